@@ -10,7 +10,7 @@ use crate::graph::expr::Expr;
 use crate::plan::backend::wait;
 use smallvec::SmallVec;
 
-/// Computes one expression, as [`execute`] does.
+/// Computes a single expression like [`execute`].
 #[inline]
 pub(super) fn execute_one(root: &Expr, device: &Device, at: Loc) -> Result<Array> {
     if check::of_device(device.backend().checks()).map_err(|e| e.or_at(at))?.is_none() {
@@ -19,8 +19,8 @@ pub(super) fn execute_one(root: &Expr, device: &Device, at: Loc) -> Result<Array
     only(execute(&[root], device, at, false)?, "eval", at)
 }
 
-/// Computes expressions that are neither stored nor views of an expression that is stored whole. If checks are on, they
-/// run in the same plan, and this function waits for their result.
+/// Computes expressions that are not arrays yet, like [`execute::execute`]. If checks are on, the same plan computes
+/// them, and this function waits for their result.
 pub(super) fn execute(roots: &[&Expr], device: &Device, at: Loc, at_once: bool) -> Result<Results> {
     let wanted = check::of_device(device.backend().checks()).map_err(|e| e.or_at(at))?;
     if wanted.is_none() {

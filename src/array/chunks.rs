@@ -1,12 +1,16 @@
-//! Evaluates an expression by blocks of rows, so that neither its result nor a copy of it has to fit into memory. A block
-//! is an expression of its own, which `graph/expr/rows.rs` makes. Blocks of equal length share a plan, because only
-//! offsets differ.
+//! Evaluates an expression by blocks of rows, so that neither its result nor a copy of it has to fit into memory. Each
+//! block is an expression of its own, which `graph/expr/rows.rs` makes. Blocks of equal length share a plan, because
+//! they differ only in the offsets of what they read.
 //!
-//! A block has the bits of the whole, because the order of a sum depends on its own row only. Three rules keep that true:
+//! The elements of a block have the same bits as in the result of the whole expression, because the order in which a
+//! sum adds depends only on the row that it sums. Three rules keep that true:
 //!
-//! * A block has at least two rows where the axis has, because the order of storage ignores axes of length 1.
-//! * If an inner node is f16 or bf16, the whole and a block must both be one kernel, because stores round.
-//! * On a GPU, an expression with sums is evaluated whole, because its lanes may depend on the sizes of the kernel.
+//! * A block has at least two rows if the axis has at least two. The order of a sum depends on how its operand is
+//!   stored, and that order ignores axes of length 1, so a block of one row could be summed in another order.
+//! * If an inner node is f16 or bf16, the whole expression and each block must be a single kernel, because values are
+//!   rounded to these types only where a kernel stores them.
+//! * On a GPU, an expression with sums is evaluated as a whole, because a GPU kernel may choose the order of a sum by
+//!   its sizes, and a block has other sizes.
 
 use super::Array;
 use super::evaluate::run;
@@ -21,7 +25,7 @@ use std::io;
 use std::iter::FusedIterator;
 use std::panic::Location;
 
-/// The size of a block in bytes. The cost of a block, about 50 µs for its plan and a system call, is small compared with
+/// The size of a block in bytes. A block costs about 50 µs for its plan and a system call. That is small compared with
 /// the 2 ms in which a disk of 4 GB/s writes 8 MiB.
 const BLOCK: usize = 8 << 20;
 
@@ -36,8 +40,8 @@ pub struct Chunks {
 }
 
 impl Chunks {
-    /// Prepares blocks of `step` indices along an axis. Computes what all blocks need, or the whole expression if its
-    /// blocks cannot be computed separately. The expression must have elements.
+    /// Prepares an iterator over blocks of `step` indices along an axis. Evaluates the subexpressions that every block
+    /// needs, or the whole expression if its blocks cannot be computed separately. The expression must have elements.
     fn of(e: &Expr, axis: usize, step: usize, at: Loc) -> Result<Chunks> {
         let length = e.0.shape[axis];
         let rows = match Rows::of(e, axis, step.min(length)) {
@@ -84,12 +88,13 @@ impl Expr {
     /// Returns an iterator over blocks of `rows` rows (indices along the first axis). The last block may have fewer.
     /// Each block is an expression that computes only its own rows.
     ///
-    /// So a mapped file, or a formula of one, can be processed although it exceeds memory, or the memory of a GPU. The
-    /// call itself computes only what every block needs, such as the means of all columns. If the rows cannot be
-    /// computed separately, as after a scan or a sort along the first axis, it computes the whole expression.
+    /// So a memory-mapped file, or an expression of it, can be processed although it exceeds the memory of the host or
+    /// of a GPU. The call itself computes only what every block needs, such as the means of all columns. If the rows
+    /// cannot be computed separately, as after a scan or a sort along the first axis, it computes the whole expression.
     ///
-    /// The blocks have the bits of the whole result. Two cases are excepted: half-precision values that are rounded or
-    /// not, depending on whether a plan stores them, and float sums on a GPU.
+    /// The blocks have the same bits as the result of the whole expression, with two exceptions. A half-precision value
+    /// is rounded only where a plan stores it, and the plan of a block may store other values than the plan of the
+    /// whole expression. On a GPU, a float sum may be added in another order.
     ///
     /// ```
     /// use cupric::array;
@@ -117,7 +122,7 @@ impl Expr {
             return Err(Error::with_line(ErrorKind::Argument, OP, "blocks of 0 rows; use at least 1", at));
         }
         if e.0.shape.contains(&0) {
-            // blocks without elements are views of the computed array
+            // an array without elements is computed here; its blocks are views of it
             let array = e.eval_at(at)?;
             let length = array.shape()[0];
             return Ok(Chunks { rows: Rows::whole(&array.0), length, step: rows, next: 0 });
@@ -125,9 +130,9 @@ impl Expr {
         Chunks::of(&e, 0, rows, at)
     }
 
-    /// Evaluates the expression and passes the bytes of its elements to `give`, in C order and piece by piece. Where
-    /// possible, each piece is a block of rows that is computed only then. A piece of an array on the CPU is a part of
-    /// its own memory.
+    /// Evaluates the expression and passes the bytes of its elements to `give`, in C order and in pieces. Where
+    /// possible, each piece is a block of rows that is computed just before it is passed. If the array is already in
+    /// the CPU's memory in C order, `give` receives that memory without a copy.
     pub(crate) fn pieces(&self, at: Loc, give: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> Result<(), Stopped> {
         self.checked()?;
         let e = strong(self.clone(), at);
@@ -138,8 +143,8 @@ impl Expr {
     }
 }
 
-/// Returns the blocks in which an expression is evaluated, or `None` if it is evaluated whole: because it is small, or
-/// because its blocks could have other bits.
+/// Returns the blocks in which an expression is evaluated. Returns `None` if it is evaluated as a whole, because it is
+/// small or because its blocks could have other bits than the whole result.
 fn blocks(e: &Expr, at: Loc) -> Result<Option<Chunks>> {
     let shape = &e.0.shape;
     let Some(axis) = shape.iter().position(|n| *n > 1).filter(|_| !shape.contains(&0)) else { return Ok(None) };
@@ -155,7 +160,8 @@ fn blocks(e: &Expr, at: Loc) -> Result<Option<Chunks>> {
     if is_gpu && doubts.sums {
         return Ok(None);
     }
-    // a half-precision value inside a kernel is not rounded, so the whole and its blocks must both be one kernel
+    // a half-precision value that stays inside a kernel is not rounded, so the whole and each block must be a single
+    // kernel
     if doubts.rounds && (!rows.wholes.is_empty() || e.plan()?.kernels() > 1 || rows.part(0, step).plan()?.kernels() > 1)
     {
         return Ok(None);

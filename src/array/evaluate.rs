@@ -1,4 +1,4 @@
-//! Evaluation: everything that is not computed yet runs as one plan.
+//! Evaluation: all given expressions that are not arrays yet are computed by one plan.
 
 use super::Array;
 use super::checked::{execute, execute_one};
@@ -17,7 +17,7 @@ use std::panic::Location;
 /// known only at run time, use [`eval_many`].
 ///
 /// # Errors
-/// The first error that one of them carries; operands on different devices; the errors of [`Expr::eval`].
+/// The first error that one of the expressions carries; operands on different devices; the errors of [`Expr::eval`].
 ///
 /// ```
 /// use cupric::{array, eval_all};
@@ -64,8 +64,9 @@ fn together(op: &'static str, list: &[&Expr], at: Loc) -> Result<Results> {
     run(list, &Device::of(device), at, false)
 }
 
-/// Runs expressions on a device. Stored expressions are returned unchanged. With `at_once`, every error of this run is
-/// returned here, also an index out of range, which a GPU otherwise reports only at the next read.
+/// Evaluates expressions on a device. Expressions that are already arrays in memory are returned unchanged. With
+/// `at_once`, this call returns every error of the evaluation. Without it, a GPU reports an index out of range only at
+/// the next read.
 pub(super) fn run(expressions: &[&Expr], device: &Device, at: Loc, at_once: bool) -> Result<Results> {
     // an expression that is a Rust number without a dtype becomes an array of the number's default dtype
     let is_number = |e: &&&Expr| e.0.untyped().is_some();
@@ -99,7 +100,8 @@ pub(super) fn run(expressions: &[&Expr], device: &Device, at: Loc, at_once: bool
     Ok(results)
 }
 
-/// Returns a stored expression as an array. One with a rule, such as that of `stop_gradient`, becomes an array of its own.
+/// Returns an expression that is already in memory as an array. An expression with its own derivative rule, such as the
+/// result of `stop_gradient`, becomes a new array that shares the memory but does not have the rule.
 pub(super) fn constant(e: &Expr) -> Result<Array> {
     match (e.0.stored(), e.0.layout()) {
         (Some((buffer, ..)), _) if buffer.is_placeholder() => Err(plan::without_elements(e.0.location)),
@@ -110,9 +112,9 @@ pub(super) fn constant(e: &Expr) -> Result<Array> {
     }
 }
 
-/// Returns an array of its own, if the result of another expression shares its memory because both were computed once.
-/// Derivatives tell the two arrays apart. `known` holds the addresses of the memory of other results; that of this one
-/// is added.
+/// Gives an array a buffer handle of its own if an earlier result shares its memory, as equal expressions do because
+/// they are computed once. Derivatives need different handles to tell the two arrays apart. `known` contains the memory
+/// addresses of the earlier results; the address of this array is added to it.
 pub(super) fn apart(array: Array, known: &mut HashSet<*const ()>) -> Array {
     match (array.0.0.stored(), array.0.0.layout()) {
         (Some((buffer, ..)), Some(layout)) if !known.insert(buffer.address()) => {
@@ -166,7 +168,8 @@ impl Expr {
         const OP: &str = "eval_on";
         let at = Location::caller();
         let node = self.checked()?;
-        // a constant may carry the number of a device that no longer exists, and have no array
+        // an expression without buffers runs on any device; it may still carry the number of a device that no longer
+        // exists
         if node.device == device.id() || buffer_below(self).is_none() {
             return only(run(&[self], device, at, false)?, OP, at);
         }

@@ -25,13 +25,14 @@ fn no_result(op: &'static str, at: Loc) -> Error {
     Error::with_line(ErrorKind::Internal, op, "no result", at)
 }
 
-/// Computes expressions that are neither stored nor views of an expression that is stored whole.
+/// Computes expressions that are not arrays yet. A caller passes the operand of a view, not the view, if a plan would
+/// store that operand as a whole anyway.
 pub(super) fn execute(roots: &[&Expr], device: &Device, at: Loc, at_once: bool) -> Result<Results> {
     let line = |i: usize| roots[i].0.location;
     with_plan(roots, device, |planned, bindings| compute(planned, &line, bindings, device, at, at_once))
 }
 
-/// Computes one such expression, without a list of results.
+/// Does the same as [`execute`] for a single expression, and returns its array without a list around it.
 #[inline]
 pub(super) fn execute_one(root: &Expr, device: &Device, at: Loc) -> Result<Array> {
     with_plan(&[root], device, |planned, bindings| match &planned.plan.outputs[..] {
@@ -40,7 +41,8 @@ pub(super) fn execute_one(root: &Expr, device: &Device, at: Loc) -> Result<Array
     })
 }
 
-/// Finds or makes the plan of expressions, and calls `run` with it and its bindings, which have no outputs yet.
+/// Finds the plan of some expressions in the cache, or makes it. Then calls `run` with the plan and with the buffers
+/// and numbers that it reads. `run` must add the buffers of the outputs.
 #[inline(always)]
 fn with_plan<T>(
     roots: &[&Expr],
@@ -102,7 +104,8 @@ fn wanted(plan: &ExecutionPlan) -> &'static str {
     routine.or_else(kernel).unwrap_or("eval")
 }
 
-/// Runs a plan. `line` returns the line of each expression, and `bindings` has no outputs yet.
+/// Runs a plan, and returns its outputs as arrays. `line` returns the source line of the expression with a given index.
+/// The output buffers are allocated here, so the outputs in `bindings` are empty.
 pub(super) fn compute(
     planned: &CachedPlan,
     line: &dyn Fn(usize) -> Loc,
@@ -136,7 +139,7 @@ pub(super) fn compute(
     Ok(output_of.iter().map(|n| array((outputs[*n].0.clone(), *n))).collect())
 }
 
-/// Allocates the memory of an output. `line` returns the line of its expression, which an error has.
+/// Allocates the memory of an output. `line` returns the source line of its expression, for the error if that fails.
 #[inline]
 fn allocate(plan: &ExecutionPlan, output: &Output, device: &Device, at: Loc, line: &dyn Fn() -> Loc) -> Result<Buffer> {
     let bytes = layout::product(output.shape.as_slice()).checked_mul(output.dtype.size()).ok_or_else(|| {

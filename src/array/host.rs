@@ -1,4 +1,4 @@
-//! Direct access to the memory of arrays on the CPU: slices of elements, and what other libraries read.
+//! Direct access to the memory of arrays on the CPU: slices of elements, and pointers for other libraries.
 
 use super::Array;
 use crate::array::device::Device;
@@ -30,8 +30,8 @@ impl Array {
         self.contiguous_elements("as_slice", Location::caller())
     }
 
-    /// Returns the elements of an array on the CPU as a mutable slice in C order. No other array, view or expression
-    /// may use the array's memory, because a write to one array never changes another.
+    /// Returns the elements of an array on the CPU as a mutable slice in C order. Fails if another array, view or
+    /// expression uses the same memory, because a write to one array never changes another.
     ///
     /// # Errors
     /// The errors of [`Array::as_slice`]; [`ErrorKind::Argument`] if something else uses the memory, such as a clone of

@@ -1,5 +1,6 @@
-//! Floor 4: the array and its evaluation. `array/read.rs` contains reads, `array/write.rs` writes, `array/host.rs` slices
-//! of the memory, `array/nested.rs` nested lists, and `array/evaluate.rs` evaluation.
+//! Floor 4: the array and its evaluation. (A floor is a layer that uses only lower floors: see `ARCHITECTURE.md`.)
+//! `array/read.rs` contains reads, `array/write.rs` writes, `array/host.rs` slices of the memory, `array/nested.rs`
+//! nested lists, and `array/evaluate.rs` evaluation.
 
 pub(crate) mod check;
 pub(crate) mod device;
@@ -121,7 +122,7 @@ impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let line = |step: usize| self.lines.get(step).copied().flatten();
         fmt::Display::fmt(&self.cached.plan.with_lines(&line), f)?;
-        // the conversions do not depend on the plan, so they are not part of a kernel's schedule
+        // how the device converts f16 does not depend on the plan, so the plan's own text does not contain it
         let caps = self.device.backend().caps();
         let has_halves = |k: &Kernel| {
             let stored = k.stores.iter().map(|s| s.dtype);
@@ -290,7 +291,8 @@ impl Array {
     }
 }
 
-/// Returns the shape that a caller requests for `count` elements. Fails if the elements do not fill it.
+/// Returns the shape that a caller requests for `count` elements, with a length of −1 replaced. Fails if the number of
+/// elements does not match the shape.
 fn shape_of(count: usize, shape: impl crate::IntoShape, op: &'static str, at: Loc) -> Result<Shape> {
     filled_arg(count, &shape.into_shape()).map_err(|f| f.at(op, at))
 }
@@ -317,7 +319,7 @@ fn planned(op: &'static str, list: &[&Expr], at: Loc) -> Result<Plan> {
     let device = Device::of(common(op, list.iter().copied(), at)?);
     let given = list.iter().map(|e| e.checked().map(|_| strong(plan::computed(e).0.clone(), at)));
     let given = given.collect::<Result<Vec<Expr>>>()?;
-    // a stored array needs no kernel
+    // an array that is already in memory needs no kernel
     let roots: Vec<&Expr> = given.iter().filter(|e| !e.0.is_stored()).collect();
     let mut walk = plan::Walk::default();
     let cached = plan::plan(&mut walk, &roots, None, device.backend().caps())?;

@@ -31,11 +31,12 @@ mod sealed {
 pub trait Nested: sealed::Nested + Sized {
     /// The element type.
     type Item: Element;
-    /// Appends the length of a list and of the first list at each depth below it, or 0 where there is no list.
+    /// Appends to `shape` the length of list `first`, and then the length of the first list at each depth inside it. A
+    /// length is 0 if there is no such list.
     #[doc(hidden)]
     fn lengths(first: Option<&Self>, shape: &mut Vec<usize>);
-    /// Returns the length of the first list whose length does not match the shape, and stores its position in `place`.
-    /// On entry, `place` is the position of this list.
+    /// Returns the length of the first list inside this one whose length does not match the shape, and stores the
+    /// position of that list in `place`. The caller sets `place` to the position of this list.
     #[doc(hidden)]
     fn misfit(&self, shape: &[usize], place: &mut Vec<usize>) -> Option<usize>;
     /// Appends the elements in C order.
@@ -83,7 +84,8 @@ impl<T: Nested> Nested for Vec<T> {
     }
     fn build(shape: &[usize], elements: &mut Iter<'_, T::Item>) -> Result<Self> {
         let (n, below) = shape.split_first().ok_or_else(lists_and_shape_differ)?;
-        // an array without elements may still correspond to more empty lists than fit into memory
+        // an array without elements can have the shape [n, 0], so n may be larger than the number of lists that fit in
+        // memory
         if size_of::<T>() == 0 && *n > MOST_OF_NO_SIZE {
             let detail = format!("{n} zero-sized lists are too many; the limit is {MOST_OF_NO_SIZE}");
             return Err(Error::with_line(ErrorKind::LimitExceeded, OP, detail, None));
@@ -116,7 +118,7 @@ impl<T: Nested, const N: usize> Nested for [T; N] {
     }
 }
 
-/// Returns an error that cannot occur, because [`Nested::fits`] has checked that the lists fit the shape.
+/// Returns an internal error. It cannot occur, because [`Nested::fits`] has checked that the lists fit the shape.
 fn lists_and_shape_differ() -> Error {
     Error::with_line(ErrorKind::Internal, OP, "the lists do not fit the shape", None)
 }
@@ -126,7 +128,7 @@ fn misfit_of<T: Nested>(list: &[T], shape: &[usize], place: &mut Vec<usize>) -> 
     if list.len() != *n {
         return Some(list.len());
     }
-    // the lengths of zero-sized lists are all equal
+    // all lists of a zero-sized type (`[f32; 0]`) have the same length, so they need no check
     let lists = if size_of::<T>() == 0 { &[] } else { list };
     for (i, inner) in lists.iter().enumerate() {
         place.push(i);

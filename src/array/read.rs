@@ -12,8 +12,8 @@ use std::mem::MaybeUninit;
 use std::panic::Location;
 use std::sync::Arc;
 
-/// A read in progress: elements that have already arrived, or a future of them. Both variants hold the array and
-/// therefore its device.
+/// A read in progress: elements that have already arrived, or a future that returns them. Both variants keep the array
+/// alive, and the array keeps its device alive.
 enum Reading<T> {
     Done(Vec<T>, Array),
     /// Boxed, because moving a large future would take most of the time to read a single element.
@@ -26,8 +26,8 @@ impl Array {
         if self.is_contiguous() { Ok(self.clone()) } else { self.0.compact(at) }
     }
 
-    /// Copies the elements of a dense array (or, if `T` is `u8`, their bytes) if its device can copy them directly to
-    /// the host. Otherwise returns `None`.
+    /// Copies the elements of an array that is contiguous in C order (or their bytes, if `T` is `u8`), if its device
+    /// can copy them directly to the host. Otherwise returns `None`.
     fn copied<T: Element>(&self, op: &'static str, at: Loc) -> Option<Result<Vec<T>>> {
         // `u8` requests the bytes of elements of any dtype
         let n = self.size() * self.dtype().size() / size_of::<T>();
@@ -79,8 +79,8 @@ impl Array {
         }
     }
 
-    /// Takes out the memory as the `Vec` that it came from. If this returns a `Vec`, the array must not be used any
-    /// more.
+    /// Returns the array's memory as the `Vec` that the array was made from, without a copy; `None` if that is not
+    /// possible. After `Some`, the array must not be used any more.
     fn take_vec<T: Element>(&mut self) -> Option<Vec<T>> {
         // bools are copied, because a kernel may store a bool as any byte, and the copy normalises it to 0 or 1
         if self.dtype() != T::DTYPE || T::DTYPE == DType::Bool || !self.is_contiguous() {
@@ -97,7 +97,8 @@ impl Array {
         }
     }
 
-    /// Enqueues a read of the bytes of a dense array, and returns a future that completes when the read ends.
+    /// Enqueues a read of the bytes of an array that is contiguous in C order. `receive` gets the bytes. Returns a
+    /// future that completes when the read ends.
     fn read(&self, at: Loc, receive: Receive) -> impl Future<Output = Result<()>> + Send + use<> {
         let dense = self.clone();
         let (buffer, _, offset) = dense.stored();
@@ -111,7 +112,7 @@ impl Array {
         }
     }
 
-    /// Enqueues a read of the elements of a dense array (or, if `T` is `u8`, of their bytes).
+    /// Enqueues a read of the elements (or of their bytes, if `T` is `u8`) of an array that is contiguous in C order.
     fn elements<T: Element>(
         &self,
         op: &'static str,
@@ -131,9 +132,9 @@ impl Array {
         })
     }
 
-    /// Copies a dense array to another device. Each piece that the host receives is passed on immediately. Memory is
-    /// allocated on the target first: if that fails, nothing is read, and a late error of the array's device is kept
-    /// for the next read there.
+    /// Copies an array that is contiguous in C order to another device. Each piece that the host receives is passed on
+    /// immediately. The memory on the target is allocated first. If that fails, nothing is read, so a late error of the
+    /// array's device stays there until the next read.
     fn sent(&self, device: &Device, at: Loc) -> Result<impl Future<Output = Result<Array>> + Send + use<>> {
         let buffer = device.backend().allocate(self.size() * self.dtype().size()).map_err(|e| e.or_at(at))?;
         let (target, to, mut offset) = (device.clone(), buffer.clone(), 0);
@@ -187,7 +188,7 @@ impl Expr {
         wait(op, "to_device_async", self.moving(device, op, at)?).map_err(|e| e.or_at(at))
     }
 
-    /// Starts to move the values to a device.
+    /// Starts to move the values to a device. Returns a future of the moved array.
     pub(crate) fn moving(
         &self,
         device: &Device,
@@ -291,7 +292,7 @@ impl Expr {
         self.bytes("to_bytes_async", Location::caller())
     }
 
-    /// Starts a read of the bytes.
+    /// Starts to read the bytes of the elements, in C order.
     pub(super) fn bytes(&self, op: &'static str, at: Loc) -> impl Future<Output = Result<Vec<u8>>> + Send + use<> {
         let reading = self.checked().map(|_| {
             let e = strong(self.clone(), at);

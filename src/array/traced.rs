@@ -1,7 +1,8 @@
-//! Expressions that are planned once, and run on other arrays each time.
+//! Expressions that are planned once and then run on other arrays each time.
 //!
-//! The expressions read *placeholders*: stored arrays without memory. Planning needs only their layouts. A run binds
-//! other arrays with the same layouts, and draws other random numbers.
+//! The traced expressions read *placeholders* instead of arrays. A placeholder is an array node that has a layout but
+//! no memory, because planning needs only the layout. Each run replaces the placeholders by arrays with the same
+//! layouts, and draws new random numbers.
 
 use super::Array;
 use super::check::{self, Checked, WantedChecks};
@@ -19,20 +20,22 @@ use smallvec::SmallVec;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-/// The plan of some expressions, for all arrays with the devices, dtypes and layouts of the placeholders.
+/// The plan of some expressions. It can run on all arrays that have the devices, dtypes and layouts of the
+/// placeholders.
 pub(crate) struct Traced {
     placeholders: Vec<Expr>,
     device: u32,
-    /// The checks of the device, which are a part of the plan.
+    /// The checks for NaN, infinity or overflow that were on for the device when the plan was made. They are part of
+    /// the plan.
     checks: WantedChecks,
     results: Vec<Source>,
-    /// Nothing if no result needs a kernel.
+    /// `None` if no result needs a kernel.
     planned: Option<Planned>,
 }
 
 struct Planned {
     plan: Arc<CachedPlan>,
-    /// The line of each expression.
+    /// The source line of each expression that the plan computes.
     roots: Vec<Loc>,
     checked: Option<Checked>,
     inputs: Vec<Input>,
@@ -43,7 +46,8 @@ struct Planned {
 
 /// An array that a plan reads.
 enum Input {
-    /// The memory of an input, from this distance to its first element on.
+    /// The memory of the input with this index. The second number is the distance, in elements, from the input's first
+    /// element to the first element that the plan reads.
     Given(usize, isize),
     /// An array that is the same in each run.
     Captured(Buffer, usize),
@@ -51,21 +55,21 @@ enum Input {
 
 /// Where a result comes from.
 enum Source {
-    /// A result of the plan, or a view of it.
+    /// A result of the plan with this index, or a view of that result.
     Computed(usize, Option<Box<View>>),
-    /// A view of an input, with the distance to the input's first element.
+    /// A view of the input with this index, with the distance in elements from the input's first element to the view's.
     Given(usize, isize, Expr),
     /// An array that is the same in each run.
     Captured(Array),
 }
 
-/// Returns the expressions that stand for arrays while other expressions are built of them.
+/// Returns placeholders for arrays, from which a caller then builds the expressions to trace.
 pub(crate) fn placeholders(arrays: &[Array], at: Loc) -> Vec<Expr> {
-    // the offset is that of the array, because strides may lead below it
+    // a placeholder has the array's offset, because strides may lead to elements before the first one
     arrays.iter().map(|a| Expr::stored(a.buffer().placeholder(), a.layout(), a.dtype(), at)).collect()
 }
 
-/// Returns the device on which expressions of some arrays run.
+/// Returns the device on which expressions of these arrays run: the device of the first array, or the current device.
 fn device_of(arrays: &[Array]) -> u32 {
     arrays.first().map_or_else(|| Device::with(0, Device::id), |a| a.0.0.device)
 }
@@ -83,7 +87,8 @@ impl Traced {
         };
         let checks = checks_of(device).map_err(|e| e.or_at(at))?;
         let strong: Vec<Expr> = results.iter().map(|e| strong((*e).clone(), at)).collect();
-        // the input of which an array is a part, with the distance to the input's first element
+        // the index of the input whose memory this buffer is, and the distance from the input's first element to
+        // `offset`
         let given = |buffer: &Buffer, offset: usize| {
             let first = |p: &Expr| p.0.stored().filter(|s| s.0.same(buffer)).map(|s| s.2);
             let found = placeholders.iter().enumerate().find_map(|(i, p)| Some((i, first(p)?)));
@@ -110,7 +115,7 @@ impl Traced {
         Ok(Traced { device, checks, results, planned, placeholders })
     }
 
-    /// Returns whether the plan is that of these arrays.
+    /// Returns whether the plan can run on these arrays.
     pub fn fits(&self, arrays: &[Array]) -> Result<bool> {
         let fits = |(p, a): (&Expr, &Array)| {
             let (p, a) = (&*p.0, &*a.0.0);
@@ -124,7 +129,8 @@ impl Traced {
         Ok(same && is_here && self.checks == checks_of(self.device)?)
     }
 
-    /// Runs the plan on arrays. Run 0 draws the random numbers of the expressions, and each other run different ones.
+    /// Runs the plan on arrays. Run 0 draws the random numbers that the expressions would draw when evaluated directly;
+    /// each other run draws different ones.
     pub fn run(&self, arrays: &[Array], run: u64, at: Loc) -> Result<Vec<Array>> {
         let computed = match &self.planned {
             None => Results::new(),

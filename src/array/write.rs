@@ -1,5 +1,5 @@
-//! Writes: in place if nothing else holds the memory, otherwise into a new buffer. A write that fails leaves the array
-//! unchanged.
+//! Writes to arrays. A write is in place if nothing else uses the memory, otherwise it allocates a new buffer. A write
+//! that fails leaves the array unchanged.
 
 use super::evaluate::run;
 use super::execute::only;
@@ -18,18 +18,18 @@ use std::sync::Arc;
 
 impl Array {
     /// Replaces the content of the array (NumPy's `out=`). The write is in place and allocates nothing under two
-    /// conditions: nothing else holds the array's memory, and the value is computed by one kernel that, to replace an
-    /// element, reads no other element of this array. Otherwise the array may get new memory.
+    /// conditions. Nothing else uses the array's memory. And one kernel computes the value, and for each new element it
+    /// reads at most the old element at the same position of this array. Otherwise the array may get new memory.
     ///
     /// The value broadcasts to the array's shape and is cast to its dtype by NumPy's rule `same_kind`, which rejects
     /// for example floats for an integer array.
     ///
     /// A write that fails leaves the array unchanged, except in the cases listed in
-    /// [`guide::views`](crate::guide::views). For this reason, a value that can fail while it runs is treated
-    /// specially: one that contains a [`take`](Expr::take), an [`index_add`](Expr::index_add) or a
-    /// [`bincount`](Expr::bincount). On a GPU it is computed into new memory first, and the call waits for it. Indices in
-    /// [`Clip`](crate::Clip) or [`Wrap`](crate::Wrap) cannot fail in this way, and do not wait. On the CPU such a value needs new memory
-    /// if an index is checked only after a kernel has written the array.
+    /// [`guide::views`](crate::guide::views). For this reason, a value is treated specially if it can fail while it is
+    /// computed, because it contains a [`take`](Expr::take), an [`index_add`](Expr::index_add) or a
+    /// [`bincount`](Expr::bincount). On a GPU such a value is computed into new memory first, and the call waits for
+    /// it. On the CPU it needs new memory if an index is checked only after a kernel has written the array. Indices
+    /// with mode [`Clip`](crate::Clip) or [`Wrap`](crate::Wrap) cannot be out of range, so they need none of this.
     ///
     /// # Errors
     /// The expression's own errors, including indices out of range; [`ErrorKind::Shape`] if the value does not
@@ -155,7 +155,7 @@ impl Array {
         }
     }
 
-    /// Writes an expression into the array or a part of it.
+    /// Writes a value into the array, or into a part of it.
     fn write(&mut self, part: Option<View>, value: Arg, op: &'static str, at: Loc) -> Result<()> {
         let whole = self.layout();
         let is_overlapping = whole.may_overlap_itself();
@@ -199,9 +199,9 @@ impl Array {
         };
         let mut planned = plan_of(&value)?;
         if planned.plan.may_fail_half_done {
-            // a step may find an index out of range, or an element that a routine rejects, after an earlier step has
-            // already written to the target. So the value is computed into new memory first, and the write is then a
-            // plain copy
+            // one step of the plan may fail (because of an index out of range or an element that a routine rejects)
+            // after an earlier step has already written to the target. So the value is computed into new memory first,
+            // and the write is then a plain copy
             let value = computed_at_once(&value, &device, at)?;
             planned = plan_of(&value)?;
         }
@@ -250,9 +250,9 @@ struct PlannedWrite {
     lines: SmallVec<[Loc; 8]>,
 }
 
-/// Looks below a view. If the value is a view of an expression that a plan stores whole (most reshapes are such
-/// views), and the target is the same view of memory of that shape, returns that expression and that memory. Otherwise
-/// returns the arguments.
+/// Removes a view from both the value and the target if possible. That is, if the value is a view of an expression that
+/// a plan stores as a whole (most reshapes are such views), and the target is the same view of memory with that
+/// expression's shape, returns that expression and the layout of that memory. Otherwise returns the arguments.
 fn below_views(value: Expr, target: Layout) -> (Expr, Layout) {
     let (below, Some(v)) = plan::computed(&value) else { return (value, target) };
     if mutant!(parts_written_whole, false, crate::base::layout::product(&below.0.shape) != target.size()) {

@@ -33,8 +33,8 @@ pub(crate) trait Memory: Any + Send + Sync {
 /// A shared handle to a buffer. The memory is written either before the caller receives the array that owns it, or in
 /// place if only one handle is left. So a write to one array never changes another array.
 ///
-/// The number tells arrays apart that share memory only because equal expressions were computed once: see
-/// [`Buffer::another`].
+/// The second field is a number. If equal expressions are computed only once, their arrays share memory, but the
+/// handles of each array have a different number ([`Buffer::another`]). So the arrays can be told apart.
 #[derive(Clone)]
 pub(crate) struct Buffer(Arc<dyn Memory>, u32);
 
@@ -63,7 +63,7 @@ impl Memory for Placeholder {
     }
 }
 
-/// The number of all handles to placeholders.
+/// The number (the second field of [`Buffer`]) of every handle to a placeholder.
 const PLACEHOLDER: u32 = u32::MAX;
 
 impl Buffer {
@@ -71,7 +71,7 @@ impl Buffer {
         Buffer(Arc::new(memory), 0)
     }
 
-    /// Returns a placeholder for an array in memory like this one.
+    /// Returns a placeholder for an array in memory of the same size on the same device.
     pub fn placeholder(&self) -> Buffer {
         let (device_id, device_name) = (self.device_id(), self.device_name().to_string());
         Buffer(Arc::new(Placeholder { device_id, device_name, bytes: self.bytes() }), PLACEHOLDER)
@@ -99,7 +99,7 @@ impl Buffer {
         self.0.as_any().downcast_ref()
     }
 
-    /// Returns the address of the first byte and the number of bytes of memory that a CPU can access.
+    /// Returns the address of the first byte and the number of bytes, if a CPU can access the memory.
     #[inline]
     pub fn host(&self) -> Option<(*mut u8, usize)> {
         self.0.host()
@@ -124,21 +124,23 @@ impl Buffer {
         if self.is_placeholder() {
             return self.clone();
         }
-        // numbers may repeat after 2^32 such arrays; then two of one memory would have to meet in one derivative
+        // numbers repeat after 2^32 such arrays. That does harm only if two arrays with the same memory and the same
+        // number occur in one derivative
         Buffer(self.0.clone(), LAST.fetch_add(1, Ordering::Relaxed).wrapping_add(1) % PLACEHOLDER)
     }
 
-    /// Returns whether both handles refer to the memory of one array and its views.
+    /// Returns whether both handles refer to the memory of the same array, or of views of it.
     pub fn is_of_one_array(&self, other: &Buffer) -> bool {
         self.same(other) && self.1 == other.1
     }
 
-    /// Returns a number that handles of one array share, and most others do not.
+    /// Returns a number that all handles of one array share. The handles of most other arrays have a different number.
     pub fn hash_of_array(&self) -> u64 {
         (Arc::as_ptr(&self.0) as *const u8 as u64) ^ (u64::from(self.1) << 40)
     }
 
-    /// Returns a number that only handles of the same memory share, as long as one of them exists.
+    /// Returns a number that all handles to this memory share, and that no other memory has as long as one of them
+    /// exists.
     pub fn address(&self) -> *const () {
         Arc::as_ptr(&self.0) as *const ()
     }

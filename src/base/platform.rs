@@ -47,8 +47,8 @@ pub(crate) fn block_on<F: Future>(future: F) -> Option<F::Output> {
     }
 }
 
-/// Makes the end of the process call `function`, which must not let a panic unwind into C. A page ends without calling
-/// anything.
+/// Registers `function` to be called when the process ends. It must not let a panic unwind into C. In a browser this
+/// does nothing, because a page ends without calling anything.
 #[cfg(feature = "gpu")]
 pub(crate) fn at_exit(function: extern "C" fn()) {
     #[cfg(all(target_family = "wasm", target_os = "unknown"))]

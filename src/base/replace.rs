@@ -10,11 +10,11 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 /// The maximum number of symbolic links to follow, as in Linux. More are treated as a cycle.
 const LINKS: usize = 40;
 
-/// Why something could not be written.
+/// Why a file could not be written.
 pub(crate) enum Stopped {
-    /// The file could not be written.
+    /// Writing to the file failed.
     Io(io::Error),
-    /// Its content could not be computed.
+    /// The content of the file could not be computed.
     Failed(Error),
 }
 
@@ -45,7 +45,8 @@ pub(crate) fn replace<E: From<io::Error>>(
 #[derive(Debug)]
 pub(crate) struct Replacement {
     pub file: File,
-    /// The name of the new file, and the one that it gets. `None` for a device or a pipe, which is written to directly.
+    /// The temporary name of the new file, and its final name. `None` for a device or a pipe, which is written to
+    /// directly.
     names: Option<(PathBuf, PathBuf)>,
 }
 

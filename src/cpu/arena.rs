@@ -1,22 +1,25 @@
-//! The layout of a program's scratch memory: the position of each register.
+//! The layout of the arena, which is the scratch memory that a task needs to run a program: the position of each
+//! register (memory that holds a value for one tile).
 
 use super::program::PAGE;
 use smallvec::SmallVec;
 
-/// The scratch memory of a program under construction: which bytes are taken, and which registers are free again.
+/// The layout of the scratch memory while a program is compiled: which bytes are taken, and which registers may be
+/// reused.
 #[derive(Default)]
 pub(super) struct Arena {
     /// The size of the scratch memory so far, in bytes.
     pub size: usize,
-    /// Registers that were given back and may be reused: the size in bytes and the start of each.
+    /// The registers that were given back and may be reused, as pairs of size in bytes and start.
     free: SmallVec<[(usize, usize); 8]>,
-    /// Memory that must keep its content from one tile to the next: the start and the size in bytes of each piece.
+    /// The pieces of memory that must keep their content from one tile to the next, as pairs of start and size in
+    /// bytes.
     lasting: SmallVec<[(usize, usize); 4]>,
 }
 
 impl Arena {
-    /// Returns the start of a register whose content is needed only within one tile. Every tile writes it before
-    /// reading it.
+    /// Allocates a register whose content is needed only within one tile, and returns its start. Every tile writes the
+    /// register before reading it.
     pub fn register(&mut self, bytes: usize) -> usize {
         let bytes = room(bytes);
         match self.free.iter().position(|f| f.0 == bytes) {
@@ -25,8 +28,8 @@ impl Arena {
         }
     }
 
-    /// Returns the start of memory whose content outlives a tile. It never reuses a register that was given back,
-    /// because the step that used that register writes it again in the next tile.
+    /// Allocates memory whose content outlives a tile, and returns its start. This is never a register that was given
+    /// back, because the step that used that register writes it again in the next tile.
     pub fn lasting(&mut self, bytes: usize) -> usize {
         let at = self.fresh(room(bytes));
         self.lasting.push((at, bytes));
@@ -44,8 +47,9 @@ impl Arena {
         self.free.push((room(bytes), at));
     }
 
-    /// Ends a pass. Later stages and passes reuse none of its registers. This costs some scratch, but is necessary,
-    /// because `assign/` looks for the last reader of a register within one pass only.
+    /// Ends a pass (a loop along the rows of a reduction or scan). The steps after it reuse none of its registers. This
+    /// costs some scratch, but is necessary, because `assign/` looks for the last reader of a register within one pass
+    /// only.
     pub fn end_pass(&mut self) {
         self.free.clear();
     }
@@ -57,10 +61,10 @@ impl Arena {
     }
 }
 
-/// Returns the size to allocate for a register of `bytes` bytes. The size is a multiple of a cache line, so that loops
-/// are aligned, and above half a page a multiple of a page. Large neighbouring registers then all start at the same
-/// offset in a page. So a loop that reads one register and writes another never loads from the page offset of a recent
-/// store, which would delay the load ([`PAGE`]).
+/// Returns the size to allocate for a register of `bytes` bytes. The size is a multiple of a cache line (64 bytes), so
+/// that registers are aligned. If it is more than half a page, it is a multiple of a page. Large neighbouring registers
+/// then all start at the same offset in a page. So a loop that reads one register and writes another never loads from
+/// the page offset of a recent store, which would delay the load (see [`PAGE`]).
 fn room(bytes: usize) -> usize {
     bytes.next_multiple_of(if bytes > PAGE / 2 { PAGE } else { 64 })
 }

@@ -1,6 +1,6 @@
-//! Binds programs, products and routines to the buffers, numbers and source lines of one run of a plan. [`Run::locate`]
-//! returns all pointers of the plan's steps into buffers. It checks that the elements that a step accesses are in the
-//! buffer.
+//! Binds programs, products and routines to the buffers, scalars and source lines of one run of a plan. Every pointer
+//! that a step of the plan has into a buffer comes from [`Run::locate`] or [`Run::find`], which check that the elements
+//! that the step accesses are in the buffer.
 
 use super::memory::MemoryPool;
 use super::parts::internal;
@@ -13,7 +13,8 @@ use smallvec::SmallVec;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-/// One run of a plan: its bindings, its temporaries, and the pool of its device.
+/// One run of a plan: its bindings (the arrays and scalars that the caller passed), its temporary buffers, and the
+/// memory pool of its device.
 pub(super) struct Run<'a> {
     pub bindings: &'a Bindings<'a>,
     pub temps: &'a [Buffer],
@@ -33,8 +34,8 @@ struct Memory {
 }
 
 impl Run<'_> {
-    /// Returns the memory of a buffer that the plan refers to. Returns `None` if the run binds no such buffer, or if the
-    /// buffer is not on a CPU.
+    /// Returns the memory of a buffer that the plan refers to. Returns `None` if the run binds no such buffer, or if
+    /// the buffer is not on a CPU.
     #[inline(always)]
     fn memory(&self, buffer: BufferRef) -> Option<Memory> {
         let (found, offset) = match buffer {
@@ -55,17 +56,17 @@ impl Run<'_> {
         Err(internal(name, format!("the program needs {needs} scalars; the run binds {has}")))
     }
 
-    /// Returns the values of the two run-time scalars by which indices count from the end: the length (the second) is
-    /// added to an index that is less than 0 (the first).
+    /// Returns the values of two run-time scalars, by which negative indices count from the end: if an index is less
+    /// than the first scalar (0), the second (the length of the axis) is added to it. See `Position::from_end`.
     pub fn numbers(&self, from_end: Option<[usize; 2]>) -> Option<[u64; 2]> {
-        // a scalar that the run does not bind gets a value that is not an axis length, so that the indices are resolved
-        // one by one
+        // a scalar that the run does not bind gets a value that is not the length of an axis, so that no fast path is
+        // taken and the indices are resolved one by one
         from_end.map(|slots| slots.map(|n| self.bindings.scalars.get(n).copied().unwrap_or(u64::MAX)))
     }
 
-    /// Returns the address of element `first` of a buffer, counted from the run's offset. Fails unless all elements
-    /// from `span.0` to `span.1`, counted from `first`, are in the buffer. If the span is `None`, no element will be
-    /// accessed, and the address is the start of the buffer.
+    /// Returns the address of element `first` of a buffer, counted from the array's element 0 in this run. Fails unless
+    /// all elements from `span.0` to `span.1`, counted from `first`, are in the buffer. If the span is `None`, no
+    /// element will be accessed, and the address is the start of the buffer.
     #[inline]
     pub fn locate(
         &self,
@@ -78,7 +79,7 @@ impl Run<'_> {
         self.find(buffer, size, first, span).ok_or_else(|| self.missing(name, buffer, size, first, span))
     }
 
-    /// Returns the address as [`Run::locate`] does, or `None` where that returns an error, which is [`Run::missing`].
+    /// Returns the same address as [`Run::locate`], but `None` instead of an error. [`Run::missing`] creates the error.
     #[inline(always)]
     pub fn find(&self, buffer: BufferRef, size: usize, first: isize, span: Option<(isize, isize)>) -> Option<*mut u8> {
         let memory = self.memory(buffer)?;
@@ -114,29 +115,29 @@ impl Run<'_> {
 /// An out-of-bounds index that a gather or scatter has found.
 #[derive(Clone, Copy)]
 struct BadIndex {
-    /// Its row and column in the tiles' index space. Of several bad indices the first one is reported, so that the
-    /// error does not depend on the number of threads.
+    /// Its row and column in the index space of the program's tiles. The error reports the bad index with the smallest
+    /// row and column, so that it does not depend on the number of threads.
     at: (usize, usize),
     index: i128,
-    /// The index in `Program::positions` of the position whose index this is.
+    /// The entry of `Program::positions` that was to be computed from this index.
     position: usize,
 }
 
-/// A program bound to the memory of a run. Invariant: `at[i]` is the address of element 0 of `program.places[i]` (null
-/// for an affine index, which has no memory), and every element of that place's span is in a buffer that lives as long
-/// as `run`.
+/// A program bound to the memory of a run. Invariant: `at[i]` is the address of element 0 of the operand
+/// `program.places[i]` (null for an affine index, which has no memory), and every element of that operand's span is in
+/// a buffer that lives as long as `run`.
 pub(super) struct BoundProgram<'a> {
     pub program: &'a Program,
     pub run: &'a Run<'a>,
     at: SmallVec<[*mut u8; 6]>,
-    /// Of the out-of-bounds indices found so far, the first one in the order of `BadIndex::at`.
+    /// The out-of-bounds index with the smallest `BadIndex::at` that was found so far.
     bad: Mutex<Option<BadIndex>>,
     /// Whether `bad` holds an index. Most runs have no bad index, and this flag shows it without locking the mutex.
     is_bad: AtomicBool,
 }
 
 // SAFETY: nothing changes the pointers. The buffers live as long as the run, and tasks access disjoint tiles of them
-// (*alive* and *disjoint* of [`Program`]).
+// (*alive* and *disjoint*, see [`Program`]).
 unsafe impl Sync for BoundProgram<'_> {}
 
 impl<'a> BoundProgram<'a> {
@@ -152,15 +153,16 @@ impl<'a> BoundProgram<'a> {
         Ok(BoundProgram { program, run, at, bad: Mutex::new(None), is_bad: AtomicBool::new(false) })
     }
 
-    /// Returns the address of element 0 of one of the program's places. Strides count from it.
+    /// Returns the address of element 0 of the operand with this index in `Program::places`. The operand's strides
+    /// count from this address.
     #[inline]
     pub fn at(&self, place: usize) -> *mut u8 {
         self.at[place]
     }
 
-    /// Records an out-of-bounds index of a position of the program, found at a row and column of the tiles' index
-    /// space. Of several bad indices, the first one is kept. At equal rows and columns, the index of the first node is
-    /// kept.
+    /// Records an out-of-bounds `index` that was found at row and column `at` of the tiles' index space, when the entry
+    /// `position` of `Program::positions` was computed. Of several bad indices, the one with the smallest row and
+    /// column is kept, and at equal rows and columns the one of the first node.
     #[cold]
     pub fn report(&self, position: usize, index: i128, at: (usize, usize)) {
         let node = |position: usize| self.program.positions[position].node;

@@ -1,5 +1,6 @@
-//! Runs the tiles of elementwise kernels as threaded code. The code is bound to the buffers of a run, and processes
-//! each row of the index space block by block.
+//! Runs the tiles of elementwise kernels as threaded code (`threaded/`). The code is bound to the buffers of a run, and
+//! processes each row of the index space block by block: a block is eight vectors of elements, which the code processes
+//! together.
 
 use super::bind::Run;
 use super::parts::FillValue;
@@ -18,15 +19,15 @@ const LEAST_ALIGNED: usize = 8;
 #[repr(align(64))]
 struct Scratch<const N: usize>(std::mem::MaybeUninit<[u8; N]>);
 
-/// A program with the addresses of its places in the buffers of a run.
+/// A threaded program with the addresses of its operands in the buffers of a run.
 pub(super) struct BoundBlocks<'a> {
     program: &'a Threaded,
     scalars: &'a [u64],
-    /// The address of element 0 of each place.
+    /// The address of element 0 of each operand in `Threaded::places`.
     at: SmallVec<[*mut u8; 6]>,
 }
 
-// SAFETY: several tasks use the pointers, but each accesses its own tiles (*disjoint* of [`Threaded`]).
+// SAFETY: several tasks use the pointers, but each task accesses only its own tiles (*disjoint*, see [`Threaded`]).
 unsafe impl Sync for BoundBlocks<'_> {}
 
 impl Threaded {
@@ -43,12 +44,12 @@ impl Threaded {
 }
 
 impl BoundBlocks<'_> {
-    /// Runs tiles. The caller should pass neighbouring tiles of a row as one.
+    /// Runs tiles. The caller should join neighbouring tiles of one row to a longer tile (`Elementwise::joined`).
     ///
     /// # Safety
     /// The tiles are in the kernel's index space, and no other task runs them.
     pub unsafe fn run(&self, tiles: impl Iterator<Item = TileBounds>) {
-        // SAFETY: the caller's conditions.
+        // SAFETY: the caller ensures the conditions of the functions called here, which are the same.
         unsafe {
             match self.program.scratch() {
                 ..=SMALL => self.run_with(&mut Scratch::<SMALL>(std::mem::MaybeUninit::uninit()), tiles),
@@ -57,7 +58,7 @@ impl BoundBlocks<'_> {
         }
     }
 
-    /// Runs tiles with this scratch.
+    /// Runs tiles, with this scratch memory.
     ///
     /// # Safety
     /// The tiles are in the kernel's index space, and no other task runs them.
@@ -66,7 +67,7 @@ impl BoundBlocks<'_> {
         assert!(p.scratch() <= N, "`compile` makes no program of more scratch");
         let (scratch, vector) = (scratch.0.as_mut_ptr().cast::<u8>(), p.block / 8);
         let mut bases: SmallVec<[Base; 16]> = SmallVec::new();
-        // pushed one by one, because `extend` takes several times as long for a few elements
+        // the bases are pushed one by one, because `extend` takes several times as long for a few elements
         for (place, at) in p.places.iter().zip(&self.at) {
             bases.push(Base { at: *at, step: place.step * place.size as isize });
         }
@@ -81,8 +82,9 @@ impl BoundBlocks<'_> {
             bases.push(Base { at: std::ptr::null_mut(), step: c.step });
         }
         let rest = scratch.wrapping_add(slots + p.slots * p.block);
-        // SAFETY: `scratch` has room for all vectors, slots and blocks (*scratch*), every element that a place accesses
-        // is in its buffer (*inside*), and the caller ensures that no other task runs the tiles.
+        // SAFETY: `scratch` has room for all vectors, slots and blocks, and every element that an operand accesses is
+        // in its buffer (*scratch* and *inside*, see [`Threaded`]). The caller ensures that no other task runs the
+        // tiles.
         unsafe {
             for n in (0..p.fills.len()).filter(|n| !p.fills[*n].moves) {
                 self.fill(n, 0, &bases);
@@ -98,15 +100,17 @@ impl BoundBlocks<'_> {
         }
     }
 
-    /// Fills the vector of fill `n` with the fill's number for this row.
+    /// Fills the vector of `Threaded::fills[n]` with the fill's number for this row.
     ///
     /// # Safety
-    /// *Scratch* and *inside* ([`Threaded`]); the row is in the kernel's index space.
+    /// The scratch has room for the vector, and every element that an operand accesses is in its buffer (*scratch* and
+    /// *inside*, see [`Threaded`]). The row is in the kernel's index space.
     unsafe fn fill(&self, n: usize, row: usize, bases: &[Base]) {
         let p = self.program;
         let fill = &p.fills[n];
         let mut bits = 0u64;
-        // SAFETY: the caller's conditions. An element is at most 8 bytes.
+        // SAFETY: the caller ensures the conditions of the functions called here, which are the same. An element is at
+        // most 8 bytes.
         unsafe {
             match fill.value {
                 FillValue::Bits(constant) => bits = constant,
@@ -128,8 +132,9 @@ impl BoundBlocks<'_> {
     /// Runs `n` elements of a row from column `c0` on.
     ///
     /// # Safety
-    /// *Scratch* and *inside* ([`Threaded`]); the elements are in the kernel's index space, and no other task runs
-    /// them. `rest` is scratch for a block of each place.
+    /// The scratch has room for all vectors, slots and blocks, and every element that an operand accesses is in its
+    /// buffer (*scratch* and *inside*, see [`Threaded`]). The elements are in the kernel's index space, and no other
+    /// task runs them. `rest` is scratch for one block of each operand.
     unsafe fn row(&self, row: usize, c0: usize, n: usize, bases: &mut [Base], rest: *mut u8) {
         let p = self.program;
         let block = p.block / p.word;
@@ -143,14 +148,15 @@ impl BoundBlocks<'_> {
             let first = counter.rows.offset(row) + c0 as isize * counter.step;
             base.at = std::ptr::without_provenance_mut((counter.offset as isize).wrapping_add(first) as usize);
         }
-        // SAFETY: the caller's conditions. Whole blocks consist of elements of this row.
+        // SAFETY: the caller ensures the conditions of the functions called here. Each block that is run consists of
+        // elements of this row.
         unsafe {
             for n in (0..p.fills.len()).filter(|n| p.fills[*n].moves) {
                 self.fill(n, row, bases);
             }
             let head = self.head(n, bases);
             if mutant!(threaded_head_left, false, head > 0) {
-                // the blocks after the first one overlap it, and write the same values again
+                // the blocks from `head` on overlap this first block, and write the same values again
                 threaded::run(&p.code, &p.runs, bases, 0, 1, block);
             }
             let whole = head + (n - head) / block * block;
@@ -165,10 +171,10 @@ impl BoundBlocks<'_> {
         }
     }
 
-    /// Returns how many of the `n` elements of a row come before the first one whose store is aligned. On x86-64 only
-    /// aligned stores stream (bypass the caches); on other machines no store streams. Returns 0 if no store streams, if
-    /// elements must not be computed twice, or if the row has only a few blocks, so that one more block would cost too
-    /// much.
+    /// Returns how many of the `n` elements of a row come before the first one whose address is aligned in the streamed
+    /// store. On x86-64 only aligned stores stream (bypass the caches); on other machines no store streams. Returns 0
+    /// if no store streams, if elements must not be computed twice, or if the row has so few blocks that one more block
+    /// would cost too much.
     fn head(&self, n: usize, bases: &[Base]) -> usize {
         let p = self.program;
         let is_short = n < LEAST_ALIGNED * (p.block / p.word);
@@ -180,10 +186,12 @@ impl BoundBlocks<'_> {
         }
     }
 
-    /// Runs the last `n` elements of a row, fewer than a block, in scratch.
+    /// Runs the last `n` elements of a row, which are fewer than a block. It copies them to scratch memory, runs a
+    /// whole block there, and copies the results back.
     ///
     /// # Safety
-    /// As for [`BoundBlocks::row`]; `bases` are the bases of this row, and the elements start at element `from` of the row.
+    /// As for [`BoundBlocks::row`]. `bases` are the bases of this row, and the elements start at element `from` of the
+    /// row.
     unsafe fn tail(&self, from: usize, n: usize, bases: &mut [Base], rest: *mut u8) {
         let p = self.program;
         let inside = |number: usize| rest.wrapping_add(number * p.block);
@@ -192,9 +200,9 @@ impl BoundBlocks<'_> {
             rows: 0,
             cols: place.step,
         };
-        // SAFETY: the `n` elements of the row are in their buffers (*inside*), and the scratch has a block for each
-        // place (*scratch*). The instructions access contiguous elements in scratch. A store to a base with step 0 does
-        // not stream.
+        // SAFETY: the `n` elements of the row are in their buffers, and the scratch has a block for each operand
+        // (*inside* and *scratch*, see [`Threaded`]). The instructions access contiguous elements in scratch. A store
+        // to a base with step 0 does not stream.
         unsafe {
             for (number, place) in p.places.iter().enumerate().filter(|(_, place)| !place.is_store && place.step != 0) {
                 let scratch = StridedBlock { ptr: inside(number), rows: 0, cols: 1 };

@@ -6,19 +6,20 @@ use std::sync::OnceLock;
 /// The size of a cache line in bytes.
 pub(super) const LINE: usize = 64;
 
-/// Prefetches the cache line at an address. Any address is allowed.
+/// Prefetches the cache line that contains an address. Any address is allowed, also an invalid one.
 #[inline(always)]
 pub(super) fn prefetch<T>(at: *const T) {
     crate::math::simd::prefetch(at);
 }
 
-/// The sizes assumed for the first, second and last level if the system does not report them. Nearly every core of the
-/// last ten years has a first level of 32 KiB or more; 1 MiB and 32 MiB are usual sizes of the other two.
+/// The sizes in bytes that are assumed for the first, second and last level of caches if the system does not report
+/// them. Nearly every core of the last ten years has a first level of 32 KiB or more; 1 MiB and 32 MiB are usual sizes
+/// of the second and the last level.
 const USUAL: [usize; 3] = [32 << 10, 1 << 20, 32 << 20];
 
-/// Returns the sizes in bytes of a core's first and second level data caches, and of the last level. The process reads
-/// them only once, because they are a part of a device's capabilities, and devices share plans only if their
-/// capabilities are equal.
+/// Returns the sizes in bytes of a core's first-level and second-level data caches, and of the last-level cache. They
+/// are read only once in the process, because they are a part of a device's capabilities, and devices share plans only
+/// if their capabilities are equal.
 pub(super) fn sizes() -> [usize; 3] {
     static SIZES: OnceLock<[usize; 3]> = OnceLock::new();
     *SIZES.get_or_init(|| {

@@ -1,5 +1,6 @@
-//! `cholesky` on the CPU: one matrix after another, in tasks. A matrix is held as the transposed factor, whose rows are
-//! contiguous: row k is the column k of the lower factor.
+//! `cholesky` on the CPU. Tasks share the matrices of a batch, and each task factorises one matrix after another. The
+//! lower triangle of a matrix is copied in transposed form, and becomes the transposed factor: its row k is column k of
+//! the lower factor, so that the columns of the factor are contiguous.
 
 use super::linear::{Lowest, ROWS, Real, compiled, in_tasks, minus_row, minus_rows};
 use super::operands::{Refused, RoutineMemory, SharedTarget};
@@ -11,13 +12,13 @@ pub(super) fn run(call: &mut RoutineMemory<'_>) -> Result<(), Refused> {
     if call.call.operands[0].meta.dtype == DType::F64 {
         each_matrix::<f64>(call, of_f64)
     } else {
-        // the methods convert every other dtype
+        // the methods that build the expression have converted every other dtype to f32 or f64
         each_matrix::<f32>(call, of_f32)
     }
 }
 
-/// Factorises a matrix in memory, the transposed lower triangle of a symmetric one, and returns the first row whose pivot is
-/// not positive.
+/// Factorises an `n × n` matrix in place, where `n` is the second argument. The matrix is the transposed lower triangle
+/// of a symmetric matrix. If a pivot is not positive, stops and returns the row of the first such pivot.
 type Function<T> = fn(&mut [T], usize) -> Option<usize>;
 
 compiled!(of_f32, factorise::<f32>(memory: &mut [f32], n: usize) -> Option<usize>);
@@ -37,8 +38,8 @@ fn each_matrix<T: Real>(call: &mut RoutineMemory<'_>, factorise: Function<T>) ->
             if let Some(row) = factorise(&mut memory, n) {
                 lowest.note(matrix * n + row);
             }
-            // SAFETY: the result has as many elements as the operand, and only this task uses this matrix. The zeros are
-            // written first.
+            // SAFETY: the result has as many elements as the operand, and only this task uses this matrix. The memory
+            // is filled with zeros before the slice is created, so all elements are initialised.
             let result = unsafe {
                 let result = to.at(matrix * n * n);
                 std::ptr::write_bytes(result, 0, n * n);
@@ -52,7 +53,8 @@ fn each_matrix<T: Real>(call: &mut RoutineMemory<'_>, factorise: Function<T>) ->
     lowest.found().map_or(Ok(()), |place| Err(Refused(place)))
 }
 
-/// See [`Function`]. Rows are subtracted from later ones in order, [`ROWS`] of them at a time.
+/// See [`Function`]. Multiples of each row are subtracted from the later rows, in the order of the rows and [`ROWS`]
+/// rows at a time.
 #[inline(always)]
 fn factorise<T: Real>(u: &mut [T], n: usize) -> Option<usize> {
     for first in (0..n).step_by(ROWS) {

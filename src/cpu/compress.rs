@@ -1,11 +1,13 @@
-//! `nonzero` and `compress` on the CPU. Each task counts the true elements of its chunk of the mask. The sum of the
-//! counts of all earlier tasks is the position at which a task begins to write.
+//! `nonzero` (the positions of the true elements of a mask) and `compress` (the elements of an array where a mask is
+//! true) on the CPU. First each task counts the true elements of its chunk of the mask. Then each task writes the
+//! results of its chunk; the position at which it begins is the sum of the counts of all earlier chunks.
 
 use super::operands::{BitPattern, Refused, RoutineMemory, SharedTarget};
 use super::share::share;
 use crate::graph::routine::COMPRESS_CHUNK as CHUNK;
 
-/// The number of mask elements whose results are collected without a branch, then copied to the result.
+/// The number of mask elements that are processed together: their results are collected in a buffer by a loop without
+/// branches, and then copied to the result.
 const BLOCK: usize = 128;
 
 /// Runs `nonzero`.
@@ -44,9 +46,9 @@ fn elements<W: BitPattern>(call: &mut RoutineMemory<'_>) {
     });
 }
 
-/// Calls `gather` for each block of the mask, with the position of its first element, its elements, and a buffer.
-/// `gather` writes the words of the true elements to the buffer and returns their number. These words are appended to
-/// the result.
+/// Calls `gather` for each block of the mask, with the position of the block's first element, the block's elements, and
+/// a buffer. For each true element, `gather` writes one word to the buffer (the element's position, or an element of an
+/// array); it returns the number of words. These words are appended to the result.
 fn compact<W: BitPattern>(
     call: &mut RoutineMemory<'_>,
     gather: impl Fn(usize, &[u8], &mut [W; BLOCK]) -> usize + Sync,
@@ -58,7 +60,7 @@ fn compact<W: BitPattern>(
     let chunk = |task: usize| &mask[task * CHUNK..mask.len().min((task + 1) * CHUNK)];
     let (result, counts) = (SharedTarget(result), SharedTarget(counts));
     share(tasks, tasks == 1, |task| {
-        // counts in blocks, whose counts fit in a byte, because the compiler vectorises sums of bytes
+        // counts each block in a byte, which is large enough for a block, because the compiler vectorises sums of bytes
         let of_block = |block: &[u8]| block.iter().map(|m| (*m != 0) as u8).sum::<u8>() as u64;
         let count = chunk(task).chunks(BLOCK).map(of_block).sum();
         // SAFETY: the table entry requests scratch with one count per task (`needs` in `graph/routine/compress.rs`),

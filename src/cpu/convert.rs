@@ -1,4 +1,5 @@
-//! Casts between dtypes as loops for the CPU. A cast rounds once, even if it consists of several loops.
+//! Casts between dtypes, as loops for the CPU. The result of a cast is rounded only once, even if the cast consists of
+//! several loops.
 
 use crate::base::dtype::{Compute, DType};
 use crate::graph::ufunc::cast::{self, Conversion, conversion};
@@ -6,9 +7,9 @@ use crate::math::simd::threaded::{InstructionCodes, M4, N4};
 use crate::math::simd::{Loops, ScalarFn};
 use smallvec::SmallVec;
 
-/// Rounds an f64 to odd: it rounds towards 0, and sets the last bit if the result is inexact. Rounding the returned f32
-/// to f16 or bf16 has the same result as rounding the f64 itself. If both roundings were to nearest, ties could be
-/// rounded to the wrong side.
+/// Converts an f64 to f32 with the rounding mode "to odd": it rounds towards 0, and sets the last bit if the result is
+/// inexact. If the returned f32 is then rounded to f16 or bf16, the result is the same as for rounding the f64
+/// directly. If both roundings were to nearest, ties could be rounded to the wrong side.
 #[inline(always)]
 fn odd(x: f64) -> f32 {
     let near = x as f32;
@@ -18,8 +19,9 @@ fn odd(x: f64) -> f32 {
     f32::from_bits(if exact { bits } else { towards_zero | 1 })
 }
 
-/// Rounds an integer's magnitude to odd. If it has more than 48 bits, its low 16 bits become one sticky bit, which is
-/// set if any of them is set, so that an f64 represents all bits exactly.
+/// Converts an unsigned integer to f32 with the rounding mode "to odd" ([`odd`]). If the integer has more than 48 bits,
+/// its low 16 bits are replaced by one bit, which is set if any of them is set, so that an f64 represents all remaining
+/// bits exactly.
 #[inline(always)]
 fn odd_u64(x: u64) -> f32 {
     let high = (x >> 16) | (x & 0xffff != 0) as u64;
@@ -72,8 +74,8 @@ macro_rules! same {
 }
 same! { u8 u32 u64 }
 
-/// Returns the loop that copies values. Casts and roundings that change no bit use this loop if their result needs a
-/// register of its own.
+/// Returns the loop that copies values of a compute type. Casts and roundings that change no bit use this loop if their
+/// result needs a register of its own.
 pub(super) fn copy(compute: Compute) -> Loops {
     match compute.size() {
         1 => Loops::unary::<u8, u8, u8, u8, Same>(),
@@ -82,8 +84,8 @@ pub(super) fn copy(compute: Compute) -> Loops {
     }
 }
 
-/// Returns the loops that convert values from one dtype to another, one after the other, both in their compute types.
-/// Returns no loops if the bits stay the same.
+/// Returns the loops that convert values from dtype `from` to dtype `to`; they run one after another. Both the operand
+/// and the result are in the compute types of these dtypes. Returns no loops if the bits stay the same.
 pub(super) fn cast(from: DType, to: DType) -> SmallVec<[Conversion; 2]> {
     let (cf, ct) = (from.compute(), to.compute());
     let mut chain = SmallVec::new();
@@ -96,7 +98,7 @@ pub(super) fn cast(from: DType, to: DType) -> SmallVec<[Conversion; 2]> {
             Compute::U32 => conversion!(@4 u32, f32, Odd),
             Compute::I64 => conversion!(i64, f32, Odd),
             Compute::U64 => conversion!(u64, f32, Odd),
-            // by the condition above only f64 reaches this arm, never f32 or bool
+            // only f64 reaches this arm, because the condition above excludes f32 and bool
             Compute::F64 | Compute::F32 | Compute::Bool => conversion!(f64, f32, Odd),
         });
         chain.extend(cast::round(to));
@@ -119,8 +121,8 @@ mod tests {
     crate::testing::unit_tests!(cpu_convert: one_rounding);
 
     fn one_rounding() {
-        // this number is halfway between two bf16 values only after rounding to f32, so rounding twice to nearest would
-        // be wrong
+        // only after rounding to f32 is this number halfway between two bf16 values, so two roundings to nearest would
+        // return the wrong value
         let x = (1i64 << 40) + (1 << 32) + 1;
         assert_eq!(bf16::from_f32(odd_u64(x as u64)).to_f64(), (1u64 << 40) as f64 * (1.0 + 1.0 / 128.0));
         assert_eq!(odd(1.0 + 2f64.powi(-40)), 1.0 + f32::EPSILON);

@@ -1,7 +1,8 @@
-//! Runs a kernel that is one small tile, without a frame. All operands are contiguous, and the registers are on the
-//! stack. Most kernels of small arrays are such tiles. To set up a frame for them takes several times as long as to
-//! compute them, and so does interpreting the steps of a program. So each step is compiled to the call of its loop, with
-//! operands whose addresses a run only adds up.
+//! Runs a kernel that consists of one small tile, without the tile interpreter (`tiles.rs`). All operands are
+//! contiguous, and the registers (memory for the values of the tile) are on the stack. Most kernels of small arrays are
+//! such tiles. Setting up the interpreter's scratch memory (a frame) takes several times as long as computing such a
+//! tile, and so does interpreting the steps of a program. So each step is compiled to a call of its loop, and a run
+//! only computes the addresses of the operands, each by one addition.
 
 use super::bind::Run;
 use super::program::{Dst, Program, StepKind, StridedOperand};
@@ -11,23 +12,25 @@ use crate::math::simd::Loop;
 use crate::plan::kernel::BufferRef;
 use std::mem::MaybeUninit;
 
-/// The most values, operands and bytes of registers of such a kernel. 8 KiB hold a register of 256 f32 for each of 8
-/// values.
+/// The maximum numbers of values, of operands in memory, and of bytes of registers of such a kernel. 8 KiB hold a
+/// register of 256 f32 for each of 8 values.
 const VALUES: usize = 16;
 const PLACES: usize = BASES - 1;
 const REGISTERS: usize = 8 << 10;
 
-/// The number of bases of addresses: a power of two, because a mask costs less than the check of an index.
+/// The number of base addresses: one for the registers, and one for each operand in memory. It is a power of two,
+/// because the index is masked, which costs less than a bounds check.
 const BASES: usize = 8;
 
 /// The registers, aligned for vectors.
 #[repr(align(64))]
 struct Registers(MaybeUninit<[u8; REGISTERS]>);
 
-/// The address of a value: a number of bytes from the first register, or the first element of a place.
+/// The address of a value before a run is bound: a base address, which is known only in a run, plus an offset in bytes.
+/// A value is in a register, or begins at the first element of an operand in memory (a place).
 #[derive(Clone, Copy, Default)]
 struct At {
-    /// 0 for the registers, or the number of the place plus 1.
+    /// The index of the base address: 0 for the registers, or the number of the place plus 1.
     base: u32,
     offset: u32,
 }
@@ -47,13 +50,13 @@ impl At {
     }
 }
 
-/// What computes or moves the elements of the tile.
+/// One action of the compiled kernel: the call of a loop over the tile, or a copy of the tile.
 enum Action {
     Call { f: Loop, args: [At; 3], to: At },
     Copy { from: At, to: At, bytes: usize },
 }
 
-/// Where a place is: see [`Run::find`].
+/// An operand in memory. The fields are the arguments of [`Run::find`].
 struct Place {
     buffer: BufferRef,
     size: usize,
@@ -61,7 +64,7 @@ struct Place {
     span: Option<(isize, isize)>,
 }
 
-/// The actions that compute a kernel's only tile, and the places that they access.
+/// The actions that compute a kernel's only tile, and the operands in memory (places) that they access.
 pub(super) struct Direct {
     /// The number of elements of the tile.
     n: usize,
@@ -75,7 +78,8 @@ heap! {
     Direct: places, actions;
 }
 
-/// Compiles a program whose only tile is this one. Returns `None` if it needs a frame.
+/// Compiles a program that has only this tile. Returns `None` if it is too large, or has a step that only the tile
+/// interpreter implements.
 pub(super) fn compile(program: &Program, tile: TileBounds) -> Option<Direct> {
     let is_small = program.places.len() <= PLACES && program.arena <= REGISTERS;
     if !is_small || !program.passes.is_empty() || !program.positions.is_empty() {
@@ -117,7 +121,7 @@ pub(super) fn compile(program: &Program, tile: TileBounds) -> Option<Direct> {
                 actions.push(Action::Call { f, args, to: to? });
                 to?
             }
-            // the tile is read where it is
+            // no conversion is needed, so later steps read the tile in the buffer
             None => args[0],
         };
     }
@@ -151,9 +155,9 @@ impl Direct {
         if run.rehearses {
             return Ok(());
         }
-        // SAFETY: *inside* ([`Program`]): the tile is the whole index space, so each place has its `n` elements at its
-        // address, one after another, because `compile` has checked that it is dense. *Room*: the registers have
-        // `program.arena` bytes. Only this task runs.
+        // SAFETY: `find` has checked that every element of each operand is inside its buffer (*inside*, see
+        // [`Program`]). The tile is the whole index space, and `compile` has checked that the `n` elements of each
+        // operand follow one another. The registers have at least `program.arena` bytes (*room*). Only this task runs.
         unsafe {
             for fill in &program.fills {
                 let bits = bits_of(fill.value, program, |place| bases[place + 1], run.bindings.scalars);
@@ -164,7 +168,7 @@ impl Direct {
                     Action::Call { f, args: [a, b, c], to } => {
                         f(self.n, a.in_run(&bases), b.in_run(&bases), c.in_run(&bases), to.in_run(&bases));
                     }
-                    // the value may be in the memory that is written
+                    // the value may already be in the memory that is written, so the copy must allow overlap
                     Action::Copy { from, to, bytes } => std::ptr::copy(from.in_run(&bases), to.in_run(&bases), bytes),
                 }
             }

@@ -1,11 +1,12 @@
-//! `eig` on the CPU: see `factor/general/`.
+//! The routine `eig` on the CPU: eigenvalues and eigenvectors of general matrices. `factor/general/` has the algorithm.
 
 use super::factor::general::{SWEEPS, Schur};
 use super::factor::{MatrixSource, Sink, each_matrix, zeros};
 use super::linear::Lowest;
 use super::operands::{Refused, RoutineMemory};
 
-/// Runs the routine.
+/// Runs the routine on the operands of `call`. If the iteration of a matrix does not converge, the error is the number
+/// of the first such matrix.
 pub(super) fn run(call: &mut RoutineMemory<'_>) -> Result<(), Refused> {
     let params = &call.call.params;
     let (n, with_vectors, count) = (params[0] as usize, params[1] != 0, params[2] as usize);
@@ -22,12 +23,12 @@ pub(super) fn run(call: &mut RoutineMemory<'_>) -> Result<(), Refused> {
         let found = match found {
             Some(Err(_)) => return lowest.note(matrix),
             Some(Ok(found)) => Some(found),
-            // a matrix that is not finite has NaN results
+            // if an element of the matrix is not finite, all results are NaN
             None => None,
         };
         for k in 0..n {
             let [x, y] = found.as_ref().map_or([f64::NAN; 2], |found| found.value(k));
-            // SAFETY: the results have n values for each matrix, which one task factorises.
+            // SAFETY: each result has n values for each matrix, and only the task of this matrix writes them.
             unsafe {
                 re.set(matrix * n + k, x);
                 im.set(matrix * n + k, y);
@@ -46,7 +47,7 @@ pub(super) fn run(call: &mut RoutineMemory<'_>) -> Result<(), Refused> {
             }
             for row in 0..n {
                 let at = first + row * n + k;
-                // SAFETY: the results have n · n elements for each matrix, which one task factorises.
+                // SAFETY: each result has n · n elements for each matrix, and only the task of this matrix writes them.
                 unsafe {
                     re.set(at, x[row]);
                     im.set(at, y[row]);

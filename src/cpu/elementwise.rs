@@ -1,4 +1,5 @@
-//! Elementwise kernels: tiles over the outer space, shared between threads.
+//! Prepares and runs elementwise kernels. Their index space (`Kernel::outer`) is cut into tiles, which the threads
+//! share.
 
 use super::assign::assign;
 use super::bind::{BoundProgram, Run};
@@ -14,8 +15,8 @@ use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::heap::Heap;
 use crate::plan::kernel::{Kernel, TileSchedule, Tiling};
 
-/// Returns tile `t` of an index space of `all` rows and `columns` columns, in which the last axis but one has the
-/// length `height`.
+/// Returns tile number `t` of an index space of `all` rows and `columns` columns. `columns` is the length of the last
+/// axis, `height` the length of the axis before it, and `all` the product of the lengths of all axes but the last.
 pub(super) fn tile_at(tiling: Tiling, [all, columns, height]: [usize; 3], t: usize) -> TileBounds {
     match tiling {
         Tiling::Rows { each } => {
@@ -25,8 +26,8 @@ pub(super) fn tile_at(tiling: Tiling, [all, columns, height]: [usize; 3], t: usi
         Tiling::Blocks { rows, cols } => {
             let (rows, cols) = (rows as usize, cols as usize);
             let (down, across) = (height.div_ceil(rows), columns.div_ceil(cols));
-            // the next tile is the neighbour along the last axis but one. The transposed operand is contiguous along
-            // that axis, so the next tile uses the rest of its cache lines
+            // the next tile is the neighbour along the last axis but one. This tiling is used if an operand is
+            // contiguous along that axis, so the next tile uses the rest of the cache lines that this tile has read
             let (d, c, rest) = (t % down, t / down % across, t / (down * across));
             let (r, c0) = (d * rows, c * cols);
             let (nr, nc) = (rows.min(height - r), cols.min(columns - c0));
@@ -41,7 +42,7 @@ pub(super) fn tile_at(tiling: Tiling, [all, columns, height]: [usize; 3], t: usi
     }
 }
 
-/// Returns the tiles of a kernel's schedule. Returns an error if the schedule has no tiles.
+/// Returns how the schedule of a kernel cuts its index space into tiles. Returns an error if the schedule has no tiles.
 pub(super) fn tiles_of(kernel: &Kernel) -> Result<TileSchedule> {
     kernel.schedule.tiles().ok_or_else(|| internal(kernel.name, "a kernel without tiles"))
 }
@@ -50,15 +51,16 @@ pub(super) fn out_of_memory(name: &'static str) -> Error {
     Error::with_line(ErrorKind::OutOfMemory, name, "no memory for the kernel's scratch", None)
 }
 
-/// The maximum number of tasks that divide the positions of a store that replaces elements. Each task computes all
-/// values, at about 1 ns each, whereas a write to a random position of a large array takes 18 ns.
+/// The maximum number of tasks of a kernel with a store that replaces elements at computed positions. Each task
+/// computes all values, but writes only those whose positions are in its own part of the axis. More tasks compute more:
+/// a value takes about 1 ns, whereas a write to a random position of a large array takes 18 ns.
 const MOST_PARTS: usize = 8;
 
 /// How a kernel computes its tiles.
 enum Code {
-    /// Each operation is a loop over a tile.
+    /// A program (`program.rs`): each operation is a loop over a tile.
     Loops(Box<Program>),
-    /// Values stay in registers.
+    /// Threaded code (`threaded/`): values stay in registers of the processor between operations.
     Threaded(Box<Threaded>),
 }
 
@@ -80,11 +82,13 @@ pub(super) struct Elementwise {
     tiles: usize,
     rows: usize,
     cols: usize,
-    /// The length of the last axis but one, or 1 if there is no such axis.
+    /// The length of the axis before the last one, or 1 if there is only one axis.
     height: usize,
-    /// The calls of the kernel's only tile, if it needs no frame.
+    /// The kernel compiled to direct calls of its loops, if it is a single small tile that needs no frame
+    /// (`direct.rs`).
     direct: Option<Box<Direct>>,
-    /// The kernel that looks for an out-of-bounds index before the first write, so that a failed run writes nothing.
+    /// A kernel that checks the indices of gathers and scatters before the first write, so that a run with an
+    /// out-of-bounds index writes nothing. `None` if there are no indices to check.
     checks: Option<Box<Elementwise>>,
 }
 
@@ -94,7 +98,7 @@ pub(super) fn prepare(kernel: &Kernel, aliased: &[bool]) -> Result<Elementwise> 
     Elementwise::new(kernel, tiles_of(kernel)?, aliased, Goal::Stores, checks)
 }
 
-/// Prepares the kernel that looks for an out-of-bounds index. Returns `None` if there are no indices to check.
+/// Prepares the kernel that checks the indices of `kernel`. Returns `None` if there are no indices to check.
 pub(super) fn checks(kernel: &Kernel, aliased: &[bool]) -> Result<Option<Box<Elementwise>>> {
     let Some(checks) = kernel.schedule.checks() else { return Ok(None) };
     let looked = Kernel { outer: checks.outer.clone(), ..kernel.clone() };
@@ -184,7 +188,7 @@ impl Elementwise {
             return Ok(());
         }
         self.share(|from, to| {
-            // SAFETY: the tiles are in the kernel's index space, and no two tasks share a tile.
+            // SAFETY: the tiles are in the kernel's index space, and each tile is run by only one task.
             unsafe { bound.run(self.joined(from, to)) }
         });
         Ok(())
@@ -204,20 +208,21 @@ impl Elementwise {
         })
     }
 
-    /// Calls `body` for each task, with the number of its first tile and the number after its last.
+    /// Distributes the tiles among tasks, and calls `body` for each task with the number of its first tile and the
+    /// number after its last tile.
     fn share(&self, body: impl Fn(usize, usize) + Sync + Send) {
         let tiles = self.tiles;
         if self.schedule.alone {
             return body(0, tiles);
         }
-        // eight tasks per thread, so that other threads take over the tasks of a thread that is held up. Chosen by
+        // eight tasks per thread, so that other threads can take over tasks if one thread is interrupted. Chosen by
         // hand; no benchmark compares other values
         let tasks = tiles.min(threads() * 8);
         share(tasks, false, |i| body(i * tiles / tasks, (i + 1) * tiles / tasks));
     }
 
-    /// Binds the kernel to the buffers of a run, and calls `body` with a [`BoundParts`], which computes the kernel part by
-    /// part. A rehearsal only binds.
+    /// Binds the kernel to the buffers of a run, and calls `body` with a [`BoundParts`], by which the caller computes
+    /// the kernel part by part. In a rehearsal it only binds.
     pub fn in_parts(&self, run: &Run<'_>, body: impl FnOnce(&BoundParts<'_>)) -> Result<()> {
         if let Some(checks) = &self.checks {
             checks.run(run)?;
@@ -251,8 +256,8 @@ impl Elementwise {
         }
         let body = |frame: &mut Frame, from: usize, to: usize| {
             for tile in (from..to).map(|t| self.tile(t)).filter(|t| t.nc > 0) {
-                // SAFETY: *made for it* ([`Frame`]): the frame and the tiles belong to this program. *Disjoint*
-                // ([`Program`]): no two tasks share a tile, or if they do, no two tasks share a position.
+                // SAFETY: the frame and the tiles belong to this program (*made for it*, see [`Frame`]). No two tasks
+                // run the same tile, or if they do, they write different positions (*disjoint*, see [`Program`]).
                 unsafe { run_tile(frame, bound, tile) };
             }
             if program.writes.iter().any(|w| w.stream) {
@@ -281,10 +286,10 @@ impl Elementwise {
 /// Computes a tile and writes its results.
 ///
 /// # Safety
-/// *Made for it* ([`Frame`]): the frame was created for the bound program, and the tile is in its index space and no
-/// larger than its level. *Disjoint* ([`Program`]): no other task computes an element of the tile.
+/// The frame was created for the bound program, and the tile is in its index space and no larger than its level allows
+/// (*made for it*, see [`Frame`]). No other task writes an element that this tile writes (*disjoint*, see [`Program`]).
 unsafe fn run_tile(frame: &mut Frame, bound: &BoundProgram<'_>, tile: TileBounds) {
-    // SAFETY: the caller's conditions.
+    // SAFETY: the caller ensures the conditions of both functions, which are the same.
     unsafe {
         frame.run(bound, bound.program.stages[0].clone(), tile);
         for w in bound.program.writes.iter().filter(|w| !w.direct) {
@@ -293,16 +298,17 @@ unsafe fn run_tile(frame: &mut Frame, bound: &BoundProgram<'_>, tile: TileBounds
     }
 }
 
-/// A kernel that is bound to the buffers of a run and computed part by part, inside the tasks of the kernel whose
-/// result it reads.
+/// An elementwise kernel that is bound to the buffers of a run. It reads the result of another kernel (a matrix
+/// product), and the tasks of that kernel compute it, part by part.
 pub(super) enum BoundParts<'a> {
     Loops(&'a BoundProgram<'a>, &'a Frames<'a>),
     Threaded(&'a blocks::BoundBlocks<'a>),
 }
 
 impl BoundParts<'_> {
-    /// Calls `task` with a function that computes one part: a rectangle of the kernel's index space, with columns along
-    /// the last axis and rows along the others. The task must not itself share work.
+    /// Calls `task` with a function that computes one part of this kernel. A part is a rectangle of the kernel's index
+    /// space, with columns along the last axis and rows along the others. The task must not itself share work between
+    /// threads.
     ///
     /// # Safety
     /// The parts are in the kernel's index space, and no other task computes them.
@@ -311,13 +317,13 @@ impl BoundParts<'_> {
             BoundParts::Loops(bound, frames) => frames.with(|frame| {
                 let level = bound.program.outer;
                 task(&mut |part| {
-                    // a tile may have several rows only if they are whole rows
+                    // a tile may have several rows only if these are whole rows of the index space
                     let most = if part.nc == level.cols { level.rows } else { 1 };
                     for row in (0..part.nr).step_by(most) {
                         for col in (0..part.nc).step_by(level.cols) {
                             let (nr, nc) = (most.min(part.nr - row), level.cols.min(part.nc - col));
                             let tile = TileBounds { r0: part.r0 + row, nr, c0: part.c0 + col, nc, start: 0 };
-                            // SAFETY: *made for it*: the tile is no larger than the level allows. *Disjoint*: the
+                            // SAFETY: the tile is no larger than the level allows (*made for it*, see [`Frame`]). The
                             // caller ensures that no other task computes the part.
                             unsafe { run_tile(frame, bound, tile) };
                         }

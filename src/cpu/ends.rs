@@ -1,14 +1,14 @@
-//! Indices that count from the end if they are negative. The planner expresses them as
-//! `select(less(i, 0), add(i, n), i)`. If a gather reads `i` itself instead, it saves three loops over a tile, and
-//! needs no register for the index.
+//! Indices that count from the end if they are negative. The planner expresses such an index `i` of an axis of length
+//! `n` as `select(less(i, 0), add(i, n), i)`. This module makes gathers read `i` itself and add `n` where it is
+//! negative. That saves three loops over a tile and the register for the computed index.
 
 use crate::base::dtype::DType;
 use crate::graph::ufunc::{arithmetic, logic};
 use crate::plan::kernel::{Kernel, Op};
 
-/// Replaces the index of each gather by the index that the caller passed, if it is such a `select`. Returns the changed
-/// kernel, or `None` if no gather has such an index. Nothing else in the kernel changes, so values that only the
-/// replaced indices used are no longer computed.
+/// If the index of a gather is a `select(less(i, 0), add(i, n), i)`, replaces it by `i`, the index that the caller
+/// passed. Returns the changed kernel, or `None` if no gather has such an index. Nothing else in the kernel changes;
+/// the values from which the replaced indices were computed are no longer needed, so no steps are emitted for them.
 pub(super) fn with_given_indices(kernel: &Kernel) -> Option<Kernel> {
     let given = |v: usize| {
         let Op::Gather { position, .. } = &kernel.values[v].op else { return None };

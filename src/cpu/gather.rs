@@ -1,4 +1,4 @@
-//! Finds the position that each index of a gather or scatter refers to, and copies gathered elements. Also writes
+//! Converts the indices of a gather or scatter to positions along an axis, and copies gathered elements. Also writes
 //! affine indices: `start`, `start + step`, …
 
 use super::caches::{LINE, prefetch};
@@ -9,8 +9,8 @@ use crate::math::simd::Isa;
 use crate::math::simd::isa;
 use crate::plan::kernel::IndexMode;
 
-/// Returns the position along the axis that an index refers to in its mode. Returns `None` if the axis is empty, or if
-/// the mode checks indices and this one is out of bounds.
+/// Returns the position along an axis of length `extent` that an index refers to; the mode defines how an out-of-bounds
+/// index is handled. Returns `None` if the axis is empty, or if the mode is `Check` and the index is out of bounds.
 #[inline(always)]
 fn resolve(index: i128, extent: usize, mode: IndexMode) -> Option<usize> {
     if extent == 0 {
@@ -50,9 +50,10 @@ pub(super) unsafe fn index_value(compute: Compute, index: *const u8, i: usize) -
     }
 }
 
-/// A type of indices in memory.
+/// An integer type whose values are indices in memory.
 trait Index: Copy {
-    /// Returns the index as a position. A negative index becomes a number above all extents.
+    /// Returns the index as an unsigned number. A negative index becomes a number that is larger than the length of any
+    /// axis.
     fn position(self) -> u64;
     /// Returns whether all indices are in `0..extent`, or in `-extent..extent` if they may count from the end. The
     /// extent is not 0.
@@ -64,8 +65,8 @@ macro_rules! index_types {
         impl Index for $t {
             #[inline(always)]
             fn position(self) -> u64 {
-                // after widening, the highest bit of a negative number is still set, but the highest bit of an extent
-                // is not, so the result is above all extents
+                // after widening, the highest bit of a negative number is still set. The highest bit of the length of
+                // an axis never is, so the result is larger
                 self as i64 as u64
             }
 
@@ -124,34 +125,37 @@ fn are_inside<I: Index>(all: &[I], extent: usize, from_end: bool) -> bool {
 
 /// The indices of a gather or scatter along one axis.
 ///
-/// Its unsafe functions have two conditions, cited by name. *Present*: `at` points to as many indices of type `compute`
-/// as the function is asked to read. *In range*: for every position below `extent`, the element there is in live
-/// memory.
+/// Its unsafe functions have two conditions. SAFETY comments refer to them by these names:
+///
+/// * *Present*: `at` points to as many indices of type `compute` as the function is asked to read.
+/// * *In range*: for every position below `extent`, the element at that position is in live memory.
 pub(super) struct Indices {
     pub at: *const u8,
     pub compute: Compute,
-    /// The number of elements between neighbouring positions along the axis, and the length of the axis.
+    /// The distance in elements from one position along the axis to the next, and the length of the axis.
     pub stride: isize,
     pub extent: usize,
     pub mode: IndexMode,
-    /// The numbers 0 and `extent` if a negative index counts from the end: `extent` is added to an index that is less
-    /// than 0. See [`Position`](crate::plan::kernel::Position).
+    /// If negative indices count from the end: the values of two run-time scalars, which are 0 and `extent`. The second
+    /// is added to an index that is less than the first. See [`Position`](crate::plan::kernel::Position).
     pub from_end: Option<[u64; 2]>,
 }
 
 impl Indices {
-    /// Returns indices of one type along an axis with stride 0.
+    /// Describes the indices at `at`. The stride is set to 0, and negative indices do not count from the end.
     pub fn of(at: *const u8, compute: Compute, extent: usize, mode: IndexMode) -> Indices {
         Indices { at, compute, stride: 0, extent, mode, from_end: None }
     }
 
-    /// Copies the elements at the indices `at..at + n` to `to`, and zeros for out-of-bounds indices. Element `i` is at
-    /// the position of its index, counted from column `i` of `src`. If `to` is `None`, the indices are only checked.
-    /// Returns the first out-of-bounds index, preceded by its number among the `n`.
+    /// Copies the elements that the indices with the numbers `at..at + n` refer to, one after another, to `to`. If an
+    /// index is out of bounds, it writes a zero. The position of index `at + i` counts from column `i` of `src`. If
+    /// `to` is `None`, the indices are only checked. Returns the first out-of-bounds index, preceded by its number
+    /// among the `n` indices.
     ///
     /// # Safety
-    /// *Present* ([`Indices`]) up to `at + n`; *in range*, counted from each of `n` columns of `src`; `to` has room for
-    /// `n` elements.
+    /// There are at least `at + n` indices (*present*, see [`Indices`]). For each of the first `n` columns of `src`,
+    /// the elements at all positions below `extent`, counted from that column, are in live memory (*in range*). `to`
+    /// has room for `n` elements.
     pub unsafe fn take(
         &self,
         size: usize,
@@ -160,7 +164,8 @@ impl Indices {
         at: usize,
         n: usize,
     ) -> Option<(usize, i128)> {
-        // SAFETY: *present* and *in range*: `resolve` returns only positions below the extent, and `i` is below `n`.
+        // SAFETY: `i` is below `n`, so the index exists (*present*, see [`Indices`]). `resolve` returns only positions
+        // below the extent, so the element exists (*in range*).
         unsafe {
             if self.take_inside(size, src, to, at, n) {
                 return None;
@@ -196,7 +201,8 @@ impl Indices {
     /// # Safety
     /// As for [`take`](Indices::take).
     unsafe fn take_inside(&self, size: usize, src: StridedBlock, to: Option<*mut u8>, at: usize, n: usize) -> bool {
-        // SAFETY: *present*: the indices have the type that `compute` names. The caller ensures the other conditions.
+        // SAFETY: the indices have the type that `compute` names (*present*, see [`Indices`]). The caller ensures the
+        // other conditions.
         unsafe {
             if self.extent == 0 || to.is_some() && n > 1 && self.is_one(at, n) {
                 return false;
@@ -223,8 +229,8 @@ impl Indices {
         at: usize,
         n: usize,
     ) -> bool {
-        // SAFETY: the indices are in live memory (*present*), and so are the elements at all positions below the extent
-        // (*in range*); `to` has room for elements of this size.
+        // SAFETY: the indices are in live memory, and so are the elements at all positions below the extent (*present*
+        // and *in range*, see [`Indices`]). `to` has room for elements of this size.
         unsafe {
             let all = (self.at as *const I).add(at);
             let from_end = self.from_end.is_some_and(|ends| self.counts_from_end(ends));
@@ -233,8 +239,8 @@ impl Indices {
             if self.from_end.is_some() != from_end {
                 return false;
             }
-            // if no index is negative, the loop adds nothing to the indices; the addition is half of the instructions
-            // of a copy
+            // if no index is negative, the loop need not add the extent to negative indices, and that addition is half
+            // of the instructions that copy an element
             let more = match from_end {
                 _ if inside(false) => 0,
                 true if inside(true) => self.extent as u64,
@@ -251,14 +257,14 @@ impl Indices {
         }
     }
 
-    /// Returns the position that the index `i` elements from the first refers to, or `None` if it is checked and out of
-    /// bounds.
+    /// Returns the position that index number `i` refers to. Returns `None` if the index is out of bounds and the mode
+    /// is `Check`.
     ///
     /// # Safety
-    /// *Present* ([`Indices`]) at `i`, which may be negative.
+    /// Index number `i`, which may be negative, is in live memory (*present*, see [`Indices`]).
     #[inline(always)]
     pub unsafe fn position(&self, i: isize) -> Option<usize> {
-        // SAFETY: *present*: the indices have the type that `compute` names.
+        // SAFETY: the indices are in live memory and have the type that `compute` names (*present*, see [`Indices`]).
         let position = unsafe {
             match self.compute {
                 Compute::I32 => (*(self.at as *const i32).offset(i)).position(),
@@ -271,7 +277,7 @@ impl Indices {
         if position < self.extent as u64 && self.from_end.is_none_or(|[zero, _]| zero == 0) {
             return Some(position as usize);
         }
-        // SAFETY: *present*: the caller ensures that index `i` exists.
+        // SAFETY: the caller ensures that index number `i` exists.
         resolve(unsafe { self.value(i) }, self.extent, self.mode)
     }
 
@@ -287,13 +293,13 @@ impl Indices {
         zero == 0 && length >= 0 && length as usize == self.extent
     }
 
-    /// Returns the index `i` elements from the first. One that counts from the end is converted to count from the
-    /// start.
+    /// Returns index number `i`. If it is negative and negative indices count from the end, it is converted to count
+    /// from the start.
     ///
     /// # Safety
-    /// *Present* ([`Indices`]) at `i`, which may be negative.
+    /// Index number `i`, which may be negative, is in live memory (*present*, see [`Indices`]).
     unsafe fn value(&self, i: isize) -> i128 {
-        // SAFETY: *present*: the caller ensures that there is an index `i`.
+        // SAFETY: the caller ensures that index number `i` exists.
         let index = unsafe { index_value(self.compute, self.at.wrapping_offset(i * self.compute.size() as isize), 0) };
         match (self.from_end, self.compute) {
             (Some([zero, length]), Compute::I32) if index < zero as i32 as i128 => {
@@ -306,13 +312,14 @@ impl Indices {
         }
     }
 
-    /// Copies the element that each of `n` indices refers to. `more` is added to a negative index. The loop is compiled
-    /// for the baseline instruction set, because for others compilers emit gather instructions, which take several
-    /// times as long on some processors.
+    /// Copies, for each of the `n` indices at `all`, the element that it refers to. `more` is added to a negative
+    /// index. The loop is compiled for the baseline instruction set, because for others compilers emit gather
+    /// instructions, which take several times as long on some processors.
     ///
     /// # Safety
-    /// *In range* for words of `T`; after the addition of `more`, the indices at `all` are below the extent; `to` has
-    /// room for `n` elements.
+    /// For every position below the extent, a word of `T` at that position is in live memory (*in range*, see
+    /// [`Indices`]). After the addition of `more`, the `n` indices at `all` are below the extent. `to` has room for `n`
+    /// elements.
     #[inline(always)]
     unsafe fn pick<I: Index, T: Copy>(
         &self,
@@ -323,15 +330,15 @@ impl Indices {
         cols: isize,
         to: *mut T,
     ) {
-        // SAFETY: *in range*: the caller ensures that the indices are below the extent, and `i` is below `n`.
+        // SAFETY: `i` is below `n`. The caller ensures that the indices are below the extent, so the elements exist.
         let one = |i: usize, stride: isize, cols: isize, more: u64| unsafe {
             let k = (*all.add(i)).position();
             // all bits are set for a negative index
             let sign = (k as i64 >> 63) as u64;
             *to.add(i) = *src.offset(k.wrapping_add(more & sign) as isize * stride + i as isize * cols);
         };
-        // all arms do the same; in the first two the compiler knows the steps, and in the first that no index is
-        // negative
+        // all arms do the same. In the first two, the steps are constants that the compiler knows; in the first one, it
+        // also knows that nothing is added to an index
         match (self.stride, cols, more) {
             (1, 0, 0) => (0..n).for_each(|i| one(i, 1, 0, 0)),
             (1, 0, _) => (0..n).for_each(|i| one(i, 1, 0, more)),
@@ -339,13 +346,13 @@ impl Indices {
         }
     }
 
-    /// Writes the position of each index to `to`, and 0 for out-of-bounds indices. Returns the first out-of-bounds
-    /// index, preceded by its number.
+    /// For each index, writes to `to` the position that it refers to, or 0 if the index is out of bounds. Returns the
+    /// first out-of-bounds index, preceded by its number.
     ///
     /// # Safety
-    /// *Present* ([`Indices`]) up to the length of `to`.
+    /// There are at least as many indices as `to` has elements (*present*, see [`Indices`]).
     pub unsafe fn positions(&self, to: &mut [i32]) -> Option<(usize, i128)> {
-        // SAFETY: *present*: the indices have the type that `compute` names.
+        // SAFETY: the indices are in live memory and have the type that `compute` names (*present*, see [`Indices`]).
         let are_inside = unsafe {
             match self.compute {
                 Compute::I32 => self.are_positions::<i32>(to),
@@ -360,7 +367,7 @@ impl Indices {
         }
         let mut bad = None;
         for (i, position) in to.iter_mut().enumerate() {
-            // SAFETY: *present*: `i` is below the length of `to`.
+            // SAFETY: `i` is below the length of `to`, so index number `i` exists.
             let want = unsafe { self.value(i as isize) };
             let found = resolve(want, self.extent, self.mode);
             if found.is_none() {
@@ -374,9 +381,9 @@ impl Indices {
     /// If all indices are in `0..extent`, writes them to `to` and returns true. The loop has no branches.
     ///
     /// # Safety
-    /// *Present* ([`Indices`]) up to the length of `to`, in type `I`.
+    /// There are at least as many indices as `to` has elements (*present*, see [`Indices`]), and their type is `I`.
     unsafe fn are_positions<I: Index>(&self, to: &mut [i32]) -> bool {
-        // SAFETY: *present*: there are as many indices of type `I` as `to` has elements.
+        // SAFETY: the caller ensures that there are as many indices of type `I` as `to` has elements.
         let all = unsafe { std::slice::from_raw_parts(self.at as *const I, to.len()) };
         let are_inside = self.extent > 0 && are_inside(all, self.extent, false);
         if are_inside {
@@ -386,28 +393,28 @@ impl Indices {
         are_inside
     }
 
-    /// Prefetches `n` contiguous elements that will be copied soon, from the position of index `at`, because the
-    /// processor cannot predict where a row at a random index begins. Prefetches only whole cache lines, and at most
-    /// eight (chosen by hand), because the processor's own prefetcher follows a row that is being read.
+    /// Prefetches the `n` contiguous elements that index number `at` refers to and that will be copied soon, because
+    /// the processor cannot predict where a row at a random index begins. `from` is the address of position 0.
+    /// Prefetches only whole cache lines, and at most eight (chosen by hand), because the processor prefetches the rest
+    /// of a row by itself once the row is being read.
     ///
     /// # Safety
-    /// *Present* ([`Indices`]) at `at`.
+    /// Index number `at` is in live memory (*present*, see [`Indices`]).
     #[inline(always)]
     pub unsafe fn announce(&self, size: usize, from: *mut u8, at: usize, n: usize) {
-        // SAFETY: *present*: the caller ensures that index `at` exists.
+        // SAFETY: the caller ensures that index number `at` exists.
         let Some(k) = (unsafe { self.position(at as isize) }) else { return };
         let first = from.wrapping_offset(k as isize * self.stride * size as isize);
         (0..(n * size / LINE).min(8)).for_each(|line| prefetch(first.wrapping_add(line * LINE)));
     }
 
-    /// Returns whether the `n` indices from `at` on are equal.
+    /// Returns whether all `n` indices from number `at` on are equal.
     ///
     /// # Safety
-    /// *Present* ([`Indices`]) up to `at + n`; `n` is at least 2.
+    /// There are at least `at + n` indices (*present*, see [`Indices`]), and `n` is at least 2.
     unsafe fn is_one(&self, at: usize, n: usize) -> bool {
-        // the first two indices are compared first, because they already differ in most lists of different indices, and
-        // then the rest need not be read
-        // SAFETY: *present*: the caller ensures that the `n` indices from `at` on exist.
+        // the first two indices are compared first: in most lists they differ, and then the rest need not be read
+        // SAFETY: the caller ensures that the `n` indices from `at` on exist.
         unsafe {
             match self.compute.size() {
                 4 => {

@@ -1,6 +1,6 @@
-//! What the routines of linear algebra share: arithmetic of f32 and f64, loops over rows, and functions that are compiled for
-//! the machine's instruction set. They use no fused multiply-add, and each element is computed in a fixed order, so their
-//! bits do not depend on the instruction set.
+//! Code that the routines of linear algebra share: arithmetic of f32 and f64, loops over rows, and a macro that
+//! compiles functions for the machine's instruction set. The routines use no fused multiply-add, and compute each
+//! element in a fixed order, so the bits of their results do not depend on the instruction set.
 
 use super::share::share;
 use super::threads::threads;
@@ -8,7 +8,7 @@ use crate::base::dtype::Element;
 use std::ops::{Div, Mul, Sub};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The floats that factorisations are computed in.
+/// A float type in which factorisations are computed: f32 or f64.
 pub(super) trait Real:
     Element + PartialOrd + Sub<Output = Self> + Mul<Output = Self> + Div<Output = Self>
 {
@@ -35,8 +35,9 @@ macro_rules! real {
 real!(f32);
 real!(f64);
 
-/// Defines the function `$name` with the body of the generic function `$body` for an element type. On x86 there is a second
-/// copy for AVX2, which runs if the machine has it. The body must be `#[inline(always)]`.
+/// Defines the function `$name`, which calls the generic function `$body` for the element type `$t`. On x86-64, `$body`
+/// is also compiled for AVX2, and that copy runs if the machine has AVX2. `$body` must be `#[inline(always)]`, because
+/// otherwise it is not compiled for AVX2.
 macro_rules! compiled {
     ($name:ident, $body:ident::<$t:ty>($($arg:ident: $type:ty),*) -> $out:ty) => {
         fn $name($($arg: $type),*) -> $out {
@@ -61,10 +62,10 @@ macro_rules! compiled {
 }
 pub(super) use compiled;
 
-/// The number of rows that [`minus_rows`] subtracts in one walk along the target.
+/// The number of rows that [`minus_rows`] subtracts in one loop over the target.
 pub(super) const ROWS: usize = 4;
 
-/// Subtracts a multiple of a row from the target: the slices have the same length.
+/// Subtracts `factor` times a row from the target. The slices have the same length.
 #[inline(always)]
 pub(super) fn minus_row<T: Real>(target: &mut [T], factor: T, row: &[T]) {
     for (x, y) in target.iter_mut().zip(row) {
@@ -72,11 +73,12 @@ pub(super) fn minus_row<T: Real>(target: &mut [T], factor: T, row: &[T]) {
     }
 }
 
-/// Subtracts multiples of rows from the target, one after another. The rows are at least as long as the target.
+/// Subtracts a multiple of each row from the target, one row after another. The rows are at least as long as the
+/// target.
 #[inline(always)]
 pub(super) fn minus_rows<T: Real>(target: &mut [T], factors: [T; ROWS], rows: [&[T]; ROWS]) {
     let n = target.len();
-    // not by `map`, which is not inlined into functions of an instruction set
+    // `map` is not used here, because it is not inlined into functions that are compiled for an instruction set
     let [a, b, c, d] = [&rows[0][..n], &rows[1][..n], &rows[2][..n], &rows[3][..n]];
     let [e, f, g, h] = factors;
     for (i, x) in target.iter_mut().enumerate() {
@@ -84,18 +86,20 @@ pub(super) fn minus_rows<T: Real>(target: &mut [T], factors: [T; ROWS], rows: [&
     }
 }
 
-/// The work of a task, as a number of multiplications, which takes some 50 µs.
+/// The work that a task should have, as a number of multiplications. They take some 50 µs.
 const TASK: usize = 1 << 16;
 
-/// Calls `f` with ranges of the numbers below `count`. Each number stands for `work` multiplications. The threads of the
-/// caller's pool share the calls.
+/// Cuts the range `0..count` into parts, and calls `f` with the start and the end of each part. The threads of the
+/// caller's pool share the calls. Each number of the range stands for `work` multiplications; if all together are less
+/// than [`TASK`], the caller's thread makes all calls.
 pub(super) fn in_tasks(count: usize, work: usize, f: impl Fn([usize; 2]) + Sync) {
     let each = (TASK / work.max(1)).clamp(1, count.div_ceil(threads()).max(1));
     let task = |i: usize| f([i * each, ((i + 1) * each).min(count)]);
     share(count.div_ceil(each), work.saturating_mul(count) < TASK, task);
 }
 
-/// The lowest place that a routine refuses, of all that its tasks find.
+/// Collects the places that a routine refuses (for example a row whose pivot is 0) from all its tasks, and keeps the
+/// lowest.
 pub(super) struct Lowest(AtomicU64);
 
 impl Lowest {
@@ -107,7 +111,7 @@ impl Lowest {
         self.0.fetch_min(place as u64, Ordering::Relaxed);
     }
 
-    /// Returns the place, if there is one.
+    /// Returns the lowest place that was noted, or `None` if there is none.
     pub fn found(&self) -> Option<i128> {
         let place = self.0.load(Ordering::Relaxed);
         (place != u64::MAX).then_some(place.into())

@@ -1,13 +1,14 @@
-//! `lu` on the CPU: one panel after another, in tasks. Columns are eliminated in order, a block of them at a time, which is
-//! copied so that its rows are neighbours. The other columns are updated when all pivots of the block are known. That changes
-//! no bit, because each element is updated by the same columns in the same order.
+//! `lu` on the CPU. Tasks share the panels (matrices with few columns) of a batch, and each task factorises one panel
+//! after another. Columns are eliminated in order, a block of [`BLOCK`] columns at a time. The block is copied to
+//! memory of its own, so that its rows are adjacent. The columns after the block are updated when all pivots of the
+//! block are known. That changes no bit, because each element is updated by the same columns in the same order.
 
 use super::linear::{ROWS, Real, compiled, in_tasks, minus_row, minus_rows};
 use super::operands::{Refused, RoutineMemory, SharedTarget};
 use super::small::{self, Small};
 use crate::base::dtype::DType;
 
-/// The columns of a block.
+/// The number of columns of a block.
 const BLOCK: usize = 2 * ROWS;
 
 /// Runs the routine.
@@ -15,17 +16,18 @@ pub(super) fn run(call: &mut RoutineMemory<'_>) -> Result<(), Refused> {
     if call.call.operands[0].meta.dtype == DType::F64 {
         each_panel::<f64>(call, of_f64);
     } else {
-        // the methods convert every other dtype
+        // the methods that build the expression have converted every other dtype to f32 or f64
         each_panel::<f32>(call, of_f32);
     }
     Ok(())
 }
 
-/// The rows of a block.
+/// The rows of a block of columns.
 type Block<T> = [[T; BLOCK]];
 
-/// Factorises a panel of as many columns, and puts its rows in order, also in the list of their numbers. The block has as many
-/// rows as the panel. Returns how many pairs of rows were exchanged.
+/// Factorises a panel in place. The arguments are the panel, its number of columns, the list of its row numbers, and
+/// scratch for a block, which has as many rows as the panel. Exchanges rows of the panel as the pivots require, and the
+/// same entries of the list. Returns how many pairs of rows were exchanged.
 type Function<T> = fn(&mut [T], usize, &mut [i32], &mut Block<T>) -> i32;
 
 compiled!(of_f32, factorise::<f32>(panel: &mut [f32], n: usize, order: &mut [i32], block: &mut Block<f32>) -> i32);
@@ -41,7 +43,8 @@ fn each_panel<T: Small>(call: &mut RoutineMemory<'_>, factorise: Function<T>) {
         let groups = (from.len() / size).div_ceil(small::WIDTH);
         in_tasks(groups, size * (columns + 8), |[first, end]| {
             let matrices = [first * small::WIDTH, (end * small::WIDTH).min(from.len() / size)];
-            // SAFETY: the results have `rows · columns` and `rows + 1` elements for each matrix, which only this task uses.
+            // SAFETY: for each matrix, the first result has `rows · columns` elements and the second result has
+            // `rows + 1`. Only this task uses the elements of its matrices.
             unsafe { small::lu(from, [rows, columns], matrices, to, orders) };
         });
         return;
@@ -50,8 +53,8 @@ fn each_panel<T: Small>(call: &mut RoutineMemory<'_>, factorise: Function<T>) {
         let mut block = vec![[T::ZERO; BLOCK]; rows];
         for matrix in first..end {
             let from = &from[matrix * size..(matrix + 1) * size];
-            // SAFETY: the results have `rows · columns` and `rows + 1` elements for each matrix, which only this task uses.
-            // They are written before they are read.
+            // SAFETY: for each matrix, the first result has `rows · columns` elements and the second result has
+            // `rows + 1`. Only this task uses the elements of its matrices. They are written before they are read.
             let (panel, order) = unsafe {
                 let panel = to.at(matrix * size);
                 std::ptr::copy_nonoverlapping(from.as_ptr(), panel, size);
@@ -64,7 +67,8 @@ fn each_panel<T: Small>(call: &mut RoutineMemory<'_>, factorise: Function<T>) {
     });
 }
 
-/// Exchanges two different rows, except for the columns of a block.
+/// Exchanges rows `low` and `high` of `a`, which has `n` columns, except for the columns `first..end` of the current
+/// block.
 #[inline(always)]
 fn exchange<T: Real>(a: &mut [T], n: usize, [low, high]: [usize; 2], [first, end]: [usize; 2]) {
     let (top, rest) = a.split_at_mut(high * n);
@@ -73,12 +77,14 @@ fn exchange<T: Real>(a: &mut [T], n: usize, [low, high]: [usize; 2], [first, end
     x[end..].swap_with_slice(&mut y[end..]);
 }
 
-/// Eliminates the columns of a block, whose first row on the diagonal is `first`. Writes the row of each pivot.
+/// Eliminates the columns of a block in order. `first` is the number of the block's first column in the panel, and so
+/// the row of its first pivot. Writes to `pivots` the row that each pivot was exchanged from.
 #[inline(always)]
 fn eliminate<T: Real>(block: &mut Block<T>, first: usize, pivots: &mut [usize]) {
     for (c, pivot) in pivots.iter_mut().enumerate() {
         let k = first + c;
-        // a comparison with NaN is false, so NaN is a pivot only where all others are 0
+        // a comparison with NaN is false, so NaN is the pivot only if it is on the diagonal and all other elements are
+        // 0 or NaN
         let mut largest = T::ZERO;
         *pivot = k;
         for (i, row) in block.iter().enumerate().skip(k) {
@@ -90,14 +96,15 @@ fn eliminate<T: Real>(block: &mut Block<T>, first: usize, pivots: &mut [usize]) 
         block.swap(k, *pivot);
         let mut top = block[k];
         let divisor = top[c];
-        // all columns are updated, because whole rows are vectors: those before by 0
+        // all columns of the block are updated, because a whole row is a vector. Column `c` and the columns before it
+        // must not change here, so `top` is 0 in them
         top[..=c].fill(T::ZERO);
         for row in &mut block[k + 1..] {
             let factor = if divisor != T::ZERO { row[c] / divisor } else { row[c] };
             for j in 0..BLOCK {
                 row[j] = row[j] - factor * top[j];
             }
-            // last, because a vector must not be loaded from where a single number was just stored
+            // this store comes last, because loading a vector from memory where a single number was just stored is slow
             row[c] = factor;
         }
     }
@@ -126,7 +133,7 @@ fn factorise<T: Real>(a: &mut [T], n: usize, order: &mut [i32], block: &mut Bloc
         if end == n {
             break;
         }
-        // the block is whole, because columns follow
+        // the block has all of its [`BLOCK`] columns, because other columns follow
         let (top, below) = a.split_at_mut(end * n);
         let top = &mut top[first * n..];
         for i in 1..BLOCK {

@@ -1,31 +1,40 @@
-//! Floor 3: the CPU backend. It prepares the steps of a plan once and keeps them in the plan. An elementwise, reduce or
-//! row kernel becomes a program. A run binds the program to its buffers and interprets it tile by tile: each step is
-//! one loop over the elements of a tile, compiled for the machine's instruction set. The threads of the caller's rayon
-//! pool share the tiles.
+//! Floor 3: the CPU backend (a floor is a layer of `src/`, see `ARCHITECTURE.md`). It prepares the steps of a plan once
+//! and keeps the result in the plan. An elementwise, reduce or row kernel becomes a program, which is a list of steps.
+//! A tile is a small rectangle of the kernel's index space. Each run of the plan binds the program to its buffers and
+//! interprets it tile by tile: each step is one loop over the elements of a tile, compiled for the machine's
+//! instruction set. The threads of the caller's rayon pool share the tiles.
 //!
 //! | file | contents |
 //! |---|---|
-//! | `memory/` | allocates buffers (`memory/buffer.rs`), and keeps freed blocks in a pool for reuse; `memory/system.rs` allocates blocks from the system |
-//! | `program.rs`, `parts.rs`, `assign/`, `arena.rs`, `convert.rs` | compile a kernel to a program: its steps and its registers |
+//! | `memory/` | allocates buffers (`memory/buffer.rs`), and keeps freed blocks in a pool for reuse |
+//! | `memory/system.rs` | allocates blocks from the system |
+//! | `program.rs`, `parts.rs` | the compiled form of a kernel: its steps and its registers |
+//! | `assign/`, `arena.rs`, `convert.rs` | compile a kernel to that form |
 //! | `prepared.rs` | prepares the steps of plans |
 //! | `bind.rs` | creates and checks the pointers of a run into its buffers |
-//! | `ends.rs` | lets gathers read the indices as the caller passed them, where negative ones count from the end |
+//! | `ends.rs` | lets gathers read the caller's own indices, where negative ones count from the end |
 //! | `tiles.rs`, `gather.rs`, `scatter.rs`, `philox.rs` | run a program's steps over a tile |
 //! | `strided.rs`, `transpose.rs` | copy blocks of elements between layouts |
-//! | `threaded/`, `blocks.rs` | compile threaded code, which keeps the values of elementwise kernels and of folds in registers; run it over the buffers of a run, block by block |
+//! | `threaded/` | compiles threaded code, which keeps intermediate values in registers of the processor |
+//! | `blocks.rs` | runs the threaded code of elementwise kernels over the buffers of a run, block by block |
 //! | `fold/` | combines the elements of reductions, in a tree that does not depend on the number of threads |
 //! | `scan.rs` | combines the elements of scans, in the tree of `plan/kernel/scan.rs` |
 //! | `transfer.rs` | copies between arrays and the host's own memory |
-//! | `share.rs` | shares the tasks of a kernel between the caller's thread and those of its pool |
+//! | `share.rs` | shares the tasks of a kernel between the caller's thread and the threads of its rayon pool |
 //! | `recorder.rs` | records the steps that run while a profile is on |
 //! | `threads.rs` | returns how many threads share the work, also after `fork` |
 //! | `pool.rs` | the caller's rayon pool, or no pool in a build without the feature `rayon` |
 //! | `caches.rs` | reads the sizes of the processor's caches, and prefetches cache lines |
-//! | `direct.rs` | compiles small kernels that are one tile of contiguous operands to calls of their loops |
+//! | `direct.rs` | compiles kernels that are one small contiguous tile to direct calls of their loops |
 //! | `elementwise.rs`, `moves/`, `reduce/`, `row.rs`, `matmul/` | prepare and run one kind of kernel each |
-//! | `factor/` | reflectors, rotations and iterations of factorisations |
-//! | `linear.rs` | what the routines of linear equations share |
-//! | `routines.rs` | lists the routines, which have a file each (`bincount.rs`, `cholesky.rs`, `compress.rs`, `eig.rs`, `eigh.rs`, `fft/`, `lu.rs`, `qr.rs`, `sort/`, `sums.rs`, `svd.rs`, `triangular.rs`); `operands.rs` passes them slices of memory; `small.rs` computes small matrices of a batch in lanes |
+//! | `factor/` | reflectors, rotations and iterations of matrix factorisations |
+//! | `linear.rs` | code that the routines of linear algebra share |
+//! | `routines.rs` | lists the routines: operations that are not loop nests, such as a sort |
+//! | `operands.rs` | passes operands and results to routines as slices of memory |
+//! | `bincount.rs`, `compress.rs`, `fft/`, `sort/`, `sums.rs` | one or more routines each |
+//! | `cholesky.rs`, `lu.rs`, `qr.rs`, `svd.rs`, `triangular.rs` | one routine of linear algebra each |
+//! | `eig.rs`, `eigh.rs` | eigenvalues and eigenvectors of general and of symmetric matrices |
+//! | `small.rs` | computes the small matrices of a batch in parallel SIMD lanes |
 
 mod arena;
 mod assign;
@@ -113,7 +122,7 @@ fn caps() -> Caps {
         max_buffer: isize::MAX as u64,
         // a kernel with more operands gains nothing, because the hardware prefetcher follows far fewer than 64 streams
         max_bindings: 64,
-        // `assign/` keeps sets of values as the bits of a u128
+        // `assign/` represents a set of a kernel's values by the bits of a u128
         max_values: 128,
         // a CPU program is interpreted, so a kernel never has to be cut to save compile time
         max_cost: u32::MAX,
@@ -147,7 +156,8 @@ fn caps() -> Caps {
 pub(crate) struct Cpu {
     /// A weak handle to this device itself. A strong one is made from it for each buffer, which keeps the device alive.
     this: Weak<Cpu>,
-    /// A handle to the device itself that is never dropped. It exists only if the device stays for the whole process.
+    /// A handle to the device itself that is never dropped. [`Cpu::stay`] sets it if the device must live until the
+    /// process ends.
     process: OnceLock<&'static Arc<Cpu>>,
     /// The number of the device, unique in the process.
     id: u32,
@@ -156,8 +166,8 @@ pub(crate) struct Cpu {
     pool: MemoryPool,
     /// The number of plans that were prepared.
     prepares: AtomicU64,
-    /// The number of runs of plans with one kernel and one dispatch, like most plans of small arrays, which then
-    /// increment one counter instead of two.
+    /// The number of runs of plans with one kernel and one dispatch. Most plans of small arrays are of this kind, and
+    /// so their runs increment one counter instead of two.
     single: AtomicU64,
     /// The kernels and dispatches of all other runs.
     kernels: AtomicU64,
@@ -203,7 +213,8 @@ impl Cpu {
     /// Allocates memory for `bytes` bytes.
     #[inline(always)]
     fn memory(&self, bytes: usize) -> Result<CpuMemory> {
-        // the upgrade can fail only while the device's last handle is being dropped: all other callers hold one
+        // the upgrade can fail only while the device's last handle is being dropped, because every other caller holds a
+        // handle
         let gone = || Error::with_line(ErrorKind::Internal, "allocate", "the device is being closed", None);
         let counted = || self.this.upgrade().map(|cpu| Holder::Counted(cpu));
         self.pool.memory(self.lasting().or_else(counted).ok_or_else(gone)?, bytes)

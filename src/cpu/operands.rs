@@ -1,4 +1,5 @@
-//! Passes operands, results and scratch to the function of a routine as slices, and shares its work between threads.
+//! Passes operands, results and scratch memory to the function that implements a routine, as slices, and shares the
+//! work of such a function between threads.
 
 use super::bind::Run;
 use super::pool;
@@ -7,8 +8,8 @@ use crate::base::dtype::Element;
 use crate::base::error::Result;
 use crate::plan::kernel::{BufferRef, RoutineCall, Whole};
 
-/// The element of an operand that made a routine stop, or its position, because the routine's table entry rejects such
-/// elements (`Routine::refuses`).
+/// The reason why a routine stopped: an element of an operand that the routine rejects, or the position of that
+/// element. The routine's table entry (`Routine::refuses`) defines which elements these are.
 pub(super) struct Refused(pub i128);
 
 /// An unsigned integer type of the same size as elements, to access them as bits.
@@ -18,7 +19,7 @@ impl BitPattern for u16 {}
 impl BitPattern for u32 {}
 impl BitPattern for u64 {}
 
-/// Memory that several tasks write, each at its own positions.
+/// The address of memory that several tasks write in parallel, each at its own positions.
 pub(super) struct SharedTarget<T>(pub *mut T);
 
 impl<T> Clone for SharedTarget<T> {
@@ -32,11 +33,11 @@ impl<T> Copy for SharedTarget<T> {}
 // SAFETY: a `SharedTarget` is only an address. The code that writes through it justifies why no two tasks write to one
 // position.
 unsafe impl<T: Send> Send for SharedTarget<T> {}
-// SAFETY: a shared `SharedTarget` is only an address too, so the same holds.
+// SAFETY: a reference to a `SharedTarget` gives access only to the address too, so the same reason applies.
 unsafe impl<T: Send> Sync for SharedTarget<T> {}
 
 impl<T> SharedTarget<T> {
-    /// Returns the address of an element. The element need not exist.
+    /// Returns the address of element `place`. The element need not exist.
     #[inline(always)]
     pub fn at(self, place: usize) -> *mut T {
         self.0.wrapping_add(place)
@@ -64,7 +65,7 @@ impl<T> SharedTarget<T> {
     }
 }
 
-/// The memory of an operand, result or scratch: its first byte, and its length.
+/// The memory of an operand, a result or a scratch buffer: its first byte, and its length.
 struct Memory {
     ptr: *mut u8,
     bytes: usize,
@@ -96,7 +97,7 @@ impl<'a> RoutineMemory<'a> {
         })
     }
 
-    /// Returns the elements of an operand. The slice is empty if they are not of type `T`.
+    /// Returns the elements of operand `number`. The slice is empty if they are not of type `T`.
     pub fn operand<T: Element>(&self, number: usize) -> &'a [T] {
         match (self.operands.get(number), self.call.operands.get(number)) {
             (Some(m), Some(w)) if m.bytes > 0 && w.meta.dtype == T::DTYPE => {
@@ -108,21 +109,23 @@ impl<'a> RoutineMemory<'a> {
         }
     }
 
-    /// Returns the bits of the elements of an operand. The slice is empty if the elements have another size than `W`.
+    /// Returns the bits of the elements of operand `number`. The slice is empty if the elements do not have the size of
+    /// `W`.
     pub fn words<W: BitPattern>(&self, number: usize) -> &'a [W] {
         match (self.operands.get(number), self.call.operands.get(number)) {
             (Some(m), Some(w)) if m.bytes > 0 && w.meta.dtype.size() == size_of::<W>() => {
                 // SAFETY: the memory is aligned and in a buffer that lives as long as the slice (the invariant of
-                // `RoutineMemory`). An earlier step, or an upload, has written all elements. Any bits are a value of `W`,
-                // which has the same alignment as elements of its size.
+                // `RoutineMemory`). An earlier step, or an upload, has written all elements. Any bits are a value of
+                // `W`, which has the same alignment as elements of its size.
                 unsafe { std::slice::from_raw_parts(m.ptr.cast(), m.bytes / size_of::<W>()) }
             }
             _ => &[],
         }
     }
 
-    /// Returns the addresses of the first result, whose elements have the size of `T`, and of the first scratch, which
-    /// may be null. Both are uninitialised. Returns `None` if the result has no elements or elements of another size.
+    /// Returns the addresses of the first result, whose elements have the size of `T`, and of the first scratch buffer.
+    /// The second address is null if there is no scratch. The memory at both is uninitialised. Returns `None` if the
+    /// result has no elements or elements of another size.
     pub fn target<T: BitPattern, S>(&mut self) -> Option<(*mut T, *mut S)> {
         let of_size = self.call.results.first().is_some_and(|w| w.meta.dtype.size() == size_of::<T>());
         let result = self.results.first().filter(|m| m.bytes > 0 && of_size)?;
@@ -130,8 +133,9 @@ impl<'a> RoutineMemory<'a> {
         Some((result.ptr.cast(), scratch.cast()))
     }
 
-    /// Returns the addresses of the first elements of two results, and of the first scratch, which may be null. All are
-    /// uninitialised. Returns `None` if the results have no elements or are not of type `T`.
+    /// Returns the addresses of the first elements of two results, and of the first scratch buffer. The last address is
+    /// null if there is no scratch. The memory at all of them is uninitialised. Returns `None` if the results have no
+    /// elements or are not of type `T`.
     pub fn two_targets<T: Element>(&mut self) -> Option<([*mut T; 2], *mut T)> {
         let is_of_type = self.call.results.iter().all(|w| w.meta.dtype == T::DTYPE);
         let [first, second] = &self.results[..] else { return None };
@@ -139,8 +143,8 @@ impl<'a> RoutineMemory<'a> {
         (is_of_type && first.bytes > 0).then(|| ([first.ptr.cast(), second.ptr.cast()], scratch.cast()))
     }
 
-    /// Returns the address of the first element of a result, which is uninitialised. Returns `None` if the result has no
-    /// elements or is not of type `T`.
+    /// Returns the address of the first element of a result, which is uninitialised. Returns `None` if the result has
+    /// no elements or is not of type `T`.
     pub fn result<T: Element>(&self, number: usize) -> Option<*mut T> {
         let is_of_type = self.call.results.get(number).is_some_and(|w| w.meta.dtype == T::DTYPE);
         self.results.get(number).filter(|m| m.bytes > 0 && is_of_type).map(|m| m.ptr.cast())
@@ -159,9 +163,9 @@ impl<'a> RoutineMemory<'a> {
         }
     }
 
-    /// Calls `f` with the elements of a result, initialised to 0, and with the elements of a scratch. The scratch is
-    /// not initialised here, so the table entry must request scratch that the plan clears (`Temp::zeroed`). A slice is
-    /// empty if it does not exist, or if the result has another type.
+    /// Calls `f` with the elements of result `result`, initialised to 0, and with the elements of scratch buffer
+    /// `scratch`. The scratch is not initialised here, so the routine's table entry must request scratch that the plan
+    /// clears (`Temp::zeroed`). A slice is empty if it does not exist, or if the result has another type.
     pub fn with_result<T: Element, S: Element, R>(
         &mut self,
         result: usize,
@@ -171,8 +175,8 @@ impl<'a> RoutineMemory<'a> {
         let (mut no_result, mut no_scratch): ([T; 0], [S; 0]) = ([], []);
         let is_of_type = self.call.results.get(result).is_some_and(|w| w.meta.dtype == T::DTYPE);
         let result: &mut [T] = match self.results.get(result).filter(|m| m.bytes > 0 && is_of_type) {
-            // SAFETY: the memory is aligned and shared with no other operand (the invariant of `RoutineMemory`, which is
-            // borrowed mutably while `f` runs). The zeros that are written first are a valid value of every element
+            // SAFETY: the memory is aligned and shared with no other operand (the invariant of `RoutineMemory`, which
+            // is borrowed mutably while `f` runs). The zeros that are written first are a valid value of every element
             // type.
             Some(m) => unsafe {
                 m.ptr.write_bytes(0, m.bytes);
@@ -181,9 +185,9 @@ impl<'a> RoutineMemory<'a> {
             None => &mut no_result,
         };
         let scratch: &mut [S] = match self.scratch.get(scratch).filter(|m| m.bytes > 0) {
-            // SAFETY: the scratch shares no memory with results or operands (the invariant of `RoutineMemory`). Temporaries
-            // begin at multiples of 16 bytes (`layout` in `memory/system.rs`), and the plan has cleared this one,
-            // because the table entry requests that.
+            // SAFETY: the scratch shares no memory with results or operands (the invariant of `RoutineMemory`).
+            // Temporaries begin at multiples of 16 bytes (`layout` in `memory/system.rs`), and the plan has cleared
+            // this one, because the table entry requests that.
             Some(m) => unsafe { std::slice::from_raw_parts_mut(m.ptr.cast(), m.bytes / size_of::<S>()) },
             None => &mut no_scratch,
         };
@@ -195,9 +199,9 @@ impl<'a> RoutineMemory<'a> {
 /// as long as waking another thread.
 const ALONE: usize = 128 << 10;
 
-/// Calls `f` with the number and the elements of each chunk of `length` elements. The caller's pool runs the calls if
-/// they read enough `bytes` together to benefit. Returns the result of the first chunk for which `f` returns one. Later
-/// chunks may then be skipped.
+/// Cuts `elements` into chunks of `length` elements, and calls `f` with the number and the elements of each chunk. The
+/// threads of the caller's pool share the calls if all of them together read more than `ALONE` bytes (`bytes` is that
+/// number). Returns the result of the first chunk for which `f` returns one. Later chunks may then be skipped.
 pub(super) fn each_chunk<T: Send, R: Send>(
     elements: &mut [T],
     length: usize,

@@ -1,4 +1,4 @@
-//! The items that programs of loops (`program.rs`) and threaded code (`threaded/`) have in common.
+//! Items that both forms of compiled kernels use: programs of loops (`program.rs`) and threaded code (`threaded/`).
 
 use crate::base::error::{Error, ErrorKind};
 
@@ -13,6 +13,7 @@ pub(super) enum FillValue {
     Bits(u64),
     /// A run-time scalar.
     Scalar(usize),
-    /// The only element of the load whose operand has this index in the program's `places`.
+    /// The one element that a load reads for the whole register. The number is the index of the load's operand in the
+    /// program's `places`.
     Element(usize),
 }

@@ -1,13 +1,15 @@
-//! Writes random words for tiles. `math/simd/philox.rs` computes them.
+//! Writes the random words of a tile. `math/simd/philox.rs` computes them, in blocks of four words for four consecutive
+//! indices.
 
 use crate::math::simd::philox;
 pub(super) use crate::math::simd::philox::word;
 
-/// The number of blocks that are computed at a time.
+/// The number of blocks (of four words each) that are computed at a time.
 const BLOCKS: usize = 16;
 
-/// Writes the words of consecutive indices, starting with `first`. `make` returns the blocks that begin with a block
-/// number, so that each block is computed only once.
+/// Writes the words of consecutive indices, starting with index `first`. `make` returns `BLOCKS` consecutive blocks,
+/// starting with the given block number, so each block is computed only once. `word` selects which word an index gets
+/// (see `Op::Philox`).
 #[inline(always)]
 fn consecutive(word: u8, first: u32, out: &mut [u32], make: impl Fn(u32) -> [[u32; 4]; BLOCKS]) {
     let mut done = 0;
@@ -17,7 +19,7 @@ fn consecutive(word: u8, first: u32, out: &mut [u32], make: impl Fn(u32) -> [[u3
         let (words, skip) = (words.as_flattened(), (at & 3) as usize);
         let n = (words.len() - skip).min(out.len() - done);
         let to = &mut out[done..done + n];
-        // the mask keeps each index within the words, so the compiler need not check bounds
+        // the mask `last` keeps each index below the number of words, so the compiler need not check bounds
         let last = 4 * BLOCKS - 1;
         match word >> 2 {
             0 => to.copy_from_slice(&words[skip..skip + n]),
@@ -31,7 +33,7 @@ fn consecutive(word: u8, first: u32, out: &mut [u32], make: impl Fn(u32) -> [[u3
     }
 }
 
-/// Writes the word of each index. It is compiled for each instruction set.
+/// Writes the word of each index. This function is inlined into one function for each instruction set.
 #[inline(always)]
 fn body(w: u8, key: [u32; 3], index: &[u32], out: &mut [u32], make: impl Fn(u32) -> [[u32; 4]; BLOCKS]) {
     let n = index.len().min(out.len());
@@ -44,7 +46,8 @@ fn body(w: u8, key: [u32; 3], index: &[u32], out: &mut [u32], make: impl Fn(u32)
     if follow {
         return consecutive(w, first, out, make);
     }
-    // a plain loop, so that its body is compiled for the instruction set of the function that calls this one
+    // this is a plain loop, so that its body is compiled for the instruction set of the function into which this one is
+    // inlined
     for i in 0..n {
         out[i] = word(w, index[i], key);
     }
@@ -64,7 +67,8 @@ fn avx2(w: u8, key: [u32; 3], index: &[u32], out: &mut [u32]) {
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi1,bmi2,lzcnt,popcnt")]
 fn avx512(w: u8, key: [u32; 3], index: &[u32], out: &mut [u32]) {
     body(w, key, index, out, |first| {
-        // SAFETY: four vectors have the size of the words, and the caller guarantees that the machine has AVX-512.
+        // SAFETY: four vectors of 64 bytes have the size of the words of 16 blocks, and the caller guarantees that the
+        // machine has AVX-512.
         unsafe {
             std::mem::transmute::<[std::arch::x86_64::__m512i; 4], [[u32; 4]; BLOCKS]>(philox::blocks_avx512(
                 first,
@@ -75,7 +79,7 @@ fn avx512(w: u8, key: [u32; 3], index: &[u32], out: &mut [u32]) {
     });
 }
 
-/// Writes word `w` for each index, by the best instruction set of the machine.
+/// Writes word `w` (see `Op::Philox`) of each index, with the best instruction set of the machine.
 pub(super) fn run(w: u8, key: [u32; 3], index: &[u32], out: &mut [u32]) {
     match crate::math::simd::isa() {
         #[cfg(target_arch = "x86_64")]

@@ -1,5 +1,5 @@
-//! The pool of threads that helps the caller: its rayon pool, or no pool in a build without the feature `rayon`. No
-//! other file of the library depends on whether there is a pool.
+//! The pool of threads that helps the caller: the rayon pool that the caller runs in (or rayon's global pool), or no
+//! pool in a build without the feature `rayon`. No other file of the library depends on whether there is a pool.
 
 pub(super) use chosen::*;
 
@@ -10,23 +10,25 @@ mod chosen {
     use std::error::Error;
     use std::sync::OnceLock;
 
-    /// Whether callers can have a pool at all.
+    /// Whether this build has thread pools.
     pub const EXISTS: bool = true;
 
-    /// Returns whether the caller's pool has threads. The first call starts those of the global pool if the caller is
-    /// in no other. That fails if the process has no memory for their stacks, and then rayon would panic at each use.
+    /// Returns whether the caller's pool has threads. If the caller is not in a pool, the first call starts the threads
+    /// of rayon's global pool. That fails if the process has no memory for their stacks; rayon would then panic at each
+    /// use of the pool, so the caller must work alone.
     pub fn starts() -> bool {
         static STARTED: OnceLock<bool> = OnceLock::new();
-        // in a browser, where no thread can be started, rayon's global pool is the caller's thread
+        // in a browser, no thread can be started (`CAN_WAIT` is false), and rayon's global pool consists of the
+        // caller's thread
         let start = || match rayon::ThreadPoolBuilder::new().build_global() {
             Ok(()) => true,
-            // without a source the error says that the pool is there already
+            // an error without a source means that the global pool exists already
             Err(e) => e.source().is_none(),
         };
         !CAN_WAIT || is_within() || *STARTED.get_or_init(start)
     }
 
-    /// Returns the number of threads of the caller's pool, which must have started.
+    /// Returns the number of threads of the caller's pool. Call [`starts`] before.
     pub fn size() -> usize {
         rayon::current_num_threads()
     }
@@ -41,13 +43,15 @@ mod chosen {
         rayon::spawn(f);
     }
 
-    /// Runs another task that waits in the caller's pool, if there is one. Does nothing outside of a pool.
+    /// Runs one job that waits in the caller's pool, if there is one. Does nothing if the caller is not a thread of a
+    /// pool.
     pub fn give_way() {
         let _ = rayon::yield_now();
     }
 
-    /// Calls `f` with the number and the elements of each chunk of `length` elements, in the caller's pool. Returns the
-    /// result of the first chunk for which `f` returns one. Later chunks may then be skipped.
+    /// Cuts `elements` into chunks of `length` elements, and calls `f` with the number and the elements of each, on the
+    /// threads of the caller's pool. Returns the result of the first chunk for which `f` returns one. Later chunks may
+    /// then be skipped.
     pub fn first_of_chunks<T: Send, R: Send>(
         elements: &mut [T],
         length: usize,
@@ -57,7 +61,7 @@ mod chosen {
     }
 }
 
-/// The same functions for callers without a pool, who do all work themselves.
+/// The same functions for a build without the feature `rayon`: there is no pool, and the caller's thread does all work.
 #[cfg(not(feature = "rayon"))]
 mod chosen {
     pub const EXISTS: bool = false;

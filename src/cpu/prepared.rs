@@ -1,4 +1,5 @@
-//! Prepares plans: converts each step to a form that can be bound to the buffers of a run, and keeps it in the plan.
+//! Prepares plans: compiles each step of a plan (a kernel, a routine call or the clearing of a temporary) to a form
+//! that can be bound to the buffers of a run, and keeps it in the plan.
 
 use super::bind::Run;
 use super::{elementwise, ends, matmul, moves, reduce, routines, row};
@@ -13,8 +14,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// A step that is ready to be bound to the buffers of a run.
 pub(super) enum Ready {
-    /// Nothing to run, because the kernel has an empty result, or because the product before it runs the kernel on each
-    /// part of its own result.
+    /// Nothing to run, because the kernel has an empty result, or because the step before it is a matrix product that
+    /// runs this kernel too, on each part of its own result.
     Nothing,
     Elementwise(elementwise::Elementwise),
     Moves(Box<moves::Moves>),
@@ -28,11 +29,12 @@ pub(super) enum Ready {
 impl Ready {
     /// Prepares the steps of a plan.
     fn steps(steps: &[Step], aliased: &[bool]) -> Result<Vec<Ready>, (Error, usize)> {
-        // a kernel that writes in place must wait until the whole product before it has been computed
+        // whether a step is a product that runs the next step. If the plan writes in place (`aliased` is not empty),
+        // the next step must wait until the whole product has been computed
         let hands_on = |step: &Step| aliased.is_empty() && hands_on(step);
         let ready = |i: usize| {
             if i > 0 && hands_on(&steps[i - 1]) {
-                // the product before this step runs it
+                // the product before this step runs this step too
                 return Ok(Ready::Nothing);
             }
             if let Step::Nest(kernel) = &steps[i]
@@ -94,12 +96,13 @@ impl Ready {
     }
 }
 
-/// Returns whether a step is a product that passes its parts to the next step.
+/// Returns whether a step is a matrix product that runs the next step of the plan on each part of its result.
 fn hands_on(step: &Step) -> bool {
     step.nest().and_then(|kernel| kernel.schedule.product()).is_some_and(|product| product.hands_on)
 }
 
-/// The steps of a plan, ready to be bound, and what a run of them adds to the device's counters.
+/// The steps of a plan, ready to be bound, and the numbers of kernels and dispatches that each run adds to the device's
+/// counters.
 pub(super) struct Prepared {
     pub steps: Vec<Ready>,
     pub kernels: u64,
@@ -119,8 +122,9 @@ impl Heap for Ready {
     }
 }
 
-/// Returns the prepared steps of a plan. If the plan has none yet, prepares them, keeps them in the plan, and
-/// increments `made`. An error is returned with the node whose step could not be prepared, or with 0 if there is none.
+/// Returns the prepared steps of a plan. If the plan has no prepared steps yet, prepares them, keeps them in the plan,
+/// and increments `made`. An error is returned together with the node (of the expression) whose step could not be
+/// prepared, or with 0 if no single step is the cause.
 #[inline]
 pub(super) fn of<'a>(
     plan: &'a ExecutionPlan,
@@ -155,8 +159,9 @@ fn prepare<'a>(plan: &'a ExecutionPlan, replaces: bool, made: &AtomicU64) -> Res
     plan.kept.prepared(replaces).ok_or_else(|| (lost(), 0))
 }
 
-/// Returns whether the first output is memory that the plan reads. Returns an error if another output is memory that
-/// the plan reads, or if the plan does not expect that input to share memory with an output.
+/// Returns whether the first output is the same memory as an input. Returns an error if another output is the same
+/// memory as an input, or if the plan does not expect that this input shares memory with the first output
+/// (`ExecutionPlan::aliased`).
 #[inline]
 fn replaces(plan: &ExecutionPlan, bindings: &Bindings<'_>) -> Result<bool> {
     let mut replaces = false;

@@ -1,5 +1,17 @@
-//! The program of a kernel: steps over registers, and all other data that does not depend on buffers. It is compiled
-//! once and kept in the plan. Each run binds pointers and numbers to it (`bind.rs`).
+//! The program of a kernel: the compiled form of a loop nest, with everything that does not depend on buffers. It is
+//! compiled once and kept in the plan. Each run binds pointers and numbers to it (`bind.rs`).
+//!
+//! The files that compile and run programs use these terms:
+//!
+//! * A *value* is the result of one operation of the kernel, `kernel.values[v]`. A *step* is a loop that computes a
+//!   value for all elements of a tile. A *register* is scratch memory that holds a value for one tile; it is not a
+//!   register of the processor.
+//! * The *outer level* has one element for each index of `kernel.outer`, and the *inner level* one for each index of
+//!   `outer × inner` (the *inner space* is `kernel.inner`; only reductions and scans have it). A *pass* is one loop
+//!   along the inner space, and a *stage* is the outer steps between two passes.
+//! * A *tile* is a rectangle of rows and columns of a level's index space ([`TileOrder`]). A *task* is the part of a
+//!   run's tiles that one thread computes, with a *frame* (`tiles.rs`) as its scratch memory.
+//! * A *place* is the index in [`Program::places`] of an operand in memory, which is a load or a store.
 
 use super::fold::FoldSpec;
 use super::parts::FillValue;
@@ -14,17 +26,19 @@ use std::ops::Range;
 /// How the index space of a kernel is divided into rows and columns of tiles.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum TileOrder {
-    /// The kernel has no inner space. Columns are along the last outer axis, rows along the others.
+    /// The kernel has no inner space. The columns of a tile are along the last outer axis, its rows along the other
+    /// axes.
     Flat,
-    /// Columns are along `inner`, rows along `outer`. A tile is a piece of one row that is reduced or scanned.
-    Rows,
-    /// Columns are along `outer`, rows along `inner`. A tile has a few elements each of many rows that are reduced or
+    /// The columns of a tile are along `inner`, its rows along `outer`. A tile is a piece of one row that is reduced or
     /// scanned.
+    Rows,
+    /// The columns of a tile are along `outer`, its rows along `inner`. A tile contains a few elements each of many
+    /// reduced or scanned rows, one of these rows in each column.
     Cols,
 }
 
-/// The number of rows and columns of the largest tile of a level (outer or inner). The level's registers have room for
-/// such a tile.
+/// The number of rows and columns of the largest tile of the outer or of the inner level. The level's registers have
+/// room for such a tile.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Level {
     pub rows: usize,
@@ -53,24 +67,26 @@ pub(super) enum Goal {
     CheckIndices,
 }
 
-/// The choices on which a program depends in addition to its kernel.
+/// The inputs of the compilation of a program, in addition to its kernel.
 #[derive(Clone, Copy)]
 pub(super) struct Request<'a> {
     pub order: TileOrder,
     pub outer: Level,
     pub inner: Level,
     pub goal: Goal,
-    /// The passes over the inner space that the planner has scheduled for the goal. `None` if there is no inner space.
+    /// The passes (loops along the inner space) that the planner has scheduled for the goal. `None` if there is no
+    /// inner space.
     pub passes: Option<&'a Passes>,
-    /// For each input of the plan, whether it is the memory that the plan's first output is written to.
+    /// For each input of the plan, whether the plan's first output is written to the memory of that input.
     pub aliased: &'a [bool],
 }
 
-/// An operand that has strides over the axes of its level: a load, a store, or an affine index, which has no memory. In
-/// the CPU backend the *place* of an operand is its index in [`Program::places`].
+/// An operand that has strides along the rows and columns of tiles: a load, a store, or an affine index
+/// ([`Op::Index`](crate::plan::kernel::Op::Index)), which has no memory. Steps refer to it by its *place*, which is its
+/// index in [`Program::places`].
 pub(super) struct StridedOperand {
-    /// The buffer, and the position of the operand's element 0 in it, to which a run adds its offset. `None` for an
-    /// affine index.
+    /// The buffer, and the position in it of the operand's element 0. A run adds the offset of its array to this
+    /// position. `None` for an affine index.
     pub memory: Option<(BufferRef, isize)>,
     /// The lowest and the highest element that is accessed, counted from element 0. `None` if the index space is empty.
     pub span: Option<(isize, isize)>,
@@ -102,43 +118,45 @@ pub(super) enum Dst {
     /// The register at this byte of the arena. The arena is the scratch memory of a task, and belongs to its frame
     /// (`tiles.rs`).
     Register(usize),
-    /// The tile's part of a row that is kept for a later pass. The row begins at this byte of the arena.
+    /// The tile's part of a whole row that is kept in the arena for a later pass. The row begins at this byte of the
+    /// arena.
     KeepRow(usize),
-    /// The memory of the store with this place. The step writes the result there itself, which saves a copy from a
-    /// register.
+    /// The memory of the store with this place (an index in [`Program::places`]). The step writes the result there
+    /// itself, which saves a copy from a register.
     Out(usize),
 }
 
 pub(super) enum StepKind {
+    /// Loads the tile from the operand with this place.
     Load(usize),
+    /// Calls a loop with up to three values (`TileLoop::args`) as its arguments.
     Call(Loop),
-    Index {
-        place: usize,
-        base: i64,
-    },
+    /// Computes an affine index: `base` plus the offset of each element of the tile at the strides of `place`.
+    Index { place: usize, base: i64 },
     Gather {
         place: usize,
         stride: isize,
-        /// The index of its position in [`Program::positions`].
+        /// The index in [`Program::positions`] of the position that the gather reads from.
         position: usize,
-        /// Whether to read the elements. Otherwise the indices are only checked.
+        /// Whether to read the elements. If false, the step only checks the indices.
         reads: bool,
     },
     /// Computes the position with this index in [`Program::positions`].
     Position(usize),
     Philox {
         word: u8,
-        /// The run-time scalars that form its key.
+        /// The indices of the three run-time scalars that form the key of the random generator.
         key: [usize; 3],
     },
-    /// Runs the scan with this index in [`Program::scans`]. The tiles of a row come in order.
+    /// Runs the scan with this index in [`Program::scans`]. The tiles of a row must be run in order.
     Scan(usize),
     /// Computes nothing. Later steps read the row that an earlier pass has kept.
     ReuseRow,
 }
 
-/// One loop over a tile. An `id` is the index of a pointer in the frame. Value `v` of the kernel has the id `v`. The
-/// copy of an outer value `v` that is repeated for the inner level has the id `values + v`.
+/// A step: one loop over a tile. An `id` is the index of a value's pointer in `Frame::at` (`tiles.rs`). Value `v` of
+/// the kernel has the id `v`. If inner steps read an outer value `v`, they read a copy that is repeated along the row;
+/// the copy has the id `values + v`.
 pub(super) struct TileLoop {
     pub kind: StepKind,
     pub dst: Dst,
@@ -149,9 +167,9 @@ pub(super) struct TileLoop {
     pub operand: Compute,
 }
 
-/// A register with the same number in every element. A frame (the scratch memory of a task) fills it before its first
-/// tile. Here and below, `id` is the index of a pointer (as in [`TileLoop`]), `slot` the first byte in the arena, and
-/// `size` the size of an element in bytes.
+/// A register with the same number in every element. It is filled when a task creates its frame (its scratch memory),
+/// before the first tile. Here and below, `id` is the index of a pointer (as in [`TileLoop`]), `slot` the register's
+/// first byte in the arena, and `size` the size of an element in bytes.
 pub(super) struct Fill {
     pub id: usize,
     pub slot: usize,
@@ -160,9 +178,9 @@ pub(super) struct Fill {
     pub value: FillValue,
 }
 
-/// An outer value that inner steps read. Before a pass processes a row, the row's element is repeated along a register.
-/// If rows are processed side by side (`TileOrder::Cols`), the elements of all these rows are repeated once for each row of
-/// a tile.
+/// A copy of an outer value for the inner steps that read it. Before a pass processes a row, the row's element is
+/// repeated along a register. If several rows are processed side by side ([`TileOrder::Cols`]), the elements of all
+/// these rows are repeated once for each row of a tile. `from` and `to` are the ids of the value and of its copy.
 pub(super) struct RowBroadcast {
     pub from: usize,
     pub to: usize,
@@ -170,19 +188,20 @@ pub(super) struct RowBroadcast {
     pub size: usize,
 }
 
-/// A reduction of a pass, and the ids of the pointers whose elements it combines. If there are fewer than three, the
-/// first is repeated.
+/// A reduction that a pass computes. `args` are the ids of the pointers to the elements that it combines. If it reads
+/// fewer than three arrays, the first id is repeated.
 pub(super) struct PassReduction {
     pub args: [usize; 3],
-    /// The outer value from which argmin and argmax count positions. If it is `None`, they count from 0.
+    /// The outer value that is the position of the row's first element, for argmin and argmax. If it is `None`,
+    /// positions count from 0.
     pub base: Option<usize>,
     pub results: SmallVec<[ReductionResult; 1]>,
     pub spec: FoldSpec,
 }
 
 impl PassReduction {
-    /// Returns whether this reduction can process several whole rows at once. If so, it has no `base`, and counts
-    /// positions from 0.
+    /// Returns whether this reduction can process several whole rows at once. Such a reduction has no `base`, so its
+    /// positions count from 0.
     pub fn takes_whole_rows(&self) -> bool {
         self.base.is_none() && self.spec.takes_whole_rows()
     }
@@ -196,9 +215,9 @@ pub(super) struct ReductionResult {
     pub size: usize,
 }
 
-/// The total of a scan of a row, which is the last element of the row's last tile.
+/// The total of a scan along a row: the last element of the row's scan, which is the last element of its last tile.
 pub(super) struct Total {
-    /// The id of the scan's elements, at the inner level.
+    /// The id of the inner value that holds the scan's results.
     pub from: usize,
     /// The outer value that is the total, and its register.
     pub id: usize,
@@ -206,8 +225,8 @@ pub(super) struct Total {
     pub size: usize,
 }
 
-/// One loop along the inner space: its steps, and the reductions whose elements they compute. Row kernels may have
-/// several passes.
+/// One pass (a loop along the inner space): its steps, and the reductions that combine the elements that these steps
+/// compute. Row kernels may have several passes.
 #[derive(Default)]
 pub(super) struct TilePass {
     pub broadcasts: SmallVec<[RowBroadcast; 2]>,
@@ -216,23 +235,25 @@ pub(super) struct TilePass {
     pub totals: SmallVec<[Total; 1]>,
 }
 
-/// A store of the kernel: it writes value `id` to the place `place`.
+/// A store of the kernel. `id` is the id of the stored value, and `place` the index in [`Program::places`] of the
+/// memory that it is written to.
 pub(super) struct Write {
     pub place: usize,
     pub id: usize,
     pub inner: bool,
-    /// Whether the value's step has written the memory itself, so that nothing remains to be done.
+    /// Whether the value's step writes the memory of the store itself (`Dst::Out`), so that no copy is needed.
     pub direct: bool,
     /// Whether to write past the caches, because the result is too large to stay in them until it is read.
     pub stream: bool,
-    /// The id of the condition's pointer, if the store has a condition.
+    /// The id of the condition, if the store has one. It then writes only the elements for which the condition is true.
     pub condition: Option<usize>,
     pub scattered: Option<ScatteredWrite>,
 }
 
-/// How a scattered store finds its elements along the indexed axis of its place, and how it combines values with them.
+/// A scattered store: along one axis it writes to positions that an index defines. `stride` and `extent` are the stride
+/// and the length of that axis. `combine` defines whether a value replaces the element there or is combined with it.
 pub(super) struct ScatteredWrite {
-    /// The id of the index's pointer.
+    /// The id of the value that holds the positions along the axis.
     pub index: usize,
     pub stride: isize,
     pub extent: usize,
@@ -240,16 +261,19 @@ pub(super) struct ScatteredWrite {
     pub combine: Combine,
 }
 
-/// The steps of a kernel, as loops over tiles.
+/// A kernel as steps, which are loops over tiles. The head of this file defines the terms.
 ///
-/// The unsafe code that runs it relies on four invariants, cited by name. *Alive*: the buffers that a run binds live as
-/// long as the run. *Inside*: every element that a place accesses over its level's index space (its `span`) is in its
-/// buffer; [`Run::locate`](super::bind::Run::locate) has checked this. *Room*: each register has room in the arena for
-/// as many elements as a tile of its level may have; no other value uses that memory while the register's value is
-/// needed; operands are computed before their users. *Disjoint*: tasks run disjoint tiles, so no task writes memory
-/// that another reads or writes. Only scattered stores that combine may write the same elements; they do it atomically,
-/// and no task reads those elements. If stores of a program replace elements at computed positions
-/// ([`Program::in_order`]), several tasks may run all tiles, and each task has its own part of the positions.
+/// The unsafe code that runs a program relies on four invariants. SAFETY comments refer to them by these names:
+///
+/// * *Alive*: the buffers that a run binds live as long as the run.
+/// * *Inside*: every element that an operand accesses over its level's index space (its `span`) is in its buffer.
+///   [`Run::locate`](super::bind::Run::locate) has checked this.
+/// * *Room*: each register has room in the arena for as many elements as a tile of its level may have. No other value
+///   uses that memory while the register's value is needed. Operands are computed before the steps that read them.
+/// * *Disjoint*: tasks run disjoint tiles, so no task writes memory that another task reads or writes. There are two
+///   exceptions. Scattered stores that combine may write the same elements; they do it atomically, and no task reads
+///   those elements. If the stores of a program replace elements at computed positions ([`Program::in_order`]), several
+///   tasks may run all tiles, and each task writes only its own part of the positions.
 pub(super) struct Program {
     pub name: &'static str,
     /// The number of values of the kernel.
@@ -265,8 +289,8 @@ pub(super) struct Program {
     pub positions: Vec<Position>,
     pub steps: Vec<TileLoop>,
     pub fills: Vec<Fill>,
-    /// The steps of the outer level, in parts: the steps before pass 0, the steps before pass 1, …, the steps after the
-    /// last pass.
+    /// The stages: ranges of the steps of the outer level. Stage 0 is the steps before pass 0, stage 1 the steps before
+    /// pass 1, and so on. The last stage is the steps after the last pass.
     pub stages: SmallVec<[Range<usize>; 2]>,
     pub passes: SmallVec<[TilePass; 1]>,
     pub scans: SmallVec<[ScanSpec; 1]>,
@@ -315,17 +339,17 @@ impl Program {
         }
     }
 
-    /// Returns the number of positions along the indexed axis if a store replaces elements at computed positions.
-    /// Otherwise returns `None`. Several values may be written to one position, and the last one in C order must win,
-    /// so tiles are written in order.
+    /// If a store replaces elements at computed positions, returns the length of the axis along which the positions
+    /// count. Otherwise returns `None`. Several values may be written to one position, and the last one in C order must
+    /// win, so each task must write tiles in order.
     pub fn in_order(&self) -> Option<usize> {
         let scattered = self.writes.iter().filter_map(|w| w.scattered.as_ref());
         let sets = |s: &&ScatteredWrite| mutant!(writes_in_any_order, false, !s.combine.reads());
         scattered.filter(sets).map(|s| s.extent).next()
     }
 
-    /// In a program that only checks indices, marks the gathers whose elements no other step needs, so that they read
-    /// no elements.
+    /// In a program that only checks indices, sets `reads` to false for the gathers whose elements no other step needs,
+    /// so that these gathers read no elements.
     pub fn leave_unread(&mut self) {
         let inputs = self
             .passes

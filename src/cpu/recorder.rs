@@ -1,5 +1,5 @@
-//! Records the steps that run while a profile is on, and the host's time before and after each step. The host's clock
-//! is enough, because threads of this process run the steps.
+//! Records which steps run while a profile is on, with the time of the host's clock before and after each step. The
+//! host's clock is enough, because threads of this process run the steps.
 
 use crate::base::error::Result;
 use crate::base::platform::Instant;
@@ -8,7 +8,7 @@ use crate::plan::kernel::ExecutionPlan;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// The recording that is on, if there is one. A later recording replaces an earlier one that is still on.
+/// Holds the current recording, if there is one. A later recording replaces an earlier one that is still on.
 #[derive(Default)]
 pub(super) struct Recorder {
     /// Whether a recording is on. While no recording is on, a run reads only this flag.
@@ -18,9 +18,9 @@ pub(super) struct Recorder {
     count: AtomicU64,
 }
 
-/// The notes of a recording, or of one run of a plan that will be added to it.
+/// The recorded steps: of a whole recording, or of one run of a plan, which [`Recorder::keep`] adds to the recording.
 pub(super) struct Notes {
-    /// The number of the recording.
+    /// The number of the recording, by which the recorder finds out whether another recording has replaced it.
     id: u64,
     began: Instant,
     steps: Vec<StepNote>,
@@ -48,7 +48,7 @@ impl Notes {
 struct On<'a>(&'a Recorder, u64);
 
 impl On<'_> {
-    /// Removes and returns the notes, unless another recording has replaced this one.
+    /// Ends the recording: removes and returns its notes. Returns `None` if another recording has replaced this one.
     fn take(&self) -> Option<Notes> {
         let mut current = self.0.lock();
         let notes = current.take_if(|notes| notes.id == self.1);

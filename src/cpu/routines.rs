@@ -1,4 +1,5 @@
-//! Routines on the CPU: the list of their functions, and their calls.
+//! Routines (operations that are not loop nests, such as a sort) on the CPU: the list of the functions that implement
+//! them, and their calls.
 
 use super::bind::Run;
 use super::operands::{Refused, RoutineMemory};
@@ -14,7 +15,7 @@ use crate::plan::kernel::{BufferRef, RoutineCall};
 /// A routine's implementation on the CPU.
 pub(super) type RoutineFunction = fn(&mut RoutineMemory<'_>) -> Result<(), Refused>;
 
-/// The function of each routine.
+/// The function that implements each routine.
 static FUNCTIONS: [(&Routine, RoutineFunction); 17] = [
     (&BINCOUNT, super::bincount::run),
     (&SORT, super::sort::sort),
@@ -45,7 +46,7 @@ fn function(row: &Routine) -> Option<RoutineFunction> {
     FUNCTIONS.iter().find(|(r, _)| *r == row).map(|(_, function)| *function)
 }
 
-/// The call of a routine, ready to be bound to the buffers of a run.
+/// The call of a routine in a plan, ready to be bound to the buffers of a run.
 pub(super) struct PreparedCall {
     function: RoutineFunction,
     call: RoutineCall,

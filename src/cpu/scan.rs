@@ -1,10 +1,13 @@
-//! Scans on the CPU, of one row or of several rows side by side as columns, by the tree of `plan/kernel/scan.rs`.
+//! Scans on the CPU, for example cumulative sums. `plan/kernel/scan.rs` defines the order in which elements are
+//! combined (a tree), with the terms block and run. This file scans one row, or several rows side by side: each row is
+//! then a column of the tiles.
 //!
-//! Tiles of a row come in order, and each begins at the start of a block. A block of one row is scanned by the loop
-//! form `scan`, a block of columns by vectors that hold one element of each column. Then the *carry*, the combination
-//! of all blocks before this one, is combined into each element. The carry is computed from one [`Level`] per level of
-//! blocks, which is kept from tile to tile: level 0 receives the totals of blocks, level 1 the totals of 1,024 blocks
-//! each, and so on.
+//! The tiles of a row are scanned in order, and each begins at the start of a block. If there is one row, a block is
+//! scanned by the loop `scan` of the fold's function. If there are several columns, it is scanned by operations on
+//! vectors that hold one element of each column. Then the *carry*, the combination of all blocks before this one, is
+//! combined into each element. The carry is computed from the totals of the earlier blocks, in a hierarchy of levels
+//! that is kept from tile to tile: level 0 receives the total of each block, level 1 the total of 1,024 blocks, and so
+//! on ([`Level`]).
 
 use super::strided;
 use crate::base::dtype::Compute;
@@ -14,7 +17,7 @@ use crate::plan::kernel::{KernelReduction, SCAN_BLOCK, SCAN_RUN};
 /// The number of runs in a block.
 const RUNS: usize = SCAN_BLOCK / SCAN_RUN;
 
-/// A scan of a program: its loops, and the position of its state in the arena.
+/// A scan that a program contains: its loops, its size, and the position of its state in the program's scratch memory.
 #[derive(Clone, Copy)]
 pub(super) struct ScanSpec {
     compute: Compute,
@@ -30,16 +33,16 @@ pub(super) struct ScanSpec {
 }
 
 impl ScanSpec {
-    /// Describes a scan of `n` elements, in up to `width` columns. Returns `None` if the fold has no loops for this
-    /// type.
+    /// Describes a scan of rows of `n` elements, with up to `width` rows side by side. Returns `None` if the fold has
+    /// no loops for this type.
     pub fn new(r: &KernelReduction, compute: Compute, n: usize, width: usize) -> Option<ScanSpec> {
         let forms = r.fold.function()?.forms[compute as usize]?;
         let (map, accumulate, scan) = (forms.map.get(), forms.accumulate?.get(), forms.scan?.get());
         Some(ScanSpec { compute, map, accumulate, scan, n, width, at: 0 })
     }
 
-    /// Returns the number of levels: one for the totals of blocks, and one more whenever the totals of a level fill
-    /// more than one block.
+    /// Returns the number of levels: one for the totals of blocks, and another one for as long as the totals of the
+    /// highest level fill more than one block.
     fn levels(&self) -> usize {
         let mut blocks = self.n.div_ceil(SCAN_BLOCK);
         let mut levels = 1;
@@ -54,21 +57,21 @@ impl ScanSpec {
         (self.width * self.compute.size()).next_multiple_of(64)
     }
 
-    /// Returns the size in bytes of the scratch after the other vectors. For columns, the scratch holds the totals of a
-    /// block's runs; for one row, it holds the carry, repeated for each element of a block.
+    /// Returns the size in bytes of the last part of the state, which is scratch. For columns, it holds the totals of a
+    /// block's runs. For one row, it holds the carry, repeated for each element of a block.
     fn room(&self) -> usize {
         if self.width > 1 { RUNS * self.vector() } else { SCAN_BLOCK * self.compute.size() }
     }
 
-    /// Returns the size of the state in bytes: the vectors of the levels, the carry, a total that is passed upwards,
-    /// and [`Self::room`].
+    /// Returns the size of the state in bytes: the vectors of the levels, the vector of the carry, the vector of a
+    /// total that is passed from a level to the next, and the scratch ([`Self::room`]).
     pub fn bytes(&self) -> usize {
         self.vector() * (self.levels() * Level::VECTORS + 2) + self.room()
     }
 }
 
-/// A block of totals that is being filled. Its totals are combined in runs and groups of runs, like the elements of a
-/// block.
+/// A level of the hierarchy of totals: a block of totals that is being filled with the totals of blocks of the level
+/// below. The totals are combined in runs and groups of runs, like the elements of a block.
 #[derive(Clone, Copy, Default)]
 struct Level {
     /// The number of totals in the block so far.
@@ -76,8 +79,9 @@ struct Level {
 }
 
 impl Level {
-    /// The number of a level's vectors: the current run (`RUN`), all runs before it combined (`RUNS_BEFORE`), and from
-    /// `GROUPS` on one vector for each bit `k` of the number of runs, a group of 2^k runs combined.
+    /// The number of vectors that a level has in the state. Vector `RUN` is the combination of the totals in the
+    /// current run, and vector `RUNS_BEFORE` is the combination of all runs before it. Vector `GROUPS + k` is the
+    /// combination of a group of 2^k runs, which exists if bit `k` of the number of complete runs is set.
     const VECTORS: usize = Level::GROUPS + RUNS.trailing_zeros() as usize + 1;
     const RUN: usize = 0;
     const RUNS_BEFORE: usize = 1;
@@ -86,18 +90,20 @@ impl Level {
 
 /// A scan in progress.
 ///
-/// Its unsafe functions have two conditions, cited by name. *State*: `state` points to `spec.bytes()` bytes, aligned to
-/// 64, that only this scan uses: disjoint vectors with room for `width` elements. *Data*: each pointer argument points
-/// to as many aligned elements of the spec's type as the function states, disjoint from the state; no other thread uses
-/// them meanwhile.
+/// Its unsafe functions have two conditions. SAFETY comments refer to them by these names:
+///
+/// * *State*: `state` points to `spec.bytes()` bytes, aligned to 64, that only this scan uses. They hold disjoint
+///   vectors, each with room for `width` elements.
+/// * *Data*: each pointer argument points to as many aligned elements of the spec's type as the function states. They
+///   do not overlap the state, and no other thread uses them during the call.
 pub(super) struct Scanner {
     spec: ScanSpec,
     state: *mut u8,
     width: usize,
     /// Whether the next block is the first of its row, so that there is no carry.
     is_first: bool,
-    /// The levels. Eight are enough for any row: one level covers 1,024^2 elements, and each further level covers 1,024
-    /// times as many.
+    /// The levels. Eight are enough for any row: with one level, a row may have 1,024^2 elements, and each further
+    /// level allows 1,024 times as many.
     levels: [Level; 8],
 }
 
@@ -105,14 +111,15 @@ impl Scanner {
     /// Creates a scan with its state in `arena`, the scratch memory of a task.
     ///
     /// # Safety
-    /// The arena is aligned to 64 and has `spec.bytes()` bytes at `spec.at` for this scan alone. They are its *state*.
+    /// The arena is aligned to 64 bytes, and its `spec.bytes()` bytes from `spec.at` on are used by this scan alone, as
+    /// its state.
     pub unsafe fn new(spec: ScanSpec, arena: *mut u8) -> Scanner {
         // SAFETY: the state is in the arena, from `spec.at` on.
         let state = unsafe { arena.add(spec.at) };
         Scanner { spec, state, width: 1, is_first: true, levels: Default::default() }
     }
 
-    /// Begins `width` new rows, at most `spec.width`.
+    /// Begins the scan of `width` new rows side by side. `width` is at most `spec.width`.
     pub fn reset(&mut self, width: usize) {
         (self.width, self.is_first, self.levels) = (width, true, Default::default());
     }
@@ -130,13 +137,14 @@ impl Scanner {
         self.of_level(self.spec.levels(), 0)
     }
 
-    /// Returns the vector of a total that is passed to the level above.
+    /// Returns the vector of the current total: the total of a block, or of a level's block of totals, which is passed
+    /// to the level above.
     fn total(&self) -> *mut u8 {
         self.of_level(self.spec.levels(), 1)
     }
 
-    /// Returns the vector of the total of run `i` of a block of columns. For one row, `run(0)` has room for a block of
-    /// carries.
+    /// Returns the vector of the total of run `i` of the current block, for columns. For one row, `run(0)` is scratch
+    /// that has room for the carry, repeated for each element of a block.
     fn run(&self, i: usize) -> *mut u8 {
         self.of_level(self.spec.levels(), 2 + i)
     }
@@ -145,7 +153,8 @@ impl Scanner {
     /// changes no bit.
     ///
     /// # Safety
-    /// *State* or *data* ([`Scanner`]): two disjoint vectors of `width` elements.
+    /// Both pointers are vectors of `width` elements, in the state or in the data, and they do not overlap (*state* and
+    /// *data*, see [`Scanner`]).
     unsafe fn combine(&self, to: *mut u8, with: *const u8) {
         // SAFETY: the caller ensures that the vectors are disjoint and have `width` elements, as the loop requires.
         unsafe { (self.spec.accumulate)(self.width, with, with, with, to) };
@@ -154,7 +163,8 @@ impl Scanner {
     /// Copies a vector.
     ///
     /// # Safety
-    /// *State* or *data* ([`Scanner`]): two disjoint vectors of `width` elements.
+    /// Both pointers are vectors of `width` elements, in the state or in the data, and they do not overlap (*state* and
+    /// *data*, see [`Scanner`]).
     unsafe fn copy(&self, from: *const u8, to: *mut u8) {
         // SAFETY: both are vectors of `width` elements, and they are disjoint.
         unsafe { std::ptr::copy_nonoverlapping(from, to, self.width * self.spec.compute.size()) };
@@ -164,13 +174,15 @@ impl Scanner {
     /// block.
     ///
     /// # Safety
-    /// *State* and *data* ([`Scanner`]): `rows × width` elements at `x`, and room for as many at `out`, which are
-    /// disjoint; no more than `spec.n` rows in all since [`Scanner::reset`].
+    /// The state is valid (*state*, see [`Scanner`]). `x` points to `rows × width` elements, and `out` has room for as
+    /// many, which do not overlap them (*data*). All calls since [`Scanner::reset`] together pass at most `spec.n`
+    /// rows.
     pub unsafe fn feed(&mut self, mut x: *const u8, mut out: *mut u8, mut rows: usize) {
         let row = self.width * self.spec.compute.size();
         while rows > 0 {
             let block = rows.min(SCAN_BLOCK);
-            // SAFETY: *state* and *data*: `x` and `out` advance by the elements that were scanned.
+            // SAFETY: `x` and `out` advance by the elements that were scanned, so they stay inside the caller's arrays.
+            // The caller ensures the other conditions.
             unsafe {
                 match self.spec.width {
                     1 => self.one_row(x, out, block),
@@ -184,14 +196,14 @@ impl Scanner {
         }
     }
 
-    /// Scans a block of one row, and writes the block's own total, without the carry, to `total()`.
+    /// Scans a block of `n` elements of one row. Writes the total of this block alone, without the carry, to `total()`.
     ///
     /// # Safety
     /// As for [`Scanner::feed`], for at most one block.
     unsafe fn one_row(&self, x: *const u8, out: *mut u8, n: usize) {
         let size = self.spec.compute.size();
-        // SAFETY: *state* and *data*: the total is the last of `n` elements, and `run(0)` has room for a block of
-        // elements.
+        // SAFETY: `x` and `out` have `n` elements, and the last one of `out` is the total. `run(0)` has room for a
+        // block of elements (*data* and *state*, see [`Scanner`]).
         unsafe {
             (self.spec.scan)(n, x, x, x, out);
             self.copy(out.add((n - 1) * size), self.total());
@@ -203,15 +215,15 @@ impl Scanner {
         }
     }
 
-    /// Scans a block of several columns, and writes the columns' own totals, without the carries, to `total()`.
+    /// Scans a block of several columns. Writes the totals of this block alone, without the carries, to `total()`.
     ///
     /// # Safety
     /// As for [`Scanner::feed`], for at most one block.
     unsafe fn columns(&self, x: *const u8, out: *mut u8, rows: usize) {
         let row = self.width * self.spec.compute.size();
         let runs = rows.div_ceil(SCAN_RUN);
-        // SAFETY: *state* and *data*: row numbers are below `rows`, run numbers below [`RUNS`], and all vectors are
-        // disjoint.
+        // SAFETY: row numbers are below `rows` and run numbers below [`RUNS`], so all vectors exist. They do not
+        // overlap (*data* and *state*, see [`Scanner`]).
         unsafe {
             for r in 0..rows {
                 let (from, to) = (x.add(r * row), out.add(r * row));
@@ -245,15 +257,16 @@ impl Scanner {
         }
     }
 
-    /// Adds the total in `total()` to a level's block, and replaces it with the combination of all totals of that
-    /// block.
+    /// Adds the total in `total()` to the block of a level, and then writes the combination of all totals of that block
+    /// to `total()`.
     ///
     /// # Safety
-    /// *State* ([`Scanner`]): the spec has the level, and its block is not full.
+    /// The state is valid (*state*, see [`Scanner`]), it has this level, and the block of the level is not full.
     unsafe fn push(&mut self, level: usize) {
         let (total, run) = (self.total(), self.of_level(level, Level::RUN));
         let count = self.levels[level].count;
-        // SAFETY: *state*: these are disjoint vectors of a level that the spec has.
+        // SAFETY: the caller ensures that the state has this level, and its vectors do not overlap (*state*, see
+        // [`Scanner`]).
         unsafe {
             if count.is_multiple_of(SCAN_RUN) && count > 0 {
                 self.end_run(level, count / SCAN_RUN);
@@ -267,12 +280,13 @@ impl Scanner {
         }
     }
 
-    /// Combines the totals of a level's block so far into `total()`.
+    /// Combines all totals that the block of a level contains so far, and writes the result to `total()`.
     ///
     /// # Safety
-    /// *State* ([`Scanner`]): the spec has the level, and the level has totals.
+    /// The state is valid (*state*, see [`Scanner`]), it has this level, and the level has totals.
     unsafe fn so_far(&self, level: usize) {
-        // SAFETY: *state*: these are disjoint vectors.
+        // SAFETY: the caller ensures that the state has this level, and its vectors do not overlap (*state*, see
+        // [`Scanner`]).
         unsafe {
             self.copy(self.of_level(level, Level::RUN), self.total());
             if self.levels[level].count > SCAN_RUN {
@@ -281,17 +295,18 @@ impl Scanner {
         }
     }
 
-    /// Adds a level's complete run to the groups of runs; `runs` includes it. Groups of equal size are combined, as a
-    /// binary counter carries. The combination of the remaining groups is `RUNS_BEFORE` for the next run.
+    /// Adds the complete current run of a level to the groups of runs. `runs` is the number of complete runs, including
+    /// this one. Groups of equal size are combined, like the carries of a binary counter. Writes the combination of the
+    /// remaining groups to `RUNS_BEFORE`, for the next run.
     ///
     /// # Safety
-    /// *State* ([`Scanner`]): the spec has the level, and `runs` is at least 1 and below [`RUNS`].
+    /// The state is valid (*state*, see [`Scanner`]), and it has this level. `runs` is at least 1 and below [`RUNS`].
     unsafe fn end_run(&self, level: usize, runs: usize) {
         let group = |k: usize| self.of_level(level, Level::GROUPS + k);
         let (run, before) = (self.of_level(level, Level::RUN), self.of_level(level, Level::RUNS_BEFORE));
         let size = runs.trailing_zeros() as usize;
-        // SAFETY: *state*: these are disjoint vectors of a level that the spec has; it has a group for each bit of
-        // `runs`.
+        // SAFETY: the caller ensures that the state has this level. A level has a group for each bit of `runs`, and its
+        // vectors do not overlap (*state*, see [`Scanner`]).
         unsafe {
             self.copy(run, before);
             (0..size).for_each(|k| self.combine(before, group(k)));
@@ -305,14 +320,14 @@ impl Scanner {
     /// computes the carry: the combination of the totals of all levels, the highest level first.
     ///
     /// # Safety
-    /// *State* ([`Scanner`]).
+    /// The state is valid (*state*, see [`Scanner`]).
     unsafe fn end_block(&mut self) {
         let mut level = 0;
-        // SAFETY: *state*: these are disjoint vectors of levels that the spec has.
+        // SAFETY: all levels below `spec.levels()` exist, and their vectors do not overlap (*state*, see [`Scanner`]).
         unsafe {
             self.push(0);
             while self.levels[level].count == SCAN_BLOCK && level + 1 < self.spec.levels() {
-                // a full block of a level is one total of the level above
+                // the total of a full block is passed to the level above
                 self.levels[level].count = 0;
                 level += 1;
                 self.push(level);

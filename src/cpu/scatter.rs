@@ -1,10 +1,10 @@
-//! Stores that do not write every element, or not in order: under a condition, at computed positions, or both. At a
-//! computed position a value may be combined with the element that is there.
+//! Stores that write only the elements for which a condition is true, or that write at computed positions, or both. At
+//! a computed position, a value may replace the element that is there or may be combined with it.
 //!
-//! Several tasks may combine values into the same element, so each task does it atomically. Sums, minima and maxima of
-//! integers do not depend on the order, so the result is the same for any number of threads. If values replace
-//! elements, the last value for an element must win. So each task processes all values in order, and writes only the
-//! values whose positions are in its own part of the axis.
+//! If values are combined with elements, several tasks may combine values into the same element, so each task does it
+//! atomically. Sums, minima and maxima of integers do not depend on the order, so the result is the same for any number
+//! of threads. If values replace elements, the last value for an element must win. So each task processes all values in
+//! order, and writes only the values whose positions are in its own part of the axis.
 
 use super::bind::BoundProgram;
 use super::program::Write;
@@ -20,10 +20,12 @@ use std::sync::atomic::{AtomicI8, AtomicI16, AtomicI32, AtomicI64, AtomicU8, Ato
 /// A row of values to write, in their storage type, with the conditions and positions that define which of them are
 /// written, and where.
 ///
-/// Its unsafe functions have two conditions, cited by name. *Present*: `from`, `condition` and `index` each point to
-/// the stated number of elements, aligned. *In range*: value `i` is written `i · cols` elements from the start of the
-/// target block, and with an index a further `position · stride` elements on. For every position in `part`, an aligned
-/// element of live memory is there.
+/// Its unsafe functions have two conditions. SAFETY comments refer to them by these names:
+///
+/// * *Present*: `from`, `condition` and `index` each point to the stated number of aligned elements.
+/// * *In range*: there is an aligned element of live memory wherever a value may be written. Value `i` is written
+///   `i · cols` elements after the start of the target block, and if there is an `index`, a further `position · stride`
+///   elements on, for any position in `part`.
 pub(super) struct ScatterRow {
     pub from: *const u8,
     /// One byte per value. The value is written unless the byte is 0. If `None`, every value is written.
@@ -31,23 +33,24 @@ pub(super) struct ScatterRow {
     /// One position per value. Values with positions outside of `part` are not written. If `None`, no position is
     /// added.
     pub index: Option<*const i32>,
-    /// The number of elements between neighbouring positions.
+    /// The distance in elements from one position to the next.
     pub stride: isize,
     pub part: Range<usize>,
 }
 
 impl ScatterRow {
-    /// Calls `write(i, offset)` for each of the first `n` values that is to be written. Value `i` is to be written
-    /// `offset` elements from the start of the target block, whose columns are `step` elements apart.
+    /// Calls `write(i, offset)` for each of the first `n` values that the condition and `part` select. The caller then
+    /// writes value `i`, `offset` elements after the start of the target block. The columns of the block are `step`
+    /// elements apart.
     ///
     /// # Safety
-    /// *Present* ([`ScatterRow`]) for `n` elements.
+    /// The pointers of the row have `n` elements (*present*, see [`ScatterRow`]).
     #[inline(always)]
     unsafe fn each(&self, step: isize, n: usize, mut write: impl FnMut(usize, isize)) {
         let (condition, index, stride) = (self.condition, self.index, self.stride);
         let (first, extent) = (self.part.start, self.part.len());
         for i in 0..n {
-            // SAFETY: *present*: `i` is below `n`.
+            // SAFETY: `i` is below `n`, so the condition and the position exist.
             unsafe {
                 if let Some(condition) = condition
                     && mutant!(condition_ignored, false, *condition.add(i) == 0)
@@ -57,8 +60,8 @@ impl ScatterRow {
                 let mut at = i as isize * step;
                 if let Some(index) = index {
                     let position = *index.add(i);
-                    // a position below the part wraps to a number that no extent exceeds, so one comparison checks both
-                    // bounds
+                    // the subtraction wraps for a position below the part, to a number that is larger than any extent,
+                    // so one comparison checks both bounds
                     if (position as isize as usize).wrapping_sub(first) >= extent {
                         continue;
                     }
@@ -72,7 +75,8 @@ impl ScatterRow {
     /// Replaces elements of the target by the selected values among the first `n`, of `size` bytes each.
     ///
     /// # Safety
-    /// *Present* and *in range* ([`ScatterRow`]) for `n` values; no other thread accesses the elements that are written.
+    /// The pointers of the row have `n` elements, and the elements to write are in live memory (*present* and *in
+    /// range*, see [`ScatterRow`]). No other thread accesses the elements that are written.
     pub unsafe fn set(&self, size: usize, to: StridedBlock, n: usize) {
         // SAFETY: the caller ensures the conditions of `set_words`, whose words have this size.
         unsafe {
@@ -88,8 +92,8 @@ impl ScatterRow {
     /// # Safety
     /// As for [`ScatterRow::set`], for words of `T`.
     unsafe fn set_words<T: Copy>(&self, to: StridedBlock, n: usize) {
-        // SAFETY: *present* and *in range*: only values below `n` are read, and values are written only at positions of
-        // `part` or to `left_out`.
+        // SAFETY: only values below `n` are read, and values are written only at positions of `part` or to `left_out`,
+        // so the caller's conditions are enough (*present* and *in range*, see [`ScatterRow`]).
         unsafe {
             let (from, ptr) = (self.from as *const T, to.ptr as *mut T);
             match self.position_of_all(n) {
@@ -120,31 +124,32 @@ impl ScatterRow {
         }
     }
 
-    /// Returns the position of `n` unconditional values, if it is the same for all.
+    /// If the store has no condition and the first `n` values all have the same position, returns that position.
     ///
     /// # Safety
-    /// *Present* ([`ScatterRow`]) for `n` elements.
+    /// The pointers of the row have `n` elements (*present*, see [`ScatterRow`]).
     unsafe fn position_of_all(&self, n: usize) -> Option<i32> {
         let (Some(index), None) = (self.index, self.condition) else { return None };
-        // SAFETY: *present*: there are `n` positions.
+        // SAFETY: the caller ensures that there are `n` positions.
         let positions = unsafe { std::slice::from_raw_parts(index, n) };
         let first = *positions.first()?;
-        // the second position alone decides in most cases; the rest is a loop without an early exit, which the compiler
-        // vectorises
+        // in most cases the second position already differs. The rest is a loop without an early exit, which the
+        // compiler vectorises
         let is_one = positions[n.min(2) - 1] == first && positions.iter().fold(0, |all, p| all | (p ^ first)) == 0;
         is_one.then_some(first)
     }
 
-    /// Combines the selected values among the first `n`, integers of type `dtype`, with the target's elements.
+    /// Combines the selected values among the first `n` with the target's elements. Both are integers of type `dtype`.
     ///
     /// # Safety
-    /// *Present* and *in range* ([`ScatterRow`]) for `n` values; other threads access the target's elements only atomically.
+    /// The pointers of the row have `n` elements, and the elements to combine are in live memory (*present* and *in
+    /// range*, see [`ScatterRow`]). Other threads access the target's elements only atomically.
     pub unsafe fn combine(&self, dtype: DType, combine: Combine, to: StridedBlock, n: usize) {
         macro_rules! fetch {
             ($t:ty, $atomic:ty, $fetch:ident) => {{
                 let (from, ptr) = (self.from as *const $t, to.ptr as *mut $t);
-                // SAFETY: *present* and *in range*: `each` passes only values below `n` and positions below `extent`,
-                // whose elements are aligned as atomics of their size must be.
+                // SAFETY: `each` passes only values below `n` and positions in `part`. The elements there exist and are
+                // aligned, as atomics of their size must be (*present* and *in range*, see [`ScatterRow`]).
                 unsafe {
                     self.each(to.cols, n, |i, at| {
                         <$atomic>::from_ptr(ptr.offset(at)).$fetch(*from.add(i), Relaxed);
@@ -178,7 +183,7 @@ impl ScatterRow {
 }
 
 impl Frame {
-    /// Writes the elements of a tile that a store's condition and index select.
+    /// Writes the tile of a store that has a condition, or computed positions, or both.
     ///
     /// # Safety
     /// As for [`Frame::write`]; `from` holds the tile's elements in their storage type.
@@ -192,8 +197,8 @@ impl Frame {
             p.cols.runs(tile.c0, tile.nc, |cd, co, cn, cs| {
                 for r in 0..rn {
                     let at = (rd + r) * tile.nc + cd;
-                    // SAFETY: *inside*: the place's span includes every element that an index in range refers to; a run
-                    // is a part of the tile.
+                    // SAFETY: the store's elements at all positions below `extent` are inside its buffer (*inside*, see
+                    // [`Program`](super::program::Program)). A run is a part of the tile.
                     unsafe {
                         let row = ScatterRow {
                             from: from.add(at * p.size),

@@ -1,6 +1,7 @@
-//! How threads share the tasks of a kernel. The thread that runs the kernel works too, and begins immediately; threads
-//! of its rayon pool help as soon as they arrive. So a kernel never waits for a thread to wake up, which takes 10 to 50
-//! µs. If the kernel ends before a helper arrives, it has lost only the time of the call.
+//! How threads share the tasks of a kernel. The thread that runs the kernel works too, and begins immediately. Threads
+//! of its rayon pool (helpers) join as soon as they have woken up. So a kernel never waits for a thread to wake up,
+//! which takes 10 to 50 µs. If the kernel ends before a helper arrives, it has lost only the time that the call of the
+//! helper took.
 //!
 //! Each thread that runs kernels has a *desk*, where it offers the tasks of one kernel after another. Helpers come to
 //! the desk, take tasks until no tasks are left, and stay for some time, because in most programs one kernel follows
@@ -17,8 +18,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::Thread;
 use std::time::Duration;
 
-/// How long a helper stays at a closed desk, where it keeps a core busy and does no other work of its pool. This is
-/// less than the cost of calling a helper again, which makes a kernel of 1.3 ms take 0.3 ms more.
+/// How long a helper stays at a desk without tasks, where it keeps a core busy and does no other work of its pool. This
+/// is less than what it costs to call a helper again: a kernel of 1.3 ms then takes 0.3 ms more.
 const STAYS: Duration = Duration::from_micros(100);
 
 /// How long a helper serves one desk before it looks for other work in its pool, because the desk's owner may run
@@ -27,17 +28,18 @@ const STAYS: Duration = Duration::from_micros(100);
 /// threads that compute. When helpers did return, kernels of 1 ms, each with a call of its own, took twice as long.
 const SHIFT: Duration = Duration::from_millis(1);
 
-/// How often a helper looks for tasks before it reads the clock, which takes some 30 ns.
+/// How many times a helper looks for tasks between two readings of the clock. A reading takes some 30 ns.
 const LOOKS: usize = 32;
 
-/// How often a thread looks whether the last helper has left. After the first limit it yields its core between looks,
-/// so that a helper that shares the core can run. After the second limit it sleeps until the last helper wakes it. A
-/// yield takes some 0.4 µs, so the second limit is reached after about a millisecond, which is longer than tasks take:
-/// a thread that sleeps wakes so late that its helpers have gone.
+/// How many times the owner of a desk checks whether the last helper has left, at the end of a kernel. Up to
+/// `LOOKS_AT_END` checks it spins. Then it yields its core between checks, so that a helper that shares the core can
+/// run. After `YIELDS_AT_END` checks it sleeps until the last helper wakes it. A yield takes some 0.4 µs, so it sleeps
+/// after about a millisecond. That is longer than tasks take, because a thread that sleeps wakes so late that its
+/// helpers have gone.
 const LOOKS_AT_END: usize = 2000;
 const YIELDS_AT_END: usize = 5000;
 
-/// The bit of [`Desk::inside`] that is set while there are no tasks.
+/// The bit of [`Desk::inside`] that is set while the desk is closed, which means that it offers no tasks.
 const CLOSED: usize = 1 << (usize::BITS - 1);
 
 /// A kernel's function, which is called with the number of a task.
@@ -45,8 +47,9 @@ type Body = dyn Fn(usize) + Sync;
 
 /// The desk where a thread offers the tasks of a kernel.
 ///
-/// *Open*: between [`Desk::open`] and [`Desk::close`], `body` points to the function of the kernel. The desk closes
-/// only when no helper is inside, and a helper reads `body` only while it is inside.
+/// A helper is *inside* while it is counted in `inside`. Its unsafe code relies on one invariant, *open*: between
+/// [`Desk::open`] and the end of [`Desk::close`], `body` points to the function of the kernel, and `close` ends only
+/// when no helper is inside. A helper reads `body` only while it is inside an open desk.
 struct Desk {
     /// The thread that owns the desk.
     owner: Thread,
@@ -55,9 +58,9 @@ struct Desk {
     /// bits. The owner takes tasks from the start and helpers take them from the end, so that in kernel after kernel
     /// each thread has the same part of an array, which is then in its own cache.
     left: AtomicU64,
-    /// The number of helpers inside. [`CLOSED`] is added while there are no tasks.
+    /// The number of helpers that look for tasks or run them. [`CLOSED`] is added while the desk is closed.
     inside: AtomicUsize,
-    /// The number of helpers on their way or at the desk.
+    /// The number of helpers that were called and have not left: they are on their way or at the desk.
     called: AtomicUsize,
     /// The number of helpers that the tasks can use.
     wanted: AtomicUsize,
@@ -65,10 +68,10 @@ struct Desk {
     panic: Mutex<Option<Box<dyn Any + Send>>>,
 }
 
-// SAFETY: `body` is written only while the desk is closed and nobody is inside (*open*). Several threads may call the
-// function that it points to in parallel, because it is `Sync`.
+// SAFETY: `body` is written only while the desk is closed and no helper is inside (*open*, see [`Desk`]). Several
+// threads may call the function that it points to in parallel, because it is `Sync`.
 unsafe impl Send for Desk {}
-// SAFETY: the same holds for shared access: `body` is never written while another thread may read it (*open*).
+// SAFETY: `body` is never written while another thread may read it (*open*, see [`Desk`]). The other fields are `Sync`.
 unsafe impl Sync for Desk {}
 
 thread_local! {
@@ -83,10 +86,12 @@ pub(super) fn share(tasks: usize, alone: bool, f: impl Fn(usize) + Sync) {
     share_body(tasks, alone, &f);
 }
 
-/// See [`share`]. It is compiled once, and not for each of some 200 functions.
+/// Implements [`share`]. It takes `f` as a trait object, so that it is compiled once and not for each of some 200
+/// functions.
 fn share_body(tasks: usize, alone: bool, f: &(dyn Fn(usize) + Sync)) {
     let threads = if tasks <= 1 || alone || tasks > u32::MAX as usize { 1 } else { threads() };
-    // a thread that is running a task has its desk in use, so it runs the tasks of `f` alone
+    // if this thread is itself running a task as the owner of its desk, the desk is in use, and the thread runs all
+    // tasks of `f` alone
     let desk = if threads == 1 { None } else { DESK.try_with(|d| d.take().or_else(Desk::new)).ok().flatten() };
     let Some(desk) = desk else {
         return (0..tasks).for_each(f);
@@ -103,8 +108,8 @@ fn share_body(tasks: usize, alone: bool, f: &(dyn Fn(usize) + Sync)) {
     }
 }
 
-/// The owner's guard for its desk in use. Dropping it, also during a panic, waits for the helpers and puts the desk
-/// back.
+/// The owner's guard for its desk while the desk is in use. Dropping the guard, also during a panic, waits until all
+/// helpers have left the desk, and puts the desk back into the thread-local variable.
 struct Open {
     desk: Arc<Desk>,
 }
@@ -140,8 +145,8 @@ impl Desk {
     /// [`Desk::close`] must follow before the lifetime of `body` ends.
     fn open(self: &Arc<Desk>, body: &(dyn Fn(usize) + Sync), tasks: usize, wanted: usize) {
         *self.panic.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        // SAFETY: the desk is closed, so nobody reads `body` (*open*). Only the lifetime is erased, and `close` ends
-        // the use.
+        // SAFETY: the desk is closed, so no helper reads `body` (*open*, see [`Desk`]). The cast only erases the
+        // lifetime, and no helper uses the pointer after `close`.
         unsafe { *self.body.get() = Some(std::mem::transmute::<*const (dyn Fn(usize) + Sync), *const Body>(body)) };
         self.left.store((tasks as u64) << 32, Relaxed);
         self.wanted.store(wanted, Relaxed);
@@ -171,12 +176,12 @@ impl Desk {
             // the caller's code may wake without cause, but must not miss a wake-up
             self.owner.unpark();
         }
-        // SAFETY: nobody is inside, and the desk is closed (*open*).
+        // SAFETY: the desk is closed and no helper is inside, so nobody reads `body` (*open*, see [`Desk`]).
         unsafe { *self.body.get() = None };
     }
 
     /// Calls up to two helpers, if the tasks can use more helpers than have been called. Each helper that arrives calls
-    /// two more, so that many threads wake in the time of a few.
+    /// two more, so the number of helpers grows like a binary tree, and many threads wake in the time of a few.
     fn call(self: &Arc<Desk>) {
         for _ in 0..2 {
             let wanted = self.wanted.load(Relaxed);
@@ -188,13 +193,13 @@ impl Desk {
         }
     }
 
-    /// Takes the first of the tasks.
+    /// Takes the first of the tasks that nobody has taken, and returns its number.
     fn first(&self) -> Option<usize> {
         let take = |left: u64| ((left as u32) < (left >> 32) as u32).then_some(left + 1);
         self.left.fetch_update(Relaxed, Relaxed, take).ok().map(|left| left as u32 as usize)
     }
 
-    /// Takes the last of the tasks.
+    /// Takes the last of the tasks that nobody has taken, and returns its number.
     fn last(&self) -> Option<usize> {
         let take = |left: u64| {
             ((left as u32) < (left >> 32) as u32).then(|| {
@@ -210,8 +215,8 @@ impl Desk {
 
     /// Returns whether there are tasks that nobody has taken.
     fn has_tasks(&self) -> bool {
-        // `inside` is read before `left`, because a thread that sees the desk open also sees the tasks that were stored
-        // before
+        // `inside` is read before `left`, because a thread that sees that the desk is open also sees the tasks, which
+        // were stored before the desk was opened
         if self.inside.load(SeqCst) & CLOSED != 0 {
             return false;
         }
@@ -219,9 +224,11 @@ impl Desk {
         (left as u32) < (left >> 32) as u32
     }
 
-    /// Helps the owner with kernel after kernel. The caller has counted this helper in `called`.
+    /// Runs on a helper: helps the owner with kernel after kernel. The caller has already counted this helper in
+    /// `called`.
     fn attend(self: &Arc<Desk>) {
-        // a pool may run a call on the thread that made the call: the owner, which has then already ended the kernel
+        // a pool may run this function on the thread that scheduled it. If that is the owner, the kernel has already
+        // ended
         let is_owner = std::thread::current().id() == self.owner.id();
         if !is_owner {
             let mut since = Instant::now();
@@ -230,7 +237,7 @@ impl Desk {
                 if !self.stay() {
                     break;
                 }
-                // the helper gives way now, because the owner works on tasks and calls no helper meanwhile
+                // this is a good time to give way, because the owner now works on tasks and does not call helpers
                 if since.elapsed() >= SHIFT {
                     if !self.give_way() {
                         return;
@@ -240,24 +247,25 @@ impl Desk {
             }
         }
         self.called.fetch_sub(1, SeqCst);
-        // If the owner opened the desk before that subtraction, it counted on this helper and called no other in its
-        // place. If it opened the desk afterwards, it has called another helper.
+        // If the owner opened the desk before that subtraction, it still counted this helper and called no other one in
+        // its place, so this helper calls one now. If it opened the desk afterwards, it has called another helper.
         if !is_owner && self.has_tasks() {
             self.call();
         }
     }
 
-    /// Runs another task that waits in the pool, if there is one. Returns false if this helper should leave; it is then
-    /// no longer counted in `called`. It should leave if enough other helpers have been called meanwhile, or if it runs
-    /// inside another helper that is giving way. Without the second rule, two owners that never end would make the
-    /// stack grow without limit.
+    /// Runs one job that waits in the rayon pool, if there is one. Returns false if this helper should leave its desk;
+    /// it is then no longer counted in `called`. It should leave in two cases: if enough other helpers have been called
+    /// meanwhile, or if it is itself a job that another helper runs while that helper gives way. Without the second
+    /// case, two owners that run kernels without end would make the stack grow without limit.
     fn give_way(self: &Arc<Desk>) -> bool {
         thread_local! {
             static GIVES_WAY: Cell<bool> = const { Cell::new(false) };
         }
         self.called.fetch_sub(1, SeqCst);
         if GIVES_WAY.replace(true) {
-            // the owner may have counted on this helper, so another is called in its place (see the end of `attend`)
+            // the owner may still have counted this helper, so another one is called in its place (see the end of
+            // `attend`)
             if self.has_tasks() {
                 self.call();
             }
@@ -273,11 +281,11 @@ impl Desk {
     fn help(self: &Arc<Desk>) {
         if self.inside.fetch_add(1, SeqCst) & CLOSED == 0 {
             self.call();
-            // SAFETY: this thread is inside an open desk (*open*).
+            // SAFETY: this thread is inside an open desk, so nobody writes `body` (*open*, see [`Desk`]).
             if let Some(body) = unsafe { *self.body.get() } {
                 while let Some(task) = self.last() {
-                    // SAFETY: the desk closes only after this helper has left it, so the function is still alive
-                    // (*open*).
+                    // SAFETY: `close` returns only after this helper has left the desk, so the function is still alive
+                    // (*open*, see [`Desk`]).
                     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| unsafe { (*body)(task) })) {
                         *self.panic.lock().unwrap_or_else(PoisonError::into_inner) = Some(panic);
                     }
@@ -289,9 +297,9 @@ impl Desk {
         }
     }
 
-    /// Stays at the desk until there are tasks again. Returns false if there were no tasks for [`STAYS`] after the
-    /// owner has closed the desk, or if the owner works on its last task for longer than [`SHIFT`] and [`STAYS`]
-    /// together.
+    /// Waits at the desk until there are tasks again, and returns true. Returns false if there were no tasks for the
+    /// time [`STAYS`] after the owner has closed the desk, or if the owner works on its last task for longer than
+    /// [`SHIFT`] and [`STAYS`] together.
     fn stay(&self) -> bool {
         let start = Instant::now();
         let mut since = start;
@@ -303,7 +311,7 @@ impl Desk {
                 std::hint::spin_loop();
             }
             let now = Instant::now();
-            // the owner still works on its last task, and other tasks may follow
+            // while the owner still works on its last task, the time does not count, because other tasks may follow
             if self.inside.load(Relaxed) & CLOSED == 0 && now - start < SHIFT {
                 since = now;
             }

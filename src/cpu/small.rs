@@ -1,8 +1,9 @@
-//! Small matrices in large batches: 16 of them are computed together, one in each lane of vectors. Each lane computes what
-//! `lu.rs` and `triangular.rs` compute, in the same order, so only NaN and the signs of zeros may differ. The size of a matrix
-//! decides which way is taken, not the size of the batch, so a matrix has the same bits alone and in a batch.
+//! `lu` and `solve_triangular` for batches of small matrices. 16 matrices are computed together: each SIMD lane
+//! computes another matrix. A lane does the same operations in the same order as `lu.rs` and `triangular.rs`, so only
+//! NaN and the signs of zeros may differ. Only the size of a matrix decides whether this file computes it, not the size
+//! of the batch, so the result has the same bits for a matrix alone and in a batch.
 
-// a loop over lanes walks several arrays together
+// a loop over lanes uses its index for several arrays
 #![allow(clippy::needless_range_loop)]
 
 use super::linear::{Lowest, Real, compiled};
@@ -12,13 +13,14 @@ use crate::graph::routine::{UNIT, UPPER};
 /// The number of matrices that are computed together.
 pub(super) const WIDTH: usize = 16;
 
-/// The most rows and columns of a small matrix.
+/// The maximum number of rows and of columns of a small matrix.
 pub(super) const MOST: usize = 16;
 
-/// An element of each matrix.
+/// The elements of [`WIDTH`] matrices at the same row and column, one for each lane.
 type Lanes<T> = [T; WIDTH];
 
-/// Copies `count` matrices of as many elements as there are lanes. Lanes without a matrix become 0.
+/// Copies up to [`WIDTH`] matrices from contiguous memory to the lanes. Each matrix has `to.len()` elements. Lanes
+/// without a matrix are filled with 0.
 fn load<T: Real>(from: &[T], to: &mut [Lanes<T>]) {
     let size = to.len();
     to.fill([T::ZERO; WIDTH]);
@@ -29,27 +31,28 @@ fn load<T: Real>(from: &[T], to: &mut [Lanes<T>]) {
     }
 }
 
-/// Copies lanes to as many matrices.
+/// Copies the first `count` lanes to `count` matrices, one after another in memory.
 ///
 /// # Safety
-/// The target has `count · from.len()` elements from `first` on, which nothing else uses meanwhile.
+/// The target has `count · from.len()` elements from element `first` on, and nothing else uses these elements during
+/// the call.
 unsafe fn store<T: Copy>(from: &[Lanes<T>], to: SharedTarget<T>, first: usize, count: usize) {
     for lane in 0..count {
         for (i, x) in from.iter().enumerate() {
-            // SAFETY: the caller ensures it.
+            // SAFETY: the caller ensures that these elements exist and that nothing else uses them.
             unsafe { to.set(first + lane * from.len() + i, x[lane]) };
         }
     }
 }
 
-/// Eliminates the columns of matrices of as many columns, with exchanged rows. The list has the numbers of the rows, and then
-/// how many pairs were exchanged.
+/// Factorises the matrices of all lanes in place, with exchanged rows. The arguments are the matrices, their number of
+/// columns, and a list with the numbers of the rows, whose last entry counts the exchanged pairs of rows.
 type Factorise<T> = fn(&mut [Lanes<T>], usize, &mut [Lanes<i32>]);
 
 compiled!(factors_of_f32, factorise::<f32>(a: &mut [Lanes<f32>], n: usize, order: &mut [Lanes<i32>]) -> ());
 compiled!(factors_of_f64, factorise::<f64>(a: &mut [Lanes<f64>], n: usize, order: &mut [Lanes<i32>]) -> ());
 
-/// The functions of an element type.
+/// An element type with its functions for [`WIDTH`] matrices at once.
 pub(super) trait Small: Real {
     const FACTORISE: Factorise<Self>;
     const SUBSTITUTE: Substitute<Self>;
@@ -65,10 +68,12 @@ impl Small for f64 {
     const SUBSTITUTE: Substitute<f64> = solutions_of_f64;
 }
 
-/// Factorises the matrices from number `first` to before `end`, of `rows` rows.
+/// Factorises the matrices with the numbers `first..end`. Writes the factors to `to`, and to `orders`, for each matrix,
+/// the numbers of its rows and how many pairs were exchanged.
 ///
 /// # Safety
-/// The results have an element for each of `from`, and `rows + 1` numbers for each matrix, which nothing else uses meanwhile.
+/// `to` has as many elements as `from`, and `orders` has `rows + 1` elements for each matrix. Nothing else uses the
+/// elements of these matrices during the call.
 pub(super) unsafe fn lu<T: Small>(
     from: &[T],
     [rows, columns]: [usize; 2],
@@ -85,7 +90,7 @@ pub(super) unsafe fn lu<T: Small>(
         (0..rows).for_each(|i| order[i] = [i as i32; WIDTH]);
         order[rows] = [0; WIDTH];
         T::FACTORISE(&mut a, columns, &mut order);
-        // SAFETY: the caller ensures it.
+        // SAFETY: the caller ensures that these elements exist and that nothing else uses them.
         unsafe {
             store(&a, to, matrix * size, count);
             store(&order, orders, matrix * (rows + 1), count);
@@ -102,7 +107,8 @@ fn factorise<T: Real>(a: &mut [Lanes<T>], n: usize, order: &mut [Lanes<i32>]) {
         for i in k..rows {
             let x = &a[i * n + k];
             for l in 0..WIDTH {
-                // a comparison with NaN is false, so NaN is a pivot only where all others are 0
+                // a comparison with NaN is false, so NaN is the pivot only if it is on the diagonal and all other
+                // elements are 0 or NaN
                 let is_larger = x[l].abs() > largest[l];
                 largest[l] = if is_larger { x[l].abs() } else { largest[l] };
                 pivot[l] = if is_larger { i as i32 } else { pivot[l] };
@@ -141,7 +147,7 @@ fn factorise<T: Real>(a: &mut [Lanes<T>], n: usize, order: &mut [Lanes<i32>]) {
     }
 }
 
-/// Exchanges two values in some lanes.
+/// Exchanges `x` and `y` in the lanes for which `is_chosen` is true.
 #[inline(always)]
 fn exchange<T: Copy>(x: &mut Lanes<T>, y: &mut Lanes<T>, is_chosen: &[bool; WIDTH]) {
     for l in 0..WIDTH {
@@ -151,16 +157,18 @@ fn exchange<T: Copy>(x: &mut Lanes<T>, y: &mut Lanes<T>, is_chosen: &[bool; WIDT
     }
 }
 
-/// Solves systems for right sides of as many columns, where the right sides are. The last argument is the kind of the systems.
+/// Solves the triangular systems of all lanes in place. The arguments are the matrices, the right-hand sides (which the
+/// solutions replace), their number of columns, and the kind of the systems (bits such as [`UPPER`]).
 type Substitute<T> = fn(&[Lanes<T>], &mut [Lanes<T>], usize, u64);
 
 compiled!(solutions_of_f32, substitute::<f32>(a: &[Lanes<f32>], x: &mut [Lanes<f32>], columns: usize, kind: u64) -> ());
 compiled!(solutions_of_f64, substitute::<f64>(a: &[Lanes<f64>], x: &mut [Lanes<f64>], columns: usize, kind: u64) -> ());
 
-/// Solves the systems from number `first` to before `end`, of `n` rows, for `columns` right sides. Notes zeros on diagonals.
+/// Solves the systems with the numbers `first..end`, each with `n` rows and `columns` right-hand sides. Records in
+/// `lowest` the rows in which the diagonal is 0.
 ///
 /// # Safety
-/// The result has an element for each of `from`, which nothing else uses meanwhile.
+/// `to` has as many elements as `from`, and nothing else uses the elements of these systems during the call.
 pub(super) unsafe fn solve_triangular<T: Small>(
     [a, from]: [&[T]; 2],
     [n, columns]: [usize; 2],
@@ -183,7 +191,7 @@ pub(super) unsafe fn solve_triangular<T: Small>(
             }
         }
         T::SUBSTITUTE(&matrices, &mut x, columns, kind);
-        // SAFETY: the caller ensures it.
+        // SAFETY: the caller ensures that these elements exist and that nothing else uses them.
         unsafe { store(&x, to, matrix * n * columns, count) };
     }
 }
@@ -198,7 +206,7 @@ fn substitute<T: Real>(a: &[Lanes<T>], x: &mut [Lanes<T>], columns: usize, kind:
         let (before, rest) = x.split_at_mut(i * columns);
         let (row, after) = rest.split_at_mut(columns);
         for known in 0..step {
-            // in the order in which they became known
+            // the known rows are subtracted in the order in which they became known
             let k = if is_upper { n - 1 - known } else { known };
             let factor = &a[i * n + k];
             let above = if is_upper { &after[(k - i - 1) * columns..] } else { &before[k * columns..] };

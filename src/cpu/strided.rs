@@ -1,5 +1,5 @@
-//! Copies blocks of elements between layouts: strided, transposed, repeated. Elements are plain words of 1, 2, 4 or 8
-//! bytes.
+//! Copies blocks of elements between layouts in memory: strided, transposed or repeated. Elements are copied as plain
+//! words of 1, 2, 4 or 8 bytes.
 
 use super::caches::{LINE, prefetch};
 use super::transpose::transpose;
@@ -8,12 +8,15 @@ use crate::base::layout::{self, Shape, Strides};
 use crate::math::simd::Isa;
 use crate::math::simd::isa;
 
-/// A block of elements in memory: its first element, and the steps from row to row and from column to column, in
-/// elements.
+/// The address of a block of elements in memory: a pointer to its first element, the distance from one row to the next
+/// (`rows`), and the distance from one column to the next (`cols`). Both distances (below: steps) are in elements.
 ///
-/// The unsafe functions of this file have two conditions, cited by name. *Inside*: every element that the steps reach
-/// over the given number of rows and columns (or elements) is in live memory and aligned for its size; meanwhile no
-/// other thread writes the source, or reads or writes the target. *Apart*: source and target share no byte.
+/// The unsafe functions of this file have two conditions. SAFETY comments refer to them by these names:
+///
+/// * *Inside*: every element of the source and of the target, for the given number of rows and columns (or of
+///   elements), is in live memory and aligned for its size. During the call, no other thread writes the source, and no
+///   other thread reads or writes the target.
+/// * *Apart*: source and target share no byte.
 #[derive(Clone, Copy)]
 pub(super) struct StridedBlock {
     pub ptr: *mut u8,
@@ -35,10 +38,11 @@ impl StridedBlock {
 /// Copies `nr` rows of `nc` elements of `size` bytes.
 ///
 /// # Safety
-/// *Inside* and *apart* ([`StridedBlock`]).
+/// All elements of both blocks are in live memory, and the blocks do not overlap (*inside* and *apart*, see
+/// [`StridedBlock`]).
 pub(super) unsafe fn copy(size: usize, src: StridedBlock, dst: StridedBlock, nr: usize, nc: usize) {
-    // SAFETY: the caller ensures *inside* and *apart*, which each function requires; `isa` has found the features on
-    // this machine.
+    // SAFETY: the caller ensures that all elements are in live memory and that the blocks do not overlap (*inside* and
+    // *apart*, see [`StridedBlock`]). `isa` has found the instruction set on this machine.
     unsafe {
         match isa() {
             #[cfg(target_arch = "x86_64")]
@@ -57,7 +61,7 @@ pub(super) unsafe fn copy(size: usize, src: StridedBlock, dst: StridedBlock, nr:
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2")]
 unsafe fn copy_avx512(size: usize, src: StridedBlock, dst: StridedBlock, nr: usize, nc: usize) {
-    // SAFETY: *inside* and *apart* are the conditions of this function.
+    // SAFETY: the called function has the same conditions as this one.
     unsafe { copy_sized(size, src, dst, nr, nc) }
 }
 
@@ -68,7 +72,7 @@ unsafe fn copy_avx512(size: usize, src: StridedBlock, dst: StridedBlock, nr: usi
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
 unsafe fn copy_avx2(size: usize, src: StridedBlock, dst: StridedBlock, nr: usize, nc: usize) {
-    // SAFETY: *inside* and *apart* are the conditions of this function.
+    // SAFETY: the called function has the same conditions as this one.
     unsafe { copy_sized(size, src, dst, nr, nc) }
 }
 
@@ -78,8 +82,8 @@ unsafe fn copy_avx2(size: usize, src: StridedBlock, dst: StridedBlock, nr: usize
 /// As for [`copy`].
 #[inline(always)]
 unsafe fn copy_sized(size: usize, src: StridedBlock, dst: StridedBlock, nr: usize, nc: usize) {
-    // SAFETY: the caller ensures *inside* and *apart*, which `copy_words` requires; its words have the size of the
-    // elements.
+    // SAFETY: the caller ensures the conditions of `copy_words` (*inside* and *apart*, see [`StridedBlock`]), because
+    // its words have the size of the elements.
     unsafe {
         match size {
             1 => copy_words::<u8>(src, dst, nr, nc),
@@ -90,26 +94,31 @@ unsafe fn copy_sized(size: usize, src: StridedBlock, dst: StridedBlock, nr: usiz
     }
 }
 
-/// Returns how many rows ahead of the current row to prefetch, or 0 to prefetch none. The processor does not predict
-/// where a short row begins if it is not adjacent to the row before. It prefetches a long row by itself.
+/// Returns how many rows ahead of the current row to prefetch, or 0 to prefetch none. Only short rows need it: the
+/// processor prefetches the rest of a long row by itself, but it does not predict where the next row begins if that row
+/// is not adjacent to the current one.
 #[inline(always)]
 fn rows_ahead<T>(src: StridedBlock, nc: usize) -> isize {
-    /// The distance in bytes. Copying that many bytes takes about as long as a last-level cache takes to answer.
+    /// The distance from the current row to the prefetched row, in bytes of copied elements. Copying that many bytes
+    /// takes about as long as a last-level cache takes to answer.
     const AHEAD: usize = 2 << 10;
     let bytes = nc * size_of::<T>();
     let is_short = (LINE / 4..=AHEAD / 2).contains(&bytes);
     if is_short && src.rows.unsigned_abs() > nc { (AHEAD / bytes) as isize } else { 0 }
 }
 
-/// Copies words of `T`, in the way that suits the steps: row by row, transposed, or along the longer side.
+/// Copies words of `T`. The steps of the two blocks decide whether it copies row by row, transposes, or copies along
+/// the longer side of the block.
 ///
 /// # Safety
-/// *Inside* and *apart* ([`StridedBlock`]), for words of `T`.
+/// All `nr × nc` words of `T` of both blocks are in live memory, and the blocks do not overlap (*inside* and *apart*,
+/// see [`StridedBlock`]).
 #[inline(always)]
 unsafe fn copy_words<T: Copy>(src: StridedBlock, dst: StridedBlock, nr: usize, nc: usize) {
     let (s, d) = (src.ptr as *const T, dst.ptr as *mut T);
     let (nrows, ncols) = (nr as isize, nc as isize);
-    // SAFETY: *inside* and *apart*, because everything below accesses only the `nr × nc` elements of the two blocks.
+    // SAFETY: the code below accesses only the `nr × nc` elements of the two blocks, which are in live memory and do
+    // not overlap (*inside* and *apart*, see [`StridedBlock`]).
     unsafe {
         match (src.cols, dst.cols) {
             (1, 1) => {
@@ -123,8 +132,8 @@ unsafe fn copy_words<T: Copy>(src: StridedBlock, dst: StridedBlock, nr: usize, n
                 }
             }
             (0, 1) => {
-                // if short rows are adjacent, each row is written as a whole cache line; the next rows overwrite the
-                // excess elements
+                // each row of the target repeats one element. If the target's rows are short and adjacent, a whole
+                // cache line is written for each row; the next rows overwrite the excess elements
                 let line = LINE / size_of::<T>();
                 let several =
                     if nc < line && dst.rows == ncols { (nr * nc).saturating_sub(line) / nc.max(1) } else { 0 };
@@ -143,8 +152,9 @@ unsafe fn copy_words<T: Copy>(src: StridedBlock, dst: StridedBlock, nr: usize, n
             _ if nr > 1 && src.cols == 1 && dst.rows == 1 => {
                 transpose(s, src.rows, d, dst.cols, nc, nr);
             }
-            // the inner loop is along the longer side, because each start of it costs time, unless it would read and
-            // write another cache line each time
+            // the inner loop goes down the columns if they are longer than the rows, because each start of the inner
+            // loop costs time. But if a row has at least four elements that are close together, the inner loop goes
+            // along the rows, because a loop down a column would read and write another cache line for each element
             _ if nr > nc && (nc < 4 || src.cols.abs() > 2 || dst.cols.abs() > 2) => {
                 for c in 0..ncols {
                     let (s, d) = (s.offset(c * src.cols), d.offset(c * dst.cols));
@@ -162,13 +172,16 @@ unsafe fn copy_words<T: Copy>(src: StridedBlock, dst: StridedBlock, nr: usize, n
 }
 
 /// # Safety
-/// *Inside* and *apart* ([`StridedBlock`]), for `n` elements at step 1.
+/// `s` and `d` each point to `n` contiguous elements in live memory, which do not overlap (*inside* and *apart*, see
+/// [`StridedBlock`]).
 #[inline(always)]
 unsafe fn copy_row<T: Copy>(s: *const T, d: *mut T, n: usize) {
-    // SAFETY: *inside* and *apart*: every index is below `n`.
+    // SAFETY: every index is below `n`, and the caller ensures that these elements exist and do not overlap (*inside*
+    // and *apart*, see [`StridedBlock`]).
     unsafe {
         match n {
-            // for up to 16 elements, a call of `memcpy` would take longer than a loop, or than two copies that overlap
+            // for up to 16 elements, a call of `memcpy` would take longer than a loop, or than two copies of constant
+            // length that overlap
             0..4 => (0..n).for_each(|i| *d.add(i) = *s.add(i)),
             4..8 => [0, n - 4].into_iter().for_each(|at| std::ptr::copy_nonoverlapping(s.add(at), d.add(at), 4)),
             8..=16 => [0, n - 8].into_iter().for_each(|at| std::ptr::copy_nonoverlapping(s.add(at), d.add(at), 8)),
@@ -178,11 +191,13 @@ unsafe fn copy_row<T: Copy>(s: *const T, d: *mut T, n: usize) {
 }
 
 /// # Safety
-/// *Inside* and *apart* ([`StridedBlock`]), for `n` elements at the steps `ss` and `ds`.
+/// The `n` elements from `s` on at step `ss` and from `d` on at step `ds` are in live memory and do not overlap
+/// (*inside* and *apart*, see [`StridedBlock`]).
 #[inline(always)]
 unsafe fn strided<T: Copy>(s: *const T, ss: isize, d: *mut T, ds: isize, n: isize) {
-    // all arms do the same; in all arms but the last, the compiler knows at least one step
-    // SAFETY: *inside* and *apart*: every index is below `n`.
+    // all arms do the same. In all arms but the last, at least one step is a constant that the compiler knows
+    // SAFETY: every index is below `n`, and the caller ensures that these elements exist and do not overlap (*inside*
+    // and *apart*, see [`StridedBlock`]).
     unsafe {
         match (ss, ds) {
             (1, 1) => copy_row(s, d, n as usize),
@@ -195,14 +210,16 @@ unsafe fn strided<T: Copy>(s: *const T, ss: isize, d: *mut T, ds: isize, n: isiz
     }
 }
 
-/// Copies `n` bytes past the caches if the machine can. It streams whole aligned vectors, and copies the bytes before
-/// and after them through the caches. This is a fifth faster for memory that is not read soon. A [`fence`] must follow
-/// before another thread reads the copy.
+/// Copies `n` bytes by streaming stores, which bypass the caches, if the machine has such stores. Whole aligned vectors
+/// are streamed; the bytes before and after them are copied through the caches. Streaming is a fifth faster for memory
+/// that is not read soon. A [`fence`] must follow before another thread reads the copy.
 ///
 /// # Safety
-/// *Inside* ([`StridedBlock`]), for `n` bytes at each pointer; the two byte ranges are disjoint or equal.
+/// There are `n` bytes of live memory at each pointer (*inside*, see [`StridedBlock`]). The two byte ranges are
+/// disjoint or equal.
 pub(super) unsafe fn stream(from: *const u8, to: *mut u8, n: usize) {
-    // SAFETY: the caller ensures *inside*, which each function requires; `isa` has found the features on this machine.
+    // SAFETY: the caller ensures the conditions, which are the same for each function. `isa` has found the instruction
+    // set on this machine.
     unsafe {
         match isa() {
             #[cfg(target_arch = "x86_64")]
@@ -222,7 +239,7 @@ pub(super) unsafe fn stream(from: *const u8, to: *mut u8, n: usize) {
 #[target_feature(enable = "avx512f")]
 unsafe fn stream_avx512(from: *const u8, to: *mut u8, n: usize) {
     use std::arch::x86_64::*;
-    // SAFETY: *inside* ([`StridedBlock`]), because every offset is below `n`; streamed stores are aligned to 64 bytes.
+    // SAFETY: every offset is below `n`, so it is inside both byte ranges. Streamed stores are aligned to 64 bytes.
     unsafe {
         let (first, end) = aligned_part(to, n, 64);
         std::ptr::copy(from, to, first);
@@ -241,7 +258,7 @@ unsafe fn stream_avx512(from: *const u8, to: *mut u8, n: usize) {
 #[target_feature(enable = "avx2")]
 unsafe fn stream_avx2(from: *const u8, to: *mut u8, n: usize) {
     use std::arch::x86_64::*;
-    // SAFETY: *inside*: every offset is below `n`; streamed stores are aligned to 32.
+    // SAFETY: every offset is below `n`, so it is inside both byte ranges. Streamed stores are aligned to 32 bytes.
     unsafe {
         let (first, end) = aligned_part(to, n, 32);
         std::ptr::copy(from, to, first);
@@ -261,10 +278,11 @@ fn aligned_part(to: *const u8, n: usize, size: usize) -> (usize, usize) {
     (first, first + (n - first) / size * size)
 }
 
-/// Fills `n` elements of `size` bytes with the low bytes of `bits`, past the caches like [`stream`].
+/// Fills `n` elements of `size` bytes with the low bytes of `bits`. Like [`stream`], it writes by streaming stores,
+/// which bypass the caches.
 ///
 /// # Safety
-/// *Inside* ([`StridedBlock`]), for `n` elements of the size at `dst`.
+/// `dst` points to `n` aligned elements of this size in live memory (*inside*, see [`StridedBlock`]).
 pub(super) unsafe fn stream_fill(size: usize, bits: u64, dst: *mut u8, n: usize) {
     /// The size in bytes of the pattern that is filled through the cache and then streamed repeatedly. It is a multiple
     /// of the size of every vector.
@@ -274,7 +292,8 @@ pub(super) unsafe fn stream_fill(size: usize, bits: u64, dst: *mut u8, n: usize)
     // the first piece ends at a multiple of a cache line, so that later pieces have no unaligned edges; every piece
     // begins with a whole element, because all lengths are multiples of an element's size
     let mut piece = (PATTERN - dst as usize % LINE).min(end);
-    // SAFETY: *inside*: every piece ends at or before `end`; the pattern has `PATTERN` bytes.
+    // SAFETY: every piece ends at or before `end`, so it is in the caller's `n` elements. A piece has at most the
+    // `PATTERN` bytes of the pattern.
     unsafe {
         fill(size, bits, pattern.as_mut_ptr().cast(), PATTERN / size);
         while at < end {
@@ -285,8 +304,8 @@ pub(super) unsafe fn stream_fill(size: usize, bits: u64, dst: *mut u8, n: usize)
     }
 }
 
-/// Orders streamed writes before all later writes. Without it, another thread that learns that a result is ready could
-/// read memory that the streamed bytes have not reached yet.
+/// Orders streamed writes before all later writes of this thread. Without it, another thread could see that a result is
+/// ready, but read memory that the streamed bytes have not reached yet.
 pub(super) fn fence() {
     // SAFETY: every x86-64 CPU has the instruction.
     #[cfg(target_arch = "x86_64")]
@@ -298,9 +317,9 @@ pub(super) fn fence() {
 /// Fills `n` elements of `size` bytes with the low bytes of `bits`.
 ///
 /// # Safety
-/// *Inside* ([`StridedBlock`]), for `n` elements of the size at `dst`.
+/// `dst` points to `n` aligned elements of this size in live memory (*inside*, see [`StridedBlock`]).
 pub(super) unsafe fn fill(size: usize, bits: u64, dst: *mut u8, n: usize) {
-    // SAFETY: *inside*: `n` elements of this size.
+    // SAFETY: the caller ensures that `dst` points to `n` elements of this size.
     unsafe {
         match size {
             1 => std::slice::from_raw_parts_mut(dst, n).fill(bits as u8),
@@ -314,9 +333,9 @@ pub(super) unsafe fn fill(size: usize, bits: u64, dst: *mut u8, n: usize) {
 /// Reads an element of `size` bytes into the low bytes of a word. The other bytes are 0.
 ///
 /// # Safety
-/// *Inside* ([`StridedBlock`]), for one element of the size at `src`.
+/// `src` points to an aligned element of this size in live memory (*inside*, see [`StridedBlock`]).
 pub(super) unsafe fn read(size: usize, src: *const u8) -> u64 {
-    // SAFETY: *inside*: one element of this size.
+    // SAFETY: the caller ensures that `src` points to an element of this size.
     unsafe {
         match size {
             1 => *src as u64,
@@ -327,13 +346,14 @@ pub(super) unsafe fn read(size: usize, src: *const u8) -> u64 {
     }
 }
 
-/// The rows or the columns of an index space, as one operand accesses them: several dimensions, flattened in C order.
+/// How one operand accesses the rows, or the columns, of an index space. The rows are numbered along several
+/// dimensions, flattened in C order; this type maps the number of a row to the position of its elements in memory.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Axis {
     /// The dimensions. There are no dimensions if `step` alone defines the position of every index.
     dims: Shape,
     strides: Strides,
-    /// The number of elements between neighbouring indices, if it is the same everywhere.
+    /// The distance in elements from each index to the next, if it is the same for all indices.
     pub step: Option<isize>,
 }
 
@@ -370,8 +390,9 @@ impl Axis {
         offset
     }
 
-    /// Like [`Axis::runs`], for blocks of several runs at equal distances: calls `f(done, offset, counts, steps)`, with
-    /// the number of runs and of indices in each, and the distances between runs and between indices.
+    /// Like [`Axis::runs`], but joins consecutive runs into one block if they have equal lengths and equal distances.
+    /// Calls `f(done, offset, [runs, length], [apart, step])` for each block: it has `runs` runs, whose starts are
+    /// `apart` elements apart, and each run has `length` indices, which are `step` elements apart.
     #[inline(always)]
     pub fn blocks(&self, start: usize, n: usize, mut f: impl FnMut(usize, isize, [usize; 2], [isize; 2])) {
         let mut block = (0, 0, [0, 0], [0, 0]);
@@ -394,8 +415,9 @@ impl Axis {
         }
     }
 
-    /// Calls `f(done, offset, count, step)` for each part of `start..start + n` that has one step: `done` indices from
-    /// `start` on come before it, its first element is at `offset`, and it has `count` indices.
+    /// Cuts the indices `start..start + n` into runs, whose elements are equally far apart in memory. Calls
+    /// `f(done, offset, count, step)` for each run in order: `done` indices of the range come before it, its first
+    /// element is at `offset`, it has `count` indices, and its elements are `step` elements apart.
     pub fn runs(&self, start: usize, n: usize, mut f: impl FnMut(usize, isize, usize, isize)) {
         if let Some(step) = self.step {
             return f(0, start as isize * step, n, step);
@@ -415,7 +437,7 @@ impl Axis {
             done += count;
             offset += count as isize * self.strides[last];
             index[last] += count;
-            // a part that ends at the end of the last dimension carries into the dimensions before it
+            // a run that ends at the end of the last dimension carries into the dimensions before it, as in an odometer
             let mut d = last;
             while d > mutant!(odometer_carries_once, last - 1, 0) && index[d] == self.dims[d] {
                 offset += self.strides[d - 1] - self.dims[d] as isize * self.strides[d];

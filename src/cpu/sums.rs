@@ -1,10 +1,11 @@
-//! `segment_sum` and `reduce_at` on the CPU. Sums are accumulated with more digits than the result has: sums of f16,
-//! bf16 and f32 in f64, and sums of f64 together with their rounding errors. So terms may be added one after another,
-//! in the order of their rows.
+//! `segment_sum` (sums of the rows that have the same key) and `reduce_at` (sums of ranges of rows) on the CPU. Sums
+//! are accumulated with more digits than the result has: sums of f16, bf16 and f32 in f64, and sums of f64 together
+//! with the sum of their rounding errors. So the terms may simply be added one after another, in the order of their
+//! rows.
 //!
-//! If there are few sums, each task adds a part of the rows into its own table, and the tables are added up. If there
-//! are many sums, the rows are first distributed among ranges of keys, in their order, and each task computes the sums
-//! of a range.
+//! If `segment_sum` computes few sums, each task adds a part of the rows into its own table of sums, and then the
+//! tables are added up. If it computes many sums, the keys are cut into ranges: the rows are first sorted by the ranges
+//! of their keys, and then each task computes the sums of one range.
 
 use super::operands::{BitPattern, Refused, RoutineMemory, SharedTarget};
 use super::share::share;
@@ -12,15 +13,15 @@ use crate::base::dtype::{DType, Element};
 use crate::graph::routine::SumsPlan;
 use half::{bf16, f16};
 
-/// The number of terms that a task of `reduce_at` adds up, and the number of sums that a task computes from tables.
-/// Such a task takes some tens of microseconds.
+/// The number of terms that a task of `reduce_at` adds up, and the number of sums that a task of `segment_sum` computes
+/// from the tables. Such a task takes some tens of microseconds.
 const TASK: usize = 1 << 14;
-/// The number of sums of `reduce_at` that are computed side by side: up to `COLUMNS` sums of neighbouring columns, or
-/// `LANES` sums of one column, each of every eighth element.
+/// The number of independent sums that `reduce_at` accumulates together: up to `COLUMNS` sums of neighbouring columns.
+/// If rows have one element, it cuts a sum into `LANES` sums of every eighth element each.
 const COLUMNS: usize = 256;
 const LANES: usize = 8;
 
-/// A sum in progress.
+/// A sum in progress: the accumulator for the terms of one element type.
 trait State: Copy + Send + Sync {
     type Word: BitPattern;
     /// The empty sum: −0, because adding it to a value does not change the value.
@@ -51,7 +52,7 @@ struct Compensated {
 }
 
 impl Compensated {
-    /// Adds a term by Knuth's two-sum, whose rounding error is exact.
+    /// Adds a term by Knuth's two-sum, which computes the rounding error of the addition exactly.
     #[inline(always)]
     fn plus(self, x: f64) -> Compensated {
         let sum = self.sum + x;
@@ -71,8 +72,8 @@ impl State for Compensated {
     }
     #[inline(always)]
     fn word(self) -> u64 {
-        // an error of 0 is not added, so that a sum of −0 keeps its sign; and neither is the error of an infinite sum,
-        // which is NaN
+        // an error of 0 is not added, so that a sum of −0 keeps its sign. The error of an infinite sum is not added
+        // either, because it is NaN
         let corrected = self.sum + self.error;
         let sum = if self.error == 0.0 || !corrected.is_finite() { self.sum } else { corrected };
         sum.to_bits()
@@ -110,10 +111,11 @@ pub(super) fn by_key(call: &mut RoutineMemory<'_>) -> Result<(), Refused> {
     of_floats(call, [sums::<f16>, sums::<bf16>, sums::<f32>, sums::<f64>])
 }
 
-/// Runs the function, one of four, that adds up values of the call's float type.
+/// Runs one of four functions, which are for f16, bf16, f32 and f64 in this order, according to the dtype of the call's
+/// second operand.
 fn of_floats(call: &mut RoutineMemory<'_>, functions: [fn(&mut RoutineMemory<'_>); 4]) -> Result<(), Refused> {
     let dtype = call.call.operands[1].meta.dtype;
-    // only floats are passed to this function
+    // the dtype is always a float type
     let known =
         [DType::F16, DType::BF16, DType::F32, DType::F64].into_iter().zip(functions).find(|(of, _)| *of == dtype);
     if let Some((_, run)) = known {
@@ -148,7 +150,8 @@ fn sums<T: Term>(call: &mut RoutineMemory<'_>) {
     }
 }
 
-/// A row in its range: its key relative to the range, and its only element, or the index of the row.
+/// A row of the operand, in the list of the rows of one range of keys. `key` is the row's key, counted from the start
+/// of the range. `of` is the row's element if rows have one element, and otherwise the row's number.
 #[derive(Clone, Copy)]
 #[repr(C)]
 struct Entry<P> {
@@ -156,7 +159,8 @@ struct Entry<P> {
     of: P,
 }
 
-/// The operands of a call.
+/// The operands of a call of `segment_sum`: a key for each row, and the rows of `length` values. Keys from `segments`
+/// on have no sum.
 struct Rows<'a, T> {
     keys: &'a [u32],
     values: &'a [T],
@@ -165,14 +169,15 @@ struct Rows<'a, T> {
 }
 
 impl<T: Term> Rows<'_, T> {
-    /// Adds each part of the rows into a table of its own, one task per part. Then adds up the tables in order.
+    /// Cuts the rows into parts. A task for each part adds its rows into a table of sums of its own. Then the tables
+    /// are added up, in the order of the parts.
     fn in_tables(&self, plan: &SumsPlan, to: SharedTarget<<T::State as State>::Word>, tables: SharedTarget<T::State>) {
         let (count, length) = (self.keys.len(), self.length);
         let each = count.div_ceil(plan.tables);
         share(plan.tables, false, |task| {
-            // SAFETY: the table entry requests scratch for `tables` tables of `sums` states (`Plan::bytes` in
-            // `graph/routine/sums.rs`), and only this task uses its own table. All states are written before the slice
-            // is created.
+            // SAFETY: the routine's table entry requests scratch for `tables` tables of `sums` states
+            // (`SumsPlan::bytes`), and only this task uses its own table. All states are written before the slice is
+            // created.
             let table = unsafe {
                 let first = tables.at(task * plan.sums);
                 (0..plan.sums).for_each(|i| first.add(i).write(T::State::NONE));
@@ -200,14 +205,14 @@ impl<T: Term> Rows<'_, T> {
                 // SAFETY: the tasks above have written all tables, and nothing writes them now.
                 let all = (0..plan.tables).map(|t| unsafe { tables.at(t * plan.sums + i).read() });
                 let sum = all.reduce(State::merge).unwrap_or(T::State::NONE);
-                // SAFETY: the result has as many elements as a table, and this one belongs to this task.
+                // SAFETY: the result has as many elements as a table, and only this task writes element `i`.
                 unsafe { to.at(i).write(sum.word()) };
             }
         });
     }
 
-    /// Distributes the rows among ranges of keys, as entries that `entry` creates. Then each task adds up the rows of a
-    /// range. `value` returns the elements of a row.
+    /// Sorts the rows by ranges of keys, and then adds up the rows of each range in a task. In the sorted list, a row
+    /// is represented by `entry(row)`, and `value(entry, column)` returns its element in a column.
     fn in_ranges<P: Copy + Send + Sync>(
         &self,
         plan: &SumsPlan,
@@ -226,8 +231,8 @@ impl<T: Term> Rows<'_, T> {
             let columns = block * plan.columns..length.min((block + 1) * plan.columns);
             let own = keys.min(self.segments - range * keys);
             let mut sums = vec![T::State::NONE; own * columns.len()];
-            // SAFETY: `begins` has the position where each range's entries begin, and at its end the number of entries.
-            // All entries have been written, and nothing writes them now.
+            // SAFETY: `begins` contains the position where the entries of each range begin, followed by the number of
+            // entries. All entries have been written, and nothing writes them now.
             let part = unsafe {
                 let (first, end) = (begins.at(range * plan.chunks).read(), begins.at((range + 1) * plan.chunks).read());
                 std::slice::from_raw_parts(entries.at(first as usize), (end - first) as usize)
@@ -251,9 +256,10 @@ impl<T: Term> Rows<'_, T> {
         });
     }
 
-    /// Writes an entry for each row whose key has a sum, sorted by the ranges of their keys and otherwise in the order
-    /// of rows. Returns the positions where the entries of each range and chunk of rows begin, by range and then by
-    /// chunk, followed by the number of entries.
+    /// Writes to `entries` an entry for each row whose key has a sum. They are sorted by the ranges of the keys, and
+    /// within a range they are in the order of the rows. The rows are cut into chunks, which tasks distribute in
+    /// parallel. Returns the position where the entries of each chunk in each range begin, at index
+    /// `range * chunks + chunk`, followed by the number of all entries.
     fn distribute<P: Copy + Send + Sync>(
         &self,
         plan: &SumsPlan,
@@ -262,7 +268,8 @@ impl<T: Term> Rows<'_, T> {
     ) -> SharedTarget<u64> {
         let (count, shift, chunks) = (self.keys.len(), plan.shift, plan.chunks);
         let counters = plan.ranges * chunks;
-        // SAFETY: the scratch has room for these counters after one entry of `entry_bytes` per row, a multiple of 8.
+        // SAFETY: the scratch has room for one entry of `entry_bytes` bytes per row, followed by these counters.
+        // `entry_bytes` is a multiple of 8, so the counters are aligned.
         let begins = SharedTarget(unsafe { entries.0.cast::<u8>().add(count * plan.entry_bytes) }.cast::<u64>());
         let each = count.div_ceil(chunks);
         let part = |chunk: usize| (chunk * each).min(count)..((chunk + 1) * each).min(count);
@@ -294,8 +301,9 @@ impl<T: Term> Rows<'_, T> {
                 if (key as usize) < self.segments {
                     let place = &mut places[(key >> shift) as usize];
                     let of = Entry { key: key & ((1 << shift) - 1), of: entry(i) };
-                    // SAFETY: a chunk has as many positions in a range as it has counted entries, and no other task
-                    // writes them. All chunks together have at most one position for each row.
+                    // SAFETY: this chunk has as many positions in a range as entries were counted for it above, and no
+                    // other task writes these positions. All chunks together have at most one position for each row, so
+                    // all are in the scratch.
                     unsafe { entries.at(*place as usize).write(of) };
                     *place += 1;
                 }
@@ -318,7 +326,7 @@ fn sums_of_ranges<T: Term>(call: &mut RoutineMemory<'_>) {
     if begins.len() != segments || values.len() != rows * length {
         return;
     }
-    // the number of sums of a task, computed as if all ranges had the same length
+    // the number of sums that a task computes, chosen as if all ranges had the same length
     let each = (TASK * segments / values.len().max(1)).clamp(1, TASK);
     let tasks = segments.div_ceil(each);
     share(tasks, values.len() <= TASK, |task| {
@@ -346,8 +354,8 @@ fn sums_of_ranges<T: Term>(call: &mut RoutineMemory<'_>) {
     });
 }
 
-/// Returns the sum of a column. Sums of every eighth element are computed first, so that additions do not wait for one
-/// another.
+/// Returns the sum of all elements of `x`. It first computes eight sums, each of every eighth element, so that
+/// successive additions do not wait for one another.
 fn sum_of<T: Term>(x: &[T]) -> T::State {
     let mut sums = [T::State::NONE; LANES];
     for x in x.chunks(LANES) {

@@ -1,14 +1,16 @@
 //! The number of threads that share the work: the threads of the caller's rayon pool (`pool.rs`). A process created by
-//! `fork` has none of its parent's threads, so a caller that gives work to a pool of the parent would wait forever. In
-//! such a process the caller works alone, unless it runs in a pool that was created there.
+//! `fork` has a copy of its parent's pool, but none of the pool's threads, so a caller that gives work to that pool
+//! would wait forever. In such a process the caller works alone, unless it runs in a pool that was created in this
+//! process.
 
 use super::pool;
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 thread_local! {
-    /// The process in which this thread last looked for its pool, and whether the pool has threads there. The result is
-    /// cached, because a thread belongs to the same pool throughout its life.
+    /// The number of the process in which this thread last checked its pool (0 if it never did), and whether the pool
+    /// had threads in that process. The result is cached, because a thread belongs to the same pool throughout its
+    /// life.
     static SEEN: Cell<(u32, bool)> = const { Cell::new((0, false)) };
 }
 
@@ -27,7 +29,8 @@ fn has_pool() -> bool {
     if mutant!(fork_not_seen, looked != 0, looked == here) {
         return found;
     }
-    // a thread that looked in another process was copied to this one by `fork`, without its pool
+    // if this thread has checked in another process, `fork` has copied it to this process without the threads of its
+    // pool
     let found = looked == 0 && is_made_here(here) && has_all_threads();
     SEEN.set((here, found));
     found
@@ -35,8 +38,8 @@ fn has_pool() -> bool {
 
 /// Returns whether the caller's pool may have been created in this process.
 fn is_made_here(here: u32) -> bool {
-    /// The process that first asked for rayon's global pool here, or 0. Threads that are in no other pool use the
-    /// global pool.
+    /// The number of the process in which rayon's global pool was used first, or 0. A thread that is not in a pool uses
+    /// the global pool.
     static FIRST: AtomicU32 = AtomicU32::new(0);
     if pool::is_within() {
         return true;

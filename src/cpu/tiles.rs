@@ -1,5 +1,5 @@
-//! The tile interpreter: runs a program's steps over one tile. Each step is a plain loop over values that fit in the L1
-//! cache.
+//! The tile interpreter: runs a program's steps over one tile (`program.rs` defines the terms). Each step is a plain
+//! loop over values that fit in the L1 cache.
 
 use super::bind::BoundProgram;
 use super::gather::{Indices, index_run, index_value};
@@ -19,8 +19,8 @@ use std::sync::{Mutex, PoisonError};
 const AHEAD: usize = 8;
 
 /// A rectangle of a level's index space: first row, number of rows, first column, number of columns. `start` is the
-/// number of elements of the same row (or of the same rows side by side) in earlier tiles. It is the tile's offset in a
-/// kept row. If it is 0, a scan begins with this tile.
+/// number of elements of the same row in earlier tiles (of the same rows, if several are processed side by side). It is
+/// the tile's offset in a kept row. If it is 0, a scan begins with this tile.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TileBounds {
     pub r0: usize,
@@ -38,29 +38,28 @@ impl TileBounds {
 
 /// The scratch memory of one task: the program's registers, and the address of each value for the current tile.
 ///
-/// Its unsafe functions rely on *alive*, *inside*, *room* and *disjoint* of [`Program`](super::program::Program), and
-/// on one more condition. *Made for it*: the frame was created for the program that it runs, and the tile is in the
-/// level's index space and no larger than the program was compiled for.
+/// Its unsafe functions rely on the conditions of [`Program`] (*alive*, *inside*, *room*, *disjoint*) and on one more.
+/// *Made for it*: the frame was created for the program that it runs, and the tile is in the level's index space and no
+/// larger than the program was compiled for.
 pub(super) struct Frame {
     arena: NonNull<u8>,
     /// The size of the arena in bytes.
     size: usize,
-    /// The address of each value, by the `id` of its step. It is in the arena or in a buffer.
+    /// The address of each value for the current tile, in the arena or a buffer. The index is an `id` of [`TileLoop`].
     pub at: Vec<*mut u8>,
     /// Scratch for a tile of elements in their storage type, before widening or after narrowing.
     raw: Vec<u64>,
-    /// The program's scans, with their state from the tiles of a row so far.
+    /// The program's scans, each with its state after the tiles that have been run.
     scans: Vec<Scanner>,
-    /// The range of positions along its axis at which a scattered store writes: all positions, unless the task has only
-    /// a part of them.
+    /// The range of positions along its axis at which a scattered store writes; a task may have only some of them.
     pub part: Range<usize>,
 }
 
 /// All positions.
 pub(super) const EVERYWHERE: Range<usize> = 0..usize::MAX;
 
-// SAFETY: a frame owns its arena, and only the task that holds the frame uses its addresses; a kernel sets them before
-// use.
+// SAFETY: a frame owns its arena. Only the task that holds the frame uses its addresses, and each kernel sets them
+// before use.
 unsafe impl Send for Frame {}
 
 impl Drop for Frame {
@@ -73,16 +72,17 @@ impl Drop for Frame {
 }
 
 thread_local! {
-    /// The thread's last frame. A task takes it out, because rayon may run another task on this thread before it ends.
+    /// The frame that the thread's last task has left. A task takes it out, because rayon may run another task on this
+    /// thread before the first one ends.
     static FRAME: Cell<Option<Box<Frame>>> = const { Cell::new(None) };
 }
 
-/// The maximum bytes of scratch that a thread keeps between kernels, so that 64 threads keep at most 1 GiB.
+/// The maximum number of bytes of scratch that a thread keeps between kernels. 64 threads keep at most 1 GiB.
 const KEPT: usize = 16 << 20;
 
-/// The frames of a kernel's tasks. The first one is allocated before any task begins, and a task that finds no memory
-/// for a frame of its own waits for the first one. So if memory is lacking, a kernel fails before it writes anything,
-/// or not at all.
+/// The frames of a kernel's tasks. The first frame is allocated before any task begins. If there is no memory for a
+/// task's own frame, the task waits for the first one. So a lack of memory makes a kernel fail before it writes
+/// anything, or not at all.
 pub(super) struct Frames<'a> {
     bound: &'a BoundProgram<'a>,
     first: Mutex<Box<Frame>>,
@@ -167,7 +167,7 @@ impl Frame {
                 frame.at[broadcast.to] = frame.slot(broadcast.slot);
             }
         }
-        // SAFETY: *room* (`Program`): the arena contains each scan's state, and only this task uses the frame.
+        // SAFETY: the arena contains each scan's state (*room*, see `Program`), and only this task uses the frame.
         let scan = |spec: &_| unsafe { Scanner::new(*spec, frame.arena.as_ptr()) };
         let scans = program.scans.iter().map(scan);
         frame.scans.clear();
@@ -175,7 +175,7 @@ impl Frame {
         for fill in &program.fills {
             let to = frame.slot(fill.slot);
             frame.at[fill.id] = to;
-            // SAFETY: *room*: the slot has `count` elements. *Inside*: a place to read contains an element.
+            // SAFETY: the slot has room for `count` elements, and a load has an element in its buffer (see `Program`).
             unsafe {
                 let bits = bits_of(fill.value, program, |place| bound.at(place), bound.run.bindings.scalars);
                 strided::fill(fill.size, bits, to, fill.count);
@@ -198,7 +198,7 @@ impl Frame {
         self.arena.as_ptr().wrapping_add(at)
     }
 
-    /// Returns scratch for `n` elements in their storage type, at most a tile.
+    /// Returns scratch for `n` elements in their storage type. `n` is at most the size of a tile.
     fn raw(&mut self, n: usize) -> *mut u8 {
         self.raw[..n].as_mut_ptr() as *mut u8
     }
@@ -206,11 +206,12 @@ impl Frame {
     /// Runs steps over a tile.
     ///
     /// # Safety
-    /// *Made for it* ([`Frame`]), and the task's part of *disjoint* (`Program`): no other task runs the tile.
+    /// The frame and the tile belong to this program (*made for it*, see [`Frame`]), and no other task runs the tile.
     pub unsafe fn run(&mut self, bound: &BoundProgram<'_>, steps: Range<usize>, tile: TileBounds) {
         let (program, n) = (bound.program, tile.len());
         for step in &program.steps[steps] {
-            // SAFETY: *room* and *inside* (`Program`): a step writes its register, or its tile of a store.
+            // SAFETY: a step writes its register, which has *room* for a tile, or a tile *inside* a buffer (see
+            // `Program`).
             unsafe {
                 let to = match step.dst {
                     Dst::Nowhere => std::ptr::null_mut(),
@@ -259,15 +260,15 @@ impl Frame {
     }
 
     /// Returns the address of a load's tile as contiguous elements of the compute type. If the tile has that form in
-    /// the buffer, this is its address there; otherwise the tile is copied to `to` and widened.
+    /// the buffer, returns its address there. Otherwise copies the tile to `to`, widens it, and returns `to`.
     ///
     /// # Safety
-    /// *Made for it* ([`Frame`]); `to` has *room* for the tile.
+    /// The frame and the tile belong to this program (*made for it*, see [`Frame`]), and `to` has room for the tile.
     #[inline]
     unsafe fn load(&mut self, bound: &BoundProgram<'_>, place: usize, to: *mut u8, tile: TileBounds) -> *mut u8 {
         let (p, n) = (&bound.program.places[place], tile.len());
-        // SAFETY: *inside* (`Program`): the span contains every element of the tile. *Room*: `to` and the raw scratch
-        // hold a tile.
+        // SAFETY: every element of the tile is inside the buffer, and `to` and the raw scratch hold a tile (*inside*
+        // and *room*, see `Program`).
         unsafe {
             if p.dense(tile.nr, tile.nc) {
                 let from = bound.at(place).offset((p.rows.offset(tile.r0) + p.cols.offset(tile.c0)) * p.size as isize);
@@ -291,15 +292,15 @@ impl Frame {
         }
     }
 
-    /// Writes a value's tile to the memory of a store: narrowed to the stored dtype, and at the store's strides.
+    /// Writes a value's tile to the memory of a store, after narrowing it to the stored dtype.
     ///
     /// # Safety
-    /// *Made for it* ([`Frame`]); the tile's values are computed; no other task runs the tile.
+    /// As for [`Frame::run`], and the tile's values have been computed.
     pub unsafe fn write(&mut self, bound: &BoundProgram<'_>, w: &Write, tile: TileBounds) {
         let (place, from) = (w.place, self.at[w.id] as *const u8);
         let (p, n) = (&bound.program.places[place], tile.len());
-        // SAFETY: *inside* and *room* (`Program`). The value may lie in the memory that is written, for example if a
-        // load is stored in place, so this uses `copy`, which allows overlap.
+        // SAFETY: the buffer and the raw scratch have room for the tile (see `Program`). The value may lie in the
+        // memory that is written, for example if a load is stored in place, so this uses `copy`, which allows overlap.
         unsafe {
             let is_plain = w.condition.is_none() && w.scattered.is_none();
             if is_plain && p.dense(tile.nr, tile.nc) {
@@ -330,11 +331,11 @@ impl Frame {
     /// numbers.
     ///
     /// # Safety
-    /// *Made for it* ([`Frame`]); `to` has *room* for the tile.
+    /// The frame and the tile belong to this program (*made for it*, see [`Frame`]), and `to` has room for the tile.
     unsafe fn generate(&mut self, bound: &BoundProgram<'_>, step: &TileLoop, to: *mut u8, tile: TileBounds) {
         let program = bound.program;
-        // SAFETY: *room*: `to`, the raw scratch and the operand's register have room for a tile. *Inside*: the span of
-        // a gather's place includes every element that an index in range refers to.
+        // SAFETY: `to`, the raw scratch and the operand's register have room for a tile (*room*, see `Program`). The
+        // elements of all positions along a gather's axis are inside its buffer (*inside*).
         unsafe {
             match step.kind {
                 StepKind::Index { place, base } => {
@@ -399,7 +400,7 @@ impl Frame {
                     }
                 }
                 StepKind::Philox { word, key } => {
-                    // `BoundProgram::new` has checked that there are that many scalars
+                    // `BoundProgram::new` has checked that the run binds these scalars
                     let key = key.map(|n| bound.run.bindings.scalars.get(n).copied().unwrap_or(0) as u32);
                     let index = self.at[step.args[0]] as *const u8;
                     let out = std::slice::from_raw_parts_mut(to as *mut u32, tile.len());
@@ -418,10 +419,10 @@ impl Frame {
     }
 }
 
-/// Returns the number that a register is filled with. `at` returns the address of element 0 of a place.
+/// Returns the bits that a register is filled with. `at` returns the address of element 0 of a place.
 ///
 /// # Safety
-/// *Inside* ([`Program`]): a place to read contains an element.
+/// If `value` is a load, it has an element in its buffer (*inside*, see [`Program`]).
 #[inline]
 pub(super) unsafe fn bits_of(
     value: FillValue,
@@ -431,9 +432,9 @@ pub(super) unsafe fn bits_of(
 ) -> u64 {
     match value {
         FillValue::Bits(bits) => bits,
-        // the run has that many scalars, because binding the program has checked it
+        // binding the program has checked that the run has this scalar
         FillValue::Scalar(n) => scalars.get(n).copied().unwrap_or(0),
-        // SAFETY: the caller's condition; an element has at most 8 bytes.
+        // SAFETY: the caller ensures that the element exists. It has at most 8 bytes.
         FillValue::Element(n) => unsafe {
             match program.places[n].convert {
                 Some(widen) => {
@@ -450,28 +451,27 @@ pub(super) unsafe fn bits_of(
 /// Copies a tile of a load from its buffer to `to`, as contiguous rows.
 ///
 /// # Safety
-/// *Inside* (`Program`); the tile is in the level's index space, and `to` has room for it.
+/// The tile is in the level's index space, so it is inside the buffer (see [`Program`]). `to` has room for it.
 unsafe fn pack_tile(bound: &BoundProgram<'_>, place: usize, to: *mut u8, tile: TileBounds) {
     let size = bound.program.places[place].size;
-    // SAFETY: *inside*, and a block is a part of the tile.
+    // SAFETY: each block is a part of the tile, whose elements are in the buffer.
     blocks(bound, place, to, tile, |memory, packed, nr, nc| unsafe { strided::copy(size, memory, packed, nr, nc) });
 }
 
-/// Copies contiguous rows from `from` to a tile of a store's buffer.
+/// Copies a tile of a store from contiguous rows at `from` to its buffer.
 ///
 /// # Safety
-/// *Inside* (`Program`); the tile is in the level's index space, `from` points to its elements, and no other task runs
-/// it.
+/// As for `pack_tile`, but `from` points to the tile's elements, and no other task runs the tile.
 unsafe fn unpack_tile(bound: &BoundProgram<'_>, place: usize, from: *const u8, tile: TileBounds) {
     let size = bound.program.places[place].size;
-    // SAFETY: *inside*, and a block is a part of the tile.
+    // SAFETY: each block is a part of the tile, whose elements are in the buffer.
     blocks(bound, place, from.cast_mut(), tile, |memory, packed, nr, nc| unsafe {
         strided::copy(size, packed, memory, nr, nc)
     });
 }
 
-/// Calls `f(memory, packed, rows, columns)` for blocks of a tile, where each is in the buffer of a place and in the
-/// contiguous rows at `at`.
+/// Cuts a tile into blocks, and calls `f(memory, packed, rows, columns)` for each: `memory` is the block in the buffer
+/// of the place, and `packed` is the same block in the contiguous rows at `at`.
 #[inline(always)]
 fn blocks(
     bound: &BoundProgram<'_>,
@@ -483,7 +483,7 @@ fn blocks(
     let (p, memory) = (&bound.program.places[place], bound.at(place));
     p.rows.runs(tile.r0, tile.nr, |rd, ro, rn, rs| {
         p.cols.blocks(tile.c0, tile.nc, |cd, co, [runs, cn], [apart, cs]| {
-            // the rows of a block are those of the tile, or the runs of one row
+            // the rows of a block are rows of the tile, or the runs of one row
             let (times, nr, step, width) = if runs == 1 { (1, rn, rs, tile.nc) } else { (rn, runs, apart, cn) };
             for r in 0..times {
                 let from = memory.wrapping_offset((ro + r as isize * rs + co) * p.size as isize);

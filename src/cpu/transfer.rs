@@ -1,4 +1,4 @@
-//! Copies between arrays and the host's own memory, by all threads.
+//! Copies bytes between arrays and the host's own memory. All threads share a large copy.
 
 use super::operands::SharedTarget;
 use super::share::share;
@@ -10,8 +10,8 @@ use std::mem::MaybeUninit;
 /// long as waking another thread.
 const ALONE: usize = 512 << 10;
 
-/// The size of a task's part in bytes. This is the size of a huge page, so that only one thread makes the first access
-/// to each page.
+/// The maximum size in bytes of the part that a task copies. This is the size of a huge page, so that only one thread
+/// makes the first access to each page.
 const PART: usize = 2 << 20;
 
 /// The number of bytes from which a copy is written past the caches, because the caches would not hold it until it is
@@ -22,8 +22,8 @@ const STREAM: usize = 32 << 20;
 pub(super) fn copy(from: &[u8], to: &mut [MaybeUninit<u8>]) {
     let n = from.len().min(to.len());
     let target = SharedTarget::<u8>(to.as_mut_ptr().cast());
-    // SAFETY: `first..end` is in both ranges, which do not overlap, because `to` is borrowed mutably; parts are
-    // disjoint.
+    // SAFETY: `first..end` is in both slices, which do not overlap, because `to` is borrowed mutably. The parts of the
+    // tasks are disjoint.
     let part = |first: usize, end: usize| unsafe {
         let (from, to) = (from.as_ptr().add(first), target.at(first));
         if n >= STREAM {
@@ -36,7 +36,7 @@ pub(super) fn copy(from: &[u8], to: &mut [MaybeUninit<u8>]) {
     if n <= ALONE || threads() == 1 {
         return part(0, n);
     }
-    // parts begin at addresses that are multiples of their size; small copies have one part per thread
+    // parts begin at target addresses that are multiples of the part size. A small copy has one part per thread
     let each = (n / threads()).next_multiple_of(4096).min(PART);
     let before = target.0 as usize % each;
     share((before + n).div_ceil(each), false, |i| {

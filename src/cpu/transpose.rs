@@ -1,22 +1,24 @@
-//! Transposes blocks of elements: small squares through registers, in an order that uses whole cache lines of source
-//! and target.
+//! Transposes blocks of elements in memory. A block is cut into small squares, which are transposed in SIMD registers.
+//! The squares are processed in an order that uses whole cache lines of the source and of the target.
 
 use super::caches::{LINE, prefetch};
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::*;
 
-/// How many source lines ahead to prefetch. A band of squares reads one line of each of many source rows, which the
-/// processor does not predict. Reading that many lines takes about as long as main memory takes to answer. Half as many
-/// were measured to be up to a fifth slower, and twice as many no faster.
+/// How many cache lines of the source ahead to prefetch. A band of squares reads one cache line of each of many source
+/// rows, which the processor's own prefetcher does not predict. Reading 128 lines takes about as long as main memory
+/// takes to answer. In measurements, 64 were up to a fifth slower, and 256 no faster.
 const AHEAD: usize = 128;
 
-/// Transposes an area: `d[r * ds + c] = s[r + c * ss]`. The source has unit steps in `r`, the target in `c`.
+/// Transposes an area of `nr × nc` elements: `d[r * ds + c] = s[r + c * ss]` for `r < nr` and `c < nc`. So elements
+/// with consecutive `r` are adjacent in the source, and elements with consecutive `c` are adjacent in the target.
 ///
 /// # Safety
-/// *Inside* and *apart* ([`Block`](super::strided::StridedBlock)), for `nr × nc` words of `T`, which has 1, 2, 4 or 8 bytes.
+/// These words of `s` and `d` are in live memory, and source and target do not overlap (*inside* and *apart*, see
+/// [`StridedBlock`](super::strided::StridedBlock)). `T` has 1, 2, 4 or 8 bytes.
 #[inline(always)]
 pub(super) unsafe fn transpose<T: Copy>(s: *const T, ss: isize, d: *mut T, ds: isize, nr: usize, nc: usize) {
-    // SAFETY: the caller ensures *inside* and *apart*, which are the conditions of each function, for words of `T`.
+    // SAFETY: the caller ensures the conditions of each function, which are the same as for this one.
     unsafe {
         match (size_of::<T>(), nc) {
             (_, 2) if ds == 2 => interleave::<T, 2>(s, ss, d, nr),
@@ -30,13 +32,14 @@ pub(super) unsafe fn transpose<T: Copy>(s: *const T, ss: isize, d: *mut T, ds: i
     }
 }
 
-/// Writes the elements of `N` source rows one after another for each `r`. The compiler emits shuffles for it.
+/// Interleaves `N` source rows: for each `r`, writes element `r` of each row, one after another. The compiler emits
+/// shuffle instructions for this loop.
 ///
 /// # Safety
 /// As for [`transpose`], where `ds` and `nc` are `N`.
 #[inline(always)]
 unsafe fn interleave<T: Copy, const N: usize>(s: *const T, ss: isize, d: *mut T, nr: usize) {
-    // SAFETY: *inside* and *apart*: `r` is below `nr`, and `c` below `nc`.
+    // SAFETY: `r` is below `nr` and `c` below `nc`, so the caller ensures that both words exist.
     unsafe {
         for r in 0..nr {
             for c in 0..N {
@@ -46,28 +49,29 @@ unsafe fn interleave<T: Copy, const N: usize>(s: *const T, ss: isize, d: *mut T,
     }
 }
 
-/// Transposes an area by squares of `SIDE × SIDE` elements, whose sides are 16 bytes long, and the remaining elements
-/// one by one.
+/// Transposes an area by squares of `SIDE × SIDE` elements; a row of a square has 16 bytes. The remaining elements at
+/// the right and at the bottom are copied one by one.
 ///
 /// # Safety
-/// As for [`transpose`]; `SIDE` words of `T` have 16 bytes.
+/// As for [`transpose`]. `SIDE` words of `T` have 16 bytes.
 #[inline(always)]
 unsafe fn squares<T: Copy, const SIDE: usize>(s: *const T, ss: isize, d: *mut T, ds: isize, nr: usize, nc: usize) {
     let (rows, cols) = (nr / SIDE * SIDE, nc / SIDE * SIDE);
-    // a band has as many rows as a cache line of the source has elements, so that the line is used completely while it
-    // is in a cache
+    // a band is a group of target rows, as many as a cache line of the source has elements, so that each source line is
+    // used completely while it is in a cache
     let band = LINE / size_of::<T>();
-    // the position of the line that is prefetched next. After the last column of a band, prefetching continues with the
-    // next band, even after the last band, because the area's right neighbour is usually processed next
+    // the position of the source line that is prefetched next. After the last column of a band, prefetching continues
+    // with the next band. It does so even after the last band, because the area that follows in the source rows is
+    // usually processed next
     let (mut row, mut col) = (AHEAD / cols.max(1) * band, AHEAD % cols.max(1) / SIDE * SIDE);
-    // SAFETY: *inside* and *apart*: all squares are in `rows × cols`, and every other index is below `nr` and `nc`. A
-    // prefetch may have any address.
+    // SAFETY: all squares are in `rows × cols`, and every other index is below `nr` and `nc`, so the caller ensures
+    // that the words exist. A prefetch may have any address.
     unsafe {
         for low in (0..rows).step_by(band) {
             let high = (low + band).min(rows);
             for c in (0..cols as isize).step_by(SIDE) {
-                // prefetches the line at the end of the band: if a source row is not aligned, only that part of the
-                // band is in a new line
+                // prefetches the source line that contains the end of the band. If a source row is not aligned, the
+                // band's first elements are in a line that the band before has already read
                 let next = s.wrapping_add(row + band - 1);
                 (col..col + SIDE).for_each(|k| prefetch(next.wrapping_offset(k as isize * ss)));
                 col += SIDE;
@@ -88,17 +92,17 @@ unsafe fn squares<T: Copy, const SIDE: usize>(s: *const T, ss: isize, d: *mut T,
     }
 }
 
-/// Transposes a square of `SIDE` rows of 16 bytes through SSE registers, which every x86-64 CPU has. Each round
-/// interleaves each row of the upper half with the row that is half a square below it. After log2(`SIDE`) rounds, rows
-/// are columns.
+/// Transposes a square of `SIDE` rows of 16 bytes in SSE registers, which every x86-64 CPU has. Each round interleaves
+/// each row of the upper half with the row that is half a square below it. After log2(`SIDE`) rounds, the rows have
+/// become the columns.
 ///
 /// # Safety
 /// As for [`squares`], for `SIDE × SIDE` elements.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
 unsafe fn square<T: Copy, const SIDE: usize>(s: *const T, ss: isize, d: *mut T, ds: isize) {
-    // SAFETY: *inside*: this reads 16 bytes of each of `SIDE` source rows, and writes as many of each of `SIDE` target
-    // rows.
+    // SAFETY: this reads 16 bytes of each of `SIDE` source rows, and writes 16 bytes of each of `SIDE` target rows. The
+    // caller ensures that they exist.
     unsafe {
         let mut x = [_mm_setzero_si128(); SIDE];
         for (c, x) in x.iter_mut().enumerate() {
@@ -129,7 +133,8 @@ unsafe fn square<T: Copy, const SIDE: usize>(s: *const T, ss: isize, d: *mut T, 
 #[cfg(not(target_arch = "x86_64"))]
 #[inline(always)]
 unsafe fn square<T: Copy, const SIDE: usize>(s: *const T, ss: isize, d: *mut T, ds: isize) {
-    // SAFETY: *inside*: this reads `SIDE` words of each of `SIDE` columns and writes as many rows; words are plain.
+    // SAFETY: this reads `SIDE` words of each of `SIDE` source rows, and writes `SIDE` words of each of `SIDE` target
+    // rows. The caller ensures that they exist. Words are plain data.
     unsafe {
         let mut x = [[*s; SIDE]; SIDE];
         for (c, column) in x.iter_mut().enumerate() {

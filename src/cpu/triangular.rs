@@ -1,4 +1,5 @@
-//! `solve_triangular` on the CPU: blocks of columns of the right sides in tasks. A task holds a block in memory of its own.
+//! `solve_triangular` on the CPU. The columns of the right-hand sides are cut into blocks, which tasks share. A task
+//! copies a block to memory of its own, solves the system there, and copies the solution to the result.
 
 use super::linear::{Lowest, ROWS, Real, compiled, in_tasks, minus_row, minus_rows};
 use super::operands::{Refused, RoutineMemory, SharedTarget};
@@ -6,7 +7,7 @@ use super::small::{self, Small};
 use crate::base::dtype::DType;
 use crate::graph::routine::{UNIT, UPPER};
 
-/// The columns of a block: 64 rows of them in f64 are 32 KiB, which fit into an L1 cache.
+/// The maximum number of columns of a block. 64 rows of 64 f64 are 32 KiB, which fit into an L1 cache.
 const COLUMNS: usize = 64;
 
 /// Runs the routine.
@@ -14,12 +15,13 @@ pub(super) fn run(call: &mut RoutineMemory<'_>) -> Result<(), Refused> {
     if call.call.operands[0].meta.dtype == DType::F64 {
         each_block::<f64>(call, of_f64)
     } else {
-        // the methods convert every other dtype
+        // the methods that build the expression have converted every other dtype to f32 or f64
         each_block::<f32>(call, of_f32)
     }
 }
 
-/// Solves a system for a block of as many columns, where the right sides are. The last argument is the kind of the system.
+/// Solves a triangular system in place. The arguments are the matrix, the block of right-hand sides (which the solution
+/// replaces), the number of columns of the block, and the kind of the system (bits such as [`UPPER`]).
 type Function<T> = fn(&[T], &mut [T], usize, u64);
 
 compiled!(of_f32, substitute::<f32>(a: &[f32], block: &mut [f32], columns: usize, kind: u64) -> ());
@@ -34,7 +36,7 @@ fn each_block<T: Small>(call: &mut RoutineMemory<'_>, substitute: Function<T>) -
         let systems = from.len() / (n * columns);
         in_tasks(systems.div_ceil(small::WIDTH), n * (n + 4) * (columns + 4), |[first, end]| {
             let systems = [first * small::WIDTH, (end * small::WIDTH).min(systems)];
-            // SAFETY: the result has as many elements as the right sides, and only this task writes these systems.
+            // SAFETY: the result has as many elements as the right-hand sides, and only this task writes these systems.
             unsafe { small::solve_triangular([a, from], [n, columns], kind, systems, to, &lowest) };
         });
         return lowest.found().map_or(Ok(()), |place| Err(Refused(place)));
@@ -57,7 +59,8 @@ fn each_block<T: Small>(call: &mut RoutineMemory<'_>, substitute: Function<T>) -
             substitute(a, block, width, kind);
             for (i, row) in block.chunks_exact(width).enumerate() {
                 let target = to.at((matrix * n + i) * columns + column);
-                // SAFETY: the result has as many elements as the right sides, and only this task writes these columns.
+                // SAFETY: the result has as many elements as the right-hand sides, and only this task writes these
+                // columns.
                 unsafe { std::ptr::copy_nonoverlapping(row.as_ptr(), target, width) };
             }
         }
@@ -77,10 +80,10 @@ fn substitute<T: Real>(a: &[T], x: &mut [T], columns: usize, kind: u64) {
         let i = if is_upper { n - 1 - step } else { step };
         let (before, rest) = x.split_at_mut(i * columns);
         let (row, after) = rest.split_at_mut(columns);
-        // the rows that are known, and the elements of the matrix that multiply them
+        // the rows of the solution that are already known, and the elements of the matrix that multiply them
         let (known, factors) =
             if is_upper { (&*after, &a[i * n + i + 1..(i + 1) * n]) } else { (&*before, &a[i * n..i * n + i]) };
-        // in the order in which they became known
+        // the known rows are subtracted in the order in which they became known
         let place = |k: usize| if is_upper { factors.len() - 1 - k } else { k };
         let whole = factors.len() / ROWS * ROWS;
         for k in (0..whole).step_by(ROWS) {
@@ -101,8 +104,9 @@ fn substitute<T: Real>(a: &[T], x: &mut [T], columns: usize, kind: u64) {
     }
 }
 
-/// Solves a system for one right side. Each element is computed in the same order as by [`substitute`]; but the subtractions
-/// of a step do not wait for each other.
+/// Solves a system for one right-hand side. Each element is computed by the same operations in the same order as in
+/// [`substitute`]. But as soon as an element is known, it is subtracted from all later ones, and these subtractions do
+/// not depend on each other.
 #[inline(always)]
 fn substitute_one<T: Real>(a: &[T], x: &mut [T], kind: u64) {
     let n = x.len();

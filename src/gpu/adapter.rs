@@ -1,5 +1,6 @@
-//! Lists the GPUs that the drivers offer, which wgpu calls adapters (they include software drivers), and opens one.
-//! Reports what it supports: as `Caps` for the planner, and as `DispatchLimits` for the recording of dispatches.
+//! Lists the adapters, opens one of them, and reports what it supports: as `Caps` for the planner, and as
+//! `DispatchLimits` for the recording of dispatches. *Adapter* is wgpu's word for a GPU that a driver offers, or for a
+//! software driver.
 
 #[cfg(feature = "testing")]
 use crate::base::caps::Card;
@@ -13,7 +14,8 @@ use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-/// The limits that the recording of dispatches keeps. The planner does not know them; it keeps the limits in [`Caps`].
+/// The limits that matter only when dispatches are recorded. The planner does not know them; its own limits are in
+/// [`Caps`].
 #[derive(Clone, Copy)]
 pub(super) struct DispatchLimits {
     /// The most workgroups along each of a grid's three dimensions.
@@ -143,8 +145,8 @@ pub(super) async fn names() -> Vec<String> {
     enumerate().await.iter().map(|adapter| adapter.get_info().name).collect()
 }
 
-/// Returns the name of a vendor by its number in the list of PCI, or in the list of Khronos for vendors that make no
-/// cards. Returns the number itself for any other vendor.
+/// Returns the name of a vendor. `number` is its PCI vendor id, or for a vendor that makes no cards the id that Khronos
+/// assigned. Returns the number itself for any other vendor.
 pub(super) fn vendor_name(number: u32) -> String {
     let name = match number {
         0x1002 => "AMD",
@@ -177,7 +179,7 @@ pub(super) async fn open(origin: &Origin, shrink: Option<Shrink>, with_matrices:
     };
     let info = adapter.get_info();
     // mappable storage buffers are left out: on many cards they lie in host memory, which kernels read slowly, and
-    // `Connection::raise` needs wgpu to reject one
+    // `Connection::raise` causes an error for a test by requesting one, which wgpu must reject
     let mut features =
         adapter.features() - wgpu::Features::MAPPABLE_PRIMARY_BUFFERS - wgpu::Features::all_experimental_mask();
     if shrink.is_some_and(|s| !s.clock) {
@@ -219,7 +221,8 @@ pub(super) fn described(
     // a browser may report no name, so that pages cannot tell users apart
     let name = if info.name.is_empty() { format!("a GPU of {:?}", info.backend) } else { info.name };
     let (mut caps, limits) = capabilities(name, features, limits, shrink);
-    // shaders do not use subgroups in a page, where the browser needs `enable subgroups;`, which naga does not know
+    // shaders do not use subgroups in a web page, because the browser needs `enable subgroups;`, which naga does not
+    // know
     if features.contains(wgpu::Features::SUBGROUP) && platform::CAN_WAIT {
         caps.subgroup = [info.subgroup_min_size, info.subgroup_max_size];
     }
@@ -238,7 +241,7 @@ fn memory_of(adapter: &wgpu::Adapter) -> Option<u64> {
     let instance = vulkan.shared_instance().raw_instance();
     // SAFETY: the physical device belongs to this instance.
     let memory = unsafe { instance.get_physical_device_memory_properties(vulkan.raw_physical_device()) };
-    // bit 0 of a heap's flags is VK_MEMORY_HEAP_DEVICE_LOCAL_BIT
+    // bit 0 of a heap's flags is VK_MEMORY_HEAP_DEVICE_LOCAL_BIT, which marks the card's own memory
     let is_own = |flags: u32| flags & 1 != 0;
     let heaps = memory.memory_heaps_as_slice();
     Some(heaps.iter().filter(|heap| is_own(heap.flags.as_raw())).map(|heap| heap.size).sum())
@@ -249,7 +252,7 @@ fn memory_of(_adapter: &wgpu::Adapter) -> Option<u64> {
     None
 }
 
-/// Returns the description of a device to request from an adapter.
+/// Returns wgpu's description of the device to request from an adapter: its features and its limits.
 fn descriptor(features: wgpu::Features, limits: &wgpu::Limits) -> wgpu::DeviceDescriptor<'static> {
     wgpu::DeviceDescriptor {
         label: Some("cupric"),
@@ -262,8 +265,8 @@ fn descriptor(features: wgpu::Features, limits: &wgpu::Limits) -> wgpu::DeviceDe
 }
 
 /// Opens an adapter with cooperative matrices, the only experimental feature that is ever requested. Returns `None` if
-/// `wanted` is false, or if the device cannot be opened. wgpu checks whether a driver lists products of small matrices,
-/// not whether it has the feature, and panics if a driver that lists them rejects the device.
+/// `wanted` is false, or if the device cannot be opened. wgpu only checks whether a driver lists products of small
+/// matrices. If the driver lists some but lacks the feature, it rejects the device, and wgpu panics.
 fn request_with_matrices(
     adapter: &wgpu::Adapter,
     features: wgpu::Features,
@@ -279,7 +282,7 @@ fn request_with_matrices(
     };
     // the future is ready immediately, except in a browser, where this feature does not exist
     let request = || platform::block_on(adapter.request_device(&descriptor));
-    // after a panic the caller requests a device again, without matrices
+    // after a panic, the caller requests a device again, without cooperative matrices
     let opened = wanted.then(|| std::panic::catch_unwind(std::panic::AssertUnwindSafe(request)));
     opened?.ok()??.ok()
 }
@@ -329,7 +332,8 @@ fn capabilities(
     let mut max_groups = limits.max_compute_workgroups_per_dimension;
     let workgroup = limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x) as usize;
     let group = Caps::group_within(workgroup);
-    // shaders index with u32. Using only half its range leaves room for a grid that is rounded up to whole workgroups
+    // shaders use u32 indices. Allowing only half of their range leaves room for a grid that is rounded up to whole
+    // workgroups
     let mut max_indices = 1u64 << 31;
     let mut name = name;
     if let Some(shrink) = shrink {
@@ -338,7 +342,8 @@ fn capabilities(
         }
         max_binding = max_binding.min(shrink.max_binding);
         max_groups = max_groups.min(shrink.max_groups);
-        // so one grid, with three dimensions of workgroups, has an invocation for each index of a window
+        // with this limit, a single grid of workgroups, which has three dimensions, has an invocation for each index of
+        // a window
         let groups = (shrink.max_groups as u64).saturating_pow(3);
         max_indices = max_indices.min(groups.saturating_mul(group as u64));
     }
@@ -348,7 +353,7 @@ fn capabilities(
         int64,
         // the shaders' f64 functions use the bits of a number as a u64, so f64 needs 64-bit integers too
         float64: int64 && features.contains(wgpu::Features::SHADER_F64),
-        // until the probe has run
+        // replaced when the probe of the device's arithmetic has run
         half: Half::INTEGERS,
         fma: MultiplyAdd::Separate,
         max_binding,
@@ -360,9 +365,10 @@ fn capabilities(
         // a software driver compiles a kernel of this cost in a few tenths of a second
         max_cost: 256,
         max_row: group * MOST_HELD,
-        // longer reductions compute partial results first. For inner lanes, the invocations of a workgroup share a
-        // reduction, and each folds 16 elements. For outer lanes, one invocation folds all 64: on an H100 sums of the columns of
-        // 4,096 × 4,096 took 38 µs with 64, 45 with 128 and with 32, and 52 with 256
+        // the most elements that a kernel reduces at once; longer reductions compute partial results first. The first
+        // number is for `Lanes::Inner`: the invocations of a workgroup share a reduction, and each folds 16 elements.
+        // The second is for `Lanes::Outer`, where one invocation folds all 64 elements: on an H100 sums of the columns
+        // of 4,096 × 4,096 took 38 µs with 64, 45 with 128 and with 32, and 52 with 256
         max_reduce: [group * 16, 64],
         max_indices,
         fuses_product: true,
@@ -391,7 +397,7 @@ fn capabilities(
     (caps, limits)
 }
 
-/// Returns the capabilities of a device on a card that the machine need not have.
+/// Returns the capabilities that a device on the described card would have. The machine need not have the card.
 #[cfg(feature = "testing")]
 pub(super) fn caps_of(card: &Card) -> Result<Caps> {
     let unknown = |name: &String| Error::with_line(ErrorKind::Argument, "caps_of", format!("what is {name}?"), None);
@@ -416,7 +422,7 @@ pub(super) fn caps_of(card: &Card) -> Result<Caps> {
     if features.contains(wgpu::Features::SUBGROUP) {
         caps.subgroup = card.subgroup;
     }
-    // a probe would find that cards with the type f16 convert it correctly, and that each has multiply-adds
+    // assumed results of the probe: cards with the type f16 convert it correctly, and every card has multiply-adds
     caps.fma = MultiplyAdd::Fused;
     caps.half = if features.contains(wgpu::Features::SHADER_F16) { Half::HARDWARE } else { Half::INTEGERS };
     caps.tiles = Tiles::of_adapter(card.vendor, false);

@@ -1,7 +1,7 @@
-//! Delays the end of the process until software drivers are idle. A driver that is still busy then uses libraries that
-//! are being unloaded: llvmpipe ends in a segmentation fault if it compiles a shader at that moment. So `batch.rs`
-//! waits after it has submitted the first run of a pipeline, in which the driver compiles it, and this file waits for
-//! all other work. From then on, our own threads are kept out of all drivers.
+//! Delays the end of the process until software drivers are idle. A driver that is busy while the process ends uses
+//! libraries that are being unloaded: llvmpipe ends in a segmentation fault if it compiles a shader at that moment. The
+//! driver compiles a pipeline in its first run, so `batch.rs` waits after it has submitted such a run. This file waits
+//! for all other work at the end of the process, and from then on keeps our own threads out of all drivers.
 
 use super::adapter::is_inherited;
 use super::connection::{Connection, lock};
@@ -10,9 +10,9 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, Once, PoisonError, Weak};
 use std::time::Duration;
 
-/// How long the end of the process waits for our threads that are inside a driver. It is as long as a device may make
-/// no progress if `CUPRIC_TIMEOUT` is not set. A thread that polls is inside for microseconds, and a thread that opens
-/// a device for seconds at most.
+/// How long the end of the process waits for our threads that are inside a driver. It equals the default of
+/// `CUPRIC_TIMEOUT`, the time for which a device may make no progress. A thread that polls is inside a driver for
+/// microseconds, and a thread that opens a device for seconds at most.
 const LEAVES: Duration = Duration::from_secs(10);
 
 /// How many of our threads are inside a driver. `LEFT` is notified when one leaves.
@@ -21,7 +21,7 @@ static LEFT: Condvar = Condvar::new();
 /// Whether the process is ending. It is set while `INSIDE` is locked.
 static ENDING: AtomicBool = AtomicBool::new(false);
 
-/// Counts a thread as inside a driver, which the end of the process waits for.
+/// Counts a thread as inside a driver as long as this value lives. The end of the process waits for such threads.
 pub(super) struct Inside(());
 
 /// Must be called before one of our threads calls a driver. Returns `None` if the process is ending; then the thread
@@ -61,7 +61,7 @@ pub(super) fn at_end(once: &Once, function: extern "C" fn()) {
 }
 
 extern "C" fn end_threads() {
-    // a forked process has none of the threads, one of which may have held the lock
+    // a forked process has none of its parent's threads, and one of them may have held the lock during the fork
     if is_inherited() {
         return;
     }
@@ -93,7 +93,8 @@ pub(super) fn wait_for(connection: &Arc<Connection>) {
     }
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        // exit functions run in reverse order of registration, and the driver has registered its own by now
+        // exit functions run in reverse order of registration. The driver has registered its own by now, so
+        // `settle_all` runs before them
         static SETTLE: Once = Once::new();
         at_end(&SETTLE, settle_all);
     });

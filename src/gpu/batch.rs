@@ -1,8 +1,8 @@
-//! The open batch: dispatches in compute passes, and clears between them, that are recorded but not yet submitted. It
-//! also holds what they share: cached bind groups, the ring of parameter buffers, and the buffer of *error notes*
-//! (`notes.rs`). A batch is submitted when it is long, when its parameters fill their buffer, or when the host reads,
-//! waits, or writes to memory that the batch uses. In this file, *gathers* are all accesses at checked indices,
-//! including the stores of a scatter.
+//! The open batch: dispatches in compute passes, and clears of buffers between the passes, that are recorded but not
+//! yet submitted. It also holds what all dispatches share: cached bind groups, the ring of parameter buffers, and the
+//! buffer of *error notes* (`notes.rs`). A batch is submitted when it is long, when its parameters fill their buffer,
+//! or when the host reads, waits, or writes to memory that the batch uses. In this file, *gathers* are all accesses at
+//! checked indices, including the stores of a scatter.
 
 use super::connection::Connection;
 use super::disk::DiskCache;
@@ -18,9 +18,9 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-/// At each multiple of this many dispatches, the batch is submitted if the device has too little to do
-/// (`Batch::eager`). A submission costs the host 8 µs and a dispatch 1 µs, so a submission every 64 dispatches adds an
-/// eighth to the host's time.
+/// Whenever the number of recorded dispatches is a multiple of this, the batch is submitted if the device has too
+/// little to do (`Batch::eager`). A submission costs the host 8 µs and a dispatch 1 µs, so a submission every 64
+/// dispatches adds an eighth to the host's time.
 const BATCH: usize = 64;
 /// The number of dispatches after which a batch is submitted even to a busy device, so that memory and latency stay
 /// bounded.
@@ -51,7 +51,7 @@ pub(super) struct BufferSlice<'a> {
 }
 
 /// A buffer for the parameters of one batch, with a bind group for each length that parameters can have
-/// ([`PARAMS_CLASSES`]).
+/// ([`PARAMS_CLASSES`]). The device's batches use several such buffers in turn.
 struct Ring {
     buffer: wgpu::Buffer,
     groups: [Option<wgpu::BindGroup>; PARAMS_CLASSES.len()],
@@ -78,20 +78,20 @@ pub(super) struct Batch {
     ring: usize,
     pub pipelines: Pipelines,
     groups: WordMap<GroupKey, wgpu::BindGroup>,
-    /// The key that is looked up in `groups`. The list is kept, because allocating one would take longer than the
-    /// lookup.
+    /// The key that is being looked up in `groups`. The list is kept for the next lookup, because allocating a new one
+    /// would take longer than the lookup.
     key: Vec<u64>,
     /// The buffer of error notes.
     pub errors: wgpu::Buffer,
     /// Whether a gather, or a routine that can reject elements, was recorded since the error notes were last read.
     pub unread_errors: bool,
     notes: Arc<ErrorNotes>,
-    /// The timer and its number, while a caller measures kernels. The number tells the caller whether another thread
-    /// has replaced the timer.
+    /// The timer and its number, while a caller measures kernels. By the number, the caller finds out whether another
+    /// thread has replaced the timer.
     timer: Option<(u64, Timer)>,
     /// How many timers were started.
     timers: u64,
-    /// A buffer full of the byte that tests fill memory with; allocated at the first use.
+    /// A buffer filled with the byte with which tests fill new memory. It is allocated at the first use.
     #[cfg(feature = "testing")]
     pattern: Option<wgpu::Buffer>,
 }
@@ -159,7 +159,7 @@ impl Batch {
         std::mem::replace(&mut self.errors, errors)
     }
 
-    /// Times everything that is recorded from now on; returns the timer's number.
+    /// Makes the timer measure everything that is recorded from now on. Returns the timer's number.
     pub fn start_timer(&mut self, timer: Timer) -> u64 {
         self.timers += 1;
         self.timer = Some((self.timers, timer));
@@ -171,15 +171,16 @@ impl Batch {
         self.timer.take_if(|(own, _)| *own == id).map(|(_, timer)| timer)
     }
 
-    /// Returns the bind group for parameters of a class in the open batch's ring.
+    /// Returns the bind group for the parameters of a dispatch in the open batch's parameter buffer. `class` is the
+    /// index of their length in [`PARAMS_CLASSES`].
     fn params_group(&mut self, connection: &Connection, class: usize) -> Result<wgpu::BindGroup> {
         let largest = PARAMS_CLASSES[PARAMS_CLASSES.len() - 1] as u64 * 16;
         if self.rings.len() <= self.ring {
             let buffer = connection.scoped("allocate", || {
                 connection.device.create_buffer(&wgpu::BufferDescriptor {
                     label: Some("parameters"),
-                    // a binding has the length of its class, even if fewer words are used, so the last may end beyond
-                    // `RING`
+                    // a binding has the length of its class, even if the parameters are shorter, so the last binding of
+                    // a batch may end beyond `RING`
                     size: RING as u64 + largest,
                     usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
                     mapped_at_creation: false,
@@ -245,7 +246,8 @@ impl Batch {
         Ok(group)
     }
 
-    /// Remembers a kernel's gathers, or a routine's call, as [`ErrorNotes::remember`] does.
+    /// Remembers a kernel's gathers, or a routine's call, so that an error note can be traced to one of them, and
+    /// returns the error id of the first ([`ErrorNotes::remember`]). The error notes are unread from now on.
     pub fn next_error_id(&mut self, gathers: impl Iterator<Item = NoteSource>) -> u32 {
         self.unread_errors = true;
         self.notes.remember(gathers)
@@ -317,8 +319,8 @@ impl Batch {
         }
         self.pass = None;
         let encoder = self.encoder.get_or_insert_with(|| new_encoder(connection));
-        // a clear is in no pass, so while steps are timed, empty passes before and after it record its start and its
-        // end
+        // a clear is in no pass, and only passes record times. So while steps are timed, an empty pass before the clear
+        // records its start, and an empty pass after it records its end
         let timer = self.timer.as_mut().map(|(_, timer)| timer).filter(|timer| timer.notes_steps());
         let queries = timer.and_then(|timer| timer.next_pass(connection, encoder));
         let empty_pass = |encoder: &mut wgpu::CommandEncoder, ends: [bool; 2]| {
@@ -356,7 +358,8 @@ impl Batch {
         let Some((_, timer)) = self.timer.as_ref().filter(|(_, timer)| timer.notes_steps()) else { return };
         let waits = timer.waits();
         self.pass = None;
-        // the step itself is recorded, so an error of the device is ignored here; the next call returns it
+        // the step has been recorded, so an error of the device is not returned here; the next call of the device
+        // returns it
         let done = !waits || self.submit(connection).and_then(|()| connection.catch_up(0, "profile")).is_ok();
         if let Some((_, timer)) = &mut self.timer {
             timer.end_step(done);

@@ -26,8 +26,9 @@ pub(super) const LONGEST_NAP: Duration = Duration::from_micros(500);
 /// may compile it only then. A kernel within `Caps::max_cost` compiles in less than a second on an idle machine. 20 s
 /// leave a margin for a busy machine.
 const FIRST_RUN: Duration = Duration::from_secs(20);
-/// How long a failed call waits at most for the report that the device is lost, because the caller should get that error,
-/// not one of its consequences. Chosen by hand: long enough for a slow driver, and short for a caller whose call has failed.
+/// How long a failed call waits at most for the report that the device is lost, because the caller should get that
+/// error, not one of its consequences. Chosen by hand: long enough for a slow driver, and short for a caller whose call
+/// has failed.
 const LOSS_REPORT: Duration = Duration::from_millis(500);
 
 /// Locks a mutex, even one that a panic has poisoned, because the data that our mutexes guard is consistent after every
@@ -66,13 +67,13 @@ impl Counters {
     }
 }
 
-/// The error with which the device has failed: one that the driver reported outside our calls, or one that leaves
-/// arrays without their values ([`Connection::fail`]). Every later call returns it.
+/// The error because of which the device counts as failed: an error that the driver reported outside our calls, or an
+/// error that leaves arrays without their values ([`Connection::fail`]). Every later call returns it.
 #[derive(Default)]
 struct LateError {
     any: AtomicBool,
     error: Mutex<Option<(ErrorKind, String)>>,
-    /// Called after an error is set, in a browser, where no thread looks for errors.
+    /// Called after an error is set. Used only in a browser, where no thread looks for errors.
     on_change: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
@@ -102,8 +103,8 @@ impl LateError {
 pub(super) struct Connection {
     /// The device's name, for messages.
     name: String,
-    /// The id of the process that opened it. A child made by `fork` must not use it, because a driver's connection does
-    /// not survive `fork`.
+    /// The id of the process that opened the connection. A child made by `fork` must not use the connection, because a
+    /// driver's connection does not survive `fork`.
     process: u32,
     pub device: wgpu::Device,
     pub queue: wgpu::Queue,
@@ -128,12 +129,13 @@ pub(super) struct Connection {
     pub prints_shaders: bool,
 }
 
-/// What a message says of a lost device if the driver says nothing.
+/// The error message for a lost device if the driver gives no reason.
 pub(super) const GONE: &str = "the device is gone";
 
 /// Translates an error of wgpu into the kind and the detail of our [`Error`].
 fn describe(error: &wgpu::Error) -> (ErrorKind, String) {
-    // wgpu reports a call on a lost device as invalid; only the innermost cause, of a private type, tells why
+    // wgpu reports a call on a lost device as a validation error. Only the message of the innermost cause shows that
+    // the device is lost, because that cause has a private type
     let mut cause = error.source();
     while let Some(error) = cause {
         if error.to_string() == "Parent device is lost" {
@@ -172,9 +174,9 @@ impl Connection {
         }
     }
 
-    /// Installs handlers, so that a loss of the device, or an error that wgpu reports outside our calls, fails the
-    /// device and is sent to the program's logger. Not called for a device that a program has lent, because such a
-    /// device keeps the program's own error handler.
+    /// Installs handlers for a loss of the device, and for errors that wgpu reports outside our calls. They mark the
+    /// device as failed, and send the error to the program's logger. Not called for a device that a program has lent,
+    /// because such a device keeps the program's own error handler.
     pub fn report_errors(&self) {
         let (on_error, named) = (self.late.clone(), self.name.clone());
         self.device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
@@ -187,7 +189,8 @@ impl Connection {
         self.report_losses();
     }
 
-    /// Installs a handler, so that the loss of the device fails it and is sent to the program's logger.
+    /// Installs a handler for a loss of the device. It marks the device as failed, and sends the reason to the
+    /// program's logger.
     pub fn report_losses(&self) {
         let (on_loss, named) = (self.late.clone(), self.name.clone());
         self.device.set_device_lost_callback(move |reason, message| {
@@ -227,7 +230,7 @@ impl Connection {
     pub fn scoped<T>(&self, operation: &'static str, f: impl FnOnce() -> T) -> Result<T> {
         use wgpu::ErrorFilter::*;
         if !CAN_WAIT {
-            // a browser reports errors later, to the handler of `report_errors`, and then the device has failed
+            // a browser reports errors later, to the handler of `report_errors`, which marks the device as failed
             let value = f();
             return self.check().map(|()| value);
         }
@@ -336,8 +339,8 @@ impl Connection {
     }
 
     /// Waits for the report that the device is lost, for a short time after a call has failed. A lost device may return
-    /// other errors first, because wgpu may report the loss only when the queue is empty. Then a poll reports it, unless
-    /// the `submit` of another thread has found it and is about to report it.
+    /// other errors first, because wgpu may report the loss only when the queue is empty. Then a poll reports it,
+    /// unless the `submit` of another thread has found it and is about to report it.
     pub fn await_loss_report(&self) {
         let end = Instant::now() + LOSS_REPORT;
         while CAN_WAIT && Instant::now() < end {
@@ -354,9 +357,9 @@ impl Connection {
         }
     }
 
-    /// Polls until `done` returns true, or for one [`TURN`]. It does not sleep at first, and then sleeps longer the
-    /// longer the whole wait, which began at `since`, has lasted. wgpu's own wait with a time-out is not used, because
-    /// in 30.0.1 it may panic if another thread submits meanwhile.
+    /// Polls until `done` returns true, or for one [`TURN`]. At first it does not sleep between polls; later, its
+    /// sleeps get longer with the time since `since`, when the whole wait began. wgpu's own wait with a time-out is not
+    /// used, because in 30.0.1 it may panic if another thread submits meanwhile.
     pub fn poll_until(&self, since: Instant, mut done: impl FnMut() -> bool) {
         let start = Instant::now();
         loop {
@@ -372,7 +375,7 @@ impl Connection {
         }
     }
 
-    /// Waits until at most `ahead` submissions have not finished. A page cannot wait, so there it returns at once.
+    /// Waits until at most `ahead` submissions have not finished. In a web page, which cannot block, returns at once.
     pub fn catch_up(&self, ahead: u64, operation: &str) -> Result<()> {
         if !CAN_WAIT {
             return Ok(());
@@ -389,7 +392,7 @@ impl Connection {
     }
 
     /// Waits until all submissions so far have finished. Gives up if the device has failed, or has made no progress
-    /// within the time-out. A page cannot wait, so there it returns at once.
+    /// within the time-out. In a web page, which cannot block, returns at once.
     pub fn settle(&self) {
         if !CAN_WAIT {
             return;
@@ -402,7 +405,8 @@ impl Connection {
         }
     }
 
-    /// Calls a function whenever the device has failed. Only the first function is kept.
+    /// Registers a function that is called whenever an error makes the device fail. Only the first registered function
+    /// is kept.
     pub fn on_failure(&self, function: impl Fn() + Send + Sync + 'static) {
         let _ = self.late.on_change.set(Box::new(function));
     }

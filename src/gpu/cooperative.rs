@@ -1,7 +1,8 @@
-//! The self-test of cooperative matrices. Some drivers report products of small matrices that they compute wrongly, or
-//! in f16. So a device that reports cooperative matrices first multiplies a few matrices with the same kernels as
-//! users' products. If a product is wrong, the device's [`Caps`](crate::plan::kernel::Caps) list no cooperative
-//! matrices. The test runs once in a process for each adapter, on its own device, and its result is kept on disk.
+//! The self-test of cooperative matrices: products of small matrices (8 × 8 or 16 × 16) that a subgroup computes in one
+//! instruction. Some drivers report such products but compute them wrongly, or in f16. So a device that reports them
+//! first multiplies a few matrices with the same kernels as users' products. If a product is wrong, the device's
+//! [`Caps`](crate::plan::kernel::Caps) list no cooperative matrices. The test runs once in a process for each adapter,
+//! on its own device, and its result is kept on disk.
 
 use super::adapter::Origin;
 use super::connection::lock;
@@ -19,7 +20,7 @@ use smallvec::{SmallVec, smallvec};
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex};
 
-/// The results in this process, by the number of the adapter.
+/// The results of the self-test in this process: the number of the adapter, and whether its products are correct.
 static FOUND: Mutex<Vec<(usize, bool)>> = Mutex::new(Vec::new());
 
 /// Returns whether this process has found that products by cooperative matrices are wrong on an adapter.
@@ -30,7 +31,7 @@ pub(super) fn are_wrong(origin: &Origin) -> bool {
 /// Returns whether products by cooperative matrices are correct on a device. `trial` opens another device on the same
 /// adapter.
 pub(super) fn are_right(gpu: &Gpu, trial: impl FnOnce() -> Result<Arc<Gpu>>) -> bool {
-    // held during the test, so that a second thread that opens a device waits for the result
+    // the lock is held during the test, so that a second thread that opens a device waits for the result
     let mut found = lock(&FOUND);
     let number = gpu.origin.number();
     if let Some((_, known)) = found.iter().find(|(adapter, _)| Some(*adapter) == number) {
@@ -39,12 +40,13 @@ pub(super) fn are_right(gpu: &Gpu, trial: impl FnOnce() -> Result<Arc<Gpu>>) -> 
     let known = gpu.disk.as_ref().and_then(|disk| disk.cooperative()).unwrap_or_else(|| {
         let test = || -> Result<bool> {
             let trial = trial()?;
-            // a driver may deny a second device what the first one has; then nothing would be tested
+            // a driver may not offer cooperative matrices to a second device; then nothing would be tested
             if trial.caps.cooperative != gpu.caps.cooperative {
                 let detail = "a second device has no cooperative matrices";
                 return Err(Error::with_line(ErrorKind::DeviceNotFound, "open", detail, None));
             }
-            // with small tiles, and with large ones for any product
+            // tests both sizes of tiles: with the device's own `busy`, these products are too small for large tiles;
+            // with 0, all use large tiles
             let ways = [gpu.caps.tiles.busy, 0].into_iter().flat_map(|busy| TRIALS.iter().map(move |t| (t, busy)));
             { ways }.try_fold(true, |right, (t, busy)| Ok(right && t.is_right(&t.run(&trial, busy)?)))
         };
@@ -54,8 +56,8 @@ pub(super) fn are_right(gpu: &Gpu, trial: impl FnOnce() -> Result<Arc<Gpu>>) -> 
                 gpu.disk.iter().for_each(|disk| disk.keep_cooperative(right));
                 right
             }
-            // not kept for later processes: a kernel that does not compile, or a device that is lost, may have another
-            // cause
+            // this result is not kept for later processes, because the kernel may have failed to compile, or the device
+            // may have been lost, for a reason that has nothing to do with the matrices
             Ok(Err(_)) | Err(_) => false,
         }
     });
@@ -77,7 +79,8 @@ struct Trial {
     is_exact: bool,
 }
 
-/// Returns a whole number from −8 to 8. Sums of a few hundred of their products are exact in f32, but not in f16.
+/// Returns a whole number from −8 to 8. Sums of a few hundred products of such numbers are exact in f32, but not in
+/// f16.
 fn whole(matrix: usize, line: usize, k: usize) -> f32 {
     ((matrix * 5 + line * 7 + k * 11) % 17) as f32 - 8.0
 }
@@ -119,7 +122,7 @@ static TRIALS: [Trial; 7] = [
 ];
 
 impl Trial {
-    /// Returns the strides of an operand along the batch, its own axis and k.
+    /// Returns the strides of an operand (0: left, 1: right) along the batch, along its own axis (m or n) and along k.
     fn strides(&self, operand: usize) -> [isize; 3] {
         let [_, m, n, k] = self.sizes;
         let lines = [m, n][operand];
@@ -177,7 +180,8 @@ impl Trial {
         elements
     }
 
-    /// Computes the product on a device whose large tiles are for products of at least `busy` of them.
+    /// Computes the product on a device. A product that has at least `busy` large tiles uses them; a smaller one uses
+    /// small tiles.
     fn run(&self, gpu: &Gpu, busy: usize) -> Result<Vec<f32>> {
         let mut caps = Caps::clone(&gpu.caps);
         caps.tiles.busy = busy;
@@ -186,7 +190,7 @@ impl Trial {
         let plan = ExecutionPlan {
             inputs: vec![DType::F16; 2],
             aliased: vec![false; 2],
-            // a plan that is not kept is not looked up by its number
+            // this plan is never kept, so no lookup uses its id
             id: u64::MAX,
             is_kept: false,
             kept: Default::default(),

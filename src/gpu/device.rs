@@ -1,6 +1,6 @@
-//! An open GPU: its connection, pool and open batch, and the memory of its arrays. Recorded and running work may still
-//! use memory that no array holds, so this file decides when bytes count as free and when the host may write to a
-//! buffer.
+//! An open GPU: its connection, its pool of buffers, its open batch, and the memory of its arrays. Recorded and running
+//! work may still use memory that no array holds any more, so this file decides when bytes count as free and when the
+//! host may write to a buffer.
 
 use super::adapter::{self, DispatchLimits, Opened, Origin, inherited_fault, is_inherited};
 use super::batch::Batch;
@@ -22,8 +22,9 @@ use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
 
-/// The most bytes of free buffers that a page keeps. Other programs free them when an allocation fails, but a browser
-/// reports that too late to try again. 256 MiB are the largest buffer that every adapter of WebGPU offers.
+/// The most bytes of free buffers that a web page keeps. Outside a browser, all free buffers are freed when an
+/// allocation fails, but a browser reports the failure too late to try again. 256 MiB are the largest buffer that every
+/// adapter of WebGPU offers.
 const MOST_CACHED_IN_A_PAGE: u64 = 256 << 20;
 
 /// An open GPU. It lives as long as a handle to it, an array on it, or an unfinished read.
@@ -35,9 +36,10 @@ pub(crate) struct Gpu {
     pub(super) id: u32,
     /// The adapter's name. If the device has a memory limit, `name_within` adds the device's number and the limit.
     pub(super) name: String,
-    /// Its adapter, from which `adapter::open` can open another device.
+    /// The device's adapter, on which `adapter::open` can open another device.
     pub(super) origin: Origin,
-    /// Tighter limits that a test has set. A device with a memory limit that is opened from this one has them too.
+    /// Tighter limits that a test has set. A device with a memory limit that is opened from this one gets the same
+    /// limits.
     pub(super) shrink: Option<Shrink>,
     pub(super) caps: NumberedCaps,
     pub(super) checks: AtomicU8,
@@ -118,7 +120,8 @@ pub(super) fn driver_buffer(buffer: &Buffer) -> Option<&DriverBuffer> {
 
 /// Opens an adapter. `id` is the device's number in the process, `limit` a memory limit in bytes, and `shrink` a test's
 /// tighter limits. `with_matrices` states whether the device offers the cooperative matrices that the adapter reports.
-/// A device `for_trials` keeps nothing on disk and prints no shaders, because its kernels are not the caller's.
+/// `for_trials` is set for the device of a self-test. It keeps nothing on disk and prints no shaders, because its
+/// kernels are not the caller's.
 pub(super) async fn open(
     id: u32,
     origin: Origin,
@@ -155,7 +158,8 @@ pub(super) async fn connected(
     let watch = Watch::new(&connection);
     let found = numerics::find(&connection, &watch, disk.as_ref(), &origin, shrink).await;
     let mut caps = opened.caps;
-    // without findings the integer conversions stay; the caller's next operation meets the cause
+    // if the probe failed, f16 is converted by integer operations, and the caller's next operation returns the error
+    // that made it fail
     caps.half = found.as_ref().map_or(caps.half, |found| numerics::conversions(*found, shrink));
     caps.fma = match shrink {
         Some(shrink) if shrink.fma_in_f64 => MultiplyAdd::InF64,
@@ -216,7 +220,7 @@ impl Gpu {
         self.this.upgrade().ok_or_else(gone)
     }
 
-    /// Returns how the device's arithmetic behaves. Probes it again if that failed when it was opened.
+    /// Returns how the device's arithmetic behaves. If the probe failed when the device was opened, probes again.
     pub(super) fn known_numerics(&self) -> Result<Numerics> {
         if let Some(known) = self.numerics.get() {
             return Ok(*known);
@@ -256,7 +260,8 @@ impl Gpu {
                 self.create(size).inspect_err(|_| lock(&self.pool).release(size))?
             }
         };
-        // created before `poison`, which may fail: dropping `memory` then returns the buffer to the pool
+        // `memory` is created before `poison` is called, which may fail. Then `memory` is dropped, which returns the
+        // buffer to the pool
         let memory = GpuMemory { buffer: Some(buffer), bytes, gpu, is_lent: false };
         #[cfg(feature = "testing")]
         self.poison(&memory)?;
@@ -279,8 +284,8 @@ impl Gpu {
         })
     }
 
-    /// Reserves bytes of the device's limit. Returns whether there were enough. To make room, frees cached buffers and
-    /// waits until the driver has freed them, even if another thread is freeing them.
+    /// Reserves bytes of the device's limit. Returns whether enough bytes were available. To make room, frees cached
+    /// buffers and waits until the driver has freed them, even if another thread is freeing them.
     pub(super) fn reserve(&self, size: u64) -> bool {
         let (clock, mut waited) = (IdleClock::new(&self.connection), false);
         loop {

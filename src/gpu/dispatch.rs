@@ -1,5 +1,6 @@
-//! Binds a prepared plan to the buffers, offsets, scalars and source lines of a run, and records it: one dispatch for
-//! each window, or several if its grid is too large for one.
+//! Binds a prepared plan to the buffers, offsets, scalars and source lines of a run, and records it. Each window (a
+//! part of a kernel's index space) becomes one dispatch, or several if it needs more workgroups than one dispatch
+//! allows.
 
 use super::adapter::DispatchLimits;
 use super::batch::{Batch, BufferSlice};
@@ -29,15 +30,15 @@ pub(super) struct StepRecorder<'a> {
     pub bindings: &'a Bindings<'a>,
 }
 
-/// Holds the ranges of buffers that a window binds, and for each operand the element at the window's first index,
-/// counted from the start of the operand's binding.
+/// The bindings of a window in a run (`slices`), and for each operand the position of the element for the window's
+/// first index (`first`), counted from the start of the operand's binding.
 struct BoundWindow<'a> {
     slices: SmallVec<[BufferSlice<'a>; 8]>,
     first: SmallVec<[i64; 8]>,
 }
 
 impl<'a> StepRecorder<'a> {
-    /// Records the steps of a plan. If a failure halfway could leave a write in place incomplete
+    /// Records the steps of a plan. If the run writes in place, and a failure halfway could leave that write incomplete
     /// (`PreparedPlan::rehearses`), first does everything that may fail.
     pub fn record(&mut self, plan: &PreparedPlan) -> Result<()> {
         let steps = || self.plan.steps.iter().zip(&plan.steps);
@@ -139,7 +140,8 @@ impl<'a> StepRecorder<'a> {
                 true => {
                     let (low, high) = o.bytes(o.shift(self.buffers));
                     let offset = low as u64 / self.limits.storage_alignment * self.limits.storage_alignment;
-                    // end with a whole vector if the buffer has one, because shaders may read vectors
+                    // round the end up to a whole vector of 16 bytes if the buffer is long enough, because shaders may
+                    // read vectors
                     (offset, (high as u64).next_multiple_of(16).min(*size) - offset)
                 }
             };
@@ -156,8 +158,8 @@ impl<'a> StepRecorder<'a> {
         Ok(BoundWindow { slices, first })
     }
 
-    /// Makes the batch remember the kernel's gathers, so that a late error can name index and line. Returns the id of
-    /// the first gather.
+    /// Makes the batch remember the kernel's gathers, so that the error about an index out of range, which is returned
+    /// later, can name the index and the caller's line. Returns the id of the first gather.
     fn error_id(&mut self, kernel: &PreparedKernel) -> u32 {
         let (batch, bindings) = (&mut *self.batch, self.bindings);
         batch.next_error_id(kernel.gathers.iter().map(|g| NoteSource {

@@ -1,15 +1,18 @@
-//! Decides how invocations process elements by fours. An invocation of a large elementwise kernel may process four
-//! neighbouring elements, as an invocation of a row kernel does. An invocation of a large reduction may process the elements
-//! of four neighbouring lanes.
-//! This file also decides how they fetch the four elements of each load. The decision depends on strides, and on where
-//! in a vector of four elements each operand begins. It does not change the results.
+//! Decides whether each invocation of a kernel processes four elements, and how it fetches the four elements of each
+//! load. An invocation of a row kernel always processes four neighbouring elements; an invocation of a large
+//! elementwise kernel may. In a large reduction, several lanes share a reduced row, and an invocation may process the
+//! elements of four neighbouring lanes.
+//!
+//! The decision depends on strides, and on whether each operand begins at a multiple of four elements. It does not
+//! change the results.
 
 use super::wgsl::{Access, Fetch, StoreMode, Variant, packing, words_of_four};
 use crate::base::dtype::DType;
 use crate::plan::kernel::{Kernel, KernelKind, Op, Store, Value, Window};
 use smallvec::SmallVec;
 
-/// The side, in elements, of the squares of `main_of_squares` in `shaders/elementwise.wgsl`.
+/// The side, in elements, of the squares that the workgroups of `main_of_squares` in `shaders/elementwise.wgsl`
+/// compute. They load operands that are contiguous along another axis than the last through workgroup memory.
 pub(super) const SIDE: usize = 32;
 /// The number of elements of workgroup memory that a square uses. Each column has one element of padding.
 const SQUARE: usize = SIDE * (SIDE + 1);
@@ -17,14 +20,15 @@ const SQUARE: usize = SIDE * (SIDE + 1);
 /// The most bytes of workgroup memory that squares may use: 16 KiB, which WebGPU guarantees.
 const SQUARES_BYTES: usize = 16 << 10;
 
-/// The number of elements that an invocation processes.
+/// The number of elements that an invocation processes if it processes several.
 const FOUR: usize = 4;
 
 /// The smallest size of a workgroup whose invocations process four lanes each. It is the size of a subgroup on most
 /// cards.
 const LEAST: usize = 32;
 
-/// The operands of a window, with the facts that the decision depends on.
+/// The operands of a window (a part of a kernel's index space that one dispatch covers), and the facts on which the
+/// decision depends.
 pub(super) struct FetchOperands<'a> {
     pub kernel: &'a Kernel,
     pub window: &'a Window,
@@ -49,7 +53,7 @@ fn for_elements(of: &FetchOperands<'_>, variant: &mut Variant) {
     let is_simple = variant.groups.in_flight as usize == FOUR
         && !kernel.checks()
         && kernel.stores.iter().all(|s| s.is_plain())
-        // words that invocations share are written atomically, an element at a time
+        // words that several invocations write are written atomically, one element at a time
         && variant.stores.iter().all(|(_, mode)| *mode != StoreMode::Atomic)
         && kernel.values.iter().any(|v| v.op.load().is_some() || matches!(v.op, Op::Philox { .. }));
     let Some(last) = window.shape.len().checked_sub(1).filter(|_| is_simple) else { return };
@@ -78,7 +82,7 @@ fn for_lanes(of: &FetchOperands<'_>, variant: &mut Variant) {
     let (size, lanes) = (variant.groups.size as usize, variant.groups.lanes as usize);
     let is_simple = variant.groups.in_flight as usize == FOUR && lanes > 1 && size / FOUR >= LEAST && !kernel.checks();
     let Some(extent) = kernel.inner.last().filter(|_| is_simple) else { return };
-    // a group of four must not cross the end of a line
+    // four elements that an invocation processes must not cross the end of a line
     let ends_whole = kernel.inner.len() == 1 || mutant!(lanes_across_lines, true, extent.is_multiple_of(FOUR));
     let last = window.shape.len() + kernel.inner.len() - 1;
     let is_shared = |n: usize| variant.slots[variant.loads[n] as usize].access == Access::Atomic;
@@ -92,7 +96,7 @@ fn for_lanes(of: &FetchOperands<'_>, variant: &mut Variant) {
     }
 }
 
-/// Decides for a row kernel, whose invocations process four neighbours in any case.
+/// Decides for a row kernel how its loads are fetched. Its invocations process four neighbours in any case.
 fn for_runs(of: &FetchOperands<'_>, variant: &mut Variant) {
     let FetchOperands { kernel, window, .. } = of;
     let Some(extent) = kernel.inner.last() else { return };
@@ -116,8 +120,8 @@ fn for_runs(of: &FetchOperands<'_>, variant: &mut Variant) {
     }
 }
 
-/// Decides for the factors of a large product: vectors of four neighbours along the axis in which a factor is contiguous.
-/// No vector may cross the end of the axis.
+/// Decides for the factors of a large product: vectors of four neighbours along the axis in which a factor is
+/// contiguous. No vector may cross the end of the axis.
 fn for_factors(of: &FetchOperands<'_>, variant: &mut Variant) {
     let FetchOperands { kernel, window, .. } = of;
     let rank = window.shape.len();
@@ -132,7 +136,7 @@ fn for_factors(of: &FetchOperands<'_>, variant: &mut Variant) {
         let is_shared = variant.slots[variant.loads[n] as usize].access == Access::Atomic;
         match kernel.values.iter().any(|v| v.op.load() == Some(n)) || is_shared {
             true => Fetch::Each,
-            // several lines of a tile are fetched at a time
+            // four neighbouring lines of a tile are fetched as one vector, so the tile needs at least four lines
             false if side as usize >= FOUR && is_whole(n, axis, window.shape[axis]) => Fetch::Whole,
             false if is_whole(n, last, k) => Fetch::AlongK,
             false => Fetch::Each,
@@ -166,8 +170,8 @@ impl FetchOperands<'_> {
         if n < loads.len() { loads[n].dtype } else { self.kernel.stores[n - loads.len()].dtype }
     }
 
-    /// Returns whether some value is a plain load of operand `n`, and no value gathers from it. In a reduction, no
-    /// value may load it once per row either.
+    /// Returns whether some value is a plain load of operand `n`, and no value gathers from the operand. In a
+    /// reduction, also requires that no outer value, of which there is one per row, loads it.
     fn is_plain_load(&self, n: usize) -> bool {
         let values = || self.kernel.values.iter();
         let is_load = |v: &Value| matches!(&v.op, Op::Load(load) if *load == n);
@@ -188,8 +192,9 @@ impl FetchOperands<'_> {
         strides.get(axis) == Some(&1) && self.dtype(n).size() <= 4 && is_aligned && lines_are_whole
     }
 
-    /// Returns whether the kernel draws random words, and the four indices of each invocation share a Philox block: they
-    /// are contiguous along the last axis and begin at a multiple of four.
+    /// Returns whether the kernel draws random words, and one Philox block (four random words) serves the four elements
+    /// of each invocation. This holds if their indices are contiguous along the last axis and begin at a multiple of
+    /// four.
     fn draws_blocks(&self, last: usize) -> bool {
         let Window { start, shape } = self.window;
         let is_whole = |index: &Op| {
@@ -204,7 +209,7 @@ impl FetchOperands<'_> {
         indices.peek().is_some() && indices.all(is_whole)
     }
 
-    /// Returns how four neighbours along the last axis are fetched.
+    /// Returns how operand `n` is fetched for four neighbours along the last axis.
     fn along(&self, n: usize, last: usize) -> Fetch {
         match self.strides(n)[last] {
             _ if !self.is_plain_load(n) => Fetch::Each,
@@ -214,13 +219,13 @@ impl FetchOperands<'_> {
         }
     }
 
-    /// Returns the axis along which a workgroup fetches squares, or `None` if it fetches none. Of the loads that are
-    /// not contiguous along the last axis, the largest number is contiguous along this axis. Both axes must be long
-    /// enough for a square.
+    /// Returns the axis along which a workgroup fetches squares, or `None` if it fetches none. It is the axis along
+    /// which most loads are contiguous, among the loads that are not contiguous along the last axis. Both axes must be
+    /// long enough for a square.
     fn lines(&self, last: usize, fetches: &[Fetch], variant: &Variant) -> Option<usize> {
         let shape = &self.window.shape;
         let stores = self.kernel.loads.len()..self.kernel.loads.len() + self.kernel.stores.len();
-        // invocations write narrow elements as whole words, so lines must begin at word boundaries
+        // narrow elements are written as whole words, so each line of the result must begin at a word boundary
         let writes = |n: usize| self.strides(n)[last] == 1 && (packing(self.dtype(n)) == 0 || self.is_whole(n, last));
         if shape[last] < SIDE || variant.groups.size as usize != 8 * SIDE || !{ stores }.all(writes) {
             return None;
@@ -234,8 +239,8 @@ impl FetchOperands<'_> {
         (most > 0 && bytes <= SQUARES_BYTES).then_some(axis)
     }
 
-    /// Returns whether neighbouring elements of a load are adjacent in memory along `axis`, but apart along the last
-    /// axis.
+    /// Returns whether elements of a load that are neighbours along `axis` are adjacent in memory, while neighbours
+    /// along the last axis are not.
     fn is_across(&self, n: usize, fetch: Fetch, last: usize, axis: usize) -> bool {
         let strides = self.strides(n);
         fetch == Fetch::Each
@@ -244,7 +249,8 @@ impl FetchOperands<'_> {
             && strides[axis].unsigned_abs() == 1
     }
 
-    /// Returns how a workgroup that computes squares fetches a load.
+    /// Returns how a workgroup that computes squares fetches load `n`. `fetch` is how it would fetch the load without
+    /// squares, and `lines` the axis of the squares' lines.
     fn in_square(&self, n: usize, fetch: Fetch, last: usize, lines: usize) -> Fetch {
         match self.is_across(n, fetch, last, lines) {
             true if self.is_whole(n, lines) => Fetch::WholeAcross,
@@ -253,12 +259,12 @@ impl FetchOperands<'_> {
         }
     }
 
-    /// Returns whether processing four elements along the last axis pays without squares. All stores must write whole
-    /// words or vectors. All loads must be contiguous, unless narrow stores make invocations process neighbours in any
-    /// case.
+    /// Returns whether it is faster to process four elements along the last axis, for a kernel without squares. All
+    /// stores must write whole words or vectors. All loads must be contiguous, unless narrow stores make invocations
+    /// process neighbours in any case.
     fn pays(&self, last: usize, fetches: &[Fetch], variant: &Variant) -> bool {
         let (shape, loads) = (&self.window.shape, self.kernel.loads.len());
-        // a group of four must not cross the end of a line
+        // four elements that an invocation processes must not cross the end of a line
         let ends_whole = last == 0 || shape[last].is_multiple_of(FOUR);
         let owns = |n: usize| variant.stores[n].1 == StoreMode::Owned;
         let mut stores = 0..self.kernel.stores.len();

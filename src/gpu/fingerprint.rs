@@ -1,6 +1,7 @@
-//! A hash of the source files that findings about a driver depend on: the shaders, their generator and the self-test.
-//! Findings made with other sources may differ, so the file on disk names this hash next to the version. (The WGSL
-//! expressions of functions, in `ufunc/`, are left out.)
+//! A hash of the source files on which findings about a driver depend (the results of the arithmetic probe and of the
+//! self-test of cooperative matrices): the shaders, their generator and the self-test. Findings made with other sources
+//! may differ, so the cache file on disk names this hash next to the version. The WGSL expressions of functions, in
+//! `ufunc/`, are not hashed.
 
 /// Mixes the bytes of files into one number (FNV-1a over words of 8 bytes, and the length of each file). It runs when
 /// the crate is compiled, so the files are not part of the program.

@@ -13,8 +13,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Once};
 
-/// Describes the first of WebGPU's guaranteed limits that kernels rely on and that the device lacks. The program must
-/// request these limits when it opens the device.
+/// Kernels rely on some limits that WebGPU guarantees, but a program may have opened its device with lower ones.
+/// Returns an error message about the first limit that is too low, or `None`.
 fn missing(limits: &wgpu::Limits) -> Option<String> {
     let least = wgpu::Limits::default();
     macro_rules! limits {
@@ -62,7 +62,7 @@ pub(crate) fn of_program(
     let connection =
         Connection::new(opened.caps.name.clone(), opened.device.clone(), opened.queue.clone(), opened.software);
     connection.report_losses();
-    // wgpu reports a loss only when it is polled
+    // wgpu reports only in a poll that the device is lost
     connection.poll();
     connection.check()?;
     let gpu = wait("Device::from_wgpu", "", connected(id, origin, opened, connection, None, None, false))?;
@@ -102,7 +102,7 @@ impl Native for Gpu {
                 format!("the buffer was created with the usage {usage:?}; a mappable buffer cannot hold an array");
             return Err(fail(ErrorKind::Argument, detail));
         }
-        // kernels bind whole words
+        // a kernel's binding consists of whole words of 4 bytes
         if bytes.next_multiple_of(4) > size {
             let detail =
                 format!("{bytes} bytes, rounded up to whole words of 4 bytes, do not fit a buffer of {size} bytes");
@@ -150,8 +150,8 @@ impl Gpu {
         Ok(words > 0 && clears(0, words)? && !clears(words, 4)?)
     }
 
-    /// Returns an error unless data written to the queue arrives in memory of the device. Otherwise they do not belong
-    /// together.
+    /// Returns an error if the queue does not belong to the device. To find out, writes data to the queue and reads it
+    /// back from memory of the device.
     fn answers(&self) -> Result<()> {
         let word = *b"word";
         let test = || -> Result<bool> {

@@ -1,5 +1,6 @@
-//! The pool: free buffers of the driver, staging buffers for reading back, and the bytes that count against the
-//! device's limit. `device.rs` decides when bytes are free, because recorded or running work may still use them.
+//! The pool of a device: buffers of the driver that are free for reuse, staging buffers for reading back, and the
+//! number of bytes that count against the device's memory limit. `device.rs` decides when bytes are free, because
+//! recorded or running work may still use them.
 
 use super::connection::{Connection, lock};
 use crate::base::error::Result;
@@ -14,7 +15,8 @@ pub(super) struct DriverBuffer {
     /// A number that is never reused on this device, because the bind group cache uses it in its keys.
     pub id: u64,
     pub size: u64,
-    /// The number of the batch that last used it. The host may write to it only once that batch is submitted.
+    /// The number of the batch that last used this buffer. The host may write to the buffer only when that batch has
+    /// been submitted.
     pub last_batch: AtomicU64,
 }
 
@@ -34,14 +36,14 @@ pub(super) struct BufferPool {
     last_id: u64,
 }
 
-/// The answer to a request for bytes of the limit.
+/// The answer to a request for bytes that count against the device's memory limit.
 pub(super) enum Reservation {
     /// The bytes now belong to the caller.
     Granted,
     /// Freeing all cached buffers would not make room, because arrays hold too much of the limit.
     Refused,
-    /// There is room once these cached buffers are freed; try again then. There are no buffers here if another thread
-    /// is already freeing them.
+    /// There will be room when cached buffers are freed; then the caller must try again. The value has the buffers to
+    /// free. It is empty if another thread is already freeing them.
     AfterFreeing(Freed),
 }
 
@@ -55,8 +57,8 @@ pub(super) struct Freed {
 impl Drop for Freed {
     fn drop(&mut self) {
         if !CAN_WAIT {
-            // wgpu leaves a dropped buffer of a browser to the garbage collector, which does not know how much memory of
-            // the GPU it holds
+            // wgpu leaves a dropped buffer of a browser to the garbage collector, which does not know how much memory
+            // of the GPU it holds
             self.buffers.iter().for_each(|buffer| buffer.buffer.destroy());
             self.staging.iter().for_each(wgpu::Buffer::destroy);
         }
@@ -73,7 +75,7 @@ fn size_class(bytes: u64) -> u64 {
 }
 
 /// Returns the two buffer sizes to try for a request, on a device whose buffers have at most `max` bytes: the size
-/// class, then the smallest possible size, for a device whose limit has no room for the first.
+/// class, then the smallest possible size, in case the device's memory limit has no room for the size class.
 pub(super) fn sizes(bytes: u64, max: u64) -> [u64; 2] {
     let exact = bytes.max(1).next_multiple_of(4);
     [size_class(bytes).min(max & !3).max(exact), exact]
@@ -97,7 +99,7 @@ impl BufferPool {
         self.limit
     }
 
-    /// Wraps a driver buffer, for which `size` bytes are reserved, and assigns the next number to it.
+    /// Wraps a driver buffer, for which `size` bytes are reserved, and assigns the next id to it.
     pub fn numbered(&mut self, buffer: wgpu::Buffer, size: u64) -> DriverBuffer {
         self.last_id += 1;
         DriverBuffer { buffer, id: self.last_id, size, last_batch: AtomicU64::new(0) }
@@ -111,7 +113,8 @@ impl BufferPool {
         Some(buffer)
     }
 
-    /// Reserves bytes of the limit. If too few bytes are free, takes cached buffers out of the pool to make room.
+    /// Reserves bytes, which count against the device's memory limit. If too few bytes are free, takes cached buffers
+    /// out of the pool to make room.
     pub fn reserve(&mut self, size: u64) -> Reservation {
         let asked = self.limit.unwrap_or(u64::MAX);
         let limit = mutant!(limit_64_bytes_too_large_on_gpu, asked.saturating_add(64), asked);
@@ -139,9 +142,9 @@ impl BufferPool {
         self.free.entry(buffer.size).or_default().push(buffer);
     }
 
-    /// Takes cached buffers out until at most `kept` bytes are cached: staging buffers first, then the others, each
-    /// from the largest down, so that few buffers are freed. Their bytes count as leaving until [`BufferPool::has_left`] is
-    /// called.
+    /// Takes cached buffers out of the pool until at most `kept` bytes are cached. It takes staging buffers first, then
+    /// free buffers, each kind from the largest down, so that few buffers are freed. Their bytes count as leaving until
+    /// [`BufferPool::has_left`] is called.
     pub fn free_down_to(&mut self, kept: u64) -> Freed {
         let (mut buffers, mut staging, mut bytes) = (vec![], vec![], 0);
         while self.cached > kept {

@@ -1,6 +1,13 @@
-//! Floor 3: the GPU executor. It turns the kernels of a plan into WGSL source, compiled pipelines and dispatches,
-//! records the dispatches, and submits them in batches. A file of this module imports only from files below it in this
-//! list:
+//! Floor 3 (a module imports only from modules of lower floors): the GPU executor. It turns the kernels of a plan into
+//! WGSL source, compiled pipelines and dispatches, records the dispatches, and submits them in batches.
+//!
+//! Terms: a plan is a list of steps, and most steps are kernels (`plan/kernel/mod.rs`). A *window* is the part of a
+//! kernel's index space that one dispatch covers. A *routine* is an operation that is not a loop nest, such as a sort;
+//! it runs in one or several passes, each with its own shader. A *gather* accesses elements at computed indices. An
+//! *error note* is a record that a shader writes to a buffer when an index is out of range, or when a routine rejects
+//! an element.
+//!
+//! A file of this module imports only from files below it in this list:
 //!
 //! | file | contents |
 //! |---|---|
@@ -14,13 +21,14 @@
 //! | `numerics.rs` | the probe of a device's arithmetic |
 //! | `batch.rs` | recording and submission |
 //! | `prepared.rs` | prepared plans, and their cache |
-//! | `pipelines.rs`, `timer.rs` | compiled kernels and the layouts of their bindings; the device's clock, and the steps that it times |
-//! | `variant.rs`, `wgsl/` | the WGSL source of a kernel or of a pass of a routine; these files need no device |
+//! | `pipelines.rs`, `timer.rs` | compiled kernels and the layouts of their bindings; measured times of steps |
+//! | `variant.rs`, `wgsl/` | write the WGSL source of a kernel or of a routine's pass; these files need no device |
 //! | `fetches.rs` | which kernels process four neighbouring elements in an invocation, and how they load them |
 //! | `memory.rs` | the pool of free buffers, and the bytes that count against the device's limit |
-//! | `notes.rs` | the meaning of error notes, and the notes whose read was abandoned |
+//! | `notes.rs` | the meaning of error notes, and the notes whose read was dropped before it looked at them |
 //! | `waiting.rs` | waits for the device: blocking callers, futures, and the thread that polls the device for futures |
-//! | `disk/`, `fingerprint.rs` | the cache on disk for the next process: parsed shaders, the driver's pipelines, the findings of the probe and the self-test; a hash of the source files that these depend on |
+//! | `disk/` | the cache on disk for the next process: shaders, pipelines, results of the probe and the self-test |
+//! | `fingerprint.rs` | a hash of the source files on which the contents of that cache depend |
 //! | `at_exit.rs` | the end of the process: waits for software drivers, and keeps our threads out of drivers |
 //! | `connection.rs` | wgpu's device and queue, errors, polling and time-outs, counters |
 //! | `adapter.rs` | which GPUs the machine has, and what they support |
@@ -31,7 +39,7 @@ mod batch;
 mod connection;
 mod cooperative;
 mod device;
-// a page has no files, and naga and the format of the cache would be half of its module
+// a web page has no files, and naga and the code for the file format would be half of its WebAssembly module
 #[cfg_attr(all(target_family = "wasm", target_os = "unknown"), path = "disk/none.rs")]
 mod disk;
 mod dispatch;
@@ -103,8 +111,9 @@ impl Provider for Gpus {
         static BEFORE: Once = Once::new();
         static AFTER: Once = Once::new();
         self.check()?;
-        // this makes the end of the process wait for an opening, because a thread that nobody joins may be opening the
-        // device. The first opening loads the drivers, so the exit function is registered before that too
+        // the exit function makes the end of the process wait while a device is being opened, because a thread that
+        // nobody joins may be opening it. It is registered twice: before the drivers are loaded, which `names` does at
+        // the first opening, and after
         at_exit::stop_threads(&BEFORE);
         let Some(_inside) = at_exit::enter() else {
             return Err(Error::with_line(ErrorKind::DeviceLost, "Device::gpu", "the process is ending", None));
@@ -172,8 +181,8 @@ fn open(id: u32, origin: Origin, limit: Option<usize>, shrink: Option<Shrink>) -
         wait("Device::gpu", "Device::gpu_async", opening)
     };
     let open = |with_matrices| opened(limit, shrink, with_matrices, false);
-    // a forked process may have inherited the lock on the findings while another thread held it, so it does not look at
-    // them
+    // a forked process does not read the results of the self-test, because another thread of its parent may have held
+    // their lock during the fork
     let with_matrices = !adapter::is_inherited() && !cooperative::are_wrong(&origin);
     let mut gpu = open(with_matrices)?;
     let trial = || opened(None, None, with_matrices, true);
@@ -181,7 +190,7 @@ fn open(id: u32, origin: Origin, limit: Option<usize>, shrink: Option<Shrink>) -
         gpu = open(false)?;
     }
     if gpu.connection.software {
-        // the probe of its arithmetic has made the driver compile and run a shader
+        // `wait_for` requires that the driver has run a shader, and the probe of the device's arithmetic was one
         at_exit::wait_for(&gpu.connection);
     }
     Ok(gpu)
@@ -245,8 +254,8 @@ impl Backend for Gpu {
         }
         self.connection.check()?;
         let temps = self.temps(plan)?;
-        // this run uses its own buffer of error notes (see `notes.rs`), because a read by another thread could fetch
-        // and clear the notes in the device's buffer
+        // this run uses its own buffer of error notes, because a read by another thread could fetch and clear the notes
+        // in the device's buffer
         let own_notes = self.connection.scoped("allocate", || error_notes(&self.connection))?;
         {
             let mut batch = lock(&self.batch);
@@ -413,8 +422,8 @@ impl Gpu {
         StepRecorder { connection, caps, limits, batch, plan, buffers, bindings }.record(&prepared)
     }
 
-    /// Returns the plan prepared for these buffers, from the cache or newly prepared. An error includes the node of its
-    /// kernel.
+    /// Returns the plan prepared for these buffers, from the cache or newly prepared. An error includes the number of
+    /// the node whose kernel failed.
     fn prepared(
         &self,
         batch: &mut Batch,

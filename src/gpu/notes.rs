@@ -13,7 +13,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
 /// The most gathers and routine calls that are remembered, so that they use less than 1 MiB. Beyond this, the oldest is
-/// forgotten. An error of a forgotten one includes neither the index nor the caller's line.
+/// forgotten. The error of a forgotten gather or call includes neither the index nor the caller's line.
 const REMEMBERED: usize = 1 << 14;
 
 /// The size of the buffer of error notes in bytes. Each note has four words of 4 bytes.
@@ -29,7 +29,7 @@ pub(super) enum NoteKind {
 
 /// A gather that may find an index out of range, or a routine call that may reject an element.
 pub(super) struct NoteSource {
-    /// The id that the shader writes into its note. [`ErrorNotes::remember`] sets it.
+    /// The error id, which the shader writes into its error note. [`ErrorNotes::remember`] sets it.
     pub id: u32,
     /// The line on which the caller of this evaluation wrote the operation.
     pub line: Option<Loc>,
@@ -38,32 +38,34 @@ pub(super) struct NoteSource {
     pub refuses: NoteKind,
 }
 
-/// The meaning of a device's error notes. It has a lock of its own, apart from the batch's lock, because a future must
-/// not wait for threads that record into the batch.
+/// Remembers which gather or routine call each error id stands for, so that a device's error notes can be turned into
+/// errors. It has a lock of its own, apart from the batch's lock, because a future must not wait for threads that
+/// record into the batch.
 #[derive(Default)]
 pub(super) struct ErrorNotes(Mutex<Known>);
 
 #[derive(Default)]
 struct Known {
-    /// How many gathers and routine calls were recorded since ids last started again (see [`ErrorNotes::remember`]). Number
-    /// `n`, counted from 1, writes its notes with the id `u32::MAX - n`.
+    /// How many gathers and routine calls were recorded since ids last started again (see [`ErrorNotes::remember`]).
+    /// Number `n`, counted from 1, writes its notes with the id `u32::MAX - n`.
     gathers: u32,
     checked: VecDeque<NoteSource>,
     /// Copies of notes whose reads were dropped before they looked at them, oldest first.
     unread: Vec<Copied>,
 }
 
-/// A copy of the error notes that is on its way to the host, or already there.
+/// A copy of the error notes in a staging buffer, from which the host reads. The copy may not have arrived yet.
 pub(super) struct Copied {
-    /// The staging buffer, which holds the notes from byte `at` on.
+    /// The staging buffer. It holds the copied notes from byte `at` on.
     pub staging: wgpu::Buffer,
     pub at: u64,
-    /// Set when the buffer is mapped.
+    /// Set when the staging buffer is mapped, so that the host can read it.
     pub signal: Signal,
 }
 
 impl Copied {
-    /// Returns the error of the operation that was recorded first, if there is an error. The buffer must be mapped.
+    /// Returns the error in the copied notes, if there is one. If there are several, returns the error of the operation
+    /// that was recorded first. The staging buffer must be mapped.
     fn error(&self, notes: &ErrorNotes) -> Result<Option<Error>> {
         let fail = |detail: String| Error::with_line(ErrorKind::Internal, "download", detail, None);
         let view = self.staging.get_mapped_range(0..self.at + ERROR_BYTES).map_err(|e| fail(e.to_string()))?;
@@ -141,7 +143,7 @@ pub(super) struct Taken {
 }
 
 impl Taken {
-    /// Returns a value without copies, for a read that checks no notes.
+    /// Returns a `Taken` without copies, for a read that checks no notes.
     pub fn nothing(notes: &Arc<ErrorNotes>, connection: &Arc<Connection>) -> Taken {
         Taken { notes: notes.clone(), connection: connection.clone(), copies: vec![] }
     }
@@ -177,8 +179,8 @@ impl Drop for Taken {
         if copies.is_empty() {
             return;
         }
-        // in a process made by fork, a thread that does not exist here may hold the lock, and the driver's buffers must
-        // not be dropped
+        // in a process made by fork, the lock may be held by a thread that exists only in the parent, and the driver's
+        // buffers must not be dropped
         if self.connection.is_inherited() {
             return std::mem::forget(copies);
         }

@@ -1,6 +1,6 @@
-//! The probe of a device's arithmetic, much of which WGSL leaves open. It is one small shader, which runs when a device is
-//! opened, because its findings decide how kernels convert f16 and divide. Later devices of the process, and later
-//! processes, use what the first one found.
+//! The probe of a device's arithmetic, much of which the specification of WGSL leaves open. It is one small shader,
+//! which runs when a device is opened, because its findings decide how kernels convert f16 and divide. Later devices on
+//! the same adapter, and later processes, use what the first probe found.
 
 use super::adapter::Origin;
 use super::batch::new_encoder;
@@ -14,12 +14,12 @@ use half::f16;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 
-/// How many words of results `numerics.wgsl` writes for each line of operands.
+/// How many words of results the entry point `main` of `numerics.wgsl` writes for each line of operands.
 const WIDTH: usize = 10;
-/// How many words of results its entry point `halves` writes for each line.
+/// How many words of results the entry point `halves` of `numerics.wgsl` writes for each line of operands.
 const HALVES_WIDTH: usize = 5;
 
-/// The findings in this process, by the number of the adapter.
+/// What probes have found in this process, by the number of the adapter.
 static FOUND: Mutex<Vec<(usize, Numerics)>> = Mutex::new(Vec::new());
 
 /// Returns 512 lines of operands a, b and c: special values, then ordinary ones. If the device does not round to
@@ -63,10 +63,13 @@ fn operands() -> Vec<[f32; 3]> {
     all
 }
 
-/// Returns lines of operands for the conversions of f16: a word with two f16, and an f32. They have all subnormals of f16,
-/// a sample of its normal numbers, the points half way to the next f16, and the f32 on both sides of those.
+/// Returns lines of operands for the conversions of f16. A line is a word with two f16, and an f32. The f16 are all
+/// subnormal numbers, samples of the normal numbers and of NaN, and infinity. The f32 are a few special values, the
+/// same finite numbers, the points half way to the next f16, and the f32 just below and just above each of these
+/// points.
 fn halves() -> Vec<[u32; 2]> {
-    // each exponent of f16 has 1,024 numbers; the step shares no factor with that, so the sample has all low digits
+    // f16 has 1,024 numbers for each exponent. The step, 13, shares no factor with 1,024, so all combinations of low
+    // bits occur in the sample
     let sampled = (0..0x500).chain((0x500..0x7c00).step_by(13));
     let mut floats: Vec<f32> = vec![f32::NAN, f32::INFINITY, f32::MAX, 65519.996, 65520.0, 65536.0, 1e-8, 1e-40];
     floats.push(f32::from_bits(0x7fff_ffff));
@@ -78,14 +81,15 @@ fn halves() -> Vec<[u32; 2]> {
     let patterns = sampled.chain((0x7c00..=0x7fff).step_by(31)).collect::<Vec<u16>>();
     let lines = floats.iter().flat_map(|x| [*x, -*x]).enumerate().map(|(n, x)| {
         let pattern = patterns[n % patterns.len()] as u32;
-        // each number in both halves of a word, with both signs
+        // so that each f16 occurs in both halves of a word, and with both signs
         [pattern << 16 | pattern ^ 0x8000 ^ (n as u32 & 1) << 15 | (n as u32 & 1) << 31, x.to_bits()]
     });
     lines.collect()
 }
 
-/// Returns how the arithmetic of a device behaves that is being opened, or the error of the probe. A device that a
-/// program has lent may lack features, so its findings are not kept; the same holds for a test's device without features.
+/// Returns how the arithmetic of a device behaves while the device is being opened, or the error of the probe. A device
+/// that a program has lent may lack features, so its findings are not kept; the same holds for a test's device without
+/// features.
 pub(super) async fn find(
     connection: &Arc<Connection>,
     watch: &Arc<Watch>,
@@ -143,7 +147,7 @@ pub(super) struct Probe {
     pairs: Vec<[u32; 2]>,
     /// Whether the device has the type f16.
     native: bool,
-    /// The results, once they are mapped.
+    /// The buffer with the results, which can be read once `mapped` is ready.
     staging: wgpu::Buffer,
     mapped: Wait,
 }
@@ -165,7 +169,7 @@ impl Probe {
         Ok(Probe { lines, pairs, native, staging, mapped })
     }
 
-    /// Waits for the results, and returns what they show.
+    /// Waits for the results, and returns the findings.
     pub async fn finish(self) -> Result<Numerics> {
         let Probe { lines, pairs, native, staging, mapped } = self;
         mapped.await?;
@@ -241,9 +245,10 @@ fn unpack(bits: u16) -> Numerics {
     }
 }
 
-/// Submits entry points of the probe's shader, each over lines of four words. Returns the buffer that receives their
-/// results, one after another. An entry point comes with its operands, and how many words of results it writes for each line. `native` states whether
-/// the device has the type f16. Compiles with all of wgpu's run-time checks, because its speed does not matter.
+/// Submits two entry points of the probe's shader, and returns the buffer that receives their results, one after
+/// another. Each element of `entries` is the name of an entry point, its operands in lines of four words, and the
+/// number of words of results that it writes for each line. `native` states whether the device has the type f16.
+/// Compiles with all of wgpu's run-time checks, because its speed does not matter.
 fn run(connection: &Connection, entries: [(&str, &[u32], usize); 2], native: bool) -> Result<wgpu::Buffer> {
     let device = &connection.device;
     let bytes = |(_, words, width): &(&str, &[u32], usize)| (words.len() / 4 * width * 4) as u64;
@@ -303,8 +308,9 @@ fn run(connection: &Connection, entries: [(&str, &[u32], usize); 2], native: boo
     })
 }
 
-/// Compares the device's conversions of f16 with the host's. Returns whether it widens, keeps the sign of a NaN that it
-/// widens, packs, and converts to its type f16 and back correctly.
+/// Compares the device's conversions of f16 with the host's. Returns four findings: whether the device widens f16 to
+/// f32 correctly, keeps the sign of a NaN that it widens, packs f32 into f16 correctly, and converts correctly to its
+/// type f16 and back.
 fn judge_halves(lines: &[[u32; 2]], results: &[u32]) -> [bool; 4] {
     let is_wide = |got: u32, bits: u32| {
         let want = f16::from_bits(bits as u16).to_f32();
@@ -339,7 +345,7 @@ fn judge(lines: &[[f32; 3]], results: &[u32]) -> Numerics {
     };
     let ordinary = |a: f32, b: f32| a.is_normal() && b.is_normal() && (a * b).is_normal() && (a + b).is_normal();
     let has = |f: fn(f32) -> bool| move |a: f32, b: f32| f(a) || f(b);
-    // the exact result of a − a
+    // the exact result of x − x
     let nothing = |x: f32| if x.is_finite() { 0.0 } else { f32::NAN };
     let each = |column: usize, want: &dyn Fn(f32) -> u32| {
         lines.iter().zip(results.chunks(WIDTH)).all(|(l, r)| r[column] == want(l[0]))
@@ -355,7 +361,7 @@ fn judge(lines: &[[f32; 3]], results: &[u32]) -> Numerics {
         no_contraction: all(&ordinary, 6, &|a, b, c| a * b + c),
         division: all(&ordinary, 3, &|a, b, _| a / b),
         sqrt: all(&|a, _| a.is_normal() && a > 0.0, 4, &|a, _, _| a.sqrt()),
-        // `halves` probes these
+        // the entry point `halves` probes these four, and `Probe::finish` sets them
         half: false,
         half_type: false,
         half_to_float: false,
@@ -379,7 +385,8 @@ mod tests {
         assert!(unpack(1).nan && unpack(1 << 14).half_sign && !unpack(1 << 14).nan);
     }
 
-    /// Returns what a device writes that converts correctly, except that `widen` and `narrow` change the results.
+    /// Returns the results of a device that converts f16 correctly, except that `widen` and `narrow` change what it
+    /// computes.
     fn converted(lines: &[[u32; 2]], widen: fn(f32) -> f32, narrow: fn(f32) -> u16) -> Vec<u32> {
         let wide = |bits: u32| widen(f16::from_bits(bits as u16).to_f32()).to_bits();
         let of = |[pair, x]: &[u32; 2]| {
@@ -425,7 +432,7 @@ mod tests {
         // a NaN that is always positive
         let positive = |x: f32| if x.is_nan() { f32::NAN } else { x };
         assert_eq!(judged(positive, nearest), [true, false, true, true]);
-        // a conversion to the type and back that does nothing
+        // a device that leaves out the conversion to the type f16 and back
         let mut results = converted(&lines, |x| x, nearest);
         results.chunks_mut(HALVES_WIDTH).zip(&lines).for_each(|(r, [_, x])| r[4] = *x);
         assert_eq!(judge_halves(&lines, &results), [true, true, true, false]);

@@ -1,16 +1,17 @@
-//! The words of a dispatch's parameters, which the shader reads as the uniform variable `params`. [`ParamPositions`] defines the
-//! position of each word.
+//! Computes the words of a dispatch's parameters, which the shader reads as the uniform variable `params`.
+//! [`ParamPositions`] defines the position of each word.
 
 use super::wgsl::{HEADER, ParamHeader, ParamPositions};
 use crate::plan::kernel::{CHAIN, Kernel, KernelKind, Op, Window};
 use smallvec::SmallVec;
 
-/// Returns the part of a window's parameters that is the same in every run. Whatever a run sets is 0: the grid and the
-/// error id in the header, and among the words the header itself (the first [`HEADER`] words), the scalars and the
-/// operands' offsets.
+/// Returns the part of a window's parameters that is the same in every run. Everything that a run sets is 0 here. In
+/// the header, this is the grid and the error id. Among the words, it is the header itself (the first [`HEADER`]
+/// words), the scalars and the operands' offsets.
 ///
-/// `lines` is the axis of the lines of squares. `strides` are the strides of the loads, then of the stores. `count` is
-/// the number of indices of the window, and `inner` the number of indices of a row.
+/// If the kernel computes squares, `lines` is the axis along which their lines are counted
+/// ([`Variant::lines`](super::wgsl::Variant::lines)). `strides` are the strides of the loads, then of the stores.
+/// `count` is the number of indices of the window, and `inner` the number of indices of a row.
 pub(super) fn template(
     kernel: &Kernel,
     form: &ParamPositions,
@@ -82,7 +83,7 @@ fn write_table(
     let axes = window.shape.len();
     let word = |row: usize| (form.table + row * form.row) * 4;
     // the table has the outer axes from last to first, then the inner axes from last to first. If the kernel computes
-    // squares, the axis of their lines is second
+    // squares, the axis `lines` has the second row
     let row_of = |axis: usize| match axis < axes {
         true if lines == Some(axis) => 1,
         true if lines.is_some_and(|lines| lines < axis && axis + 1 < axes) => axes - axis,

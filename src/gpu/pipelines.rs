@@ -1,4 +1,4 @@
-//! Compiled kernels: the cache of pipelines, the layouts of their bindings, and compiling.
+//! Compiles shaders to pipelines, and keeps the pipelines and the layouts of their bindings.
 
 use super::at_exit;
 use super::connection::{Connection, lock};
@@ -47,9 +47,11 @@ impl Hasher for WordHasher {
 /// A map whose keys are words.
 pub(super) type WordMap<K, V> = HashMap<K, V, BuildHasherDefault<WordHasher>>;
 
-/// The run-time checks that wgpu adds to generated shaders. `compile` states why they need none.
+/// The run-time checks that wgpu adds to generated shaders: none. The SAFETY comment in `compile` explains why such
+/// shaders need none.
 pub(super) const CHECKS: wgpu::ShaderRuntimeChecks = wgpu::ShaderRuntimeChecks::unchecked();
-/// Whether wgpu fills workgroup memory with zeros. Generated shaders write it before they read it.
+/// Whether wgpu fills workgroup memory with zeros. It need not, because generated shaders write to workgroup memory
+/// before they read it.
 pub(super) const ZEROES_WORKGROUP_MEMORY: bool = false;
 
 /// The buffers and parameters that a shader binds.
@@ -59,11 +61,11 @@ pub(super) struct Interface<'a> {
     /// Whether the shader can write an error note (for an index out of range, or an element that a routine rejects),
     /// and so binds the buffer of notes.
     pub checks: bool,
-    /// Length of its parameters in vectors of four words: one of [`PARAMS_CLASSES`].
+    /// Length of the shader's parameters in vectors of four words: one of [`PARAMS_CLASSES`].
     pub params: u32,
 }
 
-/// The key of a [`BindingLayout`]: everything that it depends on.
+/// The key of a [`BindingLayout`]: everything on which the layout depends.
 #[derive(PartialEq, Eq, Hash)]
 struct LayoutKey {
     /// For each buffer, whether the shader only reads it.
@@ -84,12 +86,12 @@ pub(super) struct BindingLayout {
 pub(super) struct Pipeline {
     pub pipeline: wgpu::ComputePipeline,
     pub layout: Arc<BindingLayout>,
-    /// The position in [`PARAMS_CLASSES`] of the length of its parameters.
+    /// The index in [`PARAMS_CLASSES`] of the length of the shader's parameters.
     pub class: usize,
-    /// Whether its shader can write an error note, as in [`Interface::checks`].
+    /// Whether the shader can write an error note, as in [`Interface::checks`].
     pub checks: bool,
-    /// Whether it has been recorded. A driver may compile a pipeline only when it first runs, so that run may take
-    /// long.
+    /// Whether a dispatch of this pipeline has been recorded. A driver may compile a pipeline only when it first runs,
+    /// so the first run may take long.
     pub has_run: AtomicBool,
 }
 
@@ -112,9 +114,9 @@ struct Uncompiled {
 #[derive(Default)]
 pub(super) struct Pipelines {
     disk: Option<Arc<DiskCache>>,
-    /// Searched first, because building a key is faster than generating the source.
+    /// Pipelines by key. Searched first, because building a key is faster than generating the source.
     by_key: WordMap<ShaderKey, Arc<Pipeline>>,
-    /// Searched for a new key, because kernels with different keys may have the same source.
+    /// Pipelines by source. Searched if a key is new, because kernels with different keys may have the same source.
     by_text: HashMap<String, Arc<Pipeline>>,
     /// User-defined shaders, by source and entry point.
     #[cfg(feature = "kernels")]
@@ -151,9 +153,9 @@ impl Pipelines {
         self.find(&key).cloned().ok_or_else(missing)
     }
 
-    /// Compiles in parallel the pipelines that are not found under their keys. If the source of one was compiled
-    /// before, that pipeline is kept under the new key too. An error includes the index in `wanted` of the first
-    /// pipeline that failed.
+    /// Compiles the wanted pipelines in parallel, and keeps them under their keys. A source that was compiled before,
+    /// for another key, is not compiled again; its pipeline is kept under the new key too. An error includes the index
+    /// in `wanted` of the first pipeline that failed.
     pub fn compile(&mut self, connection: &Connection, wanted: Vec<WantedPipeline<'_>>) -> Result<(), (Error, usize)> {
         let (mut texts, mut uncompiled, mut keys) = (HashMap::new(), vec![], vec![]);
         for (n, WantedPipeline { key, interface, text }) in wanted.into_iter().enumerate() {
@@ -247,7 +249,7 @@ impl Pipelines {
         let layout = self.layout(connection, LayoutKey { read_only, checks: false, params: PARAMS_CLASSES[0] }, 0)?;
         let pipeline = connection.scoped("compile", || {
             let source = wgpu::ShaderSource::Wgsl(text.into());
-            // with all run-time checks, which keep a wrong index within its binding
+            // compiled with all of wgpu's run-time checks, which keep a wrong index within its binding
             let module = connection.device.create_shader_module(wgpu::ShaderModuleDescriptor { label: None, source });
             connection.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
                 label: None,
@@ -289,8 +291,8 @@ impl Pipelines {
     }
 }
 
-/// Calls `f` with each element in order, on as many threads as the machine runs in parallel, until a call fails.
-/// Returns the results in order, each with the index of its element.
+/// Calls `f` with each element, on as many threads as the machine runs in parallel. After a call has failed, starts no
+/// further calls. Returns the results in the order of the elements, each with the index of its element.
 fn side_by_side<T: Sync, R: Send>(elements: &[T], f: impl Fn(&T) -> Result<R> + Sync) -> Vec<(usize, Result<R>)> {
     if elements.is_empty() {
         return vec![];
@@ -312,7 +314,8 @@ fn side_by_side<T: Sync, R: Send>(elements: &[T], f: impl Fn(&T) -> Result<R> + 
     };
     std::thread::scope(|scope| {
         for _ in 1..threads {
-            // our threads stay out of drivers once the process ends; then the caller's thread does the rest
+            // our threads must not enter drivers when the process is ending (`at_exit.rs`); then the caller's thread
+            // does the rest
             let helper = || while at_exit::enter().is_some_and(|_inside| one()) {};
             // if no thread can be started, this one does the work
             let _ = std::thread::Builder::new().name("cupric-compile".to_string()).spawn_scoped(scope, helper);

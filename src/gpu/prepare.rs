@@ -17,7 +17,8 @@ use crate::plan::kernel::{BufferRef, Caps, ExecutionPlan, Kernel, Op, Position, 
 use smallvec::SmallVec;
 use std::collections::HashSet;
 
-/// Prepares a plan for all runs whose buffers have the same `facts` (in `prepared.rs`) as `buffers`.
+/// Prepares a plan for all runs whose buffers have the same facts as `buffers`: which buffers are the same, and where
+/// arrays begin within a word or a vector (`facts` in `prepared.rs`).
 pub(super) struct Preparer<'a> {
     pub connection: &'a Connection,
     pub caps: &'a Caps,
@@ -26,11 +27,12 @@ pub(super) struct Preparer<'a> {
     pub buffers: &'a [RunBuffer<'a>],
 }
 
-/// A binding under construction: a whole buffer, or a part of one that is larger than the largest binding.
+/// A binding under construction. It is a whole buffer, or a part of it if the buffer is larger than the largest
+/// binding.
 struct Binding {
-    /// The number of the first operand that uses it.
+    /// The number of the first operand that uses this binding.
     operand: usize,
-    /// The `id` of the `DriverBuffer`.
+    /// The [`id`](super::memory::DriverBuffer::id) of the bound buffer.
     id: u64,
     words: Words,
     access: Access,
@@ -38,24 +40,24 @@ struct Binding {
     span: Option<(i64, i64)>,
 }
 
-/// A kernel whose windows have no pipelines yet, or several that run in one dispatch.
+/// A kernel whose windows have no pipelines yet, or several such kernels that run in one dispatch.
 struct Draft<'a> {
     kernels: SmallVec<[(&'a Kernel, ParamPositions); 1]>,
     windows: Vec<DraftWindow>,
 }
 
 struct DraftWindow {
-    /// The operands of each kernel in turn.
+    /// The operands of all kernels, one kernel after another.
     operands: Vec<WindowOperand>,
     bindings: SmallVec<[Binding; 8]>,
-    /// One for each kernel. All have the same slots.
+    /// The variant of each kernel. All variants have the same slots.
     variants: SmallVec<[Variant; 1]>,
     /// Length of the parameters of all kernels in vectors of four words.
     params: u32,
     key: ShaderKey,
 }
 
-/// Extends the range of elements `low..=high` by the elements that steps along one axis reach from there.
+/// Extends the range of elements `low..=high` so that it covers `extent` indices along an axis with this stride.
 fn widen((low, high): (i64, i64), extent: usize, stride: isize) -> (i64, i64) {
     let reach = (extent as i64 - 1).max(0) * stride as i64;
     if reach < 0 { (low + reach, high) } else { (low, high + reach) }
@@ -89,7 +91,8 @@ impl<'a> Preparer<'a> {
         Ok(PreparedPlan { steps, rehearses })
     }
 
-    /// Determines which pipeline each window of the next kernel needs, or of the next kernels, if they run in one dispatch.
+    /// Determines which pipeline each window of the next kernel needs, and adds the result to `drafts`. If the next
+    /// kernels run in one dispatch, does this for all of them.
     fn draft(&self, drafts: &mut Vec<Option<Draft<'a>>>) -> Result<()> {
         let kernels = self.beside(drafts.len());
         let forms = |list: &[&'a Kernel]| list.iter().map(|kernel| (*kernel, ParamPositions::of(kernel))).collect();
@@ -113,21 +116,21 @@ impl<'a> Preparer<'a> {
         Ok(())
     }
 
-    /// Returns the kernel of step `first`, and those that run in its dispatch.
+    /// Returns the kernel of step `first`, and the kernels after it that run in the same dispatch.
     fn beside(&self, first: usize) -> SmallVec<[&'a Kernel; 1]> {
         let kernels = self.plan.steps[first..].iter().map_while(Step::nest).enumerate();
         kernels.take_while(|(n, k)| *n == 0 || k.schedule.is_beside()).map(|(_, k)| k).collect()
     }
 
-    /// Determines the pipeline of a window of a kernel, or of several kernels that run in one dispatch. Returns `None` if
-    /// several kernels cannot.
+    /// Determines which pipeline a window of a kernel needs, or several kernels that are to run in one dispatch.
+    /// Returns `None` if these kernels cannot share a dispatch.
     fn draft_window(&self, kernels: &[(&'a Kernel, ParamPositions)], number: usize) -> Result<Option<DraftWindow>> {
         let (mut operands, mut words) = (vec![], vec![]);
         for (kernel, _) in kernels {
             let window = &kernel.windows[number];
             let (count, inner) = (window.shape.iter().product::<usize>(), kernel.inner_size());
-            // shaders index with u32; half its range leaves room for indices past the end, which the last workgroup
-            // computes
+            // shaders use u32 indices. Allowing only half of their range leaves room for indices past the end, which
+            // invocations of the last workgroup compute
             if count as u64 > 1 << 31 || inner as u64 > 1 << 31 {
                 let detail = format!("a dispatch over {count} × {inner} indices");
                 return Err(Error::with_line(ErrorKind::Internal, kernel.name, detail, None));
@@ -164,7 +167,7 @@ impl<'a> Preparer<'a> {
         Ok(Some(DraftWindow { operands, bindings, variants, params, key }))
     }
 
-    /// Returns the variant of a window of a kernel.
+    /// Returns the variant of a kernel's shader for a window: what is compiled into it besides the schedule.
     fn variant(
         &self,
         kernel: &Kernel,
@@ -287,7 +290,8 @@ impl<'a> Preparer<'a> {
         })
     }
 
-    /// Returns the loads, then the stores, with the elements that the window touches. `bindings` sets their `binding`.
+    /// Returns the loads, then the stores, with the elements that the window touches. Their field `binding` is set
+    /// later, by [`Preparer::bindings`].
     fn operands(&self, kernel: &Kernel, window: &Window) -> Vec<WindowOperand> {
         let operand = |named: BufferRef, size: usize, strides: &[isize], offset: isize| {
             let start: i64 = window.start.iter().zip(strides).map(|(i, s)| *i as i64 * *s as i64).sum();
@@ -299,7 +303,8 @@ impl<'a> Preparer<'a> {
         };
         let load = |(n, l): (usize, &crate::plan::kernel::Load)| {
             let mut o = operand(l.buffer, l.dtype.size(), &l.strides, l.offset);
-            // several gathers of one load reach as far as the farthest gather, not as far as their sum
+            // if several gathers use one load, its span covers what each of them can reach; their reaches are not added
+            // up
             let still = o.span;
             for v in &kernel.values {
                 if let Op::Gather { load, stride, position } = &v.op
@@ -358,7 +363,7 @@ fn words_of(kernel: &Kernel) -> impl Iterator<Item = (BufferRef, Words, Access)>
     loads.chain(kernel.stores.iter().map(|s| (s.buffer, wgsl::stored_words(s), Access::Write)))
 }
 
-/// Returns the words of the parameters of a kernel that runs in one dispatch with others.
+/// Returns the number of words in the parameters of a kernel that shares a dispatch with others.
 fn words_of_params(kernel: &Kernel, form: &ParamPositions) -> usize {
     4 * (form.table + (kernel.outer.len().max(1) + 1) * form.row)
 }
@@ -370,7 +375,7 @@ fn together(kernels: &[(&Kernel, ParamPositions)], variants: &mut [Variant]) -> 
         let uses = |v: &&Variant| v.loads.iter().chain(v.stores.iter().map(|s| &s.0)).any(|slot| *slot as usize == n);
         let mut slots = variants.iter().filter(uses).map(|v| v.slots[n]);
         let first = slots.next()?;
-        // kernels that access a buffer by vectors of different lengths access it by words
+        // if the kernels access a buffer by vectors of different lengths, all access it by words instead
         let width = if slots.clone().all(|slot| slot.width == first.width) { first.width } else { 1 };
         let weaves = variants.iter().filter(uses).any(|v| v.woven > 1 && v.slots[n].width != width);
         if weaves || slots.any(|slot| slot.access != first.access) {

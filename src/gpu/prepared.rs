@@ -1,6 +1,6 @@
-//! Plans that are ready to run: each window of each kernel with its pipeline, its bindings, and the parameters that are
-//! the same in every run. `prepare.rs` creates them once; `dispatch.rs` binds them to the buffers, offsets, scalars and
-//! source lines of a run.
+//! Prepared plans, which are ready to run. They have for each window of each kernel its pipeline, its bindings, and the
+//! parameters that are the same in every run. `prepare.rs` creates a prepared plan once; `dispatch.rs` binds it to the
+//! buffers, offsets, scalars and source lines of each run.
 
 use super::memory::DriverBuffer;
 use super::pipelines::{Pipeline, WordHasher, WordMap};
@@ -45,23 +45,23 @@ pub(super) fn number(plan: &ExecutionPlan, named: BufferRef) -> usize {
     }
 }
 
-/// A load or a store, with the elements that one window touches.
+/// A load or a store of a kernel, with the elements that one window of the kernel touches.
 #[derive(Clone)]
 pub(super) struct WindowOperand {
-    /// The plan's name for its buffer, for error messages.
+    /// The plan's name for the operand's buffer, for error messages.
     pub named: BufferRef,
-    /// The index of its buffer in [`RunBuffers`].
+    /// The index of the operand's buffer in [`RunBuffers`].
     pub buffer: usize,
     /// The size of an element in bytes.
     pub size: i64,
-    /// The element at the window's first index, counted from the array's element 0.
+    /// The position of the element for the window's first index, counted from the array's element 0.
     pub offset: i64,
     /// The first and the last element that the window touches, counted from the array's element 0.
     pub span: (i64, i64),
     /// Whether the window touches any element. If not, the span is the first element of the buffer, which always
     /// exists.
     pub is_used: bool,
-    /// The number of its binding.
+    /// The number of the operand's binding among the bindings of the window.
     pub binding: usize,
 }
 
@@ -81,59 +81,61 @@ impl WindowOperand {
 /// A window that is ready to be bound to the buffers of a run.
 pub(super) struct PreparedWindow {
     pub pipeline: Arc<Pipeline>,
-    /// Loads, then stores.
+    /// The kernel's loads, then its stores. If several kernels run in one dispatch, the same for each kernel in turn.
     pub operands: Box<[WindowOperand]>,
     /// For each binding, an operand that is read or written through it. The whole buffer of that operand is bound, or,
     /// if it is larger than a binding, the range that the operand touches.
     pub bindings: SmallVec<[usize; 4]>,
-    /// The header. The grid and the error id are still missing.
+    /// The header of the parameters. Each run sets the grid and the error id, which are 0 here.
     pub header: ParamHeader,
-    /// The words of the parameters. The header, the scalars and the operands' offsets are still missing.
+    /// The words of the parameters. Each run sets the header, the scalars and the operands' offsets, which are 0 here.
     pub words: Box<[u32]>,
     pub workgroups: u64,
 }
 
-/// A gather, or another use of a checked index, as the error about an index out of range describes it.
+/// A gather, or another use of a checked index, with what the error about an index out of range reports.
 pub(super) struct Gather {
     /// The name of the operation, such as `take`.
     pub name: &'static str,
     /// The number of the node whose source line the error names.
     pub node: usize,
-    /// The type of its indices.
+    /// The type of the gather's indices.
     pub compute: Compute,
-    /// The number of valid positions.
+    /// The number of valid indices: the length of the indexed axis.
     pub extent: usize,
 }
 
-/// A kernel that is ready to be bound.
+/// A kernel that is ready to be bound to the buffers of a run.
 pub(super) struct PreparedKernel {
     pub name: &'static str,
     /// The number of the node whose source line the kernel's errors name.
     pub node: usize,
-    /// Whether it is a further pass of the kernel before it, and so is not counted as a kernel.
+    /// Whether this is a further pass of the previous kernel. If so, it is not counted as a kernel.
     pub continues: bool,
-    /// Empty if there is no element to compute, or if the kernel runs in the dispatch of one before it.
+    /// The windows of the kernel. Empty if there is no element to compute, or if the kernel runs in the dispatch of an
+    /// earlier kernel.
     pub windows: Vec<PreparedWindow>,
-    /// The numbers of the scalars that the parameters hold, each with the first of its two words.
+    /// The numbers of the scalars that the parameters hold, each with the position of the first of its two words.
     pub scalars: Vec<(usize, usize)>,
-    /// For the operands of each kernel, the number of operands, and the word of the parameters that holds the offset of
-    /// the first. The offsets of the others follow, a word each. There are several kernels if they run in one dispatch.
+    /// For each kernel, the number of its operands, and the position of the word of the parameters that holds the
+    /// offset of its first operand. The offsets of the others follow, one word each. There are several kernels if they
+    /// run in one dispatch.
     pub offsets: SmallVec<[(usize, usize); 1]>,
     /// All gathers and positions of the kernel in the order of values, because their error ids are counted in this
     /// order. Empty if no index of the kernel is checked.
     pub gathers: Vec<Gather>,
 }
 
-/// A step that is ready to be bound.
+/// A step that is ready to be bound to the buffers of a run.
 pub(super) enum PreparedStep {
     Nest(PreparedKernel),
     /// A routine or a clear. Nothing is prepared for it, because its pipelines and bind groups are in their own caches.
     AsPlanned,
 }
 
-/// A plan that is ready to be bound.
+/// A plan that is ready to be bound to the buffers of a run.
 pub(super) struct PreparedPlan {
-    /// One for each step of the plan.
+    /// The prepared steps, one for each step of the plan.
     pub steps: Vec<PreparedStep>,
     /// Whether a run in place tries everything that may fail before the first dispatch, so that the write is done
     /// completely or not at all. A plan with one writing dispatch does not need this, because nothing can fail after
@@ -154,8 +156,8 @@ impl PreparedPlan {
     }
 }
 
-/// The most buffers of a run that are compared with each other to find equal ones. Among more buffers, a hash map finds
-/// them, because the time of comparisons is quadratic.
+/// A run with at most this many buffers finds equal buffers by comparing them with each other. For more buffers, it
+/// uses a hash map, because the number of comparisons is quadratic.
 const SEARCHED: usize = 16;
 
 /// The key of a prepared plan: the plan's number, then the facts of a run that change what is prepared. Most runs have
@@ -195,7 +197,8 @@ pub(super) fn facts(plan: &ExecutionPlan, buffers: &[RunBuffer<'_>]) -> Facts {
     facts
 }
 
-/// Returns whether what is prepared for a step may depend on which arrays are between vectors (see `fetches.rs`).
+/// Returns whether what is prepared for a step may depend on which arrays are between vectors
+/// ([`RunBuffer::is_between_vectors`]), because its invocations may process four elements each (`fetches.rs`).
 fn may_take_fours(step: &Step) -> bool {
     match step {
         Step::Nest(kernel) => match kernel.kind {

@@ -51,7 +51,8 @@ impl Gpu {
         let mut batch = lock(&self.batch);
         let read_only = call.bindings.iter().map(|b| !b.is_result).collect();
         let compiled = batch.pipelines.raw(&self.connection, call.text, call.entry, read_only);
-        // the source is valid WGSL, so it needs more than this device has: a higher limit, or an extension
+        // the source is known to be valid WGSL, so if it does not compile, it needs something that this device lacks: a
+        // higher limit, or an extension
         let pipeline = compiled.map_err(|e| match e.kind() == ErrorKind::Internal {
             true => fail(ErrorKind::Unsupported, e.detail().split_whitespace().collect::<Vec<_>>().join(" ")),
             false => e,

@@ -1,4 +1,5 @@
-//! Routines on a GPU: the list of their shader files, and their dispatches.
+//! Routines on a GPU: the list of their shader files, and their dispatches. A routine is an operation that is not a
+//! loop nest, such as a sort. It runs in one or several passes over its items.
 
 use super::batch::BufferSlice;
 use super::dispatch::StepRecorder;
@@ -17,7 +18,7 @@ use crate::plan::backend::Shader;
 use crate::plan::kernel::{BufferRef, RoutineCall, RoutinePass};
 use std::sync::atomic::Ordering::Relaxed;
 
-/// The shader file of each routine. The block with a pass's name is the source of the pass.
+/// The shader file of each routine. In the file, the block `// block: NAME` is the source of the pass with that name.
 static SHADERS: [(&Routine, &str); 16] = [
     (&BINCOUNT, include_str!("../../shaders/bincount.wgsl")),
     (&SORT, include_str!("../../shaders/sort.wgsl")),
@@ -52,12 +53,12 @@ fn shader(row: &Routine) -> Result<&'static str> {
     found.ok_or_else(|| internal(row.name, "the routine has no shader"))
 }
 
-/// Returns the number of workgroups that handle the items of a window.
+/// Returns the number of workgroups that handle the items `first..end` of a pass.
 fn groups(scheduled: &RoutinePass, [first, end]: [usize; 2]) -> u64 {
     (end - first).div_ceil(scheduled.group as usize * scheduled.pass.each) as u64
 }
 
-/// Returns the shader of each pass of a call, for its first dispatch.
+/// Returns the shader of each pass of a call, with the number of invocations of the pass's first dispatch.
 pub(super) fn previews(call: &RoutineCall, dialect: Dialect) -> Vec<Result<Shader>> {
     let preview = |p: &RoutinePass| {
         let text = wgsl::generate_routine(call, p, shader(call.row)?, dialect);
@@ -67,7 +68,7 @@ pub(super) fn previews(call: &RoutineCall, dialect: Dialect) -> Vec<Result<Shade
     call.passes.iter().map(preview).collect()
 }
 
-/// A buffer, and the range of it that a pass binds.
+/// The range of a buffer that a pass of a routine binds.
 struct BoundPlace<'a> {
     buffer: &'a DriverBuffer,
     offset: u64,
@@ -101,14 +102,16 @@ impl<'a> StepRecorder<'a> {
         self.each_pass(call, true)
     }
 
-    /// Records every window of every pass. With `dry`, only creates what recording needs.
+    /// Records every dispatch of every pass. With `dry`, only creates the pipelines and bind groups that recording
+    /// needs.
     fn each_pass(&mut self, call: &RoutineCall, dry: bool) -> Result<()> {
         let mut windows = call.passes.iter().flat_map(|p| p.windows.iter().map(move |w| (p, *w)));
         let done = windows.try_for_each(|(pass, window)| self.pass(call, pass, window, dry));
         done.map_err(|e| e.of_kernel(call.row.name).or_at(self.bindings.line(call.node)))
     }
 
-    /// Records a pass over the items of a window. With `dry`, only creates its pipeline and bind group.
+    /// Records the dispatch of a pass over the items `window[0]..window[1]`. With `dry`, only creates its pipeline and
+    /// bind group.
     fn pass(&mut self, call: &RoutineCall, scheduled: &RoutinePass, window: [usize; 2], dry: bool) -> Result<()> {
         let (shader, pass) = (shader(call.row)?, &scheduled.pass);
         let slots = wgsl::routine_slots(call, pass);
@@ -157,8 +160,8 @@ impl<'a> StepRecorder<'a> {
     }
 
     /// Binds the whole buffer of the operand, result or scratch memory that `place` names. If the buffer of an operand
-    /// or result is larger than the largest binding, binds the elements of the window, or all elements if the pass
-    /// reads it as a whole.
+    /// or result is larger than the largest binding, binds only the elements of the window, or all elements of the
+    /// array if the pass accesses it as a whole.
     fn bind_place(
         &self,
         call: &RoutineCall,
@@ -254,7 +257,8 @@ mod tests {
         let own = "struct Parameters {\n@size(64) header: Header,\nfirst_item: u32,\nnumber: u32,\nparam0: u32,\nparam1: u32,\nparam2: u32,\nparam3: u32,\nparam4: u32,\nparam4_high: u32,\n}\n\
                    @group(1) @binding(0) var<uniform> params: Parameters;\n";
         let frame = include_str!("../../shaders/lib/frame.wgsl");
-        // blocks that never occur in one shader may have functions of the same name, so each is validated alone
+        // each block is validated alone, because blocks that never occur in the same shader may have functions of the
+        // same name
         for (row, file) in &SHADERS {
             let blocks = || file.split("// block: ").skip(1);
             let declared = blocks().next().and_then(|b| b.split_once("// end")).map_or("", |b| b.0);

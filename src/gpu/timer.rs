@@ -15,11 +15,12 @@ const PASSES: u32 = 512;
 /// The size in bytes of a pass's times: the ticks of its start and its end, of 8 bytes each.
 const PASS_BYTES: usize = 2 * 8;
 
-/// A query set, with the buffer to which its times are copied for reading back, in ticks of the device's clock.
+/// A query set of the driver, which records times, and the buffer to which the times are copied for reading back, in
+/// ticks of the device's clock.
 struct Set {
     queries: wgpu::QuerySet,
     ticks: wgpu::Buffer,
-    /// For each pass that records its times here, the number of its step.
+    /// For each pass that records its times in this set, the number of the pass's step.
     passes: Vec<usize>,
 }
 
@@ -40,7 +41,8 @@ impl QueryPair {
     }
 }
 
-/// Records the times of the compute passes, or of the steps, that are recorded while it is the batch's timer.
+/// Measures the times of all compute passes, or steps, that are recorded into the batch while this is the batch's
+/// timer.
 pub(super) struct Timer {
     detail: Detail,
     clock: Clock,
@@ -48,7 +50,7 @@ pub(super) struct Timer {
     steps: Vec<StepNote>,
     /// Whether a step is being recorded. Passes between steps belong to no step.
     in_step: bool,
-    /// All sets but the last are full.
+    /// The query sets. All but the last are full.
     sets: Vec<Set>,
     /// Whether the time of a pass or of a step could not be recorded.
     lost: bool,
@@ -146,13 +148,12 @@ impl Timer {
             self.place_steps(&times);
         }
         let busy = busy(times);
-        // a timer that lost a pass does not know how long the device was busy
+        // if the times of a pass are missing, it is unknown how long the device was busy
         Recording { steps: self.steps, busy: is_complete.then_some(busy), clock, is_complete }
     }
 
-    /// Sets the times of each step from the times of its passes. The relation of the device's clock to the host's is
-    /// unknown. So the device's times are shifted by as little as possible, but by enough that no step begins before it
-    /// was enqueued.
+    /// Sets the times of each step from the times of its passes. The offset between the device's clock and the host's
+    /// is unknown. So all times are shifted by the smallest amount with which no step begins before it was enqueued.
     fn place_steps(&mut self, times: &[(Duration, Duration)]) {
         let numbers = || self.sets.iter().flat_map(|set| set.passes.iter().copied());
         let mut ran = vec![false; self.steps.len()];
@@ -169,7 +170,7 @@ impl Timer {
             ran[n] = true;
         }
         for (step, ran) in self.steps.iter_mut().zip(ran) {
-            // a step without elements has no pass
+            // a step without elements to compute has no pass, so it gets the time when it was enqueued
             if !ran {
                 (step.start, step.end) = (step.enqueued, step.enqueued);
             }

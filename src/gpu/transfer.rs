@@ -44,7 +44,7 @@ impl Gpu {
             return Err(Error::with_line(ErrorKind::Internal, "upload", detail, None));
         }
         let before = self.connection.counters.bytes_in.fetch_add(bytes.len() as u64, Relaxed);
-        // submit after every 64 MiB of many small writes, as after every piece of a large one
+        // many small writes are submitted after every 64 MiB in total, as a large write is after every piece
         let fills = (before + bytes.len() as u64) / PIECE as u64 > before / PIECE as u64;
         // kernels that are recorded but not submitted must still see the old content, so they are submitted first
         mutant!(upload_overtakes_kernels, (), self.submit_uses_of(target)?);
@@ -93,8 +93,8 @@ impl Gpu {
         })
     }
 
-    /// Reads `len` bytes of a buffer from byte `offset`, after all work enqueued so far. This call submits that work
-    /// and the copy; the future waits for the copy.
+    /// Reads `len` bytes of a buffer from byte `offset`, after all work enqueued so far, and passes them to `receive`.
+    /// This call submits that work and the first copy; the future waits for the copies.
     pub(super) fn read(
         self: Arc<Gpu>,
         buffer: Buffer,
@@ -104,7 +104,8 @@ impl Gpu {
     ) -> impl Future<Output = Result<()>> + Send + use<> {
         let begin = || {
             self.connection.check()?;
-            // a read of no bytes makes one pass too, because it must wait for the device and return late errors
+            // a read of no bytes has one piece too, because it must wait for the device and return errors that were
+            // noted earlier
             self.begin(Some((&own(&buffer)?.buffer, offset)), len.min(PIECE_READ))
         };
         let begun = begin();
@@ -116,7 +117,8 @@ impl Gpu {
                 let mut next = Ok(None);
                 if asked < len {
                     let (gpu, buffer, at, rest) = (self.clone(), buffer.clone(), offset + asked, len - asked);
-                    // a driver may let a submission wait for other work, so it does not run in this poll
+                    // a driver may make a submission wait for other work, so the next copy is not submitted within this
+                    // poll of the future
                     next = apart("download", move || gpu.next_piece(&buffer, at, rest.min(PIECE_READ))).await.map(Some);
                     asked += rest.min(PIECE_READ);
                 }
@@ -174,15 +176,16 @@ impl Gpu {
     /// Prepares a piece of `len` bytes from byte `offset`. Its staging buffer also has room for the error notes, after
     /// these bytes.
     fn piece(&self, offset: usize, len: usize) -> Result<Piece> {
-        // wgpu copies whole words of 4 bytes only
+        // wgpu copies only whole words of 4 bytes, so the copy may begin up to 3 bytes before `offset`
         let skip = offset % 4;
         let span = (skip + len).next_multiple_of(4) as u64;
         let staging = memory::staging(&self.connection, &self.pool, span + ERROR_BYTES)?;
         Ok(Piece { staging, signal: Signal::default(), skip, len, span })
     }
 
-    /// Submits all work enqueued so far, then the copies of a piece and of unread error notes. Without a `source`,
-    /// copies only the notes. Also returns the notes that the read must check.
+    /// Submits all work enqueued so far, then the copies of a piece and of unread error notes. `source` is the buffer,
+    /// and the byte from which to copy; without it, only the notes are copied. Also returns the notes that the read
+    /// must check.
     fn begin(&self, source: Option<(&wgpu::Buffer, usize)>, len: usize) -> Result<(Piece, Taken)> {
         let piece = self.piece(source.map_or(0, |(_, offset)| offset), len)?;
         let (errors, submitted) = {
@@ -248,7 +251,8 @@ impl Gpu {
             };
             mapped.map_err(|e| if is_gone(&e) { self.lost(&mut notes, e) } else { e })?;
         }
-        // there is no `await` from here on, so the future cannot be dropped between the check of the notes and its end
+        // there is no `await` from here on, so the future cannot be dropped after the notes are checked and before the
+        // error is returned
         let error = notes.first_error().map_err(|e| self.lost(&mut notes, e))?;
         let received = piece.give_to(receive).map_err(|e| self.lost(&mut notes, e))?;
         piece.staging.unmap();
@@ -275,8 +279,8 @@ impl Gpu {
         Err(Error::with_line(ErrorKind::Internal, "download", "the driver did not map the buffer", None))
     }
 
-    /// Ends a read that cannot be finished. If it has notes, an error in them can no longer be read, so the device is
-    /// marked as failed.
+    /// Ends a read that cannot be finished, and returns `error`. If it had to check error notes, an error in them can
+    /// no longer be reported, so the device is marked as failed.
     fn lost(&self, notes: &mut Taken, error: Error) -> Error {
         if mutant!(late_error_forgotten, false, !notes.is_empty()) {
             self.connection.fail(&error);
@@ -292,10 +296,11 @@ struct Piece {
     staging: wgpu::Buffer,
     /// Set when the buffer is mapped.
     signal: Signal,
-    /// How many bytes of the staging buffer precede the requested ones. `len` is the number of requested bytes.
+    /// How many bytes at the start of the staging buffer precede the requested bytes. `len` is the number of requested
+    /// bytes.
     skip: usize,
     len: usize,
-    /// `skip + len`, rounded up to a whole word.
+    /// `skip + len`, rounded up to whole words of 4 bytes. The error notes follow at this byte.
     span: u64,
 }
 

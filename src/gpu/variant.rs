@@ -1,6 +1,6 @@
-//! Specialises a kernel's shader: determines what is compiled into it in addition to the schedule. This includes which
-//! operands share a binding, how each store writes (which depends on where in a word its target begins), and whether
-//! invocations process elements by fours.
+//! Determines the variant of a kernel's shader ([`Variant`]): what is compiled into the shader in addition to the
+//! schedule. This includes which operands share a binding, how each store writes (which depends on where in a word its
+//! target begins), and whether an invocation processes four elements.
 
 use super::fetches::{self, FetchOperands, SIDE};
 use super::wgsl::{self, Access, Dialect, ParamPositions, Slot, StoreMode, Variant, Words};
@@ -10,9 +10,9 @@ use crate::plan::kernel::{BufferRef, Kernel, KernelKind, Window, WriteClass};
 use smallvec::SmallVec;
 
 /// Returns the variant for a window. `offsets` are the first elements of the stores, counted from their buffers'
-/// starts. `aligned` tells for each load, then each store, whether [`is_aligned`] holds in every run with the same facts.
-/// `slots` are the numbers of the bindings of loads, then of stores. `kinds` are the bindings; a binding becomes atomic here
-/// if several invocations may write to the same word of it.
+/// starts. `aligned` tells for each load, then each store, whether [`is_aligned`] holds in every run with the same
+/// facts (`prepared.rs`). `slots` are the numbers of the bindings of loads, then of stores. `kinds` are the bindings; a
+/// binding becomes atomic here if several invocations may write to the same word of it.
 pub(super) fn classify(
     kernel: &Kernel,
     form: &ParamPositions,
@@ -41,7 +41,7 @@ pub(super) fn classify(
         loads: slots[..n].iter().map(|s| *s as u8).collect(),
         stores,
         groups,
-        // without a store that owns words no run of consecutive elements is needed
+        // consecutive elements are needed only if an invocation owns whole words
         run: if owns_words { groups.run.into() } else { 1 },
         params,
         fetches: SmallVec::new(),
@@ -58,14 +58,16 @@ pub(super) fn classify(
     Ok(variant)
 }
 
-/// Returns whether operand `n` begins at a multiple of four elements, or of as many as there are woven stores.
+/// Returns whether operand `n` begins at a multiple of four elements. For a store of a kernel whose stores are written
+/// several at a time ([`Kernel::woven`]), that number replaces four.
 pub(super) fn is_aligned(kernel: &Kernel, n: usize, first: i64) -> bool {
     let woven = if n < kernel.loads.len() { 1 } else { kernel.woven() as i64 };
     first % (if woven > 1 { woven } else { 4 }) == 0
 }
 
-/// Returns how many stores are written as one in this run: those of [`Kernel::woven`] if they begin on words and
-/// vectors, and no load reads their binding by other words.
+/// Returns how many neighbouring stores an invocation writes as one word or vector in this run. This is
+/// [`Kernel::woven`] if the stores begin at word and vector boundaries and no other operand uses their binding,
+/// otherwise 1.
 fn woven(kernel: &Kernel, aligned: &[bool], slots: &[usize]) -> usize {
     let count = kernel.woven();
     let (loads, stores) = slots.split_at(kernel.loads.len());
@@ -74,7 +76,8 @@ fn woven(kernel: &Kernel, aligned: &[bool], slots: &[usize]) -> usize {
     if is_aligned && is_alone { count } else { 1 }
 }
 
-/// Returns how each store writes. `woven` is how many are written as one in this run.
+/// Returns the binding of each store, and how it writes. `woven` is how many stores are written as one word or vector
+/// in this run.
 fn store_modes(
     kernel: &Kernel,
     (offsets, woven): (&[i64], usize),
@@ -87,7 +90,8 @@ fn store_modes(
         let mode = match kernel.schedule.write(i) {
             WriteClass::Plain | WriteClass::Streamed => StoreMode::Direct,
             WriteClass::Words if woven > 1 => StoreMode::Direct,
-            // stores that lie side by side share words, unless they are written as one
+            // stores that lie side by side in memory share words, so they need atomic writes unless one invocation
+            // writes them together
             WriteClass::Words if kernel.woven() > 1 => StoreMode::Atomic,
             // an invocation owns whole words only if the target begins on a word
             WriteClass::Words if offsets[i] % per == 0 => StoreMode::Owned,
@@ -107,7 +111,7 @@ fn store_modes(
     stores
 }
 
-/// Returns the extents that the source of a product has as constants ([`Variant::nested`]).
+/// Returns the extents that the source of a product contains as constants ([`Variant::nested`]).
 fn nested(kernel: &Kernel, window: &Window) -> Option<[SmallVec<[u32; 4]>; 3]> {
     let ([rows, columns], end) = (kernel.sides(), window.shape.len().checked_sub(2)?);
     if kernel.kind != KernelKind::Matmul || kernel.inner.len() < 2 {

@@ -1,6 +1,7 @@
-//! Waits for a device. A caller that blocks polls the device itself. For futures, one thread of the device polls it and
-//! wakes them, so no poll of a future waits for the device. The thread ends when no future has waited for a while. A
-//! browser calls us when a signal is set or the device has failed; then the futures are woken without a thread.
+//! Waits for a device. A caller that blocks polls the device itself. For futures, one thread for each device polls the
+//! device and wakes the futures, so no poll of a future waits for the device. The thread ends when no future has waited
+//! for a while. A browser calls us when a signal is set or the device has failed; then the futures are woken without a
+//! thread.
 
 use super::at_exit;
 use super::connection::{Connection, EAGER, IdleClock, LONGEST_NAP, lock};
@@ -103,7 +104,7 @@ impl Watch {
         Ok(())
     }
 
-    /// Runs in the thread.
+    /// The loop of the polling thread.
     fn attend(&self) {
         while self.has_work() {
             self.wake();
@@ -137,8 +138,8 @@ impl Watch {
 
     /// Polls the device once, and returns the wakers of the futures that are due to be polled.
     fn poll(&self) -> Vec<Waker> {
-        // declared in this order, so that `connection`, which may be the last handle, is dropped while the thread still
-        // counts as inside
+        // `inside` is declared first, so that it is dropped last: `connection` may be the last handle, and the thread
+        // must count as inside a driver while that is dropped
         let inside = at_exit::enter();
         let connection = self.connection.upgrade().filter(|_| inside.is_some());
         if let Some(connection) = &connection
@@ -160,7 +161,8 @@ impl Watch {
         due
     }
 
-    /// Sleeps between two polls as [`Connection::poll_until`] does, or until something changes.
+    /// Sleeps between two polls for as long as [`Connection::poll_until`] does, but wakes up if a future begins to wait
+    /// or a signal is set.
     fn nap(&self) {
         let state = lock(&self.state);
         let waited = state.since.elapsed();
@@ -206,7 +208,8 @@ impl Wait {
     /// Registers the future as waiting, with the waker of this poll. Returns the outcome if there is one already.
     fn enter(&mut self, waker: Waker) -> Option<Result<bool>> {
         let failure = self.connection.check().err();
-        // a waker runs code of an executor, so the replaced one must be dropped after the lock, which is declared later
+        // dropping a waker runs code of an executor, so the replaced waker must be dropped after the lock is released.
+        // It is, because the lock is declared later
         let mut replaced = Some(waker);
         let mut state = lock(&self.watch.state);
         let known = self.number.and_then(|number| state.waits.get_mut(&number));
@@ -238,7 +241,7 @@ impl Wait {
     fn leave(&mut self) {
         if let Some(number) = self.number.take() {
             let entry = lock(&self.watch.state).waits.remove(&number);
-            // dropped without the lock, because a waker runs code of an executor
+            // dropped after the lock is released, because dropping a waker runs code of an executor
             drop(entry);
         }
     }
@@ -248,7 +251,7 @@ impl Future for Wait {
     type Output = Result<bool>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<bool>> {
-        // a forked process does not have the thread, which may have held the lock
+        // a forked process does not have the polling thread, which may have held the lock during the fork
         if self.connection.is_inherited() {
             return Poll::Ready(self.connection.check().map(|()| false));
         }
@@ -273,8 +276,8 @@ impl Drop for Wait {
     }
 }
 
-/// Returns a future of the result of `work`, which calls the driver. The first poll starts a thread that runs `work`,
-/// and no poll waits for it. If the caller blocks, its own thread runs `work`.
+/// Runs `work`, which calls the driver, apart from the polls of the returned future. The first poll starts a thread
+/// that runs `work`, and no poll waits for it. If the caller blocks, its own thread runs `work`.
 pub(super) fn apart<T: Clone + Send + 'static>(
     operation: &'static str,
     work: impl FnOnce() -> Result<T> + Send + 'static,

@@ -17,8 +17,8 @@ use std::panic::Location;
 /// So keep it until the commands that use the buffer are submitted. They must not write to the buffer.
 ///
 /// The first element is at [`offset`](WgpuBuffer::offset), and the other elements follow at the array's strides.
-/// Elements have the same format as in a Rust `Vec`; a bool is one byte, and is true if the byte is not 0. In WGSL, 8-
-/// and 16-bit types are packed, 4 or 2 to a word.
+/// Elements have the same format as in a Rust `Vec`; a bool is one byte, and is true if the byte is not 0. In WGSL,
+/// types of 8 and 16 bits are packed: 4 or 2 elements in a 32-bit word.
 pub struct WgpuBuffer {
     array: Array,
     buffer: wgpu::Buffer,

@@ -12,9 +12,9 @@ use std::path::{Path, PathBuf};
 
 /// Writes a NumPy `.npy` file by appending rows, so that neither the array nor its length must be known in advance.
 ///
-/// The rows go to a new file in the same folder. [`NpyWriter::finish`] adds their number and replaces the old file, as
-/// [`Expr::to_npy`](crate::Expr::to_npy) does. A writer that is dropped before removes the new file and leaves the old
-/// one as it was.
+/// The rows go to a new file in the same folder. [`NpyWriter::finish`] writes their number into the header and replaces
+/// the old file, as [`Expr::to_npy`](crate::Expr::to_npy) does. A writer that is dropped without `finish` removes the
+/// new file and leaves the old one as it was.
 ///
 /// ```
 /// use cupric::{Array, DType, NpyWriter, array};
@@ -38,19 +38,19 @@ pub struct NpyWriter {
     descr: String,
     /// The number of rows, followed by the shape of a row.
     shape: Shape,
-    /// The length of the file up to the last row.
+    /// The length of the header and all complete rows, in bytes.
     end: u64,
-    /// Whether the file may have a part of a row at its end, which could not be removed.
+    /// Whether a failed write may have left a part of a row at the end of the file, because removing it has failed too.
     is_torn: bool,
 }
 
 impl NpyWriter {
-    /// Begins a file of rows with this dtype and shape. `[]` is the shape of a row of one number.
+    /// Begins a file. Its rows have the given dtype and the shape `row`; `[]` is the shape of a row of one number.
     ///
     /// # Errors
     /// [`ErrorKind::DType`] for bf16, which NumPy does not have; [`ErrorKind::Shape`] for a negative length;
     /// [`ErrorKind::LimitExceeded`] for a row of too many elements; and [`ErrorKind::Io`], also for a pipe or a device,
-    /// because the number of rows is written last.
+    /// because the number of rows is written last, at the start of the file.
     #[track_caller]
     pub fn create(path: impl AsRef<Path>, dtype: DType, row: impl IntoShape) -> Result<NpyWriter> {
         const OP: &str = "NpyWriter::create";
@@ -78,13 +78,13 @@ impl NpyWriter {
         self.shape[0]
     }
 
-    /// Evaluates rows and appends them. Their first axis counts the rows, and their other axes are those of a row. As
-    /// in [`Expr::to_npy`](crate::Expr::to_npy), a large expression is evaluated block by block.
+    /// Evaluates rows and appends them. The first axis of `rows` counts the rows, and the other axes have the shape of
+    /// one row. As in [`Expr::to_npy`](crate::Expr::to_npy), a large expression is evaluated block by block.
     ///
     /// # Errors
-    /// [`ErrorKind::DType`] and [`ErrorKind::Shape`] for other rows than those of the file; the errors of the
-    /// evaluation; and [`ErrorKind::Io`], for example if the disk is full. After an error, the file has the rows that
-    /// it had before, and can be extended or finished.
+    /// [`ErrorKind::DType`] if the rows have another dtype than the file, and [`ErrorKind::Shape`] if they have another
+    /// shape; the errors of the evaluation; and [`ErrorKind::Io`], for example if the disk is full. After an error, the
+    /// file has the rows that it had before, and can be extended or finished.
     ///
     /// ```
     /// use cupric::{DType, NpyWriter, array};
@@ -130,10 +130,11 @@ impl NpyWriter {
         Ok(())
     }
 
-    /// Writes the number of rows, waits until the file is on the disk, and gives it its name.
+    /// Writes the number of rows, waits until the file is on the disk, and renames it to its final name, which replaces
+    /// an existing file.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`]. Then an existing file is unchanged.
+    /// [`ErrorKind::Io`] if the file cannot be written. An existing file is then unchanged.
     #[track_caller]
     pub fn finish(mut self) -> Result<()> {
         const OP: &str = "NpyWriter::finish";
@@ -146,13 +147,13 @@ impl NpyWriter {
         written.and_then(|()| to.finish()).map_err(|e| stopped(Stopped::Io(e), Some(&path), OP, at))
     }
 
-    /// Removes what follows the last row.
+    /// Removes the bytes after the last complete row.
     fn cut(&mut self) -> io::Result<()> {
         self.to.file.set_len(self.end)?;
         self.to.file.seek(SeekFrom::Start(self.end)).map(drop)
     }
 
-    /// Returns an error if the file ends with a part of a row.
+    /// Returns an error if the file may end with a part of a row.
     fn whole(&self, op: &'static str, at: Loc) -> Result<()> {
         match self.is_torn {
             false => Ok(()),

@@ -20,14 +20,14 @@ pub fn format_fault(detail: impl Into<String>) -> Fault {
 /// The content of the header.
 pub struct Header {
     pub dtype: DType,
-    /// Whether the elements are in the opposite of this machine's byte order.
+    /// Whether the byte order of the elements is the opposite of this machine's byte order.
     pub swap: bool,
     pub fortran: bool,
     pub shape: Shape,
 }
 
 impl Header {
-    /// Reads the header of a file of major version `version`.
+    /// Parses the dictionary of a header, for a file whose format has the major version `version`.
     pub fn parse(text: &[u8], version: u8) -> Fallible<Header> {
         Parser { rest: text, python2: version < 3 }.header()
     }
@@ -116,7 +116,7 @@ impl Parser<'_> {
         if self.take(byte) { Ok(()) } else { Err(self.found(&format!("'{}'", byte as char))) }
     }
 
-    /// Makes the error for finding something else where `wanted` should be.
+    /// Makes the error for a header that has something else where `wanted` should be.
     fn found(&self, wanted: &str) -> Fault {
         match self.rest {
             [] => self.wrong(&format!("its end where {wanted} should be")),
@@ -161,7 +161,7 @@ impl<'a> Parser<'a> {
             }
             shape.push(self.length()?);
             if !self.take(b',') {
-                // Python reads (3) as a number; a tuple of one needs a comma
+                // a tuple with one element needs a comma, because Python reads (3) as a number
                 if shape.len() == 1 {
                     return Err(self.found("','"));
                 }
@@ -191,8 +191,8 @@ impl<'a> Parser<'a> {
         Ok(length)
     }
 
-    /// Parses a dtype such as `<f4`. Returns the dtype, and whether the elements are in the opposite of this machine's
-    /// byte order.
+    /// Parses a dtype such as `<f4`. Returns the dtype, and whether the byte order of the elements is the opposite of
+    /// this machine's byte order.
     fn descr(&mut self) -> Fallible<(DType, bool)> {
         self.skip_space();
         let unsupported = |name: &[u8]| {
@@ -216,7 +216,7 @@ impl<'a> Parser<'a> {
     }
 }
 
-/// Returns the first 40 bytes of a part of a file for a message, escaped to one line of ASCII.
+/// Returns at most the first 40 of some bytes of a file for an error message, escaped to one line of ASCII.
 pub fn printable(bytes: &[u8]) -> String {
     let start = &bytes[..bytes.len().min(40)];
     let dots = if start.len() < bytes.len() { "…" } else { "" };
@@ -234,8 +234,8 @@ pub fn descr_of(dtype: DType) -> Option<String> {
     Some(format!("{order}{name}"))
 }
 
-/// Returns everything before the data, in format version 1.0, whose headers have less than 64 KiB. The longest header
-/// has 64 axes (the most that an array has) of 20 digits, which is far below this limit.
+/// Returns the bytes of a file before its data, in format version 1.0. This version limits the header to less than 64
+/// KiB. The longest header has 64 axes (the most that an array has) of 20 digits, which is far below this limit.
 pub fn text(descr: &str, shape: &[usize]) -> Vec<u8> {
     let lengths: Vec<String> = shape.iter().map(usize::to_string).collect();
     let comma = if shape.len() == 1 { "," } else { "" };

@@ -1,4 +1,5 @@
-//! Lowers control flow, that is branches, switches and loops, to masks.
+//! Lowers control flow, that is branches, switches and loops, to masks. A mask is a bool value that states for each
+//! element whether it runs a statement (see `kernels/lower.rs`).
 
 use super::lower::{Arrived, CallFrame, Enclosing, Lowered, Lowering, WgslValue};
 use super::program::Id;
@@ -7,7 +8,7 @@ use crate::base::dtype::Scalar;
 use crate::graph::ufunc::logic;
 use naga::{Block, Expression, Handle, Span, SwitchValue};
 
-/// The maximum number of iterations to which a loop is unrolled while every element is still in it.
+/// The maximum number of iterations to which a loop is unrolled while all elements are still in the loop.
 const MOST_TURNS: usize = 1 << 16;
 
 /// The maximum number of iterations of a loop that some elements may leave before others, unless
@@ -58,7 +59,8 @@ impl<'m> Lowering<'m> {
         yes: impl FnOnce(&mut Self, &mut CallFrame<'m>) -> Lowered<()>,
         no: impl FnOnce(&mut Self, &mut CallFrame<'m>) -> Lowered<()>,
     ) -> Lowered<()> {
-        // all elements take the same branch, for example at the end of each iteration of a loop with a constant bound
+        // all elements take the same branch; this happens, for example, at the end of each iteration of a loop with a
+        // constant bound
         if self.program.is(condition, true) {
             return yes(self, frame);
         }

@@ -1,4 +1,4 @@
-//! [`ElementwiseKernel`].
+//! User-defined elementwise functions: [`ElementwiseKernel`].
 
 use super::agreement::{Agreement, between};
 use super::build::{converted, expressions};

@@ -33,11 +33,12 @@ pub(super) type Arrived = Option<(Id, Vec<WgslValue>)>;
 /// A statement that `break` leaves: a loop or a switch.
 pub(super) struct Enclosing {
     pub is_loop: bool,
-    /// The elements that have left it without reaching its end: by `return` or, for a switch, by `continue`.
+    /// The elements that have left the loop or switch without reaching its end: by `return` or, for a switch, by
+    /// `continue`.
     pub gone: Id,
-    /// The elements that have reached `continue` in the current iteration.
+    /// The elements that have reached `continue` in the current iteration of the loop.
     pub continued: Arrived,
-    /// The elements that have reached its end.
+    /// The elements that have reached the end of the loop or switch.
     pub ended: Arrived,
 }
 
@@ -49,7 +50,7 @@ pub(super) struct CallFrame<'m> {
     /// The expressions that an `Emit` statement has computed, and results of calls.
     pub values: HashMap<Handle<Expression>, WgslValue>,
     pub enclosing: Vec<Enclosing>,
-    /// The elements that have returned.
+    /// The elements that have returned from the function.
     returned: Arrived,
     result: Option<WgslValue>,
 }
@@ -61,7 +62,8 @@ pub(super) struct Lowering<'m> {
     pub variables: Vec<WgslValue>,
     /// The mask of the elements that run the current statement.
     pub live: Id,
-    /// The author's maximum number of iterations for a loop that depends on data.
+    /// The maximum number of iterations of a loop whose end depends on the elements, if the kernel's author has set
+    /// one.
     pub most_turns: Option<usize>,
     /// The cost so far, in statements: the lowered statements, and the copies of variables where paths split or merge.
     spent: usize,

@@ -1,4 +1,4 @@
-//! [`RawKernel`].
+//! Complete user-defined shaders: [`RawKernel`].
 
 use super::signature::is_identifier;
 use super::source::{Complaint, ModuleSource};
@@ -284,7 +284,7 @@ fn bindings(module: &Module) -> Result<Vec<Bound>, Complaint> {
 fn workgroup_bytes(module: &Module, entry: &str) -> u64 {
     let info = Validator::new(ValidationFlags::all(), Capabilities::all()).validate(module).ok();
     let number = module.entry_points.iter().position(|e| entry.eq(&e.name));
-    // if the variables that it uses are not known, count all of them
+    // if it is not known which variables the entry point uses, count all variables
     let uses = info.as_ref().zip(number).map(|(info, number)| info.get_entry_point(number));
     let variables = module.global_variables.iter().filter(|(_, v)| v.space == AddressSpace::WorkGroup);
     let used = variables.filter(|(handle, _)| uses.is_none_or(|uses| !uses[*handle].is_empty()));

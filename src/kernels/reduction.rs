@@ -1,4 +1,4 @@
-//! [`ReductionKernel`].
+//! User-defined reductions: [`ReductionKernel`].
 
 use super::agreement::{Agreement, between};
 use super::build::{converted, expressions, terms};
@@ -94,8 +94,8 @@ pub struct ReductionKernel {
 
 /// The reduction for one combination of dtypes.
 struct Version {
-    /// Computes the number to fold from the operands. `None` if the state is several numbers, because the fold then
-    /// reads the operand itself.
+    /// Computes, from the operands, the number that the fold combines. `None` if the state is several numbers, because
+    /// the fold then reads the operand itself.
     map: Option<(KernelProgram, Id)>,
     fold: Fold,
     /// Computes the result from the state. It is used if there are no elements, and if the fold is one of the library's

@@ -189,15 +189,15 @@ impl ModuleSource {
 /// How reading a source ended.
 pub(super) enum End {
     Whole,
-    /// Inside a comment, which starts at this byte.
+    /// The source ended inside a comment, which starts at this byte.
     InComment(usize),
-    /// At this byte, because `each` returned false.
+    /// Reading stopped at this byte, because `each` returned false.
     Stopped(usize),
 }
 
 /// Calls `each` with the position and value of each character of a WGSL source until it returns false. Comments are
-/// skipped; `each` gets a space for each of their marks. Comments between `/*` and `*/` nest. A comment after `//` ends
-/// at any line break of WGSL.
+/// skipped; `each` gets a space in place of every `//`, `/*` and `*/`. Comments between `/*` and `*/` nest. A comment
+/// after `//` ends at any line break of WGSL.
 pub(super) fn words_of(text: &str, mut each: impl FnMut(usize, char) -> bool) -> End {
     let ends_line = |c: char| matches!(c, '\u{a}'..='\u{d}' | '\u{85}' | '\u{2028}' | '\u{2029}');
     let mut comments = vec![];
@@ -225,8 +225,8 @@ pub(super) fn words_of(text: &str, mut each: impl FnMut(usize, char) -> bool) ->
 }
 
 /// Removes `return` statements without a value at the end of a function. naga adds one to each branch of a final `if`,
-/// although both branches reach the end of the function anyway. Without them, one choice by the condition merges the
-/// variables of both branches.
+/// although both branches reach the end of the function anyway. Without these statements, one choice by the condition
+/// merges the variables of both branches.
 #[allow(clippy::wildcard_enum_match_arm)] // naga's enum also has statements that do not end a block
 fn end_without_return(block: &mut naga::Block) {
     use naga::Statement;

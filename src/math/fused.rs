@@ -1,11 +1,11 @@
 //! Fused multiply-adds: `a · b + c`, rounded once.
 //!
-//! Processors have an instruction for them, and WebAssembly does not: there `mul_add` calls a function, which is
-//! slow. The extension relaxed SIMD has an instruction, which each engine may round once or twice. But in a
-//! module with this target feature LLVM 22 also selects minima and maxima by instructions whose result for NaN and zeros
-//! is the engine's choice. So a build with `--cfg cupric_relaxed_simd` calls two functions, and a tool replaces these calls
-//! in the finished module by the instruction (`examples/web/serve`). Then the CPU returns an error if the engine rounds
-//! twice ([`rounds_once`]).
+//! Processors have an instruction for them. WebAssembly has none, so `mul_add` calls a slow function there.
+//! WebAssembly's extension relaxed SIMD has an instruction, but each engine may round its result once or twice. Also,
+//! LLVM 22 must not compile a module for this extension, because then it selects minima and maxima by instructions
+//! whose results for NaN and zeros depend on the engine. So a build with `--cfg cupric_relaxed_simd` calls two
+//! functions instead, and a tool replaces these calls in the finished module by the instruction (`examples/web/serve`).
+//! The CPU device then returns an error if the engine rounds twice ([`rounds_once`]).
 
 #[cfg(cupric_relaxed_simd)]
 use std::arch::wasm32::*;
@@ -32,7 +32,8 @@ macro_rules! fused {
 fused!(f32, cupric_f32x4_madd, f32x4_splat, f32x4_extract_lane);
 fused!(f64, cupric_f64x2_madd, f64x2_splat, f64x2_extract_lane);
 
-/// Returns `a · b + c` in each lane of f32, rounded once. The tool finds this function by its name.
+/// Returns `a · b + c` in each lane of f32, rounded once. The tool that replaces calls of this function finds it by its
+/// name.
 #[cfg(cupric_relaxed_simd)]
 #[inline(never)]
 #[unsafe(no_mangle)]
@@ -47,7 +48,8 @@ pub(crate) extern "C" fn cupric_f32x4_madd(a: v128, b: v128, c: v128) -> v128 {
     f32x4(lane!(0), lane!(1), lane!(2), lane!(3))
 }
 
-/// Returns `a · b + c` in each lane of f64, rounded once. The tool finds this function by its name.
+/// Returns `a · b + c` in each lane of f64, rounded once. The tool that replaces calls of this function finds it by its
+/// name.
 #[cfg(cupric_relaxed_simd)]
 #[inline(never)]
 #[unsafe(no_mangle)]
@@ -62,13 +64,14 @@ pub(crate) extern "C" fn cupric_f64x2_madd(a: v128, b: v128, c: v128) -> v128 {
     f64x2(lane!(0), lane!(1))
 }
 
-/// Returns whether [`Fused::fused`] rounds once. It does, except in an engine that rounds the products of relaxed SIMD.
+/// Returns whether [`Fused::fused`] rounds once. It does, except if the engine's instruction of relaxed SIMD also
+/// rounds the product.
 pub(crate) fn rounds_once() -> bool {
     if !cfg!(cupric_relaxed_simd) {
         return true;
     }
-    // the square of 1 + ε is 1 + 2ε + ε², of which a rounded product loses the last term; the compiler must not know
-    // the operands, or it could compute the sum itself
+    // the square of 1 + ε is 1 + 2ε + ε², and rounding it loses ε². The compiler must not know the operands, because it
+    // could otherwise compute the result itself
     let (single, double) = std::hint::black_box((f32::EPSILON, f64::EPSILON));
     let (a, b) = (1.0 + single, 1.0 + double);
     a.fused(a, -1.0 - 2.0 * single) == single * single && b.fused(b, -1.0 - 2.0 * double) == double * double

@@ -12,8 +12,8 @@ use crate::ops::index::take_along;
 use smallvec::smallvec;
 use std::panic::Location;
 
-/// Returns whether each of `count` classes is the label: true at the label's position along a new last axis, and false
-/// elsewhere, also for a label outside `0..count`.
+/// Returns a bool array with a new last axis of length `count`. Along this axis it is true at the label's position and
+/// false elsewhere. For a label outside `0..count` it is false everywhere.
 fn is_class(labels: &Expr, count: usize, at: Loc) -> Result<Expr> {
     let mut shape: Shape = labels.checked()?.shape.clone();
     shape.push(count);
@@ -68,7 +68,8 @@ impl Expr {
     ///
     /// # Errors
     /// [`ErrorKind::DType`] if the scores are not floats or the labels not integers; [`ErrorKind::Shape`] if the shapes
-    /// do not fit; [`ErrorKind::Index`] for a label that is not a class, which is reported as by [`Expr::take`].
+    /// do not fit; [`ErrorKind::Index`] for a label that is not a class, reported like a position out of range in
+    /// [`Expr::take`].
     #[doc(alias("nll_loss", "sparse_categorical_crossentropy"))]
     #[track_caller]
     pub fn cross_entropy(&self, labels: impl Operand) -> Expr {
@@ -100,7 +101,8 @@ impl Expr {
                 unary(&arithmetic::negative, picked, at)
             });
             loss.checked()?;
-            // softmax minus one_hot; the general rules would sum the row of the derivative first, which is 1
+            // The derivative is softmax minus one_hot. The general rule of log_softmax would first compute the sum of
+            // each one-hot row, although this sum is known to be 1.
             let back = move |g: &Expr, at: Loc| {
                 let p = unary(&float::exp, &log_p, at);
                 let p = choose(is_class(&labels, classes, at)?, binary(&arithmetic::subtract, &p, 1.0, at), &p, at);

@@ -12,17 +12,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 const OP: &str = "Compiled::call";
 
-/// The number of plans that a function keeps, those used last: enough for the batches of a training loop, the incomplete
-/// last one, and those of a test.
+/// The maximum number of plans that a compiled function keeps; it drops the one that was used least recently. Eight are
+/// enough for the batches of a training loop, its shorter last batch, and the batches of a test.
 const MOST_PLANS: usize = 8;
 
-/// A function of arrays whose graph is built and planned once, and runs in each call. A call costs the kernels and little
-/// more. Without it, building the graph of a training step and finding its plan takes longer than the kernels of a small
-/// network.
+/// A function of arrays. Its graph is built and planned in the first call, and each call runs the kernels of this plan.
+/// A call takes little more time than the kernels. Without `Compiled`, building the graph of a training step and
+/// finding its plan takes longer than the kernels of a small network.
 ///
-/// The function gets a tree of expressions ([`Parameters`]): an expression, or tuples, arrays, `Vec`s or structs of
-/// them. It returns such a tree, of which a call returns the arrays. It may capture other arrays, and build anything of
-/// both, such as derivatives.
+/// The argument of the function is a tree of expressions (see [`Parameters`]): an expression, or a tuple, array, `Vec`
+/// or struct of trees. The function returns another tree of expressions; [`Compiled::call`] evaluates them and returns
+/// a tree of arrays. The function may capture other arrays. It may build any expressions from its argument and these
+/// arrays, such as derivatives.
 ///
 /// ```
 /// use cupric::{Compiled, Expr, array, grad};
@@ -44,15 +45,17 @@ const MOST_PLANS: usize = 8;
 /// # Ok::<(), cupric::Error>(())
 /// ```
 ///
-/// The function runs in the first call, and again when an input has another dtype, shape, memory order or device than in
-/// earlier calls, or the tree another form. So what it does besides building expressions happens only then: a number that it reads from the
-/// outside, such as a learning rate, stays what it was. Make such a number an input, as an array without axes.
+/// The function runs in the first call. It runs again if an input has another dtype, shape, memory order or device than
+/// in earlier calls, or if the tree of inputs has another form. Other calls reuse a plan, and do not run the function.
+/// So if the function reads a number from outside, such as a learning rate, later changes of the number have no effect.
+/// Pass such a number as an input: a 0-d array.
 ///
-/// Random numbers are different in each call, because a call adds its number to the seeds. The first call draws what the
-/// function draws when it is not compiled. The same sequence of calls draws the same numbers.
+/// Random numbers are different in each call, because each call adds its index, counted from 0, to the seeds. The first
+/// call draws the same numbers as the function draws without `Compiled`. The same sequence of calls draws the same
+/// numbers.
 pub struct Compiled<F, R> {
     function: F,
-    /// The plans with the trees of expressions that the function returned, the one used last first.
+    /// The plans, the most recently used one first. Each holds the tree of expressions that the function returned.
     plans: Mutex<Vec<Plan<R>>>,
     calls: AtomicU64,
 }
@@ -61,7 +64,8 @@ type Plan<R> = Arc<Known<R>>;
 
 struct Known<R> {
     traced: Traced,
-    /// The names of the inputs, which tell trees with as many leaves apart.
+    /// The names of the leaves in the tree of inputs. They distinguish trees of different forms with the same number of
+    /// leaves.
     names: Vec<String>,
     results: R,
 }
@@ -76,11 +80,12 @@ impl<F, R: Parameters> Compiled<F, R> {
         Compiled { function, plans: Mutex::default(), calls: AtomicU64::new(0) }
     }
 
-    /// Computes the function of arrays. Inputs that are expressions are evaluated first.
+    /// Computes the function for a tree of arrays or expressions. Expressions are evaluated first.
     ///
     /// # Errors
-    /// The errors of [`eval_all`](crate::eval_all), for inputs and results. [`ErrorKind::Argument`](crate::ErrorKind::Argument)
-    /// if the function reads the elements of an input, or has an operation whose shape depends on them.
+    /// The errors of [`eval_all`](crate::eval_all), for inputs and results.
+    /// [`ErrorKind::Argument`](crate::ErrorKind::Argument) if the function reads the elements of an input, or has an
+    /// operation whose shape depends on them.
     #[track_caller]
     pub fn call<P: Parameters>(&self, inputs: &P) -> Result<R::With<Array>>
     where
@@ -100,7 +105,8 @@ impl<F, R: Parameters> Compiled<F, R> {
         built_arrays(&plan.results, results, OP, at)
     }
 
-    /// Returns the plan for inputs like these arrays, if there is one.
+    /// Returns the plan for inputs with the names, dtypes, shapes, memory orders and devices of these arrays, if there
+    /// is one.
     fn find(&self, arrays: &[Array], names: &[String]) -> Result<Option<Plan<R>>> {
         let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
         for i in 0..plans.len() {
@@ -112,7 +118,7 @@ impl<F, R: Parameters> Compiled<F, R> {
         Ok(None)
     }
 
-    /// Builds and plans the function for inputs like these arrays.
+    /// Runs the function with placeholders for the inputs, and plans the expressions that it returns.
     fn plan<P: Parameters>(&self, inputs: &P, arrays: &[Array], names: Vec<String>, at: Loc) -> Result<Plan<R>>
     where
         F: Fn(P::With<Expr>) -> R,
@@ -120,7 +126,7 @@ impl<F, R: Parameters> Compiled<F, R> {
         let placeholders = placeholders(arrays, at);
         let mut next = placeholders.iter();
         let made = inputs.with(&mut || next.next().cloned().unwrap_or_else(|| missing(OP, at)));
-        // the lock is not held, because the function may call this one
+        // the lock is not held here, because the function may itself call this `Compiled`
         let results = (self.function)(made);
         let mut list = vec![];
         results.leaves(&mut list);

@@ -9,7 +9,7 @@ use crate::ops::functions::join;
 use crate::plan::kernel::Fold;
 use std::panic::Location;
 
-/// Returns a range of an axis. Negative bounds count from the end.
+/// Returns the elements from `start` up to `end` along an axis, as a view. Negative bounds count from the end.
 fn range(op: &str, e: &Expr, axis: usize, start: Option<isize>, end: Option<isize>, at: Loc) -> Expr {
     view(op, e, at, |shape| {
         let whole = SliceItem::Range { start: None, end: None, step: 1 };
@@ -19,8 +19,8 @@ fn range(op: &str, e: &Expr, axis: usize, start: Option<isize>, end: Option<isiz
     })
 }
 
-/// Returns the difference of each element but the first and the one before it. For bools, returns whether the two
-/// differ.
+/// Returns the differences `x[i + 1] − x[i]` of neighbouring elements along an axis. For bools, returns whether
+/// neighbours differ.
 fn difference(op: &str, e: &Expr, axis: usize, at: Loc) -> Expr {
     let (after, before) = (range(op, e, axis, Some(1), None, at), range(op, e, axis, None, Some(-1), at));
     let row = if e.error().is_none() && e.0.dtype == DType::Bool { &logic::not_equal } else { &arithmetic::subtract };
@@ -68,7 +68,8 @@ impl Expr {
     }
 
     /// Computes the differences of neighbouring elements in C order, with the elements of `to_begin` before them and
-    /// the elements of `to_end` after them. Both are cast as by an assignment.
+    /// the elements of `to_end` after them. Both are cast to the array's dtype, as in
+    /// [`Array::assign`](crate::Array::assign).
     ///
     /// ```
     /// use cupric::array;
@@ -101,8 +102,8 @@ impl Expr {
         })
     }
 
-    /// Computes the gradient along an axis of samples that are `spacing` apart. Inside, it is
-    /// `(x[i + 1] − x[i − 1]) / (2 · spacing)`. At both ends, it is the difference to the only neighbour, divided by
+    /// Computes the gradient along an axis of samples that are `spacing` apart. For an element with two neighbours, it
+    /// is `(x[i + 1] − x[i − 1]) / (2 · spacing)`. At both ends, it is the difference to the only neighbour, divided by
     /// `spacing` (NumPy's `edge_order=1`). Integers and bool are converted to f32. The result has the shape of the
     /// array.
     ///

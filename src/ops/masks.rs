@@ -1,5 +1,6 @@
-//! Selects elements by a mask, or finds their positions. Their number depends on the mask's elements, so these
-//! functions compute immediately, and read one number back: the count.
+//! Functions that select the elements where a mask is true, or find the positions of elements that are not 0. The
+//! length of their result depends on the elements of the mask. So these functions compute immediately, and read one
+//! number back: the count of the selected elements.
 
 use crate::array::device::Device;
 use crate::array::{Array, eval_many, prepared};
@@ -36,9 +37,9 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::DType`] if the mask is not bool; [`ErrorKind::Shape`] if its shape is not that of the array's first
-    /// axes; [`ErrorKind::LimitExceeded`] for 2^32 elements or more on a GPU, and for 2^31 elements or more of a mask
-    /// with fewer axes than the array; the errors of [`Expr::eval`] and [`Expr::item`].
+    /// [`ErrorKind::DType`] if the mask is not bool; [`ErrorKind::Shape`] if its shape is not the shape of the array's
+    /// first axes; [`ErrorKind::LimitExceeded`] for 2^32 elements or more on a GPU, and for 2^31 elements or more of a
+    /// mask with fewer axes than the array; the errors of [`Expr::eval`] and [`Expr::item`].
     #[doc(alias = "masked_select")]
     #[doc(alias = "boolean_mask")]
     #[doc(alias = "extract")]
@@ -48,11 +49,11 @@ impl Expr {
         wait(op, "compress_async", compressed(op, self, operand(mask, at), at)?).map_err(|e| e.or_at(at))
     }
 
-    /// Selects elements like [`Expr::compress`], for code that must not block. The call itself submits the count of the
-    /// true elements. The future waits for the count, and then submits the selection.
+    /// The asynchronous form of [`Expr::compress`], for code that must not block. The call itself submits the count of
+    /// the true elements. The future waits for the count, and then submits the selection.
     ///
     /// # Errors
-    /// As [`Expr::compress`].
+    /// The errors of [`Expr::compress`].
     ///
     /// ```
     /// let x = cupric::array![1., 2., 3.];
@@ -69,8 +70,9 @@ impl Expr {
         async move { selecting?.await }
     }
 
-    /// Returns the parts along an axis where a mask is true, like NumPy's `compress(mask, x, axis)`. The mask has one
-    /// axis, with the same length as the given axis. It computes immediately, as [`Expr::compress`] does.
+    /// Returns the slices along an axis at the positions where a mask is true, like NumPy's `compress(mask, x, axis)`.
+    /// The mask has one axis, with the same length as the given axis. It computes immediately, as [`Expr::compress`]
+    /// does.
     ///
     /// ```
     /// use cupric::array;
@@ -88,10 +90,10 @@ impl Expr {
         wait(op, "compress_along_async", selecting).map_err(|e| e.or_at(at))
     }
 
-    /// Selects parts like [`Expr::compress_along`], for code that must not block; see [`Expr::compress_async`].
+    /// The asynchronous form of [`Expr::compress_along`], for code that must not block; see [`Expr::compress_async`].
     ///
     /// # Errors
-    /// As [`Expr::compress_along`].
+    /// The errors of [`Expr::compress_along`].
     ///
     /// ```
     /// use cupric::array;
@@ -113,8 +115,8 @@ impl Expr {
         async move { selecting?.await }
     }
 
-    /// Returns the positions, in C order, of the elements that are not 0, as i64 of shape `[count]`. A NaN counts as
-    /// not 0. It computes immediately, as [`Expr::compress`] does.
+    /// Returns the positions of the elements that are not 0, as i64 of shape `[count]`. A position counts all elements
+    /// of the array in C order, from 0. A NaN counts as not 0. It computes immediately, as [`Expr::compress`] does.
     ///
     /// ```
     /// let x = cupric::array![[0, 3], [0, 4]];
@@ -131,10 +133,10 @@ impl Expr {
         wait(op, "flatnonzero_async", positions(op, self, at)?).map_err(|e| e.or_at(at))
     }
 
-    /// Returns the positions like [`Expr::flatnonzero`], for code that must not block; see [`Expr::compress_async`].
+    /// The asynchronous form of [`Expr::flatnonzero`], for code that must not block; see [`Expr::compress_async`].
     ///
     /// # Errors
-    /// As [`Expr::flatnonzero`].
+    /// The errors of [`Expr::flatnonzero`].
     ///
     /// ```
     /// # pollster::block_on(async {
@@ -149,9 +151,9 @@ impl Expr {
         async move { finding?.await }
     }
 
-    /// Returns the positions along each axis of the elements that are not 0: for each axis an i64 array of shape
-    /// `[count]`, in the C order of the elements. [`Expr::take_at`] accepts these arrays. It computes immediately, as
-    /// [`Expr::compress`] does.
+    /// Returns the positions along each axis of the elements that are not 0. There is one i64 array of shape `[count]`
+    /// for each axis; it has the positions along this axis, in the C order of the elements. [`Expr::take_at`] accepts
+    /// these arrays. It computes immediately, as [`Expr::compress`] does.
     ///
     /// ```
     /// let x = cupric::array![[0, 3], [5, 4]];
@@ -170,10 +172,10 @@ impl Expr {
         wait(op, "nonzero_async", apart(op, self, at)).map_err(|e| e.or_at(at))
     }
 
-    /// Returns the positions like [`Expr::nonzero`], for code that must not block; see [`Expr::compress_async`].
+    /// The asynchronous form of [`Expr::nonzero`], for code that must not block; see [`Expr::compress_async`].
     ///
     /// # Errors
-    /// As [`Expr::nonzero`].
+    /// The errors of [`Expr::nonzero`].
     ///
     /// ```
     /// # pollster::block_on(async {
@@ -204,10 +206,10 @@ impl Expr {
         wait(op, "argwhere_async", together(op, self, at)).map_err(|e| e.or_at(at))
     }
 
-    /// Returns the positions like [`Expr::argwhere`], for code that must not block; see [`Expr::compress_async`].
+    /// The asynchronous form of [`Expr::argwhere`], for code that must not block; see [`Expr::compress_async`].
     ///
     /// # Errors
-    /// As [`Expr::argwhere`].
+    /// The errors of [`Expr::argwhere`].
     ///
     /// ```
     /// # pollster::block_on(async {
@@ -320,7 +322,7 @@ impl Trues {
         first.eval_at(at)
     }
 
-    /// Returns the parts of an array along an axis at the true elements.
+    /// Returns the slices of an array along an axis at the positions where the mask is true.
     fn picked(&self, x: &Expr, axis: usize) -> Result<Array> {
         let at = self.at;
         let mut shape = x.checked()?.shape.clone();
@@ -370,7 +372,7 @@ pub(super) fn compressed(
     })
 }
 
-/// Selects the parts of an array along an axis where a mask is true.
+/// Selects the slices of an array along an axis at the positions where a mask is true.
 fn compressed_along(
     op: &'static str,
     x: &Expr,
@@ -391,7 +393,7 @@ fn compressed_along(
     Ok(async move { trues.await?.picked(&x, axis) })
 }
 
-/// Returns the positions of the elements that are not 0, in an array for each axis.
+/// Returns the positions of the elements that are not 0, as one array for each axis.
 fn apart(op: &'static str, x: &Expr, at: Loc) -> impl Future<Output = Result<Vec<Array>>> + Send + use<> {
     let finding = x.checked().and_then(|node| {
         if node.shape.is_empty() {
@@ -406,7 +408,7 @@ fn apart(op: &'static str, x: &Expr, at: Loc) -> impl Future<Output = Result<Vec
     }
 }
 
-/// Returns the positions of the elements that are not 0, in a row for each.
+/// Returns the positions of the elements that are not 0, as a matrix with one row for each element.
 fn together(op: &'static str, x: &Expr, at: Loc) -> impl Future<Output = Result<Array>> + Send + use<> {
     let finding = x.checked().and_then(|node| Ok((positions(op, x, at)?, node.shape.clone())));
     async move {
@@ -452,7 +454,7 @@ fn along_axes(flat: Array, shape: &[usize], at: Loc) -> SmallVec<[Expr; 4]> {
             by => ufunc(row, smallvec![x.into_arg(), by.into_arg()], at),
         };
         let upto = divided(&arithmetic::floor_divide, flat.clone(), below);
-        // the first quotient is already less than the first length
+        // the quotient of the first axis is already less than the axis's length, so it needs no remainder
         let own = if axis == 0 { upto } else { divided(&arithmetic::remainder, upto, *n) };
         cast(own, DType::I64, at)
     };

@@ -1,5 +1,6 @@
-//! Matrices of generated numbers or of a vector, triangles of matrices, and grids. Masks of positions are computed in
-//! the kernel that uses them.
+//! Functions that generate matrices (`eye_shifted`, `tri`, `diag`), take triangles of matrices, and build grids of
+//! coordinates. They use masks that depend only on positions, such as "on or below the diagonal". Such a mask is
+//! computed in the kernel that uses it, and is not stored.
 
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Loc, Result};
@@ -11,8 +12,8 @@ use crate::ops::functions::join;
 use smallvec::smallvec;
 use std::panic::Location;
 
-/// Compares the number of each element's diagonal in a matrix with `k`, by the comparison `row` of the ufunc table. The
-/// main diagonal is 0, and the diagonals above it are positive.
+/// Returns, for each element of a matrix, the comparison `row` (an entry of the ufunc table) between the number of the
+/// element's diagonal and `k`. The number is column − row: 0 for the main diagonal, and positive above it.
 fn compared(op: &'static str, row: &'static Ufunc, rows: usize, columns: usize, k: isize, at: Loc) -> Result<Expr> {
     let shape: Shape = smallvec![rows, columns];
     layout::size_of_shape(&shape).map_err(|f| f.at(op, at))?;
@@ -53,8 +54,8 @@ pub fn tri(rows: usize, columns: usize, k: isize, dtype: DType) -> Expr {
     carry(at, || Ok(cast(compared("tri", &logic::less_equal, rows, columns, k, at)?, dtype, at)))
 }
 
-/// Keeps the elements of matrices for which the comparison `row` of their diagonal and `k` is true. The other elements
-/// become zero.
+/// Keeps the elements of matrices for which the comparison `row` between the number of their diagonal and `k` is true
+/// (see `compared`). The other elements become zero.
 fn triangle(op: &'static str, e: &Expr, row: &'static Ufunc, k: isize, at: Loc) -> Expr {
     carry(at, || {
         e.checked()?;

@@ -1,5 +1,5 @@
-//! Floor 5: the public methods of `Expr` and the free functions. Most are composites of other operations, so no planner
-//! or backend knows them.
+//! Floor 5 (a floor is a layer of `src/`, see `ARCHITECTURE.md`): the public methods of `Expr` and the free functions.
+//! Most are composites of other operations, so no planner or backend knows them.
 
 mod classes;
 pub(crate) mod compiled;

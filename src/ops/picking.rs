@@ -19,7 +19,7 @@ fn select(condition: Expr, a: Arg, b: Arg, at: Loc) -> Arg {
 }
 
 /// Casts operands to the common dtype of all of them. The selections combine two operands at a time, and the common
-/// dtype of these two might lose digits that the dtype of all keeps.
+/// dtype of only these two might lose digits that the common dtype of all operands keeps.
 fn of_one_type(op: &'static str, args: Vec<Arg>, at: Loc) -> Result<Vec<Arg>> {
     let mut dtype: Option<DType> = None;
     for a in &args {
@@ -196,9 +196,10 @@ fn looked_up(i: Expr, args: Vec<Arg>, at: Loc) -> Result<Expr> {
 }
 
 impl Expr {
-    /// Returns for each element the element of the choice whose number, counted from 0, is in the array:
-    /// `choices[x[i]][i]`. The array and the choices broadcast. The result has the common dtype of the choices. One
-    /// kernel reads all choices; more than 64 choices are copied into one array, and looked up there.
+    /// Takes each element of the array as the number of a choice, counted from 0, and returns the element of that
+    /// choice at the same position: `choices[x[i]][i]`. The array and the choices broadcast. The result has the common
+    /// dtype of the choices. One kernel reads all choices; more than 64 choices are copied into one array, and looked
+    /// up there.
     ///
     /// A number that is negative or not less than the number of choices is an [`ErrorKind::Index`] error, reported as
     /// for [`Expr::take`]. Use [`Expr::clip`] or `%` for NumPy's `mode="clip"` or `"wrap"`.

@@ -1,8 +1,8 @@
 //! Random numbers from lazy generators, by Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3",
 //! SC 2011). Philox computes a block of four random words from a key and a counter. The key is the seed. The counter
-//! consists of the element's index divided by four, the number of the stream, and the number of the word, because a
-//! draw may use several words for each element. So four elements share a block, and every device draws the same words,
-//! in whatever order it computes the elements.
+//! consists of the element's index divided by four, the number of the stream (each draw has its own), and the number of
+//! the word, because a draw may use several words for each element. So four elements share a block, and every device
+//! draws the same words, in whatever order it computes the elements.
 
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Loc, Result};
@@ -30,8 +30,8 @@ pub struct Rng {
     stream: u32,
 }
 
-/// Offsets of a word's number. They select the words from which the radius and the angle of two neighbouring normal
-/// numbers are computed (see `Op::Philox`).
+/// Offsets that are added to a word's number. They select the words for the radius and the angle of the Box–Muller
+/// transform, which two neighbouring elements share (see `Op::Philox`).
 const RADIUS: u8 = 4;
 const ANGLE: u8 = 8;
 
@@ -43,9 +43,9 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    /// Returns random words, one for each element of an array: those with the number `word`, which is 0 to 3. With
-    /// [`RADIUS`] or [`ANGLE`] added to `word`, a pair of neighbouring elements shares a word. `shape` comes from
-    /// [`drawn_shape`].
+    /// Returns one random word for each element of an array. Each element has four words, numbered 0 to 3, and `word`
+    /// selects one of them. With [`RADIUS`] or [`ANGLE`] added to `word`, a pair of neighbouring elements shares a
+    /// word. `shape` comes from [`drawn_shape`].
     pub(crate) fn word(self, word: u8, shape: &Shape, at: Loc) -> Expr {
         let bound = Binding::Random { seed: self.seed, stream: self.stream };
         Expr::leaf(NodeOp::Philox { word }, bound, shape.clone(), DType::U32, 0, at)
@@ -127,8 +127,9 @@ impl Rng {
         Stream { seed: self.seed, stream: self.next() }
     }
 
-    /// Builds a draw over the next stream. `make` receives a function that calls [`Stream::word`] with a number. The
-    /// result carries an error if the draw has more elements than the counter's 32 bits can number.
+    /// Builds a draw from the next stream. `make` receives a function that maps the number of a word to the words with
+    /// this number (see [`Stream::word`]). The result carries an error if the draw has more elements than the counter's
+    /// 32 bits can number.
     pub(crate) fn draw(
         &mut self,
         op: &'static str,
@@ -263,8 +264,8 @@ impl Rng {
     }
 }
 
-/// Computes normal numbers from the word with the number `first`, which two neighbouring elements share, or for f64
-/// from the four words from `first` on.
+/// Computes normal numbers by the Box–Muller transform. Two neighbouring elements share the words with the number
+/// `first`. In f64, each element uses four words of its own, from the number `first` on.
 pub(crate) fn normal_of(word: &dyn Fn(u8) -> Expr, first: u8, dtype: DType, at: Loc) -> Expr {
     let wide = if dtype == DType::F64 { DType::F64 } else { DType::F32 };
     // 1 is added to the first uniform's integer, so that it lies in (0, 1] and its logarithm is finite

@@ -19,8 +19,9 @@ impl Expr {
     ///
     /// The dtypes and the rounding error of a sum are as in [`Expr::sum`]. Each run returns the same bits, because the
     /// order of additions depends only on positions, not on the number of threads of the CPU. A segment outside
-    /// `0..count` is an error, which is reported as by [`Expr::bincount`]. The sums take linear time. For floats a GPU
-    /// first sorts the segments, digit by digit, and builds each sum from partial sums of 8, 64, … neighbours.
+    /// `0..count` is an error, reported like an element out of range in [`Expr::bincount`]. The sums take linear time.
+    /// For floats a GPU first sorts the segments, digit by digit, and builds each sum from partial sums of 8, 64, …
+    /// neighbours.
     ///
     /// ```
     /// use cupric::array;
@@ -57,10 +58,10 @@ impl Expr {
         })
     }
 
-    /// For each of the values `0..length`, sums the weights at the positions where the value occurs in an integer array
-    /// of any shape. The weights broadcast to the array's shape. This is NumPy's `bincount` with weights. The dtypes,
-    /// the order of additions and the errors are as in [`Expr::segment_sum`], so integer weights are summed exactly, as
-    /// integers.
+    /// Sums, for each of the values `0..length`, the weights at the positions where the value occurs. The array may
+    /// have any shape, and its elements are integers. The weights broadcast to the array's shape. This is NumPy's
+    /// `bincount` with weights. The dtypes, the order of additions and the errors are as in [`Expr::segment_sum`], so
+    /// integer weights are summed exactly, as integers.
     ///
     /// ```
     /// use cupric::array;
@@ -95,9 +96,9 @@ impl Expr {
     /// of `positions`, which has one axis. A negative axis counts from the end.
     ///
     /// The dtypes and the rounding error of a sum are as in [`Expr::sum`], and the order of additions depends only on
-    /// positions. Positions are integers in `0..n`, where n is the length of the axis. Other positions, including
-    /// negative ones, are an error as in [`Expr::take`]. On the CPU the time grows with the total length of the summed
-    /// parts, and on a GPU with the length of the axis and the number of positions.
+    /// positions. Positions are integers in `0..n`, where n is the length of the axis. Any other position, also a
+    /// negative one, is an error, reported as in [`Expr::take`]. On the CPU the time grows with the total length of the
+    /// summed parts, and on a GPU with the length of the axis and the number of positions.
     ///
     /// ```
     /// use cupric::array;
@@ -143,7 +144,7 @@ impl Expr {
     }
 }
 
-/// Sums floats along the first axis between checked positions.
+/// Sums floats along the first axis between neighbouring positions, which are known to be in range.
 fn of_floats(op: &'static str, x: &Expr, positions: Expr, at: Loc) -> Result<Expr> {
     let of = x.checked()?.shape.clone();
     let (rows, length, count) = (of[0], layout::product(&of[1..]), positions.checked()?.shape[0]);
@@ -160,8 +161,9 @@ fn of_floats(op: &'static str, x: &Expr, positions: Expr, at: Loc) -> Result<Exp
     Ok(cast(reshape(op, &sums, &lengths, at), x.0.dtype, at))
 }
 
-/// Sums integers or bools along the first axis between checked positions. Each sum is the difference of the cumulative
-/// sums up to two positions. The difference is right even if the cumulative sums wrap.
+/// Sums integers or bools along the first axis between neighbouring positions, which are known to be in range. Each sum
+/// is the difference of the cumulative sums up to two positions. The difference is right even if the cumulative sums
+/// wrap.
 fn of_integers(op: &'static str, x: &Expr, positions: Expr, at: Loc) -> Expr {
     let rows = x.0.shape[0];
     let so_far = x.cumulative_sum(include_initial(0));

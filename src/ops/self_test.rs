@@ -16,22 +16,23 @@ use std::panic::Location;
 /// The length of a row: three workgroups of 256 invocations, and a part of a fourth.
 const ROW: usize = 1_003;
 
-/// Draws the operands of a trial, and moves them to the device that it runs on. The numbers are the same on every device.
+/// Draws the operands of a trial, and moves them to the device that it runs on. The numbers are the same on every
+/// device.
 struct Operands<'a> {
     rng: Rng,
     device: &'a Device,
 }
 
 impl Operands<'_> {
-    /// Whole numbers from `low` up to but excluding `high`.
+    /// Draws whole numbers from `low` up to but excluding `high`.
     fn whole<const N: usize>(&mut self, low: i32, high: i32, shape: [usize; N], dtype: DType) -> Result<Array> {
         self.rng.integers(low, high, shape, I32).astype(dtype).to_device(self.device)
     }
 }
 
-/// What a trial computes, for messages, and the computation. All numbers are whole and small enough to be exact in their type, so
-/// every correct device computes the same elements. Sizes are not multiples of a workgroup, so that edges, barriers and carries take
-/// part.
+/// A trial: a description of what it computes, for messages, and the function that builds it. All numbers are whole and
+/// small enough to be exact in their type, so every correct device computes the same elements. Sizes are not multiples
+/// of a workgroup's size, so that the trials also test edges, barriers and carries.
 type Trial = (&'static str, fn(&mut Operands<'_>) -> Result<Expr>);
 
 const TRIALS: [Trial; 17] = [
@@ -64,7 +65,7 @@ const TRIALS: [Trial; 17] = [
     }),
     ("cumulative sums of rows", |of| Ok(of.whole(-9_999, 9_999, [3, ROW], I32)?.cumulative_sum(1))),
     ("cumulative sums of columns", |of| Ok(of.whole(-9_999, 9_999, [ROW, 3], I32)?.cumulative_sum(0))),
-    // sums stay below 2^24, and so exact in f32: 300 products of at most 64
+    // the sums of 300 products of at most 64 stay below 2^24, so they are exact in f32
     ("a product of matrices", |of| Ok(of.whole(-8, 9, [70, 300], F32)?.matmul(of.whole(-8, 9, [300, 67], F32)?))),
     ("a product of narrow matrices", |of| {
         Ok(of.whole(-8, 9, [3, 300], F32)?.matmul(of.whole(-8, 9, [300, 5], F32)?))
@@ -83,8 +84,8 @@ fn compressed(device: &Device) -> Result<impl Future<Output = Result<Array>> + S
     Ok(of.whole(-9_999, 9_999, [ROW], I32)?.compress_async(of.whole(0, 3, [ROW], I32)?.equal(0)))
 }
 
-/// Returns where two results first differ, as in "element 3 is 17 instead of 19", or `None` if they are equal. Both are
-/// on the CPU.
+/// Returns where two results first differ, as in "element 3 is 17 instead of 19", or `None` if they are equal. Both
+/// results are on the CPU.
 fn difference(found: &Array, want: &Array) -> Result<Option<String>> {
     if array_equal(found, want)? {
         return Ok(None);
@@ -101,13 +102,14 @@ fn difference(found: &Array, want: &Array) -> Result<Option<String>> {
 impl Device {
     /// Runs small kernels of every kind on the device and compares their results with the CPU's.
     ///
-    /// A GPU's driver may compile a shader wrongly. Then results are wrong, and no error is reported. Run this test once after a driver
-    /// is installed or updated, or when results look wrong. It compiles some twenty shaders, which takes a software driver seconds. It
-    /// shows that each kind of kernel works, not that every kernel does.
+    /// A GPU's driver may compile a shader wrongly. Then results are wrong, and no error is reported. Run this test
+    /// once after a driver is installed or updated, or when results look wrong. It compiles about twenty shaders, for
+    /// which a software driver needs some seconds. It tests one or a few kernels of each kind, so other kernels may
+    /// still be wrong.
     ///
     /// # Errors
-    /// [`ErrorKind::Unsupported`] if a result is wrong: the message lists each wrong trial with its first wrong element. Any error that a
-    /// kernel returns is returned as well.
+    /// [`ErrorKind::Unsupported`] if a result is wrong: the message lists each wrong trial with its first wrong
+    /// element. Any error that a kernel returns is returned as well.
     ///
     /// ```
     /// cupric::Device::best()?.self_test()?;
@@ -119,10 +121,10 @@ impl Device {
         wait("self_test", "self_test_async", self.tested("self_test", at)).map_err(|e| e.or_at(at))
     }
 
-    /// Runs the trials of [`Device::self_test`], for code that must not block.
+    /// The asynchronous form of [`Device::self_test`], for code that must not block.
     ///
     /// # Errors
-    /// As [`Device::self_test`].
+    /// The errors of [`Device::self_test`].
     ///
     /// ```
     /// # pollster::block_on(async {
@@ -152,7 +154,8 @@ impl Device {
                 let found = run(&device)?.to_device_async(&cpu).await?;
                 compare(what, &found, &run(&cpu)?.eval()?)?;
             }
-            // the only kind of kernel whose result's shape depends on the elements
+            // `compress` is the only trial whose result has a shape that depends on the elements, so it is not in the
+            // table
             let found = compressed(&device)?.await?.to_device_async(&cpu).await?;
             compare("compress", &found, &compressed(&cpu)?.await?)?;
             if wrong.is_empty() {

@@ -1,10 +1,12 @@
-//! Operands of products that are read by the axes of their source.
+//! Matrix products that read an array of windows (as a convolution does) directly from the array's source, without a
+//! copy.
 //!
 //! An operand of a product is a matrix, or a batch of them. An array of windows becomes a matrix by a reshape that
-//! merges axes, such as the rows and the columns of an image. No strides can express the merged axis, and a copy would
-//! be several times larger than the source, because windows overlap. So the kernel of the product has a dimension for
-//! each axis of the source. A CPU packs the operand by their strides (`cpu/matmul/operands.rs`), and a GPU divides the
-//! number of a row, of a column or of a k by the lengths of these axes.
+//! merges axes, such as the rows and the columns of an image. No single stride describes the merged axis, and a copy
+//! would be several times larger than the source, because windows overlap. So the product's kernel does not merge these
+//! axes: it has a dimension for each axis that the reshape merges. A CPU packs the operand by the strides of these
+//! dimensions (`cpu/matmul/operands.rs`), and a GPU divides the number of a row, of a column or of an element along k
+//! by their lengths.
 
 use super::planner::Planner;
 use super::shape;
@@ -13,12 +15,13 @@ use crate::graph::expr::NodeOp;
 use crate::plan::kernel::{KernelKind, Step};
 use smallvec::{SmallVec, smallvec};
 
-/// For each axis of a reshape's result, the lengths of the axes of the operand that it merges, slowest first.
+/// For each axis of a reshape's result, the lengths of the operand's axes that are merged into it, slowest first.
 type Groups = SmallVec<[Shape; 6]>;
 
 impl Planner<'_> {
-    /// Returns whether a product should read its operand `node` by the axes of its source: the node is a reshape that
-    /// only merges axes, only the product reads it, and its source fills less than half of the memory of a copy.
+    /// Returns whether a product should read the source of its operand `node` instead of a copy. This is so if the node
+    /// is a reshape that only merges axes, only the product reads it, and the source takes less than half of the memory
+    /// of a copy.
     pub fn is_read_by_axes(&self, node: usize) -> bool {
         let arena = &self.arena;
         let n = &arena.nodes[node];
@@ -42,7 +45,7 @@ impl Planner<'_> {
         if span.saturating_mul(2) > layout::product(shape) || groups(shape, &n.shape).is_none() {
             return false;
         }
-        // k is not cut if it has several axes (`chains.rs`), so one binding must hold each operand
+        // a kernel whose k has several axes is not cut along k (`chains.rs`), so each operand must fit one binding
         let fits = |a: usize, elements: usize| {
             let bytes = elements.saturating_mul(arena.nodes[a].dtype.size()) as u64;
             !self.caps.fuses_product || bytes <= self.most_bytes()
@@ -51,21 +54,22 @@ impl Planner<'_> {
         if !fits(node, span) || !arena.nodes[product].args.iter().all(is_held) {
             return false;
         }
-        // the first operand was decided before; the axes of both must divide k, and the batch, without remainders
+        // operand 0 is decided before operand 1; the axes of both must fit together along k and the batch
         let mut parts: Groups = arena.nodes[product].shape.iter().map(|n| smallvec![*n]).collect();
         parts.push(smallvec![arena.nodes[arena.nodes[product].args[0]].shape.last().copied().unwrap_or(1)]);
         self.divide(product, &mut parts, |a| a == node || self.is_merged(a)).is_some()
     }
 
-    /// Returns whether the operand `node` of a product is read by the axes of its source.
+    /// Returns whether a product reads the source of its operand `node` (a reshape that merges axes) instead of a
+    /// stored copy.
     pub fn is_merged(&self, node: usize) -> bool {
         self.arena.nodes[node].op == NodeOp::Reshape && !self.stored[node]
     }
 
-    /// Divides the dimensions along the axes of a product, and along k, such that each lies within one axis of the
-    /// sources of both operands. `parts` has the lengths of the dimensions along each axis, slowest first; the last
-    /// part is k. Returns `None` if a dimension would have to end within an axis. `is_merged` states which operands are
-    /// read by the axes of their source.
+    /// Divides the axes of a product, and the axis k, into dimensions such that each lies within one axis of the source
+    /// of each operand. `parts` holds the lengths of the dimensions for each axis of the product and then for k,
+    /// slowest first, and is updated. Returns `None` if the axes of the two sources do not fit together. `is_merged`
+    /// tells for which operands the source is read.
     pub fn divide(&self, product: usize, parts: &mut [Shape], is_merged: impl Fn(usize) -> bool) -> Option<()> {
         let arena = &self.arena;
         let ndim = arena.nodes[product].shape.len();
@@ -85,8 +89,9 @@ impl Planner<'_> {
         Some(())
     }
 
-    /// Returns the node whose memory a product reads for an operand, and the map to that node. This is the source of an
-    /// operand that is read by the axes of its source, and otherwise the operand itself.
+    /// Returns the node that a product reads from memory for its operand `operand`, and the map from the kernel's index
+    /// to that node's index. The node is the operand's source if [`Planner::is_merged`], and otherwise the operand
+    /// itself.
     pub fn source_of(&self, operand: usize, map: View) -> Option<(usize, View)> {
         if !self.is_merged(operand) {
             return Some((operand, map));
@@ -96,8 +101,8 @@ impl Planner<'_> {
     }
 }
 
-/// Orders and merges the dimensions of the epilogues of products of windows. Such a product has a dimension for each
-/// axis of its operands' sources, in an order that is not the order of the memory of the result.
+/// Orders and merges the dimensions of the elementwise kernels that follow a product of windows. Such a product has
+/// several dimensions along its rows, columns or k, and their order is not that of the result's memory.
 pub(super) fn arrange_epilogues(steps: &mut [Step]) {
     for i in 1..steps.len() {
         let (before, next) = steps.split_at_mut(i);
@@ -108,7 +113,8 @@ pub(super) fn arrange_epilogues(steps: &mut [Step]) {
     }
 }
 
-/// Returns the axes of `from` that each axis of `to` merges, without those of length 1, or `None` if one is split.
+/// Returns for each axis of shape `to` the lengths of the axes of shape `from` that are merged into it, without axes of
+/// length 1. Returns `None` if the reshape from `from` to `to` splits an axis.
 fn groups(from: &[usize], to: &[usize]) -> Option<Groups> {
     let mut from = from.iter().copied().filter(|n| *n != 1);
     let group = |n: &usize| {
@@ -123,8 +129,8 @@ fn groups(from: &[usize], to: &[usize]) -> Option<Groups> {
     to.iter().map(group).collect()
 }
 
-/// Returns the coarsest division of an axis that divides both `a` and `b`, or `None` if there is none. All lists have
-/// the slowest length first, and the same product.
+/// Returns the coarsest division of an axis into dimensions that is finer than both divisions `a` and `b`, or `None` if
+/// there is none. All three are lists of lengths, slowest first, with the length of the axis as their product.
 fn divided(a: &[usize], b: &[usize]) -> Option<Shape> {
     let long = |list: &'_ [usize]| list.iter().rev().copied().filter(|n| *n != 1).collect::<Shape>().into_iter();
     let (mut a, mut b) = (long(a), long(b));
@@ -143,8 +149,9 @@ fn divided(a: &[usize], b: &[usize]) -> Option<Shape> {
     Some(out)
 }
 
-/// Returns the map to the operand of a reshape, of shape `from`, that corresponds to a map to its result, of shape `to`.
-/// Returns `None` if a dimension of the map would cross the end of an axis of the operand.
+/// Converts `map`, which gives an index of a reshape's result (of shape `to`), to the map that gives the corresponding
+/// index of the reshape's operand (of shape `from`). Returns `None` if a dimension of the map would cross the end of an
+/// axis of the operand.
 fn through(map: &View, from: &[usize], to: &[usize]) -> Option<View> {
     let n = map.shape.len();
     let mut out =

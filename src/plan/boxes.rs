@@ -1,6 +1,7 @@
-//! Reads concatenations directly from their operands. An elementwise kernel that reads a concatenation is cut into
-//! boxes, each of which needs elements of only one operand. For example, a rolled array is a concatenation of two
-//! slices: `x.roll(1, 0) + &x` reads and writes memory once, and counts as one kernel with several passes.
+//! Reads concatenations directly from their operands, so that the concatenation need not be stored. An elementwise
+//! kernel that reads a concatenation is cut into boxes: rectangular parts of its index space, in each of which it needs
+//! elements of only one operand. There is one kernel for each box. For example, a rolled array is a concatenation of
+//! two slices: `x.roll(1, 0) + &x` reads and writes memory once, and counts as one kernel with two passes.
 
 use super::lower::Draft;
 use super::planner::{Making, Planner, broadcast_map};
@@ -12,21 +13,21 @@ use crate::graph::expr::{NodeOp, Role};
 use crate::plan::kernel::{Kernel, KernelKind, Step, Store};
 use smallvec::{SmallVec, smallvec};
 
-/// The maximum number of operands of a concatenation that is read in this way: the two of a roll, and one more.
+/// The maximum number of operands of a concatenation that is read in boxes: a roll has two, and one more is allowed.
 const MOST_PARTS: usize = 3;
 
-/// The maximum number of boxes of a kernel: three along each of two axes, as for a cell's eight neighbours. The
-/// dispatches of more boxes would take longer than another pass over memory. An estimate; no benchmark compares other
-/// values.
+/// The maximum number of boxes of a kernel: three along each of two axes, as a formula needs that adds the eight
+/// neighbours of each cell of a grid. With more boxes, their dispatches would take longer than storing the
+/// concatenation and reading it again. An estimate; no benchmark compares other values.
 const MOST_BOXES: usize = 9;
 
-/// The maximum nesting depth of concatenations, enough for a roll along four axes.
+/// The maximum nesting depth of concatenations that are read in boxes, enough for a roll along four axes.
 const DEEPEST: u8 = 4;
 
-/// The maximum number of nodes that the search for boxes visits. Larger kernels store their concatenations.
+/// The maximum number of nodes that the search for boxes visits. If a kernel has more, it reads stored concatenations.
 const MOST_STEPS: usize = 256;
 
-/// For each axis of a kernel's space, the positions at which a box begins, without the first.
+/// For each axis of a kernel's index space, the indices at which a box begins, except 0.
 type Cuts = SmallVec<[SmallVec<[usize; 4]>; 6]>;
 
 impl Planner<'_> {
@@ -44,9 +45,9 @@ impl Planner<'_> {
         only
     }
 
-    /// Returns whether a node is a concatenation of views of nodes that are in memory in any case, so that its readers
-    /// do not need the concatenation in memory too. If so, records it in `joins`, and marks operands that have other
-    /// readers as stored.
+    /// Returns whether a node is a concatenation that its readers can read in boxes, because all operands are, directly
+    /// or through views, in memory in any case. If so, records the node in `joins`, and marks operands that are not
+    /// stored yet, but have other readers, as stored.
     pub(super) fn is_read_in_parts(&mut self, node: usize) -> bool {
         let arena = self.arena.clone();
         let n = &arena.nodes[node];
@@ -61,7 +62,8 @@ impl Planner<'_> {
         };
         let bases: SmallVec<[usize; MOST_PARTS]> = n.args.iter().map(|a| base(*a)).collect();
         let has_others = |node: usize| self.uses[node] as usize > bases.iter().filter(|b| **b == node).count();
-        // a constant has no memory, and a box that reads it would need its own shader
+        // an operand that is a constant is not read from memory, so its box would need another shader than the other
+        // boxes
         let fits = |node: usize| match arena.nodes[node].op.role() {
             Role::Memory => true,
             Role::Constant | Role::Generator => false,
@@ -84,13 +86,14 @@ impl Planner<'_> {
         true
     }
 
-    /// Returns whether a node is a concatenation that its readers read in parts.
+    /// Returns whether a node is a concatenation that is not stored, because its readers read its operands in boxes.
     pub(super) fn is_joined(&self, node: usize) -> bool {
         self.joins[node] > 0 && matches!(self.arena.nodes[node].op, NodeOp::Concat { .. })
     }
 
-    /// Returns the boxes of the kernel that computes `node` in the stage of `owner`. Each box is the map from its own
-    /// indices to the node's indices. Returns `None` if the kernel needs only one box.
+    /// Returns the boxes of the kernel that computes `node` as a part of the stored node `owner`. Each box is given as
+    /// a map from its own indices, which begin at 0, to the node's indices. Returns `None` if the kernel needs no more
+    /// than one box, or would need too many.
     fn boxes(&self, node: usize, owner: usize) -> Option<Vec<View>> {
         let shape = &self.arena.nodes[node].shape;
         let mut cuts: Cuts = smallvec![smallvec![]; shape.len()];
@@ -145,16 +148,16 @@ impl Planner<'_> {
         Some(boxes)
     }
 
-    /// Makes the kernels of `node` box by box, and returns whether it did so. If not, a node that does not fit may have
-    /// been marked as stored.
+    /// Makes the kernels that compute `node`, one for each box, and returns true. Returns false if `node` is not
+    /// computed in boxes. In this case, nodes that did not fit into the kernel of a box may have been marked as stored.
     pub(super) fn in_boxes(&mut self, node: usize, owner: usize, to: &Store, making: &mut Making) -> Result<bool> {
         if self.joins[node] == 0 || self.loops[node] {
             return Ok(false);
         }
         let keeps = making.decided || matches!(self.arena.nodes[owner].op.role(), Role::Whole);
         loop {
-            // once the stored nodes are decided, use the boxes found before, because nodes stored since then for other
-            // kernels would change them
+            // after it is decided which nodes are stored, use the boxes found earlier: a new search could find others,
+            // because more nodes may have been stored since
             let boxes = match (making.decided, owner == node) {
                 (true, true) => self.boxes_of.remove(&node),
                 (false, true) => {
@@ -212,8 +215,9 @@ impl Planner<'_> {
     }
 }
 
-/// Cuts the space at the index where its map along an axis passes a position; `begin` is the first position beyond the
-/// cut. Returns `None` if the cut depends on more than one axis of the space.
+/// Adds a cut of the index space to `cuts`. `map` maps indices of the space to positions along the concatenated axis
+/// `axis`, and the cut separates the positions before `begin` from the others. Returns `None` if the position depends
+/// on more than one axis of the space, so that no single cut separates them.
 fn cut(cuts: &mut Cuts, map: &View, axis: usize, begin: isize) -> Option<()> {
     let n = map.shape.len();
     let mut steps = (0..n).filter(|d| map.coef[axis * n + d] != 0 && map.shape[*d] > 1);
@@ -222,7 +226,7 @@ fn cut(cuts: &mut Cuts, map: &View, axis: usize, begin: isize) -> Option<()> {
         return None;
     }
     let (step, room) = (map.coef[axis * n + d], begin - map.offset[axis]);
-    // the first index whose mapped position is on the other side of the cut
+    // the first index along `d` whose position is on the other side of the cut than that of index 0
     let at = match step > 0 {
         true => room.div_euclid(step) + (room.rem_euclid(step) > 0) as isize,
         false => (-room).div_euclid(-step) + 1,

@@ -1,5 +1,6 @@
-//! The buffers of a plan. Temporaries reuse memory after their last reader has run. This file also decides whether a
-//! target may be written in place.
+//! Assigns buffers to the temporaries of a plan (its intermediate results). A buffer is reused for another temporary
+//! after the last step that reads the previous one. Also decides whether the target of a write may be written in place,
+//! while the plan still reads it.
 
 use super::planner::Planner;
 use crate::base::error::Result;
@@ -14,7 +15,8 @@ fn next_id() -> u64 {
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
-/// A temporary of the plan in the making. Temporaries share one buffer if no step needs both.
+/// A temporary of the plan that is being made. Two temporaries may share a buffer if one is first used after the last
+/// use of the other.
 #[derive(Default)]
 struct Temp {
     bytes: usize,
@@ -24,19 +26,20 @@ struct Temp {
     slot: Option<u32>,
 }
 
-/// The number of steps beyond which a temporary counts as one that lives long. Chosen by hand: the four temporaries of a
-/// block of attention are within it.
+/// A temporary is long-lived if its last use is more than this number of steps after its first use. Chosen by hand, so
+/// that the four temporaries of a block of attention are not long-lived.
 const LONG: usize = 8;
 
-/// Buffers whose temporaries no later step uses, by size. The sorted map keeps the search fast in a graph of a million
-/// nodes.
+/// The buffers that are free for new temporaries, by their size in bytes. The map is sorted, so that the search for the
+/// nearest size is fast in a graph of a million nodes.
 #[derive(Default)]
 struct Free(BTreeMap<usize, VecDeque<usize>>);
 
 impl Free {
-    /// Takes the free buffer with the nearest size, for a temporary that `steps` later steps use or pass. If it is smaller
-    /// than `bytes`, the caller enlarges it, which costs only the difference. A temporary that lives long takes no buffer
-    /// of more than twice its size, because a larger temporary would need a buffer of its own meanwhile.
+    /// Takes the free buffer whose size is nearest to `bytes`, for a temporary whose last use is `steps` steps after
+    /// this one. If the buffer is smaller than `bytes`, the caller enlarges it, which costs only the difference. A
+    /// long-lived temporary (see [`LONG`]) takes no buffer of more than twice its size, because meanwhile a larger
+    /// temporary would need a new buffer.
     fn take(&mut self, bytes: usize, steps: usize) -> Option<usize> {
         let below = self.0.range(..=bytes).next_back().map(|(size, _)| *size);
         let above = self.0.range(bytes..).next().map(|(size, _)| *size);
@@ -160,9 +163,10 @@ impl Planner<'_> {
         ))
     }
 
-    /// Returns whether the target may be written while it is read. This is so if no step reads it. It is also so if the
-    /// last step is a kernel, no step before it writes a result, and the kernel reads, for each index, no element of
-    /// the target except the one that it writes for this index. Then no element is overwritten too early.
+    /// Returns whether the plan may write directly to the target's memory, although steps may read the target's old
+    /// elements. This is so if no step reads them. It is also so if only the last step writes a result, and this step
+    /// is a kernel that reads, at each index, no other element of the target than the one that it writes there. Then no
+    /// element is overwritten before it is read.
     fn in_place(&self, steps: &[Step]) -> bool {
         let aliased = |buffer: BufferRef| match buffer {
             BufferRef::Input(n) => self.arena.aliased[n],
@@ -173,7 +177,8 @@ impl Planner<'_> {
         }
         let first = steps.iter().position(Step::writes_output).unwrap_or(steps.len());
         let writers: SmallVec<[Option<&Kernel>; 4]> = steps[first..].iter().map(Step::nest).collect();
-        // several kernels certainly write different elements only if they are boxes of one kernel (see `boxes.rs`)
+        // if several kernels write results, they must be boxes of one kernel (`boxes.rs`), because these certainly
+        // write different elements
         let is_box = |k: &Kernel| {
             let of_output = |b: &BufferRef| matches!(b, BufferRef::Output(_));
             k.kind == KernelKind::Elementwise
@@ -189,7 +194,7 @@ impl Planner<'_> {
     }
 }
 
-/// Returns whether a kernel reads, for each index, no element of the target except the one that it writes for this
+/// Returns whether a kernel reads, at each index, no other element of the target than the one that it writes at this
 /// index. `aliased` returns the position in the target at which a buffer begins, if the buffer shares memory with the
 /// target.
 fn reads_what_it_writes(kernel: &Kernel, aliased: impl Fn(BufferRef) -> Option<isize>) -> bool {

@@ -1,11 +1,12 @@
-//! Matrix products on a device whose kernels compute product and epilogue together. One kernel does that, except in two
-//! cases:
+//! Splits matrix products on a GPU, where one kernel usually computes a product and the operations on its result (the
+//! epilogue). Here k is the axis over which a product sums. There are several kernels in two cases:
 //!
-//! * The result is small and k is long, so that few workgroups would do all the work. Then the chains of k (256
-//!   consecutive elements along k, whose products are added one after another; see `plan/kernel/product.rs`) become a
-//!   batch axis. Their products are stored next to each other, and another kernel adds them in order.
+//! * The result is small and k is long, so that few workgroups would do all the work. Then each chain (256 consecutive
+//!   elements along k, whose products are added one after another; see `plan/kernel/product.rs`) is computed like a
+//!   matrix of a batch. The sums of all chains are stored next to each other, and another kernel adds them in order.
 //! * An operand spans more than a binding along k. Then k is cut at the ends of chains, and each kernel continues from
-//!   the sums of the previous one. Along m, n and the batch, windows cut these kernels like all other kernels.
+//!   the sums of the previous one. An operand that is too large along m, n or the batch is handled by windows, like in
+//!   all other kernels.
 //!
 //! Neither case changes a bit of the result, because both add the products of a chain one after another, and then the
 //! sums of the chains.
@@ -21,16 +22,16 @@ use crate::plan::kernel::{
 };
 use smallvec::smallvec;
 
-/// The minimum number of chains that are divided among workgroups. A workgroup adds the products of a chain in about 10
-/// µs, and the two additional kernels take about as long.
+/// The minimum number of chains of a product whose chains are divided among workgroups. A workgroup adds the products
+/// of a chain in about 10 µs, and the two additional kernels take about as long.
 const FEWEST: usize = 4;
 
 /// The minimum number of 64 × 64 tiles that keeps a device busy: about one for each multiprocessor of a large card (132
 /// on an H100).
 const BUSY: usize = 128;
 
-/// The maximum size of the sums of all chains: 64 MiB. They are written and read once, in addition to operands of a
-/// similar size. Chosen by hand; no benchmark compares other values.
+/// The maximum size in bytes of the stored sums of all chains: 64 MiB. These sums are written and read once, in
+/// addition to operands of a similar size. Chosen by hand; no benchmark compares other values.
 const MOST_BYTES: usize = 64 << 20;
 
 /// The minimum number of workgroups that keeps a device busy if each invocation computes one element. Such workgroups
@@ -41,13 +42,13 @@ const BUSY_NARROW: usize = 512;
 /// unreasonable limits.
 const MOST_KERNELS: usize = 1 << 12;
 
-/// Returns the kernels of a product. All but the last write temporaries.
+/// Returns the kernels into which a product is split. All but the last write temporaries.
 pub(super) fn kernels(p: &Planner<'_>, kernel: Kernel) -> Result<Vec<Kernel>> {
     let Some(Value { op: Op::Dot { from: None, part: None }, .. }) = kernel.values.first() else {
         return Ok(vec![kernel]);
     };
     let k = kernel.inner_size();
-    // a binding holds operands that are read by the axes of their sources (`axes.rs`)
+    // if k has several axes, each operand fits one binding (checked in `axes.rs`), so k is never cut
     let length = if kernel.inner.len() > 1 { None } else { longest(p, &kernel, k) };
     if length == Some(0) {
         return beside_copies(p, kernel);
@@ -64,20 +65,21 @@ pub(super) fn kernels(p: &Planner<'_>, kernel: Kernel) -> Result<Vec<Kernel>> {
     Ok(cut(p, &kernel, k, length))
 }
 
-/// Returns the type in which sums are stored between kernels.
+/// Returns the type in which the sums of a product are stored between its kernels.
 fn wanted(kernel: &Kernel) -> DType {
     kernel.values[0].compute().dtype()
 }
 
-/// Returns whether the chains of k are divided among workgroups.
+/// Returns whether the chains of a product are divided among workgroups, because the result alone would keep too few
+/// busy.
 fn is_shared(p: &Planner<'_>, kernel: &Kernel, k: usize) -> bool {
     let [batches, m, n] = kernel.matrices(&kernel.outer);
-    // an axis along which neither factor moves could be merged with that of the chains
+    // if both factors have stride 0 along an outer axis, this axis could be merged with the axis that counts chains
     let still = |d: &usize| kernel.loads[..2].iter().all(|load| load.strides[*d] == 0);
     if kernel.inner.len() > 1 && (0..kernel.outer.len()).any(|d| kernel.outer[d] > 1 && still(&d)) {
         return false;
     }
-    // cooperative matrices have no narrow tiles
+    // products by cooperative matrices have no special kernel for narrow results
     let is_cooperative = kernel.values[0].dtype == DType::F16 && p.caps.has_blocks();
     let is_busy = match is_narrow(m, n) && !is_cooperative {
         true => kernel.outer_size().div_ceil(p.caps.group()) >= BUSY_NARROW,
@@ -85,25 +87,25 @@ fn is_shared(p: &Planner<'_>, kernel: &Kernel, k: usize) -> bool {
     };
     let chains = k.div_ceil(CHAIN);
     let sums = kernel.outer_size().saturating_mul(chains);
-    // one binding holds the sums of all chains
+    // the sums of all chains must fit one binding
     let most = (MOST_BYTES as u64).min(p.most_bytes());
     chains >= FEWEST && !is_busy && kernel.outer_size() > 0 && span(sums, 1, wanted(kernel)) <= most
 }
 
-/// Returns the maximum number of elements along k for one kernel, a multiple of the length of a chain. Returns `None`
-/// if one kernel can process all of k, and 0 if a single chain spans more than a binding.
+/// Returns how many elements along k one kernel can process, a multiple of the length of a chain. Returns `None` if one
+/// kernel can process all of k, and 0 if a single chain spans more than a binding.
 fn longest(p: &Planner<'_>, kernel: &Kernel, k: usize) -> Option<usize> {
     let rank = kernel.outer.len();
     let most = p.most_bytes();
-    // shaders index with u32; half of its range is left for indices past an end
+    // shaders compute indices as u32; half of the range of u32 is left for indices past the end of an operand
     let mut length = 1usize << 31;
     for load in &kernel.loads[..2] {
         let step = load.strides[rank];
         if span(k, step, load.dtype) <= most / 2 {
             continue;
         }
-        // half of a binding is left for the other axes, which windows cut, unless one chain needs more than the other
-        // half
+        // use up to half of a binding for the range along k, or more if one chain needs more; the rest is for the other
+        // axes, which windows cut
         let bytes = (step.unsigned_abs() as u64).saturating_mul(load.dtype.size() as u64).max(1);
         let fits = (most / 2 / bytes) as usize / CHAIN * CHAIN;
         let one = if span(CHAIN, step, load.dtype) <= most { CHAIN } else { 0 };
@@ -112,7 +114,8 @@ fn longest(p: &Planner<'_>, kernel: &Kernel, k: usize) -> Option<usize> {
     (length < k).then_some(length)
 }
 
-/// Returns the product over `length` elements along k from `start` on, without epilogue and stores.
+/// Returns a kernel that computes the product over `length` elements along k from `start` on, without epilogue and
+/// stores.
 fn part(kernel: &Kernel, start: usize, length: usize) -> Kernel {
     let rank = kernel.outer.len();
     let along_k = |l: &Load| Load { offset: l.offset + l.strides[rank] * start as isize, ..l.clone() };
@@ -128,16 +131,17 @@ fn part(kernel: &Kernel, start: usize, length: usize) -> Kernel {
     part
 }
 
-/// Returns a load of the sums in `buffer`. They are stored in the order of the kernel's result, one for each index of
-/// `outer`.
+/// Returns a load of the sums in `buffer`, where one is stored for each index of the kernel's outer dimensions, in C
+/// order.
 fn sums(buffer: BufferRef, kernel: &Kernel) -> Load {
     let mut strides = c_strides(&kernel.outer);
     strides.push(0);
     Load { buffer, dtype: wanted(kernel), strides, offset: 0 }
 }
 
-/// Moves the stores of the original kernel to the last kernel, or adds a kernel for the epilogue. If there is an
-/// epilogue, the last kernel stores the product in `buffer`. `value` is the index of its value that is the product.
+/// Completes the list of kernels for the product `kernel`. Without an epilogue, the last kernel gets the stores of the
+/// original one. With an epilogue, the last kernel stores the product in `buffer`, and a kernel for the epilogue is
+/// added. `value` is the number of the value in the last kernel that is the product.
 fn end(kernels: &mut Vec<Kernel>, kernel: &Kernel, value: usize, buffer: impl FnOnce() -> BufferRef) {
     let has_epilogue = kernel.values.len() > 1;
     if let Some(last) = kernels.last_mut() {
@@ -156,8 +160,8 @@ fn end(kernels: &mut Vec<Kernel>, kernel: &Kernel, value: usize, buffer: impl Fn
     }
 }
 
-/// Returns the kernels of a product whose k is cut. Each but the first continues from the sums that the previous one
-/// stored.
+/// Returns the kernels of a product that is cut along k into parts of `length` elements. Each but the first continues
+/// from the sums that the previous one stored.
 fn cut(p: &Planner<'_>, kernel: &Kernel, k: usize, length: usize) -> Vec<Kernel> {
     let buffer = p.temp(kernel.outer_size().saturating_mul(wanted(kernel).size()));
     let mut kernels = vec![];
@@ -220,8 +224,8 @@ fn shared(p: &Planner<'_>, kernel: &Kernel, k: usize) -> Vec<Kernel> {
     kernels
 }
 
-/// Returns the kernels of a product with an operand whose stride along k is so large that not even a chain fits a
-/// binding. Such an operand is copied, so that k is contiguous.
+/// Returns the kernels of a product with an operand whose stride along k is so large that not even one chain fits a
+/// binding. Kernels before the product copy such an operand, so that its elements are contiguous along k.
 fn beside_copies(p: &Planner<'_>, mut kernel: Kernel) -> Result<Vec<Kernel>> {
     let rank = kernel.outer.len();
     let mut kernels = vec![];
@@ -234,7 +238,7 @@ fn beside_copies(p: &Planner<'_>, mut kernel: Kernel) -> Result<Vec<Kernel>> {
             let detail = format!("{CHAIN} elements of {} exceed the largest binding of {}", load.dtype, p.caps.name);
             return Err(Error::with_line(ErrorKind::LimitExceeded, kernel.name, detail, None));
         }
-        // the axes of the copy are the batch axes (of length 1 where the operand repeats), its own axis m or n, and k
+        // the axes of the copy are the batch axes (of length 1 where the operand is broadcast), m or n, and k
         let axes = || (0..rank - 2).chain([own_axis]);
         let length = |d: usize| if load.strides[d] == 0 { 1 } else { kernel.outer[d] };
         let outer: Shape = axes().map(length).chain([kernel.inner[0]]).collect();

@@ -10,9 +10,9 @@ use crate::plan::kernel::{KernelKind, Load, Op, Step, Store, Value};
 use smallvec::smallvec;
 
 impl Planner<'_> {
-    /// Finds the reshapes that need no memory, because the operand is stored in C order, and has the reshape's elements at
-    /// the same places. An elementwise operand with other readers is stored for this, which writes no more than a copy of
-    /// it would.
+    /// Finds the stored reshapes that need no memory of their own, because their operand is stored in C order and so
+    /// already is the result. An elementwise operand that has other readers is stored for this purpose. This writes no
+    /// more than a copy would.
     pub(super) fn alias_reshapes(&mut self) {
         let arena = self.arena.clone();
         for (i, n) in arena.nodes.iter().enumerate() {
@@ -30,8 +30,9 @@ impl Planner<'_> {
         }
     }
 
-    /// Adds the kernels that compute a node into a part of the stored node `owner`. A `concat` or reshape that has no
-    /// memory of its own passes the parts on to its operands.
+    /// Adds the kernels that compute `node` into `to`, which is a part of the memory of the stored node `owner`. If the
+    /// node is itself a `concat` or reshape without memory of its own, its operands are computed directly into their
+    /// parts of `to`.
     fn part(&mut self, node: usize, owner: usize, to: Store, making: &mut Making) -> Result<()> {
         if self.stored[node] {
             return self.kernels(node, owner, to, making);
@@ -45,8 +46,8 @@ impl Planner<'_> {
         self.kernels(node, owner, to, making)
     }
 
-    /// Adds the kernels of a `concat`. Each operand is computed into its part of the result, which is `owner` or a part
-    /// of it.
+    /// Adds the kernels of a `concat`. Each operand is computed into its part of the result `to`, which is the memory
+    /// of the stored node `owner` or a part of it.
     pub(super) fn joined(
         &mut self,
         (node, owner): (usize, usize),
@@ -60,7 +61,7 @@ impl Planner<'_> {
         for a in &n.args {
             let mut part = to.clone();
             let step = mutant!(joined_parts_in_c_order, layout::c_strides(&n.shape)[axis], part.strides[axis]);
-            // this saturates because the offset of an empty part may overflow; nothing is written there
+            // the offset of a part without elements may overflow, so this saturates; nothing is written to such a part
             part.offset = part.offset.saturating_add(at.saturating_mul(step));
             at += arena.nodes[*a].shape[axis] as isize;
             // an operand that is stored anyway, for another reader, is copied from its own memory
@@ -69,8 +70,9 @@ impl Planner<'_> {
         Ok(())
     }
 
-    /// Adds the kernels of a reshape. The operand, stored in C order, is the result. If the strides of a target cannot
-    /// express the operand's shape, the operand is written to a temporary, which is then copied.
+    /// Adds the kernels of a reshape. Usually the operand is computed directly into `to`, seen with the operand's
+    /// shape. If the strides of `to` do not allow this, the operand is written to a temporary, which is then copied to
+    /// `to`.
     pub(super) fn reshaped(&mut self, (node, owner): (usize, usize), to: Store, making: &mut Making) -> Result<()> {
         let arena = self.arena.clone();
         let n = &arena.nodes[node];
@@ -89,7 +91,7 @@ impl Planner<'_> {
 }
 
 impl Draft {
-    /// Returns the kernel that copies a stored node from `from` to `to`.
+    /// Returns the draft of a kernel that copies the elements of `node` from `from` to `to`.
     pub(super) fn copy(p: &Planner<'_>, node: usize, from: Load, to: Store) -> Draft {
         let n = &p.arena.nodes[node];
         Draft {

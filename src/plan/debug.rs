@@ -1,4 +1,4 @@
-//! Debug output: the words of `CUPRIC_DEBUG`, and where the output goes.
+//! Debug output: the words that the environment variable `CUPRIC_DEBUG` may contain, and where the output goes.
 
 use std::fmt;
 use std::io::Write;
@@ -61,8 +61,8 @@ pub(crate) fn asks(word: Word) -> bool {
 #[cold]
 fn warn(unknown: &[String]) {
     static WARNED: AtomicBool = AtomicBool::new(false);
-    // the program's logger may evaluate an expression and so call this again: the list is already read, and no lock is
-    // held
+    // the program's logger may evaluate an expression and so call this function again; that is safe, because the list
+    // is already read and no lock is held
     if !WARNED.swap(true, Relaxed) {
         for name in unknown {
             log::warn!("CUPRIC_DEBUG: unknown word '{name}'; known words are plan and wgsl");
@@ -73,9 +73,9 @@ fn warn(unknown: &[String]) {
 /// Writes debug output to the program's logger, at the level `debug`. A program without a logger would show nothing for
 /// `CUPRIC_DEBUG=plan`, so without a logger the output that the variable requests goes to standard error.
 pub(crate) fn show(word: Word, text: &dyn fmt::Display) {
-    // an installed logger sets the level, which is `Off` otherwise
+    // a program that installs a logger also sets the maximum level, which is `Off` otherwise
     if log::max_level() == log::LevelFilter::Off && asks(word) {
-        // a closed standard error is not a reason to fail
+        // ignore the error if standard error is closed
         let _ = writeln!(std::io::stderr().lock(), "{}", text.to_string().trim_end());
     } else {
         log::debug!(target: word.target(), "{text}");

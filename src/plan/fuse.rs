@@ -1,11 +1,12 @@
-//! Fusion: decides which nodes are stored, and which run inside a kernel that reads them.
+//! Fusion: decides which nodes are stored (computed by kernels of their own and written to memory), and which are
+//! computed inside the kernels that read them.
 //!
-//! These nodes are stored: results, operands of matmul, sources of `take`, nodes of `Role::Whole` (`concat`, scatters,
-//! routines, reshapes that are not views), products that several nodes use, a `take` whose source spans more than a
-//! binding along the taken axis, reductions, scans and products that do not fit the index space of the kernel that
-//! reads them, and nodes that would make a kernel too large. The search starts at the results. Each kernel reports
-//! which nodes it needs stored, and each of these nodes gets its own kernel. Then nodes that would be computed too
-//! often are stored if that is faster (`weigh.rs`), and the search is repeated.
+//! These nodes must be stored: results, operands of matmul, sources of `take`, nodes of `Role::Whole` (`concat`,
+//! scatters, routines, reshapes that are not views), products that several nodes use, and a `take` whose source spans
+//! more than a binding along the taken axis. Also reductions, scans and products whose loops do not fit those of the
+//! kernel that reads them, and nodes that would make a kernel too large. The search starts at the results. A kernel is
+//! tried for each, which reports which nodes it needs in memory, and each of these nodes gets its own kernel. Then
+//! nodes that would be computed too often are stored if that is faster (`weigh.rs`), and the search is repeated.
 
 use super::axes::arrange_epilogues;
 use super::graph::Graph;
@@ -26,15 +27,16 @@ use crate::plan::kernel::{BufferRef, Caps, ExecutionPlan, KernelKind, Model, Ste
 use std::collections::HashMap;
 use std::rc::Rc;
 
-/// A stored node with the steps that compute it. Until the stored nodes are decided, a kernel is made only to learn
-/// which nodes it computes and loads. Elementwise kernels may be large and many, so they are dropped and made again at
-/// the end. Other steps are kept.
+/// A stored node with the steps that compute it. Until it is decided which nodes are stored, kernels are made only to
+/// learn which nodes they compute and load. Elementwise kernels may be large and many, so they are dropped and made
+/// again at the end. Other steps are kept.
 struct Stage {
     node: u32,
-    /// The steps. Empty if the stage is one elementwise kernel, which is made at the end.
+    /// The steps that compute the node. Empty if this is a single elementwise kernel, which is made at the end.
     steps: Vec<Step>,
-    /// Three lists of nodes: those whose values the kernels compute (the first `computed` entries), those that the
-    /// kernels load (up to `read`), and those that were stored because of this stage (`Making::marks`).
+    /// Three lists of nodes in one: first the `computed` nodes whose values the kernels compute, then, up to index
+    /// `read`, the nodes that the kernels load, and then the nodes that were marked as stored because of this stage
+    /// (`Making::marks`).
     nodes: Box<[u32]>,
     computed: u32,
     read: u32,
@@ -54,7 +56,7 @@ impl Stage {
     }
 }
 
-/// A plan with the decisions made for it.
+/// A plan, and what the planner decided and learned while making it.
 struct Made {
     plan: ExecutionPlan,
     in_place: bool,
@@ -63,23 +65,24 @@ struct Made {
     stored: Vec<Option<Stored>>,
 }
 
-/// The properties of a plan that a write needs.
+/// What a write to an existing array (the target) must know about its plan.
 #[derive(Clone, Copy)]
 pub(crate) struct Writing {
     /// Whether the target may be written while its old content is read.
     pub in_place: bool,
-    /// Whether only some elements are written, so that the target must first hold its old content.
+    /// Whether the plan writes only some elements of the target, so that the target must hold its old content before.
     pub keeps: bool,
 }
 
-/// Makes the plan. Also returns how its target may be written, and the planner's work counter (`Planner::work`).
+/// Makes the plan of a graph. `target` is the layout of the existing array to which the plan writes, if there is one.
+/// Also returns how the plan may write to it, and the planner's work counter (`Planner::work`).
 pub(super) fn build(arena: Graph, target: Option<&Layout>, caps: &Caps) -> Result<(ExecutionPlan, Writing, u64)> {
     let Made { plan, in_place, keeps, work, .. } = made(arena, target, caps)?;
     Ok((plan, Writing { in_place, keeps }, work))
 }
 
-/// Makes the plan in which all nodes that are worth storing are stored. If it differs from the plan that stores only
-/// what must be stored, makes that one too, and returns the plan with the shorter modelled time.
+/// Makes the plan that also stores nodes where this is estimated to be faster. If this applies to any node, also makes
+/// the plan that stores only what must be stored, and returns the plan with the shorter modelled time.
 fn made(arena: Graph, target: Option<&Layout>, caps: &Caps) -> Result<Made> {
     check_types(&arena, caps)?;
     let mut planner = Planner::new(Rc::new(arena), caps);
@@ -122,13 +125,14 @@ pub(super) fn modelled_times(arena: Graph, caps: &Caps) -> Result<[f64; 2]> {
     Ok([made(arena, None, caps)?.plan.model.time, plain.make(stages, None)?.plan.model.time])
 }
 
-/// Returns for each node of the arena whether it is stored, and for which readers.
+/// Returns for each node of the arena whether it is stored, and whether all its readers load it or only some. `None`
+/// means that it is not stored.
 pub(super) fn stored(arena: Graph, caps: &Caps) -> Result<Vec<Option<Stored>>> {
     Ok(made(arena, None, caps)?.stored)
 }
 
 impl<'a> Planner<'a> {
-    /// Makes the plan from these stages.
+    /// Makes the plan from the stages of all stored nodes. The stages of results come first in the list.
     fn make(mut self, stages: Vec<Stage>, target: Option<&Layout>) -> Result<Made> {
         let stored = self.how_stored(&stages);
         let outputs = self.results(target);
@@ -146,17 +150,17 @@ impl<'a> Planner<'a> {
             }
             let is_part = matches!(self.arena.nodes[node].op, NodeOp::Concat { .. });
             parts.extend(making.steps.iter().map(|_| is_part));
-            // the list is built backwards: stages from the results down, and the last step of each stage first
+            // build the list of steps backwards: the stages of results come first, and within a stage its last step
             steps.extend(making.steps.drain(..).rev());
             making.computes.clear();
             making.reads.clear();
             self.forget(node);
         }
-        // after reversal, a stage precedes the stages that read it
+        // now reverse it, so that each stage precedes the stages that read its node
         steps.reverse();
         parts.reverse();
-        // not with a target, because in place the last kernel must be the only one that writes, and merging may violate
-        // that
+        // steps are not moved or merged if there is a target: a write in place needs a last kernel that is the only one
+        // that writes, and merging may violate that
         if target.is_none() {
             steps = join(&self, hoist(steps, &parts));
             write_to_results(&mut steps);
@@ -174,7 +178,8 @@ impl<'a> Planner<'a> {
         Ok(Made { plan, in_place, keeps: self.keeps.get(), work: self.work.get(), stored })
     }
 
-    /// Returns for each node whether it is stored, and for which readers.
+    /// Returns for each node whether it is stored, and whether all its readers load it or only some. `None` means that
+    /// it is not stored.
     fn how_stored(&self, stages: &[Stage]) -> Vec<Option<Stored>> {
         let mut again = vec![false; self.count];
         for s in stages {
@@ -188,9 +193,10 @@ impl<'a> Planner<'a> {
         (0..self.count).map(how).collect()
     }
 
-    /// Returns the stages of all stored nodes, results first. Nodes that several kernels would compute are stored if
-    /// that is faster, and then the search repeats, at most four times. Most graphs settle after one or two
-    /// repetitions. A node that is still shared after four is computed twice, which is slower but correct.
+    /// Decides which nodes are stored, and returns the stages of these nodes, those of results first. After a first
+    /// search, nodes that several kernels would compute are stored if that is faster. Then the search repeats, at most
+    /// four times, and most graphs need one or two repetitions. A node that several kernels still compute after four is
+    /// computed more than once, which is slower but correct.
     fn all_stages(&mut self, target: Option<&Layout>) -> Result<Vec<Stage>> {
         self.calls = self.find_calls(target.is_some())?;
         let kept = self.stored.clone();
@@ -207,9 +213,9 @@ impl<'a> Planner<'a> {
         Ok(stages)
     }
 
-    /// Stores the nodes of `now`. If a stage must be made again for that, the nodes that were stored only because of
-    /// this stage are no longer stored, because the new kernels may not need them. `kept` tells which nodes are stored
-    /// in any case.
+    /// Marks the nodes for which `now` is true as stored. A stage whose kernels compute such a node must be made again.
+    /// Nodes that were stored only because of such a stage are unmarked, because its new kernels may not need them.
+    /// `kept` tells which nodes are stored in any case.
     fn undo(&mut self, stages: &[Stage], kept: &[bool], now: &[bool]) {
         let holds = |s: &Stage| s.computes().iter().all(|c| *c == s.node || !now[*c as usize]);
         let mut needed: Vec<bool> = kept.iter().zip(now).map(|(a, b)| *a || *b).collect();
@@ -222,8 +228,9 @@ impl<'a> Planner<'a> {
         now.iter().enumerate().filter(|(_, now)| **now).for_each(|(n, _)| self.stored[n] = true);
     }
 
-    /// Returns the stages of the nodes stored so far, results first. Reuses a stage of `before` if none of the nodes
-    /// that its kernels compute has been stored since.
+    /// Returns the stages of all nodes that are needed in memory with the nodes stored so far, those of results first.
+    /// Reuses a stage of `before`, the stages of the previous search, unless a node that its kernels compute has been
+    /// stored since then.
     fn stages(&mut self, target: Option<&Layout>, before: Vec<Stage>) -> Result<Vec<Stage>> {
         let mut before = before.into_iter().peekable();
         let mut wanted = vec![false; self.count];
@@ -232,7 +239,7 @@ impl<'a> Planner<'a> {
         let mut making = Making::default();
         self.took(self.count);
         for node in (0..self.count).rev() {
-            // `before` is in descending order of nodes, like this loop
+            // `before` is sorted by descending node numbers, as this loop visits nodes
             let old = before.next_if(|s| s.node as usize == node);
             let input = self.arena.nodes[node].op.role() == Role::Memory;
             if !wanted[node] || input && !self.outputs.contains_key(&node) {
@@ -255,13 +262,14 @@ impl<'a> Planner<'a> {
             stage.reads().iter().for_each(|n| wanted[*n as usize] = true);
             stages.push(stage);
         }
-        // operands have smaller numbers than their readers, so each stage follows the stages that read it, even the
-        // stage of a result
+        // operands have smaller numbers than the nodes that read them, so in this list each stage comes after the
+        // stages that read its node, even the stage of a result
         Ok(stages)
     }
 
-    /// Frees a node whose kernels are made, and all nodes after it. The lists are reallocated only if more than 1,024
-    /// entries and a sixteenth of the remaining ones are free, so that the total copying stays linear in the graph.
+    /// Removes `node`, whose kernels are made, and all nodes after it from the arena, to save memory. The lists are
+    /// reallocated only if their unused capacity is more than 1,024 entries plus a sixteenth of the remaining ones, so
+    /// that the total copying stays linear in the size of the graph.
     fn forget(&mut self, node: usize) {
         let Some(arena) = Rc::get_mut(&mut self.arena) else { return };
         arena.nodes.truncate(node);
@@ -272,14 +280,16 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Makes the steps of one stored node, which write to its temporary, its output or the target.
+    /// Makes the steps that compute one stored node. They write to the node's temporary or, if it is a result, to its
+    /// output. `layout` is the layout of the existing array to which the result is written, if there is one.
     fn stage(&mut self, node: usize, layout: Option<&Layout>, making: &mut Making) -> Result<()> {
         let layout = layout.filter(|_| self.outputs.contains_key(&node));
-        // the store's offset is 0, because the position of a target in its buffer is a binding
+        // the offset is 0 even for an existing array, because each run passes the array's position in its buffer
         let strides = layout.map_or_else(|| self.stored_strides(node), |t| t.strides.clone());
         let arena = self.arena.clone();
         let n = &arena.nodes[node];
-        // an input that is requested as a result is copied to the output; `self.buffer` would return the input
+        // an input that is itself requested as a result is copied to the output; `self.buffer` would return the input's
+        // own buffer
         let buffer = match self.outputs.get(&node) {
             Some(i) => BufferRef::Output(*i),
             None => self.buffer(node),
@@ -300,19 +310,20 @@ impl<'a> Planner<'a> {
         self.kernels(node, node, to, making)
     }
 
-    /// Makes the kernels that compute `node` into `to`, in the stage of `owner`. The owner is `node` itself, or a
-    /// `Role::Whole` node, of whose memory `to` is the part for `node`.
+    /// Makes the kernels that compute `node` into `to`, as part of the steps of the stored node `owner`. The owner is
+    /// either `node` itself or a `Role::Whole` node, such as a concatenation, of whose memory `to` is a part.
     pub fn kernels(&mut self, node: usize, owner: usize, to: Store, making: &mut Making) -> Result<()> {
         let arena = self.arena.clone();
         let n = &arena.nodes[node];
         if n.shape.contains(&0) {
             return Ok(());
         }
-        // a stage of a `Role::Whole` node may have several steps, which are kept together, including elementwise
-        // kernels
+        // a `Role::Whole` node may need several steps, which are kept together, so then elementwise kernels are kept
+        // too
         let is_only_kernel = !matches!(arena.nodes[owner].op.role(), Role::Whole);
-        // each iteration takes the index space of a reduction, scan or product that fuses, if there is one, and stores
-        // a node that does not fit the kernel; the next iteration loads that node instead of computing it
+        // each iteration tries to make one kernel, over the index space of a reduction, scan or product that can run in
+        // it, if there is one; if a node does not fit the kernel, it is marked as stored, and the next iteration loads
+        // this node instead of computing it
         if self.in_boxes(node, owner, &to, making)? {
             return Ok(());
         }
@@ -327,7 +338,8 @@ impl<'a> Planner<'a> {
                 continue;
             }
             match Draft::build(self, node, owner, &space, to.clone()) {
-                // the nodes that were stored because they are repeated may need more loads than a dispatch can bind
+                // loading the nodes that were stored because the kernel would compute them repeatedly may need more
+                // bindings than a dispatch has; then make the kernel again without storing such nodes
                 Ok(draft) if self.weighs.get() && self.binds_too_much(&draft) => {
                     draft.discard(self);
                     self.unmark(marks, making);
@@ -345,16 +357,16 @@ impl<'a> Planner<'a> {
                         draft.discard(self);
                     } else {
                         match shape::finish(self, draft) {
-                            // a row kernel cannot be split if one row exceeds the largest binding, but separate
-                            // reductions can be split
+                            // a row kernel cannot be split if one row spans more than a binding; so make a kernel for
+                            // each reduction instead, because these can be split
                             Err(e) if is_row && rows && e.kind() == ErrorKind::LimitExceeded => {
                                 making.reads.truncate(reads);
                                 self.unmark(marks, making);
                                 rows = false;
                                 continue;
                             }
-                            // collecting makes a list of exact size, while appending would leave unused capacity in
-                            // each of perhaps a million stages
+                            // `collect` makes a list without unused capacity, while `extend` would leave some in each
+                            // of perhaps a million stages
                             kernels if making.steps.is_empty() && !making.decided => {
                                 making.steps = kernels?.into_iter().map(Step::Nest).collect();
                             }
@@ -369,21 +381,22 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Returns whether a draft has more operands than a dispatch on the device can bind.
+    /// Returns whether the draft of a kernel has more loads and stores than a dispatch on the device can bind.
     pub(super) fn binds_too_much(&self, draft: &Draft) -> bool {
         draft.loads.len() + draft.stores.len() > self.caps.max_bindings
     }
 
-    /// Unmarks the nodes that were stored for a kernel that is not made. The first `kept` marks stay.
+    /// Unmarks the nodes that were marked as stored for a kernel that is not made after all. The first `kept` entries
+    /// of `making.marks` are for other kernels and stay.
     fn unmark(&mut self, kept: usize, making: &mut Making) {
         for node in making.marks.drain(kept..) {
             self.stored[node as usize] = false;
         }
     }
 
-    /// Marks a node as stored that does not fit the kernel of `owner`, such as a reduction over another index space, or
-    /// that the kernel would compute too often. If the node has an epilogue, marks the end of the epilogue instead. A
-    /// separate stage computes it.
+    /// Marks `node` as stored, so that other kernels compute it. It does not fit the kernel of `owner` (such as a
+    /// reduction over other indices), or this kernel would compute it too often. If `node` is a reduction or product
+    /// followed by elementwise nodes that can run in its kernel, marks the last of these nodes instead.
     pub fn store_first(&mut self, node: usize, owner: usize, making: &mut Making) -> Result<()> {
         let store = self.with_epilogue(node, owner);
         if std::mem::replace(&mut self.stored[store], true) || making.decided {
@@ -397,7 +410,7 @@ impl<'a> Planner<'a> {
         Ok(())
     }
 
-    /// Returns whether a kernel has the node's value without computing it, because it is a number or in memory.
+    /// Returns whether a kernel need not compute the node, because it is a number or in memory.
     pub(super) fn is_at_hand(&self, node: usize) -> bool {
         match self.arena.nodes[node].op.role() {
             Role::Constant | Role::Memory => true,
@@ -412,8 +425,9 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Returns whether all reductions that the node needs can run in the kernel of `reduction`, because they have the
-    /// same axes and operands of the same shape. Looks at most `steps` operations down, which bounds the search.
+    /// Returns whether `node` can be computed in the kernel of `reduction` from memory, numbers and other reductions
+    /// alone. These other reductions must have the same axes and operands of the same shape. Looks at most `steps`
+    /// operations down, which bounds the search.
     fn is_beside(&self, node: usize, reduction: usize, steps: usize) -> bool {
         let (n, r) = (&self.arena.nodes[node], &self.arena.nodes[reduction]);
         match (&n.op, &r.op) {
@@ -427,10 +441,11 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Returns the last of the elementwise nodes that can run as the epilogue of a reduction or product. They are a
-    /// chain of nodes with the same size, each the only user of the one before. The last node is stored instead of the
-    /// reduction. The nodes may also read other reductions over the same space, at most 8 operations below: twice the
-    /// depth that a norm needs.
+    /// Returns the last of the elementwise nodes that can run in the kernel of `reduction` (a reduction, scan or
+    /// product) on its result, or `reduction` itself if there is none. They form a chain of nodes with the same size,
+    /// each of which is the only user of the one before. The last node can be stored instead of the reduction. The
+    /// nodes may also read other reductions over the same indices, at most 8 operations below: twice the depth that a
+    /// norm needs.
     fn with_epilogue(&self, reduction: usize, owner: usize) -> usize {
         let size = |n: usize| layout::product(&self.arena.nodes[n].shape);
         let mut node = reduction;

@@ -1,9 +1,11 @@
-//! Turns an expression into the key of its plan, and into the planner's arena.
+//! Turns an expression into the key of its plan, and into the planner's arena: a list of the nodes without duplicates,
+//! in which operands are indices.
 //!
-//! One walk over the graph, operands first and without recursion, writes the key: everything that the plan depends on,
-//! and nothing else. The offsets of inputs and the values of scalars are bindings, which are not part of the key. The
-//! key records which scalars are equal, because equal ones share a slot. The arena is made only if no plan is cached
-//! under the key.
+//! One walk over the graph, which visits operands before the nodes that read them and uses no recursion, writes the
+//! key: everything that the plan depends on, and nothing else. What may differ between two runs of one plan is not part
+//! of the key, but is collected as *bindings*: the arrays with their offsets, and the values of scalars. Each binding
+//! has a *slot*, its index in the list of inputs or of scalars. Equal scalars share a slot, and the key records the
+//! slots. The arena is made only if no plan is cached under the key.
 
 use super::key::PlanKey;
 use super::order::NodeOrder;
@@ -23,20 +25,23 @@ use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash, Hasher};
 use std::panic::Location;
 use std::rc::Rc;
 
-/// A node as the planner sees it. Operands are indices of earlier nodes. Equal nodes are merged.
+/// A node in the planner's arena. `args` has the arena indices of its operands, which come before it. Equal nodes of
+/// the expression are merged into one.
 #[derive(Clone, Debug)]
 pub(super) struct PlanNode {
     pub op: NodeOp,
     pub args: SmallVec<[usize; 3]>,
-    /// The slots bound to the node: the slot of an input, the slot of a run-time scalar, or the three slots of a
-    /// generator's scalars (seed low, seed high, stream). Unused slots are 0.
+    /// Where a run finds the node's array or numbers: the index of a plan input, the index of a run-time scalar, or
+    /// three such indices for random numbers (low word of the seed, high word of the seed, stream). Unused entries are
+    /// 0.
     pub slots: [u32; 3],
     pub shape: Shape,
     pub dtype: DType,
-    /// The number of the repetition that the node is a part of, from 1 on, or 0 if it is not repeated.
+    /// If the node repeats a computation in the derivative of a checkpoint, the number of the repetition, from 1 on.
+    /// Otherwise 0. Nodes of different repetitions are never merged.
     pub repetition: u32,
-    /// The node's number in the walk, by which a run finds the caller's line, and the line in the expression that was
-    /// planned. For merged nodes, both belong to the first node.
+    /// The node's number in the walk, by which a run finds the caller's source line for errors. `location` is that line
+    /// for the expression for which the plan was made. If nodes were merged, both are those of the first one.
     pub number: u32,
     pub location: &'static Location<'static>,
 }
@@ -53,33 +58,36 @@ impl PlanNode {
 /// The call of a routine, shared by all nodes that are its results.
 #[derive(Clone)]
 pub(super) struct RoutineNode {
-    /// The first node among its results. The call is a step of this node's stage, which precedes all readers of any
-    /// result.
+    /// The result node with the smallest index. The call is among the steps that compute this node, so it runs before
+    /// all readers of any result.
     pub first: usize,
-    /// The memory of each result. A result that no node needs has a temporary, because the routine writes it anyway.
+    /// The memory of each result. A result that no node of the graph needs also has a temporary, because the routine
+    /// writes it anyway.
     pub results: Rc<Vec<Whole>>,
 }
 
-/// The graph as the planner uses it: nodes in topological order, without duplicates.
+/// The planner's arena: the nodes of all requested expressions in topological order, without duplicates.
 #[derive(Clone)]
 pub(super) struct Graph {
     pub nodes: Vec<PlanNode>,
-    /// The nodes that are results, one for each output.
+    /// The nodes whose values are the outputs of the plan, in the order of outputs.
     pub roots: Vec<usize>,
     /// For each requested expression, the index of its output.
     pub output_of: Vec<usize>,
     pub inputs: Vec<DType>,
-    /// For each input that reads the target's buffer: its offset relative to the target.
+    /// For each input that is in the same buffer as the target of the write: its offset relative to the target, in
+    /// elements. `None` for other inputs.
     pub aliased: Vec<Option<isize>>,
     pub scalars: Vec<DType>,
 }
 
-/// The maximum number of nodes for which the list is searched. 16 pointers fill two cache lines, and searching those is
-/// faster than computing a hash.
+/// Up to this number of nodes, the walk finds a node by searching its list of nodes, and beyond it by a hash map. 16
+/// pointers fill two cache lines, and searching those is faster than computing a hash.
 pub(super) const LISTED: usize = 16;
 
 /// Returns the number that identifies the kind of operation in the first word of a node in the key. The most frequent
-/// kinds have their own numbers and are written by hand. All others are written by the `Hash` of `NodeOp`.
+/// kinds have numbers of their own, and [`Walk::add`] writes their data to the key. All others have number 0, and their
+/// data is written by the `Hash` of `NodeOp`.
 #[inline]
 pub(super) fn kind(op: &NodeOp) -> u64 {
     match op {
@@ -103,27 +111,30 @@ pub(super) fn kind(op: &NodeOp) -> u64 {
     }
 }
 
-/// One walk over an expression. It writes the key of the expression's plan, and collects the bindings of this
-/// evaluation.
+/// One walk over the nodes of an expression. It writes the key of the expression's plan, and collects the bindings of
+/// this evaluation: the arrays and numbers on which the plan runs.
 #[derive(Default)]
 pub(crate) struct Walk<'a> {
     key: PlanKey,
     nodes: SmallVec<[&'a Node; LISTED]>,
-    /// The number of each node, once there are more than [`LISTED`] nodes, so that the walk stays linear. Empty before.
+    /// The number of each node, so that the walk takes linear time. Empty as long as there are at most [`LISTED`]
+    /// nodes.
     numbers: HashMap<*const Node, u32, BuildHasherDefault<KeyHasher>>,
-    /// The slots of the bindings of all nodes, in one list.
+    /// The slots of the bindings of all nodes, one node after another.
     slots: SmallVec<[u32; 8]>,
-    /// The stored arrays that the walk has found, one for each slot, as buffer and offset. `sources` holds their nodes,
-    /// with the offset relative to the target if the buffer is the target's.
+    /// The arrays that the walk has found, each with its buffer and its offset. The index of an array is its slot.
+    /// `sources` has the node of each array and, if the array is in the target's buffer, its offset relative to the
+    /// target.
     inputs: SmallVec<[(&'a Buffer, usize); 4]>,
     sources: SmallVec<[(&'a Node, Option<isize>); 4]>,
-    /// The numbers that the walk has found, one for each slot, as bits. `types` holds their types.
+    /// The numbers that the walk has found, as bits. The index of a number is its slot. `types` has the dtype of each.
     scalars: SmallVec<[u64; 4]>,
     types: SmallVec<[DType; 4]>,
     roots: SmallVec<[u32; 2]>,
-    /// The order of a graph with checkpoints.
+    /// In which order to visit the nodes, if the graph has checkpoints. Otherwise `None`.
     order: Option<Box<NodeOrder<'a>>>,
-    /// Whether the plan will run on other arrays than those of the expressions, with other random numbers.
+    /// Whether the expressions are those of a compiled function, whose plan runs again on other arrays and with other
+    /// random numbers.
     is_traced: bool,
     seeds: Seeds,
 }
@@ -134,14 +145,15 @@ impl SourceLines for Walk<'_> {
     }
 }
 
-/// The number of latest inputs, and of latest scalars, that are searched for an equal one. Searching all would take
-/// quadratic time. Missing an equal one that is far away only costs one more binding. Chosen by hand; no benchmark
-/// compares other values.
+/// When the walk finds an array or a number, it searches this many of the latest ones for an equal one, whose slot can
+/// be shared. Searching all would take quadratic time, and missing an equal one costs only one more binding. Chosen by
+/// hand; no benchmark compares other values.
 const RECENT_INPUTS: usize = 32;
 const RECENT_SCALARS: usize = 64;
 
 impl<'a> Walk<'a> {
-    /// Returns a walk over expressions whose plan runs on other arrays, with other random numbers.
+    /// Returns a walk over the expressions of a compiled function, whose plan runs again on other arrays and with other
+    /// random numbers.
     pub fn of_traced() -> Walk<'a> {
         Walk { is_traced: true, ..Walk::default() }
     }
@@ -150,8 +162,9 @@ impl<'a> Walk<'a> {
         std::mem::take(&mut self.seeds)
     }
 
-    /// Walks over all nodes from which the roots are computed. It fills an existing walk instead of returning one,
-    /// because the walk's lists hold a small graph inline, and returning them would copy them.
+    /// Visits all nodes from which the requested expressions `roots` are computed, and writes the key. It fills an
+    /// existing walk instead of returning one, because the walk's lists hold a small graph inline, and returning them
+    /// would copy them.
     pub(super) fn take(&mut self, roots: &[&'a Expr], target: Option<&Target<'_>>, caps: u32) -> Result<()> {
         self.key.write_u32(mutant!(plans_shared_between_devices, 0, caps));
         // the key leaves out the target's offset in its buffer, because a binding passes it to the plan; so writes to
@@ -168,7 +181,7 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// Adds a node after all nodes from which it is computed.
+    /// Adds `root` to the walk, after all nodes from which it is computed.
     fn add_all(&mut self, root: &'a Node, roots: &[&'a Expr], target: Option<&Target<'_>>) -> Result<()> {
         let mut stack: SmallVec<[(&'a Node, bool); 16]> = smallvec![(root, false)];
         while let Some((node, mut ready)) = stack.pop() {
@@ -184,7 +197,7 @@ impl<'a> Walk<'a> {
                         continue;
                     }
                 }
-                // operands without operands of their own need not go through the stack
+                // if no operand has operands of its own, add them directly, without the stack
                 if node.args.iter().all(|c| c.0.args.is_empty()) {
                     for operand in &node.args {
                         if self.number(&*operand.0).is_none() {
@@ -195,7 +208,7 @@ impl<'a> Walk<'a> {
                 }
             }
             if ready {
-                // with an order, a node may be on the stack twice
+                // a node may be on the stack twice if there is an order (checkpoints)
                 if self.order.is_none() || self.number(node).is_none() {
                     self.add(node, target)?;
                     self.add_sums(node, target)?;
@@ -208,7 +221,8 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// Adds the additions that read a derivative of a checkpoint, which was added last, if their other operands are known.
+    /// If `node`, which was added last, is a derivative with respect to an operand of a checkpoint, adds the additions
+    /// that sum it with other derivatives, as far as their other operands are already in the walk.
     fn add_sums(&mut self, mut node: &'a Node, target: Option<&Target<'_>>) -> Result<()> {
         if node.order.as_ref().is_none_or(|order| order.groups.is_empty()) {
             return Ok(());
@@ -223,7 +237,7 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// Returns the number of a node, if the walk has found it.
+    /// Returns the number of a node in the walk, or `None` if the walk has not visited it yet.
     #[inline]
     pub(super) fn number(&self, node: *const Node) -> Option<u32> {
         if self.nodes.len() <= LISTED {
@@ -267,7 +281,8 @@ impl<'a> Walk<'a> {
         count as u32
     }
 
-    /// Writes a node, whose operands have already been written, to the key, and collects its bindings.
+    /// Adds a node to the walk: gives it the next number, writes it to the key, and collects its bindings. Its operands
+    /// must have been added before.
     fn add(&mut self, node: &'a Node, target: Option<&Target<'_>>) -> Result<()> {
         let slots = self.slots.len();
         match &node.binding {
@@ -280,8 +295,8 @@ impl<'a> Walk<'a> {
                 let aliased = target.map(|t| *offset as isize - t.layout.offset as isize);
                 let slot = self.input_slot(node, (buffer, *offset), aliased);
                 self.slots.push(slot);
-                // whether a write may be in place depends on the operand's position in the target, so it is part of the
-                // key
+                // whether a write may be in place depends on the position of this array relative to the target, so this
+                // is part of the key
                 mutant!(plan_cache_without_alias, (), aliased.hash(&mut self.key));
             }
             Binding::Number(value) => {
@@ -338,13 +353,14 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// Returns the number of a node's repetition within the walk, or 0 if the node is not repeated.
+    /// Returns the number within the walk of the repetition (of a checkpoint) to which a node belongs, or 0 if it
+    /// belongs to none.
     fn repetition(&mut self, node: &Node) -> u32 {
         let own = node.order.as_ref().map_or(0, |order| order.repetition);
         self.order.as_mut().filter(|_| own > 0).map_or(0, |order| order.repetition(own))
     }
 
-    /// Adds the number of the last node to the map. The first call adds all nodes.
+    /// Adds the last node to the map `numbers`. The first call adds all nodes.
     fn number_last(&mut self) {
         let known = if self.numbers.is_empty() { 0 } else { self.nodes.len() - 1 };
         for (n, node) in self.nodes.iter().enumerate().skip(known) {
@@ -366,9 +382,9 @@ impl<'a> Walk<'a> {
         &self.inputs
     }
 
-    /// Returns the inputs for a write, which runs when the expression has been dropped. The target's own buffer is
-    /// `None`: the run must not hold another reference to it, because the write is in place only if the writer's handle
-    /// is the last.
+    /// Returns the inputs for a write to an existing array. It owns the buffers, because the write runs after the
+    /// expression was dropped. The buffer of the target is given as `None`: the run must not hold another reference to
+    /// it, because a write happens in place only if the writer has the only reference.
     pub fn inputs_of_write(&self) -> SmallVec<[(Option<Buffer>, usize); 4]> {
         let mut inputs = SmallVec::new();
         for ((buffer, offset), source) in self.inputs.iter().zip(&self.sources) {
@@ -377,7 +393,7 @@ impl<'a> Walk<'a> {
         inputs
     }
 
-    /// Returns the numbers on which the plan runs, each as the bits of its type.
+    /// Returns the numbers (run-time scalars) on which the plan runs, each as the bits of its type.
     pub fn scalars(&self) -> &[u64] {
         &self.scalars
     }
@@ -397,17 +413,18 @@ impl<'a> Walk<'a> {
         &self.nodes
     }
 
-    /// Returns the numbers of the roots.
+    /// Returns the numbers of the requested expressions' nodes.
     pub(super) fn roots(&self) -> &[u32] {
         &self.roots
     }
 
-    /// Returns the slots of the bindings of all nodes.
+    /// Returns the slots of the bindings of all nodes, one node after another.
     pub(super) fn slots(&self) -> &[u32] {
         &self.slots
     }
 
-    /// Returns the offset of an input relative to the target, if it is in the target's buffer.
+    /// Returns the offset of the input with number `slot` relative to the target of the write, or `None` if it is not
+    /// in the target's buffer.
     pub(super) fn aliased(&self, slot: usize) -> Option<isize> {
         self.sources[slot].1
     }

@@ -1,24 +1,25 @@
-//! The order of the steps that make the parts of a concatenation.
+//! Moves the steps that compute the parts of a concatenation, so that fewer temporaries are in memory at once.
 //!
-//! A part is written where the concatenation has it, so all of its parts are steps of one stage, and this stage follows
-//! the stages of everything that they read. If each part reads a large temporary, such as the scores of a block of an
-//! attention, all these temporaries would be alive at once. So each such step is moved to directly after the last step
-//! that writes what it reads. No step between reads or writes the same part of the concatenation.
+//! Each operand of a stored concatenation is computed directly into its part of the result. The steps that do this are
+//! planned together, after all steps that compute what they read. If each part reads a large temporary, such as the
+//! scores of one block of an attention, all these temporaries would be in memory at once. So each step of a part is
+//! moved to directly after the last step that writes what it reads. This is safe, because the steps that it passes
+//! neither read nor write the same part of the concatenation.
 
 use crate::plan::kernel::{BufferRef, Step};
 use std::collections::HashMap;
 
-/// Moves steps. `is_part` tells which steps are parts of a concatenation.
+/// Returns the steps in the new order. `is_part` tells for each step whether it computes a part of a concatenation.
 pub(super) fn hoist(steps: Vec<Step>, is_part: &[bool]) -> Vec<Step> {
     if !is_part.contains(&true) {
         return steps;
     }
-    // a moved step has the place of the step that it follows; the others have their own
+    // the sort key of each step: the index of the step that it follows, whether it was moved there, and its own index
     let mut places: Vec<(usize, bool, usize)> = Vec::with_capacity(steps.len());
     let mut written: HashMap<BufferRef, usize> = HashMap::new();
     for (i, step) in steps.iter().enumerate() {
         let own = (i, false, i);
-        // a step that continues this one moves with it, so what it reads must be written too
+        // the further passes of this step's kernel move with it, so what they read must be written before too
         let together = steps[i + 1..].iter().take_while(|next| next.continues());
         let reads = std::iter::once(step).chain(together).flat_map(Step::reads);
         let last = reads.filter_map(|buffer| written.get(&buffer).copied()).max();

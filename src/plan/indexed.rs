@@ -1,7 +1,8 @@
-//! Windows over an indexed axis. If a kernel accesses an operand at a computed index, the operand is bound over the
-//! whole range of the index. Cutting the kernel's own axes does not reduce that range. If the range is larger than a
-//! binding, the indexed axis is cut: each kernel binds one window of it, and stores only elements whose index is in
-//! that window.
+//! Cuts an axis of an operand along which a kernel gathers or scatters. Such a kernel accesses the operand at computed
+//! indices, so each dispatch must bind all elements that an index may refer to. Cutting the kernel's own dimensions
+//! into windows does not reduce their number. If they span more than a binding, this file cuts the indexed axis of the
+//! operand instead: there is one kernel for each window of the axis, which binds only this window and stores only those
+//! elements whose index is in the window.
 
 use super::planner::{Planner, span};
 use crate::base::dtype::DType;
@@ -11,12 +12,13 @@ use crate::plan::kernel::{IndexMode, Kernel, Load, Op, Position, Scattered, Valu
 use smallvec::smallvec;
 use std::ops::Range;
 
-/// The maximum number of windows of one axis. Each is a kernel, which is about 1 KiB of the plan. With WebGPU's default
-/// of 128 MiB per binding they cover half a TiB, so a larger number indicates unreasonable limits.
+/// The maximum number of windows of an indexed axis. There is a kernel for each, which takes about 1 KiB of the plan.
+/// With WebGPU's default of 128 MiB per binding, this many windows cover half a TiB, so a larger number indicates
+/// unreasonable limits.
 const MOST_WINDOWS: usize = 1 << 12;
 
-/// An operand that is accessed at a computed index. `stride` and `extent` belong to the indexed axis, and `strides` to
-/// the kernel's own axes.
+/// An operand that a kernel accesses at computed indices along one of its axes. `stride` and `extent` are the stride
+/// and the length of that axis, and `strides` has the strides along the kernel's own dimensions.
 struct Indexed<'k> {
     dtype: DType,
     strides: &'k [isize],
@@ -25,14 +27,16 @@ struct Indexed<'k> {
 }
 
 impl Indexed<'_> {
-    /// Cuts the indexed axis into windows that each fit a binding. Returns one window if the whole axis fits.
+    /// Cuts the indexed axis of the operand into windows that each fit a binding. Each is a range of indices. Returns
+    /// one window if the whole axis fits.
     fn windows(&self, p: &Planner<'_>, k: &Kernel) -> Result<Vec<Range<usize>>> {
         let most = p.most_bytes();
         if span(self.extent, self.stride, self.dtype) <= most {
             return Ok(std::iter::once(0..self.extent).collect());
         }
-        // a binding also covers the kernel's own axes, so a window of the indexed axis gets the rest of it, but at
-        // least half; `windows` in `shape.rs` then cuts the kernel's own axes until they fit the other half
+        // a binding must also cover the range of the kernel's own dimensions, so a window of the indexed axis may fill
+        // only the remaining bytes of it, but at least half; `windows` in `shape.rs` then cuts the kernel's own
+        // dimensions until they fit the other half
         let rest = k
             .outer
             .iter()
@@ -74,20 +78,21 @@ pub(super) fn cut(p: &Planner<'_>, kernel: Kernel) -> Result<Vec<Kernel>> {
     Ok(vec![kernel])
 }
 
-/// Returns a constant as an `Op::Index` with stride 0 along every axis. The offset of an index is a shader parameter,
-/// so the kernels of all windows share one shader.
+/// Returns a value that is the constant `n`, written as an `Op::Index` with stride 0 along every axis. The offset of an
+/// `Op::Index` is a run-time parameter of the shader, so the kernels of all windows share one shader.
 fn number(k: &Kernel, n: usize, dtype: DType) -> Value {
     let strides = Box::new(smallvec![0; k.outer.len()]);
     Value { op: Op::Index { strides, offset: n as i64 }, dtype, inner: false }
 }
 
-/// Returns the kernel that gathers from one window of an axis, and stores only where its index is in the window.
+/// Returns the kernel for one window of the axis along which the value `gather` reads: it binds only this window, and
+/// stores only elements whose index is in the window.
 fn gather_window(kernel: &Kernel, gather: usize, window: Range<usize>) -> Kernel {
     let mut k = kernel.clone();
     let Op::Gather { load, stride, position } = k.values[gather].op.clone() else { return k };
     let count = mutant!(last_of_a_window_left_out, window.len() - 1, window.len());
     let value = |op, dtype| Value { op, dtype, inner: false };
-    // the new values are inserted before the gather, so the first one gets the gather's number
+    // the new values are inserted before the gather, so the first one gets the number that the gather had
     let at = |n: usize| gather + n;
     let within = [
         value(Op::Position(position.clone()), DType::I32),
@@ -115,7 +120,8 @@ fn gather_window(kernel: &Kernel, gather: usize, window: Range<usize>) -> Kernel
     k
 }
 
-/// Returns the kernel that stores only where its index is in one window of an axis.
+/// Returns the kernel for one window of the axis along which the store `store` scatters: it binds only this window, and
+/// stores only elements whose index is in the window.
 fn store_window(kernel: &Kernel, store: usize, window: Range<usize>) -> Kernel {
     let mut k = kernel.clone();
     let Some(to) = k.stores[store].scattered().cloned() else { return k };

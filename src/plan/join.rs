@@ -1,21 +1,21 @@
-//! Merges kernels over the same index space that read the same memory into one kernel with several stores. So results
-//! that are requested together, and stored nodes of one graph, read shared memory only once. On a GPU, also merges
-//! kernels whose elements are neighbours in memory, such as the parts of a `stack` along the last axis, because stores
-//! that lie side by side become one vector ([`Kernel::woven`]).
+//! Merges kernels that loop over the same indices and read the same memory into one kernel with several stores. So if
+//! several results or stored nodes are computed from the same array, the array is read only once. On a GPU, also merges
+//! kernels whose elements are neighbours in memory, such as the parts of a `stack` along the last axis, because a GPU
+//! writes elements that lie side by side as one vector ([`Kernel::woven`]).
 
 use super::planner::Planner;
 use super::schedule::is_simple;
 use crate::plan::kernel::{BufferRef, Kernel, KernelKind, Load, Step, Store};
 
-/// The number of earlier steps among which a kernel looks for its host, the kernel into which it is merged. The limit
-/// keeps planning linear in the graph. 16 is enough because kernels that read the same array are mostly near each
-/// other.
+/// The number of preceding steps that are searched for a host of a kernel: an earlier kernel into which it can be
+/// merged. The limit keeps planning linear in the graph. 16 is enough because kernels that read the same array are
+/// mostly near each other.
 const LOOK_BACK: usize = 16;
 
-/// The bytes of a cache line of most cards.
+/// The size of a cache line of most GPUs, in bytes.
 const LINE: usize = 128;
 
-/// Merges kernels wherever that changes no bit of a result and exceeds no limit of the device.
+/// Returns the steps with kernels merged wherever this changes no bit of a result and exceeds no limit of the device.
 pub(super) fn join(p: &Planner<'_>, steps: Vec<Step>) -> Vec<Step> {
     let mut joined: Vec<Step> = Vec::with_capacity(steps.len());
     let mut steps = steps.into_iter().peekable();
@@ -36,8 +36,8 @@ pub(super) fn join(p: &Planner<'_>, steps: Vec<Step>) -> Vec<Step> {
     joined
 }
 
-/// Finds the earlier step into whose kernel this one can be merged. The step must come after every step that writes a
-/// buffer that this kernel reads.
+/// Returns the index of the step in `before` into whose kernel `kernel` can be merged, if there is one. It must come
+/// after all steps that write a buffer that `kernel` reads.
 fn host(p: &Planner<'_>, before: &[Step], kernel: &Kernel) -> Option<usize> {
     if !is_joinable(kernel) {
         return None;
@@ -46,7 +46,7 @@ fn host(p: &Planner<'_>, before: &[Step], kernel: &Kernel) -> Option<usize> {
     let reads = |buffer: &BufferRef| kernel.loads.iter().any(|l| l.buffer == *buffer);
     let writer = before[first..].iter().rposition(|step| step.writes().iter().any(reads));
     let after = writer.map_or(first, |w| first + w + 1);
-    // a kernel with several passes is not merged, because its next pass loads exactly its stores
+    // a kernel that the next step continues is no host, because that step loads exactly what it stores
     let has_passes = |i: usize| before.get(i + 1).is_some_and(Step::continues);
     (after..before.len()).find(|i| {
         p.took(1);
@@ -60,10 +60,10 @@ fn host(p: &Planner<'_>, before: &[Step], kernel: &Kernel) -> Option<usize> {
     })
 }
 
-/// Returns whether a kernel may be merged. Row kernels may not, because the merged kernel would hold two rows at a
-/// time. Kernels that check indices may not, because an out-of-bounds index must not prevent another result from being
-/// written. Kernels whose stores write only some elements may not, because the order of kernels that write the same
-/// buffer must not change.
+/// Returns whether a kernel may be merged with another. Row kernels may not, because the merged kernel would hold a row
+/// of each at a time. Kernels that check indices may not, because an out-of-bounds index must not prevent another
+/// result from being written. Kernels whose stores write only some elements may not, because the order of kernels that
+/// write the same buffer must not change.
 fn is_joinable(k: &Kernel) -> bool {
     matches!(k.kind, KernelKind::Elementwise | KernelKind::Reduce(_))
         && !k.continues
@@ -80,9 +80,10 @@ fn share_a_load(a: &Kernel, b: &Kernel) -> bool {
     a.loads.iter().any(|l| b.loads.contains(l) && reads_many(l))
 }
 
-/// Returns whether elementwise kernels write the same cache lines, and are small enough for several loads in flight even if
-/// they are one kernel. No steps of a plan write the same element of a temporary or a result, except those that continue
-/// each other and scatters, neither of which are joinable.
+/// Returns whether two elementwise kernels write to the same cache lines, and are together so small that each
+/// invocation of the merged kernel can still have several loads in flight. The order of their writes does not matter:
+/// two steps of a plan write the same element only if one continues the other or one is a scatter, and such kernels are
+/// not joinable.
 fn are_neighbours(a: &Kernel, b: &Kernel) -> bool {
     let first = &a.stores[0];
     let is_near = |s: &Store| s.offset.abs_diff(first.offset).saturating_mul(s.dtype.size()) < LINE;
@@ -118,7 +119,8 @@ fn fits(p: &Planner<'_>, a: &Kernel, b: &Kernel) -> bool {
         && a.compile_cost().saturating_add(b.compile_cost()) <= p.caps.max_cost
 }
 
-/// Moves a kernel's loads, values and stores into its host, and merges equal loads and equal values.
+/// Moves the loads, values and stores of `kernel` into the kernel of step `host`, and merges equal loads and equal
+/// values.
 fn absorb(steps: &mut [Step], host: usize, kernel: Kernel) {
     let Step::Nest(host) = &mut steps[host] else { return };
     let load_number: Vec<usize> = (kernel.loads.into_iter())

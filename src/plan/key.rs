@@ -4,10 +4,10 @@ use smallvec::SmallVec;
 use std::hash::Hasher;
 
 /// The words of a plan's key. It is a `Hasher` that keeps all words instead of mixing them, so that any type that
-/// derives `Hash` can be written to it. Expressions of different structure never have equal words, because the words of
-/// each value determine where the value ends.
+/// derives `Hash` can be written to it. Expressions of different structure never have equal keys, because the words of
+/// each value that is written tell how many words the value has.
 ///
-/// 64 words need no allocation: enough for a graph of about twelve nodes.
+/// A key of up to 64 words, enough for a graph of about twelve nodes, needs no allocation.
 #[derive(Default)]
 pub(super) struct PlanKey(SmallVec<[u64; 64]>);
 

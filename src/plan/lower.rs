@@ -1,8 +1,8 @@
-//! Lowering: creates the values of one kernel, by a walk from the stored node down to nodes in memory.
+//! Lowering: creates the values of one kernel, by a recursion from the stored node down to nodes in memory.
 //!
-//! A [`Space`] is the kernel's index space, with the map from it to the index of the node. The walk carries a map (an
-//! affine [`View`]) from the kernel's index to the current node's element. So a view only changes the map and costs
-//! nothing, and a reduction fuses if its operand can be indexed by `outer × inner`.
+//! A [`Space`] has the dimensions over which the kernel loops, and the map to the index of the stored node. The
+//! recursion passes down a map (an affine [`View`]) from the kernel's index to the needed element of each node. So a
+//! view only changes the map, and a reduction can run in the kernel if the map to its operand covers `outer × inner`.
 
 use super::planner::{DraftLists, Planner, broadcast_map};
 use super::space::{Space, inner_lengths, inner_order, is_scanned_along, operand_map, reduction_order};
@@ -15,7 +15,7 @@ use crate::plan::kernel::{
 };
 use smallvec::{SmallVec, smallvec};
 
-/// A kernel in the making, whose dimensions are not yet ordered or collapsed.
+/// A kernel in the making, whose dimensions are not yet ordered or merged (`shape.rs` does that).
 pub(super) struct Draft {
     pub kind: KernelKind,
     pub outer: Shape,
@@ -24,12 +24,13 @@ pub(super) struct Draft {
     pub values: Vec<Value>,
     pub stores: Vec<Store>,
     pub reduction_strides: Strides,
-    /// Nodes whose values the kernel computes.
+    /// The nodes whose values the kernel computes, as indices of the arena.
     pub computes: Vec<usize>,
     pub name: &'static str,
-    /// The arena index of the last node that the kernel computes.
+    /// The node that the kernel computes last, as an index of the arena.
     pub node: usize,
-    /// The node whose memory, or a part of it, the kernel writes. `name` and the caller's line are those of this node.
+    /// The stored node whose memory, or a part of it, the kernel writes. `name` and the caller's line are those of this
+    /// node.
     pub owner: usize,
 }
 
@@ -38,25 +39,26 @@ struct Lowering<'a> {
     space: &'a Space,
     owner: usize,
     draft: Draft,
-    /// The value of each node and map found so far. The list is short, so searching it is faster than hashing.
+    /// The nodes lowered so far, with their maps and the numbers of their values, so that each is computed once. The
+    /// list is short, so searching it is faster than hashing.
     memo: Vec<(usize, View, usize)>,
-    /// For each value, whether it depends on a reduction, scan or product here. Only row kernels may reduce such a
-    /// value again.
+    /// For each value, whether it depends on a reduction, scan or product in this kernel. Only row kernels may reduce
+    /// such a value again.
     reduced: Vec<bool>,
-    /// Whether the node being lowered is the operand of a scan, or below one.
+    /// Whether the node being lowered is needed to compute the operand of a scan.
     in_scan: bool,
 }
 
-/// A value, or the node that cannot run in this kernel and must be stored first.
+/// `Ok` with a result, or `Err` with a node that cannot run in this kernel and must be stored first.
 type Lowered<T> = std::result::Result<T, usize>;
 
 impl Draft {
-    /// Returns whether one of its values is a scan.
+    /// Returns whether one of the kernel's values is a scan.
     fn scans(&self) -> bool {
         self.values.iter().any(|v| matches!(v.op, Op::Scan(..)))
     }
 
-    /// Drops a draft that was made only to learn what it reads. Its lists are reused by the next draft.
+    /// Drops a draft that was made only to learn which nodes it reads. The next draft reuses its lists.
     pub fn discard(self, p: &Planner<'_>) {
         let mut scratch = p.scratch.take();
         (scratch.loads, scratch.values) = (self.loads, self.values);
@@ -73,13 +75,13 @@ impl Draft {
         })
     }
 
-    /// Makes the kernel that computes `node` into `to`, in the stage of `owner`, or returns the node to store first.
+    /// Makes the kernel that computes `node` into `to`, which is memory of the stored node `owner`.
     pub fn build(p: &Planner<'_>, node: usize, owner: usize, space: &Space, to: Store) -> Lowered<Draft> {
         let mut l = Lowering::begin(p, node, owner, space);
         if let Some(m) = space.matmul {
             l.dot(m)?;
         }
-        // the value of the node is at the inner level if its index depends on an inner dimension
+        // the node's value is an inner one (one per inner index) if the node's index depends on an inner dimension
         let columns = space.outer..space.dims.len();
         let width = space.dims.len();
         let inside = (0..space.map.offset.len()).any(|j| columns.clone().any(|k| space.map.coef[j * width + k] != 0));
@@ -103,8 +105,7 @@ impl Draft {
         Ok(l.end())
     }
 
-    /// Makes the kernel that combines the values of the scatter `node` with elements of `to`, or returns the node to
-    /// store first.
+    /// Makes the kernel that combines the values of the scatter `node` with elements of `to`.
     pub fn scatter(p: &Planner<'_>, node: usize, to: &Store) -> Lowered<Draft> {
         let n = &p.arena.nodes[node];
         let (NodeOp::Scatter { axis, mode, combine, .. }, [_, indices, values, when @ ..]) = (&n.op, &n.args[..])
@@ -168,7 +169,8 @@ impl Lowering<'_> {
         self.draft.values.len() - 1
     }
 
-    /// Returns the value of an index. Equal indices are one value, by which draws at them share a Philox block.
+    /// Returns the value that is the index `offset + Σ strides · index`. Equal indices share one value, so that random
+    /// numbers at the same index share a Philox block.
     fn index(&mut self, (strides, offset): (Strides, isize), dtype: DType) -> usize {
         let inner = self.is_inner(&strides);
         let op = Op::Index { strides: Box::new(strides), offset: offset as i64 };
@@ -182,7 +184,7 @@ impl Lowering<'_> {
         self.push(Op::Ufunc(row, args.into()), dtype, inner, reduced)
     }
 
-    /// Converts an outer value to an inner one, with the same element along the whole row.
+    /// Adds an inner value that is equal to the outer value `value` at every inner index, and returns its number.
     fn broadcast_inward(&mut self, value: usize) -> usize {
         let dtype = self.draft.values[value].dtype;
         let reduced = self.reduced[value];
@@ -197,14 +199,14 @@ impl Lowering<'_> {
         if exact { value } else { self.push(Op::Round(value), dtype, inner, reduced) }
     }
 
-    /// Returns whether an operand with these strides varies along the inner dimensions: its load is then at the inner
-    /// level.
+    /// Returns whether an operand with these strides varies along an inner dimension.
     fn is_inner(&self, strides: &[isize]) -> bool {
         self.space.matmul.is_none()
             && (self.space.outer..self.space.dims.len()).any(|d| strides[d] != 0 && self.space.dims[d] != 1)
     }
 
-    /// Returns the buffer, the strides over the space and the offset of a stored node, or of a view of one.
+    /// Returns where the kernel reads a stored node, or a view of one: the buffer, the stride for each dimension of the
+    /// kernel, and the offset.
     fn resolve(&self, mut node: usize, map: &View) -> (BufferRef, Strides, isize) {
         let mut map = map.clone();
         while let NodeOp::View(v) = &self.p.arena.nodes[node].op
@@ -235,7 +237,7 @@ impl Lowering<'_> {
         })
     }
 
-    /// Adds the product with which a matmul kernel starts, and the loads of its two operands.
+    /// Adds the value [`Op::Dot`], which is the first value of a matmul kernel, and the loads of its two operands.
     fn dot(&mut self, node: usize) -> Lowered<()> {
         let n = &self.p.arena.nodes[node];
         for (i, a) in n.args.iter().enumerate() {
@@ -252,7 +254,7 @@ impl Lowering<'_> {
         Ok(())
     }
 
-    /// Returns the value of the kernel's product, if `map` refers to the element that the kernel computes for an index.
+    /// Returns the value of the kernel's product, if `map` refers to the element that the kernel computes at an index.
     /// An axis of length 1 has only one index, so the map along it does not matter.
     fn product(&self, node: usize, map: &View) -> Lowered<usize> {
         let shape = &self.p.arena.nodes[node].shape;
@@ -306,8 +308,8 @@ impl Lowering<'_> {
             NodeOp::Cast => {
                 let mut v = self.lower(n.args[0], map, inside)?;
                 let from = self.draft.values[v].dtype;
-                // an f16 or bf16 is computed as f32 and may have more bits than its type: round it before a conversion
-                // to an integer or bool, and when the user casts it to its own type
+                // an f16 or bf16 is computed as f32 and may have more bits than its type, so round it before a
+                // conversion to an integer or bool, and also if the user casts it to the type that it already has
                 if from.is_half() && (!n.dtype.is_float() || from == n.dtype) {
                     v = self.round(v);
                 }
@@ -333,9 +335,8 @@ impl Lowering<'_> {
         }
     }
 
-    /// Returns how often the kernel computes a value with this map: once for each index of the whole space if the map
-    /// depends on an inner dimension, else once for each outer index. Assumes that nothing that the value loads varies
-    /// along more dimensions.
+    /// Returns how often the kernel computes a node with this map: once for each index of `outer × inner` if the map
+    /// depends on an inner dimension, else once for each outer index. Assumes that its operands vary along no others.
     fn runs(&self, map: &View) -> usize {
         let (dims, outer) = (&self.space.dims, self.space.outer);
         let depends = |d: usize| (0..map.offset.len()).any(|j| map.coef[j * dims.len() + d] != 0);
@@ -349,7 +350,7 @@ impl Lowering<'_> {
         let mut args: SmallVec<[usize; 3]> = smallvec![];
         for a in &n.args {
             let shape = &p.arena.nodes[*a].shape;
-            // an operand of the result's shape has the result's map; this usual case creates no new map
+            // if the operand has the result's shape, it has the same map, so no new map is needed (the usual case)
             let mut v = match *shape == n.shape && !shape.contains(&1) {
                 true => self.lower(*a, map, inside)?,
                 false => self.lower(*a, &broadcast_map(map, shape, &n.shape), inside)?,
@@ -383,7 +384,7 @@ impl Lowering<'_> {
         let (indices, source) = (n.args[0], n.args[1]);
         let (i, s) = (&p.arena.nodes[indices], &p.arena.nodes[source]);
         let k = map.shape.len();
-        // the axes of the result along which the indices vary
+        // the axes of the result that are the axes of the index array
         let own = if along { 0..i.shape.len() } else { axis..axis + i.shape.len() };
         let index_map = View {
             shape: map.shape.clone(),
@@ -401,14 +402,13 @@ impl Lowering<'_> {
             base.offset[d] = map.offset[from];
             base.coef[d * k..(d + 1) * k].copy_from_slice(&map.coef[from * k..(from + 1) * k]);
         }
-        // the stride along the taken axis is the distance of two neighbours, because the source may be a view with any
-        // step
+        // the source may be a view with any step, so the stride along the taken axis is computed from two neighbours
         let point = |offset| self.resolve(source, &View { shape: smallvec![], offset, coef: smallvec![] }).2;
         let step = point(unit(s.shape.len(), axis)) - point(smallvec![0; s.shape.len()]);
         let stride = mutant!(take_along_a_flipped_axis, step.abs(), step);
         let place = self.resolve(source, &base);
         let inner = self.is_inner(&place.1) || self.draft.values[index].inner;
-        // a gather does not share its load, because the accessed elements also depend on the index
+        // a gather shares its load with no other value, because the elements also depend on the computed index
         self.draft.loads.push(Load { buffer: place.0, dtype: s.dtype, strides: place.1, offset: place.2 });
         let load = self.draft.loads.len() - 1;
         self.draft.computes.push(node);
@@ -419,8 +419,8 @@ impl Lowering<'_> {
         Ok(self.push(op, n.dtype, inner, reduced))
     }
 
-    /// Lowers a reduction if the kernel's index space is the space of the reduction's operand, in the same order.
-    /// Otherwise returns the node to store.
+    /// Lowers a reduction if the kernel loops over the reduction's operand, in the order in which the reduction must
+    /// combine elements. Otherwise returns `Err` with the node to store.
     fn lower_reduction(&mut self, node: usize, fold: Fold, axes: &[usize], map: &View, inside: bool) -> Lowered<usize> {
         let p = self.p;
         let n = &p.arena.nodes[node];
@@ -439,8 +439,7 @@ impl Lowering<'_> {
             return Err(node);
         }
         let m = operand_map(map, axes, &p.arena.nodes[arg].shape, outer);
-        // if the kernel processes elements in another order than the reduction, fusing would change bits: store the
-        // reduction instead
+        // loops in another order than this reduction requires would change its bits, so it is stored instead
         let walk = |strides: &[isize]| inner_order(strides, outer, dims);
         let (own, lanes) = reduction_order(p, arg, axes, &m);
         let element = p.arena.nodes[arg].dtype;
@@ -449,7 +448,7 @@ impl Lowering<'_> {
             FoldOrder::RowMajor => same_lanes && walk(&c_strides(dims)) == walk(&self.space.reduction_strides),
             FoldOrder::Tree => same_lanes && walk(&own) == walk(&self.space.reduction_strides),
             FoldOrder::Any => true,
-            // nodes do not have such folds
+            // no node has a fold of this kind; only the planner creates them
             FoldOrder::Sequence => false,
         };
         if !fits {
@@ -457,7 +456,7 @@ impl Lowering<'_> {
         }
         let mut v = self.lower(arg, &m, true)?;
         if self.reduced[v] && !self.space.row {
-            // a reduction within the operand must end before this one starts, which needs the passes of a row kernel
+            // the operand needs a reduction that must end before this one starts, which requires a row kernel
             return Err(node);
         }
         if !self.draft.values[v].inner {
@@ -468,7 +467,7 @@ impl Lowering<'_> {
     }
 
     /// Lowers a scan if it runs along the kernel's only inner dimension, and is the only scan unless the kernel may be
-    /// a row kernel. Otherwise returns the node to store.
+    /// a row kernel. Otherwise returns `Err` with the node to store.
     fn lower_scan(&mut self, node: usize, fold: Fold, axis: usize, map: &View, inside: bool) -> Lowered<usize> {
         let n = &self.p.arena.nodes[node];
         let (k, outer, dims) = (map.shape.len(), self.space.outer, &self.space.dims);

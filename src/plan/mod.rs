@@ -1,16 +1,35 @@
-//! Floor 2: the planner, which turns expressions into plans, and the cache of plans.
+//! Floor 2: the planner, which turns expressions into plans (lists of kernels), and the cache of plans.
 //!
-//! `graph.rs` turns an expression into a key (`key.rs`) and an arena of nodes. `traced.rs` has the random seeds of plans
-//! that run on other arrays than those of their expressions. `fuse.rs` decides which nodes are stored and which
-//! run inside a kernel that reads them; it uses the facts that `planner.rs` keeps about the graph, and the costs of
-//! `price.rs`. `weigh.rs` stores nodes that would be computed too often. `space.rs` finds the index space of a kernel,
-//! and `lower.rs` creates its values. `shape.rs` orders and collapses its dimensions and cuts windows. `split.rs` cuts
-//! long reductions, and `scan.rs` long scans. `chains.rs` and `product.rs` create the passes of a product. `indexed.rs`
-//! cuts axes along which kernels gather or scatter into windows. `boxes.rs` cuts kernels that read concatenations.
-//! `join.rs` merges kernels that read the same memory. `copies.rs` creates the kernels of `concat` and of reshapes,
-//! `scatter.rs` those of scatters, and `routines.rs` the steps of a routine. `buffers.rs` assigns buffers to
-//! temporaries. `schedule/` maps each loop nest to the hardware. Plans are cached under their whole key, and `recent.rs`
-//! finds the latest plans of a thread without a key.
+//! `graph.rs` turns an expression into the key of its plan (`key.rs`) and into the list of nodes that the planner uses.
+//! `traced.rs` handles the random seeds of compiled functions, whose plan runs again with other arrays and seeds.
+//! `fuse.rs` decides which nodes are stored and which run inside a kernel that reads them; it uses the facts that
+//! `planner.rs` keeps about the graph, and the costs of `price.rs`. `weigh.rs` stores nodes that would be computed too
+//! often. `space.rs` finds the index space of a kernel, and `lower.rs` creates the kernel's values. `shape.rs` orders
+//! and collapses the kernel's dimensions and cuts windows. `split.rs` cuts long reductions, and `scan.rs` long scans.
+//! `chains.rs` and `product.rs` create the passes of a product. `indexed.rs` cuts axes along which kernels gather or
+//! scatter into windows. `boxes.rs` cuts kernels that read concatenations. `axes.rs` lets products read arrays of
+//! windows without a copy. `join.rs` merges kernels that read the same memory. `copies.rs` creates the kernels of
+//! `concat` and of reshapes, `scatter.rs` those of scatters, and `routines.rs` the steps of a routine. `hoist.rs` moves
+//! the steps of a concatenation's parts. `order.rs` orders the nodes of a graph with checkpoints. `buffers.rs` assigns
+//! buffers to temporaries. `schedule/` maps each kernel to the hardware. Plans are cached under their whole key, and
+//! `recent.rs` finds the latest plans of a thread without computing a key.
+//!
+//! Words that the comments of this folder use:
+//!
+//! * *Node*: an operation of the expression graph. A *stored* node has its value written to memory. All other nodes are
+//!   computed inside the kernels that read them.
+//! * *Step*: one item of a plan: a kernel, the call of a routine, or a clear. The *stage* of a stored node is all the
+//!   steps that compute it.
+//! * *Nest*: a kernel, which is one loop nest. Its index *space* is `outer × inner`: the inner loops are those of a
+//!   reduction, a scan or a product. A *row* is all inner indices of one outer index.
+//! * *Value*: the result of one operation of a kernel. An outer value has one element per outer index, and an inner
+//!   value has one per index of `outer × inner`. This is the value's *level*.
+//! * *Prologue* and *epilogue*: the operations of a kernel before its reduction, and on its result.
+//! * *Map*: an affine function from an index of a kernel to the index of a node's element ([`View`]).
+//! * *Pass*: one of several kernels that count as one, because together they compute what one kernel would compute.
+//! * *Binding*: the part of a buffer that one GPU dispatch can access. Its size is limited, so a kernel with larger
+//!   operands runs in several *windows*, which are parts of its index space.
+//! * *Target*: the existing array into which a write stores its result.
 
 pub(crate) mod backend;
 pub(crate) mod debug;
@@ -69,29 +88,32 @@ use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, Weak};
 
-/// The destination of a write: the first output of the plan is this layout of an existing buffer.
+/// The destination of a write to an existing array. The plan writes its first output to `buffer`, at the elements that
+/// `layout` describes.
 pub(crate) struct Target<'a> {
     pub buffer: &'a Buffer,
     pub layout: &'a Layout,
 }
 
-/// A cached plan. It is boxed so that a thread's table that still points to a dropped plan keeps little memory alive.
+/// A cached plan. The content is boxed, because a thread's table may hold a `Weak` pointer to a plan that was dropped.
+/// Such a pointer keeps only the box's pointer allocated, not the content.
 pub(crate) struct CachedPlan(Box<Cached>);
 
 pub(crate) struct Cached {
     key: Arc<[u64]>,
-    /// Whether a thread has found the plan in its own table since the shared cache last checked.
+    /// Whether a thread has found the plan in its own table ([`Local`]) since [`make_room`] last cleared this flag.
     was_found: AtomicBool,
     pub plan: ExecutionPlan,
     /// For each requested expression, the index of the plan output that is its result. Equal expressions share an
     /// output.
     pub output_of: Vec<usize>,
-    /// How the plan may write the target.
+    /// How the plan may write the existing array to which its first output goes, if it has such a target.
     pub writing: Writing,
-    /// Whether a step after the first one that writes a result can fail, because it meets an out-of-bounds index or an
-    /// element that a routine rejects. (A single step checks before it writes.) On a device that reports such errors
-    /// late: whether any step can fail. A write with such a plan could fail half done, so its value is first computed
-    /// in separate memory.
+    /// Whether a run of the plan could fail after it has written a part of a result. A step fails if it meets an
+    /// out-of-bounds index or an element that a routine rejects. On a CPU, each step checks before it writes, so this
+    /// is true only if a step can fail that comes after the first step that writes a result. On a device that reports
+    /// such errors late, it is true if any step can fail. If it is true, a write to an existing array first computes
+    /// the result in separate memory.
     pub may_fail_half_done: bool,
     /// The number of nodes and values that planning looked at. Tests check that it grows linearly with the graph.
     pub work: u64,
@@ -99,7 +121,8 @@ pub(crate) struct Cached {
 
 impl CachedPlan {
     fn note_found(&self) {
-        // the flag is set only if it is not, because a store would take the cache line from other threads
+        // do not store if the flag is set already, because a store would remove the cache line from the caches of other
+        // cores
         if !self.was_found.load(Relaxed) {
             self.was_found.store(true, Relaxed);
         }
@@ -113,7 +136,8 @@ impl Deref for CachedPlan {
     }
 }
 
-/// The plans of all threads by their whole key. [`make_room`] drops the least recently used ones.
+/// The cached plans of all threads. The key of the map is the plan's whole key. [`make_room`] drops the least recently
+/// used ones.
 type Shared = LruCache<Arc<[u64]>, Arc<CachedPlan>, BuildHasherDefault<KeyHasher>>;
 
 /// Hashes a key word by word (FxHash, the hash function of rustc). It need not resist attackers, because a lookup
@@ -123,7 +147,7 @@ struct KeyHasher(u64);
 
 impl std::hash::Hasher for KeyHasher {
     fn finish(&self) -> u64 {
-        // a table selects its slot by the low bits, and the products have their best bits above
+        // a hash table selects its slot by the low bits, but the best mixed bits of a product are the high ones
         self.0.rotate_left(26)
     }
     fn write(&mut self, bytes: &[u8]) {
@@ -140,34 +164,37 @@ impl std::hash::Hasher for KeyHasher {
 }
 
 /// The maximum total size of all plans in bytes, including what a CPU has prepared for them and the tables of all
-/// threads. The actual total is less than 64 MiB, with a margin for the plan in the making. An allocator may keep more
-/// memory free between blocks (glibc does so per thread). 48 MiB hold about 20,000 plans, more than any training step
-/// has.
+/// threads. The actual total stays below 64 MiB, which leaves a margin for the plan that is being made. An allocator
+/// may keep more memory free between blocks (glibc does so per thread). 48 MiB hold about 20,000 plans, more than any
+/// training step has.
 const MOST_BYTES: usize = 48 << 20;
 /// The size of a plan's entry in the shared cache in bytes, estimated for a half-empty table.
 const ENTRY: usize = 128;
 /// The length of the longest key that is cached, in words of 8 bytes: 2 MiB, so that one graph does not evict most
 /// plans. A graph with such a key has about 20,000 nodes: the derivatives of some 150 transformer blocks.
 const LONGEST_KEY: usize = 1 << 18;
-/// The size in bytes of the largest plan that is cached. Planning takes so long that even a plan of a large part of the
-/// memory is worth keeping.
+/// The size in bytes of the largest plan that is cached. Planning takes so long that even a plan that fills a large
+/// part of the cache is worth keeping.
 const LARGEST: usize = MOST_BYTES / 2;
 
 /// The number of slots of a thread's table: about ten times the number of plans of one training step.
 const PLACES: usize = 2048;
-/// The size of a table in bytes: its slots, and for each slot the block that remains of a dropped plan.
+/// The size in bytes of one thread's table: its slots, and for each slot the allocation that a `Weak` pointer keeps of
+/// a dropped plan. Also the descriptions of `recent.rs`.
 const TABLE: usize = PLACES
     * (size_of::<(u64, Weak<CachedPlan>)>() + block(2 * size_of::<usize>() + size_of::<CachedPlan>()))
     + recent::SLOTS * block(recent::BYTES);
 /// The number of threads that have a table.
 static TABLES: AtomicUsize = AtomicUsize::new(0);
 
-/// The plans that a thread has used. The hash of a key selects a slot, where a plan stays until another plan needs the
-/// slot. So a lookup touches one slot and changes nothing. The table does not keep plans alive.
+/// The plans that one thread has used. The hash of a plan's key selects its slot in `places`, where the plan stays
+/// until another plan needs the slot. So a lookup reads one slot and writes nothing. The table holds `Weak` pointers,
+/// which do not keep plans alive.
 struct Local {
     /// Empty until the first plan is inserted.
     places: Vec<(u64, Weak<CachedPlan>)>,
-    /// The latest plans with descriptions of their expressions. Empty until the first plan is inserted.
+    /// The plans that the thread has used last, with descriptions of their expressions (`recent.rs`). Empty until the
+    /// first plan is inserted.
     recent: Vec<Option<Box<Recent>>>,
 }
 
@@ -234,8 +261,8 @@ fn shared() -> MutexGuard<'static, Shared> {
     SHARED.lock().unwrap_or_else(|e| e.into_inner())
 }
 
-/// Stores a plan in the table of this thread, if the thread still has one. A terminating thread may evaluate after its
-/// table is gone.
+/// Stores a plan in this thread's table ([`Local`]). Does nothing if the table is already dropped, because a
+/// terminating thread may still evaluate expressions after that.
 fn keep_here(hash: u64, plan: &Arc<CachedPlan>) {
     let _ = LOCAL.try_with(|c| c.borrow_mut().insert(hash, plan));
 }
@@ -274,14 +301,14 @@ pub(crate) fn make_room() {
     }
 }
 
-/// Returns whether a node is always stored whole, so that a view of it is a view of the stored array and needs no
-/// kernel.
+/// Returns whether a node of this role is always stored completely. A view of such a node needs no kernel, because it
+/// can be a view of the stored array.
 fn is_whole(role: Role) -> bool {
     matches!(role, Role::Product | Role::Whole)
 }
 
-/// Returns the expression to compute. If `e` is a view of a node that is always stored whole, returns that node, and
-/// the view, which must be applied to the result.
+/// Returns the expression that must be computed to get `e`. Usually this is `e` itself. If `e` is a view of a node that
+/// is always stored completely, this is the node, and the caller must apply the returned view to the result.
 #[inline]
 pub(crate) fn computed(e: &Expr) -> (&Expr, Option<&View>) {
     match (&e.0.op, e.0.args.as_slice()) {
@@ -312,8 +339,9 @@ pub(crate) fn plan<'a>(
     Ok(plan)
 }
 
-/// Returns the plan of the roots, and fills an empty `found` with the bindings of this evaluation, if the thread has used
-/// the plan recently for an expression of the same line. Otherwise [`plan`] finds or makes it.
+/// Returns the plan of the roots if this thread has recently used it for an expression from the same source line. Then
+/// also fills `found`, which must be empty, with the bindings of this evaluation. If it returns `None`, the caller
+/// calls [`plan`].
 pub(crate) fn recent<'a>(
     found: &mut Found<'a>,
     roots: &[&'a Expr],
@@ -330,7 +358,7 @@ pub(crate) fn recent<'a>(
     Some(plan)
 }
 
-/// Prints a plan if `CUPRIC_DEBUG` asks for plans.
+/// Prints a plan with its source lines if the environment variable `CUPRIC_DEBUG` asks for plans.
 fn show(plan: &CachedPlan, lines: &dyn SourceLines) {
     if debug::asks(debug::Word::Plan) {
         let line = |step| plan.plan.node_of(step).and_then(|node| lines.of(node));
@@ -338,7 +366,8 @@ fn show(plan: &CachedPlan, lines: &dyn SourceLines) {
     }
 }
 
-/// Stores a plan that was found by its key as a recent one of this thread.
+/// Stores a plan that was found by its key in this thread's table of recent plans, so that [`recent()`] finds it next
+/// time.
 fn keep_recent(
     walk: &Walk<'_>,
     roots: &[&Expr],
@@ -356,7 +385,8 @@ fn keep_recent(
     }
 }
 
-/// Makes the plan of an expression, and caches it unless its key is too long.
+/// Makes the plan of the expression that `walk` has visited, and caches it unless its key or the plan itself is too
+/// large.
 #[cold]
 fn make(walk: &mut Walk<'_>, hash: u64, target: Option<Target<'_>>, caps: &NumberedCaps) -> Result<Arc<CachedPlan>> {
     let long = walk.key().len() > LONGEST_KEY;
@@ -381,8 +411,8 @@ fn make(walk: &mut Walk<'_>, hash: u64, target: Option<Target<'_>>, caps: &Numbe
     Ok(plan)
 }
 
-/// Returns the key under which the plan of `roots` is cached. Only tests call this, so the number of the device's
-/// capabilities, with which a key begins, is arbitrary: 1.
+/// Returns the key under which the plan of `roots` is cached. Only tests call this. A key begins with the number of the
+/// device's capabilities, for which this uses 1 on every device.
 pub(crate) fn key(roots: &[&Expr]) -> Result<Vec<u64>> {
     let mut walk = Walk::default();
     walk.take(roots, None, 1)?;
@@ -398,8 +428,9 @@ pub(crate) fn modelled_times(root: &Expr, caps: &NumberedCaps) -> Result<[f64; 2
     fuse::modelled_times(walk.arena().0, caps)
 }
 
-/// Returns which nodes are stored when the expressions are evaluated together, and for which readers. The interpreter
-/// in `testing` needs this, because f16 and bf16 are rounded when they are stored.
+/// Returns the nodes that the plan stores when the expressions are evaluated together, and for each of them whether all
+/// its readers load it or only some. The interpreter in `testing` needs this, because f16 and bf16 are rounded when
+/// they are stored.
 pub(crate) fn stored(roots: &[&Expr], caps: &NumberedCaps) -> Result<HashMap<*const Node, Stored>> {
     let roots: Vec<&Expr> = roots.iter().map(|e| computed(e).0).collect();
     let mut walk = Walk::default();

@@ -1,25 +1,28 @@
-//! The order of a walk over a graph with checkpoints.
+//! The order in which the planner visits the nodes of a graph with checkpoints. (The derivative of a checkpoint
+//! computes the checkpoint's intermediate results again instead of keeping them.)
 //!
-//! A walk numbers operands before the nodes that read them, and a plan computes stored nodes in the order of their numbers.
-//! A derivative that repeats a computation needs little memory only if each repetition is computed when its cotangent is
-//! known, if all derivatives of a checkpoint are computed together, and if derivatives with respect to the same operand
-//! are added up as soon as they are known. Nodes say so by their [`NodeOrder`](crate::graph::expr::Order); this file
-//! finds which of them a walk follows.
+//! The [`Walk`](super::Walk) numbers operands before the nodes that read them, and a plan computes stored nodes in the
+//! order of their numbers. This leaves a choice. A derivative that repeats a computation needs little memory only if
+//! three things hold: each repetition is computed only when the derivative with respect to its result is known, all
+//! derivatives of one checkpoint are computed together, and derivatives with respect to the same operand are added up
+//! as soon as they are known. A node's [`Order`](crate::graph::expr::Order) states these wishes, and this file tells
+//! the walk which nodes to visit next.
 
 use crate::graph::expr::{Expr, Node, NodeOp};
 use crate::graph::ufunc::arithmetic;
 use std::collections::{HashMap, HashSet};
 
-/// The order of the nodes of some results.
+/// What the walk must know about all nodes below the requested results, to visit them in a good order.
 #[derive(Default)]
 pub(super) struct NodeOrder<'a> {
     reached: HashSet<*const Node>,
-    /// The nodes of each group that is not entered yet.
+    /// For each group that the walk has not begun: its nodes, which are to be computed together.
     groups: HashMap<u64, Vec<&'a Node>>,
-    /// For each operand of an addition, the addition.
+    /// For each node that is an operand of an addition of the same shape, the addition (the first one found).
     additions: HashMap<*const Node, &'a Node>,
     entered: HashSet<*const Node>,
-    /// The numbers of repetitions in the order in which the walk has found them.
+    /// For each [`Order::repetition`](crate::graph::expr::Order) found so far, its number within this walk: 1 for the
+    /// first that the walk has found.
     repetitions: HashMap<u64, u32>,
 }
 
@@ -47,8 +50,9 @@ impl<'a> NodeOrder<'a> {
         order
     }
 
-    /// Returns the nodes that are computed before a node that the walk meets, the first one last, or nothing if it has
-    /// met the node before. The walk meets each of them at most twice, so it ends even if they depend on the node.
+    /// Returns the nodes that the walk must visit before `node`, in reverse order. Returns `None` if the node has no
+    /// order, or if this was called for it before. So each node delays the walk only once, and the walk ends even if a
+    /// returned node depends on `node`.
     pub fn before(&mut self, node: &'a Node) -> Option<Vec<&'a Node>> {
         let own = node.order.as_ref()?;
         if !self.entered.insert(node) {
@@ -59,7 +63,8 @@ impl<'a> NodeOrder<'a> {
             list.extend(self.groups.remove(group).unwrap_or_default());
         }
         let after = own.after.iter().map(|e| &*e.0).filter(|n| self.reached.contains(&std::ptr::from_ref(*n)));
-        // a sum of derivatives is added up in its own order, so that only one of them is kept
+        // the other operands of the additions that read these nodes come first, so that one partial sum is in memory at
+        // a time, not several addends
         let sums: Vec<&'a Node> = list.iter().filter_map(|n| self.addition(n)).collect();
         let members: HashSet<*const Node> = list.iter().map(|n| std::ptr::from_ref(*n)).collect();
         list.extend(after);
@@ -68,12 +73,13 @@ impl<'a> NodeOrder<'a> {
         Some(list)
     }
 
-    /// Returns the addition that reads a node of a group, or an earlier addition.
+    /// Returns an addition that has `node` as an operand of the same shape, if there is one.
     pub fn addition(&self, node: &'a Node) -> Option<&'a Node> {
         self.additions.get(&std::ptr::from_ref(node)).copied()
     }
 
-    /// Returns the number of a repetition within the walk, from 1 on.
+    /// Returns the number within this walk of the repetition that has number `number` in the graph. The first that the
+    /// walk finds gets 1.
     pub fn repetition(&mut self, number: u64) -> u32 {
         let next = self.repetitions.len() as u32 + 1;
         *self.repetitions.entry(number).or_insert(next)

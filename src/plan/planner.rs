@@ -1,5 +1,6 @@
-//! The planner's knowledge of a graph while it makes a plan: which nodes are stored, their memory layouts, and their
-//! users. Also the lists that all drafts of kernels share.
+//! What the planner knows about each node of a graph while it makes a plan: whether it is stored (written to memory,
+//! from which other kernels load it), its memory layout, and which nodes use it. Also the lists that all drafts of
+//! kernels share.
 
 use super::graph::{Graph, PlanNode, RoutineNode};
 use super::price::compile_cost;
@@ -12,21 +13,23 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
-/// The facts and decisions about each node of a graph.
+/// The planner's state while it makes one plan: facts and decisions about each node of the graph.
 pub(super) struct Planner<'a> {
-    /// The graph. While kernels are made, nodes that no later kernel reads are dropped from its end, to save memory.
+    /// The nodes of the graph. While the final kernels are made, from the last node to the first, nodes whose kernels
+    /// are made are dropped from the end, to save memory.
     pub arena: Rc<Graph>,
-    /// The initial number of nodes of the arena. The temporary of a stored node has the node's number, and further
-    /// temporaries are numbered from here on.
+    /// The initial number of nodes of the arena. The temporary of a stored node has the same number as the node, and
+    /// temporaries that belong to no node have numbers from `count` on.
     pub count: usize,
     /// The size in bytes of each temporary that belongs to no stored node, such as a temporary for partial results.
     pub temps: RefCell<Vec<usize>>,
     pub caps: &'a Caps,
-    /// For each node, its natural strides, from which `stored_strides` derives the strides in memory. An input has its
-    /// own strides, a view its operand's strides under the view, an elementwise node dense strides in the common order
-    /// of its operands, and any other node C order.
+    /// For each node, its natural strides. They give the order of axes in which the node is stored if it is stored
+    /// (`stored_strides`). An input has the strides of its array, a view has the strides that follow from those of its
+    /// operand, an elementwise node has dense strides in the axis order that its operands have in common, and any other
+    /// node has the strides of C order.
     pub strides: Vec<Strides>,
-    /// For each node, whether its value is written to memory, from which other kernels load it.
+    /// For each node, whether it is stored: its value is written to memory, and other kernels load it.
     pub stored: Vec<bool>,
     /// For each node, the number of times that other nodes use it as an operand.
     pub uses: Vec<u32>,
@@ -34,25 +37,30 @@ pub(super) struct Planner<'a> {
     pub consumer: Vec<usize>,
     /// For each node that is a result, the index of its output.
     pub outputs: HashMap<usize, usize>,
-    /// For each node that is a result of a routine, the call.
+    /// For each node that is a result of a routine, the call of the routine, which may have several results.
     pub calls: HashMap<usize, RoutineNode>,
-    /// The lists in which drafts are made. Each draft passes them on to the next, to save allocations.
+    /// The lists in which a draft of a kernel collects loads and values. Each draft passes them on to the next, to save
+    /// allocations.
     pub scratch: Cell<DraftLists>,
-    /// For each node, whether it is a reduction, scan or product, or has one below it with only elementwise nodes and
-    /// views between. Then its kernel may have an inner space.
+    /// For each node, whether it is a reduction, scan or product, or reads one directly or through elementwise nodes
+    /// and views. Then its kernel may have inner dimensions.
     pub loops: Vec<bool>,
-    /// For each node that is a concatenation read in parts (`boxes.rs`), the nesting depth of such concatenations. 1
-    /// for a node that has one below it with only elementwise nodes and views between, and 0 for all others.
+    /// For a concatenation that its readers read in boxes (`boxes.rs`), how deeply such concatenations are nested at
+    /// it. For any other node, 1 if it reads such a concatenation directly or through elementwise nodes and views, else
+    /// 0.
     pub joins: Vec<u8>,
-    /// For each node, whether it is a reshape that is read from the memory of its operand (`copies.rs`).
+    /// For each node, whether it is a stored reshape that has no memory of its own, because its elements are those of
+    /// its stored operand in the same order (`copies.rs`).
     pub aliases: Vec<bool>,
-    /// The boxes of those stored nodes whose kernels are cut into boxes.
+    /// For each stored node whose kernel is cut into boxes (`boxes.rs`), the boxes.
     pub boxes_of: HashMap<usize, Vec<View>>,
     /// Whether costly nodes that a kernel would compute repeatedly are stored instead (`weigh.rs`).
     pub weighs: Cell<bool>,
-    /// Whether a node is stored only because that is faster, so that there is another possible plan.
+    /// Whether some node is stored only because that is estimated to be faster. Then a second plan without such nodes
+    /// is made for comparison.
     pub weighed: Cell<bool>,
-    /// The nodes that `weigh.rs` chose to store. Some may be unmarked again, or chosen twice.
+    /// The nodes that `weigh.rs` chose to store, with the reasons. A node may be in the list twice, or may later be
+    /// unmarked as stored.
     pub choices: RefCell<Vec<(usize, Choice)>>,
     /// Whether the plan updates only some elements of its target and keeps the others (see `scatter.rs`).
     pub keeps: Cell<bool>,
@@ -60,21 +68,23 @@ pub(super) struct Planner<'a> {
     pub work: Cell<u64>,
 }
 
-/// A stage in the making.
+/// What is collected while the steps of one stored node (a stage) are made.
 #[derive(Default)]
 pub(super) struct Making {
-    /// Whether the stored nodes are decided, so that elementwise kernels are kept too.
+    /// Whether it is decided which nodes are stored. Before that, elementwise kernels are made only to learn what they
+    /// read, and are dropped.
     pub decided: bool,
     pub steps: Vec<Step>,
-    /// The nodes whose values its kernels compute. `reads` holds the stored nodes that the kernels load.
+    /// The nodes whose values the kernels of the stage compute. `reads` has the stored nodes that these kernels load.
     pub computes: Vec<u32>,
     pub reads: Vec<u32>,
-    /// The nodes that were stored because they do not fit its kernels, or would be computed too often.
+    /// The nodes that were marked as stored because they do not fit the kernels of the stage, or would be computed too
+    /// often by them.
     pub marks: Vec<u32>,
 }
 
-/// Lists that grow while a kernel is drafted. The finished kernel gets copies of exact size, because a plan may have a
-/// million kernels. The next draft reuses the lists.
+/// Lists that grow while a draft of a kernel is made. The finished kernel gets copies without unused capacity, because
+/// a plan may have a million kernels. The next draft reuses the lists.
 #[derive(Default)]
 pub(super) struct DraftLists {
     pub loads: Vec<Load>,
@@ -84,7 +94,7 @@ pub(super) struct DraftLists {
 }
 
 impl DraftLists {
-    /// Replaces a draft's lists by copies of exact size, and takes the grown lists back for the next draft.
+    /// Replaces a draft's lists by copies without unused capacity, and keeps the original lists for the next draft.
     pub fn keep(p: &Planner<'_>, loads: &mut Vec<Load>, values: &mut Vec<Value>) {
         let (all_loads, all_values) = (std::mem::take(loads), std::mem::take(values));
         let mut scratch = p.scratch.take();
@@ -134,7 +144,7 @@ impl<'a> Planner<'a> {
             p.stored[*r] = true;
         }
         let read_elementwise = p.read_elementwise();
-        // the nesting depth of copies that have no memory of their own
+        // for each node, how deeply concatenations and reshapes without memory of their own are nested at it
         let mut nested = vec![0u8; n];
         for (i, node) in arena.nodes.iter().enumerate() {
             let role = node.op.role();
@@ -167,9 +177,10 @@ impl<'a> Planner<'a> {
         p
     }
 
-    /// Returns the nesting depth of copies at a `concat` or reshape, including the node itself, if the node needs no
-    /// memory of its own, because its only reader is another copy and its parts are written directly to the reader's
-    /// memory. The depth is limited, because the calls that make these parts nest as deeply.
+    /// If `node` is a `concat` or reshape whose only reader is also one, its operands can be written directly to the
+    /// reader's memory, so it needs no memory of its own. Then this returns how deeply such nodes are nested, including
+    /// `node`. Returns `None` otherwise, or if they are nested too deeply: the depth is limited, because the functions
+    /// that make these parts call each other recursively.
     fn nests(&self, node: usize, nested: &[u8]) -> Option<u8> {
         const DEEPEST: u8 = 16;
         let is_copy = |n: usize| matches!(self.arena.nodes[n].op, NodeOp::Concat { .. } | NodeOp::Reshape);
@@ -180,8 +191,8 @@ impl<'a> Planner<'a> {
         (below < DEEPEST).then_some(below + 1)
     }
 
-    /// Marks an operand that must be in memory as stored. For a view, marks the node below it; the reader applies the
-    /// view's map.
+    /// Marks a node that a kernel must load from memory as stored. If it is a view, marks the node of which it is a
+    /// view instead, because the kernel can load that node through the view's map.
     fn store_operand(&mut self, mut node: usize) {
         while self.arena.nodes[node].op.role() == Role::View {
             node = self.arena.nodes[node].args[0];
@@ -196,8 +207,8 @@ impl<'a> Planner<'a> {
         self.caps.max_binding.saturating_sub(mutant!(max_binding_used_whole, 0, 512))
     }
 
-    /// Returns whether a `take` reads a source that spans more than a binding along the taken axis. Such a `take` is
-    /// stored by its own kernels, which compute nothing but its indices.
+    /// Returns whether the node is a `take` whose source spans more than a binding along the taken axis. Such a `take`
+    /// is stored by kernels of its own, which compute nothing else but its indices (`indexed.rs`).
     fn is_cut(&self, node: usize) -> bool {
         let n = &self.arena.nodes[node];
         let NodeOp::Take { axis, .. } = n.op else { return false };
@@ -214,7 +225,7 @@ impl<'a> Planner<'a> {
         span(shape[axis], strides[axis], n.dtype) > self.most_bytes()
     }
 
-    /// Returns the natural strides of a node; see [`Planner::strides`].
+    /// Returns the natural strides of a node, as described at [`Planner::strides`].
     fn natural_strides(&self, node: &PlanNode) -> Strides {
         if let NodeOp::Stored(strides) = &node.op {
             return strides.clone();
@@ -232,8 +243,8 @@ impl<'a> Planner<'a> {
         Layout::ordered(&node.shape, &order).strides
     }
 
-    /// Returns the strides of a node in memory: an input's own strides, and for any other node dense strides in the
-    /// order of its natural strides.
+    /// Returns the strides of a node in memory. For an input, these are the strides of its array. For any other node,
+    /// they are dense strides, with the axes in the order of the natural strides.
     pub fn stored_strides(&self, node: usize) -> Strides {
         let n = &self.arena.nodes[node];
         if let NodeOp::Stored(strides) = &n.op {
@@ -246,7 +257,8 @@ impl<'a> Planner<'a> {
         Layout::ordered(&n.shape, &order).strides
     }
 
-    /// Returns a store to a whole buffer, in C order. `Draft::build` fills in the value.
+    /// Returns a store that writes a whole array of shape `shape` to a buffer, in C order. `Draft::build` fills in
+    /// which value is stored.
     pub fn whole_store(&self, buffer: BufferRef, dtype: DType, shape: &[usize]) -> Store {
         Store { buffer, dtype, strides: layout::c_strides(shape), offset: 0, value: 0, chosen: None }
     }
@@ -264,10 +276,10 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Stores nodes where a kernel would otherwise be too large. A node that is lowered once makes at most three values
-    /// (its own, and the rounding of each of two operands), hence `max_values / 3`. At least two bindings are left for
-    /// stores: one is needed and one is spare. More are left if a fold's state has more components, because a split
-    /// reduction stores each component separately.
+    /// Marks nodes as stored where a kernel would otherwise be too large for the device. A node adds at most three
+    /// values to a kernel (its own, and the rounding of each of two operands), so a kernel may compute up to
+    /// `max_values / 3` nodes. At least two bindings are left for stores: one is needed and one is spare. More are left
+    /// if a fold's state has more components, because a split reduction stores each component separately.
     fn limit_sizes(&mut self) {
         let components = |n: &PlanNode| if let NodeOp::Reduce(fold, _) = &n.op { fold.state.len() } else { 0 };
         let stores = self.arena.nodes.iter().map(components).fold(2, usize::max);
@@ -277,8 +289,8 @@ impl<'a> Planner<'a> {
         type Kept = Option<(Box<[u32]>, Box<[u32]>)>;
         let mut sets: Vec<Kept> = vec![None; self.arena.nodes.len()];
         let mut left = self.uses.clone();
-        // a driver may take longer to compile a few costly functions than many sums, so costs count too; the CPU
-        // compiles nothing
+        // a driver may take longer to compile a few costly functions than many additions, so compile costs are limited
+        // too, except on the CPU, which compiles nothing
         let costs: Vec<u32> = match self.caps.max_cost {
             u32::MAX => vec![],
             _ => self.arena.nodes.iter().map(|n| compile_cost(&self.arena, n)).collect(),
@@ -299,7 +311,8 @@ impl<'a> Planner<'a> {
             if matches!(self.arena.nodes[i].op, NodeOp::Concat { .. } | NodeOp::Stored(_)) {
                 continue;
             }
-            // a concatenation that is read in parts counts as a load, because each box reads one of its operands
+            // a concatenation that is read in boxes (`boxes.rs`) counts as one load, because each box reads only one of
+            // its operands
             let is_fused = |a: &usize| !self.stored[*a] && !self.is_joined(*a);
             let mut fused: SmallVec<[usize; 3]> = args.iter().copied().filter(is_fused).collect();
             loop {
@@ -317,8 +330,8 @@ impl<'a> Planner<'a> {
                 if values.len() < most_values && loads.len() <= most_loads && cost <= self.caps.max_cost {
                     break;
                 }
-                // store the operand that contributes most. A GPU kernel may have 13 loads and 85 nodes, so a load uses
-                // as much of the limit as 6.5 nodes; 8 is close to that
+                // store the operand that contributes most nodes and loads. A GPU kernel may have 13 loads and 85 nodes,
+                // so a load uses as much of the limit as 6.5 nodes; 8 is close to that
                 let size = |a: &usize| sets[*a].as_ref().map_or(0, |s| s.0.len() + s.1.len() * 8);
                 let Some(largest) = fused.iter().copied().max_by_key(size) else { break };
                 self.stored[largest] = true;
@@ -326,7 +339,7 @@ impl<'a> Planner<'a> {
                 fused.retain(|a| *a != largest);
             }
             unite(&mut values, &[i as u32]);
-            // in the kernels that read a stored node, only its load counts
+            // a stored node does not pass on what it computes, because its readers only load it
             sets[i] = (!self.stored[i]).then(|| (values.as_slice().into(), loads.as_slice().into()));
             for a in &args {
                 left[*a] -= 1;
@@ -351,14 +364,15 @@ impl<'a> Planner<'a> {
     }
 }
 
-/// Returns the number of bytes from the first to the last of `extent` elements with stride `stride`, including both.
+/// Returns how many bytes `extent` elements with stride `stride` span in memory, from the begin of the first to the end
+/// of the last.
 pub(super) fn span(extent: usize, stride: isize, dtype: DType) -> u64 {
     let reach = (extent.saturating_sub(1) as u64).saturating_mul(stride.unsigned_abs() as u64);
     reach.saturating_add(1).saturating_mul(dtype.size() as u64)
 }
 
-/// Returns the strides of an operand over the shape to which it broadcasts: 0 along axes that it does not have, or has
-/// with length 1.
+/// Returns the strides of an operand of shape `shape` when it is broadcast to the shape `to`: 0 along axes that the
+/// operand does not have, or has with length 1.
 pub(super) fn broadcast_strides(shape: &[usize], strides: &[isize], to: &[usize]) -> Strides {
     let shift = to.len() - shape.len();
     let mut out: Strides = smallvec![0; to.len()];
@@ -368,7 +382,8 @@ pub(super) fn broadcast_strides(shape: &[usize], strides: &[isize], to: &[usize]
     out
 }
 
-/// Returns the map from a result's index to the index of an operand that broadcasts to the result.
+/// Returns the map from a kernel's index to the index of an operand of shape `shape` that broadcasts to a result of
+/// shape `to`. `map` gives the index of the result.
 pub(super) fn broadcast_map(map: &View, shape: &[usize], to: &[usize]) -> View {
     let n = map.shape.len();
     let shift = to.len() - shape.len();

@@ -1,5 +1,5 @@
-//! Checks that a device supports the types and functions of a graph, and models costs: what nodes cost to run and to
-//! compile, and the time of a plan.
+//! Checks that a device supports the types and functions of a graph, and estimates costs: of running and of compiling a
+//! node, and the time of each step of a plan.
 
 use super::graph::{Graph, PlanNode};
 use crate::base::dtype::{Compute, DType};
@@ -9,7 +9,7 @@ use crate::graph::ufunc::Ufunc;
 use crate::plan::kernel::{Caps, Fold, Kernel, Op, Rates, Step, Value};
 use std::panic::Location;
 
-/// Fails if the graph uses a type or a function that the device does not support.
+/// Returns an error if the graph uses a type or a function that the device does not support.
 pub(super) fn check_types(arena: &Graph, caps: &Caps) -> Result<()> {
     for n in &arena.nodes {
         if let NodeOp::Scatter { combine, .. } = n.op
@@ -42,7 +42,7 @@ pub(super) fn check_types(arena: &Graph, caps: &Caps) -> Result<()> {
     Ok(())
 }
 
-/// Returns the feature that a device lacks for a type.
+/// Returns the name of the feature that a device would need to compute in this type, or `None` if it can.
 pub(crate) fn lacking_type(compute: Compute, caps: &Caps) -> Option<&'static str> {
     match compute {
         Compute::F64 => (!caps.float64).then_some("SHADER_F64"),
@@ -51,8 +51,8 @@ pub(crate) fn lacking_type(compute: Compute, caps: &Caps) -> Option<&'static str
     }
 }
 
-/// Returns the feature that a device lacks for a fold of elements of a type: a type of the fold's state, or a function
-/// for it.
+/// Returns the name of the feature that a device would need for a fold (a reduction or scan) of elements of this type,
+/// because of a type in the fold's state or of a function that it uses. `None` if it lacks nothing.
 fn lacking(fold: Fold, element: DType, caps: &Caps) -> Option<&'static str> {
     if let Some(feature) = fold.state.iter().find_map(|c| lacking_type(c.kind.compute(element), caps)) {
         return Some(feature);
@@ -72,14 +72,14 @@ fn named(op: &NodeOp) -> &'static str {
     if let NodeOp::Reduce(fold, _) = op { fold.method } else { op.name() }
 }
 
-/// Returns the dtype by which a node's function is chosen.
+/// Returns the dtype of the operand that decides for which type the node's function is compiled.
 fn operand_dtype(arena: &Graph, n: &PlanNode, row: &Ufunc) -> DType {
     row.typed_operand(&n.args).map_or(n.dtype, |a| arena.nodes[*a].dtype)
 }
 
-/// Returns the cost of computing an element of the node, in additions, without the cost of its operands. For a
-/// reduction or scan, it is the cost per combined element, which `Planner::weights` multiplies by their number. The
-/// costs are estimates; no benchmark compares other values.
+/// Returns the cost of computing one element of the node, in units of one addition, without the cost of its operands.
+/// For a reduction or scan, it is the cost of combining one element, which `Planner::weights` multiplies by the number
+/// of elements. The costs are estimates; no benchmark compares other values.
 pub(super) fn cost(arena: &Graph, n: &PlanNode, rates: &Rates) -> f64 {
     match &n.op {
         NodeOp::Ufunc(row) => row.properties.cost as f64,
@@ -92,7 +92,7 @@ pub(super) fn cost(arena: &Graph, n: &PlanNode, rates: &Rates) -> f64 {
             let k = arena.nodes[n.args[0]].shape.last().copied().unwrap_or(1);
             k as f64 * rates.additions as f64 / rates.multiply_adds as f64
         }
-        // these are in memory, or cost almost nothing
+        // nodes of these kinds are in memory, or cost almost nothing
         NodeOp::Stored(_)
         | NodeOp::Number
         | NodeOp::Fill
@@ -106,8 +106,9 @@ pub(super) fn cost(arena: &Graph, n: &PlanNode, rates: &Rates) -> f64 {
     }
 }
 
-/// Costs per element, in additions: a gather reads at a random position, Philox has ten rounds, and a scan combines
-/// each element about three times. Chosen by hand; no benchmark compares other values.
+/// Costs per element, in units of one addition, of a gather (it reads at a random position), of a random word (Philox
+/// has ten rounds), and of a scan (it combines each element about three times). Chosen by hand; no benchmark compares
+/// other values.
 const GATHER: f64 = 8.0;
 const PHILOX: f64 = 8.0;
 const SCAN: f64 = 3.0;
@@ -119,7 +120,7 @@ pub(super) fn modelled_time(step: &Step, rates: &Rates) -> f64 {
     let (read, written) = step.bytes();
     let work = match step {
         Step::Nest(kernel) => arithmetic_time(kernel, rates),
-        // a routine computes the same in every plan of an expression, so its time does not affect the choice
+        // a routine does the same work in every plan of an expression, so its time does not affect which plan is faster
         Step::Routine(_) | Step::Clear { .. } => 0.0,
     };
     (read as f64 + written as f64) / rates.bytes as f64 + work + step.dispatches() as f64 * rates.dispatch as f64
@@ -127,7 +128,7 @@ pub(super) fn modelled_time(step: &Step, rates: &Rates) -> f64 {
 
 fn arithmetic_time(k: &Kernel, rates: &Rates) -> f64 {
     let (outer, inner) = (k.outer_size() as f64, k.inner_size() as f64);
-    // a value that is computed fewer than `least` times takes as long as one computed `least` times
+    // computing a value fewer than `least` times takes as long as computing it `least` times
     let least = rates.least as f64;
     let time = |v: &Value| {
         let (additions, runs) = match &v.op {
@@ -136,7 +137,7 @@ fn arithmetic_time(k: &Kernel, rates: &Rates) -> f64 {
             Op::Ufunc(row, _) => (row.properties.cost as f64, outer),
             Op::Gather { .. } => (GATHER, outer),
             Op::Philox { .. } => (PHILOX, outer),
-            // a reduction is an outer value, but combines inner values
+            // a reduction is an outer value, but combines an element for each inner index
             Op::Reduce(r) => (r.fold.state.len() as f64, outer * inner),
             Op::Scan(r) if v.inner => (SCAN * r.fold.state.len() as f64, outer),
             Op::Scan(r) => (SCAN * r.fold.state.len() as f64, outer * inner),
@@ -148,8 +149,8 @@ fn arithmetic_time(k: &Kernel, rates: &Rates) -> f64 {
     k.values.iter().map(time).sum()
 }
 
-/// Returns the driver's cost of compiling the node as part of a kernel, in units of one addition. Philox's ten rounds
-/// cost as much as a polynomial.
+/// Returns how much the node adds to the driver's cost of compiling its kernel, in units of one addition. Philox's ten
+/// rounds cost as much as a polynomial.
 pub(super) fn compile_cost(arena: &Graph, n: &PlanNode) -> u32 {
     match &n.op {
         NodeOp::Ufunc(row) => row.compile_cost(operand_dtype(arena, n, row).compute()),

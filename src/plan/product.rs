@@ -1,15 +1,16 @@
-//! Matrix products for the CPU. The loops multiply, and convert elements between narrow and wide types on the way, but
-//! do nothing else. So kernels before the product copy operands that have another type. The epilogue is a kernel after
-//! the product, which passes each part of its result to the epilogue as soon as it is computed
-//! (`plan/schedule/products.rs`).
+//! Splits the kernel of a matrix product for the CPU into several. The CPU's loops for products can convert elements
+//! between narrow and wide types (f16 and f32, for example), but do nothing else. So kernels before the product copy
+//! operands that have another type. The operations on the result (the epilogue) become a kernel after the product,
+//! which may receive each part of the result as soon as it is computed (`plan/schedule/products.rs`).
 
 use crate::base::dtype::DType;
 use crate::base::layout::{self, Layout, Shape, Strides, c_strides, product};
 use crate::plan::kernel::{BufferRef, Kernel, KernelKind, Load, Op, Schedule, Step, Store, Value, Window, takes};
 use smallvec::SmallVec;
 
-/// Returns the passes of a product: copies of the operands that need one, the product, and the epilogue if there is
-/// one. `temp` allocates a temporary with the given number of bytes.
+/// Returns the kernels into which the kernel of a product is split: copies of the operands that need one, the product
+/// itself, and the operations on its result (the epilogue) if there are any. `temp` allocates a temporary with the
+/// given number of bytes.
 pub(crate) fn passes(kernel: Kernel, temp: &mut dyn FnMut(usize) -> BufferRef) -> Vec<Kernel> {
     let rank = kernel.outer.len();
     let Some(Value { op: Op::Dot { .. }, dtype, .. }) = kernel.values.first() else { return vec![kernel] };
@@ -18,7 +19,7 @@ pub(crate) fn passes(kernel: Kernel, temp: &mut dyn FnMut(usize) -> BufferRef) -
     let mut product = kernel.clone();
     product.values.truncate(1);
     product.loads.truncate(2);
-    // load 0 is m × k and has no axis n; load 1 is k × n and has no axis m
+    // load 0 is the m × k operand, without an axis n, and load 1 is the k × n operand, without an axis m
     for (operand, absent) in [(0, rank - 1), (1, rank - 2)] {
         if let Some(copy) = copied(temp, &kernel, operand, absent, wanted) {
             product.loads[operand] = copy.1;
@@ -32,8 +33,8 @@ pub(crate) fn passes(kernel: Kernel, temp: &mut dyn FnMut(usize) -> BufferRef) -
     if in_place {
         passes.push(product);
     } else {
-        // a product of windows has its axes in the order of its operands' sources: the temporary has the order of the
-        // result's memory, so that the epilogue reads and writes in one order
+        // the axes of a product of windows (`axes.rs`) are in the order of its operands: give the temporary the axis
+        // order of the result's memory, so that the epilogue reads and writes in the same order
         let strides = match &kernel.stores[..] {
             [store, ..] if kernel.inner.len() > 1 => {
                 let order = layout::common_order(&kernel.outer, std::iter::once(&store.strides[..rank]));
@@ -52,12 +53,13 @@ pub(crate) fn passes(kernel: Kernel, temp: &mut dyn FnMut(usize) -> BufferRef) -
     passes
 }
 
-/// Returns a store of a value to every element of a buffer.
+/// Returns a store that writes value number `value` to a buffer with these strides, from element 0 on.
 pub(super) fn store(buffer: BufferRef, dtype: DType, strides: Strides, value: usize) -> Store {
     Store { buffer, dtype, strides, offset: 0, value, chosen: None }
 }
 
-/// Returns the epilogue as an elementwise kernel that loads the stored product.
+/// Returns the elementwise kernel that does the operations on a product's result (its epilogue). It loads the stored
+/// product by `product`.
 pub(super) fn epilogue(mut kernel: Kernel, product: Load) -> Kernel {
     let rank = kernel.outer.len();
     kernel.kind = KernelKind::Elementwise;
@@ -86,9 +88,10 @@ pub(super) fn epilogue(mut kernel: Kernel, product: Load) -> Kernel {
     kernel
 }
 
-/// Lets a product write to the memory of its epilogue's result, if that has the same type and strides. The epilogue
-/// then works in place, and no other memory is touched. This must not be done for a plan with a target, because the
-/// product may read the target's memory, and an error between the two kernels would leave the target half written.
+/// Lets a product write to the memory of the result of the elementwise kernel after it (its epilogue), if that has the
+/// same type and strides. The epilogue then works in place, and the product needs no temporary. This must not be done
+/// for a plan with a target, because the product may read the target's memory, and an error between the two kernels
+/// would leave the target half written.
 pub(super) fn write_to_results(steps: &mut [Step]) {
     for i in 1..steps.len() {
         let (before, next) = steps.split_at_mut(i);
@@ -125,8 +128,8 @@ fn copied(
     if k == 0 || takes(load.dtype, wanted.compute()) {
         return None;
     }
-    // along a batch axis on which the operand repeats, the copy has length 1; k may be several axes, which the copy
-    // merges
+    // the copy has length 1 along a batch axis over which the operand is broadcast; if k consists of several axes, the
+    // copy merges them
     for (d, s) in dims[..rank - 2].iter_mut().zip(&source) {
         if *s == 0 {
             *d = 1;
@@ -136,14 +139,15 @@ fn copied(
     dims.extend_from_slice(&kernel.inner);
     let mut to = c_strides(&dims);
     if absent == rank - 2 {
-        // the second operand is k × n, but the last axes of the copy are n, k…: n gets stride 1, and the strides of k
-        // grow by the factor n
+        // the second operand is k × n, but the copy's last axes are listed as n, k…; for the memory order k × n, n gets
+        // stride 1, and the strides along k are multiplied by n
         let n = dims[rank - 2] as isize;
         to[rank - 2] = 1;
         to[rank - 1..].iter_mut().for_each(|t| *t *= n);
     }
     let buffer = temp(product(&dims).saturating_mul(wanted.size()));
-    // strides of the copy as the product reads it: 0 along axes of length 1, along which the batch may repeat
+    // the strides by which the product reads the copy: 0 along axes of length 1, because the operand may be broadcast
+    // along them
     let mut strides: Strides = SmallVec::from_elem(0, rank);
     for d in (0..rank - 1).filter(|d| dims[*d] != 1) {
         strides[if d == rank - 2 { own_axis } else { d }] = to[d];

@@ -1,6 +1,7 @@
-//! The plans that a thread has used last, each with a description of the expression that it is for. If the next
-//! expression that is built at the same source line has the same description, it has the same key, so no key is written.
-//! Comparing with a description takes fewer instructions than a key and its look-up.
+//! The plans that a thread has used last, each with a description of the expression for which it was made. A
+//! description has the same content as the plan's key, in a form that can be compared directly with an expression. If
+//! the next expression that is built at the same source line fits the description, the plan can be used without
+//! computing a key. Comparing takes fewer instructions than computing a key and looking it up.
 
 use super::graph::{LISTED, Walk, kind};
 use super::{CachedPlan, Target};
@@ -11,44 +12,46 @@ use crate::plan::backend::SourceLines;
 use smallvec::SmallVec;
 use std::sync::{Arc, Weak};
 
-/// The number of slots of a thread's table. Chosen by hand; no benchmark compares other values.
+/// The number of slots of a thread's table of recent plans. Chosen by hand; no benchmark compares other values.
 pub(super) const SLOTS: usize = 64;
-/// The most words of a description. 192 words are enough for 16 nodes of three operands and six axes.
+/// The maximum length of a description, in words of 8 bytes. 192 words are enough for 16 nodes with three operands and
+/// six axes each.
 const MOST_WORDS: usize = 192;
-/// The size of a description in bytes.
+/// The maximum size of a description in bytes.
 pub(super) const BYTES: usize = size_of::<Recent>() + 8 * MOST_WORDS + LISTED * (size_of::<NodeOp>() + 80);
 
-/// A stored array of a described expression: the number of its node, its slot, and its offset relative to the target if it
-/// is in the target's buffer.
+/// An array that a described expression reads: the number of its node, its slot (index among the plan's inputs) and, if
+/// it is in the same buffer as the target of the write, its offset relative to the target.
 struct Input {
     node: u8,
     slot: u8,
     aliased: Option<isize>,
 }
 
-/// A number of a described expression: the number of its node, its index among the node's numbers, and its slot.
+/// A number that a described expression uses: the number of its node, its index among the numbers of this node, and its
+/// slot (index among the plan's run-time scalars).
 struct Number {
     node: u8,
     index: u8,
     slot: u8,
 }
 
-/// A plan, and everything that its key records.
+/// A plan, and the description of its expression: everything that its key records.
 pub(super) struct Recent {
     plan: Weak<CachedPlan>,
-    /// The first words of the nodes, by the numbers that the walk gave them: see [`words_of`].
+    /// For each node, the words that [`words_of`] returns. The nodes are in the order in which the walk numbered them.
     nodes: Vec<[u64; 2]>,
-    /// The capabilities, the target and the roots, and then for each node, the last one first, its strides if it is
-    /// stored, its shape, and the numbers of its operands.
+    /// First the words of [`head`] and the numbers of the roots. Then for each node, from the last to the first: its
+    /// strides if it is an array in memory, its shape, and the numbers of its operands.
     words: Vec<u64>,
-    /// The operations that are not words, in the same order.
+    /// The operations that the words do not describe completely, also from the last node to the first.
     others: Vec<NodeOp>,
     inputs: Vec<Input>,
     numbers: Vec<Number>,
 }
 
-/// The bindings of an expression for a recent plan. The caller makes it and the search fills it, because a move of what
-/// was just written would wait for the writes.
+/// The bindings (arrays and numbers) of an expression that fits a recent plan. The caller passes an empty one to the
+/// search, which fills it in place, because moving a value that was just written would have to wait for the writes.
 pub(crate) struct Found<'a> {
     pub inputs: SmallVec<[(&'a Buffer, usize); 4]>,
     pub scalars: SmallVec<[u64; 4]>,
@@ -77,7 +80,8 @@ impl Found<'_> {
     }
 }
 
-/// Returns the slot for an expression, by the line and the shape of its first root.
+/// Returns the slot of the thread's table for an expression. It depends on the source line and the shape of the first
+/// root.
 pub(super) fn slot(roots: &[&Expr]) -> usize {
     let Some(root) = roots.first() else { return 0 };
     let mut hash = std::ptr::from_ref(root.0.location) as u64;
@@ -87,7 +91,8 @@ pub(super) fn slot(roots: &[&Expr]) -> usize {
     (hash.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize % SLOTS
 }
 
-/// Passes the words of a description's head to `put`, until it returns false. Returns whether it always returned true.
+/// Passes the first words of a description to `put`: the number of the capabilities, the number of roots, and the
+/// target's shape and strides. Stops if `put` returns false. Returns whether `put` always returned true.
 #[inline]
 fn head(target: Option<&Target<'_>>, caps: u32, roots: usize, mut put: impl FnMut(u64) -> bool) -> bool {
     let axes = target.map_or(0, |t| 1 + t.layout.shape.len());
@@ -98,7 +103,8 @@ fn head(target: Option<&Target<'_>>, caps: u32, roots: usize, mut put: impl FnMu
         })
 }
 
-/// Returns what a node with a shape of `axes` axes has besides lists: its kind, dtype and counts, and its row.
+/// Returns the part of a node's description that is not a list: in the first word its kind, its dtype, and the numbers
+/// of its axes and operands, and in the second the address of its row in the table of ufuncs, or 0.
 #[inline(always)]
 fn words_of(node: &Node, axes: usize, operands: usize) -> [u64; 2] {
     let counts = (axes as u64) << 16 | (operands as u64) << 32;
@@ -106,7 +112,7 @@ fn words_of(node: &Node, axes: usize, operands: usize) -> [u64; 2] {
     [kind(&node.op) | (node.dtype as u64) << 8 | counts, row]
 }
 
-/// A number of a shape or of strides.
+/// A length or a stride, as a word of a description.
 trait Word: Copy {
     fn word(self) -> u64;
 }
@@ -123,18 +129,18 @@ impl Word for isize {
     }
 }
 
-/// Returns whether the next words are these numbers, and goes past them.
+/// Returns whether the next words of a description are equal to `list`, and removes them from `words`.
 #[inline(always)]
 fn take(words: &mut &[u64], list: &[impl Word]) -> bool {
     let Some((own, rest)) = words.split_at_checked(list.len()) else { return false };
     *words = rest;
-    // a loop, because a call of `memcmp` takes longer than to compare a few words
+    // compare by a loop, because calling `memcmp` takes longer than comparing a few words
     (0..list.len()).all(|i| own[i] == list[i].word())
 }
 
 impl Recent {
-    /// Describes the expressions of a walk, for which a plan was found. Returns `None` if there are too many nodes, or if
-    /// their order matters.
+    /// Returns the description of the expressions of a walk, for which `plan` was found. Returns `None` if it would be
+    /// too long, if the walk is one of a compiled function, or if a node has an order (see `order.rs`).
     pub fn new(walk: &Walk<'_>, target: Option<&Target<'_>>, caps: u32, plan: &Arc<CachedPlan>) -> Option<Box<Recent>> {
         let nodes = walk.nodes();
         if walk.is_traced() || nodes.len() > LISTED || nodes.iter().any(|n| n.order.is_some()) {
@@ -183,8 +189,8 @@ impl Recent {
         (recent.words.len() <= MOST_WORDS).then(|| Box::new(recent))
     }
 
-    /// Returns the plan, and fills `found` with the bindings of the roots, if this describes them. Otherwise `found` may be
-    /// partly filled.
+    /// Returns the plan, and fills `found` with the bindings of this evaluation, if the description fits `roots`. If it
+    /// returns `None`, `found` may be partly filled.
     pub fn find<'a>(
         &self,
         found: &mut Found<'a>,
@@ -197,7 +203,7 @@ impl Recent {
         if !head(target, caps, roots.len(), is_next) {
             return None;
         }
-        // the nodes by their numbers, found from the roots down
+        // the nodes by their numbers: each is set when the first root or node that reads it is compared
         let nodes = &mut found.nodes;
         let is_node = |number: u64, node: &'a Node, nodes: &mut [Option<&'a Node>; LISTED]| {
             std::ptr::eq(*nodes[number as usize % LISTED].get_or_insert(node), node)
@@ -235,7 +241,8 @@ impl Recent {
         self.plan.upgrade()
     }
 
-    /// Adds the inputs of an expression to a list. Returns `None` if other ones than in the description share a slot.
+    /// Adds the arrays that the expression reads to `inputs`. Returns `None` unless exactly those arrays that share a
+    /// slot in the description are equal here.
     #[inline(always)]
     fn find_inputs<'a>(
         &self,
@@ -264,7 +271,8 @@ impl Recent {
         Some(())
     }
 
-    /// Adds the numbers of an expression to a list. Returns `None` if other ones than in the description share a slot.
+    /// Adds the numbers of the expression to `scalars`. Returns `None` unless exactly those numbers that share a slot
+    /// in the description are equal here.
     #[inline(always)]
     fn find_scalars(&self, nodes: &[Option<&Node>; LISTED], scalars: &mut SmallVec<[u64; 4]>) -> Option<()> {
         for number in &self.numbers {
@@ -278,7 +286,8 @@ impl Recent {
                 },
                 Binding::None | Binding::Array { .. } | Binding::Failure(_) => return None,
             };
-            // numbers of different dtypes may have equal bits but no common slot; they are found by the key
+            // numbers of different dtypes have different slots even if their bits are equal: then this fails, and the
+            // plan is found by its key
             let slot = scalars.as_slice().iter().position(|known| *known == bits).unwrap_or(scalars.len());
             if slot != number.slot as usize {
                 return None;

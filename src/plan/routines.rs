@@ -1,4 +1,5 @@
-//! The steps of a routine: the kernels that store its operands, the clears of its scratch memory, and the call.
+//! The steps of a routine (an operation that is not a loop nest, such as a sort): the kernels that store its operands,
+//! the clears of its scratch memory, and the call.
 
 use super::graph::RoutineNode;
 use super::lower::Draft;
@@ -13,16 +14,18 @@ use crate::plan::kernel::{BufferRef, Load, RoutineCall, RoutinePass, Step, Store
 use std::collections::HashMap;
 use std::rc::Rc;
 
-/// Each dispatch of a pass begins at a multiple of this many items, so its elements begin at a multiple of 256 bytes.
-/// Every device can bind a buffer there, and no two dispatches share a word of narrow elements.
+/// Each dispatch of a routine's pass begins at an item whose number is a multiple of this, so its elements begin at a
+/// multiple of 256 bytes. On every device a binding can begin there, and no 32-bit word of narrow elements belongs to
+/// two dispatches.
 const ALIGNMENT: usize = 256;
 
 impl Planner<'_> {
-    /// Returns the calls of all routines, by the nodes of their results. A result for a target is written to a
-    /// temporary first, because a routine's results are dense and share no memory with its operands.
+    /// Returns, for each node that is a result of a routine, the call of the routine. If the plan writes to an existing
+    /// array (`has_target`), a routine's result is first written to a temporary, because a routine's results must be
+    /// dense and must not share memory with its operands.
     pub(super) fn find_calls(&self, has_target: bool) -> Result<HashMap<usize, RoutineNode>> {
         let nodes = &self.arena.nodes;
-        // for each call, its results: the index of the result and its node
+        // for each call, the results that nodes need: which result it is, and its node
         let mut groups: HashMap<_, Vec<(usize, usize)>> = HashMap::new();
         for (i, n) in nodes.iter().enumerate() {
             if let NodeOp::Routine { row, params, part } = &n.op {
@@ -54,8 +57,8 @@ impl Planner<'_> {
         self.arena.nodes[node].args.iter().map(meta).collect()
     }
 
-    /// Adds the steps that store a result of a routine: the call, if this is the first of the call's results, and with
-    /// `to` the copy of the result to a target.
+    /// Adds the steps that store a result of a routine. These are the call itself if `node` is the first of the call's
+    /// results, and a copy to `to` if the result belongs in an existing array.
     pub(super) fn routine(&mut self, node: usize, to: Option<Store>, making: &mut Making) -> Result<()> {
         let arena = self.arena.clone();
         let n = &arena.nodes[node];
@@ -108,8 +111,8 @@ impl Planner<'_> {
         Ok(buffer)
     }
 
-    /// Returns a temporary for scratch memory of a routine. Adds the step that clears it, if the routine declares it as
-    /// zeroed.
+    /// Returns a temporary for the scratch memory `declared` of a routine, and its size in bytes. If the routine needs
+    /// it zeroed, adds the step that fills it with zeros.
     fn scratch(&self, declared: Temp, making: &mut Making) -> (BufferRef, usize) {
         let buffer = self.temp(declared.bytes);
         let zeroed = mutant!(scratch_not_cleared, false, declared.zeroed);
@@ -119,8 +122,8 @@ impl Planner<'_> {
         (buffer, declared.bytes)
     }
 
-    /// Returns the windows of a pass, which are the item ranges of its dispatches. They are chosen so that no operand
-    /// of a dispatch spans more than a binding.
+    /// Returns the windows of a GPU pass of a routine: for each dispatch, the range of items that it handles. They are
+    /// chosen so that no operand of a dispatch spans more than a binding.
     fn pass_windows(
         &self,
         pass: &GpuPass,
@@ -148,7 +151,7 @@ impl Planner<'_> {
                 most = most.min(usable / element);
             }
         }
-        // a workgroup of one dispatch does not continue in another
+        // cut between workgroups, so that no workgroup's items belong to two dispatches
         let unit = (self.caps.group() * pass.each).next_multiple_of(ALIGNMENT);
         let most = (most / unit * unit).max(unit);
         Ok((0..pass.items).step_by(most).map(|start| [start, (start + most).min(pass.items)]).collect())

@@ -1,15 +1,15 @@
-//! Cuts scans of rows that are too long for one kernel. There are kernels for the totals of blocks, for the scan of
-//! these totals, and for the blocks, each of which is combined with the total of all blocks before it.
+//! Cuts scans of rows that are too long for one kernel into several kernels. They compute the totals of blocks, scan
+//! these totals, and then scan each block and combine it with the total of all blocks before it.
 //!
-//! The cut follows the tree of `plan/kernel/scan.rs`, so it does not change the bits of the result. A row of n elements
-//! has ⌈n / 1024⌉ blocks:
+//! The kernels together combine elements in the order that `plan/kernel/scan.rs` defines for every scan, so the cut
+//! does not change the bits of the result. A row of n elements has ⌈n / 1024⌉ blocks:
 //!
 //! 1. A kernel computes the totals of all blocks except the last. Each block is a row of this kernel.
-//! 2. A kernel scans the totals of each row. If they are too long for a row kernel, several kernels do so by the same
-//!    cut.
-//! 3. Kernels compute the prologue again, scan each block, combine it with the scanned total of the block before it,
-//!    and run the epilogue. There is one kernel for the first block, which has no block before it, one for the whole
-//!    blocks after it, and one for a shorter last block.
+//! 2. A kernel scans the totals of each row. If a row of totals is too long for a row kernel, it is cut in the same
+//!    way, into several kernels.
+//! 3. Kernels compute the scan's operand again, scan each block, combine it with the scanned total of the block before
+//!    it, and run the operations on the scan's result (the epilogue). There is one kernel for the first block, which
+//!    has no block before it, one for the whole blocks after it, and one for a shorter last block.
 
 use super::planner::Planner;
 use super::split::{ChunkPart, used_loads};
@@ -20,8 +20,9 @@ use crate::graph::ufunc::Ufunc;
 use crate::plan::kernel::{BufferRef, Fold, Kernel, KernelKind, Load, Op, SCAN_BLOCK, Store, Value};
 use smallvec::{SmallVec, smallvec};
 
-/// Returns the kernels of a scan: one if its rows fit a row kernel, or the kernels of its blocks. `fit` merges the
-/// dimensions of a kernel and cuts it into windows, or reports that an operand spans more than a binding.
+/// Returns the kernels of a scan: one if its rows are short enough for a row kernel, or else the kernels for its
+/// blocks. `fit` merges the dimensions of a kernel and cuts it into windows. It returns an error if an operand spans
+/// more than a binding even so.
 pub(super) fn kernels(p: &Planner<'_>, kernel: Kernel, fit: &dyn Fn(&mut Kernel) -> Result<()>) -> Result<Vec<Kernel>> {
     let single = Single::of(&kernel);
     let mut kernels = match &single {
@@ -32,23 +33,26 @@ pub(super) fn kernels(p: &Planner<'_>, kernel: Kernel, fit: &dyn Fn(&mut Kernel)
         Err(e) if e.kind() == ErrorKind::LimitExceeded => e,
         done => return done.map(|()| kernels),
     };
-    // for a kernel with several scans, or with reductions, this error makes `Planner::kernels` create a kernel for each
+    // if the kernel has several scans, or reductions too, `Planner::kernels` reacts to this error by making a kernel
+    // for each
     let Some(single) = single else { return Err(limit) };
-    // a block spans less memory than a row, so blocks may fit a binding where rows do not
+    // cut rows into blocks, because a block spans less memory than a row and so may fit a binding where a row does not
     if kernels.len() == 1 && single.count > 1 {
         kernels = single.cut(p);
         if fit_all(&mut kernels, fit).is_ok() {
             return Ok(kernels);
         }
     }
-    // a single block does not fit a binding, so the elements of each row are copied next to each other first
+    // not even one block fits a binding, because its elements are far apart: copy the elements of each row next to each
+    // other first
     let [to, scan, back] = single.moved(p).ok_or(limit)?;
     kernels = [vec![to], self::kernels(p, scan, fit)?, vec![back]].concat();
     fit_all(&mut kernels, fit)?;
     Ok(kernels)
 }
 
-/// Applies `fit` to kernels that are the passes of one kernel.
+/// Applies `fit` to kernels that together count as one kernel, and marks each but the first as continuing the one
+/// before it.
 fn fit_all(kernels: &mut [Kernel], fit: &dyn Fn(&mut Kernel) -> Result<()>) -> Result<()> {
     kernels.iter_mut().enumerate().try_for_each(|(i, k)| {
         (k.continues, k.windows) = (i > 0, vec![]);
@@ -59,7 +63,8 @@ fn fit_all(kernels: &mut [Kernel], fit: &dyn Fn(&mut Kernel) -> Result<()>) -> R
 /// A kernel with one scan and no reduction, which can be cut into blocks.
 struct Single<'a> {
     k: &'a Kernel,
-    /// The index of the scan's value, its fold, the function that combines its elements, and the index of its operand.
+    /// The scan, as the number of its value. The three fields below it are its fold, the function that combines
+    /// elements, and the number of its operand's value.
     scan: usize,
     fold: Fold,
     function: &'static Ufunc,
@@ -69,13 +74,14 @@ struct Single<'a> {
     dtype: DType,
     /// The number of blocks of a row.
     count: usize,
-    /// The position of the axis of blocks among the outer axes. The outer axes are in the order of strides, largest
-    /// first, so that a store's contiguous axis stays the last.
+    /// In the kernels for blocks, the position of the axis that counts blocks among the outer axes. Outer axes are
+    /// ordered by strides, largest first, so that the contiguous axis of a store stays the last.
     axis: usize,
 }
 
 impl<'a> Single<'a> {
-    /// Returns `None` unless the kernel has exactly one scan, with a function as its fold, and no reduction.
+    /// Returns the scan of a kernel that has exactly one scan, whose fold is a function of two operands, and no
+    /// reduction. Otherwise returns `None`.
     fn of(k: &'a Kernel) -> Option<Single<'a>> {
         let mut passes = k.values.iter().enumerate().filter(|(_, v)| matches!(v.op, Op::Scan(..) | Op::Reduce(..)));
         let (Some((scan, value)), None) = (passes.next(), passes.next()) else { return None };
@@ -89,14 +95,14 @@ impl<'a> Single<'a> {
         Some(Single { k, scan, fold, function, arg, dtype, count, axis })
     }
 
-    /// Cuts the scan of a row with at least two blocks into kernels.
+    /// Returns the kernels into which the scan is cut. A row must have at least two blocks.
     fn cut(&self, p: &Planner<'_>) -> Vec<Kernel> {
         let (n, whole) = (self.k.inner_size(), self.k.inner_size() / SCAN_BLOCK);
         let before = self.count - 1;
         let temp = || p.temp(self.k.outer_size().saturating_mul(before).saturating_mul(self.dtype.size()));
         let totals = temp();
         let mut kernels = vec![self.totals(totals)];
-        // two blocks have one total, which is the one before the second block: it needs no scan
+        // with two blocks, only the total of the first block is needed, so there is nothing to scan
         let scanned = if before > 1 { temp() } else { totals };
         if before > 1 {
             let scan = self.scan_of_totals(totals, scanned);
@@ -115,7 +121,8 @@ impl<'a> Single<'a> {
         kernels
     }
 
-    /// Returns a kernel over `[outer.. and blocks] × [elements of a block]`, without values and stores.
+    /// Returns a kernel without values and stores, whose outer dimensions are those of the original kernel and one more
+    /// for the blocks, and whose inner dimension has the elements of a block.
     fn over(&self, part: ChunkPart) -> Kernel {
         let mut k = Kernel { loads: vec![], values: vec![], stores: vec![], windows: vec![], ..self.k.clone() };
         k.outer.insert(self.axis, part.count);
@@ -128,8 +135,8 @@ impl<'a> Single<'a> {
         k
     }
 
-    /// Converts strides and an offset over the kernel's space to strides and an offset over the space of a part, which
-    /// has an additional axis for the blocks.
+    /// Converts the strides `s` and the offset of an operand of the original kernel to those for the kernel of the
+    /// blocks `part`, which has one more outer dimension for the blocks.
     fn over_blocks(&self, part: ChunkPart, s: &Strides, offset: isize) -> (Strides, isize) {
         let step = s[self.k.outer.len()] * SCAN_BLOCK as isize;
         let mut over = s.clone();
@@ -137,8 +144,8 @@ impl<'a> Single<'a> {
         (over, offset + step * part.first as isize)
     }
 
-    /// Copies value `i` of the kernel to the kernel of a part, and returns its index there. `number` maps the indices
-    /// of its operands.
+    /// Copies value `i` of the original kernel to `to`, the kernel of the blocks `part`, and returns its number there.
+    /// `number` has the new numbers of values that were copied before.
     fn value(&self, to: &mut Kernel, part: ChunkPart, i: usize, number: &[usize]) -> usize {
         let mut v = self.k.values[i].clone();
         if let Op::Index { strides, offset } = &mut v.op {
@@ -149,15 +156,15 @@ impl<'a> Single<'a> {
         to.push(v.op, v.dtype, v.inner)
     }
 
-    /// Returns the strides of an array of totals: C order over `outer` and all blocks except the last, whose total is
-    /// not needed.
+    /// Returns the strides of the array of block totals. It is in C order, and has the outer dimensions and one for all
+    /// blocks except the last, whose total is not needed.
     fn places(&self) -> Strides {
         let mut dims = self.k.outer.clone();
         dims.insert(self.axis, self.count - 1);
         c_strides(&dims)
     }
 
-    /// Returns the kernel that computes the totals of all blocks except the last.
+    /// Returns the kernel that computes the totals of all blocks except the last, and stores them in `totals`.
     fn totals(&self, totals: BufferRef) -> Kernel {
         let part = ChunkPart { first: 0, count: self.count - 1, length: SCAN_BLOCK };
         let mut k = self.over(part);
@@ -179,7 +186,7 @@ impl<'a> Single<'a> {
         k
     }
 
-    /// Returns the kernel that scans the totals of each row.
+    /// Returns the kernel that scans the block totals of each row, from the buffer `totals` to the buffer `scanned`.
     fn scan_of_totals(&self, totals: BufferRef, scanned: BufferRef) -> Kernel {
         let mut k = Kernel { loads: vec![], values: vec![], stores: vec![], windows: vec![], ..self.k.clone() };
         k.inner = smallvec![self.count - 1];
@@ -193,9 +200,9 @@ impl<'a> Single<'a> {
         k
     }
 
-    /// Returns the kernels that scan rows whose elements are far apart. The first stores the operand with the elements
-    /// of each row next to each other, the second scans these rows, and the third runs the epilogue. Returns `None` if
-    /// the rows were already moved.
+    /// Returns the three kernels that scan rows whose elements are far apart in memory. The first stores the operand
+    /// with the elements of each row next to each other, the second scans these rows, and the third runs the epilogue.
+    /// Returns `None` if this kernel is already the second of such three kernels.
     fn moved(&self, p: &Planner<'_>) -> Option<[Kernel; 3]> {
         let k = self.k;
         let rank = k.outer.len() + 1;
@@ -209,7 +216,7 @@ impl<'a> Single<'a> {
         let (operand, scanned) = (p.temp(bytes), p.temp(bytes));
         let load = |buffer| Load { buffer, dtype, strides: strides.clone(), offset: 0 };
         let store = |buffer, value| Store { buffer, dtype, strides: strides.clone(), offset: 0, value, chosen: None };
-        // all axes become outer ones, and `drop_unused` moves the values to the outer level
+        // in these kernels all axes are outer ones, and `drop_unused` makes all values outer values
         let elementwise =
             || Kernel { kind: KernelKind::Elementwise, outer: dims.clone(), inner: smallvec![], ..k.clone() };
         let mut to = elementwise();
@@ -229,8 +236,9 @@ impl<'a> Single<'a> {
         Some([to, scan, back])
     }
 
-    /// Returns the kernel that scans some blocks, runs the epilogue and stores. Each block is combined with the scanned
-    /// totals in `before`, except the first block, for which `before` is `None`.
+    /// Returns the kernel that scans the blocks `part`, runs the operations on the scan's result and stores. `before`
+    /// holds the scanned totals, of which each block is combined with that of the block before it. It is `None` for the
+    /// first block of a row.
     fn part(&self, part: ChunkPart, before: Option<BufferRef>) -> Kernel {
         let mut k = self.over(part);
         let mut number = vec![usize::MAX; self.k.values.len()];
@@ -240,7 +248,7 @@ impl<'a> Single<'a> {
                 && let Some(buffer) = before
             {
                 let mut strides = self.places();
-                // the totals up to the block before the part's first one
+                // read the scanned totals from that of the block before the first one of `part`
                 let block = mutant!(scan_block_before_the_last, part.first.saturating_sub(2), part.first - 1);
                 let offset = strides[self.axis] * block as isize;
                 strides.push(0);

@@ -1,6 +1,7 @@
-//! The kernels of a scatter. The first ones compute its first operand into the result. The last one runs over the
-//! values, and combines each with the element at its index. Writing a scatter of an array to that same array needs only
-//! the last kernel.
+//! The kernels of a scatter, an operation that returns an array in which some elements are replaced by, or combined
+//! with, values at computed indices. The first kernels compute the array (operand 0) into the result. The last kernel
+//! loops over the values, and combines each with the element at its index. If the result is written to the array
+//! itself, only the last kernel is needed.
 
 use super::lower::Draft;
 use super::planner::{Making, Planner};
@@ -10,16 +11,17 @@ use crate::base::layout::{self, Combine};
 use crate::graph::expr::NodeOp;
 use crate::plan::kernel::{BufferRef, Step, Store};
 
-/// The maximum number of values that each CPU task may compute for itself. Storing so few values first would cost more.
-/// Chosen by hand; no benchmark compares other values.
+/// A CPU divides the elements of the result among tasks, and every task goes through all values. Up to this number of
+/// values, each task computes them all, because storing so few values first would cost more. Chosen by hand; no
+/// benchmark compares other values.
 const COMPUTED_BY_EACH: usize = 1 << 14;
 
 impl Planner<'_> {
     /// Adds the steps that store a scatter: kernels that write the array to the result, then one that updates the
-    /// result. The values may be computed from that same array. Their kernels load the array's own memory, which the
-    /// update never writes (`in_place` in `buffers.rs` returns false if array and result are the same). If the array is
-    /// the target of the write, and the update reads nothing from it, the target keeps its elements and is only
-    /// updated.
+    /// result. The values may be computed from the same array. The kernels that compute them load the array's own
+    /// memory, which the update never writes: if array and result were the same memory, `in_place` in `buffers.rs`
+    /// would return false. If the array is itself the target of the write, and the update reads nothing from it, the
+    /// array is not written first, and the target is only updated.
     pub(super) fn scattered(&mut self, node: usize, to: Store, making: &mut Making) -> Result<()> {
         let arena = self.arena.clone();
         let n = &arena.nodes[node];
@@ -31,7 +33,8 @@ impl Planner<'_> {
         if !is_target {
             self.kernels(array, node, to.clone(), making)?;
         }
-        // several CPU tasks each go through all values and write a part of them, so each task would compute all values
+        // each CPU task goes through all values and writes those for its part of the result, so each would compute all
+        // values
         let in_order = matches!(n.op, NodeOp::Scatter { combine: Combine::Set, .. }) && !self.caps.wgsl;
         if in_order && layout::product(&arena.nodes[values].shape) > COMPUTED_BY_EACH && !self.is_at_hand(values) {
             self.store_first(values, node, making)?;
@@ -56,7 +59,8 @@ impl Planner<'_> {
         }
     }
 
-    /// Returns whether a node is the array that the plan writes to: the same elements at the same positions.
+    /// Returns whether a node is the same array as the target to which the plan writes, with the same elements at the
+    /// same positions.
     fn is_target(&self, node: usize, to: &Store) -> bool {
         let n = &self.arena.nodes[node];
         let NodeOp::Stored(strides) = &n.op else { return false };

@@ -1,6 +1,6 @@
-//! The loop nest of a kernel: it orders and collapses dimensions, and cuts arrays that are larger than a binding into
-//! windows. It also calls the files that cut a draft into several kernels: `split.rs`, `scan.rs`, `chains.rs`,
-//! `product.rs` and `indexed.rs`.
+//! Turns the draft of a kernel into final loop nests: orders and merges its dimensions, and cuts its outer dimensions
+//! into windows if an operand is larger than one dispatch can bind. Also calls the files that cut one draft into
+//! several kernels: `split.rs`, `scan.rs`, `chains.rs`, `product.rs` and `indexed.rs`.
 
 use super::chains;
 use super::indexed::cut;
@@ -16,8 +16,8 @@ use crate::plan::kernel::{BufferRef, Kernel, KernelKind, Load, Op, Schedule, Sto
 use smallvec::{SmallVec, smallvec};
 use std::cmp::Reverse;
 
-/// Makes the kernels of a draft. Orders and merges their dimensions, splits long reductions and scans, and cuts
-/// windows.
+/// Makes the final kernels of a draft (usually one). Orders and merges their dimensions, splits long reductions and
+/// scans, and cuts windows.
 pub(super) fn finish(p: &Planner<'_>, mut draft: Draft) -> Result<Vec<Kernel>> {
     move_raw(&mut draft);
     order_dimensions(&mut draft);
@@ -73,13 +73,14 @@ pub(super) fn finish(p: &Planner<'_>, mut draft: Draft) -> Result<Vec<Kernel>> {
     let mut chunk = None;
     loop {
         let length = chunk.unwrap_or(kernel.inner_size());
-        // if the elements of one result span more than a binding, the chunk length is divided by 4 until they fit; a
-        // smaller factor would plan more often, and a larger one would make chunks shorter than necessary
+        // if the elements that are reduced to one result span more than a binding, divide the chunk length by 4 until
+        // they fit; a smaller factor would repeat this loop more often, and a larger one would make chunks shorter than
+        // necessary
         let splits = length > 1;
         let mut kernels = split(p, kernel.clone(), chunk);
         let fit = kernels.iter_mut().enumerate().try_for_each(|(i, k)| {
-            // collapse only after the split: merged dimensions depend on strides, but a split decides bits and must not
-            // depend on them
+            // merge dimensions only after the split, because which dimensions can be merged depends on strides, while
+            // the split decides the bits of the result and must not depend on strides
             collapse(k);
             k.continues = i > 0;
             windows(p, k, splits).map_err(at)
@@ -92,11 +93,11 @@ pub(super) fn finish(p: &Planner<'_>, mut draft: Draft) -> Result<Vec<Kernel>> {
     }
 }
 
-/// Changes a kernel that only moves floats to move their words as integers, because arithmetic would lose a NaN's
-/// payload.
+/// If a kernel only moves floats without computing with them, changes their types to integers of the same size, because
+/// float instructions could change the bits of a NaN.
 fn move_raw(draft: &mut Draft) {
     let moves = |v: &Value| match &v.op {
-        // a value that is not a float, such as an index or a condition, may come from any operation, because it cannot
+        // a value that is not a float, such as an index or a condition, may be computed in any way, because it cannot
         // be NaN
         _ if mutant!(half_gather_through_f32, v.dtype == DType::Bool, !moves_raw(v.dtype)) => true,
         Op::Load(_) | Op::Gather { .. } => true,
@@ -115,7 +116,7 @@ fn move_raw(draft: &mut Draft) {
     if draft.kind != KernelKind::Elementwise || !draft.values.iter().all(moves) {
         return;
     }
-    // a kernel that uses a float's value (compares, casts or rounds it) cannot hold it as an integer
+    // a kernel that uses the value of a float (compares, casts or rounds it) must hold it as a float
     let uses_float = draft.values.iter().any(|v| match &v.op {
         // comparisons of integers, for example of the indices of a gather, use no float
         Op::Ufunc(row, args) => {
@@ -137,7 +138,7 @@ fn move_raw(draft: &mut Draft) {
     if uses_float {
         return;
     }
-    // f64 stays f64, because a device may support it without 64-bit integers
+    // f64 stays f64, because a device may support f64 but no 64-bit integers
     let raw = |d: &mut DType| {
         if moves_raw(*d) && *d != DType::F64 {
             *d = d.raw();
@@ -148,8 +149,8 @@ fn move_raw(draft: &mut Draft) {
     draft.stores.iter_mut().for_each(|s| raw(&mut s.dtype));
 }
 
-/// Returns the strides of all loads, stores and indices of a kernel. The strides of a store at the outer level have no
-/// inner dimensions.
+/// Returns the strides of all loads, stores and indices of a kernel. The strides of a store of an outer value only have
+/// entries for the outer dimensions.
 fn stride_vectors<'a>(
     loads: &'a mut [Load],
     stores: &'a mut [Store],
@@ -159,10 +160,11 @@ fn stride_vectors<'a>(
     loads.iter_mut().map(|l| &mut l.strides).chain(stores.iter_mut().map(|s| &mut s.strides)).chain(indices)
 }
 
-/// Sorts the dimensions by strides, with the largest outermost. Inner dimensions follow the dense layout of the reduced
-/// operand, which decides a reduction's bits. Outer dimensions follow the first store, except in a reduce kernel: it
-/// reads more than it writes, so they follow the reduced operand. The dimensions of a matmul and the outer dimensions
-/// of a scattered store are not sorted.
+/// Sorts the dimensions of a draft by strides, with the largest stride outermost. Inner dimensions are sorted by the
+/// strides that the reduced operand would have if it were dense, because their order decides the bits of a reduction.
+/// Outer dimensions are sorted by the strides of the first store, except in a reduce kernel: it reads more than it
+/// writes, so they are sorted by the strides of the reduced operand. The dimensions of a matmul and the outer
+/// dimensions of a scattered store are not sorted.
 fn order_dimensions(draft: &mut Draft) {
     let (o, n) = (draft.outer.len(), draft.outer.len() + draft.inner.len());
     let by = |strides: &[isize], range: std::ops::Range<usize>| -> SmallVec<[usize; 6]> {
@@ -172,8 +174,8 @@ fn order_dimensions(draft: &mut Draft) {
     };
     let store = draft.stores[0].strides.clone();
     let outer = match draft.kind {
-        // a scattered store has stride 0 along the axis of its indices, so its strides do not reveal the order of the
-        // values
+        // a scattered store has stride 0 along the axis of its computed indices, so its strides do not tell how to sort
+        // the dimensions
         KernelKind::Elementwise if draft.stores[0].scattered().is_some() => (0..o).collect(),
         KernelKind::Elementwise | KernelKind::Row => by(&store, 0..o),
         KernelKind::Reduce(_) => by(&draft.reduction_strides, 0..o),
@@ -208,12 +210,13 @@ pub(super) fn arrange(k: &mut Kernel) {
     k.windows = vec![Window { start: smallvec![0; k.outer.len()], shape: k.outer[..].into() }];
 }
 
-/// Drops dimensions of length 1 (except a last inner one), and merges neighbouring dimensions. Two are merged if every
-/// operand's stride along the first is its stride along the second times the length of the second. Fewer dimensions
-/// need less index arithmetic.
+/// Drops dimensions of length 1 (except a last inner one), and merges neighbouring dimensions. Two dimensions are
+/// merged if, for every operand, the stride along the first is the stride along the second times the length of the
+/// second. Fewer dimensions need less index arithmetic.
 pub(super) fn collapse(k: &mut Kernel) {
     let o = k.outer.len();
-    // the axes m and n of a matmul and its inner axes (k) are kept as they are, because its executor expects them
+    // the axes m and n of a matmul, and its inner axes (k), are not merged with others, because the code that runs
+    // products needs them separately
     let fixed = if k.kind == KernelKind::Matmul { o.saturating_sub(2)..o } else { 0..0 };
     let mut dims: Vec<usize> = k.outer.iter().chain(&k.inner).copied().collect();
     let mut outer = o;
@@ -234,7 +237,7 @@ pub(super) fn collapse(k: &mut Kernel) {
         let gone = if dims[d] == 1 && !last_inner {
             true
         } else if d + 1 < dims.len() && d + 1 != outer && !fixed.contains(&(d + 1)) {
-            // the merged dimension keeps the stride of the second
+            // if dimensions `d` and `d + 1` are merged, the merged one has the stride of `d + 1`
             let merges = vectors().all(|s| {
                 let same = |a: isize, b: isize| mutant!(collapse_ignores_sign, a.abs() == b.abs(), a == b);
                 s.len() <= d + 1 || same(s[d], s[d + 1] * dims[d + 1] as isize)
@@ -268,7 +271,8 @@ fn fold_batch(k: &mut Kernel) {
     while d > 0 {
         d -= 1;
         let (row, n) = (k.outer.len() - 2, k.outer[d]);
-        // rows, along which load 1 does not vary, and columns, along which load 0 does not vary
+        // first try to merge into the rows, along which load 1 has stride 0, then into the columns, along which load 0
+        // has stride 0
         for (to, lacks) in [(row, 1), (row + 1, 0)] {
             let m = k.outer[to];
             let along = |s: &Strides| m == 1 || n == 1 || s[d] == s[to] * m as isize;
@@ -290,15 +294,16 @@ fn fold_batch(k: &mut Kernel) {
     }
 }
 
-/// The maximum number of dispatches of one kernel. Recording this many takes about 65 ms, and more indicate
-/// unreasonable limits.
+/// The maximum number of windows, and so of dispatches, of one kernel. Recording this many dispatches takes about 65
+/// ms, and a larger number indicates that the device has unreasonable limits.
 const MAX_WINDOWS: usize = 1 << 16;
 
-/// Halves the outer space into windows until every operand of each window fits a binding, and each window has at most
-/// `Caps::max_indices` indices. A kernel that could be split into shorter reductions instead (`splits`) gives up after
-/// 8 + 8 · (bindings + grids) windows. Here `bindings` is how many bindings the largest operand fills, and `grids` how
-/// many dispatches the indices fill. The factor is 8 = 2³, because halving three axes may leave each half full. If more
-/// windows are needed, the elements are so far apart that windows do not help.
+/// Cuts the outer dimensions of a kernel in halves, quarters and so on, until in each window every operand fits a
+/// binding, and each window has at most `Caps::max_indices` indices. If the kernel could be split into shorter
+/// reductions instead (`splits`), returns an error after 8 + 8 · (bindings + grids) windows. Here `bindings` is how
+/// many bindings the largest operand fills, and `grids` how many dispatches the indices fill. The factor is 8 = 2³,
+/// because halving three axes may leave each half full. If more windows are needed, the reduced elements are so far
+/// apart that windows do not help.
 fn windows(p: &Planner<'_>, k: &mut Kernel, splits: bool) -> Result<()> {
     let whole = Window { start: smallvec![0; k.outer.len()], shape: k.outer[..].into() };
     let bindings = oversized(p, k, &whole).map_or(1, |(_, bytes, _)| bytes / p.caps.max_binding.max(1) + 1);
@@ -319,8 +324,8 @@ fn windows(p: &Planner<'_>, k: &mut Kernel, splits: bool) -> Result<()> {
             k.windows.push(w);
             continue;
         };
-        // halve the dimension that contributes most to the operand's span, because cutting another one would reduce the
-        // span less
+        // halve the dimension that contributes most to the span of the largest operand, because cutting another one
+        // would reduce the span less
         let reach = |d: &usize| (w.shape[*d] as u64 - 1).saturating_mul(strides[*d].unsigned_abs() as u64);
         let cuttable = (0..w.shape.len()).filter(|d| w.shape[*d] > 1);
         let Some(d) = cuttable.max_by_key(|d| (reach(d), Reverse(*d))) else {
@@ -338,8 +343,8 @@ fn windows(p: &Planner<'_>, k: &mut Kernel, splits: bool) -> Result<()> {
         };
         let (mut a, mut b) = (w.clone(), w);
         // cut at a multiple of four elements, so that no two windows write the same word of packed 8-bit types; axes of
-        // at most 6 elements are cut anywhere, because a window that begins within a word merges it (`store_modes` in
-        // `gpu/variant.rs`)
+        // at most 6 elements are cut anywhere, because a window that begins within a word writes this word atomically
+        // (`store_modes` in `gpu/variant.rs`)
         let half = a.shape[d].div_ceil(2);
         let half =
             if half >= mutant!(windows_not_rounded_to_4, usize::MAX, 4) { half.next_multiple_of(4) } else { half };
@@ -352,8 +357,9 @@ fn windows(p: &Planner<'_>, k: &mut Kernel, splits: bool) -> Result<()> {
     Ok(())
 }
 
-/// Returns the operand of a window with the largest span, with its bytes and strides, if it spans more than a binding
-/// or the window has more indices than a dispatch may have.
+/// If a window is too large for one dispatch, returns the operand that spans most memory in it: its buffer, its span in
+/// bytes and its strides. A window is too large if this operand spans more than a binding, or if it has more indices
+/// than a dispatch may have.
 fn oversized<'k>(p: &Planner<'_>, k: &'k Kernel, w: &Window) -> Option<(BufferRef, u64, &'k Strides)> {
     let extents: Shape = w.shape.iter().chain(&k.inner).copied().collect();
     let indices = w.shape.iter().map(|n| *n as u128).product::<u128>();

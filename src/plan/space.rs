@@ -1,5 +1,6 @@
-//! The index space of a kernel: the shape of the node that it stores, or the space of a reduction, scan or product that
-//! fuses into the kernel.
+//! Finds the index space of a kernel: the dimensions over which it loops. These are the axes of the node that the
+//! kernel stores or, if a reduction, scan or product runs in the kernel, the dimensions over which that operation
+//! loops.
 
 use super::planner::{Planner, broadcast_map, kept_axes};
 use crate::base::error::Result;
@@ -10,33 +11,34 @@ use crate::plan::kernel::Lanes;
 use smallvec::{SmallVec, smallvec};
 use std::cmp::Reverse;
 
-/// The index space of a kernel, `outer × inner`, and the kinds of kernel that it allows.
+/// The index space of a kernel (the dimensions over which it loops), and the kinds of kernel that may use it. The
+/// dimensions are `outer × inner`: the inner ones are reduced or scanned, or are the k of a product.
 pub(super) struct Space {
     /// The number of outer dimensions in `dims`.
     pub outer: usize,
     /// The lengths of the outer dimensions, followed by those of the inner dimensions.
     pub dims: Shape,
-    /// The map from an index of the space to the index of the node that the kernel stores.
+    /// The map from an index of this space to the index of an element of the node that the kernel stores.
     pub map: View,
-    /// The strides of the reduced operand's dense layout over the space. They order a reduction, and so decide its
-    /// bits.
+    /// For each dimension, the stride of the reduced operand if it were stored densely. These strides decide in which
+    /// order the reduction combines elements, and so the bits of its result.
     pub reduction_strides: Strides,
     pub lanes: Lanes,
     /// Whether the kernel may be a row kernel, in which reductions may depend on each other and inner values may be
     /// stored.
     pub row: bool,
-    /// Whether the kernel may be a scan kernel, with one scan and no reduction. Its row may be longer than that of a
-    /// row kernel.
+    /// Whether the kernel may have one scan and no reduction. Such a kernel's rows may be longer than those of other
+    /// row kernels, because long scans are cut (`scan.rs`).
     pub scan: bool,
-    /// The node of the matrix product, if the kernel is one. Then the last two outer dimensions are its rows and
+    /// The node of the matrix product, if one runs in the kernel. Then the last two outer dimensions are its rows and
     /// columns.
     pub matmul: Option<usize>,
-    /// The map from an index of the space to the index of the product.
+    /// If there is a matrix product, the map from an index of this space to the index of an element of the product.
     pub to_product: Option<View>,
 }
 
 impl Space {
-    /// Returns the index space of a node of this shape into which no reduction, scan or product fuses.
+    /// Returns the index space of a kernel without reduction, scan and product that stores a node of this shape.
     pub fn of_shape(shape: &Shape) -> Space {
         Space {
             outer: shape.len(),
@@ -51,8 +53,9 @@ impl Space {
         }
     }
 
-    /// Returns the index space for the kernel that computes `node` in the stage of `owner`: the space of a product,
-    /// reduction or scan that fuses into the kernel, or else the node's own shape. `rows` allows row kernels.
+    /// Returns the index space for the kernel that computes `node` as (a part of) the stored node `owner`. It is the
+    /// space of a product, reduction or scan below `node` that can run in the same kernel, or else the node's own
+    /// shape. If `rows` is false, the kernel must not be a row kernel.
     pub fn find(p: &Planner<'_>, node: usize, owner: usize, rows: bool) -> Result<Space> {
         let shape = &p.arena.nodes[node].shape;
         let map = View::identity(shape);
@@ -88,12 +91,12 @@ impl Space {
         Ok(reductions.into_iter().find_map(|(n, map)| Space::of_reduction(p, node, n, &map, rows)).unwrap_or(own))
     }
 
-    /// Returns the space in which `product`, which `node` reads through `map`, runs with `node` in one kernel. Returns
-    /// `None` if an element of the product is read more than once or not at all. `node` may have the axes of the
-    /// product in another order, and each axis may be split into several (a permuted or reshaped product). An operand
-    /// that is read by the axes of its source splits them further. Of the dimensions that make up the rows, the fastest
-    /// is the kernel's row dimension, and the others precede it like batch axes. The same holds for columns. `shape.rs`
-    /// merges them again where every operand allows it.
+    /// Returns the index space of one kernel that computes both `product` and `node`, where `node` reads the product
+    /// through `map`. Returns `None` if `node` does not read each element of the product exactly once. `node` may have
+    /// the product's axes in another order, and each axis may be split into several (a permuted or reshaped product).
+    /// An operand whose source is read directly (`axes.rs`) splits them further. If the rows of the product consist of
+    /// several dimensions, the fastest is the kernel's row dimension, and the others precede it like batch axes. The
+    /// same holds for its columns. `shape.rs` merges them again where the strides of every operand allow it.
     fn of_product(p: &Planner<'_>, node: usize, product: usize, map: &View) -> Option<Space> {
         let (shape, of) = (&p.arena.nodes[node].shape, &p.arena.nodes[product].shape);
         let n = shape.len();
@@ -105,7 +108,8 @@ impl Space {
             parts[axis].push(d);
         }
         for (j, dims) in parts.iter_mut().enumerate() {
-            // slowest first, because the index along the axis is a number whose digits are these dimensions
+            // slowest first: the index along the product's axis is like a number whose digits are the indices along
+            // these dimensions
             dims.sort_by_key(|d| Reverse(map.coef[j * n + d]));
             let mut step = 1;
             for d in dims.iter().rev() {
@@ -154,8 +158,8 @@ impl Space {
         })
     }
 
-    /// Returns the space in which `reduction`, which `node` reads through `map`, runs with `node` in one kernel.
-    /// Returns `None` if they cannot run in one kernel.
+    /// Returns the index space of one kernel that computes both `reduction` and `node`, where `node` reads the result
+    /// of the reduction through `map`. Returns `None` if they cannot run in one kernel.
     fn of_reduction(p: &Planner<'_>, node: usize, reduction: usize, map: &View, rows: bool) -> Option<Space> {
         let (shape, r) = (&p.arena.nodes[node].shape, &p.arena.nodes[reduction]);
         let NodeOp::Reduce(fold, axes) = &r.op else { return Space::of_scan(p, node, reduction, map, rows) };
@@ -164,9 +168,9 @@ impl Space {
         let n = shape.len();
         let used = |d: &usize| (0..map.offset.len()).any(|j| map.coef[j * n + d] != 0);
         let free: SmallVec<[usize; 6]> = (0..n).filter(|d| shape[*d] > 1 && !used(d)).collect();
-        // `free` holds the axes of the node along which the result of the reduction is constant. Without any, the node
-        // has one value for each reduced row. Otherwise they must be the axes of the row itself, and the kernel is a
-        // row kernel
+        // `free` holds the axes of the node along which the reduction's result is broadcast. If there are none, the
+        // node has one element for each reduced row. Otherwise `free` must have the lengths of the reduced axes, and
+        // the kernel is a row kernel
         let (dims, outer, to_node) = if free.is_empty() {
             let dims: Shape = shape.iter().chain(&lengths).copied().collect();
             let v = View::identity(shape).widen(lengths.len(), &dims);
@@ -188,7 +192,7 @@ impl Space {
         let to_arg = operand_map(&to_node.after(map), axes, &p.arena.nodes[arg].shape, outer);
         let (mut reduction_strides, lanes) = reduction_order(p, arg, axes, &to_arg);
         if fold.order(p.arena.nodes[arg].dtype) == FoldOrder::RowMajor {
-            // among equal elements the first in C order wins (argmin), so the reduction must process them in C order
+            // argmin returns the first of equal elements in C order, so the reduction must process elements in C order
             reduction_strides[outer..].copy_from_slice(&c_strides(&dims[outer..]));
         }
         let length = layout::product(&lengths);
@@ -209,14 +213,16 @@ impl Space {
         })
     }
 
-    /// Returns the space in which `scan`, which `node` reads through `map`, runs with `node` in one kernel. The scanned
-    /// axis is inner, and all others are outer. Returns `None` if they cannot run in one kernel.
+    /// Returns the index space of one kernel that computes both `scan` and `node`, where `node` reads the scan through
+    /// `map`. The scanned axis is the inner dimension, and all others are outer ones. Returns `None` if they cannot run
+    /// in one kernel.
     fn of_scan(p: &Planner<'_>, node: usize, scan: usize, map: &View, rows: bool) -> Option<Space> {
         let NodeOp::Scan { axis, .. } = p.arena.nodes[scan].op else { return None };
         let shape = &p.arena.nodes[node].shape;
         let n = shape.len();
         let inner = (0..n).find(|d| is_scanned_along(map, axis, *d, p.arena.nodes[scan].shape[axis]))?;
-        // along an axis on which the scan's result is constant, the kernel would compute the scan again for each index
+        // if the scan's result is broadcast along an axis, the kernel would compute the scan again for each index of
+        // that axis
         let used = |d: usize| (0..map.offset.len()).any(|j| map.coef[j * n + d] != 0);
         if (0..n).any(|d| shape[d] > 1 && !used(d)) {
             return None;
@@ -242,8 +248,9 @@ impl Space {
         })
     }
 
-    /// Returns the map from an index of the space to an element of operand 0 (m × k) or 1 (k × n) of its product, which
-    /// has `ndim` axes. The inner dimensions of the space are k. Returns `None` if no product fuses.
+    /// Returns the map from an index of this space to the index of an element of the product's operand 0 (m × k) or 1
+    /// (k × n). The operand has shape `shape`, and the product has `ndim` axes. Returns `None` if no product runs in
+    /// the kernel.
     pub fn operand_of_product(&self, ndim: usize, operand: usize, shape: &[usize]) -> Option<View> {
         let product = self.to_product.as_ref()?;
         let (dims, batch) = (self.dims.len(), shape.len() - 2);
@@ -252,7 +259,7 @@ impl Space {
             offset: smallvec![0; shape.len()],
             coef: smallvec![0; shape.len() * dims],
         };
-        // the index along an axis of the operand is the index along an axis of the product, or k
+        // each axis of the operand corresponds to an axis `of` of the product, or to k
         let mut follow = |axis: usize, of: usize| {
             map.offset[axis] = product.offset[of];
             map.coef[axis * dims..(axis + 1) * dims].copy_from_slice(&product.coef[of * dims..(of + 1) * dims]);
@@ -268,7 +275,8 @@ impl Space {
     }
 }
 
-/// A dimension of a product's space: its length, and its step along an axis of the node that the kernel stores.
+/// A dimension of the kernel of a product: its length, and how far one index of it advances (`step`) along the axis
+/// `axis` of the node that the kernel stores.
 #[derive(Clone, Copy)]
 struct Digit {
     length: usize,
@@ -276,10 +284,10 @@ struct Digit {
     step: isize,
 }
 
-/// The dimensions along each axis of a product, slowest first.
+/// For each axis of a product, the dimensions of its kernel into which the axis is divided, slowest first.
 type Sides = SmallVec<[SmallVec<[Digit; 6]>; 6]>;
 
-/// Returns the dimensions of the given lengths, which divide the axes `dims` of a node.
+/// Divides the axes `dims` of a node of shape `shape` into dimensions of the given lengths.
 fn digits(shape: &[usize], dims: &[usize], lengths: &[usize]) -> SmallVec<[Digit; 6]> {
     let mut dims = dims.iter().rev();
     let (mut axis, mut step) = (dims.next(), 1);
@@ -295,12 +303,13 @@ fn digits(shape: &[usize], dims: &[usize], lengths: &[usize]) -> SmallVec<[Digit
     out
 }
 
-/// The minimum number of elements of a matrix whose rows and columns have one stride each, if a product is computed
-/// into its reader's memory. Smaller ones would pack the operands too often.
+/// The minimum size, in elements, of the matrices as which a product of windows is computed into its reader's memory.
+/// In each of them, rows and columns have a single stride. For smaller matrices, operands would be packed too often.
 const LEAST: usize = 1024;
 
-/// Returns whether a product of windows would be computed as many small matrices, because its reader's memory, with
-/// these strides, interleaves rows and columns. Then the product is stored in its own order first.
+/// Returns whether a product of windows would have to be computed as many small matrices, because the memory into which
+/// it is written, with these strides, interleaves rows and columns. If so, the product is first stored in an order of
+/// its own.
 fn is_scattered(strides: &[isize], sides: &[SmallVec<[Digit; 6]>]) -> bool {
     let (mut together, mut all) = (1, 1);
     for side in sides {
@@ -319,8 +328,9 @@ fn is_scattered(strides: &[isize], sides: &[SmallVec<[Digit; 6]>]) -> bool {
     together < LEAST.min(all)
 }
 
-/// Returns whether a map to the result of a scan follows dimension `d` exactly along the scan's `axis`, which has
-/// `length` elements, and does not depend on `d` along any other axis of the result.
+/// Returns whether the index along the scanned axis `axis` of a scan's result is exactly the kernel's index along
+/// dimension `d`, and `d` affects no other axis of the result. `map` maps the kernel's index to that of the result, and
+/// the axis has `length` elements.
 pub(super) fn is_scanned_along(map: &View, axis: usize, d: usize, length: usize) -> bool {
     let n = map.shape.len();
     let along = |e: usize| map.coef[axis * n + e] == (e == d) as isize || map.shape[e] == 1 && e != d;
@@ -328,7 +338,8 @@ pub(super) fn is_scanned_along(map: &View, axis: usize, d: usize, length: usize)
     map.shape[d] == length && map.offset[axis] == 0 && (0..n).all(along) && elsewhere
 }
 
-/// Returns whether a matmul, a reduction or a scan can be reached from `node` through nodes that run in its kernel.
+/// Returns whether `node` is a matmul, a reduction or a scan, or reads one through elementwise nodes and views that run
+/// in the same kernel.
 fn ends_in_loop(p: &Planner<'_>, node: usize, loaded: impl Fn(usize) -> bool) -> bool {
     let mut stack: SmallVec<[usize; 32]> = smallvec![node];
     let mut seen: SmallVec<[usize; 32]> = smallvec![];
@@ -349,10 +360,10 @@ fn ends_in_loop(p: &Planner<'_>, node: usize, loaded: impl Fn(usize) -> bool) ->
     false
 }
 
-/// Returns the order of a reduction's elements: the strides of its operand over the kernel's space, and `Lanes::Inner`
-/// if neighbours in memory are along a reduced axis. Both describe the *whole* operand, stored *densely*, even if the
-/// operand is fused or only part of the result is needed. Otherwise slicing or fusing would change the bits of a float
-/// sum.
+/// Returns the order in which a reduction combines elements: the strides of its operand along the kernel's dimensions,
+/// and `Lanes::Inner` if neighbours in memory are neighbours along a reduced axis. Both describe the whole operand as
+/// if it were stored densely, even if the operand is computed in the kernel or only a part of the result is needed.
+/// Otherwise slicing or fusing would change the bits of a float sum.
 pub(super) fn reduction_order(p: &Planner<'_>, arg: usize, axes: &[usize], to_arg: &View) -> (Strides, Lanes) {
     let shape = &p.arena.nodes[arg].shape;
     let dense = Layout::ordered(shape, &common_order(shape, std::iter::once(&p.strides[arg][..]))).strides;
@@ -362,8 +373,8 @@ pub(super) fn reduction_order(p: &Planner<'_>, arg: usize, axes: &[usize], to_ar
     (to_arg.apply(&dense, 0).0, lanes)
 }
 
-/// Returns the inner dimensions longer than 1 in the order of a reduction. The one with the largest stride is the
-/// outermost loop.
+/// Returns the inner dimensions longer than 1, in the order of the loops of a reduction: the dimension with the largest
+/// stride is the outermost loop.
 pub(super) fn inner_order(strides: &[isize], outer: usize, dims: &[usize]) -> SmallVec<[usize; 6]> {
     let mut inner: SmallVec<[usize; 6]> = (outer..dims.len()).filter(|d| dims[*d] > 1).collect();
     inner.sort_by_key(|d| (Reverse(strides[*d].unsigned_abs()), *d));
@@ -377,8 +388,9 @@ pub(super) fn inner_lengths(shape: &[usize], axes: &[usize]) -> Shape {
     if lengths.is_empty() { smallvec![1] } else { lengths }
 }
 
-/// Returns the map from the kernel's index to the index of a reduction's operand. Kept axes follow `map`, which refers
-/// to the result. Each reduced axis follows an inner dimension in turn, except that axes of length 1 stay at index 0.
+/// Returns the map from the kernel's index to the index of a reduction's operand. `map` gives the index of the
+/// reduction's result, which is the index along the axes that are not reduced. The reduced axes correspond to the inner
+/// dimensions, in order, except that axes of length 1 always have index 0.
 pub(super) fn operand_map(map: &View, axes: &[usize], shape: &[usize], outer: usize) -> View {
     let (n, ndim) = (map.shape.len(), shape.len());
     let mut out = View { shape: map.shape.clone(), offset: smallvec![0; ndim], coef: smallvec![0; ndim * n] };

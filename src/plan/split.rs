@@ -1,5 +1,5 @@
-//! Splits reductions that are too long for one kernel on a device into kernels for the partial results of chunks, and a
-//! kernel that reduces the partial results.
+//! Splits reductions that are too long for one kernel on a device. The reduced elements are cut into chunks. Kernels
+//! compute a partial result of each chunk, and another kernel reduces the partial results.
 
 use super::planner::Planner;
 use crate::base::dtype::DType;
@@ -8,31 +8,34 @@ use crate::graph::ufunc::MOST_COMPONENTS;
 use crate::plan::kernel::{BufferRef, Kernel, KernelKind, KernelReduction, Lanes, Load, Op, Source, Store, Value};
 use smallvec::{SmallVec, smallvec};
 
-/// The buffers of one reduction: one for each component of its partial results.
+/// The buffers for the partial results of one reduction, with their types: one for each component of the fold's state
+/// (an argmin, for example, has a value and a position).
 type Partials = SmallVec<[(BufferRef, DType); MOST_COMPONENTS]>;
 
 /// Describes how a reduction is cut.
 struct Split<'a> {
     k: &'a Kernel,
-    /// With `Inner`, the partial results of one result are neighbours in memory. With `Outer`, the partial results of
-    /// neighbouring results are neighbours in memory.
+    /// How partial results are laid out in memory. With `Inner`, those of one result are neighbours. With `Outer`,
+    /// those of neighbouring results for the same chunk are neighbours.
     lanes: Lanes,
-    /// The number of leading inner dimensions that become outer ones.
+    /// How many of the first inner dimensions become outer dimensions of the kernels for partial results.
     moved: usize,
-    /// The length of a chunk along the next inner dimension, and the number of chunks into which that dimension is cut.
+    /// The length of a chunk along the inner dimension after those `moved` ones. `chunks` is the number of chunks into
+    /// which this dimension is cut.
     chunk: usize,
     chunks: usize,
-    /// The number of partial results per result.
+    /// The number of partial results for each result.
     total: usize,
-    /// For each value, whether a reduction depends on it. The first pass computes these values.
+    /// For each value of the kernel, whether a reduction depends on it. The kernels for partial results compute these
+    /// values.
     needed: Vec<bool>,
     reductions: Vec<usize>,
     /// For each of `reductions`, the buffers of its partial results.
     partials: Vec<Partials>,
 }
 
-/// Consecutive chunks of a reduction, or blocks of a scan, with the same length: the index of the first, their number,
-/// and the number of elements of each.
+/// Several consecutive chunks of a reduction, or blocks of a scan, that have the same length and are computed by one
+/// kernel: the number of the first, how many they are, and the number of elements of each.
 #[derive(Clone, Copy)]
 pub(super) struct ChunkPart {
     pub first: usize,
@@ -49,13 +52,13 @@ pub(super) fn split(p: &Planner<'_>, k: Kernel, chunk: Option<usize>) -> Vec<Ker
     if k.inner_size() <= limit {
         return vec![k];
     }
-    // if memory is the limit, the partial results of each result are neighbours, so that windows can cut the next pass
-    // between any two results
+    // if memory is the reason for the split, store the partial results of each result next to each other, so that the
+    // next kernel can be cut into windows between any two results
     let lanes = if chunk.is_some() { Lanes::Inner } else { lanes };
     let split = Split::new(p, &k, lanes, limit);
     let along = k.inner[split.moved];
     let whole = along / split.chunk;
-    // a shorter last chunk has its own kernel
+    // the last chunk has a kernel of its own if it is shorter than the others
     let parts = [
         ChunkPart { first: 0, count: whole, length: split.chunk },
         ChunkPart { first: whole, count: split.chunks - whole, length: along - whole * split.chunk },
@@ -68,7 +71,8 @@ pub(super) fn split(p: &Planner<'_>, k: Kernel, chunk: Option<usize>) -> Vec<Ker
 
 impl<'a> Split<'a> {
     fn new(p: &Planner<'_>, k: &'a Kernel, lanes: Lanes, limit: usize) -> Split<'a> {
-        // leading inner dimensions become outer ones until a part of the next dimension fits the limit
+        // move the first inner dimensions to the outer ones until the dimensions after the next one are within the
+        // limit
         let mut moved = 0;
         let rest = |moved: usize| k.inner[moved + 1..].iter().product::<usize>();
         while rest(moved) > limit {
@@ -76,8 +80,8 @@ impl<'a> Split<'a> {
         }
         let along = k.inner[moved];
         let longest = (limit / rest(moved).max(1)).clamp(1, along);
-        // a length that divides the dimension avoids the kernel of a shorter last chunk; at most 4,096 lengths are
-        // tried, to bound planning time
+        // prefer a chunk length that divides the dimension, because it needs no kernel for a shorter last chunk; at
+        // most 4,096 lengths are tried, to bound planning time
         let divides = |c: &usize| along.is_multiple_of(*c);
         let chunk = (longest.div_ceil(2)..=longest).rev().take(4096).find(divides).unwrap_or(longest);
         let chunks = along.div_ceil(chunk);
@@ -95,8 +99,9 @@ impl<'a> Split<'a> {
         Split { k, lanes, moved, chunk, chunks, total, needed, reductions, partials }
     }
 
-    /// Appends the entries of the axes `moved.., chunks` to those of `outer`. With outer lanes it prepends them,
-    /// because neighbouring lanes process neighbours along the last axis, which must stay neighbours in memory.
+    /// Joins the lists `outer` (an entry for each outer dimension) and `chunks` (an entry for each moved dimension and
+    /// for the chunk number). With outer lanes, `chunks` comes first, because neighbouring lanes process neighbours
+    /// along the last dimension, which must be neighbours in memory.
     fn beside<T: Copy>(&self, outer: &[T], chunks: &[T]) -> SmallVec<[T; 6]>
     where
         [T; 6]: smallvec::Array<Item = T>,
@@ -108,8 +113,9 @@ impl<'a> Split<'a> {
         first.iter().chain(second).copied().collect()
     }
 
-    /// Returns the kernel for the partial results of a part, over `[outer.., moved.., chunks] × [chunk, rest..]`, or
-    /// with outer lanes over `[moved.., chunks, outer..] × [chunk, rest..]`.
+    /// Returns the kernel that computes the partial results of the chunks `part`. Its dimensions are `[outer..,
+    /// moved.., chunks] × [chunk, rest..]`, or with outer lanes `[moved.., chunks, outer..] × [chunk, rest..]`, where
+    /// `moved` and `rest` are inner dimensions of the original kernel.
     fn first_pass(&self, part: ChunkPart) -> Kernel {
         let (k, moved) = (self.k, self.moved);
         let mut pass = Kernel { loads: vec![], values: vec![], stores: vec![], windows: vec![], ..k.clone() };
@@ -144,8 +150,8 @@ impl<'a> Split<'a> {
         pass
     }
 
-    /// Converts strides and an offset over the kernel's space to strides and an offset over the space of a part, which
-    /// has an additional axis for the chunks.
+    /// Converts the strides `s` and the offset of an operand of the original kernel to those for the kernel of the
+    /// chunks `part`, which has one more dimension for the chunk number.
     fn over_chunks(&self, part: ChunkPart, s: &Strides, offset: isize) -> (Strides, isize) {
         let outer = self.k.outer.len();
         let cut = outer + self.moved;
@@ -155,9 +161,9 @@ impl<'a> Split<'a> {
         (out, offset + s[cut] * (part.first * self.chunk) as isize)
     }
 
-    /// Returns the strides and the offset of a part's partial results. The second pass reads neighbours along its
-    /// lanes, so the stride is 1 along the chunks with inner lanes, and along the last axis of `outer` with outer
-    /// lanes.
+    /// Returns the strides and the offset with which the kernel of the chunks `part` stores partial results. The kernel
+    /// that reduces them should read neighbours in memory with neighbouring lanes, so the stride is 1 along the chunks
+    /// with inner lanes, and along the last axis of `outer` with outer lanes.
     fn place(&self, part: ChunkPart) -> (Strides, isize) {
         let k = self.k;
         let chunk_dims: Shape = k.inner[..self.moved].iter().copied().chain([self.chunks]).collect();
@@ -175,7 +181,8 @@ impl<'a> Split<'a> {
         }
     }
 
-    /// Adds a reduction to a part, and the stores of the components of its partial results.
+    /// Adds the reduction `r` to `pass`, the kernel of the chunks `part`, and a store for each component of its partial
+    /// results.
     fn partial(&self, pass: &mut Kernel, part: ChunkPart, r: &KernelReduction, partials: &Partials) {
         let counts = r.fold.counts() && matches!(r.source, Source::Elements { .. });
         let base = counts.then(|| self.begin(pass, part));
@@ -186,7 +193,8 @@ impl<'a> Split<'a> {
         }
     }
 
-    /// Adds the value that holds, for each chunk of a part, the position of its first element in the whole reduction.
+    /// Adds a value to `pass` that is the position of a chunk's first element among all elements of the reduction, and
+    /// returns its number.
     fn begin(&self, pass: &mut Kernel, part: ChunkPart) -> usize {
         let (steps, moved) = (c_strides(&self.k.inner), self.moved);
         let outer: Strides = smallvec![0; self.k.outer.len()];
@@ -198,8 +206,8 @@ impl<'a> Split<'a> {
         pass.push(Op::Index { strides: Box::new(strides), offset }, DType::I32, false)
     }
 
-    /// Returns the kernel that reduces the partial results, with the outer values and the stores of the original kernel
-    /// as its epilogue.
+    /// Returns the kernel that reduces the partial results, and then computes and stores the outer values of the
+    /// original kernel.
     fn second_pass(&self) -> Kernel {
         let (k, o) = (self.k, self.k.outer.len());
         let kind = KernelKind::Reduce(self.lanes);
@@ -243,8 +251,8 @@ impl<'a> Split<'a> {
         last
     }
 
-    /// Returns the operation that reduces the partial results of a reduction to its result. Adds the loads of the
-    /// partial results.
+    /// Returns the operation that computes the result of the reduction `r` from its partial results. Adds their loads
+    /// to the kernel `last`.
     fn total_of(&self, last: &mut Kernel, r: &KernelReduction, partials: &Partials) -> Op {
         let outer = c_strides(&self.k.outer);
         let (stride, outer_scale) = match self.lanes {
@@ -269,7 +277,8 @@ fn stored_as(_most: [usize; 2], dtype: DType) -> DType {
     if dtype.is_half() && !kept { DType::F32 } else { dtype }
 }
 
-/// Returns the loads that are used, and renumbers them in the values. An unused load would occupy a binding.
+/// Returns those of `loads` that `values` use, and changes the load numbers in `values` accordingly. An unused load
+/// would occupy a binding.
 pub(super) fn used_loads(values: &mut [Value], loads: &[Load]) -> Vec<Load> {
     let mut out = vec![];
     let mut number = vec![usize::MAX; loads.len()];

@@ -1,19 +1,22 @@
-//! Plans of traced expressions, which run on other arrays and with other random numbers than those of the expressions.
+//! Plans of traced expressions: the expressions that a compiled function builds once. Each call of the function runs
+//! the plan on other arrays, and with other random seeds, than the traced expressions have.
 
 use crate::base::dtype::DType;
 use crate::base::error::{Error, ErrorKind, Loc};
 use smallvec::SmallVec;
 
-/// The slots of the seeds of random numbers. Only a walk over traced expressions finds them.
+/// Where a plan's list of run-time scalars holds the seeds of random numbers. It is filled only for traced expressions,
+/// because only their seeds change between runs.
 #[derive(Default)]
 pub(crate) struct Seeds {
-    /// The slots of the low and of the high words.
+    /// The scalar slots of the low 32-bit words of all seeds, then those of the high words.
     words: [SmallVec<[u32; 2]>; 2],
 }
 
 impl Seeds {
-    /// Returns the slots of the words of a seed among the numbers of a plan. Equal words share a slot with each other, but
-    /// not with numbers, which do not change between runs.
+    /// Returns the slots of a seed's low and high word in the run-time scalars of a plan, and adds the words if they
+    /// are new. Equal seed words share a slot. They share none with ordinary numbers, because only seeds change between
+    /// runs.
     pub fn slots(&mut self, seed: u64, scalars: &mut SmallVec<[u64; 4]>, types: &mut SmallVec<[DType; 4]>) -> [u32; 2] {
         let words = [seed & 0xffff_ffff, seed >> 32];
         [0, 1].map(|which| {
@@ -33,9 +36,10 @@ impl Seeds {
         self.words.iter().any(|slots| slots.contains(&slot))
     }
 
-    /// Changes the seeds among the numbers of a plan to those of another run. Run 0 has the seeds of the expressions.
+    /// Changes the seeds in `scalars`, the run-time scalars of a plan, to the seeds of run number `run`. Run 0 has the
+    /// seeds of the expressions.
     pub fn advance(&self, scalars: &mut [u64], run: u64) {
-        // the steps of a Weyl sequence by the golden ratio lead to different seeds in all 2^64 runs
+        // a Weyl sequence: the factor, 2^64 divided by the golden ratio, is odd, so all 2^64 runs have different seeds
         let step = run.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         for (slots, step) in self.words.iter().zip([step as u32, (step >> 32) as u32]) {
             for slot in slots {
@@ -46,7 +50,8 @@ impl Seeds {
     }
 }
 
-/// Returns the error of an expression that would need the elements of a placeholder.
+/// Returns the error for evaluating an expression that reads a placeholder, which is an input of a compiled function
+/// and has no elements.
 pub(crate) fn without_elements(at: Loc) -> Error {
     let detail =
         "the expression reads an input of a compiled function, which has elements only when the function is called";

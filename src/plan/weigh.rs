@@ -1,9 +1,9 @@
-//! Decides which nodes are worth storing: nodes that kernels could compute where they read them, but would compute too
-//! often.
+//! Decides which nodes are worth storing: kernels could compute them wherever they are read, but would then compute
+//! them too often.
 //!
-//! There are three cases: a node that several kernels compute ([`Planner::store_shared`]); a costly node that one
-//! kernel computes more often than the node has elements, because it is broadcast or read through overlapping windows
-//! ([`Planner::is_repeated`]); and a product that a reduction in the same kernel needs as well
+//! There are three cases: a node that several kernels compute ([`Planner::store_shared`]); a costly node of which one
+//! kernel computes elements repeatedly, because the node is broadcast or read through overlapping windows
+//! ([`Planner::is_repeated`]); and a matrix product that a kernel needs both elementwise and through a reduction
 //! ([`Planner::is_reduced_too`]). The first two are estimates from the rates of the device. `fuse.rs` then compares the
 //! modelled times of the whole plan with and without these stores, and takes the faster plan.
 
@@ -15,21 +15,21 @@ use crate::graph::expr::Role;
 use crate::plan::kernel::{Choice, Load};
 use smallvec::{SmallVec, smallvec};
 
-/// The maximum number of nodes of a graph whose choices are recorded, and for which two plans are made and compared.
-/// Beyond this, making a plan takes several milliseconds and much memory, so the estimates for single nodes decide
-/// alone.
+/// The maximum number of nodes of a graph for which two plans, with and without the nodes chosen here, are made and
+/// compared. For larger graphs, making a plan takes several milliseconds and much memory, so only the estimates for
+/// single nodes decide, and the choices are not recorded.
 pub(super) const MOST_WEIGHED: usize = 4096;
 
-/// The cost, in additions, from which a repeated value counts as costly. A kernel reads and writes about eight bytes
-/// per element, and cheaper computation is mostly hidden behind that. The index of a `take`, which is compared with 0
-/// and made positive for each element of a row, stays below this cost. Chosen by hand; no benchmark compares other
-/// values.
+/// The cost of an element, in units of one addition, from which computing it repeatedly counts as costly. A kernel
+/// reads and writes about eight bytes per element, and cheaper computation is mostly hidden behind that. The index of a
+/// `take`, which is compared with 0 and made positive for each element of a row, stays below this cost. Chosen by hand;
+/// no benchmark compares other values.
 const COSTLY: f64 = 8.0;
 
 impl Planner<'_> {
-    /// Returns for each node the cost of one element in additions, including everything that is computed for it because
-    /// it is not stored. An operand counts once for each path to it. There may be exponentially many paths, so the
-    /// numbers are capped.
+    /// Returns for each node the cost of computing one element, in units of one addition, including all operands that
+    /// are not stored and so are computed with it. An operand that is reached by several paths counts once for each.
+    /// There may be exponentially many paths, so the costs are capped.
     fn weights(&self) -> Vec<f64> {
         const MOST: f64 = 1e15;
         let mut weights = vec![0.0f64; self.arena.nodes.len()];
@@ -37,7 +37,7 @@ impl Planner<'_> {
             let own = cost(&self.arena, n, &self.caps.rates);
             let operands = || n.args.iter().filter(|a| !self.stored[**a]);
             let below: f64 = match n.op.role() {
-                // both operands are in memory
+                // a product loads both operands from memory, so they are not computed with it
                 Role::Product | Role::Memory => 0.0,
                 Role::Constant
                 | Role::Generator
@@ -70,8 +70,8 @@ impl Planner<'_> {
         layout::product(&self.arena.nodes[node].shape)
     }
 
-    /// Returns the modelled time of `additions` additions for each element of a node, and the modelled time of writing
-    /// the node and reading it `reads` times.
+    /// Returns two modelled times: of computing every element of a node once, at `additions` additions each, and of
+    /// writing the node to memory and reading it `reads` times.
     fn times(&self, node: usize, additions: f64, reads: usize) -> (f64, f64) {
         let rates = &self.caps.rates;
         let elements = self.size(node).max(rates.least as usize) as f64;
@@ -80,7 +80,8 @@ impl Planner<'_> {
         (arithmetic, memory + rates.dispatch as f64)
     }
 
-    /// Records a choice, so that the plan prints it and is compared with the plan without it.
+    /// Records that a node is stored for speed, so that the printed plan shows it, and the plan is compared with one
+    /// that does not store such nodes.
     fn choose(&self, node: usize, times: usize, stored: f64, computed: f64) {
         self.weighed.set(true);
         if self.count > MOST_WEIGHED {
@@ -91,14 +92,14 @@ impl Planner<'_> {
         self.choices.borrow_mut().push((node, choice));
     }
 
-    /// Selects nodes that several kernels compute, if computing them again takes longer than writing and reading them,
-    /// according to the modelled times. `computed` holds for each stage the nodes that its kernels compute. Returns for
-    /// each node whether it was selected, or `None` if no node was.
+    /// Selects nodes that the kernels of several stages compute, if according to the modelled times this takes longer
+    /// than to compute them once, write them and read them. `computed` has for each stage (the steps of one stored
+    /// node) the nodes that its kernels compute. Returns for each node whether it is selected, or `None` if no node is.
     pub(super) fn store_shared<'a>(&mut self, computed: impl Iterator<Item = &'a [u32]>) -> Option<Vec<bool>> {
         const NONE: u32 = u32::MAX;
         let arena = self.arena.clone();
         let nodes = &arena.nodes;
-        // for each node: the last stage that computes it, and the number of such stages
+        // for each node: the last stage whose kernels compute it, and the number of such stages
         let mut computed_by = vec![(NONE, 0u32); nodes.len()];
         for (i, nodes) in computed.enumerate() {
             for c in nodes {
@@ -108,7 +109,8 @@ impl Planner<'_> {
             }
         }
         let weights = self.weights();
-        // a node may be stored already although earlier stages still compute it: storing it costs nothing more
+        // a node may already be stored, although stages that were made earlier still compute it; then storing it costs
+        // nothing more
         let gain = |i: usize| {
             let (stages, again) = (computed_by[i].1 as usize, computed_by[i].1.saturating_sub(1) as f64);
             let (once, memory) = self.times(i, weights[i], stages);
@@ -116,14 +118,14 @@ impl Planner<'_> {
             (again * once > stored).then_some((once, memory))
         };
         let shared: Vec<usize> = (0..nodes.len()).filter(|i| computed_by[*i].1 > 1 && gain(*i).is_some()).collect();
-        // only the last node of a chain of shared nodes is stored, because its readers then do not need the others
+        // if selected nodes form a chain, store only the last one, because its readers then do not need the others
         let mut below = vec![false; nodes.len()];
         for i in &shared {
             for a in &nodes[*i].args {
                 below[*a] = true;
             }
         }
-        // a kernel does not compute views, so a view passes the mark on to the node below it
+        // views are not computed, so the node of which a marked view is a view is marked instead
         for i in (0..nodes.len()).rev() {
             if below[i] && nodes[i].op.role() == Role::View {
                 below[nodes[i].args[0]] = true;
@@ -144,8 +146,8 @@ impl Planner<'_> {
         any.then_some(now)
     }
 
-    /// Returns the number of bindings of a kernel's loads, if that may be too many: one for each buffer and type of its
-    /// words.
+    /// Returns how many bindings the loads of a kernel need, one for each combination of a buffer and a type. Returns 0
+    /// if there are so few loads that the number need not be counted.
     fn bindings(&self, draft: &Draft) -> usize {
         if draft.loads.len() < self.caps.max_bindings {
             return 0;
@@ -156,12 +158,13 @@ impl Planner<'_> {
         draft.loads.iter().enumerate().filter(is_first).count()
     }
 
-    /// Returns `Ok` if a kernel in the making has no more values than the device allows and binds no more operands, and
-    /// otherwise the node to store first: that of which the kernel computes the most values. `limit_sizes` counts each
-    /// node once, but a node that is read through several views is computed for each of them. `memo` has the nodes and
-    /// maps of the kernel's values.
+    /// Checks that a kernel that is being made has no more values and bindings than the device allows. If it has more,
+    /// returns `Err` with the node to store first: the one for which the kernel computes the most values. `limit_sizes`
+    /// counted each node once, but a node that is read through several views is computed for each of them. `memo` has
+    /// the node and the map of each value.
     pub(super) fn within_limit(&self, draft: &Draft, memo: &[(usize, View, usize)]) -> Result<(), usize> {
-        // while nodes are also stored for speed, `Planner::kernels` makes the kernel again without these instead
+        // while nodes are also stored for speed, bindings are not limited here: `Planner::kernels` makes the kernel
+        // again without storing such nodes
         let binds = !self.weighs.get() && self.bindings(draft) >= self.caps.max_bindings;
         if draft.values.len() <= self.caps.max_values && !binds {
             return Ok(());
@@ -173,13 +176,13 @@ impl Planner<'_> {
         };
         let mut nodes: Vec<usize> = memo.iter().map(|(node, ..)| *node).filter(may_be_stored).collect();
         nodes.sort_unstable();
-        // of nodes with as many values the last one, which has the most below it
+        // among nodes with equally many values, take the last one, because it needs the most other nodes
         let most = nodes.chunk_by(|a, b| a == b).max_by_key(|same| (same.len(), same[0]));
         most.map_or(Ok(()), |same| Err(same[0]))
     }
 
-    /// Returns whether a kernel that computes `node` `runs` times should load it instead, because the node has fewer
-    /// than `runs` elements and computing them repeatedly costs more than storing them.
+    /// Returns whether a kernel that would compute elements of `node` `runs` times should load them instead, because
+    /// the node has fewer than `runs` elements, and computing them repeatedly costs more than storing them.
     pub(super) fn is_repeated(&self, node: usize, runs: usize) -> bool {
         let n = &self.arena.nodes[node];
         let costly = match n.op.role() {
@@ -203,10 +206,10 @@ impl Planner<'_> {
         pays
     }
 
-    /// Returns the cost of an element of a node in additions, including everything that a kernel would compute for it,
-    /// each node once. Returns `None` if these nodes include a reduction, scan or product: where an index space repeats
-    /// such a node, it is stored for that reason, together with as much of its epilogue as fits in its kernel
-    /// (`Planner::with_epilogue`).
+    /// Returns the cost of an element of a node, in units of one addition, including all nodes that a kernel would
+    /// compute for it. Each of these counts once. Returns `None` if they include a reduction, scan or product: if a
+    /// kernel would compute such a node repeatedly, it is stored for that reason anyway, together with as many of the
+    /// operations on its result as fit in its kernel (`Planner::with_epilogue`).
     fn weight(&self, node: usize) -> Option<f64> {
         let mut stack: SmallVec<[usize; 32]> = smallvec![node];
         let mut seen: SmallVec<[usize; 32]> = smallvec![];
@@ -226,9 +229,9 @@ impl Planner<'_> {
         Some(weight)
     }
 
-    /// Returns whether `node`, in the stage of `owner`, needs a product both elementwise and through a reduction or
-    /// scan of it, as `y / y.sum(keep(-1))` does. The kernel of the product could not contain that reduction, so
-    /// another kernel would compute the product again.
+    /// Returns whether `node`, which is computed for the stored node `owner`, needs a product both elementwise and
+    /// through a reduction or scan of it, as `y / y.sum(keep(-1))` needs the product `y`. The kernel of the product
+    /// could not contain that reduction, so another kernel would compute the product again.
     pub(super) fn is_reduced_too(&self, node: usize, owner: usize, product: usize) -> bool {
         let mut stack: SmallVec<[(usize, bool); 32]> = smallvec![(node, false)];
         let mut seen: SmallVec<[(usize, bool); 32]> = smallvec![];

@@ -21,10 +21,10 @@ pub enum Bound {
     Max(f64, f64),
     /// The error is at most this many ULP of the result or of the largest operand, whichever is larger in magnitude.
     Large(f64),
-    /// The error is at most the first number in ULP. Where −11 < x < −2, it is at most that or the second number as an
-    /// absolute distance, whichever is larger.
+    /// The error is at most the first number in ULP. For an operand x with −11 < x < −2, it may also be as large as the
+    /// second number, an absolute distance.
     Lgamma(f64, f64),
-    /// A rule of the tests with this name computes the bound from the data, for example for a reduction.
+    /// The tests compute the bound from the data, by the rule of this name. It is used for example for reductions.
     Named(String),
 }
 

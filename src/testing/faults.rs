@@ -6,8 +6,8 @@ use crate::base::error::Result;
 
 pub use crate::plan::backend::InjectedFault;
 
-/// Runs `f` while a fault is planned for a device. If `nth` is 0, no call fails and calls are only counted. Returns the
-/// result of `f`, the number of calls at each site, and the number of calls that failed.
+/// Runs `f` while a fault is planned for a device. If the fault's `nth` is 0, no call fails and calls are only counted.
+/// Returns the result of `f`, the number of calls at each site, and the number of calls that failed.
 pub fn with_fault<T>(
     device: &Device,
     fault: InjectedFault,

@@ -14,7 +14,8 @@ use std::panic::Location;
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct FoldRow(Fold);
 
-/// The type of a component, a result or a number of a fold, given as a function of the type of the elements.
+/// The type of a part of a fold (a component of its state, its result, or a number), which may depend on the type of
+/// the elements.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum TypeOf {
     /// The compute type of the elements.
@@ -133,15 +134,15 @@ static MEAN_SQUARE: Definition = {
 
 /// Returns the fold of the mean of squares.
 ///
-/// Does not fail, because the definition is a valid fold.
+/// It never returns an error, because the definition is a valid fold.
 pub fn mean_square() -> Result<FoldRow> {
     fold_of(MEAN_SQUARE.clone())
 }
 
 /// Makes the fold of a draft.
 ///
-/// The draft is not a valid fold: the number of its formulas is wrong, a formula uses a component or position that it
-/// may not use, or no element type is possible.
+/// Returns an error if the draft is not a valid fold: the number of its formulas is wrong, a formula uses a component
+/// or position that it may not use, or no element type is possible.
 pub fn fold(draft: &FoldDraft) -> Result<FoldRow> {
     let component = |(of, start): &(TypeOf, Start)| Component {
         kind: of.kind(),
@@ -189,11 +190,12 @@ pub struct TableFold {
 
 /// Returns every fold of the table.
 ///
-/// The formulas of a fold of the table are not valid.
+/// Returns an error if the formulas of a fold of the table are not valid.
 pub fn table_folds() -> Result<Vec<TableFold>> {
     let of_functions = all().filter(|row| row.reduce.is_some()).map(Fold::of);
     let table_fold = |fold: Fold| {
-        // the copy can keep the name, because a shader with both folds numbers the functions of the second
+        // the copy can keep the name, because a shader that contains both folds adds a number to the functions of the
+        // second one
         let definition = Definition { form: Form::Formulas, ..(*fold).clone() };
         let takes = |d: &DType| fold.functions(*d).iter().all(|(row, _)| row.on_cpu(d.compute()));
         Ok(TableFold {

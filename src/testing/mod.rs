@@ -9,8 +9,8 @@ mod number;
 mod plans;
 pub(crate) mod unit;
 
-/// The list of `src/base/mutants.rs`. Its columns are name, stage, test program with filter, and a description of the
-/// fault.
+/// The planted faults that `src/base/mutants.rs` lists. The columns are name, stage, test program with filter, and a
+/// description of the fault.
 #[cfg(cupric_mutants)]
 pub const FAULTS: &[[&str; 4]] = crate::base::mutants::LIST;
 
@@ -49,7 +49,7 @@ impl Row {
         self.0.doc
     }
 
-    /// Returns the name of the file of `src/ufunc/` that holds the row.
+    /// Returns the name of the file of `src/graph/ufunc/` that holds the row.
     pub fn family(&self) -> &'static str {
         self.1
     }

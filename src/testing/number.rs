@@ -74,8 +74,8 @@ pub(super) fn nearest_to_integer(dtype: DType, x: i128) -> f64 {
     if dtype == DType::F64 || near as i128 == x {
         return nearest(dtype, near);
     }
-    // truncate to f64 and set the last bit (round to odd): the tie rule of the second rounding then sees that bits were
-    // lost
+    // truncate to f64 and set the last bit (round to odd). This bit shows that bits were lost, so the second rounding
+    // does not take the value for a tie
     let beyond = (near as i128).unsigned_abs() > x.unsigned_abs();
     nearest(dtype, f64::from_bits((near.to_bits() - beyond as u64) | 1))
 }

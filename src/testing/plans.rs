@@ -46,7 +46,7 @@ pub fn gpu_without_int64() -> Result<Device> {
     Device::gpu()?.shrunk(Shrink { int64: false, ..Shrink::NONE })
 }
 
-/// Opens the first GPU with these conversions of f16.
+/// Opens the first GPU, and sets how its kernels convert f16.
 ///
 /// # Errors
 /// As [`Device::gpu`].
@@ -54,7 +54,7 @@ pub fn gpu_with_halves(half: Half) -> Result<Device> {
     Device::gpu()?.shrunk(Shrink { half: Some(half), ..Shrink::NONE })
 }
 
-/// Opens the first GPU with the kernels of a device whose `fma` rounds once; operations on f64 compute it.
+/// Opens the first GPU as a device on which `fma` of f32 rounds once because kernels compute it by operations on f64.
 ///
 /// # Errors
 /// There is no GPU with f64, or it cannot be opened.
@@ -88,7 +88,7 @@ pub fn gpu_with_tiles(tiles: Tiles) -> Result<Device> {
     Device::gpu()?.shrunk(Shrink { tiles: Some(tiles), ..Shrink::NONE })
 }
 
-/// Opens the first GPU as a device that skips branches, also if it is a software driver.
+/// Opens the first GPU, with kernels for a device that skips branches, also if it is a software driver.
 ///
 /// # Errors
 /// There is no GPU, or it cannot be opened.
@@ -232,11 +232,14 @@ pub struct PlannedKernel {
     pub kind: &'static str,
     /// The last operation of the kernel, or the name of the pass.
     pub name: &'static str,
-    /// The number of indices of the outer space (for a routine, its items), and of the inner space (1 without one).
+    /// The number of indices of the kernel's outer loop, and of its inner loop (1 if it has none). For a routine, the
+    /// number of items of the pass, and 1.
     pub size: [usize; 2],
-    /// The bytes that it reads and writes if each element moves once. A pass of a routine has those of the routine.
+    /// The bytes that it reads and writes if each element moves once. For a pass of a routine, the bytes of the whole
+    /// routine.
     pub bytes: u64,
-    /// The bytes that it loads and that it stores for one element of the inner space (of the outer one without it).
+    /// The bytes that it loads and the bytes that it stores for one index of the inner loop (of the outer loop if it
+    /// has no inner one).
     pub element_bytes: [usize; 2],
     /// The number of invocations of its first dispatch.
     pub invocations: u64,
@@ -246,8 +249,8 @@ pub struct PlannedKernel {
     pub wgsl: String,
 }
 
-/// Returns the capabilities that a device on this card would have. The machine does not need the card. Plans for them
-/// are those that the card would run.
+/// Returns the capabilities that a device on this card would have. The machine does not need the card. Plans for these
+/// capabilities are the plans that the card would run.
 ///
 /// # Errors
 /// An unknown feature or limit, or a build without GPUs.
@@ -256,8 +259,8 @@ pub fn caps_of(card: &Card) -> Result<Caps> {
     Device::gpu_provider().ok_or_else(none)?.caps_of(card)
 }
 
-/// Returns the checks that are compiled into generated shaders in addition to their source, or `None` in a build
-/// without GPUs.
+/// Returns which of wgpu's checks are compiled into the generated shaders in addition to their source, or `None` in a
+/// build without GPUs.
 #[must_use]
 pub fn shader_checks() -> Option<ShaderChecks> {
     Device::gpu_provider().map(|gpus| gpus.checks())

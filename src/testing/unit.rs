@@ -1,7 +1,8 @@
 //! Lists the unit tests in `src/`, which test private items; `tests/unit/main.rs` runs them. They are plain functions,
 //! because for `#[test]`s cargo would compile the whole library a second time.
 
-/// A module with tests. For each such module there is a type below, for which the module implements this trait.
+/// A module with tests. Each such module has an entry in the list below, which defines a type; the module implements
+/// this trait for the type.
 pub(crate) trait Module {
     const TESTS: &'static [Test];
 }
@@ -69,7 +70,7 @@ modules! {
     dtype_halves,
     #[cfg(feature = "gpu")]
     gpu_cooperative,
-    // a page has no cache on disk
+    // a browser page has no cache on disk
     #[cfg(all(feature = "gpu", not(all(target_family = "wasm", target_os = "unknown"))))]
     gpu_disk,
     #[cfg(feature = "gpu")]

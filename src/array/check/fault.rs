@@ -10,8 +10,8 @@ use smallvec::smallvec;
 use std::sync::Arc;
 
 /// Returns, for each element of a node's result, whether it has a fault although no operand element that it depends on
-/// has one. Returns `None` if that cannot happen. For the inner operations of a call, `before` records where the
-/// operands of the call have a fault.
+/// has one. Returns `None` if that cannot happen. Some library functions (*calls*) consist of several inner nodes, and
+/// count as one operation. For inner nodes, `before` contains where the operands of their call have a fault.
 pub(super) fn of(node: &Expr, check: Check, before: Option<&Numbers>) -> Option<Expr> {
     if product(&node.0.shape) == 0 || !computes(node) {
         return None;
@@ -23,7 +23,8 @@ pub(super) fn of(node: &Expr, check: Check, before: Option<&Numbers>) -> Option<
     }
 }
 
-/// Returns whether a node computes numbers, instead of only moving the numbers of its operands or holding constants.
+/// Returns whether a node computes new numbers. Nodes that only move the numbers of their operands, and constants, do
+/// not.
 fn computes(node: &Expr) -> bool {
     let op = &node.0.op;
     let is_made_of_several =
@@ -33,7 +34,7 @@ fn computes(node: &Expr) -> bool {
         || matches!(op, NodeOp::Ufunc(row) if row.class != Class::Select)
 }
 
-/// Returns the function that tests for a fault of floats.
+/// Returns the function that tests a float for this kind of fault; `None` if the fault concerns integers.
 fn test_for(check: Check) -> Option<&'static Ufunc> {
     match check {
         Check::Nan => Some(&logic::isnan),
@@ -42,8 +43,9 @@ fn test_for(check: Check) -> Option<&'static Ufunc> {
     }
 }
 
-/// Returns where an operand has a fault of floats (a NaN or an infinity), as bool. If the operand is an inner operation
-/// of a call, returns where the operands of the call have such a fault, as i32. Returns `None` if there cannot be any.
+/// Returns which elements of an operand have a fault of floats (a NaN or an infinity), as bool. If the operand is an
+/// inner node of a call, returns instead which elements depend on a fault in the call's operands, as i32. Returns
+/// `None` if there cannot be any.
 pub(super) fn of_operand(operand: &Expr, check: Check, before: &Numbers) -> Option<Expr> {
     if operand.0.inner {
         return before.get(&Arc::as_ptr(&operand.0)).cloned();
@@ -52,7 +54,7 @@ pub(super) fn of_operand(operand: &Expr, check: Check, before: &Numbers) -> Opti
     may_have_one.then(|| Some(call(test_for(check)?, [operand.clone()]))).flatten()
 }
 
-/// Returns where the result, but no operand, has a fault of floats.
+/// Returns which elements of the result have a fault of floats although no operand element that they depend on has one.
 fn appears(node: &Expr, check: Check, before: &Numbers) -> Option<Expr> {
     if !node.0.dtype.is_float() {
         return None;
@@ -66,8 +68,8 @@ fn appears(node: &Expr, check: Check, before: &Numbers) -> Option<Expr> {
     Some(appears)
 }
 
-/// Returns where an integer result differs from exact integer arithmetic: where it has wrapped, or where a conversion
-/// has saturated or truncated.
+/// Returns which integer results differ from exact integer arithmetic, because they have wrapped or because a
+/// conversion has saturated or truncated.
 ///
 /// The same operation is computed in f32. A wrapped result is off by a multiple of the type's range, while f32 is off
 /// by a small fraction of the result (2^-24 of it per step). So a result has wrapped if and only if the two differ by
@@ -114,12 +116,12 @@ fn overflows(node: &Expr) -> Option<Expr> {
     Some(wrapped)
 }
 
-/// Returns where a conversion to an integer type changes the operand by more than dropping its fraction.
+/// Returns which elements a conversion to an integer type changes by more than dropping the fraction.
 fn is_cut(node: &Expr) -> Expr {
     let Node { args, dtype, location: at, .. } = &*node.0;
     let from = &args[0];
     if !from.0.dtype.is_float() {
-        // an integer that stays the same when it is converted back, and keeps its sign, was not truncated
+        // an integer keeps its value if converting it back gives the same integer and its sign stays the same
         let back = cast(node.clone(), from.0.dtype, at);
         let differs = call(&logic::not_equal, [back, from.clone()]);
         let signs = [node, from].map(|e| call(&logic::signbit, [e.clone()]));

@@ -5,12 +5,12 @@
 //! A check is an additional result of the evaluation that it checks, built from the same nodes as user expressions. So
 //! it runs on every backend, is fused with the operations that it checks, and costs nothing if it is off.
 //! `array/check/wanted.rs` determines what is checked, and `array/check/fault.rs` finds the faults of a single node.
-//! This file carries the faults through the graph to the results.
+//! This file determines which results depend on a fault, by passing the faults through the graph.
 //!
-//! Each node whose result can have a fault gets a *code* for each check; earlier nodes get higher codes. For each node
-//! there is an i32 expression that contains, per element, the highest code of the faults that the element depends on,
-//! or 0 if there are none. A `select` takes the codes of the operand that it selects, so values that it discards do not
-//! count.
+//! Each kind of fault of each node has a *code*, a positive number; earlier nodes get higher codes. For each node there
+//! is an i32 expression of the same shape. It contains for each element the highest code of all faults that the element
+//! depends on, or 0 if there are none. For a `select`, only the codes of the operand that it selects are used, so
+//! faults in discarded values do not count.
 
 mod fault;
 mod wanted;
@@ -27,7 +27,7 @@ use smallvec::{SmallVec, smallvec};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-/// Maps each node, by its address, to an i32 expression of its shape.
+/// Maps each node, by its address, to an i32 expression of the same shape that contains the codes of faults.
 type Numbers = HashMap<*const Node, Expr>;
 
 /// The check of one evaluation.
@@ -55,7 +55,8 @@ fn nodes_below(roots: &[&Expr]) -> Vec<Expr> {
     nodes
 }
 
-/// Returns the operations whose results an evaluation stores: the roots, or the operands that they are views of.
+/// Returns the operations whose results an evaluation stores: the roots. If a root is a view (or a view of a view), its
+/// operation is the one that the view reads.
 fn stored_nodes(roots: &[&Expr]) -> HashSet<*const Node> {
     let below = |root: &Expr| {
         let mut node = root.clone();
@@ -152,9 +153,9 @@ fn fit(codes: Expr, node: &Expr) -> Expr {
     view("check", &codes, node.0.location, |from| View::broadcast_to(from, &node.0.shape))
 }
 
-/// Returns the i32 codes that a node's elements inherit from its operands, or `None` if no operand has any. `of`
-/// returns the codes of an operand. A user who tests for NaN or infinity can handle them, so such tests keep only codes
-/// of overflow, and only if `with_overflow` is set.
+/// Returns the codes (i32) that a node's elements inherit from its operands, or `None` if no operand has any. `of`
+/// returns the codes of an operand. A program that calls `isnan`, `isinf` or `isfinite` can handle these faults itself.
+/// So the results of these tests inherit only codes of overflow, and only if `with_overflow` is set.
 fn carried(node: &Expr, of: &dyn Fn(&Expr) -> Option<Expr>, with_overflow: bool) -> Option<Expr> {
     let Node { op, args, shape, location, .. } = &*node.0;
     let numbers: SmallVec<[Option<Expr>; 4]> = args.iter().map(of).collect();
@@ -187,9 +188,8 @@ fn carried(node: &Expr, of: &dyn Fn(&Expr) -> Option<Expr>, with_overflow: bool)
     spread.reduce(|a, b| call(&arithmetic::maximum, [a, b]))
 }
 
-/// Spreads codes of an operand's elements (i32, or bool for an elementwise node) to the elements of the node that
-/// depend on them. An element that depends on several gets the highest code. The result's shape broadcasts to that of
-/// the node.
+/// Returns, for each element of the node, the highest of the codes of the operand elements that it depends on. The
+/// codes are i32, or bool for an elementwise node. The shape of the result broadcasts to the shape of the node.
 fn spread(node: &Expr, operand: usize, numbers: &Expr) -> Expr {
     let Node { op, args, shape, location: at, device, .. } = &*node.0;
     let maximum = Fold::of(&arithmetic::maximum);
@@ -206,9 +206,9 @@ fn spread(node: &Expr, operand: usize, numbers: &Expr) -> Expr {
         // an element depends on a row of the first matrix and a column of the second
         NodeOp::Matmul => folded(Some(smallvec![if operand == 0 { -1 } else { -2 }]), true),
         NodeOp::Scatter { .. } if operand == 0 => numbers.clone(),
-        // which elements depend on which is unknown without the positions, so all depend on all
+        // which result elements depend on which operand elements is not known here, so each depends on all of them
         NodeOp::Take { .. } | NodeOp::Scatter { .. } | NodeOp::Routine { .. } => folded(None, false),
-        // these have no operands, except `concat`, which `carried` handles: its result has no fault of its own
+        // these nodes have no operands, except `concat`, which `carried` handles because it has no faults of its own
         NodeOp::Stored(_)
         | NodeOp::Number
         | NodeOp::Fill
@@ -219,7 +219,7 @@ fn spread(node: &Expr, operand: usize, numbers: &Expr) -> Expr {
     }
 }
 
-/// Returns whether any of the operand's elements that an element of the node depends on has a property.
+/// Returns, for each element of the node, whether any operand element that it depends on has the property.
 fn has_any(node: &Expr, operand: usize, property: Expr) -> Expr {
     let at = node.0.location;
     if matches!(node.0.op, NodeOp::Ufunc(_) | NodeOp::Cast) {

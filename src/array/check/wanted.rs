@@ -1,4 +1,4 @@
-//! What is checked on which device.
+//! Which kinds of faults are checked on which device.
 
 use crate::base::error::{Error, ErrorKind, Result};
 use std::fmt;
@@ -91,8 +91,8 @@ static OF_ALL: LazyLock<Result<WantedChecks>> =
 /// The bit that is set once a device's user has called [`set`], even with an empty list.
 const IS_ASKED: u8 = 1 << 7;
 
-/// Returns the checks of a device: those that its user has requested, otherwise those of `CUPRIC_CHECK`. Fails if that
-/// variable names an unknown check.
+/// Returns the checks of a device: the checks that the program has set for it, otherwise the checks that `CUPRIC_CHECK`
+/// requests. Fails if that variable names an unknown check.
 #[inline]
 pub(crate) fn of_device(asked: &AtomicU8) -> Result<WantedChecks> {
     let of_all = OF_ALL.as_ref().map_err(Error::clone)?;
@@ -100,7 +100,7 @@ pub(crate) fn of_device(asked: &AtomicU8) -> Result<WantedChecks> {
     Ok(if asked & IS_ASKED == 0 { *of_all } else { WantedChecks(asked & !IS_ASKED) })
 }
 
-/// Sets the checks of a device, which replace those of `CUPRIC_CHECK`.
+/// Sets the checks of a device. They replace the checks that `CUPRIC_CHECK` requests.
 pub(crate) fn set(asked: &AtomicU8, wanted: WantedChecks) {
     asked.store(wanted.0 | IS_ASKED, Relaxed);
 }

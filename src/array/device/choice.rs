@@ -1,4 +1,4 @@
-//! Which device a program computes on: the CPU, a GPU by its index, or the best that there is.
+//! The choice of the device on which a program computes: the CPU, a GPU by its index, or the best available device.
 
 use super::{At, Device, GPUS, opening};
 use crate::base::error::{Error, ErrorKind, Result};
@@ -80,7 +80,7 @@ impl Device {
         async move {
             match CAN_WAIT {
                 true => start("Device::best_async", move || Device::best_at(at)).future().await,
-                // a page has no environment variables
+                // a browser page has no environment variables
                 false => Ok(Device::hardware_of(Device::gpu_async().await)),
             }
         }
@@ -137,7 +137,8 @@ impl FromStr for Device {
 
     /// Parses `cpu`, `gpu`, `gpu:N` or `best`.
     fn from_str(name: &str) -> Result<Device> {
-        // the error has no source line, because `str::parse`, which calls this, does not forward its caller's
+        // the error has no source line, because `str::parse`, which calls this function, does not pass on its caller's
+        // line
         Device::named(name, "Device", None)
     }
 }

@@ -22,9 +22,11 @@ pub struct Limits {
     /// Whether the device supports 64-bit integers natively. If not, it computes with pairs of words, which produces
     /// the same bits.
     pub has_int64: bool,
-    /// Whether the hardware converts f16 to f32 in kernels. If not, integer operations do, with the same results.
+    /// Whether the hardware converts f16 to f32 in kernels. If not, kernels use integer operations, with the same
+    /// results.
     pub has_f16_widening: bool,
-    /// Whether the hardware rounds f32 to f16 in kernels. If not, integer operations do, with the same results.
+    /// Whether the hardware rounds f32 to f16 in kernels. If not, kernels use integer operations, with the same
+    /// results.
     pub has_f16_narrowing: bool,
     /// Whether products of f16 may run on tensor cores.
     pub has_tensor_cores: bool,

@@ -33,7 +33,7 @@ use std::panic::Location;
 use std::sync::{Arc, LazyLock, OnceLock, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
-/// Finds and opens GPUs. Only this constant depends on the feature `gpu`.
+/// The backend that finds and opens GPUs. Only this constant depends on the feature `gpu`.
 #[cfg(feature = "gpu")]
 const GPUS: Option<&dyn Provider> = Some(&crate::gpu::Gpus);
 #[cfg(not(feature = "gpu"))]
@@ -68,8 +68,8 @@ struct Registry {
 static REGISTRY: LazyLock<RwLock<Registry>> =
     LazyLock::new(|| RwLock::new(Registry { devices: HashMap::new(), last: 0 }));
 
-/// The CPU that lives as long as the process, as a device and as the type `Cpu`. Only the latter can take over the
-/// caller's memory.
+/// The CPU device that lives as long as the process, as a [`Device`] and as the type `Cpu`. `Cpu` is needed to take
+/// over the caller's memory, which `Device` cannot.
 static CPU: OnceLock<(Device, Arc<Cpu>)> = OnceLock::new();
 
 /// Opens a device under the next number.
@@ -271,7 +271,7 @@ impl Device {
     }
 
     /// Returns which properties of IEEE 754 a GPU's arithmetic has, or `None` for the CPU. A small shader measures
-    /// them, at the latest when this method is first called.
+    /// these properties when this method is first called, or earlier.
     ///
     /// # Errors
     /// The errors of the device, such as its loss.
@@ -303,15 +303,16 @@ impl Device {
         Device::with(id, Device::clone)
     }
 
-    /// Calls a function with the device of a number, as found by [`Device::of`]. The process's CPU is passed without
-    /// cloning its handle, because it never ends; this saves small evaluations an atomic count.
+    /// Calls a function with the device that [`Device::of`] finds for a number. If that is the process's CPU, its
+    /// handle is not cloned, because this device never ends; this saves small evaluations an atomic count.
     #[inline]
     pub(crate) fn with<T>(id: u32, f: impl FnOnce(&Device) -> T) -> T {
         let (cpu, own) = cpu();
         if id == own.id() { f(cpu) } else { Device::with_other(cpu, id, f) }
     }
 
-    /// Calls a function with a device that is not the process's CPU, or with that of no number.
+    /// Does the rest of [`Device::with`], for a number that is 0 (no device) or that is not the number of the process's
+    /// CPU.
     #[inline(never)]
     fn with_other<T>(cpu: &Device, id: u32, f: impl FnOnce(&Device) -> T) -> T {
         if id == 0 {

@@ -15,7 +15,7 @@ struct Gpus {
 
 static GPUS: Mutex<Gpus> = Mutex::new(Gpus { open: vec![], opening: vec![] });
 
-/// An opening in progress, for the callers that wait for its outcome.
+/// A GPU that is being opened. The callers that asked for it meanwhile wait for `outcome`.
 struct Opening {
     index: usize,
     /// The process that opens the device. A process forked meanwhile does not have the thread that opens it.
@@ -31,7 +31,8 @@ enum Found {
     Nothing(Task),
 }
 
-/// The task of opening a GPU. Dropping the task ends the opening, also if opening the GPU panics.
+/// The task of opening a GPU. Dropping the task passes the result to the waiting callers, also if opening the GPU
+/// panics.
 struct Task {
     index: usize,
     outcome: Outcome<Result<Device>>,

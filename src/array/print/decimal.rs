@@ -100,8 +100,8 @@ pub(super) fn shortest(v: f64, dtype: DType) -> Decimal {
         if near.reads_back(v, dtype) {
             return near;
         }
-        // the spacing of numbers above a power of two is twice that below it, so the nearest decimal may not read back
-        // while the next larger one does
+        // the spacing of floats above a power of two is twice the spacing below it. So the nearest decimal may not read
+        // back as the same float, while the next larger decimal does
         let above = near.above(count);
         if above.reads_back(v, dtype) {
             return above;

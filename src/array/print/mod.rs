@@ -1,7 +1,8 @@
 //! Printing. `Display` writes the same text as NumPy's `str`, for every dtype, shape and layout.
 //!
-//! Only the printed elements are read back: for a long axis, the first and the last three, through one strided view.
-//! Every element then becomes a cell of the same width, and the cells are arranged in rows and brackets.
+//! Only the elements to be printed are read back. For a long axis, these are the first and the last three, which one
+//! strided view selects. Each element is then formatted as text of the same width, and the texts are arranged in rows
+//! and brackets.
 //! `array/print/options.rs` contains the options that differ from NumPy's defaults, and `array/print/decimal.rs` the
 //! digits of numbers.
 
@@ -22,7 +23,7 @@ use options::Precision;
 use smallvec::smallvec;
 use std::fmt;
 
-/// The default maximum number of digits after the point, as in NumPy.
+/// The default limit on the number of digits after the point, as in NumPy.
 const PRECISION: Precision = Precision::AtMost(8);
 /// The maximum number of printed elements. Axes of up to six elements are not shortened, and an array can have 62 axes
 /// of length 2, so without a limit the output could be endless. Four million elements are more than anybody reads.
@@ -95,7 +96,7 @@ impl fmt::Debug for Array {
     }
 }
 
-/// Returns the text of an expression, or of its error. `before` is the text that precedes its first line.
+/// Formats an expression, or its error. `before` is the text that precedes the first line of the result.
 fn shown(e: &Expr, options: PrintOptions, before: &str) -> String {
     text(e, options, before).unwrap_or_else(|e| format!("<error: {e}>"))
 }
@@ -142,8 +143,8 @@ fn elements(e: &Expr, shape: &[usize], ends: Option<usize>) -> Result<Vec<Scalar
     read(&part, e.dtype()?)
 }
 
-/// Returns a view of both ends of each long axis. An axis of n elements becomes two axes: one of length 2 (which end)
-/// with step n - edge, and one of length `edge` (which element of it) with step 1.
+/// Returns a view of both ends of each long axis. An axis of n elements becomes two axes. The first has length 2 and
+/// step n - edge, and selects the end. The second has length `edge` and step 1, and selects an element of that end.
 fn view_of_ends(shape: &[usize], edge: usize) -> View {
     // (operand axis, step, length) of each axis of the result
     let mut axes: Vec<(usize, isize, usize)> = Vec::new();
@@ -194,7 +195,7 @@ fn read(e: &Expr, dtype: DType) -> Result<Vec<Scalar>> {
 struct Page<'a> {
     out: String,
     shape: &'a [usize],
-    /// The number of elements per end of a long axis, if the array is shortened.
+    /// If the array is shortened, the number of elements that are printed at each end of a long axis.
     ends: Option<usize>,
     /// The texts of the printed elements, in order.
     cells: std::slice::Iter<'a, String>,
@@ -279,7 +280,7 @@ fn bare(value: Scalar, dtype: DType) -> String {
         Scalar::Float(v) => {
             let size = v.abs();
             let short = shortest(size, dtype);
-            // NumPy prints a single f64 without an exponent up to 10^16, but in an array only up to 10^8
+            // NumPy prints a single f64 without an exponent up to 10^16, but f64 values in an array only up to 10^8
             let limit = if dtype == DType::F64 { 1e16 } else { scientific_from(dtype) };
             let (whole, fraction, exponent) = if size == 0.0 || (1e-4..limit).contains(&size) {
                 let (whole, fraction) = short.plain();

@@ -39,7 +39,7 @@ pub struct ProfileEvent {
     /// The lengths of the loops: first the kept axes, then the reduced axes, with neighbours merged where possible. For
     /// a routine, the shape of its first result; for a clear, the number of bytes that it clears.
     pub shape: Vec<usize>,
-    /// The source line in your program of that operation.
+    /// The source line in your program of the operation that `name` names.
     pub line: Option<&'static Location<'static>>,
     /// Whether the event counts as a kernel. Clears do not, nor do further passes of the preceding kernel.
     pub is_kernel: bool,
@@ -74,9 +74,9 @@ pub struct ProfileRow {
     pub kernels: u64,
     /// The total time of these kernels and routines, including all passes.
     pub time: Duration,
-    /// How many bytes they read.
+    /// How many bytes these kernels and routines read.
     pub bytes_read: u64,
-    /// How many bytes they wrote.
+    /// How many bytes these kernels and routines wrote.
     pub bytes_written: u64,
 }
 
@@ -232,9 +232,9 @@ fn event(step: StepNote) -> ProfileEvent {
     }
 }
 
-/// Adds up the steps of each kind and source line. A further pass of a kernel counts with the kernel, which was
-/// recorded before it. On a CPU, the tasks of a matrix product often also compute its epilogue. The epilogue is still a
-/// separate pass, and then takes no time.
+/// Adds up the steps of each kind and source line. A further pass of a kernel is added to the row of that kernel, whose
+/// first pass was recorded just before. On a CPU, the tasks of a matrix product often also compute its epilogue. The
+/// epilogue is still recorded as a pass of its own, but takes no time.
 fn rows(steps: &[StepNote]) -> Vec<ProfileRow> {
     // compare lines by their content, because the compiler may store one source location as several values
     let key = |s: &StepNote| (s.name, s.kind, s.line.map(|at| (at.file(), at.line())));

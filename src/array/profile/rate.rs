@@ -1,5 +1,5 @@
-//! The rate at which a device copies, the reference for the bytes of kernels. It is measured at most once per device,
-//! when a profile is first printed or its rate is first requested.
+//! The rate at which a device copies memory, with which a profile compares the rates of kernels. It is measured at most
+//! once per device, when a profile is first printed or its rate is first requested.
 
 use super::Profile;
 use crate::array::device::Device;
@@ -21,8 +21,8 @@ const COPIES: usize = 5;
 /// program. Chosen by hand; no benchmark compares other values.
 const LEAST: usize = 64 << 20;
 const MOST: usize = 256 << 20;
-/// The bytes of the array on a graphics card, whose cache size is unknown. The largest caches hold 128 MiB, and a copy
-/// reads and writes twice that. Chosen by hand; no benchmark compares other values.
+/// The bytes of the copied array on a graphics card, whose cache size is unknown. The largest caches hold 128 MiB, and
+/// a copy of 128 MiB reads and writes twice that. Chosen by hand; no benchmark compares other values.
 const ON_A_CARD: usize = 128 << 20;
 /// The smallest array that is tried if a device has less memory.
 const SMALLEST: usize = 4 << 20;
@@ -40,12 +40,12 @@ impl Profile {
     /// reach this rate. Returns `None` if it could not be measured, because another profile of the device is active or
     /// no memory is left.
     ///
-    /// The first call for a device measures the rate, and so does the first print of a profile. The device's own copy
-    /// kernel copies an f32 array larger than the caches five times, and the fastest copy counts, with its bytes read
-    /// and written. That takes 40 to 100 ms on a CPU, and less on a graphics card. The array has four times the bytes
-    /// of the last-level cache on a CPU (64 to 256 MiB), 128 MiB on a card, and less if there is not enough memory. A
-    /// separate device on the same hardware makes the copies and then ends, so the counters, memory and late errors of
-    /// this device do not change.
+    /// The rate is measured once for a device, when this is first called or when a profile is first printed. The
+    /// device's own copy kernel copies an f32 array that is larger than the caches. It does so five times, and the rate
+    /// is the sum of the bytes read and written divided by the time of the fastest copy. That takes 40 to 100 ms on a
+    /// CPU, and less on a graphics card. The array has four times the bytes of the last-level cache on a CPU (64 to 256
+    /// MiB), 128 MiB on a card, and less if there is not enough memory. A separate device on the same hardware makes
+    /// the copies and then ends, so the counters, memory and late errors of this device do not change.
     ///
     /// A kernel may be faster, because its operands may be in a cache, and because a kernel that mostly reads avoids
     /// the extra cost of writes.
@@ -60,7 +60,7 @@ impl Profile {
         })
     }
 
-    /// Returns the share of the copy rate at which `bytes` bytes were read and written in `time`.
+    /// Returns the rate at which `bytes` bytes were read and written in `time`, divided by the device's copy rate.
     pub(super) fn share_of_copy(&self, bytes: u64, time: Duration) -> Option<f64> {
         let rate = (bytes > 0 && !time.is_zero()).then(|| self.copy_rate()).flatten()?;
         Some(bytes as f64 / time.as_secs_f64() / rate)

@@ -12,9 +12,9 @@ use std::time::Duration;
 impl Profile {
     /// Writes the events to a file in Chrome's trace event format (JSON), which <https://ui.perfetto.dev> opens.
     ///
-    /// The first track contains the whole closure, and the tracks below it the kernels. The kernels share one track
+    /// The first track contains the whole closure. The tracks below it contain the kernels, which share one track
     /// unless several ran at the same time. The arguments of an event are its source line, shape, bytes, and when the
-    /// host enqueued it. The file is replaced as a whole, as by [`to_npy`](crate::Expr::to_npy).
+    /// host enqueued it. An existing file is replaced as a whole, as by [`to_npy`](crate::Expr::to_npy).
     ///
     /// ```
     /// use cupric::{Device, array};
@@ -89,8 +89,8 @@ fn entry(event: &ProfileEvent, lane: usize) -> String {
     )
 }
 
-/// Returns a lane for each event: the first lane, counted from 1, in which no event is running when the event begins.
-/// The events must be sorted by their beginning.
+/// Returns the number of the track on which each event is shown: the first track, counted from 1, on which no event is
+/// running when the event begins. The events must be sorted by their start.
 fn lanes(events: &[ProfileEvent]) -> Vec<usize> {
     let mut ends: Vec<Duration> = vec![];
     let lane = |event: &ProfileEvent| {
@@ -102,8 +102,8 @@ fn lanes(events: &[ProfileEvent]) -> Vec<usize> {
     events.iter().map(lane).collect()
 }
 
-/// Formats a time in microseconds, with three decimal places (nanoseconds), so that consecutive events do not overlap
-/// in the file either.
+/// Formats a time in microseconds with three decimal places (nanoseconds). With fewer places, events that follow each
+/// other could overlap in the file because of rounding.
 fn micros(time: Duration) -> String {
     let nanos = time.as_nanos();
     format!("{}.{:03}", nanos / 1000, nanos % 1000)

@@ -20,7 +20,7 @@ pub struct Caps {
     pub float64: bool,
     /// How shaders convert f16 to and from f32.
     pub half: Half,
-    /// Whether division and square roots use WGSL's `fma`.
+    /// Whether and how division and square roots use WGSL's `fma`.
     pub fma: MultiplyAdd,
     /// The maximum number of bytes that one operand of one dispatch may span.
     pub max_binding: u64,
@@ -33,16 +33,19 @@ pub struct Caps {
     /// The maximum compile cost of one kernel, where an addition costs 1 (`Ufunc::compile_cost`). The planner cuts a
     /// larger kernel by storing an intermediate result, which rounds f16 and bf16 as every store does.
     pub max_cost: u32,
-    /// The maximum length of a row (the number of elements in the inner space) of a row kernel.
+    /// The maximum length of a row (the number of elements along the reduced axes) for a row kernel, which holds a row
+    /// over several passes along it.
     pub max_row: usize,
-    /// The maximum number of elements that one kernel reduces to one result: first for kernels whose lanes run along
-    /// the reduced axes (inner lanes), then for kernels whose lanes run along the kept axes (outer lanes). A longer
-    /// reduction is split into partial results. `usize::MAX` means that reductions are never split.
+    /// The maximum number of elements that one kernel reduces to one result: first for kernels whose lanes (invocations
+    /// of a workgroup) run along the reduced axes (inner lanes), then for kernels whose lanes run along the kept axes
+    /// (outer lanes). A longer reduction is split into partial results. `usize::MAX` means that reductions are never
+    /// split.
     pub max_reduce: [usize; 2],
-    /// The maximum number of indices of a kernel's outer space that one dispatch covers.
+    /// The maximum number of indices of a kernel's outer space (the axes that are not reduced) that one dispatch
+    /// covers.
     pub max_indices: u64,
-    /// Whether the kernel of a matrix product converts its operands and computes the epilogue. Otherwise these are
-    /// separate kernels.
+    /// Whether the kernel of a matrix product converts its operands and computes the epilogue (elementwise work on the
+    /// result). Otherwise these are separate kernels.
     pub fuses_product: bool,
     /// Whether an out-of-bounds index is reported only after the run that met it (true on a GPU). By then, the target
     /// may be partly written. If false, the kernel checks all indices before it writes.
@@ -63,7 +66,7 @@ pub struct Caps {
     pub threaded: bool,
     /// The small matrix products that a subgroup computes as one instruction.
     pub cooperative: Vec<Cooperative>,
-    /// The tiles of wide products. Unused on a CPU.
+    /// The tiles of wide products (see `base/caps/tiles.rs`). Unused on a CPU.
     pub tiles: Tiles,
     /// Bytes of a core's L1 cache, of its L2 cache, and of the last-level cache. 0 means unknown, as on every GPU.
     pub caches: [usize; 3],
@@ -71,7 +74,8 @@ pub struct Caps {
     pub rates: Rates,
 }
 
-/// How shaders convert f16 to and from f32. The results are the same in all ways, except for the payloads of NaN.
+/// How shaders convert f16 to and from f32. The results are the same in all ways, except for the payloads of NaN. A
+/// *probe*, a shader that tests the device's arithmetic (`gpu/numerics.rs`), finds the ways that are right.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Half {
     /// What widens f16 to f32.
@@ -85,9 +89,10 @@ pub struct Half {
 pub enum WidenHalf {
     /// Integer operations, which every device computes alike.
     Integers,
-    /// The function `unpack2x16float`, which the probe has seen keeping subnormals and the signs of NaN.
+    /// The function `unpack2x16float`. The probe has found that it keeps subnormals and the signs of NaN.
     Unpack,
-    /// The same function, and an integer operation for the sign: the probe has seen that a NaN loses its sign.
+    /// The function `unpack2x16float`, and an integer operation for the sign, because the probe has found that a NaN
+    /// loses its sign.
     Signed,
 }
 
@@ -96,21 +101,21 @@ pub enum WidenHalf {
 pub enum NarrowHalf {
     /// Integer operations, which every device computes alike.
     Integers,
-    /// The function `pack2x16float`, which the probe has seen rounding correctly.
+    /// The function `pack2x16float`. The probe has found that it rounds correctly.
     Pack,
-    /// WGSL's type `f16`, whose conversion the probe has seen rounding correctly.
+    /// WGSL's type `f16`. The probe has found that the conversion rounds correctly.
     Native,
 }
 
-/// What WGSL's `fma` computes.
+/// What WGSL's `fma` computes, as the probe of the device's arithmetic has found (see [`Half`]).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum MultiplyAdd {
-    /// It may round the product, so kernels do not use it.
+    /// It may round the product before the addition, so kernels do not use it.
     Separate,
-    /// It rounds once, as the probe has seen.
+    /// It rounds only once, after the addition.
     Fused,
-    /// Kernels are those of a device whose `fma` rounds once, but operations on f64 compute it. Software drivers have no
-    /// such `fma`, so tests run these kernels in this way.
+    /// Kernels use `fma` as on a device where it rounds once, but operations on f64 compute it. Tests run these kernels
+    /// in this way on software drivers, which have no such `fma`.
     InF64,
 }
 
@@ -199,7 +204,7 @@ pub(crate) struct Shrink {
     pub max_binding: u64,
     pub max_groups: u32,
     pub int64: bool,
-    /// How f16 is converted, in place of the ways that the probe has found right. Then `fma` is not used.
+    /// How f16 is converted. It replaces the ways that the probe has found to be right, and then `fma` is not used.
     pub half: Option<Half>,
     pub clock: bool,
     /// Whether f64 computes `fma` ([`MultiplyAdd::InF64`]).
@@ -237,8 +242,8 @@ impl Shrink {
 }
 
 /// The workgroup size for which kernels are written, unless a device allows fewer invocations. It is the maximum that
-/// WebGPU's default limits guarantee. A reduction's tree has one lane per invocation, so another size would change the
-/// bits of a result.
+/// WebGPU's default limits guarantee. In a reduction, each invocation computes one partial result. Another size would
+/// therefore change the order of additions, and so the bits of a result.
 const GROUP: usize = 256;
 
 /// The maximum number of elements that one invocation of a row kernel holds in registers, so that registers are not
@@ -246,17 +251,17 @@ const GROUP: usize = 256;
 pub(crate) const MOST_HELD: usize = 64;
 
 impl Caps {
-    /// Returns the part of a product that a workgroup computes by cooperative matrices (f16 with f32 sums), for a product
-    /// of `batch` matrices of `m × n` elements. Returns `None` if the device has no matrices of side 16 or 8, or if the
-    /// kernel does not fit the device.
+    /// Returns the tile that a workgroup computes by cooperative matrices (small products that a subgroup computes as
+    /// one instruction, here f16 with f32 sums), for a product of `batch` matrices of `m × n` elements. Returns `None`
+    /// if the device has no matrices of side 16 or 8, or if the kernel does not fit the device.
     pub(crate) fn blocks(&self, batch: usize, m: usize, n: usize) -> Option<CooperativeTile> {
         let has = |side: u8| {
             let is_it = |c: &Cooperative| c.shape == [u32::from(side); 3] && c.types[0] == "f16" && c.types[1] == "f32";
             self.cooperative.iter().any(is_it)
         };
         let side = [16, 8].into_iter().find(|side| has(*side))?;
-        // a workgroup must be large enough for as many subgroups of the maximum size, because only the driver decides
-        // their size. On every device, the number of lanes is a power of two
+        // a workgroup must be large enough for all subgroups of the tile, even if each has the maximum size, because
+        // only the driver decides their size. On every device, the number of lanes is a power of two
         let lanes = self.subgroup[1] as usize;
         let fits = |b: &CooperativeTile| b.count() * lanes <= self.group() && b.memory() <= self.workgroup_memory;
         let is_busy = |b: &CooperativeTile| {
@@ -307,7 +312,7 @@ impl Caps {
     }
 
     /// Returns the workgroup size on a device that allows `most` invocations per workgroup. It is a power of two,
-    /// because a tree halves the number of lanes at each step.
+    /// because a reduction halves the number of partial results at each step.
     pub(crate) fn group_within(most: usize) -> usize {
         let most = mutant!(groups_of_any_size, GROUP, most.clamp(1, GROUP));
         1 << most.ilog2()

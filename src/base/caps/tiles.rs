@@ -5,17 +5,17 @@
 
 use std::fmt;
 
-/// The part of a wide product that a GPU workgroup computes, and how its invocations divide it among them.
+/// The part of a wide product that a GPU workgroup computes, and how its invocations share that part.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Tile {
     /// Rows of the result.
     pub rows: u8,
     /// Columns of the result.
     pub columns: u8,
-    /// The number of matrices of the batch of which a workgroup computes a tile: 1, unless the tile covers small matrices.
+    /// The number of matrices of a batch that the tile covers: 1, unless the matrices are small.
     pub matrices: u8,
-    /// The rows and the columns that one invocation computes, 4 or 8 each. In the tiles of narrow products, it computes
-    /// one element.
+    /// The rows and the columns that one invocation computes, 4 or 8 each. In the tiles of narrow products, one
+    /// invocation computes one element.
     pub each: [u8; 2],
     /// The number of elements along k that workgroup memory holds at a time.
     pub depth: u8,
@@ -26,10 +26,10 @@ pub struct Tile {
 }
 
 /// The part of a product of f16 that a GPU workgroup computes by cooperative matrices, and how its subgroups divide it
-/// (`shaders/matmul_cooperative.wgsl`). On an H100, hand-written kernels for 4,096 × 4,096 × 4,096 ran at 144 TFLOP/s with
-/// small tiles and at 218 with large ones, and with other blocks more slowly. Of the 692 µs of a kernel with large tiles, 359
-/// remain if nothing is stored in workgroup memory, and 388 without the products. If its f16 are stored there as vectors of
-/// four, it takes 616 µs.
+/// (`shaders/matmul_cooperative.wgsl`). On an H100, hand-written kernels for 4,096 × 4,096 × 4,096 ran at 144 TFLOP/s
+/// with small tiles and at 218 with large ones, and more slowly if subgroups computed other blocks. A kernel with large
+/// tiles takes 692 µs: 359 µs if it stores nothing in workgroup memory, 388 µs without the products, and 616 µs if it
+/// stores f16 in workgroup memory as vectors of four.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct CooperativeTile {
     /// The side of the small matrices that a subgroup multiplies as one operation: 8 or 16.
@@ -58,16 +58,17 @@ impl CooperativeTile {
         self.tile as usize / 2
     }
 
-    /// Returns the number of elements of a factor in workgroup memory, and how many lie between the first elements of
-    /// two lines (if `along_k`), or of two k: eight more than these have, so that the rows of a small matrix begin in
-    /// different banks, at multiples of 16 bytes.
+    /// Returns two numbers of elements of workgroup memory for one factor: its size, and the distance between the first
+    /// elements of two neighbouring lines. A line holds the elements along k of one row or column if `along_k`, and
+    /// otherwise the elements with one index along k. The distance is eight more than the length of a line, so that the
+    /// rows of a small matrix begin in different banks, at multiples of 16 bytes.
     pub fn halves(self, along_k: bool) -> [usize; 2] {
         let [length, count] = if along_k { [self.depth(), self.tile.into()] } else { [self.tile.into(), self.depth()] };
         [(length + 8) * count, length + 8]
     }
 
-    /// Returns the most bytes of workgroup memory that the kernel uses: both factors in f16, and in f32 one small matrix
-    /// of each subgroup, whose rows are four elements longer than they need.
+    /// Returns the maximum number of bytes of workgroup memory that the kernel uses. It holds both factors in f16, and
+    /// one small matrix of each subgroup in f32, whose rows are four elements longer than necessary.
     pub fn memory(self) -> usize {
         let side = self.side as usize;
         2 * 2 * self.halves(true)[0] + 4 * self.count() * side * (side + 4)
@@ -79,7 +80,7 @@ impl CooperativeTile {
 pub struct Tiles {
     /// For f32, and for integers of at most 32 bits.
     pub single: Tile,
-    /// For f16 and bf16. They are half as many bytes to load as f32, and are multiplied as f32.
+    /// For f16 and bf16. An element has half as many bytes to load as an f32, and is multiplied as f32.
     pub half: Tile,
     /// The minimum number of tiles of a product that uses these tiles. Smaller products use smaller tiles, so that no
     /// part of the device is idle. With 0, every wide product uses these tiles; tests set it to compare tiles.
@@ -165,9 +166,9 @@ impl Tile {
         Tile::PLAIN
     }
 
-    /// Returns the tile of narrow products: `batch` matrices of `m × n` elements, of which each of `lanes` invocations
-    /// computes one. Both numbers of rows and columns are powers of two. If a matrix has fewer elements than there are
-    /// invocations, the tile covers several matrices.
+    /// Returns the tile of narrow products: `batch` matrices of `m × n` elements. Each of `lanes` invocations computes
+    /// one element. The numbers of rows and columns of the tile are powers of two. If a matrix has fewer elements than
+    /// there are invocations, the tile covers several matrices.
     pub(crate) fn narrow(batch: usize, [m, n]: [usize; 2], lanes: usize, depth: u8) -> Tile {
         let short = m.min(n).next_power_of_two().min(lanes);
         let rest = lanes / short;
@@ -177,7 +178,7 @@ impl Tile {
         Tile { rows, columns, matrices, each: [1, 1], depth, padded: true }
     }
 
-    /// Returns the number of elements of the result, in each matrix.
+    /// Returns the number of elements of the tile in one matrix of the result.
     pub fn elements(self) -> usize {
         self.rows as usize * self.columns as usize
     }
@@ -187,14 +188,15 @@ impl Tile {
         self.matrices as usize * self.elements() / (self.each[0] as usize * self.each[1] as usize).max(1)
     }
 
-    /// Returns how many vectors of four elements an invocation fetches of each operand in a step along k.
+    /// Returns how many vectors of four elements an invocation fetches of each of the two operands in one step along k.
     #[cfg(any(feature = "testing", feature = "gpu"))]
     pub(crate) fn fetched(self) -> [usize; 2] {
         let vectors = |side: u8| side as usize * self.matrices as usize * self.depth as usize / 4;
         [self.rows, self.columns].map(|side| vectors(side).div_ceil(self.invocations().max(1)))
     }
 
-    /// Returns how many vectors of a column, or of a row, are fetched at the same time.
+    /// Returns how many vectors of one column (of the left operand) or row (of the right one) are fetched at the same
+    /// time.
     fn neighbours(self) -> usize {
         self.invocations() / (self.depth as usize).max(1)
     }
@@ -204,7 +206,7 @@ impl Tile {
     pub fn memory(self, word: usize) -> usize {
         let depth = self.depth as usize;
         let of = |side: u8| match self.each {
-            // a line begins in another bank than the one before it
+            // padding by one element makes a line begin in another memory bank than the line before it
             [1, 1] => side as usize * self.matrices as usize * (depth + 1),
             _ => depth * (side as usize + if self.padded { 4 } else { 0 }),
         };

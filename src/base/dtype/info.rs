@@ -60,8 +60,8 @@ impl DType {
         self.is_integer().then_some(IntegerInfo { bits: 8 * self.size(), max, min })
     }
 
-    /// Returns whether the type promotes to another: whether [`DType::promote`] of both is the other one. So integers of any
-    /// size cast to every float type, as they do in operations, although large ones are rounded.
+    /// Returns whether [`DType::promote`] of this type and `to` is `to`. So integers of any size cast to every float
+    /// type, as they do in operations, although large integers are rounded.
     ///
     /// ```
     /// use cupric::DType::*;

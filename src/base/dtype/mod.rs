@@ -51,7 +51,7 @@ pub(crate) enum Compute {
 impl Compute {
     pub const COUNT: usize = 7;
 
-    /// Returns the size in bytes of one element in a CPU tile.
+    /// Returns the size in bytes of one value of this type in the memory of a CPU kernel.
     pub fn size(self) -> usize {
         match self {
             Compute::Bool => 1,

@@ -8,7 +8,8 @@ pub(crate) enum NumberKind {
     Bool,
     Unsigned,
     Signed,
-    /// A float: the bits of its significand behind the point, and the smallest exponent of its normal numbers.
+    /// A float. `digits` is the number of bits of its significand after the binary point, and `lowest` is the smallest
+    /// exponent of its normal numbers.
     Float {
         digits: i32,
         lowest: i32,
@@ -17,7 +18,7 @@ pub(crate) enum NumberKind {
 
 /// The facts of a dtype.
 pub(crate) struct DTypeFacts {
-    /// The name in Rust, in WGSL where it has the type, and in lower case the one of safetensors, but for bool.
+    /// The name in Rust, and in WGSL if WGSL has the type. It is also the name in safetensors, in lower case.
     pub name: &'static str,
     pub kind: NumberKind,
     /// The size of an element in bytes.

@@ -344,8 +344,8 @@ fn range<T: Integer>(given: impl RangeBounds<T>, step: isize) -> SliceItem {
     };
     let end = match given.end_bound() {
         Bound::Excluded(end) => Some(end.saturated()),
-        // after the last element (−1), or before the first element (0) if the step is negative, the exclusive end would
-        // be 0 or −1, which would mean the other end of the axis. `None` is the correct end there
+        // the exclusive end would be 0 after the last element (`last` is −1), and −1 before the first element (`last`
+        // is 0 and the step is negative). Both would mean the other end of the axis, so `None` is the correct end
         Bound::Included(last) if step < 0 => last.saturated().checked_sub(1).filter(|end| *end != -1),
         Bound::Included(last) => last.saturated().checked_add(1).filter(|end| *end != 0),
         Bound::Unbounded => None,

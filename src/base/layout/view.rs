@@ -67,8 +67,8 @@ impl View {
         out
     }
 
-    /// Returns the same map from the space `dims`, which is the result's shape with `more` dimensions appended. The
-    /// operand's index does not depend on the appended dimensions.
+    /// Returns the same map for a result of shape `dims`, which is the shape of this view's result with `more`
+    /// dimensions appended. The operand's index does not depend on the appended dimensions.
     pub fn widen(&self, more: usize, dims: &[usize]) -> View {
         let (n, m) = (self.shape.len(), self.offset.len());
         let mut out = View { offset: self.offset.clone(), ..View::zero(dims.into(), m) };

@@ -1,8 +1,9 @@
-//! Compiles a kernel to a program: finds values with equal bits, emits the steps of each pass, and assigns values to
-//! registers, or to whole rows of scratch memory if a later pass reads them. The schedule determines which pass
-//! computes a value and which values are kept. Buffers are bound later (`bind.rs`).
+//! Compiles a kernel to a program (the terms are defined in `program.rs`): finds values with equal bits, emits the
+//! steps of each pass, and assigns each value to a register. A value that a later pass reads again is instead kept for
+//! a whole row, in scratch memory. The planner's schedule determines which pass computes a value and which values are
+//! kept. Buffers are bound later (`bind.rs`).
 
-// loops run over the indices of values, which index several tables
+// loops run over the numbers of values, which are indices of several tables
 #![allow(clippy::needless_range_loop)]
 
 mod step;
@@ -29,20 +30,21 @@ struct Assigner<'a> {
     aliased: &'a [bool],
     passes: Option<&'a Passes>,
     program: Program,
-    /// For each value, the first value with the same bits: a cast or rounding that changes no bit is an alias of its
-    /// operand, and has neither a step nor a register.
+    /// For each value, the first value that has the same bits, or the value itself. A cast or rounding that changes no
+    /// bit is an alias of its operand, so it has neither a step nor a register.
     alias_of: SmallVec<[u8; 16]>,
     /// The values that a later pass reads again. Bit `v` represents value `v`, as in all sets of this file.
     kept: u128,
-    /// The kept values that already have a row, each with the row's first byte in the arena.
+    /// The kept values to which a row of scratch memory is already assigned, each with the row's first byte in the
+    /// arena.
     keeps: SmallVec<[(usize, usize); 2]>,
     arena: Arena,
-    /// The uniform values that have a filled register: for readers at the outer level, and for readers at the inner
-    /// level.
+    /// The uniform values (one number for all indices) that already have a filled register: the set of those with a
+    /// register for readers at the outer level, and the set of those with a register for readers at the inner level.
     filled: [u128; 2],
 }
 
-/// Compiles a kernel to a program for the tiles, the goal and the passes in `wanted`.
+/// Compiles a kernel to a program. `wanted` contains the sizes of tiles, the goal and the passes.
 pub(super) fn assign(kernel: &Kernel, wanted: Request<'_>) -> Result<Program> {
     let count = kernel.values.len();
     if count > 128 {
@@ -74,8 +76,8 @@ pub(super) fn assign(kernel: &Kernel, wanted: Request<'_>) -> Result<Program> {
 }
 
 impl Assigner<'_> {
-    /// Fills `alias_of`. One pass over the values is enough, because [`validate`](crate::plan::kernel::validate) has
-    /// checked that operands come before their readers.
+    /// Fills `alias_of`. One loop over the values is enough, because [`validate`](crate::plan::kernel::validate) has
+    /// checked that the operands of a value come before it.
     fn find_aliases(&mut self) {
         let kernel = self.kernel;
         for (v, value) in kernel.values.iter().enumerate() {
@@ -90,8 +92,8 @@ impl Assigner<'_> {
             } else {
                 None
             };
-            // a cast at the inner level of an outer value is not an alias, because it reads a copy that is repeated
-            // along the row
+            // an inner value that is a cast of an outer value is not an alias of it, because it reads a copy of the
+            // outer value that is repeated along the row
             let same = same.filter(|a| kernel.values[*a].inner == value.inner);
             self.alias_of.push(same.map_or(v as u8, |a| self.alias_of[a]));
         }
@@ -130,13 +132,13 @@ impl Assigner<'_> {
         self.passes.map_or(0, |passes| passes.after[v] as usize)
     }
 
-    /// Returns a schedule's list of values as a set, with each alias replaced by its original value.
+    /// Returns a list of values from the schedule as a set of bits, with each alias replaced by its original value.
     fn set(&self, values: &[u16]) -> u128 {
         values.iter().fold(0, |set, v| set | 1 << self.alias_of(*v as usize))
     }
 
-    /// Returns the set of the values of a pass: the values that it computes, the values that it reads from an earlier
-    /// pass, and the outer values that its steps read.
+    /// Returns the set of all values that a pass uses: the values that it computes, the values that it reads from an
+    /// earlier pass, and the outer values that its steps read.
     fn values_of_pass(&self, pass: &kernel::Pass) -> u128 {
         let values = &self.kernel.values;
         let operands = pass.computes.iter().flat_map(|v| values[*v as usize].op.operands());
@@ -159,7 +161,7 @@ impl Assigner<'_> {
         }
         let inner_sinks =
             (0..values.len()).filter(|v| needed >> v & 1 == 1 && values[*v].inner).fold(0u128, |s, v| s | 1 << v);
-        // and all values from which these values are computed, at both levels
+        // adds all values from which these values are computed, at both levels
         for v in (0..values.len()).rev() {
             if needed >> v & 1 == 1 {
                 for a in values[v].op.operands() {
@@ -172,8 +174,8 @@ impl Assigner<'_> {
         self.kept = list.iter().fold(0, |kept, pass| kept | self.set(&pass.takes));
         let mut done = 0u128;
         for p in 0..=passes {
-            // the outer steps before pass `p` compute the values that need `p` passes; the steps after the last pass
-            // compute the rest
+            // the outer steps before pass `p` compute the values that depend on the first `p` passes; the steps after
+            // the last pass compute the rest
             let from = self.program.steps.len();
             let flat = self.program.order == TileOrder::Flat;
             let mut last = [u8::MAX; 128];
@@ -208,8 +210,9 @@ impl Assigner<'_> {
         Ok(())
     }
 
-    /// For each value that a value of `set` at this level reads, writes the last such reader to `last`. The register is
-    /// free after the step of that reader. Does not change the other entries of `last`.
+    /// Writes to `last[a]`, for each value `a` that is read by a value of `set` at this level, the last of these
+    /// readers. The register of `a` is free after the step of its last reader. Does not change the other entries of
+    /// `last`.
     fn last_uses(&self, set: u128, inner: bool, last: &mut [u8; 128]) {
         let values = &self.kernel.values;
         for v in 0..values.len() {
@@ -244,7 +247,8 @@ impl Assigner<'_> {
         let values = &kernel.values;
         let set = self.values_of_pass(scheduled);
         let mut pass = TilePass::default();
-        // `u8::MAX`: never given back, because a reduction or a store reads the register after all steps of the tile
+        // `u8::MAX` means that the register is never given back, because a reduction or a store reads it after all
+        // steps of the tile
         let mut last = [u8::MAX; 128];
         self.last_uses(set, true, &mut last);
         self.folds(scheduled, &mut pass, &mut last)?;
@@ -253,7 +257,8 @@ impl Assigner<'_> {
                 last[v] = u8::MAX;
             }
         }
-        // inner steps read an outer value from a register of the inner level, in which it is repeated
+        // inner steps read an outer value from a register of the inner level, in which each element is repeated along
+        // its row
         for v in 0..values.len() {
             if set >> v & 1 == 1 && !values[v].inner {
                 if self.is_uniform(v) {
@@ -283,8 +288,8 @@ impl Assigner<'_> {
                     });
                     continue;
                 }
-                // the number of rows that go through all passes together; with `Cols`, these rows are the columns of a
-                // tile
+                // the number of reduced or scanned rows that go through all passes together; with `Cols`, each of them
+                // is a column of a tile
                 let rows = match self.program.order {
                     TileOrder::Cols => self.program.inner.cols,
                     TileOrder::Rows | TileOrder::Flat => self.program.inner.rows,
@@ -309,8 +314,8 @@ impl Assigner<'_> {
         Ok(())
     }
 
-    /// Adds the reductions at the end of a pass. Marks in `last` the registers that reductions and scan totals read, so
-    /// that they are never given back.
+    /// Adds the reductions whose results are known at the end of a pass. Sets the entries in `last` of the values that
+    /// reductions and scans read, so that the registers of these values are never given back.
     fn folds(&mut self, scheduled: &kernel::Pass, pass: &mut TilePass, last: &mut [u8; 128]) -> Result<()> {
         let kernel = self.kernel;
         let values = &kernel.values;
@@ -319,8 +324,8 @@ impl Assigner<'_> {
             if let Op::Reduce(r) = &values[v].op {
                 r.inputs().iter().for_each(|a| last[self.alias_of(*a)] = u8::MAX);
                 let size = values[v].compute().size();
-                // a reduction that combines the same elements as an earlier reduction (for another component) adds its
-                // result to the earlier one
+                // a reduction that combines the same elements as an earlier one, and only returns another component of
+                // the state, is not computed again: its result is added to the results of the earlier reduction
                 let walk = first_of_walk.iter().position(|w| w.shares_walk(r));
                 let spec = if walk.is_none() { Some(self.fold(r)?) } else { None };
                 let slot = self.arena.lasting(self.program.outer.size() * size);
@@ -337,8 +342,8 @@ impl Assigner<'_> {
                 }
             }
             if let Op::Scan(r) = &values[v].op {
-                // the scan of a total is emitted after all other steps of the pass, so its operand must still be
-                // available
+                // a scan of which only the total is used is emitted after all other steps of the pass, so its operand
+                // must still be available then
                 r.inputs().iter().for_each(|a| last[self.alias_of(*a)] = u8::MAX);
             }
         }
@@ -373,8 +378,8 @@ impl Assigner<'_> {
         Ok(self.program.scans.len() - 1)
     }
 
-    /// Returns the id of a value's pointer in a frame, for readers at a level. An outer value has a second pointer, for
-    /// readers at the inner level.
+    /// Returns the id of a value's pointer in a frame, for readers at the inner or the outer level. An outer value has
+    /// a second pointer for readers at the inner level.
     fn register_id(&self, v: usize, inner: bool) -> usize {
         let values = &self.kernel.values;
         if inner && !values[v].inner { values.len() + v } else { v }
@@ -384,7 +389,8 @@ impl Assigner<'_> {
         if inner { self.program.inner } else { self.program.outer }
     }
 
-    /// Checks the program: fails if a step's register overlaps memory whose content must outlive the tile.
+    /// Checks the registers of the program. Returns an error if the register of a step overlaps memory whose content
+    /// must outlive the tile.
     fn check_registers(&self) -> Result<()> {
         let p = &self.program;
         let outer = p.stages.iter().map(|s| (s.clone(), p.outer));

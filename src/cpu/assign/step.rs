@@ -1,9 +1,11 @@
-//! Emits the steps of one value, the operands in memory that steps read and write, and the stores of a program.
+//! Emits the steps that compute one value, adds the operands in memory that steps read and write, and adds the stores
+//! of a program.
 
 use super::*;
 
 impl Assigner<'_> {
-    /// Returns the rows and the columns of a level's tiles, as an operand with these strides accesses them.
+    /// Returns how an operand with these strides accesses the rows and the columns of the tiles of the inner or outer
+    /// level.
     pub(super) fn axes(&self, strides: &[isize], inner: bool) -> (Axis, Axis) {
         let kernel = self.kernel;
         let (outer, o) = (&kernel.outer[..], kernel.outer.len());
@@ -20,8 +22,9 @@ impl Assigner<'_> {
         }
     }
 
-    /// Adds an operand in memory, with the span of elements that it accesses, and returns its place. `reach` is the
-    /// largest distance of a gathered or scattered element from the element at the operand's strides.
+    /// Adds an operand in memory, with the span of elements that it accesses, and returns its place (its index in
+    /// `Program::places`). A gather or scatter adds a computed distance, along one axis, to the position that the
+    /// strides define; `reach` is the largest such distance, in elements.
     pub(super) fn place(
         &mut self,
         buffer: BufferRef,
@@ -42,7 +45,7 @@ impl Assigner<'_> {
         self.program.places.len() - 1
     }
 
-    /// Adds load `n` as an operand that is widened to its compute type, and returns its place.
+    /// Adds load `n` of the kernel as an operand that is widened to its compute type, and returns its place.
     pub(super) fn load(&mut self, n: usize, inner: bool, reach: isize) -> usize {
         let load = &self.kernel.loads[n];
         let at = self.place(load.buffer, load.dtype, &load.strides, load.offset, inner, reach);
@@ -50,8 +53,8 @@ impl Assigner<'_> {
         at
     }
 
-    /// Adds a register that a frame fills with a uniform value before its first tile, so that loops need no variant for
-    /// scalars.
+    /// Adds a register for a uniform value (the same number for all indices). A task fills it with that number before
+    /// its first tile, so loops need no variant for scalars.
     pub(super) fn fill(&mut self, v: usize, seen_from_inner: bool) -> Result<()> {
         let values = &self.kernel.values;
         let id = self.register_id(v, seen_from_inner);
@@ -80,16 +83,17 @@ impl Assigner<'_> {
         Ok(())
     }
 
-    /// Returns the ids of the operands' pointers, for readers at a level. The first id replaces missing operands,
-    /// because loops have three arguments and ignore arguments that their function does not use.
+    /// Returns the ids of the pointers of the values in `list`, for readers at the inner or the outer level. If there
+    /// are fewer than three, the first id is repeated: every loop has three arguments, and ignores those that its
+    /// function does not use.
     pub(super) fn register_ids(&self, list: &[usize], inner: bool) -> [usize; 3] {
         let first = list.first().map_or(0, |a| self.register_id(self.alias_of(*a), inner));
         let at = |i: usize| list.get(i).map_or(first, |a| self.register_id(self.alias_of(*a), inner));
         [first, at(1), at(2)]
     }
 
-    /// Emits all conversions of a cast but the last. Returns the last conversion with its arguments; the caller emits
-    /// it, because it writes the value's own register.
+    /// Emits all conversions of a cast except the last one. Returns the last conversion and its arguments; the caller
+    /// emits it, because it writes the value's own register.
     fn cast(&mut self, v: usize, a: usize, inner: bool) -> (StepKind, [usize; 3]) {
         let kernel = self.kernel;
         let (value, level) = (&kernel.values[v], self.level(inner));
@@ -117,7 +121,7 @@ impl Assigner<'_> {
         }
     }
 
-    /// Emits the steps of one value. Its result is written to `keep`, or else to a register.
+    /// Emits the steps of one value. Its result is written to `keep` if that is given, and otherwise to a register.
     pub(super) fn step(&mut self, v: usize, inner: bool, keep: Option<Dst>) -> Result<()> {
         let kernel = self.kernel;
         let value = &kernel.values[v];
@@ -182,8 +186,8 @@ impl Assigner<'_> {
             }
             Op::Scan(r) => (StepKind::Scan(self.scan(r, compute)?), self.register_ids(&r.inputs(), inner)),
             Op::Dot { .. } | Op::Reduce(..) | Op::Scalar(_) | Op::Constant(_) => {
-                // `reduce/` writes the results of reductions; uniform values were filled above; a product has no
-                // program
+                // no step is needed: `reduce/` writes the results of reductions, uniform values were filled above, and
+                // a matrix product has no program
                 return Ok(());
             }
         };
@@ -195,13 +199,14 @@ impl Assigner<'_> {
         Ok(())
     }
 
-    /// Adds a position to the program, and returns its index.
+    /// Adds a position to [`Program::positions`], and returns its index there.
     fn position(&mut self, position: &Position) -> usize {
         self.program.positions.push(*position);
         self.program.positions.len() - 1
     }
 
-    /// Emits a scan whose only used element is the total: the last element of a row, which is the outer value `v`.
+    /// Emits a scan of which only the total is used. The total is the last element of the scanned row, and it is the
+    /// outer value `v`.
     pub(super) fn total(&mut self, v: usize, r: &KernelReduction) -> Result<Total> {
         let compute = self.kernel.values[v].compute();
         let (size, args) = (compute.size(), self.register_ids(&r.inputs(), true));
@@ -213,8 +218,8 @@ impl Assigner<'_> {
         Ok(Total { from, id: v, slot, size })
     }
 
-    /// Returns whether a load from `read` may read what a store to `stored` wrote: this is so if both are one buffer,
-    /// or if `read` is an input whose memory the first output is written to.
+    /// Returns whether a load from `read` may read what a store to `stored` has written. This is so if both are the
+    /// same buffer, or if the first output is written to the memory of the input `read`.
     fn shares_memory(&self, stored: BufferRef, read: BufferRef) -> bool {
         match (stored, read) {
             (BufferRef::Output(0), BufferRef::Input(n)) => self.aliased.get(n).is_some_and(|aliased| *aliased),
@@ -233,8 +238,8 @@ impl Assigner<'_> {
             let place = self.place(store.buffer, store.dtype, &store.strides, store.offset, inner, reach);
             let narrow = cast::narrow(store.dtype).map(|l| l.get());
             self.program.places[place].convert = narrow;
-            // `direct` requires that no load reads the memory of the store, because loops assume that operands and
-            // result are disjoint
+            // the store can be `direct` only if no load reads its memory, because loops assume that operands and result
+            // are disjoint
             let alone = !kernel.loads.iter().any(|l| self.shares_memory(store.buffer, l.buffer));
             let dense = self.program.places[place].always_dense(self.level(inner));
             let plain = store.is_plain();
@@ -242,8 +247,8 @@ impl Assigner<'_> {
             let mut direct = false;
             if narrow.is_none() && alone && dense && plain && !stream && taken >> v & 1 == 0 && self.kept >> v & 1 == 0
             {
-                // `direct` also requires that the value's step is in the last stage or pass, because a later stage or
-                // pass may read the value from its register
+                // the store can be `direct` only if the value's step is in the last stage or pass, because a later
+                // stage or pass may read the value from its register
                 let range = match inner {
                     true => self.program.passes.last().map_or(0..0, |p| p.steps.clone()),
                     false => self.program.stages.last().map_or(0..0, |s| s.clone()),

@@ -1,12 +1,12 @@
 //! Square matrices: the reduction to upper bidiagonal form by Householder reflectors, and the implicit QR iteration of
 //! Golub and Kahan for the bidiagonal matrix, after LINPACK's `dsvdc`.
 
-// a loop over rows or columns walks several arrays together
+// index loops are allowed, because a loop over rows or columns walks several arrays together
 #![allow(clippy::needless_range_loop)]
 
 use super::{FactorLoops, Numbers, Reflectors, Rotations, reflector, zeros};
 
-/// The diagonal, and the n − 1 elements above it followed by 0.
+/// An upper bidiagonal matrix: `d` is its diagonal, and `e` the n − 1 elements above the diagonal, followed by 0.
 pub(in crate::cpu) struct Bidiagonal {
     pub d: Numbers,
     pub e: Numbers,
@@ -15,10 +15,11 @@ pub(in crate::cpu) struct Bidiagonal {
 /// How many QR steps a singular value may take on average. Two are usual.
 const STEPS: usize = 30;
 
-/// Below this, numbers of a matrix with magnitudes near 1 count as 0. Their squares would underflow.
+/// Numbers below this count as 0, because their squares would underflow. The matrix is scaled to magnitudes near 1.
 const TINY: f64 = 1e-140;
 
-/// Reduces a matrix, and destroys it. Adds the reflectors of the two products U and V for which Uᵀ·A·V is bidiagonal.
+/// Reduces an n × n matrix A, which is in `a`, to bidiagonal form. Overwrites `a`, and adds the reflectors of U to
+/// `left` and those of V to `right`, for which Uᵀ·A·V is bidiagonal.
 pub(in crate::cpu) fn reduce(
     a: &mut [f64],
     n: usize,
@@ -26,7 +27,8 @@ pub(in crate::cpu) fn reduce(
     loops: &FactorLoops,
 ) -> Bidiagonal {
     let mut b = Bidiagonal { d: Numbers::new(), e: Numbers::new() };
-    // the change of the step before, v·yᵀ + z·uᵀ, which a step subtracts from each row when it reads the row
+    // the previous step changes the matrix by −(v·yᵀ + z·uᵀ), which this step subtracts from each row when it reads the
+    // row
     let [mut v, mut y, mut z, mut u, mut new, mut sums] = [0; 6].map(|_| zeros(n));
     for k in 0..n {
         for i in k..n {
@@ -47,7 +49,7 @@ pub(in crate::cpu) fn reduce(
         }
         std::mem::swap(&mut v, &mut new);
         y[next..].iter_mut().zip(&sums[next..]).for_each(|(y, sum)| *y = tau * sum);
-        // the row of the reflected matrix, whose v is 1
+        // row k of the reflected matrix; the element of v that belongs to this row is 1
         u[next..].iter_mut().zip(&a[k * n + next..][..n - next]).zip(&y[next..]).for_each(|((u, a), y)| *u = a - y);
         let [beta, tau] = reflector(&mut u[next..], loops);
         b.e.push(beta);
@@ -72,8 +74,8 @@ fn rotation(f: f64, g: f64) -> [f64; 3] {
 }
 
 impl Bidiagonal {
-    /// Turns the diagonal into the singular values, of either sign, and applies all rotations to the strips of U and V.
-    /// Returns false if they do not converge.
+    /// Replaces the diagonal by the singular values, which may be negative, and applies all rotations to the strips of
+    /// U and V. Returns false if the iteration does not converge.
     pub fn solve(&mut self, [left, right]: [&mut Rotations<'_>; 2], loops: &FactorLoops) -> bool {
         let mut steps = STEPS * self.d.len();
         let mut end = self.d.len();
@@ -99,7 +101,8 @@ impl Bidiagonal {
         true
     }
 
-    /// Returns where the last block before `end` begins. Elements above the diagonal that are negligible become 0.
+    /// Returns the first row of the last block before row `end`. Blocks are separated by negligible elements above the
+    /// diagonal. The one that ends the search is set to 0.
     fn start_of_block(&mut self, end: usize) -> usize {
         let small = |k: &usize| {
             let beside = self.d[*k].abs() + self.d[k + 1].abs();
@@ -110,7 +113,7 @@ impl Bidiagonal {
         at + 1
     }
 
-    /// Returns the last element of a block's diagonal that is negligible, which becomes 0.
+    /// Sets the last negligible diagonal element of a block to 0, and returns its index, or `None` if there is none.
     fn zero_on_diagonal(&mut self, start: usize, end: usize) -> Option<usize> {
         let small = |k: &usize| {
             let before = if *k > start { self.e[k - 1].abs() } else { 0.0 };
@@ -122,7 +125,7 @@ impl Bidiagonal {
         Some(at)
     }
 
-    /// Rotates columns so that the last element above the diagonal, below which the diagonal is 0, becomes 0 too.
+    /// Handles a block whose last diagonal element is 0: rotates columns so that the element above it becomes 0 too.
     fn clear_column(&mut self, start: usize, end: usize, right: &mut Rotations<'_>, loops: &FactorLoops) {
         let mut f = std::mem::take(&mut self.e[end - 2]);
         for j in (start..end - 1).rev() {
@@ -136,7 +139,7 @@ impl Bidiagonal {
         }
     }
 
-    /// Rotates rows so that the element beside a 0 of the diagonal becomes 0 too.
+    /// Handles a block whose diagonal element `at` is 0: rotates rows so that the element to its right becomes 0 too.
     fn clear_row(&mut self, at: usize, end: usize, left: &mut Rotations<'_>, loops: &FactorLoops) {
         let mut f = std::mem::take(&mut self.e[at]);
         for j in at + 1..end {
@@ -148,7 +151,7 @@ impl Bidiagonal {
         }
     }
 
-    /// Takes a QR step of a block with a shift.
+    /// Makes a QR step in a block, with a shift.
     fn step(&mut self, start: usize, end: usize, [left, right]: [&mut Rotations<'_>; 2], loops: &FactorLoops) {
         let (d, e) = (&mut self.d, &mut self.e);
         let last = end - 1;

@@ -1,7 +1,7 @@
 //! The inner loops of factorisations, written once for the vectors of every instruction set. Multiplications and
 //! additions are rounded one by one and have one order, so all instruction sets compute the same bits.
 
-// a loop over lanes or rows walks several arrays together
+// index loops are allowed, because a loop over lanes or rows walks several arrays together
 #![allow(clippy::needless_range_loop)]
 
 use super::{Four, Rotation, StripRow as Row};
@@ -13,8 +13,8 @@ use crate::math::simd::{Isa, isa};
 /// See [`FactorLoops::update`].
 type Update = unsafe fn(&mut [f64], [&[f64]; 2], [f64; 2], (f64, &mut [f64]), &[f64]) -> f64;
 
-/// The loops for an instruction set. The methods check lengths, and that the machine has the instruction set follows
-/// from [`loops`].
+/// The loops for one instruction set. The methods check the lengths of slices. [`loops`] returns only loops whose
+/// instruction set the CPU has.
 pub(in crate::cpu) struct FactorLoops {
     reflect: unsafe fn(&mut [Row], &[Four], &[Four; 4], usize),
     rotate: unsafe fn(&mut [Row], &[Rotation]),
@@ -23,14 +23,15 @@ pub(in crate::cpu) struct FactorLoops {
 }
 
 impl FactorLoops {
-    /// Subtracts V·(t·(Vᵀ·C)) from the columns C of a strip, for the rows that both have. The first `from` columns are
-    /// left unchanged.
+    /// Subtracts V·(t·(Vᵀ·C)) from the columns C of a strip, for the rows that `strip` and V both have; `v` holds the
+    /// rows of V. The first `from` columns are left unchanged.
     pub fn reflect(&self, strip: &mut [Row], v: &[Four], t: &[Four; 4], from: usize) {
         // SAFETY: `loops` has chosen functions that the machine can run.
         unsafe { (self.reflect)(strip, v, t, from) }
     }
 
-    /// Applies rotations one after another. All rows that they name exist.
+    /// Applies the rotations to the strip, one after another. Does nothing if a rotation names a row that does not
+    /// exist.
     pub fn rotate(&self, strip: &mut [Row], rotations: &[Rotation]) {
         let inside = |r: &Rotation| (r.first.max(r.second) as usize) < strip.len() && r.first != r.second;
         if rotations.iter().all(inside) {
@@ -39,8 +40,8 @@ impl FactorLoops {
         }
     }
 
-    /// Subtracts a·x + b·y from a row, for `of` = [x, y] and `by` = [a, b], adds `factor` times the row to `sums`, and
-    /// returns the row's scalar product with `v`. All have the row's length at least.
+    /// With `of` = [x, y] and `by` = [a, b], subtracts a·x + b·y from `row`, adds `factor` times the new row to `sums`,
+    /// and returns the scalar product of the new row and `v`. All slices are at least as long as `row`.
     pub fn update(
         &self,
         row: &mut [f64],
@@ -64,7 +65,7 @@ impl FactorLoops {
 /// The number of partial sums of a scalar product.
 const SUMS: usize = 8;
 
-/// Adds partial sums.
+/// Returns the sum of the partial sums.
 #[inline(always)]
 fn total(sums: [f64; SUMS]) -> f64 {
     ((sums[0] + sums[4]) + (sums[2] + sums[6])) + ((sums[1] + sums[5]) + (sums[3] + sums[7]))
@@ -73,14 +74,15 @@ fn total(sums: [f64; SUMS]) -> f64 {
 /// See [`FactorLoops::reflect`].
 ///
 /// # Safety
-/// *Features* ([`Register`](crate::cpu::matmul::lanes::Register)).
+/// The CPU has the instruction set of `S` (*features*, see [`Register`](crate::cpu::matmul::lanes::Register)).
 #[inline(always)]
 unsafe fn reflect<S: FloatLanes<Element = f64>>(strip: &mut [Row], v: &[Four], t: &[Four; 4], from: usize) {
     let n = strip.len().min(v.len());
     let (v, strip) = (&v[..n], &mut strip[..n]);
     for first in (0..super::WIDTH).step_by(2 * S::WIDTH) {
-        // SAFETY: *features*; the lanes `first` to `first + 2 · WIDTH` of each row exist. There are no closures,
-        // because they might not be compiled for the instruction set.
+        // SAFETY: the caller ensures that the CPU has the instruction set (*features*); the lanes `first` to `first + 2
+        // · WIDTH` of each row exist. There are no closures, because they might not be compiled for the instruction
+        // set.
         unsafe {
             let mut w = [[S::zero(); 2]; 4];
             for (row, v) in strip.iter().zip(v) {
@@ -122,13 +124,15 @@ unsafe fn reflect<S: FloatLanes<Element = f64>>(strip: &mut [Row], v: &[Four], t
 /// See [`FactorLoops::rotate`].
 ///
 /// # Safety
-/// *Features* ([`Register`](crate::cpu::matmul::lanes::Register)), and all rows are inside the strip.
+/// The CPU has the instruction set of `S` (*features*, see [`Register`](crate::cpu::matmul::lanes::Register)), and all
+/// rows that the rotations name are inside the strip.
 #[inline(always)]
 unsafe fn rotate<S: FloatLanes<Element = f64>>(strip: &mut [Row], rotations: &[Rotation]) {
     let rows = strip.as_mut_ptr().cast::<f64>();
-    // SAFETY: *features*, and the caller ensures that the rows exist.
+    // SAFETY: the caller ensures that the CPU has the instruction set (*features*) and that the rows exist.
     unsafe {
-        // the row that the rotation before wrote last: most rotations begin with it
+        // `kept` is a copy of row `held`, which the previous rotation wrote last: most rotations begin with this row,
+        // so it need not be loaded again
         let (mut held, mut kept) = (u32::MAX, [S::zero(); super::WIDTH / 2]);
         for r in rotations {
             let (a, b) = (rows.add(super::WIDTH * r.first as usize), rows.add(super::WIDTH * r.second as usize));
@@ -152,7 +156,8 @@ unsafe fn rotate<S: FloatLanes<Element = f64>>(strip: &mut [Row], rotations: &[R
 /// See [`FactorLoops::update`].
 ///
 /// # Safety
-/// *Features* ([`Register`](crate::cpu::matmul::lanes::Register)), and all slices have as many elements as the row.
+/// The CPU has the instruction set of `S` (*features*, see [`Register`](crate::cpu::matmul::lanes::Register)), and all
+/// slices have as many elements as the row.
 #[inline(always)]
 unsafe fn update<S: FloatLanes<Element = f64>>(
     row: &mut [f64],
@@ -164,7 +169,8 @@ unsafe fn update<S: FloatLanes<Element = f64>>(
     let n = row.len();
     let whole = n / SUMS * SUMS;
     let mut partial = [0.0; SUMS];
-    // SAFETY: *features*; the elements below `whole` exist in all slices.
+    // SAFETY: the caller ensures that the CPU has the instruction set (*features*); the elements below `whole` exist in
+    // all slices.
     unsafe {
         let mut lanes = [S::zero(); SUMS / 2];
         let (va, vb, vf) = (S::splat(a), S::splat(b), S::splat(factor));
@@ -197,13 +203,15 @@ unsafe fn update<S: FloatLanes<Element = f64>>(
 /// See [`FactorLoops::dot`].
 ///
 /// # Safety
-/// *Features* ([`Register`](crate::cpu::matmul::lanes::Register)), and both slices have the same length.
+/// The CPU has the instruction set of `S` (*features*, see [`Register`](crate::cpu::matmul::lanes::Register)), and both
+/// slices have the same length.
 #[inline(always)]
 unsafe fn dot<S: FloatLanes<Element = f64>>(a: &[f64], b: &[f64]) -> f64 {
     let n = a.len();
     let whole = n / SUMS * SUMS;
     let mut partial = [0.0; SUMS];
-    // SAFETY: *features*; the elements below `whole` exist in both slices.
+    // SAFETY: the caller ensures that the CPU has the instruction set (*features*); the elements below `whole` exist in
+    // both slices.
     unsafe {
         let mut lanes = [S::zero(); SUMS / 2];
         let mut first = 0;
@@ -229,21 +237,21 @@ macro_rules! set {
     ($name:ident, $lanes:ty $(, $features:literal)?) => {
         static $name: FactorLoops = {
             /// # Safety
-            /// As for the function of this name above.
+            /// As for the function of this name without `own_`, above.
             $(#[target_feature(enable = $features)])?
             unsafe fn own_reflect(strip: &mut [Row], v: &[Four], t: &[Four; 4], from: usize) {
-                // SAFETY: the caller ensures the conditions.
+                // SAFETY: the caller ensures the conditions of the called function.
                 unsafe { reflect::<$lanes>(strip, v, t, from) }
             }
             /// # Safety
-            /// As for the function of this name above.
+            /// As for the function of this name without `own_`, above.
             $(#[target_feature(enable = $features)])?
             unsafe fn own_rotate(strip: &mut [Row], rotations: &[Rotation]) {
-                // SAFETY: the caller ensures the conditions.
+                // SAFETY: the caller ensures the conditions of the called function.
                 unsafe { rotate::<$lanes>(strip, rotations) }
             }
             /// # Safety
-            /// As for the function of this name above.
+            /// As for the function of this name without `own_`, above.
             $(#[target_feature(enable = $features)])?
             unsafe fn own_update(
                 row: &mut [f64],
@@ -252,14 +260,14 @@ macro_rules! set {
                 sums: (f64, &mut [f64]),
                 v: &[f64],
             ) -> f64 {
-                // SAFETY: the caller ensures the conditions.
+                // SAFETY: the caller ensures the conditions of the called function.
                 unsafe { update::<$lanes>(row, of, by, sums, v) }
             }
             /// # Safety
-            /// As for the function of this name above.
+            /// As for the function of this name without `own_`, above.
             $(#[target_feature(enable = $features)])?
             unsafe fn own_dot(a: &[f64], b: &[f64]) -> f64 {
-                // SAFETY: the caller ensures the conditions.
+                // SAFETY: the caller ensures the conditions of the called function.
                 unsafe { dot::<$lanes>(a, b) }
             }
             FactorLoops { reflect: own_reflect, rotate: own_rotate, update: own_update, dot: own_dot }

@@ -1,10 +1,13 @@
-//! The parts of factorisations of matrices: loops over strips of 16 rows or columns ([`StripRow`]), Householder reflectors
-//! in groups of four, the reductions to tridiagonal and bidiagonal form with their implicit QR iterations, and the eigenvalues of
-//! general matrices. All
-//! numbers are f64, whatever the operand's dtype, so results of f32 are exact to about their last bit. Additions have
-//! one order, so bits depend neither on the instruction set nor on threads.
+//! Building blocks of matrix factorisations (`eigh`, `svd`, `qr`, `eig`): Householder reflectors in groups of four, the
+//! reductions to tridiagonal and bidiagonal form with their implicit QR iterations, and the eigenvalues of general
+//! matrices. Matrices to which many reflectors or rotations are applied are stored as *strips*: a strip is 16
+//! neighbouring columns of the matrix (or 16 neighbouring rows, if the matrix is stored transposed), row after row
+//! ([`StripRow`]). A thread works on a strip alone.
+//!
+//! All numbers are f64, whatever the operand's dtype, so results of f32 are exact to about their last bit. Additions
+//! are made in a fixed order, so the result's bits depend neither on the instruction set nor on the number of threads.
 
-// a loop over rows or columns walks several arrays together
+// index loops are allowed, because a loop over rows or columns walks several arrays together
 #![allow(clippy::needless_range_loop)]
 
 pub(super) mod bidiagonal;
@@ -19,20 +22,21 @@ use crate::base::dtype::{DType, Element};
 pub(super) use loops::{FactorLoops, loops};
 use smallvec::{SmallVec, smallvec};
 
-/// A few numbers for each row: small matrices need no memory of the system.
+/// A vector of numbers, such as one number for each row. Up to 32 numbers need no heap allocation.
 pub(super) type Numbers = SmallVec<[f64; 32]>;
 
-/// Returns zeros.
+/// Returns `n` zeros.
 pub(super) fn zeros(n: usize) -> Numbers {
     smallvec![0.0; n]
 }
 
-/// A row of a strip: 16 neighbouring columns of a matrix, or 16 neighbouring rows of one that is stored transposed.
+/// One row of a strip: the elements of a matrix row in 16 neighbouring columns, or, if the matrix is stored transposed,
+/// the elements of a matrix column in 16 neighbouring rows.
 pub(super) type StripRow = [f64; 16];
-/// The number of [`StripRow`].
+/// The number of elements of a [`StripRow`].
 pub(super) const WIDTH: usize = 16;
 
-/// Four elements of a row of V, the matrix of four reflectors.
+/// One row of the matrix V whose four columns are the vectors of a group of four reflectors.
 pub(super) type Four = [f64; 4];
 
 /// A rotation of two rows a and b of a strip: a becomes c·a + s·b, and b becomes c·b − s·a.
@@ -44,11 +48,12 @@ pub(super) struct Rotation {
     pub s: f64,
 }
 
-/// The longest side of a matrix that a task factorises alone, in memory of its own (some 2 MiB). Larger matrices are
-/// factorised one after another in scratch memory of the plan, and threads share the strips of each.
+/// The longest side of a matrix that one task factorises alone, in memory that the task allocates (some 2 MiB). Larger
+/// matrices are factorised one after another in scratch memory of the plan, and threads share the strips of each
+/// matrix.
 use crate::graph::routine::FACTORS_OF_A_TASK as LARGE;
 
-/// The elements of matrices as f64.
+/// The elements of an operand, which are read as f64.
 pub(super) enum MatrixSource<'a> {
     Single(&'a [f32]),
     Double(&'a [f64]),
@@ -57,7 +62,7 @@ pub(super) enum MatrixSource<'a> {
 impl<'a> MatrixSource<'a> {
     /// Returns the first operand of a call.
     pub fn of(call: &RoutineMemory<'a>) -> MatrixSource<'a> {
-        // the methods convert every other dtype to f32
+        // the methods that build calls have converted every other dtype to f32
         match call.call.operands[0].meta.dtype == DType::F64 {
             true => MatrixSource::Double(call.operand(0)),
             false => MatrixSource::Single(call.operand(0)),
@@ -71,25 +76,26 @@ impl<'a> MatrixSource<'a> {
         }
     }
 
-    /// Returns the exponent of the power of two by which elements `first` to before `end` are divided, so that squares
-    /// neither overflow nor underflow: that of the largest magnitude. Returns `None` if an element is not finite.
+    /// Returns the exponent of the power of two by which elements `first..end` should be divided, so that squares
+    /// neither overflow nor underflow. It is the exponent of the largest magnitude. Returns `None` if an element is not
+    /// finite.
     pub fn exponent(&self, [first, end]: [usize; 2]) -> Option<i32> {
         let mut bits = 0;
         for at in first..end {
             bits = bits.max(self.get(at).to_bits() & (u64::MAX >> 1));
         }
         let biased = (bits >> 52) as i32;
-        // a power of two of a normal number; subnormal matrices become small but normal
+        // clamped so that the power of two is a normal number; elements of subnormal matrices become small but normal
         (biased < 0x7ff).then(|| (biased - 1022).clamp(-1000, 1000))
     }
 }
 
-/// Returns a power of two of a normal number.
+/// Returns 2^`exponent`, which must be a normal number.
 pub(super) fn power(exponent: i32) -> f64 {
     f64::from_bits(((exponent + 1023) as u64) << 52)
 }
 
-/// A result of a call, whose elements tasks write at their own positions.
+/// A result of a call. Several tasks may write it, each at its own positions.
 #[derive(Clone, Copy)]
 pub(super) enum Sink {
     Single(SharedTarget<f32>),
@@ -97,7 +103,7 @@ pub(super) enum Sink {
 }
 
 impl Sink {
-    /// Returns a result of a call, or `None` if it has no elements.
+    /// Returns the result with this number of a call, or `None` if it has no elements.
     pub fn of(call: &RoutineMemory<'_>, number: usize) -> Option<Sink> {
         fn target<T: Element>(call: &RoutineMemory<'_>, number: usize) -> Option<SharedTarget<T>> {
             call.result::<T>(number).map(SharedTarget)
@@ -111,7 +117,7 @@ impl Sink {
     /// # Safety
     /// The result has an element `at`, and nothing else uses it meanwhile.
     pub unsafe fn set(self, at: usize, x: f64) {
-        // SAFETY: the caller ensures it.
+        // SAFETY: the caller ensures that element `at` exists and that nothing else uses it meanwhile.
         unsafe {
             match self {
                 Sink::Single(to) => to.set(at, x as f32),
@@ -121,8 +127,8 @@ impl Sink {
     }
 }
 
-/// Calls `f` with the number of each matrix and work memory of `work` numbers. Small matrices are shared between
-/// threads; `large` ones are factorised one after another, in scratch memory.
+/// Calls `f` for each of `count` matrices, with the matrix's number and work memory of `work` numbers. If `side` is at
+/// most [`LARGE`], threads share the matrices. Larger matrices are factorised one after another, in scratch memory.
 pub(super) fn each_matrix(
     call: &mut RoutineMemory<'_>,
     count: usize,
@@ -147,7 +153,7 @@ pub(super) fn each_matrix(
     share(count.div_ceil(each), count * elements < 1 << 15, task);
 }
 
-/// Calls `f` with each strip of `rows` rows, and its number. Threads share the strips of a large matrix.
+/// Calls `f` with the number of each strip and its `rows` rows. Threads share the strips of a large matrix.
 pub(super) fn each_strip(strips: &mut [StripRow], rows: usize, f: impl Fn(usize, &mut [StripRow]) + Sync) {
     let (count, all) = (strips.len() / rows.max(1), SharedTarget(strips.as_mut_ptr()));
     let task = |i: usize| {
@@ -158,13 +164,13 @@ pub(super) fn each_strip(strips: &mut [StripRow], rows: usize, f: impl Fn(usize,
     share(count, rows <= LARGE, task);
 }
 
-/// Turns a vector x into a reflector: I − tau·v·vᵀ maps x to a multiple of the first unit vector. Leaves v in x, with
-/// 1 in front. Returns the multiple and tau.
+/// Computes the Householder reflector I − tau·v·vᵀ that maps the vector x to beta times the first unit vector. Replaces
+/// x by v, whose first element is 1. Returns beta and tau.
 pub(super) fn reflector(x: &mut [f64], loops: &FactorLoops) -> [f64; 2] {
     let Some((first, rest)) = x.split_first_mut() else { return [0.0; 2] };
     let (alpha, squares) = (*first, loops.dot(rest, rest));
     *first = 1.0;
-    // matrices are scaled to magnitudes near 1, so smaller elements are far below their rounding errors
+    // matrices are scaled to magnitudes near 1, so elements with such small squares are far below the rounding errors
     if squares < 1e-280 {
         rest.fill(0.0);
         return [alpha, 0.0];
@@ -175,7 +181,8 @@ pub(super) fn reflector(x: &mut [f64], loops: &FactorLoops) -> [f64; 2] {
     [beta, (beta - alpha) / beta]
 }
 
-/// Reflectors in groups of four. Group g holds a row of four numbers for each of `rows` rows.
+/// Householder reflectors I − tau·v·vᵀ in groups of four. A group holds `rows` rows of four numbers: the four vectors v
+/// are its columns.
 pub(super) struct Reflectors<'a> {
     pub groups: &'a mut [Four],
     pub rows: usize,
@@ -183,18 +190,18 @@ pub(super) struct Reflectors<'a> {
 }
 
 impl<'a> Reflectors<'a> {
-    /// Makes room for reflectors that are added one after another.
+    /// Creates an empty list of reflectors of `rows` rows, which are stored in `memory` (see [`Reflectors::size`]).
     pub fn new(memory: &'a mut [f64], rows: usize) -> Reflectors<'a> {
         memory.fill(0.0);
         Reflectors { groups: memory.as_chunks_mut().0, rows, taus: Numbers::new() }
     }
 
-    /// Returns how many numbers `count` reflectors of `rows` rows need.
+    /// Returns how many numbers of memory `count` reflectors of `rows` rows need.
     pub fn size(rows: usize, count: usize) -> usize {
         count.div_ceil(4) * 4 * rows
     }
 
-    /// Adds a reflector, which is `v` from row `first` on and 0 before.
+    /// Adds a reflector. Its vector is `v` from row `first` on, and 0 in the rows before.
     pub fn push(&mut self, first: usize, v: &[f64], tau: f64) {
         let k = self.taus.len();
         self.taus.push(tau);
@@ -212,7 +219,7 @@ impl<'a> Reflectors<'a> {
         &self.groups[g * self.rows..(g + 1) * self.rows]
     }
 
-    /// Returns T of a group: the product of its reflectors is I − V·T·Vᵀ.
+    /// Returns the triangular matrix T of a group, for which the product of the group's reflectors is I − V·T·Vᵀ.
     pub fn triangle(&self, g: usize) -> [Four; 4] {
         let mut products = [[0.0; 4]; 4];
         for row in self.group(g) {
@@ -234,7 +241,7 @@ impl<'a> Reflectors<'a> {
         t
     }
 
-    /// Writes the product of all reflectors, as strips of 16 of its rows each.
+    /// Computes the product of all reflectors, and writes it to `strips`, each of which holds 16 rows of the product.
     pub fn product(&self, strips: &mut [StripRow], loops: &FactorLoops) {
         let triangles: SmallVec<[[Four; 4]; 8]> = (0..self.count()).map(|g| transposed(self.triangle(g))).collect();
         each_strip(strips, self.rows, |i, strip| {
@@ -255,13 +262,14 @@ pub(super) fn transposed(t: [Four; 4]) -> [Four; 4] {
 
 /// Rotations that are collected and then applied to all strips together, so that a strip stays in a fast cache.
 pub(super) struct Rotations<'a> {
-    /// The strips that are rotated, of `rows` rows each. There are none if only the numbers are wanted.
+    /// The strips that are rotated, of `rows` rows each. Empty if only eigenvalues or singular values are wanted, and
+    /// no vectors.
     pub strips: &'a mut [StripRow],
     pub rows: usize,
     list: SmallVec<[Rotation; 64]>,
 }
 
-/// How many rotations are collected: some 400 KiB.
+/// How many rotations are collected before they are applied: some 400 KiB.
 const COLLECTED: usize = 1 << 14;
 
 impl<'a> Rotations<'a> {
@@ -280,7 +288,7 @@ impl<'a> Rotations<'a> {
         }
     }
 
-    /// Applies all rotations.
+    /// Applies the collected rotations to all strips.
     pub fn apply(&mut self, loops: &FactorLoops) {
         let list = &self.list;
         each_strip(self.strips, self.rows, |_, strip| loops.rotate(strip, list));

@@ -1,12 +1,12 @@
 //! Symmetric matrices: the reduction to tridiagonal form by Householder reflectors, and the implicit QL iteration of
 //! the tridiagonal matrix (Golub and Van Loan, *Matrix Computations*, 8.3; EISPACK's `imtql2`).
 
-// a loop over rows or columns walks several arrays together
+// index loops are allowed, because a loop over rows or columns walks several arrays together
 #![allow(clippy::needless_range_loop)]
 
 use super::{FactorLoops, Numbers, Reflectors, Rotations, reflector, zeros};
 
-/// The diagonal and the n − 1 elements beside it, followed by 0.
+/// A symmetric tridiagonal matrix: `d` is its diagonal, and `e` the n − 1 elements beside the diagonal, followed by 0.
 pub(in crate::cpu) struct Tridiagonal {
     pub d: Numbers,
     pub e: Numbers,
@@ -15,12 +15,13 @@ pub(in crate::cpu) struct Tridiagonal {
 /// How many QL steps an eigenvalue may take on average. Two are usual.
 const STEPS: usize = 30;
 
-/// Reduces a symmetric matrix, whose upper triangle is `a`, and destroys it. Adds the reflectors whose product Q makes
-/// Qᵀ·A·Q tridiagonal. A step subtracts the change of the step before from a row, and multiplies it by the new vector
-/// at once, so that each step reads and writes the matrix once.
+/// Reduces a symmetric n × n matrix A, whose upper triangle is in `a`, to tridiagonal form. Overwrites `a`, and adds to
+/// `to` the reflectors whose product Q makes Qᵀ·A·Q tridiagonal. A step subtracts the previous step's change from each
+/// row, and in the same loop multiplies the row by the new reflector's vector. So each step reads and writes the matrix
+/// only once.
 pub(in crate::cpu) fn reduce(a: &mut [f64], n: usize, to: &mut Reflectors<'_>, loops: &FactorLoops) -> Tridiagonal {
     let mut t = Tridiagonal { d: Numbers::new(), e: Numbers::new() };
-    // the change of the step before: v·wᵀ + w·vᵀ
+    // the previous step changes the matrix by −(v·wᵀ + w·vᵀ), which this step subtracts when it reads a row
     let [mut v, mut w, mut p] = [0; 3].map(|_| zeros(n));
     for k in 0..n {
         let row = &mut a[k * n..(k + 1) * n];
@@ -54,10 +55,12 @@ pub(in crate::cpu) fn reduce(a: &mut [f64], n: usize, to: &mut Reflectors<'_>, l
 }
 
 impl Tridiagonal {
-    /// Turns the diagonal into the eigenvalues, and applies all rotations. Returns false if they do not converge.
+    /// Replaces the diagonal by the eigenvalues, and applies all rotations. Returns false if the iteration does not
+    /// converge.
     pub fn solve(&mut self, rotations: &mut Rotations<'_>, loops: &FactorLoops) -> bool {
         let n = self.d.len();
-        // the iteration finds the first eigenvalues first, and takes fewer steps if these are small
+        // the iteration finds the first eigenvalues first, and takes fewer steps if these are small, so the matrix is
+        // reversed if its last diagonal element is smaller than its first
         let turned = n > 0 && self.d[0].abs() > self.d[n - 1].abs();
         if turned {
             self.d.reverse();
@@ -92,7 +95,8 @@ impl Tridiagonal {
         true
     }
 
-    /// Takes a QL step of rows `l` to `m` with Wilkinson's shift. Calls `rotate` with each rotation of rows i + 1 and i.
+    /// Makes a QL step in rows `l` to `m` with Wilkinson's shift. Calls `rotate` with i, the cosine and the sine of
+    /// each rotation of rows i + 1 and i.
     fn step(&mut self, l: usize, m: usize, mut rotate: impl FnMut(usize, f64, f64)) {
         let (d, e) = (&mut self.d, &mut self.e);
         let half = (d[l + 1] - d[l]) / (2.0 * e[l]);
@@ -104,7 +108,7 @@ impl Tridiagonal {
             let r = (f * f + g * g).sqrt();
             e[i + 1] = r;
             if r < 1e-150 {
-                // both are 0 compared with the norm: the matrix falls apart here
+                // f and g are negligible compared with the norm, so the matrix splits into two blocks here
                 d[i + 1] -= p;
                 e[m] = 0.0;
                 return;

@@ -1,20 +1,20 @@
 //! Transforms of a few numbers in each lane of vectors (butterflies), written once for every instruction set.
 //! Multiplications and additions are rounded one by one, so all instruction sets compute the same bits.
 //!
-//! The condition *features* of the unsafe functions is that of [`Register`]: the machine has the instruction set of the
-//! vector type, and the function is inlined into one that enables it.
+//! The unsafe functions have one condition, *features*, which is defined at [`Register`]: the CPU has the instruction
+//! set of the vector type, and the function is inlined into one that enables it.
 
 use super::plan::Real;
 use crate::cpu::matmul::lanes::Register;
 use crate::cpu::matmul::plain::Plain;
 
-/// Vectors of floats. The conditions of its unsafe functions are those of [`Register`].
+/// Vectors of floats, which can also be subtracted and multiplied.
 pub(in crate::cpu) trait FloatLanes: Register {
     /// # Safety
-    /// *Features* ([`Register`]).
+    /// The CPU has the instruction set of this type (*features*, see [`Register`]).
     unsafe fn subtract(a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// # Safety
-    /// *Features* ([`Register`]).
+    /// The CPU has the instruction set of this type (*features*, see [`Register`]).
     unsafe fn multiply(a: Self::Vector, b: Self::Vector) -> Self::Vector;
 }
 
@@ -28,12 +28,12 @@ macro_rules! float_lanes {
         impl FloatLanes for $lanes {
             #[inline(always)]
             unsafe fn subtract(a: $vector, b: $vector) -> $vector {
-                // SAFETY: *features*: the machine has the instruction set.
+                // SAFETY: the caller ensures that the CPU has the instruction set (*features*).
                 unsafe { $subtract(a, b) }
             }
             #[inline(always)]
             unsafe fn multiply(a: $vector, b: $vector) -> $vector {
-                // SAFETY: *features*: the machine has the instruction set.
+                // SAFETY: the caller ensures that the CPU has the instruction set (*features*).
                 unsafe { $multiply(a, b) }
             }
         }
@@ -76,26 +76,26 @@ mod arm {
     float_lanes!(F64x2, float64x2_t, vsubq_f64, vmulq_f64);
 }
 
-/// The real and the imaginary parts of `R` numbers in each lane.
+/// `R` complex numbers in each lane: `R` vectors of their real parts, and `R` vectors of their imaginary parts.
 pub(super) type ComplexLanes<V, const R: usize> = ([V; R], [V; R]);
 
 /// Adds two vectors.
 ///
 /// # Safety
-/// *Features*.
+/// The CPU has the instruction set of `S` (*features*, see [`Register`]).
 #[inline(always)]
 unsafe fn add<S: RealLanes>(a: S::Vector, b: S::Vector) -> S::Vector {
-    // SAFETY: *features*.
+    // SAFETY: the caller ensures that the CPU has the instruction set (*features*).
     unsafe { S::add(a, b) }
 }
 
 /// Transforms two numbers in each lane.
 ///
 /// # Safety
-/// *Features*.
+/// The CPU has the instruction set of `S` (*features*, see [`Register`]).
 #[inline(always)]
 unsafe fn two<S: RealLanes>(x: &mut ComplexLanes<S::Vector, 2>) {
-    // SAFETY: *features*.
+    // SAFETY: the caller ensures that the CPU has the instruction set (*features*).
     unsafe {
         for part in [&mut x.0, &mut x.1] {
             *part = [add::<S>(part[0], part[1]), S::subtract(part[0], part[1])];
@@ -106,10 +106,10 @@ unsafe fn two<S: RealLanes>(x: &mut ComplexLanes<S::Vector, 2>) {
 /// Transforms four numbers in each lane.
 ///
 /// # Safety
-/// *Features*.
+/// The CPU has the instruction set of `S` (*features*, see [`Register`]).
 #[inline(always)]
 unsafe fn four<S: RealLanes>((re, im): &mut ComplexLanes<S::Vector, 4>) {
-    // SAFETY: *features*.
+    // SAFETY: the caller ensures that the CPU has the instruction set (*features*).
     unsafe {
         let (s, t) = (add::<S>(re[0], re[2]), add::<S>(re[1], re[3]));
         let (d, e) = (S::subtract(re[0], re[2]), S::subtract(re[1], re[3]));
@@ -120,26 +120,29 @@ unsafe fn four<S: RealLanes>((re, im): &mut ComplexLanes<S::Vector, 4>) {
     }
 }
 
-/// Transforms eight numbers in each lane: those with even and with odd numbers, and then pairs of their results.
+/// Transforms eight numbers in each lane: first the four at even positions and the four at odd positions separately,
+/// and then pairs of their results.
 ///
 /// # Safety
-/// *Features*.
+/// The CPU has the instruction set of `S` (*features*, see [`Register`]).
 #[inline(always)]
 unsafe fn eight<S: RealLanes>((re, im): &mut ComplexLanes<S::Vector, 8>) {
-    // SAFETY: *features*.
+    // SAFETY: the caller ensures that the CPU has the instruction set (*features*).
     unsafe {
         let mut even = ([re[0], re[2], re[4], re[6]], [im[0], im[2], im[4], im[6]]);
         let mut odd = ([re[1], re[3], re[5], re[7]], [im[1], im[3], im[5], im[7]]);
         four::<S>(&mut even);
         four::<S>(&mut odd);
         let h = S::splat(S::Element::of(std::f64::consts::FRAC_1_SQRT_2));
-        // the odd results times the roots 1, (1 − i)/√2, −i and (−1 − i)/√2
+        // the odd results are multiplied by the roots 1, (1 − i)/√2, −i and (−1 − i)/√2. Here the second and the fourth
+        // result are multiplied, the latter with the sign of its imaginary part reversed
         let (a, b) = (odd.0[1], odd.1[1]);
         (odd.0[1], odd.1[1]) = (S::multiply(add::<S>(a, b), h), S::multiply(S::subtract(b, a), h));
         let (a, b) = (odd.0[3], odd.1[3]);
         (odd.0[3], odd.1[3]) = (S::multiply(S::subtract(b, a), h), S::multiply(add::<S>(a, b), h));
         for k in [0, 1, 3] {
-            // the last root is −(1 + i)/√2, whose imaginary part takes the other sign
+            // for k = 3, the imaginary part of the product has the opposite sign, so addition and subtraction are
+            // exchanged
             re[k] = add::<S>(even.0[k], odd.0[k]);
             re[k + 4] = S::subtract(even.0[k], odd.0[k]);
             (im[k], im[k + 4]) = match k {
@@ -153,14 +156,14 @@ unsafe fn eight<S: RealLanes>((re, im): &mut ComplexLanes<S::Vector, 8>) {
     }
 }
 
-/// Transforms an odd number of numbers in each lane, by the definition. Inputs j and R − j are added and subtracted
-/// first, because their roots are conjugates.
+/// Transforms `R` numbers in each lane by the definition of the Fourier transform, for an odd `R`. Inputs j and R − j
+/// are added and subtracted first, because their roots are conjugates.
 ///
 /// # Safety
-/// *Features*.
+/// The CPU has the instruction set of `S` (*features*, see [`Register`]).
 #[inline(always)]
 unsafe fn odd<S: RealLanes, const R: usize>((re, im): &mut ComplexLanes<S::Vector, R>) {
-    // SAFETY: *features*.
+    // SAFETY: the caller ensures that the CPU has the instruction set (*features*).
     unsafe {
         let (mut sums, mut differences) = ((*re, *im), (*re, *im));
         for j in 1..=R / 2 {
@@ -208,29 +211,29 @@ const fn small_root(k: usize, r: usize) -> [f64; 2] {
     if 2 * k > r { [c, -s] } else { [c, s] }
 }
 
-/// Returns a · b in each lane.
+/// Returns the complex product a · b in each lane.
 ///
 /// # Safety
-/// *Features*.
+/// The CPU has the instruction set of `S` (*features*, see [`Register`]).
 #[inline(always)]
 pub(super) unsafe fn product<S: RealLanes>(
     a: (S::Vector, S::Vector),
     b: (S::Vector, S::Vector),
 ) -> (S::Vector, S::Vector) {
-    // SAFETY: *features*.
+    // SAFETY: the caller ensures that the CPU has the instruction set (*features*).
     unsafe {
         let re = S::subtract(S::multiply(a.0, b.0), S::multiply(a.1, b.1));
         (re, add::<S>(S::multiply(a.0, b.1), S::multiply(a.1, b.0)))
     }
 }
 
-/// The butterflies. Each number of inputs that [`Butterfly`] is implemented for is a radix.
+/// The type that implements [`Butterfly`] for each radix, that is, for each number of inputs that a butterfly can have.
 pub(super) struct Radix;
 
 /// A transform of `R` numbers in each lane.
 pub(super) trait Butterfly<const R: usize> {
     /// # Safety
-    /// *Features*.
+    /// The CPU has the instruction set of `S` (*features*, see [`Register`]).
     unsafe fn apply<S: RealLanes>(x: &mut ComplexLanes<S::Vector, R>);
 }
 
@@ -239,7 +242,7 @@ macro_rules! butterfly {
         impl Butterfly<$r> for Radix {
             #[inline(always)]
             unsafe fn apply<S: RealLanes>($x: &mut ComplexLanes<S::Vector, $r>) {
-                // SAFETY: *features*.
+                // SAFETY: the caller ensures that the CPU has the instruction set (*features*).
                 unsafe { $f }
             }
         }

@@ -1,6 +1,10 @@
-//! `fft` on the CPU: Stockham transforms of columns, with a transform in each lane of vectors. Short rows are transposed
-//! so that each lane holds a row. A longer row is a matrix, whose columns and then rows are transformed. Everything that
-//! decides bits follows from the length, so they are the same for any instruction set and number of threads.
+//! The routine `fft` on the CPU: discrete Fourier transforms by Stockham's algorithm. In this folder, a *row* is the
+//! sequence of numbers that is transformed. Each lane of a vector computes a transform of its own. A *column* is the
+//! sequence of numbers that one lane transforms: number k of every lane is in one vector. Short rows are transposed, so
+//! that each becomes a column. A longer row is regarded as a matrix, whose columns and then rows are transformed.
+//!
+//! Every choice that can change the bits of a result depends only on the length of the transform. So the bits are the
+//! same for any instruction set and number of threads.
 
 mod butterflies;
 mod passes;
@@ -21,12 +25,12 @@ use rows::{Job, JobPart, Kernels};
 
 /// The number of elements that a task transforms, which takes some 100 µs.
 const TASK: usize = 1 << 15;
-/// The number of blocks of columns in a task of a long row. Fewer would make the memory of a task, which it clears
-/// first, cost more than a few percent.
+/// The number of blocks of columns that a task of a long row transforms. A block has as many columns as a vector has
+/// lanes. With fewer blocks, a task would spend more than a few percent of its time clearing its scratch memory.
 const BLOCKS: usize = 8;
 
 trait Machine: Real + Element {
-    /// Returns the functions for this machine.
+    /// Returns the functions for the best instruction set of this machine.
     fn kernels() -> &'static Kernels<Self>;
 }
 
@@ -52,12 +56,12 @@ macro_rules! machine {
 machine!(f32, AVX512_F32, AVX2_F32, NEON_F32, PLAIN_F32);
 machine!(f64, AVX512_F64, AVX2_F64, NEON_F64, PLAIN_F64);
 
-/// Runs the routine.
+/// Runs the routine on the operands of `call`.
 pub(super) fn run(call: &mut RoutineMemory<'_>) -> Result<(), Refused> {
     if call.call.operands[0].meta.dtype == DType::F64 {
         transform::<f64>(call);
     } else {
-        // the methods convert every other dtype
+        // the methods of `ops/fourier` convert every dtype except f64 to f32
         transform::<f32>(call);
     }
     Ok(())
@@ -70,7 +74,8 @@ fn transform<T: Machine>(call: &mut RoutineMemory<'_>) {
         return;
     };
     if params[2] & INVERSE != 0 {
-        // the inverse transform is that of the numbers with real and imaginary parts exchanged
+        // to compute the inverse transform, exchange real and imaginary parts, transform, and exchange the parts of the
+        // results
         from.swap(0, 1);
         to.swap(0, 1);
     }
@@ -87,9 +92,9 @@ fn transform<T: Machine>(call: &mut RoutineMemory<'_>) {
         scale: (scale != 1.0).then(|| T::of(scale)),
     };
     if length == 1 {
-        // a transform of one number has no pass
+        // a transform of one number returns the number; its plan has no passes to run
         for (from, to) in from.iter().zip(to) {
-            // SAFETY: operand and result have as many elements, and share no memory.
+            // SAFETY: the operand and the result have the same number of elements, and share no memory.
             unsafe { std::ptr::copy_nonoverlapping(from.as_ptr(), to, from.len()) };
         }
         return;
@@ -98,8 +103,9 @@ fn transform<T: Machine>(call: &mut RoutineMemory<'_>) {
     let tasks = |part: JobPart, count: usize, each: usize, elements: usize| {
         let task = |i: usize| {
             let numbers = [i * each, ((i + 1) * each).min(count)];
-            // SAFETY: the machine has the features of its kernels. The operands and results have `rows · length`
-            // elements, and results are written by one task each; the memory between has the two parts of a row.
+            // SAFETY: the CPU has the instruction set of the kernels that `T::kernels` has selected. Each operand and
+            // each result has `rows · length` elements, and each element of a result is written by only one task. The
+            // scratch memory `between` has room for the real and the imaginary parts of one row.
             unsafe { (kernels.run)(&job, part, numbers) }
         };
         share(count.div_ceil(each), elements < TASK, task);

@@ -1,16 +1,18 @@
-//! The passes of transforms, written once for the vectors of every instruction set. A lane of a vector holds a column
-//! of its own, so bits do not depend on the number of lanes.
+//! The passes of transforms, written once for the vectors of every instruction set. Each lane of a vector computes the
+//! transform of its own column, so the bits of the results do not depend on the number of lanes.
 
 use super::butterflies::{Butterfly, Radix, RealLanes, product};
 use super::plan::{Column, FftPass, Real};
 use crate::cpu::matmul::lanes::{ALL_ROWS, MOST_DEPTH};
 use crate::cpu::operands::SharedTarget;
 
-/// Complex rows in memory: their real and their imaginary parts, and the distance from row to row.
+/// Rows of complex numbers in memory: the address of their real parts, the address of their imaginary parts, and the
+/// distance from the start of a row to the start of the next, in elements.
 ///
-/// The unsafe functions of this file have two conditions, cited by name. *Features*: the machine has the instruction
-/// set of the vector type, and the function is inlined into one that enables it. *Inside*: all elements that a function
-/// names are in live memory; nobody writes the elements that are read, and nobody else uses those that are written.
+/// The unsafe functions of this file have two conditions, which their docs cite by name. *Features*: the CPU has the
+/// instruction set of the vector type, and the function is inlined into one that enables it. *Inside*: all elements
+/// that the function reads or writes are in live memory; nobody writes the elements that it reads, and nobody else uses
+/// the elements that it writes.
 #[derive(Clone, Copy)]
 pub(super) struct Planes<T> {
     pub re: SharedTarget<T>,
@@ -19,14 +21,14 @@ pub(super) struct Planes<T> {
 }
 
 impl<T> Planes<T> {
-    /// Returns the planes from element `first` on.
+    /// Returns the planes that begin at element `first` of these planes, with the same `step`.
     #[inline(always)]
     pub(super) fn from(self, first: usize) -> Planes<T> {
         Planes { re: SharedTarget(self.re.at(first)), im: SharedTarget(self.im.at(first)), step: self.step }
     }
 }
 
-/// What happens to the results of a column's last pass.
+/// What the last pass of a transform does with its results before it stores them.
 #[derive(Clone, Copy)]
 pub(super) enum Last<T> {
     Keep,
@@ -35,12 +37,16 @@ pub(super) enum Last<T> {
     Roots(Planes<T>),
 }
 
-/// Runs a pass over columns: butterflies of rows `count · stride` apart, whose results are stored `stride` rows apart. In
-/// the last pass of a column, `last` says what happens to them. In other passes they are multiplied by roots. These two
-/// are separate functions, because one for both takes 1.2 times as long. More functions would only be larger.
+/// Runs a pass over as many columns as a vector has lanes. A butterfly reads rows that are `count · stride` rows apart,
+/// and stores its results in rows that are `stride` rows apart. In the last pass (`IS_LAST`), `last` determines what is
+/// done with the results. In all other passes, the results are multiplied by the roots of the pass. `IS_LAST` is a
+/// const parameter, which makes two functions, because a single function for both cases takes 1.2 times as long.
+/// Splitting the function further would only make the code larger.
 ///
 /// # Safety
-/// *Features* and *inside*, for a vector in each row.
+/// The CPU has the instruction set of `S`, and this function is inlined into one that enables it (*features*). One
+/// vector in each row of all planes is in live memory and accessed without data races (*inside*). See [`Planes`] for
+/// both.
 #[inline(always)]
 unsafe fn pass<S: RealLanes, const R: usize, const IS_LAST: bool>(
     pass: &FftPass<S::Element>,
@@ -51,7 +57,9 @@ unsafe fn pass<S: RealLanes, const R: usize, const IS_LAST: bool>(
     Radix: Butterfly<R>,
 {
     let (count, stride) = (pass.count, pass.stride);
-    // SAFETY: *features* and *inside*: rows are below `R · count · stride`, and each group has `R − 1` roots.
+    // SAFETY: the caller ensures that the CPU has the instruction set (*features*), and that the rows are in live
+    // memory (*inside*, see [`Planes`]): row numbers are below `R · count · stride`. `pass.roots` has `R − 1` roots for
+    // each group.
     unsafe {
         let scale = S::splat(if let Last::Scale(scale) = last { scale } else { S::Element::default() });
         for group in 0..count {
@@ -93,7 +101,7 @@ unsafe fn pass<S: RealLanes, const R: usize, const IS_LAST: bool>(
 /// Runs a pass of any radix.
 ///
 /// # Safety
-/// As for [`pass`].
+/// The conditions of [`pass`].
 #[inline(always)]
 unsafe fn any_pass<S: RealLanes, const IS_LAST: bool>(
     p: &FftPass<S::Element>,
@@ -114,10 +122,13 @@ unsafe fn any_pass<S: RealLanes, const IS_LAST: bool>(
     }
 }
 
-/// Transforms as many columns as a vector has lanes. `scratch` has two pairs of planes of as many rows, from `first`.
+/// Transforms as many columns as a vector has lanes. The passes write their intermediate results to the two elements of
+/// `scratch` in turn. Each must have `column.length` rows.
 ///
 /// # Safety
-/// *Features* and *inside*, for a vector in each row.
+/// The CPU has the instruction set of `S`, and this function is inlined into one that enables it (*features*). One
+/// vector in each row of all planes is in live memory and accessed without data races (*inside*). See [`Planes`] for
+/// both.
 #[inline(always)]
 pub(super) unsafe fn columns<S: RealLanes>(
     column: &Column<S::Element>,
@@ -139,15 +150,16 @@ pub(super) unsafe fn columns<S: RealLanes>(
     }
 }
 
-/// Copies the first elements of rows.
+/// Copies the first `lanes` elements of each of the first `rows` rows.
 ///
 /// # Safety
-/// *Inside*.
+/// The first `lanes` elements of these rows are in live memory and accessed without data races (*inside*, see
+/// [`Planes`]).
 #[inline(always)]
 pub(super) unsafe fn copy<T: Real>(from: Planes<T>, to: Planes<T>, rows: usize, lanes: usize) {
     for row in 0..rows {
         for lane in 0..lanes {
-            // SAFETY: *inside*.
+            // SAFETY: the caller ensures that the elements are in live memory (*inside*).
             unsafe {
                 to.re.set(row * to.step + lane, from.re.get(row * from.step + lane));
                 to.im.set(row * to.step + lane, from.im.get(row * from.step + lane));
@@ -156,10 +168,12 @@ pub(super) unsafe fn copy<T: Real>(from: Planes<T>, to: Planes<T>, rows: usize, 
     }
 }
 
-/// Transposes an area: element `c` of row `r` becomes element `r` of row `c`.
+/// Transposes the first `cols` elements of the first `rows` rows: element `c` of row `r` becomes element `r` of row
+/// `c`.
 ///
 /// # Safety
-/// *Features* and *inside*.
+/// The CPU has the instruction set of `S`, and this function is inlined into one that enables it (*features*). These
+/// elements are in live memory and accessed without data races (*inside*). See [`Planes`] for both.
 #[inline(always)]
 pub(super) unsafe fn transpose<S: RealLanes>(
     from: Planes<S::Element>,
@@ -168,7 +182,8 @@ pub(super) unsafe fn transpose<S: RealLanes>(
     cols: usize,
 ) {
     let (whole_rows, whole_cols) = (rows / S::WIDTH * S::WIDTH, cols / S::DEPTH * S::DEPTH);
-    // SAFETY: *features* and *inside*: all elements are in `rows` rows of `cols` elements.
+    // SAFETY: the caller ensures that the CPU has the instruction set (*features*). All elements that are accessed are
+    // in `rows` rows of `cols` elements, which the caller ensures to be in live memory (*inside*).
     unsafe {
         for (from, to) in [(from.re, to.re), (from.im, to.im)].map(|(f, t)| ((f, from.step), (t, to.step))) {
             for r in (0..whole_rows).step_by(S::WIDTH) {

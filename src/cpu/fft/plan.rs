@@ -1,45 +1,51 @@
-//! The steps of a transform, which depend only on its length, and their roots of unity. Recent ones are kept.
+//! Plans of transforms: the passes of a transform, and the roots of unity by which they multiply. A plan depends only
+//! on the length of the transform. The most recently used plans are kept for further calls.
 
 use crate::graph::routine::root_of_unity as root;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Rows of up to this length are transformed in one go. A longer one is transformed as the columns and then the rows of
-/// a matrix, because its passes would take steps too large for the fastest cache. The split decides bits, so it depends
-/// on nothing else.
+/// A row of up to this length is transformed as a whole. A longer row is regarded as a matrix, whose columns and then
+/// rows are transformed, because passes over the whole row would access elements too far apart for the fastest cache.
+/// This choice changes the bits of the results, so it depends on the length alone.
 const WHOLE: usize = 128;
 
-/// The longest row whose roots are in a table. A longer row multiplies each root from two others, because reading a
-/// table as large as the row would take longer.
+/// The longest row that has a table of all its roots ([`Roots::Table`]). For a longer row, each root is computed as the
+/// product of two others, because reading a table as large as the row would take longer.
 const TABLE: usize = 1 << 15;
 
-/// How many transforms are kept. The roots of each take at most 0.5 MiB up to a length of 2^20, and grow with the square
-/// root of the length beyond.
+/// How many plans are kept. The roots of a plan take at most 0.5 MiB for a length of up to 2^20. Beyond this length,
+/// their size grows with the square root of the length.
 const KEPT: usize = 16;
 
-/// The most lanes of a vector. The last vector of a row may extend beyond the row, so tables have as many more elements.
+/// The largest number of lanes of a vector. The last vector that is loaded from a table of roots may extend beyond the
+/// roots, so each table has this many additional elements.
 pub(super) const VECTOR: usize = 16;
 
-/// A pass of a Stockham transform: butterflies of `radix` numbers. The outputs of `stride` neighbouring butterflies
-/// share their roots, and there are `count` such groups.
+/// A pass of a Stockham transform. It consists of butterflies, which are transforms of `radix` numbers. The outputs of
+/// `stride` neighbouring butterflies are multiplied by the same roots. These butterflies are a group, and the pass has
+/// `count` groups.
 pub(super) struct FftPass<T> {
     pub radix: usize,
     pub count: usize,
     pub stride: usize,
-    /// For each group, the roots by which outputs 1, 2, … are multiplied: real and imaginary part in turn.
+    /// For each group, the roots by which outputs 1 to `radix − 1` of a butterfly are multiplied. Each root is its real
+    /// part followed by its imaginary part.
     pub roots: Vec<T>,
 }
 
-/// A transform of up to some thousand numbers, as passes.
+/// The passes of a transform of up to a few thousand numbers. Each lane of a vector transforms another column of
+/// numbers.
 pub(super) struct Column<T> {
     pub length: usize,
     pub passes: Vec<FftPass<T>>,
 }
 
-/// A transform.
+/// The plan of a transform of one length.
 pub(super) enum Transform<T> {
     Whole(Column<T>),
-    /// The row, as a matrix with `rows.length` columns: transforms along its columns, a product with the roots, and
-    /// transforms along its rows.
+    /// The row is regarded as a matrix with `columns.length` rows and `rows.length` columns. First its columns are
+    /// transformed with the plan `columns`, then each element is multiplied by its root, and then the rows are
+    /// transformed with the plan `rows`.
     Split {
         columns: Column<T>,
         rows: Column<T>,
@@ -47,14 +53,17 @@ pub(super) enum Transform<T> {
     },
 }
 
-/// The roots by which a matrix is multiplied: the power k·j of exp(−2πi/n) for row k and column j.
+/// The roots of unity by which the elements of a matrix of n numbers are multiplied (see [`Transform::Split`]). The
+/// root of the element in row k and column j is exp(−2πi/n) to the power k·j.
 pub(super) enum Roots<T> {
     /// The real and the imaginary parts, in the order of the matrix.
     Table([Vec<T>; 2]),
     Factors {
-        /// The roots of the first [`VECTOR`] columns: the real and the imaginary parts of each row.
+        /// The roots of the first [`VECTOR`] columns of the matrix, row after row: their real parts, and their
+        /// imaginary parts.
         first: [Vec<T>; 2],
-        /// The powers 0, `step`, 2·`step`, … and the powers below `step`, for products in f64.
+        /// Powers of exp(−2πi/n) in f64. The first list has the powers 0, `step`, 2·`step`, …, and the second has the
+        /// powers below `step`. Every power is the product of one from each list.
         powers: [Vec<[f64; 2]>; 2],
         step: usize,
     },
@@ -86,13 +95,13 @@ impl<T: Real> Roots<T> {
     }
 }
 
-/// Transforms by their lengths.
+/// Plans, each with the length of its transform.
 type Kept<T> = Vec<(usize, Arc<Transform<T>>)>;
 
 /// An element type that transforms are computed in.
 pub(super) trait Real: Copy + Default + Send + Sync + 'static {
     fn of(x: f64) -> Self;
-    /// Recent transforms: the last used is last.
+    /// Returns the plans that are kept. The most recently used plan is last.
     fn kept() -> &'static Mutex<Kept<Self>>;
 }
 
@@ -112,7 +121,7 @@ macro_rules! real {
 real!(f32);
 real!(f64);
 
-/// Returns the transform of a length, which has no prime factor above 7.
+/// Returns the plan of a transform of `n` numbers. `n` must have no prime factor above 7.
 pub(super) fn plan<T: Real>(n: usize) -> Arc<Transform<T>> {
     let mut kept = T::kept().lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(at) = kept.iter().position(|(length, _)| *length == n) {
@@ -141,7 +150,7 @@ impl<T: Real> Transform<T> {
     }
 }
 
-/// Returns the factor of `n` nearest to its root from above.
+/// Returns the smallest factor of `n` that is not below the square root of `n`.
 fn split(n: usize) -> usize {
     let mut factor = n.isqrt();
     while factor * factor < n || !n.is_multiple_of(factor) {
@@ -168,7 +177,9 @@ impl<T: Real> Column<T> {
     }
 }
 
-/// Returns the radices of the passes of a length: as many of 8 as leave no single factor 2, where possible.
+/// Returns the radices of the passes of a transform of `n` numbers. As many passes as possible have radix 8, but if a
+/// single factor 2 would remain, two passes of radix 4 replace this factor and the last pass of radix 8. So radix 2
+/// occurs only if `n` has a single factor 2.
 fn radices(mut n: usize) -> Vec<usize> {
     let mut list = vec![];
     for radix in [7, 5, 3] {

@@ -1,6 +1,9 @@
-//! Transforms of rows: of short ones, with a row in each lane, and of long ones as matrices, along columns and rows.
+//! Transforms of rows. A short row is transformed in one lane of vectors. A long row is regarded as a matrix, and
+//! transformed along the columns and then along the rows of this matrix (see [`Transform::Split`]).
 //!
-//! The conditions *features* and *inside* of the unsafe functions are those of `passes.rs`.
+//! The unsafe functions have the conditions *features* and *inside*, which are defined at [`Planes`]. In short,
+//! *features*: the CPU has the instruction set of the vector type. *Inside*: the elements are in live memory, and are
+//! accessed without data races.
 
 use super::butterflies::{RealLanes, product};
 use super::passes::{Last, Planes, columns, copy, transpose};
@@ -9,29 +12,30 @@ use crate::cpu::matmul::lanes::Register;
 use crate::cpu::matmul::plain::Plain;
 use crate::cpu::operands::SharedTarget;
 
-/// A transform of rows.
+/// A call of the routine: the transforms of all its rows. The pairs of addresses are the real and the imaginary parts.
 pub(super) struct Job<'a, T> {
     pub plan: &'a Transform<T>,
     pub length: usize,
-    /// The number of neighbouring transforms: element k of a transform is `k · inner` after its first element.
+    /// The number of transforms whose elements alternate in memory. Element k of a transform is `k · inner` elements
+    /// after its first element. If this is 1, each row is contiguous.
     pub inner: usize,
     /// The number of transforms.
     pub rows: usize,
     pub from: [SharedTarget<T>; 2],
     pub to: [SharedTarget<T>; 2],
-    /// Memory for the intermediate values of one row that tasks share.
+    /// Scratch memory for the intermediate values of one row, for a row that is so long that several tasks share it.
     pub between: [SharedTarget<T>; 2],
-    /// The factor of the results, if it is not 1.
+    /// The factor by which the results are multiplied, if it is not 1.
     pub scale: Option<T>,
 }
 
-/// The vectors of an instruction set, and the function that transforms their columns. It is not inlined, because it is
-/// long and has many callers.
+/// The vectors of an instruction set, with a copy of the function [`columns`] that is compiled for this instruction
+/// set. This copy is not inlined, because it is long and has many callers.
 pub(super) trait ColumnLanes: RealLanes {
     /// Calls [`columns`].
     ///
     /// # Safety
-    /// As for [`columns`].
+    /// The conditions of the function [`columns`].
     unsafe fn columns(
         column: &Column<Self::Element>,
         from: Planes<Self::Element>,
@@ -41,25 +45,29 @@ pub(super) trait ColumnLanes: RealLanes {
     );
 }
 
-/// The parts of a job that run as tasks.
+/// A part of a job that is divided among tasks.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum JobPart {
-    /// Transforms units of the job: see [`Job::units`].
+    /// Transforms units of the job: blocks of transforms, or whole rows (see [`Job::units`]).
     Units,
-    /// Transforms blocks of columns of a row into the memory between.
+    /// Regards the row with this number as a matrix, transforms blocks of its columns, and writes them to
+    /// [`Job::between`].
     Columns(usize),
-    /// Transforms blocks of rows from the memory between.
+    /// Transforms blocks of the rows of this matrix, after all its columns have been written to [`Job::between`], and
+    /// writes the final results of the row with this number.
     Rows(usize),
 }
 
-/// The functions for an instruction set. The function runs a part of a job from the first to before the last number.
+/// The code for an instruction set: the number of lanes of its vectors, and a function that runs a part of a job. The
+/// array `[first, end]` tells the function which units or blocks to compute: those from `first` to before `end`.
 pub(super) struct Kernels<T> {
     pub width: usize,
     pub run: unsafe fn(&Job<'_, T>, JobPart, [usize; 2]),
 }
 
 impl<T> Job<'_, T> {
-    /// Returns the number of units: blocks of as many transforms as a vector has lanes, or whole rows.
+    /// Returns the number of units of the job. A unit is a block of as many transforms as a vector has lanes or, if a
+    /// contiguous row is transformed as a matrix, that row.
     pub fn units(&self, width: usize) -> usize {
         match self.plan {
             _ if self.inner > 1 => self.rows / self.inner * self.inner.div_ceil(width),
@@ -68,7 +76,8 @@ impl<T> Job<'_, T> {
         }
     }
 
-    /// Returns the first element of a block of neighbouring transforms, and their number.
+    /// Returns the position of the first element of block number `unit`, and the number of transforms in the block.
+    /// This is for jobs whose [`Job::inner`] is above 1.
     fn block(&self, unit: usize, width: usize) -> (usize, usize) {
         let blocks = self.inner.div_ceil(width);
         let first = unit % blocks * width;
@@ -76,11 +85,12 @@ impl<T> Job<'_, T> {
     }
 }
 
-/// Memory of a task, aligned to cache lines.
+/// Scratch memory of a task, divided into planes. Each plane begins at a cache line and has the real or the imaginary
+/// parts of numbers.
 struct Scratch<T> {
     memory: Vec<T>,
     first: usize,
-    /// The number of elements of a plane.
+    /// The number of elements of each plane.
     each: usize,
 }
 
@@ -93,17 +103,21 @@ impl<T: Real> Scratch<T> {
         Scratch { memory, first, each }
     }
 
-    /// Returns planes `2 · number` and the next one, with rows of `step` elements.
+    /// Returns a pair of planes, with rows of `step` elements: plane `2 · number` for real parts, and the next one for
+    /// imaginary parts.
     fn planes(&mut self, number: usize, step: usize) -> Planes<T> {
         let re = SharedTarget(self.memory.as_mut_ptr()).at(self.first + 2 * number * self.each);
         Planes { re: SharedTarget(re), im: SharedTarget(re.wrapping_add(self.each)), step }
     }
 }
 
-/// Multiplies the roots of a vector of columns, from column `at` on, for each row.
+/// Computes the roots for one vector of columns, which begins at column `at`, and stores a vector in each row of `to`.
+/// `first`, `[high, low]` and `step` are the fields of [`Roots::Factors`]. In each row, the root of column `group + j`
+/// is the product of the roots of column j, which is below [`VECTOR`], and of column `group`.
 ///
 /// # Safety
-/// *Features* and *inside*, for a vector in each row of `to`.
+/// The CPU has the instruction set of `S` (*features*), and each row of `to` has room for a vector (*inside*, see
+/// [`Planes`]).
 #[inline(always)]
 unsafe fn some_roots<S: RealLanes>(
     first: &[Vec<S::Element>; 2],
@@ -118,8 +132,9 @@ unsafe fn some_roots<S: RealLanes>(
         let ([a, b], [c, d]) = (high[power / step], low[power % step]);
         let (re, im) = (S::Element::of(a * c - b * d), S::Element::of(a * d + b * c));
         let place = k * VECTOR + (at - group);
-        // SAFETY: *features* and *inside*: a row of `first` has a vector's elements from `at - group` on, because the
-        // lanes of a vector divide [`VECTOR`].
+        // SAFETY: the caller ensures that the CPU has the instruction set (*features*), and that the rows of `to` have
+        // room for a vector (*inside*). A row of `first` has [`VECTOR`] elements, and a whole vector of them from `at -
+        // group` on, because the number of lanes of a vector divides [`VECTOR`].
         unsafe {
             let lanes = (S::load(first[0].as_ptr().add(place)), S::load(first[1].as_ptr().add(place)));
             let y = product::<S>(lanes, (S::splat(re), S::splat(im)));
@@ -129,11 +144,13 @@ unsafe fn some_roots<S: RealLanes>(
     }
 }
 
-/// Transforms `lanes` columns, which may be fewer than a vector has lanes. Partial vectors go through `padded`, of as
-/// many rows as the column.
+/// Transforms `lanes` columns, which may be fewer than a vector has lanes. If they are fewer, they are copied to
+/// `padded`, transformed there, and copied from there to `to`. `padded` has a whole vector in each row, and
+/// `column.length` rows.
 ///
 /// # Safety
-/// *Features* and *inside*, for `lanes` columns; whole vectors of [`Last::Roots`].
+/// The CPU has the instruction set of `S` (*features*). Each row of `from` and `to` has `lanes` elements, and each row
+/// of the other planes, also of those in [`Last::Roots`], has a whole vector (*inside*, see [`Planes`]).
 #[inline(always)]
 unsafe fn some_columns<S: ColumnLanes>(
     column: &Column<S::Element>,
@@ -143,7 +160,8 @@ unsafe fn some_columns<S: ColumnLanes>(
     padded: Planes<S::Element>,
     last: Last<S::Element>,
 ) {
-    // SAFETY: *inside*: the copies have `lanes` elements in each row.
+    // SAFETY: the caller ensures the conditions of `columns`. The copies access only `lanes` elements in each row of
+    // `from` and `to`, which are in live memory (*inside*).
     unsafe {
         if lanes == S::WIDTH {
             return S::columns(column, from, to, scratch, last);
@@ -154,10 +172,11 @@ unsafe fn some_columns<S: ColumnLanes>(
     }
 }
 
-/// Transforms blocks of columns of a row, multiplies them by the roots, and writes them as rows of `between`.
+/// Regards a row of the job as a matrix (see [`Transform::Split`]), and transforms blocks `first..end` of its columns.
+/// Multiplies the results by the roots, and writes them transposed: each column becomes a row of `between`.
 ///
 /// # Safety
-/// As for [`run`], for the row from `from` on.
+/// The conditions of [`run`], for the row that begins at `from`.
 #[inline(always)]
 unsafe fn split_columns<S: ColumnLanes>(
     (column, roots): (&Column<S::Element>, &Roots<S::Element>),
@@ -167,8 +186,9 @@ unsafe fn split_columns<S: ColumnLanes>(
     [first, end]: [usize; 2],
 ) {
     let [a, b, c, d] = [0, 1, 2, 3].map(|i| memory.planes(i, S::WIDTH));
-    // SAFETY: *features* and *inside*: columns are below `from.step`. A table has as many elements as the row and those
-    // of another vector.
+    // SAFETY: the caller ensures that the CPU has the instruction set (*features*). All column numbers are below
+    // `from.step`, so the elements are inside the row (*inside*). A table of roots has as many elements as the row, and
+    // a whole vector more.
     unsafe {
         for at in (first..end).map(|block| block * S::WIDTH) {
             let lanes = S::WIDTH.min(from.step - at);
@@ -193,10 +213,11 @@ unsafe fn split_columns<S: ColumnLanes>(
     }
 }
 
-/// Transforms blocks of columns of the transposed matrix `from`, which are rows of the matrix, into the result.
+/// Transforms blocks `first..end` of the rows of the matrix that [`split_columns`] has computed, and writes the final
+/// results to `to`. This matrix is stored transposed in `from`, so its rows are the columns of `from`.
 ///
 /// # Safety
-/// As for [`run`], for the row from `to` on.
+/// The conditions of [`run`], for the row that begins at `to`.
 #[inline(always)]
 unsafe fn split_rows<S: ColumnLanes>(
     row: &Column<S::Element>,
@@ -208,15 +229,17 @@ unsafe fn split_rows<S: ColumnLanes>(
     let [a, b, c] = [0, 1, 2].map(|i| memory.planes(i, S::WIDTH));
     for at in (first..end).map(|block| block * S::WIDTH) {
         let lanes = S::WIDTH.min(from.step - at);
-        // SAFETY: *features* and *inside*: columns are below `from.step`.
+        // SAFETY: the caller ensures that the CPU has the instruction set (*features*). All column numbers are below
+        // `from.step`, so the elements are inside the row (*inside*).
         unsafe { some_columns::<S>(row, lanes, [from.from(at), to.from(at)], [a, b], c, last) }
     }
 }
 
-/// Transforms neighbouring rows of a job, one in each lane, as [`split_columns`] and [`split_rows`] do.
+/// Transforms a block of rows whose elements alternate in memory, one row in each lane. Like [`split_columns`] and
+/// [`split_rows`], it regards each row as a matrix and transforms first the columns and then the rows of this matrix.
 ///
 /// # Safety
-/// As for [`run`].
+/// The conditions of [`run`].
 #[inline(always)]
 unsafe fn split_block<S: ColumnLanes>(
     job: &Job<'_, S::Element>,
@@ -225,15 +248,15 @@ unsafe fn split_block<S: ColumnLanes>(
     memory: &mut Scratch<S::Element>,
     last: Last<S::Element>,
 ) {
-    // longer rows are not transformed in lanes
+    // rows that are too long for a table of roots never reach this function
     let Transform::Split { columns, rows, roots: Roots::Table(roots) } = job.plan else { return };
     let [a, b, c] = [0, 1, 2].map(|i| memory.planes(i, S::WIDTH));
     let (width, inner, (at, lanes)) = (S::WIDTH, job.inner, job.block(unit, S::WIDTH));
     let (high, low) = (columns.length, rows.length);
     let from = Planes { re: job.from[0], im: job.from[1], step: low * inner };
     let to = Planes { re: job.to[0], im: job.to[1], step: high * inner };
-    // SAFETY: *features* and *inside*: the block has `lanes` neighbouring elements of each row, and `between` has a
-    // vector for each number of a row.
+    // SAFETY: the caller ensures that the CPU has the instruction set (*features*). For each number of a row, the block
+    // has `lanes` contiguous elements, and `between` has room for a vector (*inside*).
     unsafe {
         for j in 0..low {
             let results = Planes { step: width, ..between.from(j * high * width) };
@@ -253,16 +276,18 @@ unsafe fn split_block<S: ColumnLanes>(
     }
 }
 
-/// Runs a part of a job.
+/// Runs a part of a job, for the units or blocks `first..end`.
 ///
 /// # Safety
-/// *Features*, and *inside* for the elements that the job names.
+/// The CPU has the instruction set of the vectors (*features*). The memory of the job is live and has the sizes that
+/// the job states, and the elements of this part are accessed without data races (*inside*, see [`Planes`]).
 #[inline(always)]
 pub(super) unsafe fn run<S: ColumnLanes>(job: &Job<'_, S::Element>, part: JobPart, [first, end]: [usize; 2]) {
     let width = S::WIDTH;
     let planes = |memory: [SharedTarget<S::Element>; 2], step| Planes { re: memory[0], im: memory[1], step };
     let last = job.scale.map_or(Last::Keep, Last::Scale);
-    // SAFETY: *features*; each unit reads and writes elements of its own, which are inside the job's memory.
+    // SAFETY: the caller ensures that the CPU has the instruction set (*features*). Each unit or block reads and writes
+    // its own elements, which are in the job's memory (*inside*).
     unsafe {
         match (job.plan, part) {
             (Transform::Whole(column), _) => {
@@ -322,7 +347,9 @@ macro_rules! kernels {
     ($name:ident, $lanes:ty, $element:ty $(, $features:literal)?) => {
         pub(in crate::cpu::fft) static $name: Kernels<$element> = {
             /// # Safety
-            /// *Features*, and *inside* for the elements that the job names.
+            /// The CPU has the instruction set of the vectors (*features*). The memory of the job is live and has the
+            /// sizes that the job states, and the elements of this part are accessed without data races (*inside*, see
+            /// [`Planes`]).
             $(#[target_feature(enable = $features)])?
             unsafe fn entry(job: &Job<'_, $element>, part: JobPart, numbers: [usize; 2]) {
                 // SAFETY: the caller ensures the conditions of `run`.
@@ -341,7 +368,7 @@ macro_rules! kernels {
                 last: Last<$element>,
             ) {
                 /// # Safety
-                /// As for [`columns`].
+                /// The conditions of the function [`columns`].
                 $(#[target_feature(enable = $features)])?
                 #[inline(never)]
                 unsafe fn own(
@@ -354,7 +381,8 @@ macro_rules! kernels {
                     // SAFETY: the caller ensures the conditions of `columns`.
                     unsafe { columns::<$lanes>(column, from, to, scratch, last) }
                 }
-                // SAFETY: *features*, and the other conditions, which the caller ensures.
+                // SAFETY: the caller ensures the conditions of `columns`, which include that the CPU has the
+                // instruction set.
                 unsafe { own(column, from, to, scratch, last) }
             }
         }

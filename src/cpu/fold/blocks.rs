@@ -1,14 +1,16 @@
-//! Longer loops for folds by a function: over several whole blocks, and over rows that are read in place.
+//! Longer loops for folds whose state is the element itself (`fold/function.rs`): loops over several whole blocks, and
+//! loops over rows that are read in place.
 
 use super::*;
 
 impl Folder<'_> {
-    /// Folds whole blocks by longer loops with the same bits, if a block begins here and there are enough rows: several
-    /// blocks of few columns, or one block of one column with all lanes. Returns the number of rows that it folded, or
-    /// `None` if neither applies.
+    /// Folds whole blocks by longer loops, with the same bits. This is possible in two cases, both at the beginning of
+    /// a block: for several blocks together if there are few columns, and for one block if there is one column and the
+    /// maximum number of lanes. Returns the number of rows that it folded, or `None` if neither case applies or there
+    /// are not enough rows.
     ///
     /// # Safety
-    /// *State* and *data* ([`Folder`]): `rows × width` elements.
+    /// The state is valid, and `data` has `rows × width` elements (*state* and *data*, see [`Folder`]).
     pub(super) unsafe fn feed_whole_blocks(
         &mut self,
         function: CombineLoops,
@@ -16,7 +18,7 @@ impl Folder<'_> {
         rows: usize,
     ) -> Option<usize> {
         let (count, size) = (self.spec.blocks_at_once(), self.spec.compute.size());
-        // SAFETY: *state* and *data*: each case checks that there are as many rows as it folds.
+        // SAFETY: each case checks that there are as many rows as it folds, and the vector has space for the result.
         unsafe {
             if count > 0 && self.filled == 0 && rows >= count * SERIAL && self.blocks.is_multiple_of(count) {
                 self.feed_blocks(function, data, count, rows);
@@ -34,19 +36,21 @@ impl Folder<'_> {
         None
     }
 
-    /// Folds `count` blocks of one lane together, because the loop over the columns of one block is short. `count` is a
-    /// power of two that divides the number of blocks so far. The data has `rows` rows.
+    /// Folds `count` blocks of one lane together, because a loop over the few columns of one block would be short.
+    /// `count` is a power of two that divides the number of blocks folded so far. The data has `rows` rows, which may
+    /// be more than `count` blocks.
     ///
     /// # Safety
-    /// *State* and *data* ([`Folder`]): `count` blocks of `SERIAL × width` elements. `count` is
-    /// [`FoldSpec::blocks_at_once`].
+    /// The state is valid, and `data` has `count` blocks of `SERIAL × width` elements (*state* and *data*, see
+    /// [`Folder`]). `count` is [`FoldSpec::blocks_at_once`].
     unsafe fn feed_blocks(&mut self, function: CombineLoops, data: *const u8, count: usize, rows: usize) {
         let (w, size) = (self.width, self.spec.compute.size());
         let turned = self.scratch();
-        // SAFETY: *state* and *data*: the scratch has space for a row of each block.
+        // SAFETY: the caller ensures that the data has these blocks, and the scratch has space for a row of each block.
         unsafe {
-            // the result of each block goes to the index that is the block's number with its bits reversed. Then
-            // combining the upper half into the lower half combines each block with its neighbour, as `push` would
+            // the result of block `i` is stored at the index whose bits are the bits of `i` in reversed order. Then
+            // combining the upper half of the results into the lower half combines each block with its neighbour, as
+            // `push` would
             let blocks = BlockArgs { count, shift: usize::BITS - count.trailing_zeros(), len: rows * w };
             (function.blocks)(w, data, (&raw const blocks).cast(), data, turned);
             let mut half = count / 2;
@@ -61,18 +65,19 @@ impl Folder<'_> {
         }
     }
 
-    /// Folds the next `rows` elements of each column, which need not be in a tile: consecutive rows are `step` elements
-    /// apart.
+    /// Folds the next `rows` elements of each column, which are read directly from a buffer and not from a tile:
+    /// consecutive rows are `step` elements apart.
     ///
     /// # Safety
-    /// *State* and *data* ([`Folder`]): `rows` rows of `width` elements, at most the number of rows still to come. The
-    /// spec accepts rows at this step ([`FoldSpec::takes_rows_apart`]).
+    /// The state is valid, and `data` has `rows` rows of `width` elements at this step (*state* and *data*, see
+    /// [`Folder`]). `rows` is at most the number of rows still to come. The spec accepts rows at this step
+    /// ([`FoldSpec::takes_rows_apart`]).
     pub unsafe fn feed_where_they_lie(&mut self, data: *const u8, rows: usize, step: isize) {
         let (w, size) = (self.width, self.spec.compute.size());
         let Combines::Function(function) = self.spec.combines else { return };
         let mut done = 0;
-        // SAFETY: *state* and *data*: the caller ensures that there are `rows` rows, and a block has at most `SERIAL`
-        // rows.
+        // SAFETY: the caller ensures that there are `rows` rows, and no loop reads more than these. A block has at most
+        // `SERIAL` rows.
         unsafe {
             if w < NARROW {
                 return self.feed(0, [data; 3], rows);

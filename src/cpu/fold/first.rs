@@ -1,5 +1,6 @@
-//! Folds that look for the position of one element: argmin and argmax. They have no tree: for each column they keep the
-//! best element so far (the smallest or largest, or the first NaN) and its position.
+//! Folds that look for the position of one element: argmin and argmax. Unlike other folds, they do not combine elements
+//! in a tree (`fold/mod.rs`). For each column they keep the best element so far (the smallest or largest, or the first
+//! NaN) and its position.
 
 use super::*;
 use crate::graph::ufunc::Extreme;
@@ -8,7 +9,8 @@ use crate::graph::ufunc::Ufunc;
 use crate::math::simd::Isa;
 use crate::math::simd::{Loop, isa};
 
-/// Evaluates `$body` with the type alias `$t` for the Rust type of a compute type's elements (u8 for bool).
+/// Evaluates `$body`, in which `$t` is an alias of the Rust type of the elements of the compute type `$compute` (u8 for
+/// bool).
 macro_rules! with_type {
     ($compute:expr, $t:ident => $body:expr) => {
         match $compute {
@@ -44,24 +46,25 @@ macro_rules! with_type {
     };
 }
 
-/// Describes a search for one element: whether it looks for the largest or the smallest, and the loops of the function
-/// that picks that element (for example `minimum`).
+/// Describes a search for the largest or the smallest element.
 pub(super) struct First {
     compute: Compute,
     largest: bool,
-    /// Folds whole rows to their largest (or smallest) elements.
+    /// The loop that returns the largest (or smallest) element of each of several whole rows. It belongs to a function
+    /// such as `minimum`.
     rows: Loop,
-    /// Whether the inputs are states, which are the best elements of parts and their positions, instead of elements.
+    /// Whether the inputs are not elements but states of parts of a reduction: the best element of each part, and its
+    /// position.
     of_states: bool,
 }
 
-/// The minimum number of elements of a tile for which its extreme is found with SIMD before the tile is searched.
-/// Shorter tiles gain nothing from this.
+/// The minimum number of elements of a tile for which the tile's largest (or smallest) element is computed with SIMD,
+/// before its position is searched. Shorter tiles gain nothing from this.
 const LEAST: usize = 32;
 
 impl First {
-    /// Describes the search of a function. Returns `None` if the function does not pick one of its operands or has no
-    /// loops for the type.
+    /// Describes the search for the element that a function such as `minimum` picks. Returns `None` if the function
+    /// does not pick one of its operands, or has no loops for the type.
     pub fn new(row: &Ufunc, compute: Compute, of_states: bool) -> Option<First> {
         let largest = row.reduce?.picks? == Extreme::Largest;
         let rows = row.forms[compute as usize]?.rows?.get();
@@ -76,15 +79,16 @@ impl First {
     /// Writes to `out` the best element of each whole row of `n` elements, or its position.
     ///
     /// # Safety
-    /// As for [`FoldSpec::whole_rows`]; `out` has space for elements of the type that `gives` selects.
+    /// As for [`FoldSpec::whole_rows`]. `out` has space for elements of the type that `gives` selects.
     pub unsafe fn whole_rows(&self, n: usize, data: *const u8, rows: usize, gives: Gives, out: *mut u8) {
-        /// The number of rows whose best elements are found before they are searched for.
+        /// The number of rows whose best elements are computed before their positions are searched.
         const TOGETHER: usize = 64;
         let size = self.compute.size();
         let mut best = [0u64; TOGETHER];
         for first in (0..rows).step_by(TOGETHER) {
             let count = TOGETHER.min(rows - first);
-            // SAFETY: the caller's conditions; `best` has space for an element of at most 8 bytes for each row.
+            // SAFETY: the caller ensures that `data` and `out` have an element for each index used here. `best` has
+            // space for an element of at most 8 bytes for each row.
             unsafe {
                 let data = data.add(first * n * size);
                 if gives == Gives::Component(0) {
@@ -103,18 +107,18 @@ impl First {
         }
     }
 
-    /// Returns the bits of a tile's largest (or smallest) element, found with SIMD. Most tiles have no element better
-    /// than the best so far, and need no search. Returns `None` for too few elements, and for more elements than a row
-    /// of the loop may have.
+    /// Returns the bits of the largest (or smallest) element of a tile, found with SIMD. Most tiles have no element
+    /// that is better than the best element so far, and then the tile need not be searched for a position. Returns
+    /// `None` for too few elements, and for more elements than a row of the loop may have.
     ///
     /// # Safety
-    /// *Data* ([`Folder`]): `n` elements.
+    /// `data` points to `n` elements of the compute type (*data*, see [`Folder`]).
     unsafe fn extreme_of_tile(&self, data: *const u8, n: usize) -> Option<u64> {
         if !(LEAST..=SERIAL * LANES).contains(&n) {
             return None;
         }
         let (mut best, one) = (0u64, 1usize);
-        // SAFETY: *data*: `n` elements, one row. `best` has space for an element of at most 8 bytes.
+        // SAFETY: the data has one row of `n` elements. `best` has space for an element of at most 8 bytes.
         unsafe { (self.rows)(n, data, (&raw const one).cast(), data, (&raw mut best).cast()) };
         Some(best)
     }
@@ -141,14 +145,15 @@ impl Folder<'_> {
     /// Implements [`Folder::feed`] for a search for one element.
     ///
     /// # Safety
-    /// *State* and *data* ([`Folder`]): `rows × width` elements, or as many states.
+    /// The state is valid, and the inputs have `rows × width` elements or states (*state* and *data*, see [`Folder`]).
     pub(super) unsafe fn feed_first(&mut self, f: &First, at: usize, data: Inputs, rows: usize) {
         if rows == 0 {
             return;
         }
         let (n, first) = (rows * self.width, self.blocks == 0);
         with_type!(f.compute, T => {
-            // SAFETY: *state* and *data*: elements are of type `T`, and in the state their positions follow them.
+            // SAFETY: elements have the type `T`. The state holds the best elements, followed by their positions
+            // (*state*, see [`Folder`]).
             unsafe {
                 let all = std::slice::from_raw_parts(data[0] as *const T, n);
                 let best = std::slice::from_raw_parts_mut(self.state as *mut T, self.width);
@@ -173,7 +178,8 @@ impl Folder<'_> {
     pub(super) unsafe fn merge_first(&mut self, f: &First, partial: *const u8) {
         let first = self.blocks == 0;
         with_type!(f.compute, T => {
-            // SAFETY: *state*, and `partial` is laid out as the state is: `width` elements, then their positions.
+            // SAFETY: both the state and `partial` hold `width` elements, followed by their positions (*state*, see
+            // [`Folder`]).
             unsafe {
                 let after = partial.add(elements(self.spec.width));
                 let all = std::slice::from_raw_parts(partial as *const T, self.width);
@@ -186,13 +192,15 @@ impl Folder<'_> {
         self.blocks = 1;
     }
 
-    /// Implements [`Folder::write`] for a search for one element: component 0 is the best element; component 1 is its
-    /// position, and so is the result.
+    /// Implements [`Folder::write`] for a search for one element. Component 0 is the best element. Component 1 and the
+    /// result are its position.
     ///
     /// # Safety
-    /// *State* ([`Folder`]); `out` has space for `width` elements, apart from the state.
+    /// The state is valid (*state*, see [`Folder`]). `out` has space for `width` elements, and does not overlap the
+    /// state.
     pub(super) unsafe fn write_first(&self, gives: Gives, out: *mut u8) {
-        // SAFETY: *state*; `out` has space for each column; `base` is null or has a position for each column.
+        // SAFETY: the state and `out` have an element for each column, and `base` is null or has a position for each
+        // column.
         unsafe {
             if gives == Gives::Component(0) {
                 return std::ptr::copy_nonoverlapping(self.state, out, self.width * self.spec.compute.size());
@@ -205,8 +213,8 @@ impl Folder<'_> {
     }
 }
 
-/// Returns whether `x` replaces `best`, which comes before it: if it is beyond `best`, or if it is NaN and `best` is
-/// not. So the first of equal elements wins, and so does the first NaN.
+/// Returns whether `x` replaces `best`, the best of the elements before it. This is so if `x` is larger (or smaller)
+/// than `best`, or if `x` is NaN and `best` is not. So the first of equal elements wins, and so does the first NaN.
 #[allow(clippy::eq_op)]
 #[inline(always)]
 fn better<T: PartialOrd + Copy>(x: T, best: T, largest: bool) -> bool {
@@ -225,8 +233,9 @@ fn find<T: PartialOrd + Copy>(all: &[T], x: T) -> Option<usize> {
     all[before..].iter().position(is_it).map(|i| before + i)
 }
 
-/// Folds rows of states: `all` holds the best elements of parts, `found` their positions. Parts come in order, so the
-/// first of equal elements wins. If `first` is set, `best` holds nothing yet and starts as the first row.
+/// Folds rows of states: `all` holds the best elements of parts of a reduction, and `found` their positions. The parts
+/// are passed in order, so the first of equal elements wins. If `first` is set, `best` holds no elements yet, and is
+/// initialised by the first row.
 fn arg_states<T: PartialOrd + Copy>(
     all: &[T],
     found: &[i32],
@@ -245,7 +254,7 @@ fn arg_states<T: PartialOrd + Copy>(
     }
 }
 
-/// Runs [`arg_columns`] with the instructions of this machine.
+/// Runs [`arg_columns`], compiled for the instruction set of this machine.
 fn columns<T: PartialOrd + Copy>(
     all: &[T],
     at: usize,
@@ -265,7 +274,7 @@ fn columns<T: PartialOrd + Copy>(
     }
 }
 
-/// Runs [`arg_columns`] with the instructions of AVX-512.
+/// [`arg_columns`], compiled for AVX-512.
 ///
 /// # Safety
 /// The machine has the features that the attribute enables.
@@ -282,7 +291,7 @@ unsafe fn columns_avx512<T: PartialOrd + Copy>(
     arg_columns(all, at, first, largest, best, positions)
 }
 
-/// Runs [`arg_columns`] with the instructions of AVX2.
+/// [`arg_columns`], compiled for AVX2.
 ///
 /// # Safety
 /// The machine has AVX2.
@@ -299,8 +308,8 @@ unsafe fn columns_avx2<T: PartialOrd + Copy>(
     arg_columns(all, at, first, largest, best, positions)
 }
 
-/// Folds rows of elements in several columns. The first row is element number `at`. If `first` is set, `best` holds
-/// nothing yet.
+/// Folds rows of elements in several columns: updates `best` and `positions` of each column. The first row has the
+/// elements with number `at`. If `first` is set, `best` holds no elements yet.
 #[inline(always)]
 fn arg_columns<T: PartialOrd + Copy>(
     all: &[T],
@@ -324,8 +333,9 @@ fn arg_columns<T: PartialOrd + Copy>(
     }
 }
 
-/// Folds a tile of one column. If its extreme is known (as bits), the tile is searched only if the extreme replaces
-/// `best`. If not, every element is compared. `at` and `first` are as in `arg_columns`.
+/// Folds a tile of one column. `extreme` is the bits of the tile's largest (or smallest) element, if it is known: then
+/// the tile is searched only if that element replaces `best`. Otherwise every element is compared. `at` and `first` are
+/// as in `arg_columns`.
 fn arg_long<T: PartialOrd + Copy>(
     all: &[T],
     at: usize,

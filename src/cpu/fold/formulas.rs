@@ -1,6 +1,8 @@
-//! Folds that formulas define. Their states have one to three components, each in a vector of its own. A formula runs
-//! as the loops of its functions, over a piece of the states at a time. The values between two loops are in registers,
-//! which here are scratch memory for one piece.
+//! Folds that formulas define, such as the folds that users write as a `ReductionKernel`. Their states have one to
+//! three components, each in a vector of its own. Three formulas define a fold: `lift` turns an element into a state,
+//! `combine` combines two states, and `finish` turns a state into the result. Each function of a formula is a loop over
+//! a piece of the states (at most 256). The values between two loops are in registers, which in this file are pieces of
+//! scratch memory.
 
 use super::threaded::Combination;
 use super::{Folder, Inputs};
@@ -13,21 +15,21 @@ use crate::plan::kernel::{Gives, KernelReduction, Source};
 use smallvec::SmallVec;
 
 /// The maximum number of elements of a piece. All loops of a formula run on a piece before the next piece begins. A
-/// register of 256 elements has 2 KiB, so the registers of a formula stay in the L1 cache. Loops process each element
-/// by itself, so this number changes no bit.
+/// register of 256 elements has 2 KiB, so the registers of a formula stay in the L1 cache. Loops compute each element
+/// independently of the others, so this number changes no bit.
 const PIECE: usize = 256;
 
 /// The size of a register in bytes: it has space for a piece of the widest type.
 const REGISTER: usize = PIECE * 8;
 
-/// The formulas of a fold, as loops.
+/// The formulas of a fold, compiled to loops.
 pub(super) struct Formulas {
     /// The loops that turn elements into states; `None` if the inputs are states already.
     lift: Option<Loops>,
     combine: Loops,
     finish: Loops,
-    /// Fused step of threaded code that lifts an element to a state (or reads a state) and combines it with another
-    /// state. `None` if loops do this.
+    /// Threaded code that lifts an element to a state (or reads a state) and combines it with another state, in one
+    /// step. `None` if `lift` and `combine` must do this.
     both: Option<Combination>,
     components: SmallVec<[Component; 3]>,
     /// The sizes in bytes of an element of the input and of an element of the result.
@@ -43,8 +45,8 @@ struct Component {
     identity: u64,
 }
 
-/// The location of a loop's operand: in the input, in a component of the first state (`A`) or the second (`B`), or in a
-/// register.
+/// The location of an operand of a loop: the input's elements, a component of the first state (`A`) or of the second
+/// state (`B`) that are combined, or a register.
 #[derive(Clone, Copy)]
 enum Place {
     Element,
@@ -53,16 +55,16 @@ enum Place {
     Register(usize),
 }
 
-/// The loops of one of a fold's programs, which are the steps of `lift`, `combine` or `finish`.
+/// The loops of one formula of a fold: `lift`, `combine` or `finish`.
 #[derive(Default)]
 struct Loops {
     /// The loops in order, each with its operands (repeated if the function has fewer than three) and the register of
     /// its result.
     calls: Vec<(Loop, [Place; 3], usize)>,
-    /// The registers that hold the program's constants: for each, the register's number, the constant's bits, and the
+    /// The registers that hold the formula's constants: for each, the register's number, the constant's bits, and the
     /// constant's size in bytes.
     numbers: Vec<(usize, u64, usize)>,
-    /// The register that receives the elements' positions; `None` if the program does not read them.
+    /// The register that receives the elements' positions. `None` if the formula does not read positions.
     positions: Option<usize>,
     results: SmallVec<[Place; 3]>,
 }
@@ -74,8 +76,8 @@ heap! {
     (usize, u64, usize): ;
 }
 
-/// The arrays that a program reads: the input's elements, and the components of the first and second state. The arrays
-/// that it does not read are null.
+/// The arrays that a formula reads: the input's elements, the components of the first state (`a`), and the components
+/// of the second state (`b`). Arrays that it does not read are null.
 #[derive(Clone, Copy)]
 struct Leaves {
     element: *const u8,
@@ -84,8 +86,8 @@ struct Leaves {
 }
 
 impl Loops {
-    /// Creates the loops of a program. Its registers are numbered from `next` on, and `next` is increased by their
-    /// number. Returns `None` if a function has no loop for its operands' type.
+    /// Creates the loops of a formula. Its registers are numbered from `next` on, and `next` is increased by the number
+    /// of these registers. Returns `None` if a function has no loop for its operands' type.
     fn new(program: &FoldProgram, next: &mut usize) -> Option<Loops> {
         let mut loops = Loops::default();
         let mut places: Vec<Place> = Vec::with_capacity(program.steps.len());
@@ -110,8 +112,8 @@ impl Loops {
                 }
                 FoldOperation::Call(row, args) => {
                     let by = program.steps[*row.typed_operand(args)?].compute;
-                    // a loop does not read an operand that its function does not have, so the last operand is passed
-                    // again
+                    // a loop has three operands but reads only those of its function, so the last one is passed again
+                    // for the others
                     let at = |n: usize| places[args[n.min(args.len() - 1)]];
                     let to = register();
                     loops.calls.push((row.map(by)?.get(), [at(0), at(1), at(2)], to));
@@ -133,13 +135,13 @@ impl Loops {
         Some(loops)
     }
 
-    /// Runs the loops over `n` elements, at most [`PIECE`]. Returns the address of each result: in a register, or in
-    /// one of the `leaves` (the arrays that the program reads) if the formula is just that array.
+    /// Runs the loops over `n` elements, at most [`PIECE`]. Returns the address of each result. This is a register, or
+    /// one of the `leaves` (the arrays that the formula reads) if the result is just that array.
     ///
     /// # Safety
     /// `scratch` points to the fold's registers. The registers of constants are filled, and so is the register of
-    /// positions if the program reads them. Each leaf that the program reads has `n` aligned elements of its type, and
-    /// shares no byte with the registers of its calls.
+    /// positions if the formula reads positions. Each array in `leaves` that the formula reads has `n` aligned elements
+    /// of its type, and does not overlap the registers that the formula writes.
     unsafe fn run(&self, n: usize, scratch: *mut u8, leaves: Leaves) -> Inputs {
         let at = |place: Place| match place {
             Place::Element => leaves.element,
@@ -149,8 +151,8 @@ impl Loops {
         };
         for (call, args, to) in &self.calls {
             let [a, b, c] = args.map(at);
-            // SAFETY: operands are leaves, or registers that are filled before or by earlier calls; each call writes a
-            // register of its own, which has space for a piece.
+            // SAFETY: each operand is one of `leaves`, or a register that was filled before or by an earlier call. Each
+            // call writes a register of its own, which has space for a piece.
             unsafe { call(n, a, b, c, scratch.wrapping_add(to * REGISTER)) };
         }
         let mut results = [std::ptr::null(); 3];
@@ -162,7 +164,7 @@ impl Loops {
 }
 
 impl Formulas {
-    /// Creates the loops of a reduction's fold. Returns `None` if a function has no loop for its operands' type.
+    /// Creates the loops of the fold of a reduction. Returns `None` if a function has no loop for its operands' type.
     pub fn new(r: &KernelReduction) -> Option<Formulas> {
         let programs = r.fold.programs(r.element).ok()?;
         let mut registers = 0;
@@ -203,10 +205,10 @@ impl Formulas {
         self.registers * REGISTER + self.both.as_ref().map_or(0, Combination::scratch)
     }
 
-    /// Fills the registers and the scratch that hold constants.
+    /// Fills the registers that hold constants, and the constants in the scratch of the threaded code.
     ///
     /// # Safety
-    /// `scratch` points to the registers: [`Formulas::scratch`] bytes, aligned to 64.
+    /// `scratch` points to [`Formulas::scratch`] bytes, aligned to 64, which begin with the registers.
     pub unsafe fn begin(&self, scratch: *mut u8) {
         for loops in self.lift.iter().chain([&self.combine, &self.finish]) {
             for (register, bits, size) in &loops.numbers {
@@ -227,8 +229,8 @@ fn pieces(n: usize) -> impl Iterator<Item = (usize, usize)> {
 }
 
 impl Folder<'_> {
-    /// Returns the addresses of the components of state `at` of a vector. A vector holds component 0 of all its states,
-    /// padded to 64 bytes, then component 1, and so on.
+    /// Returns the address of each component of state number `at` of a vector. A vector holds component 0 of all its
+    /// states, padded to a multiple of 64 bytes, then component 1, and so on.
     fn components(&self, f: &Formulas, vector: *const u8, at: usize) -> Inputs {
         let mut out = [std::ptr::null(); 3];
         let mut begin = vector;
@@ -239,15 +241,16 @@ impl Folder<'_> {
         out
     }
 
-    /// Copies `n` states to a vector, starting at its state `at`.
+    /// Copies `n` states to a vector, where they become the states from number `at` on.
     ///
     /// # Safety
-    /// *State* ([`Folder`]): the vector has at least `at + n` states. `states` holds `n` elements of each component.
+    /// The vector belongs to the folder's state, and has space for at least `at + n` states (*state*, see [`Folder`]).
+    /// `states` holds `n` elements of each component.
     unsafe fn put(&self, f: &Formulas, n: usize, states: Inputs, vector: *mut u8, at: usize) {
         let to = self.components(f, vector, at);
         for ((from, to), size) in states.into_iter().zip(to).zip(f.sizes()) {
-            // SAFETY: both have `n` elements. Both are the same memory if a formula is the component itself, so this
-            // uses `copy`, which allows overlap.
+            // SAFETY: both have `n` elements. They are the same memory if a result of the formula is the component
+            // itself, so this uses `copy`, which allows overlap.
             unsafe { std::ptr::copy(from, to as *mut u8, n * size) };
         }
     }
@@ -255,10 +258,10 @@ impl Folder<'_> {
     /// Fills the current vector with the identity of each component.
     ///
     /// # Safety
-    /// *State* ([`Folder`]).
+    /// The folder's state is valid (*state*, see [`Folder`]).
     pub(super) unsafe fn fill_states(&self, f: &Formulas) {
         for (c, to) in f.components.iter().zip(self.components(f, self.here(), 0)) {
-            // SAFETY: *state*: a vector has a state for each lane and column.
+            // SAFETY: a vector has space for a state for each lane and column (*state*, see [`Folder`]).
             unsafe { strided::fill(c.size, c.identity, to as *mut u8, self.states()) };
         }
     }
@@ -271,7 +274,8 @@ impl Folder<'_> {
         for (i, m) in pieces(n) {
             let leaves =
                 Leaves { element: std::ptr::null(), a: self.components(f, to, i), b: self.components(f, from, at + i) };
-            // SAFETY: *state*: both ranges have `m` states from index `i` on, and the registers follow the vectors.
+            // SAFETY: both ranges have `m` states from index `i` on, and the registers follow the vectors in the state
+            // (*state*, see [`Folder`]).
             unsafe {
                 let states = f.combine.run(m, self.scratch(), leaves);
                 self.put(f, m, states, to, i);
@@ -279,13 +283,13 @@ impl Folder<'_> {
         }
     }
 
-    /// Feeds `n` elements (or states) of the data, from row `done` on, to `n` states of the current block, from state
-    /// `lane` on. If `begins` is set, these states hold nothing yet and are overwritten; otherwise the new states are
-    /// combined into them. `at` is the number of the data's first row.
+    /// Combines `n` elements (or states) of the data, from row `done` on, into `n` states of the current block, from
+    /// state `lane` on. If `begins` is set, these states of the block have no value yet, so the new states are copied
+    /// there. `at` is the number of the data's first row.
     ///
     /// # Safety
-    /// *State* and *data* ([`Folder`]): `n` elements or states after the first `done` rows; the block has `lane + n`
-    /// states.
+    /// The state is valid, and the data has `n` elements or states after the first `done` rows (*state* and *data*, see
+    /// [`Folder`]). The block has at least `lane + n` states.
     pub(super) unsafe fn feed_states(
         &mut self,
         f: &Formulas,
@@ -297,8 +301,8 @@ impl Folder<'_> {
     ) {
         for (i, m) in pieces(n) {
             let first = done * self.width + i;
-            // SAFETY: *data*: there are `m` elements from `first` on. *State*: there are `m` states from `lane + i` on,
-            // and the registers; `begin` has filled the registers of constants, and the register of positions is filled
+            // SAFETY: there are `m` elements from `first` on, and `m` states from `lane + i` on (*data* and *state*,
+            // see [`Folder`]). `begin` has filled the registers of constants, and the register of positions is filled
             // here.
             unsafe {
                 let new = match &f.lift {
@@ -329,11 +333,13 @@ impl Folder<'_> {
         }
     }
 
-    /// Feeds `rows` times as many elements (or states) as the block has states, by threaded code. All states of the
-    /// block must already hold a value. Returns false, and does nothing, if there is no threaded code.
+    /// Combines whole rows of elements (or states) into the current block, by threaded code. A row has as many elements
+    /// as the block has states. All states of the block must already have a value. Returns false, and does nothing, if
+    /// there is no threaded code for this.
     ///
     /// # Safety
-    /// *State* and *data* ([`Folder`]): the data has these elements or states after the first `done` rows.
+    /// The state is valid, and the data has these elements or states after the first `done` rows (*state* and *data*,
+    /// see [`Folder`]).
     pub(super) unsafe fn feed_rows(&self, f: &Formulas, done: usize, data: Inputs, rows: usize) -> bool {
         let Some(both) = &f.both else { return false };
         let (mut from, first) = (data, done * self.width);
@@ -342,13 +348,13 @@ impl Folder<'_> {
             false => from.iter_mut().zip(f.sizes()).for_each(|(p, size)| *p = p.wrapping_add(first * size)),
         }
         let (to, scratch) = (self.components(f, self.here(), 0), self.scratch().wrapping_add(f.registers * REGISTER));
-        // SAFETY: *data* and *state*: the caller ensures that the data has these rows. The scratch follows the
-        // registers, and `begin` has filled it.
+        // SAFETY: the caller ensures that the data has these rows. The scratch of the threaded code follows the
+        // registers in the state, and `begin` has filled it.
         unsafe { both.run(self.states(), rows, to, from, scratch) }
     }
 
-    /// Writes the positions of the data's elements, from number `first` on, to `to`. `at` is the number of the data's
-    /// first row.
+    /// Writes to `to` the positions of elements of the data, from the one with index `first` on. The data's first row
+    /// has the elements with number `at`.
     ///
     /// # Safety
     /// `base` is null or has a position for each column.
@@ -364,9 +370,11 @@ impl Folder<'_> {
     /// Implements [`Folder::write`] for formulas.
     ///
     /// # Safety
-    /// *State* ([`Folder`]); `out` has space for `width` elements, apart from the state.
+    /// The state is valid (*state*, see [`Folder`]). `out` has space for `width` elements, and does not overlap the
+    /// state.
     pub(super) unsafe fn write_states(&self, f: &Formulas, gives: Gives, out: *mut u8) {
-        // SAFETY: *state*: the current vector has a state for each column, and `out` has space for an element for each.
+        // SAFETY: the current vector has a state for each column (*state*, see [`Folder`]), and `out` has space for an
+        // element for each.
         unsafe {
             match gives {
                 Gives::Component(n) => {

@@ -1,25 +1,26 @@
-//! Folds whose state is the element itself, combined by a function's own loops.
+//! Folds whose state is the element itself. The loops of a function such as `add` combine the states.
 
 use crate::base::dtype::Compute;
 use crate::graph::ufunc::{Neutral, Ufunc};
 use crate::math::simd::Loop;
 
-/// The loops of a fold whose state is the element itself, combined by a function.
+/// The loops that combine the states of a fold whose state is the element itself. `fold/mod.rs` explains blocks, lanes
+/// and columns.
 #[derive(Clone, Copy)]
 pub(super) struct CombineLoops {
-    /// Folds whole rows, each of at most one block.
+    /// Folds several whole rows, each to one element. A row has at most one block.
     pub rows: Loop,
-    /// Folds a block's elements into the lanes.
+    /// Combines the elements of a block into its vector, which has one state for each lane.
     pub fold: Loop,
-    /// Folds blocks of a few columns.
+    /// Folds several blocks of a few columns.
     pub blocks: Loop,
-    /// Combines rows into one row.
+    /// Combines several rows, element by element, into one row.
     pub columns: Loop,
-    /// Combines vectors.
+    /// Combines one vector into another, element by element.
     pub accumulate: Loop,
     pub identity: u64,
-    /// The bits of the result of a reduction of no elements: the bits of the identity, except for a sum, where they are
-    /// +0 although the identity is −0.
+    /// The bits of the result of a reduction of no elements. They are the bits of the identity, except for a sum: its
+    /// identity is −0, but the sum of no elements is +0.
     pub empty: u64,
 }
 

@@ -1,18 +1,20 @@
-//! Reductions on the CPU. This module defines the order in which a fold combines elements. The order is a tree that
-//! depends only on the number of elements `n` and on the kernel's kind, so strides, threads and instruction sets change
-//! no bit of the result.
+//! Reductions on the CPU. A fold is the rule by which a reduction combines elements, for example a sum. It combines
+//! *states*: an element becomes a state, and two states are combined into one. This module defines the order in which
+//! states are combined. The order is a tree that depends only on the number of elements `n` and on the kernel's kind,
+//! so strides, threads and instruction sets change no bit of the result.
 //!
-//! The elements form blocks of `16 · L`, and element `i` goes to lane `i % L`. In a block, each lane combines its
-//! elements (at most 16) one after another, which gives a vector of `L` states. The vectors of blocks are combined
-//! pairwise, as a binary counter carries; in the last vector, the upper half of the lanes is combined into the lower
-//! half until one lane is left. `L` is 1 in kernels of kind `Reduce(Lanes::Outer)`, else `n / 16` rounded up to a power
-//! of two, at most `LANES`. Up to `width` reductions run side by side, as columns: a row of the input holds element `i`
-//! of each of them.
+//! The elements are cut into blocks of `16 · L` elements, and element `i` belongs to lane `i % L`. In a block, each
+//! lane combines its elements (at most 16) one after another, which gives a vector of `L` states. The vectors of the
+//! blocks are combined pairwise, like the carries of a binary counter. In the last vector, the upper half of the lanes
+//! is combined into the lower half until one lane is left. `L` is 1 in kernels of kind `Reduce(Lanes::Outer)`. In other
+//! kernels it is `n / 16`, rounded up to a power of two, and at most `LANES`. Up to `width` reductions run side by
+//! side, as columns: row `i` of the input holds element `i` of each reduction.
 //!
-//! The tree is the same for every fold. In some folds the states are the elements themselves, which a function's own
-//! loops combine. In others a state has one to three components, each in a vector of its own, which formulas combine
-//! (`fold/formulas.rs`, as threaded code `fold/threaded.rs`). Folds that look for the position of one element have no
-//! tree (`fold/first.rs`).
+//! The tree is the same for every fold, but there are three ways to combine states. In some folds the states are the
+//! elements themselves, and loops of a function such as `add` combine them (`fold/function.rs`). In others a state has
+//! one to three components, each in a vector of its own, and formulas combine them (`fold/formulas.rs`, and as threaded
+//! code `fold/threaded.rs`). Folds that look for the position of one element, such as argmax, need no tree
+//! (`fold/first.rs`).
 
 mod blocks;
 mod first;
@@ -30,25 +32,26 @@ use first::First;
 use formulas::Formulas;
 use function::CombineLoops;
 
-/// The arrays that a fold reads: its elements (one array), or an array for each component of its states. Unused entries
-/// repeat the first or are null; nothing reads them.
+/// The arrays that a fold reads: one array of elements, or one array for each component of states. Unused entries
+/// repeat the first one or are null, and nothing reads them.
 pub(super) type Inputs = [*const u8; 3];
 
-/// Describes a reduction of a program: how it combines states, and the sizes of its tree.
+/// Describes a reduction of a program: how it combines states, and the numbers that define its tree.
 pub(super) struct FoldSpec {
     combines: Combines,
-    /// The compute type of the elements, or of the first component where the inputs are states.
+    /// The compute type of the elements. If the inputs are states, the compute type of their first component.
     compute: Compute,
     /// The number of elements of one reduction.
     n: usize,
     lanes: usize,
     /// The maximum number of reductions that are folded side by side, as columns.
     width: usize,
-    /// The byte of the program's scratch memory at which the state of its `Folder` begins.
+    /// The byte of the program's scratch memory at which the state of the [`Folder`] begins.
     pub at: usize,
 }
 
-/// How a fold combines states: by a function's loops, by formulas, or by keeping the first of the best elements.
+/// How a fold combines states: by the loops of a function, by formulas, or by keeping the best element and its
+/// position.
 enum Combines {
     Function(CombineLoops),
     Formulas(Box<Formulas>),
@@ -79,9 +82,9 @@ impl FoldSpec {
         Some(FoldSpec { combines, compute, n, lanes, width, at: 0 })
     }
 
-    /// Returns the number of elements of a block. Threads share a reduction in parts of 2^k blocks, because such parts
-    /// are whole subtrees. A fold that looks for one element may be cut anywhere; its blocks are as long as the longest
-    /// block of a tree.
+    /// Returns the number of elements of a block. Threads share a reduction in parts of 2^k blocks, because such a part
+    /// is a whole subtree. A fold that looks for one element may be cut anywhere; for it, this returns the length of
+    /// the longest possible block.
     pub fn block(&self) -> usize {
         match self.combines {
             Combines::Function(_) | Combines::Formulas(_) => SERIAL * self.lanes,
@@ -89,17 +92,19 @@ impl FoldSpec {
         }
     }
 
-    /// Folds contiguous rows of `n` elements, each row to one element of `out`: the component or result that `gives`
-    /// names. The bits are the same as the bits that a [`Folder`] computes. Returns false if the fold has no loop for
-    /// this ([`FoldSpec::takes_whole_rows`]).
+    /// Folds `rows` contiguous rows of `n` elements. Each row gives one element of `out`: the component of its state or
+    /// the result, as `gives` selects. The bits are the same as with a [`Folder`]. Returns false, and does nothing, if
+    /// the fold has no loop for this ([`FoldSpec::takes_whole_rows`]).
     ///
     /// # Safety
-    /// *Data* ([`Folder`]): `rows × n` elements. `out` has space for `rows` aligned elements, apart from them.
+    /// `data` points to `rows × n` aligned elements, which no other thread writes (*data*, see [`Folder`]). `out` has
+    /// space for `rows` aligned elements, and does not overlap `data`.
     pub unsafe fn whole_rows(&self, data: *const u8, rows: usize, gives: Gives, out: *mut u8) -> bool {
         if !self.takes_whole_rows() {
             return false;
         }
-        // SAFETY: *data*, and `out` has the space; the loop accepts rows of 1 element up to a block.
+        // SAFETY: the caller ensures that the elements exist and that `out` has the space. The loop accepts rows of 1
+        // element up to a block, which `takes_whole_rows` has checked.
         unsafe {
             match &self.combines {
                 Combines::Function(f) => (f.rows)(self.n, data, (&raw const rows).cast(), data, out),
@@ -110,7 +115,8 @@ impl FoldSpec {
         true
     }
 
-    /// Returns whether [`FoldSpec::whole_rows`] has a loop for these rows, which must be no longer than a block.
+    /// Returns whether [`FoldSpec::whole_rows`] has a loop for rows of `n` elements. No loop accepts rows longer than a
+    /// block.
     pub fn takes_whole_rows(&self) -> bool {
         match &self.combines {
             Combines::Function(_) => (1..=SERIAL * self.lanes).contains(&self.n),
@@ -119,20 +125,21 @@ impl FoldSpec {
         }
     }
 
-    /// Returns whether [`Folder::feed_where_they_lie`] accepts `width` columns of rows that are `step` elements apart.
+    /// Returns whether [`Folder::feed_where_they_lie`] accepts rows of `width` columns if the rows are `step` elements
+    /// apart in memory.
     pub fn takes_rows_apart(&self, width: usize, step: isize) -> bool {
         let is_function = matches!(self.combines, Combines::Function(_));
         is_function && self.lanes == 1 && (width >= NARROW || step == width as isize)
     }
 
-    /// Returns whether the folder accepts elements in pieces of any length. A search for one element is faster tile by
-    /// tile.
+    /// Returns whether the folder accepts elements in pieces of any length, so that they can be read without tiles.
+    /// Returns false for a search for one element, which is faster tile by tile.
     pub fn takes_any_length(&self) -> bool {
         matches!(self.combines, Combines::Function(_))
     }
 
-    /// Returns the size of a vector in bytes: a state for each lane and column, with each component padded to whole
-    /// cache lines.
+    /// Returns the size of a vector in bytes. A vector holds a state for each lane and column; each component is padded
+    /// to whole cache lines.
     fn vector(&self) -> usize {
         let states = self.lanes * self.width;
         match &self.combines {
@@ -141,9 +148,9 @@ impl FoldSpec {
         }
     }
 
-    /// Returns how many blocks [`Folder::feed_blocks`] combines together, or 0 where blocks are folded one by one. With
-    /// one lane, the loop over a block is as long as there are columns, and fewer than 32 columns are too few for SIMD.
-    /// Formulas, several lanes and the search for one element always fold one block at a time.
+    /// Returns how many blocks [`Folder::feed_blocks`] folds together, or 0 if blocks are folded one by one. If there
+    /// is one lane, a loop of one block has as many elements as there are columns, and fewer than 32 are too few for
+    /// SIMD. With formulas, with several lanes and in the search for one element, blocks are always folded one by one.
     fn blocks_at_once(&self) -> usize {
         match (self.width, &self.combines) {
             _ if self.lanes > 1 => 0,
@@ -154,17 +161,17 @@ impl FoldSpec {
         }
     }
 
-    /// Returns the number of levels that the binary counter of blocks needs, plus one spare.
+    /// Returns the number of levels that the binary counter needs to count all blocks, plus one spare.
     fn levels(&self) -> usize {
         (usize::BITS - self.n.div_ceil(self.block()).leading_zeros()) as usize + 1
     }
 
-    /// Returns the offset of the scratch memory in the state: it comes after the vectors of the tree.
+    /// Returns the offset in bytes of the scratch memory in the state. It comes after the vectors of the tree.
     fn scratch(&self) -> usize {
         self.vector() * (self.levels() + 1)
     }
 
-    /// Returns the size in bytes of a folder's state, which the program reserves in its scratch memory.
+    /// Returns the size in bytes of the state of a [`Folder`], for which the program reserves scratch memory.
     pub fn bytes(&self) -> usize {
         match &self.combines {
             Combines::Function(_) => self.scratch() + self.blocks_at_once() * self.width * 8,
@@ -182,8 +189,8 @@ impl FoldSpec {
     }
 }
 
-/// The number of each level's vector at the start. Vector 0 belongs to the current block. Later, blocks and levels swap
-/// these numbers instead of copying vectors.
+/// The initial numbers of the vectors of the levels (`Folder::levels`). Vector 0 belongs to the current block. Later,
+/// these numbers are swapped, so that vectors need not be copied.
 const FIRST: [u8; 64] = {
     let mut levels = [0; 64];
     let mut i = 0;
@@ -196,20 +203,20 @@ const FIRST: [u8; 64] = {
 
 /// A reduction in progress over `width` columns.
 ///
-/// Its unsafe functions have two conditions, cited by name. *State*: `state` points to `spec.bytes()` bytes, aligned to
-/// 64, that only this folder uses. They hold the numbered vectors of the current block and of each level, each with
-/// space for `lanes × width` states, followed by scratch memory. For a fold that looks for one element they hold the
-/// best element of each column, followed by the positions of these elements. *Data*: each input of the fold holds as
-/// many aligned elements of its type as the function states. These elements share no byte with the state, and no other
-/// thread writes them meanwhile.
+/// Its unsafe functions have two conditions, to which SAFETY comments refer by name. *State*: `state` points to
+/// `spec.bytes()` bytes, aligned to 64, that only this folder uses. They hold one vector for the current block and one
+/// for each level, each with space for `lanes × width` states, followed by scratch memory. For a fold that looks for
+/// one element, they hold the best element of each column, followed by the positions of these elements. *Data*: each
+/// input of the fold has as many aligned elements of its type as the function states. They do not overlap the state,
+/// and no other thread writes them during the call.
 pub(super) struct Folder<'a> {
     spec: &'a FoldSpec,
     width: usize,
     /// The state's first byte, and the size of each vector in bytes.
     state: *mut u8,
     vector: usize,
-    /// The number of the current block's vector. `levels[i]` is the number of the vector of level `i`, in which a
-    /// subtree of `1 << i` blocks waits for its neighbour of equal size.
+    /// `current` is the number of the current block's vector. `levels[i]` is the number of the vector of level `i`, in
+    /// which the result of `1 << i` blocks (a subtree) waits for its neighbour of equal size.
     current: u8,
     levels: [u8; 64],
     /// The number of whole blocks so far; bit `i` is set if level `i` holds a subtree. In a search for one element: 1
@@ -220,7 +227,7 @@ pub(super) struct Folder<'a> {
     /// The number of elements of each column still to come. If the last block has fewer elements than lanes, its vector
     /// is first filled with the identity.
     left: usize,
-    /// The position of element 0 of each column; null if that is 0 for all columns.
+    /// The position of element 0 of each column, or null if it is 0 for all columns.
     base: *const i32,
 }
 
@@ -229,9 +236,10 @@ impl<'a> Folder<'a> {
     /// elements, or a part that begins at a block boundary. Its state is in `arena`, the scratch memory of a task.
     ///
     /// # Safety
-    /// The arena is aligned to 64 and has `spec.bytes()` bytes at `spec.at` that only this folder uses: its *state*.
+    /// The arena is aligned to 64 bytes. Only this folder uses its `spec.bytes()` bytes from `spec.at` on, which are
+    /// its state.
     pub unsafe fn new(spec: &'a FoldSpec, arena: *mut u8, width: usize, n: usize) -> Folder<'a> {
-        // SAFETY: both sums stay inside the arena, because the state begins at `spec.at` and ends with the scratch.
+        // SAFETY: both addresses are inside the arena, because the state begins at `spec.at` and ends with the scratch.
         unsafe {
             let state = arena.add(spec.at);
             if let Combines::Formulas(f) = &spec.combines {
@@ -270,24 +278,24 @@ impl<'a> Folder<'a> {
         self.spec.lanes * self.width
     }
 
-    /// Starts a reduction of `n` elements, or the part of one that a task computes. `base` holds for each column the
-    /// position of the kernel's element 0, which is not 0 where the planner has split a longer reduction. A null `base`
-    /// means zeros.
+    /// Starts a reduction of `n` elements, or the part of a reduction that a task computes. `base` contains, for each
+    /// column, the position of the kernel's element 0. It is not 0 if the planner has split a longer reduction. A null
+    /// `base` means zeros.
     pub fn reset(&mut self, n: usize, base: *const i32) {
         (self.blocks, self.filled, self.left, self.base) = (0, 0, n, base);
     }
 
-    /// Folds the next `rows` elements of each column. The first of them is element number `at`; its position is `base +
-    /// at`.
+    /// Folds the next `rows` elements of each column. The first one is element number `at`; its position is
+    /// `base + at`.
     ///
     /// # Safety
-    /// *State* and *data* ([`Folder`]): `rows × width` elements in each input, where `rows` is at most the number of
-    /// elements still to come. `base` is null or has a position for each column.
+    /// The state is valid, and each input has `rows × width` elements (*state* and *data*, see [`Folder`]). `rows` is
+    /// at most the number of elements still to come. `base` is null or has a position for each column.
     pub unsafe fn feed(&mut self, at: usize, data: Inputs, rows: usize) {
         let (w, lanes, size) = (self.width, self.spec.lanes, self.spec.compute.size());
         let mut done = 0;
-        // SAFETY: *state* and *data*: `take` rows fit into the lanes from `lane` on, and `from` is past the rows taken
-        // so far.
+        // SAFETY: `from` is the first element that is not folded yet, and the `take` rows from there on exist (*data*,
+        // see [`Folder`]). The vector has space for them from `lane` on (*state*).
         unsafe {
             if let Combines::First(first) = &self.spec.combines {
                 return self.feed_first(first, at, data, rows);
@@ -349,9 +357,9 @@ impl<'a> Folder<'a> {
     /// Fills the current vector with the identity, which changes no state when the two are combined.
     ///
     /// # Safety
-    /// *State* ([`Folder`]).
+    /// The state is valid (*state*, see [`Folder`]).
     unsafe fn fill_identity(&mut self) {
-        // SAFETY: *state*: a vector has a state for each lane and column.
+        // SAFETY: the current vector has space for a state for each lane and column (*state*, see [`Folder`]).
         unsafe {
             match &self.spec.combines {
                 Combines::Function(f) => {
@@ -363,14 +371,14 @@ impl<'a> Folder<'a> {
         }
     }
 
-    /// Combines states `at..at + n` of the vector `from` into states `0..n` of the vector `to`, whose elements come
-    /// earlier.
+    /// Combines states `at..at + n` of the vector `from` into states `0..n` of the vector `to`, which are of earlier
+    /// elements.
     ///
     /// # Safety
-    /// *State* ([`Folder`]): both are vectors of the state; `at + n` is at most [`Folder::states`]; the two ranges
-    /// share no state.
+    /// Both are vectors of a valid state (*state*, see [`Folder`]). `at + n` is at most [`Folder::states`], and the two
+    /// ranges do not overlap.
     unsafe fn combine(&mut self, n: usize, from: *const u8, at: usize, to: *mut u8) {
-        // SAFETY: *state*: both ranges lie inside a vector and are apart.
+        // SAFETY: the caller ensures that both ranges lie inside a vector and do not overlap.
         unsafe {
             match &self.spec.combines {
                 Combines::Function(f) => {
@@ -383,15 +391,15 @@ impl<'a> Folder<'a> {
         }
     }
 
-    /// Adds the current vector, the result of `1 << level` blocks, to the counter: merges it with the waiting subtree
-    /// of equal size as long as there is one, then stores it at the first free level.
+    /// Adds the current vector, which is the result of `1 << level` blocks, to the binary counter: merges it with the
+    /// waiting subtree of equal size as long as there is one, and then stores it at the first free level.
     ///
     /// # Safety
-    /// *State* ([`Folder`]): the current vector has a state for each lane and column.
+    /// The state is valid (*state*, see [`Folder`]), and the current vector has a state for each lane and column.
     unsafe fn push(&mut self, mut level: usize) {
         let count = 1 << level;
         while self.blocks >> level & 1 == 1 {
-            // SAFETY: *state*: the current vector and a level's vector are different.
+            // SAFETY: the current vector and the vector of a level are two different vectors of the state.
             unsafe { self.combine(self.states(), self.here(), 0, self.level(level)) };
             std::mem::swap(&mut self.current, &mut self.levels[level]);
             level += 1;
@@ -401,14 +409,14 @@ impl<'a> Folder<'a> {
         self.filled = 0;
     }
 
-    /// Merges the partial result of the next part. All parts but the last have the same number of blocks, a power of
-    /// two, so each is a whole subtree, and the bits are the same as without parts.
+    /// Merges the partial result of the next part of a reduction that tasks share. All parts except the last have the
+    /// same number of blocks, a power of two. So each is a whole subtree, and the bits are the same as without parts.
     ///
     /// # Safety
-    /// *State* ([`Folder`]). `partial` is a copy, aligned to 8, of what [`Folder::collapse`] returned for this spec and
-    /// width.
+    /// The state is valid (*state*, see [`Folder`]). `partial` is a copy, aligned to 8, of what [`Folder::collapse`]
+    /// returned for this spec and width.
     pub unsafe fn merge(&mut self, partial: *const u8) {
-        // SAFETY: *state*: a partial result is as long as one vector.
+        // SAFETY: a partial result is as long as one vector of the state.
         unsafe {
             if let Combines::First(first) = &self.spec.combines {
                 return self.merge_first(first, partial);
@@ -422,12 +430,12 @@ impl<'a> Folder<'a> {
     /// Merges the remaining subtrees, smallest first, and returns the partial result of `spec.partial()` bytes.
     ///
     /// # Safety
-    /// *State* ([`Folder`]).
+    /// The state is valid (*state*, see [`Folder`]).
     pub unsafe fn collapse(&mut self) -> *const u8 {
         if let Combines::First(_) = self.spec.combines {
             return self.state;
         }
-        // SAFETY: *state*: the current vector and a level's are different vectors of it.
+        // SAFETY: the current vector and the vector of a level are two different vectors of the state.
         unsafe {
             if self.filled > 0 {
                 self.push(0);
@@ -450,15 +458,15 @@ impl<'a> Folder<'a> {
         }
     }
 
-    /// Ends the reduction: merges all subtrees, then all lanes, so that [`Folder::write`] may follow.
+    /// Ends the reduction: merges all subtrees, and then all lanes. After this, [`Folder::write`] may be called.
     ///
     /// # Safety
-    /// *State* ([`Folder`]).
+    /// The state is valid (*state*, see [`Folder`]).
     pub unsafe fn end(&mut self) {
         if let Combines::First(_) = self.spec.combines {
             return;
         }
-        // SAFETY: *state*: a vector has `lanes × width` states, and its halves are apart.
+        // SAFETY: a vector has `lanes × width` states (*state*, see [`Folder`]), and its two halves do not overlap.
         unsafe {
             if self.spec.n == 0 {
                 return self.fill_identity();
@@ -473,13 +481,13 @@ impl<'a> Folder<'a> {
         }
     }
 
-    /// Writes the result or a component of an ended reduction to `out`, one element for each column.
+    /// Writes the result of an ended reduction, or a component of its state, to `out`: one element for each column.
     ///
     /// # Safety
-    /// *State* ([`Folder`]). `out` has space for `width` aligned elements, apart from the state.
+    /// The state is valid (see [`Folder`]). `out` has space for `width` aligned elements, which are not in the state.
     pub unsafe fn write(&mut self, gives: Gives, out: *mut u8) {
         let (w, size) = (self.width, self.spec.compute.size());
-        // SAFETY: *state*: the current vector has a state for each column, and `out` has space for as many elements.
+        // SAFETY: the current vector has a state for each column, and `out` has space for as many elements.
         unsafe {
             match &self.spec.combines {
                 Combines::Function(f) if self.spec.n == 0 => strided::fill(size, f.empty, out, w),

@@ -1,5 +1,6 @@
-//! The formulas of a fold as threaded code. The values between its functions stay in registers, whereas loops
-//! (`formulas.rs`) process a piece of the states for each function. Both compute the same bits.
+//! The formulas of a fold as threaded code. The values between the functions of a formula stay in registers of the
+//! processor. With the loops of `formulas.rs`, in contrast, each function reads and writes a piece of the states in
+//! memory. Both compute the same bits.
 
 use super::Inputs;
 use crate::base::dtype::{Compute, DType, Scalar};
@@ -9,19 +10,21 @@ use crate::math::simd::LANES;
 use crate::plan::kernel::{BufferRef, Kernel, KernelKind, Load, Op, Schedule, Store};
 use smallvec::{SmallVec, smallvec};
 
-/// The maximum number of operations for which formulas run as threaded code, so that the scratch memory of a fold stays
-/// small. Chosen by hand; no benchmark compares other values.
+/// The maximum number of operations of formulas that run as threaded code. It limits the scratch memory of a fold.
+/// Chosen by hand; no benchmark compares other values.
 const MOST: usize = 48;
 
-/// Combines a state with an element, or with another state, and stores the result in the first state.
+/// Threaded code that combines a state with an element, or with another state, and stores the result in the first
+/// state.
 pub(super) struct Combination {
     code: Threaded,
 }
 
 heap! { Combination: code; }
 
-/// The kernel of a combination while it is built. Component `n` of the first state is temporary `n`, which is read and
-/// written. The element that is combined into it is input 0; the components of a second state are inputs `n`.
+/// Builds the kernel that is compiled to a [`Combination`]. Component `n` of the first state is temporary `n` of the
+/// kernel, which is read and written. If an element is combined into the state, it is input 0. If a second state is
+/// combined into it, component `n` of that state is input `n`.
 struct Maker {
     kernel: Kernel,
     components: usize,
@@ -29,7 +32,7 @@ struct Maker {
 
 impl Combination {
     /// Creates the combination of a fold's state with its elements (of the type `element`), or with other states.
-    /// Returns `None` if this machine has no threaded code for it; then loops compute it.
+    /// Returns `None` if this machine has no threaded code for it; then the loops of `formulas.rs` compute it.
     pub fn new(programs: &Programs, element: Option<Compute>) -> Option<Combination> {
         let mut maker = Maker::new(programs.state.len());
         let a = maker.loads((0..programs.state.len()).map(|n| (BufferRef::Temp(n), programs.state[n])));
@@ -47,19 +50,21 @@ impl Combination {
         let kernel = maker.kernel;
         let sizes = || kernel.values.iter().map(|v| v.compute().size()).filter(|size| *size > 1);
         let operations = kernel.values.iter().filter(|v| matches!(v.op, Op::Ufunc(..) | Op::Cast(_))).count();
-        // there is no threaded code for bools: they are stored as bytes, which an instruction addresses by the step
-        // from one element to the next, but here the step is the distance to the next row
+        // there is no threaded code for bools here: they are stored as bytes, and instructions that load bytes use the
+        // step of a base as the distance from one element to the next, but here the step is the distance to the next
+        // row
         let in_bytes = kernel.loads.iter().map(|l| l.dtype).chain(kernel.stores.iter().map(|s| s.dtype));
         if in_bytes.into_iter().any(|dtype| dtype.size() == 1) {
             return None;
         }
-        // all words of a program have one size
+        // all values of a threaded program must have the same size
         if sizes().max() != sizes().min() || sizes().next().is_none() || operations > MOST {
             return None;
         }
         // `prepare` returns an error for an operation without an instruction
         let mut code = prepare(&kernel, &[]).ok().flatten()?;
-        // elements may come from memory; states are in the caches
+        // the code prefetches inputs, because elements may come from main memory; it need not prefetch states, which
+        // are in the caches
         code.ask_ahead_for(|buffer| matches!(buffer, BufferRef::Input(_)));
         Some(Combination { code })
     }
@@ -78,13 +83,13 @@ impl Combination {
         unsafe { self.code.fill_constants(scratch) }
     }
 
-    /// Combines `rows` rows of `n` elements (or states) each, one after another, into `n` states. Returns false, and
-    /// does nothing, if a row is not a whole number of blocks.
+    /// Combines `rows` rows of `n` elements (or states) each, one row after another, into `n` states. Returns false,
+    /// and does nothing, if `n` is not a multiple of the number of elements of a block of threaded code.
     ///
     /// # Safety
     /// Each component of `a` has `n` aligned elements of its type, which no other thread uses. `b` has `rows × n`
-    /// aligned elements (in the first entry) or states (in one entry for each component). None of them is in the memory
-    /// of `a`. [`Combination::begin`] has filled the scratch, and nothing else uses it.
+    /// aligned elements (in its first entry) or states (one entry for each component), which do not overlap `a`.
+    /// [`Combination::begin`] has filled the scratch, and nothing else uses the scratch.
     pub unsafe fn run(&self, n: usize, rows: usize, a: Inputs, b: Inputs, scratch: *mut u8) -> bool {
         let at = |buffer: BufferRef| match buffer {
             BufferRef::Temp(n) => (a[n].cast_mut(), 0),
@@ -92,7 +97,8 @@ impl Combination {
             // no kernel of this file has an output
             BufferRef::Output(_) => (std::ptr::null_mut(), 0),
         };
-        // SAFETY: the caller's conditions: the kernel reads and writes components of `a`, and reads `b`.
+        // SAFETY: the caller ensures that these elements exist: the kernel reads and writes components of `a`, and
+        // reads `b`.
         unsafe { self.code.over(n, rows, at, scratch) }
     }
 }
@@ -101,7 +107,8 @@ impl Maker {
     fn new(components: usize) -> Maker {
         let kernel = Kernel {
             kind: KernelKind::Elementwise,
-            // one row. Its length matters only in two ways: there is more than one element, and the caches hold them
+            // the index space is one row. Two properties of its length matter: it is more than 1, and the caches hold
+            // that many elements
             outer: smallvec![LANES],
             inner: smallvec![],
             loads: vec![],
@@ -131,8 +138,9 @@ impl Maker {
         self.kernel.stores.push(Store { buffer, dtype, strides: smallvec![1], offset: 0, value, chosen: None });
     }
 
-    /// Adds the steps of a program, given the values that it reads. Returns the values of its results, or `None` if it
-    /// reads positions.
+    /// Adds the operations of a formula to the kernel. `x`, `a` and `b` are the values of the element, of the
+    /// components of the first state, and of the components of the second state. Returns the values of the results, or
+    /// `None` if the formula reads positions.
     fn program(
         &mut self,
         program: &FoldProgram,
@@ -163,8 +171,8 @@ impl Maker {
         Some(program.results.iter().map(|result| values[*result]).collect())
     }
 
-    /// Returns the other factor of a product by 1, which has the same bits as the product. The state of an element is
-    /// often 1.
+    /// If the operation is a multiplication by the constant 1, returns the other factor, which has the same bits as the
+    /// product. This is common, because a component of an element's state is often 1.
     fn times_one(&self, row: &'static Ufunc, args: &[usize], compute: Compute) -> Option<usize> {
         let [x, y] = *args else { return None };
         let one = Scalar::Int(1).bits(compute.dtype());

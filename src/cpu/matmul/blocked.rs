@@ -1,6 +1,6 @@
 //! Computes a block of a product by the method that the planner has chosen: by the kernels for a few columns or rows
-//! (`vector.rs`), or by tiles (`tile.rs`), either in place from the operands' memory or from packed panels. The method
-//! changes no bit, because `tile.rs` defines the order in which each element is summed.
+//! (`vector.rs`), or by tiles (`tile.rs`), either in place from the operands' memory or from packed panels. The result
+//! has the same bits by every method, because `tile.rs` defines the order in which each element is summed.
 
 use super::kernels::{Kernels, ProductElement};
 use super::operands::{ProductOperand, ProductTarget};
@@ -9,7 +9,7 @@ use super::tile::{CHAIN, ProductTile};
 use super::vector::{Dots, Sums};
 use crate::plan::kernel::Method;
 
-/// A block of a product: rows of the result times columns, over all of k.
+/// A block of a product: `m` rows and `n` columns of the result, each element summed over all `k`.
 ///
 /// Its functions have two conditions, cited by name. *Inside*: all elements of the operands and of the result are in
 /// live memory. *Apart*: nobody writes the elements of the operands, and nobody else uses the elements of the result.
@@ -22,7 +22,8 @@ pub(super) struct ProductBlock<'a> {
     pub c: ProductTarget,
 }
 
-/// A part of a block whose elements have their final values.
+/// A part of a block whose elements are already computed completely: `rows` rows from row `row` on, `cols` columns from
+/// column `col` on.
 #[derive(Clone, Copy)]
 pub(super) struct FinalPart {
     pub row: usize,
@@ -31,19 +32,20 @@ pub(super) struct FinalPart {
     pub cols: usize,
 }
 
-/// The number of elements from which computed rows are passed on as a part. They are 64 KiB of f32, which a
-/// second-level cache holds beside the panels. The last rows are passed on even if there are fewer.
+/// Computed rows are passed to the next kernel once they have at least this many elements. They are 64 KiB of f32,
+/// which a second-level cache holds beside the packed panels. The last rows are passed on even if there are fewer.
 pub(super) const PART: usize = 1 << 14;
 
 impl ProductBlock<'_> {
     /// Computes the block by `method`, and calls `done` with each part of it as soon as that part is computed.
     ///
     /// # Safety
-    /// *Inside* and *apart* ([`ProductBlock`]); the block has the strides that the method requires; `T` is the type of the
-    /// product.
+    /// All elements are in live memory (*inside*) and nobody else changes them (*apart*, see [`ProductBlock`]); the
+    /// block has the strides that the method requires; `T` is the type of the product.
     pub unsafe fn compute<T: ProductElement>(&self, method: Method, done: &mut dyn FnMut(FinalPart)) {
         let kernels = T::kernels();
-        // SAFETY: the caller ensures the conditions of each method.
+        // SAFETY: the caller ensures that the elements are in live memory, that nobody else changes them, and that the
+        // strides are as the method requires.
         unsafe {
             match method {
                 _ if self.k == 0 => self.c.clear(self.m, self.n),
@@ -58,16 +60,17 @@ impl ProductBlock<'_> {
         done(FinalPart { row: 0, rows: self.m, col: 0, cols: self.n });
     }
 
-    /// Returns whether rows `first` up to `end` of the block are passed on now: because they are enough for a part, or
-    /// because they are the last rows.
+    /// Returns whether the computed rows `first` up to `end` should be passed to the next kernel now. They should if
+    /// they have enough elements ([`PART`]) or include the block's last row.
     fn is_part(&self, first: usize, end: usize) -> bool {
         end == self.m || (end - first) * self.n >= PART
     }
 
-    /// Computes the block column by column, or a few columns at a time. Lanes run over rows.
+    /// Computes the block column by column, or a few columns at a time. The lanes of a vector hold different rows.
     ///
     /// # Safety
-    /// As for [`ProductBlock::compute`] with [`Method::Dots`], and there are at least as many rows as a vector has lanes.
+    /// The conditions of [`ProductBlock::compute`] for [`Method::Dots`]; also, the block has at least as many rows as a
+    /// vector has lanes.
     unsafe fn dots<T: ProductElement>(&self, kernels: &Kernels<T>) {
         let mut col = 0;
         while col < self.n {
@@ -85,7 +88,8 @@ impl ProductBlock<'_> {
                 y_row: y.row,
                 y_col: y.col,
             };
-            // SAFETY: *inside* and *apart*: the part has `1 << most` of the remaining columns.
+            // SAFETY: the part lies inside the block, because `1 << most` is at most the number of remaining columns.
+            // So the caller's conditions (*inside* and *apart*) hold for it.
             unsafe { kernels.dots[most as usize](&part) };
             col += 1 << most;
         }
@@ -107,12 +111,13 @@ impl ProductBlock<'_> {
                 b_step: self.b.step,
                 y: y.at as *mut T,
             };
-            // SAFETY: *inside* and *apart*: the rows of the right operand and of the result are contiguous.
+            // SAFETY: the part is a row of the block, so the caller's conditions (*inside* and *apart*) hold for it.
+            // The rows of the right operand and of the result are contiguous, as this method requires.
             unsafe { (kernels.sums)(&part) };
         }
     }
 
-    /// Computes the block without packing, and calls `done` with its parts.
+    /// Computes the block without packing, and calls `done` with each part as soon as that part is computed.
     ///
     /// # Safety
     /// As for [`ProductBlock::compute`] with [`Method::Direct`].
@@ -139,8 +144,8 @@ impl ProductBlock<'_> {
                         cols,
                         adds: mutant!(earlier_chains_forgotten, false, k > 0),
                     };
-                    // SAFETY: *inside* and *apart*: the tile is a part of the block. Its columns are contiguous, or it
-                    // has only one.
+                    // SAFETY: the tile is a part of the block, so the caller's conditions (*inside* and *apart*) hold
+                    // for it. Its columns are contiguous, or it has only one.
                     unsafe { kernel(&tile) };
                 }
             }
@@ -152,11 +157,13 @@ impl ProductBlock<'_> {
         }
     }
 
-    /// Computes the block from packed panels: `cols` columns at a time, and as many rows as a tile has. If there is no
-    /// memory for this many columns, it computes fewer at a time. Calls `done` with its parts.
+    /// Computes the block from packed panels (copies of operands in the order in which tiles read them): `cols` columns
+    /// at a time, and as many rows as a tile has. If there is no memory for this many columns, it computes fewer at a
+    /// time. Calls `done` with each part of the block as soon as that part is computed.
     ///
     /// # Safety
-    /// *Inside* and *apart* ([`ProductBlock`]); `T` is the type of the product.
+    /// All elements are in live memory (*inside*) and nobody else changes them (*apart*, see [`ProductBlock`]); `T` is
+    /// the type of the product.
     unsafe fn packed<T: ProductElement>(
         &self,
         kernels: &Kernels<T>,
@@ -166,8 +173,8 @@ impl ProductBlock<'_> {
     ) {
         let columns = kernels.columns();
         let is_direct = self.c.is_direct(self.n);
-        // a result that is converted or not contiguous is computed in scratch first, in parts that a second-level cache
-        // holds
+        // a result that must be converted, or whose rows are not contiguous, is first computed in scratch memory, in
+        // parts that a second-level cache holds
         let rows = if is_direct { self.m } else { self.m.min(PARTIAL_ROWS) };
         let cols = cols.min(self.n).next_multiple_of(columns);
         let depth = self.k.min(CHAIN);
@@ -186,8 +193,8 @@ impl ProductBlock<'_> {
                         b: self.b.from(col, 0),
                         c: self.c.from(row, col),
                     };
-                    // SAFETY: the parts of the block meet the conditions because the block does, and the scratch is as
-                    // large as `sizes` states.
+                    // SAFETY: each part lies inside the block, so the caller's conditions (*inside* and *apart*, see
+                    // `ProductBlock`) hold for it. The scratch memory is as large as `sizes` states.
                     unsafe {
                         part.of_panels(kernels, &sizes, scratch, &mut |p| {
                             done(FinalPart { row: row + p.row, col: col + p.col, ..p })
@@ -201,10 +208,12 @@ impl ProductBlock<'_> {
         });
     }
 
-    /// Computes a block whose panels fit the scratch, and calls `done` with its parts.
+    /// Computes a block whose panels fit the scratch memory, and calls `done` with each part as soon as that part is
+    /// computed.
     ///
     /// # Safety
-    /// As for [`ProductBlock::packed`]; the scratch has the size that `sizes` states, and the block does not exceed `sizes`.
+    /// The conditions of [`ProductBlock::packed`]; also, the scratch memory has the size that `sizes` states, and the
+    /// block does not exceed `sizes`.
     unsafe fn of_panels<T: ProductElement>(
         &self,
         kernels: &Kernels<T>,
@@ -219,8 +228,9 @@ impl ProductBlock<'_> {
             true => (self.c.at as *mut T, self.c.row),
             false => (scratch.take::<T>(sizes.rows * sizes.cols), sizes.cols as isize),
         };
-        // SAFETY: *inside* and *apart*; panels and partial results are in the scratch, and `sizes` has counted their
-        // bytes.
+        // SAFETY: every element is a part of the block, so it is in live memory (*inside*) and nobody else changes it
+        // (*apart*, see `ProductBlock`). Panels and partial results are in the scratch memory, whose size `sizes` has
+        // computed.
         unsafe {
             for k in (0..self.k).step_by(CHAIN) {
                 let depth = CHAIN.min(self.k - k);
@@ -229,7 +239,7 @@ impl ProductBlock<'_> {
                 for row in (0..self.m).step_by(kernels.rows) {
                     let rows = kernels.rows.min(self.m - row);
                     let (a, a_row, a_step) = if sizes.left > 0 {
-                        // the panels of `sizes.left` rows are packed at a time
+                        // packs the panels of the next `sizes.left` rows together
                         let of_panels = row % sizes.left;
                         if of_panels == 0 {
                             let lines = sizes.left.min(self.m - row);
@@ -271,16 +281,17 @@ impl ProductBlock<'_> {
     }
 }
 
-/// The maximum number of rows of a result that is computed in scratch and stored afterwards, because its rows are not
-/// contiguous or have another type. With the usual 512 columns of 4 bytes, the rows take a quarter of a MiB, which a
-/// second-level cache holds.
+/// The maximum number of rows that are computed in scratch memory before they are stored. It applies to results whose
+/// rows are not contiguous or have another type. With the usual 512 columns of 4 bytes, the rows take a quarter of a
+/// MiB, which a second-level cache holds.
 const PARTIAL_ROWS: usize = 120;
 
-/// The number of panels of rows of the left operand that are packed at a time. If the operand's columns are contiguous,
-/// memory is then read in runs of 8 × 12 elements instead of 12. The panels of f32 take 96 KiB.
+/// How many panels of the left operand are packed at a time; a panel holds the rows of one tile. If the operand's
+/// columns are contiguous, memory is then read in runs of 8 × 12 elements instead of 12. The panels of f32 take 96 KiB.
 const LEFT_PANELS: usize = 8;
 
-/// The rows, columns and k that the panels and partial results in the scratch have room for.
+/// The sizes for which the scratch memory has room: the rows and columns of the partial result and of the panels, and
+/// their depth along k.
 #[derive(Clone, Copy)]
 struct Sizes {
     rows: usize,
@@ -288,7 +299,7 @@ struct Sizes {
     depth: usize,
     /// The rows of the left operand that are packed at a time, in whole panels; 0 if it is read in place.
     left: usize,
-    /// Whether the result is computed in its own memory.
+    /// Whether the tiles store directly to the result's memory, not to the scratch memory.
     is_direct: bool,
 }
 

@@ -1,5 +1,5 @@
-//! Products with a small result and a long k: tasks compute the sums of chains, and one thread adds these in order, as
-//! `tile.rs` defines it.
+//! Products with a small result and a long summed axis k. The tasks compute the sums of chains (blocks of [`CHAIN`]
+//! neighbouring k), and one thread adds these sums in order, as `tile.rs` requires.
 
 use super::blocked::ProductBlock;
 use super::dot::Chains;
@@ -11,15 +11,15 @@ use crate::cpu::share::share;
 use crate::plan::kernel::Method;
 use std::ops::Range;
 
-/// The size in bytes of the sums of chains that are kept before they are added. A second-level cache holds them, and
-/// they are enough for a dot product of 16 million f32.
+/// The size in bytes of the memory for the sums of chains, before they are added. A second-level cache holds it, and it
+/// is enough for a dot product of 16 million f32.
 const KEPT: usize = 1 << 18;
 
 impl ProductBlock<'_> {
-    /// Computes the block in tasks of `chains` chains each.
+    /// Computes the block in tasks that each sum `chains` chains.
     ///
     /// # Safety
-    /// As for [`ProductBlock::compute`]; the block has at most `MOST_OF_CHAINS` elements.
+    /// The conditions of [`ProductBlock::compute`]; also, the block has at most `MOST_OF_CHAINS` elements.
     pub unsafe fn share_chains<T: ProductElement>(&self, method: Method, chains: usize) {
         let (each, count) = (self.m * self.n, self.k.div_ceil(CHAIN));
         let some = (KEPT / (each * size_of::<T>())).clamp(1, count);
@@ -35,7 +35,8 @@ impl ProductBlock<'_> {
                     let begin = task * chains;
                     let range = first + begin..first + some.min(begin + chains);
                     let to = of_first.shifted((begin * each) as isize);
-                    // SAFETY: *inside* and *apart*: each chain has its own part of the scratch.
+                    // SAFETY: the caller ensures the conditions for the operands (*inside* and *apart*, see
+                    // `ProductBlock`), and each chain has its own part of the scratch memory for its sums.
                     unsafe { self.sums_of_chains::<T>(method, range, to) };
                 });
                 for chain in 0..some {
@@ -52,15 +53,17 @@ impl ProductBlock<'_> {
                     }
                 }
             }
-            // SAFETY: *inside* and *apart*: the totals are in the scratch.
+            // SAFETY: the totals are in the scratch memory, and the caller ensures that the result is in live memory
+            // that nobody else uses (*inside* and *apart*, see `ProductBlock`).
             unsafe { self.c.store(total, self.n, self.m, self.n) };
         });
     }
 
-    /// Computes the sums of each element over some chains. The matrices of sums follow each other in `to`.
+    /// Computes the sum of each chain for each element of the block. Each chain gives a matrix of sums, and these
+    /// matrices follow each other in `to`.
     ///
     /// # Safety
-    /// As for [`ProductBlock::compute`] for these chains and the result `to`.
+    /// The conditions of [`ProductBlock::compute`] hold for these chains of the operands and for the result `to`.
     unsafe fn sums_of_chains<T: ProductElement>(&self, method: Method, mut chains: Range<usize>, to: ProductTarget) {
         let each = self.m * self.n;
         let first = chains.start;
@@ -74,7 +77,8 @@ impl ProductBlock<'_> {
                 ..*self
             }
         };
-        // SAFETY: *inside* and *apart*: the chains are parts of the block.
+        // SAFETY: the chains are parts of the block, so the caller's conditions (*inside* and *apart*, see
+        // `ProductBlock`) hold for them.
         unsafe {
             if method == Method::Sums && each == 1 && (self.a.step, self.b.step) == (1, 1) {
                 let whole = chains.end.min(self.k / CHAIN) - first;

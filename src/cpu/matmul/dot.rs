@@ -1,5 +1,6 @@
-//! Dot products of two contiguous vectors. Each lane sums a different chain. The additions of one chain wait for each
-//! other, so the additions of several chains run in parallel. `tile.rs` defines the order of additions.
+//! Dot products of two contiguous vectors. Each lane sums a different chain, which is a block of [`CHAIN`] neighbouring
+//! elements. Each addition of a chain must wait for the one before it, so several chains are summed in parallel.
+//! `tile.rs` defines the order of additions.
 
 use super::lanes::{ALL_ROWS, MOST_DEPTH, Register, line, prefetch};
 use super::tile::CHAIN;
@@ -8,9 +9,10 @@ use super::tile::CHAIN;
 /// cache. The planner cuts larger products into tasks of about this size.
 pub(super) const FAR: usize = 4 << 20;
 
-/// Whole chains of a dot product of two contiguous vectors.
+/// Arguments of [`chains`]: `count` whole chains of two contiguous vectors `a` and `b`, and where to write the chains'
+/// sums.
 ///
-/// The conditions of [`chains`], cited by name. *Inside*: the `count` chains of `a` and of `b`, and the `count`
+/// [`chains`] has two conditions, cited by name. *Inside*: the `count` chains of `a` and of `b`, and the `count`
 /// elements of `sums`, are in live memory; nobody writes the chains of `a` and `b`, and nobody else uses the elements
 /// of `sums`. *Features*: the machine has the instruction set of the kernel.
 pub(super) struct Chains<T> {
@@ -18,14 +20,15 @@ pub(super) struct Chains<T> {
     pub a: *const T,
     pub b: *const T,
     pub sums: *mut T,
-    /// Whether the vectors are assumed to be in memory, not in a cache.
+    /// Whether the vectors are assumed to be in main memory, not in a cache.
     pub far: bool,
 }
 
 /// Computes the sums of chains. Returns false, and computes nothing, if there are too few chains to fill a vector.
 ///
 /// # Safety
-/// *Inside* and *features* ([`Chains`]).
+/// All elements are in live memory that nobody else changes (*inside*), and the CPU has the instruction set
+/// (*features*); see [`Chains`].
 pub(super) type ChainsFn<T> = unsafe fn(&Chains<T>) -> bool;
 
 /// Computes the sums of chains, one chain in each lane. If the operands are in a cache, two vectors of chains are
@@ -33,15 +36,17 @@ pub(super) type ChainsFn<T> = unsafe fn(&Chains<T>) -> bool;
 /// streams.
 ///
 /// # Safety
-/// *Inside* and *features* ([`Chains`]).
+/// All elements are in live memory that nobody else changes (*inside*), and the CPU has the instruction set
+/// (*features*); see [`Chains`].
 #[inline(always)]
 pub(super) unsafe fn chains<S: Register>(x: &Chains<S::Element>) -> bool {
     if x.count < S::WIDTH {
         return false;
     }
     let mut chain = 0;
-    // SAFETY: *inside* and *features*. If the remaining chains do not fill a vector, some of the chains before them are
-    // computed again.
+    // SAFETY: all chains are below `count`, so they are in live memory (*inside*); the caller ensures that the CPU has
+    // the instruction set (*features*). If the remaining chains do not fill a vector, some of the chains before them
+    // are computed again.
     unsafe {
         while chain < x.count {
             let left = x.count - chain;
@@ -60,17 +65,19 @@ pub(super) unsafe fn chains<S: Register>(x: &Chains<S::Element>) -> bool {
 /// Computes the sums of `G` vectors of chains, starting at `chain`.
 ///
 /// # Safety
-/// *Inside* and *features* ([`Chains`]), and there are this many chains.
+/// All elements are in live memory that nobody else changes (*inside*), the CPU has the instruction set (*features*,
+/// see [`Chains`]), and `x` has this many chains from `chain` on.
 #[inline(always)]
 unsafe fn some_chains<S: Register, const G: usize>(x: &Chains<S::Element>, chain: usize) {
     let line = line::<S>();
-    // SAFETY: *inside* and *features*: every index is below `count` chains.
+    // SAFETY: every chain is below `count`, so its elements are in live memory (*inside*); the caller ensures that the
+    // CPU has the instruction set (*features*).
     unsafe {
         let (a, b) = (x.a.add(chain * CHAIN), x.b.add(chain * CHAIN));
         let mut sums = [S::zero(); G];
         for k in (0..CHAIN).step_by(S::DEPTH) {
             if x.far && k % line == 0 {
-                // the memory of the next chains is prefetched from end to end
+                // prefetches the chains that are summed next, from end to end
                 for i in 0..S::WIDTH {
                     let ahead = S::WIDTH * (CHAIN + k) + i * line;
                     prefetch(a.wrapping_add(ahead));
@@ -93,11 +100,13 @@ unsafe fn some_chains<S: Register, const G: usize>(x: &Chains<S::Element>, chain
     }
 }
 
-/// Computes the sum of the whole chains of two vectors of `k` elements, if there are enough. Returns the number of k
-/// that the sum covers, and the sum, for which the sums of the chains are added in order.
+/// Computes the part of the dot product of two vectors of `k` elements that consists of whole chains, if there are
+/// enough chains. Returns how many elements this part covers (0 if there are too few chains), and its sum in every
+/// lane.
 ///
 /// # Safety
-/// *Inside* and *features* ([`Chains`]), for the whole chains and the function `chains`.
+/// All elements of the whole chains are in live memory that nobody else changes (*inside*), and the CPU has the
+/// instruction set of `S` and of the function `chains` (*features*); see [`Chains`].
 #[inline(always)]
 pub(super) unsafe fn sum_of_chains<S: Register>(
     k: usize,
@@ -108,7 +117,8 @@ pub(super) unsafe fn sum_of_chains<S: Register>(
     /// The number of chains whose sums are kept before they are added.
     const SOME: usize = 64;
     let count = k / CHAIN;
-    // SAFETY: *inside* and *features*: every chain is below `count`.
+    // SAFETY: every chain is below `count`, so its elements are in live memory (*inside*); the caller ensures that the
+    // CPU has the instruction set (*features*).
     unsafe {
         let mut total = S::zero();
         let mut first = 0;

@@ -20,21 +20,22 @@ pub(super) struct Kernels<T: 'static> {
     pub width: usize,
     /// The maximum number of vectors of a row of a tile.
     pub vectors: usize,
-    /// The kernels of tiles. The first index is 1 if the last vector of a row is partial, so that the kernel masks it;
-    /// the second is the number of vectors less 1, the third the number of rows less 1.
+    /// The kernels that compute tiles. The first index is 1 if the last vector of a row is partial, so that the kernel
+    /// masks it. The second index is the number of vectors less 1, and the third the number of rows less 1.
     tiles: [[&'static [TileFn<T>]; 2]; 2],
-    /// Packs lines that are side by side in memory: the elements of one k are contiguous.
+    /// Packs lines (rows of the left operand or columns of the right one) whose elements at one k are contiguous in
+    /// memory.
     pub pack_contiguous: unsafe fn(&Lines<T>),
     /// Packs lines that are each contiguous along k, by transposing blocks in registers.
     pub pack_turned: unsafe fn(&Lines<T>),
-    /// Packs the lines of one panel of a nested operand.
+    /// Packs the lines of one panel of a nested operand, whose lines have several strides (see `operands.rs`).
     pub pack_scattered: unsafe fn(&ScatteredLines<'_>, *mut T),
-    /// Products of rows that are contiguous along k with a few columns: function `i` computes `1 << i` columns at once.
-    /// There are as many functions as the registers allow, at least one.
+    /// Multiply rows that are contiguous along k with a few columns. Function `i` computes `1 << i` columns of the
+    /// result at once. There are as many functions as the number of registers allows, at least one.
     pub dots: &'static [unsafe fn(&Dots<T>)],
-    /// The product of one row with a matrix whose rows are contiguous.
+    /// Multiplies one row with a matrix whose rows are contiguous.
     pub sums: unsafe fn(&Sums<T>),
-    /// The sums of chains of one row with one column, both contiguous.
+    /// Computes the sums of the chains of a dot product of two contiguous vectors (`dot.rs`).
     pub chains: ChainsFn<T>,
 }
 
@@ -54,11 +55,12 @@ impl<T> Kernels<T> {
 }
 
 /// Compiles the kernels of one vector type. `rows` lists the heights of tiles, up to the largest. `unmasked` states
-/// whether tiles of full vectors have code of their own; where masks cost nothing, such tiles use the code with a mask.
+/// whether tiles of full vectors get their own code without masks. If masks cost nothing, they use the code with masks.
 /// `left` is the height of a panel modulo the lanes of a vector: the number of lines that `pack_turned` packs as a
 /// partial vector. `dots` lists the numbers of columns that a matrix · vector kernel computes together. `chains` is the
-/// vector type of a dot product, which reads as many streams as it has lanes. The processor cannot follow all 16
-/// streams of AVX-512; 8 lanes take 0.6 to 0.9 of the time (measured).
+/// vector type for dot products, whose kernel reads memory at as many places at once as the vector has lanes. With
+/// AVX-512, f32 uses 8 lanes instead of 16, because the processor cannot prefetch from 16 places at once: 8 lanes take
+/// 0.6 to 0.9 of the time of 16 (measured).
 macro_rules! kernels {
     ($module:ident, $lanes:ty, $element:ty, $([$features:literal])?, rows $most:literal [$($rows:literal)*],
      unmasked $unmasked:literal, vectors $vectors:literal, left $left:literal, dots [$($columns:literal)*], chains $chains:ty) => {
@@ -66,49 +68,56 @@ macro_rules! kernels {
             use super::*;
             $(#[target_feature(enable = $features)])?
             /// # Safety
-            /// *Inside*, *features* and *size* ([`ProductTile`]).
+            /// All elements are in live memory that nobody else changes (*inside*), the CPU has the instruction set
+            /// (*features*), and the columns fill the kernel's vectors (*size*); see [`ProductTile`].
             pub unsafe fn tile_of<const R: usize, const V: usize, const MASKED: bool>(x: &ProductTile<$element>) {
                 // SAFETY: the caller ensures the conditions of `tile`.
                 unsafe { tile::<$lanes, R, V, MASKED>(x) }
             }
             $(#[target_feature(enable = $features)])?
             /// # Safety
-            /// *Inside* and *features* (`panels.rs`).
+            /// All elements are in live memory that nobody else changes (*inside*), and the CPU has the instruction set
+            /// (*features*); see `Lines` in `panels.rs`.
             pub unsafe fn contiguous(x: &Lines<$element>) {
                 // SAFETY: the caller ensures the conditions of `pack_contiguous`.
                 unsafe { pack_contiguous::<$lanes>(x) }
             }
             $(#[target_feature(enable = $features)])?
             /// # Safety
-            /// *Inside* and *features* (`panels.rs`).
+            /// All elements are in live memory that nobody else changes (*inside*), and the CPU has the instruction set
+            /// (*features*); see `Lines` in `panels.rs`.
             pub unsafe fn turned(x: &Lines<$element>) {
                 // SAFETY: the caller ensures the conditions of `pack_turned`.
                 unsafe { pack_turned::<$lanes, $left>(x) }
             }
             $(#[target_feature(enable = $features)])?
             /// # Safety
-            /// *Inside* and *features* (`panels.rs`).
+            /// All elements are in live memory that nobody else changes (*inside*), and the CPU has the instruction set
+            /// (*features*); see `Lines` in `panels.rs`.
             pub unsafe fn scattered(x: &ScatteredLines<'_>, to: *mut $element) {
                 // SAFETY: the caller ensures the conditions of `pack_scattered`.
                 unsafe { pack_scattered::<$lanes>(x, to) }
             }
             $(#[target_feature(enable = $features)])?
             /// # Safety
-            /// *Inside* and *features* (`vector.rs`).
+            /// All elements are in live memory that nobody else changes (*inside*), and the CPU has the instruction set
+            /// (*features*); see the type of `x` in `vector.rs`.
             pub unsafe fn dots_of<const N: usize>(x: &Dots<$element>) {
                 // SAFETY: the caller ensures the conditions of `dots`.
                 unsafe { dots::<$lanes, N>(x) }
             }
             $(#[target_feature(enable = $features)])?
             /// # Safety
-            /// *Inside* and *features* (`vector.rs`).
+            /// All elements are in live memory that nobody else changes (*inside*), and the CPU has the instruction set
+            /// (*features*); see the type of `x` in `vector.rs`.
             pub unsafe fn sums_of(x: &Sums<$element>) {
                 // SAFETY: the caller ensures the conditions of `sums`; the machine has the features of `chains` too.
                 unsafe { sums::<$lanes>(x, chains_of) }
             }
             $(#[target_feature(enable = $features)])?
             /// # Safety
-            /// *Inside* and *features* (`dot.rs`).
+            /// All elements are in live memory that nobody else changes (*inside*), and the CPU has the instruction set
+            /// (*features*); see `Chains` in `dot.rs`.
             pub unsafe fn chains_of(x: &Chains<$element>) -> bool {
                 // SAFETY: the caller ensures the conditions of `chains`.
                 unsafe { chains::<$chains>(x) }
@@ -168,7 +177,8 @@ mod arm {
 kernels!(plain_f32, Plain<f32, 4>, f32, , rows 4 [1 2 3 4], unmasked true, vectors 1, left 0, dots [1], chains Plain<f32, 4>);
 #[cfg(not(cupric_relaxed_simd))]
 kernels!(plain_f64, Plain<f64, 2>, f64, , rows 4 [1 2 3 4], unmasked true, vectors 1, left 0, dots [1], chains Plain<f64, 2>);
-// engines of WebAssembly have 16 registers and use some of them for addresses: tiles of 6 × 2 took 1.4 times as long
+// WebAssembly engines use 16 registers and need some of them for addresses, so tiles have 4 × 2 vectors: tiles of 6 × 2
+// took 1.4 times as long
 #[cfg(cupric_relaxed_simd)]
 kernels!(plain_f32, F32x4, f32, , rows 4 [1 2 3 4], unmasked true, vectors 2, left 0, dots [1 2 4], chains F32x4);
 #[cfg(cupric_relaxed_simd)]

@@ -1,6 +1,6 @@
 //! Vector registers of each instruction set, as the kernels of products see them. Everything here is inlined into
-//! functions that enable the features, so each instruction set has its own copy of a kernel. If a call were not
-//! inlined, it would take a hundred times as long.
+//! functions that enable the instruction set (`#[target_feature]`), so each instruction set has its own copy of a
+//! kernel. If a call were not inlined, it would take a hundred times as long.
 
 #[cfg(target_arch = "x86_64")]
 use core::arch::x86_64::*;
@@ -22,48 +22,54 @@ pub(in crate::cpu) trait Register: Copy + 'static {
     const WIDTH: usize;
     /// The number of elements of each row that [`Register::transposed`] reads.
     const DEPTH: usize;
-    /// Whether [`Register::transposed`] can read only a part of these elements. If so, `DEPTH` elements fill a cache line.
+    /// Whether [`Register::transposed`] can read fewer than `DEPTH` elements of each row. If so, `DEPTH` elements fill
+    /// a cache line.
     const PARTS: bool = false;
 
     /// # Safety
-    /// *Features* ([`Register`]).
+    /// The CPU has the instruction set of this type (*features*, see [`Register`]).
     unsafe fn zero() -> Self::Vector;
     /// # Safety
-    /// *Features* ([`Register`]).
+    /// The CPU has the instruction set of this type (*features*, see [`Register`]).
     unsafe fn splat(x: Self::Element) -> Self::Vector;
     /// # Safety
-    /// *Features* and *inside* ([`Register`]), for `WIDTH` elements.
+    /// The CPU has the instruction set of this type (*features*), and the `WIDTH` elements at `p` are in live memory
+    /// that nobody else changes (*inside*, see [`Register`]).
     unsafe fn load(p: *const Self::Element) -> Self::Vector;
     /// # Safety
-    /// *Features* and *inside* ([`Register`]), for `WIDTH` elements.
+    /// The CPU has the instruction set of this type (*features*), and the `WIDTH` elements at `p` are in live memory
+    /// that nobody else changes (*inside*, see [`Register`]).
     unsafe fn store(p: *mut Self::Element, v: Self::Vector);
     /// Returns the mask of the first `n` lanes; `n` is at most `WIDTH`.
     ///
     /// # Safety
-    /// *Features* ([`Register`]).
+    /// The CPU has the instruction set of this type (*features*, see [`Register`]).
     unsafe fn mask(n: usize) -> Self::Mask;
-    /// Loads the lanes of a mask and sets the others to 0.
+    /// Loads the lanes that the mask selects, and sets the others to 0.
     ///
     /// # Safety
-    /// *Features* and *inside* ([`Register`]), for the elements of the mask.
+    /// The CPU has the instruction set of this type (*features*), and the elements that `mask` selects are in live
+    /// memory that nobody else changes (*inside*, see [`Register`]).
     unsafe fn load_masked(p: *const Self::Element, mask: Self::Mask) -> Self::Vector;
     /// # Safety
-    /// *Features* and *inside* ([`Register`]), for the elements of the mask.
+    /// The CPU has the instruction set of this type (*features*), and the elements that `mask` selects are in live
+    /// memory that nobody else changes (*inside*, see [`Register`]).
     unsafe fn store_masked(p: *mut Self::Element, mask: Self::Mask, v: Self::Vector);
     /// Returns `a · b + c`. Floats are rounded once, integers wrap, and for bools `·` is *and* and `+` is *or*.
     ///
     /// # Safety
-    /// *Features* ([`Register`]).
+    /// The CPU has the instruction set of this type (*features*, see [`Register`]).
     unsafe fn multiply_add(a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
     /// # Safety
-    /// *Features* ([`Register`]).
+    /// The CPU has the instruction set of this type (*features*, see [`Register`]).
     unsafe fn add(a: Self::Vector, b: Self::Vector) -> Self::Vector;
-    /// Loads elements `first` up to `end` of each of `ROWS` rows, which begin `step` elements apart, and writes the
-    /// vector of the rows' elements k into `out[k]`. `ROWS` is at most `WIDTH`; the lanes beyond it are 0. Without
-    /// [`Register::PARTS`] `first..end` is all of `DEPTH`.
+    /// Loads a block of `ROWS` rows, which begin `step` elements apart in memory, and transposes it: lane i of `out[k]`
+    /// becomes element k of row i. Only elements `part[0]..part[1]` of each row are loaded. If [`Register::PARTS`] is
+    /// false, this range must be `0..DEPTH`. If `ROWS` is less than `WIDTH`, the remaining lanes are 0.
     ///
     /// # Safety
-    /// *Features* and *inside* ([`Register`]), for these elements.
+    /// The CPU has the instruction set of this type (*features*), and these elements are in live memory that nobody
+    /// else changes (*inside*, see [`Register`]).
     unsafe fn transposed<const ROWS: usize>(
         p: *const Self::Element,
         step: isize,
@@ -75,7 +81,7 @@ pub(in crate::cpu) trait Register: Copy + 'static {
 /// Tells [`Register::transposed`] to load as many rows as a vector has lanes.
 pub(in crate::cpu) const ALL_ROWS: usize = usize::MAX;
 
-/// Returns how many elements of each row are read at a time: as many as a cache line holds.
+/// Returns how many elements of each row are read at a time: as many as a cache line holds, but at least `DEPTH`.
 #[inline(always)]
 pub(super) fn line<S: Register>() -> usize {
     (64 / size_of::<S::Element>()).max(S::DEPTH)
@@ -101,7 +107,8 @@ macro_rules! lanes {
         $(#[$doc])*
         #[derive(Clone, Copy)]
         pub(in crate::cpu) struct $name;
-        // SAFETY (of each function): *features* holds for the intrinsics, *inside* for what they read and write.
+        // SAFETY (of each function): the caller ensures that the CPU has the instruction set (*features*), and that the
+        // elements that are read or written are in live memory (*inside*); see [`Register`].
         #[allow(unused_unsafe)]
         impl Register for $name {
             type Element = $element;
@@ -112,55 +119,58 @@ macro_rules! lanes {
             const PARTS: bool = $parts;
             #[inline(always)]
             unsafe fn zero() -> $vector {
-                // SAFETY: *features*: the machine has the instruction set.
+                // SAFETY: the caller ensures that the CPU has the instruction set (*features*).
                 unsafe { $zero }
             }
             #[inline(always)]
             unsafe fn splat($x: $element) -> $vector {
-                // SAFETY: *features*: the machine has the instruction set.
+                // SAFETY: the caller ensures that the CPU has the instruction set (*features*).
                 unsafe { $splat }
             }
             #[inline(always)]
             unsafe fn load($p: *const $element) -> $vector {
-                // SAFETY: *features*: the machine has the instruction set. *Inside*: the elements are in live memory.
+                // SAFETY: the CPU has the instruction set (*features*), and the elements are in live memory (*inside*).
                 unsafe { $load }
             }
             #[inline(always)]
             unsafe fn store($q: *mut $element, $v: $vector) {
-                // SAFETY: *features*: the machine has the instruction set. *Inside*: the elements are in live memory.
+                // SAFETY: the CPU has the instruction set (*features*), and the elements are in live memory (*inside*).
                 unsafe { $store }
             }
             #[inline(always)]
             unsafe fn mask($n: usize) -> $mask {
-                // SAFETY: *features*; the tables of masks have twice as many entries as a vector has lanes.
+                // SAFETY: the CPU has the instruction set (*features*); the tables of masks have twice as many entries
+                // as a vector has lanes.
                 unsafe { $make }
             }
             #[inline(always)]
             unsafe fn load_masked($lp: *const $element, $lm: $mask) -> $vector {
-                // SAFETY: *features* and *inside*: lanes outside the mask are not accessed.
+                // SAFETY: the CPU has the instruction set (*features*), and lanes outside the mask are not accessed
+                // (*inside*).
                 unsafe { $loadm }
             }
             #[inline(always)]
             unsafe fn store_masked($sp: *mut $element, $sm: $mask, $sv: $vector) {
-                // SAFETY: *features* and *inside*: lanes outside the mask are not accessed.
+                // SAFETY: the CPU has the instruction set (*features*), and lanes outside the mask are not accessed
+                // (*inside*).
                 unsafe { $storem }
             }
             #[inline(always)]
             unsafe fn multiply_add($a: $vector, $b: $vector, $c: $vector) -> $vector {
-                // SAFETY: *features*: the machine has the instruction set.
+                // SAFETY: the caller ensures that the CPU has the instruction set (*features*).
                 unsafe { $fma }
             }
             #[inline(always)]
             unsafe fn add($d: $vector, $e: $vector) -> $vector {
-                // SAFETY: *features*: the machine has the instruction set.
+                // SAFETY: the caller ensures that the CPU has the instruction set (*features*).
                 unsafe { $add }
             }
             #[inline(always)]
             unsafe fn transposed<const $rows: usize>(
                 $tp: *const $element, $ts: isize, $part: [usize; 2], $out: &mut [$vector; MOST_DEPTH],
             ) {
-                // SAFETY: *features* and *inside*: only the rows below `ROWS` are read, and only their elements in the
-                // part.
+                // SAFETY: the CPU has the instruction set (*features*), and only rows below `ROWS` are read, and only
+                // their elements inside `part` (*inside*).
                 unsafe { $transposed }
             }
         }
@@ -173,8 +183,8 @@ static FIRST_OF_8: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0
 static FIRST_OF_4: [i64; 8] = [-1, -1, -1, -1, 0, 0, 0, 0];
 
 /// Transposes 16 rows × 16 f32 into `$out`. Rows from `$rows` on, and elements outside `$part`, are zeros. Each row is
-/// read by a single load, because a cache can hold only a few lines whose addresses are a power of two apart. The steps
-/// before the last two process four rows at a time, so that everything stays in registers.
+/// read by a single load, because a cache can hold only a few lines whose addresses are a power of two apart. Rows are
+/// loaded and interleaved in groups of four, so that everything stays in registers.
 #[cfg(target_arch = "x86_64")]
 macro_rules! sixteen_rows {
     ($p:ident, $step:ident, $part:ident, $out:ident, $rows:ident) => {{
@@ -189,7 +199,7 @@ macro_rules! sixteen_rows {
             }
             let (t0, t1) = (_mm512_unpacklo_ps(rows[0], rows[1]), _mm512_unpackhi_ps(rows[0], rows[1]));
             let (t2, t3) = (_mm512_unpacklo_ps(rows[2], rows[3]), _mm512_unpackhi_ps(rows[2], rows[3]));
-            // quarter q of t[4 e + j] has element 4 q + j of the four rows e
+            // quarter q of t[4 e + j] has element 4 q + j of the four rows of group e
             t[4 * e] = _mm512_shuffle_ps::<0x44>(t0, t2);
             t[4 * e + 1] = _mm512_shuffle_ps::<0xee>(t0, t2);
             t[4 * e + 2] = _mm512_shuffle_ps::<0x44>(t1, t3);
@@ -221,7 +231,7 @@ macro_rules! eight_wide_rows {
                     rows[i] = _mm512_maskz_loadu_pd(mask, $p.wrapping_offset((2 * e + i) as isize * $step));
                 }
             }
-            // quarter q of t[2 e + j] has element 2 q + j of the two rows e
+            // quarter q of t[2 e + j] has element 2 q + j of the two rows of pair e
             t[2 * e] = _mm512_unpacklo_pd(rows[0], rows[1]);
             t[2 * e + 1] = _mm512_unpackhi_pd(rows[0], rows[1]);
         }
@@ -386,8 +396,8 @@ lanes! {
 }
 #[cfg(target_arch = "x86_64")]
 lanes! {
-    /// 4 integers of 64 bits of AVX2, which multiplies 32 bits at a time. The product of the high halves is dropped,
-    /// because it is beyond the 64 bits.
+    /// 4 integers of 64 bits of AVX2. AVX2 multiplies only integers of 32 bits, so a product is the sum of products of
+    /// halves. The product of the two high halves is left out, because it would change only bits above the lowest 64.
     U64x4, u64, __m256i, __m256i, width 4, depth 2,
     zero _mm256_setzero_si256(), splat |x| _mm256_set1_epi64x(x as i64),
     load |p| _mm256_loadu_si256(p as *const __m256i), store |p, v| _mm256_storeu_si256(p as *mut __m256i, v),

@@ -1,10 +1,15 @@
-//! Matrix products. The planner chooses how each product is computed (`plan/kernel/product.rs`). The elementwise
-//! operations after a product (its epilogue) are a kernel of their own (`plan/product.rs`), which may run on each part
-//! of a product while that part is in a cache. Operands and results of narrow types are converted here. Every element
-//! is the sum that `matmul/tile.rs` defines, whatever the strategy, so its bits depend only on its row, its column and
-//! the element type.
+//! Matrix products: an `m × k` matrix times a `k × n` matrix, or a batch of such products. In this module, *k* also
+//! names the summed axis and an index on it ("one k"). A *line* of an operand is a row of the left operand or a column
+//! of the right one; `step` is the stride along k, from one element of a line to the next. A *chain* is a block of 256
+//! neighbouring k that is summed on its own (`matmul/tile.rs`).
+//!
+//! The planner chooses how each product is computed (`plan/kernel/product.rs`). The elementwise operations after a
+//! product (its epilogue) are a separate kernel (`plan/product.rs`), which may run on each part of a product while that
+//! part is in a cache. Operands and results of narrow types are converted here. Whatever method the planner chooses,
+//! every element is summed in the order that `matmul/tile.rs` defines, so its bits depend only on its row, its column
+//! and the element type.
 
-// kernels index arrays of registers by row, vector and chain, often two of these at a time
+// index loops are allowed, because kernels index arrays of registers by row, vector and chain, often by two of these
 #![allow(clippy::needless_range_loop)]
 
 mod blocked;
@@ -41,8 +46,9 @@ use operands::{NestedAxes, ProductOperand, ProductTarget};
 
 heap! { Place: along; Matmul: a, b, c, next; }
 
-/// The memory of an operand or of the result: the buffer, the first element, the span to check, the size of an element
-/// in bytes, and the offsets from one matrix of the batch to the next.
+/// Where an operand or the result lies in memory: the buffer, the index of its first element, the range of element
+/// offsets that must lie inside the buffer, the size of an element in bytes, and the offset of each matrix of the
+/// batch.
 struct Place {
     buffer: BufferRef,
     first: isize,
@@ -51,8 +57,8 @@ struct Place {
     along: Axis,
 }
 
-/// A product that is ready to be bound, in the form that its strategy computes. For the transposed strategy, `a` is the
-/// kernel's second operand.
+/// A prepared product, whose buffers are known only when it runs. If the planner chose to compute the transposed
+/// product (`Product::turned`), `a` is the kernel's second operand and `b` its first.
 pub(super) struct Matmul {
     name: &'static str,
     /// The number of matrices in the batch.
@@ -64,13 +70,14 @@ pub(super) struct Matmul {
     c: Place,
     /// The first matrix of the batch, whose addresses each run sets.
     first: ProductBlock<'static>,
-    /// The axes of the operands that are nested.
+    /// The axes of each nested operand; `None` for an operand with one stride along its lines and one along k.
     nested: [Option<NestedAxes>; 2],
-    /// The kernel that runs on each part of the result as soon as it is computed.
+    /// The elementwise kernel that runs on each part of the result as soon as that part is computed.
     next: Option<Elementwise>,
 }
 
-/// Prepares a product whose result is not empty. `next` is the kernel that receives its parts, if there is one.
+/// Prepares a product whose result is not empty. `next` is the elementwise kernel that runs on the parts of the result,
+/// if there is one.
 pub(super) fn prepare(kernel: &Kernel, next: Option<&Kernel>) -> Result<Matmul> {
     // `validate` has checked that the kernel is only a product, and that its strides are as the strategy requires
     let (Some(product), Some(matrices), [value], [a, b], [store]) =
@@ -119,7 +126,7 @@ pub(super) fn prepare(kernel: &Kernel, next: Option<&Kernel>) -> Result<Matmul> 
 }
 
 impl Matmul {
-    /// Runs the product on the buffers of a run, and the kernel that receives its parts.
+    /// Runs the product on the buffers of `run`, and also the elementwise kernel on its parts, if there is one.
     pub fn run(&self, run: &Run<'_>) -> Result<()> {
         let at = |p: &Place| run.locate(self.name, p.buffer, p.size, p.first, p.span);
         let (a, b, c) = (at(&self.a)?, at(&self.b)?, at(&self.c)?);
@@ -137,13 +144,13 @@ impl Matmul {
             return Ok(());
         };
         next.in_parts(run, |next| {
-            // SAFETY: the parts of tasks are parts of the result, which has the same index space as `next`, and no two
-            // tasks share a part.
+            // SAFETY: each task passes parts of the result to `next`, whose axes have the same lengths as the result's,
+            // and no two tasks pass the same part.
             self.share(|i| unsafe { next.task(|run| self.task(&first, i, run)) });
         })
     }
 
-    /// Calls `task` with the number of each task.
+    /// Runs all tasks of the product on the threads. `task` is called once for each task, with the number of the task.
     fn share(&self, task: impl Fn(usize) + Sync) {
         let groups = self.count.div_ceil(self.product.matrices as usize);
         let [down, across] = self.parts();
@@ -157,8 +164,8 @@ impl Matmul {
         [m.div_ceil(rows), n.div_ceil(cols)]
     }
 
-    /// Computes task `i`: some matrices of the batch, or a part of one. `first` is the first matrix. `done` is called
-    /// with each part of the kernel's result as soon as it is computed.
+    /// Computes task `i`, which is some whole matrices of the batch, or a part of one matrix. `first` describes the
+    /// batch's first matrix. `done` is called with each part of the kernel's result as soon as that part is computed.
     fn task(&self, first: &ProductBlock<'_>, i: usize, done: &mut dyn FnMut(TileBounds)) {
         let Product { method, matrices, turned, .. } = self.product;
         let (m, n, matrices) = (first.m, first.n, matrices as usize);
@@ -198,9 +205,10 @@ impl Matmul {
                     true => TileBounds { r0: matrix * height + c, nr: part.cols, c0: r, nc: part.rows, start: 0 },
                 });
             };
-            // SAFETY: *inside*: `locate` has checked the spans of all matrices. *Apart*: no two tasks share a part of
-            // the result, and the planner never writes a product in place. `validate` has checked that the strides are
-            // as the method requires.
+            // SAFETY: all elements are in live memory (*inside*, see `ProductBlock`), because `locate` has checked the
+            // spans of all matrices. Nobody else uses them meanwhile (*apart*), because no two tasks share a part of
+            // the result, and the planner never lets a product overwrite its operands. `validate` has checked that the
+            // strides are as the method requires.
             unsafe { self.compute(&block, method, &mut hand_on) };
             let count = matrix + 1 - waiting;
             if several && (matrix + 1 == end || count * m * n >= PART) {
@@ -210,11 +218,12 @@ impl Matmul {
         }
     }
 
-    /// Computes a product whose k (the axis that is summed) is divided among tasks.
+    /// Computes a product whose summed axis is divided among tasks.
     fn share_chains(&self, x: &ProductBlock<'_>) {
         let (method, chains) = (self.product.method, self.product.chains as usize);
-        // SAFETY: *inside*: `locate` has checked the spans. *Apart*: the planner never writes a product in place.
-        // `validate` has checked the number of elements, and that the strides are as the method requires.
+        // SAFETY: all elements are in live memory (*inside*, see `ProductBlock`), because `locate` has checked the
+        // spans. Nobody else uses them meanwhile (*apart*), because the planner never lets a product overwrite its
+        // operands. `validate` has checked the number of elements, and that the strides are as the method requires.
         unsafe {
             match self.compute {
                 Compute::F32 => x.share_chains::<f32>(method, chains),
@@ -231,7 +240,7 @@ impl Matmul {
     /// # Safety
     /// As for [`ProductBlock::compute`].
     unsafe fn compute(&self, block: &ProductBlock<'_>, method: Method, done: &mut dyn FnMut(FinalPart)) {
-        // SAFETY: the caller's conditions.
+        // SAFETY: this function has the same conditions as `ProductBlock::compute`.
         unsafe {
             match self.compute {
                 Compute::F32 => block.compute::<f32>(method, done),

@@ -1,5 +1,5 @@
-//! Vector registers of NEON, as the kernels of products see them. NEON does not multiply integers of 64 bits, so these
-//! integers and bools use plain arrays (`plain.rs`).
+//! Vector registers of NEON for the kernels of products. NEON does not multiply integers of 64 bits, so products of
+//! these integers, and of bools, use plain arrays (`plain.rs`).
 
 use super::lanes::{MOST_DEPTH, Register};
 use super::unmasked::unmasked;
@@ -11,9 +11,9 @@ use core::arch::aarch64::*;
 /// The machine has NEON, and the function is inlined into one that enables it.
 #[inline(always)]
 unsafe fn transposed(v: [float32x4_t; 4]) -> [float32x4_t; 4] {
-    // SAFETY: the caller's condition.
+    // SAFETY: the caller ensures that the machine has NEON.
     unsafe {
-        // elements 0 and 2 of two rows in turn, then elements 1 and 3
+        // `even` interleaves elements 0 and 2 of two rows, and `odd` elements 1 and 3
         let (even, odd) = (vtrn1q_f32(v[0], v[1]), vtrn2q_f32(v[0], v[1]));
         let (even_below, odd_below) = (vtrn1q_f32(v[2], v[3]), vtrn2q_f32(v[2], v[3]));
         let wide = |x: float32x4_t| vreinterpretq_f64_f32(x);

@@ -9,26 +9,27 @@ use crate::math::simd::Loop;
 use smallvec::SmallVec;
 use std::mem::MaybeUninit;
 
-/// The number of lines of one chain that the buffer for conversion holds: 16 KiB of f32. The same memory also holds up
-/// to `LINES * CHAIN` lines of one k.
+/// How many lines (rows of the left operand or columns of the right one) the conversion buffer [`Wide`] holds, over one
+/// chain of k: 16 KiB of f32. The same memory also holds up to `LINES * CHAIN` lines at a single k.
 const LINES: usize = 16;
 
-/// The average number of neighbours along k from which a nested operand is packed by transposing blocks. Chosen by hand;
-/// no benchmark compares other values.
+/// A nested operand is packed by transposing blocks if at least this many elements along k are neighbours in memory, on
+/// average. Chosen by hand; no benchmark compares other values.
 const LONG: usize = 8;
 
 /// A buffer for elements that are converted before they are packed.
 struct Wide<T>([MaybeUninit<T>; LINES * CHAIN]);
 
-/// The axes of a nested operand, which has several strides along its lines or along k: the windows of an image, for
-/// instance, whose lines are rows and columns of the image (`plan/axes.rs`).
+/// The axes of a nested operand. It has several strides from line to line or along k, because the reshape that made it
+/// a matrix has merged axes. For windows of an image, for instance, one index of the matrix counts the rows and the
+/// columns of the image (`plan/axes.rs`).
 pub(super) struct NestedAxes {
     pub lines: Axis,
     pub steps: Axis,
 }
 
-/// An operand of a product in memory: the address of element (0, 0), and the strides from line to line and along k, in
-/// elements.
+/// An operand of a product in memory: the address of element (0, 0), and the strides from line to line (`line`) and
+/// along k (`step`), in elements. A line is a row of the left operand or a column of the right one.
 #[derive(Clone, Copy)]
 pub(super) struct ProductOperand<'a> {
     pub at: *const u8,
@@ -38,13 +39,13 @@ pub(super) struct ProductOperand<'a> {
     pub size: usize,
     /// The loop that converts elements to the type of the product; `None` if they already have it.
     pub widen: Option<Loop>,
-    /// The axes of a nested operand, and the line and the k at which this part of it begins. `at` is then the address
-    /// of element (0, 0) of the whole operand.
+    /// For a nested operand, its axes, and the line and the k at which this part of it begins. `at` is then the address
+    /// of element (0, 0) of the whole operand, not of the part.
     pub nested: Option<(&'a NestedAxes, [usize; 2])>,
 }
 
 impl<'a> ProductOperand<'a> {
-    /// Returns the operand that begins at the given line and k.
+    /// Returns the part of the operand that begins at the given line and k.
     #[inline]
     pub fn from(&self, line: usize, k: usize) -> ProductOperand<'a> {
         if let Some((axes, first)) = self.nested {
@@ -54,7 +55,7 @@ impl<'a> ProductOperand<'a> {
         ProductOperand { at: self.at.wrapping_offset(offset * self.size as isize), ..*self }
     }
 
-    /// Returns the operand of another matrix, whose elements are `offset` elements further on.
+    /// Returns the same operand in another matrix of the batch, whose elements are `offset` elements further on.
     pub fn shifted(&self, offset: isize) -> ProductOperand<'a> {
         ProductOperand { at: self.at.wrapping_offset(offset * self.size as isize), ..*self }
     }
@@ -63,7 +64,8 @@ impl<'a> ProductOperand<'a> {
     /// lines. Missing lines of the last panel are filled with zeros.
     ///
     /// # Safety
-    /// *Inside* ([`Lines`]); `T` is the type of the product.
+    /// All elements are in live memory, and nobody else changes them (*inside*, see [`Lines`]); `T` is the type of the
+    /// product.
     pub unsafe fn pack<T: ProductElement>(
         &self,
         kernels: &Kernels<T>,
@@ -73,7 +75,8 @@ impl<'a> ProductOperand<'a> {
         height: usize,
     ) {
         let left = lines % height;
-        // SAFETY: *inside*: the caller ensures it for all lines, and `kernels` are compiled for this machine.
+        // SAFETY: the caller ensures that the elements of all lines are in live memory (*inside*, see `Lines`), and
+        // `kernels` are compiled for this machine.
         unsafe {
             if left > 0 {
                 let last = to.add((lines - left) * k);
@@ -121,7 +124,7 @@ impl<'a> ProductOperand<'a> {
         to: *mut T,
         height: usize,
     ) {
-        // the offset of each k, and whether neighbours along k are often neighbours in memory
+        // `steps` is the offset of each k; `runs` counts the runs of k that are contiguous in memory
         let (mut steps, mut runs, mut along) = ([0isize; CHAIN], 0, PanelParts::new());
         axes.steps.runs(from[1], k, |first, offset, n, step| {
             (first..first + n).for_each(|i| steps[i] = offset + (i - first) as isize * step);
@@ -144,7 +147,8 @@ impl<'a> ProductOperand<'a> {
                 lines: some,
                 height,
             };
-            // SAFETY: *inside*: the caller ensures it for all lines and k, and `kernels` are compiled for this machine.
+            // SAFETY: the caller ensures that the elements of all lines at all k are in live memory (*inside*, see
+            // `Lines`), and `kernels` are compiled for this machine.
             unsafe {
                 match self.widen {
                     Some(widen) => x.widened(widen, to),
@@ -165,7 +169,7 @@ impl<'a> ProductOperand<'a> {
         }
     }
 
-    /// Packs the lines of one panel, which are contiguous along k, and converts them on the way.
+    /// Packs the lines of one panel, which are contiguous along k, and converts their elements before packing them.
     ///
     /// # Safety
     /// As for [`ProductOperand::pack`], except that the elements of `x` do not have type `T` yet.
@@ -177,7 +181,8 @@ impl<'a> ProductOperand<'a> {
         wide: &mut Wide<T>,
     ) {
         let wide = wide.0.as_mut_ptr() as *mut T;
-        // SAFETY: *inside*: everything that is read or written is below `lines` and `k`, or in `wide`.
+        // SAFETY: all indices are below `lines` and `k`, whose elements the caller ensures to be in live memory
+        // (*inside*, see `Lines`), or they are inside `wide`.
         unsafe {
             for first in (0..x.lines).step_by(LINES) {
                 let lines = LINES.min(x.lines - first);
@@ -189,7 +194,7 @@ impl<'a> ProductOperand<'a> {
         }
     }
 
-    /// Packs lines of any strides, one k at a time, and converts them on the way.
+    /// Packs lines of any strides, one k at a time, and converts their elements before packing them.
     ///
     /// # Safety
     /// As for [`ProductOperand::pack`].
@@ -202,9 +207,11 @@ impl<'a> ProductOperand<'a> {
         height: usize,
     ) {
         let wide = wide.0.as_mut_ptr() as *mut T;
-        // the elements of whole panels; `wide` has room for at least one panel
+        // the largest number of lines that fills whole panels and fits into `wide`, which has room for at least one
+        // panel
         let most = LINES * CHAIN / height * height;
-        // SAFETY: *inside*: everything that is read or written is below `lines` and `k`, or in `wide`.
+        // SAFETY: all indices are below `lines` and `k`, whose elements the caller ensures to be in live memory
+        // (*inside*, see `Lines`), or they are inside `wide`.
         unsafe {
             for p in 0..k {
                 for begin in (0..lines).step_by(most) {
@@ -222,12 +229,12 @@ impl<'a> ProductOperand<'a> {
     /// Converts `n` elements that are `step` elements apart, starting at the given line and k.
     ///
     /// # Safety
-    /// *Inside* ([`Lines`]), for these elements.
+    /// These elements are in live memory, and nobody else changes them (*inside*, see [`Lines`]).
     #[inline]
     unsafe fn widen_run<T>(&self, widen: Loop, line: usize, k: usize, step: isize, n: usize, to: *mut T) {
         let from = self.from(line, k);
-        // SAFETY: *inside*: the caller ensures that the elements exist. Elements that are not contiguous are first
-        // gathered, without conversion.
+        // SAFETY: the caller ensures that the elements exist (*inside*, see `Lines`). Elements that are not contiguous
+        // are first gathered in `together`, without conversion.
         unsafe {
             if step == 1 {
                 return widen(n, from.at, from.at, from.at, to as *mut u8);
@@ -246,7 +253,7 @@ impl<'a> ProductOperand<'a> {
     }
 }
 
-/// Returns the offset of each line of a panel.
+/// Returns the offset of each line of a panel, in elements.
 fn offsets(parts: &PanelParts) -> SmallVec<[isize; 32]> {
     let mut offsets = SmallVec::new();
     for [_, first, n, line] in parts {
@@ -280,7 +287,8 @@ impl ProductTarget {
         ProductTarget { at: self.at.wrapping_offset(offset * self.size as isize), ..*self }
     }
 
-    /// Returns whether kernels can store into the result itself: whole rows of their own element type.
+    /// Returns whether kernels can store directly into the result: its rows are contiguous and have the product's own
+    /// type.
     pub fn is_direct(&self, cols: usize) -> bool {
         self.narrow.is_none() && (self.col == 1 || cols == 1)
     }
@@ -292,7 +300,7 @@ impl ProductTarget {
     pub unsafe fn clear(&self, rows: usize, cols: usize) {
         for row in 0..rows {
             for col in 0..cols {
-                // SAFETY: the caller's condition.
+                // SAFETY: the caller ensures that these elements are in live memory and that nobody else uses them.
                 unsafe { self.from(row, col).at.write_bytes(0, self.size) };
             }
         }
@@ -309,7 +317,8 @@ impl ProductTarget {
             for first in (0..cols).step_by(CHAIN) {
                 let n = CHAIN.min(cols - first);
                 let to = self.from(r, first);
-                // SAFETY: the caller's condition; `narrowed` has room for CHAIN elements of up to 8 bytes.
+                // SAFETY: the caller ensures that the elements of both sides are in live memory; `narrowed` has room
+                // for CHAIN elements of up to 8 bytes.
                 unsafe {
                     let mut p = from.add(r * row + first) as *const u8;
                     if let Some(narrow) = self.narrow {
@@ -330,15 +339,15 @@ impl ProductTarget {
     }
 }
 
-// SAFETY: an address by itself reads and writes nothing: the functions that use it are unsafe, and state who may use
-// which elements.
+// SAFETY: sharing an address accesses no memory. The functions that use the address are unsafe, and their conditions
+// state who may use which elements.
 unsafe impl Send for ProductOperand<'_> {}
-// SAFETY: an address by itself reads and writes nothing; the unsafe functions that use it state who may use which
-// elements.
+// SAFETY: sharing an address accesses no memory. The functions that use the address are unsafe, and their conditions
+// state who may use which elements.
 unsafe impl Sync for ProductOperand<'_> {}
-// SAFETY: an address by itself reads and writes nothing; the unsafe functions that use it state who may use which
-// elements.
+// SAFETY: sharing an address accesses no memory. The functions that use the address are unsafe, and their conditions
+// state who may use which elements.
 unsafe impl Send for ProductTarget {}
-// SAFETY: an address by itself reads and writes nothing; the unsafe functions that use it state who may use which
-// elements.
+// SAFETY: sharing an address accesses no memory. The functions that use the address are unsafe, and their conditions
+// state who may use which elements.
 unsafe impl Sync for ProductTarget {}

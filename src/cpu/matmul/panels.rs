@@ -1,14 +1,16 @@
-//! Packs parts of operands in the order in which the micro-kernels read them. A *line* is a row of the left operand or
-//! a column of the right one. A *panel* holds a few lines side by side: for each k, the elements of all its lines.
+//! Packs parts of operands: copies their elements in the order in which the micro-kernels read them. A *line* is a row
+//! of the left operand or a column of the right one. A *panel* holds a few lines side by side: for each k, the elements
+//! of all its lines.
 
 use super::lanes::{MOST_DEPTH, Register, prefetch};
 use crate::math::simd::Loop;
 use smallvec::SmallVec;
 use std::mem::MaybeUninit;
 
-/// Lines of an operand that are packed into consecutive panels. Strides are in elements.
+/// Lines of an operand that are packed into consecutive panels. `line` is the stride from line to line, and `step` the
+/// stride along k, both in elements.
 ///
-/// The conditions of the functions that pack, cited by name. *Inside*: the `lines × k` elements of `from` and the
+/// The functions that pack have two conditions, cited by name. *Inside*: the `lines × k` elements of `from` and the
 /// elements of the panels in `to` are in live memory; nobody writes the elements of `from`, and nobody else uses the
 /// elements of `to`. *Features*: the machine has the instruction set of the function.
 pub(super) struct Lines<T> {
@@ -19,23 +21,24 @@ pub(super) struct Lines<T> {
     pub line: isize,
     pub step: isize,
     pub to: *mut T,
-    /// The number of lines of a panel. The part of the last panel beyond `lines` is not written.
+    /// The number of lines of a panel. If the last panel has fewer lines, the rest of it is not written.
     pub height: usize,
 }
 
-/// How far ahead memory is prefetched, as a number of k. The rows that are packed often begin some KiB apart, a pattern
-/// that no hardware prefetcher follows.
+/// How far ahead memory is prefetched, counted in indices of k. The rows that are packed often begin some KiB apart, a
+/// pattern that no hardware prefetcher follows.
 const AHEAD: isize = 8;
 
-/// Packs lines that are neighbours in memory: `line` is 1. All panels are packed together, one k after another, because
-/// reading a row of memory from end to end is fastest.
+/// Packs lines that are neighbours in memory (`line` is 1). All panels are packed together, one k after another,
+/// because this reads each row of memory from end to end, which is fastest.
 ///
 /// # Safety
-/// *Inside* and *features* ([`Lines`]).
+/// All elements are in live memory, and nobody else changes them (*inside*); the CPU has the instruction set of `S`
+/// (*features*). Both conditions are defined at [`Lines`].
 #[inline(always)]
 pub(super) unsafe fn pack_contiguous<S: Register>(x: &Lines<S::Element>) {
-    // SAFETY: *inside* and *features*: every index is below `lines` and `k`, and so is every element of a panel that is
-    // written.
+    // SAFETY: every index that is read or written is below `lines` and `k`, so the element is in live memory
+    // (*inside*). The caller ensures that the CPU has the instruction set (*features*).
     unsafe {
         for k in 0..x.k {
             let from = x.from.wrapping_offset(k as isize * x.step);
@@ -66,11 +69,13 @@ pub(super) unsafe fn pack_contiguous<S: Register>(x: &Lines<S::Element>) {
 /// element.
 ///
 /// # Safety
-/// *Inside* and *features* ([`Lines`]).
+/// All elements are in live memory, and nobody else changes them (*inside*); the CPU has the instruction set of `S`
+/// (*features*). Both conditions are defined at [`Lines`].
 #[inline(always)]
 pub(super) unsafe fn pack_turned<S: Register, const LEFT: usize>(x: &Lines<S::Element>) {
     let mut line = 0;
-    // SAFETY: *inside* and *features*: every index is below `lines` and `k`, and no line is written twice.
+    // SAFETY: every index is below `lines` and `k`, so the element is in live memory (*inside*), and no line is written
+    // twice. The caller ensures that the CPU has the instruction set (*features*).
     unsafe {
         while line < x.lines {
             let left = x.lines - line;
@@ -91,17 +96,19 @@ pub(super) unsafe fn pack_turned<S: Register, const LEFT: usize>(x: &Lines<S::El
     }
 }
 
-/// Packs `width` lines from line `line` on by transposing blocks of them, and returns the number of k that it packed.
-/// The last few k, which do not fill a block, are left to the caller. `ROWS` is `width` if the lines are fewer than a
-/// vector has lanes; if they fill a vector, it is more than the number of lanes.
+/// Packs `width` lines from line `line` on by transposing blocks of them. Returns the number of k that it packed; the
+/// caller packs the last few k, which do not fill a block. `ROWS` is `width` if there are fewer lines than a vector has
+/// lanes. If the lines fill a vector, `ROWS` is `usize::MAX`.
 ///
 /// # Safety
-/// *Inside* and *features* ([`Lines`]), and there are this many lines.
+/// All elements are in live memory, and nobody else changes them (*inside*); the CPU has the instruction set of `S`
+/// (*features*, see [`Lines`]). There are at least `width` lines from `line` on.
 #[inline(always)]
 unsafe fn turned<S: Register, const ROWS: usize>(x: &Lines<S::Element>, line: usize, width: usize) -> usize {
     let (from, to) = (x.from.wrapping_offset(line as isize * x.line), x.to.wrapping_add(line));
     let mut k = 0;
-    // SAFETY: *inside* and *features*: every index is below `lines` and `k`.
+    // SAFETY: every index is below `lines` and `k`, so the element is in live memory (*inside*). The caller ensures
+    // that the CPU has the instruction set (*features*).
     unsafe {
         let mut out = [S::zero(); MOST_DEPTH];
         let mask = S::mask(width);
@@ -126,21 +133,23 @@ unsafe fn turned<S: Register, const ROWS: usize>(x: &Lines<S::Element>, line: us
 /// Packs lines with any strides.
 ///
 /// # Safety
-/// *Inside* ([`Lines`]).
+/// All elements are in live memory, and nobody else changes them (*inside*, see [`Lines`]).
 pub(super) unsafe fn pack_strided<T: Copy>(x: &Lines<T>) {
     for k in 0..x.k {
         for i in 0..x.lines {
             let from = x.from.wrapping_offset(i as isize * x.line + k as isize * x.step);
-            // SAFETY: *inside*: `i` is below `lines`.
+            // SAFETY: `i` is below `lines` and `k` below `x.k`, so the element is in live memory (*inside*).
             unsafe { *x.to.add(k * x.height + i) = *from };
         }
     }
 }
 
-/// The parts of a panel's lines that have one stride: the first line, its offset, the number of lines and the stride.
+/// The lines of a panel, divided into parts with one stride each. A part has four numbers: its first line, the offset
+/// of that line, the number of lines and the stride from line to line.
 pub(super) type PanelParts = SmallVec<[[isize; 4]; 8]>;
 
-/// The lines of one panel whose elements are at `from` plus the offset of their line plus the offset of their k.
+/// The lines of one panel of a nested operand, which has no single stride. The address of an element is `from` plus the
+/// offset of its line (from `parts`) plus the offset of its k (from `steps`).
 pub(super) struct ScatteredLines<'a> {
     /// The offset of each k, in elements.
     pub steps: &'a [isize],
@@ -156,10 +165,11 @@ pub(super) struct ScatteredLines<'a> {
 /// The maximum number of lines of a panel.
 const MOST_LINES: usize = 64;
 
-/// Packs scattered lines. Neighbours in memory are copied by vectors.
+/// Packs the lines of a nested operand. Lines that are neighbours in memory are copied by vectors.
 ///
 /// # Safety
-/// *Inside* and *features* ([`Lines`]), for the elements of the panel in `to`.
+/// The elements of `x` and of the panel at `to` are in live memory, and nobody else changes them (*inside*); the CPU
+/// has the instruction set of `S` (*features*). Both conditions are defined at [`Lines`].
 #[inline(always)]
 pub(super) unsafe fn pack_scattered<S: Register>(x: &ScatteredLines<'_>, to: *mut S::Element) {
     for (k, step) in x.steps.iter().enumerate() {
@@ -167,7 +177,8 @@ pub(super) unsafe fn pack_scattered<S: Register>(x: &ScatteredLines<'_>, to: *mu
         let to = to.wrapping_add(k * x.height);
         for [first, offset, n, stride] in x.parts {
             let (from, to, n) = (from.wrapping_offset(*offset), to.wrapping_offset(*first), *n as usize);
-            // SAFETY: *inside* and *features*: every index is below `n`.
+            // SAFETY: every index is below `n`, so the element is in live memory (*inside*). The caller ensures that
+            // the CPU has the instruction set (*features*).
             unsafe {
                 if *stride != 1 || n == 1 {
                     for i in 0..n {
@@ -190,15 +201,17 @@ pub(super) unsafe fn pack_scattered<S: Register>(x: &ScatteredLines<'_>, to: *mu
 }
 
 impl ScatteredLines<'_> {
-    /// Copies the elements of all lines at one k, whose offset is `step`. `T` has the size of an element.
+    /// Copies the elements of all lines at one k to `to`, side by side. `step` is the offset of that k. `T` has the
+    /// size of an element.
     ///
     /// # Safety
-    /// *Inside* ([`Lines`]), and `to` has room for the lines.
+    /// All elements are in live memory, and nobody else changes them (*inside*, see [`Lines`]); `to` has room for an
+    /// element of each line.
     #[inline(always)]
     unsafe fn collect<T: Copy>(&self, step: isize, to: *mut T) {
         for [first, offset, n, stride] in self.parts {
             let (from, to) = ((self.from as *const T).wrapping_offset(step + offset), to.wrapping_offset(*first));
-            // SAFETY: *inside*: every index is below `n`.
+            // SAFETY: every index is below `n`, so the element is in live memory (*inside*).
             unsafe {
                 match stride {
                     1 => std::ptr::copy_nonoverlapping(from, to, *n as usize),
@@ -208,16 +221,18 @@ impl ScatteredLines<'_> {
         }
     }
 
-    /// Packs lines, and converts them on the way.
+    /// Packs the lines, and converts their elements by `widen`.
     ///
     /// # Safety
-    /// *Inside* ([`Lines`]), for the elements of the panel in `to`, which have the type to which `widen` converts.
+    /// The elements of `x` and of the panel at `to` are in live memory, and nobody else changes them (*inside*, see
+    /// [`Lines`]). `T` is the type to which `widen` converts.
     pub unsafe fn widened<T>(&self, widen: Loop, to: *mut T) {
         assert!(self.lines <= MOST_LINES, "a panel has {} lines; at most {MOST_LINES} are packed", self.lines);
         let mut together = [MaybeUninit::<u64>::uninit(); MOST_LINES];
         let bytes = together.as_mut_ptr() as *mut u8;
         for (k, step) in self.steps.iter().enumerate() {
-            // SAFETY: *inside*; `together` has room for a panel's lines of up to 8 bytes.
+            // SAFETY: the caller ensures that the elements are in live memory (*inside*), and `together` has room for
+            // one element of up to 8 bytes of each line.
             unsafe {
                 match self.size {
                     1 => self.collect(*step, bytes),
@@ -226,7 +241,8 @@ impl ScatteredLines<'_> {
                     _ => self.collect(*step, bytes as *mut u64),
                 }
             }
-            // SAFETY: *inside*: the elements of one k are contiguous in the panel.
+            // SAFETY: the elements of one k are contiguous in the panel, and the caller ensures that the panel is in
+            // live memory (*inside*).
             unsafe { widen(self.lines, bytes, bytes, bytes, to.add(k * self.height) as *mut u8) };
         }
     }

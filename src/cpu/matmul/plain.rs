@@ -4,7 +4,7 @@
 use super::lanes::{MOST_DEPTH, Register};
 use crate::math::Fused;
 
-/// A number or a bool, as products without vector instructions compute with it.
+/// An element type of products that are computed without vector instructions: a number, or a bool in a u8.
 pub(in crate::cpu) trait Number: Copy + Default + Send + Sync + 'static {
     /// Returns `a · b + c` in each lane; floats are rounded once.
     fn multiply_add<const N: usize>(a: [Self; N], b: [Self; N], c: [Self; N]) -> [Self; N];
@@ -86,12 +86,12 @@ impl<T: Number, const N: usize> Register for Plain<T, N> {
     }
     #[inline(always)]
     unsafe fn load(p: *const T) -> [T; N] {
-        // SAFETY: *inside*: the `N` elements are in live memory.
+        // SAFETY: the caller ensures that the `N` elements are in live memory (*inside*, see `Register`).
         unsafe { (p as *const [T; N]).read() }
     }
     #[inline(always)]
     unsafe fn store(p: *mut T, v: [T; N]) {
-        // SAFETY: *inside*: the `N` elements are in live memory.
+        // SAFETY: the caller ensures that the `N` elements are in live memory (*inside*, see `Register`).
         unsafe { (p as *mut [T; N]).write(v) }
     }
     #[inline(always)]
@@ -102,7 +102,7 @@ impl<T: Number, const N: usize> Register for Plain<T, N> {
     unsafe fn load_masked(p: *const T, mask: usize) -> [T; N] {
         let mut v = [T::default(); N];
         for (i, x) in v.iter_mut().enumerate().take(mask) {
-            // SAFETY: *inside*: `i` is in the mask.
+            // SAFETY: `i` is in the mask, so its element is in live memory (*inside*, see `Register`).
             *x = unsafe { *p.add(i) };
         }
         v
@@ -110,7 +110,7 @@ impl<T: Number, const N: usize> Register for Plain<T, N> {
     #[inline(always)]
     unsafe fn store_masked(p: *mut T, mask: usize, v: [T; N]) {
         for (i, x) in v.iter().enumerate().take(mask) {
-            // SAFETY: *inside*: `i` is in the mask.
+            // SAFETY: `i` is in the mask, so its element is in live memory (*inside*, see `Register`).
             unsafe { *p.add(i) = *x };
         }
     }
@@ -134,7 +134,7 @@ impl<T: Number, const N: usize> Register for Plain<T, N> {
     ) {
         out[0] = [T::default(); N];
         for (i, x) in out[0].iter_mut().enumerate().take(ROWS) {
-            // SAFETY: *inside*: row `i` is below `ROWS`.
+            // SAFETY: row `i` is below `ROWS`, so its element is in live memory (*inside*, see `Register`).
             *x = unsafe { *p.wrapping_offset(i as isize * step) };
         }
     }

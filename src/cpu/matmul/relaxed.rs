@@ -1,4 +1,4 @@
-//! Vector registers of WebAssembly, as the kernels of products see them, with the multiply-add of relaxed SIMD
+//! Vector registers of WebAssembly for the kernels of products. They use the multiply-add of relaxed SIMD
 //! (`math/fused.rs`).
 
 use super::lanes::{MOST_DEPTH, Register};
@@ -10,7 +10,7 @@ use core::arch::wasm32::*;
 /// 16 bytes at `p` are in live memory, and nobody writes them.
 #[inline(always)]
 unsafe fn load<T>(p: *const T) -> v128 {
-    // SAFETY: the caller's condition; an address needs no alignment.
+    // SAFETY: the caller ensures that the memory is live and not used by others; these instructions need no alignment.
     unsafe { v128_load(p.cast()) }
 }
 
@@ -18,7 +18,7 @@ unsafe fn load<T>(p: *const T) -> v128 {
 /// 16 bytes at `p` are in live memory, and nobody else uses them.
 #[inline(always)]
 unsafe fn store<T>(p: *mut T, v: v128) {
-    // SAFETY: the caller's condition; an address needs no alignment.
+    // SAFETY: the caller ensures that the memory is live and not used by others; these instructions need no alignment.
     unsafe { v128_store(p.cast(), v) }
 }
 
@@ -29,14 +29,16 @@ macro_rules! lane {
         /// The element at `p` is in live memory, and nobody writes it.
         #[inline(always)]
         unsafe fn $load<const LANE: usize>(p: *const $t, v: v128) -> v128 {
-            // SAFETY: the caller's condition; an address needs no alignment.
+            // SAFETY: the caller ensures that the memory is live and not used by others; these instructions need no
+            // alignment.
             unsafe { $load_lane::<LANE>(v, p.cast()) }
         }
         /// # Safety
         /// The element at `p` is in live memory, and nobody else uses it.
         #[inline(always)]
         unsafe fn $store<const LANE: usize>(p: *mut $t, v: v128) {
-            // SAFETY: the caller's condition; an address needs no alignment.
+            // SAFETY: the caller ensures that the memory is live and not used by others; these instructions need no
+            // alignment.
             unsafe { $store_lane::<LANE>(v, p.cast()) }
         }
     };
@@ -47,7 +49,7 @@ lane!(f64, load_64, v128_load64_lane, store_64, v128_store64_lane);
 /// Transposes four rows of four words.
 #[inline(always)]
 fn transposed(v: [v128; 4]) -> [v128; 4] {
-    // elements 0 and 1 of two rows in turn, then elements 2 and 3
+    // `low` interleaves elements 0 and 1 of two rows, and `high` elements 2 and 3
     let (low, high) = (i32x4_shuffle::<0, 4, 1, 5>(v[0], v[1]), i32x4_shuffle::<2, 6, 3, 7>(v[0], v[1]));
     let (low_below, high_below) = (i32x4_shuffle::<0, 4, 1, 5>(v[2], v[3]), i32x4_shuffle::<2, 6, 3, 7>(v[2], v[3]));
     let first = |above, below| i64x2_shuffle::<0, 2>(above, below);

@@ -1,4 +1,5 @@
-//! Scratch memory of products: each thread keeps a block of its own, so that a call allocates nothing.
+//! Scratch memory of products. Each thread keeps its block of memory between calls, so that later calls need not
+//! allocate.
 
 use std::alloc::{Layout, alloc, dealloc};
 use std::cell::Cell;
@@ -10,11 +11,11 @@ pub(super) const ALIGN: usize = 64;
 /// The largest block, in bytes, that a thread keeps after the call.
 const KEPT: usize = 4 << 20;
 
-/// The size in bytes of the scratch on the stack, which is used if the allocation fails: panels of one tile's rows and
-/// columns over a chain, and a tile, of elements of 8 bytes.
+/// The size in bytes of the scratch memory on the stack, which is used if the allocation fails. It has room for the
+/// panels of one tile over one chain of k, and for the tile itself, with elements of 8 bytes.
 const LEAST: usize = 80 << 10;
 
-/// Memory that is handed out piece by piece.
+/// A block of memory from which [`Scratch::take`] allocates pieces one after another.
 pub(super) struct Scratch<'a> {
     memory: &'a mut [MaybeUninit<u8>],
     used: usize,
@@ -36,7 +37,7 @@ impl Scratch<'_> {
     }
 }
 
-/// A block of memory.
+/// An allocated block of memory, which is freed on drop.
 struct Kept {
     ptr: *mut u8,
     layout: Layout,
@@ -63,8 +64,8 @@ thread_local! {
     static BLOCK: Cell<Option<Kept>> = const { Cell::new(None) };
 }
 
-/// Calls `f` with a scratch of at least `wanted` bytes and true. If the allocation fails, calls `f` with a scratch of
-/// at least `least` bytes and false.
+/// Calls `f` with scratch memory of at least `wanted` bytes and `true`. If the allocation fails, calls `f` with scratch
+/// memory of at least `least` bytes and `false`.
 pub(super) fn with(wanted: usize, least: usize, f: impl FnOnce(&mut Scratch<'_>, bool)) {
     let kept = BLOCK.try_with(Cell::take).ok().flatten().filter(|block| block.layout.size() >= wanted);
     let Some(block) = kept.or_else(|| Kept::new(wanted.max(1))) else {
@@ -78,7 +79,7 @@ pub(super) fn with(wanted: usize, least: usize, f: impl FnOnce(&mut Scratch<'_>,
     let memory = unsafe { std::slice::from_raw_parts_mut(block.ptr.cast::<MaybeUninit<u8>>(), block.layout.size()) };
     f(&mut Scratch { memory, used: 0 }, true);
     if block.layout.size() <= KEPT {
-        // a thread that ends keeps nothing
+        // while a thread ends, its thread-local storage is gone, and the block is freed instead
         let _ = BLOCK.try_with(|kept| kept.set(Some(block)));
     }
 }

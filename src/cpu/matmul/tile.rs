@@ -1,9 +1,10 @@
-//! The micro-kernels of products. Each computes one small tile of the result in registers, over one chain of k. This
-//! module defines the order of additions, which is the same for every schedule:
+//! The micro-kernels of products. Each computes one small tile of the result in registers, over one chain of k (defined
+//! below). This module also defines the order of additions, which is the same for every method of computing a product:
 //!
-//! An element of a product is the sum of *chains*. A chain covers [`CHAIN`] neighbouring k; the last chain covers the
-//! rest. It starts from +0 and adds each product by one fused multiply-add, in the order of k. The sums of the chains
-//! are added in order. So the bits of an element depend only on its row, its column and the element type.
+//! An element of a product is the sum of *chains*. A chain covers [`CHAIN`] neighbouring indices k of the summed axis;
+//! the last chain covers the rest. The sum of a chain starts from +0, and each product is added to it by one fused
+//! multiply-add, in the order of k. Then the sums of the chains are added in order. So the bits of an element depend
+//! only on its row, its column and the element type.
 
 use super::lanes::{Register, prefetch};
 
@@ -12,11 +13,11 @@ pub(super) use crate::plan::kernel::CHAIN;
 /// A tile of the result, and the parts of the operands that it is computed from, over one chain. Strides are in
 /// elements.
 ///
-/// The conditions of its kernels, cited by name. *Inside*: the rows × `k` elements of `a`, the `k` × `cols` elements of
-/// `b` (full vectors for a kernel without a mask) and the rows × `cols` elements of `c` are in live memory; nobody
-/// writes the elements of `a` and `b`, and nobody else uses the elements of `c`. *Features*: the machine has the
-/// instruction set of the kernel. *Size*: `cols` occupies all the kernel's vectors, and fills them if the kernel has no
-/// mask.
+/// The kernels that compute a tile have three conditions, cited by name. *Inside*: the rows × `k` elements of `a`, the
+/// `k` × `cols` elements of `b` (full vectors for a kernel without a mask) and the rows × `cols` elements of `c` are in
+/// live memory; nobody writes the elements of `a` and `b`, and nobody else uses the elements of `c`. *Features*: the
+/// machine has the instruction set of the kernel. *Size*: the `cols` columns need all vectors of the kernel, and fill
+/// the last one completely if the kernel has no mask.
 pub(super) struct ProductTile<T> {
     pub k: usize,
     pub a: *const T,
@@ -34,13 +35,15 @@ pub(super) struct ProductTile<T> {
 /// Computes one tile.
 ///
 /// # Safety
-/// *Inside*, *features* and *size* ([`ProductTile`]).
+/// All elements are in live memory that nobody else changes (*inside*), the CPU has the instruction set (*features*),
+/// and the columns fill the kernel's vectors (*size*); see [`ProductTile`].
 pub(super) type TileFn<T> = unsafe fn(&ProductTile<T>);
 
-/// Adds the products of one k to the sums of a tile.
+/// For one k, adds the product of each row's element and each column's element to the tile's sums.
 ///
 /// # Safety
-/// *Inside*, *features* and *size* ([`ProductTile`]), for this k.
+/// At this k, all elements of the tile are in live memory that nobody else changes (*inside*), the CPU has the
+/// instruction set (*features*), and the columns fill the kernel's vectors (*size*); see [`ProductTile`].
 #[inline(always)]
 unsafe fn step<S: Register, const R: usize, const V: usize, const MASKED: bool>(
     a: *const S::Element,
@@ -49,15 +52,16 @@ unsafe fn step<S: Register, const R: usize, const V: usize, const MASKED: bool>(
     mask: S::Mask,
     sums: &mut [[S::Vector; V]; R],
 ) {
-    // SAFETY: *inside* and *features*: rows are below `R`, columns below `cols`.
+    // SAFETY: rows are below `R` and columns below `cols`, so all elements are in live memory (*inside*); the caller
+    // ensures that the CPU has the instruction set (*features*).
     unsafe {
         let mut right = [S::zero(); V];
         for j in 0..V {
             let p = b.add(j * S::WIDTH);
             right[j] = if MASKED && j + 1 == V { S::load_masked(p, mask) } else { S::load(p) };
         }
-        // so that the addresses of rows need few registers: one for every four rows, and one each for the stride times
-        // 1, 2 and 3
+        // computed this way, the addresses of the rows need few registers: one for every four rows, and one each for
+        // the stride times 1, 2 and 3
         let (twice, thrice) = (2 * a_row, 3 * a_row);
         for i in 0..R {
             let four = a.wrapping_offset((i / 4) as isize * 4 * a_row);
@@ -78,12 +82,14 @@ unsafe fn step<S: Register, const R: usize, const V: usize, const MASKED: bool>(
 /// Computes a tile of `R` rows and `V` vectors, the last of which is masked if `MASKED`.
 ///
 /// # Safety
-/// *Inside*, *features* and *size* ([`ProductTile`]).
+/// All elements are in live memory that nobody else changes (*inside*), the CPU has the instruction set (*features*),
+/// and the columns fill the kernel's vectors (*size*); see [`ProductTile`].
 #[inline(always)]
 pub(super) unsafe fn tile<S: Register, const R: usize, const V: usize, const MASKED: bool>(
     x: &ProductTile<S::Element>,
 ) {
-    // SAFETY: *inside*, *features* and *size*: every index is below `R`, `cols` and `k`.
+    // SAFETY: every index is below `R`, `cols` and `k`, so all elements are in live memory (*inside*); the caller
+    // ensures that the CPU has the instruction set (*features*) and that `cols` fits the vectors (*size*).
     unsafe {
         let mask = S::mask(x.cols - (V - 1) * S::WIDTH);
         if x.k >= 64 {

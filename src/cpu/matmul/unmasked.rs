@@ -1,8 +1,8 @@
-//! Vector registers without masked loads and stores, as the kernels of products see them: masked accesses go lane by
-//! lane. `neon.rs` and `relaxed.rs` name the intrinsics.
+//! Implements [`Register`](super::lanes::Register) for instruction sets without masked loads and stores: masked
+//! accesses go lane by lane. `neon.rs` and `relaxed.rs` pass their intrinsics to the macro.
 
-/// Implements the operations of a vector type by its intrinsics. `transposed` receives the rows as vectors, and returns
-/// as many vectors.
+/// Implements the operations of a vector type by its intrinsics. `transposed` is an expression that gets the rows as an
+/// array of vectors, and returns the transposed array.
 macro_rules! unmasked {
     (
         $(#[$doc:meta])* $name:ident, $element:ty, $vector:ty, width $width:literal, splat $splat:path, load $load:path, store $store:path,
@@ -12,8 +12,9 @@ macro_rules! unmasked {
         $(#[$doc])*
         #[derive(Clone, Copy)]
         pub(in crate::cpu) struct $name;
-        // SAFETY (of each function): *features* holds for the intrinsics, *inside* for what they read and write.
-        // the intrinsics of WebAssembly are safe where the whole module may use them
+        // SAFETY (of each function): the caller ensures that the CPU has the instruction set (*features*), and that the
+        // elements that are read or written are in live memory (*inside*); see `Register`.
+        // `unused_unsafe`: WebAssembly's intrinsics are safe functions if the whole module is compiled for its SIMD
         #[allow(unused_unsafe)]
         impl Register for $name {
             type Element = $element;
@@ -23,22 +24,22 @@ macro_rules! unmasked {
             const DEPTH: usize = $width;
             #[inline(always)]
             unsafe fn zero() -> $vector {
-                // SAFETY: *features*: the machine has the instruction set.
+                // SAFETY: the caller ensures that the CPU has the instruction set (*features*).
                 unsafe { $splat(<$element>::default()) }
             }
             #[inline(always)]
             unsafe fn splat(x: $element) -> $vector {
-                // SAFETY: *features*: the machine has the instruction set.
+                // SAFETY: the caller ensures that the CPU has the instruction set (*features*).
                 unsafe { $splat(x) }
             }
             #[inline(always)]
             unsafe fn load(p: *const $element) -> $vector {
-                // SAFETY: *features*: the machine has the instruction set. *Inside*: the elements are in live memory.
+                // SAFETY: the CPU has the instruction set (*features*), and the elements are in live memory (*inside*).
                 unsafe { $load(p) }
             }
             #[inline(always)]
             unsafe fn store(p: *mut $element, v: $vector) {
-                // SAFETY: *features*: the machine has the instruction set. *Inside*: the elements are in live memory.
+                // SAFETY: the CPU has the instruction set (*features*), and the elements are in live memory (*inside*).
                 unsafe { $store(p, v) }
             }
             #[inline(always)]
@@ -47,7 +48,7 @@ macro_rules! unmasked {
             }
             #[inline(always)]
             unsafe fn load_masked(p: *const $element, mask: usize) -> $vector {
-                // SAFETY: *features* and *inside*: only lanes of the mask are read.
+                // SAFETY: the CPU has the instruction set (*features*), and only lanes of the mask are read (*inside*).
                 unsafe {
                     let mut v = Self::zero();
                     $(if $lane < mask {
@@ -58,7 +59,8 @@ macro_rules! unmasked {
             }
             #[inline(always)]
             unsafe fn store_masked(p: *mut $element, mask: usize, v: $vector) {
-                // SAFETY: *features* and *inside*: only lanes of the mask are written.
+                // SAFETY: the CPU has the instruction set (*features*), and only lanes of the mask are written
+                // (*inside*).
                 unsafe {
                     $(if $lane < mask {
                         $store_lane::<$lane>(p.add($lane), v);
@@ -67,19 +69,20 @@ macro_rules! unmasked {
             }
             #[inline(always)]
             unsafe fn multiply_add($a: $vector, $b: $vector, $c: $vector) -> $vector {
-                // SAFETY: *features*: the machine has the instruction set.
+                // SAFETY: the caller ensures that the CPU has the instruction set (*features*).
                 unsafe { $fma }
             }
             #[inline(always)]
             unsafe fn add(a: $vector, b: $vector) -> $vector {
-                // SAFETY: *features*: the machine has the instruction set.
+                // SAFETY: the caller ensures that the CPU has the instruction set (*features*).
                 unsafe { $add(a, b) }
             }
             #[inline(always)]
             unsafe fn transposed<const ROWS: usize>(
                 p: *const $element, step: isize, _part: [usize; 2], out: &mut [$vector; MOST_DEPTH],
             ) {
-                // SAFETY: *features* and *inside*: only the rows below `ROWS` are read, `DEPTH` elements of each.
+                // SAFETY: the CPU has the instruction set (*features*), and only `DEPTH` elements of the rows below
+                // `ROWS` are read (*inside*).
                 unsafe {
                     let mut $rows = [Self::zero(); $width];
                     for i in 0..$width {

@@ -1,23 +1,24 @@
 //! Products of a matrix with one column or a few, and of one row with a matrix. They keep the order of additions that
-//! `tile.rs` defines. The lanes of a vector hold different rows, columns or chains, depending on which of them are
-//! many.
+//! `tile.rs` defines. The lanes of a vector hold different rows, columns or chains (blocks of [`CHAIN`] neighbouring
+//! k), whichever are many in the given product.
 
 use super::dot::{ChainsFn, FAR, sum_of_chains};
 use super::lanes::{ALL_ROWS, MOST_DEPTH, Register, line, prefetch};
 use super::plain::Number;
 use super::tile::CHAIN;
 
-/// How many bytes ahead of the additions rows are prefetched from memory. Measured on 64 and 32 MiB: about 0.85 of the
-/// time without prefetching, and 0.75 to 0.88 of the time of prefetching the next rows instead. Half as many bytes are
-/// as fast.
+/// How many bytes ahead of the additions rows are prefetched from memory. With matrices of 64 and 32 MiB, a product was
+/// measured to take about 0.85 of the time that it takes without prefetching, and 0.75 to 0.88 of the time with
+/// prefetching of the next rows instead. Half as many bytes are as fast.
 const AHEAD: usize = 1024;
 
-/// Rows that are contiguous along k, times `N` columns. Strides are in elements.
+/// The arguments of [`dots`]: the rows of `a`, which are contiguous along k, the `N` columns of `x`, and the products
+/// `y`. Strides are in elements.
 ///
-/// The conditions of [`dots`], cited by name. *Inside*: the `rows × k` elements of `a`, the `k × N` elements of `x` and
-/// the `rows × N` elements of `y` are in live memory; nobody writes the elements of `a` and `x`, and nobody else uses
-/// the elements of `y`. *Features*: the machine has the instruction set of the kernel. *Enough*: there are at least as
-/// many rows as a vector has lanes.
+/// [`dots`] has three conditions, cited by name. *Inside*: the `rows × k` elements of `a`, the `k × N` elements of `x`
+/// and the `rows × N` elements of `y` are in live memory; nobody writes the elements of `a` and `x`, and nobody else
+/// uses the elements of `y`. *Features*: the machine has the instruction set of the kernel. *Enough*: there are at
+/// least as many rows as a vector has lanes.
 pub(super) struct Dots<T> {
     pub rows: usize,
     pub k: usize,
@@ -32,14 +33,14 @@ pub(super) struct Dots<T> {
 }
 
 impl<T> Dots<T> {
-    /// Returns whether the rows are assumed to be in memory, not in a cache.
+    /// Returns whether the rows are assumed to be in main memory, not in a cache.
     #[inline(always)]
     fn is_far(&self) -> bool {
         self.rows.saturating_mul(self.k).saturating_mul(size_of::<T>()) >= FAR
     }
 
-    /// Returns the number of elements between the start of a cache line and the start of a row, or 0 if this number
-    /// differs between rows.
+    /// Returns how many elements after the start of a cache line each row begins, or 0 if this number differs between
+    /// rows.
     #[inline(always)]
     fn skew(&self) -> usize {
         let line = 64 / size_of::<T>();
@@ -47,8 +48,9 @@ impl<T> Dots<T> {
         if self.a_row.unsigned_abs().is_multiple_of(line) { skew } else { 0 }
     }
 
-    /// Prefetches `width` cache lines that are needed after the lines at `k`. With many rows, these are the lines
-    /// [`AHEAD`] bytes later; with fewer rows, they are lines of the rows that follow in memory.
+    /// Prefetches `width` cache lines that are needed after the lines at `k`. If at least 16 rows are summed together,
+    /// these are the lines of the same rows [`AHEAD`] bytes later; with fewer rows, they are lines of the rows that
+    /// follow in memory.
     #[inline(always)]
     fn call_ahead(&self, row: usize, k: usize, width: usize) {
         let line = 64 / size_of::<T>();
@@ -73,12 +75,14 @@ impl<T> Dots<T> {
 /// Computes the dot products of rows with `N` columns.
 ///
 /// # Safety
-/// *Inside*, *features* and *enough* ([`Dots`]).
+/// All elements are in live memory that nobody else changes (*inside*), the CPU has the instruction set (*features*),
+/// and the rows fill at least one vector (*enough*); see [`Dots`].
 #[inline(always)]
 pub(super) unsafe fn dots<S: Register<Element: Number>, const N: usize>(x: &Dots<S::Element>) {
     let mut row = 0;
-    // SAFETY: *inside*, *features* and *enough*. If the remaining rows do not fill a vector, some of the rows before
-    // them are computed again.
+    // SAFETY: all rows are below `rows`, so their elements are in live memory (*inside*); the caller ensures that the
+    // CPU has the instruction set (*features*). If the remaining rows do not fill a vector, some of the rows before
+    // them are computed again; they exist, because there are enough rows for a vector (*enough*).
     unsafe {
         while row < x.rows {
             let first = row.min(x.rows - S::WIDTH);
@@ -88,17 +92,19 @@ pub(super) unsafe fn dots<S: Register<Element: Number>, const N: usize>(x: &Dots
     }
 }
 
-/// Computes a vector of rows from row `row` on. With one column, two chains run together, because additions that wait
-/// for each other would leave the processor idle. Summing more rows together would help as much, but rows that are a
-/// power of two apart evict each other from the first-level cache. If the rows come from main memory, one chain is
-/// summed at a time, because reading from fewer locations in turn is faster, and the additions wait less than the
-/// loads.
+/// Computes the dot products of as many rows as a vector has lanes, from row `row` on. With one column, two chains are
+/// summed together, because additions that wait for each other would leave the processor idle. Summing more rows
+/// together would help as much, but rows whose addresses are a power of two apart evict each other from the first-level
+/// cache. If the rows come from main memory, one chain is summed at a time, because reading from fewer places is
+/// faster, and waiting for memory then takes longer than waiting for additions.
 ///
 /// # Safety
-/// *Inside* and *features* ([`Dots`]), and there are this many rows.
+/// The elements are in live memory that nobody else changes (*inside*), the CPU has the instruction set (*features*,
+/// see [`Dots`]), and there are this many rows.
 #[inline(always)]
 unsafe fn dots_of_rows<S: Register<Element: Number>, const N: usize>(x: &Dots<S::Element>, row: usize) {
-    // SAFETY: *inside* and *features*: every index is below `rows`, `k` and `N`.
+    // SAFETY: every index is below `rows`, `k` and `N`, so the elements are in live memory (*inside*); the caller
+    // ensures that the CPU has the instruction set (*features*).
     unsafe {
         let line = line::<S>();
         // the number of elements of a chain before the first whole cache line of its rows; every chain begins at the
@@ -151,8 +157,9 @@ unsafe fn dots_of_rows<S: Register<Element: Number>, const N: usize>(x: &Dots<S:
     }
 }
 
-/// Adds the products from `k` up to `len` of the chain that begins at `start` to each of the sums of a vector of rows.
-/// The first whole cache line of the rows begins at element `head` of the chain.
+/// Adds the products `k` up to `len` of a chain to the sums. The chain begins at index `start` of the rows. Each lane
+/// of a sum belongs to another row, and each of the `N` sums to another column. The first whole cache line of the rows
+/// begins at element `head` of the chain.
 ///
 /// # Safety
 /// As for [`dots_of_rows`], and there are this many k.
@@ -166,7 +173,7 @@ unsafe fn add_chain<S: Register<Element: Number>, const N: usize>(
 ) {
     let line = line::<S>();
     let far = N == 1 && x.is_far();
-    // SAFETY: the caller's conditions.
+    // SAFETY: the caller ensures the conditions of `dots_of_rows`, and that there are this many k.
     unsafe {
         while k < len {
             if far {
@@ -197,7 +204,7 @@ unsafe fn add_chain<S: Register<Element: Number>, const N: usize>(
     }
 }
 
-/// Adds a cache line of products, from `k` on, to each of the sums of a vector of rows.
+/// Adds the products of a cache line of each row, from `k` on, to the sums of the rows.
 ///
 /// # Safety
 /// As for [`dots_of_rows`], and there are this many k.
@@ -209,16 +216,16 @@ unsafe fn add_line<S: Register<Element: Number>, const N: usize>(
     sums: &mut [S::Vector; N],
 ) {
     for d in (0..line::<S>()).step_by(S::DEPTH) {
-        // SAFETY: the caller's conditions.
+        // SAFETY: the caller ensures the conditions of `dots_of_rows`, and that there are this many k.
         unsafe { add_part::<S, N>(x, row, k + d, [0, S::DEPTH], sums) };
     }
 }
 
-/// Adds the products of elements `first` up to `end` of `DEPTH` to each of the sums of a vector of rows. Element
-/// `first` is at index `k` of its row.
+/// Adds the products of up to `DEPTH` elements of each row to the sums of the rows. They are elements `first` up to
+/// `end` of a group of `DEPTH`, of which element `first` is at index `k` of its row.
 ///
 /// # Safety
-/// As for [`dots_of_rows`], and there are this many k; without [`Register::PARTS`] the range is all of `DEPTH`.
+/// As for [`dots_of_rows`], and there are this many k; if [`Register::PARTS`] is false, the range is `0..DEPTH`.
 #[inline(always)]
 unsafe fn add_part<S: Register<Element: Number>, const N: usize>(
     x: &Dots<S::Element>,
@@ -229,7 +236,8 @@ unsafe fn add_part<S: Register<Element: Number>, const N: usize>(
 ) {
     let a = x.a.wrapping_offset(row as isize * x.a_row).wrapping_add(k).wrapping_sub(first);
     let right = x.x.wrapping_offset(k as isize * x.x_step);
-    // SAFETY: *inside* and *features*: every index is below `rows`, `k` and `N`.
+    // SAFETY: every index is below `rows`, `k` and `N`, so the elements are in live memory (*inside*); the caller
+    // ensures that the CPU has the instruction set (*features*).
     unsafe {
         let mut left = [S::zero(); MOST_DEPTH];
         S::transposed::<ALL_ROWS>(a, x.a_row, [first, end], &mut left);
@@ -242,7 +250,7 @@ unsafe fn add_part<S: Register<Element: Number>, const N: usize>(
     }
 }
 
-/// Adds product `k` to each of the sums of a vector of rows.
+/// Adds the product of element `k` of each row to the sums of the rows.
 ///
 /// # Safety
 /// As for [`dots_of_rows`], and `k` is below `x.k`.
@@ -254,7 +262,8 @@ unsafe fn add_one<S: Register<Element: Number>, const N: usize>(
     sums: &mut [S::Vector; N],
 ) {
     let a = x.a.wrapping_offset(row as isize * x.a_row).wrapping_add(k);
-    // SAFETY: *inside* and *features*: every index is below `rows`, `k` and `N`.
+    // SAFETY: every index is below `rows`, `k` and `N`, so the elements are in live memory (*inside*); the caller
+    // ensures that the CPU has the instruction set (*features*).
     unsafe {
         let mut lanes = [S::Element::default(); 64];
         for (i, lane) in lanes.iter_mut().enumerate().take(S::WIDTH) {
@@ -268,10 +277,11 @@ unsafe fn add_one<S: Register<Element: Number>, const N: usize>(
     }
 }
 
-/// One row times a matrix whose rows are contiguous. Strides are in elements.
+/// The arguments of [`sums`]: the row `x`, the matrix `b`, whose rows are contiguous, and the product `y`. Strides are
+/// in elements.
 ///
-/// The conditions of [`sums`], cited by name. *Inside*: the `k` elements of `x`, the `k × cols` elements of `b` and the
-/// `cols` elements of `y` are in live memory; nobody writes the elements of `x` and `b`, and nobody else uses the
+/// [`sums`] has two conditions, cited by name. *Inside*: the `k` elements of `x`, the `k × cols` elements of `b` and
+/// the `cols` elements of `y` are in live memory; nobody writes the elements of `x` and `b`, and nobody else uses the
 /// elements of `y`. *Features*: the machine has the instruction set of the kernel.
 pub(super) struct Sums<T> {
     pub cols: usize,
@@ -283,16 +293,18 @@ pub(super) struct Sums<T> {
     pub y: *mut T,
 }
 
-/// Computes the product of a row with a matrix: 8 vectors of columns at a time, or with fewer columns several chains
-/// together, because additions that wait for each other would leave the processor idle. `chains` is the machine's loop
-/// for chains of a dot product.
+/// Computes the product of a row with a matrix. The sums of up to 8 vectors of columns stay in registers. With few
+/// columns, several chains are summed together, because additions that wait for each other would leave the processor
+/// idle. `chains` is the CPU's function for chains of a dot product.
 ///
 /// # Safety
-/// *Inside* and *features* ([`Sums`]).
+/// All elements are in live memory that nobody else changes (*inside*), and the CPU has the instruction set
+/// (*features*); see [`Sums`].
 #[inline(always)]
 pub(super) unsafe fn sums<S: Register>(x: &Sums<S::Element>, chains: ChainsFn<S::Element>) {
     let mut col = 0;
-    // SAFETY: *inside* and *features*: blocks begin at a column below `cols`, and have at most the remaining columns.
+    // SAFETY: blocks begin at a column below `cols` and have at most the remaining columns, so their elements are in
+    // live memory (*inside*); the caller ensures that the CPU has the instruction set (*features*).
     unsafe {
         while col < x.cols {
             let left = x.cols - col;
@@ -319,11 +331,12 @@ pub(super) unsafe fn sums<S: Register>(x: &Sums<S::Element>, chains: ChainsFn<S:
     }
 }
 
-/// Computes `V` vectors of columns, `G` chains at a time. The columns begin at `col`, and there are at most `cols` of
-/// them. `total` holds the sums over all k before `start`.
+/// Computes at most `cols` columns of the product, from `col` on, in `V` vectors. `G` chains are summed at a time.
+/// `total` holds the sums over all k before `start`.
 ///
 /// # Safety
-/// *Inside* and *features* ([`Sums`]), and the columns occupy all `V` vectors.
+/// All elements are in live memory that nobody else changes (*inside*), the CPU has the instruction set (*features*,
+/// see [`Sums`]), and the columns occupy all `V` vectors.
 #[inline(always)]
 unsafe fn sums_of_columns<S: Register, const V: usize, const G: usize>(
     x: &Sums<S::Element>,
@@ -331,7 +344,8 @@ unsafe fn sums_of_columns<S: Register, const V: usize, const G: usize>(
     mut start: usize,
     mut total: [S::Vector; V],
 ) {
-    // SAFETY: *inside* and *features*: every index is below `k` and `cols`.
+    // SAFETY: every index is below `k` and `cols`, so the elements are in live memory (*inside*); the caller ensures
+    // that the CPU has the instruction set (*features*).
     unsafe {
         let cols = cols.min(x.cols - col);
         let mask = S::mask(cols - (V - 1) * S::WIDTH);
@@ -362,7 +376,7 @@ unsafe fn sums_of_columns<S: Register, const V: usize, const G: usize>(
     }
 }
 
-/// Adds row `k` of the matrix, times element `k` of the row, to the sums.
+/// Multiplies row `k` of the matrix by element `k` of the row `x.x`, and adds the products to the sums.
 ///
 /// # Safety
 /// As for [`sums_of_columns`], and `k` is below `x.k`.
@@ -374,7 +388,8 @@ unsafe fn add_row<S: Register, const V: usize>(
     mask: S::Mask,
     sums: &mut [S::Vector; V],
 ) {
-    // SAFETY: *inside* and *features*: `k` is below `x.k`, and lanes outside the mask are not accessed.
+    // SAFETY: `k` is below `x.k`, and lanes outside the mask are not accessed (*inside*); the caller ensures that the
+    // CPU has the instruction set (*features*).
     unsafe {
         let left = S::splat(*x.x.wrapping_offset(k as isize * x.x_step));
         let row = x.b.wrapping_offset(k as isize * x.b_step).wrapping_add(col);
@@ -386,15 +401,16 @@ unsafe fn add_row<S: Register, const V: usize>(
     }
 }
 
-/// The maximum number of columns whose sums are kept in memory. They are two arrays of 8 KiB of f64, which a
+/// The maximum number of columns whose sums are kept in memory. The sums are two arrays of 8 KiB each with f64, which a
 /// first-level cache holds.
 const MANY: usize = 1024;
 
-/// Computes `cols` columns, at most [`MANY`], from column `col` on. Rows of the matrix are read from end to end, some
+/// Computes `cols` columns, at most [`MANY`], from column `col` on. Rows of the matrix are read from end to end, 8 rows
 /// at a time, and the sums are kept in memory.
 ///
 /// # Safety
-/// *Inside* and *features* ([`Sums`]), and there are this many columns.
+/// All elements are in live memory that nobody else changes (*inside*), the CPU has the instruction set (*features*,
+/// see [`Sums`]), and there are this many columns.
 #[inline(always)]
 unsafe fn sums_of_many<S: Register>(x: &Sums<S::Element>, col: usize, cols: usize) {
     const ROWS: usize = 8;
@@ -402,8 +418,9 @@ unsafe fn sums_of_many<S: Register>(x: &Sums<S::Element>, col: usize, cols: usiz
     let mut chain = [S::Element::default(); MANY];
     let mut total = [S::Element::default(); MANY];
     let (chain, total) = (chain.as_mut_ptr(), total.as_mut_ptr());
-    // SAFETY: *inside* and *features*. The first rows of a chain write its sums, the first chain the totals, for all
-    // columns.
+    // SAFETY: the caller ensures that all elements are in live memory (*inside*), and that the CPU has the instruction
+    // set (*features*). For all columns, the first rows of a chain write its sums before they are read, and the first
+    // chain writes the totals.
     unsafe {
         for start in (0..x.k).step_by(CHAIN) {
             let end = x.k.min(start + CHAIN);
@@ -432,8 +449,8 @@ unsafe fn sums_of_many<S: Register>(x: &Sums<S::Element>, col: usize, cols: usiz
     }
 }
 
-/// Adds `R` rows of the matrix from row `k` on, times their elements of the row, to the sums of a chain, or to zeros if
-/// they are its first rows.
+/// Multiplies `R` rows of the matrix, from row `k` on, by their elements of the row `x.x`, and adds the products to the
+/// sums in `chain`. If `first` is true, the sums start from zeros instead.
 ///
 /// # Safety
 /// As for [`sums_of_many`], there are this many rows, and `chain` has room for the columns and is used only by this
@@ -447,7 +464,8 @@ unsafe fn add_rows<S: Register, const R: usize>(
     chain: *mut S::Element,
     first: bool,
 ) {
-    // SAFETY: *inside* and *features*: every index is below `cols` and `k`.
+    // SAFETY: every index is below `cols` and `k`, so the elements are in live memory (*inside*); the caller ensures
+    // that the CPU has the instruction set (*features*).
     unsafe {
         let mut left = [S::zero(); R];
         for r in 0..R {

@@ -1,4 +1,4 @@
-//! A buffer of a CPU device: its storage, and how it keeps the device alive.
+//! Buffers of CPU devices: where their bytes are, and how a buffer keeps its device alive.
 
 use super::{INLINE, MemoryPool, inline_bytes};
 use crate::base::buffer::Memory;
@@ -9,7 +9,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-/// A device with a pool.
+/// A CPU device, which owns a memory pool.
 pub(in crate::cpu) trait Owner: Send + Sync {
     /// Returns the pool to which the device's buffers return their memory.
     fn pool(&self) -> &MemoryPool;
@@ -17,7 +17,8 @@ pub(in crate::cpu) trait Owner: Send + Sync {
 
 /// A buffer's reference to its device.
 pub(in crate::cpu) enum Holder {
-    /// The CPU that stays for the whole process. Most arrays are buffers of this CPU, and they need no reference count.
+    /// The CPU device that exists as long as the process. Most arrays are buffers of this device, and they need not
+    /// count references to it.
     Process(&'static dyn Owner),
     /// A device that the buffer keeps alive.
     Counted(Arc<dyn Owner>),

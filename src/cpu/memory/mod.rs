@@ -22,7 +22,8 @@ const POOLED: usize = 64 << 10;
 /// The size from which an allocation is compared with the memory that the system has left. Asking the system takes some
 /// 20 µs, which is little compared with the time to touch that much memory.
 const CHECKED: usize = 64 << 20;
-/// The size up to which a buffer's content is in the buffer's own header, so that a small array needs one allocation.
+/// The content of a buffer of at most this size is stored in the buffer's own header, so that a small array needs only
+/// one allocation.
 const INLINE: usize = 64;
 
 /// The two reasons why an allocation fails.
@@ -100,7 +101,7 @@ impl MemoryPool {
         &self.name
     }
 
-    /// Allocates memory of `bytes` bytes for the device that `owner` holds.
+    /// Allocates memory of `bytes` bytes for a buffer of the device that `owner` refers to.
     #[inline]
     pub fn memory(&self, owner: Holder, bytes: usize) -> Result<CpuMemory> {
         let storage = self.storage(bytes)?;
@@ -179,8 +180,8 @@ impl MemoryPool {
         }
     }
 
-    /// Reserves bytes of the limit until `release`, and returns whether enough were left. If too few are left, gives
-    /// free blocks back to the system, if that makes enough available.
+    /// Reserves `size` bytes of the limit until `release`, and returns whether enough were left. If too few are left,
+    /// but the pool's free blocks would make up for it, gives free blocks back to the system first.
     #[inline]
     fn reserve(&self, size: usize) -> bool {
         match self.limit {
@@ -210,7 +211,7 @@ impl MemoryPool {
         true
     }
 
-    /// Gives reserved bytes of the limit back, once their memory is free.
+    /// Gives `size` reserved bytes back to the limit. Called once their memory is free.
     fn release(&self, size: usize) {
         if self.limit.is_some() {
             self.held.fetch_sub(size, Relaxed);
@@ -227,7 +228,8 @@ impl MemoryPool {
         beyond_memory(bytes, &self.name, fits, format_args!("{used} in use, {limit}: {why}"))
     }
 
-    /// Returns a free or new block for `bytes` with its size, or the reason why there is none.
+    /// Returns a block for `bytes` bytes, from the pool or newly allocated, and the block's size. If there is none,
+    /// returns the reason.
     fn block(&self, bytes: usize) -> Result<(NonNull<u8>, usize), &'static str> {
         if bytes > isize::MAX as usize / 2 {
             return Err(SYSTEM);
@@ -302,7 +304,7 @@ impl MemoryPool {
 
     /// Frees a block that no buffer uses, and gives its bytes of the limit back.
     fn to_system(&self, ptr: NonNull<u8>, size: usize) {
-        // SAFETY: `system` made the block with the same size, and no buffer uses it any more.
+        // SAFETY: `MemoryPool::system` allocated the block with the same size, and no buffer uses it any more.
         unsafe { system::free(ptr, size) };
         self.release(size);
     }

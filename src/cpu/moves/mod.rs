@@ -1,5 +1,6 @@
-//! Kernels that only move words: copies (strided, transposed or repeated) and fills. They write from memory to memory,
-//! without the registers of the tile interpreter.
+//! Runs kernels that only move elements, without computing: copies (strided, transposed or repeated), fills, and copies
+//! of table rows at computed positions. They write directly from memory to memory, without the scratch memory of the
+//! tile interpreter (`tiles.rs`).
 
 mod rows;
 
@@ -22,31 +23,32 @@ use rows::MovedRows;
 use smallvec::SmallVec;
 use std::mem::MaybeUninit;
 
-/// The size of the stage in bytes: half of the first-level cache on most processors. The stage is a block in that
-/// cache, in which a thread arranges elements before it streams them.
+/// The size in bytes of a *stage*: a small array in which a thread arranges elements before it streams them (writes
+/// them past the caches). This size is half of the first-level cache on most processors.
 const STAGE: usize = 32 << 10;
 
-/// Returns the maximum number of columns of a transposed block to arrange at a time: rows of 2 KiB of the target, or of
-/// 1 KiB for elements of 1 byte, whose block is tall. With half as many, transposes were measured to be 3 to 20 %
-/// slower, and with twice as many some were slower.
+/// Returns the maximum number of columns of a transposed block that are arranged in the stage at a time, for elements
+/// of `size` bytes. They fill 2 KiB of each target row, or 1 KiB with elements of 1 byte, whose block has more rows.
+/// With half as many, transposes were measured to be 3 to 20 % slower, and with twice as many some were slower.
 fn transposed_columns(size: usize) -> usize {
     (2048 / size).min(1024)
 }
 
-/// The number of cache lines of a stage. Rows have gaps of a line between them, so that they do not map to the same
-/// sets of the cache.
+/// The number of cache lines of a stage. There are gaps of a line between the rows of the stage, so that the rows do
+/// not map to the same sets of the cache.
 const LINES: usize = STAGE / LINE + LINE;
 
-/// The number of cache lines of a stage for transposed words of 1 or 2 bytes, whose blocks are tall.
+/// The number of cache lines of a stage for transposed elements of 1 or 2 bytes. It has more rows, as many as a cache
+/// line has elements.
 const LINES_OF_NARROW: usize = 1024 + LINE;
 
-/// The source of moved words.
+/// Where a move takes its elements from.
 enum Source {
     Memory(Box<StridedOperand>),
     /// Rows of a table, at positions that are read from memory.
     Rows(Box<MovedRows>),
-    /// A number: the bits of a constant, or (`Scalar`) the index of a run-time scalar. The loop narrows the number to
-    /// the element type.
+    /// The same number for all elements: the bits of a constant, or for `Scalar` the index of a run-time scalar. The
+    /// loop, if there is one, narrows the number to the element type.
     Constant(u64, Option<Loop>),
     Scalar(usize, Option<Loop>),
 }
@@ -66,29 +68,30 @@ impl Heap for Source {
 struct Move {
     source: Source,
     target: StridedOperand,
-    /// Whether to write past the caches.
+    /// Whether to write past the caches (with streaming stores).
     stream: bool,
 }
 
-/// A kernel of moves that is ready to be bound to the buffers of a run.
+/// A prepared kernel of moves. Each run binds it to buffers.
 pub(super) struct Moves {
     name: &'static str,
     list: SmallVec<[Move; 1]>,
     tiling: Tiling,
     alone: bool,
     tiles: usize,
-    /// The kernel that looks for an out-of-bounds index before the first write.
+    /// A kernel that fails if an index is out of bounds. It runs before the first write, so that a failed run writes
+    /// nothing.
     checks: Option<Box<Elementwise>>,
     /// The number of rows and of columns of the index space, and the length of its last axis but one.
     sizes: [usize; 3],
 }
 
-/// The words of a move in one run.
+/// The source of a move in one run: addresses, or the bits of an element.
 #[derive(Clone, Copy)]
 enum From {
     Memory(*mut u8),
-    /// The table and the indices of its rows. If negative indices count from the end: 0 and the number of the table's
-    /// rows.
+    /// The addresses of the table and of the row indices. If negative indices count from the end, the second field
+    /// holds the numbers 0 and the table's number of rows.
     Rows([*mut u8; 2], Option<[u64; 2]>),
     Bits(u64),
 }
@@ -96,7 +99,7 @@ enum From {
 /// The moves of a kernel with their memory in one run. Invariant: each address points to element 0 of a move's source
 /// or target, and their spans are in buffers that live as long as the run.
 struct Bound<'a>(&'a Moves, SmallVec<[(From, *mut u8); 1]>);
-// SAFETY: nothing changes the pointers, and tasks write disjoint tiles of the memory that they point to.
+// SAFETY: nothing changes the pointers, and no two tasks write the same part of the memory behind them.
 unsafe impl Sync for Bound<'_> {}
 
 /// Prepares a kernel that only moves words. Returns `None` for any other kernel, and for a kernel that may read memory
@@ -215,8 +218,8 @@ impl Moves {
             return Ok(());
         }
         let bound = Bound(self, at);
-        // SAFETY: `locate` has checked that all spans are in live buffers (the invariant of `Bound`); no two tasks
-        // share a tile.
+        // SAFETY: `locate` has checked that all accessed elements are in live buffers (the invariant of `Bound`), and
+        // no two tasks share a tile.
         let body = |from: usize, to: usize| unsafe { bound.run(from, to) };
         if self.alone {
             body(0, self.tiles);
@@ -230,7 +233,7 @@ impl Moves {
     }
 }
 
-/// Converts a number of the compute type to the bits of an element.
+/// Converts a number from its compute type to the element type by the loop `narrow`, and returns the element's bits.
 fn narrowed(bits: u64, narrow: Option<Loop>) -> u64 {
     let Some(narrow) = narrow else { return bits };
     let (wide, mut element) = ([bits], [0u64]);
@@ -244,13 +247,15 @@ impl Bound<'_> {
     /// Moves the tiles `from..to`.
     ///
     /// # Safety
-    /// The invariant of [`Bound`]; no other task moves one of the tiles.
+    /// The addresses point to element 0 of operands whose spans are in live buffers (the invariant of [`Bound`]), and
+    /// no other task moves one of these tiles.
     unsafe fn run(&self, from: usize, to: usize) {
         let Bound(moves, at) = self;
         for t in from..to {
             let tile = tile_at(moves.tiling, moves.sizes, t);
             for (m, (from, to)) in moves.list.iter().zip(at) {
-                // SAFETY: the spans are in live buffers (the invariant of `Bound`), and the tile is in the index space.
+                // SAFETY: the spans of all operands are in live buffers (the invariant of `Bound`), and the tile is in
+                // the index space.
                 unsafe { m.tile(*from, *to, tile) };
             }
         }
@@ -264,7 +269,8 @@ impl Move {
     /// Moves one tile.
     ///
     /// # Safety
-    /// The invariant of [`Bound`] for `from` and `to`; no other task moves the tile.
+    /// `from` and `to` point to element 0 of the source and the target, whose spans are in live buffers (the invariant
+    /// of [`Bound`]), and no other task moves the tile.
     unsafe fn tile(&self, from: From, to: *mut u8, tile: TileBounds) {
         let (size, target) = (self.target.size, &self.target);
         let columns = target.cols.step.unwrap_or(1);
@@ -297,13 +303,14 @@ impl Move {
         }
     }
 
-    /// Copies a block, past the caches if the move streams.
+    /// Copies a block of `nr` rows and `nc` columns. If `stream` is set, writes past the caches where this is possible.
     ///
     /// # Safety
-    /// *Inside* and *apart* ([`StridedBlock`]).
+    /// All elements of both blocks are in live memory, with no conflicting access by other threads (*inside*), and the
+    /// blocks share no byte (*apart*); see [`StridedBlock`].
     unsafe fn block(&self, src: StridedBlock, dst: StridedBlock, nr: usize, nc: usize) {
         let size = self.target.size;
-        // SAFETY: the caller ensures *inside* and *apart* for the whole block.
+        // SAFETY: the caller ensures that both blocks are in live memory (*inside*) and share no byte (*apart*).
         unsafe {
             if !self.stream || dst.cols != 1 {
                 return strided::copy(size, src, dst, nr, nc);
@@ -326,14 +333,16 @@ impl Move {
         }
     }
 
-    /// Fills a block with an element.
+    /// Fills a block of `nr` rows and `nc` columns with an element, whose bits are the low bytes of `bits`.
     ///
     /// # Safety
-    /// *Inside* ([`StridedBlock`]).
+    /// All elements of the block are in live memory that no other thread uses meanwhile (*inside*, see
+    /// [`StridedBlock`]).
     unsafe fn fill(&self, bits: u64, dst: StridedBlock, nr: usize, nc: usize) {
         let size = self.target.size;
         let write = if self.stream { strided::stream_fill } else { strided::fill };
-        // SAFETY: *inside*; a local variable is apart from all buffers, and its low bytes are the element.
+        // SAFETY: the caller ensures that the block is in live memory (*inside*). The local variable `element` shares
+        // no byte with it (*apart*), and its low bytes are the element.
         unsafe {
             if dst.cols == 1 && (nr == 1 || dst.rows == nc as isize) {
                 write(size, bits, dst.ptr, nr * nc);
@@ -349,17 +358,18 @@ impl Move {
     }
 }
 
-/// Copies a block to rows of contiguous elements through a stage in the first-level cache, from which whole cache lines
-/// are streamed.
+/// Copies a block to rows of contiguous elements. The elements are first arranged in a stage in the first-level cache,
+/// from which whole cache lines are streamed.
 ///
 /// # Safety
-/// *Inside* and *apart* ([`StridedBlock`]); the target's columns have step 1. `ROOM` is [`LINES`], or [`LINES_OF_NARROW`] for
-/// transposed words of 1 or 2 bytes.
+/// All elements of both blocks are in live memory, with no conflicting access by other threads (*inside*), and the
+/// blocks share no byte (*apart*); see [`StridedBlock`]. The target's columns have step 1. `ROOM` is [`LINES`], or
+/// [`LINES_OF_NARROW`] for transposed elements of 1 or 2 bytes.
 unsafe fn staged<const ROOM: usize>(size: usize, src: StridedBlock, dst: StridedBlock, nr: usize, nc: usize) {
     let mut stage = [const { MaybeUninit::<[u64; LINE / 8]>::uninit() }; ROOM];
     let to_stage = stage.as_mut_ptr().cast::<u8>();
-    // if the target is contiguous, whole rows are streamed together. Otherwise a piece of one row is arranged at a
-    // time, or in a transposed block pieces of as many rows as a cache line of the source has elements
+    // if the target is contiguous, whole rows are streamed together. Otherwise the stage holds a piece of one row at a
+    // time; in a transposed block it holds pieces of several rows, as many as a cache line of the source has elements
     let dense = dst.rows == nc as isize && nc * size <= STAGE / 2;
     let (rows, cols) = match (dense, src.rows) {
         (true, 1) if STAGE / (nc * size) > LINE / size => (STAGE / (nc * size) / (LINE / size) * (LINE / size), nc),
@@ -371,8 +381,9 @@ unsafe fn staged<const ROOM: usize>(size: usize, src: StridedBlock, dst: Strided
     for r in (0..nr).step_by(rows) {
         for c in (0..nc).step_by(cols) {
             let (h, w) = (rows.min(nr - r), cols.min(nc - c));
-            // SAFETY: *inside* and *apart*: the piece is in the block, and the stage has room for its rows at this
-            // pitch.
+            // SAFETY: the piece is a part of the block, so it is in live memory (*inside*) and shares no byte with the
+            // stage (*apart*, see `StridedBlock`). The stage has room for the piece's rows, which begin `pitch`
+            // elements apart.
             unsafe {
                 let from = StridedBlock { ptr: src.at(size, r as isize, c as isize), ..src };
                 let staged = StridedBlock { ptr: to_stage, rows: pitch as isize, cols: 1 };

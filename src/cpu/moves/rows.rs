@@ -8,12 +8,12 @@ use super::super::tiles::TileBounds;
 use crate::base::dtype::Compute;
 use crate::plan::kernel::IndexMode;
 
-/// How many bytes of rows are prefetched ahead of the row that is copied: as many as in a transposition. Copying them
-/// takes about as long as main memory takes to answer.
+/// Rows are prefetched up to this many bytes ahead of the row that is copied, as in a transposition. Copying this many
+/// bytes takes about as long as main memory takes to answer.
 const AHEAD: usize = 8 << 10;
 
-/// The maximum number of cache lines of a row to prefetch (chosen by hand), because the processor's own prefetcher
-/// follows a row that is being read.
+/// The maximum number of cache lines of a row that are prefetched (chosen by hand). More are not needed, because the
+/// processor's own prefetcher follows a row that is being read.
 const LINES: usize = 8;
 
 /// The rows of a table that a move copies. An index selects the table's row for each row of the target.
@@ -22,21 +22,21 @@ pub(super) struct MovedRows {
     /// The index of each row of the target. It is constant along the columns.
     pub index: StridedOperand,
     pub compute: Compute,
-    /// The number of elements between neighbouring positions along the axis, and the length of the axis.
+    /// The stride, in elements, and the length of the table's axis along which the index selects.
     pub stride: isize,
     pub extent: usize,
     pub mode: IndexMode,
-    /// If negative indices count from the end: the run-time scalars 0 and `extent`. `extent` is added to an index that
-    /// is less than 0.
+    /// Set if negative indices count from the end: the indices of the run-time scalars that hold 0 and `extent`. An
+    /// index less than 0 gets `extent` added to it.
     pub from_end: Option<[usize; 2]>,
 }
 
 heap! { MovedRows: table, index; }
 
-/// The rows of a run of a tile: the address of the first row of each operand, and the number of elements from one row
-/// to the next.
+/// Consecutive rows of a tile for which each operand has a single stride. For each operand: the address of its first
+/// row, and the number of elements from one row to the next.
 struct Run {
-    /// If negative indices count from the end: the values of the two run-time scalars of [`MovedRows::from_end`].
+    /// Set if negative indices count from the end: the values of the two run-time scalars of [`MovedRows::from_end`].
     from_end: Option<[u64; 2]>,
     index: (*const u8, isize),
     table: (*mut u8, isize),
@@ -68,7 +68,7 @@ impl MovedRows {
                         table: (at(table, size, row + o as isize * of_table + c0), of_table),
                         to: (at(to, size, to_row + c0), of_target),
                     };
-                    // SAFETY: the caller ensures the conditions for the tile, and a run is a part of it.
+                    // SAFETY: the caller ensures the conditions for the whole tile, and these rows are a part of it.
                     unsafe { self.run(&run, size, n, tile.nc * size, stream) };
                 });
             });
@@ -78,7 +78,7 @@ impl MovedRows {
     /// Copies `n` rows of `bytes` bytes.
     ///
     /// # Safety
-    /// As for [`MovedRows::copy`], for the rows of the run.
+    /// The conditions of [`MovedRows::copy`] hold for the rows of `run`.
     unsafe fn run(&self, run: &Run, size: usize, n: usize, bytes: usize, stream: bool) {
         let MovedRows { compute, stride, extent, mode, .. } = *self;
         let indices = Indices { at: run.index.0, compute, stride, extent, mode, from_end: run.from_end };

@@ -1,5 +1,6 @@
-//! Runs reduce kernels and row kernels. Each task processes blocks of outer indices, or a part of a block if there are
-//! few blocks.
+//! Runs reduce kernels and row kernels, over an outer index space times an inner one, along which they reduce
+//! (`program.rs` defines the terms). A *block* is a range of neighbouring outer indices, each of which is one row to
+//! reduce. A task processes some blocks, or a part of the inner space of one block if there are few.
 
 mod reading;
 
@@ -24,16 +25,16 @@ use std::ops::Range;
 /// waking another thread.
 const MERGED_ALONE: usize = 128 << 10;
 
-/// A reduce or row kernel that is ready to be bound to the buffers of a run. Its outer indices are cut into blocks.
+/// A prepared reduce or row kernel, which each run binds to buffers. Its outer indices are cut into blocks.
 pub(super) struct Reduce {
     program: Program,
     outer: usize,
     n: usize,
     /// The number of outer indices of a block.
     each: usize,
-    /// The number of rows of a tile that holds whole rows; 1 if a tile is a part of a row.
+    /// The number of rows of a tile, if tiles hold whole rows; 1 if a tile is a part of a row.
     together: usize,
-    /// Whether the only pass just folds elements in place, so that it needs no tiles.
+    /// Whether the kernel only folds elements that are read directly from memory, so that it needs no tiles.
     in_place: bool,
     schedule: TileSchedule,
     /// The program that checks for indices out of bounds before the first write, so that a failed run writes nothing.
@@ -55,7 +56,7 @@ pub(super) fn prepare(kernel: &Kernel, aliased: &[bool]) -> Result<Reduce> {
 
 heap! { Reduce: program, checks; }
 
-/// A run of a kernel as its tasks see it: blocks of outer indices, each possibly cut into parts of the inner space.
+/// The data that the tasks of a run share. A task processes blocks, or a part of the inner space of a block.
 struct Job<'a> {
     bound: &'a BoundProgram<'a>,
     frames: &'a Frames<'a>,
@@ -99,7 +100,8 @@ impl Reduce {
 
     /// Returns how many inner elements a task processes. This is all `n`, unless there are fewer than four blocks of
     /// rows per thread and the schedule allows parts. Then there are 4 to 12 tasks per thread, to even out threads that
-    /// are held up. A part is a power of two of blocks of the fold's tree, hence a whole subtree, so no bit changes.
+    /// are held up. The tree in which a fold combines elements (`fold/mod.rs`) has blocks of its own. A part has a
+    /// power of two of them, hence is a whole subtree, so no bit changes.
     fn part(&self, threads: usize) -> usize {
         let (program, n, blocks) = (&self.program, self.n, self.outer.div_ceil(self.each));
         let unit = program.passes.iter().flat_map(|p| &p.reductions).map(|f| f.spec.block()).max();
@@ -143,8 +145,8 @@ impl Reduce {
         let job = Job { bound, frames: &frames, reduce: self, part };
         let parts = n.div_ceil(part).max(1);
         if parts == 1 {
-            // a task sets up once for several neighbouring blocks; 16 tasks per thread even out threads that are held
-            // up
+            // a task prepares its frame once for several neighbouring blocks; with 16 tasks per thread, threads that
+            // are held up do less
             let tasks = blocks.min(threads * 16);
             let body = |i: usize| job.blocks(i * blocks / tasks..(i + 1) * blocks / tasks);
             if tasks == 1 { body(0) } else { share(tasks, self.schedule.alone, body) }
@@ -166,7 +168,7 @@ struct Partial {
     width: usize,
 }
 
-// SAFETY: each slot is written by one task only, and slots are read only after all tasks that write have ended.
+// SAFETY: each slot is written by one task only, and is read only after all tasks that write slots have ended.
 unsafe impl Sync for Partial {}
 
 impl Partial {
@@ -178,23 +180,23 @@ impl Partial {
 type Folders<'a> = SmallVec<[Folder<'a>; 1]>;
 
 impl<'a> Job<'a> {
-    /// Returns block `b` as a tile of the outer level.
+    /// Returns block `b` as a tile of the outer index space.
     fn block(&self, b: usize) -> TileBounds {
         let Reduce { each, outer, .. } = *self.reduce;
         let c0 = b * each;
         TileBounds { r0: 0, nr: 1, c0, nc: each.min(outer - c0), start: 0 }
     }
 
-    /// Returns how many reductions run side by side: all of a block if its rows are columns of tiles, else one.
+    /// Returns how many rows are reduced side by side: all of a block if they are the columns of tiles, otherwise one.
     fn width(&self, block: TileBounds) -> usize {
         if self.bound.program.order == TileOrder::Cols { block.nc } else { 1 }
     }
 
-    /// Creates the folders of a pass, one for each of its reductions.
+    /// Creates the folders of a pass, which hold the states of its reductions, one folder for each.
     fn folders(&self, frame: &Frame, pass: usize, block: TileBounds) -> Folders<'a> {
         let width = self.width(block);
-        // SAFETY: *room* ([`Program`]): the arena, which begins at a page, has each fold's state; only this task has
-        // the frame.
+        // SAFETY: the arena, which begins at a page, has room for each fold's state (*room*, see [`Program`]); only
+        // this task uses the frame.
         self.bound.program.passes[pass]
             .reductions
             .iter()
@@ -213,7 +215,7 @@ impl<'a> Job<'a> {
         self.frames.with(|frame| {
             for b in range {
                 let block = self.block(b);
-                // SAFETY: *made for it* ([`Frame`]), and blocks are disjoint.
+                // SAFETY: the frame is made for this program (*made for it*, see [`Frame`]); blocks are disjoint.
                 unsafe {
                     for p in 0..self.bound.program.passes.len() {
                         frame.run(self.bound, self.bound.program.stages[p].clone(), block);
@@ -286,7 +288,8 @@ impl<'a> Job<'a> {
         let (bound, program, n) = (self.bound, self.bound.program, self.reduce.n);
         let pass = &program.passes[p];
         let tile = TileBounds { r0: block.c0 + row, nr: count, c0: 0, nc: n, start: 0 };
-        // SAFETY: *made for it*; *room*: registers have space for the tile, and for the results of all rows of a block.
+        // SAFETY: the caller ensures that the frame is made for this program (*made for it*); registers have room for
+        // the tile and for the results of all rows of a block (*room*, see [`Program`]).
         unsafe {
             for s in &pass.broadcasts {
                 let (from, to) = (frame.at[s.from], frame.slot(s.slot));
@@ -336,10 +339,11 @@ impl<'a> Job<'a> {
     /// If rows are reduced one after another, `row` is the row's number in the block; otherwise it is 0.
     ///
     /// # Safety
-    /// *Made for it* ([`Frame`]); the folders belong to this pass, and the block has the row.
+    /// The frame was created for this program (*made for it*, see [`Frame`]); the folders belong to this pass, and the
+    /// block has the row.
     unsafe fn write_results(&self, frame: &Frame, pass: usize, row: usize, folders: &mut Folders<'_>) {
         for (f, folder) in self.bound.program.passes[pass].reductions.iter().zip(folders) {
-            // SAFETY: *room* ([`Program`]): each register has space for the results of all rows of a block.
+            // SAFETY: each register has room for the results of all rows of a block (*room*, see [`Program`]).
             unsafe {
                 folder.end();
                 for r in &f.results {
@@ -352,10 +356,12 @@ impl<'a> Job<'a> {
     /// Runs the outer steps after the last pass and the stores of outer values: the epilogue.
     ///
     /// # Safety
-    /// *Made for it* ([`Frame`]); all passes of the block have ended, and no other task processes the block.
+    /// The frame was created for this program (*made for it*, see [`Frame`]); all passes of the block have ended, and
+    /// no other task processes the block.
     unsafe fn close(&self, frame: &mut Frame, block: TileBounds) {
         let (bound, program) = (self.bound, self.bound.program);
-        // SAFETY: *made for it*: the block is a tile of the outer level, and no other task processes it.
+        // SAFETY: the frame is made for this program (*made for it*), the block is a tile of the outer index space, and
+        // no other task processes it.
         unsafe {
             frame.run(bound, program.stages[program.passes.len()].clone(), block);
             for w in &program.writes {
@@ -370,8 +376,8 @@ impl<'a> Job<'a> {
     /// stores of inner values.
     ///
     /// # Safety
-    /// *Made for it* ([`Frame`]); the outer values of the block that this pass reads are computed; no other task
-    /// processes this part of the block.
+    /// The frame was created for this program (*made for it*, see [`Frame`]); the outer values of the block that this
+    /// pass reads are computed; no other task processes this part of the block.
     unsafe fn walk(
         &self,
         frame: &mut Frame,
@@ -390,8 +396,8 @@ impl<'a> Job<'a> {
             false if self.reduce.in_place => part.len().max(1),
             false => program.inner.cols,
         };
-        // SAFETY: *made for it*: tiles are cut from the part, and are no larger than the program was compiled for;
-        // *room*: each register has space for a tile.
+        // SAFETY: tiles are cut from the part, and are no larger than the program was compiled for (*made for it*, see
+        // [`Frame`]); each register has room for a tile (*room*, see [`Program`]).
         unsafe {
             for s in &pass.broadcasts {
                 let (from, to) = (frame.at[s.from], frame.slot(s.slot));
@@ -445,13 +451,13 @@ impl<'a> Job<'a> {
         }
     }
 
-    /// Reduces one part of a block to partial results, one for each reduction. The schedule allows parts only where
-    /// rows are columns of tiles or a block is a single row.
+    /// Reduces one part of a block to partial results, one for each reduction. The schedule allows parts only if rows
+    /// are the columns of tiles, or if a block is a single row.
     fn part(&self, b: usize, part: usize, out: *mut u8) {
         let block = self.block(b);
         let range = part * self.part..((part + 1) * self.part).min(self.reduce.n);
-        // SAFETY: *made for it* ([`Frame`]), and parts of blocks are disjoint; `out` is a slot that this task alone
-        // writes, with space for the partial results of all reductions.
+        // SAFETY: the frame was created for this program (*made for it*), and parts of blocks are disjoint; `out` is a
+        // slot that only this task writes, with room for the partial results of all reductions.
         self.frames.with(|frame| unsafe {
             let mut to = out;
             frame.run(self.bound, self.bound.program.stages[0].clone(), block);
@@ -466,11 +472,11 @@ impl<'a> Job<'a> {
         })
     }
 
-    /// Merges the partial results of a block in the order of its parts, and runs its epilogue.
+    /// Merges the partial results of a block in the order of its parts, and runs its epilogue (`Job::close`).
     fn merge(&self, b: usize, parts: usize, from: *mut u8, width: usize) {
         let block = self.block(b);
-        // SAFETY: *made for it* ([`Frame`]), and blocks are disjoint; `from` points to the block's `parts` slots, all
-        // written.
+        // SAFETY: the frame was created for this program (*made for it*), and blocks are disjoint; `from` points to the
+        // block's `parts` slots, all written.
         self.frames.with(|frame| unsafe {
             frame.run(self.bound, self.bound.program.stages[0].clone(), block);
             let mut folders = self.folders(frame, 0, block);

@@ -1,13 +1,14 @@
-//! Reductions that read memory in place, because the kernel computes nothing before it folds the elements.
+//! Reductions that fold elements directly from the operand's memory, without tiles, because the kernel computes nothing
+//! before it folds them.
 
 use super::{Folders, Job};
 use crate::cpu::program::{Dst, PassReduction, Program, StepKind, TileLoop, TileOrder, TilePass};
 use crate::cpu::tiles::TileBounds;
 use std::ops::Range;
 
-/// Returns whether the program has a single pass that only folds loads that need no register. If rows are reduced one
-/// by one, each row is folded at once. If they are reduced side by side, all inner elements of a task are folded at
-/// once (`Job::feed_where_they_lie`).
+/// Returns whether the program has a single pass, which only folds elements that can be read directly from memory. If
+/// rows are reduced one by one, the fold gets a whole row at once. If they are reduced side by side, it gets all inner
+/// elements of a task at once (`Job::feed_where_they_lie`).
 pub(super) fn folds_in_place(program: &Program) -> bool {
     let [pass] = &program.passes[..] else { return false };
     let steps = &program.steps[pass.steps.clone()];
@@ -34,18 +35,18 @@ pub(super) fn folds_in_place(program: &Program) -> bool {
         && program.writes.iter().all(|w| !w.inner)
 }
 
-/// Returns the index of the place that the load with the number `id` reads.
+/// Returns the index in `Program::places` of the operand that the step with the number `id` loads, if it is a load.
 fn load_of(steps: &[TileLoop], id: usize) -> Option<usize> {
     let step = steps.iter().find(|s| s.id == id)?;
     if let StepKind::Load(place) = step.kind { Some(place) } else { None }
 }
 
 impl Job<'_> {
-    /// If the columns of a block are contiguous in memory, feeds a part of its rows, side by side, directly from memory
-    /// to the folders. Returns whether it did.
+    /// If neighbouring columns of a block are contiguous in memory, passes the rows `part`, side by side, directly from
+    /// memory to the folders, and returns true. Otherwise does nothing and returns false.
     ///
     /// # Safety
-    /// As for [`Job::walk`]; the folders are reset.
+    /// The conditions of [`Job::walk`]; also, the folders are reset.
     pub(super) unsafe fn feed_where_they_lie(
         &self,
         pass: &TilePass,
@@ -72,8 +73,8 @@ impl Job<'_> {
         }
         for (f, folder) in pass.reductions.iter().zip(folders) {
             if let Some((at, step)) = lies(f) {
-                // SAFETY: *inside* (`Program`): the rows of the part, and the columns of the block, are in the place's
-                // span.
+                // SAFETY: the rows of the part and the columns of the block are in the operand's span, which is inside
+                // its buffer (*inside*, see `Program`).
                 unsafe { folder.feed_where_they_lie(at, part.len(), step) };
             }
         }

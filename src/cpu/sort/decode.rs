@@ -1,11 +1,11 @@
-//! Converts sorted keys back to elements.
+//! Converts sorted keys back to the elements that have these keys (`Word::key`).
 
 use super::task::{Task, run};
 use super::{Order, SharedTarget, Word, chunks, part};
 use crate::cpu::share::share;
 
-/// Replaces sorted keys by their elements. Zeros and NaNs, which share keys, are copied from `elements` in their
-/// original order, so that they keep their signs and payloads.
+/// Replaces sorted keys by their elements. All zeros have the same key, and so have all NaNs, so they are copied from
+/// `elements` in their original order, to keep their signs and payloads.
 pub(super) fn decode<W: Word>(elements: &[W], keys: &mut [W], order: Order<W>, shared: bool) {
     let length = keys.len();
     let runs = order.infinity.map(|_| {
@@ -68,7 +68,7 @@ impl<W: Word> Task for Decode<'_, W> {
     }
 }
 
-/// Counts the zeros and NaNs of a task's elements.
+/// Counts the zeros and the NaNs among a task's elements.
 struct Shares<'a, W> {
     elements: &'a [W],
     infinity: W,

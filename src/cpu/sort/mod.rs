@@ -1,13 +1,13 @@
-//! `sort` and `argsort` on the CPU. Each element becomes an unsigned key with the same order as the elements. The
-//! method depends on the row:
+//! `sort` and `argsort` on the CPU. Each element is converted to a *key*: an unsigned integer, so that keys have the
+//! same order as the elements. The sorting method depends on the row:
 //!
 //! Short rows of values are sorted side by side by a network (`sort/network.rs`). On machines with AVX-512, long rows
 //! of 4 or 8 bytes per element are sorted by a quicksort that partitions a vector at a time (`sort/quick.rs`). Elements
 //! with equal keys are equal, except zeros and NaNs, which `sort/decode.rs` puts in their original order. All other
-//! rows, and positions, are sorted digit by digit from the lowest (radix sort), which is stable and takes linear time.
-//! Positions of wide keys are sorted by the highest digits, and by the whole key where these digits are equal
-//! (`sort/prefix.rs`). If there are only a few rows, threads share the elements of each row. `sort/some.rs` finds a few
-//! elements of the sorted order without sorting.
+//! rows, and the positions for `argsort`, are sorted digit by digit from the lowest digit (radix sort), which is stable
+//! and takes linear time. A digit is a byte of the key. If keys differ in many bytes, positions are sorted by the
+//! highest digits, and by the whole key where these digits are equal (`sort/prefix.rs`). If there are only a few rows,
+//! threads share the elements of each row. `sort/some.rs` finds a few elements of the sorted order without sorting.
 
 mod decode;
 mod network;
@@ -37,7 +37,7 @@ const TASK: usize = 1 << 14;
 /// The number of values of a digit, which is a byte of the key.
 const DIGITS: usize = 256;
 
-/// The order of elements as unsigned words.
+/// How the bits of an element are converted to its key.
 #[derive(Clone, Copy)]
 struct Order<W> {
     /// The bit of the sign; 0 for unsigned types.
@@ -47,14 +47,14 @@ struct Order<W> {
     descending: bool,
 }
 
-/// The bits of an element.
+/// An unsigned integer type, for the bits of elements and for their keys.
 trait Word: BitPattern + Ord {
     const BYTES: usize;
-    /// The items that are sorted for positions: the key in the high bits, the position in the low bits.
+    /// The items that `argsort` sorts: the key in the high bits, the position in the low bits.
     type Pair: Pair;
     /// Returns the key of an element. −0 has the key of +0, and every NaN has the largest key.
     fn key(self, order: Order<Self>) -> Self;
-    /// Returns the element of a key.
+    /// Returns the element that has this key. A key of zeros gives +0, because −0 has the same key.
     fn element(key: Self, order: Order<Self>) -> Self;
     fn digit(self, byte: usize) -> usize;
     fn order(dtype: DType, descending: bool) -> Order<Self>;
@@ -68,8 +68,7 @@ trait Word: BitPattern + Ord {
     fn shares_key(self, infinity: Self) -> bool;
     /// Returns whether a float is a zero.
     fn is_zero(self) -> bool;
-    /// Returns the partition step of the quicksort for keys of this type, or `None` if the machine lacks the
-    /// instructions.
+    /// Returns the function that partitions keys of this type for the quicksort, or `None` if the CPU lacks AVX-512.
     fn partition() -> Option<Partition<Self>>;
     /// The key of NaNs.
     const NAN_KEY: Self;
@@ -117,7 +116,7 @@ macro_rules! words {
                 };
                 let magnitude = self & !order.sign;
                 let x = if magnitude == 0 { 0 } else { self };
-                // all bits are set for a negative number, because larger magnitudes come first there
+                // all bits are set for a negative number, because negative numbers of larger magnitude come first
                 let negative = (x as $signed >> ($t::BITS - 1)) as $t;
                 let key = x ^ (negative | order.sign);
                 let key = if order.descending { !key } else { key };
@@ -189,7 +188,7 @@ macro_rules! words {
     )* };
 }
 
-/// Evaluates to `Some(function)` on a machine that has AVX-512, and to `None` on others.
+/// Evaluates to `Some(function)` if the CPU has AVX-512, and otherwise to `None`.
 macro_rules! on_avx512 {
     ($function:expr) => {{
         #[cfg(target_arch = "x86_64")]
@@ -266,7 +265,7 @@ fn values<W: Word>(call: &mut RoutineMemory<'_>) {
         let to = result.row(row, length);
         let key = |i: usize| elements[i].key(order);
         let digits = digits(length, W::BYTES, shared, |i, byte| key(i).digit(byte));
-        // the last move writes to the result
+        // each digit moves all keys from one array to the other; the last move must write to the result
         let [mut from, mut into] = match digits.len() % 2 {
             0 => [to, scratch.row(row, length)],
             _ => [scratch.row(row, length), to],
@@ -291,7 +290,7 @@ fn positions<W: Word>(call: &mut RoutineMemory<'_>) {
     let elements = call.words::<W>(0);
     let Some((result, scratch)) = call.target::<u64, W::Pair>() else { return };
     let (result, scratch) = (SharedTarget(result), SharedTarget(scratch));
-    // pairs of 8 bytes fit in the result; for wider pairs there are two arrays in the scratch
+    // pairs of 8 bytes fit in the result; for wider pairs the scratch memory holds two arrays
     let fits = size_of::<W::Pair>() == 8;
     each_row(elements.len() / length, length, |row, shared| {
         let elements = &elements[row * length..][..length];
@@ -346,14 +345,14 @@ fn chunks(length: usize, shared: bool) -> usize {
     if shared { (length / CHUNK).clamp(1, CHUNKS) } else { 1 }
 }
 
-/// Returns the elements of one of the tasks that share a row.
+/// Returns the range of elements of task number `task`, if `tasks` tasks share a row of `length` elements.
 fn part(length: usize, tasks: usize, task: usize) -> std::ops::Range<usize> {
     let each = length.div_ceil(tasks);
     (task * each).min(length)..((task + 1) * each).min(length)
 }
 
-/// Returns the numbers of the key bytes that differ between elements of the row, the lowest byte first. There is at
-/// least one.
+/// Returns which bytes of the keys differ between elements of the row, the lowest byte first. If all keys are equal,
+/// returns byte 0.
 fn digits(length: usize, bytes: usize, shared: bool, digit: impl Fn(usize, usize) -> usize + Sync) -> Vec<usize> {
     let differs = |byte: usize| {
         let first = digit(0, byte);
@@ -375,7 +374,8 @@ fn digits(length: usize, bytes: usize, shared: bool, digit: impl Fn(usize, usize
     digits
 }
 
-/// Moves the items of a row to `to`, sorted by one digit. Items with equal digits keep their order.
+/// Writes the items of a row to `to`, sorted by the digit that `digit` returns. Items with equal digits keep their
+/// order.
 fn scatter<P: Copy + Send + Sync>(
     length: usize,
     shared: bool,
@@ -393,7 +393,7 @@ fn scatter<P: Copy + Send + Sync>(
         let table = unsafe { &mut *{ target }.0.add(chunk) };
         range(chunk).for_each(|i| table[digit(item(i))] += 1);
     });
-    // the first index of each digit of each chunk
+    // replaces each count by the index where the chunk's first item with this digit goes
     let mut place = 0;
     for d in 0..DIGITS {
         for table in &mut tables {
@@ -407,7 +407,7 @@ fn scatter<P: Copy + Send + Sync>(
         for i in range(chunk) {
             let x = item(i);
             let place = &mut table[mutant!(sort_by_seven_bits, digit(x) & 0x7f, digit(x))];
-            // SAFETY: the chunks have counted `length` items together, so every index is within the row, and no two
+            // SAFETY: all chunks together have counted `length` items, so every index is inside the row, and no two
             // items have the same index.
             unsafe { to.set(*place, x) };
             *place += 1;

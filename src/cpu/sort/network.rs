@@ -1,5 +1,5 @@
-//! Sorts short rows side by side. Their keys are arranged in columns, and a sorting network orders all columns
-//! together, a vector at a time.
+//! Sorts short rows side by side. The keys of each row are arranged as a column of a table, and a sorting network (a
+//! fixed sequence of compare-and-exchange operations) sorts all columns together, a vector at a time.
 
 use super::decode::decode;
 use super::task::{Task, run};
@@ -20,19 +20,19 @@ const FEW: usize = 3;
 /// The number of elements that one task sorts. This takes some tens of microseconds.
 const TASK: usize = 1 << 14;
 
-/// The elements of all columns at one index. It begins at a cache line, so that none of its vectors spans two lines.
+/// A row of the table: one key of each column. It begins at a cache line, so that none of its vectors spans two lines.
 #[derive(Clone, Copy)]
 #[repr(align(64))]
 pub(super) struct NetworkRow<W>(pub [W; LANES]);
 
-/// Memory for the keys of up to [`LANES`] rows, and for the same keys in columns.
+/// Memory for the keys of up to [`LANES`] rows: row after row in `keys`, and arranged as columns in `columns`.
 pub(super) struct Room<W> {
     pub keys: Vec<W>,
     columns: Vec<NetworkRow<W>>,
 }
 
 impl<W: Word> Room<W> {
-    /// The number of elements from one row of the columns to the next.
+    /// The number of elements from one row of `columns` to the next. It is more than [`LANES`] if a row has padding.
     const STEP: usize = size_of::<NetworkRow<W>>() / size_of::<W>();
 
     pub fn new() -> Room<W> {
@@ -48,11 +48,12 @@ impl<W: Word> Room<W> {
     pub fn sort(&mut self, step: usize, length: usize) {
         assert!(step.is_multiple_of(LANES) && length <= step && step <= SHORT_SORT);
         let (keys, columns) = (self.keys.as_mut_ptr(), self.columns.as_mut_ptr().cast::<W>());
-        // SAFETY: both have room for `LANES` rows of `SHORT_SORT` elements, and so of `step`; they share no byte.
+        // SAFETY: `keys` and `columns` have room for `LANES` rows of `SHORT_SORT` elements, and so of `step`; they
+        // share no byte.
         unsafe { turn(keys, step, columns, Self::STEP, LANES, step) };
         network(&mut self.columns[..length]);
         let (keys, columns) = (self.keys.as_mut_ptr(), self.columns.as_mut_ptr().cast::<W>());
-        // SAFETY: both have room for `LANES` rows of `SHORT_SORT` elements, and they share no byte.
+        // SAFETY: `keys` and `columns` have room for `LANES` rows of `SHORT_SORT` elements, and they share no byte.
         unsafe { turn(columns, Self::STEP, keys, step, step, LANES) };
     }
 }
@@ -82,7 +83,7 @@ pub(super) fn rows<W: Word>(elements: &[W], length: usize, order: Order<W>, to: 
     });
 }
 
-/// Sorts up to [`LANES`] rows.
+/// Sorts up to [`LANES`] rows of `length` elements by the network, and writes them to `to`.
 struct Group<'a, W> {
     elements: &'a [W],
     length: usize,
@@ -98,7 +99,7 @@ impl<W: Word> Task for Group<'_, W> {
     fn run(self) {
         let Group { elements, length, order, to, room } = self;
         let step = length.next_multiple_of(LANES);
-        // whether some elements share keys with others: −0, which has the key of +0, and NaNs, which all have one key
+        // whether some elements are −0, which has the key of +0, or NaNs, which all have the same key
         let mut shares = false;
         for (keys, x) in room.keys.chunks_exact_mut(step).zip(elements.chunks_exact(length)) {
             for (key, x) in keys.iter_mut().zip(x) {
@@ -135,7 +136,7 @@ unsafe fn turn<W: Word>(from: *mut W, from_step: usize, to: *mut W, to_step: usi
         for r in (0..rows).step_by(side) {
             for c in (0..length).step_by(side) {
                 let (from, to) = (from.wrapping_add(r * from_step + c), to.wrapping_add(c * to_step + r));
-                // SAFETY: the square is within both, and the machine has AVX-512.
+                // SAFETY: the square is inside the source and the target, and the CPU has AVX-512.
                 unsafe {
                     match size_of::<W>() {
                         4 => square_of_4(from.cast(), from_step, to.cast(), to_step),
@@ -148,12 +149,13 @@ unsafe fn turn<W: Word>(from: *mut W, from_step: usize, to: *mut W, to_step: usi
     }
     let from = StridedBlock { ptr: from.cast(), rows: from_step as isize, cols: 1 };
     let to = StridedBlock { ptr: to.cast(), rows: 1, cols: to_step as isize };
-    // SAFETY: this function's conditions imply *inside* and *apart*.
+    // SAFETY: the caller ensures that source and target have these elements (*inside*) and share no byte (*apart*, see
+    // `StridedBlock`).
     unsafe { copy(size_of::<W>(), from, to, rows, length) }
 }
 
-/// Transposes a square of 16 × 16 elements of 4 bytes: first squares of 4 × 4 within the quarters of the vectors, then
-/// the quarters.
+/// Transposes a square of 16 × 16 elements of 4 bytes: first the squares of 4 × 4 elements inside each quarter of the
+/// vectors, then the 4 × 4 quarters.
 ///
 /// # Safety
 /// Source and target have 16 rows of 16 elements, which begin `from_step` and `to_step` elements apart. The machine has
@@ -180,7 +182,7 @@ unsafe fn square_of_4(from: *const u32, from_step: usize, to: *mut u32, to_step:
     }
 }
 
-/// Transposes a square of 8 × 8 elements of 8 bytes in the same way.
+/// Transposes a square of 8 × 8 elements of 8 bytes, in the same way as [`square_of_4`].
 ///
 /// # Safety
 /// Source and target have 8 rows of 8 elements, which begin `from_step` and `to_step` elements apart. The machine has
@@ -241,7 +243,7 @@ fn network<W: Word>(rows: &mut [NetworkRow<W>]) {
     while p > 0 {
         let (mut q, mut r, mut d) = (top, 0, p);
         loop {
-            // the indices `i` for which `i & p` is `r`
+            // visits the indices `i` for which `i & p` is `r`
             for start in (r..n.saturating_sub(d)).step_by(2 * p) {
                 for i in start..(start + p).min(n - d) {
                     exchange(rows, i, i + d);

@@ -1,19 +1,21 @@
-//! Sorts positions of keys of 8 bytes. They are first sorted by four bytes of the key, which fit one word together with
-//! the position, and then by the whole key where those bytes are equal.
+//! Sorts positions by keys of 8 bytes, for `argsort`. Positions are first sorted by the four highest bytes in which
+//! keys differ, because these four bytes and a position fit into one u64. Where those bytes are equal, positions are
+//! then sorted by the whole key.
 
 use super::{Order, Pair, SharedTarget, Word, chunks, scatter};
 use crate::cpu::share::share;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-/// The number of bytes of a key that positions are first sorted by.
+/// The number of bytes of the key by which positions are sorted first.
 pub(super) const DIGITS: usize = 4;
-/// If more than `length / EQUAL` items have the same first bytes as the item before them, as in groups of nearby
-/// numbers, sorting these groups by comparisons would take longer than sorting by all bytes.
+/// If more than `length / EQUAL` items have the same four bytes as the item before them, as happens with groups of
+/// nearby numbers, [`sort`] gives up, because sorting these groups by comparisons would take longer than a radix sort
+/// by all bytes.
 const EQUAL: usize = 8;
 
 /// Writes the positions of a row's elements, in sorted order, to the first target. The second target has the same
-/// length, and is scratch. Returns false, and sorts nothing, if too many keys have equal upper bytes. `top` is the
-/// highest byte in which keys differ, 4 or more.
+/// length, and is scratch. Returns false, with both targets overwritten, if too many keys have equal upper bytes. `top`
+/// is the number of the highest byte in which keys differ, 4 or more.
 pub(super) fn sort<W: Word>(
     elements: &[W],
     order: Order<W>,
@@ -25,7 +27,7 @@ pub(super) fn sort<W: Word>(
     let shift = 8 * (top + 1 - DIGITS);
     let pair = |i: usize| (elements[i].key(order).wide() >> shift) << 32 | i as u64;
     for byte in 0..DIGITS {
-        // the number of moves is even, so that the last one writes to the result
+        // the number of moves is even, so the last move writes to the result
         let [from, into] = if byte % 2 == 0 { [to, scratch] } else { [scratch, to] };
         match byte {
             0 => scatter(length, shared, into, pair, |p: u64| Pair::digit(p, byte)),
@@ -44,7 +46,7 @@ pub(super) fn sort<W: Word>(
     if equal.into_inner() > length / EQUAL {
         return false;
     }
-    // equal pairs belong to one task
+    // all items with the same four bytes must belong to one task, so moves the ends of tasks behind such groups
     for end in &mut ends[1..tasks] {
         while *end < length && is_next(*end) {
             *end += 1;
@@ -56,7 +58,7 @@ pub(super) fn sort<W: Word>(
         let pairs = unsafe { std::slice::from_raw_parts_mut(to.row(start, 1).0, end - start) };
         for group in pairs.chunk_by_mut(|a, b| a >> 32 == b >> 32) {
             if group.len() > 1 {
-                // positions distinguish equal keys, so this sort is stable too
+                // keys that are equal are compared by position, so this sort is stable too
                 group.sort_unstable_by_key(|p| (elements[p.position() as usize].key(order), p.position()));
             }
             group.iter_mut().for_each(|p| *p = p.position() as u64);

@@ -1,5 +1,6 @@
-//! Quicksort of keys that partitions a vector at a time, on processors that have AVX-512, whose instructions can
-//! compress the selected elements of a vector. Short pieces are sorted by the network.
+//! Quicksort of keys that partitions a vector of keys at a time. It needs AVX-512, which has an instruction that moves
+//! the selected elements of a vector together (compress). Short pieces are sorted by the sorting network
+//! (`network.rs`).
 
 use super::decode::decode;
 use super::network::{LANES, Room};
@@ -9,8 +10,8 @@ use crate::cpu::share::share;
 use crate::cpu::threads::threads;
 use crate::graph::routine::SHORT_SORT;
 
-/// Moves the keys that are less than a pivot before the others, and returns their number. If the last argument is true,
-/// it also moves the keys that equal the pivot.
+/// Reorders keys so that those less than a pivot come before the others, and returns how many come before. The
+/// arguments are the keys, their number, the pivot, and whether keys that equal the pivot also come before.
 ///
 /// # Safety
 /// The pointer is valid for the given number of keys, at least 64, that nothing else uses. The machine has AVX-512.
@@ -18,15 +19,17 @@ pub(super) type Partition<W> = unsafe fn(*mut W, usize, W, bool) -> usize;
 
 /// The number of keys that a task partitions. This many keys fit in a second-level cache.
 const BLOCK: usize = 1 << 17;
-/// The approximate number of keys of a bucket, which also fits in a second-level cache. A bucket is a task.
+/// The approximate number of keys of a bucket, which also fit in a second-level cache. A *bucket* is all keys of a row
+/// between two neighbouring pivots; one task sorts it.
 const BUCKET: usize = 50_000;
-/// The maximum number of buckets. With this many, each block's part of a bucket still has several cache lines.
+/// The maximum number of buckets. With this many, the keys of one block that belong to one bucket still fill several
+/// cache lines.
 const BUCKETS: usize = 512;
-/// The number of keys that are sampled for each bucket.
+/// The pivots are chosen from a sample of this many keys for each bucket.
 const SAMPLES: usize = 16;
 
-/// Sorts rows. Writes the elements of each row, in order, to the first target, which has as many elements. The second
-/// target has the same length, and is scratch.
+/// Sorts rows of `length` elements. Writes the elements of each row, in order, to the first target. The second target
+/// is scratch memory. Both targets have as many elements as `elements`.
 pub(super) fn rows<W: Word>(
     elements: &[W],
     length: usize,
@@ -56,8 +59,8 @@ pub(super) fn rows<W: Word>(
     });
 }
 
-/// Sorts a row whose elements threads share: writes them, in order, to `to`, which has the same length. `spare` has the
-/// same length, and is scratch.
+/// Sorts a long row with several threads, and writes its elements, in order, to `to`. `spare` is scratch memory. Both
+/// have as many elements as the row.
 fn shared<W: Word>(
     elements: &[W],
     order: Order<W>,
@@ -67,7 +70,8 @@ fn shared<W: Word>(
 ) {
     let n = elements.len();
     let buckets = (n / BUCKET).clamp(2, BUCKETS);
-    // the positions of the samples depend only on the length. Multiples of this number, modulo 2^32, are spread evenly
+    // the positions of the samples depend only on the length. Multiples of this constant, modulo 2^32, are spread
+    // evenly
     let place = |i: usize| ((((i as u64 * 0x9e37_79b9) & 0xffff_ffff) * n as u64) >> 32) as usize;
     let mut samples: Vec<W> = (0..buckets * SAMPLES).map(|i| elements[place(i)].key(order)).collect();
     samples.sort_unstable();
@@ -75,7 +79,7 @@ fn shared<W: Word>(
     pivots.dedup();
     let buckets = pivots.len() + 1;
     let blocks = n.div_ceil(BLOCK);
-    // the ends of the parts of each block
+    // for each block, where the keys of each bucket end
     let mut ends = vec![0u32; blocks * buckets];
     let target = SharedTarget(ends.as_mut_ptr());
     share(blocks, false, |block| {
@@ -135,7 +139,8 @@ impl<W: Word> Task for Encode<'_, W> {
     }
 }
 
-/// Moves the keys less than a pivot (or equal to it, if `or_equal`) before the others, and returns their number.
+/// Reorders keys so that those less than a pivot (or equal to it, if `or_equal`) come before the others, and returns
+/// how many come before. Also works for fewer keys than [`Partition`] accepts.
 fn before<W: Word>(keys: &mut [W], pivot: W, or_equal: bool, partition: Partition<W>) -> usize {
     if keys.len() < 64 {
         keys.sort_unstable();
@@ -146,8 +151,9 @@ fn before<W: Word>(keys: &mut [W], pivot: W, or_equal: bool, partition: Partitio
     unsafe { partition(keys.as_mut_ptr(), keys.len(), pivot, or_equal) }
 }
 
-/// Partitions keys by ascending pivots, starting with the middle one. `ends` receives the end of each part except the
-/// last. The first key has number `first`.
+/// Partitions keys by ascending pivots: first by the middle pivot, then each half by the pivots on its side. Writes the
+/// end of each part except the last to `ends`, counted from the block's start. The first of `keys` has the number
+/// `first` there.
 fn divide<W: Word>(keys: &mut [W], first: usize, pivots: &[W], ends: &mut [u32], partition: Partition<W>) {
     let middle = pivots.len() / 2;
     let Some(pivot) = pivots.get(middle) else { return };
@@ -162,8 +168,8 @@ fn divide<W: Word>(keys: &mut [W], first: usize, pivots: &[W], ends: &mut [u32],
 /// Sorts the keys of each row in place.
 fn sort_keys<W: Word>(keys: &mut [W], length: usize, partition: Partition<W>) {
     let mut short = Short { at: vec![], room: Room::new() };
-    // twice as many steps as halving needs; a row that needs more steps has a pattern for which the chosen pivots are
-    // bad
+    // the limit of nested partitions is twice what halving needs; a row that needs more has a pattern for which the
+    // chosen pivots are bad
     let steps = 2 * length.max(2).ilog2();
     for row in keys.chunks_mut(length.max(1)) {
         quick(row, steps, partition, &mut short);
@@ -206,7 +212,7 @@ fn pivot<W: Word>(keys: &[W]) -> W {
     median([0, 1, 2].map(nine))
 }
 
-/// Short pieces that wait to be sorted side by side.
+/// Short pieces of rows that wait until there are enough of them to be sorted side by side by the network.
 struct Short<'a, W> {
     at: Vec<&'a mut [W]>,
     room: Room<W>,
@@ -247,8 +253,8 @@ macro_rules! partition {
         /// As for [`Partition`].
         #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,bmi1,bmi2,lzcnt,popcnt")]
         pub(super) unsafe fn $name(keys: *mut $t, n: usize, pivot: $t, or_equal: bool) -> usize {
-            // SAFETY: the caller's conditions. There are at least `2 K` vectors: for `K` = 1 they have at most 32 of at
-            // least 64 keys, and for `K` = 4 at most 128 of at least 128 keys.
+            // SAFETY: the caller ensures the conditions of `Partition`. There are at least `2 K` vectors: for `K` = 1
+            // these have at most 32 keys, of at least 64, and for `K` = 4 at most 128 keys, of at least 128.
             unsafe {
                 match (n >= 128, or_equal) {
                     (true, false) => $inner::<4, false>(keys, n, pivot),
@@ -260,8 +266,8 @@ macro_rules! partition {
         }
 
         /// Partitions in place. The first and the last `K` vectors are held in registers, so that there is always room
-        /// to write a step of `K` vectors at both ends. The next step is read at the end that has less room, and each
-        /// vector's keys are written to the two ends.
+        /// to write `K` vectors at both ends. The next `K` vectors are read at the end that has less room. The keys of
+        /// each vector that come before the pivot are written to the low end, and the others to the high end.
         ///
         /// # Safety
         /// As for [`Partition`]; there are at least `2 K` vectors.

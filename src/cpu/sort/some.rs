@@ -7,9 +7,9 @@ use crate::cpu::operands::{Refused, RoutineMemory};
 use crate::cpu::share::share;
 use crate::graph::routine::{SELECT_COPIES, SELECTED};
 
-/// The number of elements (a few vectors) that are compared together with the last element that is kept.
+/// How many elements (a few vectors) are compared at a time with the last of the elements that are kept.
 const GROUP: usize = 64;
-/// The number of bits of a key by which `select` counts. With this many, a task's table of counts fits in a first-level
+/// `select` counts the keys in up to 2^`BITS` ranges. With this many, a task's table of counts fits in a first-level
 /// cache.
 const BITS: u32 = 12;
 
@@ -43,7 +43,7 @@ fn first_positions<W: Word>(call: &mut RoutineMemory<'_>) {
     let result = SharedTarget(result);
     each_row(elements.len() / length, length, |row, shared| {
         let elements = &elements[row * length..][..length];
-        // a task keeps few elements compared with the number of elements that it reads
+        // limits the number of tasks, so that each one reads at least 8 times as many elements as it keeps
         let tasks = chunks(length, shared).min(length / (8 * k)).max(1);
         let mut kept: Vec<Vec<W::Pair>> = vec![vec![]; tasks];
         let target = SharedTarget(kept.as_mut_ptr());
@@ -71,7 +71,8 @@ fn first_positions<W: Word>(call: &mut RoutineMemory<'_>) {
     });
 }
 
-/// Finds the first `k` of some elements, in order. `first` is the position of the first of these elements.
+/// Finds the first `k` of `elements` in sorted order, and returns them as pairs of key and position, in any order.
+/// `first` is the position of `elements[0]` in the row.
 struct First<'a, W> {
     elements: &'a [W],
     first: usize,
@@ -91,7 +92,7 @@ impl<W: Word> Task for First<'_, W> {
         kept.extend(start.iter().enumerate().map(|(i, x)| W::pair(x.key(order), first + i)));
         let mut last = trim::<W>(&mut kept, k, W::NAN_KEY);
         for (n, group) in rest.chunks(GROUP).enumerate() {
-            // an element that equals the last one kept comes after it, because its position is higher
+            // an element that equals the last kept element is not needed, because its position is higher
             if !group.iter().fold(false, |any, x| any | (x.key(order) < last)) {
                 continue;
             }
@@ -148,8 +149,8 @@ fn selected<W: Word>(call: &mut RoutineMemory<'_>) {
     });
 }
 
-/// Returns the element at index `place` of the sorted order, where the key is `key`. Zeros, which share a key, are in
-/// their original order; a NaN may be any NaN of the row.
+/// Returns the element at index `place` of the sorted order, if `key` is the key there. Zeros of both signs share a
+/// key, and are in their original order; if the element is a NaN, returns any NaN.
 fn element_at<W: Word>(elements: &[W], key: W, place: usize, order: Order<W>) -> W {
     if order.infinity.is_none() || key != W::default().key(order) {
         return W::element(key, order);
@@ -159,7 +160,7 @@ fn element_at<W: Word>(elements: &[W], key: W, place: usize, order: Order<W>) ->
     zero.copied().unwrap_or_default()
 }
 
-/// Returns the keys at two indices of the sorted order. The second index is the first or the one after it.
+/// Returns the keys at indices `low` and `high` of the sorted order. `high` is `low` or `low + 1`.
 fn pick<W: Word>(keys: &mut [W], [low, high]: [usize; 2]) -> [W; 2] {
     let (_, first, after) = keys.select_nth_unstable(low);
     let first = *first;
@@ -168,8 +169,8 @@ fn pick<W: Word>(keys: &mut [W], [low, high]: [usize; 2]) -> [W; 2] {
 }
 
 /// Returns the keys at two indices of the sorted order of a long row, and the last key. It counts the keys in each of
-/// up to 4,096 ranges between the least and the greatest key, and searches only the keys of the ranges that contain the
-/// two indices. `room` has space for as many keys as the row has elements.
+/// up to 4,096 ranges between the smallest and the largest key. Then it collects and searches only the keys of the
+/// ranges that contain the two indices. `room` has space for as many keys as the row has elements.
 fn long<W: Word>(elements: &[W], order: Order<W>, places: [usize; 2], shared: bool, room: SharedTarget<W>) -> [W; 3] {
     let length = elements.len();
     let tasks = chunks(length, shared);
@@ -191,8 +192,8 @@ fn long<W: Word>(elements: &[W], order: Order<W>, places: [usize; 2], shared: bo
         let table = unsafe { &mut *{ target }.0.add(task) };
         elements[part(length, tasks, task)].iter().for_each(|x| table[range_of(x.key(order))] += 1);
     });
-    // the ranges that contain the two indices, and the number of keys before the first; all ranges between these two
-    // are empty
+    // finds the two ranges that contain the two indices, and the number of keys before the first range (`skipped`); all
+    // ranges between the two are empty
     let mut ranges = [0; 2];
     let (mut before, mut skipped) = (0, 0);
     for range in 0..1 << BITS {
@@ -229,13 +230,13 @@ fn long<W: Word>(elements: &[W], order: Order<W>, places: [usize; 2], shared: bo
             }
         }
     });
-    // SAFETY: the tasks have written `total` keys, and nothing else uses the room of this row.
+    // SAFETY: the tasks have written `total` keys, and nothing else uses this row's part of `room`.
     let keys = unsafe { std::slice::from_raw_parts_mut(room.0, total) };
     let [low, high] = pick(keys, places.map(|place| place - skipped));
     [low, high, greatest]
 }
 
-/// Finds the least and the greatest key.
+/// Finds the smallest and the largest key of `elements`.
 struct Ends<'a, W> {
     elements: &'a [W],
     order: Order<W>,

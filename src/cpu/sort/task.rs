@@ -1,4 +1,4 @@
-//! Compiles the loops of sorts for each instruction set, and runs them with the best one of this machine.
+//! Compiles the loops of sorts for each instruction set, and runs them with the best instruction set that this CPU has.
 
 use crate::math::simd::isa;
 
@@ -9,7 +9,7 @@ pub(super) trait Task {
     fn run(self) -> Self::Result;
 }
 
-/// Runs a loop with the instructions of this machine.
+/// Runs a loop with the best instruction set that this CPU has.
 pub(super) fn run<T: Task>(task: T) -> T::Result {
     match isa() {
         // SAFETY: `isa` has found the features on this machine.

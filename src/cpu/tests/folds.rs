@@ -7,7 +7,8 @@ crate::testing::unit_tests! {
     variance_keeps_bits_across_kinds
 }
 
-/// Reduces `x` by the tree that `fold/mod.rs` describes, written as simply as possible.
+/// Combines the elements of `x` by `f` in the order (a tree) that `fold/mod.rs` describes, written as simply as
+/// possible.
 pub(super) fn tree(x: &[f32], lanes: usize, f: impl Fn(f32, f32) -> f32 + Copy, identity: f32) -> f32 {
     let blocks: Vec<Vec<f32>> = x
         .chunks(16 * lanes)
@@ -34,7 +35,7 @@ pub(super) fn tree(x: &[f32], lanes: usize, f: impl Fn(f32, f32) -> f32 + Copy, 
     v[0]
 }
 
-/// Returns the number of lanes of a reduction of `n` elements, in kernels that do not have outer lanes.
+/// Returns the number of lanes of a reduction of `n` elements, in kernels of another kind than `Reduce(Lanes::Outer)`.
 pub(super) fn lanes_of(n: usize) -> usize {
     if n >= 2048 { 128 } else { n.div_ceil(16).max(1).next_power_of_two().min(128) }
 }
@@ -90,8 +91,8 @@ fn reductions_follow_the_tree() {
 }
 
 fn elements_are_folded_where_they_lie() {
-    // rows along memory: few and many lanes, fewer and more rows than are folded together, with a rest that is not a
-    // whole piece
+    // rows that are contiguous in memory: with few and many lanes, with fewer and more rows than are folded together,
+    // and with a rest that does not fill a piece
     let along = [
         (1, 1),
         (3, 7),
@@ -117,7 +118,7 @@ fn elements_are_folded_where_they_lie() {
     for (outer, n) in along {
         folds_like_the_tree(Lanes::Inner, outer, n, [n as isize, 1]);
     }
-    // rows side by side: few and many columns, contiguous or with a gap between rows of memory
+    // rows that are reduced side by side, as columns: few and many, contiguous or with a gap between the rows of memory
     for (outer, n) in [(1, 700), (3, 1100), (4, 1024), (7, 513), (16, 300), (17, 600), (31, 257), (32, 40), (100, 999)]
     {
         for gap in [0, 5] {
@@ -127,7 +128,8 @@ fn elements_are_folded_where_they_lie() {
     folds_like_the_tree(Lanes::Outer, 5000, 70, [1, 5000]);
 }
 
-/// Computes the sum and the maximum of rows with these strides, and of the same rows backwards along memory.
+/// Tests the sum and the maximum of rows with these strides, and of the same rows with negated strides, against
+/// [`tree`].
 fn folds_like_the_tree(lanes: Lanes, outer: usize, n: usize, strides: [isize; 2]) {
     let len = outer * strides[0] as usize + n * strides[1] as usize;
     let x = noise(len);

@@ -19,7 +19,7 @@ crate::testing::unit_tests! {
     index_and_random, a_plan_that_reaches_outside_fails, row_kernels_in_place_and_checked
 }
 
-/// The lines of a plan that was not made by a caller.
+/// The source lines of a test's plan. There are none, because no caller's expression made the plan.
 struct NoLines;
 
 impl crate::plan::backend::SourceLines for NoLines {
@@ -36,7 +36,7 @@ fn value(op: Op, dtype: DType) -> Value {
     Value { op, dtype, inner: false }
 }
 
-/// Returns a gather from load 1 at the positions that value 0 holds.
+/// Returns an operation that reads the elements of load 1 at the positions in value 0.
 fn gather(stride: isize, extent: usize, mode: IndexMode) -> Op {
     Op::Gather {
         load: 1,
@@ -89,7 +89,7 @@ fn bound<'a>(inputs: &'a [(&'a Buffer, usize)], output: &'a (Buffer, usize), sca
     Bindings { inputs, outputs: std::slice::from_ref(output), scalars, lines: &NoLines, replaces: false }
 }
 
-/// Runs a kernel over adopted inputs into a new output of `n` elements.
+/// Runs a kernel on these inputs, and returns its output, which has `n` elements. Run-time scalar 0 is 2.5.
 fn run<T: Element, R: Element>(k: Kernel, inputs: &[Vec<T>], n: usize) -> Result<Vec<R>> {
     let cpu = Cpu::new(0, None);
     let buffers: Vec<_> = inputs.iter().map(|v| cpu.adopt(v.clone())).collect();
@@ -115,7 +115,7 @@ fn threads<R: Send>(n: usize, f: impl FnOnce() -> R + Send) -> R {
 }
 
 fn elementwise_layouts() {
-    // a[i,j] + b[j] * 2.5 for several shapes and layouts of a
+    // computes a[i,j] + b[j] * 2.5 for several shapes and layouts of a
     for (r, c) in [(1, 8), (3, 5), (40, 7), (100, 333), (70, 5000), (5000, 70), (3, 1)] {
         let (a, b) = (noise(4 * r * c), noise(c));
         let (ri, ci) = (r as isize, c as isize);
@@ -454,7 +454,7 @@ fn row_kernels_in_place_and_checked() {
         cpu.run(&plan(softmax(outer, n, &strides)), bound(&inputs, &(b.clone(), 0), &[])).unwrap();
         assert_eq!(f32::from_bytes(b.memory::<CpuMemory>().unwrap().as_bytes()).unwrap(), want);
     }
-    // a bad index leaves the target as it was
+    // if an index is out of bounds, the run fails and has written nothing to the target
     let k = kernel(
         KernelKind::Elementwise,
         &[5000],

@@ -4,7 +4,8 @@ use crate::base::dtype::DType::{self, *};
 use crate::base::layout::{Shape, Strides};
 use crate::plan::kernel::{BufferRef, Caps, ExecutionPlan, Kernel, KernelKind, Output, Step};
 
-/// Returns the dtypes of the inputs, or of the outputs, by number; bool for a number that no kernel uses.
+/// Returns the dtype of each buffer that `wanted` selects (inputs or outputs), in the order of their numbers. A number
+/// that no kernel uses gets bool.
 fn operands(kernels: &[Kernel], wanted: impl Fn(BufferRef) -> bool) -> Vec<DType> {
     let mut dtypes = vec![];
     let loads = kernels.iter().flat_map(|k| k.loads.iter().map(|l| (l.buffer, l.dtype)));
@@ -17,13 +18,13 @@ fn operands(kernels: &[Kernel], wanted: impl Fn(BufferRef) -> bool) -> Vec<DType
     dtypes
 }
 
-/// Returns the plan of one kernel, with the temporaries and further kernels that a product may need. Its first input
-/// may be its output.
+/// Returns the plan of one kernel, with the temporaries and further kernels that a product may need. The first input
+/// may be the same memory as the output.
 pub(super) fn plan(kernel: Kernel) -> ExecutionPlan {
     plan_for(kernel, &super::super::caps(), true)
 }
 
-/// Returns the plan of one kernel for a device. If `aliased`, its first input may be its output.
+/// Returns the plan of one kernel for a device. If `aliased`, the first input may be the same memory as the output.
 pub(super) fn plan_for(kernel: Kernel, caps: &Caps, aliased: bool) -> ExecutionPlan {
     let mut temps = vec![];
     let mut temp = |bytes| {

@@ -1,5 +1,5 @@
-//! Tests that threaded code computes the same bits as the tile interpreter: random programs of every row and type that
-//! it supports, in every layout, at every length of a last block.
+//! Tests that threaded code computes the same bits as the tile interpreter, with random kernels: every function and
+//! type that it supports, in every layout, at every length of a last block.
 
 use super::plans::plan_for;
 use super::*;
@@ -46,7 +46,8 @@ impl Random {
     }
 }
 
-/// Returns the words with every NaN replaced by the same value, because the payload of a computed NaN is unspecified.
+/// Returns the elements as words, every NaN replaced by the same bits, because the payload of a computed NaN is
+/// unspecified.
 fn canonical(bytes: &[u8], dtype: DType) -> Vec<u64> {
     let word = |chunk: &[u8]| chunk.iter().rev().fold(0u64, |bits, byte| bits << 8 | *byte as u64);
     let is_nan = |bits: u64| match dtype {
@@ -73,8 +74,8 @@ fn layout(random: &mut Random, [r, c]: [isize; 2]) -> ([isize; 2], isize) {
     }
 }
 
-/// Returns a random kernel whose words all have one size. If `in_place`, its first load reads the memory that its first
-/// store writes.
+/// Returns a random kernel, all of whose values are computed in words of one size. If `in_place`, its first load reads
+/// the memory that its first store writes.
 fn random_kernel(random: &mut Random, [r, c]: [usize; 2], in_place: bool) -> Kernel {
     let wide = random.below(4) == 0;
     let types: &[DType] =
@@ -131,14 +132,14 @@ fn random_kernel(random: &mut Random, [r, c]: [usize; 2], in_place: bool) -> Ker
     }
     if random.below(3) == 0 {
         let v = random.below(values.len());
-        // the planner stores no loaded value beside a store in place
+        // if a kernel writes the memory of a load, the planner never makes it store another loaded value
         let v = if in_place { values.len() - 1 } else { v };
         stores.push(store(1, values[v].dtype, &[c as isize, 1], v));
     }
     kernel(KernelKind::Elementwise, &[r, c], &[], loads, values, stores)
 }
 
-/// Runs the kernel for a device with these capabilities, and returns its outputs.
+/// Plans the kernel for a device with these capabilities, runs it, and returns its outputs.
 fn outputs(k: &Kernel, inputs: &[Vec<u64>], caps: &Caps, in_place: bool) -> Vec<Vec<u64>> {
     let cpu = Cpu::new(0, None);
     let mut buffers: Vec<_> = inputs.iter().map(|words| (cpu.adopt(words.clone()), 0)).collect();
@@ -161,13 +162,14 @@ fn outputs(k: &Kernel, inputs: &[Vec<u64>], caps: &Caps, in_place: bool) -> Vec<
     outs.iter().zip(&k.stores).map(read).collect()
 }
 
-/// Runs a random kernel as [`both`] does.
+/// Creates a random kernel, and compares both ways to run it (see [`both`]).
 fn compare(random: &mut Random, shape: [usize; 2], in_place: bool, threads_of: &[usize]) -> bool {
     let k = random_kernel(random, shape, in_place);
     both(random, k, shape, in_place, threads_of)
 }
 
-/// Runs a kernel as threaded code and as loops, and returns whether threaded code supports it.
+/// Runs a kernel as threaded code and by the tile interpreter, and compares the results. Returns whether threaded code
+/// supports the kernel.
 fn both(random: &mut Random, k: Kernel, shape: [usize; 2], in_place: bool, threads_of: &[usize]) -> bool {
     // the farthest element that a layout reads, in elements of at most 8 bytes
     let reach = (shape[0] + 5) * (3 * shape[1] + 8) + 8;
@@ -202,7 +204,7 @@ fn both(random: &mut Random, k: Kernel, shape: [usize; 2], in_place: bool, threa
 fn threaded_code_gives_the_bits_of_loops() {
     let mut random = Random(1);
     let mut count = 0;
-    // every remainder of a block, in rows that are long enough for threaded code
+    // every possible length of the last block, in rows that are long enough for threaded code
     for c in 1025..=1152 {
         for r in [1, 1, 3] {
             for in_place in [false, true] {
@@ -213,8 +215,8 @@ fn threaded_code_gives_the_bits_of_loops() {
     assert!(!caps().threaded || count > 500, "only {count} kernels were threaded");
 }
 
-/// Tests a sum or a difference of two products, or of a product and an operand, in either order: one instruction of
-/// threaded code computes the product too.
+/// Tests a sum or a difference of two products, or of a product and an operand, in either order. In threaded code, one
+/// instruction computes both the product and the sum.
 fn sums_of_products() {
     use crate::graph::ufunc::arithmetic::{add, multiply, square, subtract};
     let mut random = Random(3);

@@ -29,32 +29,34 @@ pub(super) struct MemoryOperand {
     pub is_store: bool,
 }
 
-/// A number that is repeated through a vector of the scratch.
+/// A number that is repeated in all words of a vector in scratch memory, for instructions to read as an operand.
 pub(super) struct Fill {
     pub value: FillValue,
     /// The loop that widens an element to its compute type; `None` if the bits stay the same.
     pub widen: Option<Loop>,
     /// The size of the fill's compute type in bytes.
     pub size: usize,
-    /// Whether each row has a number of its own.
+    /// Whether the number may differ between rows, so that it is filled again for each row.
     pub moves: bool,
 }
 
-/// The numbers of the elements of a draw: the first number, and the increments along rows and columns.
+/// A draw computes a random word from the number of each element. A counter gives these numbers: the number of the
+/// first element, and the increments along rows and columns.
 pub(super) struct Counter {
     pub offset: i64,
     pub rows: Axis,
     pub step: isize,
 }
 
-/// A kernel as threaded code.
+/// A kernel as threaded code, with everything that does not depend on the buffers of a run.
 ///
-/// Its bases ([`Base`]: an address and a step) are, in this order, the bases of the places, the fills, the slots and
-/// the counters.
+/// Instructions find their operands through a list of bases ([`Base`]: an address and a step). The list has, in this
+/// order, a base for each place (operand in memory), fill, slot (block of scratch memory that saves a value) and
+/// counter.
 ///
-/// Its unsafe functions have these conditions, cited by name. *Inside*: every element that a place accesses is in its
-/// buffer, which [`Run::locate`] has checked. *Disjoint*: tasks run disjoint tiles. *Scratch*: the scratch of a task
-/// has room for each fill's vector, each slot's block and a block of each place.
+/// Its unsafe functions have these conditions, cited by name. *Inside*: every element that an operand accesses is in
+/// its buffer, which [`Run::locate`] has checked. *Disjoint*: tasks run disjoint tiles. *Scratch*: the scratch of a
+/// task has room for each fill's vector, each slot's block and a block of each place.
 pub(super) struct Threaded {
     pub name: &'static str,
     pub code: Vec<Instr>,
@@ -66,12 +68,13 @@ pub(super) struct Threaded {
     pub counters: SmallVec<[Counter; 1]>,
     /// One more than the largest index of a run-time scalar that the program reads, or 0 if it reads none.
     pub scalars: usize,
-    /// The sizes in bytes of a word and of a block of words.
+    /// The sizes in bytes of a word, which holds one element's value, and of a block, which is the words of eight
+    /// vectors.
     pub word: usize,
     pub block: usize,
     /// Whether a store may write the memory of a load.
     pub is_in_place: bool,
-    /// The index of the place of the first store that streams.
+    /// The index in `places` of the first store that streams (writes past the caches), if there is one.
     pub streamed: Option<usize>,
 }
 
@@ -92,17 +95,18 @@ pub(super) fn prepare(kernel: &Kernel, aliased: &[bool]) -> Result<Option<Thread
 }
 
 impl Threaded {
-    /// Returns the size of a task's scratch in bytes: the fills' vectors, the slots, and a block of each place.
+    /// Returns the size in bytes of a task's scratch memory: a vector for each fill, and a block for each slot and each
+    /// place.
     pub(super) fn scratch(&self) -> usize {
         self.fills.len() * (self.block / 8) + (self.slots + self.places.len()) * self.block
     }
 
-    /// Returns the size in bytes of the scratch of [`Threaded::over`].
+    /// Returns the size in bytes of the scratch memory that [`Threaded::over`] needs.
     pub fn own_scratch(&self) -> usize {
         self.fills.len() * (self.block / 8) + self.slots * self.block
     }
 
-    /// Prefetches the operands of these buffers, and of no others.
+    /// Makes instructions prefetch the operands in buffers for which `is_far` returns true, and no other operands.
     pub fn ask_ahead_for(&mut self, is_far: impl Fn(BufferRef) -> bool) {
         for operand in self.code.iter_mut().flat_map(|instr| &mut instr.operands) {
             let place = self.places.get(operand.base as usize).filter(|_| operand.width > 0);
@@ -110,7 +114,7 @@ impl Threaded {
         }
     }
 
-    /// Fills the constants in the scratch of [`Threaded::over`].
+    /// Fills the vectors of the constants in the scratch memory of [`Threaded::over`].
     ///
     /// # Safety
     /// `scratch` points to [`Threaded::own_scratch`] bytes, aligned to 64. All fills of the kernel are constants.
@@ -124,9 +128,9 @@ impl Threaded {
         }
     }
 
-    /// Runs over `rows` rows of `n` elements, one row after another. `at` returns the address of element 0 of each
-    /// buffer, and whether its rows follow one another (1) or are all the same memory (0). Returns false, and does
-    /// nothing, if `n` is not a whole number of blocks.
+    /// Runs the code over `rows` rows of `n` elements. `at` returns the address of a buffer's element 0, and 1 if the
+    /// buffer's rows follow one another, or 0 if all rows are the same memory. Returns false, and does nothing, if `n`
+    /// is not a whole number of blocks.
     ///
     /// # Safety
     /// The kernel has one axis, steps of 1 and offsets of 0. Each buffer has `n` (or `rows × n`) aligned elements of
@@ -153,7 +157,8 @@ impl Threaded {
         bases.extend((0..self.fills.len()).map(|n| Base { at: scratch.wrapping_add(n * vector), step: 0 }));
         bases.extend((0..self.slots).map(|n| Base { at: scratch.wrapping_add(slots + n * self.block), step: 0 }));
         for _ in 0..n / block {
-            // SAFETY: the caller's conditions; the slots and the fills follow one another in the scratch.
+            // SAFETY: the caller ensures that all buffers have these elements; the fills and then the slots are in the
+            // scratch memory.
             unsafe { threaded::run(&self.code, &self.runs, &bases, 0, rows * block, block) };
             for (place, base) in self.places.iter().zip(&mut bases) {
                 base.at = base.at.wrapping_add(block * place.size);

@@ -27,9 +27,9 @@ const FORMAT: u32 = 3;
 /// The version of naga whose representation the file holds; the same as in Cargo.toml. Releases of this version do not
 /// change public types, so one reads what another has written.
 const NAGA: &str = "30.0";
-/// New contents are written once nothing has been compiled for this long. This is long enough that the start of a
-/// program causes only one write, and short enough that the write is done before a program is killed soon after its
-/// start. 1 s was chosen by hand; no benchmark compares other values.
+/// New contents are written to the file once nothing has been compiled for this long. This is long enough that the
+/// start of a program causes only one write, and short enough that the write is done before a program is killed soon
+/// after its start. 1 s was chosen by hand; no benchmark compares other values.
 const QUIET: Duration = Duration::from_secs(1);
 /// The most bytes of shaders in a file: some 4,000 shaders at 4 KiB each. Beyond that, shaders that this process did
 /// not use are left out first, then its own shaders that do not fit. Chosen by hand; no benchmark compares other
@@ -42,7 +42,7 @@ const MOST_PIPELINES: usize = 64 << 20;
 /// The contents of a file.
 #[derive(Clone, Default)]
 struct Contents {
-    /// The findings of the probe, one bit each.
+    /// The findings of the probe of the device's arithmetic, one bit each.
     numerics: Option<u16>,
     /// Whether products by cooperative matrices are correct.
     cooperative: Option<bool>,
@@ -74,11 +74,11 @@ struct State {
     contents: Contents,
     /// The shaders that this process has asked for.
     used: HashSet<u128>,
-    /// Whether there are shaders or findings that the file does not have yet.
+    /// Whether `contents` has shaders or findings that the file does not have yet.
     is_new: bool,
     /// The last time something was added, or compiled by the driver, since the file was written.
     changed: Option<Instant>,
-    /// The hash of the driver's pipelines as last read or written.
+    /// The hash of the driver's pipelines as they were last read from the file or written to it.
     known: u128,
     /// Whether a thread is waiting to write the file.
     is_awaited: bool,
@@ -171,9 +171,9 @@ impl Contents {
     }
 }
 
-/// Returns the driver's pipelines to write: the larger of `ours`, which is `None` if the device is lost, and `theirs`,
-/// which the file has by now, because wgpu cannot merge the two. Returns an empty list if they are too large, so that
-/// the next process begins a new cache.
+/// Returns the driver's pipelines to write to the file: the larger of `ours` and `theirs`, because wgpu cannot merge
+/// the two. `ours` is `None` if the device is lost; `theirs` is what another process may have written to the file
+/// meanwhile. Returns an empty list if the larger is too large, so that the next process begins a new cache.
 fn chosen(ours: Option<Vec<u8>>, theirs: Vec<u8>) -> Vec<u8> {
     let pipelines = ours.filter(|ours| ours.len() >= theirs.len()).unwrap_or(theirs);
     if pipelines.len() <= MOST_PIPELINES { pipelines } else { vec![] }
@@ -227,7 +227,7 @@ impl DiskCache {
             // names, and the file's checksum shows that they have not changed since.
             connection.scoped("pipeline cache", || unsafe { connection.device.create_pipeline_cache(&descriptor) })
         });
-        // the driver holds the pipelines now, so this copy is dropped
+        // the driver has its own copy of the pipelines now, so this one is dropped
         let known = hash(&std::mem::take(&mut contents.pipelines)[..]);
         let state = State { contents, known, ..State::default() };
         let cache = Arc::new(DiskCache {
@@ -329,7 +329,7 @@ impl DiskCache {
         if !state.is_awaited {
             let cache = Arc::downgrade(self);
             let thread = std::thread::Builder::new().name("cupric-cache".to_string());
-            // if no thread can be started, the end of the device or of the process writes
+            // if no thread can be started, the file is written when the device is closed or the process ends
             state.is_awaited = thread.spawn(move || write_later(&cache)).is_ok();
         }
     }
@@ -379,7 +379,8 @@ impl DiskCache {
 fn write_later(cache: &Weak<DiskCache>) {
     loop {
         platform::sleep(QUIET);
-        // dropping the last handle calls the driver too, so `_inside` is dropped after `cache`
+        // `_inside` is declared first, so that it is dropped after `cache`: dropping the last handle calls the driver
+        // too
         let Some(_inside) = at_exit::enter() else { return };
         let Some(cache) = cache.upgrade() else { return };
         {
@@ -395,7 +396,7 @@ fn write_later(cache: &Weak<DiskCache>) {
 
 /// Writes the new contents of all devices at the end of the process.
 extern "C" fn write_all() {
-    // a forked process has none of the threads, one of which may have held a lock
+    // a forked process has none of its parent's threads, and one of them may have held a lock during the fork
     if is_inherited() {
         return;
     }

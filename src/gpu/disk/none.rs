@@ -1,16 +1,16 @@
-//! The cache on disk of a page, which has no files: there never is one.
+//! Replaces `disk/mod.rs` in a web page. A page has no files, so it never has a cache on disk.
 
 use super::connection::Connection;
 use super::fingerprint::FINGERPRINT;
 use crate::base::error::Result;
 use std::sync::Arc;
 
-/// The cache on disk of an open GPU, which has no values here.
+/// The cache on disk of an open GPU. In a page this type has no values.
 pub(super) enum DiskCache {}
 
 impl DiskCache {
     pub fn open(_connection: &Connection) -> Option<Arc<DiskCache>> {
-        // what a cache would be valid for
+        // used here only so that the constant is not dead code
         let _ = FINGERPRINT;
         None
     }

@@ -1,4 +1,5 @@
-//! How elements of each dtype are read from and written to the words of a buffer, and conversions between types.
+//! Writes the WGSL expressions and functions that read elements of each dtype from the words of a buffer, write them,
+//! and convert between types.
 
 use super::text::{Text, line};
 use super::{Access, Slot, StoreMode, Words};
@@ -29,7 +30,7 @@ pub(crate) fn packing(dtype: DType) -> u32 {
     }
 }
 
-/// Returns the expression that reads a word of a slot.
+/// Returns the expression that reads a word of a slot's buffer. `index` is the expression for the word's number.
 pub(super) fn word(slot: usize, kind: Slot, index: &str) -> String {
     match kind.access {
         Access::Atomic => format!("atomicLoad(&buffer{slot}[{index}])"),
@@ -52,7 +53,8 @@ pub(super) fn load(slot: usize, kind: Slot, dtype: DType, at: &str) -> String {
     widened(dtype, &narrow(slot, kind, dtype, at))
 }
 
-/// Returns the expression for the value of an element's bits, which are the low bits of a word.
+/// Returns the expression that converts an element's bits, which are the low bits of the word `narrow`, to a value of
+/// the compute type.
 pub(super) fn widened(dtype: DType, narrow: &str) -> String {
     use crate::base::dtype::DType::*;
     match dtype {
@@ -68,7 +70,8 @@ pub(super) fn widened(dtype: DType, narrow: &str) -> String {
     }
 }
 
-/// Returns the expression for the bits of a value in memory. The bits of a narrow value are the low bits of a u32.
+/// Returns the expression that converts the value `v` to the bits that represent it in memory. The bits of a narrow
+/// value are the low bits of a u32.
 pub(super) fn bits(dtype: DType, v: &str) -> String {
     use crate::base::dtype::DType::*;
     match dtype {
@@ -85,8 +88,8 @@ pub(super) fn bits(dtype: DType, v: &str) -> String {
     }
 }
 
-/// Returns the expression for an integer as a vector of two words, the lower one first, extended to 64 bits by its
-/// sign.
+/// Returns the expression that extends an integer to 64 bits by its sign, as a vector of two words, the lower one
+/// first.
 pub(super) fn words_of(dtype: DType, v: &str) -> String {
     match dtype.compute() {
         Compute::I32 => format!("vec2<u32>(bitcast<u32>({v}), bitcast<u32>({v} >> 31u))"),
@@ -95,9 +98,9 @@ pub(super) fn words_of(dtype: DType, v: &str) -> String {
     }
 }
 
-/// Writes the function that stores element `at` of store `number`. The function of an owned store also has a parameter
-/// for the number of the element within its owner's run (`unit`), and one for whether it is the last element
-/// (`is_last`).
+/// Writes the function that stores element `at` of store `number`. If one invocation owns whole words
+/// ([`StoreMode::Owned`]), the function has two more parameters: `unit` is the number of the element among those that
+/// the invocation processes, and `is_last` is whether no further one of these exists.
 pub(super) fn store(out: &mut Text, number: usize, slot: usize, kind: Slot, mode: StoreMode, dtype: DType) {
     let bits = bits(dtype, "x");
     let shift = packing(dtype);

@@ -1,4 +1,5 @@
-//! The values of a kernel: one statement each, in the order of the kernel's straight-line code.
+//! Writes the WGSL statements that compute a kernel's values: one statement for each value, in the order of the
+//! kernel's list.
 
 use super::text::{Text, line};
 use super::{ERROR_SLOTS, ParamPositions, Variant, access};
@@ -11,7 +12,8 @@ use std::collections::{BTreeMap, HashMap};
 
 pub(super) type Fallible<T> = Result<T, Fault>;
 
-/// A Philox block: the value of its index, its number, and the scalars of its key.
+/// Identifies a Philox block, which is four random words: the value that is its index, the block's number (`word % 4`
+/// of [`Op::Philox`]), and the scalars that hold its key and its stream.
 pub(super) type PhiloxBlock = (usize, u8, [usize; 3]);
 
 /// Writes the functions of one kernel.
@@ -19,14 +21,15 @@ pub(super) struct Body<'a> {
     pub kernel: &'a Kernel,
     pub form: &'a ParamPositions,
     pub variant: &'a Variant,
-    /// The passes over the inner space; empty if the kernel has no inner space.
+    /// The passes over the inner axes; empty if the kernel has no inner axes.
     pub passes: &'a Passes,
-    /// The name of each column of the table of strides: `in0`, `out0`, `index3`. A 64-bit index has two columns; the
-    /// name of the second is empty.
+    /// The name of each column of the table of axes, such as `in0`, `out0` or `index3`. A 64-bit index has two columns;
+    /// the name of the second is empty.
     pub columns: Vec<String>,
     /// The name of each value in the function that is being written.
     pub names: Vec<String>,
-    /// For each value, whether it must be opaque to compilers where other operations use it.
+    /// For each value, whether it is guarded: other operations use it in a form that hides from compilers how it was
+    /// computed.
     guarded: Vec<bool>,
     /// The Philox blocks in scope. Each is named after the value whose statement declared it.
     philox: HashMap<PhiloxBlock, usize>,
@@ -51,12 +54,13 @@ impl<'a> Body<'a> {
         self.names = (0..self.kernel.values.len()).map(name).collect();
     }
 
-    /// Returns `text`, the expression of value `i`, made opaque to compilers if the value is guarded.
+    /// Returns `text`, the expression of value `i`. If the value is guarded, hides from compilers how it was computed.
     pub fn guard(&self, i: usize, text: String) -> String {
         if self.guarded[i] { access::block(self.kernel.values[i].compute(), &text) } else { text }
     }
 
-    /// Returns the WGSL expression of a function for operands of a compute type.
+    /// Returns the WGSL expression for a call of the ufunc `row` with the operands `args`, which have the type
+    /// `compute`.
     pub fn ufunc(row: &Ufunc, compute: Compute, args: &[&str]) -> Fallible<String> {
         let Some(text) = row.wgsl[compute as usize] else {
             let detail = format!("{} of {} is not supported on a GPU", row.name, compute.name());
@@ -69,9 +73,9 @@ impl<'a> Body<'a> {
         Ok(text)
     }
 
-    /// Writes the statement of value `i`, which declares a variable, or sets a field of the struct `owner`. The WGSL
-    /// struct `places` holds the place of the operand that the value loads. If the value is an index, it holds the
-    /// index.
+    /// Writes the statement of value `i`, which declares a variable, or sets a field of the struct `owner`. `places` is
+    /// the name of a WGSL struct. Its field for the value's column holds the place of the operand that the value loads,
+    /// or the index itself if the value is an index.
     fn value(&mut self, out: &mut Text, i: usize, places: &str, owner: Option<&str>) -> Fallible<()> {
         let kernel = self.kernel;
         let v = &kernel.values[i];
@@ -122,14 +126,15 @@ impl<'a> Body<'a> {
         format!("params.scalar{}", self.form.scalars.iter().position(|s| *s == n).unwrap_or(0))
     }
 
-    /// Declares the position that value `i` computes from its index.
+    /// Writes the declaration of `position{i}`: the position along an axis that the gather or position `i` computes
+    /// from its index.
     fn position(&self, out: &mut Text, i: usize, position: &Position) {
         let ordinal = self.form.gathers.iter().position(|g| *g == i).unwrap_or(0);
         let index = (self.names[position.index].as_str(), self.kernel.values[position.index].compute());
         gather_position(out, i, ordinal, index, position.mode);
     }
 
-    /// Returns the expression of value `i`, which is a call of a function of the table.
+    /// Returns the expression of value `i`, which calls a function of the table of ufuncs.
     fn call(&self, i: usize, row: &Ufunc, args: &[usize]) -> Fallible<String> {
         let values = &self.kernel.values;
         let kind = |a: usize| values[a].compute();
@@ -149,9 +154,10 @@ impl<'a> Body<'a> {
         Ok(self.guard(i, Self::ufunc(row, by, &names)?))
     }
 
-    /// Declares the four random words of an index and its neighbours as `random{i}`, unless an earlier value in scope
-    /// did. Returns the index, and the number of the value that declared them. An invocation that computes one block for
-    /// its four elements passes the blocks and the element's number `n` to the function that computes an element.
+    /// Declares the four random words of a Philox block as the variable `random{i}`, unless an earlier value in scope
+    /// has declared the same block. Returns the expression of the index, and the number of the value that declared the
+    /// block. If an invocation computes one block for its four elements, nothing is declared, because the function that
+    /// computes an element gets the blocks and the element's number `n` as arguments.
     fn philox_block(
         &mut self,
         out: &mut Text,
@@ -173,13 +179,14 @@ impl<'a> Body<'a> {
         (counter, i)
     }
 
-    /// Returns the expression for the four random words of an index and its neighbours.
+    /// Returns the expression for a Philox block: the four random words for the four indices with the same `index / 4`
+    /// as `counter`.
     fn philox(&self, counter: &str, number: u8, slots: [usize; 3]) -> String {
         let [lo, hi, stream] = slots.map(|n| self.scalar(n));
         format!("philox(vec4<u32>({counter} >> 2u, 0u, {stream}, {number}u), vec2<u32>({lo}, {hi}))")
     }
 
-    /// Returns the expression `name` of an index value as u32.
+    /// Returns the expression that converts the value `index`, whose name is `name`, to u32.
     fn counter(&self, index: usize, name: &str) -> String {
         let compute = self.kernel.values[index].compute();
         match compute {
@@ -190,7 +197,7 @@ impl<'a> Body<'a> {
         }
     }
 
-    /// Returns the Philox blocks of the kernel, each with the first value that uses it.
+    /// Returns the Philox blocks of the kernel, each with the number of the first value that uses it.
     pub fn philox_blocks(&self) -> BTreeMap<PhiloxBlock, usize> {
         let mut blocks = BTreeMap::new();
         for (i, v) in self.kernel.values.iter().enumerate() {
@@ -201,12 +208,13 @@ impl<'a> Body<'a> {
         blocks
     }
 
-    /// Declares the blocks of the kernel for four elements, of which the first is in `first`. Returns the names.
+    /// Declares the kernel's Philox blocks for four neighbouring elements. `first` is the name of the variable that
+    /// holds the first element. Returns the names of the blocks, as further arguments of a call.
     pub fn draw_blocks(&self, out: &mut Text, first: &str) -> String {
         let mut names = String::new();
         for ((index, number, slots), i) in self.philox_blocks() {
             let at = format!("{first}.at_index{index}");
-            // an index has the type of its column
+            // an index is held in the type of its column, which is i64 if the index has 64 bits
             let at = if self.kernel.values[index].dtype.size() == 8 { format!("low_i64({at})") } else { at };
             line!(out, "let random{i} = {};", self.philox(&at, number, slots));
             names += &format!(", random{i}");
@@ -214,8 +222,8 @@ impl<'a> Body<'a> {
         names
     }
 
-    /// Writes the statements of the values for which `which` holds, at the start of a scope that has no Philox block
-    /// yet.
+    /// Writes the statements of the values for which `which` holds. They are in a new scope, in which no Philox block
+    /// is declared yet.
     pub fn values(
         &mut self,
         out: &mut Text,
@@ -288,7 +296,8 @@ pub(super) fn is_load(kernel: &Kernel, value: usize) -> bool {
 }
 
 /// Declares `position{i}` as u32: the index `x` of gather or position `i`, brought into range according to `mode`.
-/// `ordinal` is the number of the value among the kernel's gathers and positions, which selects its id and its note.
+/// `ordinal` is the number of the value among the kernel's gathers and positions, which selects its error id and its
+/// error note.
 fn gather_position(out: &mut Text, i: usize, ordinal: usize, (x, compute): (&str, Compute), mode: IndexMode) {
     let extent = &format!("params.gather{i}_extent");
     let (narrow, unsigned) = match compute {

@@ -1,5 +1,6 @@
-//! Stores that combine a value with the existing element. Several invocations may combine into one element, so each
-//! does it atomically, by words of 32 bits. Additions, minima and maxima of integers do not depend on their order.
+//! Writes stores that combine a value with the element in memory. Several invocations may combine a value with the same
+//! element, so each does so atomically, by words of 32 bits. Additions, minima and maxima of integers do not depend on
+//! their order.
 
 use super::access::{bits, packing, widened};
 use super::text::{Text, line};
@@ -27,8 +28,8 @@ pub(super) fn store(out: &mut Text, number: usize, slot: usize, dtype: DType, co
     line!(out, "}}\n");
 }
 
-/// Combines by compare-and-exchange of the whole word, repeated until no other invocation has changed it in between.
-/// The other elements of a packed word keep their bits.
+/// Writes a loop that combines by compare-and-exchange of the whole word, until no other invocation has changed the
+/// word in between. The other elements of a packed word keep their bits.
 fn exchanged(out: &mut Text, slot: usize, dtype: DType, combine: Combine) {
     let shift = packing(dtype);
     let (width, inside) = (32u32 >> shift, (1u32 << shift) - 1);

@@ -1,6 +1,7 @@
-//! The functions that `shaders/matmul_cooperative.wgsl` calls, written for one kernel. The lines of that file which use
-//! a small matrix are repeated for each small matrix of a subgroup's block, and [`counts`] returns how often. They are
-//! repeated because drivers would index an array of matrices at run time.
+//! Writes the functions that `shaders/matmul_cooperative.wgsl` calls, for one kernel. A subgroup computes a block of
+//! the result that consists of several small (cooperative) matrices. The file's lines that use a small matrix are
+//! repeated for each of them, and [`counts`] returns how often. An array of matrices is not used, because drivers would
+//! index it at run time.
 
 use super::body::{Body, Fallible};
 use super::library::Count;
@@ -12,23 +13,23 @@ use crate::base::dtype::DType;
 use crate::base::error::{ErrorKind, Fault};
 use crate::plan::kernel::CHAIN;
 
-/// The beginning of the source, before any declaration. With 16-bit integers, the shader turns bits into an f16 by
-/// `bitcast`. A conversion of numbers may lose subnormals.
+/// The first lines of the source. The shader needs 16-bit integers because it turns bits into an f16 by `bitcast`. A
+/// conversion of numbers might lose subnormals.
 pub(super) const ENABLES: &str = "enable f16;\nenable wgpu_int16;\nenable wgpu_cooperative_matrix;";
 
-/// Returns the counts of a subgroup's small matrices.
+/// Returns how many small matrices a subgroup's block has along its rows and along its columns.
 pub(super) fn counts(blocks: CooperativeTile) -> [Count; 2] {
     let [rows, columns] = blocks.block().map(|n| n / (blocks.side as usize).max(1));
     [("row", "ROW", rows), ("column", "COLUMN", columns)]
 }
 
-/// Returns the expression that turns bits, the low ones of a word, into an f16.
+/// Returns the expression that turns the low 16 bits of a word into an f16.
 pub(super) fn half(bits: &str) -> String {
     format!("bitcast<f16>(u16({bits}))")
 }
 
 impl Body<'_> {
-    /// Returns all functions and constants that the file needs.
+    /// Returns all functions and constants that `shaders/matmul_cooperative.wgsl` needs.
     pub fn cooperative(&mut self) -> Fallible<String> {
         let Some(blocks) = self.variant.groups.blocks else {
             return Err(Fault::new(ErrorKind::Internal, "a product without blocks"));
@@ -69,7 +70,8 @@ impl Body<'_> {
         text.replace("coopLoadT<Left>", left).replace("coopLoad<Right>", right)
     }
 
-    /// Returns the expression for element `at` of factor `n` as f16, and with `words` for element `i` of a vector.
+    /// Returns the expression for an element of factor `n` as f16. If `words` is `Some(i)`, it is element `i` of the
+    /// four elements that were loaded as words; otherwise it is the element at the place `at`.
     pub(super) fn half_of_factor(&self, n: usize, words: Option<usize>) -> String {
         let (load, slot) = (&self.kernel.loads[n], self.variant.loads[n] as usize);
         let is_half = load.dtype == DType::F16;

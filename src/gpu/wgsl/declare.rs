@@ -1,5 +1,5 @@
-//! The declarations at the beginning of a kernel's source: bindings, the struct of its parameters, and the functions
-//! that load and store one element of an operand.
+//! Writes the declarations at the beginning of a kernel's source: bindings, the struct of its parameters, and the
+//! functions that load and store one element of an operand.
 
 use super::body::Body;
 use super::text::{Text, line};
@@ -46,8 +46,8 @@ impl Body<'_> {
         line!(out, "");
     }
 
-    /// Writes the struct of the parameters. Rust fills the same words by number: [`super::ParamPositions`] defines where each one
-    /// is.
+    /// Writes the struct of the parameters. On the host, `params.rs` fills the same words by number;
+    /// [`super::ParamPositions`] defines the position of each.
     fn parameters(&self, out: &mut Text) {
         line!(
             out,
@@ -94,9 +94,10 @@ impl Body<'_> {
 
     fn operands(&self, out: &mut Text) {
         let product = self.kernel.kind == KernelKind::Matmul;
-        // cooperative matrices use the bits of f16 as they are
+        // with cooperative matrices, the bits of f16 factors are moved unchanged, so no function loads such an element
+        // as a number
         let moved = |load: &Load| self.variant.groups.blocks.is_some() && load.dtype == DType::F16;
-        // four elements are extracted from whole words
+        // four elements that are fetched as whole words need no function that loads one element
         let is_whole =
             |n: usize| matches!(self.variant.fetches.get(n), Some(Fetch::Whole | Fetch::WholeAcross | Fetch::AlongK));
         for (n, load) in self.kernel.loads.iter().enumerate() {
@@ -112,7 +113,7 @@ impl Body<'_> {
         }
         for (n, s) in self.kernel.stores.iter().enumerate() {
             if self.stores_fours(n) || self.variant.woven > 1 {
-                continue; // `four.rs` writes the stores of four elements together, and `elementwise.rs` those of four parts
+                continue; // written by `four.rs` (stores of four elements) or `elementwise.rs` (woven stores)
             }
             let (slot, mode) = self.variant.stores[n];
             line!(out, "// out{n}, {} in memory", s.dtype);

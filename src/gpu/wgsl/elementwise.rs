@@ -6,7 +6,7 @@ use super::text::{Text, line};
 use super::{StoreMode, access, packing};
 
 impl Body<'_> {
-    /// Returns the source of everything that the file uses.
+    /// Returns the source of all functions and constants that `shaders/elementwise.wgsl` uses.
     pub fn elementwise(&mut self) -> Fallible<String> {
         let mut out = Text::default();
         let groups = self.variant.groups;
@@ -24,10 +24,10 @@ impl Body<'_> {
         Ok(out.finish())
     }
 
-    /// Writes the struct `Element`, and the function `load_element` that fills it. The struct has the outer places of
-    /// `values` and of all stores, and a field for each load among `values`.
+    /// Writes the struct `Element`, and the function `load_element` that fills it. The struct has the places of
+    /// `values` and of all stores, and a field for each loaded value among `values`.
     pub fn load_element(&self, out: &mut Text, space: IndexSpace, values: &[usize]) {
-        // the elements of woven stores follow that of the first
+        // woven stores are written together at the place of the first of them, so only that one needs a place
         let columns = self.columns_of(|v| values.contains(&v), |n| n.is_multiple_of(self.variant.woven.into()));
         let loads: Vec<usize> = values.iter().copied().filter(|v| is_load(self.kernel, *v)).collect();
         let index = if space == IndexSpace::Matrix { "corner: Corner, line: u32, column: u32" } else { "index: u32" };
@@ -38,7 +38,8 @@ impl Body<'_> {
         line!(out, "return element;\n}}\n");
     }
 
-    /// Writes the statements that load the fields `loads` of `var`, which already has their places.
+    /// Writes the statements that load the values `loads` into fields of the variable `var`, which already holds their
+    /// places.
     pub fn load_into(&self, out: &mut Text, var: &str, loads: &[usize]) {
         for v in loads {
             if let Some(n) = self.value_column(*v) {
@@ -47,7 +48,8 @@ impl Body<'_> {
         }
     }
 
-    /// Writes the statements that compute an element's values and store them. Loaded values are in `element`.
+    /// Writes the statements that compute an element's values and store them. The variable `element` holds the loaded
+    /// values.
     pub fn element_values(&mut self, out: &mut Text, values: &[usize]) -> Fallible<()> {
         if self.form.checks {
             line!(out, "indices_fit = true;");
@@ -59,14 +61,16 @@ impl Body<'_> {
         Ok(())
     }
 
-    /// Names the values of an element: loaded ones are in `element`.
+    /// Sets the names of an element's values: a loaded value is a field of the variable `element`, any other value is a
+    /// variable.
     pub fn name_epilogue(&mut self) {
         let kernel = self.kernel;
         self.name_values(|v| if is_load(kernel, v) { format!("element.v{v}") } else { format!("v{v}") });
     }
 
-    /// Writes the stores of inner or of outer values. `owner` contains the arguments `unit` and `is_last`, which the
-    /// function of an owned store expects after the place and the value.
+    /// Writes the stores of inner values, or of outer values if `inner` is false. `owner` contains the arguments `unit`
+    /// and `is_last`, which the function of an owned store ([`StoreMode::Owned`]) expects after the place and the
+    /// value.
     pub fn stores(&self, out: &mut Text, places: &str, inner: bool, owner: &str) {
         if self.variant.woven > 1 {
             return self.woven_stores(out, places);
@@ -83,7 +87,8 @@ impl Body<'_> {
                     line!(out, "if {condition} {{");
                 }
                 if let Some(to) = s.scattered() {
-                    // a negative position becomes 2^31 or more, so one comparison finds all that are out of range
+                    // as a u32, a negative position is 2^31 or more, so one comparison finds all positions that are out
+                    // of range
                     line!(out, "let to{n} = bitcast<u32>({});", self.names[to.index]);
                     line!(out, "if to{n} < params.scattered{n}_extent {{");
                     at = format!("{at} + to{n} * params.scattered{n}_stride");
@@ -101,7 +106,8 @@ impl Body<'_> {
         }
     }
 
-    /// Writes the stores of a kernel whose stores lie side by side in memory: each word or vector of them at once.
+    /// Writes the stores of a kernel whose stores lie side by side in memory (`Kernel::woven`). Several of them are
+    /// written at once, as one word or vector.
     fn woven_stores(&self, out: &mut Text, places: &str) {
         let count = self.variant.woven as usize;
         let stores: Vec<usize> = (0..self.kernel.stores.len()).collect();

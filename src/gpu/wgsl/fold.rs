@@ -1,5 +1,7 @@
-//! Writes the folds of a reduction kernel, or of one pass of a row kernel: instances of the blocks of
-//! `shaders/lib/fold.wgsl`, and the functions that fold an element into all folds of the pass and combine their lanes.
+//! Writes the folds of a reduction kernel, or of one pass of a row kernel. A fold combines the elements of a row into
+//! one result, such as a sum or the position of the maximum. This file writes instances of the blocks of
+//! `shaders/lib/fold.wgsl`, and the functions that add an element to all folds of a pass and combine the partial
+//! results of the lanes.
 
 use super::body::{Body, Fallible};
 use super::library::{block, instance, unrolled};
@@ -21,14 +23,14 @@ pub(super) struct Folding<'a> {
 /// How a fold is implemented in WGSL.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Written {
-    /// The partial results of a lane are values, which a function combines.
+    /// The partial results of a lane are plain values, which a function of two operands combines.
     Function(&'static Ufunc),
-    /// The function is maximum or minimum of f32. Lanes hold a key that contains the bits of the value, and is largest
-    /// for the result; two keys are compared by one instruction.
+    /// The function is maximum or minimum of f32. Lanes hold the u32 key of the best value so far. The key contains the
+    /// bits of the value, and the result has the largest key, so one instruction combines two keys.
     Key(&'static Ufunc, Extreme),
-    /// Lanes hold the best element so far as a sort key, and its position.
+    /// The fold is argmax or argmin. Lanes hold the sort key of the best element so far, and its position.
     Best(Extreme),
-    /// Lanes hold states, structs of components; formulas combine them.
+    /// Lanes hold states, which are structs of components. The fold's formulas combine two states.
     Formulas,
 }
 
@@ -40,7 +42,7 @@ impl Folding<'_> {
         };
         match (self.r.fold.form, self.r.gives) {
             (Form::Function(row), _) => function(row),
-            // the best element alone needs no position
+            // only the best element is needed, not its position
             (Form::FirstOf(row), Gives::Component(0)) => function(row),
             (Form::FirstOf(row), _) => match row.reduce.and_then(|r| r.picks) {
                 Some(extreme) => Written::Best(extreme),
@@ -50,7 +52,8 @@ impl Folding<'_> {
         }
     }
 
-    /// Returns the first value that the fold combines.
+    /// Returns the value whose elements the fold combines. If the fold combines states, returns the value of the first
+    /// component.
     pub fn arg(&self) -> usize {
         match &self.r.source {
             Source::Elements { x, .. } => *x,
@@ -92,7 +95,7 @@ impl<'a> Body<'a> {
     /// applies) and the compute type; for argmin and argmax, only the type of the sort key. If several folds or
     /// functions share a name, all but the first also get a number.
     pub fn suffix(&self, f: Folding<'_>) -> String {
-        // the name to use, whether it belongs to the fold rather than to its function, and the id of the fold or
+        // returns the name to use, whether it is the name of the fold (not of a function), and the id of the fold or
         // function
         let identity = |f: &Folding<'_>| match f.written() {
             Written::Function(row) => Some((word(row.name), false, row.id())),
@@ -118,10 +121,10 @@ impl<'a> Body<'a> {
         format!("{}_{}{number}", own.0, compute.name())
     }
 
-    /// Writes the functions of each fold that `reductions` need, once each, and the memory in which lanes exchange
-    /// results.
+    /// Writes the functions of each fold in `reductions` (once, if several reductions use the same fold), and declares
+    /// the workgroup memory in which lanes exchange partial results.
     pub fn fold_functions(&self, out: &mut Text, reductions: &[Folding<'_>]) -> Fallible<()> {
-        // if elements are combined in sequence, the first lane alone combines them
+        // if the fold requires that elements are combined one after another, the first lane combines all of them alone
         let many_lanes = self.variant.groups.lanes > 1 && !self.kernel.combines_in_sequence();
         let by_fours = self.variant.has_lanes_by_fours();
         let room = match by_fours {
@@ -133,7 +136,7 @@ impl<'a> Body<'a> {
         for f in reductions {
             let (suffix, held) = (self.suffix(*f), self.held_type(*f));
             shared.push(format!("var<workgroup> shared_{held}: array<{held}, {room}>;"));
-            // values of other types cannot be shuffled
+            // subgroup shuffles can pass values of these types only
             let shuffles = self.variant.shuffled() > 1 && ["f32", "i32", "u32"].contains(&held.as_str());
             let (local, tree) = match f.written() {
                 Written::Function(_) | Written::Key(..) | Written::Formulas => (
@@ -156,7 +159,7 @@ impl<'a> Body<'a> {
             match f.written() {
                 Written::Function(row) => self.combination(out, row, *f, &suffix)?,
                 Written::Key(..) => {
-                    // the key of the worst value but for NaN, which is the neutral element
+                    // 0 is the smallest key, which belongs to −∞ (in a minimum, to +∞), so it is the neutral element
                     line!(out, "fn neutral_{suffix}() -> u32 {{\nreturn 0u;\n}}\n");
                     line!(out, "fn combine_{suffix}(a: u32, b: u32) -> u32 {{\nreturn max(a, b);\n}}\n");
                 }
@@ -193,8 +196,8 @@ impl<'a> Body<'a> {
         Ok(())
     }
 
-    /// Returns whether a lane combines by the block `cascade` of `fold.wgsl`. It does if each step rounds, because a
-    /// long chain would lose digits.
+    /// Returns whether a lane combines its elements by the block `cascade` of `fold.wgsl`, instead of one after
+    /// another. It does if each operation rounds, because a long chain of operations would lose digits.
     fn cascades(&self, f: Folding<'_>) -> bool {
         match f.written() {
             Written::Function(_) | Written::Key(..) | Written::Best(_) => {
@@ -223,7 +226,7 @@ impl<'a> Body<'a> {
         Ok(())
     }
 
-    /// Writes the struct of a fold's state, and the functions of its formulas.
+    /// Writes the struct of a fold's state, and a function for each of its formulas.
     fn formulas(&self, out: &mut Text, f: Folding<'_>, suffix: &str) -> Fallible<()> {
         let programs = f.r.fold.programs(f.r.element)?;
         let state = format!("State_{suffix}");
@@ -253,7 +256,8 @@ impl<'a> Body<'a> {
         Ok(())
     }
 
-    /// Writes what the trees of a row's lanes use besides LANES.
+    /// Writes the constants and variables that the blocks `tree…` of `fold.wgsl` use besides LANES. They combine the
+    /// results of a row's lanes in a tree of fixed shape.
     pub fn shuffles(&self, out: &mut Text) {
         let (places, shuffled) = (self.variant.places(), self.variant.shuffled());
         line!(out, "const PLACES = {places}u;\n");
@@ -262,7 +266,8 @@ impl<'a> Body<'a> {
         }
     }
 
-    /// Returns the expression that combines the totals of every SHUFFLED-th place of a row, in the order of the tree.
+    /// Returns the expression that combines the totals of every SHUFFLED-th invocation of a row, in the order of the
+    /// tree.
     fn totals(&self, suffix: &str, held: &str) -> String {
         let (places, shuffled) = (self.variant.places(), self.variant.shuffled());
         let mut totals: Vec<String> =
@@ -274,7 +279,7 @@ impl<'a> Body<'a> {
         totals.pop().unwrap_or_default()
     }
 
-    /// Writes the statements of a program. Returns the names of its results.
+    /// Writes the statements of a formula of a fold, which is given as a program. Returns the names of its results.
     fn program(&self, out: &mut Text, program: &FoldProgram) -> Fallible<Vec<String>> {
         let mut names: Vec<String> = Vec::with_capacity(program.steps.len());
         for (i, FoldStep { gives, compute }) in program.steps.iter().enumerate() {
@@ -295,8 +300,8 @@ impl<'a> Body<'a> {
                 }
                 FoldOperation::Call(row, args) => {
                     let by = row.typed_operand(args).map_or(*compute, |a| program.steps[*a].compute);
-                    // as between a kernel's values, no compiler may see how the operands of a float function were
-                    // computed
+                    // as for the values of a kernel (`guarded` in `body.rs`), no compiler may see how the operands of a
+                    // float function were computed
                     let hides = !row.properties.opaque && !row.properties.simplifies_exactly;
                     let operand = |a: &usize| match hides {
                         true => access::block(program.steps[*a].compute, &names[*a]),
@@ -326,7 +331,8 @@ impl<'a> Body<'a> {
         }
     }
 
-    /// Writes the struct of all folds of a pass, and the function that starts them. Their names end in `pass`.
+    /// Writes the struct of the partial results of all folds of a pass, and the function that returns their initial
+    /// values. Both names end in `pass`.
     pub fn folds_struct(&self, out: &mut Text, pass: &str, reductions: &[Folding<'a>]) {
         let (mut fields, mut starts) = (Vec::new(), Vec::new());
         for f in reductions.iter().filter(|f| self.walk(**f).value == f.value) {
@@ -344,8 +350,8 @@ impl<'a> Body<'a> {
         line!(out, "fn start{pass}() -> Folds{pass} {{\nreturn Folds{pass}({});\n}}\n", starts.join(", "));
     }
 
-    /// Writes the statement that folds the element with inner index `index` into `folds`. `step` is its number among
-    /// the lane's elements, counted from 1.
+    /// Writes the statement that adds an element to the fold `f` in the variable `folds`. `index` is the element's
+    /// inner index, and `step` its number among the lane's elements, counted from 1.
     pub fn fold_in(&self, out: &mut Text, f: &Folding<'a>, index: &str, step: &str) {
         if self.walk(*f).value != f.value {
             return;
@@ -387,7 +393,8 @@ impl<'a> Body<'a> {
         }
     }
 
-    /// Writes the statements that combine the lanes' partial results, and set the field of `row` of each reduction.
+    /// Writes the statements that combine the lanes' partial results, and assign the result of each reduction to its
+    /// field of the variable `row`.
     pub fn fold_lanes(&self, out: &mut Text, reductions: &[Folding<'a>]) {
         let lanes = self.variant.groups.lanes > 1 && !self.kernel.combines_in_sequence();
         let by_fours = self.variant.has_lanes_by_fours();
@@ -437,7 +444,7 @@ impl<'a> Body<'a> {
         }
     }
 
-    /// Writes the statement that makes the index checks of a row known to all its lanes.
+    /// Writes the statement by which all lanes of a row learn whether one of them found an index out of range.
     pub fn agree(&self, out: &mut Text) {
         if self.form.checks && self.variant.groups.lanes > 1 {
             line!(out, "agree_on_indices(lane, place);");
@@ -445,7 +452,7 @@ impl<'a> Body<'a> {
     }
 }
 
-/// Returns a block of a tree, with the faults that tests plant there.
+/// Returns a block of `fold.wgsl`, with the faults that tests plant there.
 fn planted(name: &str, block: &str) -> String {
     let whole = block.to_string();
     match name {

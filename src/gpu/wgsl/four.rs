@@ -1,5 +1,5 @@
-//! Writes the functions with which an invocation of `shaders/elementwise.wgsl` computes four neighbours along the last
-//! axis, and invocations of `shaders/reduce.wgsl` and `shaders/row.wgsl` load and store them.
+//! Writes the functions for invocations that process four neighbouring elements. In `shaders/elementwise.wgsl`, they
+//! load, compute and store the four; in `shaders/reduce.wgsl` and `shaders/row.wgsl`, they load and store them.
 
 use super::access;
 use super::body::{Body, Fallible, is_load};
@@ -10,7 +10,7 @@ use super::{Fetch, packing};
 use crate::base::dtype::DType;
 use crate::plan::kernel::Op;
 
-/// The fields of a vector of words.
+/// The names of the fields of a WGSL vector.
 const FIELDS: [&str; 4] = ["x", "y", "z", "w"];
 
 /// Returns how many words four elements of a dtype occupy. Elements of 8 bytes are not processed by fours.
@@ -19,13 +19,14 @@ pub(crate) fn words_of_four(dtype: DType) -> usize {
 }
 
 impl Body<'_> {
-    /// Returns the source of everything that `main_of_fours` or `main_of_squares` uses.
+    /// Returns the source of all functions that `main_of_fours` or `main_of_squares` in `shaders/elementwise.wgsl`
+    /// uses.
     pub fn fours(&mut self) -> Fallible<String> {
         let kernel = self.kernel;
         let mut out = Text::default();
         let has_squares = self.variant.has_squares();
         let loads: Vec<usize> = (0..kernel.values.len()).filter(|v| is_load(kernel, *v)).collect();
-        // the columns of indices and gathers, which need a separate place for each element
+        // `later` has the columns of indices and gathers, which need a separate place for each of the four elements
         let later = self.columns_of(|v| !is_load(kernel, v), |_| false);
         let places = self.columns_of(|_| true, |_| true);
         let places: Vec<usize> = places.into_iter().filter(|c| !self.fetch(*c).is_some_and(Fetch::is_across)).collect();
@@ -63,7 +64,7 @@ impl Body<'_> {
         Ok(out.finish())
     }
 
-    /// Writes the struct of the values of an element that `stores` store.
+    /// Writes the struct `Results`, which holds those values of an element that `stores` store.
     pub fn results_struct(&self, out: &mut Text, stores: &[usize]) {
         line!(out, "struct Results {{");
         for n in stores {
@@ -72,19 +73,20 @@ impl Body<'_> {
         line!(out, "}}\n");
     }
 
-    /// Writes the end of a function that returns them.
+    /// Writes the end of a function that returns the struct `Results` ([`Body::results_struct`]).
     pub fn return_results(&self, out: &mut Text, stores: &[usize]) {
         let results: Vec<&str> = stores.iter().map(|n| self.names[self.kernel.stores[*n].value].as_str()).collect();
         line!(out, "return Results({});\n}}\n", results.join(", "));
     }
 
-    /// Returns how the four elements of a column are fetched, if it is the column of a load.
+    /// Returns how the four elements of an operand are fetched, if `column` is the column of a load.
     fn fetch(&self, column: usize) -> Option<Fetch> {
         self.variant.fetches.get(column).copied()
     }
 
-    /// Writes the structs of an element (with the places `later` and the values `loads`), of the places of four
-    /// elements, and of four elements. Their names end in `suffix`.
+    /// Writes three structs, whose names end in `suffix`: `Element` (with the places of the columns `later` and the
+    /// values `loads`), `Places` (the places of the first of four elements), and `Four` (the places and the four
+    /// elements).
     pub fn four_structs(
         &self,
         out: &mut Text,
@@ -101,7 +103,8 @@ impl Body<'_> {
         line!(out, "}}\n");
     }
 
-    /// Writes what `main_of_fours` of `shaders/reduce.wgsl` uses to load the elements of four lanes.
+    /// Writes the structs and the function `load_four` with which `main_of_fours` of `shaders/reduce.wgsl` loads the
+    /// elements of four lanes.
     pub fn four_of_a_row(&self, out: &mut Text) {
         let kernel = self.kernel;
         let inner = |v: usize| kernel.values[v].inner;
@@ -114,8 +117,9 @@ impl Body<'_> {
         self.load_four(out, "", "params.axes[params.header.outer_rank]", &loads, &later);
     }
 
-    /// Writes the rest of the function that loads four elements, from `places` on. `axis` is the row of the table for
-    /// their axis.
+    /// Writes the rest of a function that loads four elements, after the statements that find the places of the first
+    /// (in the variable `places`). `axis` is the expression for the row of the table of axes that belongs to the axis
+    /// along which the four are neighbours. `loads` and `later` are as for [`Body::four_structs`].
     pub fn load_four(&self, out: &mut Text, suffix: &str, axis: &str, loads: &[usize], later: &[usize]) {
         let (kernel, mut known) = (self.kernel, Vec::new());
         let each = |v: &usize| self.value_column(*v).is_some_and(|c| self.fetch(c) == Some(Fetch::Each));
@@ -170,7 +174,7 @@ impl Body<'_> {
         line!(out, "return four;\n}}\n");
     }
 
-    /// Returns the expression for the words of the four elements from the place `at` on, which is a multiple of four.
+    /// Returns the expression for the words of the four elements that begin at the place `at`, a multiple of four.
     pub fn whole_words(&self, column: usize, at: &str) -> String {
         let slot = self.variant.loads[column] as usize;
         let dtype = self.kernel.loads[column].dtype;
@@ -183,7 +187,8 @@ impl Body<'_> {
         format!("vec{words}<u32>({})", each.join(", "))
     }
 
-    /// Writes the squares in workgroup memory, and the function that fills them.
+    /// Writes the arrays in workgroup memory that hold squares of operands, and the function `fetch_lines` that fills
+    /// them.
     fn fetch_lines(&self, out: &mut Text) {
         let loads = &self.kernel.loads;
         let columns: Vec<usize> = (0..loads.len()).filter(|c| self.fetch(*c).is_some_and(Fetch::is_across)).collect();
@@ -252,7 +257,7 @@ impl Body<'_> {
         line!(out, "}}");
     }
 
-    /// Returns the expression for word `word` of the four elements of a store, in memory.
+    /// Returns the expression for the word in memory that holds word `word` of the four elements of store `number`.
     fn stored_word(&self, number: usize, word: usize) -> String {
         let slot = self.variant.stores[number].0 as usize;
         let (at, shift) = (format!("four.places.at_out{number}"), packing(self.kernel.stores[number].dtype));
@@ -282,7 +287,7 @@ impl Body<'_> {
         let (per, width) = (1usize << shift, 32u32 >> shift);
         for word in 0..4 / per {
             let first = word * per;
-            // at least one is left
+            // at least one element is left, so the first word is always written
             if first > 0 {
                 line!(out, "if left > {first}u {{");
             }
@@ -306,23 +311,24 @@ impl Body<'_> {
     }
 }
 
-/// Returns the expression for element `n` of four.
+/// Returns the expression for element `n` of the four elements in the expression `words`, widened to its compute type.
 pub(super) fn of_words(dtype: DType, words: &str, n: usize) -> String {
     match (dtype, n % 2) {
-        // these functions ignore the other half of a word
+        // these functions ignore the other f16 of a word
         (DType::F16, 0) => format!("f16_to_f32({words}.{})", FIELDS[n / 2]),
         (DType::F16, _) => format!("f16_high_to_f32({words}.{})", FIELDS[n / 2]),
         _ => access::widened(dtype, &element_of_words(dtype, words, n)),
     }
 }
 
-/// Returns the expression for the bits of element `n` of four, in the low bits of a u32.
+/// Returns the expression for the bits of element `n` of the four elements in the expression `words`. They are the low
+/// bits of a u32.
 fn element_of_words(dtype: DType, words: &str, n: usize) -> String {
     let (per, width) = (1usize << packing(dtype), 32usize >> packing(dtype));
     let word = if per == 4 { words.to_string() } else { format!("{words}.{}", FIELDS[n / per]) };
     match (per, n % per) {
         (1, _) => word,
-        // the highest part of a word needs no mask, the lowest no shift
+        // the highest element of a word needs no mask, and the lowest needs no shift
         (_, at) if at + 1 == per => format!("({word} >> {}u)", at * width),
         (_, 0) => format!("({word} & {:#x}u)", u32::MAX >> (32 - width)),
         (_, at) => format!("(({word} >> {}u) & {:#x}u)", at * width, u32::MAX >> (32 - width)),

@@ -1,5 +1,5 @@
-//! The key of a kernel's source. Pipelines are looked up by key first, because building a key is faster than generating
-//! the source.
+//! Computes the key of a kernel's source. Pipelines are looked up by key first, because building a key is faster than
+//! generating the source.
 
 use super::Variant;
 use crate::plan::kernel::{Gives, Groups, IndexMode, Kernel, KernelKind, Op, Source, Tile};
@@ -16,8 +16,8 @@ fn mode_word(mode: IndexMode) -> u64 {
     }
 }
 
-/// Adds what the source of a product has as constants if k has several axes: the extents of axes, and their rows in the
-/// table of axes.
+/// Adds to the key what the source of a product contains as constants if k has several axes ([`Variant::nested`]): the
+/// extents of axes, and the number of outer axes, from which their rows in the table of axes follow.
 fn axes_of_factors(k: &mut ShaderKey, kernel: &Kernel, variant: &Variant) {
     k.extend(variant.nested.as_ref().map(|_| kernel.outer.len() as u64));
     for side in variant.nested.iter().flatten() {
@@ -26,7 +26,7 @@ fn axes_of_factors(k: &mut ShaderKey, kernel: &Kernel, variant: &Variant) {
     }
 }
 
-/// Returns the facts of a run that a source depends on, in the upper 16 bits of a word.
+/// Returns the facts of a run on which a source depends, in the upper 16 bits of a word.
 fn facts(variant: &Variant) -> u64 {
     let draws = mutant!(shader_key_without_draws, 0, variant.draws_blocks as u64);
     let whole_runs = mutant!(shader_key_without_whole_runs, 0, variant.has_whole_runs as u64);
@@ -42,11 +42,11 @@ pub(crate) fn key(kernel: &Kernel, variant: &Variant) -> ShaderKey {
         KernelKind::Row => 2,
         KernelKind::Matmul => 3u64,
     };
-    // `shuffled` follows from the lanes and the device
+    // `shuffled` is not in the key, because it follows from the lanes and the device
     let Groups { size, lanes, shuffled: _, held, in_flight, run: _, tile, blocks, axes, beside: _ } = variant.groups;
     let [outer, inner] = axes.map(|a| a as u32);
-    // each number has enough bits for its largest value. 14 bits suffice for each of `sizes`: the largest is the length
-    // of the parameters, up to 4,096 vectors
+    // each number gets enough bits for its largest value. 14 bits suffice for each of `sizes`, because the largest is
+    // the length of the parameters, up to 4,096 vectors
     let per_invocation =
         variant.run << 10 | (in_flight as u32) << 7 | (tile.is_some() as u32) << 4 | outer << 2 | inner;
     let sizes = [lanes.into(), held.into(), per_invocation, variant.params];
@@ -63,7 +63,7 @@ pub(crate) fn key(kernel: &Kernel, variant: &Variant) -> ShaderKey {
     for s in &variant.slots {
         k.push((s.width as u64) << 16 | (s.words as u64) << 8 | s.access as u64);
     }
-    // 0 means that the load is not fetched by fours
+    // 0 means that the variant does not fetch four elements of this load
     let fetch = |n: usize| variant.fetches.get(n).map_or(0, |f| mutant!(shader_key_without_fetches, 0, 1 + *f as u64));
     for (n, (slot, load)) in variant.loads.iter().zip(&kernel.loads).enumerate() {
         k.push(fetch(n) << 16 | (*slot as u64) << 8 | load.dtype as u64);

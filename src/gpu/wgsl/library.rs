@@ -1,5 +1,6 @@
-//! Parts of the shader files. The functions of `shaders/lib` are separate items, so that a shader contains only the
-//! functions that it calls. A block is the part of a file between `// block: NAME` and `// end`.
+//! Extracts parts of the shader files. The functions of `shaders/lib` (the library) are separate items, so that a
+//! shader contains only the functions that it calls. A block is the part of a file between `// block: NAME` and `//
+//! end`.
 
 use super::rare::{has_branch, quick_form};
 use super::text::identifiers;
@@ -51,11 +52,11 @@ const HALF_UNPACK_SIGNED: &str = include_str!("../../../shaders/lib/half_unpack_
 const HALF_PACK: &str = include_str!("../../../shaders/lib/half_pack.wgsl");
 const HALF_NATIVE: &str = include_str!("../../../shaders/lib/half_native.wgsl");
 
-/// Division and square root by `fma`, which replace those of `quotient.wgsl`.
+/// Division and square root that use `fma`. These functions replace those with the same names in `quotient.wgsl`.
 const FUSED: &str = include_str!("../../../shaders/lib/fused.wgsl");
 
-/// `fma` by f64, for tests. The product is exact, and the sum is rounded to odd, so that rounding it to f32 is the only
-/// rounding that counts.
+/// A replacement for `fma` that computes in f64, for tests. The product is exact, and the sum is rounded to odd, so
+/// that rounding it to f32 gives the correctly rounded result.
 const FMA_IN_F64: &str = "
 fn cp_opaque_f64(x: f64) -> f64 {
     return bitcast<f64>(bitcast<u64>(x) + u64(cp_zero()));
@@ -84,10 +85,10 @@ pub(crate) struct Dialect {
 }
 
 impl Dialect {
-    /// The dialect of a device that has everything.
+    /// The dialect of a device that has all of these features.
     #[cfg(feature = "testing")]
     pub const FULL: Dialect = Dialect { int64: true, half: Half::HARDWARE, fma: MultiplyAdd::Fused };
-    /// The dialect of a device that has none of it.
+    /// The dialect of a device that has none of these features.
     #[cfg(feature = "testing")]
     pub const LEAST: Dialect = Dialect { int64: false, half: Half::INTEGERS, fma: MultiplyAdd::Separate };
 
@@ -95,8 +96,8 @@ impl Dialect {
         Dialect { int64: caps.int64, half: caps.half, fma: caps.fma }
     }
 
-    /// Returns the files of the library in which the dialects differ. A function in a later file replaces the function
-    /// of the same name in an earlier one.
+    /// Returns the files of the library that depend on the dialect. A function in a later file replaces the function of
+    /// the same name in an earlier one.
     fn files(self) -> impl Iterator<Item = &'static str> {
         let integers = if self.int64 { INT64 } else { PAIR64 };
         let widen = match self.half.widens {
@@ -117,7 +118,8 @@ impl Dialect {
         self.fma != MultiplyAdd::Separate
     }
 
-    /// Returns the lines with which a shader must begin that contains the library's functions `needed`.
+    /// Returns the `enable` directives at the beginning of a shader. `needed` is the source of the library functions
+    /// that the shader contains.
     pub(super) fn enables(self, needed: &str) -> &'static str {
         if needed.contains("fn cp_nearest_f16(") { "enable f16;" } else { "" }
     }
@@ -128,7 +130,8 @@ struct Library {
     /// in a comment.
     items: Vec<(&'static str, Vec<usize>)>,
     names: HashMap<&'static str, usize>,
-    /// The functions that have a quick form (`rare.rs`): those with a branch for rare arguments, and those that call them.
+    /// The names of the functions that have a quick form (`rare.rs`): functions with a branch for rare arguments, and
+    /// functions that call them.
     quick: BTreeSet<&'static str>,
 }
 
@@ -171,7 +174,7 @@ fn items(file: &'static str) -> Vec<(&'static str, &'static str)> {
 fn polynomial(name: &str, coefficients: &[f64]) -> String {
     let mut text = format!("fn cd_poly_{name}(x: f64) -> f64 {{\n");
     let mut sum = String::new();
-    // rows of a table are padded with zeros
+    // the rows of the table of coefficients are padded with zeros at their ends
     let last = coefficients.iter().rposition(|c| *c != 0.0).unwrap_or(0);
     let count = mutant!(polynomial_of_f64_cut_short, last, last + 1);
     for (i, c) in coefficients[..count].iter().enumerate().rev() {
@@ -209,8 +212,8 @@ fn library(dialect: Dialect) -> &'static Library {
     })
 }
 
-/// Returns the names of the functions among `all` that have a branch for rare arguments, or call one that has. Of functions
-/// with the same name only the last counts.
+/// Returns the names of the functions among `all` that have a branch for rare arguments, or call such a function. If
+/// several functions have the same name, only the last counts.
 fn quick_functions(all: &[(&'static str, &'static str)]) -> BTreeSet<&'static str> {
     let last: HashMap<_, _> = all.iter().copied().collect();
     let mut quick: BTreeSet<&str> = last.iter().filter(|(_, text)| has_branch(text)).map(|(name, _)| *name).collect();
@@ -225,12 +228,12 @@ fn quick_functions(all: &[(&'static str, &'static str)]) -> BTreeSet<&'static st
     }
 }
 
-/// Returns the identifiers of WGSL without those of its comments.
+/// Returns the identifiers of WGSL source, except in comments.
 fn code(text: &str) -> impl Iterator<Item = &str> {
     text.lines().filter(|line| !line.trim_start().starts_with("//")).flat_map(identifiers)
 }
 
-/// Returns the names of the library's functions that have a quick form.
+/// Returns the names of the library's functions that have a quick form (`rare.rs`).
 pub(super) fn quick(dialect: Dialect) -> &'static BTreeSet<&'static str> {
     &library(dialect).quick
 }
@@ -290,7 +293,7 @@ pub(super) fn block(file: &'static str, name: &str) -> &'static str {
 pub(super) fn instance(block: &str, names: &[(&str, &str)]) -> String {
     let mut out = String::with_capacity(block.len() + block.len() / 4);
     for line in block.split_inclusive('\n') {
-        // a comment may use such a word as prose
+        // in a comment, such a word may be ordinary prose, so comments are copied unchanged
         if line.trim_start().starts_with("//") {
             out.push_str(line);
             continue;

@@ -1,5 +1,6 @@
-//! The functions that `shaders/matmul.wgsl` and `shaders/lib/factor.wgsl` call, and the constants of the tile, written for
-//! one kernel.
+//! Writes the functions that `shaders/matmul.wgsl` and `shaders/lib/factor.wgsl` call, and the constants of the tile,
+//! for one kernel. The *factors* are the two matrices that are multiplied. The *epilogue* is the values that are
+//! computed from each element of the product, and stored instead of it.
 
 use super::body::{Body, Fallible, is_load};
 use super::four::of_words;
@@ -12,11 +13,12 @@ use crate::base::dtype::{Compute, DType};
 use crate::base::error::{ErrorKind, Fault};
 use crate::plan::kernel::{CHAIN, Op, Tile};
 
-/// The names of each factor in the source, by which the names FACTOR, SIDE, LINES and LINE of `factor.wgsl` are replaced.
+/// For each factor, the names that replace the words FACTOR, SIDE, LINES and LINE of `factor.wgsl`.
 pub(super) const FACTORS: [[&str; 4]; 2] = [["a", "ROWS", "rows", "row"], ["b", "COLUMNS", "columns", "column"]];
 
-/// Returns how often lines of the shader file are repeated: for the blocks of 4 × 4 that an invocation computes, and for
-/// neighbouring k: all of a step if an invocation computes one element, otherwise four.
+/// Returns how often lines of the shader file are repeated. Lines for `row` and `column` are repeated for the blocks of
+/// 4 × 4 elements that an invocation computes. Lines for `k` are repeated for four neighbouring k. Lines for `step`, in
+/// the shader whose invocations compute one element each, are repeated for all k that workgroup memory holds at a time.
 pub(super) fn counts(tile: Tile) -> [Count; 4] {
     let [rows, columns] = tile.each.map(|n| n as usize / 4);
     let last = mutant!(block_of_a_tile_left_out, columns.div_ceil(2), columns);
@@ -32,8 +34,8 @@ fn tile_constants(out: &mut Text, tile: Tile) {
     line!(out, "const DEPTH = {}u;\nconst PADDING = {}u;\n", tile.depth, tile.padded as u32);
 }
 
-/// Writes the type of four elements and its functions. 64-bit integers may be structs (`pair64.wgsl`), of which WGSL
-/// has no vectors.
+/// Writes the type `Four` of four elements, and the functions that compute with it. 64-bit integers may be structs
+/// (`pair64.wgsl`), of which WGSL has no vectors.
 fn four(out: &mut Text, compute: Compute) {
     let t = compute.name();
     let is_vector = !matches!(compute, Compute::I64 | Compute::U64);
@@ -84,7 +86,7 @@ fn one(out: &mut Text, compute: Compute) {
 }
 
 impl Body<'_> {
-    /// Returns all functions and constants that the file needs.
+    /// Returns all functions and constants that `shaders/matmul.wgsl` needs.
     pub fn matmul(&mut self) -> Fallible<String> {
         let compute = self.kernel.values[0].compute();
         if compute == Compute::Bool {
@@ -111,7 +113,8 @@ impl Body<'_> {
         Ok(out.finish())
     }
 
-    /// Writes the functions that find the places of an element in the operands of the epilogue, and load its values.
+    /// Writes the function `find_corner`, which finds the places of the first element of a matrix in the operands of
+    /// the epilogue, and the function `load_element`, which loads the epilogue's operands for one element.
     fn corners(&self, out: &mut Text, epilogue: &[usize]) {
         let columns = self.columns_of(|v| epilogue.contains(&v), |_| true);
         self.place_struct(out, "Corner", IndexSpace::Matrix, &columns, &[]);
@@ -127,7 +130,7 @@ impl Body<'_> {
         self.load_element(out, IndexSpace::Matrix, epilogue);
     }
 
-    /// Writes the function that computes the epilogue of an element of the product, and stores it.
+    /// Writes the function that computes the epilogue of one element of the product, and stores the results.
     fn store_one(&mut self, out: &mut Text) -> Fallible<()> {
         let epilogue: Vec<usize> = (1..self.kernel.values.len()).collect();
         self.corners(out, &epilogue);
@@ -145,8 +148,8 @@ impl Body<'_> {
         Ok(())
     }
 
-    /// Writes the function that computes the epilogue of four neighbours in a row of the product, which have the type `four`,
-    /// and stores them.
+    /// Writes the function that computes the epilogue of four neighbours in a row of the product, and stores the
+    /// results. `four` is the WGSL type of the four elements of the product.
     pub fn store_four(&mut self, out: &mut Text, four: &str) -> Fallible<()> {
         let epilogue: Vec<usize> = (1..self.kernel.values.len()).collect();
         self.corners(out, &epilogue);
@@ -168,7 +171,7 @@ impl Body<'_> {
         }
         line!(out, "fn store_four(corner: Corner, line: u32, column: u32, products: {four}, left: u32) {{");
         for n in 0..4 {
-            // past the end the last element is taken again
+            // past the end of the row, the last element is loaded again
             let at = if n == 0 { "column".to_string() } else { format!("column + min({n}u, left - 1u)") };
             line!(out, "let element{n} = load_element(corner, line, {at});");
         }
@@ -209,7 +212,8 @@ impl Body<'_> {
         }
     }
 
-    /// Writes the function that loads the sum from which the product continues, if there is one.
+    /// Writes the function that loads the sum with which an element's product starts, if the product continues from
+    /// earlier sums (`Op::Dot`).
     pub fn load_sum(&self, out: &mut Text) {
         let Op::Dot { from: Some(n), .. } = self.kernel.values[0].op else { return };
         self.place_struct(out, "Sum", IndexSpace::Square, &[n], &[]);
@@ -218,9 +222,9 @@ impl Body<'_> {
         line!(out, "return load_in{n}(sum.at_in{n});\n}}\n");
     }
 
-    /// Writes the function that finds where a matrix of the batch begins in each factor. In the table of axes, row 0 is
-    /// n, row 1 is m, other axes of the rows and of the columns follow, and then the axes of the batch; `params.rs`
-    /// writes a batch axis even for a product without a batch.
+    /// Writes the function that finds where matrix `batch` of the batch begins in each factor. In the table of axes,
+    /// row 0 is n, row 1 is m, other axes of the rows and of the columns follow, and then the axes of the batch;
+    /// `params.rs` writes a batch axis even for a product without a batch.
     pub fn matrices(&self, out: &mut Text) {
         let (first, part) = (self.first_of_batch(), self.kernel.values[0].op.part_of_k());
         line!(out, "struct Matrices {{\na: u32,\nb: u32,\nk: u32,\n}}\n");
@@ -241,8 +245,8 @@ impl Body<'_> {
         line!(out, "return matrices;\n}}\n");
     }
 
-    /// Writes the functions that find elements of a factor, which is load number `n` and has the name `name` in the
-    /// source.
+    /// Writes the functions that find the places of elements of a factor. The factor is load `n`, and its name in the
+    /// source is `name`.
     pub fn place_factor(&self, out: &mut Text, n: usize, name: &str) {
         line!(out, "fn place_{name}(line: u32, k: u32) -> u32 {{\nlet index = k;\nvar at: u32;");
         let place = || Place { column: n, name: "at".to_string(), start: "line".to_string() };
@@ -259,7 +263,8 @@ impl Body<'_> {
         let kind = if self.variant.fetches.get(n).is_none_or(|f| *f == Fetch::Each) { "vec4<u32>" } else { "u32" };
         line!(out, "fn along_{name}(lines: {kind}) -> {kind} {{");
         match &self.variant.nested {
-            // a column of a runs along m, which is row 1 of the table; a row of b runs along n, which is row 0
+            // the lines of a are counted along m, which is row 1 of the table of axes; the lines of b are counted along
+            // n, which is row 0
             None => line!(out, "return lines * params.axes[{}].stride_in{n};\n}}\n", 1 - n),
             Some(nested) => {
                 line!(out, "var at = {kind}();");
@@ -269,8 +274,9 @@ impl Body<'_> {
         }
     }
 
-    /// Writes the functions that bring a factor to workgroup memory, in a way that is a block of `factor.wgsl`, by so many
-    /// vectors of each invocation in a step along k.
+    /// Writes the functions that copy a part of factor `n` to workgroup memory. `way` is the name of the block of
+    /// `factor.wgsl` that does this, and `vectors` is how many vectors of four elements each invocation copies in a
+    /// step along k.
     pub(super) fn factor(&self, out: &mut Text, n: usize, (way, vectors): (&str, usize)) {
         let (dtype, wanted) = (self.kernel.loads[n].dtype, self.kernel.values[0].dtype);
         let [name, side, lines, line] = FACTORS[n];
@@ -325,8 +331,8 @@ impl Body<'_> {
         }
     }
 
-    /// Returns the way in which a factor is brought to workgroup memory for a tile, and by how many vectors of an
-    /// invocation.
+    /// Returns the block of `factor.wgsl` that copies factor `n` to workgroup memory for a tile, and how many vectors
+    /// of four elements each invocation copies in a step along k.
     fn way(&self, n: usize, tile: Tile) -> (&'static str, usize) {
         match tile.each {
             [1, 1] => ("lines", tile.fetched()[n]),

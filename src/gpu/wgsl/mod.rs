@@ -1,6 +1,12 @@
 //! Generates the WGSL source of a kernel, by a pure function that tests can call without a device. Extents, strides,
-//! offsets and scalars are not in the source but in the parameters ([`ParamPositions`] defines where), so one source serves many
-//! layouts of an operation.
+//! offsets and scalars are not in the source but in the parameters ([`ParamPositions`] defines where), so one source
+//! serves many layouts of an operation.
+//!
+//! Terms: the *outer* axes of a kernel are the axes of its result, and the *inner* axes are those along which a row
+//! kernel or a reduction loops. A *row* is everything that belongs to one outer index. The *lanes* of a row are the
+//! invocations that share it (an invocation may stand for four lanes). The *place* of an element is its position in an
+//! operand's buffer, in elements. A *slot* is a binding of a buffer. A *quick* function is a function without the
+//! branches for rare arguments (`rare.rs`).
 
 mod access;
 mod body;
@@ -62,8 +68,8 @@ pub(crate) enum Access {
 pub(crate) struct Slot {
     pub words: Words,
     pub access: Access,
-    /// Words in an element of the declared array: 1, or 2 or 4 if all operands of the binding are accessed as vectors
-    /// of this length.
+    /// The number of words in an element of the declared array. It is 2 or 4 if all operands of the binding are
+    /// accessed as vectors of this length, otherwise 1.
     pub width: u8,
 }
 
@@ -72,12 +78,13 @@ pub(crate) struct Slot {
 pub(crate) enum Fetch {
     /// One after another.
     Each,
-    /// All four are one element.
+    /// All four are the same element, because the stride is 0.
     Same,
-    /// They are contiguous and begin at a multiple of four elements: whole words, or one vector of words.
+    /// They are contiguous and begin at a multiple of four elements, so they are fetched as one or several whole words,
+    /// or as one vector of words.
     Whole,
-    /// They are apart in memory, but neighbours along another axis are contiguous. The workgroup fetches a square of
-    /// elements along that axis into workgroup memory.
+    /// They are apart in memory, but elements that are neighbours along another axis are contiguous. The workgroup
+    /// fetches a square of elements along that axis into workgroup memory.
     Across,
     /// As `Across`, but four neighbours along that axis begin at a multiple of four elements.
     WholeAcross,
@@ -103,18 +110,18 @@ pub(crate) enum StoreMode {
     Atomic,
 }
 
-/// The properties that are compiled into a kernel's shader instead of passed as parameters: the lanes of its schedule,
-/// and a few facts of a run.
+/// The properties that are compiled into a kernel's shader instead of passed as parameters: the workgroups and lanes of
+/// its schedule, and a few facts of a run, such as which operands begin at a multiple of four elements.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Variant {
     pub slots: SmallVec<[Slot; 8]>,
     /// The slot of each load.
     pub loads: SmallVec<[u8; 8]>,
-    /// The slot of each store.
+    /// The slot of each store, and how it writes.
     pub stores: SmallVec<[(u8, StoreMode); 2]>,
     pub groups: Groups,
-    /// Consecutive elements that one invocation of an elementwise kernel processes: as in the schedule, but 1 if no
-    /// store owns words in this run.
+    /// The number of consecutive elements that one invocation of an elementwise kernel processes: the number in the
+    /// schedule, or 1 if no store is [`StoreMode::Owned`] in this run.
     pub run: u32,
     /// Length of the parameters in vectors of four words.
     pub params: u32,
@@ -122,20 +129,25 @@ pub(crate) struct Variant {
     /// kernel processes four neighbours, one of a reduction processes the elements of four neighbouring lanes, or a
     /// factor of a product is contiguous.
     pub fetches: SmallVec<[Fetch; 8]>,
-    /// For a kernel that computes squares, the outer axis of the squares' lines. The axis of their columns is the last
-    /// axis. The source does not depend on this: the table of axes in the parameters has the axis of lines second.
+    /// For a kernel that computes squares, the outer axis along which the lines of a square are counted. Their columns
+    /// are counted along the last axis. The source does not depend on this number, because the axis of the lines always
+    /// has the second row of the table of axes in the parameters.
     pub lines: Option<usize>,
-    /// Whether an invocation of a row kernel finds either all four elements of a run in its row or none.
+    /// Whether the length of a row kernel's rows is a multiple of four. Then a run of four elements lies either
+    /// completely inside its row or completely past its end.
     pub has_whole_runs: bool,
     /// Whether an invocation of a product stores four neighbours in a row of the result as whole words or vectors.
     pub stores_whole: bool,
-    /// How many stores an invocation writes as one word or vector ([`Kernel::woven`]); 1 if each is written alone.
+    /// How many neighbouring stores an invocation writes as one word or vector ([`Kernel::woven`]); 1 if each is
+    /// written alone.
     pub woven: u8,
-    /// Whether an invocation of an elementwise kernel computes one Philox block for its four elements.
+    /// Whether an invocation of an elementwise kernel computes one Philox block (four random words) for its four
+    /// elements.
     pub draws_blocks: bool,
-    /// For a product whose k has several axes: the extents of the axes of the rows, of the columns and of k, fastest
-    /// first. The slowest of each is left out, because no index is divided by it. The source has them as constants,
-    /// because a division by a constant is a multiplication.
+    /// For a product whose k has several axes, and whose rows and columns may have several: the extents of the axes of
+    /// the rows, of the columns and of k, fastest first. The slowest axis of each is left out, because no index is
+    /// divided by its extent. The source contains these extents as constants, because compilers turn a division by a
+    /// constant into a multiplication.
     pub nested: Option<[SmallVec<[u32; 4]>; 3]>,
 }
 
@@ -199,30 +211,32 @@ fn note(id: u32, slot: u32, low: u32, high: u32) {
 }
 ";
 
-/// The positions of a kernel's data in the parameters.
+/// The positions of a kernel's data in the parameters. In this order, the parameters have the header, the scalars, the
+/// gathers, the scattered stores, the offset of each column, and the table of axes. A *column* of that table belongs to
+/// a load, to a store, or to a value that is affine in the index (`Op::Index`).
 #[derive(Clone, Debug)]
 pub(crate) struct ParamPositions {
-    /// The numbers of the run-time scalars that the kernel uses. The parameters hold two words for each, from
-    /// [`HEADER`] on.
+    /// The numbers (in the plan) of the run-time scalars that the kernel uses. The parameters hold two words for each,
+    /// from word [`HEADER`] on.
     pub scalars: Vec<usize>,
-    /// The values that are gathers or positions. In the parameters, two words for each follow the scalars: its stride
-    /// and its extent.
+    /// The values that are gathers or positions (indices along an axis). In the parameters, two words for each follow
+    /// the scalars: its stride and its extent.
     pub gathers: Vec<usize>,
     /// The scattered stores. In the parameters, two words for each follow the gathers and positions: its stride and its
     /// extent.
     pub scattered: Vec<usize>,
     /// The values that are affine in the index, each with its column. A 64-bit value has the next column too.
     pub indices: Vec<(usize, usize)>,
-    /// The number of columns in the table of strides: the columns of the loads, then of the stores, then of `indices`.
+    /// The number of columns in the table of axes: the columns of the loads, then of the stores, then of `indices`.
     pub columns: usize,
-    /// The word that holds the first column's offset; the other columns' offsets follow.
+    /// The position of the word that holds the first column's offset. The offsets of the other columns follow.
     pub offsets: usize,
-    /// The vector at which the table of strides starts. It has a row for each axis: the axes of `outer` from last to
-    /// first, then the axes of `inner` from last to first. If the kernel computes squares, the axis of their lines
-    /// ([`Variant::lines`]) is second.
+    /// The number of the vector of four words at which the table of axes starts. The table has a row for each axis: the
+    /// axes of `outer` from last to first, then the axes of `inner` from last to first. If the kernel computes squares,
+    /// the axis [`Variant::lines`] has the second row.
     pub table: usize,
-    /// The number of vectors in a row of the table. A row has a word for the axis's extent, then one for each column's
-    /// stride.
+    /// The number of vectors of four words in a row of the table. A row has a word for the axis's extent, then one for
+    /// each column's stride.
     pub row: usize,
     /// Whether the kernel has a gather or position for which an index out of range is an error.
     pub checks: bool,
@@ -277,9 +291,9 @@ impl ParamPositions {
         }
     }
 
-    /// Returns how many vectors of four words the parameters need for `rank` axes, rounded up to one of a few classes,
-    /// so that kernels of different ranks share a pipeline. There is room for at least eight axes. Returns `None` if no
-    /// class has room.
+    /// Returns how many vectors of four words the parameters need for `rank` axes, rounded up to one of
+    /// [`PARAMS_CLASSES`], so that kernels of different ranks share a pipeline. There is room for at least eight axes.
+    /// Returns `None` if no class has room.
     pub fn params(&self, rank: usize) -> Option<u32> {
         let need = self.table + rank.max(8) * self.row;
         PARAMS_CLASSES.into_iter().find(|c| *c as usize >= need)
@@ -298,8 +312,9 @@ const MATMUL: &str = include_str!("../../../shaders/matmul.wgsl");
 const FACTOR: &str = include_str!("../../../shaders/lib/factor.wgsl");
 const COOPERATIVE: &str = include_str!("../../../shaders/matmul_cooperative.wgsl");
 
-/// The declaration of an invocation's number in its workgroup, and what replaces it if invocations pass each other values
-/// within subgroups: WGSL does not define which invocations form a subgroup, so they are numbered by their subgroups.
+/// The declaration of an invocation's number in its workgroup, and what replaces it if invocations pass each other
+/// values within subgroups: WGSL does not define which invocations form a subgroup, so they are numbered by their
+/// subgroups.
 const LANE: &str = "@builtin(local_invocation_index) lane: u32";
 const LANE_OF_SUBGROUP: &str = "@builtin(subgroup_id) subgroup: u32, @builtin(subgroup_size) subgroup_size: u32, \
                                 @builtin(subgroup_invocation_id) place_in_subgroup: u32";
@@ -307,7 +322,7 @@ const PLACE_OF_SUBGROUP: &str = "    let lane = subgroup * subgroup_size + place
     first_in_subgroup = place_in_subgroup - place_in_subgroup % SHUFFLED;
     let place = ";
 
-/// Returns the frame for workgroups of `size` invocations.
+/// Returns the frame (`frame.wgsl`, the part that all shaders share) for workgroups of `size` invocations.
 fn frame(size: u32) -> Cow<'static, str> {
     match size {
         256 => Cow::Borrowed(FRAME),
@@ -332,8 +347,9 @@ pub(crate) fn generate(
     Ok(assembled(&[head, enables, &frame, &declarations, &library, &written, &rest]))
 }
 
-/// The parts of a kernel's source that are written for it: the comment of its shader file, the declarations, the functions
-/// that the file calls, and the file's entry point.
+/// The parts of a kernel's source that depend on the kernel: the comment at the head of its shader file (`head`), the
+/// declarations, the functions that the file calls (`written`), and the part of the file that is kept, with its entry
+/// point (`rest`).
 struct Parts {
     head: &'static str,
     declarations: String,

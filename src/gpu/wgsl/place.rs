@@ -1,28 +1,30 @@
-//! Places: the positions of an element in the operands. This file writes WGSL structs of places, and the statements
-//! that compute them from a linear index.
+//! Writes WGSL structs of places, and the statements that compute places from a linear index. A *place* is the position
+//! of an element in an operand's buffer, in elements. It is the operand's offset, plus for each axis the index along
+//! the axis times the operand's stride.
 
 use super::Fetch;
 use super::body::Body;
 use super::text::{Text, line};
 use crate::plan::kernel::{AxisIndexing, KernelKind, Op};
 
-/// The space whose linear index is split into an index along each axis.
+/// The axes among which a linear index is split, to compute a place from it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum IndexSpace {
+    /// All outer axes.
     Outer,
-    /// The outer space, indexed by its last axis (`column`), the axis before it in the table (`line`), and the linear
-    /// index of the other axes (`batch`).
+    /// All outer axes, where the shader already has the index along the last axis (`column`), the index along the axis
+    /// of the second row of the table (`line`), and the linear index of the other axes (`batch`).
     Square,
-    /// A matrix of a product's result, indexed by `line` and `column`. Its places are counted from those of its first
-    /// element, which are in the variable `corner`.
+    /// The rows and the columns of one matrix of a product's result, with the indices `line` and `column`. Places are
+    /// counted from the places of the matrix's first element, which are in the variable `corner`.
     Matrix,
-    /// The inner space. Its places are counted from the places of the outer index, which are in the variable `row`.
+    /// All inner axes. Places are counted from the places of the row's outer index, which are in the variable `row`.
     Inner,
 }
 
-/// A WGSL variable for an element's place in an operand.
+/// A WGSL variable that holds an element's place in an operand, or an index value.
 pub(super) struct Place {
-    /// The operand's column in the table of strides.
+    /// The operand's column in the table of axes.
     pub column: usize,
     pub name: String,
     /// The expression for the place at index 0.
@@ -30,7 +32,8 @@ pub(super) struct Place {
 }
 
 impl Body<'_> {
-    /// Returns the columns of the values and the stores for which the given tests hold, each once, in ascending order.
+    /// Returns the columns (see [`ParamPositions`](super::ParamPositions)) of the values for which `value` holds and of
+    /// the stores for which `store` holds, each once, in ascending order.
     pub fn columns_of(&self, value: impl Fn(usize) -> bool, store: impl Fn(usize) -> bool) -> Vec<usize> {
         let mut columns: Vec<usize> =
             (0..self.kernel.values.len()).filter(|v| value(*v)).filter_map(|v| self.value_column(v)).collect();
@@ -40,12 +43,12 @@ impl Body<'_> {
         columns
     }
 
-    /// Returns the column of a store.
+    /// Returns the column of a store in the table of axes.
     pub fn store_column(&self, store: usize) -> usize {
         self.kernel.loads.len() + store
     }
 
-    /// Returns the column of a value that has a place: a load, a gather or an index.
+    /// Returns the column in the table of axes of a load, a gather or an index value. Other values have none.
     pub fn value_column(&self, value: usize) -> Option<usize> {
         match self.kernel.values[value].op {
             Op::Load(n) | Op::Gather { load: n, .. } | Op::Dot { from: Some(n), .. } => Some(n),
@@ -84,7 +87,8 @@ impl Body<'_> {
         along && self.has_fours()
     }
 
-    /// Returns the step of a column along the last axis of `space`, if the variant knows it.
+    /// Returns the stride of a column along the last axis of `space`, if it follows from the variant: 1 for elements
+    /// that are contiguous, 0 for one element that is used everywhere.
     fn known_step(&self, column: usize, space: IndexSpace) -> Option<u32> {
         let of_fours = if self.kernel.kind == KernelKind::Elementwise { IndexSpace::Outer } else { IndexSpace::Inner };
         if space != of_fours || self.kernel.kind == KernelKind::Matmul {
@@ -159,7 +163,7 @@ impl Body<'_> {
             }
             IndexSpace::Matrix => return self.set_places_of_matrix(out, places),
             IndexSpace::Outer => ("0", "1", self.variant.groups.axes[0]),
-            // of a product without a batch, whose table has three outer axes
+            // a product without a batch has three outer rows in the table, so its inner axes begin at row 3
             IndexSpace::Inner
                 if self.kernel.kind == KernelKind::Matmul && self.variant.groups.axes[0] != AxisIndexing::Any =>
             {
@@ -202,7 +206,8 @@ impl Body<'_> {
         }
     }
 
-    /// Writes the statements that set each place to its start plus the steps along `line` and `column`.
+    /// Writes the statements that set each place to its start, plus `line` and `column` times the strides of their
+    /// axes.
     fn set_places_of_matrix(&self, out: &mut Text, places: &[Place]) {
         if let Some([rows, columns, _]) = &self.variant.nested {
             places.iter().for_each(|p| line!(out, "{} = {};", p.name, p.start));
@@ -217,14 +222,16 @@ impl Body<'_> {
         }
     }
 
-    /// Writes the statements that add the steps along the axes of the batch to each place.
+    /// Writes the statements that add to each place what the index `batch` contributes: the index along each axis of a
+    /// product's batch (or each further axis, if the kernel computes squares) times the stride.
     pub fn add_batch(&self, out: &mut Text, places: &[Place]) {
         if let Some(first) = self.first_of_batch() {
             self.loop_over_axes(out, places, "batch", (&format!("{first}u"), "params.header.outer_rank"));
         }
     }
 
-    /// Returns the row of the table of axes at which the axes of a product's batch begin, if there may be any.
+    /// Returns the row of the table of axes at which the axes of a product's batch begin, or `None` if the variant is
+    /// for products without a batch.
     pub fn first_of_batch(&self) -> Option<usize> {
         let first = 2 + self.kernel.sides().iter().sum::<usize>();
         let is_batched = self.variant.nested.is_none() || first < self.kernel.outer.len();
@@ -256,8 +263,8 @@ impl Body<'_> {
         }
     }
 
-    /// Returns the expression for how far a column's place moves in `along` steps along `axis`: `along` times the
-    /// stride there.
+    /// Returns the expression for the distance of two places that are `along` indices apart along `axis`: `along` times
+    /// the column's stride.
     pub fn step(&self, column: usize, along: &str, axis: &str) -> String {
         let stride = self.parameter(&format!("{axis}.stride_"), column);
         match self.is_wide(column) {
@@ -266,7 +273,7 @@ impl Body<'_> {
         }
     }
 
-    /// Returns the expression for the sum of a column's places.
+    /// Returns the expression for the sum of `terms`, which have the type of a column's places.
     pub fn sum(&self, column: usize, terms: &[&str]) -> String {
         let add = |sum: String, term: &&str| match self.is_wide(column) {
             true => format!("add_i64({sum}, {term})"),

@@ -1,8 +1,9 @@
 //! Fast paths of shaders. Some functions of `shaders/lib` compute ordinary arguments in a few instructions, and have a
-//! branch for rare ones, such as overflows, below a comment `// rare`. Four such branches for four neighbouring elements
-//! cost more than one, and each repeats the instructions of the branch. So an invocation that processes four elements first
-//! computes all of them by *quick* functions, which set `has_rare` instead of taking such a branch. Only if it is set are
-//! the four computed again, by the functions themselves. The results have the same bits either way.
+//! branch for rare ones, such as overflows, below a comment `// rare`. An invocation that processes four elements would
+//! have four such branches, which cost more than one, and each would repeat the instructions of the branch. So it first
+//! computes all four elements by *quick* functions, which set `has_rare` instead of taking such a branch. Only if
+//! `has_rare` is set does it compute the four again, by the functions themselves. The results have the same bits either
+//! way.
 
 use super::text::identifiers;
 use std::collections::BTreeSet;
@@ -13,8 +14,8 @@ pub(super) const QUICK: &str = "quick_";
 /// The comment above the branch for rare arguments.
 const RARE: &str = "    // rare\n";
 
-/// The line above four statements `let NAME = FUNCTION(…);` with a call for each of four elements. The function's name
-/// follows.
+/// The beginning of a comment above four statements `let NAME = FUNCTION(…);`, one for each of four elements. The rest
+/// of the comment is the function's name.
 pub(super) const FOUR: &str = "// four times ";
 
 /// Returns whether a function of the library has a branch for rare arguments.
@@ -22,14 +23,14 @@ pub(super) fn has_branch(text: &str) -> bool {
     text.contains(RARE)
 }
 
-/// Returns the quick form of a function, which calls the quick forms of the functions `quick`. In place of a branch for rare
-/// arguments it sets `has_rare` where the branch would be taken.
+/// Returns the quick form of a function. It calls the quick forms of the functions `quick`. Instead of a branch for
+/// rare arguments, it has a statement that sets `has_rare` if the branch would be taken.
 pub(super) fn quick_form(text: &str, quick: &BTreeSet<&str>) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, branch)) = rest.split_once(RARE) {
         out.push_str(before);
-        // the branch ends at the first brace that is indented as it is
+        // the branch ends at the first closing brace with the indentation of its `if`
         let (condition, body) = branch.split_once(" {\n").unwrap_or((branch, ""));
         let condition = condition.trim_start().trim_start_matches("if ");
         out.push_str(&format!("    has_rare = has_rare || ({condition});\n"));
@@ -39,7 +40,7 @@ pub(super) fn quick_form(text: &str, quick: &BTreeSet<&str>) -> String {
     renamed(&out, quick)
 }
 
-/// Returns WGSL in which the names `quick` have the prefix of quick functions.
+/// Returns `text`, in which the prefix [`QUICK`] is added to each of the names `quick`.
 fn renamed(text: &str, quick: &BTreeSet<&str>) -> String {
     let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let mut out = String::with_capacity(text.len() + 64);
@@ -55,8 +56,9 @@ fn renamed(text: &str, quick: &BTreeSet<&str>) -> String {
     out + rest
 }
 
-/// Returns the functions of a kernel with a quick path for each four calls of a function that calls one of the functions
-/// `quick`. `written` has a line [`FOUR`] above them.
+/// Returns the functions of a kernel with quick paths. `written` is their source, in which a comment [`FOUR`] marks
+/// four calls of a function. If that function calls one of the functions `quick`, the calls are replaced by a quick
+/// path.
 pub(super) fn with_quick_paths(written: &str, quick: &BTreeSet<&str>) -> String {
     let (mut out, mut functions) = (String::with_capacity(written.len()), String::new());
     let mut lines = written.split_inclusive('\n');

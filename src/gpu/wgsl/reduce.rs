@@ -6,14 +6,15 @@ use super::text::{Text, line};
 use crate::plan::kernel::Op;
 
 impl Body<'_> {
-    /// Returns the source of everything that the file uses.
+    /// Returns the source of all functions and constants that `shaders/reduce.wgsl` uses.
     pub fn reduce(&mut self) -> Fallible<String> {
         let kernel = self.kernel;
         let values = &kernel.values;
         let after = &self.passes.after;
         let reductions = self.reductions();
         let is_reduction = |v: usize| matches!(values[v].op, Op::Reduce(..));
-        // the fields of `Row`: outer values that do not depend on a reduction, and the results of the reductions
+        // whether a value is a field of the struct `Row`: an outer value that does not depend on a reduction, or the
+        // result of a reduction
         let in_row = |v: usize| !values[v].inner && (after[v] == 0 || is_reduction(v));
 
         let mut out = Text::default();
@@ -55,7 +56,7 @@ impl Body<'_> {
         Ok(out.finish())
     }
 
-    /// Writes the struct `Element` and the function that loads one.
+    /// Writes the struct `Element`, and the function `load_element` that loads an element of a row.
     fn element_of_a_row(&self, out: &mut Text) {
         let (kernel, values) = (self.kernel, &self.kernel.values);
         let columns = self.columns_of(|v| values[v].inner, |_| false);
@@ -67,8 +68,8 @@ impl Body<'_> {
         line!(out, "return element;\n}}\n");
     }
 
-    /// Writes the struct `Row`, with a field for each of the values `fields`, and the function `load_row`. It finds the
-    /// places of a row, and computes the fields for which `known` holds: they are known before any reduction.
+    /// Writes the struct `Row`, with a field for each of the values `fields`, and the function `load_row`. The function
+    /// finds the places of a row, and computes the fields for which `known` holds, which do not depend on a reduction.
     pub fn load_row(
         &mut self,
         out: &mut Text,

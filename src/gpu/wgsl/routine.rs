@@ -1,5 +1,5 @@
-//! The source of a pass of a routine: the block of its shader file, and the functions that the block calls, written for
-//! the dtypes of the operands.
+//! Writes the source of a pass of a routine: the pass's block of the routine's shader file, and the functions that the
+//! block calls, which depend on the dtypes of the operands.
 
 use super::access::{self, packing, words};
 use super::key::ShaderKey;
@@ -86,7 +86,7 @@ pub(crate) fn key(call: &RoutineCall, &RoutinePass { ref pass, group, .. }: &Rou
     key
 }
 
-/// Returns the source of a pass of the routine whose file is `shader`.
+/// Returns the source of a pass of a routine. `shader` is the content of the routine's shader file.
 pub(crate) fn generate(call: &RoutineCall, scheduled: &RoutinePass, shader: &'static str, dialect: Dialect) -> String {
     let pass = &scheduled.pass;
     let mut out = Text::default();
@@ -169,8 +169,8 @@ fn operand(out: &mut Text, call: &RoutineCall, (place, slot): (RoutineOperand, u
     }
 }
 
-/// Writes those functions of an operand or a result that only some passes call, if `block` calls them: the sort key of
-/// an element, partial sums, and loads and stores of an element's bits, which move it unchanged.
+/// Writes further functions of an operand or a result, each only if `block` calls it. Examples are the sort key of an
+/// element, partial sums, and loads and stores of an element's bits, which move it unchanged.
 fn more_of_operand(
     out: &mut Text,
     call: &RoutineCall,
@@ -179,7 +179,7 @@ fn more_of_operand(
     block: &str,
 ) {
     let Some(dtype) = whole(call, place).map(|w| w.meta.dtype) else { return };
-    // a 64-bit float is moved as a number, because its binding is declared as f64
+    // an f64 is moved as a number, because its binding is declared as an array of f64
     let as_bits = match dtype.size() {
         1 => DType::U8,
         2 => DType::U16,
@@ -258,11 +258,12 @@ fn partials(out: &mut Text, n: usize, dtype: DType) {
     line!(out, "fn store_partial_in{n}(at: u32, x: Partial_in{n}) {{\n{store}\n}}\n");
 }
 
-/// Writes the type of the slots in which a workgroup sorts an operand's elements, and the functions of slots.
+/// Writes the type `Slot`, which holds the sort key of an operand's element and its position, and the functions of
+/// slots. A workgroup sorts slots instead of elements.
 fn slot_functions(out: &mut Text, dtype: DType) {
     let tie = mutant!(equal_keys_in_any_order, "false", "a.y < b.y");
     let before = format!("a.x < b.x || (a.x == b.x && {tie})");
-    // only the lower bits of a key are in order
+    // only the lower `key_bits` bits of a key are used; the bits above them may be copies of the sign
     let packed = format!("((key.x & {:#x}u) << 12u) | position", (1u64 << key_bits(dtype).min(32)) - 1);
     let [slot, of, position, is_before] = match slot_words(dtype) {
         1 => ["u32", &packed, "slot & 0xfffu", "a < b"],
@@ -281,7 +282,8 @@ fn slot_functions(out: &mut Text, dtype: DType) {
     line!(out, "fn is_before(a: Slot, b: Slot) -> bool {{\nreturn {is_before};\n}}\n");
 }
 
-/// Writes the functions that make numbers of an operand's type, and their quotients and square roots.
+/// Writes the functions that convert a u32 to an operand's type, divide two numbers of this type, and take the square
+/// root of one.
 fn quotients(out: &mut Text, n: usize, dtype: DType) {
     let float = dtype.compute().name();
     let [quotient, root] = if dtype == DType::F64 { ["a / b", "sqrt(x)"] } else { ["m_div(a, b)", "m_sqrt(x)"] };
@@ -290,7 +292,8 @@ fn quotients(out: &mut Text, n: usize, dtype: DType) {
     line!(out, "fn root_in{n}(x: {float}) -> {float} {{\nreturn {root};\n}}\n");
 }
 
-/// Writes the functions with which the shaders of factorisations scale matrices, and the numbers of an operand's type.
+/// Writes the functions with which the shaders of factorisations scale matrices by powers of two, and the constants ε
+/// and NaN of an operand's type.
 fn magnitudes(out: &mut Text, n: usize, dtype: DType) {
     let float = dtype.compute().name();
     let wide = dtype == DType::F64;
@@ -318,7 +321,8 @@ fn magnitudes(out: &mut Text, n: usize, dtype: DType) {
     line!(out, "fn nan_in{n}() -> {float} {{\nreturn of_bits_in{n}({nan} ^ cp_zero());\n}}\n");
 }
 
-/// Writes the functions of an operand's type from which the shader of `fft` makes roots of unity.
+/// Writes the function from which the shader of `fft` computes roots of unity: a cosine and a sine in the operand's
+/// type.
 fn roots_of_unity(out: &mut Text, n: usize, dtype: DType) {
     let float = dtype.compute().name();
     let prefix = if dtype == DType::F64 { "d" } else { "m" };
@@ -328,14 +332,14 @@ fn roots_of_unity(out: &mut Text, n: usize, dtype: DType) {
     line!(out, "return vec2<{float}>({prefix}_cospi(x), {prefix}_sinpi(x));\n}}\n");
 }
 
-/// Writes the type of an operand's elements, and those functions of numbers that the block of a shader calls. Tests of f32
-/// look at bits, because compilers may assume that there is no NaN.
+/// Writes the type `Number_in{n}` of an operand's elements, and the functions of such numbers that `block` calls: their
+/// zero, and tests. Tests of f32 look at bits, because compilers may assume that there is no NaN.
 fn numbers(out: &mut Text, n: usize, dtype: DType, block: &str) {
     let float = dtype.compute().name();
     let wide = dtype == DType::F64;
     let one = format!("x: {float}");
     let two = format!("a: {float}, b: {float}");
-    // the bits of a magnitude are in its order
+    // the bits of two magnitudes compare as the magnitudes do
     let larger =
         "let x = bitcast<u32>(a) & 0x7fffffffu;\nreturn x <= 0x7f800000u && x > (bitcast<u32>(b) & 0x7fffffffu);";
     let functions = [
@@ -357,8 +361,8 @@ fn numbers(out: &mut Text, n: usize, dtype: DType, block: &str) {
     }
 }
 
-/// Returns the statements that return the two words of the key of `x`, and the expression for whether `x` is a NaN.
-/// `key_bits` in `src/graph/routine/sort.rs` defines how many bits keys have.
+/// Returns two pieces of WGSL: the body of a function that returns the two words of the sort key of `x`, and the
+/// expression for whether `x` is a NaN. `key_bits` in `src/graph/routine/sort.rs` defines how many bits keys have.
 fn sort_key(dtype: DType) -> [String; 2] {
     let narrow = |key: &str| format!("return vec2<u32>({key}, 0u);");
     let wide = |key: &str| format!("let key = {key};\nreturn vec2<u32>(low_u64(key), high_u64(key));");
@@ -370,7 +374,8 @@ fn sort_key(dtype: DType) -> [String; 2] {
         DType::I32 => (narrow("bitcast<u32>(x) ^ 0x80000000u"), "false"),
         DType::U64 => (wide("sort_key_u64(x)"), "false"),
         DType::I64 => (wide("sort_key_i64(x)"), "false"),
-        // as an f32, an f16 has 10 bits of fraction below the sign and the 8 bits of the exponent
+        // an f16 is held as an f32 with the sign, 8 bits of exponent and only 10 bits of fraction, so its key does not
+        // need the lower 12 bits
         DType::F16 => (narrow("m_sort_key(x) >> 12u"), "m_isnan(x)"),
         DType::BF16 => (narrow("m_sort_key(x) >> 16u"), "m_isnan(x)"),
         DType::F32 => (narrow("m_sort_key(x)"), "m_isnan(x)"),

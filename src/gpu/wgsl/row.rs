@@ -1,5 +1,6 @@
-//! Writes the functions and constants that `shaders/row.wgsl` uses. The schedule determines in which pass each value of
-//! a row is computed, and which values the lanes keep for later passes.
+//! Writes the functions and constants that `shaders/row.wgsl` uses. The lanes of a row go over its elements in several
+//! passes. The schedule determines in which pass each value is computed, and which values the lanes keep for later
+//! passes. A *run* is four consecutive elements of a row, which a lane processes together.
 
 use super::body::{Body, Fallible, is_load};
 use super::fold::Folding;
@@ -11,11 +12,12 @@ use crate::plan::kernel::{Groups, Pass};
 /// The number of consecutive elements of a row that a lane processes together.
 pub(super) const RUN: usize = 4;
 
-/// The most elements of a lane whose runs are written out one after another.
+/// If a lane holds at most this many elements, the statements for its runs are written out one after another. Otherwise
+/// the shader has a loop over the runs.
 pub(super) const WRITTEN_OUT: usize = 16;
 
 impl<'a> Body<'a> {
-    /// Returns the source of everything that the file uses.
+    /// Returns the source of all functions and constants that `shaders/row.wgsl` uses.
     pub fn row(&mut self) -> Fallible<String> {
         let kernel = self.kernel;
         let values = &kernel.values;
@@ -58,7 +60,7 @@ impl<'a> Body<'a> {
         Ok(out.finish())
     }
 
-    /// Writes the functions of pass number `p`, which ends in the given reductions and scans.
+    /// Writes the functions of pass number `p`. The results of the given reductions and scans are known when it ends.
     fn pass(
         &mut self,
         out: &mut Text,
@@ -73,7 +75,7 @@ impl<'a> Body<'a> {
         }
         self.load_run(out, (p, scheduled), false);
 
-        // the values of an element that the folds and scans combine
+        // `combined`: the values of an element that the folds and scans of this pass combine
         let ends = scheduled.ends.iter().flat_map(|v| values[*v as usize].op.operands());
         let mut combined: Vec<usize> = ends.filter(|v| values[*v].inner).collect();
         combined.sort_unstable();
@@ -116,8 +118,8 @@ impl<'a> Body<'a> {
         Ok(())
     }
 
-    /// Writes `store_elements`, which computes the last pass's values and stores the inner values, and `store_row`, which
-    /// stores the outer values.
+    /// Writes `store_elements`, which computes the last pass's values and stores the inner values (one for each
+    /// element), and `store_row`, which stores the outer values (one for the row).
     fn last_pass(&mut self, out: &mut Text) -> Fallible<()> {
         let (kernel, passes) = (self.kernel, self.passes);
         let last = passes.list.iter().enumerate().next_back().filter(|(_, pass)| pass.ends.is_empty());
@@ -168,10 +170,11 @@ impl<'a> Body<'a> {
         Ok(())
     }
 
-    /// Writes a statement for each run of a lane. It is made of the arguments for the run, if the statement's function takes
-    /// one, and of the number of the run's first element among those of the lane. Where a lane has few runs they are
-    /// written out, so that the elements that it keeps have constant places in their array: compilers keep such arrays in
-    /// registers. Whole runs are all loaded before the first of them is used, so that their loads are under way together.
+    /// Writes a statement for each run of a lane. `statement` returns it, given the argument for a loaded run (empty if
+    /// runs are not loaded in advance) and the number of the run's first element among the lane's elements. If a lane
+    /// has few runs ([`WRITTEN_OUT`]), the statements are written out. Then the kept elements have constant positions
+    /// in their array, and compilers keep such arrays in registers. Also, if rows consist of whole runs, all runs are
+    /// then loaded before the first is used, so that their loads overlap.
     fn each_run(&self, out: &mut Text, pass: &str, statement: impl Fn(&str, &str) -> String) {
         let whole = self.variant.has_whole_runs;
         let load = |run: &str, held: &str| format!("let {run} = load_run{pass}(row, run_index(place, {held}), 4u);");
@@ -192,13 +195,15 @@ impl<'a> Body<'a> {
         }
     }
 
-    /// Returns the parameter for a run that is loaded before, if runs are whole.
+    /// Returns the declaration of a function's parameter for a loaded run. It is empty if rows need not consist of
+    /// whole runs, because then the function loads the run itself.
     fn run_parameter(&self, pass: &str) -> String {
         if self.variant.has_whole_runs { format!("run: Four{pass}, ") } else { String::new() }
     }
 
-    /// Writes the beginning of the statements for a run, which are skipped past the end of the row: the run, and the number
-    /// of elements from its first one on.
+    /// Writes the beginning of the statements for a run: an `if`, which skips a run that begins past the end of the
+    /// row, and, if the run is not loaded yet, the statements that load it and compute how many elements are `left` in
+    /// the row.
     fn run_at(&self, out: &mut Text, run: &str, pass: &str) {
         line!(out, "let index = {RUN}u * place + LANES * held;\nlet inner = params.header.inner_size;");
         line!(out, "if index < inner {{");
@@ -207,9 +212,9 @@ impl<'a> Body<'a> {
         }
     }
 
-    /// Writes `load_run_{p}`, which finds the places of four consecutive elements and loads what pass number `p`
-    /// computes from, and its structs. Past the end of the row the last element is taken again. The pass that `is_last`
-    /// also needs the places of the inner stores.
+    /// Writes the function `load_run_{p}` and its structs. It finds the places of four consecutive elements, and loads
+    /// the values that pass number `p` needs. Past the end of the row, it loads the last element again. If `is_last`,
+    /// it also finds the places of the inner stores.
     fn load_run(&self, out: &mut Text, (p, pass): (usize, &Pass), is_last: bool) {
         let kernel = self.kernel;
         let computes = |v: usize| pass.computes.contains(&(v as u16));
@@ -238,8 +243,8 @@ impl<'a> Body<'a> {
         line!(out, "return Run{suffix}({});\n}}\n", (0..RUN).map(element).collect::<Vec<_>>().join(", "));
     }
 
-    /// Writes the statements that compute a pass's values of an element, and keep those that later passes need. Loaded
-    /// values are in `element`.
+    /// Writes the statements that compute a pass's values of an element, and keep those that later passes need. The
+    /// variable `element` holds the loaded values.
     fn pass_values(&mut self, out: &mut Text, pass: &Pass) -> Fallible<()> {
         let (kernel, passes) = (self.kernel, self.passes);
         let values = &kernel.values;

@@ -1,5 +1,5 @@
-//! The scans of a row: instances of the blocks of `shaders/lib/scan.wgsl`, and the statements with which a pass calls
-//! them.
+//! Writes the scans of a row, such as cumulative sums: instances of the blocks of `shaders/lib/scan.wgsl`, and the
+//! statements with which a pass calls them.
 
 use super::SCAN;
 use super::body::Body;
@@ -10,13 +10,13 @@ use super::text::{Text, line};
 use crate::base::dtype::Compute;
 use crate::plan::kernel::Op;
 
-/// The most blocks of a row that a scan processes between the same barriers. Four need 4 KiB of workgroup memory for f32,
-/// which few other kernels of a row exceed. On an H100, rows of 4,096 f32 took 104 µs with four and 116 µs with one; no other
-/// number was tried.
+/// The most blocks of a row that a scan processes between the same barriers. A block is one run of four elements for
+/// each lane. Four need 4 KiB of workgroup memory for f32, which few other kernels of a row exceed. On an H100, rows of
+/// 4,096 f32 took 104 µs with four and 116 µs with one; no other number was tried.
 const SCANNED_TOGETHER: usize = 4;
 
 impl<'a> Body<'a> {
-    /// Returns the scans of the kernel, with their folds.
+    /// Returns the scans of the kernel, each with the fold that it applies.
     pub fn scans(&self) -> Vec<Folding<'a>> {
         let values = self.kernel.values.iter().enumerate();
         let of = |(value, v): (usize, &'a crate::plan::kernel::Value)| {
@@ -26,8 +26,8 @@ impl<'a> Body<'a> {
         values.filter_map(of).collect()
     }
 
-    /// Returns whether a value is a scan at the inner level, whose elements are held by lanes. A scan at the outer
-    /// level is used only for its total.
+    /// Returns whether a value is a scan with one result for each element of a row, which the lanes hold. A scan at the
+    /// outer level has one result for each row, the total of the scan.
     pub fn is_scanned(&self, v: usize) -> bool {
         self.kernel.values[v].inner && matches!(self.kernel.values[v].op, Op::Scan(..))
     }
@@ -50,24 +50,25 @@ impl<'a> Body<'a> {
         (self.variant.groups.held as usize / RUN).clamp(1, SCANNED_TOGETHER)
     }
 
-    /// Writes the struct of the folds of a pass that has none, because WGSL has no empty struct.
+    /// Writes the struct `Folds` of a pass without folds. It has an unused field, because WGSL has no empty struct.
     pub fn no_folds(&self, out: &mut Text, pass: &str) {
         line!(out, "struct Folds{pass} {{\ncount: u32,\n}}\n");
         line!(out, "fn start{pass}() -> Folds{pass} {{\nreturn Folds{pass}(0u);\n}}\n");
     }
 
-    /// Writes the statement that puts a lane's element into the array of a scan.
+    /// Writes the statement that copies an element of a lane into the array that the scan `s` replaces by its results.
     pub fn scan_in(&self, out: &mut Text, s: Folding<'a>) {
         let x = pack(self.kernel.values[s.arg()].compute(), &self.names[s.arg()]);
         line!(out, "scanned_v{}[held] = {x};", s.value);
     }
 
-    /// Writes the statements that run the scans of a pass, and set the fields of `row` for scans at the outer level.
+    /// Writes the statements that run the scans of a pass, and assign the totals of scans at the outer level to fields
+    /// of the variable `row`.
     pub fn scan_lanes(&self, out: &mut Text, scans: &[Folding<'a>]) {
         for s in scans {
             let v = s.value;
             if !self.is_scanned(v) {
-                // what a lane holds past the end of the row must not change the total
+                // elements that a lane holds past the end of the row must not change the total
                 let drop = |out: &mut Text, held: &str| {
                     line!(out, "if 4u * place + LANES * ({held} & ~3u) + ({held} & 3u) >= params.header.inner_size {{");
                     line!(out, "scanned_v{v}[{held}] = neutral_{}();\n}}", self.suffix(*s));
@@ -90,7 +91,7 @@ impl<'a> Body<'a> {
         }
     }
 
-    /// Returns the expression for a lane's element of a scan.
+    /// Returns the expression for the result of a scan for a lane's element `held`.
     pub fn scanned(&self, v: usize) -> String {
         let text = format!("scanned_v{v}[held]");
         match self.kernel.values[v].compute() {
@@ -102,7 +103,7 @@ impl<'a> Body<'a> {
     }
 }
 
-/// Returns the block of a scan, with the faults that tests plant there.
+/// Returns the block `scan` of `scan.wgsl`, with the faults that tests plant there.
 fn planted(block: &str) -> String {
     let whole = || block.to_string();
     let carry = mutant!(

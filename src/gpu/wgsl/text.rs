@@ -1,4 +1,4 @@
-//! Lines of WGSL, indented by the braces that they open and close.
+//! Collects lines of WGSL source, and indents them by the braces that they open and close.
 
 use std::fmt;
 
@@ -43,7 +43,7 @@ macro_rules! line {
 }
 pub(super) use line;
 
-/// Returns the words of WGSL that may be identifiers.
+/// Returns the words of WGSL source that may be identifiers, including keywords and numbers.
 pub(super) fn identifiers(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|s| !s.is_empty())
 }

@@ -1,6 +1,6 @@
-//! The source of several elementwise kernels that run in one dispatch. Each has whole workgroups: those up to its end, a
-//! number among the parameters, less those of the kernels before it. Everything that is declared for a kernel has its number
-//! as a suffix.
+//! Writes the source of several elementwise kernels that run in one dispatch. Each kernel gets consecutive whole
+//! workgroups. The parameters hold for each kernel its end, the number of the first workgroup that belongs to a later
+//! kernel. Everything that is declared for a kernel has the kernel's number as a suffix.
 
 use super::library::{self, Dialect};
 use super::text::{Text, identifiers, line};
@@ -8,8 +8,8 @@ use super::{ELEMENTWISE, HEADER, ParamPositions, Parts, Variant, assembled, fram
 use crate::base::error::Fault;
 use crate::plan::kernel::Kernel;
 
-/// Returns the word at which the parameters of the first of `count` kernels begin. The words from [`HEADER`] on hold the end
-/// of each kernel.
+/// Returns the position of the word at which the parameters of the first of `count` kernels begin. Before it, the words
+/// from [`HEADER`] on hold the end of each kernel.
 pub(crate) fn first_of_together(count: usize) -> usize {
     (HEADER + count).next_multiple_of(4)
 }
@@ -58,7 +58,8 @@ pub(crate) fn generate_together(
     Ok(assembled(&parts))
 }
 
-/// Adds `_{n}` to the names of everything that `text` declares, and reads the parameters of kernel `n`.
+/// Adds `_{n}` to the names of everything that `text` declares, and replaces `params` by `params.own_{n}`, the
+/// parameters of kernel `n`.
 fn numbered(text: &str, n: usize) -> String {
     let declares =
         |line: &&str| ["fn ", "struct ", "const ", "var<private> "].iter().any(|word| line.starts_with(word));

@@ -1,5 +1,6 @@
-//! Builds the nodes of elementwise functions: promotes dtypes, casts operands, and assigns to numbers the dtype that
-//! follows from the arrays that they are combined with. Also builds the nodes of routines.
+//! Builds the nodes of elementwise functions: promotes dtypes, casts operands, and gives each Rust number the dtype
+//! that follows from the arrays that it is combined with. Also builds the nodes of routines (whole-array algorithms
+//! such as a sort or an FFT, see `graph/routine/mod.rs`).
 
 use super::{Arg, Args, Expr, NodeOp, Operand, carry, cast, common};
 use crate::base::dtype::{Compute, DType, Scalar};
@@ -33,7 +34,7 @@ fn call_two(row: &'static Ufunc, args: [Arg; 2], at: Loc) -> Expr {
         return carry(at, || build_ufunc(row, args.into_iter().collect(), at));
     };
     let plain = Plain::new(like, row);
-    // one by one, because an iterator over the operands would be moved, and its methods be called
+    // the operands are pushed one by one, because an iterator over them would itself be moved and its methods called
     let ([a, b], mut operands) = (args, Args::new());
     operands.push(plain.operand(a, at));
     operands.push(plain.operand(b, at));
@@ -55,7 +56,7 @@ pub(crate) fn choose(condition: impl Operand, a: impl Operand, b: impl Operand, 
     ufunc(&logic::SELECT, smallvec![condition.into_arg(), a.into_arg(), b.into_arg()], at)
 }
 
-/// Builds the results of a routine, one node each.
+/// Builds the nodes of a routine's call, one node for each result.
 pub(crate) fn routine(row: &'static Routine, args: Args, params: Params, at: Loc) -> Result<SmallVec<[Expr; 1]>> {
     let device = common(row.name, args.iter(), at)?;
     let metas: SmallVec<[Meta; 3]> = args.iter().map(|a| Meta { shape: a.0.shape.clone(), dtype: a.0.dtype }).collect();
@@ -148,8 +149,8 @@ fn build_ufunc(row: &'static Ufunc, args: SmallVec<[Arg; 3]>, at: Loc) -> Result
     Ok(Expr::node(op, operands, shape.unwrap_or_default(), row.class.result(dtype), device, at))
 }
 
-/// A call whose operands all have one shape, dtype and device (except numbers), so that nothing has to be inferred. Most
-/// functions are called with such operands.
+/// A call whose operands all have one shape, dtype and device (numbers fit any of them), so that nothing has to be
+/// inferred. Most calls are of this kind.
 struct Plain {
     row: &'static Ufunc,
     shape: Shape,
@@ -158,7 +159,8 @@ struct Plain {
 }
 
 impl Plain {
-    /// Describes a call whose operands are like this one. `row` is the row for their dtype.
+    /// Describes a call whose operands all have the shape, dtype and device of `like`. `row` implements the function
+    /// for that dtype.
     #[inline]
     fn new(like: &Expr, row: &'static Ufunc) -> Plain {
         Plain { row, shape: layout::copied(&like.0.shape), dtype: like.0.dtype, device: like.0.device }
@@ -179,8 +181,9 @@ impl Plain {
     }
 }
 
-/// Returns an operand that all others are like, and the row for its dtype. Returns `None` if an operand needs a cast or
-/// a broadcast, or carries an error.
+/// If all operands have one shape, dtype and device (numbers fit any of them), returns one of the operands and the row
+/// that implements the function for its dtype. Returns `None` if an operand needs a cast or a broadcast, or carries an
+/// error.
 #[inline(always)]
 fn plain<'a>(row: &'static Ufunc, args: &'a [Arg]) -> Option<(&'a Expr, &'static Ufunc)> {
     let like = args.iter().find_map(as_expr)?;
@@ -189,7 +192,7 @@ fn plain<'a>(row: &'static Ufunc, args: &'a [Arg]) -> Option<(&'a Expr, &'static
     // the condition of `select` has another dtype than the other operands, and a power may be an error, depending on
     // the value of its exponent
     let is_special = row.class == Class::Select || row.properties.power;
-    // a loop, because a call of `memcmp` takes longer than to compare a few lengths
+    // the shapes are compared in a loop, because a call of `memcmp` takes longer than to compare a few lengths
     let has_shape = |e: &Expr| {
         let other = e.0.shape.as_slice();
         other.len() == shape.len() && (0..shape.len()).all(|d| other[d] == shape[d])
@@ -349,8 +352,9 @@ pub(crate) fn at_once(row: &'static Ufunc, operands: &[u64], compute: Compute) -
     }
     let p = |i: usize| bits[i..].as_ptr() as *const u8;
     let mut out = 0u64;
-    // SAFETY: *operands* and *result* of `Loop` hold for one element: each pointer refers to one aligned 8-byte word on
-    // this thread's stack, which can hold any compute type, and `out` shares no byte with `bits`.
+    // SAFETY: each operand pointer refers to one aligned 8-byte word on this thread's stack, which can hold one element
+    // of any compute type (*operands* of `Loop`), and `out` can too and shares no byte with `bits` (*result* of
+    // `Loop`).
     unsafe { loops.get()(1, p(0), p(1), p(2), &raw mut out as *mut u8) };
     Some(out)
 }

@@ -1,32 +1,34 @@
-//! Copies of nodes: with another derivative, and for a computation that is repeated instead of being kept.
+//! Copies of nodes: with another derivative rule, or for a checkpoint, which repeats a computation instead of keeping
+//! its results.
 
 use super::{Args, Back, Binding, Expr, MAKING, Making, Node, NodeOp, Order, Rule, making};
 use crate::base::layout::Shape;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Returns a number that is larger than all earlier ones.
+/// Returns a number that is larger than every number that this function returned before.
 pub(crate) fn number() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
-/// Builds something in a scope of its own, and returns it with the scope's number. All nodes that are made meanwhile,
-/// also those of inner scopes, have this number or a larger one. Nodes that this thread made before have smaller ones.
+/// Calls `build` in a new scope, and returns its result with the scope's number. Every node that is made during the
+/// call, also in an inner scope, has this number or a larger one. Nodes that this thread made before have smaller
+/// numbers.
 pub(crate) fn scoped<T>(build: impl FnOnce() -> T) -> (T, u64) {
     let number = number();
     (making(Making { scope: number, ..MAKING.get() }, build), number)
 }
 
 impl Expr {
-    /// Returns the same values with another derivative. The new node equals this one for the planner, which computes
-    /// both once.
+    /// Returns a node with the same values and another derivative. The planner treats the new node and this one as
+    /// equal, and computes both once.
     pub(crate) fn with_rule(&self, operands: Vec<Expr>, back: Option<Back>) -> Expr {
         self.copied(self.0.args.clone(), Some(Arc::new(Rule { operands, back })), self.0.order.clone())
     }
 
-    /// Returns a node of the same operation with other operands, rule and order. A node that carries an error is
-    /// returned unchanged.
+    /// Returns a node of the same operation with other operands, another derivative rule and another [`Order`]. A node
+    /// that carries an error is returned unchanged.
     pub(crate) fn copied(&self, args: Args, rule: Option<Arc<Rule>>, order: Option<Box<Order>>) -> Expr {
         let n = &*self.0;
         let binding = match &n.binding {
@@ -52,7 +54,8 @@ impl Expr {
         }))
     }
 
-    /// Returns a node like this one, without a rule, for an operation on operands of other lengths.
+    /// Returns a node with the dtype, device and source line of this one, for an operation on operands of other
+    /// lengths. The new node has no derivative rule and no [`Order`].
     pub(super) fn resized(&self, op: NodeOp, args: Args, shape: Shape) -> Expr {
         let n = &*self.0;
         Expr(Arc::new(Node {

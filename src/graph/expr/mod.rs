@@ -43,7 +43,7 @@ impl Expr {
     /// Makes the node of an operation. The caller has checked that the operands' dtypes and shapes fit.
     #[inline]
     pub(crate) fn node(op: NodeOp, args: Args, shape: Shape, dtype: DType, device: u32, location: Loc) -> Expr {
-        // read first, because the compiler moves what is built before a call once more
+        // `MAKING` is read first, because the compiler would move a value that is built before this call once more
         let Making { inner, scope } = MAKING.get();
         Expr(Arc::new(Node {
             op,
@@ -101,8 +101,8 @@ impl Expr {
         Expr::leaf(NodeOp::Number, Binding::Number(value), smallvec![], dtype, 0, location)
     }
 
-    /// Marks an operation that wraps by design, so that overflow checks skip it. The expression must be new: if
-    /// something else holds it, it is not marked.
+    /// Marks an integer operation that overflows (wraps) by design, so that overflow checks skip it. The expression
+    /// must be new: if something else also holds its node, it is not marked.
     pub(crate) fn wrapping(mut self) -> Expr {
         if let Some(node) = Arc::get_mut(&mut self.0) {
             node.wraps = true;
@@ -190,12 +190,12 @@ impl Expr {
     }
 }
 
-/// Where a thread makes nodes.
+/// The context in which a thread makes nodes. Each new node gets a copy of it.
 #[derive(Clone, Copy)]
 struct Making {
-    /// Whether it builds the inner operations of a call.
+    /// Whether the thread is building inner operations of a call: see [`composed`].
     inner: bool,
-    /// The number of the innermost scope that it is in, or 0.
+    /// The number of the innermost scope that the thread is in (see [`scoped`]), or 0 outside of all scopes.
     scope: u64,
 }
 
@@ -203,9 +203,9 @@ thread_local! {
     static MAKING: Cell<Making> = const { Cell::new(Making { inner: false, scope: 0 }) };
 }
 
-/// Calls a function while the thread makes nodes elsewhere.
+/// Calls `build` with `there` as the thread's context for new nodes, and then restores the earlier context.
 fn making<T>(there: Making, build: impl FnOnce() -> T) -> T {
-    /// Restores what was before when it is dropped, also if `build` panics.
+    /// Restores the earlier context when it is dropped, also if `build` panics.
     struct Before(Making);
     impl Drop for Before {
         fn drop(&mut self) {
@@ -217,8 +217,8 @@ fn making<T>(there: Making, build: impl FnOnce() -> T) -> T {
 }
 
 /// Builds the result of a call that consists of several operations, some of which produce NaN, infinities or wrapped
-/// integers by design. For example, a test whether two numbers are close computes ∞ − ∞. A check looks only at the
-/// result and the operands of the call.
+/// integers by design. For example, a test whether two numbers are close computes ∞ − ∞. Checks for such values look
+/// only at the result and the operands of the call.
 pub(crate) fn composed(build: impl FnOnce() -> Expr) -> Expr {
     let outermost = !MAKING.get().inner;
     let mut result = between(build);
@@ -229,7 +229,7 @@ pub(crate) fn composed(build: impl FnOnce() -> Expr) -> Expr {
     result
 }
 
-/// Builds inner operations of a call, between its operands and its results. Checks ignore inner operations.
+/// Builds inner operations of a call, which lie between its operands and its results. Checks ignore inner operations.
 pub(crate) fn between<T>(build: impl FnOnce() -> T) -> T {
     making(Making { inner: true, ..MAKING.get() }, build)
 }
@@ -240,10 +240,10 @@ pub(crate) fn carry(location: Loc, build: impl FnOnce() -> Result<Expr>) -> Expr
     build().unwrap_or_else(|e| Expr::failed(e.or_at(location), location))
 }
 
-/// Returns the number of the device that the expressions share, or 0 if they have no device.
+/// Returns the number of the device that all the expressions are on, or 0 if none of them has a device.
 ///
 /// # Errors
-/// The first error that one of them carries; expressions on different devices.
+/// The first error that one of the expressions carries; an error if the expressions are on different devices.
 pub(crate) fn common<'a>(op: &str, args: impl Iterator<Item = &'a Expr> + Clone, at: Loc) -> Result<u32> {
     let (mut device, mut other) = (0, 0);
     for a in args.clone() {
@@ -265,8 +265,8 @@ pub(crate) fn common<'a>(op: &str, args: impl Iterator<Item = &'a Expr> + Clone,
     Err(Error::with_line(ErrorKind::DeviceMismatch, op, detail, at))
 }
 
-/// Returns the name of the expression's device, as stored with the arrays that it reads. If it reads none, returns the
-/// device's number.
+/// Returns the name of the expression's device, which is stored with every array that the expression reads. If it reads
+/// no array, returns "device" and the device's number.
 pub(crate) fn device_name(expr: &Expr) -> String {
     buffer_below(expr).map_or_else(|| format!("device {}", expr.0.device), |b| b.device_name().to_string())
 }
@@ -300,8 +300,8 @@ pub(crate) fn cast(e: Expr, to: DType, at: Loc) -> Expr {
     cast_always(e, to, at)
 }
 
-/// Makes a cast even to the same dtype. For f16 and bf16, this rounds each element, which a kernel otherwise keeps as
-/// f32.
+/// Makes a cast even if the expression has the dtype already. For f16 and bf16, this rounds each element, which a
+/// kernel otherwise keeps as f32.
 pub(crate) fn cast_always(e: Expr, to: DType, at: Loc) -> Expr {
     let (shape, device) = (layout::copied(&e.0.shape), e.0.device);
     Expr::node(NodeOp::Cast, smallvec![e], shape, to, device, at)
@@ -340,7 +340,7 @@ fn apply_view(e: Expr, v: View, at: Loc) -> Expr {
         return e;
     }
     let (dtype, device) = (e.0.dtype, e.0.device);
-    // a node with a rule is not replaced, because its derivative would be lost
+    // a node with a derivative rule is not replaced, because its rule would be lost
     let has_rule = e.0.rule.is_some();
     if let Some((buffer, strides, offset)) = e.0.stored().filter(|_| !has_rule) {
         let layout = Layout::view_of(strides, offset, &v);
@@ -361,8 +361,8 @@ fn apply_view(e: Expr, v: View, at: Loc) -> Expr {
     Expr::node(NodeOp::View(Box::new(v)), smallvec![below], shape, dtype, device, at)
 }
 
-/// Reshapes an expression, whose elements are taken in C order: by a view if strides can express it, otherwise by a
-/// `Reshape` node.
+/// Reshapes an expression; its elements keep their C order. Makes a view if strides can express the new shape, and a
+/// `Reshape` node otherwise.
 pub(crate) fn reshape(op: &str, e: &Expr, to: &[isize], at: Loc) -> Expr {
     carry(at, || {
         e.checked()?;
@@ -391,8 +391,8 @@ pub(crate) fn reshape(op: &str, e: &Expr, to: &[isize], at: Loc) -> Expr {
     })
 }
 
-/// Returns the expression below all reshapes that `e` ends in. Reshapes keep the order of elements, so one reshape of
-/// that expression equals the whole chain, with at most one copy.
+/// Returns the expression that is left when all reshapes at the end of `e` are removed. Reshapes keep the order of
+/// elements, so one reshape of that expression equals the whole chain, with at most one copy.
 fn reshaped_from(mut e: &Expr) -> &Expr {
     loop {
         match (&e.0.op, &e.0.args[..]) {
@@ -446,7 +446,7 @@ pub(crate) fn reduce(op: &'static str, fold: Fold, e: &Expr, axes: &AxesArg, at:
                 true => (0..shape.len()).map(|d| if sorted.contains(&d) { 1 } else { shape[d] }).collect(),
                 false => kept,
             };
-            // the result still reads the operand, with the derivative 0
+            // the rule keeps the operand as a source of the result, with the derivative 0
             let fill = Expr::fill_on(device, number, full, dtype, at);
             return Ok(if dtype.is_float() { fill.with_rule(vec![e], None) } else { fill });
         }

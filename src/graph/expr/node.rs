@@ -19,7 +19,7 @@ use std::sync::Arc;
 pub(crate) type Args = SmallVec<[Expr; 3]>;
 
 /// The operation by which a node is computed from its operands. The planner merges two nodes if their `NodeOp`s,
-/// operands, shapes, dtypes and binding slots are equal.
+/// operands, shapes, dtypes and slots (numbers of the inputs and scalars to which a plan binds them) are equal.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum NodeOp {
     /// A stored array with these strides. Bound to a buffer and an offset.
@@ -31,9 +31,9 @@ pub(crate) enum NodeOp {
     Fill,
     /// An array whose elements equal their index along an axis, as i32.
     Iota(usize),
-    /// A random u32 per element by Philox4x32-10, from the element's number in C order. Words 0 to 3 are four
-    /// independent words. Words 4 to 7 and 8 to 11 are the radius and the angle of pairs of normal numbers, made from
-    /// words 0 to 3: see `Op::Philox`. Bound to a seed and a stream.
+    /// A random u32 per element by Philox4x32-10, from the element's number in C order. `word` selects which one: 0 to
+    /// 3 are four independent random words, and 4 to 7 and 8 to 11 are the radius and the angle of pairs of normal
+    /// numbers, made from words 0 to 3 (see `Op::Philox`). Bound to a seed and a stream.
     Philox {
         word: u8,
     },
@@ -134,7 +134,8 @@ impl NodeOp {
         if let NodeOp::View(v) = self { Some(v) } else { None }
     }
 
-    /// Returns the operation, with the same index mode for every `take`: the planted fault `equal_takes_without_mode`.
+    /// Returns the operation, with one fixed index mode for every `take`. Only the planted fault
+    /// `equal_takes_without_mode` uses it, to merge takes that differ in their modes.
     #[cfg(cupric_mutants)]
     pub fn without_mode(&self) -> NodeOp {
         match self {
@@ -146,7 +147,8 @@ impl NodeOp {
     }
 }
 
-/// How a node takes part in kernels.
+/// How a node takes part in kernels. A kernel loops over an index space `outer × inner`; its inner space consists of
+/// the axes along which it reduces, scans or sums.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Role {
     /// The node is already in memory.
@@ -157,34 +159,36 @@ pub(crate) enum Role {
     Generator,
     /// Each element is computed from one element of each operand; the operands broadcast.
     Elementwise,
-    /// The node has its operand's elements under other indices, through an affine map that costs a kernel nothing.
+    /// The node has its operand's elements at other indices, through an affine map that costs a kernel nothing.
     View,
     /// Elements are read at computed indices from the second operand, which must be in memory.
     Gather,
-    /// Elements are combined along axes, which are the inner space of the kernel.
+    /// Elements are combined along axes. These axes are the inner space of the kernel.
     Reduction,
     /// Each element combines all elements along an axis up to and including its own. The axis is the inner space of the
     /// kernel, and the node has one value per index along it.
     Scan,
-    /// The node is a matrix product of operands in memory; the axis k is the inner space of the kernel.
+    /// The node is a matrix product of operands in memory; the summed axis k is the inner space of the kernel.
     Product,
     /// The node is always computed whole, into memory: by copies, by the two kernels of a scatter, or by a routine.
     Whole,
 }
 
 impl Role {
-    /// Returns whether the node adds an inner space to the kernel that computes it: its reduced or scanned axes, or k.
+    /// Returns whether the node adds an inner space to the kernel that computes it: the axes that it reduces, scans or
+    /// sums.
     pub fn has_inner_space(self) -> bool {
         matches!(self, Role::Reduction | Role::Scan | Role::Product)
     }
 
-    /// Returns whether the node may run in the kernel of a reduction, scan or product below it, as part of its
-    /// epilogue.
+    /// Returns whether the node may run in the kernel of the reduction, scan or product that it reads, as part of that
+    /// kernel's epilogue (elementwise work on the result).
     pub fn is_transparent(self) -> bool {
         matches!(self, Role::Elementwise | Role::View)
     }
 
-    /// Returns whether the node's kernel must load this operand from memory, so that the planner stores it.
+    /// Returns whether the node's kernel must load operand number `operand` from memory, so that the planner stores
+    /// that operand.
     pub fn reads_from_memory(self, operand: usize) -> bool {
         self == Role::Product || self == Role::Gather && operand == 1
     }
@@ -194,8 +198,8 @@ impl Role {
 /// bindings share a plan.
 pub(crate) enum Binding {
     None,
-    /// The binding of [`NodeOp::Stored`]. The offset, in elements, belongs to the element whose index is 0 along every
-    /// axis.
+    /// The binding of [`NodeOp::Stored`]. The offset is the position in the buffer, counted in elements, of the element
+    /// whose index is 0 along every axis.
     Array {
         buffer: Buffer,
         offset: usize,
@@ -212,7 +216,7 @@ pub(crate) enum Binding {
 }
 
 impl Binding {
-    /// Returns how many slots of a plan the binding occupies.
+    /// Returns how many slots (numbered inputs and scalars of a plan) the binding occupies.
     pub fn slots(&self) -> usize {
         match self {
             Binding::None | Binding::Failure(_) => 0,
@@ -235,7 +239,7 @@ pub(crate) struct Node {
     pub inner: bool,
     /// Whether the operation wraps by design, so that overflow checks skip it.
     pub wraps: bool,
-    /// The derivative that replaces those of the operation and its operands. The planner ignores it: nodes that differ
+    /// The derivative rule that replaces the derivatives of the operation. The planner ignores it: nodes that differ
     /// only in their rules are computed once.
     pub rule: Option<Arc<Rule>>,
     /// The number of the scope in which the node was made: see [`scoped`](super::scoped).
@@ -249,27 +253,28 @@ pub(crate) struct Node {
 /// equal nodes of the first computation, and must not be computed long before they are used.
 #[derive(Clone, Default)]
 pub(crate) struct Order {
-    /// The number of the repetition, or 0. Nodes of different repetitions are never merged. A plan's key has the
-    /// repetitions numbered in the order of the walk, because this number differs each time the graph is built.
+    /// The number of the repetition, or 0. Nodes of different repetitions are never merged. The key of a plan numbers
+    /// the repetitions in the order in which the walk over the graph meets them, because this number differs each time
+    /// the graph is built.
     pub repetition: u64,
-    /// An expression that is computed first, if the plan computes it.
+    /// An expression that is computed before the node, if the plan computes that expression at all.
     pub after: Option<Expr>,
     /// The numbers of groups to which the node belongs. The nodes of a group are computed together.
     pub groups: SmallVec<[u64; 1]>,
 }
 
-/// A derivative that is not made from the node's own operation: that of a call of several operations, that of a user's
-/// function, or none.
+/// A derivative that replaces the derivative of the node's own operation. Such a node is the result of a call of
+/// several operations or of a user's function, or an expression at which derivatives stop.
 pub(crate) struct Rule {
-    /// The operands of the call, of which the node is the result.
+    /// The operands of the call that returned the node.
     pub operands: Vec<Expr>,
-    /// The derivatives with respect to the operands, from the derivative with respect to the node. `None` stops
+    /// Computes the derivatives with respect to the operands from the derivative with respect to the node. `None` stops
     /// derivatives: they are 0.
     pub back: Option<Back>,
 }
 
 /// Returns the derivatives with respect to the operands of a call. The first argument is the derivative with respect to
-/// its result, in which they are linear.
+/// the call's result; the returned derivatives are linear in it.
 pub(crate) type Back = Box<dyn Fn(&Expr, &'static Location<'static>) -> Result<Vec<Expr>> + Send + Sync>;
 
 impl Node {
@@ -306,7 +311,8 @@ impl Node {
         }
     }
 
-    /// Returns the expressions through which derivatives pass: the operands of the rule, or those of the operation.
+    /// Returns the expressions through which derivatives pass: the operands of the rule if there is one, and of the
+    /// operation otherwise.
     pub fn sources(&self) -> &[Expr] {
         self.rule.as_ref().map_or(&self.args[..], |rule| &rule.operands)
     }

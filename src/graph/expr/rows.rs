@@ -2,8 +2,8 @@
 //! computed from parts of its operands. So a result that exceeds memory can be computed part by part, with the bits of
 //! the whole result.
 //!
-//! A node without a rule for the axis, such as a scan along it, is computed whole, and so is an operand of which every
-//! part needs all elements, such as the mean of a column. Both are evaluated once, before the parts.
+//! A node without a rule for the axis, such as a scan along it, is computed whole. So is an operand that every part
+//! needs completely, such as the mean of a column. Both are evaluated once, before the parts.
 
 use super::{Args, Expr, NodeOp, Role, reshape, view};
 use crate::base::layout::{self, View, lengths};
@@ -34,7 +34,8 @@ impl Part {
         }
     }
 
-    /// Returns the view of the part of `e`, of which `e` has only the elements from `begin` on.
+    /// Returns this part as a view of `e`. Along the part's axis, the first index of `e` stands for the index `begin`
+    /// of the node.
     fn of(self, e: &Expr, begin: usize) -> Expr {
         let make = |shape: &[usize]| {
             let mut v = View::identity(shape);
@@ -46,7 +47,7 @@ impl Part {
     }
 }
 
-/// What a part of a node needs of an operand.
+/// What a part of a node needs of an operand: nothing, the whole operand, or a part of it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Need {
     Nothing,
@@ -59,7 +60,7 @@ fn id(e: &Expr) -> usize {
     Arc::as_ptr(&e.0).addr()
 }
 
-/// Returns whether parts of a node are views of it that cost nothing.
+/// Returns whether a part of a node is a view that costs nothing, so that the node needs no rule.
 fn is_leaf(e: &Expr) -> bool {
     match e.0.op.role() {
         Role::Memory | Role::Constant | Role::Generator => true,
@@ -69,7 +70,7 @@ fn is_leaf(e: &Expr) -> bool {
     }
 }
 
-/// Returns what a part of a node needs of each operand, or `None` if there is no rule.
+/// Returns what a part of a node needs of each operand, or `None` if the node has no rule for the axis of the part.
 fn needs(e: &Expr, p: Part) -> Option<SmallVec<[Need; 3]>> {
     let n = &*e.0;
     let along = |axis: usize| Need::Part(Part { axis, ..p });
@@ -134,8 +135,8 @@ fn needs(e: &Expr, p: Part) -> Option<SmallVec<[Need; 3]>> {
     })
 }
 
-/// Returns what a part of a view needs of an operand of this shape: the elements between its first and last one along
-/// the first axis on which the part's axis lies.
+/// Returns what a part of a view needs of an operand of this shape. The part's axis steps along one or more axes of the
+/// operand. Along the first of them, the part needs all indices from the lowest to the highest one that it reads.
 fn of_view(v: &View, p: Part, shape: &[usize]) -> Need {
     let n = v.shape.len();
     let Some(axis) = (0..shape.len()).find(|j| v.coef[j * n + p.axis] != 0) else { return Need::Whole };
@@ -150,8 +151,9 @@ fn of_view(v: &View, p: Part, shape: &[usize]) -> Need {
     Need::Part(Part { axis, from: first as usize, to: last as usize + 1 })
 }
 
-/// Returns what a part of a reshaped node needs of its operand, whose elements have the same order: all elements from
-/// the first to the last one. The axis must be the first one that is longer than 1.
+/// Returns what a part of a reshaped node needs of its operand: the rows that hold the part's elements from the first
+/// to the last one, because both have their elements in the same order. All axes before the part's axis must have
+/// length 1.
 fn of_reshape(e: &Expr, p: Part) -> Option<Need> {
     let (to, from) = (&e.0.shape, &e.0.args[0].0.shape);
     if to[..p.axis].iter().any(|n| *n != 1) {
@@ -162,7 +164,7 @@ fn of_reshape(e: &Expr, p: Part) -> Option<Need> {
     Some(Need::Part(Part { axis, from: p.from * row / row_before, to: (p.to * row).div_ceil(row_before) }))
 }
 
-/// Builds a part of a node from its operands, of which the parts in `needs` are given.
+/// Builds a part of a node. `args` holds the operands, of which `needs` says whether they are whole or a part.
 fn build(e: &Expr, p: Part, needs: &[Need], mut args: Args) -> Expr {
     let n = &*e.0;
     let mut shape = n.shape.clone();
@@ -192,7 +194,7 @@ fn build(e: &Expr, p: Part, needs: &[Need], mut args: Args) -> Expr {
     }
 }
 
-/// The most nodes and parts that a graph may have to be restricted.
+/// A graph with more nodes than this is not computed part by part. A node counts once for each different part of it.
 const MOST: usize = 1 << 16;
 
 /// An expression that can be computed part by part along an axis.
@@ -204,13 +206,13 @@ pub(crate) struct Rows {
     pub row_bytes: usize,
     /// The nodes that are computed whole, before the parts.
     pub wholes: Vec<Expr>,
-    /// The results of these nodes.
+    /// The results of the nodes in `wholes`, by the identity of the node.
     known: HashMap<usize, Expr>,
 }
 
 impl Rows {
-    /// Finds how parts of `rows` indices of an expression are computed. Returns `None` if it is only computed whole. The
-    /// expression must have elements.
+    /// Finds how parts of `rows` indices of an expression are computed. Returns `None` if the expression can only be
+    /// computed whole. The expression must have elements.
     pub fn of(root: &Expr, axis: usize, rows: usize) -> Option<Rows> {
         let length = root.0.shape[axis];
         // a part from the middle, because parts at the ends may need less
@@ -225,7 +227,7 @@ impl Rows {
         let mut seen = HashSet::new();
         let mut stack = vec![(root, Part { axis, from, to: from + rows })];
         while let Some((e, p)) = stack.pop() {
-            // an operand without elements, such as those of a product over an axis of length 0, has no part
+            // an operand without elements, such as the operands of a product over an axis of length 0, has no part
             if seen.len() > MOST || e.0.shape.contains(&0) {
                 return None;
             }
@@ -249,7 +251,7 @@ impl Rows {
                     Need::Whole if !is_leaf(a) => found.wholes.push(a.clone()),
                     Need::Whole => {}
                     Need::Nothing if a.0.shape[p.axis] == 0 => {}
-                    // other parts need it
+                    // this part needs nothing of the operand, but other parts do
                     Need::Nothing => {
                         let to = a.0.shape[p.axis].min(rows);
                         stack.push((a, Part { from: 0, to, ..p }.wide(a.0.shape[p.axis])));
@@ -262,17 +264,17 @@ impl Rows {
         Some(found)
     }
 
-    /// Returns the rows of an array that is there.
+    /// Returns the `Rows` of an array that is in memory already. Its parts are views.
     pub fn whole(array: &Expr) -> Rows {
         Rows { root: array.clone(), axis: 0, row_bytes: 0, wholes: vec![], known: HashMap::new() }
     }
 
-    /// Takes the results of `wholes`.
+    /// Stores the results of the nodes in `wholes`, which are given in the same order.
     pub fn know(&mut self, results: impl Iterator<Item = Expr>) {
         self.known = self.wholes.iter().map(id).zip(results).collect();
     }
 
-    /// Returns the expression of the indices `from..to`.
+    /// Returns the expression of the indices `from..to` along the axis.
     pub fn part(&self, from: usize, to: usize) -> Expr {
         let wanted = Part { axis: self.axis, from, to };
         let first = wanted.wide(self.root.0.shape[self.axis]);
@@ -316,16 +318,17 @@ fn bytes(e: &Expr) -> usize {
     layout::product(&e.0.shape).saturating_mul(e.0.dtype.size())
 }
 
-/// What of an expression could make the bits of a part differ from those of the whole.
+/// The reasons why the bits of a part could differ from the bits of the whole result.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Doubts {
     /// An inner node has a half-precision type. It is rounded only if the planner stores it.
     pub rounds: bool,
-    /// An inner node sums, multiplies matrices, or is a routine. A GPU chooses its order by the sizes of the kernel.
+    /// An inner node sums, multiplies matrices, or is a routine. A GPU chooses the order of additions by the sizes of
+    /// the kernel.
     pub sums: bool,
 }
 
-/// Returns the doubts about an expression, all of them for a graph that is too large to be examined.
+/// Returns the doubts that apply to an expression, or all doubts if its graph is too large to be examined.
 pub(crate) fn doubts(root: &Expr) -> Doubts {
     let mut doubts = Doubts::default();
     let mut seen = HashSet::new();

@@ -35,11 +35,11 @@ const COUNTERS_OF_A_WORKGROUP: usize = 2048;
 /// additions to global memory follow. Chosen by hand; no benchmark compares other values.
 const FEWEST_OF_AN_INVOCATION: usize = 4;
 const MOST_OF_AN_INVOCATION: usize = 64;
-/// If a pass has more workgroups than this, their invocations count more elements instead. So many workgroups of 256
+/// If a pass has more workgroups than this, each invocation counts more elements instead. This many workgroups of 256
 /// invocations keep a large graphics card busy. Chosen by hand; no benchmark compares other values.
 const ENOUGH_WORKGROUPS: usize = 256;
-/// The fewest workgroups that are worth it. Fewer would use a small part of a graphics card. Chosen by hand; no
-/// benchmark compares other values.
+/// The minimum number of workgroups of the pass `count_together`. Fewer would use a small part of a graphics card.
+/// Chosen by hand; no benchmark compares other values.
 const FEWEST_WORKGROUPS: usize = 16;
 
 fn infer(operands: &[Meta], params: &Params) -> Inferred {
@@ -80,7 +80,7 @@ fn needs(operands: &[Meta], params: &Params, caps: &Caps) -> Result<Needs, Fault
         each,
         along,
         whole: &[RoutineOperand::Shared(0)],
-        // the shader reads from it how many elements an invocation counts
+        // the shader reads from this number how many elements an invocation counts
         number: each as u32,
     };
     let count = match elements_of_an_invocation(size, length, caps) {

@@ -1,4 +1,4 @@
-//! `cholesky`: the Cholesky factors of small matrices. `ops/linalg/` builds those of larger ones from these.
+//! `cholesky`: the Cholesky factors of small matrices. `ops/linalg/` builds the factors of larger matrices from these.
 
 use super::{GpuPass, Meaning, Meta, Needs, Params, Routine, RoutineOperand};
 use crate::base::caps::Caps;
@@ -6,9 +6,10 @@ use crate::base::dtype::Scalar;
 use crate::base::error::{ErrorKind, Fault};
 use smallvec::smallvec;
 
-/// The table entry of `cholesky`. The operand has the axes [.., n, n], of which the lower triangles are read; n is at most
-/// [`MOST_ROWS`]. The result is lower triangular, with zeros above. The parameters are n, the number of matrices, and the
-/// position of these blocks on the diagonal of the caller's matrices.
+/// The table entry of `cholesky`. The operand has the axes [.., n, n], and n is at most [`MOST_ROWS`]. Only the lower
+/// triangle of each matrix is read. The result is lower triangular, with zeros above. The caller may factorise blocks
+/// on the diagonal of larger matrices: the parameters are n, the number of matrices, and the row of the caller's matrix
+/// at which the block begins.
 pub(crate) static CHOLESKY: Routine = Routine {
     name: "cholesky",
     doc: "The lower Cholesky factors of small symmetric matrices.",
@@ -20,19 +21,20 @@ pub(crate) static CHOLESKY: Routine = Routine {
     reference,
 };
 
-/// The most rows of a matrix: as many as fit into the 16 KiB of workgroup memory that every GPU has, in f32. The CPU holds
-/// such a matrix in its L1 cache.
+/// The maximum number of rows of a matrix. A matrix of f32 with this many rows fills the 16 KiB of workgroup memory
+/// that every GPU has, and the CPU holds it in its L1 cache.
 pub(crate) const MOST_ROWS: usize = 64;
 
-/// The numbers in the memory of a workgroup: `MEMORY` in `shaders/cholesky.wgsl`.
+/// How many numbers the memory of a workgroup holds: `MEMORY` in `shaders/cholesky.wgsl`.
 const MEMORY: usize = MOST_ROWS * MOST_ROWS;
 
-/// The invocations that factorise one of several matrices of a workgroup together, and the most rows of these matrices.
+/// If a workgroup factorises several matrices: the number of invocations for each matrix, and the maximum number of
+/// rows of such a matrix.
 const TEAM: usize = 16;
 
-/// Returns the error for a matrix of a batch. The place is n times the number of the matrix, plus the number of a row of it,
-/// and `detail` has a place for the matrix and one for the row. The parameters begin with n, the number of matrices, and the
-/// position of row 0 in the caller's matrices.
+/// Returns the error for a matrix of a batch. `place` is n times the number of the matrix, plus the number of a row in
+/// it. `detail` contains `{}` twice, first for the matrix and then for the row. The parameters begin with n, the number
+/// of matrices, and the position of row 0 in the caller's matrices.
 pub(super) fn refused_matrix(place: i128, params: &Params, detail: &str) -> Fault {
     let n = params[0].max(1) as i128;
     let matrix = match params[1] {
@@ -44,7 +46,7 @@ pub(super) fn refused_matrix(place: i128, params: &Params, detail: &str) -> Faul
     Fault::new(ErrorKind::Singular, detail.replacen("{}", &matrix, 1).replacen("{}", &row, 1))
 }
 
-/// Returns the error for numbers of which a workgroup's memory does not hold `count`.
+/// Returns an error if the memory of a workgroup cannot hold `count` numbers of the dtype of `meta`.
 fn check_memory(meta: &Meta, count: usize, caps: &Caps) -> Result<(), Fault> {
     let bytes = count * meta.dtype.size();
     if bytes <= caps.workgroup_memory {
@@ -63,7 +65,7 @@ fn needs(operands: &[Meta], params: &Params, caps: &Caps) -> Result<Needs, Fault
     }
     check_memory(&operands[0], MEMORY, caps)?;
     let (n, count, group) = (params[0] as usize, params[1] as usize, caps.group());
-    // a team of 16 has memory for 16 · 16 numbers if there are 16 teams, which 256 invocations are
+    // 256 invocations are 16 teams of 16, and then the workgroup's memory has room for a 16 × 16 matrix for each team
     let team = if n <= TEAM && group == TEAM * TEAM { TEAM } else { group };
     let groups = count.div_ceil(group / team);
     const ALL: &[RoutineOperand] = &[RoutineOperand::Operand(0), RoutineOperand::Result(0)];

@@ -55,7 +55,8 @@ fn needs(operands: &[Meta], params: &Params, caps: &Caps, positions: bool) -> Re
     }
     let group = caps.group();
     let blocks = size.div_ceil(group).max(1);
-    // the counts per workgroup, followed by the sums of groups of those counts; then the positions
+    // the first block has the count of each workgroup, followed by the sums of groups of these counts; the second block
+    // has the positions
     let scratch = smallvec![temp((blocks + blocks.div_ceil(group)) * 4), temp(count.saturating_mul(4).max(4))];
     const MASK: &[RoutineOperand] = &[RoutineOperand::Operand(0)];
     const COUNTS: &[RoutineOperand] = &[RoutineOperand::Scratch(0)];

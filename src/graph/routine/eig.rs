@@ -5,8 +5,9 @@ use crate::base::caps::Caps;
 use crate::base::dtype::Scalar;
 use crate::base::error::{ErrorKind, Fault};
 
-/// The table entry of `eig`. The operand has the axes [.., n, n]. The parameters are n, whether vectors are wanted, and the
-/// number of matrices. The results are the real and the imaginary parts of the eigenvalues, and then those of the vectors.
+/// The table entry of `eig`. The operand has the axes [.., n, n]. The parameters are n, whether eigenvectors are wanted
+/// (0 or 1), and the number of matrices. The results are the real and the imaginary parts of the eigenvalues, and then,
+/// if wanted, the real and the imaginary parts of the eigenvectors.
 pub(crate) static EIG: Routine = Routine {
     name: "eig",
     doc: "The eigenvalues and eigenvectors of general matrices.",
@@ -28,7 +29,7 @@ pub(crate) static EIG: Routine = Routine {
     reference,
 };
 
-/// Returns how many f64 the CPU needs to factorise a matrix.
+/// Returns how many f64 of working memory the CPU needs for the `eig` of one matrix.
 pub(crate) fn eig_work(n: usize, with_vectors: bool) -> usize {
     n.saturating_mul(n).saturating_mul(if with_vectors { 2 } else { 1 })
 }
@@ -56,12 +57,12 @@ fn minus(x: Pair, y: Pair) -> Pair {
     [x[0] - y[0], x[1] - y[1]]
 }
 
-/// Returns the sum of the products of elements of x and conjugates of those of y.
+/// Returns the inner product of two vectors: the sum of each element of x times the conjugate of the same element of y.
 fn along(x: &[Pair], y: &[Pair]) -> Pair {
     x.iter().zip(y).map(|(x, y)| times(*x, [y[0], -y[1]])).fold([0.0; 2], |s, p| [s[0] + p[0], s[1] + p[1]])
 }
 
-/// Subtracts a multiple of a vector.
+/// Subtracts `by` times the vector y from x.
 fn subtract(x: &mut [Pair], by: Pair, y: &[Pair]) {
     x.iter_mut().zip(y).for_each(|(x, y)| *x = minus(*x, times(by, *y)));
 }
@@ -95,7 +96,8 @@ fn product(a: &Columns, b: &Columns) -> Columns {
     b.iter().map(column).collect()
 }
 
-/// Returns an upper triangular T and a unitary Z with A = Z·T·Zᴴ, by the QR iteration with one shift, without a reduction.
+/// Returns an upper triangular T and a unitary Z with A = Z·T·Zᴴ. Uses the QR iteration with one shift in each round,
+/// without first reducing A to a simpler form.
 fn triangular(mut t: Columns) -> [Columns; 2] {
     let n = t.len();
     let size = t.iter().map(|x| along(x, x)[0]).sum::<f64>().sqrt();
@@ -105,7 +107,8 @@ fn triangular(mut t: Columns) -> [Columns; 2] {
             if t[..k].iter().map(|x| x[k][0].abs() + x[k][1].abs()).sum::<f64>() <= 1e-15 * size {
                 break;
             }
-            // an arbitrary shift now and then, and a shift that is never exactly an eigenvalue
+            // every tenth round uses an arbitrary shift; the other shifts are moved a little, so that none is exactly
+            // an eigenvalue
             let by = if round % 10 == 0 { [0.3 * size, 0.7 * size] } else { [1e-14 * size; 2] };
             let shift = minus(t[k][k], by);
             let mut q: Columns = vec![];

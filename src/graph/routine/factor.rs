@@ -1,4 +1,5 @@
-//! `eigh`, `svd` and `qr`: factorisations of matrices. `ops/linalg/` makes other shapes, and what else is needed, of these.
+//! `eigh`, `svd` and `qr`: factorisations of matrices. `ops/linalg/` uses them for matrices of other shapes too, and
+//! for its other functions.
 
 use super::{GpuPass, Meaning, Meta, Needs, Params, Routine, RoutineOperand, Temp};
 use crate::base::caps::Caps;
@@ -6,9 +7,9 @@ use crate::base::dtype::Scalar;
 use crate::base::error::{ErrorKind, Fault};
 use smallvec::{SmallVec, smallvec};
 
-/// The table entry of `eigh`. The operand has the axes [.., n, n], of which the lower triangles are read. The parameters
-/// are n, whether vectors are wanted, the number of matrices, and how many of them a workgroup of a GPU has. The results
-/// are the eigenvalues in ascending order, and the vectors.
+/// The table entry of `eigh`. The operand has the axes [.., n, n]. Only the lower triangle of each matrix is read. The
+/// parameters are n, whether eigenvectors are wanted (0 or 1), the number of matrices, and how many matrices a
+/// workgroup of a GPU handles. The results are the eigenvalues in ascending order and, if wanted, the eigenvectors.
 pub(crate) static EIGH: Routine = Routine {
     name: "eigh",
     doc: "The eigenvalues and eigenvectors of symmetric matrices.",
@@ -46,16 +47,17 @@ pub(crate) static QR: Routine = Routine {
     reference: qr,
 };
 
-/// The largest matrix whose eigenvalues or singular values a GPU computes, with one workgroup.
+/// The maximum number of rows of a matrix whose eigenvalues or singular values a GPU computes, with one workgroup.
 const MOST_ON_GPU: usize = 64;
 
-/// The longest side of a matrix that the CPU factorises in memory of a task: see `src/cpu/factor/mod.rs`.
+/// The longest side of a matrix that the CPU factorises in the memory of one task: see `src/cpu/factor/mod.rs`.
 pub(crate) const OF_A_TASK: usize = 256;
 
 /// Returns the parameters of [`EIGH`] and [`SVD`].
 pub(crate) fn spectrum_params(n: usize, with_vectors: bool, matrices: usize) -> Params {
     let pairs = n.div_ceil(2).max(1);
-    // an invocation for each element of the rows or columns that a workgroup of 256 rotates, but at least one matrix
+    // one invocation rotates one element of a pair of rows or columns, and n / 2 pairs are rotated at a time. A
+    // workgroup of 256 invocations handles as many matrices as this allows, but at least one
     let of_a_group = (256 / (pairs * n.max(1))).clamp(1, (256 / pairs).max(1));
     smallvec![n as u64, u64::from(with_vectors), matrices as u64, of_a_group as u64]
 }
@@ -67,41 +69,42 @@ fn results(operand: &Meta, params: &Params, vectors: usize) -> SmallVec<[Meta; 1
     std::iter::once(values).chain(std::iter::repeat_n(operand.clone(), vectors)).collect()
 }
 
-/// Returns how many numbers the reflectors of a matrix need: groups of four.
+/// Returns how many numbers the Householder reflectors of a matrix need. They are stored in groups of four.
 fn reflectors(rows: usize, count: usize) -> usize {
     count.div_ceil(4).saturating_mul(4).saturating_mul(rows)
 }
 
-/// Returns how many numbers the strips of a matrix need: 16 columns each.
+/// Returns how many numbers a matrix needs if it is stored as strips of 16 columns each.
 fn strips(rows: usize, columns: usize) -> usize {
     columns.div_ceil(16).saturating_mul(16).saturating_mul(rows)
 }
 
-/// Returns how many f64 the CPU needs to factorise a matrix.
+/// Returns how many f64 of working memory the CPU needs for the `eigh` of one matrix.
 pub(crate) fn eigh_work(n: usize, with_vectors: bool) -> usize {
     let vectors = if with_vectors { strips(n, n) } else { 0 };
     n.saturating_mul(n).saturating_add(vectors).saturating_add(reflectors(n, n))
 }
 
-/// Returns how many f64 the CPU needs to factorise a matrix.
+/// Returns how many f64 of working memory the CPU needs for the `svd` of one matrix.
 pub(crate) fn svd_work(n: usize, with_vectors: bool) -> usize {
     let vectors = if with_vectors { strips(n, n).saturating_mul(2) } else { 0 };
     n.saturating_mul(n).saturating_add(vectors).saturating_add(reflectors(n, n).saturating_mul(2))
 }
 
-/// Returns how many f64 the CPU needs to factorise a matrix.
+/// Returns how many f64 of working memory the CPU needs for the `qr` of one matrix.
 pub(crate) fn qr_work(m: usize, n: usize, columns: usize) -> usize {
     strips(m, n).saturating_add(strips(m, columns)).saturating_add(reflectors(m, m.min(n)))
 }
 
-/// Returns scratch memory for one matrix, if the CPU factorises it outside of the memory of a task.
+/// Returns scratch memory of `work` f64 for one matrix whose longer side is `side`, or none if the CPU factorises the
+/// matrix in the memory of a task.
 pub(super) fn cpu_needs(side: usize, work: usize) -> Needs {
     let bytes = work.saturating_mul(size_of::<f64>());
     let scratch = if side > OF_A_TASK { smallvec![Temp { bytes, zeroed: false }] } else { smallvec![] };
     Needs { scratch, passes: vec![] }
 }
 
-/// Returns what [`SVD`] or else [`EIGH`] needs.
+/// Returns the needs of [`SVD`] if `is_svd` is true, and of [`EIGH`] otherwise.
 fn needs(is_svd: bool, meta: &Meta, params: &Params, caps: &Caps) -> Result<Needs, Fault> {
     let [n, with_vectors, matrices, of_a_group] = [0, 1, 2, 3].map(|i| params[i] as usize);
     if !caps.wgsl {
@@ -133,15 +136,17 @@ fn needs(is_svd: bool, meta: &Meta, params: &Params, caps: &Caps) -> Result<Need
             store("store_second", &[RoutineOperand::Result(2)]);
         }
     }
-    // two matrices and the order of values for each matrix
+    // for each matrix: two matrices of its size, and the order of its eigenvalues or singular values
     let bytes = matrices.saturating_mul((2 * n + 1) * n).saturating_mul(meta.dtype.size());
     Ok(Needs { scratch: smallvec![Temp { bytes, zeroed: false }], passes })
 }
 
-/// The most elements that an invocation of a GPU reflects for R and as many for Q: some tenths of a second.
+/// The maximum number of elements that one invocation of a GPU reflects to compute R. It reflects as many again to
+/// compute Q. This takes some tenths of a second.
 const MOST_REFLECTED: usize = 1 << 23;
 
-/// The number of rounds of loops that an invocation runs in one dispatch. Mesa's software driver ends loops after 65,535.
+/// The maximum number of rounds that the loops of one invocation run in one dispatch. Mesa's software driver ends loops
+/// after 65,535 rounds.
 const MOST_ROUNDS: usize = 1 << 15;
 
 fn qr_needs(operands: &[Meta], params: &Params, caps: &Caps) -> Result<Needs, Fault> {
@@ -160,7 +165,7 @@ fn qr_needs(operands: &[Meta], params: &Params, caps: &Caps) -> Result<Needs, Fa
         &[RoutineOperand::Operand(0), RoutineOperand::Result(0), RoutineOperand::Result(1), RoutineOperand::Scratch(0)];
     let items = matrices.saturating_mul(caps.group());
     let bytes = matrices.saturating_mul(m * n + m * columns + least).saturating_mul(operands[0].dtype.size());
-    // a column of R or a reflector of Q is a step: see the shader
+    // a step computes a column of R or applies a reflector to Q: see `shaders/qr.wgsl`
     let each = (MOST_ROUNDS / (2 * of_a_step)).max(1);
     let pass = |first: usize| {
         let number = (first | (first + each).min(2 * least) << 16) as u32;
@@ -170,7 +175,7 @@ fn qr_needs(operands: &[Meta], params: &Params, caps: &Caps) -> Result<Needs, Fa
     Ok(Needs { scratch: smallvec![Temp { bytes, zeroed: false }], passes })
 }
 
-/// Rotates rows of two matrices until those of the first are orthogonal (one-sided Jacobi).
+/// Rotates pairs of rows of both matrices until the rows of the first matrix are orthogonal (one-sided Jacobi method).
 #[allow(clippy::needless_range_loop)]
 fn orthogonalise(a: &mut [Vec<f64>], v: &mut [Vec<f64>]) {
     let dot = |x: &[f64], y: &[f64]| x.iter().zip(y).map(|(x, y)| x * y).sum::<f64>();
@@ -195,7 +200,8 @@ fn orthogonalise(a: &mut [Vec<f64>], v: &mut [Vec<f64>]) {
     }
 }
 
-/// Returns the transposed matrix number `i` of rows × columns, and an identity matrix.
+/// Returns matrix number `i` of the operand, transposed, and an identity matrix with as many rows as the matrix has
+/// columns.
 fn columns_of(operand: &[Scalar], i: usize, [rows, columns]: [usize; 2]) -> [Vec<Vec<f64>>; 2] {
     let at = |r: usize, c: usize| operand[(i * rows + r) * columns + c].as_f64();
     let identity = |r: usize| (0..columns).map(|c| f64::from(u8::from(r == c))).collect();
@@ -230,7 +236,7 @@ fn eigh(operands: &[Vec<Scalar>], params: &Params) -> Meaning {
     let mut out = vec![vec![], vec![]];
     for i in 0..matrices {
         let [mut a, mut v] = columns_of(&operands[0], i, [n, n]);
-        // shifted so that all eigenvalues are positive, and with the lower triangle alone
+        // the matrix is taken from its lower triangle alone, and is shifted so that all eigenvalues are positive
         let norm: f64 = a.iter().flatten().map(|x| x.abs()).sum();
         for c in 0..n {
             for r in c..n {

@@ -9,8 +9,9 @@ use crate::math::double::{cospi, sinpi};
 use smallvec::{SmallVec, smallvec};
 
 /// The table entry of `fft`. The two operands, real and imaginary parts, have the axes [outer, length, inner], and the
-/// transform is along the length. The parameters are the length, `inner`, the kind (bits such as [`INVERSE`]), the number of
-/// all elements, and the [`factors`] of the length for a GPU, 16 bits each, the first one lowest.
+/// transform is along the axis `length`. The parameters are the length, `inner`, the kind (bits such as [`INVERSE`]),
+/// the number of all elements, and the [`factors`] of the length for a GPU, with 16 bits each and the first one in the
+/// lowest bits.
 pub(crate) static FFT: Routine = Routine {
     name: "fft",
     doc: "The discrete Fourier transform along an axis.",
@@ -20,26 +21,26 @@ pub(crate) static FFT: Routine = Routine {
     reference,
 };
 
-/// The bits of the third parameter. [`INVERSE`] selects the exponent's sign +, and the others the factor of the result:
-/// 1 over the length, or over its root.
+/// The bits of the third parameter. [`INVERSE`] selects the sign + in the exponent. The other two multiply the result
+/// by a factor: 1 divided by the length, or 1 divided by the square root of the length.
 pub(crate) const INVERSE: u64 = 1;
 pub(crate) const SCALE_BY_LENGTH: u64 = 2;
 pub(crate) const SCALE_BY_ROOT: u64 = 4;
 
-/// The largest prime factor of a length. A pass for a prime takes time in proportion to its square, so Bluestein's
-/// method, which takes three transforms of twice the length, is faster from about 11 on.
+/// The largest prime factor of a length. A pass along a prime factor takes time in proportion to the square of that
+/// factor. Bluestein's method, which takes three transforms of twice the length, is therefore faster from about 11 on.
 const LARGEST_FACTOR: usize = 7;
 
-/// The longest row that the CPU transforms as columns of its shape [factor, factor] in the scratch memory of a task.
-/// Tasks share longer rows, whose intermediate values are in scratch memory of the plan. 2^15 numbers of f32 and their
-/// scratch fill half of an L2 cache of 1 MiB.
+/// The longest row that the CPU transforms in the scratch memory of one task, as the columns of a matrix
+/// [factor, factor]. Several tasks share a longer row, and its intermediate values are in scratch memory of the plan.
+/// 2^15 complex numbers of f32 and their scratch memory fill half of an L2 cache of 1 MiB.
 pub(crate) const ROW_OF_A_TASK: usize = 1 << 15;
 
-/// The number of points that a workgroup of 256 invocations transforms on a GPU. Points of f32 and their roots fill the
-/// 16 KiB that every device has.
+/// The number of points that a workgroup of 256 invocations transforms on a GPU. Points of f32 and their roots of unity
+/// fill the 16 KiB of workgroup memory that every device has.
 const POINTS: usize = 1024;
 
-/// The largest number of elements on a GPU, where `8 k / n` is computed with u32 for k below n.
+/// The maximum number of elements on a GPU, because a GPU computes `8 k / n` with u32, for k below n.
 const MOST_ON_GPU: usize = 1 << 28;
 
 /// Returns whether a length has no prime factor above [`LARGEST_FACTOR`].
@@ -53,7 +54,7 @@ pub(crate) fn is_smooth(mut n: usize) -> bool {
 }
 
 /// Returns cos(2π·k/n) and sin(2π·k/n) in f64, for k below n and n below 2^60. The angle is reduced exactly to an
-/// eighth of a turn, so results that are equal up to sign or order are the same bits.
+/// eighth of a turn. So results that should be equal up to sign or order have the same bits.
 pub(crate) fn root(k: usize, n: usize) -> [f64; 2] {
     let octant = 8 * k / n;
     let rest = 8 * k - octant * n;
@@ -85,7 +86,7 @@ pub(crate) fn scale(params: &Params) -> f64 {
 fn needs(operands: &[Meta], params: &Params, caps: &Caps) -> Result<Needs, Fault> {
     let (meta, length) = (&operands[0], params[0] as usize);
     if !caps.wgsl {
-        // the two parts of one row
+        // the real and the imaginary parts of one row
         let bytes = length.saturating_mul(2 * meta.dtype.size());
         let scratch = if length > ROW_OF_A_TASK { smallvec![Temp { bytes, zeroed: false }] } else { smallvec![] };
         return Ok(Needs { scratch, passes: vec![] });
@@ -148,7 +149,7 @@ pub(crate) fn params(length: usize, inner: usize, kind: u64, size: usize) -> Par
 fn gpu_needs(meta: &Meta, params: &Params, caps: &Caps) -> Result<Needs, Fault> {
     let (length, size, item) = (params[0] as usize, meta.size(), meta.dtype.size());
     let fail = |detail: String| Err(Fault::new(ErrorKind::LimitExceeded, detail));
-    // points and roots, which have two parts each
+    // points and roots of unity are complex, so that each takes two numbers
     let memory = 4 * POINTS * item;
     if memory > caps.workgroup_memory || 4 * caps.group() != POINTS {
         let detail = format!(
@@ -181,7 +182,7 @@ fn gpu_needs(meta: &Meta, params: &Params, caps: &Caps) -> Result<Needs, Fault> 
         let number = i as u32 | if i == last { 1 << 8 } else { 0 };
         GpuPass { name: "transform", items: groups * caps.group(), each: 1, along: &[], whole: ALL, number }
     };
-    // one array of complex numbers for two passes, two for more; the shader needs a binding in any case
+    // two passes need one array of complex numbers, and more passes need two; the shader needs a binding in any case
     let bytes = (size * 2 * item * last.min(2)).max(16);
     let passes = factors.iter().enumerate().map(pass).collect();
     Ok(Needs { scratch: smallvec![Temp { bytes, zeroed: false }], passes })

@@ -1,4 +1,5 @@
-//! `lu`: the triangular factors of panels, with exchanged rows. `ops/linalg/` builds those of wider matrices from these.
+//! `lu`: the triangular factors, with exchanged rows, of panels (matrices with few columns). `ops/linalg/` builds the
+//! factors of wider matrices from these.
 
 use super::{GpuPass, Inferred, Meaning, Meta, Needs, Params, Routine, RoutineOperand};
 use crate::base::caps::Caps;
@@ -6,10 +7,11 @@ use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{ErrorKind, Fault};
 use smallvec::smallvec;
 
-/// The table entry of `lu`. The operand has the axes [.., rows, columns], with at least as many rows as columns, of which
-/// there are at most [`MOST_COLUMNS`]. The first result holds the upper triangular factor on and above the diagonal, and the
-/// lower one below it. The second has `rows + 1` numbers for each matrix: the rows of the operand in the order of the factors,
-/// and how many pairs of rows were exchanged. The parameters are the numbers of rows, columns and matrices.
+/// The table entry of `lu`. The operand has the axes [.., rows, columns], with at least as many rows as columns, and at
+/// most [`MOST_COLUMNS`] columns. The first result holds the upper triangular factor on and above the diagonal, and the
+/// lower triangular factor below it. The second result has `rows + 1` numbers for each matrix: the numbers of the
+/// operand's rows in the order in which the factors have them, and how many pairs of rows were exchanged. The
+/// parameters are the numbers of rows, columns and matrices.
 ///
 /// The pivot of a column is the first element of the largest magnitude; NaN counts as 0. A pivot of 0 is kept.
 pub(crate) static LU: Routine = Routine {
@@ -21,7 +23,7 @@ pub(crate) static LU: Routine = Routine {
     reference,
 };
 
-/// The most columns of a panel: as many as a workgroup of a GPU holds in 256 bytes of its memory, in f32.
+/// The maximum number of columns of a panel. A row of this many f32 takes 256 bytes of a workgroup's memory.
 pub(crate) const MOST_COLUMNS: usize = 64;
 
 fn infer(operands: &[Meta], params: &Params) -> Inferred {
@@ -42,7 +44,7 @@ fn needs(operands: &[Meta], params: &Params, caps: &Caps) -> Result<Needs, Fault
     if !caps.wgsl {
         return Ok(Needs::default());
     }
-    // a row of the panel, and for each invocation a pivot and its row
+    // a row of the panel, and for each invocation a candidate for the pivot and the number of its row
     let bytes = (MOST_COLUMNS + group) * operands[0].dtype.size() + 4 * group;
     if bytes > caps.workgroup_memory || group < MOST_COLUMNS {
         let detail = format!(

@@ -1,15 +1,16 @@
-//! The table of routines, the counterpart of the table of elementwise functions. A routine is an operation that no loop
-//! nest can express: its values decide where it writes, or it needs several passes over its own scratch memory.
+//! The table of routines, the counterpart of the table of elementwise functions. A routine is an operation that a
+//! kernel, which consists of nested loops, cannot express: its values decide where it writes, or it needs several
+//! passes over its own scratch memory.
 //!
 //! An entry describes a routine: the shapes and dtypes of its results, the scratch memory and passes that it needs on a
 //! device, the values that it rejects, and a reference implementation for tests. The backends hold the code that runs:
 //! `src/cpu/NAME.rs` is the function for the CPU, `shaders/NAME.wgsl` contains the passes for a GPU, and each backend's
-//! list of routines (`src/cpu/routines.rs`, `src/gpu/routines.rs`) has a line for it. [`ONLY_ON_CPU`] lists those without
-//! passes. A method of [`Expr`](crate::Expr) builds its node.
+//! list of routines (`src/cpu/routines.rs`, `src/gpu/routines.rs`) has a line for it. [`ONLY_ON_CPU`] lists the
+//! routines without passes. A method of [`Expr`](crate::Expr) builds the node of a routine.
 //!
-//! Operands are whole arrays in memory, dense and in C order; the planner stores or copies those that are not. Numbers
-//! that vary from run to run (all floats) are operands too; integers that decide shapes are [`Params`]. Results share
-//! no memory with operands.
+//! Operands are whole arrays in memory, dense and in C order; the planner stores or copies operands that are not.
+//! Numbers that vary from run to run (all floats) are operands too; integers that decide shapes are [`Params`]. Results
+//! share no memory with operands.
 
 mod bincount;
 mod cholesky;
@@ -67,7 +68,7 @@ pub(crate) static ROWS: [&Routine; 17] = [
     &EIG,
 ];
 
-/// The routines that GPUs do not have. On a GPU their `needs` returns an error.
+/// The routines that GPUs do not have. For such a routine and a GPU, `needs` returns an error.
 pub(crate) static ONLY_ON_CPU: [&Routine; 1] = [&EIG];
 
 /// Integers that determine the structure of a call, such as the length of a result. They are part of a plan's key.
@@ -99,7 +100,7 @@ pub(crate) type Inferred = Result<SmallVec<[Meta; 1]>, Fault>;
 /// The elements of each result, in C order, or an error.
 pub(crate) type Meaning = Result<Vec<Vec<Scalar>>, Fault>;
 
-/// The function that a user called, and the error of a value that a routine rejects.
+/// Returns the name of the function that the user called, and the error for a value that a routine rejects.
 pub(crate) type Refuses = fn(i128, &Params) -> (&'static str, Fault);
 
 /// One block of scratch memory that a routine asks for.
@@ -130,7 +131,7 @@ pub(crate) struct GpuPass {
     /// The number of items that each invocation handles. A workgroup handles a run of consecutive items.
     pub each: usize,
     /// The operands and results that the pass accesses element by element: item `i` reads or writes only element `i`.
-    /// If one of them is larger than a binding, the pass is split into several dispatches.
+    /// If one of these operands or results is larger than a binding, the pass is split into several dispatches.
     pub along: &'static [RoutineOperand],
     /// All other memory of the pass. Each operand, result or block here must fit into one binding, because any item may
     /// access any element of it. The shader source names scratch memory by its position in this list (`scratch0` is the
@@ -157,9 +158,10 @@ pub(crate) struct Routine {
     pub infer: fn(&[Meta], &Params) -> Inferred,
     /// Returns the scratch memory and passes that operands of these shapes and dtypes need on a device.
     pub needs: fn(&[Meta], &Params, &Caps) -> Result<Needs, Fault>,
-    /// Builds the error for what the routine rejects while it runs, which an integer of 64 bits tells: an integer element
-    /// of the first operand, or a position in its operands that the entry defines. The error names the function that the
-    /// user called. `None` if the routine accepts every value.
+    /// Builds the error for something that the routine rejects while it runs. Its first argument, which fits in 64
+    /// bits, tells what was rejected: an integer element of the first operand, or a position in the operands, whose
+    /// meaning the entry defines. The error names the function that the user called. `None` if the routine accepts
+    /// every value.
     pub refuses: Option<Refuses>,
     /// Computes the elements of the results from the elements of the operands, all in C order. Tests use it as the
     /// reference.
@@ -167,8 +169,8 @@ pub(crate) struct Routine {
 }
 
 impl Routine {
-    /// Returns the identity of the entry: its name, which is unique. An address would not do, because one static may
-    /// have several addresses.
+    /// Returns the identity of the entry: its name, which is unique. The address cannot be the identity, because one
+    /// static may have several addresses.
     fn key(&self) -> &'static str {
         self.name
     }

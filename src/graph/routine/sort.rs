@@ -1,7 +1,7 @@
 //! `sort` and `argsort`: the elements of the last axis in order, and their positions. Both are stable; NaNs come last,
 //! also in descending order; −0 and +0 are equal. So `sort` returns exactly the elements that `argsort` points to, bit
-//! for bit. `argtopk` returns the first of the positions, and `select` the elements at a few positions of the order. A
-//! CPU computes these two without sorting.
+//! for bit. `argtopk` returns the first few of the positions that `argsort` returns. `select` returns the elements at a
+//! few positions of the sorted order. A CPU computes `argtopk` and `select` without sorting.
 
 use super::{GpuPass, Inferred, Meaning, Meta, Needs, Params, Routine, RoutineOperand, Temp};
 use crate::base::caps::Caps;
@@ -75,9 +75,9 @@ pub(crate) static SELECT: Routine = Routine {
 /// The number of elements per row of the result of `select`.
 pub(crate) const SELECTED: usize = 3;
 
-/// The longest row whose keys `select` copies in order to search them. For a longer row, a CPU first counts the keys by
-/// their leading bits. The tables of these counts cost as much as looking at some ten thousand keys; no benchmark
-/// compares other values.
+/// The longest row whose keys (integers in the same order as the elements) `select` copies in order to search them. For
+/// a longer row, a CPU first counts the keys by their leading bits. The tables of these counts cost as much as looking
+/// at some ten thousand keys; no benchmark compares other values.
 pub(crate) const SELECT_COPIES: usize = 1 << 16;
 
 /// Applies `f` to each row and concatenates the results.
@@ -90,13 +90,16 @@ fn each_row(all: &[Scalar], params: &Params, f: impl Fn(&[Scalar]) -> Vec<Scalar
 /// benchmark compares other values.
 pub(crate) const SHORT: usize = 256;
 
-/// The most slots of workgroup memory in which a GPU sorts short rows. The position of a slot has 12 bits.
+/// The maximum number of slots in which a workgroup of a GPU sorts short rows in its own memory. A slot holds the key
+/// of an element and its position in its row, for which 12 bits suffice.
 const MOST_SLOTS: usize = 1 << 12;
 
-/// The number of elements that an invocation of a GPU moves to their places. Eight counts of 4 bits hold its counts.
+/// The number of consecutive elements that an invocation of a GPU moves to their places. For at most 8 elements, 4 bits
+/// suffice to count how often a digit occurs, so that a word holds eight such counts.
 const RUN: usize = 8;
 
-/// The number of bits of a digit on a GPU. A workgroup counts all 16 values of a digit of its elements in parallel.
+/// The number of bits of a digit on a GPU. A workgroup counts how often each of the 16 values occurs as a digit of its
+/// elements.
 const DIGIT: usize = 4;
 
 fn infer_positions(operands: &[Meta], _: &Params) -> Inferred {
@@ -115,8 +118,9 @@ fn needs(operands: &[Meta], params: &Params, caps: &Caps, positions: bool) -> Re
             let detail = format!("{length} elements along an axis are too many to sort; the limit is {most}");
             return Err(Fault::new(ErrorKind::LimitExceeded, detail));
         }
-        // besides the result, one more array of keys is needed. Positions are sorted together with their keys, as pairs
-        // of 8 bytes, which fit into the result; pairs with keys of 8 bytes take 16 bytes each and need two arrays
+        // besides the result, one more array of keys is needed. Positions are sorted together with their keys. Pairs of
+        // a position and a key of at most 4 bytes take 8 bytes, and one of the two arrays of pairs is the result
+        // itself. Pairs with keys of 8 bytes take 16 bytes each, and need two arrays of scratch memory
         let each = if !positions {
             item
         } else if item < 8 {
@@ -161,13 +165,14 @@ pub(crate) fn key_bits(dtype: DType) -> usize {
     if dtype == DType::F16 { 20 } else { dtype.size() * 8 }
 }
 
-/// Returns the number of words of a slot: the element's key, and its position in the row. They share a word if both fit.
+/// Returns the number of 32-bit words of a slot, which holds an element's key and its position in the row. The two
+/// share a word if both fit.
 pub(crate) fn slot_words(dtype: DType) -> usize {
     if key_bits(dtype) + MOST_SLOTS.ilog2() as usize <= 32 { 1 } else { 1 + dtype.size().div_ceil(4) }
 }
 
 /// Returns the pass in which each workgroup of a GPU sorts several rows in its own memory, or `None` if a row does not
-/// fit. Each row has a power of two of slots, at least 8.
+/// fit. The number of slots for a row is a power of two, and at least 8.
 fn short_pass(meta: &Meta, length: usize, caps: &Caps) -> Option<GpuPass> {
     let extent = length.next_power_of_two().max(8);
     // three words are stored as four
@@ -200,8 +205,8 @@ fn gpu_needs(meta: &Meta, length: usize, caps: &Caps, (name, stored): (&'static 
     let blocks = size.div_ceil(RUN * group).max(1);
     let counters = blocks * 16;
     let sums = counters.div_ceil(group);
-    // keys and positions exist twice, because a move cannot be in place; then the counters, followed by the sums of
-    // groups of counters
+    // keys and positions exist twice, because a move cannot be in place. The last array has the counters, followed by
+    // the sums of groups of counters
     let arrays = [size * 4 * words, size * 4, size * 4 * words, size * 4, (counters + sums) * 4];
     let scratch: SmallVec<[Temp; 2]> = arrays.into_iter().map(temp).collect();
     const OPERAND: &[RoutineOperand] = &[RoutineOperand::Operand(0)];
@@ -228,7 +233,7 @@ fn gpu_needs(meta: &Meta, length: usize, caps: &Caps, (name, stored): (&'static 
     let key_digits = key_bits(meta.dtype).div_ceil(DIGIT);
     let row_digits = (usize::BITS - rows.saturating_sub(1).leading_zeros()) as usize;
     let row_digits = row_digits.div_ceil(DIGIT);
-    // the flags by which shaders/sort.wgsl finds a digit
+    // the bit of `params.number` that tells shaders/sort.wgsl that a key has two words
     let wide = if words == 2 { 1 << 10 } else { 0 };
     let mut passes = vec![GpuPass { name: "prepare", items: size, each: 1, along: OPERAND, whole: KEYS, number: wide }];
     for number in 0..key_digits + row_digits {

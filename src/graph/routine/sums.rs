@@ -51,8 +51,8 @@ pub(crate) static REDUCE_AT: Routine = Routine {
     },
 };
 
-/// How many rows, or sums of the level below, a GPU combines into one sum of the next level. `shaders/sums.wgsl` uses
-/// the same number.
+/// A GPU adds in levels: a sum of the first level adds this many rows, and a sum of each further level adds this many
+/// sums of the level before. `shaders/sums.wgsl` uses the same number.
 const FAN: usize = 8;
 
 /// The maximum number of accumulators in a table that a CPU thread has to itself: 512 KiB of 8-byte accumulators, which
@@ -64,14 +64,15 @@ const TERMS_OF_A_TABLE: usize = 1 << 16;
 /// The minimum number of terms per accumulator of a table. With fewer, adding up the tables would cost more than adding
 /// the terms.
 const TERMS_OF_A_SUM: usize = 4;
-/// The number of accumulators of a task that handles a range of keys alone: 256 KiB of 8-byte accumulators. Chosen by
-/// hand; no benchmark compares other values.
+/// The number of accumulators of a task that computes all sums for a range of keys: 256 KiB of 8-byte accumulators.
+/// Chosen by hand; no benchmark compares other values.
 const RANGE: usize = 1 << 15;
 /// The maximum number of columns that a task with a range of keys handles at a time.
 const COLUMNS: usize = 1 << 10;
-/// The maximum number of key ranges. Each chunk of rows has a counter per range.
+/// The maximum number of key ranges. Each task that distributes rows among the ranges has a counter for every range.
 const RANGES: usize = 1 << 12;
-/// The minimum number of rows per task that distributes rows among the ranges, and the maximum number of such tasks.
+/// The minimum number of rows per task that distributes rows among the key ranges, and the maximum number of such
+/// tasks.
 const CHUNK: usize = 1 << 15;
 const CHUNKS: usize = 64;
 
@@ -118,8 +119,9 @@ impl KeyedSumPlan {
         }
     }
 
-    /// Returns the size of the scratch memory in bytes. It holds either the tables, or an entry per row, then a counter
-    /// per range and chunk, and one additional counter.
+    /// Returns the size of the scratch memory in bytes. It holds the tables, if there are any. Otherwise it holds an
+    /// entry for each row, a counter for each pair of a key range and a task that distributes rows, and one more
+    /// counter.
     pub fn bytes(&self) -> usize {
         if self.tables > 1 {
             return self.tables.saturating_mul(self.sums).saturating_mul(self.state_bytes);
@@ -136,9 +138,9 @@ fn infer(operands: &[Meta], params: &Params) -> Inferred {
     Ok(smallvec![sums])
 }
 
-/// Returns the passes on a GPU: sums of 8 rows, then sums of 8 such sums, and so on, and finally one invocation per sum
-/// of the result, which uses as many of the partial sums as it can. `ranges` is 1 if the first operand holds positions,
-/// and 0 if it holds keys.
+/// Returns the passes on a GPU. The first adds 8 rows to a sum, the next one adds 8 such sums to a sum, and so on. In
+/// the last pass, one invocation for each element of the result adds rows, and partial sums wherever it can use them.
+/// `ranges` is 1 if the first operand holds positions, and 0 if it holds keys.
 fn gpu_needs(operands: &[Meta], params: &Params, caps: &Caps, ranges: u32) -> Result<Needs, Fault> {
     let [segments, length, rows] = [0, 1, 2].map(|i| params[i] as usize);
     // the shader counts in u32, and rounds up
@@ -149,7 +151,7 @@ fn gpu_needs(operands: &[Meta], params: &Params, caps: &Caps, ranges: u32) -> Re
     }
     const TERMS: &[RoutineOperand] = &[RoutineOperand::Operand(1), RoutineOperand::Scratch(0)];
     let (mut passes, mut partials, mut count) = (vec![], 0, rows);
-    // a range of fewer than two groups is added up without partial sums
+    // fewer rows than this are added up without partial sums
     while count >= 2 * FAN {
         count = count.div_ceil(FAN);
         partials += count * length;
@@ -178,7 +180,7 @@ fn gpu_needs(operands: &[Meta], params: &Params, caps: &Caps, ranges: u32) -> Re
     Ok(Needs { scratch: smallvec![Temp { bytes, zeroed: false }], passes })
 }
 
-/// Computes the sum of the rows that `terms` returns for each row of the result.
+/// Computes each row of the result: the sum of the rows of `values` whose numbers `terms` returns for it.
 fn sums(values: &[Scalar], params: &Params, terms: impl Fn(usize) -> Vec<usize>) -> Vec<Vec<Scalar>> {
     let (segments, length) = (params[0] as usize, params[1] as usize);
     let row = |s: usize| {

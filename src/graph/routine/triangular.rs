@@ -1,4 +1,4 @@
-//! `solve_triangular`: the solutions of small triangular systems. `ops/linalg/` builds those of larger ones from these.
+//! `solve_triangular`: the solutions of small triangular systems. `ops/linalg/` solves larger systems with these.
 
 use super::cholesky::refused_matrix;
 use super::{GpuPass, Meaning, Meta, Needs, Params, Routine, RoutineOperand};
@@ -7,9 +7,10 @@ use crate::base::dtype::Scalar;
 use crate::base::error::Fault;
 use smallvec::smallvec;
 
-/// The table entry of `solve_triangular`. The operands are triangular matrices [.., n, n], of which only one triangle is
-/// read, and right sides [.., n, columns]; n is small. The parameters are n, the number of matrices, the position of these
-/// blocks on the diagonal of the caller's matrices, the kind (bits such as [`UPPER`]), and the number of columns.
+/// The table entry of `solve_triangular`. The operands are triangular matrices [.., n, n] with a small n, of which only
+/// one triangle is read, and right-hand sides [.., n, columns]. The matrices may be blocks on the diagonal of larger
+/// matrices of the caller. The parameters are n, the number of matrices, the row of the caller's matrix at which the
+/// block begins, the kind (bits such as [`UPPER`]), and the number of columns.
 pub(crate) static SOLVE_TRIANGULAR: Routine = Routine {
     name: "solve_triangular",
     doc: "The solutions of small triangular systems.",
@@ -22,18 +23,18 @@ pub(crate) static SOLVE_TRIANGULAR: Routine = Routine {
     reference,
 };
 
-/// The bits of the fourth parameter. Without [`UPPER`], the matrices are lower triangular. With [`UNIT`], the elements of the
-/// diagonal are taken as 1, whatever they are.
+/// The bits of the fourth parameter. Without [`UPPER`], the matrices are lower triangular. With [`UNIT`], the elements
+/// on the diagonal count as 1, whatever their values are.
 pub(crate) const UPPER: u64 = 1;
 pub(crate) const UNIT: u64 = 2;
 
-/// The functions that solve triangular systems with a diagonal that may have a 0. The bits of the fourth parameter from
-/// [`NUMBER`] on are the number of the one that was called, which errors name.
+/// The functions that solve triangular systems in which an element of the diagonal may be 0. The fourth parameter,
+/// divided by [`NUMBER`], is the index of the function that the user called, because errors name that function.
 static CALLERS: [&str; 9] =
     ["solve_triangular", "solve", "inv", "det", "slogdet", "matrix_power", "cond", "expm", "lu"];
 const NUMBER: u64 = 4;
 
-/// Returns the bits of the fourth parameter for a call of a function.
+/// Returns the bits of the fourth parameter that stand for the function that the user called.
 pub(crate) fn called(op: &str) -> u64 {
     CALLERS.iter().position(|name| *name == op).unwrap_or_default() as u64 * NUMBER
 }

@@ -1,6 +1,7 @@
-//! CPU loops for conversions. `widen` converts from a stored type to its compute type, `narrow` converts back, and
-//! `convert` converts between compute types. `round` and `saturate` compute a value of a narrow type, but leave it in
-//! the compute type.
+//! CPU loops for conversions between dtypes and compute types (the types in which kernels calculate; f16, for example,
+//! computes in f32). `widen` converts from a stored type to its compute type, `narrow` converts back, and `convert`
+//! converts between compute types. `round` and `saturate` compute a value of a narrow type, but leave it in the compute
+//! type.
 
 use crate::base::dtype::{Compute, DType};
 use crate::math::simd::threaded::{Codes, InstructionCodes, M4, M8, N4, N8};
@@ -42,8 +43,8 @@ macro_rules! casts {
     )* };
 }
 
-/// Converts f16 to f32 with bit operations and without branches, so that loops vectorise. The crate `half` tests CPU
-/// features at each call.
+/// Converts f16 to f32 with bit operations and without branches, so that loops vectorise. The functions of the crate
+/// `half` would test CPU features at each call.
 #[inline(always)]
 fn f16_to_f32(h: u16) -> f32 {
     let magnitude = (h & 0x7fff) as u32;
@@ -190,8 +191,9 @@ saturate! {
     f64 { I8 i8, i32; I16 i16, i32; U8 u8, u32; U16 u16, u32; }
 }
 
-/// Makes a conversion. The word sizes that it has instructions for come first. It is evaluated at compile time, because
-/// otherwise the compiler would also generate code for the instructions that the conversion does not have.
+/// Makes a conversion. `@4` and `@8` before the types name the word sizes for which it has threaded-code instructions.
+/// It is evaluated at compile time, because otherwise the compiler would also generate code for the instructions that
+/// the conversion does not have.
 macro_rules! unary {
     ($(@$word:tt)* $from:ty, $to:ty) => {
         unary!($(@$word)* $from, $to, K)
@@ -311,8 +313,8 @@ pub(crate) fn convert(from: Compute, to: Compute) -> Option<Conversion> {
         (F64, I64) => unary!(@8 f64, i64),
         (F64, U64) => unary!(@8 f64, u64),
         (F64, F32) => unary!(f64, f32),
-        // unreachable, because all pairs of different types are listed, but the compiler does not count the first arm,
-        // which has a guard
+        // unreachable, because all pairs of different types are listed. The compiler requires this arm, because it does
+        // not count the first arm, which has a guard
         _ => return None,
     })
 }

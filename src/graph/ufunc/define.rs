@@ -1,7 +1,7 @@
 //! The macro `define!`, which makes a static [`Ufunc`](super::Ufunc) from each row, and the list of the keys of a row.
 
-/// Makes a static from each row, named like the row, and `ROWS`, the list of them. The `rows!` macro of each file of
-/// rows passes its table to this macro and to `methods!` (in `ops/functions/mod.rs`).
+/// Makes a static from each row, named like the row, and `ROWS`, the list of these statics. The `rows!` macro of each
+/// file of rows passes its table to this macro and to `methods!` (in `ops/functions/mod.rs`).
 ///
 /// A row consists of its documentation, `#[doc(alias(…))]` with its names in other libraries, and
 /// `name(operands): Class { key: value, … }`. The keys may come in any order, each at most once. An *expression* below
@@ -13,38 +13,44 @@
 /// | `cpu_int` | `{ expression }` that is compiled for each of i32, u32, i64 and u64 |
 /// | `cpu_bool` | `{ expression }` of bool, which is a u8 of 0 or 1 |
 /// | `wgsl_f32`, `wgsl_f64`, `wgsl_int`, `wgsl_bool` | the WGSL source: see [`Ufunc::wgsl`](super::Ufunc::wgsl) |
-/// | `wgsl_long` | the WGSL source for i64 and u64. It is needed if `wgsl_int` uses an operator or a built-in function of WGSL, because not every GPU has them for 64 bits |
+/// | `wgsl_long` | the WGSL source for i64 and u64, if it differs from `wgsl_int`: see below |
 /// | `exact` | `{ expression }` of f64: see [`Ufunc::exact`](super::Ufunc::exact) |
 /// | `exact_int`, `exact_int(w)` | `{ expression }` of i128, and of `w`, the width: see [`ExactInt`](super::ExactInt) |
 /// | `domain` | `[from, to]`: see [`Ufunc::domain`](super::Ufunc::domain) |
 /// | `reduce` | `{ method: …, neutral: …, empty: …, order: … }`: see below and [`Reduction`](super::UfuncReduction) |
 /// | `compares` | a [`Comparison`](super::Comparison) |
-/// | `threaded` | `none`, `f32`, `pairs`, `all`, `all_pairs`, `both` or `products`: which types have instructions of threaded code, see below |
+/// | `threaded` | `none`, `f32`, `pairs`, `all`, `all_pairs`, `both` or `products`: see below |
 /// | `cost`, `shader_cost` | a number of additions: see [`Properties`](super::Properties) |
 /// | `is` | `[flag, …]` of [`Properties`](super::Properties) |
 /// | `half` | `[row of f16, row of bf16]`: see [`Ufunc::half`](super::Ufunc::half) |
-/// | `derivative(g, out)` | `[{ formula }, …]`, one for each operand, or `zero` or `unknown` in place of a formula or of the list: see below |
+/// | `derivative(g, out)` | `[{ formula }, …]`, one per operand; `zero` or `unknown` can replace one or all: see below
+/// |
 ///
 /// A CPU expression returns a bool as u8 in the classes `Compare`, `Test` and `Logical`, and the operands' type in the
 /// others. In a row of one operand, `cpu_float` may be `[f32, f64; below limit32 => fast32, limit64 => fast64]`.
-/// `fast32` and `fast64` are cheaper expressions that return the same bits for operands up to these magnitudes.
+/// `fast32` and `fast64` are cheaper expressions that return the same bits for operands up to these magnitudes. A row
+/// needs `wgsl_long` if `wgsl_int` uses an operator or a built-in function of WGSL, because not every GPU has them for
+/// 64 bits.
 ///
-/// Each instruction of threaded code costs about 20 ms of compile time, so a row only has the instructions that pay off
-/// in measurements. By default, a row has instructions for all types, but in the classes `Float` and `FloatOnly` it has
-/// none. `f32` selects only that type. `both` selects all types, and adds instructions that take the second operand
-/// from the accumulator ([`InstructionCodes`](crate::math::simd::threaded::InstructionCodes)). `products` is `both` plus, for floats,
+/// *Threaded code* is a CPU kernel made of small functions, its instructions, that call each other in tail position.
+/// Each instruction costs about 20 ms of compile time, so a row only has the instructions that pay off in measurements.
+/// The key `threaded` selects for which types there are any. By default, a row has instructions for all types, but in
+/// the classes `Float` and `FloatOnly` it has none. `f32` selects only that type. `both` selects all types, and adds
+/// instructions that take the second operand from the accumulator
+/// ([`InstructionCodes`](crate::math::simd::threaded::InstructionCodes)). `products` is `both` plus, for floats,
 /// instructions where one operand is the product of two others. `pairs` and `all_pairs` are `f32` and `all`, plus an
 /// f32 instruction that computes each pair of equal numbers only once, which random normal numbers use.
 ///
 /// In `reduce`, `method` is a name, `neutral` a [`Neutral`](super::Neutral), `empty` a number or `refused`, and `order`
-/// is `fixed`, or `free` if floats return the same bits in any order.  A row that picks one of its operands adds
+/// is `fixed`, or `free` if floats return the same bits in any order. A row that picks one of its operands adds
 /// `picks: Smallest` or `picks: Largest`, and `scan`, the name of its scan method. Other scan methods are named
-/// `cumulative_` plus the method, or `logcumsumexp`. `loops: plain` leaves out the fast loops over short rows,
-/// and `loops: narrow` leaves them out for 64-bit integers ([`Reduces`](crate::math::simd::Reduces)).
+/// `cumulative_` plus the method, or `logcumsumexp`. `loops: plain` leaves out the fast loops over short rows, and
+/// `loops: narrow` leaves them out for 64-bit integers ([`Reduces`](crate::math::simd::Reduces)).
 ///
-/// Every row that returns floats has the key `derivative`. A formula is Rust code of [`Formula`](super::Formula)s; the
-/// operands' names, `out` (the result) and `g` (the cotangent, a factor) are in scope. It uses the result instead of an
-/// operand wherever that is exact, so that the operand need not be stored until the derivative is computed.
+/// Every row that returns floats has the key `derivative`. A formula is Rust code of [`Formula`](super::Formula)s. In
+/// its scope are the operands' names, `out` (the result) and `g` (the cotangent, which must be a factor of the
+/// formula). It uses the result instead of an operand wherever that is exact, so that the operand need not be stored
+/// until the derivative is computed.
 macro_rules! define {
     ($(
         $(#[doc = $doc:literal])+
@@ -184,7 +190,7 @@ macro_rules! define {
         $crate::graph::ufunc::Partial::Is(derivative)
     }};
 
-    // `@loops` searches the keys for how the function reduces
+    // `@loops` searches the keys for `reduce`, and returns which loops the CPU has for the reduction
     (@loops reduce {
         method: $method:ident, neutral: $neutral:ident, empty: $empty:tt, order: $order:ident, loops: plain
     } $($rest:tt)*) => { Some($crate::math::simd::Reduces::Plainly) };
@@ -214,7 +220,8 @@ macro_rules! define {
     (@result $t:ident Logical) => { u8 };
     (@result $t:ident $class:ident) => { $t };
 
-    // `@forms` makes the loops of one compute type; a limit may follow, with a cheaper expression for operands up to it
+    // `@forms` makes the loops of one compute type. A limit and a cheaper expression for operands up to this limit may
+    // follow
     (@forms $t:ident $class:ident $args:tt $f:tt $($limit:expr, $fast:tt)?) => {{
         struct F;
         impl $crate::math::simd::ScalarFn<$t, $t, $t, $crate::graph::ufunc::define!(@result $t $class)> for F {
@@ -245,8 +252,8 @@ macro_rules! define {
     (@rule FloatOnly) => { "none" };
     (@rule $class:ident) => { "all" };
 
-    // `@threaded` makes the instructions of threaded code. A bool fits in words of either size, a number in words of
-    // its own size
+    // `@threaded` makes the instructions of threaded code, for words of 4 and of 8 bytes. A bool fits in words of
+    // either size, and a number only in words of its own size
     (@threaded u8 $r:ident $f:ident) => {
         [$crate::graph::ufunc::define!(@words4 u8 $r $f), $crate::graph::ufunc::define!(@words8 u8 $r $f)]
     };

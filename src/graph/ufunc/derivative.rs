@@ -1,11 +1,11 @@
 //! The derivatives of rows, as formulas over the row's operands, its result and other rows.
 //!
-//! The key `derivative:` of a row has one [`Partial`] for each operand. A formula contains the cotangent (the derivative
-//! of the loss with respect to the row's result) as a factor, so that a formula that selects between cases can also
-//! select the cotangent. Every formula is linear in the cotangent: with a tangent of the operand in its place, it
-//! computes the forward derivative.
+//! The key `derivative:` of a row has one [`Partial`] for each operand. A formula contains the cotangent (the
+//! derivative of the loss with respect to the row's result) as a factor, so that a formula that selects between cases
+//! can also select the cotangent. Every formula is linear in the cotangent. So it also computes the forward derivative,
+//! if the tangent of the operand takes the place of the cotangent.
 
-/// A formula: a tree over the row's operands, its result, the cotangent and constants.
+/// A formula: an expression over the row's operands, its result, the cotangent and constants.
 #[derive(Clone, Debug)]
 pub(crate) enum Formula {
     /// The operand with this number.
@@ -19,7 +19,8 @@ pub(crate) enum Formula {
     Call(Function, Vec<Formula>),
 }
 
-/// Calls a macro with the rows that formulas use, by the file of the table, those of one operand before those of two.
+/// Calls a macro with the rows that formulas use. They are listed by the file of the table that has them: first the
+/// rows with one operand, then the rows with two.
 macro_rules! functions {
     ($m:ident) => {
         $m! {
@@ -37,7 +38,7 @@ pub(crate) use functions;
 pub(crate) enum Partial {
     /// The derivative has no closed form in the table's functions, or does not exist.
     Unknown,
-    /// The row is constant between jumps, so its derivative is 0 wherever there is one.
+    /// The row is constant between jumps, so its derivative is 0 wherever it exists.
     Zero,
     /// The formula, made from the operands, the result and the cotangent.
     Is(fn([&Formula; 3], &Formula, &Formula) -> Formula),
@@ -80,8 +81,8 @@ pub(crate) fn normal_density(x: &Formula) -> Formula {
 
 macro_rules! calls {
     ($($module:ident: [$($unary:ident)*] [$($binary:ident)*];)*) => {
-        /// The rows that formulas use, and `select`. Formulas name rows instead of referring to them, because rows contain
-        /// formulas.
+        /// The rows that formulas use, and `select`. Formulas have the names of rows instead of references to them,
+        /// because rows contain formulas.
         #[allow(non_camel_case_types)]
         #[derive(Clone, Copy, PartialEq, Eq, Debug)]
         pub(crate) enum Function {

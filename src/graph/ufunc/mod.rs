@@ -134,8 +134,8 @@ pub(crate) struct UfuncReduction {
     /// −0.
     pub empty: Option<f64>,
     /// Whether a reduction of floats returns the same bits in any order, as a minimum does. If not, the planner keeps
-    /// the order of the reduction's tree, whatever is fused with it. For integers and bool, every order returns the
-    /// same bits.
+    /// the fixed order in which a reduction combines elements and partial results (its *tree*), whatever is fused with
+    /// it. For integers and bool, every order returns the same bits.
     pub reorders_floats: bool,
     /// Which operand the row picks; `None` if it computes a new value. For a row that picks, a reduction can also
     /// return the position of the picked element: `argmin` and `argmax`.
@@ -173,10 +173,10 @@ pub(crate) struct Properties {
     /// The relation that the row tests, if it is a comparison.
     pub compares: Option<Comparison>,
     /// The cost of one evaluation, in additions. The planner stores costly values instead of computing them twice.
-    /// Costs above 8 are measured: by how much the f32 row takes longer per element than an addition (for 200,000
-    /// elements in cache), divided by the time of an addition in registers (two threads do 30 per nanosecond, which is
-    /// `Rates::CPU`). `floor_divide`, `remainder` and `fmod` are computed exactly by long division, which costs 205 for
-    /// floats and about 10 for integers; their cost is set to 64, in between.
+    /// Costs above 8 are measured: the time that the f32 row takes per element beyond the time of an addition (for
+    /// 200,000 elements in cache), divided by the time of an addition in registers (two threads do 30 per nanosecond,
+    /// which is `Rates::CPU`). `floor_divide`, `remainder` and `fmod` are computed exactly by long division, which
+    /// costs 205 for floats and about 10 for integers; their cost is set to 64, in between.
     pub cost: u32,
     /// The cost of compiling the row's WGSL source for floats in a GPU driver, in additions. A software driver takes up
     /// to a millisecond per addition. Sine costs 32, because the reduction of large arguments takes hundreds of
@@ -195,7 +195,7 @@ pub(crate) struct Properties {
     /// operands are computed in 32 bits, and the result does not need to be wrapped. Checks for overflow skip the row.
     pub keeps_range: bool,
     /// For floats: the WGSL source picks an operand or works on its bits. A driver's compiler cannot fold, reassociate
-    /// or contract it with the code around it, so it needs no guard.
+    /// or contract it with the code around it, so the shader needs no guard against such optimisations.
     pub opaque: bool,
     /// For floats: if a driver's compiler sees that both operands are the same value, its simplification changes no
     /// bit. `x + x` may become `2·x`, which is the same. But `x − x` becomes 0 and `x / x` becomes 1, which is wrong
@@ -222,7 +222,7 @@ pub(crate) struct Ufunc {
     /// The CPU loops, by the compute type of the operands (for `select`, of the last two).
     pub forms: [Option<Forms>; Compute::COUNT],
     /// The WGSL expression, by the compute type of the operands. `{a}`, `{b}` and `{c}` are replaced by the operands,
-    /// and `{T}` by the name of the type. It may call WGSL's built-in functions and those of `shaders/lib`.
+    /// and `{T}` by the name of the type. It may call WGSL's built-in functions and the functions of `shaders/lib`.
     pub wgsl: [Option<&'static str>; Compute::COUNT],
     /// The reference for floats that tests compare with, in f64 and without `crate::math`.
     pub exact: Option<fn(f64, f64, f64) -> f64>,
@@ -241,7 +241,7 @@ pub(crate) struct Ufunc {
 }
 
 impl Ufunc {
-    /// Makes a row without functions, with the default properties of its class.
+    /// Makes a row that has no scalar functions and no WGSL source yet, with the default properties of its class.
     pub const fn new(name: &'static str, doc: &'static str, arity: usize, class: Class) -> Ufunc {
         // most functions of floats are a polynomial with a few steps around it, about eight additions. Chosen by hand;
         // no benchmark compares other values

@@ -89,7 +89,8 @@ unsafe fn delete_versioned(tensor: NonNull<DLManagedTensorVersioned>) {
     }
 }
 
-/// The data that an exported tensor points to: the array, which owns the memory, and its lengths and strides.
+/// The data that an exported tensor points to. The array owns the memory; `shape` and `strides` are what the tensor's
+/// pointers refer to.
 struct Exported<T> {
     tensor: T,
     shape: Vec<i64>,
@@ -436,8 +437,8 @@ fn reach(shape: &[usize], strides: &[isize], size: usize) -> Option<(isize, isiz
     Some((low, high))
 }
 
-/// Iterates over the distances of a tensor's elements from the first, in elements and in C order. They do not overflow,
-/// because [`reach`] has checked the smallest and the largest distance.
+/// Iterates, in C order, over the distances of a tensor's elements from its first element, in elements. The distances
+/// do not overflow, because [`reach`] has checked the smallest and the largest one.
 struct Places<'a> {
     shape: &'a [usize],
     strides: &'a [isize],

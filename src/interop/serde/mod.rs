@@ -28,7 +28,8 @@ impl Serialize for DType {
     }
 }
 
-/// Visits a string: the expected input for error messages, and the parser.
+/// A visitor that parses a string. The fields are a description of the expected input, for error messages, and the
+/// parser.
 struct Named<T>(&'static str, fn(&str) -> Result<T, String>);
 
 impl<T> Visitor<'_> for Named<T> {
@@ -141,7 +142,7 @@ impl<'de> Deserialize<'de> for Array {
     }
 }
 
-/// Reads an array.
+/// A visitor that reads the parts of an array (`dtype`, `shape` and `data`).
 struct Parts {
     for_people: bool,
 }
@@ -169,7 +170,7 @@ impl<'de> Visitor<'de> for Parts {
                 0 => dtype.replace(map.next_value()?).is_some(),
                 1 => shape.replace(map.next_value()?).is_some(),
                 _ => {
-                    // data may precede the shape if a program has sorted the fields
+                    // `data` comes before `shape` if a program has sorted the fields
                     let most = shape.as_deref().map(count::<A::Error>).transpose()?;
                     data.replace(map.next_value_seed(DataOf { for_people: self.for_people, most })?).is_some()
                 }

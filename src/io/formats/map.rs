@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 type Fallible<T> = Result<T, Fault>;
 
-/// A memory-mapped file. Arrays share it.
+/// A memory-mapped file. Arrays that use its memory keep a clone, so the map exists as long as they do.
 #[derive(Clone, Debug)]
 pub struct Mapped(Arc<Mmap>);
 
@@ -25,7 +25,7 @@ impl Mapped {
     /// Maps a file.
     ///
     /// # Safety
-    /// Nobody may change the file while this value, a copy of it, or an array of it exists.
+    /// Nobody may change the file while this value, a clone of it, or an array that uses its memory exists.
     pub unsafe fn open(path: &Path) -> Fallible<Mapped> {
         let file = File::open(path).map_err(io_fault)?;
         let about = file.metadata().map_err(io_fault)?;
@@ -41,8 +41,8 @@ impl Mapped {
     }
 
     /// Makes an array of the elements in a range of the file. The range must have the size in bytes that `dtype` and
-    /// `layout` need. Returns `None` if the array cannot share the file, because the elements do not begin at a
-    /// multiple of their size or there are no elements.
+    /// `layout` need. Returns `None` if no array can use the memory of the file, because the elements do not begin at a
+    /// multiple of their size, or because there are no elements.
     pub fn lend(&self, range: Range<usize>, dtype: DType, layout: Layout, at: Loc) -> Fallible<Option<Array>> {
         let bytes = &self.0[range];
         if dtype == DType::Bool
@@ -54,8 +54,8 @@ impl Mapped {
             return Ok(None);
         }
         let start = NonNull::from(bytes).cast::<u8>();
-        // SAFETY: the bytes of a map do not move while the map exists, and the clone of `self` keeps the map alive.
-        // Nobody changes the bytes, because the caller of `open` has promised it.
+        // SAFETY: the bytes of a map are initialised and do not move while the map exists, and the clone of `self`
+        // keeps the map alive. Nobody changes the bytes, because the caller of `Mapped::open` has promised this.
         let buffer = unsafe { Device::lend((start, bytes.len()), Box::new(self.clone())) };
         Ok(Some(Array::new(buffer, layout, dtype, at)))
     }

@@ -1,6 +1,6 @@
-//! Files of other formats than `.npy`, each behind its own feature: `io/formats/npz.rs` for archives of named arrays
-//! (in the container of `io/formats/zip.rs` and `zip_writer.rs`), `io/formats/safetensors/mod.rs` for named tensors, `io/formats/map.rs` for
-//! memory-mapped files, `io/formats/text/mod.rs` for tables of numbers as text.
+//! Files of formats other than `.npy`, and memory-mapped files. Each is behind its own feature: `io/formats/npz.rs` has
+//! archives of named arrays, whose container is read by `zip.rs` and written by `zip_writer.rs`; `safetensors/mod.rs`
+//! has named tensors; `map.rs` has memory-mapped files; `text/mod.rs` has tables of numbers as text.
 
 #[cfg(feature = "mmap")]
 mod map;

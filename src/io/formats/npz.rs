@@ -14,9 +14,10 @@ use std::path::{Path, PathBuf};
 
 type Fallible<T> = Result<T, Fault>;
 
-/// The default limit of a member's unpacked length divided by its packed length.
+/// The default limit of a member's ratio, which is its unpacked length divided by its packed length.
 const RATIO: u64 = 100;
-/// Members that unpack to at most this many bytes are read at any ratio, because 16 MiB do not exhaust memory.
+/// Members that unpack to at most this many bytes are read whatever their ratio is, because 16 MiB do not exhaust
+/// memory.
 const FREE: u64 = 16 << 20;
 
 /// An archive of named arrays, `.npz`, like those of `numpy.savez` and `numpy.savez_compressed`: a
@@ -24,13 +25,14 @@ const FREE: u64 = 16 << 20;
 /// [`.npy`](https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html) files, stored or deflated. (Feature
 /// `npz`.)
 ///
-/// Opening reads the names. An array is read only on request, onto the CPU. An array's name is the name of its member
-/// without `.npy`. Names may contain slashes (`encoder/kernel`), as in many checkpoints; names are never used as paths.
+/// Opening an archive reads only the names of its arrays. An array is read on request, onto the CPU. An array's name is
+/// the name of its member without `.npy`. Names may contain slashes (`encoder/kernel`), as in many checkpoints; names
+/// are never used as paths.
 ///
-/// Memory is allocated only for existing data: for a stored member its size, and for a compressed member at most twice
-/// the size of the data that has been unpacked. A member of more than 16 MiB that unpacks to more than 100 times its
-/// packed length is an error; [`Npz::max_ratio`] changes this limit. All arrays of an archive together may need more
-/// memory; [`Npz::read`] reads only one.
+/// Memory is allocated only for existing data: for a stored (uncompressed) member its size, and for a compressed member
+/// at most twice the size of the data that has been unpacked. A member of more than 16 MiB that unpacks to more than
+/// 100 times its packed length is an error; [`Npz::max_ratio`] changes this limit. All arrays of an archive together
+/// may need more memory; [`Npz::read`] reads only one.
 ///
 /// ```
 /// use cupric::{Npz, array, save_npz_compressed};
@@ -63,7 +65,7 @@ impl Npz {
     /// # Errors
     /// [`ErrorKind::Io`] if the file cannot be read; [`ErrorKind::OutOfMemory`]; and [`ErrorKind::Format`] if it is not
     /// a supported archive: if it is cut off, is in several parts, or has members that overlap, two members of one
-    /// name, or names that are paths out of the archive (`../x`, `/x`, `C:\x`).
+    /// name, or names that are paths to a place outside the archive (`../x`, `/x`, `C:\x`).
     ///
     /// ```
     /// let e = cupric::Npz::open("no such file.npz").unwrap_err();
@@ -267,12 +269,12 @@ impl<W: Write> NpzWriter<W> {
         NpzWriter { to: Writer::new(to), compress: true }
     }
 
-    /// Evaluates an array or expression and adds it under a name. This allocates memory for the elements of an expression
-    /// and, in a compressed archive, for the compressed bytes. (Feature `npz`.)
+    /// Evaluates an array or expression and adds it under a name. This allocates memory for the elements of an
+    /// expression and, in a compressed archive, for the compressed bytes. (Feature `npz`.)
     ///
     /// # Errors
     /// [`ErrorKind::Argument`] for a name that already exists, is empty, ends in `/`, is longer than 65,531 bytes, or
-    /// is a path out of the archive; and the errors of [`Expr::to_npy`].
+    /// is a path to a place outside the archive; and the errors of [`Expr::to_npy`].
     ///
     /// ```
     /// let mut writer = cupric::NpzWriter::new(vec![]);
@@ -303,7 +305,7 @@ impl<W: Write> NpzWriter<W> {
         }
         let array = &strong(array.clone(), at);
         let header = io::header_of(array, op, at)?;
-        // the content is written twice where the output cannot be sought, so the array is computed first
+        // if the output is not seekable, the writer may need the content twice, so the array is evaluated here, once
         let array = if self.to.is_seekable() { array } else { &array.eval_at(at)?.into() };
         let bytes = array.size()?.saturating_mul(array.dtype()?.size());
         let size = bytes.saturating_add(header.len()) as u64;

@@ -16,7 +16,8 @@ pub const CENTRAL: u32 = 0x0201_4b50;
 pub const END: u32 = 0x0605_4b50;
 pub const END64: u32 = 0x0606_4b50;
 pub const LOCATOR: u32 = 0x0706_4b50;
-/// Lengths of the records without the variable fields at their ends.
+/// This and the other constants `…LENGTH` are the lengths of records in bytes, without the variable fields at their
+/// ends.
 const LOCAL_LENGTH: u64 = 30;
 const CENTRAL_LENGTH: u64 = 46;
 const END_LENGTH: usize = 22;
@@ -47,7 +48,7 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
 #[derive(Debug)]
 pub struct Member {
     pub name: Box<str>,
-    /// The offset of its local header.
+    /// The offset of the member's local header in the archive.
     at: u64,
     /// The offset of the next member or of the directory, before which the member must end.
     limit: u64,
@@ -74,7 +75,7 @@ fn fill(source: &mut impl Read, into: &mut [u8]) -> Fallible<()> {
     source.read_exact(into).map_err(|e| if early(&e) { format_fault("the archive is cut off") } else { io_fault(e) })
 }
 
-/// Finds the directory by the record at the end of the archive.
+/// Finds the directory of an archive, whose location is in the record at the end of the archive.
 fn find_directory(source: &mut (impl Read + Seek)) -> Fallible<Place> {
     let length = source.seek(SeekFrom::End(0)).map_err(io_fault)?;
     // a comment of at most 65,535 bytes may follow the record
@@ -114,9 +115,9 @@ fn find_directory(source: &mut (impl Read + Seek)) -> Fallible<Place> {
     Ok(place)
 }
 
-/// Reads the ZIP64 record for numbers that do not fit the record at `end`. Returns its position, the location of the
-/// directory, and whether the archive is in one part. Returns `None` if there is no such record. This is not an error,
-/// because a number in the record at `end` may really be the largest that fits.
+/// Reads the ZIP64 record, which has the numbers that do not fit the record at `end`. Returns the position of the ZIP64
+/// record, the location of the directory, and whether the archive is in one part. Returns `None` if there is no ZIP64
+/// record. This is not an error, because a number in the record at `end` may really be the largest that fits.
 fn find_directory64(source: &mut (impl Read + Seek), end: u64) -> Fallible<Option<(u64, Place, bool)>> {
     let Some(at) = end.checked_sub(LOCATOR_LENGTH) else { return Ok(None) };
     let mut locator = [0; LOCATOR_LENGTH as usize];
@@ -140,8 +141,8 @@ fn find_directory64(source: &mut (impl Read + Seek), end: u64) -> Fallible<Optio
     Ok(Some((record_at, Place { at: u64_at(&record, 48), length: u64_at(&record, 40), count: all }, is_whole)))
 }
 
-/// Reads the directory. Returns the members in its order, without folders. This allocates a few times the directory's
-/// size in bytes.
+/// Reads the directory of an archive. Returns the members in the order of the directory, without folders. This
+/// allocates a few times as many bytes as the directory has.
 pub fn directory(source: &mut (impl Read + Seek)) -> Fallible<Vec<Member>> {
     let place = find_directory(source)?;
     seek(source, place.at)?;
@@ -157,7 +158,7 @@ pub fn directory(source: &mut (impl Read + Seek)) -> Fallible<Vec<Member>> {
     if records.read(&mut rest).map_err(io_fault)? != 0 {
         return Err(format_fault(format!("the directory has more than the {} members that it counts", place.count)));
     }
-    // each member must end before the next one begins, in the order of the bytes
+    // each member must end before the member that follows it in the file begins
     let mut order: Vec<usize> = (0..members.len()).collect();
     order.sort_unstable_by_key(|i| members[*i].at);
     let mut limit = place.at;
@@ -268,7 +269,7 @@ impl Member {
         self.method == STORED
     }
 
-    /// Finds the member's content.
+    /// Checks the member's local header, and returns the content after it.
     pub fn open<'a, R: Read + Seek>(&self, source: &'a mut R) -> Fallible<Content<'a, R>> {
         let mut record = [0; LOCAL_LENGTH as usize];
         seek(source, self.at)?;
@@ -291,7 +292,8 @@ impl Member {
             return Err(format_fault(format!("the member at {} is another one: {}", self.at, printable(&name))));
         }
         let start = self.at + LOCAL_LENGTH + name.len() as u64 + u64::from(u16_at(&record, 28));
-        // `directory` has checked that `at + packed` does not overflow; the other two lengths have 16 bits
+        // `directory` has checked that `at + packed` does not overflow; the other two terms of `start` are 16-bit
+        // lengths
         if start.checked_add(self.packed).is_none_or(|end| end > self.limit) {
             return Err(format_fault(format!(
                 "its {} bytes at {start} overlap what begins at {}",
@@ -328,7 +330,8 @@ impl<R: Read> Read for Content<'_, R> {
 }
 
 impl<R: Read> Content<'_, R> {
-    /// Compares the content, which must have been read completely, with the checksum.
+    /// Returns an error if the compressed data ends early, or if the content does not have the expected checksum. The
+    /// content must have been read completely.
     pub fn check(self) -> Fallible<()> {
         if let Packed::Deflated(bytes) = &self.from
             && bytes.total_in() != self.packed

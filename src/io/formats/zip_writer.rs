@@ -6,11 +6,11 @@ use flate2::write::DeflateEncoder;
 use flate2::{Compression, Crc};
 use std::io::{self, Seek, SeekFrom, Write};
 
-/// A writer of an archive, member by member.
+/// A writer of an archive. `at` is the position in the output, and `directory` has the entries of the members so far.
 #[derive(Debug)]
 pub struct Writer<W> {
     to: W,
-    /// Moves to a position in the output, if that is possible.
+    /// The function that moves to a position in the output, if the output is seekable.
     seek: Option<fn(&mut W, u64) -> io::Result<()>>,
     at: u64,
     directory: Vec<u8>,
@@ -25,7 +25,8 @@ fn narrow(n: u64) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)
 }
 
-/// Passes the content of a member to its argument.
+/// A function that produces the content of a member. It passes the bytes, piece by piece, to the function that it gets
+/// as its argument.
 pub(crate) type Filling<'a> = dyn FnMut(&mut dyn FnMut(&[u8]) -> io::Result<()>) -> Result<(), Stopped> + 'a;
 
 /// A member to be written.
@@ -35,19 +36,19 @@ struct New<'a> {
     packed: u64,
     size: u64,
     compress: bool,
-    /// Where the member begins.
+    /// The position in the archive where the member's local header begins.
     at: u64,
 }
 
 impl New<'_> {
-    /// Returns whether the local header has a ZIP64 field with both sizes. The field must be there before the packed
-    /// length is known, which may exceed the length by 5 bytes in 16 KiB.
+    /// Returns whether the local header has a ZIP64 field with both sizes. This is decided before the packed length is
+    /// known, from the largest possible packed length: compression may add 5 bytes for each 16 KiB.
     fn is_wide(&self) -> bool {
         let most = if self.compress { self.size.saturating_add(self.size / 1000 + 64) } else { self.size };
         most >= u64::from(u32::MAX)
     }
 
-    /// Returns the numbers that the directory has in a ZIP64 field, because they do not fit 32 bits.
+    /// Returns the numbers that do not fit 32 bits. The entry in the directory has them in a ZIP64 field.
     fn large(&self) -> Vec<u64> {
         [self.size, self.packed, self.at].into_iter().filter(|n| *n >= u64::from(u32::MAX)).collect()
     }
@@ -63,7 +64,8 @@ impl New<'_> {
         record
     }
 
-    /// Returns the local header, whose length does not depend on the checksum and the packed length.
+    /// Returns the local header. Its length does not depend on the checksum and the packed length, so it can be
+    /// overwritten when these are known.
     fn header(&self) -> Vec<u8> {
         let is_wide = self.is_wide();
         let extra = if is_wide { wide(&[self.size, self.packed]) } else { vec![] };
@@ -71,18 +73,18 @@ impl New<'_> {
         [&LOCAL.to_le_bytes()[..], &self.record(sizes, &extra), self.name.as_bytes(), &extra].concat()
     }
 
-    /// Returns the entry of the directory.
+    /// Returns the member's entry in the directory.
     fn entry(&self) -> Vec<u8> {
         let extra = wide(&self.large());
         let record = self.record([narrow(self.packed), narrow(self.size)], &extra);
-        // the version of the writer; later no comment, the first part, no attributes
+        // the version of the writer. The ten zero bytes mean: no comment, the first part of the archive, no attributes
         let version = &record[..2];
         let at = narrow(self.at).to_le_bytes();
         [&CENTRAL.to_le_bytes()[..], version, &record, &[0; 10], &at, self.name.as_bytes(), &extra].concat()
     }
 }
 
-/// Returns the ZIP64 field with numbers, or nothing if there are none.
+/// Returns a ZIP64 field with these numbers, or no bytes if there are no numbers.
 fn wide(numbers: &[u64]) -> Vec<u8> {
     let bytes: Vec<u8> = numbers.iter().flat_map(|n| n.to_le_bytes()).collect();
     let head = [1, bytes.len() as u16];
@@ -90,13 +92,13 @@ fn wide(numbers: &[u64]) -> Vec<u8> {
 }
 
 impl<W: Write + Seek> Writer<W> {
-    /// Writes to an output that can be sought, and whose position is 0.
+    /// Begins an archive in a seekable output, whose position must be 0.
     pub fn seekable(to: W) -> Writer<W> {
         Writer { seek: Some(|to, at| to.seek(SeekFrom::Start(at)).map(drop)), ..Writer::new(to) }
     }
 }
 
-/// Deflated bytes go to the archive.
+/// Lets a [`DeflateEncoder`] write the compressed bytes directly to the archive.
 impl<W: Write> Write for &mut Writer<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.put(bytes).map(|()| bytes.len())
@@ -120,14 +122,15 @@ impl<W: Write> Writer<W> {
         self.to.write_all(bytes).inspect_err(|_| self.has_failed = true)
     }
 
-    /// Returns whether members are written without being held in memory.
+    /// Returns whether the output is seekable. Then members are written without being held in memory.
     pub fn is_seekable(&self) -> bool {
         self.seek.is_some()
     }
 
-    /// Adds a member of `size` bytes, which `write` passes to its argument. A header with the checksum precedes them. If
-    /// the output can be sought, the header is written last. Otherwise `write` is called twice. The name must fit 16
-    /// bits.
+    /// Adds a member of `size` bytes, which `write` produces. The header before these bytes contains their checksum. So
+    /// if the output is seekable, the header is written again after the bytes. Otherwise `write` is called first to
+    /// compute the checksum, and again to write the bytes; if they are compressed, one call does both and keeps the
+    /// compressed bytes in memory. The length of the name must fit 16 bits.
     pub(crate) fn add(
         &mut self,
         name: &str,
@@ -185,7 +188,7 @@ impl<W: Write> Writer<W> {
         self.names.push(member.name.to_string());
     }
 
-    /// Writes the directory.
+    /// Writes the directory and the record at the end of the archive, and returns the output.
     pub fn finish(mut self) -> io::Result<W> {
         let (at, count) = (self.at, self.names.len() as u64);
         let directory = std::mem::take(&mut self.directory);

@@ -4,7 +4,8 @@
 use super::exp::{exp_parts, scale};
 use super::poly;
 
-/// I₀(x) as a polynomial of x², x <= 8: 2^-56. All terms are positive, so nothing cancels.
+/// The coefficients of I₀(x) as a polynomial of x², for |x| <= 8. The largest relative error is 2^-56. All terms are
+/// positive, so nothing cancels.
 pub(super) const I0: [f64; 18] = [
     1.0,
     0.25,
@@ -25,7 +26,7 @@ pub(super) const I0: [f64; 18] = [
     4.596006867582227e-37,
     7.1563841038704715e-40,
 ];
-/// I₁(x)/x as a polynomial of x², x <= 8: 2^-56.
+/// The coefficients of I₁(x)/x as a polynomial of x², for x <= 8. The largest relative error is 2^-56.
 pub(super) const I1: [f64; 17] = [
     0.5,
     0.0625,
@@ -45,7 +46,7 @@ pub(super) const I1: [f64; 17] = [
     1.47105648860311e-35,
     2.4334892279361836e-38,
 ];
-/// √x·e^-x·I₀(x) as a polynomial of 16/x - 1, x >= 8: 2^-53.8.
+/// The coefficients of √x·e^-x·I₀(x) as a polynomial of 16/x - 1, for x >= 8. The largest relative error is 2^-53.8.
 pub(super) const I0_FAR: [f64; 26] = [
     0.4021765094450081,
     0.0033605519836678944,
@@ -74,7 +75,7 @@ pub(super) const I0_FAR: [f64; 26] = [
     -5.905024573995148e-11,
     2.0820835852793106e-11,
 ];
-/// √x·e^-x·I₁(x) as a polynomial of 16/x - 1, x >= 8: 2^-55.4.
+/// The coefficients of √x·e^-x·I₁(x) as a polynomial of 16/x - 1, for x >= 8. The largest relative error is 2^-55.4.
 pub(super) const I1_FAR: [f64; 26] = [
     0.38939845902587233,
     -0.009749577193235768,
@@ -104,7 +105,8 @@ pub(super) const I1_FAR: [f64; 26] = [
     -1.9677083272584384e-11,
 ];
 
-/// Returns the parts of the functions: |x|, the polynomial of x², and the polynomial of 16/x - 1 divided by √|x|.
+/// Returns |x| and two approximations of the function: the polynomial `near` of x², for |x| <= 8, and the polynomial
+/// `far` of 16/|x| - 1 divided by √|x|, for |x| >= 8.
 #[inline(always)]
 fn parts<const N: usize>(x: f64, near: [f64; N], far: [f64; 26]) -> (f64, f64, f64) {
     let a = x.abs();
@@ -120,7 +122,7 @@ fn bounded(x: f64) -> f64 {
     if x < -720.0 { -720.0 } else { x }
 }
 
-/// I₀(x).
+/// Returns I₀(x), the modified Bessel function of the first kind of order 0.
 #[inline(always)]
 pub(crate) fn i0(x: f64) -> f64 {
     let (a, near, far) = parts(bounded(x), I0, I0_FAR);
@@ -136,7 +138,7 @@ pub(crate) fn i0e(x: f64) -> f64 {
     if a > 8.0 { far } else { scale(near * p, k) }
 }
 
-/// I₁(x).
+/// Returns I₁(x), the modified Bessel function of the first kind of order 1.
 #[inline(always)]
 pub(crate) fn i1(x: f64) -> f64 {
     let (a, near, far) = parts(bounded(x), I1, I1_FAR);

@@ -30,7 +30,7 @@ fn log_of_positive(a: f64, b: f64) -> f64 {
     (small + (a - 0.5) * log(h / (1.0 + h))) - b * log1p(h)
 }
 
-/// c·log2(n/(s + s_low)) as a sum of two f64.
+/// Returns c·log2(n/(s + s_low)) as a sum of two f64.
 #[inline(always)]
 fn power(c: (f64, f64), n: f64, (s, s_low): (f64, f64)) -> (f64, f64) {
     let r = n / s;
@@ -39,15 +39,16 @@ fn power(c: (f64, f64), n: f64, (s, s_low): (f64, f64)) -> (f64, f64) {
     two_product(c, (h, low + r_low / r * LOG2_E))
 }
 
-/// `(m, t, low)` with B(a, b) = m·2^(t + low), for positive finite numbers. They stay apart, because B may be below the
-/// smallest f64 where its product with a factor is not. The exponents of powers are sums of two numbers.
+/// Returns `(m, t, low)` with B(a, b) = m·2^(t + low), for positive finite numbers. The factor and the exponent are
+/// returned separately, because B may be below the smallest f64 although its product with another factor is not. The
+/// exponent is a sum of two f64, because its rounding error would become a relative error of the power.
 #[inline(always)]
 fn of_positive(a: f64, b: f64) -> (f64, f64, f64) {
     let (a, b) = if a < b { (a, b) } else { (b, a) };
     if b < LARGE {
         return (libm::tgamma(a) * (libm::tgamma(b) / libm::tgamma(a + b)), 0.0, 0.0);
     }
-    // B is 0 in f64 even for the smallest such a, 8
+    // if a >= 8, B is 0 in f64 for such a large b, because it is already 0 for a = 8
     if (a >= LARGE) & (b > 1e100) {
         return (0.0, 0.0, 0.0);
     }
@@ -66,13 +67,12 @@ fn of_positive(a: f64, b: f64) -> (f64, f64, f64) {
     };
     let rest = if a < LARGE { rest } else { rest + stirling_rest(a) };
     let (t, low) = two_sum(first.0, second.0);
-    // the second part may be larger than the first, because the logarithm of a ratio that rounds to 1 has only a second
-    // part
+    // the low part of a logarithm may be larger than its high part: for a ratio that rounds to 1, the high part is 0
     let (t, low) = two_sum(t, low + (first.1 + second.1) + rest * LOG2_E);
     (factor, t, low)
 }
 
-/// v·2^(t + low). The power 2^(t + low) may be out of range where the result is not.
+/// Returns v·2^(t + low), which may be in the range of f64 although 2^(t + low) is not.
 #[inline(always)]
 fn times_power(v: f64, t: f64, low: f64) -> f64 {
     let far = t.abs() > 4000.0;
@@ -88,13 +88,13 @@ fn sine_of_sum(a: f64, b: f64) -> f64 {
     low.fused(PI * cospi(s), sinpi(s))
 }
 
-/// How B is computed for a pair of operands, which may be negative, infinite or poles.
+/// How B(a, b) is computed for a pair of operands, which may be negative, infinite or poles of Γ.
 enum Case {
-    /// The value itself.
+    /// B(a, b) is this value.
     Value(f64),
-    /// B of two positive numbers, times a factor.
+    /// B(a, b) is B of the first two numbers, which are positive, times the third.
     Times(f64, f64, f64),
-    /// A factor divided by the product of another factor and B of two positive numbers.
+    /// B(a, b) is the third number divided by the fourth and by B of the first two numbers, which are positive.
     Over(f64, f64, f64, f64),
 }
 
@@ -127,7 +127,8 @@ fn reduced(a: f64, b: f64) -> Case {
         return Case::Times(a, b, 1.0);
     }
     let (s, sine) = (a + b, sinpi(a));
-    // π/sin(π·x) overflows for the smallest x, so that both factors of `Over` are divided by 2^100 there
+    // π/sin(π·x) overflows for the smallest x. So the two factors of `Over` are divided by 2^100 if an operand is that
+    // small
     let small = if (a.abs() < 1e-288) | (b.abs() < 1e-288) { 7.888609052210118e-31 } else { 1.0 };
     if b < 0.0 {
         let sines = small * PI * (sine_of_sum(a, b) / sine) / sinpi(b);
@@ -139,17 +140,17 @@ fn reduced(a: f64, b: f64) -> Case {
     Case::Over(1.0 - a, s, small * PI / sine, small * b)
 }
 
-/// B(a, b) divided by 2^600 if a and b are close to 0, where B is (a + b)/(a·b). `None` elsewhere, and if one of them
-/// is 0.
+/// Returns B(a, b) divided by 2^600 if a and b are close to 0. There, B is (a + b)/(a·b). Returns `None` if one of them
+/// is not close to 0, or is 0.
 #[inline(always)]
 fn near_zero(a: f64, b: f64) -> Option<f64> {
     let near = (a.abs() < 1e-17) & (b.abs() < 1e-17) & (a != 0.0) & (b != 0.0);
     let (a, b) = (a * super::power(600), b * super::power(600));
-    // adds 0.0, so that B is +0 (not -0) if a + b is 0, where Γ(a + b), the divisor, has a pole
+    // adding 0.0 makes a result of -0 into +0. It is 0 if a + b is 0, because Γ(a + b), the divisor, has a pole there
     if near { Some((a + b) / a / b + 0.0) } else { None }
 }
 
-/// B(a, b).
+/// Returns B(a, b), the beta function.
 #[inline(always)]
 pub(crate) fn beta(a: f64, b: f64) -> f64 {
     if let Some(v) = near_zero(a, b) {
@@ -157,7 +158,7 @@ pub(crate) fn beta(a: f64, b: f64) -> f64 {
     }
     match reduced(a, b) {
         Case::Value(v) => v,
-        // Γ(a + b), the divisor, has a pole, so B is 0
+        // the factor is 0 if Γ(a + b), which is a divisor of B, has a pole, so B is 0
         Case::Times(_, _, factor) | Case::Over(_, _, factor, _) if factor == 0.0 => 0.0,
         Case::Times(p, q, factor) => {
             let (m, t, low) = of_positive(p, q);

@@ -1,13 +1,14 @@
-//! The exponential family of f64.
+//! Functions of f64 that are computed from e^x: exponentials, sigmoid and its relatives, softplus, hyperbolic
+//! functions.
 
 use super::{ROUND, log::log1p_tail, poly};
 use crate::math::Fused;
 
 const LOG2_E: f64 = std::f64::consts::LOG2_E;
-/// ln 2 = `LN2_HI` + `LN2_LO`, the nearest f64 and the remainder.
+/// ln 2 = `LN2_HI` + `LN2_LO`: the nearest f64, and the remainder.
 const LN2_HI: f64 = std::f64::consts::LN_2;
 const LN2_LO: f64 = 2.3190468138462996e-17;
-/// e^r = 1 + r + r²·q(r), |r| <= 0.347: 2^-56.3.
+/// The coefficients of q in e^r = 1 + r + r²·q(r), for |r| <= 0.347. The largest relative error is 2^-56.3.
 pub(super) const EXP: [f64; 10] = [
     0.5000000000000011,
     0.16666666666666408,
@@ -33,7 +34,7 @@ fn at_most(x: f64, hi: f64) -> f64 {
     if x > hi { hi } else { x }
 }
 
-/// `(r, low, k)` with x = n·ln 2 + r + low, |r| <= 0.347 and n in the low bits of k.
+/// Returns `(r, low, k)` with x = n·ln 2 + r + low and |r| <= 0.347. The low bits of k are the integer n.
 #[inline(always)]
 fn reduce(x: f64) -> (f64, f64, u64) {
     let k = x.fused(LOG2_E, ROUND);
@@ -44,14 +45,14 @@ fn reduce(x: f64) -> (f64, f64, u64) {
     (r, (-n).fused(LN2_LO, h - r), k.to_bits())
 }
 
-/// `(p, k)` with e^x = p·2^n, p in [0.7, 1.42] and n in the low bits of k.
+/// Returns `(p, k)` with e^x = p·2^n and p in [0.7, 1.42]. The low bits of k are the integer n.
 #[inline(always)]
 pub(super) fn exp_parts(x: f64) -> (f64, u64) {
     let (r, _, k) = reduce(x);
     (1.0 + (r * r).fused(poly(r, EXP), r), k)
 }
 
-/// `(p, low, k)` with e^(x + l) = (p + low)·2^n and n in the low bits of k, for |l| far below 1.
+/// Returns `(p, low, k)` with e^(x + l) = (p + low)·2^n, for |l| far below 1. The low bits of k are the integer n.
 #[inline(always)]
 pub(super) fn exp_sum(x: f64, l: f64) -> (f64, f64, u64) {
     let k = x.fused(LOG2_E, ROUND);
@@ -81,14 +82,14 @@ pub(super) fn product(x: f64, (p, low): (f64, f64)) -> (f64, f64) {
     (n, x.fused(low, x.fused(p, -n)))
 }
 
-/// 2^n for n in the low bits of k, -1022 <= n <= 1023; 0 for n = -1023.
+/// Returns 2^n, where the low bits of k are n, for -1022 <= n <= 1023. For n = -1023 it returns 0.
 #[inline(always)]
 fn power(k: u64) -> f64 {
     f64::from_bits(k.wrapping_add(1023) << 52)
 }
 
-/// x·2^n for n in the low bits of k, |n| <= 2044. It multiplies by two factors, because 2^n may be out of range where
-/// the result is not. The first product is exact, so the result is rounded once.
+/// Returns x·2^n, where the low bits of k are n, for |n| <= 2044. It multiplies by two powers, because 2^n may be out
+/// of range although the result is not. The first product is exact, so the result is rounded once.
 #[inline(always)]
 pub(super) fn scale(x: f64, k: u64) -> f64 {
     let half = k >> 1;
@@ -102,8 +103,8 @@ pub(crate) fn exp(x: f64) -> f64 {
     scale(p, k)
 }
 
-/// `(p, k)` with 2^(x + low) = p·2^n, p in [0.7, 1.42] and n in the low bits of k, for |low| far
-/// below 1.
+/// Returns `(p, k)` with 2^(x + low) = p·2^n and p in [0.7, 1.42], for |low| far below 1. The low bits of k are the
+/// integer n.
 #[inline(always)]
 pub(super) fn pow2_sum(x: f64, low: f64) -> (f64, u64) {
     let k = x + ROUND;
@@ -133,13 +134,14 @@ pub(crate) fn expm1(x: f64) -> f64 {
     if x.abs() < 1.0e-16 { x } else { v }
 }
 
-/// x / (1 + e^-z), where `below` is z < 0. For z < 0 it is computed as x·e^z / (1 + e^z), and the power of two in the
-/// numerator's e^z is multiplied last, so that a subnormal result is rounded once.
+/// Returns x / (1 + e^-z); `below` is z < 0. For z < 0 it is computed as x·e^z / (1 + e^z). Then e^z in the numerator
+/// is p·2^n, and the division by 1 + e^z comes before the multiplication by 2^n, so that a subnormal result is rounded
+/// only once.
 #[inline(always)]
 fn logistic(x: f64, z: f64, below: bool) -> f64 {
     let a = at_most(z.abs(), 800.0);
     let (p, low, k) = exp_sum(-a, 0.0);
-    // if e^-a would be subnormal, 0 is used instead: 1 + e^-a is 1 either way
+    // if e^-a would be subnormal, 0 is used instead, because 1 + e^-a is 1 in either case
     let s = power(if a > 708.0 { 0u64.wrapping_sub(1023) } else { k });
     let e = p * s;
     let d = 1.0 + e;
@@ -210,7 +212,8 @@ pub(crate) fn cosh(x: f64) -> f64 {
     h + 0.25 / h
 }
 
-/// e^a / 2 for a >= 0, which overflows only where sinh and cosh do.
+/// Returns e^a / 2 for a >= 0. It overflows only if sinh a and cosh a overflow. e^a itself would overflow for slightly
+/// smaller a.
 #[inline(always)]
 fn half_exp(a: f64) -> f64 {
     let (p, k) = exp_parts(at_most(a, 712.0));

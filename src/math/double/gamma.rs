@@ -5,7 +5,8 @@ use super::pi::tanpi;
 use super::poly;
 use std::f64::consts::PI;
 
-/// ψ(z) = ln z - 1/(2z) - p(1/z²)/z², z >= 8: 2^-52.5 of the last term, which is below 2^-9.
+/// The coefficients of p in ψ(z) = ln z - 1/(2z) - p(1/z²)/z², for z >= 8. The largest error is 2^-52.5, relative to
+/// the last term, which is below 2^-9.
 pub(super) const DIGAMMA: [f64; 7] = [
     0.08333333333333333,
     -0.008333333333278636,

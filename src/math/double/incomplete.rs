@@ -1,4 +1,4 @@
-//! The incomplete gamma functions of f64.
+//! The incomplete gamma functions of f64, divided by Γ(a): P(a, x) is the lower one and Q(a, x) the upper one.
 
 use super::exp::{exp, expm1, pow2_sum, scale};
 use super::log::{LOG2_E_LO, log};
@@ -8,7 +8,7 @@ use super::pow::{log2_sum, pow};
 use crate::math::Fused;
 use std::f64::consts::LOG2_E;
 
-/// ln Γ(1 + a) = a·p(a), 0 <= a <= 1/2: 2^-50.3.
+/// The coefficients of p in ln Γ(1 + a) = a·p(a), for 0 <= a <= 1/2. The largest relative error is 2^-50.3.
 pub(super) const LGAMMA1P: [f64; 15] = [
     -0.5772156649015326,
     0.8224670334239566,
@@ -26,7 +26,8 @@ pub(super) const LGAMMA1P: [f64; 15] = [
     0.015978646066577062,
     -0.0033036782332972643,
 ];
-/// ln Γ(a) = (a - 1/2)·ln a - a + ln √(2π) + p(1/a²)/a, a >= 8: 2^-54 of the last term.
+/// The coefficients of p in Stirling's formula ln Γ(a) = (a - 1/2)·ln a - a + ln √(2π) + p(1/a²)/a, for a >= 8. The
+/// largest error is 2^-54, relative to the last term.
 pub(super) const STIRLING: [f64; 7] = [
     0.08333333333333333,
     -0.002777777777773988,
@@ -36,7 +37,8 @@ pub(super) const STIRLING: [f64; 7] = [
     -0.001890382993887715,
     0.005065905360156132,
 ];
-/// 2·atanh s = 2s + s³·p(s²), |s| <= 0.1716: 2^-59.3. These are the coefficients of the logarithm.
+/// The coefficients of p in 2·atanh s = 2s + s³·p(s²), for |s| <= 0.1716. The largest relative error is 2^-59.3. They
+/// are equal to the coefficients `LOG` of `log.rs`.
 const ATANH: [f64; 7] = [
     0.6666666666666734,
     0.39999999999416447,
@@ -46,9 +48,9 @@ const ATANH: [f64; 7] = [
     0.15314100065729194,
     0.14795465193976873,
 ];
-/// The coefficients of Temme's uniform expansion: row k has the coefficients of the powers of η in the term of 1/a^k
-/// (DLMF 8.12.9), as many as matter for a >= 20 and |η| <= 0.34. They were computed from Stirling's coefficients by the
-/// recurrence DLMF 8.12.11, in exact fractions.
+/// The coefficients of Temme's uniform expansion. Row k contains the coefficients of the powers of η in the term of
+/// 1/a^k (DLMF 8.12.9). It has as many coefficients as affect the result for a >= 20 and |η| <= 0.34. They were
+/// computed from Stirling's coefficients by the recurrence DLMF 8.12.11, in exact fractions.
 #[rustfmt::skip]
 pub(super) const TEMME: [[f64; 15]; 12] = [
     [-0.3333333333333333, 0.08333333333333333, -0.014814814814814815, 0.0011574074074074073, 0.0003527336860670194, -0.0001787551440329218, 3.919263178522438e-05, -2.185448510679992e-06, -1.85406221071516e-06, 8.296711340953087e-07, -1.7665952736826078e-07, 6.707853543401498e-09, 1.0261809784240309e-08, -4.382036018453353e-09, 9.14769958223679e-10],
@@ -65,10 +67,10 @@ pub(super) const TEMME: [[f64; 15]; 12] = [
     [0.001579727660730835, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0],
 ];
 
-/// From this `a` on, the term x^a·e^-x / Γ(a + 1) is computed from the ratio of x and a.
+/// From this `a` on, x^a·e^-x / Γ(a + 1) is computed from the ratio x/a.
 const LARGE: f64 = 20.0;
 
-/// The last term of Stirling's formula for ln Γ(a), p(1/a²)/a, for a >= 8.
+/// Returns the last term of Stirling's formula for ln Γ(a), which is p(1/a²)/a, for a >= 8.
 #[inline(always)]
 pub(super) fn stirling_rest(a: f64) -> f64 {
     let v = 1.0 / a;
@@ -142,7 +144,7 @@ fn term_large(a: f64, t: f64, low: f64) -> f64 {
 fn exponent(a: f64, x: f64) -> (f64, f64) {
     let r = x / a;
     let r_low = (-r).fused(a, x) / a;
-    // beyond these ratios the power of two is 0
+    // for ratios below 1e-60, (x/a)^a·e^(a - x) is 0
     let r = if r < 1e-60 { 1e-60 } else { r };
     let (h, low) = log2_sum(r);
     let logs = two_product((a, 0.0), (h, low + r_low / r * LOG2_E));
@@ -151,11 +153,11 @@ fn exponent(a: f64, x: f64) -> (f64, f64) {
     (t, t_low + (logs.1 - less.1))
 }
 
-/// The sum of x^n / ((a + 1)·…·(a + n)) for n = 0, 1, …, where x is not much above a.
+/// Returns the sum of x^n / ((a + 1)·…·(a + n)) over n = 0, 1, …, for an x that is not much larger than a.
 #[inline(always)]
 fn series(a: f64, x: f64) -> f64 {
     let (mut sum, mut term, mut n) = (1.0, 1.0, 0);
-    // the loop ends early enough: the ratio of two terms is below 0.72 from the start, or a is below 20
+    // 200 terms are enough: either the ratio of two terms is below 0.72 from the start, or a is below 20
     while (n < 200) & (term > 1e-17 * sum) {
         n += 1;
         term *= x / (a + n as f64);
@@ -164,8 +166,8 @@ fn series(a: f64, x: f64) -> f64 {
     sum
 }
 
-/// Q(a, x) divided by x^a·e^-x / Γ(a), by Legendre's continued fraction (DLMF 8.9.2), evaluated from its end, for x >
-/// 1.1 and x > a.
+/// Returns Q(a, x) divided by x^a·e^-x / Γ(a), for x > 1.1 and x > a. Uses Legendre's continued fraction (DLMF 8.9.2),
+/// which is evaluated from its last term to its first.
 #[inline(always)]
 fn fraction(a: f64, x: f64) -> f64 {
     let b = x - a + 1.0;
@@ -178,7 +180,8 @@ fn fraction(a: f64, x: f64) -> f64 {
     1.0 / rest
 }
 
-/// Q(a, x) for x <= 1.1 and an a that is not much above x: 1 - x^a/Γ(1 + a)·(1 + the sum of a·(-x)^n/(n!·(a + n))).
+/// Returns Q(a, x) for x <= 1.1 and an a that is not much larger than x. It is 1 - x^a/Γ(1 + a)·(1 + s), where s is the
+/// sum of a·(-x)^n/(n!·(a + n)).
 #[inline(always)]
 fn upper_small(a: f64, x: f64) -> f64 {
     let lgamma = if a < 0.5 { a * poly(a, LGAMMA1P) } else { libm::lgamma(1.0 + a) };
@@ -193,8 +196,8 @@ fn upper_small(a: f64, x: f64) -> f64 {
     -less - (1.0 + less) * (a * sum)
 }
 
-/// Temme's expansion near x = a (DLMF 8.12.3): the smaller of P and Q, divided by x^a·e^(a - x)/a^a. The logarithm of
-/// that divisor has the magnitude η²·a/2.
+/// Returns the smaller of P(a, x) and Q(a, x), divided by x^a·e^(a - x)/a^a, for x near a. Uses Temme's expansion (DLMF
+/// 8.12.3). The logarithm of the divisor is -η²·a/2.
 #[inline(always)]
 fn uniform(a: f64, rest: f64, above: bool) -> f64 {
     let eta = (2.0 * rest).sqrt();
@@ -209,7 +212,7 @@ fn uniform(a: f64, rest: f64, above: bool) -> f64 {
     0.5 * erfcx((a * rest).sqrt()) + if above { part } else { -part }
 }
 
-/// P(a, x) and Q(a, x) for positive finite a and x. The smaller of the two has a small relative error.
+/// Returns P(a, x) and Q(a, x) for positive finite a and x. The smaller of the two has a small relative error.
 #[inline(always)]
 fn both(a: f64, x: f64) -> (f64, f64) {
     let near = (x - a).abs() < 0.29 * a;
@@ -234,7 +237,7 @@ fn both(a: f64, x: f64) -> (f64, f64) {
         return (1.0 - q, q);
     }
     let p = term * series(a, x);
-    // whether Q is small or P is close to 1
+    // true if Q is computed directly, because Q is small or P is close to 1
     let small = if x <= 0.5 { a * log(x) > -0.4 } else { (x <= 1.1) & (a <= 1.1 * x) };
     if small { (p, upper_small(a, x)) } else { (p, 1.0 - p) }
 }
@@ -253,7 +256,7 @@ fn ends(a: f64, x: f64) -> Option<(f64, f64)> {
     if (x == 0.0) | (a == f64::INFINITY) { Some((0.0, 1.0)) } else { None }
 }
 
-/// P(a, x).
+/// Returns P(a, x), the lower incomplete gamma function divided by Γ(a).
 #[inline(always)]
 pub(crate) fn gammainc(a: f64, x: f64) -> f64 {
     let (p, _) = match ends(a, x) {
@@ -263,7 +266,7 @@ pub(crate) fn gammainc(a: f64, x: f64) -> f64 {
     p
 }
 
-/// Q(a, x).
+/// Returns Q(a, x), the upper incomplete gamma function divided by Γ(a).
 #[inline(always)]
 pub(crate) fn gammaincc(a: f64, x: f64) -> f64 {
     let (_, q) = match ends(a, x) {

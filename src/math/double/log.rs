@@ -7,14 +7,14 @@ use std::f64::consts::{LN_2, LOG2_E, LOG10_E};
 /// ln 2 = `LN2_HI` + `LN2_LO`. `LN2_HI` has at most 33 bits, so that its product with an exponent is exact.
 const LN2_HI: f64 = 0.6931471806019545;
 const LN2_LO: f64 = -4.2009150726810846e-11;
-/// log2(e) minus `LOG2_E`, its nearest f64; `LOG10_E_LO` is the same for log10(e).
+/// log2(e) minus `LOG2_E`, the f64 nearest to log2(e). `LOG10_E_LO` is log10(e) minus `LOG10_E`.
 pub(super) const LOG2_E_LO: f64 = 2.0355273740931033e-17;
 const LOG10_E_LO: f64 = 1.098319650216765e-17;
 /// log10(2) = `LOG10_2_HI` + `LOG10_2_LO`. `LOG10_2_HI` has at most 39 bits, so that its product with an exponent is
 /// exact.
 const LOG10_2_HI: f64 = 0.3010299956640665;
 const LOG10_2_LO: f64 = -8.532344317057107e-14;
-/// ln((1+s)/(1-s)) = 2s + s³·p(s²), |s| <= 0.1716: 2^-59.3.
+/// The coefficients of p in ln((1+s)/(1-s)) = 2s + s³·p(s²), for |s| <= 0.1716. The largest relative error is 2^-59.3.
 pub(super) const LOG: [f64; 7] = [
     0.6666666666666734,
     0.39999999999416447,
@@ -27,11 +27,11 @@ pub(super) const LOG: [f64; 7] = [
 /// The bits of √½, the lower end of the interval into which `split` scales x.
 const SPLIT: u64 = 0x3fe6_a09e_667f_3bcd;
 
-/// `(f, e)` with x = (1 + f)·2^e and √½ <= 1 + f < √2, for positive finite x.
+/// Returns `(f, e)` with x = (1 + f)·2^e and √½ <= 1 + f < √2, for positive finite x.
 #[inline(always)]
 pub(super) fn split(x: f64) -> (f64, f64) {
     let small = x < f64::MIN_POSITIVE;
-    // 2^54 makes a subnormal normal
+    // the factor 2^54 makes a subnormal x normal
     let x = if small { x * 18_014_398_509_481_984.0 } else { x };
     let i = x.to_bits().wrapping_sub(SPLIT);
     let e = (((i >> 32) as i32) >> 20) as f64;
@@ -50,7 +50,7 @@ fn specials(x: f64, r: f64) -> f64 {
     if b << 1 == 0 { f64::NEG_INFINITY } else { r }
 }
 
-/// `(h, t)` with ln(1 + f) = f - h + t and h = f²/2, as in fdlibm: ln(1 + f) is 2·atanh s with s = f/(2 + f).
+/// Returns `(h, t)` with ln(1 + f) = f - h + t and h = f²/2. As in fdlibm, ln(1 + f) is 2·atanh s with s = f/(2 + f).
 #[inline(always)]
 fn log_parts(f: f64) -> (f64, f64) {
     let s = f / (2.0 + f);
@@ -59,7 +59,7 @@ fn log_parts(f: f64) -> (f64, f64) {
     (h, s * z.fused(poly(z, LOG), h))
 }
 
-/// ln((1 + f)·2^e) + low.
+/// Returns ln((1 + f)·2^e) + low.
 #[inline(always)]
 fn log_of(f: f64, e: f64, low: f64) -> f64 {
     let (h, t) = log_parts(f);
@@ -74,7 +74,7 @@ pub(crate) fn log(x: f64) -> f64 {
     specials(x, log_of(f, e, -0.0))
 }
 
-/// e + tail + (c + low)·ln(1 + f).
+/// Returns e + tail + (c + low)·ln(1 + f).
 #[inline(always)]
 fn scaled(e: f64, tail: f64, f: f64, c: f64, low: f64) -> f64 {
     let (h, t) = log_parts(f);
@@ -105,11 +105,11 @@ pub(crate) fn log10(x: f64) -> f64 {
 pub(crate) fn log1p(x: f64) -> f64 {
     let i = (1.0 + x).to_bits().wrapping_sub(SPLIT);
     let e = ((i >> 32) as i32) >> 20;
-    // 1 + f = (1 + x)·2^-e with one rounding. s is 4·2^-e, which is a normal number even for e = 1024
+    // 1 + f = (1 + x)·2^-e, rounded once. s is 4·2^-e, which is a normal number even for e = 1024, unlike 2^-e
     let s = f64::from_bits(((1025 - e) as u32 as u64) << 52);
     let c = s.fused(0.25, -1.0);
     let f = (0.25 * x).fused(s, c);
-    // low is the error of that rounding. It adds low/(1 + f) to the logarithm, which is about low - low·f
+    // low is the error of this rounding. It adds low/(1 + f) to the logarithm, which is about low - low·f
     let low = (0.25 * x).fused(s, c - f);
     let r = log_of(f, e as f64, (-low).fused(f, low));
     let r = if x.abs() < 1.0e-19 { x } else { r };
@@ -124,12 +124,12 @@ pub(super) fn log1p_tail(x: f64) -> f64 {
     // if 1 + x is at most √2, f is x; otherwise 1 + f is (1 + x)/2, which is in [√½, 1]
     let high = x > 0.414_213_562_373_095_1;
     let f = if high { x.fused(0.5, -0.5) } else { x };
-    // if x is below 1/2, (x - 1)/2 needs one bit more than f has: low is that bit
+    // if x is below 1/2, (x - 1)/2 has one bit more than f can hold; `low` is this bit
     let low = if high { x.fused(0.5, -0.5 - f) } else { 0.0 };
     log_of(f, if high { 1.0 } else { 0.0 }, low)
 }
 
-/// asinh x. √(1 + x²) is |x| in f64 from 1e9 on.
+/// Returns asinh x. For |x| >= 1e9, √(1 + x²) is |x| in f64.
 #[inline(always)]
 pub(crate) fn asinh(x: f64) -> f64 {
     let a = x.abs();
@@ -139,7 +139,7 @@ pub(crate) fn asinh(x: f64) -> f64 {
     (if a > 1e9 { far } else { near }).copysign(x)
 }
 
-/// acosh x. √(x² - 1) is x in f64 from 1e9 on.
+/// Returns acosh x. For x >= 1e9, √(x² - 1) is x in f64.
 #[inline(always)]
 pub(crate) fn acosh(x: f64) -> f64 {
     let t = x - 1.0;

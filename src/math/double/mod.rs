@@ -1,7 +1,8 @@
 //! Functions of f64.
 //!
-//! Polynomials are minimax fits (Remez exchange in 60 digits, rounded to f64). "2^-56" after a formula is its largest
-//! error on the interval, relative to the function's value.
+//! Polynomials are minimax fits (Remez exchange in 60 digits, rounded to f64), with the coefficient of the lowest power
+//! first. The largest relative error at a polynomial is its largest error on the interval divided by the function's
+//! value.
 
 mod activation;
 mod bessel;
@@ -123,8 +124,8 @@ pub(crate) fn lerp(a: f64, b: f64, t: f64) -> f64 {
     t.fused(b - a, a)
 }
 
-/// 2/π·2^b modulo 4, for b = 0, 27, 54 and 81, as a sum of three parts (`TURN_HI`, `TURN_MID`, `TURN_LO`) with an error
-/// of 2^-115. The first two have at most 29 bits, so that their products with an f32 are exact.
+/// The three parts `TURN_HI`, `TURN_MID` and `TURN_LO` add up to 2/π·2^b modulo 4, for b = 0, 27, 54 and 81, with an
+/// error of 2^-115. `TURN_HI` and `TURN_MID` have at most 29 bits, so their products with an f32 are exact in f64.
 const TURN_HI: [f64; 4] = [0.6366197727620602, -0.552946051582694, 1.2910009510815144, -1.313905093818903];
 const TURN_MID: [f64; 4] =
     [-3.9447882200366324e-10, 3.054809009916948e-10, 1.3865150867709009e-09, -1.4592781601152627e-09];
@@ -150,8 +151,8 @@ pub(crate) fn quarter_turns(x: f64) -> (f64, u32) {
     (x.fused(pick(band, TURN_LO), f), (k.to_bits() as u32).wrapping_add(l.to_bits() as u32))
 }
 
-/// Selects one of `c[0]` to `c[3]` by three comparisons, each of which implies those before it. A table in memory would
-/// need a gather.
+/// Selects one of `c[0]` to `c[3]`: `c[0]` if no condition is true, else the one for the last true condition. Each
+/// condition implies those before it. It uses comparisons, because a table in memory would need a gather instruction.
 #[inline(always)]
 fn pick((p, q, r): (bool, bool, bool), c: [f64; 4]) -> f64 {
     let v = if p { c[1] } else { c[0] };

@@ -11,10 +11,11 @@ use std::f64::consts::SQRT_2;
 /// 1/√π and 1/√(2π).
 const FRAC_1_SQRT_PI: f64 = 0.5641895835477563;
 const FRAC_1_SQRT_TAU: f64 = 0.3989422804014327;
-/// e^(t²)·erfc t = s(1/(2t²)) / (t·√π): the asymptotic series, 1 - v + 3v² - 15v³ + …, whose next term is below 2^-54
-/// for t >= 27 (Abramowitz and Stegun, 7.1.23).
+/// The coefficients of the asymptotic series e^(t²)·erfc t = s(1/(2t²)) / (t·√π), which is s(v) = 1 - v + 3v² - 15v³ +
+/// …. For t >= 27 its next term is below 2^-54 (Abramowitz and Stegun, 7.1.23).
 pub(super) const TAIL: [f64; 8] = [1.0, -1.0, 3.0, -15.0, 105.0, -945.0, 10_395.0, -135_135.0];
-/// erfcinv(q)/(1 - q) = √w·p(1/√w - 1/11), w = -ln(q·(2 - q)), 6 <= √w <= 27.4: 2^-29.6.
+/// The coefficients of p in erfcinv(q)/(1 - q) = √w·p(1/√w - 1/11), where w = -ln(q·(2 - q)) and 6 <= √w <= 27.4. The
+/// largest relative error is 2^-29.6.
 pub(super) const ERFCINV_FAR: [f64; 10] = [
     0.9905678978361742,
     -0.16230763342958474,
@@ -32,7 +33,7 @@ pub(super) const ERFCINV_FAR: [f64; 10] = [
 #[inline(always)]
 fn erfcx_large(t: f64) -> f64 {
     let near = poly((t - 2.0) / (t + 2.0), ERFCX) / (t + 2.0);
-    // beyond 1e8 the series is 1, and t² may overflow
+    // for t > 1e8 the series is 1, and t² may overflow
     let v = 0.5 / (t * t);
     let far = poly(if t > 1e8 { 0.0 } else { v }, TAIL) * (FRAC_1_SQRT_PI / t);
     if t > 27.3 { far } else { near }
@@ -53,8 +54,8 @@ pub(crate) fn erfcx(x: f64) -> f64 {
     if a < 0.49 { small } else { r }
 }
 
-/// The inverse of erfc for 0 < q <= 1, given 1 - q: an approximation with an error of 2^-28, and one step of Halley's
-/// method.
+/// Returns the inverse of erfc at q, for 0 < q <= 1; `rest` is 1 - q. Computes an approximation with an error of 2^-28,
+/// and improves it by one step of Halley's method.
 #[inline(always)]
 fn erfcinv_half(q: f64, rest: f64) -> f64 {
     let w = -log(q * (2.0 - q));
@@ -88,7 +89,7 @@ pub(crate) fn erfcinv(x: f64) -> f64 {
     if x == 1.0 { 0.0 } else { r }
 }
 
-/// e^(t²/2)·Φ(-t) for t >= 1.
+/// Returns e^(t²/2)·Φ(-t) for t >= 1, where Φ is the distribution function of the standard normal.
 #[inline(always)]
 fn mills(t: f64) -> f64 {
     let near = poly((t - 5.0) / (t + 5.0), MILLS) / (t + 5.0);
@@ -125,7 +126,8 @@ pub(crate) fn ndtr(x: f64) -> f64 {
 pub(crate) fn log_ndtr(x: f64) -> f64 {
     let a = x.abs();
     let z = a * a;
-    // for x <= -1: -x²/2 + ln(e^(x²/2)·Φ(x)), including the rounding error of x²/2, which is finite where x² overflows
+    // for x <= -1: -x²/2 + ln(e^(x²/2)·Φ(x)). `half` is x²/2, which may be finite although x² overflows, and `low` is
+    // its rounding error
     let half = 0.5 * a * a;
     let low = if half < f64::INFINITY { (0.5 * a).fused(a, -half) } else { 0.0 };
     let below = (log(mills(a)) - low) - half;
@@ -136,7 +138,7 @@ pub(crate) fn log_ndtr(x: f64) -> f64 {
     if x <= -1.0 { below } else { r }
 }
 
-/// The inverse of Φ, for numbers from 0 to 1.
+/// The inverse of Φ, the distribution function of the standard normal, for numbers from 0 to 1.
 #[inline(always)]
 pub(crate) fn ndtri(x: f64) -> f64 {
     let above = x > 0.5;

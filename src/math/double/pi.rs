@@ -1,18 +1,18 @@
-//! Trigonometric functions of π·x in f64, and sinc. Their reduction is exact, because x minus a multiple of 1/2 is an
-//! f64.
+//! Trigonometric functions of π·x in f64, and sinc. Their argument reduction is exact, because x minus the nearest
+//! multiple of 1/2 is an f64.
 
 use super::trig::{TAN, sine};
 use super::{ROUND, poly};
 use crate::math::Fused;
 use std::f64::consts::PI;
 
-/// π minus `PI`, its nearest f64.
+/// π minus `PI`, the f64 nearest to π.
 const PI_LO: f64 = 1.2246467991473532e-16;
 
-/// `(r, low, q)` with π·x = q·π/2 + r + low and |r| <= π/4. The low two bits of the third number are q. NaN for ±∞.
+/// Returns `(r, low, k)` with π·x = q·π/2 + r + low and |r| <= π/4, where q is the low two bits of k. For ±∞, r is NaN.
 #[inline(always)]
 fn reduce(x: f64) -> (f64, f64, u64) {
-    // from 2^53 on, every number is even and has the same results as 0; 0·∞ is NaN
+    // from 2^53 on, every f64 is an even number, so its results are those of 0. For ∞ the product 0·∞ is NaN
     let x = if x.abs() >= 9_007_199_254_740_992.0 { 0.0 * x } else { x };
     let k = (2.0 * x).round_ties_even();
     let f = (-0.5f64).fused(k, x);
@@ -36,7 +36,7 @@ pub(crate) fn cospi(x: f64) -> f64 {
     if v == 0.0 { 0.0 } else { v }
 }
 
-/// tan(π·x), with IEEE 754's signs of the zeros at integers and of the poles halfway between them.
+/// Returns tan(π·x). The zeros at integers and the poles halfway between them have the signs that IEEE 754 requires.
 #[inline(always)]
 pub(crate) fn tanpi(x: f64) -> f64 {
     let (r, low, q) = reduce(x);

@@ -6,12 +6,13 @@ use super::poly;
 use crate::math::Fused;
 use std::f64::consts::LOG2_E;
 
-/// log2(e) minus `LOG2_E`, its nearest f64.
+/// log2(e) minus `LOG2_E`, the f64 nearest to log2(e).
 const LOG2_E_LO: f64 = super::log::LOG2_E_LO;
 /// 2/3 = `C_HI` + `C_LO`.
 const C_HI: f64 = 2.0 / 3.0;
 const C_LO: f64 = 3.700743415417188e-17;
-/// 2·atanh s = 2s + s³·(2/3 + s²·q(s²)), |s| <= 0.172: 2^-64.6.
+/// The coefficients of q in 2·atanh s = 2s + s³·(2/3 + s²·q(s²)), for |s| <= 0.172. The largest relative error is
+/// 2^-64.6.
 pub(super) const ATANH: [f64; 7] = [
     0.40000000000002256,
     0.2857142857010036,
@@ -63,14 +64,13 @@ pub(crate) fn pow(x: f64, y: f64) -> f64 {
     let t = y * h;
     let t_low = y.fused(h, -t) + y * low;
     let t_low = if t.abs() < 1100.0 { t_low } else { 0.0 };
-    // beyond these bounds the result is 0 or ∞ already, and `pow2_sum` needs a bounded exponent
+    // for an exponent outside of these bounds the result is 0 or ∞, and `pow2_sum` needs a bounded exponent
     let t = if t < -1100.0 { -1100.0 } else { t };
     let t = if t > 1030.0 { 1030.0 } else { t };
     let (p, k) = pow2_sum(t, t_low);
     let r = scale(p, k);
     let r = if a == 1.0 { if y.is_nan() { y } else { 1.0 } } else { r };
-    // if x is negative, the result is negative for an odd y, and it is NaN for a y that is not an integer, provided
-    // that x is finite
+    // for a finite negative x, the result is negative if y is odd, and NaN if y is not an integer
     let whole = y == y.floor();
     let half = 0.5 * y;
     let odd = whole & (half != half.floor());

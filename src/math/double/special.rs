@@ -5,7 +5,7 @@ use super::log::log;
 use super::poly;
 use crate::math::Fused;
 
-/// erf x = x + x·e(x²), |x| <= 1: 2^-56.3.
+/// The coefficients of e in erf x = x + x·e(x²), for |x| <= 1. The largest relative error is 2^-56.3.
 pub(super) const ERF: [f64; 13] = [
     0.1283791670955126,
     -0.3761263890318375,
@@ -21,7 +21,8 @@ pub(super) const ERF: [f64; 13] = [
     -1.1365678612494145e-09,
     5.945283372317167e-11,
 ];
-/// (t + 2)·e^(t²)·erfc t = g((t - 2)/(t + 2)), 0.49 <= t <= 27.3: 2^-53.3.
+/// The coefficients of g in (t + 2)·e^(t²)·erfc t = g((t - 2)/(t + 2)), for 0.49 <= t <= 27.3. The largest relative
+/// error is 2^-53.3.
 pub(super) const ERFCX: [f64; 22] = [
     1.021582705242023,
     -0.6871606844138092,
@@ -46,7 +47,8 @@ pub(super) const ERFCX: [f64; 22] = [
     2.893377209130088e-07,
     -3.256224574362419e-08,
 ];
-/// (t + 5)·e^(t²/2)·Φ(-t) = g((t - 5)/(t + 5)), 0.98 <= t <= 38.7: 2^-54.5.
+/// The coefficients of g in (t + 5)·e^(t²/2)·Φ(-t) = g((t - 5)/(t + 5)), for 0.98 <= t <= 38.7. The largest relative
+/// error is 2^-54.5.
 pub(super) const MILLS: [f64; 20] = [
     0.769193049750063,
     -0.6653825028900574,
@@ -69,7 +71,8 @@ pub(super) const MILLS: [f64; 20] = [
     -5.190075121437872e-08,
     5.0314837295262385e-09,
 ];
-/// Φ(x) = 1/2 + x·p(x²), |x| <= 1: 2^-56 for x >= 0, and 2^-53.8 near -1.
+/// The coefficients of p in Φ(x) = 1/2 + x·p(x²), for |x| <= 1. The largest relative error is 2^-56 for x >= 0, and
+/// 2^-53.8 near -1. Φ is the distribution function of the standard normal.
 pub(super) const PHI: [f64; 10] = [
     0.3989422804014326,
     -0.06649038006689949,
@@ -82,7 +85,8 @@ pub(super) const PHI: [f64; 10] = [
     2.2223347676125306e-09,
     -8.926334881107372e-11,
 ];
-/// erfinv(x)/x as a polynomial of w - 3, w = -ln(1 - x²) <= 6: 2^-28.5.
+/// The coefficients of erfinv(x)/x as a polynomial of w - 3, where w = -ln(1 - x²) <= 6. The largest relative error is
+/// 2^-28.5.
 pub(in crate::math) const ERFINV: [f64; 12] = [
     1.623_542_009_813_222_3,
     0.241_630_393_920_128_08,
@@ -97,7 +101,8 @@ pub(in crate::math) const ERFINV: [f64; 12] = [
     6.795_452_482_335_871e-10,
     3.533_048_200_139_270_3e-11,
 ];
-/// erfinv(x)/x as a polynomial of √w - 3.2, 6 <= w <= 16: 2^-28.
+/// The coefficients of erfinv(x)/x as a polynomial of √w - 3.2, where w = -ln(1 - x²) and 6 <= w <= 16. The largest
+/// relative error is 2^-28.
 pub(in crate::math) const ERFINV_TAIL: [f64; 10] = [
     3.033_636_565_016_795,
     1.004_692_458_097_761,
@@ -110,7 +115,8 @@ pub(in crate::math) const ERFINV_TAIL: [f64; 10] = [
     -8.776_727_522_265_051e-5,
     0.000_102_073_888_901_571_53,
 ];
-/// erfinv(x)/x as a polynomial of √w - 5, 16 <= w <= 37: 2^-32.
+/// The coefficients of erfinv(x)/x as a polynomial of √w - 5, where w = -ln(1 - x²) and 16 <= w <= 37. The largest
+/// relative error is 2^-32.
 pub(super) const ERFINV_FAR: [f64; 9] = [
     4.8499064016623805,
     1.010300472053019,
@@ -123,7 +129,8 @@ pub(super) const ERFINV_FAR: [f64; 9] = [
     3.3515454297304693e-07,
 ];
 
-/// A polynomial of t³/v for [`cbrt`]: the factor that improves a cube root t of 5 bits to 23 bits.
+/// The coefficients of a polynomial of t³/v for [`cbrt`]. Its value is the factor that improves an approximation t of
+/// the cube root of v from 5 correct bits to 23.
 pub(super) const CBRT: [f64; 5] = [
     1.87595182427177009643,
     -1.88497979543377169875,
@@ -141,7 +148,7 @@ fn erf_small(x: f64) -> f64 {
 /// erfc t for 1/2 <= t <= 27.3.
 #[inline(always)]
 fn erfc_large(t: f64) -> f64 {
-    // t² = z + low exactly, because an error of t² becomes a relative error of e^-t²
+    // t² is computed exactly as z + low, because an error of t² would become a relative error of e^-t²
     let z = t * t;
     let low = t.fused(t, -z);
     let (p, p_low, k) = exp_sum(-z, -low);
@@ -161,7 +168,7 @@ pub(crate) fn erf(x: f64) -> f64 {
     (if a < 1.0 { small } else { large }).copysign(x)
 }
 
-/// 1 - erf x without cancellation; below 2^-1075, and so 0, from 27.3 on.
+/// 1 - erf x, computed without cancellation. For x >= 27.3 it is below 2^-1075, so the result is 0.
 #[inline(always)]
 pub(crate) fn erfc(x: f64) -> f64 {
     let a = x.abs();
@@ -190,7 +197,8 @@ pub(crate) fn gelu(x: f64) -> f64 {
     (if a < 1.0 { small } else { r }).copysign(x)
 }
 
-/// The inverse of the error function: a polynomial with an error of 2^-28, and one step of Halley's method.
+/// The inverse of the error function. A polynomial approximates it with an error of 2^-28, and one step of Halley's
+/// method improves the result.
 #[inline(always)]
 pub(crate) fn erfinv(x: f64) -> f64 {
     let a = x.abs();
@@ -198,7 +206,7 @@ pub(crate) fn erfinv(x: f64) -> f64 {
     let v = w.sqrt();
     let far = if w < 16.0 { poly(v - 3.2, ERFINV_TAIL) } else { poly(v - 5.0, ERFINV_FAR) };
     let y = a * if w < 6.0 { poly(w - 3.0, ERFINV) } else { far };
-    // `error` is erf y - a. Above 0.85 it is computed from erfc, because 1 - a is exact there
+    // `error` is erf y - a. For a > 0.85 it is computed from erfc, because 1 - a is exact for such a
     let error = if a > 0.85 { (1.0 - a) - erfc_large(y) } else { y.fused(poly(y * y, ERF), y - a) };
     // 0.886… is √π/2; u is the error divided by erf's derivative
     let u = error * 0.886_226_925_452_758 * exp(y * y);
@@ -213,8 +221,9 @@ pub(crate) fn lgamma(x: f64) -> f64 {
     libm::lgamma(x)
 }
 
-/// The cube root, as FreeBSD computes it. Dividing the upper word by 3 gives 5 bits of it (the added constant corrects
-/// the exponent's bias), a polynomial improves them to 23 bits, and one step of Newton's method to full precision.
+/// The cube root, computed as in FreeBSD. Dividing the upper word of the bits by 3 gives 5 correct bits (the added
+/// constant corrects the exponent's bias), a polynomial improves them to 23 bits, and one step of Newton's method to
+/// all bits.
 #[inline(always)]
 pub(crate) fn cbrt(x: f64) -> f64 {
     let a = x.abs();
@@ -231,7 +240,7 @@ pub(crate) fn cbrt(x: f64) -> f64 {
     (if (a > 0.0) & (a < f64::INFINITY) { t } else { a }).copysign(x)
 }
 
-/// √(x² + y²), scaled by a power of two where the squares would overflow or become subnormal.
+/// √(x² + y²). Both operands are scaled by a power of two if their squares would overflow or become subnormal.
 #[inline(always)]
 pub(crate) fn hypot(x: f64, y: f64) -> f64 {
     let (u, v) = (x.abs(), y.abs());

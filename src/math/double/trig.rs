@@ -4,7 +4,7 @@ use super::{ROUND, poly};
 use crate::math::Fused;
 use std::f64::consts::{FRAC_2_PI, FRAC_PI_2, FRAC_PI_4, PI};
 
-/// sin r = r + r³·s(r²), |r| <= π/4: 2^-56.
+/// The coefficients of s in sin r = r + r³·s(r²), for |r| <= π/4. The largest relative error is 2^-56.
 pub(super) const SIN: [f64; 6] = [
     -0.1666666666666663,
     0.00833333333332211,
@@ -13,7 +13,7 @@ pub(super) const SIN: [f64; 6] = [
     -2.5050747288891736e-08,
     1.5896201416013438e-10,
 ];
-/// cos r = 1 - r²/2 + r⁴·c(r²), |r| <= π/4: 2^-59.
+/// The coefficients of c in cos r = 1 - r²/2 + r⁴·c(r²), for |r| <= π/4. The largest relative error is 2^-59.
 pub(super) const COS: [f64; 6] = [
     0.041666666666666595,
     -0.0013888888888873043,
@@ -22,7 +22,7 @@ pub(super) const COS: [f64; 6] = [
     2.0875700436194254e-09,
     -1.1358514829825755e-11,
 ];
-/// tan r = r + r³·t(r²), |r| <= π/4: 2^-55.6.
+/// The coefficients of t in tan r = r + r³·t(r²), for |r| <= π/4. The largest relative error is 2^-55.6.
 pub(super) const TAN: [f64; 14] = [
     0.33333333333332776,
     0.13333333333414552,
@@ -39,7 +39,7 @@ pub(super) const TAN: [f64; 14] = [
     -4.486615760028143e-05,
     2.0860763017780415e-05,
 ];
-/// atan r = r + r³·a(r²), |r| <= tan(π/8): 2^-57.4.
+/// The coefficients of a in atan r = r + r³·a(r²), for |r| <= tan(π/8). The largest relative error is 2^-57.4.
 pub(super) const ATAN: [f64; 11] = [
     -0.3333333333333319,
     0.1999999999995283,
@@ -53,20 +53,21 @@ pub(super) const ATAN: [f64; 11] = [
     0.038048860352293205,
     -0.01789020384526294,
 ];
-/// π/2 = `FRAC_PI_2` + `PIO2_MID` + `PIO2_LO`, where each constant is the f64 nearest to the rest.
+/// π/2 = `FRAC_PI_2` + `PIO2_MID` + `PIO2_LO`. Each constant is the f64 nearest to what the constants before it leave.
 const PIO2_MID: f64 = 6.123233995736766e-17;
 const PIO2_LO: f64 = -1.4973849048591698e-33;
 
-/// The largest |x| that `reduce` accepts, so that the loops stay vector code; `libm` computes larger ones one by one.
+/// The largest |x| that `reduce` accepts. For larger ones `libm` computes one element at a time, so loops are not
+/// vectorised.
 pub(crate) const NEAR: f64 = 1_000_000.0;
 
-/// `(r, low, q)` with x = q·π/2 + r + low and |r| <= π/4, for |x| <= `NEAR`. The low bits of the third number are q;
+/// Returns `(r, low, k)` with x = q·π/2 + r + low and |r| <= π/4, for |x| <= `NEAR`. The low bits of k are those of q;
 /// callers use two of these bits.
 #[inline(always)]
 fn reduce(x: f64) -> (f64, f64, u64) {
     let k = x.fused(FRAC_2_PI, ROUND);
     let n = k - ROUND;
-    // r is exact: it is a multiple of 2^-53 below 1, or x itself if n is 0
+    // r is exact, because it is x itself if n is 0, and otherwise a multiple of 2^-53 below 1
     let r = (-n).fused(FRAC_PI_2, x);
     let p = n * PIO2_MID;
     let e = n.fused(PIO2_MID, -p);
@@ -83,7 +84,8 @@ pub(super) fn sine((r, low, q): (f64, f64, u64)) -> f64 {
     let h = 0.5 * z;
     let w = 1.0 - h;
     let c = w + (((1.0 - w) - h) + (z * z).fused(poly(z, COS), -(r * low)));
-    // s for even q, c for odd q, selected by a mask, because the compiler would turn an `if` into a branch in each lane
+    // the result is s for even q and c for odd q. A mask selects it, because the compiler would turn an `if` into a
+    // branch in each lane
     let (s, c) = (s.to_bits(), c.to_bits());
     let v = s ^ ((s ^ c) & (q & 1).wrapping_neg());
     f64::from_bits(v ^ ((q & 2) << 62))
@@ -147,7 +149,7 @@ pub(crate) fn acos(x: f64) -> f64 {
 /// atan(n/d) for 0 <= n <= d and d > 0.
 #[inline(always)]
 fn angle(n: f64, d: f64) -> f64 {
-    // a slope q above tan(π/8) is turned back by π/4: atan q = π/4 + atan((q - 1)/(q + 1))
+    // a slope q above tan(π/8) is reduced by an angle of π/4: atan q = π/4 + atan((q - 1)/(q + 1))
     let q = n / d;
     let turned = q > 0.414_213_562_373_095_03;
     let sum = q + 1.0;
@@ -157,8 +159,8 @@ fn angle(n: f64, d: f64) -> f64 {
     let t = if turned { back } else { q };
     let z = t * t;
     let p = (t * z).fused(poly(z, ATAN), t);
-    // the error of t is multiplied by the derivative 1/(1 + t²), here approximated by 1 - t² + t⁴; 0.5·PIO2_MID is the
-    // low part of π/4
+    // the error of t changes the result by that error times the derivative 1/(1 + t²), here approximated by 1 - t² +
+    // t⁴. 0.5·PIO2_MID is the low part of π/4
     if turned { FRAC_PI_4 + (p + (0.5 * PIO2_MID + lost * z.fused(z - 1.0, 1.0))) } else { p }
 }
 
@@ -171,7 +173,7 @@ pub(crate) fn atan(x: f64) -> f64 {
     (if steep { FRAC_PI_2 - (r - PIO2_MID) } else { r }).copysign(x)
 }
 
-/// The angle of the point (x, y).
+/// The angle between the positive x axis and the direction of the point (x, y).
 #[inline(always)]
 pub(crate) fn atan2(y: f64, x: f64) -> f64 {
     let (v, u) = (y.abs(), x.abs());

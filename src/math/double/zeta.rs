@@ -29,8 +29,8 @@ fn hurwitz(x: f64, q: f64) -> f64 {
         k -= 1;
         let n = k as f64;
         let s = q + n;
-        // the rounding error of q + k, which is multiplied by x below. From 1e17 on it would be k itself, so it is set
-        // to 0 from 1e16 on
+        // the rounding error of q + k, which becomes a relative error of the term, x times as large. For large q the
+        // formula would return k itself, so the error is set to 0 from 1e16 on
         let low = if q < n { q - (s - n) } else { n - (s - q) };
         let low = if q < 1e16 { low } else { 0.0 };
         let term = pow(s, -x);
@@ -39,7 +39,7 @@ fn hurwitz(x: f64, q: f64) -> f64 {
         sum += if change.abs() < 1e300 { term - change } else { term };
     }
     let a = q + TERMS as f64;
-    // beyond 400 the power below is 0
+    // for x > 400 the power below is 0
     let x = if x > 400.0 { 400.0 } else { x };
     let v = 1.0 / a;
     let mut factor = x * v * v;
@@ -54,10 +54,10 @@ fn hurwitz(x: f64, q: f64) -> f64 {
     sum + pow(a, 1.0 - x) * (1.0 / (x - 1.0) + rest)
 }
 
-/// Computes the same sum for an integer x and a q below 0 that is not an integer.
+/// Computes the sum of (q + k)^-x like [`hurwitz`], but for an integer x and a negative q that is not an integer.
 #[inline(always)]
 fn reflected(x: f64, q: f64) -> f64 {
-    // -g is exactly the last base q + k that is below 0, and 1 - g is the first base above 0
+    // the bases q + k grow with k. The last negative base is exactly -g, and the first positive base is 1 - g
     let g = -q - (-q).floor();
     let (above, below) = (hurwitz(x, 1.0 - g), hurwitz(x, g));
     let passed = hurwitz(x, 1.0 - q);
@@ -71,7 +71,7 @@ fn reflected(x: f64, q: f64) -> f64 {
     if even { above + (below - passed) } else { odd }
 }
 
-/// ζ(x, q).
+/// Returns Hurwitz' zeta function ζ(x, q), the sum of (q + k)^-x for k = 0, 1, ….
 #[inline(always)]
 pub(crate) fn zeta(x: f64, q: f64) -> f64 {
     let valid = (x >= 1.0) & !q.is_nan();

@@ -16,16 +16,15 @@ pub(crate) use machine::{Isa, isa, prefetch};
 pub(crate) use rows::{BlockArgs, Columns};
 use threaded::InstructionCodes;
 
-/// A loop over `n` elements. It does not read operands that the function does not have.
-///
-/// A caller must ensure two conditions, cited by name. *Operands*: each operand that the function has points to `n`
-/// aligned elements of its type, which no other thread writes meanwhile. *Result*: `out` points to `n` aligned elements
-/// of the result's type ([`LANES`] for a fold), which share no byte with an operand and which no other thread uses
-/// meanwhile.
+/// A loop over `n` elements, as a function with untyped pointers. It does not read operands that the function does not
+/// have.
 ///
 /// # Safety
-/// *Operands* and *result*. [`Loops::fold`] and [`Loops::accumulate`] read `out` as the function's first operand and
-/// `a` as its second, so the elements of `out` must hold values.
+/// Two conditions, which SAFETY comments cite by name. *Operands*: each operand that the function has points to `n`
+/// aligned elements of its type, which no other thread writes meanwhile. *Result*: `out` points to `n` aligned elements
+/// of the result's type ([`LANES`] for a fold), which share no byte with an operand and which no other thread uses
+/// meanwhile. [`Loops::fold`] and [`Loops::accumulate`] read `out` as the function's first operand and `a` as its
+/// second, so the elements of `out` must hold values.
 pub(crate) type Loop = unsafe fn(n: usize, a: *const u8, b: *const u8, c: *const u8, out: *mut u8);
 
 /// A scalar function of up to three operands.
@@ -51,9 +50,9 @@ pub(crate) trait ScalarFn<A: Copy, B, C, R> {
 /// another has ended.
 pub(crate) const LANES: usize = 128;
 
-/// The number of elements that a lane of a fold combines one after another in a block. It is part of the tree, so
-/// another number changes the bits. A chain of 16 elements rounds a sum only 15 times; a shorter chain would leave more
-/// blocks to merge.
+/// The number of elements that a lane of a fold combines one after another in a block. It is part of the order in which
+/// a fold combines elements (`cpu/fold/mod.rs`), so another number changes the bits. A chain of 16 elements rounds a
+/// sum only 15 times; a shorter chain would leave more blocks to merge.
 pub(crate) const SERIAL: usize = 16;
 
 /// Returns the number of lanes of the fold of a row of `n` elements: enough that each lane has at most [`SERIAL`]
@@ -68,8 +67,9 @@ pub(crate) fn lanes_of_row(n: usize) -> usize {
 /// The maximum number of columns of [`Loops::blocks`].
 pub(crate) const NARROW: usize = 32;
 
-/// The number of elements of a block of a scan. It is part of the scan's tree (`plan/kernel/scan.rs`), so another
-/// number changes the bits. A GPU workgroup of 256 invocations scans a block, with a run for each invocation.
+/// The number of elements of a block of a scan. It is part of the order in which a scan combines elements
+/// (`plan/kernel/scan.rs`), so another number changes the bits. A GPU workgroup of 256 invocations scans a block; each
+/// invocation scans one run ([`SCAN_RUN`]).
 pub(crate) const SCAN_BLOCK: usize = 1024;
 /// The number of elements of a run of a scan, which are combined one after another. On a GPU one invocation scans a
 /// run, so that only totals of runs pass through shared memory. A packed 32-bit word has at most four elements, so all
@@ -80,7 +80,7 @@ pub(crate) const SCAN_RUN: usize = 4;
 /// there is one; on aarch64 it is NEON code, because the compiler may always use NEON there.
 const LOOPS: usize = if cfg!(target_arch = "x86_64") { 3 } else { 1 };
 
-/// One form of one function, as a loop for each instruction set that the compiler may not always use.
+/// One loop form of one function, compiled once for each instruction set that is selected at run time.
 #[derive(Clone, Copy)]
 pub(crate) struct Loops([Loop; LOOPS]);
 
@@ -105,17 +105,18 @@ impl Loops {
 #[derive(Clone, Copy)]
 pub(crate) enum Reduces {
     Quickly,
-    /// Quickly, but [`Reduces::Plainly`] for 64-bit integers. It is used for minima and maxima. With quick loops for these
-    /// types the library without `gpu` was 305 KB larger.
+    /// Quickly, but [`Reduces::Plainly`] for 64-bit integers. It is used for minima and maxima. With quick loops for
+    /// these types, the library without the feature `gpu` was 305 KB larger.
     NarrowQuickly,
-    /// Loops over the lanes in memory, with the same bits. They are used for products, whose callers reduce whole
-    /// arrays; `logsumexp`, whose exponentials and logarithms take longer than moving lanes; and every function on
-    /// x86-64 without AVX2.
+    /// Loops that keep the lanes in memory; their results have the same bits. They are used for products, whose callers
+    /// reduce whole arrays; `logsumexp`, whose exponentials and logarithms take longer than moving lanes; and every
+    /// function on x86-64 without AVX2.
     Plainly,
 }
 
 impl Reduces {
-    /// Returns the kind for a type, which is a 64-bit integer or not.
+    /// Replaces `NarrowQuickly` by the kind that applies to a type. `is_long` tells whether the type is a 64-bit
+    /// integer.
     pub const fn of(reduces: Option<Reduces>, is_long: bool) -> Option<Reduces> {
         match reduces {
             Some(Reduces::NarrowQuickly) if is_long => Some(Reduces::Plainly),
@@ -138,7 +139,8 @@ impl Loops {
         if quick { Loops::blocks::<A, B, C, R, F>().without_avx2(plain) } else { plain }
     }
 
-    /// Replaces the loop for x86-64 without AVX2. On other processors the portable loop is the only one, so it is kept.
+    /// Replaces the loop for x86-64 without AVX2 by the one of `other`. On other processors the portable loop is the
+    /// only one, so it is kept.
     const fn without_avx2(mut self, other: Loops) -> Loops {
         if cfg!(target_arch = "x86_64") {
             self.0[0] = other.0[0];
@@ -150,13 +152,14 @@ impl Loops {
 /// All loops of one function for one compute type.
 #[derive(Clone, Copy)]
 pub(crate) struct Forms {
-    /// Element by element.
+    /// Applies the function element by element.
     pub map: Loops,
     /// Folds one run of elements into [`LANES`] lanes; `None` if the function has no reduction.
     pub fold: Option<Loops>,
-    /// Folds whole rows of at most a block, each to one element; `None` if the function has no reduction.
+    /// Folds each row, of at most [`SERIAL`] · [`LANES`] elements, to one element; `None` if the function has no
+    /// reduction.
     pub rows: Option<Loops>,
-    /// Folds blocks of a few columns; `None` if the function has no reduction.
+    /// Folds blocks of [`SERIAL`] rows and a few columns, each to one row; `None` if the function has no reduction.
     pub blocks: Option<Loops>,
     /// Combines rows into one row, element by element; `None` if the function has no reduction.
     pub columns: Option<Loops>,
@@ -206,42 +209,46 @@ macro_rules! loop_form {
         mod $module {
             use super::*;
             /// # Safety
-            /// *Operands* and *result* ([`Loop`]).
+            /// The operands and `out` point to the elements that [`Loop`] requires (its conditions *operands* and
+            /// *result*).
             #[inline(always)]
             unsafe fn body<$($g: Copy,)* F: ScalarFn<$($g),*>>(
                 $n: usize, $a: *const u8, $b: *const u8, $c: *const u8, $out: *mut u8,
             ) {
                 let _ = ($a, $b, $c);
-                // SAFETY: *operands* and *result*: each body creates slices of exactly the elements that these two
-                // conditions name.
+                // SAFETY: each body creates slices of exactly the elements to which the operands and `out` point by
+                // this function's conditions.
                 unsafe { $body }
             }
             /// # Safety
-            /// *Operands* and *result* ([`Loop`]).
+            /// The operands and `out` point to the elements that [`Loop`] requires (its conditions *operands* and
+            /// *result*).
             pub unsafe fn portable<$($g: Copy,)* F: ScalarFn<$($g),*>>(
                 n: usize, a: *const u8, b: *const u8, c: *const u8, out: *mut u8,
             ) {
-                // SAFETY: *operands* and *result* are the conditions of `body`.
+                // SAFETY: the conditions of this function are those of `body`.
                 unsafe { body::<$($g,)* F>(n, a, b, c, out) }
             }
             /// # Safety
-            /// *Operands* and *result* ([`Loop`]); the machine has the features that the attribute enables.
+            /// The operands and `out` point to the elements that [`Loop`] requires (its conditions *operands* and
+            /// *result*). The machine has the features that the attribute enables.
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx2,fma,bmi1,bmi2,lzcnt,popcnt")]
             pub unsafe fn avx2<$($g: Copy,)* F: ScalarFn<$($g),*>>(
                 n: usize, a: *const u8, b: *const u8, c: *const u8, out: *mut u8,
             ) {
-                // SAFETY: *operands* and *result* are the conditions of `body`.
+                // SAFETY: the conditions of this function include those of `body`.
                 unsafe { body::<$($g,)* F>(n, a, b, c, out) }
             }
             /// # Safety
-            /// *Operands* and *result* ([`Loop`]); the machine has the features that the attribute enables.
+            /// The operands and `out` point to the elements that [`Loop`] requires (its conditions *operands* and
+            /// *result*). The machine has the features that the attribute enables.
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi1,bmi2,lzcnt,popcnt")]
             pub unsafe fn avx512<$($g: Copy,)* F: ScalarFn<$($g),*>>(
                 n: usize, a: *const u8, b: *const u8, c: *const u8, out: *mut u8,
             ) {
-                // SAFETY: *operands* and *result* are the conditions of `body`.
+                // SAFETY: the conditions of this function include those of `body`.
                 unsafe { body::<$($g,)* F>(n, a, b, c, out) }
             }
         }
@@ -283,7 +290,7 @@ loop_form! {
         let (a, out) = (slice::<A>(a, n), slice_mut::<R>(out, n));
         // a function ignores operands beyond its arity, so zeros are passed for them
         let (b, c): (B, C) = (std::mem::zeroed(), std::mem::zeroed());
-        // a single operand that is not on the fast path sends the whole run to `call`, because a choice for each
+        // if one operand is not on the fast path, the function `call` computes the whole run, because a choice for each
         // element would not vectorise
         if F::HAS_FAST_PATH && a.iter().fold(true, |all, x| all & F::on_fast_path(*x)) {
             for i in 0..n {
@@ -334,8 +341,8 @@ loop_form! {
     }
 }
 loop_form! {
-    /// `out[r]` is the fold of the `n` elements of row `r`, by the tree of `cpu/fold/mod.rs`. Rows are contiguous in
-    /// `a`, `b` points to their number, a `usize`, and `n` is 1 to [`SERIAL`] · [`LANES`].
+    /// `out[r]` is the fold of the `n` elements of row `r`, in the order that `cpu/fold/mod.rs` defines. The rows are
+    /// contiguous in `a`, `b` points to the number of rows (a `usize`), and `n` is 1 to [`SERIAL`] · [`LANES`].
     rows, fold_rows, <A, B, C, R>, |n, a, b, c, out| {
         let count = *(b as *const usize);
         // A, B and R are the same type in every fold
@@ -359,7 +366,7 @@ loop_form! {
     }
 }
 loop_form! {
-    /// Like [`Loops::rows`], by loops over the lanes in memory.
+    /// Computes the same as [`Loops::rows`], with the same bits, but keeps the lanes in memory.
     plain_rows, fold_rows_plainly, <A, B, C, R>, |n, a, b, c, out| {
         let count = *(b as *const usize);
         // A, B and R are the same type in every fold
@@ -367,8 +374,9 @@ loop_form! {
     }
 }
 loop_form! {
-    /// Folds blocks of [`SERIAL`] rows of `n` elements, 1 to [`NARROW`], each to one row, element by element. Blocks
-    /// are contiguous in `a`; `b` points to a [`BlockArgs`]. The result of each block goes to its position in `out`.
+    /// Folds blocks of [`SERIAL`] rows, each to one row. `n` is the number of columns, 1 to [`NARROW`]. Blocks are
+    /// contiguous in `a`, and `b` points to a [`BlockArgs`], by which the result of each block has its position in
+    /// `out`.
     blocks, fold_blocks, <A, B, C, R>, |n, a, b, c, out| {
         let blocks = &*(b as *const BlockArgs);
         // A, B and R are the same type in every fold
@@ -381,7 +389,7 @@ loop_form! {
     }
 }
 loop_form! {
-    /// Like [`Loops::blocks`], column by column.
+    /// Computes the same as [`Loops::blocks`], with the same bits, one column after another.
     plain_blocks, fold_blocks_plainly, <A, B, C, R>, |n, a, b, c, out| {
         let blocks = &*(b as *const BlockArgs);
         // A, B and R are the same type in every fold
@@ -408,8 +416,8 @@ loop_form! {
     }
 }
 loop_form! {
-    /// `out[i]` is `a[0]`, …, `a[i]` combined by the tree of a block (`plan/kernel/scan.rs`); `n` is at most
-    /// [`SCAN_BLOCK`].
+    /// `out[i]` is the combination of `a[0]`, …, `a[i]`, in the order that `plan/kernel/scan.rs` defines for a block;
+    /// `n` is at most [`SCAN_BLOCK`].
     scan, scan_block, <A, B, C, R>, |n, a, b, c, out| {
         // A, B and R are the same type in every scan
         let (a, out) = (slice::<A>(a, n), slice_mut::<A>(out, n));
@@ -434,8 +442,9 @@ loop_form! {
             *y = sum.map_or(*x, |sum| f(sum, *x));
             sum = Some(*y);
         }
-        // steps 1 and 2 of the network (`plan/kernel/scan.rs`) process four totals at a time, because their groups are
-        // too short for SIMD; `totals` omits a shorter last run, because no run after it needs its total
+        // The first two rounds of the network (`step` 1 and 2 in `plan/kernel/scan.rs`) process four totals at a time,
+        // because their groups are too short for SIMD. `totals` omits a shorter last run, because no run after it needs
+        // its total
         let totals = &mut totals[..runs.len()];
         let (fours, few) = totals.as_chunks_mut::<4>();
         for [a, b, c, d] in fours {

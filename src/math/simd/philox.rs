@@ -33,7 +33,7 @@ fn block(block: u32, number: u8, key: [u32; 3]) -> [u32; 4] {
     wide(block, number, key).map(|w| w as u32)
 }
 
-/// Returns a word of an index, as `Op::Philox` defines it.
+/// Returns the random word that `Op::Philox` (`plan/kernel/mod.rs`) defines for an index and its field `word`.
 #[inline(always)]
 pub(crate) fn word(word: u8, index: u32, key: [u32; 3]) -> u32 {
     let own = |i: u32| block(i >> 2, word & 3, key)[i as usize & 3];
@@ -109,7 +109,8 @@ mod of_avx512 {
         [a, b, x, y]
     }
 
-    /// Returns eight blocks in the order of their words, given those words in the lower halves of 64 bits.
+    /// Returns the words of eight blocks, block by block. `c[i]` contains word i of each block, in the lower halves of
+    /// 64 bits.
     ///
     /// # Safety
     /// The machine has AVX-512.

@@ -48,7 +48,7 @@ fn announce(at: *const u8, bytes: usize) {
 #[inline(always)]
 unsafe fn piece<const L: usize, const W: usize, A: Copy>(at: *const A, step: usize) -> [A; W] {
     let mut lanes = std::mem::MaybeUninit::<[A; W]>::uninit();
-    // SAFETY: the caller's condition; every lane is written.
+    // SAFETY: the caller ensures that the elements are in live memory. Every lane is written before `assume_init`.
     unsafe {
         let to = lanes.as_mut_ptr().cast::<A>();
         for g in 0..W / L {
@@ -81,8 +81,8 @@ unsafe fn halve<const W: usize, A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<
     }
 }
 
-/// Moves lane `l` of row `g` from `g · L + l` to `l · rows + g`, so that the upper half of all lanes consists of the
-/// upper half of each row's lanes.
+/// Reorders the lanes of `rows` rows from row by row to lane by lane: lane `l` of row `g` moves from index `g · L + l`
+/// to index `l · rows + g`. Then the upper half of all lanes consists of the upper half of each row's lanes.
 #[inline(always)]
 fn turn<const L: usize, const W: usize, A: Copy>(lanes: &[A; W]) -> [A; W] {
     let (rows, mut turned) = (W / L, *lanes);
@@ -94,11 +94,12 @@ fn turn<const L: usize, const W: usize, A: Copy>(lanes: &[A; W]) -> [A; W] {
     turned
 }
 
-/// Folds contiguous rows of `n` elements, each to one element. This is the definition of the tree of a row;
-/// [`each_row`] is faster for several rows.
+/// Folds contiguous rows of `n` elements, each to one element. This function defines the order in which the elements of
+/// a row are combined. [`each_row`] computes the same bits, and is faster for several rows.
 ///
 /// # Safety
-/// A, B and R are the same type; `a` has `n` elements for each of `out`, and `n` is 1 to [`SERIAL`] · [`LANES`].
+/// A, B and R are the same type; `a` has `n` elements for each element of `out`, and `n` is 1 to [`SERIAL`] ·
+/// [`LANES`].
 #[inline(always)]
 pub(super) unsafe fn plain_rows<A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<A, B, C, R>>(
     n: usize,
@@ -131,8 +132,8 @@ pub(super) unsafe fn plain_rows<A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<
     }
 }
 
-/// Folds `W / L` rows of `n` elements, at least `L`, each to one element. Element `i` of a row goes to its lane `i %
-/// L`.
+/// Folds `W / L` rows, each to one element. A row has `n` elements, and `n` is at least `L`. Element `i` of a row goes
+/// to lane `i % L` of the row.
 ///
 /// # Safety
 /// A, B and R are the same type; `a` points to the rows, and `out` has room for their results.
@@ -145,8 +146,8 @@ unsafe fn group<const L: usize, const W: usize, A: Copy, B: Copy, C: Copy, R: Co
     let (whole, rest, rows) = (n / L, n % L, W / L);
     // each iteration prefetches a part of a later group's bytes, because memory accepts only a few lines at a time
     let part = (rows * n * size_of::<A>()).div_ceil(whole.max(1));
-    // SAFETY: the caller's conditions. The elements that are read beyond the end of a row belong to the next row; the
-    // last row is read only up to its end.
+    // SAFETY: the caller ensures that `a` points to the rows and `out` has room for their results. The elements that
+    // are read beyond the end of a row belong to the next row; the last row is read only up to its end.
     unsafe {
         // only numbers that are known at compile time index `lanes`, so it stays in registers
         let mut lanes = piece::<L, W, A>(a, n);
@@ -181,11 +182,11 @@ unsafe fn group<const L: usize, const W: usize, A: Copy, B: Copy, C: Copy, R: Co
     }
 }
 
-/// Folds each row of `n` elements, at least `L`, to one element: `W / L` rows at a time. There must be at least `W / L`
-/// rows.
+/// Folds rows, each to one element, `W / L` rows at a time. A row has `n` elements, and `n` is at least `L`. There must
+/// be at least `W / L` rows.
 ///
 /// # Safety
-/// A, B and R are the same type; `a` has `n` elements for each of `out`.
+/// A, B and R are the same type; `a` has `n` elements for each element of `out`.
 #[inline(always)]
 pub(super) unsafe fn each_row<
     const L: usize,
@@ -211,7 +212,7 @@ pub(super) unsafe fn each_row<
     }
 }
 
-/// Folds blocks of [`SERIAL`] rows of `n` elements, at most `L`, each to one row.
+/// Folds blocks of [`SERIAL`] rows, each to one row. A row has `n` elements, and `n` is at most `L`.
 ///
 /// # Safety
 /// A, B and R are the same type; `a` has the elements of all blocks, and `out` does not overlap `a` and has room for a
@@ -236,8 +237,9 @@ pub(super) unsafe fn each_block<
     // ignored. The last rows are first copied to a buffer, where there are elements after them too
     let mut copy = std::mem::MaybeUninit::<[[A; W]; SERIAL]>::uninit();
     let copy = copy.as_mut_ptr().cast::<A>();
-    // SAFETY: the caller's conditions. A group is read from its first element to `L − n` after its last: in `a` if `a`
-    // has these elements, else in the copy, which has room for `together · SERIAL` rows of `L` elements.
+    // SAFETY: the caller ensures that `a` has the elements of all blocks and `out` has room for their results. A group
+    // is read from its first element to `L − n` after its last: in `a` if `a` has these elements, else in the copy,
+    // which has room for `together · SERIAL` rows of `L` elements.
     unsafe {
         for block in (0..blocks.count).step_by(together) {
             let mut at = a.as_ptr().add(block * size);
@@ -264,8 +266,8 @@ pub(super) unsafe fn each_block<
     }
 }
 
-/// Folds blocks of [`SERIAL`] rows of `n` elements, each to one row. This is the definition of the result of
-/// [`each_block`], which is faster.
+/// Folds blocks of [`SERIAL`] rows of `n` elements, each to one row. This function defines the result of a block.
+/// [`each_block`] computes the same bits, and is faster.
 ///
 /// # Safety
 /// A, B and R are the same type; `a` has the elements of all blocks, and `out` does not overlap `a` and has room for a
@@ -302,10 +304,10 @@ pub(super) unsafe fn columns<A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<A, 
     columns: &Columns,
     out: &mut [A],
 ) {
-    /// The number of rows that are read together as parallel streams, for one read and write of `out`.
+    /// The number of rows that are read in parallel for each time that `out` is read and written.
     const TOGETHER: usize = 4;
     let n = out.len();
-    // SAFETY: the caller's conditions.
+    // SAFETY: the caller ensures that `a` points to rows of as many elements as `out`, which do not overlap `out`.
     unsafe {
         let row = |r: usize| std::slice::from_raw_parts(a.offset(r as isize * columns.step), n);
         let mut r = 0;

@@ -1,5 +1,5 @@
-//! Functions of f32 that are computed in f64 and rounded. A vector has half as many lanes, but the result is correctly
-//! rounded except for a few operands.
+//! Functions of f32 that are computed in f64 and then rounded to f32. A vector holds half as many f64 as f32, but the
+//! result is correctly rounded except for a few operands.
 
 use crate::math::double;
 
@@ -44,7 +44,7 @@ rounded! {
     erfcinv(x);
     /// Φ(x), the distribution function of the standard normal.
     ndtr(x);
-    /// The inverse of Φ.
+    /// The inverse of Φ, the distribution function of the standard normal.
     ndtri(x);
     /// ψ(x), the derivative of ln Γ(x).
     digamma(x);
@@ -66,9 +66,10 @@ rounded! {
     gammaincc(a, x);
 }
 
-/// I₁(x), the modified Bessel function of order 1. For a small x it is slightly more than x/2. If the result is a
-/// subnormal f16, x/2 is often exactly halfway between two f16, and the excess may be below f32's precision. Adding 1
-/// to the bits records that there is an excess.
+/// I₁(x), the modified Bessel function of order 1. For a small x it is slightly more than x/2, and the difference may
+/// be too small for an f32. A caller may round the result to f16. If it is a subnormal f16, x/2 is often exactly
+/// halfway between two f16, and this small excess decides the direction. Adding 1 to the bits of the f32 keeps the
+/// information that there is an excess.
 #[inline(always)]
 pub(crate) fn i1(x: f32) -> f32 {
     let r = double::i1(x as f64) as f32;
@@ -78,8 +79,10 @@ pub(crate) fn i1(x: f32) -> f32 {
     f32::from_bits(r.to_bits() + dropped as u32)
 }
 
-/// ln Φ(x). For a bf16 x far below 0 it is -x²/2 minus a logarithm that may be below f32's precision, and -x²/2 is
-/// often exactly halfway between two bf16. Adding 1 to the bits records that there is such a remainder.
+/// ln Φ(x), where Φ is the distribution function of the standard normal. For x far below 0 it is -x²/2 minus a
+/// logarithm that an f32 may not be able to represent beside -x²/2. If x is a bf16, -x²/2 is often exactly halfway
+/// between two bf16, and the logarithm decides the direction of rounding. Adding 1 to the bits of the f32 keeps the
+/// information that there is such a remainder.
 #[inline(always)]
 pub(crate) fn log_ndtr(x: f32) -> f32 {
     let d = x as f64;

@@ -1,19 +1,20 @@
-//! The exponential family of f32.
+//! Functions of f32 that are computed from e^x: exponentials, sigmoid and its relatives, softplus, hyperbolic
+//! functions.
 
 use super::{ROUND, log::log1p_tail, poly};
 use crate::math::Fused;
 
 const LOG2_E: f32 = std::f32::consts::LOG2_E;
-/// ln 2 = `LN2_HI` + `LN2_LO`, the nearest f32 and the remainder.
+/// ln 2 = `LN2_HI` + `LN2_LO`: the nearest f32, and the remainder.
 const LN2_HI: f32 = std::f32::consts::LN_2;
 const LN2_LO: f32 = -1.904_654_2e-9;
-/// e^r = 1 + r + r²·q(r), |r| <= 0.35: 2^-28.1.
+/// The coefficients of q in e^r = 1 + r + r²·q(r), for |r| <= 0.35. The largest relative error is 2^-28.1.
 const EXP: [f32; 5] = [0.499_999_94, 0.166_665_09, 0.041_668_01, 0.008_370_002, 0.001_384_744_2];
-/// 2^r = 1 + r·q(r), |r| <= 1/2: 2^-26.2.
+/// The coefficients of q in 2^r = 1 + r·q(r), for |r| <= 1/2. The largest relative error is 2^-26.2.
 const EXP2: [f32; 6] = [0.693_147_2, 0.240_225_94, 0.055_503_663, 0.009_625_328, 0.001_338_737_4, 0.000_133_863_02];
-/// sinh r = r + r³·q(r²), |r| <= 1: 2^-31.6.
+/// The coefficients of q in sinh r = r + r³·q(r²), for |r| <= 1. The largest relative error is 2^-31.6.
 const SINH: [f32; 4] = [0.166_666_67, 0.008_333_310_5, 0.000_198_428_96, 2.782_222_3e-6];
-/// tanh r = r + r³·q(r²), |r| <= 0.6: 2^-28.4.
+/// The coefficients of q in tanh r = r + r³·q(r²), for |r| <= 0.6. The largest relative error is 2^-28.4.
 const TANH: [f32; 5] = [-0.333_333, 0.133_319_35, -0.053_784_482, 0.020_797_52, -0.005_896_357];
 
 /// The larger of x and `lo`; NaN stays NaN.
@@ -28,7 +29,7 @@ fn at_most(x: f32, hi: f32) -> f32 {
     if x > hi { hi } else { x }
 }
 
-/// `(p, k)` with e^x = p·2^n, p in [0.7, 1.42] and n in the low bits of k.
+/// Returns `(p, k)` with e^x = p·2^n and p in [0.7, 1.42]. The low bits of k are the integer n.
 #[inline(always)]
 pub(super) fn exp_parts(x: f32) -> (f32, u32) {
     let k = x.fused(LOG2_E, ROUND);
@@ -40,7 +41,8 @@ pub(super) fn exp_parts(x: f32) -> (f32, u32) {
     ((r * r).fused(poly(r, EXP), r) + 1.0, k.to_bits())
 }
 
-/// `(p, k)` with e^(x + low) = p·2^n, p in [0.7, 1.42] and n in the low bits of k, for |low| far below 1.
+/// Returns `(p, k)` with e^(x + low) = p·2^n and p in [0.7, 1.42], for |low| far below 1. The low bits of k are the
+/// integer n.
 #[inline(always)]
 pub(super) fn exp_parts_sum(x: f32, low: f32) -> (f32, u32) {
     let k = x.fused(LOG2_E, ROUND);
@@ -51,14 +53,14 @@ pub(super) fn exp_parts_sum(x: f32, low: f32) -> (f32, u32) {
     ((r * r).fused(poly(r, EXP), (h - r) + low) + r + 1.0, k.to_bits())
 }
 
-/// 2^n for n in the low bits of k, -126 <= n <= 127; 0 for n = -127.
+/// Returns 2^n, where the low bits of k are n, for -126 <= n <= 127. For n = -127 it returns 0.
 #[inline(always)]
 pub(super) fn power(k: u32) -> f32 {
     f32::from_bits(k.wrapping_add(127) << 23)
 }
 
-/// x·2^n for n in the low bits of k, |n| <= 252. It multiplies by two factors, because 2^n may be out of range where
-/// the result is not. The first product is exact, so the result is rounded once.
+/// Returns x·2^n, where the low bits of k are n, for |n| <= 252. It multiplies by two powers, because 2^n may be out of
+/// range although the result is not. The first product is exact, so the result is rounded once.
 #[inline(always)]
 pub(super) fn scale(x: f32, k: u32) -> f32 {
     let half = ((k as i32) >> 1) as u32;
@@ -98,13 +100,14 @@ pub(crate) fn expm1(x: f32) -> f32 {
     if x.abs() < 2.0e-8 { x } else { v }
 }
 
-/// x / (1 + e^-z), where `below` is z < 0. For z < 0 it is computed as x·e^z / (1 + e^z), and the power of two in the
-/// numerator's e^z is multiplied last, so that a subnormal result is rounded once.
+/// Returns x / (1 + e^-z); `below` is z < 0. For z < 0 it is computed as x·e^z / (1 + e^z). Then e^z in the numerator
+/// is p·2^n, and the division by 1 + e^z comes before the multiplication by 2^n, so that a subnormal result is rounded
+/// only once.
 #[inline(always)]
 fn logistic(x: f32, z: f32, below: bool) -> f32 {
     let a = at_most(z.abs(), 120.0);
     let (p, k) = exp_parts(-a);
-    // if e^-a would be subnormal, 0 is used instead: 1 + e^-a is 1 either way
+    // if e^-a would be subnormal, 0 is used instead, because 1 + e^-a is 1 in either case
     let e = p * power(if a > 87.0 { 0u32.wrapping_sub(127) } else { k });
     let q = (if below { x * p } else { x }) / (1.0 + e);
     let half = ((k as i32) >> 1) as u32;
@@ -168,7 +171,8 @@ pub(crate) fn cosh(x: f32) -> f32 {
     h + 0.25 / h
 }
 
-/// e^a / 2 for a >= 0, which overflows only where sinh and cosh do.
+/// Returns e^a / 2 for a >= 0. It overflows only if sinh a and cosh a overflow. e^a itself would overflow for slightly
+/// smaller a.
 #[inline(always)]
 fn half_exp(a: f32) -> f32 {
     let (p, k) = exp_parts(at_most(a, 90.0));

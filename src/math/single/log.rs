@@ -6,10 +6,12 @@ use crate::math::Fused;
 /// ln 2 = `LN2_HI` + `LN2_LO`. `LN2_HI` has 9 bits, so that its product with an exponent is exact.
 const LN2_HI: f32 = 0.693_359_375;
 const LN2_LO: f32 = -2.121_944_4e-4;
-/// ln(1 + f) = f - f²/2 + f³·p(f), 2/3 <= 1 + f <= 4/3: 2^-27.3.
+/// The coefficients of p in ln(1 + f) = f - f²/2 + f³·p(f), for 2/3 <= 1 + f <= 4/3. The largest relative error is
+/// 2^-27.3.
 const LOG: [f32; 8] =
     [0.333_332_15, -0.249_997_85, 0.200_104_74, -0.166_811_32, 0.140_045_29, -0.121_742_69, 0.139_926_72, -0.129_412_8];
-/// log2(1 + f) = f·log2(e) + f²·q(f), on the interval of `LOG`: 2^-27.4.
+/// The coefficients of q in log2(1 + f) = f·log2(e) + f²·q(f), for 2/3 <= 1 + f <= 4/3. The largest relative error is
+/// 2^-27.4.
 const LOG2: [f32; 9] = [
     -0.721_347_5,
     0.480_896_3,
@@ -21,7 +23,8 @@ const LOG2: [f32; 9] = [
     0.203_480_32,
     -0.176_137_69,
 ];
-/// log10(1 + f) = f·log10(e) + f²·q(f), on the interval of `LOG`: 2^-26.
+/// The coefficients of q in log10(1 + f) = f·log10(e) + f²·q(f), for 2/3 <= 1 + f <= 4/3. The largest relative error is
+/// 2^-26.
 const LOG10: [f32; 9] = [
     -0.217_147_25,
     0.144_764_29,
@@ -36,11 +39,11 @@ const LOG10: [f32; 9] = [
 /// The bits of 2/3, the lower end of the interval into which `split` scales x.
 const SPLIT: u32 = 0x3f2a_aaab;
 
-/// `(f, e)` with x = (1 + f)·2^e and 2/3 <= 1 + f < 4/3, for positive finite x.
+/// Returns `(f, e)` with x = (1 + f)·2^e and 2/3 <= 1 + f < 4/3, for positive finite x.
 #[inline(always)]
 fn split(x: f32) -> (f32, f32) {
     let small = x < f32::MIN_POSITIVE;
-    // 2^23 makes a subnormal normal
+    // the factor 2^23 makes a subnormal x normal
     let x = if small { x * 8_388_608.0 } else { x };
     let i = x.to_bits().wrapping_sub(SPLIT);
     let e = ((i as i32) >> 23) as f32;
@@ -53,14 +56,14 @@ fn split(x: f32) -> (f32, f32) {
 #[inline(always)]
 fn specials(x: f32, r: f32) -> f32 {
     let b = x.to_bits();
-    // `other` is x itself for +∞ and NaN, and a NaN for negative numbers. LLVM would compile comparisons of floats here
-    // to a dozen tests of float classes, so the comparisons are of bits
+    // `other` is x itself for +∞ and NaN, and a NaN for negative numbers. The bits are compared, because LLVM would
+    // compile comparisons of floats here to a dozen tests of float classes
     let other = f32::from_bits(b | (((b as i32) >> 31) as u32 & 0x7fc0_0000));
     let r = if b.wrapping_sub(1) < 0x7f7f_ffff { r } else { other };
     if b << 1 == 0 { f32::NEG_INFINITY } else { r }
 }
 
-/// ln((1 + f)·2^e) + low.
+/// Returns ln((1 + f)·2^e) + low.
 #[inline(always)]
 fn log_of(f: f32, e: f32, low: f32) -> f32 {
     let z = f * f;
@@ -89,14 +92,14 @@ pub(crate) fn log2(x: f32) -> f32 {
 #[inline(always)]
 pub(crate) fn log10(x: f32) -> f32 {
     let (f, e) = split(x);
-    // log10(e) and log10(2) are sums of two; `LOG10_2_HI` has 11 bits, so that its product with e is exact
+    // log10(e) and log10(2) are each the sum of two constants. `LOG10_2_HI` has 11 bits, so its product with e is exact
     let t = f.fused(LOG10_E_LO, f * f * poly(f, LOG10));
     let t = e.fused(LOG10_2_LO, t);
     specials(x, add_product(e * LOG10_2_HI, f, std::f32::consts::LOG10_E, t))
 }
 
-/// e + f·c + t with an error slightly above half a unit in the last place, if e is 0 or |e| > |f·c|, and |t| is far
-/// smaller.
+/// Returns e + f·c + t with an error slightly above half a unit in the last place. Requires that e is 0 or |e| > |f·c|,
+/// and that |t| is far smaller.
 #[inline(always)]
 fn add_product(e: f32, f: f32, c: f32, t: f32) -> f32 {
     let h = f.fused(c, e);
@@ -113,11 +116,11 @@ const LOG10_2_LO: f32 = (std::f64::consts::LOG10_2 - LOG10_2_HI as f64) as f32;
 pub(crate) fn log1p(x: f32) -> f32 {
     let i = (1.0 + x).to_bits().wrapping_sub(SPLIT);
     let e = (i as i32) >> 23;
-    // 1 + f = (1 + x)·2^-e with one rounding. s is 4·2^-e, which is a normal number even for e = 128
+    // 1 + f = (1 + x)·2^-e, rounded once. s is 4·2^-e, which is a normal number even for e = 128, unlike 2^-e
     let s = f32::from_bits(129u32.wrapping_sub(e as u32) << 23);
     let c = s.fused(0.25, -1.0);
     let f = (0.25 * x).fused(s, c);
-    // low is the error of that rounding. It adds low/(1 + f) to the logarithm, which is about low - low·f
+    // low is the error of this rounding. It adds low/(1 + f) to the logarithm, which is about low - low·f
     let low = (0.25 * x).fused(s, c - f);
     let r = log_of(f, e as f32, (-low).fused(f, low));
     let r = if x.abs() < 2.0e-10 { x } else { r };
@@ -129,7 +132,7 @@ pub(crate) fn log1p(x: f32) -> f32 {
 /// ln(1 + x) for 0 <= x <= 1.
 #[inline(always)]
 pub(super) fn log1p_tail(x: f32) -> f32 {
-    // 1 + f is 1 + x up to 4/3, and (1 + x)/2, which is in [2/3, 1], above
+    // if x is at most 1/3, 1 + f is 1 + x; otherwise 1 + f is (1 + x)/2, which is in [2/3, 1]
     let high = x > 0.333_333_34;
     let f = if high { x.fused(0.5, -0.5) } else { x };
     log_of(f, if high { 1.0 } else { 0.0 }, -0.0)

@@ -1,8 +1,9 @@
-//! Functions of f32. Frequent functions are computed in f32 with fused multiply-adds, rarer ones in f64 (`wide.rs`).
+//! Functions of f32. Frequently used functions are computed in f32 with fused multiply-adds, rarer ones in f64
+//! (`wide.rs` and `by_double.rs`).
 //!
-//! Polynomials are minimax fits (Remez exchange in 50 digits; each coefficient rounded to f32 in turn, from the lowest,
-//! and the rest fitted again). "2^-28" after a formula is its largest error on the interval, relative to the function's
-//! value.
+//! Polynomials are minimax fits by Remez exchange in 50 digits, with the coefficient of the lowest power first. Each
+//! coefficient is rounded to f32 in turn, from the lowest, and the remaining ones are fitted again. The largest
+//! relative error at a polynomial is its largest error on the interval divided by the function's value.
 
 mod by_double;
 mod exp;

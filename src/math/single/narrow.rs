@@ -1,6 +1,6 @@
-//! Functions of f16 and bf16 numbers that are held as f32: the next number.
+//! The next number (`nextafter`) for f16 and bf16, whose values are held as f32.
 
-/// Returns the next f16 after the f16 `x` in the direction of the f16 `y`. All are represented as f32.
+/// Returns the next f16 after the f16 `x` in the direction of the f16 `y`. The operands and the result are held as f32.
 #[inline(always)]
 pub(crate) fn nextafter_f16(x: f32, y: f32) -> f32 {
     let away = (y > x) == (x > 0.0);
@@ -20,7 +20,8 @@ pub(crate) fn nextafter_f16(x: f32, y: f32) -> f32 {
     if x.is_nan() | y.is_nan() { x + y } else { r }
 }
 
-/// Returns the next bf16 after the bf16 `x` in the direction of the bf16 `y`. All are represented as f32.
+/// Returns the next bf16 after the bf16 `x` in the direction of the bf16 `y`. The operands and the result are held as
+/// f32.
 #[inline(always)]
 pub(crate) fn nextafter_bf16(x: f32, y: f32) -> f32 {
     let away = (y > x) == (x > 0.0);

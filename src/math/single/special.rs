@@ -4,13 +4,14 @@ use super::exp::{exp_parts, exp_parts_sum, power, scale};
 use super::poly;
 use crate::math::Fused;
 
-/// erf x = x + x·e(x²), |x| <= 1: 2^-29.4.
+/// The coefficients of e in erf x = x + x·e(x²), for |x| <= 1. The largest relative error is 2^-29.4.
 const ERF: [f32; 7] =
     [0.128_379_17, -0.376_126_26, 0.112_835_79, -0.026_853_347, 0.005_187_162, -0.000_799_785_2, 7.806_89e-5];
-/// erf t = 1 - e^-(t + t·r(t)), 1 <= t <= 4.1: 2^-31.
+/// The coefficients of r in erf t = 1 - e^-(t + t·r(t)), for 1 <= t <= 4.1. The largest relative error is 2^-31.
 const ERF_TAIL: [f32; 7] =
     [0.128_682_84, 0.635_014_3, 0.106_459_74, -0.023_951_065, 0.003_730_546_5, -0.000_344_184_02, 1.334_176_25e-5];
-/// (t + 2)·e^(t²)·erfc t = g((t - 2)/(t + 2)), 0.85 <= t <= 10.2: 2^-25.6.
+/// The coefficients of g in (t + 2)·e^(t²)·erfc t = g((t - 2)/(t + 2)), for 0.85 <= t <= 10.2. The largest relative
+/// error is 2^-25.6.
 const ERFCX: [f32; 9] = [
     1.0215827,
     -0.6871608,
@@ -22,7 +23,8 @@ const ERFCX: [f32; 9] = [
     -0.00056805124,
     -0.00066454185,
 ];
-/// (t + 4)·e^(t²/2)·Φ(-t) = g((t - 4)/(t + 4)), 0.95 <= t <= 15: 2^-25.2.
+/// The coefficients of g in (t + 4)·e^(t²/2)·Φ(-t) = g((t - 4)/(t + 4)), for 0.95 <= t <= 15. The largest relative
+/// error is 2^-25.2.
 const MILLS: [f32; 9] = [
     0.75528514,
     -0.60789645,
@@ -34,7 +36,7 @@ const MILLS: [f32; 9] = [
     0.0014566024,
     0.00026521215,
 ];
-/// Φ(x) = 1/2 + x·p(x²), |x| <= 1: 2^-28.4.
+/// The coefficients of p in Φ(x) = 1/2 + x·p(x²), for |x| <= 1. The largest relative error is 2^-28.4.
 const PHI: [f32; 6] = [0.3989423, -0.06649054, 0.009974163, -0.0011880193, 0.00011501705, -8.168446e-06];
 
 /// The error function, which is 1 in f32 from 4.1 on.
@@ -49,19 +51,20 @@ pub(crate) fn erf(x: f32) -> f32 {
     (if a < 1.0 { small } else { large }).copysign(x)
 }
 
-/// 1 - erf x without cancellation; below 2^-150, and so 0, from 10.2 on.
+/// 1 - erf x, computed without cancellation. For x >= 10.2 it is below 2^-150, so the result is 0.
 #[inline(always)]
 pub(crate) fn erfc(x: f32) -> f32 {
     let a = x.abs();
     let t = if a > 10.2 { 10.2 } else { a };
-    // t² = z + low exactly, because an error of t² becomes a relative error of e^-t²
+    // t² is computed exactly as z + low, because an error of t² would become a relative error of e^-t²
     let z = t * t;
     let low = t.fused(t, -z);
     let (p, k) = exp_parts_sum(-z, -low);
     let d = t + 2.0;
     let i = 1.0 / d;
     let v = p * poly((t - 2.0) * i, ERFCX);
-    // v / (t + 2) is the quotient q, corrected by the remainder of the division and by the rounding error of d = t + 2
+    // v / (t + 2) is the approximate quotient q plus two corrections: for the remainder of the division, and for the
+    // rounding error of d = t + 2
     let q = v * i;
     let rest = (-q).fused(d, v) - q * (t - (d - 2.0));
     let r = scale(mutant!(erfc_quotient_uncorrected, p * i * poly((t - 2.0) * i, ERFCX), rest.fused(i, q)), k);

@@ -5,11 +5,11 @@ use crate::math::Fused;
 use crate::math::double::{self, quarter_turns};
 use std::f32::consts::{FRAC_2_PI, FRAC_PI_2, PI};
 
-/// sin r = r + r³·s(r²), |r| <= 0.79: 2^-27.8.
+/// The coefficients of s in sin r = r + r³·s(r²), for |r| <= 0.79. The largest relative error is 2^-27.8.
 const SIN: [f32; 3] = [-0.166_666_54, 0.008_332_105, -0.000_195_076_51];
-/// cos r = 1 - r²/2 + r⁴·c(r²), |r| <= 0.79: 2^-32.8.
+/// The coefficients of c in cos r = 1 - r²/2 + r⁴·c(r²), for |r| <= 0.79. The largest relative error is 2^-32.8.
 const COS: [f32; 3] = [0.041_666_646, -0.001_388_73, 2.443_053e-5];
-/// tan r = r + r³·t(r²), |r| <= 0.787: 2^-33.3.
+/// The coefficients of t in tan r = r + r³·t(r²), for |r| <= 0.787. The largest relative error is 2^-33.3.
 const TAN: [f64; 8] = [
     0.333_333_317_935_700_6,
     0.133_334_129_852_542_06,
@@ -20,9 +20,9 @@ const TAN: [f64; 8] = [
     -0.000_618_838_460_935_617_2,
     0.002_051_177_837_005_233,
 ];
-/// asin r = r + r³·a(r²), |r| <= 1/2: 2^-27.6.
+/// The coefficients of a in asin r = r + r³·a(r²), for |r| <= 1/2. The largest relative error is 2^-27.6.
 const ASIN: [f32; 5] = [0.166_667_52, 0.074_953_094, 0.045_469_33, 0.024_182_865, 0.042_163_275];
-/// atan r = r + r³·a(r²), |r| <= 1: 2^-28.5.
+/// The coefficients of a in atan r = r + r³·a(r²), for |r| <= 1. The largest relative error is 2^-28.5.
 const ATAN: [f32; 9] = [
     -0.333_333,
     0.199_985_3,
@@ -34,20 +34,20 @@ const ATAN: [f32; 9] = [
     0.010_893_143,
     -0.001_789_048_9,
 ];
-/// π/2 = `FRAC_PI_2` + `PIO2_MID` + `PIO2_LO`, where each constant is the f32 nearest to the rest.
+/// π/2 = `FRAC_PI_2` + `PIO2_MID` + `PIO2_LO`. Each constant is the f32 nearest to what the constants before it leave.
 const PIO2_MID: f32 = -4.371_139e-8;
 const PIO2_LO: f32 = -1.715_124_9e-15;
 
 /// The largest |x| that `reduce_near` accepts, 2^17. Larger numbers need more bits of π, which `quarter_turns` has.
 pub(crate) const NEAR: f32 = 131_072.0;
 
-/// `(r, low, q)` with x = q·π/2 + r + low and |r| <= 0.79, for |x| <= `NEAR`. The low bits of the third number are q;
+/// Returns `(r, low, k)` with x = q·π/2 + r + low and |r| <= 0.79, for |x| <= `NEAR`. The low bits of k are those of q;
 /// callers use two of these bits.
 #[inline(always)]
 fn reduce_near(x: f32) -> (f32, f32, u32) {
     let k = x.fused(FRAC_2_PI, ROUND);
     let n = k - ROUND;
-    // r is exact: it is a multiple of 2^-24 below 1, or x itself if n is 0
+    // r is exact, because it is x itself if n is 0, and otherwise a multiple of 2^-24 below 1
     let r = (-n).fused(FRAC_PI_2, x);
     let p = n * PIO2_MID;
     let e = n.fused(PIO2_MID, -p);
@@ -56,7 +56,7 @@ fn reduce_near(x: f32) -> (f32, f32, u32) {
     (hi, (-n).fused(PIO2_LO, low), k.to_bits())
 }
 
-/// Reduces any finite x, as `reduce_near` reduces a small one. It computes both `reduce_near` and `quarter_turns`, and
+/// Does the same as `reduce_near`, but for any finite x. It computes both `reduce_near` and `quarter_turns`, and
 /// selects one of the two results, because a branch would not vectorise.
 #[inline(always)]
 fn reduce(x: f32) -> (f32, f32, u32) {
@@ -64,7 +64,7 @@ fn reduce(x: f32) -> (f32, f32, u32) {
     let (f, far) = quarter_turns(x as f64);
     let wide = f * std::f64::consts::FRAC_PI_2;
     let near = x.abs() <= NEAR;
-    // the rounding error of the angle in f32; without it results near 1/4 are less accurate
+    // the rounding error of the angle in f32. If it were ignored, results near 1/4 would be less accurate
     let rest = (wide - wide as f32 as f64) as f32;
     (
         if near { r } else { wide as f32 },
@@ -99,16 +99,16 @@ pub(crate) fn cos(x: f32) -> f32 {
     sine((r, low, q.wrapping_add(1)))
 }
 
-/// sin x for |x| <= `NEAR`. It has the same bits as [`sin`], without the second reduction in f64, which takes most of
-/// the time.
+/// Returns sin x for |x| <= `NEAR`, with the same bits as [`sin`]. It is faster, because it omits the reduction for
+/// larger x in f64, which takes most of the time.
 #[inline(always)]
 pub(crate) fn sin_near(x: f32) -> f32 {
     let r = sine(reduce_near(x));
     if x == 0.0 { x } else { r }
 }
 
-/// cos x for |x| <= `NEAR`. It has the same bits as [`cos`], without the second reduction in f64, which takes most of
-/// the time.
+/// Returns cos x for |x| <= `NEAR`, with the same bits as [`cos`]. It is faster, because it omits the reduction for
+/// larger x in f64, which takes most of the time.
 #[inline(always)]
 pub(crate) fn cos_near(x: f32) -> f32 {
     let (r, low, q) = reduce_near(x);
@@ -127,7 +127,8 @@ pub(crate) fn tan(x: f32) -> f32 {
     if x == 0.0 { x } else { v as f32 }
 }
 
-/// `(large, s, t)` for 0 <= a <= 1: asin a is s + t, or π/2 - 2·(s + t) if `large` (a > 1/2).
+/// Returns `(large, s, t)` for 0 <= a <= 1, where `large` is a > 1/2. asin a is π/2 - 2·(s + t) if `large`, and s + t
+/// otherwise.
 #[inline(always)]
 fn asin_parts(a: f32) -> (bool, f32, f32) {
     let large = a > 0.5;
@@ -141,7 +142,7 @@ fn asin_parts(a: f32) -> (bool, f32, f32) {
 #[inline(always)]
 pub(crate) fn asin(x: f32) -> f32 {
     let (large, s, t) = asin_parts(x.abs());
-    // h is π/2 - 2s; `end` adds its rounding error, -2t, and the low part of π/2
+    // h is π/2 - 2s. `end` adds what h lacks: its rounding error, -2t, and the low part of π/2
     let h = (-2f32).fused(s, FRAC_PI_2);
     let end = h + ((-2f32).fused(s, FRAC_PI_2 - h) - 2f32.fused(t, -PIO2_MID));
     (if large { end } else { s + t }).copysign(x)

@@ -1,13 +1,13 @@
-//! The rarer functions of f32, computed in f64. A vector has half as many lanes, but f64's rounding errors are not
-//! visible in the result.
+//! The rarer functions of f32, computed in f64. A vector holds half as many f64 as f32, but f64's rounding errors do
+//! not change the f32 result noticeably.
 
 use crate::math::Fused;
 use crate::math::double::{self, ERFINV, ERFINV_TAIL, poly};
 use std::f64::consts::{FRAC_PI_2, LN_2, LOG2_E, PI};
 
-/// 1.5·2^52, which rounds to an integer when it is added and subtracted again, as `ROUND` of `double/mod.rs` does.
+/// 1.5·2^52. Adding it to an f64 and subtracting it again rounds to an integer, like `ROUND` of `double/mod.rs`.
 const ROUND: f64 = 6_755_399_441_055_744.0;
-/// ln((1+s)/(1-s)) = 2s + s³·p(s²), |s| <= 0.172: 2^-44.5.
+/// The coefficients of p in ln((1+s)/(1-s)) = 2s + s³·p(s²), for |s| <= 0.172. The largest relative error is 2^-44.5.
 const LOG: [f64; 5] = [
     0.666_666_666_757_682_5,
     0.399_999_956_329_667_2,
@@ -15,7 +15,7 @@ const LOG: [f64; 5] = [
     0.221_762_374_299_524_33,
     0.195_834_555_402_543_76,
 ];
-/// 2^r = 1 + r·q(r), |r| <= 1/2: 2^-32.
+/// The coefficients of q in 2^r = 1 + r·q(r), for |r| <= 1/2. The largest relative error is 2^-32.
 const EXP2: [f64; 7] = [
     0.693_147_183_815_983_8,
     0.240_226_509_207_279_8,
@@ -25,7 +25,7 @@ const EXP2: [f64; 7] = [
     0.000_154_613_657_407_931_43,
     1.335_990_917_603_081e-5,
 ];
-/// atan r = r + r³·a(r²), |r| <= 1: 2^-28.5.
+/// The coefficients of a in atan r = r + r³·a(r²), for |r| <= 1. The largest relative error is 2^-28.5.
 const ATAN: [f64; 9] = [
     -0.333_332_990_854_481_9,
     0.199_985_480_980_418_2,
@@ -38,7 +38,8 @@ const ATAN: [f64; 9] = [
     -0.001_793_605_462_612_796_6,
 ];
 
-/// ln Γ(z) = (z - 1/2)·ln z - z + ln √(2π) + s(1/z²)/z, z >= 8: 2^-58.
+/// The coefficients of s in ln Γ(z) = (z - 1/2)·ln z - z + ln √(2π) + s(1/z²)/z, for z >= 8. The largest relative error
+/// is 2^-58.
 const STIRLING: [f64; 6] = [
     0.0833333333333331,
     -0.0027777777773585746,
@@ -47,7 +48,7 @@ const STIRLING: [f64; 6] = [
     0.000836458620326814,
     -0.001633432801017776,
 ];
-/// sin(πf) = f·s(f²), |f| <= 1/2: 2^-43.9.
+/// The coefficients of s in sin(πf) = f·s(f²), for |f| <= 1/2. The largest relative error is 2^-43.9.
 const SIN_PI: [f64; 7] = [
     3.1415926535895973,
     -5.1677127799773235,
@@ -58,10 +59,10 @@ const SIN_PI: [f64; 7] = [
     0.0004472001327415046,
 ];
 
-/// `(e, l)` with ln x = e·ln 2 + l, for positive normal finite x.
+/// Returns `(e, l)` with ln x = e·ln 2 + l, for a positive, normal and finite x.
 #[inline(always)]
 fn ln_parts(x: f64) -> (f64, f64) {
-    // the constant is the bits of √½, the lower end of the interval of the significand m
+    // the constant has the bits of √½, because the significand m is in the interval from √½ to √2
     let i = x.to_bits().wrapping_sub(0x3fe6_a09e_667f_3bcd);
     let e = (((i >> 32) as i32) >> 20) as f64;
     let m = f64::from_bits((i & 0x000f_ffff_ffff_ffff).wrapping_add(0x3fe6_a09e_667f_3bcd));
@@ -96,13 +97,12 @@ pub(crate) fn pow(x: f32, y: f32) -> f32 {
     let l = if a == 0.0 { f64::NEG_INFINITY } else { l };
     let l = if a < f64::INFINITY { l } else { a };
     let t = yd * l;
-    // beyond these bounds the result is 0 or ∞ in f32 already, and `exp2` needs a bounded exponent
+    // for an exponent outside of these bounds the result is 0 or ∞ in f32, and `exp2` needs a bounded exponent
     let t = if t < -160.0 { -160.0 } else { t };
     let t = if t > 140.0 { 140.0 } else { t };
     let r = exp2(t) as f32;
     let r = if a == 1.0 { if y.is_nan() { y } else { 1.0 } } else { r };
-    // if x is negative, the result is negative for an odd y, and it is NaN for a y that is not an integer, provided
-    // that x is finite
+    // for a finite negative x, the result is negative if y is odd, and NaN if y is not an integer
     let whole = y == y.floor();
     let half = 0.5 * y;
     let odd = whole & (half != half.floor());
@@ -111,7 +111,7 @@ pub(crate) fn pow(x: f32, y: f32) -> f32 {
     if (y == 0.0) | (x == 1.0) { 1.0 } else { r }
 }
 
-/// The angle of the point (x, y).
+/// The angle between the positive x axis and the direction of the point (x, y).
 #[inline(always)]
 pub(crate) fn atan2(y: f32, x: f32) -> f32 {
     let (v, u) = ((y as f64).abs(), (x as f64).abs());
@@ -128,7 +128,7 @@ pub(crate) fn atan2(y: f32, x: f32) -> f32 {
     (r as f32).copysign(y)
 }
 
-/// √(x² + y²); in f64 the squares of f32 neither overflow nor vanish.
+/// √(x² + y²). In f64 the squares of f32 neither overflow nor become 0.
 #[inline(always)]
 pub(crate) fn hypot(x: f32, y: f32) -> f32 {
     let (u, v) = (x as f64, y as f64);
@@ -141,7 +141,7 @@ pub(crate) fn hypot(x: f32, y: f32) -> f32 {
 pub(crate) fn asinh(x: f32) -> f32 {
     let a = (x as f64).abs();
     let r = ln(a + a.fused(a, 1.0).sqrt());
-    // near 0 the logarithm cancels, and two terms of the series are enough
+    // near 0 the logarithm loses digits by cancellation, and two terms of the series are accurate enough
     let small = (a * a * a).fused(-1.0 / 6.0, a);
     let r = if a < 1e-3 { small } else { r };
     (if a < f64::INFINITY { r } else { a } as f32).copysign(x)
@@ -161,7 +161,7 @@ pub(crate) fn acosh(x: f32) -> f32 {
 pub(crate) fn atanh(x: f32) -> f32 {
     let a = (x as f64).abs();
     let r = 0.5 * ln((1.0 + a) / (1.0 - a));
-    // near 0 the logarithm cancels, and two terms of the series are enough
+    // near 0 the logarithm loses digits by cancellation, and two terms of the series are accurate enough
     let small = (a * a * a).fused(1.0 / 3.0, a);
     let r = if a < 1e-3 { small } else { r };
     let r = if a < 1.0 { r } else { f64::NAN };
@@ -172,8 +172,8 @@ pub(crate) fn atanh(x: f32) -> f32 {
 #[inline(always)]
 pub(crate) fn cbrt(x: f32) -> f32 {
     let a = (x as f64).abs();
-    // dividing the bits by 3 gives 5 bits of the root (as in FreeBSD's cbrt; the constant corrects the exponent's
-    // bias), and two steps of Halley's method triple them twice
+    // dividing the upper word of the bits by 3 gives 5 correct bits of the root (as in FreeBSD's cbrt; the constant
+    // corrects the exponent's bias). Each of the two steps of Halley's method triples the number of correct bits
     let t = f64::from_bits((((a.to_bits() >> 32) as u32 / 3 + 715_094_163) as u64) << 32);
     let r = t * t * t;
     let t = t * (a + a + r) / (a + r + r);
@@ -199,7 +199,7 @@ pub(crate) fn erfinv(x: f32) -> f32 {
 #[inline(always)]
 pub(crate) fn lgamma(x: f32) -> f32 {
     let a = (x as f64).abs();
-    // Γ(a + 8) is Γ(a)·a·(a + 1)…(a + 7), a product that is (b + 12)·(b + 10)·(b + 6)·b with b = a·(a + 7)
+    // Γ(a + 8) is Γ(a)·a·(a + 1)…(a + 7). With b = a·(a + 7), this product is (b + 12)·(b + 10)·(b + 6)·b
     let b = a * (a + 7.0);
     let low = a < 8.0;
     let product = if low { (b + 12.0) * (b + 10.0) * ((b + 6.0) * b) } else { 1.0 };

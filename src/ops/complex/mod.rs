@@ -1,13 +1,15 @@
-//! Complex numbers: a pair of real expressions, its real and its imaginary part. They are not a dtype, for these reasons:
+//! Complex numbers: a pair of real expressions, the real and the imaginary parts. Complex numbers are not a dtype, for
+//! these reasons:
 //!
-//! * Products, quotients and functions of both parts fuse, broadcast, run on every device and have derivatives without a
-//!   change to planner, backends or shaders, and without a convention about the derivative of a complex number. A dtype
-//!   would be two more compute types: two columns of every row, and numbers of plans that exceed 64 bits.
-//! * Vectors suit two arrays better than interleaved numbers, so the routine `fft` has real and imaginary parts as
+//! * Products, quotients and functions of both parts fuse, broadcast, run on every device and have derivatives without
+//!   a change to the planner, backends or shaders, and without a convention about the derivative of a complex number.
+//!   Complex dtypes would need two more compute types. Each row of the ufunc table would need two more columns, and a
+//!   number in a plan would need more than 64 bits.
+//! * SIMD vectors suit two arrays better than interleaved numbers, so the routine `fft` has real and imaginary parts as
 //!   operands.
 //!
-//! The price: an interleaved array, such as NumPy's, is read by views with step 2, and a file holds two arrays. The parts
-//! of `Complex` are private, so a dtype could replace them later.
+//! The disadvantages: an interleaved array, such as NumPy's, is read through views with step 2, and a file of complex
+//! numbers holds two arrays. The parts of `Complex` are private, so a dtype could replace them later.
 
 mod operators;
 
@@ -27,9 +29,9 @@ use std::panic::Location;
 
 /// An array of complex numbers, computed or not. It has the operators of an [`Expr`], with complex and real operands.
 ///
-/// The numbers are two real expressions of the same shape and the same float dtype, the real and the imaginary parts.
-/// Both parts fuse like other expressions, have derivatives with respect to real arrays, and run on every device. An
-/// operation that changes only shapes or positions applies to both parts: [`Complex::map`].
+/// The numbers are two real expressions, the real and the imaginary parts, of the same shape and the same float dtype.
+/// Both parts fuse like other expressions, have derivatives with respect to real arrays, and run on every device. To
+/// apply an operation that changes only shapes or positions to both parts, use [`Complex::map`].
 ///
 /// ```
 /// use cupric::{Complex, array};
@@ -137,8 +139,8 @@ impl Complex {
         &self.im
     }
 
-    /// Applies a function to the real and to the imaginary parts. It fits all operations that move elements: reshapes,
-    /// slices, transposes, broadcasts, gathers, `flip`, `roll`, `pad` with zeros, `astype`.
+    /// Applies a function to the real and to the imaginary parts. The function may be any operation that moves
+    /// elements: reshapes, slices, transposes, broadcasts, gathers, `flip`, `roll`, `pad` with zeros, `astype`.
     ///
     /// ```
     /// use cupric::{Complex, array, s};
@@ -154,7 +156,7 @@ impl Complex {
     /// Returns the lengths of the axes.
     ///
     /// # Errors
-    /// The error that a part carries.
+    /// Returns the error that a part carries, if any.
     pub fn shape(&self) -> Result<&[usize]> {
         self.im.shape()?;
         self.re.shape()
@@ -163,7 +165,7 @@ impl Complex {
     /// Returns the number of axes.
     ///
     /// # Errors
-    /// The error that a part carries.
+    /// Returns the error that a part carries, if any.
     pub fn ndim(&self) -> Result<usize> {
         self.shape().map(<[usize]>::len)
     }
@@ -171,7 +173,7 @@ impl Complex {
     /// Returns the number of complex numbers.
     ///
     /// # Errors
-    /// The error that a part carries.
+    /// Returns the error that a part carries, if any.
     pub fn size(&self) -> Result<usize> {
         self.shape().map(|shape| shape.iter().product())
     }
@@ -179,7 +181,7 @@ impl Complex {
     /// Returns the dtype of the parts: f32 for NumPy's complex64, f64 for complex128.
     ///
     /// # Errors
-    /// The error that a part carries.
+    /// Returns the error that a part carries, if any.
     pub fn dtype(&self) -> Result<DType> {
         self.im.shape()?;
         self.re.dtype()
@@ -188,7 +190,7 @@ impl Complex {
     /// Computes both parts together, like [`eval_all`](crate::eval_all).
     ///
     /// # Errors
-    /// As [`Expr::eval`].
+    /// Returns the errors of [`Expr::eval`].
     #[track_caller]
     pub fn eval(&self) -> Result<Complex> {
         let [re, im] = eval_all([&self.re, &self.im])?;
@@ -198,14 +200,15 @@ impl Complex {
     /// Computes both parts and copies them to a device.
     ///
     /// # Errors
-    /// As [`Expr::to_device`].
+    /// Returns the errors of [`Expr::to_device`].
     #[track_caller]
     pub fn to_device(&self, device: &Device) -> Result<Complex> {
         let z = self.eval()?;
         Ok(Complex { re: z.re.to_device(device)?.into(), im: z.im.to_device(device)?.into() })
     }
 
-    /// Returns the numbers with these parts, which become floats of the same dtype and shape. Errors name `op`.
+    /// Builds complex numbers from a real and an imaginary part, after converting both to the same float dtype and
+    /// broadcasting them to the same shape. Errors name the operation `op`.
     pub(crate) fn pair(op: &'static str, re: Expr, im: Expr, at: Loc) -> Complex {
         let both = || {
             common(op, [&re, &im].into_iter(), at)?;
@@ -231,7 +234,7 @@ impl Complex {
     }
 }
 
-/// Functions.
+/// Functions of complex numbers.
 impl Complex {
     /// Returns the complex conjugates: the imaginary parts change their sign.
     #[doc(alias("conjugate"))]
@@ -240,7 +243,7 @@ impl Complex {
         Complex { re: self.re.clone(), im: unary(&arithmetic::negative, &self.im, Location::caller()) }
     }
 
-    /// Returns the magnitudes, without overflow in between: [`Expr::hypot`] of both parts.
+    /// Returns the magnitudes: [`Expr::hypot`] of both parts. No intermediate result overflows.
     #[doc(alias("absolute", "magnitude", "norm"))]
     #[track_caller]
     pub fn abs(&self) -> Expr {
@@ -254,7 +257,7 @@ impl Complex {
         binary(&float::atan2, &self.im, &self.re, Location::caller())
     }
 
-    /// Returns e to the power of the numbers. A real number has a real result.
+    /// Returns e to the power of the numbers. The result for a real number is real.
     ///
     /// ```
     /// use cupric::{Complex, PI, array};
@@ -268,7 +271,7 @@ impl Complex {
         let at = Location::caller();
         let abs = unary(&float::exp, &self.re, at);
         let part = |row| binary(&arithmetic::multiply, &abs, unary(row, &self.im, at), at);
-        // an infinite magnitude times the sine of 0 would be NaN
+        // without this choice, a real number with an infinite exponential would get the imaginary part ∞ · sin(0) = NaN
         let is_real = binary(&logic::equal, &self.im, 0.0, at);
         let im = composed(|| choose(is_real, &self.im, part(&float::sin), at));
         Complex::pair("exp", part(&float::cos), im, at)
@@ -284,7 +287,8 @@ impl Complex {
         Complex::pair("log", log, binary(&float::atan2, &self.im, &self.re, at), at)
     }
 
-    /// Returns the square roots with a real part of at least 0. The imaginary part has the sign of the number's.
+    /// Returns the square roots with a real part of at least 0. The imaginary part of the result has the sign of the
+    /// number's imaginary part.
     ///
     /// ```
     /// use cupric::{Complex, array};
@@ -298,7 +302,8 @@ impl Complex {
         let at = Location::caller();
         let half = |e: Expr| binary(&arithmetic::multiply, e, 0.5, at);
         let abs = half(binary(&float::hypot, &self.re, &self.im, at));
-        // halves are added, because the sum of the magnitude and the part may be infinite
+        // both terms are halved before they are added, because the sum of the magnitude and the real part may be
+        // infinite
         let sum = binary(&arithmetic::add, half(unary(&arithmetic::abs, &self.re, at)), abs, at);
         let large = unary(&float::sqrt, sum, at);
         let quotient = binary(&arithmetic::divide, half(unary(&arithmetic::abs, &self.im, at)), &large, at);
@@ -316,7 +321,7 @@ impl Complex {
         operators::multiply(self, self, Location::caller())
     }
 
-    /// Returns 1 / z, by the method of the operator `/`.
+    /// Returns 1 / z. The method is the same as for the operator `/`.
     #[track_caller]
     pub fn reciprocal(&self) -> Complex {
         let at = Location::caller();
@@ -348,8 +353,8 @@ impl Complex {
         Complex { re, im }
     }
 
-    /// Returns the products of matrices, as [`Expr::matmul`]. The other operand may be real. Two complex operands take
-    /// four real products.
+    /// Returns the products of matrices, like [`Expr::matmul`]. The other operand may be real. A product of two complex
+    /// operands is computed by four real products.
     ///
     /// ```
     /// use cupric::{Complex, array};
@@ -373,8 +378,8 @@ impl Complex {
 }
 
 impl fmt::Display for Complex {
-    /// Formats the numbers as NumPy formats them, `[1.+2.j 3.-1.j]`, with the options of [`Expr`]'s formatting for each part. Errors are
-    /// formatted as `<error: …>`.
+    /// Formats the numbers as NumPy does, `[1.+2.j 3.-1.j]`. Each part is formatted with the same options as an
+    /// [`Expr`]. Errors are formatted as `<error: …>`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         crate::array::print::complex::write(&self.re, &self.im, f)
     }

@@ -18,7 +18,7 @@ pub trait ComplexOperand: sealed::Sealed {
     fn parts(self) -> Parts;
 }
 
-/// A real or a complex operand.
+/// The parts of an operand of an operation on complex numbers.
 #[doc(hidden)]
 pub enum Parts {
     Real(Expr),
@@ -45,12 +45,12 @@ impl ComplexOperand for &Complex {
     }
 }
 
-/// Returns the sum or difference of two complex numbers.
+/// Returns the sum or the difference of two complex numbers, which `row` computes for each part.
 fn linear(row: &'static Ufunc, a: &Complex, b: &Complex, at: Loc) -> Complex {
     Complex::pair(row.name, binary(row, &a.re, &b.re, at), binary(row, &a.im, &b.im, at), at)
 }
 
-/// Returns the products, by the four products of the parts.
+/// Returns the products of complex numbers, computed by four products of their parts.
 pub(super) fn multiply(a: &Complex, b: &Complex, at: Loc) -> Complex {
     let times = |x: &Expr, y: &Expr| binary(&arithmetic::multiply, x, y, at);
     let re = binary(&arithmetic::subtract, times(&a.re, &b.re), times(&a.im, &b.im), at);
@@ -58,8 +58,9 @@ pub(super) fn multiply(a: &Complex, b: &Complex, at: Loc) -> Complex {
     Complex::pair("multiply", re, im, at)
 }
 
-/// Returns the quotients by Smith's method, which divides the divisor's smaller part by its larger part. So no square
-/// of a part overflows. R. L. Smith, Algorithm 116, Communications of the ACM 5 (1962).
+/// Returns the quotients by Smith's method (R. L. Smith, Algorithm 116, Communications of the ACM 5, 1962). It uses the
+/// ratio of the divisor's smaller part to its larger part, and no square of a part, because a square could
+/// overflow.
 pub(super) fn divide(a: &Complex, b: &Complex, at: Loc) -> Complex {
     let op = |row: &'static Ufunc| move |x: &Expr, y: &Expr| binary(row, x, y, at);
     let (add, subtract) = (op(&arithmetic::add), op(&arithmetic::subtract));
@@ -68,7 +69,8 @@ pub(super) fn divide(a: &Complex, b: &Complex, at: Loc) -> Complex {
     let is_real = binary(&logic::greater_equal, abs(&b.re), abs(&b.im), at);
     let pick = |x: &Expr, y: &Expr| choose(&is_real, x, y, at);
     let (large, small) = (pick(&b.re, &b.im), pick(&b.im, &b.re));
-    // 0 / 0 of a divisor 0 makes all results NaN; then the parts are divided one by one, as NumPy does
+    // For a divisor of 0 the ratio is 0 / 0, which would make all results NaN. In this case each part is divided by 0,
+    // as in NumPy.
     let ratio = over(&small, &large);
     let divisor = add(&large, &times(&small, &ratio));
     let re = add(&pick(&a.re, &a.im), &times(&pick(&a.im, &a.re), &ratio));
@@ -123,12 +125,12 @@ macro_rules! operators {
     )* };
 }
 
-/// Returns both parts combined with a real operand.
+/// Combines both parts with a real operand by the ufunc `row`.
 fn each(row: &'static Ufunc, z: &Complex, x: &Expr, at: Loc) -> Complex {
     Complex::pair(row.name, binary(row, &z.re, x, at), binary(row, &z.im, x, at), at)
 }
 
-/// Returns the real parts combined with a real operand, and the imaginary parts unchanged.
+/// Combines the real parts with a real operand by the ufunc `row`, and leaves the imaginary parts unchanged.
 fn real(row: &'static Ufunc, z: &Complex, x: &Expr, at: Loc) -> Complex {
     Complex::pair(row.name, binary(row, &z.re, x, at), z.im.clone(), at)
 }

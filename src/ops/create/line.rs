@@ -54,7 +54,7 @@ pub(super) fn on_grid(x: f64, k: i32) -> f64 {
     scaled(scaled(x, -k).round_ties_even(), k)
 }
 
-/// `n` evenly spaced numbers.
+/// `n` evenly spaced numbers: `start + i · step` for i = 0, 1, …
 pub(super) struct Line {
     start: DoubleF64,
     step: DoubleF64,
@@ -63,13 +63,13 @@ pub(super) struct Line {
     scale: i32,
 }
 
-/// In f32 lines of more than 2^18 elements, this many low bits of a position are multiplied separately. The f32 product
-/// of the whole position and the remainder of the step would have an error of more than about a hundredth ULP of the
-/// result. 12 bits are half of f32's 24.
+/// In f32 sequences of more than 2^18 elements, this many low bits of a position are multiplied separately. Otherwise
+/// the f32 product of the whole position and the remainder of the step would have an error of more than about a
+/// hundredth ULP of the result. 12 bits are half of f32's 24.
 const LOW: i32 = 12;
 
 impl Line {
-    /// Creates a line from a start and a step, both finite.
+    /// Creates a sequence from its first number and its step, which must both be finite.
     pub fn new(start: DoubleF64, step: DoubleF64, n: usize) -> Line {
         let far = |x: DoubleF64| times(x, 0.25).0;
         let last = far(start) + far(step) * n as f64;
@@ -77,7 +77,7 @@ impl Line {
         Line { start, step, n, scale: 0 }.scaled(exponent(largest) + 2)
     }
 
-    /// Creates a line of `n` elements from `a` to `b`. `n` must be at least 2.
+    /// Creates a sequence of `n` evenly spaced numbers from `a` to `b`. `n` must be at least 2.
     pub fn between(a: f64, b: f64, n: usize) -> Line {
         let top = exponent(a).max(exponent(b));
         // numbers near the limits of f64's range are scaled down, so that b − a does not overflow
@@ -90,17 +90,17 @@ impl Line {
         Line { start: (a, 0.0), step: two_sum(high, low), n, scale: k }.scaled(top - k)
     }
 
-    /// Returns the same line with another scale, such that its largest stored number is neither huge nor tiny. With the
-    /// current scale, that number is less than 2^top.
+    /// Returns the same sequence with another `scale`, so that the largest stored number is neither huge nor tiny. The
+    /// largest number that is stored now is less than 2^top.
     fn scaled(self, top: i32) -> Line {
-        // the scale becomes 0, unless f32 could then not hold all parts of the line as normal numbers
+        // the new scale is 0 if f32 can hold all stored numbers as normal numbers with it
         let k = if (-60..120).contains(&(top + self.scale)) { self.scale } else { -top };
         let by = |x: DoubleF64| (scaled(x.0, k), scaled(x.1, k));
         Line { start: by(self.start), step: by(self.step), scale: self.scale - k, ..self }
     }
 
     pub fn expr(self, dtype: DType, at: Loc) -> Expr {
-        // f16 and bf16 are rounded once more, at the end
+        // the numbers for f16 and bf16 are computed in f32 and rounded once more here
         let wide = if dtype == DType::F64 { DType::F64 } else { DType::F32 };
         cast(self.wide(wide, at), dtype, at)
     }
@@ -151,9 +151,9 @@ impl Line {
             let fine = sum(product(&q, (self.step.0 - short) + self.step.1), constant(base_low));
             sum(exact, sum(product(&p, low), sum(product(&q, short), fine)))
         };
-        // The scale is undone by roughly equal factors, each within the range of f32's exponents (±126). The products
-        // move the line from near 1 towards the limits of the range, so only the last product can be subnormal and
-        // round.
+        // The scale is undone by multiplying by several powers of two of roughly equal size, each within the range of
+        // f32's exponents (±126). These products move the numbers from near 1 towards the limits of the range, so only
+        // the last product can be subnormal and round.
         let factors = (self.scale.abs() + 125) / 126;
         let factor = |f: i32| (f + 1) * self.scale / factors - f * self.scale / factors;
         (0..factors).fold(line, |line, f| product(&line, scaled(1.0, factor(f))))

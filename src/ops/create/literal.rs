@@ -79,7 +79,7 @@ pub const fn all_float_literals(tokens: &str) -> bool {
                                 i += 1;
                             }
                         }
-                        // a suffix, a prefix as in 0x1e, a method call
+                        // the literal has a suffix, a prefix as in 0x1e, or a method call
                         b'a'..=b'z' | b'A'..=b'Z' => return false,
                         _ => break,
                     }

@@ -1,5 +1,6 @@
-//! Arrays of generated numbers, and arrays of Rust data. Generated ones are lazy. Except for `zeros_like` and the other
-//! `…_like` functions they have no device: they are computed on the device of the expression that uses them.
+//! Arrays of generated numbers, and arrays of Rust data. Generated arrays are lazy and have no device: they are
+//! computed on the device of the expression that uses them. Only `zeros_like` and the other `…_like` functions use the
+//! device of their operand.
 
 mod line;
 mod literal;
@@ -46,8 +47,8 @@ pub fn empty(shape: impl IntoShape, dtype: DType) -> Expr {
     filled("empty", shape, Scalar::Int(0), dtype, Location::caller())
 }
 
-/// Returns an array filled with a number, which is converted to `dtype` once. It is an error if `dtype` cannot hold the
-/// number (300 or 1.5 in u8). If `value` is an array, it is cast and broadcast instead.
+/// Returns an array filled with a number, which is converted to `dtype` once. The result carries an error if `dtype`
+/// cannot hold the number (300 or 1.5 in u8). If `value` is an array, it is cast and broadcast instead.
 ///
 /// ```
 /// use cupric::{DType, full};
@@ -71,7 +72,7 @@ pub fn full(shape: impl IntoShape, value: impl Operand, dtype: DType) -> Expr {
     })
 }
 
-/// Fails for a number that `dtype` cannot hold: an integer outside its range, a float for an integer dtype, or an
+/// Returns an error if `dtype` cannot hold a number: an integer outside its range, a float for an integer dtype, or an
 /// integer or float for bool.
 fn fits(op: &'static str, s: Scalar, dtype: DType, at: Loc) -> Result<()> {
     match s.promote_with(dtype) {
@@ -123,7 +124,8 @@ pub fn full_like(x: &Expr, value: impl Operand) -> Expr {
     })
 }
 
-/// Returns the fill `e` with the device of `x`, so that it is computed there. The elements of `x` are not read.
+/// Returns `e`, which is a fill, with the device of `x`, so that it is computed there. The elements of `x` are not
+/// read.
 fn on_device_of(x: &Expr, e: Expr, at: Loc) -> Expr {
     match e.0.number() {
         Some(s) => Expr::fill_on(x.0.device, s, e.0.shape.clone(), e.0.dtype, at),
@@ -169,7 +171,7 @@ pub fn arange(start: impl Operand, stop: impl Operand, step: impl Operand, dtype
         }
         let n = if float.is_some() {
             let [a, b, s] = all.map(Scalar::as_f64);
-            // all three are scaled by 0.25, so that the difference of two finite numbers cannot overflow
+            // all three numbers are multiplied by 0.25, so that the difference of two finite numbers cannot overflow
             let scale = mutant!(long_range_overflows, 1.0, 0.25);
             let n = ((b * scale - a * scale) / (s * scale)).ceil();
             if s == 0.0 || !n.is_finite() {
@@ -227,7 +229,7 @@ fn whole_numbers(start: f64, step: f64, n: usize, dtype: DType) -> Option<[Scala
         .then(|| [start, step].map(|v| Scalar::Int(v as i128)))
 }
 
-/// Fails for more elements than i32 can count, because kernels generate an element's index as i32.
+/// Returns an error if there are more elements than i32 can count, because kernels generate an element's index as i32.
 pub(crate) fn countable(op: &'static str, n: usize, at: Loc) -> Result<()> {
     match n > i32::MAX as usize {
         true => Err(Error::with_line(
@@ -270,7 +272,8 @@ pub(crate) fn linspace_at(op: &'static str, [a, b]: [f64; 2], n: usize, dtype: D
             true => Line::between(a, b, n).expr(dtype, at),
             false => Expr::fill(Scalar::Float(a + (b - a)), smallvec![n], dtype, at),
         };
-        // the first and the last element are the given numbers; computed ones could differ by a rounding error
+        // the first and the last element are set to the given numbers, because the computed ones could differ by a
+        // rounding error
         let i = iota(smallvec![n], 0, at);
         let end = |k: usize, value: f64, others: Expr| {
             let here = binary(&logic::equal, &i, k, at);
@@ -301,7 +304,7 @@ pub fn eye(n: usize, dtype: DType) -> Expr {
     })
 }
 
-/// Nested arrays `[..; N]` of elements, to any depth, from which an [`Array`] can be made.
+/// A type from which an [`Array`] can be made: arrays `[..; N]` of elements, nested to any depth.
 pub trait Elements {
     /// The element type.
     type Item: Element;

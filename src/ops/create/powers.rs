@@ -13,7 +13,7 @@ use crate::graph::ufunc::{Ufunc, arithmetic, float, logic};
 use smallvec::smallvec;
 use std::panic::Location;
 
-/// The largest magnitude of an exponent that is computed. 2^1100 is already outside the range of every dtype.
+/// The largest magnitude of an exponent that is accepted. 2^1100 is already outside the range of every dtype.
 const LARGEST: f64 = 4096.0;
 
 fn product(a: DoubleF64, b: DoubleF64) -> DoubleF64 {
@@ -33,8 +33,8 @@ fn log2(x: f64) -> DoubleF64 {
     let k = if scaled(x, -k) < std::f64::consts::FRAC_1_SQRT_2 { k - 1 } else { k };
     let m = scaled(x, -k);
     let near = m.log2();
-    // 2^near is computed as the series of e^t. 24 terms are enough for |t| ≤ ln 2 / 2. One step of Newton's method
-    // follows.
+    // `near` is rounded to f64; one step of Newton's method makes it more precise. For this step, 2^near is computed as
+    // the series of e^t with t = near · ln 2. 24 terms are enough for |t| ≤ ln 2 / 2.
     const LN_2: DoubleF64 = (std::f64::consts::LN_2, 2.3190468138462996e-17);
     let t = times(LN_2, near);
     let power = (1..=24).rev().fold((1.0, 0.0), |sum, i| add((1.0, 0.0), quotient(product(t, sum), i as f64)));
@@ -54,7 +54,7 @@ fn powers(start: DoubleF64, step: DoubleF64, n: usize, dtype: DType, at: Loc) ->
     let call = |row: &'static Ufunc, a: &Expr| ufunc(row, smallvec![crate::graph::expr::Arg::Expr(a.clone())], at);
 
     let end = add(start, times(step, n.saturating_sub(1) as f64)).0;
-    // products of positions and multiples of this power of two are exact, and so are their sums
+    // products of positions and multiples of 2^grid are exact, and so are their sums
     let grid = exponent(start.0.abs().max(end.abs())) + 1 - bits;
     let cut = |x: DoubleF64| {
         let high = on_grid(x.0, grid);
@@ -62,8 +62,8 @@ fn powers(start: DoubleF64, step: DoubleF64, n: usize, dtype: DType, at: Loc) ->
     };
     let (base_high, base_low) = cut(start);
     let i = iota(smallvec![n], 0, at);
-    /// In f32, this many low bits of a position are multiplied separately. For long lines the product of the whole
-    /// position and the low part of the step would have an error that is visible in the result.
+    /// In f32, this many low bits of a position are multiplied separately if the sequence is long. Otherwise the
+    /// product of the whole position and the low part of the step would have an error that is visible in the result.
     const LOW: i32 = 12;
     let (exact, rest) = if wide == DType::F64 || n <= 1 << (LOW + 1) {
         let (high, low) = cut(step);
@@ -77,7 +77,7 @@ fn powers(start: DoubleF64, step: DoubleF64, n: usize, dtype: DType, at: Loc) ->
         let (high, low) = cut(times(step, scaled(1.0, LOW)));
         let short = on_grid(step.0, exponent(step.0) - LOW);
         let (a, b) = (sum(&times_number(&p, high), &constant(base_high)), times_number(&q, short));
-        // the exact sum of both, as two terms
+        // the exact sum of `a` and `b` as two terms, `s` and `lost`
         let s = sum(&a, &b);
         let t = less(&s, &a);
         let lost = sum(&less(&a, &less(&s, &t)), &less(&b, &t));
@@ -94,7 +94,7 @@ fn powers(start: DoubleF64, step: DoubleF64, n: usize, dtype: DType, at: Loc) ->
     cast(binary(&arithmetic::multiply, scaled, power(&less(&whole, &half)), at), dtype, at)
 }
 
-/// Returns an error for arguments that [`logspace`] and [`geomspace`] both reject.
+/// Returns an error for arguments that both [`logspace`] and [`geomspace`] reject.
 fn checked(op: &'static str, numbers: &[f64], n: usize, dtype: DType, at: Loc) -> Result<()> {
     if !dtype.is_float() {
         let detail = format!("dtype {dtype} cannot hold the numbers between the ends; use a float type, then astype");
@@ -115,8 +115,8 @@ fn checked(op: &'static str, numbers: &[f64], n: usize, dtype: DType, at: Loc) -
 /// error of an element is at most 2 units in the last place (4 on a GPU; 1 in f16 and bf16). NumPy uses
 /// base 10 by default.
 ///
-/// A base that is not positive, and exponents far outside the range of every float dtype, are [`ErrorKind::Argument`]
-/// errors.
+/// The expression carries [`ErrorKind::Argument`] if the base is not positive, or if an exponent is far outside the
+/// range of every float dtype.
 ///
 /// ```
 /// use cupric::{DType, logspace};
@@ -147,7 +147,7 @@ pub fn logspace(a: f64, b: f64, n: usize, base: f64, dtype: DType) -> Expr {
 /// must not be 0. The first number is `a` and the last is `b`, rounded to the dtype; the other numbers are as accurate
 /// as the elements of [`logspace`].
 ///
-/// Ends of different signs, or an end of 0, are an [`ErrorKind::Argument`] error.
+/// The expression carries [`ErrorKind::Argument`] if the ends have different signs or if one of them is 0.
 ///
 /// ```
 /// use cupric::{DType, geomspace};
@@ -175,7 +175,7 @@ pub fn geomspace(a: f64, b: f64, n: usize, dtype: DType) -> Expr {
         } else {
             inside
         };
-        // the ends are the given numbers, from which a computed value could differ by a rounding error
+        // both ends are set to the given numbers, because the computed ones could differ by a rounding error
         let i = iota(smallvec![n], 0, at);
         let at_end = |k: usize, value: f64, others: Expr| {
             let here = binary(&logic::equal, &i, k, at);

@@ -1,5 +1,5 @@
-//! Distributions drawn by inverting their distribution function: each number needs one uniform number, and none is
-//! rejected.
+//! Distributions that are drawn by inverting their distribution functions. Each number is computed from one uniform
+//! number, and no number is rejected.
 
 use super::{
     add, choose, computed_in, finite, inside, placed, positive, scale as scale_of, times, unit_exponential, words_of,
@@ -22,8 +22,8 @@ use std::panic::Location;
 /// or NaN; [`ErrorKind::DType`](crate::ErrorKind) for a dtype that is not a float type; and
 /// [`ErrorKind::LimitExceeded`](crate::ErrorKind) for more than 2^32 − 1 elements.
 impl Rng {
-    /// Builds a draw from uniform words. `make` computes in the dtype that [`computed_in`] returns; the result is cast
-    /// to `dtype`.
+    /// Builds a draw of floats. `make` computes the result from random words in the dtype that [`computed_in`] returns.
+    /// The result is then cast to `dtype`.
     fn floats(
         &mut self,
         op: &'static str,

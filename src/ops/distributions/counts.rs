@@ -1,5 +1,5 @@
 //! The Poisson and binomial distributions for arrays of parameters. A draw inverts the distribution function at one
-//! uniform number. Nothing is rejected, so a draw costs the same for all parameters.
+//! uniform number. No draw is rejected, so a draw costs the same for all parameters.
 //!
 //! The result is the floor of a continuous quantile x for a normal number w. Both distributions use the method of Giles
 //! ("Algorithm 955: approximation of the inverse Poisson cumulative distribution function", ACM TOMS 42, 2016). With
@@ -28,7 +28,7 @@ const NEAR: f64 = 0.2;
 /// The number of steps of Newton's method, which starts from two terms of the series. A third step would change only
 /// numbers that are drawn less than once in 10^6 times.
 const STEPS: usize = 2;
-/// y is limited to this fraction of the distance from 0 to a pole of L.
+/// y is limited to this fraction of the distance from 0 to the next pole of L(y), which the module's head defines.
 const WITHIN: f64 = 0.98;
 
 fn minus(a: impl Operand, b: impl Operand, at: Loc) -> Expr {
@@ -70,7 +70,7 @@ pub(super) fn poisson(mean: &Expr, word: Words, wide: DType, at: Loc) -> Expr {
 /// result is −1 for a `p` outside 0 to 1 and for a number of trials outside 0 to 2^53.
 pub(super) fn binomial(trials: &Expr, p: &Expr, word: Words, wide: DType, at: Loc) -> Expr {
     let n = &cast(trials.clone(), wide, at);
-    // the probability of the rarer outcome
+    // the less probable outcome of a trial is counted, and its probability is `rare`
     let rare = &least(p, minus(1.0, p, at), at);
     let usual = &minus(1.0, rare, at);
     let mean = &times(n, rare, at);
@@ -102,7 +102,7 @@ fn normal(word: Words, wide: DType, at: Loc) -> Expr {
     choose(is_small, unary(&arithmetic::negative, &low, at), &low, at)
 }
 
-/// The number of trials, the probability of the rarer outcome, and the probability of the other outcome.
+/// The number of trials, the probability of a trial's less probable outcome, and the probability of the other outcome.
 struct Trials<'a> {
     n: &'a Expr,
     rare: &'a Expr,
@@ -126,7 +126,7 @@ impl Law<'_> {
         let at = self.at;
         let whole = unary(&arithmetic::floor, self.mean, at);
         let above = self.above(&whole, &normal(word, self.wide, at));
-        // added as integers, because for a large mean the sum has too many digits for a float
+        // both terms are added as integers, because for a large mean the sum has too many digits for a float
         let many = add(cast(whole, DType::I64, at), cast(above, DType::I64, at), at);
         // `one` and `two` are the probabilities of 1 and 2; `of_one` to `of_three` are the probabilities of at least 1,
         // 2 and 3
@@ -146,7 +146,8 @@ impl Law<'_> {
         let at = self.at;
         let t = &over(w, unary(&float::sqrt, self.variance, at), at);
         let is_near = &less(unary(&arithmetic::abs, t, at), NEAR, at);
-        // the series of y in powers of t, found by inverting the series of t²/2 in powers of y; a = q − p
+        // the series of y in powers of t, found by inverting the series of t²/2 in powers of y; the coefficients depend
+        // on q − p
         let terms = [(true, vec![1. / 6.])];
         let more = [
             (false, vec![-1. / 48., 1. / 144.]),
@@ -157,7 +158,8 @@ impl Law<'_> {
             let terms: Vec<Expr> = terms.iter().map(|(odd, c)| self.in_skew(*odd, c)).collect();
             times(t, add(times(self.polynomial(t, &terms), t, at), 1.0, at), at)
         };
-        // more terms would give the start the wrong sign for a large t, which occurs for small means
+        // The start uses only two terms. With more terms it would have the wrong sign for a large t, which occurs for
+        // small means.
         let mut y = self.inside(series(&terms));
         for _ in 0..STEPS {
             let (slope, deviance) = self.deviance(&y);
@@ -180,8 +182,9 @@ impl Law<'_> {
         unary(&arithmetic::floor, above, at)
     }
 
-    /// Returns the correction c at the quantile x. It is a combination of fitted fractions: one of x and μ, the same
-    /// fraction counted from the other end of the binomial distribution, and one that matters only for few trials.
+    /// Returns the correction c at the quantile x. It is computed from fitted fractions. The first depends on x and μ.
+    /// For a binomial distribution there are two more: the same fraction counted from the other end of the
+    /// distribution, and one that matters only for few trials.
     fn rest(&self, x: &Expr) -> Expr {
         let at = self.at;
         let of = |x: Expr, mean: Expr| {
@@ -201,7 +204,7 @@ impl Law<'_> {
         }
     }
 
-    /// Returns L(y), which is the derivative of the deviance, and the deviance.
+    /// Returns L(y) and the deviance. L is the derivative of the deviance.
     fn deviance(&self, y: &Expr) -> (Expr, Expr) {
         let at = self.at;
         let log1p = |x: &Expr| unary(&float::log1p, x, at);

@@ -13,9 +13,10 @@ use crate::ops::random::Rng;
 use smallvec::smallvec;
 use std::panic::Location;
 
-/// The largest mean or variance x for which a table is made. A table has about 20·√x entries, 632,000 at this limit.
+/// The largest mean (Poisson) or variance (binomial) x for which a table is built. A table has about 20·√x entries,
+/// which is 632,000 at this limit.
 const WIDEST: f64 = 1e9;
-/// The largest number of trials: f64 represents it and all smaller integers exactly.
+/// The largest number of trials: f64 represents this number and all smaller integers exactly.
 const MOST_TRIALS: i128 = 1 << 53;
 
 impl Rng {
@@ -38,7 +39,7 @@ impl Rng {
         const OP: &str = "geometric";
         let at = Location::caller();
         self.draw(OP, shape, at, |word| {
-            // NaN is not in the range
+            // this test also rejects NaN
             if !(2f64.powi(-56)..=1.0).contains(&p) {
                 return Err(wrong(OP, format!("the probability is {p}; it must lie between 2^-56 and 1"), at));
             }
@@ -127,7 +128,7 @@ impl Rng {
         let at = Location::caller();
         let (n, p) = (n.into_arg(), p.into_arg());
         self.draw(OP, shape, at, |word| {
-            // numbers are checked here even if the other parameter is an array
+            // a parameter that is a number is checked here even if the other parameter is an array
             if let Arg::Scalar(p) = &p {
                 probability(OP, p.as_f64(), at)?;
             }
@@ -170,8 +171,8 @@ impl Rng {
     ///
     /// # Errors
     /// The expression carries [`ErrorKind::Axis`] if the axis does not exist, [`ErrorKind::Shape`] if it has length 0,
-    /// [`ErrorKind::DType`] if the logits are not floats, and [`ErrorKind::LimitExceeded`] for more than 2^32 − 1 of
-    /// them.
+    /// [`ErrorKind::DType`] if the logits are not floats, and [`ErrorKind::LimitExceeded`] for more than 2^32 − 1
+    /// logits.
     #[track_caller]
     pub fn categorical(&mut self, logits: impl Operand, axis: impl Integer) -> Expr {
         const OP: &str = "categorical";

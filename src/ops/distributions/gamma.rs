@@ -198,7 +198,8 @@ impl Rng {
     }
 }
 
-/// From this shape parameter on every try is accepted, because a fraction of less than 2^-30 of them would be rejected.
+/// From this shape parameter on every try is accepted, because less than a fraction of 2^-30 of the tries would be
+/// rejected.
 const ALMOST_NORMAL: f64 = (1u64 << 40) as f64;
 
 /// Returns how many tries are needed so that all fail with a probability below 2^-64, for a shape parameter of 1 or
@@ -207,7 +208,7 @@ fn tries(a: f64) -> usize {
     if a >= ALMOST_NORMAL {
         return 1;
     }
-    // the acceptance grows with a; for a large a the logarithms would cancel
+    // the probability of acceptance grows with a, so a is limited: for a large a the logarithms would cancel
     let a = a.min(1000.0);
     let d = a - 1.0 / 3.0;
     let log = d + 0.5 * d.ln() + double::lgamma(a) - a * d.ln() - 0.5 * std::f64::consts::TAU.ln();
@@ -222,7 +223,7 @@ mod tests {
     crate::testing::unit_tests!(distributions_gamma: tries_are_as_many_as_needed);
 
     fn tries_are_as_many_as_needed() {
-        // at a = 1 one try in 21 is rejected
+        // for a = 1, one try in 21 is rejected
         assert_eq!((tries(1.0), tries(2.0), tries(1e6), tries(1e15)), (15, 12, 5, 1));
     }
 }

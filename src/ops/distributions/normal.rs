@@ -20,10 +20,11 @@ impl Rng {
     /// deviation, draw between `(low - mean) / deviation` and `(high - mean) / deviation`, and compute
     /// `x * deviation + mean`.
     ///
-    /// It inverts the normal distribution function Φ at a uniform number between Φ(`low`) and Φ(`high`), mirrored if
-    /// necessary so that these are small. Beyond ±5 it solves log Φ(x) = log p for the distance of x from the nearer
-    /// bound, by three steps of Newton's method (four for f64). So the draw is as exact far from 0 as near 0. The
-    /// result lies within the bounds.
+    /// The draw inverts the normal distribution function Φ at a uniform number between Φ(`low`) and Φ(`high`). Where
+    /// these probabilities are not small, the mirrored distribution is used instead. If both bounds are beyond 5, or
+    /// both beyond −5, the draw solves log Φ(x) = log p for the distance of x from the bound nearer to 0, by three
+    /// steps of Newton's method (four for f64). So the draw is as exact far from 0 as near 0. The result lies within
+    /// the bounds.
     ///
     /// ```
     /// use cupric::{DType, INF, Rng};
@@ -52,7 +53,7 @@ impl Rng {
                 return Err(wrong(OP, detail, at));
             }
             let x = match (a, b) {
-                // bounds above 0 are mirrored, and so is the result
+                // if both bounds are above 0, the draw is made between the mirrored bounds, and its sign is changed
                 (0.0.., _) => unary(&arithmetic::negative, below_zero(word, -b, -a, wide, at), at),
                 (_, ..=0.0) => below_zero(word, a, b, wide, at),
                 _ => around_zero(word, a, b, wide, at),
@@ -77,9 +78,9 @@ impl Rng {
     /// ```
     ///
     /// # Errors
-    /// The expression carries [`ErrorKind::Shape`] if the shapes do not match; [`ErrorKind::Argument`] if the
-    /// covariance is not finite, or is not symmetric or not positive semidefinite within a rounding error of its type;
-    /// the errors of reading the covariance; and those of [`Rng::normal`].
+    /// The expression carries [`ErrorKind::Shape`] if the shapes do not match. It carries [`ErrorKind::Argument`] if
+    /// the covariance is not finite, or if it is not symmetric or not positive semidefinite within a rounding error of
+    /// its type. It also carries the errors of reading the covariance and the errors of [`Rng::normal`].
     #[doc(alias = "mvn")]
     #[track_caller]
     pub fn multivariate_normal(&mut self, mean: impl Operand, covariance: impl Operand, shape: impl IntoShape) -> Expr {
@@ -91,7 +92,7 @@ impl Rng {
             let k = vector_length(OP, &mean, at)?;
             square(OP, &covariance, k, at)?;
             let dtype = covariance.0.dtype.float();
-            // if the covariance has no device, the mean may have one
+            // the result is on the device of the covariance if it has one, and otherwise on the device of the mean
             let device = Device::of(device);
             let host = covariance.to_device(&Device::cpu())?.astype(DType::F64).to_vec::<f64>()?;
             let factor = Array::adopt(cholesky(OP, host, k, dtype, at)?, &[k, k], at);
@@ -210,7 +211,7 @@ fn cholesky(op: &'static str, a: Vec<f64>, k: usize, dtype: DType, at: Loc) -> R
             let rest = a[i * k + j] - dot(&l, i);
             match pivot > slack {
                 true => l[i * k + j] = rest / root,
-                // if semidefinite, |rest| is at most the square root of the product of both pivots
+                // in a positive semidefinite matrix, |rest| is at most the square root of the product of both pivots
                 false if rest.abs() > slack + (slack * largest).sqrt() => {
                     return refused("is not positive semidefinite");
                 }
@@ -233,7 +234,8 @@ fn around_zero(word: Words, low: f64, high: f64, wide: DType, at: Loc) -> Expr {
         let e = add(times(u, below + above, at), -below, at);
         return times(unary(&special::erfinv, e, at), SQRT_2, at);
     }
-    // the exact probabilities on both sides of 0; each side then uses its own tail probability, which is small
+    // `below` and `above` are the exact probabilities on both sides of 0; each side uses its own tail probability,
+    // which is small
     let (below, above) = (below / 2.0, above / 2.0);
     let total = below + above;
     let lower = add(times(&u, total, at), double::ndtr(low), at);
@@ -258,14 +260,15 @@ fn below_zero(word: Words, low: f64, high: f64, wide: DType, at: Loc) -> Expr {
     tail(u, low, high, wide, at)
 }
 
-/// Draws between two bounds whose higher one, `high`, is far below 0. With h = −`high`, the probability of being below
-/// `high` − δ, given that the number is below `high`, is exp(−δ·(δ/2 + h)) · erfcx((h + δ)/√2) / erfcx(h/√2). Newton's
-/// method finds the δ for which the logarithm of this probability is −t. Nothing cancels. The first guess, which leaves
-/// out the quotient, has an error of the order 1/h².
+/// Draws between the bounds `low` and `high`, where `high` is far below 0. With h = −`high`, the probability of being
+/// below `high` − δ, given that the number is below `high`, is exp(−δ·(δ/2 + h)) · erfcx((h + δ)/√2) / erfcx(h/√2).
+/// Newton's method finds the δ for which the logarithm of this probability is −t, where t is an exponential number
+/// limited so that `low` is not passed. No step loses digits by cancellation. The first guess, which leaves out the
+/// quotient of both erfcx, has an error of the order 1/h².
 fn tail(u: Expr, low: f64, high: f64, wide: DType, at: Loc) -> Expr {
     let h = -high;
     let at_h = double::erfcx(h * FRAC_1_SQRT_2);
-    // the probability of being above `low`, given that the number is below `high`
+    // `share` is the probability of being above `low`, given that the number is below `high`
     let width = high - low;
     let share = match width * (width / 2.0 + h) {
         deep if deep < 1e4 => {
@@ -274,7 +277,7 @@ fn tail(u: Expr, low: f64, high: f64, wide: DType, at: Loc) -> Expr {
         }
         _ => 1.0,
     };
-    // u and 1 − u have the same distribution
+    // u takes the place of 1 − u here, because both have the same distribution
     let t = times(unary(&float::log1p, times(u, -share, at), at), -1.0, at);
     if h > 2f64.powi(30) {
         // δ²/2 is below the rounding error of h·δ in every dtype
@@ -288,7 +291,7 @@ fn tail(u: Expr, low: f64, high: f64, wide: DType, at: Loc) -> Expr {
         let log = unary(&float::log, times(&scaled, 1.0 / at_h, at), at);
         let square = times(&delta, add(times(&delta, 0.5, at), h, at), at);
         let over = binary(&arithmetic::subtract, binary(&arithmetic::subtract, square, log, at), &t, at);
-        // the derivative of the equation is √(2/π) / erfcx
+        // the derivative of the equation with respect to δ is √(2/π) / erfcx((h + δ)/√2)
         let step = times(times(over, scaled, at), (std::f64::consts::FRAC_PI_2).sqrt(), at);
         delta = binary(&arithmetic::subtract, delta, step, at);
     }

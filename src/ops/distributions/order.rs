@@ -31,8 +31,8 @@ impl Rng {
         self.order("permutation", n, Location::caller())
     }
 
-    /// Shuffles the slices of an array along an axis: `x.take(rng.permutation(n), axis)`. The content of a slice keeps
-    /// its order.
+    /// Shuffles the slices of an array along an axis: `x.take(rng.permutation(n), axis)`. The elements within a slice
+    /// keep their order.
     ///
     /// ```
     /// use cupric::{Rng, array};
@@ -87,9 +87,9 @@ impl Rng {
         first_of(OP, order, size, at)
     }
 
-    /// Returns the order that sorts n random keys.
+    /// Returns the order of n random keys: the positions at which the sorted keys were.
     fn order(&mut self, op: &'static str, n: usize, at: Loc) -> Expr {
-        // checked here, because the error message of `draw` would be about elements
+        // the number is checked here, because the error message of `draw` would be about elements
         if n > u32::MAX as usize {
             let detail = format!("{n} numbers requested; a permutation has at most 2^32 - 1");
             return Expr::failed(Error::with_line(ErrorKind::LimitExceeded, op, detail, at), at);

@@ -1,4 +1,4 @@
-//! Tables of weights, in which 64 random bits are looked up to draw a number. The draw is exact on every device,
+//! Tables of weights. To draw a number, 64 random bits are looked up in the table. The draw is exact on every device,
 //! because the table holds integers.
 
 use super::wrong;

@@ -1,4 +1,4 @@
-//! The method that calls the routine `bincount`.
+//! `bincount`, which calls the routine of the same name.
 
 use crate::base::error::Error;
 use crate::graph::expr::{Expr, carry, routine, strong};

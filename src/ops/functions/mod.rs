@@ -1,6 +1,6 @@
-//! Operators, methods and free functions. Macros generate the elementwise ones from the rows of the ufunc table. Most
-//! others are built from other operations (`ops/functions/reductions.rs`), so planners and backends do not need to know
-//! them.
+//! Operators, methods and free functions. Macros generate the elementwise functions from the rows of the ufunc table.
+//! Most other functions are built from existing operations (such as those in `ops/functions/reductions.rs`), so that
+//! planners and backends do not need to know them.
 
 mod bincount;
 mod reductions;
@@ -287,9 +287,9 @@ pub(crate) fn matmul_at(op: &'static str, a: &Expr, b: &Expr, at: Loc) -> Expr {
         shape.push(m);
         shape.push(n);
         layout::size_of_shape(&shape).map_err(|f| f.at(op, at))?;
-        // Narrow integers are summed modulo 2^32. The cast reduces the sum modulo 2^bits of the dtype, so the result is
-        // the same as if the dtype itself had been used. For bools the i32 sum counts the true products, and the cast
-        // tests whether the count is not 0.
+        // Products of narrow integers are summed in i32, which is modulo 2^32. The cast reduces the sum modulo 2^bits
+        // of the dtype, so the result is the same as if the dtype itself had been used. For bools the i32 sum counts
+        // the true products, and the cast tests whether the count is not 0.
         let product = cast(Expr::node(NodeOp::Matmul, smallvec![x, y], shape, dtype.dot(), device, at), dtype, at);
         let mut gone: SmallVec<[usize; 2]> = smallvec![];
         if a.0.shape.len() == 1 {
@@ -302,8 +302,8 @@ pub(crate) fn matmul_at(op: &'static str, a: &Expr, b: &Expr, at: Loc) -> Expr {
     })
 }
 
-/// Returns the expression. If it carries an error that this call of `op` caused, the returned error names `op` instead
-/// of the function that implements `op`.
+/// Returns `e`. If `e` carries an error that this call of `op` caused, the returned error names `op` instead of the
+/// function that implements it.
 pub(crate) fn named(op: &'static str, e: Expr, at: Loc) -> Expr {
     match e.error() {
         Some(error) if error.location() == Some(at) => Expr::failed(error.clone().named(op), at),
@@ -378,7 +378,7 @@ pub(crate) fn stack_at(op: &'static str, parts: Vec<Expr>, axis: isize, at: Loc)
     })
 }
 
-/// Builds the node that joins arrays along an axis. Errors name the operation `op`.
+/// Builds the node that concatenates arrays along an axis. Errors name the operation `op`.
 pub(crate) fn join(op: &'static str, parts: Vec<Expr>, axis: isize, at: Loc) -> Expr {
     carry(at, || {
         let device = common(op, parts.iter(), at)?;

@@ -1,6 +1,6 @@
-//! Reductions over axes, and their composites: means and variances. A method that computes 16-bit floats
-//! or integers in f32 casts its operand to f32 first (`wide`), and casts to the dtype of its result at the end
-//! (`narrow`).
+//! Reductions over axes, and functions that are built from them: means and variances. A method that computes 16-bit
+//! floats or integers in f32 casts its operand to f32 first ([`wide`]), and casts to the dtype of its result at the end
+//! ([`narrow`]).
 
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Loc};
@@ -28,17 +28,18 @@ pub(crate) fn wide(e: &Expr, at: Loc) -> Expr {
     cast(e, to, at)
 }
 
-/// Casts to the dtype of a float function's result for the operand `like`: its own dtype, or f32 for integers and bool.
+/// Casts to the dtype that a float function returns for the operand `like`: the dtype of `like`, or f32 for integers
+/// and bool.
 pub(crate) fn narrow(e: Expr, like: &Expr, at: Loc) -> Expr {
     cast(e, like.0.dtype.float(), at)
 }
 
-/// Returns the same axes, with the reduced axes dropped from the result.
+/// Returns the same axes with `keep` unset: the result does not have the reduced axes.
 pub(crate) fn gone(axes: &AxesArg) -> AxesArg {
     AxesArg { keep: false, ..axes.clone() }
 }
 
-/// Returns the same axes, with the reduced axes kept in the result with length 1.
+/// Returns the same axes with `keep` set: the result has the reduced axes with length 1.
 pub(crate) fn kept(axes: &AxesArg) -> AxesArg {
     AxesArg { keep: true, ..axes.clone() }
 }
@@ -114,7 +115,8 @@ fn exact_sum(op: &'static str, e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
 pub(crate) fn mean_at(op: &'static str, e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
     let x = wide(e, at);
     let sum = reduce(op, Fold::of(&arithmetic::add), &x, &gone(axes), at);
-    // kept axes are restored last, by a view, so that the means with and without them share one reduction
+    // the sum is computed without the reduced axes, and a view restores them, so that means with and without them share
+    // a reduction
     expanded(binary(&arithmetic::divide, sum, count(&x, axes) as f64, at), &x, axes, at)
 }
 
@@ -134,8 +136,8 @@ fn var_at(op: &'static str, e: &Expr, axes: &AxesArg, correction: f64, at: Loc) 
     let deviation = binary(&arithmetic::subtract, &x, mean_at(op, &x, &kept(axes), at), at);
     let total = |x: &Expr| reduce(op, Fold::of(&arithmetic::add), x, &gone(axes), at);
     let squares = total(&unary(&arithmetic::square, &deviation, at));
-    // The deviations from a rounded mean do not sum to 0. The excess that this adds to the squares is subtracted, as in
-    // the corrected two-pass algorithm (Chan, Golub and LeVeque 1983).
+    // The deviations from a rounded mean do not sum to 0, which makes the sum of their squares too large. This excess
+    // is subtracted, as in the corrected two-pass algorithm (Chan, Golub and LeVeque 1983).
     let left = unary(&arithmetic::square, total(&deviation), at);
     let excess = binary(&arithmetic::divide, left, count(&x, axes) as f64, at);
     let sum = binary(&arithmetic::maximum, binary(&arithmetic::subtract, squares, excess, at), 0.0, at);
@@ -144,15 +146,17 @@ fn var_at(op: &'static str, e: &Expr, axes: &AxesArg, correction: f64, at: Loc) 
     binary(&arithmetic::divide, sum, degrees, at)
 }
 
-/// Builds the variance, or its square root if `op` is `std`, in the dtype of a float function's result.
+/// Builds the variance, or its square root if `op` is `std`. The dtype is the operand's dtype, or f32 for integers and
+/// bool.
 fn variance_or_std(op: &'static str, e: &Expr, axes: &AxesArg, correction: f64, at: Loc) -> Expr {
     let var = var_at(op, e, axes, correction, at);
     let out = if op == "std" { root_or_zero(var, at) } else { var };
     expanded(narrow(out, e, at), e, axes, at)
 }
 
-/// Returns the square root of a sum of squares. Its derivative is 0 where it is 0, as that of a constant; the derivative
-/// of `sqrt` would be infinite, and NaN after the multiplication with the derivatives of the squares.
+/// Returns the square root of a sum of squares. Where the root is 0, its derivative is 0, like the derivative of a
+/// constant. The derivative of `sqrt` would be infinite there, and NaN after the multiplication by the derivatives of
+/// the squares.
 pub(crate) fn root_or_zero(squares: Expr, at: Loc) -> Expr {
     let root = unary(&float::sqrt, &squares, at);
     if root.error().is_some() {
@@ -261,7 +265,7 @@ fn position(op: &'static str, fold: Fold, e: &Expr, axes: &AxesArg, at: Loc) -> 
             format!("axes {:?}: expected one axis, or `..` for all of them", axes.axes.as_deref().unwrap_or_default());
         return Err(Error::with_line(ErrorKind::Axis, op, detail, at));
     }
-    // f16 and bf16 values are rounded to their dtype first, and then compared as f32
+    // f16 and bf16 values are first rounded to their dtype and then compared in f32
     let e = if e.0.dtype.is_half() { cast(rounded(e, at), DType::F32, at) } else { e.clone() };
     // kernels count positions in 32 bits; the result is i64, as in NumPy
     Ok(cast(reduce(op, fold, &e, axes, at), DType::I64, at))

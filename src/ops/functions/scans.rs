@@ -104,8 +104,8 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::Axis`] if there is no such axis; [`ErrorKind::Argument`] for an axis that is both `exclusive` and
-    /// `include_initial`.
+    /// The expression carries [`ErrorKind::Axis`] if there is no such axis, and [`ErrorKind::Argument`] if the axis is
+    /// both `exclusive` and `include_initial`.
     #[doc(alias = "logaddexp.accumulate")]
     #[track_caller]
     pub fn logcumsumexp(&self, axis: impl IntoScanAxis) -> Expr {
@@ -162,7 +162,7 @@ fn scanned(row: &'static Ufunc, e: &Expr, axis: impl IntoScanAxis, types: fn(DTy
     })
 }
 
-/// Returns the result of a ufunc's scan over no elements, in a dtype.
+/// Returns the result of scanning no elements with a ufunc, in a dtype.
 fn of_none(row: &Ufunc, dtype: DType) -> Scalar {
     let (least, greatest) = dtype.integer_range();
     match row.reduce.map(|r| r.neutral) {

@@ -1,4 +1,4 @@
-//! A derivative with respect to a node, and the functions that bring derivatives into a shape.
+//! The derivative with respect to one node, and functions that bring a derivative into the shape of an operand.
 
 use crate::base::dtype::Scalar;
 use crate::base::error::Loc;
@@ -7,8 +7,8 @@ use crate::graph::expr::{Expr, carry, choose, reduce, reshape, view};
 use crate::graph::ufunc::{Fold, arithmetic};
 use smallvec::SmallVec;
 
-/// A derivative with respect to a node. Where the mask is false, the derivative is 0, whatever the value is: a branch of
-/// `select` that was not taken may have a value of 0 · ∞, which must not become NaN.
+/// The derivative with respect to a node. Where the mask is false, the derivative is 0, whatever `value` is. The mask
+/// exists because a branch of `select` that was not taken may have the value 0 · ∞, which must not become NaN.
 #[derive(Clone)]
 pub(super) struct Adjoint {
     pub value: Expr,
@@ -25,7 +25,7 @@ impl Adjoint {
     }
 }
 
-/// Returns the sum along axes, which may be none.
+/// Returns the sum along `axes`, or `e` itself if `axes` is empty.
 pub(super) fn sum(e: &Expr, axes: impl Iterator<Item = usize>, at: Loc) -> Expr {
     let axes: SmallVec<[isize; 6]> = axes.map(|d| d as isize).collect();
     match axes.is_empty() {
@@ -34,7 +34,7 @@ pub(super) fn sum(e: &Expr, axes: impl Iterator<Item = usize>, at: Loc) -> Expr 
     }
 }
 
-/// Returns a derivative in the shape of an operand: the sum along the axes along which the operand was broadcast.
+/// Brings a derivative into the shape of an operand: sums it along the axes along which the operand was broadcast.
 pub(super) fn unbroadcast(d: &Expr, shape: &Shape, at: Loc) -> Expr {
     carry(at, || {
         let full = layout::broadcast(&d.checked()?.shape, shape).map_err(|f| f.at("grad", at))?;
@@ -50,7 +50,7 @@ pub(super) fn broadcast(e: &Expr, shape: &[usize], at: Loc) -> Expr {
     view("grad", e, at, |s| View::broadcast_to(s, shape))
 }
 
-/// Returns a derivative along reduced axes, which have length 1 again.
+/// Broadcasts a derivative along the axes that a reduction removed. `shape` is the shape before the reduction.
 pub(super) fn restored(e: &Expr, shape: &[usize], axes: &[usize], at: Loc) -> Expr {
     let mut ones: Shape = shape.into();
     axes.iter().for_each(|d| ones[*d] = 1);

@@ -1,9 +1,11 @@
-//! A computation whose derivative repeats it, instead of keeping what it computed.
+//! [`checkpoint`]: a computation that its derivative repeats, so that the intermediate results need not be kept in
+//! memory.
 //!
-//! The derivative is built as that of any other expression, from the nodes of the first computation. Then all nodes of the
-//! first computation in it are replaced by copies, and so are the nodes that are computed from them. The copies have a
-//! number by which the planner tells them from the first computation, and are computed after the cotangent,
-//! which the plan knows last.
+//! The derivative is first built like the derivative of any other expression. It refers to nodes of the first
+//! computation. Then those nodes, and the nodes computed from them, are replaced by copies. The copies carry a number
+//! (`Order::repetition`), so that the planner does not merge them with the first computation. They also name the
+//! cotangent (the derivative with respect to the result) in `Order::after`. So they are computed after the cotangent,
+//! and not long before they are used.
 
 use super::reverse::above;
 use crate::base::error::{Loc, Result};
@@ -12,15 +14,15 @@ use std::collections::{HashMap, HashSet};
 use std::panic::Location;
 use std::sync::Arc;
 
-/// Returns the result of `build`, whose derivative computes again what `build` made. Of the results within, nothing is
-/// kept for the derivative, so a chain of checkpoints needs memory for one result each, and for the inside of one
-/// checkpoint at a time. This costs one more computation of what is inside, in the derivative only.
+/// Returns the result of `build`. Its derivative repeats the computation that `build` describes, instead of keeping the
+/// intermediate results. So a chain of checkpoints needs memory for one result each, and for the intermediate results
+/// of one checkpoint at a time. The price is that the derivative computes these intermediate results a second time.
 ///
-/// `build` may read any arrays and expressions, such as inputs and parameters. Those that it did not make itself are the
-/// operands of the checkpoint: they are kept, and get their derivatives. Random numbers are drawn again from the same
-/// seed, so a [`dropout`](Expr::dropout) inside has the same mask. Checkpoints may be nested, and differentiated any
-/// number of times. The value and the first derivatives have the same bits as without the checkpoint in f32 and f64. In
-/// f16 and bf16, and in higher derivatives, a result may be rounded in other places.
+/// `build` may read any arrays and expressions, such as inputs and parameters. Those that `build` did not make are the
+/// operands of the checkpoint: they stay in memory, and derivatives with respect to them are available. Random numbers
+/// are drawn again from the same seed, so a [`dropout`](Expr::dropout) inside has the same mask. Checkpoints may be
+/// nested, and differentiated any number of times. In f32 and f64 the value and the first derivatives have the same
+/// bits as without the checkpoint. In f16 and bf16, and in higher derivatives, a result may be rounded in other places.
 ///
 /// ```
 /// use cupric::{array, checkpoint, grad};
@@ -34,13 +36,13 @@ use std::sync::Arc;
 /// # Ok::<(), cupric::Error>(())
 /// ```
 ///
-/// While a checkpoint is differentiated, all values inside it are alive. So a network of n equal layers needs the least
-/// memory with a checkpoint around each group of about √n layers (Chen, Xu, Zhang and Guestrin 2016, "Training Deep Nets
-/// with Sublinear Memory Cost").
+/// While a checkpoint is differentiated, all values inside it are in memory. So a network of n equal layers needs the
+/// least memory with a checkpoint around each group of about √n layers (Chen, Xu, Zhang and Guestrin 2016, "Training
+/// Deep Nets with Sublinear Memory Cost").
 ///
 /// # Errors
-/// The error that the result of `build` carries. An operation inside that has no derivative is an error of the
-/// derivative, as in [`grad`](crate::grad).
+/// The expression carries the error of the result of `build`. If an operation inside has no derivative, only the
+/// derivative carries an error, as in [`grad`](crate::grad).
 #[doc(alias("remat", "rematerialize", "recompute", "gradient_checkpointing"))]
 #[track_caller]
 pub fn checkpoint(build: impl FnOnce() -> Expr) -> Expr {
@@ -50,7 +52,7 @@ pub fn checkpoint(build: impl FnOnce() -> Expr) -> Expr {
         let result = strong(result, at);
         result.checked()?;
         let inside = Inside::of(result.clone(), scope);
-        // what was made elsewhere is not computed by `build`
+        // without nodes made by `build` there is nothing to repeat
         if inside.nodes.is_empty() {
             return Ok(result);
         }
@@ -60,7 +62,8 @@ pub fn checkpoint(build: impl FnOnce() -> Expr) -> Expr {
     })
 }
 
-/// The nodes that a checkpoint made, and those that it read.
+/// The part of a graph that a checkpoint covers: its result, the nodes that `build` made (`nodes`), and the operands
+/// that `build` read but did not make (`outside`).
 struct Inside {
     result: Expr,
     /// The addresses of the nodes that were made in the checkpoint's scope, except arrays and numbers. The result keeps
@@ -80,7 +83,7 @@ impl Inside {
             }
             let is_random = matches!(e.0.op, NodeOp::Philox { .. });
             if e.0.scope < scope || e.0.args.is_empty() && !is_random {
-                // numbers and ranges cost nothing
+                // numbers and ranges are not operands, because it costs nothing to compute them again
                 let is_read = e.0.is_stored() || !e.0.args.is_empty() || e.0.rule.is_some();
                 outside.extend(is_read.then(|| e.clone()));
                 continue;
@@ -93,12 +96,13 @@ impl Inside {
     }
 }
 
-/// Returns the rule of a checkpoint.
+/// Returns the derivative rule of a checkpoint.
 fn derivatives(inside: Arc<Inside>) -> Back {
     Box::new(move |g, at| {
         let floats: Vec<&Expr> = inside.outside.iter().filter(|e| e.0.dtype.is_float()).collect();
         let wanted = |of: &[&Expr]| above("checkpoint", &inside.result, g, of, &floats, at);
-        // an operand without a derivative matters only if its derivative is wanted
+        // If the derivative with respect to one operand fails, each operand is tried alone. Then only the derivatives
+        // that fail carry an error, and it does not matter unless a caller wants them.
         let list = wanted(&floats).unwrap_or_else(|_| {
             let one = |e: &&Expr| wanted(&[*e]).ok().and_then(|mut list| list.pop());
             let failed = |e: &&Expr| match wanted(&[*e]) {
@@ -109,14 +113,15 @@ fn derivatives(inside: Arc<Inside>) -> Back {
         });
         let repetition = Arc::new(Repetition { inside: inside.clone(), number: number(), cotangent: g.clone() });
         let mut list = repetition.replaced(&list, g).into_iter().map(|e| grouped(e, repetition.number));
-        // the derivatives of integers and bools are not read
+        // an operand of integers or bools gets `g` as a placeholder, because its derivative is not read
         let next = |e: &Expr| if e.0.dtype.is_float() { list.next().unwrap_or_else(|| g.clone()) } else { g.clone() };
         Ok(inside.outside.iter().map(next).collect())
     })
 }
 
-/// Returns a node as one of a group. Of a view, the node below it is the one of the group, because later views of the view
-/// read that node.
+/// Returns a copy of a node that belongs to the group `number`. The planner computes the nodes of a group together
+/// (`Order::groups`). If the node is a view, the node that it shows becomes the member of the group instead, because
+/// later views of this view read that node directly.
 fn grouped(e: Expr, number: u64) -> Expr {
     if let Some(shown) = below(&e).filter(|shown| !shown.0.args.is_empty()) {
         let args = [grouped(shown.clone(), number)].into_iter().collect();
@@ -130,7 +135,8 @@ fn grouped(e: Expr, number: u64) -> Expr {
     e.copied(e.0.args.clone(), e.0.rule.clone(), Some(order))
 }
 
-/// One derivative of a checkpoint.
+/// The repetition of a checkpoint's computation for one derivative. `number` is the `Order::repetition` of the copies,
+/// and `cotangent` is the derivative with respect to the checkpoint's result.
 struct Repetition {
     inside: Arc<Inside>,
     number: u64,
@@ -138,9 +144,10 @@ struct Repetition {
 }
 
 impl Repetition {
-    /// Returns expressions in which copies replace the nodes of the first computation. The rules of nodes are replaced by
-    /// rules that do the same with their results. Expressions that make no copies necessary are returned unchanged. The
-    /// copies for `g` are computed after it.
+    /// Returns the expressions of `list`, in which copies replace the nodes of the first computation. An expression
+    /// that reads none of these nodes is returned unchanged. A node with a derivative rule gets a new rule, which makes
+    /// the same replacement in the derivatives that the old rule returns. The copies are computed after the cotangent
+    /// `g`.
     fn replaced(self: &Arc<Self>, list: &[Expr], g: &Expr) -> Vec<Expr> {
         let cotangents = [&self.cotangent, g].into_iter().flat_map(|e| std::iter::successors(Some(e), |e| below(e)));
         let ends = self.inside.outside.iter().chain(cotangents);
@@ -165,7 +172,8 @@ impl Repetition {
         list.iter().map(|e| known.get(&Arc::as_ptr(&e.0)).unwrap_or(e).clone()).collect()
     }
 
-    /// Returns the node that replaces a node, whose operands have been replaced.
+    /// Returns the copy that replaces a node, or the node itself if no copy is needed. `known` contains the
+    /// replacements of its operands.
     fn copy(self: &Arc<Self>, e: &Expr, g: &Expr, known: &HashMap<*const Node, Expr>) -> Expr {
         let replaced = |a: &Expr| known.get(&Arc::as_ptr(&a.0)).unwrap_or(a).clone();
         let is_same = |a: &Expr| Arc::ptr_eq(&a.0, &replaced(a).0);
@@ -190,20 +198,23 @@ impl Repetition {
             own.after = Some(own.after.as_ref().map_or_else(|| g.clone(), replaced));
             own.repetition = mixed(self.number, own.repetition);
         } else if rule.is_some() {
-            // the rule holds the cotangent: this releases both in a loop when the node is dropped
+            // The new rule holds the cotangent. Because `after` holds it too, the drop of the node releases the
+            // cotangent in a loop and not by recursion.
             order.get_or_insert_default().after.get_or_insert_with(|| g.clone());
         }
         e.copied(args, rule, order)
     }
 }
 
-/// Returns the number of a repetition of what is itself a repetition. Copies that are made at different times for the same
-/// nodes have the same number.
+/// Returns the repetition number of the copy of a node. `inner` is the number that the node itself has because it is
+/// already a copy, or 0. The result depends only on both numbers, so copies that are made of the same nodes at
+/// different times have the same number.
 fn mixed(number: u64, inner: u64) -> u64 {
     if inner == 0 { number } else { (number ^ inner.rotate_left(32)).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1 << 63 }
 }
 
-/// Returns what a view shows. A view of a view is one of what is below both, so it does not have the first view below it.
+/// Returns the expression that a view shows, or `None` for a node that is not a view. A view of a view is built as a
+/// view of the first one's operand, so this function does not return the first view for it.
 fn below(e: &Expr) -> Option<&Expr> {
     e.0.args.first().filter(|_| e.0.rule.is_none() && matches!(e.0.op, NodeOp::View(_) | NodeOp::Reshape))
 }

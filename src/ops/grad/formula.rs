@@ -1,4 +1,4 @@
-//! Makes expressions from the formulas of the table of ufuncs.
+//! Builds expressions from the derivative formulas in the table of ufuncs (elementwise functions).
 
 use crate::base::dtype::{Compute, DType, Scalar};
 use crate::base::error::Loc;
@@ -7,7 +7,7 @@ use crate::graph::expr::{Arg, Expr, NodeOp, Operand, at_once, ufunc};
 use crate::graph::ufunc::{Formula, Ufunc, arithmetic};
 use smallvec::SmallVec;
 
-/// The expressions that a formula's variables stand for.
+/// The expressions that replace the variables of a derivative formula.
 pub(super) struct Variables<'a> {
     pub operands: &'a [Expr],
     pub result: &'a Expr,
@@ -38,7 +38,7 @@ impl Variables<'_> {
     }
 }
 
-/// Builds the product, or returns one operand if the other is 1.
+/// Builds the product of two expressions. If one of them is the number 1, returns the other.
 pub(super) fn product(a: Expr, b: Expr, at: Loc) -> Expr {
     let dtype = a.0.dtype;
     let args: SmallVec<[Arg; 3]> = [Arg::Expr(a), Arg::Expr(b)].into_iter().collect();
@@ -48,8 +48,9 @@ pub(super) fn product(a: Expr, b: Expr, at: Loc) -> Expr {
     }
 }
 
-/// Builds the call of a row. A function of numbers is computed at once, and a multiplication by 1, which the seed of a
-/// walk and the exponent 2 bring about, is left out.
+/// Builds the call of a ufunc. If all arguments are known numbers, the result is computed at once. A multiplication by
+/// 1 is left out, because it is frequent: the derivative of a loss with respect to itself is 1. An exponent of 1,
+/// which occurs in the derivative of x², is left out too.
 fn call(row: &'static Ufunc, args: SmallVec<[Arg; 3]>, dtype: DType, at: Loc) -> Arg {
     if let Some(known) = known(row, &args, dtype, at) {
         return known;
@@ -85,7 +86,7 @@ fn neutral(one: &Arg, other: &Arg) -> bool {
         && layout::broadcast(shape(one), shape(other)).is_ok_and(|s| s[..] == *shape(other))
 }
 
-/// Computes a function of floats that are all known numbers.
+/// Computes a function of floats if all arguments are known numbers. Returns `None` otherwise.
 fn known(row: &'static Ufunc, args: &[Arg], dtype: DType, at: Loc) -> Option<Arg> {
     if row.class.result(DType::F64) != DType::F64 || row.class.operand(DType::F64) != DType::F64 {
         return None;

@@ -1,10 +1,12 @@
-//! Derivatives, as expressions.
+//! Derivatives of expressions, which are expressions too.
 //!
-//! An expression is a graph of operations, so its derivative is another graph: [`grad`] walks the graph backwards and
-//! builds the derivatives from the same nodes as any other expression. Nothing runs and nothing is recorded. `reverse.rs`
-//! walks, `rules.rs` has the derivative of each kind of node, `view.rs` those of views, and `source.rs` finds the operands.
-//! The derivatives of elementwise functions are in the table of ufuncs. A function that is made of several operations may
-//! state its own derivative, where it is defined ([`Expr::with_rule`]).
+//! An expression is a graph of operations. [`grad`] walks this graph backwards, from the result to the operands, and
+//! builds the derivatives from the same kinds of nodes as any other expression. Nothing is computed meanwhile, and no
+//! tape is recorded.
+//!
+//! `reverse.rs` has the walk, `rules.rs` the derivative of each kind of node, and `view.rs` the derivatives of views.
+//! `source.rs` finds the operands in the graph. The derivatives of elementwise functions are in the table of ufuncs. A
+//! function that is built from several operations may define its own derivative with [`Expr::with_rule`].
 
 mod adjoint;
 mod checkpoint;
@@ -30,11 +32,11 @@ use std::panic::Location;
 
 /// Returns the derivatives of `y` with respect to operands: for each operand, an expression of its shape and dtype.
 ///
-/// `y` is a 0-d float, such as a loss. An operand is a float array that `y` reads, or an expression that `y` is made of.
-/// A view of an array counts as a part of the array: after `w.t()` or `w.slice(..)`, the derivative is still that with
-/// respect to `w`. An operand that is named twice gets its derivative twice. The results are ordinary expressions:
-/// evaluate them together with `y` by [`eval_all`](crate::eval_all), so that they share its kernels, or differentiate
-/// them again.
+/// `y` is a 0-d float, such as a loss. An operand is a float array that `y` reads, or an expression from which `y` is
+/// computed. A view of an array counts as a part of the array: if `y` reads `w.t()` or `w.slice(..)`, it still has a
+/// derivative with respect to `w`. An operand that is named twice gets its derivative twice. The results are ordinary
+/// expressions. Evaluate them together with `y` by [`eval_all`](crate::eval_all), so that they share kernels with it,
+/// or differentiate them again.
 ///
 /// ```
 /// use cupric::{array, eval_all, grad};
@@ -48,18 +50,19 @@ use std::panic::Location;
 /// ```
 ///
 /// # Values at special points
-/// Where a function has no derivative, the result is that of the branch: `abs` and `relu` have 0 at 0. Equal operands of
-/// `maximum` get half of the derivative each, and equal elements of `max` equal shares. `std`, the Euclidean norms and
-/// `hypot` have 0 where they are 0. Rounding functions and comparisons have 0 everywhere. In `select`, the branch that
-/// was not taken adds no NaN through elementwise functions: `select(x.greater(0.0), x.sqrt(), 0.0)` has the derivative 0
-/// at 0. Positions are checked where the result is computed: a derivative that is evaluated alone replaces a position
-/// that is out of range by the nearest valid one.
+/// At points where a function has no derivative, the result is defined as follows. The derivatives of `abs` and `relu`
+/// at 0 are 0. Equal operands of `maximum` get half of the derivative each, and equal largest elements get equal shares
+/// of the derivative of `max`. The derivatives of `std`, the Euclidean norms and `hypot` are 0 where the value is 0.
+/// The derivatives of rounding functions and comparisons are 0 everywhere. In `select`, the branch that was not taken
+/// adds no NaN through elementwise functions: the derivative of `select(x.greater(0.0), x.sqrt(), 0.0)` at 0 is 0.
+/// Positions (as in `take`) are checked only where the value is computed. A derivative that is evaluated without the
+/// value replaces a position that is out of range by the nearest valid one.
 ///
 /// # Errors
-/// The expressions carry the error. [`ErrorKind::Shape`] if `y` is not 0-d (use [`vjp`]); [`ErrorKind::DType`] if `y` or
-/// an operand is not a float; [`ErrorKind::Argument`] for an operand that `y` does not read (see [`grad_or_zeros`]), for
-/// an operand that is a view of an expression, a lazy fill, or an array with overlapping elements, and for an operation
-/// without a derivative, which the message names with its line (see [`with_vjp`]).
+/// The expressions carry [`ErrorKind::Shape`] if `y` is not 0-d (use [`vjp`]), and [`ErrorKind::DType`] if `y` or an
+/// operand is not a float. They carry [`ErrorKind::Argument`] for an operand that `y` does not read (see
+/// [`grad_or_zeros`]); for an operand that is a view of an expression, a lazy fill, or an array with overlapping
+/// elements; and for an operation without a derivative (see [`with_vjp`]), whose name and line are in the message.
 #[doc(alias("gradient", "backward", "autograd"))]
 #[track_caller]
 pub fn grad<const N: usize>(y: &Expr, of: [&Expr; N]) -> [Expr; N] {
@@ -67,7 +70,8 @@ pub fn grad<const N: usize>(y: &Expr, of: [&Expr; N]) -> [Expr; N] {
     as_array(of_loss("grad", y, &of, Unread::Refused, at), at)
 }
 
-/// Returns the derivatives like [`grad`], with respect to a list of operands.
+/// Returns the derivatives of `y` with respect to each operand of a list. It is [`grad`] for a number of operands that
+/// is not known at compile time.
 ///
 /// ```
 /// use cupric::{array, grad_many};
@@ -80,7 +84,7 @@ pub fn grad<const N: usize>(y: &Expr, of: [&Expr; N]) -> [Expr; N] {
 /// ```
 ///
 /// # Errors
-/// The errors of [`grad`], which each expression carries.
+/// Each expression carries the errors of [`grad`].
 #[track_caller]
 pub fn grad_many(y: &Expr, of: impl IntoIterator<Item = impl AsRef<Expr>>) -> Vec<Expr> {
     let at = Location::caller();
@@ -89,7 +93,8 @@ pub fn grad_many(y: &Expr, of: impl IntoIterator<Item = impl AsRef<Expr>>) -> Ve
     of_loss("grad_many", y, &of, Unread::Refused, at)
 }
 
-/// Returns the derivatives like [`grad`], with zeros for an operand that `y` does not read.
+/// Returns the derivatives of `y` with respect to operands, as [`grad`] does. The derivative with respect to an operand
+/// that `y` does not read is zeros instead of an error.
 ///
 /// ```
 /// use cupric::{array, grad, grad_or_zeros};
@@ -103,7 +108,7 @@ pub fn grad_many(y: &Expr, of: impl IntoIterator<Item = impl AsRef<Expr>>) -> Ve
 /// ```
 ///
 /// # Errors
-/// The errors of [`grad`], except that of an operand that is not read.
+/// The expressions carry the errors of [`grad`], except the error for an operand that `y` does not read.
 #[track_caller]
 pub fn grad_or_zeros<const N: usize>(y: &Expr, of: [&Expr; N]) -> [Expr; N] {
     let at = Location::caller();
@@ -122,8 +127,8 @@ pub fn grad_or_zeros<const N: usize>(y: &Expr, of: [&Expr; N]) -> [Expr; N] {
 /// ```
 ///
 /// # Errors
-/// The errors of [`grad`], except that `y` may have any shape; [`ErrorKind::Shape`] for a cotangent that does not
-/// broadcast to it.
+/// The expressions carry the errors of [`grad`], except that `y` may have any shape. They carry [`ErrorKind::Shape`] if
+/// the cotangent does not broadcast to the shape of `y`.
 #[doc(alias = "pullback")]
 #[track_caller]
 pub fn vjp<const N: usize>(y: &Expr, cotangent: impl Operand, of: [&Expr; N]) -> [Expr; N] {
@@ -139,7 +144,8 @@ pub fn vjp<const N: usize>(y: &Expr, cotangent: impl Operand, of: [&Expr; N]) ->
 /// Returns the product of the Jacobians of `y` with tangents: how much `y` changes, to first order, if each operand
 /// changes by its tangent. The tangents broadcast to the shapes of the operands; the result has the shape of `y`.
 ///
-/// It is computed by two backward walks: the second differentiates [`vjp`], which is linear in its cotangent.
+/// It is computed by two backward walks: the first builds [`vjp`] with a placeholder as the cotangent, and the second
+/// differentiates that expression, which is linear in the cotangent.
 ///
 /// ```
 /// use cupric::{array, jvp};
@@ -150,7 +156,7 @@ pub fn vjp<const N: usize>(y: &Expr, cotangent: impl Operand, of: [&Expr; N]) ->
 /// ```
 ///
 /// # Errors
-/// The errors of [`vjp`].
+/// The expression carries the errors of [`vjp`].
 #[doc(alias = "pushforward")]
 #[track_caller]
 pub fn jvp<const N: usize>(y: &Expr, of: [&Expr; N], tangents: [impl Operand; N]) -> Expr {
@@ -158,7 +164,8 @@ pub fn jvp<const N: usize>(y: &Expr, of: [&Expr; N], tangents: [impl Operand; N]
     carry(at, || {
         let y = strong(y.clone(), at);
         let n = y.checked()?;
-        // a cotangent that no other expression has, and whose views are not replaced by other fills
+        // The cast makes a node that is in no other expression, so that the second walk finds it. A fill would not do,
+        // because a view of a fill is another fill.
         let zero = Expr::fill_on(n.device, Scalar::Float(0.0), n.shape.clone(), n.dtype, at);
         let cotangent = cast_always(zero, n.dtype, at);
         let back = derivatives("jvp", &y, &of, cotangent.clone(), Unread::Refused, at)?;
@@ -172,11 +179,11 @@ pub fn jvp<const N: usize>(y: &Expr, of: [&Expr; N], tangents: [impl Operand; N]
     })
 }
 
-/// Returns `y` with a derivative of your own: `back` gets the derivative with respect to `y` and returns those with
-/// respect to the operands, each of the operand's shape. `y` is computed as before.
+/// Returns `y` with a custom derivative. `back` receives the derivative with respect to `y`, and returns the
+/// derivatives with respect to the operands, each in the shape of its operand. The value of `y` does not change.
 ///
-/// `back` must be linear in its argument, as derivatives are. The operands are expressions that `y` is made of; a
-/// derivative passes through `y` only to them.
+/// `back` must be linear in its argument, as derivatives are. The operands are expressions from which `y` is computed.
+/// Derivatives pass through `y` only to these operands.
 ///
 /// ```
 /// use cupric::{array, grad, with_vjp};
@@ -189,8 +196,9 @@ pub fn jvp<const N: usize>(y: &Expr, of: [&Expr; N], tangents: [impl Operand; N]
 /// ```
 ///
 /// # Errors
-/// An error that `y` or an operand carries. The derivatives carry [`ErrorKind::Shape`] if `back` returns one of another
-/// shape than its operand's, and [`ErrorKind::DType`] if it returns integers or bools for an operand of floats.
+/// The expression carries the error of `y` or of an operand. The derivatives carry [`ErrorKind::Shape`] if `back`
+/// returns a derivative whose shape differs from its operand's, and [`ErrorKind::DType`] if it returns integers or
+/// bools for an operand of floats.
 #[doc(alias("custom_vjp", "custom_gradient", "custom_op"))]
 #[track_caller]
 pub fn with_vjp<const N: usize>(
@@ -204,7 +212,8 @@ pub fn with_vjp<const N: usize>(
             e.checked()?;
         }
         let y = strong(y.clone(), at);
-        // a view of an array or of a number is another leaf, so the rule needs an operation
+        // A view of a stored array or of a number is a new node without operands, which would not have the rule. So the
+        // rule belongs to the node of an operation, whose views read that node.
         let y = match y.checked()?.args.is_empty() {
             true => ufunc(&arithmetic::positive, smallvec![Arg::Expr(y)], at),
             false => y,
@@ -237,7 +246,8 @@ pub fn with_vjp<const N: usize>(
 }
 
 impl Expr {
-    /// Returns the same values as a constant for derivatives: nothing is differentiated through them.
+    /// Returns the same values, which derivatives treat as a constant: the derivative with respect to anything in
+    /// `self` is 0.
     ///
     /// ```
     /// use cupric::{array, grad};
@@ -250,7 +260,7 @@ impl Expr {
     #[doc(alias = "detach")]
     #[track_caller]
     pub fn stop_gradient(&self) -> Expr {
-        // a number is a constant already
+        // a number needs no rule, because it is a constant already
         let is_stopped = self.0.rule.as_ref().is_some_and(|r| r.back.is_none());
         if is_stopped || self.0.is_constant() || self.error().is_some() {
             return self.clone();
@@ -259,7 +269,7 @@ impl Expr {
     }
 }
 
-/// Returns the derivatives of a 0-d float.
+/// Builds the derivatives of `y`, which must be a 0-d float. Errors name the operation `op`.
 fn of_loss(op: &'static str, y: &Expr, of: &[&Expr], unread: Unread, at: Loc) -> Vec<Expr> {
     let built = || {
         let y = strong(y.clone(), at);
@@ -290,7 +300,7 @@ fn like(e: &Expr, value: Arg, at: Loc) -> Result<Expr> {
     Ok(value)
 }
 
-/// Returns an expression that carries the error for each operand.
+/// Returns expressions that carry the error, one for each operand.
 fn failed(e: Error, of: &[&Expr], at: Loc) -> Vec<Expr> {
     let failed = Expr::failed(e.or_at(at), at);
     of.iter().map(|_| failed.clone()).collect()
@@ -302,7 +312,7 @@ fn as_array<const N: usize>(list: Vec<Expr>, at: Loc) -> [Expr; N] {
     std::array::from_fn(|_| list.next().unwrap_or_else(|| Expr::failed(missing(), at)))
 }
 
-/// Makes a node without a binding.
+/// Returns an expression whose elements are their own indices along an axis, as i32.
 fn iota(axis: usize, shape: &Shape, at: Loc) -> Expr {
     Expr::node(NodeOp::Iota(axis), smallvec![], shape.clone(), DType::I32, 0, at)
 }

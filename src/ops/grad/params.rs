@@ -1,4 +1,4 @@
-//! Derivatives with respect to nested parameters.
+//! Derivatives with respect to parameters in nested tuples, lists and structs.
 
 use super::{Unread, of_loss};
 use crate::array::Array;
@@ -6,8 +6,8 @@ use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::graph::expr::Expr;
 use std::panic::Location;
 
-/// A tree of parameters: an array, or a tuple, a `Vec` or an array of trees. [`value_and_grad`] returns derivatives in a
-/// tree of the same form.
+/// A tree of parameters: an array (a leaf of the tree), or a tuple, a `Vec` or an array of trees. [`value_and_grad`]
+/// returns the derivatives in a tree of the same form.
 ///
 /// Implement it for a struct of your own by making the struct generic in what it holds:
 ///
@@ -38,17 +38,18 @@ use std::panic::Location;
 /// ```
 #[doc(alias("pytree", "module"))]
 pub trait Parameters {
-    /// The same tree with other leaves.
+    /// The same tree with leaves of another type, `U`.
     type With<U>;
 
-    /// Appends the leaves to a list, in the tree's order.
+    /// Appends the leaves (the parameters) to a list, in the tree's order.
     fn leaves<'a>(&'a self, list: &mut Vec<&'a Expr>);
 
-    /// Makes the same tree of other leaves, which `next` returns in the tree's order.
+    /// Builds a tree of the same form. `next` returns its leaves, in the tree's order.
     fn with<U>(&self, next: &mut dyn FnMut() -> U) -> Self::With<U>;
 
-    /// Appends a name for each leaf to a list, in the tree's order. All begin with `path`, the name of this tree in the
-    /// whole tree, which is empty for the whole tree itself. `cupric::train::named` uses the names, for files.
+    /// Appends a name for each leaf to a list, in the tree's order. `path` is the name of this tree in the outermost
+    /// tree, and empty for the outermost tree itself. All names begin with `path`. `cupric::train::named` uses the
+    /// names in files.
     ///
     /// By default, leaves are named by their index: `path.0`, `path.1`, …. A struct names its fields with
     /// [`names_under`](Parameters::names_under):
@@ -84,14 +85,14 @@ pub trait Parameters {
         list.extend((0..).zip(&leaves).map(|(i, _)| joined(path, &i.to_string())));
     }
 
-    /// Appends the names of this tree's leaves like [`names`](Parameters::names), where the tree is the part `part` of
-    /// the tree named `path`.
+    /// Appends the names of this tree's leaves to a list, as [`names`](Parameters::names) does. This tree is the part
+    /// `part` of the tree named `path`.
     fn names_under(&self, path: &str, part: &str, list: &mut Vec<String>) {
         self.names(&joined(path, part), list);
     }
 }
 
-/// Joins the names of a tree and of its part.
+/// Joins the name of a tree and the name of its part with a point.
 fn joined(path: &str, part: &str) -> String {
     if path.is_empty() { part.to_string() } else { format!("{path}.{part}") }
 }
@@ -174,8 +175,8 @@ tuples! {
     (A 0, B 1, C 2, D 3, E 4, F 5, G 6) (A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7)
 }
 
-/// Returns the value of a function of parameters, a 0-d float, and its derivatives with respect to all of them, in a tree
-/// of the same form. Evaluate value and derivatives together, so that they share their kernels.
+/// Returns the value of a function of parameters, which must be a 0-d float, and its derivatives with respect to all
+/// parameters, in a tree of the same form. Evaluate the value and the derivatives together, so that they share kernels.
 ///
 /// ```
 /// use cupric::{array, eval_all, value_and_grad};
@@ -189,7 +190,7 @@ tuples! {
 /// ```
 ///
 /// # Errors
-/// The errors of [`grad`](crate::grad), which each derivative carries.
+/// Each derivative carries the errors of [`grad`](crate::grad).
 #[track_caller]
 pub fn value_and_grad<P: Parameters>(params: &P, loss: impl FnOnce(&P) -> Expr) -> (Expr, P::With<Expr>) {
     let at = Location::caller();
@@ -197,12 +198,12 @@ pub fn value_and_grad<P: Parameters>(params: &P, loss: impl FnOnce(&P) -> Expr) 
     let mut list = Vec::new();
     params.leaves(&mut list);
     let mut derivatives = of_loss("value_and_grad", &value, &list, Unread::Refused, at).into_iter();
-    // a tree of another form than its list of leaves has no derivative for the rest
+    // if `with` asks for more leaves than `leaves` listed, the additional ones carry an error
     let tree = params.with(&mut || derivatives.next().unwrap_or_else(|| missing("value_and_grad", at)));
     (value, tree)
 }
 
-/// Returns a tree of the same form with the arrays of a list.
+/// Builds a tree of the form of `tree`, whose leaves are the arrays of `list`.
 pub(crate) fn built_arrays<P: Parameters>(
     tree: &P,
     list: Vec<Array>,

@@ -1,4 +1,5 @@
-//! The walk backwards through a graph.
+//! The backward walk through a graph: it visits the nodes from the results to the operands, adds up the derivatives
+//! with respect to each node, and passes them on to the nodes from which it is computed.
 
 use super::adjoint::{Adjoint, unbroadcast, zeros};
 use super::rules::{DerivativeStep, To};
@@ -11,7 +12,7 @@ use crate::graph::ufunc::{arithmetic, logic};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-/// What becomes of an operand that the result does not read.
+/// What happens if the result does not read an operand.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unread {
     /// The derivative is an error.
@@ -20,12 +21,13 @@ pub(super) enum Unread {
     Zero,
 }
 
-/// The derivatives that a node has got so far: those of the whole, and those of views of it.
+/// The derivatives with respect to one node that the walk has found so far. They are summed when the walk reaches the
+/// node.
 #[derive(Default)]
 struct Sum {
     whole: Option<Adjoint>,
     parts: Vec<(View, Expr)>,
-    /// Views of the elements in C order.
+    /// Derivatives with respect to views of the node's elements, flattened in C order.
     flat: Vec<(View, Expr)>,
 }
 
@@ -34,7 +36,7 @@ impl Sum {
         self.whole = Some(match self.whole.take() {
             None => d,
             Some(old) => {
-                // the sum is 0 where both are
+                // the sum is known to be 0 only where both terms are
                 let mask = match (&old.mask, &d.mask) {
                     (Some(a), Some(b)) => Some(binary(&logic::logical_or, a, b, at)),
                     _ => None,
@@ -44,7 +46,7 @@ impl Sum {
         });
     }
 
-    /// Adds up the derivatives, for a node of this shape.
+    /// Returns the sum of the derivatives. `shape` is the shape of the node.
     fn total(mut self, shape: &[usize], at: Loc) -> Result<Option<Adjoint>> {
         let plain = |value| Adjoint { value, mask: None };
         if let Some(d) = of_parts(std::mem::take(&mut self.parts), shape, at)? {
@@ -60,17 +62,17 @@ impl Sum {
 struct Walk {
     op: &'static str,
     at: Loc,
-    /// The nodes, operands before results.
+    /// All nodes that the results are computed from. Each node comes after its operands.
     nodes: Vec<Expr>,
     numbers: HashMap<*const Node, usize>,
-    /// Nodes through which no derivative passes.
+    /// Nodes at which the walk stops. Derivatives do not pass through them to their operands.
     ends: HashSet<*const Node>,
-    /// For each node: whether a derivative with respect to an operand passes through it, and what it has got.
+    /// For each node: whether a derivative with respect to an operand passes through it.
     active: Vec<bool>,
     sums: Vec<Sum>,
 }
 
-/// Returns the derivatives of `y`, multiplied by a cotangent of its shape.
+/// Returns the derivatives of `y`, multiplied by the cotangent `seed`, which has the shape of `y`.
 pub(super) fn derivatives(
     op: &'static str,
     y: &Expr,
@@ -82,7 +84,8 @@ pub(super) fn derivatives(
     together(op, std::slice::from_ref(y), vec![seed], of, unread, at)
 }
 
-/// Returns the derivatives of several results together: the sums of those of each result, multiplied by its cotangent.
+/// Returns the derivatives of several results together: for each operand, the sum of the derivatives of all results,
+/// each multiplied by its cotangent (`seeds`).
 pub(super) fn together(
     op: &'static str,
     results: &[Expr],
@@ -108,7 +111,8 @@ pub(super) fn together(
             return Err(Error::with_line(ErrorKind::Argument, op, detail, at));
         }
     }
-    // checks of values ignore what is inside of a derivative
+    // The nodes inside a derivative are marked as inner nodes, whose values are not checked. The derivatives themselves
+    // are checked.
     let mut derivatives =
         between(|| Walk::over(op, results, &[], at).run(results, seeds, &OperandSet::of(of), unread))?;
     for e in &mut derivatives {
@@ -119,8 +123,9 @@ pub(super) fn together(
     Ok(derivatives)
 }
 
-/// Returns the derivatives of a result with respect to floats that it is made of. The walk stops at `ends`, which are
-/// taken as independent. An operand that has none gets zeros.
+/// Returns the derivatives of a result with respect to floats from which it is computed. The walk stops at the
+/// expressions `ends`, as if they were independent of each other. The derivative is zeros for an operand that the
+/// result does not read.
 pub(super) fn above(
     op: &'static str,
     y: &Expr,
@@ -135,7 +140,7 @@ pub(super) fn above(
 }
 
 impl Walk {
-    /// Lists the nodes that results are made of, without those below `ends`.
+    /// Lists the nodes from which `results` are computed. The operands of the expressions `ends` are not listed.
     fn over(op: &'static str, results: &[Expr], ends: &[&Expr], at: Loc) -> Walk {
         let ends = ends.iter().map(|e| Arc::as_ptr(&e.0)).collect();
         let mut walk = Walk { op, at, nodes: vec![], numbers: HashMap::new(), ends, active: vec![], sums: vec![] };
@@ -163,7 +168,7 @@ impl Walk {
         let (at, of) = (self.at, operands.of);
         let mut found: Vec<Sum> = of.iter().map(|_| Sum::default()).collect();
         let mut is_read: Vec<bool> = of.iter().map(|_| false).collect();
-        // what each node is to the operands
+        // for each node, the operands that it is a part of or shares elements with
         let mut relations: Vec<Vec<(usize, Relation)>> = vec![];
         for (number, e) in self.nodes.iter().enumerate() {
             let related = operands.related(e);
@@ -221,7 +226,8 @@ impl Walk {
         Ok(derivatives)
     }
 
-    /// Returns the expressions to which derivatives pass from a node.
+    /// Returns the expressions to which derivatives pass from a node. They are its operands or those of its derivative
+    /// rule, and none for a node at which the walk stops.
     fn sources<'a>(&self, e: &'a Expr) -> &'a [Expr] {
         if self.ends.contains(&Arc::as_ptr(&e.0)) { &[] } else { e.0.sources() }
     }
@@ -234,7 +240,8 @@ impl Walk {
         self.number(e).is_some_and(|n| self.active[n])
     }
 
-    /// Adds a derivative with respect to a node. Where the node was broadcast, the derivative is summed.
+    /// Adds a derivative with respect to a node to the node's sum. If the node was broadcast, the derivative is first
+    /// summed along the broadcast axes.
     fn add(&mut self, e: &Expr, d: To) {
         let Some(number) = self.number(e).filter(|n| self.active[*n]) else { return };
         let (at, sum) = (self.at, &mut self.sums[number]);

@@ -1,4 +1,5 @@
-//! The derivative of each kind of node.
+//! The derivative of each kind of node. A *source* of a node is an expression to which its derivative passes: an
+//! operand, or an operand of its derivative rule.
 
 use super::adjoint::{Adjoint, broadcast, restored, sum, zeros};
 use super::formula::{Variables, product};
@@ -14,17 +15,18 @@ use smallvec::smallvec;
 
 const OP: &str = "grad";
 
-/// A node whose derivative the walk has, and what is known of its sources.
+/// One step of the backward walk: from the derivative with respect to a node to the derivatives with respect to its
+/// sources.
 pub(super) struct DerivativeStep<'a> {
-    /// The name of the caller's operation, and its line.
+    /// The name of the operation and the line of the caller, for error messages.
     pub op: &'static str,
     pub at: Loc,
     pub node: &'a Expr,
-    /// Whether derivatives with respect to a source are wanted.
+    /// Whether the derivative with respect to a source is wanted.
     pub is_active: &'a dyn Fn(&Expr) -> bool,
 }
 
-/// A derivative with respect to a source of a node.
+/// A derivative with respect to a source of a node, or to a part of the source.
 pub(super) enum To {
     Whole(Adjoint),
     /// A derivative with respect to a view of the source.
@@ -35,16 +37,16 @@ fn plain(value: Expr) -> To {
     To::Whole(Adjoint { value, mask: None })
 }
 
-/// The derivatives with respect to sources, each with the number of the source.
+/// Derivatives with respect to the sources of a node, each with the number of its source.
 type Found = Vec<(usize, To)>;
 
 impl DerivativeStep<'_> {
-    /// Returns the derivatives with respect to the sources of the node, from that with respect to the node.
+    /// Returns the derivatives with respect to the sources of the node. `g` is the derivative with respect to the node.
     pub fn back(&self, g: Adjoint) -> Result<Found> {
         let (e, at) = (self.node, self.at);
         if let Some(rule) = &e.0.rule {
             let Some(back) = &rule.back else { return Ok(vec![]) };
-            // adding a zero would cost a kernel
+            // derivatives that are zeros are left out, because adding zeros would cost a kernel
             let is_zero = |d: &Expr| d.0.is_constant() && d.0.number().is_some_and(|s| s.as_f64() == 0.0);
             let list = back(&g.masked(at), at)?.into_iter().enumerate();
             return Ok(list.filter(|(_, d)| !is_zero(d)).map(|(i, d)| (i, plain(d))).collect());
@@ -92,8 +94,8 @@ impl DerivativeStep<'_> {
         })
     }
 
-    /// An elementwise function: by the formulas of its row. The mask passes through it, because each element of the
-    /// result depends on one element of each operand.
+    /// Builds the derivatives of an elementwise function from the formulas in its row of the ufunc table. The mask of
+    /// `g` is also the mask of the results, because each element of the result depends on one element of each operand.
     fn ufunc(&self, row: &'static Ufunc, g: &Adjoint) -> Result<Found> {
         let (e, at, args) = (self.node, self.at, &self.node.0.args);
         let mut found = vec![];
@@ -139,7 +141,7 @@ fn reduction(e: &Expr, fold: Fold, axes: &[usize], x: &Expr, g: &Expr, at: Loc) 
     Some(match fold {
         f if f == Fold::of(&arithmetic::add) || f == *SUM_OF_CHAINS => back(g),
         f if f == Fold::of(&arithmetic::maximum) || f == Fold::of(&arithmetic::minimum) => {
-            // equal elements share the derivative
+            // equal elements share the derivative equally
             let is_picked = binary(&logic::equal, x, back(e), at);
             let count = sum(&cast(is_picked.clone(), x.0.dtype, at), axes.iter().copied(), at);
             choose(is_picked, back(&binary(&arithmetic::divide, g, count, at)), 0.0, at)
@@ -153,8 +155,8 @@ fn reduction(e: &Expr, fold: Fold, axes: &[usize], x: &Expr, g: &Expr, at: Loc) 
     })
 }
 
-/// For each element, the product of all other elements along axes: the product of those before it times that of those
-/// after it. Unlike a quotient, this is exact if an element is 0.
+/// Returns, for each element, the product of all other elements along axes. It is computed as the product of the
+/// elements before it, times the product of the elements after it. Unlike a quotient, this is exact if an element is 0.
 fn all_others(x: &Expr, axes: &[usize], at: Loc) -> Expr {
     let ndim = x.0.shape.len();
     let order: Vec<isize> =
@@ -182,7 +184,7 @@ fn flipped(e: &Expr, axis: usize, at: Loc) -> Expr {
     view(OP, e, at, |s| Ok(View::flip(s, &[axis])))
 }
 
-/// Returns the elements along an axis moved by one position, to the end or to the front, with 1 in the free position.
+/// Moves the elements along an axis by one position, to the front or to the end. The position that becomes free is 1.
 fn shifted(e: &Expr, axis: usize, to_front: bool, at: Loc) -> Expr {
     let (n, mut shape) = (e.0.shape[axis], e.0.shape.clone());
     shape[axis] = 1;
@@ -199,13 +201,14 @@ fn scanned(e: &Expr, fold: Fold, axis: usize, x: &Expr, g: &Expr, at: Loc) -> Op
             flipped(&scan(Fold::of(&arithmetic::add), &flipped(g, axis, at), axis, at), axis, at)
         }
         f if f == Fold::of(&arithmetic::multiply) => {
-            // with respect to element j: the product of those before it, times the sum over k of g[k] and the product
-            // of those after it up to k
+            // The derivative with respect to element j is the product of the elements before j, times the sum over k ≥
+            // j of g[k] · (the product of the elements after j up to k).
             let sums = recurrence(g, &later(x, axis, 1, at), axis, at);
             binary(&arithmetic::multiply, sums, shifted(e, axis, false, at), at)
         }
         f if f == Fold::of(&float::logaddexp) => {
-            // results never decrease, so the factors from one to the one before are at most 1
+            // The results never decrease along the axis, so the ratio exp(e[j] − e[j + 1]) of a result to the next one
+            // is at most 1.
             let ratio = |a: &Expr, b: &Expr| {
                 let same = binary(&logic::equal, a, b, at);
                 choose(same, 1.0, unary(&float::exp, binary(&arithmetic::subtract, a, b, at), at), at)
@@ -214,7 +217,7 @@ fn scanned(e: &Expr, fold: Fold, axis: usize, x: &Expr, g: &Expr, at: Loc) -> Op
             binary(&arithmetic::multiply, recurrence(g, &factors, axis, at), ratio(x, e), at)
         }
         f if f == Fold::of(&arithmetic::maximum) || f == Fold::of(&arithmetic::minimum) => {
-            // each result is the last element so far that equals it
+            // the derivative of a result goes to the last element, up to its position, that equals the result
             let place = iota(axis, &x.0.shape, at);
             let is_new = binary(&logic::equal, x, e, at);
             let picked = scan(Fold::of(&arithmetic::maximum), &choose(is_new, place, 0, at), axis, at);
@@ -224,13 +227,14 @@ fn scanned(e: &Expr, fold: Fold, axis: usize, x: &Expr, g: &Expr, at: Loc) -> Op
     }))
 }
 
-/// Returns s, where s[j] = g[j] + a[j] · s[j + 1] along an axis, and s[n − 1] = g[n − 1]. Steps of doubled length
-/// combine, so there are log₂ n of them.
+/// Returns s with s[j] = g[j] + a[j] · s[j + 1] along an axis, and s[n − 1] = g[n − 1]. Each step combines elements
+/// that are twice as far apart as in the previous step, so log₂ n steps suffice.
 fn recurrence(g: &Expr, a: &Expr, axis: usize, at: Loc) -> Expr {
     let shape = &g.0.shape;
     let (n, mut sums, mut factors, mut step) = (shape[axis], g.clone(), a.clone(), 1);
     while step < n {
-        // element j has the sum up to j + step, and factor j leads from there to j
+        // Before this step, `sums[j]` has the terms of s[j] that come from g[j] up to g[j + step − 1]. `factors[j]` is
+        // the factor of s[j + step] in s[j].
         let has_more = binary(&logic::less, iota(axis, shape, at), n - step, at);
         let next = |e: &Expr| later(e, axis, step, at);
         let added = binary(&arithmetic::multiply, &factors, next(&sums), at);
@@ -242,19 +246,20 @@ fn recurrence(g: &Expr, a: &Expr, axis: usize, at: Loc) -> Expr {
     sums
 }
 
-/// Returns the elements along an axis from a later position on; the last one follows the end. They are taken by
-/// positions, so that the operand is stored instead of computed again for each step.
+/// Returns the elements `step` positions later along an axis. Positions after the end get the last element. A gather
+/// reads the elements, so that `e` is stored in memory and not computed again for each step of a recurrence.
 fn later(e: &Expr, axis: usize, step: usize, at: Loc) -> Expr {
     let place = binary(&arithmetic::add, iota(0, &smallvec![e.0.shape[axis]], at), step, at);
     let take = NodeOp::Take { axis, mode: IndexMode::Clip, along: false, name: OP };
     Expr::node(take, smallvec![place, e.clone()], e.0.shape.clone(), e.0.dtype, e.0.device, at)
 }
 
-/// The derivative of a product [.., m, k] × [.., k, n] with respect to the first operand.
+/// Returns the derivative of a matrix product [.., m, k] × [.., k, n] with respect to the first operand.
 fn of_left(g: &Expr, a: &Expr, b: &Expr, at: Loc) -> Expr {
     let ndim = g.0.shape.len();
     if is_shared(a) && ndim > 2 && is_whole(b, g) {
-        // the batch becomes a part of the summed axis: one product, instead of a sum of a batch of products
+        // All matrices of the batch share `a`, so their derivatives are summed. The batch axes become a part of the
+        // summed axis: this takes one product, instead of one for each matrix and a sum of the results.
         let rows = |e: &Expr, last: usize| {
             let order: Vec<isize> =
                 [last].into_iter().chain((0..ndim).filter(|d| *d != last)).map(|d| d as isize).collect();
@@ -267,7 +272,7 @@ fn of_left(g: &Expr, a: &Expr, b: &Expr, at: Loc) -> Expr {
     matmul_at(OP, g, &transposed(b, at), at)
 }
 
-/// The derivative of a product with respect to the second operand.
+/// Returns the derivative of a matrix product with respect to the second operand; see [`of_left`].
 fn of_right(g: &Expr, a: &Expr, b: &Expr, at: Loc) -> Expr {
     if is_shared(b) && g.0.shape.len() > 2 && is_whole(a, g) {
         let flat = |e: &Expr| reshape(OP, e, &[-1, e.0.shape[e.0.shape.len() - 1] as isize], at);
@@ -282,20 +287,22 @@ fn is_shared(e: &Expr) -> bool {
     e.0.shape[..e.0.shape.len() - 2].iter().all(|n| *n == 1)
 }
 
-/// Returns whether an operand of a product has a matrix for each element of the batch, and none is empty.
+/// Returns whether an operand of a product has a matrix for each element of the batch, and neither the operand nor the
+/// derivative `g` is empty.
 fn is_whole(e: &Expr, g: &Expr) -> bool {
     let batch = |e: &Expr| -> Shape { e.0.shape[..e.0.shape.len() - 2].into() };
     batch(e) == batch(g) && !e.0.shape.contains(&0) && !g.0.shape.contains(&0)
 }
 
-/// The derivative of `take`: adds each element at its position.
+/// The derivative of `take`: adds each element of `g` to zeros of the shape of `x`, at the position from which `take`
+/// read.
 fn untaken(x: &Expr, i: &Expr, axis: usize, mode: IndexMode, g: &Expr, at: Loc) -> Expr {
     let mut wanted = lengths(&x.0.shape);
     wanted[axis] = layout::product(&i.0.shape) as isize;
     let (values, flat) = (reshape(OP, g, &wanted, at), reshape(OP, i, &[-1], at));
     let (zeros, axis) = (zeros(x.0.shape.clone(), x, at), axis as isize);
     match mode {
-        // the positions were checked when the result was computed
+        // the positions are not checked again, because they are checked when the result is computed
         IndexMode::Check | IndexMode::Clip => zeros.index_add(axis, Clip(flat), values),
         IndexMode::Wrap => zeros.index_add(axis, Wrap(flat), values),
     }

@@ -1,7 +1,8 @@
 //! Finds the operands of a derivative among the nodes of a graph.
 //!
-//! A view of a stored array is a stored array with another layout, so `w.t()` does not have `w` below it. Two stored
-//! arrays are related if they are in the same buffer, and the view is then found from their strides.
+//! A view of a stored array is itself a stored array with another layout, so the node of `w.t()` does not have the node
+//! of `w` as an operand. Two stored arrays are related if they are in the same buffer. The view is then found from
+//! their strides.
 
 use crate::base::layout::{self, Shape, Strides, View};
 use crate::graph::expr::{Expr, Node, NodeOp};
@@ -21,10 +22,11 @@ pub(super) enum Relation {
     Overlaps,
 }
 
-/// A layout: the shape, the strides, and the offset of the first element.
+/// The layout of an array in its buffer: the shape, the strides, and the offset of the first element.
 type Place<'a> = (&'a Shape, &'a Strides, usize);
 
-/// The operands, by the identity of their nodes and by their memory.
+/// The operands of a derivative. `by_node` finds an operand by the identity of its node, and `by_array` by the array
+/// whose memory it shares.
 pub(super) struct OperandSet<'a> {
     pub of: &'a [&'a Expr],
     by_node: HashMap<*const Node, Vec<usize>>,
@@ -43,7 +45,8 @@ impl<'a> OperandSet<'a> {
         operands
     }
 
-    /// Takes each operand as the very node, and not as an array that has views.
+    /// Makes a set in which each operand is found only by the identity of its node. Views of stored arrays are not
+    /// found.
     pub fn exactly(of: &'a [&'a Expr]) -> OperandSet<'a> {
         let mut operands = OperandSet { of, by_node: HashMap::new(), by_array: HashMap::new() };
         for (i, e) in of.iter().enumerate() {
@@ -52,7 +55,7 @@ impl<'a> OperandSet<'a> {
         operands
     }
 
-    /// Returns the operands to which a node is related, and how.
+    /// Returns the numbers of the operands to which a node is related, and how it is related to each.
     pub fn related(&self, node: &Expr) -> Vec<(usize, Relation)> {
         let list = match node.0.stored() {
             Some((buffer, ..)) if !self.by_array.is_empty() => self.by_array.get(&buffer.hash_of_array()),
@@ -62,12 +65,13 @@ impl<'a> OperandSet<'a> {
     }
 }
 
-/// Returns how a node is related to an operand, or `None` if it is not.
+/// Returns how a node is related to an operand, or `None` if they are not related.
 fn relation(node: &Expr, operand: &Expr) -> Option<Relation> {
     if Arc::ptr_eq(&node.0, &operand.0) {
         return Some(Relation::Same);
     }
-    // a node with a rule is the result of a call, and the array is one of its operands
+    // A stored array with a derivative rule is the result of a call. It is not related by its memory, because
+    // derivatives pass through the rule.
     let has_rule = node.0.rule.is_some() || operand.0.rule.is_some();
     let ((a, strides, offset), (b, whole, begin)) = (node.0.stored()?, operand.0.stored()?);
     if has_rule || !a.is_of_one_array(b) || node.0.dtype != operand.0.dtype {
@@ -89,13 +93,14 @@ fn relation(node: &Expr, operand: &Expr) -> Option<Relation> {
     (!are_disjoint(from, is)).then_some(Relation::Overlaps)
 }
 
-/// Returns why an expression cannot be an operand, if it cannot.
+/// Returns why an expression cannot be an operand of a derivative, or `None` if it can.
 pub(super) fn refusal(operand: &Expr) -> Option<&'static str> {
     let n = &operand.0;
     if n.rule.is_some() {
         return None;
     }
-    // views of a view do not pass through it: they are views of what is below
+    // A view cannot be an operand: a view of it is built as a view of its operand, so derivatives would not pass
+    // through it.
     if matches!(n.op, NodeOp::View(_) | NodeOp::Reshape) {
         return Some(
             "is a view of an expression, and is not found below further views of it; name the expression that it is a view of, or make the view an expression of its own by `view.positive()`",
@@ -112,10 +117,12 @@ pub(super) fn refusal(operand: &Expr) -> Option<&'static str> {
     )
 }
 
-/// Returns the view of the array `of` that the array `is` is, if it is one. Both are in one buffer.
+/// Describes the array `is` as a view of the array `of`, which is in the same buffer. Returns `None` if it is not a
+/// view.
 fn between(of: Place, is: Place) -> Option<View> {
     let (n, m) = (is.0.len(), of.0.len());
-    // the strides of the array, largest first, are the places of a number with mixed radices
+    // A distance in the buffer is written as a number with mixed radices: the strides of the array `of`, largest first,
+    // are the values of the digits' places, and the digits are indices along its axes.
     let long = of.0.iter().enumerate().filter(|(_, n)| **n > 1);
     let mut axes: SmallVec<[usize; 6]> = long.map(|(d, _)| d).collect();
     axes.sort_by_key(|d| std::cmp::Reverse(of.1[*d].unsigned_abs()));
@@ -155,13 +162,14 @@ fn between(of: Place, is: Place) -> Option<View> {
 /// Returns whether two arrays in one buffer certainly have no element in common.
 fn are_disjoint(a: Place, b: Place) -> bool {
     let span = |p: Place| layout::span_of(p.0, p.1).map(|(low, high)| (low + p.2 as isize, high + p.2 as isize));
-    // an array without elements has no span
+    // a span is the range of offsets of an array; an empty array has none
     let (Some((low_a, high_a)), Some((low_b, high_b))) = (span(a), span(b)) else { return true };
     if high_a < low_b || high_b < low_a {
         return true;
     }
-    // The strides of both, largest first, as places of a number: each array is a box of digits. The boxes are disjoint
-    // if their digits at one place are, provided that the smaller places never reach the next larger one.
+    // The strides of both arrays, largest first, are taken as the place values of a number. Each array is then a box:
+    // it has a range of digits at each place. The boxes are disjoint if the ranges at one place are disjoint, provided
+    // that the smaller places together never reach the value of the next larger place.
     let steps = |p: Place| -> Vec<isize> {
         p.0.iter().zip(p.1).filter(|(n, s)| **n > 1 && **s != 0).map(|(_, s)| s.abs()).collect()
     };

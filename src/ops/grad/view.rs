@@ -1,4 +1,5 @@
-//! The derivatives of views: each element of the operand gets the sum of the derivatives of its images.
+//! The derivatives of views. An element of the operand may occur several times in a view; its derivative is the sum of
+//! the derivatives with respect to these occurrences.
 
 use super::adjoint::{sum, zeros};
 use super::iota;
@@ -46,8 +47,9 @@ fn dilated(e: &Expr, axis: usize, step: usize, at: Loc) -> Expr {
     cut(&reshape(OP, &wide, &to, at), axis, 0, (length - 1) * step + 1, at)
 }
 
-/// Adds up the derivatives with respect to several views of one operand, each with its view. Views that are parts along
-/// one axis and have no element in common are concatenated, and only other views are padded with zeros and added.
+/// Adds up the derivatives with respect to several views of one operand. `parts` has the views with their derivatives.
+/// If the views are parts along one axis without common elements, their derivatives are concatenated. Otherwise each
+/// derivative is padded with zeros to the operand's shape, and all are added.
 pub(super) fn of_parts(parts: Vec<(View, Expr)>, operand: &[usize], at: Loc) -> Result<Option<Expr>> {
     if let Some(axis) = (0..operand.len()).find(|axis| parts.len() > 1 && follow(&parts, operand, *axis)) {
         let mut parts = parts;
@@ -82,13 +84,14 @@ pub(super) fn of_parts(parts: Vec<(View, Expr)>, operand: &[usize], at: Loc) -> 
     Ok(total)
 }
 
-/// The length along an axis of a part of the operand that is whole along the other axes.
+/// Returns the length along `axis` of a view that is a part of the operand. The part has all elements along the other
+/// axes.
 fn part_length(v: &View, operand: &[usize], axis: usize) -> usize {
     let rest = (0..operand.len()).filter(|d| *d != axis).fold(1, |n, d| n * operand[d].max(1));
     layout::product(&v.shape) / rest
 }
 
-/// Returns whether the views are parts along an axis, one after another, with or without gaps.
+/// Returns whether the views are parts along an axis that follow one another without common elements. Gaps are allowed.
 fn follow(parts: &[(View, Expr)], operand: &[usize], axis: usize) -> bool {
     if operand.contains(&0) {
         return false;
@@ -96,8 +99,9 @@ fn follow(parts: &[(View, Expr)], operand: &[usize], axis: usize) -> bool {
     let mut spans = Vec::new();
     for (v, _) in parts {
         let (n, length) = (v.shape.len(), part_length(v, operand, axis));
-        // a permutation of the part, whose axes may be split: the axes that lead to one axis of the operand are the
-        // digits of a number that counts through it
+        // The view may permute the axes of the part, and may split an axis into several. So each axis of the view must
+        // belong to one axis of the operand only. The axes of the view that belong to the same axis of the operand must
+        // count through it like the digits of a number.
         let leads_once = (0..n)
             .filter(|k| v.shape[*k] > 1)
             .all(|k| (0..operand.len()).filter(|j| v.coef[j * n + k] != 0).count() == 1);
@@ -118,18 +122,19 @@ fn follow(parts: &[(View, Expr)], operand: &[usize], axis: usize) -> bool {
     spans.windows(2).all(|pair| pair[0].0 + pair[0].1 <= pair[1].0)
 }
 
-/// Returns the derivative with respect to the operand of a view, in the operand's shape.
+/// Returns the derivative with respect to the operand of the view `v`, in the operand's shape. `g` is the derivative
+/// with respect to the view.
 pub(super) fn of_view(v: &View, operand: &[usize], g: &Expr, at: Loc) -> Result<Expr> {
     let (n, m) = (v.shape.len(), operand.len());
     if operand.contains(&0) || v.shape.contains(&0) {
         return Ok(zeros(operand.into(), g, at));
     }
-    // axes that the operand's index does not depend on were broadcast
+    // an axis of the view on which no index of the operand depends was broadcast, so it is summed
     let (idle, left): (Vec<usize>, Vec<usize>) =
         (0..n).partition(|k| v.shape[*k] == 1 || (0..m).all(|j| v.coef[j * n + k] == 0));
     let summed = sum(g, idle.iter().copied().filter(|k| v.shape[*k] > 1), at);
     let mut g = reshape(OP, &summed, &lengths(&left.iter().map(|k| v.shape[*k]).collect::<Shape>()), at);
-    // for each axis of the operand: the axes of the derivative that lead to it, with their steps
+    // for each axis of the operand: the axes of `g` on which the index along it depends, each with its step
     let mut groups: Vec<Vec<(usize, usize)>> = operand.iter().map(|_| vec![]).collect();
     let (mut first, mut down) = (v.offset.clone(), vec![]);
     for (i, k) in left.iter().enumerate() {
@@ -143,7 +148,7 @@ pub(super) fn of_view(v: &View, operand: &[usize], g: &Expr, at: Loc) -> Result<
         groups[j].push((i, step.unsigned_abs()));
     }
     g = view(OP, &g, at, |s| Ok(View::flip(s, &down)));
-    // the largest step first, and of equal steps the longer axis
+    // in each group the largest step comes first; of two equal steps, the longer axis comes first
     groups.iter_mut().for_each(|group| group.sort_by_key(|(i, step)| std::cmp::Reverse((*step, g.0.shape[*i]))));
     if groups.iter().any(|group| group.len() > 2 && !are_digits(group, &g.0.shape)) {
         let back = view(OP, &g, at, |s| Ok(View::flip(s, &down)));
@@ -159,7 +164,8 @@ pub(super) fn of_view(v: &View, operand: &[usize], g: &Expr, at: Loc) -> Result<
                 of_windows(&g, j, [long, short], begin, operand[j], at)
             }
             _ => {
-                // digits of one number are one axis; no digits are one element
+                // Axes that count like digits are merged into one. A group without axes becomes an axis of length 1,
+                // because it stands for one element.
                 let mut merged = lengths(&g.0.shape);
                 let length: isize = merged.drain(j..j + group.len()).product();
                 merged.insert(j, length);
@@ -173,20 +179,22 @@ pub(super) fn of_view(v: &View, operand: &[usize], g: &Expr, at: Loc) -> Result<
     Ok(g)
 }
 
-/// Returns whether the axes of a group count through one axis without gaps or overlaps, like the digits of a number.
+/// Returns whether the axes of a group count through one axis of the operand without gaps or overlaps, like the digits
+/// of a number.
 fn are_digits(group: &[(usize, usize)], shape: &[usize]) -> bool {
     group.windows(2).all(|pair| pair[0].1 == pair[1].1 * shape[pair[1].0])
 }
 
-/// The derivative of windows: element `i` along axis `axis` and element `k` along the next one belong to position
-/// `begin + i · steps[0] + k · steps[1]` of an axis of `length` elements, and both axes become this axis.
+/// The derivative of windows. Element `i` along `axis` and element `k` along the next axis of `g` belong to the
+/// position `begin + i · steps[0] + k · steps[1]` of an axis of `length` elements. Both axes are replaced by this axis.
 ///
-/// Along the first axis, zeros are put between and around the elements. The diagonals of the two axes, which are a view,
-/// then have the elements of one position, and are summed.
+/// Zeros are put between the elements along `axis`, and before and after them. Then all elements that belong to one
+/// position are on one diagonal of the two axes. The diagonals are a view, and each is summed.
 fn of_windows(g: &Expr, axis: usize, steps: [usize; 2], begin: usize, length: usize, at: Loc) -> Expr {
     let window = g.0.shape[axis + 1];
     let spread = dilated(g, axis, steps[0], at);
-    // position p minus the place of window element k, from the first to the last that occurs
+    // The diagonals read index p − begin − k · steps[1] of `spread`, for each position p and window element k. The
+    // zeros before and after make all these indices valid.
     let before = begin + steps[1] * (window - 1);
     let after = (length - begin).saturating_sub(spread.0.shape[axis]);
     let padded = padded(&spread, axis, before, after, at);
@@ -200,7 +208,8 @@ fn of_windows(g: &Expr, axis: usize, steps: [usize; 2], begin: usize, length: us
     sum(&diagonals, [axis + 1].into_iter(), at)
 }
 
-/// The derivative of any view: each element is added at its position. `left` are the axes of the view that `g` has.
+/// The derivative of any view: adds each element of `g` to zeros of the operand's shape, at the position that the view
+/// shows there. `left` lists the axes of the view that `g` still has.
 fn scattered(v: &View, operand: &[usize], g: &Expr, left: &[usize], at: Loc) -> Result<Expr> {
     let size = layout::product(operand);
     if size > i32::MAX as usize {
@@ -221,7 +230,7 @@ fn scattered(v: &View, operand: &[usize], g: &Expr, left: &[usize], at: Loc) -> 
     Ok(reshape(OP, &sums, &lengths(operand), at))
 }
 
-/// The axes of a permutation that exchanges the last two axes.
+/// Returns a view with the last two axes exchanged.
 pub(super) fn transposed(e: &Expr, at: Loc) -> Expr {
     view(OP, e, at, |s| {
         let mut axes: SmallVec<[isize; 6]> = s.iter().enumerate().map(|(d, _)| d as isize).collect();

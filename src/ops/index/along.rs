@@ -1,5 +1,5 @@
-//! `take_along_axis`, which uses a separate index for each element of the result; and a check of indices that are used
-//! in arithmetic and not to load elements.
+//! `take_along_axis`, which uses a separate index for each element of the result. Also the check of indices that are
+//! used in arithmetic and do not load elements.
 
 use super::modes::IntoIndex;
 use super::positions;
@@ -72,9 +72,9 @@ pub(crate) fn take_along(source: &Expr, indices: Expr, axis: isize, mode: IndexM
     })
 }
 
-/// Returns integer positions as i64. If a position is negative or not less than `length`, the evaluation fails like
-/// that of [`Expr::take`]. To check them, the positions are looked up in an array of zeros, which occupies one element
-/// of memory.
+/// Returns integer positions as i64. If a position is negative or not less than `length`, the evaluation fails as it
+/// does for [`Expr::take`]. The check is a gather from an array of zeros of this length, which is a broadcast of one
+/// element.
 pub(crate) fn checked_positions(op: &'static str, positions: Expr, length: usize, at: Loc) -> Result<Expr> {
     let dtype = positions.0.dtype;
     if !dtype.is_integer() {
@@ -90,7 +90,7 @@ pub(crate) fn checked_positions(op: &'static str, positions: Expr, length: usize
         let detail = "no position is in range, because an axis has length 0";
         return Err(Error::with_line(ErrorKind::Index, op, detail, at));
     }
-    // a kernel checks i32 and i64 indices, and needs half the time for i32
+    // a kernel checks i32 and i64 indices, and takes half as long for i32
     let fits = dtype.size() < 4 || dtype == DType::I32;
     let i = crate::graph::expr::cast(positions, if fits { DType::I32 } else { DType::I64 }, at);
     let zero = Expr::node(NodeOp::Iota(0), smallvec![], smallvec![1], DType::I32, 0, at);

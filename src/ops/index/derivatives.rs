@@ -1,4 +1,4 @@
-//! The derivatives of elements that are taken at positions along an axis.
+//! The derivatives of functions that take elements at positions along an axis.
 
 use super::modes::Clip;
 use super::places::flat_along;
@@ -9,8 +9,8 @@ use crate::graph::expr::{Expr, NodeOp, binary, cast, choose, reshape, view};
 use crate::graph::ufunc::{arithmetic, logic};
 use smallvec::smallvec;
 
-/// Returns `y`, which has the elements of `x` at positions along an axis. `positions` makes them, as integers in the
-/// range of the axis, when a derivative is asked for.
+/// Returns `y` with the derivative of a gather. `y` has the elements of `x` at positions along an axis. When a
+/// derivative is built, `positions` makes these positions, as integers in the range of the axis.
 pub(crate) fn as_gather(
     y: &Expr,
     x: &Expr,
@@ -28,7 +28,8 @@ pub(crate) fn as_gather(
     y.with_rule(vec![x.clone()], Some(Box::new(back)))
 }
 
-/// The derivative of `take_along_axis`: adds each element at its position along an axis.
+/// The derivative of `take_along_axis`: adds each element of `g` to zeros of the shape of `x`, at the position `i`
+/// along the axis from which it was taken.
 pub(crate) fn untaken_along(x: &Expr, i: &Expr, axis: usize, mode: IndexMode, g: &Expr, at: Loc) -> Result<Expr> {
     const OP: &str = "grad";
     let shape = &x.0.shape;
@@ -44,7 +45,8 @@ pub(crate) fn untaken_along(x: &Expr, i: &Expr, axis: usize, mode: IndexMode, g:
     };
     let place = cast(place, DType::I32, at);
     if i.0.shape[axis] == 1 {
-        // one position in each row: a choice, which fuses with what reads it
+        // With one position for each slice along the axis, the derivative is a choice between `g` and 0. A choice fuses
+        // with the kernel that reads it.
         let spread = |e: &Expr| view(OP, e, at, |s| View::broadcast_to(s, shape));
         let number = Expr::node(NodeOp::Iota(axis), smallvec![], shape.clone(), DType::I32, 0, at);
         let is_there = binary(&logic::equal, number, spread(&place), at);

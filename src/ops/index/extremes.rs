@@ -1,6 +1,6 @@
 //! `index_min` and `index_max` of floats and bools, for which no device has atomic operations. The values are sorted so
-//! that the last value for each element is the least or greatest. The table of [`last_writers`] tells which value is
-//! last.
+//! that, among the values for one element, the least (for a minimum) or the greatest is last. The table of
+//! [`last_writers`] then tells which value is last for each element.
 
 use super::places::flat_along;
 use super::writes::{Places, in_axis, last_writers};
@@ -13,7 +13,7 @@ use crate::graph::ufunc::{Ufunc, arithmetic, logic};
 use crate::plan::kernel::IndexMode;
 use smallvec::{SmallVec, smallvec};
 
-/// The parameters of a call. `axis` is the axis to which the indices refer.
+/// The parameters of a call of `index_min` or `index_max`. `axis` is the axis along which the indices count.
 pub(super) struct Extremes {
     pub op: &'static str,
     pub combine: Combine,
@@ -24,8 +24,8 @@ pub(super) struct Extremes {
 }
 
 impl Extremes {
-    /// Returns the array combined with values of shape `wanted`. There is one index for each position of the values
-    /// along the axis.
+    /// Combines the array with values of shape `wanted`, and returns the result. There is one index for each position
+    /// of the values along the axis.
     pub fn of(&self, array: Expr, indices: Expr, values: &Expr, wanted: &Shape) -> Result<Expr> {
         let &Extremes { op, at, axis, .. } = self;
         let shape = array.0.shape.clone();
@@ -47,7 +47,8 @@ impl Extremes {
         let order = self.order(&values)?;
         let placed = Places { at: self.taken(&positions, order.clone()), mode: IndexMode::Clip };
         let table = last_writers(op, &placed, size, self.device, at);
-        // for an element without a value the number is −1, which clips to 0; the value found there is not used
+        // The table numbers the values from 1. For an element without a value, `number` is −1, which the gather clips
+        // to 0. The value found there is not used.
         let number = self.call(&arithmetic::subtract, cast(table.clone(), DType::I32, at), 1);
         let best = self.taken(&values, self.taken(&order, number));
         let best = self.with_sign_of_zero(best, &values, positions, size);
@@ -78,8 +79,8 @@ impl Extremes {
         Expr::node(take, smallvec![i, from.clone()], shape, from.0.dtype, self.device, self.at)
     }
 
-    /// Returns the positions of the values, as i32, sorted so that the value to keep is last. NaN is last whether the
-    /// order is ascending or descending.
+    /// Returns the order that sorts the values so that the value to keep is last: positions of the values, as i32. NaN
+    /// is last whether the order is ascending or descending.
     fn order(&self, values: &Expr) -> Result<Expr> {
         let count = values.checked()?.shape[0];
         if count == 1 {

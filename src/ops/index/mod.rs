@@ -1,6 +1,7 @@
 //! Slices and other views, and `take`. `along.rs` has `take_along_axis`. `scatter.rs` has `index_add`, `index_min` and
-//! `index_max`; for floats, `sums.rs` adds, and `extremes.rs` finds minima and maxima. `places.rs` has `put`,
-//! `put_along_axis`, `set_at` and `take_at`, and `writes.rs` writes their values. `modes.rs` has `Clip` and `Wrap`.
+//! `index_max`; for floats, the code that adds is in `sums.rs`, and the code that finds minima and maxima in
+//! `extremes.rs`. `places.rs` has `put`, `put_along_axis`, `set_at` and `take_at`; `writes.rs` has the code that writes
+//! their values. `modes.rs` has `Clip` and `Wrap`.
 
 mod along;
 mod derivatives;
@@ -208,8 +209,8 @@ impl Expr {
     /// An index out of range is an error, whose message contains the index. An evaluation on the CPU and every write
     /// return the error immediately. After an evaluation on a GPU, the next read or `synchronize` returns it. If one
     /// kernel finds several such indices, the message contains any one of them. If 16,384 gathers followed before the
-    /// read, it contains neither the index nor the line of the call. [`Clip`] and [`Wrap`] replace such an index by a
-    /// valid one instead, here and in all functions that accept an [`IntoIndex`].
+    /// read, the message contains neither the index nor the line of the call. To replace an index out of range by a
+    /// valid one instead, use [`Clip`] or [`Wrap`]. All functions that accept an [`IntoIndex`] behave in this way.
     ///
     /// ```
     /// use cupric::array;

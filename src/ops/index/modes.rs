@@ -1,11 +1,11 @@
-//! The arguments of gathers and scatters: positions, and what happens to those that are out of range.
+//! The arguments of gathers and scatters: positions, and how positions that are out of range are treated.
 
 use crate::base::error::Loc;
 use crate::base::layout::IndexMode;
 use crate::graph::expr::{Arg, Expr, Operand, operand};
 
-/// Integer positions, each outside its axis replaced by the nearest valid one (NumPy's `mode="clip"`). A negative
-/// position becomes 0; it does not count from the end. No position is out of range unless the axis is empty.
+/// Integer positions. A position outside the axis is replaced by the nearest valid position (NumPy's `mode="clip"`). A
+/// negative position becomes 0; it does not count from the end. No position is out of range unless the axis is empty.
 ///
 /// ```
 /// use cupric::{Clip, array};
@@ -18,8 +18,8 @@ use crate::graph::expr::{Arg, Expr, Operand, operand};
 #[derive(Clone, Copy, Debug)]
 pub struct Clip<I>(pub I);
 
-/// Integer positions, each taken modulo the length of its axis (NumPy's `mode="wrap"`). So −1 is the last element. No
-/// position is out of range unless the axis is empty.
+/// Integer positions. Each position is taken modulo the length of the axis (NumPy's `mode="wrap"`), so −1 is the last
+/// element. No position is out of range unless the axis is empty.
 ///
 /// ```
 /// use cupric::{Wrap, array};
@@ -32,8 +32,8 @@ pub struct Clip<I>(pub I);
 #[derive(Clone, Copy, Debug)]
 pub struct Wrap<I>(pub I);
 
-/// Positions along one axis: an [`Operand`], of which a position out of range is an error, or one in [`Clip`] or
-/// [`Wrap`].
+/// Positions along one axis. For a plain [`Operand`], a position out of range is an error. In [`Clip`] or [`Wrap`],
+/// such a position is replaced by a valid one.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an operand of positions",
     label = "an Array, an Expr, a reference to one of them, or an integer is needed here; `Clip(..)` or `Wrap(..)` may enclose it"

@@ -17,16 +17,16 @@ use smallvec::smallvec;
 use std::panic::Location;
 
 impl Expr {
-    /// Returns a copy in which the elements at integer positions are replaced by values. The positions count all
-    /// elements in C order, and negative ones count from the end. They may have any shape. The values broadcast to that
-    /// shape, and are cast as by [`Array::assign`]. If a position occurs several times, the last value in C order is
-    /// kept.
+    /// Returns a copy in which the elements at integer positions are replaced by values. The positions may have any
+    /// shape. They count all elements of the array in C order, and negative positions count from the end. The values
+    /// broadcast to the shape of the positions, and are cast as by [`Array::assign`]. If a position occurs several
+    /// times, the last value in C order is kept.
     ///
     /// `x.update(|x| x.put(..))` writes to the array itself, in place if nothing else holds its memory. A CPU then
-    /// accesses only the elements at the positions. So does a GPU if there are few positions and none can be out of
-    /// range ([`Clip`](crate::Clip), [`Wrap`](crate::Wrap)). If there are more than a 16th as many positions as elements, a
-    /// GPU needs additional memory: 32 bits for each element of the array. NumPy's `put` repeats the values if there
-    /// are too few of them; here they broadcast, or are an error.
+    /// accesses only the elements at the positions. A GPU does so only if there are few positions and none can be out
+    /// of range ([`Clip`](crate::Clip), [`Wrap`](crate::Wrap)). If the number of positions exceeds a 16th of the number
+    /// of elements, a GPU needs additional memory: 32 bits for each element of the array. NumPy's `put` repeats the
+    /// values if there are too few of them. Here the values broadcast, or the call is an error.
     ///
     /// ```
     /// use cupric::array;
@@ -45,11 +45,11 @@ impl Expr {
         put(self, indices, values, Location::caller())
     }
 
-    /// Returns a copy in which elements along an axis are replaced by values. Each integer position along `axis`
-    /// applies at its own position along the other axes, as in [`Expr::take_along_axis`]. The positions have as many
-    /// axes as the array, and broadcast to the array's lengths along all axes except `axis`. The values broadcast to
-    /// the resulting shape, and are cast as by [`Array::assign`]. If several values are for one element, the last in C
-    /// order is kept.
+    /// Returns a copy in which elements along an axis are replaced by values, each at its own integer position. For
+    /// positions of shape `[m, k]` and axis 1, the value at `[i, j]` replaces the element at `[i, positions[i, j]]`, as
+    /// in [`Expr::take_along_axis`]. The positions have as many axes as the array, and broadcast to the array's lengths
+    /// along all axes except `axis`. The values broadcast to the resulting shape, and are cast as by [`Array::assign`].
+    /// If there are several values for one element, the last in C order is kept.
     ///
     /// ```
     /// use cupric::{array, keep};
@@ -60,8 +60,8 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// Those of [`Expr::put`]; [`ErrorKind::Axis`] if the axis does not exist; and [`ErrorKind::Shape`] if the shape of
-    /// the positions does not fit the array.
+    /// The expression carries the errors of [`Expr::put`], [`ErrorKind::Axis`] if the axis does not exist, and
+    /// [`ErrorKind::Shape`] if the shape of the positions does not fit the array.
     #[doc(alias = "scatter")]
     #[track_caller]
     pub fn put_along_axis(&self, indices: impl IntoIndex, values: impl Operand, axis: impl Integer) -> Expr {
@@ -73,7 +73,7 @@ impl Expr {
     /// The axes of the positions replace the first axes of the array. Negative positions count from the end. The
     /// elements keep their dtype and bits.
     ///
-    /// The first axes are merged into one. This copies the array if its strides do not allow a view.
+    /// The axes that have positions are merged into one. This copies the array if its strides do not allow a view.
     ///
     /// ```
     /// use cupric::array;
@@ -102,8 +102,8 @@ impl Array {
     /// and is cast as by [`Array::assign`]. If an element is written several times, it keeps the last value in C order.
     ///
     /// # Errors
-    /// Those of [`Expr::take_at`], including a position out of range, and those of [`Array::assign`]. After an error
-    /// the array is unchanged.
+    /// Returns the errors of [`Expr::take_at`], including the error for a position out of range, and the errors of
+    /// [`Array::assign`]. After an error the array is unchanged.
     ///
     /// ```
     /// use cupric::array;
@@ -187,9 +187,9 @@ fn take_at(source: &Expr, (indices, mode): (Vec<Arg>, IndexMode), at: Loc) -> Ex
     })
 }
 
-/// Converts positions along an axis to positions that count all elements of the array of shape `shape` in C order. The
-/// positions have the shape `wanted`, and each applies at its own position along the other axes. The results fit i32,
-/// because the number of elements does.
+/// Converts positions along an axis to positions that count all elements of an array of shape `shape` in C order. The
+/// positions have the shape `wanted`. Along the other axes, the position of an element is the index that it has in this
+/// shape. The results fit i32, because the number of elements does.
 pub(super) fn flat_along(i: Expr, axis: usize, shape: &Shape, wanted: &Shape, at: Loc) -> Expr {
     let steps = layout::c_strides(shape);
     let mut sum = binary(&arithmetic::multiply, i, steps[axis], at);

@@ -1,5 +1,5 @@
-//! Sums by key. The routine `segment_sum` adds floats in a fixed order. A scatter adds integers, because their sum does
-//! not depend on the order.
+//! Sums by key: each value is added to the sum that its key numbers. The routine `segment_sum` adds floats in a fixed
+//! order. A scatter adds integers, because their sum does not depend on the order.
 
 use super::take;
 use crate::array::device::Device;
@@ -34,8 +34,8 @@ pub(super) fn added(op: &'static str, array: &Expr, axis: usize, keys: Expr, val
     Ok(added.with_rule(vec![array.clone(), values.clone()], Some(Box::new(rule))))
 }
 
-/// Returns an array of bools in which an element is true if it was true or if one of the values for it is; sums of
-/// bools are defined so. `scatter` combines the operands, as u32.
+/// Returns the sums of bools. An element of the result is true if it was true in `array` or if one of the values for it
+/// is true. `scatter` adds the operands, which are cast to u32.
 pub(super) fn any_of(array: &Expr, values: &Expr, scatter: impl Fn(Expr, Expr) -> Expr, at: Loc) -> Expr {
     let number = |e: &Expr| cast(e.clone(), DType::U32, at);
     binary(&logic::not_equal, scatter(number(array), number(values)), 0, at)
@@ -51,7 +51,7 @@ pub(crate) fn sums_by_key(op: &'static str, keys: Expr, values: &Expr, count: us
     layout::size_of_shape(&shape).map_err(|f| f.at(op, at))?;
     if dtype.is_float() {
         let sums = floats_by_key(op, keys.clone(), values, count, at)?;
-        // adding 0 turns −0, the sum of no terms or of −0 alone, into +0
+        // adding 0 turns a sum of −0 (the sum of no terms, or of −0 alone) into +0
         let sums = cast(binary(&arithmetic::add, sums, 0.0, at), dtype, at);
         let rule = move |g: &Expr, at: Loc| Ok(vec![by_key(g, &keys, count, at)]);
         return Ok(sums.with_rule(vec![values.clone()], Some(Box::new(rule))));
@@ -61,7 +61,7 @@ pub(crate) fn sums_by_key(op: &'static str, keys: Expr, values: &Expr, count: us
     layout::size_of_shape(&shape).map_err(|f| f.at(op, at))?;
     let device = common(op, [&keys, values].into_iter(), at)?;
     let zeros = Expr::fill_on(device, 0i64.scalar(), shape.clone(), dtype, at);
-    // elements that are left out go into an additional last sum, which is cut off below
+    // elements whose key is too large are added to an additional last sum, which is cut off below
     let keys = cast(binary(&arithmetic::minimum, cast(keys, DType::U32, at), count, at), DType::I32, at);
     let scatter = NodeOp::Scatter { axis: 0, mode: IndexMode::Clip, combine: Combine::Add, name: op };
     let args: Args = smallvec![zeros, keys, cast(values.clone(), dtype, at)];
@@ -70,19 +70,20 @@ pub(crate) fn sums_by_key(op: &'static str, keys: Expr, values: &Expr, count: us
     Ok(view(op, &all, at, |s| View::slice(s, &[part])))
 }
 
-/// The derivative of [`sums_by_key`] with respect to the values: that of the sum to which each was added.
+/// The derivative of [`sums_by_key`] with respect to the values. Each value gets the derivative of the sum to which it
+/// was added, or 0 if its key is too large.
 fn by_key(g: &Expr, keys: &Expr, count: usize, at: Loc) -> Expr {
     let wide = cast(keys.clone(), DType::U32, at);
     let taken =
         take(g, cast(binary(&arithmetic::minimum, &wide, i32::MAX, at), DType::I32, at), 0, IndexMode::Clip, at);
-    // elements whose key is too large belong to no sum
+    // the derivative is 0 for elements whose key is too large, because they belong to no sum
     let mut rows: SmallVec<[isize; 6]> = smallvec![1; taken.0.shape.len()];
     rows[0] = -1;
     let is_added = reshape("grad", &binary(&logic::less, wide, count, at), &rows, at);
     choose(is_added, taken, 0.0, at)
 }
 
-/// Computes sums like [`sums_by_key`], for floats. The result is f32 (f64 for f64), and the sum of no terms is −0.
+/// Computes the sums of [`sums_by_key`] for floats. The result is f32 (f64 for f64), and the sum of no terms is −0.
 fn floats_by_key(op: &'static str, keys: Expr, values: &Expr, count: usize, at: Loc) -> Result<Expr> {
     let of: Shape = values.checked()?.shape.clone();
     let device = common(op, [&keys, values].into_iter(), at)?;
@@ -115,8 +116,8 @@ pub(crate) fn first_of(row: &'static Routine, args: Args, params: [usize; 3], op
     results.into_iter().next().ok_or_else(|| Error::with_line(ErrorKind::Internal, op, "no result", at))
 }
 
-/// Sorts keys in ascending order, and the elements of `values` along the first axis with them. The keys are at most
-/// `count`. The sort is stable.
+/// Sorts keys in ascending order, and moves the elements of `values` along the first axis in the same way. The keys are
+/// at most `count`. The sort is stable.
 pub(super) fn in_order(op: &'static str, keys: Expr, values: Expr, count: usize, at: Loc) -> Result<(Expr, Expr)> {
     let (rows, device) = (keys.checked()?.shape[0], values.checked()?.device);
     if rows == 1 {

@@ -139,7 +139,7 @@ struct Write {
 }
 
 impl Write {
-    /// Writes by the method that suits the device and the number of positions.
+    /// Writes the values by the method that suits the device and the number of positions: see the module's head.
     fn of(&self, array: Expr, lead: usize, places: Places, values: Expr, count: usize) -> Result<Expr> {
         // an expression without a device may later be evaluated on any device
         if self.device != 0 && !Device::of(self.device).backend().caps().wgsl {
@@ -210,7 +210,7 @@ impl Write {
         self.set(&array, smallvec![joined, cast(keys, DType::I32, at), values, is_last], IndexMode::Clip)
     }
 
-    /// Finds the last value for each element in the table of [`last_writers`], and selects it.
+    /// Looks up the number of the last value for each element in the table of [`last_writers`], and selects this value.
     fn by_table(&self, array: Expr, lead: usize, places: &Places, values: &Expr) -> Expr {
         let &Write { op, device, at } = self;
         let (shape, dtype) = (array.0.shape.clone(), array.0.dtype);
@@ -218,7 +218,7 @@ impl Write {
         let count = layout::product(&places.at.0.shape);
         let table = last_writers(op, places, layout::product(lead), device, at);
         let is_written = |table: &Expr| binary(&logic::not_equal, table, 0, at);
-        // along each of the other axes the table has length 1
+        // the table is repeated along the axes after the first `lead` axes, so it has length 1 there
         let across: Vec<isize> = layout::lengths(lead).into_iter().chain(rest.iter().map(|_| 1)).collect();
         let here = is_written(&reshape(op, &table, &across, at));
         let new = match values.0.number() {
@@ -226,7 +226,8 @@ impl Write {
             None => {
                 let listed: Shape = std::iter::once(count).chain(rest.iter().copied()).collect();
                 let listed = reshape(op, values, &layout::lengths(&listed), at);
-                // where nothing is written the number is −1, which clips to 0; the value found there is not used
+                // where nothing is written, `number` is −1, which the gather clips to 0; the value found there is not
+                // used
                 let number = binary(&arithmetic::subtract, cast(table, DType::I32, at), 1, at);
                 let number = reshape(op, &number, &layout::lengths(lead), at);
                 let take = NodeOp::Take { axis: 0, mode: IndexMode::Clip, along: false, name: op };

@@ -1,4 +1,4 @@
-//! `insert` and `delete`: they add or remove elements at positions that are known on the host.
+//! `insert` and `delete`, which add or remove elements at positions that are known on the host.
 
 use super::parts::{AxisRun, MOST_PARTS, along, assembled, joined};
 use super::with_ones;
@@ -80,15 +80,16 @@ impl Comb {
         self.start + self.len.saturating_sub(1) * self.step
     }
 
-    /// Returns the elements from the first position up to, but not including, the last one. The axis is split into two:
-    /// the first counts the positions, and the second has the elements from a position up to the next one.
+    /// Returns the elements of `e` from the first position up to, but not including, the last one, with the axis split
+    /// into two. The first of the two axes counts the positions, and the second has the elements from a position up to
+    /// the next one.
     fn teeth(self, op: &'static str, e: &Expr, axis: usize, at: Loc) -> Expr {
         let part = assembled(op, e, axis, &[AxisRun::forward(self.start, self.last())], at, &Expr::clone);
         split(op, &part, axis, self.step, at)
     }
 }
 
-/// Splits an axis into two, of which the second has length `step`.
+/// Splits an axis into two. The second has length `step`, which must divide the length of the axis.
 fn split(op: &'static str, e: &Expr, axis: usize, step: usize, at: Loc) -> Expr {
     if e.error().is_some() {
         return e.clone();
@@ -109,8 +110,8 @@ fn merged(op: &'static str, e: &Expr, axis: usize, at: Loc) -> Expr {
     reshape(op, e, &to, at)
 }
 
-/// Converts a position, which may count from the end, to a position that counts from the front. It must be less than
-/// `n`.
+/// Converts a position, which may count from the end, to a position that counts from the front. Returns an error unless
+/// the result is less than `n`.
 fn from_front(op: &'static str, i: isize, n: usize, axis: usize, at: Loc) -> Result<usize> {
     let from_end = if i < 0 { i.saturating_add(n as isize) } else { i };
     match usize::try_from(from_end) {
@@ -211,8 +212,8 @@ impl Expr {
     }
 }
 
-/// Removes evenly spaced elements from an axis. Joins the part before the first of them, the parts between two of them,
-/// and the part after the last.
+/// Removes evenly spaced elements from an axis: joins the part before the first of them, the parts between them, and
+/// the part after the last.
 fn without(e: &Expr, axis: usize, comb: Comb, at: Loc) -> Expr {
     const OP: &str = "delete";
     let n = e.0.shape[axis];
@@ -232,8 +233,8 @@ fn without(e: &Expr, axis: usize, comb: Comb, at: Loc) -> Expr {
     joined(OP, vec![part(0, comb.start), between, part(comb.last() + 1, n)], axis, at)
 }
 
-/// Converts a position to a position that counts from the front, among the n + 1 positions before, between and after n
-/// elements. −1 is the position before the last element.
+/// Converts a position to a position that counts from the front. An axis of n elements has n + 1 such positions, and n
+/// is the end. As in [`from_front`], −1 is the position before the last element.
 fn from_front_or_end(op: &'static str, i: isize, n: usize, axis: usize, at: Loc) -> Result<usize> {
     if i == n as isize { Ok(n) } else { from_front(op, i, n, axis, at) }
 }
@@ -311,7 +312,7 @@ fn apart(e: &Expr, axis: usize, places: &[usize], values: Arg, at: Loc) -> Resul
     let (mut order, mut runs) = (room(places.len(), OP, at)?, room::<AxisRun>(2 * places.len() + 1, OP, at)?);
     order.extend(0..places.len());
     order.sort_by_key(|k| places[*k]);
-    // runs of both arrays, as if the values followed the array: value k is element n + k
+    // `runs` are runs of the array and the values, as if the values followed the array: value k is element n + k
     let mut start = 0;
     for k in order {
         if places[k] > start {

@@ -1,4 +1,4 @@
-//! Stacks along the first axes, arrays of blocks, and arrays that broadcast together.
+//! Functions that stack arrays, join blocks, or broadcast arrays to a common shape.
 
 use super::parts::whole;
 use super::{at_least, with_ones};
@@ -39,7 +39,7 @@ pub fn vstack(parts: impl IntoIterator<Item = impl Operand>) -> Expr {
     stacked("vstack", parts, at, |p| at_least("vstack", p, 2, at), |_| 0)
 }
 
-/// Joins arrays along the second axis. Arrays of one axis are joined along their only axis.
+/// Joins arrays along the second axis. Arrays that have only one axis are joined along it.
 ///
 /// ```
 /// use cupric::{array, hstack};
@@ -69,7 +69,7 @@ pub fn dstack(parts: impl IntoIterator<Item = impl Operand>) -> Expr {
     stacked("dstack", parts, at, |p| at_least("dstack", p, 3, at), |_| 2)
 }
 
-/// Joins arrays of one axis as columns, together with matrices, along the second axis.
+/// Joins arrays along the second axis. An array of one axis becomes a column.
 ///
 /// ```
 /// use cupric::{array, column_stack};
@@ -185,7 +185,7 @@ fn joined(block: &Block, depth: usize, ndim: usize, at: Loc) -> Result<Expr> {
 /// Returns the shape to which shapes broadcast.
 ///
 /// # Errors
-/// [`ErrorKind::Shape`](crate::ErrorKind::Shape) if the shapes do not broadcast or have a negative length;
+/// Returns [`ErrorKind::Shape`](crate::ErrorKind::Shape) if the shapes do not broadcast or have a negative length, and
 /// [`ErrorKind::LimitExceeded`](crate::ErrorKind::LimitExceeded) for too many elements.
 ///
 /// ```

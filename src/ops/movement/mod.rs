@@ -1,5 +1,5 @@
-//! Functions that move elements and compute nothing. They are views if strides can express the result. Otherwise they
-//! copy part by part: each part is a strided view, and is written once to its position.
+//! Functions that move elements and compute nothing. The result is a view if strides can express it. Otherwise the
+//! result is copied part by part: each part is a strided view, and is written once to its position.
 
 mod edit;
 mod joins;
@@ -18,7 +18,7 @@ use parts::{AxisRun, along, assembled, repeated, whole};
 use smallvec::{SmallVec, smallvec};
 use std::panic::Location;
 
-/// Returns the axes that a caller names, counted from the front, in the caller's order. Returns an error for `..`.
+/// Returns the axes that a caller names, counted from the front, in the caller's order. For `..` it returns an error.
 fn in_order(op: &'static str, axes: &AxesArg, ndim: usize, at: Loc) -> Result<SmallVec<[usize; 6]>> {
     let Some(given) = &axes.axes else {
         return Err(Error::with_line(
@@ -250,7 +250,7 @@ impl Expr {
             let mut shape = e.0.shape.clone();
             shape[axis] = total.unwrap_or(isize::MAX) as usize;
             layout::size_of_shape(&shape).map_err(|f| f.at(OP, at))?;
-            // neighbours with the same count form one part
+            // neighbouring elements with the same count form one run
             let mut runs: Vec<AxisRun> = vec![];
             for (i, count) in counts.iter().enumerate() {
                 match runs.last_mut() {
@@ -283,7 +283,8 @@ impl Expr {
             }
             let ndim = counts.len().max(e.0.shape.len());
             let (lead, more) = (ndim - e.0.shape.len(), ndim - counts.len());
-            // each axis becomes two, one for the copies and one for its elements; the reshape merges the two again
+            // each axis is split into two, one for the copies and one for its elements; the reshape merges the two
+            // again
             let (mut apart, mut out): (Shape, SmallVec<[isize; 6]>) = (smallvec![], smallvec![]);
             let mut places: SmallVec<[usize; 6]> = smallvec![];
             for d in 0..ndim {
@@ -312,7 +313,7 @@ impl Expr {
     /// Returns a view for each position along an axis, without that axis.
     ///
     /// # Errors
-    /// The error that the expression carries; [`ErrorKind::Axis`] for an axis that it does not have;
+    /// Returns the error that the expression carries, [`ErrorKind::Axis`] if the axis does not exist, and
     /// [`ErrorKind::LimitExceeded`] for more than 2^24 parts.
     ///
     /// ```
@@ -342,13 +343,13 @@ impl Expr {
         Ok(parts)
     }
 
-    /// Splits an axis into views: a number of equal parts, or the parts between the positions of a list (`[2, 5]`
-    /// returns `..2`, `2..5` and `5..`). As in a slice, positions out of range are clamped, and negative ones count
-    /// from the end.
+    /// Splits an axis into parts, which are views. `sections` is a number of equal parts, or a list of the positions at
+    /// which parts end and begin (`[2, 5]` returns `..2`, `2..5` and `5..`). As in a slice, positions out of range are
+    /// clamped, and negative ones count from the end.
     ///
     /// # Errors
-    /// The error that the expression carries; [`ErrorKind::Axis`] for an axis that it does not have;
-    /// [`ErrorKind::Argument`] if the axis cannot be divided equally ([`Expr::array_split`] makes unequal parts);
+    /// Returns the error that the expression carries, [`ErrorKind::Axis`] if the axis does not exist,
+    /// [`ErrorKind::Argument`] if the axis cannot be divided equally ([`Expr::array_split`] makes unequal parts), and
     /// [`ErrorKind::LimitExceeded`] for more than 2^24 parts.
     ///
     /// ```
@@ -366,11 +367,11 @@ impl Expr {
         sections_of(("split", true), self, sections.into_sections(), axis.saturated(), Location::caller())
     }
 
-    /// Splits like [`Expr::split`], but the length need not be divisible. If it is not, the first parts have one
-    /// element more.
+    /// Splits an axis like [`Expr::split`], but a number of parts need not divide the axis's length. If it does not,
+    /// the first parts have one element more than the others.
     ///
     /// # Errors
-    /// The errors of [`Expr::split`]; [`ErrorKind::Argument`] for a count below 1.
+    /// Returns the errors of [`Expr::split`], and [`ErrorKind::Argument`] for a number of parts below 1.
     ///
     /// ```
     /// let x = cupric::array![1, 2, 3, 4, 5];
@@ -412,7 +413,8 @@ fn shifted(shift: usize, more: isize, n: usize) -> usize {
     }
 }
 
-/// Shifts elements along axes. Each shift is less than the axis's length. The result joins 2^k parts for k axes.
+/// Shifts elements along axes. `moves` lists axes with their shifts; each shift is less than the length of its axis.
+/// The result joins 2^k parts for k axes.
 pub(crate) fn rolled(op: &'static str, e: &Expr, moves: &[(usize, usize)], at: Loc) -> Expr {
     let Some(((axis, shift), rest)) = moves.split_first() else { return e.clone() };
     if e.error().is_some() || *shift == 0 {

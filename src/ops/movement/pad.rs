@@ -66,8 +66,8 @@ widths! {
 }
 
 impl Expr {
-    /// Adds elements around the array, `(before, after)` along each axis. Axes are padded one after another, so the
-    /// corners are padding of elements that are padding themselves.
+    /// Adds elements around the array, `(before, after)` along each axis. The axes are padded one after another, so the
+    /// corners are computed from elements that are padding themselves.
     ///
     /// Each part of the result is a strided copy, written once. If a width exceeds the length of the axis,
     /// [`Pad::Reflect`], [`Pad::Symmetric`] and [`Pad::Wrap`] repeat the mirror or the tiling. An axis without elements
@@ -113,7 +113,7 @@ impl Expr {
     }
 }
 
-/// Pads an expression without an error with a number that its dtype can hold, by a pair of widths for each axis.
+/// Pads an expression with a number, by a pair of widths for each axis. The dtype must be able to hold the number.
 pub(crate) fn pad_constant(op: &'static str, e: &Expr, widths: &[(usize, usize)], with: Scalar, at: Loc) -> Expr {
     carry(at, || {
         let mut shape = e.checked()?.shape.clone();
@@ -125,7 +125,7 @@ pub(crate) fn pad_constant(op: &'static str, e: &Expr, widths: &[(usize, usize)]
     })
 }
 
-/// Fails for a number that the dtype cannot hold.
+/// Returns an error if the dtype cannot hold a number.
 fn fits(s: Scalar, dtype: DType, at: Loc) -> crate::Result<()> {
     match s.promote_with(dtype) {
         Some(d) if d == dtype => Ok(()),
@@ -155,7 +155,7 @@ fn padded(e: &Expr, axis: usize, widths: &[(usize, usize)], with: Pad, shape: &[
         };
         return joined(OP, vec![border(before), inner(e), border(after)], axis, at);
     }
-    // a mirror repeats the axis forward and backward, in cells of this many elements
+    // The padding continues the axis in cells of this many elements. In a mirror, every second cell is backward.
     let (cell, is_mirror) = match with {
         Pad::Reflect if n > 1 => (n - 1, true),
         Pad::Symmetric => (n, true),
@@ -176,8 +176,8 @@ fn padded(e: &Expr, axis: usize, widths: &[(usize, usize)], with: Pad, shape: &[
     assembled(OP, e, axis, &runs, at, &inner)
 }
 
-/// Pads an axis by many cells. The result has `total` elements along the axis, of which `before` precede the elements
-/// of `e`. One period is built and repeated.
+/// Pads an axis by many cells (see [`around`]). The result has `total` elements along the axis, of which `before`
+/// precede the elements of `e`. One period, which is one cell or two in a mirror, is built and then repeated.
 fn periodic(e: &Expr, axis: usize, (cell, is_mirror): (usize, bool), before: usize, total: usize, at: Loc) -> Expr {
     const OP: &str = "pad";
     if e.error().is_some() {
@@ -187,7 +187,8 @@ fn periodic(e: &Expr, axis: usize, (cell, is_mirror): (usize, bool), before: usi
     let one = assembled(OP, e, axis, &[AxisRun::forward(0, cell), backward], at, &Expr::clone);
     let period = cell + backward.len;
     let part = |from, to| assembled(OP, &one, axis, &[AxisRun::forward(from, to)], at, &Expr::clone);
-    // the offset of the first element in its period, and the number of elements before the next period
+    // `phase` is the offset of the result's first element in its period, and `lead` the number of elements before the
+    // next period
     let phase = before.next_multiple_of(period) - before;
     let lead = mutant!(a_period_starts_with_its_axis, 0, (period - phase) % period);
     let rest = total - lead;
@@ -195,8 +196,8 @@ fn periodic(e: &Expr, axis: usize, (cell, is_mirror): (usize, bool), before: usi
     joined(OP, parts, axis, at)
 }
 
-/// Returns the runs of an axis of `n` elements for the positions `from..to`, which are all before the axis or all after
-/// it. The positions are divided into cells of `cell` elements. In a mirror every second cell runs backward.
+/// Returns the runs of an axis of `n` elements that fill the positions `from..to`. These are all before the axis or all
+/// after it, and are divided into cells of `cell` elements. In a mirror every second cell is backward.
 fn around(n: usize, from: isize, to: isize, (cell, is_mirror): (isize, bool)) -> Vec<AxisRun> {
     let mut runs = vec![];
     let mut at = from;

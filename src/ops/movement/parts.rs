@@ -1,4 +1,5 @@
-//! Building blocks of the movement functions: they cut an axis into parts, each a strided view, and join parts again.
+//! Functions that cut an axis into parts, each a strided view, and join parts again. The movement functions are built
+//! from them.
 
 use crate::array::Array;
 use crate::array::device::Device;
@@ -9,12 +10,12 @@ use crate::ops::functions::join;
 use crate::ops::index::take;
 use crate::plan::kernel::IndexMode;
 
-/// More parts than this become one gather, because each part is a kernel of its own, and starting a kernel takes as
-/// long as copying about ten thousand elements. Chosen by hand; no benchmark compares other values.
+/// If there are more parts than this, a single gather replaces them. Each part is a kernel of its own, and starting a
+/// kernel takes as long as copying about ten thousand elements. Chosen by hand; no benchmark compares other values.
 pub(super) const MOST_PARTS: usize = 32;
 
-/// Parts become a gather only if their average length is less than this. So the list of positions takes at most 16 KiB
-/// for each part (4 bytes for each element), however many elements the parts have.
+/// A gather replaces parts only if their average length is less than this number of elements. So the list of positions
+/// takes at most 16 KiB for each part (4 bytes for each element), however many elements the parts have.
 const SHORT: usize = 4096;
 
 /// A sequence of `len` elements of an axis, at `start`, `start + step`, …, each repeated `each` times. A step of 0
@@ -38,7 +39,7 @@ impl AxisRun {
     }
 }
 
-/// Returns the operand with a definite dtype, or the error that it carries.
+/// Returns the operand with a definite dtype (an untyped number gets its default dtype), or the error that it carries.
 pub(super) fn whole(e: &Expr, at: Loc) -> Result<Expr> {
     e.checked()?;
     Ok(strong(e.clone(), at))
@@ -61,7 +62,7 @@ pub(super) fn along(op: &'static str, e: &Expr, axes: &AxesArg, at: Loc) -> Resu
     }
 }
 
-/// Returns a view of one run of an axis.
+/// Returns one run of an axis, as a view unless elements are repeated.
 fn part(op: &str, e: &Expr, axis: usize, run: AxisRun, at: Loc) -> Expr {
     let taken = view(op, e, at, |shape| {
         let mut v = View::identity(shape);
@@ -118,7 +119,7 @@ pub(super) fn tiled(op: &str, e: &Expr, axis: usize, times: usize, at: Loc) -> E
     reshape(op, &copies, &to, at)
 }
 
-/// Joins the parts that are not empty along an axis. All parts have the same dtype.
+/// Joins parts along an axis, and leaves out the empty ones. All parts have the same dtype.
 pub(super) fn joined(op: &'static str, parts: Vec<Expr>, axis: usize, at: Loc) -> Expr {
     let some = |p: &Expr| p.error().is_some() || p.0.shape[axis] > 0;
     let mut kept: Vec<Expr> = parts.iter().filter(|p| some(p)).cloned().collect();
@@ -130,7 +131,7 @@ pub(super) fn joined(op: &'static str, parts: Vec<Expr>, axis: usize, at: Loc) -
 }
 
 /// Joins the runs of an axis, after applying `finish` to each. Each run is a strided copy. If there are more than
-/// [`MOST_PARTS`] short runs, they become one gather instead, by positions that the host computes.
+/// [`MOST_PARTS`] short runs, a single gather replaces the copies. The host computes its positions.
 pub(super) fn assembled(
     op: &'static str,
     e: &Expr,
@@ -144,7 +145,8 @@ pub(super) fn assembled(
         return finish(&part(op, e, axis, AxisRun::forward(0, 0), at));
     }
     let device = e.0.device;
-    // an expression without a device does not become a gather, because the list of positions would put it on a device
+    // without a device the copies are not replaced by a gather, because the list of positions would put the result on a
+    // device
     let n = runs.iter().fold(0usize, |sum, r| sum.saturating_add(r.len.saturating_mul(r.each)));
     let is_list = runs.len() > MOST_PARTS && n / runs.len() < SHORT;
     if is_list && device != 0 && e.0.shape[axis] <= i32::MAX as usize {

@@ -14,15 +14,16 @@ use std::panic::Location;
 
 const OP: &str = "attention";
 
-/// The bytes that the scores of a block may have: 32 MiB, which a GPU or a CPU can spare, and in which a block is long
-/// enough for its products to run at full speed.
+/// The maximum size in bytes of the scores of one block of queries: 32 MiB. A GPU or a CPU can spare this much memory,
+/// and blocks of this size are long enough for their products to run at full speed.
 const BLOCK_BYTES: usize = 32 << 20;
 
-/// The maximum number of blocks, because each adds its nodes to the graph. The scores of a block may be larger if there
-/// would be more.
+/// The maximum number of blocks. It is limited because each block adds its nodes to the graph. If more blocks would be
+/// needed, blocks are longer instead, and their scores are larger than [`BLOCK_BYTES`].
 const MOST_BLOCKS: usize = 64;
 
-/// The options of [`attention`]. The default scale is 1/√d, and each query reads all keys.
+/// The options of [`attention`]. The default scale is 1/√d, where d is the number of elements of a query. By default
+/// each query reads all keys.
 ///
 /// ```
 /// use cupric::{Attention, DType, attention, ones};
@@ -63,12 +64,13 @@ impl Attention {
 /// the keys (Vaswani et al. 2017, "Attention Is All You Need").
 ///
 /// Queries have the shape `[.., n, d]`, keys `[.., m, d]`, and values `[.., m, e]`; the result has `[.., n, e]`. The
-/// leading axes, such as batch and heads, broadcast. All are floats, and the result has the promoted dtype. The scores and
-/// the softmax of f16 and bf16 are computed in f32. A query that may read no key, because its mask is false for all of
-/// them or adds −∞ to all, has the result 0.
+/// leading axes, such as batch and heads, broadcast. All three are floats, and the result has the promoted dtype. The
+/// scores and the softmax of f16 and bf16 are computed in f32. If a query may read no key, because its mask is false
+/// for all keys or adds −∞ to all scores, its result is 0.
 ///
 /// If all scores together take more than 32 MiB, they are computed in blocks of queries, each of which takes at most 32
-/// MiB if 64 blocks suffice. The derivative computes the scores of each block again ([`checkpoint`](crate::checkpoint)).
+/// MiB if 64 blocks suffice. The derivative computes the scores of each block again
+/// ([`checkpoint`](crate::checkpoint)).
 ///
 /// ```
 /// use cupric::{Attention, array, attention};
@@ -82,8 +84,8 @@ impl Attention {
 /// ```
 ///
 /// # Errors
-/// [`ErrorKind::Shape`] if the shapes do not fit; [`ErrorKind::DType`] for operands that are not floats or have no common
-/// type, and for a mask of integers.
+/// [`ErrorKind::Shape`] if the shapes do not fit; [`ErrorKind::DType`] for operands that are not floats or have no
+/// common type, and for a mask of integers.
 #[doc(alias("scaled_dot_product_attention", "flash_attention", "dot_product_attention"))]
 #[track_caller]
 pub fn attention(queries: impl Operand, keys: impl Operand, values: impl Operand, options: Attention) -> Expr {
@@ -141,7 +143,7 @@ impl Setting {
                 }
                 let mut full = batch.clone();
                 full.extend([last(&q, 2), last(&k, 2)]);
-                // the rows and columns are whole, because blocks are cut from them
+                // the last two axes are broadcast to their full lengths, because blocks are cut from them
                 let n = mask.0.shape.len();
                 let mut own: Shape = mask.0.shape[..n.saturating_sub(2)].into();
                 own.extend([last(&q, 2), last(&k, 2)]);
@@ -173,12 +175,12 @@ impl Setting {
         Ok(join(OP, starts.map(block).collect(), -2, at))
     }
 
-    /// Returns the results of some queries.
+    /// Returns the results of the queries from `from` up to `to`.
     fn block(&self, from: usize, to: usize) -> Expr {
         let at = self.at;
         let keys = self.k.0.shape[self.k.0.shape.len() - 2];
         let read = if self.is_causal { to.min(keys) } else { keys };
-        // no view, where it is the whole, so that a small attention has the plain formula's nodes
+        // a cut of the whole array makes no view, so a small attention has only the nodes of the plain formula
         let cut = |e: &Expr, axis: usize, from: usize, to: usize| {
             let n = e.0.shape.len();
             let part = |d: usize| match d + axis == n {
@@ -217,7 +219,7 @@ impl Setting {
         let axes = &crate::keep(-1).into_axes();
         let mut max = reduce(OP, Fold::of(&arithmetic::maximum), &scores, axes, at).stop_gradient();
         if self.mask.is_some() {
-            // −∞ is not subtracted, because −∞ + ∞ is not a number
+            // a maximum of −∞ is replaced by 0, because −∞ − (−∞) is NaN
             max = choose(unary(&logic::isfinite, &max, at), &max, 0.0, at).stop_gradient();
         }
         let y = unary(&float::exp, binary(&arithmetic::subtract, &scores, max, at), at);

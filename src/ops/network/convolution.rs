@@ -1,4 +1,5 @@
-//! The methods of convolutions and transposed convolutions: they check shapes and options, and call `linear.rs`.
+//! The public methods for convolutions and transposed convolutions. They check shapes and options; `linear.rs` builds
+//! the result.
 
 use super::linear::Setting;
 use super::options::{Conv, numbers, transposed, windows};
@@ -26,21 +27,22 @@ impl Expr {
         convolution("conv1d", self, operand(weights, at), 1, &options, at)
     }
 
-    /// Returns the convolution over two spatial axes: for each window of the input, the sum of its products with the
-    /// weights, over the elements of the window and the input channels. It is a cross-correlation: the weights are not
-    /// reversed. [`Conv`] has the options.
+    /// Returns the convolution over two spatial axes. For each window of the input, its elements are multiplied by the
+    /// weights, and the products are summed over the elements of the window and the input channels. It is a
+    /// cross-correlation: the weights are not reversed. [`Conv`] has the options.
     ///
-    /// | layout | input | weights | result |
+    /// | channels | input | weights | result |
     /// |---|---|---|---|
-    /// | channels first | `[batch, in, height, width]` | `[out, in / groups, rows, columns]` | `[batch, out, height, width]` |
-    /// | channels last | `[batch, height, width, in]` | `[out, rows, columns, in / groups]` | `[batch, height, width, out]` |
+    /// | first | `[batch, in, height, width]` | `[out, in / groups, rows, columns]` | `[batch, out, height, width]` |
+    /// | last | `[batch, height, width, in]` | `[out, rows, columns, in / groups]` | `[batch, height, width, out]` |
     ///
-    /// The axis of the batch may be missing; then the result has none. Along a spatial axis of n elements the result has
-    /// `(n + padding before and after - dilation * (window - 1) - 1) / stride + 1`. A bias is added with `+`; with
-    /// channels first it needs the shape `[out, 1, 1]`.
+    /// The input may have no batch axis; then the result has none. Along a spatial axis of n elements the result has
+    /// `(n + padding before and after - dilation * (window - 1) - 1) / stride + 1` elements, where the quotient is
+    /// rounded down. A bias is added with `+`; with channels first it needs the shape `[out, 1, 1]`.
     ///
-    /// It is one matrix product of a view of all windows, and so are its derivatives; only a padded input is copied. The
-    /// result has the promoted dtype. f16 and bf16 are summed in f32, and integers wrap.
+    /// It is computed as one matrix product of a view of all windows and the weights, and its derivatives are such
+    /// products too. Only a padded input is copied. The result has the promoted dtype. f16 and bf16 are summed in f32,
+    /// and integers wrap.
     ///
     /// ```
     /// use cupric::{Conv, DType, array, ones};
@@ -54,8 +56,8 @@ impl Expr {
     ///
     /// # Errors
     /// [`ErrorKind::Shape`] if the shapes do not fit, or a window is longer than a padded axis; [`ErrorKind::Argument`]
-    /// for an option that is out of range, and for groups that do not divide the channels; [`ErrorKind::DType`] for bool
-    /// and for dtypes without a common type; [`ErrorKind::LimitExceeded`] if the windows have too many elements.
+    /// for an option that is out of range, and for groups that do not divide the channels; [`ErrorKind::DType`] for
+    /// bool and for dtypes without a common type; [`ErrorKind::LimitExceeded`] if the windows have too many elements.
     #[doc(alias("convolution", "cross_correlation", "conv_general"))]
     #[track_caller]
     pub fn conv2d(&self, weights: impl Operand, options: Conv) -> Expr {
@@ -94,17 +96,17 @@ impl Expr {
         transposed_convolution("conv_transpose1d", self, operand(weights, at), 1, &options, at)
     }
 
-    /// Returns the transposed convolution over two spatial axes: each element of the input adds its product with the
-    /// weights to a window of the result. It is the derivative of [`Expr::conv2d`] with respect to its input, and not
-    /// its inverse. Channels, dtypes and errors are as there.
+    /// Returns the transposed convolution over two spatial axes: each element of the input is multiplied by the
+    /// weights, and the products are added to a window of the result. It is the derivative of [`Expr::conv2d`] with
+    /// respect to its input, and not its inverse. Channels, dtypes and errors are as in [`Expr::conv2d`].
     ///
-    /// | layout | input | weights | result |
+    /// | channels | input | weights | result |
     /// |---|---|---|---|
-    /// | channels first | `[batch, in, height, width]` | `[in, out / groups, rows, columns]` | `[batch, out, height, width]` |
-    /// | channels last | `[batch, height, width, in]` | `[out, rows, columns, in / groups]` | `[batch, height, width, out]` |
+    /// | first | `[batch, in, height, width]` | `[in, out / groups, rows, columns]` | `[batch, out, height, width]` |
+    /// | last | `[batch, height, width, in]` | `[out, rows, columns, in / groups]` | `[batch, height, width, out]` |
     ///
-    /// Along a spatial axis of n elements the result has `(n - 1) * stride + dilation * (window - 1) + 1 + output_padding`
-    /// elements, less the padding before and after.
+    /// Along a spatial axis of n elements the result has `(n - 1) * stride + dilation * (window - 1) + 1 +
+    /// output_padding` elements, less the padding before and after.
     ///
     /// ```
     /// use cupric::{Conv, DType, ones};
@@ -136,13 +138,13 @@ impl Expr {
     }
 }
 
-/// Operands whose numbers of axes fit.
+/// The operands of a convolution, whose numbers of axes have been checked.
 struct Operands {
     op: &'static str,
-    /// The input with an axis of the batch.
+    /// The input, with a batch axis.
     x: Expr,
     w: Expr,
-    /// Whether the caller's input has no axis of the batch.
+    /// Whether the caller's input has no batch axis.
     is_single: bool,
     groups: usize,
     is_last: bool,
@@ -199,7 +201,7 @@ impl Operands {
         }
     }
 
-    /// Returns the error for channels of the input that the weights do not have.
+    /// Returns an error if the input and the weights have different numbers of input channels.
     fn are_equal(&self, input: usize, weights: usize) -> Result<()> {
         match input == weights {
             true => Ok(()),
@@ -212,13 +214,13 @@ impl Operands {
         }
     }
 
-    /// Returns an error for a result that is too large.
+    /// Returns an error if the result is too large.
     fn fits(&self, channels: usize, spatial: impl Iterator<Item = usize>) -> Result<()> {
         let shape: Shape = [self.x.0.shape[0], channels].into_iter().chain(spatial).collect();
         layout::size_of_shape(&shape).map(|_| ()).map_err(|f| f.at(self.op, self.at))
     }
 
-    /// Returns the result without the axis of the batch if the input had none.
+    /// Removes the batch axis from the result if the caller's input had none.
     fn finish(&self, y: Result<Expr>) -> Result<Expr> {
         let y = y?;
         Ok(if self.is_single { view(self.op, &y, self.at, |s| Ok(View::drop_axes(s, &[0]))) } else { y })
@@ -248,7 +250,8 @@ fn transposed_convolution(op: &'static str, x: &Expr, w: Expr, n: usize, options
     let build = || {
         let o = Operands::new(op, x, w, n, options, at)?;
         let ((counts, input), (window, other), first) = (o.lengths(&o.x), o.lengths(&o.w), o.w.0.shape[0]);
-        // the weights have all channels of one side in front, and those of one group of the other side
+        // the first axis of the weights has all channels of one side (input or result), and the other channel axis has
+        // the channels of one group of the other side
         let out = if o.is_last { first } else { other.saturating_mul(o.groups) };
         o.are_equal(input, if o.is_last { other.saturating_mul(o.groups) } else { first })?;
         o.is_divided("input", input)?;

@@ -1,8 +1,10 @@
-//! Convolutions and their derivatives, each as one product of windows: what `convolution.rs` calls.
+//! Builds convolutions and their derivatives, each as one product of windows. `convolution.rs` checks the operands and
+//! calls this module.
 //!
 //! A convolution y = F(x, w) is linear in the input and in the weights. So all its derivatives are made of three
-//! functions: F itself, the transposed convolution x = T(y, w), and the product of windows of an input with a result,
-//! w = W(x, y). The derivatives of each with respect to its two operands are the two others:
+//! functions: F itself, the transposed convolution x = T(y, w), and w = W(x, y), the product of the windows of an input
+//! with a result. The derivatives of each with respect to its two operands are the other two functions, where g is the
+//! derivative with respect to its result:
 //!
 //! | function | first operand | second operand |
 //! |---|---|---|
@@ -22,8 +24,9 @@ use crate::ops::movement::pad_constant;
 use crate::ops::products::{Label, Labelled, Labels, contract};
 use smallvec::{SmallVec, smallvec};
 
-/// Labels of axes: the batch, groups, the channels of the input and of the result within a group, windows, elements of
-/// a window, and elements of the input between two windows. The last three have one label for each spatial axis.
+/// Labels of axes, which say like the letters in `einsum` which axes belong together: the batch, groups, the channels
+/// of the input and of the result within a group, windows, elements of a window, and phases (see `Setting::spread`).
+/// The last three have one label for each spatial axis.
 const BATCH: Label = 0;
 const GROUP: Label = 1;
 const IN: Label = 2;
@@ -35,17 +38,17 @@ const PHASE: Label = 12;
 /// A number for each spatial axis.
 type Counts = SmallVec<[usize; 3]>;
 
-/// Returns the position of a label.
+/// Returns the position of a label in a list, or 0 if the list does not have it.
 fn place(labels: &[Label], l: Label) -> usize {
     labels.iter().position(|own| *own == l).unwrap_or(0)
 }
 
-/// Returns the zero with which a dtype is padded.
+/// Returns the number with which operands are padded.
 fn zero() -> Scalar {
     Scalar::Int(0)
 }
 
-/// A convolution, or a transposed one, of operands whose shapes fit.
+/// The parameters of a convolution or transposed convolution, after the shapes of its operands have been checked.
 #[derive(Clone)]
 pub(super) struct Setting {
     pub op: &'static str,
@@ -53,8 +56,8 @@ pub(super) struct Setting {
     pub groups: usize,
     /// Whether the channels are the last axis.
     pub is_last: bool,
-    /// Whether the first axis of the weights has the channels of the input of F, and not those of its result. This is so
-    /// for the weights of a transposed convolution with the channels last.
+    /// Whether the first axis of the weights has the channels of the input of F (see the head of this file) instead of
+    /// the channels of the result of F. This is so for the weights of a transposed convolution with the channels last.
     pub is_turned: bool,
 }
 
@@ -72,7 +75,7 @@ impl Setting {
         }
     }
 
-    /// Returns the labels of the weights. The first two are one axis of the caller's weights.
+    /// Returns the labels of the weights. The first two labels are a single axis in the caller's weights.
     fn weight_labels(&self) -> Labels {
         let (first, other) = if self.is_turned { (IN, OUT) } else { (OUT, IN) };
         let elements = self.spatial(ELEMENT);
@@ -82,7 +85,7 @@ impl Setting {
         }
     }
 
-    /// Returns an operand with the axis of its channels split into groups and the channels of each.
+    /// Splits the channel axis of an operand into two axes: the groups, and the channels of each group.
     fn grouped(&self, e: &Expr, labels: Labels, at: Loc) -> Labelled {
         let axis = labels.iter().position(|l| *l == GROUP).unwrap_or(0);
         let e = view(self.op, e, at, |s| {
@@ -97,7 +100,7 @@ impl Setting {
         Labelled { e, labels }
     }
 
-    /// Returns a product with an axis of groups and one of channels merged into one axis.
+    /// Merges the axis of the groups and the axis of their channels in a product into one channel axis.
     fn merged(&self, e: &Expr, labels: &[Label], at: Loc) -> Expr {
         let axis = labels.iter().position(|l| *l == GROUP).unwrap_or(0);
         let mut to: SmallVec<[isize; 6]> = e.0.shape.iter().map(|n| *n as isize).collect();
@@ -106,7 +109,7 @@ impl Setting {
         reshape(self.op, e, &to, at)
     }
 
-    /// Returns windows over an input or a result, with its labels.
+    /// Returns the windows over an input or a result, as a view with a label for each axis.
     fn over(&self, e: &Expr, list: &[Windows], channel: Label, at: Loc) -> Labelled {
         let first = if self.is_last { 1 } else { 2 };
         let view = windows(self.op, e, first, list, zero(), at);
@@ -115,7 +118,7 @@ impl Setting {
         self.grouped(&view, labels, at)
     }
 
-    /// Multiplies, and sums over the labels that are not in `out`.
+    /// Multiplies two operands, and sums over the labels that are not in `out`.
     fn product(&self, a: Labelled, b: Labelled, out: &[Label], at: Loc) -> Result<Expr> {
         common(self.op, [&a.e, &b.e].into_iter(), at)?;
         let has_column = |x: &Labelled, other: &Labelled| {
@@ -127,8 +130,8 @@ impl Setting {
         contract(self.op, vec![a, b], out, &|l| format!("axis {l}"), at)
     }
 
-    /// Multiplies elementwise and sums. With one column for each group, as in a depthwise convolution, a matrix product
-    /// would copy the windows and use one column of its tiles.
+    /// Does the same as `product`, by an elementwise product and a sum. It is used if groups have only one column, as
+    /// in a depthwise convolution: a matrix product would copy the windows and use one column of its tiles.
     fn sum_of_products(&self, a: Labelled, b: Labelled, out: &[Label], at: Loc) -> Result<Expr> {
         let dtype = promoted(self.op, [&a.e, &b.e].into_iter(), at)?;
         let compute = if dtype.is_half() { DType::F32 } else { dtype.dot() };
@@ -153,7 +156,7 @@ impl Setting {
         Ok(cast(reduce(self.op, Fold::of(&arithmetic::add), &products, &axes, at), dtype, at))
     }
 
-    /// The function F.
+    /// Computes the function F, the convolution.
     pub fn convolved(self, x: &Expr, w: &Expr, at: Loc) -> Result<Expr> {
         let (out, weights) = (self.labels(OUT, self.spatial(WINDOW)), self.grouped(w, self.weight_labels(), at));
         let y = self.product(self.over(x, &self.windows, IN, at), weights, &out, at)?;
@@ -165,7 +168,7 @@ impl Setting {
         Ok(ruled(y, of, Box::new(back), at))
     }
 
-    /// The function W.
+    /// Computes the function W, the product of windows of the input `x` with the result `y`.
     fn weights(self, x: &Expr, y: &Expr, at: Loc) -> Result<Expr> {
         let (out, y_labels) = (self.weight_labels(), self.labels(OUT, self.spatial(WINDOW)));
         let of_y = self.grouped(y, y_labels, at);
@@ -178,16 +181,17 @@ impl Setting {
         Ok(ruled(w, of, Box::new(back), at))
     }
 
-    /// The function T.
+    /// Computes the function T, the transposed convolution.
     ///
-    /// Element `stride · q + r` of the padded input belongs to window `q − j` and its element `stride · j + r`, for all
-    /// j. So the elements with one remainder r, a *phase*, are a convolution of `y` with every `stride`-th element of the
-    /// weights, in reverse order. All phases read the same windows of `y`, so they are columns of one product, and are
-    /// interleaved afterwards.
+    /// Element `stride · q + r` of the padded input is element `stride · j + r` of window `q − j`, for all j. The
+    /// elements with the same remainder r are called a *phase*. So each phase is a convolution of `y` with every
+    /// `stride`-th element of the weights, in reverse order. All phases read the same windows of `y`, so they are
+    /// columns of one product, and are interleaved afterwards.
     pub fn spread(self, y: &Expr, w: &Expr, at: Loc) -> Result<Expr> {
         let (weights, over) = self.dilated(w, at);
         let (weights, parts, phases) = self.by_phase(&weights, &over, at)?;
-        // the windows of `y` that the elements of the input need: those that end at element q, from the first such q on
+        // the elements of the input with the quotient q need the window of `y` that ends at element q; `reads` has
+        // these windows, from the first q to the last
         let mut reads = AllWindows::new();
         let mut cuts: SmallVec<[(usize, usize); 3]> = smallvec![];
         let mut skips: SmallVec<[usize; 3]> = smallvec![];
@@ -215,7 +219,7 @@ impl Setting {
             };
             std::iter::repeat_n(whole, first).chain(lengths.map(cut)).collect()
         };
-        // windows of `y` that no element needs are cut off, so the padding is never negative
+        // elements of `y` that no element of the input needs are cut off, so the padding is never negative
         let used = part(first_axis, &mut skips.iter().copied().zip(reads.iter().map(|r| r.length)));
         let y_used = view(self.op, y, at, |s| View::slice(s, &used));
         let rows = self.over(&y_used, &reads, OUT, at);
@@ -230,8 +234,8 @@ impl Setting {
         Ok(ruled(x, of, Box::new(back), at))
     }
 
-    /// Multiplies windows with the weights of all phases, and interleaves the phases. If there are few, each is copied
-    /// to its place by a kernel of its own, because loops over the few phases along an axis are slow.
+    /// Multiplies windows with the weights of all phases, and interleaves the phases. If there are few phases, each is
+    /// copied into the result by a kernel of its own, because loops over the few phases along an axis are slow.
     fn of_phases(
         &self,
         rows: Labelled,
@@ -281,8 +285,9 @@ impl Setting {
         Ok(reshape(self.op, &x, &to, at))
     }
 
-    /// Returns weights whose elements along an axis are split into those of each phase, in reverse order, and the phases;
-    /// the number of elements of a phase along each axis; and the number of phases that have elements.
+    /// Splits each spatial axis of the weights into two axes: the elements of one phase, in reverse order, and the
+    /// phases. Returns the weights, the number of elements of a phase along each axis, and the number of phases along
+    /// each axis that have elements.
     fn by_phase(&self, w: &Expr, over: &[Windows], at: Loc) -> Result<(Labelled, Counts, Counts)> {
         let mut weights = self.grouped(w, self.weight_labels(), at);
         // the weights are padded such that each phase has `parts` elements
@@ -314,8 +319,9 @@ impl Setting {
         Ok((weights, parts, phases))
     }
 
-    /// Returns weights with zeros between their elements along axes with a stride and a dilation, which are windows
-    /// without a dilation, because the elements of their phases would lie in different windows.
+    /// Along axes that have both a stride and a dilation, puts zeros between the elements of the weights, because with
+    /// a dilation the elements of a phase would lie in different windows. Returns the weights, and the windows, which
+    /// have no dilation along these axes.
     fn dilated(&self, w: &Expr, at: Loc) -> (Expr, AllWindows) {
         let (mut w, mut over) = (w.clone(), self.windows.clone());
         for (j, v) in over.iter_mut().enumerate().filter(|(_, v)| v.stride > 1 && v.dilation > 1) {

@@ -1,5 +1,6 @@
-//! What neural networks are made of: attention, softmax, norms, convolutions, pools, `dropout` and `clip_by_norm`. Each states its derivative or
-//! is made of operations whose derivatives suffice, so no planner or backend knows them.
+//! Functions for neural networks: attention, softmax, norms, convolutions, pools, `dropout` and `clip_by_norm`. All are
+//! built from other operations, so no planner or backend knows them. Some define a derivative of their own; for the
+//! others the derivatives of their operations are used.
 
 mod attention;
 mod convolution;

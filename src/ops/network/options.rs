@@ -19,7 +19,7 @@ pub trait IntoPadding: sealed::Padding {
     fn into_padding(self) -> Padding;
 }
 
-/// Padding before and after each axis. A single pair is for all axes.
+/// Padding before and after each spatial axis. A single pair is used for all axes.
 #[doc(hidden)]
 #[derive(Clone, PartialEq, Debug)]
 pub enum Padding {
@@ -123,9 +123,9 @@ impl Conv {
         Conv { groups: groups.saturated(), ..self }
     }
 
-    /// Sets how many elements a transposed convolution adds at the end of each spatial axis. They are less than the
-    /// stride or the dilation. It selects one of the lengths from which a convolution with a stride makes the same
-    /// result.
+    /// Sets how many elements a transposed convolution adds at the end of each spatial axis. The number must be less
+    /// than the stride or the dilation. A convolution with a stride makes results of the same length from inputs of
+    /// several lengths; the output padding selects one of these lengths.
     pub fn output_padding(self, more: impl Integers) -> Conv {
         Conv { output_padding: Some(more.integers()), ..self }
     }
@@ -224,7 +224,8 @@ impl Windows {
     }
 }
 
-/// What the options say along one spatial axis. A number is at least 1, except those of padding, which are at least 0.
+/// The options along one spatial axis. Each number is at least 1, except the two of the padding, which are at least 0.
+/// The padding is `None` for [`Padding::Same`].
 #[derive(Clone, Copy)]
 struct Along {
     length: usize,
@@ -234,14 +235,15 @@ struct Along {
     padding: Option<(u128, u128)>,
 }
 
-/// The name of an operation, and the caller's line.
+/// The name of the operation, and the location of the user's call, for errors.
 pub(super) type Call = (&'static str, Loc);
 
 fn wrong((op, at): Call, detail: String) -> Error {
     Error::with_line(ErrorKind::Argument, op, detail, at)
 }
 
-/// Returns one number for each of `n` spatial axes.
+/// Returns one number for each of `n` spatial axes, from a list of one or `n` numbers. Returns an error if a number is
+/// less than `least`.
 pub(super) fn numbers(what: &str, given: &[isize], least: isize, n: usize, call: Call) -> Result<Given> {
     if given.len() != 1 && given.len() != n {
         return Err(wrong(call, format!("{what} has {} numbers for {n} spatial axes", given.len())));
@@ -252,7 +254,7 @@ pub(super) fn numbers(what: &str, given: &[isize], least: isize, n: usize, call:
     Ok((0..n).map(|j| given[j.min(given.len() - 1)]).collect())
 }
 
-/// Returns what options say along each spatial axis.
+/// Returns the options along each spatial axis.
 fn along(
     lengths: &[usize],
     window: &[usize],
@@ -289,7 +291,7 @@ fn along(
     Ok(list)
 }
 
-/// Returns a number that must fit `isize`.
+/// Converts a number of elements. Returns an error if it does not fit `isize`.
 fn sized(v: u128, (op, at): Call) -> Result<usize> {
     match isize::try_from(v) {
         Ok(v) => Ok(v as usize),
@@ -300,7 +302,8 @@ fn sized(v: u128, (op, at): Call) -> Result<usize> {
 impl Along {
     fn windows(&self, length: u128, before: u128, count: u128, call: Call) -> Result<Windows> {
         sized(length + before + (count - 1) * self.stride + self.reach(), call)?;
-        // the stride of one window and the dilation of one element do not matter, so they need not be large
+        // the stride does not matter if there is one window, and the dilation does not matter if a window has one
+        // element; then both are reduced, because the given numbers may be too large
         Ok(Windows {
             length: sized(length, call)?,
             before: sized(before, call)?,
@@ -316,7 +319,8 @@ impl Along {
     }
 }
 
-/// Returns the windows over axes of an input.
+/// Returns the windows along each spatial axis of the input of a convolution or pool. `steps` has the strides and the
+/// dilations.
 pub(super) fn windows(
     lengths: &[usize],
     window: &[usize],
@@ -347,7 +351,8 @@ pub(super) fn windows(
     Ok(list)
 }
 
-/// Returns the windows over the result of a transposed convolution, whose input has an element for each window.
+/// Returns the windows along each spatial axis of the result of a transposed convolution. Its input has one element for
+/// each window, so `counts` has the lengths of the input. `more` is the output padding.
 pub(super) fn transposed(
     counts: &[usize],
     window: &[usize],

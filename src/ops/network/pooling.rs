@@ -1,10 +1,13 @@
 //! Pools: the maximum or the mean of each window.
 //!
-//! The derivative with respect to an element is a sum over the windows that contain it. At most `ceil(window / stride)`
-//! windows along each axis do, and their numbers follow from the element's position. So the sum reads their derivatives
-//! by computed positions, in one kernel. Windows that follow each other without gaps need no sum (`shares_of_tiles`).
-//! If windows have few elements, the terms are slices of the derivatives instead (`sum_of_phases`), because computed
-//! positions are slow.
+//! The derivative with respect to an element of the input is a sum over the windows that contain it. The term of a
+//! window is called its *share*. The derivative of a mean is divided equally among the window's elements inside the
+//! array, and the derivative of a maximum among the elements that equal it. There are three ways to compute the sum:
+//! * `sum_of_shares`: at most `ceil(window / stride)` windows along each axis contain an element, and their numbers
+//!   follow from the element's position. One kernel computes these numbers and reads the shares.
+//! * `shares_of_tiles`: windows that follow each other without gaps or overlaps need no sum.
+//! * `sum_of_phases`: if windows have few elements, the terms are slices of the shares, because reading at computed
+//!   positions is slow.
 
 use super::options::{AllWindows, Pool, Windows, numbers, windows as windows_over};
 use super::windows::{FEW, affine, every, interleaved, ruled, windows};
@@ -35,11 +38,12 @@ impl Expr {
     }
 
     /// Returns the maxima of windows along two spatial axes of an array of shape `[batch, channels, height, width]`, or
-    /// `[batch, height, width, channels]` with [`Pool::channels_last`]. The axis of the batch may be missing. The
-    /// default stride is the length of the window.
+    /// `[batch, height, width, channels]` with [`Pool::channels_last`]. The array may have no batch axis. The default
+    /// stride is the length of the window.
     ///
-    /// Padding has no value: a maximum is that of the elements inside the array. A window with a NaN has the result NaN,
-    /// as in [`Expr::max`], and equal maxima share the derivative equally. The result has the dtype of the array.
+    /// Padding takes no part: each maximum is taken over the elements inside the array. A window with a NaN has the
+    /// result NaN, as in [`Expr::max`], and equal maxima share the derivative equally. The result has the dtype of the
+    /// array.
     ///
     /// ```
     /// use cupric::{Pool, array, grad};
@@ -190,13 +194,14 @@ impl Pooling {
         Ok(ruled(y, vec![x.clone()], Box::new(back), at))
     }
 
-    /// Returns whether windows have few elements. A reduction over a few elements is slow, because its loops are short,
-    /// so the elements of small windows are operands, each read with the stride of the windows.
+    /// Returns whether windows have few elements. A reduction over a few elements is slow, because its loops are short.
+    /// So the elements of small windows become separate operands, each read with the stride of the windows.
     fn has_few(&self) -> bool {
         self.windows.iter().fold(1usize, |n, v| n.saturating_mul(v.window)) <= FEW
     }
 
-    /// Combines the elements of each window by a fold, one after another if they are few.
+    /// Folds the elements of each window: by a chain of binary operations if windows have few elements, otherwise by a
+    /// reduction.
     fn combined(&self, row: &'static Ufunc, windows: &Expr, at: Loc) -> Expr {
         if windows.error().is_some() || !self.has_few() {
             let (n, count) = (windows.0.shape.len(), self.windows.len());
@@ -219,8 +224,8 @@ impl Pooling {
         (1..elements).fold(element(0), |y, i| binary(row, y, element(i), at))
     }
 
-    /// Returns a value for each window: the mean of the elements, or of those elements whose values in `largest` are the
-    /// maximum of their window.
+    /// Returns the mean of the elements of each window. If `largest` is given, the mean is over only those elements
+    /// whose values in `largest.x` equal the maximum of their window.
     fn gathered(self, e: &Expr, largest: Option<Largest>, at: Loc) -> Result<Expr> {
         let values = self.windows(&wide(e, at), Scalar::Int(0), at);
         values.checked()?;
@@ -239,8 +244,8 @@ impl Pooling {
         Ok(ruled(y, vec![e.clone()], Box::new(back), at))
     }
 
-    /// Returns a value for each element: the sum of those of the windows that contain it, each divided by the number of
-    /// elements that share it. It is the transpose of [`Pooling::gathered`].
+    /// Returns a value for each element: the sum of the shares of the windows that contain it. `g` has the derivatives
+    /// of the windows. This function is the transpose of [`Pooling::gathered`].
     fn spread(self, g: &Expr, largest: Option<Largest>, at: Loc) -> Result<Expr> {
         let shares = binary(&arithmetic::divide, wide(g, at), self.count(g, largest.as_ref(), at), at);
         shares.checked()?;
@@ -256,7 +261,7 @@ impl Pooling {
         Ok(ruled(d, vec![g.clone()], Box::new(back), at))
     }
 
-    /// Returns the elements of windows that equal the maximum.
+    /// Returns, for each element of each window, whether it equals the window's maximum.
     fn are_largest(&self, of: &Largest, at: Loc) -> Expr {
         let x = self.windows(&of.x, Scalar::Int(0), at);
         let mut y = of.y.clone();
@@ -265,7 +270,7 @@ impl Pooling {
         }
         let mut are = binary(&logic::equal, &x, y, at);
         if self.windows.iter().any(Windows::is_padded) && are.error().is_none() {
-            // padding is no element, even if it equals the maximum
+            // padding does not count, even if it equals the maximum
             let shape = are.0.shape.clone();
             for (j, v) in self.windows.iter().enumerate() {
                 let window = binary(&arithmetic::multiply, iota(shape.clone(), self.first + j, at), v.stride, at);
@@ -277,7 +282,8 @@ impl Pooling {
         are
     }
 
-    /// Returns for each window the number of its elements that share its derivative, as a float for operands like `e`.
+    /// Returns, for each window, the number of elements among which its derivative is divided, as f64 if `e` is f64 and
+    /// otherwise as f32.
     fn count(&self, e: &Expr, largest: Option<&Largest>, at: Loc) -> Expr {
         let dtype = if e.0.dtype == DType::F64 { DType::F64 } else { DType::F32 };
         if let Some(largest) = largest {
@@ -288,7 +294,7 @@ impl Pooling {
             return Expr::fill(Scalar::Float(all), Shape::new(), dtype, at);
         }
         let mut shape: Shape = self.windows.iter().map(|v| v.count).collect();
-        // with the channels last, they follow the spatial axes
+        // if the channels are last, their axis follows the spatial axes
         shape.extend((self.first == 1).then_some(1));
         let mut count = Expr::fill(Scalar::Float(1.0), Shape::new(), dtype, at);
         for (j, v) in self.windows.iter().enumerate() {
@@ -306,8 +312,9 @@ impl Pooling {
     }
 
     /// Returns for each element the sum of the shares of the windows that contain it, if windows have few elements.
-    /// Element `stride · q + r` of the padded array is element `stride · j + r` of window `q − j`, for all j. So the
-    /// elements with one remainder r, a *phase*, are a sum of slices of the padded shares. The phases are interleaved.
+    /// Element `stride · q + r` of the padded array is element `stride · j + r` of window `q − j`, for all j. The
+    /// elements with the same remainder r are called a *phase*. So each phase is a sum of slices of the padded shares.
+    /// At the end the phases are interleaved.
     fn sum_of_phases(&self, shares: &Expr, (g, largest): (&Expr, Option<&Largest>), at: Loc) -> Result<Expr> {
         let counts: SmallVec<[usize; 3]> =
             self.windows.iter().map(|v| (v.before + v.length).div_ceil(v.stride)).collect();
@@ -323,7 +330,7 @@ impl Pooling {
             let whole = ends(&|j, v| (v.before, counts[j] * v.stride - v.before - v.length));
             of = Some((pad_constant(self.op, x, &whole, Scalar::Int(0), at), around(y)));
         }
-        // `counts` elements along each axis, from `from` on and `step` apart
+        // returns `counts` elements along each spatial axis, from the position `from` on and `step` apart
         let part = |e: &Expr, of: &dyn Fn(usize, &Windows) -> (usize, usize)| {
             view(self.op, e, at, |s| {
                 let (n, mut part) = (s.len(), View::identity(s));
@@ -397,14 +404,15 @@ impl Pooling {
         })
     }
 
-    /// Returns for each element the sum of the shares of the windows that contain it. New axes after the spatial ones
-    /// count these windows back from the one that begins last, and are summed. Written out as a sum of terms, the
-    /// derivative would be too large for one kernel.
+    /// Returns for each element the sum of the shares of the windows that contain it. One new axis for each spatial
+    /// axis numbers these windows, starting from the one that begins last, and the new axes are summed. A sum written
+    /// out term by term would be too large for one kernel.
     fn sum_of_shares(&self, shares: &Expr, largest: Option<&Largest>, at: Loc) -> Result<Expr> {
         let n = self.windows.len();
         let mut shape: Shape = self.windows.iter().map(|v| v.length).collect();
         shape.extend(self.windows.iter().map(|v| v.window.div_ceil(v.stride)));
-        // the position of a window among all, and whether it is one and contains the element
+        // `place` is the position of a window among all windows; `contains` is whether this window exists and contains
+        // the element
         let mut place = Expr::fill(Scalar::Int(0), Shape::new(), DType::I32, at);
         let mut contains = Expr::fill(Scalar::Bool(true), Shape::new(), DType::Bool, at);
         for (j, v) in self.windows.iter().enumerate() {
@@ -417,7 +425,7 @@ impl Pooling {
             }
             place = binary(&arithmetic::add, binary(&arithmetic::multiply, place, v.count, at), window, at);
         }
-        // one table for all channels, whose negative positions say that there is no such window
+        // the positions are the same for all channels; a negative position means that there is no such window
         let place = choose(contains, place, -1, at);
         let mut contains = binary(&logic::greater_equal, &place, 0, at);
         if self.first == 1 {
@@ -445,7 +453,7 @@ impl Pooling {
     }
 }
 
-/// The operand and the result of a pool of maxima.
+/// The operand `x` and the result `y` of a maximum pool.
 #[derive(Clone)]
 struct Largest {
     x: Expr,

@@ -11,9 +11,9 @@ use std::panic::Location;
 
 impl Expr {
     /// Replaces each element by 0 with probability `rate`, and multiplies the others by 1 / (1 − `rate`), so that the
-    /// expected value stays the same. The result is of the same float type.
+    /// expected value stays the same. The result has the dtype of the array.
     ///
-    /// One stream of `rng` decides, whatever the rate is. The decisions are not stored: a derivative draws them again
+    /// The decisions use one stream of `rng`, whatever the rate is. They are not stored: a derivative draws them again
     /// from the seed, in the kernel that uses them.
     ///
     /// ```
@@ -80,7 +80,7 @@ impl Expr {
                 let x = wide(&e, at);
                 let squares = unary(&arithmetic::square, &x, at);
                 let norm = root_or_zero(reduce(OP, Fold::of(&arithmetic::add), &squares, &(..).into_axes(), at), at);
-                // max / max(norm, max) is 1 for small norms, and never divides by 0
+                // `max_norm / max(norm, max_norm)` is 1 for small norms, and its divisor is never 0
                 let divisor = binary(&arithmetic::maximum, norm, max_norm, at);
                 let scale = binary(&arithmetic::divide, max_norm, divisor, at);
                 narrow(binary(&arithmetic::multiply, x, scale, at), &e, at)

@@ -10,8 +10,8 @@ use crate::plan::kernel::Fold;
 use smallvec::smallvec;
 use std::panic::Location;
 
-/// Builds a function over axes: checks them, calls `f` with the operand in the dtype in which composites compute, and
-/// casts to the dtype of a float function's result.
+/// Builds a function that runs along axes. It checks the axes, calls `f` with the operand in the dtype of the
+/// computation (f64 or f32), and casts the result to the dtype of a float function's result.
 fn over(op: &'static str, e: &Expr, axes: impl IntoAxes, at: Loc, f: impl FnOnce(&Expr, &AxesArg) -> Expr) -> Expr {
     carry(at, || {
         e.checked()?;
@@ -21,7 +21,8 @@ fn over(op: &'static str, e: &Expr, axes: impl IntoAxes, at: Loc, f: impl FnOnce
     })
 }
 
-/// Returns the largest element along axes. Subtracting it changes no result, so nothing is differentiated through it.
+/// Returns the largest element along axes. It counts as a constant in derivatives, because subtracting it changes no
+/// result.
 fn largest(op: &'static str, x: &Expr, axes: &AxesArg, at: Loc) -> Expr {
     reduce(op, Fold::of(&arithmetic::maximum), x, &kept(axes), at).stop_gradient()
 }
@@ -93,8 +94,8 @@ impl Expr {
     }
 }
 
-/// Returns the logarithm, with the derivative 0 where the operand is 0: that of a sum of exponentials, all of which
-/// are 0.
+/// Returns the logarithm of a sum of exponentials. Where the sum is 0, all exponentials are 0, and the derivative is
+/// defined as 0.
 fn log_or_flat(sum: Expr, at: Loc) -> Expr {
     let log = unary(&float::log, &sum, at);
     if log.error().is_some() {
@@ -131,7 +132,7 @@ fn logsumexp_at(x: &Expr, axes: &AxesArg, at: Loc) -> Expr {
     if axes.keep { out } else { drop_axes(&out, axes, at) }
 }
 
-/// Removes axes that a reduction kept.
+/// Removes the axes of length 1 that a reduction kept.
 fn drop_axes(e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
     view("squeeze", e, at, |shape| Ok(View::drop_axes(shape, &axes.resolve(shape.len())?)))
 }

@@ -1,4 +1,5 @@
-//! Windows of an expression as a view, and expressions with a derivative of their own.
+//! Helpers of convolutions and pools: the windows of an expression as a view, interleaved phases, and expressions with
+//! a derivative of their own.
 
 use super::options::Windows;
 use crate::base::dtype::Scalar;
@@ -10,8 +11,9 @@ use crate::ops::functions::join;
 use crate::ops::movement::pad_constant;
 use smallvec::{SmallVec, smallvec};
 
-/// The maximum number of elements of a window that are combined without a reduction, and of phases that are interleaved:
-/// those of a window of 3 × 3. Each is an operand of a kernel, or a kernel.
+/// The elements of a window are combined without a reduction if there are at most this many, because each becomes an
+/// operand of a kernel. Phases are interleaved by [`interleaved`] if there are at most this many, because each becomes
+/// a kernel. Nine is the number of elements of a 3 × 3 window.
 pub(super) const FEW: usize = 9;
 
 /// Returns every index of an array of the given shape, in C order.
@@ -55,7 +57,8 @@ pub(super) fn interleaved(
     phases.pop()
 }
 
-/// Makes a view from its shape and its steps: (axis of the operand, axis of the result, step).
+/// Makes a view from its shape and its steps. A step `(d, k, n)` moves n elements along axis d of the operand for each
+/// element along axis k of the result.
 pub(super) fn affine(shape: Shape, operand_ndim: usize, steps: &[(usize, usize, usize)]) -> View {
     let n = shape.len();
     let mut v = View { shape, offset: smallvec![0; operand_ndim], coef: smallvec![0; operand_ndim * n] };
@@ -65,7 +68,8 @@ pub(super) fn affine(shape: Shape, operand_ndim: usize, steps: &[(usize, usize, 
     v
 }
 
-/// Adds elements before and after the spatial axes, which begin at axis `first`, where windows read them.
+/// Pads an expression with the number `with` before and after each spatial axis, as far as windows read there. The
+/// spatial axes begin at axis `first`.
 pub(super) fn padded(op: &'static str, e: &Expr, first: usize, all: &[Windows], with: Scalar, at: Loc) -> Expr {
     if e.error().is_some() || !all.iter().any(Windows::is_padded) {
         return e.clone();
@@ -96,8 +100,8 @@ pub(super) fn windows(op: &'static str, e: &Expr, first: usize, all: &[Windows],
     })
 }
 
-/// Returns an expression with its derivative. A result that is known when it is built, such as the sum of no elements,
-/// becomes an operation, because a leaf has no derivative.
+/// Returns an expression with the derivative `back`. If the expression is a constant without operands, such as the sum
+/// of no elements, it is wrapped in an operation first, because a leaf of the graph has no derivative.
 pub(super) fn ruled(e: Expr, operands: Vec<Expr>, back: Back, at: Loc) -> Expr {
     let e = if e.0.args.is_empty() { unary(&arithmetic::positive, e, at) } else { e };
     e.with_rule(operands, Some(back))

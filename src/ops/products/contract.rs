@@ -37,7 +37,7 @@ impl Labelled {
         self.labels.iter().position(|l| *l == label).map_or(1, |d| self.e.0.shape[d])
     }
 
-    /// Returns the number of elements along some labels.
+    /// Returns the product of the operand's lengths along some labels.
     fn size(&self, labels: &[Label]) -> usize {
         labels.iter().fold(1usize, |n, l| n.saturating_mul(self.extent(*l)))
     }
@@ -156,7 +156,7 @@ fn is_matrix_product(a: &Labelled, b: &Labelled, wanted: u128) -> bool {
 }
 
 impl Job<'_> {
-    /// Sums over the labels that are not wanted.
+    /// Sums over the labels that are not in the set `wanted`.
     fn summed(&self, x: Labelled, wanted: u128) -> Labelled {
         let axes: SmallVec<[isize; 6]> =
             (0..x.labels.len()).filter(|d| wanted >> x.labels[*d] & 1 == 0).map(|d| d as isize).collect();
@@ -171,13 +171,13 @@ impl Job<'_> {
         reduce(self.op, fold, e, &AxesArg { axes: Some(axes), keep: false }, self.at)
     }
 
-    /// Returns the labels in the order of the result. Labels that are not in the result follow in their own order.
+    /// Sorts labels by their position in the result. Labels that are not in the result come last and keep their order.
     fn ranked(&self, mut labels: Labels) -> Labels {
         labels.sort_by_key(|l| self.out.iter().position(|o| o == l).unwrap_or(usize::MAX));
         labels
     }
 
-    /// Returns the operand with its axes in the order of `labels`. Missing labels become axes of
+    /// Returns the operand with its axes in the order of `labels`. A label that the operand lacks becomes an axis of
     /// length 1.
     fn arranged(&self, x: &Labelled, labels: &[Label]) -> Expr {
         let order: SmallVec<[isize; 8]> =
@@ -189,7 +189,8 @@ impl Job<'_> {
         e
     }
 
-    /// Multiplies two operands, and sums over the labels that nothing needs afterwards.
+    /// Multiplies two operands, and sums over the labels that are not in `wanted`, the set of the labels that the
+    /// result or a later product needs.
     fn pair(&self, a: Labelled, b: Labelled, wanted: u128) -> Labelled {
         let (in_a, in_b) = (a.set(), b.set());
         let (a, b) = (self.summed(a, wanted | in_b), self.summed(b, wanted | in_a));
@@ -229,8 +230,9 @@ impl Job<'_> {
         Labelled { e: reshape(self.op, &product, &shape, self.at), labels }
     }
 
-    /// Returns the order of an operand's own labels. It is the order of the result, unless only the order of the
-    /// operand's axes avoids a copy of the operand and the operand is larger than the product.
+    /// Returns an operand's own labels (those in `either`), in the order in which the product has them. It is the order
+    /// of the result, unless only the order of the operand's axes avoids a copy of the operand and the operand is
+    /// larger than the product.
     fn side(&self, x: &Labelled, either: u128, result: usize) -> Labels {
         let own = x.among(either);
         let ranked = self.ranked(own.clone());

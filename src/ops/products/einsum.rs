@@ -7,15 +7,15 @@ use crate::base::layout::View;
 use crate::graph::expr::{Expr, Operand, carry, common, operand, view};
 use std::panic::Location;
 
-/// The number of letters. Smaller labels are letters, A to Z and then a to z. Labels from this number on are axes of
-/// the ellipsis.
+/// The number of letters. Labels below this number are letters, A to Z and then a to z. Labels from this number on are
+/// axes of the ellipsis.
 const LETTERS: usize = 52;
 
 /// Sums products of the elements of several arrays. The subscripts have a letter for each axis of each operand, then
 /// `->` and the letters of the result. Letters that are not in the result are summed over.
 ///
 /// * `...` denotes all axes of an operand that have no letter. These axes broadcast. In the result they are at the
-///   position of its `...`.
+///   position of the result's `...`.
 /// * A letter that occurs twice in one operand selects the diagonal of the two axes.
 /// * Without `->` the result has the axes of `...`, then the letters that occur once, in alphabetical order with
 ///   capitals first.
@@ -34,8 +34,8 @@ const LETTERS: usize = 52;
 /// # Errors
 /// The expression carries an error:
 /// * if the subscripts are malformed, or the number of terms is not the number of operands;
-/// * if the result repeats a letter, has a letter that no operand has, or has no `...` although an operand has axes
-///   there;
+/// * if the result repeats a letter, has a letter that no operand has, or has no `...` although the `...` of an operand
+///   stands for axes;
 /// * if an operand's number of axes does not match its term, or if the lengths of a letter differ.
 ///
 /// ```
@@ -106,8 +106,8 @@ impl Term {
         self.before.iter().chain(&self.after)
     }
 
-    /// Returns the labels of the axes. The ellipsis has `count` axes. They are the last of the `most` axes of the
-    /// longest ellipsis, because axes broadcast from the right.
+    /// Returns the labels of the axes. The ellipsis of this term has `count` axes. They get the labels of the last of
+    /// the `most` axes of the longest ellipsis, because axes broadcast from the right.
     fn labels(&self, count: usize, most: usize) -> Labels {
         let ellipsis = (most - count..most).map(|d| (LETTERS + d) as Label);
         self.before.iter().copied().chain(ellipsis).chain(self.after.iter().copied()).collect()

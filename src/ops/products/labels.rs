@@ -1,4 +1,5 @@
-//! Labels of axes.
+//! Labels of axes: small numbers that are used like the letters in the subscripts of `einsum`. Axes of several operands
+//! that have the same label belong together.
 
 use smallvec::SmallVec;
 

@@ -224,7 +224,8 @@ impl Expr {
 
     /// Raises a square matrix to an integer power, by repeated squaring. With more than two axes it raises each matrix
     /// along the last two. The power 0 is the identity matrix. Integers wrap; f16 and bf16 are computed in f32 and
-    /// rounded once. A negative power is that of the inverse ([`inv`](crate::linalg::inv)), for which integers become f32.
+    /// rounded once. For a negative power, the inverse ([`inv`](crate::linalg::inv)) is raised to the power −n, and
+    /// integers become f32.
     ///
     /// # Errors
     /// The expression carries an error if the last two lengths differ. For a negative power, the evaluation returns
@@ -287,7 +288,7 @@ fn element(op: &'static str, e: &Expr, axis: usize, position: isize, at: Loc) ->
     view(op, e, at, |shape| View::slice(shape, &items))
 }
 
-/// The axes over which [`tensordot`] sums: their number, or a list for each operand.
+/// The axes over which [`tensordot`] sums: their number, or a pair with the axes of each operand.
 pub trait TensordotAxes: sealed::Axes {
     #[doc(hidden)]
     fn resolve(self, a: usize, b: usize) -> [SmallVec<[isize; 6]>; 2];
@@ -389,11 +390,11 @@ fn along(op: &'static str, a: Expr, b: Expr, axes: [SmallVec<[isize; 6]>; 2], at
     contract(op, vec![Labelled { e: a, labels: first }, Labelled { e: b, labels: second }], &out, &name, at)
 }
 
-/// Returns the product of a chain of matrices, multiplied in the order that takes the fewest multiplications (the
-/// classic dynamic programme, n³ steps for n matrices; more than 64 matrices are multiplied from the left, as in
-/// [`einsum`]). The first operand may be a vector, which counts as a row, and the last one may be a vector, which
-/// counts as a column; the result does not have the axis of length 1 of such a row or column. The dtypes are as in
-/// [`Expr::matmul`]. With three or more f16 or bf16 operands, the intermediate products are f32.
+/// Returns the product of a chain of matrices, multiplied in the order that takes the fewest multiplications. The order
+/// is found by the classic dynamic programme, in n³ steps for n matrices; more than 64 matrices are multiplied from
+/// left to right, as in [`einsum`]. The first operand may be a vector, which counts as a row, and the last one may be a
+/// vector, which counts as a column; the result does not have the axis of length 1 of such a row or column. The dtypes
+/// are as in [`Expr::matmul`]. With three or more f16 or bf16 operands, the intermediate products are f32.
 ///
 /// # Errors
 /// The expression carries an error if there are fewer than two arrays, if an array has a wrong number of axes, or if a

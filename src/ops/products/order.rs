@@ -2,15 +2,15 @@
 
 use super::labels::{Label, MOST};
 
-/// Up to this many operands all orders are tried. For 6 operands there are at most 3^6 ways to split subsets in two,
-/// which takes some microseconds.
+/// All orders are tried for up to this many operands. For 6 operands there are at most 3^6 ways to split subsets in
+/// two, which takes some microseconds.
 const TRIED: usize = 6;
 
-/// Beyond this many operands, they are multiplied from the left, because the search for the cheapest next pair would
-/// take longer than the products that it saves.
+/// More operands than this are multiplied from left to right, because the search for the cheapest next pair would take
+/// longer than the products that it saves.
 const SEARCHED: usize = 64;
 
-/// Returns the number of elements along a set of labels.
+/// Returns the product of the lengths of a set of labels, which has one bit for each label.
 fn size(labels: u128, extents: &[usize; MOST]) -> f64 {
     let along = |l: Label| if labels >> l & 1 == 1 { extents[l as usize] as f64 } else { 1.0 };
     (0..MOST as Label).map(along).product()
@@ -34,7 +34,8 @@ struct Best {
     /// The number of multiplications, and the number of elements of intermediate results, which breaks ties.
     cost: (f64, f64),
     labels: u128,
-    /// One of the two subsets whose products are multiplied last.
+    /// One of the two subsets whose products are multiplied last, with one bit for each operand. 0 for a single
+    /// operand, or if no split has a finite cost.
     left: usize,
 }
 
@@ -150,7 +151,7 @@ mod tests {
         (extents[0], extents[1], extents[2], extents[3]) = (100, 2, 100, 2);
         let sets = [0b0011, 0b0110, 0b1100];
         assert_eq!(pairs(&sets, 0b1001, &extents), [(1, 2), (0, 3)]);
-        // and by the greedy search
+        // the greedy search finds the same order
         assert_eq!(greedy(&sets, 0b1001, &extents), [(1, 2), (0, 3)]);
         assert_eq!(pairs(&[1; 3], 1, &extents).len(), 2);
     }

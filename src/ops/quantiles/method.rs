@@ -1,4 +1,5 @@
-//! The definitions of a quantile: between which elements of the sorted order it lies, and where.
+//! The definitions of a quantile. Each says at which position of the sorted order the quantile lies, and how a value
+//! between two elements is computed.
 
 /// The definition of a quantile that [`Expr::quantile`](crate::Expr::quantile) uses, for n elements in ascending order.
 /// The definitions and their names are those of NumPy. Nine of them are from Hyndman and Fan, Sample Quantiles in
@@ -19,13 +20,13 @@ pub enum QuantileMethod {
     Higher,
     /// The mean of the two elements around q·(n − 1), or the element at q·(n − 1) if that is an integer.
     Midpoint,
-    /// The element nearest to q·(n − 1). If two are equally near, the one at the even position.
+    /// The element nearest to q·(n − 1). If two are equally near, it is the one at the even position.
     Nearest,
     /// The element at q·n − 1, rounded up (definition 1).
     InvertedCdf,
     /// Like `InvertedCdf`, but if q·n is an integer, the mean of that element and the next one (definition 2).
     AveragedInvertedCdf,
-    /// The element nearest to q·n − 1. If two are equally near, the one at the odd position (definition 3).
+    /// The element nearest to q·n − 1. If two are equally near, it is the one at the odd position (definition 3).
     ClosestObservation,
     /// v = q·n − 1 (definition 4).
     InterpolatedInvertedCdf,
@@ -39,7 +40,7 @@ pub enum QuantileMethod {
     NormalUnbiased,
 }
 
-/// Two positions in the sorted order, and the interpolation weight of the second.
+/// A quantile as two positions in the sorted order, and `share`, the interpolation weight of the element at `high`.
 pub(super) struct QuantilePosition {
     pub(super) low: usize,
     pub(super) high: usize,

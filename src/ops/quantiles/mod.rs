@@ -23,10 +23,10 @@ use std::panic::Location;
 /// Up to this many quantiles are each found by selection; more are found by one sort. Chosen by hand, not measured.
 const FEW: usize = 3;
 
-/// More quantiles than this are looked up by tables of positions, because each separate one adds graph nodes.
+/// More quantiles than this are looked up by tables of positions, because each separate one adds nodes to the graph.
 const LISTED: usize = 32;
 
-/// The requested quantiles: one number, or several, for which the result has an additional axis.
+/// The requested quantiles: one number, or a list of numbers. For a list the result has an additional axis.
 pub trait Quantiles: sealed::Quantiles {
     #[doc(hidden)]
     fn list(self) -> (Vec<f64>, bool);
@@ -100,14 +100,14 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// Those of [`Expr::median`].
+    /// The errors of [`Expr::median`].
     #[track_caller]
     pub fn nanmedian(&self, axes: impl IntoAxes) -> Expr {
         const OP: &str = "nanmedian";
         let at = Location::caller();
         let axes = axes.into_axes();
         carry(at, || {
-            // with NaN among the elements, the middle positions are not known before the run
+            // the middle positions depend on how many elements are NaN, so they are not known before the evaluation
             let is_float = self.0.dtype.is_float();
             let rows = Rows::of(OP, self, &axes, is_float, at)?;
             match is_float && rows.n > 0 {
@@ -155,7 +155,7 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// Those of [`Expr::quantile`].
+    /// The errors of [`Expr::quantile`].
     #[track_caller]
     pub fn percentile(&self, q: impl Quantiles, axes: impl IntoAxes, method: QuantileMethod) -> Expr {
         let asked = Asked { op: "percentile", whole: 100.0, numbers: false, method };
@@ -177,7 +177,7 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// Those of [`Expr::quantile`]; [`ErrorKind::LimitExceeded`] for 2^31 or more elements along the axes; and
+    /// The errors of [`Expr::quantile`]; [`ErrorKind::LimitExceeded`] for 2^31 or more elements along the axes; and
     /// [`ErrorKind::OutOfMemory`] if there is no memory for the table.
     #[track_caller]
     pub fn nanquantile(&self, q: impl Quantiles, axes: impl IntoAxes, method: QuantileMethod) -> Expr {
@@ -195,7 +195,7 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// Those of [`Expr::nanquantile`].
+    /// The errors of [`Expr::nanquantile`].
     #[track_caller]
     pub fn nanpercentile(&self, q: impl Quantiles, axes: impl IntoAxes, method: QuantileMethod) -> Expr {
         let asked = Asked { op: "nanpercentile", whole: 100.0, numbers: true, method };
@@ -203,7 +203,7 @@ impl Expr {
     }
 }
 
-/// The kind of a request: `q` ranges from 0 to `whole`, and `numbers` is true if NaN elements are ignored.
+/// The differences of the public methods: `q` ranges from 0 to `whole`, and `numbers` is true if NaNs are ignored.
 struct Asked {
     op: &'static str,
     whole: f64,
@@ -265,7 +265,7 @@ impl<'a> Rows<'a> {
         let out: Shape = kept.iter().map(|d| shape[*d]).collect();
         layout::size_of_shape(&out).map_err(|f| f.at(op, at))?;
         let turned = view(op, &e, at, |s| View::permute(s, &order));
-        // a single axis is sorted where it is; several are copied into one
+        // a single axis needs no copy before the sort; several axes are merged into one, which may need a copy
         let rows = match reduced.len() {
             1 => turned,
             _ => {
@@ -312,7 +312,7 @@ impl<'a> Rows<'a> {
             return Ok(expanded(none, &self.e, self.axes, at));
         }
         let place = method.place(self.n, q);
-        // sorted order puts NaN last
+        // a row has a NaN if its last element in sorted order is NaN
         let [low, high, last] = self.in_order(op, place.low, place.high, at)?;
         let value = if method.picks() {
             low
@@ -387,7 +387,7 @@ impl<'a> Rows<'a> {
                 choose(alone, low.clone(), mixed([&low, &high], [first, second], at), at)
             }
         };
-        // sorted order puts NaN last
+        // a row has a NaN if its last element in sorted order is NaN
         let value = match self.e.0.dtype.is_float() {
             true => {
                 let last = SliceItem::Range { start: Some(-1), end: None, step: 1 };
@@ -410,7 +410,7 @@ impl<'a> Rows<'a> {
         at: Loc,
     ) -> Result<Expr> {
         let (axis, count) = (self.shape.len(), self.numbers(op, at)?);
-        // row k of the tables is for k elements that are not NaN
+        // row k of the tables is for rows of the operand with k elements that are not NaN
         let lengths = [self.n + 1, q.len()];
         let place = |i: usize| match i / q.len() {
             0 => QuantilePosition { low: 0, high: 0, share: 0.0 },
@@ -432,7 +432,7 @@ impl<'a> Rows<'a> {
         if method.picks() {
             return Ok(finished(low));
         }
-        // keeps a share that is less than 1 from being rounded up to 1
+        // `most` keeps a share below 1 from being rounded up to 1
         let most = if self.e.0.dtype == DType::F64 { 1.0 } else { 1.0 - f64::from(f32::EPSILON) / 2.0 };
         let share = |i: usize| Some(place(i).share).filter(|s| *s < 1.0).unwrap_or(0.0).min(most);
         let share = look(self.shares(op, &lengths, share, at)?);

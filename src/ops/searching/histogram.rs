@@ -239,7 +239,7 @@ fn equal_bins(op: &'static str, x: &Expr, bins: usize, range: Option<(f64, f64)>
 
 /// Returns the number of each element's bin, as i32, or `bins` for an element that is in no bin.
 fn bin_of(x: &Expr, edges: &Expr, bins: usize, at: Loc) -> Expr {
-    // for a NaN no edge is counted, because no edge is less than or equal to it
+    // `before` is 0 for a NaN, because no edge is less than or equal to a NaN
     let before = count_first(edges, |v| binary(&logic::less_equal, v, x, at), x, None, at);
     let none = binary(&logic::equal, &before, int(0, at), at);
     // an element that is not below all edges is in the bin `before - 1`, which is `bins` for an element above the last

@@ -82,8 +82,8 @@ impl Expr {
     /// Returns, for each element x, the number of the bin that contains it, as i64. For ascending bins it is the `i`
     /// with `bins[i - 1] <= x < bins[i]`, or with `bins[i - 1] < x <= bins[i]` if `right` is true. For descending bins
     /// it is the `i` with `bins[i - 1] > x >= bins[i]`, or with `bins[i - 1] >= x > bins[i]` if `right` is true. It is
-    /// 0 before all bins, and the length of `bins` after them. The bins are descending if the first is greater than the
-    /// last.
+    /// 0 for an element before all bins, and the length of `bins` for an element after them. The bins are descending if
+    /// the first is greater than the last.
     ///
     /// ```
     /// use cupric::array;
@@ -95,8 +95,8 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::Shape`] if the bins do not have exactly one axis; [`ErrorKind::DType`] if the two cannot be
-    /// compared; [`ErrorKind::LimitExceeded`] for 2^31 bins or more.
+    /// [`ErrorKind::Shape`] if the bins do not have exactly one axis; [`ErrorKind::DType`] if the bins cannot be
+    /// compared with the elements; [`ErrorKind::LimitExceeded`] for 2^31 bins or more.
     #[track_caller]
     pub fn digitize(&self, bins: impl Operand, right: bool) -> Expr {
         const OP: &str = "digitize";
@@ -117,8 +117,8 @@ impl Expr {
 /// be finite and ascending. Before the first point the result is the first value, and after the last point the last
 /// value. NaN becomes NaN. If several points have the same `xp`, the last of these points is used there.
 ///
-/// The result has the shape of `x` and the float dtype to which the three are promoted (f32 for integers); f16 and bf16
-/// are computed in f32. Each result lies between the values of the two neighbouring points.
+/// The result has the shape of `x` and the float dtype to which the three operands are promoted (f32 for integers); f16
+/// and bf16 are computed in f32. Each result lies between the values of the two neighbouring points.
 ///
 /// ```
 /// use cupric::{array, interp};
@@ -129,7 +129,8 @@ impl Expr {
 ///
 /// # Errors
 /// [`ErrorKind::Shape`] if `xp` and `fp` are not two arrays of one axis of the same length, or are empty;
-/// [`ErrorKind::DType`] if the three have no common dtype; [`ErrorKind::LimitExceeded`] for 2^31 points or more.
+/// [`ErrorKind::DType`] if the three operands have no common dtype; [`ErrorKind::LimitExceeded`] for 2^31 points or
+/// more.
 #[track_caller]
 pub fn interp(x: impl Operand, xp: impl Operand, fp: impl Operand) -> Expr {
     const OP: &str = "interp";
@@ -210,9 +211,10 @@ fn element(e: &Expr, i: usize, at: Loc) -> Expr {
     view("slice", e, at, |s| View::slice(s, &[SliceItem::Index(i as isize)]))
 }
 
-/// Returns, for each x, how many elements of a sorted array of one axis are before x, as i32. Before means less, or
-/// with [`Side::Right`] less or equal; NaN is the greatest value. If `descend` is true, the array is descending. Its
-/// first elements are then not before x, and the result is the number of these.
+/// Returns, for each x, how many elements of a sorted array of one axis are before x, as i32. An element is before x if
+/// it is less than x, or with [`Side::Right`] if it is less than or equal to x. NaN is the greatest value. If `descend`
+/// is true, the array is descending, so its first elements are not before x. The result is then the number of these
+/// first elements.
 fn count_before(sorted: &Expr, x: &Expr, side: Side, descend: Option<&Expr>, at: Loc) -> Expr {
     let n = sorted.0.shape[0];
     if n == 0 || !x.0.dtype.is_float() {
@@ -221,7 +223,7 @@ fn count_before(sorted: &Expr, x: &Expr, side: Side, descend: Option<&Expr>, at:
     let nan = unary(&logic::isnan, x, at);
     let both = sorted.0.dtype.promote(x.0.dtype).filter(|_| side == Side::Left && sorted.0.dtype.is_float());
     match both {
-        // a NaN is after all numbers, and with `Side::Right` also after other NaNs
+        // if x is NaN, all elements are before it: numbers are less than NaN, and `Side::Right` also counts other NaNs
         None => {
             let count = count_first(sorted, |v| binary(compare(side), v, x, at), x, descend, at);
             let all = int(n, at);
@@ -235,8 +237,8 @@ fn count_before(sorted: &Expr, x: &Expr, side: Side, descend: Option<&Expr>, at:
             };
             count_first(sorted, before, x, descend, at)
         }
-        // a value less than x is at most the number before x, and a value less than NaN is at most ∞, so each step
-        // needs only one comparison
+        // an element is less than x if it is at most the next smaller float, and less than NaN if it is at most ∞; so
+        // each step needs only one comparison, with `most`
         Some(dtype) => {
             let x = cast(x.clone(), dtype, at);
             let number = |v: f64| Expr::fill(Scalar::Float(v), smallvec![], dtype, at);
@@ -262,7 +264,7 @@ fn compare(side: Side) -> &'static Ufunc {
 /// `before` x.
 ///
 /// The steps have the lengths 2^k, …, 2, 1 for any data, and never leave the array: the first step compares the element
-/// at 2^k − 1, and continues either at the start or in the last 2^k − 1 elements (Knuth, The Art of Computer
+/// at 2^k − 1, and continues either in the first or in the last 2^k − 1 elements (Knuth, The Art of Computer
 /// Programming, volume 3, section 6.2.1, exercise 12: Shar's method).
 fn count_first(sorted: &Expr, before: impl Fn(Expr) -> Expr, x: &Expr, descend: Option<&Expr>, at: Loc) -> Expr {
     let n = sorted.0.shape[0];
@@ -274,7 +276,7 @@ fn count_first(sorted: &Expr, before: impl Fn(Expr) -> Expr, x: &Expr, descend: 
         Some(d) => binary(&logic::not_equal, before(v), d, at),
     };
     let mut step = 1usize << n.ilog2();
-    // the position of the last element that is known to count; −1 is before all elements
+    // `last` is the position of the last element that is known to be counted, or −1 if there is none yet
     let start = Expr::fill(Scalar::Int(-1), smallvec![], DType::I32, at);
     let mut last = choose(counts(element(sorted, step - 1, at)), int(n - step, at), start, at);
     step /= 2;

@@ -1,4 +1,5 @@
-//! How distinct elements are found: one evaluation sorts, and what the result's length depends on is waited for by a future.
+//! The implementation of the set functions. A call sorts the elements in one evaluation. The length of the result
+//! depends on the elements, so each function returns a future, which waits for the number of distinct elements.
 
 use super::{UniqueAll, UniqueCounts, UniqueInverse};
 use crate::array::{Array, eval_all};
@@ -56,7 +57,7 @@ pub(super) fn with_inverse(
     }
 }
 
-/// Returns the distinct elements with everything that is known of them.
+/// Returns the distinct elements, their positions, the index of each element among them, and their counts.
 pub(super) fn with_all(op: &'static str, e: &Expr, at: Loc) -> impl Future<Output = Result<UniqueAll>> + Send + use<> {
     let finding = Groups::of(op, e, at).and_then(|groups| {
         let starts = positions(op, &groups.is_first, at)?;
@@ -73,7 +74,8 @@ pub(super) fn with_all(op: &'static str, e: &Expr, at: Loc) -> impl Future<Outpu
     }
 }
 
-/// Returns the distinct elements that are in another array (or, without `is_common`, those that are not).
+/// Returns the distinct elements that are in another array if `is_common` is true, and otherwise those that are not in
+/// it.
 pub(super) fn chosen(
     op: &'static str,
     x: &Expr,
@@ -144,7 +146,7 @@ fn picked(op: &'static str, e: &Expr, positions: &Expr, at: Loc) -> Expr {
     })
 }
 
-/// Returns the lengths of the runs that begin at the given positions. Together they have `size` elements.
+/// Returns the lengths of the runs that begin at the given positions. All runs together have `size` elements.
 fn lengths(op: &'static str, starts: &Array, size: usize, at: Loc) -> Expr {
     let n = starts.size() as isize;
     if n == 0 {
@@ -159,7 +161,7 @@ fn both([a, b]: [Expr; 2], at: Loc) -> Result<[Array; 2]> {
     eval_all([&a, &b]).map_err(|e| e.or_at(at))
 }
 
-/// An array's elements in sorted order.
+/// An array's elements in sorted order, in which equal elements form groups.
 struct Groups {
     /// The position of each sorted element in the array.
     order: Array,
@@ -186,7 +188,7 @@ impl Groups {
         }
         let upto = cast(self.is_first.cumulative_sum(0), DType::U32, at);
         let number = binary(&arithmetic::subtract, upto, 1, at);
-        // each position occurs once, so the maximum with 0 is the index itself
+        // each position occurs once, so the maximum of 0 and the group's index is that index
         let zeros = Expr::fill_on(device, Scalar::Int(0), smallvec![n], DType::U32, at);
         let order = cast((*self.order).clone(), DType::I32, at);
         let scatter = NodeOp::Scatter { axis: 0, mode: IndexMode::Clip, combine: Combine::Max, name: op };
@@ -208,7 +210,8 @@ fn of_one_type(op: &'static str, a: &Expr, b: Expr, at: Loc) -> Result<[Expr; 2]
     Ok([cast(a, dtype, at), cast(b, dtype, at)])
 }
 
-/// For each element of `x`, finds the last sorted element that is not greater than it, and compares the two.
+/// Returns, for each element of `x`, whether it is among `elements`. A binary search finds the last sorted element that
+/// is not greater than it, and the two are compared.
 pub(super) fn isin(op: &'static str, x: &Expr, elements: Expr, at: Loc) -> Expr {
     carry(at, || {
         let [x, elements] = of_one_type(op, x, elements, at)?;

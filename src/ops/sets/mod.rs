@@ -1,4 +1,5 @@
-//! Set functions, by sorting: in sorted order, an element that differs from the previous one is the first of its value.
+//! Set functions. They sort the elements: in sorted order, an element that differs from the previous one is the first
+//! with its value.
 //!
 //! As in the Array API, a NaN equals nothing, not even a NaN, so each NaN is a separate value. −0 equals +0.
 
@@ -46,8 +47,8 @@ impl Expr {
     /// Returns the distinct elements, in ascending order, as an array of one axis. Each NaN is a separate value. −0 and
     /// +0 are one value, and the result has the first of them in C order.
     ///
-    /// It computes immediately, because the result's length depends on the elements. It takes one sort, so linear time,
-    /// and reads one number back. NumPy's `unique` treats all NaNs as one value unless `equal_nan=False`.
+    /// It computes immediately, because the result's length depends on the elements. It sorts once, which takes linear
+    /// time, and reads one number back. NumPy's `unique` treats all NaNs as one value unless `equal_nan=False`.
     ///
     /// ```
     /// let x = cupric::array![[3, 1], [1, 3]];
@@ -56,7 +57,8 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::LimitExceeded`](crate::ErrorKind::LimitExceeded) for 2^32 elements or more; the errors of [`Expr::eval`] and [`Expr::item`].
+    /// [`ErrorKind::LimitExceeded`](crate::ErrorKind::LimitExceeded) for 2^32 elements or more; the errors of
+    /// [`Expr::eval`] and [`Expr::item`].
     #[doc(alias = "unique")]
     #[track_caller]
     pub fn unique_values(&self) -> Result<Array> {
@@ -64,11 +66,10 @@ impl Expr {
         wait(op, "unique_values_async", distinct(op, self, at)).map_err(|e| e.or_at(at))
     }
 
-    /// Returns the distinct elements like [`Expr::unique_values`], for code that must not block; see
-    /// [`Expr::compress_async`].
+    /// The asynchronous form of [`Expr::unique_values`], for code that must not block; see [`Expr::compress_async`].
     ///
     /// # Errors
-    /// As [`Expr::unique_values`].
+    /// The errors of [`Expr::unique_values`].
     ///
     /// ```
     /// # pollster::block_on(async {
@@ -100,10 +101,10 @@ impl Expr {
         wait(op, "unique_counts_async", counted(op, self, at)).map_err(|e| e.or_at(at))
     }
 
-    /// Counts the distinct elements like [`Expr::unique_counts`], for code that must not block; see [`Expr::compress_async`].
+    /// The asynchronous form of [`Expr::unique_counts`], for code that must not block; see [`Expr::compress_async`].
     ///
     /// # Errors
-    /// As [`Expr::unique_counts`].
+    /// The errors of [`Expr::unique_counts`].
     ///
     /// ```
     /// # pollster::block_on(async {
@@ -128,7 +129,8 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// The errors of [`Expr::unique_values`]; [`ErrorKind::LimitExceeded`](crate::ErrorKind::LimitExceeded) for 2^31 elements or more.
+    /// The errors of [`Expr::unique_values`]; [`ErrorKind::LimitExceeded`](crate::ErrorKind::LimitExceeded) for 2^31
+    /// elements or more.
     #[doc(alias = "factorize")]
     #[track_caller]
     pub fn unique_inverse(&self) -> Result<UniqueInverse> {
@@ -136,10 +138,10 @@ impl Expr {
         wait(op, "unique_inverse_async", with_inverse(op, self, at)).map_err(|e| e.or_at(at))
     }
 
-    /// Returns the distinct elements and the index of each like [`Expr::unique_inverse`], for code that must not block; see [`Expr::compress_async`].
+    /// The asynchronous form of [`Expr::unique_inverse`], for code that must not block; see [`Expr::compress_async`].
     ///
     /// # Errors
-    /// As [`Expr::unique_inverse`].
+    /// The errors of [`Expr::unique_inverse`].
     ///
     /// ```
     /// # pollster::block_on(async {
@@ -173,10 +175,10 @@ impl Expr {
         wait(op, "unique_all_async", with_all(op, self, at)).map_err(|e| e.or_at(at))
     }
 
-    /// Returns the distinct elements, their positions and counts like [`Expr::unique_all`], for code that must not block; see [`Expr::compress_async`].
+    /// The asynchronous form of [`Expr::unique_all`], for code that must not block; see [`Expr::compress_async`].
     ///
     /// # Errors
-    /// As [`Expr::unique_all`].
+    /// The errors of [`Expr::unique_all`].
     ///
     /// ```
     /// # pollster::block_on(async {
@@ -201,8 +203,9 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// The expression carries an [`ErrorKind::DType`](crate::ErrorKind::DType) error if the two have no common dtype, and
-    /// [`ErrorKind::LimitExceeded`](crate::ErrorKind::LimitExceeded) if the other array has 2^31 elements or more.
+    /// The expression carries an [`ErrorKind::DType`](crate::ErrorKind::DType) error if the two arrays have no common
+    /// dtype, and [`ErrorKind::LimitExceeded`](crate::ErrorKind::LimitExceeded) if the other array has 2^31 elements or
+    /// more.
     #[doc(alias = "in1d")]
     #[track_caller]
     pub fn isin(&self, elements: impl Operand) -> Expr {
@@ -210,8 +213,8 @@ impl Expr {
         isin("isin", self, operand(elements, at), at)
     }
 
-    /// Returns the distinct elements that are in both arrays, in ascending order, like [`Expr::unique_values`] of their
-    /// common dtype. The result has no NaNs, because a NaN equals no other element.
+    /// Returns the distinct elements that are in both arrays, as [`Expr::unique_values`] does: in ascending order. The
+    /// result has the common dtype of the arrays. The result has no NaNs, because a NaN equals no other element.
     ///
     /// ```
     /// use cupric::array;
@@ -228,10 +231,10 @@ impl Expr {
         wait(op, "intersect_async", chosen(op, self, operand(other, at), true, at)).map_err(|e| e.or_at(at))
     }
 
-    /// Returns the common elements like [`Expr::intersect`], for code that must not block; see [`Expr::compress_async`].
+    /// The asynchronous form of [`Expr::intersect`], for code that must not block; see [`Expr::compress_async`].
     ///
     /// # Errors
-    /// As [`Expr::intersect`].
+    /// The errors of [`Expr::intersect`].
     ///
     /// ```
     /// # pollster::block_on(async {
@@ -246,8 +249,8 @@ impl Expr {
         chosen("intersect_async", self, operand(other, at), true, at)
     }
 
-    /// Returns the distinct elements of both arrays together, in ascending order, like [`Expr::unique_values`] of their
-    /// common dtype.
+    /// Returns the distinct elements of both arrays together, as [`Expr::unique_values`] does: in ascending order. The
+    /// result has the common dtype of the arrays.
     ///
     /// ```
     /// use cupric::array;
@@ -256,7 +259,8 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::DType`](crate::ErrorKind::DType) if the arrays have no common dtype; the errors of [`Expr::unique_values`].
+    /// [`ErrorKind::DType`](crate::ErrorKind::DType) if the arrays have no common dtype; the errors of
+    /// [`Expr::unique_values`].
     #[doc(alias = "union1d")]
     #[track_caller]
     pub fn union(&self, other: impl Operand) -> Result<Array> {
@@ -264,10 +268,10 @@ impl Expr {
         wait(op, "union_async", of_both(op, self, operand(other, at), at)).map_err(|e| e.or_at(at))
     }
 
-    /// Returns the elements of both arrays like [`Expr::union`], for code that must not block; see [`Expr::compress_async`].
+    /// The asynchronous form of [`Expr::union`], for code that must not block; see [`Expr::compress_async`].
     ///
     /// # Errors
-    /// As [`Expr::union`].
+    /// The errors of [`Expr::union`].
     ///
     /// ```
     /// # pollster::block_on(async {
@@ -282,9 +286,9 @@ impl Expr {
         of_both("union_async", self, operand(other, at), at)
     }
 
-    /// Returns the distinct elements of the array that are not in another one, in ascending order, like
-    /// [`Expr::unique_values`] of their common dtype. NaNs of the array are kept, because a NaN equals no element of
-    /// the other array.
+    /// Returns the distinct elements of the array that are not in another array, as [`Expr::unique_values`] does: in
+    /// ascending order. The result has the common dtype of the arrays. NaNs of the array are kept, because a NaN equals
+    /// no element of the other array.
     ///
     /// ```
     /// use cupric::array;
@@ -301,10 +305,10 @@ impl Expr {
         wait(op, "setdiff_async", chosen(op, self, operand(other, at), false, at)).map_err(|e| e.or_at(at))
     }
 
-    /// Returns the elements that are not in the other array like [`Expr::setdiff`], for code that must not block; see [`Expr::compress_async`].
+    /// The asynchronous form of [`Expr::setdiff`], for code that must not block; see [`Expr::compress_async`].
     ///
     /// # Errors
-    /// As [`Expr::setdiff`].
+    /// The errors of [`Expr::setdiff`].
     ///
     /// ```
     /// # pollster::block_on(async {

@@ -1,4 +1,5 @@
-//! Sorts: `sort` and `argsort`, which call routines, and what is built from them.
+//! `sort` and `argsort`, which call routines of the backends (`graph/routine`). The functions in `partial.rs` are built
+//! from them.
 
 pub(crate) mod partial;
 
@@ -112,7 +113,7 @@ pub(crate) fn along_axis(
     let shape = &e.0.shape;
     let last = shape.len() - 1;
     let mut axes: Vec<isize> = (0..shape.len() as isize).collect();
-    // exchanging two axes is its own inverse
+    // the same exchange of two axes moves the axis to the end and back
     axes.swap(axis, last);
     let turned = |e: &Expr| view(row.name, e, at, |shape| View::permute(shape, &axes));
     let mut params: Params = smallvec![shape[axis] as u64, u64::from(descending), layout::product(shape) as u64];

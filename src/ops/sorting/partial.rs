@@ -74,9 +74,9 @@ impl Expr {
         })
     }
 
-    /// Partitions the elements along an axis: the element that [`Expr::sort`] would put at position `kth` is there,
-    /// none before it is greater, and none after it is less. A negative `kth` counts from the end. NaN counts as the
-    /// greatest value.
+    /// Partitions the elements along an axis. The result has at position `kth` the element that [`Expr::sort`] would
+    /// put there; no element before it is greater, and no element after it is less. A negative `kth` counts from the
+    /// end. NaN counts as the greatest value.
     ///
     /// NumPy does not specify the order of the other elements. Here the whole axis is sorted, which takes linear time
     /// like a partition.
@@ -246,7 +246,7 @@ fn parted(op: &'static str, e: &Expr, kth: isize, axis: isize, at: Loc) -> Resul
     Ok((e, axis))
 }
 
-/// Returns the operand, its axis, and the positions along it of the first `k` elements in order.
+/// Returns the operand, its axis, and the positions along this axis of the first `k` elements in sorted order.
 fn first_in_order(
     op: &'static str,
     e: &Expr,
@@ -270,7 +270,7 @@ fn first_in_order(
     Ok((e, axis, positions))
 }
 
-/// Builds the running extremes of a ufunc, `row`, and their positions.
+/// Builds the running maxima or minima (`row` is the ufunc maximum or minimum), and their positions.
 fn running(op: &'static str, row: &'static Ufunc, e: &Expr, axis: isize, at: Loc) -> Result<(Expr, Expr)> {
     let (e, axis) = along(op, e, axis, at)?;
     let n = e.0.shape[axis];

@@ -1,4 +1,5 @@
-//! Elementwise functions that are composed of others.
+//! Elementwise functions that are composed of other functions: tolerances, replacement of NaN, bounds, `divmod` and
+//! `heaviside`.
 
 use super::{choose, common_float, floating, named};
 use crate::base::dtype::DType;
@@ -129,8 +130,8 @@ impl Expr {
         heaviside(self, at_zero)
     }
 
-    /// Raises each element to at least a bound: [`Expr::clip`] with only the lower bound. The result is NaN if the
-    /// element or the bound is NaN.
+    /// Replaces each element below a bound by the bound: [`Expr::clip`] with only the lower bound. The result is NaN if
+    /// the element or the bound is NaN.
     ///
     /// ```
     /// assert_eq!(cupric::array![-1., 2.].clip_lower(0.0).to_vec::<f32>()?, [0., 2.]);
@@ -143,8 +144,8 @@ impl Expr {
         named("clip_lower", binary(&arithmetic::maximum, self, lowest, at), at)
     }
 
-    /// Lowers each element to at most a bound: [`Expr::clip`] with only the upper bound. The result is NaN if the
-    /// element or the bound is NaN.
+    /// Replaces each element above a bound by the bound: [`Expr::clip`] with only the upper bound. The result is NaN if
+    /// the element or the bound is NaN.
     ///
     /// ```
     /// assert_eq!(cupric::array![-1., 2.].clip_upper(0.0).to_vec::<f32>()?, [-1., 0.]);

@@ -1,5 +1,5 @@
-//! Statistics, and elementwise functions that are composed of others. No planner or backend knows them. A function
-//! without a reduction is one kernel, or part of one.
+//! Statistics, and elementwise functions that are composed of other functions. No planner or backend knows them. A
+//! function without a reduction is one kernel, or part of one.
 
 mod elementwise;
 mod moments;

@@ -12,7 +12,8 @@ use std::panic::Location;
 /// Ranges, weighted means, covariances and correlations.
 impl Expr {
     /// Returns the largest minus the smallest element along axes ("peak to peak"). Integers wrap. The result is NaN if
-    /// any element is NaN. An axis without elements is an error, and so is bool, which cannot be subtracted.
+    /// any element is NaN. An axis without elements is an error. The dtype bool is an error, because bools cannot be
+    /// subtracted.
     ///
     /// ```
     /// assert_eq!(cupric::array![[1, 5], [-7, 2]].ptp(1).to_vec::<i32>()?, [4, 9]);
@@ -33,9 +34,9 @@ impl Expr {
     }
 
     /// Computes the weighted mean along axes: Σ w·x / Σ w. The weights have the shape of the array. If only one axis is
-    /// averaged, they may instead be a vector of its length. Integers and bool return f32; f16 and bf16 are computed in
-    /// f32. If the weights sum to 0, the result is NaN or ∞. NumPy raises an error instead, but that would require
-    /// reading the data.
+    /// averaged, the weights may instead be a vector with the length of this axis. Integers and bool return f32; f16
+    /// and bf16 are computed in f32. If the weights sum to 0, the result is NaN or ∞. NumPy raises an error instead,
+    /// but that would require reading the data.
     ///
     /// ```
     /// use cupric::array;

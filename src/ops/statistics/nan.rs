@@ -1,5 +1,5 @@
-//! Reductions that ignore NaN. The same kernel replaces each NaN by a number that does not change the result. Dtypes
-//! without NaN are reduced unchanged.
+//! Reductions that ignore NaN. The kernel of a reduction replaces each NaN by a number that does not change the result.
+//! Dtypes without NaN are reduced unchanged.
 
 use super::choose;
 use crate::base::dtype::DType;
@@ -201,8 +201,8 @@ fn position(op: &'static str, e: &Expr, axes: &AxesArg, largest: bool, at: Loc) 
         return Ok(cast(reduce(op, fold, &x, axes, at), DType::I64, at));
     }
     let best = extreme(op, &x, &kept(axes), neutral, row, at);
-    // the first element of the original array that equals the best one; if NaN were replaced here too, its replacement
-    // might be found before a true infinity
+    // `first` is the position of the first element of `x` that equals the best one. NaNs are not replaced here, because
+    // the replacement of a NaN might be found before a true infinity.
     let first = reduce(op, *ARGMAX, &binary(&logic::equal, &x, best, at), axes, at);
     let none = reduce(op, Fold::of(&logic::logical_and), &unary(&logic::isnan, &x, at), axes, at);
     Ok(choose(none, -1, cast(first, DType::I64, at), at))

@@ -56,7 +56,7 @@ impl Expr {
         let x = floating(self, at);
         let whole = unary(&arithmetic::trunc, &x, at);
         let rest = binary(&arithmetic::subtract, &x, &whole, at);
-        // ∞ − ∞ is NaN
+        // an infinity has the fraction 0, because ∞ − ∞ would be NaN
         let rest = choose(unary(&logic::isinf, &x, at), 0.0, rest, at);
         let fraction = binary(&float::copysign, rest, &x, at);
         (named("modf", fraction, at), named("modf", whole, at))
@@ -107,7 +107,8 @@ fn format(compute: DType) -> (i32, i32) {
 fn round_float(e: &Expr, n: i32, at: Loc) -> Expr {
     let x = cast(e.clone(), common_float(e.0.dtype, e.0.dtype), at);
     let (largest, bits) = format(x.0.dtype);
-    // the exponent of the largest power of ten, and the position of the smallest subnormal's first nonzero decimal
+    // `most` is the exponent of the largest power of ten in the type, and `deepest` is the decimal place of the first
+    // nonzero digit of the type's smallest subnormal number
     let (most, deepest) = if largest == 1023 { (308, 324) } else { (38, 45) };
     let times = |x: &Expr, by: f64| binary(&arithmetic::multiply, x, by, at);
     if n < 0 {
@@ -121,7 +122,7 @@ fn round_float(e: &Expr, n: i32, at: Loc) -> Expr {
         let whole = unary(&arithmetic::round, binary(&arithmetic::divide, &x, power, at), at);
         return choose(unary(&logic::isfinite, &x, at), times(&whole, power), &x, at);
     }
-    // rounding to this many decimals changes no number of the type
+    // rounding to more than this many decimals changes no number of the type
     if n > deepest + bits {
         return x;
     }
@@ -142,7 +143,7 @@ fn round_integer(e: &Expr, n: u32, at: Loc) -> Expr {
     let power = 10i128.checked_pow(n).unwrap_or(i128::MAX);
     let number = |v: i128| Expr::fill(Scalar::Int(v), smallvec![], e.0.dtype, at);
     if power > most {
-        // the nearest multiples are 0 and ±10^n, which wraps in the dtype
+        // the nearest multiples are 0 and ±10^n, and ±10^n wraps in the dtype
         let unsigned = |v: i128| Scalar::Int(v);
         let wrapped = |v: i128| {
             let width = 8 * e.0.dtype.size() as u32;
@@ -226,8 +227,8 @@ pub fn ldexp(x: impl Operand, n: impl Operand) -> Expr {
         let fill = |v: i32| Expr::fill(bound(v), smallvec![], n.0.dtype, at).into_arg();
         let clamped = ufunc(&arithmetic::clip, smallvec![(&n).into_arg(), fill(-most), fill(most)], at);
         let (mut left, mut y) = (cast(clamped, DType::I32, at), x);
-        // a downward factor leaves an exponent below −`bits`. If the product is already subnormal, and so rounded, the
-        // last product is 0. So the result is rounded only once.
+        // After a factor 2^step_down, the exponent that is left is below −`bits`. So if that product is subnormal, and
+        // thus rounded, the last product is 0. So no result is rounded twice.
         let (lowest, step_down) = (1 - largest, 1 - largest + bits);
         for _ in 0..2 {
             let (above, below) = (binary(&logic::greater, &left, largest, at), binary(&logic::less, &left, lowest, at));

@@ -101,7 +101,7 @@ fn windows(op: &'static str, x: Expr, taps: Expr, mode: WindowMode, at: Loc) -> 
     };
     let (x, taps) = (cast(x, compute, at), cast(taps, compute, at));
     let (n, m) = (x.0.shape[0], taps.0.shape[0]);
-    // how many windows extend beyond the left and the right end
+    // the numbers of windows that extend beyond the left and the right end
     let (left, right) = match mode {
         WindowMode::Full => (m - 1, m - 1),
         WindowMode::Same => (m / 2, m - m / 2 - 1),
@@ -129,8 +129,9 @@ fn windows(op: &'static str, x: Expr, taps: Expr, mode: WindowMode, at: Loc) -> 
     Ok(cast(all, dtype, at))
 }
 
-/// Computes the sums for the windows that lie completely inside `x`. Row t of the reduced matrix is `x` from element t
-/// on, times tap t. So the result is a sum of shifted sequences whose elements are contiguous.
+/// Computes the sums for the windows that lie completely inside `x`. The products form a matrix, which is summed along
+/// its first axis. Row t is `x` from element t on, times tap t. So the result is a sum of shifted sequences whose
+/// elements are contiguous.
 fn inside(op: &'static str, x: &Expr, taps: &Expr, at: Loc) -> Expr {
     let (n, m) = (x.0.shape[0], taps.0.shape[0]);
     let shifted = view(op, x, at, |shape| View::sliding_windows(shape, n - m + 1, 0));

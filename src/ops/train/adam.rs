@@ -1,4 +1,4 @@
-//! Adam and AdamW.
+//! The optimisers Adam and AdamW.
 
 use super::state::{failed, lists, zeros};
 use super::tree::{built, leaves};
@@ -10,8 +10,8 @@ use crate::graph::expr::Expr;
 use crate::ops::grad::Parameters;
 use std::panic::Location;
 
-/// The state of [`Adam`]: the step count, and the running means of the derivatives and of their squares. The next state,
-/// before it is evaluated, holds expressions.
+/// The state of [`Adam`]: the step count, and the running means of the derivatives and of their squares. The next
+/// state, which [`Adam::update`] returns, holds expressions until it is evaluated.
 pub type AdamState<T, C = Array> = (C, T, T);
 
 /// Adam (Kingma and Ba, 2015), with the decoupled decay of AdamW (Loshchilov and Hutter, 2019) if `decay` is not 0.
@@ -34,11 +34,12 @@ pub type AdamState<T, C = Array> = (C, T, T);
 pub struct Adam {
     /// The learning rate. Change it between steps to follow a schedule.
     pub rate: f64,
-    /// The parts of the two running means that a step keeps.
+    /// The factors by which a step multiplies the two old running means: the mean of the derivatives, and the mean of
+    /// their squares.
     pub betas: [f64; 2],
-    /// Added to the square root, so that nothing is divided by 0.
+    /// A number that is added to the square root in the divisor, so that nothing is divided by 0.
     pub epsilon: f64,
-    /// The part of a parameter, times the rate, that each step removes.
+    /// The weight decay: a step also subtracts `rate · decay · p` from each parameter p.
     pub decay: f64,
 }
 
@@ -48,7 +49,7 @@ impl Adam {
         Adam { rate, betas: [0.9, 0.999], epsilon: 1e-8, decay: 0.0 }
     }
 
-    /// Returns the state before the first step: zeros.
+    /// Returns the state before the first step, which consists of zeros.
     ///
     /// # Errors
     /// [`ErrorKind::DType`] for a parameter that is not a float; the errors of [`Expr::eval`].
@@ -61,8 +62,8 @@ impl Adam {
         Ok((count, zeros(params, OP, at)?, zeros(params, OP, at)?))
     }
 
-    /// Returns the next parameters and the next state. A step is computed in the dtype of the state's means. The results
-    /// carry [`ErrorKind::Shape`] if the trees do not fit or the step count is not a 0-d array, and
+    /// Returns the next parameters and the next state. A step is computed in the dtype of the state's means. The
+    /// results carry [`ErrorKind::Shape`] if the trees do not fit or the step count is not a 0-d array, and
     /// [`ErrorKind::DType`] for a state that is not a float.
     #[track_caller]
     pub fn update<P: Parameters>(
@@ -100,13 +101,14 @@ impl Adam {
         (built(params, next, OP, at), state)
     }
 
-    /// Returns what the rate multiplies, and the next means.
+    /// Returns the direction of a step, which the caller multiplies by the learning rate, and the two next means.
     fn direction(&self, value: &Expr, g: &Expr, m: &Expr, v: &Expr, count: &Expr) -> (Expr, Expr, Expr) {
         let [b1, b2] = self.betas;
         let (t, of_squares) = (m.0.dtype, v.0.dtype);
         let m = m * b1 + g * (1.0 - b1);
         let v = (v * b2 + g.square().astype(of_squares) * (1.0 - b2)).astype(of_squares);
-        // the means start at 0, and would be too small at first: 1 − b^count, without cancellation
+        // the means start at 0, so they are too small at first; they are divided by 1 − b^count, which `expm1` computes
+        // without cancellation
         let count = count.astype(t);
         let [c1, c2] = [b1, b2].map(|b| -(&count * b.ln()).expm1());
         let by = &m / c1 / ((v.astype(t) / c2).sqrt() + self.epsilon);

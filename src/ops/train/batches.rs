@@ -9,9 +9,9 @@ use crate::ops::random::Rng;
 use crate::s;
 use std::panic::Location;
 
-/// An iterator over the batches of a dataset, shuffled by a seed. A dataset is a tree of arrays with the same first axis,
-/// such as images and labels. A batch is a tree of the same form, on the device of the dataset. The order depends on the
-/// seed and the number of rows alone, so it is the same on every device. Take another seed for each epoch.
+/// An iterator over the batches of a dataset, shuffled by a seed. A dataset is a tree of arrays with the same first
+/// axis, such as images and labels. A batch is a tree of the same form, on the device of the dataset. The order depends
+/// only on the seed and the number of rows, so it is the same on every device. Use another seed for each epoch.
 ///
 /// ```
 /// use cupric::array;
@@ -33,7 +33,8 @@ pub struct Batches<'a, P> {
     data: &'a P,
     order: Array,
     size: usize,
-    /// The rows that no batch has had, and where the next batch begins.
+    /// `rows` is the number of rows that all batches have together, and `from` is the row at which the next batch
+    /// begins.
     rows: usize,
     from: usize,
 }
@@ -42,8 +43,8 @@ impl<'a, P: Parameters> Batches<'a, P> {
     /// Returns the batches of `size` rows. If `size` does not divide the number of rows, the last batch is shorter.
     ///
     /// # Errors
-    /// [`ErrorKind::Argument`] if `size` is 0 or the dataset has no arrays, [`ErrorKind::Shape`] if an array is 0-d or the
-    /// first axes differ, [`ErrorKind::LimitExceeded`] for 2^31 rows or more, and the errors of [`Expr::eval`].
+    /// [`ErrorKind::Argument`] if `size` is 0 or the dataset has no arrays, [`ErrorKind::Shape`] if an array is 0-d or
+    /// the first axes differ, [`ErrorKind::LimitExceeded`] for 2^31 rows or more, and the errors of [`Expr::eval`].
     ///
     /// [`Expr::eval`]: crate::Expr::eval
     #[track_caller]
@@ -80,7 +81,8 @@ impl<'a, P: Parameters> Batches<'a, P> {
         Ok(Batches { data, order, size, rows, from: 0 })
     }
 
-    /// Leaves out the last batch if it is shorter than the others. Then every step runs the same plan.
+    /// Leaves out the last batch if it is shorter than the others. Then all batches have the same shape, so every step
+    /// of the training runs the same plan.
     pub fn drop_last(mut self) -> Batches<'a, P> {
         self.rows -= self.left() % self.size;
         self

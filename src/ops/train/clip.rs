@@ -9,8 +9,9 @@ use crate::ops::grad::Parameters;
 use std::panic::Location;
 
 /// Returns a tree of derivatives whose norm, over all elements of all leaves, is at most `most`: all leaves are
-/// multiplied by the same number (Pascanu et al., 2013). The norm is computed in f32, or in f64 if a leaf has dtype f64. If
-/// it is NaN, all results are NaN. If it is infinite, finite elements become 0 and infinite ones NaN.
+/// multiplied by the same number (Pascanu et al., 2013). The norm is computed in f32, or in f64 if a leaf has dtype
+/// f64. If the norm is NaN, all results are NaN. If the norm is infinite, finite elements become 0 and infinite
+/// elements become NaN.
 ///
 /// ```
 /// use cupric::array;
@@ -44,7 +45,7 @@ pub fn clip_by_global_norm<P: Parameters>(grads: &P, most: f64) -> P::With<Expr>
     let squares = list.iter().map(|g| wide(g).square().sum(..));
     let Some(total) = squares.reduce(|a, b| a + b) else { return built(grads, vec![], OP, at) };
     let norm = total.sqrt();
-    // a norm that is NaN is not at most anything, so that the factor is NaN
+    // a comparison with a NaN norm is false, so the factor becomes `most / NaN`, which is NaN
     let factor = select(norm.less_equal(most), 1.0, most / &norm);
     let clipped = list.iter().map(|g| (wide(g) * &factor).astype(g.0.dtype)).collect();
     built(grads, clipped, OP, at)

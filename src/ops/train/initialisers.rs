@@ -7,7 +7,8 @@ use crate::graph::expr::{Expr, carry};
 use crate::ops::random::{Rng, is_float};
 use std::panic::Location;
 
-/// Returns the number of inputs that one output reads, and of outputs that read one input.
+/// Returns the *fans* of weights: the number of inputs that one output reads, and the number of outputs that read one
+/// input.
 fn fans(op: &'static str, shape: &[usize], at: Loc) -> Result<[f64; 2]> {
     let product = |sizes: &[usize]| sizes.iter().map(|n| *n as f64).product::<f64>();
     match shape {
@@ -23,7 +24,7 @@ fn fans(op: &'static str, shape: &[usize], at: Loc) -> Result<[f64; 2]> {
     }
 }
 
-/// A distribution with mean 0.
+/// The kind of the distribution, which has mean 0.
 #[derive(Clone, Copy)]
 enum Form {
     Uniform,
@@ -39,10 +40,10 @@ fn drawn(
     (form, variance): (Form, fn([f64; 2]) -> f64),
     at: Loc,
 ) -> Expr {
-    // computed in f32 and rounded at the end
+    // f16 and bf16 weights are computed in f32 and rounded at the end
     let wide = if dtype == DType::F64 { DType::F64 } else { DType::F32 };
     let shape: Result<Shape> = shape_arg(shape).map_err(|f| f.at(op, at));
-    // one stream is used, whatever the arguments are
+    // the numbers are drawn before the arguments are checked, so that one stream of `rng` is used whatever they are
     let list = shape.as_ref().map(|s| s.to_vec()).unwrap_or_default();
     let numbers = match form {
         Form::Uniform => rng.uniform(list, wide),
@@ -71,8 +72,8 @@ macro_rules! initialisers {
         $(#[$doc])*
         ///
         /// # Errors
-        /// The expression carries [`ErrorKind::Shape`] for fewer than two axes, [`ErrorKind::DType`] for a dtype that is
-        /// not a float, and [`ErrorKind::LimitExceeded`] for 2^32 elements or more.
+        /// The expression carries [`ErrorKind::Shape`] for fewer than two axes, [`ErrorKind::DType`] for a dtype that
+        /// is not a float, and [`ErrorKind::LimitExceeded`] for 2^32 elements or more.
         #[doc(alias = $alias)]
         #[track_caller]
         pub fn $name(shape: impl IntoShape, dtype: DType, rng: &mut Rng) -> Expr {
@@ -82,11 +83,12 @@ macro_rules! initialisers {
 }
 
 initialisers! {
-    /// Draws weights uniformly between −√(6 / (in + out)) and √(6 / (in + out)), for tanh and sigmoid (Glorot and Bengio,
-    /// 2010).
+    /// Draws weights uniformly between −√(6 / (in + out)) and √(6 / (in + out)), for tanh and sigmoid (Glorot and
+    /// Bengio, 2010).
     ///
-    /// A shape of two axes is `[in, out]`, as in `x.matmul(w)`. A longer one is that of a convolution,
-    /// `[out, in, window…]`, and both numbers are multiplied by the size of the window. So do all four initialisers.
+    /// A shape of two axes is `[in, out]`, as in `x.matmul(w)`. A shape with more axes is `[out, in, window…]`, as in a
+    /// convolution; then `in` and `out` are multiplied by the size of the window. All four initialisers treat shapes in
+    /// this way.
     ///
     /// ```
     /// use cupric::train::glorot_uniform;

@@ -1,4 +1,4 @@
-//! Lion.
+//! The optimiser Lion.
 
 use super::state::{stepped, zeros};
 use crate::array::Array;
@@ -8,9 +8,10 @@ use crate::ops::grad::Parameters;
 use std::panic::Location;
 
 /// Lion (Chen et al., "Symbolic Discovery of Optimization Algorithms", 2023, <https://arxiv.org/abs/2302.06675>), which
-/// moves each number by the rate in the direction of a sign. The state has one leaf for each parameter, the momentum m:
-/// p ← p − rate · (sign(b₁ · m + (1 − b₁) · g) + decay · p), then m ← b₂ · m + (1 − b₂) · g. The authors take a rate of a
-/// third to a tenth of Adam's, and a decay three to ten times as large.
+/// changes each element of a parameter by plus or minus the learning rate. The state has one leaf for each parameter,
+/// the momentum m. A step with the derivative g of a parameter p first computes p ← p − rate · (sign(b₁ · m + (1 − b₁)
+/// · g) + decay · p), and then m ← b₂ · m + (1 − b₂) · g. The authors use a rate of a third to a tenth of Adam's, and a
+/// decay three to ten times as large.
 ///
 /// ```
 /// use cupric::array;
@@ -27,9 +28,9 @@ use std::panic::Location;
 pub struct Lion {
     /// The learning rate. Change it between steps to follow a schedule.
     pub rate: f64,
-    /// The part of the momentum in a step's direction, and the part that a step keeps.
+    /// The factors b₁ and b₂ of the old momentum: b₁ in the direction of a step, and b₂ in the next momentum.
     pub betas: [f64; 2],
-    /// The part of a parameter, times the rate, that each step removes.
+    /// The weight decay: a step also subtracts `rate · decay · p` from each parameter p.
     pub decay: f64,
 }
 
@@ -39,7 +40,7 @@ impl Lion {
         Lion { rate, betas: [0.9, 0.99], decay: 0.0 }
     }
 
-    /// Returns the state before the first step: zeros.
+    /// Returns the state before the first step, which consists of zeros.
     ///
     /// # Errors
     /// [`ErrorKind::DType`](crate::ErrorKind::DType) for a parameter that is not a float; the errors of [`Expr::eval`].

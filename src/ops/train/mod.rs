@@ -1,4 +1,5 @@
-//! Training: optimisers as functions of trees of parameters, and learning rates as functions of the step.
+//! Training: optimisers as functions of trees of parameters, and learning rates as functions of the step. A tree is an
+//! array or an expression, or a tuple, array, `Vec` or struct of trees: see [`Parameters`](crate::Parameters).
 //!
 //! | for | see |
 //! |---|---|
@@ -33,8 +34,8 @@
 //! # Ok::<(), cupric::Error>(())
 //! ```
 //!
-//! The state of parameters of dtype f16 and bf16 is f32, and so is the computation of a step; only the new parameters
-//! are rounded to their dtype.
+//! For parameters of dtype f16 or bf16, the state is stored and a step is computed in f32. Only the new parameters are
+//! rounded to their dtype.
 
 mod adam;
 mod batches;

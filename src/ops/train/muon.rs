@@ -1,4 +1,4 @@
-//! Muon, and the iteration of Newton and Schulz.
+//! The optimiser Muon, and the Newton–Schulz iteration that it uses.
 
 use super::state::{stepped, zeros};
 use crate::array::Array;
@@ -7,26 +7,27 @@ use crate::graph::expr::Expr;
 use crate::ops::grad::Parameters;
 use std::panic::Location;
 
-/// Steps of the iteration, as published.
+/// The number of steps of the Newton–Schulz iteration, as published.
 const STEPS: usize = 5;
 
-/// The coefficients of x, x³ and x⁵ that Jordan published. They are chosen to be steep at 0, so that five steps bring all
-/// singular values that are not tiny between about 0.7 and 1.2.
+/// The coefficients of x, x³ and x⁵ that Jordan published. They make the polynomial steep at 0, so that five steps
+/// bring all singular values that are not tiny between about 0.7 and 1.2.
 const COEFFICIENTS: [f64; 3] = [3.4445, -4.7750, 2.0315];
 
-/// Added to a norm, so that nothing is divided by 0.
+/// A number that is added to a norm in a divisor, so that nothing is divided by 0.
 const EPSILON: f64 = 1e-7;
 
 /// Muon (Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024,
-/// <https://kellerjordan.github.io/posts/muon/>): the momentum of a matrix is replaced by a matrix with about the same
-/// singular vectors and singular values near 1, which five steps of a Newton–Schulz iteration compute by products. The
-/// state has one leaf for each parameter, the momentum m: m ← momentum · m + g and u = g + momentum · m (without
-/// `nesterov`, u = m), then p ← p − rate · (√max(1, rows / columns) · orthogonal(u) + decay · p).
+/// <https://kellerjordan.github.io/posts/muon/>): the momentum of a matrix is replaced by its *orthogonal factor*, a
+/// matrix with about the same singular vectors whose singular values are near 1. Five steps of a Newton–Schulz
+/// iteration compute it by matrix products. The state has one leaf for each parameter, the momentum m. For a parameter
+/// p with the derivative g, a step computes m ← momentum · m + g and u = g + momentum · m (without `nesterov`, u = m),
+/// then p ← p − rate · (√max(1, rows / columns) · orthogonal(u) + decay · p).
 ///
 /// A parameter of more than two axes counts as a matrix whose rows are its first axis, such as the weights of a
-/// convolution. A parameter of one or no axis counts as a matrix of one column, whose factor is known: it moves by
-/// √n · u / ‖u‖, where n is the number of its elements. The authors train such parameters, embeddings and the last layer
-/// with AdamW: put these in a tree of their own to do the same.
+/// convolution. A parameter of one or no axis counts as a matrix of one column. Its orthogonal factor is known, u /
+/// ‖u‖, so it moves in the direction √n · u / ‖u‖, where n is the number of its elements. The authors train such
+/// parameters, embeddings and the last layer with AdamW. To do the same, put these parameters in a separate tree.
 ///
 /// ```
 /// use cupric::array;
@@ -44,11 +45,11 @@ const EPSILON: f64 = 1e-7;
 pub struct Muon {
     /// The learning rate. Change it between steps to follow a schedule.
     pub rate: f64,
-    /// The part of the momentum that a step keeps.
+    /// The factor by which a step multiplies the old momentum.
     pub momentum: f64,
-    /// Whether a step looks ahead by the momentum.
+    /// Whether a step uses Nesterov's momentum, which looks ahead: see the formulas of [`Muon`].
     pub nesterov: bool,
-    /// The part of a parameter, times the rate, that each step removes.
+    /// The weight decay: a step also subtracts `rate · decay · p` from each parameter p.
     pub decay: f64,
 }
 
@@ -58,7 +59,7 @@ impl Muon {
         Muon { rate, momentum: 0.95, nesterov: true, decay: 0.0 }
     }
 
-    /// Returns the state before the first step: zeros.
+    /// Returns the state before the first step, which consists of zeros.
     ///
     /// # Errors
     /// [`ErrorKind::DType`](crate::ErrorKind::DType) for a parameter that is not a float; the errors of [`Expr::eval`].
@@ -86,19 +87,19 @@ impl Muon {
     }
 }
 
-/// Returns the direction of a step, √max(1, rows / columns) times the orthogonal factor.
+/// Returns √max(1, rows / columns) times the orthogonal factor of `u` (see [`Muon`]).
 fn orthogonal(u: &Expr) -> Expr {
     let shape = u.0.shape.as_slice();
     let size: usize = shape.iter().product();
     let unit = u / (u.square().sum(..).sqrt() + EPSILON);
     let (rows, columns) = match shape {
-        // the mean of nothing would be NaN
+        // an array without elements is returned unchanged, because the divisions below might divide by 0
         _ if size == 0 => return u.clone(),
         [] | [_] => return unit * (size as f64).sqrt(),
         [rows, ..] => (*rows, size / rows),
     };
     let x = unit.reshape([rows, columns]);
-    // the product with itself is the smaller one
+    // a tall matrix is transposed, because x · xᵀ is then the smaller one of the two possible products
     let is_tall = rows > columns;
     let mut x = if is_tall { x.t() } else { x };
     let [a, b, c] = COEFFICIENTS;

@@ -1,4 +1,4 @@
-//! Trees of parameters as lists of named arrays, and back.
+//! Conversions of trees of parameters to lists of named arrays, and back.
 
 use super::tree::leaves;
 use crate::array::Array;
@@ -9,7 +9,8 @@ use crate::ops::grad::{Parameters, built_arrays};
 use std::collections::HashMap;
 use std::panic::Location;
 
-/// Returns the names of a tree's leaves, or an error if they are not one for each or not all different.
+/// Returns the names of a tree's leaves. Returns an error unless there is one name for each leaf, and all names are
+/// different.
 fn names<P: Parameters>(tree: &P, op: &'static str, at: Loc) -> Result<Vec<String>> {
     let (mut list, leaves) = (vec![], leaves(tree).len());
     tree.names("", &mut list);
@@ -25,8 +26,8 @@ fn names<P: Parameters>(tree: &P, op: &'static str, at: Loc) -> Result<Vec<Strin
     }
 }
 
-/// Returns the leaves of a tree with their names, in the tree's order, as `save_safetensors` takes them. A leaf in a
-/// tuple, a `Vec` or an array is named by its index, and a struct may name its fields
+/// Returns the leaves of a tree with their names, in the tree's order, in the form that `save_safetensors` takes. A
+/// leaf in a tuple, a `Vec` or an array is named by its index, and a struct may name its fields
 /// ([`Parameters::names`]); the names of nested trees are joined by dots. A tree that is one array has the name "0".
 ///
 /// ```
@@ -47,9 +48,9 @@ pub fn named<P: Parameters>(tree: &P) -> Result<Vec<(String, Expr)>> {
     Ok(names.into_iter().zip(leaves(tree).into_iter().cloned()).collect())
 }
 
-/// Returns a tree of the form of `like` with the arrays of a list, such as `SafeTensors::read_all` returns. Each array
-/// must have the shape and the dtype of the leaf of `like` that has its name, and is moved to the device of that leaf.
-/// Arrays with other names are ignored. Of two arrays of one name the last counts.
+/// Builds a tree of the same form as `like` from a list of named arrays, such as `SafeTensors::read_all` returns. Each
+/// array must have the shape and the dtype of the leaf of `like` that has its name, and is moved to the device of that
+/// leaf. Arrays with other names are ignored. If two arrays have the same name, the last one is used.
 ///
 /// ```
 /// use cupric::array;
@@ -67,7 +68,7 @@ pub fn named<P: Parameters>(tree: &P) -> Result<Vec<(String, Expr)>> {
 ///
 /// # Errors
 /// [`ErrorKind::Argument`] for a name that the list does not have, [`ErrorKind::Shape`] and [`ErrorKind::DType`] for an
-/// array that does not fit, the errors of [`named`], and those of the evaluation and the transfer of the arrays.
+/// array that does not fit, the errors of [`named`], and the errors of the evaluation and the transfer of the arrays.
 #[doc(alias = "load_state_dict")]
 #[track_caller]
 pub fn with_named<P: Parameters, N: AsRef<str>, A: Operand>(

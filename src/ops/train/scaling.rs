@@ -10,18 +10,20 @@ use crate::ops::functions::select;
 use crate::ops::grad::Parameters;
 use std::panic::Location;
 
-/// The scales between which [`LossScale`] moves. The largest one turns f16's smallest number, 2^-24, into 1. A scale below
-/// 1 would make small derivatives smaller.
+/// The smallest and the largest scale of [`LossScale`]. The largest scale turns f16's smallest number, 2^-24, into 1. A
+/// scale below 1 would make small derivatives smaller.
 const SCALES: [f64; 2] = [1.0, 16_777_216.0];
 
 /// Loss scaling (Micikevicius et al., "Mixed Precision Training", 2018, <https://arxiv.org/abs/1710.03740>). Small
-/// derivatives are 0 in f16, so the loss is multiplied by a scale before they are derived, and they are divided by it in
-/// f32. If a derivative is infinite or NaN, the step is skipped and the scale is halved. After `interval` steps without
-/// one, the scale is doubled. It stays between 1 and 2^24.
+/// derivatives become 0 in f16. So the loss is multiplied by a scale before its derivatives are computed, and the
+/// derivatives are divided by the scale in f32. If a derivative is infinite or NaN, the step is skipped and the scale
+/// is halved. After `interval` steps in a row whose derivatives are finite, the scale is doubled. The scale stays
+/// between 1 and 2^24.
 ///
-/// The state is a pair of 0-d arrays: the scale (f32), and the good steps since it last changed (i32). Everything is an
-/// expression, so a skipped step costs no read and runs the same plan. Fused formulas of f16 are computed in f32, so a
-/// derivative that is not stored in f16 may be finite beyond f16's range; it is then right, and the step is not skipped.
+/// The state is a pair of 0-d arrays: the scale (f32), and the number of steps with finite derivatives since the scale
+/// last changed (i32). The decision to skip a step is part of the expressions, so it needs no read back to the host,
+/// and a skipped step runs the same plan. Fused formulas of f16 are computed in f32. So a derivative that is not stored
+/// in f16 may be finite although it is beyond f16's range. It is then correct, and the step is not skipped.
 ///
 /// ```
 /// use cupric::train::{LossScale, Sgd, eval_tree};
@@ -75,14 +77,14 @@ impl LossScale {
         Ok([number(Scalar::Float(self.start), DType::F32)?, number(Scalar::Int(0), DType::I32)?])
     }
 
-    /// Returns the loss times the scale, in f32 (f64 for a loss of f64).
+    /// Returns the loss times the scale, in f32 (f64 for a loss of dtype f64).
     #[track_caller]
     pub fn scale(&self, loss: impl Into<Expr>, state: &[Array; 2]) -> Expr {
         let loss = loss.into();
         wide(&loss) * &*state[0]
     }
 
-    /// Returns derivatives divided by the scale, in f32 (f64 for those of f64).
+    /// Returns derivatives divided by the scale, in f32 (f64 for derivatives of dtype f64).
     #[track_caller]
     pub fn unscale<P: Parameters>(&self, grads: &P, state: &[Array; 2]) -> P::With<Expr> {
         let at = Location::caller();
@@ -90,11 +92,12 @@ impl LossScale {
         built(grads, list, "LossScale::unscale", at)
     }
 
-    /// Returns the next values and the next state: `next` if all derivatives are finite, otherwise `old`. Both are trees
-    /// of one form: the parameters, the optimiser's state and whatever else a skipped step must not change. The
-    /// derivatives may be scaled or not.
+    /// Returns the next values and the next state: `next` if all derivatives are finite, otherwise `old`. `old` and
+    /// `next` are trees of the same form, before and after the step. They hold the parameters, the optimiser's state
+    /// and whatever else a skipped step must not change. The derivatives may be scaled or unscaled.
     ///
-    /// The values carry [`ErrorKind::Shape`] if the trees do not fit, and [`ErrorKind::DType`] if the dtypes differ.
+    /// The values carry [`ErrorKind::Shape`] if the two trees do not fit each other, and [`ErrorKind::DType`] if the
+    /// dtypes differ.
     #[track_caller]
     pub fn update<P: Parameters>(
         &self,
@@ -123,7 +126,7 @@ impl LossScale {
     }
 }
 
-/// Returns the first leaf that does not fit its counterpart, as an error.
+/// Returns an error for the first leaf whose counterpart has another shape or dtype, if there is one.
 fn misfit(op: &'static str, olds: &[&Expr], nexts: &[&Expr], at: Loc) -> Option<Error> {
     if olds.len() != nexts.len() {
         let detail = format!("there are {} old values and {} next ones", olds.len(), nexts.len());

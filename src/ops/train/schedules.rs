@@ -13,8 +13,8 @@ pub fn warm_up(step: u64, rate: f64, steps: u64) -> f64 {
     if step >= steps { rate } else { rate * (step as f64 / steps as f64) }
 }
 
-/// Returns a rate that falls from `rate` to `last` along half a cosine (Loshchilov and Hutter, 2017) and is `last` from step
-/// `steps` on. With 0 steps it is always `last`.
+/// Returns a rate that falls from `rate` to `last` along half a cosine (Loshchilov and Hutter, 2017) and is `last` from
+/// step `steps` on. With 0 steps it is always `last`.
 ///
 /// ```
 /// use cupric::train::cosine;

@@ -7,8 +7,9 @@ use crate::graph::expr::Expr;
 use crate::ops::grad::Parameters;
 use std::panic::Location;
 
-/// Stochastic gradient descent with momentum. The state has one leaf for each parameter, the momentum m:
-/// m ← momentum · m + g, then p ← p − rate · m. With `nesterov`, p ← p − rate · (g + momentum · m).
+/// Stochastic gradient descent with momentum. The state has one leaf for each parameter, the momentum m. For a
+/// parameter p with the derivative g, a step computes m ← momentum · m + g, then p ← p − rate · m. With `nesterov`, p ←
+/// p − rate · (g + momentum · m).
 ///
 /// ```
 /// use cupric::array;
@@ -25,9 +26,9 @@ use std::panic::Location;
 pub struct Sgd {
     /// The learning rate. Change it between steps to follow a schedule.
     pub rate: f64,
-    /// The part of the momentum that a step keeps.
+    /// The factor by which a step multiplies the old momentum.
     pub momentum: f64,
-    /// Whether a step looks ahead by the momentum.
+    /// Whether a step uses Nesterov's momentum, which looks ahead: see the formulas of [`Sgd`].
     pub nesterov: bool,
 }
 
@@ -37,7 +38,7 @@ impl Sgd {
         Sgd { rate, momentum: 0.0, nesterov: false }
     }
 
-    /// Returns the state before the first step: zeros.
+    /// Returns the state before the first step, which consists of zeros.
     ///
     /// # Errors
     /// [`ErrorKind::DType`](crate::ErrorKind::DType) for a parameter that is not a float; the errors of [`Expr::eval`].

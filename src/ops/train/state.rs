@@ -1,4 +1,4 @@
-//! The state of an optimiser: zeros at first, then a tree that must have the form of the parameters.
+//! The state of an optimiser: a tree of the same form as the tree of parameters. It starts with zeros.
 
 use super::tree::{Same, built, eval_tree, leaves, wide};
 use crate::array::Array;
@@ -7,7 +7,7 @@ use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::graph::expr::Expr;
 use crate::ops::grad::Parameters;
 
-/// Returns zeros like the parameters: f32 for 16-bit floats.
+/// Returns a tree of zeros with the shapes and dtypes of the parameters, but with f32 instead of 16-bit floats.
 pub(super) fn zeros<P: Parameters>(params: &P, op: &'static str, at: Loc) -> Result<P::With<Array>> {
     let mut list = vec![];
     for p in leaves(params) {
@@ -21,7 +21,8 @@ pub(super) fn zeros<P: Parameters>(params: &P, op: &'static str, at: Loc) -> Res
     eval_tree(&Same(params, list))
 }
 
-/// Returns the leaves of trees that must have the form of the parameters, or the first that has not.
+/// Returns the leaves of the trees in `others`, each of which is given with a name for messages. Returns an error for
+/// the first tree whose leaves do not have the number and the shapes of the parameters.
 pub(super) fn lists<'a, const N: usize>(
     op: &'static str,
     params: &[&Expr],
@@ -53,7 +54,8 @@ pub(super) fn lists<'a, const N: usize>(
 }
 
 /// Returns the next parameters and the next momenta of an optimiser that keeps one momentum for each parameter. `step`
-/// gets a parameter and its derivative in the dtype of the momentum, and the momentum.
+/// gets a parameter and its derivative, both in the dtype of the momentum, and the momentum. It returns the next
+/// parameter and the next momentum.
 pub(super) fn stepped<P: Parameters>(
     op: &'static str,
     params: &P,
@@ -76,7 +78,7 @@ pub(super) fn stepped<P: Parameters>(
     (built(params, next, op, at), built(params, state, op, at))
 }
 
-/// Returns as many expressions with an error as there are parameters.
+/// Returns one expression for each parameter, all of which carry the error.
 pub(super) fn failed(e: &Error, params: &[&Expr], at: Loc) -> Vec<Expr> {
     params.iter().map(|_| Expr::failed(e.clone(), at)).collect()
 }

@@ -1,4 +1,4 @@
-//! Trees of expressions: their leaves, and evaluation.
+//! Trees of expressions (see [`Parameters`]): their leaves, and their evaluation.
 
 use crate::array::{Array, eval_many};
 use crate::base::dtype::DType;
@@ -7,14 +7,14 @@ use crate::graph::expr::Expr;
 use crate::ops::grad::{Parameters, built_arrays};
 use std::panic::Location;
 
-/// Returns the leaves of a tree in its order.
+/// Returns the leaves of a tree, in the order of the tree.
 pub(super) fn leaves<P: Parameters>(tree: &P) -> Vec<&Expr> {
     let mut list = vec![];
     tree.leaves(&mut list);
     list
 }
 
-/// Returns a tree of the same form with the expressions of a list.
+/// Returns a tree of the same form as `tree`, with the expressions of a list as its leaves.
 pub(super) fn built<P: Parameters>(tree: &P, list: Vec<Expr>, op: &'static str, at: Loc) -> P::With<Expr> {
     let mut list = list.into_iter();
     let missing = || {
@@ -24,7 +24,7 @@ pub(super) fn built<P: Parameters>(tree: &P, list: Vec<Expr>, op: &'static str, 
     tree.with(&mut || list.next().unwrap_or_else(missing))
 }
 
-/// A list of expressions in the form of a tree.
+/// A tree of the same form as the first field, with the expressions of the list as its leaves.
 pub(super) struct Same<'a, P>(pub &'a P, pub Vec<Expr>);
 
 impl<P: Parameters> Parameters for Same<'_, P> {
@@ -37,8 +37,8 @@ impl<P: Parameters> Parameters for Same<'_, P> {
     }
 }
 
-/// Evaluates a tree of expressions in one plan, and returns a tree of arrays of the same form. Trees in a tuple are one
-/// tree.
+/// Evaluates a tree of expressions in one plan, and returns a tree of arrays of the same form. A tuple of trees is a
+/// tree, so several trees can be evaluated together.
 ///
 /// ```
 /// use cupric::array;

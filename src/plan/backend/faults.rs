@@ -1,5 +1,6 @@
-//! Faults that a test injects into a device: a call that fails, or allocations filled with a pattern. Without the
-//! feature `testing` there are none. Then the functions here return constants, and the compiler removes every check.
+//! Faults that a test injects into a device: a device call that fails, or new allocations that are filled with a
+//! pattern. Without the feature `testing`, no faults can be injected: the functions here return constants, and the
+//! compiler removes every check.
 
 #[cfg(feature = "testing")]
 pub use injector::InjectedFault;
@@ -20,13 +21,13 @@ mod none {
             FaultInjector
         }
 
-        /// Returns `None`, because no call is to fail.
+        /// Returns `None`, because no call fails in this build.
         #[inline]
         pub fn hit(&self, _site: &'static str) -> Option<ErrorKind> {
             None
         }
 
-        /// Returns false, because no call is to fail.
+        /// Returns false, because no call fails in this build.
         #[inline]
         pub fn hit_alone(&self, _site: &'static str) -> bool {
             false
@@ -49,18 +50,17 @@ mod injector {
     const COUNTS: u8 = 1;
     const POISONS: u8 = 2;
 
-    /// A device call that is to fail, identified by its site. Sites of a CPU: `allocate`, `upload`, `download`, `run`,
-    /// `synchronize`; also `scratch` and `partial results`, which count only if named. Sites of a GPU: `allocate`,
-    /// `staging`, `upload`, `layout`, `shader`, `compile`, `bind`, `pattern`, `submit`, `download` (the mapping),
-    /// `numerics`.
+    /// A device call that a test makes fail. The kind of call is named by its site. Sites of a CPU: `allocate`,
+    /// `upload`, `download`, `run`, `synchronize`; also `scratch` and `partial results`, whose calls are counted only
+    /// if `site` names them. Sites of a GPU: `allocate`, `staging`, `upload`, `layout`, `shader`, `compile`, `bind`,
+    /// `pattern`, `submit`, `download` (the mapping), `numerics`.
     #[derive(Clone, Copy, Debug)]
     pub struct InjectedFault {
         /// The site of the call. `None` counts the calls at all sites together.
         pub site: Option<&'static str>,
-        /// The number of the call at the site that fails, counted from 1. With 0 no call fails, and calls are only
-        /// counted.
+        /// Which call at the site fails: the first is 1. If this is 0, no call fails, and calls are only counted.
         pub nth: usize,
-        /// Whether all later calls fail too.
+        /// Whether all calls after it fail too.
         pub onwards: bool,
         /// The error of the call: `OutOfMemory`, `DeviceLost`, or `Internal`, which represents a failed validation by
         /// wgpu.
@@ -70,7 +70,7 @@ mod injector {
     #[derive(Default)]
     struct Counting {
         planned: Option<InjectedFault>,
-        /// Calls at each site since the fault was planned.
+        /// The number of calls at each site since [`FaultInjector::plan`].
         calls: BTreeMap<&'static str, usize>,
         raised: usize,
     }
@@ -116,21 +116,21 @@ mod injector {
             };
         }
 
-        /// Returns whether memory is filled before it is handed out.
+        /// Returns whether memory is filled with [`POISON`] before it is handed out.
         #[inline]
         pub fn poisons(&self) -> bool {
             self.flags.load(Relaxed) & POISONS != 0
         }
 
-        /// Counts a call at a site, and returns the kind of its error if it is to fail.
+        /// Counts a call at a site, and returns the kind of error that it must return, or `None` if it must not fail.
         #[inline]
         pub fn hit(&self, site: &'static str) -> Option<ErrorKind> {
             if self.flags.load(Relaxed) & COUNTS == 0 { None } else { self.count(site) }
         }
 
-        /// Returns whether a call fails at a site that each run reaches a different number of times, because threads
-        /// share the work. Such a site counts only if the planned fault names it, so that the other counts are
-        /// reproducible.
+        /// Like `hit`, for sites that are reached a different number of times in each run, because threads share the
+        /// work. Their calls are counted only if the planned fault names the site, so that all other counts are
+        /// reproducible. Returns whether the call must fail.
         #[inline]
         pub fn hit_alone(&self, site: &'static str) -> bool {
             self.flags.load(Relaxed) & COUNTS != 0

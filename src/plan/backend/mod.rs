@@ -1,11 +1,12 @@
-//! The device trait. `cpu` and `gpu` implement it and do not know each other. `array/device/mod.rs` holds devices as
-//! `Arc<dyn Backend>`.
+//! The trait [`Backend`], through which plans run on a device. The modules `cpu` and `gpu` implement it and do not
+//! depend on each other. `array/device/mod.rs` holds devices as `Arc<dyn Backend>`.
 //!
-//! A new backend is a folder next to `cpu/` with types that implement [`Backend`] and `Provider`, and `Memory`
-//! (`base/buffer.rs`); a constant like `GPUS` in `array/device/mod.rs`; and a module in `on_devices!`
-//! (`tests/kit/devices.rs`). If `Caps::workgroup` is 0, kernels have tiles, and check indices before the first write.
-//! Otherwise they have workgroups, `reports_late` must be true, and `run_at_once` must wait and return late errors. A backend
-//! keeps the tree of scans (`plan/kernel/scan.rs`). It may have its own tree for reductions.
+//! To add a backend, add a folder next to `cpu/` with types that implement [`Backend`], `Provider` and `Memory`
+//! (`base/buffer.rs`), a constant like `GPUS` in `array/device/mod.rs`, and a module in `on_devices!`
+//! (`tests/kit/devices.rs`). If its `Caps::workgroup` is 0, the planner schedules kernels as tiles for threads, and a
+//! kernel must check all computed indices before its first write. Otherwise kernels are scheduled as workgroups,
+//! `Caps::reports_late` must be true, and `run_at_once` must wait and return errors that are found late. A backend must
+//! combine the elements of a scan in the order of `plan/kernel/scan.rs`, but may choose its own order for reductions.
 
 mod faults;
 #[cfg(all(feature = "gpu", feature = "wgpu"))]
@@ -37,17 +38,17 @@ use std::sync::atomic::AtomicU8;
 use std::sync::{Arc, Mutex, PoisonError};
 pub(crate) use waiting::{Outcome, Pending, start, wait, would_block};
 
-/// The buffers and numbers on which a plan runs. The buffers belong to the backend's own device.
+/// The buffers and numbers that one run of a plan uses. All buffers belong to the device that runs the plan.
 pub(crate) struct Bindings<'a> {
-    /// Each buffer with the offset of the array's element 0 in it, in elements.
+    /// For each input of the plan, its buffer, and the offset of the array's first element in that buffer, in elements.
     pub inputs: &'a [(&'a Buffer, usize)],
     pub outputs: &'a [(Buffer, usize)],
-    /// Each scalar, converted to its compute type, as bits.
+    /// The run-time scalars of the plan, each converted to its compute type, as bits.
     pub scalars: &'a [u64],
-    /// The caller's line of each node of this evaluation.
+    /// The caller's source line of each node of this evaluation, for errors and profiles.
     pub lines: &'a dyn SourceLines,
-    /// Whether the run writes in place. Then the output holds the elements of an array, which must not change if the
-    /// run fails.
+    /// Whether the first output is an existing array whose elements the run replaces. If so, its elements must not
+    /// change if the run fails.
     pub replaces: bool,
 }
 
@@ -70,12 +71,12 @@ impl SourceLines for SmallVec<[Loc; 8]> {
     }
 }
 
-/// Operations in which a negative position does not count from the end.
+/// The names of operations in which a negative index is out of bounds, instead of counting from the end.
 const FROM_THE_START: [&str; 4] = ["segment_sum", "bincount_weighted", "reduce_at", "ravel_multi_index"];
 
-/// Returns the error for an out-of-bounds index. `take` adds the length of the axis to a negative index before kernels
-/// read it. So if the index is still negative, this subtracts the length again, and the message states the caller's
-/// index.
+/// Returns the error for an out-of-bounds index. In most operations the length of the axis was already added to a
+/// negative index. So if `index` is still negative, this function subtracts the length again, because the message must
+/// state the caller's index.
 pub(crate) fn index_out_of_range(name: &str, index: i128, extent: usize, line: Option<Loc>) -> Error {
     let index = if index < 0 && !FROM_THE_START.contains(&name) { index - extent as i128 } else { index };
     Error::with_line(
@@ -103,7 +104,7 @@ pub struct Stats {
     /// [`ExecutionPlan::kernels`](crate::Plan::kernels).
     pub kernels: u64,
     /// The number of dispatches of these kernels and routines. There are more dispatches than kernels if a reduction,
-    /// scan or routine has several passes, or an array exceeds one binding.
+    /// scan or routine has several passes, or if an array is larger than one dispatch can bind.
     pub dispatches: u64,
     /// The number of times that a plan was prepared for execution. A prepared plan is kept, and reused with other
     /// buffers, numbers and offsets, and on the CPU also by other CPU devices. A plan is prepared again if it was
@@ -131,7 +132,7 @@ pub struct Stats {
 /// that later arrays can reuse freed memory. On the CPU, an array of 1 to 64 bytes uses 64 bytes, an array without
 /// elements uses none, and a `Vec` that became an array counts with the bytes of its elements.
 ///
-/// The counts do not include compiled kernels, the scratch memory of threads (several hundred KiB each), and host
+/// These numbers do not include compiled kernels, the scratch memory of threads (several hundred KiB each), and host
 /// memory that a transfer to or from a GPU uses while it runs (at most 64 MiB at a time for writes, and 32 MiB for
 /// reads).
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
@@ -179,11 +180,13 @@ pub struct Numerics {
     /// The conversion to f16 by `pack2x16float` rounds to nearest, ties to even, with overflow to ∞, and keeps
     /// subnormals of f16.
     pub half: bool,
-    /// The conversion to WGSL's type `f16` does so, and is not left out if a conversion back follows. `false` if the device does not have that type.
+    /// The conversion to WGSL's type `f16` rounds to nearest, ties to even, with overflow to ∞, keeps subnormals of
+    /// f16, and is not omitted by the compiler if a conversion back follows. `false` if the device does not have that
+    /// type.
     pub half_type: bool,
     /// The conversion from f16 by `unpack2x16float` keeps subnormals, infinities and NaN.
     pub half_to_float: bool,
-    /// That conversion keeps the sign of a NaN.
+    /// The conversion from f16 by `unpack2x16float` keeps the sign of a NaN.
     pub half_sign: bool,
     /// The conversion to i32 saturates, and converts NaN to 0.
     pub float_to_int: bool,
@@ -192,7 +195,8 @@ pub struct Numerics {
 /// A callback that receives the bytes of a read in order, piece by piece, and may return an error.
 pub(crate) type Receive = Box<dyn FnMut(&[u8]) -> Result<()> + Send>;
 
-/// A collector for the pieces of a read. Another owner takes its content when the read is done.
+/// A collector for the bytes of a read. The callback holds one copy of the handle and adds pieces to it, and the reader
+/// holds another and takes the content when the read is done.
 #[derive(Clone)]
 pub(crate) struct Received<T>(Arc<Mutex<T>>);
 
@@ -210,8 +214,8 @@ impl<T: Default> Received<T> {
     }
 }
 
-/// Returns the name of device number `id`. A device with a budget has a distinct name, because its arrays do not mix
-/// with those of the device with which it shares hardware, and errors name both.
+/// Returns the name of device number `id`. A device with a memory budget has another name than the device without a
+/// budget on the same hardware, because operations cannot combine arrays of the two, and the error message names both.
 pub(crate) fn name_within(hardware: &str, id: u32, limit: Option<usize>) -> String {
     let Some(bytes) = limit else { return hardware.to_string() };
     let units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"), (1, "bytes")];
@@ -227,21 +231,21 @@ pub(crate) trait Backend: Send + Sync {
     fn id(&self) -> u32;
     /// Returns the capabilities on which the planner bases its decisions, with the name of the hardware.
     fn caps(&self) -> &NumberedCaps;
-    /// Returns the result checks that the user enabled on this device, encoded as in `array/check/wanted.rs`. Initially
-    /// 0.
+    /// Returns which checks of results the user has enabled on this device, as bits that `array/check/wanted.rs`
+    /// defines. Initially no bit is set.
     fn checks(&self) -> &AtomicU8;
     /// Opens another device with the number `id` on the same hardware, with a budget of `limit` bytes.
     fn with_limit(&self, id: u32, limit: usize) -> Result<Arc<dyn Backend>>;
-    /// Allocates a buffer of at least `bytes` bytes. The buffer keeps the device alive. Its content is unspecified
-    /// until it is written.
+    /// Allocates a buffer of at least `bytes` bytes. The device lives at least as long as the buffer. The buffer's
+    /// content is unspecified until it is written.
     fn allocate(&self, bytes: usize) -> Result<Buffer>;
     /// Copies host bytes into a buffer from byte `offset`.
     fn upload(&self, buffer: &Buffer, offset: usize, bytes: &[u8]) -> Result<()>;
-    /// Reads `len` bytes from byte `offset`, after all work enqueued so far, which this call submits. Also returns
-    /// errors that were found late. Polling the future never waits for the device, unless the caller blocks ([`wait`]).
-    /// Each piece of the bytes is passed to `receive`, which copies it to its destination, so that the host copies the
-    /// bytes only once. A read that fails may already have passed some pieces. A read of 0 bytes passes one empty
-    /// piece.
+    /// Reads `len` bytes of a buffer from byte `offset` on, after all work enqueued so far, which this call submits. If
+    /// an error of that work is found only now, the read returns it. Polling the future never waits for the device,
+    /// unless the caller blocks ([`wait`]). Each piece of the bytes is passed to `receive`, which copies it to its
+    /// destination, so that the host copies the bytes only once. A read that fails may already have passed some pieces.
+    /// A read of 0 bytes passes one empty piece.
     fn download_to(&self, buffer: &Buffer, offset: usize, len: usize, receive: Receive) -> Pending<()>;
     /// Reads like `download_to`, into newly allocated memory.
     fn download(&self, buffer: &Buffer, offset: usize, len: usize) -> Pending<Vec<u8>> {
@@ -260,8 +264,8 @@ pub(crate) trait Backend: Send + Sync {
             Ok(bytes.take())
         })
     }
-    /// Copies bytes from byte `offset` on directly to host memory, on a device whose memory is host memory. Fills all
-    /// of `to`, or fails. Returns `None` on other devices, which read by `download`.
+    /// On a device whose memory is host memory, copies bytes of a buffer from byte `offset` on to `to`, and fills all
+    /// of it unless it returns an error. Returns `None` on other devices, where the caller must use `download`.
     fn copy_out(&self, _buffer: &Buffer, _offset: usize, _to: &mut [MaybeUninit<u8>]) -> Option<Result<()>> {
         None
     }
@@ -276,7 +280,8 @@ pub(crate) trait Backend: Send + Sync {
         );
         Err(Error::with_line(ErrorKind::Unsupported, call.name, detail, Some(call.line)))
     }
-    /// Waits until all work enqueued so far is done, in the same way as [`Backend::download`].
+    /// Returns a future that is ready when all work enqueued so far is done. Like that of [`Backend::download`], it
+    /// blocks only if its caller does ([`wait`]).
     fn synchronize(&self) -> Pending<()>;
     /// Returns the device's counters and memory usage.
     fn report(&self) -> (Stats, MemoryInfo);
@@ -287,7 +292,8 @@ pub(crate) trait Backend: Send + Sync {
     }
     /// Returns cached memory to the system.
     fn trim(&self) {}
-    /// Returns the name of the device: the name of its hardware, extended for a device with a budget ([`name_within`]).
+    /// Returns the name of the device: the name of its hardware, and for a device with a memory budget also its number
+    /// and budget ([`name_within`]).
     fn name(&self) -> &str;
     /// Returns the size of a GPU's dedicated memory in bytes, if the driver reports it.
     fn own_memory(&self) -> Option<u64> {
@@ -309,9 +315,9 @@ pub(crate) trait Backend: Send + Sync {
     fn is_software(&self) -> bool {
         !self.is_gpu()
     }
-    /// Calls `work`, and returns a recording of everything that the device ran meanwhile for any thread. A recording
-    /// replaces one that is already on, which then reports that it is incomplete. A device without this method has no
-    /// clock.
+    /// Calls `work`, and returns a recording of everything that the device ran meanwhile for any thread. If another
+    /// recording is already on, the new one replaces it, and the other is then marked as incomplete. The default is for
+    /// a device without a clock.
     fn record(&self, _detail: Detail, work: &mut dyn FnMut() -> Result<()>) -> Result<Recording> {
         work().map(|()| Recording::nothing(Clock::Host, false))
     }
@@ -341,7 +347,7 @@ pub(crate) trait Backend: Send + Sync {
     fn test_doors(&self) -> &dyn TestDoors;
 }
 
-/// The shader of a kernel, or of a pass of a routine, as most runs compile it.
+/// The shader of a kernel, or of a pass of a routine, in the variant that most runs use.
 pub(crate) struct Shader {
     /// The WGSL source.
     pub text: String,
@@ -366,14 +372,15 @@ pub struct ShaderChecks {
 
 /// Finds the devices of one kind on the machine, and opens them.
 pub(crate) trait Provider: Sync {
-    /// Returns the number of such devices.
+    /// Returns the number of devices of this kind on the machine.
     fn count(&self) -> usize;
-    /// Fails if such devices cannot be used in this process at all, as in a process made by `fork` after a GPU was
-    /// opened.
+    /// Returns an error if no device of this kind can be used in this process, for example because it was made by
+    /// `fork` after a GPU was opened.
     fn check(&self) -> Result<()>;
     /// Opens the device at position `index`, with the number `id` in the process.
     fn open(&self, id: u32, index: usize) -> Result<Arc<dyn Backend>>;
-    /// Opens a device like `open` in a browser, where the polls of the future do all the work.
+    /// Opens a device like `open`, but in a browser, where the call may not block: the returned future does the work
+    /// when it is polled.
     fn open_here(&'static self, id: u32, index: usize) -> Pending<Arc<dyn Backend>>;
     /// Returns the shader of each kernel of a plan that was made for a device of this kind with these capabilities. The
     /// machine need not have such a device.
@@ -384,12 +391,12 @@ pub(crate) trait Provider: Sync {
     /// Returns the capabilities that a device on this card would have. The machine need not have the card.
     #[cfg(feature = "testing")]
     fn caps_of(&self, card: &Card) -> Result<Caps>;
-    /// Returns the checks that are compiled into shaders in addition to their source.
+    /// Returns the safety checks that wgpu compiles into the shaders of this kind of device.
     #[cfg(feature = "testing")]
     fn checks(&self) -> ShaderChecks;
 }
 
-/// The methods of a device that only tests use.
+/// Methods of a device that only tests use.
 #[cfg(feature = "testing")]
 pub(crate) trait TestDoors {
     /// Returns the fault injector of the device.

@@ -9,7 +9,7 @@ pub(crate) trait Native {
     fn handles(&self) -> Result<(wgpu::Device, wgpu::Queue)>;
     /// Returns the driver's buffer of an array, after submitting all recorded work that uses it.
     fn native_buffer(&self, buffer: &Buffer) -> Result<wgpu::Buffer>;
-    /// Returns a handle to the first `bytes` bytes of a buffer that belongs to the program. The buffer is never written
-    /// in place.
+    /// Returns a buffer handle for the first `bytes` bytes of a wgpu buffer that belongs to the user's program. cupric
+    /// never writes to it in place.
     fn borrow(&self, buffer: &wgpu::Buffer, bytes: u64) -> Result<Buffer>;
 }

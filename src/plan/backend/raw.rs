@@ -20,7 +20,7 @@ pub(crate) struct RawCall<'a> {
     pub line: Loc,
 }
 
-/// The memory of an array that a shader binds, starting at the first byte of the buffer.
+/// An array that a shader accesses through a binding, which starts at the first byte of `buffer` and has `bytes` bytes.
 pub(crate) struct RawBinding<'a> {
     pub buffer: &'a Buffer,
     pub bytes: usize,

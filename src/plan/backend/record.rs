@@ -1,4 +1,5 @@
-//! Records of the steps that a device runs while a profile or a timer is on: the step, its source line, and its times.
+//! Recordings for profiles and timers: a list of the steps that a device ran in some time, with the source line and the
+//! times of each.
 
 use super::Bindings;
 use crate::base::error::Loc;
@@ -10,9 +11,9 @@ use std::time::Duration;
 /// The level of detail of a recording.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Detail {
-    /// The time that the device is busy, without slowing down the run.
+    /// Records only how long the device was busy, which does not slow down the run.
     Busy,
-    /// Each step of each plan, with its own time.
+    /// Records each step of each plan with its own time.
     Steps,
 }
 
@@ -22,35 +23,36 @@ pub(crate) enum Detail {
 pub(crate) enum Clock {
     /// The device's own clock.
     Device,
-    /// The host's clock, around each step, on a device that works while the host waits.
+    /// The host's clock, read before and after each step, on a device that runs steps while the host waits.
     Host,
-    /// The host's clock, around each step, on an asynchronous device. The host waits for the device before and after
-    /// the step.
+    /// The host's clock, read before and after each step, on an asynchronous device. The host waits for the device each
+    /// time, which slows down the run.
     HostWithWaits,
 }
 
 /// A step that ran while a recording was on.
 #[derive(Clone, Debug)]
 pub(crate) struct StepNote {
-    /// The last operation of the step, or `clear` for a clear.
+    /// The name of the last operation that the step computes, or `clear` if it only fills memory with zeros.
     pub name: &'static str,
     /// The kind of kernel, `routine` or `clear`.
     pub kind: &'static str,
-    /// The lengths of the index space: the outer part, then the inner part. For a routine, the shape of its first
-    /// result.
+    /// The lengths of the kernel's outer dimensions, followed by those of its inner (reduced or scanned) dimensions.
+    /// For a routine, the shape of its first result.
     pub shape: Shape,
     /// The caller's line.
     pub line: Option<Loc>,
     /// The bytes read and written, as defined by [`Step::bytes`].
     pub bytes: (u64, u64),
-    /// Whether the step counts as a kernel. A clear does not, and neither does a further pass of the kernel before it.
+    /// Whether the step counts as a kernel or routine. A clear does not, and neither does a step with `continues`.
     pub is_kernel: bool,
-    /// Whether the step is a further pass of the kernel recorded before it.
+    /// Whether the step continues the kernel recorded before it, so that both count as one kernel.
     pub continues: bool,
     /// The time at which the host ran or enqueued the step. This time and the two below are relative to the beginning
     /// of the recording.
     pub enqueued: Duration,
-    /// The times at which the step began and ended. Both are zero until a GPU's times are read.
+    /// The times at which the step began and ended. For a step on a GPU, both are zero until the GPU's clock values are
+    /// read.
     pub start: Duration,
     pub end: Duration,
     /// The duration of the step. It is less than `end - start` if the device paused within the step.
@@ -58,7 +60,7 @@ pub(crate) struct StepNote {
 }
 
 impl StepNote {
-    /// Describes step `n` of a plan, which begins now, for a recording that began at `began`.
+    /// Returns a note for step `n` of a plan. The step begins now, and the recording began at `began`.
     pub fn of(plan: &ExecutionPlan, n: usize, bindings: &Bindings<'_>, began: Instant) -> StepNote {
         let step = &plan.steps[n];
         let (name, kind, shape) = match step {
@@ -95,7 +97,7 @@ pub(crate) struct Recording {
     /// detail.
     pub busy: Option<Duration>,
     pub clock: Clock,
-    /// Whether all steps were recorded: no other recording replaced this one, and no time was lost.
+    /// Whether the recording contains everything: no other recording replaced this one, and no time of a step was lost.
     pub is_complete: bool,
 }
 

@@ -1,5 +1,6 @@
-//! Waiting for a device: callers that block, futures that are woken, and work on a separate thread. In a process forked
-//! while such a thread works, the thread does not exist, so a future of its outcome never completes there.
+//! Ways to wait for a device: callers that block, futures that are woken, and work on a separate thread. If a process
+//! forks while such a thread works, the thread does not exist in the child process, so futures that wait for its result
+//! never complete there.
 
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::platform::{self, CAN_WAIT};
@@ -11,26 +12,29 @@ use std::task::{Context, Poll, Wake, Waker};
 /// A future that borrows nothing, so that it may outlive the call that made it.
 pub(crate) type Pending<T> = Pin<Box<dyn Future<Output = Result<T>> + Send>>;
 
-/// The waker of [`wait`], which does nothing.
+/// The waker that [`wait`] passes to futures. Waking it does nothing, because the futures of backends are ready after
+/// the first poll.
 struct Blocked;
 
 impl Wake for Blocked {
     fn wake(self: Arc<Self>) {}
 }
 
-/// The waker of [`wait`]. A waker points past the reference counts of its `Arc`, which for a type without fields is the
-/// end of the allocation. A leak detector would report the allocation as lost, so the static keeps the `Arc` too.
+/// The `Arc` and the waker made of it that [`wait`] uses. A waker points past the reference counts of its `Arc`. For a
+/// type without fields that is the end of the allocation, so a leak detector would not see a pointer into it and would
+/// report it as lost. Therefore the static also keeps the `Arc`.
 static BLOCKED: LazyLock<(Arc<Blocked>, Waker)> = LazyLock::new(|| {
     let blocked = Arc::new(Blocked);
     (blocked.clone(), Waker::from(blocked))
 });
 
-/// Waits for a future on the caller's thread. A future of a backend finds out through [`blocks`] that its caller
-/// blocks, and is then ready after the first poll. It polls its device during that poll, which is faster than being
-/// woken by another thread.
+/// Waits for a future on the caller's thread. A backend's future finds out through [`blocks`] that its caller wants to
+/// block. It then waits for its device within the first poll and is ready after it, which is faster than being woken by
+/// another thread.
 ///
-/// `operation` is the name of the call in messages. `twin` is the function to await instead of it, or empty if there is
-/// none. In a browser this returns an error that names the twin, unless the future is ready.
+/// `operation` is the name of the call in error messages. `twin` is the name of the asynchronous function that does the
+/// same, or empty if there is none. In a browser, which must not block, this returns an error that recommends `twin`,
+/// unless the future is ready at once.
 pub(crate) fn wait<T>(operation: &str, twin: &str, future: impl Future<Output = Result<T>>) -> Result<T> {
     let mut future = pin!(future);
     match future.as_mut().poll(&mut Context::from_waker(&BLOCKED.1)) {
@@ -49,8 +53,8 @@ pub(crate) fn would_block(operation: &str, twin: &str) -> Error {
     Error::with_line(ErrorKind::WouldBlock, operation, detail, None)
 }
 
-/// Returns whether a future that is polled with this context may block, because its caller is [`wait`]. None may in a
-/// browser.
+/// Returns whether a future that is polled with this context may block, because its caller is [`wait`]. In a browser no
+/// future may block.
 pub(crate) fn blocks(context: &Context<'_>) -> bool {
     CAN_WAIT && context.waker().will_wake(&BLOCKED.1)
 }
@@ -65,7 +69,7 @@ struct Shared<T> {
 
 struct State<T> {
     value: Option<T>,
-    /// The wakers of the waiting futures, each with the number of its future.
+    /// The wakers of the futures that wait for the value, each with the number of its future ([`Awaited::number`]).
     wakers: Vec<(u64, Waker)>,
     /// The last number assigned to a future.
     last: u64,
@@ -98,7 +102,8 @@ impl<T> Outcome<T> {
             std::mem::take(&mut state.wakers)
         };
         self.0.given.notify_all();
-        // a waker is code of an executor, so no lock is held here, and a panic in one must not keep the others asleep
+        // wakers run code of the user's executor, so no lock is held here; if one panics, the others must still be
+        // woken
         for (_, waker) in wakers {
             let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| waker.wake()));
         }
@@ -117,7 +122,7 @@ impl<T: Clone> Outcome<T> {
         }
     }
 
-    /// Returns a future of the value.
+    /// Returns a future that is ready when the value is available.
     pub fn future(&self) -> Awaited<T> {
         Awaited { outcome: self.clone(), number: None }
     }
@@ -126,7 +131,7 @@ impl<T: Clone> Outcome<T> {
 /// The future of an [`Outcome`].
 pub(crate) struct Awaited<T> {
     outcome: Outcome<T>,
-    /// The number under which the outcome stores this future's waker.
+    /// The number under which the outcome stores this future's waker, or `None` if it stores none.
     number: Option<u64>,
 }
 
@@ -145,7 +150,8 @@ impl<T: Clone> Future for Awaited<T> {
             }
             match self.number.and_then(|n| state.wakers.iter_mut().find(|w| w.0 == n)) {
                 Some(place) => {
-                    // the old waker is dropped after the lock is released, because dropping it runs code of an executor
+                    // keep the old waker until the lock is released, because dropping it runs code of the user's
+                    // executor
                     std::mem::swap(&mut place.1, &mut waker);
                     place.0
                 }
@@ -174,7 +180,8 @@ impl<T> Drop for Awaited<T> {
     }
 }
 
-/// Provides an error when it is dropped, if its outcome has no value by then.
+/// Belongs to the thread that computes an outcome. If it is dropped before the outcome has a value, because the thread
+/// panicked or never started, it provides an error instead.
 struct Giver<T> {
     operation: &'static str,
     outcome: Outcome<Result<T>>,
@@ -187,8 +194,8 @@ impl<T> Drop for Giver<T> {
     }
 }
 
-/// Starts a thread that runs `work`, and returns the outcome of its result. The outcome is an error if the thread
-/// cannot be started or `work` panics.
+/// Starts a thread that runs `work`, and returns an [`Outcome`] that will have its result. The outcome is an error if
+/// the thread cannot be started or `work` panics.
 pub(crate) fn start<T: Send + 'static>(
     operation: &'static str,
     work: impl FnOnce() -> Result<T> + Send + 'static,

@@ -5,12 +5,14 @@
 //! A plan is a list of [`Step`]s: loop nests, calls of routines (operations that are not loop nests), and clears of
 //! temporaries.
 //!
-//! A [`Kernel`] is one loop nest. Its index space is `outer × inner`, both collapsed and row-major. For each index it
-//! runs `values`, straight-line code in single-assignment form: value `i` is `values[i]`. A value is at the inner level
-//! (one per index of `outer × inner`) or at the outer level (one per index of `outer`). An [`Op::Reduce`] computes an
-//! outer value from an inner one. An [`Op::Scan`] computes an inner value from an inner one. At the outer level, it
-//! computes the total of the scan. An [`Op::Dot`] computes an outer value from two loads. An outer value used at the
-//! inner level is broadcast. `stores` define which values are written, and where.
+//! A [`Kernel`] is one loop nest. The set of indices over which it loops is its index space `outer × inner`, where
+//! `outer` and `inner` are lists of lengths in row-major order. For each index it computes `values`, which are
+//! straight-line code in single-assignment form: value `i` is computed by the operation `values[i]`, from earlier
+//! values. A value is at the inner level (it has an element for each index of `outer × inner`) or at the outer level
+//! (it has an element for each index of `outer`). An [`Op::Reduce`] computes an outer value from an inner one. An
+//! [`Op::Scan`] at the inner level computes an inner value from an inner one, and at the outer level it computes the
+//! total of such a scan. An [`Op::Dot`] computes an outer value from two loads. An outer value used at the inner level
+//! is broadcast. `stores` define which values are written, and where.
 
 mod moves;
 mod plan;
@@ -44,24 +46,25 @@ pub(crate) use crate::graph::ufunc::Fold;
 use crate::graph::ufunc::{FoldOrder, Ufunc};
 use smallvec::SmallVec;
 
-/// A buffer, by its index in the plan's `inputs`, `temps` or `outputs`.
+/// Identifies a buffer by its index in one of the plan's lists `inputs`, `temps` or `outputs`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum BufferRef {
-    /// A stored array that the expression reads. A run binds it with an offset in elements, which is added to the
-    /// offset of each load.
+    /// An array in memory that the expression reads. A run of the plan supplies its buffer and its offset in that
+    /// buffer, in elements, which is added to the offset of each load.
     Input(usize),
-    /// A temporary.
+    /// A buffer that holds an intermediate result during a run.
     Temp(usize),
-    /// A result, or the target of a write.
+    /// A result of the plan, or the existing array to which it writes.
     Output(usize),
 }
 
-/// A read: element `offset + Σ strides[d] · index[d]` of a buffer of `dtype`, widened to its compute type.
+/// A read of one element per index: element `offset + Σ strides[d] · index[d]` of a buffer of `dtype`, converted to the
+/// type in which values of that dtype are computed (f32 for f16, for example).
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Load {
     pub buffer: BufferRef,
     pub dtype: DType,
-    /// One stride for each dimension of `outer`, then of `inner`, in elements.
+    /// One stride for each dimension of the kernel's `outer`, then of its `inner`, in elements.
     pub strides: Strides,
     pub offset: isize,
 }
@@ -90,85 +93,91 @@ impl Heap for Op {
 /// otherwise.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Op {
-    /// Reads `loads[n]`.
+    /// Reads the element of `loads[n]` at the current index.
     Load(usize),
-    /// Returns run-time scalar `n` of the plan, which is already in the value's compute type.
+    /// Returns the run-time scalar `n` of the plan, a number that each run supplies, already converted to the value's
+    /// compute type.
     Scalar(usize),
     /// A constant, as bits of the value's compute type. Only tests create these: the planner makes every number a
     /// run-time scalar, so that expressions that differ only in numbers share a plan.
     Constant(u64),
     /// Computes `offset + Σ strides[d] · index[d]`, wrapping in the value's type (i32, u32 or i64).
     Index { strides: Box<Strides>, offset: i64 },
-    /// Calls a function from the table of ufuncs. Its operands already have the types that the function's class
-    /// requires.
+    /// Calls a function from the table of ufuncs. Its operands already have the types that the function requires.
     Ufunc(&'static Ufunc, SmallVec<[usize; 3]>),
     /// Converts the operand from its dtype to the value's, like Rust's `as` (floats saturate). Conversion to bool
     /// returns true for all values but 0.
     Cast(usize),
     /// Rounds an f32 to the value's dtype, f16 or bf16, or wraps a 32-bit integer to the value's narrower integer type.
     Round(usize),
-    /// Reads one element of `loads[load]` at a computed position: `stride` times the position is added to the load's
-    /// own position.
+    /// Reads one element of `loads[load]` at a computed position along an axis. The element's index in the buffer is
+    /// the load's `offset + Σ strides[d] · index[d]`, plus `stride` times the computed position.
     Gather { load: usize, stride: isize, position: Box<Position> },
-    /// Computes a position, as i32.
+    /// Computes a position along an axis from an index, and checks it as the position's mode says. The result is an
+    /// i32.
     Position(Box<Position>),
     /// Computes a random word as u32. Philox4x32-10 computes a block of four words, for four indices, from the counter
-    /// (index / 4, 0, stream, `word` % 4) and with the seed as its key. `word` / 4 selects the result. With 0, it is
-    /// word (index % 4) of the block. With 1, it is the radius of a pair of normal numbers: the word of the even index
-    /// of the pair 2k, 2k + 1. With 2, it is the angle: the word of the odd index of the pair, plus a quarter turn
-    /// (2^30, modulo 2^32) for the odd index. `slots` are the run-time scalars that hold the seed's low word, its high
-    /// word, and the stream.
+    /// (index / 4, 0, stream, `word` % 4) and with the seed as its key. `word` / 4 selects the result. If it is 0, the
+    /// result is word (index % 4) of the block. If it is 1 or 2, the indices 2k and 2k + 1 are a pair of normal numbers
+    /// that share a radius and an angle. For 1, the result is the random word for the radius, which is the word of
+    /// index 2k. For 2, the result is the random word for the angle: the word of index 2k + 1, to which a quarter turn
+    /// (2^30, modulo 2^32) is added at index 2k + 1. `slots` are the run-time scalars that hold the seed's low word,
+    /// its high word, and the stream.
     Philox { index: usize, word: u8, slots: [usize; 3] },
-    /// Reduces inner values along `inner`.
+    /// Reduces the elements of inner values along `inner` to one element of an outer value.
     Reduce(Box<KernelReduction>),
-    /// Combines, for each index of `inner`, the elements of an inner value up to and including that index, by the tree
-    /// of `plan/kernel/scan.rs`. If this value is at the outer level, it is the total: all elements, combined by the
-    /// same tree.
+    /// Combines, for each index of `inner`, the elements of an inner value up to and including that index, in the order
+    /// that `plan/kernel/scan.rs` defines. If this value is at the outer level, it is the total: all elements, combined
+    /// in the same order.
     Scan(Box<KernelReduction>),
     /// Computes Σ over `inner` of `loads[0] · loads[1]`, the product of a matmul kernel, in the value's compute type.
-    /// If there is a `from`, the sum starts at the value of `loads[from]`, because `plan/chains.rs` computes a long
-    /// product by several kernels. With a `part`, it is the sum over a part of `inner`.
+    /// If there is a `from`, the sum starts with the value of `loads[from]`, the sum so far, because `plan/chains.rs`
+    /// computes a long product by several kernels. If there is a `part`, the sum covers only that part of `inner`.
     Dot { from: Option<usize>, part: Option<PartOfK> },
 }
 
-/// A part of the k of a product whose `inner` has several dimensions, so that loads cannot begin further along k.
+/// A range of indices along k, the axis over which a matrix product sums. It is used if `inner` has several dimensions.
+/// (With one dimension, the planner instead adds to the offsets of the loads.)
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct PartOfK {
     pub first: usize,
     pub length: usize,
-    /// Whether the first dimension of `outer` counts chains: at index i, the part begins i chains later.
+    /// Whether the first dimension of `outer` counts chains (blocks of [`CHAIN`] elements along k). If so, at index i
+    /// of that dimension the range begins i chains later.
     pub of_chains: bool,
 }
 
-/// A position along an axis of `extent` elements that is computed from an index.
+/// How a position along an axis of `extent` elements is computed from an index, as a gather or scatter needs it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Position {
-    /// The index of the value that is the index along the axis.
+    /// Which value of the kernel holds the index (a number of the kernel's list of values).
     pub index: usize,
     pub extent: usize,
     /// How an index outside `0..extent` is handled.
     pub mode: IndexMode,
-    /// Two run-time scalars, 0 and `extent`: if an index is less than the first, the second is added to it. A plan has
-    /// `None` here, and expresses the addition by values; the CPU replaces these values by this field (`cpu/ends.rs`).
+    /// The numbers of two run-time scalars, whose values are 0 and `extent`: if an index is less than the first, the
+    /// second is added to it, so that negative indices count from the end. The planner always writes `None`, because it
+    /// expresses this addition by other values of the kernel. The CPU then replaces these values by this field
+    /// (`cpu/ends.rs`).
     pub from_end: Option<[usize; 2]>,
-    /// The operation that the error for an out-of-bounds index names.
+    /// The name of the operation for the error message about an out-of-bounds index.
     pub name: &'static str,
-    /// The node of that operation, by which the error finds the caller's line.
+    /// The number of the operation's node. The error message looks up the caller's source line by it.
     pub node: usize,
 }
 
 impl Op {
-    /// Returns the operation that reduces value `x`, of type `element`, by `fold`.
+    /// Returns the operation that reduces value number `x`, whose elements have type `element`, by `fold`.
     pub fn reduce(fold: Fold, x: usize, element: DType) -> Op {
         Op::Reduce(Box::new(KernelReduction::of(fold, x, element)))
     }
 
-    /// Returns the operation that scans value `x`, of type `element`, by `fold`.
+    /// Returns the operation that scans value number `x`, whose elements have type `element`, by `fold`.
     pub fn scan(fold: Fold, x: usize, element: DType) -> Op {
         Op::Scan(Box::new(KernelReduction::of(fold, x, element)))
     }
 
-    /// Returns the values that the operation reads.
+    /// Returns the numbers of the values that the operation reads.
     pub fn operands(&self) -> SmallVec<[usize; 3]> {
         match self {
             Op::Load(_) | Op::Scalar(_) | Op::Constant(_) | Op::Index { .. } | Op::Dot { .. } => SmallVec::new(),
@@ -180,7 +189,7 @@ impl Op {
         }
     }
 
-    /// Renumbers the values that the operation reads.
+    /// Replaces the number of each value that the operation reads by `number` of it.
     pub fn map_operands(&mut self, mut number: impl FnMut(usize) -> usize) {
         match self {
             Op::Load(_) | Op::Scalar(_) | Op::Constant(_) | Op::Index { .. } | Op::Dot { .. } => {}
@@ -202,7 +211,8 @@ impl Op {
         if let Op::Index { strides, .. } = self { Some(strides) } else { None }
     }
 
-    /// Returns the position that the operation computes from an index.
+    /// Returns the [`Position`] of a gather or position operation, which tells how it computes a position from an
+    /// index.
     pub fn position(&self) -> Option<&Position> {
         if let Op::Gather { position, .. } | Op::Position(position) = self { Some(position) } else { None }
     }
@@ -225,13 +235,14 @@ impl Op {
         }
     }
 
-    /// Returns the part of k over which a product sums, if it is not all.
+    /// Returns the part of k over which a product sums, or `None` if it sums over all of k or the operation is not a
+    /// product.
     pub fn part_of_k(&self) -> Option<PartOfK> {
         if let Op::Dot { part, .. } = self { *part } else { None }
     }
 
-    /// Returns whether the operation can meet an out-of-bounds index. Along an extent of 0 it can in every mode,
-    /// because there is no position to clamp or wrap to.
+    /// Returns whether the operation can meet an out-of-bounds index. Along an axis of extent 0, every index is out of
+    /// bounds in every mode, because there is no position to clamp or wrap to.
     pub fn checks(&self) -> bool {
         self.position().is_some_and(|p| p.mode == IndexMode::Check || p.extent == 0)
     }
@@ -261,11 +272,11 @@ impl Op {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Value {
     pub op: Op,
-    /// The value's type. An f16 or bf16 value is held as an f32 that need not be rounded. A narrow integer is in the
-    /// range of its type.
+    /// The value's type. An f16 or bf16 value is held as an f32, which need not be rounded to the narrower type. An
+    /// integer of 8 or 16 bits is held in 32 bits, but is always in the range of its type.
     pub dtype: DType,
-    /// Whether there is one value per index of `outer × inner`, not per index of `outer`. Without an inner space
-    /// (elementwise), every value is at the outer level.
+    /// Whether the value has an element for each index of `outer × inner` (inner level), not for each index of `outer`
+    /// (outer level). In an elementwise kernel, which has no inner dimensions, every value is at the outer level.
     pub inner: bool,
 }
 
@@ -274,27 +285,28 @@ impl Value {
         self.dtype.compute()
     }
 
-    /// Returns whether the value is known only at the end of a pass over the whole inner space. This holds for a
-    /// reduction and for the total of a scan. It also holds for the elements of a scan if lanes share a row
-    /// (`in_lanes`), but not if a row is scanned in order.
+    /// Returns whether the value is known only after a loop over all inner indices has ended. This is so for a
+    /// reduction and for the total of a scan. It is also so for the elements of a scan if several lanes share a row
+    /// (`in_lanes`), but not if one thread scans a row in order.
     pub fn ends_pass(&self, in_lanes: bool) -> bool {
         matches!(self.op, Op::Reduce(..)) || matches!(self.op, Op::Scan(..)) && (!self.inner || in_lanes)
     }
 }
 
-/// The kinds of loop nest. Each has one file in `src/cpu/` and one in `shaders/`.
+/// The kinds of loop nest (kernel). For each, there is one file in `src/cpu/` and one in `shaders/`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum KernelKind {
-    /// Values, then stores, without an inner space.
+    /// Computes its values and stores them, without inner dimensions.
     Elementwise,
-    /// Reductions of inner values, with stores at the outer level only. No reduction depends on another.
+    /// Reduces inner values, and stores only outer values. No reduction depends on another.
     Reduce(Lanes),
-    /// Reductions that depend on each other, scans, or stores at the inner level. A whole row (all of `inner`) is held
-    /// at a time.
+    /// Has reductions that depend on each other, scans, or stores of inner values. The kernel holds a whole row (the
+    /// elements of all inner indices) at a time.
     Row,
-    /// `values[0]` is [`Op::Dot`], `outer` ends in m, n, and `inner` is k. `loads[0]` has stride 0 along n, and
-    /// `loads[1]` along m. The other values are an epilogue at the outer level. If `inner` has several dimensions, rows
-    /// and columns may have more in `outer` ([`Kernel::sides`]).
+    /// A matrix product: `values[0]` is [`Op::Dot`], the last two dimensions of `outer` are m and n, and `inner` is k.
+    /// `loads[0]` has stride 0 along n, and `loads[1]` has stride 0 along m. The other values are computed from the
+    /// product, at the outer level. If `inner` has several dimensions, the rows and the columns may have further
+    /// dimensions in `outer` ([`Kernel::sides`]).
     Matmul,
 }
 
@@ -311,24 +323,25 @@ impl KernelKind {
     }
 }
 
-/// The axes along which elements are neighbours in memory. The order of a reduction's tree follows from it.
+/// The axes of a reduction's operand along which elements are neighbours in memory. This determines in which order the
+/// reduction combines elements.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Lanes {
-    /// Along the reduced axes.
+    /// Elements are neighbours along the reduced axes, so the lanes of a reduction share a row.
     Inner,
-    /// Along the kept axes.
+    /// Elements are neighbours along the axes that are not reduced, so neighbouring lanes reduce neighbouring rows.
     Outer,
 }
 
-/// A part of `outer` that one dispatch covers. Most nests have at most three axes after merging, so three need no heap
-/// allocation.
+/// A part of a kernel's outer indices that one dispatch covers: a box with its first index and its lengths. Most
+/// kernels have at most three outer dimensions after merging, so three need no heap allocation.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Window {
     pub start: SmallVec<[usize; 3]>,
     pub shape: SmallVec<[usize; 3]>,
 }
 
-/// One loop nest.
+/// One loop nest: the values that it computes for each index of `outer × inner`, and where it stores them.
 #[derive(Clone, Debug)]
 pub(crate) struct Kernel {
     pub kind: KernelKind,
@@ -337,18 +350,20 @@ pub(crate) struct Kernel {
     pub loads: Vec<Load>,
     pub values: Vec<Value>,
     pub stores: Vec<Store>,
-    /// The parts of `outer`, which cover it without overlap. There is one part, unless an operand spans more than a
-    /// binding or `outer` has more indices than one dispatch supports.
+    /// The parts of `outer` that the dispatches of the kernel cover, without overlap. There is one part, unless an
+    /// operand spans more memory than one dispatch can bind or `outer` has more indices than one dispatch supports.
     pub windows: Vec<Window>,
     /// How the kernel uses the hardware. The planner decides this last.
     pub schedule: Schedule,
-    /// Whether this is a further pass of the kernel before it, over its partial results or over the next window of an
-    /// indexed axis. A plan counts all passes as one kernel.
+    /// Whether this kernel only continues the work of the kernel before it in the plan, for example by combining that
+    /// kernel's partial results, or on the next window of an axis. A plan counts both as one kernel with several
+    /// passes.
     pub continues: bool,
-    /// The last operation of the kernel, for errors.
+    /// The name of the last operation that the kernel computes, for error messages.
     pub name: &'static str,
-    /// The number of its node in an evaluation. A plan is shared by all callers that evaluate the same structure, so
-    /// the caller's line is looked up by this number in the lines of the evaluation.
+    /// The number of the node that the kernel stores. A plan is shared by all callers that evaluate the same structure,
+    /// so it holds no source lines. Each evaluation has a list of its lines, in which this number finds the caller's
+    /// line.
     pub node: usize,
 }
 
@@ -359,12 +374,13 @@ impl Kernel {
         self.values.len() - 1
     }
 
-    /// Returns whether the kernel has a reduction that combines elements one after another.
+    /// Returns whether the kernel has a reduction that must combine its elements one after another, not as a tree.
     pub fn combines_in_sequence(&self) -> bool {
         self.values.iter().any(|v| matches!(&v.op, Op::Reduce(r) if r.fold.order(r.element) == FoldOrder::Sequence))
     }
 
-    /// Returns for each value whether it is one of `sinks`, or one of the sinks depends on it.
+    /// Returns for each value of the kernel whether it is needed to compute the values `sinks` (which are themselves
+    /// needed).
     pub fn needed(&self, sinks: impl IntoIterator<Item = usize>) -> Vec<bool> {
         let mut needed = vec![false; self.values.len()];
         sinks.into_iter().for_each(|v| needed[v] = true);
@@ -397,7 +413,8 @@ impl Kernel {
         layout::product(&self.inner)
     }
 
-    /// Returns whether a load reads anything. If the inner space is empty, only loads and gathers of outer values do.
+    /// Returns whether load number `load` reads any element. If `inner` has no indices, only the loads of outer values
+    /// are executed.
     pub fn reads(&self, load: usize) -> bool {
         let outer = |v: &Value| !v.inner && v.op.load() == Some(load);
         self.inner_size() > 0 || self.values.iter().any(outer)
@@ -413,16 +430,18 @@ impl Kernel {
         self.values.iter().any(|v| v.op.checks())
     }
 
-    /// Returns how many bytes the kernel reads and writes according to its definition. An element of a load or store
-    /// counts once, even if it is broadcast or is in several windows. A gather or scatter counts one element for each
-    /// index, and a store that combines also counts as a read. If an indexed axis is cut into windows, gathers and
-    /// stores count only in the kernel of the first window.
+    /// Returns how many bytes the kernel reads and writes according to its definition. An element that a load reads or
+    /// a store writes counts once, even if it is broadcast or is part of several sliding windows of an operand. A
+    /// gather or scatter counts one element for each index, and a store that combines also counts as a read. If an axis
+    /// with computed indices is cut into windows (`plan/indexed.rs`), gathers and stores count only in the kernel of
+    /// the first window.
     pub fn bytes(&self) -> (u64, u64) {
         let extents = || self.outer.iter().chain(&self.inner);
         let touched = |strides: &[isize]| -> u64 {
             let walked = || extents().zip(strides).filter(|(_, s)| **s != 0);
             let indices = walked().fold(1u64, |all, (n, _)| all.saturating_mul(*n as u64));
-            // if windows overlap, there are more indices than elements from the first to the last
+            // if sliding windows of an operand overlap, there are more indices than elements, so the count is limited
+            // by the span
             let reach = |(n, s): (&usize, &isize)| (n.saturating_sub(1) as u64).saturating_mul(s.unsigned_abs() as u64);
             let span = walked().map(reach).fold(1, u64::saturating_add);
             indices.min(span)

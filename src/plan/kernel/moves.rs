@@ -1,23 +1,25 @@
-//! Nests that only move words. Each store writes, unchanged, an element that a load reads, or a number.
+//! Finds kernels that only move data: each of their stores writes, with unchanged bits, an element that the kernel
+//! reads, or a number.
 
 use super::{Kernel, KernelKind, Op, Position, Store};
 use crate::base::dtype::DType;
 use smallvec::SmallVec;
 
-/// The source of a store's words in a nest that computes nothing.
+/// Where the bits that a store writes come from, in a kernel that only moves data.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Moved {
-    /// The load with this index, whose words have the size of the store's.
+    /// The load with this index, whose elements have the same size as those of the store.
     Load(usize),
     /// The value with this index, a scalar or a constant.
     Number(usize),
-    /// The value with this index, a gather of whole rows. Its index is a load that is constant along the last axis.
+    /// The value with this index, which is a gather of whole rows: for all elements along the last axis, it uses the
+    /// same index, which is read from memory.
     Rows(usize),
 }
 
 impl Kernel {
-    /// Returns the source of each store's words if the nest only moves words, and `None` otherwise. A move needs no
-    /// registers, and preserves every bit, including those of NaNs.
+    /// Returns for each store where its bits come from, or `None` if the kernel does not only move data. Moving needs
+    /// no arithmetic, so it preserves every bit, even the payload of a NaN.
     pub fn moves(&self) -> Option<SmallVec<[Moved; 1]>> {
         if self.kind != KernelKind::Elementwise || !self.stores.iter().all(Store::is_plain) {
             return None;
@@ -29,8 +31,8 @@ impl Kernel {
         all.then_some(moved)
     }
 
-    /// Returns whether a gather reads a whole row at each index. Then its index is a load that is constant along the
-    /// last axis, along which the gathered elements are contiguous.
+    /// Returns whether a gather reads whole rows: along the last axis, the index does not change and is read from
+    /// memory, and the gathered elements are contiguous.
     fn gathers_rows(&self, load: usize, position: &Position) -> bool {
         let index = &self.values[position.index];
         let (Op::Load(n), Some(last)) = (&index.op, self.outer.len().checked_sub(1)) else { return false };
@@ -56,7 +58,8 @@ impl Kernel {
             }
             dtype = value.dtype;
             match value.op {
-                // a loaded value of this type, and casts of it that keep its words, are already rounded
+                // a rounding, or a cast that keeps the bits in memory, does not change a value that was loaded with
+                // this type
                 Op::Cast(a) | Op::Round(a) => v = a,
                 Op::Load(n) => return same_words(self.loads[n].dtype, dtype).then_some(Moved::Load(n)),
                 Op::Gather { load, ref position, .. } => {

@@ -12,37 +12,38 @@ use std::panic::Location;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-/// An operand or a result of a routine. It is dense, in C order, and begins at element 0 of its buffer.
+/// An operand or a result of a routine: a whole array, dense and in C order, that begins at element 0 of its buffer.
 #[derive(Clone, Debug)]
 pub(crate) struct Whole {
     pub buffer: BufferRef,
     pub meta: Meta,
 }
 
-/// A pass of a routine on a GPU, with its dispatches.
+/// One of the GPU passes (shader runs) of a routine, with the dispatches into which its items are divided.
 #[derive(Clone, Debug)]
 pub(crate) struct RoutinePass {
     pub pass: GpuPass,
-    /// For each dispatch, its first item and the item after its last. There is one dispatch, unless an operand of
-    /// [`GpuPass::along`] spans more than a binding or there are more items than one dispatch supports.
+    /// For each dispatch, the range of items that it handles: the first item, and the first item after the range. There
+    /// is one dispatch, unless an operand of [`GpuPass::along`] spans more than a binding or there are more items than
+    /// one dispatch supports.
     pub windows: Vec<[usize; 2]>,
     /// The number of invocations of a workgroup. Each invocation handles [`GpuPass::each`] items.
     pub group: u32,
 }
 
-/// A call of a routine with its buffers. Its results and scratch buffers share no memory with each other or with
-/// operands. Two operands may be the same buffer.
+/// A call of a routine (an operation that is not a loop nest, such as a sort) with its buffers. Its results and scratch
+/// buffers share no memory with each other or with operands. Two operands may be the same buffer.
 #[derive(Clone, Debug)]
 pub(crate) struct RoutineCall {
     pub row: &'static Routine,
     pub params: Params,
     pub operands: Vec<Whole>,
     pub results: Vec<Whole>,
-    /// The scratch temporaries, each with its size in bytes.
+    /// The temporaries that the routine uses as scratch memory, each with its size in bytes.
     pub scratch: Vec<(BufferRef, usize)>,
     /// The passes that a GPU dispatches. A CPU runs the routine by one function.
     pub passes: Vec<RoutinePass>,
-    /// The number of its node in an evaluation, like [`Kernel::node`].
+    /// The number of the routine's node, by which an evaluation finds the caller's source line (see [`Kernel::node`]).
     pub node: usize,
 }
 
@@ -57,8 +58,8 @@ pub(crate) enum Step {
     },
 }
 
-/// A result of a plan. It is dense from the start of its buffer, in C order or in the storage order that its operands
-/// share.
+/// A result of a plan. It begins at the start of its buffer and is dense. Its axes are in C order, or in the memory
+/// order that the operands of its operation have in common.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Output {
     pub dtype: DType,
@@ -66,17 +67,17 @@ pub(crate) struct Output {
     pub strides: Strides,
 }
 
-/// The planner's model of a plan's time, which explains why it stores nodes. The times are in nanoseconds, computed
-/// with the rates of [`Rates`](super::Rates). They serve to compare two plans for one device, and do not predict an
-/// actual time.
+/// The times by which the planner decided which nodes the plan stores. They are in nanoseconds, computed from the
+/// speeds in [`Rates`](super::Rates). They only serve to compare two plans for one device, and do not predict an actual
+/// time.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Model {
     /// The modelled time of the plan.
     pub time: f64,
-    /// The modelled time of the other plan, if the planner compared two. If the plan uses `choices`, the other one
-    /// stores only what must be stored. Otherwise the other one uses the choices.
+    /// The modelled time of the rejected plan, if the planner compared one that stores `choices` with one that does
+    /// not.
     pub other: Option<f64>,
-    /// Whether the plan uses `choices`.
+    /// Whether this plan stores the nodes in `choices`.
     pub taken: bool,
     /// The nodes that are worth storing, according to the estimate for each node alone.
     pub choices: Vec<Choice>,
@@ -88,8 +89,7 @@ pub(crate) struct Choice {
     /// The name of the operation, followed by the shape of its result.
     pub name: &'static str,
     pub shape: Shape,
-    /// The number of times that an element would be computed otherwise: the number of kernels that compute it, or the
-    /// number of times in one kernel.
+    /// How often each element would be computed if the node were not stored, by one or several kernels.
     pub times: usize,
     /// The modelled time of storing the node and reading it back, and the modelled time of computing it wherever it is
     /// read.
@@ -142,15 +142,15 @@ impl Heap for Step {
     }
 }
 
-/// The data that a CPU has prepared for a plan, once for writes in place and once for all other runs. Also the bytes
-/// that the plan occupies with all data that belongs to it, as long as it counts as a cached plan.
+/// What is kept with a plan: the data that a CPU has prepared for running it (separately for runs that write in place
+/// and for all other runs), and the number of bytes by which the plan counts in the size of the plan cache.
 #[derive(Default, Debug)]
 pub(crate) struct Kept {
     prepared: [OnceLock<Box<dyn Any + Send + Sync>>; 2],
     bytes: AtomicUsize,
 }
 
-/// The total size in bytes of all plans that count as cached plans.
+/// The total size in bytes of all plans that were added by [`Kept::count`] and are not dropped.
 static TAKEN: AtomicUsize = AtomicUsize::new(0);
 
 impl Kept {
@@ -161,18 +161,19 @@ impl Kept {
         TAKEN.fetch_add(bytes, Relaxed);
     }
 
-    /// Returns the total size in bytes of all plans that count as cached plans.
+    /// Returns the total size in bytes of all plans that were added by [`Kept::count`] and are not dropped.
     pub fn taken() -> usize {
         TAKEN.load(Relaxed)
     }
 
-    /// Returns the data prepared for runs of one kind, or `None` if there is none.
+    /// Returns the data prepared for runs that write in place, or for other runs. `None` if nothing is prepared.
     #[inline]
     pub fn prepared<T: Any>(&self, in_place: bool) -> Option<&T> {
         self.prepared[in_place as usize].get()?.downcast_ref()
     }
 
-    /// Stores the data prepared for runs of one kind, unless another thread was faster. Returns whether it was stored.
+    /// Stores data prepared for runs that write in place, or for other runs, unless another thread was faster. Returns
+    /// whether it was stored.
     pub fn prepare(&self, in_place: bool, prepared: Box<dyn Any + Send + Sync>) -> bool {
         self.prepared[in_place as usize].set(prepared).is_ok()
     }
@@ -184,7 +185,7 @@ impl Drop for Kept {
     }
 }
 
-/// A copy is another plan, for which nothing is prepared.
+/// The copy belongs to another plan, for which nothing is prepared and which counts no bytes.
 impl Clone for Kept {
     fn clone(&self) -> Kept {
         Kept::default()
@@ -204,7 +205,7 @@ impl RoutineCall {
     }
 
     fn dispatches(&self) -> usize {
-        // a CPU calls its function once
+        // a routine without GPU passes is one call of a function on the CPU
         if self.passes.is_empty() { 1 } else { self.passes.iter().map(|p| p.windows.len()).sum() }
     }
 }
@@ -218,7 +219,7 @@ impl Step {
         }
     }
 
-    /// Returns the node whose operation the step runs, for the caller's line, or `None` for a clear.
+    /// Returns the number of the step's node, by which the caller's source line is found. `None` for a clear.
     pub fn node(&self) -> Option<usize> {
         match self {
             Step::Nest(kernel) => Some(kernel.node),
@@ -227,7 +228,8 @@ impl Step {
         }
     }
 
-    /// Returns whether the step is a further pass of the step before it.
+    /// Returns whether the step continues the kernel before it, so that both count as one kernel
+    /// ([`Kernel::continues`]).
     pub fn continues(&self) -> bool {
         self.nest().is_some_and(|kernel| kernel.continues)
     }
@@ -241,8 +243,8 @@ impl Step {
         }
     }
 
-    /// Returns the buffers that the step reads. A routine's scratch buffers count as read and as written. Elements with
-    /// which a store combines its value do not count as read.
+    /// Returns the buffers that the step reads. A routine's scratch buffers count as both read and written. The target
+    /// of a store that combines its value with the element in memory does not count as read.
     pub fn reads(&self) -> SmallVec<[BufferRef; 8]> {
         match self {
             Step::Nest(kernel) => kernel.loads.iter().map(|l| l.buffer).collect(),
@@ -272,8 +274,8 @@ impl Step {
         }
     }
 
-    /// Renumbers the temporaries of the step. `number` is called for the temporaries that the step writes, then for the
-    /// temporaries that it reads.
+    /// Renumbers the temporaries of the step by `number`, which is called first for the temporaries that the step
+    /// writes, then for those that it reads.
     pub fn map_temps(&mut self, mut number: impl FnMut(usize) -> usize) {
         let mut place = |buffer: &mut BufferRef| {
             if let BufferRef::Temp(temp) = buffer {
@@ -299,7 +301,7 @@ impl Step {
         self.writes().iter().any(|b| matches!(b, BufferRef::Output(_)))
     }
 
-    /// Returns whether the step counts as a kernel. A clear does not, and neither does a further pass.
+    /// Returns whether the step counts as a kernel. Neither a clear nor a kernel that continues the one before it does.
     pub fn is_kernel(&self) -> bool {
         match self {
             Step::Nest(kernel) => !kernel.continues,
@@ -332,13 +334,14 @@ impl ExecutionPlan {
         self.steps.iter().filter_map(Step::nest)
     }
 
-    /// Returns the node of step `n`, for the caller's line. For a clear, this is the node of the routine after it.
+    /// Returns the number of the node of step `n`, by which the caller's source line is found. For a clear, this is the
+    /// node of the routine after it.
     pub fn node_of(&self, n: usize) -> Option<usize> {
         self.steps.iter().skip(mutant!(kernels_with_the_line_of_the_first, 0, n)).find_map(Step::node)
     }
 
-    /// Returns a value that prints the plan with the caller's line of each step. `line` returns the line of a step. A
-    /// plan has no lines of its own, because expressions with the same structure share it.
+    /// Returns a value that prints the plan with the caller's source line of each step. `line` returns the line of step
+    /// `n`. The plan itself holds no lines, because expressions with the same structure share it.
     pub fn with_lines<'a>(&'a self, line: &'a dyn Fn(usize) -> Option<&'static Location<'static>>) -> WithLines<'a> {
         WithLines { plan: self, line }
     }

@@ -1,5 +1,6 @@
-//! How a CPU computes a matrix product: the part of its schedule that the planner writes (`plan/schedule/products.rs`)
-//! and the loops of `cpu/matmul/` follow. It does not change the bits of a result.
+//! How a CPU computes a matrix product. The planner chooses this (`plan/schedule/products.rs`) as part of the kernel's
+//! schedule, and the loops of `cpu/matmul/` follow it. The choice does not change the bits of a result. The left
+//! operand is m × k, the right one k × n, and the result m × n.
 
 use super::{Kernel, Load};
 use crate::base::dtype::{Compute, DType};
@@ -7,37 +8,41 @@ use crate::base::layout::{self, Shape, Strides};
 use crate::graph::ufunc::cast;
 use smallvec::{SmallVec, smallvec};
 
-/// The number of consecutive elements along k in a chain of additions (`cpu/matmul/tile.rs`). Another number would
-/// change the bits of results. In measurements, half as many cost up to 5 % of speed, and twice as many doubled the
-/// worst rounding error of long products.
+/// The length of a chain: products of so many consecutive elements along k are added one after another, and then the
+/// sums of the chains are added in order (`cpu/matmul/tile.rs`). Another number would change the bits of results. In
+/// measurements, half as many cost up to 5 % of speed, and twice as many doubled the worst rounding error of long
+/// products.
 pub(crate) const CHAIN: usize = 256;
 
-/// The maximum number of elements of a product whose k is divided among tasks.
+/// The maximum number of elements of a result for which tasks divide the axis k, instead of dividing the result.
 pub(crate) const MOST_OF_CHAINS: usize = 4096;
 
-/// The maximum number of a tile's 64 × 64 elements that the result may fill so that each invocation computes one
-/// element, instead of the workgroup computing a tile. With 512 of the 4,096 elements, a tile does eight
-/// multiplications for each useful one. An invocation that computes one element needs up to eight instructions per k.
+/// The maximum number of elements of a 64 × 64 tile that a narrow result may fill. For a narrow result, each GPU
+/// invocation computes one element, instead of a workgroup computing a tile. With 512 of the 4,096 elements, a tile
+/// does eight multiplications for each useful one. An invocation that computes one element needs up to eight
+/// instructions per k.
 const NARROW: usize = 512;
 
-/// Returns whether GPU invocations compute one element each of an m × n product, because it has few elements per tile.
+/// Returns whether an m × n result is so narrow that each GPU invocation computes one element of it: it would fill at
+/// most [`NARROW`] elements of a tile.
 pub(crate) fn is_narrow(m: usize, n: usize) -> bool {
     m.min(64) * n.min(64) <= NARROW
 }
 
-/// The strategy of a product on a CPU.
+/// How a CPU computes a matrix product, and how tasks for threads divide it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Product {
     pub method: Method,
-    /// Whether the transposed product is computed, whose left operand is the transposed right operand. Then the rows
-    /// and columns in the fields below and in the method are the kernel's columns and rows.
+    /// Whether the transposed product Bᵀ · Aᵀ is computed instead of A · B. Then "rows" in the fields below and in the
+    /// method means the columns of the kernel's result, and "columns" means its rows.
     pub turned: bool,
-    /// The number of matrices of the batch that a task computes. 1 if a task computes a part of a matrix.
+    /// The number of matrices of the batch that one task computes. It is 1 if a task computes only a part of a matrix.
     pub matrices: u16,
-    /// The number of parts into which the rows, and the columns, of a matrix are cut.
+    /// The number of parts into which the rows (first) and the columns (second) of a matrix are cut for different
+    /// tasks.
     pub parts: [u8; 2],
-    /// The number of chains of k (`cpu/matmul/tile.rs`) that a task sums, if k is divided among tasks. One thread then
-    /// adds the sums of all chains in order. 0 if a task computes whole elements.
+    /// The number of chains (see [`CHAIN`]) that one task sums, if tasks divide the axis k. One thread then adds the
+    /// sums of all chains in order. It is 0 if a task computes whole elements of the result.
     pub chains: u32,
     /// Whether one thread does all the work.
     pub alone: bool,
@@ -47,16 +52,16 @@ pub(crate) struct Product {
 }
 
 impl Product {
-    /// Returns the number of rows and of columns of an m × n result that a task computes.
+    /// Returns the number of rows and of columns that one task computes of an m × n result.
     pub fn part(&self, m: usize, n: usize) -> [usize; 2] {
-        // a part has whole panels of rows, or whole vectors of rows, so that inner loops rarely run on incomplete ones,
-        // and whole cache lines of columns
+        // the number of rows of a part is a multiple of a panel (12) or of vectors of rows (64), so that inner loops
+        // rarely run on incomplete ones, and the number of columns is a multiple of cache lines
         let rows = if self.method == Method::Dots { 64 } else { 12 };
         let of = |n: usize, parts: u8, unit: usize| n.div_ceil(parts.max(1) as usize).next_multiple_of(unit).min(n);
         [of(m, self.parts[0], rows), of(n, self.parts[1], 64)]
     }
 
-    /// Returns the printed strategy of an m × n product.
+    /// Returns the strategy of an m × n product as text for printed plans.
     pub fn print(&self, m: usize, n: usize) -> String {
         let method = match self.method {
             Method::Dots => "product, lanes over rows".to_string(),
@@ -85,19 +90,21 @@ impl Product {
 /// How a task computes its part of a product.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Method {
-    /// For a few columns: rows of the left operand, which are contiguous along k, are multiplied with each column, many
-    /// rows at a time.
+    /// For results with few columns: computes dot products of each column with the rows of the left operand, which are
+    /// contiguous along k, many rows at a time.
     Dots,
-    /// For a few rows: each is multiplied with rows of the right operand, which are contiguous, many columns at a time.
+    /// For results with few rows: computes each row as a weighted sum of the rows of the right operand, which are
+    /// contiguous, many columns at a time.
     Sums,
-    /// Tiles of the result, computed from the operands in place.
+    /// Computes tiles of the result, and reads both operands where they are, without copies.
     Direct,
-    /// Tiles of the result, computed from copies of `blocks` times 64 columns of the right operand, in the order in
-    /// which tiles read them. Rows of the left operand are copied too if `left` is true or if they are converted.
+    /// Computes tiles of the result from a copy of the right operand: `blocks` times 64 columns at a time are copied in
+    /// the order in which tiles read them. Rows of the left operand are copied too if `left` is true or if their type
+    /// must be converted.
     Panels { blocks: u8, left: bool },
 }
 
-/// Axes that a product counts as one, slowest first.
+/// Several axes of an operand that form one axis of a matrix (its rows, its columns or k), slowest first.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct MergedAxes {
     pub lengths: Shape,
@@ -105,40 +112,45 @@ pub(crate) struct MergedAxes {
 }
 
 impl MergedAxes {
-    /// Returns the single stride of the axes in elements, if they have one. An axis of length 1 has stride 1.
+    /// Returns the stride in elements that the axes have as one merged axis, or `None` if no single stride describes
+    /// them. An axis of length 1 has stride 1.
     pub fn stride(&self) -> Option<isize> {
         match layout::product(&self.lengths) {
-            // axes without elements may have no single stride, and need none
+            // with at most one element, no stride is ever used
             0 | 1 => Some(1),
             _ => layout::one_step(&self.lengths, &self.strides),
         }
     }
 }
 
-/// The matrices of a product as its method uses them: sizes, and strides in elements. An axis of length 1 has stride 1.
+/// The three matrices of a product, as the methods of [`Method`] see them: their sizes, and their strides in elements.
+/// An axis of length 1 has stride 1.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Matrices {
     pub m: usize,
     pub n: usize,
     pub k: usize,
-    /// Strides of the left operand along m and k; 0 if the operand is nested.
+    /// Strides of the left operand along m and k. Both are 0 if `nested` describes the operand.
     pub a: [isize; 2],
-    /// Strides of the right operand along n and k; 0 if the operand is nested.
+    /// Strides of the right operand along n and k. Both are 0 if `nested` describes the operand.
     pub b: [isize; 2],
-    /// Strides of the result along m and n.
+    /// Strides of the result along m and n. An axis of length 1 has stride 1.
     pub c: [isize; 2],
-    /// Whether the left operand, the right operand and the result have the type in which the product is computed.
+    /// For the left operand, the right operand and the result: whether its type is the one in which the product is
+    /// computed.
     pub plain: [bool; 3],
-    /// For each operand that is nested, which has several strides along its lines or along k: the axes of both.
+    /// For each operand, if no single stride describes it along m (or n) or along k: its axes along m (or n), and its
+    /// axes along k.
     pub nested: [Option<Box<[MergedAxes; 2]>>; 2],
-    /// The outer dimensions that count matrices.
+    /// The kernel's outer dimensions that count the matrices of a batch (their positions in `outer`).
     pub batch: SmallVec<[usize; 4]>,
 }
 
 impl Kernel {
-    /// Returns how many dimensions before the last two belong to the rows, and how many before those to the columns. If
-    /// k has several dimensions (`plan/axes.rs`), these are dimensions along which only the left operand changes, and
-    /// only the right one. The dimensions before them are the batch.
+    /// Returns how many dimensions of `outer`, besides the last two, belong to the rows and to the columns of a
+    /// product. They exist only if k has several dimensions (`plan/axes.rs`). Seen from the last two backwards, the
+    /// dimensions along which only the left operand changes belong to the rows, those before them along which only the
+    /// right operand changes belong to the columns, and the remaining ones are the batch.
     pub fn sides(&self) -> [usize; 2] {
         let (Some(end), [a, b, ..], 2..) = (self.outer.len().checked_sub(2), &self.loads[..], self.inner.len()) else {
             return [0, 0];
@@ -150,7 +162,8 @@ impl Kernel {
         [rows, count(end - rows, b, a)]
     }
 
-    /// Returns the numbers of matrices, rows and columns of a product over the outer space `shape`.
+    /// Returns the number of matrices in the batch, of rows and of columns of a product whose outer dimensions have the
+    /// lengths `shape`.
     pub fn matrices(&self, shape: &[usize]) -> [usize; 3] {
         let ([rows, columns], Some(end)) = (self.sides(), shape.len().checked_sub(2)) else { return [1; 3] };
         let size = |dims: std::ops::Range<usize>| shape[dims].iter().fold(1usize, |n, m| n.saturating_mul(*m));
@@ -158,7 +171,8 @@ impl Kernel {
         [size(0..end - rows - columns), m, n.saturating_mul(shape[end + 1])]
     }
 
-    /// Returns the number of elements along k that the kernel sums.
+    /// Returns the number of elements along k over which the kernel sums: all, or those of its
+    /// [`PartOfK`](super::PartOfK).
     pub fn length_of_k(&self) -> usize {
         let part = self.values.first().and_then(|v| v.op.part_of_k());
         part.map_or_else(|| self.inner_size(), |part| part.length)
@@ -166,9 +180,10 @@ impl Kernel {
 }
 
 impl Matrices {
-    /// Returns the matrices of a kernel that is only a product. If k has several dimensions (`plan/axes.rs`), a
-    /// dimension before the last two belongs to the rows if the right operand does not change along it, and to the
-    /// columns if the left one does not, as long as the result has one stride along all rows and along all columns.
+    /// Returns the matrices of a kernel that computes nothing but a product, and otherwise `None`. If k has several
+    /// dimensions (`plan/axes.rs`), an outer dimension before the last two belongs to the rows if the right operand
+    /// does not change along it, and to the columns if the left operand does not change along it. It counts as part of
+    /// the batch instead if the result would then not have a single stride along its rows or columns.
     pub fn of(kernel: &Kernel) -> Option<Matrices> {
         let rank = kernel.outer.len();
         let ([value], [a, b], [c]) = (&kernel.values[..], &kernel.loads[..], &kernel.stores[..]) else { return None };
@@ -176,7 +191,7 @@ impl Matrices {
         let mut sides: [SmallVec<[usize; 4]>; 2] = [smallvec![row], smallvec![row + 1]];
         let mut batch: SmallVec<[usize; 4]> = smallvec![];
         let length = |dims: &[usize]| dims.iter().map(|d| kernel.outer[*d]).product::<usize>();
-        // the stride of the result along a side
+        // the stride of the result along the rows or the columns, whose dimensions are `dims`
         let stride = |dims: &[usize]| match dims.iter().rev().find(|d| kernel.outer[**d] != 1) {
             Some(d) => c.strides[*d],
             None => 1,
@@ -222,7 +237,8 @@ impl Matrices {
         })
     }
 
-    /// Returns the matrices of the transposed product.
+    /// Returns the matrices of the transposed product Bᵀ · Aᵀ, in which left and right, and rows and columns, are
+    /// exchanged.
     pub fn turned(&self) -> Matrices {
         let [c, r] = self.c;
         let [left, right, result] = self.plain;
@@ -232,8 +248,9 @@ impl Matrices {
         Matrices { m, n, k: self.k, a: self.b, b: self.a, c: [r, c], plain, nested: [b, a], batch }
     }
 
-    /// Returns whether a method can compute the product. All methods except panels read the operands and write the
-    /// result as they are, and panels read the left operand as it is unless they copy it.
+    /// Returns whether a method can compute the product. All methods except panels need operands and a result with the
+    /// type of the computation and with suitable strides, because they do not copy or convert. Panels copy the right
+    /// operand, and need a single stride along m and k in the left operand unless they copy that too.
     pub fn suit(&self, method: Method) -> bool {
         let plain = self.plain == [true; 3] && self.nested == [None, None];
         match method {
@@ -244,7 +261,8 @@ impl Matrices {
     }
 }
 
-/// Returns whether the loops of products convert elements of a type to the type in which a product is computed.
+/// Returns whether the loops of products can read elements of type `dtype` in a product that is computed in `compute`,
+/// by converting them on the way.
 pub(crate) fn takes(dtype: DType, compute: Compute) -> bool {
     dtype.compute() == compute
 }

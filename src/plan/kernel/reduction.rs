@@ -1,4 +1,6 @@
-//! A reduction or scan of a kernel: its fold, the values that it combines, and its result.
+//! A reduction or scan of a kernel: its fold (such as a sum, a maximum or an argmin), the values that it combines, and
+//! its result. While a fold combines elements, its state consists of one or more *components*: for an argmin, for
+//! example, the smallest element so far and its position.
 
 use crate::base::dtype::DType;
 use crate::base::heap::Heap;
@@ -6,23 +8,26 @@ use crate::graph::ufunc::{Fold, MOST_COMPONENTS};
 use smallvec::SmallVec;
 use std::fmt;
 
-/// A reduction along `inner`, or a scan. A scan has [`Source::Elements`] and [`Gives::Result`].
+/// A reduction over the kernel's inner dimensions, or a scan along them. For a scan, `source` is always
+/// [`Source::Elements`] and `gives` is always [`Gives::Result`].
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct KernelReduction {
     pub fold: Fold,
-    /// The type of the elements, which determines the fold's other types.
+    /// The type of the elements, from which the types of the fold's state and result follow.
     pub element: DType,
     pub source: Source,
     pub gives: Gives,
 }
 
-/// The inner values that a reduction combines.
+/// What a reduction combines: elements, or partial results of an earlier kernel.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Source {
-    /// The elements of value `x`. A fold that needs positions (argmin) counts them along `inner`, starting at value
-    /// `base` (an i32 at the outer level), or at 0 if there is no base.
+    /// The elements of value number `x`. A fold that needs the position of each element (argmin) counts along `inner`.
+    /// The position of the first element is 0 or, if there is a `base`, the value of that number, an i32 at the outer
+    /// level.
     Elements { x: usize, base: Option<usize> },
-    /// States that an earlier pass computed for parts of the elements: one value for each component of the fold.
+    /// Partial results that an earlier kernel computed for parts of the elements. There is one value for each component
+    /// of the fold's state.
     States(SmallVec<[usize; MOST_COMPONENTS]>),
 }
 
@@ -34,34 +39,35 @@ impl Heap for Source {
     }
 }
 
-/// The result of a reduction, after it has combined all elements into one state.
+/// What a reduction returns after it has combined all elements into one state.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Gives {
-    /// The fold's result.
+    /// The result of the fold, computed from the final state.
     Result,
-    /// One component of the state, for a later pass to combine.
+    /// The component of the state with this number, as a partial result that a later kernel combines.
     Component(usize),
 }
 
 impl KernelReduction {
-    /// Returns the reduction of value `x`, of type `element`, with the result of `fold`.
+    /// Returns the reduction by `fold` of value number `x`, whose elements have type `element`.
     pub fn of(fold: Fold, x: usize, element: DType) -> KernelReduction {
         KernelReduction { fold, element, source: Source::Elements { x, base: None }, gives: Gives::Result }
     }
 
-    /// Returns this reduction for a part of the elements, whose positions begin at `base`. Its result is component `n`
-    /// of the part's state.
+    /// Returns this reduction restricted to a part of the elements. Its result is component `n` of the part's state.
+    /// `base` is the value with the position of the part's first element, if the fold needs positions.
     pub fn component(&self, n: usize, base: Option<usize>) -> KernelReduction {
         let source = match &self.source {
             Source::Elements { x, .. } => Source::Elements { x: *x, base },
             Source::States(states) => Source::States(states.clone()),
         };
-        // the state of a plain fold is its result
+        // a plain fold has one component, and its state is already its result
         let gives = if self.fold.is_plain() { Gives::Result } else { Gives::Component(n) };
         KernelReduction { source, gives, ..self.clone() }
     }
 
-    /// Returns the reduction that computes the same result from the states of the parts: one value for each component.
+    /// Returns the reduction that computes the same result from the partial results of parts. `states` has the number
+    /// of one value for each component of the state.
     pub fn of_states(&self, states: &[usize]) -> KernelReduction {
         let source = match self.fold.is_plain() {
             true => Source::Elements { x: states[0], base: None },
@@ -70,7 +76,7 @@ impl KernelReduction {
         KernelReduction { source, ..self.clone() }
     }
 
-    /// Returns the inner values that the reduction combines.
+    /// Returns the numbers of the inner values that the reduction combines.
     pub fn inputs(&self) -> SmallVec<[usize; MOST_COMPONENTS]> {
         match &self.source {
             Source::Elements { x, .. } => SmallVec::from_slice(&[*x]),
@@ -78,7 +84,8 @@ impl KernelReduction {
         }
     }
 
-    /// Returns the outer value at which positions start, or `None` if they start at 0.
+    /// Returns the number of the outer value that is the position of the first element, or `None` if that position is
+    /// 0.
     pub fn base(&self) -> Option<usize> {
         match self.source {
             Source::Elements { base, .. } => base,
@@ -86,7 +93,8 @@ impl KernelReduction {
         }
     }
 
-    /// Returns whether both reductions combine the same values by the same fold, so that one loop can compute both.
+    /// Returns whether both reductions combine the same values by the same fold and differ at most in their result, so
+    /// that one loop can compute both.
     pub fn shares_walk(&self, other: &KernelReduction) -> bool {
         (self.fold, self.element, &self.source) == (other.fold, other.element, &other.source)
     }

@@ -15,14 +15,15 @@
 //! 4. The totals of the blocks form another row, which is scanned by the same steps. In the whole row, each element is
 //!    the scanned total of the blocks before its own, combined with its value from step 3.
 //!
-//! There is no earlier total in the first run of a block or in the first block. A backend may combine with the neutral
-//! element there, which changes no bit. An element passes through at most `⌈log2 i⌉ + 2` combinations, and three more
-//! for each level of block totals, before it reaches the result of element `i`; that is about as many as in a pairwise
-//! sum. The tree depends only on the number of an element. It does not depend on the row's length, threads, lanes,
-//! instruction sets, strides, windows or fusion, or on whether one or several kernels scan a row (`plan/scan.rs`). No
-//! element contributes to the result of an earlier one, so a NaN never affects results before it.
+//! The first run of a block and the first block have no total before them. There, a backend may combine with the
+//! neutral element, which changes no bit. An element passes through at most `⌈log2 i⌉ + 2` combinations on its way to
+//! the result of element `i`, and through three more each time that block totals form another row (step 4). That is
+//! about as many as in a pairwise sum. The order of combinations for an element depends only on its position in the
+//! row. It does not depend on the row's length, threads, lanes, instruction sets, strides, windows or fusion, or on
+//! whether one or several kernels scan a row (`plan/scan.rs`). No element contributes to the result of an earlier one,
+//! so a NaN never affects results before it.
 //!
-//! The CPU implements the tree in the loop form `scan` of `simd.rs` and in `cpu/scan.rs`, and a GPU in
+//! This order is implemented for the CPU by the loop form `scan` of `simd.rs` and by `cpu/scan.rs`, and for GPUs by
 //! `shaders/lib/scan.wgsl`.
 
 pub(crate) use crate::math::simd::{SCAN_BLOCK, SCAN_RUN};

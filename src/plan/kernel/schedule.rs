@@ -1,8 +1,9 @@
-//! How a loop nest uses the hardware: tiles or lanes, the access pattern of each load, and the values kept between
-//! passes. The planner decides this (`plan/schedule/mod.rs`) when the nest is final, and a backend follows it. The
-//! number of threads that share the tasks of a nest is known only at run time. Threads, tiles and tasks do not change
-//! the bits of a result. The lanes of a reduction are part of its tree, so they do not depend on strides or on the
-//! sizes of other axes.
+//! How a loop nest (kernel) uses the hardware: as tiles for CPU threads or workgroups of a GPU, with the access pattern
+//! of each load, and the values kept between passes along the inner dimensions. The planner decides this
+//! (`plan/schedule/mod.rs`) when the nest is final, and a backend follows it. The number of threads that share the
+//! tasks of a nest is known only at run time. Threads, tiles and tasks do not change the bits of a result. The lanes of
+//! a reduction (the invocations or virtual lanes among which its elements are divided) do decide in which order
+//! elements are combined, so their number does not depend on strides or on the sizes of other axes.
 
 use super::{Kernel, KernelKind, Lanes, Load, Matrices, Op, Product, Tile};
 use crate::base::caps::tiles::CooperativeTile;
@@ -17,23 +18,24 @@ pub(crate) struct Schedule {
     pub details: Option<Box<Details>>,
 }
 
-/// The part of a schedule that a chain of elementwise operations does not need.
+/// The parts of a schedule that most elementwise kernels do not need.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub(crate) struct Details {
-    /// For each store, how it writes. Empty if all are [`WriteClass::Plain`].
+    /// For each store of the kernel, how it writes. Empty if every store is [`WriteClass::Plain`].
     pub writes: Vec<WriteClass>,
-    /// The passes along the inner space. `None` for a nest without an inner space, and for a product, whose loops
-    /// follow from its strategy.
+    /// The passes: loops over the inner dimensions, one after another. `None` for a nest without inner dimensions, and
+    /// for a matrix product, whose loops follow from [`Product`] or [`Groups`].
     pub passes: Option<Passes>,
     /// How a CPU checks for out-of-bounds indices before it writes anything. `None` if no index is checked. Also `None`
     /// on a GPU, which skips the stores of such an index and reports the index later.
     pub checks: Option<Checks>,
 }
 
-/// How the index space is divided among threads or workgroups.
+/// How the indices of a kernel are divided among threads or workgroups.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(crate) enum Work {
-    /// Nothing is decided, because the nest is still in the making or its outer space is empty.
+    /// Nothing is decided, because the nest is not finished yet, or because it has no outer index, so that nothing
+    /// runs.
     #[default]
     Undecided,
     /// CPU threads compute the nest tile by tile.
@@ -44,87 +46,90 @@ pub(crate) enum Work {
     Groups(Groups),
 }
 
-/// Tiles, and how tiles form tasks for threads.
+/// How a CPU divides a kernel into tiles, and how tiles form tasks for threads.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct TileSchedule {
     pub tiling: Tiling,
     /// Whether one thread does all the work, because waking another would cost as much as the work.
     pub alone: bool,
-    /// Whether a block of reduced rows may be cut into parts for several threads. Each part is a whole subtree of the
-    /// reduction's tree, so the cut changes no bit.
+    /// Whether several threads may share a block of rows that are reduced, each taking a part of the elements of every
+    /// row. A part is always a whole subtree of the tree in which the reduction combines elements, so no bit changes.
     pub shares_rows: bool,
-    /// Whether threaded code computes the tiles (`math/simd/threaded/mod.rs`). Otherwise each operation is a loop over
-    /// a tile.
+    /// Whether the tiles are computed by threaded code, which runs all operations on one small block after another
+    /// (`math/simd/threaded/mod.rs`). Otherwise each operation is a loop over a whole tile.
     pub threaded: bool,
 }
 
-/// How tiles cover the index space.
+/// The shape of tiles. Together, the tiles cover all indices of the kernel.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Tiling {
     /// A tile is a piece of one line along the last outer axis, of up to `each` elements.
     Pieces { each: u16 },
-    /// A tile is `each` whole lines along the last outer axis, which are so short that loops over a single one would be
-    /// too short.
+    /// A tile is `each` whole lines along the last outer axis. This is for short lines: a loop over a single one would
+    /// be too short.
     Rows { each: u16 },
-    /// A tile is a rectangle of `rows × cols` in the last two outer axes, for an operand contiguous along the last but
-    /// one.
+    /// A tile is a rectangle of `rows × cols` elements in the last two outer axes. This is for kernels with an operand
+    /// that is contiguous along the second-last axis.
     Blocks { rows: u16, cols: u16 },
-    /// Rows of the inner space one after another. A task computes `rows` of them. A tile is `cols` neighbouring
-    /// elements of one row, or `together` whole rows.
+    /// Rows (all inner indices of one outer index) are processed one after another. A task computes `rows` of them. A
+    /// tile is `cols` neighbouring elements of one row or, if `together` is more than 1, `together` whole rows.
     Along { rows: u16, together: u16, cols: u16 },
-    /// Rows of the inner space side by side, each as a column. A task computes `cols` of them, and a tile is `rows`
-    /// elements of each.
+    /// Rows (all inner indices of one outer index) are processed side by side, each as a column of a tile. A task
+    /// computes `cols` rows, and a tile has `rows` elements of each.
     Across { rows: u16, cols: u16 },
 }
 
-/// The size of workgroups, and how their invocations share the nest. The comments name the kinds of kernel for which a
-/// field may exceed its minimum.
+/// The size of workgroups, and how their invocations share the nest. The kinds of kernel in parentheses are those for
+/// which a number may be more than 1.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Groups {
     /// The number of invocations of a workgroup.
     pub size: u16,
-    /// The number of invocations that share one outer index (reduce, row).
+    /// The number of invocations that share the work for one outer index (reduce, row).
     pub lanes: u16,
-    /// The number of neighbouring invocations of a row that pass each other partial results within a subgroup (reduce,
-    /// row). 1 if they do so in workgroup memory.
+    /// The number of neighbouring invocations that exchange partial results of a row by subgroup operations (reduce,
+    /// row). 1 if they exchange them through workgroup memory instead.
     pub shuffled: u8,
-    /// The number of elements of a row that each lane can hold (row).
+    /// The number of elements of a row that each lane can hold in registers (row).
     pub held: u8,
     /// The number of elements that one invocation loads before it uses the first of them (elementwise, reduce).
     pub in_flight: u8,
-    /// The number of consecutive elements of a row that one invocation processes (elementwise, row): the elements of a
-    /// packed word that it stores, or the elements of a run of a scan. If targets of an elementwise kernel begin within
-    /// a word, an invocation does not own whole words, and the backend uses 1 instead.
+    /// The number of consecutive elements that one invocation processes (elementwise, row), because it stores them as
+    /// one packed 32-bit word, or because they form a run of a scan (`scan.rs`). If an execution binds an elementwise
+    /// kernel's output at a position within a word, no invocation has whole words to itself, and the backend uses 1
+    /// instead.
     pub run: u8,
     /// The tile of a product that a workgroup computes (matmul). `None` if subgroups multiply small matrices.
     pub tile: Option<Tile>,
     /// The part of a product that a workgroup computes by cooperative matrices (matmul). `None` if invocations multiply
     /// elements.
     pub blocks: Option<CooperativeTile>,
-    /// How an index of `outer`, and an index of `inner`, is converted to a position in an operand.
+    /// How the shader converts an index of `outer` (first entry), and an index of `inner` (second), to a position in an
+    /// operand.
     pub axes: [AxisIndexing; 2],
-    /// Whether the kernel runs in the dispatch of the one before it ([`Kernel::runs_beside`]).
+    /// Whether the kernel runs in the same dispatch as the kernel before it ([`Kernel::runs_beside`]).
     pub beside: bool,
 }
 
-/// How a shader computes the position of an element in the operands. The planner has merged axes where possible, so
-/// operands that are all contiguous leave one axis, and an operand that is broadcast along the last or the first axis
-/// leaves two. Extents, strides and offsets are run-time parameters in every class. Only large nests have specialised
-/// code for one and two axes.
+/// How a shader computes the positions of elements in the operands from an index. The planner has merged axes where
+/// possible: if all operands are contiguous, one axis remains, and if one of them is broadcast along the last or the
+/// first axis, two remain. Extents, strides and offsets are run-time parameters in every class. Only large nests have
+/// specialised code for one and two axes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum AxisIndexing {
     /// At most one axis: the position is the offset plus index times stride.
     One,
     /// Two axes: one division splits the index in two.
     Two,
-    /// Any number of axes: a loop over them, whose number is a run-time parameter.
+    /// Any number of axes: the shader loops over them, and their number is a run-time parameter.
     Any,
 }
 
-/// The memory layout of a load along the axis along which the loops of a tile, or neighbouring lanes, run.
+/// The memory layout of a load along one axis: the axis over which the loops of a tile run, or along which neighbouring
+/// lanes of a workgroup have neighbouring elements.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum AccessClass {
-    /// One element for the whole nest.
+    /// The load reads one element, which is the same at all indices of the nest.
     Single,
     /// Elements are contiguous along the axis, in either direction.
     Contiguous,
@@ -141,12 +146,12 @@ pub(crate) enum AccessClass {
 /// How a store writes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum WriteClass {
-    /// Writes each element separately. On a CPU, this includes stores that combine.
+    /// Writes each element separately. On a CPU, stores that combine with the element in memory are also of this class.
     Plain,
-    /// Bypasses the caches of a CPU, which could not hold the result until it is read.
+    /// Writes past the caches of a CPU, because the result is too large for them to hold it until it is read.
     Streamed,
-    /// Writes whole 32-bit words of packed 8- or 16-bit elements, each word by one invocation. If the target of a run
-    /// begins within a word, that run writes as `Merged`.
+    /// Writes whole 32-bit words of packed 8- or 16-bit elements, each word by one invocation. An execution whose
+    /// output begins within a word writes as `Merged` instead.
     Words,
     /// Atomically writes packed elements into words that several invocations share.
     Merged,
@@ -155,20 +160,21 @@ pub(crate) enum WriteClass {
     Combined,
 }
 
-/// The passes along the inner space, one after another.
+/// The passes of a kernel: its loops over all inner indices, one after another.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub(crate) struct Passes {
-    /// For each value, the number of passes that must have ended before it is computed.
+    /// For each value of the kernel, the number of passes that must have ended before it can be computed.
     pub after: Vec<u8>,
     pub list: Vec<Pass>,
 }
 
-/// One pass: a loop along the whole inner space.
+/// One pass: a loop over all inner indices.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub(crate) struct Pass {
-    /// The inner values that the pass computes, in order.
+    /// The numbers of the inner values that the pass computes, in order.
     pub computes: Vec<u16>,
-    /// The inner values of earlier passes that this pass reads, and that are therefore kept.
+    /// The inner values that this pass reads, but that an earlier pass computes and therefore keeps in memory or
+    /// registers.
     pub takes: Vec<u16>,
     /// The values that are known only when the pass has ended (`Value::ends_pass`): its reductions, totals of scans,
     /// and the elements of scans whose row is shared by lanes.
@@ -176,17 +182,17 @@ pub(crate) struct Pass {
 }
 
 impl Passes {
-    /// Returns whether a value is kept for a later pass than the one that computes it.
+    /// Returns whether a value must be kept, because a later pass reads it.
     pub fn keeps(&self, value: usize) -> bool {
         self.list.iter().any(|pass| pass.takes.contains(&(value as u16)))
     }
 }
 
-/// A run of a kernel that only checks indices, before anything is written.
+/// How a CPU runs a kernel a first time only to check its computed indices, before anything is written.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Checks {
-    /// The kernel's outer space. In an elementwise kernel, axes on which no index depends have length 1 here, so that
-    /// each index is checked once.
+    /// The outer dimensions over which the check runs. In an elementwise kernel, dimensions on which no computed index
+    /// depends have length 1 here, so that each index is checked once.
     pub outer: Shape,
     pub tiles: TileSchedule,
     pub passes: Option<Passes>,
@@ -227,7 +233,7 @@ impl Schedule {
         }
     }
 
-    /// Returns the workgroups of a nest that runs on a GPU.
+    /// Returns the size and work of the workgroups of a nest that runs on a GPU.
     #[cfg(feature = "gpu")]
     pub fn groups(&self) -> Option<Groups> {
         match self.work {
@@ -236,7 +242,7 @@ impl Schedule {
         }
     }
 
-    /// Returns whether the kernel runs in the dispatch of the one before it.
+    /// Returns whether the kernel runs in the same GPU dispatch as the kernel before it.
     pub fn is_beside(&self) -> bool {
         matches!(self.work, Work::Groups(Groups { beside: true, .. }))
     }
@@ -246,7 +252,7 @@ impl Schedule {
         self.details.as_ref().and_then(|d| d.writes.get(n)).copied().unwrap_or(WriteClass::Plain)
     }
 
-    /// Returns the passes along the inner space.
+    /// Returns the passes: the loops over the inner dimensions.
     pub fn passes(&self) -> Option<&Passes> {
         self.details.as_ref()?.passes.as_ref()
     }
@@ -271,10 +277,10 @@ impl Kernel {
         if !(0..all).any(|axis| moves(&axis)) {
             return AccessClass::Single;
         }
-        // the last axis of a range that is longer than 1, along which loops and lanes run
+        // the last axis in a range of axes that is longer than 1: loops and neighbouring lanes run along it
         let last = |range: std::ops::Range<usize>| range.rev().find(|axis| extent(*axis) > 1);
         let along = match (self.kind, load) {
-            // a product reads its first factor along k, and its second along n
+            // a product reads load 0, its left operand, along k, and all other loads along n (the last outer axis)
             (KernelKind::Matmul, 0) => last(outer..all),
             _ if self.walks_inner() => last(outer..all).or_else(|| last(0..outer)),
             _ => last(0..outer).or_else(|| last(outer..all)),
@@ -287,7 +293,8 @@ impl Kernel {
         }
     }
 
-    /// Returns whether a tile's loops, or neighbouring lanes, run along the inner space rather than the outer one.
+    /// Returns whether a tile's loops, or neighbouring lanes of a workgroup, run along an inner dimension rather than
+    /// an outer one.
     fn walks_inner(&self) -> bool {
         match self.schedule.work {
             Work::Tiles(tiles) => match tiles.tiling {
@@ -300,9 +307,10 @@ impl Kernel {
     }
 }
 
-/// Returns whether a nest can run on parts of a product, which are rectangles of rows and columns, as soon as they are
-/// computed. The nest must be elementwise over the same space, with tiles within rows. It must read only that element
-/// of the product's result that it computes, and must not write memory that the product may still read.
+/// Returns whether the nest `next` can process each rectangular part of a product's result as soon as that part is
+/// computed. For this, the nest must be elementwise over the same indices, with tiles that are rows or pieces of rows.
+/// At each index, it must read no other element of the product's result than the one at this index. It must not write
+/// memory that the product may still read.
 pub(crate) fn takes_parts(next: &Kernel, product: &Kernel) -> bool {
     let [result] = &product.stores[..] else { return false };
     let is_result = |l: &&Load| l.buffer == result.buffer;
@@ -342,8 +350,9 @@ fn bytes(n: usize) -> String {
 }
 
 impl TileSchedule {
-    /// Returns an estimate of the work of one task over the outer space `outer`, in bytes: four for each value of each
-    /// index. A task, the smallest unit of work for a thread, is one tile, or a block of rows of the inner space.
+    /// Returns an estimate of the work of one task, in bytes: four for each value at each index. `outer` has the
+    /// lengths of the outer dimensions. A task is the smallest unit of work for a thread: one tile, or a block of rows
+    /// that are reduced or scanned.
     pub fn task(&self, kernel: &Kernel, outer: &[usize]) -> usize {
         let across = outer.last().copied().unwrap_or(1);
         let elements = match self.tiling {
@@ -358,7 +367,7 @@ impl TileSchedule {
     }
 }
 
-/// Formats the tiles of a kernel over the outer space `outer`.
+/// Formats the tiles of a kernel whose outer dimensions have the lengths `outer`.
 fn tiles(tiles: &TileSchedule, kernel: &Kernel, outer: &[usize]) -> String {
     let across = outer.last().copied().unwrap_or(1);
     let code = if tiles.threaded { "threaded" } else { "tiles" };
@@ -412,8 +421,8 @@ fn values(list: &[u16]) -> String {
     list.iter().map(|v| format!("v{v}")).collect::<Vec<_>>().join(" ")
 }
 
-/// Formats the passes: for each, the values that it reads from earlier passes, the values that it computes, those of
-/// them that it keeps, and the values known at its end.
+/// Formats the passes. For each pass, prints the values that it reads from earlier passes, the values that it computes,
+/// which of these it keeps for later passes, and the values that are known when it ends.
 fn passes(passes: &Passes) -> String {
     let one = |(n, pass): (usize, &Pass)| {
         let kept = |v: &u16| passes.keeps(*v as usize).then_some(*v);

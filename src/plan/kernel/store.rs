@@ -1,4 +1,4 @@
-//! A store of a kernel: the value, the destination, and the condition.
+//! A store of a kernel: which value it writes, where, and under which condition.
 
 use super::{BufferRef, Kernel, KernelKind};
 use crate::base::dtype::DType;
@@ -6,17 +6,18 @@ pub(crate) use crate::base::layout::Combine;
 use crate::base::layout::{self, Strides};
 use smallvec::SmallVec;
 
-/// A write of a value, narrowed to `dtype`, which has the value's compute type.
+/// A write of a value to a buffer, one element per index. The value is converted to `dtype` first, for example from f32
+/// to f16.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Store {
     pub buffer: BufferRef,
     pub dtype: DType,
-    /// One stride for each dimension of `outer`, then of `inner`, in elements. For an outer value, only the strides of
-    /// `outer` count.
+    /// One stride for each dimension of `outer`, then of `inner`, in elements. If the value is at the outer level (has
+    /// one element per outer index), only the strides of `outer` count.
     pub strides: Strides,
     pub offset: isize,
     pub value: usize,
-    /// Selects the elements that are written. `None` if each index of the value's level writes one element. It is boxed
+    /// Selects the elements that are written. `None` if one element is written for each index of the value. It is boxed
     /// to keep stores small, because a plan may have a million of them, and few have this.
     pub chosen: Option<Box<Chosen>>,
 }
@@ -26,15 +27,17 @@ pub(crate) struct Store {
 pub(crate) struct Chosen {
     /// A bool value. If it is false, nothing is written, and neighbours in a packed word do not change.
     pub condition: Option<usize>,
-    /// The computed index at which the element is written, if there is one.
+    /// The computed index at which the element is written, if the store is a scatter.
     pub scattered: Option<Scattered>,
 }
 
-/// A computed position: `stride · index` is added to the position from the store's own strides and offset.
+/// The computed position of a scatter: `stride · index` is added to the position that follows from the store's own
+/// strides and offset.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Scattered {
-    /// A value that computes in i32. If it is outside `0..extent`, nothing is written, so that a store to one window of
-    /// an axis skips elements of other windows. An [`Op::Position`](super::Op::Position) provides a checked index.
+    /// Which value of the kernel is the index. The value computes in i32. If it is outside `0..extent`, nothing is
+    /// written, so that a store to one window of an axis (`plan/indexed.rs`) skips the elements of other windows. If
+    /// out-of-bounds indices are errors, the value is an [`Op::Position`](super::Op::Position), which checks them.
     pub index: usize,
     pub stride: isize,
     pub extent: usize,
@@ -61,7 +64,8 @@ impl Store {
         self.chosen.get_or_insert_default().condition = Some(condition);
     }
 
-    /// Returns whether each index of the value's level writes one element, unconditionally and at its own position.
+    /// Returns whether the store writes one element for each index of its value, unconditionally and at a position that
+    /// follows from the index alone.
     pub fn is_plain(&self) -> bool {
         self.chosen.is_none()
     }
@@ -71,24 +75,24 @@ impl Store {
         self.scattered().is_some_and(|s| s.combine.reads())
     }
 
-    /// Returns the distance, in elements, from the position by strides and offset to the farthest computed position. It
-    /// is negative for a negative stride, and 0 without a computed index.
+    /// Returns how far, in elements, a computed index can move a store's position: `stride · (extent − 1)`. It is
+    /// negative for a negative stride, and 0 without a computed index.
     pub fn reach(&self) -> isize {
         self.scattered().map_or(0, |s| (s.extent.saturating_sub(1) as isize).saturating_mul(s.stride))
     }
 
-    /// Returns whether the elements that the store writes over `outer` begin on a word of 32 bits, and are contiguous. So they
-    /// share at most their last word with other elements.
+    /// Returns whether the elements that the store writes are contiguous and begin at a 32-bit word, where `outer` has
+    /// the lengths of the outer dimensions. Then they share at most their last word with other elements.
     pub fn fills_words(&self, outer: &[usize]) -> bool {
         self.dtype.size() >= 4 || self.offset % 4 == 0 && layout::is_c_contiguous(outer, &self.strides)
     }
 
-    /// Returns the values that the store reads: the stored one, the condition and the index.
+    /// Returns the numbers of the values that the store reads: the value that it writes, its condition and its index.
     pub fn operands(&self) -> SmallVec<[usize; 3]> {
         std::iter::once(self.value).chain(self.condition()).chain(self.scattered().map(|s| s.index)).collect()
     }
 
-    /// Renumbers the values that the store reads.
+    /// Replaces the number of each value that the store reads by `number` of it.
     pub fn map_operands(&mut self, number: impl Fn(usize) -> usize) {
         self.value = number(self.value);
         if let Some(chosen) = &mut self.chosen {
@@ -99,9 +103,9 @@ impl Store {
 }
 
 impl Kernel {
-    /// Returns how many stores, one after another in the list, write elements that lie side by side in memory, and that
-    /// an invocation of a GPU therefore writes as one word or vector: 4, 2, or 1 if it writes each element alone. For
-    /// example, the stores of `stack([x, y], -1)` write elements 2i and 2i + 1 at index i.
+    /// Returns how many consecutive stores in the kernel's list a GPU invocation can write together, as one word or
+    /// vector, because their elements lie side by side in memory: 4 or 2, or 1 if each store writes alone. For example,
+    /// the stores of `stack([x, y], -1)` write elements 2i and 2i + 1 at index i.
     pub fn woven(&self) -> usize {
         [4, 2].into_iter().find(|n| self.weaves(*n)).unwrap_or(1)
     }
@@ -129,12 +133,13 @@ impl Kernel {
             && self.stores.chunks(count).all(in_order)
     }
 
-    /// Returns whether a GPU may run the kernel and the one before it in one dispatch, because they write parts of one node's
-    /// memory and do not read it. Such kernels write different elements, unless they scatter. The boxes of a kernel stay apart,
-    /// because they share one shader, which takes less time to compile.
+    /// Returns whether a GPU may run this kernel in the same dispatch as `before`, the kernel before it, because both
+    /// write parts of the same node's memory and do not read it. Such kernels write different elements, unless they
+    /// scatter. A kernel that continues `before` stays separate, because both then share one shader, which takes less
+    /// time to compile.
     pub fn runs_beside(&self, before: &Kernel) -> bool {
         let Some(to) = self.stores.first().map(|s| s.buffer).filter(|_| !self.continues) else { return false };
-        // if both begin on a word, they share none
+        // if the elements of both begin at a 32-bit word, no word belongs to both
         [before, self].into_iter().all(|k| {
             k.kind == KernelKind::Elementwise
                 && k.windows.len() == 1

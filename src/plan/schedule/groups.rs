@@ -1,5 +1,6 @@
-//! Workgroups: the number of lanes that share a row, the elements that each holds, the number of loads in flight, and
-//! the writes of packed words.
+//! Schedules a kernel for the workgroups of a GPU: chooses the number of lanes (invocations) that share a row, the
+//! number of elements of the row that each lane holds, the number of loads in flight, and how packed words are written.
+//! A row is all inner indices (the reduced or scanned elements) of one outer index.
 
 use super::{Again, passes_of_stores, set_details};
 use crate::base::caps::MOST_HELD;
@@ -13,48 +14,51 @@ use crate::plan::kernel::{
 };
 use smallvec::SmallVec;
 
-/// The number of indices from which a nest is large. Then each invocation has several loads in flight, and the shader
-/// is specialised for one or two axes. A large card holds about 2^18 invocations at a time (132 multiprocessors of
-/// 2,048 on an H100). Below that, one load per invocation puts all loads in flight, and each further shader costs at
-/// least 20 ms to compile.
+/// The number of indices from which a kernel counts as large. In a large kernel, each invocation has several loads in
+/// flight, and the shader is specialised for one or two axes. A large card runs about 2^18 invocations at a time (132
+/// multiprocessors with 2,048 each on an H100). A smaller kernel has all its loads in flight with one load per
+/// invocation, and each further shader costs at least 20 ms to compile.
 const LARGE: usize = 1 << 18;
 
-/// The number of elements of a row for each lane from which a lane has several loads in flight, also if few rows leave most of
-/// a card idle. On an H100, sums of 128 columns of 32 elements took 12 µs with one load in flight, and 8 with four. A sum of
-/// 4,096 elements by one workgroup did not gain: 10 µs and 12.
+/// The number of elements of a row per lane from which a lane has several loads in flight even if the kernel is not
+/// large ([`LARGE`]), and its few rows leave most of a card idle. On an H100, sums of 128 columns of 32 elements took
+/// 12 µs with one load in flight, and 8 with four. A sum of 4,096 elements by one workgroup did not gain: 10 µs and 12.
 const LONG: usize = 8;
 
-/// The maximum compile cost, and the maximum number, of a nest's values for several loads in flight, because the shader
-/// then has its values four times. Chosen by hand; no benchmark compares other values.
+/// The maximum compile cost, and the maximum number, of a kernel's values for which an invocation may have several
+/// loads in flight. They are limited because the shader then contains the code of each value four times. Chosen by
+/// hand; no benchmark compares other values.
 const IN_FLIGHT_COST: u32 = 64;
 const IN_FLIGHT_VALUES: usize = 32;
-/// The maximum compile cost of a nest that draws random words, enough for a draw of normal numbers. It is larger because
-/// the shader has the Philox rounds only once.
+/// Like [`IN_FLIGHT_COST`], for a kernel that computes random words: enough to draw normal numbers. It is larger
+/// because the shader has the code of the Philox rounds only once.
 const IN_FLIGHT_COST_OF_DRAWS: u32 = 128;
 
-/// The number of lanes that share a short row: one subgroup on most cards. The number is part of a reduction's tree,
-/// which decides bits, so it is the same on cards with other subgroups.
+/// The number of lanes that share a short row: one subgroup on most cards. The number decides in which order a
+/// reduction combines elements, and so its bits, so it is the same on cards with subgroups of another size.
 const SHORT_ROW_LANES: usize = 32;
 
-/// The number of lanes that share a row of at most 32 elements in a row kernel, where each lane holds four.
+/// The number of lanes that share a row of at most 32 elements in a row kernel. Each lane then holds four elements.
 const FEW_LANES: usize = 8;
 
-/// The row length, in elements, up to which one invocation reduces it. Lanes that share such a row would have almost
-/// nothing to combine. Chosen by hand; no benchmark compares other values.
+/// The row length, in elements, up to which one invocation reduces a whole row. Lanes that share such a row would have
+/// almost nothing to combine. Chosen by hand; no benchmark compares other values.
 const ONE_LANE: usize = 8;
 
-/// The maximum number of subgroups that share a row and pass each other partial results within subgroups. Each lane loads a
-/// partial result of each subgroup. Chosen by hand: with eight, a row of 256 lanes takes two barriers instead of nine.
+/// The maximum number of subgroups that may share a row if lanes exchange partial results by subgroup operations. At
+/// the end, each lane loads a partial result of every subgroup. Chosen by hand: with eight, a row of 256 lanes takes
+/// two barriers instead of nine.
 const MOST_SUBGROUPS: usize = 8;
 
-/// The minimum number of results of a sum over chains at which one invocation alone adds all sums of an element, also if
-/// there are more than a few. With fewer results, most of a large card would be idle. Then the workgroup's lanes load the
-/// sums together, and one lane adds them.
+/// For the kernel that adds the chain sums of a matrix product (`plan/chains.rs`): the minimum number of results from
+/// which a single invocation loads and adds all sums of one result, however many they are. With fewer results, most of
+/// a large card would be idle, so the lanes of a workgroup load the sums together, and one lane adds them.
 const SIDE_BY_SIDE: usize = 1 << 14;
 
-/// The number of invocations of a workgroup of a narrow product, and the number of elements along k that it holds in
-/// workgroup memory: 64 bytes of f32, a cache line of most cards. Each smaller shape is for devices with less memory,
-/// smaller workgroups, or elements of 8 bytes.
+/// The possible shapes of a workgroup for a narrow product (few rows or columns), best first: the number of
+/// invocations, and the number of elements along k that it holds in workgroup memory. 16 f32 are 64 bytes, a cache line
+/// of most cards. The later, smaller shapes are for devices with less workgroup memory or smaller workgroups, or for
+/// elements of 8 bytes.
 const NARROW: [(usize, u8); 4] = [(128, 16), (128, 8), (32, 8), (8, 8)];
 
 /// The possible numbers of elements of a row that a lane of a row kernel holds in registers: 4 for short rows, 16 for
@@ -62,7 +66,7 @@ const NARROW: [(usize, u8); 4] = [(128, 16), (128, 8), (32, 8), (8, 8)];
 /// each number keeps its loops short.
 const HELD: [usize; 3] = [4, 16, MOST_HELD];
 
-/// Writes the schedule of a nest.
+/// Chooses the schedule of a kernel for a GPU, and writes it to `kernel.schedule`.
 pub(super) fn schedule(kernel: &mut Kernel, caps: &Caps) -> Result<()> {
     let (lanes, held) = lanes(kernel, caps)?;
     let window = kernel.windows.iter().max_by_key(|w| w.shape.iter().product::<usize>());
@@ -71,7 +75,7 @@ pub(super) fn schedule(kernel: &mut Kernel, caps: &Caps) -> Result<()> {
     let is_large = outer.saturating_mul(inner) >= LARGE;
     let blocks = blocks(kernel, shape, caps);
     let size = blocks.map_or(caps.group(), |b| b.count() * caps.subgroup[1] as usize);
-    // the shaders of products are specialised in any case
+    // the shaders of products are specialised for one or two axes even if the kernel is not large
     let is_special = is_large || kernel.kind == KernelKind::Matmul;
     let axes = |count: usize| match count {
         0..=1 if is_special => AxisIndexing::One,
@@ -81,7 +85,8 @@ pub(super) fn schedule(kernel: &mut Kernel, caps: &Caps) -> Result<()> {
     let tile = if blocks.is_some() { None } else { tile(kernel, shape, caps)? };
     let is_narrow = tile.is_some_and(|tile| tile.each == [1, 1]);
     let writes: Vec<WriteClass> = kernel.stores.iter().map(|store| write_class(kernel, store, is_narrow)).collect();
-    // if elements are combined one after another, lanes that share a row load the next ones meanwhile
+    // if the lanes of a row only load elements that one lane combines in order, they load the next ones meanwhile
+    // anyway
     let waits = match kernel.combines_in_sequence() {
         true => inner > 0 && lanes == 1,
         false => inner > 0 && (is_large || inner >= LONG * lanes),
@@ -111,17 +116,19 @@ fn lanes(kernel: &Kernel, caps: &Caps) -> Result<(usize, usize)> {
     let refused = |detail: String| Err(Error::with_line(ErrorKind::LimitExceeded, kernel.name, detail, None));
     let short = SHORT_ROW_LANES.min(size);
     Ok(match kernel.kind {
-        // neighbouring rows are side by side in memory, so if there are many, one lane for each is enough
+        // if there are many rows, one lane for each is enough, because neighbouring rows are side by side in memory
         KernelKind::Reduce(_)
             if kernel.combines_in_sequence() && (inner <= short || kernel.outer_size() >= SIDE_BY_SIDE) =>
         {
             (1, 1)
         }
-        // with at most two elements per lane, the tree of a whole workgroup costs as much as its lanes save
+        // use a whole workgroup only with more than two elements per lane, because otherwise combining the results of
+        // so many lanes costs as much as the lanes save
         KernelKind::Reduce(Lanes::Inner) if inner > 2 * size => (size, 1),
         KernelKind::Reduce(Lanes::Inner) if inner > ONE_LANE => (short, 1),
         KernelKind::Reduce(Lanes::Inner | Lanes::Outer) | KernelKind::Elementwise | KernelKind::Matmul => (1, 1),
-        // lanes of shorter blocks would combine elements in another order than `plan/kernel/scan.rs` defines
+        // if the lanes of a workgroup cannot cover a block, they would combine elements in another order than
+        // `plan/kernel/scan.rs` defines
         KernelKind::Row if kernel.scans() && inner > size * SCAN_RUN && size * SCAN_RUN < SCAN_BLOCK => {
             let (group, name) = (SCAN_BLOCK / SCAN_RUN, &caps.name);
             return refused(format!(
@@ -140,22 +147,23 @@ fn lanes(kernel: &Kernel, caps: &Caps) -> Result<(usize, usize)> {
     })
 }
 
-/// Returns the number of neighbouring invocations of a row that pass each other partial results within a subgroup, or 1 if
-/// subgroups are too small or the lanes of a row do not combine.
+/// Returns the number of neighbouring invocations that exchange partial results of a row by subgroup operations.
+/// Returns 1 if subgroups are too small, or if the lanes of a row do not combine elements.
 fn shuffled(kernel: &Kernel, lanes: usize, caps: &Caps) -> usize {
     let subgroup = 1 << caps.subgroup[0].max(1).ilog2().min(7);
     let combines = matches!(kernel.kind, KernelKind::Reduce(_) | KernelKind::Row) && !kernel.combines_in_sequence();
     if combines && subgroup * MOST_SUBGROUPS >= lanes { subgroup.min(lanes) } else { 1 }
 }
 
-/// Returns whether a nest with so many values, of this compile cost, may have several loads in flight.
+/// Returns whether a kernel with this number of values, and this compile cost, is simple enough for several loads in
+/// flight.
 pub(in crate::plan) fn is_simple(values: usize, cost: u32) -> bool {
     values <= IN_FLIGHT_VALUES && cost <= IN_FLIGHT_COST
 }
 
-/// Returns the number of loads that an invocation of a large nest has in flight. It is more than one because an
-/// invocation waits for memory, unless the nest has so many values that its shader would become too long. A nest that
-/// draws random words also counts, because four neighbours share a Philox block.
+/// Returns the number of loads that an invocation of a large kernel has in flight. It is more than one because an
+/// invocation waits for memory, unless the kernel has so many values that its shader would become too long. It is also
+/// more than one for a kernel that computes random words, because four neighbours share a Philox block.
 fn in_flight(kernel: &Kernel, caps: &Caps) -> u8 {
     let draws = kernel.values.iter().any(|v| matches!(v.op, Op::Philox { .. }));
     let most = if draws { IN_FLIGHT_COST_OF_DRAWS } else { IN_FLIGHT_COST };
@@ -164,38 +172,40 @@ fn in_flight(kernel: &Kernel, caps: &Caps) -> u8 {
     match kernel.kind {
         // four 4-byte words are one vector load of 16 bytes, and shaders are written for four
         KernelKind::Elementwise | KernelKind::Reduce(_) if is_simple && caps.vector >= 16 => 4,
-        // the factors, whatever the epilogue is
+        // a product has several loads of its operands in flight, whatever is computed from the result
         KernelKind::Matmul if caps.vector >= 16 => 4,
         KernelKind::Elementwise | KernelKind::Reduce(_) | KernelKind::Row | KernelKind::Matmul => 1,
     }
 }
 
-/// Returns the number of consecutive elements that an invocation processes: the elements of a packed word that it
-/// stores, or the elements of a run of a scan.
+/// Returns the number of consecutive elements that an invocation processes, because it stores them as a packed word, or
+/// because they form a run of a scan (`plan/kernel/scan.rs`).
 fn run(kernel: &Kernel, writes: &[WriteClass], in_flight: u8) -> u8 {
     let packed = |store: &Store| per_word(store) as u8;
     let stores = || kernel.stores.iter().zip(writes);
     match kernel.kind {
-        // one lane combines the elements of a run of a scan, one after another, and `shaders/row.wgsl` is written for four
+        // in a scan, one lane combines the elements of a run one after another; `shaders/row.wgsl` is written for runs
+        // of four
         KernelKind::Row => SCAN_RUN as u8,
         KernelKind::Elementwise if kernel.woven() > 1 => 1,
         KernelKind::Elementwise => {
             let owned = stores().filter(|(_, write)| **write == WriteClass::Words).map(|(s, _)| packed(s)).max();
-            // an invocation with several loads in flight stores as many neighbours, which are whole words too
+            // an invocation with several loads in flight stores as many neighbouring elements, which also fill whole
+            // words
             owned.map_or(1, |run| if in_flight > 1 { in_flight } else { run })
         }
         KernelKind::Reduce(_) | KernelKind::Matmul => 1,
     }
 }
 
-/// Returns the number of a store's elements in a word of four bytes.
+/// Returns how many elements of a store one word of four bytes holds.
 fn per_word(store: &Store) -> usize {
     4 / store.dtype.size().clamp(1, 4)
 }
 
-/// Returns the tile of a product that a workgroup computes, or `None` if the kernel is not a product. If the product is
-/// wide, it is the device's own tile if the result has enough tiles of this size, because large tiles load less in
-/// total.
+/// Returns the tile of a product that a workgroup computes, or `None` if the kernel is not a product. Unless the
+/// product is narrow, this is the tile that the device prefers, if the result has enough tiles of that size: large
+/// tiles load less in total.
 fn tile(kernel: &Kernel, shape: &[usize], caps: &Caps) -> Result<Option<Tile>> {
     if kernel.kind != KernelKind::Matmul {
         return Ok(None);
@@ -204,10 +214,10 @@ fn tile(kernel: &Kernel, shape: &[usize], caps: &Caps) -> Result<Option<Tile>> {
     let bytes = kernel.values.first().map_or(4, |v| v.compute().size());
     let is_half = kernel.values.first().is_some_and(|v| matches!(v.dtype, DType::F16 | DType::BF16));
     let own = caps.tiles.of(is_half);
-    // windows may be smaller, but all use the same shader
+    // decide by the whole kernel, although its windows may be smaller, because all windows use the same shader
     let tiles: SmallVec<[Tile; 4]> = match kernel.matrices(&kernel.outer) {
         [_, m, n] if is_narrow(m, n) => {
-            // a short k needs no more
+            // hold no more elements along k than the product has
             let most = kernel.length_of_k().next_power_of_two().clamp(4, 16) as u8;
             NARROW.iter().map(|(lanes, depth)| Tile::narrow(batches, [m, n], *lanes, most.min(*depth))).collect()
         }
@@ -230,33 +240,34 @@ fn tile(kernel: &Kernel, shape: &[usize], caps: &Caps) -> Result<Option<Tile>> {
 }
 
 /// Returns the part of a product that a workgroup computes by cooperative matrices, or `None` if invocations multiply
-/// elements. If a device has such matrices, it uses them for all products of f16, including products with a single row, so that a
-/// row has the same bits in every batch.
+/// elements. If a device has cooperative matrices, it uses them for all products of f16, including products with a
+/// single row, so that a row has the same bits in every batch.
 fn blocks(kernel: &Kernel, shape: &[usize], caps: &Caps) -> Option<CooperativeTile> {
     let is_half = kernel.values.first().is_some_and(|v| v.dtype == DType::F16);
     let [batches, m, n] = kernel.matrices(shape);
     if kernel.kind == KernelKind::Matmul && is_half { caps.blocks(batches, m, n) } else { None }
 }
 
-/// Returns how a store writes. `is_narrow` is true if each invocation computes one element of a product. If the target
-/// of a run begins within a word, the backend merges words that were to be written whole.
+/// Returns how a store writes. `is_narrow` is true if the kernel is a product of which each invocation computes one
+/// element. If an execution binds an output that begins within a word, the backend uses `Merged` instead of `Words`.
 fn write_class(kernel: &Kernel, store: &Store, is_narrow: bool) -> WriteClass {
     let per = per_word(store);
     match per {
         _ if store.updates() => WriteClass::Combined,
         1 => WriteClass::Plain,
-        // an invocation writes neighbouring stores together
+        // an invocation writes the elements of several stores together as whole words
         _ if kernel.woven() > 1 => WriteClass::Words,
-        // an element that is not stored must not change its part of the word
+        // if an element may not be stored, its part of the word must keep its content
         _ if !store.is_plain() || kernel.checks() => WriteClass::Merged,
-        // invocations of a narrow product share words
+        // in a narrow product, several invocations write elements of the same word
         _ if is_narrow => WriteClass::Merged,
         _ if kernel.windows.iter().all(|w| owns_words(kernel, store, w, per)) => WriteClass::Words,
         _ => WriteClass::Merged,
     }
 }
 
-/// Returns whether each word of a packed store, which has `per` elements, can be written by a single invocation.
+/// Returns whether each 32-bit word that a store writes in this window can be written by a single invocation. A word
+/// has `per` elements.
 fn owns_words(kernel: &Kernel, store: &Store, window: &Window, per: usize) -> bool {
     let strides = &store.strides[..];
     let whole = |shape: &[usize], strides: &[isize]| {
@@ -271,7 +282,8 @@ fn owns_words(kernel: &Kernel, store: &Store, window: &Window, per: usize) -> bo
                 && whole(&window.shape, outer)
                 && layout::is_c_contiguous(&kernel.inner, inner)
         }
-        // one invocation computes four neighbours of a row, which must be neighbours along its last axis
+        // one invocation computes four neighbouring elements of a row of the result, which must be neighbours along the
+        // last axis
         KernelKind::Matmul => {
             axes >= 1
                 && (kernel.sides()[1] == 0 || window.shape[axes - 1].is_multiple_of(4))
@@ -282,8 +294,8 @@ fn owns_words(kernel: &Kernel, store: &Store, window: &Window, per: usize) -> bo
     }
 }
 
-/// Makes kernels run in one dispatch that write parts of the same memory, if they are simple together, and have no more
-/// bindings than the device. They count as passes of one kernel.
+/// Makes consecutive kernels that write parts of the same memory run in one dispatch ([`Kernel::runs_beside`]), if they
+/// are simple enough together, and need no more bindings than the device allows. They count as passes of one kernel.
 pub(super) fn put_beside(steps: &mut [Step], caps: &Caps) {
     let (mut bound, mut values, mut cost): (Vec<(BufferRef, DType)>, usize, u32) = (vec![], 0, 0);
     let add = |list: &mut Vec<(BufferRef, DType)>, b| {

@@ -1,10 +1,11 @@
-//! The last stage of planning: how each loop nest (kernel) of a finished plan uses the hardware. Tiles, lanes, passes
-//! and kinds of stores are chosen only here, from the nest and the device's [`Caps`]. Backends carry out the schedule,
-//! and plans print it.
+//! The last part of planning: decides how each loop nest (kernel) of a finished plan uses the hardware. Tiles, lanes,
+//! passes and kinds of stores are chosen only here, from the nest and the device's [`Caps`]. Backends follow this
+//! schedule, and a printed plan shows it.
 //!
-//! This stage follows merging, windows and buffers, so that it processes the final nests. `tiles.rs` is for devices
-//! whose threads run tiles (`moves.rs` for nests that compute nothing, `threaded.rs` for threaded code, `products.rs`
-//! for matrix products). `groups.rs` is for devices with workgroups, and `passes.rs` is for both.
+//! Scheduling comes after kernels are merged, windows are cut and buffers are assigned, so that it sees the final
+//! nests. `tiles.rs` is for CPUs, where threads run tiles of a nest (`moves.rs` for nests that only move data,
+//! `threaded.rs` for threaded code, `products.rs` for matrix products). `groups.rs` is for GPUs, where workgroups share
+//! a nest. `passes.rs` is for both: a pass is a loop over a nest's inner dimensions.
 
 mod groups;
 mod moves;
@@ -47,13 +48,15 @@ pub(crate) fn schedule_nest(kernel: &mut Kernel, caps: &Caps) -> Result<()> {
     Ok(())
 }
 
-/// Returns the passes that compute the stores of a kernel, or `None` for an elementwise kernel or a product.
+/// Returns the passes (loops over the inner dimensions) that compute the values that a kernel stores. Returns `None`
+/// for an elementwise kernel or a product, which have none.
 fn passes_of_stores(kernel: &Kernel, again: Again) -> Option<Passes> {
     let stored: Vec<usize> = kernel.stores.iter().map(|s| s.value).collect();
     passes_of(kernel, &stored, again)
 }
 
-/// Returns the passes that compute some values (`sinks`) of a kernel, or `None` for an elementwise kernel or a product.
+/// Returns the passes (loops over the inner dimensions) that compute the values `sinks` of a kernel. Returns `None` for
+/// an elementwise kernel or a product, which have none.
 fn passes_of(kernel: &Kernel, sinks: &[usize], again: Again) -> Option<Passes> {
     match kernel.kind {
         KernelKind::Elementwise | KernelKind::Matmul => None,
@@ -61,7 +64,7 @@ fn passes_of(kernel: &Kernel, sinks: &[usize], again: Again) -> Option<Passes> {
     }
 }
 
-/// Returns the values that check whether an index is in bounds.
+/// Returns the numbers of the values that check whether an index is in bounds.
 fn checks(kernel: &Kernel) -> Vec<usize> {
     let is_check = |v: &usize| kernel.values[*v].op.checks();
     (0..kernel.values.len()).filter(is_check).collect()

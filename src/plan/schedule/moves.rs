@@ -1,25 +1,26 @@
-//! Tiles of nests that only move words (`plan/kernel/moves.rs`) on a CPU.
+//! Chooses, for a CPU, the tiles of kernels that only move data (`plan/kernel/moves.rs`).
 
 use crate::base::layout;
 use crate::plan::kernel::{Kernel, Op, Store, TileSchedule, Tiling, WriteClass};
 
-/// The size of a tile in bytes: several microseconds of work, so that its setup is negligible.
+/// The size of a tile in bytes. Moving it takes several microseconds, so that the setup of a tile is negligible.
 const TILE: usize = 32 << 10;
 
-/// The row length of a transposing nest's tile: 2,048 bytes, and at most 1,024 elements. `transposed_columns` in
-/// `cpu/moves/mod.rs` reorders transposed blocks in units of this size.
+/// The row length of a tile of a kernel that transposes: 2,048 bytes, but at most 1,024 elements. `transposed_columns`
+/// in `cpu/moves/mod.rs` reorders transposed blocks in units of this size.
 const COLUMNS: (usize, usize) = (2048, 1024);
 
-/// The extent of such a tile across its rows, which is along the source's contiguous axis, in bytes: several cache
-/// lines, each of which is used up while it is loaded.
+/// The number of rows of a tile of a kernel that transposes, in bytes of elements. This direction is the contiguous
+/// axis of the source, so a tile uses several whole cache lines of the source.
 const ROWS: usize = 256;
 
-/// The number of bytes read and written up to which one thread does all the work. They take about 5 µs. For twice as
-/// many, two threads that were already awake took 0.6 to 1.1 times as long as one thread; for half as many, 0.8 to 1
-/// times.
+/// The number of bytes read and written up to which one thread does all the work. It takes about 5 µs to move them. For
+/// twice as many bytes, two threads that were already awake took 0.6 to 1.1 times as long as one thread; for half as
+/// many bytes, 0.8 to 1 times.
 const ALONE: usize = 512 << 10;
 
-/// Returns the tiles of a nest of moves. The axes of a transposing nest are already in order.
+/// Returns the tiles of a kernel that only moves data. If it transposes, its axes must already be in the order that
+/// tiles need.
 pub(super) fn tiles(kernel: &Kernel, transposes: bool) -> TileSchedule {
     let size = kernel.stores.iter().map(|s| s.dtype.size()).max().unwrap_or(1);
     let n = kernel.outer_size();
@@ -33,8 +34,8 @@ pub(super) fn tiles(kernel: &Kernel, transposes: bool) -> TileSchedule {
         let each = cols.div_ceil(cols.div_ceil(tile).max(1)).next_multiple_of(64).min(tile);
         Tiling::Pieces { each: each as u16 }
     } else {
-        // multiples of `whole` rows are whole cache lines for any row length, so that no two tiles of contiguous rows
-        // write to the same line
+        // `whole` rows of any length together fill whole cache lines (64 bytes), so with a multiple of `whole` rows, no
+        // two tiles of contiguous rows write to the same line
         let (each, whole) = ((tile / cols.max(1)).min(rows), 64 / size);
         Tiling::Rows { each: if each < 4 * whole { each } else { each / whole * whole } as u16 }
     };
@@ -42,17 +43,17 @@ pub(super) fn tiles(kernel: &Kernel, transposes: bool) -> TileSchedule {
     TileSchedule { tiling, alone: bytes <= ALONE, shares_rows: false, threaded: false }
 }
 
-/// The minimum size in bytes of a target's row that is streamed. The cache lines at the row's two ends, which it shares
-/// with other rows, are then few.
+/// The minimum size in bytes of a row of the result that is written past the caches. In longer rows, the cache lines at
+/// the two ends, which a row shares with other rows, are few in comparison.
 const LONG: usize = 1 << 10;
 
-/// Returns how a store of a nest of moves writes. It bypasses the caches if its contiguous runs are long and the result
-/// has at least `least` bytes.
+/// Returns how a store of a kernel that only moves data writes. It bypasses the caches if it writes long contiguous
+/// runs and the result has at least `least` bytes.
 pub(super) fn write_class(kernel: &Kernel, store: &Store, least: usize) -> WriteClass {
     let Some(cols) = kernel.outer.last() else { return WriteClass::Plain };
     let size = store.dtype.size();
     let long = store.strides[kernel.outer.len() - 1] == 1 && cols.saturating_mul(size) >= LONG;
-    // short rows of a table are copied one by one, so each is its own run
+    // a gather of rows copies one row at a time, so each row is a run of its own
     let gathers = kernel.values.iter().any(|v| matches!(v.op, Op::Gather { .. }));
     let is_run = long || !gathers && layout::is_c_contiguous(&kernel.outer, &store.strides);
     let streams = is_run && kernel.outer_size().saturating_mul(size) >= least;

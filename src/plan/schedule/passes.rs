@@ -1,21 +1,23 @@
-//! The passes of a nest along its inner space: the values that each computes, and those that it keeps for a later one.
+//! Chooses the passes of a kernel. A pass is a loop over all inner indices (the elements of a row). A kernel needs
+//! several if a value depends on a reduction, which is known only after the loop that computes it. This file decides
+//! which values each pass computes, and which it keeps for a later pass.
 
 use crate::base::layout;
 use crate::graph::ufunc::cast;
 use crate::plan::kernel::{Kernel, Op, Pass, Passes};
 
-/// The values that a pass computes again instead of reading values that an earlier pass kept, because that is as cheap.
+/// Which values a pass computes again, although an earlier pass has computed them and could have kept them.
 #[derive(Clone, Copy)]
 pub(super) enum Again {
-    /// No values (GPU): a lane keeps them in registers, and loading them again from memory takes long.
+    /// None (GPU): a lane keeps all values in registers, because loading their operands again from memory takes long.
     Nothing,
-    /// Loads, indices, numbers, and conversions of these that change no bit (CPU): a row is still in a cache when it is
-    /// read again. If rows are side by side in a tile (`across`), a load that must be transposed into the tile is too
-    /// costly to repeat.
+    /// Loads, indices, numbers, and conversions of these that change no bit (CPU): computing them again is as cheap as
+    /// keeping them, because a row is still in a cache when it is read again. A load is too costly to repeat if rows
+    /// are side by side in a tile (`across`), and the load must be transposed into the tile.
     Loads { across: bool },
 }
 
-/// Returns the passes that compute `sinks` and all values on which they depend.
+/// Returns the passes that compute the values `sinks` and all values on which these depend.
 pub(super) fn passes(kernel: &Kernel, sinks: &[usize], again: Again) -> Passes {
     let values = &kernel.values;
     let in_lanes = matches!(again, Again::Nothing);
@@ -42,7 +44,8 @@ pub(super) fn passes(kernel: &Kernel, sinks: &[usize], again: Again) -> Passes {
             if !wanted[v] {
                 continue;
             }
-            // an inner value that ends a pass is a scan in lanes, whose elements are known after that pass
+            // an inner value that is known only at the end of a pass is a scan whose row is shared by lanes: a later
+            // pass reads its elements
             if made[v] || values[v].ends_pass(in_lanes) {
                 pass.takes.push(v as u16);
                 continue;
@@ -61,7 +64,7 @@ pub(super) fn passes(kernel: &Kernel, sinks: &[usize], again: Again) -> Passes {
     Passes { after, list }
 }
 
-/// Returns for each value whether a later pass computes it again instead of keeping it.
+/// Returns for each value whether a later pass computes it again, so that it need not be kept.
 fn cheap(kernel: &Kernel, again: Again) -> Vec<bool> {
     let values = &kernel.values;
     let Again::Loads { across } = again else { return vec![false; values.len()] };
@@ -91,8 +94,8 @@ fn cheap(kernel: &Kernel, again: Again) -> Vec<bool> {
     cheap
 }
 
-/// Returns whether the elements of a load along `outer`, which are neighbours in a tile of rows side by side, are apart
-/// in memory.
+/// Returns whether a load must be transposed into a tile in which rows are side by side. There, elements with
+/// neighbouring outer indices are neighbours, so this is the case if they are not neighbours in memory.
 fn is_transposed(kernel: &Kernel, load: usize) -> bool {
     let strides = &kernel.loads[load].strides[..kernel.outer.len()];
     !matches!(layout::one_step(&kernel.outer, strides), Some(0 | 1))

@@ -1,26 +1,27 @@
-//! The strategy of a matrix product on a CPU. It does not change the bits of a result.
+//! Chooses how a CPU computes a matrix product ([`Product`]). The choice does not change the bits of a result.
 
 use crate::base::dtype::Compute;
 use crate::plan::kernel::{CHAIN, Caps, Kernel, MOST_OF_CHAINS, Matrices, Method, Product, Step, Work, takes_parts};
 
-/// The work (see `work`) up to which one thread does a product. It takes about 20 µs, less than waking another thread
-/// costs.
+/// The amount of work, as measured by [`work`], up to which one thread computes a product alone. It takes about 20 µs,
+/// less than waking another thread costs.
 const ALONE: usize = 1 << 21;
 
-/// The work of a task, if there is enough for several: 30 to 50 µs, so that the time to wake a thread is small in
-/// comparison.
+/// The amount of work of one task, as measured by [`work`], if there is enough for several tasks. It takes 30 to 50 µs,
+/// so that the time to wake a thread is small in comparison.
 const TASK: usize = 1 << 22;
 
 /// The maximum number of tasks into which one matrix is cut. Each task packs the operands that it needs, so more tasks
 /// pack more often.
 const MOST_TASKS: usize = 32;
 
-/// The minimum number of rows, and of columns, of a task if a product by panels is cut. A packed element is used once
-/// for each row of the task, and each element of the left operand is read again by every task for other columns.
+/// The minimum number of rows, and of columns, of a task if a product by panels is divided among tasks. With few rows,
+/// each packed element of the right operand is used only a few times. With few columns, many tasks read each element of
+/// the left operand again.
 const LEAST: [usize; 2] = [512, 256];
 
-/// The maximum number of columns for which a product runs column by column, with lanes over rows: as many as its
-/// kernels process together.
+/// The maximum number of columns of a result that is computed column by column, with SIMD lanes over rows: as many as
+/// the loops for this method process together.
 const FEW: usize = 8;
 
 /// Returns a measure of the time of `n` multiply-adds. For f32 in tiles it is `n`. Other cases take longer: f64 has
@@ -35,7 +36,7 @@ fn work(n: usize, compute: Compute, method: Method) -> usize {
     n.saturating_mul(weight).saturating_mul(if matches!(method, Method::Dots | Method::Sums) { 10 } else { 1 })
 }
 
-/// Returns the strategy of a product, or `None` if the kernel is not only a product.
+/// Returns how a CPU computes the product of a kernel, or `None` if the kernel computes more than a product.
 pub(super) fn product(kernel: &Kernel, caps: &Caps) -> Option<Product> {
     let compute = kernel.values.first()?.compute();
     let matrices = Matrices::of(kernel)?;
@@ -49,7 +50,8 @@ pub(super) fn product(kernel: &Kernel, caps: &Caps) -> Option<Product> {
     if product.alone {
         return Some(product);
     }
-    // a task computes several small matrices, but not so many that there are too few tasks
+    // a task computes several matrices of the batch if they are small, but at most a quarter of them, so that there are
+    // enough tasks
     product.matrices = (TASK / each.max(1)).clamp(1, batch.div_ceil(4)).min(u16::MAX as usize) as u16;
     if product.matrices == 1 {
         let tasks = (each / TASK).clamp(1, MOST_TASKS.div_ceil(batch));
@@ -57,7 +59,7 @@ pub(super) fn product(kernel: &Kernel, caps: &Caps) -> Option<Product> {
         let [rows, cols] = product.part(x.m, x.n);
         let elements = x.m.saturating_mul(x.n);
         if batch == 1 && tasks > 1 && x.m <= rows && x.n <= cols && elements <= MOST_OF_CHAINS {
-            // a small result cannot be cut, but k, the axis over which it sums, can be cut
+            // a small result cannot be divided among tasks, but the axis k over which it sums can be
             product.parts = [1, 1];
             product.chains = x.k.div_ceil(CHAIN).div_ceil(tasks).min(u32::MAX as usize) as u32;
         }
@@ -68,16 +70,18 @@ pub(super) fn product(kernel: &Kernel, caps: &Caps) -> Option<Product> {
     Some(product)
 }
 
-/// Makes each product pass its parts to the elementwise nest that follows, if that nest can process them. Then the nest
-/// reads the result from a cache, and threads share the work of both together.
+/// Makes each product pass every part of its result to the elementwise kernel after it as soon as the part is computed,
+/// if that kernel can process parts. Then the kernel reads the result from a cache, and threads share the work of both
+/// kernels together.
 pub(super) fn hand_on(steps: &mut [Step]) {
     for i in 1..steps.len() {
         let (before, next) = steps.split_at_mut(i);
         let (Step::Nest(product), Step::Nest(next)) = (&mut before[i - 1], &next[0]) else { continue };
         let (Some(strategy), Some(tiles)) = (product.schedule.product(), next.schedule.tiles()) else { continue };
-        // one thread must not do a large nest alone because the product is small
+        // if one thread computes the product alone because it is small, the next kernel must also be for one thread,
+        // because it would run there too
         let shares = tiles.alone || !strategy.alone;
-        // the parts of a product of windows are not rectangles of the dimensions of the next nest
+        // the parts of a product of windows (`plan/axes.rs`) are not rectangles in the dimensions of the next kernel
         let is_alike = product.inner.len() == 1;
         if is_alike && next.continues && shares && strategy.chains == 0 && takes_parts(next, product) {
             product.schedule.work = Work::Product(Product { hands_on: true, ..strategy });
@@ -99,24 +103,27 @@ fn method(x: &Matrices, compute: Compute, caps: &Caps) -> (Method, bool) {
             return (Method::Sums, turned);
         }
     }
-    // lanes run over columns, so a narrow result is computed as its transpose
+    // SIMD lanes run over columns, so a result with few columns and many rows is computed as its transpose
     let narrow = x.n < lanes && x.m > x.n;
     let is_turned = x.c[1] != 1 && x.c[0] == 1 || narrow && x.c[1] == 1 && x.m >= 2 * lanes;
     let x = if is_turned { &turned } else { x };
     let second = if caps.caches[1] == 0 { 1 << 19 } else { caps.caches[1] };
-    // no copies if the right operand fits a quarter of the L2 cache, or the whole L2 cache if few rows use the operand
+    // do not copy operands if the right operand fits a quarter of the L2 cache, or the whole L2 cache if the result has
+    // few rows
     let bytes = x.k.saturating_mul(x.n).saturating_mul(compute.size());
     if x.suit(Method::Direct) && (bytes <= second / 4 || x.m <= 12 && bytes <= second) {
         return (Method::Direct, is_turned);
     }
-    // the columns of a chain fill half of the L2 cache
+    // pack so many columns at a time that one chain (256 elements along k) of them fills half of the L2 cache
     let cols = (second / 2 / (CHAIN * compute.size())).clamp(64, 1024).min(x.n.max(1));
-    // rows that are contiguous along k are read in place, because a whole panel uses each element
+    // rows of the left operand that are contiguous along k are read in place, because a whole panel uses each element;
+    // other rows are copied
     let left = x.nested[0].is_some() || x.a[1] != 1 && x.n > 64;
     (Method::Panels { blocks: cols.div_ceil(64) as u8, left }, is_turned)
 }
 
-/// Returns the number of parts into which rows, and columns, are cut, for at most `tasks` tasks, a power of two.
+/// Returns into how many parts the rows, and the columns, of a matrix are cut for different tasks. The number of parts
+/// is at most `tasks`, which is a power of two.
 fn parts(x: &Matrices, method: Method, tasks: usize) -> [u8; 2] {
     let [down, across] = match method {
         Method::Dots => [tasks, 1],
@@ -125,7 +132,7 @@ fn parts(x: &Matrices, method: Method, tasks: usize) -> [u8; 2] {
         Method::Panels { .. } => {
             let across = |least: usize| tasks.min(1 << (x.n / least).max(1).ilog2());
             match [(tasks / across(LEAST[1])).min((x.m / LEAST[0]).max(1)), across(LEAST[1])] {
-                // smaller parts are better than a single thread
+                // parts with fewer columns than usual are better than work for a single thread
                 [1, 1] => [1, across(LEAST[1] / 2)],
                 parts => parts,
             }

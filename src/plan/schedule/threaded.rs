@@ -1,41 +1,44 @@
-//! Decides which elementwise nests run as threaded code (`math/simd/threaded/mod.rs`). The choice changes no bit of a
-//! result.
+//! Decides which elementwise kernels run as threaded code on a CPU (`math/simd/threaded/mod.rs`), which runs all
+//! operations on one small block of elements before the next block. Other kernels run each operation as a loop over a
+//! whole tile. The choice changes no bit of a result.
 
 use crate::graph::ufunc::cast;
 use crate::plan::kernel::{Caps, Kernel, Op, Store, TileSchedule, Tiling, Value};
 
-/// The number of elements of the largest block of threaded code. For rows of whole blocks, threaded code takes half the
-/// time of loops.
+/// The number of elements of the largest block that threaded code processes. If rows consist of whole blocks, threaded
+/// code takes half the time of loops.
 const BLOCK: usize = 128;
 
-/// The minimum row length, in elements, from which tiles of several rows run as threaded code if rows are not whole
-/// blocks. The remainder of each row goes through a buffer. In measurements, rows of 200 elements took 1.8 times the
-/// time of loops, and rows of 500 about the same time.
+/// The minimum row length, in elements, of tiles of several rows that run as threaded code, if rows do not consist of
+/// whole blocks. The remainder of each row must go through a buffer. In measurements, rows of 200 elements took 1.8
+/// times the time of loops, and rows of 500 about the same time.
 const LEAST_ROW: usize = 4 * BLOCK;
 
-/// The maximum total number of values, loads and stores of a nest. The scratch memory of a thread holds a block of each
-/// (`LARGE` in `cpu/threaded/mod.rs`).
+/// The maximum total number of values, loads and stores of a kernel that runs as threaded code. The scratch memory of a
+/// thread holds a block for each of them (`LARGE` in `cpu/threaded/mod.rs`).
 const MOST_PARTS: usize = 128;
 
-/// The minimum number of passes over a tile that threaded code must save.
+/// The minimum number of loops over a tile that threaded code must save, as counted by [`passes`].
 const LEAST_PASSES: usize = 2;
 
-/// The minimum number of elements over which loops would go in all passes together. For fewer elements, loops need
-/// fewer instructions: threaded code needs about 1,600 to begin and to run the remainder of a row through a buffer, and
-/// saves about 0.6 for each element and pass (counted by the bench `small`, with AVX2).
+/// The minimum number of elements that loops over tiles would process in total, counting each element once per loop.
+/// For fewer, loops need fewer instructions: threaded code needs about 1,600 instructions to begin and to run the
+/// remainder of a row through a buffer, and saves about 0.6 for each element and loop (counted by the bench `small`,
+/// with AVX2).
 const LEAST_WORK: usize = 2048;
 
-/// The work (see `is_alone`) up to which one thread does all of it. It takes about 10 µs, half of which an awake second
-/// thread would save. Calling a thread that arrives too late was measured to cost about 1 µs.
+/// The amount of work, in the unit of [`is_alone`], up to which one thread does all of it. It takes about 10 µs, of
+/// which a second thread would save half if it were awake. If the second thread arrives too late, calling it was
+/// measured to cost about 1 µs.
 const ALONE: usize = 1 << 20;
 
-/// The cost of a random word in additions. It was measured to take 0.4 ns.
+/// The cost of computing a random word, in units of one addition. A random word was measured to take 0.4 ns.
 const DRAW: usize = 20;
 
-/// Returns whether threaded code computes the tiles of an elementwise nest. Every operation must have an instruction,
-/// and all words must have the same size. (A bool alone would fill words of four times its size.) Tiles of several rows
-/// must have rows of a minimum length, because each row starts again. A result of at least `stream` bytes bypasses the
-/// caches.
+/// Returns whether threaded code computes the tiles of an elementwise kernel. Threaded code must have an instruction
+/// for every operation, and all elements must have the same size in registers. (Bools alone would take four times their
+/// size.) If tiles have several rows, rows must have a minimum length, because threaded code starts again at each row.
+/// A result of at least `stream` bytes bypasses the caches.
 pub(super) fn is_threaded(kernel: &Kernel, tiles: &TileSchedule, caps: &Caps, stream: usize) -> bool {
     let last = kernel.outer.len().checked_sub(1);
     let cols = last.map_or(1, |axis| kernel.outer[axis]);
@@ -44,7 +47,7 @@ pub(super) fn is_threaded(kernel: &Kernel, tiles: &TileSchedule, caps: &Caps, st
         Tiling::Rows { .. } => cols >= LEAST_ROW || cols.is_multiple_of(BLOCK),
         Tiling::Blocks { .. } | Tiling::Along { .. } | Tiling::Across { .. } => false,
     };
-    // a draw needs its element numbers and its key in addition to its value
+    // a random number needs two more parts besides its value: its element numbers and its key
     let draws = kernel.values.iter().filter(|v| matches!(v.op, Op::Philox { .. })).count();
     let fits = kernel.values.len() + draws + kernel.loads.len() + kernel.stores.len() <= MOST_PARTS;
     let writes_runs = |s: &Store| s.is_plain() && last.is_none_or(|axis| s.strides[axis] == 1 || cols == 1);
@@ -60,7 +63,7 @@ pub(super) fn is_threaded(kernel: &Kernel, tiles: &TileSchedule, caps: &Caps, st
             row.threaded(by, word).is_some()
         }
         Op::Philox { .. } => true,
-        // element numbers are supported only as operands of draws
+        // element numbers are supported only as operands of random numbers (`is_counter`)
         Op::Index { .. } => false,
         Op::Gather { .. } | Op::Position(_) | Op::Reduce(_) | Op::Scan(_) | Op::Dot { .. } => false,
     };
@@ -80,9 +83,9 @@ fn computes(value: &Value) -> bool {
     matches!(value.op, Op::Ufunc(..) | Op::Cast(_) | Op::Round(_))
 }
 
-/// Returns the number of times that loops would go over a tile: once for each operation, for each load and store whose
-/// type they convert, and for each store past the caches. Loops make a single pass at least as fast as threaded code
-/// does. A nest without an operation is a copy, for which this returns 0.
+/// Returns how many loops over a tile there would be without threaded code: one for each operation, for each load and
+/// store that converts types, and for each store past the caches. A single loop is at least as fast as threaded code. A
+/// kernel without an operation is a copy, for which this returns 0.
 fn passes(kernel: &Kernel, stream: usize) -> usize {
     let operations = kernel.values.iter().filter(|value| computes(value)).count();
     if operations == 0 {
@@ -94,8 +97,9 @@ fn passes(kernel: &Kernel, stream: usize) -> usize {
     operations + widened + written
 }
 
-/// Returns whether one thread does all the work of a threaded nest. The work counts two units for each addition per
-/// index, and one for each byte that an index reads or writes. A byte takes about 10 ps in the caches.
+/// Returns whether one thread does all the work of a kernel that runs as threaded code. The work for one index is two
+/// units for each addition (or the equivalent), and one for each byte read or written. A byte takes about 10 ps in the
+/// caches.
 pub(super) fn is_alone(kernel: &Kernel) -> bool {
     let cost = |value: &Value| {
         if matches!(value.op, Op::Philox { .. }) {

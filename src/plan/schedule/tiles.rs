@@ -1,5 +1,6 @@
-//! Tiles for threads: their shapes, the order of axes, and the stores that bypass the caches. None of this changes a
-//! bit of a result.
+//! Schedules a kernel for the threads of a CPU: chooses the shapes of tiles (the parts of a kernel's indices that a
+//! thread processes at a time), the order of axes, and the stores that bypass the caches. None of this changes a bit of
+//! a result. A row is all inner indices (the reduced or scanned elements) of one outer index.
 
 use super::{Again, checks, moves, passes_of, passes_of_stores, products, set_details, threaded};
 use crate::base::dtype::Compute;
@@ -11,84 +12,89 @@ use crate::plan::kernel::{
     Tiling, Value, Work, WriteClass,
 };
 
-/// The bytes of work (see `weight`) up to which one thread does all of it. They take about 10 µs, about the cost of
-/// waking another thread.
+/// The amount of work, in the bytes that [`weight`] counts, up to which one thread does all of it. It takes about 10
+/// µs, about the cost of waking another thread.
 const ALONE: usize = 128 << 10;
 
-/// The row length, in elements, below which rows are reduced side by side, each as a column. A shorter row leaves each
-/// virtual lane of a fold fewer than 4 elements, and its loops are too short for SIMD.
+/// The row length, in elements, below which rows are reduced side by side, each as a column of a tile. In a shorter
+/// row, each of the virtual lanes among which a fold divides it has fewer than 4 elements, so loops are too short for
+/// SIMD.
 const SHORT: usize = 4 * LANES;
 
 /// The row length, in elements, from which a tile may hold several whole rows. Loops over shorter rows are too short
 /// for SIMD.
 const SHORTEST: usize = 16;
 
-/// Like `SHORTEST`, for rows that are only folded: eight of them are folded together.
+/// Like `SHORTEST`, for kernels that do nothing but fold rows: they fold eight rows together.
 const SHORTEST_FOLDED: usize = 4;
 
-/// The maximum number of columns of a block of long rows. This many are enough work for a task, and more could leave
-/// threads idle. Chosen by hand; no benchmark compares other values.
+/// The maximum number of rows in a block of long rows that are side by side, each as a column. This many are enough
+/// work for a task, and more could leave threads idle. Chosen by hand; no benchmark compares other values.
 const MOST_COLUMNS: usize = 512;
 
-/// The minimum number of columns of a tile with rows side by side: 64 bytes of f32, which are a cache line and the
-/// widest vector.
+/// The minimum number of columns of a tile in which rows are side by side, each as a column: 64 bytes of f32, which are
+/// a cache line and the widest vector.
 const COLUMNS: usize = 16;
 
-/// The bytes of work of one task whose rows are reduced one after the other. Less would cost more to set up than it
-/// saves, and more would leave threads idle. Chosen by hand; no benchmark compares other values.
+/// The amount of work, in the bytes that [`weight`] counts, of one task in which rows are reduced one after the other.
+/// Smaller tasks would cost more to set up than they save, and larger ones would leave threads idle. Chosen by hand; no
+/// benchmark compares other values.
 const TASK_OF_ROWS: usize = 64 << 10;
 
-/// The maximum number of rows of a task with short rows. Each row has its own setup, so more rows per task save
+/// The maximum number of rows of a task with short rows. The setup is per row, so more rows per task would save
 /// nothing. Chosen by hand; no benchmark compares other values.
 const MOST_ROWS: usize = 64;
 
-/// The bytes of work from which a block of rows may be cut into parts for several threads: 256 KiB take about 20 µs,
-/// about the cost of dividing the block and combining the parts.
+/// The amount of work, in the bytes that [`weight`] counts, from which a block of rows may be cut into parts for
+/// several threads. 256 KiB take about 20 µs, about the cost of dividing the block and combining the parts.
 const SHARED_BLOCK: usize = 256 << 10;
 
-/// For tiles of at most this many columns, the number of elements of a column. They are the 64, 32 or 16 blocks of 16
-/// elements that a fold then processes together (`blocks_at_once` in `cpu/fold/mod.rs`), which keeps the fold's loops
-/// at 64 to 500 elements.
+/// The length of the columns of narrow tiles in which rows are side by side. Each entry is a maximum number of columns,
+/// and the number of elements of each column of a tile that has at most so many columns. These are the 64, 32 or 16
+/// blocks of 16 elements that a fold then processes together (`blocks_at_once` in `cpu/fold/mod.rs`), which keeps the
+/// fold's loops at 64 to 500 elements.
 const TALL: [(usize, usize); 3] = [(4, 1024), (8, 512), (31, 256)];
 
-/// The number of rows of a transposing nest's tile: 32 elements of 4 bytes are two whole cache lines.
+/// The number of rows of a tile of a kernel that transposes: 32 elements of 4 bytes are two whole cache lines.
 const BLOCK_ROWS: usize = 32;
 
-/// The minimum length of an axis, and the minimum stride, in elements, from which a transposition is worthwhile. It
-/// moves squares of 8 × 8 elements, and with a stride under 8 elements much of each cache line is used anyway.
+/// The minimum length of both axes, and the minimum stride, in elements, from which transposing an operand in tiles is
+/// worthwhile. It moves squares of 8 × 8 elements, and with a stride under 8 elements much of each cache line is used
+/// anyway.
 const SQUARE: usize = 8;
 
-/// The size of a result, in bytes, from which it bypasses the caches, if the last-level cache is larger or of unknown
-/// size. A larger cache is shared by many cores, and none was measured.
+/// The size of a result, in bytes, from which it is written past the caches, if the last-level cache is larger than
+/// this or of unknown size. A larger cache is shared by many cores, and none was measured.
 const STREAM: usize = 32 << 20;
 
-/// Returns the number of elements of a tile, except for pieces of bools, which are longer. Four registers of this many
-/// f32 fit the L1 cache. More than 2,048 elements were measured to be no faster, and fewer than 512 make loops too
-/// short. A cache of unknown size counts as large enough.
+/// Returns the number of elements of a tile (tiles of only bools are longer). Four arrays of this many f32, as loops
+/// over a tile use them, fit the L1 cache. More than 2,048 elements were measured to be no faster, and fewer than 512
+/// make loops too short. A cache of unknown size counts as large enough.
 fn tile(caps: &Caps) -> usize {
     let fits = caps.caches[0] / 4 / 4;
     if fits == 0 { 2048 } else { (1 << fits.ilog2()).clamp(512usize, 2048) }
 }
 
-/// Returns the number of elements of a block of rows side by side that several passes read. As f32 they fill a quarter
-/// of the L2 cache. The maximum is 65,536, because more were not measured.
+/// Returns the number of elements of a block of rows that are side by side and that several passes (loops over all
+/// rows) read. As f32 they fill a quarter of the L2 cache. The maximum is 65,536, because more were not measured.
 fn kept_rows(caps: &Caps) -> usize {
     let fits = caps.caches[1] / 4 / 4;
     if fits == 0 { 1 << 16 } else { fits.clamp(2 * tile(caps), 1 << 16) }
 }
 
-/// Returns the size of a result, in bytes, from which it bypasses the caches, because they would not hold it until it
-/// is read.
+/// Returns the size of a result, in bytes, from which it is written past the caches, because they would not hold it
+/// until it is read.
 fn stream(caps: &Caps) -> usize {
     if caps.caches[2] == 0 { STREAM } else { caps.caches[2].min(STREAM) }
 }
 
-/// Returns the bytes of work of one index of a nest, a rough measure of time: four for each value, whatever its type.
+/// Returns the amount of work for one index of a kernel, a rough measure of time: four bytes for each value, whatever
+/// its type.
 fn weight(kernel: &Kernel) -> usize {
     4 * kernel.values.len()
 }
 
-/// Writes the schedule of a nest.
+/// Chooses the schedule of a kernel for a CPU, and writes it to `kernel.schedule`.
 pub(super) fn schedule(kernel: &mut Kernel, caps: &Caps) {
     match kernel.kind {
         KernelKind::Elementwise => elementwise(kernel, caps),
@@ -102,7 +108,8 @@ pub(super) fn schedule(kernel: &mut Kernel, caps: &Caps) {
 
 fn elementwise(kernel: &mut Kernel, caps: &Caps) {
     let checked = checks(kernel);
-    // values that replace elements at computed positions are written in their order, so that the last one remains
+    // if several values of a scatter replace the same element, they must be written in order, so that the last one
+    // remains
     let in_order = kernel.stores.iter().any(|s| s.scattered().is_some_and(|to| !to.combine.reads()));
     let transposed = (!in_order).then(|| transposed_axis(kernel, caps)).flatten();
     if let Some(axis) = transposed {
@@ -118,7 +125,8 @@ fn elementwise(kernel: &mut Kernel, caps: &Caps) {
             false => tiles,
         }
     };
-    // tasks that share such writes each compute all values, which is worthwhile if the writes miss the L2 cache
+    // if several tasks share such writes, each computes all values, which is worthwhile only if the writes miss the L2
+    // cache
     let tiles = TileSchedule { alone: tiles.alone || in_order && reached(kernel) <= caps.caches[1], ..tiles };
     kernel.schedule.work = Work::Tiles(tiles);
     let writes = kernel.stores.iter().map(|store| write_class(kernel, store, &tiles, caps)).collect();
@@ -130,8 +138,8 @@ fn elementwise(kernel: &mut Kernel, caps: &Caps) {
     set_details(kernel, writes, None, checks);
 }
 
-/// Returns the number of bytes from the first to the last element that the stores of a nest may write, including
-/// computed indices.
+/// Returns the number of bytes from the first to the last element that the stores of a kernel may write, at any of its
+/// indices and computed indices.
 fn reached(kernel: &Kernel) -> usize {
     let reach = |s: &Store| {
         let axes = kernel.outer.iter().zip(&s.strides).map(|(n, s)| (n - 1).saturating_mul(s.unsigned_abs()));
@@ -141,7 +149,7 @@ fn reached(kernel: &Kernel) -> usize {
     kernel.stores.iter().map(reach).fold(0, usize::saturating_add)
 }
 
-/// Returns the tiles of a nest without an inner space, over `outer`.
+/// Returns the tiles of a kernel without inner dimensions. `outer` has the lengths of the dimensions to cover.
 fn tiles_of_flat(kernel: &Kernel, outer: &[usize], transposes: bool, caps: &Caps) -> TileSchedule {
     let tile = tile(caps);
     let n: usize = outer.iter().product();
@@ -152,8 +160,8 @@ fn tiles_of_flat(kernel: &Kernel, outer: &[usize], transposes: bool, caps: &Caps
         (Tiling::Blocks { rows: height as u16, cols: width as u16 }, height * width)
     } else if cols >= tile / 4 || rows == 1 {
         // pieces of nearly equal length, so that no last piece is short; 128 elements of any type are whole cache
-        // lines, and whole blocks of threaded code. A piece of only bools, which are computed as bytes, is four times
-        // as long, so that its registers have as many bytes as those of f32
+        // lines, and whole blocks of threaded code. If all values are bools, which are computed as bytes, a piece is
+        // four times as long, so that it has as many bytes as a piece of f32
         let is_bool = kernel.values.iter().all(|v| v.compute() == Compute::Bool);
         let tile = if is_bool { 4 * tile } else { tile };
         let each = cols.div_ceil(cols.div_ceil(tile).max(1)).next_multiple_of(128).min(tile);
@@ -166,8 +174,8 @@ fn tiles_of_flat(kernel: &Kernel, outer: &[usize], transposes: bool, caps: &Caps
     TileSchedule { tiling, alone, shares_rows: false, threaded: false }
 }
 
-/// Returns the outer space with length 1 along axes on which no computed index depends, so that each index is checked
-/// once.
+/// Returns the lengths of a kernel's outer dimensions, but 1 for dimensions on which no computed index depends, so that
+/// each index is checked only once.
 fn without_repeats(kernel: &Kernel, checked: &[usize]) -> Shape {
     let mut outer = kernel.outer.clone();
     // the values from which the indices of gathers and scatters are computed
@@ -200,7 +208,7 @@ fn without_repeats(kernel: &Kernel, checked: &[usize]) -> Shape {
     outer
 }
 
-/// Returns how a store of a tiled nest writes.
+/// Returns how a store of a kernel that runs as tiles writes.
 fn write_class(kernel: &Kernel, store: &Store, tiles: &TileSchedule, caps: &Caps) -> WriteClass {
     if kernel.moves().is_some() {
         return moves::write_class(kernel, store, stream(caps));
@@ -208,7 +216,7 @@ fn write_class(kernel: &Kernel, store: &Store, tiles: &TileSchedule, caps: &Caps
     let outer = &kernel.outer[..];
     let is_inner = kernel.values[store.value].inner;
     let Some(cols) = outer.last() else { return WriteClass::Plain };
-    // only a store whose tiles are contiguous in memory is streamed
+    // only a store that writes each tile contiguously may bypass the caches
     let is_run = match tiles.tiling {
         Tiling::Pieces { .. } => store.strides[outer.len() - 1] == 1,
         Tiling::Rows { .. } => layout::is_c_contiguous(outer, &store.strides),
@@ -222,15 +230,15 @@ fn write_class(kernel: &Kernel, store: &Store, tiles: &TileSchedule, caps: &Caps
     let elements = kernel.outer_size().saturating_mul(if is_inner { kernel.inner_size() } else { 1 });
     let bytes = elements.saturating_mul(store.dtype.size());
     let converts = cast::narrow(store.dtype).is_some();
-    // memory that is also read is already in the caches
+    // a store to memory that the kernel also reads does not bypass the caches, because they hold it already
     let in_place = kernel.loads.iter().any(|l| l.buffer == store.buffer);
     let streams = is_run && !in_place && store.is_plain() && (tiles.threaded || !converts) && bytes >= stream(caps);
     if streams { WriteClass::Streamed } else { WriteClass::Plain }
 }
 
-/// Returns an axis along which an operand is contiguous, if that operand's stride along the last axis is at least
-/// `SQUARE`. Tiles over both axes use whole cache lines of this operand. A nest smaller than two tiles fits the L1
-/// cache as it is.
+/// Returns an axis along which an operand is contiguous whose stride along the last axis is at least `SQUARE`. With
+/// tiles over both axes, the kernel uses whole cache lines of this operand. Returns `None` for a kernel smaller than
+/// two tiles, because it fits the L1 cache anyway.
 fn transposed_axis(kernel: &Kernel, caps: &Caps) -> Option<usize> {
     let rank = kernel.outer.len();
     if rank < 2 || kernel.outer[rank - 1] < SQUARE || kernel.outer_size() < 2 * tile(caps) {
@@ -243,7 +251,7 @@ fn transposed_axis(kernel: &Kernel, caps: &Caps) -> Option<usize> {
     })
 }
 
-/// Moves `axis` to the last but one position, in the space and in all strides and windows over it.
+/// Moves the outer dimension `axis` to the second-last position in the kernel, its windows and all strides.
 fn turn(kernel: &mut Kernel, axis: usize) {
     let rank = kernel.outer.len();
     let order: Vec<usize> = (0..rank - 1).filter(|d| *d != axis).chain([axis, rank - 1]).collect();
@@ -283,9 +291,10 @@ fn reduce(kernel: &mut Kernel, caps: &Caps) {
     set_details(kernel, writes, passes, checks);
 }
 
-/// Returns whether tiles run across rows, with each row as a column, instead of along them. They do so if the
-/// reduction's lanes are outer. Otherwise there must be at least `COLUMNS` rows, and either rows are short and tiles
-/// cannot hold several, or operands are contiguous across rows and not along them.
+/// Returns whether a tile holds elements of many rows side by side, with each row as a column, instead of elements of
+/// one row or a few whole rows. This is so if the lanes of the reduction are outer. Otherwise there must be at least
+/// `COLUMNS` rows, and either rows are short and a tile cannot hold several whole rows, or operands are contiguous
+/// across rows and not along them.
 fn is_across(kernel: &Kernel) -> bool {
     let (outer, n) = (kernel.outer_size(), kernel.inner_size());
     if kernel.kind == KernelKind::Reduce(Lanes::Outer) {
@@ -301,8 +310,8 @@ fn is_across(kernel: &Kernel) -> bool {
 }
 
 /// Returns whether a tile may hold several whole rows. This is so for a fold by a function, and for a search for one
-/// element, because loops process one row after another. But each step of a scan or of a fold by formulas would be as
-/// short as a row.
+/// element (such as argmin), because their loops process one row after another. It is not so for a scan or a fold by
+/// formulas, because each of their loops would be only as long as a row.
 fn takes_whole_rows(kernel: &Kernel) -> bool {
     let last = kernel.outer.len() + kernel.inner.len();
     let has_loop = |r: &KernelReduction| match r.fold.form {
@@ -311,7 +320,8 @@ fn takes_whole_rows(kernel: &Kernel) -> bool {
         Form::Formulas => false,
     };
     let takes_rows = |v: &Value| !matches!(&v.op, Op::Reduce(r) if !has_loop(r));
-    // an operand that is not contiguous along the row, such as a transposed one, is better loaded by columns
+    // an operand that is not contiguous along rows, such as a transposed one, is better loaded with rows side by side
+    // as columns
     let lies_along = |l: &Load| l.strides.get(last - 1).is_none_or(|s| s.unsigned_abs() <= 1);
     let is_function = |r: &KernelReduction| matches!(r.fold.form, Form::Function(_));
     let only_folds = matches!(kernel.kind, KernelKind::Reduce(_))
@@ -326,13 +336,13 @@ fn takes_whole_rows(kernel: &Kernel) -> bool {
 }
 
 /// The maximum number of divisors that are tried to cut an axis into equal parts: enough for an axis of about eight
-/// million elements. If none divides a longer axis, its last part is smaller, so that an axis of any length is planned
-/// in a few microseconds.
+/// million elements. If a longer axis has none among them, its last part is smaller. So an axis of any length is
+/// planned in a few microseconds.
 const MOST_TRIED: usize = 4096;
 
-/// Returns the number of rows in a block, at most `most`, if an operand is contiguous across the rows of the last outer
-/// axis but not across all rows. A block is the rows along that axis, or an equal part of them, and is folded in place.
-/// Returns `None` if there is no such operand or the blocks would be small.
+/// Returns the number of rows in a block if an operand is contiguous across the rows along the last outer axis, but not
+/// across all rows. A block is all rows along that axis or, if these are more than `most`, an equal part of them, and
+/// is folded in place. Returns `None` if there is no such operand or the blocks would be small.
 fn neighbours(kernel: &Kernel, most: usize) -> Option<usize> {
     let (o, last) = (kernel.outer.len(), *kernel.outer.last()?);
     let lies_apart = |l: &Load| {
@@ -348,8 +358,9 @@ fn neighbours(kernel: &Kernel, most: usize) -> Option<usize> {
     is_large.then_some(each)
 }
 
-/// Returns the tiles of a nest with an inner space, which run across rows or along them. The tiles of a scan begin
-/// where its blocks begin.
+/// Returns the tiles of a kernel with inner dimensions. If `across`, a tile has many rows side by side as columns, and
+/// otherwise it has elements of one row or a few whole rows. The tiles of a scan begin where the blocks of the scan
+/// begin.
 fn tiles_of_rows(kernel: &Kernel, caps: &Caps, across: bool) -> TileSchedule {
     let tile = tile(caps);
     let (outer, n) = (kernel.outer_size(), kernel.inner_size());
@@ -357,11 +368,12 @@ fn tiles_of_rows(kernel: &Kernel, caps: &Caps, across: bool) -> TileSchedule {
     let is_row = kernel.kind == KernelKind::Row;
     let lies_outer = kernel.kind == KernelKind::Reduce(Lanes::Outer);
     let (tiling, each) = if across {
-        // the number of columns is a multiple of a cache line, and of a vector, of f32
+        // the number of columns is a multiple of the f32 in a cache line, and of those in a vector
         let columns = COLUMNS.max(caps.vector / 4);
         let each = if is_row || n < SHORT && !lies_outer {
             let most = if n < SHORT { (tile / n.max(1)).max(columns) } else { MOST_COLUMNS.max(columns) };
-            // without a reduction no row is kept for a later pass: a scan holds only the block that a tile covers
+            // without a reduction, no row is kept for a later pass: a scan alone holds only the block that its tile
+            // covers
             let reduces = kernel.values.iter().any(|v| matches!(v.op, Op::Reduce(..)));
             let held = if kernel.scans() && !reduces { n.min(SCAN_BLOCK) } else { n };
             (kept_rows(caps) / held.max(1)).clamp(columns, most)
@@ -377,15 +389,15 @@ fn tiles_of_rows(kernel: &Kernel, caps: &Caps, across: bool) -> TileSchedule {
         (Tiling::Across { rows: rows as u16, cols: each as u16 }, each)
     } else {
         let together = if takes_whole_rows(kernel) { (tile / n).clamp(1, outer) } else { 1 };
-        // a row kernel keeps the rows of one tile for a later pass
+        // in a row kernel, a task is one tile, whose rows are kept for a later pass
         let each =
             if is_row { together } else { (TASK_OF_ROWS / row_bytes).clamp(1, MOST_ROWS).max(together).min(outer) };
         let cols = if kernel.scans() { tile.max(SCAN_BLOCK) } else { tile };
         (Tiling::Along { rows: each as u16, together: together as u16, cols: n.clamp(1, cols) as u16 }, each)
     };
     let (bytes, blocks) = (outer.saturating_mul(row_bytes), outer.div_ceil(each));
-    // each tile of a scan needs the total of the tiles before it, and a tile of several whole rows has no parts of a
-    // row
+    // rows of a scan are not cut for several threads, because each tile needs the total of the tiles before it; tiles
+    // of several whole rows cannot be, because they contain no parts of rows
     let several = matches!(tiling, Tiling::Along { together: 2.., .. });
     let shares_rows = bytes / blocks > SHARED_BLOCK && !kernel.scans() && !several;
     TileSchedule { tiling, alone: bytes <= ALONE, shares_rows, threaded: false }

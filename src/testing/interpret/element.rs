@@ -72,7 +72,7 @@ pub(super) fn question(row: &Ufunc, x: &[BoundedReal]) -> Option<bool> {
 /// Returns the contract's bound for a function that computes in this type.
 pub(super) fn bound(row: &Ufunc, dtype: DType, rules: Rules) -> &'static Bound {
     let dtype = wide(dtype);
-    // the rows of nextafter for f16 and bf16 are not in the contract by their own names; they are exact
+    // the variants of nextafter for f16 and bf16 have no lines of their own in the contract; they are exact
     promised(row.name, dtype, rules.gpu).unwrap_or(&Bound::Exact)
 }
 
@@ -88,14 +88,15 @@ fn allowance(bound: &Bound, dtype: DType, result: f64, x: &[f64]) -> f64 {
     }
 }
 
-/// Returns true if, within the operands' errors, a function may have values far outside the values at the ends of the
-/// errors.
+/// Returns true if, for operands within their errors, a function may have values far outside of the values that it has
+/// at the ends of the errors.
 fn hides_more(row: &Ufunc, operands: &[BoundedReal], v: &[f64; 3]) -> bool {
     match row.name {
         "remainder" | "fmod" | "floor_divide" => {
             let periods = (v[0] / v[1]).abs() + 1.0;
             let moved = operands[0].error + operands[1].error * periods;
-            // within the errors a remainder may wrap around, to values between those at the ends
+            // if the operands change within their errors, a remainder may wrap around, to values between the values at
+            // the ends
             let rest = (v[0] % v[1]).abs();
             let wraps = row.name != "floor_divide" && moved > 0.0 && rest.min(v[1].abs() - rest) <= moved;
             moved.is_nan() || moved > v[1].abs() / 4.0 || wraps
@@ -162,8 +163,8 @@ pub(super) fn float(row: &Ufunc, bound: &Bound, dtype: DType, rules: Rules, x: &
             };
             spread = if off.is_nan() { f64::INFINITY } else { spread.max(off) };
         });
-        // between the ends of its operands' errors a smooth function may exceed its values at the ends, so the spread
-        // is doubled. The factor 2 was chosen by hand; no test compares other values
+        // if the operands change within their errors, a smooth function may exceed its values at the ends of the
+        // errors, so the spread is doubled. The factor 2 was chosen by hand; no test compares other values
         if !selects && !basic {
             spread *= 2.0;
         }
@@ -200,8 +201,8 @@ pub(super) fn float(row: &Ufunc, bound: &Bound, dtype: DType, rules: Rules, x: &
     if rules.gpu {
         allowed = allowed.max(spacing(dtype, magnitude)) + tiny;
     }
-    // the exact functions compute in f64, so they have errors too. 4 and 64 spacings of f64 were chosen by hand; even
-    // 64 are negligible compared with the bounds of f32
+    // the exact function computes in f64, so its result has an error too. 4 and 64 spacings of f64 were chosen by hand;
+    // even 64 are negligible compared with the bounds of f32
     let own = match reference_bound(row.name) {
         Some(own) => allowance(&own, DType::F64, magnitude, &v[..x.len()]),
         None => (if dtype == DType::F64 { 4.0 } else { 64.0 }) * spacing(DType::F64, magnitude),
@@ -209,8 +210,8 @@ pub(super) fn float(row: &Ufunc, bound: &Bound, dtype: DType, rules: Rules, x: &
     BoundedReal { value: r, error: spread + allowed + own }
 }
 
-/// Returns the error bound of a row's exact function in f64, if it is more than 8 ULP. The bound is negligible compared
-/// with the bounds of f32, for which the function is the reference.
+/// Returns the error bound of a function's exact version (`Row::exact`), which computes in f64, if it is more than 8
+/// ULP. The bound is negligible compared with the bounds of f32 results, for which the exact version is the reference.
 #[must_use]
 pub fn reference_bound(function: &str) -> Option<Bound> {
     Some(match function {
@@ -234,7 +235,7 @@ pub fn reference_bound(function: &str) -> Option<Bound> {
     })
 }
 
-/// Returns the neighbour of `x` in the type in the direction of `y`.
+/// Returns the next number of the type after `x` in the direction of `y`.
 fn next_after(dtype: DType, x: BoundedReal, y: BoundedReal) -> BoundedReal {
     if x.is_unknown() || y.is_unknown() {
         return BoundedReal::unknown();

@@ -1,8 +1,9 @@
 //! A scalar interpreter of expressions, the reference implementation for the random tests.
 //!
 //! The interpreter evaluates the expression itself, not its plan. It computes one element at a time in f64 or i128 with
-//! the exact functions of the table. Each float has a bound on the error of an evaluation. The interpreter uses the
-//! plan only to find out which values are stored, because f16 and bf16 are rounded there.
+//! the exact functions of the function table. Each float has a bound on the error that an evaluation may have. The
+//! interpreter uses the plan only to find out which values are stored in memory, because f16 and bf16 are rounded where
+//! they are stored.
 
 mod element;
 
@@ -26,7 +27,7 @@ use place::{broadcast_places, each_index, groups, read, view_places};
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
-/// Whether the accuracy contract's bounds for a GPU or for the CPU apply.
+/// Selects which bounds of the accuracy contract apply: those for a GPU if `gpu`, otherwise those for the CPU.
 #[derive(Clone, Copy)]
 struct Rules {
     gpu: bool,
@@ -116,7 +117,7 @@ impl Interpreter {
 
     /// Makes an interpreter for these expressions, evaluated together.
     ///
-    /// An error that one of the expressions carries; errors of planning.
+    /// Returns an error that one of the expressions carries, or an error of planning.
     pub fn planned(roots: &[&Expr]) -> Result<Interpreter> {
         let device = roots.iter().map(|e| e.0.device).find(|d| *d != 0).unwrap_or(0);
         let device = Device::of(device);
@@ -154,7 +155,7 @@ impl Interpreter {
 
     /// Interprets an expression.
     ///
-    /// The same errors as [`interpret`].
+    /// Returns the same errors as [`interpret`].
     pub fn interpret(&mut self, e: &Expr) -> Result<Rc<Interpreted>> {
         e.checked()?;
         let mut stack: Vec<(&Expr, bool)> = vec![(e, false)];

@@ -1,4 +1,5 @@
-//! Positions of elements: loops over an index space, the operands' elements for each result, and reading stored arrays.
+//! Positions of elements: loops over the indices of a shape, the operand element that each result reads, and reading
+//! arrays from memory.
 
 use super::ElementList;
 use crate::array::device::Device;

@@ -92,23 +92,23 @@ impl Interpreter {
         ElementList::Floats(out)
     }
 
-    /// Bounds a sum whose order is unknown, except that at most 16 elements are added one after another, and the rest
-    /// pairwise.
+    /// Returns a sum with an error bound. The order of the additions is unknown, except that at most 16 elements are
+    /// added one after another, and the rest pairwise.
     fn sum(&self, dtype: DType, list: &[BoundedReal]) -> BoundedReal {
         let sum = Sum::of(list);
         self.total(wide(dtype), &sum, sum.tree())
     }
 
-    /// Bounds a sum in which each element takes part in at most `steps` additions, each with a relative error of at
-    /// most one unit roundoff.
+    /// Returns a sum with an error bound, if each element takes part in at most `steps` additions, and each addition
+    /// has a relative error of at most one unit roundoff.
     fn total(&self, dtype: DType, all: &Sum, steps: f64) -> BoundedReal {
         let (sum, size, error) = (all.sum, all.size, all.error);
         if error == f64::INFINITY {
             return BoundedReal::unknown();
         }
         if !sum.is_finite() {
-            // infinities and NaN determine the sum in any order, unless the sum of finite elements overflows first; the
-            // factor of a half leaves a margin for rounding
+            // if the sum is infinite or NaN, it is so in any order of additions, unless a sum of finite elements
+            // overflows before. The factor of a half leaves a margin for rounding
             let sure = all.finite < number::largest(dtype) / 2.0;
             return if sure { BoundedReal::exact(sum) } else { BoundedReal::unknown() };
         }
@@ -189,8 +189,8 @@ impl Interpreter {
                     if p.error + q.error > 0.0 {
                         error = p.value.abs() * q.error + q.value.abs() * p.error + p.error * q.error;
                     }
-                    // f64 holds the product of two f32 exactly, but not of two f64. `mul_add` detects whether the
-                    // product was rounded
+                    // the product of two f32 is exact in f64, but the product of two f64 is not. `mul_add` detects
+                    // whether this product was rounded
                     if dtype == DType::F64 && value.is_finite() && p.value.mul_add(q.value, -value) != 0.0 {
                         error += number::spacing(dtype, value);
                     }

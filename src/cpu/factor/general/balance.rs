@@ -1,32 +1,36 @@
-//! Balancing: rows and columns are exchanged so that eigenvalues which stand alone are found exactly, and the others are
-//! scaled so that rows and columns have norms of similar magnitude (James, Langou and Lowery, *On matrix balancing and
-//! eigenvector computation*, 2014: the norms include the diagonal).
+//! Balancing of a matrix before its eigenvalues are computed. Rows and columns are exchanged so that isolated
+//! eigenvalues, which are diagonal elements, are found exactly. The remaining rows and columns are scaled so that they
+//! have norms of similar magnitude (James, Langou and Lowery, *On matrix balancing and eigenvector computation*, 2014:
+//! the norms include the diagonal).
 
 use super::super::{Numbers, power};
 use smallvec::{SmallVec, smallvec};
 use std::ops::Range;
 
-/// What balancing has done to a matrix.
+/// The exchanges and scale factors that balancing has applied to a matrix.
 pub(super) struct Balance {
     /// Row i of the balanced matrix is row `order[i]` of the matrix.
     pub order: SmallVec<[usize; 32]>,
-    /// The factor by which row i of a vector of the balanced matrix is multiplied: a power of two.
+    /// To get an eigenvector of the matrix, element i of the balanced matrix's eigenvector is multiplied by `scale[i]`,
+    /// a power of two.
     pub scale: Numbers,
-    /// The rows that are not triangular already.
+    /// The rows that are neither at the front nor at the end of the matrix because of an isolated eigenvalue.
     pub active: Range<usize>,
 }
 
-/// The most sweeps of scaling. Few are usual: a sweep goes on only if a norm becomes smaller by 5 %.
+/// The maximum number of sweeps of scaling. Few are usual, because a row and its column are scaled only if the sum of
+/// their norms becomes smaller by more than 5 %.
 const SWEEPS: usize = 64;
 
-/// The exponent of the largest factor and, negated, of the smallest.
+/// Scale factors are between 2^−`LARGEST` and 2^`LARGEST`.
 const LARGEST: i32 = 250;
 
 impl Balance {
     /// Balances a matrix of n rows.
     pub fn of(a: &mut [f64], n: usize) -> Balance {
         let mut balance = Balance { order: (0..n).collect(), scale: smallvec![1.0; n], active: 0..n };
-        // rows whose other active elements are 0 move to the end, and then such columns to the front
+        // moves rows whose other active elements are 0 to the end, and then columns whose other active elements are 0
+        // to the front
         while let Some(i) = balance.alone(|i, j| a[i * n + j] == 0.0) {
             balance.active.end -= 1;
             balance.exchange(a, i, balance.active.end);
@@ -43,12 +47,13 @@ impl Balance {
         balance
     }
 
-    /// Returns the last active line whose other elements are 0.
+    /// Returns the last active row (or column) whose other active elements are 0. `is_zero(i, j)` tells whether element
+    /// j of row (or column) i is 0.
     fn alone(&self, is_zero: impl Fn(usize, usize) -> bool) -> Option<usize> {
         self.active.clone().rev().find(|i| self.active.clone().all(|j| j == *i || is_zero(*i, j)))
     }
 
-    /// Exchanges two rows, and the columns of the same numbers.
+    /// Exchanges rows i and j, and columns i and j.
     fn exchange(&mut self, a: &mut [f64], i: usize, j: usize) {
         let n = self.order.len();
         self.order.swap(i, j);

@@ -1,14 +1,16 @@
-//! The reduction to Hessenberg form, with zeros below the elements under the diagonal, by Householder reflectors.
+//! The reduction of a matrix to Hessenberg form by Householder reflectors. A Hessenberg matrix may have nonzero
+//! elements directly under its diagonal, but only zeros below them.
 
 use super::super::{Numbers, loops, reflector, zeros};
 use std::ops::Range;
 
-/// Adds a multiple of a row to another.
+/// Adds `by` times `row` to the row `to`.
 pub(super) fn add(to: &mut [f64], by: f64, row: &[f64]) {
     to.iter_mut().zip(row).for_each(|(to, x)| *to += by * x);
 }
 
-/// Applies I − tau·v·vᵀ to the columns of as many rows of a matrix of n columns as v has elements.
+/// Multiplies a part of a matrix of n columns from the left by I − tau·v·vᵀ. The part is `columns` of the given rows,
+/// and v has an element for each row.
 fn reflect(rows: &mut [f64], n: usize, columns: Range<usize>, v: &[f64], tau: f64, sums: &mut [f64]) {
     let sums = &mut sums[..columns.len()];
     sums.fill(0.0);
@@ -20,7 +22,8 @@ fn reflect(rows: &mut [f64], n: usize, columns: Range<usize>, v: &[f64], tau: f6
     }
 }
 
-/// Reduces the active rows and columns of a matrix A of n rows to H = Zᵀ·A·Z. Writes Zᵀ to `z`, unless that is empty.
+/// Reduces the active rows and columns of an n × n matrix A to Hessenberg form H = Zᵀ·A·Z. Overwrites `a` with H, and
+/// writes Zᵀ to `z`, unless `z` is empty.
 pub(super) fn reduce(a: &mut [f64], z: &mut [f64], n: usize, active: &Range<usize>) {
     let loops = loops();
     let mut sums = zeros(n);

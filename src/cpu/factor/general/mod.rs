@@ -1,7 +1,8 @@
 //! Eigenvalues and eigenvectors of general matrices: balancing, the reduction to Hessenberg form, the QR iteration to
-//! real Schur form, and back substitution, as in LAPACK's `dgeevx`. Plain loops over f64, whose additions have one order.
+//! real Schur form, and back substitution, as in LAPACK's `dgeevx`. The loops are plain Rust over f64, and make their
+//! additions in a fixed order.
 
-// a loop over rows or columns walks several arrays together
+// index loops are allowed, because a loop over rows or columns walks several arrays together
 #![allow(clippy::needless_range_loop)]
 
 mod balance;
@@ -13,8 +14,9 @@ use super::{Numbers, power, zeros};
 use balance::Balance;
 pub(in crate::cpu) use schur::SWEEPS;
 
-/// A matrix T with zeros below its diagonal, except for 2 × 2 blocks with a pair of complex eigenvalues. A block has equal
-/// elements on the diagonal, and others of opposite signs.
+/// The real Schur form T of a matrix. T has zeros below its diagonal, except in 2 × 2 blocks on the diagonal, each of
+/// which has a pair of complex eigenvalues. The two diagonal elements of a block are equal, and its other two have
+/// opposite signs.
 pub(in crate::cpu) struct Schur<'a> {
     n: usize,
     /// T in C order. Only its diagonal blocks are computed if no vectors are wanted.
@@ -26,17 +28,18 @@ pub(in crate::cpu) struct Schur<'a> {
     unscale: f64,
     /// The largest magnitude in T.
     most: f64,
-    /// The eigenvalues of T, in the order of its diagonal. Of a pair, the one with a positive imaginary part is first.
+    /// The real and imaginary parts of the eigenvalues of T, in the order of its diagonal. In a complex pair, the
+    /// eigenvalue with the positive imaginary part is first.
     re: Numbers,
     im: Numbers,
 }
 
-/// The QR iteration has not found an eigenvalue.
+/// The error of a QR iteration that has reached its limit of sweeps before it found all eigenvalues.
 pub(in crate::cpu) struct NotConverged;
 
 impl<'a> Schur<'a> {
-    /// Factorises the matrix of n rows at the front of `memory`, all of whose magnitudes are at most `2^exponent`. The
-    /// memory has n² numbers more for Z if vectors are wanted. `sweeps` limits the QR iteration: see [`SWEEPS`].
+    /// Factorises the n × n matrix at the start of `memory`, whose elements have magnitudes of at most `2^exponent`. If
+    /// vectors are wanted, `memory` has n² more numbers, for Z. `sweeps` limits the QR iteration: see [`SWEEPS`].
     pub fn new(
         memory: &'a mut [f64],
         n: usize,

@@ -1,12 +1,12 @@
 //! The QR iteration with double shifts (Francis), which makes a Hessenberg matrix a real Schur form: LAPACK's `dlahqr`
-//! and `dlanv2`. The test for small elements is that of Ahues and Tisseur (1997).
+//! and `dlanv2`. The test whether an element is negligible is by Ahues and Tisseur (1997).
 
 use super::{NotConverged, Schur};
 
 /// How many iterations an eigenvalue may take on average. Two or three are usual.
 pub(in crate::cpu) const SWEEPS: usize = 60;
 
-/// An element is small compared with the others if it is below this factor of them.
+/// An element is negligible if it is smaller than this fraction of the elements with which it is compared.
 const ULP: f64 = f64::EPSILON;
 
 /// Returns the length of a vector of two elements, without overflow or underflow.
@@ -22,7 +22,8 @@ struct Shifts {
 }
 
 impl Shifts {
-    /// Returns the eigenvalues of [[a, b], [c, d]]. Of two real ones, the one nearer to d is taken twice.
+    /// Returns the eigenvalues of [[a, b], [c, d]] as shifts. If they are real, both shifts are the eigenvalue nearer
+    /// to d.
     fn of([a, b, c, d]: [f64; 4]) -> Shifts {
         let s = a.abs() + b.abs() + c.abs() + d.abs();
         if s == 0.0 {
@@ -44,7 +45,7 @@ impl Shifts {
 struct Reflection {
     v: [f64; 3],
     t: f64,
-    /// What the first element of the vector becomes, to which the others were reflected.
+    /// The first element of the reflected vector, whose other elements are 0.
     first: f64,
 }
 
@@ -59,7 +60,7 @@ impl Reflection {
         Reflection { v: [1.0, x[1] / below, x[2] / below], t: (first - x[0]) / first, first }
     }
 
-    /// Reflects the columns from `from` on of neighbouring rows of n elements.
+    /// Applies the reflection to two or three neighbouring rows of n elements, in columns `from..end`.
     fn rows(&self, rows: &mut [f64], n: usize, from: usize, end: usize) {
         let [_, v1, v2] = self.v;
         let (first, rest) = rows.split_at_mut(n);
@@ -81,7 +82,7 @@ impl Reflection {
         }
     }
 
-    /// Reflects `count` neighbouring columns from `k` on, of some rows of n elements.
+    /// Applies the reflection to the `count` neighbouring columns from column `k` on, in rows of n elements.
     fn columns(&self, rows: &mut [f64], n: usize, k: usize, count: usize) {
         for row in rows.chunks_exact_mut(n) {
             let x = &mut row[k..k + count];
@@ -127,7 +128,8 @@ impl Schur<'_> {
         Ok(())
     }
 
-    /// Returns the first row of the last block: the element before its diagonal is small.
+    /// Returns the first row of the last block of rows `start..end`. The element to the left of that row's diagonal
+    /// element is negligible.
     fn small(&self, start: usize, end: usize) -> usize {
         let smallest = f64::MIN_POSITIVE * (self.n as f64 / ULP);
         let is_small = |k: usize| {
@@ -153,10 +155,11 @@ impl Schur<'_> {
         (start + 1..end).rev().find(|k| is_small(*k)).unwrap_or(start)
     }
 
-    /// Takes an iteration with the rows from `first` to before `end`, the number `since` for this eigenvalue.
+    /// Makes one iteration on rows `first..end`. `since` is the number of iterations for the current eigenvalue so far,
+    /// including this one.
     fn sweep(&mut self, first: usize, end: usize, since: usize) {
         let (n, last) = (self.n, end - 1);
-        // now and then a shift of another kind ends a cycle
+        // an exceptional shift now and then (at iterations 10, 20, …) ends a possible cycle
         let exceptional = |x: f64, y: f64, d: f64| {
             let s = x.abs() + y.abs();
             [0.75 * s + d, -0.4375 * s, s, 0.75 * s + d]
@@ -179,7 +182,7 @@ impl Schur<'_> {
                 self.t[k * n + k - 1] = reflection.first;
                 (1..count).for_each(|i| self.t[(k + i) * n + k - 1] = 0.0);
             } else if start > first {
-                // not −, because two small elements may have been taken as 0
+                // not simply negated, because two small elements may have been taken as 0
                 self.t[k * n + k - 1] *= 1.0 - reflection.t;
             }
             reflection.rows(&mut self.t[k * n..(k + count) * n], n, k, right);
@@ -191,8 +194,8 @@ impl Schur<'_> {
         }
     }
 
-    /// Returns where an iteration begins, which is at `first` or below two neighbouring small elements, and the vector that
-    /// its first reflection takes to the first axis.
+    /// Returns the row at which an iteration begins, and the vector that its first reflection maps to a multiple of the
+    /// first unit vector. The row is `first`, or a later row if two neighbouring elements before it are small enough.
     fn start(&self, first: usize, last: usize, shifts: &Shifts) -> (usize, [f64; 3]) {
         let [x, y] = shifts.re;
         let mut m = last - 2;
@@ -218,8 +221,8 @@ impl Schur<'_> {
         }
     }
 
-    /// Makes the block of rows k and k + 1 triangular if its eigenvalues are real, or else gives it equal elements on the
-    /// diagonal.
+    /// Rotates the 2 × 2 block of rows k and k + 1 so that it becomes triangular if its eigenvalues are real, or
+    /// otherwise gets equal diagonal elements. Stores the block's eigenvalues.
     fn split(&mut self, k: usize) {
         let (n, end) = (self.n, k + 2);
         let block = [self.at(k, k), self.at(k, k + 1), self.at(k + 1, k), self.at(k + 1, k + 1)];
@@ -243,7 +246,8 @@ impl Schur<'_> {
     }
 }
 
-/// Returns the standard form of a block [a, b, c, d], and the cosine and sine of the rotation that gives it.
+/// Returns the standard form of the 2 × 2 block [a, b, c, d] (see [`Schur`]), and the cosine and sine of the rotation
+/// that produces it.
 fn standard([a, b, c, d]: [f64; 4]) -> ([f64; 4], [f64; 2]) {
     if c == 0.0 {
         return ([a, b, c, d], [1.0, 0.0]);

@@ -35,8 +35,8 @@ fn size(x: Pair) -> f64 {
 const LARGE: f64 = (1u128 << 100) as f64;
 
 impl Schur<'_> {
-    /// Writes the real and imaginary parts of the eigenvector of eigenvalue k. Its norm is 1 and its largest element is
-    /// real. Of a pair of eigenvalues, the second has the conjugate vector of the first.
+    /// Writes the real and imaginary parts of the eigenvector of eigenvalue k. The vector has norm 1, and its largest
+    /// element is real. The second eigenvalue of a complex pair has the conjugate of the first one's vector.
     pub fn vector(&self, k: usize, re: &mut [f64], im: &mut [f64]) {
         let n = self.n;
         let (mut x, mut y) = (zeros(n), zeros(n));
@@ -45,7 +45,8 @@ impl Schur<'_> {
         let end = if is_complex { first + 2 } else { first + 1 };
         x[first] = 1.0;
         if is_complex {
-            // a row of the block less the eigenvalue is orthogonal to (b, i·w), and the other one to (i·w, c)
+            // with w the imaginary part of the eigenvalue, the block's eigenvector is (b, i·w), by the first row of
+            // block − eigenvalue·I, or a multiple of it, (i·w, c), by the second row
             let [b, c] = [self.t[first * n + first + 1], self.t[(first + 1) * n + first]];
             if b.abs() >= c.abs() {
                 y[first + 1] = self.im[first] / b;
@@ -54,7 +55,7 @@ impl Schur<'_> {
             }
         }
         self.substitute(first, end, &mut x, &mut y);
-        // the vector of the balanced matrix, and then of the matrix
+        // multiplies by Z, which gives the vector of the balanced matrix; then undoes the balancing
         let mut of_balanced = [zeros(n), zeros(n)];
         for (to, from) in of_balanced.iter_mut().zip([&x, &y]).take(if is_complex { 2 } else { 1 }) {
             for j in 0..end {
@@ -71,12 +72,13 @@ impl Schur<'_> {
         }
     }
 
-    /// Finds the elements before `first` of a vector x + i·y of T, which has elements up to before `end`.
+    /// Computes the elements before `first` of an eigenvector x + i·y of T by back substitution. Its elements
+    /// `first..end` are given, and those from `end` on are 0.
     fn substitute(&self, first: usize, end: usize, x: &mut [f64], y: &mut [f64]) {
         let (n, loops) = (self.n, loops());
         let least = (f64::EPSILON * self.most).max(f64::MIN_POSITIVE);
         let value = [self.re[first], self.im[first]];
-        // a pivot that is 0 within the rounding errors of the matrix
+        // replaces a pivot that is 0 within the rounding errors of the matrix
         let pivot = |p: Pair| if size(p) < least { [least, 0.0] } else { p };
         let is_complex = value[1] != 0.0;
         let mut i = first;
@@ -92,7 +94,7 @@ impl Schur<'_> {
             if i == 0 || self.t[i * n + i - 1] == 0.0 {
                 [x[i], y[i]] = over(r, pivot(d));
             } else {
-                // two equations of a block, by elimination below the larger pivot
+                // solves the two equations of a 2 × 2 block, by elimination with the larger pivot
                 let (h, q) = (i - 1, sum(i - 1, x, y));
                 let [b, c] = [[self.t[h * n + i], 0.0], [self.t[i * n + h], 0.0]];
                 let a = minus([self.t[h * n + h], 0.0], value);
@@ -115,7 +117,8 @@ impl Schur<'_> {
     }
 }
 
-/// Divides a vector by its norm, and makes the first of its largest elements real.
+/// Divides a vector by its norm. If it is complex, also multiplies it by a factor of magnitude 1 that makes its largest
+/// element real; of several equally large elements, the first.
 fn normalise(re: &mut [f64], im: &mut [f64], is_complex: bool) {
     let most = re.iter().zip(&*im).fold(0.0, |most: f64, (x, y)| most.max(size([*x, *y])));
     let squares = |x: f64, y: f64| (x / most) * (x / most) + (y / most) * (y / most);

@@ -1,4 +1,5 @@
-//! Random words in threaded code.
+//! Compiles random words to threaded code. A *draw* is an instruction that computes a random word for each element,
+//! from the element's number and a key (`Op::Philox`).
 
 use super::{Compiler, Home};
 use crate::base::error::Result;
@@ -9,27 +10,31 @@ use crate::math::simd::threaded::{Codes, Draw, InstructionCodes, InstructionOper
 use crate::plan::kernel::Op;
 use smallvec::SmallVec;
 
-/// A draw: the numbers of its elements, its word and its key.
+/// A draw that was compiled.
 pub(super) struct Drawn {
-    /// The value that holds the elements' numbers, and its counter.
+    /// The value of the kernel that holds the elements' numbers, and the index of the counter that computes them.
     index: usize,
     counter: usize,
     word: u8,
-    /// The run-time scalars of the key, and the first of the three fills that hold them.
+    /// The indices of the three run-time scalars of the key, and the index of the first of the three fills that hold
+    /// them.
     slots: [usize; 3],
     fill: usize,
-    /// The slot of the plain words from which the words of pairs are computed.
+    /// For a draw whose elements form pairs: the slot that saves the plain words from which the words of the pairs are
+    /// computed, if this draw has saved them.
     words: Option<usize>,
 }
 
-/// Returns the operands of draws. `fills` and `counters` are the numbers of the first base of a fill and of a counter.
+/// Returns the instruction operand of each draw. `fills` and `counters` are the indices, in the list of bases, of the
+/// first fill and of the first counter.
 pub(super) fn operands(draws: &[Drawn], fills: usize, counters: usize) -> SmallVec<[InstructionOperand; 4]> {
     draws.iter().map(|d| Draw::operand((counters + d.counter) as u32, d.word, (fills + d.fill) as u32)).collect()
 }
 
 impl Compiler<'_> {
-    /// Emits the draw of value `v`. Words of pairs are computed from plain words, which two draws of the same numbers
-    /// share.
+    /// Emits the draw of value `v`. If `word` is 4 or more, elements form pairs (`Op::Philox`). Their words are
+    /// computed from plain random words, which are computed once for all draws with the same element numbers, key and
+    /// word modulo 4.
     pub(super) fn draw(&mut self, v: usize, index: usize, word: u8, slots: [usize; 3]) -> Result<()> {
         self.cut()?;
         self.keep_acc()?;
@@ -58,8 +63,9 @@ impl Compiler<'_> {
         Ok(())
     }
 
-    /// Records whether value `v`, a function of these values, is equal in pairs of elements. Returns the instruction
-    /// that computes each pair once, if the function has one.
+    /// Records whether the two elements of each pair have the same value of `v`, which is a function of the values
+    /// `list`. If so, and if the function has an instruction that computes each pair only once, returns this
+    /// instruction.
     pub(super) fn once_a_pair(
         &mut self,
         v: usize,
@@ -70,7 +76,8 @@ impl Compiler<'_> {
         Some((Some(codes.paired?), [Home::Draw(self.paired[v]?), Home::None]))
     }
 
-    /// Returns the draw in whose pairs a function of these values is equal; `None` if it is not equal in pairs.
+    /// If a function of the values `list` is the same for both elements of each pair, returns the draw that defines the
+    /// pairs.
     fn pairs_of(&self, list: &[usize]) -> Option<usize> {
         let mut changing = list.iter().filter(|a| !matches!(self.homes[**a], Home::Fill(_)));
         let draw = self.paired[*changing.next()?]?;
@@ -78,7 +85,7 @@ impl Compiler<'_> {
         changing.all(|a| self.paired[*a].is_some_and(|d| counter(d) == counter(draw))).then_some(draw)
     }
 
-    /// Adds a draw and returns its index.
+    /// Adds a draw to `draws`, with its fills and its counter, and returns its index.
     fn drawn(&mut self, v: usize, index: usize, word: u8, slots: [usize; 3]) -> usize {
         let fill = match self.draws.iter().find(|d| d.slots == slots) {
             Some(d) => d.fill,
@@ -106,7 +113,7 @@ impl Compiler<'_> {
         a == b || numbers(a).is_some_and(|n| numbers(b) == Some(n))
     }
 
-    /// Adds the counter of the numbers that value `v` holds, and returns its index.
+    /// Adds a counter that gives the element numbers of value `v`, and returns its index.
     fn counter(&mut self, v: usize) -> usize {
         let outer = &self.kernel.outer;
         let split = outer.len().saturating_sub(1);

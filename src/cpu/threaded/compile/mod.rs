@@ -1,5 +1,5 @@
-//! Compiles a kernel to threaded code. It computes one value at a time in the accumulator, in the order of the kernel.
-//! A value that is read again after the accumulator has received another value is saved in a slot.
+//! Compiles a kernel to threaded code, which computes one value at a time in the accumulator (eight vector registers).
+//! A value that is needed after another one was computed is saved in a slot, a block of scratch memory.
 
 mod draws;
 
@@ -16,24 +16,24 @@ use crate::math::simd::threaded::{self, AHEAD, Codes, Instr, InstructionOperand,
 use crate::plan::kernel::{BufferRef, Kernel, Load, Op, WriteClass};
 use smallvec::{SmallVec, smallvec};
 
-/// The maximum number of instructions of a run before another operation is added. An operation adds at most ten, and
-/// the end of the run is one more.
+/// If a run has this many instructions, the next operation begins another run. An operation adds at most ten
+/// instructions, and the end of a run is one more.
 const FULL: usize = LONGEST - 12;
 
-/// The location where the readers of a value find it.
+/// Where the instructions that read a value find it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Home {
     /// In no memory: only the accumulator can hold it.
     None,
-    /// In the memory of the place with this index, word by word.
+    /// In memory, as contiguous words: the operand with this index in `Threaded::places`.
     Memory(usize),
-    /// In the place with this index, at a stride or in another type: a separate instruction reads it.
+    /// In the operand with this index, strided or in another type, so a separate instruction loads it.
     Each(usize),
     Fill(usize),
     Slot(usize),
     /// A product of two operands in memory, which the only function that reads it computes.
     Product([usize; 2]),
-    /// In no memory: the draw with this index.
+    /// In no memory: the draw with this index computes it.
     Draw(usize),
 }
 
@@ -51,7 +51,7 @@ struct Compiler<'a> {
     draws: SmallVec<[draws::Drawn; 2]>,
     /// For each value that is equal within each pair of elements: the index of the draw that defines the pairs.
     paired: SmallVec<[Option<usize>; 16]>,
-    /// The operands of each instruction by location; they become numbers of bases when the program is complete.
+    /// The locations of each instruction's operands, which `complete` replaces by the indices of their bases.
     operands: Vec<[Home; 2]>,
 }
 
@@ -116,7 +116,7 @@ impl Compiler<'_> {
         }
     }
 
-    /// Returns the conversions of a cast or rounding, without the last if only stores that round alike read the value.
+    /// Returns the conversions of a cast or rounding, without the last one if only stores, which round alike, use `v`.
     fn links(&self, v: usize, a: usize) -> SmallVec<[cast::Conversion; 2]> {
         let kernel = self.kernel;
         let (to, rounding) = (kernel.values[v].dtype, cast::round(kernel.values[v].dtype));
@@ -133,7 +133,7 @@ impl Compiler<'_> {
         links
     }
 
-    /// Counts the readers of each value: operations that some store needs, and the stores.
+    /// Counts the readers of each value: the stores, and the operations whose results are needed.
     fn count_uses(&mut self) {
         let kernel = self.kernel;
         for store in &kernel.stores {
@@ -194,7 +194,7 @@ impl Compiler<'_> {
         Ok(())
     }
 
-    /// Adds a load to the places, or to the fills if it does not move along a row.
+    /// Adds a load to the operands in memory, or to the fills if all elements of a row read the same element.
     fn load(&mut self, v: usize, load: &Load) -> Result<Home> {
         let place = self.place(load.buffer, load.dtype, &load.strides, load.offset, false);
         let MemoryOperand { step, ref rows, .. } = self.program.places[place];
@@ -234,8 +234,8 @@ impl Compiler<'_> {
         self.program.places.len() - 1
     }
 
-    /// Returns the factors of value `v`, if it is a product of operands in memory that is read once, by a function that
-    /// can multiply them itself. The accumulator then need not be saved for the product.
+    /// If `v` is a product of operands in memory, and its only reader is a function that can multiply them itself,
+    /// returns the two factors. The accumulator then need not be saved for the product.
     fn product(&self, v: usize, row: &Ufunc, list: &[usize]) -> Option<[usize; 2]> {
         let [x, y] = [*list.first()?, *list.last()?];
         let in_memory = |v: usize| matches!(self.homes[v], Home::Memory(_) | Home::Fill(_));
@@ -250,7 +250,7 @@ impl Compiler<'_> {
         row.threaded(by, self.program.word)?.products.map(|_| [x, y])
     }
 
-    /// Emits a function of the values in `list`, one of which is in the accumulator. `v` is its result.
+    /// Emits an instruction that computes `v` from the values in `list`, one of which is brought to the accumulator.
     fn call(&mut self, v: usize, codes: &threaded::InstructionCodes, list: &[usize]) -> Result<()> {
         self.cut()?;
         if let (Some(products), [x, y]) = (codes.products, list) {
@@ -327,7 +327,7 @@ impl Compiler<'_> {
         }
     }
 
-    /// Ensures that the accumulator holds a value. Its previous value is saved if it is read again.
+    /// Ensures that the accumulator holds value `v`. Saves its previous value if that is read again.
     fn bring(&mut self, v: usize) -> Result<()> {
         if self.acc == Some(v) {
             return Ok(());
@@ -443,7 +443,7 @@ impl Compiler<'_> {
         Ok(())
     }
 
-    /// Begins another run if this one is long. The accumulator does not survive the end of a run.
+    /// Begins another run of instructions if this one is long. The accumulator's value is lost at the end of a run.
     fn cut(&mut self) -> Result<()> {
         let start = self.program.runs.last().map_or(0, |start| *start as usize);
         if self.program.code.len() - start < FULL {
@@ -469,7 +469,7 @@ impl Compiler<'_> {
         Ok(())
     }
 
-    /// Replaces the operands by the numbers of their bases, which are known now.
+    /// Replaces the operands' locations by the indices of their bases, which are known now.
     fn complete(self) -> Threaded {
         let mut program = self.program;
         let (places, fills) = (program.places.len(), program.fills.len());

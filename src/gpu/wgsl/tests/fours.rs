@@ -2,7 +2,8 @@
 
 use super::*;
 
-/// Validates the source of a kernel with each load fetched in each way.
+/// Validates the source of an elementwise kernel whose invocations process four elements, with each load fetched in
+/// each way.
 pub(super) fn check(name: &str, k: &Kernel, form: &ParamPositions, variant: &Variant) {
     const WAYS: [Fetch; 5] = [Fetch::Each, Fetch::Same, Fetch::Whole, Fetch::Across, Fetch::WholeAcross];
     if !k.stores.iter().all(|s| s.is_plain()) {

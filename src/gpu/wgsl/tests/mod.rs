@@ -130,13 +130,13 @@ fn variant(k: &Kernel, form: &ParamPositions, how: StoreMode, lanes: u32) -> Var
     }
 }
 
-/// Validates the source for a device that has 64-bit integers, and, unless it has f64, for one that has only pairs of
-/// words. Returns the first.
+/// Validates the source for [`Dialect::FULL`], and returns it. If it has no f64, also validates the source for a device
+/// without 64-bit integers, which uses pairs of words.
 fn validate_both(name: &str, k: &Kernel, form: &ParamPositions, variant: &Variant) -> String {
     let text = generate(k, form, variant, Dialect::FULL).unwrap();
     validate(name, naga::valid::Capabilities::all(), &text);
-    // the planner checks the memory of a tile, which wgpu does not; it uses cooperative matrices only if a device has
-    // their memory
+    // the planner checks the memory of a tile, which wgpu does not, and uses cooperative matrices only if a device has
+    // enough memory
     let most = match (variant.groups.tile, variant.groups.blocks) {
         (Some(tile), _) => tile.memory(k.values[0].compute().size()) as u32,
         (None, None) => WORKGROUP_MEMORY,
@@ -218,7 +218,7 @@ fn the_header_has_the_fields_of_the_shader_file() {
     let names: Vec<&str> = lines.map(|l| l.strip_suffix(": u32,").expect("a u32")).collect();
     assert_eq!(names, ParamHeader::FIELDS);
     assert!(names.len() <= HEADER && HEADER.is_multiple_of(4));
-    // word 0 is left unread because of a bug of Mesa 22.3 (see the shader file), so the zero must not be there
+    // word 0 is not read because of a bug of Mesa 22.3 (see the shader file), so it must not be `run_time_zero`
     assert!(names[0] == "unread" && names.contains(&"run_time_zero"), "{names:?}");
     let shaders = [FRAME, FOLD, SCAN, ELEMENTWISE, REDUCE, ROW, MATMUL];
     assert!(shaders.iter().all(|s| !s.contains("header.unread")));
@@ -227,7 +227,7 @@ fn the_header_has_the_fields_of_the_shader_file() {
     assert_eq!(words, [0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 1]);
 }
 
-/// Returns the members of a struct of a module with their offsets in bytes, and the size of the whole.
+/// Returns the members of a WGSL struct with their offsets in bytes, and the size of the struct.
 fn members(module: &naga::Module, name: &str) -> (Vec<(String, u32)>, u32) {
     let (_, found) = module.types.iter().find(|(_, t)| t.name.as_deref() == Some(name)).expect(name);
     let naga::TypeInner::Struct { members, span } = &found.inner else { panic!("{name} is no struct") };
@@ -360,7 +360,7 @@ fn all_folds_together_fit_a_workgroup() {
             push(&mut k, Op::reduce(fold, x, dtype), DType::I32, false);
         }
     }
-    // a take notes an index out of range, and the lanes of a row share this check
+    // a gather reports an index out of range, and the lanes of a row share the result of this check
     load(&mut k, DType::F32, true);
     let data = k.loads.len() - 1;
     let index = k.values.iter().position(|v| matches!(v.op, Op::Load(_)) && v.dtype == DType::I32).unwrap();

@@ -1,4 +1,5 @@
-//! The table of folds. Each row is plain data that describes how a reduction combines its elements.
+//! The table of folds. Each row is plain data that describes how a reduction combines its elements. A row's fields are
+//! the *columns* of the table ([`Definition`]).
 //!
 //! A [`Fold`] is a commutative monoid whose state consists of one to three numbers (*components*). `lift` makes a state
 //! from an element and its position, `combine` makes one state from two, and `finish` makes the result from the state
@@ -8,12 +9,13 @@
 //!
 //! Most folds are made from a binary function: the key `reduce:` of `add` makes the fold whose state is the element
 //! itself and which combines by `add` ([`Fold::of`]). A row may name a [`Form`] that is faster than its formulas and
-//! returns the same bits. Planner and backends decide by components and columns, never by the identity of a fold. The
-//! rows that no function's key makes, `argmin` and `argmax`, are in `fold/rows.rs`.
+//! returns the same bits. Planner and backends decide by components and columns, never by the identity of a fold.
+//! `fold/rows.rs` has the rows that are not made from a function's key: `argmin` and `argmax`.
 //!
-//! A row that is not commutative is rejected, because the tree of a reduction does not keep the order of its elements.
-//! A fold whose result depends on the order, as `argmin` does for ties, keeps positions in its state. A reduction that
-//! is split into parts stores the components of the parts' states, and the next pass combines those without `lift`.
+//! A row that is not commutative is rejected, because a reduction combines elements and partial results in a *tree*,
+//! which does not keep the order of the elements. A fold whose result depends on the order, as `argmin` does for ties,
+//! keeps positions in its state. A reduction that is split into parts stores the components of the parts' states, and
+//! the next pass combines the stored states without `lift`.
 
 mod program;
 mod rows;
@@ -92,16 +94,18 @@ pub(crate) enum Form {
 pub(crate) enum FoldOrder {
     /// Any order, because all orders return the same bits.
     Any,
-    /// The order of the reduction's tree. Each step rounds, so another order would return other bits.
+    /// The fixed order of the reduction's tree of elements and partial results. Each combination rounds, so another
+    /// order would return other bits.
     Tree,
     /// Row-major order along the reduced axes, because positions are counted in that order.
     RowMajor,
-    /// One element after another along the inner space: no tree, and no two lanes combine elements of the same row.
-    /// Only the planner makes such folds, to add the chains of a product (`plan/chains.rs`).
+    /// One element after another along the reduced axes. There is no tree, and a row is never divided between two
+    /// lanes. Only the planner makes such folds, to add the chains of a product (sums over 256 consecutive elements
+    /// along k, see `plan/chains.rs`).
     Sequence,
 }
 
-/// The columns of a row. Rows with equal columns are the same fold.
+/// The columns of a row of the table. Rows with equal columns are the same fold.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Definition {
     /// The name in printed plans.
@@ -119,9 +123,10 @@ pub(crate) struct Definition {
     /// The result of a reduction of no elements, as bits of an f64; `None` if that is an error. It may differ from
     /// `finish` of the start values: a sum returns 0, although −0 is its neutral element.
     pub empty: Option<u64>,
-    /// Whether `combine(a, b)` equals `combine(b, a)`. A row for which it does not is rejected.
+    /// Whether `combine(a, b)` equals `combine(b, a)`. A row that is not commutative is rejected.
     pub commutative: bool,
-    /// Whether states that contain floats return the same bits in any order. States of integers and bool always do.
+    /// Whether states that contain floats have the same bits in whatever order they are combined. States of integers
+    /// and bool always do.
     pub exact: bool,
     /// Whether elements are combined strictly one after another.
     pub in_sequence: bool,
@@ -134,7 +139,7 @@ pub(crate) struct Fold(&'static Row);
 
 /// A row of the table, with values derived from its columns.
 struct Row {
-    /// The number of the row. No row with other columns ever gets it.
+    /// The number of the row. A row with other columns never gets the same number.
     id: usize,
     definition: Definition,
     /// Whether `lift` uses the position.
@@ -185,7 +190,7 @@ impl Fold {
         fold
     }
 
-    /// Returns the fold's number. No fold with other columns ever gets it.
+    /// Returns the fold's number. A fold with other columns never gets the same number.
     pub fn id(&self) -> usize {
         self.0.id
     }
@@ -206,6 +211,7 @@ impl Fold {
     }
 
     /// Returns the function that combines elements, if the state is the element itself and the result is the state.
+    /// Otherwise returns `None`.
     pub fn function(&self) -> Option<&'static Ufunc> {
         match self.form {
             Form::Function(row) => Some(row),
@@ -307,8 +313,9 @@ impl Definition {
         })
     }
 
-    /// Returns an error if the columns do not define a fold: a wrong number of components or formulas, a formula over
-    /// operands that are not available to it, no commutativity, or formulas that accept no element type.
+    /// Returns an error if the columns do not define a fold: if the number of components or formulas is wrong, if a
+    /// formula uses operands that are not available to it, if the fold is not commutative, or if the formulas accept no
+    /// element type.
     #[cfg(any(feature = "testing", feature = "kernels"))]
     fn check(&self) -> Result<(), Fault> {
         let refuse = |detail: String| {
@@ -338,8 +345,8 @@ impl Definition {
         if self.finish.any(|t| matches!(t, Term::B(_))) {
             return refuse("finish may refer to one state only".into());
         }
-        // such a fold is not commutative. Besides, a CPU copies such components one after another, so one could
-        // overwrite another that is still needed
+        // if a formula of `combine` is a component of one state, unchanged, the fold is not commutative. Besides, a CPU
+        // copies such components one after another, so one could overwrite another that is still needed
         if let Some(i) = self.combine.iter().position(of_states) {
             return refuse(format!("component {i} of combine depends on one state only, so it is not commutative"));
         }

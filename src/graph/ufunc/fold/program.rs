@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use std::hash::Hash;
 use std::sync::{LazyLock, Mutex, PoisonError};
 
-/// A formula of a fold: a tree over the element, its position, components of states and constants.
+/// A formula of a fold: an expression whose operands are the element, its position, components of states and constants.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Term {
     /// The element, in `lift`.
@@ -119,7 +119,7 @@ impl FoldProgram {
     }
 }
 
-/// The types for which formulas are translated: those of the elements and of the state's components.
+/// The types for which formulas are translated: the type of the elements and the types of the state's components.
 pub(super) struct Typing<'a> {
     /// The fold's name, for error messages.
     pub fold: &'static str,

@@ -20,7 +20,7 @@ fn log1p_of_ratio(b: f64, a: f64) -> f64 {
 fn log_of_positive(a: f64, b: f64) -> f64 {
     let (mut a, mut b) = (a.min(b), a.max(b));
     if a == 1.0 || b == 1.0 {
-        // B is the reciprocal of the other operand
+        // one operand is 1, and then B is the reciprocal of the other operand
         return 0.0 - (a * b).ln();
     }
     if a > 0.01 && b < 40.0 {
@@ -124,7 +124,7 @@ fn term(a: f64, x: f64) -> f64 {
     if a < 20.0 {
         return (a * x.ln() - x - libm::lgamma(a + 1.0)).exp() * a;
     }
-    // μ - ln(1 + μ), x = a·(1 + μ)
+    // μ - ln(1 + μ), where x = a·(1 + μ)
     let m = (x - a) / a;
     let rest = match m.abs() < 0.1 {
         true => m * m * (2..30).rev().fold(0.0, |r, k| 1.0 / f64::from(k) - m * r),

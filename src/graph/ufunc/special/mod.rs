@@ -322,7 +322,7 @@ fn tanh_gelu_slope(x: &Formula, out: &Formula) -> Formula {
     let square = x.square();
     let s = ((x + x * &square * 0.044715) * k).sigmoid();
     let inner = (square * (3.0 * 0.044715) + 1.0) * k;
-    // far from 0 the polynomial overflows, where the sigmoid is 0 or 1
+    // far from 0, the sigmoid is 0 or 1, and the polynomial overflows
     let is_flat = (&s * one_minus(&s)).equal(0.0);
     select(is_flat, &s, &s + out * one_minus(&s) * inner)
 }

@@ -9,7 +9,7 @@ fn sine(x: f64) -> f64 {
 }
 
 pub fn sinpi(x: f64) -> f64 {
-    // NaN for ±∞; in (-2, 2), with the sign of x
+    // r is NaN for ±∞; otherwise it is in (-2, 2) and has the sign of x
     let r = x % 2.0;
     if r.is_nan() {
         return r;
@@ -254,8 +254,8 @@ pub fn zeta(x: f64, q: f64) -> f64 {
         _ if q > 0.0 => hurwitz(x, q),
         _ if x == f64::INFINITY || x != x.floor() => f64::NAN,
         _ => {
-            // the terms with a negative q + k are those for g, g + 1, …, -q, multiplied by (-1)^x. Those with a
-            // positive q + k begin with 1 - g
+            // the terms with a negative q + k are (-1)^x times the terms for g, g + 1, …, -q. The terms with a positive
+            // q + k begin with 1 - g
             let g = -q - (-q).floor();
             let (above, below, passed) = (hurwitz(x, 1.0 - g), hurwitz(x, g), hurwitz(x, 1.0 - q));
             if x % 2.0 == 0.0 {

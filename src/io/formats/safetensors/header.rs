@@ -1,5 +1,6 @@
 //! The header of a safetensors file, and the index of a model in several files. Both are JSON, parsed piece by piece.
-//! Parsing allocates a few times the length of the JSON. Numbers and names are checked before any data is read.
+//! Parsing allocates a few times the length of the JSON. The offsets, shapes and names are checked before the data of a
+//! tensor is read.
 
 use crate::base::dtype::DType;
 use crate::base::error::{Fault, Result};
@@ -11,7 +12,7 @@ use std::fmt;
 
 type Fallible<T> = Result<T, Fault>;
 
-/// The key of the header that is not a tensor.
+/// The only key of the header whose value is not a tensor.
 pub const METADATA: &str = "__metadata__";
 
 /// The content of a header.
@@ -35,11 +36,11 @@ pub struct Tensor {
 #[derive(Debug)]
 pub enum Kind {
     Known(DType),
-    /// A type that the format has, now or in the future, but cupric does not.
+    /// The name of a type that cupric does not have. The format may have it, now or in the future.
     Other(Box<str>),
 }
 
-/// Makes a fault of a JSON error. The message may contain a string of the file, so it is cut to one short line.
+/// Converts a JSON error to a fault. The message may contain a string from the file, so it is cut to one short line.
 fn json_fault(e: &serde_json::Error) -> Fault {
     let text: String = e.to_string().chars().take(200).map(|c| if c.is_control() { ' ' } else { c }).collect();
     format_fault(format!("the header is invalid: {text}"))
@@ -53,7 +54,7 @@ fn parse<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Fallible<T> {
 }
 
 impl Head {
-    /// Reads a header that is followed by `length` bytes in the file.
+    /// Parses the text of a header. `length` is the number of bytes of data that follow the header in the file.
     pub fn parse(text: &[u8], length: u64) -> Fallible<Head> {
         if text.first() != Some(&b'{') {
             return Err(format_fault("the header does not begin with {"));
@@ -156,7 +157,7 @@ impl<'de> Visitor<'de> for HeadVisitor {
     }
 }
 
-/// Strings by name, in the order of the JSON.
+/// Pairs of a key and a string, in the order of the JSON object.
 struct Pairs(Vec<(String, String)>);
 
 impl<'de> Deserialize<'de> for Pairs {
@@ -208,7 +209,7 @@ impl<'de> Visitor<'de> for InfoVisitor {
                 "dtype" => ("dtype", kind.replace(map.next_value::<String>()?).is_none()),
                 "shape" => ("shape", shape.replace(map.next_value::<Vec<usize>>()?).is_none()),
                 "data_offsets" => ("data_offsets", range.replace(map.next_value::<[u64; 2]>()?).is_none()),
-                // the format may get more keys
+                // other keys are ignored, because later versions of the format may add some
                 _ => ("", map.next_value::<IgnoredAny>().map(|_| true)?),
             };
             if !is_new {
@@ -228,10 +229,10 @@ impl<'de> Visitor<'de> for InfoVisitor {
 
 // --- a model in several files ---
 
-/// The file of each tensor of a model.
+/// The index of a model in several files. It tells which file contains each tensor.
 pub struct Index {
     pub files: Vec<String>,
-    /// Names of tensors, and positions of their files in `files`.
+    /// The name of each tensor, and the position of its file in `files`.
     pub tensors: Vec<(String, usize)>,
 }
 
@@ -257,8 +258,8 @@ impl Index {
     }
 }
 
-/// Returns an error unless the name is that of a file in the folder of the index, because an index must not lead to
-/// other files.
+/// Returns an error unless the name is a plain file name without a folder. The file is then in the folder of the index,
+/// because an index must not lead to files in other folders.
 fn check_file(name: &str) -> Fallible<()> {
     let is_odd = |c: char| c.is_control() || matches!(c, '/' | '\\' | ':');
     if name.is_empty() || name == "." || name == ".." || name.contains(is_odd) {
@@ -271,7 +272,7 @@ fn check_file(name: &str) -> Fallible<()> {
     Ok(())
 }
 
-/// The `weight_map` of an index.
+/// The `weight_map` of an index: pairs of a tensor's name and the name of its file.
 struct Map(Vec<(String, String)>);
 
 impl<'de> Deserialize<'de> for Map {

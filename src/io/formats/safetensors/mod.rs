@@ -46,7 +46,8 @@ const MAX_HEADER: u64 = 100_000_000;
 #[derive(Debug)]
 pub struct SafeTensors<R = File> {
     files: Vec<Shard<R>>,
-    /// The position of each tensor's file and the tensor's position in that file, in the order of the names.
+    /// For each tensor, the position of its file in `files`, and its position in the header of that file. The order is
+    /// the order of [`SafeTensors::names`].
     tensors: Vec<(usize, usize)>,
     /// Positions in `tensors`, ordered by name.
     sorted: Vec<usize>,
@@ -54,7 +55,7 @@ pub struct SafeTensors<R = File> {
     path: Option<PathBuf>,
 }
 
-/// One file: its source, the position where its data begins, and its header.
+/// One file of a model. `data` is the position in the file where the data begins, after the header.
 #[derive(Debug)]
 struct Shard<R> {
     source: Source<R>,
@@ -70,7 +71,7 @@ enum Source<R> {
     Map(Mapped),
 }
 
-/// Reads the header. Returns it and the position where the data begins.
+/// Reads the header of a file. Returns it and the position in the file where the data begins.
 fn read_head(source: &mut (impl Read + Seek)) -> Fallible<(Head, u64)> {
     let length = source.seek(SeekFrom::End(0)).map_err(io_fault)?;
     source.seek(SeekFrom::Start(0)).map_err(io_fault)?;
@@ -91,7 +92,7 @@ fn read_head(source: &mut (impl Read + Seek)) -> Fallible<(Head, u64)> {
     Ok((Head::parse(&text, length - 8 - count)?, 8 + count))
 }
 
-/// Reads `count` bytes. They must exist, and `count` must be at most [`MAX_HEADER`].
+/// Reads `count` bytes. The source must have this many, and `count` must be at most [`MAX_HEADER`].
 fn read_text(source: &mut impl Read, count: u64) -> Fallible<Vec<u8>> {
     let mut text = vec![];
     let room = text.try_reserve_exact(count as usize);
@@ -229,7 +230,7 @@ unsafe fn map_shard(path: &Path) -> Fallible<Shard<File>> {
     open().map_err(|f| named(f, path))
 }
 
-/// Opens the files of an index.
+/// Reads the index at `path`, and opens each file that it names by a call of `open`.
 fn indexed(path: &Path, open: impl Fn(&Path) -> Fallible<Shard<File>>) -> Fallible<SafeTensors> {
     let read = || {
         let mut file = File::open(path).map_err(io_fault)?;
@@ -242,7 +243,7 @@ fn indexed(path: &Path, open: impl Fn(&Path) -> Fallible<Shard<File>>) -> Fallib
     let index = read().map_err(|f| named(f, path))?;
     let folder = path.parent().unwrap_or(Path::new(""));
     let files = index.files.iter().map(|name| open(&folder.join(name))).collect::<Fallible<Vec<_>>>()?;
-    // the tensors of each file by name, so that a long index is not slow
+    // for each file, the positions of its tensors ordered by name. The binary search below keeps a long index fast
     let by_name: Vec<Vec<usize>> =
         files.iter().map(|file| order(file.head.tensors.len(), |i| &file.head.tensors[i].name)).collect();
     let mut tensors = vec![];
@@ -288,13 +289,13 @@ impl<R> SafeTensors<R> {
         self.tensors.iter().map(|(file, i)| &*self.files[*file].head.tensors[*i].name)
     }
 
-    /// Returns the keys and values of the files' metadata, in the order in which the files have them. (Feature
-    /// `safetensors`.)
+    /// Returns the keys and values of the metadata of all files, in the order of the headers. (Feature `safetensors`.)
     pub fn metadata(&self) -> impl Iterator<Item = (&str, &str)> {
         self.files.iter().flat_map(|file| &file.head.metadata).map(|(key, value)| (key.as_str(), value.as_str()))
     }
 
-    /// Returns the position of the file that has the tensor, and the tensor's entry in the header.
+    /// Finds the tensor with a name. Returns the position of its file in `files`, and its entry in the header of that
+    /// file.
     fn find(&self, name: &str) -> Fallible<(usize, &Tensor)> {
         let tensor = |(file, i): (usize, usize)| &self.files[file].head.tensors[i];
         let name_at = |i: &usize| &*tensor(self.tensors[*i]).name;
@@ -322,7 +323,7 @@ impl<R> SafeTensors<R> {
     /// Returns the shape of a tensor without reading the tensor. (Feature `safetensors`.)
     ///
     /// # Errors
-    /// [`ErrorKind::Argument`] for a name that is not there.
+    /// [`ErrorKind::Argument`] if no tensor has the name.
     #[track_caller]
     pub fn shape(&self, name: &str) -> Result<&[usize]> {
         let at = Location::caller();
@@ -333,7 +334,7 @@ impl<R> SafeTensors<R> {
     /// (Feature `safetensors`.)
     ///
     /// # Errors
-    /// [`ErrorKind::Argument`] for a name that is not there.
+    /// [`ErrorKind::Argument`] if no tensor has the name.
     ///
     /// ```
     /// use cupric::{SafeTensors, array, write_safetensors};
@@ -355,7 +356,8 @@ impl<R> SafeTensors<R> {
 }
 
 impl<R: Read + Seek> SafeTensors<R> {
-    /// Reads a header from a seekable reader, for example `std::io::Cursor::new(bytes)`. (Feature `safetensors`.)
+    /// Reads the header of a file from a seekable reader, for example `std::io::Cursor::new(bytes)`. (Feature
+    /// `safetensors`.)
     ///
     /// # Errors
     /// The errors of [`SafeTensors::open`].
@@ -424,7 +426,8 @@ impl<R: Read + Seek> SafeTensors<R> {
             }
             #[cfg(feature = "mmap")]
             Source::Map(map) => {
-                // the header has been compared with the length of the map
+                // the range lies inside the map, because `read_head` has compared the offsets with the length of the
+                // file
                 let range = begin as usize..end as usize;
                 let layout = crate::base::layout::Layout::c(&shape);
                 let lent =

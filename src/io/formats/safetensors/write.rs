@@ -10,7 +10,8 @@ use std::io::Write;
 use std::panic::Location;
 use std::path::Path;
 
-/// A file to be written: the header with its length before it, and expressions in the order of their data.
+/// A file to be written: the header, preceded by its length, and the expressions of the tensors in the order in which
+/// their data is written.
 struct Draft {
     header: Vec<u8>,
     tensors: Vec<Expr>,
@@ -50,8 +51,8 @@ impl Draft {
         if let Some(e) = twice(names).or(twice(pairs.iter().map(|(k, _)| k.as_str()).collect())) {
             return Err(e);
         }
-        // large elements come first, so that each array begins at a multiple of its element size; the data begins at a
-        // multiple of 8
+        // arrays with larger elements come first. Because the data begins at a multiple of 8, every array then begins
+        // at a multiple of its element size
         list.sort_by_key(|(_, dtype, _)| std::cmp::Reverse(dtype.size()));
         let mut entries = vec![];
         if !pairs.is_empty() {
@@ -111,8 +112,8 @@ impl Draft {
 /// [`Expr::to_npy`]. (Feature `safetensors`.)
 ///
 /// # Errors
-/// [`ErrorKind::Argument`] for two arrays or two metadata keys of one name, and for the name `__metadata__`; the errors
-/// of the evaluation; and [`ErrorKind::Io`]. After an error, an existing file is unchanged.
+/// [`ErrorKind::Argument`] if two arrays or two metadata keys have the same name, or if an array has the name
+/// `__metadata__`; the errors of the evaluation; and [`ErrorKind::Io`]. After an error, an existing file is unchanged.
 ///
 /// ```
 /// use cupric::{DType, SafeTensors, array, save_safetensors};

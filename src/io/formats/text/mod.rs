@@ -1,5 +1,5 @@
-//! Tables of numbers as text, and CSV: `text/read.rs` splits lines into fields, `text/number.rs` reads and writes
-//! numbers.
+//! Tables of numbers in text files, for example CSV. `text/read.rs` reads a table and splits its lines into fields.
+//! `text/number.rs` reads and writes single numbers.
 
 mod number;
 mod read;
@@ -91,22 +91,23 @@ impl TextFormat {
         self
     }
 
-    /// Skips the first lines, whatever they contain. (Feature `text`.)
+    /// Skips this many lines at the start of the file, whatever they contain. (Feature `text`.)
     #[must_use]
     pub fn skip_rows(mut self, lines: u64) -> TextFormat {
         self.skip = lines;
         self
     }
 
-    /// Skips the first line that is not a comment. It is expected to have the names of the columns. (Feature `text`.)
+    /// Skips the first line that is neither blank nor a comment. This line usually has the names of the columns.
+    /// (Feature `text`.)
     #[must_use]
     pub fn header(mut self) -> TextFormat {
         self.header = true;
         self
     }
 
-    /// Sets the names of columns. When a file is read, its header determines these columns, which are returned in this
-    /// order. When a file is written, the names are its first line. (Feature `text`.)
+    /// Sets the names of columns. When a file is read, only the columns with these names in its header are read, in
+    /// this order. When a file is written, its first line has these names. (Feature `text`.)
     #[must_use]
     pub fn names<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> TextFormat {
         self.names = Some(names.into_iter().map(Into::into).collect());
@@ -152,8 +153,8 @@ impl TextFormat {
 }
 
 impl Array {
-    /// Reads a table of numbers from a text file onto the CPU: an array of its rows and columns, which always has two
-    /// axes. (Feature `text`.)
+    /// Reads a table of numbers from a text file into an array on the CPU. The array always has two axes: rows and
+    /// columns. (Feature `text`.)
     ///
     /// Numbers are rounded once, to the nearest number of the dtype. Float dtypes also accept `inf` and `nan`, in upper
     /// or lower case, and bool accepts `true`, `false`, 1 and 0. Empty lines are skipped. All lines must have as many
@@ -187,7 +188,8 @@ impl Array {
         array.map_err(|f| named(f, path).at(OP, at))
     }
 
-    /// Reads a table like [`Array::from_text`] from any buffered reader: bytes, `std::io::BufReader`. (Feature `text`.)
+    /// Reads a table like [`Array::from_text`] from any buffered reader, such as a slice of bytes or a
+    /// `std::io::BufReader`. (Feature `text`.)
     ///
     /// # Errors
     /// The errors of [`Array::from_text`].
@@ -246,8 +248,8 @@ impl Expr {
     /// one as a whole, as with [`Expr::to_npy`].
     ///
     /// # Errors
-    /// [`ErrorKind::Shape`] for another number of axes, or if the names and the columns differ in number;
-    /// [`ErrorKind::Argument`] for a name that the format cannot represent; the errors of the evaluation; and
+    /// [`ErrorKind::Shape`] if the expression does not have one or two axes, or if there are not as many names as
+    /// columns; [`ErrorKind::Argument`] for a name that the format cannot represent; the errors of the evaluation; and
     /// [`ErrorKind::Io`].
     ///
     /// ```
@@ -295,7 +297,7 @@ impl Expr {
         Ok(to)
     }
 
-    /// Returns the array to be written, and the line of names before it.
+    /// Evaluates the expression. Returns the array to be written, and the line of column names to be written before it.
     fn table(&self, format: &TextFormat, op: &'static str, at: Loc) -> Result<(Array, String)> {
         format.check(op, at)?;
         let error = |kind, detail: String| Error::with_line(kind, op, detail, at);
@@ -322,8 +324,8 @@ impl Expr {
             }
             head.push('\n');
         }
-        // the copy to the CPU reports late errors of a GPU, so all errors of the evaluation are known before the file
-        // is begun
+        // a GPU may report errors of the evaluation late, but not later than when the result is copied to the CPU. So
+        // after this copy, no error of the evaluation can occur while the file is written
         Ok((expr.moved(&Device::cpu(), op, at)?, head))
     }
 }
@@ -386,7 +388,7 @@ fn save(array: &Array, head: &str, format: &TextFormat, to: &mut impl Write) -> 
         DType::I32 => of(array, format, to, numbers::plain::<i32>),
         DType::U64 => of(array, format, to, numbers::plain::<u64>),
         DType::I64 => of(array, format, to, numbers::plain::<i64>),
-        // the digits of the same number in f32, which read back as the same f16 or bf16
+        // convert to f32 and write the digits of that number, which read back as the same f16 or bf16
         DType::F16 => of(array, format, to, |v: f16, t| numbers::plain(v.to_f32(), t)),
         DType::BF16 => of(array, format, to, |v: bf16, t| numbers::plain(v.to_f32(), t)),
         DType::F32 => of(array, format, to, numbers::plain::<f32>),

@@ -1,12 +1,13 @@
-//! Numbers of a table. A number is rounded once when it is read, and written such that it reads back as the same
-//! number.
+//! Reads and writes the numbers of a table as text. A number is rounded only once when it is read, and it is written
+//! with enough digits to read back as the same number.
 
 use crate::base::dtype::to_odd;
 use std::cmp::Ordering;
 use std::fmt::{Debug, Write};
 use std::str::FromStr;
 
-/// Writes a number with the fewest digits that read back as the same one, with an exponent if it would be long.
+/// Appends a number to a string, with the fewest digits that read back as the same number, and with an exponent if it
+/// would otherwise be long.
 pub fn plain<T: Debug>(value: T, to: &mut String) {
     // writing to a string does not fail
     let _ = write!(to, "{value:?}");
@@ -33,13 +34,14 @@ fn is_number(text: &str) -> bool {
     text.bytes().any(|b| b.is_ascii_digit())
 }
 
-/// Reads a float of 16 bits, correctly rounded. Rounding to f64 first would be wrong if the f64 lies exactly in the
-/// middle of two 16-bit numbers and the decimal number does not. In this case the digits are compared.
+/// Reads a float of 16 bits, correctly rounded. The text is first read as an f64. If the f64 lies exactly in the middle
+/// of two 16-bit numbers, the decimal number may still be slightly above or below it, and rounding the f64 could be
+/// wrong. In this case the digits of the two are compared.
 pub fn narrow<T: Copy + PartialEq>(text: &str, round: impl Fn(f32) -> T, is_finite: impl Fn(T) -> bool) -> Option<T> {
     let round = |value: f64| round(to_odd(value));
     let value = float(text, f64::is_finite)?;
     let (below, above) = (round(value.next_down()), round(value.next_up()));
-    // the middle of two 16-bit numbers fits f32 exactly
+    // the middle of two 16-bit numbers is an f32, so an f64 that is not an f32 cannot be such a middle
     let is_middle = f64::from(value as f32) == value && below != above;
     let rounded = match value.is_nan() || !is_middle {
         true => round(value),
@@ -74,7 +76,7 @@ struct Digits {
 }
 
 impl Digits {
-    /// Reads a number like `f64` does, without its sign.
+    /// Reads a number in the syntax that `f64` accepts, and ignores its sign.
     fn of(text: &str) -> Digits {
         let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
         let mantissa = mantissa.trim_start_matches(['+', '-']);

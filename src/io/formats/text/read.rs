@@ -1,4 +1,5 @@
-//! Lines of a table, and their fields. One line at a time is in memory. Only the numbers are kept.
+//! Reads a table: splits its text into lines, and the lines into fields, which are numbers. Only one line (or one
+//! record: see [`Records`]) is in memory at a time, in addition to the numbers.
 
 use super::TextFormat;
 use crate::base::dtype::Element;
@@ -9,7 +10,8 @@ use std::io::BufRead;
 
 type Fallible<T> = Result<T, Fault>;
 
-/// A source of records: lines that are not comments, joined if a quoted field continues on the next line.
+/// Reads a file record by record. A record is a line that is neither blank nor a comment. If a quoted field continues
+/// on the next line, the record contains that line too.
 struct Records<'a, R> {
     from: R,
     format: &'a TextFormat,
@@ -22,7 +24,7 @@ struct Records<'a, R> {
 }
 
 impl<'a, R: BufRead> Records<'a, R> {
-    /// Reads the bytes of one more line. Returns false at the end.
+    /// Reads the next line into `self.bytes`. Returns false at the end of the file.
     fn line(&mut self) -> Fallible<bool> {
         self.bytes.clear();
         loop {
@@ -41,7 +43,7 @@ impl<'a, R: BufRead> Records<'a, R> {
         }
     }
 
-    /// Appends one more line to the record. Returns false at the end.
+    /// Appends the next line to the record. Returns false at the end of the file.
     fn more(&mut self) -> Fallible<bool> {
         if !self.line()? {
             return Ok(false);
@@ -53,7 +55,8 @@ impl<'a, R: BufRead> Records<'a, R> {
         let text = if self.line == 1 { text.strip_prefix('\u{feff}').unwrap_or(text) } else { text };
         let text = text.strip_suffix('\n').unwrap_or(text);
         let text = text.strip_suffix('\r').unwrap_or(text);
-        // in some old files lines end with a carriage return alone; such a file would otherwise be read as one row
+        // in some old files, lines end with a carriage return alone. Without this check, such a file would be read as
+        // one row
         if !self.format.quotes && text.contains('\r') {
             return Err(format_fault(format!("line {}: a carriage return within the line", self.line)));
         }
@@ -62,7 +65,7 @@ impl<'a, R: BufRead> Records<'a, R> {
         Ok(true)
     }
 
-    /// Reads the next record into `self.record`. Returns false at the end.
+    /// Reads the next record into `self.record`. Returns false at the end of the file.
     fn next(&mut self) -> Fallible<bool> {
         loop {
             self.record.clear();
@@ -96,7 +99,7 @@ impl<'a, R: BufRead> Records<'a, R> {
         }
     }
 
-    /// Returns a location in the record for a message.
+    /// Returns a description of the position `at` in the record (line, column and character) for an error message.
     fn place(&self, column: usize, at: usize) -> String {
         let before = &self.record[..at.min(self.record.len())];
         let line = self.first + before.matches('\n').count() as u64;
@@ -127,7 +130,7 @@ impl<'a> Iterator for Fields<'a> {
             rest.len() - rest.trim_start_matches(|c: char| c.is_whitespace() && Some(c) != self.format.delimiter).len();
         let rest = &record[at..];
         let Some(delimiter) = self.format.delimiter else {
-            // white space: the rest after the last field is empty
+            // the fields are separated by white space, and after the last field `rest` is empty
             let end = rest.find(char::is_whitespace).unwrap_or(rest.len());
             self.next = (end > 0).then_some(at + end);
             return (end > 0).then(|| (at, Ok(Cow::Borrowed(&rest[..end]))));
@@ -160,7 +163,8 @@ impl<'a> Iterator for Fields<'a> {
     }
 }
 
-/// Returns the position of the quote that closes a field. Two quotes in a row are one character of the field.
+/// Returns the position of the quote that closes a field. Two quotes in a row do not close it: they stand for one quote
+/// in the field.
 fn closing(text: &str) -> Option<usize> {
     let mut at = 0;
     loop {
@@ -172,7 +176,7 @@ fn closing(text: &str) -> Option<usize> {
     }
 }
 
-/// Returns the positions of the named columns in the header.
+/// Returns the position of each wanted column in the header, which is the current record.
 fn find_names<R: BufRead>(records: &Records<'_, R>, wanted: &[String]) -> Fallible<Vec<usize>> {
     let mut found: Vec<Option<usize>> = vec![None; wanted.len()];
     for (column, (at, field)) in records.fields().enumerate() {
@@ -193,7 +197,7 @@ fn find_names<R: BufRead>(records: &Records<'_, R>, wanted: &[String]) -> Fallib
     all.collect()
 }
 
-/// Reads a table. Returns its elements row by row, and its shape.
+/// Reads a table. `parse` turns a field into a number. Returns the elements row by row, and the shape of the table.
 pub fn table<T: Element>(
     from: impl BufRead,
     format: &TextFormat,
@@ -236,7 +240,7 @@ pub fn table<T: Element>(
     Ok((elements, [rows, width.unwrap_or(0)]))
 }
 
-/// Reads the field of a record as a number.
+/// Parses a field of a record as a number. `column` and `at` are the field's column and the position of its first byte.
 fn number<T: Element, R: BufRead>(
     records: &Records<'_, R>,
     (column, at): (usize, usize),
@@ -263,7 +267,7 @@ fn no_memory(count: usize, size: usize) -> Fault {
     Fault::new(ErrorKind::OutOfMemory, format!("no memory for {} bytes", count.saturating_mul(size)))
 }
 
-/// Appends the numbers of all fields. Returns their count.
+/// Appends the numbers in all fields of a record to `elements`. Returns how many there are.
 fn every<T: Element, R: BufRead>(
     records: &Records<'_, R>,
     parse: &impl Fn(&str) -> Option<T>,
@@ -278,7 +282,8 @@ fn every<T: Element, R: BufRead>(
     Ok(elements.len() - before)
 }
 
-/// Appends the numbers of the chosen columns, in the order in which they were chosen. Returns their count.
+/// Appends the numbers of the chosen columns of a record to `elements`, in the order of `columns`. Returns how many
+/// there are.
 fn chosen<T: Element, R: BufRead>(
     records: &Records<'_, R>,
     columns: &[usize],

@@ -22,8 +22,8 @@ impl Codes {
     }
 }
 
-/// The functions of an instruction `$name` with these types, and these numbers for the shorter and the longer vectors;
-/// or the functions of the modules of [`f16`].
+/// Makes the [`Codes`] of the instruction `$name` with the types `$t`. Its const parameters are `$n` for AVX2 and NEON,
+/// and `$m` for AVX-512. With `of f16`, the functions are from the modules of [`f16`].
 #[cfg(target_arch = "x86_64")]
 macro_rules! codes {
     (of f16: $name:ident <$($t:ty),*>) => {
@@ -76,37 +76,38 @@ macro_rules! codes {
     };
 }
 
-/// Constructors of the functions that are compiled for one type or several. `N` and `M` are the words of a block:
-/// [`N4`] and [`M4`], or [`N8`] and [`M8`].
+/// The constructors of all instructions. `N` and `M` are the numbers of words in a block, for AVX2 or NEON and for
+/// AVX-512: [`N4`] and [`M4`] for words of 4 bytes, [`N8`] and [`M8`] for words of 8 bytes.
 impl Codes {
-    /// Ends a run.
+    /// The instruction that ends a run of instructions.
     pub const fn end() -> Option<Codes> {
         codes!(end)
     }
 
-    /// Reads words.
+    /// Reads a block of words from memory into the accumulator.
     pub const fn load() -> Option<Codes> {
         codes!(load)
     }
 
-    /// Writes words.
+    /// Writes the words of the accumulator to memory.
     pub const fn store() -> Option<Codes> {
         codes!(store)
     }
 
-    /// Computes random words.
+    /// Computes a block of random words.
     pub const fn random() -> Option<Codes> {
         codes!(random)
     }
 
-    /// Computes the words of pairs of elements from random words: the words for their radius, or for their angle.
+    /// Computes the random words for pairs of normal numbers (`Op::Philox`) from plain random words: the word for their
+    /// angle if `angle`, else the word for their radius.
     // targets without vector instructions of their own have no codes, so there both branches are `None`
     #[allow(clippy::if_same_then_else)]
     pub const fn pairs(angle: bool) -> Option<Codes> {
         if angle { codes!(pairs < > 1, 1) } else { codes!(pairs < > 0, 0) }
     }
 
-    /// Reads elements of `S`, at any step, and converts them by `F`.
+    /// Reads elements of type `S` at any stride, and converts them to words by `F`.
     pub const fn load_each<W, const N: usize, const M: usize, S, R, F>() -> Option<Codes>
     where
         W: Copy + Default,
@@ -117,22 +118,22 @@ impl Codes {
         codes!(load_each < W, S, R, F > N, M)
     }
 
-    /// Reads f16 (`S`), at any step, as words of f32, with the conversion of `F`.
+    /// Reads f16 elements (of type `S`) at any stride, and converts them to words of f32 with the results of `F`.
     pub const fn load_f16<S: Copy, R: Lane<u32>, F: ScalarFn<S, S, S, R>>() -> Option<Codes> {
         codes!(of f16: load_f16 < S, R, F >)
     }
 
-    /// Writes words of f32 as f16 (`S`), with the conversion of `F`.
+    /// Converts words of f32 to f16 (of type `S`) with the results of `F`, and writes them.
     pub const fn store_f16<A: Lane<u32>, S: Copy, F: ScalarFn<A, A, A, S>>() -> Option<Codes> {
         codes!(of f16: store_f16 < A, S, F >)
     }
 
-    /// Rounds words of f32 (`A`) to f16, as `F` does.
+    /// Rounds words of f32 (of type `A`) to f16 with the results of `F`. The rounded values stay f32.
     pub const fn round_f16<A: Lane<u32>, F: ScalarFn<A, A, A, A>>() -> Option<Codes> {
         codes!(of f16: round_f16 < A, F >)
     }
 
-    /// Converts words by `F` and writes elements of `S`.
+    /// Converts words by `F`, and writes them as elements of type `S`.
     pub const fn store_each<W, const N: usize, const M: usize, A, S, F>() -> Option<Codes>
     where
         W: Copy,
@@ -144,7 +145,8 @@ impl Codes {
     }
 }
 
-/// The instructions of a function of at least one operand, for words of one size.
+/// The instructions that apply a function of one or more operands, for words of one size. They differ in which operand
+/// they read from the accumulator.
 #[derive(Clone, Copy)]
 pub(crate) struct InstructionCodes {
     /// Reads the first operand from the accumulator.
@@ -154,13 +156,14 @@ pub(crate) struct InstructionCodes {
     /// Reads one of two operands from the accumulator; the other one is the product of two operands in memory. The
     /// first instruction has the product as its second operand, the second instruction has it as its first operand.
     pub products: Option<[Codes; 2]>,
-    /// Reads its only operand from the accumulator, whose words are equal in each pair of elements of a draw.
+    /// Reads its only operand from the accumulator. The accumulator holds random words, and both words of a pair are
+    /// equal.
     pub paired: Option<Codes>,
 }
 
-/// The function `F` of the first operand and the product of the other two. If `LEADS`, the product comes first: `F` of
-/// the product and the first operand. The product is rounded before `F` reads it, like the product of the row
-/// `multiply`.
+/// The function `F` of two operands, of which one is a product: `F` of the first operand and of the product of the
+/// other two. If `LEADS`, the product is the first operand of `F`. The product is rounded before `F` reads it, as by
+/// the function `multiply`.
 struct OfProduct<F, const LEADS: bool>(std::marker::PhantomData<F>);
 
 impl<T, R, F, const LEADS: bool> ScalarFn<T, T, T, R> for OfProduct<F, LEADS>
@@ -177,7 +180,8 @@ where
 
 impl InstructionCodes {
     /// Builds the instructions of `F`, or returns `None` if the rule excludes the type of the operands. `name` is the
-    /// name of that type, and `rule` is the rule `threaded` of a ufunc's row (`graph/ufunc/define.rs`).
+    /// name of that type. `rule` is the rule `threaded` in the function's row of the function table
+    /// (`graph/ufunc/define.rs`).
     pub const fn by<W, const N: usize, const M: usize, A, B, C, R, F>(
         rule: &str,
         name: &str,
@@ -223,7 +227,8 @@ impl InstructionCodes {
         }
     }
 
-    /// Adds the instruction of `F` for words that are equal in each pair, if the `rule` of a row requests it.
+    /// Adds the instruction of `F` for words that are equal in each pair, if the `rule` of the function's row requests
+    /// it.
     pub const fn with_pairs<A, R, F>(threaded: Option<InstructionCodes>, rule: &str) -> Option<InstructionCodes>
     where
         A: Lane<u32>,
@@ -238,7 +243,7 @@ impl InstructionCodes {
         }
     }
 
-    /// Adds the instructions of `F` with a product as one operand, if the `rule` of a row requests them.
+    /// Adds the instructions of `F` with a product as one operand, if the `rule` of the function's row requests them.
     pub const fn with_products<W, const N: usize, const M: usize, T, R, F>(
         threaded: Option<InstructionCodes>,
         rule: &str,
@@ -264,8 +269,8 @@ impl InstructionCodes {
     }
 }
 
-/// The loops that convert f16: `$name` of the modules of [`f16`], and `F` for
-/// [`Isa::Portable`](crate::math::simd::Isa::Portable) on x86-64.
+/// Makes the loops that convert f16: the function `$name` of each module of [`f16`], and on x86-64 also a loop over `F`
+/// for [`Isa::Portable`](crate::math::simd::Isa::Portable).
 macro_rules! f16_loops {
     ($name:ident <$a:ty, $r:ty, $f:ty> $($t:ty),*) => {{
         #[cfg(target_arch = "x86_64")]
@@ -280,17 +285,17 @@ macro_rules! f16_loops {
 }
 
 impl Loops {
-    /// Converts f16 (`S`) to f32 as `F` does.
+    /// The loops that convert f16 (of type `S`) to f32 with the results of `F`.
     pub const fn widen_f16<S: Copy, R: Copy, F: ScalarFn<S, S, S, R>>() -> Loops {
         f16_loops!(widen_all < S, R, F > S, R, F)
     }
 
-    /// Converts f32 (`A`) to f16 (`S`) as `F` does.
+    /// The loops that convert f32 (of type `A`) to f16 (of type `S`) with the results of `F`.
     pub const fn narrow_f16<A: Copy, S: Copy, F: ScalarFn<A, A, A, S>>() -> Loops {
         f16_loops!(narrow_all < A, S, F > A, S, F)
     }
 
-    /// Rounds f32 (`A`) to f16 as `F` does, and leaves it as f32.
+    /// The loops that round f32 (of type `A`) to f16 with the results of `F`. The rounded values stay f32.
     pub const fn round_f16<A: Copy, F: ScalarFn<A, A, A, A>>() -> Loops {
         f16_loops!(round_all < A, A, F > A, F)
     }

@@ -1,12 +1,12 @@
-//! Loops and instructions that convert f16 with the processor's instructions, which are in F16C (with AVX2), AVX-512
-//! and NEON. A block with a NaN uses the scalar function, because the processor returns other bits for a NaN than the
+//! Loops and instructions that convert f16 with instructions of the processor: F16C (with AVX2), AVX-512 and NEON. For
+//! a NaN the processor returns other bits than the scalar function, so a block that contains a NaN is converted by the
 //! scalar function. For all other numbers both return the same bits.
 
 use super::*;
 
-/// Defines the loops and the instructions of one instruction set, whose own module is `$from`. A block of `$n` words is
-/// eight vectors of type `$float`, and `$half` is the type of as many f16. `has_nan` tells whether a block of f32
-/// contains a NaN.
+/// Defines the loops and the instructions of one instruction set, whose own module is `$from`. A block has `$n` words
+/// of f32 in eight vectors of type `$float`, and `$half` is a vector of as many f16 as `$float` has f32. `has_nan`
+/// tells whether a block of f32 contains a NaN.
 macro_rules! conversions {
     (
         $module:ident, $from:ident, $abi:literal, $features:literal, words $n:literal, $float:ty, $half:ty,
@@ -59,7 +59,7 @@ macro_rules! conversions {
             #[target_feature(enable = $features)]
             #[inline]
             unsafe fn widen_block<S: Copy, R: Copy, F: ScalarFn<S, S, S, R>>(from: *const S) -> Acc {
-                // SAFETY: the caller ensures that `from` points to a block of `S`; a block of `R` has as many bytes as
+                // SAFETY: the caller ensures that `from` points to a block of `S`. A block of `R` has as many bytes as
                 // the accumulator.
                 unsafe {
                     let converted = |i: usize| widen(from.cast::<$half>().add(i).read_unaligned());
@@ -93,7 +93,8 @@ macro_rules! conversions {
             #[target_feature(enable = $features)]
             #[inline]
             unsafe fn narrow_block<A: Copy, S: Copy, F: ScalarFn<A, A, A, S>>(acc: Acc) -> [$half; 8] {
-                // SAFETY: the caller's condition.
+                // SAFETY: a block of `A` has as many bytes as the accumulator, and a block of `S` as many as the
+                // result, because the caller ensures the sizes of `A` and `S`.
                 unsafe {
                     let x = std::mem::transmute::<Acc, [$float; 8]>(acc);
                     if !has_nan(&x) {
@@ -124,7 +125,8 @@ macro_rules! conversions {
             #[target_feature(enable = $features)]
             #[inline]
             unsafe fn round_block<A: Copy, F: ScalarFn<A, A, A, A>>(acc: Acc) -> Acc {
-                // SAFETY: the caller's condition.
+                // SAFETY: a block of `A` has as many bytes as the accumulator, because the caller ensures that `A` has
+                // 4 bytes.
                 unsafe {
                     let x = std::mem::transmute::<Acc, [$float; 8]>(acc);
                     if !has_nan(&x) {
@@ -151,7 +153,8 @@ macro_rules! conversions {
             /// Converts f16 (`S`) to f32, as `F` does.
             ///
             /// # Safety
-            /// *Operands* and *result* ([`Loop`](crate::math::simd::Loop)); `S` has 2 bytes and `R` has 4.
+            /// The operand and `out` point to the elements that [`Loop`](crate::math::simd::Loop) requires (its
+            /// conditions *operands* and *result*); `S` has 2 bytes and `R` has 4.
             #[target_feature(enable = $features)]
             pub unsafe fn widen_all<S: Copy, R: Copy, F: ScalarFn<S, S, S, R>>(
                 n: usize,
@@ -161,7 +164,7 @@ macro_rules! conversions {
                 out: *mut u8,
             ) {
                 let (a, out, whole) = (a.cast::<S>(), out.cast::<R>(), n / N * N);
-                // SAFETY: the caller's conditions.
+                // SAFETY: the caller ensures that `a` and `out` point to `n` elements each, and the sizes of the types.
                 unsafe {
                     for i in (0..whole).step_by(N) {
                         out.add(i).cast::<Acc>().write_unaligned(widen_block::<S, R, F>(a.add(i)));
@@ -176,7 +179,8 @@ macro_rules! conversions {
             /// Converts f32 (`A`) to f16 (`S`), as `F` does.
             ///
             /// # Safety
-            /// *Operands* and *result* ([`Loop`](crate::math::simd::Loop)); `A` has 4 bytes and `S` has 2.
+            /// The operand and `out` point to the elements that [`Loop`](crate::math::simd::Loop) requires (its
+            /// conditions *operands* and *result*); `A` has 4 bytes and `S` has 2.
             #[target_feature(enable = $features)]
             pub unsafe fn narrow_all<A: Copy, S: Copy, F: ScalarFn<A, A, A, S>>(
                 n: usize,
@@ -186,7 +190,7 @@ macro_rules! conversions {
                 out: *mut u8,
             ) {
                 let (a, out, whole) = (a.cast::<A>(), out.cast::<S>(), n / N * N);
-                // SAFETY: the caller's conditions.
+                // SAFETY: the caller ensures that `a` and `out` point to `n` elements each, and the sizes of the types.
                 unsafe {
                     for i in (0..whole).step_by(N) {
                         let block = narrow_block::<A, S, F>(a.add(i).cast::<Acc>().read_unaligned());
@@ -202,7 +206,8 @@ macro_rules! conversions {
             /// Rounds f32 (`A`) to f16 and leaves it as f32, as `F` does.
             ///
             /// # Safety
-            /// *Operands* and *result* ([`Loop`](crate::math::simd::Loop)); `A` has 4 bytes.
+            /// The operand and `out` point to the elements that [`Loop`](crate::math::simd::Loop) requires (its
+            /// conditions *operands* and *result*); `A` has 4 bytes.
             #[target_feature(enable = $features)]
             pub unsafe fn round_all<A: Copy, F: ScalarFn<A, A, A, A>>(
                 n: usize,
@@ -212,7 +217,7 @@ macro_rules! conversions {
                 out: *mut u8,
             ) {
                 let (a, out, whole) = (a.cast::<A>(), out.cast::<A>(), n / N * N);
-                // SAFETY: the caller's conditions.
+                // SAFETY: the caller ensures that `a` and `out` point to `n` elements each, and the size of the type.
                 unsafe {
                     for i in (0..whole).step_by(N) {
                         let block = round_block::<A, F>(a.add(i).cast::<Acc>().read_unaligned());
@@ -226,7 +231,7 @@ macro_rules! conversions {
             }
 
             instruction! { $abi, $features,
-                /// Reads f16, at any step.
+                /// Reads f16 elements at any stride, and converts them to f32.
                 load_f16<S, R, F;> where [S: Copy, R: Lane<u32>, F: ScalarFn<S, S, S, R>]
                 |pc, bases, index, _acc| {
                     let operand = (*pc).operands[0];
@@ -249,7 +254,7 @@ macro_rules! conversions {
             }
 
             instruction! { $abi, $features,
-                /// Writes contiguous f16; the words stay in the accumulator.
+                /// Converts f32 to f16, and writes the f16 contiguously. The accumulator keeps the f32.
                 store_f16<A, S, F;> where [A: Lane<u32>, S: Copy, F: ScalarFn<A, A, A, S>]
                 |pc, bases, index, acc| {
                     write(pc, bases, index, &narrow_block::<A, S, F>(acc));
@@ -258,7 +263,7 @@ macro_rules! conversions {
             }
 
             instruction! { $abi, $features,
-                /// Rounds the accumulator to f16, and leaves it as f32.
+                /// Rounds the f32 of the accumulator to f16. The rounded values stay f32.
                 round_f16<A, F;> where [A: Lane<u32>, F: ScalarFn<A, A, A, A>]
                 |_pc, _bases, _index, acc| { round_block::<A, F>(acc) }
             }

@@ -1,4 +1,4 @@
-//! The values that words of 4 and of 8 bytes hold, and how functions apply to them.
+//! The types of the values that threaded code keeps in words of 4 and 8 bytes, and how functions apply to such words.
 
 use super::ScalarFn;
 

@@ -5,8 +5,8 @@
 //!
 //! The eight vectors are the *accumulator*: one value of a *block* of contiguous elements, each in a *word* of 4 or 8
 //! bytes. A bool is a word of 0 or 1. The calling conventions `sysv64` of x86-64 and `C` of aarch64 pass exactly eight
-//! vectors in registers. An instruction applies a row's scalar function word by word, which LLVM compiles to vector
-//! code.
+//! vectors in registers. An instruction applies a scalar function of the function table to each word, which LLVM
+//! compiles to vector code.
 //!
 //! The tail call is an optimisation, not a guarantee. Without it, each instruction of a run takes a stack frame of some
 //! KiB until the run ends. So programs are cut into runs of at most [`LONGEST`] instructions. Without optimisation,
@@ -21,10 +21,10 @@ pub(crate) use lane::Lane;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 use {super::philox, super::prefetch, lane::apply};
 
-/// Words of 4 bytes in a block of the shorter vectors, NEON (16 bytes) or AVX2 (32), and in a block of AVX-512 (64).
+/// The number of 4-byte words in a block: `N4` with NEON (vectors of 16 bytes) or AVX2 (32), `M4` with AVX-512 (64).
 pub(crate) const N4: usize = if cfg!(target_arch = "aarch64") { 32 } else { 64 };
 pub(crate) const M4: usize = 128;
-/// The numbers of words of 8 bytes in the same blocks.
+/// The number of 8-byte words in a block: `N8` with NEON or AVX2, `M8` with AVX-512.
 pub(crate) const N8: usize = N4 / 2;
 pub(crate) const M8: usize = M4 / 2;
 
@@ -42,12 +42,12 @@ type Address = unsafe extern "sysv64" fn();
 type Address = unsafe extern "C" fn();
 
 /// The location of an operand in memory: element 0, and the number of bytes from each element to the next. A [`Draw`]
-/// has no memory; its base holds the number of element 0, and the step from each element's number to the next.
+/// has no memory: `at` is then the number of element 0, and `step` is added for each further element.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(crate) struct Base {
     pub at: *mut u8,
-    /// 0 for scratch that holds one block.
+    /// 0 for scratch memory, which holds one block.
     pub step: isize,
 }
 
@@ -55,7 +55,7 @@ pub(crate) struct Base {
 #[derive(Clone, Copy, Default)]
 #[repr(C)]
 pub(crate) struct InstructionOperand {
-    /// The index of its [`Base`].
+    /// The index of its [`Base`] in the bases of the program.
     pub base: u32,
     /// The number of bytes from one of the block's eight vectors to the next, or 0 if one vector of equal words is used
     /// for all eight.
@@ -64,18 +64,18 @@ pub(crate) struct InstructionOperand {
     pub ahead: u32,
 }
 
-/// The random words that an instruction computes: their numbers and their key.
+/// The random words that an instruction computes. Element i has the number `first + i · step`.
 pub(crate) struct Draw {
     first: u32,
     step: isize,
-    /// As `Op::Philox` defines it.
+    /// Selects one of the words that belong to a number, as the field `word` of `Op::Philox` does.
     word: u8,
     key: [u32; 3],
 }
 
 impl Draw {
-    /// Returns the operand that encodes a draw: the base of its numbers; the word's number in place of a width; and, in
-    /// place of a distance, the first of three bases, each with one word of the key.
+    /// Returns the operand that encodes a draw. `numbers` is the base of its elements' numbers. `width` contains
+    /// `word`, and `ahead` contains `key`, the first of three bases that each point to one word of the key.
     pub fn operand(numbers: u32, word: u8, key: u32) -> InstructionOperand {
         InstructionOperand { base: numbers, width: word as u32, ahead: key }
     }
@@ -94,7 +94,7 @@ impl Draw {
         }
     }
 
-    /// Returns whether the elements form pairs of neighbours, starting with the first.
+    /// Returns whether the elements' numbers are 2k, 2k + 1, 2k + 2, …, so that each two neighbours form a pair.
     #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
     #[inline(always)]
     fn is_of_pairs(&self) -> bool {
@@ -102,8 +102,8 @@ impl Draw {
     }
 }
 
-/// An instruction. Its function reads the accumulator as the first operand (or as the second: [`InstructionCodes::second`]),
-/// and the others from memory.
+/// An instruction. Its function reads its first operand from the accumulator (or the second operand, as
+/// [`InstructionCodes::second`] does), and the others from memory.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(crate) struct Instr {
@@ -131,13 +131,13 @@ pub(crate) fn block_bytes() -> Option<usize> {
 /// block it runs each of the `runs`, which are given by their first instructions.
 ///
 /// # Safety
-/// The instructions come from [`Codes::get`]; each run ends in [`Codes::end`]. *Bases*: each base that an operand names
-/// has, for each block, memory for the words or the elements that the instruction reads or writes there, which no other
-/// thread writes (or, for a store, uses) meanwhile; it is aligned for its elements. Scratch is written before it is
-/// read.
+/// The instructions come from [`Codes::get`], and each run ends in [`Codes::end`]. *Bases* (cited by this name): for
+/// each block, each base that an operand names has memory for the words or elements that the instruction reads or
+/// writes there. No other thread writes this memory (or, for a store, uses it) meanwhile. It is aligned for its
+/// elements. Scratch is written before it is read.
 pub(crate) unsafe fn run(code: &[Instr], runs: &[u32], bases: &[Base], from: usize, to: usize, block: usize) {
     let _ = (code, runs, bases, from, to, block);
-    // SAFETY: the caller's conditions; `isa` has found the features on this machine.
+    // SAFETY: this function has the conditions of the called functions. `isa` has found the features on this machine.
     #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
     unsafe {
         match isa() {
@@ -170,7 +170,7 @@ macro_rules! instruction {
             v0: V, v1: V, v2: V, v3: V, v4: V, v5: V, v6: V, v7: V,
         ) where $($bound)* {
             let $acc: Acc = [v0, v1, v2, v3, v4, v5, v6, v7];
-            // SAFETY: *bases*, for the block at `index`. A run ends with `end`, so there is a next instruction.
+            // SAFETY: the block at `index` has memory (*bases* of `run`). `end` comes last, so a next one exists.
             unsafe {
                 let [v0, v1, v2, v3, v4, v5, v6, v7]: Acc = $body;
                 let next = $pc.add(1);
@@ -201,7 +201,7 @@ macro_rules! instructions {
             /// As for [`super::run`]; the machine has the features that the attribute enables.
             #[target_feature(enable = $features)]
             pub unsafe fn run(code: &[Instr], runs: &[u32], bases: &[Base], from: usize, to: usize, block: usize) {
-                // SAFETY: the caller's conditions. Zeros are a value of every vector.
+                // SAFETY: the caller ensures what the instructions require. Zeros are a value of every vector.
                 unsafe {
                     let zero: V = std::mem::zeroed();
                     let mut index = from;
@@ -239,10 +239,10 @@ macro_rules! instructions {
             /// Returns the block of words of an operand, and prefetches the words that a later block needs.
             ///
             /// # Safety
-            /// *Bases* ([`super::run`]).
+            /// The operand has memory for the block at `index` (*bases* of [`super::run`]).
             #[inline(always)]
             unsafe fn words<W, const N: usize>(bases: *const Base, operand: InstructionOperand, index: usize) -> [W; N] {
-                // SAFETY: *bases*: the operand has eight vectors here, or one if its width is 0.
+                // SAFETY: the operand's memory has eight vectors here (*bases* of `run`), or one if its width is 0.
                 unsafe {
                     let base = *bases.add(operand.base as usize);
                     let at = base.at.wrapping_offset(index as isize * base.step);
@@ -263,10 +263,10 @@ macro_rules! instructions {
             /// Writes a block to memory, bypassing the caches if the instruction streams and the address allows it.
             ///
             /// # Safety
-            /// *Bases* ([`super::run`]), for the bytes of `block`, which are whole vectors.
+            /// Operand 0 has memory for the bytes of `block` (*bases* of [`super::run`]), which are whole vectors.
             #[inline(always)]
             pub unsafe fn write<T>(pc: *const Instr, bases: *const Base, index: usize, block: &T) {
-                // SAFETY: the caller's condition. A streamed store is aligned.
+                // SAFETY: the caller ensures that there is memory for `block`. A streamed store is aligned.
                 unsafe {
                     let base = *bases.add((*pc).operands[0].base as usize);
                     let to = base.at.wrapping_offset(index as isize * base.step);
@@ -296,7 +296,7 @@ macro_rules! instructions {
                 }
             }
             instruction! { $abi, $features,
-                /// Applies a function to words that are equal in each pair of elements of a draw: once for each pair.
+                /// Applies a function once for each pair of a draw, because both words of a pair are equal.
                 paired<A, R, F;> where [A: Lane<u32>, R: Lane<u32>, F: ScalarFn<A, A, A, R>]
                 |pc, bases, index, acc| {
                     const LOWER: u64 = u32::MAX as u64;
@@ -334,7 +334,7 @@ macro_rules! instructions {
                     std::mem::transmute_copy(&apply::<W, N, A, B, C, R, F>(&x, &y, &y))
                 }
             }
-            /// Returns the words of any draw. Each word is computed from a block of its own.
+            /// Returns the random words of any draw. A separate random block is computed for each word.
             ///
             /// # Safety
             /// The machine has the features that the attribute enables.
@@ -365,7 +365,7 @@ macro_rules! instructions {
             }
 
             instruction! { $abi, $features,
-                /// Computes random words, one for each element: the word that the draw's word number modulo 4 selects.
+                /// Computes a random word for each element: the word that the draw's `word` modulo 4 selects.
                 random<;> where []
                 |pc, bases, index, _acc| {
                     let draw = Draw::of(bases, (*pc).operands[0], index);
@@ -377,7 +377,7 @@ macro_rules! instructions {
                 }
             }
             instruction! { $abi, $features,
-                /// Computes the words of pairs of elements from the words in the accumulator.
+                /// Computes the random words for pairs of normal numbers (`Op::Philox`) from random words.
                 pairs<; ODD> where []
                 |pc, bases, index, acc| {
                     let draw = Draw::of(bases, (*pc).operands[0], index);
@@ -401,7 +401,7 @@ macro_rules! instructions {
                 }
             }
             instruction! { $abi, $features,
-                /// Reads elements at a stride, or in another type than a word's.
+                /// Reads elements that are not contiguous or do not have the type of words, and converts them to words.
                 load_each<W, S, R, F; N> where [W: Copy + Default, S: Copy, R: Lane<W>, F: ScalarFn<S, S, S, R>]
                 |pc, bases, index, _acc| {
                     let operand = (*pc).operands[0];
@@ -437,7 +437,7 @@ macro_rules! instructions {
                 }
             }
             instruction! { $abi, $features,
-                /// Writes elements of another type than a word's; the words stay in the accumulator.
+                /// Converts the words to another type and writes them. The accumulator keeps the words.
                 store_each<W, A, S, F; N> where [W: Copy, A: Lane<W>, S: Copy, F: ScalarFn<A, A, A, S>]
                 |pc, bases, index, acc| {
                     let x: [W; N] = std::mem::transmute_copy(&acc);
@@ -454,7 +454,7 @@ macro_rules! instructions {
         }
     };
 }
-/// Returns the words of random blocks in eight vectors of 4·[`N4`] bytes.
+/// Returns the words of consecutive random blocks in eight vectors, which have 4·[`N4`] bytes together.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 #[inline(always)]
 fn vectors<V: Copy>(first: u32, number: u8, key: [u32; 3]) -> [V; 8] {
@@ -464,7 +464,7 @@ fn vectors<V: Copy>(first: u32, number: u8, key: [u32; 3]) -> [V; 8] {
     unsafe { std::mem::transmute_copy(&blocks) }
 }
 
-/// Returns the words of random blocks in eight vectors.
+/// Returns the words of consecutive random blocks in eight vectors of AVX-512.
 ///
 /// # Safety
 /// The machine has AVX-512.

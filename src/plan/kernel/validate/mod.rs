@@ -1,6 +1,6 @@
-//! Checks the properties of a plan on which backends rely. A backend calls [`validate`] when it prepares a plan, so
-//! that the rest of the backend need not check again. Properties that depend on the buffers of a run are checked when
-//! the buffers are bound.
+//! Checks that a plan has the properties on which backends rely. A backend calls [`validate`] when it prepares a plan,
+//! so that the rest of the backend need not check them again. Properties that depend on the buffers of a run are
+//! checked when the buffers are bound.
 
 mod schedule;
 
@@ -15,8 +15,8 @@ use crate::base::error::{Error, ErrorKind};
 /// with more windows only the sum of their sizes is checked. Chosen by hand; no benchmark compares other values.
 const COMPARED_WINDOWS: usize = 64;
 
-/// Returns an error if a plan is not well formed, which is a bug in the planner. The error comes with the node of the
-/// faulty step.
+/// Returns an error if a plan is not well formed, which is a bug in the planner. The number is that of the faulty
+/// step's node, by which the caller's source line is found.
 pub(crate) fn validate(plan: &ExecutionPlan) -> Result<(), (Error, usize)> {
     let fail = |name: &'static str, detail| Error::with_line(ErrorKind::Internal, name, detail, None);
     if plan.aliased.len() != plan.inputs.len() {
@@ -44,8 +44,8 @@ pub(crate) fn validate(plan: &ExecutionPlan) -> Result<(), (Error, usize)> {
     Ok(())
 }
 
-/// Checks a kernel. `follows` is true if the step before it is a kernel too. `written` marks the temporaries written so
-/// far.
+/// Checks a kernel. `follows` is true if the step before it in the plan is also a kernel. `written` marks the
+/// temporaries written so far.
 fn nest(plan: &ExecutionPlan, kernel: &Kernel, follows: bool, written: &mut [bool]) -> Check {
     ensure(follows || !kernel.continues, || "a further pass without a kernel before it".to_string())?;
     space(kernel)?;
@@ -70,8 +70,8 @@ fn nest(plan: &ExecutionPlan, kernel: &Kernel, follows: bool, written: &mut [boo
     if kernel.outer_size() > 0 { schedule::schedule(kernel) } else { Ok(()) }
 }
 
-/// Checks that the buffers of a routine or a clear exist, that it writes no input, and that the temporaries it reads
-/// were written, by earlier steps or by itself (scratch).
+/// Checks a routine or a clear: its buffers exist, it writes no input of the plan, and earlier steps have written the
+/// temporaries that it reads. Scratch temporaries are an exception, because the routine itself writes them.
 fn buffers(plan: &ExecutionPlan, step: &Step, written: &mut [bool]) -> Check {
     let is_there = |buffer: &BufferRef| match *buffer {
         BufferRef::Input(i) => i < plan.inputs.len(),
@@ -90,7 +90,7 @@ fn buffers(plan: &ExecutionPlan, step: &Step, written: &mut [bool]) -> Check {
     }
     for buffer in &reads {
         if let BufferRef::Temp(t) = buffer {
-            // no kernel writes an empty operand, whose temporary may be memory that others use
+            // an operand without elements is never written, although it has a temporary
             let is_empty = match step {
                 Step::Routine(call) => call.operands.iter().any(|o| o.buffer == *buffer && o.meta.size() == 0),
                 Step::Nest(_) | Step::Clear { .. } => false,
@@ -103,7 +103,7 @@ fn buffers(plan: &ExecutionPlan, step: &Step, written: &mut [bool]) -> Check {
 
 type Check = Result<(), String>;
 
-/// Fails with the message `detail` unless `holds`.
+/// Returns an error with the message `detail` if `holds` is false.
 fn ensure(holds: bool, detail: impl FnOnce() -> String) -> Check {
     if holds { Ok(()) } else { Err(detail()) }
 }
@@ -160,7 +160,8 @@ fn operand(plan: &ExecutionPlan, k: &Kernel, n: usize, load: &Load) -> Check {
     ensure(load.strides.len() == rank, || format!("load {n} has {} strides for {rank} axes", load.strides.len()))
 }
 
-/// Checks a value: its operands precede it and are at a level that it can read, and the indices that it uses exist.
+/// Checks a value: its operands precede it, an outer value reads no inner value unless it reduces it, and the loads and
+/// scalars that it uses exist.
 fn values(plan: &ExecutionPlan, k: &Kernel, n: usize, value: &Value) -> Check {
     let operands = value.op.operands();
     for a in &operands {
@@ -213,8 +214,8 @@ fn values(plan: &ExecutionPlan, k: &Kernel, n: usize, value: &Value) -> Check {
                 chains.saturating_mul(super::CHAIN).saturating_add(p.first).saturating_add(p.length)
             };
             ensure(part.as_ref().is_none_or(|p| end(p) <= k.inner_size()), || format!("value {n} sums {part:?}"))?;
-            // the sum so far has an element for each element of the result, in the type in which the product is
-            // computed
+            // the sum with which the product starts has an element for each element of the result, in the type in which
+            // the product is computed
             let fits = |l: &Load| {
                 l.dtype == value.compute().dtype() && l.strides.iter().skip(k.outer.len()).all(|stride| *stride == 0)
             };
@@ -225,7 +226,8 @@ fn values(plan: &ExecutionPlan, k: &Kernel, n: usize, value: &Value) -> Check {
     }
 }
 
-/// Checks the reduction that is value `n`: the levels of its operands, and that it has the components of its fold.
+/// Checks the reduction `r` that is value number `n`: its operands are inner values, and the components of the state
+/// that it reads or gives exist in its fold.
 fn reduction(k: &Kernel, n: usize, r: &KernelReduction) -> Check {
     for a in r.inputs() {
         ensure(k.values[a].inner, || format!("value {n} reduces value {a}, which is at the outer level"))?;
@@ -248,8 +250,8 @@ fn reduction(k: &Kernel, n: usize, r: &KernelReduction) -> Check {
     }
 }
 
-/// Returns whether a value is, or depends on, a reduction or scan of the kernel. Its operands were already checked to
-/// precede it.
+/// Returns whether a value is, or depends on, a reduction or scan of the kernel. It relies on the check that operands
+/// have smaller numbers than the values that read them.
 fn follows_a_reduction(k: &Kernel, value: usize) -> bool {
     let mut follows = vec![false; value + 1];
     for v in 0..=value {
@@ -259,7 +261,8 @@ fn follows_a_reduction(k: &Kernel, value: usize) -> bool {
     follows[value]
 }
 
-/// Checks a store: its value, buffer and strides, its condition and its computed index.
+/// Checks a store: its buffer exists and is no input, its value exists and has a suitable type, and so do its strides,
+/// its condition and its computed index.
 fn target(plan: &ExecutionPlan, k: &Kernel, n: usize, store: &Store) -> Check {
     let there = match store.buffer {
         BufferRef::Input(_) => false,
@@ -276,7 +279,7 @@ fn target(plan: &ExecutionPlan, k: &Kernel, n: usize, store: &Store) -> Check {
     ensure(level, || format!("store {n} of an inner value outside a row kernel"))?;
     let rank = k.outer.len() + if value.inner { k.inner.len() } else { 0 };
     ensure(store.strides.len() >= rank, || format!("store {n} has {} strides for {rank} axes", store.strides.len()))?;
-    // backends run the other kinds with stores of whole rows or tiles only
+    // for the other kinds of kernel, backends only support stores of whole rows or tiles
     let plain = store.is_plain() || k.kind == KernelKind::Elementwise;
     ensure(plain, || format!("store {n} is conditional or scattered, and its kernel is not elementwise"))?;
     if let Some(condition) = store.condition() {

@@ -1,5 +1,5 @@
-//! Checks the properties of a nest's schedule on which backends rely. A backend itself rejects a schedule for other
-//! hardware, such as workgroups on a CPU.
+//! Checks that the schedule of a kernel has the properties on which backends rely. A backend itself rejects a schedule
+//! for other hardware, such as workgroups on a CPU.
 
 use super::{Check, ensure};
 use crate::base::caps::tiles::CooperativeTile;
@@ -9,7 +9,7 @@ use crate::plan::kernel::{
     Tiling, Work, takes, takes_parts,
 };
 
-/// Checks the schedule of a nest whose outer space is not empty.
+/// Checks the schedule of a kernel that has at least one outer index.
 pub(super) fn schedule(k: &Kernel) -> Check {
     let s = &k.schedule;
     let writes = s.details.as_ref().map_or(0, |d| d.writes.len());
@@ -42,7 +42,8 @@ pub(super) fn schedule(k: &Kernel) -> Check {
     checks.passes.as_ref().map_or(Ok(()), |p| passes(k, p))
 }
 
-/// Checks that tiles have elements, and that their kind fits a kernel with or without an inner space.
+/// Checks that tiles are not empty, and that their kind is one for kernels with inner dimensions exactly if the kernel
+/// has them (`has_inner`).
 fn tiles(t: &TileSchedule, has_inner: bool) -> Check {
     let (sizes, inner) = match t.tiling {
         Tiling::Pieces { each } | Tiling::Rows { each } => ([each, 1], false),
@@ -57,8 +58,9 @@ fn tiles(t: &TileSchedule, has_inner: bool) -> Check {
     ensure(inner == has_inner, || format!("{:?} for a kernel of another kind", t.tiling))
 }
 
-/// Checks that the sizes of workgroups and lanes are powers of two, because lanes combine by halves; that there are
-/// shaders for the loads in flight, runs and tiles; and that the lanes of a row kernel can hold its row.
+/// Checks that the sizes of workgroups and lanes are powers of two, because lanes combine partial results by halving
+/// their number; that there are shaders for the numbers of loads in flight and of consecutive elements, and for the
+/// tile; and that the lanes of a row kernel can hold its row.
 fn groups(k: &Kernel, g: &Groups) -> Check {
     let halves = g.size.is_power_of_two() && g.lanes.is_power_of_two() && g.lanes <= g.size;
     ensure(halves, || format!("{} lanes of a group of {}", g.lanes, g.size))?;
@@ -80,8 +82,8 @@ fn groups(k: &Kernel, g: &Groups) -> Check {
     ensure(holds, || format!("a row of {} elements for lanes that hold {room}", k.inner_size()))
 }
 
-/// Checks the product of a CPU: the kernel computes only the product, the types of both matrices and of the result
-/// widen to the type in which it is computed, and the strides suit the method.
+/// Checks a matrix product for a CPU: the kernel computes only the product, the loops can convert both operands and the
+/// result to and from the type of the computation, and the strides suit the method.
 fn product(k: &Kernel, p: &Product) -> Check {
     let ([value], [a, b], [store]) = (&k.values[..], &k.loads[..], &k.stores[..]) else {
         return Err("a product with an epilogue of its own".to_string());
@@ -100,16 +102,17 @@ fn product(k: &Kernel, p: &Product) -> Check {
     })
 }
 
-/// Checks that a product passes its parts only to a nest that can process them. `next` is the next step, if that is a
-/// nest.
+/// Checks that a product on a CPU passes the parts of its result only to a next kernel that can process parts. `next`
+/// is the next step of the plan, if it is a kernel.
 pub(super) fn hands_on(k: &Kernel, next: Option<&Kernel>) -> Check {
     let hands_on = k.schedule.product().is_some_and(|p| p.hands_on);
     let takes = !hands_on || next.is_some_and(|next| takes_parts(next, k));
     ensure(takes, || "a product that passes its parts to a step that cannot process them".to_string())
 }
 
-/// Checks the number of passes before each value, and that the value is known when a pass reads it. An inner value must
-/// be computed earlier in the pass or kept from an earlier pass. An outer value needs only passes that have ended.
+/// Checks for each value that the recorded number of passes before it is right, and that it is known when a pass reads
+/// it. An inner value must be computed earlier in the same pass or kept from an earlier pass. An outer value must
+/// depend only on passes that have ended.
 fn passes(k: &Kernel, p: &Passes) -> Check {
     let values = &k.values;
     let in_lanes = matches!(k.schedule.work, Work::Groups(_));
@@ -147,8 +150,8 @@ fn passes(k: &Kernel, p: &Passes) -> Check {
     Ok(())
 }
 
-/// Checks that each stored value is known when it is stored: an inner value in the last pass, an outer value after the
-/// passes that end in the reductions and totals on which it depends.
+/// Checks that each stored value is known when it is stored. An inner value must be known in the last pass. An outer
+/// value must be known after the passes that compute the reductions and totals on which it depends.
 fn stored_values(k: &Kernel, p: &Passes) -> Check {
     let mut needed = vec![false; k.values.len()];
     k.stores.iter().for_each(|s| needed[s.value] = true);

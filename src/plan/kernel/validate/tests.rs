@@ -1,4 +1,4 @@
-//! Validates a sound plan, and plans that are each broken in one way.
+//! Tests `validate` with a valid plan, and with plans that are each made invalid in one way.
 
 use super::*;
 use crate::base::dtype::DType;
@@ -197,7 +197,7 @@ const ROW: usize = 4;
 
 fn a_sound_plan_passes() {
     assert!(validate(&sound()).is_ok());
-    // an empty outer space, with an empty window and without a window
+    // a kernel without outer indices is valid with an empty window and without a window
     let mut plan = sound();
     let mut empty = kernel(KernelKind::Elementwise, &[0, 3], &[]);
     plan.steps = vec![Step::Nest(empty.clone())];
@@ -205,19 +205,19 @@ fn a_sound_plan_passes() {
     empty.windows.clear();
     plan.steps = vec![Step::Nest(empty)];
     assert!(validate(&plan).is_ok());
-    // a clear of a temporary that exists, and of one that does not
+    // a clear is valid if its temporary exists, and invalid otherwise
     plan.steps = vec![Step::Clear { temp: 0 }];
     assert!(validate(&plan).is_ok());
     plan.steps = vec![Step::Clear { temp: 1 }];
     assert!(validate(&plan).is_err());
 }
 
-/// Returns the passes of a kernel, to be broken.
+/// Returns the passes of a kernel, for a test that makes them invalid.
 fn passes(k: &mut Kernel) -> &mut Passes {
     details(k).passes.as_mut().expect("passes")
 }
 
-/// A change that breaks the kernels of a sound plan, and a part of the error message.
+/// A change that makes the kernels of a valid plan invalid, and a part of the error message that it must cause.
 type Break = (fn(&mut [Kernel]), &'static str);
 
 fn a_broken_schedule_is_refused() {
