@@ -10,7 +10,7 @@ use crate::graph::expr::Expr;
 use crate::plan::backend::wait;
 use smallvec::SmallVec;
 
-/// Computes a single expression like [`execute`].
+/// Computes a single expression like [`execute()`].
 #[inline]
 pub(super) fn execute_one(root: &Expr, device: &Device, at: Loc) -> Result<Array> {
     if check::of_device(device.backend().checks()).map_err(|e| e.or_at(at))?.is_none() {

@@ -55,7 +55,7 @@ pub(super) struct Counter {
 /// counter.
 ///
 /// Its unsafe functions have these conditions, cited by name. *Inside*: every element that an operand accesses is in
-/// its buffer, which [`Run::locate`] has checked. *Disjoint*: tasks run disjoint tiles. *Scratch*: the scratch of a
+/// its buffer, which [`Run::locate`](super::bind::Run::locate) has checked. *Disjoint*: tasks run disjoint tiles. *Scratch*: the scratch of a
 /// task has room for each fill's vector, each slot's block and a block of each place.
 pub(super) struct Threaded {
     pub name: &'static str,

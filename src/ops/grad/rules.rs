@@ -227,7 +227,7 @@ fn scanned(e: &Expr, fold: Fold, axis: usize, x: &Expr, g: &Expr, at: Loc) -> Op
     }))
 }
 
-/// Returns s with s[j] = g[j] + a[j] · s[j + 1] along an axis, and s[n − 1] = g[n − 1]. Each step combines elements
+/// Returns `s` with `s[j] = g[j] + a[j] · s[j + 1]` along an axis and `s[n − 1] = g[n − 1]`. Each step combines elements
 /// that are twice as far apart as in the previous step, so log₂ n steps suffice.
 fn recurrence(g: &Expr, a: &Expr, axis: usize, at: Loc) -> Expr {
     let shape = &g.0.shape;

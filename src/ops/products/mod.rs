@@ -392,7 +392,7 @@ fn along(op: &'static str, a: Expr, b: Expr, axes: [SmallVec<[isize; 6]>; 2], at
 
 /// Returns the product of a chain of matrices, multiplied in the order that takes the fewest multiplications. The order
 /// is found by the classic dynamic programme, in n³ steps for n matrices; more than 64 matrices are multiplied from
-/// left to right, as in [`einsum`]. The first operand may be a vector, which counts as a row, and the last one may be a
+/// left to right, as in [`einsum()`]. The first operand may be a vector, which counts as a row, and the last one may be a
 /// vector, which counts as a column; the result does not have the axis of length 1 of such a row or column. The dtypes
 /// are as in [`Expr::matmul`]. With three or more f16 or bf16 operands, the intermediate products are f32.
 ///

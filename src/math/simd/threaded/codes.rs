@@ -23,7 +23,7 @@ impl Codes {
 }
 
 /// Makes the [`Codes`] of the instruction `$name` with the types `$t`. Its const parameters are `$n` for AVX2 and NEON,
-/// and `$m` for AVX-512. With `of f16`, the functions are from the modules of [`f16`].
+/// and `$m` for AVX-512. With `of f16`, the functions are from the modules of [`mod@f16`].
 #[cfg(target_arch = "x86_64")]
 macro_rules! codes {
     (of f16: $name:ident <$($t:ty),*>) => {
@@ -269,7 +269,7 @@ impl InstructionCodes {
     }
 }
 
-/// Makes the loops that convert f16: the function `$name` of each module of [`f16`], and on x86-64 also a loop over `F`
+/// Makes the loops that convert f16: the function `$name` of each module of [`mod@f16`], and on x86-64 also a loop over `F`
 /// for [`Isa::Portable`](crate::math::simd::Isa::Portable).
 macro_rules! f16_loops {
     ($name:ident <$a:ty, $r:ty, $f:ty> $($t:ty),*) => {{
