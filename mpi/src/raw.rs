@@ -35,8 +35,9 @@ pub(crate) struct World {
     pub size: usize,
     /// One communicator for agreements and one for data, so that neither can receive the other's messages.
     comms: [ffi::MPI_Comm; 2],
-    /// The minimum and maximum of f32 and f64 that propagate NaN, which MPI's own need not do.
-    ops: [ffi::MPI_Op; 4],
+    /// The minimum and maximum of floats that propagate NaN, which MPI's own need not do, and those of unsigned integers,
+    /// because MPICH 4.0 compares them as signed ones.
+    ops: Vec<(DType, [ffi::MPI_Op; 2])>,
     /// The bytes of the largest message. MPI counts in 32 bits, so what is larger goes in several.
     pub message: Cell<usize>,
 }
@@ -128,13 +129,13 @@ impl Kind {
     }
 }
 
-/// A float that has a minimum and a maximum.
-trait Float: Copy + PartialOrd {
+/// A number that has a minimum and a maximum.
+trait Ordered: Copy {
     fn is_first(self, other: Self, max: bool) -> bool;
 }
 
 macro_rules! float {
-    ($($t:ty),*) => { $(impl Float for $t {
+    ($($t:ty),*) => { $(impl Ordered for $t {
         fn is_first(self, other: $t, max: bool) -> bool {
             if self.is_nan() || other.is_nan() {
                 return self.is_nan();
@@ -148,11 +149,25 @@ macro_rules! float {
 }
 float!(f32, f64);
 
+macro_rules! unsigned {
+    ($($t:ty),*) => { $(impl Ordered for $t {
+        fn is_first(self, other: $t, max: bool) -> bool {
+            if max { self > other } else { self < other }
+        }
+    })* };
+}
+unsigned!(u8, u16, u32, u64);
+
+/// Returns the functions of the minimum and the maximum.
+fn both<T: Ordered>() -> [ffi::MPI_User_function; 2] {
+    [Some(ordered::<T, false>), Some(ordered::<T, true>)]
+}
+
 /// Combines `length` elements of `from` into `into`, as MPI calls it.
 ///
 /// # Safety
 /// `length` leads to a number, and both buffers to as many elements of `T`, which nothing else uses meanwhile.
-unsafe extern "C" fn ordered<T: Float, const MAX: bool>(
+unsafe extern "C" fn ordered<T: Ordered, const MAX: bool>(
     from: *mut c_void,
     into: *mut c_void,
     length: *mut c_int,
@@ -194,15 +209,20 @@ impl World {
                 // the copy inherits the error handler
                 check("MPI_Comm_dup", ffi::MPI_Comm_dup(world, comm))?;
             }
-            let mut ops = [ffi::RSMPI_SUM; 4];
-            let functions: [ffi::MPI_User_function; 4] = [
-                Some(ordered::<f32, false>),
-                Some(ordered::<f32, true>),
-                Some(ordered::<f64, false>),
-                Some(ordered::<f64, true>),
-            ];
-            for (op, function) in ops.iter_mut().zip(functions) {
-                check("MPI_Op_create", ffi::MPI_Op_create(function, 1, op))?;
+            let mut ops = vec![];
+            for (dtype, functions) in [
+                (DType::F32, both::<f32>()),
+                (DType::F64, both::<f64>()),
+                (DType::U8, both::<u8>()),
+                (DType::U16, both::<u16>()),
+                (DType::U32, both::<u32>()),
+                (DType::U64, both::<u64>()),
+            ] {
+                let mut pair = [ffi::RSMPI_MIN, ffi::RSMPI_MAX];
+                for (op, function) in pair.iter_mut().zip(functions) {
+                    check("MPI_Op_create", ffi::MPI_Op_create(function, 1, op))?;
+                }
+                ops.push((dtype, pair));
             }
             let [rank, size] = [rank, size].map(|n| usize::try_from(n).unwrap_or(0));
             Ok(World { rank, size, comms, ops, message: Cell::new(1 << 30) })
@@ -240,12 +260,10 @@ impl World {
             (DType::Bool, Reduce::Prod | Reduce::Min) => min,
             (_, Reduce::Sum) => sum,
             (_, Reduce::Prod) => prod,
-            (DType::F32, Reduce::Min) => self.ops[0],
-            (DType::F32, Reduce::Max) => self.ops[1],
-            (DType::F64, Reduce::Min) => self.ops[2],
-            (DType::F64, Reduce::Max) => self.ops[3],
-            (_, Reduce::Min) => min,
-            (_, Reduce::Max) => max,
+            (_, Reduce::Min | Reduce::Max) => {
+                let own = self.ops.iter().find(|(d, _)| *d == dtype);
+                own.map_or([min, max], |(_, ops)| *ops)[usize::from(op == Reduce::Max)]
+            }
         }
     }
 

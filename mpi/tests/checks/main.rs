@@ -122,6 +122,12 @@ fn special_values(comm: &Comm) -> Result<()> {
             );
         }
     }
+    for dtype in [U8, U16, U32, U64] {
+        let (one, most) = (zeros([1], dtype) + 1, zeros([1], dtype) - 1);
+        let x = if last { &one } else { &most };
+        same(&comm.all_reduce(x, Reduce::Min)?, &one);
+        same(&comm.all_reduce(x, Reduce::Max)?, if comm.size() > 1 { &most } else { &one });
+    }
     // 2048 + 1 + 1 … in f16 stays 2048; in f32 it is exact, and rounds once
     let x = array![if last { 2048.0 } else { 1.0 }].astype(F16);
     let want = array![2047.0 + comm.size() as f32].astype(F16);
@@ -379,7 +385,11 @@ fn large(comm: &Comm) -> Result<()> {
 }
 
 fn arrays_of_a_gpu(comm: &Comm) -> Result<()> {
-    let Some(gpu) = Device::gpus().into_iter().next() else { return Ok(()) };
+    let gpu = match Device::gpus().into_iter().next() {
+        Some(gpu) => gpu,
+        None if cfg!(feature = "gpu") => panic!("no GPU"),
+        None => return Ok(()),
+    };
     let n = 5_000_000;
     let x = arange(0, n, 1, I32).eval()?;
     let own = (&x + comm.rank()).eval()?.to_device(&gpu)?;
