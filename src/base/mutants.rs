@@ -200,6 +200,7 @@ list! {
     overflow_beyond_the_whole_range, "1 refusals", "arrays check::cpu::integers", "a check for overflow passes what has wrapped once";
     overlap_of_neighbours_missed, "14 views", "arrays the_value_broadcasts", "windows one step apart count as apart";
     packed_neighbours_lost, "8 overlap", "arrays writes::gpu::", "the last word of packed elements overwrites its neighbours";
+    part_of_a_sum_lost, "16 determinism", "factor backward::large_matrices", "the sums of one of the tasks that share the rows of a large matrix are left out";
     parts_of_inputs_at_the_first_element, "14 sequences", "operations compiled::cpu::other_layouts", "a compiled function reads every part of an input from its first element on";
     parts_written_whole, "8 in place", "arrays writes_at::cpu::parts_of_wholes", "a slice of what is stored whole is written as the whole";
     permutation_by_short_keys, "16 random", "operations distributions::every_permutation", "a permutation sorts by keys of 2 bits";
@@ -224,6 +225,7 @@ list! {
     rare_cases_left_out, "5 special values", "planning rare_arguments::gpu", "four neighbours keep the results of quick functions whose arguments they cannot handle";
     refused_memory_stays_counted, "12 leaks", "regressions planted::cpu::what_is_refused", "memory that was refused stays counted";
     remainder_takes_dividends_sign, "3 8-bit exhaustive", "accuracy sweep::all_8_bit_operands_on_the_cpu", "the remainder of signed integers keeps the sign of the dividend";
+    rest_of_a_chain_lost, "16 determinism", "factor backward::cpu::eigenvalues_of_hard", "what a chain of rotations has left after it moved with others is left out";
     rest_of_a_row_left, "6 rows together", "planning folds::rows_together", "a fold of short rows leaves out elements";
     routine_reads_any_strides, "14 views", "planning routines::cpu::every_type_and_layout", "a routine reads an operand with steps as if it were dense";
     row_of_a_block_refused, "1 refusals", "linalg refused::cpu::", "a refused row is counted from the first row of its block";

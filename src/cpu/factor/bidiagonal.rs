@@ -4,7 +4,7 @@
 // index loops are allowed, because a loop over rows or columns walks several arrays together
 #![allow(clippy::needless_range_loop)]
 
-use super::{FactorLoops, Numbers, Reflectors, Rotations, reflector, zeros};
+use super::{FactorLoops, Numbers, Reflectors, Rotations, RowPart, each_part, reflector, sums_of_parts, zeros};
 
 /// An upper bidiagonal matrix: `d` is its diagonal, and `e` the n − 1 elements above the diagonal, followed by 0.
 pub(in crate::cpu) struct Bidiagonal {
@@ -27,9 +27,9 @@ pub(in crate::cpu) fn reduce(
     loops: &FactorLoops,
 ) -> Bidiagonal {
     let mut b = Bidiagonal { d: Numbers::new(), e: Numbers::new() };
-    // the previous step changes the matrix by −(v·yᵀ + z·uᵀ), which this step subtracts from each row when it reads the
-    // row
-    let [mut v, mut y, mut z, mut u, mut new, mut sums] = [0; 6].map(|_| zeros(n));
+    // the change of the step before, v·yᵀ + z·uᵀ, which a step subtracts from each row when it reads the row
+    let [mut v, mut y, mut z, mut u, mut new] = [0; 5].map(|_| zeros(n));
+    let mut sums = sums_of_parts(n);
     for k in 0..n {
         for i in k..n {
             new[i] = a[i * n + k] - (v[i] * y[k] + z[i] * u[k]);
@@ -42,22 +42,28 @@ pub(in crate::cpu) fn reduce(
             b.e.push(0.0);
             break;
         }
-        sums[next..].fill(0.0);
-        for (i, row) in (k..n).zip(a[k * n..].chunks_exact_mut(n)) {
-            let changes = [&y[next..], &u[next..]];
-            loops.update(&mut row[next..], changes, [v[i], z[i]], (new[i], &mut sums[next..]), &y[next..]);
-        }
+        let (of_v, of_y, of_z, of_u, own) = (&v, &y, &z, &u, &new);
+        each_part([k, n], false, &mut a[k * n..], &mut sums, |RowPart { first, rows, sums }| {
+            for (i, row) in (first..n).zip(rows) {
+                let changes = [&of_y[next..], &of_u[next..]];
+                loops.update(&mut row[next..], changes, [of_v[i], of_z[i]], (own[i], &mut sums[next..]), &of_y[next..]);
+            }
+        });
         std::mem::swap(&mut v, &mut new);
-        y[next..].iter_mut().zip(&sums[next..]).for_each(|(y, sum)| *y = tau * sum);
-        // row k of the reflected matrix; the element of v that belongs to this row is 1
+        y[next..].iter_mut().zip(&sums[next..n]).for_each(|(y, sum)| *y = tau * sum);
+        // the row of the reflected matrix, whose v is 1
         u[next..].iter_mut().zip(&a[k * n + next..][..n - next]).zip(&y[next..]).for_each(|((u, a), y)| *u = a - y);
         let [beta, tau] = reflector(&mut u[next..], loops);
         b.e.push(beta);
         right.push(next, &u[next..], tau);
         let along = loops.dot(&y[next..], &u[next..]);
-        for (i, row) in (next..n).zip(a[next * n..].chunks_exact(n)) {
-            z[i] = tau * (loops.dot(&row[next..], &u[next..]) - v[i] * along);
-        }
+        let (of_u, of_v) = (&u, &v);
+        each_part([next, n], false, &mut a[next * n..], &mut sums, |RowPart { first, rows, sums }| {
+            for (i, row) in (first..n).zip(rows) {
+                sums[i] = tau * (loops.dot(&row[next..], &of_u[next..]) - of_v[i] * along);
+            }
+        });
+        z[next..].copy_from_slice(&sums[next..n]);
     }
     b
 }

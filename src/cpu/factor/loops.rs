@@ -4,7 +4,8 @@
 // index loops are allowed, because a loop over lanes or rows walks several arrays together
 #![allow(clippy::needless_range_loop)]
 
-use super::{Four, Rotation, StripRow as Row};
+use super::chains::{Chains, rotate};
+use super::{Four, StripRow as Row};
 use crate::cpu::fft::FloatLanes;
 use crate::cpu::matmul::plain::Plain;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
@@ -17,7 +18,7 @@ type Update = unsafe fn(&mut [f64], [&[f64]; 2], [f64; 2], (f64, &mut [f64]), &[
 /// instruction set the CPU has.
 pub(in crate::cpu) struct FactorLoops {
     reflect: unsafe fn(&mut [Row], &[Four], &[Four; 4], usize),
-    rotate: unsafe fn(&mut [Row], &[Rotation]),
+    rotate: unsafe fn(&mut [Row], &Chains),
     update: Update,
     dot: unsafe fn(&[f64], &[f64]) -> f64,
 }
@@ -30,11 +31,9 @@ impl FactorLoops {
         unsafe { (self.reflect)(strip, v, t, from) }
     }
 
-    /// Applies the rotations to the strip, one after another. Does nothing if a rotation names a row that does not
-    /// exist.
-    pub fn rotate(&self, strip: &mut [Row], rotations: &[Rotation]) {
-        let inside = |r: &Rotation| (r.first.max(r.second) as usize) < strip.len() && r.first != r.second;
-        if rotations.iter().all(inside) {
+    /// Applies rotations one after another. All rows that they name exist.
+    pub fn rotate(&self, strip: &mut [Row], rotations: &Chains) {
+        if rotations.rows() <= strip.len() {
             // SAFETY: `loops` has chosen functions that the machine can run, and all rows are inside the strip.
             unsafe { (self.rotate)(strip, rotations) }
         }
@@ -117,38 +116,6 @@ unsafe fn reflect<S: FloatLanes<Element = f64>>(strip: &mut [Row], v: &[Four], t
                 S::store(p, x);
                 S::store(p.add(S::WIDTH), y);
             }
-        }
-    }
-}
-
-/// See [`FactorLoops::rotate`].
-///
-/// # Safety
-/// The CPU has the instruction set of `S` (*features*, see [`Register`](crate::cpu::matmul::lanes::Register)), and all
-/// rows that the rotations name are inside the strip.
-#[inline(always)]
-unsafe fn rotate<S: FloatLanes<Element = f64>>(strip: &mut [Row], rotations: &[Rotation]) {
-    let rows = strip.as_mut_ptr().cast::<f64>();
-    // SAFETY: the caller ensures that the CPU has the instruction set (*features*) and that the rows exist.
-    unsafe {
-        // `kept` is a copy of row `held`, which the previous rotation wrote last: most rotations begin with this row,
-        // so it need not be loaded again
-        let (mut held, mut kept) = (u32::MAX, [S::zero(); super::WIDTH / 2]);
-        for r in rotations {
-            let (a, b) = (rows.add(super::WIDTH * r.first as usize), rows.add(super::WIDTH * r.second as usize));
-            let (c, s) = (S::splat(r.c), S::splat(r.s));
-            if r.first != held {
-                for i in 0..super::WIDTH / S::WIDTH {
-                    kept[i] = S::load(a.add(i * S::WIDTH));
-                }
-            }
-            for i in 0..super::WIDTH / S::WIDTH {
-                let (x, y) = (kept[i], S::load(b.add(i * S::WIDTH)));
-                S::store(a.add(i * S::WIDTH), S::add(S::multiply(c, x), S::multiply(s, y)));
-                kept[i] = S::subtract(S::multiply(c, y), S::multiply(s, x));
-                S::store(b.add(i * S::WIDTH), kept[i]);
-            }
-            held = r.second;
         }
     }
 }
@@ -246,8 +213,8 @@ macro_rules! set {
             /// # Safety
             /// As for the function of this name without `own_`, above.
             $(#[target_feature(enable = $features)])?
-            unsafe fn own_rotate(strip: &mut [Row], rotations: &[Rotation]) {
-                // SAFETY: the caller ensures the conditions of the called function.
+            unsafe fn own_rotate(strip: &mut [Row], rotations: &Chains) {
+                // SAFETY: the caller ensures the conditions.
                 unsafe { rotate::<$lanes>(strip, rotations) }
             }
             /// # Safety

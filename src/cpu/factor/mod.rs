@@ -11,6 +11,7 @@
 #![allow(clippy::needless_range_loop)]
 
 pub(super) mod bidiagonal;
+mod chains;
 pub(super) mod general;
 mod loops;
 pub(super) mod tridiagonal;
@@ -19,6 +20,7 @@ use super::operands::{RoutineMemory, SharedTarget};
 use super::share::share;
 use super::threads::threads;
 use crate::base::dtype::{DType, Element};
+use chains::Chains;
 pub(super) use loops::{FactorLoops, loops};
 use smallvec::{SmallVec, smallvec};
 
@@ -39,18 +41,8 @@ pub(super) const WIDTH: usize = 16;
 /// One row of the matrix V whose four columns are the vectors of a group of four reflectors.
 pub(super) type Four = [f64; 4];
 
-/// A rotation of two rows a and b of a strip: a becomes c·a + s·b, and b becomes c·b − s·a.
-#[derive(Clone, Copy)]
-pub(super) struct Rotation {
-    pub first: u32,
-    pub second: u32,
-    pub c: f64,
-    pub s: f64,
-}
-
-/// The longest side of a matrix that one task factorises alone, in memory that the task allocates (some 2 MiB). Larger
-/// matrices are factorised one after another in scratch memory of the plan, and threads share the strips of each
-/// matrix.
+/// The longest side of a matrix that a task factorises alone, in memory of its own (some 2 MiB). Larger matrices are
+/// factorised one after another in scratch memory of the plan, and threads share the strips of each.
 use crate::graph::routine::FACTORS_OF_A_TASK as LARGE;
 
 /// The elements of an operand, which are read as f64.
@@ -153,7 +145,67 @@ pub(super) fn each_matrix(
     share(count.div_ceil(each), count * elements < 1 << 15, task);
 }
 
-/// Calls `f` with the number of each strip and its `rows` rows. Threads share the strips of a large matrix.
+/// The largest number of parts that rows are divided into, so that threads share them.
+const PARTS: usize = 8;
+
+/// Neighbouring rows of a matrix, and what a task computes of them.
+pub(super) struct RowPart<'a> {
+    /// The number of the first row.
+    pub first: usize,
+    /// The rows.
+    pub rows: std::slice::ChunksExactMut<'a, f64>,
+    /// A sum of multiples of the rows.
+    pub sums: &'a mut [f64],
+}
+
+/// Returns memory for the sums of all parts of the rows of n columns.
+pub(super) fn sums_of_parts(n: usize) -> Numbers {
+    zeros(if n > LARGE { PARTS * n } else { n })
+}
+
+/// Calls `f` with parts of the rows `first` to before n of a matrix of n rows and columns, which `rows` are. `f` adds to the
+/// part's sums, which begin with 0. Then adds the sums of all parts, in order, to the first part's, which `sums` begins with.
+/// The parts of a large matrix are shared between threads, and depend on `first` and n alone. In a triangle, row i counts n − i.
+pub(super) fn each_part(
+    [first, n]: [usize; 2],
+    is_triangle: bool,
+    mut rows: &mut [f64],
+    sums: &mut [f64],
+    f: impl Fn(RowPart<'_>) + Sync,
+) {
+    let count = n - first;
+    if count <= LARGE {
+        let sums = &mut sums[..n];
+        sums.fill(0.0);
+        return f(RowPart { first, rows: rows.chunks_exact_mut(n), sums });
+    }
+    let before = |part: usize| {
+        let share = part as f64 / PARTS as f64;
+        (count as f64 * if is_triangle { 1.0 - (1.0 - share).sqrt() } else { share }) as usize
+    };
+    sums.fill(0.0);
+    let mut parts: SmallVec<[Option<RowPart<'_>>; PARTS]> = SmallVec::new();
+    for (part, sums) in sums.chunks_exact_mut(n).enumerate() {
+        let (start, end) = (before(part), before(part + 1));
+        let (own, rest) = rows.split_at_mut((end - start) * n);
+        parts.push(Some(RowPart { first: first + start, rows: own.chunks_exact_mut(n), sums }));
+        rows = rest;
+    }
+    let all = SharedTarget(parts.as_mut_ptr());
+    share(PARTS, false, |i| {
+        // SAFETY: each task takes a part of its own from the list, which lives until all tasks have ended.
+        if let Some(part) = unsafe { (*all.at(i)).take() } {
+            f(part);
+        }
+    });
+    drop(parts);
+    let (total, others) = sums.split_at_mut(n);
+    for part in others.chunks_exact(n).skip(mutant!(part_of_a_sum_lost, 1, 0)) {
+        total[first..].iter_mut().zip(&part[first..]).for_each(|(x, y)| *x += y);
+    }
+}
+
+/// Calls `f` with each strip of `rows` rows, and its number. Threads share the strips of a large matrix.
 pub(super) fn each_strip(strips: &mut [StripRow], rows: usize, f: impl Fn(usize, &mut [StripRow]) + Sync) {
     let (count, all) = (strips.len() / rows.max(1), SharedTarget(strips.as_mut_ptr()));
     let task = |i: usize| {
@@ -266,7 +318,7 @@ pub(super) struct Rotations<'a> {
     /// no vectors.
     pub strips: &'a mut [StripRow],
     pub rows: usize,
-    list: SmallVec<[Rotation; 64]>,
+    list: Chains,
 }
 
 /// How many rotations are collected before they are applied: some 400 KiB.
@@ -274,15 +326,15 @@ const COLLECTED: usize = 1 << 14;
 
 impl<'a> Rotations<'a> {
     pub fn new(strips: &'a mut [StripRow], rows: usize) -> Rotations<'a> {
-        Rotations { strips, rows, list: SmallVec::new() }
+        Rotations { strips, rows, list: Chains::default() }
     }
 
     /// Adds a rotation of two rows.
-    pub fn push(&mut self, [first, second]: [usize; 2], c: f64, s: f64, loops: &FactorLoops) {
+    pub fn push(&mut self, rows: [usize; 2], c: f64, s: f64, loops: &FactorLoops) {
         if self.strips.is_empty() {
             return;
         }
-        self.list.push(Rotation { first: first as u32, second: second as u32, c, s });
+        self.list.push(rows, c, s);
         if self.list.len() == COLLECTED {
             self.apply(loops);
         }

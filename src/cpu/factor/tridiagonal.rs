@@ -4,7 +4,7 @@
 // index loops are allowed, because a loop over rows or columns walks several arrays together
 #![allow(clippy::needless_range_loop)]
 
-use super::{FactorLoops, Numbers, Reflectors, Rotations, reflector, zeros};
+use super::{FactorLoops, Numbers, Reflectors, Rotations, RowPart, each_part, reflector, sums_of_parts, zeros};
 
 /// A symmetric tridiagonal matrix: `d` is its diagonal, and `e` the n − 1 elements beside the diagonal, followed by 0.
 pub(in crate::cpu) struct Tridiagonal {
@@ -21,8 +21,9 @@ const STEPS: usize = 30;
 /// only once.
 pub(in crate::cpu) fn reduce(a: &mut [f64], n: usize, to: &mut Reflectors<'_>, loops: &FactorLoops) -> Tridiagonal {
     let mut t = Tridiagonal { d: Numbers::new(), e: Numbers::new() };
-    // the previous step changes the matrix by −(v·wᵀ + w·vᵀ), which this step subtracts when it reads a row
-    let [mut v, mut w, mut p] = [0; 3].map(|_| zeros(n));
+    // the change of the step before: v·wᵀ + w·vᵀ
+    let [mut v, mut w] = [0; 2].map(|_| zeros(n));
+    let mut sums = sums_of_parts(n);
     for k in 0..n {
         let row = &mut a[k * n..(k + 1) * n];
         for j in k..n {
@@ -37,17 +38,20 @@ pub(in crate::cpu) fn reduce(a: &mut [f64], n: usize, to: &mut Reflectors<'_>, l
         to.push(k + 1, &row[k + 1..], tau);
         let (done, rest) = a.split_at_mut((k + 1) * n);
         let new = &done[k * n..];
-        p[k + 1..].fill(0.0);
-        for (i, row) in (k + 1..n).zip(rest.chunks_exact_mut(n)) {
-            row[i] -= v[i] * w[i] + w[i] * v[i];
-            let (own, sums) = p[i..].split_at_mut(1);
-            let changes = [&w[i + 1..], &v[i + 1..]];
-            let dot = loops.update(&mut row[i + 1..], changes, [v[i], w[i]], (new[i], sums), &new[i + 1..]);
-            own[0] += row[i] * new[i] + dot;
-        }
+        let (before, change) = (&v, &w);
+        each_part([k + 1, n], true, rest, &mut sums, |RowPart { first, rows, sums }| {
+            for (i, row) in (first..n).zip(rows) {
+                row[i] -= before[i] * change[i] + change[i] * before[i];
+                let (own, sums) = sums[i..].split_at_mut(1);
+                let changes = [&change[i + 1..], &before[i + 1..]];
+                let by = [before[i], change[i]];
+                let dot = loops.update(&mut row[i + 1..], changes, by, (new[i], sums), &new[i + 1..]);
+                own[0] += row[i] * new[i] + dot;
+            }
+        });
         v[k + 1..].copy_from_slice(&new[k + 1..]);
         let (v, w) = (&v[k + 1..], &mut w[k + 1..]);
-        w.iter_mut().zip(&p[k + 1..]).for_each(|(w, p)| *w = tau * p);
+        w.iter_mut().zip(&sums[k + 1..n]).for_each(|(w, sum)| *w = tau * sum);
         let half = 0.5 * tau * loops.dot(w, v);
         w.iter_mut().zip(v).for_each(|(w, v)| *w -= half * v);
     }
