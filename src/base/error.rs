@@ -191,20 +191,28 @@ impl fmt::Debug for Error {
 
 impl std::error::Error for Error {}
 
-/// An error without operation and line. Lower modules return it, because they know neither.
+/// An error without a line, and mostly without an operation. Lower modules return it, because they know neither.
 #[derive(Clone, Debug)]
 pub(crate) struct Fault {
     pub kind: ErrorKind,
     pub detail: String,
+    /// The operation that the user called, if it is not the one that fails.
+    operation: Option<&'static str>,
 }
 
 impl Fault {
     pub fn new(kind: ErrorKind, detail: impl Into<String>) -> Fault {
-        Fault { kind, detail: detail.into() }
+        Fault { kind, detail: detail.into(), operation: None }
+    }
+
+    /// Returns the fault of an operation that is a part of the one that the user called.
+    pub fn of(self, operation: &'static str) -> Fault {
+        Fault { operation: Some(operation), ..self }
     }
 
     /// Returns the error with the name of the operation that failed and the line at which the caller requested it.
     pub fn at(self, operation: impl Into<String>, location: &'static Location<'static>) -> Error {
+        let operation = self.operation.map_or_else(|| operation.into(), String::from);
         Error::with_line(self.kind, operation, self.detail, location)
     }
 }

@@ -211,7 +211,7 @@ impl Connection {
     /// Returns an error if the device is no longer usable because it is lost, has failed, or was inherited by `fork`.
     pub fn check(&self) -> Result<()> {
         if self.is_inherited() {
-            let Fault { kind, detail } = inherited_fault();
+            let Fault { kind, detail, .. } = inherited_fault();
             return Err(Error::with_line(kind, self.name.clone(), detail, None));
         }
         if !self.late.any.load(Relaxed) {

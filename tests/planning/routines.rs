@@ -103,8 +103,24 @@ fn factorisations_are_a_pass_and_one_for_each_result_with_vectors() {
     assert_eq!(passes(&linalg::eigh(&small).1).unwrap(), 2);
     assert_eq!(passes(&linalg::svd(&small, linalg::Mode::Reduced).0).unwrap(), 4);
     assert_eq!(passes(&linalg::qr(&x, linalg::Mode::Reduced).0).unwrap(), 1);
-    let e = passes(&linalg::eigvalsh(&x)).unwrap_err().to_string();
-    assert!(e.contains("65 rows") && e.contains("to_device(&Device::cpu())"), "{e}");
+    // errors have the name that the user called
+    for (name, e) in [
+        ("eigh", linalg::eigh(&x).0),
+        ("eigvalsh", linalg::eigvalsh(&x)),
+        ("svd", linalg::svd(&x, linalg::Mode::Reduced).1),
+        ("svdvals", linalg::svdvals(&x)),
+        ("pinv", linalg::pinv(&x, None)),
+        ("lstsq", linalg::lstsq(&x, x.slice(s![.., .., ..1]), None)),
+        ("matrix_rank", linalg::matrix_rank(&x, None)),
+        ("cond", linalg::cond(&x, None)),
+        ("matrix_norm", x.matrix_norm([1, 2], MatrixNorm::Two)),
+    ] {
+        let e = passes(&e).unwrap_err();
+        assert_eq!((e.kind(), e.operation()), (ErrorKind::LimitExceeded, name), "{e}");
+        assert!(e.to_string().contains("65 rows") && e.to_string().contains("to_device(&Device::cpu())"), "{e}");
+    }
+    let e = passes(linalg::eigvals(&x).real()).unwrap_err();
+    assert_eq!((e.kind(), e.operation()), (ErrorKind::Unsupported, "eigvals"), "{e}");
     let x = put(&Device::cpu(), vec![0f32; 1 << 22], &[2048, 2048]);
     let e = passes(&linalg::qr(&x, linalg::Mode::Reduced).1).unwrap_err().to_string();
     assert!(e.contains("[2048, 2048]"), "{e}");

@@ -24,7 +24,7 @@ pub(crate) static EIG: Routine = Routine {
             count => format!("matrix {matrix} of the {count} in the batch"),
         };
         let detail = format!("the QR iteration of {of} has not converged");
-        (if params[1] == 0 { "eigvals" } else { "eig" }, Fault::new(ErrorKind::LimitExceeded, detail))
+        (caller(params), Fault::new(ErrorKind::LimitExceeded, detail))
     }),
     reference,
 };
@@ -34,13 +34,18 @@ pub(crate) fn eig_work(n: usize, with_vectors: bool) -> usize {
     n.saturating_mul(n).saturating_mul(if with_vectors { 2 } else { 1 })
 }
 
+/// Returns the function that was called.
+fn caller(params: &Params) -> &'static str {
+    if params[1] == 0 { "eigvals" } else { "eig" }
+}
+
 fn needs(_: &[Meta], params: &Params, caps: &Caps) -> Result<Needs, Fault> {
     if caps.wgsl {
         let detail = format!(
             "eigenvalues of matrices that are not symmetric are computed on a CPU, not on {}; use to_device(&Device::cpu())",
             caps.name
         );
-        return Err(Fault::new(ErrorKind::Unsupported, detail));
+        return Err(Fault::new(ErrorKind::Unsupported, detail).of(caller(params)));
     }
     let n = params[0] as usize;
     Ok(super::factor::cpu_needs(n, eig_work(n, params[1] != 0)))

@@ -8,8 +8,9 @@ use crate::base::error::{ErrorKind, Fault};
 use smallvec::{SmallVec, smallvec};
 
 /// The table entry of `eigh`. The operand has the axes [.., n, n]. Only the lower triangle of each matrix is read. The
-/// parameters are n, whether eigenvectors are wanted (0 or 1), the number of matrices, and how many matrices a
-/// workgroup of a GPU handles. The results are the eigenvalues in ascending order and, if wanted, the eigenvectors.
+/// parameters are n, whether eigenvectors are wanted (0 or 1), the number of matrices, how many matrices a workgroup of
+/// a GPU handles, and the number of the function that was called. The results are the eigenvalues in ascending order
+/// and, if wanted, the eigenvectors.
 pub(crate) static EIGH: Routine = Routine {
     name: "eigh",
     doc: "The eigenvalues and eigenvectors of symmetric matrices.",
@@ -31,7 +32,7 @@ pub(crate) static SVD: Routine = Routine {
 };
 
 /// The table entry of `qr`. The operand has the axes [.., m, n]. The parameters are m, n, the number of columns of Q
-/// (min(m, n) or m), and the number of matrices. The results are Q and R.
+/// (min(m, n) or m), the number of matrices, and that of the function that was called. The results are Q and R.
 pub(crate) static QR: Routine = Routine {
     name: "qr",
     doc: "The QR factorisation of matrices.",
@@ -53,13 +54,33 @@ const MOST_ON_GPU: usize = 64;
 /// The longest side of a matrix that the CPU factorises in the memory of one task: see `src/cpu/factor/mod.rs`.
 pub(crate) const OF_A_TASK: usize = 256;
 
-/// Returns the parameters of [`EIGH`] and [`SVD`].
-pub(crate) fn spectrum_params(n: usize, with_vectors: bool, matrices: usize) -> Params {
+/// The functions that call these routines. The fifth parameter of a routine is the number in this list of the function
+/// that was called, because errors name it.
+static CALLERS: [&str; 10] =
+    ["eigh", "eigvalsh", "svd", "svdvals", "qr", "lstsq", "pinv", "matrix_rank", "cond", "matrix_norm"];
+
+fn number_of(op: &str) -> u64 {
+    CALLERS.iter().position(|name| *name == op).unwrap_or_default() as u64
+}
+
+/// Returns the error of matrices that a GPU does not factorise.
+fn too_large(detail: String, params: &Params) -> Fault {
+    let detail = format!("{detail}; use to_device(&Device::cpu())");
+    Fault::new(ErrorKind::LimitExceeded, detail).of(CALLERS.get(params[4] as usize).unwrap_or(&CALLERS[0]))
+}
+
+/// Returns the parameters of [`QR`] for a function that was called.
+pub(crate) fn qr_params(op: &str, [m, n]: [usize; 2], columns: usize, matrices: usize) -> Params {
+    smallvec![m as u64, n as u64, columns as u64, matrices as u64, number_of(op)]
+}
+
+/// Returns the parameters of [`EIGH`] and [`SVD`] for a function that was called.
+pub(crate) fn spectrum_params(op: &str, n: usize, with_vectors: bool, matrices: usize) -> Params {
     let pairs = n.div_ceil(2).max(1);
     // one invocation rotates one element of a pair of rows or columns, and n / 2 pairs are rotated at a time. A
     // workgroup of 256 invocations handles as many matrices as this allows, but at least one
     let of_a_group = (256 / (pairs * n.max(1))).clamp(1, (256 / pairs).max(1));
-    smallvec![n as u64, u64::from(with_vectors), matrices as u64, of_a_group as u64]
+    smallvec![n as u64, u64::from(with_vectors), matrices as u64, of_a_group as u64, number_of(op)]
 }
 
 fn results(operand: &Meta, params: &Params, vectors: usize) -> SmallVec<[Meta; 1]> {
@@ -113,11 +134,9 @@ fn needs(is_svd: bool, meta: &Meta, params: &Params, caps: &Caps) -> Result<Need
     }
     let most = MOST_ON_GPU.min(2 * caps.group());
     if n > most || of_a_group * n.div_ceil(2) > caps.group() {
-        let detail = format!(
-            "matrices of {n} rows are too large for {}, where at most {most} are possible; use to_device(&Device::cpu())",
-            caps.name
-        );
-        return Err(Fault::new(ErrorKind::LimitExceeded, detail));
+        let name = &caps.name;
+        let detail = format!("matrices of {n} rows are too large for {name}, where at most {most} are possible");
+        return Err(too_large(detail, params));
     }
     const ITERATE: &[RoutineOperand] =
         &[RoutineOperand::Operand(0), RoutineOperand::Result(0), RoutineOperand::Scratch(0)];
@@ -158,8 +177,7 @@ fn qr_needs(operands: &[Meta], params: &Params, caps: &Caps) -> Result<Needs, Fa
     let of_a_step = m.saturating_mul(n.max(columns).div_ceil(caps.group()));
     if least.saturating_mul(of_a_step) > MOST_REFLECTED || 2 * of_a_step > MOST_ROUNDS || 2 * least > 0xffff {
         let name = &caps.name;
-        let detail = format!("matrices of shape [{m}, {n}] are too large for {name}; use to_device(&Device::cpu())");
-        return Err(Fault::new(ErrorKind::LimitExceeded, detail));
+        return Err(too_large(format!("matrices of shape [{m}, {n}] are too large for {name}"), params));
     }
     const ALL: &[RoutineOperand] =
         &[RoutineOperand::Operand(0), RoutineOperand::Result(0), RoutineOperand::Result(1), RoutineOperand::Scratch(0)];

@@ -67,7 +67,7 @@ pub fn eigvalsh(x: impl Operand) -> Expr {
         if wide.0.shape.contains(&0) {
             return Ok(call.filled(0.0, shaped(&wide, &[n]), &wide));
         }
-        let results = routine(&EIGH, smallvec![wide.clone()], spectrum_params(n, false, count(&wide)), at)?;
+        let results = routine(&EIGH, smallvec![wide.clone()], spectrum_params(call.op, n, false, count(&wide)), at)?;
         let of = wide.clone();
         let back = move |g: &Expr, at: Loc| {
             let call = Call { op: "eigvalsh", at };
@@ -84,7 +84,7 @@ fn factors(call: Call, x: &Expr) -> Result<(Expr, Expr)> {
     if x.0.shape.contains(&0) {
         return Ok((call.filled(0.0, shaped(&x, &[n]), &x), x));
     }
-    let results = routine(&EIGH, smallvec![x.clone()], spectrum_params(n, true, count(&x)), call.at)?;
+    let results = routine(&EIGH, smallvec![x.clone()], spectrum_params(call.op, n, true, count(&x)), call.at)?;
     // the rules find the results again, which are equal nodes for the planner
     let of = x.clone();
     let values = move |g: &Expr, at: Loc| {

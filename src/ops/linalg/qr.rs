@@ -4,7 +4,7 @@ use super::Mode;
 use super::parts::{Call, count, shaped};
 use crate::base::error::{Loc, Result};
 use crate::graph::expr::{Expr, Operand, binary, operand, routine, unary};
-use crate::graph::routine::QR;
+use crate::graph::routine::{QR, qr_params};
 use crate::graph::ufunc::{arithmetic, logic};
 use smallvec::smallvec;
 use std::panic::Location;
@@ -58,7 +58,7 @@ pub(super) fn factors(call: Call, x: &Expr, mode: Mode) -> Result<(Expr, Expr)> 
         let q = if n == 0 && columns == m { call.identity(&x, m) } else { call.filled(0.0, of_q, &x) };
         return Ok((q, call.filled(0.0, of_r, &x)));
     }
-    let params = smallvec![m as u64, n as u64, columns as u64, count(&x) as u64];
+    let params = qr_params(call.op, [m, n], columns, count(&x));
     let results = routine(&QR, smallvec![x.clone()], params, call.at)?;
     if m < n || columns > n {
         return Ok((results[0].clone(), results[1].clone()));

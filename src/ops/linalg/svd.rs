@@ -81,7 +81,7 @@ pub(super) fn values(op: &'static str, x: &Expr, at: Loc) -> Result<Expr> {
     }
     let tall = if m < n { call.transposed(&x) } else { x.clone() };
     let square = if m == n { tall } else { qr::factors(call, &tall, Mode::Reduced)?.1 };
-    let params = spectrum_params(m.min(n), false, count(&square));
+    let params = spectrum_params(op, m.min(n), false, count(&square));
     let found = routine(&SVD, smallvec![square], params, at)?;
     let of = x.clone();
     let back = move |g: &Expr, at: Loc| {
@@ -94,7 +94,7 @@ pub(super) fn values(op: &'static str, x: &Expr, at: Loc) -> Result<Expr> {
 
 /// Returns the decomposition of square matrices, without a derivative.
 fn of_square(call: Call, x: Expr, n: usize) -> Result<[Expr; 3]> {
-    let params = spectrum_params(n, true, count(&x));
+    let params = spectrum_params(call.op, n, true, count(&x));
     let found = routine(&SVD, smallvec![x], params, call.at)?;
     Ok([found[1].clone(), found[0].clone(), found[2].clone()])
 }
