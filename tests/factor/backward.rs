@@ -1,12 +1,9 @@
 //! Backward errors: how far the product of the factors is from the matrix, and how far vectors are from orthonormal.
 
-use crate::kit::{has, numbers, on_devices, put};
+use crate::kit::{factor_bound, has, numbers, on_devices, put};
 use crate::matrices::{Matrix, random, symmetric};
 use cupric::linalg::{Mode, eigh, eigvalsh, qr, svd, svdvals};
 use cupric::{DType::*, *};
-
-/// The documented bound, in multiples of n·ε of the norm.
-const BOUND: f64 = 4.0;
 
 pub fn epsilon(t: DType) -> f64 {
     if t == F64 { 2f64.powi(-52) } else { 2f64.powi(-23) }
@@ -29,16 +26,17 @@ pub fn read(e: &Expr) -> Matrix {
 
 /// Asserts that a difference is within the bound. Returns the multiple of n·ε that it is.
 pub fn within(name: &str, what: &str, error: f64, n: usize, t: DType, size: f64, d: &Device) {
-    let bound = BOUND * n as f64 * (epsilon(t) * size + least(t, d));
+    let multiple = factor_bound(what);
+    let bound = multiple * n as f64 * (epsilon(t) * size + least(t, d));
     assert!(error <= bound, "{name}: {what}: error {error:e}, bound {bound:e}");
     if std::env::var("CUPRIC_SHOW").is_ok() {
-        crate::kit::say(&format!("{name}: {what}: {}", error / bound * BOUND));
+        crate::kit::say(&format!("{name}: {what}: {}", error / bound * multiple));
     }
 }
 
 fn orthonormal(name: &str, q: &Matrix, t: DType, d: &Device) {
     let error = q.t().times(q).minus(&Matrix::identity(q.n)).norm();
-    within(name, "orthogonality", error, q.m.max(q.n), t, 1.0, d);
+    within(name, "Qᵀ Q - I", error, q.m.max(q.n), t, 1.0, d);
 }
 
 fn hold_eigh(d: &Device, t: DType, name: &str, a: &Matrix, x: &Expr) {
@@ -56,7 +54,7 @@ fn hold_eigh(d: &Device, t: DType, name: &str, a: &Matrix, x: &Expr) {
     within(name, "A V - V w", error, n, t, a.norm(), d);
     let alone = read(&eigvalsh(x)).x;
     let off = alone.iter().zip(&values).map(|(a, b)| (a / size - b).abs()).fold(0f64, f64::max);
-    within(name, "values alone", off * size, n, t, a.norm(), d);
+    within(name, "w - w", off * size, n, t, a.norm(), d);
 }
 
 fn hold_svd(d: &Device, t: DType, name: &str, a: &Matrix, x: &Expr, mode: Mode) {
@@ -76,7 +74,7 @@ fn hold_svd(d: &Device, t: DType, name: &str, a: &Matrix, x: &Expr, mode: Mode) 
     within(name, "U s V - A", error, most, t, a.norm(), d);
     let alone = read(&svdvals(x)).x;
     let off = alone.iter().zip(&s).map(|(a, b)| (a / size - b / size).abs()).fold(0f64, f64::max);
-    within(name, "values alone", off * size, most, t, a.norm(), d);
+    within(name, "w - w", off * size, most, t, a.norm(), d);
 }
 
 fn hold_qr(d: &Device, t: DType, name: &str, a: &Matrix, x: &Expr, mode: Mode) {

@@ -118,3 +118,11 @@ pub fn numbers(e: &Expr) -> Result<(Vec<usize>, Vec<f64>)> {
     let a = e.eval()?.to_device(&Device::cpu())?;
     Ok((a.shape().to_vec(), a.astype(DType::F64).to_vec()?))
 }
+
+/// The multiple of n·ε that `docs/CONTRACT.md` allows for an error of a factorisation, by the text of its first cell.
+pub fn factor_bound(error: &str) -> f64 {
+    let page = include_str!("../../docs/CONTRACT.md");
+    let row = page.lines().find_map(|line| line.strip_prefix(&format!("| `{error}` | ")));
+    let cell = row.and_then(|row| row.split(" | ").nth(1));
+    cell.and_then(|n| n.parse().ok()).unwrap_or_else(|| panic!("CONTRACT.md has no bound of `{error}`"))
+}

@@ -112,7 +112,7 @@ fn check_lu(d: &Device, t: DType, name: &str, a: &mut Matrices) {
     });
     // the growth of elements is part of the bound
     let sizes: Vec<f64> = u.norms().iter().zip(a.norms()).map(|(u, a)| u.max(a)).collect();
-    hold(&format!("lu {name} {m}×{n}"), &taken.minus(&l.times(&u)), &sizes, t);
+    hold("P A - L U", &format!("lu {name} {m}×{n}"), &taken.minus(&l.times(&u)), &sizes, t);
 }
 
 on_devices! {
@@ -126,11 +126,11 @@ on_devices! {
                     let l = cholesky(select(tri(n, n, 0, Bool), &array, f64::NAN), Triangle::Lower);
                     let l = Matrices::read(&l, a.count, n, n);
                     (0..n).for_each(|i| (i + 1..n).for_each(|j| assert_eq!(l.at(0, i, j), 0.0)));
-                    hold(&format!("cholesky {name} {n}"), &a.minus(&l.times(&l.t())), &a.norms(), t);
+                    hold("A - L Lᵀ", &format!("cholesky {name} {n}"), &a.minus(&l.times(&l.t())), &a.norms(), t);
                     if name == "random" {
                         let u = cholesky(select(tri(n, n, -1, Bool), f64::NAN, &array), Triangle::Upper);
                         let u = Matrices::read(&u, a.count, n, n);
-                        hold("upper", &a.minus(&u.t().times(&u)), &a.norms(), t);
+                        hold("A - L Lᵀ", "upper", &a.minus(&u.t().times(&u)), &a.norms(), t);
                     }
                 }
             }
@@ -168,14 +168,14 @@ on_devices! {
                     let x = solve(a.put(d, t), b.put(d, t));
                     let x = Matrices::read(&x, a.count, n, columns);
                     let sizes: Vec<f64> = a.norms().iter().zip(x.norms()).map(|(a, x)| a * x).collect();
-                    hold(&format!("solve {name} {n}"), &b.minus(&a.times(&x)), &sizes, t);
+                    hold("B - A X", &format!("solve {name} {n}"), &b.minus(&a.times(&x)), &sizes, t);
                 }
                 let mut a = Matrices::random(dice, 2, n, n);
                 (0..2 * n).for_each(|i| a.elements[i * n + i % n] += n as f64);
                 let y = Matrices::read(&inv(a.put(d, t)), 2, n, n);
                 let one = Matrices::of(2, n, n, |i, j| (i == j) as u64 as f64);
                 let sizes: Vec<f64> = a.norms().iter().zip(y.norms()).map(|(a, x)| a * x).collect();
-                hold(&format!("inv {n}"), &one.minus(&a.times(&y)), &sizes, t);
+                hold("I - A X", &format!("inv {n}"), &one.minus(&a.times(&y)), &sizes, t);
             }
         }
     }
@@ -215,7 +215,7 @@ on_devices! {
                 let mut b = Matrices::random(dice, 2, n, columns);
                 let x = Matrices::read(&solve_triangular(&full, b.put(d, t), triangle), 2, n, columns);
                 let sizes: Vec<f64> = a.norms().iter().zip(x.norms()).map(|(a, x)| a * x).collect();
-                hold(&format!("{triangle:?} {n}"), &b.minus(&a.times(&x)), &sizes, t);
+                hold("B - A X", &format!("{triangle:?} {n}"), &b.minus(&a.times(&x)), &sizes, t);
             }
         }
     }
@@ -329,12 +329,12 @@ on_devices! {
             let mut a = g.times(&g.t());
             let array = a.put(d, F32);
             let l = Matrices::read(&cholesky(&array, Triangle::Lower), count, n, n);
-            hold("cholesky", &a.minus(&l.times(&l.t())), &a.norms(), F32);
+            hold("A - L Lᵀ", "cholesky", &a.minus(&l.times(&l.t())), &a.norms(), F32);
             check_lu(d, F32, "many", &mut g);
             let mut b = Matrices::random(dice, count, n, 1);
             let x = Matrices::read(&solve(&array, b.put(d, F32)), count, n, 1);
             let sizes: Vec<f64> = a.norms().iter().zip(x.norms()).map(|(a, x)| a * x).collect();
-            hold("solve", &b.minus(&a.times(&x)), &sizes, F32);
+            hold("B - A X", "solve", &b.minus(&a.times(&x)), &sizes, F32);
         }
     }
 }
@@ -349,7 +349,7 @@ fn large_matrices_and_subnormal_ones_are_factorised_on_a_cpu() {
     let mut a = g.clone();
     (0..1_000_000).for_each(|e| a.elements[e] = g.elements[e] + g.elements[e % 1000 * 1000 + e / 1000]);
     let l = Matrices::read(&cholesky(a.put(d, F32), Triangle::Lower), 1, 1000, 1000);
-    hold("cholesky", &a.minus(&l.times(&l.t())), &a.norms(), F32);
+    hold("A - L Lᵀ", "cholesky", &a.minus(&l.times(&l.t())), &a.norms(), F32);
     // subnormal numbers have few bits, so that the error is a multiple of the smallest
     let tiny = f32::from_bits(1) as f64;
     for n in [1, 5, 30] {

@@ -1,6 +1,6 @@
 //! Matrices on the host, in f64, and their norms.
 
-use crate::kit::{Dice, numbers};
+use crate::kit::{Dice, factor_bound, numbers};
 use cupric::*;
 
 /// A batch of matrices of the same shape.
@@ -90,12 +90,14 @@ pub fn eps(t: DType) -> f64 {
     if t == DType::F64 { 2f64.powi(-52) } else { 2f64.powi(-23) }
 }
 
-/// Asserts that the norm of each difference is at most n·ε times a size, and that the size is a number.
+/// Asserts that the norm of each difference, an error of the contract, is within its bound times a size, and that the size is a
+/// number.
 #[track_caller]
-pub fn hold(name: &str, off: &Matrices, sizes: &[f64], t: DType) {
+pub fn hold(error: &str, name: &str, off: &Matrices, sizes: &[f64], t: DType) {
     let n = off.rows.max(off.columns).max(1) as f64;
+    let bound = factor_bound(error);
     for (i, (off, size)) in off.norms().iter().zip(sizes).enumerate() {
         let share = off / (n * eps(t) * size);
-        assert!(*off == 0.0 || share <= 1.0, "{name} {t}: matrix {i} is off by {share} · n ε of {size:e}");
+        assert!(*off == 0.0 || share <= bound, "{name} {t}: matrix {i} is off by {share} · n ε of {size:e}");
     }
 }
