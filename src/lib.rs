@@ -343,7 +343,7 @@ pub mod fft {
 pub mod linalg {
     pub use crate::ops::linalg::{
         Mode, Triangle, cholesky, cond, det, eig, eigh, eigvals, eigvalsh, expm, inv, lstsq, lu, matrix_rank, pinv, qr,
-        slogdet, solve, solve_triangular, svd, svdvals,
+        slogdet, solve, solve_refined, solve_triangular, svd, svdvals,
     };
 }
 

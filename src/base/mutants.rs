@@ -106,6 +106,7 @@ list! {
     compiled_for_any_tree, "14 sequences", "operations compiled::cpu::other_layouts", "a compiled function takes a tree for another one with the same leaves";
     condition_ignored, "9 indices", "planning indexed::takes_of", "a store writes where its condition is false";
     condition_ignored_on_gpu, "9 indices", "planning indexed::takes_of", "a store writes where its condition is false on a GPU";
+    corrections_left_out, "1 refusals", "linalg refined::cpu::solutions", "solutions are refined once";
     damaged_cache_taken, "13 malformed files", "unit gpu::disk", "a cache on disk is taken whatever the sum of its bytes";
     devices_add_backwards, "12 devices", "devices collectives", "parts of several devices are added from the last to the first";
     diagonal_offset_turned, "14 views", "fuzz views", "a diagonal below the main one starts in the wrong column";

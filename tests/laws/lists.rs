@@ -91,6 +91,7 @@ const REASONS: [(&str, &[(&str, &str)]); 6] = [
     (
         "up to a limit that stands beside it, or that the type of the number is",
         &[
+            ("ops/linalg/refined.rs", "count as i32"),
             ("kernels/expressions.rs", "*size as usize"),
             ("kernels/types.rs", "*size as usize"),
             ("kernels/types.rs", "n.get() as usize"),

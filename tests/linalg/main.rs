@@ -7,5 +7,6 @@ mod kit;
 mod factors;
 mod golden;
 mod matrices;
+mod refined;
 mod refused;
 mod slopes;

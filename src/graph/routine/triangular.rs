@@ -30,8 +30,8 @@ pub(crate) const UNIT: u64 = 2;
 
 /// The functions that solve triangular systems in which an element of the diagonal may be 0. The fourth parameter,
 /// divided by [`NUMBER`], is the index of the function that the user called, because errors name that function.
-static CALLERS: [&str; 9] =
-    ["solve_triangular", "solve", "inv", "det", "slogdet", "matrix_power", "cond", "expm", "lu"];
+static CALLERS: [&str; 10] =
+    ["solve_triangular", "solve", "inv", "det", "slogdet", "matrix_power", "cond", "expm", "lu", "solve_refined"];
 const NUMBER: u64 = 4;
 
 /// Returns the bits of the fourth parameter that stand for the function that the user called.

@@ -7,7 +7,7 @@
 //! tree. The position of a block within the caller's matrix is a parameter, so that messages name the caller's row. The
 //! routines `eigh`, `svd`, `qr` (`graph/routine/factor.rs`) and `eig` (only on a CPU) factorise whole matrices. `svd` takes square matrices: of
 //! others it factorises the R of `qr`. The rest are composites. Derivatives are rules that find the factors again, which are
-//! equal nodes for the planner.
+//! equal nodes for the planner. `refined.rs` is formulas and products whose sums are exact.
 //!
 //! The price of the halves is some copies, and a plan of some hundred kernels for 1,000 rows. `eigh`, `svd` and `qr` run on
 //! a CPU in f64 (`cpu/factor/`), and on a GPU with one workgroup for a matrix. Results are f64 for f64, and f32 for every
@@ -23,6 +23,7 @@ mod lu;
 mod norms;
 mod parts;
 mod qr;
+mod refined;
 mod solve;
 mod svd;
 mod triangular;
@@ -35,6 +36,7 @@ pub use expm::expm;
 pub use lu::lu;
 pub use norms::{MatrixNorm, cond};
 pub use qr::qr;
+pub use refined::solve_refined;
 pub(crate) use solve::inverted;
 pub use solve::{det, inv, slogdet, solve};
 pub use svd::{svd, svdvals};

@@ -43,8 +43,9 @@ pub fn solve(a: impl Operand, b: impl Operand) -> Expr {
 /// Returns the solutions for operands of the same float type.
 pub(super) fn quotient(a: &Expr, b: &Expr, call: Call) -> Result<Expr> {
     // a matrix of many right sides is factorised once
-    let once = |wide: &Expr, b: &Expr| by_factors(wide, b, &factored(a, call)?.broadcast(batch(b), call), false, call);
-    with_columns(a, b, call, once)
+    let once =
+        |wide: &Expr, b: &Expr| Ok([by_factors(wide, b, &factored(a, call)?.broadcast(batch(b), call), false, call)?]);
+    with_columns(a, b, call, once).map(|[x]| x)
 }
 
 /// Returns the inverses of square matrices along the last two axes: see [`solve`]. To solve equations, `solve` is faster and
@@ -97,7 +98,7 @@ fn inverse(a: &Expr, call: Call) -> Result<Expr> {
 
 /// Returns the solutions for matrices (or, with `transposed`, for the transposed ones), whose factors are known, with their
 /// derivative.
-fn by_factors(a: &Expr, b: &Expr, factors: &Factors, transposed: bool, call: Call) -> Result<Expr> {
+pub(super) fn by_factors(a: &Expr, b: &Expr, factors: &Factors, transposed: bool, call: Call) -> Result<Expr> {
     b.checked()?;
     if b.0.shape.contains(&0) {
         return Ok(b.clone());

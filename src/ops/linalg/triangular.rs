@@ -80,18 +80,18 @@ pub fn solve_triangular(a: impl Operand, b: impl Operand, triangle: Triangle) ->
     let call = Call { op: "solve_triangular", at: Location::caller() };
     carry(call.at, || {
         let [a, b] = call.both(a, b)?;
-        with_columns(&a, &b, call, |a, b| ruled(a, b, TriangularKind::of(triangle), call))
+        with_columns(&a, &b, call, |a, b| Ok([ruled(a, b, TriangularKind::of(triangle), call)?])).map(|[x]| x)
     })
 }
 
 /// Calls `solve` with square matrices and right sides in columns, which have the same batch. Removes the axis of columns from
-/// the result if `b` is one right side.
-pub(super) fn with_columns(
+/// the results if `b` is one right side.
+pub(super) fn with_columns<const N: usize>(
     a: &Expr,
     b: &Expr,
     call: Call,
-    solve: impl FnOnce(&Expr, &Expr) -> Result<Expr>,
-) -> Result<Expr> {
+    solve: impl FnOnce(&Expr, &Expr) -> Result<[Expr; N]>,
+) -> Result<[Expr; N]> {
     let n = call.square(a)?;
     let is_one = b.0.shape.len() == 1;
     let b = if is_one { view(call.op, b, call.at, |s| View::expand(s, 1)) } else { b.clone() };
@@ -110,9 +110,10 @@ pub(super) fn with_columns(
     let (a, b) = (call.broadcast(a, &common), call.broadcast(&b, &common));
     a.checked()?;
     b.checked()?;
-    let x = solve(&a, &b)?;
-    let column = x.checked()?.shape.len() - 1;
-    Ok(if is_one { view(call.op, &x, call.at, |s| Ok(View::drop_axes(s, &[column]))) } else { x })
+    let found = solve(&a, &b)?;
+    found.iter().try_for_each(|x| x.checked().map(drop))?;
+    let without = |x: Expr| view(call.op, &x, call.at, |s| Ok(View::drop_axes(s, &[s.len() - 1])));
+    Ok(if is_one { found.map(without) } else { found })
 }
 
 /// Returns the solutions, with their derivative. The operands have the same batch.

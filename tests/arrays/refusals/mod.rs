@@ -128,6 +128,7 @@ fn complex(d: &Device) -> Vec<Case> {
         ("solve_triangular", K::Shape, error(linalg::solve_triangular(&x, &x, linalg::Triangle::Lower))),
         ("lu", K::Shape, error(linalg::lu(x.sum(0)).0)),
         ("solve", K::Shape, error(linalg::solve(&x, &x))),
+        ("solve_refined", K::Shape, error(linalg::solve_refined(&x, &x).0)),
         ("inv", K::Shape, error(linalg::inv(&x))),
         ("det", K::Shape, error(linalg::det(&x))),
         ("slogdet", K::Shape, error(linalg::slogdet(&x).0)),

@@ -39,6 +39,7 @@ const FILES: &[&str] = &[
     "ops/linalg/expm.rs",
     "ops/linalg/norms.rs",
     "ops/linalg/qr.rs",
+    "ops/linalg/refined.rs",
     "ops/linalg/svd.rs",
     "graph/expr/mod.rs",
     "graph/expr/operand.rs",
