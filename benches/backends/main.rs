@@ -96,7 +96,7 @@ struct Options {
     /// Also time four operations at ten sizes a decade from 10 to 10^8, for the HTML file
     #[arg(long)]
     plot: bool,
-    /// Beside NumPy, PyTorch, JAX, numexpr, numba, MLX, CuPy of an interpreter
+    /// Beside NumPy, PyTorch, JAX, numexpr, numba, MLX, CuPy, SciPy of an interpreter
     #[arg(long, value_name = "PATH")]
     python: Option<PathBuf>,
     /// Beside ndarray, candle, numr and ferray (builds benches/peers)
@@ -180,7 +180,7 @@ fn start(options: &Options) -> Result<(), String> {
     if let Some(path) = &options.python {
         let worker = Worker::python(path)?;
         if worker.peers.is_empty() {
-            eprintln!("backends: {} has none of NumPy, PyTorch, JAX, numexpr, numba, MLX, CuPy", path.display());
+            eprintln!("backends: {} has none of NumPy, PyTorch, JAX, numexpr, numba, MLX, CuPy, SciPy", path.display());
         }
         bench.workers.push(worker);
     }

@@ -35,6 +35,7 @@ MODULES = {
     "numba": "numba",
     "mlx": "mlx.core",
     "cupy": "cupy",
+    "scipy": "scipy",
 }
 found = {}
 
@@ -235,7 +236,7 @@ class Answers:
 
     def setup(self, request):
         name, row = request["peer"], self.current
-        devices = {"numpy": "cpu", "numexpr": "cpu", "numba": "cpu", "cupy": "gpu"}
+        devices = {"numpy": "cpu", "numexpr": "cpu", "numba": "cpu", "scipy": "cpu", "cupy": "gpu"}
         if name not in row["texts"] or devices.get(name, row["device"]) != row["device"]:
             return {"ok": False}
         if name == "torch" and row["device"] == "gpu" and not found["torch"].cuda.is_available():

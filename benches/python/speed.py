@@ -19,7 +19,7 @@ import sys
 ROOT = pathlib.Path(__file__).parents[2]
 BEGIN, END = "<!-- begin: written by benches/python/speed.py -->\n", "<!-- end -->"
 TRAINING = "<!-- begin: training steps, written by benches/python/speed.py -->\n"
-NAMES = {"numpy": "NumPy", "torch": "PyTorch", "jax": "JAX", "cupy": "CuPy", "mlx": "MLX"}
+NAMES = {"numpy": "NumPy", "torch": "PyTorch", "jax": "JAX", "cupy": "CuPy", "mlx": "MLX", "scipy": "SciPy"}
 
 # the harness finds rows by parts of their names, so those that are meant by no text but contain all its words are left out
 FILTER = [

@@ -7,7 +7,7 @@ use cupric::{Array, Complex, Expr, eval_many, eye, fft};
 
 const MATRICES: &[&[usize]] = &[&[10_000, 4, 4], &[1_000, 32, 32], &[100, 100], &[500, 500], &[1_500, 1_500]];
 const SIGNALS: &[&[usize]] = &[&[1_000, 256], &[1_000, 1_024], &[1_000, 4_096], &[65_536], &[1_048_576]];
-const MODULES: &str = "numpy torch jax cupy";
+const MODULES: &str = "numpy torch jax cupy scipy";
 
 /// The sum of n³ of all matrices.
 fn cubes(s: &[usize]) -> f64 {
@@ -51,8 +51,14 @@ pub fn rows() -> Vec<Work> {
                 "numpy jax cupy",
                 "xp.linalg.cholesky(a * (0.5 / a.shape[-1]) + xp.eye(a.shape[-1], dtype='float32'))",
             )
-            .python("torch", "xp.linalg.cholesky(a * (0.5 / a.shape[-1]) + xp.eye(a.shape[-1]).to(a))"),
-        row("qr", "QR", |s| 8.0 / 3.0 * cubes(s), qr).python(MODULES, "xp.linalg.qr(a)"),
+            .python("torch", "xp.linalg.cholesky(a * (0.5 / a.shape[-1]) + xp.eye(a.shape[-1]).to(a))")
+            .python(
+                "scipy",
+                "xp.linalg.cholesky(a * (0.5 / a.shape[-1]) + np.eye(a.shape[-1], dtype='float32'), lower=True)",
+            ),
+        row("qr", "QR", |s| 8.0 / 3.0 * cubes(s), qr)
+            .python("numpy torch jax cupy", "xp.linalg.qr(a)")
+            .python("scipy", "xp.linalg.qr(a, mode='economic')"),
         row("eigh", "eigh", |s| 9.0 * cubes(s), eigh).python(MODULES, "xp.linalg.eigh(a)"),
         row("svd", "SVD", |s| 22.0 * cubes(s), svd).python(MODULES, "xp.linalg.svd(a, full_matrices=False)"),
         fourier(),
@@ -71,7 +77,7 @@ fn fourier() -> Work {
                 eval_many([y.real(), y.imag()])
             }))
         })
-        .python("numpy cupy", "make:(lambda c: lambda: xp.fft.fft(c))((a + 1j * b).astype('complex64'))")
+        .python("numpy cupy scipy", "make:(lambda c: lambda: xp.fft.fft(c))((a + 1j * b).astype('complex64'))")
         .python("torch", "make:(lambda c: lambda: xp.fft.fft(c))(xp.complex(a, b))")
         .python("jax", "make:(lambda f, c: lambda: f(c))(jax.jit(xp.fft.fft), (a + 1j * b).astype('complex64'))")
 }
