@@ -75,14 +75,15 @@ unsafe fn write(found: Option<&Found<'_>>, at: [usize; 2], n: usize, values: Sin
     let part = |strips: &[StripRow], row: usize, i: usize| strips[row / WIDTH * n + i][row % WIDTH];
     for i in 0..n {
         let x = found.map_or(f64::NAN, |f| f.values[f.order[i]]);
-        // SAFETY: the caller ensures it.
+        // SAFETY: `i` is below n, and the caller ensures that n values begin there, which nothing else uses.
         unsafe { values.set(at[0] + i, x.abs()) };
         let Some((left, right)) = vectors else { continue };
         for row in 0..n {
             let u = found.map_or(f64::NAN, |f| part(f.left, row, f.order[i]));
-            // a negative value turns a vector round
+            // the result has the absolute value, so the right vector of a negative value is negated
             let v = found.map_or(f64::NAN, |f| part(f.right, row, f.order[i]) * 1f64.copysign(x));
-            // SAFETY: the caller ensures it.
+            // SAFETY: row and column are below n, and the caller ensures that n · n elements of each list of vectors
+            // begin there, which nothing else uses.
             unsafe {
                 left.set(at[1] + row * n + i, u);
                 right.set(at[1] + i * n + row, v);

@@ -54,7 +54,7 @@ impl ModuleSource {
         self
     }
 
-    /// Adds `name: type` for each parameter, between the strings `before` and `behind`.
+    /// For each parameter, adds `before`, then `name: type`, then `behind`.
     pub fn list(&mut self, params: &[Param], names: &Names, before: &str, behind: &str) -> &mut ModuleSource {
         let names: Vec<&str> = names.iter().collect();
         for p in params {

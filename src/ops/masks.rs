@@ -153,7 +153,7 @@ impl Expr {
 
     /// Returns the positions along each axis of the elements that are not 0. There is one i64 array of shape `[count]`
     /// for each axis; it has the positions along this axis, in the C order of the elements. [`Expr::take_at`] accepts
-    /// these arrays. It computes immediately, as [`Expr::compress`] does.
+    /// these arrays. `nonzero` computes immediately, as [`Expr::compress`] does.
     ///
     /// ```
     /// let x = cupric::array![[0, 3], [5, 4]];

@@ -150,8 +150,8 @@ fn divided(a: &[usize], b: &[usize]) -> Option<Shape> {
 }
 
 /// Converts `map`, which gives an index of a reshape's result (of shape `to`), to the map that gives the corresponding
-/// index of the reshape's operand (of shape `from`). Returns `None` if a dimension of the map would cross the end of an
-/// axis of the operand.
+/// index of the reshape's operand (of shape `from`). Returns `None` if no strides describe that map, for example because
+/// steps along one of its dimensions run past the end of an axis of the operand.
 fn through(map: &View, from: &[usize], to: &[usize]) -> Option<View> {
     let n = map.shape.len();
     let mut out =

@@ -262,8 +262,8 @@ impl<'a> Planner<'a> {
             stage.reads().iter().for_each(|n| wanted[*n as usize] = true);
             stages.push(stage);
         }
-        // operands have smaller numbers than the nodes that read them, so in this list each stage comes after the
-        // stages that read its node, even the stage of a result
+        // the list begins with the stages of the largest node numbers, and operands have smaller numbers than the nodes
+        // that read them. So each stage comes after the stages that read its node, also if the node is a result
         Ok(stages)
     }
 

@@ -373,8 +373,8 @@ impl Folder<'_> {
     /// The state is valid (*state*, see [`Folder`]). `out` has space for `width` elements, and does not overlap the
     /// state.
     pub(super) unsafe fn write_states(&self, f: &Formulas, gives: Gives, out: *mut u8) {
-        // SAFETY: the current vector has a state for each column (*state*, see [`Folder`]), and `out` has space for an
-        // element for each.
+        // SAFETY: the current vector has one state for each column (*state*, see [`Folder`]), and `out` has space for
+        // one element for each column.
         unsafe {
             match gives {
                 Gives::Component(n) => {

@@ -305,7 +305,7 @@ lanes! {
 }
 #[cfg(target_arch = "x86_64")]
 lanes! {
-    /// 8 f64 of AVX-512.
+    /// A vector of eight f64 in one register of AVX-512.
     F64x8, f64, __m512d, __mmask8, width 8, depth 8,
     zero _mm512_setzero_pd(), splat |x| _mm512_set1_pd(x),
     load |p| _mm512_loadu_pd(p), store |p, v| _mm512_storeu_pd(p, v),

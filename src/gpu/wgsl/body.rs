@@ -126,8 +126,8 @@ impl<'a> Body<'a> {
         format!("params.scalar{}", self.form.scalars.iter().position(|s| *s == n).unwrap_or(0))
     }
 
-    /// Writes the declaration of `position{i}`: the position along an axis that the gather or position `i` computes
-    /// from its index.
+    /// Writes the declaration of `position{i}`: the position along an axis that operation `i`, which is a gather or a
+    /// position, computes from the index that it reads.
     fn position(&self, out: &mut Text, i: usize, position: &Position) {
         let ordinal = self.form.gathers.iter().position(|g| *g == i).unwrap_or(0);
         let index = (self.names[position.index].as_str(), self.kernel.values[position.index].compute());

@@ -46,7 +46,8 @@ const FILES: [&str; 29] = [
 const INT64: &str = include_str!("../../../shaders/lib/int64.wgsl");
 const PAIR64: &str = include_str!("../../../shaders/lib/pair64.wgsl");
 
-/// Conversions of f16 by the device. Their functions replace those with the same names in `half.wgsl`.
+/// WGSL functions that convert f16 by the device's own instructions. Each replaces the function of the same name in
+/// `half.wgsl`, which uses integers.
 const HALF_UNPACK: &str = include_str!("../../../shaders/lib/half_unpack.wgsl");
 const HALF_UNPACK_SIGNED: &str = include_str!("../../../shaders/lib/half_unpack_signed.wgsl");
 const HALF_PACK: &str = include_str!("../../../shaders/lib/half_pack.wgsl");

@@ -54,8 +54,8 @@ impl Expr {
     }
 
     /// Returns the cumulative maximum along an axis, in the operand's dtype. From the first NaN on, the results are
-    /// NaN. The axis can be wrapped as in [`Expr::cumulative_sum`]. The maximum of no elements, which `exclusive` and
-    /// `include_initial` return first, is the lowest value of the dtype, −∞ for floats.
+    /// NaN. The axis can be given as `exclusive(axis)` or `include_initial(axis)`, as for [`Expr::cumulative_sum`]. The
+    /// result then begins with the maximum of no elements: the lowest value of the dtype, −∞ for floats.
     ///
     /// ```
     /// use cupric::array;

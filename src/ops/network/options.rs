@@ -130,7 +130,8 @@ impl Conv {
         Conv { output_padding: Some(more.integers()), ..self }
     }
 
-    /// Expects the channels as the last axis of the input, the result and the weights.
+    /// Makes the channels the last axis of the input and of the result. In the weights, the input channels are the last
+    /// axis, and the output channels stay the first one.
     #[doc(alias("NHWC", "NLC", "NDHWC"))]
     pub fn channels_last(self) -> Conv {
         Conv { is_last: true, ..self }

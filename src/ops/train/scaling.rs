@@ -92,9 +92,9 @@ impl LossScale {
         built(grads, list, "LossScale::unscale", at)
     }
 
-    /// Returns the next values and the next state: `next` if all derivatives are finite, otherwise `old`. `old` and
-    /// `next` are trees of the same form, before and after the step. They hold the parameters, the optimiser's state
-    /// and whatever else a skipped step must not change. The derivatives may be scaled or unscaled.
+    /// Returns the values to go on with, and the next state of the scaling. The values are those of `next` if all
+    /// derivatives are finite, and otherwise those of `old`. `old` and `next` are trees of the same form, before
+    /// and after the step. They hold the parameters, the optimiser's state and whatever else a skipped step must not change. The derivatives may be scaled or unscaled.
     ///
     /// The values carry [`ErrorKind::Shape`] if the two trees do not fit each other, and [`ErrorKind::DType`] if the
     /// dtypes differ.

@@ -62,8 +62,8 @@ const SIDE_BY_SIDE: usize = 1 << 14;
 const NARROW: [(usize, u8); 4] = [(128, 16), (128, 8), (32, 8), (8, 8)];
 
 /// The possible numbers of elements of a row that a lane of a row kernel holds in registers: 4 for short rows, 16 for
-/// rows as long as a neural network's features, and at most 64, beyond which registers spill. A separate shader for
-/// each number keeps its loops short.
+/// rows of the usual length of a neural network's features, and at most 64, beyond which registers spill. Each number
+/// has a shader of its own, so that the shader's loops are short.
 const HELD: [usize; 3] = [4, 16, MOST_HELD];
 
 /// Chooses the schedule of a kernel for a GPU, and writes it to `kernel.schedule`.

@@ -155,7 +155,7 @@ impl Schur<'_> {
         (start + 1..end).rev().find(|k| is_small(*k)).unwrap_or(start)
     }
 
-    /// Makes one iteration on rows `first..end`. `since` is the number of iterations for the current eigenvalue so far,
+    /// Performs one iteration on rows `first..end`. `since` is the number of iterations for the current eigenvalue so far,
     /// including this one.
     fn sweep(&mut self, first: usize, end: usize, since: usize) {
         let (n, last) = (self.n, end - 1);
