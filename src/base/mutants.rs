@@ -194,6 +194,7 @@ list! {
     note_without_its_upper_word, "9 indices", "regressions plans::gpu::an_index", "a late error names the lower half of an index of 64 bits";
     npy_order_of_bytes_ignored, "13 files", "arrays files::files_of_numpy", "the byte order of a file is ignored";
     npy_pads_by_none, "13 files", "regressions planted::a_header", "a header that ends at a multiple of 64 is not padded";
+    npy_rows_in_c_order, "13 files", "arrays files::rows_of_a_file", "rows of a file in Fortran order are taken for consecutive bytes";
     odometer_carries_once, "14 views", "arrays views::cpu::six_axes", "runs over three axes carry once, to the second alone";
     old_bits_of_a_shared_word, "8 overlap", "arrays writes::gpu::neighbours", "a shared word keeps bits of the element before";
     operands_lost_to_the_epilogue, "6 products", "regressions products::cpu", "an epilogue that reads an operand of the product reads the product";

@@ -48,7 +48,11 @@ fn some_rows(path: &Path, choose: impl FnOnce(usize) -> Range<usize>, at: Loc) -
         return Err(Fault::new(ErrorKind::Index, format!("rows {}..{} of {n} rows", rows.start, rows.end)));
     }
     // in Fortran order, each column has its elements of these rows together
-    let row = if n == 0 || header.fortran { header.dtype.size() } else { bytes as usize / n };
+    let row = if n == 0 || mutant!(npy_rows_in_c_order, false, header.fortran) {
+        header.dtype.size()
+    } else {
+        bytes as usize / n
+    };
     header.shape[0] = rows.len();
     let size = header.size()?;
     let [step, run, skip] = [n, rows.len(), rows.start].map(|rows| rows * row);
