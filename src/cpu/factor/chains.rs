@@ -96,8 +96,8 @@ impl Chains {
         for k in 0..TOGETHER {
             let (before, rest) = chains[k].split_at((ahead(k) - starts[k]) as usize);
             let (with, after) = rest.split_at(count as usize);
-            let after = mutant!(rest_of_a_chain_lost, &[][..], after);
-            (found.before[k], found.with[k], found.after[k]) = (before, with, after);
+            (found.before[k], found.with[k]) = (before, with);
+            found.after[k] = mutant!(rest_of_a_chain_lost, &[], after);
         }
         Some(found)
     }
