@@ -6,7 +6,7 @@
 // (`plan/chains.rs`): a row of a product has the same bits in every batch, and in every tile.
 //
 // The generator writes what this file calls, and keeps one of the entry points below: a workgroup computes a tile of the product, of
-// one of the shapes in `base/caps/tiles.rs`, of which an invocation computes blocks of 4 × 4, or one element. The generator repeats
+// one of the shapes in `base/caps/product_tiles.rs`, of which an invocation computes blocks of 4 × 4, or one element. The generator repeats
 // the lines between `for each` and `end for`, because drivers often leave a loop as it is.
 
 // block: written by the generator

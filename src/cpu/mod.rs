@@ -146,7 +146,7 @@ fn caps() -> Caps {
         },
         threaded: block_bytes().is_some(),
         cooperative: vec![],
-        tiles: crate::base::caps::tiles::Tiles::DEFAULT,
+        tiles: crate::base::caps::product_tiles::Tiles::DEFAULT,
         caches: caches::sizes(),
         rates: Rates::CPU,
     }

@@ -15,7 +15,7 @@ const ALONE: usize = 512 << 10;
 const PART: usize = 2 << 20;
 
 /// The number of bytes from which a copy is written past the caches, because the caches would not hold it until it is
-/// read. Equal to `STREAM` in `plan/schedule/tiles.rs`.
+/// read. Equal to `STREAM` in `plan/schedule/tile_sizes.rs`.
 const STREAM: usize = 32 << 20;
 
 /// Copies bytes to memory of the same length, and initialises all of it.

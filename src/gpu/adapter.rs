@@ -4,7 +4,7 @@
 
 #[cfg(feature = "testing")]
 use crate::base::caps::Card;
-use crate::base::caps::tiles::Tiles;
+use crate::base::caps::product_tiles::Tiles;
 use crate::base::caps::{Cooperative, Half, MOST_HELD, MultiplyAdd, Shrink};
 use crate::base::error::{Error, ErrorKind, Fault, Result};
 use crate::base::platform;

@@ -2,7 +2,7 @@
 
 use crate::array::device::Device;
 use crate::base::caps::Shrink;
-pub use crate::base::caps::tiles::{Tile, Tiles, VENDORS};
+pub use crate::base::caps::product_tiles::{Tile, Tiles, VENDORS};
 pub use crate::base::caps::{Card, Cooperative, Half, MultiplyAdd, NarrowHalf, WidenHalf};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::heap::Heap;

@@ -1,10 +1,10 @@
 //! The capabilities of a device, as plain data. The planner and the table of routines use them to decide how an
 //! operation runs.
 
-pub(crate) mod tiles;
+pub(crate) mod product_tiles;
 
+use product_tiles::{CooperativeTile, Tiles};
 use std::sync::Mutex;
-use tiles::{CooperativeTile, Tiles};
 
 /// The capabilities of a device, which are all that the planner knows about it. Devices with equal capabilities share
 /// plans.
@@ -66,7 +66,7 @@ pub struct Caps {
     pub threaded: bool,
     /// The small matrix products that a subgroup computes as one instruction.
     pub cooperative: Vec<Cooperative>,
-    /// The tiles of wide products (see `base/caps/tiles.rs`). Unused on a CPU.
+    /// The tiles of wide products (see `base/caps/product_tiles.rs`). Unused on a CPU.
     pub tiles: Tiles,
     /// Bytes of a core's L1 cache, of its L2 cache, and of the last-level cache. 0 means unknown, as on every GPU.
     pub caches: [usize; 3],

@@ -8,7 +8,7 @@ use super::library::Count;
 use super::matmul::FACTORS;
 use super::text::{Text, line};
 use super::{Fetch, access};
-use crate::base::caps::tiles::CooperativeTile;
+use crate::base::caps::product_tiles::CooperativeTile;
 use crate::base::dtype::DType;
 use crate::base::error::{ErrorKind, Fault};
 use crate::plan::kernel::CHAIN;

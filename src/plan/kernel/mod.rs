@@ -36,7 +36,7 @@ pub(crate) use store::{Chosen, Combine, Scattered, Store};
 pub(crate) use validate::validate;
 
 pub use crate::base::caps::Caps;
-pub(crate) use crate::base::caps::tiles::Tile;
+pub(crate) use crate::base::caps::product_tiles::Tile;
 pub(crate) use crate::base::caps::{NumberedCaps, Rates};
 use crate::base::dtype::{Compute, DType};
 use crate::base::heap::Heap;

@@ -6,7 +6,7 @@
 //! elements are combined, so their number does not depend on strides or on the sizes of other axes.
 
 use super::{Kernel, KernelKind, Lanes, Load, Matrices, Op, Product, Tile};
-use crate::base::caps::tiles::CooperativeTile;
+use crate::base::caps::product_tiles::CooperativeTile;
 use crate::base::layout::Shape;
 use std::fmt;
 

@@ -4,7 +4,7 @@
 
 use super::{Again, passes_of_stores, set_details};
 use crate::base::caps::MOST_HELD;
-use crate::base::caps::tiles::CooperativeTile;
+use crate::base::caps::product_tiles::CooperativeTile;
 use crate::base::dtype::DType;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::layout;

@@ -3,7 +3,7 @@
 //! schedule, and a printed plan shows it.
 //!
 //! Scheduling comes after kernels are merged, windows are cut and buffers are assigned, so that it sees the final
-//! nests. `tiles.rs` is for CPUs, where threads run tiles of a nest (`moves.rs` for nests that only move data,
+//! nests. `tile_sizes.rs` is for CPUs, where threads run tiles of a nest (`moves.rs` for nests that only move data,
 //! `threaded.rs` for threaded code, `products.rs` for matrix products). `groups.rs` is for GPUs, where workgroups share
 //! a nest. `passes.rs` is for both: a pass is a loop over a nest's inner dimensions.
 
@@ -12,7 +12,7 @@ mod moves;
 mod passes;
 mod products;
 mod threaded;
-mod tiles;
+mod tile_sizes;
 
 pub(super) use groups::is_simple;
 
@@ -41,7 +41,7 @@ pub(crate) fn schedule_nest(kernel: &mut Kernel, caps: &Caps) -> Result<()> {
         return Ok(());
     }
     if caps.workgroup == 0 {
-        tiles::schedule(kernel, caps);
+        tile_sizes::schedule(kernel, caps);
     } else {
         groups::schedule(kernel, caps)?;
     }

@@ -4,7 +4,7 @@ mod fours;
 mod products;
 
 use super::*;
-use crate::base::caps::tiles::VENDORS;
+use crate::base::caps::product_tiles::VENDORS;
 use crate::base::dtype::DType;
 use crate::graph::ufunc;
 use crate::graph::ufunc::Fold;

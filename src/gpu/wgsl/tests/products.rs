@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::base::caps::Cooperative;
-use crate::base::caps::tiles::CooperativeTile;
+use crate::base::caps::product_tiles::CooperativeTile;
 
 crate::testing::unit_tests! {
     gpu_wgsl_products: every_matmul_is_valid, products_that_go_on_from_sums_are_valid, sums_of_chains_are_valid,

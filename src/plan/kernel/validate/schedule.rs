@@ -2,7 +2,7 @@
 //! for other hardware, such as workgroups on a CPU.
 
 use super::{Check, ensure};
-use crate::base::caps::tiles::CooperativeTile;
+use crate::base::caps::product_tiles::CooperativeTile;
 use crate::base::dtype::DType;
 use crate::plan::kernel::{
     Groups, Kernel, KernelKind, MOST_OF_CHAINS, Matrices, Passes, Product, SCAN_BLOCK, SCAN_RUN, Tile, TileSchedule,
