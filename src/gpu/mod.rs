@@ -1,4 +1,4 @@
-//! Floor 3 (a module imports only from modules of lower floors): the GPU executor. It turns the kernels of a plan into
+//! Floor 3: the GPU executor (a module imports only from modules of lower floors). It turns the kernels of a plan into
 //! WGSL source, compiled pipelines and dispatches, records the dispatches, and submits them in batches.
 //!
 //! Terms: a plan is a list of steps, and most steps are kernels (`plan/kernel/mod.rs`). A *window* is the part of a

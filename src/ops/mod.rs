@@ -1,4 +1,4 @@
-//! Floor 5 (a floor is a layer of `src/`, see `ARCHITECTURE.md`): the public methods of `Expr` and the free functions.
+//! Floor 5: the public methods of `Expr` and the free functions (a floor is a layer of `src/`, see `ARCHITECTURE.md`).
 //! Most are composites of other operations, so no planner or backend knows them.
 
 mod classes;
