@@ -90,10 +90,12 @@ impl Comm {
     }
 
     /// Prints why this rank cannot go on, and ends all ranks. Where all ranks have the same error, rank 0 prints it and
-    /// ends the others; they print theirs only if they are still there a second later.
+    /// ends the others; they print theirs only if they are still there after a while. This may be long if a collective has
+    /// failed, because then rank 0 has an error too.
     fn give_up(&self, why: &str) -> ! {
         if self.rank() != 0 {
-            std::thread::sleep(Duration::from_secs(1));
+            let seconds = if self.queue.borrow().has_failed { 5 } else { 1 };
+            std::thread::sleep(Duration::from_secs(seconds));
         }
         let (rank, size) = (self.rank(), self.size());
         // in one piece, so that the messages of two ranks do not mix

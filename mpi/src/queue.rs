@@ -238,6 +238,8 @@ pub(crate) struct Queue {
     dropped: HashSet<u64>,
     /// The first error of a collective whose request was dropped.
     lost: Option<Fault>,
+    /// Whether a collective has failed, which all ranks know.
+    pub has_failed: bool,
     pub bytes: u64,
     pub waited: Duration,
 }
@@ -304,6 +306,7 @@ impl Queue {
             }
             let [sent, [max, max_of_complement, failed]] = *entry.words;
             if max != sent[0] || max_of_complement != sent[1] || failed != 0 {
+                self.has_failed = true;
                 return Ok(Some(Err(disagreement(world, entry)?)));
             }
             self.bytes += entry.job.bytes();
