@@ -6,11 +6,11 @@ use crate::array::device::Device;
 use crate::base::dtype::{DType, Element};
 use crate::base::error::{Error, ErrorKind, Loc, Result, room};
 use crate::base::layout::Layout;
+use crate::base::shared::Shared;
 use crate::graph::expr::{Binding, Expr, cast, strong};
 use crate::plan::backend::{Pending, Receive, Received, wait};
 use std::mem::MaybeUninit;
 use std::panic::Location;
-use std::sync::Arc;
 
 /// A read in progress: elements that have already arrived, or a future that returns them. Both variants keep the array
 /// alive, and the array keeps its device alive.
@@ -87,7 +87,7 @@ impl Array {
             return None;
         }
         let n = self.size();
-        match &mut Arc::get_mut(&mut self.0.0)?.binding {
+        match &mut Shared::get_mut(&mut self.0.0)?.binding {
             Binding::Array { buffer, offset: 0 } => buffer.take_vec(n),
             Binding::Array { .. }
             | Binding::None

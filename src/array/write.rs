@@ -9,6 +9,7 @@ use crate::base::buffer::Buffer;
 use crate::base::dtype::DType;
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{Layout, SliceItem, View};
+use crate::base::shared::Shared;
 use crate::graph::expr::{Arg, Binding, Expr, Operand, cast, common, view};
 use crate::plan::backend::Bindings;
 use crate::plan::{self, CachedPlan, Target, Walk};
@@ -146,7 +147,7 @@ impl Array {
 
     /// Returns whether nothing else holds the array's memory, so that it may be written in place.
     pub(crate) fn is_alone(&mut self) -> bool {
-        match Arc::get_mut(&mut self.0.0) {
+        match Shared::get_mut(&mut self.0.0) {
             Some(node) => match &mut node.binding {
                 Binding::Array { buffer, .. } => buffer.is_unique(),
                 Binding::None | Binding::Number(_) | Binding::Random { .. } | Binding::Failure(_) => false,

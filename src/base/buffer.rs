@@ -1,8 +1,8 @@
 //! Handles to device memory. Only the backend of a device knows the concrete type behind a handle.
 
+use super::shared::{Counted, Shared};
 use std::any::Any;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Memory of one device. Each backend implements it, and gets its own type back through [`Buffer::memory`].
@@ -36,7 +36,7 @@ pub(crate) trait Memory: Any + Send + Sync {
 /// The second field is a number. If equal expressions are computed only once, their arrays share memory, but the
 /// handles of each array have a different number ([`Buffer::another`]). So the arrays can be told apart.
 #[derive(Clone)]
-pub(crate) struct Buffer(Arc<dyn Memory>, u32);
+pub(crate) struct Buffer(Shared<dyn Memory>, u32);
 
 /// Stands for the memory of an array that is not known yet (`array/traced.rs`). No backend can read it.
 struct Placeholder {
@@ -68,13 +68,15 @@ const PLACEHOLDER: u32 = u32::MAX;
 
 impl Buffer {
     pub fn new(memory: impl Memory) -> Buffer {
-        Buffer(Arc::new(memory), 0)
+        let counted: Box<Counted<dyn Memory>> = Counted::new(memory);
+        Buffer(counted.into(), 0)
     }
 
     /// Returns a placeholder for an array in memory of the same size on the same device.
     pub fn placeholder(&self) -> Buffer {
         let (device_id, device_name) = (self.device_id(), self.device_name().to_string());
-        Buffer(Arc::new(Placeholder { device_id, device_name, bytes: self.bytes() }), PLACEHOLDER)
+        let bytes = self.bytes();
+        Buffer(Buffer::new(Placeholder { device_id, device_name, bytes }).0, PLACEHOLDER)
     }
 
     pub fn is_placeholder(&self) -> bool {
@@ -108,14 +110,14 @@ impl Buffer {
     /// Takes out the `Vec` of `n` elements that a caller handed over as the memory. Returns `None` if the memory is not
     /// such a `Vec`, or if there is another handle. The buffer must not be used afterwards.
     pub fn take_vec<T: 'static>(&mut self, n: usize) -> Option<Vec<T>> {
-        let adopted = Arc::get_mut(&mut self.0)?.adopted()?.downcast_mut::<Vec<T>>()?;
+        let adopted = Shared::get_mut(&mut self.0)?.adopted()?.downcast_mut::<Vec<T>>()?;
         (adopted.len() == n).then(|| std::mem::take(adopted))
     }
 
     /// Returns whether this is the only handle and no other library holds the memory, so that it may be written in
     /// place.
     pub fn is_unique(&mut self) -> bool {
-        Arc::get_mut(&mut self.0).is_some_and(|memory| !memory.is_lent())
+        Shared::get_mut(&mut self.0).is_some_and(|memory| !memory.is_lent())
     }
 
     /// Returns a handle to the same memory for another array, which only happens to have the same elements.
@@ -136,18 +138,18 @@ impl Buffer {
 
     /// Returns a number that all handles of one array share. The handles of most other arrays have a different number.
     pub fn hash_of_array(&self) -> u64 {
-        (Arc::as_ptr(&self.0) as *const u8 as u64) ^ (u64::from(self.1) << 40)
+        (Shared::as_ptr(&self.0) as *const u8 as u64) ^ (u64::from(self.1) << 40)
     }
 
     /// Returns a number that all handles to this memory share, and that no other memory has as long as one of them
     /// exists.
     pub fn address(&self) -> *const () {
-        Arc::as_ptr(&self.0) as *const ()
+        Shared::as_ptr(&self.0) as *const ()
     }
 
     /// Returns whether both handles refer to the same memory.
     pub fn same(&self, other: &Buffer) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+        Shared::ptr_eq(&self.0, &other.0)
     }
 }
 

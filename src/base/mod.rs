@@ -13,3 +13,4 @@ pub(crate) mod error;
 pub(crate) mod layout;
 pub(crate) mod platform;
 pub(crate) mod replace;
+pub(crate) mod shared;

@@ -4,10 +4,10 @@ use super::{Numbers, call, has_any};
 use crate::array::check::Check;
 use crate::base::dtype::{Compute, DType, Scalar};
 use crate::base::layout::{AxesArg, product};
+use crate::base::shared::Shared;
 use crate::graph::expr::{Args, Expr, Node, NodeOp, cast, reduce, scan};
 use crate::graph::ufunc::{Class, Ufunc, arithmetic, logic};
 use smallvec::smallvec;
-use std::sync::Arc;
 
 /// Returns, for each element of a node's result, whether it has a fault although no operand element that it depends on
 /// has one. Returns `None` if that cannot happen. Some library functions (*calls*) consist of several inner nodes, and
@@ -48,7 +48,7 @@ fn test_for(check: Check) -> Option<&'static Ufunc> {
 /// `None` if there cannot be any.
 pub(super) fn of_operand(operand: &Expr, check: Check, before: &Numbers) -> Option<Expr> {
     if operand.0.inner {
-        return before.get(&Arc::as_ptr(&operand.0)).cloned();
+        return before.get(&Shared::as_ptr(&operand.0)).cloned();
     }
     let may_have_one = operand.0.dtype.is_float() && product(&operand.0.shape) > 0;
     may_have_one.then(|| Some(call(test_for(check)?, [operand.clone()]))).flatten()

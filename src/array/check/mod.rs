@@ -21,11 +21,11 @@ pub(crate) use wanted::{WantedChecks, of_device, set};
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{AxesArg, View, product};
+use crate::base::shared::Shared;
 use crate::graph::expr::{Arg, Args, Expr, Node, NodeOp, cast, cast_always, reduce, scan, ufunc, view};
 use crate::graph::ufunc::{Class, Fold, Ufunc, arithmetic, logic};
 use smallvec::{SmallVec, smallvec};
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
 
 /// Maps each node, by its address, to an i32 expression of the same shape that contains the codes of faults.
 type Numbers = HashMap<*const Node, Expr>;
@@ -47,7 +47,7 @@ fn nodes_below(roots: &[&Expr]) -> Vec<Expr> {
     while let Some((expr, operands_are_done)) = stack.pop() {
         if operands_are_done {
             nodes.push(expr.clone());
-        } else if seen.insert(Arc::as_ptr(&expr.0)) {
+        } else if seen.insert(Shared::as_ptr(&expr.0)) {
             stack.push((expr, true));
             stack.extend(expr.0.args.iter().rev().map(|operand| (operand, false)));
         }
@@ -63,7 +63,7 @@ fn stored_nodes(roots: &[&Expr]) -> HashSet<*const Node> {
         while let (NodeOp::View(_), [operand]) = (&node.0.op, &node.0.args[..]) {
             node = operand.clone();
         }
-        Arc::as_ptr(&node.0)
+        Shared::as_ptr(&node.0)
     };
     roots.iter().map(|root| below(root)).collect()
 }
@@ -92,7 +92,7 @@ impl Checked {
                     let faults = |operand: &Expr| fault::of_operand(operand, *check, before);
                     if let Some(all) = carried(node, &|operand| faults(operand).map(|e| cast(e, DType::I32, at)), false)
                     {
-                        before.insert(Arc::as_ptr(&node.0), fit(all, node));
+                        before.insert(Shared::as_ptr(&node.0), fit(all, node));
                     }
                 }
             }
@@ -100,7 +100,7 @@ impl Checked {
                 |check| {
                     let before = before.iter().find(|(of, _)| *of == check).map(|(_, before)| before);
                     let mut faulty = fault::of(node, check, before);
-                    if node.0.dtype.is_half() && stored.contains(&Arc::as_ptr(&node.0)) {
+                    if node.0.dtype.is_half() && stored.contains(&Shared::as_ptr(&node.0)) {
                         // a kernel keeps 16-bit floats as f32 until they are stored
                         let rounded = cast_always(node.clone(), node.0.dtype, node.0.location);
                         let of_rounded = fault::of(&rounded, check, before);
@@ -113,13 +113,13 @@ impl Checked {
                     Some(call(&logic::SELECT, [faulty?, code, none]))
                 },
             );
-            let of = |operand: &Expr| codes.get(&Arc::as_ptr(&operand.0)).cloned();
+            let of = |operand: &Expr| codes.get(&Shared::as_ptr(&operand.0)).cloned();
             let carried = carried(node, &of, wanted.has(Check::Overflow));
             if let Some(all) = carried.into_iter().chain(own).reduce(|a, b| call(&arithmetic::maximum, [a, b])) {
-                codes.insert(Arc::as_ptr(&node.0), fit(all, node));
+                codes.insert(Shared::as_ptr(&node.0), fit(all, node));
             }
         }
-        let ends = roots.iter().filter_map(|root| codes.get(&Arc::as_ptr(&root.0)));
+        let ends = roots.iter().filter_map(|root| codes.get(&Shared::as_ptr(&root.0)));
         let code = ends.map(highest).reduce(|a, b| call(&arithmetic::maximum, [a, b]));
         Ok(code.map(|code| Checked { code, nodes }))
     }

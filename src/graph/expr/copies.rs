@@ -3,6 +3,7 @@
 
 use super::{Args, Back, Binding, Expr, MAKING, Making, Node, NodeOp, Order, Rule, making};
 use crate::base::layout::Shape;
+use crate::base::shared::Shared;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -38,7 +39,7 @@ impl Expr {
             Binding::Random { seed, stream } => Binding::Random { seed: *seed, stream: *stream },
             Binding::Failure(_) => return self.clone(),
         };
-        Expr(Arc::new(Node {
+        Expr(Shared::new(Node {
             op: n.op.clone(),
             args,
             binding,
@@ -58,7 +59,7 @@ impl Expr {
     /// lengths. The new node has no derivative rule and no [`Order`].
     pub(super) fn resized(&self, op: NodeOp, args: Args, shape: Shape) -> Expr {
         let n = &*self.0;
-        Expr(Arc::new(Node {
+        Expr(Shared::new(Node {
             op,
             args,
             binding: Binding::None,

@@ -19,11 +19,11 @@ use crate::base::buffer::Buffer;
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Fault, Loc, Result};
 use crate::base::layout::{self, AxesArg, Layout, Shape, View};
+use crate::base::shared::Shared;
 use crate::graph::ufunc::Fold;
 use smallvec::smallvec;
 use std::cell::Cell;
 use std::panic::Location;
-use std::sync::Arc;
 
 /// An operation that has not run yet. It is cheap to build and to clone, and does nothing until it is evaluated.
 ///
@@ -37,7 +37,7 @@ use std::sync::Arc;
 /// ```
 #[derive(Clone)]
 #[must_use = "an expression does nothing until it is evaluated"]
-pub struct Expr(pub(crate) Arc<Node>);
+pub struct Expr(pub(crate) Shared<Node>);
 
 impl Expr {
     /// Makes the node of an operation. The caller has checked that the operands' dtypes and shapes fit.
@@ -45,7 +45,7 @@ impl Expr {
     pub(crate) fn node(op: NodeOp, args: Args, shape: Shape, dtype: DType, device: u32, location: Loc) -> Expr {
         // `MAKING` is read first, because the compiler would move a value that is built before this call once more
         let Making { inner, scope } = MAKING.get();
-        Expr(Arc::new(Node {
+        Expr(Shared::new(Node {
             op,
             args,
             binding: Binding::None,
@@ -65,7 +65,7 @@ impl Expr {
     #[inline]
     pub(crate) fn leaf(op: NodeOp, binding: Binding, shape: Shape, dtype: DType, device: u32, location: Loc) -> Expr {
         let Making { inner, scope } = MAKING.get();
-        Expr(Arc::new(Node {
+        Expr(Shared::new(Node {
             op,
             args: Args::new(),
             binding,
@@ -104,7 +104,7 @@ impl Expr {
     /// Marks an integer operation that overflows (wraps) by design, so that overflow checks skip it. The expression
     /// must be new: if something else also holds its node, it is not marked.
     pub(crate) fn wrapping(mut self) -> Expr {
-        if let Some(node) = Arc::get_mut(&mut self.0) {
+        if let Some(node) = Shared::get_mut(&mut self.0) {
             node.wraps = true;
         }
         self
@@ -223,7 +223,7 @@ pub(crate) fn composed(build: impl FnOnce() -> Expr) -> Expr {
     let outermost = !MAKING.get().inner;
     let mut result = between(build);
     // if something else also holds the result, it is an operand of the call or one of its inner operations
-    if outermost && let Some(node) = Arc::get_mut(&mut result.0) {
+    if outermost && let Some(node) = Shared::get_mut(&mut result.0) {
         node.inner = false;
     }
     result

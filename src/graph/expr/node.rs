@@ -327,7 +327,7 @@ impl Node {
             if is_flat(&expr.0) {
                 continue;
             }
-            if let Some(mut node) = Arc::into_inner(expr.0) {
+            if let Some(mut node) = expr.0.into_inner() {
                 node.release(&mut stack);
             }
         }

@@ -7,9 +7,9 @@
 
 use super::{Args, Expr, NodeOp, Role, reshape, view};
 use crate::base::layout::{self, View, lengths};
+use crate::base::shared::Shared;
 use smallvec::{SmallVec, smallvec};
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
 
 /// The indices `from..to` along an axis.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -57,7 +57,7 @@ enum Need {
 
 /// The identity of a node: its address.
 fn id(e: &Expr) -> usize {
-    Arc::as_ptr(&e.0).addr()
+    Shared::as_ptr(&e.0).addr()
 }
 
 /// Returns whether a part of a node is a view that costs nothing, so that the node needs no rule.

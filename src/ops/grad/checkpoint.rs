@@ -9,6 +9,7 @@
 
 use super::reverse::above;
 use crate::base::error::{Loc, Result};
+use crate::base::shared::Shared;
 use crate::graph::expr::{Args, Back, Expr, Node, NodeOp, Rule, carry, number, scoped, strong};
 use std::collections::{HashMap, HashSet};
 use std::panic::Location;
@@ -77,7 +78,7 @@ impl Inside {
         let (mut nodes, mut outside, mut seen) = (HashSet::new(), vec![], HashSet::new());
         let mut stack = vec![&result];
         while let Some(e) = stack.pop() {
-            let key = Arc::as_ptr(&e.0).addr();
+            let key = Shared::as_ptr(&e.0).addr();
             if !seen.insert(key) {
                 continue;
             }
@@ -151,10 +152,10 @@ impl Repetition {
     fn replaced(self: &Arc<Self>, list: &[Expr], g: &Expr) -> Vec<Expr> {
         let cotangents = [&self.cotangent, g].into_iter().flat_map(|e| std::iter::successors(Some(e), |e| below(e)));
         let ends = self.inside.outside.iter().chain(cotangents);
-        let mut known: HashMap<*const Node, Expr> = ends.map(|e| (Arc::as_ptr(&e.0), e.clone())).collect();
+        let mut known: HashMap<*const Node, Expr> = ends.map(|e| (Shared::as_ptr(&e.0), e.clone())).collect();
         let mut stack: Vec<(Expr, bool)> = list.iter().map(|e| (e.clone(), false)).collect();
         while let Some((e, is_ready)) = stack.pop() {
-            let key = Arc::as_ptr(&e.0);
+            let key = Shared::as_ptr(&e.0);
             if known.contains_key(&key) {
                 continue;
             }
@@ -167,17 +168,17 @@ impl Repetition {
             let operands = e.0.rule.iter().flat_map(|rule| &rule.operands);
             let below: Vec<Expr> = e.0.args.iter().chain(operands).chain(after).cloned().collect();
             stack.push((e, true));
-            stack.extend(below.into_iter().filter(|a| !known.contains_key(&Arc::as_ptr(&a.0))).map(|a| (a, false)));
+            stack.extend(below.into_iter().filter(|a| !known.contains_key(&Shared::as_ptr(&a.0))).map(|a| (a, false)));
         }
-        list.iter().map(|e| known.get(&Arc::as_ptr(&e.0)).unwrap_or(e).clone()).collect()
+        list.iter().map(|e| known.get(&Shared::as_ptr(&e.0)).unwrap_or(e).clone()).collect()
     }
 
     /// Returns the copy that replaces a node, or the node itself if no copy is needed. `known` contains the
     /// replacements of its operands.
     fn copy(self: &Arc<Self>, e: &Expr, g: &Expr, known: &HashMap<*const Node, Expr>) -> Expr {
-        let replaced = |a: &Expr| known.get(&Arc::as_ptr(&a.0)).unwrap_or(a).clone();
-        let is_same = |a: &Expr| Arc::ptr_eq(&a.0, &replaced(a).0);
-        let is_inside = self.inside.nodes.contains(&Arc::as_ptr(&e.0).addr());
+        let replaced = |a: &Expr| known.get(&Shared::as_ptr(&a.0)).unwrap_or(a).clone();
+        let is_same = |a: &Expr| Shared::ptr_eq(&a.0, &replaced(a).0);
+        let is_inside = self.inside.nodes.contains(&Shared::as_ptr(&e.0).addr());
         let has_rule = e.0.rule.as_ref().is_some_and(|rule| rule.operands.iter().any(|a| !is_same(a)));
         if !is_inside && !has_rule && e.0.args.iter().all(is_same) {
             return e.clone();

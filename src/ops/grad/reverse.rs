@@ -7,10 +7,10 @@ use super::source::{OperandSet, Relation, refusal};
 use super::view::of_parts;
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, View, lengths};
+use crate::base::shared::Shared;
 use crate::graph::expr::{Expr, Node, between, binary, cast, common, reshape};
 use crate::graph::ufunc::{arithmetic, logic};
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
 
 /// What happens if the result does not read an operand.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -116,7 +116,7 @@ pub(super) fn together(
     let mut derivatives =
         between(|| Walk::over(op, results, &[], at).run(results, seeds, &OperandSet::of(of), unread))?;
     for e in &mut derivatives {
-        if let Some(node) = Arc::get_mut(&mut e.0) {
+        if let Some(node) = Shared::get_mut(&mut e.0) {
             node.inner = false;
         }
     }
@@ -142,11 +142,11 @@ pub(super) fn above(
 impl Walk {
     /// Lists the nodes from which `results` are computed. The operands of the expressions `ends` are not listed.
     fn over(op: &'static str, results: &[Expr], ends: &[&Expr], at: Loc) -> Walk {
-        let ends = ends.iter().map(|e| Arc::as_ptr(&e.0)).collect();
+        let ends = ends.iter().map(|e| Shared::as_ptr(&e.0)).collect();
         let mut walk = Walk { op, at, nodes: vec![], numbers: HashMap::new(), ends, active: vec![], sums: vec![] };
         let mut stack: Vec<(&Expr, bool)> = results.iter().map(|e| (e, false)).collect();
         while let Some((e, is_ready)) = stack.pop() {
-            let key = Arc::as_ptr(&e.0);
+            let key = Shared::as_ptr(&e.0);
             if walk.numbers.contains_key(&key) {
                 continue;
             }
@@ -156,7 +156,7 @@ impl Walk {
                 continue;
             }
             stack.push((e, true));
-            let unseen = walk.sources(e).iter().rev().filter(|a| !walk.numbers.contains_key(&Arc::as_ptr(&a.0)));
+            let unseen = walk.sources(e).iter().rev().filter(|a| !walk.numbers.contains_key(&Shared::as_ptr(&a.0)));
             stack.extend(unseen.map(|a| (a, false)));
         }
         walk.active = walk.nodes.iter().map(|_| false).collect();
@@ -229,11 +229,11 @@ impl Walk {
     /// Returns the expressions to which derivatives pass from a node. They are its operands or those of its derivative
     /// rule, and none for a node at which the walk stops.
     fn sources<'a>(&self, e: &'a Expr) -> &'a [Expr] {
-        if self.ends.contains(&Arc::as_ptr(&e.0)) { &[] } else { e.0.sources() }
+        if self.ends.contains(&Shared::as_ptr(&e.0)) { &[] } else { e.0.sources() }
     }
 
     fn number(&self, e: &Expr) -> Option<usize> {
-        self.numbers.get(&Arc::as_ptr(&e.0)).copied()
+        self.numbers.get(&Shared::as_ptr(&e.0)).copied()
     }
 
     fn is_active(&self, e: &Expr) -> bool {

@@ -5,10 +5,10 @@
 //! their strides.
 
 use crate::base::layout::{self, Shape, Strides, View};
+use crate::base::shared::Shared;
 use crate::graph::expr::{Expr, Node, NodeOp};
 use smallvec::{SmallVec, smallvec};
 use std::collections::HashMap;
-use std::sync::Arc;
 
 /// How a node is related to an operand.
 pub(super) enum Relation {
@@ -39,7 +39,7 @@ impl<'a> OperandSet<'a> {
         for (i, e) in of.iter().enumerate() {
             match e.0.stored() {
                 Some((buffer, ..)) => operands.by_array.entry(buffer.hash_of_array()).or_default().push(i),
-                None => operands.by_node.entry(Arc::as_ptr(&e.0)).or_default().push(i),
+                None => operands.by_node.entry(Shared::as_ptr(&e.0)).or_default().push(i),
             }
         }
         operands
@@ -50,7 +50,7 @@ impl<'a> OperandSet<'a> {
     pub fn exactly(of: &'a [&'a Expr]) -> OperandSet<'a> {
         let mut operands = OperandSet { of, by_node: HashMap::new(), by_array: HashMap::new() };
         for (i, e) in of.iter().enumerate() {
-            operands.by_node.entry(Arc::as_ptr(&e.0)).or_default().push(i);
+            operands.by_node.entry(Shared::as_ptr(&e.0)).or_default().push(i);
         }
         operands
     }
@@ -59,7 +59,7 @@ impl<'a> OperandSet<'a> {
     pub fn related(&self, node: &Expr) -> Vec<(usize, Relation)> {
         let list = match node.0.stored() {
             Some((buffer, ..)) if !self.by_array.is_empty() => self.by_array.get(&buffer.hash_of_array()),
-            _ => self.by_node.get(&Arc::as_ptr(&node.0)),
+            _ => self.by_node.get(&Shared::as_ptr(&node.0)),
         };
         list.into_iter().flatten().filter_map(|i| Some((*i, relation(node, self.of[*i])?))).collect()
     }
@@ -67,7 +67,7 @@ impl<'a> OperandSet<'a> {
 
 /// Returns how a node is related to an operand, or `None` if they are not related.
 fn relation(node: &Expr, operand: &Expr) -> Option<Relation> {
-    if Arc::ptr_eq(&node.0, &operand.0) {
+    if Shared::ptr_eq(&node.0, &operand.0) {
         return Some(Relation::Same);
     }
     // A stored array with a derivative rule is the result of a call. It is not related by its memory, because
