@@ -55,8 +55,8 @@
 //! ```
 //!
 //! **Views and writes.** Slices, transposes, broadcasts, windows and most reshapes are views: they copy nothing. Arrays
-//! are values: a write needs `&mut`, and other arrays and expressions never see it. It happens in place if nothing else
-//! shares the memory.
+//! are values: a write needs `&mut`, and it never changes other arrays and expressions. A write happens in place if
+//! nothing else shares the memory.
 //!
 //! ```
 //! use cupric::{array, s};
@@ -108,9 +108,9 @@
 //! # Ok::<(), cupric::Error>(())
 //! ```
 //!
-//! With [`impl Operand`](Operand::into_expr) parameters it accepts the same arguments as the library's operations. To
-//! fail as they do, convert an `Error` or a `Result<Expr>` into an `Expr` that carries the error, with `into`.
-//! [`Error::new`] records the line of the function's caller.
+//! With [`impl Operand`](Operand::into_expr) parameters, such a function accepts the same arguments as the library's
+//! operations. To report errors as these operations do, convert an `Error` or a `Result<Expr>` with `into`: the result
+//! is an `Expr` that carries the error. [`Error::new`] records the line of the function's caller.
 //!
 //! ```
 //! use cupric::{Expr, Operand, array};
@@ -226,14 +226,14 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![deny(missing_docs)]
 #![deny(unsafe_op_in_unsafe_fn)]
-// Without the feature, code that only tests call would be reported as dead. `.ci/run` lints with the feature, which
-// finds code that is really dead.
+// Without the feature `testing`, code that only tests call would be reported as dead. `.ci/run` lints with this
+// feature, which finds code that is really dead.
 #![cfg_attr(not(feature = "testing"), allow(dead_code))]
-// With the feature, tests in the same files may panic and use wildcards, so the lints are off. `.ci/run` also lints
-// without it.
+// With the feature `testing`, tests in the same files may panic and use wildcards, so these lints are off. `.ci/run`
+// also lints without this feature.
 #![cfg_attr(
     not(feature = "testing"),
-    // no call of a user panics
+    // no call of a public function panics
     warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::todo, clippy::unimplemented),
     // a match on one of the crate's enums lists every variant, so that the compiler reports where a new variant is
     // missing
@@ -326,7 +326,7 @@ pub use ops::statistics::*;
 pub use ops::train;
 pub use plan::backend::{MemoryInfo, Numerics, Stats};
 
-/// Discrete Fourier transforms: the functions of the Array API's `fft` and NumPy's, and of SciPy the cosine transform, the
+/// Discrete Fourier transforms: the functions of `fft` in the Array API and in NumPy, and SciPy's cosine transform,
 /// short-time transform and convolution.
 pub mod fft {
     pub use crate::ops::fourier::{
@@ -335,11 +335,11 @@ pub mod fft {
     };
 }
 
-/// Linear algebra: factorisations of matrices, and what is computed by them. Products and norms are methods of
-/// [`Expr`].
+/// Linear algebra: factorisations of matrices, and functions that use a factorisation. Products and norms are methods
+/// of [`Expr`].
 ///
-/// The functions of this module convert f16, bf16 and integers to f32, as those of [`fft`] do, and their results are f32 or
-/// f64. The methods of [`Expr`] for matrices keep f16 and bf16.
+/// The functions of this module convert f16, bf16 and integers to f32, like the functions of [`fft`], and their results
+/// are f32 or f64. The methods of [`Expr`] for matrices keep f16 and bf16.
 pub mod linalg {
     pub use crate::ops::linalg::{
         Mode, Triangle, cholesky, cond, det, eig, eigh, eigvals, eigvalsh, expm, inv, lstsq, lu, matrix_rank, pinv, qr,
@@ -353,11 +353,11 @@ pub mod linalg {
 #[doc = include_str!("../docs/TOUR.md")]
 pub struct Readme;
 
-/// Euler's number e.
+/// Euler's number e, about 2.718.
 pub const E: f64 = std::f64::consts::E;
 /// Infinity.
 pub const INF: f64 = f64::INFINITY;
 /// Not a number.
 pub const NAN: f64 = f64::NAN;
-/// The number π.
+/// The number π, about 3.142.
 pub const PI: f64 = std::f64::consts::PI;

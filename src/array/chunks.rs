@@ -106,8 +106,8 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::Shape`] for an expression without axes, [`ErrorKind::Argument`] if `rows` is 0, and the errors of
-    /// [`Expr::eval`].
+    /// Returns [`ErrorKind::Shape`] if the expression has no axes, [`ErrorKind::Argument`] if `rows` is 0, and the
+    /// errors of [`Expr::eval`].
     #[doc(alias("batches", "blocks"))]
     #[track_caller]
     pub fn chunks(&self, rows: usize) -> Result<Chunks> {
@@ -160,8 +160,8 @@ fn blocks(e: &Expr, at: Loc) -> Result<Option<Chunks>> {
     if is_gpu && doubts.sums {
         return Ok(None);
     }
-    // a half-precision value that stays inside a kernel is not rounded, so the whole and each block must be a single
-    // kernel
+    // a half-precision value that stays inside a kernel is not rounded, so the whole expression and each block must be
+    // a single kernel
     if doubts.rounds && (!rows.wholes.is_empty() || e.plan()?.kernels() > 1 || rows.part(0, step).plan()?.kernels() > 1)
     {
         return Ok(None);
@@ -169,8 +169,8 @@ fn blocks(e: &Expr, at: Loc) -> Result<Option<Chunks>> {
     Chunks::of(e, axis, step, at).map(Some)
 }
 
-/// Returns the elements of an array as they are in the memory of the CPU, if they are there in C order. Bools are
-/// excepted, because a kernel may store true as any byte except 0.
+/// Returns the bytes of an array's elements without a copy, or `None` if they are not in host memory in C order. Also
+/// returns `None` for bools, because a kernel may store true as any byte except 0.
 fn host_bytes(array: &Array) -> Option<&[u8]> {
     let (buffer, _, offset) = array.stored();
     let (size, dtype) = (array.size(), array.dtype());

@@ -17,7 +17,8 @@ use std::panic::Location;
 /// known only at run time, use [`eval_many`].
 ///
 /// # Errors
-/// The first error that one of the expressions carries; operands on different devices; the errors of [`Expr::eval`].
+/// Returns the first error that one of the expressions carries, an error if operands are on different devices, and the
+/// errors of [`Expr::eval`].
 ///
 /// ```
 /// use cupric::{array, eval_all};
@@ -37,10 +38,10 @@ pub fn eval_all<const N: usize>(expressions: [&Expr; N]) -> Result<[Array; N]> {
     })
 }
 
-/// Evaluates the expressions of an iterator together, like [`eval_all`].
+/// Evaluates the expressions of an iterator together, like [`eval_all`], and returns an array for each.
 ///
 /// # Errors
-/// As [`eval_all`].
+/// Returns the errors of [`eval_all`].
 ///
 /// ```
 /// use cupric::{Expr, array, eval_many};
@@ -58,7 +59,7 @@ pub fn eval_many(expressions: impl IntoIterator<Item = impl AsRef<Expr>>) -> Res
     Ok(together("eval_many", &list, at)?.into_vec())
 }
 
-/// Runs expressions on their common device. Errors name the operation `op`.
+/// Evaluates expressions on the device of their arrays. Errors name the operation `op`.
 fn together(op: &'static str, list: &[&Expr], at: Loc) -> Result<Results> {
     let device = common(op, list.iter().copied(), at)?;
     run(list, &Device::of(device), at, false)
@@ -100,8 +101,8 @@ pub(super) fn run(expressions: &[&Expr], device: &Device, at: Loc, at_once: bool
     Ok(results)
 }
 
-/// Returns an expression that is already in memory as an array. An expression with its own derivative rule, such as the
-/// result of `stop_gradient`, becomes a new array that shares the memory but does not have the rule.
+/// Returns the array of an expression whose elements are already in memory. An expression with its own derivative rule,
+/// such as the result of `stop_gradient`, becomes a new array that shares the memory but does not have the rule.
 pub(super) fn constant(e: &Expr) -> Result<Array> {
     match (e.0.stored(), e.0.layout()) {
         (Some((buffer, ..)), _) if buffer.is_placeholder() => Err(plan::without_elements(e.0.location)),
@@ -125,12 +126,13 @@ pub(super) fn apart(array: Array, known: &mut HashSet<*const ()>) -> Array {
 }
 
 impl Expr {
-    /// Runs the expression. An [`Array`] is returned unchanged.
+    /// Evaluates the expression, and returns its values as an array on the expression's device. An [`Array`] is
+    /// returned unchanged.
     ///
     /// # Errors
-    /// The error that the expression carries; too little memory, a limit or the loss of the device; on the CPU, an
-    /// index out of range. A GPU reports such an index later: at the next read, [`Device::synchronize`], or write that
-    /// waits.
+    /// Returns the error that the expression carries, or an error if memory is too small, a limit is exceeded, or the
+    /// device is lost. On the CPU, also returns an error if an index is out of range. A GPU reports such an index
+    /// later: at the next read, [`Device::synchronize`], or write that waits.
     #[doc(alias("materialize", "compute"))]
     #[track_caller]
     pub fn eval(&self) -> Result<Array> {
@@ -148,12 +150,13 @@ impl Expr {
         })
     }
 
-    /// Runs the expression on a device. Its arrays must already be on this device. An expression without arrays
-    /// (`zeros`, random numbers) is computed there. This never moves data between devices; use [`Expr::to_device`] for
-    /// that.
+    /// Evaluates the expression on this device, and returns its values as an array. The expression's arrays must
+    /// already be on the device. An expression without arrays (`zeros`, random numbers) is computed there. This never
+    /// moves data between devices; use [`Expr::to_device`] for that.
     ///
     /// # Errors
-    /// [`ErrorKind::DeviceMismatch`] if the expression has arrays on another device; the errors of [`Expr::eval`].
+    /// Returns [`ErrorKind::DeviceMismatch`] if the expression has arrays on another device, and the errors of
+    /// [`Expr::eval`].
     ///
     /// ```
     /// use cupric::{DType, Device, Rng, array};

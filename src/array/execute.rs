@@ -11,10 +11,10 @@ use crate::plan::kernel::{ExecutionPlan, Output, Step};
 use crate::plan::{self, CachedPlan};
 use smallvec::SmallVec;
 
-/// The results of an evaluation. Most evaluations have one, which needs no allocation here.
+/// The arrays that an evaluation returns. Most evaluations return one, which this type holds without a heap allocation.
 pub(super) type Results = SmallVec<[Array; 1]>;
 
-/// Returns the only result of an evaluation for the operation `op`.
+/// Returns the only result of an evaluation. Errors name the operation `op`.
 #[inline]
 pub(super) fn only(mut results: Results, op: &'static str, at: Loc) -> Result<Array> {
     results.pop().ok_or_else(|| no_result(op, at))
@@ -32,7 +32,7 @@ pub(super) fn execute(roots: &[&Expr], device: &Device, at: Loc, at_once: bool) 
     with_plan(roots, device, |planned, bindings| compute(planned, &line, bindings, device, at, at_once))
 }
 
-/// Does the same as [`execute`] for a single expression, and returns its array without a list around it.
+/// Does the same as [`execute`] for a single expression, and returns its array directly instead of in a list.
 #[inline]
 pub(super) fn execute_one(root: &Expr, device: &Device, at: Loc) -> Result<Array> {
     with_plan(&[root], device, |planned, bindings| match &planned.plan.outputs[..] {
@@ -95,8 +95,8 @@ fn run(planned: &CachedPlan, bindings: Bindings<'_>, device: &Device, at: Loc, a
     done.map_err(|e| e.of_result(wanted(plan)).or_at(at))
 }
 
-/// Returns the name of the operation for which a plan needs most memory: a routine, because it needs its operands whole,
-/// or else the last kernel.
+/// Returns the name of the operation for which a plan needs most memory. That is a routine, because it needs its
+/// operands whole, or otherwise the last kernel.
 fn wanted(plan: &ExecutionPlan) -> &'static str {
     let routine =
         plan.steps.iter().find_map(|step| if let Step::Routine(call) = step { Some(call.row.name) } else { None });
@@ -149,7 +149,7 @@ fn allocate(plan: &ExecutionPlan, output: &Output, device: &Device, at: Loc, lin
     device.backend().allocate(bytes).map_err(|e| e.of_result(wanted(plan)).or_at(line()))
 }
 
-/// Returns an output as an array.
+/// Makes an array from an output of a plan and the buffer that contains it.
 #[inline]
 fn array(output: &Output, buffer: Buffer, at: Loc) -> Array {
     let (shape, strides) = (layout::copied(&output.shape), layout::copied(&output.strides));

@@ -7,14 +7,14 @@ use crate::base::layout::span_of;
 use std::panic::Location;
 
 impl Array {
-    /// Returns the elements of an array on the CPU as a slice in C order, without a copy. An array of the CPU is
-    /// computed already, so the call waits for nothing.
+    /// Returns the elements of an array on the CPU as a slice in C order, without a copy. An array on the CPU is
+    /// already computed, so the call never waits.
     ///
     /// # Errors
-    /// [`ErrorKind::DType`] if `T` is not the array's type; [`ErrorKind::DeviceMismatch`] for an array on a GPU;
-    /// [`ErrorKind::Argument`] for an array that is not contiguous in C order, which
-    /// [`contiguous`](crate::Expr::contiguous) copies; [`ErrorKind::Unsupported`] for a bool array with a byte other
-    /// than 0 and 1 (kernels may store such bytes).
+    /// Returns [`ErrorKind::DType`] if `T` is not the array's type, and [`ErrorKind::DeviceMismatch`] if the array is
+    /// on a GPU. Returns [`ErrorKind::Argument`] if the array is not contiguous in C order;
+    /// [`contiguous`](crate::Expr::contiguous) makes such a copy. Returns [`ErrorKind::Unsupported`] if a bool array
+    /// has a byte other than 0 and 1 (kernels may store such bytes).
     ///
     /// ```
     /// let x = cupric::array![[1., 2.], [3., 4.]];
@@ -34,8 +34,8 @@ impl Array {
     /// expression uses the same memory, because a write to one array never changes another.
     ///
     /// # Errors
-    /// The errors of [`Array::as_slice`]; [`ErrorKind::Argument`] if something else uses the memory, such as a clone of
-    /// the array, an expression of it, or another library or a mapped file that owns it.
+    /// Returns the errors of [`Array::as_slice`], and [`ErrorKind::Argument`] if something else uses the memory, such
+    /// as a clone of the array, an expression of it, or another library or a mapped file that owns it.
     ///
     /// ```
     /// let mut x = cupric::array![1., 2., 3.];
@@ -66,7 +66,7 @@ impl Array {
         Ok(unsafe { std::slice::from_raw_parts_mut(first, count) })
     }
 
-    /// Returns the elements like [`Array::host_elements`]. Also fails if they are not contiguous in C order.
+    /// Returns the elements like [`Array::host_elements`]. Also returns an error if they are not contiguous in C order.
     fn contiguous_elements<T: crate::Element>(&self, op: &'static str, at: Loc) -> Result<&[T]> {
         let elements = self.host_elements(op, at)?;
         if self.is_contiguous() {

@@ -88,8 +88,8 @@ impl AsRef<Expr> for Array {
 pub struct Plan {
     cached: Arc<plan::CachedPlan>,
     device: Device,
-    /// The source line of each step in this expression. Expressions of the same structure share the plan itself, but
-    /// not the lines.
+    /// The source line of each step (kernel or routine) of the plan in this expression. Expressions of the same
+    /// structure share the plan itself, but not the lines.
     lines: Arc<[Option<Loc>]>,
 }
 
@@ -100,8 +100,8 @@ impl Plan {
         self.cached.plan.kernel_count()
     }
 
-    /// Returns the number of dispatches: one for each kernel or routine, and more for one with several passes or with
-    /// arrays larger than one binding.
+    /// Returns the number of dispatches: one for each kernel or routine, and more for a kernel or routine that has
+    /// several passes or arrays larger than one binding.
     pub fn dispatches(&self) -> usize {
         self.cached.plan.dispatches()
     }
@@ -168,8 +168,8 @@ impl Array {
     /// length of the shape may be −1; it is then computed from the number of elements.
     ///
     /// # Errors
-    /// [`ErrorKind::Shape`] if the number of elements does not match the shape, or a length is below −1;
-    /// [`ErrorKind::LimitExceeded`] for more than 64 axes or more elements than `isize` can count.
+    /// Returns [`ErrorKind::Shape`] if the number of elements does not match the shape or a length is below −1, and
+    /// [`ErrorKind::LimitExceeded`] if there are more than 64 axes or more elements than `isize` can count.
     ///
     /// ```
     /// use cupric::Array;
@@ -189,7 +189,8 @@ impl Array {
     /// Makes an array on the CPU from a copy of the elements, in C order.
     ///
     /// # Errors
-    /// The errors of [`Array::from_vec`]; [`ErrorKind::OutOfMemory`] if the host has no memory for the copy.
+    /// Returns the errors of [`Array::from_vec`], and [`ErrorKind::OutOfMemory`] if the host has no memory for the
+    /// copy.
     #[doc(alias("frombuffer", "array"))]
     #[track_caller]
     pub fn from_slice<T: Element>(elements: &[T], shape: impl crate::IntoShape) -> Result<Array> {
@@ -203,9 +204,9 @@ impl Array {
     /// need to be aligned. One length of the shape may be −1; it is then computed from the number of bytes.
     ///
     /// # Errors
-    /// [`ErrorKind::Shape`] if the number of bytes does not match the shape's elements; [`ErrorKind::Argument`] for a
-    /// bool whose byte is neither 0 nor 1; [`ErrorKind::LimitExceeded`] as in [`Array::from_vec`];
-    /// [`ErrorKind::OutOfMemory`] if the host has no memory for the copy.
+    /// Returns [`ErrorKind::Shape`] if the number of bytes does not match the shape's elements, and
+    /// [`ErrorKind::Argument`] if a bool has a byte other than 0 and 1. Returns [`ErrorKind::LimitExceeded`] as
+    /// [`Array::from_vec`] does, and [`ErrorKind::OutOfMemory`] if the host has no memory for the copy.
     ///
     /// ```
     /// use cupric::{Array, DType};
@@ -242,7 +243,7 @@ impl Array {
         Array::of_bytes(bytes, dtype, &shape, at)
     }
 
-    /// Makes an array from a copy of the bytes of the shape's elements.
+    /// Makes an array on the CPU from a copy of the bytes of its elements.
     pub(crate) fn of_bytes(bytes: &[u8], dtype: DType, shape: &[usize], at: Loc) -> Result<Array> {
         let device = Device::cpu();
         let buffer = device.backend().allocate(bytes.len()).map_err(|e| e.or_at(at))?;
@@ -254,12 +255,12 @@ impl Array {
         Array::new(Device::adopt(elements), Layout::c(shape), T::DTYPE, at)
     }
 
-    /// Returns the lengths of the axes.
+    /// Returns the shape: the length of each axis.
     pub fn shape(&self) -> &[usize] {
         &self.0.0.shape
     }
 
-    /// Returns the number of axes.
+    /// Returns the number of axes (dimensions).
     pub fn ndim(&self) -> usize {
         self.0.0.shape.len()
     }
@@ -269,7 +270,7 @@ impl Array {
         layout::product(self.shape())
     }
 
-    /// Returns the element type.
+    /// Returns the dtype of the elements.
     pub fn dtype(&self) -> DType {
         self.0.0.dtype
     }
@@ -300,7 +301,7 @@ fn shape_of(count: usize, shape: impl crate::IntoShape, op: &'static str, at: Lo
 /// Returns the plan by which [`eval_many`] would evaluate the expressions of an iterator together. Nothing runs.
 ///
 /// # Errors
-/// As [`Expr::plan`], and an error for expressions on several devices.
+/// Returns the errors of [`Expr::plan`], and an error if the expressions are on several devices.
 ///
 /// ```
 /// use cupric::{array, plan_many};
@@ -334,7 +335,7 @@ impl Expr {
     /// computes.
     ///
     /// # Errors
-    /// The error that the expression carries; limits of the device.
+    /// Returns the error that the expression carries, or an error if a limit of the device is exceeded.
     ///
     /// ```
     /// let x = cupric::array![1., 2., 3.];
@@ -388,7 +389,7 @@ impl Expr {
 /// equals nothing.
 ///
 /// # Errors
-/// Errors of the evaluation; operands on different devices.
+/// Returns the errors of the evaluation, and an error if the operands are on different devices.
 ///
 /// ```
 /// use cupric::{array, array_equal};

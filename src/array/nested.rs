@@ -9,7 +9,7 @@ use crate::plan::backend::wait;
 use std::panic::Location;
 use std::slice::Iter;
 
-/// The operation that errors name when arrays become lists.
+/// The operation that errors name when an array cannot become nested lists.
 const OP: &str = "to_nested";
 /// The maximum number of zero-sized lists (`[f32; 0]`) in one list. They use no memory that could limit their number,
 /// and building more would take seconds.
@@ -39,13 +39,13 @@ pub trait Nested: sealed::Nested + Sized {
     /// position of that list in `place`. The caller sets `place` to the position of this list.
     #[doc(hidden)]
     fn misfit(&self, shape: &[usize], place: &mut Vec<usize>) -> Option<usize>;
-    /// Appends the elements in C order.
+    /// Appends the list's elements to `into`, in C order.
     #[doc(hidden)]
     fn gather(&self, into: &mut Vec<Self::Item>);
     /// Returns whether an array of this shape can become such a list.
     #[doc(hidden)]
     fn fits(shape: &[usize]) -> bool;
-    /// Builds a list from elements in C order.
+    /// Builds a list of this shape from elements in C order.
     #[doc(hidden)]
     fn build(shape: &[usize], elements: &mut Iter<'_, Self::Item>) -> Result<Self>;
 }
@@ -163,8 +163,8 @@ impl Array {
     /// Makes an array on the CPU from nested lists.
     ///
     /// # Errors
-    /// [`ErrorKind::Shape`] if lists at the same depth have different lengths; [`ErrorKind::LimitExceeded`] for more
-    /// than 64 axes; [`ErrorKind::OutOfMemory`] if the host has no memory for the elements.
+    /// Returns [`ErrorKind::Shape`] if lists at the same depth have different lengths, [`ErrorKind::LimitExceeded`] if
+    /// there are more than 64 axes, and [`ErrorKind::OutOfMemory`] if the host has no memory for the elements.
     ///
     /// ```
     /// use cupric::Array;
@@ -184,13 +184,13 @@ impl Array {
 }
 
 impl Expr {
-    /// Returns the elements as nested lists, on the host. Each axis becomes a `Vec`, or a Rust array, whose length must
-    /// equal the length of the axis.
+    /// Returns the elements as nested lists, on the host. Each axis becomes a `Vec` or a Rust array. The length of a
+    /// Rust array must equal the length of its axis.
     ///
     /// # Errors
-    /// [`ErrorKind::Shape`] if the depth of the lists is not the number of axes, or the length of a Rust array is not
-    /// the length of its axis; [`ErrorKind::OutOfMemory`] if the host has no memory for the lists; the errors of
-    /// [`Expr::to_vec`].
+    /// Returns [`ErrorKind::Shape`] if the depth of the lists is not the number of axes, or if the length of a Rust
+    /// array is not the length of its axis. Returns [`ErrorKind::OutOfMemory`] if the host has no memory for the lists,
+    /// and the errors of [`Expr::to_vec`].
     ///
     /// ```
     /// let x = cupric::array![[1, 2, 3], [4, 5, 6]];

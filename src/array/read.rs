@@ -60,7 +60,7 @@ impl Array {
     /// does.
     ///
     /// # Errors
-    /// As [`Expr::to_vec`].
+    /// Returns the errors of [`Expr::to_vec`].
     ///
     /// ```
     /// use cupric::Array;
@@ -97,8 +97,8 @@ impl Array {
         }
     }
 
-    /// Enqueues a read of the bytes of an array that is contiguous in C order. `receive` gets the bytes. Returns a
-    /// future that completes when the read ends.
+    /// Enqueues a read of the bytes of an array that is contiguous in C order. The device passes the bytes to
+    /// `receive`. Returns a future that completes when the read ends.
     fn read(&self, at: Loc, receive: Receive) -> impl Future<Output = Result<()>> + Send + use<> {
         let dense = self.clone();
         let (buffer, _, offset) = dense.stored();
@@ -132,9 +132,9 @@ impl Array {
         })
     }
 
-    /// Copies an array that is contiguous in C order to another device. Each piece that the host receives is passed on
-    /// immediately. The memory on the target is allocated first. If that fails, nothing is read, so a late error of the
-    /// array's device stays there until the next read.
+    /// Copies an array that is contiguous in C order to another device. The host receives the bytes in blocks and
+    /// passes each block on immediately. The memory on the target is allocated first. If that fails, nothing is read,
+    /// so an error of an earlier kernel stays on the array's device until the next read.
     fn sent(&self, device: &Device, at: Loc) -> Result<impl Future<Output = Result<Array>> + Send + use<>> {
         let buffer = device.backend().allocate(self.size() * self.dtype().size()).map_err(|e| e.or_at(at))?;
         let (target, to, mut offset) = (device.clone(), buffer.clone(), 0);
@@ -150,24 +150,24 @@ impl Array {
 }
 
 impl Expr {
-    /// Returns an array with the same values on a device. This is the only way to move an array between devices. If the
-    /// expression is a view, only the elements of the view are moved. An expression without arrays (`zeros`, random
+    /// Returns an array with the same values on this device. This is the only way to move an array between devices. If
+    /// the expression is a view, only the elements of the view are moved. An expression without arrays (`zeros`, random
     /// numbers) has no device yet and is computed on this one.
     ///
     /// # Errors
-    /// The errors of [`Expr::eval`] and [`Expr::to_vec`], except the one for a wrong dtype; [`ErrorKind::OutOfMemory`]
-    /// if the device has no memory for the array.
+    /// Returns the errors of [`Expr::eval`] and [`Expr::to_vec`], except the one for a wrong dtype, and
+    /// [`ErrorKind::OutOfMemory`] if the device has no memory for the array.
     #[doc(alias("to", "cuda", "as_numpy", "asnumpy"))]
     #[track_caller]
     pub fn to_device(&self, device: &Device) -> Result<Array> {
         self.moved(device, "to_device", Location::caller())
     }
 
-    /// Moves the values like [`Expr::to_device`], for code that must not block. The call itself plans, compiles and
+    /// The asynchronous form of [`Expr::to_device`], for code that must not block. The call itself plans, compiles and
     /// submits the kernels, and allocates memory on the target. The future waits for the values.
     ///
     /// # Errors
-    /// As [`Expr::to_device`].
+    /// Returns the errors of [`Expr::to_device`].
     ///
     /// ```
     /// use cupric::{Device, array};
@@ -183,7 +183,7 @@ impl Expr {
         async move { moving?.await }
     }
 
-    /// Returns the values on a device. Errors name the operation `op`.
+    /// Returns an array with the values of the expression on a device. Errors name the operation `op`.
     pub(crate) fn moved(&self, device: &Device, op: &'static str, at: Loc) -> Result<Array> {
         wait(op, "to_device_async", self.moving(device, op, at)?).map_err(|e| e.or_at(at))
     }
@@ -215,12 +215,12 @@ impl Expr {
         })
     }
 
-    /// Returns the elements in C order, on the host.
+    /// Returns a `Vec` of the elements in C order, on the host.
     ///
     /// # Errors
-    /// [`ErrorKind::DType`] if `T` is not the type of the elements; the errors of [`Expr::eval`]; on a GPU, also an
-    /// index out of range in an earlier operation; [`ErrorKind::Timeout`]; [`ErrorKind::OutOfMemory`] if the host has
-    /// no memory for the elements.
+    /// Returns [`ErrorKind::DType`] if `T` is not the type of the elements, the errors of [`Expr::eval`], and
+    /// [`ErrorKind::OutOfMemory`] if the host has no memory for the elements. On a GPU, also returns an error if an
+    /// index of an earlier operation is out of range, and [`ErrorKind::Timeout`] if the device makes no progress.
     ///
     /// ```
     /// let x = cupric::array![[1, 2], [3, 4]];
@@ -237,7 +237,7 @@ impl Expr {
     /// Returns the elements in C order, on the host, converted from any dtype to `T` as by [`Expr::astype`].
     ///
     /// # Errors
-    /// The errors of [`Expr::to_vec`], except the one for a wrong dtype.
+    /// Returns the errors of [`Expr::to_vec`], except the one for a wrong dtype.
     ///
     /// ```
     /// let x = cupric::array![1.5, -2.5];
@@ -261,7 +261,7 @@ impl Expr {
     /// [`Array::from_bytes`] is the inverse.
     ///
     /// # Errors
-    /// The errors of [`Expr::to_vec`], except the one for a wrong dtype.
+    /// Returns the errors of [`Expr::to_vec`], except the one for a wrong dtype.
     ///
     /// ```
     /// let bytes = cupric::array![1.0, -2.0].to_bytes()?;
@@ -275,11 +275,11 @@ impl Expr {
         wait("to_bytes", "to_bytes_async", self.bytes("to_bytes", at)).map_err(|e| e.or_at(at))
     }
 
-    /// Returns the bytes like [`Expr::to_bytes`], for code that must not block. As in [`Expr::to_vec_async`], only the
-    /// future waits.
+    /// The asynchronous form of [`Expr::to_bytes`], for code that must not block. As in [`Expr::to_vec_async`], only
+    /// the future waits.
     ///
     /// # Errors
-    /// As [`Expr::to_bytes`].
+    /// Returns the errors of [`Expr::to_bytes`].
     ///
     /// ```
     /// # pollster::block_on(async {
@@ -309,22 +309,22 @@ impl Expr {
         }
     }
 
-    /// Returns the elements like [`Expr::to_vec`], for code that must not block. The call itself plans, compiles and
+    /// The asynchronous form of [`Expr::to_vec`], for code that must not block. The call itself plans, compiles and
     /// submits the kernels (on the CPU, it runs them). The future is woken when the elements have arrived; no poll
     /// waits for the device. Writes to the array after the call do not change what the future reads. Dropping the
     /// future loses no error of a kernel: the next read or wait returns it.
     ///
     /// # Errors
-    /// As [`Expr::to_vec`].
+    /// Returns the errors of [`Expr::to_vec`].
     #[track_caller]
     pub fn to_vec_async<T: Element>(&self) -> impl Future<Output = Result<Vec<T>>> + Send + use<T> {
         self.fetch::<T>("to_vec_async", Location::caller())
     }
 
-    /// Returns the only element, on the host.
+    /// Returns the only element, on the host (NumPy's `item`).
     ///
     /// # Errors
-    /// [`ErrorKind::Shape`] if there is not exactly one element; the errors of [`Expr::to_vec`].
+    /// Returns [`ErrorKind::Shape`] if there is not exactly one element, and the errors of [`Expr::to_vec`].
     #[doc(alias("to_scalar", "into_scalar"))]
     #[track_caller]
     pub fn item<T: Element>(&self) -> Result<T> {
@@ -332,11 +332,11 @@ impl Expr {
         wait("item", "item_async", self.one::<T>("item", at)).map_err(|e| e.or_at(at))
     }
 
-    /// Returns the only element like [`Expr::item`], for code that must not block. As in [`Expr::to_vec_async`], the
-    /// call itself plans, compiles and submits the kernels, and only the future waits for the element.
+    /// The asynchronous form of [`Expr::item`], for code that must not block. As in [`Expr::to_vec_async`], the call
+    /// itself plans, compiles and submits the kernels, and only the future waits for the element.
     ///
     /// # Errors
-    /// As [`Expr::item`].
+    /// Returns the errors of [`Expr::item`].
     #[track_caller]
     pub fn item_async<T: Element>(&self) -> impl Future<Output = Result<T>> + Send + use<T> {
         self.one::<T>("item_async", Location::caller())

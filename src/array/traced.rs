@@ -29,7 +29,7 @@ pub(crate) struct Traced {
     /// the plan.
     checks: WantedChecks,
     results: Vec<Source>,
-    /// `None` if no result needs a kernel.
+    /// The plan and what it reads; `None` if no result needs a kernel.
     planned: Option<Planned>,
 }
 
@@ -55,9 +55,10 @@ enum Input {
 
 /// Where a result comes from.
 enum Source {
-    /// A result of the plan with this index, or a view of that result.
+    /// The plan's result with this index, or a view of that result.
     Computed(usize, Option<Box<View>>),
-    /// A view of the input with this index, with the distance in elements from the input's first element to the view's.
+    /// A view of the input with this index. The second number is the distance in elements from the input's first
+    /// element to the view's first element.
     Given(usize, isize, Expr),
     /// An array that is the same in each run.
     Captured(Array),
@@ -65,7 +66,7 @@ enum Source {
 
 /// Returns placeholders for arrays, from which a caller then builds the expressions to trace.
 pub(crate) fn placeholders(arrays: &[Array], at: Loc) -> Vec<Expr> {
-    // a placeholder has the array's offset, because strides may lead to elements before the first one
+    // a placeholder keeps the array's offset, because negative strides lead to elements before the first one
     arrays.iter().map(|a| Expr::stored(a.buffer().placeholder(), a.layout(), a.dtype(), at)).collect()
 }
 
@@ -115,7 +116,7 @@ impl Traced {
         Ok(Traced { device, checks, results, planned, placeholders })
     }
 
-    /// Returns whether the plan can run on these arrays.
+    /// Returns whether the plan can run on these arrays, which must have the placeholders' devices, dtypes and layouts.
     pub fn fits(&self, arrays: &[Array]) -> Result<bool> {
         let fits = |(p, a): (&Expr, &Array)| {
             let (p, a) = (&*p.0, &*a.0.0);

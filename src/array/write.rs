@@ -18,9 +18,9 @@ use std::panic::Location;
 use std::sync::Arc;
 
 impl Array {
-    /// Replaces the content of the array (NumPy's `out=`). The write is in place and allocates nothing under two
-    /// conditions. Nothing else uses the array's memory. And one kernel computes the value, and for each new element it
-    /// reads at most the old element at the same position of this array. Otherwise the array may get new memory.
+    /// Replaces the content of the array (NumPy's `out=`). The write is in place and allocates nothing if both of these
+    /// are true: nothing else uses the array's memory, and one kernel computes the value, reading for each new element
+    /// at most the old element at the same position of this array. Otherwise the array may get new memory.
     ///
     /// The value broadcasts to the array's shape and is cast to its dtype by NumPy's rule `same_kind`, which rejects
     /// for example floats for an integer array.
@@ -33,10 +33,11 @@ impl Array {
     /// with mode [`Clip`](crate::Clip) or [`Wrap`](crate::Wrap) cannot be out of range, so they need none of this.
     ///
     /// # Errors
-    /// The expression's own errors, including indices out of range; [`ErrorKind::Shape`] if the value does not
-    /// broadcast; [`ErrorKind::DType`] if `same_kind` rejects the cast; [`ErrorKind::Argument`] for a number that does
-    /// not fit the dtype; [`ErrorKind::DeviceMismatch`] for a value on another device; too little memory or a limit of
-    /// the device; on a GPU, if the call waits, also an error of an earlier operation.
+    /// Returns the expression's own errors, including indices out of range. Returns [`ErrorKind::Shape`] if the value
+    /// does not broadcast, [`ErrorKind::DType`] if `same_kind` rejects the cast, [`ErrorKind::Argument`] if a number
+    /// does not fit the dtype, and [`ErrorKind::DeviceMismatch`] if the value is on another device. Returns an error if
+    /// memory is too small or a limit of the device is exceeded. On a GPU, if the call waits, it also returns errors of
+    /// earlier operations.
     ///
     /// ```
     /// use cupric::array;
@@ -53,10 +54,10 @@ impl Array {
         self.write(None, value.into_arg(), "assign", at)
     }
 
-    /// Replaces the content with the result of a function that receives the array.
+    /// Replaces the array's content with the result of a function that receives the array.
     ///
     /// # Errors
-    /// As [`Array::assign`].
+    /// Returns the errors of [`Array::assign`].
     ///
     /// ```
     /// let mut x = cupric::array![1., 2.];
@@ -72,11 +73,11 @@ impl Array {
         self.write(None, value.into_arg(), "update", at)
     }
 
-    /// Replaces the content like [`Array::update`], with a function that may fail. If it fails, the array is left
-    /// unchanged.
+    /// Replaces the array's content like [`Array::update`], with a function that may fail. If it fails, the array is
+    /// left unchanged.
     ///
     /// # Errors
-    /// The error of the function; the errors of [`Array::assign`].
+    /// Returns the error of the function, or the errors of [`Array::assign`].
     ///
     /// ```
     /// let mut x = cupric::array![[1., 2.], [3., 4.]];
@@ -98,7 +99,7 @@ impl Array {
     /// [`Array::assign`].
     ///
     /// # Errors
-    /// As [`Array::assign`].
+    /// Returns the errors of [`Array::assign`].
     #[track_caller]
     pub fn fill(&mut self, value: impl Operand) -> Result<()> {
         let at = Location::caller();
@@ -108,7 +109,7 @@ impl Array {
     /// Writes a value to a part of the array, like NumPy's `x[1:3] = e`.
     ///
     /// # Errors
-    /// The errors of [`Array::assign`]; the errors of the slice.
+    /// Returns the errors of [`Array::assign`], and an error if the slice is not valid for the array's shape.
     ///
     /// ```
     /// use cupric::{array, s};
@@ -200,9 +201,9 @@ impl Array {
         };
         let mut planned = plan_of(&value)?;
         if planned.plan.may_fail_half_done {
-            // one step of the plan may fail (because of an index out of range or an element that a routine rejects)
-            // after an earlier step has already written to the target. So the value is computed into new memory first,
-            // and the write is then a plain copy
+            // one kernel of the plan may fail (because of an index out of range or an element that a routine rejects)
+            // after an earlier kernel has already written to the target. So the value is computed into new memory
+            // first, and the write is then a plain copy
             let value = computed_at_once(&value, &device, at)?;
             planned = plan_of(&value)?;
         }
@@ -242,8 +243,8 @@ impl Array {
 }
 
 /// A planned write. It owns references to the buffers that it reads, because the expression that held them is dropped
-/// before the write runs. The target's own buffer is `None` in the list, because a reference to it would prevent an
-/// in-place write.
+/// before the write runs. In `inputs`, `None` stands for the target's own buffer, because a reference to it would
+/// prevent an in-place write.
 struct PlannedWrite {
     plan: Arc<CachedPlan>,
     inputs: SmallVec<[(Option<Buffer>, usize); 4]>,
@@ -251,9 +252,9 @@ struct PlannedWrite {
     lines: SmallVec<[Loc; 8]>,
 }
 
-/// Removes a view from both the value and the target if possible. That is, if the value is a view of an expression that
-/// a plan stores as a whole (most reshapes are such views), and the target is the same view of memory with that
-/// expression's shape, returns that expression and the layout of that memory. Otherwise returns the arguments.
+/// Removes a view that the value and the target have in common. If the value is a view (such as a reshape) of an
+/// expression that a plan stores as a whole, and the target is the same view of memory with that expression's shape,
+/// returns that expression and the layout of that memory. Otherwise returns the arguments unchanged.
 fn below_views(value: Expr, target: Layout) -> (Expr, Layout) {
     let (below, Some(v)) = plan::computed(&value) else { return (value, target) };
     if mutant!(parts_written_whole, false, crate::base::layout::product(&below.0.shape) != target.size()) {
@@ -307,7 +308,7 @@ impl SliceMut<'_> {
     /// Replaces the content of the part, like [`Array::assign`] for a whole array.
     ///
     /// # Errors
-    /// The errors of the slice and of [`Array::assign`].
+    /// Returns the errors of [`Array::assign`], and an error if the slice is not valid.
     #[track_caller]
     pub fn assign(self, value: impl Operand) -> Result<()> {
         let at = Location::caller();
@@ -317,7 +318,7 @@ impl SliceMut<'_> {
     /// Replaces the part with the result of a function that receives the part.
     ///
     /// # Errors
-    /// The errors of the slice and of [`Array::assign`].
+    /// Returns the errors of [`Array::assign`], and an error if the slice is not valid.
     #[track_caller]
     pub fn update(self, f: impl FnOnce(&Expr) -> Expr) -> Result<()> {
         self.updated(|part| Ok(f(part)), "update", Location::caller())
@@ -327,7 +328,7 @@ impl SliceMut<'_> {
     /// unchanged.
     ///
     /// # Errors
-    /// The error of the function; the errors of the slice and of [`Array::assign`].
+    /// Returns the error of the function, the errors of [`Array::assign`], or an error if the slice is not valid.
     #[track_caller]
     pub fn try_update(self, f: impl FnOnce(&Expr) -> Result<Expr>) -> Result<()> {
         self.updated(f, "try_update", Location::caller())
@@ -345,7 +346,7 @@ impl SliceMut<'_> {
     /// as in [`Array::assign`].
     ///
     /// # Errors
-    /// The errors of the slice and of [`Array::assign`].
+    /// Returns the errors of [`Array::assign`], and an error if the slice is not valid.
     #[track_caller]
     pub fn fill(self, value: impl Operand) -> Result<()> {
         let at = Location::caller();

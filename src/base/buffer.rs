@@ -33,8 +33,8 @@ pub(crate) trait Memory: Any + Send + Sync {
 /// A shared handle to a buffer. The memory is written either before the caller receives the array that owns it, or in
 /// place if only one handle is left. So a write to one array never changes another array.
 ///
-/// The second field is a number. If equal expressions are computed only once, their arrays share memory, but the
-/// handles of each array have a different number ([`Buffer::another`]). So the arrays can be told apart.
+/// The second field is a number that tells arrays apart. If equal expressions are computed only once, their arrays
+/// share memory, but the handles of each array have a different number ([`Buffer::another`]).
 #[derive(Clone)]
 pub(crate) struct Buffer(Shared<dyn Memory>, u32);
 

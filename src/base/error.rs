@@ -196,7 +196,7 @@ impl std::error::Error for Error {}
 pub(crate) struct Fault {
     pub kind: ErrorKind,
     pub detail: String,
-    /// The operation that the user called, if it is not the one that fails.
+    /// The function that the user called. `None` if it is the operation whose name [`Fault::at`] gets.
     operation: Option<&'static str>,
 }
 
@@ -205,7 +205,8 @@ impl Fault {
         Fault { kind, detail: detail.into(), operation: None }
     }
 
-    /// Returns the fault of an operation that is a part of the one that the user called.
+    /// Returns the fault with the name of the function that the user called. Used in an operation that several
+    /// functions use, such as a factorisation, because the message should name the function and not this operation.
     pub fn of(self, operation: &'static str) -> Fault {
         Fault { operation: Some(operation), ..self }
     }

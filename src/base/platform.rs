@@ -1,6 +1,6 @@
-//! What differs between an operating system and a browser (`wasm32-unknown-unknown`): the clock, the id of the process,
-//! functions that run at its end, and whether a thread may wait. No other file asks for the target; a test in
-//! `tests/laws/` checks this.
+//! The differences between an operating system and a browser (`wasm32-unknown-unknown`): the clock, the id of the
+//! process, functions that run at its end, and whether a thread may wait. No other file depends on the target; a test
+//! in `tests/laws/` checks this.
 //!
 //! A page has one thread, and a GPU answers only after that thread has returned to the browser. So nothing in this
 //! library may wait there, and no thread can be started: `plan/backend/waiting.rs` returns an error that names the

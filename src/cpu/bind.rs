@@ -29,7 +29,7 @@ pub(super) struct Run<'a> {
 struct Memory {
     ptr: *mut u8,
     bytes: usize,
-    /// In elements.
+    /// The position in the buffer, in elements, of the array's element 0 in this run.
     offset: usize,
 }
 
@@ -115,11 +115,11 @@ impl Run<'_> {
 /// An out-of-bounds index that a gather or scatter has found.
 #[derive(Clone, Copy)]
 struct BadIndex {
-    /// Its row and column in the index space of the program's tiles. The error reports the bad index with the smallest
-    /// row and column, so that it does not depend on the number of threads.
+    /// The row and the column in the index space of the program's tiles at which the index was found. The error reports
+    /// the bad index with the smallest row and column, so that it does not depend on the number of threads.
     at: (usize, usize),
     index: i128,
-    /// The entry of `Program::positions` that was to be computed from this index.
+    /// The position that was to be computed from this index, as an index in `Program::positions`.
     position: usize,
 }
 
@@ -161,8 +161,8 @@ impl<'a> BoundProgram<'a> {
     }
 
     /// Records an out-of-bounds `index` that was found at row and column `at` of the tiles' index space, when the entry
-    /// `position` of `Program::positions` was computed. Of several bad indices, the one with the smallest row and
-    /// column is kept, and at equal rows and columns the one of the first node.
+    /// `position` of `Program::positions` was computed. Of several bad indices, only the one with the smallest row and
+    /// column is kept; if these are equal, the one whose node comes first in the caller's expression.
     #[cold]
     pub fn report(&self, position: usize, index: i128, at: (usize, usize)) {
         let node = |position: usize| self.program.positions[position].node;

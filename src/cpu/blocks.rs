@@ -11,8 +11,9 @@ use crate::base::error::Result;
 use crate::math::simd::threaded::{self, Base};
 use smallvec::SmallVec;
 
-/// The minimum number of blocks of a row for which the blocks are shifted, so that streaming stores are aligned. The
-/// shift costs one more block. Chosen by hand; no benchmark compares other values.
+/// In a row of at least this many blocks, the first block is followed by blocks that begin at an aligned address, so
+/// that streaming stores are aligned. This costs one more block, which overlaps the first one. Chosen by hand; no
+/// benchmark compares other values.
 const LEAST_ALIGNED: usize = 8;
 
 /// The scratch of a task, aligned for vectors.
@@ -49,7 +50,7 @@ impl BoundBlocks<'_> {
     /// # Safety
     /// The tiles are in the kernel's index space, and no other task runs them.
     pub unsafe fn run(&self, tiles: impl Iterator<Item = TileBounds>) {
-        // SAFETY: the caller ensures the conditions of the functions called here, which are the same.
+        // SAFETY: the called functions have the same conditions as this one, and the caller ensures them.
         unsafe {
             match self.program.scratch() {
                 ..=SMALL => self.run_with(&mut Scratch::<SMALL>(std::mem::MaybeUninit::uninit()), tiles),
@@ -58,7 +59,7 @@ impl BoundBlocks<'_> {
         }
     }
 
-    /// Runs tiles, with this scratch memory.
+    /// Runs tiles with the given scratch memory.
     ///
     /// # Safety
     /// The tiles are in the kernel's index space, and no other task runs them.
@@ -67,7 +68,8 @@ impl BoundBlocks<'_> {
         assert!(p.scratch() <= N, "`compile` makes no program of more scratch");
         let (scratch, vector) = (scratch.0.as_mut_ptr().cast::<u8>(), p.block / 8);
         let mut bases: SmallVec<[Base; 16]> = SmallVec::new();
-        // the bases are pushed one by one, because `extend` takes several times as long for a few elements
+        // the bases (an address and a step for each operand) are pushed one by one, because `extend` takes several
+        // times as long for a few elements
         for (place, at) in p.places.iter().zip(&self.at) {
             bases.push(Base { at: *at, step: place.step * place.size as isize });
         }
@@ -100,7 +102,7 @@ impl BoundBlocks<'_> {
         }
     }
 
-    /// Fills the vector of `Threaded::fills[n]` with the fill's number for this row.
+    /// Fills the vector of entry `n` of `Threaded::fills`: repeats the number that the entry has in this row.
     ///
     /// # Safety
     /// The scratch has room for the vector, and every element that an operand accesses is in its buffer (*scratch* and
@@ -109,8 +111,8 @@ impl BoundBlocks<'_> {
         let p = self.program;
         let fill = &p.fills[n];
         let mut bits = 0u64;
-        // SAFETY: the caller ensures the conditions of the functions called here, which are the same. An element is at
-        // most 8 bytes.
+        // SAFETY: the called functions have the same conditions as this one, and the caller ensures them. An element
+        // has at most 8 bytes.
         unsafe {
             match fill.value {
                 FillValue::Bits(constant) => bits = constant,
@@ -190,8 +192,9 @@ impl BoundBlocks<'_> {
     /// whole block there, and copies the results back.
     ///
     /// # Safety
-    /// As for [`BoundBlocks::row`]. `bases` are the bases of this row, and the elements start at element `from` of the
-    /// row.
+    /// The scratch has room for all vectors, slots and blocks, and every element that an operand accesses is in its
+    /// buffer (*scratch* and *inside*, see [`Threaded`]). No other task runs the elements, which start at element
+    /// `from` of the row. `bases` are the bases of this row, and `rest` is scratch for one block of each operand.
     unsafe fn tail(&self, from: usize, n: usize, bases: &mut [Base], rest: *mut u8) {
         let p = self.program;
         let inside = |number: usize| rest.wrapping_add(number * p.block);

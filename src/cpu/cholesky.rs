@@ -53,8 +53,8 @@ fn each_matrix<T: Real>(call: &mut RoutineMemory<'_>, factorise: Function<T>) ->
     lowest.found().map_or(Ok(()), |place| Err(Refused(place)))
 }
 
-/// See [`Function`]. Multiples of each row are subtracted from the later rows, in the order of the rows and [`ROWS`]
-/// rows at a time.
+/// Factorises one matrix, as [`Function`] describes. Multiples of each row are subtracted from the later rows, in the
+/// order of the rows and [`ROWS`] rows at a time.
 #[inline(always)]
 fn factorise<T: Real>(u: &mut [T], n: usize) -> Option<usize> {
     for first in (0..n).step_by(ROWS) {

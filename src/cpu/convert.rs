@@ -121,7 +121,7 @@ mod tests {
     crate::testing::unit_tests!(cpu_convert: one_rounding);
 
     fn one_rounding() {
-        // only after rounding to f32 is this number halfway between two bf16 values, so two roundings to nearest would
+        // rounding this number to f32 gives a number halfway between two bf16 values, so two roundings to nearest would
         // return the wrong value
         let x = (1i64 << 40) + (1 << 32) + 1;
         assert_eq!(bf16::from_f32(odd_u64(x as u64)).to_f64(), (1u64 << 40) as f64 * (1.0 + 1.0 / 128.0));

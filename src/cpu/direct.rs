@@ -12,8 +12,8 @@ use crate::math::simd::Loop;
 use crate::plan::kernel::BufferRef;
 use std::mem::MaybeUninit;
 
-/// The maximum numbers of values, of operands in memory, and of bytes of registers of such a kernel. 8 KiB hold a
-/// register of 256 f32 for each of 8 values.
+/// The maximum numbers of values, of operands in memory, and of bytes of registers of a kernel that this file compiles.
+/// 8 KiB hold a register of 256 f32 for each of 8 values.
 const VALUES: usize = 16;
 const PLACES: usize = BASES - 1;
 const REGISTERS: usize = 8 << 10;
@@ -140,7 +140,7 @@ pub(super) fn compile(program: &Program, tile: TileBounds) -> Option<Direct> {
 }
 
 impl Direct {
-    /// Runs the program from which this was compiled, on the buffers of a run.
+    /// Runs the kernel on the buffers of a run. `program` is the program from which this `Direct` was compiled.
     pub fn run(&self, program: &Program, run: &Run<'_>) -> Result<()> {
         run.has_scalars(program.name, program.scalars)?;
         let mut registers = Registers(MaybeUninit::uninit());

@@ -1,12 +1,14 @@
-//! `eigh` on the CPU: the reduction to tridiagonal form, and the QL iteration. Rotations are applied to strips of rows of
-//! the vectors, a row in each lane.
+//! `eigh` on the CPU: symmetric matrices are reduced to tridiagonal form, and the implicit QL iteration then finds the
+//! eigenvalues. The matrix of eigenvectors is stored as strips of 16 neighbouring rows (see `factor/mod.rs`). Each
+//! rotation of the iteration combines two columns of this matrix, for all rows of a strip together, one row in each
+//! SIMD lane.
 
 use super::factor::tridiagonal::reduce;
 use super::factor::{MatrixSource, Numbers, Reflectors, Rotations, Sink, StripRow, WIDTH, each_matrix, loops, power};
 use super::operands::{Refused, RoutineMemory};
 use smallvec::SmallVec;
 
-/// Runs the routine.
+/// Runs the routine `eigh` for all matrices of a call.
 pub(super) fn run(call: &mut RoutineMemory<'_>) -> Result<(), Refused> {
     let params = &call.call.params;
     let (n, with_vectors) = (params[0] as usize, params[1] != 0);
@@ -17,21 +19,25 @@ pub(super) fn run(call: &mut RoutineMemory<'_>) -> Result<(), Refused> {
     let work = crate::graph::routine::eigh_work(n, with_vectors);
     let one = |matrix: usize, memory: &mut [f64]| {
         let found = factor(&source, matrix * n * n, n, with_vectors, memory);
-        // SAFETY: the results have `n` values and `n · n` elements of vectors for each matrix, which one task factorises.
+        // SAFETY: for each matrix, the results have `n` eigenvalues and `n · n` elements of eigenvectors. Only one task
+        // factorises a matrix, so nothing else uses these elements.
         unsafe { write(found.as_ref(), [matrix * n, matrix * n * n], n, values, vectors) };
     };
     each_matrix(call, count, [n, work], one);
     Ok(())
 }
 
-/// The eigenvalues in any order, the strips of vectors, and the order.
+/// The factors of one matrix: the eigenvalues in any order, the strips that hold the eigenvectors (see [`StripRow`]),
+/// and the indices of the eigenvalues in ascending order.
 struct Found<'a> {
     values: Numbers,
     strips: &'a [StripRow],
     order: SmallVec<[usize; 32]>,
 }
 
-/// Factorises the matrix from element `first` on. Returns `None` if it is not finite or does not converge.
+/// Computes the eigenvalues of the matrix that begins at element `first` of the operand, and with `with_vectors` also
+/// its eigenvectors. `memory` holds the vectors and intermediate values. Returns `None` if an element is not finite, or
+/// if the iteration does not converge.
 fn factor<'a>(
     source: &MatrixSource<'_>,
     first: usize,
@@ -40,7 +46,7 @@ fn factor<'a>(
     memory: &'a mut [f64],
 ) -> Option<Found<'a>> {
     let loops = loops();
-    // the lower triangle alone counts, so that the upper one may hold anything
+    // only the lower triangle is read, because the upper triangle may hold anything
     let lower = |i: usize| source.exponent([first + i * n, first + i * n + i + 1]);
     let exponent = (0..n).try_fold(i32::MIN, |most, i| Some(most.max(lower(i)?)))?;
     let scale = power(-exponent);
@@ -67,19 +73,22 @@ fn factor<'a>(
     Some(Found { values, strips, order })
 }
 
-/// Writes the results of a matrix, whose first elements are `at`. They are NaN if there are none.
+/// Writes the eigenvalues of a matrix from element `at[0]` of `values` on, and its eigenvectors from element `at[1]` of
+/// `vectors` on. If `found` is `None`, all these elements become NaN.
 ///
 /// # Safety
-/// The results have `n` and `n · n` elements there, which nothing else uses meanwhile.
+/// `values` has `n` elements from `at[0]` on, and `vectors`, if given, has `n · n` elements from `at[1]` on. Nothing
+/// else uses these elements meanwhile.
 unsafe fn write(found: Option<&Found<'_>>, at: [usize; 2], n: usize, values: Sink, vectors: Option<Sink>) {
     for i in 0..n {
         let x = found.map_or(f64::NAN, |f| f.values[f.order[i]]);
-        // SAFETY: the caller ensures it.
+        // SAFETY: `i` is below n, and the caller ensures that n elements begin at `at[0]`, which nothing else uses.
         unsafe { values.set(at[0] + i, x) };
         let Some(vectors) = vectors else { continue };
         for row in 0..n {
             let x = found.map_or(f64::NAN, |f| f.strips[row / WIDTH * n + f.order[i]][row % WIDTH]);
-            // SAFETY: the caller ensures it.
+            // SAFETY: `row` and `i` are below n, and the caller ensures that n · n elements begin at `at[1]`, which
+            // nothing else uses.
             unsafe { vectors.set(at[1] + row * n + i, x) };
         }
     }

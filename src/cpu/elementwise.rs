@@ -289,7 +289,7 @@ impl Elementwise {
 /// The frame was created for the bound program, and the tile is in its index space and no larger than its level allows
 /// (*made for it*, see [`Frame`]). No other task writes an element that this tile writes (*disjoint*, see [`Program`]).
 unsafe fn run_tile(frame: &mut Frame, bound: &BoundProgram<'_>, tile: TileBounds) {
-    // SAFETY: the caller ensures the conditions of both functions, which are the same.
+    // SAFETY: the called functions have the same conditions as this one, and the caller ensures them.
     unsafe {
         frame.run(bound, bound.program.stages[0].clone(), tile);
         for w in bound.program.writes.iter().filter(|w| !w.direct) {
@@ -298,8 +298,8 @@ unsafe fn run_tile(frame: &mut Frame, bound: &BoundProgram<'_>, tile: TileBounds
     }
 }
 
-/// An elementwise kernel that is bound to the buffers of a run. It reads the result of another kernel (a matrix
-/// product), and the tasks of that kernel compute it, part by part.
+/// An elementwise kernel that reads the result of another kernel (a matrix product), bound to the buffers of a run. The
+/// tasks of the matrix product compute this kernel too, part by part.
 pub(super) enum BoundParts<'a> {
     Loops(&'a BoundProgram<'a>, &'a Frames<'a>),
     Threaded(&'a blocks::BoundBlocks<'a>),

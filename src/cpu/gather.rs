@@ -199,7 +199,9 @@ impl Indices {
     /// true. Otherwise copies nothing and returns false.
     ///
     /// # Safety
-    /// As for [`take`](Indices::take).
+    /// There are at least `at + n` indices (*present*, see [`Indices`]). For each of the first `n` columns of `src`,
+    /// the elements at all positions below `extent`, counted from that column, are in live memory (*in range*). `to`
+    /// has room for `n` elements.
     unsafe fn take_inside(&self, size: usize, src: StridedBlock, to: Option<*mut u8>, at: usize, n: usize) -> bool {
         // SAFETY: the indices have the type that `compute` names (*present*, see [`Indices`]). The caller ensures the
         // other conditions.
@@ -220,7 +222,9 @@ impl Indices {
     /// Implements [`take_inside`](Indices::take_inside) for indices of type `I` that are not all equal.
     ///
     /// # Safety
-    /// As for [`take`](Indices::take), with an extent above 0; the indices have the type `I`.
+    /// There are at least `at + n` indices of the type `I` (*present*, see [`Indices`]), and the extent is not 0. For
+    /// each of the first `n` columns of `src`, the elements at all positions below `extent`, counted from that column,
+    /// are in live memory (*in range*). `to` has room for `n` elements.
     unsafe fn take_by<I: Index>(
         &self,
         size: usize,

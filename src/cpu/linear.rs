@@ -98,8 +98,8 @@ pub(super) fn in_tasks(count: usize, work: usize, f: impl Fn([usize; 2]) + Sync)
     share(count.div_ceil(each), work.saturating_mul(count) < TASK, task);
 }
 
-/// Collects the places that a routine refuses (for example a row whose pivot is 0) from all its tasks, and keeps the
-/// lowest.
+/// Collects the positions at which a routine rejects its operand (for example the row of a pivot that is 0) from all
+/// tasks of the routine, and keeps the lowest position.
 pub(super) struct Lowest(AtomicU64);
 
 impl Lowest {
@@ -111,7 +111,7 @@ impl Lowest {
         self.0.fetch_min(place as u64, Ordering::Relaxed);
     }
 
-    /// Returns the lowest place that was noted, or `None` if there is none.
+    /// Returns the lowest position that was noted, or `None` if none was noted.
     pub fn found(&self) -> Option<i128> {
         let place = self.0.load(Ordering::Relaxed);
         (place != u64::MAX).then_some(place.into())

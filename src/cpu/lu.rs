@@ -110,7 +110,7 @@ fn eliminate<T: Real>(block: &mut Block<T>, first: usize, pivots: &mut [usize]) 
     }
 }
 
-/// See [`Function`].
+/// Factorises one panel, as [`Function`] describes.
 #[inline(always)]
 fn factorise<T: Real>(a: &mut [T], n: usize, order: &mut [i32], block: &mut Block<T>) -> i32 {
     let mut exchanges = 0;

@@ -169,7 +169,7 @@ pub(crate) struct Cpu {
     /// The number of runs of plans with one kernel and one dispatch. Most plans of small arrays are of this kind, and
     /// so their runs increment one counter instead of two.
     single: AtomicU64,
-    /// The kernels and dispatches of all other runs.
+    /// The numbers of kernels and of dispatches of the runs that `single` does not count.
     kernels: AtomicU64,
     dispatches: AtomicU64,
     bytes_in: AtomicU64,
@@ -342,7 +342,7 @@ impl Backend for Cpu {
             && plan.temps.is_empty()
             && !self.recorder.is_on()
         {
-            // most plans of small arrays
+            // most plans of small arrays have one step and no temporary, so they take this short path
             ready.run(&run).map_err(|e| e.or_at(step.node().and_then(|node| run.bindings.line(node))))?;
             self.count(prepared);
             return Ok(());

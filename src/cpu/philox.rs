@@ -33,7 +33,8 @@ fn consecutive(word: u8, first: u32, out: &mut [u32], make: impl Fn(u32) -> [[u3
     }
 }
 
-/// Writes the word of each index. This function is inlined into one function for each instruction set.
+/// Writes random word `w` (see `Op::Philox`) of each index. This function is inlined into one function for each
+/// instruction set.
 #[inline(always)]
 fn body(w: u8, key: [u32; 3], index: &[u32], out: &mut [u32], make: impl Fn(u32) -> [[u32; 4]; BLOCKS]) {
     let n = index.len().min(out.len());
@@ -102,11 +103,11 @@ mod tests {
         // the first test vector of Random123: counter 0, key 0
         let words: Vec<u32> = (0..4).map(|i| word(0, i, [0, 0, 0])).collect();
         assert_eq!(words, [0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8]);
-        // the words for the radius and for the angle of two pairs
+        // the words for the radius (word 4) and for the angle (word 8) of two pairs of indices
         let [radius, angle] = [4, 8].map(|w| (0..4).map(|i| word(w, i, [0, 0, 0])).collect::<Vec<u32>>());
         assert_eq!(radius, [words[0], words[0], words[2], words[2]]);
         assert_eq!(angle, [words[1], words[1].wrapping_add(1 << 30), words[3], words[3].wrapping_add(1 << 30)]);
-        // another number selects another block
+        // another value of `w` modulo 4 selects other blocks of words
         assert_ne!(word(1, 0, [0, 0, 0]), words[0]);
     }
 

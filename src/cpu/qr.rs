@@ -1,5 +1,6 @@
-//! `qr` on the CPU: Householder reflectors in groups of four. Matrices are stored as strips of columns, a column in each
-//! lane, and threads share the strips of a large matrix.
+//! `qr` on the CPU by Householder reflectors, which are applied in groups of four. Q and R are stored as strips of 16
+//! neighbouring columns (see `factor/mod.rs`), so that each SIMD lane works on one column. Threads share the strips of
+//! a large matrix.
 
 use super::factor::{
     FactorLoops, MatrixSource, Numbers, Reflectors, Sink, StripRow, WIDTH, each_matrix, each_strip, loops, power,
@@ -8,7 +9,7 @@ use super::factor::{
 use super::operands::{Refused, RoutineMemory};
 use smallvec::SmallVec;
 
-/// The shape of a matrix, and the number of columns of its Q.
+/// The numbers of rows (`m`) and columns (`n`) of a matrix, and the number of columns of its factor Q.
 #[derive(Clone, Copy)]
 struct Size {
     m: usize,
@@ -16,7 +17,7 @@ struct Size {
     columns: usize,
 }
 
-/// Runs the routine.
+/// Runs the routine `qr` for all matrices of a call.
 pub(super) fn run(call: &mut RoutineMemory<'_>) -> Result<(), Refused> {
     let params = &call.call.params;
     let [m, n, columns] = [0, 1, 2].map(|i| params[i] as usize);
@@ -26,7 +27,8 @@ pub(super) fn run(call: &mut RoutineMemory<'_>) -> Result<(), Refused> {
     let count = call.call.operands[0].meta.size() / (m * n).max(1);
     let work = crate::graph::routine::qr_work(m, n, columns);
     let one = |matrix: usize, memory: &mut [f64]| {
-        // SAFETY: the results have `m · columns` and `columns · n` elements for each matrix, which one task factorises.
+        // SAFETY: for each matrix, the results have `m · columns` elements of Q and `columns · n` elements of R. Only
+        // one task factorises a matrix, so nothing else uses these elements.
         unsafe {
             match factor(&source, matrix * m * n, size, memory) {
                 Some(found) => found.write(matrix, size, [q, r]),
@@ -41,14 +43,16 @@ pub(super) fn run(call: &mut RoutineMemory<'_>) -> Result<(), Refused> {
     Ok(())
 }
 
-/// The strips of R and of Q, and the factor of R.
+/// The factors of one matrix, as strips of m rows each (see [`StripRow`]). The matrix was divided by `scale` before the
+/// factorisation, so the elements of `r` still have to be multiplied by `scale`.
 struct Found<'a> {
     r: &'a [StripRow],
     q: &'a [StripRow],
     scale: f64,
 }
 
-/// Factorises the matrix from element `first` on. Returns `None` if it is not finite.
+/// Computes the factors Q and R of the matrix that begins at element `first` of the operand. `memory` holds the factors
+/// and the reflectors. Returns `None` if an element is not finite.
 fn factor<'a>(source: &MatrixSource<'_>, first: usize, size: Size, memory: &'a mut [f64]) -> Option<Found<'a>> {
     let (loops, Size { m, n, columns }) = (loops(), size);
     let exponent = source.exponent([first, first + m * n])?;
@@ -86,7 +90,8 @@ fn factor<'a>(source: &MatrixSource<'_>, first: usize, size: Size, memory: &'a m
         strip.fill([0.0; WIDTH]);
         strip.iter_mut().skip(WIDTH * i).take(WIDTH).enumerate().for_each(|(l, row)| row[l] = 1.0);
         for (g, t) in triangles.iter().enumerate().rev() {
-            // a reflector changes no unit vector before its first row
+            // the vectors of group g are 0 before row 4 · g, so the group does not change a unit vector whose 1 is in
+            // an earlier row
             if 4 * g < WIDTH * (i + 1) {
                 loops.reflect(&mut strip[4 * g..], &reflectors.group(g)[4 * g..], t, 0);
             }
@@ -95,7 +100,8 @@ fn factor<'a>(source: &MatrixSource<'_>, first: usize, size: Size, memory: &'a m
     Some(Found { r, q, scale: power(exponent) })
 }
 
-/// Makes the reflectors of up to four columns of a strip, one after another.
+/// Computes the Householder reflectors of up to four neighbouring columns of a strip, and adds them to `reflectors`.
+/// Each reflector is applied to the columns after its own before the next reflector is computed.
 fn panel(
     strip: &mut [StripRow],
     columns: std::ops::Range<usize>,
@@ -119,22 +125,25 @@ fn panel(
 }
 
 impl Found<'_> {
-    /// Writes the results of a matrix.
+    /// Writes Q and R of the matrix with the number `matrix` in the batch to the results `q` and `r`.
     ///
     /// # Safety
-    /// The results have the elements of the matrix, which nothing else uses meanwhile.
+    /// For this matrix, `q` has `m · columns` elements and `r` has `columns · n` elements. Nothing else uses these
+    /// elements meanwhile.
     unsafe fn write(&self, matrix: usize, Size { m, n, columns }: Size, [q, r]: [Sink; 2]) {
         let part = |strips: &[StripRow], row: usize, column: usize| strips[column / WIDTH * m + row][column % WIDTH];
         for i in 0..m {
             for j in 0..columns {
-                // SAFETY: the caller ensures it.
+                // SAFETY: `i` is below m and `j` below `columns`, and the caller ensures that `q` has m · columns
+                // elements for this matrix, which nothing else uses.
                 unsafe { q.set((matrix * m + i) * columns + j, part(self.q, i, j)) };
             }
         }
         for i in 0..columns {
             for j in 0..n {
                 let x = if i <= j { part(self.r, i, j) * self.scale } else { 0.0 };
-                // SAFETY: the caller ensures it.
+                // SAFETY: `i` is below `columns` and `j` below n, and the caller ensures that `r` has columns · n
+                // elements for this matrix, which nothing else uses.
                 unsafe { r.set((matrix * columns + i) * n + j, x) };
             }
         }

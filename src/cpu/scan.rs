@@ -199,7 +199,8 @@ impl Scanner {
     /// Scans a block of `n` elements of one row. Writes the total of this block alone, without the carry, to `total()`.
     ///
     /// # Safety
-    /// As for [`Scanner::feed`], for at most one block.
+    /// The state is valid (*state*, see [`Scanner`]). `x` points to `n` elements, at most one block, and `out` has room
+    /// for as many, which do not overlap them (*data*).
     unsafe fn one_row(&self, x: *const u8, out: *mut u8, n: usize) {
         let size = self.spec.compute.size();
         // SAFETY: `x` and `out` have `n` elements, and the last one of `out` is the total. `run(0)` has room for a
@@ -218,7 +219,8 @@ impl Scanner {
     /// Scans a block of several columns. Writes the totals of this block alone, without the carries, to `total()`.
     ///
     /// # Safety
-    /// As for [`Scanner::feed`], for at most one block.
+    /// The state is valid (*state*, see [`Scanner`]). `x` points to `rows × width` elements, at most one block of each
+    /// column, and `out` has room for as many, which do not overlap them (*data*).
     unsafe fn columns(&self, x: *const u8, out: *mut u8, rows: usize) {
         let row = self.width * self.spec.compute.size();
         let runs = rows.div_ceil(SCAN_RUN);

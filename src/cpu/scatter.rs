@@ -90,7 +90,8 @@ impl ScatterRow {
     }
 
     /// # Safety
-    /// As for [`ScatterRow::set`], for words of `T`.
+    /// The pointers of the row have `n` elements (`from` has words of `T`), and the elements to write are in live
+    /// memory (*present* and *in range*, see [`ScatterRow`]). No other thread accesses the elements that are written.
     unsafe fn set_words<T: Copy>(&self, to: StridedBlock, n: usize) {
         // SAFETY: only values below `n` are read, and values are written only at positions of `part` or to `left_out`,
         // so the caller's conditions are enough (*present* and *in range*, see [`ScatterRow`]).
@@ -186,7 +187,8 @@ impl Frame {
     /// Writes the tile of a store that has a condition, or computed positions, or both.
     ///
     /// # Safety
-    /// As for [`Frame::write`]; `from` holds the tile's elements in their storage type.
+    /// The frame and the tile belong to this program (*made for it*, see [`Frame`]), and no other task runs the tile.
+    /// `from` holds the tile's elements in their storage type.
     pub(super) unsafe fn write_some(&self, bound: &BoundProgram<'_>, w: &Write, from: *const u8, tile: TileBounds) {
         let p = &bound.program.places[w.place];
         let condition = w.condition.map(|id| self.at[id] as *const u8);

@@ -247,8 +247,9 @@ impl Desk {
             }
         }
         self.called.fetch_sub(1, SeqCst);
-        // If the owner opened the desk before that subtraction, it still counted this helper and called no other one in
-        // its place, so this helper calls one now. If it opened the desk afterwards, it has called another helper.
+        // The line above has just subtracted this helper from `called`. If the owner opened the desk before that, it
+        // still counted this helper and called no other one in its place, so this helper calls one now. If it opened
+        // the desk afterwards, it has called another helper.
         if !is_owner && self.has_tasks() {
             self.call();
         }

@@ -98,7 +98,7 @@ pub(super) unsafe fn lu<T: Small>(
     }
 }
 
-/// See [`Factorise`].
+/// Factorises the matrices of all lanes, as [`Factorise`] describes.
 #[inline(always)]
 fn factorise<T: Real>(a: &mut [Lanes<T>], n: usize, order: &mut [Lanes<i32>]) {
     let rows = order.len() - 1;
@@ -196,7 +196,7 @@ pub(super) unsafe fn solve_triangular<T: Small>(
     }
 }
 
-/// See [`Substitute`].
+/// Solves the systems of all lanes, as [`Substitute`] describes.
 #[inline(always)]
 fn substitute<T: Real>(a: &[Lanes<T>], x: &mut [Lanes<T>], columns: usize, kind: u64) {
     let n = x.len() / columns;
@@ -206,7 +206,7 @@ fn substitute<T: Real>(a: &[Lanes<T>], x: &mut [Lanes<T>], columns: usize, kind:
         let (before, rest) = x.split_at_mut(i * columns);
         let (row, after) = rest.split_at_mut(columns);
         for known in 0..step {
-            // the known rows are subtracted in the order in which they became known
+            // the rows of the solution that are already known are subtracted in the order in which they were computed
             let k = if is_upper { n - 1 - known } else { known };
             let factor = &a[i * n + k];
             let above = if is_upper { &after[(k - i - 1) * columns..] } else { &before[k * columns..] };

@@ -57,7 +57,8 @@ pub(super) unsafe fn copy(size: usize, src: StridedBlock, dst: StridedBlock, nr:
 /// [`copy`], compiled for AVX-512.
 ///
 /// # Safety
-/// As for [`copy`]; the machine has the features that the attribute enables.
+/// All elements of both blocks are in live memory, and the blocks do not overlap (*inside* and *apart*, see
+/// [`StridedBlock`]). The machine has the features that the attribute enables.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2")]
 unsafe fn copy_avx512(size: usize, src: StridedBlock, dst: StridedBlock, nr: usize, nc: usize) {
@@ -68,7 +69,8 @@ unsafe fn copy_avx512(size: usize, src: StridedBlock, dst: StridedBlock, nr: usi
 /// [`copy`], compiled for AVX2.
 ///
 /// # Safety
-/// As for [`copy`]; the machine has AVX2.
+/// All elements of both blocks are in live memory, and the blocks do not overlap (*inside* and *apart*, see
+/// [`StridedBlock`]). The machine has AVX2.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
 unsafe fn copy_avx2(size: usize, src: StridedBlock, dst: StridedBlock, nr: usize, nc: usize) {
@@ -79,7 +81,8 @@ unsafe fn copy_avx2(size: usize, src: StridedBlock, dst: StridedBlock, nr: usize
 /// [`copy`], compiled for the instruction set of the function that it is inlined into.
 ///
 /// # Safety
-/// As for [`copy`].
+/// All elements of both blocks are in live memory, and the blocks do not overlap (*inside* and *apart*, see
+/// [`StridedBlock`]).
 #[inline(always)]
 unsafe fn copy_sized(size: usize, src: StridedBlock, dst: StridedBlock, nr: usize, nc: usize) {
     // SAFETY: the caller ensures the conditions of `copy_words` (*inside* and *apart*, see [`StridedBlock`]), because
@@ -218,8 +221,8 @@ unsafe fn strided<T: Copy>(s: *const T, ss: isize, d: *mut T, ds: isize, n: isiz
 /// There are `n` bytes of live memory at each pointer (*inside*, see [`StridedBlock`]). The two byte ranges are
 /// disjoint or equal.
 pub(super) unsafe fn stream(from: *const u8, to: *mut u8, n: usize) {
-    // SAFETY: the caller ensures the conditions, which are the same for each function. `isa` has found the instruction
-    // set on this machine.
+    // SAFETY: the called functions have the same conditions as this one, and the caller ensures them. `isa` has found
+    // the instruction set on this machine.
     unsafe {
         match isa() {
             #[cfg(target_arch = "x86_64")]
@@ -234,7 +237,8 @@ pub(super) unsafe fn stream(from: *const u8, to: *mut u8, n: usize) {
 /// [`stream`] with stores of 64 bytes.
 ///
 /// # Safety
-/// As for [`stream`]; the machine has AVX-512.
+/// There are `n` bytes of live memory at each pointer (*inside*, see [`StridedBlock`]). The two byte ranges are
+/// disjoint or equal. The machine has AVX-512.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f")]
 unsafe fn stream_avx512(from: *const u8, to: *mut u8, n: usize) {
@@ -253,7 +257,8 @@ unsafe fn stream_avx512(from: *const u8, to: *mut u8, n: usize) {
 /// [`stream`] with stores of 32 bytes.
 ///
 /// # Safety
-/// As for [`stream`]; the machine has AVX2.
+/// There are `n` bytes of live memory at each pointer (*inside*, see [`StridedBlock`]). The two byte ranges are
+/// disjoint or equal. The machine has AVX2.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
 unsafe fn stream_avx2(from: *const u8, to: *mut u8, n: usize) {

@@ -80,7 +80,7 @@ impl State for Compensated {
     }
 }
 
-/// An element that is added up.
+/// An element type whose values are added up.
 trait Term: Element {
     type State: State;
     fn add_to(self, sum: &mut Self::State);

@@ -1,12 +1,14 @@
-//! `svd` on the CPU: the reduction of square matrices to bidiagonal form, and the QR iteration. Rotations are applied to
-//! strips of rows of the vectors, a row in each lane.
+//! `svd` on the CPU: square matrices are reduced to bidiagonal form, and the implicit QR iteration then finds the
+//! singular values. The matrices of singular vectors are stored as strips of 16 neighbouring rows (see
+//! `factor/mod.rs`). Each rotation of the iteration combines two columns of such a matrix, for all rows of a strip
+//! together, one row in each SIMD lane.
 
 use super::factor::bidiagonal::reduce;
 use super::factor::{MatrixSource, Numbers, Reflectors, Rotations, Sink, StripRow, WIDTH, each_matrix, loops, power};
 use super::operands::{Refused, RoutineMemory};
 use smallvec::SmallVec;
 
-/// Runs the routine.
+/// Runs the routine `svd` for all matrices of a call.
 pub(super) fn run(call: &mut RoutineMemory<'_>) -> Result<(), Refused> {
     let params = &call.call.params;
     let (n, with_vectors) = (params[0] as usize, params[1] != 0);
@@ -17,15 +19,17 @@ pub(super) fn run(call: &mut RoutineMemory<'_>) -> Result<(), Refused> {
     let work = crate::graph::routine::svd_work(n, with_vectors);
     let one = |matrix: usize, memory: &mut [f64]| {
         let found = factor(&source, matrix * n * n, n, with_vectors, memory);
-        // SAFETY: the results have `n` values and two times `n · n` elements of vectors for each matrix, which one task
-        // factorises.
+        // SAFETY: for each matrix, the results have `n` singular values, `n · n` elements of left vectors, and as many
+        // of right vectors. Only one task factorises a matrix, so nothing else uses these elements.
         unsafe { write(found.as_ref(), [matrix * n, matrix * n * n], n, values, vectors) };
     };
     each_matrix(call, count, [n, work], one);
     Ok(())
 }
 
-/// The singular values of either sign in any order, the strips of both sides' vectors, and the order.
+/// The factors of one square matrix: the singular values in any order and with either sign, the strips that hold the
+/// left and the right singular vectors (see [`StripRow`]), and the indices of the values in descending order of
+/// magnitude.
 struct Found<'a> {
     values: Numbers,
     left: &'a [StripRow],
@@ -33,7 +37,9 @@ struct Found<'a> {
     order: SmallVec<[usize; 32]>,
 }
 
-/// Factorises the matrix from element `first` on. Returns `None` if it is not finite or does not converge.
+/// Computes the singular values of the matrix that begins at element `first` of the operand, and with `with_vectors`
+/// also its singular vectors. `memory` holds the vectors and intermediate values. Returns `None` if an element is not
+/// finite, or if the iteration does not converge.
 fn factor<'a>(
     source: &MatrixSource<'_>,
     first: usize,
@@ -67,23 +73,25 @@ fn factor<'a>(
     Some(Found { values, left, right, order })
 }
 
-/// Writes the results of a matrix, whose first elements are `at`. They are NaN if there are none.
+/// Writes the singular values of a matrix from element `at[0]` of `values` on, and its left and right singular vectors
+/// from element `at[1]` of each result in `vectors` on. If `found` is `None`, all these elements become NaN.
 ///
 /// # Safety
-/// The results have `n` and `n · n` elements there, which nothing else uses meanwhile.
+/// `values` has `n` elements from `at[0]` on, and each result in `vectors`, if given, has `n · n` elements from `at[1]`
+/// on. Nothing else uses these elements meanwhile.
 unsafe fn write(found: Option<&Found<'_>>, at: [usize; 2], n: usize, values: Sink, vectors: Option<(Sink, Sink)>) {
     let part = |strips: &[StripRow], row: usize, i: usize| strips[row / WIDTH * n + i][row % WIDTH];
     for i in 0..n {
         let x = found.map_or(f64::NAN, |f| f.values[f.order[i]]);
-        // SAFETY: `i` is below n, and the caller ensures that n values begin there, which nothing else uses.
+        // SAFETY: `i` is below n, and the caller ensures that n elements begin at `at[0]`, which nothing else uses.
         unsafe { values.set(at[0] + i, x.abs()) };
         let Some((left, right)) = vectors else { continue };
         for row in 0..n {
             let u = found.map_or(f64::NAN, |f| part(f.left, row, f.order[i]));
-            // the result has the absolute value, so the right vector of a negative value is negated
+            // `values` gets the absolute value, so the right vector of a negative value is negated
             let v = found.map_or(f64::NAN, |f| part(f.right, row, f.order[i]) * 1f64.copysign(x));
-            // SAFETY: row and column are below n, and the caller ensures that n · n elements of each list of vectors
-            // begin there, which nothing else uses.
+            // SAFETY: `row` and `i` are below n, and the caller ensures that n · n elements of `left` and of `right`
+            // begin at `at[1]`, which nothing else uses.
             unsafe {
                 left.set(at[1] + row * n + i, u);
                 right.set(at[1] + i * n + row, v);

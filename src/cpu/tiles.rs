@@ -55,11 +55,10 @@ pub(super) struct Frame {
     pub part: Range<usize>,
 }
 
-/// All positions.
+/// The range of all positions, for a task that may write at every position.
 pub(super) const EVERYWHERE: Range<usize> = 0..usize::MAX;
 
-// SAFETY: a frame owns its arena. Only the task that holds the frame uses its addresses, and each kernel sets them
-// before use.
+// SAFETY: a frame owns its arena. Only the task that holds it uses its addresses, which each kernel sets first.
 unsafe impl Send for Frame {}
 
 impl Drop for Frame {
@@ -210,8 +209,8 @@ impl Frame {
     pub unsafe fn run(&mut self, bound: &BoundProgram<'_>, steps: Range<usize>, tile: TileBounds) {
         let (program, n) = (bound.program, tile.len());
         for step in &program.steps[steps] {
-            // SAFETY: a step writes its register, which has *room* for a tile, or a tile *inside* a buffer (see
-            // `Program`).
+            // SAFETY: a step writes its register, which has room for a tile (*room*), or the tile of a store, which is
+            // inside its buffer (*inside*, see `Program`).
             unsafe {
                 let to = match step.dst {
                     Dst::Nowhere => std::ptr::null_mut(),
@@ -295,7 +294,8 @@ impl Frame {
     /// Writes a value's tile to the memory of a store, after narrowing it to the stored dtype.
     ///
     /// # Safety
-    /// As for [`Frame::run`], and the tile's values have been computed.
+    /// The frame and the tile belong to this program (*made for it*, see [`Frame`]), no other task runs the tile, and
+    /// the tile's values have been computed.
     pub unsafe fn write(&mut self, bound: &BoundProgram<'_>, w: &Write, tile: TileBounds) {
         let (place, from) = (w.place, self.at[w.id] as *const u8);
         let (p, n) = (&bound.program.places[place], tile.len());
@@ -461,7 +461,7 @@ unsafe fn pack_tile(bound: &BoundProgram<'_>, place: usize, to: *mut u8, tile: T
 /// Copies a tile of a store from contiguous rows at `from` to its buffer.
 ///
 /// # Safety
-/// As for `pack_tile`, but `from` points to the tile's elements, and no other task runs the tile.
+/// The tile is in the level's index space, `from` points to its elements, and no other task runs the tile.
 unsafe fn unpack_tile(bound: &BoundProgram<'_>, place: usize, from: *const u8, tile: TileBounds) {
     let size = bound.program.places[place].size;
     // SAFETY: each block is a part of the tile, whose elements are in the buffer.

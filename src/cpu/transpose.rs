@@ -18,7 +18,7 @@ const AHEAD: usize = 128;
 /// [`StridedBlock`](super::strided::StridedBlock)). `T` has 1, 2, 4 or 8 bytes.
 #[inline(always)]
 pub(super) unsafe fn transpose<T: Copy>(s: *const T, ss: isize, d: *mut T, ds: isize, nr: usize, nc: usize) {
-    // SAFETY: the caller ensures the conditions of each function, which are the same as for this one.
+    // SAFETY: the called functions have the same conditions as this one, and the caller ensures them.
     unsafe {
         match (size_of::<T>(), nc) {
             (_, 2) if ds == 2 => interleave::<T, 2>(s, ss, d, nr),
@@ -36,7 +36,8 @@ pub(super) unsafe fn transpose<T: Copy>(s: *const T, ss: isize, d: *mut T, ds: i
 /// shuffle instructions for this loop.
 ///
 /// # Safety
-/// As for [`transpose`], where `ds` and `nc` are `N`.
+/// The `nr × N` words of `s` and `d` are in live memory, and source and target do not overlap (*inside* and *apart*,
+/// see [`StridedBlock`](super::strided::StridedBlock)).
 #[inline(always)]
 unsafe fn interleave<T: Copy, const N: usize>(s: *const T, ss: isize, d: *mut T, nr: usize) {
     // SAFETY: `r` is below `nr` and `c` below `nc`, so the caller ensures that both words exist.
@@ -53,7 +54,8 @@ unsafe fn interleave<T: Copy, const N: usize>(s: *const T, ss: isize, d: *mut T,
 /// the right and at the bottom are copied one by one.
 ///
 /// # Safety
-/// As for [`transpose`]. `SIDE` words of `T` have 16 bytes.
+/// The `nr × nc` words of `s` and `d` are in live memory, and source and target do not overlap (*inside* and *apart*,
+/// see [`StridedBlock`](super::strided::StridedBlock)). `SIDE` words of `T` have 16 bytes.
 #[inline(always)]
 unsafe fn squares<T: Copy, const SIDE: usize>(s: *const T, ss: isize, d: *mut T, ds: isize, nr: usize, nc: usize) {
     let (rows, cols) = (nr / SIDE * SIDE, nc / SIDE * SIDE);
@@ -97,7 +99,8 @@ unsafe fn squares<T: Copy, const SIDE: usize>(s: *const T, ss: isize, d: *mut T,
 /// become the columns.
 ///
 /// # Safety
-/// As for [`squares`], for `SIDE × SIDE` elements.
+/// The `SIDE × SIDE` words of `s` and `d` are in live memory, and source and target do not overlap (*inside* and
+/// *apart*, see [`StridedBlock`](super::strided::StridedBlock)). `SIDE` words of `T` have 16 bytes.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
 unsafe fn square<T: Copy, const SIDE: usize>(s: *const T, ss: isize, d: *mut T, ds: isize) {
@@ -129,7 +132,8 @@ unsafe fn square<T: Copy, const SIDE: usize>(s: *const T, ss: isize, d: *mut T, 
 /// Transposes a square through a local copy, which compilers keep in registers.
 ///
 /// # Safety
-/// As for [`squares`], for `SIDE × SIDE` elements.
+/// The `SIDE × SIDE` words of `s` and `d` are in live memory, and source and target do not overlap (*inside* and
+/// *apart*, see [`StridedBlock`](super::strided::StridedBlock)). `SIDE` words of `T` have 16 bytes.
 #[cfg(not(target_arch = "x86_64"))]
 #[inline(always)]
 unsafe fn square<T: Copy, const SIDE: usize>(s: *const T, ss: isize, d: *mut T, ds: isize) {

@@ -68,7 +68,7 @@ fn each_block<T: Small>(call: &mut RoutineMemory<'_>, substitute: Function<T>) -
     lowest.found().map_or(Ok(()), |place| Err(Refused(place)))
 }
 
-/// See [`Function`].
+/// Solves one system, as [`Function`] describes.
 #[inline(always)]
 fn substitute<T: Real>(a: &[T], x: &mut [T], columns: usize, kind: u64) {
     let n = x.len() / columns;
@@ -83,7 +83,7 @@ fn substitute<T: Real>(a: &[T], x: &mut [T], columns: usize, kind: u64) {
         // the rows of the solution that are already known, and the elements of the matrix that multiply them
         let (known, factors) =
             if is_upper { (&*after, &a[i * n + i + 1..(i + 1) * n]) } else { (&*before, &a[i * n..i * n + i]) };
-        // the known rows are subtracted in the order in which they became known
+        // the known rows are subtracted in the order in which they were computed
         let place = |k: usize| if is_upper { factors.len() - 1 - k } else { k };
         let whole = factors.len() / ROWS * ROWS;
         for k in (0..whole).step_by(ROWS) {

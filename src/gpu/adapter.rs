@@ -70,7 +70,7 @@ impl Origin {
     }
 }
 
-/// The id of the process that has loaded the drivers, or 0 if none has.
+/// The id of the process that has loaded the drivers, or 0 if no process has loaded them.
 static LOADED_BY: AtomicU32 = AtomicU32::new(0);
 
 /// Returns whether a parent process loaded the drivers, and this process was made from it by `fork`. The driver's
@@ -288,7 +288,7 @@ fn request_with_matrices(
 }
 
 /// Returns the products of small matrices that the adapter supports. Returns an empty list if kernels can use none of
-/// them: they need factors of f16 with sums in f32.
+/// these products. Kernels need products of f16 factors with sums in f32.
 fn cooperative_matrices(adapter: &wgpu::Adapter, info: &wgpu::AdapterInfo) -> Vec<Cooperative> {
     use wgpu::Features as F;
     let needs = F::EXPERIMENTAL_COOPERATIVE_MATRIX | F::SHADER_F16 | F::SHADER_I16 | F::SUBGROUP;
@@ -342,8 +342,8 @@ fn capabilities(
         }
         max_binding = max_binding.min(shrink.max_binding);
         max_groups = max_groups.min(shrink.max_groups);
-        // with this limit, a single grid of workgroups, which has three dimensions, has an invocation for each index of
-        // a window
+        // with this limit, one grid of workgroups, which has three dimensions, has an invocation for each index of a
+        // window (the part of a kernel's index space that one dispatch covers)
         let groups = (shrink.max_groups as u64).saturating_pow(3);
         max_indices = max_indices.min(groups.saturating_mul(group as u64));
     }

@@ -246,8 +246,9 @@ impl Batch {
         Ok(group)
     }
 
-    /// Remembers a kernel's gathers, or a routine's call, so that an error note can be traced to one of them, and
-    /// returns the error id of the first ([`ErrorNotes::remember`]). The error notes are unread from now on.
+    /// Remembers the accesses at checked indices (gathers) of a kernel, or a routine's call, so that an error note can
+    /// be traced to one of them. Returns the error id of the first ([`ErrorNotes::remember`]). The error notes count as
+    /// unread from now on.
     pub fn next_error_id(&mut self, gathers: impl Iterator<Item = NoteSource>) -> u32 {
         self.unread_errors = true;
         self.notes.remember(gathers)
@@ -353,7 +354,7 @@ impl Batch {
         Ok(())
     }
 
-    /// Marks the end of the step.
+    /// Marks the end of the step that [`Batch::begin_step`] began.
     pub fn end_step(&mut self, connection: &Connection) {
         let Some((_, timer)) = self.timer.as_ref().filter(|(_, timer)| timer.notes_steps()) else { return };
         let waits = timer.waits();

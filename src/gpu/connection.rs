@@ -26,9 +26,9 @@ pub(super) const LONGEST_NAP: Duration = Duration::from_micros(500);
 /// may compile it only then. A kernel within `Caps::max_cost` compiles in less than a second on an idle machine. 20 s
 /// leave a margin for a busy machine.
 const FIRST_RUN: Duration = Duration::from_secs(20);
-/// How long a failed call waits at most for the report that the device is lost, because the caller should get that
-/// error, not one of its consequences. Chosen by hand: long enough for a slow driver, and short for a caller whose call
-/// has failed.
+/// The maximum time that a failed call waits for the report that the device is lost. It waits because the caller should
+/// get the error about the loss, not one of its consequences. Chosen by hand: long enough for a slow driver, and short
+/// for a caller whose call has failed.
 const LOSS_REPORT: Duration = Duration::from_millis(500);
 
 /// Locks a mutex, even one that a panic has poisoned, because the data that our mutexes guard is consistent after every
@@ -257,9 +257,9 @@ impl Connection {
     }
 
     /// Causes the failure that a test planned. For [`ErrorKind::OutOfMemory`], returns wgpu's error. For any other
-    /// kind, returns `None`: a planned loss becomes the late error, and otherwise this requests a buffer that wgpu
-    /// rejects (mappable and for storage, without the feature that allows both), so that the scopes of
-    /// [`Connection::scoped`] catch wgpu's error.
+    /// kind, returns `None`. A planned loss of the device is set as the error that every later call returns. For the
+    /// other kinds, this requests a buffer that wgpu rejects (mappable and for storage, without the feature that allows
+    /// both), so that the error scopes of [`Connection::scoped`] catch wgpu's error.
     #[cold]
     fn raise(&self, kind: ErrorKind) -> Option<wgpu::Error> {
         if kind == ErrorKind::OutOfMemory {
@@ -281,7 +281,8 @@ impl Connection {
         self.late.set(error.kind(), error.detail().to_string());
     }
 
-    /// Forgets the late error. Only for tests, which planned its cause.
+    /// Forgets the error that every call returns since the device failed. Only for tests, which cause that error on
+    /// purpose.
     #[cfg(feature = "testing")]
     pub fn forget_losses(&self) {
         self.late.clear();
@@ -308,7 +309,7 @@ impl Connection {
         self.submitted.load(Relaxed)
     }
 
-    /// How many submissions have finished.
+    /// Returns how many submissions have finished.
     pub fn completed(&self) -> u64 {
         self.completed.load(Relaxed)
     }

@@ -95,7 +95,7 @@ fn by_k(_: usize, _: usize, k: usize) -> f32 {
 static TRIALS: [Trial; 7] = [
     Trial { sizes: [2, 70, 67, 300], along_k: [true, false], elements: [whole; 2], is_exact: true },
     Trial { sizes: [1, 36, 100, 76], along_k: [false, true], elements: [whole; 2], is_exact: true },
-    // subnormal f16
+    // elements that are subnormal numbers of f16
     Trial {
         sizes: [1, 17, 15, 65],
         along_k: [true, true],
@@ -109,7 +109,7 @@ static TRIALS: [Trial; 7] = [
         elements: [|_, _, k| if k == 0 { 2_048.0 } else { 1.0 }, |_, _, _| 1.0],
         is_exact: true,
     },
-    // the largest product
+    // the largest product of two f16: 65,504 times 65,504
     Trial { sizes: [1, 3, 5, 1], along_k: [true, false], elements: [|_, _, _| 65_504.0; 2], is_exact: true },
     // an infinite element makes its own row infinite
     Trial {
@@ -281,10 +281,10 @@ mod tests {
             }
             assert!(!t.is_right(&want[1..]) && !t.is_right(&vec![f32::NAN; want.len()]), "{:?}", t.sizes);
         }
-        // the sums rounded to f16
+        // a device that rounds the sums to f16 fails the self-test
         let in_half = |t: &Trial| results(t).iter().map(|x| f16::from_f32(*x).to_f32()).collect::<Vec<_>>();
         assert!(TRIALS[3..5].iter().all(|t| !t.is_right(&in_half(t))));
-        // subnormal operands treated as 0
+        // a device that treats subnormal operands as 0 fails the self-test
         assert!(!TRIALS[2].is_right(&vec![0.0; 17 * 15]));
     }
 }

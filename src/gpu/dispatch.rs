@@ -158,8 +158,9 @@ impl<'a> StepRecorder<'a> {
         Ok(BoundWindow { slices, first })
     }
 
-    /// Makes the batch remember the kernel's gathers, so that the error about an index out of range, which is returned
-    /// later, can name the index and the caller's line. Returns the id of the first gather.
+    /// Makes the batch remember the kernel's gathers (accesses at checked indices), so that the error about an index
+    /// out of range, which is returned later, can name the index and the caller's line. Returns the id of the first
+    /// gather.
     fn error_id(&mut self, kernel: &PreparedKernel) -> u32 {
         let (batch, bindings) = (&mut *self.batch, self.bindings);
         batch.next_error_id(kernel.gathers.iter().map(|g| NoteSource {

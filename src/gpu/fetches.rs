@@ -14,10 +14,12 @@ use smallvec::SmallVec;
 /// The side, in elements, of the squares that the workgroups of `main_of_squares` in `shaders/elementwise.wgsl`
 /// compute. They load operands that are contiguous along another axis than the last through workgroup memory.
 pub(super) const SIDE: usize = 32;
-/// The number of elements of workgroup memory that a square uses. Each column has one element of padding.
+/// The number of elements of workgroup memory that a square of [`SIDE`] × [`SIDE`] elements uses. Each column has one
+/// element of padding.
 const SQUARE: usize = SIDE * (SIDE + 1);
 
-/// The most bytes of workgroup memory that squares may use: 16 KiB, which WebGPU guarantees.
+/// The most bytes of workgroup memory that all squares ([`SIDE`]) of a workgroup may use: 16 KiB, which WebGPU
+/// guarantees.
 const SQUARES_BYTES: usize = 16 << 10;
 
 /// The number of elements that an invocation processes if it processes several.
@@ -47,7 +49,7 @@ pub(super) fn choose(of: &FetchOperands<'_>, variant: &mut Variant) {
     }
 }
 
-/// Decides for an elementwise kernel.
+/// Decides whether an invocation of an elementwise kernel processes four elements, and how it fetches them.
 fn for_elements(of: &FetchOperands<'_>, variant: &mut Variant) {
     let FetchOperands { kernel, window, .. } = of;
     let is_simple = variant.groups.in_flight as usize == FOUR
@@ -82,7 +84,7 @@ fn for_lanes(of: &FetchOperands<'_>, variant: &mut Variant) {
     let (size, lanes) = (variant.groups.size as usize, variant.groups.lanes as usize);
     let is_simple = variant.groups.in_flight as usize == FOUR && lanes > 1 && size / FOUR >= LEAST && !kernel.checks();
     let Some(extent) = kernel.inner.last().filter(|_| is_simple) else { return };
-    // four elements that an invocation processes must not cross the end of a line
+    // four elements that an invocation processes must not cross the end of the last reduced axis
     let ends_whole = kernel.inner.len() == 1 || mutant!(lanes_across_lines, true, extent.is_multiple_of(FOUR));
     let last = window.shape.len() + kernel.inner.len() - 1;
     let is_shared = |n: usize| variant.slots[variant.loads[n] as usize].access == Access::Atomic;
@@ -120,8 +122,8 @@ fn for_runs(of: &FetchOperands<'_>, variant: &mut Variant) {
     }
 }
 
-/// Decides for the factors of a large product: vectors of four neighbours along the axis in which a factor is
-/// contiguous. No vector may cross the end of the axis.
+/// Decides how the factors of a large product are fetched: as vectors of four neighbours along the axis in which a
+/// factor is contiguous, if no vector crosses the end of the axis.
 fn for_factors(of: &FetchOperands<'_>, variant: &mut Variant) {
     let FetchOperands { kernel, window, .. } = of;
     let rank = window.shape.len();
@@ -219,9 +221,9 @@ impl FetchOperands<'_> {
         }
     }
 
-    /// Returns the axis along which a workgroup fetches squares, or `None` if it fetches none. It is the axis along
-    /// which most loads are contiguous, among the loads that are not contiguous along the last axis. Both axes must be
-    /// long enough for a square.
+    /// Returns the axis along which a workgroup fetches squares (see [`SIDE`]), or `None` if it fetches none. It is the
+    /// axis along which most loads are contiguous, among the loads that are not contiguous along the last axis. Both
+    /// axes must be long enough for a square.
     fn lines(&self, last: usize, fetches: &[Fetch], variant: &Variant) -> Option<usize> {
         let shape = &self.window.shape;
         let stores = self.kernel.loads.len()..self.kernel.loads.len() + self.kernel.stores.len();
@@ -249,8 +251,8 @@ impl FetchOperands<'_> {
             && strides[axis].unsigned_abs() == 1
     }
 
-    /// Returns how a workgroup that computes squares fetches load `n`. `fetch` is how it would fetch the load without
-    /// squares, and `lines` the axis of the squares' lines.
+    /// Returns how a workgroup that computes squares (see [`SIDE`]) fetches load `n`. `fetch` is how it would fetch the
+    /// load without squares, and `lines` the axis of the squares' lines.
     fn in_square(&self, n: usize, fetch: Fetch, last: usize, lines: usize) -> Fetch {
         match self.is_across(n, fetch, last, lines) {
             true if self.is_whole(n, lines) => Fetch::WholeAcross,
@@ -264,7 +266,7 @@ impl FetchOperands<'_> {
     /// process neighbours in any case.
     fn pays(&self, last: usize, fetches: &[Fetch], variant: &Variant) -> bool {
         let (shape, loads) = (&self.window.shape, self.kernel.loads.len());
-        // four elements that an invocation processes must not cross the end of a line
+        // four elements that an invocation processes must not cross the end of the last axis
         let ends_whole = last == 0 || shape[last].is_multiple_of(FOUR);
         let owns = |n: usize| variant.stores[n].1 == StoreMode::Owned;
         let mut stores = 0..self.kernel.stores.len();

@@ -13,8 +13,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Once};
 
-/// Kernels rely on some limits that WebGPU guarantees, but a program may have opened its device with lower ones.
-/// Returns an error message about the first limit that is too low, or `None`.
+/// Returns an error message about the first limit of a program's device that is too low for our kernels, or `None`.
+/// Kernels rely on some limits that WebGPU guarantees, but a program may have opened its device with lower limits.
 fn missing(limits: &wgpu::Limits) -> Option<String> {
     let least = wgpu::Limits::default();
     macro_rules! limits {

@@ -87,9 +87,9 @@ fn halves() -> Vec<[u32; 2]> {
     lines.collect()
 }
 
-/// Returns how the arithmetic of a device behaves while the device is being opened, or the error of the probe. A device
-/// that a program has lent may lack features, so its findings are not kept; the same holds for a test's device without
-/// features.
+/// Finds out how a device's arithmetic behaves, while the device is being opened. Returns the error of the probe if it
+/// fails. A device that a program has lent may lack features, so its findings are not kept. Those of a test's device
+/// without features are not kept either.
 pub(super) async fn find(
     connection: &Arc<Connection>,
     watch: &Arc<Watch>,
@@ -405,20 +405,20 @@ mod tests {
         let judged =
             |widen: fn(f32) -> f32, narrow: fn(f32) -> u16| judge_halves(&lines, &converted(&lines, widen, narrow));
         assert_eq!(judged(|x| x, nearest), [true; 4]);
-        // subnormals flushed
+        // a device that flushes subnormal numbers to zero
         let flush = |x: f32| if x.abs() < 6.1e-5 { x * 0.0 } else { x };
         assert_eq!(judged(flush, nearest), [false, true, true, true]);
         assert_eq!(
             judged(|x| x, |x| f16::from_f32(if x.abs() < 6.1e-5 { x * 0.0 } else { x }).to_bits()),
             [true, true, false, false]
         );
-        // truncation
+        // a device that truncates
         let truncate = |x: f32| {
             let near = f16::from_f32(x);
             if near.to_f32().abs() > x.abs() { near.to_bits() - 1 } else { near.to_bits() }
         };
         assert_eq!(judged(|x| x, truncate), [true, true, false, false]);
-        // ties away from zero
+        // a device that rounds ties away from zero
         let away = |x: f32| {
             let near = f16::from_f32(x);
             let next = f16::from_bits(near.to_bits() + 1);
@@ -426,17 +426,17 @@ mod tests {
             if is_tie { next.to_bits() } else { near.to_bits() }
         };
         assert_eq!(judged(|x| x, away), [true, true, false, false]);
-        // overflow to the largest number
+        // a device that returns the largest finite number instead of infinity
         let saturate = |x: f32| f16::from_f32(x).to_bits() - (x.is_finite() && f16::from_f32(x).is_infinite()) as u16;
         assert_eq!(judged(|x| x, saturate), [true, true, false, false]);
-        // a NaN that is always positive
+        // a device that returns only positive NaN
         let positive = |x: f32| if x.is_nan() { f32::NAN } else { x };
         assert_eq!(judged(positive, nearest), [true, false, true, true]);
         // a device that leaves out the conversion to the type f16 and back
         let mut results = converted(&lines, |x| x, nearest);
         results.chunks_mut(HALVES_WIDTH).zip(&lines).for_each(|(r, [_, x])| r[4] = *x);
         assert_eq!(judge_halves(&lines, &results), [true, true, true, false]);
-        // -0
+        // a device that loses the sign of −0
         assert_eq!(judged(|x| x, |x| f16::from_f32(x + 0.0).to_bits()), [true, true, false, false]);
     }
 

@@ -5,11 +5,11 @@ use super::wgsl::{HEADER, ParamHeader, ParamPositions};
 use crate::plan::kernel::{CHAIN, Kernel, KernelKind, Op, Window};
 use smallvec::SmallVec;
 
-/// Returns the part of a window's parameters that is the same in every run. Everything that a run sets is 0 here. In
-/// the header, this is the grid and the error id. Among the words, it is the header itself (the first [`HEADER`]
-/// words), the scalars and the operands' offsets.
+/// Returns the part of a window's parameters that is the same in every run. Every value that a run sets is 0 here: in
+/// the header, the grid and the error id; in the words, the header itself (the first [`HEADER`] words), the scalars and
+/// the operands' offsets.
 ///
-/// If the kernel computes squares, `lines` is the axis along which their lines are counted
+/// If the kernel computes squares (`SIDE` in `fetches.rs`), `lines` is the axis along which their lines are counted
 /// ([`Variant::lines`](super::wgsl::Variant::lines)). `strides` are the strides of the loads, then of the stores.
 /// `count` is the number of indices of the window, and `inner` the number of indices of a row.
 pub(super) fn template(
@@ -20,8 +20,8 @@ pub(super) fn template(
     (count, inner): (usize, usize),
 ) -> (ParamHeader, Vec<u32>) {
     let matmul = kernel.kind == KernelKind::Matmul;
-    // rows in the table of axes: every shader reads at least one outer and one inner row. The shader of a product reads
-    // three outer rows, for the batch, m and n
+    // The numbers of rows in the table of axes. Every shader reads at least one outer and one inner row. The shader of
+    // a product reads three outer rows, for the batch, m and n
     let outer_rows = window.shape.len().max(if matmul { 3 } else { 1 });
     let inner_rows = kernel.inner.len().max(1);
     let mut p = vec![0u32; (form.table + (outer_rows + inner_rows) * form.row) * 4];

@@ -50,7 +50,7 @@ struct DraftWindow {
     /// The operands of all kernels, one kernel after another.
     operands: Vec<WindowOperand>,
     bindings: SmallVec<[Binding; 8]>,
-    /// The variant of each kernel. All variants have the same slots.
+    /// The variant of each kernel. All variants have the same slots (bindings).
     variants: SmallVec<[Variant; 1]>,
     /// Length of the parameters of all kernels in vectors of four words.
     params: u32,
@@ -181,8 +181,8 @@ impl<'a> Preparer<'a> {
         let slots: SmallVec<[usize; 8]> = operands.iter().map(|o| o.binding).collect();
         let first = |o: &WindowOperand| o.offset + o.shift(self.buffers);
         let offsets: SmallVec<[i64; 2]> = operands[kernel.loads.len()..].iter().map(first).collect();
-        // if an array begins inside a vector in this run, it may begin elsewhere in a vector in other runs with the
-        // same facts
+        // the prepared plan is used again for runs with the same facts (`prepared.rs`). If an array begins inside a
+        // vector in this run, it may begin elsewhere in a vector in these other runs
         let is_aligned = |(n, o): (usize, &WindowOperand)| {
             is_aligned(kernel, n, o.offset) && !self.buffers[o.buffer].is_between_vectors()
         };
@@ -368,8 +368,8 @@ fn words_of_params(kernel: &Kernel, form: &ParamPositions) -> usize {
     4 * (form.table + (kernel.outer.len().max(1) + 1) * form.row)
 }
 
-/// Gives kernels that are to run in one dispatch the same slots, and returns the length of all parameters in vectors of
-/// four words. Returns `None` if they cannot run in one dispatch.
+/// Gives kernels that are to run in one dispatch the same slots (bindings), and returns the length of all parameters in
+/// vectors of four words. Returns `None` if they cannot run in one dispatch.
 fn together(kernels: &[(&Kernel, ParamPositions)], variants: &mut [Variant]) -> Option<u32> {
     for n in 0..variants[0].slots.len() {
         let uses = |v: &&Variant| v.loads.iter().chain(v.stores.iter().map(|s| &s.0)).any(|slot| *slot as usize == n);

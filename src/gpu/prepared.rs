@@ -81,7 +81,8 @@ impl WindowOperand {
 /// A window that is ready to be bound to the buffers of a run.
 pub(super) struct PreparedWindow {
     pub pipeline: Arc<Pipeline>,
-    /// The kernel's loads, then its stores. If several kernels run in one dispatch, the same for each kernel in turn.
+    /// The kernel's loads, then its stores. If several kernels run in one dispatch, the loads and stores of each kernel
+    /// follow those of the kernel before it.
     pub operands: Box<[WindowOperand]>,
     /// For each binding, an operand that is read or written through it. The whole buffer of that operand is bound, or,
     /// if it is larger than a binding, the range that the operand touches.
@@ -121,8 +122,8 @@ pub(super) struct PreparedKernel {
     /// offset of its first operand. The offsets of the others follow, one word each. There are several kernels if they
     /// run in one dispatch.
     pub offsets: SmallVec<[(usize, usize); 1]>,
-    /// All gathers and positions of the kernel in the order of values, because their error ids are counted in this
-    /// order. Empty if no index of the kernel is checked.
+    /// All uses of checked indices in the kernel, in the order of the kernel's values, because their error ids are
+    /// counted in this order. Empty if no index of the kernel is checked.
     pub gathers: Vec<Gather>,
 }
 
@@ -137,9 +138,9 @@ pub(super) enum PreparedStep {
 pub(super) struct PreparedPlan {
     /// The prepared steps, one for each step of the plan.
     pub steps: Vec<PreparedStep>,
-    /// Whether a run in place tries everything that may fail before the first dispatch, so that the write is done
-    /// completely or not at all. A plan with one writing dispatch does not need this, because nothing can fail after
-    /// it.
+    /// Whether a run that writes in place first tries everything that may fail, before the first dispatch, so that the
+    /// write is done completely or not at all. A plan with one writing dispatch does not need this, because nothing can
+    /// fail after it.
     pub rehearses: bool,
 }
 

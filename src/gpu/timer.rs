@@ -24,7 +24,7 @@ struct Set {
     passes: Vec<usize>,
 }
 
-/// The two queries of a pass.
+/// The two queries that record the start and the end of a pass.
 pub(super) struct QueryPair {
     queries: wgpu::QuerySet,
     first: u32,

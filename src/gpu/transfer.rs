@@ -44,7 +44,8 @@ impl Gpu {
             return Err(Error::with_line(ErrorKind::Internal, "upload", detail, None));
         }
         let before = self.connection.counters.bytes_in.fetch_add(bytes.len() as u64, Relaxed);
-        // many small writes are submitted after every 64 MiB in total, as a large write is after every piece
+        // many small writes are submitted after every 64 MiB in total, just as a large write is submitted after every
+        // piece of 64 MiB
         let fills = (before + bytes.len() as u64) / PIECE as u64 > before / PIECE as u64;
         // kernels that are recorded but not submitted must still see the old content, so they are submitted first
         mutant!(upload_overtakes_kernels, (), self.submit_uses_of(target)?);
@@ -78,7 +79,7 @@ impl Gpu {
             for (n, piece) in bytes[..whole].chunks(PIECE).enumerate() {
                 queue.write_buffer(&target.buffer, (offset + n * PIECE) as u64, piece);
                 if whole > PIECE {
-                    // without a submission wgpu would keep the staging memory of all pieces until the next one
+                    // without a submission, wgpu would keep the staging memory of all pieces until the next submission
                     queue.submit([]);
                 }
             }
@@ -104,8 +105,8 @@ impl Gpu {
     ) -> impl Future<Output = Result<()>> + Send + use<> {
         let begin = || {
             self.connection.check()?;
-            // a read of no bytes has one piece too, because it must wait for the device and return errors that were
-            // noted earlier
+            // a read of no bytes also submits one (empty) piece, because it must wait for the device and return errors
+            // that were noted earlier
             self.begin(Some((&own(&buffer)?.buffer, offset)), len.min(PIECE_READ))
         };
         let begun = begin();
@@ -122,7 +123,7 @@ impl Gpu {
                     next = apart("download", move || gpu.next_piece(&buffer, at, rest.min(PIECE_READ))).await.map(Some);
                     asked += rest.min(PIECE_READ);
                 }
-                // an error in this piece's notes takes precedence over a failure to get the next piece
+                // an error in the notes that came with this piece takes precedence over a failure to get the next piece
                 self.finish(this, notes.take(), &mut receive).await?;
                 piece = next?;
             }
@@ -173,8 +174,8 @@ impl Gpu {
         wait("read", "", self.finish(piece, Some(notes), &mut append))
     }
 
-    /// Prepares a piece of `len` bytes from byte `offset`. Its staging buffer also has room for the error notes, after
-    /// these bytes.
+    /// Prepares a piece of a read: the copy of `len` bytes from byte `offset` to a staging buffer, which also has room
+    /// for the error notes after these bytes.
     fn piece(&self, offset: usize, len: usize) -> Result<Piece> {
         // wgpu copies only whole words of 4 bytes, so the copy may begin up to 3 bytes before `offset`
         let skip = offset % 4;
@@ -183,9 +184,9 @@ impl Gpu {
         Ok(Piece { staging, signal: Signal::default(), skip, len, span })
     }
 
-    /// Submits all work enqueued so far, then the copies of a piece and of unread error notes. `source` is the buffer,
-    /// and the byte from which to copy; without it, only the notes are copied. Also returns the notes that the read
-    /// must check.
+    /// Submits all work enqueued so far, then the copies of a piece of a buffer and of unread error notes. `source` is
+    /// the buffer, and the byte from which to copy; without it, only the notes are copied. Also returns the notes that
+    /// the read must check.
     fn begin(&self, source: Option<(&wgpu::Buffer, usize)>, len: usize) -> Result<(Piece, Taken)> {
         let piece = self.piece(source.map_or(0, |(_, offset)| offset), len)?;
         let (errors, submitted) = {
@@ -209,8 +210,8 @@ impl Gpu {
         Ok((piece, notes))
     }
 
-    /// Submits the copy of a further piece of a read. It bypasses the batch, because nothing recorded after the first
-    /// piece may write to a buffer that a read holds.
+    /// Submits the copy of a further piece of a read. It does not record the copy into the batch, because nothing
+    /// recorded after the first piece may write to a buffer that a read holds.
     fn next_piece(&self, buffer: &Buffer, offset: usize, len: usize) -> Result<Piece> {
         self.connection.check()?;
         let (source, piece) = (own(buffer)?, self.piece(offset, len)?);
@@ -223,7 +224,7 @@ impl Gpu {
         Ok(piece)
     }
 
-    /// Requests the mapping of a piece, which happens after all work submitted so far.
+    /// Requests the mapping of a piece's staging buffer, which happens after all work submitted so far.
     fn map(&self, piece: &Piece) -> Result<()> {
         let (signal, watch) = (piece.signal.clone(), self.watch.clone());
         self.connection.scoped("download", || {
@@ -233,8 +234,8 @@ impl Gpu {
         })
     }
 
-    /// Waits for a piece and its notes. Passes the bytes to `receive`; fails if there is an error note. If the future
-    /// is dropped meanwhile, the notes are left to the next read or wait.
+    /// Waits for the copies of a piece and of its error notes. Passes the bytes to `receive`. Returns an error if there
+    /// is an error note. If the future is dropped meanwhile, the notes are left to the next read or wait.
     async fn finish(
         &self,
         piece: Piece,

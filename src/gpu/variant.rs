@@ -10,9 +10,9 @@ use crate::plan::kernel::{BufferRef, Kernel, KernelKind, Window, WriteClass};
 use smallvec::SmallVec;
 
 /// Returns the variant for a window. `offsets` are the first elements of the stores, counted from their buffers'
-/// starts. `aligned` tells for each load, then each store, whether [`is_aligned`] holds in every run with the same
-/// facts (`prepared.rs`). `slots` are the numbers of the bindings of loads, then of stores. `kinds` are the bindings; a
-/// binding becomes atomic here if several invocations may write to the same word of it.
+/// starts. `aligned` tells for each load, then each store, whether [`is_aligned`] holds in every run that uses the
+/// prepared plan. `slots` are the numbers of the bindings of loads, then of stores. `kinds` are the bindings; a binding
+/// becomes atomic here if several invocations may write to the same word of it.
 pub(super) fn classify(
     kernel: &Kernel,
     form: &ParamPositions,
@@ -58,8 +58,8 @@ pub(super) fn classify(
     Ok(variant)
 }
 
-/// Returns whether operand `n` begins at a multiple of four elements. For a store of a kernel whose stores are written
-/// several at a time ([`Kernel::woven`]), that number replaces four.
+/// Returns whether operand `n` begins at a multiple of four elements. If the kernel's stores are written several at a
+/// time ([`Kernel::woven`]), a store must begin at a multiple of the number of these stores instead of four.
 pub(super) fn is_aligned(kernel: &Kernel, n: usize, first: i64) -> bool {
     let woven = if n < kernel.loads.len() { 1 } else { kernel.woven() as i64 };
     first % (if woven > 1 { woven } else { 4 }) == 0

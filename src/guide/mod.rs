@@ -3,10 +3,10 @@
 //! | chapter | about |
 //! |---|---|
 //! | [`numpy`] | NumPy and CuPy beside cupric, for users of these libraries |
-//! | [`laziness`] | when expressions are computed, which operations are fused, how to inspect it, when to keep an array |
+//! | [`laziness`] | when expressions are computed, which operations are fused, how to inspect plans, keeping arrays |
 //! | [`views`] | slices, transposes, writes, and when a write happens in place |
 //! | [`derivatives`] | derivatives of expressions: losses, training steps, rules of your own |
-//! | [`accuracy`] | error bounds, half precision, which results are the same from run to run and from device to device |
+//! | [`accuracy`] | error bounds, half precision, which results are the same in each run and on each device |
 //! | [`devices`] | choosing a device, moving arrays, memory, waiting, timing, profiling |
 //! | [`streaming`] | files larger than memory: reading, writing, blocks of rows |
 //! | [`browser`] | web pages: WebGPU, WebAssembly, and functions to await |

@@ -16,7 +16,7 @@ impl Array {
     /// f32. (Feature `image`.)
     ///
     /// # Errors
-    /// [`ErrorKind::Unsupported`] for kinds of images that a later version of `image` may add.
+    /// Returns [`ErrorKind::Unsupported`] if the image is of a kind that a later version of `image` has added.
     ///
     /// ```
     /// use cupric::Array;
@@ -51,7 +51,7 @@ impl Array {
     /// Converts an image with a known pixel type to an array, like [`Array::from_image`]. (Feature `image`.)
     ///
     /// # Errors
-    /// [`ErrorKind::Shape`] for an image that has fewer elements than its width, height and channels require.
+    /// Returns [`ErrorKind::Shape`] if the image has fewer elements than its width, height and channels require.
     ///
     /// ```
     /// use cupric::{Array, DType};
@@ -76,12 +76,13 @@ impl Array {
 }
 
 impl Expr {
-    /// Evaluates the expression and copies it to an image. The shape is (height, width) for a gray image, or (height,
-    /// width, channels) with 1 channel for gray, 2 for gray and alpha, 3 for RGB, or 4 for RGBA. The dtype is u8 or
-    /// u16, or f32 with 3 or 4 channels. (Feature `image`.)
+    /// Evaluates the expression and copies its values to an image. The shape must be (height, width) for a gray image,
+    /// or (height, width, channels) with 1 channel for gray, 2 for gray and alpha, 3 for RGB, or 4 for RGBA. The dtype
+    /// must be u8 or u16, or f32 with 3 or 4 channels. (Feature `image`.)
     ///
     /// # Errors
-    /// [`ErrorKind::Shape`] or [`ErrorKind::DType`] for any other shape or dtype; errors of the evaluation.
+    /// Returns [`ErrorKind::Shape`] or [`ErrorKind::DType`] for any other shape or dtype, and the errors of the
+    /// evaluation.
     ///
     /// ```
     /// use cupric::{DType, array};
@@ -123,12 +124,12 @@ impl Expr {
         })
     }
 
-    /// Evaluates the expression and copies it to an image with a known pixel type. The shape is (height, width,
-    /// channels), or (height, width) for pixels of one channel. (Feature `image`.)
+    /// Evaluates the expression and copies its values to an image with a known pixel type. The shape must be (height,
+    /// width, channels), or (height, width) for pixels of one channel. (Feature `image`.)
     ///
     /// # Errors
-    /// [`ErrorKind::Shape`] or [`ErrorKind::DType`] if the shape or the dtype does not match the pixel type; errors of
-    /// the evaluation.
+    /// Returns [`ErrorKind::Shape`] or [`ErrorKind::DType`] if the shape or the dtype does not match the pixel type,
+    /// and the errors of the evaluation.
     ///
     /// ```
     /// use cupric::{DType, zeros};

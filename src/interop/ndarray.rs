@@ -14,9 +14,9 @@ impl Array {
     /// be on the CPU. (Feature `ndarray`.)
     ///
     /// # Errors
-    /// [`ErrorKind::DType`] if `T` is not the array's type, [`ErrorKind::DeviceMismatch`] for an array on a GPU,
-    /// [`ErrorKind::Unsupported`] for a bool array with a byte other than 0 and 1 (kernels may store such bytes),
-    /// [`ErrorKind::LimitExceeded`] for a broadcast shape that has too many elements for `ndarray`.
+    /// Returns [`ErrorKind::DType`] if `T` is not the array's type, [`ErrorKind::DeviceMismatch`] if the array is on a
+    /// GPU, [`ErrorKind::Unsupported`] if a bool array has a byte other than 0 and 1 (kernels may store such bytes),
+    /// and [`ErrorKind::LimitExceeded`] if a broadcast shape has too many elements for `ndarray`.
     ///
     /// ```
     /// use cupric::{array, s};
@@ -36,7 +36,8 @@ impl Array {
         // `ndarray` stores the bits of a negative stride in a usize, and finds the first element itself
         let strides: Vec<usize> = self.strides().iter().map(|s| *s as usize).collect();
         let shape = IxDyn(self.shape());
-        // the strides of an array without elements may lead out of its memory, which is empty
+        // the strides of an array without elements are not passed, because they may lead out of its memory, which is
+        // empty
         let view = match elements {
             [] => ArrayView::from_shape(shape, elements),
             _ => ArrayView::from_shape(shape.strides(IxDyn(&strides)), elements),
@@ -51,8 +52,8 @@ impl Array {
     /// [`Array::from_owned_ndarray`] does not copy. (Feature `ndarray`.)
     ///
     /// # Errors
-    /// [`ErrorKind::LimitExceeded`] for more than 64 axes; [`ErrorKind::OutOfMemory`] if the host cannot allocate the
-    /// copy.
+    /// Returns [`ErrorKind::LimitExceeded`] if there are more than 64 axes, and [`ErrorKind::OutOfMemory`] if the host
+    /// cannot allocate the copy.
     ///
     /// ```
     /// use cupric::Array;
@@ -84,7 +85,7 @@ impl Array {
     /// whatever its strides are. (Feature `ndarray`.)
     ///
     /// # Errors
-    /// [`ErrorKind::LimitExceeded`] for more than 64 axes.
+    /// Returns [`ErrorKind::LimitExceeded`] if there are more than 64 axes.
     ///
     /// ```
     /// use cupric::Array;
@@ -114,7 +115,7 @@ impl Array {
     /// it otherwise. (Feature `ndarray`.)
     ///
     /// # Errors
-    /// The errors of [`Array::into_vec`].
+    /// Returns the errors of [`Array::into_vec`].
     ///
     /// ```
     /// use cupric::{Array, array};
@@ -134,7 +135,7 @@ impl Expr {
     /// `ndarray`.)
     ///
     /// # Errors
-    /// The errors of [`Expr::to_vec`].
+    /// Returns the errors of [`Expr::to_vec`].
     ///
     /// ```
     /// use cupric::array;

@@ -14,7 +14,7 @@ use std::panic::Location;
 /// shader. Returned by [`Array::wgpu_buffer`]. (Feature `wgpu`.)
 ///
 /// It keeps the array alive. While it exists, the memory is not reused, and a write to the array allocates new memory.
-/// So keep it until the commands that use the buffer are submitted. They must not write to the buffer.
+/// So keep it until the commands that use the buffer are submitted. These commands must not write to the buffer.
 ///
 /// The first element is at [`offset`](WgpuBuffer::offset), and the other elements follow at the array's strides.
 /// Elements have the same format as in a Rust `Vec`; a bool is one byte, and is true if the byte is not 0. In WGSL,
@@ -74,7 +74,7 @@ impl Array {
     /// A GPU reports an out-of-bounds index late: the next read of the device returns the error, not this call.
     ///
     /// # Errors
-    /// [`ErrorKind::DeviceMismatch`] for an array on the CPU; errors of the device.
+    /// Returns [`ErrorKind::DeviceMismatch`] if the array is on the CPU, and the errors of the device.
     ///
     /// ```no_run
     /// use cupric::{Device, array, wgpu};
@@ -124,11 +124,13 @@ impl Array {
     /// fails. The buffer's size counts as the device's memory in use.
     ///
     /// # Errors
-    /// * [`ErrorKind::DeviceMismatch`] for the CPU.
-    /// * [`ErrorKind::Argument`] for a buffer that lacks the usage `STORAGE`, `COPY_SRC` or `COPY_DST`, that was
-    ///   created for mapping, that belongs to another device, or that is destroyed; and for a part that starts within
-    ///   an element or is too small for the shape.
-    /// * [`ErrorKind::OutOfMemory`] for a buffer beyond the device's memory limit.
+    /// Returns an error of one of these kinds:
+    ///
+    /// * [`ErrorKind::DeviceMismatch`] if `device` is the CPU.
+    /// * [`ErrorKind::Argument`] if the buffer lacks the usage `STORAGE`, `COPY_SRC` or `COPY_DST`, was created for
+    ///   mapping, belongs to another device, or is destroyed, or if the part of the buffer starts within an element or
+    ///   is too small for the shape.
+    /// * [`ErrorKind::OutOfMemory`] if the buffer exceeds the device's memory limit.
     ///
     /// ```no_run
     /// use cupric::{Array, DType, Device, wgpu};

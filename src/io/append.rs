@@ -45,12 +45,13 @@ pub struct NpyWriter {
 }
 
 impl NpyWriter {
-    /// Begins a file. Its rows have the given dtype and the shape `row`; `[]` is the shape of a row of one number.
+    /// Creates a file to which rows are then appended. Its rows have the given dtype and the shape `row`; `[]` is the
+    /// shape of a row of one number.
     ///
     /// # Errors
-    /// [`ErrorKind::DType`] for bf16, which NumPy does not have; [`ErrorKind::Shape`] for a negative length;
-    /// [`ErrorKind::LimitExceeded`] for a row of too many elements; and [`ErrorKind::Io`], also for a pipe or a device,
-    /// because the number of rows is written last, at the start of the file.
+    /// Returns [`ErrorKind::DType`] for bf16, which NumPy does not have, [`ErrorKind::Shape`] if a length is negative,
+    /// and [`ErrorKind::LimitExceeded`] if a row has too many elements. Returns [`ErrorKind::Io`] if the file cannot be
+    /// created, also for a pipe or a device, because the number of rows is written last, at the start of the file.
     #[track_caller]
     pub fn create(path: impl AsRef<Path>, dtype: DType, row: impl IntoShape) -> Result<NpyWriter> {
         const OP: &str = "NpyWriter::create";
@@ -73,7 +74,7 @@ impl NpyWriter {
         Ok(NpyWriter { to, path, dtype, descr, shape, end, is_torn: false })
     }
 
-    /// Returns the number of rows so far.
+    /// Returns the number of rows that have been appended so far.
     pub fn rows(&self) -> usize {
         self.shape[0]
     }
@@ -82,9 +83,9 @@ impl NpyWriter {
     /// one row. As in [`Expr::to_npy`](crate::Expr::to_npy), a large expression is evaluated block by block.
     ///
     /// # Errors
-    /// [`ErrorKind::DType`] if the rows have another dtype than the file, and [`ErrorKind::Shape`] if they have another
-    /// shape; the errors of the evaluation; and [`ErrorKind::Io`], for example if the disk is full. After an error, the
-    /// file has the rows that it had before, and can be extended or finished.
+    /// Returns [`ErrorKind::DType`] if the rows have another dtype than the file, [`ErrorKind::Shape`] if they have
+    /// another shape, the errors of the evaluation, and [`ErrorKind::Io`] if the write fails, for example because the
+    /// disk is full. After an error, the file has the rows that it had before, and can be extended or finished.
     ///
     /// ```
     /// use cupric::{DType, NpyWriter, array};
@@ -134,7 +135,7 @@ impl NpyWriter {
     /// an existing file.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`] if the file cannot be written. An existing file is then unchanged.
+    /// Returns [`ErrorKind::Io`] if the file cannot be written. An existing file is then unchanged.
     #[track_caller]
     pub fn finish(mut self) -> Result<()> {
         const OP: &str = "NpyWriter::finish";

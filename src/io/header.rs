@@ -32,9 +32,9 @@ impl Header {
         Parser { rest: text, python2: version < 3 }.header()
     }
 
-    /// Returns the number of elements, or an error if the bytes exceed `isize`. A length of 0 counts as 1 in this
-    /// check, because the strides of an array without elements are products of its other lengths and must not overflow
-    /// either.
+    /// Returns the number of elements, or an error if their size in bytes exceeds `isize`. A length of 0 counts as 1 in
+    /// this check, because the strides of an array without elements are products of its other lengths and must not
+    /// overflow either.
     pub fn size(&self) -> Fallible<usize> {
         let mut lengths = self.shape.iter().map(|n| (*n).max(1));
         let bytes = lengths.try_fold(self.dtype.size(), |product, n| product.checked_mul(n));
@@ -100,7 +100,7 @@ impl Parser<'_> {
         }
     }
 
-    /// Skips white space, and then `byte` if it is next. Returns whether it was.
+    /// Skips white space, and then `byte` if it is the next byte. Returns whether `byte` was skipped.
     fn take(&mut self, byte: u8) -> bool {
         self.skip_space();
         match self.rest {
@@ -234,8 +234,9 @@ pub fn descr_of(dtype: DType) -> Option<String> {
     Some(format!("{order}{name}"))
 }
 
-/// Returns the bytes of a file before its data, in format version 1.0. This version limits the header to less than 64
-/// KiB. The longest header has 64 axes (the most that an array has) of 20 digits, which is far below this limit.
+/// Returns the bytes of a file before its data (magic string, version and header), in format version 1.0. This version
+/// limits the header to less than 64 KiB. The longest header has 64 axes (the most that an array has) of 20 digits,
+/// which is far below this limit.
 pub fn text(descr: &str, shape: &[usize]) -> Vec<u8> {
     let lengths: Vec<String> = shape.iter().map(usize::to_string).collect();
     let comma = if shape.len() == 1 { "," } else { "" };

@@ -47,7 +47,7 @@ const MAX_HEADER: u64 = 1 << 20;
 const FIRST: usize = 64 << 10;
 
 impl Array {
-    /// Reads an array from a NumPy `.npy` file onto the CPU.
+    /// Reads an array from a NumPy `.npy` file onto the CPU, like `numpy.load`.
     ///
     /// It reads format versions 1.0, 2.0 and 3.0, either byte order, and C and Fortran order. A Fortran-ordered file
     /// becomes a view, without rearranging its data. The supported dtypes are bool, the integers up to 64 bits, and
@@ -55,8 +55,8 @@ impl Array {
     /// (`/dev/stdin`) is read to its end, and memory is allocated as its bytes arrive.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`] if the file cannot be read, [`ErrorKind::Format`] if its content is not a supported `.npy`
-    /// array, and [`ErrorKind::OutOfMemory`].
+    /// Returns [`ErrorKind::Io`] if the file cannot be read, [`ErrorKind::Format`] if its content is not a supported
+    /// `.npy` array, and [`ErrorKind::OutOfMemory`] if memory is too small.
     ///
     /// ```
     /// use cupric::{Array, array};
@@ -91,7 +91,7 @@ impl Array {
     /// Reads an array from the bytes of a NumPy `.npy` file: see [`Array::from_npy`].
     ///
     /// # Errors
-    /// The errors of [`Array::from_npy`].
+    /// Returns the errors of [`Array::from_npy`].
     ///
     /// ```
     /// use cupric::{Array, array};
@@ -120,11 +120,13 @@ impl Expr {
     ///
     /// The elements of an array on the CPU are written from its own memory. An expression of more than 16 MiB is
     /// evaluated block by block into the file where its rows can be computed separately, as in [`Expr::chunks`], so
-    /// that the result need not fit into memory. The file has the same bytes. The expression is evaluated whole if
-    /// blocks could change a bit: if a half-precision value may be rounded on the way, or if a GPU computes sums.
+    /// that the result need not fit into memory. This does not change the bytes of the file. The expression is
+    /// evaluated whole if blocks could change a bit: if a half-precision value may be rounded on the way, or if a GPU
+    /// computes sums.
     ///
     /// # Errors
-    /// The errors of the evaluation; [`ErrorKind::DType`] for bf16, which NumPy does not have; and [`ErrorKind::Io`].
+    /// Returns the errors of the evaluation, [`ErrorKind::DType`] for bf16, which NumPy does not have, and
+    /// [`ErrorKind::Io`] if the file cannot be written.
     ///
     /// ```
     /// use cupric::{Array, array};
@@ -149,7 +151,7 @@ impl Expr {
     /// Evaluates the expression and returns the bytes of a NumPy `.npy` file: see [`Expr::to_npy`].
     ///
     /// # Errors
-    /// The errors of the evaluation, and [`ErrorKind::DType`] for bf16, which NumPy does not have.
+    /// Returns the errors of the evaluation, and [`ErrorKind::DType`] for bf16, which NumPy does not have.
     ///
     /// ```
     /// let bytes = cupric::array![1., 2.].to_npy_bytes()?;
@@ -174,7 +176,8 @@ impl Expr {
     }
 }
 
-/// Makes the error for something that could not be written. An error of the evaluation is returned as it is.
+/// Makes the error of a write that stopped. An error of the evaluation is returned unchanged; an I/O error gets the
+/// path.
 pub(crate) fn stopped(e: Stopped, path: Option<&Path>, op: &'static str, at: Loc) -> Error {
     match e {
         Stopped::Failed(e) => e,
@@ -185,8 +188,8 @@ pub(crate) fn stopped(e: Stopped, path: Option<&Path>, op: &'static str, at: Loc
     }
 }
 
-/// Makes the fault of a read or a write. Data that a decoder (of a compressed archive, for example) cannot decode is a
-/// format fault, not an I/O fault.
+/// Converts an I/O error of a read or a write to a fault. Data that a decoder (of a compressed archive, for example)
+/// cannot decode is a format fault, not an I/O fault.
 pub(crate) fn io_fault(e: io::Error) -> Fault {
     let kind = if e.kind() == io::ErrorKind::InvalidData { ErrorKind::Format } else { ErrorKind::Io };
     Fault::new(kind, e.to_string())
@@ -198,12 +201,12 @@ pub(crate) fn named(fault: Fault, path: &Path) -> Fault {
 
 // --- reading ---
 
-/// How many bytes a source has.
+/// How many bytes a source of data has.
 #[derive(Clone, Copy)]
 pub(crate) enum Length {
-    /// This many bytes, which exist.
+    /// The source certainly has this many bytes, for example because it is a file of this length.
     Known(u64),
-    /// This many bytes according to the directory of an archive, which is not verified.
+    /// The source has this many bytes according to the directory of an archive, which may be wrong.
     #[cfg_attr(not(feature = "npz"), allow(dead_code))]
     Claimed(u64),
     Unknown,
@@ -218,7 +221,8 @@ pub(crate) fn read(source: impl Read, length: Length, at: Loc) -> Fallible<Array
     Load { source, size: header.size()?, swap: header.swap, at }.any(&header)
 }
 
-/// Returns the bytes of the data that a header describes, or an error if they are not those that are `left`.
+/// Returns the number of data bytes that a header describes, or an error if exactly `left` bytes are left in the source
+/// and this is another number.
 fn data_bytes(header: &Header, left: Option<u64>) -> Fallible<u64> {
     // the product does not overflow, because `Header::size` has checked the number of bytes
     let bytes = (header.size()? * header.dtype.size()) as u64;
@@ -303,7 +307,8 @@ impl<R: Read> Source<R> {
         Source { from, left, is_there }
     }
 
-    /// Claims `count` bytes before they are read. Returns an error if fewer are left; `what` names them in the message.
+    /// Claims `count` bytes before they are read. Returns an error if fewer bytes are left; `what` names the bytes in
+    /// the message.
     fn claim(&mut self, count: u64, what: &str) -> Fallible<usize> {
         if let Some(left) = &mut self.left {
             match left.checked_sub(count) {

@@ -10,13 +10,13 @@ use std::panic::Location;
 use std::path::Path;
 
 impl Array {
-    /// Reads some rows (indices along the first axis) of a NumPy `.npy` file onto the CPU, and no others. `choose` gets
-    /// the number of rows and returns the range to read. So each of several processes can read its part of a file that
-    /// none of them can hold.
+    /// Reads a range of rows (indices along the first axis) of a NumPy `.npy` file onto the CPU. Other rows are not
+    /// read. `choose` gets the number of rows and returns the range to read. So several processes can each read a part
+    /// of a file that is too large for the memory of one of them.
     ///
     /// # Errors
-    /// The errors of [`Array::from_npy`]; [`ErrorKind::Shape`] for an array without axes; [`ErrorKind::Index`] for rows
-    /// that the file does not have.
+    /// Returns the errors of [`Array::from_npy`], [`ErrorKind::Shape`] if the array has no axes, and
+    /// [`ErrorKind::Index`] if the file does not have the rows of the range.
     ///
     /// ```
     /// use cupric::{Array, array};
@@ -47,7 +47,8 @@ fn some_rows(path: &Path, choose: impl FnOnce(usize) -> Range<usize>, at: Loc) -
     if rows.start > rows.end || rows.end > n {
         return Err(Fault::new(ErrorKind::Index, format!("rows {}..{} of {n} rows", rows.start, rows.end)));
     }
-    // in Fortran order, each column has its elements of these rows together
+    // in Fortran order, each column is stored together, so the requested rows have only one element each in a run of
+    // contiguous bytes
     let row = if n == 0 || mutant!(npy_rows_in_c_order, false, header.fortran) {
         header.dtype.size()
     } else {
@@ -62,14 +63,15 @@ fn some_rows(path: &Path, choose: impl FnOnce(usize) -> Range<usize>, at: Loc) -
     Load { source, size, swap: header.swap, at }.any(&header)
 }
 
-/// Runs of bytes at equal distances in a file.
+/// Ranges of bytes in a file (*runs*), all of the same length and at equal distances.
 struct Runs {
     file: File,
     /// Where the current run starts.
     from: u64,
     /// The distance between the starts of two runs.
     step: usize,
-    /// The length of each run, and how much of the current one is left.
+    /// `run` is the length of each run in bytes, and `left` is how many bytes of the current run have not been read
+    /// yet.
     run: usize,
     left: usize,
 }

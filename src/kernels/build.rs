@@ -1,4 +1,4 @@
-//! Turns the values of a kernel into nodes of an expression, or into formulas of a fold.
+//! Turns the values that a lowered kernel computes into nodes of an expression, or into formulas of a fold.
 
 use super::program::{Id, KernelProgram, KernelStep};
 use crate::base::dtype::{Compute, DType, Scalar};
@@ -7,8 +7,8 @@ use crate::graph::expr::{Arg, Expr, between, cast, composed, ufunc};
 use crate::graph::ufunc::{Class, ComputeKind, Term, Ufunc};
 use smallvec::SmallVec;
 
-/// Makes expressions from the values `results`. The operands have the dtypes of the program's inputs and are on the
-/// device with the number `device`. Checks of results (for NaN, for example) look only at `results`, not at
+/// Makes expressions from the program's values `results`. The operands have the dtypes of the program's inputs and are
+/// on the device with the number `device`. Checks of results (for NaN, for example) look only at `results`, not at
 /// intermediate values. One result may be an operand of another.
 pub(super) fn expressions(
     program: &KernelProgram,
@@ -24,7 +24,7 @@ pub(super) fn expressions(
         let of = |a: Id| made[a].clone().unwrap_or_else(|| fill(Scalar::Int(0)));
         let make = || match step {
             KernelStep::Input(n) => operands[*n].clone(),
-            // a constant result is on the device of the operands too
+            // a constant result must be on the device of the operands too
             KernelStep::Number(bits) => fill(Scalar::from_bits(*bits, dtype.compute())),
             // in WGSL integers wrap when they are converted
             KernelStep::Cast(a) => cast(of(*a), *dtype, at).wrapping(),
@@ -66,8 +66,8 @@ const MOST_TERMS: usize = 1 << 12;
 /// evaluates the reduction.
 const MOST_DEPTH: usize = 1 << 8;
 
-/// Makes formulas from the values `results`. `inputs` are the formulas of the program's inputs. Returns an error with
-/// the reason if a formula is too large or too deep, or has a number that f64 cannot hold.
+/// Makes formulas from the program's values `results`. `inputs` are the formulas of the program's inputs. Returns an
+/// error with the reason if a formula is too large or too deep, or has a number that f64 cannot hold.
 pub(super) fn terms(program: &KernelProgram, inputs: &[Term], results: &[Id]) -> Result<Vec<Term>, String> {
     let needed = program.needed(results);
     let mut made: Vec<Option<(Term, usize, usize)>> = vec![None; needed.len()];
@@ -100,7 +100,7 @@ pub(super) fn terms(program: &KernelProgram, inputs: &[Term], results: &[Id]) ->
     Ok(results.iter().filter_map(|id| made[*id].map(|(term, ..)| term)).collect())
 }
 
-/// Makes a constant of a formula, which stores it as f64.
+/// Makes a constant of a formula. The constant is stored as f64.
 fn number(value: Scalar, dtype: DType) -> Result<Term, String> {
     let x = value.as_f64();
     let is_same = !matches!(dtype.compute(), Compute::I64 | Compute::U64) || x as i128 == value.as_i128();

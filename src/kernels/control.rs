@@ -16,8 +16,8 @@ const MOST_TURNS: usize = 1 << 16;
 const MOST_TURNS_BY_DATA: usize = 1 << 10;
 
 impl<'m> Lowering<'m> {
-    /// Adds the current elements, with their values of the variables, to the elements that have arrived at `place`, a
-    /// point of the control flow.
+    /// Adds the elements that run the current statement, with their values of the variables, to the elements that have
+    /// arrived at `place`, a point of the control flow.
     pub fn note(&mut self, place: &mut Arrived) {
         if self.program.is(self.live, false) {
             return;
@@ -32,7 +32,8 @@ impl<'m> Lowering<'m> {
         });
     }
 
-    /// Adds the elements that have arrived at `place` to the current elements, and continues with both.
+    /// Continues with the elements that have arrived at `place`, in addition to the elements that run the current
+    /// statement.
     pub fn arrive(&mut self, place: Arrived) {
         let Some((mask, values)) = place else { return };
         if self.program.is(self.live, false) {
@@ -45,7 +46,8 @@ impl<'m> Lowering<'m> {
         self.live = self.program.or(self.live, mask);
     }
 
-    /// Merges the variables of two paths: `values` for the elements of the mask, `others` for all other elements.
+    /// Merges the variables of two paths: takes `values` for the elements of the mask, and `others` for all other
+    /// elements.
     fn merged(&mut self, mask: Id, values: Vec<WgslValue>, others: Vec<WgslValue>) -> Vec<WgslValue> {
         values.into_iter().zip(others).map(|(yes, no)| self.choose(mask, yes, no)).collect()
     }
@@ -137,7 +139,7 @@ impl<'m> Lowering<'m> {
         Ok(())
     }
 
-    /// Unrolls a loop, iteration by iteration, until no element is in it.
+    /// Unrolls a loop, iteration by iteration, until no element is left in it.
     pub fn turns(
         &mut self,
         frame: &mut CallFrame<'m>,

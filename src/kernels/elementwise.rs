@@ -84,7 +84,7 @@ pub struct ElementwiseKernel {
     versions: Versions<Lowered>,
 }
 
-/// The kernel for one combination of dtypes.
+/// The lowered kernel for one combination of dtypes.
 struct Lowered {
     program: KernelProgram,
     outputs: Vec<Id>,
@@ -94,8 +94,8 @@ impl ElementwiseKernel {
     /// Makes a kernel from its inputs, its outputs, its body and its name.
     ///
     /// # Errors
-    /// A parameter list or the name is not valid, or the body is not valid WGSL or uses unsupported features. For an
-    /// error in the body, the message states the line and column.
+    /// Returns an error if a parameter list or the name is not valid, or if the body is not valid WGSL or uses
+    /// unsupported features. For an error in the body, the message states the line and column.
     #[track_caller]
     pub fn new(inputs: &str, outputs: &str, body: &str, name: &str) -> Result<ElementwiseKernel> {
         ElementwiseKernel::with_options(inputs, outputs, body, name, KernelOptions::default())
@@ -126,7 +126,7 @@ impl ElementwiseKernel {
     /// ```
     ///
     /// # Errors
-    /// The errors of [`new`](ElementwiseKernel::new).
+    /// Returns the errors of [`new`](ElementwiseKernel::new).
     #[track_caller]
     pub fn with_options(
         inputs: &str,
@@ -159,7 +159,7 @@ impl ElementwiseKernel {
             options,
             versions: Versions::default(),
         };
-        // lower it once now, so that errors in the source are returned here
+        // lower the kernel once now, so that errors in its source are returned here
         some_types(kernel.names.len(), |named| kernel.version(named, at))?;
         Ok(kernel)
     }
@@ -169,8 +169,9 @@ impl ElementwiseKernel {
         &self.name
     }
 
-    /// Calls a kernel that has one output. Operands broadcast, and numbers adopt the dtypes of the inputs. As for any
-    /// operation, nothing is computed yet, and the result carries an error if the operands do not match the inputs.
+    /// Returns the result of a kernel that has one output. Operands broadcast, and numbers adopt the dtypes of the
+    /// inputs. As for any operation, nothing is computed yet, and the result carries an error if the operands do not
+    /// match the inputs.
     #[track_caller]
     pub fn call(&self, operands: impl Operands) -> Expr {
         let at = Location::caller();
@@ -178,13 +179,14 @@ impl ElementwiseKernel {
         result
     }
 
-    /// Calls a kernel that has `N` outputs. [`eval_all`](crate::eval_all) computes them in one kernel.
+    /// Returns the results of a kernel that has `N` outputs, without computing them yet. [`eval_all`](crate::eval_all)
+    /// computes all results in one kernel.
     #[track_caller]
     pub fn call_many<const N: usize>(&self, operands: impl Operands) -> [Expr; N] {
         self.results(operands.into_args(), Location::caller())
     }
 
-    /// Computes the kernel on the CPU and on a device, and returns how far the results differ. This is for tests of a
+    /// Computes the kernel on the CPU and on a device, and returns how far the results differ. Use this to test a
     /// kernel. Operands may be on any device.
     ///
     /// ```
@@ -196,7 +198,7 @@ impl ElementwiseKernel {
     /// ```
     ///
     /// # Errors
-    /// The errors of [`call`](ElementwiseKernel::call) and [`eval`](Expr::eval).
+    /// Returns the errors of [`call`](ElementwiseKernel::call) and [`eval`](Expr::eval).
     #[track_caller]
     pub fn check(&self, operands: impl Operands, device: &Device) -> Result<Agreement> {
         let at = Location::caller();

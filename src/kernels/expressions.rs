@@ -10,7 +10,7 @@ use crate::graph::ufunc::{Ufunc, arithmetic, logic};
 use naga::{BinaryOperator, Expression, Handle, Literal, RelationalFunction, Span, TypeInner, UnaryOperator};
 
 impl<'m> Lowering<'m> {
-    /// Lowers one expression of a function.
+    /// Lowers one expression of a WGSL function.
     #[allow(clippy::wildcard_enum_match_arm)] // naga's enums also have variants for graphics pipelines, all of which are rejected
     pub fn expression(&mut self, frame: &mut CallFrame<'m>, handle: Handle<Expression>) -> Lowered<WgslValue> {
         let span = frame.function.expressions.get_span(handle);
@@ -131,7 +131,8 @@ impl<'m> Lowering<'m> {
     fn composed(&self, ty: Handle<naga::Type>, parts: Vec<WgslValue>, span: Span) -> Lowered<WgslValue> {
         let inner = &self.module.types[ty].inner;
         let is_vector = matches!(inner, TypeInner::Vector { .. });
-        // operators work component by component, which is wrong for a product of matrices
+        // matrices are rejected, because operators work component by component here, which is wrong for a product of
+        // matrices
         if mutant!(kernel_takes_matrices, false, matches!(inner, TypeInner::Matrix { .. })) {
             return Err(Complaint::new(span, "a matrix, which a kernel cannot have: use vectors and `dot`"));
         }

@@ -27,7 +27,7 @@ pub(super) enum WgslValue {
 }
 
 /// The mask of the elements that have arrived at a point of the control flow, and the values of the variables for these
-/// elements.
+/// elements. `None` if no element has arrived.
 pub(super) type Arrived = Option<(Id, Vec<WgslValue>)>;
 
 /// A statement that `break` leaves: a loop or a switch.
@@ -220,7 +220,7 @@ impl<'m> Lowering<'m> {
                     let value = self.value(frame, *value)?;
                     frame.result = Some(match frame.result.take() {
                         Some(earlier) => self.choose(self.live, value, earlier),
-                        // the other elements return later, and choose their own values there
+                        // elements that return later choose their own values there
                         None => value,
                     });
                 }

@@ -58,8 +58,8 @@ pub struct KernelOptions {
 }
 
 impl KernelOptions {
-    /// Adds WGSL declarations that the kernel can use: functions, structures, constants. They may use the kernel's type
-    /// names.
+    /// Adds WGSL declarations that the kernel can use: functions, structures, constants. The declarations may use the
+    /// kernel's type names.
     pub fn helpers(mut self, text: &str) -> KernelOptions {
         self.helpers = text.to_string();
         self
@@ -86,8 +86,8 @@ impl KernelOptions {
     }
 }
 
-/// The lowered kernel for each combination of dtypes that it was called with. If two threads make the same one, the
-/// first is kept.
+/// The lowered kernels, one for each combination of dtypes that was used in a call. If two threads lower the same
+/// combination, the first result is kept.
 struct Versions<T>(Mutex<HashMap<Vec<DType>, Arc<T>>>);
 
 impl<T> Default for Versions<T> {

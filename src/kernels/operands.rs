@@ -1,4 +1,4 @@
-//! The operands of a kernel's call.
+//! Matches the operands of a call with the kernel's parameters.
 
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Loc, Result};
@@ -9,7 +9,7 @@ use smallvec::smallvec;
 use super::signature::{Listed, Names, Param, Type, computed};
 
 /// The operands of a kernel, in the order of its inputs: a tuple of up to eight [`Operand`]s, or an array or `Vec` of
-/// them.
+/// [`Operand`]s.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the operands of a kernel",
     label = "pass a tuple such as `(&x, 0.5)`, or `(&x,)` for one operand"
@@ -70,7 +70,7 @@ pub(super) fn fit(kernel: &str, inputs: &[Param], names: &Names, args: Vec<Arg>,
         let arrays = of_name().filter_map(expr).map(|e| Some(e.0.dtype));
         let dtype = match arrays.reduce(|a, b| a?.promote(b?)) {
             Some(dtype) => of_name().filter_map(scalar).fold(dtype, |d, s| s.promote_with(d?)),
-            // if all operands of a type name are numbers, use the common type of their default dtypes
+            // if all operands that determine a type name are numbers, use the common type of their default dtypes
             None => {
                 of_name().filter_map(scalar).map(|s| Some(s.default_dtype())).reduce(|a, b| a?.promote(b?)).flatten()
             }

@@ -1,6 +1,6 @@
-//! Tests a reduction with a few numbers: whether its neutral numbers leave other numbers unchanged, and whether the
-//! order in which it combines elements matters. The test is no proof; it finds mistakes, such as a maximum that starts
-//! from 0.
+//! Tests a reduction with a few numbers: whether its neutral numbers (with which the state starts) leave other numbers
+//! unchanged, and whether the order in which it combines elements matters. The test proves nothing, but it finds
+//! mistakes, such as a maximum that starts from 0.
 
 use super::program::{Id, KernelProgram};
 use crate::base::dtype::{DType, Scalar};

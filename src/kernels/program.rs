@@ -20,14 +20,14 @@ pub(super) type Id = usize;
 pub(super) enum KernelStep {
     /// The element of the operand with this index.
     Input(usize),
-    /// A constant, as bits of the compute type of its dtype.
+    /// A constant, as the bits of the type in which its dtype is computed.
     Number(u64),
     Call(&'static Ufunc, SmallVec<[Id; 3]>),
     Cast(Id),
 }
 
-/// The values, in the order in which they are computed. Equal values are stored once, and values that depend only on
-/// constants are folded.
+/// The values of a lowered kernel, in the order in which they are computed. Equal values are stored once, and values
+/// that depend only on constants are folded.
 #[derive(Default)]
 pub(super) struct KernelProgram {
     steps: Vec<(KernelStep, DType)>,
@@ -142,7 +142,7 @@ impl KernelProgram {
         }
     }
 
-    /// If `id` is a choice by `condition`, returns operand `n` of that choice, else `id`.
+    /// If `id` is a choice by `condition`, returns operand `n` of that choice, otherwise returns `id`.
     fn taken(&self, condition: Id, id: Id, n: usize) -> Id {
         match &self.steps[id].0 {
             KernelStep::Call(row, args) if row.class == Class::Select && args[0] == condition => args[n],

@@ -81,8 +81,8 @@ impl RawKernel {
     /// Parses a shader whose compute entry point is `entry`.
     ///
     /// # Errors
-    /// [`ErrorKind::Argument`] for a source that is not valid WGSL (the message states the line and column) or has no
-    /// such entry point, and for bindings that do not follow the rules of [`RawKernel`].
+    /// Returns [`ErrorKind::Argument`] if the source is not valid WGSL (the message states the line and column), if it
+    /// has no such entry point, or if its bindings do not follow the rules of [`RawKernel`].
     #[track_caller]
     pub fn new(wgsl: &str, entry: &str) -> Result<RawKernel> {
         let at = Location::caller();
@@ -115,13 +115,14 @@ impl RawKernel {
         self.name
     }
 
-    /// Runs the shader on the device of its inputs, with `groups` workgroups along the three axes of the grid. `inputs`
-    /// has one expression for each read-only binding, `results` has a shape and a dtype for each `read_write` binding.
+    /// Runs the shader on the device of its inputs, and returns its results as arrays. `groups` is the number of
+    /// workgroups along each of the three axes of the grid. `inputs` has one expression for each read-only binding, and
+    /// `results` has a shape and a dtype for each `read_write` binding.
     ///
     /// # Errors
-    /// The inputs are on the CPU or on several devices; the number of inputs or results differs from the shader's; a
-    /// dtype differs from the declared one; an array is too small for its declared type or too large for a binding; the
-    /// driver rejects the shader. Also errors of evaluating the inputs.
+    /// Returns an error if the inputs are on the CPU or on several devices, if the number of inputs or results differs
+    /// from the shader's, if a dtype differs from the declared one, if an array is too small for its declared type or
+    /// too large for a binding, or if the driver rejects the shader. Also returns the errors of evaluating the inputs.
     #[track_caller]
     pub fn call<S: IntoShape, const M: usize, const N: usize>(
         &self,
@@ -141,7 +142,7 @@ impl RawKernel {
     /// that device. Also use this method for a shader without inputs.
     ///
     /// # Errors
-    /// The errors of [`call`](RawKernel::call).
+    /// Returns the errors of [`call`](RawKernel::call).
     #[track_caller]
     pub fn call_on<S: IntoShape, const M: usize, const N: usize>(
         &self,
@@ -229,7 +230,7 @@ fn whole(input: &Expr, device: &Device, at: Loc) -> Result<Array> {
 }
 
 impl Bound {
-    /// Returns an error with the reason if `count` elements of a dtype cannot be bound.
+    /// Returns an error with the reason if an array of `count` elements of a dtype cannot be bound to this binding.
     fn takes(&self, dtype: DType, count: usize) -> Result<(), String> {
         // a shader may read the words of any dtype as u32
         if let Some(own) = self.dtype.filter(|own| *own != dtype && *own != DType::U32) {

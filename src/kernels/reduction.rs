@@ -27,13 +27,13 @@ pub struct Reduction<'a> {
     /// neutral number: combining it with any number leaves that number unchanged. It is `0`, `1`, `lowest` or
     /// `highest`; for floats, `lowest` is −∞ and `highest` is ∞. For floats, `0` means −0.
     pub state: &'a str,
-    /// Assigns the state of one element, for example `"sum = x * x;"`.
+    /// The body that assigns the state of one element, for example `"sum = x * x;"`.
     pub map: &'a str,
-    /// Assigns the combination of the states `a` and `b`, for example `"sum = a.sum + b.sum;"`. Swapping `a` and `b`
-    /// must not change the result, and the order in which many states are combined must not change it either, except
-    /// for rounding.
+    /// The body that assigns the combination of the states `a` and `b`, for example `"sum = a.sum + b.sum;"`. Swapping
+    /// `a` and `b` must not change the result. The order in which many states are combined must not change it either,
+    /// except for rounding.
     pub combine: &'a str,
-    /// Assigns the output from the state of all elements, for example `"y = sqrt(sum);"`.
+    /// The body that assigns the output from the state of all elements, for example `"y = sqrt(sum);"`.
     pub finish: &'a str,
 }
 
@@ -92,7 +92,7 @@ pub struct ReductionKernel {
     versions: Versions<Version>,
 }
 
-/// The reduction for one combination of dtypes.
+/// The lowered reduction for one combination of dtypes.
 struct Version {
     /// Computes, from the operands, the number that the fold combines. `None` if the state is several numbers, because
     /// the fold then reads the operand itself.
@@ -104,11 +104,11 @@ struct Version {
 }
 
 impl ReductionKernel {
-    /// Makes a reduction from its inputs, its output, its steps and its name.
+    /// Makes a reduction from its inputs, its output, its state and three bodies (`steps`), and its name.
     ///
     /// # Errors
-    /// A parameter list or the name is not valid, a body is not valid WGSL or uses unsupported features (the message
-    /// states the line and column), or the test of the neutral numbers and of the order fails.
+    /// Returns an error if a parameter list or the name is not valid, if a body is not valid WGSL or uses unsupported
+    /// features (the message states the line and column), or if the test of the neutral numbers and of the order fails.
     #[track_caller]
     pub fn new(inputs: &str, output: &str, steps: Reduction<'_>, name: &str) -> Result<ReductionKernel> {
         ReductionKernel::with_options(inputs, output, steps, name, KernelOptions::default())
@@ -118,7 +118,7 @@ impl ReductionKernel {
     /// on the elements.
     ///
     /// # Errors
-    /// The errors of [`new`](ReductionKernel::new).
+    /// Returns the errors of [`new`](ReductionKernel::new).
     #[track_caller]
     pub fn with_options(
         inputs: &str,
@@ -188,20 +188,20 @@ impl ReductionKernel {
         self.name
     }
 
-    /// Reduces operands along axes. Axes are given as for [`sum`](crate::Expr::sum): `0`, `[0, 1]`, `..` for all, or
-    /// [`keep`](crate::keep) of these. Operands broadcast. Nothing is computed yet, and the result carries an error if
-    /// operands or axes do not match.
+    /// Returns the operands reduced along axes. Axes are given as for [`sum`](crate::Expr::sum): `0`, `[0, 1]`, `..`
+    /// for all, or [`keep`](crate::keep) of these. Operands broadcast. Nothing is computed yet, and the result carries
+    /// an error if operands or axes do not match.
     #[track_caller]
     pub fn call(&self, operands: impl Operands, axes: impl IntoAxes) -> Expr {
         let (args, axes, at) = (operands.into_args(), axes.into_axes(), Location::caller());
         crate::graph::expr::carry(at, || self.build(args, &axes, at))
     }
 
-    /// Computes the reduction on the CPU and on a device, and returns how far the results differ. This is for tests of
-    /// a kernel. Operands may be on any device.
+    /// Computes the reduction on the CPU and on a device, and returns how far the results differ. Use this to test a
+    /// reduction. Operands may be on any device.
     ///
     /// # Errors
-    /// The errors of [`call`](ReductionKernel::call) and [`eval`](Expr::eval).
+    /// Returns the errors of [`call`](ReductionKernel::call) and [`eval`](Expr::eval).
     #[track_caller]
     pub fn check(&self, operands: impl Operands, axes: impl IntoAxes, device: &Device) -> Result<Agreement> {
         let (axes, at) = (axes.into_axes(), Location::caller());

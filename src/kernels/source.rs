@@ -67,7 +67,7 @@ impl ModuleSource {
         self
     }
 
-    /// Adds a part that the kernel's author wrote.
+    /// Adds source that the kernel's author wrote. `what` names it in error messages.
     pub fn theirs(&mut self, what: &'static str, text: &str) -> &mut ModuleSource {
         self.text.push('\n');
         let start = self.text.len();
@@ -163,12 +163,12 @@ impl ModuleSource {
         }
     }
 
-    /// Formats a complaint as one line: the name of the part, line and column in it (both from 1), the message, and the
-    /// source line.
+    /// Formats a complaint as one line: the name of the part of the source, the line and column in this part (both
+    /// counted from 1), the message, and the source line.
     pub fn describe(&self, complaint: &Complaint) -> String {
         let message = complaint.message.split_whitespace().collect::<Vec<_>>().join(" ");
         let at = complaint.span.to_range().map_or(usize::MAX, |r| r.start);
-        // the parser reports something that is missing at the end of a part in the source after it
+        // if something is missing at the end of a part, the parser reports it in the source after this part
         let part = self.parts.iter().find(|(_, range)| range.start <= at && at <= range.end);
         let part = part.or(self.parts.iter().rev().find(|(_, range)| range.end < at && at != usize::MAX));
         let Some((what, range)) = part else {

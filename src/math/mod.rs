@@ -17,7 +17,7 @@
 /// Functions whose code is the same for f32 and f64; they call the type's own `fmod`.
 macro_rules! same_code {
     ($t:ident, $u:ident) => {
-        /// NumPy's `%`: the remainder, which has the sign of the divisor even if the remainder is 0.
+        /// Returns NumPy's `%`: the remainder, which has the sign of the divisor even if the remainder is 0.
         #[inline(always)]
         pub(crate) fn remainder(x: $t, y: $t) -> $t {
             let m = fmod(x, y);
@@ -26,7 +26,8 @@ macro_rules! same_code {
             if m == 0.0 { <$t>::copysign(0.0, y) } else { m }
         }
 
-        /// NumPy's `//`: the floor of the exact quotient, computed from the exact remainder; `x // 0` is `x / 0`.
+        /// Returns NumPy's `//`: the floor of the exact quotient, computed from the exact remainder. If y is 0, returns
+        /// x / y.
         #[inline(always)]
         pub(crate) fn floor_divide(x: $t, y: $t) -> $t {
             let m = fmod(x, y);

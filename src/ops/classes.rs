@@ -31,8 +31,9 @@ fn refuse_floats(op: &'static str, labels: &Expr, at: Loc) -> Result<()> {
 }
 
 impl Expr {
-    /// Returns integer labels as vectors: 1 at the label's position along a new last axis of length `count`, and 0
-    /// elsewhere. A label outside `0..count` has a vector of zeros.
+    /// Returns the one-hot vectors of integer labels, in `dtype`. The result has a new last axis of length `count`,
+    /// along which it is 1 at the label's position and 0 elsewhere. For a label outside `0..count`, the vector is all
+    /// zeros.
     ///
     /// ```
     /// use cupric::{DType, array};
@@ -41,7 +42,7 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::DType`] if the labels are not integers.
+    /// The expression carries [`ErrorKind::DType`] if the labels are not integers.
     #[track_caller]
     pub fn one_hot(&self, count: usize, dtype: DType) -> Expr {
         let at = Location::caller();
@@ -52,9 +53,10 @@ impl Expr {
         })
     }
 
-    /// Returns the cross entropy of scores (logits) with integer labels: for each vector along the last axis, minus the
-    /// logarithm of the softmax at the label. The labels have the shape of the scores without the last axis, and so has
-    /// the result; its mean is the usual loss of a classifier. 16-bit floats are computed in f32.
+    /// Returns the cross entropy of scores (logits) and integer labels: minus the [`log_softmax`](Expr::log_softmax) of
+    /// the scores along the last axis, at the position of the label. The labels and the result have the shape of the
+    /// scores without the last axis. The mean of the result is the usual loss of a classifier. f16 and bf16 scores are
+    /// computed in f32.
     ///
     /// ```
     /// use cupric::{array, grad};
@@ -67,9 +69,9 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::DType`] if the scores are not floats or the labels not integers; [`ErrorKind::Shape`] if the shapes
-    /// do not fit; [`ErrorKind::Index`] for a label that is not a class, reported like a position out of range in
-    /// [`Expr::take`].
+    /// The expression carries [`ErrorKind::DType`] if the scores are not floats or if the labels are not integers, and
+    /// [`ErrorKind::Shape`] if the shape of the labels does not fit. A label outside the range of classes is an
+    /// [`ErrorKind::Index`] error, reported like a position out of range in [`Expr::take`].
     #[doc(alias("nll_loss", "sparse_categorical_crossentropy"))]
     #[track_caller]
     pub fn cross_entropy(&self, labels: impl Operand) -> Expr {

@@ -12,13 +12,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 const OP: &str = "Compiled::call";
 
-/// The maximum number of plans that a compiled function keeps; it drops the one that was used least recently. Eight are
-/// enough for the batches of a training loop, its shorter last batch, and the batches of a test.
+/// The maximum number of plans that a compiled function keeps. Beyond this number, it drops the least recently used
+/// plan. Eight are enough for the batches of a training loop, its shorter last batch, and the batches of a test.
 const MOST_PLANS: usize = 8;
 
-/// A function of arrays. Its graph is built and planned in the first call, and each call runs the kernels of this plan.
-/// A call takes little more time than the kernels. Without `Compiled`, building the graph of a training step and
-/// finding its plan takes longer than the kernels of a small network.
+/// A function of arrays whose expression graph is built, and planned as a list of kernels, only in the first call. Each
+/// call runs the kernels of this plan, and takes little more time than the kernels. Without `Compiled`, building the
+/// graph of a training step and finding its plan takes longer than the kernels of a small network.
 ///
 /// The argument of the function is a tree of expressions (see [`Parameters`]): an expression, or a tuple, array, `Vec`
 /// or struct of trees. The function returns another tree of expressions; [`Compiled::call`] evaluates them and returns
@@ -64,14 +64,14 @@ type Plan<R> = Arc<Known<R>>;
 
 struct Known<R> {
     traced: Traced,
-    /// The names of the leaves in the tree of inputs. They distinguish trees of different forms with the same number of
-    /// leaves.
+    /// The names of the expressions in the tree of inputs, from [`Parameters::names`]. They distinguish trees of
+    /// different forms with the same number of expressions.
     names: Vec<String>,
     results: R,
 }
 
 impl<F, R: Parameters> Compiled<F, R> {
-    /// Returns the compiled form of a function. Nothing runs before the first call.
+    /// Returns the compiled form of a function. The function does not run before the first call.
     #[doc(alias("jit", "compile", "trace"))]
     pub fn new<T>(function: F) -> Compiled<F, R>
     where
@@ -80,10 +80,11 @@ impl<F, R: Parameters> Compiled<F, R> {
         Compiled { function, plans: Mutex::default(), calls: AtomicU64::new(0) }
     }
 
-    /// Computes the function for a tree of arrays or expressions. Expressions are evaluated first.
+    /// Calls the function with a tree of arrays or expressions, and returns a tree of arrays with its results.
+    /// Expressions in `inputs` are evaluated first.
     ///
     /// # Errors
-    /// The errors of [`eval_all`](crate::eval_all), for inputs and results.
+    /// Returns the errors of [`eval_all`](crate::eval_all), for inputs and results. Returns
     /// [`ErrorKind::Argument`](crate::ErrorKind::Argument) if the function reads the elements of an input, or has an
     /// operation whose shape depends on them.
     #[track_caller]

@@ -12,12 +12,13 @@ use crate::ops::functions::join;
 use crate::plan::backend::{Pending, wait};
 use std::panic::Location;
 
-/// Divides an array along an axis into one part for each device, and moves each part to its device. The first parts are
-/// one longer if the axis cannot be divided evenly, as in [`Expr::array_split`]. All copies begin before the first one
-/// is waited for.
+/// Divides an array along an axis into one part for each device, and moves each part to its device. If the number of
+/// devices does not divide the length of the axis, the first parts have one element more than the others, as in
+/// [`Expr::array_split`]. All copies begin before the call waits for the first one.
 ///
 /// # Errors
-/// [`ErrorKind::Argument`] for an empty list of devices, [`ErrorKind::Axis`], and the errors of [`Expr::to_device`].
+/// Returns [`ErrorKind::Argument`] if the list of devices is empty, [`ErrorKind::Axis`] if the array does not have the
+/// axis, and the errors of [`Expr::to_device`].
 ///
 /// ```
 /// use cupric::{Device, array, devices};
@@ -34,11 +35,11 @@ pub fn scatter(x: impl Operand, devices: &[Device], axis: impl Integer) -> Resul
     wait(op, "scatter_async", divided(op, x.into_expr(), devices, axis.saturated(), at)).map_err(|e| e.or_at(at))
 }
 
-/// Divides an array like [`scatter`], for code that must not block. The call itself evaluates the array and begins all
-/// copies. The future waits for them.
+/// The asynchronous form of [`scatter`], for code that must not block. The call itself evaluates the array and begins
+/// all copies. The future waits for them.
 ///
 /// # Errors
-/// As [`scatter`].
+/// Returns the errors of [`scatter`].
 ///
 /// ```
 /// use cupric::{Device, array, devices};
@@ -58,11 +59,11 @@ pub fn scatter_async<O: Operand, I: Integer>(
     divided("scatter_async", x.into_expr(), devices, axis.saturated(), Location::caller())
 }
 
-/// Copies an array to each of some devices. A device that has the array already gets no copy. All copies begin before
-/// the first one is waited for.
+/// Copies an array to each device of a list. For a device that the array is already on, nothing is copied. All copies
+/// begin before the call waits for the first one.
 ///
 /// # Errors
-/// The errors of [`Expr::to_device`].
+/// Returns the errors of [`Expr::to_device`].
 ///
 /// ```
 /// use cupric::{Device, array, devices};
@@ -78,11 +79,11 @@ pub fn broadcast(x: impl Operand, devices: &[Device]) -> Result<Vec<Array>> {
     wait(op, "broadcast_async", copied(op, x.into_expr(), devices, at)).map_err(|e| e.or_at(at))
 }
 
-/// Copies an array like [`broadcast`], for code that must not block. The call itself evaluates the array and begins all
-/// copies. The future waits for them.
+/// The asynchronous form of [`broadcast`], for code that must not block. The call itself evaluates the array and begins
+/// all copies. The future waits for them.
 ///
 /// # Errors
-/// As [`broadcast`].
+/// Returns the errors of [`broadcast`].
 ///
 /// ```
 /// use cupric::{Device, array, devices};
@@ -101,10 +102,11 @@ pub fn broadcast_async<O: Operand>(
     copied("broadcast_async", x.into_expr(), devices, Location::caller())
 }
 
-/// Joins parts, each on its own device, along an axis on one device. This is the inverse of [`scatter`].
+/// Copies parts, each of which is on its own device, to one device, and joins them there along an axis. This is the
+/// inverse of [`scatter`].
 ///
 /// # Errors
-/// [`ErrorKind::Argument`] for an empty list, the errors of [`concat`](crate::concat), and those of
+/// Returns [`ErrorKind::Argument`] if the list of parts is empty, and the errors of [`concat`](crate::concat) and of
 /// [`Expr::to_device`].
 ///
 /// ```
@@ -120,11 +122,11 @@ pub fn gather(parts: &[Array], axis: impl Integer, device: &Device) -> Result<Ar
     wait(op, "gather_async", joined(op, parts, axis.saturated(), device, at)).map_err(|e| e.or_at(at))
 }
 
-/// Joins parts like [`gather`], for code that must not block. The call itself begins all copies. The future waits for
-/// them, and joins the parts.
+/// The asynchronous form of [`gather`], for code that must not block. The call itself begins all copies. The future
+/// waits for them, and joins the parts.
 ///
 /// # Errors
-/// As [`gather`].
+/// Returns the errors of [`gather`].
 ///
 /// ```
 /// use cupric::{Device, array, devices};
@@ -144,10 +146,10 @@ pub fn gather_async<I: Integer>(
     joined("gather_async", parts, axis.saturated(), device, Location::caller())
 }
 
-/// Joins parts along an axis, and copies the result to the device of each part.
+/// Joins parts, each of which is on its own device, along an axis, and copies the result to the device of each part.
 ///
 /// # Errors
-/// The errors of [`gather`].
+/// Returns the errors of [`gather`].
 ///
 /// ```
 /// use cupric::{Device, array, devices};
@@ -163,11 +165,11 @@ pub fn all_gather(parts: &[Array], axis: impl Integer) -> Result<Vec<Array>> {
     wait(op, "all_gather_async", joined_on_each(op, parts, axis.saturated(), at)).map_err(|e| e.or_at(at))
 }
 
-/// Joins parts like [`all_gather`], for code that must not block. The call itself begins the copies to the first device.
-/// The future waits for them, joins the parts, and copies the result.
+/// The asynchronous form of [`all_gather`], for code that must not block. The call itself begins to copy the parts to
+/// the first device. The future waits for these copies, joins the parts, and copies the result.
 ///
 /// # Errors
-/// As [`all_gather`].
+/// Returns the errors of [`all_gather`].
 ///
 /// ```
 /// use cupric::{Device, array, devices};
@@ -186,17 +188,17 @@ pub fn all_gather_async<I: Integer>(
     joined_on_each("all_gather_async", parts, axis.saturated(), Location::caller())
 }
 
-/// Adds parts of equal shape and dtype, each on its own device, and copies the sum to the device of each part. The
-/// gradients of a training step whose batch is divided among devices need this.
+/// Adds parts of equal shape and dtype, each of which is on its own device, and copies the sum to the device of each
+/// part. A training step whose batch is divided among devices adds its gradients in this way.
 ///
-/// The first device adds all parts in the order of the list. So the sum has the same bits if the same parts are on other
-/// devices, or all on one. Parts of f16 and bf16 are added in f32, and only their sum is rounded. For `n` devices, `2 (n
-/// − 1)` arrays are copied: each other part to the first device, and the sum back. Meanwhile the first device holds all
-/// parts.
+/// The first device adds all parts in the order of the list. So the sum has the same bits if the same parts are on
+/// other devices, or all on one. Parts of f16 and bf16 are added in f32, and only their sum is rounded. For `n`
+/// devices, `2 (n − 1)` arrays are copied: each part except the first to the first device, and the sum from there to
+/// the other devices. During the addition, the memory of the first device holds all parts.
 ///
 /// # Errors
-/// [`ErrorKind::Argument`] for an empty list, [`ErrorKind::Shape`] and [`ErrorKind::DType`] if parts differ, and the
-/// errors of [`Expr::to_device`].
+/// Returns [`ErrorKind::Argument`] if the list is empty, [`ErrorKind::Shape`] or [`ErrorKind::DType`] if the parts
+/// differ in shape or dtype, and the errors of [`Expr::to_device`].
 ///
 /// ```
 /// use cupric::{Device, array, devices};
@@ -215,11 +217,11 @@ pub fn all_reduce(parts: &[Array]) -> Result<Vec<Array>> {
     wait(op, "all_reduce_async", added(op, parts, at)).map_err(|e| e.or_at(at))
 }
 
-/// Adds parts like [`all_reduce`], for code that must not block. The call itself begins the copies to the first device.
-/// The future waits for them, adds the parts, and copies the sum.
+/// The asynchronous form of [`all_reduce`], for code that must not block. The call itself begins to copy the parts to
+/// the first device. The future waits for these copies, adds the parts, and copies the sum.
 ///
 /// # Errors
-/// As [`all_reduce`].
+/// Returns the errors of [`all_reduce`].
 ///
 /// ```
 /// use cupric::{Device, array, devices};
@@ -235,7 +237,7 @@ pub fn all_reduce_async(parts: &[Array]) -> impl Future<Output = Result<Vec<Arra
     added("all_reduce_async", parts, Location::caller())
 }
 
-/// Returns an error for an empty list.
+/// Returns an error if a list has no items (`n` is 0). `what` names the items in the message.
 fn some(n: usize, what: &str, op: &'static str, at: Loc) -> Result<()> {
     match n {
         0 => Err(Error::with_line(ErrorKind::Argument, op, format!("the list of {what} is empty"), at)),
@@ -243,7 +245,7 @@ fn some(n: usize, what: &str, op: &'static str, at: Loc) -> Result<()> {
     }
 }
 
-/// Returns an error for parts that cannot be added.
+/// Returns an error if there are no parts, or if they differ in shape or dtype and so cannot be added.
 fn alike(parts: &[Array], op: &'static str, at: Loc) -> Result<()> {
     some(parts.len(), "parts", op, at)?;
     let (shape, dtype, device) = (parts[0].shape(), parts[0].dtype(), parts[0].device());
@@ -259,7 +261,8 @@ fn alike(parts: &[Array], op: &'static str, at: Loc) -> Result<()> {
     Ok(())
 }
 
-/// The core of [`scatter`] and its twin.
+/// Implements [`scatter`] and [`scatter_async`]: evaluates the array and begins to move the parts. The future waits for
+/// them.
 #[track_caller]
 fn divided(
     op: &'static str,
@@ -269,7 +272,8 @@ fn divided(
     at: Loc,
 ) -> impl Future<Output = Result<Vec<Array>>> + Send + use<> {
     let whole = some(devices.len(), "devices", op, at).and_then(|()| x.eval_at(at));
-    // a closure would not have the caller's line
+    // `match` and not `and_then`, because a closure has no `#[track_caller]`: errors of `array_split` would name a line
+    // of this file
     let parts = match whole {
         Ok(x) => x.array_split(devices.len(), axis).map_err(|e| e.named(op)),
         Err(e) => Err(e),
@@ -277,7 +281,8 @@ fn divided(
     finish(parts.and_then(|parts| begin(parts.iter().zip(devices), op, at)), op, at)
 }
 
-/// The core of [`broadcast`] and its twin.
+/// Implements [`broadcast`] and [`broadcast_async`]: evaluates the array and begins all copies. The future waits for
+/// them.
 fn copied(
     op: &'static str,
     x: Expr,
@@ -288,7 +293,7 @@ fn copied(
     finish(x.and_then(|x| begin(devices.iter().map(|device| (&*x, device)), op, at)), op, at)
 }
 
-/// Copies parts to one device.
+/// Begins to copy all parts to one device. The future waits for the copies, and returns an error if there are no parts.
 fn together(
     op: &'static str,
     parts: &[Array],
@@ -299,7 +304,7 @@ fn together(
     finish(listed.and_then(|()| begin(parts.iter().map(|part| (&**part, device)), op, at)), op, at)
 }
 
-/// The core of [`gather`] and its twin.
+/// Implements [`gather`] and [`gather_async`]: begins to copy all parts to `device`. The future joins them there.
 fn joined(
     op: &'static str,
     parts: &[Array],
@@ -311,7 +316,8 @@ fn joined(
     async move { join(op, here.await?.into_iter().map(Expr::from).collect(), axis, at).eval_at(at) }
 }
 
-/// The core of [`all_gather`] and its twin.
+/// Implements [`all_gather`] and [`all_gather_async`]: joins the parts on the first part's device, and copies the
+/// result to the device of each part.
 fn joined_on_each(
     op: &'static str,
     parts: &[Array],
@@ -323,7 +329,8 @@ fn joined_on_each(
     async move { copied(op, whole.await?.into(), &devices, at).await }
 }
 
-/// The core of [`all_reduce`] and its twin.
+/// Implements [`all_reduce`] and [`all_reduce_async`]: adds the parts on the first part's device, and copies the sum to
+/// the device of each part.
 fn added(op: &'static str, parts: &[Array], at: Loc) -> impl Future<Output = Result<Vec<Array>>> + Send + use<> {
     let devices: Vec<Device> = parts.iter().map(Array::device).collect();
     let here = alike(parts, op, at).map(|()| together(op, parts, &devices[0], at));
@@ -338,8 +345,8 @@ fn added(op: &'static str, parts: &[Array], at: Loc) -> impl Future<Output = Res
     }
 }
 
-/// Begins to move arrays to devices. All copies begin before the first one is waited for, so those between different
-/// devices overlap.
+/// Begins to move each array of a list to the device that is paired with it. Returns futures of the moved arrays. All
+/// copies begin before the caller waits for the first one, so copies between different devices overlap.
 fn begin<'a>(
     list: impl ExactSizeIterator<Item = (&'a Expr, &'a Device)>,
     op: &'static str,
@@ -352,7 +359,7 @@ fn begin<'a>(
     Ok(begun)
 }
 
-/// Waits for arrays that are being moved.
+/// Waits for the arrays that [`begin`] has begun to move, and returns them in the same order.
 async fn finish(begun: Result<Vec<Pending<Array>>>, op: &'static str, at: Loc) -> Result<Vec<Array>> {
     let begun = begun?;
     let mut arrays = listed(begun.len(), "arrays", op, at)?;

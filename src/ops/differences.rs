@@ -27,7 +27,8 @@ fn difference(op: &str, e: &Expr, axis: usize, at: Loc) -> Expr {
     binary(row, after, before, at)
 }
 
-/// Checks an operand and normalizes an axis of it.
+/// Returns the operand and the non-negative number of the axis, or the error that the operand carries or the axis
+/// causes.
 fn along(op: &'static str, e: &Expr, axis: isize, at: Loc) -> Result<(Expr, usize)> {
     e.checked()?;
     let e = strong(e.clone(), at);
@@ -52,8 +53,8 @@ impl Expr {
         differences(self, n, axis.saturated(), [None, None], Location::caller())
     }
 
-    /// Computes differences like [`Expr::diff`], after joining other arrays before and after the array along the axis.
-    /// A 0-d array is broadcast to one element along the axis.
+    /// Joins `prepend` before the array and `append` after it along the axis, and then computes differences like
+    /// [`Expr::diff`]. If `prepend` or `append` is 0-d, it is broadcast to one element along the axis.
     ///
     /// ```
     /// use cupric::{DType, array, zeros};
@@ -67,9 +68,9 @@ impl Expr {
         differences(self, n, axis.saturated(), [prepend, append], Location::caller())
     }
 
-    /// Computes the differences of neighbouring elements in C order, with the elements of `to_begin` before them and
-    /// the elements of `to_end` after them. Both are cast to the array's dtype, as in
-    /// [`Array::assign`](crate::Array::assign).
+    /// Returns the differences of neighbouring elements in C order as an array of one axis, with the elements of
+    /// `to_begin` before them and the elements of `to_end` after them. `to_begin` and `to_end` are cast to the array's
+    /// dtype, as in [`Array::assign`](crate::Array::assign).
     ///
     /// ```
     /// use cupric::array;
@@ -128,7 +129,7 @@ impl Expr {
             }
             let dtype = e.0.dtype.float();
             let e = cast(e, dtype, at);
-            // a half-precision difference is kept in f32 until its quotient is stored
+            // for f16 and bf16, the difference is kept in f32 until the quotient is stored
             let slope = |after: Expr, before: Expr, distance: f64| {
                 binary(&arithmetic::divide, binary(&arithmetic::subtract, after, before, at), distance, at)
             };

@@ -23,9 +23,9 @@ impl Expr {
     /// selects rows of an array of shape `[m, n]`. The result has the array's dtype, and the elements are copied bit
     /// for bit.
     ///
-    /// It computes immediately, because the result's shape depends on the mask's elements, and waits for one number,
-    /// the count. It takes linear time. Besides the result it allocates the mask, if the mask is not stored yet, and on
-    /// a GPU 4 bytes for each true element.
+    /// The function computes immediately, because the result's shape depends on the mask's elements. It waits for one
+    /// number, the count. It takes linear time. Besides the result it allocates the mask, if the mask is not stored
+    /// yet, and on a GPU 4 bytes for each true element.
     ///
     /// ```
     /// use cupric::array;
@@ -37,9 +37,10 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::DType`] if the mask is not bool; [`ErrorKind::Shape`] if its shape is not the shape of the array's
-    /// first axes; [`ErrorKind::LimitExceeded`] for 2^32 elements or more on a GPU, and for 2^31 elements or more of a
-    /// mask with fewer axes than the array; the errors of [`Expr::eval`] and [`Expr::item`].
+    /// Returns [`ErrorKind::DType`] if the mask is not bool, and [`ErrorKind::Shape`] if its shape is not the shape of
+    /// the array's first axes. Returns [`ErrorKind::LimitExceeded`] for 2^32 elements or more on a GPU, and for 2^31
+    /// elements or more of a mask with fewer axes than the array. Also returns the errors of [`Expr::eval`] and
+    /// [`Expr::item`].
     #[doc(alias = "masked_select")]
     #[doc(alias = "boolean_mask")]
     #[doc(alias = "extract")]
@@ -49,11 +50,11 @@ impl Expr {
         wait(op, "compress_async", compressed(op, self, operand(mask, at), at)?).map_err(|e| e.or_at(at))
     }
 
-    /// The asynchronous form of [`Expr::compress`], for code that must not block. The call itself submits the count of
-    /// the true elements. The future waits for the count, and then submits the selection.
+    /// The asynchronous form of [`Expr::compress`], for code that must not block. The call itself submits the kernel
+    /// that counts the true elements. The future waits for the count, and then submits the selection.
     ///
     /// # Errors
-    /// The errors of [`Expr::compress`].
+    /// Returns the errors of [`Expr::compress`].
     ///
     /// ```
     /// let x = cupric::array![1., 2., 3.];
@@ -71,8 +72,8 @@ impl Expr {
     }
 
     /// Returns the slices along an axis at the positions where a mask is true, like NumPy's `compress(mask, x, axis)`.
-    /// The mask has one axis, with the same length as the given axis. It computes immediately, as [`Expr::compress`]
-    /// does.
+    /// The mask has one axis, with the same length as the given axis. The function computes immediately, as
+    /// [`Expr::compress`] does.
     ///
     /// ```
     /// use cupric::array;
@@ -82,7 +83,7 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// The errors of [`Expr::compress`]; [`ErrorKind::Axis`] if there is no such axis.
+    /// Returns the errors of [`Expr::compress`], and [`ErrorKind::Axis`] if there is no such axis.
     #[track_caller]
     pub fn compress_along(&self, mask: impl Operand, axis: impl Integer) -> Result<Array> {
         let (op, at) = ("compress_along", Location::caller());
@@ -93,7 +94,7 @@ impl Expr {
     /// The asynchronous form of [`Expr::compress_along`], for code that must not block; see [`Expr::compress_async`].
     ///
     /// # Errors
-    /// The errors of [`Expr::compress_along`].
+    /// Returns the errors of [`Expr::compress_along`].
     ///
     /// ```
     /// use cupric::array;
@@ -116,7 +117,8 @@ impl Expr {
     }
 
     /// Returns the positions of the elements that are not 0, as i64 of shape `[count]`. A position counts all elements
-    /// of the array in C order, from 0. A NaN counts as not 0. It computes immediately, as [`Expr::compress`] does.
+    /// of the array in C order, from 0. A NaN counts as not 0. The function computes immediately, as [`Expr::compress`]
+    /// does.
     ///
     /// ```
     /// let x = cupric::array![[0, 3], [0, 4]];
@@ -125,7 +127,7 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::LimitExceeded`] for 2^32 elements or more on a GPU; the errors of [`Expr::eval`] and
+    /// Returns [`ErrorKind::LimitExceeded`] for 2^32 elements or more on a GPU, and the errors of [`Expr::eval`] and
     /// [`Expr::item`].
     #[track_caller]
     pub fn flatnonzero(&self) -> Result<Array> {
@@ -136,7 +138,7 @@ impl Expr {
     /// The asynchronous form of [`Expr::flatnonzero`], for code that must not block; see [`Expr::compress_async`].
     ///
     /// # Errors
-    /// The errors of [`Expr::flatnonzero`].
+    /// Returns the errors of [`Expr::flatnonzero`].
     ///
     /// ```
     /// # pollster::block_on(async {
@@ -165,7 +167,7 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::Shape`] for an array without axes, as in NumPy; the errors of [`Expr::flatnonzero`].
+    /// Returns [`ErrorKind::Shape`] for an array without axes, as in NumPy, and the errors of [`Expr::flatnonzero`].
     #[track_caller]
     pub fn nonzero(&self) -> Result<Vec<Array>> {
         let (op, at) = ("nonzero", Location::caller());
@@ -175,7 +177,7 @@ impl Expr {
     /// The asynchronous form of [`Expr::nonzero`], for code that must not block; see [`Expr::compress_async`].
     ///
     /// # Errors
-    /// The errors of [`Expr::nonzero`].
+    /// Returns the errors of [`Expr::nonzero`].
     ///
     /// ```
     /// # pollster::block_on(async {
@@ -190,7 +192,7 @@ impl Expr {
     }
 
     /// Returns the positions of the elements that are not 0, as i64 of shape `[count, ndim]`: each row has the
-    /// positions of one element along all axes. It computes immediately, as [`Expr::compress`] does.
+    /// positions of one element along all axes. The function computes immediately, as [`Expr::compress`] does.
     ///
     /// ```
     /// let x = cupric::array![[0, 3], [5, 4]];
@@ -199,7 +201,7 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// The errors of [`Expr::flatnonzero`].
+    /// Returns the errors of [`Expr::flatnonzero`].
     #[track_caller]
     pub fn argwhere(&self) -> Result<Array> {
         let (op, at) = ("argwhere", Location::caller());
@@ -209,7 +211,7 @@ impl Expr {
     /// The asynchronous form of [`Expr::argwhere`], for code that must not block; see [`Expr::compress_async`].
     ///
     /// # Errors
-    /// The errors of [`Expr::argwhere`].
+    /// Returns the errors of [`Expr::argwhere`].
     ///
     /// ```
     /// # pollster::block_on(async {
@@ -225,14 +227,14 @@ impl Expr {
 }
 
 impl Array {
-    /// Writes a value to the elements where a mask is true, like NumPy's `x[mask] = v`. It is one kernel, which writes
-    /// in place if nothing else holds the memory. The value broadcasts to the array's shape, and is cast as in
+    /// Writes a value to the elements where a mask is true, like NumPy's `x[mask] = v`. One kernel does the write, in
+    /// place if nothing else holds the memory. The value broadcasts to the array's shape, and is cast as in
     /// [`Array::assign`]. Unlike in NumPy, the value cannot have one element for each true element of the mask. A mask
     /// with fewer axes applies to the array's first axes, and an axis of length 1 broadcasts.
     ///
     /// # Errors
-    /// [`ErrorKind::DType`] if the mask is not bool; [`ErrorKind::Shape`] if the mask or the value does not fit the
-    /// array's shape; the errors of [`Array::assign`].
+    /// Returns [`ErrorKind::DType`] if the mask is not bool, [`ErrorKind::Shape`] if the mask or the value does not fit
+    /// the array's shape, and the errors of [`Array::assign`].
     ///
     /// ```
     /// let mut x = cupric::array![[1., -2.], [-3., 4.]];

@@ -40,8 +40,8 @@ pub fn eye_shifted(rows: usize, columns: usize, k: isize, dtype: DType) -> Expr 
     carry(at, || Ok(cast(compared("eye_shifted", &logic::equal, rows, columns, k, at)?, dtype, at)))
 }
 
-/// Returns a matrix with ones on and below a diagonal, and zeros above it. `k` selects the diagonal as in
-/// [`eye_shifted`].
+/// Returns a matrix with ones on and below diagonal `k`, and zeros above it. `k` is 0 for the main diagonal, positive
+/// for a diagonal above it, and negative for one below it.
 ///
 /// ```
 /// use cupric::{DType, tri};
@@ -85,7 +85,7 @@ impl Expr {
     }
 
     /// Returns the upper triangle of the matrices along the last two axes: the elements on diagonal `k` and above it,
-    /// with zeros below.
+    /// with zeros below. Diagonals above the main one are positive.
     ///
     /// ```
     /// let x = cupric::array![[1, 2], [3, 4]];
@@ -126,7 +126,8 @@ impl Expr {
         })
     }
 
-    /// Builds a square matrix with the elements, in C order, on diagonal `k`, and zeros elsewhere.
+    /// Builds a square matrix with the array's elements, in C order, on diagonal `k`, and zeros elsewhere. The array
+    /// may have any shape.
     ///
     /// ```
     /// let x = cupric::array![[1], [2]];
@@ -175,9 +176,9 @@ pub enum Indexing {
     Ij,
 }
 
-/// Returns the coordinates of a grid. For each array there is a view with the grid's shape, in which the array's
-/// elements vary along one axis of the grid. If there is an error (operands on different devices, for example), each
-/// view carries it.
+/// Returns the coordinates of a grid, like NumPy's `meshgrid`. For each array there is a view with the grid's shape, in
+/// which the array's elements vary along one axis of the grid. If there is an error (operands on different devices, for
+/// example), each view carries it.
 ///
 /// ```
 /// use cupric::{Indexing, array, meshgrid};
@@ -223,9 +224,9 @@ pub fn meshgrid(arrays: impl IntoIterator<Item = impl Operand>, indexing: Indexi
     }
 }
 
-/// Returns the position of each element of a shape along each axis. For a shape of k axes the result has the shape `[k,
-/// …shape]`, and its part i has the positions along axis i. A position that the dtype cannot hold is an
-/// [`ErrorKind::Argument`] error.
+/// Returns the position of each element of a shape along each axis, like NumPy's `indices`. For a shape of k axes the
+/// result has the shape `[k, …shape]`, and its slice i along the first axis has the positions along axis i. A position
+/// that the dtype cannot hold is an [`ErrorKind::Argument`] error.
 ///
 /// ```
 /// use cupric::{DType, indices};

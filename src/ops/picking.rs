@@ -18,8 +18,8 @@ fn select(condition: Expr, a: Arg, b: Arg, at: Loc) -> Arg {
     Arg::Expr(ufunc(&logic::SELECT, smallvec![Arg::Expr(condition), a, b], at))
 }
 
-/// Casts operands to the common dtype of all of them. The selections combine two operands at a time, and the common
-/// dtype of only these two might lose digits that the common dtype of all operands keeps.
+/// Casts operands to the common dtype of all of them. `select_many` and `choose` combine two operands at a time, and
+/// the common dtype of only these two might lose digits that the common dtype of all operands keeps.
 fn of_one_type(op: &'static str, args: Vec<Arg>, at: Loc) -> Result<Vec<Arg>> {
     let mut dtype: Option<DType> = None;
     for a in &args {
@@ -46,11 +46,11 @@ fn of_one_type(op: &'static str, args: Vec<Arg>, at: Loc) -> Result<Vec<Arg>> {
     Ok(args.into_iter().map(one).collect())
 }
 
-/// Returns for each element the value of the first choice whose condition is true, or the default if no condition is
+/// Returns, for each element, the value of the first choice whose condition is true, or the default if no condition is
 /// true (NumPy's `select`). All operands broadcast. The result has the common dtype of the choices and the default.
 ///
 /// The expression carries an [`ErrorKind::Argument`] error if the numbers of choices and conditions differ, or if there
-/// are none.
+/// are no choices.
 ///
 /// ```
 /// use cupric::{array, select_many};
@@ -94,7 +94,7 @@ fn operand_of(a: Arg, at: Loc) -> Expr {
     }
 }
 
-/// Returns positions less than `n`, as i64. `mode` defines how positions out of range are handled.
+/// Returns positions in `0..n`, as i64. `mode` defines what happens to positions that are out of range.
 fn in_range(op: &'static str, i: Expr, n: usize, mode: IndexMode, at: Loc) -> Result<Expr> {
     let dtype = i.checked()?.dtype;
     if !dtype.is_integer() {
@@ -107,7 +107,7 @@ fn in_range(op: &'static str, i: Expr, n: usize, mode: IndexMode, at: Loc) -> Re
     }
     Ok(match mode {
         IndexMode::Check => checked_positions(op, i, n, at)?,
-        // clipped before the cast, because the cast would make a large u64 negative
+        // the positions are clipped before the cast, because the cast would make a large u64 negative
         IndexMode::Clip if dtype == DType::U64 => {
             cast(binary(&arithmetic::minimum, i, n.saturating_sub(1), at), DType::I64, at)
         }
@@ -152,7 +152,7 @@ fn choose(indices: &Expr, choices: impl IntoIterator<Item = impl Operand>, at: L
 /// expression. Chosen by hand; no benchmark compares other values.
 const SELECTED: usize = 64;
 
-/// Returns numbers as an array on a device, if all are integers that fit i32 or all are floats. Returns `None`
+/// Returns numbers as an array on a device, if all are integers that fit i32, or if all are floats. Returns `None`
 /// otherwise, or if `device` is 0 (no device).
 fn table_of(numbers: &[Arg], device: u32, at: Loc) -> Result<Option<Expr>> {
     fn of<T: Element>(numbers: &[Arg], device: u32, at: Loc, as_t: fn(Scalar) -> Option<T>) -> Result<Option<Expr>> {
@@ -169,7 +169,8 @@ fn table_of(numbers: &[Arg], device: u32, at: Loc) -> Result<Option<Expr>> {
     Ok(of(numbers, device, at, integer)?.or(of(numbers, device, at, float)?))
 }
 
-/// Looks up the elements of many choices of one dtype. `i` holds the numbers of the choices, counted from 0.
+/// Copies many choices of one dtype into one array, and looks up their elements there. `i` holds the number of the
+/// choice for each element, counted from 0.
 fn looked_up(i: Expr, args: Vec<Arg>, at: Loc) -> Result<Expr> {
     const OP: &str = "choose";
     if let Some(table) = table_of(&args, i.checked()?.device, at)? {
@@ -196,13 +197,13 @@ fn looked_up(i: Expr, args: Vec<Arg>, at: Loc) -> Result<Expr> {
 }
 
 impl Expr {
-    /// Takes each element of the array as the number of a choice, counted from 0, and returns the element of that
-    /// choice at the same position: `choices[x[i]][i]`. The array and the choices broadcast. The result has the common
-    /// dtype of the choices. One kernel reads all choices; more than 64 choices are copied into one array, and looked
-    /// up there.
+    /// Returns, for each element of the array, the element at the same position of one of the choices:
+    /// `choices[x[i]][i]`. The elements are the numbers of the choices, counted from 0. The array and the choices
+    /// broadcast. The result has the common dtype of the choices. One kernel reads all choices; more than 64 choices
+    /// are copied into one array, and looked up there.
     ///
     /// A number that is negative or not less than the number of choices is an [`ErrorKind::Index`] error, reported as
-    /// for [`Expr::take`]. Use [`Expr::clip`] or `%` for NumPy's `mode="clip"` or `"wrap"`.
+    /// in [`Expr::take`]. Use [`Expr::clip`] or `%` for NumPy's `mode="clip"` or `"wrap"`.
     ///
     /// ```
     /// use cupric::array;
@@ -216,8 +217,8 @@ impl Expr {
     }
 
     /// Converts positions in C order to positions along the axes of a shape. Returns an i64 expression for each axis. A
-    /// position that is negative or beyond the last element is an error as for [`Expr::take`]. If an error is known
-    /// before the evaluation, each of the expressions carries it.
+    /// position that is negative or beyond the last element is an [`ErrorKind::Index`] error, reported as in
+    /// [`Expr::take`]. If an error is known before the evaluation, each of the expressions carries it.
     ///
     /// ```
     /// let both = cupric::array![5, 2].unravel_index([2, 3]);
@@ -257,10 +258,11 @@ impl Expr {
 }
 
 /// Converts positions along the axes of a shape, one operand for each axis, to positions in C order, as i64. The
-/// operands broadcast. A position that is negative or outside its axis is an error, reported as for [`Expr::take`].
+/// operands broadcast. A position that is negative or outside its axis is an [`ErrorKind::Index`] error, reported as in
+/// [`Expr::take`].
 ///
-/// The expression carries an [`ErrorKind::Argument`] error if the numbers of operands and axes differ, or if there are
-/// none.
+/// The expression carries an [`ErrorKind::Argument`] error if the number of operands is not the number of axes, or if
+/// there are no operands.
 ///
 /// ```
 /// use cupric::{array, ravel_multi_index};
@@ -300,11 +302,12 @@ fn raveled((positions, mode): (Vec<Arg>, IndexMode), shape: impl IntoShape, at: 
 impl Array {
     /// Sets the elements of the main diagonal, whose positions along all axes are equal. A matrix need not be square;
     /// if it has more rows than columns, the diagonal ends at the last column (NumPy's `wrap=False`). An array of more
-    /// than two axes needs equal lengths. The value broadcasts to the diagonal, and is cast as by [`Array::assign`].
+    /// than two axes must have the same length along all axes. The value broadcasts to the diagonal, and is cast as in
+    /// [`Array::assign`].
     ///
     /// # Errors
-    /// [`ErrorKind::Shape`] for fewer than two axes, for more than two axes of unequal lengths, and for a value that
-    /// does not broadcast; and the other errors of [`Array::assign`].
+    /// Returns [`ErrorKind::Shape`] if the array has fewer than two axes, if it has more than two axes of unequal
+    /// lengths, or if the value does not broadcast to the diagonal. Returns the other errors of [`Array::assign`].
     ///
     /// ```
     /// let mut x = cupric::array![[1, 2], [3, 4]];

@@ -1,8 +1,8 @@
 //! Random numbers from lazy generators, by Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3",
-//! SC 2011). Philox computes a block of four random words from a key and a counter. The key is the seed. The counter
-//! consists of the element's index divided by four, the number of the stream (each draw has its own), and the number of
-//! the word, because a draw may use several words for each element. So four elements share a block, and every device
-//! draws the same words, in whatever order it computes the elements.
+//! SC 2011). Philox computes a block of four random words of 32 bits from a key and a counter. The key is the seed. The
+//! counter consists of the element's index divided by four, the number of the stream (each draw has its own), and the
+//! number of the word, because a draw may use several words for each element. So four elements share a block, and every
+//! device draws the same words, in whatever order it computes the elements.
 
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Loc, Result};
@@ -12,8 +12,9 @@ use crate::graph::ufunc::{arithmetic, float, logic};
 use smallvec::smallvec;
 use std::panic::Location;
 
-/// A source of random numbers. Each call draws from a new stream of random words. An expression returns the same
-/// numbers at each evaluation and on each device ([`Rng::normal`] within the error bounds of its logarithm and cosine).
+/// A source of random numbers, made from a seed. Each call draws from a new stream of random words. An expression
+/// returns the same numbers at each evaluation and on each device. Only the numbers of [`Rng::normal`] may differ
+/// between devices, within the error bounds of the logarithm and the cosine.
 ///
 /// ```
 /// use cupric::{DType, Rng};
@@ -30,8 +31,8 @@ pub struct Rng {
     stream: u32,
 }
 
-/// Offsets that are added to a word's number. They select the words for the radius and the angle of the Box–Muller
-/// transform, which two neighbouring elements share (see `Op::Philox`).
+/// Offsets that are added to the number of a word (see [`Stream::word`]). They select the words for the radius and the
+/// angle of the Box–Muller transform, which two neighbouring elements share.
 const RADIUS: u8 = 4;
 const ANGLE: u8 = 8;
 
@@ -69,13 +70,13 @@ pub(crate) fn word_constant(v: u32, at: Loc) -> Expr {
 }
 
 impl Rng {
-    /// Creates a source from a seed.
+    /// Creates a source from a seed. Two sources with the same seed draw the same numbers.
     #[doc(alias("default_rng", "manual_seed", "RandomState"))]
     pub fn new(seed: u64) -> Rng {
         Rng { seed, stream: 0 }
     }
 
-    /// Creates a new source from this one. The later draws of the two are independent.
+    /// Creates a new source from this one. The numbers that the two sources draw afterwards are independent.
     #[doc(alias("spawn"))]
     pub fn split(&mut self) -> Rng {
         let words = philox([0, 1, self.next(), 0], [self.seed as u32, (self.seed >> 32) as u32]);
@@ -89,8 +90,8 @@ impl Rng {
         stream
     }
 
-    /// Returns the state: the seed, and the number of draws so far. [`Rng::from_state`] turns it into a source that
-    /// continues like this one. States stay valid across versions, like seeds.
+    /// Returns the state: the seed, and the number of draws so far. [`Rng::from_state`] makes a source from it that
+    /// draws the same numbers as this one would draw next. States stay valid across versions, like seeds.
     ///
     /// ```
     /// use cupric::{DType, Rng, array_equal};
@@ -106,10 +107,10 @@ impl Rng {
         [self.seed, self.stream as u64]
     }
 
-    /// Creates a source in a state that [`Rng::state`] returned.
+    /// Creates a source from a state that [`Rng::state`] returned. It continues where that source was.
     ///
     /// # Errors
-    /// [`ErrorKind::Argument`] if the second number is 2^32 or more.
+    /// Returns [`ErrorKind::Argument`] if the second number is 2^32 or more.
     #[doc(alias = "set_state")]
     #[track_caller]
     pub fn from_state(state: [u64; 2]) -> Result<Rng> {
@@ -127,9 +128,9 @@ impl Rng {
         Stream { seed: self.seed, stream: self.next() }
     }
 
-    /// Builds a draw from the next stream. `make` receives a function that maps the number of a word to the words with
-    /// this number (see [`Stream::word`]). The result carries an error if the draw has more elements than the counter's
-    /// 32 bits can number.
+    /// Returns an expression of random numbers from the next stream. `make` builds it: it receives a function that maps
+    /// the number of a word to the words with this number (see [`Stream::word`]). The result carries an error if the
+    /// draw has more elements than the counter's 32 bits can number.
     pub(crate) fn draw(
         &mut self,
         op: &'static str,
@@ -145,8 +146,13 @@ impl Rng {
         composed(|| carry(at, build))
     }
 
-    /// Draws from the uniform distribution over [0, 1), with as many random bits as `dtype` represents exactly: 24 for
-    /// f32 (the upper bits of a word, times 2^-24), 53 for f64 (from two words), 11 for f16, and 8 for bf16.
+    /// Draws an array of the given shape from the uniform distribution over [0, 1), with as many random bits as `dtype`
+    /// represents exactly: 24 for f32 (the upper bits of a word, times 2^-24), 53 for f64 (from two words), 11 for f16,
+    /// and 8 for bf16.
+    ///
+    /// # Errors
+    /// The expression carries [`ErrorKind::DType`] if `dtype` is not a float, and [`ErrorKind::LimitExceeded`] for 2^32
+    /// elements or more.
     #[doc(alias("rand", "random"))]
     #[track_caller]
     pub fn uniform(&mut self, shape: impl IntoShape, dtype: DType) -> Expr {
@@ -157,16 +163,17 @@ impl Rng {
         })
     }
 
-    /// Draws from the normal distribution with mean 0 and standard deviation 1, by the Box–Muller transform. It turns
-    /// two uniform numbers into two neighbouring elements; in f64, each element uses two uniform numbers of its own.
-    /// f16 and bf16 are computed in f32 and rounded at the end.
+    /// Draws an array of the given shape from the normal distribution with mean 0 and standard deviation 1. The
+    /// Box–Muller transform turns two uniform numbers into two neighbouring elements; in f64, each element uses two
+    /// uniform numbers of its own. f16 and bf16 are computed in f32 and rounded at the end. The errors are as in
+    /// [`Rng::uniform`].
     #[doc(alias("randn", "standard_normal"))]
     #[track_caller]
     pub fn normal(&mut self, shape: impl IntoShape, dtype: DType) -> Expr {
         self.normal_at("normal", shape, dtype, Location::caller())
     }
 
-    /// Draws like [`Rng::normal`], with errors that name the operation `op`.
+    /// Draws like [`Rng::normal`]. Errors name the operation `op`.
     pub(crate) fn normal_at(&mut self, op: &'static str, shape: impl IntoShape, dtype: DType, at: Loc) -> Expr {
         self.draw(op, shape, at, |word| {
             is_float(op, dtype, at)?;
@@ -174,9 +181,14 @@ impl Rng {
         })
     }
 
-    /// Draws integers uniformly from `low..high`, in an integer dtype that can hold them. A draw is `low` plus the
-    /// upper 64 bits of the product of 64 random bits and the width `high - low`. So the probability of each integer is
-    /// exact to within 2^-64. The numbers do not depend on `dtype`.
+    /// Draws an array of integers, uniformly from `low..high`, in an integer dtype. A draw is `low` plus the upper 64
+    /// bits of the product of 64 random bits and the width `high - low`. So the probability of each integer is exact to
+    /// within 2^-64. The numbers do not depend on `dtype`.
+    ///
+    /// # Errors
+    /// The expression carries [`ErrorKind::Argument`] if `low` and `high` are not Rust integers, if the range is empty,
+    /// or if its integers do not fit `dtype`. It carries [`ErrorKind::DType`] if `dtype` is not an integer type, and
+    /// [`ErrorKind::LimitExceeded`] for 2^32 elements or more.
     ///
     /// ```
     /// use cupric::{DType, Rng};
@@ -222,13 +234,18 @@ impl Rng {
         })
     }
 
-    /// Draws 1 (or true) with probability `p`, otherwise 0, in `dtype`: 64 random bits are compared with `p` · 2^64.
+    /// Draws an array whose elements are 1 (or true) with probability `p`, and otherwise 0, in `dtype`. For each
+    /// element, 64 random bits are compared with `p` · 2^64.
+    ///
+    /// # Errors
+    /// The expression carries [`ErrorKind::Argument`] if `p` is not between 0 and 1, and [`ErrorKind::LimitExceeded`]
+    /// for 2^32 elements or more.
     #[track_caller]
     pub fn bernoulli(&mut self, p: f64, shape: impl IntoShape, dtype: DType) -> Expr {
         self.bernoulli_at("bernoulli", p, shape, dtype, Location::caller())
     }
 
-    /// Draws like [`Rng::bernoulli`], with errors that name the operation `op`.
+    /// Draws like [`Rng::bernoulli`]. Errors name the operation `op`.
     pub(crate) fn bernoulli_at(
         &mut self,
         op: &'static str,
@@ -308,8 +325,8 @@ fn unit(words: [&dyn Fn() -> Expr; 2], plus: u32, dtype: DType, at: Loc) -> Expr
     binary(&arithmetic::multiply, bits, 2f64.powi(-n), at)
 }
 
-/// Returns the upper 64 bits of the product of `by` and the 64-bit number in two words. It multiplies halves of 32
-/// bits, because there is no dtype of 128 bits.
+/// Returns the upper 64 bits of the product of `by` and the 64-bit number with the halves `high` and `low`. It
+/// multiplies halves of 32 bits, because there is no dtype of 128 bits.
 pub(crate) fn mul_high_wide(high: Expr, low: Expr, by: u64, at: Loc) -> Expr {
     let constant = |v: u64| Expr::fill(Scalar::Int(v as i128), smallvec![], DType::U64, at);
     let low_half = |e: &Expr| binary(&logic::bitwise_and, e, constant(u32::MAX as u64), at);
@@ -323,8 +340,8 @@ pub(crate) fn mul_high_wide(high: Expr, low: Expr, by: u64, at: Loc) -> Expr {
     plus(plus(times(&a, c), high_half(&middle)), plus(high_half(&ad), high_half(&bc)))
 }
 
-/// Returns the upper 64 bits of the product of `by` and the 64-bit number in two words. The result fits 32 bits,
-/// because `by` does.
+/// Returns the upper 64 bits of the product of `by` and the 64-bit number with the halves `high` and `low`. The result
+/// fits 32 bits, because `by` does.
 fn mul_high_of_two(high: Expr, low: Expr, by: u32, at: Loc) -> Expr {
     let below = mul_high(low, by, at);
     let product = binary(&arithmetic::multiply, &high, word_constant(by, at), at);
@@ -335,8 +352,8 @@ fn mul_high_of_two(high: Expr, low: Expr, by: u32, at: Loc) -> Expr {
     binary(&arithmetic::add, mul_high(high, by, at), carry, at)
 }
 
-/// Returns the upper 32 bits of a 64-bit product. It multiplies halves of 16 bits, because a GPU may have no 64-bit
-/// integers.
+/// Returns the upper 32 bits of the 64-bit product of `word` and `by`. It multiplies halves of 16 bits, because a GPU
+/// may have no 64-bit integers.
 fn mul_high(word: Expr, by: u32, at: Loc) -> Expr {
     let low_half = |e: &Expr| binary(&logic::bitwise_and, e, word_constant(0xffff, at), at);
     let high_half = |e: &Expr| binary(&logic::bitwise_right_shift, e, word_constant(16, at), at);
@@ -345,7 +362,7 @@ fn mul_high(word: Expr, by: u32, at: Loc) -> Expr {
     let (a, b) = (high_half(&word), low_half(&word));
     let (c, d) = (by >> 16, by & 0xffff);
     if by <= 1 << 16 {
-        // neither the products nor the sum reach 2^32
+        // neither of the two products nor their sum reaches 2^32
         return high_half(&plus(times(&a, by), high_half(&times(&b, by))));
     }
     let (ad, bc, bd) = (times(&a, d), times(&b, c), times(&b, d));
@@ -356,7 +373,7 @@ fn mul_high(word: Expr, by: u32, at: Loc) -> Expr {
     )
 }
 
-/// Computes Philox4x32-10 on the host: four random words of the counter `c` and the key `k`.
+/// Computes Philox4x32-10 on the host. Returns four random words for the counter `c` and the key `k`.
 fn philox(mut c: [u32; 4], mut k: [u32; 2]) -> [u32; 4] {
     for _ in 0..10 {
         let (p, q) = (0xD251_1F53u64 * c[0] as u64, 0xCD9E_8D57u64 * c[2] as u64);

@@ -31,10 +31,10 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::Shape`] if the segments do not have exactly one axis, of the same length as the array's first axis;
-    /// [`ErrorKind::DType`] if they are not integers; [`ErrorKind::Index`] for a segment out of range;
+    /// The expression carries [`ErrorKind::Shape`] if the segments do not have exactly one axis, of the same length as
+    /// the array's first axis, and [`ErrorKind::DType`] if they are not integers. It carries
     /// [`ErrorKind::LimitExceeded`] for 2^31 or more segments or elements along the axis, and on a GPU for 2^32 or more
-    /// terms or sums.
+    /// terms or sums. The evaluation returns [`ErrorKind::Index`] if a segment is out of range.
     #[doc(alias = "unsorted_segment_sum")]
     #[doc(alias = "scatter_sum")]
     #[doc(alias = "group_by")]
@@ -71,7 +71,8 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::Shape`] if the weights do not broadcast to the array's shape; the errors of [`Expr::segment_sum`].
+    /// The expression carries [`ErrorKind::Shape`] if the weights do not broadcast to the array's shape, and the errors
+    /// of [`Expr::segment_sum`].
     #[doc(alias = "bincount")]
     #[doc(alias = "weighted_bincount")]
     #[track_caller]
@@ -109,9 +110,10 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::Shape`] if the positions do not have exactly one axis; [`ErrorKind::Axis`] if the array has no such
-    /// axis; [`ErrorKind::DType`] if the positions are not integers; [`ErrorKind::Index`] for a position out of range;
+    /// The expression carries [`ErrorKind::Shape`] if the positions do not have exactly one axis, [`ErrorKind::Axis`]
+    /// if the array has no such axis, and [`ErrorKind::DType`] if the positions are not integers. It carries
     /// [`ErrorKind::LimitExceeded`] for an axis of 2^31 or more elements, and on a GPU for 2^32 or more terms or sums.
+    /// The evaluation returns [`ErrorKind::Index`] if a position is out of range.
     #[doc(alias = "reduceat")]
     #[doc(alias = "add.reduceat")]
     #[track_caller]
@@ -144,7 +146,7 @@ impl Expr {
     }
 }
 
-/// Sums floats along the first axis between neighbouring positions, which are known to be in range.
+/// Sums floats along the first axis between neighbouring positions. The positions have been checked to be in range.
 fn of_floats(op: &'static str, x: &Expr, positions: Expr, at: Loc) -> Result<Expr> {
     let of = x.checked()?.shape.clone();
     let (rows, length, count) = (of[0], layout::product(&of[1..]), positions.checked()?.shape[0]);
@@ -161,9 +163,9 @@ fn of_floats(op: &'static str, x: &Expr, positions: Expr, at: Loc) -> Result<Exp
     Ok(cast(reshape(op, &sums, &lengths, at), x.0.dtype, at))
 }
 
-/// Sums integers or bools along the first axis between neighbouring positions, which are known to be in range. Each sum
-/// is the difference of the cumulative sums up to two positions. The difference is right even if the cumulative sums
-/// wrap.
+/// Sums integers or bools along the first axis between neighbouring positions. The positions have been checked to be in
+/// range. Each sum is the difference of the cumulative sums up to two positions, which is right even if the cumulative
+/// sums wrap.
 fn of_integers(op: &'static str, x: &Expr, positions: Expr, at: Loc) -> Expr {
     let rows = x.0.shape[0];
     let so_far = x.cumulative_sum(include_initial(0));

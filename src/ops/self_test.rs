@@ -13,11 +13,11 @@ use crate::plan::backend::wait;
 use crate::s;
 use std::panic::Location;
 
-/// The length of a row: three workgroups of 256 invocations, and a part of a fourth.
+/// The number of elements in a row of test data: three workgroups of 256 invocations, and a part of a fourth.
 const ROW: usize = 1_003;
 
-/// Draws the operands of a trial, and moves them to the device that it runs on. The numbers are the same on every
-/// device.
+/// Draws the operands of a trial (see [`Trial`]), and moves them to the device that it runs on. The numbers are the
+/// same on every device.
 struct Operands<'a> {
     rng: Rng,
     device: &'a Device,
@@ -30,9 +30,9 @@ impl Operands<'_> {
     }
 }
 
-/// A trial: a description of what it computes, for messages, and the function that builds it. All numbers are whole and
-/// small enough to be exact in their type, so every correct device computes the same elements. Sizes are not multiples
-/// of a workgroup's size, so that the trials also test edges, barriers and carries.
+/// One test of the self-test: a description of what it computes, for messages, and the function that builds it. All
+/// numbers are whole and small enough to be exact in their type, so every correct device computes the same elements.
+/// Sizes are not multiples of a workgroup's size, so that the trials also test edges, barriers and carries.
 type Trial = (&'static str, fn(&mut Operands<'_>) -> Result<Expr>);
 
 const TRIALS: [Trial; 17] = [
@@ -78,7 +78,7 @@ const TRIALS: [Trial; 17] = [
     }),
 ];
 
-/// Selects a third of the elements of an array.
+/// Selects about a third of the elements of an array, for the test of `compress`.
 fn compressed(device: &Device) -> Result<impl Future<Output = Result<Array>> + Send + use<>> {
     let mut of = Operands { rng: Rng::new(TRIALS.len() as u64), device };
     Ok(of.whole(-9_999, 9_999, [ROW], I32)?.compress_async(of.whole(0, 3, [ROW], I32)?.equal(0)))
@@ -108,8 +108,8 @@ impl Device {
     /// still be wrong.
     ///
     /// # Errors
-    /// [`ErrorKind::Unsupported`] if a result is wrong: the message lists each wrong trial with its first wrong
-    /// element. Any error that a kernel returns is returned as well.
+    /// Returns [`ErrorKind::Unsupported`] if a result is wrong. The message lists each wrong test with its first wrong
+    /// element. If a kernel returns an error, that error is returned.
     ///
     /// ```
     /// cupric::Device::best()?.self_test()?;
@@ -124,7 +124,7 @@ impl Device {
     /// The asynchronous form of [`Device::self_test`], for code that must not block.
     ///
     /// # Errors
-    /// The errors of [`Device::self_test`].
+    /// Returns the errors of [`Device::self_test`].
     ///
     /// ```
     /// # pollster::block_on(async {

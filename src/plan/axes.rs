@@ -101,8 +101,9 @@ impl Planner<'_> {
     }
 }
 
-/// Orders and merges the dimensions of the elementwise kernels that follow a product of windows. Such a product has
-/// several dimensions along its rows, columns or k, and their order is not that of the result's memory.
+/// Orders and merges the dimensions of the elementwise kernels that follow a product whose operand is an array of
+/// sliding windows. Such a product has several dimensions along its rows, columns or k, and their order differs from
+/// the order of the result in memory.
 pub(super) fn arrange_epilogues(steps: &mut [Step]) {
     for i in 1..steps.len() {
         let (before, next) = steps.split_at_mut(i);
@@ -150,8 +151,8 @@ fn divided(a: &[usize], b: &[usize]) -> Option<Shape> {
 }
 
 /// Converts `map`, which gives an index of a reshape's result (of shape `to`), to the map that gives the corresponding
-/// index of the reshape's operand (of shape `from`). Returns `None` if no strides describe that map, for example because
-/// steps along one of its dimensions run past the end of an axis of the operand.
+/// index of the reshape's operand (of shape `from`). Returns `None` if no strides describe that map, for example
+/// because steps along one of its dimensions run past the end of an axis of the operand.
 fn through(map: &View, from: &[usize], to: &[usize]) -> Option<View> {
     let n = map.shape.len();
     let mut out =

@@ -13,21 +13,24 @@ use crate::graph::expr::{NodeOp, Role};
 use crate::plan::kernel::{Kernel, KernelKind, Step, Store};
 use smallvec::{SmallVec, smallvec};
 
-/// The maximum number of operands of a concatenation that is read in boxes: a roll has two, and one more is allowed.
+/// The maximum number of operands of a concatenation that its readers read directly instead of storing it: a roll has
+/// two, and one more is allowed.
 const MOST_PARTS: usize = 3;
 
-/// The maximum number of boxes of a kernel: three along each of two axes, as a formula needs that adds the eight
-/// neighbours of each cell of a grid. With more boxes, their dispatches would take longer than storing the
-/// concatenation and reading it again. An estimate; no benchmark compares other values.
+/// The maximum number of boxes (parts with a kernel each) into which a kernel is cut: three along each of two axes. A
+/// formula that adds the eight neighbours of each cell of a grid needs as many. With more boxes, their dispatches would
+/// take longer than storing the concatenation and reading it again. An estimate; no benchmark compares other values.
 const MOST_BOXES: usize = 9;
 
-/// The maximum nesting depth of concatenations that are read in boxes, enough for a roll along four axes.
+/// The maximum nesting depth of concatenations whose operands are read directly, enough for a roll along four axes.
 const DEEPEST: u8 = 4;
 
-/// The maximum number of nodes that the search for boxes visits. If a kernel has more, it reads stored concatenations.
+/// The maximum number of nodes that the search for boxes (parts of a kernel that each read one operand of a
+/// concatenation) visits. If a kernel has more, it reads stored concatenations.
 const MOST_STEPS: usize = 256;
 
-/// For each axis of a kernel's index space, the indices at which a box begins, except 0.
+/// For each axis of a kernel's index space, the indices at which a box (a part with a kernel of its own) begins, except
+/// 0.
 type Cuts = SmallVec<[SmallVec<[usize; 4]>; 6]>;
 
 impl Planner<'_> {
@@ -45,9 +48,10 @@ impl Planner<'_> {
         only
     }
 
-    /// Returns whether a node is a concatenation that its readers can read in boxes, because all operands are, directly
-    /// or through views, in memory in any case. If so, records the node in `joins`, and marks operands that are not
-    /// stored yet, but have other readers, as stored.
+    /// Returns whether a node is a concatenation whose readers can read its operands directly, by a kernel for each box
+    /// (part of their index space). This is so if all operands are, directly or through views, in memory in any case.
+    /// If so, records the node in `joins`, and marks operands that are not stored yet, but have other readers, as
+    /// stored.
     pub(super) fn is_read_in_parts(&mut self, node: usize) -> bool {
         let arena = self.arena.clone();
         let n = &arena.nodes[node];
@@ -62,8 +66,8 @@ impl Planner<'_> {
         };
         let bases: SmallVec<[usize; MOST_PARTS]> = n.args.iter().map(|a| base(*a)).collect();
         let has_others = |node: usize| self.uses[node] as usize > bases.iter().filter(|b| **b == node).count();
-        // an operand that is a constant is not read from memory, so its box would need another shader than the other
-        // boxes
+        // an operand that is a constant is not read from memory, so the kernel of its box would need another shader
+        // than the kernels of the other boxes
         let fits = |node: usize| match arena.nodes[node].op.role() {
             Role::Memory => true,
             Role::Constant | Role::Generator => false,
@@ -86,14 +90,15 @@ impl Planner<'_> {
         true
     }
 
-    /// Returns whether a node is a concatenation that is not stored, because its readers read its operands in boxes.
+    /// Returns whether a node is a concatenation that is not stored, because its readers read its operands directly.
     pub(super) fn is_joined(&self, node: usize) -> bool {
         self.joins[node] > 0 && matches!(self.arena.nodes[node].op, NodeOp::Concat { .. })
     }
 
-    /// Returns the boxes of the kernel that computes `node` as a part of the stored node `owner`. Each box is given as
-    /// a map from its own indices, which begin at 0, to the node's indices. Returns `None` if the kernel needs no more
-    /// than one box, or would need too many.
+    /// Returns the boxes of the kernel that computes `node` as a part of the stored node `owner`: the parts of its
+    /// index space in each of which it reads only one operand of a concatenation. Each box is given as a map from its
+    /// own indices, which begin at 0, to the node's indices. Returns `None` if the kernel needs no more than one box,
+    /// or would need too many.
     fn boxes(&self, node: usize, owner: usize) -> Option<Vec<View>> {
         let shape = &self.arena.nodes[node].shape;
         let mut cuts: Cuts = smallvec![smallvec![]; shape.len()];
@@ -148,8 +153,9 @@ impl Planner<'_> {
         Some(boxes)
     }
 
-    /// Makes the kernels that compute `node`, one for each box, and returns true. Returns false if `node` is not
-    /// computed in boxes. In this case, nodes that did not fit into the kernel of a box may have been marked as stored.
+    /// Makes the kernels that compute `node`, one for each box (part that reads only one operand of a concatenation),
+    /// and returns true. Returns false if `node` is not computed in boxes. In this case, nodes that did not fit into
+    /// the kernel of a box may have been marked as stored.
     pub(super) fn in_boxes(&mut self, node: usize, owner: usize, to: &Store, making: &mut Making) -> Result<bool> {
         if self.joins[node] == 0 || self.loops[node] {
             return Ok(false);
@@ -226,7 +232,7 @@ fn cut(cuts: &mut Cuts, map: &View, axis: usize, begin: isize) -> Option<()> {
         return None;
     }
     let (step, room) = (map.coef[axis * n + d], begin - map.offset[axis]);
-    // the first index along `d` whose position is on the other side of the cut than that of index 0
+    // the first index along `d` whose position is on the other side of the cut than the position of index 0
     let at = match step > 0 {
         true => room.div_euclid(step) + (room.rem_euclid(step) > 0) as isize,
         false => (-room).div_euclid(-step) + 1,

@@ -109,8 +109,8 @@ impl Planner<'_> {
                     Some(declared) => self.temps.borrow()[declared],
                 };
             }
-            // a routine also writes results that no step reads: such a result has no stage, so `bytes` does not contain
-            // its size
+            // a routine also writes results that no step reads: `bytes` does not contain the size of such a result,
+            // because it is not the result of a stored node
             for result in step.results() {
                 if let BufferRef::Temp(n) = result.buffer {
                     known.entry(n).or_default().bytes = result.meta.bytes();
@@ -177,8 +177,8 @@ impl Planner<'_> {
         }
         let first = steps.iter().position(Step::writes_output).unwrap_or(steps.len());
         let writers: SmallVec<[Option<&Kernel>; 4]> = steps[first..].iter().map(Step::nest).collect();
-        // if several kernels write results, they must be boxes of one kernel (`boxes.rs`), because these certainly
-        // write different elements
+        // if several kernels write results, they must be the boxes of one kernel (`boxes.rs`), because its boxes
+        // certainly write different elements
         let is_box = |k: &Kernel| {
             let of_output = |b: &BufferRef| matches!(b, BufferRef::Output(_));
             k.kind == KernelKind::Elementwise

@@ -70,8 +70,8 @@ fn wanted(kernel: &Kernel) -> DType {
     kernel.values[0].compute().dtype()
 }
 
-/// Returns whether the chains of a product are divided among workgroups, because the result alone would keep too few
-/// busy.
+/// Returns whether the chains of a product are divided among workgroups, because the elements of the result alone would
+/// keep too few workgroups busy.
 fn is_shared(p: &Planner<'_>, kernel: &Kernel, k: usize) -> bool {
     let [batches, m, n] = kernel.matrices(&kernel.outer);
     // if both factors have stride 0 along an outer axis, this axis could be merged with the axis that counts chains
@@ -104,8 +104,8 @@ fn longest(p: &Planner<'_>, kernel: &Kernel, k: usize) -> Option<usize> {
         if span(k, step, load.dtype) <= most / 2 {
             continue;
         }
-        // use up to half of a binding for the range along k, or more if one chain needs more; the rest is for the other
-        // axes, which windows cut
+        // use up to half of a binding for the range along k, or more if one chain needs more; the rest of the binding
+        // is for the other axes, which are cut into windows
         let bytes = (step.unsigned_abs() as u64).saturating_mul(load.dtype.size() as u64).max(1);
         let fits = (most / 2 / bytes) as usize / CHAIN * CHAIN;
         let one = if span(CHAIN, step, load.dtype) <= most { CHAIN } else { 0 };

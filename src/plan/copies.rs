@@ -91,7 +91,7 @@ impl Planner<'_> {
 }
 
 impl Draft {
-    /// Returns the draft of a kernel that copies the elements of `node` from `from` to `to`.
+    /// Returns the draft (unfinished form) of a kernel that copies the elements of `node` from `from` to `to`.
     pub(super) fn copy(p: &Planner<'_>, node: usize, from: Load, to: Store) -> Draft {
         let n = &p.arena.nodes[node];
         Draft {

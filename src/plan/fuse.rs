@@ -3,10 +3,11 @@
 //!
 //! These nodes must be stored: results, operands of matmul, sources of `take`, nodes of `Role::Whole` (`concat`,
 //! scatters, routines, reshapes that are not views), products that several nodes use, and a `take` whose source spans
-//! more than a binding along the taken axis. Also reductions, scans and products whose loops do not fit those of the
-//! kernel that reads them, and nodes that would make a kernel too large. The search starts at the results. A kernel is
-//! tried for each, which reports which nodes it needs in memory, and each of these nodes gets its own kernel. Then
-//! nodes that would be computed too often are stored if that is faster (`weigh.rs`), and the search is repeated.
+//! more than a binding along the taken axis. A reduction, scan or product must also be stored if its loops do not fit
+//! the loops of the kernel that reads it, and so must a node that would make a kernel too large. The search starts at
+//! the results. For each, the planner tries to make a kernel and learns which nodes the kernel needs in memory, and
+//! each of these nodes gets its own kernel. Then nodes that would be computed too often are stored if that is faster
+//! (`weigh.rs`), and the search is repeated.
 
 use super::axes::arrange_epilogues;
 use super::graph::Graph;
@@ -110,9 +111,9 @@ fn made(arena: Graph, target: Option<&Layout>, caps: &Caps) -> Result<Made> {
 /// rounded, so the interpreter with which tests compare (`testing/interpret/mod.rs`) needs to know.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Stored {
-    /// Every reader loads it.
+    /// Every reader loads the node from memory.
     Always,
-    /// Some readers load it. Another kernel computes it again, unrounded.
+    /// Some readers load the node from memory. Another kernel computes it again, unrounded.
     ForSome,
 }
 
@@ -132,7 +133,8 @@ pub(super) fn stored(arena: Graph, caps: &Caps) -> Result<Vec<Option<Stored>>> {
 }
 
 impl<'a> Planner<'a> {
-    /// Makes the plan from the stages of all stored nodes. The stages of results come first in the list.
+    /// Makes the plan from the stages of all stored nodes (a stage has the steps that compute one stored node). The
+    /// stages of results come first in the list.
     fn make(mut self, stages: Vec<Stage>, target: Option<&Layout>) -> Result<Made> {
         let stored = self.how_stored(&stages);
         let outputs = self.results(target);
@@ -150,7 +152,8 @@ impl<'a> Planner<'a> {
             }
             let is_part = matches!(self.arena.nodes[node].op, NodeOp::Concat { .. });
             parts.extend(making.steps.iter().map(|_| is_part));
-            // build the list of steps backwards: the stages of results come first, and within a stage its last step
+            // build the list of steps backwards: the stages (the steps of one stored node each) of results come first,
+            // and within a stage its last step
             steps.extend(making.steps.drain(..).rev());
             making.computes.clear();
             making.reads.clear();
@@ -193,10 +196,10 @@ impl<'a> Planner<'a> {
         (0..self.count).map(how).collect()
     }
 
-    /// Decides which nodes are stored, and returns the stages of these nodes, those of results first. After a first
-    /// search, nodes that several kernels would compute are stored if that is faster. Then the search repeats, at most
-    /// four times, and most graphs need one or two repetitions. A node that several kernels still compute after four is
-    /// computed more than once, which is slower but correct.
+    /// Decides which nodes are stored, and returns the stages (the steps that compute each of these nodes), with the
+    /// stages of results first. After a first search, nodes that several kernels would compute are stored if that is
+    /// faster. Then the search repeats, at most four times, and most graphs need one or two repetitions. A node that
+    /// several kernels still compute after four is computed more than once, which is slower but correct.
     fn all_stages(&mut self, target: Option<&Layout>) -> Result<Vec<Stage>> {
         self.calls = self.find_calls(target.is_some())?;
         let kept = self.stored.clone();
@@ -213,9 +216,9 @@ impl<'a> Planner<'a> {
         Ok(stages)
     }
 
-    /// Marks the nodes for which `now` is true as stored. A stage whose kernels compute such a node must be made again.
-    /// Nodes that were stored only because of such a stage are unmarked, because its new kernels may not need them.
-    /// `kept` tells which nodes are stored in any case.
+    /// Marks the nodes for which `now` is true as stored. A stage (the steps of one stored node) whose kernels compute
+    /// such a node must be made again. Nodes that were stored only because of such a stage are unmarked, because its
+    /// new kernels may not need them. `kept` tells which nodes are stored in any case.
     fn undo(&mut self, stages: &[Stage], kept: &[bool], now: &[bool]) {
         let holds = |s: &Stage| s.computes().iter().all(|c| *c == s.node || !now[*c as usize]);
         let mut needed: Vec<bool> = kept.iter().zip(now).map(|(a, b)| *a || *b).collect();
@@ -228,9 +231,9 @@ impl<'a> Planner<'a> {
         now.iter().enumerate().filter(|(_, now)| **now).for_each(|(n, _)| self.stored[n] = true);
     }
 
-    /// Returns the stages of all nodes that are needed in memory with the nodes stored so far, those of results first.
-    /// Reuses a stage of `before`, the stages of the previous search, unless a node that its kernels compute has been
-    /// stored since then.
+    /// Returns the stages (the steps that compute each stored node) of all nodes that are needed in memory with the
+    /// nodes stored so far. The stages of results come first. Reuses a stage of `before`, the stages of the previous
+    /// search, unless a node that its kernels compute has been stored since then.
     fn stages(&mut self, target: Option<&Layout>, before: Vec<Stage>) -> Result<Vec<Stage>> {
         let mut before = before.into_iter().peekable();
         let mut wanted = vec![false; self.count];
@@ -318,8 +321,8 @@ impl<'a> Planner<'a> {
         if n.shape.contains(&0) {
             return Ok(());
         }
-        // a `Role::Whole` node may need several steps, which are kept together, so then elementwise kernels are kept
-        // too
+        // a `Role::Whole` node may need several steps, which are kept together; elementwise kernels among them are kept
+        // too, instead of being made again at the end
         let is_only_kernel = !matches!(arena.nodes[owner].op.role(), Role::Whole);
         // each iteration tries to make one kernel, over the index space of a reduction, scan or product that can run in
         // it, if there is one; if a node does not fit the kernel, it is marked as stored, and the next iteration loads
@@ -366,7 +369,7 @@ impl<'a> Planner<'a> {
                                 continue;
                             }
                             // `collect` makes a list without unused capacity, while `extend` would leave some in each
-                            // of perhaps a million stages
+                            // of perhaps a million lists
                             kernels if making.steps.is_empty() && !making.decided => {
                                 making.steps = kernels?.into_iter().map(Step::Nest).collect();
                             }

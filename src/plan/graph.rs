@@ -40,8 +40,8 @@ pub(super) struct PlanNode {
     /// If the node repeats a computation in the derivative of a checkpoint, the number of the repetition, from 1 on.
     /// Otherwise 0. Nodes of different repetitions are never merged.
     pub repetition: u32,
-    /// The node's number in the walk, by which a run finds the caller's source line for errors. `location` is that line
-    /// for the expression for which the plan was made. If nodes were merged, both are those of the first one.
+    /// The node's number in the walk over the graph. A run finds the caller's source line by it. `location` is that
+    /// line for the expression for which the plan was made. If nodes were merged, both belong to the first one.
     pub number: u32,
     pub location: &'static Location<'static>,
 }
@@ -120,7 +120,7 @@ pub(crate) struct Walk<'a> {
     /// The number of each node, so that the walk takes linear time. Empty as long as there are at most [`LISTED`]
     /// nodes.
     numbers: HashMap<*const Node, u32, BuildHasherDefault<KeyHasher>>,
-    /// The slots of the bindings of all nodes, one node after another.
+    /// The slots (indices in the list of inputs or of scalars) of the bindings of all nodes, one node after another.
     slots: SmallVec<[u32; 8]>,
     /// The arrays that the walk has found, each with its buffer and its offset. The index of an array is its slot.
     /// `sources` has the node of each array and, if the array is in the target's buffer, its offset relative to the
@@ -133,7 +133,7 @@ pub(crate) struct Walk<'a> {
     roots: SmallVec<[u32; 2]>,
     /// In which order to visit the nodes, if the graph has checkpoints. Otherwise `None`.
     order: Option<Box<NodeOrder<'a>>>,
-    /// Whether the expressions are those of a compiled function, whose plan runs again on other arrays and with other
+    /// Whether the expressions belong to a compiled function, whose plan runs again on other arrays and with other
     /// random numbers.
     is_traced: bool,
     seeds: Seeds,
@@ -208,7 +208,7 @@ impl<'a> Walk<'a> {
                 }
             }
             if ready {
-                // a node may be on the stack twice if there is an order (checkpoints)
+                // if the graph has checkpoints, which set an order, a node may be on the stack twice
                 if self.order.is_none() || self.number(node).is_none() {
                     self.add(node, target)?;
                     self.add_sums(node, target)?;
@@ -247,8 +247,8 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Returns the slot of a number. Equal numbers of one dtype share a slot, so that the planner knows that they are
-    /// equal.
+    /// Returns the slot of a number: its index in the list of scalars. Equal numbers of one dtype share a slot, so that
+    /// the planner knows that they are equal.
     fn scalar_slot(&mut self, value: Scalar, dtype: DType) -> u32 {
         let (bits, count) = (value.bits(dtype), self.scalars.len());
         for slot in (count.saturating_sub(RECENT_SCALARS)..count).rev() {
@@ -264,7 +264,8 @@ impl<'a> Walk<'a> {
         count as u32
     }
 
-    /// Returns the slot of a stored array. If the same array occurs again, it shares the slot and is read only once.
+    /// Returns the slot of a stored array: its index in the list of inputs. If the same array occurs again, it shares
+    /// the slot and is read only once.
     fn input_slot(&mut self, node: &'a Node, (buffer, offset): (&'a Buffer, usize), aliased: Option<isize>) -> u32 {
         let count = self.inputs.len();
         for slot in (count.saturating_sub(RECENT_INPUTS)..count).rev() {
@@ -382,7 +383,7 @@ impl<'a> Walk<'a> {
         &self.inputs
     }
 
-    /// Returns the inputs for a write to an existing array. It owns the buffers, because the write runs after the
+    /// Returns the inputs for a write to an existing array. The list owns the buffers, because the write runs after the
     /// expression was dropped. The buffer of the target is given as `None`: the run must not hold another reference to
     /// it, because a write happens in place only if the writer has the only reference.
     pub fn inputs_of_write(&self) -> SmallVec<[(Option<Buffer>, usize); 4]> {
@@ -418,7 +419,7 @@ impl<'a> Walk<'a> {
         &self.roots
     }
 
-    /// Returns the slots of the bindings of all nodes, one node after another.
+    /// Returns the slots (indices of inputs or of scalars) of the bindings of all nodes, one node after another.
     pub(super) fn slots(&self) -> &[u32] {
         &self.slots
     }
@@ -480,7 +481,7 @@ impl<'a> Walk<'a> {
             };
             number.push(found);
         }
-        // the walk is finished, and planning a large graph needs the memory
+        // the walk is finished; its map and its order are freed, because planning a large graph needs the memory
         self.numbers = HashMap::default();
         self.order = None;
         let mut outputs: HashMap<usize, usize> = HashMap::new();

@@ -1,8 +1,8 @@
 //! Cuts an axis of an operand along which a kernel gathers or scatters. Such a kernel accesses the operand at computed
 //! indices, so each dispatch must bind all elements that an index may refer to. Cutting the kernel's own dimensions
-//! into windows does not reduce their number. If they span more than a binding, this file cuts the indexed axis of the
-//! operand instead: there is one kernel for each window of the axis, which binds only this window and stores only those
-//! elements whose index is in the window.
+//! into windows does not reduce the number of these elements. If they span more than a binding, this file cuts the
+//! indexed axis of the operand instead: there is one kernel for each window of the axis, which binds only this window
+//! and stores only those elements whose index is in the window.
 
 use super::planner::{Planner, span};
 use crate::base::dtype::DType;
@@ -35,7 +35,7 @@ impl Indexed<'_> {
             return Ok(std::iter::once(0..self.extent).collect());
         }
         // a binding must also cover the range of the kernel's own dimensions, so a window of the indexed axis may fill
-        // only the remaining bytes of it, but at least half; `windows` in `shape.rs` then cuts the kernel's own
+        // only the rest of the binding, but at least half of it; `windows` in `shape.rs` then cuts the kernel's own
         // dimensions until they fit the other half
         let rest = k
             .outer

@@ -36,8 +36,8 @@ pub(super) fn join(p: &Planner<'_>, steps: Vec<Step>) -> Vec<Step> {
     joined
 }
 
-/// Returns the index of the step in `before` into whose kernel `kernel` can be merged, if there is one. It must come
-/// after all steps that write a buffer that `kernel` reads.
+/// Returns the index of the step in `before` into whose kernel `kernel` can be merged, if there is one. The step must
+/// come after all steps that write a buffer that `kernel` reads.
 fn host(p: &Planner<'_>, before: &[Step], kernel: &Kernel) -> Option<usize> {
     if !is_joinable(kernel) {
         return None;

@@ -29,7 +29,7 @@ pub(super) struct Draft {
     pub name: &'static str,
     /// The node that the kernel computes last, as an index of the arena.
     pub node: usize,
-    /// The stored node whose memory, or a part of it, the kernel writes. `name` and the caller's line are those of this
+    /// The stored node whose memory, or a part of it, the kernel writes. `name` and the caller's line belong to this
     /// node.
     pub owner: usize,
 }
@@ -169,8 +169,8 @@ impl Lowering<'_> {
         self.draft.values.len() - 1
     }
 
-    /// Returns the value that is the index `offset + Σ strides · index`. Equal indices share one value, so that random
-    /// numbers at the same index share a Philox block.
+    /// Returns the number of a value that computes `offset + Σ strides · index`. Equal values are added only once, so
+    /// that random numbers at the same index share a Philox block.
     fn index(&mut self, (strides, offset): (Strides, isize), dtype: DType) -> usize {
         let inner = self.is_inner(&strides);
         let op = Op::Index { strides: Box::new(strides), offset: offset as i64 };
@@ -184,7 +184,7 @@ impl Lowering<'_> {
         self.push(Op::Ufunc(row, args.into()), dtype, inner, reduced)
     }
 
-    /// Adds an inner value that is equal to the outer value `value` at every inner index, and returns its number.
+    /// Adds a value that equals the outer value `value` at every inner index, and returns its number.
     fn broadcast_inward(&mut self, value: usize) -> usize {
         let dtype = self.draft.values[value].dtype;
         let reduced = self.reduced[value];
@@ -254,8 +254,8 @@ impl Lowering<'_> {
         Ok(())
     }
 
-    /// Returns the value of the kernel's product, if `map` refers to the element that the kernel computes at an index.
-    /// An axis of length 1 has only one index, so the map along it does not matter.
+    /// Returns the value of the kernel's product, if `map` refers, at each index, to the element that the kernel
+    /// computes there. An axis of length 1 has only one index, so the map along it does not matter.
     fn product(&self, node: usize, map: &View) -> Lowered<usize> {
         let shape = &self.p.arena.nodes[node].shape;
         let n = map.shape.len();
@@ -336,7 +336,8 @@ impl Lowering<'_> {
     }
 
     /// Returns how often the kernel computes a node with this map: once for each index of `outer × inner` if the map
-    /// depends on an inner dimension, else once for each outer index. Assumes that its operands vary along no others.
+    /// depends on an inner dimension, else once for each outer index. Assumes that the node's operands vary along no
+    /// others.
     fn runs(&self, map: &View) -> usize {
         let (dims, outer) = (&self.space.dims, self.space.outer);
         let depends = |d: usize| (0..map.offset.len()).any(|j| map.coef[j * dims.len() + d] != 0);
@@ -384,7 +385,7 @@ impl Lowering<'_> {
         let (indices, source) = (n.args[0], n.args[1]);
         let (i, s) = (&p.arena.nodes[indices], &p.arena.nodes[source]);
         let k = map.shape.len();
-        // the axes of the result that are the axes of the index array
+        // the axes of the result that correspond to the axes of the index array
         let own = if along { 0..i.shape.len() } else { axis..axis + i.shape.len() };
         let index_map = View {
             shape: map.shape.clone(),
@@ -448,7 +449,7 @@ impl Lowering<'_> {
             FoldOrder::RowMajor => same_lanes && walk(&c_strides(dims)) == walk(&self.space.reduction_strides),
             FoldOrder::Tree => same_lanes && walk(&own) == walk(&self.space.reduction_strides),
             FoldOrder::Any => true,
-            // no node has a fold of this kind; only the planner creates them
+            // no node has a fold of this kind; only the planner creates such folds
             FoldOrder::Sequence => false,
         };
         if !fits {

@@ -180,7 +180,7 @@ const LARGEST: usize = MOST_BYTES / 2;
 /// The number of slots of a thread's table: about ten times the number of plans of one training step.
 const PLACES: usize = 2048;
 /// The size in bytes of one thread's table: its slots, and for each slot the allocation that a `Weak` pointer keeps of
-/// a dropped plan. Also the descriptions of `recent.rs`.
+/// a dropped plan. It includes the descriptions of `recent.rs`.
 const TABLE: usize = PLACES
     * (size_of::<(u64, Weak<CachedPlan>)>() + block(2 * size_of::<usize>() + size_of::<CachedPlan>()))
     + recent::SLOTS * block(recent::BYTES);

@@ -21,8 +21,8 @@ pub(super) struct NodeOrder<'a> {
     /// For each node that is an operand of an addition of the same shape, the addition (the first one found).
     additions: HashMap<*const Node, &'a Node>,
     entered: HashSet<*const Node>,
-    /// For each [`Order::repetition`](crate::graph::expr::Order) found so far, its number within this walk: 1 for the
-    /// first that the walk has found.
+    /// For each repetition of a checkpoint's computation ([`Order::repetition`](crate::graph::expr::Order)) found so
+    /// far, its number within this walk: 1 for the first that the walk has found.
     repetitions: HashMap<u64, u32>,
 }
 
@@ -78,8 +78,8 @@ impl<'a> NodeOrder<'a> {
         self.additions.get(&std::ptr::from_ref(node)).copied()
     }
 
-    /// Returns the number within this walk of the repetition that has number `number` in the graph. The first that the
-    /// walk finds gets 1.
+    /// Returns the number within this walk of the checkpoint's repetition that has number `number` in the graph. The
+    /// first that the walk finds gets 1.
     pub fn repetition(&mut self, number: u64) -> u32 {
         let next = self.repetitions.len() as u32 + 1;
         *self.repetitions.entry(number).or_insert(next)

@@ -25,8 +25,8 @@ pub(super) struct Planner<'a> {
     pub temps: RefCell<Vec<usize>>,
     pub caps: &'a Caps,
     /// For each node, its natural strides. They give the order of axes in which the node is stored if it is stored
-    /// (`stored_strides`). An input has the strides of its array, a view has the strides that follow from those of its
-    /// operand, an elementwise node has dense strides in the axis order that its operands have in common, and any other
+    /// (`stored_strides`). An input has the strides of its array, a view has the strides that follow from its operand's
+    /// strides, an elementwise node has dense strides in the axis order that its operands have in common, and any other
     /// node has the strides of C order.
     pub strides: Vec<Strides>,
     /// For each node, whether it is stored: its value is written to memory, and other kernels load it.
@@ -45,14 +45,15 @@ pub(super) struct Planner<'a> {
     /// For each node, whether it is a reduction, scan or product, or reads one directly or through elementwise nodes
     /// and views. Then its kernel may have inner dimensions.
     pub loops: Vec<bool>,
-    /// For a concatenation that its readers read in boxes (`boxes.rs`), how deeply such concatenations are nested at
-    /// it. For any other node, 1 if it reads such a concatenation directly or through elementwise nodes and views, else
-    /// 0.
+    /// For a concatenation whose readers read its operands directly (`boxes.rs`), how many levels of such
+    /// concatenations are nested, including this one. For any other node, 1 if it reads such a concatenation directly
+    /// or through elementwise nodes and views, else 0.
     pub joins: Vec<u8>,
     /// For each node, whether it is a stored reshape that has no memory of its own, because its elements are those of
     /// its stored operand in the same order (`copies.rs`).
     pub aliases: Vec<bool>,
-    /// For each stored node whose kernel is cut into boxes (`boxes.rs`), the boxes.
+    /// For each stored node whose kernel is cut into boxes (parts that each read one operand of a concatenation,
+    /// `boxes.rs`), the boxes.
     pub boxes_of: HashMap<usize, Vec<View>>,
     /// Whether costly nodes that a kernel would compute repeatedly are stored instead (`weigh.rs`).
     pub weighs: Cell<bool>,
@@ -75,7 +76,8 @@ pub(super) struct Making {
     /// read, and are dropped.
     pub decided: bool,
     pub steps: Vec<Step>,
-    /// The nodes whose values the kernels of the stage compute. `reads` has the stored nodes that these kernels load.
+    /// The nodes whose values the kernels of the stage (the steps of one stored node) compute. `reads` has the stored
+    /// nodes that these kernels load.
     pub computes: Vec<u32>,
     pub reads: Vec<u32>,
     /// The nodes that were marked as stored because they do not fit the kernels of the stage, or would be computed too
@@ -177,10 +179,10 @@ impl<'a> Planner<'a> {
         p
     }
 
-    /// If `node` is a `concat` or reshape whose only reader is also one, its operands can be written directly to the
-    /// reader's memory, so it needs no memory of its own. Then this returns how deeply such nodes are nested, including
-    /// `node`. Returns `None` otherwise, or if they are nested too deeply: the depth is limited, because the functions
-    /// that make these parts call each other recursively.
+    /// If `node` is a `concat` or reshape whose only reader is also a `concat` or reshape, its operands can be written
+    /// directly to the reader's memory, so it needs no memory of its own. Then this returns how deeply such nodes are
+    /// nested, including `node`. Returns `None` otherwise, or if they are nested too deeply: the depth is limited,
+    /// because the functions that make these parts call each other recursively.
     fn nests(&self, node: usize, nested: &[u8]) -> Option<u8> {
         const DEEPEST: u8 = 16;
         let is_copy = |n: usize| matches!(self.arena.nodes[n].op, NodeOp::Concat { .. } | NodeOp::Reshape);
@@ -311,8 +313,8 @@ impl<'a> Planner<'a> {
             if matches!(self.arena.nodes[i].op, NodeOp::Concat { .. } | NodeOp::Stored(_)) {
                 continue;
             }
-            // a concatenation that is read in boxes (`boxes.rs`) counts as one load, because each box reads only one of
-            // its operands
+            // a concatenation whose operands are read directly (`boxes.rs`) counts as one load, because each kernel
+            // reads only one of its operands
             let is_fused = |a: &usize| !self.stored[*a] && !self.is_joined(*a);
             let mut fused: SmallVec<[usize; 3]> = args.iter().copied().filter(is_fused).collect();
             loop {
@@ -364,8 +366,8 @@ impl<'a> Planner<'a> {
     }
 }
 
-/// Returns how many bytes `extent` elements with stride `stride` span in memory, from the begin of the first to the end
-/// of the last.
+/// Returns how many bytes `extent` elements with stride `stride` span in memory, from the beginning of the first to the
+/// end of the last.
 pub(super) fn span(extent: usize, stride: isize, dtype: DType) -> u64 {
     let reach = (extent.saturating_sub(1) as u64).saturating_mul(stride.unsigned_abs() as u64);
     reach.saturating_add(1).saturating_mul(dtype.size() as u64)

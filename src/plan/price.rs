@@ -46,7 +46,7 @@ pub(super) fn check_types(arena: &Graph, caps: &Caps) -> Result<()> {
 pub(crate) fn lacking_type(compute: Compute, caps: &Caps) -> Option<&'static str> {
     match compute {
         Compute::F64 => (!caps.float64).then_some("SHADER_F64"),
-        // a device without 64-bit integers computes with pairs of words
+        // a device without 64-bit integers computes with pairs of 32-bit words, so these types need no feature
         Compute::Bool | Compute::I32 | Compute::U32 | Compute::I64 | Compute::U64 | Compute::F32 => None,
     }
 }
@@ -137,7 +137,7 @@ fn arithmetic_time(k: &Kernel, rates: &Rates) -> f64 {
             Op::Ufunc(row, _) => (row.properties.cost as f64, outer),
             Op::Gather { .. } => (GATHER, outer),
             Op::Philox { .. } => (PHILOX, outer),
-            // a reduction is an outer value, but combines an element for each inner index
+            // a reduction has one element per outer index, but combines an element for each inner index
             Op::Reduce(r) => (r.fold.state.len() as f64, outer * inner),
             Op::Scan(r) if v.inner => (SCAN * r.fold.state.len() as f64, outer),
             Op::Scan(r) => (SCAN * r.fold.state.len() as f64, outer * inner),

@@ -33,8 +33,8 @@ pub(crate) fn passes(kernel: Kernel, temp: &mut dyn FnMut(usize) -> BufferRef) -
     if in_place {
         passes.push(product);
     } else {
-        // the axes of a product of windows (`axes.rs`) are in the order of its operands: give the temporary the axis
-        // order of the result's memory, so that the epilogue reads and writes in the same order
+        // the axes of a product that reads sliding windows (`axes.rs`) are in the order of its operands: give the
+        // temporary the axis order of the result's memory, so that the epilogue reads and writes in the same order
         let strides = match &kernel.stores[..] {
             [store, ..] if kernel.inner.len() > 1 => {
                 let order = layout::common_order(&kernel.outer, std::iter::once(&store.strides[..rank]));
@@ -88,10 +88,10 @@ pub(super) fn epilogue(mut kernel: Kernel, product: Load) -> Kernel {
     kernel
 }
 
-/// Lets a product write to the memory of the result of the elementwise kernel after it (its epilogue), if that has the
-/// same type and strides. The epilogue then works in place, and the product needs no temporary. This must not be done
-/// for a plan with a target, because the product may read the target's memory, and an error between the two kernels
-/// would leave the target half written.
+/// Lets a product write to the memory of the result of the elementwise kernel after it (its epilogue), if this result
+/// has the same type and strides. The epilogue then works in place, and the product needs no temporary. This must not
+/// be done for a plan with a target, because the product may read the target's memory, and an error between the two
+/// kernels would leave the target half written.
 pub(super) fn write_to_results(steps: &mut [Step]) {
     for i in 1..steps.len() {
         let (before, next) = steps.split_at_mut(i);

@@ -241,8 +241,8 @@ impl Recent {
         self.plan.upgrade()
     }
 
-    /// Adds the arrays that the expression reads to `inputs`. Returns `None` unless exactly those arrays that share a
-    /// slot in the description are equal here.
+    /// Adds the arrays that the expression reads to `inputs`. Returns `None` unless the arrays that are equal here are
+    /// exactly the ones that share a slot in the description.
     #[inline(always)]
     fn find_inputs<'a>(
         &self,
@@ -271,8 +271,8 @@ impl Recent {
         Some(())
     }
 
-    /// Adds the numbers of the expression to `scalars`. Returns `None` unless exactly those numbers that share a slot
-    /// in the description are equal here.
+    /// Adds the numbers of the expression to `scalars`. Returns `None` unless the numbers that are equal here are
+    /// exactly the ones that share a slot in the description.
     #[inline(always)]
     fn find_scalars(&self, nodes: &[Option<&Node>; LISTED], scalars: &mut SmallVec<[u64; 4]>) -> Option<()> {
         for number in &self.numbers {

@@ -15,8 +15,8 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 /// Each dispatch of a routine's pass begins at an item whose number is a multiple of this, so its elements begin at a
-/// multiple of 256 bytes. On every device a binding can begin there, and no 32-bit word of narrow elements belongs to
-/// two dispatches.
+/// multiple of 256 bytes. On every device a binding can begin there, and no 32-bit word of 8- or 16-bit elements
+/// belongs to two dispatches.
 const ALIGNMENT: usize = 256;
 
 impl Planner<'_> {
@@ -25,7 +25,7 @@ impl Planner<'_> {
     /// dense and must not share memory with its operands.
     pub(super) fn find_calls(&self, has_target: bool) -> Result<HashMap<usize, RoutineNode>> {
         let nodes = &self.arena.nodes;
-        // for each call, the results that nodes need: which result it is, and its node
+        // for each call of a routine, the results that are nodes of the graph: the number of each result, and its node
         let mut groups: HashMap<_, Vec<(usize, usize)>> = HashMap::new();
         for (i, n) in nodes.iter().enumerate() {
             if let NodeOp::Routine { row, params, part } = &n.op {

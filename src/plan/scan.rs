@@ -21,8 +21,8 @@ use crate::plan::kernel::{BufferRef, Fold, Kernel, KernelKind, Load, Op, SCAN_BL
 use smallvec::{SmallVec, smallvec};
 
 /// Returns the kernels of a scan: one if its rows are short enough for a row kernel, or else the kernels for its
-/// blocks. `fit` merges the dimensions of a kernel and cuts it into windows. It returns an error if an operand spans
-/// more than a binding even so.
+/// blocks. `fit` merges the dimensions of a kernel and cuts it into windows. It returns an error if an operand still
+/// spans more than a binding.
 pub(super) fn kernels(p: &Planner<'_>, kernel: Kernel, fit: &dyn Fn(&mut Kernel) -> Result<()>) -> Result<Vec<Kernel>> {
     let single = Single::of(&kernel);
     let mut kernels = match &single {
@@ -63,8 +63,8 @@ fn fit_all(kernels: &mut [Kernel], fit: &dyn Fn(&mut Kernel) -> Result<()>) -> R
 /// A kernel with one scan and no reduction, which can be cut into blocks.
 struct Single<'a> {
     k: &'a Kernel,
-    /// The scan, as the number of its value. The three fields below it are its fold, the function that combines
-    /// elements, and the number of its operand's value.
+    /// The number of the value that is the scan. The next three fields are the scan's fold, the function that combines
+    /// elements, and the number of the value that is scanned.
     scan: usize,
     fold: Fold,
     function: &'static Ufunc,
@@ -121,8 +121,8 @@ impl<'a> Single<'a> {
         kernels
     }
 
-    /// Returns a kernel without values and stores, whose outer dimensions are those of the original kernel and one more
-    /// for the blocks, and whose inner dimension has the elements of a block.
+    /// Returns a kernel without values and stores, whose outer dimensions are the outer dimensions of the original
+    /// kernel and one more for the blocks, and whose inner dimension has the elements of a block.
     fn over(&self, part: ChunkPart) -> Kernel {
         let mut k = Kernel { loads: vec![], values: vec![], stores: vec![], windows: vec![], ..self.k.clone() };
         k.outer.insert(self.axis, part.count);
@@ -135,8 +135,8 @@ impl<'a> Single<'a> {
         k
     }
 
-    /// Converts the strides `s` and the offset of an operand of the original kernel to those for the kernel of the
-    /// blocks `part`, which has one more outer dimension for the blocks.
+    /// Converts the strides `s` and the offset of an operand of the original kernel to the strides and the offset for
+    /// the kernel of the blocks `part`, which has one more outer dimension for the blocks.
     fn over_blocks(&self, part: ChunkPart, s: &Strides, offset: isize) -> (Strides, isize) {
         let step = s[self.k.outer.len()] * SCAN_BLOCK as isize;
         let mut over = s.clone();
@@ -156,8 +156,8 @@ impl<'a> Single<'a> {
         to.push(v.op, v.dtype, v.inner)
     }
 
-    /// Returns the strides of the array of block totals. It is in C order, and has the outer dimensions and one for all
-    /// blocks except the last, whose total is not needed.
+    /// Returns the strides of the array of block totals. It is in C order, and has the outer dimensions and one
+    /// dimension for the blocks, without the last block, whose total is not needed.
     fn places(&self) -> Strides {
         let mut dims = self.k.outer.clone();
         dims.insert(self.axis, self.count - 1);
@@ -216,7 +216,7 @@ impl<'a> Single<'a> {
         let (operand, scanned) = (p.temp(bytes), p.temp(bytes));
         let load = |buffer| Load { buffer, dtype, strides: strides.clone(), offset: 0 };
         let store = |buffer, value| Store { buffer, dtype, strides: strides.clone(), offset: 0, value, chosen: None };
-        // in these kernels all axes are outer ones, and `drop_unused` makes all values outer values
+        // in these kernels all axes are outer ones, and `drop_unused` gives every value one element per outer index
         let elementwise =
             || Kernel { kind: KernelKind::Elementwise, outer: dims.clone(), inner: smallvec![], ..k.clone() };
         let mut to = elementwise();
@@ -237,8 +237,8 @@ impl<'a> Single<'a> {
     }
 
     /// Returns the kernel that scans the blocks `part`, runs the operations on the scan's result and stores. `before`
-    /// holds the scanned totals, of which each block is combined with that of the block before it. It is `None` for the
-    /// first block of a row.
+    /// holds the scanned totals: each block is combined with the total of the block before it. `before` is `None` for
+    /// the first block of a row.
     fn part(&self, part: ChunkPart, before: Option<BufferRef>) -> Kernel {
         let mut k = self.over(part);
         let mut number = vec![usize::MAX; self.k.values.len()];
@@ -248,7 +248,7 @@ impl<'a> Single<'a> {
                 && let Some(buffer) = before
             {
                 let mut strides = self.places();
-                // read the scanned totals from that of the block before the first one of `part`
+                // read the scanned totals, beginning with the total of the block before the first block of `part`
                 let block = mutant!(scan_block_before_the_last, part.first.saturating_sub(2), part.first - 1);
                 let offset = strides[self.axis] * block as isize;
                 strides.push(0);

@@ -33,8 +33,8 @@ impl Planner<'_> {
         if !is_target {
             self.kernels(array, node, to.clone(), making)?;
         }
-        // each CPU task goes through all values and writes those for its part of the result, so each would compute all
-        // values
+        // each CPU task goes through all values and writes the ones that belong to its part of the result, so each
+        // would compute all values if they were not stored first
         let in_order = matches!(n.op, NodeOp::Scatter { combine: Combine::Set, .. }) && !self.caps.wgsl;
         if in_order && layout::product(&arena.nodes[values].shape) > COMPUTED_BY_EACH && !self.is_at_hand(values) {
             self.store_first(values, node, making)?;

@@ -149,8 +149,8 @@ fn move_raw(draft: &mut Draft) {
     draft.stores.iter_mut().for_each(|s| raw(&mut s.dtype));
 }
 
-/// Returns the strides of all loads, stores and indices of a kernel. The strides of a store of an outer value only have
-/// entries for the outer dimensions.
+/// Returns the strides of all loads, stores and indices of a kernel. If a stored value has one element per outer index,
+/// its strides only have entries for the outer dimensions.
 fn stride_vectors<'a>(
     loads: &'a mut [Load],
     stores: &'a mut [Store],
@@ -271,8 +271,8 @@ fn fold_batch(k: &mut Kernel) {
     while d > 0 {
         d -= 1;
         let (row, n) = (k.outer.len() - 2, k.outer[d]);
-        // first try to merge into the rows, along which load 1 has stride 0, then into the columns, along which load 0
-        // has stride 0
+        // first try to merge into the rows, along which load 1 (the right operand) has stride 0, then into the columns,
+        // along which load 0 (the left operand) has stride 0
         for (to, lacks) in [(row, 1), (row + 1, 0)] {
             let m = k.outer[to];
             let along = |s: &Strides| m == 1 || n == 1 || s[d] == s[to] * m as isize;

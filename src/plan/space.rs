@@ -16,7 +16,7 @@ use std::cmp::Reverse;
 pub(super) struct Space {
     /// The number of outer dimensions in `dims`.
     pub outer: usize,
-    /// The lengths of the outer dimensions, followed by those of the inner dimensions.
+    /// The lengths of the outer dimensions, followed by the lengths of the inner dimensions.
     pub dims: Shape,
     /// The map from an index of this space to the index of an element of the node that the kernel stores.
     pub map: View,
@@ -24,11 +24,11 @@ pub(super) struct Space {
     /// order the reduction combines elements, and so the bits of its result.
     pub reduction_strides: Strides,
     pub lanes: Lanes,
-    /// Whether the kernel may be a row kernel, in which reductions may depend on each other and inner values may be
-    /// stored.
+    /// Whether the kernel may be a row kernel, in which reductions may depend on each other and values with one element
+    /// per inner index may be stored.
     pub row: bool,
-    /// Whether the kernel may have one scan and no reduction. Such a kernel's rows may be longer than those of other
-    /// row kernels, because long scans are cut (`scan.rs`).
+    /// Whether the kernel may have one scan and no reduction. The rows of such a kernel may be longer than the rows of
+    /// other row kernels, because long scans are cut (`scan.rs`).
     pub scan: bool,
     /// The node of the matrix product, if one runs in the kernel. Then the last two outer dimensions are its rows and
     /// columns.
@@ -303,13 +303,14 @@ fn digits(shape: &[usize], dims: &[usize], lengths: &[usize]) -> SmallVec<[Digit
     out
 }
 
-/// The minimum size, in elements, of the matrices as which a product of windows is computed into its reader's memory.
-/// In each of them, rows and columns have a single stride. For smaller matrices, operands would be packed too often.
+/// The minimum size, in elements, of the matrices into which a product that reads sliding windows (`axes.rs`) is
+/// divided when it is written directly to the memory of its reader. In each of them, rows and columns have a single
+/// stride. For smaller matrices, operands would be packed too often.
 const LEAST: usize = 1024;
 
-/// Returns whether a product of windows would have to be computed as many small matrices, because the memory into which
-/// it is written, with these strides, interleaves rows and columns. If so, the product is first stored in an order of
-/// its own.
+/// Returns whether a product that reads sliding windows (`axes.rs`) would have to be computed as many small matrices,
+/// because the memory into which it is written, with these strides, interleaves rows and columns. If so, the product is
+/// first stored in an order of its own.
 fn is_scattered(strides: &[isize], sides: &[SmallVec<[Digit; 6]>]) -> bool {
     let (mut together, mut all) = (1, 1);
     for side in sides {
@@ -329,8 +330,8 @@ fn is_scattered(strides: &[isize], sides: &[SmallVec<[Digit; 6]>]) -> bool {
 }
 
 /// Returns whether the index along the scanned axis `axis` of a scan's result is exactly the kernel's index along
-/// dimension `d`, and `d` affects no other axis of the result. `map` maps the kernel's index to that of the result, and
-/// the axis has `length` elements.
+/// dimension `d`, and `d` affects no other axis of the result. `map` maps the kernel's index to the index of the
+/// result, and the axis has `length` elements.
 pub(super) fn is_scanned_along(map: &View, axis: usize, d: usize, length: usize) -> bool {
     let n = map.shape.len();
     let along = |e: usize| map.coef[axis * n + e] == (e == d) as isize || map.shape[e] == 1 && e != d;

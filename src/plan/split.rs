@@ -15,13 +15,13 @@ type Partials = SmallVec<[(BufferRef, DType); MOST_COMPONENTS]>;
 /// Describes how a reduction is cut.
 struct Split<'a> {
     k: &'a Kernel,
-    /// How partial results are laid out in memory. With `Inner`, those of one result are neighbours. With `Outer`,
-    /// those of neighbouring results for the same chunk are neighbours.
+    /// How partial results are laid out in memory. With `Inner`, the partial results of one result are neighbours. With
+    /// `Outer`, the partial results of neighbouring results for the same chunk are neighbours.
     lanes: Lanes,
     /// How many of the first inner dimensions become outer dimensions of the kernels for partial results.
     moved: usize,
-    /// The length of a chunk along the inner dimension after those `moved` ones. `chunks` is the number of chunks into
-    /// which this dimension is cut.
+    /// The length of a chunk (the elements of one partial result) along the inner dimension that follows the first
+    /// `moved` ones. `chunks` is the number of chunks into which this dimension is cut.
     chunk: usize,
     chunks: usize,
     /// The number of partial results for each result.
@@ -100,8 +100,8 @@ impl<'a> Split<'a> {
     }
 
     /// Joins the lists `outer` (an entry for each outer dimension) and `chunks` (an entry for each moved dimension and
-    /// for the chunk number). With outer lanes, `chunks` comes first, because neighbouring lanes process neighbours
-    /// along the last dimension, which must be neighbours in memory.
+    /// for the chunk number). With `Lanes::Outer` (neighbouring lanes reduce neighbouring rows), `chunks` comes first,
+    /// because neighbouring lanes process neighbours along the last dimension, which must be neighbours in memory.
     fn beside<T: Copy>(&self, outer: &[T], chunks: &[T]) -> SmallVec<[T; 6]>
     where
         [T; 6]: smallvec::Array<Item = T>,
@@ -114,8 +114,8 @@ impl<'a> Split<'a> {
     }
 
     /// Returns the kernel that computes the partial results of the chunks `part`. Its dimensions are `[outer..,
-    /// moved.., chunks] × [chunk, rest..]`, or with outer lanes `[moved.., chunks, outer..] × [chunk, rest..]`, where
-    /// `moved` and `rest` are inner dimensions of the original kernel.
+    /// moved.., chunks] × [chunk, rest..]`, or with `Lanes::Outer` `[moved.., chunks, outer..] × [chunk, rest..]`,
+    /// where `moved` and `rest` are inner dimensions of the original kernel.
     fn first_pass(&self, part: ChunkPart) -> Kernel {
         let (k, moved) = (self.k, self.moved);
         let mut pass = Kernel { loads: vec![], values: vec![], stores: vec![], windows: vec![], ..k.clone() };
@@ -150,8 +150,8 @@ impl<'a> Split<'a> {
         pass
     }
 
-    /// Converts the strides `s` and the offset of an operand of the original kernel to those for the kernel of the
-    /// chunks `part`, which has one more dimension for the chunk number.
+    /// Converts the strides `s` and the offset of an operand of the original kernel to the strides and the offset for
+    /// the kernel of the chunks `part`, which has one more dimension for the chunk number.
     fn over_chunks(&self, part: ChunkPart, s: &Strides, offset: isize) -> (Strides, isize) {
         let outer = self.k.outer.len();
         let cut = outer + self.moved;
@@ -163,7 +163,7 @@ impl<'a> Split<'a> {
 
     /// Returns the strides and the offset with which the kernel of the chunks `part` stores partial results. The kernel
     /// that reduces them should read neighbours in memory with neighbouring lanes, so the stride is 1 along the chunks
-    /// with inner lanes, and along the last axis of `outer` with outer lanes.
+    /// with `Lanes::Inner`, and along the last axis of `outer` with `Lanes::Outer`.
     fn place(&self, part: ChunkPart) -> (Strides, isize) {
         let k = self.k;
         let chunk_dims: Shape = k.inner[..self.moved].iter().copied().chain([self.chunks]).collect();
@@ -206,8 +206,8 @@ impl<'a> Split<'a> {
         pass.push(Op::Index { strides: Box::new(strides), offset }, DType::I32, false)
     }
 
-    /// Returns the kernel that reduces the partial results, and then computes and stores the outer values of the
-    /// original kernel.
+    /// Returns the kernel that reduces the partial results, and then computes and stores the values of the original
+    /// kernel that do not vary along `inner`.
     fn second_pass(&self) -> Kernel {
         let (k, o) = (self.k, self.k.outer.len());
         let kind = KernelKind::Reduce(self.lanes);
@@ -277,8 +277,8 @@ fn stored_as(_most: [usize; 2], dtype: DType) -> DType {
     if dtype.is_half() && !kept { DType::F32 } else { dtype }
 }
 
-/// Returns those of `loads` that `values` use, and changes the load numbers in `values` accordingly. An unused load
-/// would occupy a binding.
+/// Returns the loads that `values` use, and changes the load numbers in `values` accordingly. An unused load would
+/// occupy a binding.
 pub(super) fn used_loads(values: &mut [Value], loads: &[Load]) -> Vec<Load> {
     let mut out = vec![];
     let mut number = vec![usize::MAX; loads.len()];

@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 /// because only their seeds change between runs.
 #[derive(Default)]
 pub(crate) struct Seeds {
-    /// The scalar slots of the low 32-bit words of all seeds, then those of the high words.
+    /// The scalar slots of the low 32-bit words of all seeds, and then the slots of the high words.
     words: [SmallVec<[u32; 2]>; 2],
 }
 

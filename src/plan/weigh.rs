@@ -99,7 +99,8 @@ impl Planner<'_> {
         const NONE: u32 = u32::MAX;
         let arena = self.arena.clone();
         let nodes = &arena.nodes;
-        // for each node: the last stage whose kernels compute it, and the number of such stages
+        // for each node: the last stage (steps of one stored node) whose kernels compute it, and the number of such
+        // stages
         let mut computed_by = vec![(NONE, 0u32); nodes.len()];
         for (i, nodes) in computed.enumerate() {
             for c in nodes {
@@ -109,7 +110,7 @@ impl Planner<'_> {
             }
         }
         let weights = self.weights();
-        // a node may already be stored, although stages that were made earlier still compute it; then storing it costs
+        // a node may already be stored, although kernels that were made earlier still compute it; then storing it costs
         // nothing more
         let gain = |i: usize| {
             let (stages, again) = (computed_by[i].1 as usize, computed_by[i].1.saturating_sub(1) as f64);

@@ -14,15 +14,15 @@ use std::sync::LazyLock;
 pub enum Bound {
     /// The result must be the correctly rounded one.
     Exact,
-    /// The error is at most the first number in ULP plus the second, an absolute distance.
+    /// The error is at most the sum of a number of ULP (the first field) and an absolute distance (the second field).
     Ulp(f64, f64),
-    /// The error is at most the first number in ULP or the second number times max(|x|, 1), whichever is larger. x is
-    /// the first operand.
+    /// The error is at most the larger of two limits: a number of ULP (the first field), and the second field times
+    /// max(|x|, 1), where x is the first operand.
     Max(f64, f64),
     /// The error is at most this many ULP of the result or of the largest operand, whichever is larger in magnitude.
     Large(f64),
-    /// The error is at most the first number in ULP. For an operand x with −11 < x < −2, it may also be as large as the
-    /// second number, an absolute distance.
+    /// The error is at most a number of ULP (the first field). For an operand x with −11 < x < −2, it may also be as
+    /// large as an absolute distance (the second field).
     Lgamma(f64, f64),
     /// The tests compute the bound from the data, by the rule of this name. It is used for example for reductions.
     Named(String),
@@ -53,8 +53,8 @@ impl Bound {
         }
     }
 
-    /// Returns the bound in ULP and its absolute distance, for a result of this dtype near `exact`. The kind of bound
-    /// determines whether the maximum error is the sum or the larger of the two.
+    /// Returns the bound as two numbers, in ULP and as an absolute distance, for a result of this dtype near `exact`.
+    /// The kind of bound determines whether the maximum error is the sum of the two numbers or the larger one.
     pub fn limits(&self, exact: f64, operands: &[f64], dtype: DType) -> (f64, f64) {
         let x = operands.first().copied().unwrap_or(0.0);
         match self {

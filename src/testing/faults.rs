@@ -6,8 +6,9 @@ use crate::base::error::Result;
 
 pub use crate::plan::backend::InjectedFault;
 
-/// Runs `f` while a fault is planned for a device. If the fault's `nth` is 0, no call fails and calls are only counted.
-/// Returns the result of `f`, the number of calls at each site, and the number of calls that failed.
+/// Runs `f`, and makes the call of the device fail that `fault` describes. If the fault's `nth` is 0, no call fails and
+/// calls are only counted. Returns the result of `f`, the number of calls at each site, and the number of calls that
+/// failed.
 pub fn with_fault<T>(
     device: &Device,
     fault: InjectedFault,
@@ -24,12 +25,13 @@ pub fn poison(device: &Device, on: bool) {
     device.faults().set_poison(on);
 }
 
-/// Makes a device forget planned losses, and frees everything that it caches except its compiled pipelines.
+/// Makes a device forget losses that tests have planned, and frees everything that it caches except its compiled
+/// pipelines.
 pub fn heal(device: &Device) {
     device.heal();
 }
 
-/// Ends the connection to a GPU for good; does nothing on the CPU.
+/// Ends the connection to a GPU permanently; does nothing on the CPU.
 pub fn destroy(device: &Device) {
     device.destroy();
 }
@@ -42,7 +44,7 @@ pub fn living_devices() -> usize {
 /// Allocates memory as for a new array, and returns its initial contents.
 ///
 /// # Errors
-/// Errors of the device.
+/// Returns the errors of the device, for example if memory is too small.
 pub fn fresh_memory(device: &Device, bytes: usize) -> Result<Vec<u8>> {
     let buffer = device.backend().allocate(bytes)?;
     pollster::block_on(device.backend().download(&buffer, 0, bytes))

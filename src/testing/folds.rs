@@ -26,7 +26,7 @@ pub enum TypeOf {
     Is(DType),
 }
 
-/// A component's neutral element. Combining it with a state does not change the state.
+/// The neutral element of a component of a fold's state. Combining it with a state does not change the state.
 #[derive(Clone, Copy, PartialEq, Debug)]
 #[allow(missing_docs)]
 pub enum Start {
@@ -43,7 +43,7 @@ pub struct FoldFormula(Term);
 /// The properties of a fold, from which [`fold`] builds it.
 #[derive(Clone, Debug)]
 pub struct FoldDraft {
-    /// Its name.
+    /// The fold's name.
     pub name: &'static str,
     /// For each component of the state, its type and its neutral element.
     pub state: Vec<(TypeOf, Start)>,
@@ -53,7 +53,7 @@ pub struct FoldDraft {
     pub combine: Vec<FoldFormula>,
     /// The formula that computes the result from the final state.
     pub finish: FoldFormula,
-    /// The result's type.
+    /// The type of the fold's result.
     pub result: TypeOf,
     /// The result of a reduction of no elements; `None` if that is an error.
     pub empty: Option<f64>,
@@ -64,9 +64,9 @@ pub struct FoldDraft {
 }
 
 impl FoldFormula {
-    /// The element.
+    /// The formula for the element that is reduced.
     pub const X: FoldFormula = FoldFormula(Term::X);
-    /// The element's position.
+    /// The formula for the element's position along the reduced axes.
     pub const POSITION: FoldFormula = FoldFormula(Term::Position);
 
     /// Makes the formula for component `n` of the state. In `combine`, this is the first of the two states.
@@ -89,7 +89,7 @@ impl FoldFormula {
         FoldFormula(Term::call(row.0, &terms(args)))
     }
 
-    /// Converts the formula's value to another type.
+    /// Makes the formula that converts the value of this formula to another type.
     pub fn cast(self, of: TypeOf) -> FoldFormula {
         FoldFormula(Term::Cast(&Term::list(&[self.0])[0], of.kind()))
     }
@@ -139,7 +139,7 @@ pub fn mean_square() -> Result<FoldRow> {
     fold_of(MEAN_SQUARE.clone())
 }
 
-/// Makes the fold of a draft.
+/// Makes a fold from its properties.
 ///
 /// Returns an error if the draft is not a valid fold: the number of its formulas is wrong, a formula uses a component
 /// or position that it may not use, or no element type is possible.
@@ -178,13 +178,13 @@ fn fold_of(definition: Definition) -> Result<FoldRow> {
 /// A fold of the table, the same fold run only by its formulas, and the element types that it accepts.
 #[derive(Clone, Debug)]
 pub struct TableFold {
-    /// Its name.
+    /// The fold's name.
     pub name: &'static str,
     /// The fold as the library runs it, possibly in a faster form.
     pub fold: FoldRow,
-    /// The same fold, run by its formulas.
+    /// The same fold, but computed only by its formulas.
     pub by_formulas: FoldRow,
-    /// The element types that it accepts on the CPU.
+    /// The element types that the fold accepts on the CPU.
     pub types: Vec<DType>,
 }
 

@@ -9,8 +9,8 @@ mod number;
 mod plans;
 pub(crate) mod unit;
 
-/// The planted faults that `src/base/mutants.rs` lists. The columns are name, stage, test program with filter, and a
-/// description of the fault.
+/// The faults that `src/base/mutants.rs` lists. They are planted in the code to show that each makes a test fail. The
+/// columns are name, stage, test program with filter, and a description of the fault.
 #[cfg(cupric_mutants)]
 pub const FAULTS: &[[&str; 4]] = crate::base::mutants::LIST;
 
@@ -28,7 +28,7 @@ use crate::graph::expr::{Expr, Operand, ufunc};
 use crate::graph::ufunc::{Class, Partial, Ufunc, arithmetic, float, logic, special};
 use std::panic::Location;
 
-/// An exact function of floats. A function with fewer operands ignores the others.
+/// An exact function of floats. A function with fewer than three operands ignores the other arguments.
 pub type Exact = fn(f64, f64, f64) -> f64;
 /// An exact function of integers. The caller wraps the result to the type; the last argument is the type's width in
 /// bits.
@@ -113,7 +113,8 @@ impl Row {
         self.0.domain
     }
 
-    /// Returns what the row states about the derivative with respect to each operand: `formula`, `zero` or `unknown`.
+    /// Returns what the row states about the derivative with respect to each operand: `formula`, `zero` or `unknown`;
+    /// `None` if it states nothing.
     pub fn derivatives(&self) -> Option<Vec<&'static str>> {
         let name = |p: &Partial| match p {
             Partial::Unknown => "unknown",
@@ -161,13 +162,13 @@ pub fn rows() -> Vec<Row> {
 pub struct RoutineRow {
     /// The routine's name.
     pub name: &'static str,
-    /// A description in one line.
+    /// A description of the routine in one line.
     pub doc: &'static str,
-    /// Whether the CPU has a function for it.
+    /// Whether the CPU has a function for the routine.
     pub on_cpu: bool,
-    /// Whether GPUs have a shader for it; true if the crate is built without GPUs.
+    /// Whether GPUs have a shader for the routine; true if the crate is built without GPUs.
     pub on_gpu: bool,
-    /// Whether GPUs are not meant to have a shader for it.
+    /// Whether the routine is meant to run only on the CPU, so that GPUs have no shader for it.
     pub is_only_on_cpu: bool,
 }
 

@@ -178,8 +178,8 @@ impl BoundedReal {
         self.value + self.error
     }
 
-    /// Rounds to a type. If all numbers within the error round to the same number, the result is exact. Otherwise its
-    /// error grows.
+    /// Rounds the number to a type. If all numbers within the error round to the same number, the result is exact.
+    /// Otherwise its error grows.
     pub(super) fn rounded(self, dtype: DType) -> BoundedReal {
         if self.is_unknown() || !self.value.is_finite() {
             return self;
@@ -194,7 +194,7 @@ impl BoundedReal {
         if low.is_infinite() || high.is_infinite() {
             return BoundedReal::unknown();
         }
-        // at least the smallest subnormal number, because all numbers may round to zero with either sign
+        // the error is at least the smallest subnormal number, because all numbers may round to zero with either sign
         BoundedReal { value: middle, error: (high - middle).max(middle - low).max(spacing(dtype, 0.0)) }
     }
 

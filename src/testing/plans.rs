@@ -33,7 +33,7 @@ pub fn cpu_within(caps: &Caps) -> Result<Device> {
 /// grid's dimensions.
 ///
 /// # Errors
-/// There is no GPU, or it cannot be opened.
+/// Returns an error if there is no GPU, or if it cannot be opened.
 pub fn shrunk_gpu(max_binding: u64, max_groups: u32) -> Result<Device> {
     Device::gpu()?.shrunk(Shrink { max_binding, max_groups, ..Shrink::NONE })
 }
@@ -41,7 +41,7 @@ pub fn shrunk_gpu(max_binding: u64, max_groups: u32) -> Result<Device> {
 /// Opens the first GPU without native 64-bit integers and without f64, so that kernels compute with pairs of words.
 ///
 /// # Errors
-/// There is no GPU, or it cannot be opened.
+/// Returns an error if there is no GPU, or if it cannot be opened.
 pub fn gpu_without_int64() -> Result<Device> {
     Device::gpu()?.shrunk(Shrink { int64: false, ..Shrink::NONE })
 }
@@ -49,7 +49,7 @@ pub fn gpu_without_int64() -> Result<Device> {
 /// Opens the first GPU, and sets how its kernels convert f16.
 ///
 /// # Errors
-/// As [`Device::gpu`].
+/// Returns the errors of [`Device::gpu`].
 pub fn gpu_with_halves(half: Half) -> Result<Device> {
     Device::gpu()?.shrunk(Shrink { half: Some(half), ..Shrink::NONE })
 }
@@ -57,7 +57,7 @@ pub fn gpu_with_halves(half: Half) -> Result<Device> {
 /// Opens the first GPU as a device on which `fma` of f32 rounds once because kernels compute it by operations on f64.
 ///
 /// # Errors
-/// There is no GPU with f64, or it cannot be opened.
+/// Returns an error if there is no GPU with f64, or if it cannot be opened.
 pub fn gpu_with_fma_in_f64() -> Result<Device> {
     Device::gpu()?.shrunk(Shrink { fma_in_f64: true, ..Shrink::NONE })
 }
@@ -65,7 +65,7 @@ pub fn gpu_with_fma_in_f64() -> Result<Device> {
 /// Opens the first GPU without its clock, so that timings use the host's clock.
 ///
 /// # Errors
-/// There is no GPU, or it cannot be opened.
+/// Returns an error if there is no GPU, or if it cannot be opened.
 pub fn gpu_without_clock() -> Result<Device> {
     Device::gpu()?.shrunk(Shrink { clock: false, ..Shrink::NONE })
 }
@@ -75,7 +75,7 @@ pub fn gpu_without_clock() -> Result<Device> {
 /// kernels that exceed them.
 ///
 /// # Errors
-/// There is no GPU, or it cannot be opened.
+/// Returns an error if there is no GPU, or if it cannot be opened.
 pub fn gpu_of_webgpu() -> Result<Device> {
     Device::gpu()?.shrunk(Shrink { webgpu: true, ..Shrink::NONE })
 }
@@ -83,15 +83,16 @@ pub fn gpu_of_webgpu() -> Result<Device> {
 /// Opens the first GPU with these tile sizes for wide matrix products.
 ///
 /// # Errors
-/// There is no GPU, or it cannot be opened.
+/// Returns an error if there is no GPU, or if it cannot be opened.
 pub fn gpu_with_tiles(tiles: Tiles) -> Result<Device> {
     Device::gpu()?.shrunk(Shrink { tiles: Some(tiles), ..Shrink::NONE })
 }
 
-/// Opens the first GPU, with kernels for a device that skips branches, also if it is a software driver.
+/// Opens the first GPU as a device whose workgroups skip a branch that none of their invocations takes, also if it is a
+/// software driver, which computes all branches.
 ///
 /// # Errors
-/// There is no GPU, or it cannot be opened.
+/// Returns an error if there is no GPU, or if it cannot be opened.
 pub fn gpu_that_skips_branches() -> Result<Device> {
     Device::gpu()?.shrunk(Shrink { skips_branches: true, ..Shrink::NONE })
 }
@@ -139,7 +140,7 @@ pub fn card(name: &str) -> Caps {
 /// and the WGSL of its kernels if the device is a GPU.
 ///
 /// # Errors
-/// Errors of planning.
+/// Returns the errors of planning.
 pub fn plan_for(expression: &Expr, caps: &str) -> Result<(String, Vec<String>)> {
     let caps =
         named_caps(caps).ok_or_else(|| Error::with_line(ErrorKind::Argument, "plan_for", "unknown caps", None))?;
@@ -149,16 +150,16 @@ pub fn plan_for(expression: &Expr, caps: &str) -> Result<(String, Vec<String>)> 
 /// Does the same as [`plan_for`], but for a device with any limits.
 ///
 /// # Errors
-/// Errors of planning.
+/// Returns the errors of planning.
 pub fn plan_within(expression: &Expr, caps: &Caps) -> Result<(String, Vec<String>)> {
     planned(expression, caps.clone())
 }
 
-/// Returns the memory in bytes that the CPU's plan of an expression uses for its steps, kernels and sizes of
-/// temporaries.
+/// Returns the memory in bytes that the CPU's plan of an expression uses for its list of steps, its kernels and the
+/// sizes of its temporary arrays.
 ///
 /// # Errors
-/// Errors of planning.
+/// Returns the errors of planning.
 pub fn plan_bytes(expression: &Expr) -> Result<usize> {
     let planned = plan_on(expression, Caps::clone(Device::cpu().backend().caps()))?;
     let plan = &planned.plan;
@@ -176,7 +177,7 @@ pub fn plan_bytes(expression: &Expr) -> Result<usize> {
 /// Returns the cost of making the CPU's plan of an expression: the number of nodes visited and values searched.
 ///
 /// # Errors
-/// Errors of planning.
+/// Returns the errors of planning.
 pub fn plan_steps(expression: &Expr) -> Result<u64> {
     Ok(plan_on(expression, Caps::clone(Device::cpu().backend().caps()))?.work)
 }
@@ -185,17 +186,17 @@ pub fn plan_steps(expression: &Expr) -> Result<u64> {
 /// and the time of the plan that stores as few intermediate results as possible.
 ///
 /// # Errors
-/// Errors of planning.
+/// Returns the errors of planning.
 pub fn modelled_times(expression: &Expr, caps: &Caps) -> Result<[f64; 2]> {
     expression.checked()?;
     plan::modelled_times(expression, &NumberedCaps::new(caps.clone()))
 }
 
-/// Returns the key of the plan of expressions that are evaluated together. Evaluations that differ only in their
-/// bindings (buffers, offsets, numbers, seeds) have equal keys.
+/// Returns the key under which the plan cache stores the plan of expressions that are evaluated together. Evaluations
+/// that differ only in their bindings (buffers, offsets, numbers, seeds) have equal keys.
 ///
 /// # Errors
-/// An error that an expression carries.
+/// Returns the error that an expression carries.
 pub fn plan_key(expressions: &[&Expr]) -> Result<Vec<u64>> {
     plan::key(expressions)
 }
@@ -203,7 +204,7 @@ pub fn plan_key(expressions: &[&Expr]) -> Result<Vec<u64>> {
 /// Estimates the cost of compiling each kernel of the plan for a device, in units of one addition.
 ///
 /// # Errors
-/// Errors of planning.
+/// Returns the errors of planning.
 pub fn compile_costs(expression: &Expr, caps: &Caps) -> Result<Vec<u32>> {
     Ok(plan_on(expression, caps.clone())?.plan.nests().map(Kernel::compile_cost).collect())
 }
@@ -225,7 +226,7 @@ fn planned(expression: &Expr, caps: Caps) -> Result<(String, Vec<String>)> {
     Ok((plan.to_string(), shaders.into_iter().map(|shader| shader.text).collect()))
 }
 
-/// A kernel of a plan for a GPU, or a pass of a routine: how much it does, and its shader.
+/// A kernel of a plan for a GPU, or a pass of a routine: its amount of work, and its shader.
 #[derive(Clone, Debug)]
 pub struct PlannedKernel {
     /// The kind of the kernel, or the name of the routine.
@@ -235,17 +236,17 @@ pub struct PlannedKernel {
     /// The number of indices of the kernel's outer loop, and of its inner loop (1 if it has none). For a routine, the
     /// number of items of the pass, and 1.
     pub size: [usize; 2],
-    /// The bytes that it reads and writes if each element moves once. For a pass of a routine, the bytes of the whole
-    /// routine.
+    /// The bytes that the kernel reads and writes if each element moves once. For a pass of a routine, the bytes of the
+    /// whole routine.
     pub bytes: u64,
-    /// The bytes that it loads and the bytes that it stores for one index of the inner loop (of the outer loop if it
-    /// has no inner one).
+    /// The bytes that the kernel loads and the bytes that it stores for one index of the inner loop (or of the outer
+    /// loop if there is no inner loop).
     pub element_bytes: [usize; 2],
-    /// The number of invocations of its first dispatch.
+    /// The number of invocations of the kernel's first dispatch.
     pub invocations: u64,
-    /// The number of dispatches.
+    /// The number of the kernel's dispatches.
     pub dispatches: usize,
-    /// The WGSL source.
+    /// The kernel's WGSL source.
     pub wgsl: String,
 }
 
@@ -253,7 +254,7 @@ pub struct PlannedKernel {
 /// capabilities are the plans that the card would run.
 ///
 /// # Errors
-/// An unknown feature or limit, or a build without GPUs.
+/// Returns an error for an unknown feature or limit, or in a build without GPUs.
 pub fn caps_of(card: &Card) -> Result<Caps> {
     let none = || Error::with_line(ErrorKind::Unsupported, "caps_of", "this build has no GPUs", None);
     Device::gpu_provider().ok_or_else(none)?.caps_of(card)
@@ -270,7 +271,7 @@ pub fn shader_checks() -> Option<ShaderChecks> {
 /// kernels.
 ///
 /// # Errors
-/// Errors of planning.
+/// Returns the errors of planning.
 pub fn kernels_within(expressions: &[&Expr], caps: &Caps) -> Result<(String, Vec<PlannedKernel>)> {
     let planned = plan_all_on(expressions, caps.clone())?;
     let plan = &planned.plan;

@@ -11,7 +11,8 @@ use smallvec::smallvec;
 
 /// Returns, for each element of a node's result, whether it has a fault although no operand element that it depends on
 /// has one. Returns `None` if that cannot happen. Some library functions (*calls*) consist of several inner nodes, and
-/// count as one operation. For inner nodes, `before` contains where the operands of their call have a fault.
+/// count as one operation. For an inner node of a call, `before` states which elements depend on a fault in the call's
+/// operands.
 pub(super) fn of(node: &Expr, check: Check, before: Option<&Numbers>) -> Option<Expr> {
     if product(&node.0.shape) == 0 || !computes(node) {
         return None;
@@ -34,7 +35,7 @@ fn computes(node: &Expr) -> bool {
         || matches!(op, NodeOp::Ufunc(row) if row.class != Class::Select)
 }
 
-/// Returns the function that tests a float for this kind of fault; `None` if the fault concerns integers.
+/// Returns the function that tests a float for a kind of fault, or `None` if the fault concerns integers.
 fn test_for(check: Check) -> Option<&'static Ufunc> {
     match check {
         Check::Nan => Some(&logic::isnan),
@@ -45,7 +46,7 @@ fn test_for(check: Check) -> Option<&'static Ufunc> {
 
 /// Returns which elements of an operand have a fault of floats (a NaN or an infinity), as bool. If the operand is an
 /// inner node of a call, returns instead which elements depend on a fault in the call's operands, as i32. Returns
-/// `None` if there cannot be any.
+/// `None` if no element can have a fault.
 pub(super) fn of_operand(operand: &Expr, check: Check, before: &Numbers) -> Option<Expr> {
     if operand.0.inner {
         return before.get(&Shared::as_ptr(&operand.0)).cloned();
@@ -54,7 +55,8 @@ pub(super) fn of_operand(operand: &Expr, check: Check, before: &Numbers) -> Opti
     may_have_one.then(|| Some(call(test_for(check)?, [operand.clone()]))).flatten()
 }
 
-/// Returns which elements of the result have a fault of floats although no operand element that they depend on has one.
+/// Returns which elements of a node's result have a fault of floats although no operand element that they depend on has
+/// one.
 fn appears(node: &Expr, check: Check, before: &Numbers) -> Option<Expr> {
     if !node.0.dtype.is_float() {
         return None;
@@ -127,7 +129,7 @@ fn is_cut(node: &Expr) -> Expr {
         let signs = [node, from].map(|e| call(&logic::signbit, [e.clone()]));
         return call(&logic::logical_or, [differs, call(&logic::logical_xor, signs)]);
     }
-    // f16 cannot represent the bounds of most types
+    // f16 cannot represent the bounds of most integer types, so compare in f32 or f64
     let wide = if from.0.dtype == DType::F64 { DType::F64 } else { DType::F32 };
     let whole = call(&arithmetic::trunc, [cast(from.clone(), wide, at)]);
     let bits = dtype.size() as f64 * 8.0;

@@ -27,10 +27,11 @@ use crate::graph::ufunc::{Class, Fold, Ufunc, arithmetic, logic};
 use smallvec::{SmallVec, smallvec};
 use std::collections::{HashMap, HashSet};
 
-/// Maps each node, by its address, to an i32 expression of the same shape that contains the codes of faults.
+/// Maps the address of each node to an i32 expression of the node's shape. An element of the expression is the highest
+/// code of all faults that the node's element depends on, or 0 if there are none.
 type Numbers = HashMap<*const Node, Expr>;
 
-/// The check of one evaluation.
+/// The check of one evaluation: an expression that finds the faults, and the nodes that the error messages describe.
 pub(crate) struct Checked {
     /// A 0-d i32 expression: 0 if there is no fault, otherwise the code of the first operation that has one.
     pub code: Expr,
@@ -38,8 +39,8 @@ pub(crate) struct Checked {
     nodes: Vec<Expr>,
 }
 
-/// Returns the nodes below some expressions, each once and after its operands. It does not recurse, because chains of a
-/// million nodes are allowed.
+/// Returns the nodes of the graph below some expressions, each once and after its operands. It does not recurse,
+/// because chains of a million nodes are allowed.
 fn nodes_below(roots: &[&Expr]) -> Vec<Expr> {
     let (mut nodes, mut seen) = (vec![], HashSet::new());
     // each node is visited twice: when its operands are pushed on the stack, and when they are done
@@ -55,8 +56,8 @@ fn nodes_below(roots: &[&Expr]) -> Vec<Expr> {
     nodes
 }
 
-/// Returns the operations whose results an evaluation stores: the roots. If a root is a view (or a view of a view), its
-/// operation is the one that the view reads.
+/// Returns the operations whose results an evaluation stores, which are the evaluated expressions (`roots`). If a root
+/// is a view (or a view of a view), its operation is the one whose result the view reads.
 fn stored_nodes(roots: &[&Expr]) -> HashSet<*const Node> {
     let below = |root: &Expr| {
         let mut node = root.clone();
@@ -101,7 +102,7 @@ impl Checked {
                     let before = before.iter().find(|(of, _)| *of == check).map(|(_, before)| before);
                     let mut faulty = fault::of(node, check, before);
                     if node.0.dtype.is_half() && stored.contains(&Shared::as_ptr(&node.0)) {
-                        // a kernel keeps 16-bit floats as f32 until they are stored
+                        // a kernel keeps 16-bit floats as f32 until it stores them, so the rounded value is checked too
                         let rounded = cast_always(node.clone(), node.0.dtype, node.0.location);
                         let of_rounded = fault::of(&rounded, check, before);
                         faulty = faulty.into_iter().chain(of_rounded).reduce(|a, b| call(&logic::logical_or, [a, b]));
@@ -124,7 +125,7 @@ impl Checked {
         Ok(code.map(|code| Checked { code, nodes }))
     }
 
-    /// Returns the error for a code, or `None` for 0.
+    /// Returns the error for the code of a fault, or `None` for code 0, which means that there is no fault.
     pub fn error(&self, code: i32) -> Option<Error> {
         let code = usize::try_from(code).ok()?.checked_sub(1)?;
         let check = *Check::ALL.get(code % Check::ALL.len())?;
@@ -142,20 +143,20 @@ fn call<const N: usize>(row: &'static Ufunc, operands: [Expr; N]) -> Expr {
     ufunc(row, operands.into_iter().map(Arg::Expr).collect(), at)
 }
 
-/// Returns the highest of all codes.
+/// Returns the highest code of all elements, as a 0-d expression.
 fn highest(codes: &Expr) -> Expr {
     let at = codes.0.location;
     reduce("check", Fold::of(&arithmetic::maximum), codes, &AxesArg { axes: None, keep: false }, at)
 }
 
-/// Broadcasts codes to the shape of their node.
+/// Broadcasts the codes of faults to the shape of their node.
 fn fit(codes: Expr, node: &Expr) -> Expr {
     view("check", &codes, node.0.location, |from| View::broadcast_to(from, &node.0.shape))
 }
 
 /// Returns the codes (i32) that a node's elements inherit from its operands, or `None` if no operand has any. `of`
-/// returns the codes of an operand. A program that calls `isnan`, `isinf` or `isfinite` can handle these faults itself.
-/// So the results of these tests inherit only codes of overflow, and only if `with_overflow` is set.
+/// returns the codes of an operand. A program that calls `isnan`, `isinf` or `isfinite` can handle NaNs and infinities
+/// itself. So the results of these functions inherit only codes of overflow, and only if `with_overflow` is set.
 fn carried(node: &Expr, of: &dyn Fn(&Expr) -> Option<Expr>, with_overflow: bool) -> Option<Expr> {
     let Node { op, args, shape, location, .. } = &*node.0;
     let numbers: SmallVec<[Option<Expr>; 4]> = args.iter().map(of).collect();
@@ -188,8 +189,9 @@ fn carried(node: &Expr, of: &dyn Fn(&Expr) -> Option<Expr>, with_overflow: bool)
     spread.reduce(|a, b| call(&arithmetic::maximum, [a, b]))
 }
 
-/// Returns, for each element of the node, the highest of the codes of the operand elements that it depends on. The
-/// codes are i32, or bool for an elementwise node. The shape of the result broadcasts to the shape of the node.
+/// Returns, for each element of the node, the highest of the codes of the operand elements that it depends on.
+/// `numbers` contains the operand's codes: i32, or bool for an elementwise node. The shape of the result broadcasts to
+/// the shape of the node.
 fn spread(node: &Expr, operand: usize, numbers: &Expr) -> Expr {
     let Node { op, args, shape, location: at, device, .. } = &*node.0;
     let maximum = Fold::of(&arithmetic::maximum);
@@ -219,7 +221,7 @@ fn spread(node: &Expr, operand: usize, numbers: &Expr) -> Expr {
     }
 }
 
-/// Returns, for each element of the node, whether any operand element that it depends on has the property.
+/// Returns, for each element of the node, whether `property` is true for any operand element that it depends on.
 fn has_any(node: &Expr, operand: usize, property: Expr) -> Expr {
     let at = node.0.location;
     if matches!(node.0.op, NodeOp::Ufunc(_) | NodeOp::Cast) {

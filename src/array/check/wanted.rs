@@ -1,4 +1,4 @@
-//! Which kinds of faults are checked on which device.
+//! Determines which kinds of faults are checked on which device.
 
 use crate::base::error::{Error, ErrorKind, Result};
 use std::fmt;
@@ -9,9 +9,9 @@ use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum Check {
-    /// A NaN where no operand has one.
+    /// A NaN in the result of an operation whose operands have none.
     Nan,
-    /// An infinity where no operand has one.
+    /// An infinity in the result of an operation whose operands have none.
     Inf,
     /// An integer overflow: a result that has wrapped, or a conversion that has saturated or truncated a number. The
     /// checked operations are `+`, `-`, `*`, `pow`, `floor_divide`, `square`, `abs`, `negative`, sums and products
@@ -42,7 +42,7 @@ impl Check {
     }
 }
 
-/// Formats as `the check nan`.
+/// Formats the check for messages, for example as `the check nan`.
 impl fmt::Display for Check {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the check {}", self.word())
@@ -70,7 +70,7 @@ impl WantedChecks {
         Check::ALL.into_iter().filter(move |check| self.has(*check))
     }
 
-    /// Reads a list such as `nan,inf`.
+    /// Parses a list of checks, such as `nan,inf`.
     fn parse(list: &str) -> Result<WantedChecks> {
         let names = list.split(',').map(str::trim).filter(|name| !name.is_empty());
         let check = |word: &str| {

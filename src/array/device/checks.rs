@@ -1,4 +1,4 @@
-//! The checks that a device makes of results.
+//! Sets which checks a device makes of its results.
 
 use super::Device;
 use crate::array::check::{self, Check, WantedChecks};

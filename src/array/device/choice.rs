@@ -11,19 +11,19 @@ impl Device {
     /// Returns the first GPU of [`Device::gpus`]: a hardware GPU if there is one, otherwise a software driver.
     ///
     /// # Errors
-    /// [`ErrorKind::DeviceNotFound`] if there is none; errors of the driver if the GPU cannot be opened.
+    /// Returns [`ErrorKind::DeviceNotFound`] if there is no GPU, or the driver's error if the GPU cannot be opened.
     #[track_caller]
     pub fn gpu() -> Result<Device> {
         Device::gpu_at(0, Some(Location::caller()))
     }
 
-    /// Returns the GPU like [`Device::gpu`], for code that must not block. If the GPU is not open yet, the first poll
-    /// starts a thread that opens it, and the future is woken when the thread has finished. The device is opened, and
-    /// stays open until the process ends, even if the future is dropped earlier. In a browser the future itself opens
-    /// the device, and [`Device::gpu`] returns it afterwards.
+    /// The asynchronous form of [`Device::gpu`], for code that must not block. If the GPU is not open yet, the first
+    /// poll starts a thread that opens it, and the future is woken when the thread has finished. The device is opened,
+    /// and stays open until the process ends, even if the future is dropped earlier. In a browser the future itself
+    /// opens the device, and [`Device::gpu`] returns it afterwards.
     ///
     /// # Errors
-    /// As [`Device::gpu`].
+    /// Returns the errors of [`Device::gpu`].
     #[track_caller]
     pub fn gpu_async() -> impl Future<Output = Result<Device>> + Send {
         let at = Location::caller();
@@ -33,8 +33,8 @@ impl Device {
         }
     }
 
-    /// Returns all GPUs: hardware first, then software drivers. GPUs that cannot be opened are skipped. In a browser it
-    /// returns the GPU that [`Device::gpu_async`] has opened, if any.
+    /// Returns all GPUs: hardware GPUs first, then software drivers. GPUs that cannot be opened are skipped. In a
+    /// browser, the list contains only the GPU that [`Device::gpu_async`] has opened, if any.
     pub fn gpus() -> Vec<Device> {
         if !CAN_WAIT {
             return opening::opened();
@@ -43,12 +43,12 @@ impl Device {
         (0..count).filter_map(|i| Device::gpu_at(i, None).ok()).collect()
     }
 
-    /// Returns a hardware GPU if there is one, otherwise the CPU. If the environment variable
-    /// `CUPRIC_DEVICE=cpu|gpu|gpu:N` is set, it selects the device instead (`best` has no effect).
+    /// Returns a hardware GPU if there is one, otherwise the CPU. If the environment variable `CUPRIC_DEVICE` is `cpu`,
+    /// `gpu` or `gpu:N`, it selects the device instead. Its value `best` changes nothing.
     ///
     /// # Errors
-    /// [`ErrorKind::DeviceNotFound`] if `CUPRIC_DEVICE` names a device that does not exist; errors from opening that
-    /// device.
+    /// Returns [`ErrorKind::DeviceNotFound`] if `CUPRIC_DEVICE` names a device that does not exist, or the driver's
+    /// error if that device cannot be opened.
     #[track_caller]
     pub fn best() -> Result<Device> {
         Device::best_at(Location::caller())
@@ -62,10 +62,10 @@ impl Device {
         }
     }
 
-    /// Returns the device like [`Device::best`], for code that must not block.
+    /// The asynchronous form of [`Device::best`], for code that must not block.
     ///
     /// # Errors
-    /// As [`Device::best`].
+    /// Returns the errors of [`Device::best`].
     ///
     /// ```
     /// # pollster::block_on(async {
@@ -80,7 +80,7 @@ impl Device {
         async move {
             match CAN_WAIT {
                 true => start("Device::best_async", move || Device::best_at(at)).future().await,
-                // a browser page has no environment variables
+                // a browser page has no environment variables, so `CUPRIC_DEVICE` cannot select the device
                 false => Ok(Device::hardware_of(Device::gpu_async().await)),
             }
         }
@@ -135,7 +135,7 @@ impl Device {
 impl FromStr for Device {
     type Err = Error;
 
-    /// Parses `cpu`, `gpu`, `gpu:N` or `best`.
+    /// Parses the name of a device: `cpu`, `gpu`, `gpu:N` or `best`.
     fn from_str(name: &str) -> Result<Device> {
         // the error has no source line, because `str::parse`, which calls this function, does not pass on its caller's
         // line

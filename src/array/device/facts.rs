@@ -12,15 +12,15 @@ pub struct Limits {
     /// The maximum size in bytes of an array that one kernel can access as a whole. Larger arrays are computed in
     /// parts, except for the operations that `docs/LIMITS.md` lists.
     pub binding_bytes: u64,
-    /// The number of invocations of a workgroup; `None` on the CPU.
+    /// The number of invocations in a workgroup; `None` on the CPU.
     pub workgroup: Option<usize>,
     /// The size in bytes of the memory that the invocations of a workgroup share; `None` on the CPU.
     pub workgroup_bytes: Option<usize>,
     /// The size in bytes of the GPU's own memory, some of which other programs may use. For a GPU that shares the
     /// host's memory, the size that its driver reports. `None` if the driver's interface is not Vulkan, and on the CPU.
     pub memory_bytes: Option<u64>,
-    /// Whether the device supports 64-bit integers natively. If not, it computes with pairs of words, which produces
-    /// the same bits.
+    /// Whether the device supports 64-bit integers natively. If not, it computes with pairs of 32-bit words, which
+    /// produces the same bits.
     pub has_int64: bool,
     /// Whether the hardware converts f16 to f32 in kernels. If not, kernels use integer operations, with the same
     /// results.
@@ -28,7 +28,7 @@ pub struct Limits {
     /// Whether the hardware rounds f32 to f16 in kernels. If not, kernels use integer operations, with the same
     /// results.
     pub has_f16_narrowing: bool,
-    /// Whether products of f16 may run on tensor cores.
+    /// Whether matrix products of f16 may run on tensor cores.
     pub has_tensor_cores: bool,
 }
 

@@ -72,20 +72,20 @@ static REGISTRY: LazyLock<RwLock<Registry>> =
 /// over the caller's memory, which `Device` cannot.
 static CPU: OnceLock<(Device, Arc<Cpu>)> = OnceLock::new();
 
-/// Opens a device under the next number.
+/// Opens a device, and registers it under the next unused number.
 fn register(open: impl FnOnce(u32) -> Result<Arc<dyn Backend>>) -> Result<Device> {
     // the registry is not locked here, because opening may take long and other threads look up their devices meanwhile
     let id = next_number()?;
     Ok(registered(id, open(id)?))
 }
 
-/// Opens a device under the next number, in a browser.
+/// Opens and registers a device in a browser, where opening is asynchronous.
 async fn register_here(open: impl FnOnce(u32) -> Pending<Arc<dyn Backend>>) -> Result<Device> {
     let id = next_number()?;
     Ok(registered(id, open(id).await?))
 }
 
-/// Returns the next number for a device.
+/// Returns the next unused device number.
 fn next_number() -> Result<u32> {
     let mut registry = REGISTRY.write().unwrap_or_else(PoisonError::into_inner);
     if registry.last == u32::MAX {
@@ -104,7 +104,7 @@ fn registered(id: u32, device: Arc<dyn Backend>) -> Device {
     Device(device)
 }
 
-/// Returns the CPU that lives as long as the process.
+/// Returns the CPU device that lives as long as the process.
 #[inline]
 fn cpu() -> &'static (Device, Arc<Cpu>) {
     CPU.get_or_init(|| {
@@ -113,7 +113,7 @@ fn cpu() -> &'static (Device, Arc<Cpu>) {
             let cpu = own.insert(Cpu::new(id, None)).clone();
             Ok(cpu as Arc<dyn Backend>)
         };
-        // opening the CPU fails only if all numbers are used up; it then gets 0, which no other device has
+        // opening the CPU fails only if all numbers are used up; the CPU then gets number 0, which no other device has
         let device = register(open);
         let cpu = own.unwrap_or_else(|| Cpu::new(0, None));
         cpu.stay();
@@ -122,7 +122,7 @@ fn cpu() -> &'static (Device, Arc<Cpu>) {
 }
 
 impl Device {
-    /// Returns the CPU.
+    /// Returns the CPU. Each call returns a handle to the same device, which lives as long as the process.
     pub fn cpu() -> Device {
         cpu().0.clone()
     }
@@ -136,7 +136,8 @@ impl Device {
     /// free. [`MemoryInfo`] describes what counts.
     ///
     /// # Errors
-    /// Errors from opening the device again; [`ErrorKind::LimitExceeded`] after 2^32 − 1 devices in one process.
+    /// Returns [`ErrorKind::LimitExceeded`] after 2^32 − 1 devices in one process, or the driver's error if the device
+    /// cannot be opened again.
     ///
     /// ```
     /// use cupric::{DType, Device, ErrorKind, zeros};
@@ -187,8 +188,8 @@ impl Device {
     /// Waits until the device has finished all submitted kernels and copies.
     ///
     /// # Errors
-    /// An index out of range, or a rejected value, in a kernel of a GPU since the last read or wait; the loss of the
-    /// device; no progress for `CUPRIC_TIMEOUT` seconds (default 10).
+    /// Returns an error if a kernel of a GPU has found an index out of range or a rejected value since the last read or
+    /// wait, if the device is lost, or if it makes no progress for `CUPRIC_TIMEOUT` seconds (default 10).
     #[doc(alias("device_synchronize"))]
     #[track_caller]
     pub fn synchronize(&self) -> Result<()> {
@@ -196,12 +197,12 @@ impl Device {
         wait("synchronize", "synchronize_async", self.backend().synchronize()).map_err(|e| e.or_at(at))
     }
 
-    /// Waits like [`Device::synchronize`], for code that must not block. The call itself submits the recorded commands,
-    /// and the future is woken when the device has finished them. It does not wait for anything that is enqueued after
-    /// the call.
+    /// The asynchronous form of [`Device::synchronize`], for code that must not block. The call itself submits the
+    /// recorded commands, and the future is woken when the device has finished them. It does not wait for anything that
+    /// is enqueued after the call.
     ///
     /// # Errors
-    /// As [`Device::synchronize`].
+    /// Returns the errors of [`Device::synchronize`].
     #[track_caller]
     pub fn synchronize_async(&self) -> impl Future<Output = Result<()>> + Send + use<> {
         let (at, wait) = (Location::caller(), self.backend().synchronize());
@@ -210,7 +211,7 @@ impl Device {
 
     /// Runs `f` and waits for the device. Returns the result of `f`, and how long the device was busy, by its own
     /// clock, with kernels that any thread enqueued meanwhile. The time is `None` on the CPU, on a GPU without
-    /// timestamps, and if another `time_kernels` or [`Device::profile`] of the device began meanwhile.
+    /// timestamp queries, and if another `time_kernels` or [`Device::profile`] of the device began meanwhile.
     ///
     /// ```
     /// use cupric::{DType, Device, ones};
@@ -223,7 +224,7 @@ impl Device {
     /// ```
     ///
     /// # Errors
-    /// The error of `f`, and the errors of [`Device::synchronize`].
+    /// Returns the error of `f`, or the errors of [`Device::synchronize`].
     #[track_caller]
     pub fn time_kernels<T>(&self, f: impl FnOnce() -> Result<T>) -> Result<(T, Option<Duration>)> {
         let (value, recording, _) = self.recorded("time_kernels", Detail::Busy, f, Location::caller())?;
@@ -253,7 +254,8 @@ impl Device {
         Ok((value, recording, elapsed))
     }
 
-    /// Returns how many bytes are in use, how many are cached, and how many were in use at the peak.
+    /// Returns how many bytes this device has in use, how many it caches for reuse, and how many were in use at the
+    /// peak.
     #[doc(alias("memory_allocated"))]
     pub fn memory(&self) -> MemoryInfo {
         self.backend().report().1
@@ -264,17 +266,18 @@ impl Device {
         self.backend().report().0
     }
 
-    /// Returns cached memory to the system or the driver. A GPU also drops what it has prepared for plans.
+    /// Returns cached memory to the system or the driver. A GPU also drops what it has prepared to run plans, such as
+    /// bind groups.
     #[doc(alias("empty_cache", "free_all_blocks"))]
     pub fn trim(&self) {
         self.backend().trim();
     }
 
     /// Returns which properties of IEEE 754 a GPU's arithmetic has, or `None` for the CPU. A small shader measures
-    /// these properties when this method is first called, or earlier.
+    /// these properties, at the latest when this method is first called.
     ///
     /// # Errors
-    /// The errors of the device, such as its loss.
+    /// Returns an error if the measurement fails, for example because the device is lost.
     #[track_caller]
     pub fn numerics(&self) -> Result<Option<Numerics>> {
         self.backend().numerics().map_err(|e| e.or_at(Location::caller()))
@@ -304,7 +307,7 @@ impl Device {
     }
 
     /// Calls a function with the device that [`Device::of`] finds for a number. If that is the process's CPU, its
-    /// handle is not cloned, because this device never ends; this saves small evaluations an atomic count.
+    /// handle is not cloned, because this device never ends; this saves small evaluations an atomic increment.
     #[inline]
     pub(crate) fn with<T>(id: u32, f: impl FnOnce(&Device) -> T) -> T {
         let (cpu, own) = cpu();
@@ -347,7 +350,7 @@ impl Device {
         self.0.test_doors().faults()
     }
 
-    /// Returns how many shaders the device has parsed, if it stores them on disk.
+    /// Returns how many shaders the device has parsed, or `None` if it does not store shaders on disk.
     pub(crate) fn parsed(&self) -> Option<u64> {
         self.0.test_doors().parsed()
     }

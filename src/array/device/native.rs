@@ -24,8 +24,8 @@ impl Device {
     /// the last handle to it and the last array on it are dropped.
     ///
     /// # Errors
-    /// [`ErrorKind::Unsupported`] for limits below WebGPU's defaults, with their names; [`ErrorKind::Argument`] if the
-    /// device does not belong to the adapter.
+    /// Returns [`ErrorKind::Unsupported`] if limits of the device are below WebGPU's defaults (the message names them),
+    /// and [`ErrorKind::Argument`] if the device does not belong to the adapter.
     ///
     /// ```no_run
     /// use cupric::{Device, array, wgpu};
@@ -48,7 +48,7 @@ impl Device {
     /// Returns the GPU's wgpu device. (Feature `wgpu`.)
     ///
     /// # Errors
-    /// [`ErrorKind::DeviceMismatch`] on the CPU; the loss of the device.
+    /// Returns [`ErrorKind::DeviceMismatch`] on the CPU, and an error if the device is lost.
     #[track_caller]
     pub fn wgpu_device(&self) -> Result<wgpu::Device> {
         self.handles("wgpu_device", Location::caller()).map(|(device, _)| device)
@@ -58,8 +58,8 @@ impl Device {
     /// submits afterwards run later. (Feature `wgpu`.)
     ///
     /// # Errors
-    /// [`ErrorKind::DeviceMismatch`] on the CPU; the loss of the device; errors of the driver in the submitted
-    /// commands.
+    /// Returns [`ErrorKind::DeviceMismatch`] on the CPU, an error if the device is lost, and the driver's error if a
+    /// submitted command fails.
     #[track_caller]
     pub fn wgpu_queue(&self) -> Result<wgpu::Queue> {
         self.handles("wgpu_queue", Location::caller()).map(|(_, queue)| queue)

@@ -7,7 +7,7 @@ use crate::base::platform::CAN_WAIT;
 use crate::plan::backend::{Outcome, Provider, start, would_block};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// The open GPUs by index, and those that are being opened.
+/// The open GPUs by index, and the GPUs that are being opened.
 struct Gpus {
     open: Vec<(usize, Device)>,
     opening: Vec<Opening>,
@@ -15,10 +15,11 @@ struct Gpus {
 
 static GPUS: Mutex<Gpus> = Mutex::new(Gpus { open: vec![], opening: vec![] });
 
-/// A GPU that is being opened. The callers that asked for it meanwhile wait for `outcome`.
+/// A GPU that is being opened. Callers that ask for it in the meantime wait for `outcome`.
 struct Opening {
     index: usize,
-    /// The process that opens the device. A process forked meanwhile does not have the thread that opens it.
+    /// The ID of the process that opens the device. A child process that is forked meanwhile does not have the thread
+    /// that opens the device, so it must not wait for this thread.
     process: u32,
     outcome: Outcome<Result<Device>>,
 }

@@ -16,7 +16,7 @@ impl Drop for Restore {
     }
 }
 
-/// Sets this thread's current device, and returns the previous one. A thread that is ending has none.
+/// Sets this thread's current device, and returns the previous one. Returns `None` if the thread is ending.
 fn replace(device: Option<Device>) -> Option<Device> {
     CURRENT.try_with(|current| current.replace(device)).unwrap_or_default()
 }

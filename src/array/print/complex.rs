@@ -6,7 +6,7 @@ use crate::base::layout::Shape;
 use crate::graph::expr::Expr;
 use std::fmt;
 
-/// Formats numbers with these real and imaginary parts. An error is printed, not returned.
+/// Formats complex numbers with these real and imaginary parts. An error is printed, not returned.
 pub(crate) fn write(re: &Expr, im: &Expr, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let options = PrintOptions::of(f);
     let options = if f.alternate() { options.threshold(usize::MAX) } else { options };
@@ -38,7 +38,7 @@ fn text(re: &Expr, im: &Expr, options: PrintOptions) -> Result<String> {
     Ok(page.out)
 }
 
-/// Returns a number with its sign, also if it is positive.
+/// Returns a printed number with its sign, including `+` if it is not negative.
 fn signed(number: &str) -> String {
     if number.starts_with('-') { number.into() } else { format!("+{number}") }
 }

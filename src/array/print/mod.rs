@@ -96,7 +96,7 @@ impl fmt::Debug for Array {
     }
 }
 
-/// Formats an expression, or its error. `before` is the text that precedes the first line of the result.
+/// Formats an expression, or its error. `before` is the text that precedes the result on its first line.
 fn shown(e: &Expr, options: PrintOptions, before: &str) -> String {
     text(e, options, before).unwrap_or_else(|e| format!("<error: {e}>"))
 }
@@ -202,7 +202,8 @@ struct Page<'a> {
 }
 
 impl Page<'_> {
-    /// Returns the printed entries of an axis: `true` for an element or block, `false` for the dots.
+    /// Returns the printed entries of an axis: `true` for an element or block, `false` for the dots that replace the
+    /// middle of a long axis.
     fn entries(&self, axis: usize) -> impl Iterator<Item = bool> + use<> {
         let n = self.shape[axis];
         let dots = is_cut(n, self.ends);
@@ -235,7 +236,7 @@ impl Page<'_> {
         self.out.push(']');
     }
 
-    /// Writes the cells of the last axis, with a line break where the next cell would not fit.
+    /// Writes the cells (formatted elements) of the last axis, with a line break where the next cell would not fit.
     fn row(&mut self, axis: usize, indent: &str, width: usize) {
         let mut length = indent.len();
         for (i, entry) in self.entries(axis).enumerate() {
@@ -318,7 +319,7 @@ fn scientific_from(dtype: DType) -> f64 {
     }
 }
 
-/// Rounds a number to a float type, because NumPy compares its limits in the array's own type.
+/// Rounds a number to a float type. NumPy compares the numbers that decide about exponents in the array's own type.
 fn rounded(v: f64, dtype: DType) -> f64 {
     use DType::*;
     match dtype {
@@ -340,7 +341,7 @@ fn is_scientific(finite: &[f64], dtype: DType) -> bool {
         || mutant!(exponents_at_a_ratio_of_1000, apart >= 1000.0, apart > 1000.0)
 }
 
-/// Returns the cells of floats: all of them with exponents or all without, and aligned at the points.
+/// Formats the elements of a float array: all of them with exponents or all without, and aligned at the points.
 fn float_cells(values: &[f64], dtype: DType, options: PrintOptions) -> Vec<String> {
     let finite: Vec<f64> = values.iter().copied().filter(|v| v.is_finite()).collect();
     let precision = options.precision.unwrap_or(PRECISION);
@@ -354,7 +355,7 @@ fn float_cells(values: &[f64], dtype: DType, options: PrintOptions) -> Vec<Strin
     all.into_iter().map(|t| format!("{t:>width$}")).collect()
 }
 
-/// Returns cells without exponents. Each value has the digits after the point that it needs, up to the requested
+/// Formats floats without exponents. Each value has the digits after the point that it needs, up to the requested
 /// maximum, and is padded with blanks to the width of the longest; or it has exactly the requested number of digits.
 fn positional_cells(values: &[f64], dtype: DType, precision: Precision) -> Vec<String> {
     let parts: Vec<(String, String)> = values
@@ -380,7 +381,7 @@ fn positional_cells(values: &[f64], dtype: DType, precision: Precision) -> Vec<S
     parts.into_iter().map(|(whole, fraction)| format!("{whole:>left$}.{fraction:<right$}")).collect()
 }
 
-/// Returns cells with exponents. All values have the same number of digits after the point: up to the requested
+/// Formats floats with exponents. All values have the same number of digits after the point: up to the requested
 /// maximum, or exactly the requested number.
 fn scientific_cells(values: &[f64], dtype: DType, precision: Precision) -> Vec<String> {
     let short: Vec<Decimal> = values.iter().map(|v| shortest(v.abs(), dtype)).collect();

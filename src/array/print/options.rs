@@ -26,7 +26,7 @@ pub struct PrintOptions {
     pub(super) suppress: bool,
 }
 
-/// The number of digits after the point of a float.
+/// The number of digits after the point of a float: at most, or exactly, this many.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Precision {
     AtMost(usize),
@@ -50,12 +50,13 @@ impl PrintOptions {
         PrintOptions { threshold: 1000, edge: 3, line_width: 75, precision: None, suppress: false }
     }
 
-    /// Shortens arrays with more elements than this. `usize::MAX` prints all elements, up to 4,194,304.
+    /// Sets the number of elements above which an array is shortened. `usize::MAX` prints all elements, up to
+    /// 4,194,304.
     pub fn threshold(self, elements: usize) -> PrintOptions {
         PrintOptions { threshold: elements, ..self }
     }
 
-    /// Sets the number of elements shown at each end of a shortened axis.
+    /// Sets the number of elements that are shown at each end of an axis of a shortened array.
     pub fn edge_items(self, count: usize) -> PrintOptions {
         PrintOptions { edge: count, ..self }
     }

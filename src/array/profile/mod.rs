@@ -1,6 +1,7 @@
-//! Profiles of what a device ran. The device records its steps (`plan/backend/record.rs`), and this module turns them
-//! into events and rows of a table. `array/profile/table.rs` prints the table, `array/profile/rate.rs` measures how
-//! fast the device copies, and `array/profile/trace.rs` writes events for Perfetto.
+//! Profiles of what a device ran. The device records each kernel and routine that it runs (`plan/backend/record.rs`),
+//! and this module turns these records into events and rows of a table. `array/profile/table.rs` prints the table,
+//! `array/profile/rate.rs` measures how fast the device copies, and `array/profile/trace.rs` writes events for
+//! Perfetto.
 
 mod rate;
 mod table;
@@ -22,32 +23,34 @@ pub enum ProfileClock {
     Device,
     /// The host's clock, read before and after each kernel. Used on the CPU.
     Host,
-    /// The host's clock, on a GPU without timestamps. The host waited for the GPU before and after each kernel, so the
-    /// times include the cost of a submission (about 10 to 100 µs), and nothing overlapped.
+    /// The host's clock, on a GPU without timestamp queries. The host waited for the GPU before and after each kernel,
+    /// so the times include the cost of a submission (about 10 to 100 µs), and no two kernels ran at the same time.
     HostWithWaits,
 }
 
-/// A step that a device ran: a kernel, one pass of a kernel, a routine, or a clear of a routine's memory.
+/// A step that a device ran: a kernel, one pass of a kernel, a routine (such as `bincount`), or a clear of a routine's
+/// memory.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ProfileEvent {
-    /// The operation that the kernel ends in (one kernel may compute many), or the name of the routine, or `clear`.
+    /// The last operation that the kernel computes (one kernel may compute many), or the name of the routine, or
+    /// `clear`.
     pub name: &'static str,
     /// The kind of kernel, as printed by [`Plan`](crate::Plan): `elementwise`, `reduce inner`, `row`, …; or `routine`,
     /// or `clear`.
     pub kind: &'static str,
-    /// The lengths of the loops: first the kept axes, then the reduced axes, with neighbours merged where possible. For
-    /// a routine, the shape of its first result; for a clear, the number of bytes that it clears.
+    /// The lengths of the kernel's loops: first the kept axes, then the reduced axes, with neighbouring axes merged
+    /// where possible. For a routine, the shape of its first result; for a clear, the number of bytes that it clears.
     pub shape: Vec<usize>,
     /// The source line in your program of the operation that `name` names.
     pub line: Option<&'static Location<'static>>,
-    /// Whether the event counts as a kernel. Clears do not, nor do further passes of the preceding kernel.
+    /// Whether the event counts as a kernel. Clears do not count, nor do the second and later passes of a kernel.
     pub is_kernel: bool,
-    /// When the host enqueued the step, or ran it itself. This and the two times below are relative to the start of the
+    /// When the host enqueued the step, or ran it itself. This time, `start` and `end` are relative to the start of the
     /// profile.
     pub enqueued: Duration,
-    /// When the step began. A GPU's clock is not the host's, so its events are shifted to the earliest host time at
-    /// which none of them begins before it was enqueued.
+    /// When the step began. A GPU's clock is not synchronised with the host's. So the events are shifted to the
+    /// earliest host time at which none of them begins before it was enqueued.
     pub start: Duration,
     /// When the step ended.
     pub end: Duration,
@@ -56,7 +59,7 @@ pub struct ProfileEvent {
     /// The bytes that the step reads, counted like [`Plan::bytes`](crate::Plan::bytes): each element of each operand
     /// once, regardless of caches.
     pub bytes_read: u64,
-    /// The bytes that the step writes.
+    /// The bytes that the step writes, counted in the same way as the bytes that it reads.
     pub bytes_written: u64,
 }
 
@@ -64,19 +67,20 @@ pub struct ProfileEvent {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ProfileRow {
-    /// As in [`ProfileEvent`].
+    /// The last operation that the kernels compute, or the name of the routine, as in [`ProfileEvent::name`].
     pub name: &'static str,
-    /// As in [`ProfileEvent`].
+    /// The kind of kernel, or `routine` or `clear`, as in [`ProfileEvent::kind`].
     pub kind: &'static str,
-    /// As in [`ProfileEvent`].
+    /// The source line in your program of the operation, as in [`ProfileEvent::line`].
     pub line: Option<&'static Location<'static>>,
-    /// The number of kernels and routines. A kernel with several passes counts once; clears do not count.
+    /// The number of kernels and routines that the row covers. A kernel with several passes counts once; clears do not
+    /// count.
     pub kernels: u64,
-    /// The total time of these kernels and routines, including all passes.
+    /// The total time of the row's kernels and routines, including all passes.
     pub time: Duration,
-    /// How many bytes these kernels and routines read.
+    /// How many bytes the row's kernels and routines read.
     pub bytes_read: u64,
-    /// How many bytes these kernels and routines wrote.
+    /// How many bytes the row's kernels and routines wrote.
     pub bytes_written: u64,
 }
 
@@ -94,8 +98,8 @@ pub struct Profile {
 
 impl Device {
     /// Runs `f`, waits for the device, and returns the result of `f` with a [`Profile`] of what the device ran
-    /// meanwhile. It lists each kernel with your source line, how often it ran, how long that took, and how many bytes
-    /// it read and wrote.
+    /// meanwhile. The profile lists each kernel with your source line, how often it ran, how long that took, and how
+    /// many bytes it read and wrote.
     ///
     /// ```
     /// use cupric::{DType, Device, ones};
@@ -128,7 +132,7 @@ impl Device {
     /// incomplete ([`Profile::is_complete`]).
     ///
     /// # Errors
-    /// The error of `f`, and the errors of [`Device::synchronize`].
+    /// Returns the error of `f`, or the errors of [`Device::synchronize`].
     #[doc(alias("profiler", "trace", "timeline"))]
     #[track_caller]
     pub fn profile<T>(&self, f: impl FnOnce() -> Result<T>) -> Result<(T, Profile)> {
@@ -174,14 +178,14 @@ impl Profile {
         self.elapsed
     }
 
-    /// Returns how long at least one kernel was running. The times of the rows add up to more if kernels ran in
-    /// parallel.
+    /// Returns how long at least one kernel was running. If kernels ran in parallel, this is less than the sum of the
+    /// times of the rows.
     pub fn busy(&self) -> Duration {
         self.busy
     }
 
-    /// Returns the rest of [`Profile::elapsed`], in which no kernel ran: the host built and planned expressions,
-    /// copied, compiled, waited, or ran other code of the program.
+    /// Returns how long no kernel was running, which is [`Profile::elapsed`] minus [`Profile::busy`]. In this time the
+    /// host built and planned expressions, copied, compiled, waited, or ran other code of the program.
     pub fn idle(&self) -> Duration {
         self.elapsed.saturating_sub(self.busy)
     }

@@ -13,16 +13,16 @@ use std::panic::Location;
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// How often the array is copied. The fastest copy counts, because other activity of the machine only makes a copy
+/// How many times the array is copied. The fastest copy counts, because other activity of the machine only makes a copy
 /// slower, and the first copy touches memory for the first time. Chosen by hand; no benchmark compares other values.
 const COPIES: usize = 5;
-/// The minimum and maximum bytes of the copied array. A copy of 64 MiB takes a CPU about 5 ms. Four times the
-/// last-level cache, if its size is known, keeps little of the array in the cache. 256 MiB leaves enough memory for the
-/// program. Chosen by hand; no benchmark compares other values.
+/// The minimum and maximum size in bytes of the copied array on a CPU. A copy of 64 MiB takes a CPU about 5 ms. Four
+/// times the last-level cache, if its size is known, keeps little of the array in the cache. 256 MiB leaves enough
+/// memory for the program. Chosen by hand; no benchmark compares other values.
 const LEAST: usize = 64 << 20;
 const MOST: usize = 256 << 20;
-/// The bytes of the copied array on a graphics card, whose cache size is unknown. The largest caches hold 128 MiB, and
-/// a copy of 128 MiB reads and writes twice that. Chosen by hand; no benchmark compares other values.
+/// The size in bytes of the copied array on a graphics card, whose cache size is unknown. The largest caches hold 128
+/// MiB, and a copy of 128 MiB reads and writes twice that. Chosen by hand; no benchmark compares other values.
 const ON_A_CARD: usize = 128 << 20;
 /// The smallest array that is tried if a device has less memory.
 const SMALLEST: usize = 4 << 20;
@@ -69,7 +69,7 @@ impl Profile {
 
 fn measure(device: &Device) -> Option<f64> {
     let mut bytes = match device.is_software() {
-        // a software driver of a GPU runs on the same processor
+        // a software driver of a GPU runs on the CPU, so the size depends on the CPU's caches
         true => (4 * Device::cpu().backend().caps().caches[2]).clamp(LEAST, MOST),
         false => ON_A_CARD,
     };
@@ -94,7 +94,7 @@ fn measure(device: &Device) -> Option<f64> {
                 return (best.is_finite() && best > 0.0).then_some(best);
             }
             Ok(_) => return None,
-            // the device may not have that much memory
+            // the device may not have that much memory, so try a smaller array
             Err(_) => bytes /= 2,
         }
     }

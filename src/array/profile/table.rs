@@ -4,13 +4,13 @@ use super::{Profile, ProfileClock, ProfileRow};
 use std::fmt;
 use std::time::Duration;
 
-/// The columns. The first and the last are left-aligned.
+/// The headings of the columns. The first and the last column are left-aligned.
 const HEADINGS: [&str; 8] = ["kernel", "runs", "time", "share", "read", "written", "of copy", "line"];
 
 /// Formats a number with at least three digits and a unit. Each unit is a thousand times the previous one.
 fn scaled(mut value: f64, units: &[&str]) -> String {
     let mut unit = 0;
-    // 999.5 would be printed as 1000
+    // numbers from 999.5 on would be printed as 1000, so use the next unit for them
     while value >= 999.5 && unit + 1 < units.len() {
         value /= 1000.0;
         unit += 1;
@@ -36,7 +36,7 @@ fn percent(share: Option<f64>) -> String {
 }
 
 impl Profile {
-    /// Returns the cells of a row.
+    /// Returns the texts of a row, one for each column.
     fn cells(&self, row: &ProfileRow, total: Duration) -> [String; 8] {
         let name = match row.kind {
             "clear" | "" => row.name.to_string(),

@@ -27,7 +27,7 @@ impl Profile {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::Io`] if the file cannot be written.
+    /// Returns [`ErrorKind::Io`] if the file cannot be written.
     #[track_caller]
     pub fn to_chrome_trace(&self, path: impl AsRef<Path>) -> Result<()> {
         let (path, at) = (path.as_ref(), Location::caller());
@@ -89,8 +89,8 @@ fn entry(event: &ProfileEvent, lane: usize) -> String {
     )
 }
 
-/// Returns the number of the track on which each event is shown: the first track, counted from 1, on which no event is
-/// running when the event begins. The events must be sorted by their start.
+/// Returns the number of the track on which each event is shown, counted from 1. It is the first track on which no
+/// event is running when this event begins. The events must be sorted by their start.
 fn lanes(events: &[ProfileEvent]) -> Vec<usize> {
     let mut ends: Vec<Duration> = vec![];
     let lane = |event: &ProfileEvent| {

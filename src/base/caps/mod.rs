@@ -12,7 +12,8 @@ use std::sync::Mutex;
 pub struct Caps {
     /// The name of the device, for messages and printed plans.
     pub name: String,
-    /// Whether the device runs functions and routines as WGSL. Otherwise it runs their Rust functions.
+    /// Whether the device runs kernels and routines (operations such as a sort) as WGSL shaders. Otherwise it runs
+    /// their Rust functions.
     pub wgsl: bool,
     /// Whether the device has i64 and u64 instructions. Without them, kernels compute with pairs of 32-bit words.
     pub int64: bool,
@@ -78,13 +79,13 @@ pub struct Caps {
 /// *probe*, a shader that tests the device's arithmetic (`gpu/numerics.rs`), finds the ways that are right.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Half {
-    /// What widens f16 to f32.
+    /// The operation that widens f16 to f32.
     pub widens: WidenHalf,
-    /// What rounds f32 to f16.
+    /// The operation that rounds f32 to f16.
     pub narrows: NarrowHalf,
 }
 
-/// What widens f16 to f32.
+/// The operation that widens f16 to f32.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum WidenHalf {
     /// Integer operations, which every device computes alike.
@@ -96,7 +97,7 @@ pub enum WidenHalf {
     Signed,
 }
 
-/// What rounds f32 to f16, to nearest with ties to even.
+/// The operation that rounds f32 to f16, to nearest with ties to even.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum NarrowHalf {
     /// Integer operations, which every device computes alike.
@@ -107,12 +108,12 @@ pub enum NarrowHalf {
     Native,
 }
 
-/// What WGSL's `fma` computes, as the probe of the device's arithmetic has found (see [`Half`]).
+/// How WGSL's `fma` rounds, as the probe of the device's arithmetic has found (see [`Half`]).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum MultiplyAdd {
-    /// It may round the product before the addition, so kernels do not use it.
+    /// `fma` may round the product before the addition, so kernels do not use it.
     Separate,
-    /// It rounds only once, after the addition.
+    /// `fma` rounds only once, after the addition.
     Fused,
     /// Kernels use `fma` as on a device where it rounds once, but operations on f64 compute it. Tests run these kernels
     /// in this way on software drivers, which have no such `fma`.
@@ -155,8 +156,8 @@ pub struct Rates {
     pub multiply_adds: u32,
     /// The overhead of a dispatch in nanoseconds.
     pub dispatch: u32,
-    /// The model counts at least this many elements for a value, because calling a loop takes time even for few
-    /// elements.
+    /// The minimum number of elements that the model counts for each value of a kernel, because calling a loop takes
+    /// time even for few elements.
     pub least: u32,
 }
 
@@ -178,7 +179,8 @@ pub struct Cooperative {
     pub types: [String; 2],
 }
 
-/// What the driver of a graphics card reports about it, for plans and shaders on machines without the card.
+/// The facts that the driver of a graphics card reports about the card, for plans and shaders on machines without the
+/// card.
 #[cfg(feature = "testing")]
 #[derive(Clone, Debug)]
 pub struct Card {
@@ -204,7 +206,8 @@ pub(crate) struct Shrink {
     pub max_binding: u64,
     pub max_groups: u32,
     pub int64: bool,
-    /// How f16 is converted. It replaces the ways that the probe has found to be right, and then `fma` is not used.
+    /// The conversions of f16 to use instead of those that the probe (a test of the device's arithmetic) found to be
+    /// right. If this is set, kernels do not use `fma`.
     pub half: Option<Half>,
     pub clock: bool,
     /// Whether f64 computes `fma` ([`MultiplyAdd::InF64`]).

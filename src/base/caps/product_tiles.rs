@@ -28,13 +28,14 @@ pub struct Tile {
 /// The part of a product of f16 that a GPU workgroup computes by cooperative matrices, and how its subgroups divide it
 /// (`shaders/matmul_cooperative.wgsl`). On an H100, hand-written kernels for 4,096 × 4,096 × 4,096 ran at 144 TFLOP/s
 /// with small tiles and at 218 with large ones, and more slowly if subgroups computed other blocks. A kernel with large
-/// tiles takes 692 µs: 359 µs if it stores nothing in workgroup memory, 388 µs without the products, and 616 µs if it
-/// stores f16 in workgroup memory as vectors of four.
+/// tiles takes 692 µs. It takes 359 µs if it stores nothing in workgroup memory, 388 µs without the products, and 616
+/// µs if it stores f16 in workgroup memory as vectors of four.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct CooperativeTile {
     /// The side of the small matrices that a subgroup multiplies as one operation: 8 or 16.
     pub side: u8,
-    /// The number of rows, and of columns, of the result: [`CooperativeTile::SMALL`] or [`CooperativeTile::LARGE`].
+    /// The number of rows of the tile, which is also its number of columns: [`CooperativeTile::SMALL`] or
+    /// [`CooperativeTile::LARGE`].
     pub tile: u8,
 }
 
@@ -42,7 +43,7 @@ impl CooperativeTile {
     pub const SMALL: u8 = 64;
     pub const LARGE: u8 = 128;
 
-    /// Returns the rows and the columns that a subgroup computes.
+    /// Returns the number of rows and the number of columns of the result that one subgroup computes.
     pub fn block(self) -> [usize; 2] {
         [self.tile as usize / 2, 32]
     }
@@ -58,10 +59,10 @@ impl CooperativeTile {
         self.tile as usize / 2
     }
 
-    /// Returns two numbers of elements of workgroup memory for one factor: its size, and the distance between the first
-    /// elements of two neighbouring lines. A line holds the elements along k of one row or column if `along_k`, and
-    /// otherwise the elements with one index along k. The distance is eight more than the length of a line, so that the
-    /// rows of a small matrix begin in different banks, at multiples of 16 bytes.
+    /// Returns two sizes of the part of workgroup memory that holds one factor, in elements: its total size, and the
+    /// distance between the first elements of two neighbouring lines. A line holds the elements along k of one row or
+    /// column if `along_k`, and otherwise the elements with one index along k. The distance is eight more than the
+    /// length of a line, so that the rows of a small matrix begin in different banks, at multiples of 16 bytes.
     pub fn halves(self, along_k: bool) -> [usize; 2] {
         let [length, count] = if along_k { [self.depth(), self.tile.into()] } else { [self.tile.into(), self.depth()] };
         [(length + 8) * count, length + 8]
@@ -78,9 +79,10 @@ impl CooperativeTile {
 /// The tiles that a device uses, by the element type of the product.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Tiles {
-    /// For f32, and for integers of at most 32 bits.
+    /// The tile for products of f32, and of integers of at most 32 bits.
     pub single: Tile,
-    /// For f16 and bf16. An element has half as many bytes to load as an f32, and is multiplied as f32.
+    /// The tile for products of f16 and bf16. An element has half as many bytes to load as an f32, but is multiplied as
+    /// f32.
     pub half: Tile,
     /// The minimum number of tiles of a product that uses these tiles. Smaller products use smaller tiles, so that no
     /// part of the device is idle. With 0, every wide product uses these tiles; tests set it to compare tiles.
@@ -155,8 +157,8 @@ pub const VENDORS: [Vendor; 6] = [
 const SOFTWARE: usize = 4;
 
 impl Tile {
-    /// The tile of products that are too small for the device's own tile, and of products with 8-byte elements. For the
-    /// latter, larger tiles would need more words than an invocation has registers.
+    /// The tile of products that are too small for the device's own tile, and of products with 8-byte elements. With
+    /// 8-byte elements, larger tiles would need more words than an invocation has registers.
     pub(crate) const PLAIN: Tile = tile(64, 64, [4, 4], 16);
     /// The tile that needs the fewest resources, for devices that cannot use [`Tile::PLAIN`].
     pub(crate) const LEAST: Tile = tile(32, 32, [4, 4], 16);
@@ -222,8 +224,9 @@ impl Tile {
         [self, Tile { padded: false, ..self }].into_iter().find(fits)
     }
 
-    /// Returns whether the shader can be generated for the tile: the invocations share the result and the fetched
-    /// elements equally, and a chain of 256 elements along k is a whole number of steps.
+    /// Returns whether the shader can be generated for the tile. The invocations must share the result and the fetched
+    /// elements equally. The 256 elements along k that are added one after another must be a whole number of steps of
+    /// `depth` elements.
     pub(crate) fn is_valid(self) -> bool {
         let [down, across] = self.each;
         if self.each == [1, 1] {

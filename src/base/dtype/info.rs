@@ -60,8 +60,9 @@ impl DType {
         self.is_integer().then_some(IntegerInfo { bits: 8 * self.size(), max, min })
     }
 
-    /// Returns whether [`DType::promote`] of this type and `to` is `to`. So integers of any size cast to every float
-    /// type, as they do in operations, although large integers are rounded.
+    /// Returns whether this type can be cast to `to` by the promotion rules, that is, whether [`DType::promote`] of the
+    /// two types is `to`. So integers of any size cast to every float type, as they do in operations, although large
+    /// integers are rounded.
     ///
     /// ```
     /// use cupric::DType::*;

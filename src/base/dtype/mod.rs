@@ -391,7 +391,7 @@ pub trait Element: Copy + Send + Sync + Default + PartialEq + fmt::Debug + seale
     /// not enough memory for them.
     #[doc(hidden)]
     fn from_bytes(bytes: &[u8]) -> Option<Vec<Self>>;
-    /// Appends the elements stored in the bytes of an array.
+    /// Appends the elements that the bytes of an array store to the list `to`.
     #[doc(hidden)]
     fn append(bytes: &[u8], to: &mut Vec<Self>);
     /// Returns the element as a number.

@@ -1,4 +1,4 @@
-//! The facts of each dtype. A new dtype is a row here, a variant of [`DType`](super::DType) and a Rust type.
+//! The properties of each dtype. A new dtype is a row here, a variant of [`DType`](super::DType) and a Rust type.
 
 use super::Compute;
 
@@ -16,7 +16,7 @@ pub(crate) enum NumberKind {
     },
 }
 
-/// The facts of a dtype.
+/// The properties of a dtype.
 pub(crate) struct DTypeFacts {
     /// The name in Rust, and in WGSL if WGSL has the type. It is also the name in safetensors, in lower case.
     pub name: &'static str,

@@ -32,7 +32,8 @@ impl AxesArg {
     }
 }
 
-/// Names axes that the result of a reduction keeps with length 1.
+/// Returns an argument that names axes for a reduction, and makes the result keep these axes with length 1 (NumPy's
+/// `keepdims`).
 ///
 /// ```
 /// use cupric::{keep, array};
@@ -51,7 +52,7 @@ pub struct SortAxis {
     pub(crate) descending: bool,
 }
 
-/// Names an axis that is sorted in descending order.
+/// Returns an argument that names an axis for a sort, and makes the order descending.
 ///
 /// ```
 /// use cupric::{array, descending};
@@ -92,7 +93,8 @@ pub struct ScanAxis {
     pub(crate) include_initial: bool,
 }
 
-/// Names an axis that is scanned from its end. Each result combines an element and all elements after it.
+/// Returns an argument that names an axis for a scan, and makes the scan begin at the end of the axis. Each result
+/// combines an element and all elements after it.
 ///
 /// ```
 /// use cupric::{array, reverse};
@@ -104,8 +106,9 @@ pub fn reverse(axis: impl IntoScanAxis) -> ScanAxis {
     ScanAxis { reverse: true, ..axis.into_scan_axis() }
 }
 
-/// Names an axis that is scanned exclusively. Each result combines only the elements before its position, without the
-/// element at that position. The first result is the value for no elements (0 for a sum).
+/// Returns an argument that names an axis for a scan, and makes the scan exclusive. Each result combines only the
+/// elements before its position, without the element at that position. The first result is the value for no elements (0
+/// for a sum).
 ///
 /// ```
 /// use cupric::{array, exclusive};
@@ -117,8 +120,8 @@ pub fn exclusive(axis: impl IntoScanAxis) -> ScanAxis {
     ScanAxis { exclusive: true, ..axis.into_scan_axis() }
 }
 
-/// Names an axis along which a scan begins with an initial value, the result for no elements (0 for a sum). So the
-/// result has one more element along the axis than the operand.
+/// Returns an argument that names an axis for a scan, and makes the scan begin with an initial value, the result for no
+/// elements (0 for a sum). So the result has one more element along the axis than the operand.
 ///
 /// ```
 /// use cupric::{array, include_initial};

@@ -39,12 +39,14 @@ struct Assigner<'a> {
     /// arena.
     keeps: SmallVec<[(usize, usize); 2]>,
     arena: Arena,
-    /// The uniform values (one number for all indices) that already have a filled register: the set of those with a
-    /// register for readers at the outer level, and the set of those with a register for readers at the inner level.
+    /// The uniform values (one number for all indices) that already have a filled register. The first set contains the
+    /// values with a register for steps of the outer level, the second set those with a register for steps of the inner
+    /// level (`program.rs` defines the levels).
     filled: [u128; 2],
 }
 
-/// Compiles a kernel to a program. `wanted` contains the sizes of tiles, the goal and the passes.
+/// Compiles a kernel to a program. `wanted` contains the sizes of tiles, the goal (to compute stores, or only to check
+/// indices) and the passes.
 pub(super) fn assign(kernel: &Kernel, wanted: Request<'_>) -> Result<Program> {
     let count = kernel.values.len();
     if count > 128 {
@@ -103,8 +105,8 @@ impl Assigner<'_> {
         self.alias_of[v] as usize
     }
 
-    /// Returns whether a value is the same number for all indices of its level: a scalar, a constant, or a load with
-    /// strides 0.
+    /// Returns whether a value is uniform, that is, the same number for all indices at which it is computed. Uniform
+    /// values are scalars, constants, and loads with strides 0.
     fn is_uniform(&self, v: usize) -> bool {
         let kernel = self.kernel;
         let value = &kernel.values[v];
@@ -127,7 +129,8 @@ impl Assigner<'_> {
         }
     }
 
-    /// Returns how many passes must have ended before a value can be computed.
+    /// Returns how many passes (loops along the rows of a reduction or scan) must have ended before a value can be
+    /// computed.
     fn after(&self, v: usize) -> usize {
         self.passes.map_or(0, |passes| passes.after[v] as usize)
     }
@@ -161,7 +164,7 @@ impl Assigner<'_> {
         }
         let inner_sinks =
             (0..values.len()).filter(|v| needed >> v & 1 == 1 && values[*v].inner).fold(0u128, |s, v| s | 1 << v);
-        // adds all values from which these values are computed, at both levels
+        // adds to `needed` all values from which its values are computed, whether they are outer or inner values
         for v in (0..values.len()).rev() {
             if needed >> v & 1 == 1 {
                 for a in values[v].op.operands() {
@@ -210,9 +213,9 @@ impl Assigner<'_> {
         Ok(())
     }
 
-    /// Writes to `last[a]`, for each value `a` that is read by a value of `set` at this level, the last of these
-    /// readers. The register of `a` is free after the step of its last reader. Does not change the other entries of
-    /// `last`.
+    /// Writes to `last[a]`, for each value `a` that a value of `set` reads, the last of these readers. `inner` selects
+    /// the readers of the inner or of the outer level. The register of `a` is free after the step of its last reader.
+    /// Does not change the other entries of `last`.
     fn last_uses(&self, set: u128, inner: bool, last: &mut [u8; 128]) {
         let values = &self.kernel.values;
         for v in 0..values.len() {
@@ -288,8 +291,8 @@ impl Assigner<'_> {
                     });
                     continue;
                 }
-                // the number of reduced or scanned rows that go through all passes together; with `Cols`, each of them
-                // is a column of a tile
+                // the number of reduced or scanned rows that go through all passes together; with the order `Cols`,
+                // each of these rows is a column of a tile
                 let rows = match self.program.order {
                     TileOrder::Cols => self.program.inner.cols,
                     TileOrder::Rows | TileOrder::Flat => self.program.inner.rows,
@@ -378,8 +381,8 @@ impl Assigner<'_> {
         Ok(self.program.scans.len() - 1)
     }
 
-    /// Returns the id of a value's pointer in a frame, for readers at the inner or the outer level. An outer value has
-    /// a second pointer for readers at the inner level.
+    /// Returns the id of a value, which is the index of its pointer in `Frame::at` (`tiles.rs`). If `inner` is set,
+    /// returns the id for steps of the inner level, for which an outer value has a second pointer.
     fn register_id(&self, v: usize, inner: bool) -> usize {
         let values = &self.kernel.values;
         if inner && !values[v].inner { values.len() + v } else { v }

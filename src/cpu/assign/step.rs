@@ -4,8 +4,8 @@
 use super::*;
 
 impl Assigner<'_> {
-    /// Returns how an operand with these strides accesses the rows and the columns of the tiles of the inner or outer
-    /// level.
+    /// Returns how an operand with these strides accesses the rows and the columns of tiles. `inner` selects the tiles
+    /// of the inner level (`program.rs` defines the levels) instead of the outer level.
     pub(super) fn axes(&self, strides: &[isize], inner: bool) -> (Axis, Axis) {
         let kernel = self.kernel;
         let (outer, o) = (&kernel.outer[..], kernel.outer.len());
@@ -83,9 +83,9 @@ impl Assigner<'_> {
         Ok(())
     }
 
-    /// Returns the ids of the pointers of the values in `list`, for readers at the inner or the outer level. If there
-    /// are fewer than three, the first id is repeated: every loop has three arguments, and ignores those that its
-    /// function does not use.
+    /// Returns the ids of the values in `list` (the indices of their pointers in `Frame::at`), for steps of the inner
+    /// or of the outer level. If there are fewer than three, the first id is repeated: every loop has three arguments,
+    /// and ignores those that its function does not use.
     pub(super) fn register_ids(&self, list: &[usize], inner: bool) -> [usize; 3] {
         let first = list.first().map_or(0, |a| self.register_id(self.alias_of(*a), inner));
         let at = |i: usize| list.get(i).map_or(first, |a| self.register_id(self.alias_of(*a), inner));
@@ -199,7 +199,8 @@ impl Assigner<'_> {
         Ok(())
     }
 
-    /// Adds a position to [`Program::positions`], and returns its index there.
+    /// Adds the description of a position, which a gather or scatter computes from an index, to [`Program::positions`].
+    /// Returns its index there.
     fn position(&mut self, position: &Position) -> usize {
         self.program.positions.push(*position);
         self.program.positions.len() - 1
@@ -227,8 +228,8 @@ impl Assigner<'_> {
         }
     }
 
-    /// Adds the kernel's stores. If possible, the step of the stored value writes the result's memory itself
-    /// (`direct`).
+    /// Adds the kernel's stores. If possible, the step that computes the stored value writes it to the result's memory
+    /// directly, without a register (`direct`).
     pub(super) fn writes(&mut self) {
         let kernel = self.kernel;
         let mut taken = 0u128;
@@ -247,8 +248,8 @@ impl Assigner<'_> {
             let mut direct = false;
             if narrow.is_none() && alone && dense && plain && !stream && taken >> v & 1 == 0 && self.kept >> v & 1 == 0
             {
-                // the store can be `direct` only if the value's step is in the last stage or pass, because a later
-                // stage or pass may read the value from its register
+                // the store can be `direct` only if the value's step is in the last pass (a loop along the inner space)
+                // or, for an outer value, after the last pass, because later steps may read the value from its register
                 let range = match inner {
                     true => self.program.passes.last().map_or(0..0, |p| p.steps.clone()),
                     false => self.program.stages.last().map_or(0..0, |s| s.clone()),

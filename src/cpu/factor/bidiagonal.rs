@@ -18,8 +18,8 @@ const STEPS: usize = 30;
 /// Numbers below this count as 0, because their squares would underflow. The matrix is scaled to magnitudes near 1.
 const TINY: f64 = 1e-140;
 
-/// Reduces an n × n matrix A, which is in `a`, to bidiagonal form. Overwrites `a`, and adds the reflectors of U to
-/// `left` and those of V to `right`, for which Uᵀ·A·V is bidiagonal.
+/// Reduces an n × n matrix A, which is in `a`, to the bidiagonal matrix Uᵀ·A·V, and overwrites `a`. The orthogonal
+/// matrices U and V are products of reflectors, which are added to `left` (for U) and to `right` (for V).
 pub(in crate::cpu) fn reduce(
     a: &mut [f64],
     n: usize,
@@ -27,7 +27,8 @@ pub(in crate::cpu) fn reduce(
     loops: &FactorLoops,
 ) -> Bidiagonal {
     let mut b = Bidiagonal { d: Numbers::new(), e: Numbers::new() };
-    // the change of the step before, v·yᵀ + z·uᵀ, which a step subtracts from each row when it reads the row
+    // the previous step changed the matrix by v·yᵀ + z·uᵀ; this step subtracts that change from each row as it reads
+    // the row
     let [mut v, mut y, mut z, mut u, mut new] = [0; 5].map(|_| zeros(n));
     let mut sums = sums_of_parts(n);
     for k in 0..n {
@@ -51,7 +52,7 @@ pub(in crate::cpu) fn reduce(
         });
         std::mem::swap(&mut v, &mut new);
         y[next..].iter_mut().zip(&sums[next..n]).for_each(|(y, sum)| *y = tau * sum);
-        // the row of the reflected matrix, whose v is 1
+        // row k of the matrix after the reflection from the left. y is subtracted once, because element k of v is 1
         u[next..].iter_mut().zip(&a[k * n + next..][..n - next]).zip(&y[next..]).for_each(|((u, a), y)| *u = a - y);
         let [beta, tau] = reflector(&mut u[next..], loops);
         b.e.push(beta);
@@ -108,7 +109,7 @@ impl Bidiagonal {
     }
 
     /// Returns the first row of the last block before row `end`. Blocks are separated by negligible elements above the
-    /// diagonal. The one that ends the search is set to 0.
+    /// diagonal. The search ends at such an element, which is then set to 0.
     fn start_of_block(&mut self, end: usize) -> usize {
         let small = |k: &usize| {
             let beside = self.d[*k].abs() + self.d[k + 1].abs();
@@ -157,7 +158,7 @@ impl Bidiagonal {
         }
     }
 
-    /// Makes a QR step in a block, with a shift.
+    /// Performs one QR step with a shift in the block of rows `start..end`.
     fn step(&mut self, start: usize, end: usize, [left, right]: [&mut Rotations<'_>; 2], loops: &FactorLoops) {
         let (d, e) = (&mut self.d, &mut self.e);
         let last = end - 1;

@@ -1,6 +1,7 @@
-//! Rotations of the rows of a strip. An iteration rotates rows 0 and 1, then 1 and 2, and so on: a *chain*. Several chains
-//! move along a strip together, each some rows behind the one before, so that a row is loaded and stored once for all of
-//! them. Every row takes part in its rotations in their order, so the bits are those of one rotation after another.
+//! Rotations of the rows of a strip. An iteration rotates rows 0 and 1, then rows 1 and 2, and so on; such a sequence
+//! is called a *chain*. Several chains are applied together: each is some rows behind the chain before it, so that a
+//! row is loaded and stored only once for all of them. The rotations of a row keep their order, so the results have the
+//! same bits as if all rotations were applied one after another.
 
 // a loop over lanes walks several arrays together
 #![allow(clippy::needless_range_loop)]
@@ -17,21 +18,23 @@ struct Rotation {
     s: f64,
 }
 
-/// Rotations in their order, divided into chains. In a chain, the first row of each rotation is the second row of the one
-/// before, and all rotations go to the same side, by one row.
+/// A list of rotations in the order in which they are applied, divided into chains. In a chain, the first row of each
+/// rotation is the second row of the previous rotation, and all rotations move by one row in the same direction.
 #[derive(Default)]
 pub(in crate::cpu) struct Chains {
     list: SmallVec<[Rotation; 64]>,
-    /// Where each chain ends in the list.
+    /// For each chain, the index in `list` after its last rotation.
     ends: SmallVec<[usize; 16]>,
-    /// All rows are below this number, and the two rows of a rotation differ.
+    /// The number of rows that a strip must have: one more than the largest row number of the rotations. The two rows
+    /// of each rotation differ.
     rows: usize,
 }
 
-/// How many chains move together.
+/// The number of chains that are applied together.
 const TOGETHER: usize = 4;
 
-/// The fewest rotations of each chain for which it pays.
+/// The minimum number of rotations of each chain for which applying chains together takes less time than applying them
+/// one after another.
 const LEAST: isize = 8;
 
 impl Chains {
@@ -70,7 +73,8 @@ impl Chains {
         self.list.clear();
     }
 
-    /// Returns how the chains that begin with number `at` move together, if it pays.
+    /// Plans how to apply [`TOGETHER`] chains together, from chain number `at` on. Returns `None` if there are fewer
+    /// chains, if they have different directions, or if too few of their rotations can be applied together.
     fn together(&self, at: usize) -> Option<Together<'_>> {
         let ends = self.ends.get(at..at + TOGETHER)?;
         let mut chains: [&[Rotation]; TOGETHER] = [&[]; TOGETHER];
@@ -84,7 +88,7 @@ impl Chains {
         if chains.iter().any(|chain| (chain.len() as isize) < LEAST || side(&chain[0]) != step) {
             return None;
         }
-        // positions count in the direction of the chains
+        // row numbers times `step` increase along a chain, whichever direction it has
         let starts = chains.map(|chain| chain[0].rows[0] as isize * step);
         let start = starts.into_iter().max()?;
         let ahead = |k: usize| start + (TOGETHER - 1 - k) as isize;
@@ -103,11 +107,12 @@ impl Chains {
     }
 }
 
-/// Chains that move together: the last one begins at `row`, and each chain is one row ahead of the next.
+/// Chains that are applied together. The last chain begins at `row`, and each chain is one row ahead of the next one.
 struct Together<'a> {
     row: isize,
     step: isize,
-    /// The rotations before, of which each chain's come after those of the chain before.
+    /// For each chain, the rotations that are applied before the chains move together (`before`), together with the
+    /// other chains (`with`), and afterwards (`after`).
     before: [&'a [Rotation]; TOGETHER],
     with: [&'a [Rotation]; TOGETHER],
     after: [&'a [Rotation]; TOGETHER],
@@ -116,11 +121,13 @@ struct Together<'a> {
 /// Applies all rotations to a strip.
 ///
 /// # Safety
-/// *Features* ([`StripRow`](crate::cpu::matmul::lanes::Lanes)), and the strip has [`Chains::rows`] rows.
+/// The CPU has the instruction set of `S` (*features*, see [`Register`](crate::cpu::matmul::lanes::Register)), and the
+/// strip has at least [`Chains::rows`] rows.
 #[inline(always)]
 pub(super) unsafe fn rotate<S: FloatLanes<Element = f64>>(strip: &mut [Row], chains: &Chains) {
     for first in (0..WIDTH).step_by(2 * S::WIDTH) {
-        // SAFETY: *features*; the lanes `first` to `first + 2 · WIDTH` of each row exist, and so do the rows.
+        // SAFETY: the caller ensures that the CPU has the instruction set (*features*) and that the rows exist; each
+        // row has the lanes `first` to `first + 2 · WIDTH`.
         unsafe {
             let rows = strip.as_mut_ptr().cast::<f64>().add(first);
             let (mut chain, mut done) = (0, 0);
@@ -150,12 +157,14 @@ pub(super) unsafe fn rotate<S: FloatLanes<Element = f64>>(strip: &mut [Row], cha
 /// Applies rotations one after another, to two vectors of each row.
 ///
 /// # Safety
-/// *Features* ([`StripRow`](crate::cpu::matmul::lanes::Lanes)), and all rows exist.
+/// The CPU has the instruction set of `S` (*features*, see [`Register`](crate::cpu::matmul::lanes::Register)), and all
+/// rows that the rotations name exist.
 #[inline(always)]
 unsafe fn one_by_one<S: FloatLanes<Element = f64>>(rows: *mut f64, rotations: &[Rotation]) {
-    // SAFETY: *features*, and the caller ensures that the rows exist.
+    // SAFETY: the caller ensures that the CPU has the instruction set (*features*) and that the rows exist.
     unsafe {
-        // the row that the rotation before wrote last: most rotations begin with it
+        // the number and the content of the row that the previous rotation wrote last; most rotations begin with that
+        // row, so it need not be loaded again
         let (mut held, mut kept) = (u32::MAX, [S::zero(); 2]);
         for r in rotations {
             let [a, b] = r.rows.map(|row| rows.add(WIDTH * row as usize));
@@ -174,15 +183,16 @@ unsafe fn one_by_one<S: FloatLanes<Element = f64>>(rows: *mut f64, rotations: &[
     }
 }
 
-/// Applies rotations of chains that move together, to two vectors of each row.
+/// Applies the rotations `chains.with` of chains that are applied together, to two vectors of each row.
 ///
 /// # Safety
-/// *Features* ([`StripRow`](crate::cpu::matmul::lanes::Lanes)), and all rows exist.
+/// The CPU has the instruction set of `S` (*features*, see [`Register`](crate::cpu::matmul::lanes::Register)), and all
+/// rows that the rotations name exist.
 #[inline(always)]
 unsafe fn together<S: FloatLanes<Element = f64>>(rows: *mut f64, chains: &Together<'_>) {
     let by = WIDTH as isize * chains.step;
-    // SAFETY: *features*; chain k has rotations of the rows from `TOGETHER − 1 − k` steps after `row` on, and the caller
-    // ensures that their rows exist.
+    // SAFETY: the caller ensures that the CPU has the instruction set (*features*) and that the rows exist. Chain k
+    // begins `TOGETHER − 1 − k` steps after `row`, so only rows of its rotations are accessed.
     unsafe {
         let mut at = rows.offset(WIDTH as isize * chains.row);
         let mut kept = [[S::zero(); 2]; TOGETHER];

@@ -11,7 +11,7 @@ use crate::cpu::matmul::plain::Plain;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 use crate::math::simd::{Isa, isa};
 
-/// See [`FactorLoops::update`].
+/// The type of the loop that [`FactorLoops::update`] calls.
 type Update = unsafe fn(&mut [f64], [&[f64]; 2], [f64; 2], (f64, &mut [f64]), &[f64]) -> f64;
 
 /// The loops for one instruction set. The methods check the lengths of slices. [`loops`] returns only loops whose
@@ -31,7 +31,7 @@ impl FactorLoops {
         unsafe { (self.reflect)(strip, v, t, from) }
     }
 
-    /// Applies rotations one after another. All rows that they name exist.
+    /// Applies rotations one after another. Does nothing if the strip lacks a row that a rotation names.
     pub fn rotate(&self, strip: &mut [Row], rotations: &Chains) {
         if rotations.rows() <= strip.len() {
             // SAFETY: `loops` has chosen functions that the machine can run, and all rows are inside the strip.
@@ -70,7 +70,7 @@ fn total(sums: [f64; SUMS]) -> f64 {
     ((sums[0] + sums[4]) + (sums[2] + sums[6])) + ((sums[1] + sums[5]) + (sums[3] + sums[7]))
 }
 
-/// See [`FactorLoops::reflect`].
+/// Implements [`FactorLoops::reflect`] with the vectors `S`.
 ///
 /// # Safety
 /// The CPU has the instruction set of `S` (*features*, see [`Register`](crate::cpu::matmul::lanes::Register)).
@@ -120,7 +120,7 @@ unsafe fn reflect<S: FloatLanes<Element = f64>>(strip: &mut [Row], v: &[Four], t
     }
 }
 
-/// See [`FactorLoops::update`].
+/// Implements [`FactorLoops::update`] with the vectors `S`.
 ///
 /// # Safety
 /// The CPU has the instruction set of `S` (*features*, see [`Register`](crate::cpu::matmul::lanes::Register)), and all
@@ -167,7 +167,7 @@ unsafe fn update<S: FloatLanes<Element = f64>>(
     total(partial)
 }
 
-/// See [`FactorLoops::dot`].
+/// Implements [`FactorLoops::dot`] with the vectors `S`.
 ///
 /// # Safety
 /// The CPU has the instruction set of `S` (*features*, see [`Register`](crate::cpu::matmul::lanes::Register)), and both
@@ -204,21 +204,22 @@ macro_rules! set {
     ($name:ident, $lanes:ty $(, $features:literal)?) => {
         static $name: FactorLoops = {
             /// # Safety
-            /// As for the function of this name without `own_`, above.
+            /// The CPU has the instruction set of the vectors `$lanes`.
             $(#[target_feature(enable = $features)])?
             unsafe fn own_reflect(strip: &mut [Row], v: &[Four], t: &[Four; 4], from: usize) {
                 // SAFETY: the caller ensures the conditions of the called function.
                 unsafe { reflect::<$lanes>(strip, v, t, from) }
             }
             /// # Safety
-            /// As for the function of this name without `own_`, above.
+            /// The CPU has the instruction set of the vectors `$lanes`, and the strip has all rows that the rotations
+            /// name.
             $(#[target_feature(enable = $features)])?
             unsafe fn own_rotate(strip: &mut [Row], rotations: &Chains) {
-                // SAFETY: the caller ensures the conditions.
+                // SAFETY: the caller ensures the conditions of the called function.
                 unsafe { rotate::<$lanes>(strip, rotations) }
             }
             /// # Safety
-            /// As for the function of this name without `own_`, above.
+            /// The CPU has the instruction set of the vectors `$lanes`, and all slices have as many elements as `row`.
             $(#[target_feature(enable = $features)])?
             unsafe fn own_update(
                 row: &mut [f64],
@@ -231,7 +232,7 @@ macro_rules! set {
                 unsafe { update::<$lanes>(row, of, by, sums, v) }
             }
             /// # Safety
-            /// As for the function of this name without `own_`, above.
+            /// The CPU has the instruction set of the vectors `$lanes`, and both slices have the same length.
             $(#[target_feature(enable = $features)])?
             unsafe fn own_dot(a: &[f64], b: &[f64]) -> f64 {
                 // SAFETY: the caller ensures the conditions of the called function.

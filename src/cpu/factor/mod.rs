@@ -145,27 +145,29 @@ pub(super) fn each_matrix(
     share(count.div_ceil(each), count * elements < 1 << 15, task);
 }
 
-/// The largest number of parts that rows are divided into, so that threads share them.
+/// The number of parts into which the rows of a large matrix are divided, so that threads share them.
 const PARTS: usize = 8;
 
-/// Neighbouring rows of a matrix, and what a task computes of them.
+/// Neighbouring rows of a matrix, and the sums that a task computes from these rows.
 pub(super) struct RowPart<'a> {
     /// The number of the first row.
     pub first: usize,
     /// The rows.
     pub rows: std::slice::ChunksExactMut<'a, f64>,
-    /// A sum of multiples of the rows.
+    /// The sums: the task adds multiples of the rows to this slice.
     pub sums: &'a mut [f64],
 }
 
-/// Returns memory for the sums of all parts of the rows of n columns.
+/// Returns memory for the sums of each part of a matrix of n rows and columns (see [`each_part`]).
 pub(super) fn sums_of_parts(n: usize) -> Numbers {
     zeros(if n > LARGE { PARTS * n } else { n })
 }
 
-/// Calls `f` with parts of the rows `first` to before n of a matrix of n rows and columns, which `rows` are. `f` adds to the
-/// part's sums, which begin with 0. Then adds the sums of all parts, in order, to the first part's, which `sums` begins with.
-/// The parts of a large matrix are shared between threads, and depend on `first` and n alone. In a triangle, row i counts n − i.
+/// Cuts rows `first..n` of an n × n matrix into parts, and calls `f` for each part. `rows` holds these rows. `f` adds
+/// to the sums of its part, which begin with 0. Then adds the sums of all parts, in order, to the sums of the first
+/// part, which are the first n elements of `sums`. Threads share the parts of a large matrix. Where it is cut depends
+/// only on `first`, n and `is_triangle`: row i counts as n − i elements in a triangle, and otherwise all rows count the
+/// same.
 pub(super) fn each_part(
     [first, n]: [usize; 2],
     is_triangle: bool,
@@ -322,7 +324,7 @@ pub(super) struct Rotations<'a> {
     list: Chains,
 }
 
-/// How many rotations are collected before they are applied: some 400 KiB.
+/// The number of rotations that are collected before they are applied. They take some 400 KiB.
 const COLLECTED: usize = 1 << 14;
 
 impl<'a> Rotations<'a> {

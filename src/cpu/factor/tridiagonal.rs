@@ -21,7 +21,7 @@ const STEPS: usize = 30;
 /// only once.
 pub(in crate::cpu) fn reduce(a: &mut [f64], n: usize, to: &mut Reflectors<'_>, loops: &FactorLoops) -> Tridiagonal {
     let mut t = Tridiagonal { d: Numbers::new(), e: Numbers::new() };
-    // the change of the step before: v·wᵀ + w·vᵀ
+    // the previous step changed the matrix by v·wᵀ + w·vᵀ
     let [mut v, mut w] = [0; 2].map(|_| zeros(n));
     let mut sums = sums_of_parts(n);
     for k in 0..n {
@@ -99,7 +99,7 @@ impl Tridiagonal {
         true
     }
 
-    /// Makes a QL step in rows `l` to `m` with Wilkinson's shift. Calls `rotate` with i, the cosine and the sine of
+    /// Performs a QL step in rows `l` to `m` with Wilkinson's shift. Calls `rotate` with i, the cosine and the sine of
     /// each rotation of rows i + 1 and i.
     fn step(&mut self, l: usize, m: usize, mut rotate: impl FnMut(usize, f64, f64)) {
         let (d, e) = (&mut self.d, &mut self.e);

@@ -101,7 +101,9 @@ unsafe fn pass<S: RealLanes, const R: usize, const IS_LAST: bool>(
 /// Runs a pass of any radix.
 ///
 /// # Safety
-/// The conditions of [`pass`].
+/// The CPU has the instruction set of `S`, and this function is inlined into one that enables it (*features*). One
+/// vector in each row of all planes is in live memory and accessed without data races (*inside*). See [`Planes`] for
+/// both.
 #[inline(always)]
 unsafe fn any_pass<S: RealLanes, const IS_LAST: bool>(
     p: &FftPass<S::Element>,

@@ -35,7 +35,8 @@ pub(super) trait ColumnLanes: RealLanes {
     /// Calls [`columns`].
     ///
     /// # Safety
-    /// The conditions of the function [`columns`].
+    /// The CPU has the instruction set of these vectors (*features*), and one vector in each row of all planes is in
+    /// live memory and accessed without data races (*inside*); see [`Planes`].
     unsafe fn columns(
         column: &Column<Self::Element>,
         from: Planes<Self::Element>,
@@ -53,8 +54,8 @@ pub(super) enum JobPart {
     /// Regards the row with this number as a matrix, transforms blocks of its columns, and writes them to
     /// [`Job::between`].
     Columns(usize),
-    /// Transforms blocks of the rows of this matrix, after all its columns have been written to [`Job::between`], and
-    /// writes the final results of the row with this number.
+    /// Regards the row with this number as a matrix. After all its columns have been transformed and written to
+    /// [`Job::between`], transforms blocks of its rows, and writes the final results.
     Rows(usize),
 }
 
@@ -176,7 +177,8 @@ unsafe fn some_columns<S: ColumnLanes>(
 /// Multiplies the results by the roots, and writes them transposed: each column becomes a row of `between`.
 ///
 /// # Safety
-/// The conditions of [`run`], for the row that begins at `from`.
+/// The CPU has the instruction set of `S` (*features*). The row that begins at `from` and the row's part of `between`
+/// are in live memory and accessed without data races (*inside*, see [`Planes`]).
 #[inline(always)]
 unsafe fn split_columns<S: ColumnLanes>(
     (column, roots): (&Column<S::Element>, &Roots<S::Element>),
@@ -217,7 +219,8 @@ unsafe fn split_columns<S: ColumnLanes>(
 /// results to `to`. This matrix is stored transposed in `from`, so its rows are the columns of `from`.
 ///
 /// # Safety
-/// The conditions of [`run`], for the row that begins at `to`.
+/// The CPU has the instruction set of `S` (*features*). The matrix in `from` and the row that begins at `to` are in
+/// live memory, and the elements of these blocks are accessed without data races (*inside*, see [`Planes`]).
 #[inline(always)]
 unsafe fn split_rows<S: ColumnLanes>(
     row: &Column<S::Element>,
@@ -239,7 +242,8 @@ unsafe fn split_rows<S: ColumnLanes>(
 /// [`split_rows`], it regards each row as a matrix and transforms first the columns and then the rows of this matrix.
 ///
 /// # Safety
-/// The conditions of [`run`].
+/// The CPU has the instruction set of `S` (*features*). The memory of the job is live and has the sizes that the job
+/// states, and the elements of this block are accessed without data races (*inside*, see [`Planes`]).
 #[inline(always)]
 unsafe fn split_block<S: ColumnLanes>(
     job: &Job<'_, S::Element>,
@@ -368,7 +372,8 @@ macro_rules! kernels {
                 last: Last<$element>,
             ) {
                 /// # Safety
-                /// The conditions of the function [`columns`].
+                /// The CPU has the instruction set `$lanes`, and one vector in each row of all planes is in live memory
+                /// and accessed without data races (*inside*, see [`Planes`]).
                 $(#[target_feature(enable = $features)])?
                 #[inline(never)]
                 unsafe fn own(

@@ -79,7 +79,8 @@ impl First {
     /// Writes to `out` the best element of each whole row of `n` elements, or its position.
     ///
     /// # Safety
-    /// As for [`FoldSpec::whole_rows`]. `out` has space for elements of the type that `gives` selects.
+    /// `data` points to `rows × n` aligned elements, which no other thread writes (*data*, see [`Folder`]). `out` has
+    /// space for `rows` aligned elements of the type that `gives` selects, and does not overlap `data`.
     pub unsafe fn whole_rows(&self, n: usize, data: *const u8, rows: usize, gives: Gives, out: *mut u8) {
         /// The number of rows whose best elements are computed before their positions are searched.
         const TOGETHER: usize = 64;
@@ -174,7 +175,8 @@ impl Folder<'_> {
     /// Implements [`Folder::merge`] for a search for one element.
     ///
     /// # Safety
-    /// As for [`Folder::merge`].
+    /// The state is valid (*state*, see [`Folder`]). `partial` is a copy, aligned to 8, of what [`Folder::collapse`]
+    /// returned for this spec and width.
     pub(super) unsafe fn merge_first(&mut self, f: &First, partial: *const u8) {
         let first = self.blocks == 0;
         with_type!(f.compute, T => {
@@ -333,9 +335,9 @@ fn arg_columns<T: PartialOrd + Copy>(
     }
 }
 
-/// Folds a tile of one column. `extreme` is the bits of the tile's largest (or smallest) element, if it is known: then
-/// the tile is searched only if that element replaces `best`. Otherwise every element is compared. `at` and `first` are
-/// as in `arg_columns`.
+/// Folds a tile of one column, whose first element has the number `at`. `extreme` is the bits of the tile's largest (or
+/// smallest) element, if it is known: then the tile is searched only if that element replaces `best`. Otherwise every
+/// element is compared. If `first` is set, `best` holds no element yet.
 fn arg_long<T: PartialOrd + Copy>(
     all: &[T],
     at: usize,
@@ -352,7 +354,7 @@ fn arg_long<T: PartialOrd + Copy>(
     }
     if let Some(bits) = extreme {
         // SAFETY: `T` is a number type of at most 8 bytes, so any bytes are a valid `T`. On a little-endian machine the
-        // low bytes of the bits come first, and they are the element.
+        // low bytes of `bits`, which are the element, come first.
         let x: T = unsafe { std::mem::transmute_copy(&bits) };
         if !better(x, best[0], largest) {
             return;

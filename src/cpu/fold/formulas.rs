@@ -269,7 +269,8 @@ impl Folder<'_> {
     /// Implements [`Folder::combine`] for formulas.
     ///
     /// # Safety
-    /// As for [`Folder::combine`].
+    /// `from` and `to` are vectors of a valid state (*state*, see [`Folder`]). `at + n` is at most [`Folder::states`],
+    /// and the two ranges do not overlap.
     pub(super) unsafe fn combine_states(&self, f: &Formulas, n: usize, from: *const u8, at: usize, to: *mut u8) {
         for (i, m) in pieces(n) {
             let leaves =

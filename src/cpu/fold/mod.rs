@@ -36,7 +36,7 @@ use function::CombineLoops;
 /// repeat the first one or are null, and nothing reads them.
 pub(super) type Inputs = [*const u8; 3];
 
-/// Describes a reduction of a program: how it combines states, and the numbers that define its tree.
+/// Describes a reduction of a program: how it combines states, and the numbers that define the tree of combinations.
 pub(super) struct FoldSpec {
     combines: Combines,
     /// The compute type of the elements. If the inputs are states, the compute type of their first component.
@@ -83,8 +83,8 @@ impl FoldSpec {
     }
 
     /// Returns the number of elements of a block. Threads share a reduction in parts of 2^k blocks, because such a part
-    /// is a whole subtree. A fold that looks for one element may be cut anywhere; for it, this returns the length of
-    /// the longest possible block.
+    /// is a whole subtree of the combinations. A search for one element may be cut anywhere; for it, this returns the
+    /// length of the longest possible block.
     pub fn block(&self) -> usize {
         match self.combines {
             Combines::Function(_) | Combines::Formulas(_) => SERIAL * self.lanes,
@@ -149,7 +149,7 @@ impl FoldSpec {
     }
 
     /// Returns how many blocks [`Folder::feed_blocks`] folds together, or 0 if blocks are folded one by one. If there
-    /// is one lane, a loop of one block has as many elements as there are columns, and fewer than 32 are too few for
+    /// is one lane, the loop of one block has as many elements as there are columns, and fewer than 32 are too few for
     /// SIMD. With formulas, with several lanes and in the search for one element, blocks are always folded one by one.
     fn blocks_at_once(&self) -> usize {
         match (self.width, &self.combines) {
@@ -161,12 +161,12 @@ impl FoldSpec {
         }
     }
 
-    /// Returns the number of levels that the binary counter needs to count all blocks, plus one spare.
+    /// Returns how many levels the pairwise merging of all blocks (as in a binary counter) needs, plus one spare.
     fn levels(&self) -> usize {
         (usize::BITS - self.n.div_ceil(self.block()).leading_zeros()) as usize + 1
     }
 
-    /// Returns the offset in bytes of the scratch memory in the state. It comes after the vectors of the tree.
+    /// Returns the offset of the scratch memory in the state, in bytes. It comes after the vectors of all levels.
     fn scratch(&self) -> usize {
         self.vector() * (self.levels() + 1)
     }
@@ -189,8 +189,8 @@ impl FoldSpec {
     }
 }
 
-/// The initial numbers of the vectors of the levels (`Folder::levels`). Vector 0 belongs to the current block. Later,
-/// these numbers are swapped, so that vectors need not be copied.
+/// The initial value of `Folder::levels`: the vector of level i has number i + 1, because vector 0 belongs to the
+/// current block. Later, these numbers are swapped, so that vectors need not be copied.
 const FIRST: [u8; 64] = {
     let mut levels = [0; 64];
     let mut i = 0;
@@ -232,8 +232,8 @@ pub(super) struct Folder<'a> {
 }
 
 impl<'a> Folder<'a> {
-    /// Creates a folder for a reduction of `n` elements over at most `spec.width` columns. These are all of the spec's
-    /// elements, or a part that begins at a block boundary. Its state is in `arena`, the scratch memory of a task.
+    /// Creates a folder for a reduction of `n` elements over at most `spec.width` columns. `n` counts all elements of
+    /// the spec, or a part that begins at a block boundary. Its state is in `arena`, the scratch memory of a task.
     ///
     /// # Safety
     /// The arena is aligned to 64 bytes. Only this folder uses its `spec.bytes()` bytes from `spec.at` on, which are
@@ -260,7 +260,7 @@ impl<'a> Folder<'a> {
         }
     }
 
-    /// Returns the vector of the current block.
+    /// Returns the vector that holds the states of the current block.
     fn here(&self) -> *mut u8 {
         self.state.wrapping_add(self.current as usize * self.vector)
     }
@@ -371,8 +371,8 @@ impl<'a> Folder<'a> {
         }
     }
 
-    /// Combines states `at..at + n` of the vector `from` into states `0..n` of the vector `to`, which are of earlier
-    /// elements.
+    /// Combines states `at..at + n` of the vector `from` into states `0..n` of the vector `to`. The states of `to`
+    /// belong to earlier elements.
     ///
     /// # Safety
     /// Both are vectors of a valid state (*state*, see [`Folder`]). `at + n` is at most [`Folder::states`], and the two

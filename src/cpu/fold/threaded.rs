@@ -83,8 +83,8 @@ impl Combination {
         unsafe { self.code.fill_constants(scratch) }
     }
 
-    /// Combines `rows` rows of `n` elements (or states) each, one row after another, into `n` states. Returns false,
-    /// and does nothing, if `n` is not a multiple of the number of elements of a block of threaded code.
+    /// Combines `rows` rows of `n` elements (or states) each, one row after another, into the `n` states of `a`.
+    /// Returns false, and does nothing, if `n` is not a multiple of the number of elements of a block of threaded code.
     ///
     /// # Safety
     /// Each component of `a` has `n` aligned elements of its type, which no other thread uses. `b` has `rows × n`

@@ -69,8 +69,9 @@ impl ProductBlock<'_> {
     /// Computes the block column by column, or a few columns at a time. The lanes of a vector hold different rows.
     ///
     /// # Safety
-    /// The conditions of [`ProductBlock::compute`] for [`Method::Dots`]; also, the block has at least as many rows as a
-    /// vector has lanes.
+    /// All elements are in live memory (*inside*) and nobody else changes them (*apart*, see [`ProductBlock`]); the
+    /// block has the strides that [`Method::Dots`] requires, and at least as many rows as a vector has lanes; `T` is
+    /// the type of the product.
     unsafe fn dots<T: ProductElement>(&self, kernels: &Kernels<T>) {
         let mut col = 0;
         while col < self.n {
@@ -98,7 +99,8 @@ impl ProductBlock<'_> {
     /// Computes the block row by row.
     ///
     /// # Safety
-    /// As for [`ProductBlock::compute`] with [`Method::Sums`].
+    /// All elements are in live memory (*inside*) and nobody else changes them (*apart*, see [`ProductBlock`]); the
+    /// block has the strides that [`Method::Sums`] requires; `T` is the type of the product.
     unsafe fn sums<T: ProductElement>(&self, kernels: &Kernels<T>) {
         for row in 0..self.m {
             let (x, y) = (self.a.from(row, 0), self.c.from(row, 0));
@@ -120,7 +122,8 @@ impl ProductBlock<'_> {
     /// Computes the block without packing, and calls `done` with each part as soon as that part is computed.
     ///
     /// # Safety
-    /// As for [`ProductBlock::compute`] with [`Method::Direct`].
+    /// All elements are in live memory (*inside*) and nobody else changes them (*apart*, see [`ProductBlock`]); the
+    /// block has the strides that [`Method::Direct`] requires; `T` is the type of the product.
     unsafe fn direct<T: ProductElement>(&self, kernels: &Kernels<T>, done: &mut dyn FnMut(FinalPart)) {
         let (columns, panels) = (kernels.columns(), self.m.div_ceil(kernels.rows));
         let (mut row, mut first) = (0, 0);
@@ -212,8 +215,9 @@ impl ProductBlock<'_> {
     /// computed.
     ///
     /// # Safety
-    /// The conditions of [`ProductBlock::packed`]; also, the scratch memory has the size that `sizes` states, and the
-    /// block does not exceed `sizes`.
+    /// All elements are in live memory (*inside*) and nobody else changes them (*apart*, see [`ProductBlock`]); `T` is
+    /// the type of the product. The scratch memory has the size that `sizes` states, and the block does not exceed
+    /// `sizes`.
     unsafe fn of_panels<T: ProductElement>(
         &self,
         kernels: &Kernels<T>,

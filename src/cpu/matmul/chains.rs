@@ -19,7 +19,9 @@ impl ProductBlock<'_> {
     /// Computes the block in tasks that each sum `chains` chains.
     ///
     /// # Safety
-    /// The conditions of [`ProductBlock::compute`]; also, the block has at most `MOST_OF_CHAINS` elements.
+    /// All elements are in live memory (*inside*) and nobody else changes them (*apart*, see [`ProductBlock`]); the
+    /// block has the strides that `method` requires, and at most `MOST_OF_CHAINS` elements; `T` is the type of the
+    /// product.
     pub unsafe fn share_chains<T: ProductElement>(&self, method: Method, chains: usize) {
         let (each, count) = (self.m * self.n, self.k.div_ceil(CHAIN));
         let some = (KEPT / (each * size_of::<T>())).clamp(1, count);
@@ -63,7 +65,9 @@ impl ProductBlock<'_> {
     /// matrices follow each other in `to`.
     ///
     /// # Safety
-    /// The conditions of [`ProductBlock::compute`] hold for these chains of the operands and for the result `to`.
+    /// The elements of these chains and of the result `to` are in live memory (*inside*), and nobody else changes them
+    /// (*apart*, see [`ProductBlock`]); the block has the strides that `method` requires; `T` is the type of the
+    /// product.
     unsafe fn sums_of_chains<T: ProductElement>(&self, method: Method, mut chains: Range<usize>, to: ProductTarget) {
         let each = self.m * self.n;
         let first = chains.start;

@@ -30,8 +30,8 @@ pub(super) struct Kernels<T: 'static> {
     pub pack_turned: unsafe fn(&Lines<T>),
     /// Packs the lines of one panel of a nested operand, whose lines have several strides (see `operands.rs`).
     pub pack_scattered: unsafe fn(&ScatteredLines<'_>, *mut T),
-    /// Multiply rows that are contiguous along k with a few columns. Function `i` computes `1 << i` columns of the
-    /// result at once. There are as many functions as the number of registers allows, at least one.
+    /// Functions that multiply rows that are contiguous along k with a few columns. Function `i` computes `1 << i`
+    /// columns of the result at once. There are as many functions as the number of registers allows, at least one.
     pub dots: &'static [unsafe fn(&Dots<T>)],
     /// Multiplies one row with a matrix whose rows are contiguous.
     pub sums: unsafe fn(&Sums<T>),

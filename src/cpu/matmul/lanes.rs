@@ -294,7 +294,7 @@ macro_rules! four_wide_rows {
 
 #[cfg(target_arch = "x86_64")]
 lanes! {
-    /// 16 f32 of AVX-512.
+    /// A vector of 16 f32 in one register of AVX-512.
     F32x16, f32, __m512, __mmask16, width 16, depth 16,
     zero _mm512_setzero_ps(), splat |x| _mm512_set1_ps(x),
     load |p| _mm512_loadu_ps(p), store |p, v| _mm512_storeu_ps(p, v),
@@ -316,8 +316,8 @@ lanes! {
 }
 #[cfg(target_arch = "x86_64")]
 lanes! {
-    /// 16 integers of 32 bits of AVX-512. Wrapping sums and products have the same bits for signed and unsigned
-    /// integers.
+    /// A vector of 16 integers of 32 bits in one register of AVX-512. Wrapping sums and products have the same bits for
+    /// signed and unsigned integers.
     U32x16, u32, __m512i, __mmask16, width 16, depth 16,
     zero _mm512_setzero_si512(), splat |x| _mm512_set1_epi32(x as i32),
     load |p| _mm512_loadu_si512(p as *const __m512i), store |p, v| _mm512_storeu_si512(p as *mut __m512i, v),
@@ -336,7 +336,7 @@ lanes! {
 }
 #[cfg(target_arch = "x86_64")]
 lanes! {
-    /// 8 integers of 64 bits of AVX-512.
+    /// A vector of 8 integers of 64 bits in one register of AVX-512.
     U64x8, u64, __m512i, __mmask8, width 8, depth 8,
     zero _mm512_setzero_si512(), splat |x| _mm512_set1_epi64(x as i64),
     load |p| _mm512_loadu_si512(p as *const __m512i), store |p, v| _mm512_storeu_si512(p as *mut __m512i, v),
@@ -355,7 +355,7 @@ lanes! {
 }
 #[cfg(target_arch = "x86_64")]
 lanes! {
-    /// 8 f32 of AVX2.
+    /// A vector of 8 f32 in one register of AVX2.
     F32x8, f32, __m256, __m256i, width 8, depth 4,
     zero _mm256_setzero_ps(), splat |x| _mm256_set1_ps(x),
     load |p| _mm256_loadu_ps(p), store |p, v| _mm256_storeu_ps(p, v),
@@ -366,7 +366,7 @@ lanes! {
 }
 #[cfg(target_arch = "x86_64")]
 lanes! {
-    /// 4 f64 of AVX2.
+    /// A vector of 4 f64 in one register of AVX2.
     F64x4, f64, __m256d, __m256i, width 4, depth 2,
     zero _mm256_setzero_pd(), splat |x| _mm256_set1_pd(x),
     load |p| _mm256_loadu_pd(p), store |p, v| _mm256_storeu_pd(p, v),
@@ -377,7 +377,7 @@ lanes! {
 }
 #[cfg(target_arch = "x86_64")]
 lanes! {
-    /// 8 integers of 32 bits of AVX2.
+    /// A vector of 8 integers of 32 bits in one register of AVX2.
     U32x8, u32, __m256i, __m256i, width 8, depth 4,
     zero _mm256_setzero_si256(), splat |x| _mm256_set1_epi32(x as i32),
     load |p| _mm256_loadu_si256(p as *const __m256i), store |p, v| _mm256_storeu_si256(p as *mut __m256i, v),
@@ -396,8 +396,9 @@ lanes! {
 }
 #[cfg(target_arch = "x86_64")]
 lanes! {
-    /// 4 integers of 64 bits of AVX2. AVX2 multiplies only integers of 32 bits, so a product is the sum of products of
-    /// halves. The product of the two high halves is left out, because it would change only bits above the lowest 64.
+    /// A vector of 4 integers of 64 bits in one register of AVX2. AVX2 multiplies only integers of 32 bits, so a
+    /// product is the sum of products of halves. The product of the two high halves is left out, because it would
+    /// change only bits above the lowest 64.
     U64x4, u64, __m256i, __m256i, width 4, depth 2,
     zero _mm256_setzero_si256(), splat |x| _mm256_set1_epi64x(x as i64),
     load |p| _mm256_loadu_si256(p as *const __m256i), store |p, v| _mm256_storeu_si256(p as *mut __m256i, v),

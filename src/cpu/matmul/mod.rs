@@ -238,7 +238,8 @@ impl Matmul {
     /// Computes a block in the product's type.
     ///
     /// # Safety
-    /// As for [`ProductBlock::compute`].
+    /// All elements of the block are in live memory (*inside*) and nobody else changes them (*apart*, see
+    /// [`ProductBlock`]); the block has the strides that `method` requires.
     unsafe fn compute(&self, block: &ProductBlock<'_>, method: Method, done: &mut dyn FnMut(FinalPart)) {
         // SAFETY: this function has the same conditions as `ProductBlock::compute`.
         unsafe {

@@ -24,20 +24,21 @@ unsafe fn transposed(v: [float32x4_t; 4]) -> [float32x4_t; 4] {
 }
 
 unmasked! {
-    /// 4 f32.
+    /// A vector of 4 f32 in one register of NEON.
     F32x4, f32, float32x4_t, width 4, splat vdupq_n_f32, load vld1q_f32, store vst1q_f32,
     lanes [0 1 2 3] vld1q_lane_f32 vst1q_lane_f32,
     multiply_add |a, b, c| vfmaq_f32(c, a, b), add vaddq_f32, transposed |rows| transposed(rows)
 }
 unmasked! {
-    /// 2 f64.
+    /// A vector of 2 f64 in one register of NEON.
     F64x2, f64, float64x2_t, width 2, splat vdupq_n_f64, load vld1q_f64, store vst1q_f64,
     lanes [0 1] vld1q_lane_f64 vst1q_lane_f64,
     multiply_add |a, b, c| vfmaq_f64(c, a, b), add vaddq_f64,
     transposed |rows| [vtrn1q_f64(rows[0], rows[1]), vtrn2q_f64(rows[0], rows[1])]
 }
 unmasked! {
-    /// 4 integers of 32 bits. Wrapping sums and products have the same bits for signed and unsigned integers.
+    /// A vector of 4 integers of 32 bits in one register of NEON. Wrapping sums and products have the same bits for
+    /// signed and unsigned integers.
     U32x4, u32, uint32x4_t, width 4, splat vdupq_n_u32, load vld1q_u32, store vst1q_u32,
     lanes [0 1 2 3] vld1q_lane_u32 vst1q_lane_u32,
     multiply_add |a, b, c| vmlaq_u32(c, a, b), add vaddq_u32,

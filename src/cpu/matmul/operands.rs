@@ -9,8 +9,9 @@ use crate::math::simd::Loop;
 use smallvec::SmallVec;
 use std::mem::MaybeUninit;
 
-/// How many lines (rows of the left operand or columns of the right one) the conversion buffer [`Wide`] holds, over one
-/// chain of k: 16 KiB of f32. The same memory also holds up to `LINES * CHAIN` lines at a single k.
+/// The conversion buffer [`Wide`] holds this many lines (rows of the left operand or columns of the right one) of
+/// [`CHAIN`] elements each, which are 16 KiB of f32. The same memory can instead hold `LINES * CHAIN` lines at a single
+/// k.
 const LINES: usize = 16;
 
 /// A nested operand is packed by transposing blocks if at least this many elements along k are neighbours in memory, on
@@ -111,10 +112,11 @@ impl<'a> ProductOperand<'a> {
         }
     }
 
-    /// Packs a nested operand.
+    /// Packs a nested operand, as [`ProductOperand::pack`] does for other operands.
     ///
     /// # Safety
-    /// As for [`ProductOperand::pack`].
+    /// All elements are in live memory, and nobody else changes them (*inside*, see [`Lines`]); `T` is the type of the
+    /// product.
     unsafe fn pack_nested<T: ProductElement>(
         &self,
         kernels: &Kernels<T>,
@@ -172,7 +174,8 @@ impl<'a> ProductOperand<'a> {
     /// Packs the lines of one panel, which are contiguous along k, and converts their elements before packing them.
     ///
     /// # Safety
-    /// As for [`ProductOperand::pack`], except that the elements of `x` do not have type `T` yet.
+    /// All elements are in live memory, and nobody else changes them (*inside*, see [`Lines`]). `T` is the type of the
+    /// product, to which `widen` converts.
     unsafe fn pack_lines<T: ProductElement>(
         &self,
         kernels: &Kernels<T>,
@@ -197,7 +200,8 @@ impl<'a> ProductOperand<'a> {
     /// Packs lines of any strides, one k at a time, and converts their elements before packing them.
     ///
     /// # Safety
-    /// As for [`ProductOperand::pack`].
+    /// All elements are in live memory, and nobody else changes them (*inside*, see [`Lines`]); `T` is the type of the
+    /// product.
     unsafe fn pack_rows<T: ProductElement>(
         &self,
         widen: Loop,

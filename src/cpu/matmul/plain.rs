@@ -66,7 +66,8 @@ fn fused<const N: usize>(a: [f32; N], b: [f32; N], c: [f32; N]) -> [f32; N] {
     odd.map(|bits| f64::from_bits(bits) as f32)
 }
 
-/// `N` numbers, for machines without AVX2 and NEON, and for types that have no vectors of their own.
+/// A vector of `N` numbers as a plain array, for machines without AVX2 and NEON, and for types that have no vectors of
+/// their own.
 #[derive(Clone, Copy)]
 pub(in crate::cpu) struct Plain<T, const N: usize>(std::marker::PhantomData<T>);
 

@@ -58,13 +58,13 @@ fn transposed(v: [v128; 4]) -> [v128; 4] {
 }
 
 unmasked! {
-    /// 4 f32.
+    /// A vector of 4 f32 in one register of WebAssembly's SIMD.
     F32x4, f32, v128, width 4, splat f32x4_splat, load load, store store,
     lanes [0 1 2 3] load_32 store_32,
     multiply_add |a, b, c| cupric_f32x4_madd(a, b, c), add f32x4_add, transposed |rows| transposed(rows)
 }
 unmasked! {
-    /// 2 f64.
+    /// A vector of 2 f64 in one register of WebAssembly's SIMD.
     F64x2, f64, v128, width 2, splat f64x2_splat, load load, store store,
     lanes [0 1] load_64 store_64,
     multiply_add |a, b, c| cupric_f64x2_madd(a, b, c), add f64x2_add,

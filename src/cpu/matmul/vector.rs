@@ -162,7 +162,8 @@ unsafe fn dots_of_rows<S: Register<Element: Number>, const N: usize>(x: &Dots<S:
 /// begins at element `head` of the chain.
 ///
 /// # Safety
-/// As for [`dots_of_rows`], and there are this many k.
+/// The elements are in live memory that nobody else changes (*inside*), the CPU has the instruction set (*features*,
+/// see [`Dots`]), and these rows and indices k exist.
 #[inline(always)]
 unsafe fn add_chain<S: Register<Element: Number>, const N: usize>(
     x: &Dots<S::Element>,
@@ -207,7 +208,8 @@ unsafe fn add_chain<S: Register<Element: Number>, const N: usize>(
 /// Adds the products of a cache line of each row, from `k` on, to the sums of the rows.
 ///
 /// # Safety
-/// As for [`dots_of_rows`], and there are this many k.
+/// The elements are in live memory that nobody else changes (*inside*), the CPU has the instruction set (*features*,
+/// see [`Dots`]), and these rows and indices k exist.
 #[inline(always)]
 unsafe fn add_line<S: Register<Element: Number>, const N: usize>(
     x: &Dots<S::Element>,
@@ -221,11 +223,12 @@ unsafe fn add_line<S: Register<Element: Number>, const N: usize>(
     }
 }
 
-/// Adds the products of up to `DEPTH` elements of each row to the sums of the rows. They are elements `first` up to
-/// `end` of a group of `DEPTH`, of which element `first` is at index `k` of its row.
+/// Adds the products of up to `DEPTH` elements of each row to the sums of the rows. These are elements `first` up to
+/// `end` of a group of `DEPTH` elements. Element `first` of the group is at index `k` of its row.
 ///
 /// # Safety
-/// As for [`dots_of_rows`], and there are this many k; if [`Register::PARTS`] is false, the range is `0..DEPTH`.
+/// The elements are in live memory that nobody else changes (*inside*), the CPU has the instruction set (*features*,
+/// see [`Dots`]), and these rows and indices k exist; if [`Register::PARTS`] is false, the range is `0..DEPTH`.
 #[inline(always)]
 unsafe fn add_part<S: Register<Element: Number>, const N: usize>(
     x: &Dots<S::Element>,
@@ -253,7 +256,8 @@ unsafe fn add_part<S: Register<Element: Number>, const N: usize>(
 /// Adds the product of element `k` of each row to the sums of the rows.
 ///
 /// # Safety
-/// As for [`dots_of_rows`], and `k` is below `x.k`.
+/// The elements are in live memory that nobody else changes (*inside*), the CPU has the instruction set (*features*,
+/// see [`Dots`]), and `k` is below `x.k`.
 #[inline(always)]
 unsafe fn add_one<S: Register<Element: Number>, const N: usize>(
     x: &Dots<S::Element>,
@@ -379,7 +383,8 @@ unsafe fn sums_of_columns<S: Register, const V: usize, const G: usize>(
 /// Multiplies row `k` of the matrix by element `k` of the row `x.x`, and adds the products to the sums.
 ///
 /// # Safety
-/// As for [`sums_of_columns`], and `k` is below `x.k`.
+/// The elements are in live memory that nobody else changes (*inside*), the CPU has the instruction set (*features*,
+/// see [`Sums`]), the columns occupy all `V` vectors, and `k` is below `x.k`.
 #[inline(always)]
 unsafe fn add_row<S: Register, const V: usize>(
     x: &Sums<S::Element>,
@@ -401,8 +406,7 @@ unsafe fn add_row<S: Register, const V: usize>(
     }
 }
 
-/// The maximum number of columns whose sums are kept in memory. The sums are two arrays of 8 KiB each with f64, which a
-/// first-level cache holds.
+/// The maximum number of columns whose sums are kept in memory: with f64, two arrays of 8 KiB in the L1 cache.
 const MANY: usize = 1024;
 
 /// Computes `cols` columns, at most [`MANY`], from column `col` on. Rows of the matrix are read from end to end, 8 rows
@@ -453,8 +457,8 @@ unsafe fn sums_of_many<S: Register>(x: &Sums<S::Element>, col: usize, cols: usiz
 /// sums in `chain`. If `first` is true, the sums start from zeros instead.
 ///
 /// # Safety
-/// As for [`sums_of_many`], there are this many rows, and `chain` has room for the columns and is used only by this
-/// call.
+/// The elements are in live memory that nobody else changes (*inside*), the CPU has the instruction set (*features*,
+/// see [`Sums`]), there are this many rows, and only this call uses `chain`, which has room for the columns.
 #[inline(always)]
 unsafe fn add_rows<S: Register, const R: usize>(
     x: &Sums<S::Element>,

@@ -38,11 +38,11 @@ pub(in crate::cpu) fn advise_huge(ptr: *mut u8, size: usize) {
         fn madvise(addr: *mut std::ffi::c_void, length: usize, advice: std::ffi::c_int) -> std::ffi::c_int;
     }
     const MADV_HUGEPAGE: std::ffi::c_int = 14;
-    // only whole huge pages are worth it, and the system accepts only addresses that begin one of its small pages
+    // only whole huge pages are worth it, and the system accepts only an address at which one of its small pages begins
     let first = ptr.wrapping_add((ptr as usize).wrapping_neg() % HUGE);
     let whole = size.saturating_sub(first as usize - ptr as usize) / HUGE * HUGE;
     if whole > 0 {
-        // SAFETY: the range is whole pages of memory that the caller owns, and the advice changes no content.
+        // SAFETY: the range consists of whole pages of memory that the caller owns, and the advice changes no content.
         unsafe { madvise(first.cast(), whole, MADV_HUGEPAGE) };
     }
 }
@@ -94,7 +94,8 @@ pub(super) fn available() -> Option<usize> {
 }
 
 /// Returns how many bytes Linux would still give to this process: what is available, within the limits of the process
-/// (`RLIMIT_DATA`, `RLIMIT_AS`). A trial would tell more, but would change how the allocator treats blocks of this size.
+/// (`RLIMIT_DATA`, `RLIMIT_AS`). A trial allocation would tell more, but would change how the allocator treats blocks
+/// of this size.
 pub(super) fn left() -> Option<usize> {
     let [limits, status] = ["/proc/self/limits", "/proc/self/status"].map(std::fs::read_to_string);
     let (limits, status) = (limits.ok()?, status.ok()?);

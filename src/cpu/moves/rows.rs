@@ -78,7 +78,8 @@ impl MovedRows {
     /// Copies `n` rows of `bytes` bytes.
     ///
     /// # Safety
-    /// The conditions of [`MovedRows::copy`] hold for the rows of `run`.
+    /// The `n` rows at the addresses in `run` are in live memory; the target shares no byte with the table and the
+    /// indices; the columns of the target and of the table have step 1; no other task copies these rows.
     unsafe fn run(&self, run: &Run, size: usize, n: usize, bytes: usize, stream: bool) {
         let MovedRows { compute, stride, extent, mode, .. } = *self;
         let indices = Indices { at: run.index.0, compute, stride, extent, mode, from_end: run.from_end };
@@ -113,7 +114,7 @@ impl MovedRows {
     }
 }
 
-/// Copies a row of any number of bytes, without a call if it has the length of a vector.
+/// Copies a row of any number of bytes. A row that has the length of a vector is copied without a function call.
 ///
 /// # Safety
 /// `bytes` bytes at both addresses are valid, and they do not overlap.

@@ -1,6 +1,6 @@
-//! Runs reduce kernels and row kernels, over an outer index space times an inner one, along which they reduce
-//! (`program.rs` defines the terms). A *block* is a range of neighbouring outer indices, each of which is one row to
-//! reduce. A task processes some blocks, or a part of the inner space of one block if there are few.
+//! Runs reduce kernels and row kernels. Their index space is an outer space times an inner space, and they reduce along
+//! the inner one (`program.rs` defines the terms). A *block* is a range of neighbouring outer indices, each of which is
+//! one row to reduce. A task processes some blocks, or a part of the inner space of one block if there are few.
 
 mod reading;
 
@@ -61,7 +61,7 @@ struct Job<'a> {
     bound: &'a BoundProgram<'a>,
     frames: &'a Frames<'a>,
     reduce: &'a Reduce,
-    /// The number of inner elements of a part.
+    /// The number of inner elements in the part of a block that one task processes.
     part: usize,
 }
 
@@ -100,8 +100,8 @@ impl Reduce {
 
     /// Returns how many inner elements a task processes. This is all `n`, unless there are fewer than four blocks of
     /// rows per thread and the schedule allows parts. Then there are 4 to 12 tasks per thread, to even out threads that
-    /// are held up. The tree in which a fold combines elements (`fold/mod.rs`) has blocks of its own. A part has a
-    /// power of two of them, hence is a whole subtree, so no bit changes.
+    /// are held up. A part has a power of two of the fold's own blocks, so it is a whole subtree of the tree in which
+    /// the fold combines elements (`fold/mod.rs`), and no bit changes.
     fn part(&self, threads: usize) -> usize {
         let (program, n, blocks) = (&self.program, self.n, self.outer.div_ceil(self.each));
         let unit = program.passes.iter().flat_map(|p| &p.reductions).map(|f| f.spec.block()).max();
@@ -187,12 +187,12 @@ impl<'a> Job<'a> {
         TileBounds { r0: 0, nr: 1, c0, nc: each.min(outer - c0), start: 0 }
     }
 
-    /// Returns how many rows are reduced side by side: all of a block if they are the columns of tiles, otherwise one.
+    /// Returns how many rows of a block are reduced side by side: all, if they are the columns of tiles, or else one.
     fn width(&self, block: TileBounds) -> usize {
         if self.bound.program.order == TileOrder::Cols { block.nc } else { 1 }
     }
 
-    /// Creates the folders of a pass, which hold the states of its reductions, one folder for each.
+    /// Creates a folder for each reduction of a pass. A folder holds the state of its reduction.
     fn folders(&self, frame: &Frame, pass: usize, block: TileBounds) -> Folders<'a> {
         let width = self.width(block);
         // SAFETY: the arena, which begins at a page, has room for each fold's state (*room*, see [`Program`]); only
@@ -234,8 +234,8 @@ impl<'a> Job<'a> {
         })
     }
 
-    /// Returns whether tiles of a pass hold whole rows and its reductions have loops for these, so that it needs no
-    /// folders.
+    /// Returns whether the tiles of pass `p` hold whole rows, and all reductions of the pass have loops for whole rows.
+    /// The pass then needs no folders.
     fn is_whole(&self, p: usize) -> bool {
         let program = self.bound.program;
         self.has_whole_rows() && program.passes[p].reductions.iter().all(PassReduction::takes_whole_rows)
@@ -250,7 +250,8 @@ impl<'a> Job<'a> {
     /// Runs pass `p` over all rows of a block: several in a tile, if a tile holds whole rows, or else tile by tile.
     ///
     /// # Safety
-    /// As for [`Job::walk`], for all rows of the block.
+    /// The frame was created for this program (*made for it*, see [`Frame`]); the outer values of the block that this
+    /// pass reads are computed; no other task processes the block.
     unsafe fn rows_of(&self, frame: &mut Frame, p: usize, block: TileBounds, folders: &mut Folders<'_>) {
         let n = self.reduce.n;
         let rows = self.rows(block);
@@ -276,7 +277,8 @@ impl<'a> Job<'a> {
     /// Runs pass `p` over `count` whole rows of a block as one tile. The first row has the number `row`.
     ///
     /// # Safety
-    /// As for [`Job::walk`]; a tile of the program has space for the rows.
+    /// The frame was created for this program (*made for it*, see [`Frame`]), whose tiles have space for the rows; the
+    /// outer values of the block that this pass reads are computed; no other task processes these rows.
     unsafe fn whole_rows(
         &self,
         frame: &mut Frame,
@@ -305,7 +307,7 @@ impl<'a> Job<'a> {
                     continue;
                 }
                 let folder = &mut folders[i];
-                // only folds that the loop above handles get several rows (`Reduce::new`), so this is one row
+                // only a reduction that the loop above handles gets several rows, so this is one row (`Reduce::new`)
                 folder.reset(n, f.base.map_or(std::ptr::null(), |b| (frame.at[b] as *const i32).add(row)));
                 folder.feed(0, data, n);
                 folder.end();

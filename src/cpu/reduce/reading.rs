@@ -46,7 +46,8 @@ impl Job<'_> {
     /// memory to the folders, and returns true. Otherwise does nothing and returns false.
     ///
     /// # Safety
-    /// The conditions of [`Job::walk`]; also, the folders are reset.
+    /// The frame was created for this program (*made for it*, see `Frame`); the outer values of the block that this
+    /// pass reads are computed; no other task processes this part of the block; the folders are reset.
     pub(super) unsafe fn feed_where_they_lie(
         &self,
         pass: &TilePass,

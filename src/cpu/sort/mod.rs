@@ -50,7 +50,7 @@ struct Order<W> {
 /// An unsigned integer type, for the bits of elements and for their keys.
 trait Word: BitPattern + Ord {
     const BYTES: usize;
-    /// The items that `argsort` sorts: the key in the high bits, the position in the low bits.
+    /// The items that `argsort` sorts: each has an element's key in the high bits and its position in the low bits.
     type Pair: Pair;
     /// Returns the key of an element. −0 has the key of +0, and every NaN has the largest key.
     fn key(self, order: Order<Self>) -> Self;
@@ -242,7 +242,7 @@ fn each_row(rows: usize, length: usize, f: impl Fn(usize, bool) + Sync) {
     each_range(rows, length, |range| range.for_each(|row| f(row, false)));
 }
 
-/// Calls `f` with the range of rows of each task. A task takes a tenth of a millisecond or more.
+/// Calls `f` with the range of rows of each task. Each task takes a tenth of a millisecond or more.
 fn each_range(rows: usize, length: usize, f: impl Fn(std::ops::Range<usize>) + Sync) {
     let each = (TASK / length.max(1)).max(1);
     share(rows.div_ceil(each), rows * length <= TASK, |task| f(task * each..rows.min((task + 1) * each)));

@@ -79,7 +79,7 @@ fn shared<W: Word>(
     pivots.dedup();
     let buckets = pivots.len() + 1;
     let blocks = n.div_ceil(BLOCK);
-    // for each block, where the keys of each bucket end
+    // for each block, the positions at which the keys of each bucket end
     let mut ends = vec![0u32; blocks * buckets];
     let target = SharedTarget(ends.as_mut_ptr());
     share(blocks, false, |block| {
@@ -123,7 +123,7 @@ fn shared<W: Word>(
     decode(elements, unsafe { std::slice::from_raw_parts_mut(to.0, n) }, order, true);
 }
 
-/// Writes the keys of elements.
+/// Converts elements to their keys (`Word::key`), and writes these to `keys`.
 struct Encode<'a, W> {
     elements: &'a [W],
     keys: &'a mut [W],
@@ -152,8 +152,8 @@ fn before<W: Word>(keys: &mut [W], pivot: W, or_equal: bool, partition: Partitio
 }
 
 /// Partitions keys by ascending pivots: first by the middle pivot, then each half by the pivots on its side. Writes the
-/// end of each part except the last to `ends`, counted from the block's start. The first of `keys` has the number
-/// `first` there.
+/// end of each part except the last to `ends`, counted from the start of the block. `first` is the number of keys of
+/// the block before `keys`.
 fn divide<W: Word>(keys: &mut [W], first: usize, pivots: &[W], ends: &mut [u32], partition: Partition<W>) {
     let middle = pivots.len() / 2;
     let Some(pivot) = pivots.get(middle) else { return };
@@ -169,7 +169,7 @@ fn divide<W: Word>(keys: &mut [W], first: usize, pivots: &[W], ends: &mut [u32],
 fn sort_keys<W: Word>(keys: &mut [W], length: usize, partition: Partition<W>) {
     let mut short = Short { at: vec![], room: Room::new() };
     // the limit of nested partitions is twice what halving needs; a row that needs more has a pattern for which the
-    // chosen pivots are bad
+    // chosen pivots are bad, and is sorted by the standard library
     let steps = 2 * length.max(2).ilog2();
     for row in keys.chunks_mut(length.max(1)) {
         quick(row, steps, partition, &mut short);
@@ -186,7 +186,7 @@ fn quick<'a, W: Word>(mut keys: &'a mut [W], mut steps: u32, partition: Partitio
         let pivot = pivot(keys);
         let count = before(keys, pivot, false, partition);
         if count == 0 {
-            // the pivot is the least key: the keys that equal it are already sorted
+            // the pivot is the smallest key, so the keys that are equal to it are already in their places
             let count = before(keys, pivot, true, partition);
             keys = &mut keys[count..];
             continue;
@@ -218,7 +218,7 @@ struct Short<'a, W> {
     room: Room<W>,
 }
 
-/// Sorts the waiting pieces.
+/// Sorts the pieces of rows that wait in a [`Short`].
 struct Flush<'a, 'b, W>(&'a mut Short<'b, W>);
 
 impl<W: Word> Task for Flush<'_, '_, W> {
@@ -242,7 +242,7 @@ impl<W: Word> Task for Flush<'_, '_, W> {
     }
 }
 
-/// Implements [`Partition`] for a type. `$lanes` is the number of its elements in a vector.
+/// Implements [`Partition`] for a type. `$lanes` is the number of elements of this type in a vector.
 #[cfg(target_arch = "x86_64")]
 macro_rules! partition {
     ($name:ident $inner:ident $t:ty: $lanes:literal $mask:ty, $set:ident $signed:ty, $less:ident $not_greater:ident,
@@ -250,11 +250,12 @@ macro_rules! partition {
         /// Partitions keys as [`Partition`] describes.
         ///
         /// # Safety
-        /// As for [`Partition`].
+        /// The pointer is valid for `n` keys, at least 64, that nothing else uses. The machine has AVX-512.
         #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,bmi1,bmi2,lzcnt,popcnt")]
         pub(super) unsafe fn $name(keys: *mut $t, n: usize, pivot: $t, or_equal: bool) -> usize {
             // SAFETY: the caller ensures the conditions of `Partition`. There are at least `2 K` vectors: for `K` = 1
-            // these have at most 32 keys, of at least 64, and for `K` = 4 at most 128 keys, of at least 128.
+            // there are at least 64 keys, and 2 vectors have at most 32; for `K` = 4 there are at least 128, and 8
+            // vectors have at most 128.
             unsafe {
                 match (n >= 128, or_equal) {
                     (true, false) => $inner::<4, false>(keys, n, pivot),
@@ -270,7 +271,8 @@ macro_rules! partition {
         /// each vector that come before the pivot are written to the low end, and the others to the high end.
         ///
         /// # Safety
-        /// As for [`Partition`]; there are at least `2 K` vectors.
+        /// The pointer is valid for `n` keys that nothing else uses. These fill at least `2 K` vectors. The machine has
+        /// AVX-512.
         #[inline]
         #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,bmi1,bmi2,lzcnt,popcnt")]
         unsafe fn $inner<const K: usize, const OR_EQUAL: bool>(keys: *mut $t, n: usize, pivot: $t) -> usize {
@@ -313,7 +315,7 @@ macro_rules! partition {
                         ends = write(x, ALL, LANES);
                     }
                 }
-                // less than one step is left: some whole vectors and perhaps a partial one
+                // less than one step (`K` vectors) is left to read: some whole vectors and perhaps a partial one
                 while left < right {
                     let count = LANES.min(right - left);
                     let from_left = count < LANES || left - ends.0 <= ends.1 - right;

@@ -162,7 +162,7 @@ fn outputs(k: &Kernel, inputs: &[Vec<u64>], caps: &Caps, in_place: bool) -> Vec<
     outs.iter().zip(&k.stores).map(read).collect()
 }
 
-/// Creates a random kernel, and compares both ways to run it (see [`both`]).
+/// Creates a random kernel, runs it as threaded code and by the tile interpreter, and compares the results ([`both`]).
 fn compare(random: &mut Random, shape: [usize; 2], in_place: bool, threads_of: &[usize]) -> bool {
     let k = random_kernel(random, shape, in_place);
     both(random, k, shape, in_place, threads_of)

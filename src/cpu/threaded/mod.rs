@@ -55,8 +55,8 @@ pub(super) struct Counter {
 /// counter.
 ///
 /// Its unsafe functions have these conditions, cited by name. *Inside*: every element that an operand accesses is in
-/// its buffer, which [`Run::locate`](super::bind::Run::locate) has checked. *Disjoint*: tasks run disjoint tiles. *Scratch*: the scratch of a
-/// task has room for each fill's vector, each slot's block and a block of each place.
+/// its buffer, which [`Run::locate`](super::bind::Run::locate) has checked. *Disjoint*: tasks run disjoint tiles.
+/// *Scratch*: the scratch of a task has room for each fill's vector, each slot's block and a block of each place.
 pub(super) struct Threaded {
     pub name: &'static str,
     pub code: Vec<Instr>,
@@ -106,7 +106,7 @@ impl Threaded {
         self.fills.len() * (self.block / 8) + self.slots * self.block
     }
 
-    /// Makes instructions prefetch the operands in buffers for which `is_far` returns true, and no other operands.
+    /// Makes instructions prefetch the operands in the buffers for which `is_far` returns true, and no other operands.
     pub fn ask_ahead_for(&mut self, is_far: impl Fn(BufferRef) -> bool) {
         for operand in self.code.iter_mut().flat_map(|instr| &mut instr.operands) {
             let place = self.places.get(operand.base as usize).filter(|_| operand.width > 0);

@@ -24,8 +24,8 @@ use std::{env, fs};
 
 /// The version of the file's format. It changes when the order of the contents changes.
 const FORMAT: u32 = 3;
-/// The version of naga whose representation the file holds; the same as in Cargo.toml. Releases of this version do not
-/// change public types, so one reads what another has written.
+/// The version of naga whose representation the file holds; the same as in Cargo.toml. Releases with this version do
+/// not change naga's public types, so each release can read what another has written.
 const NAGA: &str = "30.0";
 /// New contents are written to the file once nothing has been compiled for this long. This is long enough that the
 /// start of a program causes only one write, and short enough that the write is done before a program is killed soon
@@ -39,7 +39,7 @@ const MOST_SHADERS: usize = 16 << 20;
 /// new one started. Chosen by hand; no benchmark compares other values.
 const MOST_PIPELINES: usize = 64 << 20;
 
-/// The contents of a file.
+/// The contents of a cache file.
 #[derive(Clone, Default)]
 struct Contents {
     /// The findings of the probe of the device's arithmetic, one bit each.
@@ -76,7 +76,8 @@ struct State {
     used: HashSet<u128>,
     /// Whether `contents` has shaders or findings that the file does not have yet.
     is_new: bool,
-    /// The last time something was added, or compiled by the driver, since the file was written.
+    /// The last time something was added to `contents`, or compiled by the driver. `None` if neither has happened since
+    /// the file was written.
     changed: Option<Instant>,
     /// The hash of the driver's pipelines as they were last read from the file or written to it.
     known: u128,
@@ -263,7 +264,8 @@ impl DiskCache {
         self.parsed.load(Relaxed)
     }
 
-    /// Returns a source as wgpu takes it: parsed, from the cache or newly.
+    /// Returns the parsed form of a shader source, which wgpu accepts instead of text. It comes from the cache, or is
+    /// parsed now.
     pub fn source<'a>(self: &Arc<Self>, text: &'a str) -> Result<wgpu::ShaderSource<'a>> {
         Ok(wgpu::ShaderSource::Naga(Cow::Owned(self.shader(text)?)))
     }
@@ -291,7 +293,7 @@ impl DiskCache {
         Ok(module)
     }
 
-    /// Returns the findings of the probe, if an earlier process has run it.
+    /// Returns the findings of the probe of the device's arithmetic, if an earlier process has run it.
     pub fn numerics(&self) -> Option<u16> {
         lock(&self.state).contents.numerics
     }
@@ -309,7 +311,7 @@ impl DiskCache {
         self.keep(|contents| &mut contents.numerics, found);
     }
 
-    /// Keeps a finding in the field that `place` returns.
+    /// Stores a finding in the field of the contents that `place` returns, and schedules a write if it is new.
     fn keep<T: PartialEq>(self: &Arc<Self>, place: impl Fn(&mut Contents) -> &mut Option<T>, found: T) {
         let mut state = lock(&self.state);
         if self.names_driver && place(&mut state.contents).as_ref() != Some(&found) {
@@ -334,7 +336,7 @@ impl DiskCache {
         }
     }
 
-    /// Writes the new contents.
+    /// Writes the new contents to the file, together with the contents that another process has added to it.
     pub fn write(&self) {
         if is_inherited() {
             return;
@@ -367,7 +369,7 @@ impl DiskCache {
         contents.pipelines = chosen(ours, theirs.pipelines);
         lock(&self.state).known = hash(&contents.pipelines[..]);
         if let Some(bytes) = contents.encode(&self.purpose) {
-            // if the folder cannot be written, the next start is cold, and nothing else happens
+            // if the folder cannot be written, the next process starts without these contents, and nothing else happens
             if let Err(e) = replace(&self.file, &bytes) {
                 log::debug!("{}: the cache was not written: {e}", self.file.display());
             }

@@ -57,8 +57,8 @@ fn the_larger_of_two_pipelines_stays() {
 }
 
 fn the_version_is_that_of_the_package() {
-    // a line `naga = { … }` in a checkout; in a package, where cargo writes the file anew, a table
-    // `[dependencies.naga]`
+    // In a checkout, the version is in a line `naga = { … }`. In a package, for which cargo rewrites the file, it is in
+    // a table `[dependencies.naga]`
     let manifest = include_str!("../../../Cargo.toml");
     let lines = manifest.lines().filter(|l| l.starts_with("naga = "));
     let tables = manifest.split(".naga]\n").skip(1).filter_map(|table| table.lines().next());

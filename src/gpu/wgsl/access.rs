@@ -6,7 +6,7 @@ use super::{Access, Slot, StoreMode, Words};
 use crate::base::dtype::{Compute, DType};
 use crate::plan::kernel::Store;
 
-/// Returns the word type of a buffer of `dtype`.
+/// Returns the type of the words in which shaders access a buffer of `dtype`.
 pub(crate) fn words(dtype: DType) -> Words {
     match dtype.size() {
         8 if dtype.is_float() => Words::F64,
@@ -15,8 +15,8 @@ pub(crate) fn words(dtype: DType) -> Words {
     }
 }
 
-/// Returns the word type of the buffer that a store writes: 32 bits if the store combines, because only u32 and i32 are
-/// atomic in WGSL.
+/// Returns the type of the words of the buffer that a store writes. It is 32 bits if the store combines its value with
+/// the existing element, because only u32 and i32 are atomic in WGSL.
 pub(crate) fn stored_words(store: &Store) -> Words {
     if store.updates() { Words::W32 } else { words(store.dtype) }
 }
@@ -30,7 +30,8 @@ pub(crate) fn packing(dtype: DType) -> u32 {
     }
 }
 
-/// Returns the expression that reads a word of a slot's buffer. `index` is the expression for the word's number.
+/// Returns the expression that reads a word of the buffer in slot (binding) `slot`. `index` is the expression for the
+/// word's number.
 pub(super) fn word(slot: usize, kind: Slot, index: &str) -> String {
     match kind.access {
         Access::Atomic => format!("atomicLoad(&buffer{slot}[{index}])"),
@@ -38,8 +39,8 @@ pub(super) fn word(slot: usize, kind: Slot, index: &str) -> String {
     }
 }
 
-/// Returns the expression that reads the bits of element `at` (an identifier) of a slot. The bits of a narrow element
-/// are the low bits of a u32.
+/// Returns the expression that reads the bits of element `at` (an identifier) of the buffer in slot (binding) `slot`.
+/// The bits of a narrow element are the low bits of a u32.
 pub(super) fn narrow(slot: usize, kind: Slot, dtype: DType, at: &str) -> String {
     match packing(dtype) {
         2 => format!("(({} >> (({at} & 3u) << 3u)) & 0xffu)", word(slot, kind, &format!("{at} >> 2u"))),
@@ -48,7 +49,8 @@ pub(super) fn narrow(slot: usize, kind: Slot, dtype: DType, at: &str) -> String 
     }
 }
 
-/// Returns the expression that reads element `at` (an identifier) of a slot, widened to the compute type of `dtype`.
+/// Returns the expression that reads element `at` (an identifier) of the buffer in slot (binding) `slot`, widened to
+/// the compute type of `dtype`.
 pub(super) fn load(slot: usize, kind: Slot, dtype: DType, at: &str) -> String {
     widened(dtype, &narrow(slot, kind, dtype, at))
 }
@@ -99,8 +101,8 @@ pub(super) fn words_of(dtype: DType, v: &str) -> String {
 }
 
 /// Writes the function that stores element `at` of store `number`. If one invocation owns whole words
-/// ([`StoreMode::Owned`]), the function has two more parameters: `unit` is the number of the element among those that
-/// the invocation processes, and `is_last` is whether no further one of these exists.
+/// ([`StoreMode::Owned`]), the function has two more parameters: `unit` is the number of the element among the elements
+/// that the invocation processes, and `is_last` is whether it is the last of these elements.
 pub(super) fn store(out: &mut Text, number: usize, slot: usize, kind: Slot, mode: StoreMode, dtype: DType) {
     let bits = bits(dtype, "x");
     let shift = packing(dtype);

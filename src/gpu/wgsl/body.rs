@@ -21,15 +21,16 @@ pub(super) struct Body<'a> {
     pub kernel: &'a Kernel,
     pub form: &'a ParamPositions,
     pub variant: &'a Variant,
-    /// The passes over the inner axes; empty if the kernel has no inner axes.
+    /// The passes over the inner axes, along which a reduction or a row kernel loops. Empty if the kernel has no inner
+    /// axes.
     pub passes: &'a Passes,
-    /// The name of each column of the table of axes, such as `in0`, `out0` or `index3`. A 64-bit index has two columns;
-    /// the name of the second is empty.
+    /// The name of each column of the table of axes in the parameters, such as `in0`, `out0` or `index3`. A 64-bit
+    /// index has two columns; the name of the second is empty.
     pub columns: Vec<String>,
     /// The name of each value in the function that is being written.
     pub names: Vec<String>,
-    /// For each value, whether it is guarded: other operations use it in a form that hides from compilers how it was
-    /// computed.
+    /// For each value, whether it is guarded: operations that use a guarded value read it through an expression that
+    /// hides from compilers how the value was computed.
     guarded: Vec<bool>,
     /// The Philox blocks in scope. Each is named after the value whose statement declared it.
     philox: HashMap<PhiloxBlock, usize>,
@@ -49,7 +50,7 @@ impl<'a> Body<'a> {
         Body { kernel, form, variant, passes, columns, names, guarded: guarded(kernel), philox: HashMap::new() }
     }
 
-    /// Sets the name of each value from here on.
+    /// Sets the name of each value of the kernel, for the statements that are written from now on.
     pub fn name_values(&mut self, name: impl Fn(usize) -> String) {
         self.names = (0..self.kernel.values.len()).map(name).collect();
     }
@@ -74,8 +75,8 @@ impl<'a> Body<'a> {
     }
 
     /// Writes the statement of value `i`, which declares a variable, or sets a field of the struct `owner`. `places` is
-    /// the name of a WGSL struct. Its field for the value's column holds the place of the operand that the value loads,
-    /// or the index itself if the value is an index.
+    /// the name of a WGSL struct. Its field for the value's column holds the position, in its buffer, of the element
+    /// that the value loads, or the index itself if the value is an index.
     fn value(&mut self, out: &mut Text, i: usize, places: &str, owner: Option<&str>) -> Fallible<()> {
         let kernel = self.kernel;
         let v = &kernel.values[i];
@@ -111,7 +112,7 @@ impl<'a> Body<'a> {
                     _ => format!("(philox_word(random{block}, {counter} | 1u) + (({counter} & 1u) << 30u))"),
                 }
             }
-            Op::Reduce(..) | Op::Scan(..) | Op::Dot { .. } => return Ok(()), // written by the kernel's kind
+            Op::Reduce(..) | Op::Scan(..) | Op::Dot { .. } => return Ok(()), // other functions write these statements
         };
         match owner {
             Some(owner) => line!(out, "{owner}.v{i} = {text};"),
@@ -236,7 +237,7 @@ impl<'a> Body<'a> {
     }
 }
 
-/// Returns a run-time scalar as a compute type, from its two words.
+/// Returns the expression for a run-time scalar of a compute type, from its two words in the parameters.
 fn scalar(lo: &str, compute: Compute) -> String {
     let hi = format!("{lo}_high");
     match compute {
@@ -248,10 +249,10 @@ fn scalar(lo: &str, compute: Compute) -> String {
     }
 }
 
-/// Returns for each value whether it is guarded: the result of a float operation that another value uses. A compiler
-/// that saw through it would fold `(x + 1) − x` to 1, rewrite `x·y + x·z` as `x·(y + z)`, or round `x·y + z` once. A
-/// value that is only stored needs no guard, nor do the opaque functions, because they work on bits or select an
-/// operand.
+/// Returns for each value whether it is guarded, that is, hidden from compilers. A value is guarded if it is the result
+/// of a float operation that another value uses. A compiler that knew the operation would fold `(x + 1) − x` to 1,
+/// rewrite `x·y + x·z` as `x·(y + z)`, or round `x·y + z` once. A value that is only stored needs no guard. The results
+/// of opaque functions need none either, because these functions work on bits or select an operand.
 fn guarded(kernel: &Kernel) -> Vec<bool> {
     let mut taken = vec![false; kernel.values.len()];
     for v in &kernel.values {

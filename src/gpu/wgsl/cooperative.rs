@@ -71,7 +71,7 @@ impl Body<'_> {
     }
 
     /// Returns the expression for an element of factor `n` as f16. If `words` is `Some(i)`, it is element `i` of the
-    /// four elements that were loaded as words; otherwise it is the element at the place `at`.
+    /// four elements that were loaded as words. Otherwise it is the element at position `at` of the factor's buffer.
     pub(super) fn half_of_factor(&self, n: usize, words: Option<usize>) -> String {
         let (load, slot) = (&self.kernel.loads[n], self.variant.loads[n] as usize);
         let is_half = load.dtype == DType::F16;

@@ -77,8 +77,8 @@ impl Body<'_> {
         line!(out, "@group(1) @binding(0) var<uniform> params: Parameters;\n");
     }
 
-    /// Writes a field for each column of the table of axes. Its name is `what` followed by the column's name:
-    /// `stride_in0`.
+    /// Writes a struct field for each column of the table of axes. The field's name is `what` followed by the column's
+    /// name, such as `stride_in0`.
     fn columns_as(&self, out: &mut Text, what: &str) {
         for (c, column) in self.columns.iter().enumerate() {
             // an empty name marks the second word of a 64-bit index, which is declared with the first

@@ -24,10 +24,11 @@ impl Body<'_> {
         Ok(out.finish())
     }
 
-    /// Writes the struct `Element`, and the function `load_element` that fills it. The struct has the places of
-    /// `values` and of all stores, and a field for each loaded value among `values`.
+    /// Writes the struct `Element`, and the function `load_element` that fills it. The struct has the places (positions
+    /// in the buffers) of `values` and of all stores, and a field for each loaded value among `values`.
     pub fn load_element(&self, out: &mut Text, space: IndexSpace, values: &[usize]) {
-        // woven stores are written together at the place of the first of them, so only that one needs a place
+        // woven stores (which lie side by side in memory) are written together at the place of the first one, so only
+        // the first one needs a place
         let columns = self.columns_of(|v| values.contains(&v), |n| n.is_multiple_of(self.variant.woven.into()));
         let loads: Vec<usize> = values.iter().copied().filter(|v| is_load(self.kernel, *v)).collect();
         let index = if space == IndexSpace::Matrix { "corner: Corner, line: u32, column: u32" } else { "index: u32" };
@@ -38,8 +39,8 @@ impl Body<'_> {
         line!(out, "return element;\n}}\n");
     }
 
-    /// Writes the statements that load the values `loads` into fields of the variable `var`, which already holds their
-    /// places.
+    /// Writes the statements that load the values `loads` into fields of the variable `var`, which already holds the
+    /// positions of their elements in the buffers.
     pub fn load_into(&self, out: &mut Text, var: &str, loads: &[usize]) {
         for v in loads {
             if let Some(n) = self.value_column(*v) {
@@ -68,9 +69,9 @@ impl Body<'_> {
         self.name_values(|v| if is_load(kernel, v) { format!("element.v{v}") } else { format!("v{v}") });
     }
 
-    /// Writes the stores of inner values, or of outer values if `inner` is false. `owner` contains the arguments `unit`
-    /// and `is_last`, which the function of an owned store ([`StoreMode::Owned`]) expects after the place and the
-    /// value.
+    /// Writes the stores of inner values (one for each element of a row), or of outer values (one for each row) if
+    /// `inner` is false. `owner` contains the arguments `unit` and `is_last`, which the function of an owned store
+    /// ([`StoreMode::Owned`]) expects after the element's position and the value.
     pub fn stores(&self, out: &mut Text, places: &str, inner: bool, owner: &str) {
         if self.variant.woven > 1 {
             return self.woven_stores(out, places);

@@ -1,7 +1,7 @@
 //! Writes the folds of a reduction kernel, or of one pass of a row kernel. A fold combines the elements of a row into
 //! one result, such as a sum or the position of the maximum. This file writes instances of the blocks of
 //! `shaders/lib/fold.wgsl`, and the functions that add an element to all folds of a pass and combine the partial
-//! results of the lanes.
+//! results of the lanes (the invocations that share a row).
 
 use super::body::{Body, Fallible};
 use super::library::{block, instance, unrolled};
@@ -256,8 +256,8 @@ impl<'a> Body<'a> {
         Ok(())
     }
 
-    /// Writes the constants and variables that the blocks `tree…` of `fold.wgsl` use besides LANES. They combine the
-    /// results of a row's lanes in a tree of fixed shape.
+    /// Writes the constants and variables, besides LANES, that the blocks of `fold.wgsl` with names `tree…` use. These
+    /// blocks combine the results of a row's lanes in a tree of fixed shape.
     pub fn shuffles(&self, out: &mut Text) {
         let (places, shuffled) = (self.variant.places(), self.variant.shuffled());
         line!(out, "const PLACES = {places}u;\n");
@@ -267,7 +267,7 @@ impl<'a> Body<'a> {
     }
 
     /// Returns the expression that combines the totals of every SHUFFLED-th invocation of a row, in the order of the
-    /// tree.
+    /// tree by which the results of a row's lanes are combined.
     fn totals(&self, suffix: &str, held: &str) -> String {
         let (places, shuffled) = (self.variant.places(), self.variant.shuffled());
         let mut totals: Vec<String> =

@@ -1,5 +1,6 @@
-//! Writes the functions for invocations that process four neighbouring elements. In `shaders/elementwise.wgsl`, they
-//! load, compute and store the four; in `shaders/reduce.wgsl` and `shaders/row.wgsl`, they load and store them.
+//! Writes the functions for invocations that process four neighbouring elements. In `shaders/elementwise.wgsl`, these
+//! functions load, compute and store the four elements. In `shaders/reduce.wgsl` and `shaders/row.wgsl`, they load and
+//! store the four elements.
 
 use super::access;
 use super::body::{Body, Fallible, is_load};
@@ -13,7 +14,7 @@ use crate::plan::kernel::Op;
 /// The names of the fields of a WGSL vector.
 const FIELDS: [&str; 4] = ["x", "y", "z", "w"];
 
-/// Returns how many words four elements of a dtype occupy. Elements of 8 bytes are not processed by fours.
+/// Returns how many words four elements of a dtype occupy. Elements of 8 bytes are not processed four at a time.
 pub(crate) fn words_of_four(dtype: DType) -> usize {
     4 >> packing(dtype)
 }
@@ -26,7 +27,7 @@ impl Body<'_> {
         let mut out = Text::default();
         let has_squares = self.variant.has_squares();
         let loads: Vec<usize> = (0..kernel.values.len()).filter(|v| is_load(kernel, *v)).collect();
-        // `later` has the columns of indices and gathers, which need a separate place for each of the four elements
+        // `later` has the columns of indices and gathers, which need a separate position for each of the four elements
         let later = self.columns_of(|v| !is_load(kernel, v), |_| false);
         let places = self.columns_of(|_| true, |_| true);
         let places: Vec<usize> = places.into_iter().filter(|c| !self.fetch(*c).is_some_and(Fetch::is_across)).collect();
@@ -84,9 +85,9 @@ impl Body<'_> {
         self.variant.fetches.get(column).copied()
     }
 
-    /// Writes three structs, whose names end in `suffix`: `Element` (with the places of the columns `later` and the
-    /// values `loads`), `Places` (the places of the first of four elements), and `Four` (the places and the four
-    /// elements).
+    /// Writes three structs, whose names end in `suffix`: `Element` (with the values `loads`, and the positions of the
+    /// columns `later`), `Places` (the positions of the first of four elements in their buffers), and `Four` (the
+    /// positions and the four elements).
     pub fn four_structs(
         &self,
         out: &mut Text,
@@ -117,9 +118,10 @@ impl Body<'_> {
         self.load_four(out, "", "params.axes[params.header.outer_rank]", &loads, &later);
     }
 
-    /// Writes the rest of a function that loads four elements, after the statements that find the places of the first
-    /// (in the variable `places`). `axis` is the expression for the row of the table of axes that belongs to the axis
-    /// along which the four are neighbours. `loads` and `later` are as for [`Body::four_structs`].
+    /// Writes the rest of a function that loads four elements, after the statements that find the positions of the
+    /// first element in the buffers (in the variable `places`). `axis` is the expression for the row of the table of
+    /// axes that belongs to the axis along which the four elements are neighbours. `loads` and `later` are as for
+    /// [`Body::four_structs`].
     pub fn load_four(&self, out: &mut Text, suffix: &str, axis: &str, loads: &[usize], later: &[usize]) {
         let (kernel, mut known) = (self.kernel, Vec::new());
         let each = |v: &usize| self.value_column(*v).is_some_and(|c| self.fetch(c) == Some(Fetch::Each));
@@ -174,7 +176,8 @@ impl Body<'_> {
         line!(out, "return four;\n}}\n");
     }
 
-    /// Returns the expression for the words of the four elements that begin at the place `at`, a multiple of four.
+    /// Returns the expression for the words of the four elements that begin at position `at` of a buffer, a multiple of
+    /// four.
     pub fn whole_words(&self, column: usize, at: &str) -> String {
         let slot = self.variant.loads[column] as usize;
         let dtype = self.kernel.loads[column].dtype;
@@ -187,8 +190,8 @@ impl Body<'_> {
         format!("vec{words}<u32>({})", each.join(", "))
     }
 
-    /// Writes the arrays in workgroup memory that hold squares of operands, and the function `fetch_lines` that fills
-    /// them.
+    /// Writes the arrays in workgroup memory that hold squares of operands (32 × 32 elements), and the function
+    /// `fetch_lines` that fills these arrays.
     fn fetch_lines(&self, out: &mut Text) {
         let loads = &self.kernel.loads;
         let columns: Vec<usize> = (0..loads.len()).filter(|c| self.fetch(*c).is_some_and(Fetch::is_across)).collect();
@@ -223,7 +226,7 @@ impl Body<'_> {
         line!(out, "}}\n");
     }
 
-    /// Writes the end of a function that stores four elements: the first `left` of the variables `results0` to
+    /// Writes the end of a function that stores up to four elements: the first `left` of the variables `results0` to
     /// `results3`.
     pub fn store_results(&self, out: &mut Text, stores: &[usize]) {
         for number in stores.iter().copied() {

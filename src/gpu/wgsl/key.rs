@@ -16,8 +16,9 @@ fn mode_word(mode: IndexMode) -> u64 {
     }
 }
 
-/// Adds to the key what the source of a product contains as constants if k has several axes ([`Variant::nested`]): the
-/// extents of axes, and the number of outer axes, from which their rows in the table of axes follow.
+/// Adds to the key the numbers that the source of a product contains as constants if k has several axes
+/// ([`Variant::nested`]): the extents of axes, and the number of outer axes, from which their rows in the table of axes
+/// follow.
 fn axes_of_factors(k: &mut ShaderKey, kernel: &Kernel, variant: &Variant) {
     k.extend(variant.nested.as_ref().map(|_| kernel.outer.len() as u64));
     for side in variant.nested.iter().flatten() {
@@ -26,7 +27,7 @@ fn axes_of_factors(k: &mut ShaderKey, kernel: &Kernel, variant: &Variant) {
     }
 }
 
-/// Returns the facts of a run on which a source depends, in the upper 16 bits of a word.
+/// Returns the facts of a run on which a shader's source depends, in the upper 16 bits of a word.
 fn facts(variant: &Variant) -> u64 {
     let draws = mutant!(shader_key_without_draws, 0, variant.draws_blocks as u64);
     let whole_runs = mutant!(shader_key_without_whole_runs, 0, variant.has_whole_runs as u64);

@@ -190,7 +190,7 @@ fn polynomial(name: &str, coefficients: &[f64]) -> String {
     text
 }
 
-/// Returns the library of a dialect.
+/// Returns the library of WGSL functions for a dialect.
 fn library(dialect: Dialect) -> &'static Library {
     static LIBRARIES: [OnceLock<Library>; 36] = [const { OnceLock::new() }; 36];
     let number = dialect.half.widens as usize * 3 + dialect.half.narrows as usize;

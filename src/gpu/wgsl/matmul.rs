@@ -113,8 +113,8 @@ impl Body<'_> {
         Ok(out.finish())
     }
 
-    /// Writes the function `find_corner`, which finds the places of the first element of a matrix in the operands of
-    /// the epilogue, and the function `load_element`, which loads the epilogue's operands for one element.
+    /// Writes two functions. `find_corner` finds the positions, in the operands of the epilogue, of the first element
+    /// of a matrix. `load_element` loads the epilogue's operands for one element.
     fn corners(&self, out: &mut Text, epilogue: &[usize]) {
         let columns = self.columns_of(|v| epilogue.contains(&v), |_| true);
         self.place_struct(out, "Corner", IndexSpace::Matrix, &columns, &[]);
@@ -130,7 +130,8 @@ impl Body<'_> {
         self.load_element(out, IndexSpace::Matrix, epilogue);
     }
 
-    /// Writes the function that computes the epilogue of one element of the product, and stores the results.
+    /// Writes the function that computes the epilogue (the values computed from the product) of one element, and stores
+    /// the results.
     fn store_one(&mut self, out: &mut Text) -> Fallible<()> {
         let epilogue: Vec<usize> = (1..self.kernel.values.len()).collect();
         self.corners(out, &epilogue);
@@ -148,8 +149,8 @@ impl Body<'_> {
         Ok(())
     }
 
-    /// Writes the function that computes the epilogue of four neighbours in a row of the product, and stores the
-    /// results. `four` is the WGSL type of the four elements of the product.
+    /// Writes the function that computes the epilogue (the values computed from the product) of four neighbours in a
+    /// row, and stores the results. `four` is the WGSL type of the four elements of the product.
     pub fn store_four(&mut self, out: &mut Text, four: &str) -> Fallible<()> {
         let epilogue: Vec<usize> = (1..self.kernel.values.len()).collect();
         self.corners(out, &epilogue);
@@ -245,8 +246,8 @@ impl Body<'_> {
         line!(out, "return matrices;\n}}\n");
     }
 
-    /// Writes the functions that find the places of elements of a factor. The factor is load `n`, and its name in the
-    /// source is `name`.
+    /// Writes the functions that find the positions of a factor's elements in its buffer. The factor is load `n`, and
+    /// its name in the source is `name`.
     pub fn place_factor(&self, out: &mut Text, n: usize, name: &str) {
         line!(out, "fn place_{name}(line: u32, k: u32) -> u32 {{\nlet index = k;\nvar at: u32;");
         let place = || Place { column: n, name: "at".to_string(), start: "line".to_string() };

@@ -76,17 +76,18 @@ pub(crate) struct Slot {
 /// How an invocation that processes four neighbours along the last axis fetches the four elements of a load.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Fetch {
-    /// One after another.
+    /// The four elements are fetched one after another.
     Each,
-    /// All four are the same element, because the stride is 0.
+    /// All four elements are the same element, because the stride is 0.
     Same,
-    /// They are contiguous and begin at a multiple of four elements, so they are fetched as one or several whole words,
-    /// or as one vector of words.
+    /// The four elements are contiguous and begin at a multiple of four elements, so they are fetched as one or several
+    /// whole words, or as one vector of words.
     Whole,
-    /// They are apart in memory, but elements that are neighbours along another axis are contiguous. The workgroup
-    /// fetches a square of elements along that axis into workgroup memory.
+    /// The four elements are apart in memory, but elements that are neighbours along another axis are contiguous. The
+    /// workgroup fetches a square of elements along that axis into workgroup memory.
     Across,
-    /// As `Across`, but four neighbours along that axis begin at a multiple of four elements.
+    /// The four elements are fetched as by `Across`, and in addition every four neighbours along that other axis begin
+    /// at a multiple of four elements.
     WholeAcross,
     /// The operand is a factor of a product, and four neighbours along k are contiguous and begin at a multiple of four
     /// elements. A factor is fetched `Whole` if this holds for its other axis instead.
@@ -115,9 +116,9 @@ pub(crate) enum StoreMode {
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Variant {
     pub slots: SmallVec<[Slot; 8]>,
-    /// The slot of each load.
+    /// The slot (the number of the binding) of each load.
     pub loads: SmallVec<[u8; 8]>,
-    /// The slot of each store, and how it writes.
+    /// The slot (the number of the binding) of each store, and how the store writes.
     pub stores: SmallVec<[(u8, StoreMode); 2]>,
     pub groups: Groups,
     /// The number of consecutive elements that one invocation of an elementwise kernel processes: the number in the
@@ -126,12 +127,12 @@ pub(crate) struct Variant {
     /// Length of the parameters in vectors of four words.
     pub params: u32,
     /// How an invocation fetches the four elements of each load. Empty, unless an invocation of an elementwise or row
-    /// kernel processes four neighbours, one of a reduction processes the elements of four neighbouring lanes, or a
-    /// factor of a product is contiguous.
+    /// kernel processes four neighbours, an invocation of a reduction processes the elements of four neighbouring
+    /// lanes, or a factor of a product is contiguous.
     pub fetches: SmallVec<[Fetch; 8]>,
-    /// For a kernel that computes squares, the outer axis along which the lines of a square are counted. Their columns
-    /// are counted along the last axis. The source does not depend on this number, because the axis of the lines always
-    /// has the second row of the table of axes in the parameters.
+    /// For a kernel whose workgroups compute squares of 32 × 32 elements, the outer axis along which the lines of a
+    /// square are counted. Their columns are counted along the last axis. The source does not depend on this number,
+    /// because the axis of the lines always has the second row of the table of axes in the parameters.
     pub lines: Option<usize>,
     /// Whether the length of a row kernel's rows is a multiple of four. Then a run of four elements lies either
     /// completely inside its row or completely past its end.
@@ -144,10 +145,10 @@ pub(crate) struct Variant {
     /// Whether an invocation of an elementwise kernel computes one Philox block (four random words) for its four
     /// elements.
     pub draws_blocks: bool,
-    /// For a product whose k has several axes, and whose rows and columns may have several: the extents of the axes of
-    /// the rows, of the columns and of k, fastest first. The slowest axis of each is left out, because no index is
-    /// divided by its extent. The source contains these extents as constants, because compilers turn a division by a
-    /// constant into a multiplication.
+    /// The extents that the source of a product contains as constants, because compilers turn a division by a constant
+    /// into a multiplication. `None` unless k has several axes. The lists have the extents of the axes of the rows, of
+    /// the columns and of k, fastest first, without the slowest axis of each, because no index is divided by its
+    /// extent.
     pub nested: Option<[SmallVec<[u32; 4]>; 3]>,
 }
 
@@ -194,9 +195,9 @@ pub(crate) const PARAMS_CLASSES: [u32; 4] = [64, 256, 1024, 4096];
 /// The binding of the error notes, in the group of the buffers. It is above the bindings of the buffers, of which there
 /// are at most 15.
 pub(crate) const ERROR_BINDING: u32 = 31;
-/// The number of error notes, of four words each: an id, an index in two words, and an unused word. Each gather of a
-/// kernel has its own note, so that two gathers do not mix their words; gathers from the 128th on share the last note.
-/// Chosen by hand: hardly any kernel has that many gathers.
+/// The number of error notes, of four words each: an id, an index in two words, and an unused word. Each gather (access
+/// at a checked index) of a kernel has its own note, so that two gathers do not mix their words; gathers from the 128th
+/// on share the last note. Chosen by hand: hardly any kernel has that many gathers.
 pub(crate) const ERROR_SLOTS: usize = 128;
 /// The function that notes an index out of range. Dispatches run one after another, and each gather has a lower id than
 /// the gathers before it. So `atomicMax` keeps the note of the earliest gather, and only the first of its invocations
@@ -225,20 +226,22 @@ pub(crate) struct ParamPositions {
     /// The scattered stores. In the parameters, two words for each follow the gathers and positions: its stride and its
     /// extent.
     pub scattered: Vec<usize>,
-    /// The values that are affine in the index, each with its column. A 64-bit value has the next column too.
+    /// The values that are affine in the index (`Op::Index`), each with the number of its column in the table of axes.
+    /// A 64-bit value has the next column too.
     pub indices: Vec<(usize, usize)>,
     /// The number of columns in the table of axes: the columns of the loads, then of the stores, then of `indices`.
     pub columns: usize,
-    /// The position of the word that holds the first column's offset. The offsets of the other columns follow.
+    /// The position, in the parameters, of the word that holds the first column's offset. The offsets of the other
+    /// columns follow.
     pub offsets: usize,
     /// The number of the vector of four words at which the table of axes starts. The table has a row for each axis: the
     /// axes of `outer` from last to first, then the axes of `inner` from last to first. If the kernel computes squares,
     /// the axis [`Variant::lines`] has the second row.
     pub table: usize,
-    /// The number of vectors of four words in a row of the table. A row has a word for the axis's extent, then one for
-    /// each column's stride.
+    /// The number of vectors of four words in a row of the table of axes. A row has a word for the axis's extent, then
+    /// one for each column's stride.
     pub row: usize,
-    /// Whether the kernel has a gather or position for which an index out of range is an error.
+    /// Whether the kernel computes indices (by a gather or a position) for which an index out of range is an error.
     pub checks: bool,
 }
 
@@ -301,7 +304,8 @@ impl ParamPositions {
 }
 
 const FRAME: &str = include_str!("../../../shaders/lib/frame.wgsl");
-/// The line of the frame that defines the number of invocations in a workgroup.
+/// The line of the frame (`frame.wgsl`, the part that all shaders share) that defines the number of invocations in a
+/// workgroup.
 const WORKGROUP: &str = "const WORKGROUP = 256u;";
 const FOLD: &str = include_str!("../../../shaders/lib/fold.wgsl");
 const SCAN: &str = include_str!("../../../shaders/lib/scan.wgsl");
@@ -312,9 +316,9 @@ const MATMUL: &str = include_str!("../../../shaders/matmul.wgsl");
 const FACTOR: &str = include_str!("../../../shaders/lib/factor.wgsl");
 const COOPERATIVE: &str = include_str!("../../../shaders/matmul_cooperative.wgsl");
 
-/// The declaration of an invocation's number in its workgroup, and what replaces it if invocations pass each other
-/// values within subgroups: WGSL does not define which invocations form a subgroup, so they are numbered by their
-/// subgroups.
+/// The declaration of an invocation's number in its workgroup, and the declaration that replaces it if invocations pass
+/// each other values within subgroups. WGSL does not define which invocations form a subgroup, so they are then
+/// numbered by their subgroups.
 const LANE: &str = "@builtin(local_invocation_index) lane: u32";
 const LANE_OF_SUBGROUP: &str = "@builtin(subgroup_id) subgroup: u32, @builtin(subgroup_size) subgroup_size: u32, \
                                 @builtin(subgroup_invocation_id) place_in_subgroup: u32";

@@ -7,7 +7,7 @@ use super::body::Body;
 use super::text::{Text, line};
 use crate::plan::kernel::{AxisIndexing, KernelKind, Op};
 
-/// The axes among which a linear index is split, to compute a place from it.
+/// The axes among which a linear index is split, to compute the position of an element in a buffer.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum IndexSpace {
     /// All outer axes.
@@ -15,19 +15,20 @@ pub(super) enum IndexSpace {
     /// All outer axes, where the shader already has the index along the last axis (`column`), the index along the axis
     /// of the second row of the table (`line`), and the linear index of the other axes (`batch`).
     Square,
-    /// The rows and the columns of one matrix of a product's result, with the indices `line` and `column`. Places are
-    /// counted from the places of the matrix's first element, which are in the variable `corner`.
+    /// The rows and the columns of one matrix of a product's result, with the indices `line` and `column`. Positions
+    /// are counted from the positions of the matrix's first element, which are in the variable `corner`.
     Matrix,
-    /// All inner axes. Places are counted from the places of the row's outer index, which are in the variable `row`.
+    /// All inner axes. Positions are counted from the positions of the row's outer index, which are in the variable
+    /// `row`.
     Inner,
 }
 
-/// A WGSL variable that holds an element's place in an operand, or an index value.
+/// A WGSL variable that holds the position of an element in an operand's buffer, or an index value.
 pub(super) struct Place {
     /// The operand's column in the table of axes.
     pub column: usize,
     pub name: String,
-    /// The expression for the place at index 0.
+    /// The expression for the position at index 0.
     pub start: String,
 }
 
@@ -104,8 +105,8 @@ impl Body<'_> {
         }
     }
 
-    /// Writes a WGSL struct with the places in `columns` and the values in `values`. A struct for an element of `inner`
-    /// also has the element's index.
+    /// Writes a WGSL struct with the places (positions in the buffers) of `columns`, and the values in `values`. A
+    /// struct for an element along the inner axes also has the element's index.
     pub fn place_struct(&self, out: &mut Text, name: &str, space: IndexSpace, columns: &[usize], values: &[usize]) {
         line!(out, "struct {name} {{");
         if space == IndexSpace::Inner {
@@ -130,7 +131,7 @@ impl Body<'_> {
     }
 
     /// Writes the statements that declare the variable `var` of the struct `of` (written by [`Body::place_struct`]),
-    /// and set its places for the linear index `index`.
+    /// and set its places (positions in the buffers) for the linear index `index`.
     pub fn find_places(&self, out: &mut Text, var: &str, of: &str, space: IndexSpace, columns: &[usize]) {
         line!(out, "var {var}: {of};");
         if space == IndexSpace::Inner {
@@ -148,14 +149,14 @@ impl Body<'_> {
         self.set_places(out, space, &columns.iter().map(place).collect::<Vec<_>>());
     }
 
-    /// Writes the statements that split `index` into an index along each axis, and set each place to its start plus the
-    /// sum of these indices times the strides of its column.
+    /// Writes the statements that split `index` into an index along each axis, and set each place (position in a
+    /// buffer) to its start plus the sum of these indices times the strides of its column.
     pub fn set_places(&self, out: &mut Text, space: IndexSpace, places: &[Place]) {
         if places.is_empty() {
             return;
         }
-        // the rows of the table for the last axis and the axis before it, and the number of axes that the source is
-        // written for
+        // the rows of the table of axes for the last axis and the axis before it, and the number of axes that the
+        // source is written for
         let (row, next, class) = match space {
             IndexSpace::Square => {
                 self.set_places_of_matrix(out, places);
@@ -206,8 +207,8 @@ impl Body<'_> {
         }
     }
 
-    /// Writes the statements that set each place to its start, plus `line` and `column` times the strides of their
-    /// axes.
+    /// Writes the statements that set each place (position in a buffer) to its start, plus `line` and `column` times
+    /// the strides of their axes.
     fn set_places_of_matrix(&self, out: &mut Text, places: &[Place]) {
         if let Some([rows, columns, _]) = &self.variant.nested {
             places.iter().for_each(|p| line!(out, "{} = {};", p.name, p.start));
@@ -222,8 +223,9 @@ impl Body<'_> {
         }
     }
 
-    /// Writes the statements that add to each place what the index `batch` contributes: the index along each axis of a
-    /// product's batch (or each further axis, if the kernel computes squares) times the stride.
+    /// Writes the statements that add the contribution of the index `batch` to each place (position in a buffer): the
+    /// index along each axis of a product's batch (or each further axis, if the kernel computes squares) times the
+    /// stride.
     pub fn add_batch(&self, out: &mut Text, places: &[Place]) {
         if let Some(first) = self.first_of_batch() {
             self.loop_over_axes(out, places, "batch", (&format!("{first}u"), "params.header.outer_rank"));
@@ -245,8 +247,9 @@ impl Body<'_> {
         std::iter::once(1 - side).chain(first..first + count).collect()
     }
 
-    /// Writes the statements that split `index` into an index along each of the axes `rows` of the table, fastest
-    /// first, and add the steps along them to each place. `lengths` are the extents of all these axes but the slowest.
+    /// Writes the statements that split `index` into an index along each of the axes `rows` of the table of axes,
+    /// fastest first, and add each of these indices times its stride to each place (position in a buffer). `lengths`
+    /// are the extents of all these axes but the slowest.
     pub fn add_digits(&self, out: &mut Text, places: &[Place], index: &str, lengths: &[u32], rows: &[usize]) {
         let mut rest = index.to_string();
         for (i, row) in rows.iter().enumerate() {
@@ -263,8 +266,8 @@ impl Body<'_> {
         }
     }
 
-    /// Returns the expression for the distance of two places that are `along` indices apart along `axis`: `along` times
-    /// the column's stride.
+    /// Returns the expression for the distance of two positions in a buffer that are `along` indices apart along
+    /// `axis`: `along` times the column's stride.
     pub fn step(&self, column: usize, along: &str, axis: &str) -> String {
         let stride = self.parameter(&format!("{axis}.stride_"), column);
         match self.is_wide(column) {
@@ -273,7 +276,7 @@ impl Body<'_> {
         }
     }
 
-    /// Returns the expression for the sum of `terms`, which have the type of a column's places.
+    /// Returns the expression for the sum of `terms`, which have the type of the positions that belong to `column`.
     pub fn sum(&self, column: usize, terms: &[&str]) -> String {
         let add = |sum: String, term: &&str| match self.is_wide(column) {
             true => format!("add_i64({sum}, {term})"),

@@ -98,7 +98,7 @@ pub(super) fn without_quick_paths(written: &str) -> String {
     written.split_inclusive('\n').filter(|line| !line.trim_start().starts_with(FOUR)).collect()
 }
 
-/// Returns the function `name` of a kernel.
+/// Returns the source of the function `name` of a kernel.
 fn function<'a>(written: &'a str, name: &str) -> Option<&'a str> {
     let start = written.find(&format!("fn {name}("))?;
     let end = written[start..].find("\n}\n")?;

@@ -60,7 +60,8 @@ impl<'a> Body<'a> {
         Ok(out.finish())
     }
 
-    /// Writes the functions of pass number `p`. The results of the given reductions and scans are known when it ends.
+    /// Writes the functions of pass number `p`. The results of the given reductions and scans are known when the pass
+    /// ends.
     fn pass(
         &mut self,
         out: &mut Text,
@@ -170,11 +171,12 @@ impl<'a> Body<'a> {
         Ok(())
     }
 
-    /// Writes a statement for each run of a lane. `statement` returns it, given the argument for a loaded run (empty if
-    /// runs are not loaded in advance) and the number of the run's first element among the lane's elements. If a lane
-    /// has few runs ([`WRITTEN_OUT`]), the statements are written out. Then the kept elements have constant positions
-    /// in their array, and compilers keep such arrays in registers. Also, if rows consist of whole runs, all runs are
-    /// then loaded before the first is used, so that their loads overlap.
+    /// Writes a statement for each run (four consecutive elements) of a lane. `statement` returns this statement, given
+    /// the argument for a loaded run (empty if runs are not loaded in advance) and the number of the run's first
+    /// element among the lane's elements. If a lane has few runs ([`WRITTEN_OUT`]), the statements are written out.
+    /// Then the kept elements have constant positions in their array, and compilers keep such arrays in registers.
+    /// Also, if rows consist of whole runs, all runs are then loaded before the first is used, so that their loads
+    /// overlap.
     fn each_run(&self, out: &mut Text, pass: &str, statement: impl Fn(&str, &str) -> String) {
         let whole = self.variant.has_whole_runs;
         let load = |run: &str, held: &str| format!("let {run} = load_run{pass}(row, run_index(place, {held}), 4u);");
@@ -195,15 +197,15 @@ impl<'a> Body<'a> {
         }
     }
 
-    /// Returns the declaration of a function's parameter for a loaded run. It is empty if rows need not consist of
-    /// whole runs, because then the function loads the run itself.
+    /// Returns the declaration of a function's parameter for a loaded run (four consecutive elements). It is empty if
+    /// rows need not consist of whole runs, because then the function loads the run itself.
     fn run_parameter(&self, pass: &str) -> String {
         if self.variant.has_whole_runs { format!("run: Four{pass}, ") } else { String::new() }
     }
 
-    /// Writes the beginning of the statements for a run: an `if`, which skips a run that begins past the end of the
-    /// row, and, if the run is not loaded yet, the statements that load it and compute how many elements are `left` in
-    /// the row.
+    /// Writes the beginning of the statements for a run (four consecutive elements). It consists of an `if`, which
+    /// skips a run that begins past the end of the row, and, if the run is not loaded yet, the statements that load it
+    /// and compute how many elements are `left` in the row.
     fn run_at(&self, out: &mut Text, run: &str, pass: &str) {
         line!(out, "let index = {RUN}u * place + LANES * held;\nlet inner = params.header.inner_size;");
         line!(out, "if index < inner {{");
@@ -212,9 +214,9 @@ impl<'a> Body<'a> {
         }
     }
 
-    /// Writes the function `load_run_{p}` and its structs. It finds the places of four consecutive elements, and loads
-    /// the values that pass number `p` needs. Past the end of the row, it loads the last element again. If `is_last`,
-    /// it also finds the places of the inner stores.
+    /// Writes the function `load_run_{p}` and its structs. It finds the positions of four consecutive elements in the
+    /// buffers, and loads the values that pass number `p` needs. Past the end of the row, it loads the last element
+    /// again. If `is_last`, it also finds the positions of the inner stores.
     fn load_run(&self, out: &mut Text, (p, pass): (usize, &Pass), is_last: bool) {
         let kernel = self.kernel;
         let computes = |v: usize| pass.computes.contains(&(v as u16));

@@ -11,8 +11,8 @@ use crate::base::dtype::Compute;
 use crate::plan::kernel::Op;
 
 /// The most blocks of a row that a scan processes between the same barriers. A block is one run of four elements for
-/// each lane. Four need 4 KiB of workgroup memory for f32, which few other kernels of a row exceed. On an H100, rows of
-/// 4,096 f32 took 104 µs with four and 116 µs with one; no other number was tried.
+/// each lane. Four blocks need 4 KiB of workgroup memory for f32, which few other kernels of a row exceed. On an H100,
+/// rows of 4,096 f32 took 104 µs with four blocks and 116 µs with one; no other number was tried.
 const SCANNED_TOGETHER: usize = 4;
 
 impl<'a> Body<'a> {
@@ -56,7 +56,8 @@ impl<'a> Body<'a> {
         line!(out, "fn start{pass}() -> Folds{pass} {{\nreturn Folds{pass}(0u);\n}}\n");
     }
 
-    /// Writes the statement that copies an element of a lane into the array that the scan `s` replaces by its results.
+    /// Writes the statement that copies an element of a lane into the array whose elements the scan `s` replaces by its
+    /// results.
     pub fn scan_in(&self, out: &mut Text, s: Folding<'a>) {
         let x = pack(self.kernel.values[s.arg()].compute(), &self.names[s.arg()]);
         line!(out, "scanned_v{}[held] = {x};", s.value);

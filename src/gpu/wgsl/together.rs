@@ -14,7 +14,7 @@ pub(crate) fn first_of_together(count: usize) -> usize {
     (HEADER + count).next_multiple_of(4)
 }
 
-/// Returns the source of several kernels, whose variants have the same slots.
+/// Returns the source of several kernels, whose variants have the same slots (bindings).
 pub(crate) fn generate_together(
     kernels: &[(&Kernel, &ParamPositions, &Variant)],
     dialect: Dialect,

@@ -34,7 +34,8 @@ fn call_two(row: &'static Ufunc, args: [Arg; 2], at: Loc) -> Expr {
         return carry(at, || build_ufunc(row, args.into_iter().collect(), at));
     };
     let plain = Plain::new(like, row);
-    // the operands are pushed one by one, because an iterator over them would itself be moved and its methods called
+    // the operands are pushed one by one, which costs less than an iterator: an iterator would itself be moved, and its
+    // methods would be called
     let ([a, b], mut operands) = (args, Args::new());
     operands.push(plain.operand(a, at));
     operands.push(plain.operand(b, at));
@@ -181,9 +182,9 @@ impl Plain {
     }
 }
 
-/// If all operands have one shape, dtype and device (numbers fit any of them), returns one of the operands and the row
-/// that implements the function for its dtype. Returns `None` if an operand needs a cast or a broadcast, or carries an
-/// error.
+/// If all operands have one shape, dtype and device (numbers fit any of them), returns one of the operands and the
+/// table entry that implements the function for its dtype. Returns `None` if an operand needs a cast or a broadcast, or
+/// carries an error.
 #[inline(always)]
 fn plain<'a>(row: &'static Ufunc, args: &'a [Arg]) -> Option<(&'a Expr, &'static Ufunc)> {
     let like = args.iter().find_map(as_expr)?;
@@ -192,7 +193,7 @@ fn plain<'a>(row: &'static Ufunc, args: &'a [Arg]) -> Option<(&'a Expr, &'static
     // the condition of `select` has another dtype than the other operands, and a power may be an error, depending on
     // the value of its exponent
     let is_special = row.class == Class::Select || row.properties.power;
-    // the shapes are compared in a loop, because a call of `memcmp` takes longer than to compare a few lengths
+    // the shapes are compared in a loop, because a call of `memcmp` takes longer than comparing a few lengths
     let has_shape = |e: &Expr| {
         let other = e.0.shape.as_slice();
         other.len() == shape.len() && (0..shape.len()).all(|d| other[d] == shape[d])
@@ -210,7 +211,7 @@ fn plain<'a>(row: &'static Ufunc, args: &'a [Arg]) -> Option<(&'a Expr, &'static
     Some((like, of_type(row, dtype)))
 }
 
-/// Returns whether a row accepts operands of a dtype.
+/// Returns whether an elementwise function (an entry of the table of ufuncs) accepts operands of a dtype.
 fn takes(row: &Ufunc, operand: DType) -> bool {
     match row.class {
         Class::FloatOnly => operand.is_float(),
@@ -221,7 +222,7 @@ fn takes(row: &Ufunc, operand: DType) -> bool {
     }
 }
 
-/// Returns the row that implements a function for operands of a dtype.
+/// Returns the table entry that implements an elementwise function for operands of a dtype.
 fn of_type(row: &'static Ufunc, operand: DType) -> &'static Ufunc {
     match (row.half, operand) {
         (Some(h), DType::F16) => h[0],
@@ -267,7 +268,7 @@ fn compare_mixed_signs(
     }
     let s = if swapped { y } else { x };
     let negative = ufunc(&logic::signbit, smallvec![Arg::Expr(s.clone())], at);
-    // the values that negative numbers convert to do not matter
+    // the values that negative numbers convert to do not matter, because these are compared by their sign
     let to_unsigned = |e: &Expr| Arg::Expr(cast(e.clone(), unsigned, at).wrapping());
     let compared = ufunc(row, smallvec![to_unsigned(x), to_unsigned(y)], at);
     // a negative number is less than any unsigned one, so the result depends only on which operand comes first
@@ -342,8 +343,8 @@ fn fold_scalars(row: &'static Ufunc, args: &[Arg], at: Loc) -> Result<Expr> {
     Ok(Expr::number(Scalar::from_bits(out, result), at))
 }
 
-/// Computes a function of constants with the row's CPU loop. The constants are passed as bits of a compute type (a
-/// condition as bits of bool). Returns `None` if the row has no loop for the type.
+/// Computes an elementwise function of constants by calling its CPU loop once. The constants are passed as bits of a
+/// compute type (a condition as bits of bool). Returns `None` if the function has no loop for the type.
 pub(crate) fn at_once(row: &'static Ufunc, operands: &[u64], compute: Compute) -> Option<u64> {
     let loops = row.map(compute)?;
     let mut bits = [0u64; 4];

@@ -43,7 +43,7 @@ impl Expr {
     /// Makes the node of an operation. The caller has checked that the operands' dtypes and shapes fit.
     #[inline]
     pub(crate) fn node(op: NodeOp, args: Args, shape: Shape, dtype: DType, device: u32, location: Loc) -> Expr {
-        // `MAKING` is read first, because the compiler would move a value that is built before this call once more
+        // `MAKING` is read before the node is built, because otherwise the compiler would move the node once more
         let Making { inner, scope } = MAKING.get();
         Expr(Shared::new(Node {
             op,
@@ -89,13 +89,13 @@ impl Expr {
         Expr::fill_on(0, value, shape, dtype, location)
     }
 
-    /// Makes a fill that belongs to a device. Where the result of an operation on an array is a known number, this fill
-    /// replaces the operation, and the result stays on the array's device.
+    /// Makes a fill (an array whose elements all equal one number) on a device. If the result of an operation on an
+    /// array is a known number, this fill replaces the operation, and the result stays on the array's device.
     pub(crate) fn fill_on(device: u32, value: Scalar, shape: Shape, dtype: DType, location: Loc) -> Expr {
         Expr::leaf(NodeOp::Fill, Binding::Number(value), shape, dtype, device, location)
     }
 
-    /// Makes a number that has no dtype of its own yet. It takes its dtype from the array that it is combined with.
+    /// Makes the node of a number that has no dtype yet. It takes its dtype from the array that it is combined with.
     pub(crate) fn number(value: Scalar, location: Loc) -> Expr {
         let dtype = value.default_dtype();
         Expr::leaf(NodeOp::Number, Binding::Number(value), smallvec![], dtype, 0, location)
@@ -133,10 +133,10 @@ impl Expr {
         }
     }
 
-    /// Returns the lengths of the axes.
+    /// Returns the shape: the length of each axis.
     ///
     /// # Errors
-    /// The error that the expression carries.
+    /// Returns the error that the expression carries, if any.
     pub fn shape(&self) -> Result<&[usize]> {
         Ok(&self.checked()?.shape)
     }
@@ -144,7 +144,7 @@ impl Expr {
     /// Returns the number of axes.
     ///
     /// # Errors
-    /// The error that the expression carries.
+    /// Returns the error that the expression carries, if any.
     pub fn ndim(&self) -> Result<usize> {
         Ok(self.checked()?.shape.len())
     }
@@ -152,15 +152,16 @@ impl Expr {
     /// Returns the number of elements: 1 for a 0-d expression, 0 if an axis has length 0.
     ///
     /// # Errors
-    /// The error that the expression carries.
+    /// Returns the error that the expression carries, if any.
     pub fn size(&self) -> Result<usize> {
         Ok(layout::product(&self.checked()?.shape))
     }
 
-    /// Returns the lengths of the axes as an array, for a known number of axes: `let [rows, columns] = x.dims()?`.
+    /// Returns the shape as an array, for a known number of axes: `let [rows, columns] = x.dims()?`.
     ///
     /// # Errors
-    /// [`ErrorKind::Shape`] if the number of axes is not `N`; the error that the expression carries.
+    /// Returns an error of [`ErrorKind::Shape`] if the number of axes is not `N`, or the error that the expression
+    /// carries.
     ///
     /// ```
     /// let x = cupric::array![[1., 2., 3.], [4., 5., 6.]];
@@ -180,11 +181,12 @@ impl Expr {
         })
     }
 
-    /// Returns the element type. For a number that has not been combined with an array yet, returns the dtype of an
+    /// Returns the dtype of the elements. For a number that has not been combined with an array yet, returns the dtype
+    /// of an
     /// array made from this number alone.
     ///
     /// # Errors
-    /// The error that the expression carries.
+    /// Returns the error that the expression carries, if any.
     pub fn dtype(&self) -> Result<DType> {
         Ok(self.checked()?.dtype)
     }
@@ -222,7 +224,7 @@ fn making<T>(there: Making, build: impl FnOnce() -> T) -> T {
 pub(crate) fn composed(build: impl FnOnce() -> Expr) -> Expr {
     let outermost = !MAKING.get().inner;
     let mut result = between(build);
-    // if something else also holds the result, it is an operand of the call or one of its inner operations
+    // if something else also holds the result, it is an operand or an inner operation of the call, and is not changed
     if outermost && let Some(node) = Shared::get_mut(&mut result.0) {
         node.inner = false;
     }
@@ -243,7 +245,7 @@ pub(crate) fn carry(location: Loc, build: impl FnOnce() -> Result<Expr>) -> Expr
 /// Returns the number of the device that all the expressions are on, or 0 if none of them has a device.
 ///
 /// # Errors
-/// The first error that one of the expressions carries; an error if the expressions are on different devices.
+/// Returns the first error that one of the expressions carries, or an error if they are on different devices.
 pub(crate) fn common<'a>(op: &str, args: impl Iterator<Item = &'a Expr> + Clone, at: Loc) -> Result<u32> {
     let (mut device, mut other) = (0, 0);
     for a in args.clone() {

@@ -22,22 +22,23 @@ pub(crate) type Args = SmallVec<[Expr; 3]>;
 /// operands, shapes, dtypes and slots (numbers of the inputs and scalars to which a plan binds them) are equal.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum NodeOp {
-    /// A stored array with these strides. Bound to a buffer and an offset.
+    /// An array in memory with these strides. Its [`Binding`] holds the buffer and the offset.
     Stored(Strides),
-    /// A Rust number, or the result of a function of such numbers, that has no dtype of its own yet. Bound to the
-    /// number.
+    /// A Rust number, or the result of a function of such numbers, that has no dtype of its own yet. Its [`Binding`]
+    /// holds the number.
     Number,
-    /// An array whose elements all equal one number. Bound to the number.
+    /// An array whose elements all equal one number. Its [`Binding`] holds the number.
     Fill,
     /// An array whose elements equal their index along an axis, as i32.
     Iota(usize),
-    /// A random u32 per element by Philox4x32-10, from the element's number in C order. `word` selects which one: 0 to
-    /// 3 are four independent random words, and 4 to 7 and 8 to 11 are the radius and the angle of pairs of normal
-    /// numbers, made from words 0 to 3 (see `Op::Philox`). Bound to a seed and a stream.
+    /// A random u32 per element by Philox4x32-10, from the element's number in C order. `word` selects one of several
+    /// values: 0 to 3 are four independent random words, and 4 to 7 and 8 to 11 are the radius and the angle of pairs
+    /// of normal numbers, made from words 0 to 3 (see `Op::Philox`). The [`Binding`] holds the seed and the stream.
     Philox {
         word: u8,
     },
-    /// A function of the table of ufuncs. The operands have the dtypes that its class requires, and they broadcast.
+    /// An elementwise function from the table of ufuncs. The operands have the dtypes that the function's class
+    /// requires, and they broadcast.
     Ufunc(&'static Ufunc),
     /// A conversion to the node's dtype.
     Cast,
@@ -57,9 +58,9 @@ pub(crate) enum NodeOp {
     /// axes broadcast.
     Matmul,
     /// Elements of the second operand along `axis`, at the positions in the first operand (i32 or i64). The axes of the
-    /// first operand replace `axis` in the result. With `along`, the first operand has the shape of the result, which
-    /// equals that of the second operand except for the length of `axis`; each position then applies to its own index
-    /// along the other axes. `name` is the operation that errors name for an index out of range.
+    /// first operand replace `axis` in the result. With `along`, the first operand has the shape of the result. This
+    /// shape equals the second operand's shape except for the length of `axis`, and each position applies to its own
+    /// index along the other axes. `name` is the operation that errors name for an index out of range.
     Take {
         axis: usize,
         mode: IndexMode,
@@ -73,20 +74,21 @@ pub(crate) enum NodeOp {
     /// The first operand, with elements of the third operand combined into it along an axis, at the positions in the
     /// second operand (1-d, i32 or i64). The third operand has the shape of the first, except for one element per
     /// position along the axis. An optional fourth operand has a bool per position: where it is false, nothing is
-    /// combined. `name` is as in `Take`.
+    /// combined. `name` is the operation that errors name for an index out of range.
     Scatter {
         axis: usize,
         mode: IndexMode,
         combine: Combine,
         name: &'static str,
     },
-    /// Result number `part` of a routine. Nodes that differ only in `part` are results of the same call.
+    /// Result number `part` of a routine (a whole-array algorithm such as a sort). Nodes that differ only in `part` are
+    /// results of the same call.
     Routine {
         row: &'static Routine,
         params: Params,
         part: u8,
     },
-    /// An operation that could not be built. Bound to its error.
+    /// An operation that could not be built. Its [`Binding`] holds the error.
     Failed,
 }
 
@@ -163,12 +165,12 @@ pub(crate) enum Role {
     View,
     /// Elements are read at computed indices from the second operand, which must be in memory.
     Gather,
-    /// Elements are combined along axes. These axes are the inner space of the kernel.
+    /// Elements are combined along axes. These axes are the inner index space of the kernel (its inner loops).
     Reduction,
-    /// Each element combines all elements along an axis up to and including its own. The axis is the inner space of the
-    /// kernel, and the node has one value per index along it.
+    /// Each element combines all elements along an axis up to and including its own. The axis is the inner index space
+    /// of the kernel (its inner loop), and the node has one value per index along it.
     Scan,
-    /// The node is a matrix product of operands in memory; the summed axis k is the inner space of the kernel.
+    /// The node is a matrix product of operands in memory. The summed axis k is the kernel's inner index space.
     Product,
     /// The node is always computed whole, into memory: by copies, by the two kernels of a scatter, or by a routine.
     Whole,
@@ -204,14 +206,14 @@ pub(crate) enum Binding {
         buffer: Buffer,
         offset: usize,
     },
-    /// The binding of [`NodeOp::Fill`] and [`NodeOp::Number`].
+    /// The number that belongs to [`NodeOp::Fill`] or [`NodeOp::Number`].
     Number(Scalar),
-    /// The binding of [`NodeOp::Philox`].
+    /// The seed and the stream of the random generator [`NodeOp::Philox`].
     Random {
         seed: u64,
         stream: u32,
     },
-    /// The binding of [`NodeOp::Failed`].
+    /// The error that belongs to [`NodeOp::Failed`].
     Failure(Error),
 }
 
@@ -235,16 +237,17 @@ pub(crate) struct Node {
     pub dtype: DType,
     /// The number of the device whose stored arrays the node reads, or on which a fill was made; 0 if there is none.
     pub device: u32,
-    /// Whether the operation is an inner operation of a call rather than its result: see [`composed`](super::composed).
+    /// Whether the operation is an inner operation of a call that consists of several operations, rather than its
+    /// result. Checks for NaN and overflow skip inner operations: see [`composed`](super::composed).
     pub inner: bool,
-    /// Whether the operation wraps by design, so that overflow checks skip it.
+    /// Whether the integer operation overflows (wraps) by design, so that overflow checks skip it.
     pub wraps: bool,
     /// The derivative rule that replaces the derivatives of the operation. The planner ignores it: nodes that differ
     /// only in their rules are computed once.
     pub rule: Option<Arc<Rule>>,
     /// The number of the scope in which the node was made: see [`scoped`](super::scoped).
     pub scope: u64,
-    /// When the node is computed, if that matters.
+    /// Constraints on when the node is computed. Only nodes of graphs with checkpoints have any.
     pub order: Option<Box<Order>>,
     pub location: &'static Location<'static>,
 }
@@ -253,9 +256,9 @@ pub(crate) struct Node {
 /// equal nodes of the first computation, and must not be computed long before they are used.
 #[derive(Clone, Default)]
 pub(crate) struct Order {
-    /// The number of the repetition, or 0. Nodes of different repetitions are never merged. The key of a plan numbers
-    /// the repetitions in the order in which the walk over the graph meets them, because this number differs each time
-    /// the graph is built.
+    /// The number of the checkpoint's repetition that the node belongs to, or 0 if there is none. Nodes of different
+    /// repetitions are never merged. The key of a plan numbers the repetitions in the order in which the walk over the
+    /// graph meets them, because this number differs each time the graph is built.
     pub repetition: u64,
     /// An expression that is computed before the node, if the plan computes that expression at all.
     pub after: Option<Expr>,

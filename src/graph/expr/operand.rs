@@ -92,7 +92,7 @@ macro_rules! numbers {
 macro_rules! from_operands {
     ($($t:ty)*) => { $(
         impl From<$t> for Expr {
-            /// Converts the operand as [`Operand::into_expr`] does.
+            /// Converts the operand to an expression, as [`Operand::into_expr`] does.
             #[track_caller]
             fn from(operand: $t) -> Expr {
                 operand.into_expr()

@@ -1,9 +1,9 @@
 //! Restricts an expression to a part of an axis: for each kind of node, the rule by which a part of its elements is
-//! computed from parts of its operands. So a result that exceeds memory can be computed part by part, with the bits of
-//! the whole result.
+//! computed from parts of its operands. With these rules, a result that exceeds memory can be computed part by part,
+//! with the same bits as if it were computed whole.
 //!
-//! A node without a rule for the axis, such as a scan along it, is computed whole. So is an operand that every part
-//! needs completely, such as the mean of a column. Both are evaluated once, before the parts.
+//! A node without a rule for the axis, such as a scan along it, is computed whole. An operand that every part needs
+//! completely, such as the mean of a column, is also computed whole. Both are evaluated once, before the parts.
 
 use super::{Args, Expr, NodeOp, Role, reshape, view};
 use crate::base::layout::{self, View, lengths};
@@ -25,7 +25,8 @@ impl Part {
     }
 
     /// Returns a part of at least two indices that contains this one. The order of a sum depends on how its operand is
-    /// stored, and the order of storage ignores axes of length 1. So a single row could change the bits of a sum.
+    /// stored, and the order of storage ignores axes of length 1. A part of one index could therefore change the bits
+    /// of a sum.
     fn wide(self, length: usize) -> Part {
         match mutant!(rows_alone, false, self.length() < 2 && length > 1) {
             true if self.to < length => Part { to: self.to + 1, ..self },
@@ -34,8 +35,8 @@ impl Part {
         }
     }
 
-    /// Returns this part as a view of `e`. Along the part's axis, the first index of `e` stands for the index `begin`
-    /// of the node.
+    /// Returns this part of a node as a view of `e`. Along the part's axis, the first index of `e` stands for the index
+    /// `begin` of the node.
     fn of(self, e: &Expr, begin: usize) -> Expr {
         let make = |shape: &[usize]| {
             let mut v = View::identity(shape);
@@ -164,7 +165,7 @@ fn of_reshape(e: &Expr, p: Part) -> Option<Need> {
     Some(Need::Part(Part { axis, from: p.from * row / row_before, to: (p.to * row).div_ceil(row_before) }))
 }
 
-/// Builds a part of a node. `args` holds the operands, of which `needs` says whether they are whole or a part.
+/// Builds a part of a node from its operands `args`. `needs` says of each operand whether it is whole or a part.
 fn build(e: &Expr, p: Part, needs: &[Need], mut args: Args) -> Expr {
     let n = &*e.0;
     let mut shape = n.shape.clone();

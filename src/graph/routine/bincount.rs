@@ -21,8 +21,8 @@ pub(crate) static BINCOUNT: Routine = Routine {
 /// The minimum number of elements to count per table of counts on a CPU. Each thread counts into its own table, which
 /// is cleared before and added up afterwards. That pays off from about 2^16 elements.
 const ELEMENTS_OF_A_TABLE: usize = 1 << 16;
-/// The minimum number of elements to count per entry of a table of a thread, or of a workgroup on a GPU. With fewer,
-/// adding up the tables would cost more than counting.
+/// The minimum number of elements to count per entry of a table of counts. On a CPU each thread has a table, on a GPU
+/// each workgroup. With fewer elements, adding up the tables would cost more than counting.
 const ELEMENTS_OF_A_COUNT: usize = 4;
 /// The maximum number of tables, and so of threads that count in parallel. Chosen by hand; no benchmark compares other
 /// values.

@@ -34,7 +34,7 @@ pub(crate) fn eig_work(n: usize, with_vectors: bool) -> usize {
     n.saturating_mul(n).saturating_mul(if with_vectors { 2 } else { 1 })
 }
 
-/// Returns the function that was called.
+/// Returns the name of the function that the user called.
 fn caller(params: &Params) -> &'static str {
     if params[1] == 0 { "eigvals" } else { "eig" }
 }
@@ -72,7 +72,7 @@ fn subtract(x: &mut [Pair], by: Pair, y: &[Pair]) {
     x.iter_mut().zip(y).for_each(|(x, y)| *x = minus(*x, times(by, *y)));
 }
 
-/// Makes a vector orthogonal to others, and divides it by its norm.
+/// Makes a vector orthogonal to the vectors `to`, and divides it by its norm.
 fn orthonormal(mut x: Vec<Pair>, to: &[Vec<Pair>]) -> Vec<Pair> {
     for _ in 0..3 {
         for q in to {

@@ -20,8 +20,10 @@ pub(crate) static EIGH: Routine = Routine {
     reference: eigh,
 };
 
-/// The table entry of `svd`. The operand has the axes [.., n, n]. The parameters are those of [`EIGH`]. The results are
-/// the singular values in descending order, the left vectors as columns, and the right vectors as rows.
+/// The table entry of `svd`. The operand has the axes [.., n, n]. The parameters are the same as for [`EIGH`]: n,
+/// whether singular vectors are wanted (0 or 1), the number of matrices, how many matrices a workgroup of a GPU
+/// handles, and the number of the function that was called. The results are the singular values in descending order
+/// and, if wanted, the left vectors as columns and the right vectors as rows.
 pub(crate) static SVD: Routine = Routine {
     name: "svd",
     doc: "The singular values and singular vectors of square matrices.",
@@ -32,7 +34,7 @@ pub(crate) static SVD: Routine = Routine {
 };
 
 /// The table entry of `qr`. The operand has the axes [.., m, n]. The parameters are m, n, the number of columns of Q
-/// (min(m, n) or m), the number of matrices, and that of the function that was called. The results are Q and R.
+/// (min(m, n) or m), the number of matrices, and the number of the function that was called. The results are Q and R.
 pub(crate) static QR: Routine = Routine {
     name: "qr",
     doc: "The QR factorisation of matrices.",
@@ -63,18 +65,18 @@ fn number_of(op: &str) -> u64 {
     CALLERS.iter().position(|name| *name == op).unwrap_or_default() as u64
 }
 
-/// Returns the error of matrices that a GPU does not factorise.
+/// Returns the error for matrices that are too large for a GPU to factorise.
 fn too_large(detail: String, params: &Params) -> Fault {
     let detail = format!("{detail}; use to_device(&Device::cpu())");
     Fault::new(ErrorKind::LimitExceeded, detail).of(CALLERS.get(params[4] as usize).unwrap_or(&CALLERS[0]))
 }
 
-/// Returns the parameters of [`QR`] for a function that was called.
+/// Returns the parameters of the routine [`QR`] for a call by the function `op`.
 pub(crate) fn qr_params(op: &str, [m, n]: [usize; 2], columns: usize, matrices: usize) -> Params {
     smallvec![m as u64, n as u64, columns as u64, matrices as u64, number_of(op)]
 }
 
-/// Returns the parameters of [`EIGH`] and [`SVD`] for a function that was called.
+/// Returns the parameters of the routines [`EIGH`] and [`SVD`] for a call by the function `op`.
 pub(crate) fn spectrum_params(op: &str, n: usize, with_vectors: bool, matrices: usize) -> Params {
     let pairs = n.div_ceil(2).max(1);
     // one invocation rotates one element of a pair of rows or columns, and n / 2 pairs are rotated at a time. A
@@ -125,7 +127,7 @@ pub(super) fn cpu_needs(side: usize, work: usize) -> Needs {
     Needs { scratch, passes: vec![] }
 }
 
-/// Returns the needs of [`SVD`] if `is_svd` is true, and of [`EIGH`] otherwise.
+/// Returns the scratch memory and passes that a routine needs: [`SVD`] if `is_svd` is true, and [`EIGH`] otherwise.
 fn needs(is_svd: bool, meta: &Meta, params: &Params, caps: &Caps) -> Result<Needs, Fault> {
     let [n, with_vectors, matrices, of_a_group] = [0, 1, 2, 3].map(|i| params[i] as usize);
     if !caps.wgsl {
@@ -160,8 +162,8 @@ fn needs(is_svd: bool, meta: &Meta, params: &Params, caps: &Caps) -> Result<Need
     Ok(Needs { scratch: smallvec![Temp { bytes, zeroed: false }], passes })
 }
 
-/// The maximum number of elements that one invocation of a GPU reflects to compute R. It reflects as many again to
-/// compute Q. This takes some tenths of a second.
+/// The maximum number of elements to which one invocation of a GPU applies reflectors to compute R. It does as much
+/// work again to compute Q. This takes some tenths of a second.
 const MOST_REFLECTED: usize = 1 << 23;
 
 /// The maximum number of rounds that the loops of one invocation run in one dispatch. Mesa's software driver ends loops

@@ -27,8 +27,9 @@ pub(crate) const INVERSE: u64 = 1;
 pub(crate) const SCALE_BY_LENGTH: u64 = 2;
 pub(crate) const SCALE_BY_ROOT: u64 = 4;
 
-/// The largest prime factor of a length. A pass along a prime factor takes time in proportion to the square of that
-/// factor. Bluestein's method, which takes three transforms of twice the length, is therefore faster from about 11 on.
+/// The largest prime factor that a length may have. A pass along a prime factor takes time in proportion to the square
+/// of that factor. Bluestein's method, which takes three transforms of twice the length, is therefore faster from about
+/// 11 on.
 const LARGEST_FACTOR: usize = 7;
 
 /// The longest row that the CPU transforms in the scratch memory of one task, as the columns of a matrix
@@ -73,7 +74,7 @@ pub(crate) fn root(k: usize, n: usize) -> [f64; 2] {
     }
 }
 
-/// Returns the factor of the result that the parameters ask for.
+/// Returns the factor by which a transform with these parameters multiplies its result.
 pub(crate) fn scale(params: &Params) -> f64 {
     let n = params[0] as f64;
     match params[2] & !INVERSE {
@@ -139,7 +140,7 @@ fn factors(n: usize) -> Option<SmallVec<[usize; 4]>> {
     })
 }
 
-/// Returns the parameters of a call: see [`FFT`].
+/// Returns the parameters of a call of the routine `fft`, which are described at [`FFT`].
 pub(crate) fn params(length: usize, inner: usize, kind: u64, size: usize) -> Params {
     let factors = factors(length).unwrap_or_default();
     let packed = factors.iter().rev().fold(0, |word, f| word << 16 | *f as u64);

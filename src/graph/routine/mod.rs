@@ -70,7 +70,7 @@ pub(crate) static ROWS: [&Routine; 17] = [
     &EIG,
 ];
 
-/// The routines that GPUs do not have. For such a routine and a GPU, `needs` returns an error.
+/// The routines that only a CPU can run. Their function `needs` returns an error for a GPU.
 pub(crate) static ONLY_ON_CPU: [&Routine; 1] = [&EIG];
 
 /// Integers that determine the structure of a call, such as the length of a result. They are part of a plan's key.
@@ -102,7 +102,8 @@ pub(crate) type Inferred = Result<SmallVec<[Meta; 1]>, Fault>;
 /// The elements of each result, in C order, or an error.
 pub(crate) type Meaning = Result<Vec<Vec<Scalar>>, Fault>;
 
-/// Returns the name of the function that the user called, and the error for a value that a routine rejects.
+/// A function that returns the name of the function that the user called, and the error for a value that a routine
+/// rejects.
 pub(crate) type Refuses = fn(i128, &Params) -> (&'static str, Fault);
 
 /// One block of scratch memory that a routine asks for.
@@ -120,7 +121,7 @@ pub(crate) enum RoutineOperand {
     Result(usize),
     /// Scratch memory that a shader sees as plain words. Each invocation writes only its own words.
     Scratch(usize),
-    /// The same scratch memory, as words that invocations share and access by atomic operations.
+    /// Scratch memory that a shader sees as words that invocations share and access by atomic operations.
     Shared(usize),
 }
 
@@ -147,7 +148,7 @@ pub(crate) struct GpuPass {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Needs {
     pub scratch: SmallVec<[Temp; 2]>,
-    /// Empty on a CPU, where a routine is a single function.
+    /// The passes on a GPU. Empty on a CPU, where a routine is a single function.
     pub passes: Vec<GpuPass>,
 }
 

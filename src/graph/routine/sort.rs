@@ -22,7 +22,8 @@ pub(crate) static SORT: Routine = Routine {
 };
 
 /// The table entry of `argsort`: returns the positions, along the last axis of the operand, of its elements in sorted
-/// order. The parameters are the same as for `sort`.
+/// order. The parameters are the length of that axis, 1 for descending order (otherwise 0), and the number of all
+/// elements.
 pub(crate) static ARGSORT: Routine = Routine {
     name: "argsort",
     doc: "The positions along an axis of its elements, in order.",
@@ -32,8 +33,9 @@ pub(crate) static ARGSORT: Routine = Routine {
     reference: |operands, params| reference(operands, params, true),
 };
 
-/// The table entry of `argtopk`: returns the first of the positions that `argsort` returns. The parameters are the same
-/// as for `sort`, followed by the number of positions.
+/// The table entry of `argtopk`: returns the first few of the positions that `argsort` returns. The parameters are the
+/// length of the last axis, 1 for descending order (otherwise 0), the number of all elements, and the number of
+/// positions.
 pub(crate) static ARGTOPK: Routine = Routine {
     name: "argtopk",
     doc: "The positions along an axis of the first of its elements, in order.",
@@ -53,8 +55,8 @@ pub(crate) static ARGTOPK: Routine = Routine {
 };
 
 /// The table entry of `select`: returns three elements of the sorted order of each row, at two given positions and at
-/// the last one. The second position equals the first or follows it. The parameters are the same as for `sort` (always
-/// in ascending order), followed by the two positions.
+/// the last one. The second position equals the first or follows it. The parameters are the length of the last axis, 0
+/// (for ascending order), the number of all elements, and the two positions.
 pub(crate) static SELECT: Routine = Routine {
     name: "select_in_order",
     doc: "The elements at two places of the order along an axis, and the last.",
@@ -139,8 +141,8 @@ fn needs(operands: &[Meta], params: &Params, caps: &Caps, positions: bool) -> Re
     Ok(gpu_needs(meta, length, caps, last))
 }
 
-/// Returns the needs of a routine that returns a few elements of each sorted row. A GPU sorts, and then runs the pass
-/// `last.0`, which stores `last.1` elements per row.
+/// Returns the scratch memory and passes of a routine that returns a few elements of each sorted row. A GPU sorts, and
+/// then runs the pass `last.0`, which stores `last.1` elements per row.
 fn needs_of_some(operands: &[Meta], params: &Params, caps: &Caps, last: (&'static str, usize)) -> Result<Needs, Fault> {
     let (meta, length) = (&operands[0], params[0] as usize);
     // this checks the lengths, which have the same limits as for a sort

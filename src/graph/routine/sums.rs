@@ -11,8 +11,8 @@ use smallvec::smallvec;
 
 /// The table entry of `segment_sum`. Row `s` of the result is the sum of the rows of the second operand whose keys, in
 /// the first operand, equal `s`. A row whose key is not below the number of result rows is skipped. The parameters are
-/// the number of rows of the result, the length of a row, and the number of rows of the operand. Keys are u32, and must
-/// ascend on a device that runs WGSL.
+/// the number of rows of the result, the length of a row, and the number of rows of the second operand. Keys are u32,
+/// and must ascend on a device that runs WGSL.
 pub(crate) static SUM_BY_KEY: Routine = Routine {
     name: "segment_sum",
     doc: "The sums of the rows that have the keys 0, 1, ….",
@@ -34,7 +34,8 @@ pub(crate) static SUM_BY_KEY: Routine = Routine {
 /// The table entry of `reduce_at`. The first operand contains positions of rows of the second operand. Row `s` of the
 /// result is the sum of the rows from position number `s` up to, but not including, the next position (up to the end
 /// for the last position). If the next position is not larger, row `s` of the result is the single row at position
-/// number `s`. The parameters are the same as for `segment_sum`. Positions are u32 and in range.
+/// number `s`. The parameters are the number of rows of the result, the length of a row, and the number of rows of the
+/// second operand. Positions are u32 and in range.
 pub(crate) static REDUCE_AT: Routine = Routine {
     name: "reduce_at",
     doc: "The sums of the rows between neighbouring positions.",
@@ -76,8 +77,8 @@ const RANGES: usize = 1 << 12;
 const CHUNK: usize = 1 << 15;
 const CHUNKS: usize = 64;
 
-/// How a CPU adds by keys. It depends only on shapes and dtype, never on the number of threads, because it determines
-/// the order of additions.
+/// How a CPU computes the sums of rows with equal keys. The plan depends only on shapes and dtype, never on the number
+/// of threads, because it determines the order of additions.
 pub(crate) struct KeyedSumPlan {
     /// The number of parts that the rows are cut into, each with a table of all sums. If it is less than two, each task
     /// handles a range of keys instead.
@@ -143,7 +144,7 @@ fn infer(operands: &[Meta], params: &Params) -> Inferred {
 /// `ranges` is 1 if the first operand holds positions, and 0 if it holds keys.
 fn gpu_needs(operands: &[Meta], params: &Params, caps: &Caps, ranges: u32) -> Result<Needs, Fault> {
     let [segments, length, rows] = [0, 1, 2].map(|i| params[i] as usize);
-    // the shader counts in u32, and rounds up
+    // the shader counts terms in u32 and rounds these counts up, so the limit is a little below 2^32
     let most = u32::MAX as usize - 16;
     if rows.saturating_mul(length) > most || segments.saturating_mul(length) > most {
         let detail = format!("{rows} × {length} terms of {segments} × {length} sums are too many for {}", caps.name);

@@ -1,4 +1,5 @@
-//! The rows of arithmetic, most of which also support integers, and of rounding to whole numbers.
+//! The rows of the table of ufuncs for arithmetic, most of which also support integers, and for rounding to whole
+//! numbers.
 
 use super::integer::{Int, exact as int};
 use crate::math::{double, single};
@@ -8,7 +9,7 @@ use crate::math::{double, single};
 macro_rules! rows {
     ($m:path) => {
         $m! {
-            /// Returns the sum. For bool, returns the logical or.
+            /// Returns the sum of the operands. For bool, returns the logical or.
             add(x, y): Numeric {
                 threaded: products,
                 cpu_float: [x + y, x + y], cpu_int: { x.wrapping_add(y) }, cpu_bool: { x | y },
@@ -17,7 +18,7 @@ macro_rules! rows {
                 reduce: { method: sum, neutral: Zero, empty: 0.0, order: fixed }, is: [simplifies_exactly],
                 derivative(g, out): [{ g.into() }, { g.into() }],
             }
-            /// Returns the difference. Does not support bool.
+            /// Returns the first operand minus the second. Does not support bool.
             #[doc(alias("sub"))]
             subtract(x, y): Numeric {
                 threaded: products,
@@ -26,7 +27,7 @@ macro_rules! rows {
                 exact: { x - y }, exact_int: { x - y },
                 derivative(g, out): [{ g.into() }, { -g }],
             }
-            /// Returns the product. For bool, returns the logical and.
+            /// Returns the product of the operands. For bool, returns the logical and.
             #[doc(alias("mul"))]
             multiply(x, y): Numeric {
                 threaded: both,
@@ -36,7 +37,7 @@ macro_rules! rows {
                 reduce: { method: prod, neutral: One, empty: 1.0, order: fixed, loops: plain }, is: [simplifies_exactly, multiplies],
                 derivative(g, out): [{ g * y }, { g * x }],
             }
-            /// Returns the quotient. For integers and bool, the result is f32.
+            /// Returns the first operand divided by the second. For integers and bool, the result is f32.
             #[doc(alias("true_divide", "div"))]
             divide(x, y): Float {
                 threaded: both,
@@ -44,7 +45,7 @@ macro_rules! rows {
                 cost: 1,
                 derivative(g, out): [{ g / y }, { -(g * out / y) }],
             }
-            /// Returns the quotient rounded down, as NumPy's `//` does. For integers, `x // 0` is 0.
+            /// Returns the quotient of the operands, rounded down, as NumPy's `//` does. For integers, `x // 0` is 0.
             #[doc(alias("floordiv"))]
             floor_divide(x, y): Numeric {
                 threaded: none,
@@ -87,14 +88,15 @@ macro_rules! rows {
                 is: [power],
                 derivative(g, out): [{ select(y.equal(0.0), 0.0, g * (y * x.pow(y - 1.0))) }, { g * select(x.equal(0.0), 0.0, out * x.log()) }],
             }
-            /// Returns the greatest common divisor of the magnitudes. The result for two zeros is 0. A result that does
-            /// not fit the type wraps, which only happens for the most negative number.
+            /// Returns the greatest common divisor of the operands' magnitudes. The result for two zeros is 0. A result
+            /// that does not fit the type wraps, which only happens for the most negative number.
             gcd(x, y): Integer {
                 threaded: none,
                 cpu_int: { x.gcd(y) }, wgsl_int: "gcd_{T}({a}, {b})", exact_int: { int::gcd(x, y) },
                 cost: 128, shader_cost: 64,
             }
-            /// Returns the least common multiple of the magnitudes, or 0 if one of them is 0. The result wraps.
+            /// Returns the least common multiple of the operands' magnitudes, or 0 if one of them is 0. A result that
+            /// does not fit the type wraps.
             lcm(x, y): Integer {
                 threaded: none,
                 cpu_int: { x.lcm(y) }, wgsl_int: "lcm_{T}({a}, {b})", exact_int: { int::lcm(x, y) },
@@ -151,7 +153,7 @@ macro_rules! rows {
                 is: [never_rounds, keeps_range, opaque],
                 derivative(g, out): [{ select(x.greater_equal(lo).logical_and(x.less_equal(hi)), g, 0.0) }, { select(x.less(lo).logical_and(lo.less_equal(hi)), g, 0.0) }, { select(x.maximum(lo).greater(hi), g, 0.0) }],
             }
-            /// Changes the sign. Integers wrap. Does not support bool.
+            /// Changes the sign of each element. Integers wrap. Does not support bool.
             #[doc(alias("neg"))]
             negative(x): Numeric {
                 cpu_float: [-x, -x], cpu_int: { x.wrapping_neg() },
@@ -167,8 +169,8 @@ macro_rules! rows {
                 is: [never_rounds, keeps_range, opaque, moves_bits],
                 derivative(g, out): [{ g.into() }],
             }
-            /// Returns the magnitude. The most negative integer is returned unchanged, because its magnitude does not
-            /// fit the type.
+            /// Returns the magnitude (absolute value). The most negative integer is returned unchanged, because its
+            /// magnitude does not fit the type.
             #[doc(alias("absolute", "fabs"))]
             abs(x): Numeric {
                 cpu_float: [x.abs(), x.abs()], cpu_int: { x.magnitude() },
@@ -194,7 +196,7 @@ macro_rules! rows {
                 is: [never_rounds, keeps_range, opaque],
                 derivative: zero,
             }
-            /// Rounds down.
+            /// Rounds down to a whole number.
             floor(x): Numeric {
                 cpu_float: [x.floor(), x.floor()], cpu_int: { x },
                 wgsl_f32: "m_floor({a})", wgsl_f64: "d_floor({a})", wgsl_int: "{a}",
@@ -202,7 +204,7 @@ macro_rules! rows {
                 is: [never_rounds, keeps_range, opaque],
                 derivative: zero,
             }
-            /// Rounds up.
+            /// Rounds up to a whole number.
             ceil(x): Numeric {
                 cpu_float: [x.ceil(), x.ceil()], cpu_int: { x },
                 wgsl_f32: "m_ceil({a})", wgsl_f64: "d_ceil({a})", wgsl_int: "{a}",
@@ -210,7 +212,7 @@ macro_rules! rows {
                 is: [never_rounds, keeps_range, opaque],
                 derivative: zero,
             }
-            /// Rounds toward 0.
+            /// Rounds toward 0 to a whole number.
             #[doc(alias("fix"))]
             trunc(x): Numeric {
                 cpu_float: [x.trunc(), x.trunc()], cpu_int: { x },
@@ -219,7 +221,7 @@ macro_rules! rows {
                 is: [never_rounds, keeps_range, opaque],
                 derivative: zero,
             }
-            /// Rounds to the nearest integer, ties to even.
+            /// Rounds to the nearest whole number. A number halfway between two is rounded to the even one.
             #[doc(alias("rint", "around"))]
             round(x): Numeric {
                 cpu_float: [x.round_ties_even(), x.round_ties_even()], cpu_int: { x },

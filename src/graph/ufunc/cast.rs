@@ -20,7 +20,7 @@ impl Conversion {
         Conversion { loops, threaded }
     }
 
-    /// Returns the loop for this machine.
+    /// Returns the loop for the instruction set of this machine.
     pub fn get(&self) -> Loop {
         self.loops.get()
     }
@@ -31,7 +31,7 @@ impl Conversion {
     }
 }
 
-/// The conversions that are determined by the pair of types alone.
+/// Implements the conversions that the source type and the target type alone determine.
 struct K;
 
 macro_rules! casts {
@@ -96,7 +96,7 @@ struct B(u16);
 struct T(u8);
 
 casts! {
-    // widen
+    // widen: from a stored type to its compute type
     T => u8: |x| (x.0 != 0) as u8;
     u8 => u32: |x| x as u32;
     i8 => i32: |x| x as i32;
@@ -104,14 +104,14 @@ casts! {
     i16 => i32: |x| x as i32;
     H => f32: |x| f16_to_f32(x.0);
     B => f32: |x| bf16_to_f32(x.0);
-    // narrow
+    // narrow: from a compute type to a stored type
     u32 => u8: |x| x as u8;
     i32 => i8: |x| x as i8;
     u32 => u16: |x| x as u16;
     i32 => i16: |x| x as i16;
     f32 => H: |x| H(f32_to_f16(x));
     f32 => B: |x| B(f32_to_bf16(x));
-    // copies
+    // copies between equal types
     u8 => u8: |x| x;
     u32 => u32: |x| x;
     u64 => u64: |x| x;

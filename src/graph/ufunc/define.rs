@@ -23,8 +23,7 @@
 /// | `cost`, `shader_cost` | a number of additions: see [`Properties`](super::Properties) |
 /// | `is` | `[flag, …]` of [`Properties`](super::Properties) |
 /// | `half` | `[row of f16, row of bf16]`: see [`Ufunc::half`](super::Ufunc::half) |
-/// | `derivative(g, out)` | `[{ formula }, …]`, one per operand; `zero` or `unknown` can replace one or all: see below
-/// |
+/// | `derivative(g, out)` | `[{ formula }, …]`, one per operand; `zero` or `unknown` can replace each: see below |
 ///
 /// A CPU expression returns a bool as u8 in the classes `Compare`, `Test` and `Logical`, and the operands' type in the
 /// others. In a row of one operand, `cpu_float` may be `[f32, f64; below limit32 => fast32, limit64 => fast64]`.
@@ -82,7 +81,7 @@ macro_rules! define {
         pub(crate) static ROWS: &[&$crate::graph::ufunc::Ufunc] = &[$(&$name),*];
     };
 
-    // `@set` has one arm for each key, which sets the key's field of the row
+    // `@set` has one arm for each key. The arm sets the field of the row that belongs to the key
     (@set $row:ident $class:ident $args:tt; cpu_float [$f32:expr, $f64:expr]) => {
         $row.forms[Compute::F32 as usize] = $crate::graph::ufunc::define!(@forms f32 $class $args { $f32 });
         $row.forms[Compute::F64 as usize] = $crate::graph::ufunc::define!(@forms f64 $class $args { $f64 });
@@ -111,7 +110,7 @@ macro_rules! define {
     (@set $row:ident $class:ident $args:tt; wgsl_int $text:literal) => {
         $row.wgsl[Compute::I32 as usize] = Some($text);
         $row.wgsl[Compute::U32 as usize] = Some($text);
-        // `wgsl_long` may precede this key
+        // if `wgsl_long` comes before `wgsl_int`, keep the source that it has set
         if $row.wgsl[Compute::I64 as usize].is_none() {
             $row.wgsl[Compute::I64 as usize] = Some($text);
             $row.wgsl[Compute::U64 as usize] = Some($text);

@@ -1,26 +1,27 @@
-//! The derivatives of rows, as formulas over the row's operands, its result and other rows.
+//! The derivatives of elementwise functions (rows of the table of ufuncs), as formulas over the function's operands,
+//! its result and other functions of the table.
 //!
 //! The key `derivative:` of a row has one [`Partial`] for each operand. A formula contains the cotangent (the
 //! derivative of the loss with respect to the row's result) as a factor, so that a formula that selects between cases
 //! can also select the cotangent. Every formula is linear in the cotangent. So it also computes the forward derivative,
 //! if the tangent of the operand takes the place of the cotangent.
 
-/// A formula: an expression over the row's operands, its result, the cotangent and constants.
+/// A formula: an expression over a function's operands, its result, the cotangent and constants.
 #[derive(Clone, Debug)]
 pub(crate) enum Formula {
     /// The operand with this number.
     Operand(usize),
-    /// The row's result.
+    /// The function's result.
     Result,
-    /// The derivative of the loss with respect to the row's result.
+    /// The derivative of the loss with respect to the function's result.
     Cotangent,
     Number(f64),
-    /// A call of a row of the table.
+    /// A call of a function of the table, with formulas as its operands.
     Call(Function, Vec<Formula>),
 }
 
-/// Calls a macro with the rows that formulas use. They are listed by the file of the table that has them: first the
-/// rows with one operand, then the rows with two.
+/// Calls a macro with the functions that formulas use. They are listed by the file that defines them: first the
+/// functions with one operand, then those with two.
 macro_rules! functions {
     ($m:ident) => {
         $m! {
@@ -33,12 +34,12 @@ macro_rules! functions {
 }
 pub(crate) use functions;
 
-/// The derivative of a row with respect to one of its operands.
+/// The derivative of an elementwise function with respect to one of its operands.
 #[derive(Clone, Copy)]
 pub(crate) enum Partial {
     /// The derivative has no closed form in the table's functions, or does not exist.
     Unknown,
-    /// The row is constant between jumps, so its derivative is 0 wherever it exists.
+    /// The function is constant between jumps, so its derivative is 0 wherever it exists.
     Zero,
     /// The formula, made from the operands, the result and the cotangent.
     Is(fn([&Formula; 3], &Formula, &Formula) -> Formula),
@@ -81,8 +82,8 @@ pub(crate) fn normal_density(x: &Formula) -> Formula {
 
 macro_rules! calls {
     ($($module:ident: [$($unary:ident)*] [$($binary:ident)*];)*) => {
-        /// The rows that formulas use, and `select`. Formulas have the names of rows instead of references to them,
-        /// because rows contain formulas.
+        /// The functions that formulas use, and `select`. Formulas have the names of functions instead of references to
+        /// their table rows, because the rows contain formulas.
         #[allow(non_camel_case_types)]
         #[derive(Clone, Copy, PartialEq, Eq, Debug)]
         pub(crate) enum Function {

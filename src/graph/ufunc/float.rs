@@ -1,4 +1,5 @@
-//! The rows of float functions: exponentials, logarithms, trigonometry, roots. Integer operands are converted to f32.
+//! The rows of the table of ufuncs for float functions: exponentials, logarithms, trigonometry, roots. Integer operands
+//! are converted to f32.
 
 use crate::math::{double, single};
 
@@ -247,8 +248,8 @@ pub(crate) use rows;
 
 rows!(super::define);
 
-/// The rows that compute `nextafter` for f16 and bf16 (see its key `half`). They are outside `rows!`, so they have no
-/// methods.
+/// The table rows that compute `nextafter` for f16 and bf16 (see its key `half`). They are outside `rows!`, so they
+/// have no methods.
 mod steps {
     use crate::math::single;
     crate::graph::ufunc::define! {
@@ -281,8 +282,8 @@ macro_rules! order {
         /// Returns the larger operand without a branch: NaN if either is NaN, and +0 is larger than −0.
         #[inline(always)]
         pub(crate) fn $max(x: $t, y: $t) -> $t {
-            // as for the minimum, equal operands differ at most in the sign of 0; the bitwise and yields +0 if either
-            // is +0
+            // equal operands differ at most in the sign of 0, and the bitwise and of their bits yields +0 if either is
+            // +0
             let (one, other) = (if x > y { x } else { y }, if y > x { y } else { x });
             let picked = <$t>::from_bits(one.to_bits() & other.to_bits());
             if x != x || y != y { x + y } else { picked }
@@ -310,8 +311,8 @@ macro_rules! order {
 order!(f32, u32, minimum32, maximum32, fmin32, fmax32, sign32);
 order!(f64, u64, minimum64, maximum64, fmin64, fmax64, sign64);
 
-/// The references (`Ufunc::exact`) for rows of this file and of `arithmetic.rs` that are functions instead of
-/// expressions in the row.
+/// The reference implementations (`Ufunc::exact`) that are functions here instead of expressions in the rows of this
+/// file and of `arithmetic.rs`.
 pub(crate) mod exact {
     pub fn minimum(x: f64, y: f64) -> f64 {
         match (x.is_nan(), y.is_nan()) {
@@ -359,7 +360,7 @@ pub(crate) mod exact {
             0.0
         }
     }
-    /// Computes NumPy's `%`: the remainder has the sign of the divisor, also if it is 0.
+    /// Computes NumPy's `%`: the remainder has the sign of the divisor, also if the remainder is 0.
     pub fn remainder(x: f64, y: f64) -> f64 {
         let r = x % y;
         if r == 0.0 {

@@ -187,7 +187,8 @@ fn lcm(a: u64, b: u64) -> u64 {
     if a == 0 || b == 0 { 0 } else { (a / gcd(a, b)).wrapping_mul(b) }
 }
 
-/// The references (`Ufunc::exact_int`): the same rules in i128, before the result wraps, for operands of `w` bits.
+/// The reference implementations (`Ufunc::exact_int`): the same rules in i128, before the result wraps, for operands of
+/// `w` bits.
 pub(crate) mod exact {
     pub fn floor_div(a: i128, d: i128) -> i128 {
         if d == 0 { 0 } else { a.div_euclid(d) - ((d < 0) && a.rem_euclid(d) != 0) as i128 }

@@ -1,4 +1,5 @@
-//! The identity of a row: a number that all rows with equal definitions share, and that no other row ever gets.
+//! The identity of a row of the table of ufuncs: a number that all rows with equal definitions share, and that no other
+//! row ever gets.
 //!
 //! The address of a row cannot be its identity, because equal rows at different addresses must share plans. Besides,
 //! although no row is freed today, the address of a freed row could be reused while a cache still holds the old row's
@@ -11,8 +12,8 @@ use std::hash::{Hash, Hasher};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{LazyLock, Mutex, PoisonError};
 
-/// Everything that determines what a row computes and how a plan may treat it. Rows with equal definitions are the same
-/// row.
+/// Everything that determines what a row of the table of ufuncs computes and how a plan may treat it. Rows with equal
+/// definitions are the same row.
 #[derive(PartialEq, Eq, Hash)]
 struct Definition {
     name: &'static str,
@@ -32,7 +33,7 @@ struct Definition {
 /// The number of each definition seen so far. No entry is ever removed, so no number is assigned twice.
 static NUMBERS: LazyLock<Mutex<HashMap<Definition, usize>>> = LazyLock::new(Mutex::default);
 
-/// A row's number, assigned by the first call of [`Ufunc::id`]; 0 before that.
+/// The number of a row of the table of ufuncs, assigned by the first call of [`Ufunc::id`]; 0 before that.
 #[derive(Debug, Default)]
 pub(crate) struct RowId(AtomicUsize);
 
@@ -44,8 +45,8 @@ impl RowId {
 }
 
 impl Ufunc {
-    /// Returns the row's number, which is equal for rows with equal definitions and never 0. Evaluations call this for
-    /// each node, so it is a single load from memory after the first call.
+    /// Returns the number of this row of the table of ufuncs, which is equal for rows with equal definitions and never
+    /// 0. Evaluations call this for each node, so it is a single load from memory after the first call.
     #[inline]
     pub fn id(&self) -> usize {
         // relaxed ordering suffices, because a reader uses only the number and reads no other memory through it
@@ -57,8 +58,8 @@ impl Ufunc {
 
     #[cold]
     fn intern(&self) -> usize {
-        // assigns numbers to the rows for f16 and bf16 before locking the table, because assigning a number takes the
-        // same lock
+        // assigns numbers to the rows that f16 and bf16 use before locking the table, because assigning a number takes
+        // the same lock
         let half = self.half.map(|rows| rows.map(Ufunc::id));
         let definition = Definition {
             name: self.name,
@@ -116,7 +117,7 @@ mod tests {
         }
         pub mod second {
             crate::graph::ufunc::define! {
-                /// The other of the two rows.
+                /// The other of the two rows that differ only in address and test domain.
                 twin(x, y): Numeric {
                     cpu_float: [x + y, x + y], wgsl_f32: "{a} + {b}",
                     domain: [-2.0, 2.0],

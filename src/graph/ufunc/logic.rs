@@ -1,4 +1,5 @@
-//! The rows of comparisons, tests of single elements, logic and bit operations, and the row `select`.
+//! The rows of the table of ufuncs for comparisons, tests of single elements, logic and bit operations, and the row
+//! `select`.
 
 use super::integer::{Int, exact as int};
 
@@ -129,22 +130,22 @@ macro_rules! rows {
                 exact: { (x == 0.0) as u8 as f64 }, exact_int: { (x == 0) as i128 },
                 domain: [0.0, 1.0],
             }
-            /// Returns the bitwise and.
+            /// Returns the bitwise and of the operands.
             bitwise_and(x, y): Integer {
                 cpu_int: { x & y }, cpu_bool: { x & y }, wgsl_int: "{a} & {b}", wgsl_long: "and_{T}({a}, {b})", wgsl_bool: "{a} && {b}",
                 exact_int: { x & y }, is: [keeps_range],
             }
-            /// Returns the bitwise or.
+            /// Returns the bitwise or of the operands.
             bitwise_or(x, y): Integer {
                 cpu_int: { x | y }, cpu_bool: { x | y }, wgsl_int: "{a} | {b}", wgsl_long: "or_{T}({a}, {b})", wgsl_bool: "{a} || {b}",
                 exact_int: { x | y }, is: [keeps_range],
             }
-            /// Returns the bitwise exclusive or.
+            /// Returns the bitwise exclusive or of the operands.
             bitwise_xor(x, y): Integer {
                 cpu_int: { x ^ y }, cpu_bool: { x ^ y }, wgsl_int: "{a} ^ {b}", wgsl_long: "xor_{T}({a}, {b})", wgsl_bool: "{a} != {b}",
                 exact_int: { x ^ y }, is: [keeps_range],
             }
-            /// Inverts each bit. For bool, returns the logical not.
+            /// Inverts each bit of each element. For bool, returns the logical not.
             #[doc(alias("invert", "bitwise_not"))]
             bitwise_invert(x): Integer {
                 cpu_int: { !x }, cpu_bool: { x ^ 1 }, wgsl_int: "~{a}", wgsl_long: "not_{T}({a})", wgsl_bool: "!{a}",

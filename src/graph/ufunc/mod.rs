@@ -34,8 +34,8 @@ use crate::math::simd::{Forms, Loops};
 use std::cmp::Ordering;
 use std::sync::OnceLock;
 
-/// The types that a function accepts and returns. The class sets the rule; within it, a type is accepted if the row has
-/// a function for it.
+/// The types that a function accepts and returns. The class sets the rule; within it, a type is accepted if the table
+/// has an implementation of the function for it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Class {
     /// Accepts any type. Casts integers and bool to f32 first, and returns the float type.
@@ -76,7 +76,7 @@ impl Class {
     }
 }
 
-/// Which of its two operands a row such as `minimum` picks.
+/// Which of its two operands a function such as `minimum` picks.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Extreme {
     Smallest,
@@ -137,8 +137,8 @@ pub(crate) struct UfuncReduction {
     /// the fixed order in which a reduction combines elements and partial results (its *tree*), whatever is fused with
     /// it. For integers and bool, every order returns the same bits.
     pub reorders_floats: bool,
-    /// Which operand the row picks; `None` if it computes a new value. For a row that picks, a reduction can also
-    /// return the position of the picked element: `argmin` and `argmax`.
+    /// Which operand the function picks; `None` if it computes a new value. For a function that picks an operand, a
+    /// reduction can also return the position of the picked element: `argmin` and `argmax`.
     pub picks: Option<Extreme>,
 }
 
@@ -167,52 +167,53 @@ impl Comparison {
     }
 }
 
-/// The properties that determine how the planner and the backends treat a row.
+/// The properties that determine how the planner and the backends treat an elementwise function.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Properties {
-    /// The relation that the row tests, if it is a comparison.
+    /// The relation that the function tests, if it is a comparison.
     pub compares: Option<Comparison>,
     /// The cost of one evaluation, in additions. The planner stores costly values instead of computing them twice.
-    /// Costs above 8 are measured: the time that the f32 row takes per element beyond the time of an addition (for
+    /// Costs above 8 are measured: the time that the f32 function takes per element beyond the time of an addition (for
     /// 200,000 elements in cache), divided by the time of an addition in registers (two threads do 30 per nanosecond,
     /// which is `Rates::CPU`). `floor_divide`, `remainder` and `fmod` are computed exactly by long division, which
     /// costs 205 for floats and about 10 for integers; their cost is set to 64, in between.
     pub cost: u32,
-    /// The cost of compiling the row's WGSL source for floats in a GPU driver, in additions. A software driver takes up
-    /// to a millisecond per addition. Sine costs 32, because the reduction of large arguments takes hundreds of
-    /// instructions.
+    /// The cost of compiling the function's WGSL source for floats in a GPU driver, in additions. A software driver
+    /// takes up to a millisecond per addition. Sine costs 32, because the reduction of large arguments takes hundreds
+    /// of instructions.
     pub shader_cost: u32,
-    /// Operands of f16 and bf16, which fused kernels hold as f32, are rounded to their own type before the function
-    /// runs. Comparisons, tests, logic and `nextafter` need this, because they depend on the exact value, which must
-    /// not depend on what is fused.
+    /// Whether operands of f16 and bf16, which fused kernels hold as f32, are rounded to their own type before the
+    /// function runs. Comparisons, tests, logic and `nextafter` need this, because they depend on the exact value,
+    /// which must not depend on what is fused.
     pub rounds_first: bool,
-    /// For floats: the exact result is always representable in the operands' type, so nothing is rounded.
+    /// For floats: whether the exact result is always representable in the operands' type, so that nothing is rounded.
     pub never_rounds: bool,
-    /// The result has the bits of one of the operands. A kernel with only such rows may move floats as integers, which
-    /// keeps the payload of a NaN.
+    /// Whether the result has the bits of one of the operands. A kernel with only such functions may move floats as
+    /// integers, which keeps the payload of a NaN.
     pub moves_bits: bool,
-    /// For integers: the result always lies in the range of the operands' type, so it never wraps. 8- and 16-bit
-    /// operands are computed in 32 bits, and the result does not need to be wrapped. Checks for overflow skip the row.
+    /// For integers: whether the result always lies in the range of the operands' type, so that it never wraps. 8- and
+    /// 16-bit operands are computed in 32 bits, and the result does not need to be wrapped. Checks for overflow skip
+    /// the function.
     pub keeps_range: bool,
-    /// For floats: the WGSL source picks an operand or works on its bits. A driver's compiler cannot fold, reassociate
-    /// or contract it with the code around it, so the shader needs no guard against such optimisations.
+    /// For floats: whether the WGSL source picks an operand or works on its bits. A driver's compiler cannot fold,
+    /// reassociate or contract it with the code around it, so the shader needs no guard against such optimisations.
     pub opaque: bool,
-    /// For floats: if a driver's compiler sees that both operands are the same value, its simplification changes no
-    /// bit. `x + x` may become `2·x`, which is the same. But `x − x` becomes 0 and `x / x` becomes 1, which is wrong
+    /// For floats: whether a simplification changes no bit if a driver's compiler sees that both operands are the same
+    /// value. `x + x` may become `2·x`, which is the same. But `x − x` becomes 0 and `x / x` becomes 1, which is wrong
     /// for NaN and ∞.
     pub simplifies_exactly: bool,
-    /// The row raises its first operand to the power of the second. For integers, a negative number (not an array) as
-    /// the second operand is an error.
+    /// Whether the function raises its first operand to the power of the second. For integers, a negative number (not
+    /// an array) as the second operand is an error.
     pub power: bool,
-    /// The row is the product of its operands, or the square of its single operand.
+    /// Whether the function is the product of its operands, or the square of its single operand.
     pub multiplies: bool,
 }
 
 /// An integer function that does not wrap. The last argument is the width of the operands' type in bits.
 pub(crate) type ExactInt = fn(i128, i128, i128, u32) -> i128;
 
-/// One row of the table. Rows with equal names, types, WGSL source and properties are equal, whatever their addresses
-/// ([`intern`]).
+/// One row of the table: the definition of an elementwise function. Rows with equal names, types, WGSL source and
+/// properties are equal, whatever their addresses ([`intern`]).
 pub(crate) struct Ufunc {
     pub id: intern::RowId,
     pub name: &'static str,
@@ -224,24 +225,26 @@ pub(crate) struct Ufunc {
     /// The WGSL expression, by the compute type of the operands. `{a}`, `{b}` and `{c}` are replaced by the operands,
     /// and `{T}` by the name of the type. It may call WGSL's built-in functions and the functions of `shaders/lib`.
     pub wgsl: [Option<&'static str>; Compute::COUNT],
-    /// The reference for floats that tests compare with, in f64 and without `crate::math`.
+    /// The reference implementation for floats with which tests compare, in f64 and without `crate::math`.
     pub exact: Option<fn(f64, f64, f64) -> f64>,
-    /// The reference for integers and bool: the result before it wraps to the type.
+    /// The reference implementation for integers and bool: it returns the result before it wraps to the type.
     pub exact_int: Option<ExactInt>,
     /// The range from which tests draw most operands. Within it the function is neither constant nor infinite.
     pub domain: [f64; 2],
     pub reduce: Option<UfuncReduction>,
     pub properties: Properties,
-    /// The derivatives with respect to the operands, for floats. `None` for rows that do not return floats.
+    /// The derivatives with respect to the operands, for floats. `None` for functions that do not return floats.
     pub derivative: Option<&'static [Partial]>,
-    /// The rows that f16 and bf16 operands use instead of this one.
+    /// The rows of the table that f16 and bf16 operands use instead of this one.
     pub half: Option<[&'static Ufunc; 2]>,
-    /// The fold that combines by this row. The first call of [`Fold::of`] creates it.
+    /// The fold (the description of a reduction) that combines elements by this function. The first call of
+    /// [`Fold::of`] creates it.
     pub fold: OnceLock<Fold>,
 }
 
 impl Ufunc {
-    /// Makes a row that has no scalar functions and no WGSL source yet, with the default properties of its class.
+    /// Makes a row of the table that has no scalar functions and no WGSL source yet, with the default properties of its
+    /// class.
     pub const fn new(name: &'static str, doc: &'static str, arity: usize, class: Class) -> Ufunc {
         // most functions of floats are a polynomial with a few steps around it, about eight additions. Chosen by hand;
         // no benchmark compares other values
@@ -277,18 +280,18 @@ impl Ufunc {
         }
     }
 
-    /// Returns the CPU's elementwise loops for this compute type, or `None` if the row does not support it.
+    /// Returns the CPU's elementwise loops for this compute type, or `None` if the function does not support it.
     pub fn map(&self, compute: Compute) -> Option<Loops> {
         Some(self.forms[compute as usize]?.map)
     }
 
-    /// Returns the row's threaded-code instructions for this compute type, for words of 4 or 8 bytes, or `None` if it
-    /// has none.
+    /// Returns the function's threaded-code instructions for this compute type, for words of 4 or 8 bytes, or `None` if
+    /// it has none.
     pub fn threaded(&self, compute: Compute, word: usize) -> Option<InstructionCodes> {
         self.forms[compute as usize]?.threaded[word / 8]
     }
 
-    /// Returns whether the row has WGSL source for this compute type.
+    /// Returns whether the function has WGSL source for this compute type.
     pub fn on_gpu(&self, compute: Compute) -> bool {
         self.wgsl[compute as usize].is_some()
     }
@@ -299,8 +302,8 @@ impl Ufunc {
         operands.last()
     }
 
-    /// Returns the cost of compiling the row's WGSL source in a GPU driver, in additions. The source for integers and
-    /// bool is short.
+    /// Returns the cost of compiling the function's WGSL source in a GPU driver, in additions. The source for integers
+    /// and bool is short.
     pub fn compile_cost(&self, compute: Compute) -> u32 {
         match compute {
             Compute::F32 | Compute::F64 => self.properties.shader_cost,
@@ -308,7 +311,7 @@ impl Ufunc {
         }
     }
 
-    /// Returns whether the row has a CPU loop for this compute type.
+    /// Returns whether the function has a CPU loop for this compute type.
     pub fn on_cpu(&self, compute: Compute) -> bool {
         self.forms[compute as usize].is_some()
     }
@@ -321,7 +324,7 @@ impl std::fmt::Debug for Ufunc {
 }
 
 impl Function {
-    /// Returns the row of the table.
+    /// Returns the row of the table that this name stands for.
     pub fn row(self) -> &'static Ufunc {
         macro_rules! rows {
             ($($module:ident: [$($unary:ident)*] [$($binary:ident)*];)*) => {
@@ -336,8 +339,8 @@ impl Function {
 }
 
 #[cfg(any(feature = "testing", feature = "kernels"))]
-/// Returns the rows that have a method, in the order of the table's files: all except `select` and the rows of
-/// `nextafter` for f16 and bf16.
+/// Returns the rows of the table that have a method, in the order of the table's files: all except `select` and the
+/// rows of `nextafter` for f16 and bf16.
 pub(crate) fn all() -> impl Iterator<Item = &'static Ufunc> {
     arithmetic::ROWS.iter().chain(float::ROWS).chain(special::ROWS).chain(logic::ROWS).copied()
 }
@@ -356,7 +359,8 @@ mod tests {
     }
 
     crate::graph::ufunc::define! {
-        /// A row that only this test uses, so no other code can treat it by its name instead of its properties.
+        /// An elementwise function that only this test uses, so no other code can treat it by its name instead of its
+        /// properties.
         stranger(x, y): Float {
             cpu_float: [(x * x + y * y).sqrt(), (x * x + y * y).sqrt()], wgsl_f32: "sqrt({a} * {a} + {b} * {b})",
             reduce: { method: norm, neutral: Zero, empty: 0.0, order: fixed },

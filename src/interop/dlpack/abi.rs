@@ -10,7 +10,7 @@
 
 use std::ffi::c_void;
 
-/// The version of the structures.
+/// A version of DLPack's structures.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct DLPackVersion {
@@ -20,14 +20,14 @@ pub struct DLPackVersion {
     pub minor: u32,
 }
 
-/// The version that tensors are exported with.
+/// The DLPack version of the tensors that cupric exports.
 pub const VERSION: DLPackVersion = DLPackVersion { major: 1, minor: 1 };
 
-/// Where a tensor's memory is.
+/// The device that holds a tensor's memory.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct DLDevice {
-    /// [`CPU`], or a number of another kind of device.
+    /// The kind of device: [`CPU`], or the number of another kind.
     pub device_type: i32,
     /// The index among devices of this kind; 0 for the CPU.
     pub device_id: i32,
@@ -36,11 +36,11 @@ pub struct DLDevice {
 /// The [`DLDevice::device_type`] of the CPU's memory.
 pub const CPU: i32 = 1;
 
-/// The type of elements.
+/// The type of a tensor's elements.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct DLDataType {
-    /// The kind of number: one of the constants below, or another.
+    /// The kind of number: [`INT`], [`UINT`], [`FLOAT`], [`BFLOAT`], [`BOOL`], or another code of DLPack.
     pub code: u8,
     /// The number of bits of one number.
     pub bits: u8,
@@ -59,13 +59,13 @@ pub const BFLOAT: u8 = 4;
 /// The [`DLDataType::code`] of bools, which have 8 bits.
 pub const BOOL: u8 = 6;
 
-/// A tensor in memory, without an owner.
+/// A tensor in memory. This structure does not own the memory.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct DLTensor {
-    /// The memory.
+    /// The address of the tensor's memory.
     pub data: *mut c_void,
-    /// The device on which the memory is.
+    /// The device that holds the memory.
     pub device: DLDevice,
     /// The number of axes.
     pub ndim: i32,
@@ -79,29 +79,29 @@ pub struct DLTensor {
     pub byte_offset: u64,
 }
 
-/// A tensor and its deleter, in the form of versions before 1.0 (`dltensor` in Python).
+/// A tensor and its deleter, in the structure of DLPack versions before 1.0 (`dltensor` in Python).
 #[repr(C)]
 #[derive(Debug)]
 pub struct DLManagedTensor {
     /// The tensor.
     pub dl_tensor: DLTensor,
-    /// Data of the producer.
+    /// Data of the library that made the tensor, for its own use.
     pub manager_ctx: *mut c_void,
     /// Frees the tensor and this structure. The consumer that took the tensor must call it once.
     pub deleter: Option<unsafe extern "C" fn(*mut DLManagedTensor)>,
 }
 
-/// A tensor and its deleter (`dltensor_versioned` in Python).
+/// A tensor and its deleter, in the structure of DLPack 1.x (`dltensor_versioned` in Python).
 #[repr(C)]
 #[derive(Debug)]
 pub struct DLManagedTensorVersioned {
     /// The version of this structure.
     pub version: DLPackVersion,
-    /// Data of the producer.
+    /// Data of the library that made the tensor, for its own use.
     pub manager_ctx: *mut c_void,
     /// Frees the tensor and this structure. The consumer that took the tensor must call it once.
     pub deleter: Option<unsafe extern "C" fn(*mut DLManagedTensorVersioned)>,
-    /// [`READ_ONLY`] and other bits.
+    /// Flags, one bit each, such as [`READ_ONLY`].
     pub flags: u64,
     /// The tensor.
     pub dl_tensor: DLTensor,

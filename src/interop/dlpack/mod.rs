@@ -89,8 +89,8 @@ unsafe fn delete_versioned(tensor: NonNull<DLManagedTensorVersioned>) {
     }
 }
 
-/// The data that an exported tensor points to. The array owns the memory; `shape` and `strides` are what the tensor's
-/// pointers refer to.
+/// The data that an exported tensor points to. The array owns the memory of the elements. The tensor's pointers to its
+/// shape and strides point into `shape` and `strides`.
 struct Exported<T> {
     tensor: T,
     shape: Vec<i64>,
@@ -116,8 +116,9 @@ impl Array {
     /// exists, a write to the array allocates new memory. (Feature `dlpack`.)
     ///
     /// # Errors
-    /// [`ErrorKind::DeviceMismatch`] for an array on a GPU (move it with [`to_device`](crate::Expr::to_device)),
-    /// [`ErrorKind::Unsupported`] for a bool array with a byte other than 0 and 1 (kernels may store such bytes).
+    /// Returns [`ErrorKind::DeviceMismatch`] if the array is on a GPU (move it with
+    /// [`to_device`](crate::Expr::to_device)), and [`ErrorKind::Unsupported`] if a bool array has a byte other than 0
+    /// and 1 (kernels may store such bytes).
     ///
     /// ```
     /// use cupric::array;
@@ -142,7 +143,7 @@ impl Array {
     /// same address (as after [`broadcast_to`](crate::Expr::broadcast_to)). (Feature `dlpack`.)
     ///
     /// # Errors
-    /// The errors of [`Array::to_dlpack`].
+    /// Returns the errors of [`Array::to_dlpack`].
     ///
     /// ```
     /// use cupric::array;
@@ -158,13 +159,13 @@ impl Array {
         export(self, is_shared, "into_dlpack", Location::caller())
     }
 
-    /// Exports the array like [`Array::into_dlpack`], in the structure of versions before 1.0. That structure cannot
-    /// mark a tensor as read-only, so an array is copied first if its memory is shared or several elements have the
-    /// same address. A Python capsule that holds the returned pointer must be named `dltensor`. The caller or another
-    /// library must call the deleter once. (Feature `dlpack`.)
+    /// Exports the array like [`Array::into_dlpack`], in the structure of DLPack versions before 1.0. That structure
+    /// cannot mark a tensor as read-only, so an array is copied first if its memory is shared or several elements have
+    /// the same address. A Python capsule that holds the returned pointer must be named `dltensor`. The caller or
+    /// another library must call the deleter once. (Feature `dlpack`.)
     ///
     /// # Errors
-    /// The errors of [`Array::to_dlpack`] and of copying.
+    /// Returns the errors of [`Array::to_dlpack`], and an error if copying fails.
     ///
     /// ```
     /// use cupric::{Array, array};
@@ -203,9 +204,9 @@ impl Array {
     /// multiple of their size. (Feature `dlpack`.)
     ///
     /// # Errors
-    /// [`ErrorKind::Unsupported`] for a major version other than 1, for memory of a device other than the CPU, and for
-    /// types that cupric does not have; [`ErrorKind::Format`] for an inconsistent tensor; [`ErrorKind::Argument`] for a
-    /// bool tensor with a byte other than 0 and 1; [`ErrorKind::LimitExceeded`] for more than 64 axes.
+    /// Returns [`ErrorKind::Unsupported`] if the major version is not 1, the memory is not on the CPU, or cupric does
+    /// not have the type. Returns [`ErrorKind::Format`] if the tensor is inconsistent, [`ErrorKind::Argument`] if a
+    /// bool tensor has a byte other than 0 and 1, and [`ErrorKind::LimitExceeded`] if there are more than 64 axes.
     ///
     /// # Safety
     /// The tensor must be valid by the DLPack specification, and the caller must own it. All bytes from its first
@@ -237,13 +238,14 @@ impl Array {
         unsafe { import((&raw const (*tensor.as_ptr()).dl_tensor).read(), Box::new(owner), OP, at) }
     }
 
-    /// Imports a tensor like [`Array::from_dlpack`], in the structure of versions before 1.0. (Feature `dlpack`.)
+    /// Imports a tensor like [`Array::from_dlpack`], in the structure of DLPack versions before 1.0. (Feature
+    /// `dlpack`.)
     ///
     /// # Errors
-    /// The errors of [`Array::from_dlpack`].
+    /// Returns the errors of [`Array::from_dlpack`].
     ///
     /// # Safety
-    /// The conditions of [`Array::from_dlpack`].
+    /// The tensor must meet the conditions of [`Array::from_dlpack`].
     ///
     /// ```
     /// use cupric::{Array, array};
@@ -261,12 +263,12 @@ impl Array {
     }
 }
 
-/// An imported tensor of the old structure. Dropping it calls its deleter.
+/// An imported tensor in the structure of DLPack versions before 1.0. Dropping it calls its deleter.
 struct Legacy(NonNull<DLManagedTensor>);
 
 // SAFETY: the tensor is owned by its holder, and its deleter may be called on any thread, as `from_dlpack` requires.
 unsafe impl Send for Legacy {}
-// SAFETY: the type has no method that reads through a shared reference.
+// SAFETY: the type has no method that reads through a shared reference, so threads can share a reference to it.
 unsafe impl Sync for Legacy {}
 
 impl Drop for Legacy {
@@ -305,14 +307,15 @@ unsafe extern "C" fn delete_exported<T: Managed>(tensor: *mut T) {
     if tensor.is_null() {
         return;
     }
-    // SAFETY: the context is the leaked box that contains the tensor.
+    // SAFETY: the context is the leaked box that contains the tensor, and the caller promises that nobody uses the
+    // tensor afterwards.
     let exported = unsafe { Box::from_raw((*tensor).context().cast::<Exported<T>>()) };
     // a panic must not unwind into another language
     let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(exported)));
 }
 
-/// Makes a tensor of an array's memory. The caller fills in the pointers to its lengths, strides and context once it is
-/// in its final place in memory.
+/// Makes a tensor that uses an array's memory. The caller fills in the pointers to the shape, the strides and the
+/// context once the tensor is at its final address.
 fn exported<T>(array: Array, make: impl FnOnce(DLTensor) -> T, op: &'static str, at: Loc) -> Result<Box<Exported<T>>> {
     let data = array.host_pointer(op, at)?.cast();
     let tensor = DLTensor {
@@ -349,7 +352,7 @@ fn export(array: Array, is_read_only: bool, op: &'static str, at: Loc) -> Result
     }
 }
 
-/// Makes an array of a tensor's memory, which `owner` keeps alive.
+/// Makes an array that uses a tensor's memory, which `owner` keeps alive.
 ///
 /// # Safety
 /// The conditions of [`Array::from_dlpack`] must hold until `owner` is dropped.
@@ -412,7 +415,7 @@ unsafe fn import(
     if !(start.as_ptr() as usize).is_multiple_of(dtype.size()) {
         let mut copy = crate::base::error::room::<u8>(count.saturating_mul(dtype.size()), op, at)?;
         for place in Places::new(&shape, &strides) {
-            // SAFETY: a valid tensor has an initialised element at each of its places.
+            // SAFETY: a valid tensor has an initialised element at each of the distances that `Places` returns.
             let element =
                 unsafe { std::slice::from_raw_parts(first.offset(place * dtype.size() as isize), dtype.size()) };
             copy.extend_from_slice(element);

@@ -15,8 +15,8 @@ pub(super) struct NumberList<'a> {
     pub bytes: &'a [u8],
 }
 
-/// A float, serialised as a number if it is finite, and else as a string, because some formats have no infinities and
-/// NaN.
+/// A float. It is serialised as a number if it is finite, otherwise as a string, because some formats cannot represent
+/// infinities and NaN.
 struct Float(f64);
 
 impl Serialize for Float {
@@ -151,7 +151,7 @@ pub(super) fn to_bytes(numbers: &[HumanNumber], dtype: DType) -> Result<Vec<u8>,
         copy.extend_from_slice(bytes);
         Ok(copy)
     }
-    // A finite number that becomes an infinity in the type is rejected. It is rounded first, because some parsers
+    // A finite number that becomes an infinity in the dtype is rejected. It is rounded first, because some parsers
     // return the f64 next to a type's largest value instead of the value itself.
     fn narrow<T>(v: f64, rounded: T, is_finite: bool) -> Option<T> {
         (is_finite || !v.is_finite()).then_some(rounded)

@@ -142,7 +142,7 @@ impl<'de> Deserialize<'de> for Array {
     }
 }
 
-/// A visitor that reads the parts of an array (`dtype`, `shape` and `data`).
+/// A visitor that reads the fields of an array (`dtype`, `shape` and `data`).
 struct Parts {
     for_people: bool,
 }
@@ -170,7 +170,8 @@ impl<'de> Visitor<'de> for Parts {
                 0 => dtype.replace(map.next_value()?).is_some(),
                 1 => shape.replace(map.next_value()?).is_some(),
                 _ => {
-                    // `data` comes before `shape` if a program has sorted the fields
+                    // the shape is not known yet if a program has sorted the fields, because `data` then comes before
+                    // `shape`
                     let most = shape.as_deref().map(count::<A::Error>).transpose()?;
                     data.replace(map.next_value_seed(DataOf { for_people: self.for_people, most })?).is_some()
                 }
@@ -204,13 +205,13 @@ fn count<E: de::Error>(shape: &[usize]) -> Result<usize, E> {
     size_of_shape(shape).map_err(|f| E::custom(f.detail))
 }
 
-/// The elements of a deserialised array: its bytes, or its numbers.
+/// The elements of a deserialised array: bytes in compact formats, numbers in human-readable formats.
 enum ArrayData {
     Bytes(Vec<u8>),
     Numbers(Vec<HumanNumber>),
 }
 
-/// Reads the elements. If `most` is known, more elements are an error.
+/// Reads the elements of an array. If `most` is known, more elements than `most` are an error.
 struct DataOf {
     for_people: bool,
     most: Option<usize>,
@@ -274,7 +275,7 @@ impl<'de> Visitor<'de> for DataOf {
     }
 }
 
-/// Makes the array from its deserialised parts.
+/// Makes the array from its deserialised dtype, shape and elements.
 #[track_caller]
 fn made<E: de::Error>(dtype: DType, shape: &[usize], data: ArrayData) -> Result<Array, E> {
     let count = count::<E>(shape)?;

@@ -17,12 +17,13 @@ use std::sync::Arc;
 
 type Fallible<T> = Result<T, Fault>;
 
-/// A memory-mapped file. Arrays that use its memory keep a clone, so the map exists as long as they do.
+/// A memory-mapped file. Arrays that use its memory keep a clone, so the file stays mapped as long as such an array
+/// exists.
 #[derive(Clone, Debug)]
 pub struct Mapped(Arc<Mmap>);
 
 impl Mapped {
-    /// Maps a file.
+    /// Maps a file into memory.
     ///
     /// # Safety
     /// Nobody may change the file while this value, a clone of it, or an array that uses its memory exists.
@@ -77,7 +78,8 @@ impl Array {
     /// [`Expr::to_npy`](crate::Expr::to_npy) does, is allowed, because the mapped file itself is then not changed.
     ///
     /// # Errors
-    /// The errors of [`Array::from_npy`], and [`ErrorKind::Io`] for a file that cannot be mapped, such as a pipe.
+    /// Returns the errors of [`Array::from_npy`], and [`ErrorKind::Io`] for a file that cannot be mapped, such as a
+    /// pipe.
     ///
     /// ```
     /// use cupric::{Array, array};

@@ -48,7 +48,7 @@ const FREE: u64 = 16 << 20;
 pub struct Npz<R = File> {
     source: R,
     members: Vec<Member>,
-    /// Positions in `members`, ordered by name.
+    /// The indices of `members`, ordered by the members' names.
     sorted: Vec<usize>,
     path: Option<PathBuf>,
     ratio: u64,
@@ -60,12 +60,13 @@ fn name_of(member: &Member) -> &str {
 }
 
 impl Npz {
-    /// Opens an archive. (Feature `npz`.)
+    /// Opens an `.npz` archive (like `numpy.load`), and reads the names of its arrays. (Feature `npz`.)
     ///
     /// # Errors
-    /// [`ErrorKind::Io`] if the file cannot be read; [`ErrorKind::OutOfMemory`]; and [`ErrorKind::Format`] if it is not
-    /// a supported archive: if it is cut off, is in several parts, or has members that overlap, two members of one
-    /// name, or names that are paths to a place outside the archive (`../x`, `/x`, `C:\x`).
+    /// Returns [`ErrorKind::Io`] if the file cannot be read, and [`ErrorKind::OutOfMemory`] if memory is too small.
+    /// Returns [`ErrorKind::Format`] if it is not a supported archive: if it is cut off, is in several parts, or has
+    /// members that overlap, two members with the same name, or names that are paths to a place outside the archive
+    /// (`../x`, `/x`, `C:\x`).
     ///
     /// ```
     /// let e = cupric::Npz::open("no such file.npz").unwrap_err();
@@ -87,7 +88,7 @@ impl<R: Read + Seek> Npz<R> {
     /// `npz`.)
     ///
     /// # Errors
-    /// The errors of [`Npz::open`].
+    /// Returns the errors of [`Npz::open`].
     ///
     /// ```
     /// use cupric::{Npz, NpzWriter, array};
@@ -115,8 +116,8 @@ impl<R: Read + Seek> Npz<R> {
         Ok(Npz { source, members, sorted, path, ratio: RATIO })
     }
 
-    /// Sets the limit of a member's unpacked length divided by its packed length. The default is 100; deflate reaches
-    /// 1,032. Members that unpack to at most 16 MiB are always allowed. (Feature `npz`.)
+    /// Sets the limit of a member's unpacked length divided by its packed length. The default is 100; the compression
+    /// method deflate reaches 1,032. Members that unpack to at most 16 MiB are always allowed. (Feature `npz`.)
     ///
     /// ```
     /// use cupric::{DType, Npz, NpzWriter, zeros};
@@ -148,13 +149,14 @@ impl<R: Read + Seek> Npz<R> {
         self.members.iter().map(name_of)
     }
 
-    /// Reads the array with a name. It supports the same `.npy` files as [`Array::from_npy`]. (Feature `npz`.)
+    /// Reads the array with a name onto the CPU. It supports the same `.npy` files as [`Array::from_npy`]. (Feature
+    /// `npz`.)
     ///
     /// # Errors
-    /// [`ErrorKind::Argument`] if no array has the name; [`ErrorKind::Format`] for a member that is not a `.npy` file,
-    /// or whose checksum is wrong; [`ErrorKind::LimitExceeded`] for a member that exceeds [`Npz::max_ratio`];
-    /// [`ErrorKind::Unsupported`] for a member that is encrypted or compressed by another method than deflate;
-    /// [`ErrorKind::Io`]; and [`ErrorKind::OutOfMemory`].
+    /// Returns [`ErrorKind::Argument`] if no array has the name, [`ErrorKind::Format`] if the member is not a `.npy`
+    /// file or its checksum is wrong, [`ErrorKind::LimitExceeded`] if the member exceeds [`Npz::max_ratio`], and
+    /// [`ErrorKind::Unsupported`] if it is encrypted or compressed by another method than deflate. Returns
+    /// [`ErrorKind::Io`] if reading fails, and [`ErrorKind::OutOfMemory`] if memory is too small.
     ///
     /// ```
     /// # use cupric::{Npz, NpzWriter, array};
@@ -179,7 +181,7 @@ impl<R: Read + Seek> Npz<R> {
     /// Reads all arrays, in the order of [`Npz::names`]. (Feature `npz`.)
     ///
     /// # Errors
-    /// The errors of [`Npz::read`].
+    /// Returns the errors of [`Npz::read`].
     ///
     /// ```
     /// # use cupric::{Npz, NpzWriter, array};
@@ -273,8 +275,8 @@ impl<W: Write> NpzWriter<W> {
     /// expression and, in a compressed archive, for the compressed bytes. (Feature `npz`.)
     ///
     /// # Errors
-    /// [`ErrorKind::Argument`] for a name that already exists, is empty, ends in `/`, is longer than 65,531 bytes, or
-    /// is a path to a place outside the archive; and the errors of [`Expr::to_npy`].
+    /// Returns [`ErrorKind::Argument`] if the name already exists, is empty, ends in `/`, is longer than 65,531 bytes,
+    /// or is a path to a place outside the archive. Also returns the errors of [`Expr::to_npy`].
     ///
     /// ```
     /// let mut writer = cupric::NpzWriter::new(vec![]);
@@ -319,10 +321,10 @@ impl<W: Write> NpzWriter<W> {
         })
     }
 
-    /// Writes the archive's directory, and returns the underlying writer. (Feature `npz`.)
+    /// Writes the archive's directory (the list of its members), and returns the underlying writer. (Feature `npz`.)
     ///
     /// # Errors
-    /// [`ErrorKind::Io`] if the output cannot be written.
+    /// Returns [`ErrorKind::Io`] if the output cannot be written.
     #[track_caller]
     pub fn finish(self) -> Result<W> {
         let at = Location::caller();
@@ -335,7 +337,8 @@ impl<W: Write> NpzWriter<W> {
 /// with [`Expr::to_npy`]. (Feature `npz`.)
 ///
 /// # Errors
-/// The errors of [`NpzWriter::write`], and [`ErrorKind::Io`]. After an error, an existing file is unchanged.
+/// Returns the errors of [`NpzWriter::write`], and [`ErrorKind::Io`] if the file cannot be written. After an error, an
+/// existing file is unchanged.
 ///
 /// ```
 /// use cupric::{Npz, array, save_npz};
@@ -359,7 +362,7 @@ pub fn save_npz<N: AsRef<str>, A: Operand>(
 /// `npz`.)
 ///
 /// # Errors
-/// The errors of [`save_npz`].
+/// Returns the errors of [`save_npz`].
 ///
 /// ```
 /// use cupric::{DType, save_npz_compressed, zeros};

@@ -16,8 +16,8 @@ pub const CENTRAL: u32 = 0x0201_4b50;
 pub const END: u32 = 0x0605_4b50;
 pub const END64: u32 = 0x0606_4b50;
 pub const LOCATOR: u32 = 0x0706_4b50;
-/// This and the other constants `…LENGTH` are the lengths of records in bytes, without the variable fields at their
-/// ends.
+/// The lengths in bytes of the records of a ZIP archive, without the fields of variable length at their ends. This also
+/// holds for the other constants `…LENGTH`.
 const LOCAL_LENGTH: u64 = 30;
 const CENTRAL_LENGTH: u64 = 46;
 const END_LENGTH: usize = 22;
@@ -44,7 +44,7 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
     u64::from(u32_at(bytes, at)) | u64::from(u32_at(bytes, at + 4)) << 32
 }
 
-/// A file in an archive, as the directory describes it.
+/// A file in an archive, as the archive's directory describes it.
 #[derive(Debug)]
 pub struct Member {
     pub name: Box<str>,
@@ -116,8 +116,8 @@ fn find_directory(source: &mut (impl Read + Seek)) -> Fallible<Place> {
 }
 
 /// Reads the ZIP64 record, which has the numbers that do not fit the record at `end`. Returns the position of the ZIP64
-/// record, the location of the directory, and whether the archive is in one part. Returns `None` if there is no ZIP64
-/// record. This is not an error, because a number in the record at `end` may really be the largest that fits.
+/// record, the location of the directory, and whether the archive consists of one part. Returns `None` if there is no
+/// ZIP64 record. This is not an error, because a number in the record at `end` may really be the largest that fits.
 fn find_directory64(source: &mut (impl Read + Seek), end: u64) -> Fallible<Option<(u64, Place, bool)>> {
     let Some(at) = end.checked_sub(LOCATOR_LENGTH) else { return Ok(None) };
     let mut locator = [0; LOCATOR_LENGTH as usize];
@@ -210,7 +210,7 @@ fn read_record(source: &mut impl Read) -> Fallible<Member> {
     })
 }
 
-/// Replaces the numbers that do not fit 32 bits by the numbers in the ZIP64 extra field.
+/// Replaces the numbers of a directory entry that do not fit 32 bits by the numbers in its ZIP64 extra field.
 fn widen(numbers: &mut [u64; 3], mut extra: &[u8]) -> Option<()> {
     if numbers.iter().all(|n| *n != u64::from(u32::MAX)) {
         return Some(());
@@ -230,7 +230,7 @@ fn widen(numbers: &mut [u64; 3], mut extra: &[u8]) -> Option<()> {
 }
 
 /// Returns a message if a member's name is not safe. Names are not used as paths here, but other programs unpack
-/// archives, and messages show names.
+/// archives to paths of these names, and error messages show names.
 pub fn check_name(name: &str) -> Result<(), String> {
     let wrong = |why: &str| Err(format!("the name of member {} {why}", printable(name.as_bytes())));
     if name.chars().any(char::is_control) {

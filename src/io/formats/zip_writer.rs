@@ -6,11 +6,12 @@ use flate2::write::DeflateEncoder;
 use flate2::{Compression, Crc};
 use std::io::{self, Seek, SeekFrom, Write};
 
-/// A writer of an archive. `at` is the position in the output, and `directory` has the entries of the members so far.
+/// A writer of an archive. `at` is the position in the output, and `directory` has the entries of the members that have
+/// been written so far.
 #[derive(Debug)]
 pub struct Writer<W> {
     to: W,
-    /// The function that moves to a position in the output, if the output is seekable.
+    /// The function that moves to a position in the output; `None` if the output is not seekable.
     seek: Option<fn(&mut W, u64) -> io::Result<()>>,
     at: u64,
     directory: Vec<u8>,
@@ -48,7 +49,8 @@ impl New<'_> {
         most >= u64::from(u32::MAX)
     }
 
-    /// Returns the numbers that do not fit 32 bits. The entry in the directory has them in a ZIP64 field.
+    /// Returns which of the sizes and the position do not fit 32 bits. The member's entry in the directory has these
+    /// numbers in a ZIP64 field.
     fn large(&self) -> Vec<u64> {
         [self.size, self.packed, self.at].into_iter().filter(|n| *n >= u64::from(u32::MAX)).collect()
     }
@@ -122,15 +124,15 @@ impl<W: Write> Writer<W> {
         self.to.write_all(bytes).inspect_err(|_| self.has_failed = true)
     }
 
-    /// Returns whether the output is seekable. Then members are written without being held in memory.
+    /// Returns whether the output is seekable. In a seekable output, members are written without being held in memory.
     pub fn is_seekable(&self) -> bool {
         self.seek.is_some()
     }
 
     /// Adds a member of `size` bytes, which `write` produces. The header before these bytes contains their checksum. So
     /// if the output is seekable, the header is written again after the bytes. Otherwise `write` is called first to
-    /// compute the checksum, and again to write the bytes; if they are compressed, one call does both and keeps the
-    /// compressed bytes in memory. The length of the name must fit 16 bits.
+    /// compute the checksum, and again to write the bytes. For a compressed member of such an output, one call of
+    /// `write` does both, and the compressed bytes are kept in memory. The length of the name must fit 16 bits.
     pub(crate) fn add(
         &mut self,
         name: &str,

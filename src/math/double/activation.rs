@@ -7,7 +7,7 @@ use super::log::{log, log1p};
 const SELU: f64 = 1.0507009873554804934193349852946;
 const SELU_ALPHA: f64 = 1.7580993408473768599402175208123;
 
-/// ln(x / (1 - x)).
+/// Returns ln(x / (1 - x)), the logit of x.
 #[inline(always)]
 pub(crate) fn logit(x: f64) -> f64 {
     // 2x - 1 is exact from 1/4 on, and 1 - x is exact from 1/2 on; below 1/4 the sum of both logarithms does not cancel
@@ -20,21 +20,21 @@ pub(crate) fn logit(x: f64) -> f64 {
     if x == 0.5 { 0.0 } else { r }
 }
 
-/// x·ln y, which is 0 if x is 0 and y is not NaN.
+/// Returns x·ln y, which is 0 if x is 0 and y is not NaN.
 #[inline(always)]
 pub(crate) fn xlogy(x: f64, y: f64) -> f64 {
     let r = x * log(y);
     if (x == 0.0) & !y.is_nan() { 0.0 } else { r }
 }
 
-/// x·ln(1 + y), which is 0 if x is 0 and y is not NaN.
+/// Returns x·ln(1 + y), which is 0 if x is 0 and y is not NaN.
 #[inline(always)]
 pub(crate) fn xlog1py(x: f64, y: f64) -> f64 {
     let r = x * log1p(y);
     if (x == 0.0) & !y.is_nan() { 0.0 } else { r }
 }
 
-/// -x·ln x, which is 0 at 0 and -∞ for negative x.
+/// Returns -x·ln x, which is 0 at 0 and -∞ for negative x.
 #[inline(always)]
 pub(crate) fn entr(x: f64) -> f64 {
     let r = -x * log(x);
@@ -42,7 +42,7 @@ pub(crate) fn entr(x: f64) -> f64 {
     if x == 0.0 { 0.0 } else { r }
 }
 
-/// x / 6 + 1/2 between -3 and 3, 0 below and 1 above.
+/// Returns x / 6 + 1/2 for x between -3 and 3, 0 for smaller x, and 1 for larger x.
 #[inline(always)]
 pub(crate) fn hard_sigmoid(x: f64) -> f64 {
     let c = if x < -3.0 { -3.0 } else { x };
@@ -50,21 +50,21 @@ pub(crate) fn hard_sigmoid(x: f64) -> f64 {
     (c + 3.0) / 6.0
 }
 
-/// x · hard_sigmoid(x), which is -0 at -∞ too.
+/// Returns x · hard_sigmoid(x). For x = -∞ the result is -0.
 #[inline(always)]
 pub(crate) fn hard_swish(x: f64) -> f64 {
     let r = x * hard_sigmoid(x);
     if x <= -3.0 { -0.0 } else { r }
 }
 
-/// x for x >= 0, alpha·(e^x - 1) below.
+/// Returns x for x >= 0, and alpha·(e^x - 1) for x < 0.
 #[inline(always)]
 pub(crate) fn elu(x: f64, alpha: f64) -> f64 {
     let r = alpha * expm1(x);
     if x >= 0.0 { x } else { r }
 }
 
-/// λ·x for x >= 0, λ·α·(e^x - 1) below.
+/// Returns λ·x for x >= 0, and λ·α·(e^x - 1) for x < 0.
 #[inline(always)]
 pub(crate) fn selu(x: f64) -> f64 {
     let r = SELU_ALPHA * expm1(x);

@@ -130,7 +130,7 @@ pub(crate) fn i0(x: f64) -> f64 {
     if a > 8.0 { scale(far * p, k) } else { near }
 }
 
-/// e^-|x|·I₀(x).
+/// Returns e^-|x|·I₀(x).
 #[inline(always)]
 pub(crate) fn i0e(x: f64) -> f64 {
     let (a, near, far) = parts(x, I0, I0_FAR);
@@ -146,7 +146,7 @@ pub(crate) fn i1(x: f64) -> f64 {
     (if a > 8.0 { scale(far * p, k) } else { a * near }).copysign(x)
 }
 
-/// e^-|x|·I₁(x).
+/// Returns e^-|x|·I₁(x).
 #[inline(always)]
 pub(crate) fn i1e(x: f64) -> f64 {
     let (a, near, far) = parts(x, I1, I1_FAR);

@@ -11,9 +11,9 @@ use std::f64::consts::{LOG2_E, PI};
 /// From this number on, Stirling's formula is used for ln Γ.
 const LARGE: f64 = 8.0;
 
-/// ln B(a, b) of positive finite numbers. If Stirling's formula is used for b, the terms of ln Γ(b) and ln Γ(a + b)
-/// that nearly cancel are combined (Didonato and Morris, ACM Transactions on Mathematical Software 18, 1992, algorithm
-/// 708).
+/// Returns ln B(a, b) of positive finite numbers. If Stirling's formula is used for b, the terms of ln Γ(b) and of ln
+/// Γ(a + b) that nearly cancel are combined (Didonato and Morris, ACM Transactions on Mathematical Software 18, 1992,
+/// algorithm 708).
 #[inline(always)]
 fn log_of_positive(a: f64, b: f64) -> f64 {
     let (a, b) = if a < b { (a, b) } else { (b, a) };
@@ -81,7 +81,7 @@ fn times_power(v: f64, t: f64, low: f64) -> f64 {
     scale(scale(v * p, half), k.wrapping_sub(half))
 }
 
-/// sin(π·(a + b)), including the rounding error of a + b.
+/// Returns sin(π·(a + b)), including the rounding error of a + b.
 #[inline(always)]
 fn sine_of_sum(a: f64, b: f64) -> f64 {
     let (s, low) = two_sum(a, b);
@@ -172,7 +172,7 @@ pub(crate) fn beta(a: f64, b: f64) -> f64 {
     }
 }
 
-/// ln |B(a, b)|.
+/// Returns ln |B(a, b)|.
 #[inline(always)]
 pub(crate) fn betaln(a: f64, b: f64) -> f64 {
     if let Some(v) = near_zero(a, b) {

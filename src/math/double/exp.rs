@@ -22,13 +22,13 @@ pub(super) const EXP: [f64; 10] = [
     2.4999936834828657e-08,
 ];
 
-/// The larger of x and `lo`; NaN stays NaN.
+/// Returns the larger of x and `lo`, or NaN if x is NaN.
 #[inline(always)]
 fn at_least(x: f64, lo: f64) -> f64 {
     if x < lo { lo } else { x }
 }
 
-/// The smaller of x and `hi`; NaN stays NaN.
+/// Returns the smaller of x and `hi`, or NaN if x is NaN.
 #[inline(always)]
 fn at_most(x: f64, hi: f64) -> f64 {
     if x > hi { hi } else { x }
@@ -66,7 +66,7 @@ pub(super) fn exp_sum(x: f64, l: f64) -> (f64, f64, u64) {
     (p, ((1.0 - p) + t) + ((r - t) + s), k.to_bits())
 }
 
-/// (n + n_low) / (d + d_low), with an error slightly above half a unit in the last place.
+/// Returns (n + n_low) / (d + d_low), with an error slightly above half a unit in the last place.
 #[inline(always)]
 pub(super) fn quotient((n, n_low): (f64, f64), (d, d_low): (f64, f64)) -> f64 {
     let i = 1.0 / d;
@@ -75,7 +75,7 @@ pub(super) fn quotient((n, n_low): (f64, f64), (d, d_low): (f64, f64)) -> f64 {
     rest.fused(i, q)
 }
 
-/// x·(p + low) as a sum of two f64; the first one is the rounded x·p.
+/// Returns x·(p + low) as a sum of two f64, of which the first is x·p, rounded.
 #[inline(always)]
 pub(super) fn product(x: f64, (p, low): (f64, f64)) -> (f64, f64) {
     let n = x * p;
@@ -96,7 +96,7 @@ pub(super) fn scale(x: f64, k: u64) -> f64 {
     x * power(half) * power(k.wrapping_sub(half))
 }
 
-/// e^x, which is 0 below -746 and ∞ above 710.
+/// Returns e^x, which is 0 for x below -746 and ∞ for x above 710.
 #[inline(always)]
 pub(crate) fn exp(x: f64) -> f64 {
     let (p, k) = exp_parts(at_most(at_least(x, -746.0), 710.0));
@@ -116,14 +116,14 @@ pub(super) fn pow2_sum(x: f64, low: f64) -> (f64, u64) {
     ((r * r).fused(poly(r, EXP), low) + r + 1.0, k.to_bits())
 }
 
-/// 2^x, which is 0 below -1076 and ∞ from 1024 on.
+/// Returns 2^x, which is 0 for x below -1076 and ∞ from x = 1024 on.
 #[inline(always)]
 pub(crate) fn exp2(x: f64) -> f64 {
     let (p, k) = pow2_sum(at_most(at_least(x, -1076.0), 1025.0), 0.0);
     scale(p, k)
 }
 
-/// e^x - 1 without cancellation near 0; it rounds to -1 below -40 and is ∞ above 710.
+/// Returns e^x - 1 without cancellation near 0. It rounds to -1 for x below -40, and is ∞ for x above 710.
 #[inline(always)]
 pub(crate) fn expm1(x: f64) -> f64 {
     let (r, low, k) = reduce(at_most(at_least(x, -40.0), 710.0));
@@ -155,20 +155,20 @@ fn logistic(x: f64, z: f64, below: bool) -> f64 {
     if below { q * s * t } else { q }
 }
 
-/// 1 / (1 + e^-x).
+/// Returns 1 / (1 + e^-x).
 #[inline(always)]
 pub(crate) fn sigmoid(x: f64) -> f64 {
     logistic(1.0, x, x < 0.0)
 }
 
-/// x · sigmoid(x).
+/// Returns x · sigmoid(x).
 #[inline(always)]
 pub(crate) fn silu(x: f64) -> f64 {
     let x = at_least(x, -800.0);
     logistic(x, x, x < 0.0)
 }
 
-/// The approximation of gelu by tanh: x · sigmoid(√(8/π)·(x + 0.044715·x³)).
+/// Returns the approximation of gelu by tanh, which equals x · sigmoid(√(8/π)·(x + 0.044715·x³)).
 #[inline(always)]
 pub(crate) fn gelu_tanh(x: f64) -> f64 {
     let x = at_least(x, -40.0);
@@ -177,14 +177,14 @@ pub(crate) fn gelu_tanh(x: f64) -> f64 {
     logistic(x, z, x < 0.0)
 }
 
-/// ln(1 + e^x).
+/// Returns ln(1 + e^x).
 #[inline(always)]
 pub(crate) fn softplus(x: f64) -> f64 {
     let tail = log1p_tail(exp(-x.abs()));
     if x > 0.0 { x + tail } else { tail }
 }
 
-/// ln(e^a + e^b).
+/// Returns ln(e^a + e^b).
 #[inline(always)]
 pub(crate) fn logaddexp(a: f64, b: f64) -> f64 {
     let (hi, lo) = if a > b { (a, b) } else { (b, a) };
@@ -193,7 +193,7 @@ pub(crate) fn logaddexp(a: f64, b: f64) -> f64 {
     hi + log1p_tail(exp(d))
 }
 
-/// sinh x.
+/// Returns sinh x.
 #[inline(always)]
 pub(crate) fn sinh(x: f64) -> f64 {
     let a = x.abs();
@@ -205,7 +205,7 @@ pub(crate) fn sinh(x: f64) -> f64 {
     (if a > 1.0 { large } else { small }).copysign(x)
 }
 
-/// cosh x.
+/// Returns cosh x.
 #[inline(always)]
 pub(crate) fn cosh(x: f64) -> f64 {
     let h = half_exp(x.abs());
@@ -220,7 +220,7 @@ fn half_exp(a: f64) -> f64 {
     scale(p, k.wrapping_sub(1))
 }
 
-/// tanh x.
+/// Returns tanh x.
 #[inline(always)]
 pub(crate) fn tanh(x: f64) -> f64 {
     let a = x.abs();

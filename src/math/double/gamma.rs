@@ -17,7 +17,8 @@ pub(super) const DIGAMMA: [f64; 7] = [
     0.06362150587634356,
 ];
 
-/// ψ(x): by its asymptotic series from 8 on, by the recurrence below 8, and by the reflection formula for negative x.
+/// Returns ψ(x): by its asymptotic series from 8 on, by the recurrence below 8, and by the reflection formula for
+/// negative x.
 #[inline(always)]
 pub(crate) fn digamma(x: f64) -> f64 {
     let below = x < 0.0;

@@ -95,7 +95,7 @@ pub(super) fn two_sum(a: f64, b: f64) -> (f64, f64) {
     (s, (a - (s - c)) + (b - c))
 }
 
-/// The product of x + x_low and y + y_low, as a sum of two f64.
+/// Returns the product of x + x_low and y + y_low, as a sum of two f64.
 #[inline(always)]
 pub(super) fn two_product((x, x_low): (f64, f64), (y, y_low): (f64, f64)) -> (f64, f64) {
     let p = x * y;
@@ -105,7 +105,7 @@ pub(super) fn two_product((x, x_low): (f64, f64), (y, y_low): (f64, f64)) -> (f6
 /// log2(e) as a sum of two f64.
 pub(super) const LOG2_E_SUM: (f64, f64) = (LOG2_E, LOG2_E_LO);
 
-/// μ - ln(1 + μ) as a sum of two f64, for μ = (x - a)/a with |μ| <= 0.29.
+/// Returns μ - ln(1 + μ) as a sum of two f64, for μ = (x - a)/a with |μ| <= 0.29.
 #[inline(always)]
 fn log_rest(x: f64, a: f64) -> (f64, f64) {
     // this difference is exact, because x is close to a
@@ -122,7 +122,7 @@ fn log_rest(x: f64, a: f64) -> (f64, f64) {
     two_product((s, s_low), (u, ((m - u) - w) + m_low))
 }
 
-/// x^a·e^-x / Γ(a + 1) for a < [`LARGE`].
+/// Returns x^a·e^-x / Γ(a + 1) for a < [`LARGE`].
 #[inline(always)]
 fn term_small(a: f64, x: f64) -> f64 {
     // for larger x the term is 0, and the power may overflow
@@ -132,14 +132,14 @@ fn term_small(a: f64, x: f64) -> f64 {
     pow(x, a) * e / libm::tgamma(a + 1.0) * e
 }
 
-/// x^a·e^-x / Γ(a + 1) for a >= [`LARGE`], from 2^(t + low) = (x/a)^a·e^(a - x).
+/// Returns x^a·e^-x / Γ(a + 1) for a >= [`LARGE`], from 2^(t + low) = (x/a)^a·e^(a - x).
 #[inline(always)]
 fn term_large(a: f64, t: f64, low: f64) -> f64 {
     // 0.398… is 1/√(2π)
     power_of_two(t, low) * (0.3989422804014327 / a.sqrt() * exp(-stirling_rest(a)))
 }
 
-/// log2 of (x/a)^a·e^(a - x) as a sum of two f64, for an x that is not close to a.
+/// Returns log2 of (x/a)^a·e^(a - x) as a sum of two f64, for an x that is not close to a.
 #[inline(always)]
 fn exponent(a: f64, x: f64) -> (f64, f64) {
     let r = x / a;

@@ -67,7 +67,7 @@ fn log_of(f: f64, e: f64, low: f64) -> f64 {
     e.fused(LN2_HI, f - (h - t))
 }
 
-/// The natural logarithm.
+/// Returns the natural logarithm of x.
 #[inline(always)]
 pub(crate) fn log(x: f64) -> f64 {
     let (f, e) = split(x);
@@ -86,21 +86,21 @@ fn scaled(e: f64, tail: f64, f: f64, c: f64, low: f64) -> f64 {
     h + (a.fused(c, e - h) + t)
 }
 
-/// The binary logarithm, exact for powers of two.
+/// Returns the binary logarithm of x, which is exact if x is a power of two.
 #[inline(always)]
 pub(crate) fn log2(x: f64) -> f64 {
     let (f, e) = split(x);
     specials(x, scaled(e, 0.0, f, LOG2_E, LOG2_E_LO))
 }
 
-/// The decimal logarithm.
+/// Returns the decimal logarithm of x.
 #[inline(always)]
 pub(crate) fn log10(x: f64) -> f64 {
     let (f, e) = split(x);
     specials(x, scaled(e * LOG10_2_HI, e * LOG10_2_LO, f, LOG10_E, LOG10_E_LO))
 }
 
-/// ln(1 + x) without cancellation near 0.
+/// Returns ln(1 + x) without cancellation near 0.
 #[inline(always)]
 pub(crate) fn log1p(x: f64) -> f64 {
     let i = (1.0 + x).to_bits().wrapping_sub(SPLIT);
@@ -118,7 +118,7 @@ pub(crate) fn log1p(x: f64) -> f64 {
     if x == -1.0 { f64::NEG_INFINITY } else { r }
 }
 
-/// ln(1 + x) for 0 <= x <= 1.
+/// Returns ln(1 + x) for 0 <= x <= 1.
 #[inline(always)]
 pub(super) fn log1p_tail(x: f64) -> f64 {
     // if 1 + x is at most √2, f is x; otherwise 1 + f is (1 + x)/2, which is in [√½, 1]
@@ -151,7 +151,7 @@ pub(crate) fn acosh(x: f64) -> f64 {
     if x > 1e9 { far } else { near }
 }
 
-/// atanh x.
+/// Returns atanh x.
 #[inline(always)]
 pub(crate) fn atanh(x: f64) -> f64 {
     let a = x.abs();

@@ -95,7 +95,7 @@ pub(in crate::math) fn poly<const N: usize>(x: f64, c: [f64; N]) -> f64 {
     r
 }
 
-/// `1/√x`.
+/// Returns `1/√x`.
 #[inline(always)]
 pub(crate) fn rsqrt(x: f64) -> f64 {
     1.0 / x.sqrt()
@@ -118,7 +118,7 @@ pub(crate) fn fmod(x: f64, y: f64) -> f64 {
 
 same_code!(f64, u64);
 
-/// a + t·(b − a).
+/// Returns a + t·(b − a), the linear interpolation between a and b.
 #[inline(always)]
 pub(crate) fn lerp(a: f64, b: f64, t: f64) -> f64 {
     t.fused(b - a, a)
@@ -160,7 +160,7 @@ fn pick((p, q, r): (bool, bool, bool), c: [f64; 4]) -> f64 {
     if r { c[3] } else { v }
 }
 
-/// 2^n.
+/// Returns 2^n.
 const fn power(n: i64) -> f64 {
     f64::from_bits(((n + 1023) as u64) << 52)
 }

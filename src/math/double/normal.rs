@@ -29,7 +29,7 @@ pub(super) const ERFCINV_FAR: [f64; 10] = [
     32561.584807997493,
 ];
 
-/// e^(t²)·erfc t for t >= 1/2.
+/// Returns e^(t²)·erfc t for t >= 1/2.
 #[inline(always)]
 fn erfcx_large(t: f64) -> f64 {
     let near = poly((t - 2.0) / (t + 2.0), ERFCX) / (t + 2.0);
@@ -39,7 +39,7 @@ fn erfcx_large(t: f64) -> f64 {
     if t > 27.3 { far } else { near }
 }
 
-/// e^(x²)·erfc x, which is ∞ below -26.7.
+/// Returns e^(x²)·erfc x, which is ∞ for x below -26.7.
 #[inline(always)]
 pub(crate) fn erfcx(x: f64) -> f64 {
     let a = x.abs();
@@ -77,7 +77,7 @@ fn erfcinv_half(q: f64, rest: f64) -> f64 {
     y - u / y.fused(u, 1.0)
 }
 
-/// The inverse of erfc, for numbers from 0 to 2.
+/// Returns the inverse of the complementary error function erfc at x, for x from 0 to 2.
 #[inline(always)]
 pub(crate) fn erfcinv(x: f64) -> f64 {
     let above = x > 1.0;
@@ -98,7 +98,7 @@ fn mills(t: f64) -> f64 {
     if t > 38.6 { far } else { near }
 }
 
-/// Φ(-t) for t >= 1, which is 0 in f64 from 38.7 on.
+/// Returns Φ(-t) for t >= 1, which is 0 in f64 from t = 38.7 on. Φ is the distribution function of the standard normal.
 #[inline(always)]
 fn ndtr_tail(t: f64) -> f64 {
     let t = if t > 38.7 { 38.7 } else { t };
@@ -111,7 +111,7 @@ fn ndtr_tail(t: f64) -> f64 {
     scale(quotient(product(g, (p, p_low)), (d, d_low)), k)
 }
 
-/// Φ(x), the distribution function of the standard normal.
+/// Returns Φ(x), the distribution function of the standard normal.
 #[inline(always)]
 pub(crate) fn ndtr(x: f64) -> f64 {
     let a = x.abs();
@@ -121,7 +121,8 @@ pub(crate) fn ndtr(x: f64) -> f64 {
     if a < 1.0 { small } else { r }
 }
 
-/// ln Φ(x) without cancellation on either side.
+/// Returns ln Φ(x), where Φ is the distribution function of the standard normal. There is no cancellation for x far
+/// above or far below 0.
 #[inline(always)]
 pub(crate) fn log_ndtr(x: f64) -> f64 {
     let a = x.abs();
@@ -138,7 +139,7 @@ pub(crate) fn log_ndtr(x: f64) -> f64 {
     if x <= -1.0 { below } else { r }
 }
 
-/// The inverse of Φ, the distribution function of the standard normal, for numbers from 0 to 1.
+/// Returns the inverse of Φ, the distribution function of the standard normal, at x, for x from 0 to 1.
 #[inline(always)]
 pub(crate) fn ndtri(x: f64) -> f64 {
     let above = x > 0.5;

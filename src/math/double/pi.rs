@@ -21,14 +21,14 @@ fn reduce(x: f64) -> (f64, f64, u64) {
     (r, f.fused(PI_LO, f.fused(PI, -r)), (q + ROUND).to_bits())
 }
 
-/// sin(π·x), exactly ±0 with the sign of x where x is an integer.
+/// Returns sin(π·x). If x is an integer, the result is exactly 0 with the sign of x.
 #[inline(always)]
 pub(crate) fn sinpi(x: f64) -> f64 {
     let v = sine(reduce(x));
     if v == 0.0 { v.copysign(x) } else { v }
 }
 
-/// cos(π·x), exactly +0 halfway between integers.
+/// Returns cos(π·x), which is exactly +0 halfway between integers.
 #[inline(always)]
 pub(crate) fn cospi(x: f64) -> f64 {
     let (r, low, q) = reduce(x);
@@ -52,7 +52,7 @@ pub(crate) fn tanpi(x: f64) -> f64 {
     if r == 0.0 { end } else { v }
 }
 
-/// sin(π·x) / (π·x), which is 1 in f64 below 1e-9.
+/// Returns sin(π·x) / (π·x), which is 1 in f64 for |x| below 1e-9.
 #[inline(always)]
 pub(crate) fn sinc(x: f64) -> f64 {
     let v = sinpi(x) / (PI * x);

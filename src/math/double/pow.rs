@@ -23,8 +23,8 @@ pub(super) const ATANH: [f64; 7] = [
     0.1319618334734081,
 ];
 
-/// log2 x as a sum of two f64, for positive finite x. Below, each variable with the suffix `_low` is the rounding error
-/// of the variable without it.
+/// Returns log2 x as a sum of two f64, for positive finite x. Below, each variable with the suffix `_low` is the
+/// rounding error of the variable without it.
 #[inline(always)]
 pub(super) fn log2_sum(x: f64) -> (f64, f64) {
     let (f, e) = split(x);
@@ -54,7 +54,7 @@ pub(super) fn log2_sum(x: f64) -> (f64, f64) {
     (h, ((e - h) + g) + g_low)
 }
 
-/// x to the power y, with IEEE 754's special cases.
+/// Returns x to the power y, with the special cases of IEEE 754.
 #[inline(always)]
 pub(crate) fn pow(x: f64, y: f64) -> f64 {
     let a = x.abs();

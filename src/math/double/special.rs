@@ -139,13 +139,13 @@ pub(super) const CBRT: [f64; 5] = [
     0.145996192886612446982,
 ];
 
-/// erf x for |x| <= 1.
+/// Returns erf x for |x| <= 1.
 #[inline(always)]
 fn erf_small(x: f64) -> f64 {
     x.fused(poly(x * x, ERF), x)
 }
 
-/// erfc t for 1/2 <= t <= 27.3.
+/// Returns erfc t for 1/2 <= t <= 27.3.
 #[inline(always)]
 fn erfc_large(t: f64) -> f64 {
     // t² is computed exactly as z + low, because an error of t² would become a relative error of e^-t²
@@ -159,7 +159,7 @@ fn erfc_large(t: f64) -> f64 {
     scale(quotient(product(g, (p, p_low)), (d, d_low)), k)
 }
 
-/// The error function, which is 1 in f64 from 6 on.
+/// Returns the error function of x, which is 1 in f64 from x = 6 on.
 #[inline(always)]
 pub(crate) fn erf(x: f64) -> f64 {
     let a = x.abs();
@@ -168,7 +168,7 @@ pub(crate) fn erf(x: f64) -> f64 {
     (if a < 1.0 { small } else { large }).copysign(x)
 }
 
-/// 1 - erf x, computed without cancellation. For x >= 27.3 it is below 2^-1075, so the result is 0.
+/// Returns 1 - erf x, computed without cancellation. For x >= 27.3 it is below 2^-1075, so the result is 0.
 #[inline(always)]
 pub(crate) fn erfc(x: f64) -> f64 {
     let a = x.abs();
@@ -178,7 +178,8 @@ pub(crate) fn erfc(x: f64) -> f64 {
     if a < 0.85 { small } else { r }
 }
 
-/// x·Φ(x), the exact gelu: Φ is the distribution function of the standard normal. |x|·Φ(-|x|) is 0 in f64 from 38.7 on.
+/// Returns x·Φ(x), the exact gelu: Φ is the distribution function of the standard normal. |x|·Φ(-|x|) is 0 in f64 from
+/// 38.7 on.
 #[inline(always)]
 pub(crate) fn gelu(x: f64) -> f64 {
     let a = x.abs();
@@ -197,8 +198,8 @@ pub(crate) fn gelu(x: f64) -> f64 {
     (if a < 1.0 { small } else { r }).copysign(x)
 }
 
-/// The inverse of the error function. A polynomial approximates it with an error of 2^-28, and one step of Halley's
-/// method improves the result.
+/// Returns the inverse of the error function. A polynomial approximates it with an error of 2^-28, and one step of
+/// Halley's method improves the result.
 #[inline(always)]
 pub(crate) fn erfinv(x: f64) -> f64 {
     let a = x.abs();
@@ -206,7 +207,7 @@ pub(crate) fn erfinv(x: f64) -> f64 {
     let v = w.sqrt();
     let far = if w < 16.0 { poly(v - 3.2, ERFINV_TAIL) } else { poly(v - 5.0, ERFINV_FAR) };
     let y = a * if w < 6.0 { poly(w - 3.0, ERFINV) } else { far };
-    // `error` is erf y - a. For a > 0.85 it is computed from erfc, because 1 - a is exact for such a
+    // `error` is erf y - a. For a > 0.85 it is computed from erfc, because 1 - a is then exact
     let error = if a > 0.85 { (1.0 - a) - erfc_large(y) } else { y.fused(poly(y * y, ERF), y - a) };
     // 0.886… is √π/2; u is the error divided by erf's derivative
     let u = error * 0.886_226_925_452_758 * exp(y * y);
@@ -215,15 +216,15 @@ pub(crate) fn erfinv(x: f64) -> f64 {
     (if a == 1.0 { f64::INFINITY } else { r }).copysign(x)
 }
 
-/// ln |Γ(x)|.
+/// Returns ln |Γ(x)|.
 #[inline(always)]
 pub(crate) fn lgamma(x: f64) -> f64 {
     libm::lgamma(x)
 }
 
-/// The cube root, computed as in FreeBSD. Dividing the upper word of the bits by 3 gives 5 correct bits (the added
-/// constant corrects the exponent's bias), a polynomial improves them to 23 bits, and one step of Newton's method to
-/// all bits.
+/// Returns the cube root, computed as in FreeBSD. Dividing the upper word of the bits by 3 gives 5 correct bits (the
+/// added constant corrects the exponent's bias), a polynomial improves them to 23 bits, and one step of Newton's method
+/// to all bits.
 #[inline(always)]
 pub(crate) fn cbrt(x: f64) -> f64 {
     let a = x.abs();
@@ -240,7 +241,7 @@ pub(crate) fn cbrt(x: f64) -> f64 {
     (if (a > 0.0) & (a < f64::INFINITY) { t } else { a }).copysign(x)
 }
 
-/// √(x² + y²). Both operands are scaled by a power of two if their squares would overflow or become subnormal.
+/// Returns √(x² + y²). Both operands are scaled by a power of two if their squares would overflow or become subnormal.
 #[inline(always)]
 pub(crate) fn hypot(x: f64, y: f64) -> f64 {
     let (u, v) = (x.abs(), y.abs());

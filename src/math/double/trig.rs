@@ -76,7 +76,7 @@ fn reduce(x: f64) -> (f64, f64, u64) {
     (hi, (-n).fused(PIO2_LO, low), k.to_bits())
 }
 
-/// sin(q·π/2 + r + low).
+/// Returns sin(q·π/2 + r + low).
 #[inline(always)]
 pub(super) fn sine((r, low, q): (f64, f64, u64)) -> f64 {
     let z = r * r;
@@ -91,33 +91,33 @@ pub(super) fn sine((r, low, q): (f64, f64, u64)) -> f64 {
     f64::from_bits(v ^ ((q & 2) << 62))
 }
 
-/// sin x for |x| <= `NEAR`. It has the same bits as [`sin`], without branches.
+/// Returns sin x for |x| <= `NEAR`. It has the same bits as [`sin`], without branches.
 #[inline(always)]
 pub(crate) fn sin_near(x: f64) -> f64 {
     let r = sine(reduce(x));
     if x == 0.0 { x } else { r }
 }
 
-/// cos x for |x| <= `NEAR`. It has the same bits as [`cos`], without branches.
+/// Returns cos x for |x| <= `NEAR`. It has the same bits as [`cos`], without branches.
 #[inline(always)]
 pub(crate) fn cos_near(x: f64) -> f64 {
     let (r, low, q) = reduce(x);
     sine((r, low, q.wrapping_add(1)))
 }
 
-/// sin x.
+/// Returns sin x.
 #[inline(always)]
 pub(crate) fn sin(x: f64) -> f64 {
     if x.abs() <= NEAR { sin_near(x) } else { libm::sin(x) }
 }
 
-/// cos x.
+/// Returns cos x.
 #[inline(always)]
 pub(crate) fn cos(x: f64) -> f64 {
     if x.abs() <= NEAR { cos_near(x) } else { libm::cos(x) }
 }
 
-/// tan x for |x| <= `NEAR`. It has the same bits as [`tan`], without branches.
+/// Returns tan x for |x| <= `NEAR`. It has the same bits as [`tan`], without branches.
 #[inline(always)]
 pub(crate) fn tan_near(x: f64) -> f64 {
     let (r, low, q) = reduce(x);
@@ -128,25 +128,25 @@ pub(crate) fn tan_near(x: f64) -> f64 {
     if x == 0.0 { x } else { v }
 }
 
-/// tan x.
+/// Returns tan x.
 #[inline(always)]
 pub(crate) fn tan(x: f64) -> f64 {
     if x.abs() <= NEAR { tan_near(x) } else { libm::tan(x) }
 }
 
-/// asin x.
+/// Returns asin x.
 #[inline(always)]
 pub(crate) fn asin(x: f64) -> f64 {
     libm::asin(x)
 }
 
-/// acos x.
+/// Returns acos x.
 #[inline(always)]
 pub(crate) fn acos(x: f64) -> f64 {
     libm::acos(x)
 }
 
-/// atan(n/d) for 0 <= n <= d and d > 0.
+/// Returns atan(n/d) for 0 <= n <= d and d > 0.
 #[inline(always)]
 fn angle(n: f64, d: f64) -> f64 {
     // a slope q above tan(π/8) is reduced by an angle of π/4: atan q = π/4 + atan((q - 1)/(q + 1))
@@ -164,7 +164,7 @@ fn angle(n: f64, d: f64) -> f64 {
     if turned { FRAC_PI_4 + (p + (0.5 * PIO2_MID + lost * z.fused(z - 1.0, 1.0))) } else { p }
 }
 
-/// atan x.
+/// Returns atan x.
 #[inline(always)]
 pub(crate) fn atan(x: f64) -> f64 {
     let a = x.abs();
@@ -173,7 +173,7 @@ pub(crate) fn atan(x: f64) -> f64 {
     (if steep { FRAC_PI_2 - (r - PIO2_MID) } else { r }).copysign(x)
 }
 
-/// The angle between the positive x axis and the direction of the point (x, y).
+/// Returns the angle between the positive x axis and the direction of the point (x, y).
 #[inline(always)]
 pub(crate) fn atan2(y: f64, x: f64) -> f64 {
     let (v, u) = (y.abs(), x.abs());

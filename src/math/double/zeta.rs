@@ -20,7 +20,7 @@ const BERNOULLI: [f64; 10] = [
 /// 2^-59.
 const TERMS: usize = 8;
 
-/// The sum of (q + k)^-x for k = 0, 1, …, where x > 1 and q > 0 (DLMF 25.11.28).
+/// Returns the sum of (q + k)^-x for k = 0, 1, …, where x > 1 and q > 0 (DLMF 25.11.28).
 #[inline(always)]
 fn hurwitz(x: f64, q: f64) -> f64 {
     let mut sum = 0.0;

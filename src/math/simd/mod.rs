@@ -64,7 +64,7 @@ pub(crate) fn lanes_of_row(n: usize) -> usize {
     }
 }
 
-/// The maximum number of columns of [`Loops::blocks`].
+/// The maximum number of columns that the loop [`Loops::blocks`] accepts.
 pub(crate) const NARROW: usize = 32;
 
 /// The number of elements of a block of a scan. It is part of the order in which a scan combines elements
@@ -76,8 +76,8 @@ pub(crate) const SCAN_BLOCK: usize = 1024;
 /// of them are in one run.
 pub(crate) const SCAN_RUN: usize = 4;
 
-/// The number of loops of each form. On x86-64 there is one for [`Isa::Portable`], AVX2 and AVX-512 each. Elsewhere
-/// there is one; on aarch64 it is NEON code, because the compiler may always use NEON there.
+/// The number of compiled versions of each loop. On x86-64 there are three: for [`Isa::Portable`], AVX2 and AVX-512.
+/// Elsewhere there is one; on aarch64 it is NEON code, because the compiler may always use NEON there.
 const LOOPS: usize = if cfg!(target_arch = "x86_64") { 3 } else { 1 };
 
 /// One loop form of one function, compiled once for each instruction set that is selected at run time.
@@ -165,7 +165,7 @@ pub(crate) struct Forms {
     pub columns: Option<Loops>,
     /// Combines one run of elements into another, element by element; `None` if the function has no reduction.
     pub accumulate: Option<Loops>,
-    /// For each element of a block, combines all elements up to it; `None` if the function has no reduction.
+    /// Combines all elements up to each element of a block (a scan); `None` if the function has no reduction.
     pub scan: Option<Loops>,
     /// The function as instructions of threaded code, for words of 4 bytes and of 8 bytes; `None` if the function does
     /// not support such words.
@@ -209,7 +209,8 @@ macro_rules! loop_form {
         mod $module {
             use super::*;
             /// # Safety
-            /// The operands and `out` point to the elements that [`Loop`] requires (its conditions *operands* and
+            /// Each operand points to aligned elements that no other thread writes meanwhile, and `out` points to
+            /// aligned elements that nothing else uses, as many as [`Loop`] requires (its conditions *operands* and
             /// *result*).
             #[inline(always)]
             unsafe fn body<$($g: Copy,)* F: ScalarFn<$($g),*>>(
@@ -221,34 +222,38 @@ macro_rules! loop_form {
                 unsafe { $body }
             }
             /// # Safety
-            /// The operands and `out` point to the elements that [`Loop`] requires (its conditions *operands* and
+            /// Each operand points to aligned elements that no other thread writes meanwhile, and `out` points to
+            /// aligned elements that nothing else uses, as many as [`Loop`] requires (its conditions *operands* and
             /// *result*).
             pub unsafe fn portable<$($g: Copy,)* F: ScalarFn<$($g),*>>(
                 n: usize, a: *const u8, b: *const u8, c: *const u8, out: *mut u8,
             ) {
-                // SAFETY: the conditions of this function are those of `body`.
+                // SAFETY: the caller ensures the conditions of `body`, which are the same as the conditions of this
+                // function.
                 unsafe { body::<$($g,)* F>(n, a, b, c, out) }
             }
             /// # Safety
-            /// The operands and `out` point to the elements that [`Loop`] requires (its conditions *operands* and
+            /// Each operand points to aligned elements that no other thread writes meanwhile, and `out` points to
+            /// aligned elements that nothing else uses, as many as [`Loop`] requires (its conditions *operands* and
             /// *result*). The machine has the features that the attribute enables.
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx2,fma,bmi1,bmi2,lzcnt,popcnt")]
             pub unsafe fn avx2<$($g: Copy,)* F: ScalarFn<$($g),*>>(
                 n: usize, a: *const u8, b: *const u8, c: *const u8, out: *mut u8,
             ) {
-                // SAFETY: the conditions of this function include those of `body`.
+                // SAFETY: the caller ensures the conditions of `body`, which this function has too.
                 unsafe { body::<$($g,)* F>(n, a, b, c, out) }
             }
             /// # Safety
-            /// The operands and `out` point to the elements that [`Loop`] requires (its conditions *operands* and
+            /// Each operand points to aligned elements that no other thread writes meanwhile, and `out` points to
+            /// aligned elements that nothing else uses, as many as [`Loop`] requires (its conditions *operands* and
             /// *result*). The machine has the features that the attribute enables.
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi1,bmi2,lzcnt,popcnt")]
             pub unsafe fn avx512<$($g: Copy,)* F: ScalarFn<$($g),*>>(
                 n: usize, a: *const u8, b: *const u8, c: *const u8, out: *mut u8,
             ) {
-                // SAFETY: the conditions of this function include those of `body`.
+                // SAFETY: the caller ensures the conditions of `body`, which this function has too.
                 unsafe { body::<$($g,)* F>(n, a, b, c, out) }
             }
         }
@@ -285,7 +290,7 @@ unsafe fn slice_mut<'a, T>(p: *mut u8, n: usize) -> &'a mut [T] {
 }
 
 loop_form! {
-    /// `out[i] = f(a[i])`
+    /// Sets each `out[i]` to `f(a[i])`.
     unary, map1, <A, B, C, R>, |n, a, b, c, out| {
         let (a, out) = (slice::<A>(a, n), slice_mut::<R>(out, n));
         // a function ignores operands beyond its arity, so zeros are passed for them
@@ -304,7 +309,7 @@ loop_form! {
     }
 }
 loop_form! {
-    /// `out[i] = f(a[i], b[i])`
+    /// Sets each `out[i]` to `f(a[i], b[i])`.
     binary, map2, <A, B, C, R>, |n, a, b, c, out| {
         let (a, b, out) = (slice::<A>(a, n), slice::<B>(b, n), slice_mut::<R>(out, n));
         let c: C = std::mem::zeroed();
@@ -314,7 +319,7 @@ loop_form! {
     }
 }
 loop_form! {
-    /// `out[i] = f(a[i], b[i], c[i])`
+    /// Sets each `out[i]` to `f(a[i], b[i], c[i])`.
     ternary, map3, <A, B, C, R>, |n, a, b, c, out| {
         let (a, b, c, out) = (slice::<A>(a, n), slice::<B>(b, n), slice::<C>(c, n), slice_mut::<R>(out, n));
         for i in 0..n {
@@ -323,7 +328,8 @@ loop_form! {
     }
 }
 loop_form! {
-    /// `out[l] = f(out[l], a[i])` for every `i` with `i % LANES == l`, in order; `n` is a multiple of [`LANES`].
+    /// Folds `a` into [`LANES`] lanes: for every `i` in order, sets `out[l]` to `f(out[l], a[i])`, where `l` is the
+    /// remainder of `i` divided by [`LANES`]. `n` is a multiple of [`LANES`].
     fold, fold_lanes, <A, B, C, R>, |n, a, b, c, out| {
         let (a, out) = (slice::<B>(a, n), slice_mut::<R>(out, LANES));
         let c: C = std::mem::zeroed();
@@ -341,8 +347,8 @@ loop_form! {
     }
 }
 loop_form! {
-    /// `out[r]` is the fold of the `n` elements of row `r`, in the order that `cpu/fold/mod.rs` defines. The rows are
-    /// contiguous in `a`, `b` points to the number of rows (a `usize`), and `n` is 1 to [`SERIAL`] · [`LANES`].
+    /// Sets `out[r]` to the fold of the `n` elements of row `r`, in the order that `cpu/fold/mod.rs` defines. The rows
+    /// are contiguous in `a`, `b` points to the number of rows (a `usize`), and `n` is 1 to [`SERIAL`] · [`LANES`].
     rows, fold_rows, <A, B, C, R>, |n, a, b, c, out| {
         let count = *(b as *const usize);
         // A, B and R are the same type in every fold
@@ -375,8 +381,8 @@ loop_form! {
 }
 loop_form! {
     /// Folds blocks of [`SERIAL`] rows, each to one row. `n` is the number of columns, 1 to [`NARROW`]. Blocks are
-    /// contiguous in `a`, and `b` points to a [`BlockArgs`], by which the result of each block has its position in
-    /// `out`.
+    /// contiguous in `a`, and `b` points to a [`BlockArgs`], which determines where in `out` the result of each block
+    /// is.
     blocks, fold_blocks, <A, B, C, R>, |n, a, b, c, out| {
         let blocks = &*(b as *const BlockArgs);
         // A, B and R are the same type in every fold
@@ -397,15 +403,15 @@ loop_form! {
     }
 }
 loop_form! {
-    /// `out[i] = f(… f(out[i], a[i]) …, a[i + k · step])`: combines `k + 1` rows into `out`. `b` points to a
-    /// [`Columns`].
+    /// Combines `k + 1` rows into `out`: sets each `out[i]` to `f(… f(out[i], a[i]) …, a[i + k · step])`. `b` points to
+    /// a [`Columns`], which has the number of rows and `step`.
     columns, fold_columns, <A, B, C, R>, |n, a, b, c, out| {
         // A, B and R are the same type in every fold
         rows::columns::<A, B, C, R, F>(a as *const A, &*(b as *const Columns), slice_mut::<A>(out, n))
     }
 }
 loop_form! {
-    /// `out[i] = f(out[i], a[i])`
+    /// Combines `a` into `out`: sets each `out[i]` to `f(out[i], a[i])`.
     accumulate, accumulate_elements, <A, B, C, R>, |n, a, b, c, out| {
         let (a, acc) = (slice::<B>(a, n), slice_mut::<A>(out, n));
         let c: C = std::mem::zeroed();
@@ -416,8 +422,8 @@ loop_form! {
     }
 }
 loop_form! {
-    /// `out[i]` is the combination of `a[0]`, …, `a[i]`, in the order that `plan/kernel/scan.rs` defines for a block;
-    /// `n` is at most [`SCAN_BLOCK`].
+    /// Sets each `out[i]` to the combination of `a[0]`, …, `a[i]`, in the order that `plan/kernel/scan.rs` defines for
+    /// a block. `n` is at most [`SCAN_BLOCK`].
     scan, scan_block, <A, B, C, R>, |n, a, b, c, out| {
         // A, B and R are the same type in every scan
         let (a, out) = (slice::<A>(a, n), slice_mut::<A>(out, n));
@@ -442,9 +448,9 @@ loop_form! {
             *y = sum.map_or(*x, |sum| f(sum, *x));
             sum = Some(*y);
         }
-        // The first two rounds of the network (`step` 1 and 2 in `plan/kernel/scan.rs`) process four totals at a time,
-        // because their groups are too short for SIMD. `totals` omits a shorter last run, because no run after it needs
-        // its total
+        // The first two rounds of the network of a scan (`step` 1 and 2 in `plan/kernel/scan.rs`) process four totals
+        // of runs at a time, because their groups are too short for SIMD. `totals` omits a shorter last run, because no
+        // run after it needs its total
         let totals = &mut totals[..runs.len()];
         let (fours, few) = totals.as_chunks_mut::<4>();
         for [a, b, c, d] in fours {

@@ -27,7 +27,7 @@ fn wide(block: u32, number: u8, key: [u32; 3]) -> [u64; 4] {
     c
 }
 
-/// Returns the four words of a block.
+/// Returns the four random words of a block.
 #[inline(always)]
 fn block(block: u32, number: u8, key: [u32; 3]) -> [u32; 4] {
     wide(block, number, key).map(|w| w as u32)
@@ -46,7 +46,7 @@ pub(crate) fn word(word: u8, index: u32, key: [u32; 3]) -> u32 {
 
 /// Returns the words of consecutive blocks. It is inlined into functions that are compiled for an instruction set.
 #[inline(always)]
-// blocks are columns, which indices express better than iterators
+// each block is a column of `columns`, which a loop over indices expresses better than iterators
 #[allow(clippy::needless_range_loop)]
 pub(crate) fn blocks<const N: usize>(first: u32, number: u8, key: [u32; 3]) -> [[u32; 4]; N] {
     // computes the words as columns first, two words of a block packed together, so that the rounds of several blocks

@@ -14,62 +14,62 @@ macro_rules! rounded {
 }
 
 rounded! {
-    /// sin(π·x).
+    /// Returns sin(π·x).
     sinpi(x);
-    /// cos(π·x).
+    /// Returns cos(π·x).
     cospi(x);
-    /// tan(π·x).
+    /// Returns tan(π·x).
     tanpi(x);
-    /// sin(π·x) / (π·x).
+    /// Returns sin(π·x) / (π·x).
     sinc(x);
-    /// ln(x / (1 - x)).
+    /// Returns ln(x / (1 - x)), the logit of x.
     logit(x);
-    /// x·ln y.
+    /// Returns x·ln y.
     xlogy(x, y);
-    /// x·ln(1 + y).
+    /// Returns x·ln(1 + y).
     xlog1py(x, y);
-    /// -x·ln x.
+    /// Returns -x·ln x.
     entr(x);
-    /// x for x >= 0, alpha·(e^x - 1) below.
+    /// Returns x for x >= 0, and alpha·(e^x - 1) for x < 0.
     elu(x, alpha);
-    /// λ·x for x >= 0, λ·α·(e^x - 1) below.
+    /// Returns λ·x for x >= 0, and λ·α·(e^x - 1) for x < 0.
     selu(x);
-    /// x / 6 + 1/2 between -3 and 3, 0 below and 1 above.
+    /// Returns x / 6 + 1/2 for x between -3 and 3, 0 for smaller x, and 1 for larger x.
     hard_sigmoid(x);
-    /// x · hard_sigmoid(x).
+    /// Returns x · hard_sigmoid(x).
     hard_swish(x);
-    /// e^(x²)·erfc x.
+    /// Returns e^(x²)·erfc x.
     erfcx(x);
-    /// The inverse of erfc.
+    /// Returns the inverse of the complementary error function erfc at x.
     erfcinv(x);
-    /// Φ(x), the distribution function of the standard normal.
+    /// Returns Φ(x), the distribution function of the standard normal.
     ndtr(x);
-    /// The inverse of Φ, the distribution function of the standard normal.
+    /// Returns the inverse of Φ, the distribution function of the standard normal, at x.
     ndtri(x);
-    /// ψ(x), the derivative of ln Γ(x).
+    /// Returns ψ(x), the derivative of ln Γ(x).
     digamma(x);
-    /// I₀(x), the modified Bessel function of order 0.
+    /// Returns I₀(x), the modified Bessel function of order 0.
     i0(x);
-    /// e^-|x|·I₀(x).
+    /// Returns e^-|x|·I₀(x).
     i0e(x);
-    /// e^-|x|·I₁(x).
+    /// Returns e^-|x|·I₁(x).
     i1e(x);
-    /// ζ(x, q), Hurwitz' zeta function.
+    /// Returns ζ(x, q), Hurwitz' zeta function.
     zeta(x, q);
-    /// B(a, b), the beta function.
+    /// Returns B(a, b), the beta function.
     beta(a, b);
-    /// ln |B(a, b)|.
+    /// Returns ln |B(a, b)|.
     betaln(a, b);
-    /// P(a, x), the lower incomplete gamma function divided by Γ(a).
+    /// Returns P(a, x), the lower incomplete gamma function divided by Γ(a).
     gammainc(a, x);
-    /// Q(a, x), the upper incomplete gamma function divided by Γ(a).
+    /// Returns Q(a, x), the upper incomplete gamma function divided by Γ(a).
     gammaincc(a, x);
 }
 
-/// I₁(x), the modified Bessel function of order 1. For a small x it is slightly more than x/2, and the difference may
-/// be too small for an f32. A caller may round the result to f16. If it is a subnormal f16, x/2 is often exactly
-/// halfway between two f16, and this small excess decides the direction. Adding 1 to the bits of the f32 keeps the
-/// information that there is an excess.
+/// Returns I₁(x), the modified Bessel function of order 1. For a small x it is slightly more than x/2, and the
+/// difference may be too small for an f32. A caller may round the result to f16. If it is a subnormal f16, x/2 is often
+/// exactly halfway between two f16, and this small excess decides the direction. Adding 1 to the bits of the f32 keeps
+/// the information that there is an excess.
 #[inline(always)]
 pub(crate) fn i1(x: f32) -> f32 {
     let r = double::i1(x as f64) as f32;
@@ -79,7 +79,7 @@ pub(crate) fn i1(x: f32) -> f32 {
     f32::from_bits(r.to_bits() + dropped as u32)
 }
 
-/// ln Φ(x), where Φ is the distribution function of the standard normal. For x far below 0 it is -x²/2 minus a
+/// Returns ln Φ(x), where Φ is the distribution function of the standard normal. For x far below 0 it is -x²/2 minus a
 /// logarithm that an f32 may not be able to represent beside -x²/2. If x is a bf16, -x²/2 is often exactly halfway
 /// between two bf16, and the logarithm decides the direction of rounding. Adding 1 to the bits of the f32 keeps the
 /// information that there is such a remainder.

@@ -17,13 +17,13 @@ const SINH: [f32; 4] = [0.166_666_67, 0.008_333_310_5, 0.000_198_428_96, 2.782_2
 /// The coefficients of q in tanh r = r + r³·q(r²), for |r| <= 0.6. The largest relative error is 2^-28.4.
 const TANH: [f32; 5] = [-0.333_333, 0.133_319_35, -0.053_784_482, 0.020_797_52, -0.005_896_357];
 
-/// The larger of x and `lo`; NaN stays NaN.
+/// Returns the larger of x and `lo`, or NaN if x is NaN.
 #[inline(always)]
 fn at_least(x: f32, lo: f32) -> f32 {
     if x < lo { lo } else { x }
 }
 
-/// The smaller of x and `hi`; NaN stays NaN.
+/// Returns the smaller of x and `hi`, or NaN if x is NaN.
 #[inline(always)]
 fn at_most(x: f32, hi: f32) -> f32 {
     if x > hi { hi } else { x }
@@ -67,14 +67,14 @@ pub(super) fn scale(x: f32, k: u32) -> f32 {
     x * power(half) * power(k.wrapping_sub(half))
 }
 
-/// e^x, which is 0 below -104 and ∞ above 89.
+/// Returns e^x, which is 0 for x below -104 and ∞ for x above 89.
 #[inline(always)]
 pub(crate) fn exp(x: f32) -> f32 {
     let (p, k) = exp_parts(at_most(at_least(x, -104.0), 89.0));
     scale(p, k)
 }
 
-/// 2^x, which is 0 below -151 and ∞ from 128 on.
+/// Returns 2^x, which is 0 for x below -151 and ∞ from x = 128 on.
 #[inline(always)]
 pub(crate) fn exp2(x: f32) -> f32 {
     let x = at_most(at_least(x, -151.0), 129.0);
@@ -83,7 +83,7 @@ pub(crate) fn exp2(x: f32) -> f32 {
     scale(r.fused(poly(r, EXP2), 1.0), k.to_bits())
 }
 
-/// e^x - 1 without cancellation near 0; it rounds to -1 below -20 and is ∞ above 89.
+/// Returns e^x - 1 without cancellation near 0. It rounds to -1 for x below -20, and is ∞ for x above 89.
 #[inline(always)]
 pub(crate) fn expm1(x: f32) -> f32 {
     let v = at_most(at_least(x, -20.0), 89.0);
@@ -115,20 +115,20 @@ fn logistic(x: f32, z: f32, below: bool) -> f32 {
     if below { q * s * t } else { q }
 }
 
-/// 1 / (1 + e^-x).
+/// Returns 1 / (1 + e^-x).
 #[inline(always)]
 pub(crate) fn sigmoid(x: f32) -> f32 {
     logistic(1.0, x, x < 0.0)
 }
 
-/// x · sigmoid(x).
+/// Returns x · sigmoid(x).
 #[inline(always)]
 pub(crate) fn silu(x: f32) -> f32 {
     let x = at_least(x, -120.0);
     logistic(x, x, x < 0.0)
 }
 
-/// The approximation of gelu by tanh: x · sigmoid(√(8/π)·(x + 0.044715·x³)).
+/// Returns the approximation of gelu by tanh, which equals x · sigmoid(√(8/π)·(x + 0.044715·x³)).
 #[inline(always)]
 pub(crate) fn gelu_tanh(x: f32) -> f32 {
     let x = at_least(x, -20.0);
@@ -137,14 +137,14 @@ pub(crate) fn gelu_tanh(x: f32) -> f32 {
     logistic(x, z, x < 0.0)
 }
 
-/// ln(1 + e^x).
+/// Returns ln(1 + e^x).
 #[inline(always)]
 pub(crate) fn softplus(x: f32) -> f32 {
     let tail = log1p_tail(exp(-x.abs()));
     if x > 0.0 { x + tail } else { tail }
 }
 
-/// ln(e^a + e^b).
+/// Returns ln(e^a + e^b).
 #[inline(always)]
 pub(crate) fn logaddexp(a: f32, b: f32) -> f32 {
     let (hi, lo) = if a > b { (a, b) } else { (b, a) };
@@ -153,7 +153,7 @@ pub(crate) fn logaddexp(a: f32, b: f32) -> f32 {
     hi + log1p_tail(exp(d))
 }
 
-/// sinh x.
+/// Returns sinh x.
 #[inline(always)]
 pub(crate) fn sinh(x: f32) -> f32 {
     let a = x.abs();
@@ -164,7 +164,7 @@ pub(crate) fn sinh(x: f32) -> f32 {
     (if a < 1.0 { small } else { large }).copysign(x)
 }
 
-/// cosh x.
+/// Returns cosh x.
 #[inline(always)]
 pub(crate) fn cosh(x: f32) -> f32 {
     let h = half_exp(x.abs());
@@ -179,7 +179,7 @@ fn half_exp(a: f32) -> f32 {
     scale(p, k.wrapping_sub(1))
 }
 
-/// tanh x.
+/// Returns tanh x.
 #[inline(always)]
 pub(crate) fn tanh(x: f32) -> f32 {
     let a = at_most(x.abs(), 10.0);

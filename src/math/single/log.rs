@@ -72,14 +72,14 @@ fn log_of(f: f32, e: f32, low: f32) -> f32 {
     e.fused(LN2_HI, f + t)
 }
 
-/// The natural logarithm.
+/// Returns the natural logarithm of x.
 #[inline(always)]
 pub(crate) fn log(x: f32) -> f32 {
     let (f, e) = split(x);
     specials(x, log_of(f, e, -0.0))
 }
 
-/// The binary logarithm, exact for powers of two.
+/// Returns the binary logarithm of x, which is exact if x is a power of two.
 #[inline(always)]
 pub(crate) fn log2(x: f32) -> f32 {
     let (f, e) = split(x);
@@ -88,7 +88,7 @@ pub(crate) fn log2(x: f32) -> f32 {
     specials(x, add_product(e, f, std::f32::consts::LOG2_E, t))
 }
 
-/// The decimal logarithm.
+/// Returns the decimal logarithm of x.
 #[inline(always)]
 pub(crate) fn log10(x: f32) -> f32 {
     let (f, e) = split(x);
@@ -111,7 +111,7 @@ const LOG10_E_LO: f32 = (std::f64::consts::LOG10_E - std::f32::consts::LOG10_E a
 const LOG10_2_HI: f32 = 0.301_025_39;
 const LOG10_2_LO: f32 = (std::f64::consts::LOG10_2 - LOG10_2_HI as f64) as f32;
 
-/// ln(1 + x) without cancellation near 0.
+/// Returns ln(1 + x) without cancellation near 0.
 #[inline(always)]
 pub(crate) fn log1p(x: f32) -> f32 {
     let i = (1.0 + x).to_bits().wrapping_sub(SPLIT);
@@ -129,7 +129,7 @@ pub(crate) fn log1p(x: f32) -> f32 {
     if x == -1.0 { f32::NEG_INFINITY } else { r }
 }
 
-/// ln(1 + x) for 0 <= x <= 1.
+/// Returns ln(1 + x) for 0 <= x <= 1.
 #[inline(always)]
 pub(super) fn log1p_tail(x: f32) -> f32 {
     // if x is at most 1/3, 1 + f is 1 + x; otherwise 1 + f is (1 + x)/2, which is in [2/3, 1]

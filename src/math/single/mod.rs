@@ -43,7 +43,7 @@ fn poly<const N: usize>(x: f32, c: [f32; N]) -> f32 {
     r
 }
 
-/// `1/√x`.
+/// Returns `1/√x`.
 #[inline(always)]
 pub(crate) fn rsqrt(x: f32) -> f32 {
     1.0 / x.sqrt()
@@ -66,7 +66,7 @@ pub(crate) fn fmod(x: f32, y: f32) -> f32 {
 
 same_code!(f32, u32);
 
-/// a + t·(b − a), computed in f64 because b − a may overflow or be rounded in f32.
+/// Returns a + t·(b − a), computed in f64 because b − a may overflow or be rounded in f32.
 #[inline(always)]
 pub(crate) fn lerp(a: f32, b: f32, t: f32) -> f32 {
     (t as f64).fused(b as f64 - a as f64, a as f64) as f32

@@ -39,7 +39,7 @@ const MILLS: [f32; 9] = [
 /// The coefficients of p in Φ(x) = 1/2 + x·p(x²), for |x| <= 1. The largest relative error is 2^-28.4.
 const PHI: [f32; 6] = [0.3989423, -0.06649054, 0.009974163, -0.0011880193, 0.00011501705, -8.168446e-06];
 
-/// The error function, which is 1 in f32 from 4.1 on.
+/// Returns the error function of x, which is 1 in f32 from x = 4.1 on.
 #[inline(always)]
 pub(crate) fn erf(x: f32) -> f32 {
     let a = x.abs();
@@ -51,7 +51,7 @@ pub(crate) fn erf(x: f32) -> f32 {
     (if a < 1.0 { small } else { large }).copysign(x)
 }
 
-/// 1 - erf x, computed without cancellation. For x >= 10.2 it is below 2^-150, so the result is 0.
+/// Returns 1 - erf x, computed without cancellation. For x >= 10.2 it is below 2^-150, so the result is 0.
 #[inline(always)]
 pub(crate) fn erfc(x: f32) -> f32 {
     let a = x.abs();
@@ -73,7 +73,8 @@ pub(crate) fn erfc(x: f32) -> f32 {
     if a < 0.875 { small } else { r }
 }
 
-/// x·Φ(x), the exact gelu: Φ is the distribution function of the standard normal. |x|·Φ(-|x|) is 0 in f32 from 15 on.
+/// Returns x·Φ(x), the exact gelu: Φ is the distribution function of the standard normal. |x|·Φ(-|x|) is 0 in f32 from
+/// 15 on.
 #[inline(always)]
 pub(crate) fn gelu(x: f32) -> f32 {
     let a = x.abs();

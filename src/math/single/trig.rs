@@ -73,7 +73,7 @@ fn reduce(x: f32) -> (f32, f32, u32) {
     )
 }
 
-/// sin(q·π/2 + r + low).
+/// Returns sin(q·π/2 + r + low).
 #[inline(always)]
 fn sine((r, low, q): (f32, f32, u32)) -> f32 {
     let z = r * r;
@@ -85,14 +85,14 @@ fn sine((r, low, q): (f32, f32, u32)) -> f32 {
     f32::from_bits(v.to_bits() ^ ((q & 2) << 30))
 }
 
-/// sin x.
+/// Returns sin x.
 #[inline(always)]
 pub(crate) fn sin(x: f32) -> f32 {
     let r = sine(reduce(x));
     if x == 0.0 { x } else { r }
 }
 
-/// cos x.
+/// Returns cos x.
 #[inline(always)]
 pub(crate) fn cos(x: f32) -> f32 {
     let (r, low, q) = reduce(x);
@@ -115,7 +115,7 @@ pub(crate) fn cos_near(x: f32) -> f32 {
     sine((r, low, q.wrapping_add(1)))
 }
 
-/// tan x, computed in f64.
+/// Returns tan x, computed in f64.
 #[inline(always)]
 pub(crate) fn tan(x: f32) -> f32 {
     let (f, q) = quarter_turns(x as f64);
@@ -138,7 +138,7 @@ fn asin_parts(a: f32) -> (bool, f32, f32) {
     (large, s, s * z * poly(z, ASIN))
 }
 
-/// asin x.
+/// Returns asin x.
 #[inline(always)]
 pub(crate) fn asin(x: f32) -> f32 {
     let (large, s, t) = asin_parts(x.abs());
@@ -148,7 +148,7 @@ pub(crate) fn asin(x: f32) -> f32 {
     (if large { end } else { s + t }).copysign(x)
 }
 
-/// acos x.
+/// Returns acos x.
 #[inline(always)]
 pub(crate) fn acos(x: f32) -> f32 {
     let (large, s, t) = asin_parts(x.abs());
@@ -158,7 +158,7 @@ pub(crate) fn acos(x: f32) -> f32 {
     if large { 2f32.fused(p, end) } else { middle }
 }
 
-/// atan x.
+/// Returns atan x.
 #[inline(always)]
 pub(crate) fn atan(x: f32) -> f32 {
     let a = x.abs();

@@ -71,14 +71,14 @@ fn ln_parts(x: f64) -> (f64, f64) {
     (e, (s * z).fused(poly(z, LOG), 2.0 * s))
 }
 
-/// ln x for positive normal finite x, with an error of 2^-44.
+/// Returns ln x for positive normal finite x, with an error of 2^-44.
 #[inline(always)]
 fn ln(x: f64) -> f64 {
     let (e, l) = ln_parts(x);
     e.fused(LN_2, l)
 }
 
-/// 2^t for -1000 <= t <= 1000, with a relative error of 2^-32.
+/// Returns 2^t for -1000 <= t <= 1000, with a relative error of 2^-32.
 #[inline(always)]
 fn exp2(t: f64) -> f64 {
     let k = t + ROUND;
@@ -87,7 +87,7 @@ fn exp2(t: f64) -> f64 {
     p * f64::from_bits(k.to_bits().wrapping_add(1023) << 52)
 }
 
-/// x to the power y, with IEEE 754's special cases.
+/// Returns x to the power y, with the special cases of IEEE 754.
 #[inline(always)]
 pub(crate) fn pow(x: f32, y: f32) -> f32 {
     let (xd, yd) = (x as f64, y as f64);
@@ -111,7 +111,7 @@ pub(crate) fn pow(x: f32, y: f32) -> f32 {
     if (y == 0.0) | (x == 1.0) { 1.0 } else { r }
 }
 
-/// The angle between the positive x axis and the direction of the point (x, y).
+/// Returns the angle between the positive x axis and the direction of the point (x, y).
 #[inline(always)]
 pub(crate) fn atan2(y: f32, x: f32) -> f32 {
     let (v, u) = ((y as f64).abs(), (x as f64).abs());
@@ -128,7 +128,7 @@ pub(crate) fn atan2(y: f32, x: f32) -> f32 {
     (r as f32).copysign(y)
 }
 
-/// √(x² + y²). In f64 the squares of f32 neither overflow nor become 0.
+/// Returns √(x² + y²). In f64 the squares of f32 neither overflow nor become 0.
 #[inline(always)]
 pub(crate) fn hypot(x: f32, y: f32) -> f32 {
     let (u, v) = (x as f64, y as f64);
@@ -136,7 +136,7 @@ pub(crate) fn hypot(x: f32, y: f32) -> f32 {
     if (x.abs() == f32::INFINITY) | (y.abs() == f32::INFINITY) { f32::INFINITY } else { r }
 }
 
-/// asinh x.
+/// Returns asinh x.
 #[inline(always)]
 pub(crate) fn asinh(x: f32) -> f32 {
     let a = (x as f64).abs();
@@ -147,7 +147,7 @@ pub(crate) fn asinh(x: f32) -> f32 {
     (if a < f64::INFINITY { r } else { a } as f32).copysign(x)
 }
 
-/// acosh x.
+/// Returns acosh x.
 #[inline(always)]
 pub(crate) fn acosh(x: f32) -> f32 {
     let a = x as f64;
@@ -156,7 +156,7 @@ pub(crate) fn acosh(x: f32) -> f32 {
     if x < 1.0 { f32::NAN } else { r }
 }
 
-/// atanh x.
+/// Returns atanh x.
 #[inline(always)]
 pub(crate) fn atanh(x: f32) -> f32 {
     let a = (x as f64).abs();
@@ -168,7 +168,7 @@ pub(crate) fn atanh(x: f32) -> f32 {
     (if a == 1.0 { f64::INFINITY } else { r } as f32).copysign(x)
 }
 
-/// The cube root.
+/// Returns the cube root of x.
 #[inline(always)]
 pub(crate) fn cbrt(x: f32) -> f32 {
     let a = (x as f64).abs();
@@ -183,7 +183,7 @@ pub(crate) fn cbrt(x: f32) -> f32 {
     (t as f32).copysign(x)
 }
 
-/// The inverse of the error function.
+/// Returns the inverse of the error function at x.
 #[inline(always)]
 pub(crate) fn erfinv(x: f32) -> f32 {
     let a = (x as f64).abs();
@@ -195,7 +195,8 @@ pub(crate) fn erfinv(x: f32) -> f32 {
     (if a == 1.0 { f64::INFINITY } else { r } as f32).copysign(x)
 }
 
-/// ln |Γ(x)|: by Stirling's series from 8 on, by the recurrence below 8, and by the reflection formula for negative x.
+/// Returns ln |Γ(x)|: by Stirling's series from 8 on, by the recurrence below 8, and by the reflection formula for
+/// negative x.
 #[inline(always)]
 pub(crate) fn lgamma(x: f32) -> f32 {
     let a = (x as f64).abs();

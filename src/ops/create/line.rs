@@ -23,13 +23,13 @@ pub(super) fn two_sum(a: f64, b: f64) -> DoubleF64 {
     (s, (a - (s - t)) + (b - t))
 }
 
-/// Returns the sum of two pairs, in about twice the precision of f64.
+/// Returns the sum of two [`DoubleF64`] numbers, in about twice the precision of f64.
 pub(super) fn add(a: DoubleF64, b: DoubleF64) -> DoubleF64 {
     let (s, e) = two_sum(a.0, b.0);
     two_sum(s, e + (a.1 + b.1))
 }
 
-/// Returns the product of a pair and a number, in about twice the precision of f64.
+/// Returns the product of a [`DoubleF64`] number and an f64, in about twice the precision of f64.
 pub(super) fn times(a: DoubleF64, k: f64) -> DoubleF64 {
     let p = a.0 * k;
     two_sum(p, a.0.mul_add(k, -p) + a.1 * k)
@@ -63,9 +63,9 @@ pub(super) struct Line {
     scale: i32,
 }
 
-/// In f32 sequences of more than 2^18 elements, this many low bits of a position are multiplied separately. Otherwise
-/// the f32 product of the whole position and the remainder of the step would have an error of more than about a
-/// hundredth ULP of the result. 12 bits are half of f32's 24.
+/// In f32 sequences of more than 2^18 elements, the lowest `LOW` bits of an element's position are multiplied by the
+/// step separately from the other bits. Otherwise the f32 product of the whole position and the remainder of the step
+/// would have an error of more than about a hundredth ULP of the result. 12 bits are half of f32's 24.
 const LOW: i32 = 12;
 
 impl Line {
@@ -93,7 +93,7 @@ impl Line {
     /// Returns the same sequence with another `scale`, so that the largest stored number is neither huge nor tiny. The
     /// largest number that is stored now is less than 2^top.
     fn scaled(self, top: i32) -> Line {
-        // the new scale is 0 if f32 can hold all stored numbers as normal numbers with it
+        // the new scale is 0 if f32 can hold all unscaled numbers as normal (not subnormal) numbers
         let k = if (-60..120).contains(&(top + self.scale)) { self.scale } else { -top };
         let by = |x: DoubleF64| (scaled(x.0, k), scaled(x.1, k));
         Line { start: by(self.start), step: by(self.step), scale: self.scale - k, ..self }
@@ -108,7 +108,8 @@ impl Line {
     fn wide(&self, dtype: DType, at: Loc) -> Expr {
         let bits = if dtype == DType::F64 { 53 } else { 24 };
         let last = self.n.saturating_sub(1) as f64;
-        // positions are counted from the element nearest to 0, because sums do not cancel from there on
+        // positions are counted from the element nearest to 0, because adding multiples of the step to it does not
+        // cancel
         let anchor = (-self.start.0 / self.step.0).round_ties_even().clamp(0.0, last);
         let anchor = if anchor.is_nan() { 0.0 } else { anchor };
         let base = add(self.start, times(self.step, anchor));
@@ -119,7 +120,7 @@ impl Line {
         let integer = |v: i64| Expr::fill(Scalar::Int(v as i128), smallvec![], DType::I32, at);
         let sum = |a: Expr, b: Expr| binary(&arithmetic::add, a, b, at);
         let product = |a: &Expr, k: f64| binary(&arithmetic::multiply, a, constant(k), at);
-        // splits a pair into its part on the grid and the remainder
+        // splits a number into the nearest multiple of 2^grid and the remainder
         let cut = |x: DoubleF64| {
             let high = on_grid(x.0, grid);
             (high, (x.0 - high) + x.1)
@@ -137,7 +138,7 @@ impl Line {
             let exact = sum(product(&j, high), constant(base_high));
             sum(exact, sum(product(&j, low), constant(base_low)))
         } else {
-            // the position is split into j = p · 2^LOW + q with q around 0, because f32 holds both parts exactly
+            // the position is split into j = p · 2^LOW + q with q around 0, because f32 holds p and q exactly
             let shift = |e: &Expr, k: i32| binary(&logic::bitwise_right_shift, e, integer(k as i64), at);
             let carry = binary(&logic::bitwise_and, shift(&j, LOW - 1), integer(1), at);
             let p = sum(shift(&j, LOW), carry);

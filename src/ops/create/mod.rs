@@ -23,7 +23,7 @@ fn filled(op: &'static str, shape: impl IntoShape, value: Scalar, dtype: DType, 
     carry(at, || Ok(Expr::fill(value, shape_arg(shape).map_err(|f| f.at(op, at))?, dtype, at)))
 }
 
-/// Returns an array of zeros.
+/// Returns an array of zeros of a shape and dtype.
 ///
 /// ```
 /// use cupric::{DType, zeros};
@@ -35,7 +35,7 @@ pub fn zeros(shape: impl IntoShape, dtype: DType) -> Expr {
     filled("zeros", shape, Scalar::Int(0), dtype, Location::caller())
 }
 
-/// Returns an array of ones.
+/// Returns an array of ones of a shape and dtype.
 #[track_caller]
 pub fn ones(shape: impl IntoShape, dtype: DType) -> Expr {
     filled("ones", shape, Scalar::Int(1), dtype, Location::caller())
@@ -104,8 +104,9 @@ like! {
     empty_like 0;
 }
 
-/// Returns an array filled with a number, with the shape, dtype and device of another array. The errors are the same as
-/// in [`full`]. If `value` is an array, it is cast and broadcast instead, and the result is on the device of `value`.
+/// Returns an array filled with a number, with the shape, dtype and device of another array. The result carries an
+/// error if the dtype cannot hold the number, as in [`full`]. If `value` is an array, it is cast and broadcast instead,
+/// and the result is on the device of `value`.
 #[track_caller]
 pub fn full_like(x: &Expr, value: impl Operand) -> Expr {
     let at = Location::caller();
@@ -124,8 +125,8 @@ pub fn full_like(x: &Expr, value: impl Operand) -> Expr {
     })
 }
 
-/// Returns `e`, which is a fill, with the device of `x`, so that it is computed there. The elements of `x` are not
-/// read.
+/// If `e` is a fill (one number for all elements), returns it with the device of `x`, so that it is computed there.
+/// Returns any other `e` unchanged. The elements of `x` are not read.
 fn on_device_of(x: &Expr, e: Expr, at: Loc) -> Expr {
     match e.0.number() {
         Some(s) => Expr::fill_on(x.0.device, s, e.0.shape.clone(), e.0.dtype, at),
@@ -138,9 +139,10 @@ pub(crate) fn iota(shape: Shape, axis: usize, at: Loc) -> Expr {
     Expr::node(NodeOp::Iota(axis), smallvec![], shape, DType::I32, 0, at)
 }
 
-/// Returns `start`, `start + step`, … below `stop` (above it for a negative step), in `dtype`. An integer dtype needs
-/// three integers, and every element must be in its range. In a float dtype the error of an element is at most 0.6
-/// units in the last place (1.5 for more than 2^18 elements; 1 in f16 and bf16).
+/// Returns `start`, `start + step`, … below `stop` (above it for a negative step), in `dtype`. For an integer dtype,
+/// the three arguments must be integers and every element must fit the dtype; otherwise the expression carries an
+/// error. In a float dtype the error of an element is at most 0.6 units in the last place (1.5 for more than 2^18
+/// elements; 1 in f16 and bf16).
 ///
 /// ```
 /// use cupric::{DType, arange};
@@ -244,7 +246,7 @@ pub(crate) fn countable(op: &'static str, n: usize, at: Loc) -> Result<()> {
 
 /// Returns `n` evenly spaced numbers from `a` to `b`, in a float dtype. The first is `a` and the last is `b`, rounded
 /// to the dtype. The error of the other elements is at most 0.6 units in the last place (1.5 for more than 2^18
-/// elements; 1 in f16 and bf16).
+/// elements; 1 in f16 and bf16). The expression carries [`ErrorKind::DType`] if `dtype` is not a float type.
 ///
 /// ```
 /// use cupric::{DType, linspace};
@@ -284,7 +286,7 @@ pub(crate) fn linspace_at(op: &'static str, [a, b]: [f64; 2], n: usize, dtype: D
     })
 }
 
-/// Returns the n × n identity matrix.
+/// Returns the n × n identity matrix, like NumPy's `eye(n)`.
 ///
 /// ```
 /// use cupric::{DType, eye};

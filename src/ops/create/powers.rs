@@ -62,8 +62,9 @@ fn powers(start: DoubleF64, step: DoubleF64, n: usize, dtype: DType, at: Loc) ->
     };
     let (base_high, base_low) = cut(start);
     let i = iota(smallvec![n], 0, at);
-    /// In f32, this many low bits of a position are multiplied separately if the sequence is long. Otherwise the
-    /// product of the whole position and the low part of the step would have an error that is visible in the result.
+    /// In f32, the lowest `LOW` bits of an element's position are multiplied by the step separately if the sequence is
+    /// long. Otherwise the product of the whole position and the low part of the step would have an error that is
+    /// visible in the result.
     const LOW: i32 = 12;
     let (exact, rest) = if wide == DType::F64 || n <= 1 << (LOW + 1) {
         let (high, low) = cut(step);
@@ -115,8 +116,9 @@ fn checked(op: &'static str, numbers: &[f64], n: usize, dtype: DType, at: Loc) -
 /// error of an element is at most 2 units in the last place (4 on a GPU; 1 in f16 and bf16). NumPy uses
 /// base 10 by default.
 ///
-/// The expression carries [`ErrorKind::Argument`] if the base is not positive, or if an exponent is far outside the
-/// range of every float dtype.
+/// The expression carries [`ErrorKind::DType`] if `dtype` is not a float type. It carries [`ErrorKind::Argument`] if an
+/// argument is not finite, if the base is not positive, or if an exponent is far outside the range of every float
+/// dtype.
 ///
 /// ```
 /// use cupric::{DType, logspace};
@@ -147,7 +149,8 @@ pub fn logspace(a: f64, b: f64, n: usize, base: f64, dtype: DType) -> Expr {
 /// must not be 0. The first number is `a` and the last is `b`, rounded to the dtype; the other numbers are as accurate
 /// as the elements of [`logspace`].
 ///
-/// The expression carries [`ErrorKind::Argument`] if the ends have different signs or if one of them is 0.
+/// The expression carries [`ErrorKind::DType`] if `dtype` is not a float type, and [`ErrorKind::Argument`] if the ends
+/// have different signs or if one of them is 0, infinite or NaN.
 ///
 /// ```
 /// use cupric::{DType, geomspace};

@@ -38,9 +38,9 @@ impl Rng {
         })
     }
 
-    /// Draws from the exponential distribution with mean `scale`: −`scale` · log(1 − v) for a uniform v in (0, 1). No
-    /// number is 0 or infinite before it is rounded to `dtype`. For f32 and scale 1, the smallest numbers are multiples
-    /// of 2^-33, and the largest is 16.6.
+    /// Draws from the exponential distribution with mean `scale`: −`scale` · log(1 − v), where v is uniform in (0, 1).
+    /// No number is 0 or infinite before it is rounded to `dtype`. For f32 and scale 1, the smallest numbers are
+    /// multiples of 2^-33, and the largest is 16.6.
     ///
     /// ```
     /// use cupric::{DType, Rng};
@@ -59,8 +59,8 @@ impl Rng {
         })
     }
 
-    /// Draws from the Gumbel distribution of largest values, with mode `loc`: `loc` − `scale` · log(e) for an
-    /// exponential number e.
+    /// Draws from the Gumbel distribution of largest values, with mode `loc`: `loc` − `scale` · log(e), where e is
+    /// drawn from the exponential distribution with mean 1.
     ///
     /// ```
     /// use cupric::{DType, Rng};
@@ -80,7 +80,7 @@ impl Rng {
     }
 
     /// Draws from the Laplace distribution, whose density is exp(−|x − `loc`| / `scale`) / (2 · `scale`). The result is
-    /// an exponential number with a random sign, times `scale`, plus `loc`.
+    /// `loc` ± `scale` · e with a random sign, where e is drawn from the exponential distribution with mean 1.
     ///
     /// ```
     /// use cupric::{DType, Rng};
@@ -101,7 +101,7 @@ impl Rng {
         })
     }
 
-    /// Draws from the logistic distribution: `loc` + `scale` · log(u / (1 − u)) for a uniform u.
+    /// Draws from the logistic distribution: `loc` + `scale` · log(u / (1 − u)), where u is uniform in (0, 1).
     ///
     /// ```
     /// use cupric::{DType, Rng};
@@ -119,7 +119,8 @@ impl Rng {
         })
     }
 
-    /// Draws from the Cauchy distribution, which has no mean: `loc` + `scale` · tan(π·(u − 1/2)) for a uniform u.
+    /// Draws from the Cauchy distribution, which has no mean: `loc` + `scale` · tan(π·(u − 1/2)), where u is uniform in
+    /// (0, 1).
     ///
     /// ```
     /// use cupric::{DType, Rng};
@@ -140,8 +141,8 @@ impl Rng {
         })
     }
 
-    /// Draws from the log-normal distribution: exp(`mean` + `sigma` · z) for a normal number z. `mean` and `sigma` are
-    /// the mean and the standard deviation of the logarithm.
+    /// Draws from the log-normal distribution: exp(`mean` + `sigma` · z), where z is drawn from the standard normal
+    /// distribution. `mean` and `sigma` are the mean and the standard deviation of the logarithm.
     ///
     /// ```
     /// use cupric::{DType, Rng};
@@ -164,7 +165,8 @@ impl Rng {
         })
     }
 
-    /// Draws from the Weibull distribution with shape parameter `a` and scale 1: e^(1/`a`) for an exponential number e.
+    /// Draws from the Weibull distribution with shape parameter `a` and scale 1: e^(1/`a`), where e is drawn from the
+    /// exponential distribution with mean 1.
     ///
     /// ```
     /// use cupric::{DType, Rng};
@@ -184,8 +186,8 @@ impl Rng {
     }
 
     /// Draws from the Pareto distribution of the second kind (Lomax distribution) with shape parameter `a`, like
-    /// NumPy's `pareto`: exp(e / `a`) − 1 for an exponential number e. The classical Pareto distribution with mode m is
-    /// `(x + 1.0) * m`.
+    /// NumPy's `pareto`: exp(e / `a`) − 1, where e is drawn from the exponential distribution with mean 1. The
+    /// classical Pareto distribution with mode m is `(x + 1.0) * m`.
     ///
     /// ```
     /// use cupric::{DType, Rng};
@@ -204,8 +206,9 @@ impl Rng {
         })
     }
 
-    /// Draws from the Rayleigh distribution: the length of a vector of two normal numbers with standard deviation
-    /// `scale`. It is computed as `scale` · √(2·e) for an exponential number e.
+    /// Draws from the Rayleigh distribution: the length of a vector of two normal numbers with mean 0 and standard
+    /// deviation `scale`. It is computed as `scale` · √(2·e), where e is drawn from the exponential distribution with
+    /// mean 1.
     ///
     /// ```
     /// use cupric::{DType, Rng};

@@ -1,9 +1,10 @@
 //! The Poisson and binomial distributions for arrays of parameters. A draw inverts the distribution function at one
 //! uniform number. No draw is rejected, so a draw costs the same for all parameters.
 //!
-//! The result is the floor of a continuous quantile x for a normal number w. Both distributions use the method of Giles
-//! ("Algorithm 955: approximation of the inverse Poisson cumulative distribution function", ACM TOMS 42, 2016). With
-//! the mean μ, the variance σ², the probability p ≤ 1/2 (0 for a Poisson distribution) and q = 1 − p, the quantile is
+//! A normal number w is computed from the uniform number. The result is the floor of x, a continuous approximation of
+//! the quantile at w. Both distributions use the method of Giles ("Algorithm 955: approximation of the inverse Poisson
+//! cumulative distribution function", ACM TOMS 42, 2016). With the mean μ, the variance σ², the probability p ≤ 1/2 (0
+//! for a Poisson distribution) and q = 1 − p, the quantile is
 //!
 //! x = μ + σ²·y + 1/2 + log(t/y)/L(y) + c, where t = w/σ and L(y) = log(1 + q·y) − log(1 − p·y).
 //!
@@ -22,11 +23,11 @@ use crate::graph::ufunc::{arithmetic, float, logic, special};
 use crate::ops::random::word_constant;
 use smallvec::smallvec;
 
-/// If |t| is below this, y and the logarithm are computed by their series in t, because the formulas lose digits by
-/// cancellation there.
+/// If |t| is below this, y and log(t/y)/L(y) are computed by their series in t, because the formulas in the module's
+/// head lose digits by cancellation there.
 const NEAR: f64 = 0.2;
-/// The number of steps of Newton's method, which starts from two terms of the series. A third step would change only
-/// numbers that are drawn less than once in 10^6 times.
+/// The number of steps of Newton's method for y, which starts from two terms of the series of y in t. A third step
+/// would change only numbers that are drawn less than once in 10^6 times.
 const STEPS: usize = 2;
 /// y is limited to this fraction of the distance from 0 to the next pole of L(y), which the module's head defines.
 const WITHIN: f64 = 0.98;
@@ -146,8 +147,8 @@ impl Law<'_> {
         let at = self.at;
         let t = &over(w, unary(&float::sqrt, self.variance, at), at);
         let is_near = &less(unary(&arithmetic::abs, t, at), NEAR, at);
-        // the series of y in powers of t, found by inverting the series of t²/2 in powers of y; the coefficients depend
-        // on q − p
+        // the series of y in powers of t (see the module's head), found by inverting the series of t²/2 in powers of y;
+        // the coefficients depend on q − p
         let terms = [(true, vec![1. / 6.])];
         let more = [
             (false, vec![-1. / 48., 1. / 144.]),
@@ -158,8 +159,8 @@ impl Law<'_> {
             let terms: Vec<Expr> = terms.iter().map(|(odd, c)| self.in_skew(*odd, c)).collect();
             times(t, add(times(self.polynomial(t, &terms), t, at), 1.0, at), at)
         };
-        // The start uses only two terms. With more terms it would have the wrong sign for a large t, which occurs for
-        // small means.
+        // Newton's method starts from only two terms of the series. With more terms the start would have the wrong sign
+        // for a large t, which occurs for small means.
         let mut y = self.inside(series(&terms));
         for _ in 0..STEPS {
             let (slope, deviance) = self.deviance(&y);
@@ -182,9 +183,9 @@ impl Law<'_> {
         unary(&arithmetic::floor, above, at)
     }
 
-    /// Returns the correction c at the quantile x. It is computed from fitted fractions. The first depends on x and μ.
-    /// For a binomial distribution there are two more: the same fraction counted from the other end of the
-    /// distribution, and one that matters only for few trials.
+    /// Returns the correction c of the module's head at the quantile x. It is computed from fitted fractions. The first
+    /// depends on x and μ. For a binomial distribution there are two more: the same fraction counted from the other end
+    /// of the distribution, and one that matters only for few trials.
     fn rest(&self, x: &Expr) -> Expr {
         let at = self.at;
         let of = |x: Expr, mean: Expr| {
@@ -204,7 +205,7 @@ impl Law<'_> {
         }
     }
 
-    /// Returns L(y) and the deviance. L is the derivative of the deviance.
+    /// Returns L(y) and the deviance, which the module's head defines. L is the derivative of the deviance.
     fn deviance(&self, y: &Expr) -> (Expr, Expr) {
         let at = self.at;
         let log1p = |x: &Expr| unary(&float::log1p, x, at);
@@ -235,8 +236,8 @@ impl Law<'_> {
         }
     }
 
-    /// Returns a polynomial in a², where a = q − p, multiplied by a if `odd` is true. For a Poisson distribution a
-    /// is 1.
+    /// Returns a polynomial in a², where a = q − p (see the module's head), multiplied by a if `odd` is true. For a
+    /// Poisson distribution a is 1.
     fn in_skew(&self, odd: bool, coefficients: &[f64]) -> Expr {
         let number = |v: f64| Expr::fill(Scalar::Float(v), smallvec![], self.wide, self.at);
         match &self.trials {

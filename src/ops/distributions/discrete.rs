@@ -21,8 +21,9 @@ const MOST_TRIALS: i128 = 1 << 53;
 
 impl Rng {
     /// Draws the number of trials up to the first success: 1, 2, …, as i64. Each trial succeeds with probability `p`.
-    /// The number is `⌈e / −log(1 − p)⌉` for an exponential number e in f32, so large numbers have 24 significant bits.
-    /// On a GPU, a result may differ by 1 if the quotient is close to an integer.
+    /// The number is `⌈e / −log(1 − p)⌉`, where e is drawn from the exponential distribution with mean 1 in f32, so
+    /// large numbers have 24 significant bits. On a GPU, a result may differ by 1 if the quotient is close to an
+    /// integer.
     ///
     /// ```
     /// use cupric::{DType, Rng};
@@ -50,8 +51,8 @@ impl Rng {
         })
     }
 
-    /// Draws from the Poisson distribution with mean `lam`, as i64: how many events occur where `lam` are expected.
-    /// `lam` is a number, or an array of means that broadcasts to `shape`.
+    /// Draws from the Poisson distribution with mean `lam`, as i64: the number of events when `lam` events are
+    /// expected. `lam` is a number, or an array of means that broadcasts to `shape`.
     ///
     /// If `lam` is a number, the call builds a table of about 20·√`lam` probabilities, in which each draw looks up 64
     /// random bits. Every device draws the same numbers. The table and the draw are on the CPU, or on the device of
@@ -248,9 +249,9 @@ impl Rng {
 
     /// Draws `size` different positions in a vector of weights, as i64, one after another. The probability of a
     /// position is its weight divided by the sum of the weights that are left, as in NumPy's
-    /// `choice(replace=False, p=weights)`. Positions of weight 0 are never drawn. The call computes e / weight with an
-    /// exponential number e for each position, and returns the positions of the smallest quotients (Efraimidis and
-    /// Spirakis 2006). The call reads the weights to check them.
+    /// `choice(replace=False, p=weights)`. Positions of weight 0 are never drawn. For each position, the call draws a
+    /// number e from the exponential distribution with mean 1, and it returns the positions with the smallest quotients
+    /// e / weight (Efraimidis and Spirakis 2006). The call reads the weights to check them.
     ///
     /// ```
     /// use cupric::{Rng, array};
@@ -284,9 +285,9 @@ impl Rng {
         super::order::first_of(OP, keys.argsort(0), size, at)
     }
 
-    /// Counts how often each of k weights is drawn in `n` draws, as i64. The result has an additional last axis of
-    /// length k, along which the counts sum to `n`. The weights are a vector and need not sum to 1. The function makes
-    /// `n` draws of [`Rng::choice_weighted`] for each vector of counts.
+    /// Counts how often each of k weights is drawn in `n` draws, as i64. The result has the shape `shape` with an
+    /// additional last axis of length k, along which the counts sum to `n`. The weights are a vector and need not sum
+    /// to 1. The function makes `n` draws of [`Rng::choice_weighted`] for each vector of counts.
     ///
     /// ```
     /// use cupric::{Rng, array};
@@ -320,7 +321,7 @@ impl Rng {
         };
         let device = drawn.0.device;
         let fill = |v: i128, n: usize| Expr::fill_on(device, Scalar::Int(v), smallvec![n], DType::I64, at);
-        // the counts of all vectors are contiguous
+        // row r of `drawn` belongs to the k counts that begin at r · k, because the vectors of counts are contiguous
         let places = (drawn + arange(0, rows * k, k.max(1), DType::I64).expand_dims(1)).reshape([rows * n]);
         let counts = fill(0, cells).index_add(0, places, fill(1, rows * n));
         counts.reshape(&out[..])

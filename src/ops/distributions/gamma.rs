@@ -13,10 +13,10 @@ use crate::ops::functions::stack_at;
 use crate::ops::random::{Rng, drawn_shape, is_float, normal_of};
 use std::panic::Location;
 
-/// Gamma distributions, and distributions derived from them. Each number is chosen from several tries, which compute a
-/// candidate and accept or reject it. A draw uses one stream for each try (two for f64), and one more for a shape
-/// parameter below 1. The number of tries depends on the shape parameter and is at most 15. All tries are computed, so
-/// that the computation does not depend on the data, and an accepted candidate becomes the result.
+/// Gamma distributions, and distributions derived from them. Each number is chosen from several tries; a try computes a
+/// candidate and accepts or rejects it. A draw uses one stream of random words for each try (two for f64), and one more
+/// for a shape parameter below 1. The number of tries depends on the shape parameter and is at most 15. All tries are
+/// computed, so that the computation does not depend on the data, and an accepted candidate becomes the result.
 ///
 /// # Errors
 /// The expressions carry [`ErrorKind::Argument`](crate::ErrorKind) unless shape parameters are positive and finite and
@@ -50,8 +50,8 @@ impl Rng {
         })
     }
 
-    /// Draws from the chi-square distribution with `df` degrees of freedom: a gamma number with shape parameter
-    /// `df / 2`, times 2.
+    /// Draws from the chi-square distribution with `df` degrees of freedom: twice a number from the gamma distribution
+    /// with shape parameter `df / 2` and scale 1.
     ///
     /// ```
     /// use cupric::{DType, Rng};
@@ -77,8 +77,9 @@ impl Rng {
         })
     }
 
-    /// Draws from the beta distribution with shape parameters `a` and `b`: x / (x + y) of gamma numbers x and y. It is
-    /// computed from their logarithms, which do not underflow for small parameters.
+    /// Draws from the beta distribution with shape parameters `a` and `b`: x / (x + y), where x and y are drawn from
+    /// gamma distributions with these shape parameters. The result is computed from the logarithms of x and y, which do
+    /// not underflow for small parameters.
     ///
     /// ```
     /// use cupric::{DType, Rng};
@@ -101,8 +102,8 @@ impl Rng {
     }
 
     /// Draws from the Dirichlet distribution with the k shape parameters `alpha`: k numbers with the sum 1 along an
-    /// additional last axis of length k. They are gamma numbers divided by their sum, computed as a softmax of their
-    /// logarithms.
+    /// additional last axis of length k. The numbers are drawn from gamma distributions and divided by their sum,
+    /// computed as a softmax of their logarithms.
     ///
     /// ```
     /// use cupric::{DType, Rng};

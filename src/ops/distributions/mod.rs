@@ -33,7 +33,7 @@ fn computed_in(dtype: DType) -> DType {
     if dtype == DType::F64 { DType::F64 } else { DType::F32 }
 }
 
-/// Returns how many words one uniform number of the type needs.
+/// Returns how many u32 words one uniform number of dtype `wide` needs.
 fn words_of(wide: DType) -> u8 {
     if wide == DType::F64 { 2 } else { 1 }
 }

@@ -16,15 +16,15 @@ use std::f64::consts::{FRAC_1_SQRT_2, SQRT_2};
 use std::panic::Location;
 
 impl Rng {
-    /// Draws from the standard normal distribution between two bounds, which may be infinite. For another mean and
-    /// deviation, draw between `(low - mean) / deviation` and `(high - mean) / deviation`, and compute
-    /// `x * deviation + mean`.
+    /// Draws from the standard normal distribution truncated to the range from `low` to `high`. The bounds may be
+    /// infinite. For another mean and deviation, draw between `(low - mean) / deviation` and
+    /// `(high - mean) / deviation`, and compute `x * deviation + mean`.
     ///
     /// The draw inverts the normal distribution function Φ at a uniform number between Φ(`low`) and Φ(`high`). Where
-    /// these probabilities are not small, the mirrored distribution is used instead. If both bounds are beyond 5, or
-    /// both beyond −5, the draw solves log Φ(x) = log p for the distance of x from the bound nearer to 0, by three
-    /// steps of Newton's method (four for f64). So the draw is as exact far from 0 as near 0. The result lies within
-    /// the bounds.
+    /// these probabilities are not small, the mirrored distribution is used instead. If both bounds are above 5, or
+    /// both below −5, the draw solves log Φ(x) = log p for the distance of x from the bound nearer to 0, by three steps
+    /// of Newton's method (four for f64). So the draw is as exact far from 0 as near 0. The result lies within the
+    /// bounds.
     ///
     /// ```
     /// use cupric::{DType, INF, Rng};
@@ -64,10 +64,10 @@ impl Rng {
     }
 
     /// Draws vectors from a normal distribution with a mean of shape `[k]` and a covariance matrix of shape `[k, k]`.
-    /// The result has an additional last axis of length k. It is `mean + z · Lᵀ` for normal numbers z, where L·Lᵀ is
-    /// the covariance, in the float type to which the mean and the covariance promote. The call reads the covariance
-    /// and computes L in f64 by Cholesky's method. The normal numbers are drawn when the result is evaluated, on the
-    /// device of the mean and the covariance.
+    /// The result has the shape `shape` with an additional last axis of length k. It is `mean + z · Lᵀ`, where z is
+    /// drawn from the standard normal distribution and L·Lᵀ is the covariance, in the float type to which the mean and
+    /// the covariance promote. The call reads the covariance and computes L in f64 by Cholesky's method. The numbers z
+    /// are drawn when the result is evaluated, on the device of the mean and the covariance.
     ///
     /// ```
     /// use cupric::{Rng, array};
@@ -104,8 +104,8 @@ impl Rng {
         self.by_factor(OP, made, shape, at)
     }
 
-    /// Draws like [`Rng::multivariate_normal`], but from a matrix L whose product with its transpose is the covariance:
-    /// a Cholesky factor or any other root. The call reads no data.
+    /// Draws like [`Rng::multivariate_normal`], but takes a matrix L (`factor`) instead of the covariance L·Lᵀ: a
+    /// Cholesky factor of the covariance or any other root. The call reads no data.
     ///
     /// ```
     /// use cupric::{Rng, array};
@@ -135,7 +135,7 @@ impl Rng {
         self.by_factor(OP, made, shape, at)
     }
 
-    /// Draws normal vectors from the mean and the factor of the covariance.
+    /// Draws normal vectors. `of` has the mean and a factor L of the covariance L·Lᵀ, or an error.
     fn by_factor(&mut self, op: &'static str, of: Result<(Expr, Expr)>, shape: impl IntoShape, at: Loc) -> Expr {
         let made = || -> Result<(Expr, Expr, Shape, DType)> {
             let (mean, factor) = of?;
@@ -182,8 +182,8 @@ fn square(op: &'static str, e: &Expr, k: usize, at: Loc) -> Result<()> {
 }
 
 /// Returns the Cholesky factor L of a positive semidefinite matrix A = L·Lᵀ, in C order. `dtype` is the original dtype
-/// of the matrix. If a pivot is 0 within the rounding errors of `dtype`, its column is set to 0, because its variable
-/// is a linear combination of the variables before it.
+/// of the matrix. If a pivot is 0 within the rounding errors of `dtype`, the column of L with this pivot is set to 0,
+/// because the variable of this column is a linear combination of the variables before it.
 fn cholesky(op: &'static str, a: Vec<f64>, k: usize, dtype: DType, at: Loc) -> Result<Vec<f64>> {
     let refused = |why: &str| Err(wrong(op, format!("the covariance, of shape [{k}, {k}], {why}"), at));
     if !a.iter().all(|x| x.is_finite()) {
@@ -225,7 +225,7 @@ fn cholesky(op: &'static str, a: Vec<f64>, k: usize, dtype: DType, at: Loc) -> R
     Ok(l)
 }
 
-/// Draws between a bound below 0 and one above it.
+/// Draws normal numbers between the bounds `low` and `high`, which are on both sides of 0 or both between −1 and 1.
 fn around_zero(word: Words, low: f64, high: f64, wide: DType, at: Loc) -> Expr {
     let u = inside(word, 0, wide, at);
     let (below, above) = (double::erf(-low * FRAC_1_SQRT_2), double::erf(high * FRAC_1_SQRT_2));
@@ -234,8 +234,8 @@ fn around_zero(word: Words, low: f64, high: f64, wide: DType, at: Loc) -> Expr {
         let e = add(times(u, below + above, at), -below, at);
         return times(unary(&special::erfinv, e, at), SQRT_2, at);
     }
-    // `below` and `above` are the exact probabilities on both sides of 0; each side uses its own tail probability,
-    // which is small
+    // `below` and `above` are the exact probabilities of a number from `low` to 0 and from 0 to `high`; each side uses
+    // its own tail probability, which is small
     let (below, above) = (below / 2.0, above / 2.0);
     let total = below + above;
     let lower = add(times(&u, total, at), double::ndtr(low), at);
@@ -247,7 +247,7 @@ fn around_zero(word: Words, low: f64, high: f64, wide: DType, at: Loc) -> Expr {
     choose(is_lower, &x, unary(&arithmetic::negative, &x, at), at)
 }
 
-/// Draws between two bounds that are at most 0.
+/// Draws normal numbers between two bounds that are at most 0.
 fn below_zero(word: Words, low: f64, high: f64, wide: DType, at: Loc) -> Expr {
     if low >= -1.0 {
         return around_zero(word, low, high, wide, at);

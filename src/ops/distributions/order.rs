@@ -13,9 +13,9 @@ use smallvec::smallvec;
 use std::panic::Location;
 
 impl Rng {
-    /// Returns the numbers `0..n` in random order, as i64. It sorts n random keys of 64 bits on the device that
-    /// evaluates the expression, and returns the same order on every device. Equal keys keep their order, which raises
-    /// the probability of an order by at most n²/2^65.
+    /// Returns the numbers `0..n` in random order, as i64. The function sorts n random keys of 64 bits on the device
+    /// that evaluates the expression, and returns the same order on every device. Equal keys keep their order, which
+    /// raises the probability of an order by at most n²/2^65.
     ///
     /// ```
     /// let p = cupric::Rng::new(0).permutation(5);
@@ -31,8 +31,8 @@ impl Rng {
         self.order("permutation", n, Location::caller())
     }
 
-    /// Shuffles the slices of an array along an axis: `x.take(rng.permutation(n), axis)`. The elements within a slice
-    /// keep their order.
+    /// Returns an array with its slices along an axis in random order: `x.take(rng.permutation(n), axis)`, where n is
+    /// the length of the axis. The elements within a slice keep their order.
     ///
     /// ```
     /// use cupric::{Rng, array};
@@ -87,9 +87,9 @@ impl Rng {
         first_of(OP, order, size, at)
     }
 
-    /// Returns the order of n random keys: the positions at which the sorted keys were.
+    /// Returns the permutation that sorts n random keys: element k is the position of the k-th smallest key.
     fn order(&mut self, op: &'static str, n: usize, at: Loc) -> Expr {
-        // the number is checked here, because the error message of `draw` would be about elements
+        // n is checked here, because the error message of `draw` would speak of elements instead of numbers
         if n > u32::MAX as usize {
             let detail = format!("{n} numbers requested; a permutation has at most 2^32 - 1");
             return Expr::failed(Error::with_line(ErrorKind::LimitExceeded, op, detail, at), at);

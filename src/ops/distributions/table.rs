@@ -20,7 +20,8 @@ pub(super) struct Table {
     total: u64,
 }
 
-/// Returns an error if a weight is negative, infinite or NaN, or if all are 0.
+/// Returns an error if a weight is negative, infinite or NaN, if all are 0, or if there are more weights than i32 can
+/// count.
 pub(super) fn check(op: &'static str, weights: &[f64], at: Loc) -> Result<()> {
     if weights.len() > i32::MAX as usize {
         let detail = format!("{} weights; their positions must fit i32", weights.len());

@@ -1,4 +1,5 @@
-//! The transform along one axis: a call of the routine, or Bluestein's method for a length with a large prime factor.
+//! The Fourier transform along one axis: a call of the routine `fft` (`graph/routine/fft.rs`), or Bluestein's method if
+//! the length has a prime factor above 7.
 
 use super::{Call, Direction, Scale, resized};
 use crate::base::dtype::{DType, Scalar};
@@ -10,14 +11,17 @@ use crate::graph::ufunc::{arithmetic, logic, special};
 use crate::ops::create::iota;
 use smallvec::smallvec;
 
-/// The least number of neighbouring rows that are transformed where they are, along an axis that is not the last. Fewer
-/// would leave lanes of vectors unused, so the axis is moved to the end first.
+/// The minimum number of elements in the axes after the transformed axis, if that axis is to stay where it is. These
+/// elements are neighbours in memory, one for each SIMD lane. If there are fewer, lanes would be unused, so the
+/// transformed axis is moved to the end first.
 const NEIGHBOURS: usize = 16;
 
-/// The longest transform along an axis that is not the last. A task of the CPU holds the rows of all lanes in memory.
+/// The longest axis that is transformed where it is, if it is not the last one. A longer axis is moved to the end
+/// first, because a task of the CPU holds the sequences of all its SIMD lanes in memory.
 const LONGEST: usize = 1 << 14;
 
-/// Transforms complex numbers along an axis.
+/// Returns the Fourier transform of complex numbers along an axis. Both the input and the result are pairs of real and
+/// imaginary parts.
 pub(super) fn transform(
     parts: [Expr; 2],
     axis: usize,
@@ -49,8 +53,9 @@ pub(super) fn transform(
     Ok(turned(call_routine(turned(parts), [n, 1], direction, scale, call.at)?))
 }
 
-/// Calls the routine: see its entry in the table for the two lengths. The derivative of a transform is its adjoint: the
-/// transform in the opposite direction with the same factor.
+/// Calls the routine `fft`. `lengths` are the length of the transformed axis, and the number of elements in all axes
+/// after it. The derivative of a transform is its adjoint: the transform in the opposite direction with the same
+/// factor.
 fn call_routine(
     [re, im]: [Expr; 2],
     lengths: [usize; 2],
@@ -79,12 +84,13 @@ fn call_routine(
     Ok([ruled(0), ruled(1)])
 }
 
-/// Transforms a length with a large prime factor as a convolution, by transforms of a larger length: j·k is
-/// (j² + k² − (k − j)²) / 2.
+/// Transforms an axis whose length has a prime factor above 7, by Bluestein's method. Because j·k equals
+/// (j² + k² − (k − j)²) / 2, the transform is a convolution. Three transforms of a larger length, which has no such
+/// factor, compute this convolution.
 fn bluestein(mut parts: [Expr; 2], axis: usize, direction: Direction, scale: Scale, call: Call) -> Result<[Expr; 2]> {
     let at = call.at;
     if direction == Direction::Inverse {
-        // the inverse transform is that of the numbers with real and imaginary parts exchanged
+        // a forward transform between two exchanges of real and imaginary parts is the inverse transform
         parts.swap(0, 1);
     }
     let (n, dtype) = (parts[0].0.shape[axis], parts[0].0.dtype);
@@ -100,7 +106,7 @@ fn bluestein(mut parts: [Expr; 2], axis: usize, direction: Direction, scale: Sca
     let from_end = binary(&arithmetic::subtract, m, &position, at);
     let distance = binary(&arithmetic::minimum, position, from_end, at);
     let is_used = binary(&logic::less, &distance, n, at);
-    // beyond n the square would not fit the reduction
+    // `half_turns` accepts only integers below n, so larger distances, at which the filter is 0, become 0
     let [c, s] = half_turns(&choose(&is_used, distance, 0, at), n, dtype, at);
     let filter = [choose(&is_used, c, 0.0, at), choose(&is_used, unary(&arithmetic::negative, s, at), 0.0, at)];
     let filter = transform(filter, 0, Direction::Forward, Scale::Length, call)?;
@@ -124,20 +130,21 @@ fn bluestein(mut parts: [Expr; 2], axis: usize, direction: Direction, scale: Sca
     Ok(results)
 }
 
-/// Returns the numbers from 0 to below `n` along an axis of an operand, to which they broadcast.
+/// Returns the integers 0 to n − 1 along an axis of `like`, in a shape that broadcasts to the shape of `like`.
 pub(super) fn positions(like: &Expr, axis: usize, n: usize, at: Loc) -> Expr {
     let after = like.0.shape.len() - 1 - axis;
     iota(std::iter::once(n).chain(std::iter::repeat_n(1, after)).collect(), 0, at)
 }
 
-/// Returns the products of complex numbers.
+/// Returns the elementwise products of complex numbers, which are given as real and imaginary parts.
 pub(super) fn product([a, b]: &[Expr; 2], [c, d]: &[Expr; 2], at: Loc) -> [Expr; 2] {
     let times = |x: &Expr, y: &Expr| binary(&arithmetic::multiply, x, y, at);
     let re = binary(&arithmetic::subtract, times(a, c), times(b, d), at);
     [re, binary(&arithmetic::add, times(a, d), times(b, c), at)]
 }
 
-/// Returns exp(−πi·k²/n) for integers k below n. The angle is reduced exactly to an eighth of a turn, by integers.
+/// Returns the real and imaginary parts of exp(−πi·k²/n) for integers k below n. Integer arithmetic reduces the angle
+/// exactly to at most an eighth of a turn, before sine and cosine are computed in `dtype`.
 fn half_turns(k: &Expr, n: usize, dtype: DType, at: Loc) -> [Expr; 2] {
     let whole = 2 * n as i64;
     let op = |row| move |a: &Expr, b: i64| binary(row, a, b, at);
@@ -149,7 +156,7 @@ fn half_turns(k: &Expr, n: usize, dtype: DType, at: Loc) -> [Expr; 2] {
     let rest = choose(is_odd, binary(&arithmetic::subtract, whole, &rest, at), &rest, at);
     let x = binary(&arithmetic::divide, cast(rest, dtype, at), 4.0 * whole as f64, at);
     let (c, s) = (unary(&special::cospi, &x, at), unary(&special::sinpi, &x, at));
-    // octants 1, 2, 5 and 6 exchange cosine and sine
+    // in octants 1, 2, 5 and 6, cosine and sine are exchanged
     let swaps = binary(&logic::greater_equal, modulo(&op(&arithmetic::add)(&octant, 1), 4), 2, at);
     let (cosine, sine) = (choose(&swaps, &s, &c, at), choose(&swaps, &c, &s, at));
     let middle = modulo(&op(&arithmetic::add)(&octant, 2), 8);

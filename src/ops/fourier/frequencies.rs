@@ -1,4 +1,5 @@
-//! The frequencies of the results of transforms, and their order.
+//! The frequencies that belong to the results of Fourier transforms (`fftfreq`, `rfftfreq`), and shifts of the results
+//! that move frequency 0 to the middle (`fftshift`) and back (`ifftshift`).
 
 use super::Call;
 use crate::base::dtype::DType;
@@ -10,8 +11,9 @@ use crate::ops::create::{countable, iota};
 use smallvec::{SmallVec, smallvec};
 use std::panic::Location;
 
-/// Returns the frequencies of the results of [`fft`](super::fft) of `n` numbers with the distance `d` between samples, in cycles
-/// for each unit of `d`: 0, 1, …, ⌈n/2⌉ − 1, −⌊n/2⌋, …, −1, divided by n·d.
+/// Returns the frequencies that belong to the results of [`fft`](super::fft) for `n` samples at distance `d` from each
+/// other: 0, 1, …, ⌈n/2⌉ − 1, −⌊n/2⌋, …, −1, divided by n·d. The unit is cycles per unit of `d`. The result is an array
+/// of `n` elements.
 ///
 /// ```
 /// use cupric::{DType, fft};
@@ -20,14 +22,17 @@ use std::panic::Location;
 /// ```
 ///
 /// # Errors
-/// The expression carries an error if `n` is 0 or does not fit i32, or if the dtype is no float.
+/// The expression carries [`ErrorKind::Argument`] if `n` is 0, [`ErrorKind::LimitExceeded`] if `n` does not fit i32,
+/// and [`ErrorKind::DType`] if `dtype` is not a float.
 #[track_caller]
 pub fn fftfreq(n: usize, d: f64, dtype: DType) -> Expr {
     let at = Location::caller();
     frequencies(Call { op: "fftfreq", at }, n, false, d, dtype)
 }
 
-/// Returns the frequencies of the results of [`rfft`](super::rfft): 0, 1, …, ⌊n/2⌋, divided by n·d. See [`fftfreq`].
+/// Returns the frequencies that belong to the results of [`rfft`](super::rfft) for `n` real samples at distance `d`
+/// from each other: 0, 1, …, ⌊n/2⌋, divided by n·d. The result is an array of ⌊n/2⌋ + 1 elements. The unit and the
+/// errors are those of [`fftfreq`].
 ///
 /// ```
 /// use cupric::{DType, fft};
@@ -40,7 +45,8 @@ pub fn rfftfreq(n: usize, d: f64, dtype: DType) -> Expr {
     frequencies(Call { op: "rfftfreq", at }, n, true, d, dtype)
 }
 
-/// Returns the frequencies of all results of a transform of `n` numbers, or those of the first half.
+/// Returns the frequencies for `n` samples at distance `d`: with `half` those of [`rfftfreq`], and otherwise those of
+/// [`fftfreq`].
 fn frequencies(call: Call, n: usize, half: bool, d: f64, dtype: DType) -> Expr {
     let at = call.at;
     carry(at, || {
@@ -58,7 +64,7 @@ fn frequencies(call: Call, n: usize, half: bool, d: f64, dtype: DType) -> Expr {
                 choose(binary(&logic::less, &k, n.div_ceil(2), at), &k, binary(&arithmetic::subtract, &k, n, at), at)
             }
         };
-        // the quotient of f16 and bf16 is computed in f32 and rounded once
+        // for f16 and bf16, the quotient is computed in f32 and rounded once
         Ok(cast(binary(&arithmetic::divide, cast(k, wide(dtype), at), n as f64 * d, at), dtype, at))
     })
 }
@@ -67,7 +73,8 @@ fn wide(dtype: DType) -> DType {
     if dtype == DType::F64 { DType::F64 } else { DType::F32 }
 }
 
-/// Moves the number of frequency 0 to the middle of the axes, by [`Expr::roll`]. To move complex numbers, use
+/// Moves frequency 0, which a Fourier transform stores first, to the middle of each named axis. Elements that leave at
+/// one end of an axis come in at the other, as in [`Expr::roll`]. To shift complex numbers, use
 /// [`Complex::map`](crate::Complex::map).
 ///
 /// ```
@@ -83,7 +90,8 @@ pub fn fftshift(x: impl Operand, axes: impl IntoAxes) -> Expr {
     rolled(Call { op: "fftshift", at }, operand(x, at), &axes.into_axes(), false)
 }
 
-/// Returns the inverse of [`fftshift`], which differs from it for odd lengths.
+/// Returns the inverse of [`fftshift`]: moves frequency 0 from the middle of each named axis to its start. Along an
+/// axis of odd length, the two functions shift by different numbers of elements.
 #[track_caller]
 pub fn ifftshift(x: impl Operand, axes: impl IntoAxes) -> Expr {
     let at = Location::caller();

@@ -1,6 +1,6 @@
-//! Discrete Fourier transforms: the functions of the Array API's `fft`. They are composites of the routine `fft`
-//! (`graph/routine/fft.rs`), which transforms one axis whose length has no prime factor above 7. Bluestein's method for
-//! other lengths is a composite of three calls.
+//! Discrete Fourier transforms: the functions of the Array API's `fft`. They are built from calls of the routine `fft`
+//! (`graph/routine/fft.rs`), which transforms one axis whose length has no prime factor above 7. For other lengths,
+//! Bluestein's method makes three such calls.
 
 mod axis;
 mod frequencies;
@@ -22,21 +22,21 @@ use axis::transform;
 use smallvec::{SmallVec, smallvec};
 use std::panic::Location;
 
-/// The factor of the results of a Fourier transform. Transforms with the same `Norm` in both directions are inverse to
-/// each other.
+/// The factor by which the results of a Fourier transform of n numbers are multiplied. Transforms with the same `Norm`
+/// in both directions are inverse to each other.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Norm {
-    /// 1 for the forward transform, 1/n for the inverse one.
+    /// The factor is 1 for the forward transform, and 1/n for the inverse one.
     #[default]
     Backward,
-    /// 1/√n in both directions.
+    /// The factor is 1/√n in both directions.
     Ortho,
-    /// 1/n for the forward transform, 1 for the inverse one.
+    /// The factor is 1/n for the forward transform, and 1 for the inverse one.
     Forward,
 }
 
-/// The options of a Fourier transform: its axes, the lengths of the transforms, and the factor of the results. One axis,
-/// a list of axes or `..` for all axes is converted to options.
+/// The options of a Fourier transform: its axes, the lengths of the transforms, and the factor of the results. Where a
+/// function takes options, one axis, a list of axes or `..` for all axes can be given instead.
 ///
 /// ```
 /// use cupric::fft::{Norm, Options, rfft};
@@ -69,7 +69,7 @@ impl Options {
         Options { lengths: Some(lengths.integers()), ..self }
     }
 
-    /// Sets the factor of the results.
+    /// Sets the factor of the results. The default is [`Norm::Backward`].
     pub fn norm(self, norm: Norm) -> Options {
         Options { norm, ..self }
     }
@@ -81,7 +81,7 @@ impl<T: IntoAxes> From<T> for Options {
     }
 }
 
-/// The direction of a transform.
+/// The direction of a Fourier transform.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Direction {
     Forward,
@@ -97,7 +97,7 @@ impl Direction {
     }
 }
 
-/// The factor of a transform's results.
+/// The factor of the results of a transform of n numbers: 1, 1/n or 1/√n.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Scale {
     One,
@@ -115,7 +115,7 @@ impl Scale {
     }
 }
 
-/// A call of a function: its name and the caller's line.
+/// A call of a public function: its name and the caller's line, which errors report.
 #[derive(Clone, Copy)]
 struct Call {
     op: &'static str,
@@ -128,17 +128,19 @@ impl Call {
     }
 }
 
-/// The axes of a transform, in the order in which the caller names them, each with its length if it is given.
+/// The axes to transform, in the order in which the caller names them, each with the length of its transform if the
+/// caller sets one.
 type Along = SmallVec<[(usize, Option<usize>); 4]>;
 
-/// Returns the axes of options for an operand of `ndim` axes. With `one`, there must be exactly one axis.
+/// Returns the axes that `options` name for an operand of `ndim` axes, with their lengths. If `one` is true, anything
+/// but exactly one axis is an error.
 fn along(options: &Options, ndim: usize, one: bool, call: Call) -> Result<Along> {
     let named: AxisList = match &options.axes.axes {
         _ if options.axes.keep => {
             let detail = "`keep` is for reductions; name the axes themselves".to_string();
             return Err(call.error(ErrorKind::Argument, detail));
         }
-        // without axes, lengths are for the last axes
+        // `..`: all axes, or the last ones, as many as there are lengths
         None => {
             let count = options.lengths.as_ref().map_or(ndim, |l| l.len().min(ndim));
             (ndim - count..ndim).collect()
@@ -164,7 +166,7 @@ fn along(options: &Options, ndim: usize, one: bool, call: Call) -> Result<Along>
     Ok(named.iter().zip(lengths).map(|(axis, n)| (*axis, Some(*n as usize))).collect())
 }
 
-/// Returns an operand as floats that transforms are computed in: f64, or else f32.
+/// Converts an operand to the dtype in which it is transformed: f64 stays f64, and every other dtype becomes f32.
 fn floats(x: &Expr, call: Call) -> Result<Expr> {
     x.checked()?;
     let x = strong(x.clone(), call.at);
@@ -172,7 +174,7 @@ fn floats(x: &Expr, call: Call) -> Result<Expr> {
     Ok(cast(x, dtype, call.at))
 }
 
-/// Returns an operand as real and imaginary parts; the imaginary parts of a real operand are zeros.
+/// Returns the real and the imaginary parts of an operand, as floats. The imaginary parts of a real operand are zeros.
 fn numbers(x: Parts, call: Call) -> Result<[Expr; 2]> {
     match x {
         Parts::Real(x) => {
@@ -184,7 +186,7 @@ fn numbers(x: Parts, call: Call) -> Result<[Expr; 2]> {
     }
 }
 
-/// Cuts an axis to a length, or pads it with zeros.
+/// Cuts an axis to length `n`, or pads it with zeros at its end.
 fn resized(x: &Expr, axis: usize, n: usize, call: Call) -> Result<Expr> {
     let have = x.checked()?.shape[axis];
     if n < have {
@@ -195,8 +197,8 @@ fn resized(x: &Expr, axis: usize, n: usize, call: Call) -> Result<Expr> {
     Ok(if n == have { x.clone() } else { pad_constant(call.op, x, &widths, Scalar::Float(0.0), call.at) })
 }
 
-/// Returns a view of the elements from the first to before the last position of an axis, in this order or (with step
-/// −1) in the opposite one.
+/// Returns a view of the elements `first..end` along an axis, in their order (`step` 1) or in reverse order
+/// (`step` −1).
 fn part(x: &Expr, axis: usize, [first, end]: [usize; 2], step: isize, call: Call) -> Expr {
     view(call.op, x, call.at, |shape| {
         let mut items: SmallVec<[SliceItem; 6]> =
@@ -210,7 +212,8 @@ fn part(x: &Expr, axis: usize, [first, end]: [usize; 2], step: isize, call: Call
     })
 }
 
-/// Transforms complex numbers along axes.
+/// Implements [`fft`], [`fftn`] and their inverses: transforms complex numbers along the axes of `options`, one after
+/// another. With `one`, the options must name exactly one axis.
 fn complex(op: &'static str, x: Parts, options: Options, one: bool, direction: Direction, at: Loc) -> Complex {
     let call = Call { op, at };
     let scale = Scale::of(options.norm, direction);
@@ -230,7 +233,7 @@ fn resized_parts(parts: &[Expr; 2], axis: usize, n: Option<usize>, call: Call) -
     Ok([resized(&parts[0], axis, n, call)?, resized(&parts[1], axis, n, call)?])
 }
 
-/// Returns the numbers with these parts, or numbers that carry an error.
+/// Returns the complex numbers with these real and imaginary parts, or complex numbers that carry the error.
 fn finish(parts: Result<[Expr; 2]>, call: Call) -> Complex {
     let [re, im] = parts.unwrap_or_else(|e| {
         let failed = Expr::failed(e.or_at(call.at), call.at);
@@ -239,15 +242,16 @@ fn finish(parts: Result<[Expr; 2]>, call: Call) -> Complex {
     Complex::pair(call.op, re, im, call.at)
 }
 
-/// Transforms real numbers along the axes of options.
+/// Implements [`rfft`], [`rfftn`] and [`ihfft`]: returns the [`half_spectrum`] of real numbers along the axes of
+/// `options`.
 fn from_real(op: &'static str, x: Expr, options: Options, one: bool, scale: Scale, at: Loc) -> Complex {
     let call = Call { op, at };
     let build = || half_spectrum(&x, along(&options, x.checked()?.shape.len(), one, call)?, scale, call);
     finish(build(), call)
 }
 
-/// Transforms real numbers along axes. Of the last axis named only the first half is returned, because the other numbers
-/// are the conjugates of these.
+/// Transforms real numbers along axes. Along the last axis in `axes`, only the first ⌊n/2⌋ + 1 of the n results are
+/// returned, because the others are the conjugates of these.
 fn half_spectrum(x: &Expr, mut axes: Along, scale: Scale, call: Call) -> Result<[Expr; 2]> {
     let (last, n) = axes.pop().unwrap_or_default();
     let x = floats(x, call)?;
@@ -262,7 +266,8 @@ fn half_spectrum(x: &Expr, mut axes: Along, scale: Scale, call: Call) -> Result<
     Ok(parts)
 }
 
-/// Transforms complex numbers along the axes of options to real numbers: the opposite of [`from_real`].
+/// Implements [`irfft`], [`irfftn`] and [`hfft`]: transforms complex numbers, laid out as [`from_real`] returns them,
+/// back to real numbers.
 fn to_real(op: &'static str, x: Parts, options: Options, one: bool, scale: Scale, at: Loc) -> Expr {
     let call = Call { op, at };
     carry(at, || {
@@ -272,7 +277,8 @@ fn to_real(op: &'static str, x: Parts, options: Options, one: bool, scale: Scale
     })
 }
 
-/// Returns the real numbers of which [`half_spectrum`] returns the transform.
+/// Returns the real numbers whose transform is `parts`, laid out as [`half_spectrum`] returns it. Unless the last axis
+/// in `axes` has a length, the result has 2·(m − 1) numbers along it if `parts` has m.
 fn of_half_spectrum(mut parts: [Expr; 2], mut axes: Along, scale: Scale, call: Call) -> Result<Expr> {
     let (last, n) = axes.pop().unwrap_or_default();
     for (axis, n) in axes {
@@ -290,8 +296,8 @@ fn of_half_spectrum(mut parts: [Expr; 2], mut axes: Along, scale: Scale, call: C
     Ok(re)
 }
 
-/// Returns all `n` numbers of a transform of real numbers along an axis from the first half of them. The imaginary parts
-/// of the first number and, for even n, of the middle one are taken as 0.
+/// Returns all `n` numbers of a transform of real numbers along an axis, given the first half of them: appends the
+/// conjugates. The imaginary parts of the first number and, for even n, of the middle one are taken as 0.
 fn hermitian([re, im]: &[Expr; 2], axis: usize, n: usize, call: Call) -> Result<[Expr; 2]> {
     let at = call.at;
     let position = iota(im.checked()?.shape.clone(), axis, at);
@@ -314,10 +320,10 @@ fn hermitian([re, im]: &[Expr; 2], axis: usize, n: usize, call: Call) -> Result<
 
 /// Returns the discrete Fourier transform of real or complex numbers along one axis: X_k = Σ_j x_j exp(−2πi·j·k/n).
 ///
-/// Any length has a transform in O(n log n) operations. The root mean square of the error is at most 0.5·ε·log2(n) of that
-/// of the result, where ε is 2^-23 for f32 and 2^-52 for f64. f16, bf16 and integers are converted to f32. The same numbers
-/// have the same bits on the CPU for any number of threads and any instruction set, whatever else is transformed with
-/// them. A GPU transforms f64 if it has f64.
+/// A transform of any length n takes O(n log n) operations. The root mean square of the error is at most 0.5·ε·log2(n)
+/// times the root mean square of the result, where ε is 2^-23 for f32 and 2^-52 for f64. f16, bf16 and integers are
+/// converted to f32. On the CPU, the result's bits do not depend on the number of threads, on the instruction set, or
+/// on what else is transformed in the same call. A GPU transforms f64 only if it supports f64.
 ///
 /// ```
 /// use cupric::{array, fft};
@@ -329,25 +335,28 @@ fn hermitian([re, im]: &[Expr; 2], axis: usize, n: usize, call: Call) -> Result<
 /// ```
 ///
 /// # Errors
-/// Both parts carry [`ErrorKind::Axis`] if there is no such axis or more than one, [`ErrorKind::Shape`] if it has length
-/// 0, and [`ErrorKind::Argument`] for a length below 1. An evaluation returns [`ErrorKind::LimitExceeded`] for more than
-/// 2^28 numbers on a GPU, and [`ErrorKind::Unsupported`] for f64 on a GPU without it.
+/// The real and the imaginary part carry [`ErrorKind::Axis`] if the operand does not have the axis or if the options
+/// name more than one, [`ErrorKind::Shape`] if the axis has length 0, and [`ErrorKind::Argument`] if
+/// [`Options::lengths`] sets a length below 1. An evaluation returns [`ErrorKind::LimitExceeded`] for more than 2^28
+/// numbers on a GPU, and [`ErrorKind::Unsupported`] for f64 on a GPU without f64.
 ///
-/// T. G. Stockham, High-speed convolution and correlation, AFIPS 28 (1966); L. I. Bluestein, A linear filtering approach
-/// to the computation of the discrete Fourier transform, IEEE Transactions on Audio 18 (1970), for lengths with a prime
-/// factor above 7.
+/// References: T. G. Stockham, High-speed convolution and correlation, AFIPS 28 (1966). For lengths with a prime factor
+/// above 7: L. I. Bluestein, A linear filtering approach to the computation of the discrete Fourier transform, IEEE
+/// Transactions on Audio 18 (1970).
 #[track_caller]
 pub fn fft(x: impl ComplexOperand, options: impl Into<Options>) -> Complex {
     complex("fft", x.parts(), options.into(), true, Direction::Forward, Location::caller())
 }
 
-/// Returns the inverse of [`fft`] along one axis: x_j = 1/n·Σ_k X_k exp(2πi·j·k/n).
+/// Returns the inverse discrete Fourier transform of complex numbers along one axis: x_j = 1/n·Σ_k X_k exp(2πi·j·k/n).
+/// This is the inverse of [`fft`], whose dtypes and errors it shares.
 #[track_caller]
 pub fn ifft(x: impl ComplexOperand, options: impl Into<Options>) -> Complex {
     complex("ifft", x.parts(), options.into(), true, Direction::Inverse, Location::caller())
 }
 
-/// Returns the transform along several axes, one after another: see [`fft`].
+/// Returns the discrete Fourier transform of real or complex numbers along several axes: [`fft`] along one axis after
+/// another, with the same dtypes and errors.
 ///
 /// ```
 /// use cupric::{array, fft};
@@ -361,15 +370,15 @@ pub fn fftn(x: impl ComplexOperand, options: impl Into<Options>) -> Complex {
     complex("fftn", x.parts(), options.into(), false, Direction::Forward, Location::caller())
 }
 
-/// Returns the inverse of [`fftn`].
+/// Returns the inverse of [`fftn`]: [`ifft`] along one axis after another.
 #[doc(alias("ifft2"))]
 #[track_caller]
 pub fn ifftn(x: impl ComplexOperand, options: impl Into<Options>) -> Complex {
     complex("ifftn", x.parts(), options.into(), false, Direction::Inverse, Location::caller())
 }
 
-/// Returns the first ⌊n/2⌋ + 1 numbers of the transform of real numbers along one axis. The others are conjugates of
-/// these.
+/// Returns the first ⌊n/2⌋ + 1 numbers of the discrete Fourier transform of n real numbers along one axis. The other
+/// numbers are not returned, because they are the conjugates of these.
 ///
 /// ```
 /// use cupric::{array, fft};
@@ -381,7 +390,7 @@ pub fn ifftn(x: impl ComplexOperand, options: impl Into<Options>) -> Complex {
 /// ```
 ///
 /// # Errors
-/// As [`fft`].
+/// The errors are those of [`fft`].
 #[track_caller]
 pub fn rfft(x: impl Operand, options: impl Into<Options>) -> Complex {
     let (at, options) = (Location::caller(), options.into());
@@ -389,9 +398,13 @@ pub fn rfft(x: impl Operand, options: impl Into<Options>) -> Complex {
     from_real("rfft", operand(x, at), options, true, scale, at)
 }
 
-/// Returns the inverse of [`rfft`]. The result has 2·(m − 1) numbers along the axis for an input of m, unless
-/// [`Options::lengths`] gives another length, such as an odd one. Imaginary parts of the first number and, for an even
-/// length, of the middle number are ignored.
+/// Returns the inverse of [`rfft`]: the real numbers along one axis whose transform begins with the given numbers. For
+/// m given numbers the result has 2·(m − 1), unless [`Options::lengths`] sets another length n, such as an odd one. The
+/// imaginary parts of number 0 and, for an even n, of number n/2 are ignored.
+///
+/// # Errors
+/// The errors are those of [`fft`]. If only one number is given and no length is set, the result would have no
+/// elements, and it carries [`ErrorKind::Shape`].
 #[track_caller]
 pub fn irfft(x: impl ComplexOperand, options: impl Into<Options>) -> Expr {
     let options = options.into();
@@ -399,8 +412,8 @@ pub fn irfft(x: impl ComplexOperand, options: impl Into<Options>) -> Expr {
     to_real("irfft", x.parts(), options, true, scale, Location::caller())
 }
 
-/// Returns the transform of real numbers along several axes: [`rfft`] along the last one named, and [`fft`] along the
-/// others.
+/// Returns the discrete Fourier transform of real numbers along several axes: [`rfft`] along the last of the named
+/// axes, and then [`fft`] along the others.
 #[doc(alias("rfft2"))]
 #[track_caller]
 pub fn rfftn(x: impl Operand, options: impl Into<Options>) -> Complex {
@@ -409,7 +422,8 @@ pub fn rfftn(x: impl Operand, options: impl Into<Options>) -> Complex {
     from_real("rfftn", operand(x, at), options, false, scale, at)
 }
 
-/// Returns the inverse of [`rfftn`]: see [`irfft`] for the length of the last axis.
+/// Returns the inverse of [`rfftn`], which is real. [`irfft`] explains the length of the last of the named axes, and
+/// the errors.
 #[doc(alias("irfft2"))]
 #[track_caller]
 pub fn irfftn(x: impl ComplexOperand, options: impl Into<Options>) -> Expr {
@@ -418,8 +432,9 @@ pub fn irfftn(x: impl ComplexOperand, options: impl Into<Options>) -> Expr {
     to_real("irfftn", x.parts(), options, false, scale, Location::caller())
 }
 
-/// Returns the forward transform of the first half of a Hermitian sequence, which is real. It is [`irfft`] of the
-/// conjugates with the other factor.
+/// Returns the discrete Fourier transform of a Hermitian sequence along one axis, which is real. The input is the first
+/// half of the sequence, because the other half is the conjugates of these numbers. The result is [`irfft`] of the
+/// conjugated input, but multiplied by the factor of a forward transform instead of an inverse one (see [`Norm`]).
 ///
 /// ```
 /// use cupric::{array, fft};
@@ -437,7 +452,8 @@ pub fn hfft(x: impl ComplexOperand, options: impl Into<Options>) -> Expr {
     to_real("hfft", conjugates, options, true, scale, at)
 }
 
-/// Returns the inverse of [`hfft`]: the conjugates of [`rfft`] with the other factor.
+/// Returns the inverse of [`hfft`]: the first half of a Hermitian sequence. It is the conjugate of [`rfft`] of the
+/// input, but multiplied by the factor of an inverse transform instead of a forward one (see [`Norm`]).
 #[track_caller]
 pub fn ihfft(x: impl Operand, options: impl Into<Options>) -> Complex {
     let (at, options) = (Location::caller(), options.into());

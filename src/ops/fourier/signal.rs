@@ -1,5 +1,6 @@
-//! What Fourier transforms compute for signals: convolutions, cosine transforms, and transforms of overlapping windows.
-//! They are composites, so their results fuse and have derivatives.
+//! Functions of signals that are computed by Fourier transforms: convolutions, cosine transforms, and the short-time
+//! Fourier transform. They are built from other expressions, so their results fuse with other operations and have
+//! derivatives.
 
 use super::axis::{positions, product, transform};
 use super::{
@@ -19,12 +20,13 @@ use crate::ops::statistics::WindowMode;
 use smallvec::{SmallVec, smallvec};
 use std::panic::Location;
 
-/// Computes the convolution of real arrays along axes by Fourier transforms, in O(n log n) operations where
-/// [`convolve`](crate::convolve) takes n·m. SciPy's `signal.fftconvolve`, whose mode `Same` has the length of the first
-/// operand instead of the longer one.
+/// Returns the convolution of real arrays along one axis or several. It is computed by Fourier transforms, in
+/// O(n log n) operations, where [`convolve`](crate::convolve) takes n·m. This is SciPy's `signal.fftconvolve`, except
+/// that the result of [`WindowMode::Same`] has the length of the longer operand instead of the first.
 ///
-/// Both operands have as many axes. Axes that are not named broadcast. The result is f64 if an operand is, or else f32.
-/// The error of an element is about ε·log2(n) of the product of both operands' norms, also where the element is small.
+/// Both operands need the same number of axes. Axes that are not named broadcast. The result is f64 if one operand is
+/// f64, and f32 otherwise. The error of each element is about ε·log2(n) times the product of the norms of the two
+/// operands, even if the element itself is much smaller than that product.
 ///
 /// ```
 /// use cupric::{WindowMode, array, fft};
@@ -35,8 +37,9 @@ use std::panic::Location;
 /// ```
 ///
 /// # Errors
-/// The expression carries [`ErrorKind::Shape`] if the operands have different numbers of axes, if one has no elements along
-/// a named axis, or if the other axes do not broadcast, and [`ErrorKind::Axis`] if there is no such axis.
+/// The expression carries [`ErrorKind::Shape`] if the operands have different numbers of axes, if one of them has no
+/// elements along a named axis, or if the other axes do not broadcast. It carries [`ErrorKind::Axis`] if the operands
+/// do not have a named axis.
 #[track_caller]
 pub fn fftconvolve(a: impl Operand, b: impl Operand, mode: WindowMode, axes: impl IntoAxes) -> Expr {
     let at = Location::caller();
@@ -82,10 +85,11 @@ pub fn fftconvolve(a: impl Operand, b: impl Operand, mode: WindowMode, axes: imp
     })
 }
 
-/// Returns the cosine transform of type II of real numbers along one axis: y_k = 2·Σ_j x_j cos(π·k·(2j + 1)/2n). SciPy's
-/// `fft.dct`.
+/// Returns the cosine transform of type II of real numbers along one axis of length n: y_k = 2·Σ_j x_j
+/// cos(π·k·(2j + 1)/2n). This is SciPy's `fft.dct`.
 ///
-/// [`Norm::Ortho`] divides it by √(2n), and y_0 also by √2, and [`Norm::Forward`] divides it by 2n.
+/// [`Norm::Backward`], the default, returns this y. [`Norm::Ortho`] divides y by √(2n), and y_0 also by √2.
+/// [`Norm::Forward`] divides y by 2n.
 ///
 /// ```
 /// use cupric::{array, fft};
@@ -96,16 +100,17 @@ pub fn fftconvolve(a: impl Operand, b: impl Operand, mode: WindowMode, axes: imp
 /// ```
 ///
 /// # Errors
-/// As [`fft`](super::fft).
+/// The errors are those of [`fft`](super::fft).
 ///
-/// J. Makhoul, A fast cosine transform in one and two dimensions, IEEE Transactions on ASSP 28 (1980).
+/// The algorithm is described in J. Makhoul, A fast cosine transform in one and two dimensions, IEEE Transactions on
+/// ASSP 28 (1980).
 #[track_caller]
 pub fn dct(x: impl Operand, options: impl Into<Options>) -> Expr {
     let (at, options) = (Location::caller(), options.into());
     let (call, x) = (Call { op: "dct", at }, operand(x, at));
     carry(at, || {
         let (x, axis, n) = one_axis(&x, &options, call)?;
-        // the elements with even numbers, then those with odd ones from the last to the first
+        // the elements at even positions, then the elements at odd positions in reverse order
         let odd = view(call.op, &strided(&x, axis, 1, 2, call), at, |shape| Ok(View::flip(shape, &[axis])));
         let x = join(call.op, vec![strided(&x, axis, 0, 2, call), odd], axis as isize, at);
         let zeros = Expr::fill_on(x.0.device, Scalar::Float(0.0), x.0.shape.clone(), x.0.dtype, at);
@@ -121,11 +126,11 @@ pub fn dct(x: impl Operand, options: impl Into<Options>) -> Expr {
     })
 }
 
-/// Returns the inverse of [`dct`] with the same norm: the cosine transform of type III, divided by 2n with
-/// [`Norm::Backward`].
+/// Returns the inverse of [`dct`] with the same norm, along one axis of length n. It is the cosine transform of type
+/// III, divided by 2n with [`Norm::Backward`], the default.
 ///
 /// # Errors
-/// As [`fft`](super::fft).
+/// The errors are those of [`fft`](super::fft).
 #[track_caller]
 pub fn idct(x: impl Operand, options: impl Into<Options>) -> Expr {
     let (at, options) = (Location::caller(), options.into());
@@ -138,7 +143,7 @@ pub fn idct(x: impl Operand, options: impl Into<Options>) -> Expr {
             Norm::Forward => binary(&arithmetic::multiply, y, n, at),
             Norm::Ortho => times(&y, &ortho(&y, axis, [n as f64, n as f64 / 2.0].map(f64::sqrt), call)),
         };
-        // y[n - k] beside y[k]; 0 beside y[0]
+        // element k of `mirrored` is y[n - k], except that element 0 is 0
         let mut widths: SmallVec<[(usize, usize); 6]> = smallvec![(0, 0); y.0.shape.len()];
         widths[axis].0 = 1;
         let mirrored = pad_constant(call.op, &part(&y, axis, [1, n], -1, call), &widths, Scalar::Float(0.0), at);
@@ -146,7 +151,8 @@ pub fn idct(x: impl Operand, options: impl Into<Options>) -> Expr {
         let re = binary(&arithmetic::add, times(&y, &c), times(&mirrored, &s), at);
         let im = binary(&arithmetic::subtract, times(&y, &s), times(&mirrored, &c), at);
         let [v, _] = transform([re, im], axis, Direction::Inverse, Scale::Length, call)?;
-        // the first half are the elements with even numbers, the rest those with odd ones from the last to the first
+        // the first half of v holds the elements at even positions, and the rest the elements at odd positions in
+        // reverse order
         let half = n.div_ceil(2);
         let (even, odd) =
             (part(&v, axis, [0, half], 1, call), resized(&part(&v, axis, [half, n], -1, call), axis, half, call)?);
@@ -158,8 +164,8 @@ pub fn idct(x: impl Operand, options: impl Into<Options>) -> Expr {
     })
 }
 
-/// Returns the operand of a transform of real numbers along one axis, cut or padded to the wanted length, with the axis
-/// and its length.
+/// Returns the operand as floats, cut or padded with zeros to the length that `options` set for the one axis that they
+/// name. Also returns that axis and its length, which must not be 0.
 fn one_axis(x: &Expr, options: &Options, call: Call) -> Result<(Expr, usize, usize)> {
     let x = floats(x, call)?;
     let (axis, wanted) = along(options, x.0.shape.len(), true, call)?[0];
@@ -172,7 +178,7 @@ fn one_axis(x: &Expr, options: &Options, call: Call) -> Result<(Expr, usize, usi
     Ok((x, axis, n))
 }
 
-/// Returns every `step`-th element along an axis, from the first one on.
+/// Returns every `step`-th element along an axis, beginning with element `first`.
 fn strided(x: &Expr, axis: usize, first: isize, step: isize, call: Call) -> Expr {
     view(call.op, x, call.at, |shape| {
         let mut items: SmallVec<[SliceItem; 6]> =
@@ -182,14 +188,14 @@ fn strided(x: &Expr, axis: usize, first: isize, step: isize, call: Call) -> Expr
     })
 }
 
-/// Returns cos(π·k/2n) and sin(π·k/2n) for each position k along an axis.
+/// Returns cos(π·k/2n) and sin(π·k/2n) for each position k along an axis of length `n`.
 fn quarter_turns(like: &Expr, axis: usize, n: usize, call: Call) -> [Expr; 2] {
     let k = cast(positions(like, axis, n, call.at), like.0.dtype, call.at);
     let turns = binary(&arithmetic::divide, k, 2 * n, call.at);
     [unary(&special::cospi, &turns, call.at), unary(&special::sinpi, &turns, call.at)]
 }
 
-/// Returns the factors of the first and of all other positions along an axis.
+/// Returns an array of factors along an axis: `first` at position 0, and `other` at all other positions.
 fn ortho(like: &Expr, axis: usize, [first, other]: [f64; 2], call: Call) -> Expr {
     let n = like.0.shape[axis];
     let is_first = binary(&logic::equal, positions(like, axis, n, call.at), 0, call.at);
@@ -197,10 +203,12 @@ fn ortho(like: &Expr, axis: usize, [first, other]: [f64; 2], call: Call) -> Expr
     choose(is_first, filled(first), filled(other), call.at)
 }
 
-/// Transforms overlapping parts of real signals along the last axis, each multiplied by a window: the short-time Fourier
-/// transform. Part f begins at element f·hop. The result has the shape […, parts, ⌊n/2⌋ + 1] for a window of n elements.
+/// Returns the short-time Fourier transform of real signals along the last axis: cuts each signal into overlapping
+/// segments as long as the window, multiplies each segment by the window, and transforms it by [`rfft`](super::rfft).
+/// Segment f begins at element f·hop. For a window of n elements, the result has the shape […, segments, ⌊n/2⌋ + 1].
 ///
-/// Only whole parts are transformed. PyTorch's `stft` with `center=False` has the last two axes in the other order.
+/// Elements after the last complete segment are left out. PyTorch's `stft` with `center=False` returns the same
+/// numbers, but with the last two axes in the other order.
 ///
 /// ```
 /// use cupric::{DType, PI, arange, array, fft};
@@ -213,8 +221,8 @@ fn ortho(like: &Expr, axis: usize, [first, other]: [f64; 2], call: Call) -> Expr
 /// ```
 ///
 /// # Errors
-/// Both parts carry [`ErrorKind::Shape`] if the window has not exactly one axis, or is empty or longer than the signal,
-/// and [`ErrorKind::Argument`] if `hop` is 0.
+/// The real and the imaginary part carry [`ErrorKind::Shape`] if the window does not have exactly one axis, is empty,
+/// or is longer than the signal, and [`ErrorKind::Argument`] if `hop` is 0.
 #[track_caller]
 pub fn stft(x: impl Operand, window: impl Operand, hop: usize) -> Complex {
     let at = Location::caller();
@@ -236,11 +244,12 @@ pub fn stft(x: impl Operand, window: impl Operand, hop: usize) -> Complex {
     finish(build(), call)
 }
 
-/// Returns the signals of which [`stft`] returns the numbers, with the same window and hop: the transforms back,
-/// multiplied by the window, added where they overlap, and divided by the sum of the squares of the windows there. An
-/// element at which these squares are below 1e-10 in sum, such as the first one for Hann's window, is not divided.
+/// Returns the signals whose short-time Fourier transform is `z`: the inverse of [`stft`] with the same window and hop.
+/// Each segment is transformed back and multiplied by the window. Where segments overlap, they are added. Each sum is
+/// divided by the sum of the squares of the windows at the same element. If this sum of squares is below 1e-10, as at
+/// the first element for Hann's window, the element is not divided.
 ///
-/// The result has (parts − 1)·hop + n elements along the last axis.
+/// For a window of n elements, the result has (segments − 1)·hop + n elements along the last axis.
 ///
 /// ```
 /// use cupric::{array, fft};
@@ -251,8 +260,8 @@ pub fn stft(x: impl Operand, window: impl Operand, hop: usize) -> Complex {
 /// ```
 ///
 /// # Errors
-/// The expression carries [`ErrorKind::Shape`] if the last axis has not ⌊n/2⌋ + 1 elements or there is no axis of parts,
-/// and the errors of [`stft`].
+/// The expression carries [`ErrorKind::Shape`] if the last axis of `z` does not have ⌊n/2⌋ + 1 elements, or if there is
+/// no axis of segments before it. It also carries the errors of [`stft`].
 #[track_caller]
 pub fn istft(z: impl ComplexOperand, window: impl Operand, hop: usize) -> Expr {
     let at = Location::caller();
@@ -281,7 +290,8 @@ pub fn istft(z: impl ComplexOperand, window: impl Operand, hop: usize) -> Expr {
     })
 }
 
-/// Returns a signal and a window as floats of one dtype, with the length of the window.
+/// Returns a signal and a window as floats of one dtype, with the length of the window. Returns an error if the window
+/// does not have exactly one axis with elements, or if `hop` is 0.
 fn windowed(x: &Expr, window: &Expr, hop: usize, call: Call) -> Result<(Expr, Expr, usize)> {
     common(call.op, [x, window].into_iter(), call.at)?;
     let [mut x, mut window] = [floats(x, call)?, floats(window, call)?];
@@ -299,14 +309,15 @@ fn windowed(x: &Expr, window: &Expr, hop: usize, call: Call) -> Result<(Expr, Ex
     }
 }
 
-/// Adds parts of shape […, count, n] that begin `hop` elements apart.
+/// Adds overlapping segments of signals. `parts` has the shape […, count, n], and segment f begins at element f·hop of
+/// the result.
 fn overlapped(parts: &Expr, hop: usize, call: Call) -> Result<Expr> {
     let at = call.at;
     let shape = parts.checked()?.shape.clone();
     let (axis, n) = (shape.len() - 2, shape[shape.len() - 1]);
     let (count, pieces) = (shape[axis], n.div_ceil(hop));
     let length = (count - 1).saturating_mul(hop).saturating_add(n);
-    // each part is cut into pieces of `hop` elements, of which piece j of part f is added to piece f + j of the result
+    // each segment is cut into pieces of `hop` elements; piece j of segment f is added to piece f + j of the result
     let parts = resized(parts, axis + 1, pieces.saturating_mul(hop), call)?;
     let mut sum: Option<Expr> = None;
     for j in 0..pieces {

@@ -10,10 +10,11 @@ impl Expr {
     /// Counts how often each of the values `0..length` occurs in an integer array of any shape. Returns `length` counts
     /// as i64.
     ///
-    /// A value outside `0..length` is an error, and the message contains the value. Like an error of [`Expr::take`], it
-    /// is reported immediately on the CPU and in a write, and at the next read or `synchronize` on a GPU. To count such
-    /// values in the first and last bins, call [`Expr::clip`] first. NumPy and CuPy derive the length from the largest
-    /// value. Here the caller passes the length, because shapes must be known before anything runs.
+    /// A value outside `0..length` is an error, whose message contains the value. As for [`Expr::take`], an evaluation
+    /// on the CPU and every write return the error immediately; after an evaluation on a GPU, the next read or
+    /// `synchronize` returns it. To count such values in the first and last bins, call [`Expr::clip`] first. NumPy and
+    /// CuPy derive the length from the largest value. Here the caller passes the length, because shapes must be known
+    /// before anything runs.
     ///
     /// ```
     /// use cupric::array;

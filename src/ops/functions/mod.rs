@@ -219,8 +219,8 @@ unary_operators! {
 
 impl Expr {
     /// Converts the elements to another dtype, as Rust's `as` does: a float outside the range of an integer dtype
-    /// saturates, NaN becomes 0 in an integer dtype, and any value but 0 becomes true. A cast to f16 or bf16 rounds the
-    /// values, even inside a fused kernel.
+    /// saturates, and NaN becomes 0 in an integer dtype. As a bool, any value but 0 becomes true. A cast to f16 or bf16
+    /// rounds the values, even inside a fused kernel.
     ///
     /// ```
     /// use cupric::{DType, array};
@@ -237,10 +237,11 @@ impl Expr {
         cast(self.clone(), dtype, at)
     }
 
-    /// Returns the matrix product by the rules of the Array API: a 1-D first operand is a row, a 1-D second operand is
-    /// a column, and the axes before the last two are a batch and broadcast. The result has the promoted dtype, in
-    /// which integers wrap. For a wider result of narrow integers, convert one operand first:
-    /// `a.astype(DType::I32).matmul(b)`.
+    /// Returns the matrix product, like NumPy's `matmul`: a 1-D first operand is a row, a 1-D second operand is a
+    /// column, and the axes before the last two are batch axes, which broadcast. The result has the promoted dtype;
+    /// integers wrap in it. For a wider result of narrow integers, convert one operand first:
+    /// `a.astype(DType::I32).matmul(b)`. The expression carries [`ErrorKind::Shape`] if the shapes do not fit, or if an
+    /// operand is 0-d.
     ///
     /// ```
     /// let a = cupric::array![[1., 2.], [3., 4.]];
@@ -254,14 +255,14 @@ impl Expr {
     }
 }
 
-/// Returns the matrix product; see [`Expr::matmul`].
+/// Returns the matrix product of two operands, like [`Expr::matmul`].
 #[track_caller]
 pub fn matmul(a: impl Operand, b: impl Operand) -> Expr {
     let at = Location::caller();
     matmul_at("matmul", &operand(a, at), &operand(b, at), at)
 }
 
-/// Builds the matrix product of two operands that have a dtype. Errors name the operation `op`.
+/// Builds the matrix product of two operands, neither of which is an untyped number. Errors name the operation `op`.
 pub(crate) fn matmul_at(op: &'static str, a: &Expr, b: &Expr, at: Loc) -> Expr {
     carry(at, || {
         let device = common(op, [a, b].iter().copied(), at)?;
@@ -323,8 +324,9 @@ pub(crate) fn promoted<'a>(op: &str, operands: impl Iterator<Item = &'a Expr>, a
     })
 }
 
-/// Joins arrays along an existing axis. With `..` the arrays may have any shape: their elements in C order are joined
-/// into an array of one axis (NumPy's `axis=None`).
+/// Joins arrays along an existing axis, like NumPy's `concatenate`. The result has the promoted dtype. With `..` as the
+/// axis, the arrays may have any shape: their elements in C order are joined into an array of one axis (NumPy's
+/// `axis=None`). The expression carries [`ErrorKind::Shape`] if the shapes differ along other axes.
 ///
 /// ```
 /// use cupric::{array, concat};
@@ -350,7 +352,8 @@ pub fn concat(parts: impl IntoIterator<Item = impl Operand>, axis: impl IntoAxes
     }
 }
 
-/// Joins arrays of one shape along a new axis.
+/// Joins arrays along a new axis, which is at position `axis` of the result. The expression carries
+/// [`ErrorKind::Shape`] if the arrays do not all have the same shape.
 ///
 /// ```
 /// use cupric::{array, stack};
@@ -364,7 +367,7 @@ pub fn stack(parts: impl IntoIterator<Item = impl Operand>, axis: impl Integer) 
     stack_at("stack", parts.into_iter().map(|p| operand(p, at)).collect(), axis.saturated(), at)
 }
 
-/// Joins operands of one shape along a new axis. Errors name the operation `op`.
+/// Joins operands of the same shape along a new axis. Errors name the operation `op`.
 pub(crate) fn stack_at(op: &'static str, parts: Vec<Expr>, axis: isize, at: Loc) -> Expr {
     carry(at, || {
         common(op, parts.iter(), at)?;

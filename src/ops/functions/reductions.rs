@@ -34,12 +34,12 @@ pub(crate) fn narrow(e: Expr, like: &Expr, at: Loc) -> Expr {
     cast(e, like.0.dtype.float(), at)
 }
 
-/// Returns the same axes with `keep` unset: the result does not have the reduced axes.
+/// Returns the same axes with `keep` unset, so that the result of a reduction does not have the reduced axes.
 pub(crate) fn gone(axes: &AxesArg) -> AxesArg {
     AxesArg { keep: false, ..axes.clone() }
 }
 
-/// Returns the same axes with `keep` set: the result has the reduced axes with length 1.
+/// Returns the same axes with `keep` set, so that the result of a reduction has the reduced axes with length 1.
 pub(crate) fn kept(axes: &AxesArg) -> AxesArg {
     AxesArg { keep: true, ..axes.clone() }
 }
@@ -189,8 +189,9 @@ macro_rules! reductions {
 }
 
 reductions! {
-    /// Returns the sum along axes, or 0 if there are no elements. Signed integers and bool become i64, unsigned
-    /// integers u64; f16 and bf16 accumulate in f32.
+    /// Returns the sum along one or several axes (`..` for all of them), or 0 if there are no elements. The result does
+    /// not have these axes; [`keep`](crate::keep) leaves them with length 1. Signed integers and bool become i64,
+    /// unsigned integers u64; float dtypes are kept, and f16 and bf16 accumulate in f32.
     ///
     /// ```
     /// use cupric::{array, keep};
@@ -202,17 +203,19 @@ reductions! {
     /// ```
     #[doc(alias("sum_axis", "sum_all"))]
     sum |e, axes, at| sum_in_its_type("sum", e, axes, at);
-    /// Returns the product along axes, or 1 if there are no elements. The dtypes are as in [`Expr::sum`]: integers and
-    /// bool become i64 or u64.
+    /// Returns the product along axes, or 1 if there are no elements. The dtypes are as in [`Expr::sum`]: signed
+    /// integers and bool become i64, unsigned integers u64, and float dtypes are kept.
     #[doc(alias("product", "prod_axis"))]
     prod |e, axes, at| {
         let x = cast(e.clone(), e.0.dtype.sum(), at);
         reduce("prod", Fold::of(&arithmetic::multiply), &x, axes, at)
     };
-    /// Returns the smallest element along axes, or NaN if any element is NaN. It is an error if there are no elements.
+    /// Returns the smallest element along axes, or NaN if any element is NaN. The result carries an error if there are
+    /// no elements along the axes.
     #[doc(alias("amin", "min_axis"))]
     min |e, axes, at| reduce("min", Fold::of(&arithmetic::minimum), e, axes, at);
-    /// Returns the largest element along axes, or NaN if any element is NaN. It is an error if there are no elements.
+    /// Returns the largest element along axes, or NaN if any element is NaN. The result carries an error if there are
+    /// no elements along the axes.
     #[doc(alias("amax", "max_axis"))]
     max |e, axes, at| reduce("max", Fold::of(&arithmetic::maximum), e, axes, at);
     /// Returns the mean along axes, or NaN if there are no elements. f16 and bf16 are computed in f32 and rounded at
@@ -226,17 +229,19 @@ reductions! {
         let sum = exact_sum("mean", e, &gone(axes), at);
         expanded(binary(&arithmetic::divide, sum, count(e, axes) as f64, at), e, axes, at)
     };
-    /// Returns the variance along axes, with correction 0; see [`Expr::var_corrected`].
+    /// Returns the variance along axes: the mean of the squared deviations from the mean, like NumPy's `var` with
+    /// `ddof=0`. For another correction, use [`Expr::var_corrected`].
     #[doc(alias("var_axis"))]
     var |e, axes, at| variance_or_std("var", e, axes, 0.0, at);
-    /// Returns the standard deviation along axes, with correction 0; see [`Expr::std_corrected`].
+    /// Returns the standard deviation along axes, like NumPy's `std` with `ddof=0`. For another correction, use
+    /// [`Expr::std_corrected`].
     #[doc(alias("std_axis"))]
     std |e, axes, at| variance_or_std("std", e, axes, 0.0, at);
     /// Returns whether any element along axes is true (not 0), or false if there are no elements.
     any |e, axes, at| reduce("any", Fold::of(&logic::logical_or), &cast(e.clone(), DType::Bool, at), axes, at);
     /// Returns whether all elements along axes are true (not 0), or true if there are no elements.
     all |e, axes, at| reduce("all", Fold::of(&logic::logical_and), &cast(e.clone(), DType::Bool, at), axes, at);
-    /// Counts the elements along axes that are true (not 0), as i64.
+    /// Returns the number of elements along axes that are true (not 0), as i64.
     count_nonzero |e, axes, at| {
         let count = narrow_sum("count_nonzero", &cast(e.clone(), DType::Bool, at), axes, at);
         cast(count, DType::I64, at)
@@ -282,7 +287,8 @@ pub(crate) fn rounded(e: &Expr, at: Loc) -> Expr {
 
 impl Expr {
     /// Returns the variance along axes: the sum of squared deviations divided by n − `correction`, where n is the
-    /// number of elements along the axes. If n − `correction` is negative, the sum is divided by 0.
+    /// number of elements along the axes. `correction` is NumPy's `ddof`. If n − `correction` is negative, the sum is
+    /// divided by 0.
     #[track_caller]
     pub fn var_corrected(&self, axes: impl IntoAxes, correction: f64) -> Expr {
         let at = Location::caller();
@@ -294,7 +300,8 @@ impl Expr {
         })
     }
 
-    /// Returns the standard deviation along axes: the square root of [`Expr::var_corrected`].
+    /// Returns the standard deviation along axes: the square root of the variance that [`Expr::var_corrected`] returns
+    /// for the same `correction` (NumPy's `ddof`).
     #[track_caller]
     pub fn std_corrected(&self, axes: impl IntoAxes, correction: f64) -> Expr {
         let at = Location::caller();

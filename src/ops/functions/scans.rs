@@ -38,8 +38,9 @@ impl Expr {
         scanned(&arithmetic::add, self, axis, |dtype, length| [summed_in(dtype, length), dtype.sum()])
     }
 
-    /// Returns the cumulative product along an axis. The axis can be wrapped as in [`Expr::cumulative_sum`], and the
-    /// dtypes are as in [`Expr::prod`].
+    /// Returns the cumulative product along an axis: each result is the product of the elements up to and including
+    /// that position. The axis may be wrapped in `reverse`, `exclusive` or `include_initial`, as for
+    /// [`Expr::cumulative_sum`]. The dtypes are as in [`Expr::prod`].
     ///
     /// ```
     /// use cupric::{array, exclusive};
@@ -69,8 +70,9 @@ impl Expr {
         scanned(&arithmetic::maximum, self, axis, |dtype, _| [dtype; 2])
     }
 
-    /// Returns the cumulative minimum along an axis; see [`Expr::cummax`]. The minimum of no elements is the highest
-    /// value of the dtype, ∞ for floats.
+    /// Returns the cumulative minimum along an axis, in the operand's dtype. From the first NaN on, the results are
+    /// NaN. The axis can be given as `exclusive(axis)` or `include_initial(axis)`, as for [`Expr::cumulative_sum`]. The
+    /// result then begins with the minimum of no elements: the highest value of the dtype, ∞ for floats.
     ///
     /// ```
     /// use cupric::{array, reverse};
@@ -87,8 +89,8 @@ impl Expr {
     }
 
     /// Returns the logarithm of the cumulative sum of exponentials along an axis, without overflow. From the first NaN
-    /// on, the results are NaN. The axis can be wrapped as in [`Expr::cumulative_sum`]. The result for no elements is
-    /// −∞.
+    /// on, the results are NaN. The axis may be wrapped in `reverse`, `exclusive` or `include_initial`, as for
+    /// [`Expr::cumulative_sum`]. The result for no elements is −∞.
     ///
     /// The scan combines pairs as [`logaddexp`](crate::logaddexp) does, in one pass. Integers and bool become f32.
     /// Dtypes other than f64 are combined in f64 on the CPU, and in f32 on a GPU or if the operand has no device. Each

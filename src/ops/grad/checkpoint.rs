@@ -1,5 +1,5 @@
-//! [`checkpoint`]: a computation that its derivative repeats, so that the intermediate results need not be kept in
-//! memory.
+//! [`checkpoint`]: builds an expression whose derivative repeats the computation, so that the intermediate results need
+//! not be kept in memory.
 //!
 //! The derivative is first built like the derivative of any other expression. It refers to nodes of the first
 //! computation. Then those nodes, and the nodes computed from them, are replaced by copies. The copies carry a number
@@ -16,8 +16,9 @@ use std::panic::Location;
 use std::sync::Arc;
 
 /// Returns the result of `build`. Its derivative repeats the computation that `build` describes, instead of keeping the
-/// intermediate results. So a chain of checkpoints needs memory for one result each, and for the intermediate results
-/// of one checkpoint at a time. The price is that the derivative computes these intermediate results a second time.
+/// intermediate results. So a chain of checkpoints needs memory for the result of each checkpoint, and for the
+/// intermediate results of one checkpoint at a time. The price is that the derivative computes these intermediate
+/// results a second time.
 ///
 /// `build` may read any arrays and expressions, such as inputs and parameters. Those that `build` did not make are the
 /// operands of the checkpoint: they stay in memory, and derivatives with respect to them are available. Random numbers
@@ -103,7 +104,7 @@ fn derivatives(inside: Arc<Inside>) -> Back {
         let floats: Vec<&Expr> = inside.outside.iter().filter(|e| e.0.dtype.is_float()).collect();
         let wanted = |of: &[&Expr]| above("checkpoint", &inside.result, g, of, &floats, at);
         // If the derivative with respect to one operand fails, each operand is tried alone. Then only the derivatives
-        // that fail carry an error, and it does not matter unless a caller wants them.
+        // that fail carry an error, and a caller that asks for the others gets no error.
         let list = wanted(&floats).unwrap_or_else(|_| {
             let one = |e: &&Expr| wanted(&[*e]).ok().and_then(|mut list| list.pop());
             let failed = |e: &&Expr| match wanted(&[*e]) {
@@ -121,8 +122,8 @@ fn derivatives(inside: Arc<Inside>) -> Back {
 }
 
 /// Returns a copy of a node that belongs to the group `number`. The planner computes the nodes of a group together
-/// (`Order::groups`). If the node is a view, the node that it shows becomes the member of the group instead, because
-/// later views of this view read that node directly.
+/// (`Order::groups`). If the node is a view, its operand becomes the member of the group instead, because later views
+/// of this view read that operand directly.
 fn grouped(e: Expr, number: u64) -> Expr {
     if let Some(shown) = below(&e).filter(|shown| !shown.0.args.is_empty()) {
         let args = [grouped(shown.clone(), number)].into_iter().collect();
@@ -214,8 +215,8 @@ fn mixed(number: u64, inner: u64) -> u64 {
     if inner == 0 { number } else { (number ^ inner.rotate_left(32)).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1 << 63 }
 }
 
-/// Returns the expression that a view shows, or `None` for a node that is not a view. A view of a view is built as a
-/// view of the first one's operand, so this function does not return the first view for it.
+/// Returns the operand of a view, or `None` for a node that is not a view. A view of a view is built as a view of the
+/// first view's operand, so the function returns that operand for it and not the first view.
 fn below(e: &Expr) -> Option<&Expr> {
     e.0.args.first().filter(|_| e.0.rule.is_none() && matches!(e.0.op, NodeOp::View(_) | NodeOp::Reshape))
 }

@@ -16,7 +16,7 @@ pub(super) struct Variables<'a> {
 }
 
 impl Variables<'_> {
-    /// Returns the value of a formula.
+    /// Builds the expression for a formula, in which the variables are replaced.
     pub fn value(&self, formula: &Formula) -> Expr {
         match self.arg(formula) {
             Arg::Expr(e) => e,
@@ -80,7 +80,7 @@ fn shape(a: &Arg) -> &[usize] {
     }
 }
 
-/// Returns whether the first operand is 1 and does not change the shape of the second.
+/// Returns whether the first operand is 1, and multiplying by it does not change the shape of the second.
 fn neutral(one: &Arg, other: &Arg) -> bool {
     number(one).is_some_and(|s| s.as_f64() == 1.0)
         && layout::broadcast(shape(one), shape(other)).is_ok_and(|s| s[..] == *shape(other))

@@ -212,8 +212,9 @@ pub fn with_vjp<const N: usize>(
             e.checked()?;
         }
         let y = strong(y.clone(), at);
-        // A view of a stored array or of a number is a new node without operands, which would not have the rule. So the
-        // rule belongs to the node of an operation, whose views read that node.
+        // If `y` is a stored array or a number, a view of it is a new node without operands, which would not have the
+        // rule. So the rule is given to the node of an identity operation (`positive`), whose views have it as their
+        // operand.
         let y = match y.checked()?.args.is_empty() {
             true => ufunc(&arithmetic::positive, smallvec![Arg::Expr(y)], at),
             false => y,
@@ -287,7 +288,7 @@ fn of_loss(op: &'static str, y: &Expr, of: &[&Expr], unread: Unread, at: Loc) ->
     built().unwrap_or_else(|e| failed(e, of, at))
 }
 
-/// Returns a cotangent or tangent in the shape and dtype of `e`.
+/// Casts a cotangent or tangent to the dtype of `e`, and broadcasts it to the shape of `e`.
 fn like(e: &Expr, value: Arg, at: Loc) -> Result<Expr> {
     let value = match value {
         Arg::Expr(v) => v,

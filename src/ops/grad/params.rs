@@ -175,8 +175,9 @@ tuples! {
     (A 0, B 1, C 2, D 3, E 4, F 5, G 6) (A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7)
 }
 
-/// Returns the value of a function of parameters, which must be a 0-d float, and its derivatives with respect to all
-/// parameters, in a tree of the same form. Evaluate the value and the derivatives together, so that they share kernels.
+/// Returns the value of the function `loss` for parameters, and its derivatives with respect to all parameters. The
+/// value must be a 0-d float. The derivatives are in a tree of the same form as `params`. Evaluate the value and the
+/// derivatives together, so that they share kernels.
 ///
 /// ```
 /// use cupric::{array, eval_all, value_and_grad};

@@ -36,7 +36,7 @@ impl Sum {
         self.whole = Some(match self.whole.take() {
             None => d,
             Some(old) => {
-                // the sum is known to be 0 only where both terms are
+                // the sum is known to be 0 only where both of its terms are known to be 0
                 let mask = match (&old.mask, &d.mask) {
                     (Some(a), Some(b)) => Some(binary(&logic::logical_or, a, b, at)),
                     _ => None,
@@ -111,8 +111,8 @@ pub(super) fn together(
             return Err(Error::with_line(ErrorKind::Argument, op, detail, at));
         }
     }
-    // The nodes inside a derivative are marked as inner nodes, whose values are not checked. The derivatives themselves
-    // are checked.
+    // The nodes inside a derivative are marked as inner nodes, so checks for NaN and overflow skip their values. The
+    // derivatives themselves are checked.
     let mut derivatives =
         between(|| Walk::over(op, results, &[], at).run(results, seeds, &OperandSet::of(of), unread))?;
     for e in &mut derivatives {
@@ -123,9 +123,9 @@ pub(super) fn together(
     Ok(derivatives)
 }
 
-/// Returns the derivatives of a result with respect to floats from which it is computed. The walk stops at the
-/// expressions `ends`, as if they were independent of each other. The derivative is zeros for an operand that the
-/// result does not read.
+/// Returns the derivatives of a result with respect to float expressions from which it is computed. The walk stops at
+/// the expressions `ends`, as if they were independent of each other. For an operand that the result does not read, the
+/// derivative is zeros.
 pub(super) fn above(
     op: &'static str,
     y: &Expr,
@@ -168,7 +168,7 @@ impl Walk {
         let (at, of) = (self.at, operands.of);
         let mut found: Vec<Sum> = of.iter().map(|_| Sum::default()).collect();
         let mut is_read: Vec<bool> = of.iter().map(|_| false).collect();
-        // for each node, the operands that it is a part of or shares elements with
+        // for each node, the numbers of the operands to which it is related (by a view or shared elements), and how
         let mut relations: Vec<Vec<(usize, Relation)>> = vec![];
         for (number, e) in self.nodes.iter().enumerate() {
             let related = operands.related(e);
@@ -226,8 +226,8 @@ impl Walk {
         Ok(derivatives)
     }
 
-    /// Returns the expressions to which derivatives pass from a node. They are its operands or those of its derivative
-    /// rule, and none for a node at which the walk stops.
+    /// Returns the expressions to which derivatives pass from a node. These are the operands of the node's derivative
+    /// rule, or the node's own operands if it has no rule. There are none for a node at which the walk stops.
     fn sources<'a>(&self, e: &'a Expr) -> &'a [Expr] {
         if self.ends.contains(&Shared::as_ptr(&e.0)) { &[] } else { e.0.sources() }
     }

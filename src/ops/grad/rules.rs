@@ -141,7 +141,7 @@ fn reduction(e: &Expr, fold: Fold, axes: &[usize], x: &Expr, g: &Expr, at: Loc) 
     Some(match fold {
         f if f == Fold::of(&arithmetic::add) || f == *SUM_OF_CHAINS => back(g),
         f if f == Fold::of(&arithmetic::maximum) || f == Fold::of(&arithmetic::minimum) => {
-            // equal elements share the derivative equally
+            // the elements that equal the maximum or minimum share the derivative equally
             let is_picked = binary(&logic::equal, x, back(e), at);
             let count = sum(&cast(is_picked.clone(), x.0.dtype, at), axes.iter().copied(), at);
             choose(is_picked, back(&binary(&arithmetic::divide, g, count, at)), 0.0, at)
@@ -184,7 +184,7 @@ fn flipped(e: &Expr, axis: usize, at: Loc) -> Expr {
     view(OP, e, at, |s| Ok(View::flip(s, &[axis])))
 }
 
-/// Moves the elements along an axis by one position, to the front or to the end. The position that becomes free is 1.
+/// Moves the elements along an axis by one position, to the front or to the end. The free position gets the value 1.
 fn shifted(e: &Expr, axis: usize, to_front: bool, at: Loc) -> Expr {
     let (n, mut shape) = (e.0.shape[axis], e.0.shape.clone());
     shape[axis] = 1;
@@ -201,14 +201,14 @@ fn scanned(e: &Expr, fold: Fold, axis: usize, x: &Expr, g: &Expr, at: Loc) -> Op
             flipped(&scan(Fold::of(&arithmetic::add), &flipped(g, axis, at), axis, at), axis, at)
         }
         f if f == Fold::of(&arithmetic::multiply) => {
-            // The derivative with respect to element j is the product of the elements before j, times the sum over k ≥
-            // j of g[k] · (the product of the elements after j up to k).
+            // The derivative with respect to element j is the product of the elements before j, times the sum, over all
+            // k from j on, of g[k] · (the product of the elements after j up to k).
             let sums = recurrence(g, &later(x, axis, 1, at), axis, at);
             binary(&arithmetic::multiply, sums, shifted(e, axis, false, at), at)
         }
         f if f == Fold::of(&float::logaddexp) => {
-            // The results never decrease along the axis, so the ratio exp(e[j] − e[j + 1]) of a result to the next one
-            // is at most 1.
+            // The results `e` never decrease along the axis, so the ratio exp(e[j] − e[j + 1]) of a result to the next
+            // one is at most 1.
             let ratio = |a: &Expr, b: &Expr| {
                 let same = binary(&logic::equal, a, b, at);
                 choose(same, 1.0, unary(&float::exp, binary(&arithmetic::subtract, a, b, at), at), at)
@@ -217,7 +217,8 @@ fn scanned(e: &Expr, fold: Fold, axis: usize, x: &Expr, g: &Expr, at: Loc) -> Op
             binary(&arithmetic::multiply, recurrence(g, &factors, axis, at), ratio(x, e), at)
         }
         f if f == Fold::of(&arithmetic::maximum) || f == Fold::of(&arithmetic::minimum) => {
-            // the derivative of a result goes to the last element, up to its position, that equals the result
+            // the derivative of each result goes to the last element, up to the result's position, that equals the
+            // result
             let place = iota(axis, &x.0.shape, at);
             let is_new = binary(&logic::equal, x, e, at);
             let picked = scan(Fold::of(&arithmetic::maximum), &choose(is_new, place, 0, at), axis, at);
@@ -227,8 +228,8 @@ fn scanned(e: &Expr, fold: Fold, axis: usize, x: &Expr, g: &Expr, at: Loc) -> Op
     }))
 }
 
-/// Returns `s` with `s[j] = g[j] + a[j] · s[j + 1]` along an axis and `s[n − 1] = g[n − 1]`. Each step combines elements
-/// that are twice as far apart as in the previous step, so log₂ n steps suffice.
+/// Returns `s` with `s[j] = g[j] + a[j] · s[j + 1]` along an axis and `s[n − 1] = g[n − 1]`. Each step combines
+/// elements that are twice as far apart as in the previous step, so log₂ n steps suffice.
 fn recurrence(g: &Expr, a: &Expr, axis: usize, at: Loc) -> Expr {
     let shape = &g.0.shape;
     let (n, mut sums, mut factors, mut step) = (shape[axis], g.clone(), a.clone(), 1);
@@ -258,8 +259,8 @@ fn later(e: &Expr, axis: usize, step: usize, at: Loc) -> Expr {
 fn of_left(g: &Expr, a: &Expr, b: &Expr, at: Loc) -> Expr {
     let ndim = g.0.shape.len();
     if is_shared(a) && ndim > 2 && is_whole(b, g) {
-        // All matrices of the batch share `a`, so their derivatives are summed. The batch axes become a part of the
-        // summed axis: this takes one product, instead of one for each matrix and a sum of the results.
+        // All matrices of the batch share `a`, so the derivative is a sum over the batch. The batch axes become a part
+        // of the summed axis: this takes one product, instead of one for each matrix and a sum of the results.
         let rows = |e: &Expr, last: usize| {
             let order: Vec<isize> =
                 [last].into_iter().chain((0..ndim).filter(|d| *d != last)).map(|d| d as isize).collect();
@@ -272,7 +273,7 @@ fn of_left(g: &Expr, a: &Expr, b: &Expr, at: Loc) -> Expr {
     matmul_at(OP, g, &transposed(b, at), at)
 }
 
-/// Returns the derivative of a matrix product with respect to the second operand; see [`of_left`].
+/// Returns the derivative of a matrix product [.., m, k] × [.., k, n] with respect to the second operand.
 fn of_right(g: &Expr, a: &Expr, b: &Expr, at: Loc) -> Expr {
     if is_shared(b) && g.0.shape.len() > 2 && is_whole(a, g) {
         let flat = |e: &Expr| reshape(OP, e, &[-1, e.0.shape[e.0.shape.len() - 1] as isize], at);
@@ -294,8 +295,8 @@ fn is_whole(e: &Expr, g: &Expr) -> bool {
     batch(e) == batch(g) && !e.0.shape.contains(&0) && !g.0.shape.contains(&0)
 }
 
-/// The derivative of `take`: adds each element of `g` to zeros of the shape of `x`, at the position from which `take`
-/// read.
+/// Returns the derivative of `take`: adds each element of `g` to zeros of the shape of `x`, at the position from which
+/// `take` read.
 fn untaken(x: &Expr, i: &Expr, axis: usize, mode: IndexMode, g: &Expr, at: Loc) -> Expr {
     let mut wanted = lengths(&x.0.shape);
     wanted[axis] = layout::product(&i.0.shape) as isize;

@@ -70,8 +70,8 @@ fn relation(node: &Expr, operand: &Expr) -> Option<Relation> {
     if Shared::ptr_eq(&node.0, &operand.0) {
         return Some(Relation::Same);
     }
-    // A stored array with a derivative rule is the result of a call. It is not related by its memory, because
-    // derivatives pass through the rule.
+    // A stored array with a derivative rule, such as the result of `stop_gradient`, is not related to other arrays by
+    // its memory, because derivatives pass through the rule.
     let has_rule = node.0.rule.is_some() || operand.0.rule.is_some();
     let ((a, strides, offset), (b, whole, begin)) = (node.0.stored()?, operand.0.stored()?);
     if has_rule || !a.is_of_one_array(b) || node.0.dtype != operand.0.dtype {
@@ -99,8 +99,8 @@ pub(super) fn refusal(operand: &Expr) -> Option<&'static str> {
     if n.rule.is_some() {
         return None;
     }
-    // A view cannot be an operand: a view of it is built as a view of its operand, so derivatives would not pass
-    // through it.
+    // A view node cannot be an operand of a derivative. A further view of this view is built directly as a view of its
+    // operand, so derivatives would not pass through the node.
     if matches!(n.op, NodeOp::View(_) | NodeOp::Reshape) {
         return Some(
             "is a view of an expression, and is not found below further views of it; name the expression that it is a view of, or make the view an expression of its own by `view.positive()`",

@@ -164,8 +164,8 @@ pub(super) fn of_view(v: &View, operand: &[usize], g: &Expr, at: Loc) -> Result<
                 of_windows(&g, j, [long, short], begin, operand[j], at)
             }
             _ => {
-                // Axes that count like digits are merged into one. A group without axes becomes an axis of length 1,
-                // because it stands for one element.
+                // Axes that count through an axis of the operand like the digits of a number are merged into one. A
+                // group without axes becomes an axis of length 1, because it stands for one element.
                 let mut merged = lengths(&g.0.shape);
                 let length: isize = merged.drain(j..j + group.len()).product();
                 merged.insert(j, length);
@@ -185,8 +185,9 @@ fn are_digits(group: &[(usize, usize)], shape: &[usize]) -> bool {
     group.windows(2).all(|pair| pair[0].1 == pair[1].1 * shape[pair[1].0])
 }
 
-/// The derivative of windows. Element `i` along `axis` and element `k` along the next axis of `g` belong to the
-/// position `begin + i · steps[0] + k · steps[1]` of an axis of `length` elements. Both axes are replaced by this axis.
+/// Returns the derivative of a view with sliding windows. Element `i` along `axis` and element `k` along the next axis
+/// of `g` belong to the position `begin + i · steps[0] + k · steps[1]` of an axis of `length` elements. This axis
+/// replaces both axes.
 ///
 /// Zeros are put between the elements along `axis`, and before and after them. Then all elements that belong to one
 /// position are on one diagonal of the two axes. The diagonals are a view, and each is summed.
@@ -208,8 +209,8 @@ fn of_windows(g: &Expr, axis: usize, steps: [usize; 2], begin: usize, length: us
     sum(&diagonals, [axis + 1].into_iter(), at)
 }
 
-/// The derivative of any view: adds each element of `g` to zeros of the operand's shape, at the position that the view
-/// shows there. `left` lists the axes of the view that `g` still has.
+/// Returns the derivative of any view: adds each element of `g` to zeros of the operand's shape, at the position of the
+/// operand's element that the view shows there. `left` lists the axes of the view that `g` still has.
 fn scattered(v: &View, operand: &[usize], g: &Expr, left: &[usize], at: Loc) -> Result<Expr> {
     let size = layout::product(operand);
     if size > i32::MAX as usize {

@@ -1,5 +1,5 @@
-//! `take_along_axis`, which uses a separate index for each element of the result. Also the check of indices that are
-//! used in arithmetic and do not load elements.
+//! `take_along_axis`, which uses a separate index for each element of the result. The module also has the check of
+//! indices that are used in arithmetic instead of loading elements.
 
 use super::modes::IntoIndex;
 use super::positions;

@@ -9,8 +9,8 @@ use crate::graph::expr::{Expr, NodeOp, binary, cast, choose, reshape, view};
 use crate::graph::ufunc::{arithmetic, logic};
 use smallvec::smallvec;
 
-/// Returns `y` with the derivative of a gather. `y` has the elements of `x` at positions along an axis. When a
-/// derivative is built, `positions` makes these positions, as integers in the range of the axis.
+/// Returns `y` with the derivative rule of a gather. The elements of `y` are elements of `x` at positions along an
+/// axis. `positions` computes these positions when a derivative is built, as integers in the range of the axis.
 pub(crate) fn as_gather(
     y: &Expr,
     x: &Expr,
@@ -28,8 +28,8 @@ pub(crate) fn as_gather(
     y.with_rule(vec![x.clone()], Some(Box::new(back)))
 }
 
-/// The derivative of `take_along_axis`: adds each element of `g` to zeros of the shape of `x`, at the position `i`
-/// along the axis from which it was taken.
+/// Returns the derivative of `take_along_axis`: adds each element of `g` to zeros of the shape of `x`, at the position
+/// `i` along the axis from which it was taken.
 pub(crate) fn untaken_along(x: &Expr, i: &Expr, axis: usize, mode: IndexMode, g: &Expr, at: Loc) -> Result<Expr> {
     const OP: &str = "grad";
     let shape = &x.0.shape;

@@ -77,7 +77,7 @@ impl Expr {
     /// Returns a part of the array as a view, without a copy. The macro [`s!`](crate::s) makes the items.
     ///
     /// The bounds of a range are clamped to the axis, as in NumPy. An integer selects one position and removes its
-    /// axis; it is an error if it is out of range.
+    /// axis. The expression carries an error if an integer is out of range.
     #[doc(alias("narrow", "index", "get_slice"))]
     #[track_caller]
     pub fn slice(&self, items: impl AsRef<[SliceItem]>) -> Expr {
@@ -111,7 +111,8 @@ impl Expr {
         })
     }
 
-    /// Exchanges the last two axes, as a view.
+    /// Returns a view with the last two axes exchanged. The expression carries [`ErrorKind::Shape`] if there are fewer
+    /// than two axes.
     #[doc(alias("mT"))]
     #[track_caller]
     pub fn matrix_transpose(&self) -> Expr {
@@ -128,8 +129,8 @@ impl Expr {
         })
     }
 
-    /// Returns the elements, taken in C order, under another shape. One length may be −1; it is computed from the
-    /// others. The result is a view if strides can express it, and otherwise a copy.
+    /// Returns the elements, in C order, in an array of another shape, like NumPy's `reshape`. One length may be −1; it
+    /// is computed from the others. The result is a view if strides can express it, and otherwise a copy.
     ///
     /// ```
     /// use cupric::arange;
@@ -142,14 +143,15 @@ impl Expr {
         reshape("reshape", self, &shape.into_shape(), Location::caller())
     }
 
-    /// Inserts a new axis of length 1 at position `axis` of the result.
+    /// Returns a view with a new axis of length 1, which is at position `axis` of the result.
     #[doc(alias("unsqueeze", "insert_axis"))]
     #[track_caller]
     pub fn expand_dims(&self, axis: impl Integer) -> Expr {
         view("expand_dims", self, Location::caller(), |shape| View::expand(shape, axis.saturated()))
     }
 
-    /// Removes axes of length 1: the given ones, or all of them with `..`.
+    /// Returns a view without the given axes of length 1, or without all axes of length 1 for `..`. The expression
+    /// carries [`ErrorKind::Shape`] if a given axis has another length.
     #[doc(alias("remove_axis"))]
     #[track_caller]
     pub fn squeeze(&self, axes: impl IntoAxes) -> Expr {
@@ -163,15 +165,15 @@ impl Expr {
         })
     }
 
-    /// Returns a view of the elements under a larger shape: axes of length 1 are repeated, and new axes are added in
-    /// front.
+    /// Returns a view of the elements with a larger shape, by NumPy's broadcasting rules: axes of length 1 are
+    /// repeated, and new axes are added in front.
     #[doc(alias("expand", "broadcast"))]
     #[track_caller]
     pub fn broadcast_to(&self, shape: impl IntoShape) -> Expr {
         view("broadcast_to", self, Location::caller(), |from| View::broadcast_to(from, &shape_arg(shape)?))
     }
 
-    /// Reverses the order of the elements along axes, as a view.
+    /// Returns a view with the elements in reverse order along the given axes, or along all axes with `..`.
     #[doc(alias("fliplr", "flipud", "invert_axis"))]
     #[track_caller]
     pub fn flip(&self, axes: impl IntoAxes) -> Expr {

@@ -4,8 +4,9 @@ use crate::base::error::Loc;
 use crate::base::layout::IndexMode;
 use crate::graph::expr::{Arg, Expr, Operand, operand};
 
-/// Integer positions. A position outside the axis is replaced by the nearest valid position (NumPy's `mode="clip"`). A
-/// negative position becomes 0; it does not count from the end. No position is out of range unless the axis is empty.
+/// Integer positions, for functions such as [`Expr::take`]. A position outside the axis is replaced by the nearest
+/// valid position (NumPy's `mode="clip"`). A negative position becomes 0; it does not count from the end. So a position
+/// can only be out of range if the axis is empty.
 ///
 /// ```
 /// use cupric::{Clip, array};
@@ -18,8 +19,8 @@ use crate::graph::expr::{Arg, Expr, Operand, operand};
 #[derive(Clone, Copy, Debug)]
 pub struct Clip<I>(pub I);
 
-/// Integer positions. Each position is taken modulo the length of the axis (NumPy's `mode="wrap"`), so −1 is the last
-/// element. No position is out of range unless the axis is empty.
+/// Integer positions, for functions such as [`Expr::take`]. Each position is taken modulo the length of the axis
+/// (NumPy's `mode="wrap"`), so −1 is the last element. A position can only be out of range if the axis is empty.
 ///
 /// ```
 /// use cupric::{Wrap, array};

@@ -19,7 +19,7 @@ use std::panic::Location;
 impl Expr {
     /// Returns a copy in which the elements at integer positions are replaced by values. The positions may have any
     /// shape. They count all elements of the array in C order, and negative positions count from the end. The values
-    /// broadcast to the shape of the positions, and are cast as by [`Array::assign`]. If a position occurs several
+    /// broadcast to the shape of the positions, and are cast as in [`Array::assign`]. If a position occurs several
     /// times, the last value in C order is kept.
     ///
     /// `x.update(|x| x.put(..))` writes to the array itself, in place if nothing else holds its memory. A CPU then
@@ -46,9 +46,9 @@ impl Expr {
     }
 
     /// Returns a copy in which elements along an axis are replaced by values, each at its own integer position. For
-    /// positions of shape `[m, k]` and axis 1, the value at `[i, j]` replaces the element at `[i, positions[i, j]]`, as
-    /// in [`Expr::take_along_axis`]. The positions have as many axes as the array, and broadcast to the array's lengths
-    /// along all axes except `axis`. The values broadcast to the resulting shape, and are cast as by [`Array::assign`].
+    /// `indices` of shape `[m, k]` and axis 1, the value at `[i, j]` replaces the element at `[i, indices[i, j]]`, as
+    /// in [`Expr::take_along_axis`]. The indices have as many axes as the array, and broadcast to the array's lengths
+    /// along all axes except `axis`. The values broadcast to the resulting shape, and are cast as in [`Array::assign`].
     /// If there are several values for one element, the last in C order is kept.
     ///
     /// ```
@@ -98,8 +98,9 @@ impl Expr {
 
 impl Array {
     /// Writes values to the elements at integer positions along several axes, like NumPy's `x[i, j] = v`. The positions
-    /// are as for [`Expr::take_at`]. The value broadcasts to the shape of the result that `take_at` returns for them,
-    /// and is cast as by [`Array::assign`]. If an element is written several times, it keeps the last value in C order.
+    /// are given as for [`Expr::take_at`]. The value broadcasts to the shape of the result that `take_at` returns for
+    /// these positions, and is cast as in [`Array::assign`]. If an element is written several times, it keeps the last
+    /// value in C order.
     ///
     /// # Errors
     /// Returns the errors of [`Expr::take_at`], including the error for a position out of range, and the errors of

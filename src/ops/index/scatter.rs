@@ -19,15 +19,16 @@ impl Expr {
     /// Returns a copy in which `values` are added to the elements along an axis at integer positions, like NumPy's
     /// `add.at`. If a position occurs twice, both values are added. The positions have one axis. Negative positions
     /// count from the end, and a position out of range is an error as for [`Expr::take`]. The values broadcast to the
-    /// array's shape with the length along the axis replaced by the number of positions. They are cast as by
+    /// array's shape with the length along the axis replaced by the number of positions. They are cast as in
     /// [`Array::assign`](crate::Array::assign).
     ///
-    /// `x.update(|x| x.index_add(..))` changes the array itself, but copies it once on the way. For integers it
-    /// copies nothing if nothing else holds the array's memory; on a GPU this also requires positions that cannot be out of range
-    /// ([`Clip`](crate::Clip), [`Wrap`](crate::Wrap)). A sum of integers wraps. A sum of bools is true if any term is
-    /// true. Floats are added in an order that depends only on the positions, so the result has the same bits each
-    /// time. f16 and bf16 are added in f32 and rounded once, and the error is the same as for [`Expr::sum`] of the same
-    /// terms. The time is linear in the number of values. To add floats, a GPU first sorts the positions by a radix sort.
+    /// `x.update(|x| x.index_add(..))` changes the array itself, but copies it once on the way. For integers it copies
+    /// nothing if nothing else holds the array's memory; on a GPU this also requires positions that cannot be out of
+    /// range ([`Clip`](crate::Clip), [`Wrap`](crate::Wrap)). A sum of integers wraps. A sum of bools is true if any
+    /// term is true. Floats are added in an order that depends only on the positions, so the result has the same bits
+    /// each time. f16 and bf16 are added in f32 and rounded once, and the error is the same as for [`Expr::sum`] of the
+    /// same terms. The time is linear in the number of values. To add floats, a GPU first sorts the positions by a
+    /// radix sort.
     ///
     /// ```
     /// use cupric::array;
@@ -48,8 +49,8 @@ impl Expr {
 
     /// Returns a copy in which each element at one of the integer positions along an axis is replaced by the least of
     /// itself and the values for it, like NumPy's `minimum.at`. Positions and values are as for [`Expr::index_add`].
-    /// The values are sorted if they are floats or bools. NaN counts as less than all other values, and −0 as less
-    /// than +0.
+    /// Values that are floats or bools are sorted first, because devices have no atomic minimum for them. NaN counts as
+    /// less than all other values, and −0 as less than +0.
     ///
     /// ```
     /// use cupric::array;
@@ -65,8 +66,8 @@ impl Expr {
 
     /// Returns a copy in which each element at one of the integer positions along an axis is replaced by the greatest
     /// of itself and the values for it, like NumPy's `maximum.at`. Positions and values are as for [`Expr::index_add`].
-    /// The values are sorted if they are floats or bools. NaN counts as greater than all other values, and +0 as
-    /// greater than −0.
+    /// Values that are floats or bools are sorted first, because devices have no atomic maximum for them. NaN counts as
+    /// greater than all other values, and +0 as greater than −0.
     ///
     /// ```
     /// use cupric::array;

@@ -1,5 +1,5 @@
-//! Sums by key: each value is added to the sum that its key numbers. The routine `segment_sum` adds floats in a fixed
-//! order. A scatter adds integers, because their sum does not depend on the order.
+//! Sums by key: each value has an integer key, and is added to the sum with this number. The routine `segment_sum` adds
+//! floats in a fixed order. A scatter adds integers, because their sum does not depend on the order.
 
 use super::take;
 use crate::array::device::Device;
@@ -70,8 +70,8 @@ pub(crate) fn sums_by_key(op: &'static str, keys: Expr, values: &Expr, count: us
     Ok(view(op, &all, at, |s| View::slice(s, &[part])))
 }
 
-/// The derivative of [`sums_by_key`] with respect to the values. Each value gets the derivative of the sum to which it
-/// was added, or 0 if its key is too large.
+/// Returns the derivative of [`sums_by_key`] with respect to the values. Each value gets the derivative of the sum to
+/// which it was added, or 0 if its key is too large.
 fn by_key(g: &Expr, keys: &Expr, count: usize, at: Loc) -> Expr {
     let wide = cast(keys.clone(), DType::U32, at);
     let taken =

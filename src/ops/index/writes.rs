@@ -98,8 +98,8 @@ pub(super) fn written(
     write.of(array, lead.len(), places, values, count)
 }
 
-/// The derivative of [`written`] with respect to the array, which is 0 where something is written, and with respect to
-/// the values, which is 0 for a value that a later one replaces.
+/// Returns the derivative rule of [`written`]. The derivative with respect to the array is 0 where something is
+/// written. The derivative with respect to the values is 0 for a value that a later one replaces.
 fn derivative_of(array: &Expr, lead: usize, places: Places, device: u32) -> Back {
     let shape = array.0.shape.clone();
     Box::new(move |g, at| {

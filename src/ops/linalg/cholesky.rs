@@ -1,4 +1,4 @@
-//! The Cholesky factorisation.
+//! The Cholesky factorisation of symmetric positive definite matrices.
 
 use super::Triangle;
 use super::parts::{Call, count, half};
@@ -10,10 +10,11 @@ use crate::graph::ufunc::arithmetic;
 use smallvec::smallvec;
 use std::panic::Location;
 
-/// A lower triangular matrix, as parts that are not joined yet.
+/// A lower triangular matrix as a tree of blocks. The blocks are joined to one array at the end.
 enum Lower {
     Block(Expr),
-    /// The parts of a matrix that is divided at a row and the column of the same number.
+    /// A matrix that is divided at row and column `at`: into the triangle `first` at the upper left, the rectangle
+    /// `below` it, and the triangle `second` at the lower right.
     Divided {
         at: usize,
         first: Box<Lower>,
@@ -22,13 +23,13 @@ enum Lower {
     },
 }
 
-/// Returns the Cholesky factors of symmetric positive definite matrices along the last two axes: the lower triangular L with
-/// L·Lᵀ = A, or the upper triangular U with Uᵀ·U = A. Their diagonals are positive.
+/// Returns the Cholesky factors of symmetric positive definite matrices along the last two axes: the lower triangular L
+/// with L·Lᵀ = A, or the upper triangular U with Uᵀ·U = A. Their diagonals are positive.
 ///
-/// Only the triangle that is named is read; the other may hold anything, and has derivative 0. The other triangle of the
-/// result is 0. f16, bf16 and integers are converted to f32, and the result is f32 or f64. For matrices of n rows
-/// ‖A − L·Lᵀ‖ is at most n·ε·‖A‖, where ε is 2^-23 for f32 and 2^-52 for f64. On the CPU the bits do not depend on threads or
-/// the instruction set.
+/// Only the elements of A in the named triangle are read. The other elements may hold anything, and have derivative 0.
+/// In the result the other elements are 0. f16, bf16 and integers are converted to f32, and the result is f32 or f64.
+/// For matrices of n rows ‖A − L·Lᵀ‖ is at most n·ε·‖A‖, where ε is 2^-23 for f32 and 2^-52 for f64. On the CPU, the
+/// result's bits do not depend on the number of threads or the instruction set.
 ///
 /// ```
 /// use cupric::{array, linalg::{Triangle, cholesky}};
@@ -39,14 +40,14 @@ enum Lower {
 /// ```
 ///
 /// # Errors
-/// An evaluation returns [`ErrorKind::Singular`](crate::ErrorKind::Singular) with the number of a matrix that is not positive
-/// definite, also if it has a NaN; a GPU reports it at the next read. The result carries
+/// An evaluation returns [`ErrorKind::Singular`](crate::ErrorKind::Singular) if a matrix is not positive definite or
+/// has a NaN; the message has the number of the matrix. A GPU reports this error at the next read. The result carries
 /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) if the matrices are not square, and
-/// [`ErrorKind::Argument`](crate::ErrorKind::Argument) for a triangle with a unit diagonal.
+/// [`ErrorKind::Argument`](crate::ErrorKind::Argument) if `triangle` has a unit diagonal.
 ///
-/// By recursion on halves: F. G. Gustavson, Recursion leads to automatic variable blocking for dense linear-algebra
-/// algorithms, IBM J. Res. Dev. 41 (1997). The derivative is that of I. Murray, Differentiation of the Cholesky decomposition
-/// (2016).
+/// Large matrices are factorised by recursion on halves: F. G. Gustavson, Recursion leads to automatic variable
+/// blocking for dense linear-algebra algorithms, IBM J. Res. Dev. 41 (1997). The formula of the derivative is from
+/// I. Murray, Differentiation of the Cholesky decomposition (2016).
 #[track_caller]
 pub fn cholesky(a: impl Operand, triangle: Triangle) -> Expr {
     let call = Call { op: "cholesky", at: Location::caller() };
@@ -65,7 +66,7 @@ pub fn cholesky(a: impl Operand, triangle: Triangle) -> Expr {
     })
 }
 
-/// Returns the lower factors, with their derivative.
+/// Returns the lower triangular factors L of matrices, with the rule for their derivative.
 fn factor(a: &Expr, call: Call) -> Result<Expr> {
     if a.0.shape.contains(&0) {
         return Ok(a.clone());
@@ -83,7 +84,8 @@ fn factor(a: &Expr, call: Call) -> Result<Expr> {
     Ok(l.with_rule(vec![a.clone()], Some(Box::new(back))))
 }
 
-/// Factorises a block of n rows on the diagonal, whose first row is `first` of the caller's matrices.
+/// Factorises a block of `n` rows and columns on the diagonal of the caller's matrices. `first` is the row of these at
+/// which the block begins; error messages need it.
 fn lower(a: &Expr, [n, first]: [usize; 2], call: Call) -> Result<Lower> {
     if n <= BLOCK {
         let params = smallvec![n as u64, count(a) as u64, first as u64];
@@ -100,7 +102,7 @@ fn lower(a: &Expr, [n, first]: [usize; 2], call: Call) -> Result<Lower> {
 }
 
 impl Lower {
-    /// Returns X for L·X = B.
+    /// Returns the solution X of L·X = B, where L is this matrix. It begins at row `first` of the caller's matrices.
     fn solve(&self, b: &Expr, first: usize, call: Call) -> Result<Expr> {
         match self {
             Lower::Block(l) => solved(l, b, TriangularKind::LOWER, first, call),
@@ -114,8 +116,9 @@ impl Lower {
         }
     }
 
-    /// Adds the rows of the blocks on the diagonal, from the first column to the last, in bands. `before` holds what is left
-    /// of these rows in larger matrices, and `n` counts the columns from here to the last.
+    /// Appends to `bands` one array for each block on the diagonal of this matrix, from the first to the last: the
+    /// block's rows, over all columns of the whole matrix. `before` holds the parts of these rows at the left of this
+    /// matrix, and `n` is the number of columns from the first column of this matrix to the last one of the whole.
     fn bands(&self, n: usize, before: &[Expr], bands: &mut Vec<Expr>, call: Call) {
         match self {
             Lower::Block(l) => {
@@ -130,7 +133,7 @@ impl Lower {
                 bands.push(if parts.len() == 1 { parts.remove(0) } else { call.join(parts, -1) });
             }
             Lower::Divided { at, first, below, second } => {
-                // the parts before keep their rows in order: a block takes as many as it has
+                // the parts at the left have as many rows as this matrix, and each half takes its own rows from them
                 let mine = |parts: &[Expr], from: usize, to: usize| -> Vec<Expr> {
                     parts.iter().map(|part| call.rows(part, from..to)).collect()
                 };
@@ -144,11 +147,12 @@ impl Lower {
     }
 }
 
-/// Returns the derivative with respect to the matrices whose lower triangles are read.
+/// Returns the gradient with respect to the matrices `a`, whose lower triangles are read, given the gradient `g` with
+/// respect to their factors.
 fn derivative(a: &Expr, g: &Expr, call: Call) -> Result<Expr> {
     let at = call.at;
     let l = factor(a, call)?;
-    // half of a diagonal is that of the lower triangle and of the transposed one together
+    // the elements below the diagonal, and half of the diagonal
     let halved = |x: &Expr| binary(&arithmetic::multiply, binary(&arithmetic::add, x.tril(0), x.tril(-1), at), 0.5, at);
     let p = halved(&call.product(&call.transposed(&l), &g.tril(0)));
     let upper = TriangularKind::LOWER.transposed();

@@ -1,4 +1,4 @@
-//! What is made of singular values: least squares, pseudoinverses and ranks.
+//! Functions that are computed from singular values: least squares, pseudoinverses and ranks.
 
 use super::parts::{Call, epsilon};
 use super::svd::{reduced, values};
@@ -11,9 +11,10 @@ use crate::ops::functions::{count as count_of, sum_in_its_type};
 use smallvec::smallvec;
 use std::panic::Location;
 
-/// Returns the pseudoinverses of matrices (Moore and Penrose): of shape [.., n, m] for matrices of shape [.., m, n].
-/// Singular values of at most `rcond` times the largest count as 0. `None` is max(m, n)·ε, with ε of the dtype that is
-/// computed in. f16, bf16 and integers are converted to f32, and the result is f32 or f64.
+/// Returns the Moore–Penrose pseudoinverses of matrices: the result has shape [.., n, m] for matrices of shape
+/// [.., m, n]. Singular values of at most `rcond` times the largest one count as 0. The default `None` stands for
+/// max(m, n)·ε, where ε is 2^-23 for f32 and 2^-52 for f64. f16, bf16 and integers are converted to f32, and the result
+/// is f32 or f64.
 ///
 /// ```
 /// use cupric::{array, linalg::pinv};
@@ -23,10 +24,11 @@ use std::panic::Location;
 /// ```
 ///
 /// # Derivatives
-/// Where the rank does not change (Golub and Pereyra, 1973). Equal singular values do no harm.
+/// The derivative is valid where the rank does not change (Golub and Pereyra, 1973). Singular values may be equal.
 ///
 /// # Errors
-/// Those of [`svd`](super::svd()); [`ErrorKind::Argument`] if `rcond` is negative or NaN.
+/// The errors are those of [`svd`](super::svd()). The result also carries [`ErrorKind::Argument`] if `rcond` is
+/// negative or NaN.
 #[doc(alias("pseudoinverse", "inv"))]
 #[track_caller]
 pub fn pinv(x: impl Operand, rcond: impl Into<Option<f64>>) -> Expr {
@@ -35,10 +37,13 @@ pub fn pinv(x: impl Operand, rcond: impl Into<Option<f64>>) -> Expr {
     carry(at, || pseudoinverse(Call { op: "pinv", at }, &x, rcond))
 }
 
-/// Returns the least-squares solutions of `a · x = b`: of all x with the smallest ‖a·x − b‖ the one with the smallest ‖x‖.
-/// `a` has shape [.., m, n]. `b` is a vector of length m, or has shape [.., m, k]; the axes before broadcast. Singular values
-/// of at most `rcond` times the largest count as 0; `None` is max(m, n)·ε. NumPy also returns residuals, rank and singular
-/// values; see [`matrix_rank`] and [`svdvals`](super::svdvals()).
+/// Returns the least-squares solutions x of `a · x = b`: the x with the smallest ‖a·x − b‖, and if several x have the
+/// same ‖a·x − b‖, the one with the smallest ‖x‖. `a` has shape [.., m, n]. `b` is a vector of length m, or has shape
+/// [.., m, k]. The axes before these broadcast. The result has shape [.., n] or [.., n, k].
+///
+/// Singular values of `a` of at most `rcond` times the largest one count as 0. The default `None` stands for
+/// max(m, n)·ε, as in [`pinv`]. NumPy also returns residuals, rank and singular values; see [`matrix_rank`] and
+/// [`svdvals`](super::svdvals()).
 ///
 /// ```
 /// use cupric::{array, linalg::lstsq};
@@ -50,10 +55,10 @@ pub fn pinv(x: impl Operand, rcond: impl Into<Option<f64>>) -> Expr {
 /// ```
 ///
 /// # Derivatives
-/// Where the rank of `a` does not change.
+/// The derivative is valid where the rank of `a` does not change.
 ///
 /// # Errors
-/// Those of [`pinv`]; [`ErrorKind::Shape`] if `b` does not have m rows.
+/// The errors are those of [`pinv`]. The result also carries [`ErrorKind::Shape`] if `b` does not have m rows.
 #[track_caller]
 pub fn lstsq(a: impl Operand, b: impl Operand, rcond: impl Into<Option<f64>>) -> Expr {
     let at = Location::caller();
@@ -75,8 +80,9 @@ pub fn lstsq(a: impl Operand, b: impl Operand, rcond: impl Into<Option<f64>>) ->
     })
 }
 
-/// Returns the ranks of matrices, in i64: how many singular values are larger than `rcond` times the largest. `None` is
-/// max(m, n)·ε, with ε of the dtype that is computed in.
+/// Returns the ranks of matrices, in i64: how many singular values are larger than `rcond` times the largest one. The
+/// default `None` stands for max(m, n)·ε, where ε is 2^-23 for f32 and 2^-52 for f64. Other dtypes than f64 are
+/// computed in f32.
 ///
 /// ```
 /// use cupric::{array, linalg::matrix_rank};
@@ -85,7 +91,8 @@ pub fn lstsq(a: impl Operand, b: impl Operand, rcond: impl Into<Option<f64>>) ->
 /// ```
 ///
 /// # Errors
-/// Those of [`svd`](super::svd()); [`ErrorKind::Argument`] if `rcond` is negative or NaN.
+/// The errors are those of [`svd`](super::svd()). The result also carries [`ErrorKind::Argument`] if `rcond` is
+/// negative or NaN.
 #[track_caller]
 pub fn matrix_rank(x: impl Operand, rcond: impl Into<Option<f64>>) -> Expr {
     let at = Location::caller();
@@ -99,7 +106,8 @@ pub fn matrix_rank(x: impl Operand, rcond: impl Into<Option<f64>>) -> Expr {
     })
 }
 
-/// Returns whether singular values count as different from 0.
+/// Returns bools: whether each of the singular values `s` is so large, by `rcond`, that it does not count as 0. The
+/// matrices have shape [m, n].
 fn is_large(call: Call, s: &Expr, [m, n]: [usize; 2], rcond: Option<f64>) -> Result<Expr> {
     let factor = rcond.unwrap_or(m.max(n) as f64 * epsilon(s.0.dtype));
     if factor.is_nan() || factor < 0.0 {
@@ -112,7 +120,8 @@ fn is_large(call: Call, s: &Expr, [m, n]: [usize; 2], rcond: Option<f64>) -> Res
     Ok(call.apply(&logic::greater, s, &least))
 }
 
-/// Returns Vᵀ and U of the reduced decomposition, and the reciprocals of the singular values, 0 for those that count as 0.
+/// Returns Vᵀ and U of the reduced singular value decomposition, and the reciprocals of the singular values. For a
+/// value that counts as 0, the reciprocal is replaced by 0.
 fn inverted(call: Call, x: &Expr, rcond: Option<f64>) -> Result<[Expr; 3]> {
     let (x, sides) = call.matrices(x)?;
     let [u, s, v] = reduced(call, &x)?;
@@ -153,7 +162,7 @@ fn solution(call: Call, a: &Expr, b: &Expr, rcond: Option<f64>) -> Result<Expr> 
     Ok(x.with_rule(vec![a.clone(), b.clone()], Some(Box::new(back))))
 }
 
-/// Sums a derivative along the axes that an operand was broadcast along.
+/// Sums a gradient along the axes along which `operand` was broadcast, so that it gets the operand's shape.
 fn like(call: Call, g: Expr, operand: &Expr) -> Expr {
     let extra = g.0.shape.len() - operand.0.shape.len();
     let axes: smallvec::SmallVec<[isize; 6]> = (0..g.0.shape.len())
@@ -168,7 +177,8 @@ fn like(call: Call, g: Expr, operand: &Expr) -> Expr {
     view(call.op, &summed, call.at, |s| Ok(View::drop_axes(s, &leading)))
 }
 
-/// The derivative of the pseudoinverse p of x: −pᵀ·g·pᵀ + (I − x·p)·gᵀ·p·pᵀ + pᵀ·p·gᵀ·(I − p·x).
+/// Returns the gradient with respect to x, given the gradient g with respect to the pseudoinverse p of x. It is
+/// −pᵀ·g·pᵀ + (I − x·p)·gᵀ·p·pᵀ + pᵀ·p·gᵀ·(I − p·x).
 fn derivative(call: Call, x: &Expr, p: &Expr, g: &Expr) -> Expr {
     let t = |e: &Expr| call.transposed(e);
     let product = |a: &Expr, b: &Expr| call.product(a, b);

@@ -9,14 +9,14 @@ use smallvec::smallvec;
 use std::panic::Location;
 
 /// Returns the eigenvalues w of square matrices, and eigenvectors as the columns of matrices V: `x·V = V·diag(w)`. The
-/// matrices lie along the last two axes. Both results are complex, as those of the Array API's `eig` are. f16, bf16 and
-/// integers are converted to f32, and the parts of the results are f32 or f64. For symmetric matrices, [`eigh`] is faster, and
-/// has real results.
+/// matrices lie along the last two axes. Both results are complex, as in the Array API. f16, bf16 and integers are
+/// converted to f32, and the real and imaginary parts of the results are f32 or f64. For symmetric matrices, [`eigh`]
+/// is faster and has real results.
 ///
-/// The order of the eigenvalues is arbitrary, but the same in each run. Those that are not real are pairs of conjugates, of
-/// which the one with a positive imaginary part is first. Each vector has the 2-norm 1, and its element of the largest
-/// magnitude is real, as in NumPy. A real eigenvalue has a real vector. A matrix may have fewer independent vectors than
-/// rows; then some columns of V are almost equal.
+/// The order of the eigenvalues is arbitrary, but the same in each run. Eigenvalues that are not real come in pairs of
+/// conjugates, and the one with a positive imaginary part is first. Each vector has the 2-norm 1, and its element of
+/// the largest magnitude is real, as in NumPy. A real eigenvalue has a real vector. A matrix may have fewer independent
+/// vectors than rows; then some columns of V are almost equal.
 ///
 /// ```
 /// use cupric::{array, linalg::eig};
@@ -31,16 +31,17 @@ use std::panic::Location;
 /// ```
 ///
 /// # Accuracy
-/// `x·V − V·diag(w)` is usually within a small multiple of n·ε of the norm of `x`. All is computed in f64, as in LAPACK: the
-/// matrix is balanced and reduced to Hessenberg form, the QR iteration with double shifts gives the real Schur form, and back
-/// substitution gives the vectors. Bits do not depend on threads or the instruction set. A matrix with an infinite or NaN
-/// element has NaN results.
+/// The norm of `x·V − V·diag(w)` is usually at most a small multiple of n·ε times the norm of `x`. All steps are
+/// computed in f64, and are those of LAPACK: the matrix is balanced and reduced to Hessenberg form, the QR iteration
+/// with double shifts gives the real Schur form, and back substitution gives the vectors. The result's bits do not
+/// depend on the number of threads or the instruction set. A matrix with an infinite or NaN element has NaN results.
 ///
 /// # Errors
-/// The results carry [`ErrorKind::Shape`](crate::ErrorKind::Shape) for fewer than two axes, or matrices that are not square.
-/// An evaluation on a GPU returns [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported): use `to_device(&Device::cpu())`.
-/// If the iteration does not converge, an evaluation returns [`ErrorKind::LimitExceeded`](crate::ErrorKind::LimitExceeded)
-/// with the number of the matrix; no such matrix is known. The results have no derivatives.
+/// The results carry [`ErrorKind::Shape`](crate::ErrorKind::Shape) if `x` has fewer than two axes or if the matrices
+/// are not square. An evaluation on a GPU returns [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported): move `x`
+/// by `to_device(&Device::cpu())` first. If the iteration does not converge, an evaluation returns
+/// [`ErrorKind::LimitExceeded`](crate::ErrorKind::LimitExceeded) with the number of the matrix; no such matrix is
+/// known. The results have no derivatives.
 ///
 /// [`eigh`]: crate::linalg::eigh
 #[doc(alias = "eigenvectors")]
@@ -52,7 +53,7 @@ pub fn eig(x: impl Operand) -> (Complex, Complex) {
     (Complex::pair(call.op, a, b, at), Complex::pair(call.op, c, d, at))
 }
 
-/// Returns the eigenvalues of square matrices, without vectors: see [`eig`].
+/// Returns the eigenvalues of square matrices without the eigenvectors, in the order and dtype of [`eig`].
 ///
 /// ```
 /// use cupric::{array, linalg::eigvals};
@@ -63,7 +64,7 @@ pub fn eig(x: impl Operand) -> (Complex, Complex) {
 /// ```
 ///
 /// # Errors
-/// Those of [`eig`].
+/// The errors are those of [`eig`].
 #[doc(alias = "roots")]
 #[track_caller]
 pub fn eigvals(x: impl Operand) -> Complex {
@@ -73,7 +74,8 @@ pub fn eigvals(x: impl Operand) -> Complex {
     Complex::pair(call.op, a, b, at)
 }
 
-/// Returns the real and imaginary parts of eigenvalues and vectors. Without vectors, the first two are repeated.
+/// Returns the real and imaginary parts of the eigenvalues, followed by those of the eigenvectors. If `with_vectors` is
+/// false, the parts of the eigenvalues are returned twice instead.
 fn parts(call: Call, x: Expr, with_vectors: bool) -> [Expr; 4] {
     let build = || -> Result<[Expr; 4]> {
         let (x, n) = call.squares(&x)?;

@@ -8,9 +8,9 @@ use crate::graph::ufunc::arithmetic;
 use smallvec::smallvec;
 use std::panic::Location;
 
-/// Returns the eigenvalues of symmetric matrices in ascending order, and their eigenvectors as the columns of orthogonal
-/// matrices: `x = V · diag(w) · Vᵀ`. The matrices lie along the last two axes. Only the elements on and below the diagonal
-/// are read. f16, bf16 and integers are converted to f32, and the result is f32 or f64.
+/// Returns the eigenvalues w of symmetric matrices in ascending order, and their eigenvectors as the columns of
+/// orthogonal matrices V: `x = V · diag(w) · Vᵀ`. The matrices lie along the last two axes. Only the elements on and
+/// below the diagonal are read. f16, bf16 and integers are converted to f32, and the result is f32 or f64.
 ///
 /// ```
 /// use cupric::{array, linalg::eigh};
@@ -22,19 +22,20 @@ use std::panic::Location;
 /// ```
 ///
 /// # Accuracy
-/// `x·V − V·diag(w)` and `Vᵀ·V − I` are within a small multiple of n·ε of the norm of `x`, or of 1. The CPU computes in
-/// f64 (Householder reflectors, then the implicit QL iteration); a GPU computes in the operand's dtype (Jacobi's method).
-/// The sign of each vector, and the basis of the vectors of equal eigenvalues, are arbitrary but the same in each run. A
-/// matrix with an infinite or NaN element has NaN results.
+/// The norm of `x·V − V·diag(w)` is at most a small multiple of n·ε times the norm of `x`, and the norm of `Vᵀ·V − I`
+/// is at most a small multiple of n·ε. The CPU computes in f64 (Householder reflectors, then the implicit QL
+/// iteration); a GPU computes in the operand's dtype (Jacobi's method). The sign of each vector, and the basis of the
+/// vectors of equal eigenvalues, are arbitrary but the same in each run. A matrix with an infinite or NaN element has
+/// NaN results.
 ///
 /// # Derivatives
-/// Those with respect to symmetric matrices. The derivative of the vectors needs distinct eigenvalues; it is infinite or
-/// NaN for equal ones. That of the eigenvalues does not need them.
+/// The derivatives are with respect to symmetric matrices. The derivative of the vectors is infinite or NaN if
+/// eigenvalues are equal. The derivative of the eigenvalues does not have this limit.
 ///
 /// # Errors
-/// The expressions carry the error. [`ErrorKind::Shape`](crate::ErrorKind::Shape) for fewer than two axes, or matrices that
-/// are not square; [`ErrorKind::LimitExceeded`](crate::ErrorKind::LimitExceeded) on a GPU for more than 64 rows: use
-/// `to_device(&Device::cpu())`.
+/// The results carry [`ErrorKind::Shape`](crate::ErrorKind::Shape) if `x` has fewer than two axes or if the matrices
+/// are not square. On a GPU, matrices of more than 64 rows give
+/// [`ErrorKind::LimitExceeded`](crate::ErrorKind::LimitExceeded): move `x` by `to_device(&Device::cpu())` first.
 #[doc(alias("eig", "eigenvectors"))]
 #[track_caller]
 pub fn eigh(x: impl Operand) -> (Expr, Expr) {
@@ -46,7 +47,8 @@ pub fn eigh(x: impl Operand) -> (Expr, Expr) {
     }
 }
 
-/// Returns the eigenvalues of symmetric matrices in ascending order, without their vectors: see [`eigh`].
+/// Returns the eigenvalues of symmetric matrices in ascending order, without the eigenvectors. Only the elements on and
+/// below the diagonal are read, and the dtype is that of [`eigh`].
 ///
 /// ```
 /// use cupric::{array, linalg::eigvalsh};
@@ -55,7 +57,7 @@ pub fn eigh(x: impl Operand) -> (Expr, Expr) {
 /// ```
 ///
 /// # Errors
-/// Those of [`eigh`].
+/// The errors are those of [`eigh`].
 #[doc(alias = "eigvals")]
 #[track_caller]
 pub fn eigvalsh(x: impl Operand) -> Expr {
@@ -78,14 +80,14 @@ pub fn eigvalsh(x: impl Operand) -> Expr {
     })
 }
 
-/// Returns eigenvalues and vectors, with their derivatives.
+/// Returns the eigenvalues and eigenvectors of symmetric matrices, with the rules for their derivatives.
 fn factors(call: Call, x: &Expr) -> Result<(Expr, Expr)> {
     let (x, n) = call.squares(x)?;
     if x.0.shape.contains(&0) {
         return Ok((call.filled(0.0, shaped(&x, &[n]), &x), x));
     }
     let results = routine(&EIGH, smallvec![x.clone()], spectrum_params(call.op, n, true, count(&x)), call.at)?;
-    // the rules find the results again, which are equal nodes for the planner
+    // each rule calls `factors` again; the planner sees that the new nodes equal the old ones, and computes both once
     let of = x.clone();
     let values = move |g: &Expr, at: Loc| {
         let call = Call { at, ..call };
@@ -98,7 +100,8 @@ fn factors(call: Call, x: &Expr) -> Result<(Expr, Expr)> {
         let (w, v) = factors(call, &of)?;
         let t = call.transposed(&v);
         let differences = call.minus(&call.row(&w), &call.transposed(&call.row(&w)));
-        // the diagonal is masked, so its 0 must not divide
+        // the differences on the diagonal are 0: adding 1 avoids a division by 0, and `off_diagonal` then drops the
+        // diagonal
         let differences = call.plus(&differences, &call.identity(&differences, w.0.shape[w.0.shape.len() - 1]));
         let inner = call.apply(&arithmetic::divide, &call.product(&t, g), &differences);
         let inner = call.off_diagonal(&inner);
@@ -109,12 +112,13 @@ fn factors(call: Call, x: &Expr) -> Result<(Expr, Expr)> {
     Ok((w, v))
 }
 
-/// The derivative of eigenvalues: V · diag(g) · Vᵀ.
+/// Returns the gradient with respect to the matrices, given the gradient g with respect to their eigenvalues:
+/// V · diag(g) · Vᵀ.
 fn values_back(call: Call, g: &Expr, v: &Expr) -> Expr {
     call.product(&call.times(v, &call.row(g)), &call.transposed(v))
 }
 
-/// Returns the symmetric part of matrices.
+/// Returns the symmetric parts of matrices: (x + xᵀ) / 2.
 fn symmetric(call: Call, x: &Expr) -> Expr {
     let half = cast(Expr::number(crate::Scalar::Float(0.5), call.at), x.0.dtype, call.at);
     call.times(&call.plus(x, &call.transposed(x)), &half)

@@ -12,7 +12,7 @@ use crate::plan::kernel::Fold;
 use smallvec::smallvec;
 use std::panic::Location;
 
-/// The most squarings.
+/// How many times a matrix is halved at most, and the approximant of its exponential squared.
 const SQUARINGS: i32 = 16;
 
 /// A Padé approximant of the exponential: the coefficients of its numerator from the lowest power on, and the largest
@@ -47,13 +47,15 @@ const OF_F64: Approximant = Approximant {
     norm: 5.371920351148152,
 };
 
-/// Returns the exponentials of square matrices along the last two axes: I + A + A²/2! + …, not the exponentials of the
-/// elements, which are [`Expr::exp`]. f16, bf16 and integers are converted to f32, and the result is f32 or f64.
+/// Returns the exponentials of square matrices along the last two axes: I + A + A²/2! + … . The exponentials of the
+/// elements are [`Expr::exp`]. f16, bf16 and integers are converted to f32, and the result is f32 or f64.
 ///
-/// A matrix is halved until its 1-norm is small, at most 16 times. A Padé approximant is computed, and is squared as often.
-/// A matrix whose 1-norm exceeds 250,000 (f32) or 350,000 (f64) has NaN results. The 16 squarings are computed for every
-/// matrix, because an expression does not depend on the values of its operands. The relative error is a small multiple of n·ε
-/// times the condition number of the exponential, which is at least the norm of A. The derivative is that of these operations.
+/// Each matrix is halved until its 1-norm is small, at most 16 times. The exponential of the small matrix is computed
+/// by a Padé approximant, which is then squared as many times as the matrix was halved. A matrix whose 1-norm exceeds
+/// 250,000 (f32) or 350,000 (f64) has NaN results. 16 squarings are computed for every matrix, even if it needs fewer,
+/// because the structure of an expression does not depend on the values of its operands. The relative error is a small
+/// multiple of n·ε times the condition number of the exponential, which is at least the norm of A. Its derivative is
+/// computed through these operations.
 ///
 /// ```
 /// use cupric::{array, linalg::expm};
@@ -67,7 +69,8 @@ const OF_F64: Approximant = Approximant {
 /// # Errors
 /// The result carries [`ErrorKind::Shape`](crate::ErrorKind::Shape) if the matrices are not square.
 ///
-/// N. J. Higham, The scaling and squaring method for the matrix exponential revisited, SIAM J. Matrix Anal. Appl. 26 (2005).
+/// N. J. Higham, The scaling and squaring method for the matrix exponential revisited, SIAM J. Matrix Anal. Appl. 26
+/// (2005).
 #[doc(alias("exponential", "matrix_exp"))]
 #[track_caller]
 pub fn expm(a: impl Operand) -> Expr {
@@ -97,14 +100,14 @@ fn exponential(a: &Expr, call: Call) -> Result<Expr> {
     Ok(choose(exceeds(SQUARINGS), f64::NAN, power, at))
 }
 
-/// Returns the approximant of scaled matrices.
+/// Returns the Padé approximant of the exponentials of matrices. Their 1-norms must be at most `approximant.norm`.
 fn rational(a: &Expr, approximant: &Approximant, call: Call) -> Result<Expr> {
     let at = call.at;
     let second = call.product(a, a);
     let fourth = call.product(&second, &second);
     let sixth = call.product(&fourth, &second);
     let powers = [call.identity(a, a.0.shape[a.0.shape.len() - 1]), second, fourth, sixth.clone()];
-    // the coefficients of every second power from a first one on
+    // the sum of the matrices in `powers`, multiplied by every second coefficient from `first` on
     let sum = |first: usize, powers: &[Expr]| {
         let terms = powers.iter().zip(approximant.coefficients[first..].iter().step_by(2));
         let mut terms = terms.map(|(power, c)| binary(&arithmetic::multiply, power, *c, at));

@@ -1,4 +1,4 @@
-//! The factorisation into triangles, with exchanged rows.
+//! The LU factorisation with partial pivoting: matrices with exchanged rows as products of triangular matrices.
 
 use super::parts::{Call, count, half, shaped};
 use super::triangular::{TriangularKind, ruled, solved};
@@ -14,19 +14,20 @@ use crate::ops::index::take_along;
 use smallvec::smallvec;
 use std::panic::Location;
 
-/// The triangular factors of matrices.
+/// The triangular factors L and U of matrices with exchanged rows.
 #[derive(Clone)]
 pub(super) struct Factors {
-    /// The upper factor on and above the diagonal, the lower one below it.
+    /// U on and above the diagonal, and L below it. The diagonal of L, which is not stored, is 1.
     pub packed: Expr,
-    /// The rows of the matrices in the order of the factors.
+    /// For each row of L·U, the number of the row of the matrix that it equals.
     pub order: Expr,
-    /// How many pairs of rows were exchanged.
+    /// How many pairs of rows of each matrix were exchanged.
     pub exchanges: Expr,
 }
 
 impl Factors {
-    /// Returns the same factors for each matrix of a batch.
+    /// Returns the factors broadcast to the axes `batch`, which come before those of a matrix. `exchanges` is not
+    /// broadcast.
     pub fn broadcast(&self, batch: &[usize], call: Call) -> Factors {
         let order = view(call.op, &self.order, call.at, |s| {
             let to: Shape = batch.iter().chain(s.last()).copied().collect();
@@ -36,14 +37,16 @@ impl Factors {
     }
 }
 
-/// Returns the triangular factors of matrices A along the last two axes, with exchanged rows: (p, L, U), where row i of L·U
-/// is row p_i of A. For A of m rows and n columns, and k the smaller of both, L has k columns and ones on its diagonal, and U
-/// has k rows. Each p is a permutation of the numbers of rows, in i64.
+/// Returns the LU factorisation of matrices A along the last two axes, with exchanged rows: (p, L, U), where row i of
+/// L·U is row p_i of A. For A of shape [m, n], and k = min(m, n), the lower triangular L has shape [m, k] and ones on
+/// its diagonal, and the upper triangular U has shape [k, n]. p has m elements in i64, and is a permutation of the row
+/// numbers.
 ///
-/// In each column the first of the elements with the largest magnitude becomes the pivot, so no element of L has a magnitude
-/// above 1. A singular matrix has a 0 on the diagonal of U. f16, bf16 and integers are converted to f32, and the factors are
-/// f32 or f64. On the CPU the bits do not depend on threads or the instruction set. SciPy's `lu` with `p_indices=True` returns
-/// the inverse permutation, and JAX's `lu` the same one as this function.
+/// In each column the first of the elements with the largest magnitude becomes the pivot, so no element of L has a
+/// magnitude above 1. A singular matrix has a 0 on the diagonal of U. f16, bf16 and integers are converted to f32, and
+/// the factors are f32 or f64. On the CPU, the result's bits do not depend on the number of threads or the instruction
+/// set. SciPy's `lu` with `p_indices=True` returns the inverse permutation, and JAX's `lu` the same one as this
+/// function.
 ///
 /// ```
 /// use cupric::{array, linalg::lu};
@@ -57,15 +60,16 @@ impl Factors {
 /// ```
 ///
 /// # Derivatives
-/// Those of L and U for matrices of full rank, while the order of the rows stays the same. For others they are an error,
-/// [`ErrorKind::Singular`](crate::ErrorKind::Singular).
+/// L and U have derivatives if the matrices have full rank, as long as the order of the rows stays the same. For other
+/// matrices, the evaluation of a derivative returns [`ErrorKind::Singular`](crate::ErrorKind::Singular).
 ///
 /// # Errors
 /// The results carry [`ErrorKind::Shape`](crate::ErrorKind::Shape) if the operand has fewer than two axes.
 ///
-/// By recursion on halves of the columns: S. Toledo, Locality of reference in LU decomposition with partial pivoting, SIAM J.
-/// Matrix Anal. Appl. 18 (1997). The derivative is that of F. R. de Hoog, R. S. Anderssen and M. A. Lukas, Differentiation of
-/// matrix functionals using triangular factorization, Math. Comp. 80 (2011).
+/// Large matrices are factorised by recursion on halves of the columns: S. Toledo, Locality of reference in LU
+/// decomposition with partial pivoting, SIAM J. Matrix Anal. Appl. 18 (1997). The formula of the derivative is from
+/// F. R. de Hoog, R. S. Anderssen and M. A. Lukas, Differentiation of matrix functionals using triangular
+/// factorization, Math. Comp. 80 (2011).
 #[doc(alias("lu_factor"))]
 #[track_caller]
 pub fn lu(a: impl Operand) -> (Expr, Expr, Expr) {
@@ -80,7 +84,7 @@ pub fn lu(a: impl Operand) -> (Expr, Expr, Expr) {
     })
 }
 
-/// Returns the order of the rows, and both factors with their derivatives.
+/// Returns the order of the rows ([`Factors::order`]), L and U. L and U have the rules for their derivatives.
 fn triangles(a: &Expr, call: Call) -> Result<[Expr; 3]> {
     let [m, n] = call.matrix(a)?;
     let f = factored(a, call)?;
@@ -98,8 +102,10 @@ fn triangles(a: &Expr, call: Call) -> Result<[Expr; 3]> {
     Ok([f.order, with_rule(l, false), with_rule(u, true)])
 }
 
-/// Returns the derivative with respect to the matrices, of the upper or else of the lower factor. With L₁ and U₁, the square
-/// parts of L and U, and what follows them, L₂ and U₂, the square part of the matrices has the derivative L₁⁻ᵀ·Φ·U₁⁻ᵀ.
+/// Returns the gradient with respect to the matrices, given the gradient `g` with respect to U (if `of_upper` is true)
+/// or L. For k = min(m, n), L₁ are the first k rows of L and U₁ the first k columns of U; L₂ are the other rows of L,
+/// and U₂ the other columns of U. The first k rows and columns of the matrices, in the order of the factors, have the
+/// gradient L₁⁻ᵀ·Φ·U₁⁻ᵀ, where Φ is `phi` in the code.
 fn derivative(a: &Expr, g: &Expr, of_upper: bool, call: Call) -> Result<Expr> {
     if a.0.shape.contains(&0) {
         return Ok(a.clone());
@@ -121,7 +127,8 @@ fn derivative(a: &Expr, g: &Expr, of_upper: bool, call: Call) -> Result<Expr> {
         (call.minus(&phi, &call.product(&t(&l2), &g2).triu(0)), by_upper(&g2)?)
     };
     let square = by_lower(&by_upper(&phi)?)?;
-    // the part beside or below the square one: that of the other factor is 0
+    // the part beside the square one affects only U, and the part below it only L; for the other factor its gradient is
+    // 0
     let rest = match (of_upper, m < n) {
         (true, true) | (false, false) => rest,
         _ => call.filled(0.0, shaped(a, &if m < n { [k, n - k] } else { [m - k, k] }), a),
@@ -130,7 +137,7 @@ fn derivative(a: &Expr, g: &Expr, of_upper: bool, call: Call) -> Result<Expr> {
     Ok(in_order(&whole, &order.argsort(-1), call))
 }
 
-/// Factorises matrices.
+/// Factorises matrices, by recursion on halves of the columns if they have more than `BLOCK` columns.
 pub(super) fn factored(a: &Expr, call: Call) -> Result<Factors> {
     let [m, n] = call.matrix(a)?;
     let above = a.0.shape.len() - 2;
@@ -181,7 +188,7 @@ pub(super) fn factored(a: &Expr, call: Call) -> Result<Factors> {
     })
 }
 
-/// Returns the rows of matrices in an order.
+/// Returns the rows of matrices in another order: row i of the result is row `order[i]` of `x`.
 pub(super) fn in_order(x: &Expr, order: &Expr, call: Call) -> Expr {
     let index = view(call.op, order, call.at, |s| View::expand(s, -1));
     take_along(x, index, -2, IndexMode::Clip, call.at)

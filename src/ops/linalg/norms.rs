@@ -18,24 +18,25 @@ use std::panic::Location;
 pub enum MatrixNorm {
     /// The square root of the sum of the squares of all elements (NumPy's `"fro"`).
     Frobenius,
-    /// The largest sum of magnitudes of a column.
+    /// The maximum column sum of magnitudes (the 1-norm).
     One,
-    /// The smallest sum of magnitudes of a column.
+    /// The minimum column sum of magnitudes.
     MinusOne,
-    /// The largest sum of magnitudes of a row.
+    /// The maximum row sum of magnitudes (the ∞-norm).
     Infinity,
-    /// The smallest sum of magnitudes of a row.
+    /// The minimum row sum of magnitudes.
     MinusInfinity,
     /// The largest singular value (the spectral norm).
     Two,
     /// The smallest singular value.
     MinusTwo,
-    /// The sum of singular values.
+    /// The sum of all singular values.
     Nuclear,
 }
 
 impl Expr {
-    /// Returns the norm of the vectors along axes. Several axes together hold one vector. `order` is any number:
+    /// Returns the norms of the vectors along axes. If several axes are named, all elements along them together are one
+    /// vector. `order` is any number except NaN:
     ///
     /// | `order` | norm |
     /// |---|---|
@@ -46,8 +47,8 @@ impl Expr {
     /// | any other p | (Σ abs(x)^p)^(1/p) |
     ///
     /// Integers and bool become f32; f16 and bf16 are computed in f32. Squares and powers are not scaled, so they may
-    /// overflow where the norm would not, as in NumPy. The norm of no elements is 0, or ∞ for a negative order; for the
-    /// order −∞ it is an error.
+    /// overflow where the norm would not, as in NumPy. The norm of no elements is 0, or ∞ for a negative order. For the
+    /// order −∞ it does not exist, and the expression carries an error.
     ///
     /// ```
     /// use cupric::{INF, array};
@@ -73,11 +74,12 @@ impl Expr {
         })
     }
 
-    /// Returns the norm of the matrices along two axes: first the axis of the rows, then the axis of the columns (`..`
+    /// Returns the norms of the matrices along two axes: first the axis of the rows, then the axis of the columns (`..`
     /// for one matrix, `(-2, -1)` for several). Integers and bool become f32; f16 and bf16 are computed in f32.
-    /// [`MatrixNorm`] lists the norms. The norm of no elements is 0, but `MinusOne` is an error for a matrix without
-    /// columns, `MinusInfinity` for a matrix without rows, and `MinusTwo` for either. Those of singular values have the
-    /// limits of [`svdvals`](crate::linalg::svdvals) on a GPU.
+    /// [`MatrixNorm`] lists the norms. The norm of no elements is 0, but the expression carries an error for `MinusOne`
+    /// and a matrix without columns, for `MinusInfinity` and a matrix without rows, and for `MinusTwo` and both. On a
+    /// GPU, the norms that need singular values (`Two`, `MinusTwo` and `Nuclear`) have the limits of
+    /// [`svdvals`](crate::linalg::svdvals).
     ///
     /// ```
     /// use cupric::{MatrixNorm, array};
@@ -99,11 +101,13 @@ impl Expr {
     }
 }
 
-/// Returns the condition numbers of matrices along the last two axes, by a norm: ‖x‖·‖x⁻¹‖. NumPy's `cond(x, p)`. `None` is
-/// [`MatrixNorm::Two`]. The result is f64 for f64, and f32 for every other dtype.
+/// Returns the condition numbers ‖x‖·‖x⁻¹‖ of matrices along the last two axes, for the given norm: NumPy's
+/// `cond(x, p)`. The default `None` stands for [`MatrixNorm::Two`]. The result is f64 for f64, and f32 for every other
+/// dtype.
 ///
-/// [`MatrixNorm::Two`] is the largest singular value divided by the smallest, and [`MatrixNorm::MinusTwo`] the inverse of
-/// that. They also take matrices that are not square. For a singular matrix they are ∞ and 0. Other norms compute the inverse.
+/// For [`MatrixNorm::Two`] the result is the largest singular value divided by the smallest, and for
+/// [`MatrixNorm::MinusTwo`] the smallest divided by the largest. With these two norms, the matrices need not be square,
+/// and a singular matrix gives ∞ or 0. The other norms need the inverse, which is computed.
 ///
 /// ```
 /// use cupric::{MatrixNorm, array, linalg::cond};
@@ -114,7 +118,8 @@ impl Expr {
 /// ```
 ///
 /// # Errors
-/// Those of [`svd`](crate::linalg::svd) and [`inv`](crate::linalg::inv). [`ErrorKind::Shape`] for matrices without elements.
+/// The errors are those of [`svd`](crate::linalg::svd) and [`inv`](crate::linalg::inv). The result also carries
+/// [`ErrorKind::Shape`] if the matrices have no elements.
 #[doc(alias = "condition")]
 #[track_caller]
 pub fn cond(x: impl Operand, norm: impl Into<Option<MatrixNorm>>) -> Expr {
@@ -138,7 +143,7 @@ pub fn cond(x: impl Operand, norm: impl Into<Option<MatrixNorm>>) -> Expr {
         let last = AxesArg { axes: Some(smallvec![-1]), keep: false };
         let [most, least] =
             [&arithmetic::maximum, &arithmetic::minimum].map(|row| reduce(OP, Fold::of(row), &s, &last, at));
-        // a matrix of zeros is singular too
+        // a matrix of zeros is singular too, but the quotient would be 0/0
         let is_zero = binary(&logic::equal, &most, 0.0, at);
         let (of_zero, up, down) = match norm == MatrixNorm::Two {
             true => (f64::INFINITY, most, least),
@@ -152,16 +157,16 @@ fn sum(op: &'static str, e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
     sum_in_its_type(op, e, axes, at)
 }
 
-/// Returns the largest or smallest magnitude. The largest magnitude of no elements is 0.
+/// Returns the maximum or minimum (`row`) of magnitudes along axes. The maximum of no elements is 0.
 fn extreme(op: &'static str, magnitudes: &Expr, axes: &AxesArg, row: &'static Ufunc, at: Loc) -> Expr {
     if std::ptr::eq(row, &arithmetic::maximum) && count(magnitudes, axes) == 0 {
-        // a sum of no elements is the wanted 0, with the right shape
+        // the sum of no elements is 0, and has the right shape
         return sum(op, magnitudes, axes, at);
     }
     reduce(op, Fold::of(row), magnitudes, axes, at)
 }
 
-/// Builds the norm, in the dtype that [`wide`] chooses.
+/// Returns the norm of the vectors along axes, in the dtype that [`wide`] chooses.
 fn vector_norm(e: &Expr, axes: &AxesArg, order: f64, at: Loc) -> Expr {
     const OP: &str = "vector_norm";
     if order == 0.0 {
@@ -187,8 +192,8 @@ fn vector_norm(e: &Expr, axes: &AxesArg, order: f64, at: Loc) -> Expr {
     }
 }
 
-/// Returns a norm of order p with its derivative: for each element its sign times (|x| / norm)^(p − 1). The derivative
-/// at 0 is 0, as that of the magnitude.
+/// Returns a norm of order p with the rule for its derivative, which is sign(x)·(|x| / norm)^(p − 1) for an element x.
+/// At x = 0 the derivative is 0, like the derivative of |x|.
 fn with_slope(norm: Expr, x: Expr, axes: AxesArg, p: f64) -> Expr {
     if norm.error().is_some() {
         return norm;
@@ -210,7 +215,8 @@ fn with_slope(norm: Expr, x: Expr, axes: AxesArg, p: f64) -> Expr {
     norm.with_rule(vec![x], Some(Box::new(back)))
 }
 
-/// Returns a norm that is made of the singular values of matrices along the named axes.
+/// Returns a norm that is computed from singular values: `Two`, `MinusTwo` or `Nuclear`. `named` are the axes of the
+/// rows and the columns.
 fn of_singular_values(e: &Expr, named: [usize; 2], keep: bool, norm: MatrixNorm, at: Loc) -> Result<Expr> {
     const OP: &str = "matrix_norm";
     let mut order: Vec<isize> = (0..e.0.shape.len()).filter(|d| !named.contains(d)).map(|d| d as isize).collect();
@@ -245,7 +251,7 @@ fn matrix_norm(e: &Expr, axes: &AxesArg, norm: MatrixNorm, at: Loc) -> Result<Ex
         let squares = sum(OP, &unary(&arithmetic::square, wide(e, at), at), axes, at);
         return Ok(narrow(root_or_zero(squares, at), e, at));
     }
-    // the order in which the caller named the axes decides which are the rows
+    // the first axis that the caller names is the axis of the rows; `sorted` has lost this order
     let named: Vec<usize> = match &axes.axes {
         Some(a) => a.iter().filter_map(|d| layout::normalize_axis(*d, ndim).ok()).collect(),
         None => sorted.to_vec(),

@@ -1,4 +1,4 @@
-//! What the functions of this folder share: checks of operands, and short names for operations on matrices.
+//! Helpers of the linear algebra functions: checks of operands, and short names for operations on matrices.
 
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Loc, Result};
@@ -11,11 +11,11 @@ use crate::plan::kernel::Fold;
 use smallvec::{SmallVec, smallvec};
 use std::ops::Range;
 
-/// The largest number of rows, or else of columns, of a matrix that is divided into blocks. Its expression has some 10^5
-/// nodes.
+/// The maximum length of a matrix's shorter side. The expression for a matrix of this size, which is divided into
+/// blocks, has some 10^5 nodes.
 const MOST: usize = 1 << 16;
 
-/// A call of a function: its name and the caller's line.
+/// A call of a public function: its name and the caller's line, which errors report.
 #[derive(Clone, Copy)]
 pub(super) struct Call {
     pub op: &'static str,
@@ -27,14 +27,15 @@ impl Call {
         Error::with_line(kind, self.op, detail, self.at)
     }
 
-    /// Returns an operand as floats that matrices are computed in: f64, or else f32. Results keep this dtype.
+    /// Converts an operand to the dtype in which matrices are computed: f64 stays f64, and every other dtype becomes
+    /// f32. The results have this dtype too.
     pub fn floats(self, x: impl Operand) -> Result<Expr> {
         let x = strong(operand(x, self.at), self.at);
         let dtype = float_of(x.checked()?.dtype);
         Ok(cast(x, dtype, self.at))
     }
 
-    /// Returns two operands as floats of the same type.
+    /// Converts two operands to the same dtype: f64 if their promoted dtype is f64, and f32 otherwise.
     pub fn both(self, a: impl Operand, b: impl Operand) -> Result<[Expr; 2]> {
         let (a, b) = (operand(a, self.at), operand(b, self.at));
         common(self.op, [&a, &b].into_iter(), self.at)?;
@@ -43,7 +44,8 @@ impl Call {
         Ok([cast(a, dtype, self.at), cast(b, dtype, self.at)])
     }
 
-    /// Returns the numbers of rows and columns of matrices along the last two axes.
+    /// Returns the numbers of rows and columns of matrices along the last two axes. Returns an error if there are fewer
+    /// than two axes, or if both sides are longer than [`MOST`].
     pub fn matrix(self, x: &Expr) -> Result<[usize; 2]> {
         let shape = x.checked()?.shape.as_slice();
         let [.., rows, columns] = *shape else {
@@ -57,7 +59,7 @@ impl Call {
         Ok([rows, columns])
     }
 
-    /// Returns the number of rows of square matrices along the last two axes.
+    /// Returns the number of rows of square matrices along the last two axes, or an error if they are not square.
     pub fn square(self, x: &Expr) -> Result<usize> {
         let [rows, columns] = self.matrix(x)?;
         if rows != columns {
@@ -69,14 +71,14 @@ impl Call {
         Ok(rows)
     }
 
-    /// Returns matrices as [`Call::floats`], with the numbers of rows and columns.
+    /// Converts matrices like [`Call::floats`], and returns them with their numbers of rows and columns.
     pub fn matrices(self, x: &Expr) -> Result<(Expr, [usize; 2])> {
         let x = self.floats(x)?;
         let sides = self.matrix(&x)?;
         Ok((x, sides))
     }
 
-    /// Returns square matrices as [`Call::floats`], with the number of rows.
+    /// Converts square matrices like [`Call::floats`], and returns them with their number of rows.
     pub fn squares(self, x: &Expr) -> Result<(Expr, usize)> {
         let x = self.floats(x)?;
         let n = self.square(&x)?;
@@ -98,7 +100,7 @@ impl Call {
         })
     }
 
-    /// Returns the result of a function of two operands.
+    /// Applies an elementwise function of two operands, such as `add`.
     pub fn apply(self, row: &'static Ufunc, a: &Expr, b: &Expr) -> Expr {
         binary(row, a, b, self.at)
     }
@@ -115,25 +117,25 @@ impl Call {
         self.apply(&arithmetic::multiply, a, b)
     }
 
-    /// Returns vectors as the rows of matrices with one row, so that they broadcast along columns.
+    /// Returns vectors as matrices of one row. They broadcast over the rows of other matrices.
     pub fn row(self, x: &Expr) -> Expr {
         view(self.op, x, self.at, |s| View::expand(s, s.len() as isize - 1))
     }
 
-    /// Returns a view of a part of the rows and columns.
+    /// Returns a view of the given rows and columns of matrices.
     pub fn block(self, x: &Expr, rows: Range<usize>, columns: Range<usize>) -> Expr {
         let range =
             |r: Range<usize>| SliceItem::Range { start: Some(r.start as isize), end: Some(r.end as isize), step: 1 };
         view(self.op, x, self.at, |s| View::slice(s, &[SliceItem::Ellipsis, range(rows), range(columns)]))
     }
 
-    /// Returns a view of a part of the rows.
+    /// Returns a view of the given rows of matrices, with all columns.
     pub fn rows(self, x: &Expr, rows: Range<usize>) -> Expr {
         let columns = x.0.shape.last().copied().unwrap_or_default();
         self.block(x, rows, 0..columns)
     }
 
-    /// Returns the same values broadcast to a batch: the axes before the last two.
+    /// Broadcasts matrices to the axes `batch`, which come before the last two.
     pub fn broadcast(self, x: &Expr, batch: &[usize]) -> Expr {
         view(self.op, x, self.at, |s| {
             let to: Shape = batch.iter().chain(&s[s.len() - 2..]).copied().collect();
@@ -141,70 +143,72 @@ impl Call {
         })
     }
 
-    /// Joins blocks along an axis, which counts from the end.
+    /// Joins blocks of matrices along an axis. `axis` is negative: it counts from the end.
     pub fn join(self, parts: Vec<Expr>, axis: isize) -> Expr {
         join(self.op, parts, axis, self.at)
     }
 
-    /// Keeps the elements of square matrices for whose positions `keeps`, an expression of the row's and the column's
-    /// number, is true. The others become 0.
+    /// Keeps some elements of matrices and replaces the others by 0. `keeps` is called with two expressions, the row
+    /// number and the column number of each element, and returns an expression that is true for the elements to keep.
     pub fn masked(self, x: &Expr, keeps: impl FnOnce(&Expr, &Expr) -> Expr) -> Expr {
         let shape: Shape = x.0.shape[x.0.shape.len() - 2..].into();
         let is_kept = keeps(&iota(shape.clone(), 0, self.at), &iota(shape, 1, self.at));
         choose(is_kept, x, 0.0, self.at)
     }
 
-    /// Returns the elements off the diagonal of square matrices, and zeros on it.
+    /// Returns square matrices with zeros on the diagonal and all other elements unchanged.
     pub fn off_diagonal(self, x: &Expr) -> Expr {
         self.masked(x, |i, j| self.apply(&logic::not_equal, i, j))
     }
 
-    /// Returns identity matrices of n rows for a batch, with the dtype and on the device of `like`.
+    /// Returns identity matrices of n rows, with the dtype and the axes before the last two of `like`.
     pub fn identity(self, like: &Expr, n: usize) -> Expr {
         let shape: Shape = smallvec![n, n];
         let same = binary(&logic::equal, iota(shape.clone(), 0, self.at), iota(shape, 1, self.at), self.at);
         self.broadcast(&cast(same, like.0.dtype, self.at), batch(like))
     }
 
-    /// Returns an array of equal numbers with the dtype and on the device of another.
+    /// Returns an array of the given shape whose elements all are `value`, with the dtype and on the device of `like`.
     pub fn filled(self, value: f64, shape: Shape, like: &Expr) -> Expr {
         Expr::fill_on(like.0.device, Scalar::Float(value), shape, like.0.dtype, self.at)
     }
 
-    /// Returns a fold along the last axis, which is kept with length 1 if `keep` is set.
+    /// Reduces an array along its last axis by a function such as `maximum`. If `keep` is true, the axis is kept with
+    /// length 1.
     pub fn along_last(self, row: &'static Ufunc, x: &Expr, keep: bool) -> Expr {
         reduce(self.op, Fold::of(row), x, &AxesArg { axes: Some(smallvec![-1]), keep }, self.at)
     }
 }
 
-/// Returns the dtype in which matrices of a dtype are computed.
+/// Returns the dtype in which the functions compute if their operand has the given dtype.
 fn float_of(dtype: DType) -> DType {
     if dtype == DType::F64 { DType::F64 } else { DType::F32 }
 }
 
-/// Returns where a matrix of more than `block` rows is divided: a multiple of `block`.
+/// Returns the row at which a matrix of `n` rows, more than `block`, is divided: about n / 2, and a multiple of
+/// `block`.
 pub(super) fn half(n: usize, block: usize) -> usize {
     (n / 2).next_multiple_of(block)
 }
 
-/// Returns the shape of a batch of matrices: the axes before the last two.
+/// Returns the lengths of all axes before the last two, which hold the matrices.
 pub(super) fn batch(x: &Expr) -> &[usize] {
     &x.0.shape[..x.0.shape.len() - 2]
 }
 
-/// Returns the number of matrices.
+/// Returns the number of matrices: the product of the lengths of all axes before the last two.
 pub(super) fn count(x: &Expr) -> usize {
     layout::product(batch(x))
 }
 
-/// Returns the shape of a batch with other axes at the end.
+/// Returns the shape of `x` with `last` in place of the last two axes.
 pub(super) fn shaped(x: &Expr, last: &[usize]) -> Shape {
     let mut shape: Shape = batch(x).into();
     shape.extend(last.iter().copied());
     shape
 }
 
-/// Returns the distance from 1 to the next number of a dtype.
+/// Returns the machine epsilon of a dtype: the distance from 1 to the next larger number.
 pub(super) fn epsilon(dtype: DType) -> f64 {
     if dtype == DType::F64 { f64::EPSILON } else { f64::from(f32::EPSILON) }
 }

@@ -9,9 +9,10 @@ use crate::graph::ufunc::{arithmetic, logic};
 use smallvec::smallvec;
 use std::panic::Location;
 
-/// Returns the factors Q and R of matrices: `x = Q · R`, where the columns of Q are orthonormal and R is upper triangular.
-/// The matrices lie along the last two axes and have shape [m, n]. With [`Mode::Reduced`] Q has min(m, n) columns and R as
-/// many rows; with [`Mode::Complete`] both have m. f16, bf16 and integers are converted to f32, and the result is f32 or f64.
+/// Returns the factors Q and R of matrices: `x = Q · R`, where the columns of Q are orthonormal and R is upper
+/// triangular. The matrices lie along the last two axes and have shape [m, n]. With [`Mode::Reduced`], Q has min(m, n)
+/// columns and R has min(m, n) rows. With [`Mode::Complete`], Q has m columns and R has m rows. f16, bf16 and integers
+/// are converted to f32, and the result is f32 or f64.
 ///
 /// ```
 /// use cupric::{array, linalg::{Mode, qr}};
@@ -23,17 +24,19 @@ use std::panic::Location;
 /// ```
 ///
 /// # Accuracy
-/// `Q·R − x` and `Qᵀ·Q − I` are within a small multiple of max(m, n)·ε of the norm of `x`, or of 1. Both backends use
-/// Householder reflectors, so elements of R's diagonal have either sign, as LAPACK's have. The CPU computes in f64. A matrix
-/// with an infinite or NaN element has NaN results.
+/// The norm of `Q·R − x` is at most a small multiple of max(m, n)·ε times the norm of `x`, and the norm of `Qᵀ·Q − I`
+/// is at most a small multiple of max(m, n)·ε. Both backends use Householder reflectors, so the elements on R's
+/// diagonal may be negative, as in LAPACK. The CPU computes in f64. A matrix with an infinite or NaN element has NaN
+/// results.
 ///
 /// # Derivatives
-/// For `Mode::Reduced`, at least as many rows as columns, and columns that are linearly independent.
+/// Q and R have derivatives with `Mode::Reduced`, if the matrices have at least as many rows as columns and the columns
+/// are linearly independent.
 ///
 /// # Errors
-/// The expressions carry the error. [`ErrorKind::Shape`](crate::ErrorKind::Shape) for fewer than two axes;
-/// [`ErrorKind::LimitExceeded`](crate::ErrorKind::LimitExceeded) on a GPU for matrices of more than about 1,000 rows and
-/// columns: use `to_device(&Device::cpu())`.
+/// The results carry [`ErrorKind::Shape`](crate::ErrorKind::Shape) if `x` has fewer than two axes. On a GPU, matrices
+/// of more than about 1,000 rows and columns give [`ErrorKind::LimitExceeded`](crate::ErrorKind::LimitExceeded): move
+/// `x` by `to_device(&Device::cpu())` first.
 #[track_caller]
 pub fn qr(x: impl Operand, mode: Mode) -> (Expr, Expr) {
     let at = Location::caller();
@@ -44,7 +47,7 @@ pub fn qr(x: impl Operand, mode: Mode) -> (Expr, Expr) {
     }
 }
 
-/// Returns Q and R, with their derivatives.
+/// Returns the factors Q and R of matrices, with the rules for their derivatives if these exist.
 pub(super) fn factors(call: Call, x: &Expr, mode: Mode) -> Result<(Expr, Expr)> {
     let (x, [m, n]) = call.matrices(x)?;
     let columns = if mode == Mode::Complete { m } else { m.min(n) };
@@ -54,7 +57,7 @@ pub(super) fn factors(call: Call, x: &Expr, mode: Mode) -> Result<(Expr, Expr)> 
     }
     let [of_q, of_r] = shapes;
     if x.0.shape.contains(&0) {
-        // a matrix without columns has no reflectors
+        // a matrix without columns has no reflectors, so the square Q is the identity
         let q = if n == 0 && columns == m { call.identity(&x, m) } else { call.filled(0.0, of_q, &x) };
         return Ok((q, call.filled(0.0, of_r, &x)));
     }
@@ -75,8 +78,9 @@ pub(super) fn factors(call: Call, x: &Expr, mode: Mode) -> Result<(Expr, Expr)> 
     Ok((ruled(0), ruled(1)))
 }
 
-/// The derivative of Q (number 0) or R: (gQ + Q · S) · R⁻ᵀ, where S is the symmetric matrix with the lower triangle of
-/// R · gRᵀ − gQᵀ · Q (Seeger and others, *Auto-differentiating linear algebra*, 2017).
+/// Returns the gradient with respect to the matrices, given the gradient `g` with respect to Q (`number` 0) or R:
+/// (gQ + Q · S) · R⁻ᵀ, where S is the symmetric matrix with the lower triangle of R · gRᵀ − gQᵀ · Q. One of gQ and gR
+/// is `g`, and the other is 0 (Seeger and others, *Auto-differentiating linear algebra*, 2017).
 fn derivative(call: Call, [q, r]: [&Expr; 2], g: &Expr, number: usize) -> Expr {
     let inner = match number {
         0 => unary(&arithmetic::negative, call.product(&call.transposed(g), q), call.at),
@@ -90,8 +94,8 @@ fn derivative(call: Call, [q, r]: [&Expr; 2], g: &Expr, number: usize) -> Expr {
     call.product(&sum, &call.transposed(&inverse(call, r)))
 }
 
-/// Returns the inverses of upper triangular matrices: first of the blocks of one element on the diagonal, then of blocks
-/// of twice the size, until the block is the matrix.
+/// Returns the inverses of upper triangular matrices. First inverts the blocks of one element on the diagonal, and then
+/// blocks of twice the size in each step, until the block is the whole matrix.
 pub(super) fn inverse(call: Call, r: &Expr) -> Expr {
     let n = r.0.shape[r.0.shape.len() - 1];
     let diagonal = call.masked(r, |i, j| call.apply(&logic::equal, i, j));

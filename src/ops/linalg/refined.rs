@@ -13,16 +13,19 @@ use crate::plan::kernel::Fold;
 use smallvec::smallvec;
 use std::panic::Location;
 
-/// How many corrections are added to a solution. Each multiplies the error by about n·ε·κ.
+/// How many corrections are added to a solution. Each multiplies the error by about n·ε·κ, where κ is the condition
+/// number.
 const CORRECTIONS: usize = 7;
 
-/// How many slices of a correction are multiplied. What they leave out stays in the residual.
+/// How many slices of a correction are multiplied by the matrix (see [`slices`]). The rest of the correction is not
+/// used, so it stays in the residual.
 const SLICES_OF_A_CORRECTION: usize = 3;
 
-/// Returns the solutions of A·X = B with about twice the digits of their dtype, as a pair: x, which is X rounded to the dtype,
-/// and the rest, X − x. On a GPU without f64 their sum is about as exact as a solution in f64. To add both on the host, convert
-/// them to f64 there. The shapes and dtypes are those of [`solve`](super::solve()). On the CPU the bits do not depend on threads
-/// or the instruction set.
+/// Returns the solutions X of A·X = B with about twice the digits of their dtype, as a pair: x, which is X rounded to
+/// the dtype, and the rest, X − x. On a GPU without f64, x and the rest together are about as exact as a solution in
+/// f64. To add the two on the host, convert them to f64 there. The shapes and dtypes are those of
+/// [`solve`](super::solve()). On the CPU, the result's bits do not depend on the number of threads or the instruction
+/// set.
 ///
 /// ```
 /// use cupric::{array, linalg::solve_refined};
@@ -36,37 +39,39 @@ const SLICES_OF_A_CORRECTION: usize = 3;
 /// ```
 ///
 /// # Accuracy
-/// There are seven corrections by the same factors, whatever the matrix. A correction that is not at most half as large as the
-/// one before is left out. Let κ be the condition number of A after powers of two have scaled its rows and columns, and measure
-/// errors by the largest element of each right side's solution. For f32 and κ up to 10^6, x is off by at most 2^-24, half a unit
-/// of f32, and x + rest by at most 2^-44 plus eight times the error of a solution in f64. If n·ε·κ is above some 0.1, there are
-/// not enough corrections; where they do not shrink at all, x is as exact as that of [`solve`](super::solve()). No such bounds
-/// are tested for f64.
+/// Seven corrections are computed from the same triangular factors, whatever the matrix. A correction is left out if it
+/// is not at most half as large as the one before. Let κ be the condition number of A after its rows and columns are
+/// scaled by powers of two, and let errors be relative to the largest element of each right-hand side's solution. For
+/// f32 and κ up to 10^6, the error of x is at most 2^-24, half a unit of f32, and the error of x + rest is at most
+/// 2^-44 plus eight times the error of a solution in f64. If n·ε·κ is above about 0.1, seven corrections are not
+/// enough; if the corrections do not shrink at all, x is as exact as the result of [`solve`](super::solve()). No such
+/// bounds are tested for f64.
 ///
-/// A correction multiplies A with the right sides some 21 times.
+/// One correction costs about as much as 21 products of A with the right-hand sides.
 ///
 /// # Derivatives
-/// Those of x are those of [`solve`](super::solve()). Those of the rest are 0.
+/// x has the derivatives of [`solve`](super::solve()). The derivatives of the rest are 0.
 ///
 /// # Errors
-/// Those of [`solve`](super::solve()).
+/// The errors are those of [`solve`](super::solve()).
 ///
-/// The method is that of J. H. Wilkinson, with the residuals of K. Ozaki, T. Ogita, S. Oishi and S. M. Rump, Error-free
-/// transformations of matrix multiplication by using fast routines of matrix multiplication and its applications, Numer.
-/// Algorithms 59 (2012).
+/// The method is J. H. Wilkinson's iterative refinement. The residuals are computed as in K. Ozaki, T. Ogita, S. Oishi
+/// and S. M. Rump, Error-free transformations of matrix multiplication by using fast routines of matrix multiplication
+/// and its applications, Numer. Algorithms 59 (2012).
 #[doc(alias("gesvxx", "refine"))]
 #[track_caller]
 pub fn solve_refined(a: impl Operand, b: impl Operand) -> (Expr, Expr) {
     let call = Call { op: "solve_refined", at: Location::caller() };
     let build = || {
         let [a, b] = call.both(a, b)?;
-        // a matrix of many right sides is factorised once
+        // `refined` gets `a` itself too, not only broadcast to the batch of `b`, so that each matrix is factorised once
         with_columns(&a, &b, call, |wide, b| refined([&a, wide], b, call))
     };
     build().map_err(|e: Error| Expr::failed(e.or_at(call.at), call.at)).map_or_else(|e| (e.clone(), e), Into::into)
 }
 
-/// Returns the solutions and the rests, with their derivatives. The matrices are also given broadcast to the batch of `b`.
+/// Returns the solutions and the rests of [`solve_refined`], with the rules for their derivatives. `wide` is `a`,
+/// broadcast to the batch of `b`.
 fn refined([a, wide]: [&Expr; 2], b: &Expr, call: Call) -> Result<[Expr; 2]> {
     if b.checked()?.shape.contains(&0) {
         return Ok([b.clone(), b.clone()]);
@@ -85,11 +90,12 @@ fn refined([a, wide]: [&Expr; 2], b: &Expr, call: Call) -> Result<[Expr; 2]> {
     Ok([x.with_rule(operands.clone(), Some(Box::new(back))), rest.with_rule(operands, None)])
 }
 
-/// Returns the solutions and the rests, without derivatives.
+/// Returns the solutions and the rests of [`solve_refined`], without rules for derivatives.
 fn corrected(a: &Expr, b: &Expr, call: Call) -> Result<[Expr; 2]> {
     let n = call.square(a)?;
     let sizes = Sizes::of(a.0.dtype, n);
-    // rows and columns whose largest magnitudes are below 1: all errors are relative to these
+    // rows and columns are scaled by powers of two, so that their largest magnitudes are below 1; all errors are
+    // relative to these magnitudes
     let down = |x: &Expr, exponents: &Expr| x.ldexp(unary(&arithmetic::negative, exponents, call.at));
     let rows = exponents(a, -1, call);
     let a = down(a, &rows);
@@ -106,7 +112,7 @@ fn corrected(a: &Expr, b: &Expr, call: Call) -> Result<[Expr; 2]> {
     for _ in 0..=mutant!(corrections_left_out, 1, CORRECTIONS) {
         let d = by_factors(&a, &residual.rounded(call), &factors, false, call)?;
         let mut largest = power_of_two_above(&d, sizes.digits, call);
-        // the first solution is taken as it is
+        // the first `d` is the solution itself, and is always added; each later one is a correction
         let d = match before {
             None => d,
             Some(before) => {
@@ -117,7 +123,7 @@ fn corrected(a: &Expr, b: &Expr, call: Call) -> Result<[Expr; 2]> {
         };
         let parts = slices(&d, &largest, SLICES_OF_A_CORRECTION, sizes.bits, call);
         residual.subtract(&call.product(&cut, &call.join(parts.slices, -1)), sizes.count, call);
-        // the slices alone count
+        // only the slices of `d` are added, because only they were subtracted from the residual
         let [sum, lost] = two_sum(&x, &call.minus(&d, &parts.rest), call);
         (x, rest) = (sum, call.plus(&rest, &lost));
         before = Some(largest);
@@ -127,13 +133,14 @@ fn corrected(a: &Expr, b: &Expr, call: Call) -> Result<[Expr; 2]> {
     Ok([x, rest].map(|e| e.ldexp(&exponents)))
 }
 
-/// How operands are cut into slices.
+/// How numbers are cut into slices: parts with so few bits that sums of products of two slices are exact.
 struct Sizes {
     /// The significant bits of the dtype.
     digits: i32,
-    /// A slice holds multiples of a unit up to 2^bits, so that sums of n products of two slices are exact.
+    /// A slice holds multiples of a unit, up to 2^`bits` times the unit, so that sums of n products of two slices are
+    /// exact.
     bits: i32,
-    /// How many slices of a matrix have what counts.
+    /// How many slices a matrix is cut into. Together they hold at least 2·`digits` + 8 bits.
     count: usize,
 }
 
@@ -145,14 +152,15 @@ impl Sizes {
     }
 }
 
-/// Numbers as sums of slices, and what these leave out.
+/// An array that [`slices`] has cut: it is the sum of all `slices` and the `rest`.
 struct Cut {
     slices: Vec<Expr>,
     rest: Expr,
 }
 
-/// Cuts numbers, whose magnitudes are at most `largest`, a power of two. A slice rounds them to multiples of a unit by adding
-/// and subtracting a large number. The rest is at most half a unit, so that the next unit is 2^(bits + 1) times smaller.
+/// Cuts numbers into `count` slices. Their magnitudes are at most `largest`, a power of two. For each slice, a large
+/// number is added and subtracted, which rounds the numbers to multiples of a unit. What is left is at most half a
+/// unit, so the unit of the next slice is 2^(bits + 1) times smaller.
 fn slices(x: &Expr, largest: &Expr, count: usize, bits: i32, call: Call) -> Cut {
     let digits = if x.0.dtype == DType::F64 { 53 } else { 24 };
     let mut cut = Cut { slices: vec![], rest: x.clone() };
@@ -166,7 +174,7 @@ fn slices(x: &Expr, largest: &Expr, count: usize, bits: i32, call: Call) -> Cut 
     cut
 }
 
-/// B − A·X in three parts, each below the rounding errors of the one before.
+/// The residual B − A·X as the sum of three arrays, each of which is below the rounding errors of the one before.
 struct Residual {
     parts: [Expr; 3],
 }
@@ -177,12 +185,12 @@ impl Residual {
         call.plus(x, &call.plus(y, z))
     }
 
-    /// Subtracts the product of a matrix, cut into `count` slices, with a correction. `products` has the products of all
-    /// slices as its blocks.
+    /// Subtracts the product of a matrix and a correction. `products` is an array of blocks: block (i, j) is the
+    /// product of slice i of the matrix, which has `count` slices, with slice j of the correction.
     fn subtract(&mut self, products: &Expr, count: usize, call: Call) {
         let [n, columns] = [2, 1].map(|k| self.parts[0].0.shape[self.parts[0].0.shape.len() - k]);
         let [mut x, mut y, mut z] = self.parts.clone();
-        // the largest first
+        // the products of the largest slices first; `order` is i + j
         for order in 0..count {
             for j in 0..SLICES_OF_A_CORRECTION.min(order + 1) {
                 let i = order - j;
@@ -199,7 +207,7 @@ impl Residual {
     }
 }
 
-/// Returns the rounded sum, and what rounding has lost: both are exact together (Knuth).
+/// Returns the rounded sum of a and b, and the rounding error. The two results add up exactly to a + b (Knuth).
 fn two_sum(a: &Expr, b: &Expr, call: Call) -> [Expr; 2] {
     let sum = call.plus(a, b);
     let of_b = call.minus(&sum, a);
@@ -207,19 +215,20 @@ fn two_sum(a: &Expr, b: &Expr, call: Call) -> [Expr; 2] {
     [sum, lost]
 }
 
-/// Returns the largest magnitudes along an axis, which is kept.
+/// Returns the largest magnitudes along an axis, which is kept with length 1.
 fn largest(x: &Expr, axis: isize, call: Call) -> Expr {
     let along = AxesArg { axes: Some(smallvec![axis]), keep: true };
     reduce(call.op, Fold::of(&arithmetic::maximum), &unary(&arithmetic::abs, x, call.at), &along, call.at)
 }
 
-/// Returns the exponents of the smallest powers of two above all magnitudes along an axis, which is kept.
+/// Returns the exponents of the smallest powers of two above all magnitudes along an axis, which is kept with length 1.
 fn exponents(x: &Expr, axis: isize, call: Call) -> Expr {
     largest(x, axis, call).frexp().1
 }
 
-/// Returns powers of two above the magnitudes of each column, or 0 for a column of zeros (S. M. Rump, T. Ogita and S. Oishi,
-/// Accurate floating-point summation, part I, SIAM J. Sci. Comput. 31, 2008).
+/// Returns for each column a power of two above its magnitudes, or 0 for a column of zeros. `digits` is the number of
+/// significant bits of the dtype. (S. M. Rump, T. Ogita and S. Oishi, Accurate floating-point summation, part I, SIAM
+/// J. Sci. Comput. 31, 2008.)
 fn power_of_two_above(x: &Expr, digits: i32, call: Call) -> Expr {
     let times = |x: &Expr, by: f64| binary(&arithmetic::multiply, x, by, call.at);
     let q = times(&largest(x, -2, call), 2f64.powi(digits) + 2.0);

@@ -13,11 +13,11 @@ use std::panic::Location;
 
 /// Returns the solutions X of A·X = B for square matrices A along the last two axes.
 ///
-/// If B has one axis, it is one right side for each matrix, and X has no axis of columns either. Otherwise the last two axes
-/// of B are right sides, one in each column. The other axes broadcast. f16, bf16 and integers are converted to f32, and the
-/// result is f32 or f64. The error is that of elimination with exchanged rows: usually ‖A·X − B‖ is below n·ε·‖A‖·‖X‖ for
-/// matrices of n rows, where ε is 2^-23 for f32 and 2^-52 for f64. On the CPU the bits do not depend on threads or the
-/// instruction set.
+/// If B has one axis, it is a single right-hand side for all matrices, and X has no axis of columns either. Otherwise
+/// each column of the last two axes of B is a right-hand side. The other axes broadcast. f16, bf16 and integers are
+/// converted to f32, and the result is f32 or f64. The error is that of Gaussian elimination with exchanged rows:
+/// usually ‖A·X − B‖ is below n·ε·‖A‖·‖X‖ for matrices of n rows, where ε is 2^-23 for f32 and 2^-52 for f64. On the
+/// CPU, the result's bits do not depend on the number of threads or the instruction set.
 ///
 /// ```
 /// use cupric::{array, linalg::solve};
@@ -27,10 +27,11 @@ use std::panic::Location;
 /// ```
 ///
 /// # Errors
-/// An evaluation returns [`ErrorKind::Singular`](crate::ErrorKind::Singular) with the number of a matrix with a pivot of 0; a
-/// GPU reports it at the next read. The result carries [`ErrorKind::Shape`](crate::ErrorKind::Shape) if the shapes do not fit.
+/// An evaluation returns [`ErrorKind::Singular`](crate::ErrorKind::Singular) if a pivot of a matrix is 0; the message
+/// has the number of the matrix. A GPU reports this error at the next read. The result carries
+/// [`ErrorKind::Shape`](crate::ErrorKind::Shape) if the matrices are not square or if the shapes do not fit together.
 ///
-/// The factors are those of [`lu`](crate::linalg::lu).
+/// The matrices are factorised as by [`lu`](crate::linalg::lu).
 #[track_caller]
 pub fn solve(a: impl Operand, b: impl Operand) -> Expr {
     let call = Call { op: "solve", at: Location::caller() };
@@ -40,16 +41,17 @@ pub fn solve(a: impl Operand, b: impl Operand) -> Expr {
     })
 }
 
-/// Returns the solutions for operands of the same float type.
+/// Returns the solutions X of A·X = B for operands of the same float dtype.
 pub(super) fn quotient(a: &Expr, b: &Expr, call: Call) -> Result<Expr> {
-    // a matrix of many right sides is factorised once
+    // the matrices are factorised before they are broadcast, so that a matrix with many right-hand sides is factorised
+    // once
     let once =
         |wide: &Expr, b: &Expr| Ok([by_factors(wide, b, &factored(a, call)?.broadcast(batch(b), call), false, call)?]);
     with_columns(a, b, call, once).map(|[x]| x)
 }
 
-/// Returns the inverses of square matrices along the last two axes: see [`solve`]. To solve equations, `solve` is faster and
-/// more accurate than a product with the inverse.
+/// Returns the inverses of square matrices along the last two axes. The dtypes are those of [`solve`]. To solve
+/// equations, `solve` is faster and more accurate than a product with the inverse.
 ///
 /// ```
 /// use cupric::{array, linalg::inv};
@@ -59,7 +61,7 @@ pub(super) fn quotient(a: &Expr, b: &Expr, call: Call) -> Result<Expr> {
 /// ```
 ///
 /// # Errors
-/// As for [`solve`].
+/// The errors are those of [`solve`].
 #[doc(alias("inverse"))]
 #[track_caller]
 pub fn inv(a: impl Operand) -> Expr {
@@ -67,20 +69,21 @@ pub fn inv(a: impl Operand) -> Expr {
     carry(call.at, || inverse(&call.floats(a)?, call))
 }
 
-/// Returns the inverses of matrices for an operation of another name.
+/// Returns the inverses of matrices for the function `op`, which errors name instead of `inv`.
 pub(crate) fn inverted(op: &'static str, a: &Expr, at: Loc) -> Result<Expr> {
     let call = Call { op, at };
     inverse(&call.floats(a)?, call)
 }
 
-/// Returns the inverses X, with their derivative −Xᵀ·g·Xᵀ.
+/// Returns the inverses X of matrices, with the rule for their derivative: −Xᵀ·g·Xᵀ, where g is the gradient with
+/// respect to X.
 fn inverse(a: &Expr, call: Call) -> Result<Expr> {
     let n = call.square(a)?;
     if a.0.shape.contains(&0) {
         return Ok(a.clone());
     }
     let factors = factored(a, call)?;
-    // in row i of the identity with exchanged rows, the 1 is in column order[i]
+    // the identity with its rows in the order of the factors: in row i, the 1 is in column order[i]
     let order = view(call.op, &factors.order, call.at, |s| View::expand(s, -1));
     let columns = cast(iota(smallvec![n], 0, call.at), order.checked()?.dtype, call.at);
     let exchanged = cast(binary(&logic::equal, order, columns, call.at), a.0.dtype, call.at);
@@ -96,8 +99,8 @@ fn inverse(a: &Expr, call: Call) -> Result<Expr> {
     Ok(x.with_rule(vec![a.clone()], Some(Box::new(back))))
 }
 
-/// Returns the solutions for matrices (or, with `transposed`, for the transposed ones), whose factors are known, with their
-/// derivative.
+/// Returns the solutions X of A·X = B, or of Aᵀ·X = B if `transposed` is true, from the factors of A, with the rule for
+/// their derivative.
 pub(super) fn by_factors(a: &Expr, b: &Expr, factors: &Factors, transposed: bool, call: Call) -> Result<Expr> {
     b.checked()?;
     if b.0.shape.contains(&0) {
@@ -131,7 +134,7 @@ pub(super) fn by_factors(a: &Expr, b: &Expr, factors: &Factors, transposed: bool
     Ok(x.with_rule(vec![a.clone(), b.clone()], Some(Box::new(back))))
 }
 
-/// The diagonal of the upper factor, and the sign of the permutation, for each matrix.
+/// Returns, for each matrix, the diagonal of the factor U (the pivots), and the sign of the permutation of the rows.
 fn pivots(a: &Expr, call: Call) -> Result<[Expr; 2]> {
     let factors = factored(a, call)?;
     let diagonal = view(call.op, &factors.packed, call.at, |s| {
@@ -144,7 +147,7 @@ fn pivots(a: &Expr, call: Call) -> Result<[Expr; 2]> {
     Ok([diagonal, choose(is_odd, minus, one, call.at)])
 }
 
-/// Multiplies the inverse transposed matrices by a number each.
+/// Returns the transposed inverses of matrices, each multiplied by a number: `by` has one number for each matrix.
 fn scaled_inverse(a: &Expr, by: &Expr, call: Call) -> Result<Expr> {
     let inverse = call.transposed(&inverse(a, call)?);
     let by = view(call.op, by, call.at, |s| View::expand(s, -1));
@@ -152,11 +155,11 @@ fn scaled_inverse(a: &Expr, by: &Expr, call: Call) -> Result<Expr> {
     Ok(binary(&arithmetic::multiply, by, inverse, call.at))
 }
 
-/// Returns the determinants of square matrices along the last two axes: the product of the pivots of [`lu`]. That of a
-/// singular matrix is 0 or near it. Where the product overflows, [`slogdet`] does not. f16, bf16 and integers are converted to
-/// f32, and the result is f32 or f64.
+/// Returns the determinants of square matrices along the last two axes: the product of the pivots of [`lu`], with the
+/// sign of the permutation of the rows. The determinant of a singular matrix is 0 or near it. If the product overflows,
+/// use [`slogdet`]. f16, bf16 and integers are converted to f32, and the result is f32 or f64.
 ///
-/// The derivative is by the inverse, so it is an error for a singular matrix.
+/// The derivative is computed by the inverse, so its evaluation returns an error for a singular matrix.
 ///
 /// ```
 /// use cupric::{array, linalg::det};
@@ -176,7 +179,7 @@ pub fn det(a: impl Operand) -> Expr {
     carry(call.at, || determinant(&call.floats(a)?, call))
 }
 
-/// Returns the determinants, with their derivative.
+/// Returns the determinants of matrices, with the rule for their derivative.
 fn determinant(a: &Expr, call: Call) -> Result<Expr> {
     call.square(a)?;
     let [diagonal, sign] = pivots(a, call)?;
@@ -190,9 +193,9 @@ fn determinant(a: &Expr, call: Call) -> Result<Expr> {
     Ok(det.with_rule(vec![a.clone()], Some(Box::new(back))))
 }
 
-/// Returns the signs of the determinants of square matrices along the last two axes, and the logarithms of their magnitudes:
-/// (sign, logabsdet). Of a singular matrix, whose last pivot is exactly 0, they are 0 and −∞. f16, bf16 and integers are
-/// converted to f32, and the results are f32 or f64.
+/// Returns the signs of the determinants of square matrices along the last two axes, and the logarithms of their
+/// magnitudes: (sign, logabsdet). If a pivot is exactly 0, the matrix is singular, and its results are 0 and −∞. f16,
+/// bf16 and integers are converted to f32, and the results are f32 or f64.
 ///
 /// ```
 /// use cupric::{array, linalg::slogdet};

@@ -1,5 +1,6 @@
-//! The singular value decomposition. The routine takes square matrices; of a tall matrix it gets the R of the QR
-//! factorisation, and of a wide one that of the transpose.
+//! The singular value decomposition. The routine `svd` takes only square matrices. A matrix with more rows than columns
+//! is first factorised by `qr`, and the routine gets the factor R. A matrix with more columns than rows is transposed
+//! first.
 
 use super::parts::{Call, count, shaped};
 use super::{Mode, qr};
@@ -10,10 +11,11 @@ use crate::graph::ufunc::arithmetic;
 use smallvec::smallvec;
 use std::panic::Location;
 
-/// Returns the singular value decomposition of matrices: U, the singular values s in descending order, and Vᵀ, with
-/// `x = U · diag(s) · Vᵀ`. The columns of U and the rows of Vᵀ are orthonormal. The matrices lie along the last two axes and
-/// have shape [m, n]. With [`Mode::Reduced`] there are min(m, n) left and right vectors; with [`Mode::Complete`] there are m
-/// left and n right vectors. f16, bf16 and integers are converted to f32, and the result is f32 or f64.
+/// Returns the singular value decomposition of matrices: U, the singular values s in descending order, and Vᵀ, such
+/// that `x = U · diag(s) · Vᵀ`. The columns of U and the rows of Vᵀ are orthonormal. The matrices lie along the last
+/// two axes and have shape [m, n]. With [`Mode::Reduced`] there are min(m, n) left and min(m, n) right vectors; with
+/// [`Mode::Complete`] there are m left and n right vectors. f16, bf16 and integers are converted to f32, and the result
+/// is f32 or f64.
 ///
 /// ```
 /// use cupric::{array, linalg::{Mode, svd}};
@@ -25,20 +27,21 @@ use std::panic::Location;
 /// ```
 ///
 /// # Accuracy
-/// `U·diag(s)·Vᵀ − x` is within a small multiple of max(m, n)·ε of the norm of `x`, and `UᵀU − I` and `VᵀV − I` of 1. The CPU
-/// computes square matrices in f64 (reduction to bidiagonal form, then the QR iteration of Golub and Kahan); a GPU computes
-/// in the operand's dtype (Hestenes' one-sided Jacobi method). Both factorise a matrix that is not square by
-/// [`qr`](super::qr()) first. Signs of the vectors, and the basis of those with equal singular values, are arbitrary but the
-/// same in each run. A matrix with an infinite or NaN element has NaN results.
+/// The norm of `U·diag(s)·Vᵀ − x` is at most a small multiple of max(m, n)·ε times the norm of `x`, and the norms of
+/// `UᵀU − I` and `VᵀV − I` are at most a small multiple of max(m, n)·ε. The CPU computes square matrices in f64
+/// (reduction to bidiagonal form, then the QR iteration of Golub and Kahan); a GPU computes in the operand's dtype
+/// (Hestenes' one-sided Jacobi method). Both first factorise a matrix that is not square by [`qr`](super::qr()). The
+/// signs of the vectors, and the basis of the vectors of equal singular values, are arbitrary but the same in each run.
+/// A matrix with an infinite or NaN element has NaN results.
 ///
 /// # Derivatives
-/// For `Mode::Reduced` or square matrices. Those of U and Vᵀ need distinct singular values that are not 0; they are infinite or
-/// NaN otherwise. That of s does not need them.
+/// The results have derivatives with `Mode::Reduced`, or if the matrices are square. The derivatives of U and Vᵀ are
+/// infinite or NaN if singular values are equal or 0. The derivative of s does not have this limit.
 ///
 /// # Errors
-/// The expressions carry the error. [`ErrorKind::Shape`](crate::ErrorKind::Shape) for fewer than two axes;
-/// [`ErrorKind::LimitExceeded`](crate::ErrorKind::LimitExceeded) on a GPU if the shorter side has more than 64 elements: use
-/// `to_device(&Device::cpu())`.
+/// The results carry [`ErrorKind::Shape`](crate::ErrorKind::Shape) if `x` has fewer than two axes. On a GPU, matrices
+/// whose shorter side has more than 64 elements give [`ErrorKind::LimitExceeded`](crate::ErrorKind::LimitExceeded):
+/// move `x` by `to_device(&Device::cpu())` first.
 #[doc(alias = "singular")]
 #[track_caller]
 pub fn svd(x: impl Operand, mode: Mode) -> (Expr, Expr, Expr) {
@@ -55,7 +58,8 @@ pub fn svd(x: impl Operand, mode: Mode) -> (Expr, Expr, Expr) {
     }
 }
 
-/// Returns the singular values of matrices in descending order, without their vectors: see [`svd`].
+/// Returns the singular values of matrices in descending order, without the singular vectors. The shapes and dtypes of
+/// the operand and of the values are those of [`svd`].
 ///
 /// ```
 /// use cupric::{array, linalg::svdvals};
@@ -64,7 +68,7 @@ pub fn svd(x: impl Operand, mode: Mode) -> (Expr, Expr, Expr) {
 /// ```
 ///
 /// # Errors
-/// Those of [`svd`].
+/// The errors are those of [`svd`].
 #[track_caller]
 pub fn svdvals(x: impl Operand) -> Expr {
     let at = Location::caller();
@@ -72,7 +76,7 @@ pub fn svdvals(x: impl Operand) -> Expr {
     carry(at, || values("svdvals", &x, at))
 }
 
-/// Returns the singular values, with their derivative.
+/// Returns the singular values of matrices, with the rule for their derivative. Errors name the function `op`.
 pub(super) fn values(op: &'static str, x: &Expr, at: Loc) -> Result<Expr> {
     let call = Call { op, at };
     let (x, [m, n]) = call.matrices(x)?;
@@ -92,14 +96,14 @@ pub(super) fn values(op: &'static str, x: &Expr, at: Loc) -> Result<Expr> {
     Ok(found[0].with_rule(vec![x], Some(Box::new(back))))
 }
 
-/// Returns the decomposition of square matrices, without a derivative.
+/// Returns U, s and Vᵀ of square matrices of n rows, without rules for their derivatives.
 fn of_square(call: Call, x: Expr, n: usize) -> Result<[Expr; 3]> {
     let params = spectrum_params(call.op, n, true, count(&x));
     let found = routine(&SVD, smallvec![x], params, call.at)?;
     Ok([found[1].clone(), found[0].clone(), found[2].clone()])
 }
 
-/// Returns U, s and Vᵀ with min(m, n) vectors.
+/// Returns U, s and Vᵀ with min(m, n) left and right vectors, and the rules for their derivatives.
 pub(super) fn reduced(call: Call, x: &Expr) -> Result<[Expr; 3]> {
     let (x, [m, n]) = call.matrices(x)?;
     let k = m.min(n);
@@ -115,13 +119,13 @@ pub(super) fn reduced(call: Call, x: &Expr) -> Result<[Expr; 3]> {
             [call.product(&q, &u), s, v]
         }
         std::cmp::Ordering::Less => {
-            // the transpose has the vectors of both sides exchanged
+            // the transpose has the left and right vectors exchanged
             let (q, r) = qr::factors(call, &call.transposed(&x), Mode::Reduced)?;
             let [u, s, v] = of_square(call, r, k)?;
             [call.transposed(&v), s, call.transposed(&call.product(&q, &u))]
         }
     };
-    // vectors of a wide matrix are views, and a rule belongs to a node of its own
+    // for a wide matrix U and Vᵀ are views, but a rule belongs to a node of its own, which `positive` makes
     let ruled = |e: Expr, number: usize| {
         let of = x.clone();
         let back = move |g: &Expr, at: Loc| {
@@ -154,7 +158,8 @@ fn complete(call: Call, x: &Expr) -> Result<[Expr; 3]> {
     Ok([call.join(vec![first, call.block(&q, 0..m, n..m)], -1), s, v])
 }
 
-/// The derivative of U (number 0), s or Vᵀ (Townsend, *Differentiating the singular value decomposition*, 2016).
+/// Returns the gradient with respect to the matrices, given the gradient `g` with respect to U (`number` 0), s (1) or
+/// Vᵀ (2) (Townsend, *Differentiating the singular value decomposition*, 2016).
 fn derivative(call: Call, [u, s, v]: &[Expr; 3], g: &Expr, number: usize) -> Expr {
     let t = |e: &Expr| call.transposed(e);
     let along = call.row(s);
@@ -165,13 +170,13 @@ fn derivative(call: Call, [u, s, v]: &[Expr; 3], g: &Expr, number: usize) -> Exp
     let differences = call.minus(&squares, &t(&squares));
     let k = s.0.shape[s.0.shape.len() - 1];
     let differences = call.plus(&differences, &call.identity(&differences, k));
-    // the vectors of this side as columns, and their derivative
+    // the vectors to which `g` belongs, as columns, and `g` in the same layout
     let (own, g) = if number == 0 { (u.clone(), g.clone()) } else { (t(v), t(g)) };
     let inner = call.product(&t(&own), &g);
     let inner = call.apply(&arithmetic::divide, &call.minus(&inner, &t(&inner)), &differences);
     let inner = call.off_diagonal(&inner);
     let inverse = binary(&arithmetic::divide, 1.0, &along, call.at);
-    // what is orthogonal to all vectors of this side
+    // the part of `g` that is orthogonal to all these vectors
     let outside = call.minus(&g, &call.product(&own, &call.product(&t(&own), &g)));
     let outside = call.times(&outside, &inverse);
     if number == 0 {

@@ -1,4 +1,4 @@
-//! Triangular systems.
+//! Solutions of systems of linear equations whose matrix is triangular.
 
 use super::parts::{Call, batch, count, half};
 use crate::base::error::{ErrorKind, Loc, Result};
@@ -9,7 +9,7 @@ use crate::graph::ufunc::arithmetic;
 use smallvec::smallvec;
 use std::panic::Location;
 
-/// The triangle of a matrix that an operation reads. It reads no other element.
+/// The triangle of a matrix that an operation reads. The other elements are not read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Triangle {
     /// The elements on the diagonal and below it.
@@ -22,7 +22,7 @@ pub enum Triangle {
     UnitUpper,
 }
 
-/// The kind of a triangular matrix.
+/// The kind of a triangular matrix: upper or lower, and whether the elements on its diagonal are taken as 1 (unit).
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct TriangularKind {
     pub is_upper: bool,
@@ -49,16 +49,16 @@ impl TriangularKind {
     }
 }
 
-/// The rows of a block that the routine solves.
+/// The maximum number of rows of a matrix that the routine `solve_triangular` solves. Larger matrices are divided.
 const BLOCK: usize = 64;
 
-/// Returns the solutions X of A·X = B for triangular matrices A along the last two axes, of which only the named triangle is
-/// read.
+/// Returns the solutions X of A·X = B for triangular matrices A along the last two axes. Only the named triangle of A
+/// is read.
 ///
-/// If B has one axis, it is one right side for each matrix, and X has no axis of columns either. Otherwise the last two axes
-/// of B are right sides, one in each column. The other axes broadcast. f16, bf16 and integers are converted to f32, and the
-/// result is f32 or f64. The error is that of substitution: (A + E)·X = B with |E| ≤ n·ε·|A| for matrices of n rows, where ε
-/// is 2^-23 for f32 and 2^-52 for f64.
+/// If B has one axis, it is a single right-hand side for all matrices, and X has no axis of columns either. Otherwise
+/// each column of the last two axes of B is a right-hand side. The other axes broadcast. f16, bf16 and integers are
+/// converted to f32, and the result is f32 or f64. The error is that of substitution: (A + E)·X = B with |E| ≤ n·ε·|A|
+/// for matrices of n rows, where ε is 2^-23 for f32 and 2^-52 for f64.
 ///
 /// ```
 /// use cupric::{array, linalg::{Triangle, solve_triangular}};
@@ -69,11 +69,12 @@ const BLOCK: usize = 64;
 /// ```
 ///
 /// # Errors
-/// An evaluation returns [`ErrorKind::Singular`] with the number of a matrix whose diagonal has a 0; a GPU reports it at the
-/// next read. The result carries [`ErrorKind::Shape`] if the shapes do not fit.
+/// An evaluation returns [`ErrorKind::Singular`] if the diagonal of a matrix has a 0; the message has the number of the
+/// matrix. A GPU reports this error at the next read. The result carries [`ErrorKind::Shape`] if the matrices are not
+/// square or if the shapes do not fit together.
 ///
-/// By recursion on halves: E. Elmroth, F. Gustavson, I. Jonsson and B. Kågström, Recursive blocked algorithms and hybrid data
-/// structures for dense matrix library software, SIAM Review 46 (2004).
+/// Large systems are solved by recursion on halves: E. Elmroth, F. Gustavson, I. Jonsson and B. Kågström, Recursive
+/// blocked algorithms and hybrid data structures for dense matrix library software, SIAM Review 46 (2004).
 #[doc(alias("trsm", "triangular_solve"))]
 #[track_caller]
 pub fn solve_triangular(a: impl Operand, b: impl Operand, triangle: Triangle) -> Expr {
@@ -84,8 +85,8 @@ pub fn solve_triangular(a: impl Operand, b: impl Operand, triangle: Triangle) ->
     })
 }
 
-/// Calls `solve` with square matrices and right sides in columns, which have the same batch. Removes the axis of columns from
-/// the results if `b` is one right side.
+/// Calls `solve` with square matrices and right-hand sides, which are broadcast to the same batch (the axes before the
+/// last two). If `b` has one axis, it becomes a column for the call, and this axis is removed from the results.
 pub(super) fn with_columns<const N: usize>(
     a: &Expr,
     b: &Expr,
@@ -116,7 +117,8 @@ pub(super) fn with_columns<const N: usize>(
     Ok(if is_one { found.map(without) } else { found })
 }
 
-/// Returns the solutions, with their derivative. The operands have the same batch.
+/// Returns the solutions X of A·X = B for triangular matrices A, with the rule for their derivative. A and B have the
+/// same axes before the last two.
 pub(super) fn ruled(a: &Expr, b: &Expr, kind: TriangularKind, call: Call) -> Result<Expr> {
     b.checked()?;
     if b.0.shape.contains(&0) {
@@ -138,7 +140,8 @@ pub(super) fn ruled(a: &Expr, b: &Expr, kind: TriangularKind, call: Call) -> Res
     Ok(x.with_rule(vec![a.clone(), b.clone()], Some(Box::new(back))))
 }
 
-/// Returns the solutions for blocks on the diagonal of the caller's matrices, whose first row is `first`.
+/// Returns the solutions X of A·X = B, without a rule for their derivative. A are triangular blocks on the diagonal of
+/// the caller's matrices, and begin at row `first` of these.
 pub(super) fn solved(a: &Expr, b: &Expr, kind: TriangularKind, first: usize, call: Call) -> Result<Expr> {
     a.checked()?;
     b.checked()?;

@@ -312,7 +312,8 @@ fn apart(e: &Expr, axis: usize, places: &[usize], values: Arg, at: Loc) -> Resul
     let (mut order, mut runs) = (room(places.len(), OP, at)?, room::<AxisRun>(2 * places.len() + 1, OP, at)?);
     order.extend(0..places.len());
     order.sort_by_key(|k| places[*k]);
-    // `runs` are runs of the array and the values, as if the values followed the array: value k is element n + k
+    // `runs` lists sequences of elements of one axis, which has the array's n elements and then the values: value k is
+    // element n + k
     let mut start = 0;
     for k in order {
         if places[k] > start {

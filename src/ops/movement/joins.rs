@@ -24,7 +24,7 @@ fn stacked(
     })
 }
 
-/// Joins arrays along the first axis. Arrays of one axis become rows.
+/// Joins arrays along the first axis, like NumPy's `vstack`. Arrays of one axis become rows first.
 ///
 /// ```
 /// use cupric::{array, vstack};
@@ -55,7 +55,7 @@ pub fn hstack(parts: impl IntoIterator<Item = impl Operand>) -> Expr {
     stacked("hstack", parts, at, |p| at_least("hstack", p, 1, at), axis)
 }
 
-/// Joins arrays along the third axis. Arrays with fewer axes are extended as by [`Expr::atleast_3d`].
+/// Joins arrays along the third axis. Arrays with fewer axes first get three axes, as in [`Expr::atleast_3d`].
 ///
 /// ```
 /// use cupric::{array, dstack};
@@ -69,7 +69,7 @@ pub fn dstack(parts: impl IntoIterator<Item = impl Operand>) -> Expr {
     stacked("dstack", parts, at, |p| at_least("dstack", p, 3, at), |_| 2)
 }
 
-/// Joins arrays along the second axis. An array of one axis becomes a column.
+/// Joins arrays along the second axis, like NumPy's `column_stack`. An array of one axis becomes a column first.
 ///
 /// ```
 /// use cupric::{array, column_stack};
@@ -182,7 +182,7 @@ fn joined(block: &Block, depth: usize, ndim: usize, at: Loc) -> Result<Expr> {
     }
 }
 
-/// Returns the shape to which shapes broadcast.
+/// Returns the shape to which all given shapes broadcast together, like NumPy's `broadcast_shapes`.
 ///
 /// # Errors
 /// Returns [`ErrorKind::Shape`](crate::ErrorKind::Shape) if the shapes do not broadcast or have a negative length, and

@@ -33,8 +33,8 @@ fn in_order(op: &'static str, axes: &AxesArg, ndim: usize, at: Loc) -> Result<Sm
 }
 
 impl Expr {
-    /// Moves axes to other positions, as a view. `source` and `destination` are one axis each, or lists of the same
-    /// length. The other axes keep their order.
+    /// Returns a view with axes moved to other positions. `source` and `destination` are one axis each, or lists of the
+    /// same length. The other axes keep their order.
     ///
     /// ```
     /// let x = cupric::zeros([2, 3, 4], cupric::DType::F32);
@@ -67,7 +67,7 @@ impl Expr {
         })
     }
 
-    /// Exchanges two axes, as a view.
+    /// Returns a view with two axes exchanged.
     ///
     /// ```
     /// let x = cupric::zeros([2, 3, 4], cupric::DType::F32);
@@ -101,8 +101,8 @@ impl Expr {
         reshape("ravel", self, &[-1], Location::caller())
     }
 
-    /// Rotates by `k` quarter turns from the first of two axes towards the second, as a view. NumPy's `rot90(x, k, (0,
-    /// 1))` rotates a matrix counterclockwise.
+    /// Rotates by `k` quarter turns from the first of two axes towards the second, as a view. As in NumPy, a matrix is
+    /// rotated counterclockwise by `x.rot90(1, (0, 1))`.
     ///
     /// ```
     /// use cupric::array;
@@ -262,7 +262,7 @@ impl Expr {
         })
     }
 
-    /// Repeats the array along each axis. The counts belong to the last axes; axes without a count are not repeated. If
+    /// Repeats the array along its last axes, with one count for each of these axes; other axes are not repeated. If
     /// there are more counts than axes, new axes are added in front.
     ///
     /// ```
@@ -367,7 +367,7 @@ impl Expr {
         sections_of(("split", true), self, sections.into_sections(), axis.saturated(), Location::caller())
     }
 
-    /// Splits an axis like [`Expr::split`], but a number of parts need not divide the axis's length. If it does not,
+    /// Splits an axis like [`Expr::split`], but the number of parts need not divide the axis's length. If it does not,
     /// the first parts have one element more than the others.
     ///
     /// # Errors

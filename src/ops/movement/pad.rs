@@ -24,8 +24,8 @@ pub enum Pad {
 }
 
 impl Pad {
-    /// Pads with a number everywhere. It is converted to the array's dtype; `pad` returns an error if the dtype cannot
-    /// hold it.
+    /// Returns the padding with the same number everywhere. The number is converted to the array's dtype. `pad` returns
+    /// an error if the dtype cannot hold it.
     pub fn constant<T: Element>(value: T) -> Pad {
         Pad::Constant(value.scalar())
     }
@@ -66,8 +66,8 @@ widths! {
 }
 
 impl Expr {
-    /// Adds elements around the array, `(before, after)` along each axis. The axes are padded one after another, so the
-    /// corners are computed from elements that are padding themselves.
+    /// Returns the array with elements added around it, `(before, after)` along each axis. The axes are padded one
+    /// after another, so the corners are computed from elements that are padding themselves.
     ///
     /// Each part of the result is a strided copy, written once. If a width exceeds the length of the axis,
     /// [`Pad::Reflect`], [`Pad::Symmetric`] and [`Pad::Wrap`] repeat the mirror or the tiling. An axis without elements
@@ -155,7 +155,7 @@ fn padded(e: &Expr, axis: usize, widths: &[(usize, usize)], with: Pad, shape: &[
         };
         return joined(OP, vec![border(before), inner(e), border(after)], axis, at);
     }
-    // The padding continues the axis in cells of this many elements. In a mirror, every second cell is backward.
+    // The padding continues the axis in cells of `cell` elements. In a mirror, every second cell is backward.
     let (cell, is_mirror) = match with {
         Pad::Reflect if n > 1 => (n - 1, true),
         Pad::Symmetric => (n, true),
@@ -196,8 +196,9 @@ fn periodic(e: &Expr, axis: usize, (cell, is_mirror): (usize, bool), before: usi
     joined(OP, parts, axis, at)
 }
 
-/// Returns the runs of an axis of `n` elements that fill the positions `from..to`. These are all before the axis or all
-/// after it, and are divided into cells of `cell` elements. In a mirror every second cell is backward.
+/// Returns the sequences of elements ([`AxisRun`]) of an axis of `n` elements that fill the positions `from..to` of the
+/// padding. These positions are all before the axis or all after it, and are divided into cells of `cell` elements. In
+/// a mirror every second cell is backward.
 fn around(n: usize, from: isize, to: isize, (cell, is_mirror): (isize, bool)) -> Vec<AxisRun> {
     let mut runs = vec![];
     let mut at = from;

@@ -62,7 +62,7 @@ pub(super) fn along(op: &'static str, e: &Expr, axes: &AxesArg, at: Loc) -> Resu
     }
 }
 
-/// Returns one run of an axis, as a view unless elements are repeated.
+/// Returns the elements of one run of an axis, as a view unless elements are repeated.
 fn part(op: &str, e: &Expr, axis: usize, run: AxisRun, at: Loc) -> Expr {
     let taken = view(op, e, at, |shape| {
         let mut v = View::identity(shape);

@@ -41,18 +41,20 @@ pub struct Attention {
 }
 
 impl Attention {
-    /// Sets the number by which the products of queries and keys are multiplied.
+    /// Sets the number by which the products of queries and keys are multiplied. The default is 1/√d, where d is the
+    /// number of elements of a query.
     pub fn scale(self, scale: f64) -> Attention {
         Attention { scale: Some(scale), ..self }
     }
 
-    /// Lets query i read only the keys 0 to i, also where there are more keys than queries.
+    /// Lets query i read only the keys 0 to i. The rule is the same if there are more keys than queries. By default
+    /// each query reads all keys.
     pub fn causal(self) -> Attention {
         Attention { is_causal: true, ..self }
     }
 
-    /// Sets a mask that broadcasts to `[.., queries, keys]`. A bool mask is true where a query may read a key. Floats
-    /// are added to the scores.
+    /// Sets a mask that broadcasts to `[.., queries, keys]`. An element of a bool mask is true where a query may read a
+    /// key. The elements of a float mask are added to the scores, which are the scaled products of queries and keys.
     #[doc(alias = "bias")]
     #[track_caller]
     pub fn mask(self, mask: impl Operand) -> Attention {
@@ -84,8 +86,8 @@ impl Attention {
 /// ```
 ///
 /// # Errors
-/// [`ErrorKind::Shape`] if the shapes do not fit; [`ErrorKind::DType`] for operands that are not floats or have no
-/// common type, and for a mask of integers.
+/// The expression carries [`ErrorKind::Shape`] if the shapes do not fit each other. It carries [`ErrorKind::DType`] if
+/// an operand is not a float, if the operands have no common type, or if the mask has integers.
 #[doc(alias("scaled_dot_product_attention", "flash_attention", "dot_product_attention"))]
 #[track_caller]
 pub fn attention(queries: impl Operand, keys: impl Operand, values: impl Operand, options: Attention) -> Expr {
@@ -99,7 +101,7 @@ struct Setting {
     k: Expr,
     v: Expr,
     mask: Option<Expr>,
-    /// The leading axes of the scores.
+    /// The lengths of all axes of the scores except the last two.
     batch: Shape,
     scale: f64,
     is_causal: bool,
@@ -143,7 +145,7 @@ impl Setting {
                 }
                 let mut full = batch.clone();
                 full.extend([last(&q, 2), last(&k, 2)]);
-                // the last two axes are broadcast to their full lengths, because blocks are cut from them
+                // the last two axes of the mask are broadcast to their full lengths, because blocks are cut from them
                 let n = mask.0.shape.len();
                 let mut own: Shape = mask.0.shape[..n.saturating_sub(2)].into();
                 own.extend([last(&q, 2), last(&k, 2)]);
@@ -175,12 +177,13 @@ impl Setting {
         Ok(join(OP, starts.map(block).collect(), -2, at))
     }
 
-    /// Returns the results of the queries from `from` up to `to`.
+    /// Returns the attention of the queries from `from` up to but excluding `to`.
     fn block(&self, from: usize, to: usize) -> Expr {
         let at = self.at;
         let keys = self.k.0.shape[self.k.0.shape.len() - 2];
         let read = if self.is_causal { to.min(keys) } else { keys };
-        // a cut of the whole array makes no view, so a small attention has only the nodes of the plain formula
+        // `View::slice` of a whole array adds no node to the graph, so a small attention has only the nodes of the
+        // plain formula
         let cut = |e: &Expr, axis: usize, from: usize, to: usize| {
             let n = e.0.shape.len();
             let part = |d: usize| match d + axis == n {

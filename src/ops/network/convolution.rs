@@ -12,7 +12,9 @@ use std::panic::Location;
 
 /// Convolutions, as neural networks use them. They are cross-correlations: the weights are not reversed.
 impl Expr {
-    /// Returns the convolution over one spatial axis: see [`Expr::conv2d`].
+    /// Returns the convolution over one spatial axis. The input has the shape `[batch, in, length]`, the weights have
+    /// `[out, in / groups, window]`, and the result has `[batch, out, length]`. Options, dtypes and errors are as in
+    /// [`Expr::conv2d`].
     ///
     /// ```
     /// use cupric::{Conv, array};
@@ -55,9 +57,10 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::Shape`] if the shapes do not fit, or a window is longer than a padded axis; [`ErrorKind::Argument`]
-    /// for an option that is out of range, and for groups that do not divide the channels; [`ErrorKind::DType`] for
-    /// bool and for dtypes without a common type; [`ErrorKind::LimitExceeded`] if the windows have too many elements.
+    /// The expression carries [`ErrorKind::Shape`] if the shapes do not fit each other, or if a window is longer than a
+    /// padded axis. It carries [`ErrorKind::Argument`] if an option is out of range, or if the groups do not divide the
+    /// channels. It carries [`ErrorKind::DType`] if an operand is bool, or if the operands have no common type. It
+    /// carries [`ErrorKind::LimitExceeded`] if the windows have too many elements.
     #[doc(alias("convolution", "cross_correlation", "conv_general"))]
     #[track_caller]
     pub fn conv2d(&self, weights: impl Operand, options: Conv) -> Expr {
@@ -65,7 +68,8 @@ impl Expr {
         convolution("conv2d", self, operand(weights, at), 2, &options, at)
     }
 
-    /// Returns the convolution over three spatial axes: see [`Expr::conv2d`].
+    /// Returns the convolution over three spatial axes. The input has the shape `[batch, in, depth, height, width]`,
+    /// and the weights have a window of three axes. Everything else is as in [`Expr::conv2d`].
     ///
     /// ```
     /// use cupric::{Conv, DType, ones};
@@ -79,7 +83,9 @@ impl Expr {
         convolution("conv3d", self, operand(weights, at), 3, &options, at)
     }
 
-    /// Returns the transposed convolution over one spatial axis: see [`Expr::conv_transpose2d`].
+    /// Returns the transposed convolution over one spatial axis. The input has the shape `[batch, in, length]`, the
+    /// weights have `[in, out / groups, window]`, and the result has `[batch, out, length]`. Everything else is as in
+    /// [`Expr::conv_transpose2d`].
     ///
     /// ```
     /// use cupric::{Conv, array};
@@ -106,7 +112,7 @@ impl Expr {
     /// | last | `[batch, height, width, in]` | `[out, rows, columns, in / groups]` | `[batch, height, width, out]` |
     ///
     /// Along a spatial axis of n elements the result has `(n - 1) * stride + dilation * (window - 1) + 1 +
-    /// output_padding` elements, less the padding before and after.
+    /// output_padding` elements, minus the padding before and after.
     ///
     /// ```
     /// use cupric::{Conv, DType, ones};
@@ -122,7 +128,8 @@ impl Expr {
         transposed_convolution("conv_transpose2d", self, operand(weights, at), 2, &options, at)
     }
 
-    /// Returns the transposed convolution over three spatial axes: see [`Expr::conv_transpose2d`].
+    /// Returns the transposed convolution over three spatial axes. The input has the shape `[batch, in, depth, height,
+    /// width]`, and the weights have a window of three axes. Everything else is as in [`Expr::conv_transpose2d`].
     ///
     /// ```
     /// use cupric::{Conv, DType, ones};
@@ -175,14 +182,14 @@ impl Operands {
         Ok(this)
     }
 
-    /// Returns the error for shapes that do not fit each other.
+    /// Returns the error for an input and weights whose shapes do not fit each other. `why` is the reason.
     fn unfit(&self, why: &str) -> Error {
         let (x, w) = (&self.x.0.shape[self.is_single as usize..], self.w.0.shape.as_slice());
         let detail = format!("an input of shape {x:?} and weights of shape {w:?}: {why}");
         Error::with_line(ErrorKind::Shape, self.op, detail, self.at)
     }
 
-    /// Returns the spatial lengths and the channels of an operand.
+    /// Returns the lengths of the spatial axes of an operand, and its number of channels.
     fn lengths(&self, e: &Expr) -> (Shape, usize) {
         let s = &e.0.shape;
         match self.is_last {
@@ -214,7 +221,7 @@ impl Operands {
         }
     }
 
-    /// Returns an error if the result is too large.
+    /// Returns an error if the result has too many elements for any array.
     fn fits(&self, channels: usize, spatial: impl Iterator<Item = usize>) -> Result<()> {
         let shape: Shape = [self.x.0.shape[0], channels].into_iter().chain(spatial).collect();
         layout::size_of_shape(&shape).map(|_| ()).map_err(|f| f.at(self.op, self.at))
@@ -250,8 +257,8 @@ fn transposed_convolution(op: &'static str, x: &Expr, w: Expr, n: usize, options
     let build = || {
         let o = Operands::new(op, x, w, n, options, at)?;
         let ((counts, input), (window, other), first) = (o.lengths(&o.x), o.lengths(&o.w), o.w.0.shape[0]);
-        // the first axis of the weights has all channels of one side (input or result), and the other channel axis has
-        // the channels of one group of the other side
+        // the first axis of the weights has all channels of the input or all channels of the result; the other channel
+        // axis has the channels of one group of the other array
         let out = if o.is_last { first } else { other.saturating_mul(o.groups) };
         o.are_equal(input, if o.is_last { other.saturating_mul(o.groups) } else { first })?;
         o.is_divided("input", input)?;

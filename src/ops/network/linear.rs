@@ -1,10 +1,10 @@
-//! Builds convolutions and their derivatives, each as one product of windows. `convolution.rs` checks the operands and
-//! calls this module.
+//! Builds convolutions and their derivatives. Each is one product of a view of windows with another operand.
+//! `convolution.rs` checks the operands and calls this module.
 //!
-//! A convolution y = F(x, w) is linear in the input and in the weights. So all its derivatives are made of three
+//! A convolution y = F(x, w) is linear in the input x and in the weights w. So all its derivatives are made of three
 //! functions: F itself, the transposed convolution x = T(y, w), and w = W(x, y), the product of the windows of an input
-//! with a result. The derivatives of each with respect to its two operands are the other two functions, where g is the
-//! derivative with respect to its result:
+//! with a result. The derivatives of each function with respect to its two operands are the other two functions. The
+//! table lists them; g is the derivative with respect to the function's result:
 //!
 //! | function | first operand | second operand |
 //! |---|---|---|
@@ -24,9 +24,10 @@ use crate::ops::movement::pad_constant;
 use crate::ops::products::{Label, Labelled, Labels, contract};
 use smallvec::{SmallVec, smallvec};
 
-/// Labels of axes, which say like the letters in `einsum` which axes belong together: the batch, groups, the channels
-/// of the input and of the result within a group, windows, elements of a window, and phases (see `Setting::spread`).
-/// The last three have one label for each spatial axis.
+/// Labels of axes. Like the letters in `einsum`, they say which axes of two operands belong together. There are labels
+/// for the batch, the groups, the channels of the input and of the result within a group, the windows, the elements of
+/// a window, and the phases, which are defined in `Setting::spread`. Windows, elements and phases have one label for
+/// each spatial axis.
 const BATCH: Label = 0;
 const GROUP: Label = 1;
 const IN: Label = 2;
@@ -56,8 +57,8 @@ pub(super) struct Setting {
     pub groups: usize,
     /// Whether the channels are the last axis.
     pub is_last: bool,
-    /// Whether the first axis of the weights has the channels of the input of F (see the head of this file) instead of
-    /// the channels of the result of F. This is so for the weights of a transposed convolution with the channels last.
+    /// Whether the first axis of the weights has the channels of the convolution's input instead of the channels of its
+    /// result. This is so only for a transposed convolution with the channels last.
     pub is_turned: bool,
 }
 
@@ -130,8 +131,9 @@ impl Setting {
         contract(self.op, vec![a, b], out, &|l| format!("axis {l}"), at)
     }
 
-    /// Does the same as `product`, by an elementwise product and a sum. It is used if groups have only one column, as
-    /// in a depthwise convolution: a matrix product would copy the windows and use one column of its tiles.
+    /// Multiplies two operands elementwise, and sums over the labels that are not in `out`. The result is that of
+    /// `product`. It is used if the product of a group has only one row or one column, as in a depthwise convolution,
+    /// because a matrix product would copy the windows and use one column of its tiles.
     fn sum_of_products(&self, a: Labelled, b: Labelled, out: &[Label], at: Loc) -> Result<Expr> {
         let dtype = promoted(self.op, [&a.e, &b.e].into_iter(), at)?;
         let compute = if dtype.is_half() { DType::F32 } else { dtype.dot() };
@@ -156,7 +158,7 @@ impl Setting {
         Ok(cast(reduce(self.op, Fold::of(&arithmetic::add), &products, &axes, at), dtype, at))
     }
 
-    /// Computes the function F, the convolution.
+    /// Computes the convolution of the input `x` with the weights `w`: the function F of the module's documentation.
     pub fn convolved(self, x: &Expr, w: &Expr, at: Loc) -> Result<Expr> {
         let (out, weights) = (self.labels(OUT, self.spatial(WINDOW)), self.grouped(w, self.weight_labels(), at));
         let y = self.product(self.over(x, &self.windows, IN, at), weights, &out, at)?;
@@ -168,7 +170,8 @@ impl Setting {
         Ok(ruled(y, of, Box::new(back), at))
     }
 
-    /// Computes the function W, the product of windows of the input `x` with the result `y`.
+    /// Computes the derivative with respect to the weights, as a product of the windows of the input `x` with the
+    /// result `y`: the function W of the module's documentation.
     fn weights(self, x: &Expr, y: &Expr, at: Loc) -> Result<Expr> {
         let (out, y_labels) = (self.weight_labels(), self.labels(OUT, self.spatial(WINDOW)));
         let of_y = self.grouped(y, y_labels, at);
@@ -181,17 +184,18 @@ impl Setting {
         Ok(ruled(w, of, Box::new(back), at))
     }
 
-    /// Computes the function T, the transposed convolution.
+    /// Computes the transposed convolution of `y` with the weights `w`: the function T of the module's documentation.
+    /// Its result x has the shape of a convolution's input.
     ///
-    /// Element `stride · q + r` of the padded input is element `stride · j + r` of window `q − j`, for all j. The
-    /// elements with the same remainder r are called a *phase*. So each phase is a convolution of `y` with every
-    /// `stride`-th element of the weights, in reverse order. All phases read the same windows of `y`, so they are
-    /// columns of one product, and are interleaved afterwards.
+    /// Element `stride · q + r` of the padded x is element `stride · j + r` of window `q − j`, for all j. The elements
+    /// with the same remainder r are called a *phase*. So each phase is a convolution of `y` with every `stride`-th
+    /// element of the weights, in reverse order. All phases read the same windows of `y`, so they are columns of one
+    /// product, and are interleaved afterwards.
     pub fn spread(self, y: &Expr, w: &Expr, at: Loc) -> Result<Expr> {
         let (weights, over) = self.dilated(w, at);
         let (weights, parts, phases) = self.by_phase(&weights, &over, at)?;
-        // the elements of the input with the quotient q need the window of `y` that ends at element q; `reads` has
-        // these windows, from the first q to the last
+        // element `stride · q + r` of the padded x needs the window of `y` that ends at element q; `reads` has these
+        // windows, from the first q to the last
         let mut reads = AllWindows::new();
         let mut cuts: SmallVec<[(usize, usize); 3]> = smallvec![];
         let mut skips: SmallVec<[usize; 3]> = smallvec![];
@@ -219,7 +223,7 @@ impl Setting {
             };
             std::iter::repeat_n(whole, first).chain(lengths.map(cut)).collect()
         };
-        // elements of `y` that no element of the input needs are cut off, so the padding is never negative
+        // elements of `y` that no element of x needs are cut off, so the padding is never negative
         let used = part(first_axis, &mut skips.iter().copied().zip(reads.iter().map(|r| r.length)));
         let y_used = view(self.op, y, at, |s| View::slice(s, &used));
         let rows = self.over(&y_used, &reads, OUT, at);
@@ -234,8 +238,9 @@ impl Setting {
         Ok(ruled(x, of, Box::new(back), at))
     }
 
-    /// Multiplies windows with the weights of all phases, and interleaves the phases. If there are few phases, each is
-    /// copied into the result by a kernel of its own, because loops over the few phases along an axis are slow.
+    /// Multiplies windows with the weights of all phases (see [`Setting::spread`]), and interleaves the phases. If
+    /// there are few phases, each is copied into the result by a kernel of its own, because loops over the few phases
+    /// along an axis are slow.
     fn of_phases(
         &self,
         rows: Labelled,
@@ -258,7 +263,7 @@ impl Setting {
                         r.iter().enumerate().for_each(|(d, r)| phase.offset[d] = *r as isize);
                         Ok(phase)
                     }),
-                    // windows are shorter than the stride, and no window reaches these elements
+                    // windows are shorter than the stride, and no window contains the elements of this phase
                     false => Expr::fill_on(x.0.device, zero(), shape.clone(), x.0.dtype, at),
                 };
                 self.merged(&e, &inner, at)
@@ -285,9 +290,9 @@ impl Setting {
         Ok(reshape(self.op, &x, &to, at))
     }
 
-    /// Splits each spatial axis of the weights into two axes: the elements of one phase, in reverse order, and the
-    /// phases. Returns the weights, the number of elements of a phase along each axis, and the number of phases along
-    /// each axis that have elements.
+    /// Splits each spatial axis of the weights into two axes: the elements of one phase (see [`Setting::spread`]) in
+    /// reverse order, and the phases. Returns the weights, the number of elements of a phase along each axis, and the
+    /// number of phases along each axis that have elements.
     fn by_phase(&self, w: &Expr, over: &[Windows], at: Loc) -> Result<(Labelled, Counts, Counts)> {
         let mut weights = self.grouped(w, self.weight_labels(), at);
         // the weights are padded such that each phase has `parts` elements
@@ -319,9 +324,9 @@ impl Setting {
         Ok((weights, parts, phases))
     }
 
-    /// Along axes that have both a stride and a dilation, puts zeros between the elements of the weights, because with
-    /// a dilation the elements of a phase would lie in different windows. Returns the weights, and the windows, which
-    /// have no dilation along these axes.
+    /// Puts zeros between the elements of the weights along axes that have both a stride and a dilation. With a
+    /// dilation, the elements of a phase (see [`Setting::spread`]) would lie in different windows. Returns the weights,
+    /// and the windows, which have no dilation along these axes.
     fn dilated(&self, w: &Expr, at: Loc) -> (Expr, AllWindows) {
         let (mut w, mut over) = (w.clone(), self.windows.clone());
         for (j, v) in over.iter_mut().enumerate().filter(|(_, v)| v.stride > 1 && v.dilation > 1) {

@@ -8,8 +8,8 @@ mod sealed {
     pub trait Padding {}
 }
 
-/// A type that specifies the padding of [`Conv`] and [`Pool`]: one number for both ends of all axes, a list with one
-/// number for each spatial axis, or a list with a pair `(before, after)` for each.
+/// A type that specifies the padding of [`Conv`] and [`Pool`]. It is one number for both ends of all spatial axes, a
+/// list with one number for each spatial axis, or a list with a pair `(before, after)` for each spatial axis.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a padding",
     label = "an integer, a list of integers, or a list of pairs `(before, after)` is needed here"
@@ -92,54 +92,55 @@ impl Default for Conv {
 }
 
 impl Conv {
-    /// Sets the distance between neighbouring windows. In a transposed convolution it is the distance between the
-    /// results of neighbouring elements.
+    /// Sets the distance between neighbouring windows, which is 1 by default. In a transposed convolution it is the
+    /// distance between the windows of the result to which neighbouring elements of the input are added.
     pub fn stride(self, stride: impl Integers) -> Conv {
         Conv { stride: stride.integers(), ..self }
     }
 
-    /// Sets how many zeros are added before and after each spatial axis. A transposed convolution removes as many
-    /// elements from its result.
+    /// Sets how many zeros are added before and after each spatial axis; the default is none. A transposed convolution
+    /// removes this many elements from its result instead.
     pub fn padding(self, padding: impl IntoPadding) -> Conv {
         Conv { padding: padding.into_padding(), ..self }
     }
 
-    /// Pads so that the result has `ceil(length / stride)` elements along each spatial axis, and `length · stride` in a
-    /// transposed convolution. If the number of zeros is odd, one more is added after the axis than before it, as in
-    /// TensorFlow and JAX.
+    /// Pads so that the result has `ceil(length / stride)` elements along each spatial axis, or `length · stride`
+    /// elements in a transposed convolution. If the number of zeros is odd, one more is added after the axis than
+    /// before it, as in TensorFlow and JAX.
     pub fn same(self) -> Conv {
         Conv { padding: Padding::Same, ..self }
     }
 
-    /// Sets the distance between neighbouring elements of a window.
+    /// Sets the distance between neighbouring elements of a window, which is 1 by default.
     pub fn dilation(self, dilation: impl Integers) -> Conv {
         Conv { dilation: dilation.integers(), ..self }
     }
 
-    /// Sets into how many groups the channels are divided. A group of output channels reads only the group of input
-    /// channels with the same number.
+    /// Sets into how many groups the channels are divided; the default is one group. A group of output channels reads
+    /// only the group of input channels with the same number.
     #[doc(alias = "feature_group_count")]
     pub fn groups(self, groups: impl Integer) -> Conv {
         Conv { groups: groups.saturated(), ..self }
     }
 
-    /// Sets how many elements a transposed convolution adds at the end of each spatial axis. The number must be less
-    /// than the stride or the dilation. A convolution with a stride makes results of the same length from inputs of
-    /// several lengths; the output padding selects one of these lengths.
+    /// Sets how many elements a transposed convolution adds at the end of each spatial axis; the default is 0. The
+    /// number must be less than the stride, or less than the dilation. A convolution with a stride makes results of the
+    /// same length from inputs of several lengths; the output padding selects one of these lengths.
     pub fn output_padding(self, more: impl Integers) -> Conv {
         Conv { output_padding: Some(more.integers()), ..self }
     }
 
-    /// Makes the channels the last axis of the input and of the result. In the weights, the input channels are the last
-    /// axis, and the output channels stay the first one.
+    /// Makes the channels the last axis of the input and of the result. The input channels become the last axis of the
+    /// weights too; the output channels stay the first axis of the weights.
     #[doc(alias("NHWC", "NLC", "NDHWC"))]
     pub fn channels_last(self) -> Conv {
         Conv { is_last: true, ..self }
     }
 }
 
-/// The options of a pool. A number or a list of numbers, one for each spatial axis, is converted to the options of
-/// windows of this length. The default stride is the length of the window, so that windows do not overlap.
+/// The options of a pool: the window, the stride, the padding, and the place of the channels. A number or a list of
+/// numbers, one for each spatial axis, is converted to the options of windows of this length. The default stride is the
+/// length of the window, so that windows do not overlap.
 ///
 /// ```
 /// use cupric::{DType, Pool, ones};
@@ -158,28 +159,30 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// Creates the options of windows with this length: one number for all spatial axes, or one for each.
+    /// Returns the options of a pool whose windows have this length: one number for all spatial axes, or a list with
+    /// one number for each. The stride is the length of the window, and there is no padding.
     pub fn new(window: impl Integers) -> Pool {
         let padding = Padding::Sides(smallvec![(0, 0)]);
         Pool { window: window.integers(), stride: None, padding, is_last: false }
     }
 
-    /// Sets the distance between neighbouring windows.
+    /// Sets the distance between neighbouring windows. The default is the length of the window.
     pub fn stride(self, stride: impl Integers) -> Pool {
         Pool { stride: Some(stride.integers()), ..self }
     }
 
-    /// Sets by how many elements windows extend beyond each end of a spatial axis. It must be less than the window.
+    /// Sets by how many elements windows extend beyond each end of a spatial axis; the default is 0. The number must be
+    /// less than the length of the window.
     pub fn padding(self, padding: impl IntoPadding) -> Pool {
         Pool { padding: padding.into_padding(), ..self }
     }
 
-    /// Pads so that the result has `ceil(length / stride)` elements along each spatial axis: see [`Conv::same`].
+    /// Pads so that the result has `ceil(length / stride)` elements along each spatial axis, like [`Conv::same`].
     pub fn same(self) -> Pool {
         Pool { padding: Padding::Same, ..self }
     }
 
-    /// Expects the channels as the last axis.
+    /// Makes the channels the last axis of the array and of the result. By default they are before the spatial axes.
     pub fn channels_last(self) -> Pool {
         Pool { is_last: true, ..self }
     }
@@ -197,7 +200,7 @@ impl<T: Integers> From<T> for Pool {
 pub(super) struct Windows {
     /// The length of the axis.
     pub length: usize,
-    /// The number of elements that are added before the axis.
+    /// The number of elements that the padding adds before the axis.
     pub before: usize,
     pub window: usize,
     pub stride: usize,
@@ -209,13 +212,13 @@ pub(super) struct Windows {
 pub(super) type AllWindows = SmallVec<[Windows; 3]>;
 
 impl Windows {
-    /// Returns the distance from the first element of a window to the one after its last.
+    /// Returns the distance from the first element of a window to the element after its last element.
     pub fn reach(&self) -> usize {
         self.dilation * (self.window - 1) + 1
     }
 
-    /// Returns how many elements must be added after the axis for the last window. Elements that no window reads are
-    /// not added.
+    /// Returns how many elements must be added after the axis, so that the last window has all its elements. No
+    /// elements are added that no window reads.
     pub fn after(&self) -> usize {
         ((self.count - 1) * self.stride + self.reach()).saturating_sub(self.before + self.length)
     }
@@ -225,8 +228,8 @@ impl Windows {
     }
 }
 
-/// The options along one spatial axis. Each number is at least 1, except the two of the padding, which are at least 0.
-/// The padding is `None` for [`Padding::Same`].
+/// The options along one spatial axis. The padding before and after is at least 0, and the other numbers are at least
+/// 1. The padding is `None` for [`Padding::Same`].
 #[derive(Clone, Copy)]
 struct Along {
     length: usize,
@@ -292,7 +295,7 @@ fn along(
     Ok(list)
 }
 
-/// Converts a number of elements. Returns an error if it does not fit `isize`.
+/// Converts a number of elements to `usize`. Returns an error if it does not fit `isize`.
 fn sized(v: u128, (op, at): Call) -> Result<usize> {
     match isize::try_from(v) {
         Ok(v) => Ok(v as usize),
@@ -303,8 +306,8 @@ fn sized(v: u128, (op, at): Call) -> Result<usize> {
 impl Along {
     fn windows(&self, length: u128, before: u128, count: u128, call: Call) -> Result<Windows> {
         sized(length + before + (count - 1) * self.stride + self.reach(), call)?;
-        // the stride does not matter if there is one window, and the dilation does not matter if a window has one
-        // element; then both are reduced, because the given numbers may be too large
+        // with one window the stride does not matter, and with one element in a window the dilation does not matter; in
+        // these cases the number is reduced, because the given one may not fit `isize`
         Ok(Windows {
             length: sized(length, call)?,
             before: sized(before, call)?,

@@ -1,11 +1,13 @@
 //! Pools: the maximum or the mean of each window.
 //!
-//! The derivative with respect to an element of the input is a sum over the windows that contain it. The term of a
-//! window is called its *share*. The derivative of a mean is divided equally among the window's elements inside the
-//! array, and the derivative of a maximum among the elements that equal it. There are three ways to compute the sum:
+//! The derivative with respect to an element of the input is a sum over the windows that contain it. The term that a
+//! window contributes is called its *share*. The derivative of a mean is divided equally among the window's elements
+//! inside the array, and the derivative of a maximum among the elements that equal it. There are three ways to compute
+//! the sum:
 //! * `sum_of_shares`: at most `ceil(window / stride)` windows along each axis contain an element, and their numbers
 //!   follow from the element's position. One kernel computes these numbers and reads the shares.
-//! * `shares_of_tiles`: windows that follow each other without gaps or overlaps need no sum.
+//! * `shares_of_tiles`: windows that follow each other without gaps or overlaps need no sum, because each element is in
+//!   at most one of them.
 //! * `sum_of_phases`: if windows have few elements, the terms are slices of the shares, because reading at computed
 //!   positions is slow.
 
@@ -23,9 +25,10 @@ use crate::ops::movement::pad_constant;
 use smallvec::SmallVec;
 use std::panic::Location;
 
-/// Pools, as neural networks use them.
+/// Pooling: the maximum or the mean of each window of an array.
 impl Expr {
-    /// Returns the maxima of windows along one spatial axis: see [`Expr::max_pool2d`].
+    /// Returns the maxima of windows along one spatial axis of an array of shape `[batch, channels, length]`.
+    /// Everything else is as in [`Expr::max_pool2d`].
     ///
     /// ```
     /// let x = cupric::array![[[1., 5., 2., 3.]]];
@@ -41,9 +44,9 @@ impl Expr {
     /// `[batch, height, width, channels]` with [`Pool::channels_last`]. The array may have no batch axis. The default
     /// stride is the length of the window.
     ///
-    /// Padding takes no part: each maximum is taken over the elements inside the array. A window with a NaN has the
-    /// result NaN, as in [`Expr::max`], and equal maxima share the derivative equally. The result has the dtype of the
-    /// array.
+    /// Each maximum is taken over the elements inside the array, without the padding. The maximum of a window with a
+    /// NaN is NaN, as in [`Expr::max`]. If several elements equal the maximum, they share its derivative equally. The
+    /// result has the dtype of the array.
     ///
     /// ```
     /// use cupric::{Pool, array, grad};
@@ -55,15 +58,16 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::Shape`] for a wrong number of axes, and if a window is longer than a padded axis;
-    /// [`ErrorKind::Argument`] for an option that is out of range; [`ErrorKind::DType`] for bool;
-    /// [`ErrorKind::LimitExceeded`] for an axis whose positions do not fit i32.
+    /// The expression carries [`ErrorKind::Shape`] if the array has a wrong number of axes, or if a window is longer
+    /// than a padded axis. It carries [`ErrorKind::Argument`] if an option is out of range, [`ErrorKind::DType`] if the
+    /// array is bool, and [`ErrorKind::LimitExceeded`] if the positions along an axis do not fit i32.
     #[track_caller]
     pub fn max_pool2d(&self, options: impl Into<Pool>) -> Expr {
         pool("max_pool2d", Kind::Max, self, 2, &options.into(), Location::caller())
     }
 
-    /// Returns the maxima of windows along three spatial axes: see [`Expr::max_pool2d`].
+    /// Returns the maxima of windows along three spatial axes of an array of shape `[batch, channels, depth, height,
+    /// width]`. Everything else is as in [`Expr::max_pool2d`].
     ///
     /// ```
     /// let x = cupric::ones([1, 2, 4, 4, 4], cupric::DType::F32);
@@ -75,7 +79,8 @@ impl Expr {
         pool("max_pool3d", Kind::Max, self, 3, &options.into(), Location::caller())
     }
 
-    /// Returns the means of windows along one spatial axis: see [`Expr::avg_pool2d`].
+    /// Returns the means of windows along one spatial axis of an array of shape `[batch, channels, length]`. Everything
+    /// else is as in [`Expr::avg_pool2d`].
     ///
     /// ```
     /// let x = cupric::array![[[1., 5., 2., 3.]]];
@@ -87,9 +92,9 @@ impl Expr {
         pool("avg_pool1d", Kind::Mean, self, 1, &options.into(), Location::caller())
     }
 
-    /// Returns the means of windows along two spatial axes. Shapes and errors are as in [`Expr::max_pool2d`]. The
-    /// divisor is the number of elements inside the array, without padding, as in ONNX by default. Integers become f32;
-    /// f16 and bf16 are computed in f32.
+    /// Returns the means of windows along two spatial axes. Shapes, options and errors are as in [`Expr::max_pool2d`].
+    /// The sum of a window is divided by the number of its elements inside the array, without padding, as in ONNX by
+    /// default. The means of integers are f32. f16 and bf16 are computed in f32.
     ///
     /// ```
     /// use cupric::{Pool, array};
@@ -103,7 +108,8 @@ impl Expr {
         pool("avg_pool2d", Kind::Mean, self, 2, &options.into(), Location::caller())
     }
 
-    /// Returns the means of windows along three spatial axes: see [`Expr::avg_pool2d`].
+    /// Returns the means of windows along three spatial axes of an array of shape `[batch, channels, depth, height,
+    /// width]`. Everything else is as in [`Expr::avg_pool2d`].
     ///
     /// ```
     /// let x = cupric::ones([1, 2, 4, 4, 4], cupric::DType::F32);
@@ -169,7 +175,7 @@ fn pool(op: &'static str, kind: Kind, x: &Expr, n: usize, options: &Pool, at: Lo
 struct Pooling {
     op: &'static str,
     kind: Kind,
-    /// The first spatial axis.
+    /// The position of the first spatial axis, after a batch axis has been added.
     first: usize,
     windows: AllWindows,
 }
@@ -244,8 +250,9 @@ impl Pooling {
         Ok(ruled(y, vec![e.clone()], Box::new(back), at))
     }
 
-    /// Returns a value for each element: the sum of the shares of the windows that contain it. `g` has the derivatives
-    /// of the windows. This function is the transpose of [`Pooling::gathered`].
+    /// Returns, for each element of the array, the sum of the shares of the windows that contain it. `g` has the
+    /// derivatives with respect to the results of the windows, and the share of a window is its derivative divided by
+    /// the number of elements that receive it. This function is the transpose of [`Pooling::gathered`].
     fn spread(self, g: &Expr, largest: Option<Largest>, at: Loc) -> Result<Expr> {
         let shares = binary(&arithmetic::divide, wide(g, at), self.count(g, largest.as_ref(), at), at);
         shares.checked()?;
@@ -311,10 +318,10 @@ impl Pooling {
         count
     }
 
-    /// Returns for each element the sum of the shares of the windows that contain it, if windows have few elements.
-    /// Element `stride · q + r` of the padded array is element `stride · j + r` of window `q − j`, for all j. The
-    /// elements with the same remainder r are called a *phase*. So each phase is a sum of slices of the padded shares.
-    /// At the end the phases are interleaved.
+    /// Returns, for each element, the sum of the shares (see the module's documentation) of the windows that contain
+    /// it, if windows have few elements. Element `stride · q + r` of the padded array is element `stride · j + r` of
+    /// window `q − j`, for all j. The elements with the same remainder r are called a *phase*. So each phase is a sum
+    /// of slices of the padded shares. At the end the phases are interleaved.
     fn sum_of_phases(&self, shares: &Expr, (g, largest): (&Expr, Option<&Largest>), at: Loc) -> Result<Expr> {
         let counts: SmallVec<[usize; 3]> =
             self.windows.iter().map(|v| (v.before + v.length).div_ceil(v.stride)).collect();
@@ -330,7 +337,7 @@ impl Pooling {
             let whole = ends(&|j, v| (v.before, counts[j] * v.stride - v.before - v.length));
             of = Some((pad_constant(self.op, x, &whole, Scalar::Int(0), at), around(y)));
         }
-        // returns `counts` elements along each spatial axis, from the position `from` on and `step` apart
+        // returns `counts` elements along each spatial axis, from the position `from` on and at the distance `step`
         let part = |e: &Expr, of: &dyn Fn(usize, &Windows) -> (usize, usize)| {
             view(self.op, e, at, |s| {
                 let (n, mut part) = (s.len(), View::identity(s));
@@ -371,8 +378,9 @@ impl Pooling {
         Ok(view(self.op, &all, at, kept))
     }
 
-    /// Returns for each element the share of its window. The windows follow each other without gaps, so each element is
-    /// in one window, except for the last ones, which may be in none.
+    /// Returns, for each element, the share of its window (see the module's documentation). The windows follow each
+    /// other without gaps, so each element is in one window, except for the last elements of an axis, which may be in
+    /// none.
     fn shares_of_tiles(&self, shares: &Expr, largest: Option<&Largest>, at: Loc) -> Result<Expr> {
         let (n, ndim) = (self.windows.len(), shares.0.shape.len());
         let mut each = shares.clone();
@@ -404,14 +412,14 @@ impl Pooling {
         })
     }
 
-    /// Returns for each element the sum of the shares of the windows that contain it. One new axis for each spatial
-    /// axis numbers these windows, starting from the one that begins last, and the new axes are summed. A sum written
-    /// out term by term would be too large for one kernel.
+    /// Returns, for each element, the sum of the shares (see the module's documentation) of the windows that contain
+    /// it. For each spatial axis, a new axis numbers these windows, starting from the one that begins last. The new
+    /// axes are then summed. A sum written out term by term would be too large for one kernel.
     fn sum_of_shares(&self, shares: &Expr, largest: Option<&Largest>, at: Loc) -> Result<Expr> {
         let n = self.windows.len();
         let mut shape: Shape = self.windows.iter().map(|v| v.length).collect();
         shape.extend(self.windows.iter().map(|v| v.window.div_ceil(v.stride)));
-        // `place` is the position of a window among all windows; `contains` is whether this window exists and contains
+        // `place` is the position of a window among all windows; `contains` is true if this window exists and contains
         // the element
         let mut place = Expr::fill(Scalar::Int(0), Shape::new(), DType::I32, at);
         let mut contains = Expr::fill(Scalar::Bool(true), Shape::new(), DType::Bool, at);
@@ -425,7 +433,8 @@ impl Pooling {
             }
             place = binary(&arithmetic::add, binary(&arithmetic::multiply, place, v.count, at), window, at);
         }
-        // the positions are the same for all channels; a negative position means that there is no such window
+        // the positions are the same for all channels; a negative position means that no such window contains the
+        // element
         let place = choose(contains, place, -1, at);
         let mut contains = binary(&logic::greater_equal, &place, 0, at);
         if self.first == 1 {

@@ -1,4 +1,4 @@
-//! `dropout` and `clip_by_norm`.
+//! Regularisation: `dropout` and `clip_by_norm`.
 
 use crate::base::dtype::DType;
 use crate::base::error::{Error, ErrorKind};
@@ -13,8 +13,8 @@ impl Expr {
     /// Replaces each element by 0 with probability `rate`, and multiplies the others by 1 / (1 − `rate`), so that the
     /// expected value stays the same. The result has the dtype of the array.
     ///
-    /// The decisions use one stream of `rng`, whatever the rate is. They are not stored: a derivative draws them again
-    /// from the seed, in the kernel that uses them.
+    /// The random decisions use one stream of `rng`, whatever the rate is. They are not stored: the kernel of a
+    /// derivative draws them again from the seed.
     ///
     /// ```
     /// use cupric::{DType, Rng, ones};
@@ -26,8 +26,8 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::DType`] if the array is not of a float type; [`ErrorKind::Argument`] if the rate is not between 0
-    /// and 1; [`ErrorKind::LimitExceeded`] for 2^32 elements or more.
+    /// The expression carries [`ErrorKind::DType`] if the array is not of a float type, [`ErrorKind::Argument`] if the
+    /// rate is not between 0 and 1, and [`ErrorKind::LimitExceeded`] if the array has 2^32 elements or more.
     #[track_caller]
     pub fn dropout(&self, rate: f64, rng: &mut Rng) -> Expr {
         const OP: &str = "dropout";
@@ -50,9 +50,10 @@ impl Expr {
         })
     }
 
-    /// Scales the array such that its Euclidean norm, over all elements, is at most `max_norm`. An array whose norm is
-    /// smaller keeps its values. Integers and bool become f32; f16 and bf16 are computed in f32. The squares are not
-    /// scaled, so they may overflow, as in [`Expr::vector_norm`]. If an element is NaN, all results are NaN.
+    /// Scales the array so that its Euclidean norm, over all elements, is at most `max_norm`. An array whose norm is
+    /// smaller keeps its values. Integers and bool become f32; f16 and bf16 are computed in f32. The elements are
+    /// squared without scaling, so the squares may overflow, as in [`Expr::vector_norm`]. If an element is NaN, all
+    /// results are NaN.
     ///
     /// ```
     /// use cupric::array;
@@ -61,8 +62,8 @@ impl Expr {
     /// assert_eq!(g.clip_by_norm(10.0).to_vec::<f32>()?, [3., 4.]);
     /// # Ok::<(), cupric::Error>(())
     /// ```
-    ///
     /// # Errors
+    /// The expression carries [`ErrorKind::Argument`] if `max_norm` is not a positive, finite number.
     /// [`ErrorKind::Argument`] if `max_norm` is not a positive, finite number.
     #[doc(alias("clip_grad_norm", "clip_norm"))]
     #[track_caller]

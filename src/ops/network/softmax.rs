@@ -1,5 +1,5 @@
-//! Softmax and its logarithms, and norms that divide by a mean square. They are composites: no planner or backend knows
-//! them.
+//! Softmax and its logarithms, and norms that divide by a mean square. They are built from other operations, so no
+//! planner or backend knows them.
 
 use crate::base::error::Loc;
 use crate::base::layout::{AxesArg, IntoAxes, View};
@@ -21,14 +21,19 @@ fn over(op: &'static str, e: &Expr, axes: impl IntoAxes, at: Loc, f: impl FnOnce
     })
 }
 
-/// Returns the largest element along axes. It counts as a constant in derivatives, because subtracting it changes no
-/// result.
+/// Returns the largest element along axes. Derivatives treat it as a constant, because subtracting it from all elements
+/// does not change the result.
 fn largest(op: &'static str, x: &Expr, axes: &AxesArg, at: Loc) -> Expr {
     reduce(op, Fold::of(&arithmetic::maximum), x, &kept(axes), at).stop_gradient()
 }
 
 impl Expr {
-    /// Returns exp(x) / Σ exp(x) along axes, without overflow.
+    /// Returns the softmax along axes, exp(x) / Σ exp(x), with the shape of the array. The largest element is
+    /// subtracted first, so the exponentials do not overflow. Integers and bool become f32; f16 and bf16 are computed
+    /// in f32.
+    ///
+    /// # Errors
+    /// The expression carries [`ErrorKind::Axis`](crate::ErrorKind::Axis) if an axis does not exist.
     ///
     /// ```
     /// let p = cupric::array![1., 1., 1., 1.].softmax(-1);
@@ -47,7 +52,8 @@ impl Expr {
         })
     }
 
-    /// Returns log(softmax(x)) along axes. It is accurate where softmax underflows.
+    /// Returns the logarithm of the softmax along axes, x − log(Σ exp(x)), with the shape of the array. It is accurate
+    /// where [`Expr::softmax`] underflows. The dtypes and errors are as in [`Expr::softmax`].
     #[track_caller]
     pub fn log_softmax(&self, axes: impl IntoAxes) -> Expr {
         let at = Location::caller();
@@ -61,7 +67,8 @@ impl Expr {
         })
     }
 
-    /// Returns log(Σ exp(x)) along axes without overflow, or −∞ if there are no elements.
+    /// Returns log(Σ exp(x)) along axes, without overflow of the exponentials. The result does not have these axes, and
+    /// is −∞ if there are no elements. The dtypes and errors are as in [`Expr::softmax`].
     #[doc(alias("log_sum_exp"))]
     #[track_caller]
     pub fn logsumexp(&self, axes: impl IntoAxes) -> Expr {
@@ -69,7 +76,9 @@ impl Expr {
         composed(|| over("logsumexp", self, axes, at, |x, axes| logsumexp_at(x, axes, at)))
     }
 
-    /// Returns (x − mean) / sqrt(var + eps) along axes.
+    /// Returns the layer norm along axes, (x − mean) / sqrt(var + eps), with the shape of the array. The mean and the
+    /// variance are computed along the axes, without a correction. There is no learned scale or bias; multiply and add
+    /// them afterwards. The dtypes and errors are as in [`Expr::softmax`].
     #[track_caller]
     pub fn layer_norm(&self, axes: impl IntoAxes, eps: f64) -> Expr {
         let at = Location::caller();
@@ -82,7 +91,8 @@ impl Expr {
         })
     }
 
-    /// Returns x / sqrt(mean(x²) + eps) along axes.
+    /// Returns the root mean square norm along axes, x / sqrt(mean(x²) + eps), with the shape of the array. There is no
+    /// learned scale; multiply by it afterwards. The dtypes and errors are as in [`Expr::softmax`].
     #[track_caller]
     pub fn rms_norm(&self, axes: impl IntoAxes, eps: f64) -> Expr {
         let at = Location::caller();

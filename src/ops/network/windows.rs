@@ -1,5 +1,5 @@
-//! Helpers of convolutions and pools: the windows of an expression as a view, interleaved phases, and expressions with
-//! a derivative of their own.
+//! Helpers of convolutions and pools: the windows of an expression as a view, the interleaving of slices, and
+//! expressions that define their own derivative.
 
 use super::options::Windows;
 use crate::base::dtype::Scalar;
@@ -11,9 +11,9 @@ use crate::ops::functions::join;
 use crate::ops::movement::pad_constant;
 use smallvec::{SmallVec, smallvec};
 
-/// The elements of a window are combined without a reduction if there are at most this many, because each becomes an
-/// operand of a kernel. Phases are interleaved by [`interleaved`] if there are at most this many, because each becomes
-/// a kernel. Nine is the number of elements of a 3 × 3 window.
+/// The number of elements of a 3 × 3 window. The elements of a window are combined without a reduction if there are at
+/// most this many, because each becomes an operand of a kernel. Phases, the results with the same position modulo the
+/// stride, are interleaved by [`interleaved`] if there are at most this many, because each needs a kernel.
 pub(super) const FEW: usize = 9;
 
 /// Returns every index of an array of the given shape, in C order.
@@ -31,8 +31,8 @@ pub(super) fn every(shape: &[usize]) -> impl Iterator<Item = SmallVec<[usize; 3]
     })
 }
 
-/// Interleaves phases along the spatial axes, which begin at axis `first`: element `stride · q + r` of the result is
-/// element q of phase r. There is a phase for each index of an array of shape `strides`, in C order.
+/// Interleaves arrays, called phases, along the spatial axes, which begin at axis `first`. Element `stride · q + r` of
+/// the result is element q of phase r. There is a phase for each index of an array of shape `strides`, in C order.
 pub(super) fn interleaved(
     op: &'static str,
     mut phases: Vec<Expr>,
@@ -68,8 +68,8 @@ pub(super) fn affine(shape: Shape, operand_ndim: usize, steps: &[(usize, usize, 
     v
 }
 
-/// Pads an expression with the number `with` before and after each spatial axis, as far as windows read there. The
-/// spatial axes begin at axis `first`.
+/// Pads an expression with the number `with` before and after each spatial axis, as far as the windows `all` extend
+/// beyond the axis. The spatial axes begin at axis `first`.
 pub(super) fn padded(op: &'static str, e: &Expr, first: usize, all: &[Windows], with: Scalar, at: Loc) -> Expr {
     if e.error().is_some() || !all.iter().any(Windows::is_padded) {
         return e.clone();
@@ -100,8 +100,8 @@ pub(super) fn windows(op: &'static str, e: &Expr, first: usize, all: &[Windows],
     })
 }
 
-/// Returns an expression with the derivative `back`. If the expression is a constant without operands, such as the sum
-/// of no elements, it is wrapped in an operation first, because a leaf of the graph has no derivative.
+/// Returns the expression with `back` as its derivative rule. If the expression is a constant without operands, such as
+/// the sum of no elements, it is wrapped in an operation first, because a leaf of the graph has no derivative.
 pub(super) fn ruled(e: Expr, operands: Vec<Expr>, back: Back, at: Loc) -> Expr {
     let e = if e.0.args.is_empty() { unary(&arithmetic::positive, e, at) } else { e };
     e.with_rule(operands, Some(back))

@@ -1,5 +1,5 @@
-//! The product of operands whose axes have labels. `einsum`, `tensordot`, `inner`, `outer` and `vecdot` choose the
-//! labels and call [`contract`].
+//! The product of operands whose axes have labels, which is summed over labels. `einsum`, `tensordot`, `inner`, `outer`
+//! and `vecdot` choose the labels and call [`contract`].
 //!
 //! Two operands at a time are multiplied, in the order that `order.rs` chooses. A label of such a pair has one of four
 //! roles. If both operands have it, it is a *batch* label if the result or a later operand needs it, and is *summed*
@@ -42,12 +42,12 @@ impl Labelled {
         labels.iter().fold(1usize, |n, l| n.saturating_mul(self.extent(*l)))
     }
 
-    /// Returns the labels that are in a set, in the order of the operand's axes.
+    /// Returns the operand's labels that are in the set `wanted`, in the order of its axes.
     fn among(&self, wanted: u128) -> Labels {
         self.labels.iter().copied().filter(|l| wanted >> l & 1 == 1).collect()
     }
 
-    /// Returns whether axes, in this order, can be merged into one axis by a view.
+    /// Returns whether a view can merge the axes with these labels, in this order, into one axis.
     fn merges(&self, labels: &[Label]) -> bool {
         let shape = &self.e.0.shape;
         let strides: Strides = match (self.e.0.stored(), self.e.0.op.view(), &self.e.0.args[..]) {
@@ -62,7 +62,7 @@ impl Labelled {
     }
 }
 
-/// The data that all pairs of one product share.
+/// The parameters of one call of [`contract`], which are the same for every pair of operands that is multiplied.
 struct Job<'a> {
     op: &'static str,
     /// The labels of the result, in order.
@@ -147,8 +147,8 @@ fn extents(op: &'static str, operands: &[Labelled], name: &dyn Fn(Label) -> Stri
     Ok(extents)
 }
 
-/// Returns whether a pair is computed as a matrix product. It is not if nothing is summed, or if each element of the
-/// result is the sum of products of a row and a column that no other element reads.
+/// Returns whether a pair of operands is multiplied by a matrix product. An elementwise product is used instead if
+/// nothing is summed, or if neither operand has rows or columns of its own, because then no element is read twice.
 fn is_matrix_product(a: &Labelled, b: &Labelled, wanted: u128) -> bool {
     let (shared, either) = (a.set() & b.set(), a.set() ^ b.set());
     let is_vector_product = a.size(&a.among(either & wanted)) == 1 && b.size(&b.among(either & wanted)) == 1;
@@ -230,9 +230,9 @@ impl Job<'_> {
         Labelled { e: reshape(self.op, &product, &shape, self.at), labels }
     }
 
-    /// Returns an operand's own labels (those in `either`), in the order in which the product has them. It is the order
-    /// of the result, unless only the order of the operand's axes avoids a copy of the operand and the operand is
-    /// larger than the product.
+    /// Returns an operand's own labels, which are those in `either`, in the order in which the product has them. This
+    /// is the order of the result. It is the order of the operand's axes instead if only that avoids a copy of the
+    /// operand, and the operand is larger than the product.
     fn side(&self, x: &Labelled, either: u128, result: usize) -> Labels {
         let own = x.among(either);
         let ranked = self.ranked(own.clone());

@@ -11,14 +11,15 @@ use std::panic::Location;
 /// axes of the ellipsis.
 const LETTERS: usize = 52;
 
-/// Sums products of the elements of several arrays. The subscripts have a letter for each axis of each operand, then
-/// `->` and the letters of the result. Letters that are not in the result are summed over.
+/// Evaluates the Einstein summation convention: multiplies the elements of several arrays, and sums the products over
+/// axes (NumPy's `einsum`). The subscripts have a term for each operand, separated by commas, with a letter for each
+/// axis; then `->` and the letters of the result. Products are summed over the letters that are not in the result.
 ///
 /// * `...` denotes all axes of an operand that have no letter. These axes broadcast. In the result they are at the
 ///   position of the result's `...`.
 /// * A letter that occurs twice in one operand selects the diagonal of the two axes.
-/// * Without `->` the result has the axes of `...`, then the letters that occur once, in alphabetical order with
-///   capitals first.
+/// * Without `->` the result has the axes of `...` first, and then the letters that occur only once, in alphabetical
+///   order with capitals first.
 /// * An axis of length 1 matches any length that its letter has in other operands.
 /// * Spaces are ignored.
 ///
@@ -26,10 +27,10 @@ const LETTERS: usize = 52;
 /// and the sum is a logical or. f16 and bf16 are summed in f32 and rounded once.
 ///
 /// Diagonals and transposes are views. Operands are multiplied two at a time. Up to six operands are multiplied in the
-/// order that needs the fewest multiplications. For more operands, each step multiplies the pair that needs the fewest.
-/// More than 64 operands are multiplied from left to right. A pair is one batched matrix product, without copies if
-/// strides can merge its axes. If nothing is summed, or if no rows and columns are left, it is an elementwise product
-/// that is summed in the same kernel. [`Expr::plan`] prints the kernels that run.
+/// order that needs the fewest multiplications. With more operands, each step multiplies the pair that needs the fewest
+/// multiplications. More than 64 operands are multiplied from left to right. A pair is one batched matrix product,
+/// without copies if strides can merge its axes. If nothing is summed, or if no rows and columns are left, the pair is
+/// an elementwise product that is summed in the same kernel. [`Expr::plan`] prints the kernels that run.
 ///
 /// # Errors
 /// The expression carries an error:
@@ -71,7 +72,7 @@ fn letter(l: Label) -> Option<char> {
 }
 
 struct Term {
-    /// The letters before and after the ellipsis. Without an ellipsis all of them are in `before`.
+    /// The letters before and after the ellipsis. Without an ellipsis all letters are in `before`.
     before: Labels,
     after: Labels,
     has_ellipsis: bool,
@@ -106,8 +107,9 @@ impl Term {
         self.before.iter().chain(&self.after)
     }
 
-    /// Returns the labels of the axes. The ellipsis of this term has `count` axes. They get the labels of the last of
-    /// the `most` axes of the longest ellipsis, because axes broadcast from the right.
+    /// Returns the labels of the axes of an operand. Its ellipsis stands for `count` axes, and the longest ellipsis of
+    /// all operands stands for `most` axes. The `count` axes get the last of these `most` labels, because axes
+    /// broadcast from the right.
     fn labels(&self, count: usize, most: usize) -> Labels {
         let ellipsis = (most - count..most).map(|d| (LETTERS + d) as Label);
         self.before.iter().copied().chain(ellipsis).chain(self.after.iter().copied()).collect()
@@ -156,7 +158,7 @@ fn labelled(subscripts: &str, operands: Vec<Expr>, at: Loc) -> Result<(Vec<Label
     Ok((all, out))
 }
 
-/// Returns the labels of an explicit result, or a message that explains why the result is invalid.
+/// Returns the labels of the result that is written after `->`, or a message that explains why it is invalid.
 fn explicit(output: &Term, inputs: &[Term], most: usize) -> std::result::Result<Labels, String> {
     for (i, l) in output.letters().enumerate() {
         let c = letter(*l).unwrap_or_default();
@@ -173,7 +175,7 @@ fn explicit(output: &Term, inputs: &[Term], most: usize) -> std::result::Result<
     Ok(output.labels(if output.has_ellipsis { most } else { 0 }, most))
 }
 
-/// Takes the diagonals of the axes that share a letter.
+/// Replaces axes that share a letter by their diagonal.
 fn diagonals(mut e: Expr, mut labels: Labels, subscripts: &str, at: Loc) -> Result<Labelled> {
     let twice = |labels: &Labels| {
         (1..labels.len()).find_map(|j| labels[..j].iter().position(|l| *l == labels[j]).map(|i| (i, j)))

@@ -1,5 +1,5 @@
-//! Products of vectors, matrices and tensors. All are built from matrix products, elementwise products and
-//! reductions of views, so no planner or backend knows them.
+//! Products of vectors, matrices and tensors. They are built from matrix products, elementwise products and reductions
+//! of views, so no planner or backend knows them.
 
 mod contract;
 mod einsum;
@@ -50,6 +50,9 @@ impl Expr {
     /// The result has the promoted dtype, in which integers wrap. For bool the product is a logical and, and the sum is
     /// a logical or. f16 and bf16 are summed in f32.
     ///
+    /// # Errors
+    /// The expression carries an error if the axis does not exist in both operands or its lengths differ.
+    ///
     /// ```
     /// use cupric::array;
     /// let x = array![[1., 2.], [3., 4.]];
@@ -84,6 +87,7 @@ impl Expr {
     /// Returns the dot product of each vector along the last axis of the first operand and each vector along the last
     /// axis of the second. The result has the other axes of the first operand, then the other axes of the second. If
     /// one operand is a number (or 0-d), the result is the elementwise product. The dtypes are as in [`Expr::vecdot`].
+    /// The expression carries an error if the lengths of the last axes differ.
     ///
     /// ```
     /// use cupric::array;
@@ -161,8 +165,9 @@ impl Expr {
     }
 
     /// Returns the cross product of vectors of three elements along an axis; the other axes broadcast. A negative axis
-    /// counts from the end, in each operand separately. The result has the promoted dtype, in which integers wrap. bool
-    /// is an error, because bools cannot be subtracted.
+    /// counts from the end, in each operand separately. The result has the promoted dtype, in which integers wrap. The
+    /// expression carries an error for bool, because bools cannot be subtracted, and if the axis does not have length
+    /// 3.
     ///
     /// ```
     /// use cupric::array;
@@ -199,9 +204,9 @@ impl Expr {
         })
     }
 
-    /// Returns the sum of a diagonal of two axes, for each index along the others. A positive `offset` selects a
-    /// diagonal above the main one (counted along `axis2`), a negative one a diagonal below it. The dtypes are as in
-    /// [`Expr::sum`].
+    /// Returns the sum of the elements on a diagonal of two axes, for each index along the other axes. A positive
+    /// `offset` selects a diagonal above the main one (counted along `axis2`), a negative offset a diagonal below it.
+    /// The dtypes are as in [`Expr::sum`]. The expression carries an error if an axis does not exist.
     ///
     /// ```
     /// use cupric::array;
@@ -222,14 +227,14 @@ impl Expr {
         })
     }
 
-    /// Raises a square matrix to an integer power, by repeated squaring. With more than two axes it raises each matrix
-    /// along the last two. The power 0 is the identity matrix. Integers wrap; f16 and bf16 are computed in f32 and
-    /// rounded once. For a negative power, the inverse ([`inv`](crate::linalg::inv)) is raised to the power −n, and
-    /// integers become f32.
+    /// Raises a square matrix to an integer power, by repeated squaring. An array of more than two axes is an array of
+    /// matrices along the last two axes, each of which is raised to the power. The power 0 is the identity matrix.
+    /// Integers wrap; f16 and bf16 are computed in f32 and rounded once. For a negative power, the inverse
+    /// ([`inv`](crate::linalg::inv)) is raised to the power −n, and integers become f32.
     ///
     /// # Errors
-    /// The expression carries an error if the last two lengths differ. For a negative power, the evaluation returns
-    /// [`ErrorKind::Singular`] for a singular matrix.
+    /// The expression carries an error if the array has fewer than two axes, or if the lengths of the last two axes
+    /// differ. For a negative power, the evaluation returns [`ErrorKind::Singular`] for a singular matrix.
     ///
     /// ```
     /// use cupric::array;
@@ -261,7 +266,7 @@ impl Expr {
                 false => (e, dtype),
             };
             let mut left = n.unsigned_abs();
-            // several roundings to 16 bits would add up; a single product is rounded only once
+            // with several products, roundings to 16 bits would add up; a single product is rounded only once
             let mut square = if left > 2 && dtype.is_half() { cast(e, DType::F32, at) } else { e };
             let mut power: Option<Expr> = None;
             while left > 0 {
@@ -288,7 +293,8 @@ fn element(op: &'static str, e: &Expr, axis: usize, position: isize, at: Loc) ->
     view(op, e, at, |shape| View::slice(shape, &items))
 }
 
-/// The axes over which [`tensordot`] sums: their number, or a pair with the axes of each operand.
+/// The axes over which [`tensordot`] sums: their number, or a pair with the axes of the first and of the second
+/// operand.
 pub trait TensordotAxes: sealed::Axes {
     #[doc(hidden)]
     fn resolve(self, a: usize, b: usize) -> [SmallVec<[isize; 6]>; 2];
@@ -303,8 +309,8 @@ macro_rules! counts {
         impl sealed::Axes for $t {}
         impl TensordotAxes for $t {
             fn resolve(self, a: usize, _: usize) -> [SmallVec<[isize; 6]>; 2] {
-                // a number above the number of axes, or a negative one, becomes axes out of range, which are rejected
-                // later
+                // a negative number, or one above the number of axes, is turned into axes that do not exist; a later
+                // check returns the error
                 let n = (self as i128).clamp(-1, layout::MAX_NDIM as i128 + 1) as isize;
                 match n {
                     -1 => [smallvec![isize::MIN / 2], smallvec![isize::MIN / 2]],
@@ -325,10 +331,11 @@ impl<A: IntoAxes, B: IntoAxes> TensordotAxes for (A, B) {
     }
 }
 
-/// Sums products over axes. `tensordot(a, b, n)` sums over the last n axes of `a` and the first n of `b`.
-/// `tensordot(a, b, (p, q))` sums over the axes `p` of `a`, each paired with the axis at the same position in the list
-/// `q` of `b`. The result has the other axes of `a`, then the other axes of `b`. It is one matrix product of views; an
-/// operand is copied only if strides cannot merge several axes into one. The dtypes are as in [`Expr::vecdot`].
+/// Returns the tensor dot product of two arrays: products of elements, summed over axes. `tensordot(a, b, n)` sums over
+/// the last n axes of `a` and the first n of `b`. `tensordot(a, b, (p, q))` sums over the axes `p` of `a`, each paired
+/// with the axis at the same position in the list `q` of `b`. The result has the other axes of `a`, then the other axes
+/// of `b`. It is one matrix product of views; an operand is copied only if strides cannot merge several axes into one.
+/// The dtypes are as in [`Expr::vecdot`].
 ///
 /// # Errors
 /// The expression carries an error if an axis is out of range or repeated, if the two lists differ in length, or if two
@@ -391,8 +398,8 @@ fn along(op: &'static str, a: Expr, b: Expr, axes: [SmallVec<[isize; 6]>; 2], at
 }
 
 /// Returns the product of a chain of matrices, multiplied in the order that takes the fewest multiplications. The order
-/// is found by the classic dynamic programme, in n³ steps for n matrices; more than 64 matrices are multiplied from
-/// left to right, as in [`einsum()`]. The first operand may be a vector, which counts as a row, and the last one may be a
+/// is found by dynamic programming, in n³ steps for n matrices; more than 64 matrices are multiplied from left to
+/// right, as in [`einsum()`]. The first operand may be a vector, which counts as a row, and the last one may be a
 /// vector, which counts as a column; the result does not have the axis of length 1 of such a row or column. The dtypes
 /// are as in [`Expr::matmul`]. With three or more f16 or bf16 operands, the intermediate products are f32.
 ///
@@ -450,7 +457,7 @@ pub fn multi_dot(arrays: impl IntoIterator<Item = impl Operand>) -> Expr {
                 lengths.push(rows);
             }
             lengths.push(columns);
-            // several roundings to 16 bits would add up
+            // with several products, roundings to 16 bits would add up
             let compute = if dtype.is_half() && last > 1 { DType::F32 } else { dtype };
             matrices.push(cast(matrix, compute, at));
         }

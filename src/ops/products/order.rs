@@ -1,16 +1,16 @@
-//! The order in which several operands are multiplied. It minimises the number of multiplications.
+//! The order in which several operands are multiplied, chosen so that few multiplications are needed.
 
 use super::labels::{Label, MOST};
 
-/// All orders are tried for up to this many operands. For 6 operands there are at most 3^6 ways to split subsets in
-/// two, which takes some microseconds.
+/// Up to this many operands, all orders are tried. For 6 operands there are at most 3^6 ways to split subsets in two,
+/// which take some microseconds to try.
 const TRIED: usize = 6;
 
 /// More operands than this are multiplied from left to right, because the search for the cheapest next pair would take
 /// longer than the products that it saves.
 const SEARCHED: usize = 64;
 
-/// Returns the product of the lengths of a set of labels, which has one bit for each label.
+/// Returns the product of the lengths of the labels in a set. `labels` has one bit for each label.
 fn size(labels: u128, extents: &[usize; MOST]) -> f64 {
     let along = |l: Label| if labels >> l & 1 == 1 { extents[l as usize] as f64 } else { 1.0 };
     (0..MOST as Label).map(along).product()
@@ -31,15 +31,17 @@ pub(super) fn pairs(sets: &[u128], wanted: u128, extents: &[usize; MOST]) -> Vec
 /// The cheapest way to multiply a subset of the operands.
 #[derive(Clone, Copy)]
 struct Best {
-    /// The number of multiplications, and the number of elements of intermediate results, which breaks ties.
+    /// The number of multiplications, and the number of elements of the intermediate results, which decides between
+    /// subsets with equally many multiplications.
     cost: (f64, f64),
     labels: u128,
-    /// One of the two subsets whose products are multiplied last, with one bit for each operand. 0 for a single
-    /// operand, or if no split has a finite cost.
+    /// One of the two subsets whose products are multiplied last, as a set with one bit for each operand. It is 0 for a
+    /// single operand, or if no split has a finite cost.
     left: usize,
 }
 
-/// Tries all orders. Builds the best order of each subset from the best orders of smaller subsets.
+/// Returns the pairs to multiply in the best order of all. It finds the best order of each subset of the operands from
+/// the best orders of smaller subsets.
 fn all_orders(sets: &[u128], wanted: u128, extents: &[usize; MOST]) -> Vec<(usize, usize)> {
     let (n, all) = (sets.len(), (1usize << sets.len()) - 1);
     let union = |subset: usize| (0..n).filter(|i| subset >> i & 1 == 1).fold(0, |labels, i| labels | sets[i]);
@@ -69,7 +71,7 @@ fn all_orders(sets: &[u128], wanted: u128, extents: &[usize; MOST]) -> Vec<(usiz
     steps
 }
 
-/// Appends the steps of a subset, and returns the index of its product in the list.
+/// Appends the pairs that multiply the operands of a subset, and returns the index of their product in the list.
 fn emit(subset: usize, best: &[Best], operands: usize, steps: &mut Vec<(usize, usize)>) -> usize {
     if subset.count_ones() == 1 {
         return subset.trailing_zeros() as usize;
@@ -82,8 +84,9 @@ fn emit(subset: usize, best: &[Best], operands: usize, steps: &mut Vec<(usize, u
     operands + steps.len() - 1
 }
 
-/// Multiplies, again and again, the two entries whose product takes the fewest multiplications. Ties are broken by the
-/// smaller result, then by the order of the list.
+/// Returns the pairs to multiply if each step multiplies the two entries whose product takes the fewest
+/// multiplications. Between equally good pairs it takes the one with the smaller result, then the first one in the
+/// list.
 fn greedy(sets: &[u128], wanted: u128, extents: &[usize; MOST]) -> Vec<(usize, usize)> {
     let mut list: Vec<Option<u128>> = sets.iter().copied().map(Some).collect();
     let mut steps = vec![];
@@ -109,9 +112,9 @@ fn greedy(sets: &[u128], wanted: u128, extents: &[usize; MOST]) -> Vec<(usize, u
 }
 
 /// Returns a table of the best splits of a chain of matrices: `splits[i][j]` is the index of the matrix after which the
-/// matrices `i..=j` are split into two products, such that their product takes the fewest multiplications. Matrix i is
+/// matrices `i..=j` are split into two products, so that multiplying them takes the fewest multiplications. Matrix i is
 /// `lengths[i]` × `lengths[i + 1]`. This is the classic dynamic programme (Godbole 1973). Returns `None` for a chain of
-/// more than 64 matrices, which is multiplied from the left, as in [`pairs`].
+/// more than 64 matrices, which is multiplied from left to right, as in [`pairs`].
 pub(super) fn chain(lengths: &[usize]) -> Option<Vec<Vec<usize>>> {
     let n = lengths.len() - 1;
     if n > mutant!(chains_of_any_length, usize::MAX, SEARCHED) {

@@ -1,46 +1,49 @@
-//! The definitions of a quantile. Each says at which position of the sorted order the quantile lies, and how a value
-//! between two elements is computed.
+//! The definitions of a quantile. Each definition says at which position of the sorted order the quantile lies, and how
+//! a value between two elements is computed.
 
 /// The definition of a quantile that [`Expr::quantile`](crate::Expr::quantile) uses, for n elements in ascending order.
 /// The definitions and their names are those of NumPy. Nine of them are from Hyndman and Fan, Sample Quantiles in
 /// Statistical Packages, The American Statistician 50 (1996).
 ///
-/// A method defines the position v of the quantile q, counted from 0. If v is between two elements, the result is
-/// interpolated linearly. If v is before the first element, the result is the first element. If v is after the last
-/// element, the result is the last element.
+/// A method defines the position of the quantile q, counted from 0. If the position is between two elements, the result
+/// is interpolated linearly. If it is before the first element, the result is the first element. If it is after the
+/// last element, the result is the last element.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 #[non_exhaustive]
 pub enum QuantileMethod {
-    /// v = q·(n − 1): NumPy's default (definition 7 of Hyndman and Fan).
+    /// The position is q·(n − 1), with interpolation: NumPy's default (definition 7 of Hyndman and Fan).
     #[default]
     Linear,
-    /// The element at q·(n − 1), rounded down.
+    /// The element at the position q·(n − 1) rounded down.
     Lower,
-    /// The element at q·(n − 1), rounded up.
+    /// The element at the position q·(n − 1) rounded up.
     Higher,
-    /// The mean of the two elements around q·(n − 1), or the element at q·(n − 1) if that is an integer.
+    /// The mean of the two elements around the position q·(n − 1), or the element there if it is an integer.
     Midpoint,
-    /// The element nearest to q·(n − 1). If two are equally near, it is the one at the even position.
+    /// The element nearest to the position q·(n − 1). If two are equally near, it is the one at the even position.
     Nearest,
-    /// The element at q·n − 1, rounded up (definition 1).
+    /// The element at the position q·n − 1 rounded up (definition 1 of Hyndman and Fan).
     InvertedCdf,
-    /// Like `InvertedCdf`, but if q·n is an integer, the mean of that element and the next one (definition 2).
+    /// The element at the position q·n − 1 rounded up. If q·n is an integer, the mean of that element and the next one
+    /// (definition 2 of Hyndman and Fan).
     AveragedInvertedCdf,
-    /// The element nearest to q·n − 1. If two are equally near, it is the one at the odd position (definition 3).
+    /// The element nearest to the position q·n − 1. If two are equally near, it is the one at the odd position
+    /// (definition 3 of Hyndman and Fan).
     ClosestObservation,
-    /// v = q·n − 1 (definition 4).
+    /// The position is q·n − 1, with interpolation (definition 4 of Hyndman and Fan).
     InterpolatedInvertedCdf,
-    /// v = q·n − 1/2 (definition 5).
+    /// The position is q·n − 1/2, with interpolation (definition 5 of Hyndman and Fan).
     Hazen,
-    /// v = q·(n + 1) − 1 (definition 6).
+    /// The position is q·(n + 1) − 1, with interpolation (definition 6 of Hyndman and Fan).
     Weibull,
-    /// v = q·(n + 1/3) − 2/3 (definition 8).
+    /// The position is q·(n + 1/3) − 2/3, with interpolation (definition 8 of Hyndman and Fan).
     MedianUnbiased,
-    /// v = q·(n + 1/4) − 5/8 (definition 9).
+    /// The position is q·(n + 1/4) − 5/8, with interpolation (definition 9 of Hyndman and Fan).
     NormalUnbiased,
 }
 
-/// A quantile as two positions in the sorted order, and `share`, the interpolation weight of the element at `high`.
+/// A quantile as two positions in the sorted order. `share` is the interpolation weight of the element at `high`, and 1
+/// − `share` that of the element at `low`.
 pub(super) struct QuantilePosition {
     pub(super) low: usize,
     pub(super) high: usize,
@@ -48,19 +51,19 @@ pub(super) struct QuantilePosition {
 }
 
 impl QuantilePosition {
-    /// Returns the position of the first element that has a weight.
+    /// Returns the position of the first element whose interpolation weight is not 0.
     pub(super) fn first(&self) -> usize {
         if self.share == 1.0 { self.high } else { self.low }
     }
 
-    /// Returns the position of the last element that has a weight.
+    /// Returns the position of the last element whose interpolation weight is not 0.
     pub(super) fn second(&self) -> usize {
         if self.share == 0.0 { self.low } else { self.high }
     }
 }
 
 impl QuantileMethod {
-    /// Returns whether the method picks an element instead of interpolating.
+    /// Returns whether the method always returns an element of the array, and never interpolates.
     pub(super) fn picks(self) -> bool {
         use QuantileMethod::*;
         match self {
@@ -76,13 +79,13 @@ impl QuantileMethod {
         }
     }
 
-    /// Returns the position of the quantile `q` among `n` elements; `n` is not 0. The formulas are NumPy's to the last
-    /// operation, because the rounding of a product decides which element a method picks.
+    /// Returns the position of the quantile `q` among `n` elements, where `n` is not 0. The formulas have the same
+    /// operations in the same order as NumPy's, because the rounding of a product decides which element a method picks.
     pub(super) fn place(self, n: usize, q: f64) -> QuantilePosition {
         use QuantileMethod::*;
         let (last, count) = ((n - 1) as f64, n as f64);
         let between = |alpha: f64, beta: f64| count * q + (alpha + q * (1.0 - alpha - beta)) - 1.0;
-        // the position after v, or v itself if v is an integer and `stays` returns true for it
+        // returns the smallest integer above v, or v itself if v is an integer for which `stays` returns true
         let next = |v: f64, stays: fn(f64) -> bool| {
             let whole = v.floor();
             if v == whole && stays(whole) { whole } else { whole + 1.0 }

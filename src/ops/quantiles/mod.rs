@@ -23,10 +23,10 @@ use std::panic::Location;
 /// Up to this many quantiles are each found by selection; more are found by one sort. Chosen by hand, not measured.
 const FEW: usize = 3;
 
-/// More quantiles than this are looked up by tables of positions, because each separate one adds nodes to the graph.
+/// More quantiles than this are looked up by tables of positions, because one look-up for each adds graph nodes.
 const LISTED: usize = 32;
 
-/// The requested quantiles: one number, or a list of numbers. For a list the result has an additional axis.
+/// The requested quantiles: one number, or a list of numbers. For a list the result has an additional first axis.
 pub trait Quantiles: sealed::Quantiles {
     #[doc(hidden)]
     fn list(self) -> (Vec<f64>, bool);
@@ -66,7 +66,7 @@ impl Expr {
     /// result is NaN if any element is NaN or there are none. Integers and bool return f32; f16 and bf16 are computed
     /// in f32.
     ///
-    /// The mean of two elements is half of the first plus half of the second, which does not overflow. Time is linear.
+    /// A mean is half of the first element plus half of the second, which does not overflow. It takes linear time.
     ///
     /// ```
     /// use cupric::array;
@@ -77,7 +77,7 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::Axis`] if the axis does not exist, and the errors of [`Expr::sort`].
+    /// The expression carries [`ErrorKind::Axis`] if an axis does not exist, and the errors of [`Expr::sort`].
     #[track_caller]
     pub fn median(&self, axes: impl IntoAxes) -> Expr {
         const OP: &str = "median";
@@ -89,8 +89,8 @@ impl Expr {
         })
     }
 
-    /// Computes the median along axes of the elements that are not NaN, or NaN if there are none. Otherwise like
-    /// [`Expr::median`].
+    /// Computes the median along axes of the elements that are not NaN. The result is NaN if all elements are NaN or
+    /// there are none. The dtypes are as in [`Expr::median`].
     ///
     /// ```
     /// use cupric::array;
@@ -100,7 +100,7 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// The errors of [`Expr::median`].
+    /// The expression carries the errors of [`Expr::median`].
     #[track_caller]
     pub fn nanmedian(&self, axes: impl IntoAxes) -> Expr {
         const OP: &str = "nanmedian";
@@ -117,15 +117,15 @@ impl Expr {
         })
     }
 
-    /// Computes quantiles along axes by one of NumPy's methods. `q` is a number from 0 to 1, or several, for which the
-    /// result has an additional first axis. The result is NaN if any element is NaN or there are none.
+    /// Computes quantiles along axes by one of NumPy's methods. `q` is a number from 0 to 1, or a list of numbers, for
+    /// which the result has an additional first axis. The result is NaN if any element is NaN or there are none.
     ///
     /// Methods that pick an element (`Lower`, `Higher`, `Nearest`, `InvertedCdf`, `ClosestObservation`) return it in
     /// the array's dtype. With the others, integers and bool return f32, f16 and bf16 are computed in f32, and a result
-    /// is never outside the two elements around it. Positions are computed in f64. Time is linear for up to three
-    /// quantiles, which are each found by selection. For more, the elements are sorted once. More than 32 are looked up
-    /// by a table of positions; then an expression without a device, such as a generator, runs on the device of
-    /// [`Device::scope`], or on the CPU.
+    /// is never outside the two elements around it. Positions are computed in f64. Up to three quantiles are each found
+    /// by selection in linear time. For more, the elements are sorted once. More than 32 are looked up by a table of
+    /// positions; then an expression without a device, such as a generator, runs on the device of [`Device::scope`], or
+    /// on the CPU.
     ///
     /// ```
     /// use cupric::{QuantileMethod, array};
@@ -136,16 +136,16 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::Argument`] if a `q` is outside 0 to 1 or there is none; [`ErrorKind::LimitExceeded`] for more than
-    /// 32 quantiles of 2^31 or more elements; [`ErrorKind::Shape`] if a method picks an element of an integer array
-    /// without elements; [`ErrorKind::Axis`] if the axis does not exist; and the errors of [`Expr::sort`].
+    /// The expression carries the errors of [`Expr::sort`], [`ErrorKind::Axis`] for a missing axis,
+    /// [`ErrorKind::Argument`] if a `q` is outside 0 to 1 or there is none, [`ErrorKind::Shape`] if a method picks from
+    /// an empty integer array, and [`ErrorKind::LimitExceeded`] for more than 32 quantiles of 2^31 or more elements.
     #[track_caller]
     pub fn quantile(&self, q: impl Quantiles, axes: impl IntoAxes, method: QuantileMethod) -> Expr {
         let asked = Asked { op: "quantile", whole: 1.0, numbers: false, method };
         quantiles(self, q.list(), asked, &axes.into_axes(), Location::caller())
     }
 
-    /// Computes [`Expr::quantile`] with percentages from 0 to 100.
+    /// Computes percentiles along axes: like [`Expr::quantile`], with `q` as percentages from 0 to 100.
     ///
     /// ```
     /// use cupric::{QuantileMethod, array};
@@ -155,15 +155,15 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// The errors of [`Expr::quantile`].
+    /// The expression carries the errors of [`Expr::quantile`].
     #[track_caller]
     pub fn percentile(&self, q: impl Quantiles, axes: impl IntoAxes, method: QuantileMethod) -> Expr {
         let asked = Asked { op: "percentile", whole: 100.0, numbers: false, method };
         quantiles(self, q.list(), asked, &axes.into_axes(), Location::caller())
     }
 
-    /// Computes quantiles along axes of the elements that are not NaN, or NaN if there are none. Otherwise like
-    /// [`Expr::quantile`].
+    /// Computes quantiles along axes of the elements that are not NaN. The result is NaN if all elements are NaN or
+    /// there are none. `q`, methods and dtypes are as in [`Expr::quantile`].
     ///
     /// A quantile's position depends on how many elements of a row are not NaN. The call computes a table of the
     /// positions for all possible counts on the host; for each `q` it needs about as much memory and time as one row.
@@ -177,15 +177,15 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// The errors of [`Expr::quantile`]; [`ErrorKind::LimitExceeded`] for 2^31 or more elements along the axes; and
-    /// [`ErrorKind::OutOfMemory`] if there is no memory for the table.
+    /// The expression carries the errors of [`Expr::quantile`], [`ErrorKind::LimitExceeded`] for 2^31 or more elements
+    /// along the axes, and [`ErrorKind::OutOfMemory`] if there is no memory for the table.
     #[track_caller]
     pub fn nanquantile(&self, q: impl Quantiles, axes: impl IntoAxes, method: QuantileMethod) -> Expr {
         let asked = Asked { op: "nanquantile", whole: 1.0, numbers: true, method };
         quantiles(self, q.list(), asked, &axes.into_axes(), Location::caller())
     }
 
-    /// Computes [`Expr::nanquantile`] with percentages from 0 to 100.
+    /// Computes percentiles of the elements that are not NaN: like [`Expr::nanquantile`], with `q` from 0 to 100.
     ///
     /// ```
     /// use cupric::{QuantileMethod, array};
@@ -195,7 +195,7 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// The errors of [`Expr::nanquantile`].
+    /// The expression carries the errors of [`Expr::nanquantile`].
     #[track_caller]
     pub fn nanpercentile(&self, q: impl Quantiles, axes: impl IntoAxes, method: QuantileMethod) -> Expr {
         let asked = Asked { op: "nanpercentile", whole: 100.0, numbers: true, method };
@@ -203,7 +203,7 @@ impl Expr {
     }
 }
 
-/// The differences of the public methods: `q` ranges from 0 to `whole`, and `numbers` is true if NaNs are ignored.
+/// What differs between the public methods: `q` is from 0 to `whole`, and `numbers` is true if NaNs are ignored.
 struct Asked {
     op: &'static str,
     whole: f64,
@@ -211,7 +211,7 @@ struct Asked {
     method: QuantileMethod,
 }
 
-/// Computes the quantiles `q / whole` along axes.
+/// Computes the quantiles `q / whole` of an operand along axes.
 fn quantiles(e: &Expr, (q, several): (Vec<f64>, bool), asked: Asked, axes: &AxesArg, at: Loc) -> Expr {
     let Asked { op, whole, numbers, method } = asked;
     carry(at, || {
@@ -239,7 +239,7 @@ fn quantiles(e: &Expr, (q, several): (Vec<f64>, bool), asked: Asked, axes: &Axes
     })
 }
 
-/// An operand arranged for quantiles along axes.
+/// An operand arranged as rows. Each row has the elements of which one result is computed.
 struct Rows<'a> {
     e: Expr,
     axes: &'a AxesArg,
@@ -349,7 +349,7 @@ impl<'a> Rows<'a> {
         Ok(reduce(op, Fold::of(&arithmetic::add), &cast(number, DType::I32, at), &last, at))
     }
 
-    /// Returns the element of each row at that row's own position.
+    /// Returns one element of each row. `positions` has its position in the row, and a last axis of length 1.
     fn at_each(&self, op: &'static str, positions: Expr, at: Loc) -> Expr {
         let axis = self.shape.len();
         let element = take_along(&self.rows, positions, axis as isize, IndexMode::Clip, at);
@@ -368,7 +368,7 @@ impl<'a> Rows<'a> {
         Ok(expanded(named(op, value, at), &self.e, self.axes, at))
     }
 
-    /// Computes quantiles by tables of their positions, which are the same for all rows.
+    /// Computes quantiles by tables of their positions in a row, which are the same for all rows.
     fn listed(&self, op: &'static str, q: &[f64], method: QuantileMethod, at: Loc) -> Result<Expr> {
         self.fits(op, at)?;
         let axis = self.shape.len();
@@ -382,7 +382,7 @@ impl<'a> Rows<'a> {
                 let first = self.shares(op, &[q.len()], |k| 1.0 - place(k).share, at)?;
                 let second = self.shares(op, &[q.len()], |k| place(k).share, at)?;
                 let (low, high) = (wide(&low, at), wide(&high, at));
-                // where both positions are the same, the result is the element itself: 0 · ∞ would be NaN
+                // if both positions are the same, the result is the element itself, because 0 · ∞ would be NaN
                 let alone = self.table(op, &[q.len()], |k| place(k).first() == place(k).second(), at)?;
                 choose(alone, low.clone(), mixed([&low, &high], [first, second], at), at)
             }
@@ -432,7 +432,7 @@ impl<'a> Rows<'a> {
         if method.picks() {
             return Ok(finished(low));
         }
-        // `most` keeps a share below 1 from being rounded up to 1
+        // `most` keeps a share below 1 from being rounded up to 1 in f32
         let most = if self.e.0.dtype == DType::F64 { 1.0 } else { 1.0 - f64::from(f32::EPSILON) / 2.0 };
         let share = |i: usize| Some(place(i).share).filter(|s| *s < 1.0).unwrap_or(0.0).min(most);
         let share = look(self.shares(op, &lengths, share, at)?);
@@ -441,7 +441,7 @@ impl<'a> Rows<'a> {
         let (low, high) = (wide(&low, at), wide(&element(next), at));
         let rest = binary(&arithmetic::subtract, number(1, low.0.dtype), &share, at);
         let mixed = mixed([&low, &high], [rest, share.clone()], at);
-        // the element after the last number is NaN, and must not be mixed in
+        // the element after a row's last number may be NaN, so it must not be mixed in if its share is 0
         let alone = binary(&logic::equal, &share, number(0, low.0.dtype), at);
         Ok(finished(narrow(choose(alone, low, mixed, at), &self.e, at)))
     }
@@ -462,7 +462,7 @@ impl<'a> Rows<'a> {
         })
     }
 
-    /// Makes a table of interpolation weights, in the dtype in which the rows are computed.
+    /// Makes a table of interpolation weights, as f64 if the rows are f64 and otherwise as f32.
     fn shares(&self, op: &'static str, shape: &[usize], of: impl Fn(usize) -> f64, at: Loc) -> Result<Expr> {
         match self.e.0.dtype == DType::F64 {
             true => self.table(op, shape, of, at),
@@ -470,7 +470,7 @@ impl<'a> Rows<'a> {
         }
     }
 
-    /// Makes a table on the device. `of` maps an index in C order to an element.
+    /// Makes a table on the operand's device. `of` maps an index in C order to an element.
     fn table<T: Element>(&self, op: &'static str, shape: &[usize], of: impl Fn(usize) -> T, at: Loc) -> Result<Expr> {
         let n = layout::size_of_shape(shape).map_err(|f| f.at(op, at))?;
         let mut table = room(n, op, at)?;
@@ -492,8 +492,8 @@ fn between(low: &Expr, high: &Expr, share: f64, at: Loc) -> Expr {
 
 /// Returns the weighted sum of two numbers, clipped to the interval between them.
 fn mixed([low, high]: [&Expr; 2], [first, second]: [Expr; 2], at: Loc) -> Expr {
-    // a weighted sum, because each product is off by at most two roundings of its own size, and `high − low` may be off
-    // by more; clipping removes rounding errors outside the interval, so two equal numbers return themselves
+    // this is a weighted sum, because each product is off by at most two roundings of its own size, and `high − low`
+    // may be off by more; clipping removes rounding errors outside the interval, so two equal numbers return themselves
     let part = |e: &Expr, share: Expr| binary(&arithmetic::multiply, e, share, at);
     let sum = binary(&arithmetic::add, part(low, first), part(high, second), at);
     binary(&arithmetic::minimum, binary(&arithmetic::maximum, sum, low, at), high, at)

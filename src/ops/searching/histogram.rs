@@ -40,8 +40,8 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::Argument`] if `bins` is 0, if an end of the range is not finite, or if the range decreases;
-    /// [`ErrorKind::LimitExceeded`] for 2^31 bins or more.
+    /// The expressions carry [`ErrorKind::Argument`] if `bins` is 0, if an end of the range is not finite, or if the
+    /// range decreases. They carry [`ErrorKind::LimitExceeded`] for 2^31 bins or more.
     #[doc(alias = "histc")]
     #[track_caller]
     pub fn histogram(&self, bins: usize, range: Option<(f64, f64)>) -> (Expr, Expr) {
@@ -59,8 +59,9 @@ impl Expr {
         })
     }
 
-    /// Counts the elements in each bin between neighbouring edges, as i64; see [`Expr::histogram`]. The edges are an
-    /// ascending array of one axis; there are n − 1 bins between n edges.
+    /// Counts the elements in each bin between neighbouring edges, as i64. The edges are an ascending array of one
+    /// axis; there are n − 1 bins between n edges. A bin includes its lower edge but not its upper one; the last bin
+    /// includes both.
     ///
     /// ```
     /// use cupric::array;
@@ -70,8 +71,9 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::Shape`] if the edges do not have exactly one axis, or are empty; [`ErrorKind::DType`] if they
-    /// cannot be compared with the elements; [`ErrorKind::LimitExceeded`] for 2^31 bins or more.
+    /// The expression carries [`ErrorKind::Shape`] if the edges do not have exactly one axis, or are empty. It carries
+    /// [`ErrorKind::DType`] if the edges cannot be compared with the elements, and [`ErrorKind::LimitExceeded`] for
+    /// 2^31 bins or more.
     #[track_caller]
     pub fn histogram_with_edges(&self, edges: impl Operand) -> Expr {
         const OP: &str = "histogram_with_edges";
@@ -100,8 +102,8 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::Shape`] if the weights do not broadcast to the array's shape; the errors of [`Expr::histogram`] and
-    /// of [`Expr::segment_sum`].
+    /// The expressions carry [`ErrorKind::Shape`] if the weights do not broadcast to the array's shape, and the errors
+    /// of [`Expr::histogram`] and [`Expr::segment_sum`].
     #[doc(alias = "weighted_histogram")]
     #[track_caller]
     pub fn histogram_weighted(&self, weights: impl Operand, bins: usize, range: Option<(f64, f64)>) -> (Expr, Expr) {
@@ -119,8 +121,8 @@ impl Expr {
         })
     }
 
-    /// Sums the weights of the elements in each bin between neighbouring edges; see [`Expr::histogram_weighted`] and
-    /// [`Expr::histogram_with_edges`].
+    /// Sums the weights of the elements in each bin between neighbouring edges. The weights and the dtype of the sums
+    /// are as in [`Expr::histogram_weighted`], and the edges are as in [`Expr::histogram_with_edges`].
     ///
     /// ```
     /// use cupric::array;
@@ -131,7 +133,7 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// The errors of [`Expr::histogram_weighted`] and [`Expr::histogram_with_edges`].
+    /// The expression carries the errors of [`Expr::histogram_weighted`] and [`Expr::histogram_with_edges`].
     #[track_caller]
     pub fn histogram_with_edges_weighted(&self, weights: impl Operand, edges: impl Operand) -> Expr {
         const OP: &str = "histogram_with_edges_weighted";
@@ -147,10 +149,11 @@ impl Expr {
         })
     }
 
-    /// Pairs each element with the element of `y` at the same position, and counts the pairs in each of `bins[0]` ×
-    /// `bins[1]` bins. Returns the counts as i64, and the edges along both axes; see [`Expr::histogram`]. A pair is not
-    /// counted if one of its elements is outside its range. The bins along the first axis are for the elements of the
-    /// array, and the bins along the second for the elements of `y`. `ranges` has a range for each axis.
+    /// Counts pairs of elements in two dimensions (NumPy's `histogram2d`). Each element forms a pair with the element
+    /// of `y` at the same position, and the pairs in each of `bins[0]` × `bins[1]` bins are counted. Returns the counts
+    /// as i64, and the edges along both axes, as in [`Expr::histogram`]. A pair is not counted if one of its elements
+    /// is outside its range. The bins along the first axis are for the elements of the array, and the bins along the
+    /// second for the elements of `y`. `ranges` has a range for each axis.
     ///
     /// ```
     /// use cupric::array;
@@ -161,7 +164,7 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::Shape`] if the two shapes differ; the errors of [`Expr::histogram`].
+    /// The expressions carry [`ErrorKind::Shape`] if the two shapes differ, and the errors of [`Expr::histogram`].
     #[track_caller]
     pub fn histogram2d(
         &self,
@@ -229,7 +232,7 @@ fn equal_bins(op: &'static str, x: &Expr, bins: usize, range: Option<(f64, f64)>
     let number = |v: f64| Expr::fill(Scalar::Float(v), smallvec![], compute, at);
     let half = choose(one, number(0.5), number(0.0), at);
     let (low, high) = (binary(&arithmetic::subtract, low, &half, at), binary(&arithmetic::add, high, &half, at));
-    // NumPy's formula for the edges; the last edge is the largest element itself
+    // this is NumPy's formula for the edges, except that the last edge is the largest element itself
     let width = binary(&arithmetic::divide, binary(&arithmetic::subtract, &high, &low, at), number(bins as f64), at);
     let i = iota(smallvec![bins + 1], 0, at);
     let steps = binary(&arithmetic::multiply, cast(i.clone(), compute, at), width, at);
@@ -237,7 +240,7 @@ fn equal_bins(op: &'static str, x: &Expr, bins: usize, range: Option<(f64, f64)>
     Ok(cast(edges, dtype, at))
 }
 
-/// Returns the number of each element's bin, as i32, or `bins` for an element that is in no bin.
+/// Returns the number of the bin that contains each element, as i32, or `bins` for an element that is in no bin.
 fn bin_of(x: &Expr, edges: &Expr, bins: usize, at: Loc) -> Expr {
     // `before` is 0 for a NaN, because no edge is less than or equal to a NaN
     let before = count_first(edges, |v| binary(&logic::less_equal, v, x, at), x, None, at);
@@ -251,7 +254,8 @@ fn bin_of(x: &Expr, edges: &Expr, bins: usize, at: Loc) -> Expr {
     choose(binary(&logic::equal, x, element(edges, bins, at), at), int(bins - 1, at), bin, at)
 }
 
-/// Counts each bin. Elements in no bin are counted in an extra slot, which is dropped.
+/// Counts the elements in each bin. Elements in no bin have the number `bins`; they are counted too, and the count is
+/// dropped.
 fn counted(op: &'static str, bin: Expr, bins: usize, at: Loc) -> Result<Expr> {
     bin.checked()?;
     layout::size_of_shape(&[bins + 1]).map_err(|f| f.at(op, at))?;
@@ -261,7 +265,7 @@ fn counted(op: &'static str, bin: Expr, bins: usize, at: Loc) -> Result<Expr> {
     Ok(named(op, view(op, &all, at, |s| View::slice(s, &[part])), at))
 }
 
-/// Sums the weights in each bin.
+/// Sums the weights of the elements in each bin. `bin` has the number of the bin of each element.
 fn summed(op: &'static str, bin: Expr, weights: &Expr, bins: usize, at: Loc) -> Result<Expr> {
     let weights = view(op, weights, at, |s| View::broadcast_to(s, &bin.0.shape));
     let flat = |e: &Expr| reshape(op, e, &[-1], at);

@@ -1,8 +1,8 @@
 //! Searches in sorted arrays: `searchsorted`, `digitize`, `interp`, and histograms (`ops/searching/histogram.rs`).
 //!
-//! A search is an expression: the unrolled steps of a binary search, each of which loads one of the sorted elements,
-//! compares it and moves on. On a GPU the search and the elementwise functions of its result are one kernel. On the CPU
-//! they are a few kernels, because a CPU kernel holds fewer values.
+//! A search is an expression that contains all steps of a binary search. Each step loads one of the sorted elements,
+//! and compares it with the value. On a GPU the search and the elementwise functions of its result are one kernel. On
+//! the CPU they are a few kernels, because a CPU kernel holds fewer values.
 
 mod histogram;
 
@@ -48,10 +48,10 @@ pub enum Side {
 /// ```
 ///
 /// # Errors
-/// [`ErrorKind::Shape`] if the array does not have exactly one axis, or if the sorter has a different length;
-/// [`ErrorKind::DType`] if the sorter is not of integers, or the values cannot be compared;
-/// [`ErrorKind::LimitExceeded`] if the array has 2^31 elements or more. A position of the sorter that is out of range
-/// is an error as in [`Expr::take`], if the search reads it.
+/// The expression carries [`ErrorKind::Shape`] if the array does not have exactly one axis, or if the sorter has a
+/// different length. It carries [`ErrorKind::DType`] if the sorter is not of integers, or if the values cannot be
+/// compared, and [`ErrorKind::LimitExceeded`] if the array has 2^31 elements or more. A position of the sorter that is
+/// out of range is an error as in [`Expr::take`], if the search reads it.
 #[doc(alias = "search_sorted")]
 #[doc(alias = "bucketize")]
 #[track_caller]
@@ -95,8 +95,8 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::Shape`] if the bins do not have exactly one axis; [`ErrorKind::DType`] if the bins cannot be
-    /// compared with the elements; [`ErrorKind::LimitExceeded`] for 2^31 bins or more.
+    /// The expression carries [`ErrorKind::Shape`] if the bins do not have exactly one axis, [`ErrorKind::DType`] if
+    /// they cannot be compared with the elements, and [`ErrorKind::LimitExceeded`] for 2^31 bins or more.
     #[track_caller]
     pub fn digitize(&self, bins: impl Operand, right: bool) -> Expr {
         const OP: &str = "digitize";
@@ -114,8 +114,8 @@ impl Expr {
 }
 
 /// Interpolates linearly between the points `(xp[i], fp[i])`, and returns the value at each element of `x`. `xp` must
-/// be finite and ascending. Before the first point the result is the first value, and after the last point the last
-/// value. NaN becomes NaN. If several points have the same `xp`, the last of these points is used there.
+/// be finite and ascending. Before the first point the result is the first value, and after the last point it is the
+/// last value. The result for NaN is NaN. If several points have the same `xp`, the last of these points is used there.
 ///
 /// The result has the shape of `x` and the float dtype to which the three operands are promoted (f32 for integers); f16
 /// and bf16 are computed in f32. Each result lies between the values of the two neighbouring points.
@@ -128,9 +128,9 @@ impl Expr {
 /// ```
 ///
 /// # Errors
-/// [`ErrorKind::Shape`] if `xp` and `fp` are not two arrays of one axis of the same length, or are empty;
-/// [`ErrorKind::DType`] if the three operands have no common dtype; [`ErrorKind::LimitExceeded`] for 2^31 points or
-/// more.
+/// The expression carries [`ErrorKind::Shape`] if `xp` and `fp` are not two arrays of one axis of the same length, or
+/// are empty. It carries [`ErrorKind::DType`] if the three operands have no common dtype, and
+/// [`ErrorKind::LimitExceeded`] for 2^31 points or more.
 #[track_caller]
 pub fn interp(x: impl Operand, xp: impl Operand, fp: impl Operand) -> Expr {
     const OP: &str = "interp";
@@ -160,7 +160,8 @@ fn line_through(x: &Expr, xp: &Expr, fp: &Expr, n: usize, at: Loc) -> Expr {
         let value = element(fp, 0, at);
         return choose(unary(&logic::isnan, x, at), x, value, at);
     }
-    // the interval of x; a position before the first or after the last interval becomes the nearest one
+    // `i` is the number of the interval that contains x; `take` below clips it to the numbers of the first and the last
+    // interval
     let count = count_first(xp, |v| binary(&logic::less_equal, v, x, at), x, None, at);
     let i = binary(&arithmetic::subtract, count, int(1, at), at);
     let end = |e: &Expr, start: Option<isize>, end: Option<isize>| {
@@ -168,7 +169,7 @@ fn line_through(x: &Expr, xp: &Expr, fp: &Expr, n: usize, at: Loc) -> Expr {
         take(&part, i.clone(), 0, IndexMode::Clip, at)
     };
     let [(x0, x1), (f0, f1)] = [xp, fp].map(|e| (end(e, None, Some(-1)), end(e, Some(1), None)));
-    // if two points are farther apart than the largest finite number, everything is halved
+    // if two points are farther apart than the largest finite number, x and both `xp` are halved
     let is_far = unary(&logic::isinf, less(&x1, &x0), at);
     let half = Expr::fill(Scalar::Float(mutant!(gaps_overflow, 1.0, 0.5)), smallvec![], x.0.dtype, at);
     let halved = |e: &Expr| choose(&is_far, times(e, &half), e, at);
@@ -229,7 +230,7 @@ fn count_before(sorted: &Expr, x: &Expr, side: Side, descend: Option<&Expr>, at:
             let all = int(n, at);
             choose(nan, descend.map_or(all.clone(), |d| choose(d, int(0, at), all, at)), count, at)
         }
-        // a GPU has no nextafter for f64
+        // a GPU has no nextafter for f64, so each step makes two comparisons, which treat NaN as the greatest value
         Some(DType::F64) => {
             let before = |v: Expr| {
                 let number = binary(&logic::greater, &nan, unary(&logic::isnan, &v, at), at);
@@ -237,8 +238,8 @@ fn count_before(sorted: &Expr, x: &Expr, side: Side, descend: Option<&Expr>, at:
             };
             count_first(sorted, before, x, descend, at)
         }
-        // an element is less than x if it is at most the next smaller float, and less than NaN if it is at most ∞; so
-        // each step needs only one comparison, with `most`
+        // an element is less than x if it is at most the largest float below x, and less than NaN if it is at most ∞;
+        // so each step needs only one comparison, with `most`
         Some(dtype) => {
             let x = cast(x.clone(), dtype, at);
             let number = |v: f64| Expr::fill(Scalar::Float(v), smallvec![], dtype, at);
@@ -251,7 +252,7 @@ fn count_before(sorted: &Expr, x: &Expr, side: Side, descend: Option<&Expr>, at:
     }
 }
 
-/// Returns the comparison that tests whether a sorted element is before x.
+/// Returns the comparison that tests whether an element of a sorted array is before x.
 fn compare(side: Side) -> &'static Ufunc {
     match side {
         Side::Left => &logic::less,

@@ -15,17 +15,17 @@ use crate::ops::sorting::sorted;
 use crate::plan::kernel::IndexMode;
 use smallvec::smallvec;
 
-/// The only axis of flat elements, in ascending order.
+/// The axis and the order of the sorts: flattened elements have one axis, and are sorted in ascending order.
 const FIRST: SortAxis = SortAxis { axis: 0, descending: false };
 
-/// Returns the distinct elements.
+/// Returns the distinct elements of an array, in ascending order.
 pub(super) fn distinct(op: &'static str, e: &Expr, at: Loc) -> impl Future<Output = Result<Array>> + Send + use<> {
     let sorted = flat(op, e, at).and_then(|x| sorted(&SORT, &x, FIRST, at).eval_at(at));
     let selecting = sorted.and_then(|sorted| compressed(op, &sorted, is_first(op, &sorted, at), at));
     async move { selecting?.await }
 }
 
-/// Returns the distinct elements with their counts.
+/// Returns the distinct elements of an array, and how often each occurs.
 pub(super) fn counted(
     op: &'static str,
     e: &Expr,
@@ -41,7 +41,7 @@ pub(super) fn counted(
     }
 }
 
-/// Returns the distinct elements, and the index of each element among them.
+/// Returns the distinct elements of an array, and for each element of the array the index of its value among them.
 pub(super) fn with_inverse(
     op: &'static str,
     e: &Expr,
@@ -57,7 +57,8 @@ pub(super) fn with_inverse(
     }
 }
 
-/// Returns the distinct elements, their positions, the index of each element among them, and their counts.
+/// Returns the distinct elements of an array, the positions of their first occurrences, the index of each element's
+/// value among the distinct elements, and the counts.
 pub(super) fn with_all(op: &'static str, e: &Expr, at: Loc) -> impl Future<Output = Result<UniqueAll>> + Send + use<> {
     let finding = Groups::of(op, e, at).and_then(|groups| {
         let starts = positions(op, &groups.is_first, at)?;
@@ -67,15 +68,15 @@ pub(super) fn with_all(op: &'static str, e: &Expr, at: Loc) -> impl Future<Outpu
         let (starts, inverse_indices, groups) = finding?;
         let starts = starts.await?;
         let picked = |from: &Expr| picked(op, from, &starts, at);
-        // the sort is stable, so the first of equal elements in sorted order is also the first of them in the array
+        // the sort is stable, so the first of equal elements in sorted order is also the first in the array
         let [values, indices] = both([picked(&groups.sorted), picked(&groups.order)], at)?;
         let counts = lengths(op, &starts, groups.sorted.size(), at).eval_at(at)?;
         Ok(UniqueAll { values, indices, inverse_indices, counts })
     }
 }
 
-/// Returns the distinct elements that are in another array if `is_common` is true, and otherwise those that are not in
-/// it.
+/// Returns the distinct elements of `x` that are in `other` if `is_common` is true, and otherwise those that are not in
+/// `other`.
 pub(super) fn chosen(
     op: &'static str,
     x: &Expr,
@@ -94,7 +95,7 @@ pub(super) fn chosen(
     }
 }
 
-/// Returns the distinct elements of two arrays together.
+/// Returns the distinct elements of two arrays together: their union.
 pub(super) fn of_both(
     op: &'static str,
     x: &Expr,
@@ -107,7 +108,7 @@ pub(super) fn of_both(
     async move { finding?.await }
 }
 
-/// Returns the elements in C order along one axis.
+/// Flattens an array in C order to an array of one axis.
 fn flat(op: &'static str, e: &Expr, at: Loc) -> Result<Expr> {
     let flat = reshape(op, e, &[-1], at);
     flat.checked()?;
@@ -146,7 +147,8 @@ fn picked(op: &'static str, e: &Expr, positions: &Expr, at: Loc) -> Expr {
     })
 }
 
-/// Returns the lengths of the runs that begin at the given positions. All runs together have `size` elements.
+/// Returns how many elements each group of equal sorted elements has. The groups begin at the positions `starts`, and
+/// all groups together have `size` elements.
 fn lengths(op: &'static str, starts: &Array, size: usize, at: Loc) -> Expr {
     let n = starts.size() as isize;
     if n == 0 {
@@ -179,7 +181,7 @@ impl Groups {
         Ok(Groups { order, sorted, is_first })
     }
 
-    /// Returns, for each element of the array, the index of its group.
+    /// Returns, for each element of the array, the index of its group of equal elements.
     fn inverse(&self, op: &'static str, shape: &[usize], at: Loc) -> Result<Array> {
         let (n, device) = (self.order.size(), self.order.0.device);
         let back: Vec<isize> = shape.iter().map(|n| *n as isize).collect();
@@ -211,7 +213,7 @@ fn of_one_type(op: &'static str, a: &Expr, b: Expr, at: Loc) -> Result<[Expr; 2]
 }
 
 /// Returns, for each element of `x`, whether it is among `elements`. A binary search finds the last sorted element that
-/// is not greater than it, and the two are compared.
+/// is not greater than the element of `x`, and compares these two.
 pub(super) fn isin(op: &'static str, x: &Expr, elements: Expr, at: Loc) -> Expr {
     carry(at, || {
         let [x, elements] = of_one_type(op, x, elements, at)?;

@@ -1,5 +1,5 @@
 //! Set functions. They sort the elements: in sorted order, an element that differs from the previous one is the first
-//! with its value.
+//! one with its value.
 //!
 //! As in the Array API, a NaN equals nothing, not even a NaN, so each NaN is a separate value. −0 equals +0.
 
@@ -12,34 +12,34 @@ use crate::plan::backend::wait;
 use found::{chosen, counted, distinct, isin, of_both, with_all, with_inverse};
 use std::panic::Location;
 
-/// The result of [`Expr::unique_all`].
+/// The distinct elements of an array, with their positions and counts: the result of [`Expr::unique_all`].
 #[derive(Clone, Debug)]
 pub struct UniqueAll {
-    /// The values, in ascending order, NaNs last.
+    /// The distinct values, in ascending order, with NaNs last.
     pub values: Array,
-    /// The position, in C order, of the first occurrence of each value: i64.
+    /// The position, in C order, of the first occurrence of each value, as i64.
     pub indices: Array,
-    /// For each element of the operand, the index of its value in `values`: i64, in the operand's shape.
+    /// The index in `values` of the value of each element, as i64, in the shape of the array.
     pub inverse_indices: Array,
-    /// The number of occurrences of each value: i64.
+    /// The number of occurrences of each value, as i64.
     pub counts: Array,
 }
 
-/// The result of [`Expr::unique_counts`].
+/// The distinct elements of an array and their counts: the result of [`Expr::unique_counts`].
 #[derive(Clone, Debug)]
 pub struct UniqueCounts {
-    /// The values, in ascending order, NaNs last.
+    /// The distinct values, in ascending order, with NaNs last.
     pub values: Array,
-    /// The number of occurrences of each value: i64.
+    /// The number of occurrences of each value, as i64.
     pub counts: Array,
 }
 
-/// The result of [`Expr::unique_inverse`].
+/// The distinct elements of an array, and the index of each element among them: the result of [`Expr::unique_inverse`].
 #[derive(Clone, Debug)]
 pub struct UniqueInverse {
-    /// The values, in ascending order, NaNs last.
+    /// The distinct values, in ascending order, with NaNs last.
     pub values: Array,
-    /// For each element of the operand, the index of its value in `values`: i64, in the operand's shape.
+    /// The index in `values` of the value of each element, as i64, in the shape of the array.
     pub inverse_indices: Array,
 }
 
@@ -57,8 +57,8 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::LimitExceeded`](crate::ErrorKind::LimitExceeded) for 2^32 elements or more; the errors of
-    /// [`Expr::eval`] and [`Expr::item`].
+    /// Returns [`ErrorKind::LimitExceeded`](crate::ErrorKind::LimitExceeded) for 2^32 elements or more, and the errors
+    /// of [`Expr::eval`] and [`Expr::item`].
     #[doc(alias = "unique")]
     #[track_caller]
     pub fn unique_values(&self) -> Result<Array> {
@@ -69,7 +69,7 @@ impl Expr {
     /// The asynchronous form of [`Expr::unique_values`], for code that must not block; see [`Expr::compress_async`].
     ///
     /// # Errors
-    /// The errors of [`Expr::unique_values`].
+    /// Returns the errors of [`Expr::unique_values`].
     ///
     /// ```
     /// # pollster::block_on(async {
@@ -83,7 +83,7 @@ impl Expr {
         distinct("unique_values_async", self, Location::caller())
     }
 
-    /// Returns the distinct elements like [`Expr::unique_values`], and the number of occurrences of each.
+    /// Returns the distinct elements, as [`Expr::unique_values`] does, and the number of occurrences of each.
     ///
     /// ```
     /// let found = cupric::array![3, 1, 3].unique_counts()?;
@@ -93,7 +93,7 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// The errors of [`Expr::unique_values`].
+    /// Returns the errors of [`Expr::unique_values`].
     #[doc(alias = "value_counts")]
     #[track_caller]
     pub fn unique_counts(&self) -> Result<UniqueCounts> {
@@ -104,7 +104,7 @@ impl Expr {
     /// The asynchronous form of [`Expr::unique_counts`], for code that must not block; see [`Expr::compress_async`].
     ///
     /// # Errors
-    /// The errors of [`Expr::unique_counts`].
+    /// Returns the errors of [`Expr::unique_counts`].
     ///
     /// ```
     /// # pollster::block_on(async {
@@ -118,8 +118,8 @@ impl Expr {
         counted("unique_counts_async", self, Location::caller())
     }
 
-    /// Returns the distinct elements like [`Expr::unique_values`], and for each element the index of its value among
-    /// them. Taking the values at these indices restores the array.
+    /// Returns the distinct elements, as [`Expr::unique_values`] does, and for each element of the array the index of
+    /// its value among the distinct elements. Taking the values at these indices restores the array.
     ///
     /// ```
     /// let found = cupric::array![[3, 1], [3, 5]].unique_inverse()?;
@@ -129,8 +129,8 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// The errors of [`Expr::unique_values`]; [`ErrorKind::LimitExceeded`](crate::ErrorKind::LimitExceeded) for 2^31
-    /// elements or more.
+    /// Returns the errors of [`Expr::unique_values`], and [`ErrorKind::LimitExceeded`](crate::ErrorKind::LimitExceeded)
+    /// for 2^31 elements or more.
     #[doc(alias = "factorize")]
     #[track_caller]
     pub fn unique_inverse(&self) -> Result<UniqueInverse> {
@@ -141,7 +141,7 @@ impl Expr {
     /// The asynchronous form of [`Expr::unique_inverse`], for code that must not block; see [`Expr::compress_async`].
     ///
     /// # Errors
-    /// The errors of [`Expr::unique_inverse`].
+    /// Returns the errors of [`Expr::unique_inverse`].
     ///
     /// ```
     /// # pollster::block_on(async {
@@ -155,8 +155,9 @@ impl Expr {
         with_inverse("unique_inverse_async", self, Location::caller())
     }
 
-    /// Returns the distinct elements like [`Expr::unique_values`], the position of the first occurrence of each, for
-    /// each element the index of its value, and the number of occurrences of each value.
+    /// Returns the distinct elements, as [`Expr::unique_values`] does, and for each distinct element the position of
+    /// its first occurrence and the number of its occurrences. For each element of the array it also returns the index
+    /// of its value among the distinct elements.
     ///
     /// ```
     /// let found = cupric::array![5, 3, 5, 1].unique_all()?;
@@ -168,7 +169,7 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// The errors of [`Expr::unique_inverse`].
+    /// Returns the errors of [`Expr::unique_inverse`].
     #[track_caller]
     pub fn unique_all(&self) -> Result<UniqueAll> {
         let (op, at) = ("unique_all", Location::caller());
@@ -178,7 +179,7 @@ impl Expr {
     /// The asynchronous form of [`Expr::unique_all`], for code that must not block; see [`Expr::compress_async`].
     ///
     /// # Errors
-    /// The errors of [`Expr::unique_all`].
+    /// Returns the errors of [`Expr::unique_all`].
     ///
     /// ```
     /// # pollster::block_on(async {
@@ -192,9 +193,9 @@ impl Expr {
         with_all("unique_all_async", self, Location::caller())
     }
 
-    /// Returns, for each element, whether it occurs in another array, as bool. It sorts the other array, and searches
-    /// in it by bisection. The two arrays are compared in their common dtype. A NaN equals no element of an array, and
-    /// −0 equals +0. The opposite is `!x.isin(..)`.
+    /// Returns, for each element, whether it occurs in another array, as bool. The other array is sorted, and a binary
+    /// search looks for each element. The two arrays are compared in their common dtype. A NaN equals no element of an
+    /// array, and −0 equals +0. The opposite is `!x.isin(..)`.
     ///
     /// ```
     /// let x = cupric::array![[1, 2], [3, 4]];
@@ -213,8 +214,9 @@ impl Expr {
         isin("isin", self, operand(elements, at), at)
     }
 
-    /// Returns the distinct elements that are in both arrays, as [`Expr::unique_values`] does: in ascending order. The
-    /// result has the common dtype of the arrays. The result has no NaNs, because a NaN equals no other element.
+    /// Returns the distinct elements that are in both arrays, in ascending order (NumPy's `intersect1d`). It computes
+    /// immediately, like [`Expr::unique_values`]. The result has the common dtype of the arrays. It has no NaNs,
+    /// because a NaN equals no other element.
     ///
     /// ```
     /// use cupric::array;
@@ -223,7 +225,7 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// The errors of [`Expr::isin`] and [`Expr::unique_values`].
+    /// Returns the errors of [`Expr::isin`] and [`Expr::unique_values`].
     #[doc(alias = "intersect1d")]
     #[track_caller]
     pub fn intersect(&self, other: impl Operand) -> Result<Array> {
@@ -234,7 +236,7 @@ impl Expr {
     /// The asynchronous form of [`Expr::intersect`], for code that must not block; see [`Expr::compress_async`].
     ///
     /// # Errors
-    /// The errors of [`Expr::intersect`].
+    /// Returns the errors of [`Expr::intersect`].
     ///
     /// ```
     /// # pollster::block_on(async {
@@ -249,8 +251,8 @@ impl Expr {
         chosen("intersect_async", self, operand(other, at), true, at)
     }
 
-    /// Returns the distinct elements of both arrays together, as [`Expr::unique_values`] does: in ascending order. The
-    /// result has the common dtype of the arrays.
+    /// Returns the distinct elements of both arrays together, in ascending order (NumPy's `union1d`). It computes
+    /// immediately, like [`Expr::unique_values`]. The result has the common dtype of the arrays.
     ///
     /// ```
     /// use cupric::array;
@@ -259,7 +261,7 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::DType`](crate::ErrorKind::DType) if the arrays have no common dtype; the errors of
+    /// Returns [`ErrorKind::DType`](crate::ErrorKind::DType) if the arrays have no common dtype, and the errors of
     /// [`Expr::unique_values`].
     #[doc(alias = "union1d")]
     #[track_caller]
@@ -271,7 +273,7 @@ impl Expr {
     /// The asynchronous form of [`Expr::union`], for code that must not block; see [`Expr::compress_async`].
     ///
     /// # Errors
-    /// The errors of [`Expr::union`].
+    /// Returns the errors of [`Expr::union`].
     ///
     /// ```
     /// # pollster::block_on(async {
@@ -286,9 +288,9 @@ impl Expr {
         of_both("union_async", self, operand(other, at), at)
     }
 
-    /// Returns the distinct elements of the array that are not in another array, as [`Expr::unique_values`] does: in
-    /// ascending order. The result has the common dtype of the arrays. NaNs of the array are kept, because a NaN equals
-    /// no element of the other array.
+    /// Returns the distinct elements of the array that are not in another array, in ascending order (NumPy's
+    /// `setdiff1d`). It computes immediately, like [`Expr::unique_values`]. The result has the common dtype of the
+    /// arrays. NaNs of the array are kept, because a NaN equals no element of the other array.
     ///
     /// ```
     /// use cupric::array;
@@ -297,7 +299,7 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// The errors of [`Expr::isin`] and [`Expr::unique_values`].
+    /// Returns the errors of [`Expr::isin`] and [`Expr::unique_values`].
     #[doc(alias = "setdiff1d")]
     #[track_caller]
     pub fn setdiff(&self, other: impl Operand) -> Result<Array> {
@@ -308,7 +310,7 @@ impl Expr {
     /// The asynchronous form of [`Expr::setdiff`], for code that must not block; see [`Expr::compress_async`].
     ///
     /// # Errors
-    /// The errors of [`Expr::setdiff`].
+    /// Returns the errors of [`Expr::setdiff`].
     ///
     /// ```
     /// # pollster::block_on(async {

@@ -1,5 +1,5 @@
 //! `sort` and `argsort`, which call routines of the backends (`graph/routine`). The functions in `partial.rs` are built
-//! from them.
+//! from these two.
 
 pub(crate) mod partial;
 
@@ -14,8 +14,8 @@ use smallvec::smallvec;
 use std::panic::Location;
 
 impl Expr {
-    /// Sorts the elements along an axis in ascending order, or in descending order if the axis is wrapped in
-    /// [`descending`](crate::descending). A negative axis counts from the end.
+    /// Returns the array with the elements along an axis sorted in ascending order, or in descending order if the axis
+    /// is wrapped in [`descending`](crate::descending). A negative axis counts from the end.
     ///
     /// The sort is stable, NaNs come last in either order, and −0 equals +0, as in NumPy's stable sort. The result has
     /// the elements at the positions that [`Expr::argsort`] returns, bit for bit. A GPU uses a radix sort, which takes
@@ -39,8 +39,8 @@ impl Expr {
         sorted(&SORT, self, axis.into_sort_axis(), Location::caller())
     }
 
-    /// Returns the positions along an axis, as i64, that would sort the elements as [`Expr::sort`] does. Equal
-    /// elements, and NaNs, keep their order.
+    /// Returns the positions along an axis, as i64, that would sort the elements as [`Expr::sort`] does. Equal elements
+    /// keep their order, and so do NaNs.
     ///
     /// ```
     /// use cupric::{array, descending};
@@ -51,7 +51,7 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// The errors of [`Expr::sort`].
+    /// The expression carries the errors of [`Expr::sort`].
     #[doc(alias = "arg_sort_last_dim")]
     #[track_caller]
     pub fn argsort(&self, axis: impl IntoSortAxis) -> Expr {
@@ -59,7 +59,7 @@ impl Expr {
     }
 }
 
-/// Calls a routine that sorts the last axis, after moving the given axis there.
+/// Sorts along an axis. The routine sorts along the last axis, so the given axis is moved there first.
 pub(crate) fn sorted(row: &'static Routine, e: &Expr, axis: SortAxis, at: &'static Location<'static>) -> Expr {
     carry(at, || {
         e.checked()?;
@@ -83,8 +83,9 @@ pub(crate) fn sorted(row: &'static Routine, e: &Expr, axis: SortAxis, at: &'stat
     })
 }
 
-/// Returns three elements of the sorted order along the last axis of an array: those at two positions, of which the
-/// second equals the first or follows it, and the last one. Rows must have two elements or more.
+/// Returns three elements of each row along the last axis of an array, as if the row were sorted: the elements at the
+/// positions `low` and `high`, and the last element. `high` is `low` or the position after it. Rows must have two
+/// elements or more.
 pub(crate) fn selected(e: &Expr, [low, high]: [usize; 2], at: &'static Location<'static>) -> Result<Expr> {
     let axis = e.checked()?.shape.len() - 1;
     let places = [low, high, e.0.shape[axis] - 1];
@@ -99,9 +100,9 @@ pub(crate) fn selected(e: &Expr, [low, high]: [usize; 2], at: &'static Location<
     }))
 }
 
-/// Calls a routine along the last axis, after moving the given axis there. Rows must have two elements or more. The
-/// parameters of the routine are the length of a row, whether the order descends, the number of all elements, and
-/// `more`.
+/// Calls a routine for the rows along an axis. The routine works along the last axis, so the given axis is moved there
+/// first, and back afterwards. Rows must have two elements or more. The parameters of the routine are the length of a
+/// row, whether the order descends, the number of all elements, and `more`.
 pub(crate) fn along_axis(
     row: &'static Routine,
     e: &Expr,

@@ -21,11 +21,12 @@ const FEW: usize = 16;
 
 impl Expr {
     /// Returns the `k` largest elements along an axis in descending order, or the `k` smallest in ascending order if
-    /// `largest` is false, and their positions as i64. Evaluating values and positions together sorts only once.
+    /// `largest` is false. The second result has their positions along the axis, as i64. Evaluating values and
+    /// positions together sorts only once.
     ///
     /// The results are the first `k` elements of [`Expr::sort`] and [`Expr::argsort`] in the same order: equal elements
     /// keep their order, and a NaN is selected only if no numbers are left. (PyTorch's `topk` treats NaN as the
-    /// largest.) It takes linear time: if `k` is at most a sixteenth of the axis, the elements are selected, otherwise
+    /// largest.) It takes linear time: if `k` is at most a sixteenth of the axis, the elements are selected; otherwise
     /// the whole axis is sorted.
     ///
     /// ```
@@ -39,8 +40,8 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::Argument`] if `k` exceeds the length of the axis; [`ErrorKind::Axis`] if there is no such axis; the
-    /// errors of [`Expr::sort`].
+    /// The expressions carry [`ErrorKind::Argument`] if `k` exceeds the length of the axis, [`ErrorKind::Axis`] if
+    /// there is no such axis, and the errors of [`Expr::sort`].
     #[doc(alias = "top_k")]
     #[track_caller]
     pub fn topk(&self, k: usize, axis: impl Integer, largest: bool) -> (Expr, Expr) {
@@ -54,7 +55,8 @@ impl Expr {
         pair(both, at)
     }
 
-    /// Returns only the positions of [`Expr::topk`].
+    /// Returns the positions along an axis, as i64, of the `k` largest elements, or of the `k` smallest if `largest` is
+    /// false: the second result of [`Expr::topk`].
     ///
     /// ```
     /// use cupric::array;
@@ -65,7 +67,7 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// The errors of [`Expr::topk`].
+    /// The expression carries the errors of [`Expr::topk`].
     #[track_caller]
     pub fn argtopk(&self, k: usize, axis: impl Integer, largest: bool) -> Expr {
         let at = Location::caller();
@@ -74,9 +76,9 @@ impl Expr {
         })
     }
 
-    /// Partitions the elements along an axis. The result has at position `kth` the element that [`Expr::sort`] would
-    /// put there; no element before it is greater, and no element after it is less. A negative `kth` counts from the
-    /// end. NaN counts as the greatest value.
+    /// Returns the array partitioned along an axis. The result has at position `kth` the element that [`Expr::sort`]
+    /// would put there; no element before it is greater, and no element after it is less. A negative `kth` counts from
+    /// the end. NaN counts as the greatest value.
     ///
     /// NumPy does not specify the order of the other elements. Here the whole axis is sorted, which takes linear time
     /// like a partition.
@@ -89,8 +91,8 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::Index`] if the axis has no position `kth`; [`ErrorKind::Axis`] if there is no such axis; the errors
-    /// of [`Expr::sort`].
+    /// The expression carries [`ErrorKind::Index`] if the axis has no position `kth`, [`ErrorKind::Axis`] if there is
+    /// no such axis, and the errors of [`Expr::sort`].
     #[track_caller]
     pub fn partition(&self, kth: impl Integer, axis: impl Integer) -> Expr {
         let axis = axis.saturated();
@@ -113,7 +115,7 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// The errors of [`Expr::partition`].
+    /// The expression carries the errors of [`Expr::partition`].
     #[track_caller]
     pub fn argpartition(&self, kth: impl Integer, axis: impl Integer) -> Expr {
         let axis = axis.saturated();
@@ -128,7 +130,7 @@ impl Expr {
     /// Returns the cumulative maximum along an axis, as [`Expr::cummax`] does, and the positions of these maxima along
     /// the axis, as i64.
     ///
-    /// If several elements equal the maximum so far, the position of the first of them is returned, as in
+    /// If several elements equal the maximum so far, its position is the position of the first of these elements, as in
     /// [`Expr::argmax`]. (PyTorch's `cummax` returns the last.) From the first NaN on, it is the position of this NaN.
     /// −0 and +0 are equal, so a later zero of the other sign does not change the position.
     ///
@@ -141,15 +143,16 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::Axis`] if there is no such axis; [`ErrorKind::LimitExceeded`] if it has 2^31 elements or more.
+    /// The expressions carry [`ErrorKind::Axis`] if there is no such axis, and [`ErrorKind::LimitExceeded`] if it has
+    /// 2^31 elements or more.
     #[track_caller]
     pub fn cummax_with_positions(&self, axis: impl Integer) -> (Expr, Expr) {
         let at = Location::caller();
         pair(running("cummax_with_positions", &arithmetic::maximum, self, axis.saturated(), at), at)
     }
 
-    /// Returns the cumulative minimum along an axis, and the positions of these minima; see
-    /// [`Expr::cummax_with_positions`].
+    /// Returns the cumulative minimum along an axis, and the positions of these minima along the axis, as i64. Equal
+    /// elements and NaNs are treated as in [`Expr::cummax_with_positions`].
     ///
     /// ```
     /// use cupric::array;
@@ -160,7 +163,7 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// The errors of [`Expr::cummax_with_positions`].
+    /// The expressions carry the errors of [`Expr::cummax_with_positions`].
     #[track_caller]
     pub fn cummin_with_positions(&self, axis: impl Integer) -> (Expr, Expr) {
         let at = Location::caller();
@@ -168,9 +171,9 @@ impl Expr {
     }
 }
 
-/// Returns the positions along an axis, as i64, that sort by several keys, like NumPy's `lexsort`. The last key is
-/// compared first, then the last but one among equal elements, and so on. The keys have the same shape. Elements whose
-/// keys are all equal keep their order, and NaNs come last. Each key is sorted once.
+/// Returns the positions along an axis, as i64, that sort by several keys, like NumPy's `lexsort`. The last key is the
+/// most important one; elements that are equal in it are sorted by the last but one, and so on. The keys have the same
+/// shape. Elements whose keys are all equal keep their order, and NaNs come last. Each key is sorted once.
 ///
 /// ```
 /// use cupric::{array, lexsort};
@@ -180,8 +183,8 @@ impl Expr {
 /// ```
 ///
 /// # Errors
-/// [`ErrorKind::Argument`] without keys; [`ErrorKind::Shape`] if their shapes differ; [`ErrorKind::Axis`] if there is
-/// no such axis; the errors of [`Expr::sort`].
+/// The expression carries [`ErrorKind::Argument`] if there are no keys, [`ErrorKind::Shape`] if their shapes differ,
+/// [`ErrorKind::Axis`] if there is no such axis, and the errors of [`Expr::sort`].
 #[track_caller]
 pub fn lexsort(keys: impl IntoIterator<Item = impl Operand>, axis: impl Integer) -> Expr {
     let axis = axis.saturated();
@@ -207,7 +210,7 @@ pub fn lexsort(keys: impl IntoIterator<Item = impl Operand>, axis: impl Integer)
     })
 }
 
-/// Returns two expressions. If there is an error, both carry it.
+/// Returns two expressions. If there is an error, both expressions carry it.
 fn pair(both: Result<(Expr, Expr)>, at: Loc) -> (Expr, Expr) {
     both.unwrap_or_else(|e| {
         let failed = Expr::failed(e.or_at(at), at);
@@ -227,7 +230,7 @@ fn range(op: &str, e: &Expr, axis: usize, start: Option<isize>, end: Option<isiz
     })
 }
 
-/// Returns the operand, and its normalised axis.
+/// Returns the operand with a definite dtype, and its axis as a number that is not negative.
 fn along(op: &'static str, e: &Expr, axis: isize, at: Loc) -> Result<(Expr, usize)> {
     e.checked()?;
     let e = strong(e.clone(), at);
@@ -235,7 +238,7 @@ fn along(op: &'static str, e: &Expr, axis: isize, at: Loc) -> Result<(Expr, usiz
     Ok((e, axis))
 }
 
-/// Returns the operand and its axis, after checking a position along it.
+/// Returns the operand and its axis, after checking that the axis has a position `kth`.
 fn parted(op: &'static str, e: &Expr, kth: isize, axis: isize, at: Loc) -> Result<(Expr, usize)> {
     let (e, axis) = along(op, e, axis, at)?;
     let n = e.0.shape[axis];

@@ -11,11 +11,12 @@ use crate::plan::kernel::Fold;
 use smallvec::smallvec;
 use std::panic::Location;
 
-/// Elementwise functions composed of others.
+/// Elementwise functions that are composed of other functions.
 impl Expr {
-    /// Tests whether elements are equal within tolerances: abs(a − b) ≤ `atol` + `rtol` · abs(b). An infinity is close
-    /// only to an equal one. NaN is close to NaN if `equal_nan` is true. NumPy's defaults are 1e-5 for `rtol` and 1e-8
-    /// for `atol`.
+    /// Tests whether elements are equal within tolerances: abs(a − b) ≤ `atol` + `rtol` · abs(b), where a is the
+    /// element of the array and b is the element of `other`. The operands broadcast, and the result is bool. An
+    /// infinity is close only to an equal one. NaN is close to NaN if `equal_nan` is true. NumPy's defaults are 1e-5
+    /// for `rtol` and 1e-8 for `atol`.
     ///
     /// The comparison is in f64 if one operand is f64, otherwise in f32. The difference of two integers is computed
     /// exactly before it is converted.
@@ -31,8 +32,8 @@ impl Expr {
         isclose(self, other, rtol, atol, equal_nan)
     }
 
-    /// Tests whether all elements are equal within tolerances, as defined by [`Expr::isclose`]. The result is a lazy
-    /// bool, which is true if there are no elements.
+    /// Tests whether all elements are equal within tolerances, as defined by [`Expr::isclose`]. The result is a 0-d
+    /// expression of dtype bool, which is true if there are no elements.
     ///
     /// ```
     /// use cupric::array;
@@ -45,7 +46,7 @@ impl Expr {
         allclose(self, other, rtol, atol, equal_nan)
     }
 
-    /// Replaces NaN by 0, and infinities by the largest and smallest finite numbers of the dtype. Integers and bool are
+    /// Replaces NaN by 0, ∞ by the largest finite number of the dtype, and −∞ by the smallest. Integers and bool are
     /// returned unchanged.
     ///
     /// ```
@@ -99,8 +100,8 @@ impl Expr {
         })
     }
 
-    /// Returns the quotient rounded down, and the remainder of the same division: [`Expr::floor_divide`] and
-    /// [`Expr::remainder`].
+    /// Returns two results of a division (NumPy's `divmod`): the quotient rounded down, as in [`Expr::floor_divide`],
+    /// and the remainder, as in [`Expr::remainder`].
     ///
     /// ```
     /// use cupric::array;
@@ -117,8 +118,8 @@ impl Expr {
         (named("divmod", quotient, at), named("divmod", remainder, at))
     }
 
-    /// Returns 0 for negative numbers, 1 for positive ones, `at_zero` for 0, and NaN for NaN. Integers are converted to
-    /// f32.
+    /// Returns the Heaviside step function: 0 for negative numbers, 1 for positive ones, `at_zero` for 0, and NaN for
+    /// NaN. Integers are converted to f32.
     ///
     /// ```
     /// use cupric::array;
@@ -130,8 +131,8 @@ impl Expr {
         heaviside(self, at_zero)
     }
 
-    /// Replaces each element below a bound by the bound: [`Expr::clip`] with only the lower bound. The result is NaN if
-    /// the element or the bound is NaN.
+    /// Replaces each element below a bound by the bound, like [`Expr::clip`] with only the lower bound. The result is
+    /// NaN if the element or the bound is NaN.
     ///
     /// ```
     /// assert_eq!(cupric::array![-1., 2.].clip_lower(0.0).to_vec::<f32>()?, [0., 2.]);
@@ -144,8 +145,8 @@ impl Expr {
         named("clip_lower", binary(&arithmetic::maximum, self, lowest, at), at)
     }
 
-    /// Replaces each element above a bound by the bound: [`Expr::clip`] with only the upper bound. The result is NaN if
-    /// the element or the bound is NaN.
+    /// Replaces each element above a bound by the bound, like [`Expr::clip`] with only the upper bound. The result is
+    /// NaN if the element or the bound is NaN.
     ///
     /// ```
     /// assert_eq!(cupric::array![-1., 2.].clip_upper(0.0).to_vec::<f32>()?, [-1., 0.]);
@@ -159,7 +160,8 @@ impl Expr {
     }
 }
 
-/// Tests whether elements are equal within tolerances: see [`Expr::isclose`].
+/// Tests whether the elements of two operands are equal within tolerances: abs(a − b) ≤ `atol` + `rtol` · abs(b). The
+/// details are as in [`Expr::isclose`].
 #[track_caller]
 pub fn isclose(a: impl Operand, b: impl Operand, rtol: f64, atol: f64, equal_nan: bool) -> Expr {
     let at = Location::caller();
@@ -167,7 +169,8 @@ pub fn isclose(a: impl Operand, b: impl Operand, rtol: f64, atol: f64, equal_nan
     close("isclose", [a, b], [rtol, atol], equal_nan, at)
 }
 
-/// Tests whether all elements are equal within tolerances: see [`Expr::allclose`].
+/// Tests whether all elements of two operands are equal within tolerances, as defined by [`isclose`]. The result is a
+/// 0-d expression of dtype bool, which is true if there are no elements.
 #[track_caller]
 pub fn allclose(a: impl Operand, b: impl Operand, rtol: f64, atol: f64, equal_nan: bool) -> Expr {
     let at = Location::caller();
@@ -212,13 +215,13 @@ fn close(op: &'static str, operands: [Arg; 2], [rtol, atol]: [f64; 2], equal_nan
         }
         Ok(named(op, close, at))
     };
-    // in `composed`, so that checks of intermediate results ignore ∞ − ∞ and reinterpreted negative integers, which do
-    // not affect the result
+    // the formula is built in `composed`, so that checks of intermediate results ignore ∞ − ∞ and reinterpreted
+    // negative integers, which do not affect the result
     composed(|| carry(at, build))
 }
 
 /// Returns the magnitude of the difference of two integers, in the unsigned type of their common dtype, which can hold
-/// it.
+/// every such difference.
 fn whole_difference(dtype: Option<DType>, a: &Expr, b: &Expr, at: Loc) -> Option<Expr> {
     let dtype = dtype?;
     let (a, b) = (cast(a.clone(), dtype, at), cast(b.clone(), dtype, at));
@@ -226,7 +229,8 @@ fn whole_difference(dtype: Option<DType>, a: &Expr, b: &Expr, at: Loc) -> Option
     Some(binary(&arithmetic::subtract, cast(large, dtype.raw(), at), cast(small, dtype.raw(), at), at))
 }
 
-/// Returns 0 for negative numbers, 1 for positive ones, and `at_zero` for 0: see [`Expr::heaviside`].
+/// Returns the Heaviside step function: 0 for negative numbers, 1 for positive ones, `at_zero` for 0, and NaN for NaN.
+/// Integers are converted to f32.
 #[track_caller]
 pub fn heaviside(x: impl Operand, at_zero: impl Operand) -> Expr {
     let at = Location::caller();
@@ -235,7 +239,7 @@ pub fn heaviside(x: impl Operand, at_zero: impl Operand) -> Expr {
         let x = floating(&x, at);
         x.checked()?;
         let sides = choose(binary(&logic::less, &x, 0.0, at), 0.0, 1.0, at);
-        // comparisons with NaN are false, so NaN is restored
+        // the comparisons are false for NaN, so its result is set to NaN here
         let sides = choose(unary(&logic::isnan, &x, at), &x, cast(sides, x.0.dtype, at), at);
         Ok(named("heaviside", choose(binary(&logic::equal, &x, 0.0, at), at_zero, sides, at), at))
     })

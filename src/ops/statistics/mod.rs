@@ -1,5 +1,5 @@
 //! Statistics, and elementwise functions that are composed of other functions. No planner or backend knows them. A
-//! function without a reduction is one kernel, or part of one.
+//! function without a reduction is computed by one kernel, or is a part of a larger one.
 
 mod elementwise;
 mod moments;

@@ -11,9 +11,9 @@ use std::panic::Location;
 
 /// Ranges, weighted means, covariances and correlations.
 impl Expr {
-    /// Returns the largest minus the smallest element along axes ("peak to peak"). Integers wrap. The result is NaN if
-    /// any element is NaN. An axis without elements is an error. The dtype bool is an error, because bools cannot be
-    /// subtracted.
+    /// Returns the range along axes ("peak to peak"): the largest minus the smallest element. Integers wrap. The result
+    /// is NaN if any element is NaN. The expression carries an error if an axis does not exist or has no elements, and
+    /// if the dtype is bool, because bools cannot be subtracted.
     ///
     /// ```
     /// assert_eq!(cupric::array![[1, 5], [-7, 2]].ptp(1).to_vec::<i32>()?, [4, 9]);
@@ -36,7 +36,8 @@ impl Expr {
     /// Computes the weighted mean along axes: Σ w·x / Σ w. The weights have the shape of the array. If only one axis is
     /// averaged, the weights may instead be a vector with the length of this axis. Integers and bool return f32; f16
     /// and bf16 are computed in f32. If the weights sum to 0, the result is NaN or ∞. NumPy raises an error instead,
-    /// but that would require reading the data.
+    /// but that would require reading the data. The expression carries [`ErrorKind::Shape`] if the weights have another
+    /// shape.
     ///
     /// ```
     /// use cupric::array;
@@ -54,8 +55,8 @@ impl Expr {
     /// Computes the covariances of variables. Each row of a matrix is a variable (each column if `row_variables` is
     /// false), and its elements are the observations; a vector is one variable. The result is a symmetric matrix, or a
     /// number for one variable. Each element is the sum over n observations of the products of the deviations of two
-    /// variables from their means, divided by n − `correction`, or by 0 if the difference is negative. NumPy's default
-    /// correction (`ddof`) is 1.
+    /// variables from their means, divided by n − `correction`, or by 0 if that is negative. NumPy's default correction
+    /// (`ddof`) is 1.
     ///
     /// Integers and bool return f32; f16 and bf16 are computed in f32.
     ///
@@ -74,9 +75,9 @@ impl Expr {
         })
     }
 
-    /// Computes Pearson's correlation of variables, which are arranged as for [`Expr::cov`]: each covariance, divided
-    /// by the square roots of both variances and clipped to the interval from −1 to 1. The result is NaN for a constant
-    /// variable.
+    /// Computes Pearson's correlation coefficients of variables, which are arranged as for [`Expr::cov`]. Each
+    /// coefficient is a covariance divided by the square roots of both variances, and is clipped to the interval from
+    /// −1 to 1. The result is NaN for a constant variable.
     ///
     /// ```
     /// use cupric::array;
@@ -127,7 +128,7 @@ fn average(x: &Expr, axes: &AxesArg, weights: Expr, at: Loc) -> Result<Expr> {
     Ok(crate::graph::expr::cast(mean, out, at))
 }
 
-/// Returns the matrix of covariances in the dtype of the computation, and the operand.
+/// Returns the matrix of covariances, in the dtype in which it is computed (f64 or f32), and the operand.
 fn covariances(op: &'static str, e: &Expr, rows: bool, correction: f64, at: Loc) -> Result<(Expr, Expr)> {
     e.checked()?;
     let e = strong(e.clone(), at);

@@ -32,7 +32,7 @@ macro_rules! reductions {
 }
 
 reductions! {
-    /// Computes the sum along axes of the elements that are not NaN, or 0 if there are none. Dtypes are those of
+    /// Computes the sum along axes of the elements that are not NaN, or 0 if there are none. The dtypes are as in
     /// [`Expr::sum`].
     ///
     /// ```
@@ -42,7 +42,7 @@ reductions! {
     /// # Ok::<(), cupric::Error>(())
     /// ```
     nansum |e, axes, at| sum_in_its_type("nansum", &without_nan(e, 0.0, at), axes, at);
-    /// Computes the mean along axes of the elements that are not NaN, or NaN if there are none. Dtypes are those of
+    /// Computes the mean along axes of the elements that are not NaN, or NaN if there are none. The dtypes are as in
     /// [`Expr::mean`].
     ///
     /// ```
@@ -55,8 +55,8 @@ reductions! {
         true => narrow(mean(&wide(e, at), axes, at), e, at),
         false => e.mean(axes.clone()),
     };
-    /// Returns the smallest element along axes that is not NaN, or NaN if all are NaN. An axis without elements is an
-    /// error.
+    /// Returns the smallest element along axes that is not NaN, or NaN if all are NaN. The expression carries an error
+    /// if an axis has no elements.
     ///
     /// ```
     /// let x = cupric::array![f32::NAN, 3., 2.];
@@ -64,8 +64,8 @@ reductions! {
     /// # Ok::<(), cupric::Error>(())
     /// ```
     nanmin |e, axes, at| extreme("nanmin", e, axes, f64::INFINITY, &arithmetic::minimum, at);
-    /// Returns the largest element along axes that is not NaN, or NaN if all are NaN. An axis without elements is an
-    /// error.
+    /// Returns the largest element along axes that is not NaN, or NaN if all are NaN. The expression carries an error
+    /// if an axis has no elements.
     ///
     /// ```
     /// let x = cupric::array![f32::NAN, 3., 2.];
@@ -73,16 +73,18 @@ reductions! {
     /// # Ok::<(), cupric::Error>(())
     /// ```
     nanmax |e, axes, at| extreme("nanmax", e, axes, f64::NEG_INFINITY, &arithmetic::maximum, at);
-    /// Computes the variance along axes of the elements that are not NaN, with correction 0: see
-    /// [`Expr::nanvar_corrected`].
+    /// Computes the variance along axes of the elements that are not NaN: the mean of their squared deviations from
+    /// their mean. The result is NaN if all elements are NaN. Integers and bool return f32. [`Expr::nanvar_corrected`]
+    /// has another divisor (NumPy's `ddof`).
     nanvar |e, axes, at| spread(e, axes, 0.0, false, at);
-    /// Computes the standard deviation along axes of the elements that are not NaN, with correction 0: see
-    /// [`Expr::nanstd_corrected`].
+    /// Computes the standard deviation along axes of the elements that are not NaN: the square root of
+    /// [`Expr::nanvar`]. [`Expr::nanstd_corrected`] has another divisor (NumPy's `ddof`).
     nanstd |e, axes, at| spread(e, axes, 0.0, true, at);
-    /// Returns the position of the smallest element that is not NaN, as i64: along one axis, or in C order with `..`.
-    /// If several elements are equally small, it is the position of the first. If all elements are NaN, the result is
-    /// −1; NumPy raises an error instead, but that would require reading the data. If all elements are infinities or
-    /// NaN, the result is the position of an infinity; NumPy may return the position of a NaN.
+    /// Returns the position of the smallest element that is not NaN, as i64. The position is along one axis, or in C
+    /// order if `..` is given. If several elements are equally small, it is the position of the first of these
+    /// elements. If all elements are NaN, the result is −1; NumPy raises an error instead, but that would require
+    /// reading the data. If all elements are infinities or NaN, the result is the position of an infinity; NumPy may
+    /// return the position of a NaN.
     ///
     /// ```
     /// let x = cupric::array![f32::NAN, 3., 2.];
@@ -90,7 +92,8 @@ reductions! {
     /// # Ok::<(), cupric::Error>(())
     /// ```
     nanargmin |e, axes, at| position("nanargmin", e, axes, false, at)?;
-    /// Returns the position of the largest element that is not NaN, as [`Expr::nanargmin`] does for the smallest.
+    /// Returns the position of the largest element that is not NaN, as i64. The axes, equal elements and NaNs are
+    /// treated as in [`Expr::nanargmin`].
     ///
     /// ```
     /// let x = cupric::array![f32::NAN, 3., 2.];
@@ -100,16 +103,17 @@ reductions! {
     nanargmax |e, axes, at| position("nanargmax", e, axes, true, at)?;
 }
 
-/// Reductions that ignore NaN, with a correction.
+/// Variances and standard deviations that ignore NaN, with a correction of the divisor.
 impl Expr {
-    /// Computes the variance along axes of the n elements that are not NaN: the sum of squared deviations divided by
-    /// n − `correction`, or by 0 if the difference is negative. The result is NaN if all elements are NaN.
+    /// Computes the variance along axes of the n elements that are not NaN: the sum of squared deviations from their
+    /// mean, divided by n − `correction`, or by 0 if that is negative. The result is NaN if all elements are NaN.
+    /// `correction` is NumPy's `ddof`.
     #[track_caller]
     pub fn nanvar_corrected(&self, axes: impl IntoAxes, correction: f64) -> Expr {
         corrected("nanvar", self, &axes.into_axes(), correction, false, Location::caller())
     }
 
-    /// Computes the standard deviation along axes of the elements that are not NaN: the root of
+    /// Computes the standard deviation along axes of the elements that are not NaN: the square root of
     /// [`Expr::nanvar_corrected`].
     #[track_caller]
     pub fn nanstd_corrected(&self, axes: impl IntoAxes, correction: f64) -> Expr {
@@ -141,7 +145,7 @@ fn sum(e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
 /// Counts the elements that are not NaN, in the dtype of the elements.
 fn numbers(x: &Expr, axes: &AxesArg, at: Loc) -> Expr {
     let is_number = unary(&logic::logical_not, unary(&logic::isnan, x, at), at);
-    // counted in integers, because a float may not represent every count
+    // the elements are counted in integers, because a float may not represent every count
     cast(sum(&is_number, axes, at), x.0.dtype, at)
 }
 
@@ -158,9 +162,9 @@ fn extreme(op: &'static str, e: &Expr, axes: &AxesArg, neutral: f64, row: &'stat
     choose(none, f64::NAN, found, at)
 }
 
-/// Computes the variance, or its root, in the same way as `Expr::var`. The deviations from a rounded mean do not sum to
-/// 0, so their contribution to the squares is subtracted (the corrected two-pass algorithm; Chan, Golub and LeVeque
-/// 1983).
+/// Computes the variance, or the standard deviation if `root` is true, in the same way as `Expr::var`. The deviations
+/// from a rounded mean do not sum to 0, so their contribution to the squares is subtracted (the corrected two-pass
+/// algorithm; Chan, Golub and LeVeque 1983).
 fn spread(e: &Expr, axes: &AxesArg, correction: f64, root: bool, at: Loc) -> Expr {
     if !e.0.dtype.is_float() {
         let (axes, e) = (axes.clone(), e);
@@ -169,7 +173,7 @@ fn spread(e: &Expr, axes: &AxesArg, correction: f64, root: bool, at: Loc) -> Exp
     let x = wide(e, at);
     let n = numbers(&x, &kept(axes), at);
     let average = binary(&arithmetic::divide, sum(&without_nan(&x, 0.0, at), &kept(axes), at), &n, at);
-    // a NaN element contributes 0; beside an infinity the deviations are infinite or NaN, and so the variance is NaN
+    // a NaN element contributes 0; if there is an infinity, deviations are infinite or NaN, and so the variance is NaN
     let deviation = choose(unary(&logic::isnan, &x, at), 0.0, binary(&arithmetic::subtract, &x, average, at), at);
     let squares = sum(&unary(&arithmetic::square, &deviation, at), &gone(axes), at);
     let left = unary(&arithmetic::square, sum(&deviation, &gone(axes), at), at);
@@ -201,8 +205,8 @@ fn position(op: &'static str, e: &Expr, axes: &AxesArg, largest: bool, at: Loc) 
         return Ok(cast(reduce(op, fold, &x, axes, at), DType::I64, at));
     }
     let best = extreme(op, &x, &kept(axes), neutral, row, at);
-    // `first` is the position of the first element of `x` that equals the best one. NaNs are not replaced here, because
-    // the replacement of a NaN might be found before a true infinity.
+    // `first` is the position of the first element of `x` that equals the extreme value `best`. NaNs are not replaced
+    // here, because the replacement of a NaN might be found before a true infinity.
     let first = reduce(op, *ARGMAX, &binary(&logic::equal, &x, best, at), axes, at);
     let none = reduce(op, Fold::of(&logic::logical_and), &unary(&logic::isnan, &x, at), axes, at);
     Ok(choose(none, -1, cast(first, DType::I64, at), at))

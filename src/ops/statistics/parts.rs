@@ -63,8 +63,8 @@ impl Expr {
     }
 
     /// Splits numbers into the mantissa, whose magnitude is at least 0.5 and less than 1, and the exponent, as i32: the
-    /// number is `mantissa · 2^exponent`. ±0, ∞ and NaN are their own mantissas, with exponent 0. Both are exact.
-    /// Integers are converted to f32.
+    /// number is `mantissa · 2^exponent`. ±0, ∞ and NaN are their own mantissas, with exponent 0. Mantissa and exponent
+    /// are exact. Integers are converted to f32.
     ///
     /// ```
     /// use cupric::array;
@@ -83,8 +83,9 @@ impl Expr {
         (cast(mantissa, x.0.dtype, at), cast(exponent, DType::I32, at))
     }
 
-    /// Computes x · 2^n, rounded once if the result is subnormal. n holds integers of any dtype. If x is an integer
-    /// array, the result is f32.
+    /// Computes x · 2^n, where x are the elements of the array. The result is rounded only once, also if it is
+    /// subnormal. n holds integers of any dtype, and the operands broadcast. If x is an integer array, the result is
+    /// f32. The expression carries [`ErrorKind::DType`] if n is not of integers.
     ///
     /// ```
     /// use cupric::array;
@@ -103,7 +104,7 @@ fn format(compute: DType) -> (i32, i32) {
     if compute == DType::F64 { (1023, 53) } else { (127, 24) }
 }
 
-/// Rounds to n decimals, in f32 or f64.
+/// Rounds the elements of `e` to n decimals, in f32 or f64.
 fn round_float(e: &Expr, n: i32, at: Loc) -> Expr {
     let x = cast(e.clone(), common_float(e.0.dtype, e.0.dtype), at);
     let (largest, bits) = format(x.0.dtype);
@@ -126,18 +127,18 @@ fn round_float(e: &Expr, n: i32, at: Loc) -> Expr {
     if n > deepest + bits {
         return x;
     }
-    // in two steps, because 10^n may be infinite in the type
+    // the number is multiplied in two steps, because 10^n may be infinite in the type
     let (first, second) = (10f64.powi(n.min(most)), 10f64.powi((n - most).max(0)));
     let scaled = times(&times(&x, first), second);
     let whole = unary(&arithmetic::round, &scaled, at);
     let back = binary(&arithmetic::divide, &whole, second, at);
     let back = binary(&arithmetic::divide, back, first, at);
-    // from 2^(bits − 1) on the product has no fraction; infinities and NaN are kept too
+    // a product of 2^(bits − 1) or more has no fraction, so x is kept; infinities and NaN are kept too
     let has_fraction = binary(&logic::less, unary(&arithmetic::abs, &scaled, at), 2f64.powi(bits - 1), at);
     choose(has_fraction, back, &x, at)
 }
 
-/// Rounds integers to a multiple of 10^n, halves to even multiples.
+/// Rounds integers to a multiple of 10^n. A number halfway between two multiples is rounded to the even multiple.
 fn round_integer(e: &Expr, n: u32, at: Loc) -> Expr {
     let (least, most) = e.0.dtype.integer_range();
     let power = 10i128.checked_pow(n).unwrap_or(i128::MAX);
@@ -180,7 +181,7 @@ fn frexp(x: &Expr, at: Loc) -> (Expr, Expr) {
     let top = (largest + 1) / 2;
     let plain =
         binary(&logic::logical_and, unary(&logic::isfinite, &x, at), binary(&logic::not_equal, &x, 0.0, at), at);
-    // numbers without an exponent are replaced by 0.5, which no step changes
+    // 0, infinities and NaN have no exponent; they are replaced by 0.5, which no step changes
     let mut m = choose(&plain, unary(&arithmetic::abs, &x, at), 0.5, at);
     let mut exponent = binary(&arithmetic::multiply, &m, 0.0, at);
     let mut step = |from_below: bool, by: i32| {
@@ -206,7 +207,7 @@ fn frexp(x: &Expr, at: Loc) -> (Expr, Expr) {
     (mantissa, exponent)
 }
 
-/// Computes x · 2^n: see [`Expr::ldexp`].
+/// Computes x · 2^n. The dtypes and errors are as in [`Expr::ldexp`].
 #[track_caller]
 pub fn ldexp(x: impl Operand, n: impl Operand) -> Expr {
     let at = Location::caller();
@@ -220,15 +221,15 @@ pub fn ldexp(x: impl Operand, n: impl Operand) -> Expr {
         let out = x.0.dtype.float();
         let x = cast(x, common_float(out, out), at);
         let (largest, bits) = format(x.0.dtype);
-        // the exponents that three factors can reach; beyond them the result is 0 or infinite for every x
+        // three factors can reach exponents up to `most`; beyond that the result is 0 or infinite for every x
         let most = 2 * (largest + bits) + 2;
         let n = if n.0.dtype.size() < 4 { cast(n, DType::I32, at) } else { n };
         let bound = |v: i32| Scalar::Int((v as i128).max(n.0.dtype.integer_range().0));
         let fill = |v: i32| Expr::fill(bound(v), smallvec![], n.0.dtype, at).into_arg();
         let clamped = ufunc(&arithmetic::clip, smallvec![(&n).into_arg(), fill(-most), fill(most)], at);
         let (mut left, mut y) = (cast(clamped, DType::I32, at), x);
-        // After a factor 2^step_down, the exponent that is left is below −`bits`. So if that product is subnormal, and
-        // thus rounded, the last product is 0. So no result is rounded twice.
+        // After a factor 2^step_down, `left`, the remaining exponent, is below −`bits`. If the product so far is
+        // subnormal, it has been rounded, but then the last product is 0. So no result is rounded twice.
         let (lowest, step_down) = (1 - largest, 1 - largest + bits);
         for _ in 0..2 {
             let (above, below) = (binary(&logic::greater, &left, largest, at), binary(&logic::less, &left, lowest, at));

@@ -1,4 +1,4 @@
-//! Polynomials.
+//! Evaluation of polynomials.
 
 use crate::array::Array;
 use crate::base::dtype::{DType, Scalar};
@@ -17,10 +17,10 @@ const MOST: usize = 1 << 16;
 
 /// Polynomials.
 impl Expr {
-    /// Evaluates a polynomial at each element by Horner's method. For the coefficients c₀, c₁, …, cₙ it is c₀·xⁿ + … +
-    /// cₙ, like NumPy's `polyval(c, x)`. The coefficients are Rust numbers, which adopt the dtype of x and cost no
-    /// memory access, or a 1-d array, whose dtype is promoted with that of x. Without coefficients the result is 0.
-    /// Integers wrap; f16 and bf16 are computed in f32.
+    /// Evaluates a polynomial at each element by Horner's method. For the coefficients c₀, c₁, …, cₙ the result is
+    /// c₀·xⁿ + … + cₙ, like NumPy's `polyval(c, x)`. The coefficients are Rust numbers, which adopt the dtype of x and
+    /// cost no memory access, or an array of one axis, whose dtype is promoted with that of x. Without coefficients the
+    /// result is 0. Integers wrap; f16 and bf16 are computed in f32.
     ///
     /// # Errors
     /// The expression carries an [`ErrorKind::LimitExceeded`] error for more than 65,536 coefficients, because each

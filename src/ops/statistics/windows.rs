@@ -13,21 +13,21 @@ use std::panic::Location;
 /// The part of a convolution or correlation that is returned, for sequences of n and m elements.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum WindowMode {
-    /// All positions at which the two sequences overlap: n + m − 1 elements.
+    /// All positions at which the two sequences overlap. The result has n + m − 1 elements.
     Full,
-    /// The middle of the full result, with as many elements as the longer sequence has.
+    /// The middle of the full result, as many elements as the longer sequence has.
     Same,
-    /// The positions at which the shorter sequence lies completely inside the longer: max(n, m) − min(n, m) + 1
-    /// elements.
+    /// The positions at which the shorter sequence lies completely inside the longer one. The result has max(n, m) −
+    /// min(n, m) + 1 elements.
     Valid,
 }
 
 /// Computes the discrete convolution of two sequences: element k of the full result is Σ a\[i\]·b\[k − i\].
 ///
-/// It is computed directly, as n·m products in one pass over the longer sequence and two short passes for the ends.
-/// This is efficient for up to some hundreds of taps, the elements of the shorter sequence. The result has the promoted
-/// dtype, in which integers wrap. For bools, a product is a logical and, and a sum is a logical or. f16 and bf16 are
-/// summed in f32.
+/// It is computed directly, as n·m products for sequences of n and m elements, in one pass over the longer sequence and
+/// two short passes for the ends. This is efficient if the shorter sequence has up to some hundreds of elements. The
+/// result has the promoted dtype, in which integers wrap. For bools, a product is a logical and, and a sum is a logical
+/// or. f16 and bf16 are summed in f32.
 ///
 /// # Errors
 /// The expression carries an error unless each operand has exactly one axis and at least one element.
@@ -53,8 +53,8 @@ pub fn convolve(a: impl Operand, b: impl Operand, mode: WindowMode) -> Expr {
 }
 
 /// Computes the cross-correlation of two sequences: element k of the full result is Σ a\[k − m + 1 + i\]·b\[i\], for m
-/// elements of b. It is the convolution with the reversed b. NumPy's default mode is `Valid`. Dtypes and errors are
-/// those of [`convolve`].
+/// elements of b. It is the convolution with the reversed b. NumPy's default mode is `Valid`. Dtypes and errors are as
+/// in [`convolve`].
 ///
 /// ```
 /// use cupric::{WindowMode, array, correlate};
@@ -129,9 +129,9 @@ fn windows(op: &'static str, x: Expr, taps: Expr, mode: WindowMode, at: Loc) -> 
     Ok(cast(all, dtype, at))
 }
 
-/// Computes the sums for the windows that lie completely inside `x`. The products form a matrix, which is summed along
-/// its first axis. Row t is `x` from element t on, times tap t. So the result is a sum of shifted sequences whose
-/// elements are contiguous.
+/// Computes the sums of products for the windows that lie completely inside `x`. The products form a matrix, which is
+/// summed along its first axis. Row t has the elements of `x` from element t on, multiplied by element t of `taps`. So
+/// the result is a sum of shifted sequences whose elements are contiguous.
 fn inside(op: &'static str, x: &Expr, taps: &Expr, at: Loc) -> Expr {
     let (n, m) = (x.0.shape[0], taps.0.shape[0]);
     let shifted = view(op, x, at, |shape| View::sliding_windows(shape, n - m + 1, 0));

@@ -10,12 +10,13 @@ use crate::graph::expr::Expr;
 use crate::ops::grad::Parameters;
 use std::panic::Location;
 
-/// The state of [`Adam`]: the step count, and the running means of the derivatives and of their squares. The next
-/// state, which [`Adam::update`] returns, holds expressions until it is evaluated.
+/// The state of [`Adam`]: the step count of type `C`, and the running means of the derivatives and of their squares,
+/// each as a tree `T` of the form of the parameters. The next state, which [`Adam::update`] returns, holds expressions
+/// until it is evaluated.
 pub type AdamState<T, C = Array> = (C, T, T);
 
-/// Adam (Kingma and Ba, 2015), with the decoupled decay of AdamW (Loshchilov and Hutter, 2019) if `decay` is not 0.
-/// The step count is a 0-d array of the state, so each step runs the same plan.
+/// The optimiser Adam (Kingma and Ba, 2015). If `decay` is not 0, it has the decoupled weight decay of AdamW
+/// (Loshchilov and Hutter, 2019). The step count is a 0-d array of the state, so each step runs the same plan.
 ///
 /// ```
 /// use cupric::array;
@@ -37,14 +38,14 @@ pub struct Adam {
     /// The factors by which a step multiplies the two old running means: the mean of the derivatives, and the mean of
     /// their squares.
     pub betas: [f64; 2],
-    /// A number that is added to the square root in the divisor, so that nothing is divided by 0.
+    /// A number that is added to the square root in the divisor of a step, so that nothing is divided by 0.
     pub epsilon: f64,
     /// The weight decay: a step also subtracts `rate · decay · p` from each parameter p.
     pub decay: f64,
 }
 
 impl Adam {
-    /// Returns an optimiser with the betas 0.9 and 0.999, the epsilon 1e-8 and no decay.
+    /// Returns an optimiser with the learning rate `rate`, the betas 0.9 and 0.999, the epsilon 1e-8 and no decay.
     pub fn new(rate: f64) -> Adam {
         Adam { rate, betas: [0.9, 0.999], epsilon: 1e-8, decay: 0.0 }
     }
@@ -52,7 +53,7 @@ impl Adam {
     /// Returns the state before the first step, which consists of zeros.
     ///
     /// # Errors
-    /// [`ErrorKind::DType`] for a parameter that is not a float; the errors of [`Expr::eval`].
+    /// Returns [`ErrorKind::DType`] if a parameter is not a float, and the errors of [`Expr::eval`].
     #[track_caller]
     pub fn init<P: Parameters>(&self, params: &P) -> Result<AdamState<P::With<Array>>> {
         const OP: &str = "Adam::init";
@@ -62,9 +63,10 @@ impl Adam {
         Ok((count, zeros(params, OP, at)?, zeros(params, OP, at)?))
     }
 
-    /// Returns the next parameters and the next state. A step is computed in the dtype of the state's means. The
-    /// results carry [`ErrorKind::Shape`] if the trees do not fit or the step count is not a 0-d array, and
-    /// [`ErrorKind::DType`] for a state that is not a float.
+    /// Returns the next parameters and the next state after one step, as expressions. A step is computed in the dtype
+    /// of the state's means. The results carry [`ErrorKind::Shape`] if the trees of parameters, derivatives and state
+    /// do not fit each other or the step count is not a 0-d array, and [`ErrorKind::DType`] if the state does not
+    /// consist of floats.
     #[track_caller]
     pub fn update<P: Parameters>(
         &self,

@@ -43,8 +43,9 @@ impl<'a, P: Parameters> Batches<'a, P> {
     /// Returns the batches of `size` rows. If `size` does not divide the number of rows, the last batch is shorter.
     ///
     /// # Errors
-    /// [`ErrorKind::Argument`] if `size` is 0 or the dataset has no arrays, [`ErrorKind::Shape`] if an array is 0-d or
-    /// the first axes differ, [`ErrorKind::LimitExceeded`] for 2^31 rows or more, and the errors of [`Expr::eval`].
+    /// Returns [`ErrorKind::Argument`] if `size` is 0 or the dataset has no arrays, [`ErrorKind::Shape`] if an array is
+    /// 0-d or the lengths of the first axes differ, [`ErrorKind::LimitExceeded`] for 2^31 rows or more, and the errors
+    /// of [`Expr::eval`].
     ///
     /// [`Expr::eval`]: crate::Expr::eval
     #[track_caller]
@@ -96,7 +97,7 @@ impl<'a, P: Parameters> Batches<'a, P> {
 impl<P: Parameters> Iterator for Batches<'_, P> {
     type Item = Result<P::With<Array>>;
 
-    /// Computes the next batch.
+    /// Returns the next batch, or `None` after the last one.
     #[track_caller]
     fn next(&mut self) -> Option<Self::Item> {
         let n = self.left().min(self.size);

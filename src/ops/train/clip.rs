@@ -26,8 +26,8 @@ use std::panic::Location;
 /// ```
 ///
 /// # Errors
-/// The expressions carry [`ErrorKind::Argument`] if `most` is negative or NaN, and [`ErrorKind::DType`] for a leaf that
-/// is not a float.
+/// The expressions carry [`ErrorKind::Argument`] if `most` is negative or NaN, and [`ErrorKind::DType`] if a leaf is
+/// not a float.
 #[doc(alias = "clip_grad_norm_")]
 #[track_caller]
 pub fn clip_by_global_norm<P: Parameters>(grads: &P, most: f64) -> P::With<Expr> {

@@ -31,7 +31,7 @@ enum Form {
     Normal,
 }
 
-/// Draws weights with the variance that `variance` computes from the two fans.
+/// Draws weights with mean 0 and with the variance that `variance` computes from the two fans (see [`fans`]).
 fn drawn(
     op: &'static str,
     shape: impl IntoShape,
@@ -40,10 +40,11 @@ fn drawn(
     (form, variance): (Form, fn([f64; 2]) -> f64),
     at: Loc,
 ) -> Expr {
-    // f16 and bf16 weights are computed in f32 and rounded at the end
+    // f16 and bf16 weights are computed in f32 and rounded to their dtype at the end
     let wide = if dtype == DType::F64 { DType::F64 } else { DType::F32 };
     let shape: Result<Shape> = shape_arg(shape).map_err(|f| f.at(op, at));
-    // the numbers are drawn before the arguments are checked, so that one stream of `rng` is used whatever they are
+    // the numbers are drawn before the arguments are checked, so that even a call with an error uses one stream of
+    // `rng`
     let list = shape.as_ref().map(|s| s.to_vec()).unwrap_or_default();
     let numbers = match form {
         Form::Uniform => rng.uniform(list, wide),
@@ -56,7 +57,7 @@ fn drawn(
         if let Some(e) = numbers.error() {
             return Err(e.clone().named(op));
         }
-        // without elements the deviation may be infinite
+        // for an array without elements the deviation may be infinite; it is replaced, because no element depends on it
         let deviation = if deviation.is_finite() { deviation } else { 0.0 };
         let weights = match form {
             // the variance of numbers between −1 and 1 is 1/3
@@ -83,8 +84,8 @@ macro_rules! initialisers {
 }
 
 initialisers! {
-    /// Draws weights uniformly between −√(6 / (in + out)) and √(6 / (in + out)), for tanh and sigmoid (Glorot and
-    /// Bengio, 2010).
+    /// Draws weights uniformly between −√(6 / (in + out)) and √(6 / (in + out)), for a layer before tanh or sigmoid
+    /// (Glorot and Bengio, 2010).
     ///
     /// A shape of two axes is `[in, out]`, as in `x.matmul(w)`. A shape with more axes is `[out, in, window…]`, as in a
     /// convolution; then `in` and `out` are multiplied by the size of the window. All four initialisers treat shapes in
@@ -100,8 +101,8 @@ initialisers! {
     /// ```
     glorot_uniform: Uniform, "xavier_uniform", |[n, m]| 2.0 / (n + m);
 
-    /// Draws weights from the normal distribution with the variance 2 / (in + out), for tanh and sigmoid (Glorot and
-    /// Bengio, 2010). [`glorot_uniform`] describes the shapes.
+    /// Draws weights from the normal distribution with mean 0 and variance 2 / (in + out), for a layer before tanh or
+    /// sigmoid (Glorot and Bengio, 2010). [`glorot_uniform`] says which axes of the shape are `in` and `out`.
     ///
     /// ```
     /// use cupric::train::glorot_normal;
@@ -112,8 +113,8 @@ initialisers! {
     /// ```
     glorot_normal: Normal, "xavier_normal", |[n, m]| 2.0 / (n + m);
 
-    /// Draws weights uniformly between −√(6 / in) and √(6 / in), for relu, which halves the variance (He et al., 2015).
-    /// [`glorot_uniform`] describes the shapes.
+    /// Draws weights uniformly between −√(6 / in) and √(6 / in), for a layer before relu, which halves the variance (He
+    /// et al., 2015). [`glorot_uniform`] says which axes of the shape are `in` and `out`.
     ///
     /// ```
     /// use cupric::train::he_uniform;
@@ -124,8 +125,8 @@ initialisers! {
     /// ```
     he_uniform: Uniform, "kaiming_uniform", |[n, _]| 2.0 / n;
 
-    /// Draws weights from the normal distribution with the variance 2 / in, for relu, which halves the variance (He et
-    /// al., 2015). [`glorot_uniform`] describes the shapes.
+    /// Draws weights from the normal distribution with mean 0 and variance 2 / in, for a layer before relu, which
+    /// halves the variance (He et al., 2015). [`glorot_uniform`] says which axes of the shape are `in` and `out`.
     ///
     /// ```
     /// use cupric::train::he_normal;

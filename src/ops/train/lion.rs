@@ -7,11 +7,11 @@ use crate::graph::expr::Expr;
 use crate::ops::grad::Parameters;
 use std::panic::Location;
 
-/// Lion (Chen et al., "Symbolic Discovery of Optimization Algorithms", 2023, <https://arxiv.org/abs/2302.06675>), which
-/// changes each element of a parameter by plus or minus the learning rate. The state has one leaf for each parameter,
-/// the momentum m. A step with the derivative g of a parameter p first computes p ← p − rate · (sign(b₁ · m + (1 − b₁)
-/// · g) + decay · p), and then m ← b₂ · m + (1 − b₂) · g. The authors use a rate of a third to a tenth of Adam's, and a
-/// decay three to ten times as large.
+/// The optimiser Lion (Chen et al., "Symbolic Discovery of Optimization Algorithms", 2023,
+/// <https://arxiv.org/abs/2302.06675>), which changes each element of a parameter by plus or minus the learning rate.
+/// The state has one leaf for each parameter, the momentum m. A step with the derivative g of a parameter p first
+/// computes p ← p − rate · (sign(b₁ · m + (1 − b₁) · g) + decay · p), and then m ← b₂ · m + (1 − b₂) · g. The authors
+/// use a learning rate of a third to a tenth of Adam's, and a decay three to ten times as large as Adam's.
 ///
 /// ```
 /// use cupric::array;
@@ -35,7 +35,7 @@ pub struct Lion {
 }
 
 impl Lion {
-    /// Returns an optimiser with the betas 0.9 and 0.99 and no decay.
+    /// Returns an optimiser with the learning rate `rate`, the betas 0.9 and 0.99 and no decay.
     pub fn new(rate: f64) -> Lion {
         Lion { rate, betas: [0.9, 0.99], decay: 0.0 }
     }
@@ -43,15 +43,17 @@ impl Lion {
     /// Returns the state before the first step, which consists of zeros.
     ///
     /// # Errors
-    /// [`ErrorKind::DType`](crate::ErrorKind::DType) for a parameter that is not a float; the errors of [`Expr::eval`].
+    /// Returns [`ErrorKind::DType`](crate::ErrorKind::DType) if a parameter is not a float, and the errors of
+    /// [`Expr::eval`].
     #[track_caller]
     pub fn init<P: Parameters>(&self, params: &P) -> Result<P::With<Array>> {
         zeros(params, "Lion::init", Location::caller())
     }
 
-    /// Returns the next parameters and the next state. A step is computed in the dtype of the state. The results carry
-    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) if the trees do not fit, and
-    /// [`ErrorKind::DType`](crate::ErrorKind::DType) for a state that is not a float.
+    /// Returns the next parameters and the next state after one step, as expressions. A step is computed in the dtype
+    /// of the state. The results carry [`ErrorKind::Shape`](crate::ErrorKind::Shape) if the trees of parameters,
+    /// derivatives and state do not fit each other, and [`ErrorKind::DType`](crate::ErrorKind::DType) if the state does
+    /// not consist of floats.
     #[track_caller]
     pub fn update<P: Parameters>(
         &self,

@@ -12,7 +12,7 @@
 //!
 //! An optimiser changes nothing in place. [`Adam::update`] takes the parameters, their derivatives and a state, and
 //! returns the next parameters and the next state as expressions. [`eval_tree`] computes a tree of expressions in one
-//! plan, so the loss, the derivatives and both updates share their kernels:
+//! plan, so the loss, the derivatives, the next parameters and the next state share their kernels:
 //!
 //! ```
 //! use cupric::train::{Adam, eval_tree};
@@ -34,8 +34,8 @@
 //! # Ok::<(), cupric::Error>(())
 //! ```
 //!
-//! For parameters of dtype f16 or bf16, the state is stored and a step is computed in f32. Only the new parameters are
-//! rounded to their dtype.
+//! If a parameter has dtype f16 or bf16, its state is f32, and a step is computed in f32. Only the new parameter is
+//! rounded to its dtype.
 
 mod adam;
 mod batches;

@@ -7,18 +7,18 @@ use crate::graph::expr::Expr;
 use crate::ops::grad::Parameters;
 use std::panic::Location;
 
-/// The number of steps of the Newton–Schulz iteration, as published.
+/// The number of steps of the Newton–Schulz iteration, as in Jordan's publication.
 const STEPS: usize = 5;
 
-/// The coefficients of x, x³ and x⁵ that Jordan published. They make the polynomial steep at 0, so that five steps
-/// bring all singular values that are not tiny between about 0.7 and 1.2.
+/// The coefficients of x, x³ and x⁵ in a step of the Newton–Schulz iteration, which Jordan published. They make the
+/// polynomial steep at 0, so that five steps bring all singular values that are not tiny between about 0.7 and 1.2.
 const COEFFICIENTS: [f64; 3] = [3.4445, -4.7750, 2.0315];
 
-/// A number that is added to a norm in a divisor, so that nothing is divided by 0.
+/// A number that is added to the norm by which a matrix is divided, so that nothing is divided by 0.
 const EPSILON: f64 = 1e-7;
 
-/// Muon (Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024,
-/// <https://kellerjordan.github.io/posts/muon/>): the momentum of a matrix is replaced by its *orthogonal factor*, a
+/// The optimiser Muon (Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024,
+/// <https://kellerjordan.github.io/posts/muon/>). It replaces the momentum of a matrix by its *orthogonal factor*, a
 /// matrix with about the same singular vectors whose singular values are near 1. Five steps of a Newton–Schulz
 /// iteration compute it by matrix products. The state has one leaf for each parameter, the momentum m. For a parameter
 /// p with the derivative g, a step computes m ← momentum · m + g and u = g + momentum · m (without `nesterov`, u = m),
@@ -47,14 +47,15 @@ pub struct Muon {
     pub rate: f64,
     /// The factor by which a step multiplies the old momentum.
     pub momentum: f64,
-    /// Whether a step uses Nesterov's momentum, which looks ahead: see the formulas of [`Muon`].
+    /// Whether a step uses Nesterov's momentum: u = g + momentum · m instead of u = m, for the derivative g and the new
+    /// momentum m.
     pub nesterov: bool,
     /// The weight decay: a step also subtracts `rate · decay · p` from each parameter p.
     pub decay: f64,
 }
 
 impl Muon {
-    /// Returns an optimiser with the momentum 0.95, Nesterov's step and no decay.
+    /// Returns an optimiser with the learning rate `rate`, the momentum 0.95, Nesterov's momentum and no decay.
     pub fn new(rate: f64) -> Muon {
         Muon { rate, momentum: 0.95, nesterov: true, decay: 0.0 }
     }
@@ -62,15 +63,17 @@ impl Muon {
     /// Returns the state before the first step, which consists of zeros.
     ///
     /// # Errors
-    /// [`ErrorKind::DType`](crate::ErrorKind::DType) for a parameter that is not a float; the errors of [`Expr::eval`].
+    /// Returns [`ErrorKind::DType`](crate::ErrorKind::DType) if a parameter is not a float, and the errors of
+    /// [`Expr::eval`].
     #[track_caller]
     pub fn init<P: Parameters>(&self, params: &P) -> Result<P::With<Array>> {
         zeros(params, "Muon::init", Location::caller())
     }
 
-    /// Returns the next parameters and the next state. A step is computed in the dtype of the state. The results carry
-    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) if the trees do not fit, and
-    /// [`ErrorKind::DType`](crate::ErrorKind::DType) for a state that is not a float.
+    /// Returns the next parameters and the next state after one step, as expressions. A step is computed in the dtype
+    /// of the state. The results carry [`ErrorKind::Shape`](crate::ErrorKind::Shape) if the trees of parameters,
+    /// derivatives and state do not fit each other, and [`ErrorKind::DType`](crate::ErrorKind::DType) if the state does
+    /// not consist of floats.
     #[track_caller]
     pub fn update<P: Parameters>(
         &self,
@@ -99,7 +102,7 @@ fn orthogonal(u: &Expr) -> Expr {
         [rows, ..] => (*rows, size / rows),
     };
     let x = unit.reshape([rows, columns]);
-    // a tall matrix is transposed, because x · xᵀ is then the smaller one of the two possible products
+    // a tall matrix is transposed, because x · xᵀ is then the smaller of the two products x · xᵀ and xᵀ · x
     let is_tall = rows > columns;
     let mut x = if is_tall { x.t() } else { x };
     let [a, b, c] = COEFFICIENTS;

@@ -40,7 +40,8 @@ fn names<P: Parameters>(tree: &P, op: &'static str, at: Loc) -> Result<Vec<Strin
 /// ```
 ///
 /// # Errors
-/// [`ErrorKind::Argument`] if the tree's method `names` does not list one name for each leaf, or lists one twice.
+/// Returns [`ErrorKind::Argument`] if the tree's method `names` does not list one name for each leaf, or lists a name
+/// twice.
 #[doc(alias = "state_dict")]
 #[track_caller]
 pub fn named<P: Parameters>(tree: &P) -> Result<Vec<(String, Expr)>> {
@@ -67,8 +68,9 @@ pub fn named<P: Parameters>(tree: &P) -> Result<Vec<(String, Expr)>> {
 /// ```
 ///
 /// # Errors
-/// [`ErrorKind::Argument`] for a name that the list does not have, [`ErrorKind::Shape`] and [`ErrorKind::DType`] for an
-/// array that does not fit, the errors of [`named`], and the errors of the evaluation and the transfer of the arrays.
+/// Returns [`ErrorKind::Argument`] if the list has no array with the name of a leaf, [`ErrorKind::Shape`] or
+/// [`ErrorKind::DType`] if an array does not have the shape or the dtype of its leaf, the errors of [`named`], and the
+/// errors of the evaluation and the transfer of the arrays.
 #[doc(alias = "load_state_dict")]
 #[track_caller]
 pub fn with_named<P: Parameters, N: AsRef<str>, A: Operand>(

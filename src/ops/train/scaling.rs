@@ -45,7 +45,7 @@ const SCALES: [f64; 2] = [1.0, 16_777_216.0];
 #[doc(alias("GradScaler", "DynamicLossScale"))]
 #[derive(Clone, Copy, Debug)]
 pub struct LossScale {
-    /// The first scale. The default is 2^15.
+    /// The scale before the first step. The default is 2^15.
     pub start: f64,
     /// How many steps in a row must have finite derivatives before the scale is doubled. The default is 2000.
     pub interval: u32,
@@ -58,10 +58,12 @@ impl Default for LossScale {
 }
 
 impl LossScale {
-    /// Returns the state before the first step, on the device of the first parameter.
+    /// Returns the state before the first step: the scale `start`, and the count 0. Both are on the device of the first
+    /// parameter.
     ///
     /// # Errors
-    /// [`ErrorKind::Argument`] if `start` is not between 1 and 2^24, or `interval` is 0; the errors of [`Expr::eval`].
+    /// Returns [`ErrorKind::Argument`] if `start` is not between 1 and 2^24 or `interval` is 0, and the errors of
+    /// [`Expr::eval`].
     #[track_caller]
     pub fn init<P: Parameters>(&self, params: &P) -> Result<[Array; 2]> {
         let at = Location::caller();
@@ -77,14 +79,14 @@ impl LossScale {
         Ok([number(Scalar::Float(self.start), DType::F32)?, number(Scalar::Int(0), DType::I32)?])
     }
 
-    /// Returns the loss times the scale, in f32 (f64 for a loss of dtype f64).
+    /// Returns the loss times the scale, in f32, or in f64 for a loss of dtype f64.
     #[track_caller]
     pub fn scale(&self, loss: impl Into<Expr>, state: &[Array; 2]) -> Expr {
         let loss = loss.into();
         wide(&loss) * &*state[0]
     }
 
-    /// Returns derivatives divided by the scale, in f32 (f64 for derivatives of dtype f64).
+    /// Returns derivatives divided by the scale, in f32, or in f64 for derivatives of dtype f64.
     #[track_caller]
     pub fn unscale<P: Parameters>(&self, grads: &P, state: &[Array; 2]) -> P::With<Expr> {
         let at = Location::caller();
@@ -92,9 +94,10 @@ impl LossScale {
         built(grads, list, "LossScale::unscale", at)
     }
 
-    /// Returns the values to go on with, and the next state of the scaling. The values are those of `next` if all
-    /// derivatives are finite, and otherwise those of `old`. `old` and `next` are trees of the same form, before
-    /// and after the step. They hold the parameters, the optimiser's state and whatever else a skipped step must not change. The derivatives may be scaled or unscaled.
+    /// Returns the values with which training continues, and the next state of the scaling. `old` and `next` are trees
+    /// of the same form, before and after the step. They hold the parameters, the optimiser's state and whatever else a
+    /// skipped step must not change. The returned values are those of `next` if all derivatives are finite, and
+    /// otherwise those of `old`. The derivatives may be scaled or unscaled.
     ///
     /// The values carry [`ErrorKind::Shape`] if the two trees do not fit each other, and [`ErrorKind::DType`] if the
     /// dtypes differ.
@@ -126,7 +129,8 @@ impl LossScale {
     }
 }
 
-/// Returns an error for the first leaf whose counterpart has another shape or dtype, if there is one.
+/// Returns an error for the first leaf of `olds` whose counterpart in `nexts` has another shape or dtype, if there is
+/// one.
 fn misfit(op: &'static str, olds: &[&Expr], nexts: &[&Expr], at: Loc) -> Option<Error> {
     if olds.len() != nexts.len() {
         let detail = format!("there are {} old values and {} next ones", olds.len(), nexts.len());
@@ -147,7 +151,8 @@ fn misfit(op: &'static str, olds: &[&Expr], nexts: &[&Expr], at: Loc) -> Option<
     })
 }
 
-/// Returns whether all elements of all leaves are finite, as a 0-d array of dtype bool; true for a tree without leaves.
+/// Returns whether all elements of all leaves of a tree are finite, as a 0-d array of dtype bool. The result is true
+/// for a tree without leaves.
 ///
 /// ```
 /// use cupric::array;

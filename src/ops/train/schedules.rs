@@ -2,8 +2,8 @@
 
 use std::f64::consts::PI;
 
-/// Returns a rate that rises linearly and reaches `rate` at step `steps`; from then on it is `rate`. With 0
-/// steps it is always `rate`.
+/// Returns the learning rate of a step: it rises linearly from 0 and reaches `rate` at step `steps`; from then on it is
+/// `rate`. With 0 steps it is always `rate`.
 ///
 /// ```
 /// use cupric::train::warm_up;
@@ -13,8 +13,8 @@ pub fn warm_up(step: u64, rate: f64, steps: u64) -> f64 {
     if step >= steps { rate } else { rate * (step as f64 / steps as f64) }
 }
 
-/// Returns a rate that falls from `rate` to `last` along half a cosine (Loshchilov and Hutter, 2017) and is `last` from
-/// step `steps` on. With 0 steps it is always `last`.
+/// Returns the learning rate of a step: it falls from `rate` to `last` along half a cosine (Loshchilov and Hutter,
+/// 2017), and is `last` from step `steps` on. With 0 steps it is always `last`.
 ///
 /// ```
 /// use cupric::train::cosine;

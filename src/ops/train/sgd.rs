@@ -8,8 +8,8 @@ use crate::ops::grad::Parameters;
 use std::panic::Location;
 
 /// Stochastic gradient descent with momentum. The state has one leaf for each parameter, the momentum m. For a
-/// parameter p with the derivative g, a step computes m ← momentum · m + g, then p ← p − rate · m. With `nesterov`, p ←
-/// p − rate · (g + momentum · m).
+/// parameter p with the derivative g, a step computes m ← momentum · m + g, then p ← p − rate · m. With `nesterov`, the
+/// second formula is p ← p − rate · (g + momentum · m).
 ///
 /// ```
 /// use cupric::array;
@@ -28,12 +28,13 @@ pub struct Sgd {
     pub rate: f64,
     /// The factor by which a step multiplies the old momentum.
     pub momentum: f64,
-    /// Whether a step uses Nesterov's momentum, which looks ahead: see the formulas of [`Sgd`].
+    /// Whether a step uses Nesterov's momentum: it subtracts rate · (g + momentum · m) instead of rate · m, for the
+    /// derivative g and the new momentum m.
     pub nesterov: bool,
 }
 
 impl Sgd {
-    /// Returns an optimiser without momentum.
+    /// Returns an optimiser with the learning rate `rate` and without momentum.
     pub fn new(rate: f64) -> Sgd {
         Sgd { rate, momentum: 0.0, nesterov: false }
     }
@@ -41,15 +42,17 @@ impl Sgd {
     /// Returns the state before the first step, which consists of zeros.
     ///
     /// # Errors
-    /// [`ErrorKind::DType`](crate::ErrorKind::DType) for a parameter that is not a float; the errors of [`Expr::eval`].
+    /// Returns [`ErrorKind::DType`](crate::ErrorKind::DType) if a parameter is not a float, and the errors of
+    /// [`Expr::eval`].
     #[track_caller]
     pub fn init<P: Parameters>(&self, params: &P) -> Result<P::With<Array>> {
         zeros(params, "Sgd::init", Location::caller())
     }
 
-    /// Returns the next parameters and the next state. A step is computed in the dtype of the state. The results carry
-    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) if the trees do not fit, and
-    /// [`ErrorKind::DType`](crate::ErrorKind::DType) for a state that is not a float.
+    /// Returns the next parameters and the next state after one step, as expressions. A step is computed in the dtype
+    /// of the state. The results carry [`ErrorKind::Shape`](crate::ErrorKind::Shape) if the trees of parameters,
+    /// derivatives and state do not fit each other, and [`ErrorKind::DType`](crate::ErrorKind::DType) if the state does
+    /// not consist of floats.
     #[track_caller]
     pub fn update<P: Parameters>(
         &self,

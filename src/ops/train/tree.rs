@@ -7,7 +7,7 @@ use crate::graph::expr::Expr;
 use crate::ops::grad::{Parameters, built_arrays};
 use std::panic::Location;
 
-/// Returns the leaves of a tree, in the order of the tree.
+/// Returns the leaves of a tree (its expressions), in the order of the tree.
 pub(super) fn leaves<P: Parameters>(tree: &P) -> Vec<&Expr> {
     let mut list = vec![];
     tree.leaves(&mut list);
@@ -52,8 +52,8 @@ impl<P: Parameters> Parameters for Same<'_, P> {
 /// ```
 ///
 /// # Errors
-/// The errors of [`eval_many`]; [`ErrorKind::Argument`] if the tree's method `with` asks for more leaves than `leaves`
-/// lists.
+/// Returns the errors of [`eval_many`], and [`ErrorKind::Argument`] if the tree's method `with` asks for more leaves
+/// than `leaves` lists.
 #[track_caller]
 pub fn eval_tree<P: Parameters>(tree: &P) -> Result<P::With<Array>> {
     let at = Location::caller();

@@ -60,7 +60,7 @@ mod injector {
         pub site: Option<&'static str>,
         /// Which call at the site fails: the first is 1. If this is 0, no call fails, and calls are only counted.
         pub nth: usize,
-        /// Whether all calls after it fail too.
+        /// Whether all calls after the failing call fail too.
         pub onwards: bool,
         /// The error of the call: `OutOfMemory`, `DeviceLost`, or `Internal`, which represents a failed validation by
         /// wgpu.
@@ -128,8 +128,8 @@ mod injector {
             if self.flags.load(Relaxed) & COUNTS == 0 { None } else { self.count(site) }
         }
 
-        /// Like `hit`, for sites that are reached a different number of times in each run, because threads share the
-        /// work. Their calls are counted only if the planned fault names the site, so that all other counts are
+        /// Counts a call at a site that is reached a different number of times in each run, because threads share the
+        /// work. Such a call is counted only if the planned fault names the site, so that all other counts are
         /// reproducible. Returns whether the call must fail.
         #[inline]
         pub fn hit_alone(&self, site: &'static str) -> bool {

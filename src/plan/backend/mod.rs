@@ -154,41 +154,41 @@ pub struct MemoryInfo {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct Numerics {
-    /// A NaN survives a load, a sum and a product.
+    /// Whether a NaN survives a load, a sum and a product.
     pub nan: bool,
-    /// An infinity survives a load, a sum and a product, and ∞ − ∞ and ∞ · 0 are NaN.
+    /// Whether an infinity survives a load, a sum and a product, and ∞ − ∞ and ∞ · 0 are NaN.
     pub infinity: bool,
-    /// −0 survives a load, a sum and a product.
+    /// Whether −0 survives a load, a sum and a product.
     pub negative_zero: bool,
-    /// Subnormal numbers are not flushed to 0, neither as operands nor as results of sums and products.
+    /// Whether subnormal numbers are not flushed to 0, neither as operands nor as results of sums and products.
     pub subnormals: bool,
-    /// `(a + b) − a` and `a − a` are computed as written. cupric computes formulas as written on every device,
+    /// Whether `(a + b) − a` and `a − a` are computed as written. cupric computes formulas as written on every device,
     /// regardless of this field, because kernels guard the values that one operation passes to the next. They do so
     /// even if the probe found no folding, because a compiler decides again for each kernel.
     pub no_folding: bool,
-    /// Sums and products are rounded to nearest, ties to even.
+    /// Whether sums and products are rounded to nearest, ties to even.
     pub rounding: bool,
-    /// `fma` rounds once.
+    /// Whether `fma` rounds once.
     pub fma: bool,
-    /// `a * b + c` rounds twice. Formulas always round twice on every device. Inside a matrix product the device may
-    /// round once.
+    /// Whether `a * b + c` rounds twice. Formulas always round twice on every device. Inside a matrix product the
+    /// device may round once.
     pub no_contraction: bool,
-    /// Quotients are correctly rounded.
+    /// Whether quotients are correctly rounded.
     pub division: bool,
-    /// Square roots are correctly rounded.
+    /// Whether square roots are correctly rounded.
     pub sqrt: bool,
-    /// The conversion to f16 by `pack2x16float` rounds to nearest, ties to even, with overflow to ∞, and keeps
+    /// Whether the conversion to f16 by `pack2x16float` rounds to nearest, ties to even, with overflow to ∞, and keeps
     /// subnormals of f16.
     pub half: bool,
-    /// The conversion to WGSL's type `f16` rounds to nearest, ties to even, with overflow to ∞, keeps subnormals of
-    /// f16, and is not omitted by the compiler if a conversion back follows. `false` if the device does not have that
-    /// type.
+    /// Whether the conversion to WGSL's type `f16` rounds to nearest, ties to even, with overflow to ∞, keeps
+    /// subnormals of f16, and is not omitted by the compiler if a conversion back follows. `false` if the device does
+    /// not have that type.
     pub half_type: bool,
-    /// The conversion from f16 by `unpack2x16float` keeps subnormals, infinities and NaN.
+    /// Whether the conversion from f16 by `unpack2x16float` keeps subnormals, infinities and NaN.
     pub half_to_float: bool,
-    /// The conversion from f16 by `unpack2x16float` keeps the sign of a NaN.
+    /// Whether the conversion from f16 by `unpack2x16float` keeps the sign of a NaN.
     pub half_sign: bool,
-    /// The conversion to i32 saturates, and converts NaN to 0.
+    /// Whether the conversion of f32 to i32 saturates, and converts NaN to 0.
     pub float_to_int: bool,
 }
 
@@ -247,7 +247,7 @@ pub(crate) trait Backend: Send + Sync {
     /// destination, so that the host copies the bytes only once. A read that fails may already have passed some pieces.
     /// A read of 0 bytes passes one empty piece.
     fn download_to(&self, buffer: &Buffer, offset: usize, len: usize, receive: Receive) -> Pending<()>;
-    /// Reads like `download_to`, into newly allocated memory.
+    /// Reads `len` bytes of a buffer from byte `offset` on, like `download_to`, into newly allocated memory.
     fn download(&self, buffer: &Buffer, offset: usize, len: usize) -> Pending<Vec<u8>> {
         let bytes = match room::<u8>(len, "download", None) {
             Ok(bytes) => Received::new(bytes),
@@ -265,7 +265,7 @@ pub(crate) trait Backend: Send + Sync {
         })
     }
     /// On a device whose memory is host memory, copies bytes of a buffer from byte `offset` on to `to`, and fills all
-    /// of it unless it returns an error. Returns `None` on other devices, where the caller must use `download`.
+    /// of `to` unless it returns an error. Returns `None` on other devices, where the caller must use `download`.
     fn copy_out(&self, _buffer: &Buffer, _offset: usize, _to: &mut [MaybeUninit<u8>]) -> Option<Result<()>> {
         None
     }
@@ -280,13 +280,13 @@ pub(crate) trait Backend: Send + Sync {
         );
         Err(Error::with_line(ErrorKind::Unsupported, call.name, detail, Some(call.line)))
     }
-    /// Returns a future that is ready when all work enqueued so far is done. Like that of [`Backend::download`], it
-    /// blocks only if its caller does ([`wait`]).
+    /// Returns a future that is ready when all work enqueued so far is done. Like the future of [`Backend::download`],
+    /// it blocks only if its caller does ([`wait`]).
     fn synchronize(&self) -> Pending<()>;
     /// Returns the device's counters and memory usage.
     fn report(&self) -> (Stats, MemoryInfo);
 
-    /// Runs a plan and returns all its errors, including those that `run` would leave for the next read.
+    /// Runs a plan and returns all its errors, including errors that `run` would leave for the next read.
     fn run_at_once(&self, plan: &ExecutionPlan, bindings: Bindings<'_>) -> Result<()> {
         self.run(plan, bindings)
     }

@@ -24,6 +24,6 @@ pub(crate) struct RawCall<'a> {
 pub(crate) struct RawBinding<'a> {
     pub buffer: &'a Buffer,
     pub bytes: usize,
-    /// Whether the shader writes the memory. It is zero before the call.
+    /// Whether the shader writes the memory. If so, the memory holds zeros before the call.
     pub is_result: bool,
 }

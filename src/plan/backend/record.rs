@@ -35,12 +35,12 @@ pub(crate) enum Clock {
 pub(crate) struct StepNote {
     /// The name of the last operation that the step computes, or `clear` if it only fills memory with zeros.
     pub name: &'static str,
-    /// The kind of kernel, `routine` or `clear`.
+    /// The kind of the kernel, or `routine` or `clear` for a step that is no kernel.
     pub kind: &'static str,
-    /// The lengths of the kernel's outer dimensions, followed by those of its inner (reduced or scanned) dimensions.
-    /// For a routine, the shape of its first result.
+    /// The lengths of the kernel's outer dimensions, followed by the lengths of its inner (reduced or scanned)
+    /// dimensions. For a routine, the shape of its first result.
     pub shape: Shape,
-    /// The caller's line.
+    /// The caller's source line.
     pub line: Option<Loc>,
     /// The bytes read and written, as defined by [`Step::bytes`].
     pub bytes: (u64, u64),

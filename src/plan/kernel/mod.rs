@@ -124,11 +124,12 @@ pub(crate) enum Op {
     /// (2^30, modulo 2^32) is added at index 2k + 1. `slots` are the run-time scalars that hold the seed's low word,
     /// its high word, and the stream.
     Philox { index: usize, word: u8, slots: [usize; 3] },
-    /// Reduces the elements of inner values along `inner` to one element of an outer value.
+    /// Reduces the elements of inner values (one per index of `outer × inner`) along `inner` to one element of an outer
+    /// value (one per index of `outer`).
     Reduce(Box<KernelReduction>),
     /// Combines, for each index of `inner`, the elements of an inner value up to and including that index, in the order
-    /// that `plan/kernel/scan.rs` defines. If this value is at the outer level, it is the total: all elements, combined
-    /// in the same order.
+    /// that `plan/kernel/scan.rs` defines. If this value is an outer one (one element per index of `outer`), it is the
+    /// total: all elements, combined in the same order.
     Scan(Box<KernelReduction>),
     /// Computes Σ over `inner` of `loads[0] · loads[1]`, the product of a matmul kernel, in the value's compute type.
     /// If there is a `from`, the sum starts with the value of `loads[from]`, the sum so far, because `plan/chains.rs`
@@ -150,7 +151,7 @@ pub(crate) struct PartOfK {
 /// How a position along an axis of `extent` elements is computed from an index, as a gather or scatter needs it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Position {
-    /// Which value of the kernel holds the index (a number of the kernel's list of values).
+    /// The number of the kernel's value that holds the index.
     pub index: usize,
     pub extent: usize,
     /// How an index outside `0..extent` is handled.
@@ -189,7 +190,7 @@ impl Op {
         }
     }
 
-    /// Replaces the number of each value that the operation reads by `number` of it.
+    /// Replaces the number `n` of each value that the operation reads by `number(n)`.
     pub fn map_operands(&mut self, mut number: impl FnMut(usize) -> usize) {
         match self {
             Op::Load(_) | Op::Scalar(_) | Op::Constant(_) | Op::Index { .. } | Op::Dot { .. } => {}
@@ -298,15 +299,16 @@ impl Value {
 pub(crate) enum KernelKind {
     /// Computes its values and stores them, without inner dimensions.
     Elementwise,
-    /// Reduces inner values, and stores only outer values. No reduction depends on another.
+    /// Reduces values along `inner`, and stores only values that do not vary along `inner`. No reduction depends on
+    /// another.
     Reduce(Lanes),
-    /// Has reductions that depend on each other, scans, or stores of inner values. The kernel holds a whole row (the
-    /// elements of all inner indices) at a time.
+    /// Has reductions that depend on each other, scans, or stores of values that vary along `inner`. The kernel holds a
+    /// whole row (the elements of all inner indices) at a time.
     Row,
     /// A matrix product: `values[0]` is [`Op::Dot`], the last two dimensions of `outer` are m and n, and `inner` is k.
     /// `loads[0]` has stride 0 along n, and `loads[1]` has stride 0 along m. The other values are computed from the
-    /// product, at the outer level. If `inner` has several dimensions, the rows and the columns may have further
-    /// dimensions in `outer` ([`Kernel::sides`]).
+    /// product, and have one element per index of `outer`. If `inner` has several dimensions, the rows and the columns
+    /// may have further dimensions in `outer` ([`Kernel::sides`]).
     Matmul,
 }
 
@@ -327,7 +329,8 @@ impl KernelKind {
 /// reduction combines elements.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Lanes {
-    /// Elements are neighbours along the reduced axes, so the lanes of a reduction share a row.
+    /// Elements are neighbours along the reduced axes, so the lanes (invocations or SIMD lanes) of a reduction share a
+    /// row.
     Inner,
     /// Elements are neighbours along the axes that are not reduced, so neighbouring lanes reduce neighbouring rows.
     Outer,
@@ -413,8 +416,8 @@ impl Kernel {
         layout::product(&self.inner)
     }
 
-    /// Returns whether load number `load` reads any element. If `inner` has no indices, only the loads of outer values
-    /// are executed.
+    /// Returns whether load number `load` reads any element. If `inner` has no indices, only the loads with one element
+    /// per index of `outer` run.
     pub fn reads(&self, load: usize) -> bool {
         let outer = |v: &Value| !v.inner && v.op.load() == Some(load);
         self.inner_size() > 0 || self.values.iter().any(outer)

@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 /// Where the bits that a store writes come from, in a kernel that only moves data.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Moved {
-    /// The load with this index, whose elements have the same size as those of the store.
+    /// The load with this index, whose elements have the same size as the store's elements.
     Load(usize),
     /// The value with this index, a scalar or a constant.
     Number(usize),

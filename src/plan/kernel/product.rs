@@ -8,9 +8,9 @@ use crate::base::layout::{self, Shape, Strides};
 use crate::graph::ufunc::cast;
 use smallvec::{SmallVec, smallvec};
 
-/// The length of a chain: products of so many consecutive elements along k are added one after another, and then the
-/// sums of the chains are added in order (`cpu/matmul/tile.rs`). Another number would change the bits of results. In
-/// measurements, half as many cost up to 5 % of speed, and twice as many doubled the worst rounding error of long
+/// The length of a chain: the products of this many consecutive elements along k are added one after another, and then
+/// the sums of the chains are added in order (`cpu/matmul/tile.rs`). Another number would change the bits of results.
+/// In measurements, half as many cost up to 5 % of speed, and twice as many doubled the worst rounding error of long
 /// products.
 pub(crate) const CHAIN: usize = 256;
 
@@ -46,16 +46,17 @@ pub(crate) struct Product {
     pub chains: u32,
     /// Whether one thread does all the work.
     pub alone: bool,
-    /// Whether the next step, an elementwise nest, runs on each part of the result as soon as that part is computed and
-    /// still in a cache (`takes_parts` in `plan/kernel/schedule.rs`).
+    /// Whether the next step, an elementwise kernel, runs on each part of the result as soon as that part is computed
+    /// and still in a cache (`takes_parts` in `plan/kernel/schedule.rs`).
     pub hands_on: bool,
 }
 
 impl Product {
     /// Returns the number of rows and of columns that one task computes of an m × n result.
     pub fn part(&self, m: usize, n: usize) -> [usize; 2] {
-        // the number of rows of a part is a multiple of a panel (12) or of vectors of rows (64), so that inner loops
-        // rarely run on incomplete ones, and the number of columns is a multiple of cache lines
+        // the number of rows of a part is a multiple of a panel (12 rows) or of a few vectors (64 rows), and the number
+        // of columns is a multiple of cache lines, so that inner loops rarely run on incomplete panels, vectors or
+        // lines
         let rows = if self.method == Method::Dots { 64 } else { 12 };
         let of = |n: usize, parts: u8, unit: usize| n.div_ceil(parts.max(1) as usize).next_multiple_of(unit).min(n);
         [of(m, self.parts[0], rows), of(n, self.parts[1], 64)]
@@ -171,7 +172,7 @@ impl Kernel {
         [size(0..end - rows - columns), m, n.saturating_mul(shape[end + 1])]
     }
 
-    /// Returns the number of elements along k over which the kernel sums: all, or those of its
+    /// Returns the number of elements along k over which the kernel sums: all elements, or the elements of its
     /// [`PartOfK`](super::PartOfK).
     pub fn length_of_k(&self) -> usize {
         let part = self.values.first().and_then(|v| v.op.part_of_k());

@@ -23,8 +23,8 @@ pub(crate) struct KernelReduction {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Source {
     /// The elements of value number `x`. A fold that needs the position of each element (argmin) counts along `inner`.
-    /// The position of the first element is 0 or, if there is a `base`, the value of that number, an i32 at the outer
-    /// level.
+    /// The position of the first element is 0 or, if there is a `base`, the value with this number: an i32 with one
+    /// element per outer index.
     Elements { x: usize, base: Option<usize> },
     /// Partial results that an earlier kernel computed for parts of the elements. There is one value for each component
     /// of the fold's state.
@@ -76,7 +76,7 @@ impl KernelReduction {
         KernelReduction { source, ..self.clone() }
     }
 
-    /// Returns the numbers of the inner values that the reduction combines.
+    /// Returns the numbers of the kernel's values that the reduction combines.
     pub fn inputs(&self) -> SmallVec<[usize; MOST_COMPONENTS]> {
         match &self.source {
             Source::Elements { x, .. } => SmallVec::from_slice(&[*x]),
@@ -84,8 +84,8 @@ impl KernelReduction {
         }
     }
 
-    /// Returns the number of the outer value that is the position of the first element, or `None` if that position is
-    /// 0.
+    /// Returns the number of the value (with one element per outer index) that is the position of the first element, or
+    /// `None` if that position is 0.
     pub fn base(&self) -> Option<usize> {
         match self.source {
             Source::Elements { base, .. } => base,

@@ -10,8 +10,8 @@ use crate::base::caps::product_tiles::CooperativeTile;
 use crate::base::layout::Shape;
 use std::fmt;
 
-/// The planner's decisions for one nest. It is small, because a plan may have a million nests: the fields that few
-/// nests need are boxed in `details`.
+/// The planner's decisions for one loop nest (kernel). It is small, because a plan may have a million nests: the fields
+/// that few nests need are boxed in `details`.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub(crate) struct Schedule {
     pub work: Work,
@@ -23,8 +23,8 @@ pub(crate) struct Schedule {
 pub(crate) struct Details {
     /// For each store of the kernel, how it writes. Empty if every store is [`WriteClass::Plain`].
     pub writes: Vec<WriteClass>,
-    /// The passes: loops over the inner dimensions, one after another. `None` for a nest without inner dimensions, and
-    /// for a matrix product, whose loops follow from [`Product`] or [`Groups`].
+    /// The passes: loops over the inner dimensions, one after another. `None` for a kernel without inner dimensions,
+    /// and for a matrix product, whose loops follow from [`Product`] or [`Groups`].
     pub passes: Option<Passes>,
     /// How a CPU checks for out-of-bounds indices before it writes anything. `None` if no index is checked. Also `None`
     /// on a GPU, which skips the stores of such an index and reports the index later.
@@ -34,15 +34,15 @@ pub(crate) struct Details {
 /// How the indices of a kernel are divided among threads or workgroups.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(crate) enum Work {
-    /// Nothing is decided, because the nest is not finished yet, or because it has no outer index, so that nothing
+    /// Nothing is decided, because the kernel is not finished yet, or because it has no outer index, so that nothing
     /// runs.
     #[default]
     Undecided,
-    /// CPU threads compute the nest tile by tile.
+    /// CPU threads compute the kernel tile by tile.
     Tiles(TileSchedule),
     /// CPU threads share a matrix product.
     Product(Product),
-    /// GPU workgroups share the nest.
+    /// GPU workgroups share the kernel's work.
     Groups(Groups),
 }
 
@@ -79,29 +79,30 @@ pub(crate) enum Tiling {
     Across { rows: u16, cols: u16 },
 }
 
-/// The size of workgroups, and how their invocations share the nest. The kinds of kernel in parentheses are those for
-/// which a number may be more than 1.
+/// The size of workgroups, and how their invocations share the kernel's work. A number that applies only to some kinds
+/// of kernel is 1 for the other kinds.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Groups {
     /// The number of invocations of a workgroup.
     pub size: u16,
-    /// The number of invocations that share the work for one outer index (reduce, row).
+    /// The number of invocations that share the work for one outer index of a reduction or row kernel.
     pub lanes: u16,
-    /// The number of neighbouring invocations that exchange partial results of a row by subgroup operations (reduce,
-    /// row). 1 if they exchange them through workgroup memory instead.
+    /// The number of neighbouring invocations that exchange partial results of a row by subgroup operations, in a
+    /// reduction or row kernel. 1 if they exchange them through workgroup memory instead.
     pub shuffled: u8,
-    /// The number of elements of a row that each lane can hold in registers (row).
+    /// The number of elements of a row that each lane of a row kernel can hold in registers.
     pub held: u8,
-    /// The number of elements that one invocation loads before it uses the first of them (elementwise, reduce).
+    /// The number of elements that one invocation of an elementwise or reduction kernel loads before it uses the first
+    /// of them.
     pub in_flight: u8,
-    /// The number of consecutive elements that one invocation processes (elementwise, row), because it stores them as
-    /// one packed 32-bit word, or because they form a run of a scan (`scan.rs`). If an execution binds an elementwise
-    /// kernel's output at a position within a word, no invocation has whole words to itself, and the backend uses 1
-    /// instead.
+    /// The number of consecutive elements that one invocation of an elementwise or row kernel processes, because it
+    /// stores them as one packed 32-bit word, or because they form a run of a scan (`scan.rs`). If an execution binds
+    /// an elementwise kernel's output at a position within a word, no invocation has whole words to itself, and the
+    /// backend uses 1 instead.
     pub run: u8,
-    /// The tile of a product that a workgroup computes (matmul). `None` if subgroups multiply small matrices.
+    /// The tile of a matrix product that a workgroup computes. `None` if subgroups multiply small matrices.
     pub tile: Option<Tile>,
-    /// The part of a product that a workgroup computes by cooperative matrices (matmul). `None` if invocations multiply
+    /// The part of a matrix product that a workgroup computes by cooperative matrices. `None` if invocations multiply
     /// elements.
     pub blocks: Option<CooperativeTile>,
     /// How the shader converts an index of `outer` (first entry), and an index of `inner` (second), to a position in an
@@ -113,7 +114,7 @@ pub(crate) struct Groups {
 
 /// How a shader computes the positions of elements in the operands from an index. The planner has merged axes where
 /// possible: if all operands are contiguous, one axis remains, and if one of them is broadcast along the last or the
-/// first axis, two remain. Extents, strides and offsets are run-time parameters in every class. Only large nests have
+/// first axis, two remain. Extents, strides and offsets are run-time parameters in every class. Only large kernels have
 /// specialised code for one and two axes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum AxisIndexing {
@@ -129,11 +130,11 @@ pub(crate) enum AxisIndexing {
 /// lanes of a workgroup have neighbouring elements.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum AccessClass {
-    /// The load reads one element, which is the same at all indices of the nest.
+    /// The load reads one element, which is the same at all indices of the kernel.
     Single,
     /// Elements are contiguous along the axis, in either direction.
     Contiguous,
-    /// The same element along the whole axis, but not along some other axis.
+    /// The load reads the same element along the whole axis, but not along some other axis.
     Broadcast,
     /// Elements are contiguous along another axis.
     Transposed,
@@ -171,10 +172,10 @@ pub(crate) struct Passes {
 /// One pass: a loop over all inner indices.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub(crate) struct Pass {
-    /// The numbers of the inner values that the pass computes, in order.
+    /// The numbers of the values that the pass computes for each inner index, in order.
     pub computes: Vec<u16>,
-    /// The inner values that this pass reads, but that an earlier pass computes and therefore keeps in memory or
-    /// registers.
+    /// The values that this pass reads at each inner index, but that an earlier pass computes and therefore keeps in
+    /// memory or registers.
     pub takes: Vec<u16>,
     /// The values that are known only when the pass has ended (`Value::ends_pass`): its reductions, totals of scans,
     /// and the elements of scans whose row is shared by lanes.
@@ -217,7 +218,7 @@ heap! {
 }
 
 impl Schedule {
-    /// Returns the tiles of a nest that threads compute tile by tile.
+    /// Returns the tiles of a kernel that threads compute tile by tile, or `None` for any other kernel.
     pub fn tiles(&self) -> Option<TileSchedule> {
         match self.work {
             Work::Tiles(tiles) => Some(tiles),
@@ -225,7 +226,7 @@ impl Schedule {
         }
     }
 
-    /// Returns the strategy of a product that threads share.
+    /// Returns the strategy of a matrix product that threads share, or `None` for any other kernel.
     pub fn product(&self) -> Option<Product> {
         match self.work {
             Work::Product(product) => Some(product),
@@ -233,7 +234,7 @@ impl Schedule {
         }
     }
 
-    /// Returns the size and work of the workgroups of a nest that runs on a GPU.
+    /// Returns the size and work of the workgroups of a kernel that runs on a GPU.
     #[cfg(feature = "gpu")]
     pub fn groups(&self) -> Option<Groups> {
         match self.work {
@@ -264,8 +265,8 @@ impl Schedule {
 }
 
 impl Kernel {
-    /// Returns the access class of a load. It follows from the strides and the schedule, so the schedule does not store
-    /// it.
+    /// Returns the access class (memory layout) of a load. It follows from the strides and the schedule, so the
+    /// schedule does not store it.
     pub fn access(&self, load: usize) -> AccessClass {
         if self.values.iter().any(|v| matches!(v.op, Op::Gather { load: l, .. } if l == load)) {
             return AccessClass::Gathered;
@@ -307,9 +308,9 @@ impl Kernel {
     }
 }
 
-/// Returns whether the nest `next` can process each rectangular part of a product's result as soon as that part is
-/// computed. For this, the nest must be elementwise over the same indices, with tiles that are rows or pieces of rows.
-/// At each index, it must read no other element of the product's result than the one at this index. It must not write
+/// Returns whether the kernel `next` can process each rectangular part of a product's result as soon as that part is
+/// computed. For this, `next` must be elementwise over the same indices, with tiles that are rows or pieces of rows. At
+/// each index, it must read no other element of the product's result than the one at this index. It must not write
 /// memory that the product may still read.
 pub(crate) fn takes_parts(next: &Kernel, product: &Kernel) -> bool {
     let [result] = &product.stores[..] else { return false };

@@ -12,8 +12,8 @@ use smallvec::SmallVec;
 pub(crate) struct Store {
     pub buffer: BufferRef,
     pub dtype: DType,
-    /// One stride for each dimension of `outer`, then of `inner`, in elements. If the value is at the outer level (has
-    /// one element per outer index), only the strides of `outer` count.
+    /// One stride for each dimension of `outer`, then of `inner`, in elements. If the value has only one element per
+    /// outer index, only the strides of `outer` count.
     pub strides: Strides,
     pub offset: isize,
     pub value: usize,
@@ -25,7 +25,8 @@ pub(crate) struct Store {
 /// Selects the elements that a store writes: by a condition, by a computed index, or by both.
 #[derive(Clone, Default, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Chosen {
-    /// A bool value. If it is false, nothing is written, and neighbours in a packed word do not change.
+    /// The number of a bool value of the kernel. Where it is false, nothing is written, and the other elements of a
+    /// packed word do not change.
     pub condition: Option<usize>,
     /// The computed index at which the element is written, if the store is a scatter.
     pub scattered: Option<Scattered>,
@@ -35,9 +36,10 @@ pub(crate) struct Chosen {
 /// strides and offset.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Scattered {
-    /// Which value of the kernel is the index. The value computes in i32. If it is outside `0..extent`, nothing is
-    /// written, so that a store to one window of an axis (`plan/indexed.rs`) skips the elements of other windows. If
-    /// out-of-bounds indices are errors, the value is an [`Op::Position`](super::Op::Position), which checks them.
+    /// The number of the kernel's value that is the index. The value computes in i32. If it is outside `0..extent`,
+    /// nothing is written, so that a store to one window of an axis (`plan/indexed.rs`) skips the elements of other
+    /// windows. If out-of-bounds indices are errors, the value is an [`Op::Position`](super::Op::Position), which
+    /// checks them.
     pub index: usize,
     pub stride: isize,
     pub extent: usize,
@@ -92,7 +94,7 @@ impl Store {
         std::iter::once(self.value).chain(self.condition()).chain(self.scattered().map(|s| s.index)).collect()
     }
 
-    /// Replaces the number of each value that the store reads by `number` of it.
+    /// Replaces the number `n` of each value that the store reads by `number(n)`.
     pub fn map_operands(&mut self, number: impl Fn(usize) -> usize) {
         self.value = number(self.value);
         if let Some(chosen) = &mut self.chosen {

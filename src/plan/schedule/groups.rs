@@ -22,7 +22,8 @@ const LARGE: usize = 1 << 18;
 
 /// The number of elements of a row per lane from which a lane has several loads in flight even if the kernel is not
 /// large ([`LARGE`]), and its few rows leave most of a card idle. On an H100, sums of 128 columns of 32 elements took
-/// 12 µs with one load in flight, and 8 with four. A sum of 4,096 elements by one workgroup did not gain: 10 µs and 12.
+/// 12 µs with one load in flight, and 8 µs with four. A sum of 4,096 elements by one workgroup did not gain: it took 10
+/// µs with one, and 12 µs with four.
 const LONG: usize = 8;
 
 /// The maximum compile cost, and the maximum number, of a kernel's values for which an invocation may have several
@@ -30,8 +31,9 @@ const LONG: usize = 8;
 /// hand; no benchmark compares other values.
 const IN_FLIGHT_COST: u32 = 64;
 const IN_FLIGHT_VALUES: usize = 32;
-/// Like [`IN_FLIGHT_COST`], for a kernel that computes random words: enough to draw normal numbers. It is larger
-/// because the shader has the code of the Philox rounds only once.
+/// The maximum compile cost of a kernel's values for which an invocation may have several loads in flight, if the
+/// kernel computes random words: enough to draw normal numbers. It is larger than [`IN_FLIGHT_COST`], because the
+/// shader has the code of the Philox rounds only once.
 const IN_FLIGHT_COST_OF_DRAWS: u32 = 128;
 
 /// The number of lanes that share a short row: one subgroup on most cards. The number decides in which order a
@@ -85,8 +87,8 @@ pub(super) fn schedule(kernel: &mut Kernel, caps: &Caps) -> Result<()> {
     let tile = if blocks.is_some() { None } else { tile(kernel, shape, caps)? };
     let is_narrow = tile.is_some_and(|tile| tile.each == [1, 1]);
     let writes: Vec<WriteClass> = kernel.stores.iter().map(|store| write_class(kernel, store, is_narrow)).collect();
-    // if the lanes of a row only load elements that one lane combines in order, they load the next ones meanwhile
-    // anyway
+    // if the lanes of a row only load elements that one lane combines in order, they load the next elements in the
+    // meantime anyway
     let waits = match kernel.combines_in_sequence() {
         true => inner > 0 && lanes == 1,
         false => inner > 0 && (is_large || inner >= LONG * lanes),
@@ -161,9 +163,10 @@ pub(in crate::plan) fn is_simple(values: usize, cost: u32) -> bool {
     values <= IN_FLIGHT_VALUES && cost <= IN_FLIGHT_COST
 }
 
-/// Returns the number of loads that an invocation of a large kernel has in flight. It is more than one because an
-/// invocation waits for memory, unless the kernel has so many values that its shader would become too long. It is also
-/// more than one for a kernel that computes random words, because four neighbours share a Philox block.
+/// Returns the number of loads that an invocation of a large kernel has in flight. It is more than one, because with
+/// one load the invocation would wait for memory each time, unless the kernel has so many values that its shader would
+/// become too long. It is also more than one for a kernel that computes random words, because four neighbours share a
+/// Philox block.
 fn in_flight(kernel: &Kernel, caps: &Caps) -> u8 {
     let draws = kernel.values.iter().any(|v| matches!(v.op, Op::Philox { .. }));
     let most = if draws { IN_FLIGHT_COST_OF_DRAWS } else { IN_FLIGHT_COST };
@@ -217,7 +220,7 @@ fn tile(kernel: &Kernel, shape: &[usize], caps: &Caps) -> Result<Option<Tile>> {
     // decide by the whole kernel, although its windows may be smaller, because all windows use the same shader
     let tiles: SmallVec<[Tile; 4]> = match kernel.matrices(&kernel.outer) {
         [_, m, n] if is_narrow(m, n) => {
-            // hold no more elements along k than the product has
+            // hold no more elements along k in workgroup memory than the product has
             let most = kernel.length_of_k().next_power_of_two().clamp(4, 16) as u8;
             NARROW.iter().map(|(lanes, depth)| Tile::narrow(batches, [m, n], *lanes, most.min(*depth))).collect()
         }

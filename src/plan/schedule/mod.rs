@@ -3,9 +3,9 @@
 //! schedule, and a printed plan shows it.
 //!
 //! Scheduling comes after kernels are merged, windows are cut and buffers are assigned, so that it sees the final
-//! nests. `tile_sizes.rs` is for CPUs, where threads run tiles of a nest (`moves.rs` for nests that only move data,
-//! `threaded.rs` for threaded code, `products.rs` for matrix products). `groups.rs` is for GPUs, where workgroups share
-//! a nest. `passes.rs` is for both: a pass is a loop over a nest's inner dimensions.
+//! nests. `tile_sizes.rs` is for CPUs, where threads run tiles (parts) of a nest (`moves.rs` for nests that only move
+//! data, `threaded.rs` for threaded code, `products.rs` for matrix products). `groups.rs` is for GPUs, where workgroups
+//! share a nest. `passes.rs` is for both: a pass is a loop over a nest's inner dimensions.
 
 mod groups;
 mod moves;
@@ -20,7 +20,7 @@ use crate::base::error::Result;
 use crate::plan::kernel::{Caps, Checks, Details, ExecutionPlan, Kernel, KernelKind, Passes, Step, WriteClass};
 use passes::{Again, passes};
 
-/// Writes the schedule of each nest of a plan.
+/// Writes the schedule of each loop nest (kernel) of a plan.
 pub(super) fn schedule(plan: &mut ExecutionPlan, caps: &Caps) -> Result<()> {
     for step in &mut plan.steps {
         match step {
@@ -35,7 +35,7 @@ pub(super) fn schedule(plan: &mut ExecutionPlan, caps: &Caps) -> Result<()> {
     Ok(())
 }
 
-/// Writes the schedule of one nest. If its tiles need another order of the axes, reorders the axes.
+/// Writes the schedule of one loop nest (kernel). If its tiles need another order of the axes, reorders the axes.
 pub(crate) fn schedule_nest(kernel: &mut Kernel, caps: &Caps) -> Result<()> {
     if kernel.outer_size() == 0 {
         return Ok(());
@@ -70,8 +70,8 @@ fn checks(kernel: &Kernel) -> Vec<usize> {
     (0..kernel.values.len()).filter(is_check).collect()
 }
 
-/// Sets the details of a schedule: how stores write, passes and checks. A nest with plain stores and without passes and
-/// checks has no details, so that a plan of a million such nests stays small.
+/// Sets the details of a schedule: how stores write, passes and checks. A kernel with plain stores and without passes
+/// and checks has no details, so that a plan of a million such kernels stays small.
 fn set_details(kernel: &mut Kernel, writes: Vec<WriteClass>, passes: Option<Passes>, checks: Option<Checks>) {
     let writes = if writes.iter().all(|w| *w == WriteClass::Plain) { vec![] } else { writes };
     let is_plain = writes.is_empty() && passes.is_none() && checks.is_none();

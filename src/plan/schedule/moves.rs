@@ -10,8 +10,8 @@ const TILE: usize = 32 << 10;
 /// in `cpu/moves/mod.rs` reorders transposed blocks in units of this size.
 const COLUMNS: (usize, usize) = (2048, 1024);
 
-/// The number of rows of a tile of a kernel that transposes, in bytes of elements. This direction is the contiguous
-/// axis of the source, so a tile uses several whole cache lines of the source.
+/// The number of rows of a tile of a kernel that transposes, times the size of an element in bytes. From row to row,
+/// elements are contiguous in the source, so a tile uses several whole cache lines of the source.
 const ROWS: usize = 256;
 
 /// The number of bytes read and written up to which one thread does all the work. It takes about 5 µs to move them. For

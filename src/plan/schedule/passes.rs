@@ -9,11 +9,12 @@ use crate::plan::kernel::{Kernel, Op, Pass, Passes};
 /// Which values a pass computes again, although an earlier pass has computed them and could have kept them.
 #[derive(Clone, Copy)]
 pub(super) enum Again {
-    /// None (GPU): a lane keeps all values in registers, because loading their operands again from memory takes long.
+    /// A pass computes no value again (GPU): a lane keeps all values in registers, because loading their operands again
+    /// from memory takes long.
     Nothing,
-    /// Loads, indices, numbers, and conversions of these that change no bit (CPU): computing them again is as cheap as
-    /// keeping them, because a row is still in a cache when it is read again. A load is too costly to repeat if rows
-    /// are side by side in a tile (`across`), and the load must be transposed into the tile.
+    /// A pass repeats loads, indices, numbers, and conversions of these that change no bit (CPU). Repeating them is as
+    /// cheap as keeping them, because a row is still in a cache when it is read again. A load is too costly to repeat
+    /// if rows are side by side in a tile (`across`), and the load must be transposed into the tile.
     Loads { across: bool },
 }
 
@@ -44,8 +45,8 @@ pub(super) fn passes(kernel: &Kernel, sinks: &[usize], again: Again) -> Passes {
             if !wanted[v] {
                 continue;
             }
-            // an inner value that is known only at the end of a pass is a scan whose row is shared by lanes: a later
-            // pass reads its elements
+            // a value per inner index that is known only at the end of a pass is a scan whose row is shared by lanes: a
+            // later pass reads its elements
             if made[v] || values[v].ends_pass(in_lanes) {
                 pass.takes.push(v as u16);
                 continue;

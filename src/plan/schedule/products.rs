@@ -81,7 +81,8 @@ pub(super) fn hand_on(steps: &mut [Step]) {
         // if one thread computes the product alone because it is small, the next kernel must also be for one thread,
         // because it would run there too
         let shares = tiles.alone || !strategy.alone;
-        // the parts of a product of windows (`plan/axes.rs`) are not rectangles in the dimensions of the next kernel
+        // the parts of a product that reads sliding windows (`plan/axes.rs`) are not rectangles in the dimensions of
+        // the next kernel
         let is_alike = product.inner.len() == 1;
         if is_alike && next.continues && shares && strategy.chains == 0 && takes_parts(next, product) {
             product.schedule.work = Work::Product(Product { hands_on: true, ..strategy });

@@ -23,8 +23,8 @@ const LEAST_PASSES: usize = 2;
 
 /// The minimum number of elements that loops over tiles would process in total, counting each element once per loop.
 /// For fewer, loops need fewer instructions: threaded code needs about 1,600 instructions to begin and to run the
-/// remainder of a row through a buffer, and saves about 0.6 for each element and loop (counted by the bench `small`,
-/// with AVX2).
+/// remainder of a row through a buffer, and saves about 0.6 instructions for each element and loop (counted by the
+/// bench `small`, with AVX2).
 const LEAST_WORK: usize = 2048;
 
 /// The amount of work, in the unit of [`is_alone`], up to which one thread does all of it. It takes about 10 µs, of

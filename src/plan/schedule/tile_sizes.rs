@@ -25,7 +25,8 @@ const SHORT: usize = 4 * LANES;
 /// for SIMD.
 const SHORTEST: usize = 16;
 
-/// Like `SHORTEST`, for kernels that do nothing but fold rows: they fold eight rows together.
+/// The row length, in elements, from which a tile may hold several whole rows if the kernel does nothing but fold rows.
+/// Such a kernel folds eight rows together.
 const SHORTEST_FOLDED: usize = 4;
 
 /// The maximum number of rows in a block of long rows that are side by side, each as a column. This many are enough
@@ -50,7 +51,7 @@ const MOST_ROWS: usize = 64;
 const SHARED_BLOCK: usize = 256 << 10;
 
 /// The length of the columns of narrow tiles in which rows are side by side. Each entry is a maximum number of columns,
-/// and the number of elements of each column of a tile that has at most so many columns. These are the 64, 32 or 16
+/// and the number of elements of each column of a tile that has at most this many columns. These are the 64, 32 or 16
 /// blocks of 16 elements that a fold then processes together (`blocks_at_once` in `cpu/fold/mod.rs`), which keeps the
 /// fold's loops at 64 to 500 elements.
 const TALL: [(usize, usize); 3] = [(4, 1024), (8, 512), (31, 256)];
@@ -125,8 +126,8 @@ fn elementwise(kernel: &mut Kernel, caps: &Caps) {
             false => tiles,
         }
     };
-    // if several tasks share such writes, each computes all values, which is worthwhile only if the writes miss the L2
-    // cache
+    // if several tasks share a scatter that replaces elements in order, each computes all values, which is worthwhile
+    // only if the writes miss the L2 cache
     let tiles = TileSchedule { alone: tiles.alone || in_order && reached(kernel) <= caps.caches[1], ..tiles };
     kernel.schedule.work = Work::Tiles(tiles);
     let writes = kernel.stores.iter().map(|store| write_class(kernel, store, &tiles, caps)).collect();
@@ -236,9 +237,9 @@ fn write_class(kernel: &Kernel, store: &Store, tiles: &TileSchedule, caps: &Caps
     if streams { WriteClass::Streamed } else { WriteClass::Plain }
 }
 
-/// Returns an axis along which an operand is contiguous whose stride along the last axis is at least `SQUARE`. With
-/// tiles over both axes, the kernel uses whole cache lines of this operand. Returns `None` for a kernel smaller than
-/// two tiles, because it fits the L1 cache anyway.
+/// Returns an axis along which an operand is contiguous, if the operand's stride along the last axis is at least
+/// `SQUARE`. With tiles over both axes, the kernel uses whole cache lines of this operand. Returns `None` for a kernel
+/// smaller than two tiles, because it fits the L1 cache anyway.
 fn transposed_axis(kernel: &Kernel, caps: &Caps) -> Option<usize> {
     let rank = kernel.outer.len();
     if rank < 2 || kernel.outer[rank - 1] < SQUARE || kernel.outer_size() < 2 * tile(caps) {
@@ -292,9 +293,9 @@ fn reduce(kernel: &mut Kernel, caps: &Caps) {
 }
 
 /// Returns whether a tile holds elements of many rows side by side, with each row as a column, instead of elements of
-/// one row or a few whole rows. This is so if the lanes of the reduction are outer. Otherwise there must be at least
-/// `COLUMNS` rows, and either rows are short and a tile cannot hold several whole rows, or operands are contiguous
-/// across rows and not along them.
+/// one row or a few whole rows. This is so for a reduction with `Lanes::Outer` (neighbours in memory are neighbours
+/// along an axis that is not reduced). Otherwise there must be at least `COLUMNS` rows, and either rows are short and a
+/// tile cannot hold several whole rows, or operands are contiguous across rows and not along them.
 fn is_across(kernel: &Kernel) -> bool {
     let (outer, n) = (kernel.outer_size(), kernel.inner_size());
     if kernel.kind == KernelKind::Reduce(Lanes::Outer) {
@@ -368,7 +369,7 @@ fn tiles_of_rows(kernel: &Kernel, caps: &Caps, across: bool) -> TileSchedule {
     let is_row = kernel.kind == KernelKind::Row;
     let lies_outer = kernel.kind == KernelKind::Reduce(Lanes::Outer);
     let (tiling, each) = if across {
-        // the number of columns is a multiple of the f32 in a cache line, and of those in a vector
+        // the number of columns is a multiple of the f32 in a cache line, and of the f32 in a vector
         let columns = COLUMNS.max(caps.vector / 4);
         let each = if is_row || n < SHORT && !lies_outer {
             let most = if n < SHORT { (tile / n.max(1)).max(columns) } else { MOST_COLUMNS.max(columns) };

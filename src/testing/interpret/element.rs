@@ -22,9 +22,9 @@ pub(super) fn integer(row: &Ufunc, operand: DType, result: DType, x: &[Option<i1
     Some(wrap(result, row.exact_int?(v[0], v[1], v[2], width(operand))))
 }
 
-/// Calls `see` with all combinations of operand values. For an inexact operand these are the lowest and the highest
-/// number within its error, and 0 if it is between them, because many functions have a pole there. For an exact operand
-/// it is its value.
+/// Calls `see` with all combinations of values of the operands. The values of an inexact operand are the lowest and the
+/// highest number within its error, and 0 if it is between them, because many functions have a pole there. The only
+/// value of an exact operand is its own.
 fn corners(x: &[BoundedReal], mut see: impl FnMut([f64; 3])) {
     let mut ends = [[0.0; 3]; 3];
     let mut count = [1; 3];
@@ -104,7 +104,7 @@ fn hides_more(row: &Ufunc, operands: &[BoundedReal], v: &[f64; 3]) -> bool {
         // a power of a negative number is NaN unless the exponent is an integer
         "pow" => operands[0].low() < 0.0 && operands[1].error > 0.0,
         "sin" | "cos" | "tan" => operands[0].error > 0.5,
-        // more than a tenth of a period
+        // an error of more than about a tenth of the function's period
         "sinpi" | "cospi" | "tanpi" | "sinc" => operands[0].error > 0.15,
         // poles: at x = 1, and where q is 0 or a negative integer
         "zeta" => operands[0].low() <= 1.0 && operands[0].high() >= 1.0 || operands[1].low() <= 0.0,
@@ -225,7 +225,8 @@ pub fn reference_bound(function: &str) -> Option<Bound> {
         // near a zero of digamma the error is absolute
         "digamma" => Bound::Ulp(64.0, 1e-13),
         "zeta" => Bound::Ulp(1024.0, 0.0),
-        // exponents of some hundreds, and the logarithms of the recurrence that raises an argument to 20, add errors
+        // errors come from exponents of several hundred, and from the logarithms of the recurrence that raises an
+        // argument to 20
         "beta" | "gammainc" | "gammaincc" => Bound::Ulp(65536.0, 0.0),
         "betaln" => Bound::Large(1024.0),
         "i0" | "i0e" | "i1" | "i1e" => Bound::Ulp(128.0, 0.0),

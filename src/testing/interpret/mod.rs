@@ -93,7 +93,8 @@ enum Halves {
 
 /// An interpreter. It caches the elements of each expression that it has interpreted.
 pub struct Interpreter {
-    // by the address of the node; the expression is kept alive so that no later node gets the same address
+    // by the address of the node; the expression is stored too, so that it lives and no later node gets the same
+    // address
     known: HashMap<*const Node, (Expr, Rc<Interpreted>)>,
     halves: Halves,
     rules: Rules,
@@ -102,8 +103,8 @@ pub struct Interpreter {
 /// Interprets an expression that is evaluated alone on its device.
 ///
 /// # Errors
-/// The error that the expression carries; errors of planning; an index out of range; a value that a routine rejects; an
-/// array that cannot be read from its device.
+/// Returns the error that the expression carries, the errors of planning, and an error if an index is out of range, a
+/// routine rejects a value, or an array cannot be read from its device.
 pub fn interpret(e: &Expr) -> Result<Interpreted> {
     let r = Interpreter::planned(&[e])?.interpret(e)?;
     Ok(Rc::try_unwrap(r).unwrap_or_else(|r| (*r).clone()))

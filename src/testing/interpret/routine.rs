@@ -6,8 +6,8 @@ use crate::base::error::Result;
 use crate::graph::expr::Node;
 use crate::graph::routine::{Params, REDUCE_AT, Routine, SUM_BY_KEY};
 
-/// Interprets a routine, and returns its result number `part`. If an integer of an operand is unknown, the whole result
-/// is unknown. The error bounds of floats are ignored, except for sums.
+/// Interprets a routine, and returns its result with the index `part`. If an integer of an operand is unknown, the
+/// whole result is unknown. The error bounds of floats are ignored, except for sums.
 pub(super) fn reference(
     row: &Routine,
     params: &Params,
@@ -60,7 +60,7 @@ fn sums(
     let tiny = terms.len() as f64 * number::smallest_normal(n.dtype);
     let real = |((value, size), error): ((f64, f64), f64)| match size + error < largest {
         true => BoundedReal { value, error: error + steps * unit * (size + error) + tiny },
-        // a term is infinite or NaN, or a partial sum may overflow
+        // a term is infinite or NaN, or a partial sum may overflow, so the sum is unknown
         false => BoundedReal::unknown(),
     };
     Ok(ElementList::Floats(values.into_iter().zip(sizes).zip(errors).map(real).collect()))

@@ -25,7 +25,7 @@ pub(super) fn scatter(
         }
         let at = position(indices.elements.integers()[i], length as i128, mode, n)?;
         let is_known = at.is_some() && is_combined.is_some();
-        // an unknown index may lead to any element along the axis, so all of them become unknown
+        // an unknown index may lead to any element along the axis, so all elements along the axis become unknown
         let to = at.map_or(0..length, |at| at as usize..at as usize + 1);
         for place in to.map(|p| (o * length + p) * inner + l) {
             match &mut out {
@@ -42,7 +42,7 @@ pub(super) fn scatter(
                         }),
                     };
                 }
-                // floats are only replaced
+                // floats are only replaced, never combined with the earlier value
                 ElementList::Floats(out) => {
                     let value = values.elements.floats()[k];
                     out[place] = if is_known { value } else { out[place].either(value) };

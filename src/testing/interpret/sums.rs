@@ -108,7 +108,7 @@ impl Interpreter {
         }
         if !sum.is_finite() {
             // if the sum is infinite or NaN, it is so in any order of additions, unless a sum of finite elements
-            // overflows before. The factor of a half leaves a margin for rounding
+            // overflows first. The factor of a half leaves a margin for rounding
             let sure = all.finite < number::largest(dtype) / 2.0;
             return if sure { BoundedReal::exact(sum) } else { BoundedReal::unknown() };
         }

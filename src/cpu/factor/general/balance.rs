@@ -14,7 +14,8 @@ pub(super) struct Balance {
     /// To get an eigenvector of the matrix, element i of the balanced matrix's eigenvector is multiplied by `scale[i]`,
     /// a power of two.
     pub scale: Numbers,
-    /// The rows that are neither at the front nor at the end of the matrix because of an isolated eigenvalue.
+    /// The rows that belong to no isolated eigenvalue. The rows before them and after them each have an isolated
+    /// eigenvalue as their diagonal element.
     pub active: Range<usize>,
 }
 
@@ -29,8 +30,8 @@ impl Balance {
     /// Balances a matrix of n rows.
     pub fn of(a: &mut [f64], n: usize) -> Balance {
         let mut balance = Balance { order: (0..n).collect(), scale: smallvec![1.0; n], active: 0..n };
-        // moves rows whose other active elements are 0 to the end, and then columns whose other active elements are 0
-        // to the front
+        // moves each active row whose other active elements (all but the diagonal one) are 0 to the end, and then each
+        // active column whose other active elements are 0 to the front
         while let Some(i) = balance.alone(|i, j| a[i * n + j] == 0.0) {
             balance.active.end -= 1;
             balance.exchange(a, i, balance.active.end);
@@ -47,8 +48,8 @@ impl Balance {
         balance
     }
 
-    /// Returns the last active row (or column) whose other active elements are 0. `is_zero(i, j)` tells whether element
-    /// j of row (or column) i is 0.
+    /// Returns the last active row (or column) whose active elements are 0, except the diagonal one. `is_zero(i, j)`
+    /// tells whether element j of row (or column) i is 0.
     fn alone(&self, is_zero: impl Fn(usize, usize) -> bool) -> Option<usize> {
         self.active.clone().rev().find(|i| self.active.clone().all(|j| j == *i || is_zero(*i, j)))
     }
@@ -65,7 +66,7 @@ impl Balance {
         }
     }
 
-    /// Scales each active row and column once. Returns whether one has changed.
+    /// Scales each active row and column once. Returns whether any of them has changed.
     fn sweep(&mut self, a: &mut [f64], n: usize) -> bool {
         let mut changed = false;
         let active = self.active.clone();

@@ -41,7 +41,7 @@ impl Shifts {
     }
 }
 
-/// A reflection I − t·v·(1, v₁, v₂)ᵀ of two or three rows, where the first element of v is 1.
+/// A Householder reflection I − t·v·vᵀ of two or three rows, where v = (1, v₁, v₂).
 struct Reflection {
     v: [f64; 3],
     t: f64,
@@ -97,7 +97,8 @@ impl Schur<'_> {
         self.t[i * self.n + j]
     }
 
-    /// Makes T a real Schur form. `sweeps` is the number of iterations for each eigenvalue on average, as [`SWEEPS`].
+    /// Makes T a real Schur form. Returns an error if the eigenvalues need more than `sweeps` iterations each on
+    /// average (see [`SWEEPS`]).
     pub(super) fn iterate(&mut self, sweeps: usize) -> Result<(), NotConverged> {
         let (n, active) = (self.n, self.balance.active.clone());
         for i in (0..n).filter(|i| !active.contains(i)) {
@@ -155,8 +156,8 @@ impl Schur<'_> {
         (start + 1..end).rev().find(|k| is_small(*k)).unwrap_or(start)
     }
 
-    /// Performs one iteration on rows `first..end`. `since` is the number of iterations for the current eigenvalue so far,
-    /// including this one.
+    /// Performs one iteration on rows `first..end`. `since` is the number of iterations for the current eigenvalue so
+    /// far, including this one.
     fn sweep(&mut self, first: usize, end: usize, since: usize) {
         let (n, last) = (self.n, end - 1);
         // an exceptional shift now and then (at iterations 10, 20, …) ends a possible cycle
@@ -182,7 +183,8 @@ impl Schur<'_> {
                 self.t[k * n + k - 1] = reflection.first;
                 (1..count).for_each(|i| self.t[(k + i) * n + k - 1] = 0.0);
             } else if start > first {
-                // not simply negated, because two small elements may have been taken as 0
+                // multiplied by 1 − t and not simply negated: if the last two elements of `x` were taken as 0 because
+                // they are small, the reflection changes nothing and t is 0
                 self.t[k * n + k - 1] *= 1.0 - reflection.t;
             }
             reflection.rows(&mut self.t[k * n..(k + count) * n], n, k, right);

@@ -118,7 +118,7 @@ impl Schur<'_> {
 }
 
 /// Divides a vector by its norm. If it is complex, also multiplies it by a factor of magnitude 1 that makes its largest
-/// element real; of several equally large elements, the first.
+/// element real (the first one, if several elements are equally large).
 fn normalise(re: &mut [f64], im: &mut [f64], is_complex: bool) {
     let most = re.iter().zip(&*im).fold(0.0, |most: f64, (x, y)| most.max(size([*x, *y])));
     let squares = |x: f64, y: f64| (x / most) * (x / most) + (y / most) * (y / most);

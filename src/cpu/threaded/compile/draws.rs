@@ -16,8 +16,8 @@ pub(super) struct Drawn {
     index: usize,
     counter: usize,
     word: u8,
-    /// The indices of the three run-time scalars of the key, and the index of the first of the three fills that hold
-    /// them.
+    /// The indices of the three run-time scalars of the key, and the index of the first of the three fills (numbers
+    /// that are repeated in a vector) that hold them.
     slots: [usize; 3],
     fill: usize,
     /// For a draw whose elements form pairs: the slot that saves the plain words from which the words of the pairs are

@@ -16,8 +16,8 @@ use crate::math::simd::threaded::{self, AHEAD, Codes, Instr, InstructionOperand,
 use crate::plan::kernel::{BufferRef, Kernel, Load, Op, WriteClass};
 use smallvec::{SmallVec, smallvec};
 
-/// If a run has this many instructions, the next operation begins another run. An operation adds at most ten
-/// instructions, and the end of a run is one more.
+/// If a run (a chain of instructions that call one another) has this many instructions, the next operation begins
+/// another run. An operation adds at most ten instructions, and the end of a run is one more.
 const FULL: usize = LONGEST - 12;
 
 /// Where the instructions that read a value find it.
@@ -31,7 +31,7 @@ enum Home {
     Each(usize),
     Fill(usize),
     Slot(usize),
-    /// A product of two operands in memory, which the only function that reads it computes.
+    /// A product of two operands in memory. The only function that reads the product computes it.
     Product([usize; 2]),
     /// In no memory: the draw with this index computes it.
     Draw(usize),
@@ -51,7 +51,7 @@ struct Compiler<'a> {
     draws: SmallVec<[draws::Drawn; 2]>,
     /// For each value that is equal within each pair of elements: the index of the draw that defines the pairs.
     paired: SmallVec<[Option<usize>; 16]>,
-    /// The locations of each instruction's operands, which `complete` replaces by the indices of their bases.
+    /// The locations of each instruction's operands. `complete` replaces them by indices in the list of bases.
     operands: Vec<[Home; 2]>,
 }
 
@@ -116,14 +116,14 @@ impl Compiler<'_> {
         }
     }
 
-    /// Returns the conversions of a cast or rounding, without the last one if only stores, which round alike, use `v`.
+    /// Returns the conversions of a cast or rounding. If only stores use `v`, omits the last: stores round alike.
     fn links(&self, v: usize, a: usize) -> SmallVec<[cast::Conversion; 2]> {
         let kernel = self.kernel;
         let (to, rounding) = (kernel.values[v].dtype, cast::round(kernel.values[v].dtype));
         let from = kernel.values[a].dtype;
         let is_cast = matches!(kernel.values[v].op, Op::Cast(_));
         let mut links = if is_cast { convert::cast(from, to) } else { rounding.into_iter().collect() };
-        // a cast of a float to a narrow integer saturates, and a cast of a bool needs no rounding
+        // whether the last conversion rounds: float to narrow integer saturates instead, and bool needs no rounding
         let rounds = !is_cast || from != DType::Bool && !(from.is_float() && to.is_narrow_integer());
         let is_read = kernel.values.iter().any(|value| value.op.operands().contains(&v));
         let is_stored = kernel.stores.iter().filter(|s| s.value == v).all(|s| s.dtype == to);
@@ -289,7 +289,7 @@ impl Compiler<'_> {
             *operand = self.homes[*other];
         }
         self.read(list);
-        // the instruction replaces the accumulator
+        // the instruction overwrites the accumulator
         self.keep_acc()?;
         self.emit(code, operands, false)?;
         self.acc = Some(v);

@@ -174,7 +174,7 @@ fn check(name: &str, k: &Kernel, how: StoreMode, lanes: u32) {
     if matches!(k.kind, KernelKind::Reduce(_)) && lanes > 1 && !form.checks {
         fours::check_lanes(name, k, &form, &variant);
     }
-    // a device with small workgroups
+    // a variant for a device with small workgroups
     variant.groups.size = lanes.max(64) as u16;
     variant.groups.axes = [AxisIndexing::One, AxisIndexing::Two];
     variant.groups.axes.rotate_left(usize::from(lanes != 32));
@@ -274,8 +274,8 @@ fn parameters_lie_where_rust_writes_them() {
     }
 }
 
-/// Some faults of `src/base/mutants.rs` are planted by replacing a part of a shader: without that part they would
-/// change nothing.
+/// Some faults of `src/base/mutants.rs` are planted by replacing a part of a shader. This test checks that the shaders
+/// contain these parts, because otherwise the faults would change nothing.
 fn planted_faults_find_their_text() {
     assert_eq!(REDUCE.matches("LANES < inner {").count(), 3, "last_element_twice");
     assert!(REDUCE.contains("if left > 3u {"), "four_past_a_row");
@@ -347,8 +347,8 @@ fn every_fold_is_valid() {
     }
 }
 
-/// A row kernel that has every fold of the table, with every type, at once. Lanes exchange the results of all folds of
-/// a type through one array, so no kernel of the planner needs more memory than this one.
+/// Checks that the largest row kernel fits: it has every fold of the table of functions, with every type, at once.
+/// Lanes exchange the results of all folds of a type through one array, so no kernel of the planner needs more memory.
 fn all_folds_together_fit_a_workgroup() {
     let mut k = kernel(KernelKind::Row);
     for dtype in COMPUTE {

@@ -9,7 +9,7 @@ crate::testing::unit_tests! {
     products_by_cooperative_matrices_are_valid
 }
 
-/// Validates the source with the tiles of all vendors, and with those of narrow products.
+/// Validates the source with the tiles of all vendors, and with the tiles of narrow products.
 pub(super) fn check_tiles(name: &str, k: &Kernel, form: &ParamPositions, mut variant: Variant) {
     let tiles = VENDORS.map(|v| v.tiles.single).into_iter().chain([Tile::LEAST, Tile { padded: false, ..Tile::PLAIN }]);
     let is_wide = k.loads[..2].iter().any(|load| load.dtype.size() > 4);

@@ -68,7 +68,7 @@ pub(crate) struct Component {
 }
 
 impl Component {
-    /// Returns a copy of `state` that lives as long as the process, as rows do. Equal lists share one copy.
+    /// Returns a copy of `state` that lives as long as the process, as the table's rows do. Equal lists share one copy.
     pub fn list(state: &[Component]) -> &'static [Component] {
         static LISTS: program::Lists<Component> = LazyLock::new(Mutex::default);
         program::kept(&LISTS, state)
@@ -81,7 +81,8 @@ pub(crate) enum Form {
     /// The steps of the fold's formulas. All folds of the library have a faster form; user-defined reductions and folds
     /// made by tests use this one.
     Formulas,
-    /// The function's own loops and WGSL source: the state is the element itself, and the function combines states.
+    /// The loops and the WGSL source of the function itself: the state is the element, and the function combines
+    /// states.
     Function(&'static Ufunc),
     /// The search for the first best element: the state is an element and its position, and the result is the position.
     /// The function's `picks` defines which of two elements is better. Of equal elements, and of several NaNs, the
@@ -94,8 +95,8 @@ pub(crate) enum Form {
 pub(crate) enum FoldOrder {
     /// Any order, because all orders return the same bits.
     Any,
-    /// The fixed order of the reduction's tree of elements and partial results. Each combination rounds, so another
-    /// order would return other bits.
+    /// A fixed order: the reduction combines elements and partial results as a tree. Each combination rounds, so
+    /// another order would return other bits.
     Tree,
     /// Row-major order along the reduced axes, because positions are counted in that order.
     RowMajor,
@@ -105,7 +106,7 @@ pub(crate) enum FoldOrder {
     Sequence,
 }
 
-/// The columns of a row of the table. Rows with equal columns are the same fold.
+/// The columns of a row of the table of folds. Rows with equal columns are the same fold.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Definition {
     /// The name in printed plans.
@@ -123,7 +124,7 @@ pub(crate) struct Definition {
     /// The result of a reduction of no elements, as bits of an f64; `None` if that is an error. It may differ from
     /// `finish` of the start values: a sum returns 0, although −0 is its neutral element.
     pub empty: Option<u64>,
-    /// Whether `combine(a, b)` equals `combine(b, a)`. A row that is not commutative is rejected.
+    /// Whether `combine(a, b)` equals `combine(b, a)`. A fold that is not commutative is rejected.
     pub commutative: bool,
     /// Whether states that contain floats have the same bits in whatever order they are combined. States of integers
     /// and bool always do.
@@ -137,12 +138,12 @@ pub(crate) struct Definition {
 #[derive(Clone, Copy)]
 pub(crate) struct Fold(&'static Row);
 
-/// A row of the table, with values derived from its columns.
+/// A row of the table of folds, with values derived from its columns.
 struct Row {
     /// The number of the row. A row with other columns never gets the same number.
     id: usize,
     definition: Definition,
-    /// Whether `lift` uses the position.
+    /// Whether `lift` uses the position of the element.
     counts: bool,
 }
 
@@ -155,7 +156,7 @@ pub(crate) struct Programs {
     pub finish: FoldProgram,
 }
 
-/// The rows made so far. No row is ever removed, so no id is assigned twice.
+/// The rows of the table of folds made so far. No row is ever removed, so no id is assigned twice.
 static ROWS: LazyLock<Mutex<HashMap<Definition, Fold>>> = LazyLock::new(Mutex::default);
 
 impl Fold {
@@ -205,7 +206,7 @@ impl Fold {
         self.empty.map(f64::from_bits)
     }
 
-    /// Returns whether the fold counts the positions of elements, because its `lift` uses them.
+    /// Returns whether the fold depends on the positions of elements, because its `lift` uses them.
     pub fn counts(&self) -> bool {
         self.0.counts
     }
@@ -274,8 +275,8 @@ impl Fold {
     /// Returns the fold's formulas, translated into steps for elements of a type.
     ///
     /// # Errors
-    /// A formula calls a function that does not accept its operands' types, has another type than the row's columns
-    /// declare, or refers to a component that the state does not have.
+    /// Returns an error if a formula calls a function that does not accept its operands' types, has another type than
+    /// the row's columns declare, or refers to a component that the state does not have.
     pub fn programs(&self, element: DType) -> Result<Programs, Fault> {
         self.0.definition.programs(element)
     }

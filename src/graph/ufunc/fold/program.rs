@@ -22,20 +22,20 @@ pub(crate) enum Term {
     B(usize),
     /// A constant: the bits of an f64, and the type to which it is converted.
     Number(u64, ComputeKind),
-    /// A call of a row of the table of functions.
+    /// A call of an elementwise function (a row of the table of ufuncs), with formulas as its operands.
     Call(&'static Ufunc, &'static [Term]),
     /// A formula's value, converted to another type.
     Cast(&'static Term, ComputeKind),
 }
 
 impl Term {
-    /// Makes the call of a row, with formulas as its operands.
+    /// Makes the call of an elementwise function, with formulas as its operands.
     pub fn call(row: &'static Ufunc, args: &[Term]) -> Term {
         Term::Call(row, Term::list(args))
     }
 
-    /// Returns a copy of `terms` that lives as long as the process, as rows do. Equal lists share one copy, so making
-    /// the same definition again takes no more memory.
+    /// Returns a copy of `terms` that lives as long as the process, as the table's rows do. Equal lists share one copy,
+    /// so making the same definition again takes no more memory.
     pub fn list(terms: &[Term]) -> &'static [Term] {
         static LISTS: Lists<Term> = LazyLock::new(Mutex::default);
         kept(&LISTS, terms)
@@ -131,7 +131,7 @@ impl Typing<'_> {
     /// Translates formulas into steps.
     ///
     /// # Errors
-    /// A formula whose value does not have the type that `types` declares for it.
+    /// Returns an error if the value of a formula does not have the type that `types` declares for it.
     pub fn program(&self, terms: &[Term], types: &[Compute]) -> Result<FoldProgram, Fault> {
         let mut program = FoldProgram { steps: vec![], results: SmallVec::new() };
         for (term, wanted) in terms.iter().zip(types) {
@@ -199,8 +199,8 @@ impl Typing<'_> {
     /// Returns the result type of a call.
     ///
     /// # Errors
-    /// The function does not accept the operands. They must have the same type, except that `select`'s first operand
-    /// must be a bool.
+    /// Returns an error if the function does not accept the operands. They must have the same type, except that the
+    /// first operand of `select` must be a bool.
     fn call(&self, program: &FoldProgram, row: &'static Ufunc, args: &[usize]) -> Result<Compute, Fault> {
         let types: SmallVec<[Compute; 3]> = args.iter().map(|a| program.steps[*a].compute).collect();
         let chosen = (row.class == Class::Select) as usize;

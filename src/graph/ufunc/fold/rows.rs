@@ -60,7 +60,8 @@ fn first_of(name: &'static str, picks: &'static Ufunc, beyond: &'static Ufunc) -
     let init = picks.reduce.map_or(Neutral::Zero, |r| r.neutral);
     let state = [
         Component { kind: ComputeKind::Operand, init },
-        // larger than every element's position, so an element that equals the neutral one still wins by its position
+        // larger than every element's position, so an element that equals the neutral element still wins by its
+        // position
         Component { kind: position, init: Neutral::Highest },
     ];
     Definition {

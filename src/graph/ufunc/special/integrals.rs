@@ -1,5 +1,5 @@
-//! The references (`Ufunc::exact`) for Euler's integrals: the beta function and the incomplete gamma functions, in f64.
-//! They are tested against golden values from mpmath.
+//! The reference implementations (`Ufunc::exact`) of Euler's integrals: the beta function and the incomplete gamma
+//! functions, in f64. They are tested against golden values from mpmath.
 
 use super::reference::sinpi;
 use std::f64::consts::{LN_2, PI};
@@ -150,7 +150,7 @@ fn integral(a: f64, x: f64) -> f64 {
 /// Q(a, x) for x < 1.2, from the power series of the integrand (DLMF 8.7.1).
 fn upper_of_small(a: f64, x: f64) -> f64 {
     let gamma = match a < 0.01 {
-        // ln Γ(1 + a) by ζ(2), ζ(3), …
+        // the power series of ln Γ(1 + a), with coefficients from Euler's constant and ζ(2), ζ(3), …
         true => {
             [-0.5772156649015329, 0.8224670334241132, -0.40068563438653143, 0.27058080842778454, -0.207385551028674]
                 .iter()

@@ -1,4 +1,4 @@
-//! The rows of special functions and of activations.
+//! The rows of the table of ufuncs for special functions and for activation functions.
 
 mod integrals;
 mod reference;
@@ -9,7 +9,7 @@ use crate::math::{double, single};
 /// (`ops/functions/mod.rs`) makes methods.
 macro_rules! rows {
     ($m:path) => { $m! {
-        /// Returns the error function.
+        /// Returns erf(x), the error function.
         erf(x): Float {
             threaded: f32,
             cpu_float: [single::erf(x), double::erf(x)], wgsl_f32: "m_erf({a})", wgsl_f64: "d_erf({a})", exact: { libm::erf(x) },
@@ -23,7 +23,7 @@ macro_rules! rows {
             cost: 20,
             derivative(g, out): [{ -(g * ((-x.square()).exp() * std::f64::consts::FRAC_2_SQRT_PI)) }],
         }
-        /// Returns the inverse of the error function.
+        /// Returns the inverse of the error function `erf`.
         #[doc(alias("inverse_erf"))]
         erfinv(x): Float {
             cpu_float: [single::erfinv(x), double::erfinv(x)], wgsl_f32: "m_erfinv({a})", wgsl_f64: "d_erfinv({a})",
@@ -331,7 +331,8 @@ fn tanh_gelu_slope(x: &Formula, out: &Formula) -> Formula {
 /// cancels, it is the derivative's power series in πx (DLMF 10.49.3 with 10.51.2: −j₁).
 fn sinc_slope(x: &Formula, out: &Formula) -> Formula {
     let square = x.square() * (std::f64::consts::PI * std::f64::consts::PI);
-    // the series of sin(t)/t has the coefficients (−1)^k / (2k + 1)!; this one has 2k times as much
+    // the series of sin(t)/t has the coefficients (−1)^k / (2k + 1)!; the coefficients of this series are 2k times as
+    // large
     let mut coefficients = [0.0; 9];
     let mut factorial = 1.0;
     for (i, c) in coefficients.iter_mut().enumerate() {
@@ -347,7 +348,7 @@ fn sinc_slope(x: &Formula, out: &Formula) -> Formula {
     select(x.abs().less(0.25), near, (x.cospi() - out) / x)
 }
 
-/// The references (`Ufunc::exact`) of these rows, in f64.
+/// The reference implementations (`Ufunc::exact`) of this file's functions, in f64.
 pub(crate) mod exact {
     /// Solves erf(y) = |x| by Halley's method. Above 1/2, solves erfc(y) = 1 − |x| instead: the difference is exact
     /// there, while erf is flat.
@@ -366,7 +367,8 @@ pub(crate) mod exact {
         let l = (-a).ln_1p() + a.ln_1p();
         let t = 2.0 / (std::f64::consts::PI * 0.147) + l / 2.0;
         let mut y = ((t * t - l / 0.147).sqrt() - t).sqrt().max(1e-300);
-        // here the difference in Winitzki's formula cancels, and the first term of erfinv's series is better
+        // for such small values the difference in Winitzki's formula cancels, and the first term of erfinv's series is
+        // better
         if a < 1e-5 {
             y = a * std::f64::consts::PI.sqrt() / 2.0;
         }

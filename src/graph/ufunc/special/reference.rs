@@ -1,5 +1,5 @@
-//! The references (`Ufunc::exact`) for special functions that no Rust library provides, in f64, by plain series,
-//! continued fractions and Newton's method. They are tested against golden values from mpmath.
+//! The reference implementations (`Ufunc::exact`) of special functions that no Rust library provides, in f64, by plain
+//! series, continued fractions and Newton's method. They are tested against golden values from mpmath.
 
 use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI, PI, SQRT_2};
 

@@ -1,6 +1,6 @@
-//! The header of a safetensors file, and the index of a model in several files. Both are JSON, parsed piece by piece.
-//! Parsing allocates a few times the length of the JSON. The offsets, shapes and names are checked before the data of a
-//! tensor is read.
+//! The header of a safetensors file, and the index of a model in several files. Both are JSON, which is parsed without
+//! building a tree of all its values. Parsing allocates a few times the length of the JSON. The offsets, shapes and
+//! names are checked before the data of a tensor is read.
 
 use crate::base::dtype::DType;
 use crate::base::error::{Fault, Result};
@@ -95,7 +95,7 @@ fn no_name_twice<'a>(names: impl Iterator<Item = &'a str>) -> Fallible<()> {
 }
 
 impl Tensor {
-    /// Returns the name as messages show it.
+    /// Returns the tensor's name, escaped and shortened for messages.
     pub fn shown(&self) -> String {
         printable(self.name.as_bytes())
     }
@@ -157,7 +157,7 @@ impl<'de> Visitor<'de> for HeadVisitor {
     }
 }
 
-/// Pairs of a key and a string, in the order of the JSON object.
+/// Pairs of a key and a string value, in the order of the JSON object.
 struct Pairs(Vec<(String, String)>);
 
 impl<'de> Deserialize<'de> for Pairs {
@@ -229,7 +229,7 @@ impl<'de> Visitor<'de> for InfoVisitor {
 
 // --- a model in several files ---
 
-/// The index of a model in several files. It tells which file contains each tensor.
+/// The index of a model in several files. It states which file contains each tensor.
 pub struct Index {
     pub files: Vec<String>,
     /// The name of each tensor, and the position of its file in `files`.
@@ -258,8 +258,8 @@ impl Index {
     }
 }
 
-/// Returns an error unless the name is a plain file name without a folder. The file is then in the folder of the index,
-/// because an index must not lead to files in other folders.
+/// Returns an error unless the name is a plain file name without a folder, because an index must not lead to files
+/// outside its own folder.
 fn check_file(name: &str) -> Fallible<()> {
     let is_odd = |c: char| c.is_control() || matches!(c, '/' | '\\' | ':');
     if name.is_empty() || name == "." || name == ".." || name.contains(is_odd) {

@@ -49,9 +49,9 @@ pub struct SafeTensors<R = File> {
     /// For each tensor, the position of its file in `files`, and its position in the header of that file. The order is
     /// the order of [`SafeTensors::names`].
     tensors: Vec<(usize, usize)>,
-    /// Positions in `tensors`, ordered by name.
+    /// The indices of `tensors`, ordered by the tensors' names.
     sorted: Vec<usize>,
-    /// The file that was opened: the index if the model is in several files.
+    /// The path that was opened: the file, or the index if the model is in several files.
     path: Option<PathBuf>,
 }
 
@@ -71,7 +71,7 @@ enum Source<R> {
     Map(Mapped),
 }
 
-/// Reads the header of a file. Returns it and the position in the file where the data begins.
+/// Reads the header of a file. Returns the header and the position in the file where the data begins.
 fn read_head(source: &mut (impl Read + Seek)) -> Fallible<(Head, u64)> {
     let length = source.seek(SeekFrom::End(0)).map_err(io_fault)?;
     source.seek(SeekFrom::Start(0)).map_err(io_fault)?;
@@ -126,9 +126,9 @@ impl SafeTensors {
     /// Opens a file and reads its header. (Feature `safetensors`.)
     ///
     /// # Errors
-    /// [`ErrorKind::Io`] if the file cannot be read; [`ErrorKind::OutOfMemory`]; and [`ErrorKind::Format`] if it is not
-    /// a safetensors file: if its header is too long, is not JSON, has a name twice, or describes tensors that overlap,
-    /// leave holes, or do not match their shapes.
+    /// Returns [`ErrorKind::Io`] if the file cannot be read, and [`ErrorKind::OutOfMemory`] if memory is too small.
+    /// Returns [`ErrorKind::Format`] if it is not a safetensors file: if its header is too long, is not JSON, has a
+    /// name twice, or describes tensors that overlap, leave holes, or do not match their shapes.
     ///
     /// ```
     /// let e = cupric::SafeTensors::open("no such file").unwrap_err();
@@ -140,13 +140,13 @@ impl SafeTensors {
         open_shard(path.as_ref()).map(SafeTensors::of).map_err(|f| f.at("SafeTensors::open", at))
     }
 
-    /// Opens a model in several files by its index, `model.safetensors.index.json`. It opens the files, which must be
-    /// in the same folder, and reads their headers. The model has the tensors that the index lists, in the same order.
-    /// (Feature `safetensors`.)
+    /// Opens a model in several files by its index, `model.safetensors.index.json`. This opens all files that the index
+    /// names, which must be in the same folder, and reads their headers. The model has the tensors that the index
+    /// lists, in the same order. (Feature `safetensors`.)
     ///
     /// # Errors
-    /// The errors of [`SafeTensors::open`], and [`ErrorKind::Format`] for an index that names a file elsewhere (a
-    /// path), or a tensor that its file does not contain.
+    /// Returns the errors of [`SafeTensors::open`], and [`ErrorKind::Format`] if the index names a file in another
+    /// folder or a tensor that its file does not contain.
     ///
     /// ```
     /// use cupric::{SafeTensors, array, save_safetensors};
@@ -176,7 +176,7 @@ impl SafeTensors {
     /// Nobody may change the file while this value or an array of it exists: see [`Array::map_npy`].
     ///
     /// # Errors
-    /// The errors of [`SafeTensors::open`].
+    /// Returns the errors of [`SafeTensors::open`].
     ///
     /// ```
     /// use cupric::{SafeTensors, array, save_safetensors};
@@ -197,14 +197,14 @@ impl SafeTensors {
         unsafe { map_shard(path.as_ref()) }.map(SafeTensors::of).map_err(|f| f.at("SafeTensors::map", at))
     }
 
-    /// Opens a model like [`SafeTensors::open_index`], but maps its files: see [`SafeTensors::map`]. (Features
-    /// `safetensors` and `mmap`.)
+    /// Opens a model like [`SafeTensors::open_index`], but maps its files into memory: see [`SafeTensors::map`].
+    /// (Features `safetensors` and `mmap`.)
     ///
     /// # Safety
     /// Nobody may change the files while this value or an array of it exists: see [`Array::map_npy`].
     ///
     /// # Errors
-    /// The errors of [`SafeTensors::open_index`].
+    /// Returns the errors of [`SafeTensors::open_index`].
     #[cfg(feature = "mmap")]
     #[track_caller]
     pub unsafe fn map_index(path: impl AsRef<Path>) -> Result<SafeTensors> {
@@ -215,7 +215,7 @@ impl SafeTensors {
     }
 }
 
-/// Maps a file.
+/// Maps a file of tensors into memory, and reads its header.
 ///
 /// # Safety
 /// Nobody may change the file while the result or an array of it exists.
@@ -264,7 +264,7 @@ fn indexed(path: &Path, open: impl Fn(&Path) -> Fallible<Shard<File>>) -> Fallib
     Ok(SafeTensors::sorted(files, tensors, Some(path.to_path_buf())))
 }
 
-/// Returns the positions `0..count`, ordered by name.
+/// Returns the numbers `0..count`, ordered by the names that `name` returns for them.
 fn order<'a>(count: usize, name: impl Fn(usize) -> &'a str) -> Vec<usize> {
     let mut order: Vec<usize> = (0..count).collect();
     order.sort_unstable_by(|i, j| name(*i).cmp(name(*j)));
@@ -323,7 +323,7 @@ impl<R> SafeTensors<R> {
     /// Returns the shape of a tensor without reading the tensor. (Feature `safetensors`.)
     ///
     /// # Errors
-    /// [`ErrorKind::Argument`] if no tensor has the name.
+    /// Returns [`ErrorKind::Argument`] if no tensor has the name.
     #[track_caller]
     pub fn shape(&self, name: &str) -> Result<&[usize]> {
         let at = Location::caller();
@@ -334,7 +334,7 @@ impl<R> SafeTensors<R> {
     /// (Feature `safetensors`.)
     ///
     /// # Errors
-    /// [`ErrorKind::Argument`] if no tensor has the name.
+    /// Returns [`ErrorKind::Argument`] if no tensor has the name.
     ///
     /// ```
     /// use cupric::{SafeTensors, array, write_safetensors};
@@ -360,7 +360,7 @@ impl<R: Read + Seek> SafeTensors<R> {
     /// `safetensors`.)
     ///
     /// # Errors
-    /// The errors of [`SafeTensors::open`].
+    /// Returns the errors of [`SafeTensors::open`].
     #[track_caller]
     pub fn new(mut reader: R) -> Result<SafeTensors<R>> {
         let at = Location::caller();
@@ -368,12 +368,12 @@ impl<R: Read + Seek> SafeTensors<R> {
         Ok(SafeTensors::of(Shard { source: Source::Reader(reader), data, head, path: None }))
     }
 
-    /// Reads the tensor with a name. (Feature `safetensors`.)
+    /// Reads the tensor with a name into an array on the CPU. (Feature `safetensors`.)
     ///
     /// # Errors
-    /// [`ErrorKind::Argument`] if no tensor has the name; [`ErrorKind::Unsupported`] for a type that cupric does not
-    /// have; [`ErrorKind::Format`] for a bool whose byte is neither 0 nor 1; [`ErrorKind::Io`]; and
-    /// [`ErrorKind::OutOfMemory`].
+    /// Returns [`ErrorKind::Argument`] if no tensor has the name, [`ErrorKind::Unsupported`] if cupric does not have
+    /// the tensor's type, and [`ErrorKind::Format`] if a bool has a byte other than 0 and 1. Returns [`ErrorKind::Io`]
+    /// if reading fails, and [`ErrorKind::OutOfMemory`] if memory is too small.
     ///
     /// ```
     /// # use cupric::{SafeTensors, array, write_safetensors};
@@ -389,10 +389,10 @@ impl<R: Read + Seek> SafeTensors<R> {
         self.load(name, at).map_err(|f| f.at("SafeTensors::read", at))
     }
 
-    /// Reads all tensors, in the order of [`SafeTensors::names`]. (Feature `safetensors`.)
+    /// Reads all tensors with their names, in the order of [`SafeTensors::names`]. (Feature `safetensors`.)
     ///
     /// # Errors
-    /// The errors of [`SafeTensors::read`].
+    /// Returns the errors of [`SafeTensors::read`].
     #[track_caller]
     pub fn read_all(&mut self) -> Result<Vec<(String, Array)>> {
         let at = Location::caller();

@@ -108,12 +108,12 @@ impl Draft {
 /// [safetensors](https://huggingface.co/docs/safetensors/index#format): see [`SafeTensors`](crate::SafeTensors). Every
 /// dtype is supported. Arrays and expressions are evaluated and written one by one, arrays of large elements first, so
 /// that every array begins at a multiple of its element size. Large expressions are evaluated block by block into the
-/// file. The file replaces an existing one as a whole, as with
-/// [`Expr::to_npy`]. (Feature `safetensors`.)
+/// file. The file replaces an existing one as a whole, as with [`Expr::to_npy`]. (Feature `safetensors`.)
 ///
 /// # Errors
-/// [`ErrorKind::Argument`] if two arrays or two metadata keys have the same name, or if an array has the name
-/// `__metadata__`; the errors of the evaluation; and [`ErrorKind::Io`]. After an error, an existing file is unchanged.
+/// Returns [`ErrorKind::Argument`] if two arrays or two metadata keys have the same name, or if an array has the name
+/// `__metadata__`. Also returns the errors of the evaluation, and [`ErrorKind::Io`] if the file cannot be written.
+/// After an error, an existing file is unchanged.
 ///
 /// ```
 /// use cupric::{DType, SafeTensors, array, save_safetensors};
@@ -140,7 +140,7 @@ pub fn save_safetensors<N: AsRef<str>, A: Operand, K: AsRef<str>, V: AsRef<str>>
 /// Writes arrays like [`save_safetensors`], to any writer, and returns the writer. (Feature `safetensors`.)
 ///
 /// # Errors
-/// The errors of [`save_safetensors`]. After an error, a part of the file may have been written.
+/// Returns the errors of [`save_safetensors`]. After an error, a part of the file may have been written.
 ///
 /// ```
 /// use cupric::{array, write_safetensors};

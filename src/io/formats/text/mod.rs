@@ -122,8 +122,8 @@ impl TextFormat {
         self
     }
 
-    /// Sets the value of empty fields, such as `"nan"` or `"0"`. Without it, an empty field is an error. (Feature
-    /// `text`.)
+    /// Sets the value of empty fields, such as `"nan"` or `"0"`. Without this setting, an empty field is an error.
+    /// (Feature `text`.)
     #[must_use]
     pub fn missing(mut self, number: impl Into<String>) -> TextFormat {
         self.missing = Some(number.into());
@@ -161,9 +161,10 @@ impl Array {
     /// columns as the first, unless columns are chosen. Memory is allocated as lines arrive.
     ///
     /// # Errors
-    /// [`ErrorKind::Format`] with line and column, for a field that is not a number of the dtype (a fraction for an
-    /// integer dtype, a number out of range) and for lines of different lengths; [`ErrorKind::Argument`] for a format
-    /// that contradicts itself; [`ErrorKind::Io`]; and [`ErrorKind::OutOfMemory`].
+    /// Returns [`ErrorKind::Format`], with line and column, if a field is not a number of the dtype (a fraction for an
+    /// integer dtype, a number out of range) or if lines have different lengths. Returns [`ErrorKind::Argument`] if the
+    /// format contradicts itself, [`ErrorKind::Io`] if the file cannot be read, and [`ErrorKind::OutOfMemory`] if
+    /// memory is too small.
     ///
     /// ```
     /// use cupric::{Array, DType, TextFormat};
@@ -192,7 +193,7 @@ impl Array {
     /// `std::io::BufReader`. (Feature `text`.)
     ///
     /// # Errors
-    /// The errors of [`Array::from_text`].
+    /// Returns the errors of [`Array::from_text`].
     ///
     /// ```
     /// use cupric::{Array, DType, TextFormat};
@@ -248,9 +249,9 @@ impl Expr {
     /// one as a whole, as with [`Expr::to_npy`].
     ///
     /// # Errors
-    /// [`ErrorKind::Shape`] if the expression does not have one or two axes, or if there are not as many names as
-    /// columns; [`ErrorKind::Argument`] for a name that the format cannot represent; the errors of the evaluation; and
-    /// [`ErrorKind::Io`].
+    /// Returns [`ErrorKind::Shape`] if the expression does not have one or two axes, or if there are not as many names
+    /// as columns. Returns [`ErrorKind::Argument`] if the format cannot represent a name, the errors of the evaluation,
+    /// and [`ErrorKind::Io`] if the file cannot be written.
     ///
     /// ```
     /// use cupric::{Array, DType, TextFormat, array};
@@ -280,7 +281,7 @@ impl Expr {
     /// Writes a table like [`Expr::to_text`] to any writer, and returns the writer. (Feature `text`.)
     ///
     /// # Errors
-    /// The errors of [`Expr::to_text`].
+    /// Returns the errors of [`Expr::to_text`].
     ///
     /// ```
     /// use cupric::{TextFormat, array};

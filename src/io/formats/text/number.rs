@@ -35,8 +35,8 @@ fn is_number(text: &str) -> bool {
 }
 
 /// Reads a float of 16 bits, correctly rounded. The text is first read as an f64. If the f64 lies exactly in the middle
-/// of two 16-bit numbers, the decimal number may still be slightly above or below it, and rounding the f64 could be
-/// wrong. In this case the digits of the two are compared.
+/// of two 16-bit numbers, the decimal number in the text may still be slightly above or below it, and rounding the f64
+/// could be wrong. In this case the digits of the text are compared with the digits of the f64.
 pub fn narrow<T: Copy + PartialEq>(text: &str, round: impl Fn(f32) -> T, is_finite: impl Fn(T) -> bool) -> Option<T> {
     let round = |value: f64| round(to_odd(value));
     let value = float(text, f64::is_finite)?;

@@ -31,7 +31,7 @@ impl<'a, R: BufRead> Records<'a, R> {
             let read = self.from.fill_buf().map_err(io_fault)?;
             let end = read.iter().position(|b| *b == b'\n');
             let part = &read[..end.map_or(read.len(), |end| end + 1)];
-            // this can fail, because a file may be one endless line
+            // memory may run out here, because a file may be one endless line
             self.bytes.try_reserve(part.len()).map_err(|_| no_memory(part.len(), 1))?;
             self.bytes.extend_from_slice(part);
             let (count, is_last) = (part.len(), end.is_some() || part.is_empty());
@@ -163,8 +163,8 @@ impl<'a> Iterator for Fields<'a> {
     }
 }
 
-/// Returns the position of the quote that closes a field. Two quotes in a row do not close it: they stand for one quote
-/// in the field.
+/// Returns the position of the quote that closes a field. Two quotes in a row do not close the field: they stand for
+/// one quote in it.
 fn closing(text: &str) -> Option<usize> {
     let mut at = 0;
     loop {
@@ -267,7 +267,7 @@ fn no_memory(count: usize, size: usize) -> Fault {
     Fault::new(ErrorKind::OutOfMemory, format!("no memory for {} bytes", count.saturating_mul(size)))
 }
 
-/// Appends the numbers in all fields of a record to `elements`. Returns how many there are.
+/// Appends the numbers in all fields of a record to `elements`. Returns how many numbers the record has.
 fn every<T: Element, R: BufRead>(
     records: &Records<'_, R>,
     parse: &impl Fn(&str) -> Option<T>,
@@ -282,8 +282,8 @@ fn every<T: Element, R: BufRead>(
     Ok(elements.len() - before)
 }
 
-/// Appends the numbers of the chosen columns of a record to `elements`, in the order of `columns`. Returns how many
-/// there are.
+/// Appends the numbers of the chosen columns of a record to `elements`, in the order of `columns`. Returns the number
+/// of chosen columns.
 fn chosen<T: Element, R: BufRead>(
     records: &Records<'_, R>,
     columns: &[usize],

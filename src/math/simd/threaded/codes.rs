@@ -79,35 +79,35 @@ macro_rules! codes {
 /// The constructors of all instructions. `N` and `M` are the numbers of words in a block, for AVX2 or NEON and for
 /// AVX-512: [`N4`] and [`M4`] for words of 4 bytes, [`N8`] and [`M8`] for words of 8 bytes.
 impl Codes {
-    /// The instruction that ends a run of instructions.
+    /// Returns the instruction that ends a run of instructions.
     pub const fn end() -> Option<Codes> {
         codes!(end)
     }
 
-    /// Reads a block of words from memory into the accumulator.
+    /// Returns the instruction that reads a block of words from memory into the accumulator.
     pub const fn load() -> Option<Codes> {
         codes!(load)
     }
 
-    /// Writes the words of the accumulator to memory.
+    /// Returns the instruction that writes the words of the accumulator to memory.
     pub const fn store() -> Option<Codes> {
         codes!(store)
     }
 
-    /// Computes a block of random words.
+    /// Returns the instruction that computes a block of random words.
     pub const fn random() -> Option<Codes> {
         codes!(random)
     }
 
-    /// Computes the random words for pairs of normal numbers (`Op::Philox`) from plain random words: the word for their
-    /// angle if `angle`, else the word for their radius.
+    /// Returns the instruction that computes the random words for pairs of normal numbers (`Op::Philox`) from plain
+    /// random words: the word for their angle if `angle`, else the word for their radius.
     // targets without vector instructions of their own have no codes, so there both branches are `None`
     #[allow(clippy::if_same_then_else)]
     pub const fn pairs(angle: bool) -> Option<Codes> {
         if angle { codes!(pairs < > 1, 1) } else { codes!(pairs < > 0, 0) }
     }
 
-    /// Reads elements of type `S` at any stride, and converts them to words by `F`.
+    /// Returns the instruction that reads elements of type `S` at any stride, and converts them to words by `F`.
     pub const fn load_each<W, const N: usize, const M: usize, S, R, F>() -> Option<Codes>
     where
         W: Copy + Default,
@@ -118,22 +118,25 @@ impl Codes {
         codes!(load_each < W, S, R, F > N, M)
     }
 
-    /// Reads f16 elements (of type `S`) at any stride, and converts them to words of f32 with the results of `F`.
+    /// Returns the instruction that reads f16 elements (of type `S`) at any stride, and converts them to words of f32
+    /// with the results of `F`.
     pub const fn load_f16<S: Copy, R: Lane<u32>, F: ScalarFn<S, S, S, R>>() -> Option<Codes> {
         codes!(of f16: load_f16 < S, R, F >)
     }
 
-    /// Converts words of f32 to f16 (of type `S`) with the results of `F`, and writes them.
+    /// Returns the instruction that converts words of f32 to f16 (of type `S`) with the results of `F`, and writes
+    /// them.
     pub const fn store_f16<A: Lane<u32>, S: Copy, F: ScalarFn<A, A, A, S>>() -> Option<Codes> {
         codes!(of f16: store_f16 < A, S, F >)
     }
 
-    /// Rounds words of f32 (of type `A`) to f16 with the results of `F`. The rounded values stay f32.
+    /// Returns the instruction that rounds words of f32 (of type `A`) to f16 with the results of `F`. The rounded
+    /// values stay f32.
     pub const fn round_f16<A: Lane<u32>, F: ScalarFn<A, A, A, A>>() -> Option<Codes> {
         codes!(of f16: round_f16 < A, F >)
     }
 
-    /// Converts words by `F`, and writes them as elements of type `S`.
+    /// Returns the instruction that converts words by `F`, and writes them as elements of type `S`.
     pub const fn store_each<W, const N: usize, const M: usize, A, S, F>() -> Option<Codes>
     where
         W: Copy,
@@ -149,15 +152,16 @@ impl Codes {
 /// they read from the accumulator.
 #[derive(Clone, Copy)]
 pub(crate) struct InstructionCodes {
-    /// Reads the first operand from the accumulator.
+    /// The instruction that reads the first operand from the accumulator.
     pub first: Option<Codes>,
-    /// Reads the second of two operands from the accumulator.
+    /// The instruction that reads the second of two operands from the accumulator.
     pub second: Option<Codes>,
-    /// Reads one of two operands from the accumulator; the other one is the product of two operands in memory. The
-    /// first instruction has the product as its second operand, the second instruction has it as its first operand.
+    /// Two instructions that read one of two operands from the accumulator. The other operand is the product of two
+    /// operands in memory. The first instruction has the product as its second operand, the second instruction has it
+    /// as its first operand.
     pub products: Option<[Codes; 2]>,
-    /// Reads its only operand from the accumulator. The accumulator holds random words, and both words of a pair are
-    /// equal.
+    /// The instruction that reads its only operand from the accumulator, which holds random words. Both words of a pair
+    /// are equal.
     pub paired: Option<Codes>,
 }
 
@@ -205,7 +209,8 @@ impl InstructionCodes {
     }
 
     /// Builds the instructions of `F`, which has `arity` operands. If `second`, also builds the instruction that reads
-    /// the second operand from the accumulator. `N` and `M` are as in [`Codes`].
+    /// the second operand from the accumulator. `N` and `M` are the numbers of words in a block, for AVX2 or NEON and
+    /// for AVX-512.
     pub const fn of<W, const N: usize, const M: usize, A, B, C, R, F>(arity: usize, second: bool) -> InstructionCodes
     where
         W: Copy,
@@ -269,8 +274,8 @@ impl InstructionCodes {
     }
 }
 
-/// Makes the loops that convert f16: the function `$name` of each module of [`mod@f16`], and on x86-64 also a loop over `F`
-/// for [`Isa::Portable`](crate::math::simd::Isa::Portable).
+/// Makes the loops that convert f16: the function `$name` of each module of [`mod@f16`], and on x86-64 also a loop over
+/// `F` for [`Isa::Portable`](crate::math::simd::Isa::Portable).
 macro_rules! f16_loops {
     ($name:ident <$a:ty, $r:ty, $f:ty> $($t:ty),*) => {{
         #[cfg(target_arch = "x86_64")]
@@ -285,17 +290,17 @@ macro_rules! f16_loops {
 }
 
 impl Loops {
-    /// The loops that convert f16 (of type `S`) to f32 with the results of `F`.
+    /// Returns the loops that convert f16 (of type `S`) to f32 with the results of `F`.
     pub const fn widen_f16<S: Copy, R: Copy, F: ScalarFn<S, S, S, R>>() -> Loops {
         f16_loops!(widen_all < S, R, F > S, R, F)
     }
 
-    /// The loops that convert f32 (of type `A`) to f16 (of type `S`) with the results of `F`.
+    /// Returns the loops that convert f32 (of type `A`) to f16 (of type `S`) with the results of `F`.
     pub const fn narrow_f16<A: Copy, S: Copy, F: ScalarFn<A, A, A, S>>() -> Loops {
         f16_loops!(narrow_all < A, S, F > A, S, F)
     }
 
-    /// The loops that round f32 (of type `A`) to f16 with the results of `F`. The rounded values stay f32.
+    /// Returns the loops that round f32 (of type `A`) to f16 with the results of `F`. The rounded values stay f32.
     pub const fn round_f16<A: Copy, F: ScalarFn<A, A, A, A>>() -> Loops {
         f16_loops!(round_all < A, A, F > A, F)
     }

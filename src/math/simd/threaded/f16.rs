@@ -153,8 +153,9 @@ macro_rules! conversions {
             /// Converts f16 (`S`) to f32, as `F` does.
             ///
             /// # Safety
-            /// The operand and `out` point to the elements that [`Loop`](crate::math::simd::Loop) requires (its
-            /// conditions *operands* and *result*); `S` has 2 bytes and `R` has 4.
+            /// The operand points to aligned elements that no other thread writes meanwhile, and `out` points to
+            /// aligned elements that nothing else uses, as many as [`Loop`](crate::math::simd::Loop) requires (its
+            /// conditions *operands* and *result*). `S` has 2 bytes and `R` has 4.
             #[target_feature(enable = $features)]
             pub unsafe fn widen_all<S: Copy, R: Copy, F: ScalarFn<S, S, S, R>>(
                 n: usize,
@@ -179,8 +180,9 @@ macro_rules! conversions {
             /// Converts f32 (`A`) to f16 (`S`), as `F` does.
             ///
             /// # Safety
-            /// The operand and `out` point to the elements that [`Loop`](crate::math::simd::Loop) requires (its
-            /// conditions *operands* and *result*); `A` has 4 bytes and `S` has 2.
+            /// The operand points to aligned elements that no other thread writes meanwhile, and `out` points to
+            /// aligned elements that nothing else uses, as many as [`Loop`](crate::math::simd::Loop) requires (its
+            /// conditions *operands* and *result*). `A` has 4 bytes and `S` has 2.
             #[target_feature(enable = $features)]
             pub unsafe fn narrow_all<A: Copy, S: Copy, F: ScalarFn<A, A, A, S>>(
                 n: usize,
@@ -206,8 +208,9 @@ macro_rules! conversions {
             /// Rounds f32 (`A`) to f16 and leaves it as f32, as `F` does.
             ///
             /// # Safety
-            /// The operand and `out` point to the elements that [`Loop`](crate::math::simd::Loop) requires (its
-            /// conditions *operands* and *result*); `A` has 4 bytes.
+            /// The operand points to aligned elements that no other thread writes meanwhile, and `out` points to
+            /// aligned elements that nothing else uses, as many as [`Loop`](crate::math::simd::Loop) requires (its
+            /// conditions *operands* and *result*). `A` has 4 bytes.
             #[target_feature(enable = $features)]
             pub unsafe fn round_all<A: Copy, F: ScalarFn<A, A, A, A>>(
                 n: usize,

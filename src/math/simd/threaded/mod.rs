@@ -4,9 +4,8 @@
 //! operation; threaded code only loads operands.
 //!
 //! The eight vectors are the *accumulator*: one value of a *block* of contiguous elements, each in a *word* of 4 or 8
-//! bytes. A bool is a word of 0 or 1. The calling conventions `sysv64` of x86-64 and `C` of aarch64 pass exactly eight
-//! vectors in registers. An instruction applies a scalar function of the function table to each word, which LLVM
-//! compiles to vector code.
+//! bytes. A bool is a word of 0 or 1. The calling conventions `sysv64` (x86-64) and `C` (aarch64) pass exactly eight
+//! vectors in registers. An instruction applies a function of the function table to each word, compiled to vector code.
 //!
 //! The tail call is an optimisation, not a guarantee. Without it, each instruction of a run takes a stack frame of some
 //! KiB until the run ends. So programs are cut into runs of at most [`LONGEST`] instructions. Without optimisation,
@@ -57,8 +56,7 @@ pub(crate) struct Base {
 pub(crate) struct InstructionOperand {
     /// The index of its [`Base`] in the bases of the program.
     pub base: u32,
-    /// The number of bytes from one of the block's eight vectors to the next, or 0 if one vector of equal words is used
-    /// for all eight.
+    /// The number of bytes from one of the eight vectors to the next; 0 if one vector of equal words stands for all.
     pub width: u32,
     /// How many bytes ahead memory is prefetched; 0 for scratch.
     pub ahead: u32,
@@ -85,7 +83,7 @@ impl Draw {
     #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
     #[inline(always)]
     unsafe fn of(bases: *const Base, operand: InstructionOperand, index: usize) -> Draw {
-        // SAFETY: the caller's condition: the bases exist, and each base of the key points to a word.
+        // SAFETY: the caller ensures that the operand's bases exist, and that each base of the key points to a word.
         unsafe {
             let Base { at, step } = *bases.add(operand.base as usize);
             let first = (at.addr() as isize).wrapping_add((index as isize).wrapping_mul(step)) as u32;
@@ -137,7 +135,7 @@ pub(crate) fn block_bytes() -> Option<usize> {
 /// elements. Scratch is written before it is read.
 pub(crate) unsafe fn run(code: &[Instr], runs: &[u32], bases: &[Base], from: usize, to: usize, block: usize) {
     let _ = (code, runs, bases, from, to, block);
-    // SAFETY: this function has the conditions of the called functions. `isa` has found the features on this machine.
+    // SAFETY: the caller ensures the conditions of the called functions. `isa` has found their instruction set.
     #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
     unsafe {
         match isa() {
@@ -163,14 +161,15 @@ macro_rules! instruction {
         $(#[$doc])*
         ///
         /// # Safety
-        /// As for [`super::run`]: `pc` points to an instruction, `bases` to its program's bases, `index` to a block.
+        /// `pc` points to an instruction, and the bases at `bases` have memory for the block at `index` (*bases* of
+        /// `run`).
         #[target_feature(enable = $features)]
         pub unsafe extern $abi fn $name<$($g,)* $(const $n: usize),*>(
             $pc: *const Instr, $bases: *const Base, $index: usize,
             v0: V, v1: V, v2: V, v3: V, v4: V, v5: V, v6: V, v7: V,
         ) where $($bound)* {
             let $acc: Acc = [v0, v1, v2, v3, v4, v5, v6, v7];
-            // SAFETY: the block at `index` has memory (*bases* of `run`). `end` comes last, so a next one exists.
+            // SAFETY: the operands have memory for the block (*bases* of `run`). A run ends in `end`, so `next` exists.
             unsafe {
                 let [v0, v1, v2, v3, v4, v5, v6, v7]: Acc = $body;
                 let next = $pc.add(1);
@@ -198,7 +197,8 @@ macro_rules! instructions {
             /// Runs a program over whole blocks.
             ///
             /// # Safety
-            /// As for [`super::run`]; the machine has the features that the attribute enables.
+            /// The bases have memory for each block (*bases* of [`super::run`]). The machine has the features that the
+            /// attribute enables.
             #[target_feature(enable = $features)]
             pub unsafe fn run(code: &[Instr], runs: &[u32], bases: &[Base], from: usize, to: usize, block: usize) {
                 // SAFETY: the caller ensures what the instructions require. Zeros are a value of every vector.
@@ -460,7 +460,7 @@ macro_rules! instructions {
 fn vectors<V: Copy>(first: u32, number: u8, key: [u32; 3]) -> [V; 8] {
     const { assert!(size_of::<[V; 8]>() == 4 * N4) };
     let blocks = philox::blocks::<{ N4 / 4 }>(first, number, key);
-    // SAFETY: both have the same number of bytes, and any word is a value.
+    // SAFETY: `blocks` and the result have the same number of bytes, and any bytes are a valid vector.
     unsafe { std::mem::transmute_copy(&blocks) }
 }
 

@@ -15,8 +15,8 @@ use crate::base::error::{Error, ErrorKind};
 /// with more windows only the sum of their sizes is checked. Chosen by hand; no benchmark compares other values.
 const COMPARED_WINDOWS: usize = 64;
 
-/// Returns an error if a plan is not well formed, which is a bug in the planner. The number is that of the faulty
-/// step's node, by which the caller's source line is found.
+/// Returns an error if a plan is not well formed, which is a bug in the planner. The number identifies the node of the
+/// faulty step, by which the caller's source line is found.
 pub(crate) fn validate(plan: &ExecutionPlan) -> Result<(), (Error, usize)> {
     let fail = |name: &'static str, detail| Error::with_line(ErrorKind::Internal, name, detail, None);
     if plan.aliased.len() != plan.inputs.len() {
@@ -160,8 +160,8 @@ fn operand(plan: &ExecutionPlan, k: &Kernel, n: usize, load: &Load) -> Check {
     ensure(load.strides.len() == rank, || format!("load {n} has {} strides for {rank} axes", load.strides.len()))
 }
 
-/// Checks a value: its operands precede it, an outer value reads no inner value unless it reduces it, and the loads and
-/// scalars that it uses exist.
+/// Checks a value: its operands precede it, an outer value (one element per index of `outer`) reads no inner value (one
+/// per index of `outer × inner`) unless it reduces it, and the loads and scalars that it uses exist.
 fn values(plan: &ExecutionPlan, k: &Kernel, n: usize, value: &Value) -> Check {
     let operands = value.op.operands();
     for a in &operands {
@@ -226,7 +226,7 @@ fn values(plan: &ExecutionPlan, k: &Kernel, n: usize, value: &Value) -> Check {
     }
 }
 
-/// Checks the reduction `r` that is value number `n`: its operands are inner values, and the components of the state
+/// Checks the reduction `r` that is value number `n`: its operands vary along `inner`, and the components of the state
 /// that it reads or gives exist in its fold.
 fn reduction(k: &Kernel, n: usize, r: &KernelReduction) -> Check {
     for a in r.inputs() {
@@ -279,7 +279,7 @@ fn target(plan: &ExecutionPlan, k: &Kernel, n: usize, store: &Store) -> Check {
     ensure(level, || format!("store {n} of an inner value outside a row kernel"))?;
     let rank = k.outer.len() + if value.inner { k.inner.len() } else { 0 };
     ensure(store.strides.len() >= rank, || format!("store {n} has {} strides for {rank} axes", store.strides.len()))?;
-    // for the other kinds of kernel, backends only support stores of whole rows or tiles
+    // for kernels that are not elementwise, backends only support stores of whole rows or tiles
     let plain = store.is_plain() || k.kind == KernelKind::Elementwise;
     ensure(plain, || format!("store {n} is conditional or scattered, and its kernel is not elementwise"))?;
     if let Some(condition) = store.condition() {

@@ -111,8 +111,8 @@ pub(super) fn hands_on(k: &Kernel, next: Option<&Kernel>) -> Check {
 }
 
 /// Checks for each value that the recorded number of passes before it is right, and that it is known when a pass reads
-/// it. An inner value must be computed earlier in the same pass or kept from an earlier pass. An outer value must
-/// depend only on passes that have ended.
+/// it. An inner value (one element per inner index) must be computed earlier in the same pass or kept from an earlier
+/// pass. An outer value (one element per outer index) must depend only on passes that have ended.
 fn passes(k: &Kernel, p: &Passes) -> Check {
     let values = &k.values;
     let in_lanes = matches!(k.schedule.work, Work::Groups(_));
@@ -150,8 +150,9 @@ fn passes(k: &Kernel, p: &Passes) -> Check {
     Ok(())
 }
 
-/// Checks that each stored value is known when it is stored. An inner value must be known in the last pass. An outer
-/// value must be known after the passes that compute the reductions and totals on which it depends.
+/// Checks that each stored value is known when it is stored. An inner value (one element per inner index) must be known
+/// in the last pass. An outer value (one element per outer index) must be known after the passes that compute the
+/// reductions and totals on which it depends.
 fn stored_values(k: &Kernel, p: &Passes) -> Check {
     let mut needed = vec![false; k.values.len()];
     k.stores.iter().for_each(|s| needed[s.value] = true);
