@@ -10,6 +10,7 @@ use crate::plan::backend::Bindings;
 use crate::plan::kernel::{ExecutionPlan, Output, Step};
 use crate::plan::{self, CachedPlan};
 use smallvec::SmallVec;
+use std::sync::Arc;
 
 /// The arrays that an evaluation returns. Most evaluations return one, which this type holds without a heap allocation.
 pub(super) type Results = SmallVec<[Array; 1]>;
@@ -44,26 +45,20 @@ pub(super) fn execute_one(root: &Expr, device: &Device, at: Loc) -> Result<Array
 /// Finds the plan of some expressions in the cache, or makes it. Then calls `run` with the plan and with the buffers
 /// and numbers that it reads. `run` must add the buffers of the outputs.
 #[inline(always)]
-fn with_plan<T>(
-    roots: &[&Expr],
-    device: &Device,
-    run: impl FnOnce(&CachedPlan, Bindings<'_>) -> Result<T>,
-) -> Result<T> {
-    let mut found = plan::Found::new();
-    match plan::recent(&mut found, roots, None, device.backend().caps()) {
-        Some(planned) => {
-            let (inputs, scalars) = (found.inputs.as_slice(), found.scalars.as_slice());
-            run(&planned, Bindings { inputs, outputs: &[], scalars, lines: &found, replaces: false })
-        }
-        None => with_new_plan(roots, device, run),
-    }
+fn with_plan<T>(roots: &[&Expr], device: &Device, run: impl Fn(&CachedPlan, Bindings<'_>) -> Result<T>) -> Result<T> {
+    let on_recent = |planned: &Arc<CachedPlan>, found: &plan::Found<'_>| {
+        let (inputs, scalars) = (found.inputs.as_slice(), found.scalars.as_slice());
+        run(planned, Bindings { inputs, outputs: &[], scalars, lines: found, replaces: false })
+    };
+    let caps = device.backend().caps();
+    plan::with_recent(roots, None, caps, on_recent).unwrap_or_else(|| with_new_plan(roots, device, &run))
 }
 
 #[inline(never)]
 fn with_new_plan<T>(
     roots: &[&Expr],
     device: &Device,
-    run: impl FnOnce(&CachedPlan, Bindings<'_>) -> Result<T>,
+    run: impl Fn(&CachedPlan, Bindings<'_>) -> Result<T>,
 ) -> Result<T> {
     let mut walk = plan::Walk::default();
     let planned = plan::plan(&mut walk, roots, None, device.backend().caps())?;

@@ -185,14 +185,16 @@ impl Array {
         checked::before_write(&value, &device, at)?;
         let plan_of = |value: &Expr| {
             let (target, caps) = (Target { buffer: self.buffer(), layout: &target }, device.backend().caps());
-            let mut found = plan::Found::new();
-            if let Some(plan) = plan::recent(&mut found, &[value], Some(&target), caps) {
+            let recent = |plan: &Arc<CachedPlan>, found: &plan::Found<'_>| {
                 let mut inputs = SmallVec::new();
                 for (buffer, offset) in &found.inputs {
                     inputs.push(((!target.buffer.same(buffer)).then(|| (*buffer).clone()), *offset));
                 }
-                let lines = found.lines();
-                return Ok(PlannedWrite { plan, inputs, scalars: found.scalars, lines });
+                let scalars = SmallVec::from_slice(&found.scalars);
+                PlannedWrite { plan: plan.clone(), inputs, scalars, lines: found.lines() }
+            };
+            if let Some(write) = plan::with_recent(&[value], Some(&target), caps, recent) {
+                return Ok(write);
             }
             let mut walk = Walk::default();
             let plan = plan::plan(&mut walk, &[value], Some(target), caps)?;

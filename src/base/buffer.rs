@@ -1,6 +1,6 @@
 //! Handles to device memory. Only the backend of a device knows the concrete type behind a handle.
 
-use super::shared::{Counted, Shared};
+use super::shared::Shared;
 use std::any::Any;
 use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -68,8 +68,8 @@ const PLACEHOLDER: u32 = u32::MAX;
 
 impl Buffer {
     pub fn new(memory: impl Memory) -> Buffer {
-        let counted: Box<Counted<dyn Memory>> = Counted::new(memory);
-        Buffer(counted.into(), 0)
+        // SAFETY: the conversion returns the same pointer.
+        Buffer(unsafe { Shared::new(|| memory).coerced(|memory| memory) }, 0)
     }
 
     /// Returns a placeholder for an array in memory of the same size on the same device.

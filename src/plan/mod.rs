@@ -103,6 +103,9 @@ pub(crate) struct Cached {
     key: Arc<[u64]>,
     /// Whether a thread has found the plan in its own table ([`Local`]) since [`make_room`] last cleared this flag.
     was_found: AtomicBool,
+    /// Whether [`make_room`] has dropped the plan from the cache. Then a thread drops it from its table of recent plans
+    /// as soon as it finds it there.
+    is_evicted: AtomicBool,
     pub plan: ExecutionPlan,
     /// For each requested expression, the index of the plan output that is its result. Equal expressions share an
     /// output.
@@ -297,6 +300,8 @@ pub(crate) fn make_room() {
     {
         if plan.was_found.swap(false, Relaxed) {
             shared.put(key, plan);
+        } else {
+            plan.is_evicted.store(true, Relaxed);
         }
     }
 }
@@ -339,23 +344,51 @@ pub(crate) fn plan<'a>(
     Ok(plan)
 }
 
-/// Returns the plan of the roots if this thread has recently used it for an expression from the same source line. Then
-/// also fills `found`, which must be empty, with the bindings of this evaluation. If it returns `None`, the caller
-/// calls [`plan`].
-pub(crate) fn recent<'a>(
-    found: &mut Found<'a>,
+/// Calls `run` with the plan of the roots and with the bindings of this evaluation, if this thread has recently used the
+/// plan for an expression from the same source line. Otherwise returns `None`, and the caller calls [`plan`].
+///
+/// The plan is taken out of the thread's table and put back after `run`, so that no reference is counted.
+#[inline(always)]
+pub(crate) fn with_recent<'a, T>(
     roots: &[&'a Expr],
     target: Option<&Target<'_>>,
     caps: &NumberedCaps,
-) -> Option<Arc<CachedPlan>> {
-    let find = |local: &RefCell<Local>| {
-        let local = local.borrow();
-        local.recent.get(recent::slot(roots))?.as_ref()?.find(found, roots, target, caps.number())
+    run: impl FnOnce(&Arc<CachedPlan>, &Found<'a>) -> T,
+) -> Option<T> {
+    let (mut found, slot) = (Found::new(), recent::slot(roots));
+    let recent = recent(&mut found, slot, roots, target, caps)?;
+    let result = run(&recent.plan, &found);
+    let put_back = |local: &RefCell<Local>| {
+        if let Some(place) = local.borrow_mut().recent.get_mut(slot) {
+            *place = Some(recent);
+        }
     };
-    let plan = LOCAL.try_with(find).ok().flatten()?;
-    plan.note_found();
-    show(&plan, found);
-    Some(plan)
+    let _ = LOCAL.try_with(put_back);
+    Some(result)
+}
+
+fn recent<'a>(
+    found: &mut Found<'a>,
+    slot: usize,
+    roots: &[&'a Expr],
+    target: Option<&Target<'_>>,
+    caps: &NumberedCaps,
+) -> Option<Box<Recent>> {
+    let take = |local: &RefCell<Local>| {
+        let mut local = local.borrow_mut();
+        let place = local.recent.get_mut(slot)?;
+        match place.as_ref()?.find(found, roots, target, caps.number()) {
+            Some(()) => place.take(),
+            None => None,
+        }
+    };
+    let recent = LOCAL.try_with(take).ok().flatten()?;
+    if recent.plan.is_evicted.load(Relaxed) {
+        return None;
+    }
+    recent.plan.note_found();
+    show(&recent.plan, found);
+    Some(recent)
 }
 
 /// Prints a plan with its source lines if the environment variable `CUPRIC_DEBUG` asks for plans.
@@ -366,8 +399,8 @@ fn show(plan: &CachedPlan, lines: &dyn SourceLines) {
     }
 }
 
-/// Stores a plan that was found by its key in this thread's table of recent plans, so that [`recent()`] finds it next
-/// time.
+/// Stores a plan that was found by its key in this thread's table of recent plans, so that [`with_recent`] finds it
+/// next time.
 fn keep_recent(
     walk: &Walk<'_>,
     roots: &[&Expr],
@@ -402,8 +435,8 @@ fn make(walk: &mut Walk<'_>, hash: u64, target: Option<Target<'_>>, caps: &Numbe
     let may_fail_half_done = plan.steps.iter().skip(safe).any(Step::checks);
     let is_kept = plan.is_kept;
     let key = if is_kept { walk.key().into() } else { [].into() };
-    let was_found = AtomicBool::new(false);
-    let cached = Cached { key, was_found, plan, output_of, writing, may_fail_half_done, work };
+    let (was_found, is_evicted) = (AtomicBool::new(false), AtomicBool::new(false));
+    let cached = Cached { key, was_found, is_evicted, plan, output_of, writing, may_fail_half_done, work };
     let plan = Arc::new(CachedPlan(Box::new(cached)));
     if is_kept {
         keep(hash, &plan);

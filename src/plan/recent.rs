@@ -10,13 +10,16 @@ use crate::base::error::Loc;
 use crate::graph::expr::{Binding, Expr, Node, NodeOp};
 use crate::plan::backend::SourceLines;
 use smallvec::SmallVec;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 /// The number of slots of a thread's table of recent plans. Chosen by hand; no benchmark compares other values.
 pub(super) const SLOTS: usize = 64;
 /// The maximum length of a description, in words of 8 bytes. 192 words are enough for 16 nodes with three operands and
 /// six axes each.
 const MOST_WORDS: usize = 192;
+/// The maximum size in bytes of a plan in the table. The table keeps its plans even if the cache of all threads has
+/// dropped them, so this bounds what the tables of all threads keep: 57 tables of this size have less than 29 MiB.
+const MOST_BYTES: usize = 8 << 10;
 /// The maximum size of a description in bytes.
 pub(super) const BYTES: usize = size_of::<Recent>() + 8 * MOST_WORDS + LISTED * (size_of::<NodeOp>() + 80);
 
@@ -38,7 +41,7 @@ struct Number {
 
 /// A plan, and the description of its expression: everything that its key records.
 pub(super) struct Recent {
-    plan: Weak<CachedPlan>,
+    pub plan: Arc<CachedPlan>,
     /// For each node, the words that [`words_of`] returns. The nodes are in the order in which the walk numbered them.
     nodes: Vec<[u64; 2]>,
     /// First the words of [`head`] and the numbers of the roots. Then for each node, from the last to the first: its
@@ -50,8 +53,8 @@ pub(super) struct Recent {
     numbers: Vec<Number>,
 }
 
-/// The bindings (arrays and numbers) of an expression that fits a recent plan. The caller passes an empty one to the
-/// search, which fills it in place, because moving a value that was just written would have to wait for the writes.
+/// The bindings (arrays and numbers) of an expression that fits a recent plan. The search fills an empty one in place,
+/// because moving a value that was just written would have to wait for the writes.
 pub(crate) struct Found<'a> {
     pub inputs: SmallVec<[(&'a Buffer, usize); 4]>,
     pub scalars: SmallVec<[u64; 4]>,
@@ -140,13 +143,15 @@ fn take(words: &mut &[u64], list: &[impl Word]) -> bool {
 
 impl Recent {
     /// Returns the description of the expressions of a walk, for which `plan` was found. Returns `None` if it would be
-    /// too long, if the walk is one of a compiled function, or if a node has an order (see `order.rs`).
+    /// too long, if the plan is too large, if the walk is one of a compiled function, or if a node has an order (see
+    /// `order.rs`).
     pub fn new(walk: &Walk<'_>, target: Option<&Target<'_>>, caps: u32, plan: &Arc<CachedPlan>) -> Option<Box<Recent>> {
         let nodes = walk.nodes();
-        if walk.is_traced() || nodes.len() > LISTED || nodes.iter().any(|n| n.order.is_some()) {
+        let is_large = plan.plan.kept.bytes() > MOST_BYTES;
+        if is_large || walk.is_traced() || nodes.len() > LISTED || nodes.iter().any(|n| n.order.is_some()) {
             return None;
         }
-        let plan = Arc::downgrade(plan);
+        let plan = plan.clone();
         let heads = nodes.iter().map(|n| words_of(n, n.shape.len(), n.args.len())).collect();
         let (words, others) = (vec![], vec![]);
         let mut recent = Recent { plan, nodes: heads, words, others, inputs: vec![], numbers: vec![] };
@@ -189,15 +194,15 @@ impl Recent {
         (recent.words.len() <= MOST_WORDS).then(|| Box::new(recent))
     }
 
-    /// Returns the plan, and fills `found` with the bindings of this evaluation, if the description fits `roots`. If it
-    /// returns `None`, `found` may be partly filled.
+    /// Fills `found` with the bindings of this evaluation if the description fits `roots`. Otherwise returns `None`, and
+    /// `found` may be partly filled.
     pub fn find<'a>(
         &self,
         found: &mut Found<'a>,
         roots: &[&'a Expr],
         target: Option<&Target<'_>>,
         caps: u32,
-    ) -> Option<Arc<CachedPlan>> {
+    ) -> Option<()> {
         let mut words = self.words.as_slice();
         let is_next = |word: u64| words.split_off_first() == Some(&word);
         if !head(target, caps, roots.len(), is_next) {
@@ -237,8 +242,7 @@ impl Recent {
             }
         }
         self.find_inputs(nodes, target, &mut found.inputs)?;
-        self.find_scalars(nodes, &mut found.scalars)?;
-        self.plan.upgrade()
+        self.find_scalars(nodes, &mut found.scalars)
     }
 
     /// Adds the arrays that the expression reads to `inputs`. Returns `None` unless the arrays that are equal here are

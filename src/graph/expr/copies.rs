@@ -39,7 +39,7 @@ impl Expr {
             Binding::Random { seed, stream } => Binding::Random { seed: *seed, stream: *stream },
             Binding::Failure(_) => return self.clone(),
         };
-        Expr(Shared::new(Node {
+        Expr(Shared::new(|| Node {
             op: n.op.clone(),
             args,
             binding,
@@ -59,7 +59,7 @@ impl Expr {
     /// lengths. The new node has no derivative rule and no [`Order`].
     pub(super) fn resized(&self, op: NodeOp, args: Args, shape: Shape) -> Expr {
         let n = &*self.0;
-        Expr(Shared::new(Node {
+        Expr(Shared::new(|| Node {
             op,
             args,
             binding: Binding::None,

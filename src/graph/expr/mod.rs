@@ -45,7 +45,7 @@ impl Expr {
     pub(crate) fn node(op: NodeOp, args: Args, shape: Shape, dtype: DType, device: u32, location: Loc) -> Expr {
         // `MAKING` is read before the node is built, because otherwise the compiler would move the node once more
         let Making { inner, scope } = MAKING.get();
-        Expr(Shared::new(Node {
+        Expr(Shared::new(|| Node {
             op,
             args,
             binding: Binding::None,
@@ -65,7 +65,7 @@ impl Expr {
     #[inline]
     pub(crate) fn leaf(op: NodeOp, binding: Binding, shape: Shape, dtype: DType, device: u32, location: Loc) -> Expr {
         let Making { inner, scope } = MAKING.get();
-        Expr(Shared::new(Node {
+        Expr(Shared::new(|| Node {
             op,
             args: Args::new(),
             binding,

@@ -161,6 +161,11 @@ impl Kept {
         TAKEN.fetch_add(bytes, Relaxed);
     }
 
+    /// Returns the number of bytes of the plan that were counted so far.
+    pub fn bytes(&self) -> usize {
+        self.bytes.load(Relaxed)
+    }
+
     /// Returns the total size in bytes of all plans that were added by [`Kept::count`] and are not dropped.
     pub fn taken() -> usize {
         TAKEN.load(Relaxed)
