@@ -22,6 +22,7 @@
 //! | `transfer.rs` | copies between arrays and the host's own memory |
 //! | `share.rs` | shares the tasks of a kernel between the caller's thread and the threads of its rayon pool |
 //! | `recorder.rs` | records the steps that run while a profile is on |
+//! | `tally.rs` | counts runs and allocations for each thread |
 //! | `threads.rs` | returns how many threads share the work, also after `fork` |
 //! | `pool.rs` | the caller's rayon pool, or no pool in a build without the feature `rayon` |
 //! | `caches.rs` | reads the sizes of the processor's caches, and prefetches cache lines |
@@ -78,6 +79,7 @@ mod sort;
 mod strided;
 mod sums;
 mod svd;
+mod tally;
 mod threaded;
 mod threads;
 mod tiles;
@@ -108,6 +110,7 @@ use smallvec::SmallVec;
 use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock, Weak};
+use tally::Event;
 
 /// Returns the CPU's capabilities, on which the planner bases its decisions.
 fn caps() -> Caps {
@@ -250,6 +253,7 @@ impl Cpu {
     /// Adds the kernels and dispatches of a run to the counters.
     fn count(&self, prepared: &Prepared) {
         match (prepared.kernels, prepared.dispatches) {
+            (1, 1) if self.process.get().is_some() => tally::count(Event::SingleRun),
             (1, 1) => _ = self.single.fetch_add(1, Relaxed),
             (kernels, dispatches) => {
                 self.kernels.fetch_add(kernels, Relaxed);
@@ -379,14 +383,15 @@ impl Backend for Cpu {
     }
 
     fn report(&self) -> (Stats, MemoryInfo) {
+        let of_threads = |event| if self.process.get().is_some() { tally::total(event) } else { 0 };
         let (allocations, driver_allocations) = self.pool.allocations();
         let (used, cached, peak, limit) = self.pool.info();
-        let single = self.single.load(Relaxed);
+        let single = self.single.load(Relaxed) + of_threads(Event::SingleRun);
         let stats = Stats {
             kernels: single + self.kernels.load(Relaxed),
             dispatches: single + self.dispatches.load(Relaxed),
             prepares: self.prepares.load(Relaxed),
-            allocations,
+            allocations: allocations + of_threads(Event::Allocation),
             driver_allocations,
             bytes_in: self.bytes_in.load(Relaxed),
             bytes_out: self.bytes_out.load(Relaxed),

@@ -4,6 +4,7 @@
 mod buffer;
 mod system;
 
+use super::tally::{self, Event};
 use crate::base::error::{ALLOCATE, Error, Result, beyond_memory};
 use crate::plan::backend::FaultInjector;
 pub(crate) use buffer::CpuMemory;
@@ -46,6 +47,7 @@ pub(crate) struct MemoryPool {
     /// above the limit. It is not counted if there is no limit.
     held: AtomicUsize,
     peak: AtomicUsize,
+    /// The number of buffers that were handed out, except those that `tally.rs` counts.
     allocations: AtomicU64,
     driver_allocations: AtomicU64,
     pub faults: FaultInjector,
@@ -106,7 +108,7 @@ impl MemoryPool {
     pub fn memory(&self, owner: Holder, bytes: usize) -> Result<CpuMemory> {
         let storage = self.storage(bytes)?;
         let memory = CpuMemory { storage, bytes, owner };
-        self.count(memory.size());
+        self.count(&memory.owner, memory.size());
         #[cfg(feature = "testing")]
         if self.faults.poisons() {
             // SAFETY: the memory has that many bytes and no other user yet.
@@ -120,7 +122,7 @@ impl MemoryPool {
     pub fn adopted<T: Send + Sync + 'static>(&self, owner: Holder, v: Vec<T>) -> CpuMemory {
         let bytes = size_of_val(v.as_slice());
         self.adopted.fetch_add(bytes, Relaxed);
-        self.count(bytes);
+        self.count(&owner, bytes);
         let mut v = v;
         let ptr = NonNull::new(v.as_mut_ptr() as *mut u8).unwrap_or(NonNull::dangling());
         CpuMemory { storage: Storage::Foreign(ptr, Box::new(v)), bytes, owner }
@@ -138,7 +140,7 @@ impl MemoryPool {
         lender: Box<dyn std::any::Any + Send + Sync>,
     ) -> CpuMemory {
         self.adopted.fetch_add(bytes, Relaxed);
-        self.count(bytes);
+        self.count(&owner, bytes);
         CpuMemory { storage: Storage::Lent(ptr, lender), bytes, owner }
     }
 
@@ -163,8 +165,11 @@ impl MemoryPool {
     /// Counts memory of `size` bytes that was handed out. Call it when nothing can fail any more, because memory of a
     /// failed allocation was never in use.
     #[inline]
-    fn count(&self, size: usize) {
-        self.allocations.fetch_add(1, Relaxed);
+    fn count(&self, owner: &Holder, size: usize) {
+        match owner {
+            Holder::Process(_) => tally::count(Event::Allocation),
+            Holder::Counted(_) => _ = self.allocations.fetch_add(1, Relaxed),
+        }
         let used = self.used.fetch_add(size, Relaxed) + size;
         if used > self.peak.load(Relaxed) {
             self.peak.fetch_max(used, Relaxed);
@@ -332,7 +337,7 @@ impl MemoryPool {
         (used, cached, self.peak.load(Relaxed), self.limit)
     }
 
-    /// Returns how many buffers were handed out, and how many blocks were requested from the system.
+    /// Returns how many buffers were handed out, except those that `tally.rs` counts, and how many blocks were requested from the system.
     pub fn allocations(&self) -> (u64, u64) {
         (self.allocations.load(Relaxed), self.driver_allocations.load(Relaxed))
     }
