@@ -1,4 +1,4 @@
-//! Blurs a picture: two products of windows with a bell of weights, one along the rows and one along the columns.
+//! Blurs a picture with a Gaussian filter: a product of sliding windows and weights along axis 0, and one along axis 1.
 //!
 //! ```text
 //! cargo run --release --example blur -- --sigma 4
@@ -17,7 +17,7 @@ type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 
 const PHOTO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/data/china.png");
 
-/// Blurs a picture with a bell of weights.
+/// Blurs a picture with a Gaussian filter.
 #[derive(Parser)]
 struct Options {
     /// Where to compute
@@ -26,7 +26,7 @@ struct Options {
     /// A PNG [default: the photograph in examples/data]
     #[arg(long, value_name = "FILE", default_value = PHOTO, hide_default_value = true)]
     photo: PathBuf,
-    /// The bell's standard deviation, in pixels
+    /// Standard deviation of the Gaussian filter, in pixels
     #[arg(long, value_name = "N", default_value_t = 3.0)]
     sigma: f64,
     /// Where to put the picture
@@ -64,7 +64,7 @@ fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// The weights of a bell, as far as three standard deviations: their sum is 1.
+/// Returns the weights of a Gaussian filter out to three standard deviations on each side. Their sum is 1.
 fn bell(sigma: f64) -> Expr {
     let reach = (3.0 * sigma).ceil() as i64;
     let distance = arange(-reach, reach + 1, 1, DType::F32) / sigma;
@@ -72,8 +72,8 @@ fn bell(sigma: f64) -> Expr {
     &weights / weights.sum(..)
 }
 
-/// Each element becomes the weighted sum of its neighbours along an axis; beyond an edge the edge goes on. The result is as long as the
-/// picture, and nothing but the padded picture is stored: windows are views.
+/// Replaces each element by the weighted sum of its neighbours along an axis. The edges are repeated outwards, so the
+/// result has the shape of the picture. Only the padded picture is stored, because windows are views.
 fn along(pixels: &Expr, weights: &Array, axis: usize) -> Expr {
     let reach = weights.size() / 2;
     let widths: [(usize, usize); 3] = std::array::from_fn(|d| if d == axis { (reach, reach) } else { (0, 0) });

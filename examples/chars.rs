@@ -1,11 +1,11 @@
-//! A small transformer learns to write: it reads a text character by character, and continues one of its own.
+//! Trains a small transformer on a text, character by character, and then lets it write a continuation of the text.
 //!
 //! ```text
 //! cargo run --release --features train,safetensors --example chars
 //! ```
 //!
-//! The text is this library's guide. With `--save FILE` the state of the training is kept, and `--resume FILE` goes on
-//! from there.
+//! By default the text is this library's guide. `--save FILE` saves the state of the training, and `--resume FILE`
+//! continues from a saved state.
 
 mod common;
 
@@ -31,7 +31,7 @@ const GUIDE: [&str; 5] = [
     include_str!("../src/guide/derivatives.md"),
     include_str!("../src/guide/accuracy.md"),
 ];
-/// Characters that are read at once.
+/// Length of a sequence, in characters: the network reads this many characters at once.
 const LENGTH: usize = 64;
 const WIDTH: usize = 64;
 const HEADS: usize = 4;
@@ -40,7 +40,7 @@ const RATE: f64 = 0.003;
 /// Steps between two lines of the report.
 const REPORT: usize = 50;
 
-/// A small transformer learns to write the text of a file.
+/// Trains a small transformer to write like the text of a file.
 #[derive(Parser)]
 struct Options {
     /// Where to compute
@@ -52,7 +52,7 @@ struct Options {
     /// Steps of training
     #[arg(long, value_name = "N", default_value_t = 600, value_parser = common::positive)]
     steps: usize,
-    /// Pieces of the text a step
+    /// Sequences of text per training step
     #[arg(long, value_name = "N", default_value_t = 24, value_parser = common::positive)]
     batch: usize,
     /// Characters to write at the end
@@ -64,10 +64,10 @@ struct Options {
     /// A text in UTF-8 [default: this library's guide]
     #[arg(long, value_name = "FILE")]
     text: Option<PathBuf>,
-    /// Where to keep the state of the training
+    /// Where to save the state of the training
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
-    /// A state to go on from; the text must be the same
+    /// A saved state to continue from; the text must be the same
     #[arg(long, value_name = "FILE")]
     resume: Option<PathBuf>,
     /// Where to draw the loss
@@ -83,10 +83,10 @@ fn main() -> ExitCode {
     common::finish("chars", run(&options))
 }
 
-/// The embedding of characters and of positions, the weights of each block, and the gain of the last norm; all f32.
+/// The embeddings of characters and of positions, the weights of each block, and the last layer norm's gain; all f32.
 type Weights = (Array, Array, Vec<[Array; 6]>, Array);
 
-/// What a run needs to go on: weights, optimiser, loss scale.
+/// The state from which training continues: weights, state of the optimiser, loss scale.
 type State = (Weights, AdamState<Weights>, [Array; 2]);
 
 fn run(options: &Options) -> Result<()> {
@@ -127,7 +127,7 @@ fn run(options: &Options) -> Result<()> {
         if (step + 1) % REPORT == 0 || step + 1 == steps {
             losses.push(sum / (step % REPORT + 1) as f64);
             sum = 0.0;
-            // the same sequences each time
+            // the fixed seed draws the same test sequences for every report
             let (x, y) = text.sequences(&text.test, 64, &mut Rng::new(1))?;
             last = scores(&state.0, &x, dtype).cross_entropy(&y).mean(..).item::<f32>()?;
             let line = format!("step {:5}  loss {:.3}  of unseen text {last:.3}", step + 1, losses[losses.len() - 1]);
@@ -150,7 +150,7 @@ fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// A text as numbers of characters: nine tenths to train, then one to test.
+/// A text as indices into `vocabulary`: the first nine tenths for training, the last tenth for testing.
 struct Text {
     vocabulary: Vec<char>,
     train: Array,
@@ -179,7 +179,7 @@ impl Text {
         Ok(Text { vocabulary, train, test })
     }
 
-    /// Random sequences of a text, and for each character the one that follows it.
+    /// Returns random sequences of a text, and as targets the same sequences shifted by one character.
     fn sequences(&self, text: &Array, count: usize, rng: &mut Rng) -> Result<(Array, Array)> {
         let first = rng.integers(0, (text.size() - LENGTH) as i64, [count, 1], DType::I32).to_device(&text.device())?;
         let positions = &first + arange(0, LENGTH + 1, 1, DType::I32).to_device(&text.device())?;
@@ -187,7 +187,7 @@ impl Text {
         Ok((sequences.slice(s![.., ..-1]).eval()?, sequences.slice(s![.., 1..]).eval()?))
     }
 
-    /// Continues the text from the beginning of its last tenth: each character is drawn by its probability.
+    /// Continues the beginning of the test text. Draws each character by its probability, at temperature 0.7.
     fn written(&self, weights: &Weights, count: usize, dtype: DType, rng: &mut Rng) -> Result<String> {
         let mut read: Vec<i32> = self.test.slice(s![..LENGTH]).to_vec()?;
         let mut out = String::new();
@@ -202,7 +202,7 @@ impl Text {
     }
 }
 
-/// Random weights of a new network.
+/// Returns random weights for a new network.
 fn initial(size: usize, rng: &mut Rng, device: &Device) -> Result<Weights> {
     let (c, f) = (WIDTH, DType::F32);
     let here = |e: Expr| e.to_device(device);
@@ -217,7 +217,7 @@ fn initial(size: usize, rng: &mut Rng, device: &Device) -> Result<Weights> {
     Ok((characters?, positions?, blocks, here(ones([c], f))?))
 }
 
-/// A score for each character that may follow, of sequences of shape [n, LENGTH]; its softmax is the probability.
+/// Returns scores (logits) of the next character at each position of `sequences`, which have the shape [n, LENGTH].
 fn scores((characters, positions, blocks, gain): &Weights, sequences: &Array, dtype: DType) -> Expr {
     let n = sequences.shape()[0];
     let norm = |x: &Expr, gain: &Array| (x.astype(DType::F32).layer_norm(-1, 1e-5) * gain).astype(dtype);

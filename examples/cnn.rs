@@ -20,7 +20,7 @@ const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/data/digits.np
 const SIDE: usize = 8;
 const DIGITS: usize = 10;
 const RATE: f64 = 0.006;
-/// In pixels of a whole range of 1.
+/// Standard deviation of the noise that is added to training images, whose pixels range from 0 to 1.
 const NOISE: f64 = 0.03;
 
 /// Trains a convolutional network on handwritten digits.
@@ -35,13 +35,13 @@ struct Options {
     /// Passes over the training images
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = common::positive)]
     epochs: usize,
-    /// Images a step
+    /// Images per training step
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = common::positive)]
     batch: usize,
     /// Seed of every random draw
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
-    /// A .npy file, u8, 64 pixels and a label a row [default: the digits in examples/data]
+    /// A .npy file of u8 with 64 pixels and a label per row [default: the digits in examples/data]
     #[arg(long, value_name = "FILE", default_value = DATA, hide_default_value = true)]
     data: PathBuf,
     /// No progress bar
@@ -81,9 +81,9 @@ impl Net<Array> {
         Ok(Net { layers: layers.try_into().map_err(|_| "four layers")? })
     }
 
-    /// A score for each digit, of images of shape [n, 1, 8, 8]; its softmax is the probability.
+    /// Returns scores (logits) of the ten digits for images of shape [n, 1, 8, 8].
     fn forward(&self, x: &Expr, dropout: Option<&mut Rng>) -> Expr {
-        // the passes have the dtype of the images
+        // both the forward and the backward pass have the dtype of the images
         let dtype = x.dtype().unwrap_or(DType::F32);
         let [c1, c2, d1, d2] = self.layers.each_ref().map(|(w, b)| (w.astype(dtype), b.astype(dtype)));
         let x = (x.conv2d(&c1.0, Conv::default().padding(1)) + c1.1).relu();
@@ -146,7 +146,7 @@ fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Images of shape [n, 1, 8, 8] from 0 to 1 and which digit each one is: four fifths to train, then one to test.
+/// Loads images, of shape [n, 1, 8, 8] with values from 0 to 1, and their digits: 4/5 for training, 1/5 for testing.
 fn load(options: &Options, dtype: DType, device: &Device, rng: &mut Rng) -> Result<((Array, Array), (Array, Array))> {
     let raw = Array::from_npy(&options.data)?;
     let (images, columns) = match raw.shape() {

@@ -1,14 +1,14 @@
-//! Trains a classifier on handwritten digits: a network of two layers, whose gradients `grad` derives.
+//! Trains a classifier on handwritten digits: a network of two layers, whose gradients come from `grad`.
 //!
 //! ```text
 //! cargo run --release --example digits -- --device best --dtype f32
 //! ```
 //!
-//! The data stays on the device. A training step is a compiled function of the state and a batch, which runs as one plan;
-//! the host reads back three numbers an epoch.
+//! The data stays on the device. A training step is a compiled function of the state and a batch, which runs as one
+//! plan. The host reads back three numbers per epoch.
 //!
-//! With `--device gpu:0,gpu:1` each device has a copy of the state. Each computes the gradients of its part of a batch, and
-//! updates its copy by the sum of all parts.
+//! With `--device gpu:0,gpu:1` each device has a copy of the state. Each device computes the gradients of its part of a
+//! batch, and updates its copy with the sum of the gradients of all devices.
 
 mod common;
 
@@ -28,9 +28,9 @@ const PIXELS: usize = 64;
 const HIDDEN: usize = 128;
 const DIGITS: usize = 10;
 const LEARNING_RATE: f64 = 0.008;
-/// The parts of both means of Adam that a step keeps.
+/// Decay rates of Adam's running means of the gradients and of their squares.
 const BETAS: [f64; 2] = [0.9, 0.999];
-/// In standard deviations of a pixel.
+/// Standard deviation of the noise that is added to training images, relative to the standard deviation of a pixel.
 const NOISE: f64 = 0.5;
 
 /// Trains a small neural network on handwritten digits.
@@ -45,13 +45,13 @@ struct Options {
     /// Passes over the training images
     #[arg(long, value_name = "N", default_value_t = 30, value_parser = common::positive)]
     epochs: usize,
-    /// Images a step
+    /// Images per training step
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = common::positive)]
     batch: usize,
     /// Seed of every random draw
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
-    /// A .npy file, u8, 64 pixels and a label a row [default: the digits in examples/data]
+    /// A .npy file of u8 with 64 pixels and a label per row [default: the digits in examples/data]
     #[arg(long, value_name = "FILE", default_value = DATA, hide_default_value = true)]
     data: PathBuf,
     /// Where to draw the loss
@@ -84,7 +84,7 @@ fn run(options: &Options) -> Result<()> {
     let names = all.iter().map(Device::to_string).collect::<Vec<_>>().join(" and ");
     say(format_args!("{names}: {images} images to train on, {tests} to test, {steps} steps"))?;
 
-    // a step on one device, and the two halves of a step on several
+    // `step` is a training step on one device; `part` and `finish` are the two halves of a step on several devices
     let step = Compiled::new(|(state, x, y, numbers): (State<Expr>, Expr, Expr, Expr)| {
         let found = gradients(&state, &x, &y, &numbers, dtype);
         update(state, &found, &numbers, dtype)
@@ -114,12 +114,12 @@ fn run(options: &Options) -> Result<()> {
         for (state, device) in states.iter_mut().zip(&all) {
             state.4 = zeros((), DType::F32).to_device(device)?;
         }
-        // of each step its rate and its number of images
+        // the learning rate and the number of images of each step
         let each = |i: usize| [rate(done + i, steps), batch.min(images - i * batch) as f32];
         let numbers: Vec<f32> = (0..images.div_ceil(batch)).flat_map(each).collect();
         let numbers = devices::broadcast(Array::from_vec(numbers, [-1, 2])?, &all)?;
         for (i, from) in (0..images).step_by(batch).enumerate() {
-            // a batch is a view, which costs nothing; its end clamps, so the last one may be smaller
+            // a batch is a view, which costs nothing; the slice's end is clamped, so the last batch may be smaller
             let (rows, now) = (s![from..from + batch], s![i]);
             let (x, y) = (x.slice(rows), y.slice(rows));
             if let [state] = &mut states[..] {
@@ -159,7 +159,7 @@ fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Draws the first test images, each below the network's answer and how sure it is, if that is asked for.
+/// With `--answers`, draws the first test images, each below the network's answer and the answer's probability.
 fn draw_answers(options: &Options, state: &State<Array>, data: &Digits, dtype: DType) -> Result<()> {
     const COUNT: usize = 18;
     const COLUMNS: usize = 6;
@@ -184,7 +184,7 @@ fn draw_answers(options: &Options, state: &State<Array>, data: &Digits, dtype: D
     Ok(())
 }
 
-/// The images, standardized, and which digit each one is; four fifths to train, one to test.
+/// The standardized images (`x`) and their digits (`y`): four fifths for training, one fifth for testing.
 struct Digits {
     train_x: Array,
     train_y: Array,
@@ -207,7 +207,7 @@ impl Digits {
 
         // the test images take no part in the statistics
         let (mean, spread) = (pixels[0].mean(0).eval()?, pixels[0].std(0).eval()?);
-        // some pixels are always blank: nothing is divided by a spread of zero, or of rounding
+        // a pixel that is blank in all images has a spread of zero, up to rounding: divide it by 1
         let spread = select(spread.greater(1e-3), &spread, 1.0).eval()?;
         let standard = |x: &Expr| ((x - &mean) / &spread).astype(dtype).eval();
         Ok(Digits {
@@ -220,7 +220,7 @@ impl Digits {
     }
 }
 
-/// The file must be what the network was made for; its own form was checked when it was read.
+/// Checks that the array from the file has the shape, the dtype and the labels that the network needs.
 fn check(raw: &Array, path: &Path) -> Result<()> {
     let (shape, dtype) = (raw.shape(), raw.dtype());
     let problem = match shape {
@@ -235,17 +235,17 @@ fn check(raw: &Array, path: &Path) -> Result<()> {
     Err(format!("{}: {problem}", path.display()).into())
 }
 
-/// What a step reads and returns: weights and biases of both layers, the running means of their gradients and of the
-/// squares of these, what the loss is multiplied by so that f16 does not flush small gradients to zero, and the loss summed
-/// over the images of an epoch so far. All are f32.
+/// The state that a step reads and returns: the weights and biases of both layers, the running means of their
+/// gradients, the running means of the squared gradients, the loss scale (which keeps f16 from flushing small gradients
+/// to zero), and the loss summed over the epoch's images so far. All are f32.
 type State<T> = (Vec<T>, Vec<T>, Vec<T>, T, T);
 
-/// The shapes of what a step finds: the gradients of the weights and biases, and the loss.
+/// The shapes of the results of `gradients`: the gradients of the weights and biases, and the loss.
 const SHAPES: [&[usize]; 5] = [&[PIXELS, HIDDEN], &[HIDDEN], &[HIDDEN, DIGITS], &[DIGITS], &[]];
 
-/// The state before the first step, of a network of 64 pixels, 128 hidden units with relu, and 10 digits.
+/// Returns the state before the first step. The network has 64 pixels, 128 hidden units with relu, and 10 digits.
 fn initial(dtype: DType, device: &Device, rng: &mut Rng) -> Result<State<Array>> {
-    // He's start: relu halves the variance, the factor 2 restores it
+    // He initialisation: relu halves the variance, and the factor 2 restores it
     let mut weights = vec![];
     for shape in &SHAPES[..4] {
         let value = match shape {
@@ -262,23 +262,23 @@ fn initial(dtype: DType, device: &Device, rng: &mut Rng) -> Result<State<Array>>
     Ok((weights, means, squares, scale?, total?))
 }
 
-/// The state on a device. What is there already is not copied.
+/// Returns the state on a device. Arrays that are there already are not copied.
 fn copy(state: &State<Array>, device: &Device) -> cupric::Result<State<Array>> {
     let list = |arrays: &[Array]| arrays.iter().map(|x| x.to_device(device)).collect::<cupric::Result<_>>();
     let (weights, means, squares, scale, total) = state;
     Ok((list(weights)?, list(means)?, list(squares)?, scale.to_device(device)?, total.to_device(device)?))
 }
 
-/// A score for each digit; its softmax is the probability. The scores and the weights are f32, what is between has the
-/// dtype of the passes.
+/// Returns scores (logits) of the ten digits. The scores and the weights are f32; the computation between them has
+/// the type `dtype`.
 fn scores(weights: &[Expr], x: &Expr, dtype: DType) -> Expr {
     let w: Vec<Expr> = weights.iter().map(|w| w.astype(dtype)).collect();
     let hidden = (x.matmul(&w[0]) + &w[1]).relu();
     (hidden.matmul(&w[2]) + &w[3]).astype(DType::F32)
 }
 
-/// The gradients of a batch's mean loss, times the loss scale, and the sum of the loss over these images, which are all or
-/// a part of the batch.
+/// Returns the gradients of a batch's mean loss, times the loss scale, and the loss summed over the images `x`, which
+/// are the whole batch or one device's part of it.
 fn gradients(state: &State<Expr>, x: &Expr, y: &Expr, numbers: &Expr, dtype: DType) -> [Expr; 5] {
     let (weights, .., scale, _) = state;
     let loss = scores(weights, x, dtype).cross_entropy(y).sum(..);
@@ -287,15 +287,15 @@ fn gradients(state: &State<Expr>, x: &Expr, y: &Expr, numbers: &Expr, dtype: DTy
     [a, b, c, d, loss]
 }
 
-/// A step of Adam (Kingma and Ba, 2015).
+/// Returns the state after a step of Adam (Kingma and Ba, 2015).
 fn update(state: State<Expr>, found: &[Expr; 5], numbers: &Expr, dtype: DType) -> State<Expr> {
     let [b1, b2] = BETAS;
     let (mut weights, mut means, mut squares, mut scale, total) = state;
     let [gradients @ .., loss] = found;
     let (mut gradients, rate) = (gradients.to_vec(), numbers.slice(s![0]));
     if dtype == DType::F16 {
-        // f16 ends at 65,504: where a gradient went beyond, the step counts as one with gradient zero and the scale is
-        // halved; else it grows a little. The device decides, the host need not wait.
+        // the largest f16 is 65,504: if a gradient overflowed, the step uses zero gradients and halves the scale;
+        // otherwise the scale grows a little. The device decides, so the host need not wait.
         let finite = gradients.iter().fold(Expr::from(true), |all, g| all.logical_and(g.isfinite().all(..)));
         gradients.iter_mut().for_each(|g| *g = select(&finite, &*g / &scale, 0.0));
         scale = select(&finite, &scale * 1.001, &scale * 0.5);
@@ -308,7 +308,7 @@ fn update(state: State<Expr>, found: &[Expr; 5], numbers: &Expr, dtype: DType) -
     (weights, means, squares, scale, total + loss)
 }
 
-/// The rate of a step. The means of Adam start at zero and would be too small at first; the rate makes up for it.
+/// Returns the learning rate of a step. Adam's means start at zero and are too small at first; the rate corrects this.
 fn rate(step: usize, steps: usize) -> f32 {
     let [a, b] = BETAS.map(|b| 1.0 - b.powi(step as i32 + 1));
     (LEARNING_RATE * (1.0 - step as f64 / steps as f64) * b.sqrt() / a) as f32

@@ -1,11 +1,11 @@
-//! A shared library that exchanges arrays with Python without a copy, by DLPack: NumPy, PyTorch and JAX take tensors so, and
-//! give them. `examples/exchange.py` is the other side; it needs nothing but Python and one of these libraries.
+//! A shared library that exchanges arrays with Python through DLPack, without copies. NumPy, PyTorch and JAX support
+//! DLPack too. `examples/exchange.py` is the Python side; it needs only Python and one of these libraries.
 //!
 //!     cargo build --release --features dlpack --example exchange
 //!     python3 examples/exchange.py target/release/examples/libexchange.so
 //!
-//! A tensor is passed as a pointer to DLPack's structure and changes its owner with every call. A function that fails returns null,
-//! and `exchange_error` says why.
+//! A tensor is passed as a pointer to DLPack's structure, and every call transfers its ownership. A function that fails
+//! returns null, and `exchange_error` returns the reason.
 
 use cupric::dlpack_abi::{DLManagedTensor, DLManagedTensorVersioned};
 use cupric::{Array, DType, Error, ErrorKind, Result, arange, keep};
@@ -14,11 +14,11 @@ use std::ffi::{CString, c_char};
 use std::ptr::{NonNull, null_mut};
 
 thread_local! {
-    /// Why the last call of this thread failed.
+    /// The message of the last call that failed on this thread.
     static ERROR: RefCell<CString> = RefCell::default();
 }
 
-/// Returns what `work` gives, or null.
+/// Returns the pointer that `work` returns. If `work` fails or panics, stores the error in `ERROR` and returns null.
 fn or_null<T>(work: impl FnOnce() -> Result<NonNull<T>>) -> *mut T {
     // a panic must not unwind into Python
     let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
@@ -42,13 +42,13 @@ fn softmax(x: &Array) -> Result<Array> {
     (&e / e.sum(keep(-1))).eval()
 }
 
-/// Why the last call of this thread failed; the text stays until the next call.
+/// Returns the message of the last call that failed on this thread. The text is valid until the thread's next call.
 #[unsafe(no_mangle)]
 pub extern "C" fn exchange_error() -> *const c_char {
     ERROR.with_borrow(|text| text.as_ptr())
 }
 
-/// A new tensor of the numbers from 0 on, in rows and columns.
+/// Returns a new tensor of f32 with the numbers 0, 1, 2 and so on, in rows and columns.
 #[unsafe(no_mangle)]
 pub extern "C" fn exchange_range(rows: usize, columns: usize) -> *mut DLManagedTensorVersioned {
     or_null(|| {
@@ -58,42 +58,43 @@ pub extern "C" fn exchange_range(rows: usize, columns: usize) -> *mut DLManagedT
     })
 }
 
-/// The tensor itself, once around: its memory stays where it is.
+/// Converts a tensor to an array and back. The memory is not copied.
 ///
 /// # Safety
-/// The tensor is the caller's to give away, and nobody writes to it until its deleter is called.
+/// The caller owns the tensor and gives it away, and nobody writes to it until its deleter is called.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn exchange_same(tensor: *mut DLManagedTensorVersioned) -> *mut DLManagedTensorVersioned {
-    // SAFETY: the caller promises it.
+    // SAFETY: the caller gives the tensor away, and nobody writes to it until its deleter is called.
     or_null(|| Ok(unsafe { Array::from_dlpack(there(tensor)?) }?.into_dlpack()?.into_raw()))
 }
 
-/// The softmax of each row of a tensor.
+/// Returns the softmax of each row of a tensor.
 ///
 /// # Safety
-/// As `exchange_same`.
+/// The caller owns the tensor and gives it away, and nobody writes to it until its deleter is called.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn exchange_softmax(tensor: *mut DLManagedTensorVersioned) -> *mut DLManagedTensorVersioned {
-    // SAFETY: the caller promises it.
+    // SAFETY: the caller gives the tensor away, and nobody writes to it until its deleter is called.
     or_null(|| Ok(softmax(&unsafe { Array::from_dlpack(there(tensor)?) }?)?.into_dlpack()?.into_raw()))
 }
 
-/// As `exchange_softmax`, in the structure of DLPack before 1.0, which older libraries know.
+/// Returns the softmax of each row, in the structure of DLPack before version 1.0, which older libraries need.
 ///
 /// # Safety
-/// As `exchange_same`.
+/// The caller owns the tensor and gives it away, and nobody writes to it until its deleter is called.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn exchange_softmax_legacy(tensor: *mut DLManagedTensor) -> *mut DLManagedTensor {
-    // SAFETY: the caller promises it.
+    // SAFETY: the caller gives the tensor away, and nobody writes to it until its deleter is called.
     or_null(|| softmax(&unsafe { Array::from_dlpack_legacy(there(tensor)?) }?)?.into_dlpack_legacy())
 }
 
-/// As `exchange_same`, in the structure of DLPack before 1.0, which cannot say that nobody may write: so this is a copy.
+/// Converts a tensor to an array and back, in the structure of DLPack before version 1.0. The result is a copy, because
+/// this structure cannot mark memory as read-only.
 ///
 /// # Safety
-/// As `exchange_same`.
+/// The caller owns the tensor and gives it away, and nobody writes to it until its deleter is called.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn exchange_same_legacy(tensor: *mut DLManagedTensor) -> *mut DLManagedTensor {
-    // SAFETY: the caller promises it.
+    // SAFETY: the caller gives the tensor away, and nobody writes to it until its deleter is called.
     or_null(|| unsafe { Array::from_dlpack_legacy(there(tensor)?) }?.into_dlpack_legacy())
 }

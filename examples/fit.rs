@@ -20,19 +20,19 @@ struct Options {
     /// Where to compute
     #[arg(long, value_name = "cpu|gpu|gpu:N|best", default_value = "best")]
     device: String,
-    /// A CSV file with a header [default: one that is made, see --made]
+    /// A CSV file with a header [default: a generated file, see --made]
     #[arg(long, value_name = "FILE")]
     data: Option<PathBuf>,
-    /// The column of what is known
+    /// Name of the column of the independent variable
     #[arg(long, value_name = "NAME", default_value = "x")]
     x: String,
-    /// The column of what depends on it
+    /// Name of the column of the dependent variable
     #[arg(long, value_name = "NAME", default_value = "y")]
     y: String,
-    /// Without --data: where 200 points about y = 2.5 x - 1 are written and read from
+    /// Without --data: the file for 200 generated points near y = 2.5 x - 1
     #[arg(long, value_name = "FILE", default_value = "fit.csv")]
     made: PathBuf,
-    /// Seed of these points
+    /// Seed of the generated points
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
 }
@@ -68,7 +68,7 @@ fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Slope and start of the line with the least sum of squared distances, and the share of the variance of `y` that it explains.
+/// Returns the slope and intercept of the least-squares line, and the share of the variance of `y` that it explains.
 fn line(x: &Expr, y: &Expr) -> Result<(f64, f64, f64)> {
     let [mean_x, mean_y] = eval_all([&x.mean(..), &y.mean(..)])?;
     let (dx, dy) = (x - &mean_x, y - &mean_y);
@@ -80,7 +80,7 @@ fn line(x: &Expr, y: &Expr) -> Result<(f64, f64, f64)> {
     Ok((all[0], all[1], all[2]))
 }
 
-/// Writes points about a line, as a CSV file with a header.
+/// Writes noisy points of the line y = 2.5 x - 1, as a CSV file with a header.
 fn make(file: &Path, seed: u64) -> Result<()> {
     let x = linspace(0.0, 10.0, 200, DType::F64);
     let y = &x * 2.5 - 1.0 + Rng::new(seed).normal([200], DType::F64) * 0.5;

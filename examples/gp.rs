@@ -1,5 +1,5 @@
-//! Gaussian-process regression: a curve through noisy points, with the band in which it lies. Length, amplitude and noise of the
-//! process are those under which the points are most likely, which is found by derivatives through a Cholesky factorisation.
+//! Gaussian-process regression: fits a curve to noisy points, with a band of uncertainty. Gradient steps find the
+//! length scale, amplitude and noise that make the points most likely, by derivatives of a Cholesky factorisation.
 //!
 //! ```text
 //! cargo run --release --example gp
@@ -18,17 +18,17 @@ use std::time::Instant;
 
 type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 
-/// The size of the picture, and the largest value that it shows.
+/// Rows and columns of the picture. `TOP` is the largest value that it shows.
 const PICTURE: [usize; 2] = [360, 720];
 const TOP: f64 = 2.7;
 
-/// Gaussian-process regression: a curve through noisy points, with the band in which it lies.
+/// Gaussian-process regression: fits a curve to noisy points, with a band of uncertainty.
 #[derive(Parser)]
 struct Options {
     /// Where to compute
     #[arg(long, value_name = "cpu|gpu|gpu:N|best", default_value = "best")]
     device: String,
-    /// Points that are known
+    /// Number of noisy points
     #[arg(long, value_name = "N", default_value_t = 60, value_parser = common::positive)]
     points: usize,
     /// Steps along the gradient of the likelihood
@@ -54,7 +54,7 @@ fn run(options: &Options) -> Result<()> {
     for round in 0..options.rounds {
         let unlikely = Process::new(&x, &y, &p).unlikely();
         let [g] = grad(&unlikely, [&p]);
-        // the steps become shorter; the most likely values are found by a few digits
+        // the steps become shorter; they find the most likely values to a few digits
         let step = &g / (g.square().sum(..).sqrt() + 1.0) * (0.3 / (1.0 + round as f64 / 20.0));
         let [value, next] = eval_all([&unlikely, &(&p - step)])?;
         last = value.item::<f32>()?;
@@ -81,12 +81,12 @@ fn run(options: &Options) -> Result<()> {
     draw([&x, &y, &mean, &deviation], &options.out)
 }
 
-/// The curve from which points are taken.
+/// Returns the true curve, from which the points are taken.
 fn curve(x: &Expr) -> Expr {
     (x * (3.0 * PI)).sin() * (1.0 + x) + (x * (2.0 * PI)).cos() * 0.4
 }
 
-/// Noisy points of the curve, of which a part in the middle has none.
+/// Returns noisy points of the curve. There are none between x = 0.4 and x = 0.65.
 fn points(n: usize, device: &Device) -> Result<(Array, Array)> {
     let mut rng = Rng::new(1);
     let at = rng.uniform([n], DType::F32) * 0.75;
@@ -95,14 +95,14 @@ fn points(n: usize, device: &Device) -> Result<(Array, Array)> {
     Ok((x.to_device(device)?, y.to_device(device)?))
 }
 
-/// A Gaussian process, after it has seen points.
+/// A Gaussian process that is conditioned on points.
 struct Process<'a> {
     x: &'a Expr,
     length: Expr,
     amplitude: Expr,
     /// The Cholesky factor of the covariance of the points, noise included.
     factor: Expr,
-    /// The values divided by the factor.
+    /// The solution z of `factor · z = y`, where y are the values of the points.
     z: Expr,
 }
 
@@ -122,7 +122,7 @@ impl<'a> Process<'a> {
         self.z.square().sum(..) * 0.5 + self.factor.diagonal(0).log().sum(..)
     }
 
-    /// Returns mean and standard deviation of the curve at other places.
+    /// Returns the mean and the standard deviation of the curve at the positions `x`.
     fn at(&self, x: &Expr) -> (Expr, Expr) {
         let shared = covariance(self.x, x, &self.length, &self.amplitude);
         let v = solve_triangular(&self.factor, shared, Triangle::Lower);
@@ -132,7 +132,7 @@ impl<'a> Process<'a> {
     }
 }
 
-/// The squared-exponential covariance of the values at two lists of places.
+/// Returns the squared-exponential covariance between the curve's values at the positions `a` and at the positions `b`.
 fn covariance(a: &Expr, b: &Expr, length: &Expr, amplitude: &Expr) -> Expr {
     let apart = (a.expand_dims(1) - b.expand_dims(0)) / length;
     (apart.square() * -0.5).exp() * amplitude.square()

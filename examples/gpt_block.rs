@@ -1,4 +1,4 @@
-//! One block of a transformer as in GPT-2, in f16 and in f32: how far apart are the results, and the times?
+//! Runs one transformer block, as in GPT-2, in f32 and in f16, and compares the results and the times.
 //!
 //! ```text
 //! cargo run --release --example gpt_block -- --profile
@@ -21,7 +21,7 @@ struct Options {
     /// Where to compute
     #[arg(long, value_name = "cpu|gpu|gpu:N|best", default_value = "best")]
     device: String,
-    /// Texts
+    /// Number of texts
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = common::positive)]
     batch: usize,
     /// Tokens of each text
@@ -30,19 +30,19 @@ struct Options {
     /// Heads of the attention
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = common::positive)]
     heads: usize,
-    /// Numbers a token; a multiple of --heads
+    /// Numbers per token; a multiple of --heads
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = common::positive)]
     width: usize,
-    /// Runs that are timed, after one that is not
+    /// Timed runs, after one run that is not timed
     #[arg(long, value_name = "N", default_value_t = 7, value_parser = common::positive)]
     runs: usize,
     /// Seed of the weights and the input
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
-    /// Print how long which line's kernels take
+    /// Print how long the kernels of each source line take
     #[arg(long)]
     profile: bool,
-    /// With --profile: write the kernels of the runs in f16 to it, for ui.perfetto.dev
+    /// With --profile: where to write a trace of the kernels of the f16 runs, for ui.perfetto.dev
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
     /// No progress bar
@@ -66,7 +66,7 @@ fn run(options: &Options) -> Result<()> {
 
     let mut results = vec![];
     for dtype in [DType::F32, DType::F16] {
-        // the same draws for both; f16 is rounded from f32
+        // both dtypes use the same random numbers; the f16 values are rounded from f32
         let mut rng = Rng::new(seed);
         let x = rng.normal([batch, tokens, width], DType::F32).astype(dtype).to_device(&device)?;
         let block = Block::new(width, heads, dtype, &device, &mut rng)?;
@@ -79,11 +79,11 @@ fn run(options: &Options) -> Result<()> {
             progress.set_message(dtype.to_string());
             progress.inc(1);
         }
-        // the first one compiled the kernels
+        // leave out the first run, because it compiled the kernels
         times.remove(0);
         times.sort_by(f64::total_cmp);
         let (kernels, median) = (block.forward(&x).plan()?.kernels(), times[times.len() / 2]);
-        // four square matrices' worth of attention, eight of the perceptron, and the scores and their use
+        // multiply-adds per token: 12 width² for weights (attention 4, perceptron 8), 2 tokens · width for attention
         let products = (batch * tokens * width) as f64 * (12 * width + 2 * tokens) as f64;
         let rate = 2.0 * products / median / 1e6;
         let line = format!("{dtype}: {kernels} kernels, {median:.3} ms, {rate:.1} GFLOP/s in the products");
@@ -110,7 +110,7 @@ fn run(options: &Options) -> Result<()> {
 
 struct Block {
     heads: usize,
-    /// Weights and bias: to queries, keys and values; out of the attention; into the perceptron; out of it.
+    /// Weights and biases of the layers: queries, keys, values; attention output; perceptron input; perceptron output.
     layers: [(Array, Array); 4],
 }
 
@@ -126,7 +126,7 @@ impl Block {
 
     /// The whole block as one expression.
     fn forward(&self, x: &Expr) -> Expr {
-        // a norm's own scale and shift are taken to be part of the layer after it
+        // a layer norm's own scale and shift are assumed to be part of the next layer's weights and bias
         let x = x + self.attention(&x.layer_norm(-1, 1e-5));
         let inner = self.layer(2, &x.layer_norm(-1, 1e-5)).gelu_tanh();
         x + self.layer(3, &inner)
@@ -137,14 +137,14 @@ impl Block {
         x.matmul(weights) + bias
     }
 
-    /// Every token looks at itself and at those before it, once a head.
+    /// Causal self-attention: in each head, every token attends to itself and to the tokens before it.
     fn attention(&self, x: &Expr) -> Expr {
         let [batch, tokens, width] = match x.dims() {
             Ok(dims) => dims,
             Err(e) => return e.into(),
         };
         let size = width / self.heads;
-        // to (queries, keys, values) × batch × heads × tokens × size, as a view
+        // a view of shape (queries, keys, values) × batch × heads × tokens × size
         let all = self.layer(0, x).reshape([batch, tokens, 3, self.heads, size]).permute_dims([2, 0, 3, 1, 4]);
         let [q, k, v] = [0, 1, 2].map(|i| all.slice(s![i]));
         let scores = q.matmul(k.matrix_transpose()) / (size as f64).sqrt();

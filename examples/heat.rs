@@ -1,5 +1,5 @@
-//! Heat spreads through a copper plate around walls that insulate: the flow between neighbours is a difference of two views
-//! shifted by a cell, and is written into both of them in place.
+//! Simulates heat in a copper plate with insulating walls. The flow between neighbouring cells is the difference of two
+//! views that are shifted by a cell; both views are updated in place.
 //!
 //! ```text
 //! cargo run --release --example heat
@@ -18,13 +18,13 @@ use std::time::Instant;
 
 type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 
-/// The plate's side in metres, and how fast copper evens out heat, in m²/s.
+/// The plate's side in metres. `DIFFUSIVITY` is the thermal diffusivity of copper in m²/s.
 const SIDE: f64 = 0.1;
 const DIFFUSIVITY: f64 = 1.11e-4;
-/// A step moves this part of a difference between neighbours; above 1/4 it would swing instead of settling.
+/// The share of the temperature difference that flows between neighbours in a step. Above 1/4, temperatures oscillate.
 const RATE: f64 = 0.24;
 
-/// Heat spreads through a copper plate around walls that insulate.
+/// Simulates heat in a copper plate with insulating walls.
 #[derive(Parser)]
 struct Options {
     /// Where to compute
@@ -36,7 +36,7 @@ struct Options {
     /// Steps in time
     #[arg(long, value_name = "N", default_value_t = 8000, value_parser = common::positive)]
     steps: usize,
-    /// Pictures, ever further apart
+    /// Number of pictures; the time between them grows
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = common::positive)]
     frames: usize,
     /// Where to put the pictures
@@ -56,12 +56,12 @@ fn run(options: &Options) -> Result<()> {
     let Options { size: n, steps, frames: count, ref out, .. } = *options;
     let device: Device = options.device.parse()?;
     let (mut heat, wall) = plate(n, &device)?;
-    // how well heat flows to the cell below and to the one on the right: not at all where one of the two is a wall
+    // the rates of flow to the cell below and to the cell on the right, which are 0 where either cell is a wall
     let free = select(&wall, 0.0, RATE).eval()?;
     let to_below = minimum(free.slice(s![..-1, ..]), free.slice(s![1.., ..])).eval()?;
     let to_right = minimum(free.slice(s![.., ..-1]), free.slice(s![.., 1..])).eval()?;
     let seconds = |step: usize| step as f64 * RATE * (SIDE / n as f64).powi(2) / DIFFUSIVITY;
-    // heat gets twice as far in four times the time
+    // heat spreads twice as far in four times the time, so the times of the pictures grow with the square
     let shown = |frame: usize| (steps as f64 * (frame as f64 / (count.max(2) - 1) as f64).powi(2)).round() as usize;
     say(format_args!("{device}: {n} × {n} cells, {steps} steps, {:.2} s of heat", seconds(steps)))?;
 
@@ -75,7 +75,7 @@ fn run(options: &Options) -> Result<()> {
         if step == steps {
             break;
         }
-        // both flows are computed before anything moves
+        // compute both flows before any temperature changes
         let [down, right] = eval_all([
             &((heat.slice(s![..-1, ..]) - heat.slice(s![1.., ..])) * &to_below),
             &((heat.slice(s![.., ..-1]) - heat.slice(s![.., 1..])) * &to_right),
@@ -101,7 +101,7 @@ fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// A cold plate with two hot spots, and where it has walls.
+/// Returns the temperatures of a cold plate with two hot spots, and a mask of its walls.
 fn plate(n: usize, device: &Device) -> Result<(Array, Array)> {
     let along = (arange(0, n, 1, DType::I32).astype(DType::F32) + 0.5) / n;
     let (x, y) = (along.clone(), along.expand_dims(1));
@@ -114,11 +114,11 @@ fn plate(n: usize, device: &Device) -> Result<(Array, Array)> {
     Ok((heat.to_device(device)?, (upright | ring).to_device(device)?))
 }
 
-/// Each cell looks up its colour on the device; only bytes come back.
+/// Draws the temperatures. Colours are looked up on the device, and only the picture's bytes are read back.
 fn draw(heat: &Array, wall: &Array) -> Result<RgbImage> {
     let n = heat.shape()[0];
     let colours = Array::from_vec(palette(&FIRE, 256), [256, 3])?.to_device(&heat.device())?;
-    // the root shows little heat better
+    // the square root makes low temperatures more visible
     let rgb = colours.take((heat.clip(0.0, 1.0).sqrt() * 255.0).astype(DType::I32), 0);
     let rgb = select(wall.expand_dims(-1), 128.0, rgb).round().astype(DType::U8);
     picture::from_rgb(n, n, rgb.to_vec::<u8>()?)

@@ -1,5 +1,5 @@
-//! Finds the heating that warms a plate to a given picture: the simulation is an expression, so its derivative with
-//! respect to the power of every heater is one too.
+//! Finds the heating that warms a plate to a given picture. The simulation is one expression, so `value_and_grad` can
+//! differentiate it with respect to the power of every heater.
 //!
 //! ```text
 //! cargo run --release --features train --example heat_control
@@ -19,11 +19,11 @@ use std::time::Instant;
 
 type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 
-/// A step moves this part of a difference between neighbours; above 1/4 it would swing instead of settling.
+/// The share of the temperature difference that flows between neighbours in a step. Above 1/4, temperatures oscillate.
 const FLOW: f64 = 0.2;
-/// What a step adds to a cell whose heater has full power.
+/// The temperature that a heater at full power adds to its cell in a step.
 const POWER: f64 = 0.08;
-/// What a step takes from a cell at temperature 1: radiation grows with the fourth power of the temperature.
+/// The temperature that a cell at temperature 1 loses in a step. Radiation grows with the temperature's fourth power.
 const RADIATION: f64 = 0.02;
 const LEARNING_RATE: f64 = 0.1;
 
@@ -42,7 +42,7 @@ struct Options {
     /// Steps in time
     #[arg(long, value_name = "N", default_value_t = 40, value_parser = common::positive)]
     steps: usize,
-    /// How often the heating is improved
+    /// Steps of the optimiser
     #[arg(long, value_name = "N", default_value_t = 200, value_parser = common::positive)]
     rounds: usize,
     /// Where to put the pictures
@@ -63,7 +63,7 @@ fn run(options: &Options) -> Result<()> {
     let device: Device = options.device.parse()?;
     let dtype = if options.dtype == "f16" { DType::F16 } else { DType::F32 };
     let (target, flow) = (face(n).to_device(&device)?, flow(n).astype(dtype).to_device(&device)?);
-    // a heater's power is the sigmoid of a parameter, so it stays between nothing and everything
+    // a heater's power is the sigmoid of a parameter, so it stays between 0 and 1
     let mut heating = full([n, n], -2.0, DType::F32).to_device(&device)?;
     say(format_args!("{device}: {n} × {n} heaters, {steps} steps in time, {rounds} rounds"))?;
 
@@ -98,19 +98,19 @@ fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Returns the temperatures after some steps on a plate that was cold: heat flows to the neighbours, heaters add some,
-/// and radiation takes some.
+/// Returns the temperatures of a plate that starts cold, after some steps. In each step heat flows to neighbouring
+/// cells, heaters add heat, and radiation removes some.
 fn simulated(heating: &Array, flow: &Array, steps: usize, dtype: DType) -> Expr {
     let power = (heating.sigmoid() * POWER).astype(dtype);
-    // after the first step nothing has flowed yet
+    // the plate starts cold, so in the first step nothing flows and the heaters only add heat
     (1..steps).fold(power.clone(), |heat, _| {
         let flows = flow.matmul(&heat) + heat.matmul(flow);
         &heat + flows + &power - heat.square().square() * RADIATION
     })
 }
 
-/// Returns the matrix whose product with the temperatures is the flow along columns, and along rows from the other side:
-/// second differences, without any flow at the edges.
+/// Returns a matrix of second differences, without flow at the edges. Multiplied from the left it gives the flow along
+/// columns, and multiplied from the right the flow along rows.
 fn flow(n: usize) -> Expr {
     let row = arange(0, n, 1, DType::I32);
     let distance = (&row - row.expand_dims(1)).abs();
@@ -127,7 +127,7 @@ fn face(n: usize) -> Expr {
     select(disc(0.35, 0.35, 0.08) | disc(0.65, 0.35, 0.08) | smile, 0.9, select(disc(0.5, 0.5, 0.45), 0.4, 0.1))
 }
 
-/// Each cell looks up its colour on the device; only bytes come back.
+/// Draws values from 0 to 1. Colours are looked up on the device, and only the picture's bytes are read back.
 fn draw(values: &Array) -> Result<RgbImage> {
     const SCALE: usize = 4;
     let n = values.shape()[0] * SCALE;

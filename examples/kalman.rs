@@ -1,5 +1,5 @@
-//! Ten thousand Kalman filters at once: each follows a body in the plane, of which it sees noisy places. A step of all filters is
-//! some products of batches of small matrices, and a solution of equations for each.
+//! Runs ten thousand Kalman filters at once. Each follows a body in the plane by noisy observations of its position. A
+//! step of all filters is a few products of batches of small matrices, and a batched solution of linear equations.
 //!
 //! ```text
 //! cargo run --release --example kalman -- --filters 100000
@@ -21,7 +21,7 @@ const SECONDS: f64 = 0.1;
 /// The standard deviation of a body's acceleration in each direction.
 const ACCELERATION: f64 = 1.0;
 
-/// Many Kalman filters at once: each follows a body in the plane, of which it sees noisy places.
+/// Runs many Kalman filters at once: each follows a body in the plane by noisy observations of its position.
 #[derive(Parser)]
 struct Options {
     /// Where to compute
@@ -45,14 +45,14 @@ fn run(options: &Options) -> Result<()> {
     let device: Device = options.device.parse()?;
     let on_device = |e: Expr| e.to_device(&device);
     let mut rng = Rng::new(0);
-    // a body's state is its place and its velocity, as a column
+    // a body's state is a column of its position and its velocity
     let dt = SECONDS;
     let moves =
         on_device(array![[1., 0., dt, 0.], [0., 1., 0., dt], [0., 0., 1., 0.], [0., 0., 0., 1.]].astype(DType::F32))?;
     let pushes = on_device(array![[dt * dt / 2., 0.], [0., dt * dt / 2.], [dt, 0.], [0., dt]].astype(DType::F32))?;
     let sees = on_device(eye(4, DType::F32).slice(s![..2]))?;
     let pushed = (pushes.matmul(pushes.t()) * ACCELERATION.powi(2)).eval()?;
-    // half of the bodies are seen well, and half badly
+    // about half of the bodies are observed well (noise 0.1), and the others badly (noise 1)
     let blur = on_device(rng.uniform([filters, 1, 1], DType::F32).round() * 0.9 + 0.1)?;
     let blurred = (eye(2, DType::F32) * blur.square()).eval()?;
     let mut bodies = on_device(concat(
@@ -68,7 +68,7 @@ fn run(options: &Options) -> Result<()> {
         seen = (sees.matmul(&bodies) + rng.normal([filters, 2, 1], DType::F32) * &blur).eval()?;
         device.synchronize()?;
         let started = Instant::now();
-        // where the body must be by what was known, and then by what is seen
+        // predict each state and its covariance, then correct both by the observation
         let expected = moves.matmul(&state);
         let unsure = moves.matmul(&doubt).matmul(moves.t()) + &pushed;
         let of_seen = sees.matmul(&unsure);

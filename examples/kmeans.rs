@@ -30,10 +30,10 @@ struct Options {
     /// How many colours to use
     #[arg(long, value_name = "K", default_value_t = 12, value_parser = common::positive)]
     colours: usize,
-    /// At most so many steps; it ends when nothing changes
+    /// Maximum number of steps; the program stops when nothing changes
     #[arg(long, value_name = "N", default_value_t = 40, value_parser = common::positive)]
     iterations: usize,
-    /// Seed of the pixels that it starts from
+    /// Seed of the choice of the first colours
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
     /// Where to put the picture
@@ -60,9 +60,9 @@ fn run(options: &Options) -> Result<()> {
     }
     say(format_args!("{device}: {width} × {height} pixels, {k} colours"))?;
 
-    // one row a pixel; it starts from the colours of k of them
+    // one row per pixel; the first colours are the colours of k random pixels
     let x = Array::from_slice(&photo, [pixels, 3])?.to_device(&device)?.astype(DType::F32).eval()?;
-    // i32 holds the number of every pixel in half of the bytes
+    // i32 can hold the index of every pixel, in half of the bytes of i64
     let start = Rng::new(seed).permutation(pixels).slice(s![..k]).astype(DType::I32).to_device(&device)?;
     let mut centres = x.take(start, 0).eval()?;
 
@@ -70,11 +70,11 @@ fn run(options: &Options) -> Result<()> {
     let (started, mut last) = (Instant::now(), f32::INFINITY);
     for iteration in 1..=iterations {
         let [loss, nearest] = assign(&x, &centres)?;
-        // row i of the one-hot matrix is 1 in the column of pixel i's colour, so a product with it sums a colour's pixels
+        // row i of `one_hot` is 1 in the column of pixel i's colour, so its product with x adds up each colour's pixels
         let one_hot = nearest.expand_dims(1).equal(arange(0, k, 1, DType::I32)).astype(DType::F32).eval()?;
         let count = one_hot.sum(0).expand_dims(1);
         let mean = one_hot.t().matmul(&x) / &count;
-        // a colour that no pixel chose stays where it is
+        // a colour that is nearest to no pixel does not change
         centres.update(|c| select(count.greater(0), mean, c))?;
 
         let loss = loss.item::<f32>()?;
@@ -97,7 +97,7 @@ fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// The mean squared distance of the pixels from their colours, in steps of 1/255, and which colour is nearest to each pixel.
+/// Returns the mean squared distance of pixels from their nearest colours (0 to 255), and the nearest colours' indices.
 fn assign(x: &Array, centres: &Array) -> Result<[Array; 2]> {
     // |x - c|² = |x|² - 2 x·c + |c|², and the first term is the same for every colour
     let score = (centres.square().sum(-1) - x.matmul(centres.t()) * 2.0).eval()?;
@@ -105,7 +105,7 @@ fn assign(x: &Array, centres: &Array) -> Result<[Array; 2]> {
     Ok(eval_all([&loss, &score.argmin(-1).astype(DType::I32)])?)
 }
 
-/// Before and after, and under them the colours, each as wide as its share of the pixels.
+/// Puts the picture before and after side by side, and below them the colours, each as wide as its share of the pixels.
 fn sheet(before: RgbImage, after: RgbImage, colours: &[u8], share: &[f32]) -> Result<RgbImage> {
     const STRIP: u32 = 40;
     let parts = [("the photograph".into(), before), (format!("{} colours", share.len()), after)];

@@ -1,4 +1,4 @@
-//! Conway's Game of Life on a board whose edges meet: the neighbours of every cell are counted by rolling the board.
+//! Conway's Game of Life on a board that wraps around at its edges. Rolled copies of the board count the neighbours.
 //!
 //! ```text
 //! cargo run --release --example life -- --size 256 --steps 1000
@@ -16,7 +16,7 @@ use std::time::Instant;
 
 type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 
-/// Conway's Game of Life on a board whose edges meet.
+/// Conway's Game of Life on a board that wraps around at its edges.
 #[derive(Parser)]
 struct Options {
     /// Where to compute
@@ -28,10 +28,10 @@ struct Options {
     /// Generations
     #[arg(long, value_name = "N", default_value_t = 800, value_parser = common::positive)]
     steps: usize,
-    /// Pictures, ever further apart
+    /// Number of pictures; the time between them grows
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = common::positive)]
     frames: usize,
-    /// Seed of the cells that live at first
+    /// Seed of the first generation
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
     /// Where to put the pictures
@@ -65,7 +65,7 @@ fn run(options: &Options) -> Result<()> {
         if step == steps {
             break;
         }
-        // three rows, then three columns of their sums; a cell is no neighbour of its own
+        // add three rows, then three columns of these sums, and subtract the cell itself
         let rows = (board.roll(-1, 0) + &board + board.roll(1, 0)).eval()?;
         let around = rows.roll(-1, 1) + &rows + rows.roll(1, 1) - &board;
         let alive = around.equal(3) | around.equal(2) & board.equal(1);
@@ -84,7 +84,7 @@ fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Young cells are bright, old ones blue, and what is dead is dark.
+/// Draws the board: young cells are bright, old cells are blue, and dead cells are dark.
 fn draw(age: &Array) -> Result<RgbImage> {
     let n = age.shape()[0];
     let young = 1.0 / age.clip(1, 1000).astype(DType::F32).sqrt();

@@ -16,9 +16,9 @@ use std::time::Instant;
 
 type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 
-/// Steps that run as one kernel: z is read and written once for all of them.
+/// Number of iterations that run as one kernel: z is read and written once for all of them.
 const FUSED: usize = 10;
-/// |z|² from which on a point is gone; far out, so that the colours are smooth.
+/// A point escapes when its |z|² reaches this bound. The bound is large so that the colours are smooth.
 const FAR: f64 = 65536.0;
 
 /// Draws the Mandelbrot set.
@@ -39,13 +39,13 @@ struct Options {
     /// Imaginary part of the centre
     #[arg(long, value_name = "Y", default_value_t = 0.1102, allow_hyphen_values = true)]
     y: f64,
-    /// Width of what is seen
+    /// Width of the visible region
     #[arg(long, value_name = "S", default_value_t = 0.005)]
     span: f64,
     /// Steps after which a point counts as inside
     #[arg(long, value_name = "N", default_value_t = 600, value_parser = common::positive)]
     steps: usize,
-    /// Points across and down a pixel
+    /// Sample points along each side of a pixel
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = common::positive)]
     samples: usize,
     /// Where to put the picture
@@ -68,7 +68,7 @@ fn run(options: &Options) -> Result<()> {
     let rounds = steps.div_ceil(FUSED);
     say(format_args!("{device}: {columns} × {rows} points, {rounds} kernels of {FUSED} steps"))?;
 
-    // a row of real parts and a column of imaginary ones; they become a plane where they meet
+    // a row of real parts and a column of imaginary parts, which broadcast to a plane
     let pixel = span / columns as f64;
     let along = |n: usize, centre: f64, step: f64| {
         (arange(0, n, 1, DType::I32).astype(DType::F32) - (n as f64 - 1.0) / 2.0) * step + centre
@@ -83,7 +83,7 @@ fn run(options: &Options) -> Result<()> {
     for _ in 0..rounds {
         let [mut x, mut y, mut count] = z.each_ref().map(|a| Expr::from(a.clone()));
         for _ in 0..FUSED {
-            // z ← z² + c where it is still near, and one more step counted
+            // where z has not escaped, compute z ← z² + c and count the iteration
             let (xx, yy) = (x.square(), y.square());
             let near = (&xx + &yy).less(FAR);
             let next = (xx - yy + &cx, &x * &y * 2.0 + &cy);
@@ -91,7 +91,7 @@ fn run(options: &Options) -> Result<()> {
             count = count + near.astype(DType::F32);
         }
         z = eval_all([&x, &y, &count])?;
-        // the bar shows work done, not work that waits
+        // wait, so that the progress bar shows work that is done and not work that is enqueued
         device.synchronize()?;
         progress.inc(1);
     }
@@ -99,10 +99,10 @@ fn run(options: &Options) -> Result<()> {
 
     let [x, y, count] = &z;
     let inside = (x.square() + y.square()).less(FAR);
-    // how far beyond the border a point got says which part of its last step was needed
+    // the distance beyond the bound gives the fraction of the last iteration that the point needed to escape
     let smooth = count - ((x.square() + y.square()).log2() / FAR.log2()).log2();
     let points = colours(&smooth, &inside, &device)?;
-    // of each pixel's points the mean
+    // each pixel is the mean of its sample points
     let pixels = points.reshape([height, samples, width, samples, 3]).mean((1, 3)).round().astype(DType::U8);
     picture::save(&picture::from_rgb(width, height, pixels.to_vec::<u8>()?)?, out)?;
     let (inside, count) = (inside.mean(..).item::<f32>()?, count.mean(..).item::<f32>()?);
@@ -111,11 +111,11 @@ fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// A colour for each point, looked up on the device.
+/// Returns a colour for each point, looked up on the device.
 fn colours(smooth: &Expr, inside: &Expr, device: &Device) -> Result<Expr> {
     const COLOURS: usize = 2048;
     let map = Array::from_vec(palette(&OCEAN, COLOURS), [COLOURS, 3])?.to_device(device)?;
-    // the first steps make the broad bands; the root of the count spreads them evenly
+    // points with small counts form broad bands; the square root makes the colours change faster there
     let turn = smooth.clip(0.0, 1e6).sqrt() / 6.0;
     let index = ((&turn - turn.floor()) * COLOURS).astype(DType::I32);
     Ok(select(inside.expand_dims(-1), 0.0, map.take(Clip(index), 0)))

@@ -1,8 +1,9 @@
-//! Runs a network of two layers that another program has trained: its weights come from a safetensors file, with the names that PyTorch gives
-//! them (`Sequential(Linear, ReLU, Linear)`), and results go to an archive `.npz`, which NumPy reads.
+//! Runs a network of two layers that another program has trained. Its weights come from a safetensors file, with
+//! PyTorch's names for `Sequential(Linear, ReLU, Linear)`. The results go to an `.npz` archive, which NumPy reads.
 //!
 //! ```text
-//! cargo run --release --features formats --example mlp_file -- --model model.safetensors --data rows.npy --save out.npz
+//! cargo run --release --features formats --example mlp_file -- \
+//!     --model model.safetensors --data rows.npy --save out.npz
 //! ```
 
 mod common;
@@ -15,7 +16,7 @@ use std::process::ExitCode;
 
 type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 
-/// Rows that are made where no file has them.
+/// Number of random input rows, if no file is given.
 const ROWS: usize = 8;
 
 /// Runs a network of two layers from a safetensors file.
@@ -24,16 +25,16 @@ struct Options {
     /// Where to compute
     #[arg(long, value_name = "cpu|gpu|gpu:N|best", default_value = "best")]
     device: String,
-    /// 0.weight, 0.bias, 2.weight and 2.bias, as safetensors
+    /// A safetensors file of 0.weight, 0.bias, 2.weight and 2.bias
     #[arg(long, value_name = "FILE")]
     model: PathBuf,
-    /// A .npy file, a row for each input [default: 8 rows of normal numbers]
+    /// A .npy file with a row for each input [default: 8 rows of random normal numbers]
     #[arg(long, value_name = "FILE")]
     data: Option<PathBuf>,
-    /// Seed of those numbers
+    /// Seed of the random inputs
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
-    /// Where inputs, outputs and classes go
+    /// Where to write inputs, outputs and classes
     #[arg(long, value_name = "FILE", default_value = "mlp_file.npz")]
     save: PathBuf,
 }
@@ -83,7 +84,7 @@ impl Linear {
     }
 }
 
-/// The two layers of a model, whose shapes fit each other.
+/// Reads the two layers of a model, and checks that their shapes fit each other.
 fn load(path: &Path) -> Result<[Linear; 2]> {
     let mut file = SafeTensors::open(path)?;
     let mut tensor = |name: String, axes: usize| -> Result<Array> {
@@ -110,7 +111,7 @@ fn load(path: &Path) -> Result<[Linear; 2]> {
     Ok(layers)
 }
 
-/// The inputs of a file.
+/// Reads the inputs from a .npy file, and checks that each row has `inputs` numbers.
 fn rows(path: &Path, inputs: usize) -> Result<Array> {
     let x = Array::from_npy(path)?;
     if x.ndim() != 2 {

@@ -1,5 +1,5 @@
-//! Recognises handwritten digits by their nearest neighbours: all distances are one matrix product, the nearest images the first
-//! of an order, and their votes a count.
+//! Recognises handwritten digits by their nearest neighbours. One matrix product gives all distances, `argtopk` finds
+//! the nearest images, and a running sum counts their votes.
 //!
 //! ```text
 //! cargo run --release --example neighbours -- --k 5
@@ -26,10 +26,10 @@ struct Options {
     /// Where to compute
     #[arg(long, value_name = "cpu|gpu|gpu:N|best", default_value = "best")]
     device: String,
-    /// How many neighbours vote, at most
+    /// Maximum number of neighbours that vote
     #[arg(long, value_name = "N", default_value_t = 9, value_parser = common::positive)]
     k: usize,
-    /// Seed of which images are tests
+    /// Seed of the choice of test images
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
     /// A .npy file, u8, 64 pixels and a label a row [default: the digits in examples/data]
@@ -59,11 +59,11 @@ fn run(options: &Options) -> Result<()> {
     say(format_args!("{device}: {tests} images to name, {} to compare them with", images - tests))?;
 
     let started = Instant::now();
-    // |a - b|² is |a|² - 2ab + |b|², of which |a|² is the same for all neighbours of an image
+    // |a - b|² is |a|² - 2 a·b + |b|²; |a|² is left out, because it is the same for all neighbours of an image
     let squares: Expr = known.square().sum(1);
     let distances = squares - asked.matmul(known.t()) * 2.0;
     let nearest = distances.argtopk(k, 1, false).eval()?;
-    // row i, neighbour j: a 1 in the column of that neighbour's digit; so many votes each digit has of the first neighbours
+    // ballots[i, j] is 1 in the column of neighbour j's digit; votes[i, j] are the votes of neighbours 0 to j
     let ballots = names.take(&nearest, 0).expand_dims(-1).equal(arange(0, DIGITS, 1, DType::I32));
     let votes = ballots.cumulative_sum(1);
     let correct = votes.argmax(-1).equal(truth.expand_dims(1)).astype(DType::F32).mean(0).to_vec::<f32>()?;
@@ -76,7 +76,7 @@ fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// A row for each image: its pixels, then its digit.
+/// Reads the images. Each row has the pixels of an image, and then its digit.
 fn load(path: &Path) -> Result<Array> {
     let data = Array::from_npy(path)?;
     let fits = data.dtype() == DType::U8 && data.ndim() == 2 && data.shape()[1] == PIXELS + 1;

@@ -17,14 +17,14 @@ type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 
 const FORMULA: [&str; 2] =
     ["let z = (&x * 3.0).sin() * (&y * 2.0).cos()", "    * (-(x.square() + y.square()) / 4.0).exp();"];
-/// Evaluations of which the median time is taken.
+/// Number of timed evaluations, whose median is shown.
 const SAMPLES: usize = 21;
 const TEXT_WIDTH: usize = 520;
 
 /// Draws a formula, its plan, and its time on the CPU and on another device.
 #[derive(Parser)]
 struct Options {
-    /// What is compared with the CPU
+    /// Device to compare with the CPU
     #[arg(long, value_name = "cpu|gpu|gpu:N|best", default_value = "best")]
     device: String,
     /// Rows and columns of the operands
@@ -80,7 +80,7 @@ fn run(options: &Options) -> Result<()> {
     let plan = z.plan()?.to_string();
     let mut lines: Vec<String> = FORMULA.map(String::from).to_vec();
     lines.push(format!("x, y: {size} × {size}, f32"));
-    // the first line of the plan ends with its number of temporaries
+    // show the plan's first line without its end, which is the number of temporaries
     lines.extend(plan.lines().next().and_then(|line| line.rsplit_once(", ")).map(|(line, _)| line.to_string()));
 
     let (milliseconds, on_cpu) = time(&z, &Device::cpu())?;

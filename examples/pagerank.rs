@@ -1,5 +1,5 @@
-//! Ranks the pages of a web by their links, as PageRank does: each page hands its rank on along its links, which is a `take`
-//! by where they start and an `index_add` by where they lead.
+//! Ranks the pages of a web by their links, with PageRank. Each page passes its rank on along its links: a `take` reads
+//! the ranks at the sources of the links, and an `index_add` adds them at the targets.
 //!
 //! ```text
 //! cargo run --release --example pagerank -- --pages 100000 --links 1000000
@@ -15,7 +15,7 @@ use std::time::Instant;
 
 type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 
-/// The part of its rank that a page hands on; the rest goes to all pages alike.
+/// The share of its rank that a page passes on along its links. The rest is divided equally among all pages.
 const HANDED_ON: f64 = 0.85;
 
 /// Ranks the pages of a web by their links.
@@ -30,7 +30,7 @@ struct Options {
     /// How many links
     #[arg(long, value_name = "N", default_value_t = 200_000, value_parser = common::positive)]
     links: usize,
-    /// At most so many steps; it ends when the ranks stay
+    /// Maximum number of steps; the program stops when the ranks no longer change
     #[arg(long, value_name = "N", default_value_t = 60, value_parser = common::positive)]
     steps: usize,
     /// Seed of the links
@@ -53,7 +53,7 @@ fn run(options: &Options) -> Result<()> {
     }
     let device: Device = options.device.parse()?;
     let mut rng = Rng::new(seed);
-    // any page may link; to which is less likely the higher its number, as few pages of a web are known to all
+    // sources are uniform; pages with low numbers are likelier targets, because few pages of a web are well known
     let source = rng.integers(0, pages, [links], DType::I32).to_device(&device)?;
     let chance = rng.uniform([links], DType::F32);
     let target = (chance.pow(4) * pages).astype(DType::I32).clip(0, pages - 1).to_device(&device)?;
@@ -70,7 +70,7 @@ fn run(options: &Options) -> Result<()> {
     while done < steps && change > 1e-6 {
         let share = &rank / maximum(&given, 1);
         let handed = zeros([pages], DType::F32).index_add(0, &target, share.take(&source, 0));
-        // a page without links hands its rank to all
+        // a page without links divides its rank among all pages
         let to_all = select(&idle, &rank, 0.0).sum(..) * (HANDED_ON / pages as f64) + (1.0 - HANDED_ON) / pages as f64;
         let next = (handed * HANDED_ON + to_all).eval()?;
         change = (&next - &rank).abs().sum(..).item::<f32>()?;

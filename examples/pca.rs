@@ -1,5 +1,5 @@
-//! The principal components of handwritten digits: the singular value decomposition of all images, which shows how few numbers
-//! describe an image.
+//! Computes the principal components of handwritten digits by a singular value decomposition of all images, and shows
+//! how few numbers describe an image.
 //!
 //! ```text
 //! cargo run --release --example pca -- --components 16
@@ -22,16 +22,16 @@ const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/data/digits.np
 /// Pixels along a side of an image.
 const SIDE: usize = 8;
 const PIXELS: usize = SIDE * SIDE;
-/// How large a pixel is drawn.
+/// The side of the square that is drawn for a pixel, in pixels of the picture.
 const SCALE: usize = 6;
 
-/// The principal components of handwritten digits.
+/// Computes the principal components of handwritten digits.
 #[derive(Parser)]
 struct Options {
     /// Where to compute
     #[arg(long, value_name = "cpu|gpu|gpu:N|best", default_value = "best")]
     device: String,
-    /// How many components describe an image, of 64
+    /// Number of components that describe an image, at most 64
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = common::positive)]
     components: usize,
     /// Where to put the picture
@@ -65,7 +65,7 @@ fn run(options: &Options) -> Result<()> {
     let rebuilt = (centred.matmul(basis.t()).matmul(&basis) + &mean).eval()?;
     let error = (&rebuilt - &images).square().mean(..).sqrt();
     say(format_args!("rebuilt from them, a pixel is {:.2} of 16 off", error.item::<f32>()?))?;
-    // above, the components; below, eight digits and what is left of them
+    // the components, then a row of eight digits, then a row of the same digits rebuilt
     let sign = vt.abs().max(keep(-1));
     let rows = kept.div_ceil(SIDE);
     let components = (&vt / sign * 0.5 + 0.5).slice(s![..rows * SIDE]);
@@ -74,7 +74,7 @@ fn run(options: &Options) -> Result<()> {
     draw(&tiles, rows + 2, &options.out)
 }
 
-/// Draws images between 0 and 1, eight in a row.
+/// Draws images with values from 0 to 1, eight in a row.
 fn draw(tiles: &Expr, rows: usize, out: &PathBuf) -> Result<()> {
     let grid = tiles.reshape([rows, SIDE, SIDE, SIDE]).swapaxes(1, 2).reshape([rows * SIDE, PIXELS]);
     let large = grid.repeat(SCALE, 0).repeat(SCALE, 1);

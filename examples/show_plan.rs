@@ -13,17 +13,17 @@ use std::process::ExitCode;
 
 type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 
-/// What the expressions are made of; nothing of it is computed.
+/// The operands of the expressions. No expression is computed.
 struct Inputs {
     /// `rows` × `columns`
     x: Expr,
-    /// As x.
+    /// `rows` × `columns`
     y: Expr,
     /// `columns` × `columns`
     weights: Expr,
     /// `columns`
     bias: Expr,
-    /// Every second row of x, backwards.
+    /// The indices of every second row of x, backwards from the last one.
     picks: Expr,
 }
 
@@ -59,10 +59,10 @@ struct Options {
     /// Type of its operands
     #[arg(long, value_name = "TYPE", default_value = "f32", value_parser = ["f32", "f16", "i32"])]
     dtype: String,
-    /// Whose plan
+    /// Device to plan for
     #[arg(long, value_name = "cpu|gpu|gpu:N|best", default_value = "best")]
     device: String,
-    /// Name the expressions and end
+    /// List the expressions and exit
     #[arg(long)]
     list: bool,
 }
@@ -100,7 +100,7 @@ fn run(options: &Options) -> Result<()> {
     let (gives, lengths) = (expression.dtype()?, expression.shape()?);
     say(format_args!("{formula}\nx: {dtype} {rows} × {columns}, the result: {gives} {lengths:?}"))?;
 
-    // no kernel of it has run, nor does one now: this is what `eval` would do
+    // the plan shows what `eval` would do; no kernel runs
     let plan = expression.plan()?;
     say(format_args!("on {device}\n\n{plan}"))?;
 

@@ -1,4 +1,4 @@
-//! The spectrogram of a chirp that rises and falls, beside a steady tone and noise, by a short-time Fourier transform.
+//! Draws the spectrogram of a rising and a falling chirp, a steady tone and noise, by a short-time Fourier transform.
 //!
 //! ```text
 //! cargo run --release --example spectrogram
@@ -16,18 +16,18 @@ use std::time::Instant;
 
 type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 
-/// Samples a second.
+/// Sampling rate, in samples per second.
 const RATE: f64 = 16_000.0;
-/// How many decibels below the loudest point the picture shows.
+/// The range that the picture shows, in decibels below the loudest point.
 const RANGE: f64 = 90.0;
 
-/// The spectrogram of a chirp that rises and falls, beside a steady tone and noise.
+/// Draws the spectrogram of a rising and a falling chirp, a steady tone and noise.
 #[derive(Parser)]
 struct Options {
     /// Where to compute
     #[arg(long, value_name = "cpu|gpu|gpu:N|best", default_value = "best")]
     device: String,
-    /// Samples, of which 16,000 are a second
+    /// Number of samples, at 16,000 per second
     #[arg(long, value_name = "N", default_value_t = 160_000, value_parser = common::positive)]
     samples: usize,
     /// Samples of a window
@@ -51,7 +51,7 @@ fn run(options: &Options) -> Result<()> {
     let device: Device = options.device.parse()?;
     let signal = signal(samples).to_device(&device)?;
     let started = Instant::now();
-    // Hann's window fades each part in and out, so that a tone between two frequencies does not spread over all
+    // Hann's window fades each segment in and out, so that a tone between two frequencies does not spread over all
     let fade = 0.5 - 0.5 * (arange(0, window, 1, DType::F32) * (2.0 * PI / window as f64)).cos();
     let spectrum = fft::stft(&signal, fade, hop);
     let power = (spectrum.real().square() + spectrum.imag().square()).eval()?;
@@ -61,14 +61,14 @@ fn run(options: &Options) -> Result<()> {
     say(format_args!("{device}: {parts} transforms of {window} samples in {:.1} ms", took * 1e3))?;
     let middle = power.slice(s![parts / 2]).argmax(0).item::<i64>()?;
     say(format_args!("loudest in the middle: {:.0} Hz", middle as f64 * RATE / window as f64))?;
-    // by Parseval's theorem a window has as much power as its spectrum, of which the inner numbers count twice
+    // by Parseval's theorem a window has the power of its spectrum; all frequencies but 0 and RATE / 2 count twice
     let twice = power.sum(..) * 2.0 - power.slice(s![.., 0]).sum(..);
     let twice = if window % 2 == 0 { twice - power.slice(s![.., frequencies - 1]).sum(..) } else { twice };
     say(format_args!("mean power {:.4} in the windows", (twice / (parts * window * window) as f64).item::<f32>()?))?;
     draw(&power, out)
 }
 
-/// Two quadratic chirps, of which one rises and one falls, a steady tone and noise.
+/// Returns the sum of a rising and a falling chirp, a steady tone and noise.
 fn signal(samples: usize) -> Expr {
     // phases are computed in f64, because they grow to thousands of turns
     let t = arange(0, samples, 1, DType::F64) / samples as f64;
@@ -80,7 +80,7 @@ fn signal(samples: usize) -> Expr {
     rising + falling * 0.3 + tone(&t * 3000.0) * 0.1 + noise * 0.003
 }
 
-/// Time runs to the right, and frequency upward; brightness is in decibels.
+/// Draws the spectrogram: time runs to the right, frequency upward, and brightness shows decibels.
 fn draw(power: &Array, out: &PathBuf) -> Result<()> {
     let [columns, rows] = power.dims()?;
     let colours = Array::from_vec(palette(&FIRE, 256), [256, 3])?.to_device(&power.device())?;

@@ -1,4 +1,4 @@
-//! Puts pictures side by side in one of a given size: what the page of the project shows is made by it (`docs/picture.sh`).
+//! Puts pictures side by side, scaled to the same height. `docs/picture.sh` makes the README's picture with it.
 //!
 //! ```text
 //! cargo run --release --example strip -- --pictures mandelbrot.png,heat.png --height 240
@@ -16,7 +16,7 @@ type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 
 const PHOTO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/data/china.png");
 
-/// Puts pictures side by side, each made as high as the others.
+/// Puts pictures side by side, scaled to the same height.
 #[derive(Parser)]
 struct Options {
     /// Where to compute
@@ -62,14 +62,14 @@ fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Each new pixel is the mean of the part of the picture that it covers: a product with such a matrix along the rows, and one along
-/// the columns.
+/// Scales a picture. Each new pixel is the mean of the part of the picture that it covers. This takes one matrix
+/// product along the rows and one along the columns.
 fn resized(pixels: &Expr, [rows, columns]: [usize; 2], [height, width]: [usize; 2]) -> Expr {
     let along_rows = covers(height, rows).matmul(pixels.reshape([rows, columns * 3])).reshape([height, columns, 3]);
     covers(width, columns).matmul(along_rows)
 }
 
-/// How much of each of `old` pixels in a line lies under each of `new` ones, in shares of the new one: `new` × `old`.
+/// Returns a `new` × `old` matrix: the share of each new pixel that lies over each old pixel, along one axis.
 fn covers(new: usize, old: usize) -> Expr {
     let scale = old as f64 / new as f64;
     let starts = |n: usize| arange(0, n, 1, DType::I32).astype(DType::F32);

@@ -1,4 +1,4 @@
-//! The tour of `docs/TOUR.md`, printed: `cargo run --release --example tour`.
+//! Runs the tour of `docs/TOUR.md` and prints its results: `cargo run --release --example tour`.
 
 mod common;
 
@@ -24,13 +24,13 @@ fn tour(device: &str) -> Result<(), Box<dyn std::error::Error>> {
     let device: Device = device.parse()?;
     say(format_args!("on {device}"))?;
 
-    // random numbers are the same on every device; an expression is computed where it is told to
+    // random numbers are the same on every device; `to_device` evaluates the expression on that device
     let x = Rng::new(0).normal([1000, 64], DType::F32).to_device(&device)?;
-    // shapes broadcast as NumPy's; all of it is three kernels
+    // shapes broadcast as in NumPy; the whole computation is three kernels
     let z = ((&x - x.mean(0)) / (x.std(0) + 1e-6)).eval()?;
     say(format_args!("standardized: {z}"))?;
 
-    // an Expr: nothing has run, and the plan shows what would
+    // `softmax` is an Expr: nothing has run yet, and the plan shows what would run
     let e = (&z - z.max(keep(-1))).exp();
     let softmax = &e / e.sum(keep(-1));
     say(softmax.plan()?)?;
@@ -51,7 +51,7 @@ fn tour(device: &str) -> Result<(), Box<dyn std::error::Error>> {
     let half = select(w.greater(0.5), &w, 0.0).astype(DType::F16);
     say(format_args!("in f16: {}", half.matmul(half.t()).sum(..).item::<cupric::f16>()?))?;
 
-    // an error is carried to where the expression is run, and names the line that made it
+    // an expression carries its error until it is evaluated; the message names the line that made the error
     if let Err(error) = (&w + array![1., 2., 3.]).eval() {
         say(error)?;
     }

@@ -1,12 +1,13 @@
-// Counts of the values 0, 1, … among integers: `count` or `count_together` adds to counters that the plan has cleared,
-// `widen` makes them i64.
-// Additions of integers do not depend on their order, so the counts are always the same.
+// Counts of the values 0, 1, … among integers. `count` or `count_together` adds 1 to a counter for each element; the
+// plan has set all counters to 0. `widen` converts the counters to i64. Additions of integers do not depend on their
+// order, so the counts are always the same.
 //
-// The generator writes what this file calls, for the operand's type.
+// The generator (src/gpu/wgsl) writes the functions that this file calls, for the operand's type. The first block has
+// stand-ins for them.
 
 // block: written by the generator
 @group(0) @binding(0) var<storage, read_write> scratch0: array<atomic<u32>>;
-// Where an element lies in its binding.
+// The position of element `index` in its binding.
 fn at_in0(index: u32) -> u32 {
     return index;
 }
@@ -16,7 +17,7 @@ fn at_out0(index: u32) -> u32 {
 fn load_in0(at: u32) -> u32 {
     return 0u;
 }
-// An element as the two words of an integer of 64 bits.
+// The two words of an element as a 64-bit integer, the low word first.
 fn words_of_in0(x: u32) -> vec2<u32> {
     return vec2<u32>(x, 0u);
 }
@@ -25,7 +26,7 @@ fn store_out0(at: u32, x: i64) {
 fn u32_to_i64(v: u32) -> i64 {
     return bitcast<i64>(u64(v));
 }
-// Notes an element that has no counter.
+// Reports an element that has no counter, so that the evaluation returns an error.
 fn refuse(element: vec2<u32>) {
 }
 // end
@@ -47,18 +48,20 @@ fn count(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) 
 // end
 
 // block: count_together
-// The counters of the workgroup. `src/graph/routine/bincount.rs` knows how many there are.
+// The workgroup's own counters. Their number must agree with `src/graph/routine/bincount.rs`.
 var<workgroup> counts: array<atomic<u32>, 2048>;
 
-// Each workgroup counts a run of elements in its own memory, then adds its counts to the counters of all workgroups. An
-// invocation counts `params.number` elements. In each step, neighbouring invocations load neighbouring elements.
+// Each workgroup counts a run of neighbouring elements in its own counters, and then adds its counts to the counters
+// that all workgroups share. An invocation counts `params.number` elements. In each step, neighbouring invocations load
+// neighbouring elements.
 @compute @workgroup_size(WORKGROUP)
 fn count_together(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     for (var counter = lane; counter < params.param0; counter = counter + WORKGROUP) {
         atomicStore(&counts[counter], 0u);
     }
     workgroupBarrier();
-    // positions count from the first element of the dispatch, so that they do not overflow in workgroups past the end
+    // positions are relative to the first element of the dispatch, so that they do not overflow in workgroups past
+    // the end
     let length = params.header.outer_size - params.first_item;
     let first = group_index(id) * WORKGROUP * params.number + lane;
     for (var step = 0u; step < params.number; step = step + 1u) {

@@ -1,11 +1,12 @@
 // The Cholesky factors of small matrices. A team of invocations holds a matrix in the memory of the workgroup and
 // eliminates its columns one after another. Small matrices have teams of 16 invocations, others the whole workgroup.
 //
-// The generator writes what this file calls, for the operand's type. The call's parameters are the number of rows, the
-// number of matrices, and a position for messages. `params.number` is the number of invocations of a team.
+// The generator (src/gpu/wgsl) writes the functions that this file calls, for the operand's type. The first block has
+// stand-ins for them. The call's parameters are the number of rows, the number of matrices, and the position of row 0
+// in the caller's matrices, for error messages. `params.number` is the number of invocations in a team.
 
 // block: written by the generator
-// Where an element lies in its binding.
+// The position of element `index` in its binding.
 fn at_in0(index: u32) -> u32 {
     return index;
 }
@@ -17,7 +18,7 @@ fn load_in0(at: u32) -> f32 {
 }
 fn store_out0(at: u32, x: f32) {
 }
-// The type of an operand's elements, and its arithmetic.
+// The type of the operand's elements, and functions of numbers of this type.
 alias Number_in0 = f32;
 fn zero_in0() -> f32 {
     return 0.0;
@@ -31,13 +32,13 @@ fn quotient_in0(a: f32, b: f32) -> f32 {
 fn is_positive_in0(x: f32) -> bool {
     return x > 0.0;
 }
-// Notes the position of a pivot that is not positive.
+// Reports the position of a pivot that is not positive, so that the evaluation returns an error.
 fn refuse(element: vec2<u32>) {
 }
 // end
 
 // block: factorise
-// `MEMORY` in src/graph/routine/cholesky.rs.
+// How many numbers the workgroup's memory holds: the same as `MEMORY` in src/graph/routine/cholesky.rs.
 const MEMORY = 4096u;
 
 var<workgroup> numbers: array<Number_in0, MEMORY>;
@@ -65,7 +66,7 @@ fn factorise(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_ind
             refuse(vec2<u32>(matrix * n + k, 0u));
         }
         let root = root_in0(pivot);
-        // every invocation has read the pivot before it changes
+        // every invocation must have read the pivot before it changes
         workgroupBarrier();
         for (var i = k + own; i < n; i = i + team) {
             let at = first + i * n + k;

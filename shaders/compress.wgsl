@@ -1,15 +1,15 @@
 // The positions of the true elements of a mask, or the elements of another array at these positions. `count` counts the
 // true elements of each workgroup. `add_within_groups` and `add_groups` turn the counts into the positions at which
-// each workgroup's results begin. `list` writes the positions, one after another. `store_positions` and `store_values`
-// store the result.
+// each workgroup's results begin. `list` writes the positions of the true elements, one after another.
+// `store_positions` stores the positions as the result, and `store_values` stores the elements at the positions.
 //
-// The generator writes what this file calls, for the operands' types. The call's parameters are the number of true
-// elements and the number of all elements.
+// The generator (src/gpu/wgsl) writes the functions that this file calls, for the operands' types. The first block has
+// stand-ins for them. The call's parameters are the number of true elements and the number of all elements.
 
 // block: written by the generator
 @group(0) @binding(0) var<storage, read_write> scratch0: array<u32>;
 @group(0) @binding(1) var<storage, read_write> scratch1: array<u32>;
-// Where an element lies in its binding.
+// The position of element `index` in its binding.
 fn at_in0(index: u32) -> u32 {
     return index;
 }
@@ -22,7 +22,7 @@ fn at_out0(index: u32) -> u32 {
 fn load_in0(at: u32) -> bool {
     return false;
 }
-// An element as its bits.
+// The bits of an element.
 fn load_bits_in1(at: u32) -> u32 {
     return 0u;
 }
@@ -62,8 +62,8 @@ fn count(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) 
 // block: add_within_groups
 var<workgroup> sums: array<u32, WORKGROUP>;
 
-// Replaces each count by the sum of the counts before it in its group of WORKGROUP counts. The sum of the group goes
-// behind all counts.
+// Replaces each count by the sum of the counts before it in its group of WORKGROUP counts. The sum of the whole group
+// is stored behind all counts.
 @compute @workgroup_size(WORKGROUP)
 fn add_within_groups(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let blocks = (params.param1 + WORKGROUP - 1u) / WORKGROUP;
@@ -96,7 +96,7 @@ fn add_within_groups(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invoca
 // block: add_groups
 var<workgroup> sums: array<u32, WORKGROUP>;
 
-// One workgroup replaces the sum of each group by that of the groups before it.
+// One workgroup replaces the sum of each group by the sum of all groups before it.
 @compute @workgroup_size(WORKGROUP)
 fn add_groups(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let blocks = (params.param1 + WORKGROUP - 1u) / WORKGROUP;

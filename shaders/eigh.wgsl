@@ -1,14 +1,16 @@
-// The eigenvalues and eigenvectors of symmetric matrices, by the Jacobi method: rotations of pairs of rows and columns make
-// the elements off the diagonal smaller, until they are far below the rounding errors of the largest element. All pairs of
-// a round are disjoint, so a workgroup rotates them at once. It has one matrix, or several small ones.
+// The eigenvalues and eigenvectors of symmetric matrices, by the Jacobi method: rotations of pairs of rows and columns
+// make the elements off the diagonal smaller, until they are far below the rounding errors of the largest element. The
+// pairs of a round are disjoint, so a workgroup rotates all of them at once. A workgroup processes one matrix, or
+// several small ones.
 //
-// The generator writes what this file calls, for the operand's type. The parameters of the call are n, whether the vectors
-// are wanted, the number of matrices, and how many of them a workgroup has. For each matrix the scratch memory holds the
-// rotated matrix, the vectors (in columns), and the order of the eigenvalues.
+// The generator (src/gpu/wgsl) writes the functions that this file calls, for the operand's type. The first block has
+// stand-ins for them. The parameters of the call are the number n of rows, whether the eigenvectors are wanted, the
+// number of matrices, and the number of matrices that a workgroup processes. For each matrix the scratch memory holds
+// the rotated matrix, the eigenvectors (in columns), and the order of the eigenvalues.
 
 // block: written by the generator
 @group(0) @binding(0) var<storage, read_write> scratch0: array<u32>;
-// Where an element lies in its binding.
+// The position of element `index` in its binding.
 fn at_in0(index: u32) -> u32 {
     return index;
 }
@@ -25,7 +27,7 @@ fn store_out0(at: u32, x: f32) {
 }
 fn store_out1(at: u32, x: f32) {
 }
-// The type of an operand's elements, which the scratch memory holds too.
+// The type of the operand's elements, and of the numbers in the scratch memory.
 alias Partial_in0 = f32;
 fn load_partial_in0(at: u32) -> f32 {
     return bitcast<f32>(scratch0[at]);
@@ -42,21 +44,21 @@ fn root_in0(x: f32) -> f32 {
 fn quotient_in0(a: f32, b: f32) -> f32 {
     return a / b;
 }
-// The bits of a magnitude, of which the upper ones are enough; they are in order.
+// The upper 32 bits of |x|, as an integer. These integers are in the same order as the magnitudes.
 fn magnitude_in0(x: f32) -> u32 {
     return bitcast<u32>(x) & 0x7fffffffu;
 }
 fn is_finite_in0(magnitude: u32) -> bool {
     return magnitude < 0x7f800000u;
 }
-// Powers of two: the factors that scale numbers up to a magnitude to about 1, and back.
+// A power of two that scales `magnitude` to about 1. The function after this one returns its reciprocal.
 fn scale_in0(magnitude: u32) -> f32 {
     return 1.0;
 }
 fn unscale_in0(magnitude: u32) -> f32 {
     return 1.0;
 }
-// The distance from 1 to the next number.
+// The distance from 1 to the next larger number.
 fn epsilon_in0() -> f32 {
     return 1.1920929e-7;
 }
@@ -68,8 +70,9 @@ fn nan_in0() -> f32 {
 // block: iterate
 alias Real = Partial_in0;
 
-// The rotation of each pair of rows of the workgroup's matrices: the tangent of half its angle, and the sine of the angle.
-// Sums of a number and a small change round less than products with a cosine.
+// The rotation of each pair of rows of the workgroup's matrices: the tangent of half its angle, and the sine of the
+// angle. With these, a rotation adds a small change to each number, which has smaller rounding errors than a product
+// with the cosine.
 var<workgroup> halves: array<Real, WORKGROUP>;
 var<workgroup> sines: array<Real, WORKGROUP>;
 // The largest magnitude of each matrix.
@@ -77,8 +80,8 @@ var<workgroup> peaks: array<atomic<u32>, WORKGROUP>;
 var<workgroup> rotated: atomic<u32>;
 var<workgroup> goes_on: u32;
 
-// The two rows of pair `k` in a round: each round is a perfect matching of all rows, and in `2 pairs - 1` rounds every two
-// rows meet once. With an odd number of rows, one of a pair may be one too many.
+// The two rows of pair `k` in a round. Each round pairs all rows, and in `2 pairs - 1` rounds every two rows meet once.
+// If the number n of rows is odd, one pair of each round has the row n, which does not exist.
 fn pair_of(k: u32, round: u32, pairs: u32) -> vec2<u32> {
     let others = 2u * pairs - 1u;
     let p = select((round + k) % others, others, k == 0u);
@@ -86,7 +89,8 @@ fn pair_of(k: u32, round: u32, pairs: u32) -> vec2<u32> {
     return vec2<u32>(min(p, q), max(p, q));
 }
 
-// Where the matrices of a matrix begin in the scratch memory: the iterated one, the vectors, and the order of the values.
+// The position in the scratch memory of a matrix's data: the matrix that is rotated, then the vectors, then the order
+// of the eigenvalues.
 fn place_of(matrix: u32) -> u32 {
     let n = params.param0;
     return matrix * (2u * n + 1u) * n;
@@ -96,7 +100,7 @@ fn magnitude(x: Real) -> Real {
     return select(x, -x, x < Real(0.0));
 }
 
-// The tangent of the smaller angle for which a rotation makes (difference / 2) tan 2a = product.
+// The tangent of the smaller angle a with (difference / 2) tan 2a = product.
 fn tangent(difference: Real, product: Real) -> Real {
     let ratio = quotient_in0(difference, product + product);
     let size = magnitude(ratio);
@@ -107,10 +111,10 @@ fn tangent(difference: Real, product: Real) -> Real {
     return select(t, -t, ratio < Real(0.0));
 }
 
-// More sweeps than any matrix has needed.
+// The largest number of sweeps. In a sweep, every two rows meet once. No matrix has needed so many sweeps.
 const MOST_SWEEPS = 30u;
 
-// Loads the lower triangles into both triangles, scaled, and begins with the identity as vectors.
+// Loads the lower triangle of each matrix, scaled, into both triangles, and sets the vectors to the identity matrix.
 fn begin(first: u32, count: u32, lane: u32) {
     let n = params.param0;
     atomicStore(&peaks[lane], 0u);
@@ -139,7 +143,7 @@ fn begin(first: u32, count: u32, lane: u32) {
     workgroupBarrier();
 }
 
-// Chooses the rotations of a round, which make the element of each pair 0.
+// Computes the rotations of a round. The rotation of two rows p and q makes the element in row q and column p 0.
 fn choose(first: u32, count: u32, lane: u32, round: u32) {
     let n = params.param0;
     let pairs = (n + 1u) / 2u;
@@ -150,7 +154,8 @@ fn choose(first: u32, count: u32, lane: u32, round: u32) {
         if pq.y < n {
             let at = place_of(first + lane / pairs);
             let beside = load_partial_in0(at + pq.y * n + pq.x);
-            // smaller ones are below rounding errors; rotating these would add errors where eigenvalues are equal
+            // a smaller element is below the rounding errors, and rotating it away would add errors where eigenvalues
+            // are equal
             if number_in0(4u) * magnitude(beside) > epsilon_in0() {
                 let p = load_partial_in0(at + pq.x * n + pq.x);
                 let q = load_partial_in0(at + pq.y * n + pq.y);
@@ -213,7 +218,7 @@ fn rotate_columns(first: u32, count: u32, lane: u32, round: u32) {
     workgroupBarrier();
 }
 
-// Stores the eigenvalues in ascending order, and which column has the vector of each.
+// Stores the eigenvalues in ascending order, and for each of them the number of the column with its eigenvector.
 fn end(first: u32, count: u32, lane: u32) {
     let n = params.param0;
     for (var e = lane; e < count * n; e = e + WORKGROUP) {
@@ -270,7 +275,7 @@ fn iterate(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index
 // end
 
 // block: store_first
-// Stores an element of the vectors: their columns in the order of the values.
+// Stores an element of the eigenvectors. Their columns are in the order of the eigenvalues.
 @compute @workgroup_size(WORKGROUP)
 fn store_first(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let item = params.first_item + group_index(id) * WORKGROUP + lane;

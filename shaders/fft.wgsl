@@ -1,17 +1,18 @@
 // The discrete Fourier transform of complex rows. The length of a row is a product of up to four factors. A pass
 // transforms along one factor: a workgroup loads columns of as many points into its memory, runs Stockham passes of
-// radix 4, 2, 3, 5 and 7 there, multiplies by roots of unity and stores the results where the next pass reads them
-// with large steps. With one factor, a workgroup transforms whole rows. All memory is read and written in runs.
+// radix 4, 2, 3, 5 and 7 there, multiplies by roots of unity and stores the results where the next pass reads them with
+// large steps. With one factor, a workgroup transforms whole rows. All memory is read and written in runs of
+// neighbouring points.
 //
-// The generator writes what this file calls, for the operands' type. The call's parameters are the length, the number
-// of neighbouring rows (the step between the points of a row), the direction and scaling (INVERSE, SCALE_BY_LENGTH and
-// SCALE_BY_ROOT in src/graph/routine/fft.rs), the number of all points, and the factors with 16 bits each.
-// `params.number` is the number of the pass, and bit 8 is set in the last one. The scratch memory has two arrays of
-// complex numbers, which passes read and write in turn.
+// The generator (src/gpu/wgsl) writes the functions that this file calls, for the operands' type. The first block has
+// stand-ins for them. The call's parameters are the length, the number of neighbouring rows (the step between the
+// points of a row), the direction and scaling (INVERSE, SCALE_BY_LENGTH and SCALE_BY_ROOT in src/graph/routine/fft.rs),
+// the number of all points, and the factors with 16 bits each. `params.number` is the number of the pass, and bit 8 is
+// set in the last one. The scratch memory has two arrays of complex numbers, which passes read and write in turn.
 
 // block: written by the generator
 @group(0) @binding(0) var<storage, read_write> scratch0: array<u32>;
-// Where an element lies in its binding.
+// The position of element `index` in its binding.
 fn at_in0(index: u32) -> u32 {
     return index;
 }
@@ -34,7 +35,7 @@ fn store_out0(at: u32, x: f32) {
 }
 fn store_out1(at: u32, x: f32) {
 }
-// The type of an operand's elements, which the scratch memory holds too.
+// The type of the operand's elements, and of the numbers in the scratch memory.
 alias Partial_in0 = f32;
 fn load_partial_in0(at: u32) -> f32 {
     return bitcast<f32>(scratch0[at]);
@@ -63,7 +64,7 @@ alias Point = vec2<Partial_in0>;
 const POINTS = 4u * WORKGROUP;
 
 var<workgroup> points: array<Point, POINTS>;
-// The powers of exp(-2 pi i / R), for the pass's factor R.
+// The powers of exp(-2 pi i / R), where R is the pass's factor of the row's length.
 var<workgroup> roots: array<Point, POINTS>;
 
 fn product(a: Point, b: Point) -> Point {
@@ -87,7 +88,8 @@ fn factor(i: u32) -> u32 {
     return (word >> (16u * (i & 1u))) & 0xffffu;
 }
 
-// Loads a point of the rows. The inverse transform is that of the points with both parts exchanged.
+// Loads a point of the rows. The inverse transform is computed as the forward transform with real and imaginary parts
+// exchanged.
 fn load_point(at: u32, pass_number: u32) -> Point {
     if pass_number == 0u {
         let x = load_in0(at_in0(at));
@@ -112,7 +114,7 @@ fn store_point(at: u32, x: Point, pass_number: u32, is_last: bool) {
     store_partial_in0(first + params.param3 + at, x.y);
 }
 
-// The factor of the results.
+// The factor by which the results are scaled.
 fn scale() -> Partial_in0 {
     let n = number_in0(params.param0);
     let one = number_in0(1u);
@@ -125,7 +127,7 @@ fn scale() -> Partial_in0 {
     return one;
 }
 
-// A pass of radix 4 over `columns` columns of `length` points, one butterfly an invocation.
+// A pass of radix 4 over `columns` columns of `length` points. Each invocation computes one butterfly.
 fn pass_of_4(lane: u32, columns: u32, length: u32, stride: u32) {
     let each = length / 4u;
     let is_in = lane < columns * each;
@@ -152,7 +154,8 @@ fn pass_of_4(lane: u32, columns: u32, length: u32, stride: u32) {
     workgroupBarrier();
 }
 
-// A pass of radix 2, 3, 5 or 7, by the definition. There are up to 2 butterflies an invocation for radix 2 and 3.
+// A pass of radix 2, 3, 5 or 7, by the definition of the transform. With radix 2 or 3, an invocation computes up to 2
+// butterflies.
 fn pass_of(radix: u32, lane: u32, columns: u32, length: u32, stride: u32) {
     let each = length / radix;
     let count = columns * each;
@@ -196,7 +199,7 @@ fn transform(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_ind
         remaining = remaining / factor(i);
         step = step * factor(i);
     }
-    // a row and its neighbours are `lines` columns of `length` points, which are `lines` apart
+    // a row and its neighbours are `lines` columns of `length` points, and the points of a column are `lines` apart
     let lines = params.param0 / length * params.param1;
     let all = params.param3 / length;
     let columns = POINTS / length;

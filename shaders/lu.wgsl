@@ -1,11 +1,12 @@
-// The triangular factors of panels with few columns, with exchanged rows. A workgroup factorises a panel where the result
-// is, one column after another: it searches the pivot, exchanges two rows, divides the column, and updates the rows below.
+// The triangular factors of panels with few columns, with exchanged rows. A workgroup factorises a panel in the memory
+// of the result, one column after another: it searches for the pivot, exchanges two rows, divides the column by the
+// pivot, and updates the rows below.
 //
-// The generator writes what this file calls, for the operand's type. The call's parameters are the numbers of rows, columns
-// and panels.
+// The generator (src/gpu/wgsl) writes the functions that this file calls, for the operand's type. The first block has
+// stand-ins for them. The call's parameters are the numbers of rows, columns and panels.
 
 // block: written by the generator
-// Where an element lies in its binding.
+// The position of element `index` in its binding.
 fn at_in0(index: u32) -> u32 {
     return index;
 }
@@ -28,7 +29,7 @@ fn load_out1(at: u32) -> i32 {
 }
 fn store_out1(at: u32, x: i32) {
 }
-// The type of an operand's elements, and its arithmetic.
+// The type of the operand's elements, and functions of numbers of this type.
 alias Number_in0 = f32;
 fn zero_in0() -> f32 {
     return 0.0;
@@ -39,20 +40,20 @@ fn quotient_in0(a: f32, b: f32) -> f32 {
 fn is_zero_in0(x: f32) -> bool {
     return x == 0.0;
 }
-// Whether |a| is larger than |b|. No NaN is larger than a number.
+// Whether |a| is larger than |b|. If either is NaN, the result is false.
 fn is_larger_in0(a: f32, b: f32) -> bool {
     return abs(a) > abs(b);
 }
 // end
 
 // block: factorise
-// `MOST_COLUMNS` in src/graph/routine/lu.rs.
+// The largest number of columns of a panel: the same as `MOST_COLUMNS` in src/graph/routine/lu.rs.
 const COLUMNS = 64u;
 
-// For each invocation, the pivot that it has found, and its row.
+// For each invocation, the largest element that it has found in the column, and the row of this element.
 var<workgroup> pivots: array<Number_in0, WORKGROUP>;
 var<workgroup> pivot_rows: array<u32, WORKGROUP>;
-// The row of the pivot.
+// The row of the matrix that has the pivot.
 var<workgroup> top: array<Number_in0, COLUMNS>;
 
 @compute @workgroup_size(WORKGROUP)
@@ -61,7 +62,7 @@ fn factorise(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_ind
     let n = params.param1;
     let matrix = params.first_item / WORKGROUP + group_index(id);
     let is_in = matrix < params.param2;
-    // workgroups past the end do the work of the first, and store nothing
+    // a workgroup past the end reads the first panel, and stores nothing
     let count = select(0u, 1u, is_in);
     let first = matrix * m * n * count;
     let order = matrix * (m + 1u) * count;
@@ -86,7 +87,7 @@ fn factorise(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_ind
         pivots[lane] = largest;
         pivot_rows[lane] = row;
         workgroupBarrier();
-        // of equal magnitudes the first row is chosen
+        // of several elements with the largest magnitude, the first row is chosen
         for (var step = WORKGROUP / 2u; step > 0u; step = step / 2u) {
             if lane < step {
                 let a = pivots[lane];
@@ -134,7 +135,7 @@ fn factorise(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_ind
             let at = at_out0(first + i * n + j);
             store_out0(at, load_out0(at) - load_out0(at_out0(first + i * n + k)) * top[j]);
         }
-        // the row of the pivot and the pivots are read before they change
+        // every invocation must have read the row of the pivot and the pivots before they change
         workgroupBarrier();
     }
     if lane == 0u && is_in {

@@ -1,55 +1,58 @@
-// Σ over k of a[m, k] · b[k, n] for a batch of matrices. Parts of both operands go through workgroup memory. Both operands may have
-// any strides.
+// Σ over k of a[m, k] · b[k, n] for a batch of matrices. The workgroups copy parts of both operands to workgroup
+// memory. Both operands may have any strides.
 //
 // CHAIN neighbouring products along k are added one after another, then the sums of these chains, one after another. So
 // the order of additions depends on k alone, and the planner may let several kernels or workgroups share the chains
-// (`plan/chains.rs`): a row of a product has the same bits in every batch, and in every tile.
+// (`plan/chains.rs`). A row of a product has the same bits in every batch and in every tile.
 //
-// The generator writes what this file calls, and keeps one of the entry points below: a workgroup computes a tile of the product, of
-// one of the shapes in `base/caps/product_tiles.rs`, of which an invocation computes blocks of 4 × 4, or one element. The generator repeats
-// the lines between `for each` and `end for`, because drivers often leave a loop as it is.
+// The generator (src/gpu/wgsl) writes the functions that this file calls, and keeps one of the entry points below. The
+// first block has stand-ins for the functions. A workgroup computes a tile of the product, of one of the shapes in
+// `base/caps/product_tiles.rs`. In it, an invocation computes blocks of 4 × 4 elements, or one element. The generator
+// repeats the lines between `for each` and `end for`, because drivers often do not unroll loops.
 
 // block: written by the generator
 // The type in which the product is computed.
 alias T = f32;
-// Four elements: a vector, or a struct for types that have no vectors on every device.
+// Four elements: a vector, or a struct for types that have no vectors on some devices.
 alias Four = vec4<T>;
 fn element(four: Four, n: u32) -> T {
     return four[n];
 }
-// sum + x * four, element by element.
+// Returns sum + x * four, element by element.
 fn add_product(sum: Four, x: T, four: Four) -> Four {
     return sum + x * four;
 }
-// The sum of both, element by element.
+// Returns a + b, element by element.
 fn add_fours(a: Four, b: Four) -> Four {
     return a + b;
 }
-// sum + x * y, and the sum of both.
+// Returns sum + x * y. The function after it returns a + b.
 fn add_one_product(sum: T, x: T, y: T) -> T {
     return sum + x * y;
 }
 fn add_one(a: T, b: T) -> T {
     return a + b;
 }
-// The part of the product that a workgroup computes, the number of matrices of which it computes this part, and the part that an
-// invocation computes; then the number of elements along k that are in workgroup memory at once.
+// The shape of the part of the product that a workgroup computes, the number of matrices in which it computes this
+// part, and the shape of the part that an invocation computes. DEPTH is the number of elements along k that are in
+// workgroup memory at once.
 const TILE_ROWS = 128u;
 const TILE_COLUMNS = 128u;
 const MATRICES = 1u;
 const EACH_ROWS = 8u;
 const EACH_COLUMNS = 8u;
 const DEPTH = 16u;
-// Vectors of workgroup memory between two columns of a, or two rows of b, so that they begin in different banks: 0 or 1.
+// How many unused vectors lie in workgroup memory between two columns of a, or two rows of b: 0 or 1. With one, the
+// columns and rows begin in different banks.
 const PADDING = 0u;
-// The numbers of repeated lines.
+// The generator replaces these by the numbers of the repeated lines.
 const ROW = 0u;
 const COLUMN = 0u;
 const VECTOR = 0u;
 const K = 0u;
-// Neighbouring products along k in a chain of additions; a multiple of DEPTH.
+// The number of neighbouring products along k in a chain of additions. It is a multiple of DEPTH.
 const CHAIN = 256u;
-// Where one matrix of the batch begins in each operand, and along k.
+// The positions at which one matrix of the batch begins in each operand, and along k.
 struct Matrices {
     a: u32,
     b: u32,
@@ -58,8 +61,8 @@ struct Matrices {
 fn place_matrices(batch: u32) -> Matrices {
     return Matrices(0u, 0u, 0u);
 }
-// Per factor, from `lib/factor.wgsl`: what an invocation fetches in a step along k, and the functions that fetch it and put it into
-// workgroup memory.
+// From `lib/factor.wgsl`, for each of the factors a and b: what an invocation fetches in a step along k, and the
+// functions that fetch it and put it into workgroup memory.
 struct Source_a {
     k: u32,
 }
@@ -94,31 +97,33 @@ fn put_a(source: Source_a, fetched: Fetched_a) {
 }
 fn put_b(source: Source_b, fetched: Fetched_b) {
 }
-// The sum that a kernel before this one has computed; 0 if there is none.
+// The sum that an earlier kernel has computed for an element of the product; 0 if there is none.
 fn load_sum(batch: u32, line: u32, column: u32) -> T {
     return T(batch);
 }
-// Where a matrix of the batch begins in the operands of the epilogue.
+// The position at which a matrix of the batch begins in the operands of the epilogue (the computation that follows the
+// product).
 struct Corner {
     at: u32,
 }
 fn find_corner(batch: u32) -> Corner {
     return Corner(batch);
 }
-// Computes the epilogue of four neighbours in a row of the product, of which `left` are inside, and stores them.
+// Computes the epilogue of four neighbours in a row of the product, and stores the results. `left` of the four are
+// inside the product.
 fn store_four(corner: Corner, line: u32, column: u32, products: Four, left: u32) {
 }
-// Computes the epilogue of an element of the product, and stores it.
+// Computes the epilogue of an element of the product, and stores the result.
 fn store_one(corner: Corner, line: u32, column: u32, product: T) {
 }
 // end
 
 // The part of the product that a workgroup computes.
 struct Task {
-    // The first matrix, which may lie past the end, and the number of matrices of the whole product.
+    // The number of the first matrix, which may lie past the end, and the number of matrices of the whole product.
     batch: u32,
     batches: u32,
-    // The first row and column.
+    // The first row and the first column.
     row: u32,
     column: u32,
 }
@@ -143,14 +148,15 @@ fn is_inside(task: Task, batch: u32, row: u32, column: u32) -> bool {
 }
 
 // block: tiles
-// How many invocations lie side by side along the rows and the columns of the product, each with blocks of 4 × 4 that lie as many
-// blocks apart.
+// How many invocations lie side by side along the rows and along the columns of the product. Each has blocks of 4 × 4
+// elements; the distance between its blocks is this number of blocks.
 const LANES_DOWN = TILE_ROWS / EACH_ROWS;
 const LANES_ACROSS = TILE_COLUMNS / EACH_COLUMNS;
-// Of each column of a, or row of b, as many vectors are fetched at once: an invocation fetches vectors that lie as many apart.
+// How many vectors of a column of a, or of a row of b, the workgroup fetches at once. This is also the distance between
+// the vectors of one invocation.
 const FETCHED = WORKGROUP / DEPTH;
 
-// 4 × 4 elements of the product, one row in each vector.
+// A block of 4 × 4 elements of the product. Each vector is a row.
 struct Block {
     row0: Four,
     row1: Four,
@@ -158,7 +164,7 @@ struct Block {
     row3: Four,
 }
 
-// Adds one step along k: four elements of a column of a times four of a row of b.
+// Adds the products of one step along k: four elements of a column of a times four elements of a row of b.
 fn add_step(sum: Block, a: Four, b: Four) -> Block {
     return Block(
         add_product(sum.row0, a.x, b),
@@ -201,7 +207,7 @@ fn sum_so_far(task: Task, row: u32, column: u32) -> Block {
 // end
 
 // block: from_a_sum
-// The sums of a kernel before this one, of four columns of a row.
+// Loads the sums that an earlier kernel has computed for four neighbours in a row.
 fn sums_of_row(task: Task, row: u32, column: u32) -> Four {
     var four = Four();
     if is_inside(task, task.batch, row, column) {
@@ -243,7 +249,7 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) l
     // end for
     let source_a = find_a(task, lane);
     let source_b = find_b(task, lane);
-    // the next step's elements are fetched while this step's are multiplied
+    // the next step's elements are fetched while the elements of this step are multiplied
     var next_a: Fetched_a;
     var next_b: Fetched_b;
     if k_end > 0u {
@@ -262,7 +268,7 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) l
             next_a = fetch_a(source_a, k_first + DEPTH);
             next_b = fetch_b(source_b, k_first + DEPTH);
             if k_first + DEPTH <= k_end {
-                // four steps at a time: more take long to compile
+                // the loop body has four steps along k; with more, shaders take long to compile
                 for (var k = 0u; k < DEPTH; k = k + 4u) {
                     // for each k
                     {
@@ -298,7 +304,7 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) l
         // end for
     }
 
-    // row by row, with four columns of each block that lies there
+    // each row is stored in turn, four columns of each of its blocks at a time
     const BLOCKS = EACH_COLUMNS / 4u;
     var sums: array<Four, EACH_ROWS * BLOCKS>;
     // for each row and column
@@ -320,7 +326,7 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) l
 // end
 
 // block: main_narrow
-// One element of the product in each invocation, for matrices of which a tile would be mostly empty.
+// Computes one element of the product in each invocation, for matrices that would leave most of a tile empty.
 @compute @workgroup_size(WORKGROUP)
 fn main_narrow(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let task = find_task(group_index(id));
@@ -328,7 +334,7 @@ fn main_narrow(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_i
     let batch = task.batch + lane / TILE_COLUMNS / TILE_ROWS;
     let row = task.row + lane / TILE_COLUMNS % TILE_ROWS;
     let column = task.column + lane % TILE_COLUMNS;
-    // the element's lines
+    // the positions in workgroup memory of the row of a and of the column of b that belong to the element
     let line_a = lane / TILE_COLUMNS * (DEPTH + 1u);
     let line_b = (lane / TILE_COLUMNS / TILE_ROWS * TILE_COLUMNS + lane % TILE_COLUMNS) * (DEPTH + 1u);
     var total = sum_of_element(task, batch, row, column);

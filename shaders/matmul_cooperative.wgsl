@@ -1,37 +1,42 @@
-// Σ over k of a[m, k] · b[k, n] of f16 for a batch of matrices, by cooperative matrices (tensor cores): a subgroup multiplies small
-// square matrices of f16 and adds the products to sums in f32, as one operation. Both operands may have any strides; elements
-// beyond their edges count as 0. A single row is a matrix whose other rows lie beyond the edge.
+// Σ over k of a[m, k] · b[k, n] of f16 for a batch of matrices, by cooperative matrices (tensor cores): a subgroup
+// multiplies small square matrices of f16 and adds the products to sums in f32, as one operation. Both operands may
+// have any strides. Elements beyond the edges of the operands count as 0. A product with a single row is computed as a
+// matrix whose other rows lie beyond the edge.
 //
-// CHAIN neighbouring products along k are added by these operations, in an order that is the hardware's, then the sums of these
-// chains, one after another, as in `matmul.wgsl`. So the order of additions depends on k alone, and the planner may let several
-// kernels or workgroups share the chains (`plan/chains.rs`): a row of a product has the same bits in every batch.
+// These operations add CHAIN neighbouring products along k in an order that the hardware chooses. Then the sums of
+// these chains are added one after another, as in `matmul.wgsl`. So the order of additions depends on k alone, and the
+// planner may let several kernels or workgroups share the chains (`plan/chains.rs`). A row of a product has the same
+// bits in every batch.
 //
-// A workgroup computes a tile of SIDE × SIDE of the product, of which each of its first subgroups has a block. It brings STEP elements
-// along k of each row of a and each column of b to workgroup memory, from where subgroups load their small matrices, and fetches the
-// next ones meanwhile. A cooperative matrix gives no access to its elements, so the sums go through workgroup memory to the
-// invocations, each of which stores a few vectors of four neighbours in a row.
+// A workgroup computes a tile of SIDE × SIDE elements of the product. Each of its first subgroups computes a block of
+// the tile. The workgroup copies STEP elements along k of each row of a and each column of b to workgroup memory, and
+// meanwhile fetches the next ones. The subgroups load their small matrices from there. A shader cannot access single
+// elements of a cooperative matrix, so the sums go through workgroup memory to the invocations, each of which stores a
+// few vectors of four neighbours in a row.
 
 // block: written by the generator
 // The type in which the product is computed.
 alias T = f32;
-// The side of the small matrices: 8 or 16.
+// The number of rows, and of columns, of the small matrices: 8 or 16.
 const TILE = 16u;
 // Small matrices of the left operand, of the right one, and of sums.
 alias Left = coop_mat16x16<f16, A>;
 alias Right = coop_mat16x16<f16, B>;
 alias Sums = coop_mat16x16<f32, C>;
-// The side of the part of the product that a workgroup computes, and the sides of a subgroup's block of it.
+// The number of rows, and of columns, of the part of the product that a workgroup computes, and the size of a
+// subgroup's block of it.
 const SIDE = 64u;
 const BLOCK_ROWS = 32u;
 const BLOCK_COLUMNS = 32u;
-// What the lines below are repeated for: each row of small matrices of a block, and each column.
+// The generator repeats lines of this file for each row and each column of small matrices in a block. It replaces these
+// two constants by the numbers of the row and the column.
 const ROW = 0u;
 const COLUMN = 0u;
-// Elements along k that are in workgroup memory at once; a multiple of TILE.
+// The number of elements along k that are in workgroup memory at once. It is a multiple of TILE.
 const STEP = 32u;
-// Neighbouring products along k in a chain of additions; a multiple of STEP.
+// The number of neighbouring products along k in a chain of additions. It is a multiple of STEP.
 const CHAIN = 256u;
-// Where one matrix of the batch begins in each operand, and along k.
+// The positions at which one matrix of the batch begins in each operand, and along k.
 struct Matrices {
     a: u32,
     b: u32,
@@ -40,12 +45,12 @@ struct Matrices {
 fn place_matrices(batch: u32) -> Matrices {
     return Matrices(0u, 0u, 0u);
 }
-// The blocks of `lib/factor.wgsl`, for a and for b.
+// Stand-ins for the blocks of `lib/factor.wgsl`, for a and for b.
 var<workgroup> halves_a: array<f16, 4096>;
 var<workgroup> halves_b: array<f16, 4096>;
 const STRIDE_a = 40u;
 const STRIDE_b = 40u;
-// How many elements an element of these arrays has.
+// How many f16 an element of these arrays has.
 const UNIT_a = 1u;
 const UNIT_b = 1u;
 fn place_in_a(row: u32, k: u32) -> u32 {
@@ -82,30 +87,32 @@ fn put_a(source: Source_a, fetched: Fetched_a, k_first: u32) {
 }
 fn put_b(source: Source_b, fetched: Fetched_b, k_first: u32) {
 }
-// The sum that a kernel before this one has computed.
+// The sum that an earlier kernel has computed for an element of the product.
 fn load_sum(batch: u32, line: u32, column: u32) -> T {
     return T(batch);
 }
-// Where a matrix of the batch begins in the operands of the epilogue.
+// The position at which a matrix of the batch begins in the operands of the epilogue (the computation that follows the
+// product).
 struct Corner {
     at: u32,
 }
 fn find_corner(batch: u32) -> Corner {
     return Corner(batch);
 }
-// Computes the epilogue of four neighbours in a row of the product, of which `left` are inside, and stores them.
+// Computes the epilogue of four neighbours in a row of the product, and stores the results. `left` of the four are
+// inside the product.
 fn store_four(corner: Corner, line: u32, column: u32, products: vec4<T>, left: u32) {
 }
 // end
 
-// The blocks of a row of blocks, and of the whole part.
+// The number of blocks in a row of blocks, and in the whole tile.
 const ACROSS = SIDE / BLOCK_COLUMNS;
 const BLOCKS = SIDE / BLOCK_ROWS * ACROSS;
-// One small matrix of sums of each block is in workgroup memory at once. The distance between its rows is four elements more than
-// a row has, so that rows begin in different banks.
+// Workgroup memory holds one small matrix of sums of each block at once, in a patch. A row of a patch has four more
+// elements than a row of the matrix, so that rows begin in different banks.
 const STRIDE_SUMS = TILE + 4u;
 const PATCH = TILE * STRIDE_SUMS;
-// Vectors of four sums in all patches.
+// The number of vectors of four sums in all patches.
 const QUADS = BLOCKS * TILE * TILE / 4u;
 
 var<workgroup> staged_sums: array<f32, BLOCKS * PATCH>;
@@ -114,10 +121,10 @@ var<workgroup> staged_sums: array<f32, BLOCKS * PATCH>;
 struct Task {
     batch: u32,
     batches: u32,
-    // Whether the workgroup lies past the end. It computes the last matrix again, so that every barrier is reached by
-    // all, and stores nothing.
+    // Whether the workgroup lies past the end. Such a workgroup computes the last matrix again, so that every
+    // invocation reaches the barriers, and stores nothing.
     is_past_end: bool,
-    // The first row and column.
+    // The first row and the first column.
     row: u32,
     column: u32,
 }
@@ -133,8 +140,8 @@ fn find_task(group: u32) -> Task {
     return Task(min(wanted, batches - 1u), batches, wanted >= batches, row, group % tiles_n * SIDE);
 }
 
-// Where a vector of four sums lies: the row and the first column in the product, and the place in workgroup memory. The patches are
-// those of the small matrices whose row and column in their blocks these are.
+// The place of a vector of four sums: its row and its first column in the product, and its position in workgroup
+// memory. The patches hold the small matrices that are in the given row and column of their blocks.
 struct Quad {
     row: u32,
     column: u32,
@@ -153,7 +160,7 @@ fn find_quad(task: Task, quad: u32, row: u32, column: u32) -> Quad {
 }
 
 // block: from_a_sum
-// Brings the sums of a kernel before this one to workgroup memory.
+// Copies the sums that an earlier kernel has computed to workgroup memory.
 fn bring_sums(task: Task, lane: u32, row: u32, column: u32) {
     workgroupBarrier();
     for (var n = lane; n < QUADS; n = n + WORKGROUP) {
@@ -170,7 +177,7 @@ fn bring_sums(task: Task, lane: u32, row: u32, column: u32) {
 }
 // end
 
-// Stores the sums in workgroup memory.
+// Stores the sums that are in workgroup memory in the result.
 fn store_sums(task: Task, corner: Corner, lane: u32, row: u32, column: u32) {
     workgroupBarrier();
     for (var n = lane; n < QUADS; n = n + WORKGROUP) {
@@ -196,7 +203,8 @@ fn main(
 ) {
     let task = find_task(group_index(id));
     let k_end = params.header.inner_size;
-    // subgroups may be smaller than the device's largest, and so more than there are blocks; the others compute the last one again
+    // if the subgroups are smaller than the device's largest, there are more of them than blocks; the additional ones
+    // compute the last block again
     let block = min(subgroup, BLOCKS - 1u);
     let block_row = block / ACROSS * BLOCK_ROWS;
     let block_column = block % ACROSS * BLOCK_COLUMNS;

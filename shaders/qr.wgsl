@@ -1,14 +1,17 @@
-// The QR factorisation of matrices by Householder reflectors, one workgroup a matrix. An invocation reflects a column.
+// The QR factorisation of matrices by Householder reflectors. A workgroup factorises one matrix, and each invocation
+// applies the reflectors to some of its columns.
 //
-// The generator writes what this file calls, for the operand's type. The parameters of the call are the numbers of rows m
-// and of columns n, the number of columns of Q, and the number of matrices. For each matrix the scratch memory holds R with
-// the reflectors below its diagonal (whose first element is 1 and not stored), Q, and the factor of each reflector. A dispatch
-// takes some of the steps, from the lower half of `params.number` to before its upper half: each column of R is a step, and then
-// each reflector of Q. Mesa's software driver ends all loops of an invocation after 65,535 rounds together.
+// The generator (src/gpu/wgsl) writes the functions that this file calls, for the operand's type. The first block has
+// stand-ins for them. The parameters of the call are the number m of rows, the number n of columns, the number of
+// columns of Q, and the number of matrices. For each matrix the scratch memory holds R with the reflectors below its
+// diagonal (the first element of a reflector is 1 and not stored), Q, and the factor of each reflector. The work has
+// one step for each column of R, and then one for each reflector that is applied to Q. A dispatch executes the steps
+// from the lower half of `params.number` to before its upper half, because Mesa's software driver ends all loops of an
+// invocation after 65,535 rounds together.
 
 // block: written by the generator
 @group(0) @binding(0) var<storage, read_write> scratch0: array<u32>;
-// Where an element lies in its binding.
+// The position of element `index` in its binding.
 fn at_in0(index: u32) -> u32 {
     return index;
 }
@@ -25,7 +28,7 @@ fn store_out0(at: u32, x: f32) {
 }
 fn store_out1(at: u32, x: f32) {
 }
-// The type of an operand's elements, which the scratch memory holds too.
+// The type of the operand's elements, and of the numbers in the scratch memory.
 alias Partial_in0 = f32;
 fn load_partial_in0(at: u32) -> f32 {
     return bitcast<f32>(scratch0[at]);
@@ -42,21 +45,21 @@ fn root_in0(x: f32) -> f32 {
 fn quotient_in0(a: f32, b: f32) -> f32 {
     return a / b;
 }
-// The bits of a magnitude, of which the upper ones are enough; they are in order.
+// The upper 32 bits of |x|, as an integer. These integers are in the same order as the magnitudes.
 fn magnitude_in0(x: f32) -> u32 {
     return bitcast<u32>(x) & 0x7fffffffu;
 }
 fn is_finite_in0(magnitude: u32) -> bool {
     return magnitude < 0x7f800000u;
 }
-// Powers of two: the factors that scale numbers up to a magnitude to about 1, and back.
+// A power of two that scales `magnitude` to about 1. The function after this one returns its reciprocal.
 fn scale_in0(magnitude: u32) -> f32 {
     return 1.0;
 }
 fn unscale_in0(magnitude: u32) -> f32 {
     return 1.0;
 }
-// The distance from 1 to the next number.
+// The distance from 1 to the next larger number.
 fn epsilon_in0() -> f32 {
     return 1.1920929e-7;
 }
@@ -71,7 +74,7 @@ alias Real = Partial_in0;
 var<workgroup> peak: atomic<u32>;
 var<workgroup> sums: array<Real, WORKGROUP>;
 
-// Adds the numbers of all invocations.
+// Returns the sum of the numbers of all invocations.
 fn total(x: Real, lane: u32) -> Real {
     sums[lane] = x;
     workgroupBarrier();
@@ -86,7 +89,7 @@ fn total(x: Real, lane: u32) -> Real {
     return sum;
 }
 
-// Makes the reflector of column k, and returns its factor.
+// Computes the reflector of column k, and returns its factor tau.
 fn reflector(a: u32, k: u32, lane: u32) -> Real {
     let m = params.param0;
     let n = params.param1;
@@ -98,7 +101,7 @@ fn reflector(a: u32, k: u32, lane: u32) -> Real {
     }
     squares = total(squares, lane);
     let square = epsilon_in0() * epsilon_in0();
-    // far below the rounding errors of the largest element
+    // such squares are far below the rounding errors of the matrix's largest element, so they count as 0
     let is_zero = squares <= square * square;
     let size = root_in0(alpha * alpha + squares);
     let beta = select(-size, size, alpha < Real(0.0));
@@ -119,7 +122,7 @@ fn reflector(a: u32, k: u32, lane: u32) -> Real {
     return tau;
 }
 
-// Reflects the columns from `first` on of a matrix with `columns` columns.
+// Applies reflector k to the columns from `first` on of the matrix at `at`, which has `columns` columns.
 fn reflect(a: u32, k: u32, tau: Real, at: u32, first: u32, columns: u32, lane: u32) {
     let m = params.param0;
     let n = params.param1;
@@ -139,7 +142,7 @@ fn reflect(a: u32, k: u32, tau: Real, at: u32, first: u32, columns: u32, lane: u
     workgroupBarrier();
 }
 
-// Loads a matrix, scaled, and begins with the identity as Q.
+// Loads a matrix, scaled, and sets Q to the identity matrix.
 fn begin(matrix: u32, a: u32, lane: u32) {
     let m = params.param0;
     let n = params.param1;
@@ -215,7 +218,8 @@ fn factor(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index)
             }
             reflect(a, step, tau, a, step + 1u, n, lane);
         } else {
-            // a reflector changes no unit vector before its first row
+            // the reflectors are applied from the last to the first, and reflector k does not change the columns of Q
+            // before column k
             let k = 2u * least - 1u - step;
             reflect(a, k, load_partial_in0(taus + k), q, k, columns, lane);
         }

@@ -1,12 +1,15 @@
-// Reductions: LANES neighbouring invocations share one index of `outer` (a row). Each folds every LANES-th element of
-// `inner`, then they combine in a tree. With one lane (short rows, or kept axes that lie next to each other) there is
-// no tree. A workgroup has WORKGROUP / LANES rows. A sum of chains of a product takes them one after another.
+// Reductions. A row is the elements that are reduced to one result: `outer` are the axes of the results, and `inner`
+// are the axes of a row. LANES neighbouring invocations share a row. Each of them reduces every LANES-th element, and
+// then they combine their results in a tree. With one lane (for short rows, or if the axes of the results lie next to
+// each other in memory) there is no tree. A workgroup has WORKGROUP / LANES rows. A sum of the chains of a matrix
+// product adds them one after another.
 //
-// The generator writes what this file calls, by means of `lib/fold.wgsl`, and keeps one of the entry points below.
+// The generator (src/gpu/wgsl) writes the functions that this file calls, from the blocks of `lib/fold.wgsl`, and keeps
+// one of the entry points below. The first block has stand-ins for the functions.
 
 // block: written by the generator
 const LANES = 4u;
-// A row: where it begins in each operand, and the values that exist once for the whole row.
+// A row: its first position in each operand, and the values that exist once for the whole row.
 struct Row {
     index: u32,
 }
@@ -31,23 +34,24 @@ struct Four {
     element2: Element,
     element3: Element,
 }
-// Loads the elements from `index` on, a multiple of four, of which the row has `left`.
+// Loads four elements from `index` on, which is a multiple of four. The row has `left` elements from there on.
 fn load_four(row: Row, index: u32, left: u32) -> Four {
     return Four(Element(index), Element(index + 1u), Element(index + 2u), Element(index + 3u));
 }
-// Computes the values of an element and folds them in. `step` counts the lane's elements from 1.
+// Computes the values of an element, and combines them with the lane's partial results. `step` counts the lane's
+// elements from 1.
 fn accumulate(before: Folds, row: Row, element: Element, step: u32) -> Folds {
     return Folds(before.count + 1u);
 }
-// Combines the partial results of the lanes; every lane gets the result in its row.
+// Combines the partial results of the lanes, and returns the row with the results. Every lane gets them.
 fn finish(before: Row, folds: Folds, lane: u32, place: u32) -> Row {
     return before;
 }
-// The same for invocations that process four lanes each.
+// Does the same as `finish` in kernels whose invocations process four lanes each.
 fn finish_lanes(before: Row, folds: array<Folds, 4>, lane: u32, place: u32) -> Row {
     return before;
 }
-// Computes the epilogue of the reductions, and stores it.
+// Computes the values that depend on the results of the reductions, and stores them.
 fn store_row(row: Row) {
 }
 // end
@@ -59,7 +63,7 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) l
     let wanted = group_index(id) * (WORKGROUP / LANES) + lane / LANES;
     let count = params.header.outer_size;
     let inner = params.header.inner_size;
-    // lanes past the end repeat the last row, so that every barrier is reached by all; they store nothing
+    // lanes past the end repeat the last row, so that every invocation reaches the barriers; they store nothing
     let row = load_row(min(wanted, count - 1u));
     var folds = start();
     var step = 0u;
@@ -75,19 +79,20 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) l
 // end
 
 // block: main_four_in_flight
-// The same with four elements at a time, so that their loads are under way together.
+// Loads four elements of a lane at a time, so that the loads are in flight together. Otherwise it does the same as
+// `main`.
 @compute @workgroup_size(WORKGROUP)
 fn main_four_in_flight(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let place = lane % LANES;
     let wanted = group_index(id) * (WORKGROUP / LANES) + lane / LANES;
     let count = params.header.outer_size;
     let inner = params.header.inner_size;
-    // lanes past the end repeat the last row, so that every barrier is reached by all; they store nothing
+    // lanes past the end repeat the last row, so that every invocation reaches the barriers; they store nothing
     let row = load_row(min(wanted, count - 1u));
     var folds = start();
     var step = 0u;
     for (var first = place; first < inner; first = first + 4u * LANES) {
-        // past the end the last element is loaded again and not used
+        // past the end, the last element is loaded again and not used
         let last = inner - 1u;
         let element0 = load_element(row, first);
         let element1 = load_element(row, min(first + LANES, last));
@@ -113,7 +118,7 @@ fn main_four_in_flight(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invo
 // end
 
 // block: main_of_fours
-// Takes four neighbouring elements, each into the folds of the lane whose element it is.
+// Combines each of four neighbouring elements with the partial results of the lane to which it belongs.
 fn accumulate_four(before: array<Folds, 4>, row: Row, four: Four, left: u32, step: u32) -> array<Folds, 4> {
     var folds = before;
     folds[0] = accumulate(folds[0], row, four.element0, step);
@@ -129,25 +134,26 @@ fn accumulate_four(before: array<Folds, 4>, row: Row, four: Four, left: u32, ste
     return folds;
 }
 
-// The same where an invocation stands for four neighbouring lanes, whose elements are neighbours and lie in whole words or vectors.
-// Each lane has folds of its own, so that elements are combined in the same order. A workgroup has 4 * WORKGROUP / LANES rows.
+// Does the same as `main`, but an invocation does the work of four neighbouring lanes. Their elements are neighbours,
+// which lie in whole words or vectors. Each lane has its own partial results, so that elements are combined in the same
+// order as in `main`. A workgroup has 4 * WORKGROUP / LANES rows.
 @compute @workgroup_size(WORKGROUP)
 fn main_of_fours(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let place = lane % (LANES / 4u);
     let wanted = group_index(id) * (4u * WORKGROUP / LANES) + lane / (LANES / 4u);
     let count = params.header.outer_size;
     let inner = params.header.inner_size;
-    // lanes past the end repeat the last row, so that every barrier is reached by all; they store nothing
+    // lanes past the end repeat the last row, so that every invocation reaches the barriers; they store nothing
     let row = load_row(min(wanted, count - 1u));
     var folds = array<Folds, 4>(start(), start(), start(), start());
     var step = 0u;
-    // past the end the last four are loaded again and not used
+    // past the end, the last four elements are loaded again and not used
     let last = (inner - 1u) & ~3u;
     let own = min(4u * place, last);
     var next = load_four(row, own, inner - own);
     for (var first = 4u * place; first < inner; first = first + LANES) {
         let four = next;
-        // the next elements are on their way while these are combined
+        // the next elements are loaded while these are combined
         let after = min(first + LANES, last);
         next = load_four(row, after, inner - after);
         step = step + 1u;
@@ -161,28 +167,29 @@ fn main_of_fours(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation
 // end
 
 // block: main_in_sequence
-// The elements of a row, which its lanes have loaded and its first lane combines.
+// The elements of a row that its lanes have loaded. The first lane combines them.
 var<workgroup> loaded: array<Element, WORKGROUP>;
 
-// The same where elements are combined one after another: all lanes load, and the first of each row combines.
+// Combines the elements of a row one after another: all lanes load elements, and the first lane of each row combines
+// them.
 @compute @workgroup_size(WORKGROUP)
 fn main_in_sequence(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let place = lane % LANES;
     let wanted = group_index(id) * (WORKGROUP / LANES) + lane / LANES;
     let count = params.header.outer_size;
     let inner = params.header.inner_size;
-    // lanes past the end repeat the last row, so that every barrier is reached by all; they store nothing
+    // lanes past the end repeat the last row, so that every invocation reaches the barriers; they store nothing
     let row = load_row(min(wanted, count - 1u));
     var folds = start();
     var next = load_element(row, min(place, inner - 1u));
     for (var first = 0u; first < inner; first = first + LANES) {
         loaded[lane] = next;
-        // the next elements are on their way while these are combined
+        // the next elements are loaded while these are combined
         next = load_element(row, min(first + LANES + place, inner - 1u));
         workgroupBarrier();
         if place == 0u {
             let here = min(LANES, inner - first);
-            // four at a time: drivers often leave a loop as it is
+            // the loop body combines four elements, because drivers often do not unroll a loop
             let fours = here & ~3u;
             for (var n = 0u; n < fours; n = n + 4u) {
                 folds = accumulate(folds, row, loaded[lane + n], 0u);

@@ -1,16 +1,17 @@
-// Stable sorts of rows. `sort_rows` sorts rows that fit in workgroup memory. Longer rows are sorted digit by digit, from
-// the lowest. `prepare` makes a key from each element, and each digit then takes four passes over keys and positions.
-// `count` counts the digits of each workgroup's elements. `add_within_groups` and `add_groups` turn the counts into the
-// positions at which the elements of each digit and workgroup begin, and `move_to_places` moves all elements there. The
-// last digits are those of the rows' numbers, which brings each row together again. `store_values` and
-// `store_positions` store the result, `store_first_positions` the result of `argtopk`, and `store_selected` the result
-// of `select_in_order`.
+// Stable sorts of rows. `sort_rows` sorts rows that fit in workgroup memory. Longer rows are sorted digit by digit,
+// from the lowest digit. `prepare` makes a key from each element, and each digit then takes four passes over keys and
+// positions. `count` counts the digits of each workgroup's elements. `add_within_groups` and `add_groups` turn the
+// counts into the positions at which the elements of each digit and workgroup begin, and `move_to_places` moves all
+// elements there. The last digits are those of the rows' numbers, which brings the elements of each row together again.
+// `store_values` and `store_positions` store the result, `store_first_positions` stores the result of `argtopk`, and
+// `store_selected` the result of `select_in_order`.
 //
-// The generator writes what this file calls, for the operand's type. `params.number` describes the digit of a pass:
-// bits 0 to 4 are its shift, bit 8 is set if it is in the upper word of the key, bit 9 if it is a digit of the row's
-// number, and bit 10 if keys have two words. In the passes that add counts it is the number of counters. The call's
-// parameters are the length of a row, 1 for descending order, and the number of all elements. `argtopk` adds the length
-// of a row of the result, and `select_in_order` the two places.
+// The generator (src/gpu/wgsl) writes the functions that this file calls, for the operand's type. The first block has
+// stand-ins for them. `params.number` describes the digit of a pass: bits 0 to 4 are its shift, bit 8 is set if the
+// digit is in the upper word of the key, bit 9 if it is a digit of the row's number, and bit 10 if keys have two words.
+// In the passes that add counts, `params.number` is the number of counters. The call's parameters are the length of a
+// row, 1 for descending order, and the number of all elements. `argtopk` has the length of a row of the result as
+// another parameter, and `select_in_order` the two positions that it selects.
 
 // block: written by the generator
 @group(0) @binding(0) var<storage, read_write> scratch0: array<u32>;
@@ -18,7 +19,7 @@
 @group(0) @binding(2) var<storage, read_write> scratch2: array<u32>;
 @group(0) @binding(3) var<storage, read_write> scratch3: array<u32>;
 @group(0) @binding(4) var<storage, read_write> scratch4: array<u32>;
-// Where an element lies in its binding.
+// The position of element `index` in its binding.
 fn at_in0(index: u32) -> u32 {
     return index;
 }
@@ -28,16 +29,17 @@ fn at_out0(index: u32) -> u32 {
 fn load_in0(at: u32) -> u32 {
     return 0u;
 }
-// The two words of a key in whose order the elements are, and whether the element is a NaN, which is last in either order.
+// The two words of an element's sort key, the low word first. `is_last_in0` returns whether the element is a NaN, which
+// is last in ascending and in descending order.
 fn sort_key_in0(x: u32) -> vec2<u32> {
     return vec2<u32>(x, 0u);
 }
 fn is_last_in0(x: u32) -> bool {
     return false;
 }
-// A slot of a short sort: a key and the element's position in its row. All slots of a row differ.
+// A slot of a short sort: a key and the element's position in its row. No two slots of a row are equal.
 alias Slot = vec2<u32>;
-// The number of items of a workgroup: slots of a short sort, or elements.
+// The number of items that a workgroup processes: slots of a short sort, or elements.
 const ITEMS = 2048u;
 fn slot_of(key: vec2<u32>, position: u32) -> Slot {
     return vec2<u32>(key.x, position);
@@ -48,7 +50,7 @@ fn position_of(slot: Slot) -> u32 {
 fn is_before(a: Slot, b: Slot) -> bool {
     return a.x < b.x || (a.x == b.x && a.y < b.y);
 }
-// An element as its bits.
+// The bits of an element.
 fn load_bits_in0(at: u32) -> u32 {
     return 0u;
 }
@@ -64,12 +66,13 @@ fn u32_to_i64(v: u32) -> i64 {
 // block: sort_rows
 var<workgroup> slots: array<Slot, ITEMS>;
 
-// Where slot `i` lies in workgroup memory. Lanes that access neighbouring octets use different banks.
+// The position of slot `i` in workgroup memory. The order is permuted so that lanes that access neighbouring octets use
+// different banks.
 fn at_slot(i: u32) -> u32 {
     return i ^ ((i >> 4u) & 7u);
 }
 
-// Puts two slots in order: the one that comes first into `a`, or into `b` if the run falls.
+// Orders two slots: the one that comes first is put into `a`, or into `b` if the run is sorted in reverse (`falls`).
 fn exchange(a: ptr<function, Slot>, b: ptr<function, Slot>, falls: bool) {
     let x = *a;
     let y = *b;
@@ -78,7 +81,7 @@ fn exchange(a: ptr<function, Slot>, b: ptr<function, Slot>, falls: bool) {
     *b = select(y, x, swaps);
 }
 
-// Element `i` of the array that has a row in each `extent` slots. Slots past a row's end come after its elements.
+// Loads slot `i`. Each row has `extent` slots, and the slots past a row's end come after its elements.
 fn load_slot(i: u32, extent: u32) -> Slot {
     let position = i & (extent - 1u);
     if position >= params.param0 || i >= params.header.outer_size {
@@ -89,10 +92,10 @@ fn load_slot(i: u32, extent: u32) -> Slot {
     return slot_of(select(ascending, ~ascending, params.param1 != 0u && !is_last_in0(x)), position);
 }
 
-// Sorts short rows whole, in workgroup memory: a bitonic sort (Batcher, "Sorting networks and their applications",
-// 1968). Each row has 2^`params.number` slots, at least 8. An invocation holds an octet of slots at a time. First it
-// sorts eight neighbours by a network of 19 exchanges. Then runs are merged pairwise, and an invocation makes the
-// exchanges over three distances (4, 2 and 1 times `distance`) before its octet returns to workgroup memory.
+// Sorts short rows in workgroup memory by a bitonic sort (Batcher, "Sorting networks and their applications", 1968).
+// Each row has 2^`params.number` slots, at least 8. An invocation holds an octet (eight slots) at a time. First it
+// sorts eight neighbours by a network of 19 exchanges. Then runs are merged pairwise: an invocation makes the exchanges
+// over three distances (4, 2 and 1 times `distance`) before its octet returns to workgroup memory.
 @compute @workgroup_size(WORKGROUP)
 fn sort_rows(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let extent = 1u << params.number;
@@ -137,7 +140,7 @@ fn sort_rows(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_ind
         slots[at_slot(at + 7u)] = h;
     }
     for (var run = 4u; run <= params.number; run = run + 1u) {
-        // the exchanges over 2^(left - 1), 2^(left - 2), … are still to be made
+        // at this point, the exchanges over the distances 2^(left - 1), 2^(left - 2), … are still to be made
         for (var left = run; ; left = left - 3u) {
             workgroupBarrier();
             let shift = max(left, 3u) - 3u;
@@ -248,8 +251,8 @@ fn count(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) 
 // block: add_within_groups
 var<workgroup> sums: array<u32, WORKGROUP>;
 
-// Replaces each counter by the sum of the counters before it in its group of WORKGROUP counters. The sum of the group
-// goes behind all counters.
+// Replaces each counter by the sum of the counters before it in its group of WORKGROUP counters. The sum of the whole
+// group is stored behind all counters.
 @compute @workgroup_size(WORKGROUP)
 fn add_within_groups(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let counters = params.number;
@@ -282,7 +285,7 @@ fn add_within_groups(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invoca
 // block: add_groups
 var<workgroup> sums: array<u32, WORKGROUP>;
 
-// One workgroup replaces the sum of each group by that of the groups before it.
+// One workgroup replaces the sum of each group by the sum of all groups before it.
 @compute @workgroup_size(WORKGROUP)
 fn add_groups(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let counters = params.number;
@@ -315,10 +318,11 @@ fn add_groups(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_in
 // end
 
 // block: move_to_places
-// For each lane, how often each of 16 digits occurs up to this lane: two counts in a word.
+// For each lane, how often each of the 16 digits occurs in the elements of this lane and of the lanes before it. A word
+// holds two counts.
 var<workgroup> lower_digits: array<vec4<u32>, WORKGROUP>;
 var<workgroup> upper_digits: array<vec4<u32>, WORKGROUP>;
-// The place of the workgroup's first element with each digit.
+// For each digit, the position to which the workgroup's first element with this digit moves.
 var<workgroup> places: array<u32, 16>;
 
 fn digit(item: u32) -> u32 {
@@ -330,13 +334,14 @@ fn digit(item: u32) -> u32 {
     return (scratch0[item * words + ((params.number >> 8u) & 1u)] >> shift) & 15u;
 }
 
-// The eight counts of 4 bits in a word, as four words of two counts.
+// Unpacks a word with eight counts of 4 bits into four words with two counts each.
 fn spread(counts: u32) -> vec4<u32> {
     let each = vec4<u32>(counts) >> vec4<u32>(0u, 8u, 16u, 24u);
     return (each & vec4<u32>(15u)) | ((each & vec4<u32>(240u)) << vec4<u32>(12u));
 }
 
-// An invocation moves the elements of a run of at most 8, so that 4 bits count the digits of a run.
+// Moves each element to its place. An invocation moves a run of at most 8 elements, so that counts of a run's digits
+// have 4 bits.
 @compute @workgroup_size(WORKGROUP)
 fn move_to_places(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let block = params.first_item / ITEMS + group_index(id);
@@ -368,7 +373,7 @@ fn move_to_places(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocatio
         upper_digits[lane] = upper_digits[lane] + upper;
         workgroupBarrier();
     }
-    // each lane needs the counts of the lanes before it
+    // each lane needs the counts of the lanes before it, without its own
     lower_digits[lane] = lower_digits[lane] - spread(counts.x);
     upper_digits[lane] = upper_digits[lane] - spread(counts.y);
     let words = 1u + ((params.number >> 10u) & 1u);
@@ -433,7 +438,7 @@ fn store_selected(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocatio
     if item >= params.header.outer_size {
         return;
     }
-    // two places and the last one
+    // a row of the result has three elements: those at the two selected positions, and the last one
     let which = item % 3u;
     let place = select(select(params.param3, params.param4, which == 1u), params.param0 - 1u, which == 2u);
     store_bits_out0(at_out0(item), load_bits_in0(at_in0(scratch0[item / 3u * params.param0 + place])));

@@ -1,15 +1,17 @@
-// Sums of rows of floats, by their keys or over ranges of them, by a tree of fixed shape. `add_elements` adds up each 8
-// neighbouring rows, `add_partials` each 8 of these sums, and so on. `store_sums` has an invocation for each sum of the
-// result. It adds up the largest of these partial sums that lie in its range, and single rows at the ends of the range:
-// some 30 terms a level, however long the range is. The rows of one key are neighbours, because the keys ascend.
+// Sums of rows of floats, over the rows with equal keys or over ranges of rows, by a tree of fixed shape.
+// `add_elements` adds up each 8 neighbouring rows, `add_partials` each 8 of these sums, and so on. `store_sums` has an
+// invocation for each sum of the result. It adds up the largest of these partial sums that lie in its range, and single
+// rows at the ends of the range: some 30 terms a level, however long the range is. The rows of one key are neighbours,
+// because the keys ascend.
 //
-// The generator writes what this file calls, for the operands' types. The call's parameters are the rows of the result,
-// the length of a row, and the rows of the operand. In a pass that adds partial sums, `params.number` is the level
-// below. In `store_sums` it is 1 if the first operand has the positions at which ranges begin, and 0 if it has keys.
+// The generator (src/gpu/wgsl) writes the functions that this file calls, for the operands' types. The first block has
+// stand-ins for them. The call's parameters are the number of rows of the result, the length of a row, and the number
+// of rows of the operand. In a pass that adds partial sums, `params.number` is the level of these partial sums. In
+// `store_sums` it is 1 if the first operand has the positions at which ranges begin, and 0 if it has keys.
 
 // block: written by the generator
 @group(0) @binding(0) var<storage, read_write> scratch0: array<u32>;
-// Where an element lies in its binding.
+// The position of element `index` in its binding.
 fn at_in0(index: u32) -> u32 {
     return index;
 }
@@ -27,7 +29,8 @@ fn load_in1(at: u32) -> f32 {
 }
 fn store_out0(at: u32, x: f32) {
 }
-// Sums of elements of an operand, which lie in the scratch memory, and the sum of none, −0.
+// The type of the partial sums in the scratch memory. The function after it returns the sum of no elements, which is
+// −0.
 alias Partial_in1 = f32;
 fn no_partial_in1() -> f32 {
     return 0.0;
@@ -69,7 +72,7 @@ fn add_partials(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_
     if item >= params.header.outer_size {
         return;
     }
-    // where the level below begins, and how many rows it has
+    // the position at which the partial sums of the level below begin, and how many rows of sums that level has
     var base = 0u;
     var count = (params.param2 + 7u) / 8u;
     for (var level = 1u; level < params.number; level = level + 1u) {
@@ -92,7 +95,7 @@ fn add_partials(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_
 // end
 
 // block: store_sums
-// How many rows have a key less than this one.
+// How many rows have a key less than `key`.
 fn rows_below(key: u32) -> u32 {
     var low = 0u;
     var high = params.param2;
@@ -107,7 +110,7 @@ fn rows_below(key: u32) -> u32 {
     return low;
 }
 
-// The sum of a column over the rows from `first` to before `end`.
+// The sum of a column over the rows from `first` up to, but without, `end`.
 fn sum_of_rows(first: u32, end: u32, column: u32) -> Partial_in1 {
     var left = first;
     var right = end;
@@ -116,7 +119,8 @@ fn sum_of_rows(first: u32, end: u32, column: u32) -> Partial_in1 {
     var count = params.param2;
     var total = no_partial_in1();
     loop {
-        // if there are two or more groups, only the sums that no complete group of the level above covers
+        // of 16 sums or more, only those that no complete group of 8 covers are added here, because the next level has
+        // the sums of the complete groups
         let all = right - left < 16u;
         let inner_left = select((left + 7u) / 8u * 8u, right, all);
         let inner_right = select(right / 8u * 8u, right, all);
@@ -163,7 +167,7 @@ fn store_sums(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_in
         first = rows_below(segment);
         end = rows_below(segment + 1u);
     } else {
-        // a position that is out of range has been noted as an error before
+        // a position that is out of range has been reported as an error before
         first = min(load_in0(at_in0(segment)), params.param2 - 1u);
         if segment + 1u < params.param0 {
             end = min(load_in0(at_in0(segment + 1u)), params.param2);

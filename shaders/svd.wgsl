@@ -1,14 +1,15 @@
 // The singular values and singular vectors of square matrices, by the one-sided Jacobi method of Hestenes: rotations of
-// pairs of columns make all columns orthogonal. Their lengths are the singular values. All pairs of a round are disjoint, so
-// a workgroup rotates them at once. It has one matrix, or several small ones.
+// pairs of columns make all columns orthogonal. Their lengths are then the singular values. The pairs of a round are
+// disjoint, so a workgroup rotates all of them at once. A workgroup processes one matrix, or several small ones.
 //
-// The generator writes what this file calls, for the operand's type. The parameters of the call are n, whether the vectors
-// are wanted, the number of matrices, and how many of them a workgroup has. For each matrix the scratch memory holds the
+// The generator (src/gpu/wgsl) writes the functions that this file calls, for the operand's type. The first block has
+// stand-ins for them. The parameters of the call are the number n of rows, whether the vectors are wanted, the number
+// of matrices, and the number of matrices that a workgroup processes. For each matrix the scratch memory holds the
 // rotated matrix, the right vectors (in columns), and the order of the singular values.
 
 // block: written by the generator
 @group(0) @binding(0) var<storage, read_write> scratch0: array<u32>;
-// Where an element lies in its binding.
+// The position of element `index` in its binding.
 fn at_in0(index: u32) -> u32 {
     return index;
 }
@@ -30,7 +31,7 @@ fn store_out1(at: u32, x: f32) {
 }
 fn store_out2(at: u32, x: f32) {
 }
-// The type of an operand's elements, which the scratch memory holds too.
+// The type of the operand's elements, and of the numbers in the scratch memory.
 alias Partial_in0 = f32;
 fn load_partial_in0(at: u32) -> f32 {
     return bitcast<f32>(scratch0[at]);
@@ -47,21 +48,21 @@ fn root_in0(x: f32) -> f32 {
 fn quotient_in0(a: f32, b: f32) -> f32 {
     return a / b;
 }
-// The bits of a magnitude, of which the upper ones are enough; they are in order.
+// The upper 32 bits of |x|, as an integer. These integers are in the same order as the magnitudes.
 fn magnitude_in0(x: f32) -> u32 {
     return bitcast<u32>(x) & 0x7fffffffu;
 }
 fn is_finite_in0(magnitude: u32) -> bool {
     return magnitude < 0x7f800000u;
 }
-// Powers of two: the factors that scale numbers up to a magnitude to about 1, and back.
+// A power of two that scales `magnitude` to about 1. The function after this one returns its reciprocal.
 fn scale_in0(magnitude: u32) -> f32 {
     return 1.0;
 }
 fn unscale_in0(magnitude: u32) -> f32 {
     return 1.0;
 }
-// The distance from 1 to the next number.
+// The distance from 1 to the next larger number.
 fn epsilon_in0() -> f32 {
     return 1.1920929e-7;
 }
@@ -73,8 +74,9 @@ fn nan_in0() -> f32 {
 // block: iterate
 alias Real = Partial_in0;
 
-// The rotation of each pair of rows of the workgroup's matrices: the tangent of half its angle, and the sine of the angle.
-// Sums of a number and a small change round less than products with a cosine.
+// The rotation of each pair of columns of the workgroup's matrices: the tangent of half its angle, and the sine of the
+// angle. With these, a rotation adds a small change to each number, which has smaller rounding errors than a product
+// with the cosine.
 var<workgroup> halves: array<Real, WORKGROUP>;
 var<workgroup> sines: array<Real, WORKGROUP>;
 // The largest magnitude of each matrix.
@@ -82,8 +84,8 @@ var<workgroup> peaks: array<atomic<u32>, WORKGROUP>;
 var<workgroup> rotated: atomic<u32>;
 var<workgroup> goes_on: u32;
 
-// The two rows of pair `k` in a round: each round is a perfect matching of all rows, and in `2 pairs - 1` rounds every two
-// rows meet once. With an odd number of rows, one of a pair may be one too many.
+// The two columns of pair `k` in a round. Each round pairs all columns, and in `2 pairs - 1` rounds every two columns
+// meet once. If the number n of columns is odd, one pair of each round has the column n, which does not exist.
 fn pair_of(k: u32, round: u32, pairs: u32) -> vec2<u32> {
     let others = 2u * pairs - 1u;
     let p = select((round + k) % others, others, k == 0u);
@@ -91,7 +93,8 @@ fn pair_of(k: u32, round: u32, pairs: u32) -> vec2<u32> {
     return vec2<u32>(min(p, q), max(p, q));
 }
 
-// Where the matrices of a matrix begin in the scratch memory: the iterated one, the vectors, and the order of the values.
+// The position in the scratch memory of a matrix's data: the matrix that is rotated, then the right vectors, then the
+// order of the singular values.
 fn place_of(matrix: u32) -> u32 {
     let n = params.param0;
     return matrix * (2u * n + 1u) * n;
@@ -101,7 +104,7 @@ fn magnitude(x: Real) -> Real {
     return select(x, -x, x < Real(0.0));
 }
 
-// The tangent of the smaller angle for which a rotation makes (difference / 2) tan 2a = product.
+// The tangent of the smaller angle a with (difference / 2) tan 2a = product.
 fn tangent(difference: Real, product: Real) -> Real {
     let ratio = quotient_in0(difference, product + product);
     let size = magnitude(ratio);
@@ -112,10 +115,10 @@ fn tangent(difference: Real, product: Real) -> Real {
     return select(t, -t, ratio < Real(0.0));
 }
 
-// More sweeps than any matrix has needed.
+// The largest number of sweeps. In a sweep, every two columns meet once. No matrix has needed so many sweeps.
 const MOST_SWEEPS = 24u;
 
-// Loads the matrices, scaled, and begins with the identity as right vectors.
+// Loads the matrices, scaled, and sets the right vectors to the identity matrix.
 fn begin(first: u32, count: u32, lane: u32) {
     let n = params.param0;
     atomicStore(&peaks[lane], 0u);
@@ -140,14 +143,15 @@ fn begin(first: u32, count: u32, lane: u32) {
     workgroupBarrier();
 }
 
-// Squares of the lengths of columns that count as 0: they are far below the rounding errors of the largest element.
+// A column counts as 0 if the square of its length is at most this, which is far below the rounding errors of the
+// matrix's largest element.
 fn least_square() -> Real {
     let square = epsilon_in0() * epsilon_in0();
     return square * square;
 }
 
-// Four elements of a column. Mesa's software driver ends all loops of an invocation after 65,535 rounds together, so loops take
-// several elements at once.
+// Loads four elements of a column. Loops process several elements at once, because Mesa's software driver ends all
+// loops of an invocation after 65,535 rounds together.
 fn four(at: u32) -> vec4<Real> {
     let n = params.param0;
     let low = vec2<Real>(load_partial_in0(at), load_partial_in0(at + n));
@@ -158,7 +162,7 @@ fn total(x: vec4<Real>) -> Real {
     return (x.x + x.y) + (x.z + x.w);
 }
 
-// Chooses the rotations of a round, which make the columns of each pair orthogonal.
+// Computes the rotations of a round. The rotation of two columns makes them orthogonal.
 fn choose(first: u32, count: u32, lane: u32, round: u32) {
     let n = params.param0;
     let pairs = (n + 1u) / 2u;
@@ -192,7 +196,7 @@ fn choose(first: u32, count: u32, lane: u32, round: u32) {
                 let c = quotient_in0(number_in0(1u), root_in0(t * t + number_in0(1u)));
                 s = c * t;
                 half = quotient_in0(s, number_in0(1u) + c);
-                // rounding errors of the products leave some sqrt(n) times the bound
+                // rounding errors of the sums of products leave up to about sqrt(n) times the bound
                 if magnitude(both) > root_in0(number_in0(n)) * bound {
                     atomicStore(&rotated, 1u);
                 }
@@ -207,7 +211,7 @@ fn choose(first: u32, count: u32, lane: u32, round: u32) {
 fn rotate_columns(first: u32, count: u32, lane: u32, round: u32) {
     let n = params.param0;
     let pairs = (n + 1u) / 2u;
-    // the rows of the matrix, and those of the right vectors
+    // the loop goes over the rows of the matrix and the rows of the right vectors
     for (var e = lane; e < 2u * count * pairs * n; e = e + WORKGROUP) {
         let pair = e / (2u * n);
         let pq = pair_of(pair % pairs, round, pairs);
@@ -236,7 +240,7 @@ fn square_of(at: u32, column: u32) -> Real {
     return select(sum, Real(0.0), sum <= least_square());
 }
 
-// Stores the singular values in descending order, and which column has the vectors of each.
+// Stores the singular values in descending order, and for each of them the number of the column with its vectors.
 fn end(first: u32, count: u32, lane: u32) {
     let n = params.param0;
     for (var e = lane; e < count * n; e = e + WORKGROUP) {
@@ -294,7 +298,7 @@ fn iterate(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index
 // block: complete
 alias Real = Partial_in0;
 
-// Numbers of the rows or columns of a matrix, of which there are up to 64.
+// Numbers of the rows or columns of a matrix. It has at most 64 rows.
 var<workgroup> numbers: array<Real, WORKGROUP>;
 // Whether each column of the workgroup's matrices is zero.
 var<workgroup> is_zero: array<u32, 2u * WORKGROUP>;
@@ -304,8 +308,8 @@ fn place_of(matrix: u32) -> u32 {
     return matrix * (2u * n + 1u) * n;
 }
 
-// Divides a column by its length, so that it becomes a left vector. Returns whether it is zero, or its square far below the
-// rounding errors of the largest element.
+// Divides a column by its length, so that it becomes a left vector. Returns whether the column counts as 0, because the
+// square of its length is far below the rounding errors of the matrix's largest element.
 fn normalise(at: u32, column: u32) -> bool {
     let n = params.param0;
     var sum = number_in0(0u);
@@ -326,8 +330,9 @@ fn normalise(at: u32, column: u32) -> bool {
     return !counts;
 }
 
-// Replaces a column of zeros by a unit vector that is orthogonal to all other columns: of the unit vectors of the axes the one
-// that is farthest from their span, less its projections, which are subtracted twice. An invocation has a row or a column.
+// Replaces a column of zeros by a unit vector that is orthogonal to all other columns. It starts from the unit vector
+// along the axis that is farthest from the span of the other columns, and subtracts its projections onto them, twice.
+// Each invocation has one row, and in the second step one column.
 fn complete_column(at: u32, column: u32, lane: u32) {
     let n = params.param0;
     let row = min(lane, n - 1u);
@@ -351,7 +356,7 @@ fn complete_column(at: u32, column: u32, lane: u32) {
     workgroupBarrier();
     numbers[lane] = x;
     workgroupBarrier();
-    // the projections of what is left, of which an invocation computes that on its column
+    // computes the projections of what is left; each invocation computes the projection onto one column
     var along = number_in0(0u);
     for (var i = 0u; i < n; i = i + 1u) {
         along = along + numbers[i] * load_partial_in0(at + i * n + row);
@@ -395,7 +400,7 @@ fn complete(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_inde
 // end
 
 // block: store_first
-// Stores an element of the left vectors: their columns in the order of the values.
+// Stores an element of the left vectors. Their columns are in the order of the singular values.
 @compute @workgroup_size(WORKGROUP)
 fn store_first(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let item = params.first_item + group_index(id) * WORKGROUP + lane;
@@ -411,7 +416,7 @@ fn store_first(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_i
 // end
 
 // block: store_second
-// Stores an element of the right vectors, which are rows in the order of the values.
+// Stores an element of the right vectors. They are rows, in the order of the singular values.
 @compute @workgroup_size(WORKGROUP)
 fn store_second(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let item = params.first_item + group_index(id) * WORKGROUP + lane;

@@ -1,12 +1,12 @@
-// The solutions of small triangular systems. An invocation solves one column of right sides of one matrix, four rows at a
-// time. It reads what it has written before from the result.
+// The solutions of small triangular systems. An invocation solves for one column of the right sides of one matrix, four
+// rows at a time. It reads the rows that it has solved before from the result.
 //
-// The generator writes what this file calls, for the operands' type. The call's parameters are the number of rows, the
-// number of matrices, a position for messages, the kind (UPPER and UNIT in src/graph/routine/triangular.rs), and the number
-// of columns.
+// The generator (src/gpu/wgsl) writes the functions that this file calls, for the operands' type. The first block has
+// stand-ins for them. The call's parameters are the number of rows, the number of matrices, a position for error
+// messages, the kind (UPPER and UNIT in src/graph/routine/triangular.rs), and the number of columns.
 
 // block: written by the generator
-// Where an element lies in its binding.
+// The position of element `index` in its binding.
 fn at_in0(index: u32) -> u32 {
     return index;
 }
@@ -27,7 +27,7 @@ fn load_out0(at: u32) -> f32 {
 }
 fn store_out0(at: u32, x: f32) {
 }
-// The type of an operand's elements, and its arithmetic.
+// The type of the operand's elements, and functions of numbers of this type.
 alias Number_in0 = f32;
 fn zero_in0() -> f32 {
     return 0.0;
@@ -38,7 +38,7 @@ fn quotient_in0(a: f32, b: f32) -> f32 {
 fn is_zero_in0(x: f32) -> bool {
     return x == 0.0;
 }
-// Notes the position of an element of a diagonal that is 0.
+// Reports the position of a zero on the diagonal, so that the evaluation returns an error.
 fn refuse(element: vec2<u32>) {
 }
 // end
@@ -58,7 +58,7 @@ fn substitute(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_in
     let is_unit = (params.param3 & 2u) != 0u;
     let right = matrix * n * columns + column;
     for (var done = 0u; done < n; done = done + 4u) {
-        // row `step` of the substitution is a row from above or from below
+        // row number `step` of the substitution counts from above, or from below if the matrix is upper triangular
         let count = min(4u, n - done);
         var sums: array<Number_in0, 4>;
         for (var r = 0u; r < count; r = r + 1u) {

@@ -1,14 +1,16 @@
-//! Whether two reports of the same rows agree: a figure that another run does not give again is no figure.
+//! Checks whether two reports of the same rows agree, because a figure that a second run does not reproduce means
+//! nothing.
 
 use crate::report::figure;
 use crate::work::shape_text;
 use serde_json::{Value, json};
 
-/// How far the shares of the limit may be apart, and in how many of the rows they must be as near.
+/// Two shares of the limit are near if their ratio is at most `NEAR`. The part `MOST` of the rows must have near
+/// shares.
 const NEAR: f64 = 1.1;
 const MOST: f64 = 0.9;
 
-/// A row of both reports, with its shares of the limit.
+/// A row that both reports have, with its shares of the limit in the two reports.
 struct Pair {
     label: String,
     shares: [f64; 2],
@@ -22,7 +24,7 @@ impl Pair {
     }
 }
 
-/// Lists the rows whose share of the limit is more than a tenth apart, and says whether nine rows in ten agree.
+/// Lists the rows whose shares of the limit differ by more than a tenth, and returns whether nine rows in ten agree.
 pub fn agree(a: &Value, b: &Value) -> (Vec<String>, bool) {
     let mut pairs = pairs(a, b);
     pairs.sort_by(|x, y| y.apart().total_cmp(&x.apart()));
@@ -56,7 +58,7 @@ pub fn agree(a: &Value, b: &Value) -> (Vec<String>, bool) {
     (lines, holds)
 }
 
-/// The rows that both reports have with a share of the limit.
+/// Returns the rows that have a share of the limit in both reports.
 fn pairs(a: &Value, b: &Value) -> Vec<Pair> {
     let empty = vec![];
     let rows = |report: &'_ Value| report["rows"].as_array().unwrap_or(&empty).clone();
@@ -78,7 +80,7 @@ fn pairs(a: &Value, b: &Value) -> Vec<Pair> {
     pairs
 }
 
-/// Shows that reports may differ in one row in ten and no more; part of `cargo test --benches`.
+/// Tests that two reports agree if one row in ten differs, and disagree if more do; part of `cargo test --benches`.
 pub fn check() -> Result<(), String> {
     let report = |shares: &[f64]| {
         let row = |(i, f): (usize, &f64)| json!({"work": "add", "text": "a + b", "dtype": "f32", "shape": [i], "device": "cpu", "fraction": f});

@@ -1,10 +1,11 @@
-//! The loops that measure the limits of memory: each moves as many streams as a row does, as fast as the machine can, over
-//! memory that is laid out as the library's pool lays out its own.
+//! The loops that measure the limits of memory. Each reads and writes as many arrays as a row of the benchmark, as fast
+//! as the machine can, in memory that is laid out like the memory of the library's pool.
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::ptr::NonNull;
 
-/// What one pass over memory moves, in bytes: it reads `arrays` arrays side by side, `read` bytes in all, and writes one.
+/// The bytes that one pass over memory moves: it reads `arrays` arrays side by side, `read` bytes in all, and writes
+/// `write` bytes of one array.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Flow {
     pub arrays: usize,
@@ -22,7 +23,7 @@ impl Flow {
 /// machines do the same work.
 const VECTOR: usize = 64;
 
-/// A loop by its step: so many vectors from each of so many arrays, and so many vectors to one array.
+/// A loop, described by its step: it reads `reads` vectors from each of `arrays` arrays, and writes `writes` vectors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Step {
     arrays: usize,
@@ -34,7 +35,7 @@ const fn step(arrays: usize, reads: usize, writes: usize) -> Step {
     Step { arrays, reads, writes }
 }
 
-/// The loops that there are. A loop that only reads takes eight vectors a step, which is enough loads in flight.
+/// All loops. A loop that only reads takes about eight vectors per step, which keeps enough loads in flight.
 const STEPS: [Step; 13] = [
     step(1, 8, 0),
     step(2, 4, 0),
@@ -51,11 +52,11 @@ const STEPS: [Step; 13] = [
     step(3, 2, 3),
 ];
 
-/// The part of a flow's bytes below which one of its sides is left out: it cannot be felt.
+/// If a flow reads (or writes) less than this part of what it writes (or reads), the smaller side is left out.
 const SMALL: f64 = 1.0 / 16.0;
 
 impl Step {
-    /// Returns the loop that is most like a flow: its arrays, and the ratio of what it reads and writes.
+    /// Returns the loop that is most like a flow, by the number of arrays and the ratio of bytes read to bytes written.
     pub fn like(flow: &Flow) -> Step {
         let only_reads = flow.write < SMALL * flow.read;
         let only_writes = flow.read < SMALL * flow.write;
@@ -63,7 +64,7 @@ impl Step {
             if only_reads != (s.writes == 0) || only_writes != (s.arrays == 0) {
                 return f64::INFINITY;
             }
-            // a loop of another number of arrays is a worse likeness than any ratio is
+            // another number of arrays counts more than any difference in the ratio
             let arrays = if only_writes { 0 } else { s.arrays.abs_diff(flow.arrays.clamp(1, 3)) } as f64 * 100.0;
             let ratio = if s.writes == 0 || s.arrays == 0 {
                 0.0
@@ -75,12 +76,12 @@ impl Step {
         STEPS.into_iter().min_by(|a, b| apart(a).total_cmp(&apart(b))).unwrap_or(STEPS[0])
     }
 
-    /// Whether the loop writes, so that it can bypass the caches.
+    /// Returns whether the loop writes, so that streaming stores, which bypass the caches, are possible.
     pub fn writes(&self) -> bool {
         self.writes > 0
     }
 
-    /// Bytes that a step moves.
+    /// Returns the bytes that a step moves.
     pub fn bytes(&self) -> usize {
         (self.arrays * self.reads + self.writes) * VECTOR
     }
@@ -102,8 +103,8 @@ pub struct Part {
     to: *mut u8,
 }
 
-// SAFETY: a part points into blocks that outlive it (`Pass::run` holds them), reads memory that nobody writes, and writes a
-// range that no other part touches; only one thread runs it.
+// SAFETY: a part points into blocks that outlive it (`Pass::run` holds them). It reads memory that nobody writes, and
+// writes a range that no other part touches. Only one thread runs it.
 unsafe impl Sync for Part {}
 
 impl Pass {
@@ -119,7 +120,7 @@ impl Pass {
         self.step.writes()
     }
 
-    /// Bytes that the pass moves: those of the flow, in whole steps.
+    /// Returns the bytes that the pass moves: the bytes of the flow, rounded to whole steps.
     pub fn bytes(&self) -> f64 {
         (self.steps * self.step.bytes()) as f64
     }
@@ -137,7 +138,7 @@ impl Pass {
         });
     }
 
-    /// Cuts the pass into parts of equal length. They hold the pass, because they write its memory.
+    /// Divides the pass into parts of equal length. The parts borrow the pass, because they write its memory.
     fn parts(&mut self, count: usize) -> impl Iterator<Item = Part> + use<'_> {
         let each = self.steps.div_ceil(count);
         (0..count).map(move |i| {
@@ -159,7 +160,7 @@ impl Part {
             ($($a:literal $r:literal $w:literal),*) => {
                 match (self.step.arrays, self.step.reads, self.step.writes) {
                     $(($a, $r, $w) => self.run_as::<$a, $r, $w>(streaming),)*
-                    // every other step is no entry of `STEPS`
+                    // `STEPS` has no other step
                     _ => 0,
                 }
             };
@@ -183,7 +184,7 @@ impl Part {
                 };
             }
             if is_x86_feature_detected!("avx2") {
-                // SAFETY: AVX2 was detected; the pointers as above.
+                // SAFETY: AVX2 was detected; `Pass::parts` made the pointers for as many steps as it set.
                 return unsafe {
                     match streaming {
                         true => x86::avx2::<A, R, W, true>(from, to, steps),
@@ -193,38 +194,38 @@ impl Part {
             }
         }
         let _ = streaming;
-        // SAFETY: the pointers as above.
+        // SAFETY: `Pass::parts` made the pointers for as many steps as it set.
         unsafe { body::<[u64; 8], A, R, W, false>(from, to, steps) }
     }
 }
 
-/// 64 bytes in registers, by the instructions of one instruction set.
+/// A vector of 64 bytes in the registers of one instruction set.
 trait Vector: Copy {
     /// # Safety
-    /// For this and each function below: the machine must have the instruction set.
+    /// The machine must have the instruction set. This holds for each function of the trait.
     unsafe fn zero() -> Self;
     /// # Safety
     /// `p` must be valid for reads of 64 bytes.
     unsafe fn load(p: *const u8) -> Self;
-    /// Stores, past the caches if so asked and if the machine can.
+    /// Stores the vector. With `streaming` the store bypasses the caches, if the machine can do this.
     ///
     /// # Safety
     /// `p` must be valid for writes of 64 bytes, and aligned to 64.
     unsafe fn store(self, p: *mut u8, streaming: bool);
     /// # Safety
-    /// See `zero`.
+    /// The machine must have the instruction set.
     unsafe fn xor(self, other: Self) -> Self;
     /// # Safety
-    /// See `zero`.
+    /// The machine must have the instruction set.
     unsafe fn word(self) -> u64;
 }
 
-/// Each of the loops. Of the vectors that a step reads it makes as many as it writes; a loop that writes none keeps one for
-/// each load of a step, so that no load waits for another. The result keeps the compiler from leaving the loads out.
+/// The body of all loops. A step combines the vectors that it reads into as many as it writes. A loop that writes none
+/// has an accumulator for each load, so no load waits for another. The result keeps the compiler from removing loads.
 ///
 /// # Safety
-/// The machine must have the vector's instruction set. Each of the first `A` pointers of `from` must be valid for reads of
-/// `64 * R * steps` bytes, and `to` for writes of `64 * W * steps` and aligned to 64; nothing that is read is written.
+/// The machine must have the vector's instruction set. The first `A` pointers of `from` must be valid for reads of
+/// `64 * R * steps` bytes, and `to`, aligned to 64, for writes of `64 * W * steps` bytes that are not among those read.
 #[inline(always)]
 unsafe fn body<V: Vector, const A: usize, const R: usize, const W: usize, const STREAMING: bool>(
     from: [*const u8; 3],
@@ -269,7 +270,7 @@ impl Vector for [u64; 8] {
 
     #[inline(always)]
     unsafe fn store(self, p: *mut u8, _: bool) {
-        // SAFETY: as above.
+        // SAFETY: the caller's pointer is valid; no alignment is assumed.
         unsafe { (p as *mut Self).write_unaligned(self) }
     }
 
@@ -292,14 +293,14 @@ mod x86 {
     macro_rules! flow {
         ($name:ident, $feature:literal, $v:ty) => {
             /// # Safety
-            /// The machine must have the feature; the rest as `body` asks.
+            /// The machine must have the feature; the pointers must fulfil the conditions of `body`.
             #[target_feature(enable = $feature)]
             pub unsafe fn $name<const A: usize, const R: usize, const W: usize, const STREAMING: bool>(
                 from: [*const u8; 3],
                 to: *mut u8,
                 steps: usize,
             ) -> u64 {
-                // SAFETY: as the caller promises.
+                // SAFETY: the caller ensures the conditions of `body`.
                 let word = unsafe { body::<$v, A, R, W, STREAMING>(from, to, steps) };
                 if STREAMING {
                     _mm_sfence();
@@ -311,30 +312,30 @@ mod x86 {
     flow!(avx512, "avx512f", __m512i);
     flow!(avx2, "avx2", [__m256i; 2]);
 
-    // SAFETY, of all functions below: whoever calls them has detected the instruction set, and promises the pointers.
+    // SAFETY, of all functions below: the caller has detected the instruction set, and its pointers are valid.
     impl Vector for __m512i {
         #[inline(always)]
         unsafe fn zero() -> Self {
-            // SAFETY: see above.
+            // SAFETY: the caller has detected the instruction set, and its pointers are valid.
             unsafe { _mm512_setzero_si512() }
         }
 
         #[inline(always)]
         unsafe fn load(p: *const u8) -> Self {
-            // SAFETY: see above.
+            // SAFETY: the caller has detected the instruction set, and its pointers are valid.
             unsafe { _mm512_loadu_si512(p as *const __m512i) }
         }
 
         #[inline(always)]
         unsafe fn store(self, p: *mut u8, streaming: bool) {
             let p = p as *mut __m512i;
-            // SAFETY: see above.
+            // SAFETY: the caller has detected the instruction set, and its pointers are valid.
             unsafe { if streaming { _mm512_stream_si512(p, self) } else { _mm512_storeu_si512(p, self) } }
         }
 
         #[inline(always)]
         unsafe fn xor(self, other: Self) -> Self {
-            // SAFETY: see above.
+            // SAFETY: the caller has detected the instruction set, and its pointers are valid.
             unsafe { _mm512_xor_si512(self, other) }
         }
 
@@ -349,21 +350,21 @@ mod x86 {
     impl Vector for [__m256i; 2] {
         #[inline(always)]
         unsafe fn zero() -> Self {
-            // SAFETY: see above.
+            // SAFETY: the caller has detected the instruction set, and its pointers are valid.
             unsafe { [_mm256_setzero_si256(); 2] }
         }
 
         #[inline(always)]
         unsafe fn load(p: *const u8) -> Self {
             let p = p as *const __m256i;
-            // SAFETY: see above; 64 bytes are two vectors.
+            // SAFETY: the caller has detected AVX2, and its pointer is valid for 64 bytes, which are two vectors.
             unsafe { [_mm256_loadu_si256(p), _mm256_loadu_si256(p.add(1))] }
         }
 
         #[inline(always)]
         unsafe fn store(self, p: *mut u8, streaming: bool) {
             let p = p as *mut __m256i;
-            // SAFETY: see above; 64 bytes are two vectors.
+            // SAFETY: the caller has detected AVX2, and its pointer is valid for 64 bytes, which are two vectors.
             unsafe {
                 if streaming {
                     _mm256_stream_si256(p, self[0]);
@@ -377,7 +378,7 @@ mod x86 {
 
         #[inline(always)]
         unsafe fn xor(self, other: Self) -> Self {
-            // SAFETY: see above.
+            // SAFETY: the caller has detected the instruction set, and its pointers are valid.
             unsafe { [_mm256_xor_si256(self[0], other[0]), _mm256_xor_si256(self[1], other[1])] }
         }
 
@@ -390,7 +391,7 @@ mod x86 {
     }
 }
 
-/// Shows that each loop writes all of its target and nothing else, and reads what it should; part of `cargo test --benches`.
+/// Tests that each loop writes all of its target and nothing else, and reads its inputs; for `cargo test --benches`.
 pub fn check() -> Result<(), String> {
     let (part, whole) = (0x3f3f_3f3f_3f3f_3f3f_u64, 64 * 13);
     for step in STEPS {
@@ -408,7 +409,7 @@ pub fn check() -> Result<(), String> {
                 to.words().fill(7);
             }
             pass.run(threads, streaming);
-            // each vector that is written is the exclusive or of as many equal ones as a step reads for it
+            // each vector that is written is the exclusive or of `of` equal vectors, which the step reads for it
             let of = step.arrays * step.reads / step.reads.min(step.writes).max(1);
             let expected = if of % 2 == 1 { part } else { 0 };
             if let Some(to) = pass.to.as_ref().filter(|to| to.words().iter().any(|w| *w != expected)) {
@@ -421,11 +422,11 @@ pub fn check() -> Result<(), String> {
 
 /// The size and alignment of a huge page.
 const HUGE: usize = 2 << 20;
-/// Bytes from which the library's pool rounds sizes up, so that blocks can be reused.
+/// The library's pool rounds sizes up from this number of bytes on, so that blocks can be reused.
 const POOLED: usize = 64 << 10;
 
-/// Memory of a limit, laid out as the library's pool lays out an array of the same size: a limit in small pages beside a row
-/// in huge ones would be no limit. The pool's own memory cannot be had from outside the library.
+/// Memory for a limit, laid out like an array of the same size in the library's pool: a limit in small pages could be
+/// slower than a row in huge pages. The pool itself cannot be used from outside the library.
 struct Block {
     at: NonNull<u8>,
     bytes: usize,
@@ -441,7 +442,7 @@ impl Block {
             POOLED.. => up,
             _ => bytes.max(VECTOR),
         };
-        // at least 64, which the loops' vectors ask for
+        // the stores of the loops need an alignment of 64
         let align = if size >= HUGE { HUGE } else { 64 };
         let layout = Layout::from_size_align(size, align).expect("a size far below the address space's");
         // SAFETY: the size is not 0.
@@ -454,10 +455,10 @@ impl Block {
         Block { at, bytes, layout }
     }
 
-    /// The bytes that were asked for, as words.
+    /// Returns the `bytes` bytes as words.
     #[allow(clippy::mut_from_ref, reason = "for `check` alone, which holds one at a time")]
     fn words(&self) -> &mut [u64] {
-        // SAFETY: the block has so many bytes, all of them written, and is aligned to 64; nobody else uses it meanwhile.
+        // SAFETY: the block has `bytes` initialised bytes, and is aligned to 64; nobody else uses it meanwhile.
         unsafe { std::slice::from_raw_parts_mut(self.at.as_ptr() as *mut u64, self.bytes / 8) }
     }
 

@@ -1,4 +1,4 @@
-//! The report as one HTML file: the data inside a page that draws it and fetches nothing.
+//! The report as one HTML file: a page that contains the data and draws it, and loads nothing else.
 
 use serde_json::Value;
 

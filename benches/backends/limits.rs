@@ -1,6 +1,6 @@
-//! The machine's limits, measured beside each row and in turn with it: how fast as many streams as the row's, of the same size
-//! and in memory laid out as the row's is, can be moved (the best of plain and streaming stores, on one thread and on all), and
-//! how fast multiply-adds can run.
+//! The machine's limits, which are measured in turn with each row. The limit of memory is the time to move as many
+//! arrays as the row, of the same size and layout in memory: the best of plain and streaming stores, on one thread and
+//! on all. The limit of operations is the time of as many operations in chains of multiply-adds.
 
 use crate::flow::{Flow, Pass};
 use crate::timing::{Clock, Samples};
@@ -9,14 +9,14 @@ use cupric::{Array, DType, Device, Result, ones};
 use std::collections::HashMap;
 use std::hint::black_box;
 
-/// The bytes of the arrays for which the report's summary states the rates: 400 MB, which no cache holds.
+/// The size of the arrays with which the rates in the report's summary are measured: 400 MB, which no cache holds.
 const SUMMARY: f64 = 400e6;
-/// Multiply-adds of each chain in one call: enough that starting the threads takes little of the time. A judgement.
+/// Multiply-adds of each chain in one call, chosen by hand: enough that starting the threads takes little of the time.
 const MULTIPLY_ADDS: usize = 1 << 15;
-/// A way that takes so many times as long as the best one at first is not tried again beside the row.
+/// A way that at first takes more than this many times as long as the best way is not measured beside the row.
 const HOPELESS: f64 = 1.4;
 
-/// What is measured: memory moved in passes, or operations.
+/// What a limit measures: passes over memory, or operations.
 enum Kind {
     Memory(Vec<Pass>),
     /// Multiply-adds in f32 or f64.
@@ -24,23 +24,23 @@ enum Kind {
     Fma64,
 }
 
-/// One way to reach a limit.
+/// One of the ways to run a limit's loop. The fastest way counts.
 #[derive(Clone, Copy, Debug)]
 struct Way {
     threads: usize,
     streaming: bool,
 }
 
-/// A limit of a row, in all ways that may be the fastest, ready to be timed in turn with the row.
+/// A limit of a row, with all ways that may be the fastest, ready to be timed in turn with the row.
 pub struct Limit {
     kind: Kind,
-    /// The row's bytes or operations over those of one call.
+    /// The row's bytes or operations, divided by the bytes or operations of one call.
     scale: f64,
     ways: Vec<(Way, Clock)>,
 }
 
 impl Limit {
-    /// The limits of a case on the host: of memory and of operations, each if the case has such work.
+    /// Returns the limits of a case on the CPU: one of memory and one of operations, each if the case has such work.
     pub fn of(case: &Case<'_>) -> Vec<Limit> {
         if case.work.unlimited {
             return vec![];
@@ -56,7 +56,7 @@ impl Limit {
         limits
     }
 
-    /// The limit of passes over memory.
+    /// Returns the limit of passes over memory.
     pub fn memory(flows: &[Flow]) -> Limit {
         let passes: Vec<Pass> = flows.iter().map(Pass::new).collect();
         let moved: f64 = passes.iter().map(Pass::bytes).sum();
@@ -69,7 +69,7 @@ impl Limit {
         Limit::new(Kind::Memory(passes), wanted / moved, ways)
     }
 
-    /// The limit of so many operations in f32 or f64.
+    /// Returns the limit of `wanted` operations in f32, or in f64 if `double` is true.
     pub fn operations(double: bool, wanted: f64) -> Limit {
         let threads = rayon::current_num_threads();
         let (kind, each) = match double {
@@ -79,7 +79,7 @@ impl Limit {
         Limit::new(kind, wanted / (threads as f64 * each), vec![Way { threads, streaming: false }])
     }
 
-    /// Tries each way, and keeps those that may turn out to be the fastest.
+    /// Tries each way, and keeps the ways that may turn out to be the fastest.
     fn new(kind: Kind, scale: f64, ways: Vec<Way>) -> Limit {
         let mut limit = Limit { kind, scale, ways: vec![] };
         let mut tried: Vec<(Way, Clock, f64)> = vec![];
@@ -94,7 +94,7 @@ impl Limit {
         limit
     }
 
-    /// The number of ways that are left.
+    /// Returns the number of ways that are kept.
     pub fn ways(&self) -> usize {
         self.ways.len()
     }
@@ -107,7 +107,7 @@ impl Limit {
         }
     }
 
-    /// Adds a sample of a way: the milliseconds that the row's work would take at this limit.
+    /// Measures a way once, and adds a sample: the milliseconds that the row's work would take at this limit.
     pub fn sample(&mut self, way: usize, into: &mut Samples) {
         let (way, clock) = self.ways[way];
         let mut samples = Samples::default();
@@ -115,7 +115,7 @@ impl Limit {
         into.push(samples.median() * self.scale);
     }
 
-    /// The milliseconds of one call of the best way, after one that does not count.
+    /// Returns the milliseconds of one call of the best way. A call before it does not count.
     pub fn quick(&mut self) -> f64 {
         let mut best = f64::INFINITY;
         for (way, _) in self.ways.clone() {
@@ -125,7 +125,7 @@ impl Limit {
         best * self.scale
     }
 
-    /// What a way is called in the report.
+    /// Returns the name of a way in the report.
     pub fn text(&self, way: usize) -> String {
         let Way { threads, streaming } = self.ways[way].0;
         let threads = if threads == 1 { "one thread".to_string() } else { format!("{threads} threads") };
@@ -137,7 +137,7 @@ impl Limit {
         }
     }
 
-    /// The best median of the ways, in milliseconds.
+    /// Returns the best median of the ways, in milliseconds.
     fn best(&mut self) -> f64 {
         let mut best = f64::INFINITY;
         for way in 0..self.ways.len() {
@@ -149,7 +149,8 @@ impl Limit {
     }
 }
 
-/// The host's rates for the head of a report: bytes copied and read a second, and multiply-adds in f32 and f64.
+/// Returns the CPU's rates for the head of a report, per second: bytes copied, bytes read, operations in f32 and in
+/// f64.
 pub fn summary() -> [f64; 4] {
     let copy = Flow { arrays: 1, read: SUMMARY, write: SUMMARY };
     let read = Flow { arrays: 1, read: SUMMARY, write: 0.0 };
@@ -162,7 +163,7 @@ pub fn summary() -> [f64; 4] {
     ]
 }
 
-/// A GPU's limits, measured with simple kernels of the library, because the harness has no other way to run any.
+/// A GPU's limits, measured with simple kernels of the library, because the harness has no other way to run kernels.
 #[derive(Default)]
 pub struct Gpu {
     copies: HashMap<usize, f64>,
@@ -170,8 +171,8 @@ pub struct Gpu {
 }
 
 impl Gpu {
-    /// Bytes a second of a kernel that reads and writes `bytes` in all. It negates each element, which takes no time beside
-    /// moving it.
+    /// Returns the bytes per second of a kernel that reads and writes `bytes` in all. The kernel negates each element,
+    /// which takes no time beside moving it.
     pub fn copy(&mut self, device: &Device, bytes: f64) -> Result<f64> {
         let n = (bytes / 8.0).max(1.0) as usize;
         if let Some(rate) = self.copies.get(&n) {
@@ -190,8 +191,8 @@ impl Gpu {
         Ok([self.copy(device, 2.0 * SUMMARY)?, self.fma(device)?])
     }
 
-    /// Operations a second of a long chain of products and sums. The library computes formulas as written and never contracts
-    /// them to fused multiply-adds, so the GPU's own peak may be twice this.
+    /// Returns the operations per second of a long chain of products and sums. The library computes formulas as
+    /// written, and never contracts them to fused multiply-adds, so the GPU's own peak may be twice this.
     pub fn fma(&mut self, device: &Device) -> Result<f64> {
         const LENGTH: usize = 256;
         const N: usize = 1 << 22;
@@ -208,7 +209,7 @@ impl Gpu {
     }
 }
 
-/// The quickest of several samples, in milliseconds.
+/// Returns the fastest of several samples, in milliseconds.
 fn best(device: &Device, mut f: impl FnMut() -> Result<()>) -> Result<f64> {
     f()?;
     device.synchronize()?;

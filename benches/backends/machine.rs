@@ -4,14 +4,14 @@ use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Cargo's target folder, found from the harness itself, which lies in `target/release/deps`.
+/// Returns cargo's target folder, found from the path of the harness itself, which is in `target/release/deps`.
 pub fn target() -> PathBuf {
     let exe = std::env::current_exe().ok();
     let found = exe.as_deref().and_then(|exe| exe.ancestors().nth(3)).map(Path::to_path_buf);
     found.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target"))
 }
 
-/// The first line that a command prints; empty where it cannot run.
+/// Returns the first line that a command prints, or an empty string if it cannot run.
 fn line(program: &str, arguments: &[&str]) -> String {
     let mut command = Command::new(program);
     command.args(arguments).current_dir(env!("CARGO_MANIFEST_DIR"));
@@ -20,14 +20,14 @@ fn line(program: &str, arguments: &[&str]) -> String {
     text.lines().next().unwrap_or("").trim().to_string()
 }
 
-/// A value of `/proc`, such as `model name` of `cpuinfo`.
+/// Returns a value from a file of `/proc`, such as `model name` of `cpuinfo`.
 fn field(file: &str, name: &str) -> Option<String> {
     let text = std::fs::read_to_string(file).ok()?;
     let found = text.lines().find(|l| l.starts_with(name))?;
     Some(found.split_once(':')?.1.trim().to_string())
 }
 
-/// Processor, cores, memory, system, devices.
+/// Describes the machine: processor, cores, memory, system, devices.
 pub fn machine(devices: &[(String, String)]) -> Value {
     let cpu =
         field("/proc/cpuinfo", "model name").unwrap_or_else(|| line("sysctl", &["-n", "machdep.cpu.brand_string"]));
@@ -52,7 +52,7 @@ pub fn versions<'a>(peers: impl Iterator<Item = &'a (String, String)>) -> Value 
     Value::Object(all)
 }
 
-/// The commit, followed by `+` if tracked files differ from it; null outside a repository.
+/// Returns the commit, followed by `+` if tracked files differ from it, or null outside a repository.
 pub fn commit() -> Value {
     let hash = line("git", &["rev-parse", "--short=12", "HEAD"]);
     if hash.is_empty() {

@@ -1,7 +1,8 @@
-//! `cargo bench --bench backends`: a table of workloads on every device, beside the machine's limits and other libraries.
+//! `cargo bench --bench backends`: a table of workloads on every device, beside the machine's limits and other
+//! libraries.
 //!
-//! `table/` and `programs.rs` say what runs; a new row is one entry there. `measure.rs` times a row, the limits
-//! (`limits.rs`) and the peers (`peers.rs`) in turn. `report.rs`, `save.rs` and `html.rs` show what came out.
+//! `table/` and `programs.rs` list what runs; a new row is one entry there. `measure.rs` times a row, the limits
+//! (`limits.rs`) and the peers (`peers.rs`) in turn. `report.rs`, `save.rs` and `html.rs` show the results.
 //! Run without cargo's `--bench` (as `cargo test --benches` does) it runs each row once, small, and times nothing.
 
 mod agree;
@@ -9,7 +10,7 @@ mod agree;
 mod common;
 mod flow;
 mod html;
-// the library's own choice of an instruction set, which it does not publish
+// the library's own choice of an instruction set, which is not public
 #[allow(dead_code)]
 #[path = "../../src/math/simd/machine.rs"]
 mod isa;
@@ -56,7 +57,7 @@ A time is wall clock, a GPU's with the wait for its end (after a batch of calls 
 column GPU is the time at its kernels alone, by timestamps, where the adapter has them. A GPU's limits are those of the
 library's own copy and multiply-add kernels. A wrong option ends with status 2, what cannot be done with 1.";
 
-/// The part of a run's time that measuring disturbed rows again may take.
+/// Measuring disturbed rows again may take at most this part of a run's time.
 const AGAIN: f64 = 0.2;
 
 #[derive(Parser)]
@@ -65,14 +66,14 @@ struct Options {
     /// Rows whose name, dtype and shape contain all words of a TEXT: 'matmul f16,softmax'; '-100M' leaves rows out
     #[arg(long, value_name = "TEXT,…", value_delimiter = ',', allow_hyphen_values = true, value_parser = words)]
     filter: Vec<String>,
-    /// 24 rows, under a minute on the CPU
+    /// Run 24 rows, in under a minute on the CPU
     #[arg(long)]
     quick: bool,
     /// The devices cpu, gpu, gpu:N, or all [default: cpu and hardware GPUs]
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = words)]
     devices: Vec<String>,
-    /// The CPU alone, once for each instruction set: avx512, avx2, neon, portable, or all that the machine has. Shows their shares
-    /// of the limit side by side; in the report their device is 'cpu avx2'
+    /// The CPU alone, once for each instruction set: avx512, avx2, neon, portable, or all that the machine has. Shows
+    /// their shares of the limit side by side; in the report the device is named like 'cpu avx2'
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = words, conflicts_with = "devices")]
     isa: Vec<String>,
     /// Lengths for the rows of one axis, in place of their own
@@ -96,13 +97,13 @@ struct Options {
     /// Also time four operations at ten sizes a decade from 10 to 10^8, for the HTML file
     #[arg(long)]
     plot: bool,
-    /// Beside NumPy, PyTorch, JAX, numexpr, numba, MLX, CuPy, SciPy of an interpreter
+    /// Also time the NumPy, PyTorch, JAX, numexpr, numba, MLX, CuPy and SciPy of a Python interpreter
     #[arg(long, value_name = "PATH")]
     python: Option<PathBuf>,
-    /// Beside ndarray, candle, numr and ferray (builds benches/peers)
+    /// Also time ndarray, candle, numr and ferray (builds benches/peers)
     #[arg(long)]
     rust_peers: bool,
-    /// Show the rows and end
+    /// List the rows and exit
     #[arg(long)]
     list: bool,
     /// Run each row once, small, and time nothing
@@ -119,7 +120,7 @@ struct Options {
     part: Option<PathBuf>,
 }
 
-/// Text of a list, as it is compared. What begins as an option does was meant as one.
+/// Parses an entry of a list, in lower case. An entry that begins with `--` is an error: it was meant as an option.
 fn words(text: &str) -> Result<String, String> {
     match text.starts_with("--") {
         true => Err("a value is needed".into()),
@@ -134,7 +135,7 @@ fn length(text: &str) -> Result<usize, String> {
     }
 }
 
-/// Where the report of a name is kept.
+/// Returns the path at which the report of a name is kept.
 fn kept(name: &str) -> Result<PathBuf, String> {
     match name.chars().all(|c| c.is_alphanumeric() || "-_.".contains(c)) {
         true => Ok(save::kept(name)),
@@ -153,7 +154,7 @@ fn main() -> ExitCode {
     common::finish("backends", start(&options))
 }
 
-/// Reads the options and does what they ask for. Whatever can be wrong with them is found here, before the long run.
+/// Checks the options, and does what they ask for. All wrong options are found here, before the long run.
 fn start(options: &Options) -> Result<(), String> {
     let table = table::table();
     if let Some(names) = &options.agree {
@@ -201,7 +202,7 @@ fn start(options: &Options) -> Result<(), String> {
     run(options, old, &cases, &targets, &mut bench)
 }
 
-/// Says whether two reports agree; fails if they do not.
+/// Prints whether two reports agree, and fails if they do not.
 fn agree(names: &str) -> Result<(), String> {
     let Some((a, b)) = names.split_once(',') else {
         common::wrong("backends", format!("--agree takes two reports, as a.json,b.json, not '{names}'"));
@@ -211,7 +212,7 @@ fn agree(names: &str) -> Result<(), String> {
     if holds { Ok(()) } else { Err("the reports do not agree".into()) }
 }
 
-/// The rows that the options ask for.
+/// Returns the rows that the options ask for, at each of their shapes.
 fn choose<'a>(table: &'a [Work], options: &Options) -> Vec<Case<'a>> {
     let quick = |case: &Case<'_>| !options.quick || table::is_quick(case, !options.sizes.is_empty());
     let wanted = |case: &Case<'_>| {
@@ -237,7 +238,7 @@ fn show(cases: &[Case<'_>]) -> Result<(), String> {
     cases.iter().try_for_each(|c| say(line(c).trim_end())).map_err(|e| e.to_string())
 }
 
-/// The devices asked for, or the CPU and every hardware GPU.
+/// Opens the devices of these names, or the CPU and every hardware GPU if there are no names.
 fn open(names: &[String]) -> Result<Vec<Target>, String> {
     let gpus = || Device::gpus().into_iter().enumerate().map(|(i, d)| Target { name: format!("gpu:{i}"), device: d });
     let cpu = || Target { name: sets::cpu(), device: Device::cpu() };
@@ -256,14 +257,14 @@ fn open(names: &[String]) -> Result<Vec<Target>, String> {
         };
         targets.extend(found);
     }
-    // a device that was named twice is run once
+    // use a device once, even if it is named twice
     let mut seen = vec![];
     targets.retain(|t| !seen.contains(&t.name) && (seen.push(t.name.clone()), true).1);
     Ok(targets)
 }
 
-/// Runs each row once, with every length cut to 64; fails if one does not run, and prints how far devices' results are apart.
-/// Peers, if there are any, run each row they have once too.
+/// Runs each row once, with every length cut to 64. Fails if a row does not run, and prints how far the results of the
+/// devices are apart. Peers, if there are any, run each of their rows once too.
 fn test(cases: &mut [Case<'_>], targets: &[Target], workers: &mut [Worker]) -> Result<(), String> {
     flow::check()?;
     agree::check()?;
@@ -332,7 +333,7 @@ fn run(
 
     if targets.iter().any(|t| !t.device.is_gpu()) {
         let (cpu, set) = (machine["cpu"].as_str().unwrap_or(""), sets::cpu());
-        // a forced set has another rate of multiply-adds
+        // with another instruction set the rate of multiply-adds is another one
         let set = set.strip_prefix("cpu").map_or(String::new(), |set| set.replace(' ', ", "));
         let key = format!("{cpu}, {} threads{set}", machine["threads"]);
         bench.sentinel = Some(Sentinel::new(key));
@@ -384,7 +385,7 @@ fn run(
     write(options, &report)
 }
 
-/// Measures each case on each device, and prints its line as it comes in.
+/// Measures each case on each device, and prints its line as soon as it is measured.
 fn measure(
     cases: &[Case<'_>],
     targets: &[Target],
@@ -412,8 +413,8 @@ fn measure(
     Ok(records)
 }
 
-/// Measures rows that were disturbed once more, in the order of the table, for a part of the time that the run has taken. Only
-/// now is the run's typical state of the machine known, from which a row's may differ.
+/// Measures disturbed rows once more, in the order of the table, for a part of the run's time. It comes at the end,
+/// because only then the run's typical state of the machine is known, from which a disturbed row's state differs.
 fn again(
     cases: &[Case<'_>],
     targets: &[Target],
@@ -486,7 +487,7 @@ fn limits_of(target: &Target, bench: &mut Bench) -> cupric::Result<Value> {
     if target.device.is_gpu() {
         let gpu = bench.gpus.entry(target.name.clone()).or_default();
         let [copy, fma] = gpu.summary(&target.device)?;
-        // a GPU's rate of reading is not measured: rows that only read are compared with its rate of copying
+        // a GPU's rate of reading is not measured, so rows that only read are compared with its rate of copying
         return Ok(json!({"copy_gbps": copy * giga, "read_gbps": null, "fma_gflops": fma * giga}));
     }
     let [copy, read, fma, fma_f64] = limits::summary().map(|rate| rate * giga);

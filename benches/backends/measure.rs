@@ -1,5 +1,5 @@
-//! Measures a row on a device: the library, its limits and the peers in turn, slot by slot and in another order each round, so
-//! that a drift of the machine's speed reaches all of them alike. A share or a ratio is the median of those of the rounds.
+//! Measures a row on a device. The library, its limits and the peers take turns, in another order in each round, so
+//! that a drift of the machine's speed affects all of them alike. A share or a ratio is the median over the rounds.
 
 use crate::limits::{Gpu, Limit};
 use crate::peers::{Time, Timed, Worker};
@@ -13,10 +13,10 @@ use std::collections::HashMap;
 use std::hint::black_box;
 use std::time::Instant;
 
-/// How often a row is measured, at most, until nothing disturbs it.
+/// A row that is disturbed is measured again, at most this many times in all.
 const ATTEMPTS: usize = 3;
 
-/// A device under the name that options and reports use.
+/// A device and the name that options and reports use for it.
 #[derive(Clone)]
 pub struct Target {
     pub name: String,
@@ -31,19 +31,19 @@ pub struct Record {
     pub shape: Vec<usize>,
     pub device: String,
     pub samples: Samples,
-    /// The time of a GPU's kernels by its own clock; no samples where it has none.
+    /// The time of the kernels by the GPU's own clock. There are no samples if it has no clock.
     pub gpu: Samples,
     pub bytes: f64,
     pub flops: f64,
-    /// The time that the row would take at its limit, a sample for each of the row's; no samples where there is no limit.
+    /// The time that the row would take at its limit, with a sample for each of the row's, or none without a limit.
     pub limit: Samples,
-    /// What the limit is: the way that was fastest, or on a GPU nothing.
+    /// The name of the limit: the way that was fastest. On a GPU there is no name.
     pub limit_text: Option<String>,
     pub peers: Vec<Timed>,
     /// The largest difference from the first device's result, in units in the last place.
     pub ulp: Option<f64>,
     pub noise: Noise,
-    /// The most bytes that a repetition had in use beside its inputs, if this is measured.
+    /// The maximum number of bytes that a repetition had in use besides its inputs, if this is measured.
     pub memory: Option<usize>,
     pub error: Option<String>,
 }
@@ -74,7 +74,7 @@ impl Record {
         self.samples.median()
     }
 
-    /// The median of the times by the GPU's own clock.
+    /// Returns the median of the times by the GPU's own clock, if there are any.
     pub fn gpu_ms(&self) -> Option<f64> {
         (!self.gpu.is_empty()).then(|| self.gpu.median())
     }
@@ -87,7 +87,7 @@ impl Record {
         Some(self.limit.over(&self.samples).median()).filter(|f| f.is_finite())
     }
 
-    /// A peer's time over the row's; none if the peer has no time.
+    /// Returns a peer's time divided by the row's time, or none if the peer has no time.
     pub fn ratio(&self, peer: &Timed) -> Option<f64> {
         match &peer.time {
             Time::Samples(s) if !s.is_empty() => Some(s.over(&self.samples).median()),
@@ -95,57 +95,58 @@ impl Record {
         }
     }
 
-    /// Whether the row is more than a tenth faster than its limit, which then must be wrong; a tenth may be noise.
+    /// Returns whether the row is more than a tenth faster than its limit. Then the limit is wrong; a tenth may be
+    /// noise.
     pub fn too_good(&self) -> bool {
         self.fraction().is_some_and(|f| f > 1.1)
     }
 
-    /// Whether the rate is stated in operations rather than bytes: a row with more than 4 operations a byte is bound by
-    /// computing on common machines.
+    /// Returns whether the rate is stated in operations rather than bytes. A row with more than 4 operations per byte
+    /// is limited by arithmetic on common machines.
     pub fn computes(&self) -> bool {
         self.flops > 4.0 * self.bytes
     }
 
-    /// The rate in GFLOP/s if the row computes, else in GB/s.
+    /// Returns the rate, in GFLOP/s if the row computes, and otherwise in GB/s.
     pub fn rate(&self) -> f64 {
         (if self.computes() { self.flops } else { self.bytes }) / self.ms() / 1e6
     }
 }
 
-/// What a run keeps from row to row.
+/// The state that a run keeps from row to row.
 #[derive(Default)]
 pub struct Bench {
     pub workers: Vec<Worker>,
     pub gpus: HashMap<String, Gpu>,
     /// A factor on the time that a row may take: 1 for `--quick`, else 2.
     pub patience: f64,
-    /// What watches the speed of the machine itself, if it is watched.
+    /// Watches the speed of the machine itself, if this is wanted.
     pub sentinel: Option<Sentinel>,
 }
 
-/// What takes a turn in each round.
+/// A contestant, which is timed once in each round: the row, a way to a limit, or a peer.
 #[derive(Clone, Copy)]
 enum Slot {
     Row,
-    /// The number of a limit, and of one of its ways.
+    /// The index of a limit, and of one of its ways.
     Limit(usize, usize),
-    /// The number of a worker, and of one of its peers.
+    /// The index of a worker, and of one of its peers.
     Peer(usize, usize),
 }
 
-/// The samples of all slots from one try at measuring a row.
+/// The samples of all slots from one attempt to measure a row.
 #[derive(Default)]
 struct Attempt {
     row: Samples,
     gpu: Samples,
-    /// Of each limit, those of each way.
+    /// The samples of each way of each limit.
     limits: Vec<Vec<Samples>>,
-    /// Of each worker, its peers.
+    /// The peers of each worker, with their samples.
     peers: Vec<Vec<Timed>>,
     noise: Noise,
 }
 
-/// A row that is ready to run, and how often it runs for a sample.
+/// A row that is ready to run, and the number of repetitions for a sample.
 struct Ready<'a> {
     run: Run,
     device: &'a Device,
@@ -170,7 +171,7 @@ impl Ready<'_> {
     fn sample(&mut self, row: &mut Samples, gpu: &mut Samples) -> Result<()> {
         let clock = self.clock;
         if self.enqueued {
-            // each repetition begins with nothing enqueued, and what is waited for is not its time
+            // each repetition begins with nothing enqueued, and the wait before it is not timed
             let mut each = Samples::default();
             for _ in 0..clock.batch.max(1) {
                 self.device.synchronize()?;
@@ -180,7 +181,7 @@ impl Ready<'_> {
         } else {
             clock.sample_rounds(row, &mut |n| self.repeat(n));
         }
-        // these runs are not among the samples by wall clock, because reading the GPU's clock takes time itself
+        // these runs are not timed by the wall clock too, because reading the GPU's clock takes time itself
         if self.device.is_gpu() {
             let device = self.device;
             let batch = || {
@@ -196,12 +197,12 @@ impl Ready<'_> {
 }
 
 impl Bench {
-    /// Leaves the peers that are not named out of the rows to come.
+    /// Restricts further rows to the peers of these names.
     pub fn only(&mut self, names: &[&str]) {
         self.workers.iter_mut().for_each(|w| w.only(names));
     }
 
-    /// Measures a case on a device. `reference` holds the result of the first device, which sets it; others compare with it.
+    /// Measures a case on a device. The first device stores its result in `reference`; others compare with it.
     pub fn measure(&mut self, case: &Case<'_>, target: &Target, reference: &mut Option<Vec<Array>>) -> Record {
         let mut record = Record::new(case, target);
         if let Err(e) = self.fill(case, target, reference, &mut record) {
@@ -251,12 +252,13 @@ impl Bench {
             }
             self.rounds(&mut ready, &mut limits, &mut attempt)?;
             ready.failed.clone()?;
-            // another state of the whole machine lasts longer than a row: such rows are measured again at the end of the run
+            // only work of other processes counts here: another speed of the machine outlasts a row, so `again`
+            // measures it
             let quiet = !attempt.noise.others_are_felt();
             if best.as_ref().is_none_or(|b| attempt.noise.badness() < b.noise.badness()) {
                 best = Some(attempt);
             }
-            // what takes so long to measure is not measured again
+            // a row that takes very long is not measured again
             if quiet || once {
                 break;
             }
@@ -271,7 +273,7 @@ impl Bench {
         Ok(())
     }
 
-    /// Lets every slot have its turn, in several rounds.
+    /// Takes a sample of every slot in each of several rounds.
     fn rounds(&mut self, ready: &mut Ready<'_>, limits: &mut [Limit], into: &mut Attempt) -> Result<()> {
         let mut slots = vec![Slot::Row];
         slots.extend(limits.iter().enumerate().flat_map(|(i, l)| (0..l.ways()).map(move |way| Slot::Limit(i, way))));
@@ -286,7 +288,7 @@ impl Bench {
         let start = Instant::now();
         for round in 0..timing::MOST_ROUNDS {
             if round >= rounds {
-                // what the share is made of goes on until the share is known, the peers do not
+                // the row and its limits go on until the share is known, but the peers do not
                 let spent = start.elapsed().as_secs_f64() * 1e3;
                 let known = round >= timing::LEAST_ROUNDS && share(&into.row, &into.limits).error() < timing::KNOWN;
                 if once || known || round > rounds && spent > 4.0 * timing::BUDGET * self.patience {
@@ -312,12 +314,12 @@ impl Bench {
         Ok(())
     }
 
-    /// The part of its best that the machine does now, if that is watched.
+    /// Returns the machine's present speed as a part of its best speed, if this is watched.
     fn state(&mut self) -> Option<f64> {
         self.sentinel.as_mut().map(Sentinel::state)
     }
 
-    /// The limit on a GPU, which is measured once for each size: as many equal samples as the row has.
+    /// Returns the limit on a GPU, as `samples` equal samples. It is measured once for each size.
     fn gpu_limit(&mut self, case: &Case<'_>, target: &Target, samples: usize) -> Result<Samples> {
         let mut out = Samples::default();
         // a GPU's rate of f64 is not measured, so there is no limit
@@ -335,8 +337,8 @@ impl Bench {
     }
 }
 
-/// The most bytes that a repetition of a checked row has in use beside its inputs. It runs on a device of its own, because a
-/// device knows only the peak since it was opened; none if making the inputs took more.
+/// Returns the maximum number of bytes that a repetition of a checked row has in use besides its inputs, or none if
+/// making the inputs took more. It opens a device for this, because a device knows only the peak since it was opened.
 fn memory(case: &Case<'_>, device: &Device) -> Result<Option<usize>> {
     if !case.work.is_checked() {
         return Ok(None);
@@ -351,7 +353,7 @@ fn memory(case: &Case<'_>, device: &Device) -> Result<Option<usize>> {
     Ok((peak > before.peak).then(|| peak - before.used))
 }
 
-/// The share of the limit in each round; of a row without a limit its times.
+/// Returns the share of the limit in each round, or the times of a row without a limit.
 fn share(row: &Samples, limits: &[Vec<Samples>]) -> Samples {
     best_ways(limits)
         .into_iter()
@@ -360,13 +362,13 @@ fn share(row: &Samples, limits: &[Vec<Samples>]) -> Samples {
         .map_or(row.clone(), |l| l.over(row))
 }
 
-/// Of each limit the way that is fastest on the whole.
+/// Returns the way of each limit that has the smallest median, and its samples.
 fn best_ways(limits: &[Vec<Samples>]) -> Vec<(usize, &Samples)> {
     let median = |(_, s): &(usize, &Samples)| s.median();
     limits.iter().filter_map(|ways| ways.iter().enumerate().min_by(|a, b| median(a).total_cmp(&median(b)))).collect()
 }
 
-/// The limit of each round: of each limit the way that is fastest on the whole, and the largest of the limits.
+/// Returns the limit in each round: the largest of the limits, each by the way that has the smallest median.
 fn host_limit(limits: &[Limit], samples: &[Vec<Samples>]) -> (Samples, Option<String>) {
     let mut found: Option<(Samples, String)> = None;
     for (limit, (way, best)) in limits.iter().zip(best_ways(samples)) {

@@ -1,9 +1,10 @@
-//! The peers are other libraries that run the same rows. Long-lived processes, the workers, run them: each takes requests as
-//! lines of JSON and answers with lines of JSON. `benches/python/peers.py` is the worker of all Python modules of an
-//! interpreter, the package `benches/peers` that of Rust crates.
+//! The peers are other libraries that run the same rows. They run in long-lived processes, the workers, which take
+//! requests as lines of JSON and answer with lines of JSON. `benches/python/peers.py` is the worker for all Python
+//! modules of an interpreter, and the package `benches/peers` is the worker for Rust crates.
 //!
-//! Requests are `hello` (which peers there are), `row` (what to run), and for one peer `setup` (make its arrays, compile),
-//! `first` (one timed call), `values` (digests of what a checked row computes) and `time` (one more sample).
+//! The requests are `hello` (list the peers) and `row` (what to run). The requests to one peer are `setup` (make its
+//! arrays and compile), `first` (one timed call), `values` (digests of the results of a checked row) and `time` (one
+//! more sample).
 
 use crate::timing::{BUDGET, ENDLESS, SLOW, Samples};
 use crate::work::Case;
@@ -15,13 +16,13 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-/// Milliseconds that a worker may take to answer, except `first`: it may import modules, make arrays and compile.
+/// Milliseconds that a worker may take for any answer but `first`. It may import modules, make arrays and compile.
 const PATIENCE: f64 = 180_000.0;
 
-/// Samples that a peer has in any case, however long they take.
+/// The number of samples that are taken of a peer, however long they take.
 const FEW: usize = 3;
 
-/// How far a peer's values may be from the library's, relative to their norm.
+/// The largest difference between a peer's values and the library's, relative to their norm.
 const CLOSE: f64 = 1e-4;
 
 /// A peer's time on a row.
@@ -50,9 +51,9 @@ impl Time {
 pub struct Timed {
     pub name: String,
     pub time: Time,
-    /// Milliseconds that taking its samples took.
+    /// The milliseconds spent on taking its samples.
     spent: f64,
-    /// Whether its first call took so long that it is its only sample.
+    /// Whether the first call took so long that it is the only sample.
     slow: bool,
 }
 
@@ -66,16 +67,16 @@ impl Timed {
     }
 }
 
-/// A process that runs some peers, and is started again after it ended.
+/// A process that runs some peers. It is started again after it has ended.
 pub struct Worker {
     program: PathBuf,
     arguments: Vec<OsString>,
     live: Option<Live>,
     /// Names and versions of its peers.
     pub peers: Vec<(String, String)>,
-    /// Peers, works and dtypes that took endless time, so that they are not tried at a larger size.
+    /// The peers, works and dtypes that exceeded `ENDLESS`, so that they are not tried at a larger size.
     endless: Vec<[String; 3]>,
-    /// The peers that run, if not all do.
+    /// The peers that run, or `None` if all run.
     only: Option<Vec<String>>,
 }
 
@@ -145,12 +146,12 @@ impl Worker {
         }
     }
 
-    /// Leaves the peers that are not named out of the rows to come.
+    /// Restricts further rows to the peers of these names.
     pub fn only(&mut self, names: &[&str]) {
         self.only = Some(names.iter().map(|n| n.to_string()).collect());
     }
 
-    /// The number of the process, if there is one.
+    /// Returns the id of the process, if there is one.
     pub fn id(&self) -> Option<u32> {
         self.live.as_ref().map(|live| live.child.id())
     }
@@ -175,7 +176,8 @@ impl Worker {
         Ok(())
     }
 
-    /// Sends a request and waits `patience` milliseconds at most for the answer. A process that gives no JSON by then is ended.
+    /// Sends a request, and waits at most `patience` milliseconds for JSON. If none comes by then, the process is
+    /// ended.
     fn ask(&mut self, request: &Value, patience: f64) -> Answer {
         let Some(live) = &mut self.live else { return Answer::Gone };
         let sent = writeln!(live.input, "{request}").and_then(|()| live.input.flush());
@@ -193,7 +195,7 @@ impl Worker {
         answer
     }
 
-    /// Tells the process a row, and starts it before if there is none. Returns whether it answered.
+    /// Sends a row to the process, which is started first if there is none. Returns whether it answered.
     fn ready(&mut self, row: &Value) -> bool {
         if self.live.is_none() && self.spawn().is_err() {
             return false;
@@ -201,7 +203,7 @@ impl Worker {
         matches!(self.ask(row, PATIENCE), Answer::Json(_))
     }
 
-    /// Makes the peers ready for a row and runs each of them once. Those that do not compute `values` fail.
+    /// Prepares the peers for a row and runs each of them once. A peer that does not compute `values` fails.
     pub fn prepare(&mut self, case: &Case<'_>, device: &str, values: &[[f64; 2]]) -> Vec<Timed> {
         let mut row = case.to_json();
         row["op"] = json!("row");
@@ -216,7 +218,7 @@ impl Worker {
         for i in 0..peers.len() {
             let key = [&names[i], case.work.name, case.work.dtype.name()].map(str::to_string);
             if self.endless.contains(&key) {
-                // the rows of a work come in order of their size
+                // the rows of a work come in order of their size, so this row is at least as large as the endless one
                 peers[i].time = Time::Endless;
                 continue;
             }
@@ -232,7 +234,8 @@ impl Worker {
             if self.live.is_some() || !self.ready(&row) {
                 continue;
             }
-            // the process ended and with it the arrays of the peers before this one: the new process runs them once more
+            // the process has ended and lost the arrays of the peers before this one, so the new process runs them once
+            // more
             for other in peers[..i].iter_mut().filter(|p| matches!(p.time, Time::Samples(_))) {
                 if !matches!(self.first(&other.name), Time::Samples(_)) {
                     other.lost();
@@ -266,7 +269,7 @@ impl Worker {
         }
     }
 
-    /// What is wrong with the values that a peer computes, if they must be those given and are not.
+    /// Compares the values that a peer computes with `values`. Returns what is wrong, if they are too far apart.
     fn wrong(&mut self, peer: &str, values: &[[f64; 2]]) -> Option<String> {
         if values.is_empty() {
             return None;
@@ -283,8 +286,8 @@ impl Worker {
         shown.or_else(|| (found.len() != values.len()).then(|| "another number of values".into()))
     }
 
-    /// Takes one more sample of a peer, and returns whether it ran; it does not if its slow first call is its only sample, or
-    /// after it has had its share of time.
+    /// Takes one more sample of a peer, and returns whether it ran. It does not run if its slow first call is its only
+    /// sample, or if it has used up its share of time.
     pub fn sample(&mut self, peer: &mut Timed, patience: f64) -> bool {
         let Time::Samples(samples) = &mut peer.time else { return false };
         if peer.slow || samples.len() >= FEW && peer.spent > BUDGET * patience {

@@ -1,5 +1,5 @@
-//! Whole programs as rows: a step of k-means, a training step, an attention block, an epoch over the digits. Python peers run
-//! the same programs from `benches/python/programs.py`.
+//! Whole programs as rows: a step of k-means, a training step, an attention block, an epoch over the digits. Python
+//! peers run the same programs from `benches/python/programs.py`.
 
 use crate::work::{Fill, Run, Work, work};
 use cupric::{Array, DType, Device, Expr, Result, arange, eval_all, s, select, zeros_like};
@@ -14,7 +14,7 @@ const NET: [usize; 3] = [64, 128, 10];
 const IMAGES: usize = 1437;
 const BATCH: usize = 32;
 
-/// The programs in one dtype. The shape is that of the data which a step reads.
+/// Returns the programs in one dtype. The shape of a row is the shape of the data that a step reads.
 pub fn table(dtype: DType) -> Vec<Work> {
     let small = Fill::Uniform(-0.05, 0.05);
     let peers = "numpy torch jax cupy";
@@ -62,7 +62,7 @@ pub fn table(dtype: DType) -> Vec<Work> {
     ]
 }
 
-/// Training of the digits network over so many images, in batches.
+/// Returns the row of training the digits network over `images` images, in batches.
 fn net(name: &'static str, text: &'static str, dtype: DType, images: usize) -> Work {
     let small = Fill::Uniform(-0.05, 0.05);
     work(name, text, dtype, &[&[images, NET[0]]])
@@ -76,9 +76,9 @@ fn net(name: &'static str, text: &'static str, dtype: DType, images: usize) -> W
         .python("numpy torch jax cupy", format!("make:programs.Digits(xp, jax, [w1, b1, w2, b2], dtype, {images})"))
 }
 
-/// One step of k-means: each new centre is the mean of the points that are nearest to the old one.
+/// Returns the centres after one step of k-means: the mean of the points that are nearest to each old centre.
 fn kmeans(points: &Expr, centres: &Expr) -> Expr {
-    // |p - c|² less |p|², which is the same for every centre and so does not change which is nearest
+    // |p - c|² without |p|², which is the same for every centre and so does not change which centre is nearest
     let distance = centres.square().sum(1) - points.matmul(centres.t()) * 2.0;
     let nearest = distance.argmin(-1).expand_dims(1).equal(arange(0, K, 1, DType::I32));
     let count = nearest.count_nonzero(0).maximum(1).expand_dims(1).astype(DType::F32);
@@ -89,7 +89,8 @@ fn kmeans(points: &Expr, centres: &Expr) -> Expr {
     member.t().matmul(points) / count
 }
 
-/// What the forward pass of a network of two layers keeps. Parameters are in the order weights, biases, weights, biases.
+/// The results of the forward pass of a network of two layers, with parameters in the order weights, biases, weights,
+/// biases.
 struct Layers {
     hidden: Expr,
     scores: Expr,
@@ -138,7 +139,7 @@ fn attention(x: Vec<Array>, s: &[usize], _: &Device) -> Result<Run> {
     }))
 }
 
-/// An epoch of Adam in batches of 32: forward and backward passes in the row's dtype, parameters and their moments in f32.
+/// An epoch of Adam in batches of 32. The passes have the row's dtype; the parameters and their moments are f32.
 fn digits(p: Vec<Array>, device: &Device, dtype: DType, images: usize) -> Result<Run> {
     let raw = Array::from_npy(DIGITS)?.to_device(device)?;
     let x = (raw.slice(s![..IMAGES, ..NET[0]]).astype(DType::F32) / 8.0 - 1.0).astype(dtype).eval()?;

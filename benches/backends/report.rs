@@ -1,14 +1,14 @@
-//! The printed table: one line a row and device, aligned, as each comes in.
+//! The printed table: an aligned line for each row and device, printed as soon as it is measured.
 
 use crate::measure::Record;
 use crate::peers::{Time, Timed};
 use crate::timing;
 use crate::work::shape_text;
 
-/// Widths of the columns before those of the peers.
+/// Widths of the columns before the columns of the peers.
 const WIDTHS: [usize; 9] = [30, 6, 13, 7, 10, 7, 9, 14, 7];
 const HEADS: [&str; 9] = ["work", "dtype", "shape", "device", "median", "spread", "GPU", "rate", "share"];
-/// The number of the column that is shown only if a GPU is measured.
+/// The index of the column that is shown only if a GPU is measured.
 const GPU: usize = 6;
 
 /// Prints records under one heading.
@@ -68,7 +68,8 @@ impl Table {
         let width = |i: usize| WIDTHS.get(i).copied().unwrap_or(9);
         let cell = |(i, c): (usize, &String)| {
             let pad = " ".repeat(width(i).saturating_sub(c.chars().count()));
-            // the first four columns are words and aligned at the left, the others numbers and aligned at the right
+            // the first four columns are words, aligned at the left; the other columns are numbers, aligned at the
+            // right
             if i < 4 { format!("{c}{pad}") } else { format!("{pad}{c}") }
         };
         let shown = |(i, _): &(usize, &String)| self.gpu || *i != GPU;
@@ -76,7 +77,7 @@ impl Table {
     }
 }
 
-/// The lines below the table: what its marks mean, and which peers failed.
+/// Returns the lines below the table: what its marks mean, and which peers failed.
 pub fn notes(records: &[Record]) -> Vec<String> {
     let mut notes = vec![];
     if records.iter().any(Record::too_good) {
@@ -105,7 +106,7 @@ pub fn notes(records: &[Record]) -> Vec<String> {
     notes
 }
 
-/// A number with three digits, or two after the point if it is below 1.
+/// Formats a number with three digits, or with two digits after the point if it is below 1.
 pub fn figure(x: f64) -> String {
     match x {
         x if x >= 100.0 => format!("{x:.0}"),

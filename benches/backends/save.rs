@@ -10,20 +10,20 @@ use serde_json::{Map, Value, json};
 use std::fs::{self, OpenOptions};
 use std::path::{Path, PathBuf};
 
-/// The factor in time below which a change counts as noise: a judgement.
+/// A change of time below this factor counts as noise. Chosen by hand.
 const NOISE: f64 = 1.1;
 
-/// The report of a name that was kept, or of a file.
+/// Returns the path of a report, which is given by the name under which it was kept, or as a file.
 pub fn find(name: &str) -> PathBuf {
     if name.ends_with(".json") { PathBuf::from(name) } else { kept(name) }
 }
 
-/// Where `--save NAME` keeps a run.
+/// Returns the path at which `--save NAME` keeps a report.
 pub fn kept(name: &str) -> PathBuf {
     machine::target().join("cupric-bench").join(format!("{name}.json"))
 }
 
-/// Fails if a file cannot be written, so that this shows before a long run and not after it.
+/// Fails if a file cannot be written. Called before a long run, so that it does not fail at the end.
 pub fn check_writable(path: &Path) -> Result<(), String> {
     let existed = path.exists();
     let opened = OpenOptions::new().append(true).create(true).open(path);
@@ -44,7 +44,7 @@ pub fn read(path: &Path) -> Result<Value, String> {
     if report["rows"].is_array() { Ok(report) } else { Err(format!("{}: not a report", path.display())) }
 }
 
-/// A row of the report; `limit_ms` and `fraction` are null where the row has no limit.
+/// Returns a row of the report. `limit_ms` and `fraction` are null if the row has no limit.
 pub fn row(r: &Record) -> Value {
     let mut peers = Map::new();
     for peer in &r.peers {
@@ -55,7 +55,7 @@ pub fn row(r: &Record) -> Value {
         };
         peers.insert(peer.name.clone(), value);
     }
-    // JSON has no infinity, which stands for a NaN where the other device has a number
+    // infinity, which JSON does not have, means that one device has a NaN where the other has a number
     let ulp = r.ulp.map(|u| if u.is_finite() { json!(u) } else { json!("NaN") });
     let mut row = json!({
         "work": r.work, "text": r.text, "dtype": r.dtype, "shape": r.shape, "device": r.device,
@@ -74,7 +74,7 @@ pub fn row(r: &Record) -> Value {
     row
 }
 
-/// Lists what became slower and what faster since an earlier report.
+/// Lists the rows that became slower or faster since an earlier report.
 pub fn compare(name: &str, old: &Value, new: &[Record]) -> Vec<String> {
     let mut changes: Vec<(f64, String)> = vec![];
     let (mut same, mut alone) = (0, 0);
@@ -92,13 +92,13 @@ pub fn compare(name: &str, old: &Value, new: &[Record]) -> Vec<String> {
             continue;
         };
         let times = r.ms() / then;
-        // how much slower the machine itself has become, by the row's limit then and now
+        // the factor by which the machine itself has become slower, from the row's limit then and now
         let drift = match (earlier["limit_ms"].as_f64(), r.limit_ms()) {
             (Some(then), Some(now)) if then > 0.0 => now / then,
             _ => 1.0,
         };
         let change = times / drift;
-        // a row has changed only if both its time and its time relative to the limit have
+        // a row has changed only if both its time and its time relative to the limit have changed
         let slower = times.min(change) > NOISE;
         if !slower && times.max(change) > 1.0 / NOISE {
             same += 1;

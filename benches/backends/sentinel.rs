@@ -1,7 +1,7 @@
-//! Whether the machine itself is as fast as it can be: on a machine that is one of several on the same hardware, neighbours take
-//! memory's rate and the other halves of the cores, and no counter of the system says so. Two rates are measured beside each
-//! row, as parts of the best that were seen on this machine, in this run or earlier ones. Rows whose part is far from that of
-//! most rows are measured again.
+//! Measures whether the machine itself is as fast as it can be. Other virtual machines on the same hardware share its
+//! memory bandwidth and its cores, and no counter of the system shows this. Two rates are measured beside each row, as
+//! parts of the best rates that were seen on this machine, in this run or in earlier runs. Rows whose part is far from
+//! the part of most rows are measured again.
 
 use crate::flow::Flow;
 use crate::limits::Limit;
@@ -9,17 +9,17 @@ use crate::machine;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
-/// Bytes that are copied: far more than any cache holds.
+/// The bytes of the copy that is timed: far more than any cache holds.
 const COPIED: f64 = 200e6;
-/// Multiply-adds of the other rate: about a millisecond of work.
+/// The operations (multiply-adds) of the other rate: about a millisecond of work.
 const OPERATIONS: f64 = 5e8;
 
-/// The two rates, and their best.
+/// The limits whose rates are watched, a copy and multiply-adds, and the best rates so far.
 pub struct Sentinel {
     copy: Limit,
     fma: Limit,
     best: [f64; 2],
-    /// The least and the most of the states that were found.
+    /// The smallest and the largest state so far.
     pub range: [f64; 2],
     file: PathBuf,
     key: String,
@@ -36,7 +36,7 @@ impl Sentinel {
         Sentinel { copy, fma: Limit::operations(false, OPERATIONS), best, range: [f64::INFINITY, 0.0], file, key }
     }
 
-    /// The smaller of the two rates' parts of their best.
+    /// Measures the state: divides each of the two rates by its best rate, and returns the smaller quotient.
     pub fn state(&mut self) -> f64 {
         let rates = [COPIED / self.copy.quick(), OPERATIONS / self.fma.quick()];
         let mut state = f64::INFINITY;
@@ -48,7 +48,7 @@ impl Sentinel {
         state
     }
 
-    /// Keeps the best rates for later runs. It does not matter if they cannot be kept: the next run finds its own.
+    /// Saves the best rates for later runs. Errors are ignored, because the next run can find its own best rates.
     pub fn keep(&self) {
         let text = std::fs::read_to_string(&self.file).unwrap_or_default();
         let mut all: Value = serde_json::from_str(&text).unwrap_or(json!({}));

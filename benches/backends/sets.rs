@@ -1,6 +1,6 @@
-//! `--isa`: the same rows on several instruction sets of the CPU. The library chooses a set once in a process, so each set is measured
-//! by a process of its own, one after the other, and this one shows the shares of the limit side by side. Shares of different sets are
-//! comparable because each row's limit is measured beside it.
+//! `--isa`: the same rows with several instruction sets of the CPU. The library chooses a set once per process, so each
+//! set is measured by its own process, one after another, and this process shows the shares of the limit side by side.
+//! The shares of different sets are comparable because each row's limit is measured beside it.
 
 use crate::common::{say, wrong};
 use crate::isa::{Isa, isa};
@@ -13,12 +13,12 @@ fn name(isa: Isa) -> String {
     format!("{isa:?}").to_lowercase()
 }
 
-/// The name of the CPU in reports: with its instruction set if `CUPRIC_ISA` forces one.
+/// Returns the name of the CPU in reports, with its instruction set if `CUPRIC_ISA` forces one.
 pub fn cpu() -> String {
     std::env::var_os("CUPRIC_ISA").map_or("cpu".into(), |_| format!("cpu {}", name(isa())))
 }
 
-/// The sets of this machine, the best first.
+/// Returns the instruction sets of this machine, the best first.
 fn available() -> Vec<String> {
     let sets: &[Isa] = match isa() {
         Isa::Avx512 => &[Isa::Avx512, Isa::Avx2, Isa::Portable],
@@ -29,7 +29,8 @@ fn available() -> Vec<String> {
     sets.iter().map(|set| name(*set)).collect()
 }
 
-/// The sets that an option asks for. One that the machine lacks is an error, because the library would run another one in its place.
+/// Returns the sets that an option names. A set that the machine lacks is an error, because the library would use
+/// another.
 fn wanted(names: &[String]) -> Vec<String> {
     let sets = available();
     if let Some(lacking) = names.iter().find(|name| *name != "all" && !sets.contains(name)) {
@@ -38,8 +39,8 @@ fn wanted(names: &[String]) -> Vec<String> {
     if names.iter().any(|name| name == "all") { sets } else { names.to_vec() }
 }
 
-/// Runs this program once for each set, with the same arguments, and returns one report of all rows; none if `timed` says that the
-/// processes write no reports.
+/// Runs this program once for each set, with the same arguments, and returns one report of all rows. If `timed` is
+/// false, the processes write no reports, and the result is none.
 pub fn run(names: &[String], timed: bool) -> Result<Option<Value>, String> {
     let fault = |e: std::io::Error| e.to_string();
     let sets = wanted(names);
@@ -65,7 +66,7 @@ pub fn run(names: &[String], timed: bool) -> Result<Option<Value>, String> {
     Ok(Some(joined(&reports)))
 }
 
-/// One report of all rows. The machine counts as quiet if it was during each part.
+/// Joins reports into one report of all rows. The machine counts as quiet if it was quiet during each of them.
 fn joined(reports: &[Value]) -> Value {
     let list =
         |key: &str| reports.iter().flat_map(|r| r[key].as_array().cloned().unwrap_or_default()).collect::<Vec<_>>();
@@ -86,7 +87,8 @@ fn joined(reports: &[Value]) -> Value {
     all
 }
 
-/// The lines of the table of shares: a row each, and for each set its median and its share of the limit.
+/// Returns the lines of the table of shares. A line has a row of the benchmark, and for each set the median and the
+/// share of the limit.
 fn table(sets: &[String], reports: &[Value]) -> Vec<String> {
     let line = |cells: [&str; 3], sets: Vec<String>| {
         format!("{:<30} {:<6} {:<13}{}", cells[0], cells[1], cells[2], sets.concat()).trim_end().to_string()
@@ -112,7 +114,7 @@ fn table(sets: &[String], reports: &[Value]) -> Vec<String> {
     lines
 }
 
-/// Shows that a row of each set stands beside those of the others; part of `cargo test --benches`.
+/// Tests that the table shows a row's results of all sets side by side; part of `cargo test --benches`.
 pub fn check() -> Result<(), String> {
     let report = |set: &str, share: f64| {
         let row = json!({"work": "add", "text": "a + b", "dtype": "f16", "shape": [7], "device": set, "ms": 2.0, "fraction": share});

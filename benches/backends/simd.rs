@@ -1,13 +1,13 @@
-//! The loops that measure the limit of operations, written to run as fast as the machine can with the instruction set that the library
-//! uses.
+//! The loops that measure the limit of operations. They run as fast as the machine can with the instruction set that
+//! the library uses.
 
 use crate::isa::{Isa, isa};
 
-/// Chains of multiply-adds that run side by side. Two units with a latency of four cycles need 8 vectors in flight; 24 are
-/// enough for others too, and fit the 32 registers of AVX-512.
+/// The number of chains of multiply-adds that run side by side. Two units with a latency of four cycles need 8 vectors
+/// in flight; 24 are enough for other machines too, and fit into the 32 registers of AVX-512.
 const CHAINS: usize = 24;
 
-/// Does `steps` multiply-adds in each lane of `CHAINS` vectors, by plain code.
+/// Computes `steps` multiply-adds in each lane of `CHAINS` vectors, in plain Rust.
 #[inline(always)]
 fn fma<T: Copy, const LANES: usize>(steps: usize, start: [T; LANES], step: impl Fn(T) -> T) -> [[T; LANES]; CHAINS] {
     let mut chains = [start; CHAINS];
@@ -23,7 +23,7 @@ fn fma<T: Copy, const LANES: usize>(steps: usize, start: [T; LANES], step: impl 
 
 macro_rules! fma_of {
     ($name:ident, $ops:ident, $t:ty, $lanes:literal, $wide:ident, $narrow:ident) => {
-        /// Runs the chains; the result keeps the compiler from leaving them out.
+        /// Runs the chains. The result keeps the compiler from removing them.
         pub fn $name(steps: usize) -> $t {
             #[cfg(target_arch = "x86_64")]
             match isa() {
@@ -38,9 +38,10 @@ macro_rules! fma_of {
             fma::<$t, { $lanes / 4 }>(steps, [1.5; $lanes / 4], step).as_flattened().iter().sum()
         }
 
-        /// Operations of one call of the function above.
+        /// Returns the number of operations of one call of the function above.
         pub fn $ops(steps: usize) -> f64 {
-            // AVX-512 runs 24 chains of 64 bytes. AVX2 runs 12 of 32 bytes and plain code 24 of 16, which is as much work
+            // AVX-512 runs 24 chains of 64 bytes. AVX2 runs 12 of 32 bytes and plain code 24 of 16, which is as much
+            // work
             let lanes = if isa() == Isa::Avx512 { $lanes } else { $lanes / 4 };
             2.0 * (steps * lanes * CHAINS) as f64
         }
@@ -66,7 +67,8 @@ mod x86 {
                         *chain = $fma(*chain, half, one);
                     }
                 }
-                // SAFETY: a vector register's type has the size of `$lanes` numbers, and every pattern of bits is a number.
+                // SAFETY: a vector register's type has the size of `$lanes` numbers, and every pattern of bits is a
+                // number.
                 let lanes = chains.map(|c| unsafe { std::mem::transmute::<_, [$t; $lanes]>(c) });
                 lanes.as_flattened().iter().sum()
             }

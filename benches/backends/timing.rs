@@ -1,33 +1,35 @@
-//! Time in milliseconds: samples, their median and spread, and how often to repeat what is too short for the clock. The
-//! durations below are judgements: long enough for steady medians, short enough that a quick run takes a minute.
+//! Time in milliseconds: samples, their median and spread, and how often to repeat work that is too short for the
+//! clock. The durations below are chosen by hand: long enough for steady medians, short enough that a quick run takes a
+//! minute.
 
 use crate::quiet;
 use std::time::{Duration, Instant};
 
-/// At least so many milliseconds a sample lasts. What interrupts a core for a moment then changes it little.
+/// The least duration of a sample, in milliseconds. A short interruption of a core then changes it little.
 const SAMPLE: f64 = 5.0;
-/// So many milliseconds each contestant (the library, a way to a limit, or a peer) runs before each sample, to fill the caches,
-/// and until the system has spread threads that were just woken over the cores, which it does at its ticks (4 ms).
+/// The milliseconds for which each contestant (the library, a way to a limit, or a peer) runs before each sample. This
+/// fills the caches, and gives the system time to spread woken threads over the cores, which it does at its ticks (4
+/// ms).
 const WARM: f64 = 8.0;
-/// A repetition that takes so many milliseconds needs no other before it: what the caches held before is a small part.
+/// A repetition that takes this many milliseconds needs no warm-up, because the caches' first content matters little.
 const LONG: f64 = 40.0;
-/// So many milliseconds a contestant may take for a row, in all rounds together; a run's `patience` multiplies it.
+/// The milliseconds that a contestant may take for a row, in all rounds together. They are multiplied by `patience`.
 pub const BUDGET: f64 = 500.0;
 const ROUNDS: usize = 9;
-/// A row's rounds go on, without the peers, until its share is known so well (a third of what two runs may differ by), or there
-/// were so many.
+/// A row's rounds go on, without the peers, until the relative error of its share is below `KNOWN` (a third of the
+/// difference that two runs may have), or until there were `MOST_ROUNDS`.
 pub const KNOWN: f64 = 0.03;
 pub const MOST_ROUNDS: usize = 45;
-/// A row has so many rounds before its share counts as known: its threads may sleep for some rounds and be awake for others.
+/// The rounds before a row's share counts as known, because its threads may sleep in some rounds and not in others.
 pub const LEAST_ROUNDS: usize = 15;
-/// Rounds of a row that takes longer than its budget allows.
+/// The number of rounds of a row that takes longer than its budget allows.
 const FEW_ROUNDS: usize = 5;
-/// A contestant whose first call takes longer is timed by that call alone.
+/// A contestant whose first call takes more milliseconds than this is timed by that call alone.
 pub const SLOW: f64 = 2000.0;
-/// A peer whose first call takes longer is ended and has no time.
+/// A peer whose first call takes more milliseconds than this is ended, and has no time.
 pub const ENDLESS: f64 = 10_000.0;
 
-/// How long a peer's threads are watched at a time, and how long they are waited for at most.
+/// How long a peer's threads are watched at a time. `RESTED` is the longest wait for them.
 const STEP: Duration = Duration::from_millis(3);
 const RESTED: Duration = Duration::from_millis(200);
 
@@ -48,19 +50,20 @@ impl Samples {
         self.0.len()
     }
 
-    /// The ratios of samples to those of `other` that were taken in the same round, so that what slowed a whole round changes
+    /// Returns the ratios of the samples to the samples of `other` from the same rounds. A slow round thus changes
     /// nothing.
     pub fn over(&self, other: &Samples) -> Samples {
         Samples(self.0.iter().zip(&other.0).map(|(a, b)| a / b).collect())
     }
 
-    /// About how far the median would be from that of another run, relative to it: its standard error, where the samples lie as
-    /// those of a normal distribution (1.25 times the deviation, which is 1.48 times half the distance between the quartiles).
+    /// Returns about how far the median would be from the median of another run, relative to it: the standard error of
+    /// the median for samples of a normal distribution (1.25 times the deviation, which is 1.48 times half the distance
+    /// between the quartiles).
     pub fn error(&self) -> f64 {
         1.85 * self.spread() / (self.len() as f64).sqrt()
     }
 
-    /// The larger of two samples in each round.
+    /// Returns the larger of the two samples of each round.
     pub fn larger(&self, other: &Samples) -> Samples {
         Samples(self.0.iter().zip(&other.0).map(|(a, b)| a.max(*b)).collect())
     }
@@ -71,7 +74,7 @@ impl Samples {
         sorted
     }
 
-    /// The value below which the given part of the samples lies, interpolated; NaN without samples.
+    /// Returns the value below which the part `part` of the samples lies, interpolated, or NaN without samples.
     fn quantile(&self, part: f64) -> f64 {
         let sorted = self.sorted();
         let at = part * sorted.len().saturating_sub(1) as f64;
@@ -93,7 +96,7 @@ impl Samples {
         self.quantile(1.0)
     }
 
-    /// Half the distance between the quartiles, relative to the median.
+    /// Returns half the distance between the quartiles, relative to the median.
     pub fn spread(&self) -> f64 {
         (self.quantile(0.75) - self.quantile(0.25)) / 2.0 / self.median()
     }
@@ -104,7 +107,7 @@ impl Samples {
 pub struct Clock {
     /// The number of repetitions in a sample.
     pub batch: usize,
-    /// The time of a repetition as `calibrate` found it.
+    /// The milliseconds of a repetition, as `calibrate` found them.
     pub ms: f64,
 }
 
@@ -114,7 +117,7 @@ impl Default for Clock {
     }
 }
 
-/// Milliseconds of one call.
+/// Returns the milliseconds of one call.
 pub fn time(f: impl FnOnce()) -> f64 {
     let start = Instant::now();
     f();
@@ -127,7 +130,7 @@ impl Clock {
         self.calibrate_rounds(&mut |n| (0..n).for_each(|_| f()));
     }
 
-    /// As `calibrate`, for a function that is given the number of repetitions.
+    /// Finds how many repetitions make a sample, for a function that gets the number of repetitions.
     pub fn calibrate_rounds(&mut self, f: &mut impl FnMut(usize)) {
         self.batch = 1;
         loop {
@@ -137,7 +140,7 @@ impl Clock {
                 self.batch = wanted.max(1.0) as usize;
                 return;
             }
-            // the number grows by steps of 16 at most, because the first call may be far slower than those that follow
+            // the number grows at most 16-fold at a time, because the first call may be far slower than later calls
             self.batch = (wanted.min(self.batch as f64 * 16.0)) as usize;
         }
     }
@@ -154,15 +157,15 @@ impl Clock {
         into.push(time(|| f(self.batch)) / self.batch as f64);
     }
 
-    /// The number of rounds that fit the budget at this time of a repetition.
+    /// Returns the number of rounds that fit into the budget if a repetition takes `ms`.
     pub fn rounds(&self, patience: f64) -> usize {
         let round = WARM.max(self.ms) + self.ms * self.batch as f64;
         ((BUDGET * patience / round) as usize).clamp(FEW_ROUNDS, ROUNDS)
     }
 }
 
-/// Waits until the threads of a peer's process have stopped, which may spin after their work: OpenMP's for some milliseconds,
-/// OpenBLAS's for up to a tenth of a second. What they still do would be taken from whoever has the next turn.
+/// Waits until the threads of a peer's process are idle. Threads may spin after their work: OpenMP's for some
+/// milliseconds, OpenBLAS's for up to a tenth of a second. This would slow the contestant that has the next turn.
 pub fn rest(process: Option<u32>) {
     let start = Instant::now();
     let mut then = process.and_then(quiet::thread_time);
@@ -170,7 +173,7 @@ pub fn rest(process: Option<u32>) {
         std::thread::sleep(STEP);
         let now = process.and_then(quiet::thread_time);
         let Some((before, after)) = then.zip(now) else {
-            // where the threads' times are not known, most have stopped by then
+            // if the threads' times are not known, wait one step more, after which most have stopped
             std::thread::sleep(STEP);
             return;
         };
@@ -181,7 +184,7 @@ pub fn rest(process: Option<u32>) {
     }
 }
 
-/// A time as `150 ns` or `1.23 ms`.
+/// Formats a time as `150 ns` or `1.23 ms`.
 pub fn text(ms: f64) -> String {
     match ms {
         ms if !ms.is_finite() => "—".into(),

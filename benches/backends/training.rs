@@ -1,6 +1,6 @@
-//! Training steps as rows: compiled functions that return the loss, whose gradients are by `grad_many`, and the new
-//! parameters. The peers run the same steps from `benches/python/training.py` and `benches/peers/src/candle_training.rs`. Each of them must
-//! compute the same loss and gradients before it is timed.
+//! Training steps as rows: compiled functions that return the loss and the new parameters, with gradients by
+//! `grad_many`. The peers run the same steps from `benches/python/training.py` and
+//! `benches/peers/src/candle_training.rs`. Each peer must compute the same loss and gradients before it is timed.
 
 use crate::work::{Fill, Run, Work, elements, work};
 use cupric::{Array, Attention, Compiled, Conv, DType, Expr, attention, eval_many, grad_many, s};
@@ -9,10 +9,10 @@ const CLASSES: usize = 10;
 const HEADS: usize = 8;
 const RATE: f64 = 0.01;
 
-/// The loss of parameters on inputs `x` with labels, or values that the results should have, `y`.
+/// A loss, computed from the parameters `p`, the inputs `x`, and the labels or target values `y`.
 type Loss = fn(p: &[Expr], x: &Expr, y: &Expr) -> Expr;
 
-/// A parameter by name, shape and size. Its elements are in ±size; those of a gain, which has size 0, are near 1.
+/// A parameter: name, shape and size. Its elements are in ±size; a size of 0 marks a gain, with elements near 1.
 type Parameter = (&'static str, fn(&[usize]) -> Vec<usize>, f64);
 type Parameters = &'static [Parameter];
 
@@ -53,7 +53,7 @@ const BLOCK: Parameters = &[
     ("b6", |s| vec![s[2]], 0.1),
 ];
 
-/// The shape of a row is that of its inputs.
+/// Returns the rows. The shape of a row is the shape of its inputs.
 pub fn rows() -> Vec<Work> {
     let block: &[&[usize]] = &[&[8, 128, 256]];
     vec![
@@ -62,7 +62,7 @@ pub fn rows() -> Vec<Work> {
         classifier("train_mlp", "training step, MLP", &[&[1024, 512]], MLP, "mlp", mlp)
             .operations(|s| (s[0] * (10 * s[1] * s[1] + 6 * s[1] * CLASSES)) as f64),
         classifier("train_cnn", "training step, CNN", &[&[64, 1, 28, 28]], CNN, "cnn", cnn).operations(|s| {
-            // the first convolution has no derivative by its input; the pixels of the second are a quarter
+            // the first convolution needs no derivative by its input; the second has a quarter of the pixels
             let each = 4 * 9 * s[1] * 32 + 6 * 9 * 32 * 64 / 4 + 6 * 64 * CLASSES / 16;
             (s[0] * s[2] * s[3] * each) as f64
         }),
@@ -95,7 +95,8 @@ fn classifier(
     )
 }
 
-/// A step, or the loss alone, of the function `peer` of `benches/python/training.py`. The labels are still missing.
+/// Returns the row of a training step, or of the loss alone, without its labels, which the caller adds. `peer` is the
+/// function of `benches/python/training.py` that does the same.
 fn row(
     name: &'static str,
     text: &'static str,
@@ -131,7 +132,7 @@ fn row(
         .python("torch jax", text_of_peers)
 }
 
-/// The parameters, and the inputs with their labels.
+/// Divides the arrays into the parameters, and the inputs with their labels.
 fn split(mut arrays: Vec<Array>) -> (Vec<Array>, [Array; 2]) {
     let data = arrays.split_off(arrays.len() - 2);
     (arrays, data.try_into().expect("two arrays"))
@@ -158,7 +159,7 @@ fn step(arrays: Vec<Array>, loss: Loss) -> Run {
     })
 }
 
-/// The length of an axis of an expression without an error.
+/// Returns the length of an axis of an expression that has no error.
 fn length(e: &Expr, axis: usize) -> usize {
     e.shape().map_or(0, |shape| shape[axis])
 }
@@ -178,7 +179,7 @@ fn cnn(p: &[Expr], x: &Expr, y: &Expr) -> Expr {
     (features.matmul(&p[4]) + &p[5]).cross_entropy(y).mean(..)
 }
 
-/// The mean squared error of a transformer block with norms before its parts.
+/// Returns the mean squared error of a transformer block that applies layer norm before attention and perceptron.
 fn block_loss(p: &[Expr], x: &Expr, y: &Expr) -> Expr {
     let [n, length, width] = [0, 1, 2].map(|axis| length(x, axis));
     let norm = |x: &Expr, p: &[Expr]| x.layer_norm(-1, 1e-5) * &p[0] + &p[1];

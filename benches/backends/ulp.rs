@@ -1,9 +1,9 @@
-//! How far the results of two devices are apart, in units in the last place of their dtype.
+//! The difference between the results of two devices, in units in the last place of their dtype.
 
 use cupric::{Array, DType, Element, Result, bf16, f16};
 
-/// The largest difference between arrays of the same shapes; infinity where one has a NaN and the other a number. `None` if no
-/// array has a dtype that is compared.
+/// Returns the largest difference between arrays of the same shapes. It is infinity if one array has a NaN where the
+/// other has a number, and `None` if no array has a dtype that is compared.
 pub fn largest(a: &[Array], b: &[Array]) -> Result<Option<f64>> {
     let mut most = None;
     for (a, b) in a.iter().zip(b) {

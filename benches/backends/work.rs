@@ -4,7 +4,7 @@ use crate::flow::Flow;
 use cupric::{Array, DType, Device, Expr, Result, Rng, linspace};
 use serde_json::{Value, json};
 
-/// One repetition: builds the expression, runs it and returns the results, which the caller drops.
+/// A function for one repetition: builds the expression, evaluates it and returns the results, which the caller drops.
 pub type Run = Box<dyn FnMut() -> Result<Vec<Array>>>;
 
 /// A number of elements, bytes or operations, computed from the shape.
@@ -15,22 +15,24 @@ type Make = Box<dyn Fn(&[usize]) -> Input>;
 type Build = Box<dyn Fn(Vec<Array>, &[usize], &Device) -> Result<Run>>;
 type Values = Box<dyn Fn(Vec<Array>) -> Result<Vec<Array>>>;
 
-/// The content of an input, the same on each device. A peer makes other numbers of the same kind.
+/// How the elements of an input are made. They are the same on each device; a peer makes other numbers of the same
+/// kind.
 #[derive(Clone, Copy)]
 pub enum Fill {
     /// Uniform in `low..high`.
     Uniform(f64, f64),
     /// Each of `0..n` once, in random order; i32.
     Permutation,
-    /// From the first number to below the second, in equal steps.
+    /// Numbers from the first one to below the second one, in equal steps.
     Ascending(f64, f64),
-    /// Uniform in `0..n`, as i32 or as truths.
+    /// Uniform in `0..n`, as i32 or as bool.
     Below(i32),
-    /// As `Uniform`, or whole numbers as `Below`, and in every peer the same numbers: see `hashed`.
+    /// Uniform in `low..high`, rounded down for integers. Every peer makes the same numbers; see `hashed`.
     Hashed(f64, f64),
 }
 
-/// Number `k` of a sequence in `0..1` that looks random and that every library can compute: an integer hash.
+/// Returns number `k` of a sequence in `0..1` that looks random. It is an integer hash, which every library can
+/// compute.
 pub fn hashed(k: u32) -> f64 {
     let h = (k ^ k >> 16).wrapping_mul(0x7feb_352d);
     let h = (h ^ h >> 15).wrapping_mul(0x846c_a68b);
@@ -59,18 +61,18 @@ pub struct Work {
     pub transfer: bool,
     /// Whether the row has no limit, because it is too small for bytes or operations to decide its time.
     pub unlimited: bool,
-    /// Whether only the host's time counts, and what it enqueued on a GPU is not waited for.
+    /// Whether only the host's time counts, without waiting for the work that it enqueued on a GPU.
     pub enqueued: bool,
     flows: Vec<Flows>,
     flops: Count,
     inputs: Vec<Make>,
     build: Build,
     values: Option<Values>,
-    /// Names of Python modules, separated by spaces, with the text that they run: see `Work::python`.
+    /// Names of Python modules, separated by spaces, with the code that they run; see `Work::python`.
     pub python: Vec<(&'static str, String)>,
 }
 
-/// A row that has no inputs, bytes, work or peers yet: the methods of `Work` add them.
+/// Returns a row without inputs, bytes, work or peers. The methods of `Work` add them.
 pub fn work(name: &'static str, text: &'static str, dtype: DType, shapes: &[&[usize]]) -> Work {
     Work {
         name,
@@ -100,7 +102,7 @@ impl Work {
         self.takes_in(names, -3.0, 3.0)
     }
 
-    /// As `takes`, with elements in `low..high`.
+    /// Adds inputs of the row's own shape and dtype, like `takes`, with elements in `low..high`.
     pub fn takes_in(self, names: &'static str, low: f64, high: f64) -> Work {
         let dtype = self.dtype;
         names.split(' ').fold(self, |w, name| w.with(name, dtype, |s| s.to_vec(), Fill::Uniform(low, high)))
@@ -118,20 +120,21 @@ impl Work {
         self
     }
 
-    /// Says that a pass reads `reads` arrays of the row's shape and dtype side by side, and writes `writes` such arrays.
+    /// Adds a pass that reads `reads` arrays of the row's shape and dtype side by side, and writes `writes` such
+    /// arrays.
     pub fn moves(self, reads: usize, writes: usize) -> Work {
         let size = self.dtype.size() as f64;
         self.pass(reads, move |s| [reads as f64 * size * elements(s), writes as f64 * size * elements(s)])
     }
 
-    /// Says that a pass reads and writes so many elements of the row's dtype.
+    /// Adds a pass that reads and writes as many elements of the row's dtype as `count` returns.
     pub fn moves_elements(self, count: fn(&[usize]) -> [f64; 2]) -> Work {
         let size = self.dtype.size() as f64;
         self.pass(1, move |s| count(s).map(|n| n * size))
     }
 
-    /// Adds a pass over memory: `arrays` arrays are read side by side; `bytes` says how many bytes are read in all, and how many
-    /// are written. Work that must read its input twice has two passes.
+    /// Adds a pass over memory that reads `arrays` arrays side by side. `bytes` returns how many bytes it reads in all,
+    /// and how many it writes. Work that must read its input twice has two passes.
     pub fn pass(mut self, arrays: usize, bytes: impl Fn(&[usize]) -> [f64; 2] + 'static) -> Work {
         self.flows.push(Box::new(move |s| {
             let [read, write] = bytes(s);
@@ -166,13 +169,14 @@ impl Work {
         self.program(move |x, _, _| Ok(Box::new(move || Ok(vec![f(&x).eval()?]))))
     }
 
-    /// Sets the work to a program that is no single expression.
+    /// Sets the work to a program that is more than one expression.
     pub fn program(mut self, build: impl Fn(Vec<Array>, &[usize], &Device) -> Result<Run> + 'static) -> Work {
         self.build = Box::new(build);
         self
     }
 
-    /// Sets what each peer must compute before it is timed, within `peers::CLOSE`. The row's inputs must be `Fill::Hashed`.
+    /// Sets the values that each peer must compute, within `peers::CLOSE`, before it is timed. All inputs must be
+    /// `Fill::Hashed`.
     pub fn checked(mut self, values: impl Fn(Vec<Array>) -> Result<Vec<Array>> + 'static) -> Work {
         self.values = Some(Box::new(values));
         self
@@ -182,14 +186,14 @@ impl Work {
         self.values.is_some()
     }
 
-    /// Says how Python modules (names, separated by spaces) do the same: an expression or the body of a function. In it `xp`
-    /// is the module, inputs have their names, and `shape` is the row's.
+    /// Adds Python code that does the same, for the modules `peers` (names, separated by spaces). It is an expression
+    /// or the body of a function. In it, `xp` is the module, inputs have their names, and `shape` is the row's shape.
     pub fn python(mut self, peers: &'static str, text: impl Into<String>) -> Work {
         self.python.push((peers, text.into()));
         self
     }
 
-    /// The row at each of its shapes, or, if it is flat, at each of `sizes` if any are given.
+    /// Returns the row at each of its shapes. If the row is flat and `sizes` are given, they replace its shapes.
     pub fn cases<'a>(&'a self, sizes: &[usize]) -> Vec<Case<'a>> {
         let shapes =
             if self.flat && !sizes.is_empty() { sizes.iter().map(|n| vec![*n]).collect() } else { self.shapes.clone() };
@@ -204,12 +208,12 @@ pub struct Case<'a> {
 }
 
 impl Case<'_> {
-    /// The passes over memory that the row must make.
+    /// Returns the passes over memory that the row must make.
     pub fn flows(&self) -> Vec<Flow> {
         self.work.flows.iter().map(|f| f(&self.shape)).collect()
     }
 
-    /// The bytes that must move.
+    /// Returns the bytes that the row must move.
     pub fn bytes(&self) -> f64 {
         self.flows().iter().map(Flow::bytes).sum()
     }
@@ -222,7 +226,7 @@ impl Case<'_> {
         self.work.inputs.iter().map(|f| f(&self.shape)).collect()
     }
 
-    /// The name that `--list` shows and `--filter` searches, among others: `matmul f32 1024x1024`.
+    /// Returns the label that `--list` shows and `--filter` searches, such as `matmul f32 1024x1024`.
     pub fn label(&self) -> String {
         format!("{} {} {}", self.work.name, self.work.dtype, shape_text(&self.shape))
     }
@@ -236,13 +240,13 @@ impl Case<'_> {
         self.inputs().iter().enumerate().map(|(i, input)| input.make(i as u32, device)).collect()
     }
 
-    /// A digest of each array that the peers must compute too; empty if the row has no such arrays.
+    /// Returns a digest of each array that the peers must compute too. The list is empty if the row is not checked.
     pub fn values(&self) -> Result<Vec<[f64; 2]>> {
         let Some(values) = &self.work.values else { return Ok(vec![]) };
         values(self.arrays(&Device::cpu())?)?.iter().map(|a| Ok(digest(&a.to_vec::<f32>()?))).collect()
     }
 
-    /// The description that a peer gets.
+    /// Returns the description of the case that a peer gets.
     pub fn to_json(&self) -> Value {
         let input = |(number, i): (usize, &Input)| {
             let (kind, low, high) = match i.fill {
@@ -293,20 +297,20 @@ impl Input {
     }
 }
 
-/// The number of the hashed sequence with which an input begins. Inputs of up to 2^24 elements share no numbers.
+/// Returns the position in the hashed sequence at which an input begins. Inputs of up to 2^24 elements do not overlap.
 fn first(input: u32) -> u32 {
     input << 24
 }
 
-/// The norm of an array, and its scalar product with numbers in `-1..1` that look random. If two arrays differ, one of them
-/// differs by about as much.
+/// Returns the norm of an array, and its scalar product with numbers in `-1..1` that look random. If two arrays differ,
+/// at least one of these two results differs by about as much.
 fn digest(x: &[f32]) -> [f64; 2] {
     let wide = x.iter().map(|x| f64::from(*x));
     let product = wide.clone().enumerate().map(|(k, x)| x * (2.0 * hashed(k as u32) - 1.0)).sum();
     [wide.map(|x| x * x).sum::<f64>().sqrt(), product]
 }
 
-/// A shape as `10M` or `1000x10000`.
+/// Formats a shape as `10M` or `1000x10000`.
 pub fn shape_text(shape: &[usize]) -> String {
     let number = |n: &usize| match *n {
         n if n >= 1_000_000 && n % 1_000_000 == 0 => format!("{}M", n / 1_000_000),

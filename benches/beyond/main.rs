@@ -1,5 +1,6 @@
-//! `cargo bench --bench beyond --features formats -- --gb 6 --folder DIR`: a file larger than memory. Every line of the guide's page on
-//! streaming runs as a process of its own, whose memory `prlimit` limits. Reading and writing are timed beside `dd`.
+//! `cargo bench --bench beyond --features formats -- --gb 6 --folder DIR`: work on a file larger than memory. Every
+//! line of the guide's page on streaming runs in its own process, whose memory `prlimit` limits. Reading and writing
+//! are timed beside `dd`.
 
 #[path = "../../examples/common/mod.rs"]
 mod common;
@@ -24,13 +25,13 @@ struct Options {
     /// The memory of each process in MiB
     #[arg(long, default_value_t = 1024)]
     limit: u64,
-    /// Where the files are: on the disk that is to be measured
+    /// Folder for the files, on the disk to be measured
     #[arg(long, default_value_os_t = std::env::temp_dir())]
     folder: PathBuf,
     /// How many lines to run; the first two are compared with dd
     #[arg(long, default_value_t = LINES.len())]
     lines: usize,
-    /// Run one line: this program runs itself with this
+    /// Run one line; this program runs itself with this option
     #[arg(long, hide = true)]
     line: Option<usize>,
     /// What cargo passes
@@ -38,15 +39,15 @@ struct Options {
     bench: bool,
 }
 
-/// How many elements a row has, and how many bytes a block of rows.
+/// The number of elements of a row. `BLOCK` is the number of bytes of a block of rows.
 const COLUMNS: usize = 128;
 const BLOCK: usize = 16 << 20;
-/// How often what is compared with `dd` runs, in turn with it.
+/// How often the lines that are compared with `dd` run, in turn with `dd`.
 const ROUNDS: usize = 3;
 
 type Outcome<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 
-/// What a line computes from the file, and writes to another.
+/// A line: its name, and the function that computes it from the mapped file and writes the result to another file.
 type Line = (&'static str, fn(&Array, &Path) -> Result<()>);
 
 const LINES: [Line; 8] = [
@@ -161,11 +162,11 @@ fn measure(options: &Options) -> Outcome {
     Ok(())
 }
 
-/// Runs a program with limited memory, when nothing of both files is in memory, and returns its seconds.
+/// Runs a program with limited memory, and returns its seconds. Before, neither file is in the system's page cache.
 fn timed(options: &Options, command: &Command) -> Outcome<f64> {
     let _ = std::fs::remove_file(target(&options.folder));
     let source = format!("if={}", source(&options.folder).display());
-    // this makes Linux forget what it has read of a file
+    // this makes Linux drop the file from its page cache
     run(Command::new("dd").args([&source, "iflag=nocache", "count=0"]))?;
     let limit = format!("--data={}", options.limit << 20);
     let start = Instant::now();
@@ -186,7 +187,7 @@ fn middle(mut seconds: Vec<f64>) -> f64 {
     seconds[seconds.len() / 2]
 }
 
-/// Compares what a line wrote with its formula: whole, or at the start, in the middle and at the end.
+/// Compares the result of a line with its formula: the whole result, or its start, middle and end.
 fn check(line: usize, folder: &Path) -> Outcome {
     // SAFETY: nobody changes the files before the next line.
     let [x, y] = [source(folder), target(folder)].map(|path| unsafe { Array::map_npy(path) });

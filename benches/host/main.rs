@@ -1,5 +1,6 @@
-//! `cargo bench --bench host`: what a GPU costs the host. Starts, cold and warm, are processes of their own: this program, run again with
-//! a folder for the cache on disk that is empty, and then one that the start before has filled.
+//! `cargo bench --bench host`: the time that the host spends on work for a GPU. Cold and warm starts are timed in new
+//! processes: this program runs itself with an empty folder for the cache on disk, and then again with the filled
+//! folder.
 
 #[path = "../../examples/common/mod.rs"]
 mod common;
@@ -18,7 +19,7 @@ them off (Mesa's and NVIDIA's).";
 #[derive(Parser)]
 #[command(about = ABOUT)]
 struct Options {
-    /// Time one start and print it: this program runs itself with this
+    /// Time one start and print it; this program runs itself with this option
     #[arg(long, hide = true)]
     start: bool,
     /// What cargo passes; without it one start is timed
@@ -26,19 +27,19 @@ struct Options {
     bench: bool,
 }
 
-/// How many kernels the large plan has.
+/// The number of kernels of the large plan.
 const KERNELS: usize = 300;
-/// How many samples each time is the median of, and how many starts of a process.
+/// The number of samples of which each time is the median. `STARTS` is the number for starts of a process.
 const SAMPLES: usize = 15;
 const STARTS: usize = 3;
 
 fn main() -> ExitCode {
     let options: Options = common::arguments("host");
-    // `cargo test --benches` passes no `--bench`: it looks whether the program runs
+    // `cargo test --benches` passes no `--bench`; it only tests that the program runs
     common::finish("host", if options.start || !options.bench { start() } else { all() })
 }
 
-/// Names and milliseconds.
+/// Names of measurements, and their milliseconds.
 type Times = Vec<(String, f64)>;
 type Outcome = std::result::Result<(), Box<dyn std::error::Error>>;
 
@@ -71,7 +72,7 @@ fn all() -> Outcome {
     Ok(())
 }
 
-/// The times that a start in a process of its own prints.
+/// Starts this program as a new process, and returns the times that it prints.
 fn child(folder: &Path) -> std::result::Result<Times, Box<dyn std::error::Error>> {
     let mut command = Command::new(std::env::current_exe()?);
     command.arg("--start").env("CUPRIC_CACHE_DIR", folder);
@@ -114,8 +115,8 @@ fn fused(x: &Array) -> Expr {
     x * 2.0 + x
 }
 
-/// Expressions of different kernels: the digits to base 3 of each one's number choose its operations. Their lengths differ too, so
-/// that no two of them become one kernel.
+/// Returns expressions that need different kernels: the base-3 digits of an expression's number choose its operations.
+/// Their lengths differ too, so that no two of them become one kernel.
 fn kernels(device: &Device) -> Result<Vec<Expr>> {
     let kernel = |n: usize| {
         let x = Array::from_vec(vec![1.5f32; 64 + n], [64 + n])?.to_device(device)?;
@@ -128,7 +129,7 @@ fn kernels(device: &Device) -> Result<Vec<Expr>> {
     (0..KERNELS).map(kernel).collect()
 }
 
-/// The median of several runs, after one that is not timed.
+/// Returns the median of several runs, after one run that is not timed.
 fn median(mut run: impl FnMut() -> Result<()>) -> Result<Duration> {
     run()?;
     let mut times = vec![];
@@ -141,7 +142,7 @@ fn median(mut run: impl FnMut() -> Result<()>) -> Result<Duration> {
     Ok(times[times.len() / 2])
 }
 
-/// The host's time of 1,000 evaluations that nobody waits for: median of several thousands.
+/// Returns the host's time for 1,000 evaluations, without waiting for the device: the median of several thousands.
 fn enqueue(device: &Device, x: &Array) -> Result<Duration> {
     let mut times = vec![];
     for _ in 0..=SAMPLES {
@@ -156,7 +157,7 @@ fn enqueue(device: &Device, x: &Array) -> Result<Duration> {
     Ok(times[1 + SAMPLES / 2])
 }
 
-/// The host's time of one `eval_many` of 1,000 kernels. Their lengths differ, so that no two of them become one kernel.
+/// Returns the host's time for one `eval_many` of 1,000 kernels. Their lengths differ, so no two become one kernel.
 fn thousand(device: &Device) -> Result<Duration> {
     let array = |n: usize| Array::from_vec(vec![1.5f32; 64 + n], [64 + n])?.to_device(device);
     let arrays = (0..1000).map(array).collect::<Result<Vec<_>>>()?;

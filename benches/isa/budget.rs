@@ -1,4 +1,4 @@
-//! The figures of each kernel that the repository keeps, and what may not grow.
+//! The figures of each kernel that the repository keeps (`budget.csv`), and the check that they do not grow.
 
 use crate::driver::Result;
 use std::collections::BTreeMap;
@@ -6,14 +6,15 @@ use std::collections::BTreeMap;
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/isa/budget.csv");
 const HEADER: &str =
     "row,kernel,vector instructions an element,instructions,registers,waves,spills,workgroup memory,code size";
-/// By how much a figure may grow. Compilers order the same instructions differently from change to change.
+/// The factor by which a figure may grow, because compilers order the same instructions differently from change to
+/// change.
 const MARGIN: f64 = 1.03;
 
-/// The figures of a kernel that the file keeps.
+/// The figures that the file keeps of a kernel.
 pub struct Measured {
     pub row: String,
     pub kernel: String,
-    /// Vector instructions an element.
+    /// Vector instructions per element.
     pub vector: f64,
     pub instructions: u64,
     pub registers: u64,
@@ -24,7 +25,7 @@ pub struct Measured {
     pub code: u64,
 }
 
-/// Returns the version of the driver that the figures of the file are from.
+/// Returns the version of the driver with which the figures of the file were made.
 pub fn driver() -> Result<String> {
     Ok(read()?.lines().next().and_then(|line| line.strip_prefix("driver,")).unwrap_or("").to_string())
 }
@@ -48,7 +49,7 @@ pub fn figures() -> Result<Vec<Measured>> {
     include_str!("budget.csv").lines().skip(2).map(figures).collect()
 }
 
-/// Writes the figures of all kernels.
+/// Writes the figures of all kernels to the file.
 pub fn write(driver: &str, all: &[Measured]) -> Result<()> {
     let line = |m: &Measured| {
         let Measured { vector, instructions, registers, waves, spills, shared, code, .. } = m;
@@ -59,8 +60,8 @@ pub fn write(driver: &str, all: &[Measured]) -> Result<()> {
     Ok(())
 }
 
-/// Compares figures with those of the file. Returns a line for each that is worse, and the number of those that are
-/// better by more than the margin. With `is_whole`, kernels that only the file has are an error too.
+/// Compares figures with the figures of the file. Returns a line for each figure that is worse, and the number of
+/// figures that are better by more than the margin. With `is_whole`, kernels that only the file has are an error too.
 pub fn compare(all: &[Measured], is_whole: bool) -> Result<(Vec<String>, usize)> {
     let text = read()?;
     let mut kept = BTreeMap::new();
@@ -88,7 +89,7 @@ pub fn compare(all: &[Measured], is_whole: bool) -> Result<(Vec<String>, usize)>
             ("instructions", m.instructions as f64, instructions),
         ];
         for (what, now, before) in pairs {
-            // the file has two digits after the point
+            // 0.01, because the file has only two digits after the point
             if now > before * MARGIN + 0.01 {
                 worse.push(format!("{name}: {now:.2} {what}, not {before}"));
             }

@@ -1,10 +1,10 @@
-//! What the drivers of graphics cards report, in `cards/*.json`, and the chips that Mesa's compiler knows.
+//! The properties that drivers of graphics cards report, in `cards/*.json`, and the chips that Mesa's compiler knows.
 
 use crate::driver::Result;
 use cupric::testing::{Caps, Card, Cooperative, caps_of};
 use serde_json::Value;
 
-/// The cards, by the names of their files.
+/// The cards: the name of each file, and its content.
 const FILES: [(&str, &str); 8] = [
     ("rx6800", include_str!("cards/rx6800.json")),
     ("rx7900xtx", include_str!("cards/rx7900xtx.json")),
@@ -16,7 +16,7 @@ const FILES: [(&str, &str); 8] = [
     ("webgpu", include_str!("cards/webgpu.json")),
 ];
 
-/// The card whose plans are measured, for each family of chips: the most common card with such a chip.
+/// Returns the card for which kernels are planned, for a family of chips: the most common card with such a chip.
 pub fn card_of(family: &str) -> &'static str {
     if family.starts_with("gfx11") { "rx7900xtx" } else { "rx6800" }
 }
@@ -25,7 +25,7 @@ pub fn names() -> impl Iterator<Item = &'static str> {
     FILES.iter().map(|(name, _)| *name)
 }
 
-/// The capabilities that the library's device on a card has.
+/// Returns the capabilities that the library's device would have on a card.
 pub fn caps(name: &str) -> Result<Caps> {
     let unknown = || format!("no card is called {name}: {}", names().collect::<Vec<_>>().join(", "));
     let (_, text) = FILES.iter().find(|(file, _)| *file == name).ok_or_else(unknown)?;

@@ -1,42 +1,42 @@
-//! Finds the blocks, the loops and the hot path in the machine code of a kernel, and counts the instructions of the path.
-//! `--help` defines the path.
+//! Finds the basic blocks, the loops and the hot path in the machine code of a kernel, and counts the instructions on
+//! the hot path. `--help` defines the hot path.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Counts of the instructions that a lane executes, with the iterations of loops.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Cost {
-    /// Vector instructions, and those of them that multiply and add.
+    /// Vector instructions. `multiply_adds` counts the multiply-adds among them.
     pub vector: f64,
     pub multiply_adds: f64,
-    /// Scalar loads, and waits for memory.
+    /// Scalar loads. `waits` counts the waits for memory.
     pub scalar_loads: f64,
     pub waits: f64,
-    /// Bytes loaded from and stored to main memory.
+    /// Bytes loaded from main memory, and bytes stored to it.
     pub loaded: f64,
     pub stored: f64,
-    /// Loads from main memory of more than a word, and of at most a word. The latter load one element, also a narrow one.
+    /// Loads of more than a word from main memory. `word_loads` are loads of at most a word, which is one element.
     wide_loads: f64,
     word_loads: f64,
-    /// Bytes of workgroup memory, and memory instructions of any kind.
+    /// Bytes of workgroup memory that are accessed. `accesses` counts memory instructions of any kind.
     shared: f64,
     accesses: f64,
-    /// Notes of indices out of range, which kernels make by an atomic maximum.
+    /// Reports of indices out of range, which kernels write by an atomic maximum.
     errors: f64,
 }
 
 /// The work of a lane, according to the plan and the constants of the shader.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Work {
-    /// Elements (of a product: multiply-adds) of one lane.
+    /// Elements that one lane computes, or multiply-adds in a matrix product.
     pub elements: f64,
-    /// Bytes that it loads, and that it stores, for an element.
+    /// Bytes that a lane loads, and bytes that it stores, for an element.
     pub bytes: [f64; 2],
-    /// The number of loads of an element.
+    /// The number of loads for an element.
     pub loads: f64,
-    /// For a product by tiles: the lengths along k of the product, of a chain and of a tile; the number of sums of a lane.
+    /// For a matrix product by tiles: the lengths along k of the product, of a chain and of a tile, and a lane's sums.
     pub tile: Option<[f64; 4]>,
-    /// Invocations of a workgroup.
+    /// The number of invocations of a workgroup.
     pub group: f64,
 }
 
@@ -46,22 +46,22 @@ pub struct Figures {
     pub hot: Cost,
     /// Scalar loads and waits in one iteration of each loop.
     pub in_loops: [usize; 2],
-    /// Memory instructions along the hot path, each once, by their names.
+    /// Memory instructions on the hot path, by their names, without the iterations of loops.
     pub accesses: BTreeMap<String, usize>,
-    /// Loops whose trip count is not known, so that they count once.
+    /// The number of loops whose trip count is not known. Their instructions count once.
     pub unknown_loops: usize,
-    /// How often the blocks of the hot path run, by their labels.
+    /// How often each block of the hot path runs, by its label.
     pub runs: HashMap<String, f64>,
 }
 
 struct Block {
     label: String,
     cost: Cost,
-    /// Each successor, and whether it is reached by a jump.
+    /// The index of each successor, and whether it is reached by a jump.
     next: Vec<(usize, bool)>,
     /// Whether the condition of the branch depends on elements that the kernel has loaded, or on floats.
     on_data: bool,
-    /// Whether the block starts the other side of a divergent condition. A wave whose lanes agree runs one side.
+    /// Whether the block starts the second side of a divergent condition. A wave whose lanes agree runs only one side.
     inverts: bool,
     accesses: Vec<String>,
 }
@@ -76,7 +76,8 @@ struct Loop {
 pub fn figures(assembly: &str, work: &Work) -> Figures {
     let blocks = blocks(assembly);
     let mut loops = loops(&blocks);
-    // the first path tells how many bytes an iteration moves, and so the number of iterations. The second path uses it
+    // the first path gives the bytes that an iteration moves, and so the number of iterations, which the second path
+    // uses
     let path = path(&blocks, &loops);
     trips(&blocks, &mut loops, &path, work);
     let path = self::path(&blocks, &loops);
@@ -117,7 +118,7 @@ impl Cost {
     }
 }
 
-/// The bytes of a lane that a memory instruction moves.
+/// Returns the bytes per lane that a memory instruction moves.
 fn width(name: &str) -> f64 {
     let pairs = if name.contains("read2") || name.contains("write2") { 2. } else { 1. };
     let each = match name {
@@ -131,12 +132,12 @@ fn width(name: &str) -> f64 {
     pairs * each
 }
 
-/// Whether an instruction accesses memory by lanes.
+/// Returns whether an instruction accesses memory separately for each lane.
 fn accesses(name: &str) -> bool {
     ["ds_", "buffer_", "global_", "flat_", "scratch_"].iter().any(|p| name.starts_with(p)) && !name.contains("_gl")
 }
 
-/// Adds a block, which the one before it may run into.
+/// Adds a block. If `falls` is true, the previous block may run into it.
 fn open(blocks: &mut Vec<Block>, label: &str, falls: bool) {
     let n = blocks.len();
     if let (true, Some(before)) = (falls, blocks.last_mut()) {
@@ -217,7 +218,7 @@ impl Cost {
     }
 }
 
-/// The registers whose values depend on loaded elements or on floats, for instructions in the order of the machine code.
+/// The registers whose values depend on loaded elements or on floats. Instructions are added in the order of the code.
 #[derive(Default)]
 struct Taint(BTreeSet<String>);
 
@@ -233,7 +234,7 @@ impl Taint {
     }
 
     fn step(&mut self, name: &str, operands: &[&str]) {
-        // how many of the operands are results
+        // the number of operands that are results
         let results = match name {
             _ if name.starts_with("v_cmpx") || name.starts_with("s_cmp") || name.starts_with("s_bitcmp") => 0,
             _ if name.contains("_store_") || name.starts_with("ds_write") || name.starts_with("s_waitcnt") => return,
@@ -242,11 +243,11 @@ impl Taint {
         };
         let results = results.min(operands.len());
         let is_load = name.contains("_load_") && !name.starts_with("s_") || name.starts_with("ds_read");
-        // no index is computed from floats
+        // floats count as data, because no index is computed from floats
         let is_float = ["_f16", "_f32", "_f64"].iter().any(|kind| name.contains(kind));
         let mut on_data =
             is_load || is_float || operands[results..].iter().flat_map(|o| registers(o)).any(|r| self.0.contains(&r));
-        // multiply-adds that accumulate read their result too
+        // accumulating multiply-adds read their result register too
         on_data |= name.contains("fmac") && registers(operands[0]).iter().any(|r| self.0.contains(r));
         let mut written: Vec<String> = operands[..results].iter().flat_map(|o| registers(o)).collect();
         if name.starts_with("v_cmpx") {
@@ -272,7 +273,7 @@ impl Taint {
     }
 }
 
-/// The registers that an operand names: `v3`, `s[4:5]`, `vcc`, `|v2|`.
+/// Returns the registers that an operand names, such as `v3`, `s[4:5]`, `vcc` or `|v2|`.
 fn registers(operand: &str) -> Vec<String> {
     let operand = operand.trim_start_matches(['-', '|', '!']).split_whitespace().next().unwrap_or("");
     let operand = operand.trim_end_matches('|').trim_end_matches("_lo").trim_end_matches("_hi");
@@ -292,7 +293,7 @@ fn registers(operand: &str) -> Vec<String> {
     if rest.parse::<u32>().is_ok() { vec![operand.to_string()] } else { vec![] }
 }
 
-/// The loops, from outer to inner ones. A compiler lays the blocks of a loop out one after another.
+/// Returns the loops, from outer to inner ones. The compiler places the blocks of a loop one after another.
 fn loops(blocks: &[Block]) -> Vec<Loop> {
     let mut last = BTreeMap::new();
     for (n, block) in blocks.iter().enumerate() {
@@ -310,12 +311,12 @@ fn around(loops: &[Loop], block: usize) -> impl Iterator<Item = &Loop> {
     loops.iter().filter(move |l| (l.first..=l.last).contains(&block))
 }
 
-/// The blocks of the hot path: one iteration of each loop.
+/// Returns the blocks of the hot path, with one iteration of each loop.
 fn path(blocks: &[Block], loops: &[Loop]) -> Vec<usize> {
     let count = blocks.len();
     let innermost: Vec<Option<&Loop>> = (0..count).map(|n| around(loops, n).last()).collect();
     let is_in = |l: &Loop, n: usize| (l.first..=l.last).contains(&n);
-    // which blocks reach the end of an iteration of their innermost loop
+    // whether each block reaches the end of an iteration of its innermost loop
     let mut iterates = vec![false; count];
     for n in (0..count).rev() {
         let Some(l) = innermost[n] else { continue };
@@ -323,7 +324,7 @@ fn path(blocks: &[Block], loops: &[Loop]) -> Vec<usize> {
         let goes_on = |to: usize| to > n && is_in(l, to) && (iterates[to] || is_deeper(to));
         iterates[n] = blocks[n].next.iter().any(|(to, _)| *to == l.first || goes_on(*to));
     }
-    // where a block may go, by how it was entered; the end of an iteration leads to the loop's exits
+    // the successors of a block, by how it was entered; the end of an iteration leads to the loop's exits
     let edges = |n: usize, by_jump: bool| -> Vec<(usize, bool)> {
         let block = &blocks[n];
         let mut next = vec![];
@@ -348,7 +349,7 @@ fn path(blocks: &[Block], loops: &[Loop]) -> Vec<usize> {
         }
         next
     };
-    // for each block, entered by falling through or by a jump: the cost from there on, and the next block
+    // for each block, entered by falling through or by a jump: the cost from the block on, and the next block
     let mut best = vec![[(Cost::default(), None::<(usize, bool)>); 2]; count];
     for n in (0..count).rev() {
         let weight: f64 = around(loops, n).map(|l| l.trips).product();
@@ -376,7 +377,7 @@ fn path(blocks: &[Block], loops: &[Loop]) -> Vec<usize> {
     path
 }
 
-/// Sets the trip counts of the loops from what an iteration does and what a lane has to do.
+/// Sets the trip counts of the loops: the work of a lane divided by the work of an iteration.
 fn trips(blocks: &[Block], loops: &mut [Loop], path: &[usize], work: &Work) {
     for n in 0..loops.len() {
         let (first, last) = (loops[n].first, loops[n].last);
@@ -396,13 +397,14 @@ fn trips(blocks: &[Block], loops: &mut [Loop], path: &[usize], work: &Work) {
             (false, _) => own.stored / work.bytes[1],
         };
         let trips = match work.tile {
-            // of a product by tiles: the chains, the tiles of a chain, and the elements along k of a tile
+            // in a product by tiles, the loops are over chains, over the tiles of a chain, and over a tile's elements
+            // along k
             Some([k, chain, ..]) if all.loaded > 0. && !moves(&own) => Some((k / chain).ceil()),
             Some([k, _, depth, _]) if own.loaded > 0. => Some(k / depth / outside),
             Some([_, _, _, sums]) if own.stored > 0. => Some(sums * work.bytes[1] / own.stored / outside),
             Some([_, _, depth, sums]) if own.multiply_adds > 0. => Some(depth * sums / own.multiply_adds),
             _ if moves(&own) && each.is_finite() && each > 0. => Some(work.elements / each / outside),
-            // a tree over the invocations of a workgroup
+            // a tree reduction over the invocations of a workgroup
             _ if own.shared > 0. => Some(work.group.log2()),
             _ => None,
         };

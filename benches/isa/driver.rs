@@ -1,9 +1,9 @@
 //! Compiles shaders through Vulkan, with the driver of a card that the machine does not have.
 //!
-//! Mesa's driver for AMD cards (RADV) opens a device without hardware if `RADV_FORCE_FAMILY` names a chip. The device runs nothing,
-//! and wgpu cannot open it, but it compiles, and `VK_KHR_pipeline_executable_properties` returns statistics and the machine
-//! code. This file follows wgpu-hal 30 (`vulkan/adapter.rs` and `vulkan/device.rs`), so that the machine code is the same as in the
-//! library. The library itself reports which run-time checks it omits.
+//! Mesa's driver for AMD cards (RADV) opens a device without hardware if `RADV_FORCE_FAMILY` names a chip. The device
+//! runs nothing, and wgpu cannot open it. But it compiles, and `VK_KHR_pipeline_executable_properties` returns
+//! statistics and the machine code. This file follows wgpu-hal 30 (`vulkan/adapter.rs` and `vulkan/device.rs`), so that
+//! the machine code is the same as in the library. The library itself reports which run-time checks it omits.
 
 use ash::vk;
 use cupric::testing::ShaderChecks;
@@ -16,7 +16,7 @@ use std::ffi::{CStr, CString, c_char};
 
 pub type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
-/// What the driver made of a shader.
+/// The driver's results for a shader.
 pub struct Compiled {
     /// The driver's statistics by their names, such as `VGPRs`.
     pub statistics: BTreeMap<String, u64>,
@@ -35,7 +35,7 @@ pub struct Driver {
     _entry: ash::Entry,
 }
 
-/// The manifest of Mesa's Vulkan driver for AMD cards, if it is installed.
+/// Returns the manifest of Mesa's Vulkan driver for AMD cards, if it is installed.
 pub fn manifest() -> Option<std::path::PathBuf> {
     let folders = ["/usr/share/vulkan/icd.d", "/usr/local/share/vulkan/icd.d", "/etc/vulkan/icd.d"];
     let files = folders.iter().filter_map(|folder| std::fs::read_dir(folder).ok()).flatten().flatten();
@@ -50,9 +50,10 @@ pub fn manifest() -> Option<std::path::PathBuf> {
 
 impl Driver {
     /// Opens the driver that the environment selects. `has_subgroups` states whether the library's device would have
-    /// wgpu's feature, with which the driver may choose the number of lanes.
+    /// wgpu's feature for subgroups, with which the driver may choose the number of lanes.
     pub fn open(checks: ShaderChecks, has_subgroups: bool) -> Result<Driver> {
-        // SAFETY: plain Vulkan calls with structures that live as long as the calls. Nothing is destroyed before the process ends.
+        // SAFETY: plain Vulkan calls with structures that outlive the calls. Nothing is destroyed before the process
+        // ends.
         unsafe {
             let entry = ash::Entry::load()?;
             let application = vk::ApplicationInfo::default().api_version(vk::API_VERSION_1_3);
@@ -101,7 +102,7 @@ impl Driver {
     }
 
     pub fn compile(&self, wgsl: &str) -> Result<Compiled> {
-        // Debian 12's Mesa has none, and ends the process
+        // Debian 12's Mesa has no cooperative matrices, and ends the process
         if wgsl.contains("coop_mat") {
             return Err("this compiler has no cooperative matrices".into());
         }
@@ -110,7 +111,8 @@ impl Driver {
         let entry = module.entry_points.first().ok_or("no entry point")?.name.clone();
         let pipeline = spv::PipelineOptions { shader_stage: ShaderStage::Compute, entry_point: entry.clone() };
         let words = spv::write_vec(&module, &info, &self.options(), Some(&pipeline))?;
-        // SAFETY: as in `open`.
+        // SAFETY: plain Vulkan calls with structures that outlive the calls. Nothing is destroyed before the process
+        // ends.
         unsafe {
             let layout = self.layout(&module)?;
             let code = vk::ShaderModuleCreateInfo::default().code(&words);
@@ -136,7 +138,7 @@ impl Driver {
         }
     }
 
-    /// The options with which wgpu-hal has naga write SPIR-V.
+    /// Returns the options with which wgpu-hal lets naga write SPIR-V.
     fn options(&self) -> spv::Options<'static> {
         let policy = |checked| if checked { BoundsCheckPolicy::Restrict } else { BoundsCheckPolicy::Unchecked };
         let bounds = policy(self.checks.bounds);
@@ -145,7 +147,7 @@ impl Driver {
             flags: spv::WriterFlags::LABEL_VARYINGS | spv::WriterFlags::FORCE_POINT_SIZE,
             bounds_check_policies: BoundsCheckPolicies {
                 index: bounds,
-                // robustBufferAccess2 does it
+                // robustBufferAccess2 checks the bounds of buffers
                 buffer: BoundsCheckPolicy::Unchecked,
                 image_load: BoundsCheckPolicy::Unchecked,
                 binding_array: BoundsCheckPolicy::Unchecked,
@@ -160,7 +162,7 @@ impl Driver {
         }
     }
 
-    /// The layout of the pipeline: buffers, and parameters with a dynamic offset.
+    /// Returns the layout of the pipeline: buffers, and parameters with a dynamic offset.
     fn layout(&self, module: &naga::Module) -> Result<vk::PipelineLayout> {
         let mut groups = BTreeMap::<u32, Vec<vk::DescriptorSetLayoutBinding<'_>>>::new();
         for (_, variable) in module.global_variables.iter() {
@@ -177,18 +179,20 @@ impl Driver {
         let set = |group| {
             let bindings = groups.get(&group).cloned().unwrap_or_default();
             let info = vk::DescriptorSetLayoutCreateInfo::default().bindings(&bindings);
-            // SAFETY: as in `open`.
+            // SAFETY: plain Vulkan calls with structures that outlive the calls. Nothing is destroyed before the
+            // process ends.
             unsafe { self.device.create_descriptor_set_layout(&info, None) }
         };
         let sets = (0..=last).map(set).collect::<std::result::Result<Vec<_>, _>>()?;
         let info = vk::PipelineLayoutCreateInfo::default().set_layouts(&sets);
-        // SAFETY: as in `open`.
+        // SAFETY: plain Vulkan calls with structures that outlive the calls. Nothing is destroyed before the process
+        // ends.
         Ok(unsafe { self.device.create_pipeline_layout(&info, None) }?)
     }
 
     fn assembly(&self, executable: &vk::PipelineExecutableInfoKHR<'_>) -> String {
         let get = self.executables.fp().get_pipeline_executable_internal_representations_khr;
-        // SAFETY: the first call counts, the second tells the sizes, and the third fills buffers of these sizes.
+        // SAFETY: the first call returns the count, the second the sizes, and the third fills buffers of these sizes.
         unsafe {
             let mut count = 0;
             let _ = get(self.device.handle(), executable, &mut count, std::ptr::null_mut());

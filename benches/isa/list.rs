@@ -1,4 +1,4 @@
-//! The expressions whose kernels are measured: those of the harness, of the examples, and what neural networks are made of.
+//! The expressions whose kernels are measured: from the bench `backends`, from the examples, and from neural networks.
 
 use cupric::DType::{BF16, F16, F32};
 use cupric::{
@@ -18,7 +18,7 @@ pub struct Row {
 /// The side of most matrices: 64 MiB of f32, more than any card's caches.
 const N: usize = 4096;
 
-/// The device on which the operands are random arrays, if any.
+/// The device on which operands are made as random arrays, or `None` for operands of zeros.
 static DEVICE: Mutex<Option<Device>> = Mutex::new(None);
 
 /// Makes the operands of all further rows random arrays on a device, so that the rows can be evaluated there.
@@ -26,8 +26,8 @@ pub fn on(device: &Device) {
     *DEVICE.lock().unwrap_or_else(PoisonError::into_inner) = Some(device.clone());
 }
 
-/// An operand: an array on the device of [`on`], with random elements from 0 to 1 or integers below `below`. Without a
-/// device, an array of zeros.
+/// Returns an operand: an array on the device of [`on`], with random elements from 0 to 1 or integers below `below`.
+/// Without a device it is an array of zeros.
 fn operand<T: cupric::Element + bytemuck::Pod>(shape: &[usize], below: usize) -> Expr {
     let Some(device) = DEVICE.lock().unwrap_or_else(PoisonError::into_inner).clone() else { return zeros::<T>(shape) };
     let mut rng = Rng::new(shape.iter().sum::<usize>() as u64);
@@ -39,7 +39,7 @@ fn operand<T: cupric::Element + bytemuck::Pod>(shape: &[usize], below: usize) ->
     random.eval_on(&device).map_or(random, Into::into)
 }
 
-/// An array of zeros. The system hands out its memory untouched, because nothing runs.
+/// Returns an array of zeros. Nothing reads or writes it, so the system need not provide physical memory.
 fn zeros<T: cupric::Element + bytemuck::Pod>(shape: &[usize]) -> Expr {
     let count: usize = shape.iter().product();
     let elements: Vec<T> = match size_of::<T>() {
@@ -76,7 +76,7 @@ fn two(dtype: DType, f: impl Fn(Expr, Expr) -> Expr) -> Vec<Expr> {
     vec![f(x(dtype), x(dtype))]
 }
 
-/// The product of arrays of these shapes.
+/// Returns the matrix product of arrays of these shapes.
 fn product(dtype: DType, a: &[usize], b: &[usize]) -> Vec<Expr> {
     vec![of(dtype, a).matmul(of(dtype, b))]
 }
@@ -85,7 +85,8 @@ fn twenty(x: Expr) -> Expr {
     (0..5).fold(x, |x, _| (x * 0.9 - 0.3).abs() + 0.1)
 }
 
-/// The scores, the softmax and the mixed values of 8 texts, 8 heads, 256 tokens and 64 numbers, written out as the harness has it.
+/// Attention of 8 texts, 8 heads, 256 tokens and 64 numbers, written as products and a softmax as in the bench
+/// `backends`.
 fn attention_of(dtype: DType) -> Vec<Expr> {
     let [q, k, v] = [(); 3].map(|()| of(dtype, &[8, 8, 256, 64]));
     let scores = q.matmul(k.matrix_transpose()) / 8.0;
@@ -100,7 +101,7 @@ fn rms_norm(dtype: DType) -> Vec<Expr> {
     vec![x(dtype).rms_norm(-1, 1e-5) * of(dtype, &[N])]
 }
 
-/// The loss and the gradients of a step of `examples/digits.rs`, with its 32 images.
+/// Returns the loss and the gradients of a step of `examples/digits.rs`, with its 32 images.
 fn digits(dtype: DType) -> Vec<Expr> {
     let parameters = [of(F32, &[64, 128]), of(F32, &[128]), of(F32, &[128, 10]), of(F32, &[10])];
     let [w1, b1, w2, b2] = parameters.each_ref().map(|p| p.astype(dtype));
@@ -111,7 +112,7 @@ fn digits(dtype: DType) -> Vec<Expr> {
     [vec![loss], gradients.to_vec()].concat()
 }
 
-/// A step of Adam for a large matrix.
+/// Returns the results of a step of Adam for a large matrix.
 fn adam() -> Vec<Expr> {
     let [w, m, v, g] = [(); 4].map(|()| x(F32));
     let m = m * 0.9 + &g * 0.1;
@@ -120,7 +121,7 @@ fn adam() -> Vec<Expr> {
     vec![w, m, v]
 }
 
-/// The centres after a step of k-means, as the harness has it.
+/// Returns the centres after a step of k-means, as in the bench `backends`.
 fn kmeans() -> Vec<Expr> {
     let (points, centres) = (of(F32, &[65_536, 32]), of(F32, &[64, 32]));
     let distance = centres.square().sum(1) - points.matmul(centres.t()) * 2.0;

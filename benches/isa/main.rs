@@ -1,9 +1,9 @@
-//! `cargo bench --bench isa`: compiles kernels with the compiler of a graphics card, on a machine without the card, and counts
-//! their instructions.
+//! `cargo bench --bench isa`: compiles kernels with the compiler of a graphics card, on a machine without the card, and
+//! counts their instructions.
 //!
-//! `list.rs` has the expressions, and `cards.rs` the cards for which they are planned. `driver.rs` compiles the shaders, `code.rs`
-//! counts the instructions, and `budget.rs` compares the counts with those that the repository keeps. `measure.rs` times the
-//! kernels on a card that the machine has.
+//! `list.rs` has the expressions, and `cards.rs` the cards for which they are planned. `driver.rs` compiles the
+//! shaders, `code.rs` counts the instructions, and `budget.rs` compares the counts with the counts that the repository
+//! keeps. `measure.rs` times the kernels on a card that the machine has.
 
 mod budget;
 mod cards;
@@ -57,7 +57,7 @@ if a figure grows by more than 3 % or a kernel spills more registers. CUPRIC_BLE
 #[derive(Parser)]
 #[command(about = ABOUT)]
 struct Options {
-    /// Rows whose names contain all words of this
+    /// Rows whose names contain all of these words
     filter: Vec<String>,
     /// The family of chips to compile for: navi21 (RDNA 2), gfx1100 (RDNA 3), navi10 (RDNA 1), vega20 (GCN)
     #[arg(long, value_name = "NAME", default_value = FAMILY)]
@@ -65,13 +65,14 @@ struct Options {
     /// The card to plan for, a file of benches/isa/cards [default: rx6800, for gfx1100 rx7900xtx, with --measure h100]
     #[arg(long, value_name = "NAME")]
     card: Option<String>,
-    /// Print plans, and the machine code with how often each block runs
+    /// Print plans and the machine code, with how often each block runs
     #[arg(long)]
     asm: bool,
     /// Print WGSL too
     #[arg(long)]
     wgsl: bool,
-    /// Compile nothing for AMD: time the kernels on the machine's first GPU, beside the modelled share of its memory speed
+    /// Do not compile for AMD; time the kernels on the machine's first GPU, beside their modelled share of its memory
+    /// speed
     #[arg(long)]
     measure: bool,
     /// With --measure, time the rows with these tiles for wide products, in place of the tiles of the table of vendors:
@@ -81,7 +82,7 @@ struct Options {
     /// With --measure, time PyTorch and CuPy of this interpreter too (benches/python/kernels.py)
     #[arg(long, value_name = "PATH", requires = "measure")]
     python: Option<std::path::PathBuf>,
-    /// Show the rows and end
+    /// List the rows and exit
     #[arg(long)]
     list: bool,
     /// What cargo passes; without it the rows are planned, and not compiled
@@ -92,8 +93,8 @@ struct Options {
 /// The family whose figures the repository keeps: RDNA 2, the newest family that Debian 12's Mesa fully supports.
 const FAMILY: &str = "navi21";
 
-/// The number of f32 operations of one lane that a card issues while it moves one byte: the rate of f32 instructions over the
-/// rate of copies, both from datasheets (the H100's 3.0 TB/s are measured).
+/// The number of f32 operations of one lane that a card issues while it moves one byte: the rate of f32 instructions
+/// divided by the rate of copies, both from datasheets (but the H100's 3.0 TB/s are measured).
 const CARDS: [(&str, f64); 4] = [("H100", 10.), ("7900XTX", 16.), ("A770", 15.), ("M1", 19.)];
 
 /// A kernel of a row, to be compiled.
@@ -101,7 +102,8 @@ struct Job {
     row: String,
     kernel: String,
     planned: PlannedKernel,
-    /// How many kernels of the row have the same source, and for which other cards they have it too.
+    /// The number of the row's kernels with the same source. `also_for` lists other cards for which the source is the
+    /// same.
     times: usize,
     also_for: Vec<&'static str>,
 }
@@ -130,7 +132,7 @@ fn run(options: &Options) -> Result<()> {
     for row in rows {
         let first = jobs.len();
         plan(row, card, None, options, (&mut jobs, first))?;
-        // the other cards' tiles
+        // plan the row for the other cards too, because they have other tiles
         if row.by_card && options.card.is_none() {
             for other in cards::names().filter(|name| *name != card) {
                 plan(row, other, Some(other), options, (&mut jobs, first))?;
@@ -197,8 +199,8 @@ fn run(options: &Options) -> Result<()> {
     Err(format!("{} figures are worse than in benches/isa/budget.csv; to accept them: {accept}", worse.len()).into())
 }
 
-/// Plans a row for a card, and adds those of its kernels to `jobs` whose source no job from `first` on has. `other` is the
-/// card's name, if it is not the one that all rows are planned for.
+/// Plans a row for a card, and adds its kernels to `jobs`, except kernels whose source a job from `first` on already
+/// has. `other` is the card's name, if it is not the card for which all rows are planned.
 fn plan(
     row: &list::Row,
     card: &str,
@@ -250,8 +252,8 @@ fn name(job: &Job) -> String {
     format!("{}, {}{times}", job.row, job.kernel)
 }
 
-/// The modelled share of its memory speed that a card reaches which issues `rate` operations while it moves a byte, if an
-/// element has so many bytes and vector instructions.
+/// Returns the modelled share of its memory speed that a card reaches. The card issues `rate` operations while it moves
+/// a byte, and an element has `bytes` bytes and `vector` vector instructions.
 fn modelled_share(rate: f64, bytes: f64, vector: f64) -> f64 {
     // in units of the time that the bytes take
     let instructions = vector / (rate * bytes);
@@ -290,7 +292,7 @@ fn show(job: &Job, compiled: &Compiled, options: &Options) -> Measured {
     let figures = code::figures(&compiled.assembly, &work);
     let hot = &figures.hot;
     let get = |name: &str| compiled.statistics.get(name).copied().unwrap_or(0);
-    // if a lane of a row kernel can hold more elements than it has, the path processes as many as it can hold
+    // if a lane of a row kernel can hold more elements than it has, the path counts as many elements as it can hold
     let held = constant("HELD").unwrap_or(0.);
     let measured = Measured {
         row: job.row.clone(),

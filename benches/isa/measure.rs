@@ -1,4 +1,4 @@
-//! Times the kernels of the rows on the machine's own GPU, beside the share of its memory speed that is modelled for them.
+//! Times the kernels of the rows on the machine's own GPU, beside their modelled shares of its memory speed.
 
 use crate::Options;
 use crate::budget::{self, Measured};
@@ -11,18 +11,18 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// How long a row is evaluated before it is timed. The first evaluation compiles its kernels. On an H100, kernels that ran right
-/// after a long compilation took up to four times as long, probably because the card's clock had fallen.
+/// How long a row is evaluated before it is timed. The first evaluation compiles its kernels. On an H100, kernels that
+/// ran right after a long compilation took up to four times as long, probably because the card's clock had fallen.
 const WARM: Duration = Duration::from_millis(400);
 /// The least number of evaluations before a row is timed.
 const LEAST: usize = 3;
 /// How often a row is timed. The median of a kernel's times is printed.
 const ROUNDS: usize = 9;
-/// The evaluations between two waits for the device, for the time of an evaluation with the work of the host.
+/// The number of evaluations between two waits for the device, for the time of an evaluation including the host's work.
 const BATCH: usize = 16;
 
-/// Times rows on the first GPU, and prints a line for each kernel. `rate` is the number of operations that the modelled card
-/// issues while it moves a byte.
+/// Times rows on the first GPU, and prints a line for each kernel. `rate` is the number of operations that the modelled
+/// card issues while it moves a byte.
 pub fn run(rows: &[&Row], rate: f64, options: &Options) -> Result<()> {
     let peers = options.python.as_deref().map_or(Ok(vec![]), times_of_peers)?;
     let device = Device::gpu()?;
@@ -48,7 +48,7 @@ pub fn run(rows: &[&Row], rate: f64, options: &Options) -> Result<()> {
     };
     if options.tiles.is_empty() {
         time_all(&device);
-        // not every driver reports them
+        // not every driver reports statistics
         if let Err(error) = statistics(rows, options.card.as_deref().unwrap_or("h100")) {
             println!("\nno statistics of kernels: {error}");
         }
@@ -65,7 +65,7 @@ pub fn run(rows: &[&Row], rate: f64, options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Reads a tile that is written as the option describes.
+/// Parses a tile in the format of the option `--tiles`.
 fn tile(text: &str) -> Result<Tile> {
     let parts = text.split('x').map(|part| part.trim().parse::<u8>()).collect::<std::result::Result<Vec<_>, _>>();
     match parts.as_deref() {
@@ -76,8 +76,8 @@ fn tile(text: &str) -> Result<Tile> {
     }
 }
 
-/// Prints what the card's driver reports of each kernel, such as its registers. The kernels are those planned for a card of
-/// `cards/`.
+/// Prints what the card's driver reports about each kernel, such as its registers. The kernels are planned for a card
+/// of `cards/`.
 fn statistics(rows: &[&Row], card: &str) -> Result<()> {
     let checks = shader_checks().ok_or("this build has no GPUs")?;
     let caps = cards::caps(card)?;
@@ -102,7 +102,7 @@ fn copy_rate(device: &Device) -> Result<f64> {
     profile.copy_rate().ok_or_else(|| "the rate of copies could not be measured".into())
 }
 
-/// Returns the times of other libraries: the row, the library and the microseconds.
+/// Returns the times of other libraries, each as the row, the library and the microseconds.
 fn times_of_peers(python: &Path) -> Result<Vec<[String; 3]>> {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/python/kernels.py");
     let output = Command::new(python).arg(script).stderr(Stdio::inherit()).output()?;
@@ -149,7 +149,7 @@ fn time(device: &Device, row: &Row, copy: f64, rate: f64, kept: &[Measured], pee
         let bytes = (event.bytes_read + event.bytes_written) as f64;
         let elements = event.shape.iter().product::<usize>() as f64;
         let share = bytes / (micros * 1e-6) / copy;
-        // the kernels of a plan are numbered in the list of budgets; further passes and clears have no number
+        // the budgets name a plan's kernels by their numbers; further passes and clears have no number
         let name = format!("{kernel} {}", event.kind);
         let budget = kept.iter().find(|m| m.row == row.name && m.kernel == name);
         let modelled = budget.map(|m| crate::modelled_share(rate, bytes / elements, m.vector));

@@ -1,5 +1,6 @@
-//! `cargo bench --bench small`: what small operations on the CPU cost the host. Counts the instructions of each program by valgrind,
-//! and fails if a count is more than 3 % above the one that `counts.csv` keeps. Counts repeat where times do not: on a busy machine too.
+//! `cargo bench --bench small`: the overhead of small operations on the CPU. Counts the instructions of each program
+//! with valgrind, and fails if a count is more than 3 % above the count that `counts.csv` keeps. Unlike times, counts
+//! are reproducible, even on a busy machine.
 
 #[path = "../../examples/common/mod.rs"]
 mod common;
@@ -21,7 +22,7 @@ struct Options {
     /// Print the time of each program instead, on one thread: the median of 101 samples
     #[arg(long)]
     times: bool,
-    /// Run each program 1,000 times under valgrind: this program runs itself with this
+    /// Run each program 1,000 times under valgrind; this program runs itself with this option
     #[arg(long, hide = true)]
     counted: bool,
     /// What cargo passes; without it each program runs once
@@ -34,7 +35,7 @@ type Outcome<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/small/counts.csv");
 /// How often a program runs before and while its instructions are counted. The first runs plan and allocate.
 const RUNS: [usize; 2] = [20, 200];
-/// By how much a count may grow. The same source compiles to code that differs by less from change to change.
+/// The factor by which a count may grow. The same source compiles to code that differs by less from change to change.
 const MARGIN: f64 = 1.03;
 
 fn main() -> ExitCode {
@@ -90,7 +91,8 @@ fn programs() -> Result<Vec<(&'static str, Program)>> {
     ])
 }
 
-/// A step of Adam on a batch of 32 images: the step of the row `digits_step` of the bench `backends`.
+/// Returns a program that makes a step of Adam on a batch of 32 images, like the row `digits_step` of the bench
+/// `backends`.
 fn training() -> Result<impl FnMut() -> Result<()>> {
     let (x, y) = (array(32 * 64, &[32, 64])?, array(32 * 10, &[32, 10])?);
     let shapes: [&[usize]; 4] = [&[64, 128], &[128], &[128, 10], &[10]];
@@ -138,7 +140,7 @@ fn times() -> Outcome {
     Ok(())
 }
 
-/// Valgrind writes its counts before each call of this function, and begins anew.
+/// A mark for valgrind, which writes its counts before each call of this function and restarts them from 0.
 #[inline(never)]
 fn small_mark(n: usize) {
     black_box(n);
@@ -160,7 +162,7 @@ fn count() -> Outcome<Vec<(&'static str, u64)>> {
     std::fs::create_dir_all(&folder)?;
     let mut command = Command::new("valgrind");
     command.args(["--tool=callgrind", "--dump-before=*small_mark*"]).arg(folder_option(&folder));
-    // what these variables ask for, such as filling memory, would be counted too
+    // remove these variables, because the work that they ask for, such as filling memory, would be counted too
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CUPRIC_")) {
         command.env_remove(name);
     }
@@ -172,7 +174,7 @@ fn count() -> Outcome<Vec<(&'static str, u64)>> {
     }
     let mut counts = vec![];
     for (n, (name, _)) in programs()?.into_iter().enumerate() {
-        // the file of the second mark has what ran since the first
+        // the file of the second mark has the counts since the first mark
         let file = std::fs::read_to_string(folder.join(format!("out.{}", 2 * n + 2)))?;
         let total = file.lines().find_map(|line| line.strip_prefix("totals: "));
         let total: u64 = total.ok_or("valgrind wrote no total")?.trim().parse()?;

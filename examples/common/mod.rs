@@ -1,5 +1,5 @@
-//! What the example programs and the harness share: the end of a program, and the libraries that read arguments (`clap`), show progress
-//! (`indicatif`), draw charts (`plotters`, in [`plot`]) and keep pictures (`image`, in [`picture`]). Nothing of cupric.
+//! Helpers that the examples and the benchmark harness share: exit codes, arguments (`clap`), progress bars
+//! (`indicatif`), charts (`plotters`, in [`plot`]) and pictures (`image`, in [`picture`]). They do not use cupric.
 //!
 //! ```ignore
 //! mod common;
@@ -30,11 +30,11 @@ use std::process::ExitCode;
 
 // --- arguments ---
 
-/// Reads the program's arguments; of a repeated option the last counts. `--help` prints the usage and ends the program with status 0; a
-/// wrong argument gives one line on stderr and status 2.
+/// Reads the program's arguments. If an option is repeated, the last one counts. `--help` prints the usage and ends the
+/// program with status 0. A wrong argument prints one line on stderr and ends it with status 2.
 pub fn arguments<T: Parser>(program: &'static str) -> T {
     let command = T::command().name(program).bin_name(program).args_override_self(true);
-    // what follows an option may be a negative number; an option that takes none then says so, where clap would know no option `-1`
+    // accept a value such as `-1`, so that the option itself rejects it; otherwise clap reports an unknown option `-1`
     let command = command.mut_args(|arg| match arg.get_action().takes_values() {
         true => arg.allow_negative_numbers(true),
         false => arg,
@@ -44,7 +44,7 @@ pub fn arguments<T: Parser>(program: &'static str) -> T {
         if !error.use_stderr() {
             error.exit();
         }
-        // the usage comes after the message, and `--help` prints it
+        // drop the usage that clap appends to the message, because `--help` prints it
         let text = error.to_string();
         let message = text.trim_start_matches("error: ").split("\n\n");
         let message = message.take_while(|part| !["Usage:", "For more"].iter().any(|start| part.starts_with(start)));
@@ -61,16 +61,16 @@ pub fn positive(text: &str) -> Result<usize, String> {
     }
 }
 
-/// Ends the program as for any wrong argument: one line on stderr, status 2.
+/// Reports a wrong argument: prints one line on stderr and ends the program with status 2.
 pub fn wrong(program: &str, message: impl Display) -> ! {
-    // a reader who has gone is no reason to panic
+    // if stderr is closed, ignore the error instead of panicking
     let _ = writeln!(io::stderr(), "{program}: {} (try --help)", one_line(message));
     std::process::exit(2)
 }
 
-// --- the end ---
+// --- exit code and output ---
 
-/// The exit code of an example: 0, or 1 after one line on stderr.
+/// Returns the exit code of an example: 0, or 1 after printing the error as one line on stderr.
 pub fn finish<E: Display>(program: &str, result: Result<(), E>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -81,7 +81,7 @@ pub fn finish<E: Display>(program: &str, result: Result<(), E>) -> ExitCode {
     }
 }
 
-/// Prints a line on stdout. A reader who has gone (`| head`) is no error, and no panic as with `println!`.
+/// Prints a line on stdout. A closed pipe, as after `| head`, is not an error, whereas `println!` would panic.
 pub fn say(line: impl Display) -> io::Result<()> {
     match writeln!(io::stdout(), "{line}") {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
@@ -101,13 +101,13 @@ fn lines(text: &str, between: &str) -> String {
 
 // --- progress ---
 
-/// A progress bar on stderr, where that is a terminal and `quiet` is not asked for. What is printed goes by `suspend`, above the bar.
+/// Returns a progress bar on stderr, hidden if `quiet` or if stderr is no terminal. Print above it with `suspend`.
 pub fn progress(label: &'static str, total: usize, quiet: bool) -> ProgressBar {
     if quiet {
         return ProgressBar::hidden();
     }
     let style = ProgressStyle::with_template("{prefix} {bar:30} {pos}/{len}, {eta} left  {msg}");
     let style = style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("█▉▊▋▌▍▎▏░");
-    // an error leaves the bar where it was
+    // if an error ends the program, the bar stays as it was
     ProgressBar::new(total as u64).with_style(style).with_prefix(label).with_finish(ProgressFinish::Abandon)
 }

@@ -1,4 +1,4 @@
-//! Pictures of `image` as PNG files, sheets of them, and colour maps.
+//! Reads and writes PNG files with the crate `image`, arranges pictures in sheets, and makes colour maps.
 
 use super::plot;
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
@@ -10,7 +10,7 @@ use std::fs::File;
 use std::io::BufWriter;
 use std::path::Path;
 
-/// From black over red and yellow to white.
+/// A colour map from black through red and yellow to white.
 pub const FIRE: [RGBColor; 6] = [
     RGBColor(8, 6, 24),
     RGBColor(74, 16, 90),
@@ -19,7 +19,7 @@ pub const FIRE: [RGBColor; 6] = [
     RGBColor(252, 184, 56),
     RGBColor(255, 252, 214),
 ];
-/// Round and back to where it begins.
+/// A cyclic colour map: its last colour is its first.
 pub const OCEAN: [RGBColor; 6] = [
     RGBColor(4, 10, 60),
     RGBColor(24, 96, 170),
@@ -34,7 +34,7 @@ pub fn open(path: impl AsRef<Path>) -> Result<RgbImage, Box<dyn Error>> {
     let path = path.as_ref();
     let named = |error: &dyn Error| format!("{}: {error}", path.display());
     let mut reader = ImageReader::open(path).map_err(|error| named(&error))?;
-    // whatever the file's name says
+    // decode as PNG, whatever the file's extension is
     reader.set_format(ImageFormat::Png);
     Ok(reader.decode().map_err(|error| named(&error))?.into_rgb8())
 }
@@ -43,19 +43,19 @@ pub fn open(path: impl AsRef<Path>) -> Result<RgbImage, Box<dyn Error>> {
 pub fn save(picture: &RgbImage, path: impl AsRef<Path>) -> Result<(), Box<dyn Error>> {
     let path = path.as_ref();
     let file = File::create(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    // a seventh smaller than what `save` of `image` writes
+    // the file is a seventh smaller than one written by `RgbImage::save`
     let encoder = PngEncoder::new_with_quality(BufWriter::new(file), CompressionType::Default, FilterType::Adaptive);
     let written = picture.write_with_encoder(encoder);
     written.map_err(|error| format!("{}: {error}", path.display()).into())
 }
 
-/// The picture of rows of red, green and blue from the top left.
+/// Makes a picture from bytes of red, green and blue, row by row from the top left.
 pub fn from_rgb(width: usize, height: usize, rgb: Vec<u8>) -> Result<RgbImage, Box<dyn Error>> {
     let picture = RgbImage::from_raw(width.try_into()?, height.try_into()?, rgb);
     picture.ok_or_else(|| format!("too few bytes for {width} × {height} pixels").into())
 }
 
-/// Puts pictures side by side, `columns` a row, each with its caption above; one that is larger than the first is cut off.
+/// Arranges pictures in rows of `columns`, each below its caption. Pictures are cropped to the size of the first one.
 pub fn sheet(parts: &[(String, RgbImage)], columns: usize) -> Result<RgbImage, Box<dyn Error>> {
     const GAP: u32 = 16;
     const CAPTION: u32 = 22;
@@ -74,7 +74,7 @@ pub fn sheet(parts: &[(String, RgbImage)], columns: usize) -> Result<RgbImage, B
     Ok(sheet)
 }
 
-/// A colour map as `n` rows of red, green and blue: the colours of `stops`, and between them even blends.
+/// Returns `n` rows of red, green and blue, from 0 to 255, which blend evenly between the colours of `stops`.
 pub fn palette(stops: &[RGBColor], n: usize) -> Vec<f32> {
     let map = DerivedColorMap::new(stops);
     let last = n.saturating_sub(1).max(1) as f32;

@@ -1,4 +1,4 @@
-//! Line charts as PNG files, and letters on pictures: what `plotters` draws with the font beside the examples' data.
+//! Draws line charts as PNG files, and text on pictures, with `plotters` and the font in `examples/data`.
 
 use super::picture;
 use image::{RgbImage, imageops};
@@ -9,16 +9,16 @@ use std::path::Path;
 
 const WIDTH: u32 = 1000;
 const HEIGHT: u32 = 620;
-/// `plotters` draws broad lines with hard edges; a chart that is drawn so many times larger and then made smaller has soft ones.
+/// A chart is drawn this many times larger and then scaled down, because `plotters` does not antialias wide lines.
 const FINER: u32 = 3;
-/// Up to so many points are marked with a dot.
+/// If a chart has at most this many points, each is marked with a dot.
 const DOTS: usize = 40;
 const INK: RGBColor = RGBColor(45, 52, 64);
 const LINE: RGBColor = RGBColor(37, 99, 200);
 const FONT: &str = "examples";
 
-/// Writes a chart of one line: the n-th value stands at x = n, from 1. A value that is not finite, or too large for a
-/// range of finite length, leaves a gap.
+/// Writes a chart of one line. The n-th value is drawn at x = n, counted from 1. A value that is not finite, or is too
+/// large for a range of finite length, leaves a gap.
 pub fn line_chart(
     path: impl AsRef<Path>,
     title: &str,
@@ -33,7 +33,7 @@ pub fn line_chart(
 
 fn draw(picture: &mut RgbImage, title: &str, labels: [&str; 2], values: &[f64]) -> Result<(), Box<dyn Error>> {
     let finite = || values.iter().copied().filter(|value| is_finite(*value));
-    // the range begins at 0, or below, and has a height, with some room above
+    // the range of y includes 0, is never empty, and has some room above
     let (low, high) = (finite().fold(0.0, f64::min), finite().fold(0.0, f64::max));
     let high = if high > low { high + (high - low) * 0.05 } else { low + 1.0 };
     let root = canvas(picture)?;
@@ -57,7 +57,7 @@ fn draw(picture: &mut RgbImage, title: &str, labels: [&str; 2], values: &[f64]) 
     mesh.draw()?;
     let points: Vec<(usize, f64)> = (1..).zip(values.iter().copied()).collect();
     for run in points.split(|(_, value)| !is_finite(*value)) {
-        // a point alone has no line and is marked in any case
+        // a point without neighbours has no line, so it is always marked with a dot
         let size = if run.len() == 1 || values.len() <= DOTS { 4 * FINER } else { 0 };
         let style = LINE.stroke_width(2 * FINER).filled();
         chart.draw_series(LineSeries::new(run.iter().copied(), style).point_size(size))?;
@@ -66,12 +66,12 @@ fn draw(picture: &mut RgbImage, title: &str, labels: [&str; 2], values: &[f64]) 
     Ok(())
 }
 
-/// With room for sums of two.
+/// Returns whether a value can be drawn. The bound leaves room for the sum of two values.
 fn is_finite(value: f64) -> bool {
     value.abs() < 1e300
 }
 
-/// Writes texts on a picture, each from its top left corner.
+/// Writes texts on a picture. Each position is the top left corner of its text.
 pub fn write<'a>(
     picture: &mut RgbImage,
     texts: impl Iterator<Item = ([u32; 2], &'a str)>,
@@ -84,7 +84,7 @@ pub fn write<'a>(
     Ok(())
 }
 
-/// What `plotters` draws into a picture with.
+/// Returns the drawing area with which `plotters` draws into a picture.
 fn canvas(picture: &mut RgbImage) -> Result<DrawingArea<BitMapBackend<'_>, plotters::coord::Shift>, Box<dyn Error>> {
     let font = include_bytes!("../data/font.ttf");
     register_font(FONT, FontStyle::Normal, font).map_err(|_| "the font cannot be read")?;

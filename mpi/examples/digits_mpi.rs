@@ -4,8 +4,8 @@
 //! mpirun -n 4 target/release/examples/digits_mpi --epochs 5
 //! ```
 //!
-//! The data-parallel scheme: every rank has all weights, and computes the gradients of its shards of each batch. The sum
-//! of these gradients is the same on all ranks, so that all make the same step.
+//! The training is data-parallel: every rank has all weights, and computes the gradients of its shards of each batch.
+//! The sum of these gradients is the same on all ranks, so all ranks make the same step.
 
 mod common;
 
@@ -21,7 +21,7 @@ const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/data/digits
 const PIXELS: usize = 64;
 const HIDDEN: usize = 64;
 const DIGITS: usize = 10;
-/// The parts of the momentum and of the rate of a step.
+/// The share of the velocity that a step keeps. `RATE` is the learning rate.
 const MOMENTUM: f64 = 0.9;
 const RATE: f64 = 0.05;
 
@@ -35,16 +35,16 @@ struct Options {
     /// Passes over the training images
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = common::positive)]
     epochs: usize,
-    /// Images a step, divided among the shards
+    /// Images per training step, divided among the shards
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = common::positive)]
     batch: usize,
-    /// Parts of a batch whose gradients are computed each by one rank; the bits depend on it
+    /// Shards of a batch, each computed by one rank; the bits of the result depend on this number
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = common::positive)]
     shards: usize,
     /// Seed of the initial weights and of the order of the images
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
-    /// A .npy file, u8, 64 pixels and a label a row [default: the digits in examples/data]
+    /// A .npy file of u8 with 64 pixels and a label per row [default: the digits in examples/data]
     #[arg(long, value_name = "FILE", default_value = DATA, hide_default_value = true)]
     data: PathBuf,
 }
@@ -57,7 +57,7 @@ fn main() -> ExitCode {
 fn run(comm: &Comm, options: &Options) -> Result<()> {
     let device = device(comm, &options.device)?;
     let shards = options.shards;
-    // one rank reads the file
+    // rank 0 reads the file; the other ranks contribute no rows to `all_gather`
     let raw = comm.agree(if comm.rank() == 0 {
         Array::from_npy(&options.data)
     } else {
@@ -117,7 +117,7 @@ fn run(comm: &Comm, options: &Options) -> Result<()> {
 }
 
 fn initial(rng: &mut Rng, device: &Device) -> Result<Vec<Array>> {
-    // He's start: relu halves the variance, the factor 2 restores it
+    // He initialisation: relu halves the variance, and the factor 2 restores it
     let mut normal = |n: usize, m: usize| rng.normal([n, m], DType::F32) * (2.0 / n as f64).sqrt();
     let zero = |n: usize| zeros([n], DType::F32);
     let all = [normal(PIXELS, HIDDEN), zero(HIDDEN), normal(HIDDEN, DIGITS), zero(DIGITS)];
@@ -129,7 +129,7 @@ fn scores(weights: &[impl AsRef<Expr>], x: &Expr) -> Expr {
     (x.matmul(w1) + b1).relu().matmul(w2) + b2
 }
 
-/// The derivatives of the loss, summed over some images, for all weights behind each other.
+/// Returns the gradient of the loss, summed over the images: one vector with the derivatives for all weights.
 fn gradient(weights: &[Expr], x: &Expr, y: &Expr) -> Expr {
     let loss = scores(weights, x).cross_entropy(y).sum(..);
     let all: Vec<Expr> = grad_many(&loss, weights).iter().map(|g| g.reshape(-1)).collect();

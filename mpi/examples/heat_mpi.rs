@@ -1,4 +1,4 @@
-//! Heat spreads through a plate that is divided among ranks; before each step neighbours exchange the rows at their edges.
+//! Simulates heat in a plate that is divided among ranks. Before each step, neighbouring ranks exchange edge rows.
 //!
 //! ```text
 //! mpirun -n 4 target/release/examples/heat_mpi --out heat.png
@@ -17,10 +17,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
-/// A step moves this part of a difference between neighbours; above 1/4 it would swing instead of settling.
+/// The share of the temperature difference that flows between neighbours in a step. Above 1/4, temperatures oscillate.
 const RATE: f64 = 0.24;
 
-/// Heat spreads through a plate, on several ranks.
+/// Simulates heat in a plate, on several ranks.
 #[derive(Parser)]
 #[command(name = "heat_mpi")]
 struct Options {
@@ -82,8 +82,8 @@ fn run(comm: &Comm, options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// A step of the rows of this rank, between the last row of the rank before and the first one of the rank behind. Where
-/// the plate ends, a cell is its own neighbour, so that no heat leaves.
+/// Returns this rank's rows after a step. `above` is the last row of the previous rank, and `below` the first row of
+/// the next rank. At the plate's edges a cell is its own neighbour, so no heat leaves.
 fn step(heat: &Array, above: Option<&Array>, below: Option<&Array>) -> Expr {
     let edge = |row: Option<&Array>, own: Expr| row.map_or(own, Expr::from);
     let top = edge(above, heat.slice(s![..1]));
@@ -95,7 +95,7 @@ fn step(heat: &Array, above: Option<&Array>, below: Option<&Array>) -> Expr {
     heat + (vertical + horizontal - heat * 4.0) * RATE
 }
 
-/// From black over red and yellow to white.
+/// Draws temperatures in colours from black through red and yellow to white.
 fn draw(heat: &Array) -> Result<RgbImage> {
     let size = u32::try_from(heat.shape()[0])?;
     let value = heat.clip(0.0, 1.0).sqrt().expand_dims(-1);

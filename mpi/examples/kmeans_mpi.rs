@@ -4,8 +4,9 @@
 //! mpirun -n 4 target/release/examples/kmeans_mpi --data rows.npy --groups 8
 //! ```
 //!
-//! Each rank maps its rows of the file, finds the nearest centre of each, and sums rows and counts for each centre. One
-//! `all_reduce` of these sums, whose size does not depend on the number of rows, gives every rank the new centres.
+//! Each rank maps its rows of the file, and finds the centre nearest to each row. For each centre it adds up its rows
+//! and counts them. One `all_reduce` of these sums and counts gives every rank the new centres. Its size does not
+//! depend on the number of rows.
 
 mod common;
 
@@ -17,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
-/// Rows of which a rank computes the distances at a time.
+/// The number of rows whose distances a rank computes at a time.
 const BLOCK: usize = 1 << 14;
 
 /// Groups the rows of a .npy file by k-means, on several ranks.
@@ -27,10 +28,10 @@ struct Options {
     /// Where each rank computes
     #[arg(long, value_name = "cpu|gpu|gpu:N|best", default_value = "cpu")]
     device: String,
-    /// A .npy file of floats, a point a row [default: a temporary file of random points]
+    /// A .npy file of floats with a point per row [default: a temporary file of random points]
     #[arg(long, value_name = "FILE")]
     data: Option<PathBuf>,
-    /// The rows of the random points
+    /// Number of random points
     #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = common::positive)]
     rows: usize,
     /// How many groups to find
@@ -53,11 +54,11 @@ fn run(comm: &Comm, options: &Options) -> Result<()> {
         Some(path) => (path.clone(), false),
         None => (random_points(comm, options.rows)?, true),
     };
-    // SAFETY: nobody changes the file while the program runs; the one of random points belongs to this job.
+    // SAFETY: nobody changes the file while the program runs; a file of random points belongs to this job.
     let x = unsafe { Sharded::map_npy(comm, &path) };
     comm.barrier()?;
     if is_own && comm.rank() == 0 {
-        // what is mapped stays until the last rank has unmapped it
+        // the mapped memory stays valid until the last rank has unmapped it
         std::fs::remove_file(&path)?;
     }
     let x = x?;
@@ -70,7 +71,7 @@ fn run(comm: &Comm, options: &Options) -> Result<()> {
     }
     say(comm, format_args!("{} ranks on {device}: {rows} × {columns}, {k} groups", comm.size()))?;
 
-    // it starts from rows at equal distances, which lie on several ranks
+    // the first centres are rows at equal distances, which lie on several ranks
     let starts: Vec<i64> = (0..k).map(|i| (i * rows / k) as i64).collect();
     let own = comm.shard(rows);
     let mine: Vec<i64> =
@@ -88,12 +89,12 @@ fn run(comm: &Comm, options: &Options) -> Result<()> {
             let [a, b, c] = eval_all([&(&sums + &part[0]), &(&counts + &part[1]), &(&loss + &part[2])])?;
             (sums, counts, loss) = (a, b, c);
         }
-        // one message holds all: the sums, the counts, and the loss
+        // one message holds the sums, the counts and the loss
         let all = concat([sums.reshape(-1), counts.reshape(-1), loss.reshape(-1)], 0);
         let all = comm.all_reduce(&all, Reduce::Sum)?;
         let sums = all.slice(s![..k * columns]).reshape([k, columns]);
         let counts = all.slice(s![k * columns..k * columns + k]).expand_dims(1);
-        // a centre that no row chose stays where it is
+        // a centre that is nearest to no row does not change
         centres = select(counts.greater(0), sums / &counts, &centres).eval()?;
         let loss = all.slice(s![k * columns + k]).item::<f32>()? / rows as f32;
         say(comm, format_args!("iteration {iteration:3}  mean squared distance {loss:.4}"))?;
@@ -104,7 +105,7 @@ fn run(comm: &Comm, options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// The sums and the counts of the rows that are nearest to each centre, and the sum of the squared distances.
+/// Returns the sum and the number of the rows that are nearest to each centre, and the sum of all squared distances.
 fn assigned(x: &Array, centres: &Array, k: usize) -> [Expr; 3] {
     // |x - c|² = |x|² - 2 x·c + |c|², and the first term is the same for every centre
     let score = centres.square().sum(-1) - x.matmul(centres.t()) * 2.0;
@@ -118,7 +119,7 @@ fn random_points(comm: &Comm, rows: usize) -> Result<PathBuf> {
     let id = comm.broadcast(Array::from_vec(vec![std::process::id()], [1])?, 0)?.item::<u32>()?;
     let path = std::env::temp_dir().join(format!("cupric-kmeans-{id}.npy"));
     let own = comm.shard(rows);
-    // a seed for each row's place, so that the file does not depend on the number of ranks
+    // each block of rows has its own seed, so that the file does not depend on the number of ranks
     let (columns, block) = (16, 1000);
     let mut parts = vec![];
     for from in (own.start / block..own.end.div_ceil(block)).map(|i| i * block) {

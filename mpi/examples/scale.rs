@@ -1,4 +1,4 @@
-//! The model of docs/SCALE.md: fits its constants to measurements of collectives here, and prints its predictions.
+//! The performance model of docs/SCALE.md: fits its constants to collectives timed here, and prints its predictions.
 //!
 //! ```text
 //! mpirun -n 2 target/release/examples/scale            # times collectives, and fits latency and bandwidth
@@ -9,7 +9,7 @@ use cupric::{DType, Result, arange};
 use cupric_mpi::{Comm, Reduce};
 use std::time::Instant;
 
-/// A network: the seconds of a short message, the bytes a second of a long one, and what a rank adds a second.
+/// A network: seconds of a short message, bytes per second of a long one, and bytes that a rank adds per second.
 #[derive(Clone, Copy)]
 struct Network {
     name: &'static str,
@@ -18,7 +18,7 @@ struct Network {
     adds: f64,
 }
 
-/// Where the constants come from stands in docs/SCALE.md.
+/// docs/SCALE.md gives the sources of these constants.
 const NETWORKS: [Network; 3] = [
     Network { name: "Gigabit Ethernet, TCP", latency: 24.6e-6, bandwidth: 0.116e9, adds: 5e9 },
     Network { name: "40 Gb/s Ethernet, usNIC", latency: 1.93e-6, bandwidth: 4.65e9, adds: 5e9 },
@@ -26,31 +26,31 @@ const NETWORKS: [Network; 3] = [
 ];
 
 impl Network {
-    /// A ring: 2 (n - 1) messages of 1/n of the array, half of which are added.
+    /// Seconds of an all-reduce by a ring: 2 (n - 1) messages of 1/n of the array, half of which are added.
     fn ring(self, n: f64, bytes: f64) -> f64 {
         let part = (n - 1.0) / n * bytes;
         2.0 * (n - 1.0) * self.latency + 2.0 * part / self.bandwidth + part / self.adds
     }
 
-    /// Recursive doubling: the whole array in each of log2 n steps.
+    /// Seconds of an all-reduce by recursive doubling: the whole array in each of log2 n steps.
     fn tree(self, n: f64, bytes: f64) -> f64 {
         n.log2().ceil() * (self.latency + bytes / self.bandwidth + bytes / self.adds)
     }
 
-    /// Halving and doubling (Rabenseifner): the bytes of a ring in 2 log2 n steps.
+    /// Seconds of an all-reduce by halving and doubling (Rabenseifner): the bytes of a ring in 2 log2 n steps.
     fn halving(self, n: f64, bytes: f64) -> f64 {
         let part = (n - 1.0) / n * bytes;
         2.0 * n.log2().ceil() * self.latency + 2.0 * part / self.bandwidth + part / self.adds
     }
 
-    /// The best of the three after an agreement on 24 bytes.
+    /// Seconds of the fastest of the three methods, and of the 24 bytes by which the ranks agree on the call before.
     fn all_reduce(self, n: f64, bytes: f64) -> f64 {
         let best = self.ring(n, bytes).min(self.tree(n, bytes)).min(self.halving(n, bytes));
         if n < 2.0 { 0.0 } else { self.tree(n, 24.0) + best }
     }
 
     fn all_gather(self, n: f64, bytes: f64) -> f64 {
-        // lengths first, each with its agreement; then n - 1 steps of a ring
+        // first a collective of the lengths, then n - 1 steps of a ring, and an agreement before each of the two
         let lengths = n.log2().ceil() * (self.latency + 8.0 * n / self.bandwidth);
         2.0 * self.tree(n, 24.0) + lengths + (n - 1.0) * self.latency + (n - 1.0) / n * bytes / self.bandwidth
     }
@@ -81,7 +81,7 @@ fn predict() {
         "\na data-parallel step: 100 M weights in f32, 16,384 tokens a rank at 20 TFLOP/s; efficiency without and with overlap"
     );
     println!("| network | {head} |");
-    // 6 operations a weight and token; two thirds of the time is the backward pass, which overlaps with all buckets but one
+    // 6 operations per weight and token; two thirds of the time is the backward pass, which hides all buckets but one
     let step = 6.0 * 1e8 * 16_384.0 / 20e12;
     for net in NETWORKS {
         let cell = |n: f64| {
@@ -126,14 +126,14 @@ fn predict() {
     }
 }
 
-/// The seconds of a collective: the median of runs, on the slowest rank.
+/// Returns the seconds of a collective: the median over the runs, on the slowest rank.
 fn time(comm: &Comm, runs: usize, mut collective: impl FnMut() -> Result<()>) -> Result<f64> {
     let mut times = vec![];
     for run in 0..runs + 3 {
         comm.barrier()?;
         let started = Instant::now();
         collective()?;
-        // the first runs plan and warm up
+        // the first three runs plan and warm up, and do not count
         if run >= 3 {
             times.push(started.elapsed().as_secs_f64());
         }
@@ -142,7 +142,7 @@ fn time(comm: &Comm, runs: usize, mut collective: impl FnMut() -> Result<()>) ->
     comm.all_reduce(cupric::array![times[times.len() / 2]], Reduce::Max)?.item::<f64>()
 }
 
-/// Fits `seconds = a + b · bytes`, with relative errors, so that short messages count.
+/// Fits `seconds = a + b · bytes` by least squares of the relative errors, so that short messages count too.
 fn fit(points: &[(f64, f64)]) -> (f64, f64) {
     let sum = |f: &dyn Fn(f64, f64) -> f64| points.iter().map(|(x, t)| f(*x, *t) / (t * t)).sum::<f64>();
     let (w, x, xx, t, xt) = (sum(&|_, _| 1.0), sum(&|x, _| x), sum(&|x, _| x * x), sum(&|_, t| t), sum(&|x, t| x * t));

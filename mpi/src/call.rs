@@ -1,4 +1,4 @@
-//! What ranks agree on before a collective, and the errors of those that do not.
+//! The description of a collective, which all ranks compare before data moves, and the errors if the ranks differ.
 
 use cupric::{DType, Error, ErrorKind, Result};
 use std::fmt::Write as _;
@@ -7,7 +7,7 @@ use std::panic::Location;
 
 pub(crate) type Fallible<T> = Result<T, Fault>;
 
-/// An error that does not know the caller's line yet, or one of cupric, which does.
+/// An error: `Own` comes from this crate, and does not have the caller's line yet; `Other` comes from cupric.
 #[derive(Clone, Debug)]
 pub(crate) enum Fault {
     Own { kind: ErrorKind, operation: String, detail: String },
@@ -61,7 +61,7 @@ pub(crate) fn settle<T>(result: Fallible<T>) -> Result<T> {
     }
 }
 
-/// A collective as a rank calls it.
+/// A rank's call of a collective, to be compared with the calls of the other ranks.
 #[derive(Clone, Debug)]
 pub(crate) struct Call {
     /// The name of the method, for errors.
@@ -91,14 +91,15 @@ impl Call {
         self
     }
 
-    /// A number that is equal on ranks that make the same call as their `number`-th.
+    /// Returns a hash of the call and of its position in the sequence of calls. It is equal on ranks that make the same
+    /// call as their `number`-th call.
     pub fn hash(&self, number: u64) -> u64 {
         let mut hasher = DefaultHasher::new();
         (number, &self.what, self.dtype, &self.shape).hash(&mut hasher);
         hasher.finish()
     }
 
-    /// How the call reads in a message: `all_reduce(sum) of f32 [3, 4]`.
+    /// Returns the call as text for an error message: `all_reduce(sum) of f32 [3, 4]`.
     fn text(&self) -> String {
         let mut text = self.what.clone();
         if let (Some(dtype), Some(shape)) = (self.dtype, &self.shape) {
@@ -108,10 +109,10 @@ impl Call {
     }
 }
 
-/// The bytes of a rank's description.
+/// The number of bytes in which a rank describes its call.
 pub(crate) const REPORT: usize = 512;
 
-/// The kinds that cross between ranks.
+/// The kinds of errors that a rank can report to the others. A report contains the index in this list.
 const KINDS: [ErrorKind; 17] = [
     ErrorKind::Internal,
     ErrorKind::Shape,
@@ -150,7 +151,7 @@ pub(crate) fn report(call: &Call, failure: Option<&Fault>) -> [u8; REPORT] {
     bytes
 }
 
-/// Makes the error that all ranks return, of the descriptions of all of them.
+/// Makes the error that all ranks return, from the reports of all ranks.
 pub(crate) fn verdict(call: &Call, reports: &[u8]) -> Fault {
     let all: Vec<(bool, ErrorKind, String)> = reports
         .chunks(REPORT)
@@ -170,7 +171,7 @@ pub(crate) fn verdict(call: &Call, reports: &[u8]) -> Fault {
     if let Some((rank, (_, kind, text))) = all.iter().enumerate().find(|(_, (failed, ..))| *failed) {
         return own(*kind, format!("rank {rank} failed: {text}"));
     }
-    // without the line, which may differ
+    // compare calls without their source lines, which may differ between ranks
     let call_of = |text: &str| text.rsplit_once(" (").map_or(text, |(call, _)| call).to_string();
     let first = all.first().map(|(.., text)| text.clone()).unwrap_or_default();
     let other = all.iter().enumerate().find(|(_, (.., text))| call_of(text) != call_of(&first));

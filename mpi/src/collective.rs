@@ -1,4 +1,4 @@
-//! The collectives that reduce and copy: `all_reduce`, `broadcast`, and their forms that do not wait.
+//! The collectives that reduce and copy: `all_reduce`, `broadcast`, and their nonblocking forms.
 
 use crate::call::{Call, Fallible, Fault, settle};
 use crate::comm::Comm;
@@ -9,17 +9,17 @@ use cupric::{Array, DType, Device, ErrorKind, Expr, Result, concat, s};
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-/// Elements that a GPU reads, and MPI moves, at a time.
+/// Arrays on a GPU are read back and sent in pieces of this many elements.
 const PIECE: usize = 1 << 22;
-/// What a call says whose arrays are on a GPU, because all ranks must send the same pieces.
+/// Added to the description of a call whose array is on a GPU, because all ranks must send the same pieces.
 pub(crate) const ON_A_GPU: &str = "on a GPU, in pieces";
-/// The bytes of a bucket of [`Comm::all_reduce_many`].
+/// The size in bytes of a bucket, in which [`Comm::all_reduce_many`] sends several small arrays together.
 const BUCKET: usize = 1 << 24;
 
-/// A collective that has been started. [`Request::wait`] gives its result.
+/// A collective that has been started. [`Request::wait`] returns its result.
 ///
-/// If it is dropped, the collective goes on without it, because the other ranks need it; an error of it is then returned
-/// by [`Comm::run`].
+/// If a request is dropped, its collective still goes on, because the other ranks need it. [`Comm::run`] then returns
+/// the collective's error, if there is one.
 #[must_use = "the result, or the error, comes from `wait`"]
 pub struct Request<'a> {
     comm: &'a Comm,
@@ -29,7 +29,7 @@ pub struct Request<'a> {
     is_taken: bool,
 }
 
-/// What is done with the elements that have come.
+/// The dtype and the device to which the received elements are converted.
 #[derive(Clone)]
 struct Finish {
     dtype: DType,
@@ -47,10 +47,10 @@ impl Finish {
 }
 
 impl Request<'_> {
-    /// Waits for the result.
+    /// Waits until the collective is done, and returns its result.
     ///
     /// # Errors
-    /// The errors of the collective.
+    /// Returns the errors of the collective.
     #[track_caller]
     pub fn wait(mut self) -> Result<Array> {
         self.is_taken = true;
@@ -61,10 +61,10 @@ impl Request<'_> {
         })
     }
 
-    /// Lets the collective go on, and returns whether [`Request::wait`] would return at once.
+    /// Advances the collective, and returns whether [`Request::wait`] would return at once.
     ///
     /// # Errors
-    /// [`ErrorKind::Internal`] if MPI reports an error. Errors of the collective come from [`Request::wait`].
+    /// Returns [`ErrorKind::Internal`] if MPI reports an error. [`Request::wait`] returns the errors of the collective.
     #[track_caller]
     pub fn test(&self) -> Result<bool> {
         settle(self.comm.advance().map_err(|f| f.of(self.name)))?;
@@ -81,15 +81,16 @@ impl Drop for Request<'_> {
 }
 
 impl Comm {
-    /// Combines the arrays of all ranks element by element; each rank gets the result. On every rank the array must have
-    /// the same dtype and shape. f16 and bf16 are added in f32, and rounded once at the end.
+    /// Combines the arrays of all ranks element by element, and returns the result on each rank. On every rank the
+    /// array must have the same dtype and shape. f16 and bf16 are added in f32, and rounded once at the end.
     ///
     /// The result has the same bits on all ranks. For sums and products of floats the bits depend on the number of
-    /// ranks; those of [`Comm::sum_in_order`] do not.
+    /// ranks. [`Comm::sum_in_order`] gives a sum whose bits do not depend on it.
     ///
     /// # Errors
-    /// On every rank: [`ErrorKind::Argument`], [`ErrorKind::DType`] or [`ErrorKind::Shape`] if two ranks differ in the
-    /// operation, the dtype or the shape; the error of a rank on which the expression could not be evaluated.
+    /// Every rank returns [`ErrorKind::Argument`], [`ErrorKind::DType`] or [`ErrorKind::Shape`] if two ranks differ in
+    /// the operation, the dtype or the shape. If a rank cannot evaluate its expression, every rank returns that rank's
+    /// error.
     ///
     /// ```no_run
     /// # use cupric_mpi::{Comm, Reduce};
@@ -113,11 +114,11 @@ impl Comm {
         settle(request)?.wait()
     }
 
-    /// Starts [`Comm::all_reduce`] and returns at once. Evaluate something else before [`Request::wait`], and call
-    /// [`Comm::progress`] meanwhile. An array of a GPU is read whole.
+    /// The nonblocking form of [`Comm::all_reduce`]: starts it and returns at once. Evaluate something else before
+    /// [`Request::wait`], and call [`Comm::progress`] meanwhile. An array on a GPU is read back as a whole.
     ///
     /// # Errors
-    /// [`ErrorKind::Internal`] if MPI reports an error. All others come from [`Request::wait`].
+    /// Returns [`ErrorKind::Internal`] if MPI reports an error. [`Request::wait`] returns all other errors.
     ///
     /// ```no_run
     /// # use cupric_mpi::{Comm, Reduce};
@@ -136,11 +137,12 @@ impl Comm {
         settle(self.begin(call, x, |x| reducing(x, op)))
     }
 
-    /// Copies the array of rank `root` to all ranks. The others pass an array of the same dtype and shape, whose elements
-    /// do not matter.
+    /// Copies the array of rank `root` to all ranks. The other ranks pass an array of the same dtype and shape, whose
+    /// elements do not matter.
     ///
     /// # Errors
-    /// As [`Comm::all_reduce`]; [`ErrorKind::Argument`] if there is no rank `root`, or the ranks name different ones.
+    /// Returns the errors of [`Comm::all_reduce`], and [`ErrorKind::Argument`] if there is no rank `root`, or if the
+    /// ranks name different roots.
     #[track_caller]
     pub fn broadcast(&self, x: impl AsRef<Expr>, root: usize) -> Result<Array> {
         let x = x.as_ref();
@@ -152,10 +154,10 @@ impl Comm {
         settle(self.begin(call, x, |x| self.sending(x, root)))?.wait()
     }
 
-    /// Starts [`Comm::broadcast`] and returns at once, as [`Comm::start_all_reduce`] does.
+    /// The nonblocking form of [`Comm::broadcast`]: starts it and returns at once; see [`Comm::start_all_reduce`].
     ///
     /// # Errors
-    /// [`ErrorKind::Internal`] if MPI reports an error. All others come from [`Request::wait`].
+    /// Returns [`ErrorKind::Internal`] if MPI reports an error. [`Request::wait`] returns all other errors.
     #[track_caller]
     pub fn start_broadcast(&self, x: impl AsRef<Expr>, root: usize) -> Result<Request<'_>> {
         let x = x.as_ref();
@@ -164,11 +166,12 @@ impl Comm {
         settle(self.begin(call, x, |x| self.sending(x, root)))
     }
 
-    /// Combines a list of arrays, such as the gradients of a step, as [`Comm::all_reduce`] does each. Small arrays of one
-    /// dtype share a message of up to 16 MiB, and all messages are under way at once.
+    /// Combines each array of a list, such as the gradients of a step, like [`Comm::all_reduce`]. Small arrays of one
+    /// dtype share a message of up to 16 MiB, and all messages are sent at the same time.
     ///
     /// # Errors
-    /// As [`Comm::all_reduce`].
+    /// Returns the errors of [`Comm::all_reduce`], and [`ErrorKind::Argument`] if the ranks pass different numbers of
+    /// arrays.
     ///
     /// ```no_run
     /// # use cupric_mpi::{Comm, Reduce};
@@ -181,7 +184,7 @@ impl Comm {
     pub fn all_reduce_many(&self, arrays: &[Array], op: Reduce) -> Result<Vec<Array>> {
         let mut requests = vec![];
         let mut rest = arrays;
-        // the number of arrays must be equal on all ranks: an agreement on it
+        // the ranks agree on the number of arrays, which must be equal on all ranks
         let call = Call::new("all_reduce_many").with(format_args!("{}, {} arrays", op.name(), arrays.len()));
         settle(self.collect(call, Ok(Job::nothing())))?;
         while let Some(first) = rest.first() {
@@ -208,7 +211,7 @@ impl Comm {
         Ok(sums)
     }
 
-    /// Computes the array of a broadcast, after a check of the root.
+    /// Evaluates the array of a broadcast, after checking that there is a rank `root`.
     #[track_caller]
     fn evaluated(&self, x: &Expr, root: usize) -> Fallible<Array> {
         self.check_root(root)?;
@@ -222,7 +225,7 @@ impl Comm {
         Err(Fault::new(ErrorKind::Argument, format!("there is no rank {root}; the job has {}", self.size())))
     }
 
-    /// Starts a collective of an array, which may not have been computed.
+    /// Starts a collective of an array. If the array could not be evaluated, the other ranks get its error.
     #[track_caller]
     fn begin(
         &self,
@@ -242,18 +245,19 @@ impl Comm {
         Ok(Request { comm: self, number, name, finish, is_taken: false })
     }
 
-    /// Runs a collective of the elements of an array of a GPU by pieces.
+    /// Runs a collective of the elements of an array on a GPU in pieces.
     #[track_caller]
     fn flat_pieces(&self, x: &Array, call: Call, make: impl Fn(&Array) -> Fallible<Job>) -> Fallible<Array> {
         let call = call.with(ON_A_GPU).of(x.dtype(), x.shape());
-        // the second piece starts before the first has ended, so the ranks agree on the whole first
+        // the second piece starts before the first has ended, so the ranks first agree on the whole call
         self.collect(call.clone(), Ok(Job::nothing()))?;
         let all = self.in_pieces(&x.reshape([1, x.size()]).eval()?, &call, 1, make)?;
         Ok(all.reshape(x.shape()).eval()?)
     }
 
-    /// Runs a collective of a matrix of a GPU by ranges of columns, so that the host holds few elements at a time. While
-    /// one piece is on its way, the next is read. All ranks together have `rows` rows, and have agreed on the call.
+    /// Runs a collective of a matrix on a GPU in ranges of columns, so that the host holds few elements at a time.
+    /// While one range is sent, the next is read back. All ranks together have `rows` rows, and have agreed on the
+    /// call.
     #[track_caller]
     pub(crate) fn in_pieces(
         &self,
@@ -280,7 +284,7 @@ impl Comm {
         Ok(if parts.len() == 1 { parts.swap_remove(0) } else { concat(&parts, 1).eval()? })
     }
 
-    /// Reads an array of a GPU, and lets collectives go on meanwhile.
+    /// Copies an array from a GPU to the CPU, and advances the collectives meanwhile.
     #[track_caller]
     fn read(&self, x: &Expr) -> Fallible<Array> {
         let mut reading = pin!(x.to_device_async(&Device::cpu()));

@@ -12,11 +12,11 @@ use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-/// The ranks of a job. [`Comm::run`] makes one.
+/// The ranks of a job, and the collectives between them. [`Comm::run`] makes one.
 pub struct Comm {
     pub(crate) world: World,
     queue: RefCell<Queue>,
-    /// MPI is called from one thread.
+    /// Makes the type neither `Send` nor `Sync`, because MPI is called from one thread.
     one_thread: PhantomData<*const ()>,
 }
 
@@ -39,13 +39,14 @@ impl Display for Traffic {
 }
 
 impl Comm {
-    /// Initialises MPI, calls a function with the ranks of the job, and ends MPI. A program calls it once, on each rank.
+    /// Initialises MPI, calls the function with the ranks of the job, and ends MPI. Call it once on each rank.
     ///
     /// If the function returns an error or panics, the rank prints one message that names the rank and the cause, and
-    /// ends all ranks with status 1, so that none waits for it for ever. An error that all ranks have is printed once.
+    /// ends all ranks with status 1, so that no rank waits forever. An error that all ranks have is printed once.
     ///
     /// # Errors
-    /// [`ErrorKind::Argument`] for a second call in one process; [`ErrorKind::Internal`] if MPI cannot be initialised.
+    /// Returns [`ErrorKind::Argument`] for a second call in one process, and [`ErrorKind::Internal`] if MPI cannot be
+    /// initialised.
     ///
     /// ```no_run
     /// use cupric::Result;
@@ -77,7 +78,7 @@ impl Comm {
         Ok(value)
     }
 
-    /// Waits until all ranks are here and nothing is in progress, and ends MPI.
+    /// Waits until all ranks have called this and no collective is in progress, and then ends MPI.
     fn end(&self, call: Call) -> Fallible<()> {
         self.collect(call, Ok(Job::nothing()))?;
         let mut pause = Pause::new();
@@ -89,9 +90,9 @@ impl Comm {
         self.world.finalize()
     }
 
-    /// Prints why this rank cannot go on, and ends all ranks. Where all ranks have the same error, rank 0 prints it and
-    /// ends the others; they print theirs only if they are still there after a while. This may be long if a collective has
-    /// failed, because then rank 0 has an error too.
+    /// Prints why this rank cannot go on, and ends all ranks. If all ranks have the same error, rank 0 prints it and
+    /// ends the other ranks. A rank other than 0 waits before it prints, and waits longer if a collective has failed,
+    /// because then rank 0 has an error too.
     fn give_up(&self, why: &str) -> ! {
         if self.rank() != 0 {
             let seconds = if self.queue.borrow().has_failed { 5 } else { 1 };
@@ -114,13 +115,14 @@ impl Comm {
         self.world.size
     }
 
-    /// Returns this rank's part of `n` rows. The parts of all ranks are in order, and their lengths differ by at most
-    /// one, so some are empty if there are fewer rows than ranks.
+    /// Returns the range of rows that belongs to this rank if `n` rows are divided among all ranks. The ranges are in
+    /// the order of the ranks. Their lengths differ by at most one, so some are empty if there are fewer rows than
+    /// ranks.
     pub fn shard(&self, n: usize) -> Range<usize> {
         self.shard_of(n, self.rank())
     }
 
-    /// Returns the part of `n` rows that belongs to a rank.
+    /// Returns the range of rows that belongs to a rank if `n` rows are divided among all ranks; see [`Comm::shard`].
     pub fn shard_of(&self, n: usize, rank: usize) -> Range<usize> {
         let (each, more) = (n / self.size(), n % self.size());
         let start = |r: usize| each * r + r.min(more);
@@ -134,27 +136,27 @@ impl Comm {
         Traffic { collectives: queue.count(), bytes: queue.bytes, waited: queue.waited }
     }
 
-    /// Sets the bytes of the largest message, which must be equal on all ranks. For tests.
+    /// Sets the size in bytes of the largest message, which must be equal on all ranks. For tests.
     #[doc(hidden)]
     pub fn cut_messages(&self, bytes: usize) {
         self.world.message.set(bytes);
     }
 
-    /// Waits until all ranks have called it.
+    /// Waits until all ranks have called this method.
     ///
     /// # Errors
-    /// [`ErrorKind::Argument`] on every rank if another rank calls another collective.
+    /// Every rank returns [`ErrorKind::Argument`] if a rank calls another collective.
     #[track_caller]
     pub fn barrier(&self) -> Result<()> {
         settle(self.collect(Call::new("barrier"), Ok(Job::nothing())).map(|_| ()))
     }
 
-    /// Returns a result if all ranks have succeeded. If one has failed, every rank gets an error that names this rank and
-    /// its error.
+    /// Returns the value of `result` if all ranks have succeeded. If a rank has failed, every rank gets an error that
+    /// names that rank and its error.
     ///
     /// # Errors
-    /// The error of the rank that failed, or of the first of several; [`ErrorKind::Argument`] if another rank calls
-    /// another collective.
+    /// Every rank returns the error of the first rank that failed, or [`ErrorKind::Argument`] if a rank calls another
+    /// collective.
     ///
     /// ```no_run
     /// # fn example(comm: &cupric_mpi::Comm) -> cupric::Result<()> {
@@ -168,11 +170,11 @@ impl Comm {
         settle(self.agreed(Call::new("agree"), result.map_err(Fault::Other)))
     }
 
-    /// Lets collectives that have been started go on. Call it now and then between evaluations, because most MPIs move
-    /// data only inside of calls.
+    /// Advances the collectives that have been started. Call it now and then between evaluations, because most MPI
+    /// libraries move data only inside of calls.
     ///
     /// # Errors
-    /// [`ErrorKind::Internal`] if MPI reports an error.
+    /// Returns [`ErrorKind::Internal`] if MPI reports an error.
     #[track_caller]
     pub fn progress(&self) -> Result<()> {
         settle(self.advance().map_err(|f| f.of("progress")))
@@ -190,7 +192,7 @@ impl Comm {
         Ok(number)
     }
 
-    /// Waits for a collective.
+    /// Waits until a collective is done, and returns its outcome.
     pub(crate) fn wait(&self, number: u64, name: &str) -> Outcome {
         let mut pause = Pause::new();
         loop {
@@ -217,7 +219,7 @@ impl Comm {
         }
     }
 
-    /// Returns a value if all ranks have one.
+    /// Returns the value of `made` if all ranks have a value, and otherwise an error.
     pub(crate) fn agreed<T>(&self, call: Call, made: Fallible<T>) -> Fallible<T> {
         let (value, made) = match made {
             Ok(value) => (Some(value), Ok(Job::nothing())),

@@ -8,15 +8,15 @@ use crate::raw::Reduce;
 use crate::staging::{host, room};
 use cupric::{Array, DType, Device, ErrorKind, Expr, Result, concat, s};
 
-/// The dtype and shape that a root tells the others: the number of the dtype, the number of axes, and up to 64 lengths.
+/// The number of words that describe a root's array: the dtype's index, the number of axes, and up to 64 lengths.
 const HEADER: usize = 66;
 
-/// The number of elements in a row, where rows go along axis 0.
+/// Returns the number of elements in a row, which is the part of an array at one index of axis 0.
 pub(crate) fn row(shape: &[usize]) -> usize {
     shape.iter().skip(1).product()
 }
 
-/// An array with its axis moved to the front, on its device.
+/// An array whose axis `axis` is moved to the front, and the device of the original array.
 pub(crate) struct Front {
     pub x: Array,
     device: Device,
@@ -40,13 +40,13 @@ impl Front {
         self.x.shape()[0]
     }
 
-    /// Returns the array as a matrix.
+    /// Returns the array as a matrix, with a row for each index of its first axis.
     #[track_caller]
     fn columns(&self) -> Fallible<Array> {
         Ok(self.x.reshape([self.rows(), row(self.x.shape())]).eval()?)
     }
 
-    /// Returns another array of rows with the axis and the device of this one.
+    /// Moves the first axis of another array to where it was in this array, and the other array to this array's device.
     #[track_caller]
     pub fn back(&self, rows: &Array) -> Fallible<Array> {
         let x = if self.axis == 0 { rows.clone() } else { rows.moveaxis(0, self.axis).eval()? };
@@ -54,7 +54,7 @@ impl Front {
     }
 }
 
-/// Adds to a call what rows must have in common: the dtype and all lengths except the first.
+/// Adds to a call what must be equal on all ranks: the axis, the dtype, and all lengths except the first.
 fn rows_of(call: Call, front: &Fallible<Front>, axis: isize) -> Call {
     match front {
         Ok(front) => call.with(format_args!("axis {axis}")).of(front.x.dtype(), &front.x.shape()[1..]),
@@ -62,7 +62,7 @@ fn rows_of(call: Call, front: &Fallible<Front>, axis: isize) -> Call {
     }
 }
 
-/// Adds to a call that its array is on a GPU.
+/// Adds [`ON_A_GPU`] to the description of a call if its array is on a GPU.
 fn on_a_gpu(call: Call, front: &Fallible<Front>) -> Call {
     if front.as_ref().is_ok_and(|front| front.device.is_gpu()) { call.with(ON_A_GPU) } else { call }
 }
@@ -72,13 +72,13 @@ fn first(outputs: Vec<Array>) -> Fallible<Array> {
 }
 
 impl Comm {
-    /// Joins the arrays of all ranks along an axis, in the order of the ranks; each rank gets the result. The lengths
-    /// along this axis may differ, and may be 0.
+    /// Joins the arrays of all ranks along an axis, in the order of the ranks, and returns the result on each rank. The
+    /// lengths along this axis may differ, and may be 0.
     ///
     /// # Errors
-    /// On every rank: [`ErrorKind::Argument`], [`ErrorKind::DType`] or [`ErrorKind::Shape`] if two ranks differ in the
-    /// operation, the dtype, the axis or another length; the error of a rank on which the expression could not be
-    /// evaluated.
+    /// Every rank returns [`ErrorKind::Argument`], [`ErrorKind::DType`] or [`ErrorKind::Shape`] if two ranks differ in
+    /// the operation, the dtype, the axis or a length along another axis. If a rank cannot evaluate its expression,
+    /// every rank returns that rank's error.
     ///
     /// ```no_run
     /// # fn example(comm: &cupric_mpi::Comm, rows: &cupric::Expr) -> cupric::Result<()> {
@@ -95,10 +95,11 @@ impl Comm {
         })
     }
 
-    /// Joins the arrays of all ranks along axis 0 on rank `root`; the others get `None`.
+    /// Joins the arrays of all ranks along axis 0 and returns the result on rank `root`. The other ranks get `None`.
     ///
     /// # Errors
-    /// As [`Comm::all_gather`]; [`ErrorKind::Argument`] if there is no rank `root`, or the ranks name different ones.
+    /// Returns the errors of [`Comm::all_gather`], and [`ErrorKind::Argument`] if there is no rank `root`, or if the
+    /// ranks name different roots.
     #[track_caller]
     pub fn gather(&self, x: impl AsRef<Expr>, root: usize) -> Result<Option<Array>> {
         let x = x.as_ref();
@@ -106,22 +107,22 @@ impl Comm {
         settle(self.gathered(call, x, 0, Some(root)))
     }
 
-    /// Divides the array of rank `root` along axis 0 as [`Comm::shard`] does, and gives each rank its part. The others
-    /// pass `None`.
+    /// Divides the array of rank `root` along axis 0 as [`Comm::shard`] does, and returns to each rank its part. The
+    /// other ranks pass `None`.
     ///
     /// # Errors
-    /// On every rank: [`ErrorKind::Argument`] if there is no rank `root`, if the ranks name different ones, or if only
-    /// the array of another rank is there; the other errors of [`Comm::all_gather`].
+    /// Every rank returns [`ErrorKind::Argument`] if there is no rank `root`, if the ranks name different roots, if the
+    /// root passes `None`, or if another rank passes an array. It returns the other errors of [`Comm::all_gather`] too.
     #[track_caller]
     pub fn scatter(&self, x: Option<&Expr>, root: usize) -> Result<Array> {
         settle(self.scattered(Call::new("scatter").with(format_args!("root {root}")), x, root))
     }
 
-    /// Combines the arrays of all ranks element by element, divides the result along an axis as [`Comm::shard`] does, and
-    /// gives each rank its part.
+    /// Combines the arrays of all ranks element by element, divides the result along an axis as [`Comm::shard`] does,
+    /// and returns to each rank its part.
     ///
     /// # Errors
-    /// As [`Comm::all_reduce`].
+    /// Returns the errors of [`Comm::all_reduce`].
     #[track_caller]
     pub fn reduce_scatter(&self, x: impl AsRef<Expr>, op: Reduce, axis: isize) -> Result<Array> {
         let x = x.as_ref();
@@ -129,16 +130,16 @@ impl Comm {
         settle(self.reduced_scattered(call, x, op, axis))
     }
 
-    /// Adds parts in a fixed order. Along its first axis an array holds the parts of its rank, for example the sums over
-    /// some shards of the data; the result is the sum of the parts of all ranks, in the order of the ranks, without this
-    /// axis. It has the same bits for any number of ranks that share the same parts, where [`Comm::all_reduce`] adds in
-    /// another order for each number. f16 and bf16 are added in f32.
+    /// Adds parts in a fixed order. The array of each rank holds its parts along the first axis, for example the sums
+    /// over some shards of the data. The result is the sum of the parts of all ranks, in the order of the ranks,
+    /// without this axis. It has the same bits for any number of ranks that share the same parts, whereas the order of
+    /// [`Comm::all_reduce`] depends on the number of ranks. f16 and bf16 are added in f32.
     ///
-    /// It sends every part once and the sum once, so with `p` parts on each rank about `(p + 1) / 2` times as much as
-    /// [`Comm::all_reduce`].
+    /// It sends every part once and the sum once. With `p` parts on each rank, this is about `(p + 1) / 2` times as
+    /// much data as [`Comm::all_reduce`] sends.
     ///
     /// # Errors
-    /// As [`Comm::all_gather`]; [`ErrorKind::Shape`] if no rank has a part.
+    /// Returns the errors of [`Comm::all_gather`], and [`ErrorKind::Shape`] if no rank has a part.
     ///
     /// ```no_run
     /// # fn example(comm: &cupric_mpi::Comm, shards: &[cupric::Expr]) -> cupric::Result<()> {
@@ -154,13 +155,14 @@ impl Comm {
         settle(self.summed(Call::new("sum_in_order"), x))
     }
 
-    /// Gives the first `rows` rows (along axis 0) to the rank before this one and the last `rows` rows to the rank behind
-    /// it, and returns the rows that these two give: the last ones of the rank before, and the first ones of the rank
-    /// behind. At both ends there is no neighbour, and so there is `None`. A step of a grid that is divided among ranks
-    /// needs these rows.
+    /// Exchanges the edge rows of neighbouring ranks, which a step of a grid that is divided among ranks needs. Sends
+    /// the first `rows` rows (along axis 0) to the previous rank, and the last `rows` rows to the next rank. Returns
+    /// the last rows of the previous rank and the first rows of the next rank, or `None` in place of a rank that does
+    /// not exist.
     ///
     /// # Errors
-    /// As [`Comm::all_gather`]; [`ErrorKind::Shape`] on every rank if a rank has fewer than `rows` rows.
+    /// Returns the errors of [`Comm::all_gather`]. Every rank returns [`ErrorKind::Shape`] if a rank has fewer than
+    /// `rows` rows.
     #[track_caller]
     pub fn halo(&self, x: impl AsRef<Expr>, rows: usize) -> Result<(Option<Array>, Option<Array>)> {
         let x = x.as_ref();
@@ -179,7 +181,7 @@ impl Comm {
             }
             let mut edge = shape.to_vec();
             edge[0] = rows;
-            // both rooms are there, so that the second one is always that of the rank behind
+            // allocate both outputs, even for a missing neighbour, so that the second one is always for the next rank
             let outputs = [before, behind].map(|is_there| {
                 let shape = if is_there { edge.clone() } else { vec![0] };
                 room(front.x.dtype(), &shape)
@@ -244,7 +246,8 @@ impl Comm {
         Ok(Job { action, input: Some(x.clone()), outputs })
     }
 
-    /// Returns the numbers of all ranks, of which each gives one, with something that this rank keeps.
+    /// Collects a number from each rank, and returns the numbers of all ranks. The value beside the number is returned
+    /// as it is.
     #[track_caller]
     pub(crate) fn lengths<T>(&self, call: Call, given: Fallible<(T, usize)>) -> Fallible<(T, Vec<usize>)> {
         let made = given.as_ref().map_err(Clone::clone).and_then(|(_, n)| {
@@ -283,7 +286,7 @@ impl Comm {
             shape[0] = self.shard(shape[0]).len();
             let input = match &front {
                 Some(front) => host(&front.x)?,
-                // says of which type the elements are that come
+                // an empty array has the dtype of the elements that are received
                 None => room(dtype, &[0])?,
             };
             Ok(Job { action: Action::Scatter(lists, root), input: Some(input), outputs: vec![room(dtype, &shape)?] })
@@ -334,7 +337,7 @@ impl Comm {
         let dtype = front.x.dtype();
         let parts: usize = lengths.iter().sum();
         let elements = row(front.x.shape());
-        // each rank adds its part of the elements of all arrays
+        // each rank adds the parts of all ranks, for its own range of their elements
         let wanted: Vec<usize> = (0..self.size()).map(|rank| self.shard_of(elements, rank).len()).collect();
         let made = host(&front.x.reshape([lengths[self.rank()], elements]).t()).and_then(|columns| {
             if parts == 0 {
@@ -359,7 +362,7 @@ impl Comm {
                 sum = Some(sum.map_or(part.clone(), |sum| sum + part));
             }
             at += n * own;
-            // an array for each rank, so that no expression becomes long
+            // evaluate the sum after each rank, so that the expression does not become long
             sum = sum.map(|sum| sum.eval().map(Expr::from)).transpose()?;
         }
         let sum = sum.ok_or_else(|| Fault::new(ErrorKind::Internal, "nothing was added"))?;
@@ -368,8 +371,8 @@ impl Comm {
         front.back(&sum.reshape(&front.x.shape()[1..]).eval()?)
     }
 
-    /// Gives each rank its part of the rows of this rank, and returns the parts that it gets, one behind the other. The
-    /// rank gets `received[r]` elements of rank r.
+    /// Sends to each rank its part of this rank's rows, and returns the parts that this rank receives, in the order of
+    /// the ranks. It receives `received[r]` elements from rank r.
     #[track_caller]
     pub(crate) fn exchanged(&self, call: Call, x: Fallible<(Array, Lists, Lists, usize)>) -> Fallible<Array> {
         let made = x.and_then(|(x, sent, received, size)| {
@@ -380,7 +383,7 @@ impl Comm {
     }
 }
 
-/// Describes an array in [`HEADER`] numbers.
+/// Describes the dtype and shape of an array in [`HEADER`] numbers.
 #[track_caller]
 fn header(x: &Array) -> Fallible<Array> {
     let dtype = DType::ALL.iter().position(|d| *d == x.dtype()).unwrap_or(0);

@@ -1,8 +1,8 @@
 //! Arrays of [cupric] on many machines, by MPI.
 //!
 //! A program runs as several processes, which MPI calls *ranks*. Each rank has its own arrays, and the methods of
-//! [`Comm`] combine them: [`Comm::all_reduce`] adds the arrays of all ranks, [`Comm::broadcast`] copies the array of one
-//! rank to all, and so on. [`Sharded`] is one large array of which each rank holds a part.
+//! [`Comm`] combine them: [`Comm::all_reduce`] adds the arrays of all ranks, [`Comm::broadcast`] copies the array of
+//! one rank to all, and so on. [`Sharded`] is one large array of which each rank holds a part.
 //!
 //! ```no_run
 //! use cupric::{Array, Result};
@@ -19,14 +19,14 @@
 //! }
 //! ```
 //!
-//! # What holds
+//! # Guarantees
 //!
-//! * **Every collective agrees first.** Before data moves, the ranks compare the operation, the dtype, the shape and the
-//!   number of calls so far, and whether a rank has failed. If they differ, every rank gets the same `Err`, which names
-//!   two ranks that differ, or the rank that failed and why.
-//! * **Nobody hangs.** If the function given to [`Comm::run`] returns an error or panics, the rank prints one message and
-//!   ends all ranks. If a rank returns early, the others get an error at their next collective.
-//! * **Waiting leaves the processor to others**, so more ranks than cores work.
+//! * **The ranks agree before every collective.** Before data moves, they compare the operation, the dtype, the shape
+//!   and the number of calls so far, and check whether a rank has failed. If they differ, every rank gets the same
+//!   `Err`, which names two ranks that differ, or the rank that failed and why.
+//! * **No rank hangs.** If the function given to [`Comm::run`] returns an error or panics, the rank prints one message
+//!   and ends all ranks. If a rank returns early, the others get an error at their next collective.
+//! * **A rank that waits leaves its core to other ranks**, so a job may have more ranks than there are cores.
 //! * Arrays on a GPU go through the host's memory in pieces.
 //!
 //! All calls of MPI come from the thread that called [`Comm::run`]; `Comm` is neither `Send` nor `Sync`.
@@ -34,8 +34,8 @@
 #![warn(missing_docs)]
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-// `raw.rs` calls C. `queue.rs` runs the collectives of a rank in their order, each after an agreement (`call.rs`) on the
-// operation, the dtype and the shape. `collective.rs`, `exchange.rs` and `sharded.rs` are the public functions.
+// `raw.rs` calls C. `queue.rs` runs the collectives of a rank in order, each after an agreement (`call.rs`) on the
+// operation, the dtype and the shape. `collective.rs`, `exchange.rs` and `sharded.rs` contain the public functions.
 mod call;
 mod collective;
 mod comm;

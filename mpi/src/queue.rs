@@ -1,5 +1,5 @@
-//! The collectives of a rank in the order of their calls. All ranks start the data of their collectives in this order,
-//! whenever their agreements arrive, because MPI matches calls by order.
+//! The queue of a rank's collectives, in the order of their calls. A collective first agrees with the other ranks, and
+//! then moves data. All ranks start to move data in the order of the calls, because MPI matches calls by order.
 
 use crate::call::{Call, Fallible, Fault, REPORT, report, verdict};
 use crate::raw::{Kind, Reduce, Started, World, counts};
@@ -15,28 +15,28 @@ pub(crate) enum Action {
     Nothing,
     AllReduce(Reduce),
     ReduceScatter(Reduce, Lists),
-    /// The root sends its input; the others receive into their output.
+    /// The root sends its input; the other ranks receive into their output.
     Broadcast(usize),
     AllGather(Lists),
     Gather(Lists, usize),
     Scatter(Lists, usize),
     AllToAll(Lists, Lists),
-    /// Sends elements at the start of the input to the rank before this one and elements at its end to the rank behind
-    /// it, and receives theirs into both outputs.
+    /// Sends this many elements from the start of the input to the previous rank, and from its end to the next rank.
+    /// Receives as many from the previous rank into the first output, and from the next rank into the second.
     Halo(usize),
 }
 
-/// The parts of all ranks in an array, one behind the other.
+/// How the elements of an array are divided into parts, one for each rank, in the order of the ranks.
 pub(crate) struct Lists {
     parts: Vec<Range<usize>>,
-    /// Their lengths and starts for a call of MPI, or `None` if there are so many elements that they are sent piece by
-    /// piece.
+    /// The lengths and starts of the parts for a call of MPI, or `None` if there are so many elements that they are
+    /// sent in several messages.
     counts: Option<(Vec<c_int>, Vec<c_int>)>,
 }
 
 impl Lists {
-    /// Makes lists of the lengths of the parts. `whole` is a number that is equal on all ranks, so that all decide alike
-    /// how to send, and at least the sum of the lengths.
+    /// Makes the parts from their lengths. `whole` is at least the sum of the lengths. It is equal on all ranks, so
+    /// that all ranks decide alike whether to send several messages.
     pub fn new(world: &World, dtype: DType, lengths: impl Iterator<Item = usize>, whole: usize) -> Fallible<Lists> {
         let lengths: Vec<usize> = lengths.collect();
         let counts = if whole <= world.most(dtype) { Some(counts(&lengths)?) } else { None };
@@ -57,16 +57,17 @@ pub(crate) struct Job {
     pub outputs: Vec<Array>,
 }
 
-/// Divides elements among messages: where each begins, and how many it has.
+/// Divides a range of elements into messages of at most `most` elements. Returns the start and length of each message.
 fn messages(range: Range<usize>, most: usize) -> impl Iterator<Item = (usize, usize)> {
     let end = range.end;
     range.step_by(most).map(move |at| (at, (end - at).min(most)))
 }
 
-/// Sends a part of one array to each rank, and receives a part of another from each, in several messages.
+/// Sends a part of `from` to each rank, and receives a part of `into` from each rank, in several messages.
 ///
 /// # Safety
-/// As for [`World::all_to_all`].
+/// The parts lie inside the memory of `from` and `into`. Both live until the calls are done, and nothing else uses
+/// `into` until then.
 unsafe fn exchange(
     world: &World,
     (from, into): (*const u8, *mut u8),
@@ -77,23 +78,24 @@ unsafe fn exchange(
     let mut calls = vec![];
     for (rank, part) in received.into_iter().enumerate() {
         for (at, n) in messages(part, most) {
-            // SAFETY: the caller's promise.
+            // SAFETY: the part lies inside the buffer, which the caller keeps until the call is done.
             calls.push(unsafe { world.receive(into.add(at * size), n, kind, rank) }?);
         }
     }
     for (rank, part) in sent.into_iter().enumerate() {
         for (at, n) in messages(part, most) {
-            // SAFETY: the caller's promise.
+            // SAFETY: the part lies inside the buffer, which the caller keeps until the call is done.
             calls.push(unsafe { world.send(from.add(at * size), n, kind, rank) }?);
         }
     }
     Ok(calls)
 }
 
-/// Combines the arrays of all ranks, a part for each rank, in several messages.
+/// Combines the arrays of all ranks in several messages. Each rank gets its part of the result.
 ///
 /// # Safety
-/// As for [`World::reduce_scatter`].
+/// The parts lie inside the memory of `from`, and this rank's part fits into `into`. Both live until the calls are
+/// done, and nothing else uses `into` until then.
 unsafe fn reduce_parts(
     world: &World,
     (from, into): (*const u8, *mut u8),
@@ -104,7 +106,8 @@ unsafe fn reduce_parts(
     let mut calls = vec![];
     for (rank, part) in parts.iter().enumerate() {
         for (at, n) in messages(part.clone(), world.most(dtype)) {
-            // SAFETY: the caller's promise; `into` is of this rank's part, and not used for others.
+            // SAFETY: the caller keeps both buffers until the calls are done; MPI writes only this rank's part to
+            // `into`.
             unsafe {
                 let own = if rank == world.rank { into.add((at - part.start) * dtype.size()) } else { into };
                 calls.push(world.reduce((from.add(at * dtype.size()), own), n, dtype, op, rank)?);
@@ -115,8 +118,8 @@ unsafe fn reduce_parts(
 }
 
 impl Action {
-    /// Returns the parts of the input that this rank sends to each rank, and those of the output that it receives, if the
-    /// input has `n` elements.
+    /// Returns the parts of the input that this rank sends to each rank, and the parts of the output that it receives
+    /// from each rank. The input has `n` elements.
     fn parts(&self, world: &World, n: usize) -> (Vec<Range<usize>>, Vec<Range<usize>>) {
         let none = || vec![0..0; world.size];
         let all_of = |rank: usize, lists: &Lists| if rank == world.rank { lists.parts.clone() } else { none() };
@@ -140,7 +143,7 @@ impl Job {
         Job { action: Action::Nothing, input: None, outputs: vec![] }
     }
 
-    /// Starts the calls of MPI. They use the memory of this job, which its owner keeps until they are done.
+    /// Starts the job's calls of MPI. They use the memory of the job, so its owner must keep it until they are done.
     fn start(&mut self, world: &World) -> Fallible<Vec<Started>> {
         let (dtype, n) = match (&self.input, self.outputs.first()) {
             (Some(x), _) | (None, Some(x)) => (x.dtype(), x.size()),
@@ -152,9 +155,9 @@ impl Job {
         let first = into.first().copied().unwrap_or(std::ptr::null_mut());
         let most = world.most(dtype);
         let pieces = messages(0..n, most).map(|(at, n)| (at * size, n));
-        // SAFETY: the arrays of a job have as many elements as its lists say, which `collective.rs` and `exchange.rs`
-        // see to. The queue keeps jobs, with arrays and lists, until their calls are done, and nothing reads the
-        // outputs before; `address_mut` has checked that nobody else has them.
+        // SAFETY: `collective.rs` and `exchange.rs` make the arrays of a job with as many elements as its lists say.
+        // The queue keeps jobs, with arrays and lists, until their calls are done, and nothing reads the outputs
+        // before. `address_mut` has checked that no other array shares the memory of the outputs.
         unsafe {
             Ok(match &self.action {
                 Action::Nothing => vec![],
@@ -218,8 +221,9 @@ struct Entry {
     number: u64,
     call: Call,
     failure: Option<Fault>,
-    /// What is agreed on, and what comes back: the hash, its complement, and whether the rank has failed. The maximum of
-    /// the first two is their own only if all ranks have the same.
+    /// The words that this rank sends to the agreement, and the maxima of all ranks' words. A rank sends the hash of
+    /// its call, the hash's complement, and whether it has failed. The maxima of hash and complement equal this rank's
+    /// own words only if all ranks have the same hash.
     words: Box<[[u64; 3]; 2]>,
     job: Job,
     stage: Stage,
@@ -238,14 +242,14 @@ pub(crate) struct Queue {
     dropped: HashSet<u64>,
     /// The first error of a collective whose request was dropped.
     lost: Option<Fault>,
-    /// Whether a collective has failed, which all ranks know.
+    /// Whether a collective has failed. All ranks know this.
     pub has_failed: bool,
     pub bytes: u64,
     pub waited: Duration,
 }
 
 impl Queue {
-    /// Starts a collective, and returns its number. A rank that could not prepare it tells so in the agreement.
+    /// Starts a collective, and returns its number. If `made` is an error, the agreement tells it to the other ranks.
     pub fn push(&mut self, world: &World, call: Call, made: Fallible<Job>) -> Fallible<u64> {
         let number = self.next;
         self.next += 1;
@@ -262,7 +266,7 @@ impl Queue {
         Ok(number)
     }
 
-    /// Does what can be done without waiting.
+    /// Advances all collectives as far as possible without waiting.
     pub fn progress(&mut self, world: &World) -> Fallible<()> {
         let mut may_start = true;
         let mut entries = std::mem::take(&mut self.entries);
@@ -298,7 +302,7 @@ impl Queue {
         }
     }
 
-    /// Moves a collective on; returns what it gives if it is done.
+    /// Advances a collective, and returns its outcome if it is done.
     fn advance(&mut self, world: &World, entry: &mut Entry, may_start: bool) -> Fallible<Option<Outcome>> {
         if let Stage::Agreeing(agreeing) = &mut entry.stage {
             if !may_start || !agreeing.is_done()? {
@@ -321,14 +325,14 @@ impl Queue {
             }
         }
         let (outputs, input) = (std::mem::take(&mut entry.job.outputs), entry.job.input.take());
-        // the root of a broadcast has its result already
+        // the input of a broadcast's root is its result
         Ok(Some(Ok(match (&entry.job.action, input) {
             (Action::Broadcast(root), Some(input)) if *root == world.rank => vec![input],
             _ => outputs,
         })))
     }
 
-    /// Returns what a collective has given, if it is done.
+    /// Removes and returns the outcome of a collective, if it is done.
     pub fn take(&mut self, number: u64) -> Option<Outcome> {
         self.done.remove(&number)
     }
@@ -351,7 +355,7 @@ impl Queue {
         self.entries.is_empty()
     }
 
-    /// Nobody will ask for what this collective gives.
+    /// Drops the outcome of a collective whose request was dropped. The first error is kept for the end of the job.
     pub fn forget(&mut self, number: u64) {
         match self.done.remove(&number) {
             Some(Err(fault)) => {
@@ -369,7 +373,7 @@ impl Queue {
     }
 }
 
-/// Collects what each rank has called, and makes the error that all return.
+/// Collects the reports of what each rank has called, and makes the error that all ranks return.
 fn disagreement(world: &World, entry: &Entry) -> Fallible<Fault> {
     let own = report(&entry.call, entry.failure.as_ref());
     let mut all = vec![];
@@ -389,8 +393,9 @@ fn disagreement(world: &World, entry: &Entry) -> Fallible<Fault> {
     Ok(verdict(&entry.call, &all))
 }
 
-/// The time between two looks at a call: none at first, then a turn of the other threads, and 50 µs once a rank has
-/// waited long for the others to call, so that ranks which share a core do not take it from the one that they wait for.
+/// The pause between two polls of a call. At first there is none; then the rank yields to other threads; and once it
+/// has waited long for the other ranks to call, it sleeps for 50 µs. Ranks that share a core thus leave it to the rank
+/// that they wait for.
 pub(crate) struct Pause {
     looks: u32,
     since: Instant,
@@ -405,7 +410,7 @@ impl Pause {
         self.since.elapsed()
     }
 
-    /// Waits. Data that is moving goes on with each look, so a rank looks often at it.
+    /// Pauses before the next poll. Data that is moving advances with each poll, so the rank does not sleep then.
     pub fn next(&mut self, name: &str, is_moving: bool) -> Fallible<()> {
         self.looks = self.looks.saturating_add(1);
         match self.looks {
@@ -424,7 +429,7 @@ impl Pause {
     }
 }
 
-/// How long a collective may wait: `CUPRIC_MPI_TIMEOUT` in seconds, else as long as it takes.
+/// Returns how long a collective may wait: `CUPRIC_MPI_TIMEOUT` in seconds, or `None` for no limit.
 fn limit() -> Option<Duration> {
     let seconds: u64 = std::env::var("CUPRIC_MPI_TIMEOUT").ok()?.parse().ok()?;
     Some(Duration::from_secs(seconds))

@@ -13,9 +13,9 @@ use std::ptr::null_mut;
 /// How [`Comm::all_reduce`](crate::Comm::all_reduce) combines elements.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Reduce {
-    /// The sum. Integers wrap; the sum of bools is true if one of them is.
+    /// The sum. Integers wrap; the sum of bools is true if any bool is true.
     Sum,
-    /// The product. Integers wrap; the product of bools is true if all of them are.
+    /// The product. Integers wrap; the product of bools is true if all bools are true.
     Prod,
     /// The smallest element, or NaN if there is one.
     Min,
@@ -35,10 +35,10 @@ pub(crate) struct World {
     pub size: usize,
     /// One communicator for agreements and one for data, so that neither can receive the other's messages.
     comms: [ffi::MPI_Comm; 2],
-    /// The minimum and maximum of floats that propagate NaN, which MPI's own need not do, and those of unsigned integers,
-    /// because MPICH 4.0 compares them as signed ones.
+    /// This crate's own minimum and maximum: for floats, because MPI's need not propagate NaN, and for unsigned
+    /// integers, because MPICH 4.0 compares them as signed integers.
     ops: Vec<(DType, [ffi::MPI_Op; 2])>,
-    /// The bytes of the largest message. MPI counts in 32 bits, so what is larger goes in several.
+    /// The size in bytes of the largest message. MPI counts in 32 bits, so larger data is sent in several messages.
     pub message: Cell<usize>,
 }
 
@@ -78,7 +78,7 @@ pub(crate) fn count(n: usize) -> Fallible<c_int> {
     c_int::try_from(n).map_err(too_many)
 }
 
-/// Returns the numbers of elements of all ranks, and where those of each start.
+/// Returns the numbers of elements of all ranks, and the position at which each rank's elements start.
 pub(crate) fn counts(all: &[usize]) -> Fallible<(Vec<c_int>, Vec<c_int>)> {
     let (mut lengths, mut starts, mut at) = (vec![], vec![], 0usize);
     for n in all {
@@ -95,7 +95,7 @@ impl Kind {
         self.dtype
     }
 
-    /// The type of elements that are moved.
+    /// Returns MPI's type for elements that are moved: the unsigned integer of the same size.
     pub fn moved(dtype: DType) -> Kind {
         // SAFETY: these are constants of the C library.
         let raw = unsafe {
@@ -109,8 +109,8 @@ impl Kind {
         Kind { dtype, raw }
     }
 
-    /// The type of elements that are reduced by `op`. Sums and products of signed integers are those of unsigned ones,
-    /// which wrap.
+    /// Returns MPI's type for elements that are reduced by `op`. Sums and products of signed integers use the unsigned
+    /// type, whose operations wrap.
     fn reduced(dtype: DType, op: Reduce) -> Kind {
         let is_ordered = matches!(op, Reduce::Min | Reduce::Max);
         // SAFETY: these are constants of the C library.
@@ -158,7 +158,7 @@ macro_rules! unsigned {
 }
 unsigned!(u8, u16, u32, u64);
 
-/// Returns the functions of the minimum and the maximum.
+/// Returns the functions by which MPI computes the minimum and the maximum of elements of `T`.
 fn both<T: Ordered>() -> [ffi::MPI_User_function; 2] {
     [Some(ordered::<T, false>), Some(ordered::<T, true>)]
 }
@@ -166,14 +166,14 @@ fn both<T: Ordered>() -> [ffi::MPI_User_function; 2] {
 /// Combines `length` elements of `from` into `into`, as MPI calls it.
 ///
 /// # Safety
-/// `length` leads to a number, and both buffers to as many elements of `T`, which nothing else uses meanwhile.
+/// `length` points to a number, and both buffers point to as many elements of `T`, which nothing else uses meanwhile.
 unsafe extern "C" fn ordered<T: Ordered, const MAX: bool>(
     from: *mut c_void,
     into: *mut c_void,
     length: *mut c_int,
     _: *mut ffi::MPI_Datatype,
 ) {
-    // SAFETY: the caller's promise. The buffers may be unaligned for `T`, because some are MPI's own.
+    // SAFETY: MPI passes buffers of `length` elements. They may be unaligned for `T`, because some are MPI's own.
     unsafe {
         let (from, into) = (from.cast::<T>(), into.cast::<T>());
         for i in 0..usize::try_from(*length).unwrap_or(0) {
@@ -229,7 +229,7 @@ impl World {
         }
     }
 
-    /// Returns how many elements a message has at most.
+    /// Returns the maximum number of elements of a message.
     pub fn most(&self, dtype: DType) -> usize {
         (self.message.get() / dtype.size()).max(1)
     }
@@ -255,7 +255,7 @@ impl World {
         // SAFETY: these are constants of the C library.
         let [sum, prod, min, max] = unsafe { [ffi::RSMPI_SUM, ffi::RSMPI_PROD, ffi::RSMPI_MIN, ffi::RSMPI_MAX] };
         match (dtype, op) {
-            // bytes that are 0 or 1
+            // bools are bytes that are 0 or 1
             (DType::Bool, Reduce::Sum | Reduce::Max) => max,
             (DType::Bool, Reduce::Prod | Reduce::Min) => min,
             (_, Reduce::Sum) => sum,
@@ -267,14 +267,14 @@ impl World {
         }
     }
 
-    /// Starts to combine numbers of all ranks by their maximum.
+    /// Starts an all-reduce of `n` numbers by the maximum, for the agreement of the ranks.
     ///
     /// # Safety
-    /// Both pointers lead to `n` numbers that live until the call is done; nothing else uses those of `into` until then.
+    /// Both pointers point to `n` numbers that live until the call is done. Nothing else uses `into` until then.
     pub unsafe fn max(&self, from: *const u64, into: *mut u64, n: usize) -> Fallible<Started> {
         let comm = self.comm(Channel::Agreement);
         start("MPI_Iallreduce", |request| {
-            // SAFETY: the caller's promise.
+            // SAFETY: the caller keeps the memory, which is large enough, until the call is done.
             unsafe {
                 let (n, kind, op) = (n as c_int, ffi::RSMPI_UINT64_T, ffi::RSMPI_MAX);
                 ffi::MPI_Iallreduce(from.cast(), into.cast(), n, kind, op, comm, request)
@@ -285,7 +285,8 @@ impl World {
     /// Starts `MPI_Iallreduce`.
     ///
     /// # Safety
-    /// As for [`World::max`], with `n` elements of `dtype`.
+    /// Both pointers point to `n` elements of `dtype` that live until the call is done. Nothing else uses `into` until
+    /// then.
     pub unsafe fn all_reduce(
         &self,
         (from, into): (*const u8, *mut u8),
@@ -296,7 +297,7 @@ impl World {
         let (n, kind) = (count(n)?, Kind::reduced(dtype, op));
         let (op, comm) = (self.op(kind.dtype, op), self.comm(Channel::Data));
         start("MPI_Iallreduce", |request| {
-            // SAFETY: the caller's promise.
+            // SAFETY: the caller keeps the memory, which is large enough, until the call is done.
             unsafe { ffi::MPI_Iallreduce(from.cast(), into.cast(), n, kind.raw, op, comm, request) }
         })
     }
@@ -304,8 +305,8 @@ impl World {
     /// Starts `MPI_Ireduce_scatter`: rank r gets the part of `lengths[r]` elements of the reduced array.
     ///
     /// # Safety
-    /// `from` leads to as many elements as all of `lengths` together, `into` to this rank's; both and `lengths` live
-    /// until the call is done, and nothing else uses those of `into` until then.
+    /// `from` points to as many elements as the sum of `lengths`, and `into` to as many as this rank's length. Both and
+    /// `lengths` live until the call is done, and nothing else uses `into` until then.
     pub unsafe fn reduce_scatter(
         &self,
         (from, into): (*const u8, *mut u8),
@@ -316,7 +317,7 @@ impl World {
         let kind = Kind::reduced(dtype, op);
         let (op, comm) = (self.op(kind.dtype, op), self.comm(Channel::Data));
         start("MPI_Ireduce_scatter", |request| {
-            // SAFETY: the caller's promise.
+            // SAFETY: the caller keeps the memory, which is large enough, until the call is done.
             unsafe { ffi::MPI_Ireduce_scatter(from.cast(), into.cast(), lengths.as_ptr(), kind.raw, op, comm, request) }
         })
     }
@@ -324,7 +325,8 @@ impl World {
     /// Starts `MPI_Ireduce`: rank `root` gets the combined elements.
     ///
     /// # Safety
-    /// As for [`World::all_reduce`]. `into` is used on `root` only.
+    /// `from` and, on `root`, `into` point to `n` elements of `dtype` that live until the call is done. Nothing else
+    /// uses `into` until then.
     pub unsafe fn reduce(
         &self,
         (from, into): (*const u8, *mut u8),
@@ -336,7 +338,7 @@ impl World {
         let (n, kind, root) = (count(n)?, Kind::reduced(dtype, op), count(root)?);
         let (op, comm) = (self.op(kind.dtype, op), self.comm(Channel::Data));
         start("MPI_Ireduce", |request| {
-            // SAFETY: the caller's promise.
+            // SAFETY: the caller keeps the memory, which is large enough, until the call is done.
             unsafe { ffi::MPI_Ireduce(from.cast(), into.cast(), n, kind.raw, op, root, comm, request) }
         })
     }
@@ -344,19 +346,20 @@ impl World {
     /// Starts `MPI_Ibcast`.
     ///
     /// # Safety
-    /// `data` leads to `n` elements that live, and that nothing else uses, until the call is done.
+    /// `data` points to `n` elements that live until the call is done. Nothing else uses them until then.
     pub unsafe fn broadcast(&self, data: *mut u8, n: usize, kind: Kind, root: usize) -> Fallible<Started> {
         let (n, root, comm) = (count(n)?, count(root)?, self.comm(Channel::Data));
         start("MPI_Ibcast", |request| {
-            // SAFETY: the caller's promise.
+            // SAFETY: the caller keeps the memory, which is large enough, until the call is done.
             unsafe { ffi::MPI_Ibcast(data.cast(), n, kind.raw, root, comm, request) }
         })
     }
 
-    /// Starts `MPI_Iallgatherv`: everyone gets `lengths[r]` elements of each rank r, one behind the other.
+    /// Starts `MPI_Iallgatherv`: each rank gets `lengths[r]` elements from every rank r, in the order of the ranks.
     ///
     /// # Safety
-    /// As for [`World::all_to_all`].
+    /// `from` and `into` point to as many elements as this rank sends and receives. Both and the lists live until the
+    /// call is done, and nothing else uses `into` until then.
     pub unsafe fn all_gather(
         &self,
         (from, into): (*const u8, *mut u8),
@@ -365,7 +368,7 @@ impl World {
     ) -> Fallible<Started> {
         let (n, comm) = (lengths[self.rank], self.comm(Channel::Data));
         start("MPI_Iallgatherv", |request| {
-            // SAFETY: the caller's promise.
+            // SAFETY: the caller keeps the memory, which is large enough, until the call is done.
             unsafe {
                 let (lengths, starts) = (lengths.as_ptr(), starts.as_ptr());
                 ffi::MPI_Iallgatherv(from.cast(), n, kind.raw, into.cast(), lengths, starts, kind.raw, comm, request)
@@ -373,10 +376,11 @@ impl World {
         })
     }
 
-    /// Starts `MPI_Igatherv`: as [`World::all_gather`], for one rank.
+    /// Starts `MPI_Igatherv`: rank `root` gets `lengths[r]` elements from every rank r, in the order of the ranks.
     ///
     /// # Safety
-    /// As for [`World::all_to_all`]. `into` is used on `root` only.
+    /// `from` and, on `root`, `into` point to as many elements as the rank sends and receives. Both and the lists live
+    /// until the call is done, and nothing else uses `into` until then.
     pub unsafe fn gather(
         &self,
         (from, into): (*const u8, *mut u8),
@@ -386,7 +390,7 @@ impl World {
     ) -> Fallible<Started> {
         let (n, root, comm) = (lengths[self.rank], count(root)?, self.comm(Channel::Data));
         start("MPI_Igatherv", |request| {
-            // SAFETY: the caller's promise.
+            // SAFETY: the caller keeps the memory, which is large enough, until the call is done.
             unsafe {
                 let (l, s) = (lengths.as_ptr(), starts.as_ptr());
                 ffi::MPI_Igatherv(from.cast(), n, kind.raw, into.cast(), l, s, kind.raw, root, comm, request)
@@ -394,10 +398,11 @@ impl World {
         })
     }
 
-    /// Starts `MPI_Iscatterv`: each rank r gets `lengths[r]` elements of those of `root`.
+    /// Starts `MPI_Iscatterv`: each rank r gets its part of the elements of `root`, with `lengths[r]` elements.
     ///
     /// # Safety
-    /// As for [`World::all_to_all`]. `from` is used on `root` only.
+    /// `into` and, on `root`, `from` point to as many elements as the rank receives and sends. Both and the lists live
+    /// until the call is done, and nothing else uses `into` until then.
     pub unsafe fn scatter(
         &self,
         (from, into): (*const u8, *mut u8),
@@ -407,7 +412,7 @@ impl World {
     ) -> Fallible<Started> {
         let (n, root, comm) = (lengths[self.rank], count(root)?, self.comm(Channel::Data));
         start("MPI_Iscatterv", |request| {
-            // SAFETY: the caller's promise.
+            // SAFETY: the caller keeps the memory, which is large enough, until the call is done.
             unsafe {
                 let (l, s) = (lengths.as_ptr(), starts.as_ptr());
                 ffi::MPI_Iscatterv(from.cast(), l, s, kind.raw, into.cast(), n, kind.raw, root, comm, request)
@@ -415,12 +420,12 @@ impl World {
         })
     }
 
-    /// Starts `MPI_Ialltoallv`: `from` has a part for each rank, and `into` gets a part of each rank. The lists are the
-    /// lengths and starts of these parts.
+    /// Starts `MPI_Ialltoallv`: `from` has a part for each rank, and `into` gets a part from each rank. The lists
+    /// `sent` and `received` are the lengths and starts of these parts.
     ///
     /// # Safety
-    /// `from` and `into` lead to as many elements as the lists say; both and the lists live until the call is done, and
-    /// nothing else uses those of `into` until then.
+    /// `from` and `into` point to as many elements as the lists say. Both and the lists live until the call is done,
+    /// and nothing else uses `into` until then.
     pub unsafe fn all_to_all(
         &self,
         (from, into): (*const u8, *mut u8),
@@ -430,7 +435,7 @@ impl World {
     ) -> Fallible<Started> {
         let comm = self.comm(Channel::Data);
         start("MPI_Ialltoallv", |request| {
-            // SAFETY: the caller's promise.
+            // SAFETY: the caller keeps the memory, which is large enough, until the call is done.
             unsafe {
                 let ((a, b), (c, d)) = (sent, received);
                 let (a, b, c, d) = (a.as_ptr(), b.as_ptr(), c.as_ptr(), d.as_ptr());
@@ -442,11 +447,11 @@ impl World {
     /// Starts to send `n` elements to a rank.
     ///
     /// # Safety
-    /// `data` leads to `n` elements that live until the call is done.
+    /// `data` points to `n` elements that live until the call is done.
     pub unsafe fn send(&self, data: *const u8, n: usize, kind: Kind, to: usize) -> Fallible<Started> {
         let (n, to, comm) = (count(n)?, count(to)?, self.comm(Channel::Data));
         start("MPI_Isend", |request| {
-            // SAFETY: the caller's promise.
+            // SAFETY: the caller keeps the memory, which is large enough, until the call is done.
             unsafe { ffi::MPI_Isend(data.cast(), n, kind.raw, to, 0, comm, request) }
         })
     }
@@ -454,11 +459,11 @@ impl World {
     /// Starts to receive `n` elements from a rank.
     ///
     /// # Safety
-    /// `data` leads to `n` elements that live, and that nothing else uses, until the call is done.
+    /// `data` points to `n` elements that live until the call is done. Nothing else uses them until then.
     pub unsafe fn receive(&self, data: *mut u8, n: usize, kind: Kind, from: usize) -> Fallible<Started> {
         let (n, from, comm) = (count(n)?, count(from)?, self.comm(Channel::Data));
         start("MPI_Irecv", |request| {
-            // SAFETY: the caller's promise.
+            // SAFETY: the caller keeps the memory, which is large enough, until the call is done.
             unsafe { ffi::MPI_Irecv(data.cast(), n, kind.raw, from, 0, comm, request) }
         })
     }

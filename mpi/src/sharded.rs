@@ -11,8 +11,8 @@ use cupric::{Array, DType, ErrorKind, Expr, Result, full, s};
 /// An array that is divided among the ranks along one axis, as [`Comm::shard`] divides its length. Each rank holds its
 /// part, [`Sharded::local`].
 ///
-/// Elementwise work is [`Sharded::map`] of a function of the local part, which needs no message. All ranks must call the
-/// same methods in the same order, as with [`Comm`].
+/// For elementwise work, [`Sharded::map`] applies a function to the local part, which sends no data. All ranks must
+/// call the same methods in the same order, as with [`Comm`].
 ///
 /// ```no_run
 /// use cupric::Result;
@@ -33,11 +33,11 @@ pub struct Sharded<'a> {
 }
 
 impl<'a> Sharded<'a> {
-    /// Makes a sharded array of the parts that the ranks have. Each must be as long as [`Comm::shard`] of the whole
-    /// length, and all other lengths must be equal.
+    /// Makes a sharded array from the parts that the ranks have. Along `axis` each part must be as long as
+    /// [`Comm::shard`] of the whole length. All other lengths must be equal.
     ///
     /// # Errors
-    /// On every rank: [`ErrorKind::Shape`] if the parts do not fit; the other errors of [`Comm::all_gather`].
+    /// Every rank returns [`ErrorKind::Shape`] if the parts do not fit, or another error of [`Comm::all_gather`].
     #[track_caller]
     pub fn new(comm: &'a Comm, local: impl AsRef<Expr>, axis: isize) -> Result<Sharded<'a>> {
         let local = local.as_ref();
@@ -70,10 +70,10 @@ impl<'a> Sharded<'a> {
         Ok(Sharded { comm, local: x, axis, length })
     }
 
-    /// Makes a sharded array of an array that every rank has: each keeps its part.
+    /// Makes a sharded array from an array that every rank has. Each rank keeps its part.
     ///
     /// # Errors
-    /// On every rank: the errors of [`Comm::all_reduce`].
+    /// Every rank returns the errors of [`Comm::all_reduce`].
     #[track_caller]
     pub fn of_whole(comm: &'a Comm, whole: impl AsRef<Expr>, axis: isize) -> Result<Sharded<'a>> {
         let whole = whole.as_ref();
@@ -93,7 +93,7 @@ impl<'a> Sharded<'a> {
         })
     }
 
-    /// Makes a sharded array of a local part whose length is right by construction.
+    /// Makes a sharded array from a local part whose length is right by construction.
     pub(crate) fn of_part(comm: &'a Comm, local: Array, axis: usize, length: usize) -> Sharded<'a> {
         Sharded { comm, local, axis, length }
     }
@@ -124,21 +124,24 @@ impl<'a> Sharded<'a> {
         self.comm
     }
 
-    /// Applies a function of expressions to the part of each rank. The function must keep the length along the axis that
-    /// is divided, and must not mix elements along it. No data is sent; the ranks only agree that it has succeeded.
+    /// Applies a function of expressions to the part of each rank. The function must keep the length along the axis
+    /// that is divided, and must not mix elements along it. No data is sent; the ranks only agree that all have
+    /// succeeded.
     ///
     /// # Errors
-    /// On every rank: the error of a rank on which the expression could not be evaluated; [`ErrorKind::Shape`] if the
-    /// function changes the length along the axis.
+    /// If a rank cannot evaluate the expression, every rank returns that rank's error. Every rank returns
+    /// [`ErrorKind::Shape`] if the function changes the length along the axis.
     #[track_caller]
     pub fn map(&self, function: impl FnOnce(&Expr) -> Expr) -> Result<Sharded<'a>> {
         settle(self.mapped(Call::new("Sharded::map"), function(&self.local)))
     }
 
-    /// Applies a function to the parts of two arrays that are divided alike.
+    /// Applies a function to each rank's parts of two arrays. Both must be divided along the same axis, with equal
+    /// lengths.
     ///
     /// # Errors
-    /// As [`Sharded::map`]; [`ErrorKind::Shape`] if the arrays are divided along other axes, or have other lengths.
+    /// Returns the errors of [`Sharded::map`], and [`ErrorKind::Shape`] if the arrays are divided along different axes,
+    /// or have different lengths along this axis.
     #[track_caller]
     pub fn zip(&self, other: &Sharded<'a>, function: impl FnOnce(&Expr, &Expr) -> Expr) -> Result<Sharded<'a>> {
         let call = Call::new("Sharded::zip");
@@ -165,12 +168,12 @@ impl<'a> Sharded<'a> {
         Ok(Sharded::of_part(self.comm, local, self.axis, self.length))
     }
 
-    /// Combines all elements along the axis that is divided; every rank gets the result, which does not have this axis.
-    /// Reduce other axes by [`Sharded::map`]. Sums of integers have 64 bits, as those of [`Expr`].
+    /// Combines all elements along the axis that is divided, and returns the result, without this axis, on every rank.
+    /// Use [`Sharded::map`] to reduce other axes. Sums of integers have 64 bits, like the sums of [`Expr`].
     ///
     /// # Errors
-    /// On every rank: [`ErrorKind::Axis`] if `axis` is not the axis that is divided; [`ErrorKind::Shape`] for the minimum
-    /// or maximum of no elements; the errors of [`Comm::all_reduce`].
+    /// Every rank returns [`ErrorKind::Axis`] if `axis` is not the axis that is divided, [`ErrorKind::Shape`] for the
+    /// minimum or maximum of no elements, or one of the errors of [`Comm::all_reduce`].
     #[track_caller]
     pub fn reduce(&self, op: Reduce, axis: isize) -> Result<Array> {
         let own = place(&self.local, axis).is_ok_and(|at| at == self.axis);
@@ -187,7 +190,7 @@ impl<'a> Sharded<'a> {
         let part = match op {
             Reduce::Sum => x.sum(at),
             Reduce::Prod => x.prod(at),
-            // a rank without elements takes no part
+            // a rank without elements contributes the neutral element
             _ if x.shape()[self.axis] == 0 => nothing(x, self.axis, op),
             Reduce::Min => x.min(at),
             Reduce::Max => x.max(at),
@@ -198,16 +201,16 @@ impl<'a> Sharded<'a> {
     /// Returns the whole array on every rank.
     ///
     /// # Errors
-    /// As [`Comm::all_gather`].
+    /// Returns the errors of [`Comm::all_gather`].
     #[track_caller]
     pub fn gather(&self) -> Result<Array> {
         self.comm.all_gather(&self.local, self.axis as isize)
     }
 
-    /// Divides the array along another axis. Each rank sends the others their parts, and never holds the whole.
+    /// Divides the array along another axis. Each rank sends the others their parts, and never holds the whole array.
     ///
     /// # Errors
-    /// On every rank: [`ErrorKind::Axis`] if there is no such axis; the errors of [`Comm::all_gather`].
+    /// Every rank returns [`ErrorKind::Axis`] if there is no such axis, or one of the errors of [`Comm::all_gather`].
     #[track_caller]
     pub fn reshard(&self, axis: isize) -> Result<Sharded<'a>> {
         settle(self.resharded(Call::new("Sharded::reshard").with(format_args!("axis {axis}")), axis))
@@ -220,7 +223,7 @@ impl<'a> Sharded<'a> {
         if to == from {
             return Ok(Sharded::of_part(comm, self.local.clone(), from, self.length));
         }
-        // both axes to the front, the new one first: what goes to a rank is then contiguous
+        // move both axes to the front, the new one first, so that the elements for each rank are contiguous
         let axes = [to as isize, from as isize];
         let front = host(&self.local.moveaxis(axes, [0, 1]));
         let call = match &front {
@@ -255,11 +258,11 @@ impl<'a> Sharded<'a> {
         Ok(Sharded::of_part(comm, local, to, front.shape()[0]))
     }
 
-    /// Multiplies this matrix, divided by rows (axis 0), with a matrix that every rank has. The result is divided by rows
-    /// too, and has the bits of the product of the whole matrices. No data is sent.
+    /// Returns the matrix product of this matrix, divided by rows (axis 0), and a matrix that every rank has. The
+    /// result is divided by rows too, and has the same bits as the product of the whole matrices. No data is sent.
     ///
     /// # Errors
-    /// On every rank: [`ErrorKind::Axis`] if the matrix is not divided by rows; the errors of
+    /// Every rank returns [`ErrorKind::Axis`] if the matrix is not divided by rows, or one of the errors of
     /// [`matmul`](cupric::Expr::matmul).
     #[track_caller]
     pub fn matmul(&self, right: impl AsRef<Expr>) -> Result<Sharded<'a>> {
@@ -269,11 +272,12 @@ impl<'a> Sharded<'a> {
         settle(self.mapped(call, self.local.matmul(right)))
     }
 
-    /// Multiplies a matrix that every rank has with this matrix, divided by columns (axis 1). The result is divided by
-    /// columns too, and has the bits of the product of the whole matrices. No data is sent.
+    /// Returns the matrix product of a matrix that every rank has and this matrix, divided by columns (axis 1). The
+    /// result is divided by columns too, and has the same bits as the product of the whole matrices. No data is sent.
     ///
     /// # Errors
-    /// As [`Sharded::matmul`]; [`ErrorKind::Axis`] if the matrix is not divided by columns.
+    /// Every rank returns [`ErrorKind::Axis`] if the matrix is not divided by columns, or one of the errors of
+    /// [`matmul`](cupric::Expr::matmul).
     #[track_caller]
     pub fn rmatmul(&self, left: impl AsRef<Expr>) -> Result<Sharded<'a>> {
         let left = left.as_ref();
@@ -282,12 +286,13 @@ impl<'a> Sharded<'a> {
         settle(self.mapped(call, left.matmul(&self.local)))
     }
 
-    /// Multiplies this matrix, divided by columns, with another, divided by rows: each rank multiplies its parts, and the
-    /// sum of these products goes to every rank. Its bits depend on the number of ranks.
+    /// Returns the matrix product of this matrix, divided by columns, and another, divided by rows. Each rank
+    /// multiplies its parts, and every rank gets the sum of these products. The bits of the sum depend on the number of
+    /// ranks.
     ///
     /// # Errors
-    /// On every rank: [`ErrorKind::Axis`] if a matrix is divided otherwise; the errors of [`Comm::all_reduce`] and
-    /// [`matmul`](cupric::Expr::matmul).
+    /// Every rank returns [`ErrorKind::Axis`] if a matrix is divided otherwise, or one of the errors of
+    /// [`Comm::all_reduce`] and [`matmul`](cupric::Expr::matmul).
     #[track_caller]
     pub fn matmul_sum(&self, right: &Sharded<'a>) -> Result<Array> {
         const OP: &str = "Sharded::matmul_sum";
@@ -296,7 +301,7 @@ impl<'a> Sharded<'a> {
         self.comm.all_reduce(self.local.matmul(right.local()), Reduce::Sum)
     }
 
-    /// Checks that this is a matrix that is divided along an axis. All ranks find the same.
+    /// Checks that this is a matrix that is divided along an axis. The outcome is the same on all ranks.
     fn divided_along(&self, axis: usize, name: &str) -> Fallible<()> {
         if self.local.ndim() == 2 && self.axis == axis {
             return Ok(());
@@ -310,7 +315,7 @@ impl<'a> Sharded<'a> {
     }
 }
 
-/// Returns the number of an axis that may count from the end.
+/// Returns the index of an axis. A negative `axis` counts from the end.
 fn place(x: &Array, axis: isize) -> Fallible<usize> {
     let n = x.ndim();
     let at = if axis < 0 { axis.checked_add_unsigned(n) } else { Some(axis) };
@@ -318,12 +323,12 @@ fn place(x: &Array, axis: isize) -> Fallible<usize> {
     at.ok_or_else(|| Fault::new(ErrorKind::Axis, format!("shape {:?} has no axis {axis}", x.shape())))
 }
 
-/// Returns the part of an array along an axis.
+/// Returns the elements of an array in a range along an axis.
 fn along(x: &Array, axis: usize, range: std::ops::Range<usize>) -> Expr {
     x.moveaxis(axis as isize, 0).slice(s![range]).moveaxis(0, axis as isize)
 }
 
-/// Returns what changes no minimum or maximum, in the shape of a reduced array.
+/// Returns the neutral element of the minimum or maximum, in the shape of the reduced array.
 fn nothing(x: &Array, axis: usize, op: Reduce) -> Expr {
     let mut shape = x.shape().to_vec();
     shape.remove(axis);

@@ -11,11 +11,11 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 impl<'a> Sharded<'a> {
-    /// Reads a `.npy` file, and divides its rows (axis 0) among the ranks. Each rank reads its own rows and no others, so
-    /// the file may be larger than the memory of a machine. All ranks must see the file.
+    /// Reads a `.npy` file, and divides its rows (axis 0) among the ranks. Each rank reads only its own rows, so the
+    /// file may be larger than the memory of a machine. All ranks must see the file.
     ///
     /// # Errors
-    /// On every rank: the errors of [`Array::from_npy_rows`]; [`ErrorKind::Shape`] if the ranks see different files.
+    /// Every rank returns the errors of [`Array::from_npy_rows`], or [`ErrorKind::Shape`] if ranks see different files.
     #[track_caller]
     pub fn from_npy(comm: &'a Comm, path: impl AsRef<Path>) -> Result<Sharded<'a>> {
         let mut length = 0;
@@ -28,7 +28,7 @@ impl<'a> Sharded<'a> {
         settle(Sharded::of_file(comm, Call::new("Sharded::from_npy"), local, length))
     }
 
-    /// Makes a sharded array of this rank's rows of a file with `length` rows.
+    /// Makes a sharded array from this rank's rows of a file with `length` rows.
     fn of_file(comm: &'a Comm, call: Call, local: Fallible<Array>, length: usize) -> Fallible<Sharded<'a>> {
         let call = match &local {
             Ok(local) => call.of(local.dtype(), &[&[length], &local.shape()[1..]].concat()),
@@ -41,11 +41,11 @@ impl<'a> Sharded<'a> {
     /// only when they are used, so even its own rows may exceed the memory of a machine. All ranks must see the file.
     ///
     /// # Safety
-    /// As for [`Array::map_npy`]: nobody may change the file while the array or a view of it exists.
+    /// Nobody may change the file while the array or a view of it exists, as for [`Array::map_npy`].
     ///
     /// # Errors
-    /// On every rank: the errors of [`Array::map_npy`]; [`ErrorKind::Shape`] for an array without axes, or if the ranks
-    /// see different files.
+    /// Every rank returns the errors of [`Array::map_npy`], or [`ErrorKind::Shape`] for an array without axes, or if
+    /// the ranks see different files.
     #[track_caller]
     pub unsafe fn map_npy(comm: &'a Comm, path: impl AsRef<Path>) -> Result<Sharded<'a>> {
         // SAFETY: the caller promises that nobody changes the file.
@@ -58,13 +58,13 @@ impl<'a> Sharded<'a> {
         settle(Sharded::of_file(comm, Call::new("Sharded::map_npy"), local, length))
     }
 
-    /// Writes the array to one `.npy` file: each rank writes its own rows, so the array must be divided along axis 0, and
-    /// all ranks must see the same file system. A file of this name is replaced when all ranks have written, and stays as
-    /// it is if one fails.
+    /// Writes the array to one `.npy` file. Each rank writes its own rows, so the array must be divided along axis 0,
+    /// and all ranks must see the same file system. An existing file of this name is replaced after all ranks have
+    /// written. If a rank fails, the existing file stays as it is.
     ///
     /// # Errors
-    /// On every rank: [`ErrorKind::Axis`] if the array is divided along another axis; [`ErrorKind::Io`] with the rank that
-    /// could not write; [`ErrorKind::DType`] for bf16, which NumPy does not have.
+    /// Every rank returns [`ErrorKind::Axis`] if the array is divided along another axis, [`ErrorKind::Io`] with the
+    /// rank that could not write, or [`ErrorKind::DType`] for bf16, which NumPy does not have.
     #[track_caller]
     pub fn to_npy(&self, path: impl AsRef<Path>) -> Result<()> {
         let result = self.written(path.as_ref(), Call::new("Sharded::to_npy"));
@@ -79,7 +79,7 @@ impl<'a> Sharded<'a> {
             return Err(Fault::new(ErrorKind::Axis, detail));
         }
         let header = header(self.local().dtype(), &self.shape())?;
-        // something else than a file, such as a device, cannot be replaced
+        // a path that is not a regular file, such as a device, cannot be replaced
         let is_special = fs::metadata(path).is_ok_and(|about| !about.is_file());
         let target = if is_special { path.to_path_buf() } else { beside(path) };
         let of = |step: &str| call.clone().with(step).of(self.local().dtype(), &self.shape());
@@ -120,20 +120,20 @@ fn about(error: io::Error, path: &Path) -> Fault {
     Fault::new(ErrorKind::Io, format!("{}: {error}", path.display()))
 }
 
-/// Returns a name beside a file, under which it is written.
+/// Returns the path of the temporary file, beside the final file, into which the ranks write.
 fn beside(path: &Path) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_os_string();
     name.push(".part");
     path.with_file_name(name)
 }
 
-/// Makes the file with its header.
+/// Creates the file, and writes its header.
 fn created(path: &Path, header: &[u8], is_special: bool) -> io::Result<()> {
     let file = if is_special { OpenOptions::new().write(true).open(path)? } else { File::create(path)? };
     file.write_all_at(header, 0)
 }
 
-/// Returns everything before the data of a file, with the header of an empty array in which the shape is replaced.
+/// Returns the bytes of a file before its data, made from the file of an empty array by replacing the shape.
 #[track_caller]
 fn header(dtype: DType, shape: &[usize]) -> Fallible<Vec<u8>> {
     let empty = zeros([0], dtype).to_npy_bytes()?;

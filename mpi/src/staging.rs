@@ -20,8 +20,8 @@ macro_rules! with_type {
     };
 }
 
-/// The addresses of arrays without elements, that are sent and that receive. An empty slice may be at address 1, which
-/// Open MPI takes for `MPI_IN_PLACE`, as it does two equal addresses.
+/// The addresses that MPI gets for arrays without elements: the first for sending, the second for receiving. An empty
+/// slice may be at address 1, which Open MPI takes for `MPI_IN_PLACE`; it does the same with two equal addresses.
 static NOWHERE: [u64; 2] = [0; 2];
 
 /// Returns the address of the first element of a contiguous array on the CPU.
@@ -32,7 +32,7 @@ pub(crate) fn address(x: &Array) -> Fallible<*const u8> {
     Ok(with_type!(x.dtype(), T => x.as_slice::<T>()?.as_ptr().cast()))
 }
 
-/// Returns the address of the first element of a contiguous array on the CPU that nobody else has.
+/// Returns the address of the first element of a contiguous array on the CPU whose memory no other array shares.
 pub(crate) fn address_mut(x: &mut Array) -> Fallible<*mut u8> {
     if x.size() == 0 {
         return Ok((&raw const NOWHERE[1]).cast_mut().cast());
@@ -60,7 +60,7 @@ pub(crate) fn host(x: &Expr) -> Fallible<Array> {
     Ok(x.contiguous().eval()?)
 }
 
-/// Makes memory that receives elements.
+/// Allocates an array that will receive elements.
 #[track_caller]
 pub(crate) fn room(dtype: DType, shape: &[usize]) -> Fallible<Array> {
     Ok(zeros(shape, dtype).eval()?)

@@ -1,12 +1,12 @@
-// Activations of f32 that have parameters or corners, and products with logarithms.
+// Activation functions of f32 that have parameters or corners, and products with logarithms.
 
-// log(x / (1 - x)): between 1/4 and 3/4 as 2 atanh(2 x - 1), whose operand is exact, by the polynomial of m_atanh; elsewhere
-// by two logarithms that add up.
+// log(x / (1 - x)). For x between 1/4 and 3/4 it is 2 atanh(2 x - 1), where 2 x - 1 is exact, by the polynomial of
+// m_atanh. Elsewhere it is the difference of two logarithms.
 fn m_logit(x: f32) -> f32 {
     let mag = cp_mag(x);
     let out = m_signbit(x) || mag >= 0x3f800000u || mag == 0u;
     let s = cp_pick(x, 0x3f000000u, out);
-    // both kept together: a driver may compute s - (1 - s), which rounds, or add the rest to s + s first
+    // both sums are opaque: a driver may otherwise compute s - (1 - s), which rounds, or first add other terms to s + s
     let t = cp_block(cp_block(s + s) - 1.0);
     let z = t * t;
     let p = 1.81740078349e-1 * z + 8.24370301058e-2;
@@ -21,7 +21,7 @@ fn m_logit(x: f32) -> f32 {
     return cp_pick(end, 0x7fc00000u, (m_signbit(x) && mag != 0u) || mag > 0x3f800000u);
 }
 
-// x l, where x = 0 gives 0 unless `nan`, and the infinities are made of bits.
+// x l. The result is 0 where x is 0, and NaN where `nan` is true. Infinite results are written as bits.
 fn cp_times_log(x: f32, l: f32, nan: bool) -> f32 {
     let xm = cp_mag(x);
     let lm = cp_mag(l);
@@ -48,7 +48,7 @@ fn m_entr(x: f32) -> f32 {
     let s = cp_pick(x, 0x3f800000u, out);
     let r = m_neg(s * cp_log_at(s));
     let inf = cp_pick(r, 0xff800000u, mag == 0x7f800000u || m_signbit(x));
-    // the largest results overflow
+    // -x log(x) overflows for the largest x, as it should
     let zero = cp_pick(inf, 0u, mag == 0u);
     return cp_pick(zero, 0x7fc00000u, mag > 0x7f800000u);
 }
@@ -57,7 +57,7 @@ fn m_hard_tanh(x: f32) -> f32 {
     return cp_pick(x, cp_sgn(x) | 0x3f800000u, cp_mag(x) > 0x3f800000u && !m_isnan(x));
 }
 
-// The ends of x / 6 + 1/2 are those of x at -3 and 3.
+// x / 6 + 1/2 for x from -3 to 3; below that it is 0, and above it is 1.
 fn m_hard_sigmoid(x: f32) -> f32 {
     let far = cp_mag(x) >= 0x40400000u;
     let r = cp_block(cp_pick(x, 0u, far) + 3.0) / 6.0;
@@ -73,7 +73,7 @@ fn m_hard_swish(x: f32) -> f32 {
     return cp_pick(ends, 0x7fc00000u, m_isnan(x));
 }
 
-// a b where both may be Inf or NaN, made of bits
+// a b where a or b may be Inf or NaN; such results are written as bits
 fn cp_product(a: f32, b: f32) -> f32 {
     let am = cp_mag(a);
     let bm = cp_mag(b);
@@ -83,7 +83,7 @@ fn cp_product(a: f32, b: f32) -> f32 {
     return cp_pick(ends, 0x7fc00000u, am > 0x7f800000u || bm > 0x7f800000u || (inf && (am == 0u || bm == 0u)));
 }
 
-// x itself where x >= 0 (and for -0), else `below`; NaN where x is NaN
+// x where x >= 0 (also for -0), `below` where x < 0, NaN where x is NaN
 fn cp_above(x: f32, below: f32) -> f32 {
     let r = cp_pick(below, bitcast<u32>(x), !m_signbit(x) || cp_mag(x) == 0u);
     return cp_pick(r, 0x7fc00000u, m_isnan(x));

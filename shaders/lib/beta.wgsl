@@ -1,13 +1,14 @@
 // The beta function of f32 and its logarithm: the same methods as src/math/double/beta.rs, which names the sources.
 
-// B(p, q) = r.x 2^(r.y + r.z) of positive finite numbers; p_low and q_low are what rounding p and q dropped
+// B(p, q) = r.x 2^(r.y + r.z) for positive finite numbers, where r is the result; p_low and q_low are the rounding
+// errors of p and q
 fn cp_beta_positive(p: f32, q: f32, p_low: f32, q_low: f32) -> vec3<f32> {
     let ordered = p <= q;
     let a = select(q, p, ordered);
     let b = select(p, q, ordered);
     let s = cp_two_sum(a, b);
     let large = a >= 8.0;
-    // even for a = 8 it is 0
+    // even for a = 8, the result is 0 here
     if large && b > 1e15 {
         return vec3<f32>(0.0, 0.0, 0.0);
     }
@@ -25,7 +26,7 @@ fn cp_beta_positive(p: f32, q: f32, p_low: f32, q_low: f32) -> vec3<f32> {
         return vec3<f32>(m, 1.442695 * l, 0.0);
     }
     var t = vec2<f32>(0.0, 0.0);
-    // b^-a, or (a/s)^a and (b/s)^b
+    // computes the power b^-a, or, if a is large, the powers (a/s)^a and (b/s)^b
     for (var i = 0; i < select(1, 2, large); i = i + 1) {
         let c = select(a, b, i == 1);
         let r = select(b, c / s.x, large);
@@ -38,7 +39,7 @@ fn cp_beta_positive(p: f32, q: f32, p_low: f32, q_low: f32) -> vec3<f32> {
     }
     let parts = cp_gamma_parts(select(a, 0.0, large));
     let change = cp_stirling_rest(b) - cp_stirling_rest(s.x);
-    // for a large b the product is a, also where the quotient is flushed
+    // for a large b, the product (s - 1/2) log1p(a/b) is a, even if the device flushes the quotient to 0
     let near = (a - select((s.x - 0.5) * m_log1p(a / b), a, b > 1e10)) + parts.y;
     let rest = change + select(near, cp_stirling_rest(max(a, 8.0)), large);
     let m = select(parts.x / a, 2.5066283 * sqrt((s.x / b) / a), large);
@@ -51,7 +52,7 @@ fn cp_betaln_positive(p: f32, q: f32) -> f32 {
     let a = min(p, q);
     let b = max(p, q);
     let far = b >= 8.0;
-    // gamma of both, and of a + b where Stirling's formula does not hold
+    // adds lgamma of a and b and subtracts lgamma of a + b, except for the terms that Stirling's formula gives below
     var l = 0.0;
     var first = 0;
     if a >= 8.0 {
@@ -68,21 +69,22 @@ fn cp_betaln_positive(p: f32, q: f32) -> f32 {
         return l;
     }
     let rest = cp_stirling_rest(b) - cp_stirling_rest(a + b);
-    // WGSL's quotient is inexact for a divisor above 2^126, and may be 0
+    // if a divisor is above 2^126, WGSL's quotient is inexact and may be 0
     let scale = select(1.0, 0.25, b > 1e37);
     let h = cp_block(a * scale) / cp_block(b * scale);
     let lp = m_log1p(h);
     let lb = cp_log_at(b);
     if a < 8.0 {
-        // for a large b the product is a, also where the quotient is flushed
+        // for a large b, the product (a + b - 1/2) lp is a, even if the device flushes the quotient to 0
         return l + (((a - select((a + b - 0.5) * lp, a, b > 1e10)) - a * lb) + rest);
     }
     let small = -0.5 * lb + 0.9189385 + (cp_stirling_rest(a) + rest);
     return (small + (a - 0.5) * (cp_log_at(max(h, 1.1754944e-38)) - lp)) - b * lp;
 }
 
-// log(abs(B(a, b))) for abs(a) and abs(b) up to 1/4, where v = (a + b) / (a b), or over 2^64: gamma(1 + a) gamma(1 + b) / gamma(1 + a + b)
-// is the rest. Where v is near 1 or -1 the logarithm is far less than the operands.
+// log(abs(B(a, b))) for abs(a) and abs(b) up to 1/4. With the quotient (a + b) / (a b), v is the quotient, or the
+// quotient over 2^64 if `tiny` is true, and B is the quotient times gamma(1 + a) gamma(1 + b) / gamma(1 + a + b). Where
+// the quotient is near 1 or -1, the logarithm is far smaller than the operands, so it is computed by log1p.
 fn cp_betaln_small(a: f32, b: f32, v: f32, tiny: bool) -> f32 {
     let w = m_abs(v);
     let s = cp_two_sum(a, b);
@@ -96,7 +98,7 @@ fn cp_betaln_small(a: f32, b: f32, v: f32, tiny: bool) -> f32 {
     return l + ((a * cp_lgamma_one(a) + b * cp_lgamma_one(b)) - t * cp_lgamma_one(t));
 }
 
-// sin(pi (x + low)) with x's own sign
+// sin(pi (x + low)), with its sign
 fn cp_sin_of_pi(x: f32, low: f32) -> f32 {
     let f = floor(x);
     let up = select(0.0, 1.0, x - f > 0.5);
@@ -108,7 +110,7 @@ fn cp_sin_of_pi(x: f32, low: f32) -> f32 {
     return select(r, -r, (d < 0.0) != odd);
 }
 
-// B(a, b) or its logarithm, by that of two positive numbers
+// B(a, b) or its logarithm for any operands, from B of two positive numbers
 fn cp_beta_any(first: f32, second: f32, logarithm: bool) -> f32 {
     let fm = cp_mag(first);
     let sm = cp_mag(second);
@@ -124,17 +126,17 @@ fn cp_beta_any(first: f32, second: f32, logarithm: bool) -> f32 {
     let b_low = bm == 0u || m_signbit(b);
     let a_pole = a_low && (am >= 0x4b000000u || cp_mag(floor(a)) == am);
     let b_pole = b_low && (bm >= 0x4b000000u || cp_mag(floor(b)) == bm);
-    // near 0 it is (a + b) / (a b), here of numbers 2^64 times as large
+    // near 0, B(a, b) is (a + b) / (a b); here a and b are multiplied by 2^64
     let tiny = max(am, bm) < 0x30000000u;
     if (tiny || (logarithm && max(am, bm) <= 0x3e800000u)) && min(am, bm) > 0u {
         let c = cp_ldexp(a, select(0, 64, tiny));
         let d = cp_ldexp(b, select(0, 64, tiny));
-        // one after the other, because c d may underflow
+        // divides by c and then by d, because c d may underflow
         let v = cp_block(cp_block(c + d) / c) / d;
         if logarithm {
             return cp_betaln_small(a, b, v, tiny);
         }
-        // where a + b is 0, a pole, B is +0
+        // where a + b is 0, which is a pole of gamma(a + b), B is +0
         if v == 0.0 {
             return 0.0;
         }
@@ -147,7 +149,7 @@ fn cp_beta_any(first: f32, second: f32, logarithm: bool) -> f32 {
     var q_low = 0.0;
     var factor = 1.0;
     var over = false;
-    // a factor of the divisor
+    // a factor of the divisor, used if `over` is true
     var with_b = 1.0;
     let s = cp_two_sum(a, b);
     let sum = s.x + s.y;
@@ -156,7 +158,7 @@ fn cp_beta_any(first: f32, second: f32, logarithm: bool) -> f32 {
         if !whole {
             return cp_inf();
         }
-        // a pole over a pole is finite
+        // gamma has poles in the numerator and in the denominator, and their quotient is finite
         p = 1.0 - s.x;
         factor = select(-1.0, 1.0, b * 0.5 == floor(b * 0.5));
     } else if b_inf {
@@ -171,7 +173,7 @@ fn cp_beta_any(first: f32, second: f32, logarithm: bool) -> f32 {
     } else if a_low {
         let sine = cp_sin_of_pi(a, 0.0);
         let sine_sum = cp_sin_of_pi(s.x, s.y);
-        // a + b is a pole
+        // gamma(a + b) has a pole
         if cp_mag(sine_sum) == 0u && sum <= 0.0 {
             return cp_pick(0.0, 0xff800000u, logarithm);
         }
@@ -207,11 +209,12 @@ fn cp_beta_any(first: f32, second: f32, logarithm: bool) -> f32 {
         return select(l + r, l - (m_log(with_b) + r), over);
     }
     let r = cp_beta_positive(p, q, p_low, q_low);
-    // a large divisor is divided by 2^63, so that no quotient is flushed; it stays above 1, so that no quotient overflows
+    // a large divisor is divided by 2^63, so that no quotient is flushed to 0; it stays above 1, so that no quotient
+    // overflows
     let far = over && with_b > 1e19 && r.x > 0.0;
     let t = cp_pair_sum(vec2<f32>(r.y, r.z), vec2<f32>(select(0.0, 63.0, far), 0.0));
     let divisor = cp_block(with_b * select(1.0, 1.0842021724855044e-19, far));
-    // of a small factor the other is large
+    // if the divisor is small, r.x is large: they are multiplied first
     let quotient = select(cp_block(factor / divisor) / r.x, factor / cp_block(divisor * r.x), divisor < 1.0);
     return cp_times_power(select(factor * r.x, quotient, over), select(t, -t, over));
 }

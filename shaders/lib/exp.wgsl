@@ -1,12 +1,13 @@
-// Exponentials, logarithms and roots of f32. Polynomials: Cephes (S. L. Moshier, single precision), the
-// head-and-tail products of log2 and log10: FreeBSD's msun (e_log2f, e_log10f). Where a sum must keep
-// its order, cp_block or cp_head make its parts opaque; products that must be exact have factors of 12 bits, so
-// that fusing them changes nothing.
+// Exponentials, logarithms and roots of f32. The polynomials are those of Cephes (S. L. Moshier, single precision); the
+// products of a head and a tail in log2 and log10 are those of FreeBSD's msun (e_log2f, e_log10f). Where a sum must be
+// computed in a certain order, cp_block or cp_head makes its terms opaque to the compiler. Products that must be exact
+// have factors of 12 bits, so that fusing them with a sum changes nothing.
 //
-// Bounds are compared as the bits of f32: 0x7f800000 is Inf, 0x3f800000 is 1. Below 0x39000000 (2^-13), or 0x33000000 (2^-25)
-// where x^2 / 2 is the next term, a function that begins with x rounds to x, which also keeps subnormals and the sign of 0.
+// Bounds are compared as the bits of f32: 0x7f800000 is Inf, 0x3f800000 is 1. A function whose series begins with x
+// returns x below 0x39000000 (2^-13), or below 0x33000000 (2^-25) if the next term is x^2 / 2. This is the rounded
+// result, and it also keeps subnormals and the sign of 0.
 
-// p * 2^n for 0.5 <= p < 2.5 and n <= 128 (the caller sets an overflow); a subnormal result may be flushed.
+// p * 2^n for 0.5 <= p < 2.5 and n <= 128 (the caller handles an overflow). A driver may flush a subnormal result.
 fn cp_exp_scale(p: f32, n: i32) -> f32 {
     let low = n < -125;
     let m = max(n + select(0, 64, low), -125);
@@ -29,7 +30,7 @@ fn cp_expm1_poly(r: f32) -> f32 {
     return r + z * cp_exp_poly(r);
 }
 
-// The whole number next to x / ln 2.
+// x / ln 2, rounded to a whole number.
 fn cp_exp_n(x: f32) -> f32 {
     return floor(x * 1.44269504 + 0.5);
 }
@@ -41,21 +42,22 @@ fn cp_exp_rest(x: f32, lo: f32, n: f32) -> f32 {
     return r - t;
 }
 
-// e^(x + lo) * 2^dn for x in the range where the result is finite (or far below it), lo small.
+// e^(x + lo) * 2^dn for a small lo, and for an x whose result is finite (or far below this range).
 fn cp_exp_at(x: f32, lo: f32, dn: i32) -> f32 {
     let n = cp_exp_n(x);
     let p = cp_expm1_poly(cp_exp_rest(x, lo, n));
     return cp_exp_scale(1.0 + p, i32(n) + dn);
 }
 
-// e^(-a) * 2^dn for a >= 0; 0 above 125, Inf and NaN included.
+// e^(-a) * 2^dn for a >= 0. The result is 0 if a is above 125, Inf or NaN.
 fn cp_exp_neg(a: f32, dn: i32) -> f32 {
     let far = cp_mag(a) > 0x42fa0000u;
     let x = cp_pick(m_neg(a), 0u, far);
     return cp_pick(cp_exp_at(x, 0.0, dn), 0u, far);
 }
 
-// p * 2^n where the result is normal; n is whole. The sum holds n in its low bits, and the shift drops the others.
+// p * 2^n for a whole n and a normal result. The low bits of the sum n + 12582912 hold n, and the shift drops its other
+// bits.
 fn cp_exp_add(p: f32, n: f32) -> f32 {
     return bitcast<f32>(bitcast<u32>(p) + (bitcast<u32>(n + 12582912.0) << 23u));
 }
@@ -69,17 +71,17 @@ fn cp_exp_near(x: f32, lo: f32) -> f32 {
 // e^x for any x
 fn cp_exp_any(x: f32) -> f32 {
     let mag = cp_mag(x);
-    // inside +-108 the reduction is safe
+    // the reduction of x is valid within +-108
     let s = cp_pick(x, 0u, mag > 0x42d80000u);
     let r = cp_exp_at(s, 0.0, 0);
-    // 88.72284 and above overflow, -104 and below vanish
+    // from 88.72284 on the result overflows, and from -104 downwards it is 0
     let hi = cp_pick(r, 0x7f800000u, !m_signbit(x) && mag >= 0x42b17218u);
     let lo = cp_pick(hi, 0u, m_signbit(x) && mag >= 0x42d00000u);
     return cp_pick(lo, 0x7fc00000u, mag > 0x7f800000u);
 }
 
-// A wave of numbers within +-87, whose results are normal, skips the branch. So does one with numbers from -104 down to -Inf,
-// which masks put into softmax.
+// A subgroup skips the branch if all its numbers are within +-87, whose results are normal, or from -104 down to -Inf,
+// which are frequent in softmax with masks.
 fn m_exp(x: f32) -> f32 {
     let vanishes = bitcast<u32>(x) - 0xc2d00000u <= 0x3cb00000u;
     var r = bitcast<f32>(select(bitcast<u32>(cp_exp_near(x, 0.0)), 0u, vanishes));
@@ -101,7 +103,7 @@ fn cp_exp2_poly(r: f32) -> f32 {
 
 fn m_exp2(x: f32) -> f32 {
     let mag = cp_mag(x);
-    // inside +-152 the reduction is safe; 128 and above overflow, -150 and below vanish
+    // the reduction of x is valid within +-152; from 128 on the result overflows, and from -150 downwards it is 0
     let s = cp_pick(x, 0u, mag > 0x43180000u);
     let n = floor(s + 0.5);
     let r = s - n;
@@ -112,7 +114,7 @@ fn m_exp2(x: f32) -> f32 {
     return cp_pick(lo, 0x7fc00000u, mag > 0x7f800000u);
 }
 
-// 2^n (e^r - 1) + (2^n - 1), in halves so that n = 128 stays in range.
+// e^x - 1 = 2^n (e^r - 1) + (2^n - 1), computed with 2^(n - 1) so that n = 128 does not overflow.
 fn m_expm1(x: f32) -> f32 {
     let mag = cp_mag(x);
     // from 89 on the result is Inf, below -18 it rounds to -1
@@ -120,7 +122,7 @@ fn m_expm1(x: f32) -> f32 {
     let n = cp_exp_n(s);
     let p = cp_expm1_poly(cp_exp_rest(s, 0.0, n));
     let half = bitcast<f32>(bitcast<u32>(i32(n) + 126) << 23u);
-    // opaque, so that the compiler cannot factor `half` out and lose p beside 1
+    // opaque, so that the compiler cannot factor `half` out and lose the digits of p in a sum with 1
     let rest = cp_block(half - 0.5);
     let v = 2.0 * cp_block(half * p + rest);
     let tiny = cp_pick(v, bitcast<u32>(x), mag < 0x33000000u);
@@ -129,14 +131,14 @@ fn m_expm1(x: f32) -> f32 {
     return cp_pick(lo, 0x7fc00000u, mag > 0x7f800000u);
 }
 
-// x = 2^k (1 + f) with 1 + f in [sqrt(1/2), sqrt(2)): (f, k), for a positive x.
+// Returns (f, k) with x = 2^k (1 + f) and 1 + f in [sqrt(1/2), sqrt(2)), for a positive x.
 fn cp_log_parts(mag: u32) -> vec2<f32> {
     let n = cp_normal(mag);
     // the sum carries into the exponent where the fraction is sqrt(2) - 1 or more
     let raised = n + 0x4afb0du;
     let m = bitcast<f32>(n - (raised & 0xff800000u) + 0x3f800000u);
     let k = i32(raised >> 23u) - select(127, 276, mag < 0x800000u);
-    // opaque, because a sum with m first would lose what is small beside 1
+    // opaque, because a compiler might add another number to m first, and lose its digits that are small beside 1
     return vec2<f32>(cp_block(m - 1.0), f32(k));
 }
 
@@ -152,7 +154,7 @@ fn cp_log_poly(f: f32) -> f32 {
     return h * f + 3.3333331174e-1;
 }
 
-// log(1 + f) + k ln 2 + c for small c
+// log(1 + f) + k ln 2 + c for a small c
 fn cp_log_sum(f: f32, k: f32, c: f32) -> f32 {
     let z = f * f;
     let t = (f * z) * cp_log_poly(f);
@@ -168,7 +170,8 @@ fn cp_log_at(x: f32) -> f32 {
     return cp_log_sum(p.x, p.y, 0.0);
 }
 
-// A logarithm r of x with its ends: -Inf at 0, NaN below, Inf and NaN kept. A wave of positive numbers skips the branch.
+// Returns the logarithm r of x, or the special values: -Inf for 0, NaN below 0, Inf for Inf and NaN for NaN. A subgroup
+// of positive finite numbers skips the branch.
 fn cp_log_special(r: f32, x: f32) -> f32 {
     var v = r;
     if bitcast<u32>(x) - 1u >= 0x7f7fffffu {
@@ -184,7 +187,7 @@ fn m_log(x: f32) -> f32 {
     return cp_log_special(cp_log_at(x), x);
 }
 
-// log(1 + f) as head (12 bits) and tail
+// log(1 + f) as the sum of a head of 12 bits and a tail
 fn cp_log_pair(f: f32) -> vec2<f32> {
     let z = f * f;
     let t = (f * z) * cp_log_poly(f);
@@ -223,8 +226,8 @@ fn m_log10(x: f32) -> f32 {
     return cp_log_special(w + rest, x);
 }
 
-// log(1 + x) + dk ln 2 for finite x > -1. Where 1 + x is within [sqrt(1/2), sqrt(2)) x itself is the argument of the
-// polynomial, elsewhere what the rounding of 1 + x lost comes back as c / u.
+// log(1 + x) + dk ln 2 for finite x > -1. If 1 + x is within [sqrt(1/2), sqrt(2)), x itself is the argument of the
+// polynomial. Elsewhere, c / u corrects the logarithm of u = 1 + x for the rounding error c of u.
 fn cp_log1p_at(x: f32, dk: f32) -> f32 {
     let u = cp_block(1.0 + x);
     let p = cp_log_parts(cp_mag(u));
@@ -250,12 +253,12 @@ fn m_log1p(x: f32) -> f32 {
 fn m_logaddexp(a: f32, b: f32) -> f32 {
     let hi = m_max(a, b);
     let lo = m_min(a, b);
-    // half the difference cannot overflow
+    // half the difference cannot overflow, though the difference may
     let h = cp_block(cp_block(hi * 0.5) - cp_block(lo * 0.5));
     let d = cp_pick(h * 2.0, 0u, cp_mag(h) > 0x42700000u);
     let t = cp_pick(cp_exp_neg(d, 0), 0u, cp_mag(h) > 0x42700000u);
     let r = hi + cp_log1p_at(t, 0.0);
-    // Inf, -Inf and NaN are in hi
+    // if the result is Inf, -Inf or NaN, hi has this value
     return cp_pick(r, bitcast<u32>(hi), cp_mag(hi) >= 0x7f800000u);
 }
 
@@ -271,7 +274,7 @@ fn m_sinh(x: f32) -> f32 {
     let big = e - 0.25 / e;
     let r = select(big, small, mag < 0x3f800000u);
     let tiny = cp_pick(r, mag, mag < 0x39000000u);
-    // 89.41599 is the first to overflow
+    // 89.41599 is the smallest x for which the result overflows
     let inf = cp_pick(tiny, 0x7f800000u, mag >= 0x42b2d4fdu);
     let nan = cp_pick(inf, 0x7fc00000u, mag > 0x7f800000u);
     return m_copysign(nan, x);
@@ -287,7 +290,7 @@ fn m_cosh(x: f32) -> f32 {
 
 fn m_tanh(x: f32) -> f32 {
     let mag = cp_mag(x);
-    // 1 from 9.02 on
+    // the result is 1 from 9.02 on
     let far = mag >= 0x411051ecu;
     let a = cp_pick(bitcast<f32>(mag), 0u, far);
     let z = a * a;
@@ -308,7 +311,7 @@ fn m_tanh(x: f32) -> f32 {
 
 fn m_asinh(x: f32) -> f32 {
     let mag = cp_mag(x);
-    // from 2^30 on log(2 x)
+    // from 2^30 on, asinh(x) is log(2 x)
     let big = mag >= 0x4e800000u;
     let a = cp_pick(bitcast<f32>(mag), 0x3f800000u, mag >= 0x7f800000u);
     let b = cp_pick(a, 0x3f800000u, big);
@@ -357,18 +360,19 @@ fn m_atanh(x: f32) -> f32 {
     return m_copysign(nan, x);
 }
 
-// Cube root: a polynomial start of 13 bits, cut to 12 bits so that its square is exact, and one step of Halley.
+// Cube root: a polynomial gives 13 bits of it, which are cut to 12 bits so that their square is exact. One step of
+// Halley's method follows.
 fn m_cbrt(x: f32) -> f32 {
     let mag = cp_mag(x);
     let p = cp_split(mag);
-    // exponent = 3 k + j; +300 keeps the division among the positive
+    // exponent = 3 k + j; adding 300 keeps the dividend positive
     let e = bitcast<u32>(bitcast<i32>(p.y) - 127 + 300);
     let k = e / 3u;
     let j = e - 3u * k;
     let frac = p.x & 0x7fffffu;
     let m = bitcast<f32>(frac | 0x3f800000u);
     let v = bitcast<f32>(frac | ((127u + j) << 23u));
-    // cbrt on [1, 2]: a near-minimax fit of our own (2^-13.7)
+    // cbrt on [1, 2]: a near-minimax fit of our own (error 2^-13.7)
     let a = 2.3104947e-2 * m - 1.6296960e-1;
     let b = a * m + 5.8711420e-1;
     let c = b * m + 5.5282350e-1;
@@ -382,7 +386,8 @@ fn m_cbrt(x: f32) -> f32 {
     return bitcast<f32>(select(bits | cp_sgn(x), bitcast<u32>(x) ^ cp_zero(), same));
 }
 
-// sqrt(x^2 + y^2): the larger brought to [1, 2), so that nothing over- or underflows. Inf wins over NaN.
+// sqrt(x^2 + y^2). The larger number is scaled to [1, 2), so that nothing overflows or underflows. If one number is Inf
+// and the other NaN, the result is Inf.
 fn m_hypot(x: f32, y: f32) -> f32 {
     let hi = max(cp_mag(x), cp_mag(y));
     let lo = min(cp_mag(x), cp_mag(y));

@@ -1,6 +1,6 @@
-// f64, for devices that have it (SHADER_F64). The rules are those of bits.wgsl.
+// Functions of f64, for devices that have it (SHADER_F64). They follow the rules of bits.wgsl.
 
-// As in bits.wgsl, NaN, Inf, signs and order are decided on the bits.
+// As in bits.wgsl, functions look at the bits to decide about NaN, Inf, signs and order.
 fn d_bits(x: f64) -> u64 {
     return bitcast<u64>(x);
 }
@@ -13,7 +13,8 @@ fn d_sgn(x: f64) -> u64 {
     return bitcast<u64>(x) & 0x8000000000000000lu;
 }
 
-// `x`, opaque to reassociation, fusing and folding: cp_block for f64.
+// Returns `x`. A compiler cannot see that it does, so it cannot reassociate, fuse or fold what it computes from the
+// result. It is cp_block for f64.
 fn d_block(x: f64) -> f64 {
     return bitcast<f64>(bitcast<u64>(x) + u64(cp_zero()));
 }
@@ -60,19 +61,19 @@ fn d_square(x: f64) -> f64 {
     return x * x;
 }
 
-// A signed key that orders all but NaN; -0 and +0 share 0.
+// A signed integer whose order is the order of all numbers except NaN. It is 0 for -0 and +0.
 fn d_key(x: f64) -> i64 {
     let s = bitcast<i64>(x);
     return select(s, bitcast<i64>(0x8000000000000000lu - bitcast<u64>(x)), s < 0li);
 }
 
-// A signed key of the total order, -0 below +0.
+// A signed integer whose order is the total order in which -0 is below +0.
 fn d_order(x: f64) -> i64 {
     let b = bitcast<u64>(x);
     return bitcast<i64>(select(b, b ^ 0x7ffffffffffffffflu, d_sgn(x) != 0lu));
 }
 
-// An unsigned key for sorting: -0 equals +0, every NaN is last.
+// An unsigned sort key: -0 equals +0, and every NaN is last.
 fn d_sort_key(x: f64) -> u64 {
     return select(bitcast<u64>(d_key(x)) ^ 0x8000000000000000lu, 0xfffffffffffffffflu, d_isnan(x));
 }
@@ -113,7 +114,7 @@ fn d_fmax(a: f64, b: f64) -> f64 {
     return bitcast<f64>(select(no_b, bitcast<u64>(b), d_isnan(a)));
 }
 
-// trunc(x), by clearing the fraction bits; below 1 nothing is left but the sign.
+// trunc(x), by clearing the bits of the fraction. Below 1 only the sign is left.
 fn d_trunc(x: f64) -> f64 {
     let mag = d_mag(x);
     let e = high_u64(mag) >> 20u;
@@ -122,7 +123,7 @@ fn d_trunc(x: f64) -> f64 {
     return bitcast<f64>(select(whole, mag, e >= 1075u) | d_sgn(x));
 }
 
-// trunc(x), or the whole number that is one further from zero if `away`
+// trunc(x), or, if `away` is true, the whole number that is farther from zero by 1
 fn d_away(x: f64, away: bool) -> f64 {
     let t = d_trunc(x);
     let one = bitcast<f64>(0x3ff0000000000000lu | d_sgn(x));
@@ -140,7 +141,7 @@ fn d_ceil(x: f64) -> f64 {
     return bitcast<f64>(select(bits, bitcast<u64>(x), d_mag(x) >= 0x4330000000000000lu));
 }
 
-// Ties to even.
+// Rounds to the nearest whole number, ties to even.
 fn d_round(x: f64) -> f64 {
     let mag = d_mag(x);
     let e = high_u64(mag) >> 20u;
@@ -152,7 +153,7 @@ fn d_round(x: f64) -> f64 {
     let base = mag - frac;
     let up = frac > half || (frac == half && (base & one) != 0lu);
     let r = base + select(0lu, one, up);
-    // below 1: 0 up to 0.5, 1 above
+    // below 1, numbers up to 0.5 give 0, and larger ones give 1
     let small = select(0lu, 0x3ff0000000000000lu, mag > 0x3fe0000000000000lu);
     let whole = select(r, small, e < 1023u);
     return bitcast<f64>(select(whole, mag, big) | d_sgn(x));
@@ -166,7 +167,8 @@ fn d_sqrt(x: f64) -> f64 {
     return d_pick(r, 0x7ff8000000000000lu, neg || d_isnan(x));
 }
 
-// The significand m of a finite |x| = m * 2^(e - 1075), normalised to 53 bits if x is subnormal; the next function gives e.
+// The significand m of a finite |x| = m * 2^(e - 1075). It has 53 bits, also if x is subnormal. The next function
+// returns e.
 fn d_significand(mag: u64) -> u64 {
     let frac = mag & 0xffffffffffffflu;
     let sub = frac << ((cp_clz64(frac) - 11u) & 63u);
@@ -179,7 +181,7 @@ fn d_exponent(mag: u64) -> i32 {
     return select(e, 12 - i32(cp_clz64(frac)), e == 0);
 }
 
-// The bits of m * 2^(e - 1075) for m < 2^53 where that is exact.
+// The bits of m * 2^(e - 1075) for m < 2^53, if this is exact.
 fn d_join(m: u64, e: i32) -> u64 {
     let up = i32(cp_clz64(m)) - 11;
     let ex = e - up;
@@ -189,7 +191,7 @@ fn d_join(m: u64, e: i32) -> u64 {
     return select(select(normal, sub, ex < 1), 0lu, m == 0lu);
 }
 
-// The exact remainder with the sign of x, by long division. A step takes ten bits, so that r stays below 2^63.
+// The exact remainder with the sign of x, by long division. Each step takes ten bits, so that r stays below 2^63.
 fn d_fmod(x: f64, y: f64) -> f64 {
     let ax = d_mag(x);
     let ay = d_mag(y);
@@ -221,11 +223,11 @@ fn d_remainder(x: f64, y: f64) -> f64 {
     return d_pick(r, 0x7ff8000000000000lu, d_isnan(m));
 }
 
-// NumPy's //: floor of the quotient that the exact remainder leaves; x // 0 is x / 0.
+// NumPy's //: the floor of (x - r) / y, where r is the exact remainder. x // 0 is x / 0.
 fn d_floor_divide(x: f64, y: f64) -> f64 {
     let m = d_fmod(x, y);
     let crosses = d_sgn(m) != d_sgn(y) && d_mag(m) != 0lu;
-    // a whole number or next to one, which x / y - m / y would not be
+    // d is a whole number or next to one, which x / y - m / y would not be
     let d = d_block(d_block(x - d_pick(m, 0lu, d_isnan(m))) / y);
     let e = select(d, d_block(d - 1.0lf), crosses);
     let f = d_floor(e);
@@ -236,7 +238,7 @@ fn d_floor_divide(x: f64, y: f64) -> f64 {
     return d_pick(r, bitcast<u64>(q), d_mag(y) == 0lu);
 }
 
-// The next number after x towards y.
+// The number next to x in the direction of y.
 fn d_nextafter(x: f64, y: f64) -> f64 {
     let away = (d_key(y) > d_key(x)) == (d_key(x) > 0li);
     let b = bitcast<u64>(x);
@@ -246,8 +248,8 @@ fn d_nextafter(x: f64, y: f64) -> f64 {
     return d_pick(bitcast<f64>(s), 0x7ff8000000000000lu, d_isnan(x) || d_isnan(y));
 }
 
-// |x| truncated, at most 2^64 - 1; NaN gives 0. The conversions to integers below saturate too; those from integers round to
-// nearest even.
+// |x| truncated to an integer, at most 2^64 - 1; NaN gives 0. The conversions to integers below saturate too. The
+// conversions from integers round to the nearest, ties to even.
 fn cp_f64_mag_u64(mag: u64) -> u64 {
     let e = high_u64(mag) >> 20u;
     let m = (mag & 0xffffffffffffflu) | 0x10000000000000lu;
@@ -300,7 +302,7 @@ fn i32_to_f64(v: i32) -> f64 {
     return i64_to_f64(i32_to_i64(v));
 }
 
-// f32 to f64, exact.
+// Converts f32 to f64, which is exact.
 fn f32_to_f64(x: f32) -> f64 {
     let b = bitcast<u32>(x);
     let mag = b & 0x7fffffffu;
@@ -313,13 +315,14 @@ fn f32_to_f64(x: f32) -> f64 {
     return bitcast<f64>(select(wide, low, e == 0u) | (u64(b >> 31u) << 63u));
 }
 
-// f64 to f32, nearest even, subnormals rounded; NaN stays a quiet NaN.
+// Converts f64 to f32, rounded to the nearest, ties to even. Subnormal results are rounded too, and NaN gives a quiet
+// NaN.
 fn f64_to_f32(x: f64) -> f32 {
     let mag = d_mag(x);
     let e = i32(high_u64(mag) >> 20u);
     let sign = high_u64(d_sgn(x));
     let m = (mag & 0xffffffffffffflu) | 0x10000000000000lu;
-    // the low 29 bits go, and one more for each step below the normal range
+    // the low 29 bits are dropped, and one more bit for each power of two below the normal range
     let s = u32(clamp(29 + max(897 - e, 0), 29, 55));
     let q = m >> s;
     let rest = m - (q << s);
@@ -338,7 +341,7 @@ fn f64_to_f32_odd(x: f64) -> f32 {
     let e = i32(high_u64(mag) >> 20u);
     let sign = high_u64(d_sgn(x));
     let m = (mag & 0xffffffffffffflu) | 0x10000000000000lu;
-    // the low 29 bits go, and one more for each step below the normal range
+    // the low 29 bits are dropped, and one more bit for each power of two below the normal range
     let s = u32(clamp(29 + max(897 - e, 0), 29, 55));
     let q = m >> s;
     let rest = m - (q << s);

@@ -1,23 +1,26 @@
-// How the workgroups of a product (`matmul.wgsl`) bring parts of a factor to workgroup memory.
+// Functions with which the workgroups of a product (`matmul.wgsl`) copy parts of a factor to workgroup memory.
 //
-// The generator writes the blocks that it keeps twice: with `a`, `ROWS`, `rows` and `row` instead of FACTOR, SIDE, LINES and LINE, then
-// with `b`, `COLUMNS`, `columns` and `column`. A line of a is a row, a line of b is a column: along a line runs k. It repeats the lines
-// between `for each` and `end for`.
+// The generator writes each block that it needs twice: for the first factor with `a`, `ROWS`, `rows` and `row` instead
+// of FACTOR, SIDE, LINES and LINE, and for the second with `b`, `COLUMNS`, `columns` and `column`. A line of the factor
+// a is a row, and a line of b is a column, so k runs along a line. The generator repeats the lines between `for each`
+// and `end for`.
 
 // block: written by the generator
-// Where element `k` of a line of a factor is, if the line begins at `line`; then where lines begin, by their numbers: the lines are a
-// vector if elements are fetched, and one number if vectors are.
+// The position of element `k` of a line that begins at `line`. The function after it returns the positions at which
+// lines begin, from their numbers: of four lines as a vector if single elements are fetched, or of one line if vectors
+// are fetched.
 fn place_FACTOR(line: u32, k: u32) -> u32 {
     return line + k;
 }
 fn along_FACTOR(lines: vec4<u32>) -> vec4<u32> {
     return lines * params.header.k_size;
 }
-// Whether invocations fetch four neighbours along k, instead of across.
+// Whether an invocation fetches four neighbours along k, and not four neighbouring lines at one k.
 fn is_along_FACTOR() -> bool {
     return true;
 }
-// One element of a factor; then the words of four contiguous elements, and their values.
+// One element of a factor. The functions after it return the words of four contiguous elements, and the values of
+// these.
 fn load_FACTOR(at: u32) -> T {
     return T(at);
 }
@@ -31,8 +34,8 @@ fn widen_FACTOR(words: Words_FACTOR) -> Four {
 // end
 
 // block: by elements
-// The places of the first elements of four lines, which lie `step` apart. A line past the edge is the last one: of what is computed
-// from it, nothing is stored.
+// The positions of the first elements of four lines. The distance between the lines is `step`. The last line stands for
+// a line past the edge; nothing that is computed from such a line is stored.
 alias Places_FACTOR = vec4<u32>;
 alias Words_FACTOR = Four;
 fn places_FACTOR(matrix: u32, first: u32, step: u32) -> Places_FACTOR {
@@ -40,8 +43,8 @@ fn places_FACTOR(matrix: u32, first: u32, step: u32) -> Places_FACTOR {
     return along_FACTOR(min(lines, vec4<u32>(params.header.matrix_LINES - 1u))) + matrix;
 }
 
-// Element `k` of the first of these lines, `k + step` of the second, and so on. Past the end it is the last element, which the caller
-// does not use.
+// Loads element `k` of the first of four lines, `k + step` of the second, and so on. Past the end it loads the last
+// element, which the caller does not use.
 fn fetch_four_FACTOR(places: Places_FACTOR, k: u32, step: u32) -> Words_FACTOR {
     let last = params.header.k_size - 1u;
     return Four(
@@ -58,7 +61,7 @@ fn widen_FACTOR(four: Words_FACTOR) -> Four {
 // end
 
 // block: by vectors
-// The same for a factor whose elements are fetched four at a time. No vector crosses an edge.
+// The place of four elements of a factor that are fetched as one vector. No such vector crosses an edge.
 alias Places_FACTOR = u32;
 fn places_FACTOR(matrix: u32, first: u32, step: u32) -> Places_FACTOR {
     let last = params.header.matrix_LINES - select(4u, 1u, is_along_FACTOR());
@@ -71,14 +74,14 @@ fn fetch_four_FACTOR(place: Places_FACTOR, k: u32, step: u32) -> Words_FACTOR {
 // end
 
 // block: a tile
-// A vector holds four neighbouring lines at one k. These are the distances between two k.
+// A vector holds four neighbouring lines at one k. This is the distance between the vectors of two neighbouring k.
 const STRIDE_FACTOR = TILE_SIDE / 4u + PADDING;
 var<workgroup> tile_FACTOR: array<Four, DEPTH * STRIDE_FACTOR>;
 // end
 
 // block: across
-// The vectors of a factor that an invocation fetches in each step along k, and where the first goes in workgroup memory. All are from
-// one k.
+// The vectors of a factor that an invocation fetches in each step along k, and the position of the first one in
+// workgroup memory. All of them are at one k.
 struct Source_FACTOR {
     k: u32,
     to: u32,
@@ -123,8 +126,9 @@ fn put_FACTOR(source: Source_FACTOR, fetched: Fetched_FACTOR) {
 // end
 
 // block: along k
-// Four lines of a factor, of each of which an invocation fetches four neighbours along k. The last invocations may have none: they
-// fetch what others fetch, because a branch would make drivers wait for the elements at its end.
+// Four lines of a factor. An invocation fetches four neighbours along k of each. The last invocations may have no lines
+// of their own: they fetch the same elements as another invocation, because a branch would make drivers wait at its end
+// until the elements have arrived.
 struct Source_FACTOR {
     k: u32,
     to: u32,
@@ -176,14 +180,15 @@ fn put_FACTOR(source: Source_FACTOR, fetched: Fetched_FACTOR) {
 // end
 
 // block: lines
-// The lines of a factor, and the vectors that there are in one step along k. The distance between lines is odd, so that neighbouring
-// invocations read from different banks.
+// The number of lines of a factor, and the number of vectors in one step along k. The distance between lines is odd, so
+// that neighbouring invocations read from different banks.
 const COUNT_FACTOR = MATRICES * TILE_SIDE;
 const QUADS_FACTOR = COUNT_FACTOR * DEPTH / 4u;
 var<workgroup> lines_FACTOR: array<T, COUNT_FACTOR * (DEPTH + 1u)>;
 
-// The vectors that an invocation fetches: the place of each, its first k, and where it goes in workgroup memory. Its elements are
-// neighbours along k, or across if their step along k is 0; in workgroup memory they lie `stride` apart.
+// The vectors that an invocation fetches: the position of each in the operand, its first k, and its position in
+// workgroup memory. The four elements of a vector are neighbours along k if `step` is 1, and neighbouring lines if it
+// is 0. In workgroup memory, the distance between them is `stride`.
 struct Source_FACTOR {
     is_used: bool,
     step: u32,
@@ -247,7 +252,7 @@ fn put_FACTOR(source: Source_FACTOR, fetched: Fetched_FACTOR) {
 // end
 
 // block: halves by elements
-// The f16 of a factor in workgroup memory, of which an invocation puts four there that lie `step` apart.
+// The f16 of a factor in workgroup memory. An invocation stores four of them there at a time, at the distance `step`.
 const UNIT_FACTOR = 1u;
 var<workgroup> halves_FACTOR: array<f16, HALVES_FACTOR>;
 
@@ -260,7 +265,8 @@ fn put_four_FACTOR(to: u32, step: u32, four: Four) {
 // end
 
 // block: halves by vectors
-// The f16 of a factor in workgroup memory, in vectors: the four that an invocation puts there lie side by side.
+// The f16 of a factor in workgroup memory, as vectors. The four f16 that an invocation stores there at a time are
+// neighbours.
 const UNIT_FACTOR = 4u;
 var<workgroup> halves_FACTOR: array<Four, HALVES_FACTOR / 4u>;
 
@@ -270,14 +276,16 @@ fn put_four_FACTOR(to: u32, step: u32, four: Four) {
 // end
 
 // block: halves
-// The places of the f16 of a factor in workgroup memory, for cooperative matrices (`matmul_cooperative.wgsl`): one line after another,
-// or, if vectors of neighbouring lines are fetched, one k after another. They begin STRIDE elements apart.
+// The positions of the f16 of a factor in workgroup memory, for cooperative matrices (`matmul_cooperative.wgsl`). They
+// lie one line after another, or, if vectors of neighbouring lines are fetched, one k after another. The distance
+// between two lines, or two k, is the constant STRIDE of the factor.
 
 fn place_in_FACTOR(line: u32, k: u32) -> u32 {
     return select(k * STRIDE_FACTOR + line, line * STRIDE_FACTOR + k, IS_ALONG_FACTOR);
 }
 
-// The vectors that an invocation fetches: the place of each, its first k, and where it goes in workgroup memory.
+// The vectors that an invocation fetches: the position of each in the operand, its first k, and its position in
+// workgroup memory.
 struct Source_FACTOR {
     // for each vector
     places_VECTOR: Places_FACTOR,
@@ -318,7 +326,8 @@ fn fetch_FACTOR(source: Source_FACTOR, k_first: u32) -> Fetched_FACTOR {
     return fetched;
 }
 
-// Elements past the end along k are zero: their products count.
+// Stores the fetched vectors in workgroup memory. Elements past the end along k are stored as 0, because their products
+// are added to the sums.
 fn put_FACTOR(source: Source_FACTOR, fetched: Fetched_FACTOR, k_first: u32) {
     let k_end = params.header.k_size;
     let along_k = select(0u, 1u, is_along_FACTOR());

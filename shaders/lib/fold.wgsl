@@ -1,13 +1,13 @@
-// Folds of a row by the LANES invocations that share it. The generator writes a block once for each fold of a kernel,
-// with its name and type for FOLD and T (`combine_add_f32`), or with the type of its key for KEY. The type of a fold by
-// formulas is a struct of its components.
+// Folds (reductions) of a row by the LANES invocations that share it. The generator writes a block once for each fold
+// of a kernel, with the fold's name and type instead of FOLD and T (`combine_add_f32`), or with the type of its key
+// instead of KEY. If a fold has several components that are given by formulas, its type is a struct of them.
 
 // block: declared by the generator
 alias T = f32;
 const LANES = 32u;
-// The invocations of a row: LANES, or a quarter of them if each stands for four lanes.
+// The number of invocations of a row: LANES, or a quarter of it if each invocation does the work of four lanes.
 const PLACES = 32u;
-// The neighbouring invocations of a row that are in one subgroup, and the place of the first of them in its subgroup.
+// How many neighbouring invocations of a row are in one subgroup, and the place of the first of them in its subgroup.
 const SHUFFLED = 32u;
 var<private> first_in_subgroup: u32;
 // The totals of every SHUFFLED-th lane of a row, from `shared_T[first]` on, combined in the order of the tree.
@@ -36,7 +36,8 @@ var<private> indices_fit: bool = true;
 // end
 
 // block: plain
-// What a lane has combined so far, where the order changes no bit, or elements are combined one after another.
+// What a lane has combined so far, if the order of operations does not change the result, or if elements are combined
+// one after another.
 struct Partial_FOLD {
     all: T,
 }
@@ -55,8 +56,9 @@ fn total_FOLD(partial: Partial_FOLD) -> T {
 // end
 
 // block: cascade
-// What a lane has combined so far, where each operation rounds. Every four results of a level make one of the next: at
-// most four terms are combined one after another, so that the error grows with the logarithm of the row's length.
+// What a lane has combined so far, if each operation rounds. Every four results of one level are combined to one result
+// of the next level. So at most four terms are combined one after another, and the error grows with the logarithm of
+// the row's length.
 struct Partial_FOLD {
     ones: T,
     fours: T,
@@ -95,7 +97,7 @@ fn total_FOLD(partial: Partial_FOLD) -> T {
 // end
 
 // block: tree
-// Combines the totals of a row's lanes in a tree of fixed shape; every lane gets the result.
+// Combines the totals of a row's lanes in a tree of fixed shape, and returns the result to every lane.
 fn fold_lanes_FOLD(total: T, lane: u32, place: u32) -> T {
     shared_T[lane] = total;
     workgroupBarrier();
@@ -113,8 +115,9 @@ fn fold_lanes_FOLD(total: T, lane: u32, place: u32) -> T {
 // end
 
 // block: tree_of_fours
-// The same tree where an invocation has the totals of four neighbouring lanes: those of the first of each four lie before those of
-// the second, and so on. `place` counts the fours of a row.
+// Combines in the same tree as the block `tree` if an invocation has the totals of four neighbouring lanes. The totals
+// of the first lane of each four lie in shared memory before the totals of the second, and so on. `place` counts the
+// fours of a row.
 fn fold_lanes_FOLD(total0: T, total1: T, total2: T, total3: T, lane: u32, place: u32) -> T {
     shared_T[lane] = total0;
     shared_T[lane + WORKGROUP] = total1;
@@ -141,10 +144,11 @@ fn fold_lanes_FOLD(total0: T, total1: T, total2: T, total3: T, lane: u32, place:
 // end
 
 // block: tree_by_shuffles
-// The same tree by shuffles: SHUFFLED neighbouring lanes of a row are lanes of one subgroup, which pass each other values without
-// workgroup memory. If a row has more lanes, each subgroup loads the totals of all of them and computes the row's result. At each
-// level a lane gets the value of the lane that differs from it in one bit of its number: what the tree combines in the first lane,
-// whose result all others take, because elsewhere the operands are in another order.
+// Combines in the same tree as the block `tree`, by shuffles: SHUFFLED neighbouring lanes of a row are lanes of one
+// subgroup, which pass values to each other without workgroup memory. If a row has more lanes, each subgroup loads the
+// totals of all of them and computes the row's result. At each level, a lane gets the value of the lane whose number
+// differs from its own in one bit. The first lane computes what the tree computes. All other lanes take its result,
+// because they have the operands in another order.
 fn fold_lanes_FOLD(total: T, lane: u32, place: u32) -> T {
     var own = total;
     if PLACES > SHUFFLED {
@@ -163,7 +167,7 @@ fn fold_lanes_FOLD(total: T, lane: u32, place: u32) -> T {
 // end
 
 // block: tree_of_fours_by_shuffles
-// The same tree by shuffles, where an invocation has the totals of four neighbouring lanes.
+// Does the same as the block `tree_by_shuffles` if an invocation has the totals of four neighbouring lanes.
 fn fold_lanes_FOLD(total0: T, total1: T, total2: T, total3: T, lane: u32, place: u32) -> T {
     var own0 = total0;
     var own1 = total1;
@@ -198,8 +202,8 @@ fn fold_lanes_FOLD(total0: T, total1: T, total2: T, total3: T, lane: u32, place:
 // end
 
 // block: position
-// The best element that a lane has met, by a key that is largest for what is looked for, and its position. The first of
-// ties wins.
+// The best element that a lane has met, and its position. The best element has the largest key. Of elements with equal
+// keys, the first one is taken.
 struct Best_KEY {
     key: KEY,
     position: u32,
@@ -218,7 +222,8 @@ fn accumulate_best_KEY(best: Best_KEY, key: KEY, position: u32) -> Best_KEY {
 // end
 
 // block: position_of_fours
-// The best of the elements that four neighbouring lanes have met, where an invocation stands for them.
+// Returns the best of the elements that four neighbouring lanes have met, if one invocation does the work of these
+// lanes.
 fn best_of_four_KEY(best0: Best_KEY, best1: Best_KEY, best2: Best_KEY, best3: Best_KEY) -> Best_KEY {
     var best = accumulate_best_KEY(best0, best1.key, best1.position);
     best = accumulate_best_KEY(best, best2.key, best2.position);
@@ -227,7 +232,7 @@ fn best_of_four_KEY(best0: Best_KEY, best1: Best_KEY, best2: Best_KEY, best3: Be
 // end
 
 // block: position_tree
-// The position of the best element of a row; every lane gets it. The row has PLACES invocations.
+// Returns the position of the best element of a row to every lane. The row has PLACES invocations.
 fn fold_lanes_best_KEY(own: Best_KEY, lane: u32, place: u32) -> u32 {
     var best = own;
     shared_KEY[lane] = best.key;
@@ -249,7 +254,7 @@ fn fold_lanes_best_KEY(own: Best_KEY, lane: u32, place: u32) -> u32 {
 // end
 
 // block: position_tree_by_shuffles
-// The same by shuffles, as in `tree_by_shuffles`.
+// Does the same as the block `position_tree`, by shuffles (see `tree_by_shuffles`).
 fn fold_lanes_best_KEY(own: Best_KEY, lane: u32, place: u32) -> u32 {
     var best = own;
     if PLACES > SHUFFLED {
@@ -275,7 +280,8 @@ fn fold_lanes_best_KEY(own: Best_KEY, lane: u32, place: u32) -> u32 {
 // end
 
 // block: checks
-// Makes `indices_fit` the same on all lanes of a row: a row with one index out of range is not stored.
+// Sets `indices_fit` to the same value in all lanes of a row: false if any lane has an index out of range, because such
+// a row is not stored.
 fn agree_on_indices(lane: u32, place: u32) {
     shared_checks[lane] = select(0u, 1u, indices_fit);
     workgroupBarrier();

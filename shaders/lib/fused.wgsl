@@ -1,8 +1,9 @@
-// Division and square root for devices whose `fma` rounds once, as the probe has seen: the remainder of an estimate is exact
-// then, and the last sum rounds as the quotient or root itself does. WGSL's reciprocal may be 2.5 ULP off, and its inverse root
-// 2 ULP; the results are right for estimates up to 4 ULP off (for all divisors with the dividends whose quotients are next to
-// where rounding changes, and for all roots). Exponents are so far from the ends that nothing is subnormal; a wave skips the
-// branches for the rest.
+// Division and square root for devices whose `fma` rounds only once, which the probe has tested. There, the remainder
+// of an estimate is exact, and the last sum rounds as the quotient or the root itself does. WGSL allows its reciprocal
+// an error of 2.5 ULP, and its inverse root 2 ULP. The results are right for estimates with errors up to 4 ULP. This
+// holds for all divisors, with the dividends whose quotients are next to a point where rounding changes, and for all
+// roots. The exponents are so far from the ends of their range that nothing is subnormal. Other operands take a branch,
+// which a subgroup without them skips.
 
 // a / b, correctly rounded.
 fn m_div(a: f32, b: f32) -> f32 {
@@ -10,13 +11,14 @@ fn m_div(a: f32, b: f32) -> f32 {
     let bb = bitcast<u32>(b);
     let inv = 1.0 / b;
     let e = fma(-b, inv, 1.0);
-    // two terms of 1 / (1 - e)
+    // the factor 1 + e + e^2 of the reciprocal, from the first terms of the series of 1 / (1 - e)
     let y = fma(fma(e, e, e), inv, inv);
     let q = cp_block(a * y);
     var r = fma(fma(-q, b, a), y, q);
-    // From 2^-62 to 2^64, by the bits without the sign. Of divisors whose significand has no zero, the reciprocal may be wrong.
+    // a divisor is ordinary from 2^-62 to 2^64, compared by its bits without the sign. If all bits of its significand
+    // are set, the reciprocal may be wrong
     let far = (bb << 1u) - 0x41000000u >= 0x7e000000u || (bb << 9u) == 0xfffffe00u;
-    // A zero divided by an ordinary number is frequent. Of 0 the steps above make the right zero, of -0 they do not.
+    // a zero divided by an ordinary number is frequent. For 0 the steps above give the right zero, for -0 they do not
     // rare
     if far || ((ba << 1u) - 0x41000000u >= 0x7e000000u && ba != 0u) {
         r = cp_div_any(a, b);
@@ -32,7 +34,7 @@ fn m_sqrt(x: f32) -> f32 {
     let e = fma(-h, g, 0.5);
     let s = cp_block(fma(g, e, g));
     var r = fma(fma(-s, s, x), fma(h, e, h), s);
-    // below 2^-62 or from 2^64 on, 0, negative or NaN
+    // the branch is for numbers below 2^-62 or from 2^64 on, 0, negative numbers and NaN
     // rare
     if bitcast<u32>(x) - 0x20800000u >= 0x3f000000u {
         r = cp_sqrt_any(x);

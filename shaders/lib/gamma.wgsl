@@ -1,6 +1,7 @@
 // The digamma function of f32.
 
-// psi(x0 + d) / d for the positive zero x0 = 1.4616321..., 1 <= x0 + d <= 2: a near-minimax fit of our own (2^-25)
+// psi(x0 + d) / d, where x0 = 1.4616321... is the positive zero of psi, for 1 <= x0 + d <= 2: a near-minimax fit of our
+// own (error 2^-25)
 fn cp_digamma_root(d: f32) -> f32 {
     let a = 0.010902588 * d - 0.020556709;
     let b = a * d + 0.023491208;
@@ -14,8 +15,9 @@ fn cp_digamma_root(d: f32) -> f32 {
     return j * d + 0.9676722;
 }
 
-// psi(x) for x >= 2: by its asymptotic series from 8 on (Abramowitz and Stegun, 6.3.18), below by 1/x + ... + 1/(x + 7), of
-// which two terms from either end are (2 x + 7) over b, b + 6, b + 10 and b + 12
+// psi(x) for x >= 2. From 8 on it is computed by the asymptotic series (Abramowitz and Stegun, 6.3.18). Below 8 the
+// series is computed at x + 8, and 1/x + ... + 1/(x + 7) is subtracted: with b = x (x + 7), a term from the beginning
+// and a term from the end add up to (2 x + 7) over b, b + 6, b + 10 or b + 12.
 fn cp_digamma_far(x: f32) -> f32 {
     let low = x < 8.0;
     let b = x * (x + 7.0);
@@ -28,11 +30,11 @@ fn cp_digamma_far(x: f32) -> f32 {
     return select(r, r - (x + x + 7.0) * s, low);
 }
 
-// psi(x) for x > 0; below 1 from psi(x + 1)
+// psi(x) for x > 0; below 1 it is computed from psi(x + 1)
 fn cp_digamma_pos(x: f32) -> f32 {
     let small = x < 1.0;
     let y = select(x, x + 1.0, small);
-    // x0 less its first 24 bits; where x was below 1, x - (x0 - 1) is the exact difference
+    // subtracts x0 as two numbers, the first of 24 bits; if x is below 1, the difference x - (x0 - 1) is exact
     let d = cp_block(select(x - 1.46163213, x - 0.46163213, small)) - 1.24381499e-8;
     let near = d * cp_digamma_root(d);
     let r = select(cp_digamma_far(max(y, 2.0)), near, y <= 2.0);
@@ -46,15 +48,15 @@ fn m_digamma(x: f32) -> f32 {
     let out = mag == 0u || mag >= 0x7f800000u || whole;
     let s = cp_pick(x, 0x3f800000u, out);
     let r = cp_digamma_pos(select(s, 1.0 - s, neg));
-    // the reflection formula: psi(1 - x) - pi / tan(pi x)
+    // the reflection formula: psi(x) = psi(1 - x) - pi / tan(pi x)
     let p = cp_half_turns(s);
     let t = cp_tan_poly(cp_times_pi(p.x));
     let odd = (u32(p.y) & 1u) == 1u;
     let c = select(3.14159274 / t, -3.14159274 * t, odd);
     let full = cp_pick(select(r, r - c, neg), 0u, out);
-    // below 2^-30 all but -1 / x is rounded away; pi x would lose bits to subnormals
+    // below 2^-30 the result is -1 / x, because everything else is rounded away; pi x would lose bits as a subnormal
     let pole = cp_pick(full, bitcast<u32>(-1.0 / s), mag < 0x30800000u);
-    // 1 / x overflows below 2^-128
+    // below 2^-128, 1 / x overflows
     let tiny = cp_pick(pole, 0x7f800000u | (cp_sgn(x) ^ 0x80000000u), mag <= 0x00200000u);
     let inf = cp_pick(tiny, 0x7f800000u, bitcast<u32>(x) == 0x7f800000u);
     return cp_pick(inf, 0x7fc00000u, mag > 0x7f800000u || (whole && mag != 0u));

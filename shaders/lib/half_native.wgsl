@@ -1,7 +1,8 @@
-// Conversion to f16 by WGSL's type of this name, used only where the probe has seen that it rounds to nearest even, and
-// that no compiler leaves out a conversion to f16 and back.
-// pack2x16float, which truncates on some devices, gets numbers that are f16 already. The operand is opaque, so that no
-// compiler rounds a sum or product to f16 at once.
+// Conversion to f16 by WGSL's type of this name. It is used only where the probe has seen that the conversion rounds to
+// the nearest, ties to even, and that no compiler omits a conversion to f16 and back.
+//
+// pack2x16float, which truncates on some devices, gets only numbers that are f16 values already. The operand is opaque,
+// so that no compiler rounds a sum or product directly to f16.
 
 fn cp_nearest_f16(x: f32) -> f32 {
     return f32(f16(cp_block(x)));

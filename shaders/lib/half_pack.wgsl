@@ -1,5 +1,5 @@
-// Conversion to f16 by pack2x16float, used only where the probe has seen that it rounds to nearest even. The operand is
-// opaque, so that no compiler rounds a sum or product to f16 at once.
+// Conversion to f16 by pack2x16float. It is used only where the probe has seen that the function rounds to the nearest,
+// ties to even. The operand is opaque, so that no compiler rounds a sum or product directly to f16.
 
 fn f32_to_f16(x: f32) -> u32 {
     return pack2x16float(vec2<f32>(cp_block(x), 0.0));

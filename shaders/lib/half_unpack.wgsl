@@ -1,5 +1,5 @@
-// Conversion from f16 by the device: WGSL lets it flush subnormals, so it is used only where the probe has seen that it does
-// not.
+// Conversion from f16 by the function of the device. WGSL lets a device flush subnormals in it, so it is used only
+// where the probe has seen that the device keeps them.
 
 fn f16_to_f32(bits: u32) -> f32 {
     return unpack2x16float(bits).x;

@@ -1,8 +1,8 @@
-// The incomplete gamma functions of f32: the same methods as src/math/double/incomplete.rs, which names the sources.
+// The incomplete gamma functions of f32, by the methods of src/math/double/incomplete.rs, which names the sources.
 // Exponents are sums of two numbers, because a power of 2^100 multiplies their errors by 100. Each heavy function
-// occurs once in the source.
+// occurs only once in the source, because drivers copy a function into each place that calls it.
 
-// a + b and what rounding it dropped
+// a + b as the rounded sum and its rounding error
 fn cp_two_sum(a: f32, b: f32) -> vec2<f32> {
     let s = cp_block(a + b);
     let c = cp_block(s - a);
@@ -10,7 +10,7 @@ fn cp_two_sum(a: f32, b: f32) -> vec2<f32> {
     return vec2<f32>(s, cp_block(a - d) + cp_block(b - c));
 }
 
-// a b and what rounding it dropped
+// a b as the rounded product and its rounding error
 fn cp_two_product(a: f32, b: f32) -> vec2<f32> {
     let p = cp_block(a * b);
     let ah = cp_head(a);
@@ -21,7 +21,7 @@ fn cp_two_product(a: f32, b: f32) -> vec2<f32> {
     return vec2<f32>(p, cp_block(cp_block(e + ah * bl) + al * bh) + al * bl);
 }
 
-// The product of two sums of two numbers
+// The product of two numbers, each of which is a sum of two floats
 fn cp_pair_product(x: vec2<f32>, y: vec2<f32>) -> vec2<f32> {
     let p = cp_two_product(x.x, y.x);
     return vec2<f32>(p.x, p.y + (x.x * y.y + x.y * y.x));
@@ -32,24 +32,25 @@ fn cp_pair_sum(x: vec2<f32>, y: vec2<f32>) -> vec2<f32> {
     return cp_two_sum(s.x, s.y + (x.y + y.y));
 }
 
-// x log2(e)
+// x log2(e), where x and the result are sums of two floats
 fn cp_pair_log2e(x: vec2<f32>) -> vec2<f32> {
     return cp_pair_product(x, vec2<f32>(1.44269502, 1.92596299e-8));
 }
 
-// v 2^(t.x + t.y), exactly scaled; from 2^400 on and down it is Inf and 0
+// v 2^(t.x + t.y), scaled exactly; from 2^400 on the result is Inf, and from 2^-400 down it is 0
 fn cp_times_power(v: f32, t: vec2<f32>) -> f32 {
     let x = clamp(t.x + t.y, -400.0, 400.0);
     let n = floor(x + 0.5);
     let r = cp_block(t.x - n) + t.y;
     let s = cp_pick(r, 0u, m_abs(x) >= 400.0);
-    // a large v is taken a quarter as large, so that its product does not overflow; cp_ldexp takes finite numbers alone
+    // a large v is multiplied by 1/4 first, so that its product does not overflow; cp_ldexp accepts only finite numbers
     let big = cp_mag(v) >= 0x7e000000u;
     let y = cp_block(v * select(1.0, 0.25, big)) * (1.0 + s * cp_exp2_poly(s));
     return cp_pick(cp_ldexp(y, i32(n) + select(0, 2, big)), bitcast<u32>(v), m_isinf(v));
 }
 
-// The product of (d + 1) (d + 2) … (d + n), and log(gamma(1 + d)), for z = n + d, abs(d) <= 1/2: gamma(z + 1)
+// The two parts of gamma(z + 1) for z = n + d, abs(d) <= 1/2: the product (d + 1) (d + 2) … (d + n), and log(gamma(1 +
+// d))
 fn cp_gamma_parts(z: f32) -> vec2<f32> {
     let n = floor(z + 0.5);
     let d = cp_block(z - n);
@@ -60,7 +61,7 @@ fn cp_gamma_parts(z: f32) -> vec2<f32> {
     return vec2<f32>(p, d * cp_lgamma_one(d));
 }
 
-// log(gamma(a)) - (a - 1/2) log(a) + a - log(sqrt(2 pi)), a >= 8
+// log(gamma(a)) - (a - 1/2) log(a) + a - log(sqrt(2 pi)) for a >= 8
 fn cp_stirling_rest(a: f32) -> f32 {
     let v = 1.0 / a;
     let w = v * v;
@@ -83,7 +84,7 @@ fn cp_log_rest(x: f32, a: f32) -> vec2<f32> {
     return cp_pair_product(vec2<f32>(s, s_low), vec2<f32>(u.x, u.y + m_low));
 }
 
-// Temme's sum, for a >= 16 and abs(e) <= 0.34
+// The sum of Temme's expansion, for a >= 16 and abs(e) <= 0.34
 fn cp_temme(a: f32, e: f32) -> f32 {
     let v = 1.0 / a;
     let c0 = -0.333333343 + e * (0.0833333358 + e * (-0.0148148146 + e * (0.00115740742 + e * (0.000352733681 + e * (-0.000178755145 + e * (3.91926333e-05 + e * -2.18544847e-06))))));
@@ -94,7 +95,7 @@ fn cp_temme(a: f32, e: f32) -> f32 {
     return c0 + v * (c1 + v * (c2 + v * (c3 + v * c4)));
 }
 
-// Q(a, x) over x^a e^-x / gamma(a), for x > 1.1 and x > a
+// Q(a, x) divided by x^a e^-x / gamma(a), for x > 1.1 and x > a
 fn cp_gamma_fraction(a: f32, x: f32) -> f32 {
     let b = cp_block(x - a) + 1.0;
     var n = floor(14.0 + 50.0 / x);
@@ -119,7 +120,7 @@ fn cp_gamma_series(a: f32, x: f32) -> f32 {
     return sum;
 }
 
-// Q(a, x) for x <= 1.1 and an a that is not much above x
+// Q(a, x) for x <= 1.1, if a is not much larger than x
 fn cp_gamma_upper(a: f32, x: f32) -> f32 {
     let far = a > 0.5;
     let d = select(a, a - 1.0, far);
@@ -134,7 +135,7 @@ fn cp_gamma_upper(a: f32, x: f32) -> f32 {
     return -less - (1.0 + less) * (a * sum);
 }
 
-// P(a, x) and Q(a, x) of positive finite a and x
+// Returns P(a, x) and Q(a, x) for positive finite a and x
 fn cp_gamma_both(a: f32, x: f32) -> vec2<f32> {
     let large = a >= 16.0;
     let above = x > a;
@@ -145,7 +146,7 @@ fn cp_gamma_both(a: f32, x: f32) -> vec2<f32> {
             return vec2<f32>(1.0 - q, q);
         }
     }
-    // the exponent of 2 in x^a e^-x / gamma(a), or with (x / a)^a e^(a - x) instead
+    // the exponent of 2 in x^a e^-x / gamma(a), or in (x / a)^a e^(a - x) for a large a
     var t: vec2<f32>;
     var factor: f32;
     if large && m_abs(x - a) < 0.29 * a {
@@ -156,7 +157,7 @@ fn cp_gamma_both(a: f32, x: f32) -> vec2<f32> {
         let part = cp_temme(a, select(-e, e, above)) * (0.39894228 / sqrt(a));
         factor = 0.5 * m_erfcx(sqrt(-size.x)) + select(-part, part, above);
     } else {
-        // beyond these bounds the power is 0
+        // beyond these bounds the power of x is 0
         let y = select(min(x, 2000.0), x, large);
         let r = select(y, clamp(y / a, 1e-30, 1e30), large);
         let p = cp_two_product(r, a);

@@ -1,8 +1,8 @@
-// The operations on 64-bit integers that all others are made of, for devices that have them (SHADER_INT64). pair64.wgsl
-// has the same functions for devices that do not. A shader contains the functions of one of the two files; the rest of
-// its source is the same.
+// The operations on 64-bit integers from which all others are built, for devices that have such integers
+// (SHADER_INT64). pair64.wgsl has the same functions for other devices. A shader contains the functions of one of the
+// two files; the rest of its source is the same on all devices.
 
-// An integer of two words.
+// Builds an integer from its two words.
 fn make_u64(lo: u32, hi: u32) -> u64 {
     return (u64(hi) << 32u) | u64(lo);
 }
@@ -43,7 +43,7 @@ fn sub_i64(a: i64, b: i64) -> i64 {
     return a - b;
 }
 
-// High 32 bits of the product. Compilers of graphics cards make one instruction of it.
+// The high 32 bits of the product. Compilers for GPUs compile this to one instruction.
 fn cp_mulhi(a: u32, b: u32) -> u32 {
     return u32((u64(a) * u64(b)) >> 32u);
 }
@@ -56,7 +56,7 @@ fn mul_i64(a: i64, b: i64) -> i64 {
     return a * b;
 }
 
-// The quotient by a divisor that is not 0.
+// The quotient. The divisor must not be 0.
 fn cp_div64(a: u64, b: u64) -> u64 {
     return a / b;
 }
@@ -109,7 +109,7 @@ fn not_i64(a: i64) -> i64 {
     return ~a;
 }
 
-// Shifts by less than 64.
+// Shifts an integer left by less than 64 bits.
 fn cp_shl64(a: u64, n: u32) -> u64 {
     return a << n;
 }
@@ -118,7 +118,7 @@ fn cp_shr64(a: u64, n: u32) -> u64 {
     return a >> n;
 }
 
-// Copies of the sign move in from the left.
+// Shifts an integer right by less than 64 bits. Copies of the sign bit move in from the left.
 fn cp_sar64(a: i64, n: u32) -> i64 {
     return a >> n;
 }

@@ -1,9 +1,9 @@
-// Integer arithmetic with NumPy's rules where the hardware leaves a case open: division by zero gives 0, MIN / -1
-// wraps, a shift by the width or more gives 0 (or all sign bits).
+// Integer arithmetic by NumPy's rules in the cases for which the hardware has no rule: a division by zero gives 0, MIN
+// / -1 wraps, and a shift by at least the width gives 0 (or copies of the sign bit).
 
 // Floor division; x // 0 = 0, MIN // -1 = MIN.
 fn idiv_i32(a: i32, b: i32) -> i32 {
-    // a divisor that never traps: -1 is a wrapping negation, 0 gives 0
+    // replaces the divisors that may trap: -1 by a negation that wraps, and 0, for which the result is 0
     let d = select(b, 1, b == 0 || b == -1);
     let q = a / d;
     let r = a - q * d;
@@ -38,7 +38,7 @@ fn fmod_u32(a: u32, b: u32) -> u32 {
     return imod_u32(a, b);
 }
 
-// Shifts: an amount that is negative or at least the width shifts everything out.
+// Shifts. An amount that is negative or at least the width shifts all bits out.
 fn shl_i32(a: i32, n: i32) -> i32 {
     let s = bitcast<u32>(n);
     return select(a << (s & 31u), 0, s > 31u);
@@ -56,7 +56,7 @@ fn shr_u32(a: u32, n: u32) -> u32 {
     return select(a >> (n & 31u), 0u, n > 31u);
 }
 
-// Wrapping power by squaring.
+// The power modulo 2^32, by repeated squaring.
 fn ipow_u32(a: u32, n: u32) -> u32 {
     var r = 1u;
     var base = a;
@@ -69,7 +69,7 @@ fn ipow_u32(a: u32, n: u32) -> u32 {
     return r;
 }
 
-// A negative exponent gives 1 / a truncated: 1 for 1, 1 or -1 for -1, else 0 (0 included).
+// A negative exponent gives 1 / a^|n| truncated: 1 for a = 1, 1 or -1 for a = -1, otherwise 0 (also for a = 0).
 fn ipow_i32(a: i32, n: i32) -> i32 {
     let p = bitcast<i32>(ipow_u32(bitcast<u32>(a), bitcast<u32>(max(n, 0))));
     let minus = select(1, -1, (n & 1) == 1);
@@ -117,7 +117,7 @@ fn square_u32(a: u32) -> u32 {
     return a * a;
 }
 
-// Functions by which a fold compares sort keys, which may have 64 bits (long.wgsl).
+// The functions with which a fold compares sort keys. long.wgsl has them for keys of 64 bits.
 fn zero_u32() -> u32 {
     return 0u;
 }
@@ -130,7 +130,7 @@ fn lt_u32(a: u32, b: u32) -> bool {
     return a < b;
 }
 
-// Wrapping to a narrow type held in 32 bits.
+// Functions that wrap a number to a narrow type and return it in 32 bits.
 fn wrap_i8(a: i32) -> i32 {
     return (a << 24u) >> 24u;
 }
@@ -156,7 +156,7 @@ fn cp_philox_round(c: vec4<u32>, k: vec2<u32>) -> vec4<u32> {
     return vec4<u32>(h1 ^ c.y ^ k.x, l1, h0 ^ c.w ^ k.y, l0);
 }
 
-// Philox4x32-10: the key grows by the Weyl constants between rounds.
+// Philox4x32-10. The Weyl constants are added to the key between two rounds.
 fn philox(ctr: vec4<u32>, key: vec2<u32>) -> vec4<u32> {
     let weyl = vec2<u32>(0x9e3779b9u, 0xbb67ae85u);
     let k1 = key + weyl;
@@ -180,8 +180,8 @@ fn philox(ctr: vec4<u32>, key: vec2<u32>) -> vec4<u32> {
     return cp_philox_round(c8, k9);
 }
 
-// Greatest common divisor of magnitudes, by Stein's binary algorithm: each round takes a bit of one of the two at least, so
-// 64 rounds are enough for two words.
+// The greatest common divisor of magnitudes, by Stein's binary algorithm. Each round removes a bit from at least one of
+// the two, so 64 rounds are enough for two words.
 fn gcd_u32(a: u32, b: u32) -> u32 {
     if a == 0u || b == 0u {
         return a | b;
@@ -204,7 +204,7 @@ fn gcd_i32(a: i32, b: i32) -> i32 {
     return bitcast<i32>(gcd_u32(x, y));
 }
 
-// Least common multiple of magnitudes, modulo 2^32; 0 if one is 0.
+// The least common multiple of magnitudes, modulo 2^32. It is 0 if one of them is 0.
 fn lcm_u32(a: u32, b: u32) -> u32 {
     return (a / max(gcd_u32(a, b), 1u)) * b;
 }
@@ -215,7 +215,7 @@ fn lcm_i32(a: i32, b: i32) -> i32 {
     return bitcast<i32>(lcm_u32(x, y));
 }
 
-// Word i % 4 of a block.
+// Returns word i % 4 of a block of random numbers.
 fn philox_word(block: vec4<u32>, i: u32) -> u32 {
     let pair = select(block.xy, block.zw, (i & 2u) != 0u);
     return select(pair.x, pair.y, (i & 1u) != 0u);

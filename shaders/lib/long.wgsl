@@ -1,5 +1,5 @@
-// Functions of 64-bit integers and conversions between them and other types, made of the operations of int64.wgsl or of
-// pair64.wgsl. The rules are those of integer.wgsl.
+// Functions of 64-bit integers and conversions between them and other types. They are built from the operations of
+// int64.wgsl or pair64.wgsl, and follow the rules of integer.wgsl.
 
 fn low_i64(v: i64) -> u32 {
     return low_u64(i64_to_u64(v));
@@ -17,7 +17,8 @@ fn neg_i64(a: i64) -> i64 {
     return u64_to_i64(neg_u64(i64_to_u64(a)));
 }
 
-// Whether the sign is minus. Tests the word, because Mesa 22.3 assumes that a number widened to i64 is never negative.
+// Whether a number is negative. It tests the upper word, because Mesa 22.3 assumes that a number widened to i64 is
+// never negative.
 fn cp_minus64(a: i64) -> bool {
     return high_i64(a) >= 0x80000000u;
 }
@@ -37,7 +38,7 @@ fn idiv_u64(a: u64, b: u64) -> u64 {
 }
 
 fn idiv_i64(a: i64, b: i64) -> i64 {
-    // the quotient and the remainder of the magnitudes; that of MIN is 2^63
+    // divides the magnitudes; the magnitude of MIN is 2^63
     let m = i64_to_u64(abs_i64(a));
     let d = i64_to_u64(abs_i64(b));
     let q = idiv_u64(m, d);
@@ -68,7 +69,7 @@ fn fmod_i64(a: i64, b: i64) -> i64 {
     return select_i64(r, neg_i64(r), cp_minus64(a));
 }
 
-// Shifts: an amount that is negative or at least 64 shifts everything out.
+// Shifts. An amount that is negative or at least 64 shifts all bits out.
 fn shl_u64(a: u64, n: u64) -> u64 {
     let out = high_u64(n) != 0u || low_u64(n) > 63u;
     return select_u64(cp_shl64(a, low_u64(n) & 63u), make_u64(0u, 0u), out);
@@ -88,7 +89,7 @@ fn shr_i64(a: i64, n: i64) -> i64 {
     return cp_sar64(a, select(low_i64(n) & 63u, 63u, out));
 }
 
-// Wrapping power by squaring.
+// The power modulo 2^64, by repeated squaring.
 fn ipow_u64(a: u64, n: u64) -> u64 {
     var r = make_u64(1u, 0u);
     var base = a;
@@ -101,7 +102,7 @@ fn ipow_u64(a: u64, n: u64) -> u64 {
     return r;
 }
 
-// A negative exponent gives 1 / a truncated.
+// A negative exponent gives 1 / a^|n| truncated.
 fn ipow_i64(a: i64, n: i64) -> i64 {
     let none = make_i64(0u, 0u);
     let one = make_i64(1u, 0u);
@@ -145,7 +146,7 @@ fn square_i64(a: i64) -> i64 {
     return mul_i64(a, a);
 }
 
-// Unsigned numbers in the order of the signed ones.
+// Functions that return an unsigned number in the order of the operand.
 fn sort_key_u64(v: u64) -> u64 {
     return v;
 }
@@ -174,7 +175,8 @@ fn i64_to_bool(v: i64) -> bool {
     return (low_i64(v) | high_i64(v)) != 0u;
 }
 
-// Sign extension by words, because lavapipe 22.3 assumes that i64(v) is never negative.
+// Extends the sign to the upper word by operations on words, because lavapipe 22.3 assumes that i64(v) is never
+// negative.
 fn i32_to_i64(v: i32) -> i64 {
     return make_i64(bitcast<u32>(v), bitcast<u32>(v >> 31u));
 }
@@ -207,17 +209,18 @@ fn u64_to_u32(v: u64) -> u32 {
     return low_u64(v);
 }
 
-// Leading zeros of v, 64 for 0; by words, since the builtin of 64 bits is not in every driver.
+// The number of leading zeros of v, 64 for 0. It counts in words, because not every driver has the builtin for 64 bits.
 fn cp_clz64(v: u64) -> u32 {
     let hi = high_u64(v);
     return select(countLeadingZeros(hi), 32u + countLeadingZeros(low_u64(v)), hi == 0u);
 }
 
-// u64 to f32, nearest even.
+// Converts u64 to f32, rounded to the nearest, ties to even.
 fn u64_to_f32(v: u64) -> f32 {
     let up = cp_clz64(v);
     let n = cp_shl64(v, up & 63u);
-    // the upper 24 bits of n are the significand, the 40 below decide the rounding: their first 8, then whether others are set
+    // the upper 24 bits of n are the significand. The 40 below decide the rounding: the first 8 of them, and whether
+    // any other is set
     let top = high_u64(n) >> 8u;
     let rest = ((high_u64(n) & 0xffu) << 1u) | select(0u, 1u, low_u64(n) != 0u);
     let inc = rest > 0x100u || (rest == 0x100u && (top & 1u) == 1u);
@@ -230,7 +233,8 @@ fn i64_to_f32(v: i64) -> f32 {
     return bitcast<f32>(bitcast<u32>(r) | select(0u, 0x80000000u, cp_minus64(v)));
 }
 
-// u64 to f32, rounded to odd as u32_to_f32_odd does: a following rounding to 16 bits then gives what a single one would.
+// Converts u64 to f32, rounded to odd like u32_to_f32_odd. A second rounding to 16 bits then gives the same result as a
+// single rounding.
 fn u64_to_f32_odd(v: u64) -> f32 {
     let up = cp_clz64(v);
     let n = cp_shl64(v, up & 63u);
@@ -244,7 +248,7 @@ fn i64_to_f32_odd(v: i64) -> f32 {
     return bitcast<f32>(bitcast<u32>(r) | select(0u, 0x80000000u, cp_minus64(v)));
 }
 
-// |x| truncated, at most 2^64 - 1; NaN gives 0.
+// |x| truncated to an integer, at most 2^64 - 1; NaN gives 0.
 fn cp_f32_mag_u64(mag: u32) -> u64 {
     let e = mag >> 23u;
     let m = (mag & 0x7fffffu) | 0x800000u;
@@ -260,7 +264,7 @@ fn f32_to_u64(x: f32) -> u64 {
     return select_u64(cp_f32_mag_u64(b & 0x7fffffffu), make_u64(0u, 0u), (b >> 31u) == 1u);
 }
 
-// An i64 from a magnitude and a sign, saturating.
+// The i64 with the given magnitude and sign. It saturates.
 fn cp_signed64(mag: u64, neg: bool) -> i64 {
     let beyond = high_u64(mag) >= 0x80000000u;
     let pos = select_i64(u64_to_i64(mag), make_i64(0xffffffffu, 0x7fffffffu), beyond);
@@ -273,7 +277,8 @@ fn f32_to_i64(x: f32) -> i64 {
     return cp_signed64(cp_f32_mag_u64(b & 0x7fffffffu), (b >> 31u) == 1u);
 }
 
-// Greatest common divisor of magnitudes, by Euclid's algorithm: numbers of 64 bits need 92 divisions at most (Lame).
+// The greatest common divisor of magnitudes, by Euclid's algorithm. Numbers of 64 bits need at most 92 divisions
+// (Lamé's theorem).
 fn gcd_u64(a: u64, b: u64) -> u64 {
     var x = a;
     var y = b;
@@ -289,7 +294,7 @@ fn gcd_i64(a: i64, b: i64) -> i64 {
     return u64_to_i64(gcd_u64(i64_to_u64(abs_i64(a)), i64_to_u64(abs_i64(b))));
 }
 
-// Least common multiple of magnitudes, modulo 2^64; 0 if one is 0.
+// The least common multiple of magnitudes, modulo 2^64. It is 0 if one of them is 0.
 fn lcm_u64(a: u64, b: u64) -> u64 {
     return mul_u64(idiv_u64(a, gcd_u64(a, b)), b);
 }

@@ -1,6 +1,8 @@
-// The distribution function of the standard normal, its logarithm and its inverse, and the relatives of erfc, in f32.
+// The distribution function Phi of the standard normal distribution, its logarithm and its inverse, and functions
+// related to erfc, in f32.
 
-// (t + 4) e^(t^2/2) Phi(-t) by u = (t - 4) / (t + 4), 0.95 <= t <= 15: the fit of src/math/single/special.rs (2^-25.2)
+// (t + 4) e^(t^2/2) Phi(-t) for 0.95 <= t <= 15 as a polynomial of u = (t - 4) / (t + 4): the fit of
+// src/math/single/special.rs (error 2^-25.2)
 fn cp_mills_poly(u: f32) -> f32 {
     let a = 0.00026521215 * u + 0.0014566024;
     let b = a * u - 0.0035733469;
@@ -12,7 +14,7 @@ fn cp_mills_poly(u: f32) -> f32 {
     return g * u + 0.75528514;
 }
 
-// (Phi(x) - 1/2) / x by u = x^2, abs(x) <= 1: the fit of src/math/single/special.rs (2^-28.4)
+// (Phi(x) - 1/2) / x for abs(x) <= 1 as a polynomial of u = x^2: the fit of src/math/single/special.rs (error 2^-28.4)
 fn cp_phi_poly(u: f32) -> f32 {
     let a = -8.168446e-6 * u + 0.00011501705;
     let b = a * u - 0.0011880193;
@@ -21,7 +23,8 @@ fn cp_phi_poly(u: f32) -> f32 {
     return d * u + 0.3989423;
 }
 
-// e^(t^2/2) Phi(-t) for t >= 0.95; beyond 15 by the asymptotic series, of which 1e8 needs no second term
+// e^(t^2/2) Phi(-t) for t >= 0.95. Above 15 it is computed by the asymptotic series, whose second term does not count
+// from 1e8 on
 fn cp_mills(t: f32) -> f32 {
     let near = cp_mills_poly((t - 4.0) / (t + 4.0)) / (t + 4.0);
     let w = 1.0 / min(t, 1e8);
@@ -33,7 +36,7 @@ fn cp_mills(t: f32) -> f32 {
     return select(near, far, t > 15.0);
 }
 
-// Phi(-t) for 0.95 <= t <= 15; t^2 goes to exp as an exact head and a tail
+// Phi(-t) for 0.95 <= t <= 15. The exponential gets t^2 as the sum of an exact head and a tail
 fn cp_ndtr_tail(t: f32) -> f32 {
     let z = cp_head(t);
     let hi = cp_block(0.5 * (z * z));
@@ -57,15 +60,16 @@ fn m_ndtr(x: f32) -> f32 {
     return cp_pick(r, 0x7fc00000u, mag > 0x7f800000u);
 }
 
-// Below -1 it is log(e^(x^2/2) Phi(x)) - x^2/2; from 0 on log(1 - Phi(-x)), which is -0 where a driver flushes Phi(-x).
+// log(Phi(x)). Below -1 it is computed as log(e^(x^2/2) Phi(x)) - x^2/2, and from 0 on as log(1 - Phi(-x)), which is -0
+// where a driver flushes Phi(-x) to 0.
 fn m_log_ndtr(x: f32) -> f32 {
     let mag = cp_mag(x);
     let neg = m_signbit(x);
     let small = mag < 0x3f800000u;
-    // from 2.6e19 on x^2/2 overflows
+    // from 2.6e19 on, x^2/2 overflows
     let a = cp_pick(bitcast<f32>(mag), 0x3f800000u, small || mag > 0x5fb504f3u);
     let z = cp_head(a);
-    // z z may overflow where its half does not
+    // z z may overflow where half of it does not
     let hi = cp_block(cp_block(0.5 * z) * z);
     let lo = 0.5 * (cp_block(a - z) * (a + z));
     let below = cp_block(cp_log_at(cp_mills(a)) - lo) - hi;
@@ -80,7 +84,7 @@ fn m_log_ndtr(x: f32) -> f32 {
     return cp_pick(zero, 0x7fc00000u, mag > 0x7f800000u);
 }
 
-// e^(x^2) erfc(x) for x >= 0.45: the part of cp_erfc_pos without e^(-x^2), and beyond 10.4 the asymptotic series
+// e^(x^2) erfc(x) for x >= 0.45: the factor of cp_erfc_pos without e^(-x^2), and above 10.4 the asymptotic series
 fn cp_erfcx_pos(x: f32) -> f32 {
     let v = 1.0 / (x + 2.0);
     let q = (x - 2.0) * v;
@@ -116,14 +120,14 @@ fn m_erfcx(x: f32) -> f32 {
     let square = cp_exp_at(hi, lo, select(1, 0, small));
     let big = select(pos, square - pos, neg);
     let r = select(big, square * low, small);
-    // from -9.3824 on it overflows
+    // below -9.3824 the result overflows
     let inf = cp_pick(r, 0x7f800000u, over || (neg && hi + lo > 88.02969));
     let end = cp_pick(inf, select(0u, 0x7f800000u, neg), mag == 0x7f800000u);
     return cp_pick(end, 0x7fc00000u, mag > 0x7f800000u);
 }
 
-// erfcinv(q) / ((1 - q) v) by u = 1/v - 1/3.5, v = sqrt(-log(q (2 - q))), 6 <= v^2 <= 25: a near-minimax fit of our own
-// (2^-25)
+// erfcinv(q) / ((1 - q) v) as a polynomial of u = 1/v - 1/3.5, where v = sqrt(-log(q (2 - q))), for 6 <= v^2 <= 25: a
+// near-minimax fit of our own (error 2^-25)
 fn cp_erfcinv_mid(u: f32) -> f32 {
     let a = 5816.757 * u - 776.4556;
     let b = a * u - 316.50443;
@@ -136,7 +140,7 @@ fn cp_erfcinv_mid(u: f32) -> f32 {
     return h * u + 0.9529959;
 }
 
-// the same by u = 1/v - 1/7, 5 <= v <= 10.4 (2^-25)
+// erfcinv(q) / ((1 - q) v) as a polynomial of u = 1/v - 1/7, with the same v, for 5 <= v <= 10.4 (error 2^-25)
 fn cp_erfcinv_far(u: f32) -> f32 {
     let a = -18.38856 * u + 5.761732;
     let b = a * u - 2.1582162;
@@ -146,7 +150,7 @@ fn cp_erfcinv_far(u: f32) -> f32 {
     return e * u + 0.9812885;
 }
 
-// erfcinv(q) for 0 < q <= 1, given 1 - q; near 1 by N. Juffa's polynomial of erfinv
+// erfcinv(q) for 0 < q <= 1, where `rest` is 1 - q. For q near 1 it uses N. Juffa's polynomial of erfinv
 fn cp_erfcinv_half(q: f32, rest: f32) -> f32 {
     let tiny = cp_mag(q) < 0x20000000u;
     let s = cp_pick(q, 0x3f000000u, tiny);
@@ -188,7 +192,7 @@ fn m_ndtri(x: f32) -> f32 {
     let out = m_signbit(x) || mag >= 0x3f800000u || mag == 0u || mag == 0x3f000000u;
     let s = cp_pick(x, 0x3e800000u, out);
     let above = s > 0.5;
-    // twice the smaller of x and 1 - x, also where a driver flushes subnormals
+    // twice the smaller of x and 1 - x, without flushing a subnormal
     let p = cp_ldexp(select(s, 1.0 - s, above), 1);
     let y = 1.41421356 * cp_erfcinv_half(p, 1.0 - p);
     let r = select(m_neg(y), y, above);

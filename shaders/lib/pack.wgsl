@@ -1,18 +1,18 @@
-// Encoding and decoding of bf16 and the narrow integers, and conversions between f32 and the integers: all in integers,
-// hence exact on every driver. The conversions of f16 are in half.wgsl.
+// Encoding and decoding of bf16 and the narrow integers, and conversions between f32 and the integers. All of them are
+// integer operations, so they are exact on every driver. The conversions of f16 are in half.wgsl.
 
 fn bf16_to_f32(bits: u32) -> f32 {
     return bitcast<f32>(bits << 16u);
 }
 
-// Nearest even; NaN stays a (quiet) NaN.
+// Rounds to the nearest, ties to even. NaN gives a quiet NaN.
 fn f32_to_bf16(x: f32) -> u32 {
     let b = bitcast<u32>(x);
     let r = (b + 0x7fffu + ((b >> 16u) & 1u)) >> 16u;
     return select(r, (b >> 16u) | 0x40u, (b & 0x7fffffffu) > 0x7f800000u);
 }
 
-// The bits of the f16 are opaque, because there are compilers that replace a conversion to f16 and back by nothing.
+// Rounds to f16. The bits of the f16 are opaque, because some compilers omit a conversion to f16 and back.
 fn round_f16(x: f32) -> f32 {
     return f16_to_f32(f32_to_f16(x) + cp_zero());
 }
@@ -29,7 +29,7 @@ fn sext16(bits: u32) -> i32 {
     return bitcast<i32>(bits << 16u) >> 16u;
 }
 
-// The number with the magnitude bits `mag`, truncated, at most `top`; NaN gives 0.
+// The number with the magnitude bits `mag`, truncated to an integer, at most `top`; NaN gives 0.
 fn cp_f32_mag_int(mag: u32, top: u32) -> u32 {
     let e = mag >> 23u;
     let m = (mag & 0x7fffffu) | 0x800000u;
@@ -40,7 +40,7 @@ fn cp_f32_mag_int(mag: u32, top: u32) -> u32 {
     return select(select(sat, 0u, e < 127u), 0u, mag > 0x7f800000u);
 }
 
-// Truncation with saturation, NaN to 0: Rust's `as`.
+// Converts like Rust's `as`: the number is truncated, values out of range saturate, and NaN gives 0.
 fn f32_to_i32(x: f32) -> i32 {
     let b = bitcast<u32>(x);
     let neg = (b >> 31u) == 1u;
@@ -70,7 +70,7 @@ fn f32_to_u16(x: f32) -> u32 {
     return min(f32_to_u32(x), 65535u);
 }
 
-// Nearest even: both halves and the product are exact, so only the sum is rounded.
+// Rounds to the nearest, ties to even: both halves and the product are exact, so only the sum is rounded.
 fn u32_to_f32(v: u32) -> f32 {
     return f32(v >> 16u) * 65536.0 + f32(v & 0xffffu);
 }
@@ -79,8 +79,8 @@ fn i32_to_f32(v: i32) -> f32 {
     return f32(v >> 16u) * 65536.0 + f32(v & 0xffff);
 }
 
-// Rounds to odd: toward zero, with the last bit set if anything was lost. A second rounding, to 16 bits, then gives what a
-// single one would.
+// Rounds to odd: toward zero, with the last bit set if anything was lost. A second rounding, to 16 bits, then gives the
+// same result as a single rounding.
 fn u32_to_f32_odd(v: u32) -> f32 {
     let up = countLeadingZeros(v | 1u);
     let n = v << up;

@@ -1,12 +1,13 @@
-// The operations of int64.wgsl for devices without 64-bit integers: an integer is a pair of words. The pairs are structs and
-// not vectors, so that an operator on one, which would compute word by word, is an error of the shader's compiler.
+// The operations of int64.wgsl for devices without 64-bit integers. An integer is a pair of words. The pairs are
+// structs and not vectors, because an operator on a vector would compute word by word, while an operator on a struct is
+// an error of the shader's compiler.
 
 struct u64 {
     lo: u32,
     hi: u32,
 }
 
-// In two's complement, so that `hi` has the sign.
+// A signed integer in two's complement. Its sign is the sign bit of `hi`.
 struct i64 {
     lo: u32,
     hi: u32,
@@ -38,7 +39,7 @@ fn i64_to_u64(v: i64) -> u64 {
 
 fn add_u64(a: u64, b: u64) -> u64 {
     let lo = a.lo + b.lo;
-    // a sum of words that wrapped is less than either
+    // a sum of two words has wrapped if it is less than one of them
     return u64(lo, a.hi + b.hi + select(0u, 1u, lo < a.lo));
 }
 
@@ -54,7 +55,7 @@ fn sub_i64(a: i64, b: i64) -> i64 {
     return u64_to_i64(sub_u64(i64_to_u64(a), i64_to_u64(b)));
 }
 
-// High 32 bits of the product, by 16-bit halves.
+// The high 32 bits of the product, computed from the halves of 16 bits.
 fn cp_mulhi(a: u32, b: u32) -> u32 {
     let al = a & 0xffffu;
     let ah = a >> 16u;
@@ -75,7 +76,7 @@ fn mul_i64(a: i64, b: i64) -> i64 {
     return u64_to_i64(mul_u64(i64_to_u64(a), i64_to_u64(b)));
 }
 
-// The quotient by a divisor that is not 0: long division in binary, from the first bit of a that is set.
+// The quotient, by long division in binary from the first bit of a that is set. The divisor must not be 0.
 fn cp_div64(a: u64, b: u64) -> u64 {
     if a.hi == 0u && b.hi == 0u {
         return u64(a.lo / b.lo, 0u);
@@ -85,7 +86,7 @@ fn cp_div64(a: u64, b: u64) -> u64 {
     var quotient = u64(0u, 0u);
     var rest = u64(0u, 0u);
     for (var i = skipped; i < 64u; i = i + 1u) {
-        // the bit that leaves `rest` counts as its 65th
+        // the bit that is shifted out of `rest` counts as its 65th bit
         let beyond = rest.hi >= 0x80000000u;
         rest = u64((rest.lo << 1u) | (left.hi >> 31u), (rest.hi << 1u) | (rest.lo >> 31u));
         left = u64(left.lo << 1u, (left.hi << 1u) | (left.lo >> 31u));
@@ -109,7 +110,7 @@ fn lt_u64(a: u64, b: u64) -> bool {
 }
 
 fn lt_i64(a: i64, b: i64) -> bool {
-    // with the sign bit inverted, numbers of two's complement are in the order of unsigned ones
+    // with inverted sign bits, the order of numbers in two's complement is the order of unsigned numbers
     return lt_u64(u64(a.lo, a.hi ^ 0x80000000u), u64(b.lo, b.hi ^ 0x80000000u));
 }
 
@@ -145,8 +146,8 @@ fn not_i64(a: i64) -> i64 {
     return i64(~a.lo, ~a.hi);
 }
 
-// Shifts by less than 64. A word that is shifted by 32 − n is shifted by 1 and then by 31 − n, because WGSL takes a shift by
-// 32 for one by 0.
+// Shifts an integer left by less than 64 bits. A word that must be shifted by 32 − n is shifted by 1 and then by 31 −
+// n, because WGSL uses a shift amount modulo 32.
 fn cp_shl64(a: u64, n: u32) -> u64 {
     let s = n & 31u;
     let within = u64(a.lo << s, (a.hi << s) | ((a.lo >> 1u) >> (31u - s)));
@@ -159,7 +160,7 @@ fn cp_shr64(a: u64, n: u32) -> u64 {
     return select_u64(within, u64(a.hi >> s, 0u), n >= 32u);
 }
 
-// Copies of the sign move in from the left.
+// Shifts an integer right by less than 64 bits. Copies of the sign bit move in from the left.
 fn cp_sar64(a: i64, n: u32) -> i64 {
     let s = n & 31u;
     let high = bitcast<i32>(a.hi);

@@ -1,17 +1,19 @@
-// Powers of f32: FreeBSD's msun (e_powf). Products that must be exact have factors of 12 bits, as in exp.wgsl.
+// Powers of f32, by the method of FreeBSD's msun (e_powf). Products that must be exact have factors of 12 bits, as in
+// exp.wgsl.
 
-// log2 of a positive finite x as a head of 12 bits and a tail, to about 2^-36: FreeBSD's e_powf.
+// log2 of a positive finite x as a head of 12 bits and a tail, with an error of about 2^-36, as in FreeBSD's e_powf.
 fn cp_pow_log2(mag: u32) -> vec2<f32> {
     let whole = cp_normal(mag);
     let j = whole & 0x7fffffu;
-    // below sqrt(3/2) around 1, below sqrt(3) around 1.5, else around 2
+    // the logarithm is computed around 1 for significands below sqrt(3/2), around 1.5 below sqrt(3), and otherwise
+    // around 2
     let mid = j > 0x1cc471u && j < 0x5db3d7u;
     let top = j >= 0x5db3d7u;
     let n = f32(i32(whole >> 23u) - select(127, 276, mag < 0x800000u) + select(0, 1, top));
     let ix = (j | 0x3f800000u) - select(0u, 0x00800000u, top);
     let ax = bitcast<f32>(ix);
     let bp = select(1.0, 1.5, mid);
-    // s = (ax - bp) / (ax + bp), head and tail: the head's error is found exactly
+    // s = (ax - bp) / (ax + bp) as a head and a tail, which is the exact error of the head
     let u = cp_block(ax - bp);
     let v = 1.0 / (ax + bp);
     let s = u * v;
@@ -47,14 +49,15 @@ fn cp_pow_log2(mag: u32) -> vec2<f32> {
     return vec2<f32>(t1, zl - cp_block(x2 - zh));
 }
 
-// 2^shift 2^(y log2 x) for a positive finite x; a shift other than 0 is for powers below 2^-shift, which it keeps above subnormals
+// 2^shift 2^(y log2 x) for a positive finite x. A shift other than 0 is for powers below 2^-shift, so that the result
+// is not subnormal.
 fn cp_pow_at(mag: u32, y: f32, shift: i32) -> f32 {
     return cp_pow_of(cp_pow_log2(mag), y, shift);
 }
 
-// the same from the head and tail of log2 x
+// 2^shift 2^(y log2 x), given log2 x as a head and a tail
 fn cp_pow_of(l: vec2<f32>, y: f32, shift: i32) -> f32 {
-    // beyond 2^31 every x but 1 over- or underflows
+    // from 2^31 on, the power overflows or underflows for every x but 1
     let ym = min(cp_mag(y), 0x4f000000u);
     let ys = bitcast<f32>(ym | cp_sgn(y));
     let y1 = cp_head(ys);
@@ -68,13 +71,13 @@ fn cp_pow_of(l: vec2<f32>, y: f32, shift: i32) -> f32 {
     let rs = cp_pick(r, 0u, cp_mag(z) > 0x43200000u);
     let p = 1.0 + rs * cp_exp2_poly(rs);
     let v = cp_exp_scale(p, i32(n) + shift);
-    // n = 128 with p < 1 is still finite
+    // for n = 128 and p < 1 the result is still finite
     let over = !m_signbit(z) && (cp_mag(z) > 0x43200000u || n > 128.0 || (n == 128.0 && p >= 1.0));
     let hi = cp_pick(v, 0x7f800000u, over);
     return cp_pick(hi, 0u, m_signbit(z) && cp_mag(z) >= 0x43160000u);
 }
 
-// 0: y is no whole number, 1: odd, 2: even (from 2^24 on all are)
+// 0 if y is not a whole number, 1 if it is odd, 2 if it is even (from 2^24 on all numbers are even)
 fn cp_pow_parity(ym: u32) -> u32 {
     let e = ym >> 23u;
     let s = 150u - clamp(e, 126u, 150u);
@@ -85,7 +88,7 @@ fn cp_pow_parity(ym: u32) -> u32 {
     return select(low, 2u, e > 150u);
 }
 
-// x^y, where `v` is the power of abs(x), in every case but that of a positive finite x and a finite y.
+// x^y for the operands that are not a positive finite x and a finite y, where `v` is the power of abs(x).
 fn cp_pow_special(v: f32, x: f32, y: f32) -> f32 {
     let xm = cp_mag(x);
     let ym = cp_mag(y);
@@ -93,11 +96,11 @@ fn cp_pow_special(v: f32, x: f32, y: f32) -> f32 {
     let yneg = m_signbit(y);
     let parity = cp_pow_parity(ym);
     let sign = select(0u, 0x80000000u, xneg && parity == 1u);
-    // 0 and Inf: a pole or a zero by the sign of y
+    // a power of 0 or Inf is 0 or Inf, depending on the sign of y
     let pole = (xm == 0u) == yneg;
     let ends = cp_pick(v, select(0u, 0x7f800000u, pole), xm == 0u || xm == 0x7f800000u);
     let signed = bitcast<f32>(bitcast<u32>(ends) | sign);
-    // an infinite y: 1 at abs(x) = 1
+    // for an infinite y the result is 1 if abs(x) is 1
     let grows = (xm > 0x3f800000u) != yneg;
     let far = select(select(0u, 0x7f800000u, grows), 0x3f800000u, xm == 0x3f800000u);
     let inf = cp_pick(signed, far, ym == 0x7f800000u);
@@ -117,14 +120,14 @@ fn m_pow(x: f32, y: f32) -> f32 {
     let n = floor(z + 0.5);
     let s = cp_block(ph - n) + pl;
     var r = cp_exp_add(1.0 + s * cp_exp2_poly(s), n);
-    // the result may not be normal, or NaN has come of an Inf
+    // the result may not be normal, or an Inf has become NaN
     if cp_mag(z) > 0x42f80000u {
         r = cp_pow_of(l, y, 0);
     }
-    // the first power is exact, the square rounds once
+    // x^1 is exact, and x^2 is rounded only once
     r = cp_pick(r, cp_mag(x), bitcast<u32>(y) == 0x3f800000u);
     r = cp_pick(r, bitcast<u32>(x * x), bitcast<u32>(y) == 0x40000000u);
-    // x is no positive number but 1, or y no number but 0
+    // x is 1 or not a positive finite number, or y is 0 or not finite
     if bitcast<u32>(x) - 1u >= 0x7f7fffffu || bitcast<u32>(x) == 0x3f800000u || ym - 1u >= 0x7f7fffffu {
         r = cp_pow_special(r, x, y);
     }

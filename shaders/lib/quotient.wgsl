@@ -1,28 +1,30 @@
-// Quotients and roots of f32 by integer operations, exact on every driver. Where `fma` rounds once, functions of fused.wgsl with
-// the same names and the same results replace m_div and m_sqrt.
+// Quotients and roots of f32 by integer operations, which are exact on every driver. On devices whose `fma` rounds only
+// once, functions of fused.wgsl with the same names and the same results replace m_div and m_sqrt.
 
-// The quotient of two significands, of which only the low 23 bits of `a` and `b` are used; the bits of an f32 from 1/2 to 2,
-// rounded to nearest. WGSL lets the builtin's reciprocal be 2.5 ULP off, so the estimate is corrected by its remainder, of
-// which the low 32 bits suffice. Units are those of the last place of a quotient from 1 to 2; one below 1 is doubled.
+// The quotient of two significands, given by the low 23 bits of `a` and `b`. The result is the bits of an f32 from 1/2
+// to 2, rounded to the nearest. WGSL allows the builtin reciprocal an error of 2.5 ULP, so the estimate is corrected by
+// its remainder, whose low 32 bits are enough. A unit is the last place of a quotient from 1 to 2; a quotient below 1
+// is doubled.
 fn cp_div_significands(a: u32, b: u32) -> u32 {
     let fa = insertBits(0x3f800000u, a, 0u, 23u);
     let fb = insertBits(0x3f800000u, b, 0u, 23u);
     let less = fa < fb;
     let inv = 1.0 / bitcast<f32>(fb);
-    // eight units less than the estimate are below the quotient, however it was rounded
+    // the estimate less eight units is below the quotient, however the estimate was rounded
     let low = bitcast<u32>(bitcast<f32>(fa) * inv) - 8u;
     let q = low + select(0xc1000000u, 0xc1800000u, less);
     let d = fb - 0x3f000000u;
     let r = (a << select(23u, 24u, less)) - q * d;
-    // The nearest whole number to r / d, or one less: r / d is reduced by a 64th, then rounded by the sum, down or to nearest.
-    // The factor is 2^-23 (1 - 1/64).
+    // k is r / d rounded to the nearest whole number, or one less: the product is r / d reduced by a 64th of itself,
+    // and the sum rounds it down or to the nearest. The factor is 2^-23 (1 - 1/64).
     let k = bitcast<u32>(f32(r) * inv * 1.17346644e-7 + 8388608.0) - 0x4b000000u;
-    // a tie does not occur between significands of 24 bits
+    // a tie is not possible for significands of 24 bits
     let left = bitcast<i32>(r - k * d);
     return low + k + select(0u, 1u, left > bitcast<i32>(d >> 1u));
 }
 
-// The bits of a normal f32 for a magnitude: those of a subnormal number are a whole number of 2^-149, hence 2^149 times it.
+// The bits of the number with the magnitude bits `mag`, as a normal f32. A subnormal number is a whole multiple of
+// 2^-149, and is returned times 2^149.
 fn cp_normal(mag: u32) -> u32 {
     return select(mag, bitcast<u32>(f32(mag)), mag < 0x800000u);
 }
@@ -37,7 +39,7 @@ fn cp_div_any(a: f32, b: f32) -> f32 {
     let up = select(0, 149, mb < 0x800000u) - select(0, 149, ma < 0x800000u);
     let e = i32(q >> 23u) + i32(na >> 23u) - i32(nb >> 23u) + up;
     let frac = q & 0x7fffffu;
-    // a subnormal result loses 1 - e bits and the leading one, rounded once more
+    // a subnormal result loses 1 - e bits and its leading one, and is rounded once more
     let m = frac | 0x800000u;
     let s = u32(clamp(1 - e, 1, 26));
     let sub = (m + (1u << (s - 1u)) - 1u + ((m >> s) & 1u)) >> s;
@@ -45,19 +47,20 @@ fn cp_div_any(a: f32, b: f32) -> f32 {
     return cp_div_ends(select(r, 0x7f800000u, e > 254), a, b);
 }
 
-// a / b, correctly rounded on every driver where the result is normal. Where the exponents of both are so far from the
-// ends that the result's is not at an end, it is that of the significands; a wave skips the branch for the rest.
+// a / b, correctly rounded on every driver if the result is normal. If both exponents are far from the ends of their
+// range, so is the exponent of the result, and the result is the quotient of the significands. Other operands take a
+// branch, which a subgroup without them skips.
 fn m_div(a: f32, b: f32) -> f32 {
     let ba = bitcast<u32>(a);
     let bb = bitcast<u32>(b);
-    // signs and exponents are subtracted as they stand: the signs modulo 2^32
+    // subtracts signs and exponents as one number; the sign bits are right because the difference is modulo 2^32
     let fa = insertBits(0x3f800000u, ba, 0u, 23u);
     let fb = insertBits(0x3f800000u, bb, 0u, 23u);
     var r = cp_div_significands(ba, bb) + (ba - fa) + (fb - bb);
-    // from 2^-62 to 2^64, by the bits without the sign
+    // an ordinary operand is from 2^-62 to 2^64, compared by its bits without the sign
     let far = (bb << 1u) - 0x41000000u >= 0x7e000000u;
     if far || (ba << 1u) - 0x41000000u >= 0x7e000000u {
-        // a zero divided by an ordinary number is frequent enough to leave the rest out
+        // a zero divided by an ordinary number is frequent, so it does not call the general function
         r = cp_sgn(a) ^ cp_sgn(b);
         if far || cp_mag(a) != 0u {
             r = bitcast<u32>(cp_div_any(a, b));
@@ -66,7 +69,7 @@ fn m_div(a: f32, b: f32) -> f32 {
     return bitcast<f32>(r);
 }
 
-// The sign put to the bits of |a| / |b|, and what 0, Inf and NaN give.
+// Sets the sign of the bits of |a| / |b|, and handles 0, Inf and NaN.
 fn cp_div_ends(bits: u32, a: f32, b: f32) -> f32 {
     let ma = cp_mag(a);
     let mb = cp_mag(b);
@@ -82,17 +85,17 @@ fn m_reciprocal(x: f32) -> f32 {
     return m_div(1.0, x);
 }
 
-// The bits of the square root of a positive normal f32, rounded to nearest. The builtin's root of a number in [1, 4) is
-// corrected by the remainder of its square, of which the low 32 bits suffice, as in cp_div_significands; a root s is right
-// where s^2 - s < n <= s^2 + s.
+// The bits of the square root of a positive normal f32, rounded to the nearest. The builtin root of a number in [1, 4)
+// is corrected by the remainder of its square, whose low 32 bits are enough, as in cp_div_significands. A root s is
+// right if s^2 - s < n <= s^2 + s.
 fn cp_sqrt_normal(b: u32) -> u32 {
-    // an even exponent is taken off; the exponent's low bit is 1 where it is even, because of the bias
+    // removes an even part of the exponent. An even exponent has a low bit of 1, because of the bias
     let f = ((b ^ 0x800000u) & 0xffffffu) + 0x3f800000u;
     let inv = inverseSqrt(bitcast<f32>(f));
     let s = bitcast<u32>(bitcast<f32>(f) * inv) - 0x3f000008u;
     let n = b << (24u - ((b >> 23u) & 1u));
     let r = n - s * s;
-    // r / (2 s), as in cp_div_significands
+    // k is r / (2 s), rounded as in cp_div_significands
     let k = bitcast<u32>(f32(r) * inv * 5.8673322e-8 + 8388608.0) - 0x4b000000u;
     let t = s + k;
     let left = bitcast<i32>(n - t * t);
@@ -108,10 +111,10 @@ fn m_sqrt(x: f32) -> f32 {
 fn cp_sqrt_any(x: f32) -> f32 {
     let b = bitcast<u32>(x);
     var r = cp_sqrt_normal(b);
-    // 0, subnormal, negative, Inf or NaN
+    // the branch is for 0, subnormal and negative numbers, Inf and NaN
     if b - 0x800000u >= 0x7f000000u {
         let mag = cp_mag(x);
-        // 2^150 times a subnormal number is a normal one, whose root is 2^75 times too large
+        // a subnormal number times 2^150 is normal, and its root is 2^75 times too large
         let sub = cp_sqrt_normal(bitcast<u32>(f32(mag)) + 0x800000u) - 0x25800000u;
         let v = select(select(sub, b, mag == 0x7f800000u), 0x7fc00000u ^ cp_zero(), mag > 0x7f800000u || b > 0x80000000u);
         r = select(v, b, mag == 0u);
@@ -119,7 +122,7 @@ fn cp_sqrt_any(x: f32) -> f32 {
     return bitcast<f32>(r);
 }
 
-// 1 / sqrt(x) from the significand in [1, 4); 0 gives Inf of its sign, negatives NaN.
+// 1 / sqrt(x), from the significand in [1, 4). A zero gives Inf with its sign, and negative numbers give NaN.
 fn m_rsqrt(x: f32) -> f32 {
     let mag = cp_mag(x);
     let p = cp_split(mag);

@@ -11,7 +11,7 @@ fn cp_erf_small(a: f32) -> f32 {
     return u * a + a;
 }
 
-// erf as 1 - exp(polynomial) above: N. Juffa
+// erf on larger numbers as 1 - exp(polynomial): N. Juffa
 fn cp_erf_large(t: f32) -> f32 {
     let s = t * t;
     let p = -1.72853470e-5 * t + 3.83197126e-4;
@@ -25,10 +25,10 @@ fn cp_erf_large(t: f32) -> f32 {
 
 fn m_erf(x: f32) -> f32 {
     let mag = cp_mag(x);
-    // 1 from 4 on
+    // erf is 1 from 4 on
     let a = cp_pick(bitcast<f32>(mag), 0x40800000u, mag > 0x40800000u);
     var r = select(cp_erf_small(a), cp_erf_large(a), mag > 0x3f6c0000u);
-    // 2 / sqrt(pi) x, subnormals included
+    // small numbers give 2 / sqrt(pi) x, also if they are subnormal
     if mag < 0x10000000u {
         r = cp_mul(a, 1.12837917);
     }
@@ -37,14 +37,15 @@ fn m_erf(x: f32) -> f32 {
     return m_copysign(nan, x);
 }
 
-// erfc(x) * 2^dn for 0.45 <= x <= 10.5: exp(-x^2) P(q) / (x + 2) with q = (x - 2) / (x + 2), a near-minimax fit of
-// our own (2^-25.6) of exp(x^2) erfc(x) (x + 2). x^2 goes to exp as an exact head and a tail.
+// erfc(x) * 2^dn for 0.45 <= x <= 10.5, as exp(-x^2) P(q) / (x + 2) with q = (x - 2) / (x + 2). P is a near-minimax fit
+// of our own (error 2^-25.6) of exp(x^2) erfc(x) (x + 2). The exponential gets x^2 as the sum of an exact head and a
+// tail.
 fn cp_erfc_pos(x: f32, dn: i32) -> f32 {
     let p = cp_erfc_parts(x);
     return p.x * cp_exp_at(p.y, p.z, dn);
 }
 
-// P(q) / (x + 2), and -x^2 as head and tail
+// Returns P(q) / (x + 2), and the head and the tail of -x^2
 fn cp_erfc_parts(x: f32) -> vec3<f32> {
     let v = 1.0 / (x + 2.0);
     let q = (x - 2.0) * v;
@@ -63,7 +64,7 @@ fn cp_erfc_parts(x: f32) -> vec3<f32> {
 }
 
 fn m_erfc(x: f32) -> f32 {
-    // from erf below 0.47; above 10.5 the result is 0, below -10.5 it is 2
+    // below 0.47 erfc is computed from erf; above 10.5 it is 0, and below -10.5 it is 2
     let mag = cp_mag(x);
     let neg = m_signbit(x);
     let a = cp_pick(bitcast<f32>(mag), 0x41280000u, mag > 0x41280000u);
@@ -121,7 +122,7 @@ fn cp_lgamma_one(d: f32) -> f32 {
     return m * d - 5.772157e-1;
 }
 
-// lgamma(2 + d) / d on [-0.5, 1]: likewise (2^-25)
+// lgamma(2 + d) / d on [-0.5, 1]: a near-minimax fit like the one above (error 2^-25)
 fn cp_lgamma_two(d: f32) -> f32 {
     let a = -2.0516407e-5 * d + 9.5823045e-5;
     let b = a * d - 2.3864974e-4;
@@ -135,7 +136,7 @@ fn cp_lgamma_two(d: f32) -> f32 {
     return j * d + 4.2278433e-1;
 }
 
-// Stirling's series for x >= 8: FreeBSD's e_lgammaf_r
+// lgamma by Stirling's series for x >= 8, as in FreeBSD's e_lgammaf_r
 fn cp_lgamma_stirling(x: f32) -> f32 {
     let t = cp_log_at(x);
     let z = 1.0 / x;
@@ -149,8 +150,8 @@ fn cp_lgamma_stirling(x: f32) -> f32 {
     return (x - 0.5) * (t - 1.0) + w;
 }
 
-// -11.5 < x < 8: x = n + d, and gamma(x) is gamma(2 + d) or gamma(1 + d) times or over a product, which keeps the
-// error absolute where the logarithm crosses zero.
+// lgamma for -11.5 < x < 8. With x = n + d, gamma(x) is gamma(2 + d) or gamma(1 + d), multiplied or divided by a
+// product. So the error stays small in absolute terms where the logarithm is near zero.
 fn cp_lgamma_mid(x: f32) -> f32 {
     let up = x >= 1.5;
     let n = select(floor(x + 0.5), max(floor(x), 2.0), up);
@@ -179,7 +180,7 @@ fn m_lgamma(x: f32) -> f32 {
     let mag = cp_mag(x);
     let neg = m_signbit(x);
     let whole = cp_mag(m_trunc(x)) == mag;
-    // poles, Inf, and the overflow from 4.085e36 on
+    // the result is Inf at poles, for Inf, and from 4.085e36 on, where it overflows
     let pole = mag == 0u || (neg && whole) || mag >= 0x7c44af8eu;
     if mag > 0x7f800000u {
         return cp_nan();
@@ -201,14 +202,14 @@ fn m_lgamma(x: f32) -> f32 {
     return (1.14472989 - t) - l;
 }
 
-// x / (1 + e^-z) as one quotient, for z within +-87.
+// x / (1 + e^-z), computed as one quotient, for z within +-87.
 fn cp_gate_near(x: f32, z: f32) -> f32 {
     let e = cp_exp_near(m_neg(m_abs(z)), 0.0);
     return x * (select(1.0, e, m_signbit(z)) / (1.0 + e));
 }
 
-// The same for any z. For z < 0 it is e^z x / (1 + e^z), with e^z computed 2^24 times too large, so that it is
-// not subnormal; the last product takes that factor out.
+// x / (1 + e^-z) for any z. For z < 0 it is e^z x / (1 + e^z). There, e^z is computed times 2^24 so that it is not
+// subnormal, and the last product removes this factor.
 fn cp_gate(x: f32, z: f32) -> f32 {
     let neg = m_signbit(z);
     let t = cp_exp_neg(m_abs(z), 0);
@@ -226,7 +227,7 @@ fn m_sigmoid(x: f32) -> f32 {
     return r;
 }
 
-// r for a finite x; 0 for -Inf, Inf for Inf, NaN for NaN
+// r if x is finite; 0 for -Inf, Inf for Inf, NaN for NaN
 fn cp_gate_ends(r: f32, x: f32) -> f32 {
     let mag = cp_mag(x);
     let inf = cp_pick(r, select(0x7f800000u, 0u, m_signbit(x)), mag == 0x7f800000u);
@@ -248,13 +249,13 @@ fn cp_gelu_poly(x: f32) -> f32 {
     return 0.0713548162726 * (x * x) + 1.5957691216;
 }
 
-// x / (1 + exp(-2 u)), u = sqrt(2 / pi) (x + 0.044715 x^3): the same as x (1 + tanh u) / 2, without the cancellation
+// x / (1 + exp(-2 u)) with u = sqrt(2 / pi) (x + 0.044715 x^3). It equals x (1 + tanh u) / 2, but has no cancellation
 fn m_gelu_tanh(x: f32) -> f32 {
     var r = cp_gate_near(x, x * cp_gelu_poly(x));
     // rare
     if cp_mag(x) > 0x41000000u {
         let s = cp_pick(x, 0u, cp_mag(x) >= 0x7f800000u);
-        // beyond 20 the gate is 0 or 1
+        // beyond 20, the factor of x is 0 or 1
         let c = cp_pick(s, 0x41a00000u | cp_sgn(x), cp_mag(s) > 0x41a00000u);
         r = cp_gate_ends(cp_gate(s, c * cp_gelu_poly(c)), x);
     }
@@ -264,12 +265,12 @@ fn m_gelu_tanh(x: f32) -> f32 {
 // x erfc(-x / sqrt 2) / 2
 fn m_gelu(x: f32) -> f32 {
     let w = m_abs(x) * 0.70710678;
-    // 1 + erf below 0.47, else by erfc
+    // below 0.47 the factor is computed by 1 + erf, elsewhere by erfc
     let one = 1.0 + m_copysign(cp_erf_small(w), x);
     let p = cp_erfc_parts(w);
     let c = p.x * cp_exp_near(p.y, p.z);
     var r = (0.5 * x) * select(select(2.0 - c, c, m_signbit(x)), one, bitcast<u32>(w) < 0x3ef0a3d7u);
-    // the tails, Inf and NaN
+    // the branch is for the tails, Inf and NaN
     // rare
     if cp_mag(x) > 0x41300000u {
         r = cp_gelu_any(x);
@@ -283,7 +284,8 @@ fn cp_gelu_any(x: f32) -> f32 {
     let s = cp_pick(x, 0u, mag >= 0x7f800000u);
     let w = m_abs(s) * 0.70710678;
     let y = cp_pick(w, 0x41280000u, cp_mag(w) > 0x41280000u);
-    // 1 + erf below 0.47; else erfc, which is 2^24 times too large in the left tail, so that it is not subnormal
+    // below 0.47 the factor is 1 + erf, elsewhere erfc. In the left tail erfc is computed times 2^24, so that it is not
+    // subnormal
     let one = 1.0 + m_copysign(cp_erf_small(y), x);
     let c = cp_erfc_pos(cp_pick(y, 0x3f800000u, cp_mag(y) < 0x3ee66666u), select(0, 24, neg));
     let tail = cp_pick(c, 0u, cp_mag(w) > 0x41280000u);

@@ -1,7 +1,7 @@
-// Trigonometry of f32 for every finite argument. Polynomials: sin and cos from musl's __sindf and __cosdf rounded
-// to f32, tan, atan and asin from Cephes (single precision).
+// Trigonometric functions of f32 for every finite argument. The polynomials of sin and cos are those of musl's __sindf
+// and __cosdf rounded to f32; the polynomials of tan, atan and asin are those of Cephes (single precision).
 
-// 2 / pi in words of 32 bits, word 0 being the bits before the point.
+// 2 / pi in words of 32 bits. Word 0 has the bits before the binary point.
 fn cp_two_over_pi(i: u32) -> u32 {
     switch i {
         case 0u: {
@@ -31,12 +31,13 @@ fn cp_two_over_pi(i: u32) -> u32 {
     }
 }
 
-// 32 bits of two neighbouring words from bit s on, s < 32.
+// The 32 bits of two neighbouring words that begin at bit s, for s < 32.
 fn cp_window(hi: u32, lo: u32, s: u32) -> u32 {
     return select((hi << s) | (lo >> ((32u - s) & 31u)), hi, s == 0u);
 }
 
-// Payne-Hanek: |x| mod pi/2 for 2 <= |x| < Inf, from 96 bits of 2/pi chosen by the exponent: (rest, quadrant).
+// Payne and Hanek's reduction: |x| mod pi/2 for 2 <= |x| < Inf, from the 96 bits of 2/pi that the exponent selects.
+// Returns the rest and the quadrant.
 fn cp_trig_large(mag: u32) -> Angle {
     let m = (mag << 8u) | 0x80000000u;
     let start = (mag >> 23u) - 128u;
@@ -49,37 +50,37 @@ fn cp_trig_large(mag: u32) -> Angle {
     let a0 = cp_window(w0, w1, s);
     let a1 = cp_window(w1, w2, s);
     let a2 = cp_window(w2, w3, s);
-    // the product modulo 4: two bits of quadrant, 62 of fraction
+    // the product modulo 4 has two bits for the quadrant and 62 for the fraction
     let l1 = m * a1;
     let p1 = l1 + cp_mulhi(m, a2);
     let carry = select(0u, 1u, p1 < l1);
     let p2 = m * a0 + cp_mulhi(m, a1) + carry;
     let quad = ((p2 + 0x20000000u) >> 30u) & 3u;
-    // the fraction as a signed 64-bit part of a quadrant
+    // makes the fraction a signed part of a quadrant, of 64 bits
     let fh = (p2 << 2u) | (p1 >> 30u);
     let fl = p1 << 2u;
     let neg = (fh >> 31u) == 1u;
     let gl = select(fl, 0u - fl, neg);
     let gh = select(fh, ~fh + select(0u, 1u, fl == 0u), neg);
-    // normalise to 32 bits and multiply by pi / 2 = 0xc90fdaa2 * 2^-31
+    // normalises the fraction to 32 bits and multiplies by pi / 2 = 0xc90fdaa2 * 2^-31
     let wide = gh != 0u;
     let up = countLeadingZeros(select(gl, gh, wide)) & 31u;
     let top = select(gl << up, cp_window(gh, gl, up), wide);
     let z = up + select(32u, 0u, wide);
     let r = cp_mulhi(top, 0xc90fdaa2u);
-    // r * 2^(-31 - z)
+    // v is r * 2^(-31 - z)
     let v = f32(r) * bitcast<f32>((127u - 31u - min(z, 90u)) << 23u);
     return Angle(select(v, m_neg(v), neg), quad);
 }
 
-// An angle less whole quarter turns: abs(rest) <= pi/4, and the number of quarter turns modulo 4.
+// An angle without its whole quarter turns: `rest`, with abs(rest) <= pi/4, and the number of quarter turns modulo 4.
 struct Angle {
     rest: f32,
     quarters: u32,
 }
 
-// x mod pi/2 where |x| < 8192. Multiples of pi/2 are subtracted in parts of 11, 11, 11 and 24 bits: the products of the
-// first three with a whole number of 13 bits are exact, fused or not.
+// x mod pi/2 for |x| < 8192. Multiples of pi/2 are subtracted in parts of 11, 11, 11 and 24 bits. The products of the
+// first three parts with a whole number of 13 bits are exact, whether fused or not.
 fn cp_trig_small(x: f32) -> Angle {
     // nearest by a sum of 1.5 * 2^23, whose low bits are the whole number
     let n = floor(x * 0.63661977 + 0.5);
@@ -89,8 +90,8 @@ fn cp_trig_small(x: f32) -> Angle {
     return Angle(c - n * 2.563344068e-12, bitcast<u32>(i32(n)));
 }
 
-// x mod pi/2 for finite x, where `is_rare` holds if |x| >= 8192, and may hold elsewhere. A wave skips the branch if no
-// argument is rare.
+// x mod pi/2 for finite x. `is_rare` must be true if |x| >= 8192, and may be true elsewhere. A subgroup skips the
+// branch if `is_rare` is false for all of its arguments.
 fn cp_trig_reduce(x: f32, is_rare: bool) -> Angle {
     var angle = cp_trig_small(x);
     // rare
@@ -118,7 +119,7 @@ fn cp_cos_poly(r: f32) -> f32 {
     return 1.0 + z * c;
 }
 
-// sin of the reduced argument in quadrant q (cos is one quadrant on)
+// sin of the reduced argument r in quadrant q. For cos, the caller adds 1 to the quadrant
 fn cp_sin_quad(r: f32, q: u32) -> f32 {
     let v = select(cp_sin_poly(r), cp_cos_poly(r), (q & 1u) == 1u);
     return bitcast<f32>(bitcast<u32>(v) ^ ((q & 2u) << 30u));
@@ -174,7 +175,8 @@ fn cp_asin_poly(z: f32) -> f32 {
     return d * z;
 }
 
-// sqrt(h) less its head of 12 bits, from the exact residual: the builtin's error does not matter.
+// sqrt(h) less its head of 12 bits, computed from the exact residual, so that an error of the builtin root does not
+// matter.
 fn cp_sqrt_tail(h: f32, s: f32) -> f32 {
     let hi = cp_head(s);
     let rest = cp_block(h - hi * hi);
@@ -185,12 +187,12 @@ fn m_asin(x: f32) -> f32 {
     let mag = cp_mag(x);
     let a = cp_pick(bitcast<f32>(mag), 0u, mag > 0x3f800000u);
     let small = a + a * cp_asin_poly(a * a);
-    // above 1/2: pi/2 - 2 asin(sqrt((1 - a) / 2))
+    // above 1/2, asin(a) is pi/2 - 2 asin(sqrt((1 - a) / 2))
     let h = 0.5 * (1.0 - a);
     let s = sqrt(h);
     let hi = cp_head(s);
     let lo = cp_sqrt_tail(h, s) + s * cp_asin_poly(h);
-    // pi/2 less its rounding; the doubled head is exact
+    // pi/2 is a sum of two numbers; the doubled head is exact
     let b = cp_block(1.57079637 - (hi + hi));
     let big = b - (lo + lo + 4.3711388e-8);
     let r = select(small, big, mag > 0x3f000000u);
@@ -226,7 +228,7 @@ fn cp_atan_poly(r: f32) -> f32 {
 
 fn m_atan(x: f32) -> f32 {
     let mag = cp_mag(x);
-    // from 2^26 on pi/2
+    // from 2^26 on the result is pi/2
     let a = cp_pick(bitcast<f32>(mag), 0x4c800000u, mag > 0x4c800000u);
     let high = a > 2.414213562;
     let mid = a > 0.4142135624;
@@ -240,8 +242,9 @@ fn m_atan(x: f32) -> f32 {
     return m_copysign(nan, x);
 }
 
-// atan2 from the quotient of the smaller by the larger, both brought to [1, 2) in integers; below tan(pi/8) that
-// quotient, above it pi/4 and (lo - hi) / (lo + hi): one division. Then reflected.
+// atan2, from the quotient of the smaller by the larger magnitude, both scaled to [1, 2) by integer operations. Below
+// tan(pi/8), the result is atan of this quotient; above, it is pi/4 plus atan of (lo - hi) / (lo + hi), so that there
+// is only one division. Then the angle is reflected into its octant.
 fn m_atan2(y: f32, x: f32) -> f32 {
     let ym = cp_mag(y);
     let xm = cp_mag(x);
@@ -258,10 +261,11 @@ fn m_atan2(y: f32, x: f32) -> f32 {
     let num = select(b, b - a, mid);
     let den = select(a, b + a, mid);
     let v = select(0.0, 0.785398163, mid) + cp_atan_poly(num / den);
-    // a quotient below 2^-26 has the rest of its exponent applied here: such an angle is its own tangent
+    // if the quotient is below 2^-26, the rest of its exponent is applied here, because such a small angle is its own
+    // tangent
     let small = cp_ldexp(v, near - d);
     let w = select(v, small, d > 26);
-    // 0, and the infinities: pi/4 where both are, else 0
+    // before the reflection, the angle is 0 if a number is 0 or only one is infinite, and pi/4 if both are infinite
     let w0 = cp_pick(w, 0u, lo == 0u || (hi == 0x7f800000u && !inf));
     let steep = ym > xm;
     let back = m_signbit(x);
@@ -274,7 +278,8 @@ fn m_atan2(y: f32, x: f32) -> f32 {
     return m_copysign(nan, y);
 }
 
-// pi x = (q / 2 + f) pi for finite x: (f, q) with abs(f) <= 1/4. All is exact; from 2^24 on every x is even.
+// Returns (f, q) with pi x = (q / 2 + f) pi and abs(f) <= 1/4, for finite x. Everything is exact. From 2^24 on every x
+// is even.
 fn cp_half_turns(x: f32) -> vec2<f32> {
     let s = cp_pick(x, cp_sgn(x), cp_mag(x) >= 0x4b800000u);
     let k = m_round(s + s);
@@ -282,7 +287,7 @@ fn cp_half_turns(x: f32) -> vec2<f32> {
     return vec2<f32>(f, k - 4.0 * floor(0.25 * k));
 }
 
-// pi f for abs(f) <= 1/4: pi in a head of 12 bits and a tail, the head of f times the former is exact
+// pi f for abs(f) <= 1/4. pi is the sum of a head of 12 bits and a tail, so its head times the head of f is exact
 fn cp_times_pi(f: f32) -> f32 {
     let h = cp_head(f);
     return h * 3.140625 + (cp_block(f - h) * 3.140625 + f * 9.67653589793e-4);
@@ -291,7 +296,7 @@ fn cp_times_pi(f: f32) -> f32 {
 fn m_sinpi(x: f32) -> f32 {
     let p = cp_half_turns(cp_pick(x, 0u, cp_mag(x) >= 0x7f800000u));
     let r = cp_sin_quad(cp_times_pi(p.x), u32(p.y));
-    // below 2^-13 sin(pi x) rounds to pi x; a zero has the sign of x
+    // below 2^-13, sin(pi x) rounds to pi x. A zero has the sign of x
     let tiny = select(r, cp_mul(x, 3.14159274), cp_mag(x) < 0x39000000u);
     let zero = cp_pick(tiny, cp_sgn(x), cp_mag(p.x) == 0u && (u32(p.y) & 1u) == 0u);
     return cp_pick(zero, 0x7fc00000u, cp_mag(x) >= 0x7f800000u);
@@ -328,7 +333,7 @@ fn m_tanpi(x: f32) -> f32 {
     return cp_pick(r, 0x7fc00000u, cp_mag(x) >= 0x7f800000u);
 }
 
-// sin(pi x) / (pi x), which is 1 below 2^-14 and exactly 0 at integers
+// sin(pi x) / (pi x), which is 1 if abs(x) is below 2^-14, and exactly 0 at other integers
 fn m_sinc(x: f32) -> f32 {
     let mag = cp_mag(x);
     let s = cp_pick(x, 0x3f800000u, mag >= 0x7f800000u || mag < 0x38800000u);

@@ -1,8 +1,8 @@
 //! The error type of the crate.
 //!
-//! [`Error`] is opaque and pointer-sized. Cloning an [`Expr`](crate::Expr) that carries an error clones the error. Its
-//! message names the operation, the mismatch, and the caller's line. A [`Fault`] has neither an operation nor a line;
-//! the modules above add them with [`Fault::at`].
+//! [`Error`] is opaque and pointer-sized. Cloning an [`Expr`](crate::Expr) that carries an error clones the error. The
+//! message of an error names the operation, the mismatch, and the caller's line. A [`Fault`] has neither an operation
+//! nor a line; the modules that call this one add both with [`Fault::at`].
 
 use std::fmt;
 use std::panic::Location;
@@ -145,7 +145,8 @@ impl Error {
         Error::with_line(self.0.kind, operation, self.0.detail.clone(), self.0.location)
     }
 
-    /// Returns the error under the name of an operation, if it is about the memory of a result of that operation.
+    /// Returns the error under the name of `operation` if it says that memory for the operation's result could not be
+    /// allocated. Returns any other error unchanged.
     pub(crate) fn of_result(self, operation: &str) -> Error {
         if self.0.operation == ALLOCATE { self.named(operation) } else { self }
     }
@@ -196,7 +197,7 @@ impl std::error::Error for Error {}
 pub(crate) struct Fault {
     pub kind: ErrorKind,
     pub detail: String,
-    /// The function that the user called. `None` if it is the operation whose name [`Fault::at`] gets.
+    /// The name of the function that the user called, or `None` if [`Fault::at`] gets this name.
     operation: Option<&'static str>,
 }
 
@@ -205,13 +206,13 @@ impl Fault {
         Fault { kind, detail: detail.into(), operation: None }
     }
 
-    /// Returns the fault with the name of the function that the user called. Used in an operation that several
-    /// functions use, such as a factorisation, because the message should name the function and not this operation.
+    /// Returns the fault with the name of the function that the user called. Operations that several functions share,
+    /// such as a factorisation, call this, because the message should name the function and not the shared operation.
     pub fn of(self, operation: &'static str) -> Fault {
         Fault { operation: Some(operation), ..self }
     }
 
-    /// Returns the error with the name of the operation that failed and the line at which the caller requested it.
+    /// Returns the error with the name of the operation that failed, and with the line of the caller that requested it.
     pub fn at(self, operation: impl Into<String>, location: &'static Location<'static>) -> Error {
         let operation = self.operation.map_or_else(|| operation.into(), String::from);
         Error::with_line(self.kind, operation, self.detail, location)
@@ -221,8 +222,8 @@ impl Fault {
 /// The operation of errors about memory of a device, until the operation that needs the memory is known.
 pub(crate) const ALLOCATE: &str = "allocate";
 
-/// Returns the error for `bytes` bytes that a device could not allocate because of `why`. `fits` is about how many
-/// bytes it can still allocate, if that is known.
+/// Returns the error for `bytes` bytes that a device could not allocate because of `why`. `fits` is the approximate
+/// number of bytes that the device can still allocate, if that is known.
 #[cold]
 pub(crate) fn beyond_memory(bytes: usize, device: &str, fits: Option<usize>, why: impl fmt::Display) -> Error {
     let fits = fits.map_or(String::new(), |fits| format!(", where about {fits} bytes fit"));

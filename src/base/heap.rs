@@ -9,8 +9,8 @@ pub(crate) trait Heap {
     fn heap(&self) -> usize;
 }
 
-/// Bytes that an allocator uses per block for its header and for rounding up. An estimate, chosen by hand: allocators
-/// differ.
+/// Bytes that an allocator uses per block for its header and for rounding up. This is an estimate, chosen by hand,
+/// because allocators differ.
 const BESIDE: usize = 16;
 
 /// Returns how many bytes of memory an allocation of `bytes` bytes occupies.

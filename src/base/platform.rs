@@ -1,11 +1,11 @@
 //! The differences between an operating system and a browser (`wasm32-unknown-unknown`): the clock, the id of the
-//! process, functions that run at its end, and whether a thread may wait. No other file depends on the target; a test
-//! in `tests/laws/` checks this.
+//! process, functions that run when the process ends, and whether a thread may wait. No other file depends on the
+//! target; a test in `tests/laws/` checks this.
 //!
 //! A page has one thread, and a GPU answers only after that thread has returned to the browser. So nothing in this
-//! library may wait there, and no thread can be started: `plan/backend/waiting.rs` returns an error that names the
-//! asynchronous function, the browser's callbacks wake futures, and errors of wgpu fail the device, because no call can
-//! wait for them.
+//! library may wait in a page, and no thread can be started. `plan/backend/waiting.rs` returns an error that names the
+//! asynchronous function, and the browser's callbacks wake futures. An error of wgpu marks the device as failed,
+//! because no call can wait for the error.
 
 use std::future::Future;
 #[cfg(feature = "gpu")]
@@ -26,7 +26,7 @@ pub(crate) fn process_id() -> u32 {
     if CAN_WAIT { std::process::id() } else { 1 }
 }
 
-/// Sleeps. In a browser it returns immediately, so a caller that repeats this must check [`CAN_WAIT`] first.
+/// Sleeps. In a browser it returns immediately, so a caller that sleeps in a loop must check [`CAN_WAIT`] first.
 #[cfg(feature = "gpu")]
 pub(crate) fn sleep(duration: Duration) {
     if CAN_WAIT {
@@ -47,8 +47,8 @@ pub(crate) fn block_on<F: Future>(future: F) -> Option<F::Output> {
     }
 }
 
-/// Registers `function` to be called when the process ends. It must not let a panic unwind into C. In a browser this
-/// does nothing, because a page ends without calling anything.
+/// Registers `function` to be called when the process ends. `function` must not let a panic unwind into C. In a browser
+/// this does nothing, because a page ends without calling anything.
 #[cfg(feature = "gpu")]
 pub(crate) fn at_exit(function: extern "C" fn()) {
     #[cfg(all(target_family = "wasm", target_os = "unknown"))]

@@ -7,7 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// The maximum number of symbolic links to follow, as in Linux. More are treated as a cycle.
+/// The maximum number of symbolic links to follow, as in Linux. A longer chain of links is treated as a cycle.
 const LINKS: usize = 40;
 
 /// Why a file could not be written.
@@ -45,8 +45,8 @@ pub(crate) fn replace<E: From<io::Error>>(
 #[derive(Debug)]
 pub(crate) struct Replacement {
     pub file: File,
-    /// The temporary name of the new file, and its final name. `None` for a device or a pipe, which is written to
-    /// directly.
+    /// The temporary name of the new file, and its final name. It is `None` for a device or a pipe, because these are
+    /// written to directly.
     names: Option<(PathBuf, PathBuf)>,
 }
 
@@ -72,7 +72,7 @@ impl Replacement {
         Ok(new)
     }
 
-    /// Returns whether a device or a pipe is written to directly.
+    /// Returns whether the target is a device or a pipe, which is written to directly.
     pub fn is_direct(&self) -> bool {
         self.names.is_none()
     }

@@ -47,9 +47,9 @@ impl Arena {
         self.free.push((room(bytes), at));
     }
 
-    /// Ends a pass (a loop along the rows of a reduction or scan). The steps after it reuse none of its registers. This
-    /// costs some scratch, but is necessary, because `assign/` looks for the last reader of a register within one pass
-    /// only.
+    /// Ends a pass (a loop along the rows of a reduction or scan). Later steps reuse none of the registers of this
+    /// pass. This costs some scratch, but is necessary, because `assign/` looks for the last reader of a register
+    /// within one pass only.
     pub fn end_pass(&mut self) {
         self.free.clear();
     }
@@ -62,9 +62,9 @@ impl Arena {
 }
 
 /// Returns the size to allocate for a register of `bytes` bytes. The size is a multiple of a cache line (64 bytes), so
-/// that registers are aligned. If it is more than half a page, it is a multiple of a page. Large neighbouring registers
-/// then all start at the same offset in a page. So a loop that reads one register and writes another never loads from
-/// the page offset of a recent store, which would delay the load (see [`PAGE`]).
+/// that registers are aligned. A size of more than half a page is a multiple of a page, so that large neighbouring
+/// registers all start at the same offset in a page. Then a loop that reads one register and writes another never loads
+/// from the page offset of a recent store, which would delay the load (see [`PAGE`]).
 fn room(bytes: usize) -> usize {
     bytes.next_multiple_of(if bytes > PAGE / 2 { PAGE } else { 64 })
 }

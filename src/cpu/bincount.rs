@@ -1,6 +1,6 @@
 //! `bincount` on the CPU. If there are few values, one thread counts them directly in the result. If there are many,
 //! tasks share them: each task counts its part of the values in its own table in scratch memory, and then the tables
-//! are added up. Sums of integers do not depend on the order.
+//! are added up. The result is the same for any number of tasks, because sums of integers do not depend on the order.
 
 use super::operands::{Refused, RoutineMemory, each_chunk};
 use crate::base::dtype::{DType, Element};
@@ -9,7 +9,7 @@ use crate::base::dtype::{DType, Element};
 /// size of a common L1 cache.
 const COUNTS: usize = 1 << 12;
 
-/// Runs the routine.
+/// Runs the routine `bincount` on the operands of `call`.
 pub(super) fn run(call: &mut RoutineMemory<'_>) -> Result<(), Refused> {
     match call.call.operands[0].meta.dtype {
         DType::U8 => count::<u8>(call),

@@ -19,8 +19,8 @@ pub(super) struct Run<'a> {
     pub bindings: &'a Bindings<'a>,
     pub temps: &'a [Buffer],
     pub pool: &'a MemoryPool,
-    /// Whether this is a rehearsal, in which steps only allocate their scratch and write nothing. A rehearsal finds out
-    /// whether memory is missing before a write in place begins.
+    /// Whether this is a rehearsal, in which steps only allocate their scratch and write nothing. So if an allocation
+    /// fails, the run fails before it begins to write in place.
     pub rehearses: bool,
 }
 
@@ -56,17 +56,17 @@ impl Run<'_> {
         Err(internal(name, format!("the program needs {needs} scalars; the run binds {has}")))
     }
 
-    /// Returns the values of two run-time scalars, by which negative indices count from the end: if an index is less
-    /// than the first scalar (0), the second (the length of the axis) is added to it. See `Position::from_end`.
+    /// Returns the values of two run-time scalars: the number 0 and the length of an axis. If an index is less than the
+    /// first scalar, it counts from the end of the axis, so the second scalar is added to it. See `Position::from_end`.
     pub fn numbers(&self, from_end: Option<[usize; 2]>) -> Option<[u64; 2]> {
         // a scalar that the run does not bind gets a value that is not the length of an axis, so that no fast path is
         // taken and the indices are resolved one by one
         from_end.map(|slots| slots.map(|n| self.bindings.scalars.get(n).copied().unwrap_or(u64::MAX)))
     }
 
-    /// Returns the address of element `first` of a buffer, counted from the array's element 0 in this run. Fails unless
-    /// all elements from `span.0` to `span.1`, counted from `first`, are in the buffer. If the span is `None`, no
-    /// element will be accessed, and the address is the start of the buffer.
+    /// Returns the address of element `first` of a buffer, counted from the array's element 0 in this run. Returns an
+    /// error unless all elements from `span.0` to `span.1`, counted from `first`, are in the buffer. If the span is
+    /// `None`, no element will be accessed, and the address is the start of the buffer.
     #[inline]
     pub fn locate(
         &self,
@@ -90,7 +90,7 @@ impl Run<'_> {
         is_inside.then(|| memory.ptr.wrapping_offset(start * size as isize))
     }
 
-    /// Returns the error for elements that are not in a buffer of the run.
+    /// Returns the error for a step that would access elements that are not in a buffer of the run.
     #[cold]
     pub fn missing(
         &self,
@@ -119,7 +119,7 @@ struct BadIndex {
     /// the bad index with the smallest row and column, so that it does not depend on the number of threads.
     at: (usize, usize),
     index: i128,
-    /// The position that was to be computed from this index, as an index in `Program::positions`.
+    /// The index in `Program::positions` of the position that was to be computed from the bad index.
     position: usize,
 }
 
@@ -161,8 +161,9 @@ impl<'a> BoundProgram<'a> {
     }
 
     /// Records an out-of-bounds `index` that was found at row and column `at` of the tiles' index space, when the entry
-    /// `position` of `Program::positions` was computed. Of several bad indices, only the one with the smallest row and
-    /// column is kept; if these are equal, the one whose node comes first in the caller's expression.
+    /// `position` of `Program::positions` was computed. Only the bad index with the smallest row and column is kept. If
+    /// several bad indices have the same row and column, the kept one is that whose node comes first in the caller's
+    /// expression.
     #[cold]
     pub fn report(&self, position: usize, index: i128, at: (usize, usize)) {
         let node = |position: usize| self.program.positions[position].node;

@@ -102,7 +102,7 @@ impl BoundBlocks<'_> {
         }
     }
 
-    /// Fills the vector of entry `n` of `Threaded::fills`: repeats the number that the entry has in this row.
+    /// Fills the vector of entry `n` of `Threaded::fills` with the number that the entry has in this row.
     ///
     /// # Safety
     /// The scratch has room for the vector, and every element that an operand accesses is in its buffer (*scratch* and

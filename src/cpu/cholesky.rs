@@ -7,7 +7,7 @@ use super::operands::{Refused, RoutineMemory, SharedTarget};
 use crate::base::dtype::DType;
 use std::cmp::Ordering;
 
-/// Runs the routine.
+/// Runs the routine `cholesky` on the operands of `call`.
 pub(super) fn run(call: &mut RoutineMemory<'_>) -> Result<(), Refused> {
     if call.call.operands[0].meta.dtype == DType::F64 {
         each_matrix::<f64>(call, of_f64)

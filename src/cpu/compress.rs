@@ -60,7 +60,8 @@ fn compact<W: BitPattern>(
     let chunk = |task: usize| &mask[task * CHUNK..mask.len().min((task + 1) * CHUNK)];
     let (result, counts) = (SharedTarget(result), SharedTarget(counts));
     share(tasks, tasks == 1, |task| {
-        // counts each block in a byte, which is large enough for a block, because the compiler vectorises sums of bytes
+        // the count of a block is a byte, because the compiler vectorises sums of bytes; a block has at most 128 true
+        // elements
         let of_block = |block: &[u8]| block.iter().map(|m| (*m != 0) as u8).sum::<u8>() as u64;
         let count = chunk(task).chunks(BLOCK).map(of_block).sum();
         // SAFETY: the table entry requests scratch with one count per task (`needs` in `graph/routine/compress.rs`),
@@ -79,8 +80,9 @@ fn compact<W: BitPattern>(
         for (i, mask) in chunk(task).chunks(BLOCK).enumerate() {
             // copies no more elements than fit in the result, even if the caller's count were wrong
             let n = gather(task * CHUNK + i * BLOCK, mask, &mut block).min(length.saturating_sub(to));
-            // SAFETY: the result has `length` elements, and `to + n` is at most that. The positions from `to` on belong
-            // to this task: it has as many true elements as it counted, and the next task's positions begin after them.
+            // SAFETY: the result has `length` elements, and `to + n` is at most `length`. The positions from `to` on
+            // belong to this task: it has as many true elements as it counted, and the next task's positions begin
+            // after them.
             unsafe { std::ptr::copy_nonoverlapping(block.as_ptr(), result.at(to), n) };
             to += n;
         }

@@ -30,7 +30,7 @@ struct Registers(MaybeUninit<[u8; REGISTERS]>);
 /// A value is in a register, or begins at the first element of an operand in memory (a place).
 #[derive(Clone, Copy, Default)]
 struct At {
-    /// The index of the base address: 0 for the registers, or the number of the place plus 1.
+    /// The index of the base address: 0 for the registers, and 1 plus the index of the place for an operand in memory.
     base: u32,
     offset: u32,
 }
@@ -78,8 +78,8 @@ heap! {
     Direct: places, actions;
 }
 
-/// Compiles a program that has only this tile. Returns `None` if it is too large, or has a step that only the tile
-/// interpreter implements.
+/// Compiles a program whose index space is the single tile `tile`. Returns `None` if the program is too large, or has a
+/// step that only the tile interpreter implements.
 pub(super) fn compile(program: &Program, tile: TileBounds) -> Option<Direct> {
     let is_small = program.places.len() <= PLACES && program.arena <= REGISTERS;
     if !is_small || !program.passes.is_empty() || !program.positions.is_empty() {

@@ -5,8 +5,8 @@ use super::factor::{MatrixSource, Sink, each_matrix, zeros};
 use super::linear::Lowest;
 use super::operands::{Refused, RoutineMemory};
 
-/// Runs the routine on the operands of `call`. If the iteration of a matrix does not converge, the error is the number
-/// of the first such matrix.
+/// Runs the routine `eig` on the operands of `call`. If the iteration does not converge for some matrices, returns the
+/// index of the first of these matrices as the error.
 pub(super) fn run(call: &mut RoutineMemory<'_>) -> Result<(), Refused> {
     let params = &call.call.params;
     let (n, with_vectors, count) = (params[0] as usize, params[1] != 0, params[2] as usize);

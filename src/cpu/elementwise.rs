@@ -52,8 +52,8 @@ pub(super) fn out_of_memory(name: &'static str) -> Error {
 }
 
 /// The maximum number of tasks of a kernel with a store that replaces elements at computed positions. Each task
-/// computes all values, but writes only those whose positions are in its own part of the axis. More tasks compute more:
-/// a value takes about 1 ns, whereas a write to a random position of a large array takes 18 ns.
+/// computes all values, but writes only those whose positions are in its own part of the axis. So more tasks repeat
+/// more computation: computing a value takes about 1 ns, and writing to a random position of a large array takes 18 ns.
 const MOST_PARTS: usize = 8;
 
 /// How a kernel computes its tiles.
@@ -208,8 +208,8 @@ impl Elementwise {
         })
     }
 
-    /// Distributes the tiles among tasks, and calls `body` for each task with the number of its first tile and the
-    /// number after its last tile.
+    /// Distributes the tiles among tasks, and calls `body` for each task with the index of its first tile and the index
+    /// after its last tile.
     fn share(&self, body: impl Fn(usize, usize) + Sync + Send) {
         let tiles = self.tiles;
         if self.schedule.alone {
@@ -221,8 +221,8 @@ impl Elementwise {
         share(tasks, false, |i| body(i * tiles / tasks, (i + 1) * tiles / tasks));
     }
 
-    /// Binds the kernel to the buffers of a run, and calls `body` with a [`BoundParts`], by which the caller computes
-    /// the kernel part by part. In a rehearsal it only binds.
+    /// Binds the kernel to the buffers of a run, and calls `body` with a [`BoundParts`], which the caller uses to
+    /// compute the kernel part by part. In a rehearsal, only binds the kernel.
     pub fn in_parts(&self, run: &Run<'_>, body: impl FnOnce(&BoundParts<'_>)) -> Result<()> {
         if let Some(checks) = &self.checks {
             checks.run(run)?;
@@ -286,8 +286,9 @@ impl Elementwise {
 /// Computes a tile and writes its results.
 ///
 /// # Safety
-/// The frame was created for the bound program, and the tile is in its index space and no larger than its level allows
-/// (*made for it*, see [`Frame`]). No other task writes an element that this tile writes (*disjoint*, see [`Program`]).
+/// The frame was created for the bound program, and the tile is in the program's index space and no larger than the
+/// tile's level allows (*made for it*, see [`Frame`]). No other task writes an element that this tile writes
+/// (*disjoint*, see [`Program`]).
 unsafe fn run_tile(frame: &mut Frame, bound: &BoundProgram<'_>, tile: TileBounds) {
     // SAFETY: the called functions have the same conditions as this one, and the caller ensures them.
     unsafe {

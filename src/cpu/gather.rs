@@ -65,15 +65,15 @@ macro_rules! index_types {
         impl Index for $t {
             #[inline(always)]
             fn position(self) -> u64 {
-                // after widening, the highest bit of a negative number is still set. The highest bit of the length of
-                // an axis never is, so the result is larger
+                // after widening, the highest bit of a negative number is still set. The length of an axis never has
+                // this bit, so the result is larger than any length
                 self as i64 as u64
             }
 
             #[inline(always)]
             fn are_inside(all: &[$t], extent: usize, from_end: bool) -> bool {
-                // indices are compared as unsigned numbers, because a negative index is then larger than the largest
-                // index of its type
+                // indices are compared as unsigned numbers, because a negative index then becomes larger than the
+                // largest index of its signed type, and so is out of bounds
                 let last = (extent - 1).min(<$t>::MAX as usize) as $bits;
                 // indices count from the end only if the extent is a value of their type, so doubling it does not
                 // overflow
@@ -136,8 +136,8 @@ pub(super) struct Indices {
     pub stride: isize,
     pub extent: usize,
     pub mode: IndexMode,
-    /// If negative indices count from the end: the values of two run-time scalars, which are 0 and `extent`. The second
-    /// is added to an index that is less than the first. See [`Position`](crate::plan::kernel::Position).
+    /// The values of two run-time scalars, which are 0 and `extent`, if negative indices count from the end. The second
+    /// value is added to an index that is less than the first. See [`Position`](crate::plan::kernel::Position).
     pub from_end: Option<[u64; 2]>,
 }
 
@@ -147,8 +147,8 @@ impl Indices {
         Indices { at, compute, stride: 0, extent, mode, from_end: None }
     }
 
-    /// Copies the elements that the indices with the numbers `at..at + n` refer to, one after another, to `to`. If an
-    /// index is out of bounds, it writes a zero. The position of index `at + i` counts from column `i` of `src`. If
+    /// Copies the elements that the indices with the numbers `at..at + n` refer to, one after another, to `to`. Writes
+    /// a zero for an index that is out of bounds. The position of index `at + i` counts from column `i` of `src`. If
     /// `to` is `None`, the indices are only checked. Returns the first out-of-bounds index, preceded by its number
     /// among the `n` indices.
     ///
@@ -243,8 +243,8 @@ impl Indices {
             if self.from_end.is_some() != from_end {
                 return false;
             }
-            // if no index is negative, the loop need not add the extent to negative indices, and that addition is half
-            // of the instructions that copy an element
+            // if no index is negative, the loop omits the addition of the extent, which is half of the instructions
+            // that copy an element
             let more = match from_end {
                 _ if inside(false) => 0,
                 true if inside(true) => self.extent as u64,
@@ -316,9 +316,9 @@ impl Indices {
         }
     }
 
-    /// Copies, for each of the `n` indices at `all`, the element that it refers to. `more` is added to a negative
-    /// index. The loop is compiled for the baseline instruction set, because for others compilers emit gather
-    /// instructions, which take several times as long on some processors.
+    /// Copies, for each of the `n` indices at `all`, the element that the index refers to. `more` is added to a
+    /// negative index. The loop is compiled for the baseline instruction set, because for other instruction sets
+    /// compilers emit gather instructions, which take several times as long on some processors.
     ///
     /// # Safety
     /// For every position below the extent, a word of `T` at that position is in live memory (*in range*, see

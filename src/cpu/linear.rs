@@ -86,12 +86,12 @@ pub(super) fn minus_rows<T: Real>(target: &mut [T], factors: [T; ROWS], rows: [&
     }
 }
 
-/// The work that a task should have, as a number of multiplications. They take some 50 µs.
+/// The number of multiplications that a task should have. This many take some 50 µs.
 const TASK: usize = 1 << 16;
 
 /// Cuts the range `0..count` into parts, and calls `f` with the start and the end of each part. The threads of the
-/// caller's pool share the calls. Each number of the range stands for `work` multiplications; if all together are less
-/// than [`TASK`], the caller's thread makes all calls.
+/// caller's pool share the calls. Each number of the range stands for `work` multiplications. If the whole range has
+/// fewer than [`TASK`] multiplications, the caller's thread makes all calls.
 pub(super) fn in_tasks(count: usize, work: usize, f: impl Fn([usize; 2]) + Sync) {
     let each = (TASK / work.max(1)).clamp(1, count.div_ceil(threads()).max(1));
     let task = |i: usize| f([i * each, ((i + 1) * each).min(count)]);

@@ -1,7 +1,7 @@
 //! `lu` on the CPU. Tasks share the panels (matrices with few columns) of a batch, and each task factorises one panel
 //! after another. Columns are eliminated in order, a block of [`BLOCK`] columns at a time. The block is copied to
 //! memory of its own, so that its rows are adjacent. The columns after the block are updated when all pivots of the
-//! block are known. That changes no bit, because each element is updated by the same columns in the same order.
+//! block are known. This delay changes no bit, because each element is updated by the same columns in the same order.
 
 use super::linear::{ROWS, Real, compiled, in_tasks, minus_row, minus_rows};
 use super::operands::{Refused, RoutineMemory, SharedTarget};
@@ -11,7 +11,7 @@ use crate::base::dtype::DType;
 /// The number of columns of a block.
 const BLOCK: usize = 2 * ROWS;
 
-/// Runs the routine.
+/// Runs the routine `lu` on the operands of `call`.
 pub(super) fn run(call: &mut RoutineMemory<'_>) -> Result<(), Refused> {
     if call.call.operands[0].meta.dtype == DType::F64 {
         each_panel::<f64>(call, of_f64);
@@ -26,8 +26,8 @@ pub(super) fn run(call: &mut RoutineMemory<'_>) -> Result<(), Refused> {
 type Block<T> = [[T; BLOCK]];
 
 /// Factorises a panel in place. The arguments are the panel, its number of columns, the list of its row numbers, and
-/// scratch for a block, which has as many rows as the panel. Exchanges rows of the panel as the pivots require, and the
-/// same entries of the list. Returns how many pairs of rows were exchanged.
+/// scratch for a block, which has as many rows as the panel. Exchanges rows of the panel as the pivots require, and
+/// exchanges the entries of the list in the same way. Returns how many pairs of rows were exchanged.
 type Function<T> = fn(&mut [T], usize, &mut [i32], &mut Block<T>) -> i32;
 
 compiled!(of_f32, factorise::<f32>(panel: &mut [f32], n: usize, order: &mut [i32], block: &mut Block<f32>) -> i32);
@@ -77,8 +77,8 @@ fn exchange<T: Real>(a: &mut [T], n: usize, [low, high]: [usize; 2], [first, end
     x[end..].swap_with_slice(&mut y[end..]);
 }
 
-/// Eliminates the columns of a block in order. `first` is the number of the block's first column in the panel, and so
-/// the row of its first pivot. Writes to `pivots` the row that each pivot was exchanged from.
+/// Eliminates the columns of a block in order. `first` is the index of the block's first column in the panel, which is
+/// also the row of the first pivot. Writes to `pivots` the row that each pivot was exchanged from.
 #[inline(always)]
 fn eliminate<T: Real>(block: &mut Block<T>, first: usize, pivots: &mut [usize]) {
     for (c, pivot) in pivots.iter_mut().enumerate() {
@@ -133,7 +133,8 @@ fn factorise<T: Real>(a: &mut [T], n: usize, order: &mut [i32], block: &mut Bloc
         if end == n {
             break;
         }
-        // the block has all of its [`BLOCK`] columns, because other columns follow
+        // the block has all [`BLOCK`] columns, because only the last block may have fewer, and other columns follow
+        // this block
         let (top, below) = a.split_at_mut(end * n);
         let top = &mut top[first * n..];
         for i in 1..BLOCK {

@@ -135,7 +135,7 @@ fn caps() -> Caps {
         // the planner never splits a reduction, because threads share it at run time without a second kernel
         max_reduce: [usize::MAX; 2],
         max_indices: u64::MAX,
-        // `cpu/matmul/mod.rs` computes only the product
+        // `cpu/matmul/mod.rs` computes only the product, and not the elementwise operations after it
         fuses_product: false,
         reports_late: false,
         skips_branches: true,
@@ -157,7 +157,8 @@ fn caps() -> Caps {
 
 /// The CPU as a device. It lives as long as any handle to it or any of its buffers.
 pub(crate) struct Cpu {
-    /// A weak handle to this device itself. A strong one is made from it for each buffer, which keeps the device alive.
+    /// A weak handle to this device itself. For each buffer it is upgraded to a strong handle, which keeps the device
+    /// alive.
     this: Weak<Cpu>,
     /// A handle to the device itself that is never dropped. [`Cpu::stay`] sets it if the device must live until the
     /// process ends.
@@ -311,8 +312,8 @@ impl Backend for Cpu {
     fn upload(&self, buffer: &Buffer, offset: usize, bytes: &[u8]) -> Result<()> {
         self.pool.fault("upload")?;
         let memory = self.range("upload", buffer, offset, bytes.len())?;
-        // SAFETY: `range` has checked that the bytes are in the buffer. The caller has just allocated it, so nobody
-        // else uses it.
+        // SAFETY: `range` has checked that the bytes are in the buffer. The caller has just allocated the buffer, so
+        // nobody else uses it.
         let to = unsafe { std::slice::from_raw_parts_mut(memory.ptr().add(offset).cast(), bytes.len()) };
         transfer::copy(bytes, to);
         self.bytes_in.fetch_add(bytes.len() as u64, Relaxed);
@@ -330,8 +331,8 @@ impl Backend for Cpu {
         self.bytes_out.fetch_add(to.len() as u64, Relaxed);
         let range = self.pool.fault("download").and_then(|_| self.range("download", buffer, offset, to.len()));
         Some(range.map(|m| {
-            // the host has usually just allocated this memory, and the page faults of small pages would take longer
-            // than the copy
+            // the host has usually just allocated this memory. This asks the system for huge pages, because the page
+            // faults of small pages would take longer than the copy
             memory::advise_huge(to.as_mut_ptr().cast(), to.len());
             transfer::copy(&m.as_bytes()[offset..offset + to.len()], to);
         }))
@@ -406,7 +407,7 @@ impl Backend for Cpu {
 
     fn record(&self, detail: Detail, work: &mut dyn FnMut() -> Result<()>) -> Result<Recording> {
         match detail {
-            // the processor has no clock that runs only while it works for this device
+            // records no busy time, because the processor has no clock that runs only while it works for this device
             Detail::Busy => work().map(|()| Recording::nothing(Clock::Host, true)),
             Detail::Steps => self.recorder.record(work),
         }

@@ -199,7 +199,7 @@ impl<'a> RoutineMemory<'a> {
 /// as long as waking another thread.
 const ALONE: usize = 128 << 10;
 
-/// Cuts `elements` into chunks of `length` elements, and calls `f` with the number and the elements of each chunk. The
+/// Cuts `elements` into chunks of `length` elements, and calls `f` with the index and the elements of each chunk. The
 /// threads of the caller's pool share the calls if all of them together read more than `ALONE` bytes (`bytes` is that
 /// number). Returns the result of the first chunk for which `f` returns one. Later chunks may then be skipped.
 pub(super) fn each_chunk<T: Send, R: Send>(

@@ -43,15 +43,14 @@ mod chosen {
         rayon::spawn(f);
     }
 
-    /// Runs one job that waits in the caller's pool, if there is one. Does nothing if the caller is not a thread of a
-    /// pool.
+    /// If a job waits in the caller's pool, runs it. Does nothing if the caller is not a thread of a pool.
     pub fn give_way() {
         let _ = rayon::yield_now();
     }
 
-    /// Cuts `elements` into chunks of `length` elements, and calls `f` with the number and the elements of each, on the
-    /// threads of the caller's pool. Returns the result of the first chunk for which `f` returns one. Later chunks may
-    /// then be skipped.
+    /// Cuts `elements` into chunks of `length` elements, and calls `f` with the index and the elements of each chunk,
+    /// on the threads of the caller's pool. Returns the result of the first chunk for which `f` returns one. Later
+    /// chunks may then be skipped.
     pub fn first_of_chunks<T: Send, R: Send>(
         elements: &mut [T],
         length: usize,

@@ -14,8 +14,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// A step that is ready to be bound to the buffers of a run.
 pub(super) enum Ready {
-    /// Nothing to run, because the kernel has an empty result, or because the step before it is a matrix product that
-    /// runs this kernel too, on each part of its own result.
+    /// Nothing to run, because the kernel has an empty result, or because the preceding step is a matrix product that
+    /// also executes this step, on each part of the product's result.
     Nothing,
     Elementwise(elementwise::Elementwise),
     Moves(Box<moves::Moves>),
@@ -29,12 +29,12 @@ pub(super) enum Ready {
 impl Ready {
     /// Prepares the steps of a plan.
     fn steps(steps: &[Step], aliased: &[bool]) -> Result<Vec<Ready>, (Error, usize)> {
-        // whether a step is a product that runs the next step. If the plan writes in place (`aliased` is not empty),
-        // the next step must wait until the whole product has been computed
+        // returns whether a step is a matrix product that also executes the next step. If the plan writes in place
+        // (`aliased` is not empty), the next step must wait until the whole product has been computed
         let hands_on = |step: &Step| aliased.is_empty() && hands_on(step);
         let ready = |i: usize| {
             if i > 0 && hands_on(&steps[i - 1]) {
-                // the product before this step runs this step too
+                // the matrix product in the preceding step also executes this step
                 return Ok(Ready::Nothing);
             }
             if let Step::Nest(kernel) = &steps[i]
@@ -96,7 +96,7 @@ impl Ready {
     }
 }
 
-/// Returns whether a step is a matrix product that runs the next step of the plan on each part of its result.
+/// Returns whether a step is a matrix product that also executes the next step of the plan, on each part of its result.
 fn hands_on(step: &Step) -> bool {
     step.nest().and_then(|kernel| kernel.schedule.product()).is_some_and(|product| product.hands_on)
 }

@@ -188,8 +188,8 @@ pub(super) struct RowBroadcast {
     pub size: usize,
 }
 
-/// A reduction that a pass computes. `args` are the ids of the pointers to the elements that it combines. If it reads
-/// fewer than three arrays, the first id is repeated.
+/// A reduction that a pass computes. `args` are the ids of the pointers to the elements that the reduction combines. If
+/// the reduction reads fewer than three arrays, the first id is repeated.
 pub(super) struct PassReduction {
     pub args: [usize; 3],
     /// The outer value that is the position of the row's first element, for argmin and argmax. If it is `None`,
@@ -215,7 +215,7 @@ pub(super) struct ReductionResult {
     pub size: usize,
 }
 
-/// The total of a scan along a row: the last element of the row's scan, which is the last element of its last tile.
+/// The total of a scan along a row: the last element of the row's scan, which is in the last tile of the row.
 pub(super) struct Total {
     /// The id of the inner value that holds the scan's results.
     pub from: usize,
@@ -241,11 +241,11 @@ pub(super) struct Write {
     pub place: usize,
     pub id: usize,
     pub inner: bool,
-    /// Whether the value's step writes the memory of the store itself (`Dst::Out`), so that no copy is needed.
+    /// Whether the step that computes the value writes it directly to the store's memory (`Dst::Out`), without a copy.
     pub direct: bool,
     /// Whether to write past the caches, because the result is too large to stay in them until it is read.
     pub stream: bool,
-    /// The id of the condition, if the store has one. It then writes only the elements for which the condition is true.
+    /// The id of the condition, if the store has one. The store then writes only the elements whose condition is true.
     pub condition: Option<usize>,
     pub scattered: Option<ScatteredWrite>,
 }

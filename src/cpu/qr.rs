@@ -125,7 +125,7 @@ fn panel(
 }
 
 impl Found<'_> {
-    /// Writes Q and R of the matrix with the number `matrix` in the batch to the results `q` and `r`.
+    /// Writes Q and R of the matrix with the index `matrix` in the batch to the results `q` and `r`.
     ///
     /// # Safety
     /// For this matrix, `q` has `m · columns` elements and `r` has `columns · n` elements. Nothing else uses these

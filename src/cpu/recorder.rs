@@ -18,9 +18,10 @@ pub(super) struct Recorder {
     count: AtomicU64,
 }
 
-/// The recorded steps: of a whole recording, or of one run of a plan, which [`Recorder::keep`] adds to the recording.
+/// The recorded steps of a whole recording, or of one run of a plan. [`Recorder::keep`] adds the steps of a run to the
+/// recording.
 pub(super) struct Notes {
-    /// The number of the recording, by which the recorder finds out whether another recording has replaced it.
+    /// The number of the recording. It tells the recorder whether another recording has replaced this one.
     id: u64,
     began: Instant,
     steps: Vec<StepNote>,

@@ -54,7 +54,7 @@ pub(super) struct PreparedCall {
 
 heap! { PreparedCall: call; }
 
-/// Prepares a call. Fails if the CPU does not implement the routine.
+/// Prepares a call. Returns an error if the CPU does not implement the routine.
 pub(super) fn prepare(call: &RoutineCall) -> Result<PreparedCall> {
     match function(call.row) {
         Some(function) => Ok(PreparedCall { function, call: call.clone() }),

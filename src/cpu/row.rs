@@ -8,7 +8,7 @@ use super::reduce::{self, Reduce};
 use crate::base::error::Result;
 use crate::plan::kernel::Kernel;
 
-/// Prepares a kernel over at least one outer index.
+/// Prepares a row kernel that has at least one outer index.
 pub(super) fn prepare(kernel: &Kernel, aliased: &[bool]) -> Result<Reduce> {
     reduce::prepare(kernel, aliased)
 }

@@ -41,8 +41,8 @@ impl ScanSpec {
         Some(ScanSpec { compute, map, accumulate, scan, n, width, at: 0 })
     }
 
-    /// Returns the number of levels: one for the totals of blocks, and another one for as long as the totals of the
-    /// highest level fill more than one block.
+    /// Returns the number of levels. The lowest level is for the totals of blocks. Levels are added until the totals of
+    /// the highest level fit into one block.
     fn levels(&self) -> usize {
         let mut blocks = self.n.div_ceil(SCAN_BLOCK);
         let mut levels = 1;
@@ -94,8 +94,8 @@ impl Level {
 ///
 /// * *State*: `state` points to `spec.bytes()` bytes, aligned to 64, that only this scan uses. They hold disjoint
 ///   vectors, each with room for `width` elements.
-/// * *Data*: each pointer argument points to as many aligned elements of the spec's type as the function states. They
-///   do not overlap the state, and no other thread uses them during the call.
+/// * *Data*: each pointer argument points to as many aligned elements of the spec's type as the function states. These
+///   elements do not overlap the state, and no other thread uses them during the call.
 pub(super) struct Scanner {
     spec: ScanSpec,
     state: *mut u8,
@@ -175,8 +175,8 @@ impl Scanner {
     ///
     /// # Safety
     /// The state is valid (*state*, see [`Scanner`]). `x` points to `rows × width` elements, and `out` has room for as
-    /// many, which do not overlap them (*data*). All calls since [`Scanner::reset`] together pass at most `spec.n`
-    /// rows.
+    /// many elements. The two do not overlap (*data*). All calls since [`Scanner::reset`] together pass at most
+    /// `spec.n` rows.
     pub unsafe fn feed(&mut self, mut x: *const u8, mut out: *mut u8, mut rows: usize) {
         let row = self.width * self.spec.compute.size();
         while rows > 0 {
@@ -200,7 +200,7 @@ impl Scanner {
     ///
     /// # Safety
     /// The state is valid (*state*, see [`Scanner`]). `x` points to `n` elements, at most one block, and `out` has room
-    /// for as many, which do not overlap them (*data*).
+    /// for as many elements. The two do not overlap (*data*).
     unsafe fn one_row(&self, x: *const u8, out: *mut u8, n: usize) {
         let size = self.spec.compute.size();
         // SAFETY: `x` and `out` have `n` elements, and the last one of `out` is the total. `run(0)` has room for a
@@ -220,7 +220,7 @@ impl Scanner {
     ///
     /// # Safety
     /// The state is valid (*state*, see [`Scanner`]). `x` points to `rows × width` elements, at most one block of each
-    /// column, and `out` has room for as many, which do not overlap them (*data*).
+    /// column, and `out` has room for as many elements. The two do not overlap (*data*).
     unsafe fn columns(&self, x: *const u8, out: *mut u8, rows: usize) {
         let row = self.width * self.spec.compute.size();
         let runs = rows.div_ceil(SCAN_RUN);

@@ -1,10 +1,10 @@
 //! Stores that write only the elements for which a condition is true, or that write at computed positions, or both. At
 //! a computed position, a value may replace the element that is there or may be combined with it.
 //!
-//! If values are combined with elements, several tasks may combine values into the same element, so each task does it
-//! atomically. Sums, minima and maxima of integers do not depend on the order, so the result is the same for any number
-//! of threads. If values replace elements, the last value for an element must win. So each task processes all values in
-//! order, and writes only the values whose positions are in its own part of the axis.
+//! If values are combined with elements, several tasks may combine values into the same element, so the tasks use
+//! atomic operations. Sums, minima and maxima of integers do not depend on the order, so the result is the same for any
+//! number of threads. If values replace elements, the last value for an element must win. So each task processes all
+//! values in order, and writes only the values whose positions are in its own part of the axis.
 
 use super::bind::BoundProgram;
 use super::program::Write;
@@ -134,8 +134,8 @@ impl ScatterRow {
         // SAFETY: the caller ensures that there are `n` positions.
         let positions = unsafe { std::slice::from_raw_parts(index, n) };
         let first = *positions.first()?;
-        // in most cases the second position already differs. The rest is a loop without an early exit, which the
-        // compiler vectorises
+        // the second position is compared first, because it differs in most cases. The rest is a loop without an early
+        // exit, which the compiler vectorises
         let is_one = positions[n.min(2) - 1] == first && positions.iter().fold(0, |all, p| all | (p ^ first)) == 0;
         is_one.then_some(first)
     }

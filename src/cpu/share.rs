@@ -32,24 +32,24 @@ const SHIFT: Duration = Duration::from_millis(1);
 const LOOKS: usize = 32;
 
 /// How many times the owner of a desk checks whether the last helper has left, at the end of a kernel. Up to
-/// `LOOKS_AT_END` checks it spins. Then it yields its core between checks, so that a helper that shares the core can
-/// run. After `YIELDS_AT_END` checks it sleeps until the last helper wakes it. A yield takes some 0.4 µs, so it sleeps
-/// after about a millisecond. That is longer than tasks take, because a thread that sleeps wakes so late that its
-/// helpers have gone.
+/// `LOOKS_AT_END` checks the owner spins. Then it yields its core between checks, so that a helper that shares the core
+/// can run. After `YIELDS_AT_END` checks it sleeps until the last helper wakes it. A yield takes some 0.4 µs, so the
+/// owner sleeps after about a millisecond. It waits longer than tasks take, because a thread that sleeps wakes so late
+/// that its helpers have gone.
 const LOOKS_AT_END: usize = 2000;
 const YIELDS_AT_END: usize = 5000;
 
 /// The bit of [`Desk::inside`] that is set while the desk is closed, which means that it offers no tasks.
 const CLOSED: usize = 1 << (usize::BITS - 1);
 
-/// A kernel's function, which is called with the number of a task.
+/// A kernel's function, which is called with the index of a task.
 type Body = dyn Fn(usize) + Sync;
 
 /// The desk where a thread offers the tasks of a kernel.
 ///
-/// A helper is *inside* while it is counted in `inside`. Its unsafe code relies on one invariant, *open*: between
-/// [`Desk::open`] and the end of [`Desk::close`], `body` points to the function of the kernel, and `close` ends only
-/// when no helper is inside. A helper reads `body` only while it is inside an open desk.
+/// A helper is *inside* while it is counted in `inside`. The desk's unsafe code relies on one invariant, *open*:
+/// between [`Desk::open`] and the end of [`Desk::close`], `body` points to the function of the kernel, and `close` ends
+/// only when no helper is inside. A helper reads `body` only while it is inside an open desk.
 struct Desk {
     /// The thread that owns the desk.
     owner: Thread,
@@ -79,8 +79,8 @@ thread_local! {
     static DESK: Cell<Option<Arc<Desk>>> = const { Cell::new(None) };
 }
 
-/// Calls `f` with the number of each task, on the caller's thread and the threads of the caller's rayon pool. If
-/// `alone` is set, only the caller's thread does the work. A task must not itself share work.
+/// Calls `f` with the index of each task, on the caller's thread and the threads of the caller's rayon pool. If `alone`
+/// is set, only the caller's thread does the work. A task must not itself share work.
 #[inline]
 pub(super) fn share(tasks: usize, alone: bool, f: impl Fn(usize) + Sync) {
     share_body(tasks, alone, &f);
@@ -181,7 +181,8 @@ impl Desk {
     }
 
     /// Calls up to two helpers, if the tasks can use more helpers than have been called. Each helper that arrives calls
-    /// two more, so the number of helpers grows like a binary tree, and many threads wake in the time of a few.
+    /// two more, so the number of helpers grows like a binary tree, and waking many threads takes little longer than
+    /// waking a few.
     fn call(self: &Arc<Desk>) {
         for _ in 0..2 {
             let wanted = self.wanted.load(Relaxed);
@@ -193,13 +194,13 @@ impl Desk {
         }
     }
 
-    /// Takes the first of the tasks that nobody has taken, and returns its number.
+    /// Takes the first of the tasks that nobody has taken, and returns its index.
     fn first(&self) -> Option<usize> {
         let take = |left: u64| ((left as u32) < (left >> 32) as u32).then_some(left + 1);
         self.left.fetch_update(Relaxed, Relaxed, take).ok().map(|left| left as u32 as usize)
     }
 
-    /// Takes the last of the tasks that nobody has taken, and returns its number.
+    /// Takes the last of the tasks that nobody has taken, and returns its index.
     fn last(&self) -> Option<usize> {
         let take = |left: u64| {
             ((left as u32) < (left >> 32) as u32).then(|| {
@@ -227,8 +228,8 @@ impl Desk {
     /// Runs on a helper: helps the owner with kernel after kernel. The caller has already counted this helper in
     /// `called`.
     fn attend(self: &Arc<Desk>) {
-        // a pool may run this function on the thread that scheduled it. If that is the owner, the kernel has already
-        // ended
+        // a pool may run this function on the thread that scheduled it. If that thread is the owner, the kernel has
+        // already ended, and there is nothing to do
         let is_owner = std::thread::current().id() == self.owner.id();
         if !is_owner {
             let mut since = Instant::now();
@@ -255,10 +256,10 @@ impl Desk {
         }
     }
 
-    /// Runs one job that waits in the rayon pool, if there is one. Returns false if this helper should leave its desk;
-    /// it is then no longer counted in `called`. It should leave in two cases: if enough other helpers have been called
-    /// meanwhile, or if it is itself a job that another helper runs while that helper gives way. Without the second
-    /// case, two owners that run kernels without end would make the stack grow without limit.
+    /// If a job waits in the rayon pool, runs it. Returns false if this helper should leave its desk; it is then no
+    /// longer counted in `called`. It should leave in two cases: if enough other helpers have been called meanwhile, or
+    /// if it is itself a job that another helper runs while that helper gives way. Without the second case, two owners
+    /// that run kernels without end would make the stack grow without limit.
     fn give_way(self: &Arc<Desk>) -> bool {
         thread_local! {
             static GIVES_WAY: Cell<bool> = const { Cell::new(false) };
@@ -333,7 +334,7 @@ mod tests {
         a_task_that_shares_does_so_alone
     }
 
-    /// Shares `tasks` tasks, and returns how often each has run.
+    /// Shares `tasks` tasks, and returns how often each task has run.
     fn runs(tasks: usize) -> Vec<u32> {
         let runs: Vec<AtomicU32> = (0..tasks).map(|_| AtomicU32::new(0)).collect();
         share(tasks, false, |i| _ = runs[i].fetch_add(1, Relaxed));
@@ -360,7 +361,7 @@ mod tests {
         for threads in [1, 2, 3, 8] {
             in_pool(threads, check);
         }
-        // several threads in parallel, each with its own desk, and one pool
+        // several threads share tasks in parallel: each has its own desk, and all use one pool
         in_pool(3, || {
             std::thread::scope(|s| (0..4).for_each(|_| _ = s.spawn(check)));
             rayon::scope(|s| (0..4).for_each(|_| s.spawn(move |_| check())));

@@ -45,8 +45,8 @@ unsafe fn store<T: Copy>(from: &[Lanes<T>], to: SharedTarget<T>, first: usize, c
     }
 }
 
-/// Factorises the matrices of all lanes in place, with exchanged rows. The arguments are the matrices, their number of
-/// columns, and a list with the numbers of the rows, whose last entry counts the exchanged pairs of rows.
+/// Factorises the matrices of all lanes in place, with row exchanges. The arguments are the matrices, their number of
+/// columns, and a list. The list holds the row numbers and, as its last entry, the number of exchanged pairs of rows.
 type Factorise<T> = fn(&mut [Lanes<T>], usize, &mut [Lanes<i32>]);
 
 compiled!(factors_of_f32, factorise::<f32>(a: &mut [Lanes<f32>], n: usize, order: &mut [Lanes<i32>]) -> ());
@@ -68,8 +68,8 @@ impl Small for f64 {
     const SUBSTITUTE: Substitute<f64> = solutions_of_f64;
 }
 
-/// Factorises the matrices with the numbers `first..end`. Writes the factors to `to`, and to `orders`, for each matrix,
-/// the numbers of its rows and how many pairs were exchanged.
+/// Factorises the matrices with the indices `first..end`. Writes the factors to `to`. Writes to `orders`, for each
+/// matrix, the numbers of its rows, followed by the number of exchanged pairs of rows.
 ///
 /// # Safety
 /// `to` has as many elements as `from`, and `orders` has `rows + 1` elements for each matrix. Nothing else uses the
@@ -164,7 +164,7 @@ type Substitute<T> = fn(&[Lanes<T>], &mut [Lanes<T>], usize, u64);
 compiled!(solutions_of_f32, substitute::<f32>(a: &[Lanes<f32>], x: &mut [Lanes<f32>], columns: usize, kind: u64) -> ());
 compiled!(solutions_of_f64, substitute::<f64>(a: &[Lanes<f64>], x: &mut [Lanes<f64>], columns: usize, kind: u64) -> ());
 
-/// Solves the systems with the numbers `first..end`, each with `n` rows and `columns` right-hand sides. Records in
+/// Solves the systems with the indices `first..end`, each with `n` rows and `columns` right-hand sides. Records in
 /// `lowest` the rows in which the diagonal is 0.
 ///
 /// # Safety

@@ -17,7 +17,7 @@ use half::{bf16, f16};
 /// from the tables. Such a task takes some tens of microseconds.
 const TASK: usize = 1 << 14;
 /// The number of independent sums that `reduce_at` accumulates together: up to `COLUMNS` sums of neighbouring columns.
-/// If rows have one element, it cuts a sum into `LANES` sums of every eighth element each.
+/// If rows have one element, `reduce_at` cuts a sum into `LANES` sums of every eighth element each.
 const COLUMNS: usize = 256;
 const LANES: usize = 8;
 
@@ -151,7 +151,7 @@ fn sums<T: Term>(call: &mut RoutineMemory<'_>) {
 }
 
 /// A row of the operand, in the list of the rows of one range of keys. `key` is the row's key, counted from the start
-/// of the range. `of` is the row's element if rows have one element, and otherwise the row's number.
+/// of the range. `of` is the row's element if rows have one element, and otherwise the row's index.
 #[derive(Clone, Copy)]
 #[repr(C)]
 struct Entry<P> {
@@ -256,8 +256,8 @@ impl<T: Term> Rows<'_, T> {
         });
     }
 
-    /// Writes to `entries` an entry for each row whose key has a sum. They are sorted by the ranges of the keys, and
-    /// within a range they are in the order of the rows. The rows are cut into chunks, which tasks distribute in
+    /// Writes to `entries` an entry for each row whose key has a sum. The entries are sorted by the ranges of the keys,
+    /// and within a range they are in the order of the rows. The rows are cut into chunks, which tasks distribute in
     /// parallel. Returns the position where the entries of each chunk in each range begin, at index
     /// `range * chunks + chunk`, followed by the number of all entries.
     fn distribute<P: Copy + Send + Sync>(

@@ -8,9 +8,8 @@ use std::cell::Cell;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 thread_local! {
-    /// The number of the process in which this thread last checked its pool (0 if it never did), and whether the pool
-    /// had threads in that process. The result is cached, because a thread belongs to the same pool throughout its
-    /// life.
+    /// The id of the process in which this thread last checked its pool (0 if it never did), and whether the pool had
+    /// threads in that process. The result is cached, because a thread belongs to the same pool throughout its life.
     static SEEN: Cell<(u32, bool)> = const { Cell::new((0, false)) };
 }
 
@@ -38,8 +37,8 @@ fn has_pool() -> bool {
 
 /// Returns whether the caller's pool may have been created in this process.
 fn is_made_here(here: u32) -> bool {
-    /// The number of the process in which rayon's global pool was used first, or 0. A thread that is not in a pool uses
-    /// the global pool.
+    /// The id of the process in which rayon's global pool was used first, or 0. A thread that is not in a pool uses the
+    /// global pool.
     static FIRST: AtomicU32 = AtomicU32::new(0);
     if pool::is_within() {
         return true;

@@ -51,14 +51,14 @@ pub(super) struct Frame {
     raw: Vec<u64>,
     /// The program's scans, each with its state after the tiles that have been run.
     scans: Vec<Scanner>,
-    /// The range of positions along its axis at which a scattered store writes; a task may have only some of them.
+    /// The range of positions at which this task may perform a scattered store; other tasks may have other ranges.
     pub part: Range<usize>,
 }
 
 /// The range of all positions, for a task that may write at every position.
 pub(super) const EVERYWHERE: Range<usize> = 0..usize::MAX;
 
-// SAFETY: a frame owns its arena. Only the task that holds it uses its addresses, which each kernel sets first.
+// SAFETY: a frame owns its arena. Only the task that holds it uses its addresses, which each kernel sets before use.
 unsafe impl Send for Frame {}
 
 impl Drop for Frame {
@@ -230,7 +230,7 @@ impl Frame {
                     StepKind::Load(place) => {
                         let mut at = self.load(bound, place, to, tile);
                         if let (Dst::KeepRow(_), true) = (step.dst, at != to) {
-                            // the elements are read from the buffer, but a later pass expects them in the kept row
+                            // a later pass expects the elements in the kept row, so they are copied there
                             std::ptr::copy_nonoverlapping(at, to, n * step.compute.size());
                             at = to;
                         }
@@ -422,7 +422,7 @@ impl Frame {
 /// Returns the bits that a register is filled with. `at` returns the address of element 0 of a place.
 ///
 /// # Safety
-/// If `value` is a load, it has an element in its buffer (*inside*, see [`Program`]).
+/// If `value` is a load, the load has an element in its buffer (*inside*, see [`Program`]).
 #[inline]
 pub(super) unsafe fn bits_of(
     value: FillValue,

@@ -10,7 +10,7 @@ use crate::graph::routine::{UNIT, UPPER};
 /// The maximum number of columns of a block. 64 rows of 64 f64 are 32 KiB, which fit into an L1 cache.
 const COLUMNS: usize = 64;
 
-/// Runs the routine.
+/// Runs the routine `solve_triangular` on the operands of `call`.
 pub(super) fn run(call: &mut RoutineMemory<'_>) -> Result<(), Refused> {
     if call.call.operands[0].meta.dtype == DType::F64 {
         each_block::<f64>(call, of_f64)

@@ -18,11 +18,11 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 /// [`Caps`].
 #[derive(Clone, Copy)]
 pub(super) struct DispatchLimits {
-    /// The most workgroups along each of a grid's three dimensions.
+    /// The maximum number of workgroups along each of a grid's three dimensions.
     pub max_groups: u32,
-    /// Each storage binding starts at a multiple of this many bytes, at or before its operand's first element. The
-    /// planner leaves room for the bytes before that element: it limits operands to less than a binding (`most_bytes`
-    /// in `plan/planner.rs`).
+    /// Each storage binding starts at a multiple of this many bytes, at or before the first element of the operand that
+    /// it binds. The planner leaves room for the bytes before that element: it limits operands to less than a binding
+    /// (`most_bytes` in `plan/planner.rs`).
     pub storage_alignment: u64,
     /// The parameters of each dispatch start at a multiple of this many bytes of their uniform buffer.
     pub uniform_alignment: usize,
@@ -74,7 +74,7 @@ impl Origin {
 static LOADED_BY: AtomicU32 = AtomicU32::new(0);
 
 /// Returns whether a parent process loaded the drivers, and this process was made from it by `fork`. The driver's
-/// threads do not exist here, so a call of the driver may wait forever.
+/// threads do not exist in this process, so a call of the driver may wait forever.
 pub(super) fn is_inherited() -> bool {
     let loaded_by = LOADED_BY.load(Relaxed);
     loaded_by != 0 && loaded_by != crate::base::platform::process_id()
@@ -93,14 +93,15 @@ pub(super) fn inherited_fault() -> Fault {
     Fault::new(ErrorKind::DeviceLost, detail)
 }
 
-/// Returns the only instance of wgpu in the process. There is one, because creating it loads and queries every driver.
+/// Returns the only instance of wgpu in the process. There is only one, because creating one loads and queries every
+/// driver.
 fn instance() -> &'static wgpu::Instance {
     static INSTANCE: OnceLock<wgpu::Instance> = OnceLock::new();
     INSTANCE.get_or_init(|| {
         LOADED_BY.store(crate::base::platform::process_id(), Relaxed);
         let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
-        // by default wgpu validates indirect calls, which cupric never makes, and for that it limits buffers to less
-        // than 4 GiB. A debug build keeps all of wgpu's validation
+        // by default wgpu validates indirect calls, and limits buffers to less than 4 GiB for that purpose. cupric
+        // never makes such calls. A debug build keeps all of wgpu's validation
         if !cfg!(debug_assertions) {
             descriptor.flags = wgpu::InstanceFlags::empty();
         }
@@ -145,8 +146,8 @@ pub(super) async fn names() -> Vec<String> {
     enumerate().await.iter().map(|adapter| adapter.get_info().name).collect()
 }
 
-/// Returns the name of a vendor. `number` is its PCI vendor id, or for a vendor that makes no cards the id that Khronos
-/// assigned. Returns the number itself for any other vendor.
+/// Returns the name of a vendor. `number` is its PCI vendor id, or the id that Khronos assigned if the vendor makes no
+/// cards. Returns the number itself for any other vendor.
 pub(super) fn vendor_name(number: u32) -> String {
     let name = match number {
         0x1002 => "AMD",
@@ -179,7 +180,7 @@ pub(super) async fn open(origin: &Origin, shrink: Option<Shrink>, with_matrices:
     };
     let info = adapter.get_info();
     // mappable storage buffers are left out: on many cards they lie in host memory, which kernels read slowly, and
-    // `Connection::raise` causes an error for a test by requesting one, which wgpu must reject
+    // `Connection::raise` needs wgpu to reject such a buffer, to cause an error for a test
     let mut features =
         adapter.features() - wgpu::Features::MAPPABLE_PRIMARY_BUFFERS - wgpu::Features::all_experimental_mask();
     if shrink.is_some_and(|s| !s.clock) {
@@ -208,7 +209,7 @@ pub(super) async fn open(origin: &Origin, shrink: Option<Shrink>, with_matrices:
     Ok(opened)
 }
 
-/// Returns an adapter's device, which was opened with these features and limits, together with what it supports.
+/// Returns the device that was opened on an adapter with these features and limits, and what it supports.
 pub(super) fn described(
     adapter: &wgpu::Adapter,
     device: wgpu::Device,
@@ -266,7 +267,7 @@ fn descriptor(features: wgpu::Features, limits: &wgpu::Limits) -> wgpu::DeviceDe
 
 /// Opens an adapter with cooperative matrices, the only experimental feature that is ever requested. Returns `None` if
 /// `wanted` is false, or if the device cannot be opened. wgpu only checks whether a driver lists products of small
-/// matrices. If the driver lists some but lacks the feature, it rejects the device, and wgpu panics.
+/// matrices. A driver that lists some but lacks the feature rejects the device, and then wgpu panics.
 fn request_with_matrices(
     adapter: &wgpu::Adapter,
     features: wgpu::Features,
@@ -353,7 +354,7 @@ fn capabilities(
         int64,
         // the shaders' f64 functions use the bits of a number as a u64, so f64 needs 64-bit integers too
         float64: int64 && features.contains(wgpu::Features::SHADER_F64),
-        // replaced when the probe of the device's arithmetic has run
+        // the next two fields are replaced once the probe of the device's arithmetic has run
         half: Half::INTEGERS,
         fma: MultiplyAdd::Separate,
         max_binding,
@@ -422,7 +423,8 @@ pub(super) fn caps_of(card: &Card) -> Result<Caps> {
     if features.contains(wgpu::Features::SUBGROUP) {
         caps.subgroup = card.subgroup;
     }
-    // assumed results of the probe: cards with the type f16 convert it correctly, and every card has multiply-adds
+    // the probe cannot run, so we assume that cards with the type f16 convert it correctly, and that every card has
+    // multiply-adds
     caps.fma = MultiplyAdd::Fused;
     caps.half = if features.contains(wgpu::Features::SHADER_F16) { Half::HARDWARE } else { Half::INTEGERS };
     caps.tiles = Tiles::of_adapter(card.vendor, false);

@@ -1,7 +1,8 @@
 //! Delays the end of the process until software drivers are idle. A driver that is busy while the process ends uses
-//! libraries that are being unloaded: llvmpipe ends in a segmentation fault if it compiles a shader at that moment. The
-//! driver compiles a pipeline in its first run, so `batch.rs` waits after it has submitted such a run. This file waits
-//! for all other work at the end of the process, and from then on keeps our own threads out of all drivers.
+//! libraries that are being unloaded. For example, llvmpipe crashes if it compiles a shader at that moment. A driver
+//! compiles a pipeline when the pipeline runs for the first time, so `batch.rs` waits after it has submitted such a
+//! run. This file waits for all other work at the end of the process, and from then on keeps our own threads out of all
+//! drivers.
 
 use super::adapter::is_inherited;
 use super::connection::{Connection, lock};
@@ -47,15 +48,15 @@ pub(super) fn is_ending() -> bool {
     ENDING.load(Relaxed)
 }
 
-/// Makes the process keep our threads out of drivers at its end. Exit functions run in reverse order of registration.
-/// So this is called when drivers have been loaded, and again (with another `once`) when they have run work, because
-/// they may register more exit functions then.
+/// Makes the process keep our threads out of drivers when it ends. Exit functions run in reverse order of registration,
+/// and ours must run before the drivers' own. So this is called when drivers have been loaded, and again (with another
+/// `once`) when they have run work, because they may have registered more exit functions by then.
 pub(super) fn stop_threads(once: &Once) {
     at_end(once, end_threads);
 }
 
 /// Makes the end of the process call `function`, which must not let a panic unwind into C. Only the first call with a
-/// `once` registers it. Any thread may end the process, so `function` uses only statics.
+/// `once` registers its function. Any thread may end the process, so `function` uses only statics.
 pub(super) fn at_end(once: &Once, function: extern "C" fn()) {
     once.call_once(|| platform::at_exit(function));
 }
@@ -80,7 +81,7 @@ extern "C" fn end_threads() {
     });
 }
 
-/// The open connections to software drivers. They are weak, so that an unused device is closed.
+/// The open connections to software drivers. The references are weak, so that an unused device is closed.
 static OPEN: Mutex<Vec<Weak<Connection>>> = Mutex::new(Vec::new());
 
 /// Makes the process wait at its end until this connection to a software driver has finished its work, has failed, or
@@ -93,7 +94,7 @@ pub(super) fn wait_for(connection: &Arc<Connection>) {
     }
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        // exit functions run in reverse order of registration. The driver has registered its own by now, so
+        // exit functions run in reverse order of registration. The driver has registered its exit functions by now, so
         // `settle_all` runs before them
         static SETTLE: Once = Once::new();
         at_end(&SETTLE, settle_all);

@@ -33,8 +33,9 @@ const RING: usize = 256 << 10;
 /// The number of parameter buffers that are used in turn. With only one, the device could copy the parameters of a
 /// batch to it only after the previous batch had run. Chosen by hand; no benchmark compares other values.
 const RINGS: usize = 4;
-/// The most bind groups in the cache, which is emptied when full. It must be bounded, because bind groups keep their
-/// buffers alive. Chosen by hand: 8,192 are more than a program's loop uses, and few compared with the driver's memory.
+/// The maximum number of bind groups in the cache, which is emptied when it is full. The number is bounded, because
+/// bind groups keep their buffers alive. Chosen by hand: 8,192 are more than a program's loop uses, and few compared
+/// with the driver's memory.
 const GROUPS: usize = 8192;
 /// The key of a cached bind group: its layout's number, then the number, offset and length of each buffer that it
 /// binds.
@@ -78,16 +79,16 @@ pub(super) struct Batch {
     ring: usize,
     pub pipelines: Pipelines,
     groups: WordMap<GroupKey, wgpu::BindGroup>,
-    /// The key that is being looked up in `groups`. The list is kept for the next lookup, because allocating a new one
-    /// would take longer than the lookup.
+    /// The key that is being looked up in `groups`. The vector is kept for the next lookup, because allocating a new
+    /// one would take longer than the lookup.
     key: Vec<u64>,
     /// The buffer of error notes.
     pub errors: wgpu::Buffer,
     /// Whether a gather, or a routine that can reject elements, was recorded since the error notes were last read.
     pub unread_errors: bool,
     notes: Arc<ErrorNotes>,
-    /// The timer and its number, while a caller measures kernels. By the number, the caller finds out whether another
-    /// thread has replaced the timer.
+    /// The timer and its number, while a caller measures kernels. The number shows the caller whether another thread
+    /// has replaced the timer.
     timer: Option<(u64, Timer)>,
     /// How many timers were started.
     timers: u64,
@@ -147,7 +148,7 @@ impl Batch {
         serial == self.serial && self.dispatches > 0
     }
 
-    /// Forgets the cached bind groups, and so the buffers that they hold.
+    /// Forgets the cached bind groups, which releases the buffers that they hold.
     pub fn forget_groups(&mut self) {
         self.groups.clear();
     }
@@ -172,7 +173,7 @@ impl Batch {
     }
 
     /// Returns the bind group for the parameters of a dispatch in the open batch's parameter buffer. `class` is the
-    /// index of their length in [`PARAMS_CLASSES`].
+    /// index of the parameters' length in [`PARAMS_CLASSES`].
     fn params_group(&mut self, connection: &Connection, class: usize) -> Result<wgpu::BindGroup> {
         let largest = PARAMS_CLASSES[PARAMS_CLASSES.len() - 1] as u64 * 16;
         if self.rings.len() <= self.ring {
@@ -246,9 +247,9 @@ impl Batch {
         Ok(group)
     }
 
-    /// Remembers the accesses at checked indices (gathers) of a kernel, or a routine's call, so that an error note can
-    /// be traced to one of them. Returns the error id of the first ([`ErrorNotes::remember`]). The error notes count as
-    /// unread from now on.
+    /// Remembers the gathers (accesses at checked indices) of a kernel, or the call of a routine, so that an error note
+    /// can be traced to one of them. Returns the error id of the first one ([`ErrorNotes::remember`]). The error notes
+    /// count as unread from now on.
     pub fn next_error_id(&mut self, gathers: impl Iterator<Item = NoteSource>) -> u32 {
         self.unread_errors = true;
         self.notes.remember(gathers)
@@ -320,8 +321,8 @@ impl Batch {
         }
         self.pass = None;
         let encoder = self.encoder.get_or_insert_with(|| new_encoder(connection));
-        // a clear is in no pass, and only passes record times. So while steps are timed, an empty pass before the clear
-        // records its start, and an empty pass after it records its end
+        // a clear is not part of a pass, and only passes record times. So while steps are timed, an empty pass before
+        // the clear records its start, and an empty pass after it records its end
         let timer = self.timer.as_mut().map(|(_, timer)| timer).filter(|timer| timer.notes_steps());
         let queries = timer.and_then(|timer| timer.next_pass(connection, encoder));
         let empty_pass = |encoder: &mut wgpu::CommandEncoder, ends: [bool; 2]| {
@@ -339,7 +340,8 @@ impl Batch {
         Ok(())
     }
 
-    /// Marks the start of a step of a plan. While steps are timed, the step gets its own passes; `note` describes it.
+    /// Marks the start of a step of a plan. While steps are timed, the step gets its own passes. `note` describes the
+    /// step.
     pub fn begin_step(&mut self, connection: &Connection, note: impl FnOnce(Instant) -> StepNote) -> Result<()> {
         let Some((_, timer)) = self.timer.as_ref().filter(|(_, timer)| timer.notes_steps()) else { return Ok(()) };
         let waits = timer.waits();

@@ -73,7 +73,8 @@ impl Counters {
 struct LateError {
     any: AtomicBool,
     error: Mutex<Option<(ErrorKind, String)>>,
-    /// Called after an error is set. Used only in a browser, where no thread looks for errors.
+    /// A function that is called after an error is set. Only a browser needs it, because no thread looks for errors
+    /// there.
     on_change: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
@@ -121,7 +122,7 @@ pub(super) struct Connection {
     /// How many pipelines run for the first time in unfinished submissions. Some drivers compile a pipeline only then.
     first_runs: Arc<AtomicU64>,
     late: Arc<LateError>,
-    /// Held while a thread polls, because wgpu 30.0.1 may panic when two threads poll at the same time.
+    /// A thread holds this lock while it polls, because wgpu 30.0.1 may panic when two threads poll at the same time.
     poller: Mutex<()>,
     /// How long a wait goes on without progress before it fails.
     timeout: Duration,
@@ -175,8 +176,8 @@ impl Connection {
     }
 
     /// Installs handlers for a loss of the device, and for errors that wgpu reports outside our calls. They mark the
-    /// device as failed, and send the error to the program's logger. Not called for a device that a program has lent,
-    /// because such a device keeps the program's own error handler.
+    /// device as failed, and send the error to the program's logger. This is not called for a device that a program has
+    /// lent, because such a device keeps the program's own error handler.
     pub fn report_errors(&self) {
         let (on_error, named) = (self.late.clone(), self.name.clone());
         self.device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
@@ -225,8 +226,8 @@ impl Connection {
 
     /// Runs `f`, which calls wgpu. wgpu reports errors to error scopes instead of returning them, so this opens a scope
     /// for each kind of error, and returns an error that a scope caught. If the device is lost or has failed, returns
-    /// the error of that instead. `operation` is the name of the call in messages, and in tests that plan a failure of
-    /// the call.
+    /// the error that caused this instead. `operation` is the name of the call in messages, and in tests that plan a
+    /// failure of the call.
     pub fn scoped<T>(&self, operation: &'static str, f: impl FnOnce() -> T) -> Result<T> {
         use wgpu::ErrorFilter::*;
         if !CAN_WAIT {
@@ -281,8 +282,8 @@ impl Connection {
         self.late.set(error.kind(), error.detail().to_string());
     }
 
-    /// Forgets the error that every call returns since the device failed. Only for tests, which cause that error on
-    /// purpose.
+    /// Forgets the error that every call returns since the device failed. Only tests call this, because they cause such
+    /// errors on purpose.
     #[cfg(feature = "testing")]
     pub fn forget_losses(&self) {
         self.late.clear();
@@ -340,8 +341,8 @@ impl Connection {
     }
 
     /// Waits for the report that the device is lost, for a short time after a call has failed. A lost device may return
-    /// other errors first, because wgpu may report the loss only when the queue is empty. Then a poll reports it,
-    /// unless the `submit` of another thread has found it and is about to report it.
+    /// other errors first, because wgpu may report the loss only when the queue is empty. Then a poll reports the loss,
+    /// unless `submit` in another thread has noticed the loss and is about to report it.
     pub fn await_loss_report(&self) {
         let end = Instant::now() + LOSS_REPORT;
         while CAN_WAIT && Instant::now() < end {

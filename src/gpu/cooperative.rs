@@ -50,7 +50,7 @@ pub(super) fn are_right(gpu: &Gpu, trial: impl FnOnce() -> Result<Arc<Gpu>>) -> 
             let ways = [gpu.caps.tiles.busy, 0].into_iter().flat_map(|busy| TRIALS.iter().map(move |t| (t, busy)));
             { ways }.try_fold(true, |right, (t, busy)| Ok(right && t.is_right(&t.run(&trial, busy)?)))
         };
-        // wgpu panics if a driver rejects what it has reported as supported
+        // wgpu panics if a driver rejects a device with features that the driver itself has reported as supported
         match std::panic::catch_unwind(AssertUnwindSafe(test)) {
             Ok(Ok(right)) => {
                 gpu.disk.iter().for_each(|disk| disk.keep_cooperative(right));
@@ -67,12 +67,12 @@ pub(super) fn are_right(gpu: &Gpu, trial: impl FnOnce() -> Result<Arc<Gpu>>) -> 
 
 /// A product whose result is known.
 struct Trial {
-    /// The number of matrices in the batch, m, n and k.
+    /// The number of matrices in the batch, then m, n and k.
     sizes: [usize; 4],
     /// Whether the left and the right operand are contiguous along k. Otherwise they are contiguous along m or n.
     along_k: [bool; 2],
-    /// Functions that return an element of the left operand from its matrix, row and k, and of the right operand from
-    /// its matrix, column and k.
+    /// Functions that return the value of an element. The first one takes a matrix, row and k of the left operand, and
+    /// the second one a matrix, column and k of the right operand.
     elements: [fn(usize, usize, usize) -> f32; 2],
     /// Whether the sums are exact in f32. If not, all rows are equal and all columns are equal, so all elements of the
     /// result must have the same bits.
@@ -229,7 +229,7 @@ impl Trial {
     }
 
     /// Returns whether a device's results are correct. Exact sums must be equal. Other sums must be within the error
-    /// bound of a product (`(k/2 + 16)·2⁻²⁴` of the sum of magnitudes), and must all have the same bits.
+    /// bound of a product (`(k/2 + 16)·2⁻²⁴` times the sum of magnitudes), and must all have the same bits.
     fn is_right(&self, results: &[f32]) -> bool {
         let [batch, m, n, k] = self.sizes;
         let places = (0..batch).flat_map(|b| (0..m).flat_map(move |i| (0..n).map(move |j| (b, i, j))));

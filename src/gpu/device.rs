@@ -27,10 +27,10 @@ use std::time::Duration;
 /// adapter of WebGPU offers.
 const MOST_CACHED_IN_A_PAGE: u64 = 256 << 20;
 
-/// An open GPU. It lives as long as a handle to it, an array on it, or an unfinished read.
+/// An open GPU. It lives as long as there is a handle to it, an array on it, or an unfinished read.
 pub(crate) struct Gpu {
-    /// A handle to the device itself. Buffers and futures of the device get a strong handle from it, which keeps the
-    /// device alive.
+    /// A weak handle to this device itself. Buffers and futures of the device get a strong handle from it, which keeps
+    /// the device alive.
     this: Weak<Gpu>,
     /// The number of the device in the process.
     pub(super) id: u32,
@@ -48,21 +48,24 @@ pub(crate) struct Gpu {
     pub(super) memory: Option<u64>,
     pub(super) connection: Arc<Connection>,
     pub(super) watch: Arc<Watch>,
-    /// A thread that locks both `batch` and this locks `batch` first, so that no two threads wait for each other.
+    /// To avoid deadlocks, a thread that needs the locks of both `batch` and `pool` takes the lock of `batch` first.
     pub(super) pool: Arc<Mutex<BufferPool>>,
     pub(super) batch: Arc<Mutex<Batch>>,
     pub(super) notes: Arc<ErrorNotes>,
-    /// A thread that locks both `batch` and this locks `batch` first, for the same reason as with `pool`.
+    /// To avoid deadlocks, a thread that needs the locks of both `batch` and `prepared` takes the lock of `batch`
+    /// first.
     pub(super) prepared: Mutex<PreparedPlans>,
-    /// The findings of the probe of the device's arithmetic. Empty if the probe failed when the device was opened.
+    /// The findings of the probe of the device's arithmetic. They are missing if the probe failed when the device was
+    /// opened.
     pub(super) numerics: OnceLock<Numerics>,
     pub(super) disk: Option<Arc<DiskCache>>,
 }
 
 /// The memory behind a [`Buffer`] of a GPU. Dropping it returns the driver's buffer to the pool immediately, even while
-/// enqueued work uses it. This is safe because there is one queue: work that uses the buffer next runs later.
+/// enqueued work uses it. This is safe because all work goes through one queue, so the next work that uses the buffer
+/// runs after the enqueued work.
 pub(super) struct GpuMemory {
-    /// `None` only while this value is being dropped, because `drop` moves the buffer to the pool.
+    /// It is `None` only while this value is being dropped, because `drop` moves the buffer to the pool.
     buffer: Option<DriverBuffer>,
     bytes: usize,
     gpu: Arc<Gpu>,
@@ -120,8 +123,8 @@ pub(super) fn driver_buffer(buffer: &Buffer) -> Option<&DriverBuffer> {
 
 /// Opens an adapter. `id` is the device's number in the process, `limit` a memory limit in bytes, and `shrink` a test's
 /// tighter limits. `with_matrices` states whether the device offers the cooperative matrices that the adapter reports.
-/// `for_trials` is set for the device of a self-test. It keeps nothing on disk and prints no shaders, because its
-/// kernels are not the caller's.
+/// `for_trials` is true for the device of a self-test. Such a device keeps nothing on disk and prints no shaders,
+/// because its kernels are not the caller's.
 pub(super) async fn open(
     id: u32,
     origin: Origin,
@@ -158,8 +161,8 @@ pub(super) async fn connected(
     let watch = Watch::new(&connection);
     let found = numerics::find(&connection, &watch, disk.as_ref(), &origin, shrink).await;
     let mut caps = opened.caps;
-    // if the probe failed, f16 is converted by integer operations, and the caller's next operation returns the error
-    // that made it fail
+    // if the probe failed, f16 is converted by integer operations, and the caller's next operation returns the error of
+    // the probe
     caps.half = found.as_ref().map_or(caps.half, |found| numerics::conversions(*found, shrink));
     caps.fma = match shrink {
         Some(shrink) if shrink.fma_in_f64 => MultiplyAdd::InF64,
@@ -195,8 +198,9 @@ pub(super) async fn connected(
 
 impl Drop for Gpu {
     fn drop(&mut self) {
-        // A driver waits for its work when it is closed. It would wait forever in a process made by fork, where the
-        // threads that do the work do not exist, and on a device that hangs. Such a device is left open.
+        // Closing a device waits for its work. In a process made by fork, the wait would never end, because the threads
+        // that do the work do not exist there. On a device that hangs, the wait would not end either. The device is
+        // left open in both cases.
         if !CAN_WAIT {
             // a browser finishes the submitted work before it destroys the device
             return self.connection.device.destroy();

@@ -39,7 +39,7 @@ struct BoundWindow<'a> {
 
 impl<'a> StepRecorder<'a> {
     /// Records the steps of a plan. If the run writes in place, and a failure halfway could leave that write incomplete
-    /// (`PreparedPlan::rehearses`), first does everything that may fail.
+    /// (`PreparedPlan::rehearses`), everything that may fail is done before the first step is recorded.
     pub fn record(&mut self, plan: &PreparedPlan) -> Result<()> {
         let steps = || self.plan.steps.iter().zip(&plan.steps);
         if plan.rehearses && self.bindings.replaces {
@@ -82,7 +82,7 @@ impl<'a> StepRecorder<'a> {
         self.buffers[number(self.plan, named)]
     }
 
-    /// Runs `work`, and adds the kernel's name and its caller's line to an error.
+    /// Runs `work`. If it fails, adds the kernel's name and the caller's line to the error.
     fn at_line(&mut self, kernel: &PreparedKernel, work: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
         work(self).map_err(|e| e.of_kernel(kernel.name).or_at(self.bindings.line(kernel.node)))
     }

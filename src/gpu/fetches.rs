@@ -12,7 +12,8 @@ use crate::plan::kernel::{Kernel, KernelKind, Op, Store, Value, Window};
 use smallvec::SmallVec;
 
 /// The side, in elements, of the squares that the workgroups of `main_of_squares` in `shaders/elementwise.wgsl`
-/// compute. They load operands that are contiguous along another axis than the last through workgroup memory.
+/// compute. These workgroups use workgroup memory to load operands that are contiguous along an axis other than the
+/// last.
 pub(super) const SIDE: usize = 32;
 /// The number of elements of workgroup memory that a square of [`SIDE`] × [`SIDE`] elements uses. Each column has one
 /// element of padding.
@@ -29,8 +30,8 @@ const FOUR: usize = 4;
 /// cards.
 const LEAST: usize = 32;
 
-/// The operands of a window (a part of a kernel's index space that one dispatch covers), and the facts on which the
-/// decision depends.
+/// The operands of a window (a part of a kernel's index space that one dispatch covers), and the facts that decide how
+/// they are fetched.
 pub(super) struct FetchOperands<'a> {
     pub kernel: &'a Kernel,
     pub window: &'a Window,
@@ -38,8 +39,8 @@ pub(super) struct FetchOperands<'a> {
     pub aligned: &'a [bool],
 }
 
-/// Sets `variant.fetches` and the widths of its bindings if the kernel's invocations process four neighbours. Also sets
-/// `variant.lines` of an elementwise kernel, and the workgroup size of a reduction.
+/// Sets `variant.fetches` and the widths of the variant's bindings if the kernel's invocations process four neighbours.
+/// Also sets `variant.lines` of an elementwise kernel, and the workgroup size of a reduction.
 pub(super) fn choose(of: &FetchOperands<'_>, variant: &mut Variant) {
     match of.kernel.kind {
         KernelKind::Elementwise => for_elements(of, variant),
@@ -77,8 +78,9 @@ fn for_elements(of: &FetchOperands<'_>, variant: &mut Variant) {
     widen(of, last, variant);
 }
 
-/// Decides for a reduction: an invocation processes the elements of four neighbouring lanes, and these elements are
-/// neighbours too. Each lane keeps its own partial results, so elements are combined in the same order.
+/// Decides whether an invocation of a reduction processes the elements of four neighbouring lanes, and how it fetches
+/// them. These elements are neighbours too. Each lane keeps its own partial results, so this does not change the order
+/// in which elements are combined.
 fn for_lanes(of: &FetchOperands<'_>, variant: &mut Variant) {
     let FetchOperands { kernel, window, .. } = of;
     let (size, lanes) = (variant.groups.size as usize, variant.groups.lanes as usize);
@@ -173,7 +175,7 @@ impl FetchOperands<'_> {
     }
 
     /// Returns whether some value is a plain load of operand `n`, and no value gathers from the operand. In a
-    /// reduction, also requires that no outer value, of which there is one per row, loads it.
+    /// reduction, also requires that no outer value (a value that is computed once for each row) loads the operand.
     fn is_plain_load(&self, n: usize) -> bool {
         let values = || self.kernel.values.iter();
         let is_load = |v: &Value| matches!(&v.op, Op::Load(load) if *load == n);
@@ -222,8 +224,8 @@ impl FetchOperands<'_> {
     }
 
     /// Returns the axis along which a workgroup fetches squares (see [`SIDE`]), or `None` if it fetches none. It is the
-    /// axis along which most loads are contiguous, among the loads that are not contiguous along the last axis. Both
-    /// axes must be long enough for a square.
+    /// axis along which most loads are contiguous, among the loads that are not contiguous along the last axis. This
+    /// axis and the last axis must be long enough for a square.
     fn lines(&self, last: usize, fetches: &[Fetch], variant: &Variant) -> Option<usize> {
         let shape = &self.window.shape;
         let stores = self.kernel.loads.len()..self.kernel.loads.len() + self.kernel.stores.len();

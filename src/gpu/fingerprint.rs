@@ -1,6 +1,6 @@
 //! A hash of the source files on which findings about a driver depend (the results of the arithmetic probe and of the
 //! self-test of cooperative matrices): the shaders, their generator and the self-test. Findings made with other sources
-//! may differ, so the cache file on disk names this hash next to the version. The WGSL expressions of functions, in
+//! may differ, so the cache file on disk contains this hash next to the version. The WGSL expressions of functions, in
 //! `ufunc/`, are not hashed.
 
 /// Mixes the bytes of files into one number (FNV-1a over words of 8 bytes, and the length of each file). It runs when

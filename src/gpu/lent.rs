@@ -1,5 +1,6 @@
 //! Devices and buffers of programs that call wgpu themselves. A lent device keeps the program's error handler, and the
-//! features and limits it was opened with. A program's buffer is never written here, and never enters the pool.
+//! features and limits with which it was opened. cupric never writes to a program's buffer, and never puts it into the
+//! pool.
 
 use super::adapter::{self, Lent, Origin, inherited_fault, is_inherited};
 use super::at_exit;
@@ -128,7 +129,7 @@ impl Native for Gpu {
 
 impl Gpu {
     /// Returns whether wgpu accepts commands for the buffer on this device. wgpu rejects a buffer of another device,
-    /// and one that was destroyed. It cannot recognise a buffer of another wgpu instance: it panics, or mistakes the
+    /// and one that was destroyed. wgpu cannot recognise a buffer of another wgpu instance: it panics, or mistakes the
     /// buffer for one of ours with the same number. This mistake is detected only if the lengths differ. The commands
     /// are never submitted.
     fn takes(&self, buffer: &wgpu::Buffer) -> Result<bool> {

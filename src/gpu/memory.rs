@@ -58,7 +58,7 @@ impl Drop for Freed {
     fn drop(&mut self) {
         if !CAN_WAIT {
             // wgpu leaves a dropped buffer of a browser to the garbage collector, which does not know how much memory
-            // of the GPU it holds
+            // of the GPU the buffer holds
             self.buffers.iter().for_each(|buffer| buffer.buffer.destroy());
             self.staging.iter().for_each(wgpu::Buffer::destroy);
         }
@@ -169,7 +169,7 @@ impl BufferPool {
         self.leaving -= bytes;
     }
 
-    /// Raises the peak to the bytes in use.
+    /// Raises the peak to the number of bytes in use, if that number is larger.
     pub fn note_peak(&mut self) {
         self.peak = self.peak.max(self.used);
     }

@@ -39,7 +39,7 @@ mod batch;
 mod connection;
 mod cooperative;
 mod device;
-// a web page has no files, and naga and the code for the file format would be half of its WebAssembly module
+// a web page has no files, and naga and the code for the file format would be half of the page's WebAssembly module
 #[cfg_attr(all(target_family = "wasm", target_os = "unknown"), path = "disk/none.rs")]
 mod disk;
 mod dispatch;
@@ -112,8 +112,8 @@ impl Provider for Gpus {
         static AFTER: Once = Once::new();
         self.check()?;
         // the exit function makes the end of the process wait while a device is being opened, because a thread that
-        // nobody joins may be opening it. It is registered twice: before the drivers are loaded, which `names` does at
-        // the first opening, and after
+        // nobody joins may be opening it. The exit function is registered both before and after the drivers are loaded;
+        // `names` loads them at the first opening
         at_exit::stop_threads(&BEFORE);
         let Some(_inside) = at_exit::enter() else {
             return Err(Error::with_line(ErrorKind::DeviceLost, "Device::gpu", "the process is ending", None));
@@ -170,7 +170,8 @@ impl Provider for Gpus {
     }
 }
 
-/// Returns the names of all adapters. A browser lists them only asynchronously, so none are returned there.
+/// Returns the names of all adapters. In a browser it returns none, because a browser lists adapters only
+/// asynchronously.
 fn names() -> Vec<String> {
     platform::block_on(adapter::names()).unwrap_or_default()
 }
@@ -190,7 +191,8 @@ fn open(id: u32, origin: Origin, limit: Option<usize>, shrink: Option<Shrink>) -
         gpu = open(false)?;
     }
     if gpu.connection.software {
-        // `wait_for` requires that the driver has run a shader, and the probe of the device's arithmetic was one
+        // `wait_for` requires that the driver has run a shader, and the probe of the device's arithmetic was such a
+        // shader
         at_exit::wait_for(&gpu.connection);
     }
     Ok(gpu)

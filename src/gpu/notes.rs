@@ -1,6 +1,6 @@
 //! Error notes. A shader writes the first index that is out of range, or an element that a routine rejects, to a buffer
-//! of notes, and the next read or wait copies the buffer to the host. This file defines what a note means. It also
-//! keeps the copies whose read was dropped before it looked at them.
+//! of notes, and the next read or wait copies the buffer to the host. This file defines what a note means. If a read is
+//! dropped before it has checked its copy of the notes, this file keeps the copy.
 
 use super::connection::{Connection, lock};
 use super::waiting::Signal;
@@ -47,10 +47,10 @@ pub(super) struct ErrorNotes(Mutex<Known>);
 #[derive(Default)]
 struct Known {
     /// How many gathers and routine calls were recorded since ids last started again (see [`ErrorNotes::remember`]).
-    /// Number `n`, counted from 1, writes its notes with the id `u32::MAX - n`.
+    /// The gather or call with the number `n`, counted from 1, writes its notes with the id `u32::MAX - n`.
     gathers: u32,
     checked: VecDeque<NoteSource>,
-    /// Copies of notes whose reads were dropped before they looked at them, oldest first.
+    /// Copies of notes that were never checked, because the read was dropped. The oldest copy comes first.
     unread: Vec<Copied>,
 }
 
@@ -59,7 +59,7 @@ pub(super) struct Copied {
     /// The staging buffer. It holds the copied notes from byte `at` on.
     pub staging: wgpu::Buffer,
     pub at: u64,
-    /// Set when the staging buffer is mapped, so that the host can read it.
+    /// This signal is set when the staging buffer is mapped, so that the host can read it.
     pub signal: Signal,
 }
 
@@ -96,8 +96,8 @@ impl ErrorNotes {
         u32::MAX - first
     }
 
-    /// Returns the error of the gather or routine call that was recorded first among those in the error notes. Returns
-    /// `None` if there are no notes.
+    /// Returns the error in the notes, or `None` if there are no notes. If several gathers or routine calls have
+    /// written notes, returns the error of the one that was recorded first.
     pub fn first_error(&self, notes: &[u8]) -> Option<Error> {
         let words = |note: &[u8]| -> [u32; 3] {
             std::array::from_fn(|i| u32::from_le_bytes(std::array::from_fn(|b| note[4 * i + b])))

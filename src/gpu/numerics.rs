@@ -64,9 +64,9 @@ fn operands() -> Vec<[f32; 3]> {
 }
 
 /// Returns lines of operands for the conversions of f16. A line is a word with two f16, and an f32. The f16 are all
-/// subnormal numbers, samples of the normal numbers and of NaN, and infinity. The f32 are a few special values, the
-/// same finite numbers, the points half way to the next f16, and the f32 just below and just above each of these
-/// points.
+/// subnormal numbers, samples of the normal numbers and of NaN, and infinity. The f32 are a few special values, and for
+/// each of these finite f16: the number itself, the point half way to the next f16, and the f32 just below and just
+/// above that point.
 fn halves() -> Vec<[u32; 2]> {
     // f16 has 1,024 numbers for each exponent. The step, 13, shares no factor with 1,024, so all combinations of low
     // bits occur in the sample
@@ -81,15 +81,15 @@ fn halves() -> Vec<[u32; 2]> {
     let patterns = sampled.chain((0x7c00..=0x7fff).step_by(31)).collect::<Vec<u16>>();
     let lines = floats.iter().flat_map(|x| [*x, -*x]).enumerate().map(|(n, x)| {
         let pattern = patterns[n % patterns.len()] as u32;
-        // so that each f16 occurs in both halves of a word, and with both signs
+        // vary the half of the word and the sign, so that each f16 occurs in both halves and with both signs
         [pattern << 16 | pattern ^ 0x8000 ^ (n as u32 & 1) << 15 | (n as u32 & 1) << 31, x.to_bits()]
     });
     lines.collect()
 }
 
 /// Finds out how a device's arithmetic behaves, while the device is being opened. Returns the error of the probe if it
-/// fails. A device that a program has lent may lack features, so its findings are not kept. Those of a test's device
-/// without features are not kept either.
+/// fails. The findings are not kept for a device that a program has lent, because it may lack features, nor for a
+/// test's device without features.
 pub(super) async fn find(
     connection: &Arc<Connection>,
     watch: &Arc<Watch>,
@@ -247,8 +247,8 @@ fn unpack(bits: u16) -> Numerics {
 
 /// Submits two entry points of the probe's shader, and returns the buffer that receives their results, one after
 /// another. Each element of `entries` is the name of an entry point, its operands in lines of four words, and the
-/// number of words of results that it writes for each line. `native` states whether the device has the type f16.
-/// Compiles with all of wgpu's run-time checks, because its speed does not matter.
+/// number of words of results that it writes for each line. `native` states whether the device has the type f16. The
+/// shader is compiled with all of wgpu's run-time checks, because its speed does not matter.
 fn run(connection: &Connection, entries: [(&str, &[u32], usize); 2], native: bool) -> Result<wgpu::Buffer> {
     let device = &connection.device;
     let bytes = |(_, words, width): &(&str, &[u32], usize)| (words.len() / 4 * width * 4) as u64;
@@ -297,7 +297,7 @@ fn run(connection: &Connection, entries: [(&str, &[u32], usize); 2], native: boo
                 let mut pass = encoder.begin_compute_pass(&Default::default());
                 pass.set_pipeline(&pipeline);
                 pass.set_bind_group(0, &group, &[]);
-                // four words a line, 64 invocations a workgroup
+                // a line has four words, and a workgroup processes 64 lines, one in each invocation
                 pass.dispatch_workgroups((words.len() / 4).div_ceil(64) as u32, 1, 1);
             }
             encoder.copy_buffer_to_buffer(&to, 0, &staging, at, bytes(entry));
@@ -361,7 +361,7 @@ fn judge(lines: &[[f32; 3]], results: &[u32]) -> Numerics {
         no_contraction: all(&ordinary, 6, &|a, b, c| a * b + c),
         division: all(&ordinary, 3, &|a, b, _| a / b),
         sqrt: all(&|a, _| a.is_normal() && a > 0.0, 4, &|a, _, _| a.sqrt()),
-        // the entry point `halves` probes these four, and `Probe::finish` sets them
+        // the entry point `halves` probes these four properties, and `Probe::finish` sets them
         half: false,
         half_type: false,
         half_to_float: false,
@@ -381,7 +381,7 @@ mod tests {
 
     fn findings_are_kept_bit_by_bit() {
         assert!((0..15).all(|n| pack(unpack(1 << n)) == 1 << n));
-        // the first and the last field have the lowest and the highest bit
+        // the first field is the lowest bit, and the last field is the highest bit
         assert!(unpack(1).nan && unpack(1 << 14).half_sign && !unpack(1 << 14).nan);
     }
 

@@ -5,9 +5,9 @@ use super::wgsl::{HEADER, ParamHeader, ParamPositions};
 use crate::plan::kernel::{CHAIN, Kernel, KernelKind, Op, Window};
 use smallvec::SmallVec;
 
-/// Returns the part of a window's parameters that is the same in every run. Every value that a run sets is 0 here: in
-/// the header, the grid and the error id; in the words, the header itself (the first [`HEADER`] words), the scalars and
-/// the operands' offsets.
+/// Returns the part of a window's parameters that is the same in every run. The values that each run sets are 0 here.
+/// In the header, these are the grid and the error id. In the words, these are the header itself (the first [`HEADER`]
+/// words), the scalars and the operands' offsets.
 ///
 /// If the kernel computes squares (`SIDE` in `fetches.rs`), `lines` is the axis along which their lines are counted
 /// ([`Variant::lines`](super::wgsl::Variant::lines)). `strides` are the strides of the loads, then of the stores.

@@ -50,8 +50,8 @@ pub(super) type WordMap<K, V> = HashMap<K, V, BuildHasherDefault<WordHasher>>;
 /// The run-time checks that wgpu adds to generated shaders: none. The SAFETY comment in `compile` explains why such
 /// shaders need none.
 pub(super) const CHECKS: wgpu::ShaderRuntimeChecks = wgpu::ShaderRuntimeChecks::unchecked();
-/// Whether wgpu fills workgroup memory with zeros. It need not, because generated shaders write to workgroup memory
-/// before they read it.
+/// Whether wgpu fills workgroup memory with zeros. This is not necessary, because generated shaders write to workgroup
+/// memory before they read it.
 pub(super) const ZEROES_WORKGROUP_MEMORY: bool = false;
 
 /// The buffers and parameters that a shader binds.
@@ -114,9 +114,10 @@ struct Uncompiled {
 #[derive(Default)]
 pub(super) struct Pipelines {
     disk: Option<Arc<DiskCache>>,
-    /// Pipelines by key. Searched first, because building a key is faster than generating the source.
+    /// Pipelines by key. This map is searched first, because building a key is faster than generating the source.
     by_key: WordMap<ShaderKey, Arc<Pipeline>>,
-    /// Pipelines by source. Searched if a key is new, because kernels with different keys may have the same source.
+    /// Pipelines by source. This map is searched if a key is new, because kernels with different keys may have the same
+    /// source.
     by_text: HashMap<String, Arc<Pipeline>>,
     /// User-defined shaders, by source and entry point.
     #[cfg(feature = "kernels")]
@@ -245,11 +246,12 @@ impl Pipelines {
         if let Some(known) = self.raw.get(&key) {
             return Ok(known.clone());
         }
-        // such a shader has no parameters, but a batch always binds some, so it gets the shortest class
+        // such a shader has no parameters, but a batch always binds some, so the shader gets the shortest class of
+        // parameters
         let layout = self.layout(connection, LayoutKey { read_only, checks: false, params: PARAMS_CLASSES[0] }, 0)?;
         let pipeline = connection.scoped("compile", || {
             let source = wgpu::ShaderSource::Wgsl(text.into());
-            // compiled with all of wgpu's run-time checks, which keep a wrong index within its binding
+            // the shader is compiled with all of wgpu's run-time checks, which keep a wrong index within its binding
             let module = connection.device.create_shader_module(wgpu::ShaderModuleDescriptor { label: None, source });
             connection.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
                 label: None,
@@ -317,7 +319,7 @@ fn side_by_side<T: Sync, R: Send>(elements: &[T], f: impl Fn(&T) -> Result<R> + 
             // our threads must not enter drivers when the process is ending (`at_exit.rs`); then the caller's thread
             // does the rest
             let helper = || while at_exit::enter().is_some_and(|_inside| one()) {};
-            // if no thread can be started, this one does the work
+            // if no thread can be started, the caller's thread does the work
             let _ = std::thread::Builder::new().name("cupric-compile".to_string()).spawn_scoped(scope, helper);
         }
         while one() {}

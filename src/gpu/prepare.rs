@@ -122,7 +122,7 @@ impl<'a> Preparer<'a> {
         kernels.take_while(|(n, k)| *n == 0 || k.schedule.is_beside()).map(|(_, k)| k).collect()
     }
 
-    /// Determines which pipeline a window of a kernel needs, or several kernels that are to run in one dispatch.
+    /// Determines the pipeline for a window of a kernel, or for several kernels that are to run in one dispatch.
     /// Returns `None` if these kernels cannot share a dispatch.
     fn draft_window(&self, kernels: &[(&'a Kernel, ParamPositions)], number: usize) -> Result<Option<DraftWindow>> {
         let (mut operands, mut words) = (vec![], vec![]);
@@ -167,7 +167,8 @@ impl<'a> Preparer<'a> {
         Ok(Some(DraftWindow { operands, bindings, variants, params, key }))
     }
 
-    /// Returns the variant of a kernel's shader for a window: what is compiled into it besides the schedule.
+    /// Returns the variant of a kernel's shader for a window: everything that is compiled into the shader besides the
+    /// schedule.
     fn variant(
         &self,
         kernel: &Kernel,
@@ -182,7 +183,7 @@ impl<'a> Preparer<'a> {
         let first = |o: &WindowOperand| o.offset + o.shift(self.buffers);
         let offsets: SmallVec<[i64; 2]> = operands[kernel.loads.len()..].iter().map(first).collect();
         // the prepared plan is used again for runs with the same facts (`prepared.rs`). If an array begins inside a
-        // vector in this run, it may begin elsewhere in a vector in these other runs
+        // vector in this run, it may begin at another position of a vector in those runs
         let is_aligned = |(n, o): (usize, &WindowOperand)| {
             is_aligned(kernel, n, o.offset) && !self.buffers[o.buffer].is_between_vectors()
         };
@@ -303,8 +304,8 @@ impl<'a> Preparer<'a> {
         };
         let load = |(n, l): (usize, &crate::plan::kernel::Load)| {
             let mut o = operand(l.buffer, l.dtype.size(), &l.strides, l.offset);
-            // if several gathers use one load, its span covers what each of them can reach; their reaches are not added
-            // up
+            // if several gathers use one load, the load's span covers the elements that each gather alone can reach, so
+            // the distances are not added up
             let still = o.span;
             for v in &kernel.values {
                 if let Op::Gather { load, stride, position } = &v.op
@@ -375,7 +376,7 @@ fn together(kernels: &[(&Kernel, ParamPositions)], variants: &mut [Variant]) -> 
         let uses = |v: &&Variant| v.loads.iter().chain(v.stores.iter().map(|s| &s.0)).any(|slot| *slot as usize == n);
         let mut slots = variants.iter().filter(uses).map(|v| v.slots[n]);
         let first = slots.next()?;
-        // if the kernels access a buffer by vectors of different lengths, all access it by words instead
+        // if the kernels access a buffer by vectors of different lengths, all kernels access it by words instead
         let width = if slots.clone().all(|slot| slot.width == first.width) { first.width } else { 1 };
         let weaves = variants.iter().filter(uses).any(|v| v.woven > 1 && v.slots[n].width != width);
         if weaves || slots.any(|slot| slot.access != first.access) {

@@ -1,6 +1,6 @@
-//! Prepared plans, which are ready to run. They have for each window of each kernel its pipeline, its bindings, and the
-//! parameters that are the same in every run. `prepare.rs` creates a prepared plan once; `dispatch.rs` binds it to the
-//! buffers, offsets, scalars and source lines of each run.
+//! Prepared plans, which are ready to run. For each window of each kernel, a prepared plan has the pipeline, the
+//! bindings, and the parameters that are the same in every run. `prepare.rs` creates a prepared plan once;
+//! `dispatch.rs` binds it to the buffers, offsets, scalars and source lines of each run.
 
 use super::memory::DriverBuffer;
 use super::pipelines::{Pipeline, WordHasher, WordMap};
@@ -81,8 +81,8 @@ impl WindowOperand {
 /// A window that is ready to be bound to the buffers of a run.
 pub(super) struct PreparedWindow {
     pub pipeline: Arc<Pipeline>,
-    /// The kernel's loads, then its stores. If several kernels run in one dispatch, the loads and stores of each kernel
-    /// follow those of the kernel before it.
+    /// The kernel's loads, then its stores. If several kernels run in one dispatch, the list has the loads and stores
+    /// of one kernel after another.
     pub operands: Box<[WindowOperand]>,
     /// For each binding, an operand that is read or written through it. The whole buffer of that operand is bound, or,
     /// if it is larger than a binding, the range that the operand touches.
@@ -113,17 +113,17 @@ pub(super) struct PreparedKernel {
     pub node: usize,
     /// Whether this is a further pass of the previous kernel. If so, it is not counted as a kernel.
     pub continues: bool,
-    /// The windows of the kernel. Empty if there is no element to compute, or if the kernel runs in the dispatch of an
-    /// earlier kernel.
+    /// The windows of the kernel. The list is empty if there is no element to compute, or if the kernel runs in the
+    /// dispatch of an earlier kernel.
     pub windows: Vec<PreparedWindow>,
     /// The numbers of the scalars that the parameters hold, each with the position of the first of its two words.
     pub scalars: Vec<(usize, usize)>,
     /// For each kernel, the number of its operands, and the position of the word of the parameters that holds the
-    /// offset of its first operand. The offsets of the others follow, one word each. There are several kernels if they
-    /// run in one dispatch.
+    /// offset of its first operand. The offsets of its other operands follow, one word each. There are several kernels
+    /// if they run in one dispatch.
     pub offsets: SmallVec<[(usize, usize); 1]>,
     /// All uses of checked indices in the kernel, in the order of the kernel's values, because their error ids are
-    /// counted in this order. Empty if no index of the kernel is checked.
+    /// counted in this order. The list is empty if no index of the kernel is checked.
     pub gathers: Vec<Gather>,
 }
 
@@ -166,8 +166,8 @@ const SEARCHED: usize = 16;
 pub(super) type Facts = SmallVec<[u64; 4]>;
 
 /// Returns the facts of a run. First, which of its buffers are the same buffer, because a buffer is bound only once.
-/// Second, where in a packed word an output begins, because an invocation can own a word only if it writes all its
-/// elements. Third, for kernels that may process four elements at once, which arrays are between vectors
+/// Second, where in a packed word an output begins, because an invocation can own a word only if it writes all elements
+/// of the word. Third, for kernels that may process four elements at once, which arrays are between vectors
 /// ([`RunBuffer::is_between_vectors`]).
 pub(super) fn facts(plan: &ExecutionPlan, buffers: &[RunBuffer<'_>]) -> Facts {
     let mut facts = Facts::new();
@@ -199,7 +199,8 @@ pub(super) fn facts(plan: &ExecutionPlan, buffers: &[RunBuffer<'_>]) -> Facts {
 }
 
 /// Returns whether what is prepared for a step may depend on which arrays are between vectors
-/// ([`RunBuffer::is_between_vectors`]), because its invocations may process four elements each (`fetches.rs`).
+/// ([`RunBuffer::is_between_vectors`]). This is so if the step's invocations may process four elements each
+/// (`fetches.rs`).
 fn may_take_fours(step: &Step) -> bool {
     match step {
         Step::Nest(kernel) => match kernel.kind {

@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 impl Gpu {
-    /// Records a call of a user-defined shader. Its results are set to zero before it runs.
+    /// Records a call of a user-defined shader. The results of the call are set to zero before the shader runs.
     pub(super) fn record_raw(&self, call: &RawCall<'_>) -> Result<()> {
         let fail = |kind, detail: String| Error::with_line(kind, call.name, detail, Some(call.line));
         self.connection.check()?;

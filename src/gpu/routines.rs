@@ -102,16 +102,16 @@ impl<'a> StepRecorder<'a> {
         self.each_pass(call, true)
     }
 
-    /// Records every dispatch of every pass. With `dry`, only creates the pipelines and bind groups that recording
-    /// needs.
+    /// Records every dispatch of every pass. If `dry` is true, only creates the pipelines and bind groups that
+    /// recording needs.
     fn each_pass(&mut self, call: &RoutineCall, dry: bool) -> Result<()> {
         let mut windows = call.passes.iter().flat_map(|p| p.windows.iter().map(move |w| (p, *w)));
         let done = windows.try_for_each(|(pass, window)| self.pass(call, pass, window, dry));
         done.map_err(|e| e.of_kernel(call.row.name).or_at(self.bindings.line(call.node)))
     }
 
-    /// Records the dispatch of a pass over the items `window[0]..window[1]`. With `dry`, only creates its pipeline and
-    /// bind group.
+    /// Records the dispatch of a pass over the items `window[0]..window[1]`. If `dry` is true, only creates its
+    /// pipeline and bind group.
     fn pass(&mut self, call: &RoutineCall, scheduled: &RoutinePass, window: [usize; 2], dry: bool) -> Result<()> {
         let (shader, pass) = (shader(call.row)?, &scheduled.pass);
         let slots = wgsl::routine_slots(call, pass);
@@ -224,7 +224,7 @@ mod tests {
         assert_eq!(ROWS.len(), SHADERS.len() + ONLY_ON_CPU.len());
     }
 
-    /// Validates the generated source for each dtype, and the file itself with the stubs that it declares.
+    /// Validates the generated source for each dtype, and the shader file itself with the stubs that it declares.
     fn texts_of_bincount_are_valid() {
         use DType::*;
         let whole = |n: usize, dtype, shape: usize| Whole {

@@ -31,7 +31,7 @@ pub(super) struct QueryPair {
 }
 
 impl QueryPair {
-    /// Makes a pass record its start if `ends[0]`, and its end if `ends[1]`.
+    /// Makes a pass record its start if `ends[0]` is true, and its end if `ends[1]` is true.
     pub fn writes(&self, ends: [bool; 2]) -> wgpu::ComputePassTimestampWrites<'_> {
         wgpu::ComputePassTimestampWrites {
             query_set: &self.queries,
@@ -76,7 +76,8 @@ impl Timer {
         self.notes_steps() && self.clock == Clock::HostWithWaits
     }
 
-    /// Marks the start of a step. `note` gets the time when the timer was started, and describes the step.
+    /// Marks the start of a step. `note` gets the time when the timer was started, and returns the description of the
+    /// step.
     pub fn begin_step(&mut self, note: impl FnOnce(Instant) -> StepNote) {
         let note = note(self.began);
         self.steps.push(note);
@@ -153,7 +154,7 @@ impl Timer {
     }
 
     /// Sets the times of each step from the times of its passes. The offset between the device's clock and the host's
-    /// is unknown. So all times are shifted by the smallest amount with which no step begins before it was enqueued.
+    /// is unknown. So all times are shifted by the smallest amount for which no step begins before it was enqueued.
     fn place_steps(&mut self, times: &[(Duration, Duration)]) {
         let numbers = || self.sets.iter().flat_map(|set| set.passes.iter().copied());
         let mut ran = vec![false; self.steps.len()];

@@ -69,8 +69,8 @@ impl Gpu {
         self.write_words(target, first, &words, fills)
     }
 
-    /// Writes bytes at an offset that is a multiple of 4. Their number must be a multiple of 4 too, unless they end
-    /// where the array's memory ends. Then zeros fill the last word, which lies inside the driver's buffer. If
+    /// Writes bytes at an offset that is a multiple of 4. The number of bytes must be a multiple of 4 too, unless they
+    /// end where the array's memory ends. Then zeros fill the last word, which lies inside the driver's buffer. If
     /// `submits` is true, the writes are submitted.
     fn write_words(&self, target: &DriverBuffer, offset: usize, bytes: &[u8], submits: bool) -> Result<()> {
         let whole = bytes.len() / 4 * 4;
@@ -133,7 +133,7 @@ impl Gpu {
         }
     }
 
-    /// Submits all work enqueued so far. The future waits until it is done, and fails if there is an error note.
+    /// Submits all work enqueued so far. The future waits until this work is done, and fails if there is an error note.
     pub(super) fn settled(self: Arc<Gpu>) -> impl Future<Output = Result<()>> + Send + use<> {
         let begin = || {
             self.connection.check()?;
@@ -185,8 +185,8 @@ impl Gpu {
     }
 
     /// Submits all work enqueued so far, then the copies of a piece of a buffer and of unread error notes. `source` is
-    /// the buffer, and the byte from which to copy; without it, only the notes are copied. Also returns the notes that
-    /// the read must check.
+    /// the buffer and the byte from which to copy; if it is `None`, only the notes are copied. Returns the piece, and
+    /// the notes that the read must check.
     fn begin(&self, source: Option<(&wgpu::Buffer, usize)>, len: usize) -> Result<(Piece, Taken)> {
         let piece = self.piece(source.map_or(0, |(_, offset)| offset), len)?;
         let (errors, submitted) = {
@@ -224,7 +224,7 @@ impl Gpu {
         Ok(piece)
     }
 
-    /// Requests the mapping of a piece's staging buffer, which happens after all work submitted so far.
+    /// Requests the mapping of a piece's staging buffer. The mapping happens after all work submitted so far.
     fn map(&self, piece: &Piece) -> Result<()> {
         let (signal, watch) = (piece.signal.clone(), self.watch.clone());
         self.connection.scoped("download", || {
@@ -267,7 +267,8 @@ impl Gpu {
             return self.connection.check();
         }
         if !CAN_WAIT {
-            // a browser fails the mapping before it reports that the device is lost, and has no other reason to fail it
+            // a browser fails the mapping before it reports that the device is lost, and fails a mapping for no other
+            // reason
             self.connection.fail(&Error::with_line(ErrorKind::DeviceLost, "download", GONE, None));
         }
         let connection = self.connection.clone();
@@ -280,8 +281,8 @@ impl Gpu {
         Err(Error::with_line(ErrorKind::Internal, "download", "the driver did not map the buffer", None))
     }
 
-    /// Ends a read that cannot be finished, and returns `error`. If it had to check error notes, an error in them can
-    /// no longer be reported, so the device is marked as failed.
+    /// Ends a read that cannot be finished, and returns `error`. If the read had to check error notes, an error in them
+    /// can no longer be reported, so the device is marked as failed.
     fn lost(&self, notes: &mut Taken, error: Error) -> Error {
         if mutant!(late_error_forgotten, false, !notes.is_empty()) {
             self.connection.fail(&error);
@@ -295,7 +296,7 @@ impl Gpu {
 #[derive(Clone)]
 struct Piece {
     staging: wgpu::Buffer,
-    /// Set when the buffer is mapped.
+    /// This signal is set when the buffer is mapped.
     signal: Signal,
     /// How many bytes at the start of the staging buffer precede the requested bytes. `len` is the number of requested
     /// bytes.

@@ -41,7 +41,7 @@ pub(super) fn classify(
         loads: slots[..n].iter().map(|s| *s as u8).collect(),
         stores,
         groups,
-        // consecutive elements are needed only if an invocation owns whole words
+        // an invocation processes consecutive elements only if it owns whole words
         run: if owns_words { groups.run.into() } else { 1 },
         params,
         fetches: SmallVec::new(),
@@ -93,7 +93,7 @@ fn store_modes(
             // stores that lie side by side in memory share words, so they need atomic writes unless one invocation
             // writes them together
             WriteClass::Words if kernel.woven() > 1 => StoreMode::Atomic,
-            // an invocation owns whole words only if the target begins on a word
+            // an invocation owns whole words only if the target begins at a word boundary
             WriteClass::Words if offsets[i] % per == 0 => StoreMode::Owned,
             WriteClass::Words | WriteClass::Merged | WriteClass::Combined => StoreMode::Atomic,
         };

@@ -23,15 +23,15 @@ use std::time::Duration;
 /// other values.
 const STAYS: Duration = Duration::from_millis(100);
 
-/// Set by a callback of wgpu to whether the requested operation succeeded.
+/// A signal, which a callback of wgpu sets. Its value is whether the requested operation succeeded.
 pub(super) type Signal = Arc<OnceLock<bool>>;
 
 /// The futures that wait for a device, and the thread that polls it for them.
 pub(super) struct Watch {
-    /// Weak, so that a device can be closed while the thread waits for another future.
+    /// The reference is weak, so that a device can be closed while the thread waits for another future.
     connection: Weak<Connection>,
     state: Mutex<State>,
-    /// Notified when a future begins to wait, or a signal is set.
+    /// It is notified when a future begins to wait, or when a signal is set.
     changed: Condvar,
     /// Whether the thread is running, for [`Watch::set`], which takes no lock.
     polls: AtomicBool,
@@ -49,10 +49,10 @@ struct State {
 /// A waiting future.
 struct Entry {
     signal: Signal,
-    /// `None` from when the thread wakes the future until the future is polled again.
+    /// It is `None` after the thread has woken the future, until the future is polled again.
     waker: Option<Waker>,
     clock: IdleClock,
-    /// Whether the device has made no progress for the time-out.
+    /// Whether the device has made no progress for as long as the time-out.
     late: bool,
 }
 
@@ -70,7 +70,8 @@ impl Watch {
     }
 
     /// Sets a signal. wgpu's callbacks call this within a poll or a submission of any thread, with locks held. So it
-    /// wakes no future; the polling thread does. A browser's callbacks hold no locks.
+    /// wakes no future; the polling thread does. A browser's callbacks hold no locks, so in a browser this function
+    /// wakes the futures itself.
     pub fn set(&self, signal: &Signal, fine: bool) {
         let _ = signal.set(fine);
         if !CAN_WAIT {
@@ -139,7 +140,7 @@ impl Watch {
     /// Polls the device once, and returns the wakers of the futures that are due to be polled.
     fn poll(&self) -> Vec<Waker> {
         // `inside` is declared first, so that it is dropped last: `connection` may be the last handle, and the thread
-        // must count as inside a driver while that is dropped
+        // must count as inside a driver while `connection` is dropped
         let inside = at_exit::enter();
         let connection = self.connection.upgrade().filter(|_| inside.is_some());
         if let Some(connection) = &connection
@@ -209,7 +210,7 @@ impl Wait {
     fn enter(&mut self, waker: Waker) -> Option<Result<bool>> {
         let failure = self.connection.check().err();
         // dropping a waker runs code of an executor, so the replaced waker must be dropped after the lock is released.
-        // It is, because the lock is declared later
+        // Variables are dropped in reverse order, so it is declared before the lock
         let mut replaced = Some(waker);
         let mut state = lock(&self.watch.state);
         let known = self.number.and_then(|number| state.waits.get_mut(&number));
@@ -241,7 +242,7 @@ impl Wait {
     fn leave(&mut self) {
         if let Some(number) = self.number.take() {
             let entry = lock(&self.watch.state).waits.remove(&number);
-            // dropped after the lock is released, because dropping a waker runs code of an executor
+            // drop the entry after the lock is released, because dropping a waker runs code of an executor
             drop(entry);
         }
     }
@@ -276,8 +277,8 @@ impl Drop for Wait {
     }
 }
 
-/// Runs `work`, which calls the driver, apart from the polls of the returned future. The first poll starts a thread
-/// that runs `work`, and no poll waits for it. If the caller blocks, its own thread runs `work`.
+/// Runs `work`, which calls the driver, on a thread of its own, so that no poll of the returned future waits for it.
+/// The first poll starts the thread. If the caller blocks, the caller's thread runs `work` instead.
 pub(super) fn apart<T: Clone + Send + 'static>(
     operation: &'static str,
     work: impl FnOnce() -> Result<T> + Send + 'static,

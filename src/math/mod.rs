@@ -2,10 +2,10 @@
 //! floors.)
 //!
 //! Each function is `#[inline(always)]`, has no branch and no table in memory, and spells out its fused multiply-adds.
-//! So a loop over it inside a `#[target_feature]` function (`simd/mod.rs`) compiles to plain vector code, and computes
-//! the same bits on every instruction set. Some functions are exceptions, because they branch to a library function for
-//! some or all operands: `fmod`, `remainder` and `floor_divide`, and for f64 also `sin`, `cos` and `tan` (but not
-//! `sin_near`, `cos_near` and `tan_near`), `asin`, `acos` and `lgamma`.
+//! So a loop that calls the function inside a `#[target_feature]` function (`simd/mod.rs`) compiles to plain vector
+//! code, and computes the same bits on every instruction set. Some functions are exceptions, because they branch to a
+//! library function for some or all operands: `fmod`, `remainder` and `floor_divide`, and for f64 also `sin`, `cos` and
+//! `tan` (but not `sin_near`, `cos_near` and `tan_near`), `asin`, `acos` and `lgamma`.
 //!
 //! `tests/data/contract.csv` has each function's error bound. The comment at each polynomial states that polynomial's
 //! own largest error.

@@ -86,7 +86,7 @@ impl<F, R: Parameters> Compiled<F, R> {
     /// # Errors
     /// Returns the errors of [`eval_all`](crate::eval_all), for inputs and results. Returns
     /// [`ErrorKind::Argument`](crate::ErrorKind::Argument) if the function reads the elements of an input, or has an
-    /// operation whose shape depends on them.
+    /// operation whose shape depends on these elements.
     #[track_caller]
     pub fn call<P: Parameters>(&self, inputs: &P) -> Result<R::With<Array>>
     where

@@ -27,8 +27,8 @@ fn difference(op: &str, e: &Expr, axis: usize, at: Loc) -> Expr {
     binary(row, after, before, at)
 }
 
-/// Returns the operand and the non-negative number of the axis, or the error that the operand carries or the axis
-/// causes.
+/// Returns the operand and the index of the axis, counted from the front. Returns an error if the operand carries one
+/// or if the axis does not exist.
 fn along(op: &'static str, e: &Expr, axis: isize, at: Loc) -> Result<(Expr, usize)> {
     e.checked()?;
     let e = strong(e.clone(), at);
@@ -38,8 +38,8 @@ fn along(op: &'static str, e: &Expr, axis: isize, at: Loc) -> Result<(Expr, usiz
 
 impl Expr {
     /// Computes the differences of neighbouring elements along an axis, `x[i + 1] − x[i]`, `n` times in succession.
-    /// Each time the axis gets shorter by one, until it is empty. The result has the array's dtype. Integers wrap. For
-    /// bools, the result is whether neighbours differ.
+    /// Each time the axis gets shorter by one element, until it is empty. The result has the array's dtype. Integers
+    /// wrap. For bools, the result is whether neighbours differ.
     ///
     /// ```
     /// use cupric::array;
@@ -104,9 +104,9 @@ impl Expr {
     }
 
     /// Computes the gradient along an axis of samples that are `spacing` apart. For an element with two neighbours, it
-    /// is `(x[i + 1] − x[i − 1]) / (2 · spacing)`. At both ends, it is the difference to the only neighbour, divided by
-    /// `spacing` (NumPy's `edge_order=1`). Integers and bool are converted to f32. The result has the shape of the
-    /// array.
+    /// is `(x[i + 1] − x[i − 1]) / (2 · spacing)`. At the first and the last element, it is the difference between this
+    /// element and its only neighbour, divided by `spacing` (NumPy's `edge_order=1`). Integers and bool are converted
+    /// to f32. The result has the shape of the array.
     ///
     /// The expression carries an [`ErrorKind::Shape`] error if the axis has fewer than two elements.
     ///

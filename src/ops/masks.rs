@@ -441,7 +441,7 @@ pub(super) fn positions(
 fn along_axes(flat: Array, shape: &[usize], at: Loc) -> SmallVec<[Expr; 4]> {
     let flat: Expr = flat.into();
     let size = layout::product(shape);
-    // an array without elements has no positions, and its other lengths may not fit the dtype of the divisions
+    // an array without elements has no positions, and its nonzero lengths may not fit the dtype of the divisions
     if shape.len() == 1 || size == 0 {
         return smallvec![flat; shape.len()];
     }

@@ -12,8 +12,8 @@ use crate::ops::functions::join;
 use smallvec::smallvec;
 use std::panic::Location;
 
-/// Returns, for each element of a matrix, the comparison `row` (an entry of the ufunc table) between the number of the
-/// element's diagonal and `k`. The number is column − row: 0 for the main diagonal, and positive above it.
+/// Returns, for each element of a matrix, the comparison `row` (an entry of the ufunc table) between the index of the
+/// element's diagonal and `k`. This index is column − row: 0 for the main diagonal, and positive above it.
 fn compared(op: &'static str, row: &'static Ufunc, rows: usize, columns: usize, k: isize, at: Loc) -> Result<Expr> {
     let shape: Shape = smallvec![rows, columns];
     layout::size_of_shape(&shape).map_err(|f| f.at(op, at))?;
@@ -54,7 +54,7 @@ pub fn tri(rows: usize, columns: usize, k: isize, dtype: DType) -> Expr {
     carry(at, || Ok(cast(compared("tri", &logic::less_equal, rows, columns, k, at)?, dtype, at)))
 }
 
-/// Keeps the elements of matrices for which the comparison `row` between the number of their diagonal and `k` is true
+/// Keeps the elements of matrices for which the comparison `row` between the index of their diagonal and `k` is true
 /// (see `compared`). The other elements become zero.
 fn triangle(op: &'static str, e: &Expr, row: &'static Ufunc, k: isize, at: Loc) -> Expr {
     carry(at, || {
@@ -169,8 +169,8 @@ fn on_diagonal(op: &'static str, e: &Expr, k: isize, at: Loc) -> Result<Expr> {
 /// The order of the first two axes of [`meshgrid`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Indexing {
-    /// The first array varies along the second axis, and the second along the first, like x and y in a picture. This is
-    /// NumPy's default.
+    /// The first array varies along the second axis, and the second array along the first axis, like x and y in a
+    /// picture. This is NumPy's default.
     Xy,
     /// Array i varies along axis i.
     Ij,

@@ -1,4 +1,4 @@
-//! Choices among arrays by conditions or by numbers; conversions between positions in C order and positions along
+//! Choices among arrays by conditions or by indices; conversions between positions in C order and positions along
 //! several axes; `fill_diagonal`.
 
 use crate::array::Array;
@@ -169,8 +169,8 @@ fn table_of(numbers: &[Arg], device: u32, at: Loc) -> Result<Option<Expr>> {
     Ok(of(numbers, device, at, integer)?.or(of(numbers, device, at, float)?))
 }
 
-/// Copies many choices of one dtype into one array, and looks up their elements there. `i` holds the number of the
-/// choice for each element, counted from 0.
+/// Copies many choices of one dtype into one array, and looks up their elements there. `i` holds, for each element, the
+/// index of the choice.
 fn looked_up(i: Expr, args: Vec<Arg>, at: Loc) -> Result<Expr> {
     const OP: &str = "choose";
     if let Some(table) = table_of(&args, i.checked()?.device, at)? {
@@ -198,11 +198,11 @@ fn looked_up(i: Expr, args: Vec<Arg>, at: Loc) -> Result<Expr> {
 
 impl Expr {
     /// Returns, for each element of the array, the element at the same position of one of the choices:
-    /// `choices[x[i]][i]`. The elements are the numbers of the choices, counted from 0. The array and the choices
-    /// broadcast. The result has the common dtype of the choices. One kernel reads all choices; more than 64 choices
-    /// are copied into one array, and looked up there.
+    /// `choices[x[i]][i]`. Each element of the array is the index of a choice. The array and the choices broadcast. The
+    /// result has the common dtype of the choices. One kernel reads all choices; more than 64 choices are copied into
+    /// one array, and looked up there.
     ///
-    /// A number that is negative or not less than the number of choices is an [`ErrorKind::Index`] error, reported as
+    /// An index that is negative or not less than the number of choices is an [`ErrorKind::Index`] error, reported as
     /// in [`Expr::take`]. Use [`Expr::clip`] or `%` for NumPy's `mode="clip"` or `"wrap"`.
     ///
     /// ```

@@ -1,8 +1,8 @@
 //! Random numbers from lazy generators, by Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3",
 //! SC 2011). Philox computes a block of four random words of 32 bits from a key and a counter. The key is the seed. The
-//! counter consists of the element's index divided by four, the number of the stream (each draw has its own), and the
-//! number of the word, because a draw may use several words for each element. So four elements share a block, and every
-//! device draws the same words, in whatever order it computes the elements.
+//! counter consists of the element's index divided by four, the index of the stream (each draw has its own stream), and
+//! the index of the word, because a draw may use several words for each element. So four elements share a block, and
+//! every device draws the same words, in whatever order it computes the elements.
 
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Loc, Result};
@@ -31,7 +31,7 @@ pub struct Rng {
     stream: u32,
 }
 
-/// Offsets that are added to the number of a word (see [`Stream::word`]). They select the words for the radius and the
+/// Offsets that are added to the index of a word (see [`Stream::word`]). They select the words for the radius and the
 /// angle of the Box–Muller transform, which two neighbouring elements share.
 const RADIUS: u8 = 4;
 const ANGLE: u8 = 8;
@@ -53,7 +53,7 @@ impl Stream {
     }
 }
 
-/// Returns the shape of a draw, or an error if it has more elements than the counter's 32 bits can number.
+/// Returns the shape of a draw, or an error if it has more elements than the counter's 32 bits can count.
 pub(crate) fn drawn_shape(op: &'static str, shape: impl IntoShape, at: Loc) -> Result<Shape> {
     let shape: Shape = shape_arg(shape).map_err(|f| f.at(op, at))?;
     let n = layout::product(&shape);
@@ -90,8 +90,9 @@ impl Rng {
         stream
     }
 
-    /// Returns the state: the seed, and the number of draws so far. [`Rng::from_state`] makes a source from it that
-    /// draws the same numbers as this one would draw next. States stay valid across versions, like seeds.
+    /// Returns the state: the seed, and the number of draws so far. [`Rng::from_state`] makes a new source from the
+    /// state. The new source draws the numbers that this source would draw next. States stay valid across versions,
+    /// like seeds.
     ///
     /// ```
     /// use cupric::{DType, Rng, array_equal};
@@ -107,10 +108,11 @@ impl Rng {
         [self.seed, self.stream as u64]
     }
 
-    /// Creates a source from a state that [`Rng::state`] returned. It continues where that source was.
+    /// Creates a source from the state that [`Rng::state`] returned for another source. The new source draws the
+    /// numbers that the other source draws after that call.
     ///
     /// # Errors
-    /// Returns [`ErrorKind::Argument`] if the second number is 2^32 or more.
+    /// Returns [`ErrorKind::Argument`] if the second number of the state is 2^32 or more.
     #[doc(alias = "set_state")]
     #[track_caller]
     pub fn from_state(state: [u64; 2]) -> Result<Rng> {
@@ -129,8 +131,8 @@ impl Rng {
     }
 
     /// Returns an expression of random numbers from the next stream. `make` builds it: it receives a function that maps
-    /// the number of a word to the words with this number (see [`Stream::word`]). The result carries an error if the
-    /// draw has more elements than the counter's 32 bits can number.
+    /// the index of a word to the words with this index (see [`Stream::word`]). The result carries an error if the draw
+    /// has more elements than the counter's 32 bits can count.
     pub(crate) fn draw(
         &mut self,
         op: &'static str,
@@ -281,8 +283,8 @@ impl Rng {
     }
 }
 
-/// Computes normal numbers by the Box–Muller transform. Two neighbouring elements share the words with the number
-/// `first`. In f64, each element uses four words of its own, from the number `first` on.
+/// Computes normal numbers by the Box–Muller transform. Two neighbouring elements share the words with the index
+/// `first`. In f64, each element uses four words of its own, from the index `first` on.
 pub(crate) fn normal_of(word: &dyn Fn(u8) -> Expr, first: u8, dtype: DType, at: Loc) -> Expr {
     let wide = if dtype == DType::F64 { DType::F64 } else { DType::F32 };
     // 1 is added to the first uniform's integer, so that it lies in (0, 1] and its logarithm is finite

@@ -97,7 +97,7 @@ impl Expr {
     /// of `positions`, which has one axis. A negative axis counts from the end.
     ///
     /// The dtypes and the rounding error of a sum are as in [`Expr::sum`], and the order of additions depends only on
-    /// positions. Positions are integers in `0..n`, where n is the length of the axis. Any other position, also a
+    /// positions. Positions are integers in `0..n`, where n is the length of the axis. Any other position, including a
     /// negative one, is an error, reported as in [`Expr::take`]. On the CPU the time grows with the total length of the
     /// summed parts, and on a GPU with the length of the axis and the number of positions.
     ///

@@ -1,4 +1,4 @@
-//! The self-test of a device: kernels of every kind, whose results are compared with those of the CPU.
+//! The self-test of a device: kernels of every kind, whose results are compared with the CPU's results.
 
 use super::functions::{concat, select};
 use super::index::Clip;
@@ -16,8 +16,8 @@ use std::panic::Location;
 /// The number of elements in a row of test data: three workgroups of 256 invocations, and a part of a fourth.
 const ROW: usize = 1_003;
 
-/// Draws the operands of a trial (see [`Trial`]), and moves them to the device that it runs on. The numbers are the
-/// same on every device.
+/// Draws the operands of a trial (see [`Trial`]), and moves them to the device on which the trial runs. The numbers are
+/// the same on every device.
 struct Operands<'a> {
     rng: Rng,
     device: &'a Device,

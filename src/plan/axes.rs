@@ -5,8 +5,8 @@
 //! merges axes, such as the rows and the columns of an image. No single stride describes the merged axis, and a copy
 //! would be several times larger than the source, because windows overlap. So the product's kernel does not merge these
 //! axes: it has a dimension for each axis that the reshape merges. A CPU packs the operand by the strides of these
-//! dimensions (`cpu/matmul/operands.rs`), and a GPU divides the number of a row, of a column or of an element along k
-//! by their lengths.
+//! dimensions (`cpu/matmul/operands.rs`), and a GPU divides the index of a row, of a column or of an element along k by
+//! the lengths of these dimensions.
 
 use super::planner::Planner;
 use super::shape;
@@ -66,10 +66,10 @@ impl Planner<'_> {
         self.arena.nodes[node].op == NodeOp::Reshape && !self.stored[node]
     }
 
-    /// Divides the axes of a product, and the axis k, into dimensions such that each lies within one axis of the source
-    /// of each operand. `parts` holds the lengths of the dimensions for each axis of the product and then for k,
-    /// slowest first, and is updated. Returns `None` if the axes of the two sources do not fit together. `is_merged`
-    /// tells for which operands the source is read.
+    /// Divides the axes of a product, and the axis k, into dimensions such that each dimension lies within one axis of
+    /// the source of each operand. `parts` holds the lengths of the dimensions for each axis of the product and then
+    /// for k, slowest first, and is updated. Returns `None` if the axes of the two sources do not fit together.
+    /// `is_merged` tells for which operands the source is read.
     pub fn divide(&self, product: usize, parts: &mut [Shape], is_merged: impl Fn(usize) -> bool) -> Option<()> {
         let arena = &self.arena;
         let ndim = arena.nodes[product].shape.len();
@@ -102,8 +102,8 @@ impl Planner<'_> {
 }
 
 /// Orders and merges the dimensions of the elementwise kernels that follow a product whose operand is an array of
-/// sliding windows. Such a product has several dimensions along its rows, columns or k, and their order differs from
-/// the order of the result in memory.
+/// sliding windows. Such a product has several dimensions along its rows, columns or k, and the order of these
+/// dimensions differs from the order of the result in memory.
 pub(super) fn arrange_epilogues(steps: &mut [Step]) {
     for i in 1..steps.len() {
         let (before, next) = steps.split_at_mut(i);

@@ -13,20 +13,21 @@ use crate::graph::expr::{NodeOp, Role};
 use crate::plan::kernel::{Kernel, KernelKind, Step, Store};
 use smallvec::{SmallVec, smallvec};
 
-/// The maximum number of operands of a concatenation that its readers read directly instead of storing it: a roll has
-/// two, and one more is allowed.
+/// The maximum number of operands of a concatenation that is not stored, because its readers read its operands
+/// directly. A roll has two operands, and one more is allowed.
 const MOST_PARTS: usize = 3;
 
 /// The maximum number of boxes (parts with a kernel each) into which a kernel is cut: three along each of two axes. A
-/// formula that adds the eight neighbours of each cell of a grid needs as many. With more boxes, their dispatches would
-/// take longer than storing the concatenation and reading it again. An estimate; no benchmark compares other values.
+/// formula that adds the eight neighbours of each cell of a grid needs nine boxes. With more boxes, their dispatches
+/// would take longer than storing the concatenation and reading it again. An estimate; no benchmark compares other
+/// values.
 const MOST_BOXES: usize = 9;
 
 /// The maximum nesting depth of concatenations whose operands are read directly, enough for a roll along four axes.
 const DEEPEST: u8 = 4;
 
 /// The maximum number of nodes that the search for boxes (parts of a kernel that each read one operand of a
-/// concatenation) visits. If a kernel has more, it reads stored concatenations.
+/// concatenation) visits. If a kernel has more nodes, it reads stored concatenations.
 const MOST_STEPS: usize = 256;
 
 /// For each axis of a kernel's index space, the indices at which a box (a part with a kernel of its own) begins, except
@@ -67,7 +68,7 @@ impl Planner<'_> {
         let bases: SmallVec<[usize; MOST_PARTS]> = n.args.iter().map(|a| base(*a)).collect();
         let has_others = |node: usize| self.uses[node] as usize > bases.iter().filter(|b| **b == node).count();
         // an operand that is a constant is not read from memory, so the kernel of its box would need another shader
-        // than the kernels of the other boxes
+        // than the kernels of the other boxes; such an operand does not fit
         let fits = |node: usize| match arena.nodes[node].op.role() {
             Role::Memory => true,
             Role::Constant | Role::Generator => false,
@@ -95,10 +96,10 @@ impl Planner<'_> {
         self.joins[node] > 0 && matches!(self.arena.nodes[node].op, NodeOp::Concat { .. })
     }
 
-    /// Returns the boxes of the kernel that computes `node` as a part of the stored node `owner`: the parts of its
-    /// index space in each of which it reads only one operand of a concatenation. Each box is given as a map from its
-    /// own indices, which begin at 0, to the node's indices. Returns `None` if the kernel needs no more than one box,
-    /// or would need too many.
+    /// Returns the boxes of the kernel that computes `node` as a part of the stored node `owner`: the parts of the
+    /// kernel's index space in each of which the kernel reads only one operand of a concatenation. Each box is given as
+    /// a map from its own indices, which begin at 0, to the node's indices. Returns `None` if the kernel needs no more
+    /// than one box, or would need too many.
     fn boxes(&self, node: usize, owner: usize) -> Option<Vec<View>> {
         let shape = &self.arena.nodes[node].shape;
         let mut cuts: Cuts = smallvec![smallvec![]; shape.len()];

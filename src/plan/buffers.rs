@@ -20,9 +20,9 @@ fn next_id() -> u64 {
 #[derive(Default)]
 struct Temp {
     bytes: usize,
-    /// The index of the last step that uses it.
+    /// The index of the last step that uses the temporary.
     last: u32,
-    /// The index of its buffer in the plan, once it has one.
+    /// The index in the plan of the temporary's buffer, once a buffer is assigned.
     slot: Option<u32>,
 }
 
@@ -37,9 +37,9 @@ struct Free(BTreeMap<usize, VecDeque<usize>>);
 
 impl Free {
     /// Takes the free buffer whose size is nearest to `bytes`, for a temporary whose last use is `steps` steps after
-    /// this one. If the buffer is smaller than `bytes`, the caller enlarges it, which costs only the difference. A
-    /// long-lived temporary (see [`LONG`]) takes no buffer of more than twice its size, because meanwhile a larger
-    /// temporary would need a new buffer.
+    /// the current step. If the buffer is smaller than `bytes`, the caller enlarges it, which costs only the
+    /// difference. A long-lived temporary (see [`LONG`]) takes no buffer of more than twice its size, because meanwhile
+    /// a larger temporary would need a new buffer.
     fn take(&mut self, bytes: usize, steps: usize) -> Option<usize> {
         let below = self.0.range(..=bytes).next_back().map(|(size, _)| *size);
         let above = self.0.range(bytes..).next().map(|(size, _)| *size);

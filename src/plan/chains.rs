@@ -22,8 +22,8 @@ use crate::plan::kernel::{
 };
 use smallvec::smallvec;
 
-/// The minimum number of chains of a product whose chains are divided among workgroups. A workgroup adds the products
-/// of a chain in about 10 µs, and the two additional kernels take about as long.
+/// The minimum number of chains that a product must have if its chains are to be divided among workgroups. A workgroup
+/// adds the products of a chain in about 10 µs, and the two additional kernels take about as long.
 const FEWEST: usize = 4;
 
 /// The minimum number of 64 × 64 tiles that keeps a device busy: about one for each multiprocessor of a large card (132
@@ -38,8 +38,8 @@ const MOST_BYTES: usize = 64 << 20;
 /// wait for memory, so each multiprocessor of a large card runs several of them at a time.
 const BUSY_NARROW: usize = 512;
 
-/// The maximum number of kernels into which k is cut. Each is about 1 KiB of the plan, and a larger number indicates
-/// unreasonable limits.
+/// The maximum number of kernels into which k is cut. Each kernel takes about 1 KiB of the plan, and a larger number
+/// indicates that the device has unreasonable limits.
 const MOST_KERNELS: usize = 1 << 12;
 
 /// Returns the kernels into which a product is split. All but the last write temporaries.
@@ -74,7 +74,8 @@ fn wanted(kernel: &Kernel) -> DType {
 /// keep too few workgroups busy.
 fn is_shared(p: &Planner<'_>, kernel: &Kernel, k: usize) -> bool {
     let [batches, m, n] = kernel.matrices(&kernel.outer);
-    // if both factors have stride 0 along an outer axis, this axis could be merged with the axis that counts chains
+    // if both factors have stride 0 along an outer axis, this axis could be merged with the axis that counts chains, so
+    // such a product is not divided
     let still = |d: &usize| kernel.loads[..2].iter().all(|load| load.strides[*d] == 0);
     if kernel.inner.len() > 1 && (0..kernel.outer.len()).any(|d| kernel.outer[d] > 1 && still(&d)) {
         return false;
@@ -131,7 +132,7 @@ fn part(kernel: &Kernel, start: usize, length: usize) -> Kernel {
     part
 }
 
-/// Returns a load of the sums in `buffer`, where one is stored for each index of the kernel's outer dimensions, in C
+/// Returns a load of the sums in `buffer`, which holds one sum for each index of the kernel's outer dimensions, in C
 /// order.
 fn sums(buffer: BufferRef, kernel: &Kernel) -> Load {
     let mut strides = c_strides(&kernel.outer);
@@ -139,9 +140,9 @@ fn sums(buffer: BufferRef, kernel: &Kernel) -> Load {
     Load { buffer, dtype: wanted(kernel), strides, offset: 0 }
 }
 
-/// Completes the list of kernels for the product `kernel`. Without an epilogue, the last kernel gets the stores of the
-/// original one. With an epilogue, the last kernel stores the product in `buffer`, and a kernel for the epilogue is
-/// added. `value` is the number of the value in the last kernel that is the product.
+/// Completes the list of kernels for the product `kernel`. Without an epilogue, the last kernel gets the stores of
+/// `kernel`. With an epilogue, the last kernel stores the product in `buffer`, and a kernel for the epilogue is added.
+/// In the last kernel, the value with the index `value` is the product.
 fn end(kernels: &mut Vec<Kernel>, kernel: &Kernel, value: usize, buffer: impl FnOnce() -> BufferRef) {
     let has_epilogue = kernel.values.len() > 1;
     if let Some(last) = kernels.last_mut() {
@@ -160,8 +161,8 @@ fn end(kernels: &mut Vec<Kernel>, kernel: &Kernel, value: usize, buffer: impl Fn
     }
 }
 
-/// Returns the kernels of a product that is cut along k into parts of `length` elements. Each but the first continues
-/// from the sums that the previous one stored.
+/// Returns the kernels of a product that is cut along k into parts of `length` elements. Each kernel except the first
+/// continues from the sums that the previous kernel stored.
 fn cut(p: &Planner<'_>, kernel: &Kernel, k: usize, length: usize) -> Vec<Kernel> {
     let buffer = p.temp(kernel.outer_size().saturating_mul(wanted(kernel).size()));
     let mut kernels = vec![];

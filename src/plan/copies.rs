@@ -70,9 +70,9 @@ impl Planner<'_> {
         Ok(())
     }
 
-    /// Adds the kernels of a reshape. Usually the operand is computed directly into `to`, seen with the operand's
-    /// shape. If the strides of `to` do not allow this, the operand is written to a temporary, which is then copied to
-    /// `to`.
+    /// Adds the kernels of a reshape. Usually the operand is computed directly into `to`, which is viewed with the
+    /// operand's shape. If the strides of `to` do not allow this, the operand is written to a temporary, which is then
+    /// copied to `to`.
     pub(super) fn reshaped(&mut self, (node, owner): (usize, usize), to: Store, making: &mut Making) -> Result<()> {
         let arena = self.arena.clone();
         let n = &arena.nodes[node];

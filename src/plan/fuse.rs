@@ -5,9 +5,9 @@
 //! scatters, routines, reshapes that are not views), products that several nodes use, and a `take` whose source spans
 //! more than a binding along the taken axis. A reduction, scan or product must also be stored if its loops do not fit
 //! the loops of the kernel that reads it, and so must a node that would make a kernel too large. The search starts at
-//! the results. For each, the planner tries to make a kernel and learns which nodes the kernel needs in memory, and
-//! each of these nodes gets its own kernel. Then nodes that would be computed too often are stored if that is faster
-//! (`weigh.rs`), and the search is repeated.
+//! the results. For each stored node, the planner tries to make a kernel and learns which nodes the kernel needs in
+//! memory. These nodes are then stored too, each by a kernel of its own. Then nodes that would be computed too often
+//! are stored if that is faster (`weigh.rs`), and the search is repeated.
 
 use super::axes::arrange_epilogues;
 use super::graph::Graph;
@@ -33,7 +33,8 @@ use std::rc::Rc;
 /// again at the end. Other steps are kept.
 struct Stage {
     node: u32,
-    /// The steps that compute the node. Empty if this is a single elementwise kernel, which is made at the end.
+    /// The steps that compute the node. The list is empty if the only step is an elementwise kernel, because this
+    /// kernel is made at the end.
     steps: Vec<Step>,
     /// Three lists of nodes in one: first the `computed` nodes whose values the kernels compute, then, up to index
     /// `read`, the nodes that the kernels load, and then the nodes that were marked as stored because of this stage
@@ -107,8 +108,8 @@ fn made(arena: Graph, target: Option<&Layout>, caps: &Caps) -> Result<Made> {
     Ok(Made { work, ..made })
 }
 
-/// Whether all readers of a stored node load it from memory, or only some. A reader that loads an f16 or bf16 gets it
-/// rounded, so the interpreter with which tests compare (`testing/interpret/mod.rs`) needs to know.
+/// Whether all readers of a stored node load it from memory, or only some. A reader that loads an f16 or bf16 node gets
+/// rounded values, so the interpreter with which tests compare (`testing/interpret/mod.rs`) needs to know.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Stored {
     /// Every reader loads the node from memory.
@@ -152,18 +153,18 @@ impl<'a> Planner<'a> {
             }
             let is_part = matches!(self.arena.nodes[node].op, NodeOp::Concat { .. });
             parts.extend(making.steps.iter().map(|_| is_part));
-            // build the list of steps backwards: the stages (the steps of one stored node each) of results come first,
-            // and within a stage its last step
+            // build the list of steps backwards: a stage (the steps of one stored node) adds its last step first, and
+            // the stages of results come before all others
             steps.extend(making.steps.drain(..).rev());
             making.computes.clear();
             making.reads.clear();
             self.forget(node);
         }
-        // now reverse it, so that each stage precedes the stages that read its node
+        // now reverse the list, so that each stage precedes the stages that read its node
         steps.reverse();
         parts.reverse();
-        // steps are not moved or merged if there is a target: a write in place needs a last kernel that is the only one
-        // that writes, and merging may violate that
+        // steps are not moved or merged if there is a target: a write in place is safe only if the last kernel alone
+        // writes results, and moving or merging steps may violate that
         if target.is_none() {
             steps = join(&self, hoist(steps, &parts));
             write_to_results(&mut steps);
@@ -199,7 +200,7 @@ impl<'a> Planner<'a> {
     /// Decides which nodes are stored, and returns the stages (the steps that compute each of these nodes), with the
     /// stages of results first. After a first search, nodes that several kernels would compute are stored if that is
     /// faster. Then the search repeats, at most four times, and most graphs need one or two repetitions. A node that
-    /// several kernels still compute after four is computed more than once, which is slower but correct.
+    /// several kernels still compute after four repetitions is computed more than once, which is slower but correct.
     fn all_stages(&mut self, target: Option<&Layout>) -> Result<Vec<Stage>> {
         self.calls = self.find_calls(target.is_some())?;
         let kept = self.stored.clone();
@@ -242,7 +243,7 @@ impl<'a> Planner<'a> {
         let mut making = Making::default();
         self.took(self.count);
         for node in (0..self.count).rev() {
-            // `before` is sorted by descending node numbers, as this loop visits nodes
+            // `before` is sorted by descending node numbers, and this loop visits nodes in the same order
             let old = before.next_if(|s| s.node as usize == node);
             let input = self.arena.nodes[node].op.role() == Role::Memory;
             if !wanted[node] || input && !self.outputs.contains_key(&node) {
@@ -283,8 +284,8 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Makes the steps that compute one stored node. They write to the node's temporary or, if it is a result, to its
-    /// output. `layout` is the layout of the existing array to which the result is written, if there is one.
+    /// Makes the steps that compute one stored node. The steps write to the node's temporary or, if it is a result, to
+    /// its output. `layout` is the layout of the existing array to which the result is written, if there is one.
     fn stage(&mut self, node: usize, layout: Option<&Layout>, making: &mut Making) -> Result<()> {
         let layout = layout.filter(|_| self.outputs.contains_key(&node));
         // the offset is 0 even for an existing array, because each run passes the array's position in its buffer
@@ -324,9 +325,9 @@ impl<'a> Planner<'a> {
         // a `Role::Whole` node may need several steps, which are kept together; elementwise kernels among them are kept
         // too, instead of being made again at the end
         let is_only_kernel = !matches!(arena.nodes[owner].op.role(), Role::Whole);
-        // each iteration tries to make one kernel, over the index space of a reduction, scan or product that can run in
-        // it, if there is one; if a node does not fit the kernel, it is marked as stored, and the next iteration loads
-        // this node instead of computing it
+        // each iteration tries to make one kernel; if a reduction, scan or product can run in the kernel, the kernel
+        // loops over its index space. A node that does not fit the kernel is marked as stored, and the next iteration
+        // loads this node instead of computing it
         if self.in_boxes(node, owner, &to, making)? {
             return Ok(());
         }
@@ -397,7 +398,7 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Marks `node` as stored, so that other kernels compute it. It does not fit the kernel of `owner` (such as a
+    /// Marks `node` as stored, so that other kernels compute it. The node does not fit the kernel of `owner` (such as a
     /// reduction over other indices), or this kernel would compute it too often. If `node` is a reduction or product
     /// followed by elementwise nodes that can run in its kernel, marks the last of these nodes instead.
     pub fn store_first(&mut self, node: usize, owner: usize, making: &mut Making) -> Result<()> {
@@ -445,10 +446,10 @@ impl<'a> Planner<'a> {
     }
 
     /// Returns the last of the elementwise nodes that can run in the kernel of `reduction` (a reduction, scan or
-    /// product) on its result, or `reduction` itself if there is none. They form a chain of nodes with the same size,
-    /// each of which is the only user of the one before. The last node can be stored instead of the reduction. The
-    /// nodes may also read other reductions over the same indices, at most 8 operations below: twice the depth that a
-    /// norm needs.
+    /// product) on its result, or `reduction` itself if there is none. The elementwise nodes form a chain of nodes with
+    /// the same size, each of which is the only user of the one before. The last node can be stored instead of the
+    /// reduction. The nodes may also read other reductions over the same indices, at most 8 operations below: twice the
+    /// depth that a norm needs.
     fn with_epilogue(&self, reduction: usize, owner: usize) -> usize {
         let size = |n: usize| layout::product(&self.arena.nodes[n].shape);
         let mut node = reduction;

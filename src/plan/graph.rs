@@ -37,11 +37,12 @@ pub(super) struct PlanNode {
     pub slots: [u32; 3],
     pub shape: Shape,
     pub dtype: DType,
-    /// If the node repeats a computation in the derivative of a checkpoint, the number of the repetition, from 1 on.
-    /// Otherwise 0. Nodes of different repetitions are never merged.
+    /// If the node repeats a computation in the derivative of a checkpoint, the number of the repetition, from 1 on;
+    /// otherwise 0. Nodes of different repetitions are never merged.
     pub repetition: u32,
-    /// The node's number in the walk over the graph. A run finds the caller's source line by it. `location` is that
-    /// line for the expression for which the plan was made. If nodes were merged, both belong to the first one.
+    /// The node's number in the walk over the graph, by which a run finds the caller's source line. `location` is the
+    /// source line in the expression for which the plan was made. If nodes were merged, `number` and `location` belong
+    /// to the first of them.
     pub number: u32,
     pub location: &'static Location<'static>,
 }
@@ -81,13 +82,13 @@ pub(super) struct Graph {
     pub scalars: Vec<DType>,
 }
 
-/// Up to this number of nodes, the walk finds a node by searching its list of nodes, and beyond it by a hash map. 16
-/// pointers fill two cache lines, and searching those is faster than computing a hash.
+/// If there are at most this many nodes, the walk finds a node by searching its list of nodes, and otherwise by a hash
+/// map. 16 pointers fill two cache lines, and searching them is faster than computing a hash.
 pub(super) const LISTED: usize = 16;
 
 /// Returns the number that identifies the kind of operation in the first word of a node in the key. The most frequent
-/// kinds have numbers of their own, and [`Walk::add`] writes their data to the key. All others have number 0, and their
-/// data is written by the `Hash` of `NodeOp`.
+/// kinds have numbers of their own, and [`Walk::add`] writes their data to the key. All other kinds have number 0, and
+/// their data is written by the `Hash` of `NodeOp`.
 #[inline]
 pub(super) fn kind(op: &NodeOp) -> u64 {
     match op {
@@ -117,8 +118,8 @@ pub(super) fn kind(op: &NodeOp) -> u64 {
 pub(crate) struct Walk<'a> {
     key: PlanKey,
     nodes: SmallVec<[&'a Node; LISTED]>,
-    /// The number of each node, so that the walk takes linear time. Empty as long as there are at most [`LISTED`]
-    /// nodes.
+    /// The number of each node, so that the walk takes linear time. The map is empty as long as there are at most
+    /// [`LISTED`] nodes.
     numbers: HashMap<*const Node, u32, BuildHasherDefault<KeyHasher>>,
     /// The slots (indices in the list of inputs or of scalars) of the bindings of all nodes, one node after another.
     slots: SmallVec<[u32; 8]>,
@@ -131,7 +132,7 @@ pub(crate) struct Walk<'a> {
     scalars: SmallVec<[u64; 4]>,
     types: SmallVec<[DType; 4]>,
     roots: SmallVec<[u32; 2]>,
-    /// In which order to visit the nodes, if the graph has checkpoints. Otherwise `None`.
+    /// The order in which to visit the nodes, or `None` if the graph has no checkpoints.
     order: Option<Box<NodeOrder<'a>>>,
     /// Whether the expressions belong to a compiled function, whose plan runs again on other arrays and with other
     /// random numbers.
@@ -145,9 +146,9 @@ impl SourceLines for Walk<'_> {
     }
 }
 
-/// When the walk finds an array or a number, it searches this many of the latest ones for an equal one, whose slot can
-/// be shared. Searching all would take quadratic time, and missing an equal one costs only one more binding. Chosen by
-/// hand; no benchmark compares other values.
+/// When the walk finds an array or a number, it is compared with at most this many of the latest arrays or numbers,
+/// because equal ones can share a slot. Comparing it with all of them would take quadratic time, and missing an equal
+/// one costs only one more binding. Chosen by hand; no benchmark compares other values.
 const RECENT_INPUTS: usize = 32;
 const RECENT_SCALARS: usize = 64;
 
@@ -222,7 +223,7 @@ impl<'a> Walk<'a> {
     }
 
     /// If `node`, which was added last, is a derivative with respect to an operand of a checkpoint, adds the additions
-    /// that sum it with other derivatives, as far as their other operands are already in the walk.
+    /// that sum it with other derivatives, as long as their other operands are in the walk.
     fn add_sums(&mut self, mut node: &'a Node, target: Option<&Target<'_>>) -> Result<()> {
         if node.order.as_ref().is_none_or(|order| order.groups.is_empty()) {
             return Ok(());
@@ -296,8 +297,8 @@ impl<'a> Walk<'a> {
                 let aliased = target.map(|t| *offset as isize - t.layout.offset as isize);
                 let slot = self.input_slot(node, (buffer, *offset), aliased);
                 self.slots.push(slot);
-                // whether a write may be in place depends on the position of this array relative to the target, so this
-                // is part of the key
+                // whether a write may be in place depends on the position of this array relative to the target, so the
+                // position is part of the key
                 mutant!(plan_cache_without_alias, (), aliased.hash(&mut self.key));
             }
             Binding::Number(value) => {

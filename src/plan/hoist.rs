@@ -3,8 +3,8 @@
 //! Each operand of a stored concatenation is computed directly into its part of the result. The steps that do this are
 //! planned together, after all steps that compute what they read. If each part reads a large temporary, such as the
 //! scores of one block of an attention, all these temporaries would be in memory at once. So each step of a part is
-//! moved to directly after the last step that writes what it reads. This is safe, because the steps that it passes
-//! neither read nor write the same part of the concatenation.
+//! moved to the place directly after the last step that writes what it reads. This is safe, because the steps over
+//! which it moves neither read nor write the same part of the concatenation.
 
 use crate::plan::kernel::{BufferRef, Step};
 use std::collections::HashMap;

@@ -12,9 +12,9 @@ use crate::plan::kernel::{IndexMode, Kernel, Load, Op, Position, Scattered, Valu
 use smallvec::smallvec;
 use std::ops::Range;
 
-/// The maximum number of windows of an indexed axis. There is a kernel for each, which takes about 1 KiB of the plan.
-/// With WebGPU's default of 128 MiB per binding, this many windows cover half a TiB, so a larger number indicates
-/// unreasonable limits.
+/// The maximum number of windows of an indexed axis. Each window has a kernel, and a kernel takes about 1 KiB of the
+/// plan. With WebGPU's default of 128 MiB per binding, this many windows cover half a TiB, so a larger number indicates
+/// that the device has unreasonable limits.
 const MOST_WINDOWS: usize = 1 << 12;
 
 /// An operand that a kernel accesses at computed indices along one of its axes. `stride` and `extent` are the stride
@@ -27,8 +27,8 @@ struct Indexed<'k> {
 }
 
 impl Indexed<'_> {
-    /// Cuts the indexed axis of the operand into windows that each fit a binding. Each is a range of indices. Returns
-    /// one window if the whole axis fits.
+    /// Cuts the indexed axis of the operand into windows that each fit a binding. Each window is a range of indices.
+    /// Returns one window if the whole axis fits.
     fn windows(&self, p: &Planner<'_>, k: &Kernel) -> Result<Vec<Range<usize>>> {
         let most = p.most_bytes();
         if span(self.extent, self.stride, self.dtype) <= most {
@@ -85,8 +85,8 @@ fn number(k: &Kernel, n: usize, dtype: DType) -> Value {
     Value { op: Op::Index { strides, offset: n as i64 }, dtype, inner: false }
 }
 
-/// Returns the kernel for one window of the axis along which the value `gather` reads: it binds only this window, and
-/// stores only elements whose index is in the window.
+/// Returns the kernel for one window of the axis along which the value `gather` reads. The kernel binds only this
+/// window, and stores only elements whose index is in the window.
 fn gather_window(kernel: &Kernel, gather: usize, window: Range<usize>) -> Kernel {
     let mut k = kernel.clone();
     let Op::Gather { load, stride, position } = k.values[gather].op.clone() else { return k };
@@ -120,8 +120,8 @@ fn gather_window(kernel: &Kernel, gather: usize, window: Range<usize>) -> Kernel
     k
 }
 
-/// Returns the kernel for one window of the axis along which the store `store` scatters: it binds only this window, and
-/// stores only elements whose index is in the window.
+/// Returns the kernel for one window of the axis along which the store `store` scatters. The kernel binds only this
+/// window, and stores only elements whose index is in the window.
 fn store_window(kernel: &Kernel, store: usize, window: Range<usize>) -> Kernel {
     let mut k = kernel.clone();
     let Some(to) = k.stores[store].scattered().cloned() else { return k };

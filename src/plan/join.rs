@@ -46,7 +46,7 @@ fn host(p: &Planner<'_>, before: &[Step], kernel: &Kernel) -> Option<usize> {
     let reads = |buffer: &BufferRef| kernel.loads.iter().any(|l| l.buffer == *buffer);
     let writer = before[first..].iter().rposition(|step| step.writes().iter().any(reads));
     let after = writer.map_or(first, |w| first + w + 1);
-    // a kernel that the next step continues is no host, because that step loads exactly what it stores
+    // a kernel that the next step continues is no host, because that step loads exactly what the kernel stores
     let has_passes = |i: usize| before.get(i + 1).is_some_and(Step::continues);
     (after..before.len()).find(|i| {
         p.took(1);
@@ -109,8 +109,8 @@ fn fits(p: &Planner<'_>, a: &Kernel, b: &Kernel) -> bool {
         }
     }
     // a GPU may need more bindings than buffers (one for each kind of word by which a buffer is read, and one for each
-    // range of a buffer that is larger than a binding), but at most one for each load or store, so their number is
-    // limited too
+    // range of a buffer that is larger than a binding), but at most one for each load or store, so the number of loads
+    // and stores is limited too
     let shared = b.loads.iter().filter(|l| a.loads.contains(l)).count();
     let operands = a.loads.len() + b.loads.len() - shared + a.stores.len() + b.stores.len();
     buffers.len() <= p.caps.max_bindings

@@ -1,8 +1,8 @@
 //! Lowering: creates the values of one kernel, by a recursion from the stored node down to nodes in memory.
 //!
-//! A [`Space`] has the dimensions over which the kernel loops, and the map to the index of the stored node. The
-//! recursion passes down a map (an affine [`View`]) from the kernel's index to the needed element of each node. So a
-//! view only changes the map, and a reduction can run in the kernel if the map to its operand covers `outer × inner`.
+//! A [`Space`] has the dimensions of the kernel, and the map from its index to the index of the stored node. The
+//! recursion passes down a map (an affine [`View`]) from the kernel's index to the needed element of each node. A view
+//! only changes the map. A reduction can run in the kernel if the map to its operand covers `outer × inner`.
 
 use super::planner::{DraftLists, Planner, broadcast_map};
 use super::space::{Space, inner_lengths, inner_order, is_scanned_along, operand_map, reduction_order};
@@ -39,8 +39,8 @@ struct Lowering<'a> {
     space: &'a Space,
     owner: usize,
     draft: Draft,
-    /// The nodes lowered so far, with their maps and the numbers of their values, so that each is computed once. The
-    /// list is short, so searching it is faster than hashing.
+    /// The nodes lowered so far, with their maps and the indices of their values, so that each node is computed once.
+    /// The list is short, so searching it is faster than hashing.
     memo: Vec<(usize, View, usize)>,
     /// For each value, whether it depends on a reduction, scan or product in this kernel. Only row kernels may reduce
     /// such a value again.
@@ -169,7 +169,7 @@ impl Lowering<'_> {
         self.draft.values.len() - 1
     }
 
-    /// Returns the number of a value that computes `offset + Σ strides · index`. Equal values are added only once, so
+    /// Returns the index of a value that computes `offset + Σ strides · index`. Equal values are added only once, so
     /// that random numbers at the same index share a Philox block.
     fn index(&mut self, (strides, offset): (Strides, isize), dtype: DType) -> usize {
         let inner = self.is_inner(&strides);
@@ -184,7 +184,7 @@ impl Lowering<'_> {
         self.push(Op::Ufunc(row, args.into()), dtype, inner, reduced)
     }
 
-    /// Adds a value that equals the outer value `value` at every inner index, and returns its number.
+    /// Adds a value that equals the outer value `value` at every inner index, and returns the index of the added value.
     fn broadcast_inward(&mut self, value: usize) -> usize {
         let dtype = self.draft.values[value].dtype;
         let reduced = self.reduced[value];
@@ -336,8 +336,8 @@ impl Lowering<'_> {
     }
 
     /// Returns how often the kernel computes a node with this map: once for each index of `outer × inner` if the map
-    /// depends on an inner dimension, else once for each outer index. Assumes that the node's operands vary along no
-    /// others.
+    /// depends on an inner dimension, else once for each outer index. The node's operands must vary along no other
+    /// dimensions.
     fn runs(&self, map: &View) -> usize {
         let (dims, outer) = (&self.space.dims, self.space.outer);
         let depends = |d: usize| (0..map.offset.len()).any(|j| map.coef[j * dims.len() + d] != 0);
@@ -440,7 +440,7 @@ impl Lowering<'_> {
             return Err(node);
         }
         let m = operand_map(map, axes, &p.arena.nodes[arg].shape, outer);
-        // loops in another order than this reduction requires would change its bits, so it is stored instead
+        // loops in another order than this reduction requires would change its bits, so the reduction is stored instead
         let walk = |strides: &[isize]| inner_order(strides, outer, dims);
         let (own, lanes) = reduction_order(p, arg, axes, &m);
         let element = p.arena.nodes[arg].dtype;

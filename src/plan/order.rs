@@ -51,8 +51,8 @@ impl<'a> NodeOrder<'a> {
     }
 
     /// Returns the nodes that the walk must visit before `node`, in reverse order. Returns `None` if the node has no
-    /// order, or if this was called for it before. So each node delays the walk only once, and the walk ends even if a
-    /// returned node depends on `node`.
+    /// order, or if this function was called for the node before. So each node delays the walk only once, and the walk
+    /// ends even if a returned node depends on `node`.
     pub fn before(&mut self, node: &'a Node) -> Option<Vec<&'a Node>> {
         let own = node.order.as_ref()?;
         if !self.entered.insert(node) {

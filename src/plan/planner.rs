@@ -1,6 +1,6 @@
 //! What the planner knows about each node of a graph while it makes a plan: whether it is stored (written to memory,
-//! from which other kernels load it), its memory layout, and which nodes use it. Also the lists that all drafts of
-//! kernels share.
+//! from which other kernels load it), its memory layout, and which nodes use it. Also holds the lists that all drafts
+//! of kernels share.
 
 use super::graph::{Graph, PlanNode, RoutineNode};
 use super::price::compile_cost;
@@ -24,10 +24,10 @@ pub(super) struct Planner<'a> {
     /// The size in bytes of each temporary that belongs to no stored node, such as a temporary for partial results.
     pub temps: RefCell<Vec<usize>>,
     pub caps: &'a Caps,
-    /// For each node, its natural strides. They give the order of axes in which the node is stored if it is stored
-    /// (`stored_strides`). An input has the strides of its array, a view has the strides that follow from its operand's
-    /// strides, an elementwise node has dense strides in the axis order that its operands have in common, and any other
-    /// node has the strides of C order.
+    /// For each node, its natural strides. These strides give the order of axes in which the node is stored if it is
+    /// stored (`stored_strides`). An input has the strides of its array, a view has the strides that follow from its
+    /// operand's strides, an elementwise node has dense strides in the axis order that its operands have in common, and
+    /// any other node has the strides of C order.
     pub strides: Vec<Strides>,
     /// For each node, whether it is stored: its value is written to memory, and other kernels load it.
     pub stored: Vec<bool>,
@@ -49,8 +49,8 @@ pub(super) struct Planner<'a> {
     /// concatenations are nested, including this one. For any other node, 1 if it reads such a concatenation directly
     /// or through elementwise nodes and views, else 0.
     pub joins: Vec<u8>,
-    /// For each node, whether it is a stored reshape that has no memory of its own, because its elements are those of
-    /// its stored operand in the same order (`copies.rs`).
+    /// For each node, whether it is a stored reshape that has no memory of its own, because its stored operand has the
+    /// same elements in the same order (`copies.rs`).
     pub aliases: Vec<bool>,
     /// For each stored node whose kernel is cut into boxes (parts that each read one operand of a concatenation,
     /// `boxes.rs`), the boxes.
@@ -80,8 +80,8 @@ pub(super) struct Making {
     /// nodes that these kernels load.
     pub computes: Vec<u32>,
     pub reads: Vec<u32>,
-    /// The nodes that were marked as stored because they do not fit the kernels of the stage, or would be computed too
-    /// often by them.
+    /// The nodes that were marked as stored because they do not fit the kernels of the stage, or because these kernels
+    /// would compute them too often.
     pub marks: Vec<u32>,
 }
 
@@ -146,7 +146,8 @@ impl<'a> Planner<'a> {
             p.stored[*r] = true;
         }
         let read_elementwise = p.read_elementwise();
-        // for each node, how deeply concatenations and reshapes without memory of their own are nested at it
+        // for each node, how deeply concatenations and reshapes without memory of their own are nested, up to and
+        // including the node
         let mut nested = vec![0u8; n];
         for (i, node) in arena.nodes.iter().enumerate() {
             let role = node.op.role();

@@ -52,7 +52,7 @@ pub(crate) fn lacking_type(compute: Compute, caps: &Caps) -> Option<&'static str
 }
 
 /// Returns the name of the feature that a device would need for a fold (a reduction or scan) of elements of this type,
-/// because of a type in the fold's state or of a function that it uses. `None` if it lacks nothing.
+/// because of a type in the fold's state or of a function that it uses. Returns `None` if the device lacks nothing.
 fn lacking(fold: Fold, element: DType, caps: &Caps) -> Option<&'static str> {
     if let Some(feature) = fold.state.iter().find_map(|c| lacking_type(c.kind.compute(element), caps)) {
         return Some(feature);

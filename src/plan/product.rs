@@ -1,7 +1,7 @@
-//! Splits the kernel of a matrix product for the CPU into several. The CPU's loops for products can convert elements
-//! between narrow and wide types (f16 and f32, for example), but do nothing else. So kernels before the product copy
-//! operands that have another type. The operations on the result (the epilogue) become a kernel after the product,
-//! which may receive each part of the result as soon as it is computed (`plan/schedule/products.rs`).
+//! Splits the kernel of a matrix product for the CPU into several kernels. The CPU's loops for products can convert
+//! elements between narrow and wide types (f16 and f32, for example), but do nothing else. So kernels before the
+//! product copy operands that have another type. The operations on the result (the epilogue) become a kernel after the
+//! product, which may receive each part of the result as soon as it is computed (`plan/schedule/products.rs`).
 
 use crate::base::dtype::DType;
 use crate::base::layout::{self, Layout, Shape, Strides, c_strides, product};
@@ -58,8 +58,8 @@ pub(super) fn store(buffer: BufferRef, dtype: DType, strides: Strides, value: us
     Store { buffer, dtype, strides, offset: 0, value, chosen: None }
 }
 
-/// Returns the elementwise kernel that does the operations on a product's result (its epilogue). It loads the stored
-/// product by `product`.
+/// Returns the elementwise kernel that does the operations on a product's result (its epilogue). This kernel reads the
+/// stored product through the load `product`.
 pub(super) fn epilogue(mut kernel: Kernel, product: Load) -> Kernel {
     let rank = kernel.outer.len();
     kernel.kind = KernelKind::Elementwise;

@@ -14,9 +14,9 @@ use crate::plan::kernel::{BufferRef, Load, RoutineCall, RoutinePass, Step, Store
 use std::collections::HashMap;
 use std::rc::Rc;
 
-/// Each dispatch of a routine's pass begins at an item whose number is a multiple of this, so its elements begin at a
-/// multiple of 256 bytes. On every device a binding can begin there, and no 32-bit word of 8- or 16-bit elements
-/// belongs to two dispatches.
+/// Each dispatch of a routine's pass begins at an item whose index is a multiple of this number, so the elements of a
+/// dispatch begin at a multiple of 256 bytes. On every device a binding can begin there, and no 32-bit word of 8- or
+/// 16-bit elements belongs to two dispatches.
 const ALIGNMENT: usize = 256;
 
 impl Planner<'_> {
@@ -25,7 +25,8 @@ impl Planner<'_> {
     /// dense and must not share memory with its operands.
     pub(super) fn find_calls(&self, has_target: bool) -> Result<HashMap<usize, RoutineNode>> {
         let nodes = &self.arena.nodes;
-        // for each call of a routine, the results that are nodes of the graph: the number of each result, and its node
+        // for each call of a routine, the results that are nodes of the graph, each as its index among the results and
+        // its node
         let mut groups: HashMap<_, Vec<(usize, usize)>> = HashMap::new();
         for (i, n) in nodes.iter().enumerate() {
             if let NodeOp::Routine { row, params, part } = &n.op {
@@ -122,8 +123,8 @@ impl Planner<'_> {
         (buffer, declared.bytes)
     }
 
-    /// Returns the windows of a GPU pass of a routine: for each dispatch, the range of items that it handles. They are
-    /// chosen so that no operand of a dispatch spans more than a binding.
+    /// Returns the windows of a GPU pass of a routine: for each dispatch, the range of items that it handles. The
+    /// windows are chosen so that no operand of a dispatch spans more than a binding.
     fn pass_windows(
         &self,
         pass: &GpuPass,

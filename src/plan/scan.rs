@@ -1,5 +1,5 @@
-//! Cuts scans of rows that are too long for one kernel into several kernels. They compute the totals of blocks, scan
-//! these totals, and then scan each block and combine it with the total of all blocks before it.
+//! Cuts scans of rows that are too long for one kernel into several kernels. These kernels compute the totals of
+//! blocks, scan these totals, and then scan each block and combine it with the total of all blocks before it.
 //!
 //! The kernels together combine elements in the order that `plan/kernel/scan.rs` defines for every scan, so the cut
 //! does not change the bits of the result. A row of n elements has ⌈n / 1024⌉ blocks:
@@ -34,7 +34,7 @@ pub(super) fn kernels(p: &Planner<'_>, kernel: Kernel, fit: &dyn Fn(&mut Kernel)
         done => return done.map(|()| kernels),
     };
     // if the kernel has several scans, or reductions too, `Planner::kernels` reacts to this error by making a kernel
-    // for each
+    // for each of them
     let Some(single) = single else { return Err(limit) };
     // cut rows into blocks, because a block spans less memory than a row and so may fit a binding where a row does not
     if kernels.len() == 1 && single.count > 1 {
@@ -63,8 +63,8 @@ fn fit_all(kernels: &mut [Kernel], fit: &dyn Fn(&mut Kernel) -> Result<()>) -> R
 /// A kernel with one scan and no reduction, which can be cut into blocks.
 struct Single<'a> {
     k: &'a Kernel,
-    /// The number of the value that is the scan. The next three fields are the scan's fold, the function that combines
-    /// elements, and the number of the value that is scanned.
+    /// The index of the value that is the scan. The next three fields are the scan's fold, the function that combines
+    /// elements, and the index of the value that is scanned.
     scan: usize,
     fold: Fold,
     function: &'static Ufunc,
@@ -144,8 +144,8 @@ impl<'a> Single<'a> {
         (over, offset + step * part.first as isize)
     }
 
-    /// Copies value `i` of the original kernel to `to`, the kernel of the blocks `part`, and returns its number there.
-    /// `number` has the new numbers of values that were copied before.
+    /// Copies value `i` of the original kernel to `to`, the kernel of the blocks `part`, and returns the index of the
+    /// copy. `number` has the new indices of the values that were copied before.
     fn value(&self, to: &mut Kernel, part: ChunkPart, i: usize, number: &[usize]) -> usize {
         let mut v = self.k.values[i].clone();
         if let Op::Index { strides, offset } = &mut v.op {
@@ -156,7 +156,7 @@ impl<'a> Single<'a> {
         to.push(v.op, v.dtype, v.inner)
     }
 
-    /// Returns the strides of the array of block totals. It is in C order, and has the outer dimensions and one
+    /// Returns the strides of the array of block totals. This array is in C order, and has the outer dimensions and one
     /// dimension for the blocks, without the last block, whose total is not needed.
     fn places(&self) -> Strides {
         let mut dims = self.k.outer.clone();
@@ -236,9 +236,9 @@ impl<'a> Single<'a> {
         Some([to, scan, back])
     }
 
-    /// Returns the kernel that scans the blocks `part`, runs the operations on the scan's result and stores. `before`
-    /// holds the scanned totals: each block is combined with the total of the block before it. `before` is `None` for
-    /// the first block of a row.
+    /// Returns the kernel that scans the blocks `part`, runs the operations on the scan's result, and writes to memory
+    /// what the original kernel stores. `before` holds the scanned totals: each block is combined with the total of the
+    /// block before it. `before` is `None` for the first block of a row.
     fn part(&self, part: ChunkPart, before: Option<BufferRef>) -> Kernel {
         let mut k = self.over(part);
         let mut number = vec![usize::MAX; self.k.values.len()];
@@ -268,7 +268,7 @@ impl<'a> Single<'a> {
     }
 }
 
-/// Drops the values of an elementwise kernel that it does not store, and their loads.
+/// Drops the values of an elementwise kernel that its stores do not need, and the loads of these values.
 fn drop_unused(k: &mut Kernel) {
     let needed = k.needed(k.stores.iter().map(|s| s.value));
     let mut number = vec![usize::MAX; k.values.len()];

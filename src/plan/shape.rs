@@ -79,8 +79,8 @@ pub(super) fn finish(p: &Planner<'_>, mut draft: Draft) -> Result<Vec<Kernel>> {
         let splits = length > 1;
         let mut kernels = split(p, kernel.clone(), chunk);
         let fit = kernels.iter_mut().enumerate().try_for_each(|(i, k)| {
-            // merge dimensions only after the split, because which dimensions can be merged depends on strides, while
-            // the split decides the bits of the result and must not depend on strides
+            // merge dimensions only after the split: strides determine which dimensions can be merged, but the split
+            // decides the bits of the result, so it must not depend on strides
             collapse(k);
             k.continues = i > 0;
             windows(p, k, splits).map_err(at)
@@ -162,9 +162,9 @@ fn stride_vectors<'a>(
 
 /// Sorts the dimensions of a draft by strides, with the largest stride outermost. Inner dimensions are sorted by the
 /// strides that the reduced operand would have if it were dense, because their order decides the bits of a reduction.
-/// Outer dimensions are sorted by the strides of the first store, except in a reduce kernel: it reads more than it
-/// writes, so they are sorted by the strides of the reduced operand. The dimensions of a matmul and the outer
-/// dimensions of a scattered store are not sorted.
+/// Outer dimensions are sorted by the strides of the first store, except in a reduce kernel: such a kernel reads more
+/// than it writes, so its outer dimensions are sorted by the strides of the reduced operand. The dimensions of a matmul
+/// and the outer dimensions of a scattered store are not sorted.
 fn order_dimensions(draft: &mut Draft) {
     let (o, n) = (draft.outer.len(), draft.outer.len() + draft.inner.len());
     let by = |strides: &[isize], range: std::ops::Range<usize>| -> SmallVec<[usize; 6]> {
@@ -210,9 +210,9 @@ pub(super) fn arrange(k: &mut Kernel) {
     k.windows = vec![Window { start: smallvec![0; k.outer.len()], shape: k.outer[..].into() }];
 }
 
-/// Drops dimensions of length 1 (except a last inner one), and merges neighbouring dimensions. Two dimensions are
-/// merged if, for every operand, the stride along the first is the stride along the second times the length of the
-/// second. Fewer dimensions need less index arithmetic.
+/// Drops dimensions of length 1 (except the only inner dimension that is left), and merges neighbouring dimensions. Two
+/// dimensions are merged if, for every operand, the stride along the first is the stride along the second times the
+/// length of the second. Fewer dimensions need less index arithmetic.
 pub(super) fn collapse(k: &mut Kernel) {
     let o = k.outer.len();
     // the axes m and n of a matmul, and its inner axes (k), are not merged with others, because the code that runs
@@ -302,8 +302,8 @@ const MAX_WINDOWS: usize = 1 << 16;
 /// binding, and each window has at most `Caps::max_indices` indices. If the kernel could be split into shorter
 /// reductions instead (`splits`), returns an error after 8 + 8 · (bindings + grids) windows. Here `bindings` is how
 /// many bindings the largest operand fills, and `grids` how many dispatches the indices fill. The factor is 8 = 2³,
-/// because halving three axes may leave each half full. If more windows are needed, the reduced elements are so far
-/// apart that windows do not help.
+/// because after halving along three axes, a window may be only half full along each of them. If more windows are
+/// needed, the reduced elements are so far apart that windows do not help.
 fn windows(p: &Planner<'_>, k: &mut Kernel, splits: bool) -> Result<()> {
     let whole = Window { start: smallvec![0; k.outer.len()], shape: k.outer[..].into() };
     let bindings = oversized(p, k, &whole).map_or(1, |(_, bytes, _)| bytes / p.caps.max_binding.max(1) + 1);

@@ -96,7 +96,7 @@ impl Space {
     /// the product's axes in another order, and each axis may be split into several (a permuted or reshaped product).
     /// An operand whose source is read directly (`axes.rs`) splits them further. If the rows of the product consist of
     /// several dimensions, the fastest is the kernel's row dimension, and the others precede it like batch axes. The
-    /// same holds for its columns. `shape.rs` merges them again where the strides of every operand allow it.
+    /// same holds for its columns. `shape.rs` merges such dimensions again where the strides of every operand allow it.
     fn of_product(p: &Planner<'_>, node: usize, product: usize, map: &View) -> Option<Space> {
         let (shape, of) = (&p.arena.nodes[node].shape, &p.arena.nodes[product].shape);
         let n = shape.len();
@@ -159,7 +159,7 @@ impl Space {
     }
 
     /// Returns the index space of one kernel that computes both `reduction` and `node`, where `node` reads the result
-    /// of the reduction through `map`. Returns `None` if they cannot run in one kernel.
+    /// of the reduction through `map`. Returns `None` if `reduction` and `node` cannot run in one kernel.
     fn of_reduction(p: &Planner<'_>, node: usize, reduction: usize, map: &View, rows: bool) -> Option<Space> {
         let (shape, r) = (&p.arena.nodes[node].shape, &p.arena.nodes[reduction]);
         let NodeOp::Reduce(fold, axes) = &r.op else { return Space::of_scan(p, node, reduction, map, rows) };
@@ -214,15 +214,15 @@ impl Space {
     }
 
     /// Returns the index space of one kernel that computes both `scan` and `node`, where `node` reads the scan through
-    /// `map`. The scanned axis is the inner dimension, and all others are outer ones. Returns `None` if they cannot run
-    /// in one kernel.
+    /// `map`. The scanned axis is the inner dimension, and all other axes are outer ones. Returns `None` if `scan` and
+    /// `node` cannot run in one kernel.
     fn of_scan(p: &Planner<'_>, node: usize, scan: usize, map: &View, rows: bool) -> Option<Space> {
         let NodeOp::Scan { axis, .. } = p.arena.nodes[scan].op else { return None };
         let shape = &p.arena.nodes[node].shape;
         let n = shape.len();
         let inner = (0..n).find(|d| is_scanned_along(map, axis, *d, p.arena.nodes[scan].shape[axis]))?;
         // if the scan's result is broadcast along an axis, the kernel would compute the scan again for each index of
-        // that axis
+        // that axis; so such a scan needs a kernel of its own
         let used = |d: usize| (0..map.offset.len()).any(|j| map.coef[j * n + d] != 0);
         if (0..n).any(|d| shape[d] > 1 && !used(d)) {
             return None;
@@ -362,9 +362,9 @@ fn ends_in_loop(p: &Planner<'_>, node: usize, loaded: impl Fn(usize) -> bool) ->
 }
 
 /// Returns the order in which a reduction combines elements: the strides of its operand along the kernel's dimensions,
-/// and `Lanes::Inner` if neighbours in memory are neighbours along a reduced axis. Both describe the whole operand as
-/// if it were stored densely, even if the operand is computed in the kernel or only a part of the result is needed.
-/// Otherwise slicing or fusing would change the bits of a float sum.
+/// and `Lanes::Inner` if neighbours in memory are neighbours along a reduced axis. The strides and the lanes describe
+/// the whole operand as if it were stored densely, even if the operand is computed in the kernel or only a part of the
+/// result is needed. Otherwise slicing or fusing would change the bits of a float sum.
 pub(super) fn reduction_order(p: &Planner<'_>, arg: usize, axes: &[usize], to_arg: &View) -> (Strides, Lanes) {
     let shape = &p.arena.nodes[arg].shape;
     let dense = Layout::ordered(shape, &common_order(shape, std::iter::once(&p.strides[arg][..]))).strides;

@@ -35,7 +35,7 @@ struct Split<'a> {
 }
 
 /// Several consecutive chunks of a reduction, or blocks of a scan, that have the same length and are computed by one
-/// kernel: the number of the first, how many they are, and the number of elements of each.
+/// kernel: the index of the first chunk (or block), the number of chunks, and the number of elements of each.
 #[derive(Clone, Copy)]
 pub(super) struct ChunkPart {
     pub first: usize,
@@ -52,8 +52,8 @@ pub(super) fn split(p: &Planner<'_>, k: Kernel, chunk: Option<usize>) -> Vec<Ker
     if k.inner_size() <= limit {
         return vec![k];
     }
-    // if memory is the reason for the split, store the partial results of each result next to each other, so that the
-    // next kernel can be cut into windows between any two results
+    // if operands are too large for a binding (`chunk` is given), store the partial results of each result next to each
+    // other, so that the next kernel can be cut into windows between any two results
     let lanes = if chunk.is_some() { Lanes::Inner } else { lanes };
     let split = Split::new(p, &k, lanes, limit);
     let along = k.inner[split.moved];
@@ -71,8 +71,8 @@ pub(super) fn split(p: &Planner<'_>, k: Kernel, chunk: Option<usize>) -> Vec<Ker
 
 impl<'a> Split<'a> {
     fn new(p: &Planner<'_>, k: &'a Kernel, lanes: Lanes, limit: usize) -> Split<'a> {
-        // move the first inner dimensions to the outer ones until the dimensions after the next one are within the
-        // limit
+        // move the first inner dimensions to the outer ones until the elements of the dimensions after the next one are
+        // within the limit
         let mut moved = 0;
         let rest = |moved: usize| k.inner[moved + 1..].iter().product::<usize>();
         while rest(moved) > limit {
@@ -194,7 +194,7 @@ impl<'a> Split<'a> {
     }
 
     /// Adds a value to `pass` that is the position of a chunk's first element among all elements of the reduction, and
-    /// returns its number.
+    /// returns the index of this value.
     fn begin(&self, pass: &mut Kernel, part: ChunkPart) -> usize {
         let (steps, moved) = (c_strides(&self.k.inner), self.moved);
         let outer: Strides = smallvec![0; self.k.outer.len()];
@@ -251,8 +251,8 @@ impl<'a> Split<'a> {
         last
     }
 
-    /// Returns the operation that computes the result of the reduction `r` from its partial results. Adds their loads
-    /// to the kernel `last`.
+    /// Returns the operation that computes the result of the reduction `r` from its partial results. Adds the loads of
+    /// the partial results to the kernel `last`.
     fn total_of(&self, last: &mut Kernel, r: &KernelReduction, partials: &Partials) -> Op {
         let outer = c_strides(&self.k.outer);
         let (stride, outer_scale) = match self.lanes {
@@ -277,7 +277,7 @@ fn stored_as(_most: [usize; 2], dtype: DType) -> DType {
     if dtype.is_half() && !kept { DType::F32 } else { dtype }
 }
 
-/// Returns the loads that `values` use, and changes the load numbers in `values` accordingly. An unused load would
+/// Returns the loads that `values` use, and changes the load indices in `values` accordingly. An unused load would
 /// occupy a binding.
 pub(super) fn used_loads(values: &mut [Value], loads: &[Load]) -> Vec<Load> {
     let mut out = vec![];

@@ -1,12 +1,12 @@
-//! Plans of traced expressions: the expressions that a compiled function builds once. Each call of the function runs
-//! the plan on other arrays, and with other random seeds, than the traced expressions have.
+//! Traced expressions are the expressions that a compiled function builds once. Each call of the function runs their
+//! plan on other arrays, and with other random seeds, than the expressions have.
 
 use crate::base::dtype::DType;
 use crate::base::error::{Error, ErrorKind, Loc};
 use smallvec::SmallVec;
 
-/// Where a plan's list of run-time scalars holds the seeds of random numbers. It is filled only for traced expressions,
-/// because only their seeds change between runs.
+/// Where a plan's list of run-time scalars holds the seeds of random numbers. The lists are filled only for traced
+/// expressions, because only their seeds change between runs.
 #[derive(Default)]
 pub(crate) struct Seeds {
     /// The scalar slots of the low 32-bit words of all seeds, and then the slots of the high words.
@@ -15,8 +15,8 @@ pub(crate) struct Seeds {
 
 impl Seeds {
     /// Returns the slots of a seed's low and high word in the run-time scalars of a plan, and adds the words if they
-    /// are new. Equal seed words share a slot. They share none with ordinary numbers, because only seeds change between
-    /// runs.
+    /// are new. Equal seed words share a slot. Seed words share no slot with ordinary numbers, because only seeds
+    /// change between runs.
     pub fn slots(&mut self, seed: u64, scalars: &mut SmallVec<[u64; 4]>, types: &mut SmallVec<[DType; 4]>) -> [u32; 2] {
         let words = [seed & 0xffff_ffff, seed >> 32];
         [0, 1].map(|which| {

@@ -4,8 +4,8 @@
 //! There are three cases: a node that several kernels compute ([`Planner::store_shared`]); a costly node of which one
 //! kernel computes elements repeatedly, because the node is broadcast or read through overlapping windows
 //! ([`Planner::is_repeated`]); and a matrix product that a kernel needs both elementwise and through a reduction
-//! ([`Planner::is_reduced_too`]). The first two are estimates from the rates of the device. `fuse.rs` then compares the
-//! modelled times of the whole plan with and without these stores, and takes the faster plan.
+//! ([`Planner::is_reduced_too`]). The first two cases are decided by estimates from the rates of the device. `fuse.rs`
+//! then compares the modelled times of the whole plan with and without these stores, and takes the faster plan.
 
 use super::lower::Draft;
 use super::planner::Planner;
@@ -21,15 +21,15 @@ use smallvec::{SmallVec, smallvec};
 pub(super) const MOST_WEIGHED: usize = 4096;
 
 /// The cost of an element, in units of one addition, from which computing it repeatedly counts as costly. A kernel
-/// reads and writes about eight bytes per element, and cheaper computation is mostly hidden behind that. The index of a
-/// `take`, which is compared with 0 and made positive for each element of a row, stays below this cost. Chosen by hand;
-/// no benchmark compares other values.
+/// reads and writes about eight bytes per element, and cheaper computation is mostly hidden behind these accesses. The
+/// index of a `take`, which is compared with 0 and made positive for each element of a row, stays below this cost.
+/// Chosen by hand; no benchmark compares other values.
 const COSTLY: f64 = 8.0;
 
 impl Planner<'_> {
     /// Returns for each node the cost of computing one element, in units of one addition, including all operands that
-    /// are not stored and so are computed with it. An operand that is reached by several paths counts once for each.
-    /// There may be exponentially many paths, so the costs are capped.
+    /// are not stored and so are computed with it. An operand that is reached by several paths counts once for each
+    /// path. There may be exponentially many paths, so the costs are capped.
     fn weights(&self) -> Vec<f64> {
         const MOST: f64 = 1e15;
         let mut weights = vec![0.0f64; self.arena.nodes.len()];
@@ -92,8 +92,8 @@ impl Planner<'_> {
         self.choices.borrow_mut().push((node, choice));
     }
 
-    /// Selects nodes that the kernels of several stages compute, if according to the modelled times this takes longer
-    /// than to compute them once, write them and read them. `computed` has for each stage (the steps of one stored
+    /// Selects nodes that the kernels of several stages compute, if this takes longer, according to the modelled times,
+    /// than computing them once, writing them and reading them. `computed` has for each stage (the steps of one stored
     /// node) the nodes that its kernels compute. Returns for each node whether it is selected, or `None` if no node is.
     pub(super) fn store_shared<'a>(&mut self, computed: impl Iterator<Item = &'a [u32]>) -> Option<Vec<bool>> {
         const NONE: u32 = u32::MAX;

@@ -1,5 +1,5 @@
-//! How wrong each function is: the contract in seven layouts, special values and 32 layouts, exhaustive sweeps. They share the
-//! references, bounds and data of `contract/`.
+//! Tests the error of each function: the contract in seven layouts, special values, 32 layouts, and exhaustive sweeps.
+//! All of them use the references, bounds and data in `contract/`.
 
 #[path = "../kit/mod.rs"]
 mod kit;

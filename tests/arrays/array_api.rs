@@ -1,7 +1,7 @@
-//! The Python Array API standard (2025.12) beside cupric: a line for each of its constants and functions.
-//! A line of ours runs, and gives what NumPy gave under the standard's name (`tests/data/array_api.txt`, written by
-//! `make_guide.py`, which reads NumPy's lines from this file). `docs/array-api.md` shows these lines;
-//! `CUPRIC_BLESS=1 cargo test --features testing --test arrays array_api` writes it anew.
+//! Compares the Python Array API standard (2025.12) with cupric: one line for each of its constants and functions. Our
+//! expression is evaluated, and must give what NumPy gave under the standard's name (`tests/data/array_api.txt`,
+//! written by `make_guide.py`, which reads NumPy's expressions from this file). `docs/array-api.md` shows these lines;
+//! `CUPRIC_BLESS=1 cargo test --features testing --test arrays array_api` rewrites that page.
 
 use crate::guide::{check, holds};
 use cupric::*;
@@ -11,7 +11,7 @@ use std::path::Path;
 const LINES: &str = include_str!("array_api.rs");
 const EXPECTED: &str = include_str!("../data/array_api.txt");
 
-/// NumPy's expression under the standard's name, and ours.
+/// Compares NumPy's expression under the standard's name with ours.
 macro_rules! same {
     ($numpy:literal, $ours:expr) => {
         check(EXPECTED, $numpy, &$ours)?
@@ -268,7 +268,7 @@ fn extensions() -> Result<()> {
     Ok(())
 }
 
-/// The names of the standard in its order, of a line of this file: `np.linalg.outer(` is `linalg.outer`.
+/// The standard's name in a line of this file: the name of `np.linalg.outer(` is `linalg.outer`.
 fn name(line: &str) -> Option<String> {
     let at = line.strip_prefix("same!(\"")?;
     let at = at.strip_prefix("np.array(").unwrap_or(at);
@@ -303,7 +303,7 @@ fn every_name_of_the_standard_has_a_line() {
     assert_eq!(names, standard);
 }
 
-/// The text of every file of the library.
+/// Appends the text of every source file of the library.
 fn sources(folder: &Path, text: &mut String) {
     for entry in fs::read_dir(folder).expect("a folder") {
         let path = entry.expect("an entry").path();
@@ -314,8 +314,8 @@ fn sources(folder: &Path, text: &mut String) {
     }
 }
 
-/// A search of the documentation finds each of NumPy's names that the guide and the lines above use: it is a function's own
-/// name, or an alias of one.
+/// A search of the documentation finds each NumPy name that the guide and the lines above use: the name is a function's
+/// own name, or a `doc(alias)` of one.
 #[test]
 fn the_documentation_finds_every_name_of_numpy() {
     let mut text = String::new();
@@ -336,7 +336,7 @@ fn the_documentation_finds_every_name_of_numpy() {
     let numpy = lines.filter_map(|l| l.strip_prefix("same!(\"").or(l.strip_prefix("write!(x, \"")));
     let mut lost: Vec<&str> = vec![];
     for line in numpy {
-        // the first name: arrays of arrays are NumPy's way to look at a tuple
+        // `np.array(np.f(…))` only shows a tuple as an array, so we take the inner name
         let line = line.strip_prefix("np.array(np.").map_or(line, |rest| &line[line.len() - rest.len() - 3..]);
         let Some(rest) = line.strip_prefix("np.").or(line.strip_prefix("rng.")) else { continue };
         let path = &rest[..rest.find(|c: char| !(c.is_ascii_alphanumeric() || "._".contains(c))).unwrap_or(rest.len())];

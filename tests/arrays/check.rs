@@ -1,4 +1,4 @@
-//! Checks for NaNs, infinities and overflow: what they find, what they leave alone, and which line they name.
+//! Checks for NaN, infinity and overflow: what they find, what they ignore, and which line of code they report.
 
 use crate::kit::number::{largest, range, real, round, width};
 use crate::kit::operations::{Kind, OPERATIONS, Params};
@@ -6,14 +6,14 @@ use crate::kit::*;
 use cupric::DType::*;
 use cupric::*;
 
-/// A device of the test's own on the same hardware, with these checks on. They would change what other tests of the device see.
+/// A separate device on the same hardware with these checks on, because they would affect other tests.
 fn checked(d: &Device, checks: impl IntoIterator<Item = Check>) -> Device {
     let device = own(d);
     device.check(checks);
     device
 }
 
-/// The message of the check's error, without the place in the file.
+/// The message of the check's error, without its location in the source file.
 fn found(result: Result<Array>) -> String {
     let error = result.map(|_| ()).expect_err("a fault");
     assert_eq!(error.kind(), ErrorKind::Check, "{error}");
@@ -25,7 +25,7 @@ const NAN: &str = "the result has a NaN where no operand has one";
 const INF: &str = "the result has an infinity where no operand has one";
 const CUT: &str = "the result does not fit its dtype";
 
-/// Sixty operations, of which the fortieth is a square root. Gives the line of that as well.
+/// Sixty operations, of which the fortieth is a square root. Also returns the line of the square root.
 fn sixty(x: &Expr) -> (Expr, u32) {
     let mut y = x.clone();
     for n in 0..39 {
@@ -45,7 +45,7 @@ fn the_fortieth_of_sixty_operations(d: &Device) {
     let mut elements = vec![4.0f32; 1000];
     let right = put(&own, elements.clone(), &[10, 100]);
     assert_eq!(sixty(&right).0.to_vec::<f32>().unwrap().len(), 1000);
-    // 39 operations make −4 of it
+    // the first 39 operations change it to −4
     elements[777] = -5.0;
     let wrong = put(&own, elements, &[10, 100]);
     let (y, line) = sixty(&wrong);
@@ -55,7 +55,7 @@ fn the_fortieth_of_sixty_operations(d: &Device) {
     assert_eq!((at.line(), at.file()), (line, file!()));
     let text = error.to_string();
     assert!(text.contains(&format!("{NAN} (shape [10, 100], dtype f32; found by the check nan)")), "{text}");
-    // the same below what moves, reduces, multiplies and sorts it
+    // the check still reports the square root if the result is moved, reduced, multiplied or sorted
     let below: [Expr; 9] = [
         y.sum(0), y.t().reshape([50, 20]) + 1.0, y.slice(s![7..8, ..]).max(..), y.cumulative_sum(1), y.matmul(right.t()),
         right.t().matmul(&y), concat([&right, &y], 0), y.take(array![7].to_device(&own).unwrap(), 0), y.sort(1),
@@ -64,10 +64,10 @@ fn the_fortieth_of_sixty_operations(d: &Device) {
         let error = e.eval().map(|_| ()).expect_err("a fault");
         assert_eq!(error.location().map(|at| at.line()), Some(line), "{n}: {error}");
     }
-    // rows that do not have it
+    // results that do not use the wrong element are fine
     assert!(y.slice(s![..7, ..]).sum(..).item::<f32>().is_ok());
     assert!(y.take(array![6, 8].to_device(&own).unwrap(), 0).eval().is_ok());
-    // of several expressions, and where it is read at once
+    // with several results in one evaluation, and when a result is read directly
     assert!(eval_all([&right.sum(..), &y]).is_err());
     assert!(y.to_vec::<f32>().is_err() && pollster::block_on(y.to_vec_async::<f32>()).is_err());
     own.check([]);
@@ -83,22 +83,22 @@ fn each_check_finds_its_own(d: &Device) {
         make(&zero, &one).eval()
     };
     use Check::*;
-    // 1/0 is infinite, 0/0 is NaN
+    // 1/0 is an infinity, and 0/0 is a NaN
     assert!(of(&[Nan, Overflow], &|zero, one| one / zero).is_ok());
     assert_eq!(found(of(&[Inf], &|zero, one| one / zero)), format!("divide: {INF}"));
     assert!(of(&[Inf], &|zero, one| zero / (zero * one)).is_ok());
     assert_eq!(found(of(&[Nan, Inf], &|zero, one| zero / (zero * one))), format!("divide: {NAN}"));
-    // an infinity that an operand has is none of the operation's; a NaN that it makes of it is
+    // an infinity in an operand is not reported; a NaN that an operation makes from it is
     assert!(of(&[Inf], &|zero, _| (zero + f32::INFINITY) * 2.0).is_ok());
     assert_eq!(found(of(&[Nan], &|zero, _| zero * f32::INFINITY)), format!("multiply: {NAN}"));
     assert_eq!(found(of(&[Inf, Nan], &|zero, _| zero.log() - zero.log())), format!("log: {INF}"));
-    // a NaN that is stored is none of an operation's
+    // a NaN that was already stored is not reported
     let nan = put(&checked(d, [Nan, Inf]), f(&[f64::NAN, 1.0]), &[2]);
     assert!((&nan * 2.0).sum(..).eval().is_ok() && nan.maximum(&nan).sort(0).eval().is_ok());
-    // the first operation, not that of the first element
+    // the check reports the first operation that failed, not the first wrong element
     let both = of(&[Nan], &|zero, one| (one - 1.0) / zero.flip(0) + (one * 0.0 - 1.0).sqrt());
     assert!(found(both).starts_with("divide"));
-    // folds: the sum of what fits, and of what does not
+    // reductions: sums of numbers that fit, and a sum that overflows
     let large = |own: &Device| put(own, vec![3e38f32; 4], &[2, 2]);
     let own = checked(d, [Inf]);
     assert_eq!(found(large(&own).sum(1).eval()), format!("sum: {INF}"));
@@ -113,27 +113,27 @@ fn what_a_select_discards_does_not_count(d: &Device) {
     let safe = select(x.greater(0.0), x.log(), 0.0);
     assert_eq!(safe.to_vec::<f32>().unwrap()[..2], [0.0, 0.0]);
     assert_eq!(found(select(x.greater_equal(0.0), x.log(), 0.0).eval()), format!("log: {INF}"));
-    // the discarded part of a product and of a sum, and a condition that is asked for what it is
+    // values that a `select` discards are ignored in products and sums; so are those it only tests
     assert!(safe.sum(..).eval().is_ok() && (safe * 2.0).reshape([3, 1]).eval().is_ok());
     let mended = x.sqrt().nan_to_num();
     assert_eq!(mended.to_vec::<f32>().unwrap(), [0.0, 0.0, 2.0]);
     assert!(x.sqrt().nansum(..).eval().is_ok());
     assert!(x.sqrt().isnan().any(..).eval().is_ok());
-    // a condition that depends on a NaN
+    // a condition that depends on a NaN is reported
     assert_eq!(found(select(x.sqrt().greater(1.0), 1.0, 2.0).eval()), format!("sqrt: {NAN}"));
 }
 
 fn calls_that_are_made_of_others(d: &Device) {
     let own = checked(d, [Check::Nan, Check::Inf, Check::Overflow]);
-    // a result is judged by the operands of the call: here one is infinite
+    // a result is judged by the operands of the whole call: here an operand is infinite
     let infinite = put(&own, f(&[f64::NEG_INFINITY; 2]), &[2]);
     assert_eq!(infinite.logsumexp(..).item::<f32>().unwrap(), f32::NEG_INFINITY);
     assert_eq!(found((put(&own, f(&[0.0]), &[1]).log().logsumexp(..)).eval()), format!("log: {INF}"));
-    // what the caller writes on the same line is no part of the call, whatever macro it stands in
+    // other operations on the caller's line do not belong to this call, even within one macro
     let [a, b] = [put(&own, vec![i32::MAX], &[1]), put(&own, vec![1u32], &[1])];
     assert!((&a + 1).less(&b).eval().is_err_and(|e| e.operation() == "add"));
     assert!(a.less(&b).eval().is_ok());
-    // a sign is no question about an overflow
+    // `signbit` does not excuse an overflow before it
     assert!((&a + 1).signbit().eval().is_err());
     assert!((&a + 1).astype(F32).isfinite().eval().is_err());
 }
@@ -148,7 +148,7 @@ fn writes_are_checked_before_they_write(d: &Device) {
     assert_eq!(x.to_vec::<f32>().unwrap(), [1.0, 4.0, 9.0]);
     x.update(|x| x.sqrt()).unwrap();
     if has(d, F16) {
-        // what is too large when it is stored, behind a view
+        // a value overflows when it is stored through a view
         own.check([Check::Inf]);
         let mut wide = put(&own, vec![f16::ONE; 6], &[2, 3]);
         let large = put(&own, vec![f16::from_f32(300.0); 3], &[3]);
@@ -182,7 +182,7 @@ fn off_it_costs_nothing(d: &Device) {
     assert_eq!(kernels(), (1, 1));
     own.check([Check::Nan]);
     assert!(kernels().0 > 1);
-    // what only moves elements has nothing to check
+    // operations that only move elements have nothing to check
     let before = own.stats().kernels;
     (x.flip(0).reshape([1, 2])).eval().unwrap();
     let both = concat([&x.flip(0), &x], 0);
@@ -191,7 +191,7 @@ fn off_it_costs_nothing(d: &Device) {
     assert_eq!(own.stats().kernels - before, moves);
     own.check([]);
     assert_eq!(kernels(), (1, 1));
-    // what is asked of one device is asked of no other, neither while it lives nor after it
+    // checks on one device do not affect another, neither while it lives nor afterwards
     let asked = checked(d, [Check::Nan]);
     assert_eq!(kernels(), (1, 1));
     let y = put(&asked, f(&[-1.0]), &[1]);
@@ -233,7 +233,7 @@ fn conversions_that_cut(d: &Device) {
     let own = checked(d, [Check::Overflow, Check::Inf]);
     let types = || DType::ALL.into_iter().filter(|t| *t != Bool && has(d, *t));
     for from in types() {
-        // whole numbers around the bounds of all types that `from` holds exactly
+        // whole numbers near the limits of all types, if `from` represents them exactly
         let edges = types().filter(|t| t.is_integer()).flat_map(|t| {
             let (low, high) = range(t);
             [low, high].into_iter().flat_map(|edge| (-2..=2).map(move |step| edge + step))
@@ -255,7 +255,7 @@ fn conversions_that_cut(d: &Device) {
             let inside = convert(&inside).map(|_| ());
             assert!(inside.is_ok(), "{from} to {to}: {}", inside.unwrap_err());
             for n in outside.iter().step_by(1 + outside.len() / 4) {
-                // what a float type rounds to its largest number fits it
+                // a value fits a float type if it rounds to the type's largest number
                 if to.is_float() && round(to, *n as f64) == round(to, largest(to).copysign(*n as f64)) {
                     continue;
                 }
@@ -266,11 +266,11 @@ fn conversions_that_cut(d: &Device) {
     }
     let nan = put(&own, f(&[f64::NAN]), &[1]);
     assert_eq!(found(nan.astype(I32).eval()), format!("astype: {CUT}"));
-    // a fraction is dropped as always
+    // dropping a fraction is not an overflow
     assert!(put(&own, f(&[-0.9, 255.9]), &[2]).astype(U8).eval().is_ok());
 }
 
-// No operation finds a fault of its own making: with operands of whose results every one is finite, and fits.
+// No operation reports a fault by itself if all operands and all results are finite and fit their types.
 fn no_operation_raises_a_false_alarm(d: &Device) {
     let own = checked(d, [Check::Nan, Check::Inf, Check::Overflow]);
     let mut alarms = vec![];
@@ -289,7 +289,7 @@ fn no_operation_raises_a_false_alarm(d: &Device) {
         let numbers = f(&[0.25, 0.5, 0.75, 1.0, 0.5, 0.25]);
         let numbers = if t.is_float() { numbers } else { f(&[1.0, 2.0, 3.0, 1.0, 0.0, 2.0]) };
         let x = put(&own, numbers, &[2, 3]).astype(t).eval().unwrap();
-        // the negative of a number is none of an unsigned type
+        // `negative` does not fit unsigned types
         let fits = |row: &testing::Row| row.name() != "negative" || t != U8;
         for row in testing::rows().into_iter().filter(|row| row.takes(t, d.is_gpu()) && fits(row)) {
             judge(format!("{} of {t}", row.name()), row.apply(&vec![(*x).clone(); row.arity()]));
@@ -305,7 +305,7 @@ fn no_operation_raises_a_false_alarm(d: &Device) {
             judge(format!("{} of {t}", o.name), (o.build)(&[], &params) + &*here);
         }
     }
-    // steps that are negative numbers modulo 2^16, and the sign bit as one of u32
+    // negative steps modulo 2^16, and the sign bit in a u32
     judge("a range".to_string(), arange(500, 0, -7, U16) + &*here);
     let [a, b] = [put(&own, vec![-1i32, 7], &[2]), put(&own, vec![7i32, 7], &[2]).astype(U32).eval().unwrap()];
     let positive = put(&own, f(&[0.5, 2.0]), &[2]);
@@ -327,7 +327,7 @@ fn no_operation_raises_a_false_alarm(d: &Device) {
 
 }
 
-/// What the variable asks of every device, in a process of its own: it is read once.
+/// The environment variable turns checks on for every device. It is read once, so this runs in a separate process.
 #[test]
 fn the_variable_asks_of_every_device() {
     let run = |list: &str| {
@@ -357,7 +357,7 @@ fn a_process_that_is_checked() {
     }
 }
 
-/// Whether a type holds a whole number exactly.
+/// Whether a type represents a whole number exactly.
 fn held(t: DType, n: i128) -> bool {
     match t.is_float() {
         true => (n as f64) as i128 == n && (n as f64).abs() <= largest(t) && real(t, round(t, n as f64)) == n as f64,
@@ -365,7 +365,7 @@ fn held(t: DType, n: i128) -> bool {
     }
 }
 
-/// A function of whole numbers without bounds; none where it is not a whole number, or too large for i128.
+/// Computes the exact result of a function of integers. None if the result is not an integer or does not fit i128.
 type Exact = fn(i128, i128) -> Option<i128>;
 
 type Build = fn(&Expr, &Expr) -> Expr;
@@ -385,7 +385,7 @@ const FUNCTIONS: [(&str, Exact, Build); 8] = [
     ("abs", |x, _| Some(x.abs()), |x, _| x.abs()),
 ];
 
-/// The power; of a negative exponent without its fraction, and 0 of 0, by the rules of integers.
+/// x^y by the rules for integers: a negative exponent drops the fraction, and gives 0 for x = 0.
 fn power(x: i128, y: i128) -> Option<i128> {
     match u32::try_from(y) {
         Ok(y) => Some(x.checked_pow(y).unwrap_or(i128::MAX)),
@@ -395,7 +395,7 @@ fn power(x: i128, y: i128) -> Option<i128> {
     }
 }
 
-/// Pairs of a type, edges and random ones: those whose result fits pass together, and of the others each is found alone.
+/// Tries pairs of limits and random integers. Results that fit raise no error; of the others, each one raises it.
 fn integers(device: &Device, t: DType, name: &str, exact: Exact, build: Build) {
     let (low, high) = range(t);
     let mut dice = Dice::new(t as u64);

@@ -1,4 +1,4 @@
-//! Errors: their text, their place, their order; and that nothing a caller does panics.
+//! Errors: their messages, locations and order; and that no call of the public API panics.
 
 use crate::kit::operations::{self, Params};
 use crate::kit::*;
@@ -18,7 +18,7 @@ fn here(e: &Expr, starts: &str, kind: ErrorKind, line: u32) {
     assert!(starts.starts_with(err.operation()), "{} of {text}", err.operation());
 }
 
-/// Runs calls that may fail in any way but a panic.
+/// Runs calls that may return any error but must not panic.
 fn calm(what: &str, f: impl FnOnce()) {
     if let Err(p) = catch_unwind(AssertUnwindSafe(f)) {
         let text = p.downcast_ref::<String>().cloned().or(p.downcast_ref::<&str>().map(|s| s.to_string()));
@@ -26,8 +26,8 @@ fn calm(what: &str, f: impl FnOnce()) {
     }
 }
 
-/// Everything that can be asked of an expression whose evaluation may be large: nothing is computed if it has more
-/// than a million elements.
+/// Calls every query of an expression whose evaluation may be large. It is evaluated only if it has at most a million
+/// elements.
 fn ask(e: &Expr) {
     let _ = (e.shape(), e.ndim(), e.dtype(), e.size());
     let _ = e.plan().map(|p| (p.to_string(), p.bytes(), p.kernels(), p.dispatches()));
@@ -40,7 +40,7 @@ fn ask(e: &Expr) {
     }
 }
 
-/// Everything but the evaluation, which would take for ever.
+/// Calls every query except the evaluation, which would take too long.
 fn plan_only(e: &Expr) {
     let _ = (e.shape(), e.ndim(), e.dtype(), e.size());
     let _ = e.plan().map(|p| (p.to_string(), p.bytes(), p.kernels(), p.dispatches()));
@@ -130,7 +130,7 @@ fn text_names_operation_shapes_and_line(d: &Device) {
 }
 
 fn place_in_chains_closures_and_operators(d: &Device) {
-    // another test's read would take the late error
+    // a device of its own, because another test's read could return this test's late error
     let d = &own(d);
     let a = put(d, vec![0f32; 3], &[3]);
     let b = put(d, vec![0f32; 4], &[4]);
@@ -288,7 +288,7 @@ fn absurd_shapes_do_not_panic(d: &Device) {
 }
 
 fn absurd_arguments_do_not_panic(d: &Device) {
-    // what a GPU finds out late must not come out in another test
+    // a device of its own, because an error that a GPU reports late could appear in another test
     let d = &own(d);
     let ends = [0isize, 1, -1, 2, -2, 3, -3, 4, -4, 5, 100, -100, isize::MAX, isize::MIN, isize::MAX - 1, isize::MIN + 1];
     let arrays = [put(d, vec![1f32; 12], &[3, 4]), put(d, vec![1f32], &[]), put::<f32>(d, vec![], &[0, 3]), put(d, vec![1f32; 24], &[2, 3, 4])];
@@ -356,14 +356,14 @@ fn composed_views_do_not_overflow(d: &Device) {
         ask(&arange(0, i32::MAX, 1, I32).sliding_windows(1 << 30, 0).slice(s![-1, -1]));
         ask(&Rng::new(1).uniform([1usize << 16, (1 << 16) - 1], F32).slice(s![-1, -2..]));
     });
-    // the right number at the far end of what 32 bits count
+    // the last elements of arrays with as many elements as 32 bits count, or more
     let far = arange(0, i32::MAX, 1, I32).sliding_windows(1 << 30, 0).slice(s![-1, -1]) + put(d, vec![0i32], &[]);
     same(&far, &[i32::MAX - 1]);
     let far = (put(d, vec![7u8], &[1]).broadcast_to([1usize << 40]).slice(s![(1usize << 40) - 3..]) + 1).eval().unwrap();
     same(&far, &[8u8; 3]);
 }
 
-// nothing is read: the process ends with hundreds of shaders under way, which once crashed llvmpipe
+// No result is read. The process ends while hundreds of shaders are compiling, which once crashed llvmpipe.
 fn every_function_takes_every_dtype_or_says_no(d: &Device) {
     type Function = Box<dyn Fn(&[&Expr]) -> Expr>;
     let apply = |row: testing::Row| -> Function { Box::new(move |x| row.apply(&x.iter().map(|x| (*x).clone()).collect::<Vec<_>>())) };
@@ -377,7 +377,7 @@ fn every_function_takes_every_dtype_or_says_no(d: &Device) {
     for t in DType::ALL {
         if !has(d, t) { continue }
         let x = ones([2], t).to_device(d).unwrap();
-        // on a GPU each function of a type is a pipeline or more: f32 has all, another type every fourth
+        // on a GPU each function of a type needs a pipeline: we try all for f32, a quarter for other types
         let turn = |k: usize| !d.is_gpu() || t == F32 || (k + number_of(t)).is_multiple_of(4);
         for (_, (name, f)) in unary.iter().enumerate().filter(|(k, _)| turn(*k)) {
             calm(&format!("{name} of {t}"), || {
@@ -388,7 +388,7 @@ fn every_function_takes_every_dtype_or_says_no(d: &Device) {
             });
         }
         for u in DType::ALL {
-            // on a GPU each pair is a pipeline: the contract suite has the others
+            // on a GPU each pair of types needs a pipeline; the contract suite tests the others
             if !has(d, u) || d.is_gpu() && t != u { continue }
             let y = ones([2], u).to_device(d).unwrap();
             for (_, (name, f)) in binary.iter().enumerate().filter(|(k, _)| turn(*k)) {
@@ -423,7 +423,7 @@ fn every_function_takes_every_dtype_or_says_no(d: &Device) {
 }
 }
 
-/// The shape alone: many of these are huge.
+/// Asks only for the shape and size, because many of these expressions are huge.
 fn ask_shape(e: &Expr) {
     let _ = (e.shape(), e.size());
     if e.size().is_ok_and(|n| n < 100) {

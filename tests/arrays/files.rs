@@ -1,4 +1,4 @@
-//! .npy files: as NumPy makes them and as it reads them.
+//! .npy files: written as NumPy writes them, and read as NumPy reads them.
 
 use crate::malformed::read;
 use cupric::{Array, DType, Element, Error, ErrorKind, array, bf16, f16, s, zeros};
@@ -55,7 +55,7 @@ pub fn golden() -> Vec<Golden> {
     all
 }
 
-/// A path of this test's own; the file is gone when it is dropped.
+/// A path for one test. The file is deleted when this is dropped.
 pub struct Temporary(PathBuf);
 
 impl Temporary {
@@ -114,7 +114,7 @@ fn rows_of_a_file_are_read_alone() {
             assert_eq!(e.kind(), ErrorKind::Index, "{e}");
         }
     }
-    // a file that ends early, and one that is longer than its header says
+    // a truncated file, and a file that is longer than its header says
     let bytes = array![1, 2, 3].to_npy_bytes().unwrap();
     for wrong in [&bytes[..bytes.len() - 2], &[&bytes[..], &[0; 4]].concat()] {
         std::fs::write(&path, wrong).unwrap();
@@ -136,7 +136,7 @@ fn written_files_are_those_of_numpy() {
     let mut compared = 0;
     for g in golden() {
         let written = read(&g.file).unwrap().to_npy_bytes().unwrap();
-        // NumPy's file of the same array in C order
+        // the name of NumPy's file of the same array in C order
         let c = g.name.replace("_F_", "_C_").replace("_v2", "_v1").replace("_v3", "_v1");
         let c = c.replace("_big", "_little").replace("_native", "_little");
         let c = if written[..80].windows(4).any(|w| w == b"'|u1" || w == b"'|i1" || w == b"'|b1") {
@@ -179,7 +179,7 @@ fn files_on_disk() {
         assert_eq!(std::fs::read(&path).unwrap(), x.to_npy_bytes().unwrap(), "{}", g.name);
     }
     assert_eq!(dir.names(), ["x.npy"], "nothing is left beside it");
-    // an array that is read stays as it is when its file is replaced
+    // an array that was read does not change when its file is replaced
     let x = array![1., 2.];
     x.to_npy(&path).unwrap();
     let y = Array::from_npy(&path).unwrap();
@@ -269,7 +269,7 @@ fn rows_are_appended() {
     let whole = cupric::concat([2, 0, 1, 5000].map(|n| cupric::ones([n, 3], DType::F32) * n as f32), 0);
     assert_eq!(std::fs::read(&path).unwrap(), whole.to_npy_bytes().unwrap());
 
-    // what does not fit is refused, and leaves the rows that are there; a row may be a single number
+    // rows that do not fit return an error and keep the file's rows; a row may be a single number
     let mut file = cupric::NpyWriter::create(&path, DType::Bool, [0; 0]).unwrap();
     file.append(array![true, false]).unwrap();
     let e = file.append(array![1, 2]).unwrap_err();
@@ -283,7 +283,7 @@ fn rows_are_appended() {
     file.finish().unwrap();
     assert_eq!(Array::from_npy(&path).unwrap().to_vec::<bool>().unwrap(), [true, false, true]);
 
-    // a writer that is dropped leaves the old file, and nothing else
+    // dropping a writer before it finishes keeps the old file, and leaves no temporary file
     let mut file = cupric::NpyWriter::create(&path, DType::F64, [2, 2]).unwrap();
     file.append(zeros([1, 2, 2], DType::F64)).unwrap();
     drop(file);

@@ -1,5 +1,5 @@
-//! Golden data that NumPy made (`tests/data/make_golden.py`): promotion, broadcasting, reductions along axes, and the
-//! special cases of the Python Array API standard. Slices are in `views.rs`, printing in `print.rs`, `.npy` in `files.rs`.
+//! Reference data from NumPy (`tests/data/make_golden.py`): promotion, broadcasting, reductions along axes, special
+//! cases of the Array API standard. Slices are in `views.rs`, printing in `print.rs`, `.npy` in `files.rs`.
 
 use crate::kit::number;
 use crate::kit::operations::{self, Params};
@@ -21,12 +21,12 @@ fn real(word: &str) -> f64 {
     word.parse().unwrap_or_else(|e| panic!("{word}: {e}"))
 }
 
-/// Bits of the number that a word names.
+/// The bits of the number that a word of the file spells.
 fn bits(d: DType, word: &str) -> u64 {
     if d.is_float() { number::round(d, real(word)) } else { number::wrap(d, word.parse().expect("an integer")) }
 }
 
-/// Fails with all that went wrong, counted.
+/// Panics with the number of wrong cases and the first 20 of them, if there are any.
 fn report(what: &str, device: &Device, count: usize, wrong: Vec<String>) {
     let shown = wrong.iter().take(20).cloned().collect::<Vec<_>>().join("\n");
     assert!(wrong.is_empty(), "{what} on {}: {} of {count} wrong:\n{shown}", device.name(), wrong.len());
@@ -59,7 +59,7 @@ fn promotion_as_numpy_but_where_the_design_says(d: &Device) {
         };
         for (k, r) in results.into_iter().enumerate() {
             count += 1;
-            // the first is computed, which takes a GPU a pipeline; the others are only asked
+            // we evaluate the first one (a GPU compiles a pipeline for it), and ask the others only for the dtype
             let dtype = if k == 0 { r.eval().map(|a| a.dtype()) } else { r.dtype() };
             let got = match dtype {
                 Ok(t) => t.name().to_string(),
@@ -139,7 +139,7 @@ fn reductions_as_numpy(d: &Device) {
 fn special_cases_of_the_standard(d: &Device) {
     let mut stage = Stage::new(5, "special cases of the Array API", d);
     let (mut wrong, mut count) = (vec![], 0);
-    // all cases of a function at once
+    // one evaluation for all cases of a function
     let all = lines("special.txt");
     let mut starts: Vec<usize> = (0..all.len()).filter(|i| all[*i].starts_with('#')).collect();
     starts.push(all.len());
@@ -177,7 +177,7 @@ fn special_cases_of_the_standard(d: &Device) {
 
 }
 
-/// A special result: NaN, ∞ and zeros with their sign exactly, others (1, π/4, …) within 8 ULP.
+/// Compares with a special result: NaN, ±∞ and ±0 must be equal, other numbers (1, π/4, …) within 8 ULP.
 fn near(d: DType, want: f64, got: u64) -> bool {
     if !d.is_float() {
         return want as u64 == got;
@@ -190,7 +190,7 @@ fn near(d: DType, want: f64, got: u64) -> bool {
     (number::place(d, got) - number::place(d, number::round(d, want))).abs() <= ulps
 }
 
-/// Axes as the file spells them.
+/// Parses axes from the file's notation.
 fn along(axes: &str, kept: bool) -> AxesArg {
     let list: Vec<isize> =
         if axes == "all" { vec![] } else { axes.split(',').map(|a| a.parse().expect("an axis")).collect() };
@@ -203,7 +203,7 @@ fn along(axes: &str, kept: bool) -> AxesArg {
     }
 }
 
-/// One reduction against NumPy's result: `dtype shape` and elements, or `error`.
+/// Compares one reduction with NumPy's result: the dtype, shape and elements, or the word `error`.
 fn reduction(
     function: &str,
     x: &Expr,

@@ -1,8 +1,8 @@
-//! The tables of the guide (`src/guide`) are what these tests say.
-//! `CUPRIC_BLESS=1 cargo test --features testing --test arrays guide` writes them anew.
+//! Generates the tables of the guide (`src/guide`) and compares them with the files.
+//! `CUPRIC_BLESS=1 cargo test --features testing --test arrays guide` rewrites the tables.
 //!
-//! Of NumPy beside cupric, each pair of lines stands here once: ours runs, and gives what NumPy gave
-//! (`tests/data/guide.txt`, written by `make_guide.py`, which reads NumPy's lines from this file).
+//! The pairs of NumPy's and cupric's expressions are in this file. Ours is evaluated and must give what NumPy gave
+//! (`tests/data/guide.txt`, written by `make_guide.py`, which reads NumPy's expressions from this file).
 
 use cupric::*;
 use std::fs;
@@ -11,7 +11,7 @@ use std::path::PathBuf;
 const LINES: &str = include_str!("guide.rs");
 const EXPECTED: &str = include_str!("../data/guide.txt");
 
-/// What a line of ours gives: a shape, and elements unless they are random.
+/// The value of one of our expressions: its shape and its elements (none if they are random).
 pub trait Seen {
     fn seen(&self) -> Result<(Vec<usize>, Vec<f64>)>;
 }
@@ -58,7 +58,7 @@ impl Seen for &[usize] {
     }
 }
 
-/// Holds a line of ours to NumPy's result.
+/// Compares one of our expressions with NumPy's result.
 pub fn check(expected: &str, numpy: &str, ours: &dyn Seen) -> Result<()> {
     let line = expected.lines().find(|l| l.split('\t').next() == Some(numpy));
     let line = line.unwrap_or_else(|| panic!("{numpy}: not in the golden file; run tests/data/make_guide.py"));
@@ -78,14 +78,14 @@ pub fn check(expected: &str, numpy: &str, ours: &dyn Seen) -> Result<()> {
     Ok(())
 }
 
-/// NumPy's expression and ours.
+/// Compares NumPy's expression with ours.
 macro_rules! same {
     ($numpy:literal, $ours:expr) => {
         check(EXPECTED, $numpy, &$ours)?
     };
 }
 
-/// Statements that write to a variable, which is then looked at.
+/// Compares a variable after statements that write to it.
 macro_rules! write {
     ($x:ident, $numpy:literal, $ours:expr) => {{
         let mut $x = $x.clone();
@@ -98,7 +98,7 @@ macro_rules! write {
 #[rustfmt::skip]
 #[allow(clippy::too_many_lines, reason = "a line for each pair")]
 fn numpy_and_cupric_side_by_side() -> Result<()> {
-    // the same in make_guide.py
+    // make_guide.py defines the same variables
     let x = array![[1.5, 0.5, 2., 0.5], [2.5, 4.5, 1., 3.], [2.5, 1.5, 2.5, 4.]];
     let y = array![[1., 2., 3., 4.], [5., 6., 7., 8.], [9., 10., 11., 12.]];
     let v = array![4., 1., 3., 2.];
@@ -428,7 +428,7 @@ fn writes_side_by_side() -> Result<()> {
     Ok(())
 }
 
-/// The text between the markers of a table is the table; with `CUPRIC_BLESS` it becomes so.
+/// Compares the text between a table's markers in a file with the table. With `CUPRIC_BLESS`, replaces it.
 pub fn holds(file: &str, table: &str) {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(file);
     let text = fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
@@ -449,7 +449,7 @@ pub fn holds(file: &str, table: &str) {
 #[test]
 fn the_numpy_chapter_shows_these_lines() {
     let mut table = String::new();
-    // a bar would end a cell, even within code
+    // a `|` ends a table cell, even within code
     let cell = |code: &str| format!("`{}`", code.replace('|', "\\|"));
     for line in LINES.lines().map(str::trim) {
         if let Some(title) = line.strip_prefix("// ## ") {
@@ -472,7 +472,7 @@ fn the_tour_is_that_of_the_example() {
     let tour = tour.split("```rust").nth(1).and_then(|t| t.split("```").next()).expect("a tour");
     let statements = tour.lines().map(|l| l.split("//").next().unwrap_or_default().trim());
     let mut count = 0;
-    // the device is an option there, and an error is no panic
+    // in the example, the device is an option and errors do not panic, so these lines differ
     for line in statements.filter(|l| (l.starts_with("let ") || l.starts_with("w.")) && !l.contains("Device::best")) {
         let line = line.split(".eval().unwrap_err()").next().unwrap_or(line).trim_start_matches("let e = (&w");
         assert!(example.contains(line), "examples/tour.rs lacks {line}");

@@ -1,11 +1,11 @@
-//! The support matrix of the guide (`src/guide/support.md`) is that of the tables of functions.
+//! Checks that the support matrix of the guide (`src/guide/support.md`) agrees with the tables of functions.
 
 use super::guide::holds;
 use crate::kit::operations::{Kind, OPERATIONS, Operation};
 use cupric::DType;
 use cupric::testing::rows;
 
-/// Columns of the support matrix: types that each function treats alike.
+/// The columns of the support matrix: groups of dtypes. Each function treats all dtypes of a group alike.
 const GROUPS: [(&str, &[DType]); 5] = {
     use DType::*;
     [
@@ -17,7 +17,7 @@ const GROUPS: [(&str, &[DType]); 5] = {
     ]
 };
 
-/// Where a function takes the types of a group.
+/// Says on which backends a function takes the dtypes of a group.
 fn support(name: &str, takes: &dyn Fn(DType, bool) -> bool, group: &[DType]) -> &'static str {
     let on = |gpu| {
         let first = takes(group[0], gpu);
@@ -43,7 +43,7 @@ fn line(name: &str, takes: &dyn Fn(DType, bool) -> bool, gives: &str) -> String 
     format!("| `{name}` |{cells} {gives} |\n")
 }
 
-/// The type of an operation's result, in words.
+/// Describes the dtype of an operation's result.
 fn gives(o: &Operation) -> &'static str {
     use DType::*;
     let of = [Bool, U8, I32, F16, F64].map(o.result);
@@ -74,7 +74,7 @@ fn the_support_matrix_is_that_of_the_table() {
         };
         table += &line(row.name(), &|d, gpu| row.takes(d, gpu), gives);
     }
-    // arange and its like have no operand whose type could be taken
+    // `arange` and similar functions have no operand, so no row here
     let with_operands = |o: &&Operation| !o.types.is_empty() && o.kind != Kind::Generator;
     let (along, others): (Vec<_>, Vec<_>) = OPERATIONS.iter().filter(with_operands).partition(|o| o.along_axes());
     for (title, operations) in

@@ -2,7 +2,7 @@
 
 #[path = "../kit/mod.rs"]
 mod kit;
-/// How much memory a thread allocates at most.
+/// Measures the peak of a thread's memory allocations.
 #[path = "../kit/memory.rs"]
 mod memory;
 

@@ -1,4 +1,4 @@
-//! .npy files as nobody should make them: what is refused, and how much memory that costs.
+//! Malformed .npy files: which errors they give, and how much memory reading them takes.
 
 use super::files::{Temporary, data_of, golden};
 use crate::kit::stage::Stage;
@@ -7,11 +7,11 @@ use cupric::{Array, ErrorKind, Result, array};
 use std::cell::Cell;
 
 thread_local! {
-    /// How many files this test has read from memory.
+    /// How many malformed files the current test has read from memory.
     static READ: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Counts the files of a test of hostile ones.
+/// Reports how many malformed files a test read.
 struct Hostile(Stage);
 
 impl Hostile {
@@ -27,7 +27,7 @@ impl Drop for Hostile {
     }
 }
 
-/// Reads bytes as the tests of hostile files do: whatever comes out, no more memory than the file and 1 MiB.
+/// Reads a file from memory. Whatever the result, this may allocate at most the file's size plus 1 MiB.
 pub fn read(bytes: &[u8]) -> Result<Array> {
     READ.set(READ.get() + 1);
     let (result, used) = peak(|| Array::from_npy_bytes(bytes));
@@ -96,7 +96,7 @@ fn flipped_bits() {
     let all = golden();
     let mut state = 0x9e37_79b9_7f4a_7c15u64;
     let mut random = move |n: usize| {
-        // xorshift64
+        // the random number generator xorshift64
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;
@@ -105,7 +105,7 @@ fn flipped_bits() {
     let (mut accepted, mut typed) = (0, 0);
     for _ in 0..5000 {
         let mut file = all[random(all.len())].file.clone();
-        // in the part of the header that says something, or anywhere
+        // change bytes within the meaningful part of the header, or anywhere
         let part = if random(2) == 0 { file.len().min(90) } else { file.len() };
         for _ in 0..1 + random(3) {
             let i = random(part);
@@ -122,7 +122,7 @@ fn flipped_bits() {
     assert!(accepted > 50 && typed > 2000, "{accepted} {typed}");
 }
 
-/// Random bytes in place of a header's own: the parser sees much of what it must refuse.
+/// Random characters replace those of the header, so that the parser meets many kinds of errors.
 #[test]
 fn scrambled_headers() {
     let _hostile = Hostile::new();
@@ -175,7 +175,7 @@ fn lying_header_lengths() {
         file[8..12].copy_from_slice(&length.to_le_bytes());
         refused(&file, "");
     }
-    // a header that is really as long
+    // a header that really has the length it gives
     let mut long = header.to_vec();
     long.resize(1 << 20, b' ');
     assert!(read(&raw(2, &long, &[0; 24])).is_ok());
@@ -279,7 +279,7 @@ fn dtypes_that_are_not_taken() {
     refused(&headed(nested), "is not supported");
     let not_text = "{'descr': 4, 'fortran_order': False, 'shape': (6,), }\n";
     refused(&headed(not_text), "where a string should be");
-    // a pickle follows the header of an object array: it is never looked at
+    // an object array's header is followed by a pickle, which must never be read
     let object = raw(1, b"{'descr': '|O', 'fortran_order': False, 'shape': (1,), }\n", b"\x80\x04cos\nsystem\n");
     refused(&object, "dtype \"|O\" is not supported");
 }
@@ -343,7 +343,7 @@ fn bools_that_are_none() {
     }
 }
 
-/// Larger than what is allowed on top: one copy of the data is all that there is, whatever has to be done with it.
+/// The files are larger than the memory allowed above their size, so reading them can make only one copy of the data.
 #[test]
 fn large_files_cost_their_own_size() {
     let size = 1 << 22;
@@ -360,7 +360,7 @@ fn large_files_cost_their_own_size() {
     }
 }
 
-/// A pipe does not say how long it is: memory follows what has come, whatever the header says.
+/// The length of a pipe is unknown. Memory must grow with the bytes that arrive, not with the header's claim.
 #[cfg(unix)]
 #[test]
 fn pipes_cost_what_has_come() {
@@ -387,7 +387,7 @@ fn pipes_cost_what_has_come() {
             assert!(used <= 3 * come + (1 << 18), "{used} bytes for {come} that came");
         }
     }
-    // a header that is said to be long
+    // a header that claims to be long
     let (result, used) = through([&b"\x93NUMPY\x02\0\0\0\x10\0"[..], &[b' '; 50]].concat());
     assert!(result.is_err() && used < 1 << 18, "{used}");
     let size = 6 << 20;
@@ -396,7 +396,7 @@ fn pipes_cost_what_has_come() {
     assert!(used <= 3 * size + (1 << 16), "{used} bytes for {size}");
 }
 
-/// Data at any address: nothing is cast in place.
+/// The data may start at any address, so the reader cannot reinterpret them in place.
 #[test]
 fn misaligned_bases() {
     let _hostile = Hostile::new();

@@ -1,10 +1,10 @@
-//! What users of the first week stumbled over: the calls that they write, and the text that they read where a call is wrong.
+//! What users of the first week had problems with: calls that they write, and error messages that they read.
 
 use crate::kit::*;
 use cupric::DType::*;
 use cupric::*;
 
-/// The text of an error, without the place in this file at its end, which must be there.
+/// The text of an error without the location at its end, which must be in this file.
 fn text<T>(result: Result<T>) -> String {
     let e = result.err().expect("it should be refused");
     let whole = e.to_string();
@@ -18,14 +18,14 @@ on_devices! {
 fn results_by_name(d: &Device) {
     let x = put(d, vec![1f32, 2., 3.], &[3]);
     let y = &x * 2.0;
-    // an array, an expression, and both in any order
+    // arrays and expressions, in any order
     let [a, b] = eval_all([&x, &y]).unwrap();
     same(&a, &[1f32, 2., 3.]);
     same(&b, &[2f32, 4., 6.]);
     let [b, sum, a] = eval_all([&y, &y.sum(..), &x]).unwrap();
     assert_eq!((b.shape(), sum.shape(), a.shape()), (&[3][..], &[][..], &[3][..]));
     let [] = eval_all([]).unwrap();
-    // of an iterator: of expressions, of arrays, owned or not
+    // iterators over expressions or arrays, owned or borrowed
     let list = vec![y.clone(), y.sum(..)];
     assert_eq!(eval_many(&list).unwrap().len(), 2);
     assert_eq!(eval_many(list).unwrap().len(), 2);
@@ -72,7 +72,7 @@ fn bytes_and_back(d: &Device) {
             assert!(array_equal(&back, &e.to_device(&Device::cpu()).unwrap()).unwrap(), "{dtype}");
         }
     }
-    // bools are 0 and 1, whatever a kernel stored
+    // a bool's bytes are 0 and 1, whatever a kernel stored
     let m = put(d, vec![0f32, 1., 2.], &[3]);
     assert_eq!(m.astype(Bool).to_bytes().unwrap(), [0, 1, 1]);
     assert_eq!(m.greater(1.5).to_bytes().unwrap(), [0, 0, 1]);
@@ -90,7 +90,7 @@ fn lists_in_and_out(d: &Device) {
     assert_eq!(e, "to_nested: an array of shape [2, 3, 2] cannot become a alloc::vec::Vec<alloc::vec::Vec<i32>>");
     assert_eq!(text(x.to_nested::<[[[i32; 2]; 2]; 2]>()), "to_nested: an array of shape [2, 3, 2] cannot become a [[[i32; 2]; 2]; 2]");
     assert_eq!(text(x.to_nested::<Vec<Vec<Vec<f32>>>>()), "to_nested: the array's dtype is i32, not f32; use astype or to_vec_as");
-    // no elements, and more lists than memory holds
+    // arrays without elements, one of which has more rows than memory could hold
     let none = zeros([2, 0], F32).to_device(d).unwrap();
     assert_eq!(none.to_nested::<Vec<Vec<f32>>>().unwrap(), [[0f32; 0]; 2]);
     assert_eq!(zeros([1usize << 60, 0], F32).to_nested::<Vec<[f32; 0]>>().unwrap_err().kind(), ErrorKind::LimitExceeded);
@@ -110,7 +110,7 @@ fn names_of_devices(d: &Device) {
     assert_eq!(text((&a + &b).eval()), want);
     assert!(text((&a + put(d, vec![1f32], &[1])).eval()).contains(&format!("{small} and {d};")));
     assert!(format!("{a:?}").ends_with(&format!("{small})")));
-    // what it is made of
+    // properties of the hardware and its driver
     assert_eq!([d.vendor(), d.driver(), d.api()].map(|fact| fact.is_some()), [d.is_gpu(); 3]);
     assert!([d.vendor(), d.driver(), d.api()].into_iter().flatten().all(|fact| !fact.is_empty()));
     let limits = d.limits();
@@ -128,7 +128,7 @@ fn where_no_array_says_it(d: &Device) {
         let [a, b] = eval_all([&ones([2], I32), &arange(0, 3, 1, I32)]).unwrap();
         assert!(a.device() == *d && b.device() == *d);
         same(&a, &[1, 1]);
-        // not what has a device, not another thread, not a scope within, and after a panic the scope around
+        // a scope changes neither operands with a device, nor other threads; inner scopes and panics restore it
         assert_eq!(array![1, 2].device(), cpu);
         assert_eq!((array![1, 2] + 1).eval().unwrap().device(), cpu);
         assert_eq!(std::thread::spawn(make).join().unwrap(), cpu);
@@ -140,7 +140,7 @@ fn where_no_array_says_it(d: &Device) {
         assert_eq!(Expr::from(2.5).item::<f32>().unwrap(), 2.5);
     });
     assert_eq!(make(), cpu);
-    // draws that stand on tables, what another operand places, and 64-bit integers that were written down elsewhere
+    // draws that use tables, operands that determine the device, 64-bit integers made on another device
     let written = zeros([4], I64).index_max(0, arange(0, 4, 1, I32), ones([4], I64));
     d.scope(|| {
         assert_eq!(Rng::new(1).poisson(3.0, [9]).eval().unwrap().device(), *d);
@@ -151,10 +151,10 @@ fn where_no_array_says_it(d: &Device) {
     });
     let mean = put(d, vec![0f32; 2], &[2]);
     assert_eq!(Rng::new(1).multivariate_normal(&mean, eye(2, F32), [5]).eval().unwrap().device(), *d);
-    // a constant whose device has ended
+    // a constant expression whose device no longer exists
     let constant = { put(&own(d), vec![1f32], &[1]).slice(s![0..0]).sum(..) };
     assert_eq!(constant.eval_on(d).unwrap().device(), *d);
-    // one expression
+    // evaluating one expression on a device
     assert_eq!((zeros([2], F32) + 1).eval_on(d).unwrap().device(), *d);
     let x = put(d, vec![1f32, 2.], &[2]);
     same(&(&x + 1).eval_on(d).unwrap(), &[2f32, 3.]);
@@ -185,12 +185,12 @@ fn functions_of_ones_own(d: &Device) {
     let e = carried.eval().unwrap_err();
     assert_eq!((e.kind(), e.operation()), (ErrorKind::Argument, "half"));
     assert!(e.to_string().starts_with("half: 1 rows, not 3 (tests/arrays/newcomers.rs:"), "{e}");
-    // the line is that of the call, not one of the function's
+    // the error has the line of the caller, not a line inside the function
     assert_eq!(e.location().unwrap().line(), line);
     let (flat, line) = (half(x.ravel(), 1), line!());
     let e = flat.eval().unwrap_err();
     assert_eq!((e.operation(), e.location().unwrap().line()), ("dims", line));
-    // an operand that carries an error keeps its line
+    // an operand that carries an error keeps the line of that error
     let (bad, line) = (x.reshape([5]), line!());
     assert_eq!(half(&bad, 1).eval().unwrap_err().location().unwrap().line(), line);
     assert_eq!(half(2.0, 1).eval().unwrap_err().operation(), "dims");
@@ -255,7 +255,7 @@ fn integers_of_any_type(d: &Device) {
     }
     assert_eq!(shape(x.slice(s![0, 0, 0]).reshape(())), [0; 0]);
     assert_eq!(shape(zeros(x.shape(), F32)), [2, 3, 4]);
-    // axes: alone and in lists
+    // an axis as a number of any integer type, and lists of axes
     let last = x.ndim() - 1;
     let axes = vec![last];
     for e in [x.sum(last), x.sum(2u32), x.sum(2i64), x.sum([last]), x.sum(&axes), x.sum(&[2u8][..]), x.sum((-1,)), x.sum(vec![-1i64])] {
@@ -272,7 +272,7 @@ fn integers_of_any_type(d: &Device) {
     assert_eq!(shape(x.swapaxes(0u8, last)), [4, 3, 2]);
     assert_eq!(shape(x.delete([0usize, 1], last)), [2, 3, 2]);
     assert_eq!(x.split([1u16, 2], last).unwrap().len(), 3);
-    // an integer that isize does not hold is out of range, as any other
+    // an integer that does not fit isize is an axis out of range, like any other
     let e = text(x.sum(u64::MAX).eval());
     assert_eq!(e, format!("sum: axis {} is out of range for 3 axes", isize::MAX));
     assert!(text(x.reshape([u64::MAX]).eval()).starts_with("reshape: cannot reshape [2, 3, 4] into"));
@@ -335,7 +335,7 @@ fn bytes_that_do_not_fit() {
     assert_eq!(e, "from_bytes: 2 elements do not fill shape [3]");
     let e = text(Array::from_bytes(&[1, 0, 2], Bool, [3]));
     assert_eq!(e, "from_bytes: bool element 2 is the byte 2, not 0 or 1");
-    // bytes may begin anywhere
+    // the bytes may start at any address
     let bytes: Vec<u8> = [0u8; 3].into_iter().chain([1f64, 2., 3.].iter().flat_map(|v| v.to_ne_bytes())).collect();
     assert_eq!(Array::from_bytes(&bytes[3..], F64, -1).unwrap().to_vec::<f64>().unwrap(), [1., 2., 3.]);
 }

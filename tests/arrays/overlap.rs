@@ -1,17 +1,17 @@
-//! One part of an array written from another part of it, as if that had been copied first; the elements beside the
-//! part stay; nothing is allocated where source and target are the same places. NumPy's figures for each number of axes.
+//! Writes to a part of an array from another part, which overlaps. The result must be as if the source was copied
+//! first. Other elements stay, and nothing is allocated if source and target are the same elements. 1 to 5 axes.
 
 use crate::kit::stage::Stage;
 use crate::kit::*;
 use cupric::DType::*;
 use cupric::*;
 
-/// One axis of a view: first index, step, length.
+/// How a view goes along one axis: the first index, the step, and the length.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Walk(usize, isize, usize);
 
 impl Walk {
-    /// A walk of `len` steps within `n` places.
+    /// A random walk of `len` elements along an axis of length `n`.
     fn random(dice: &mut Dice, n: usize, len: usize) -> Walk {
         let most = if len > 1 { (n - 1) / (len - 1) } else { 1 };
         let step = 1 + dice.below(most);
@@ -35,7 +35,7 @@ impl Walk {
     }
 }
 
-/// A view: axes of the array in some order, each with a walk; length 1 stands for any length.
+/// A view: the array's axes in some order, each with its walk. An axis of length 1 broadcasts to any length.
 #[derive(Clone, Debug, PartialEq)]
 struct Part {
     axes: Vec<usize>,
@@ -49,7 +49,7 @@ impl Part {
         x.permute_dims(axes).slice(items).broadcast_to(lens)
     }
 
-    /// The flat place of an element of the view in a C-ordered copy of the array.
+    /// The position of an element of the view in a C-ordered copy of the array.
     fn place(&self, shape: &[usize], i: &[usize]) -> usize {
         let mut at = vec![0; shape.len()];
         for ((axis, w), i) in self.axes.iter().zip(&self.walks).zip(i) {
@@ -59,7 +59,7 @@ impl Part {
     }
 }
 
-/// A type whose small integers, sums and products are exact.
+/// An element type in which small integers, their sums and products are exact.
 trait Small: Element {
     fn from(v: i64) -> Self;
     fn to(self) -> i64;
@@ -82,7 +82,7 @@ small! {
     bool: |v| v != 0, |v| v as i64;
 }
 
-/// Elements in C order, in another order of the axes, or as the inner part of something larger.
+/// Stores the elements in C order, with the axes in another order, or as the inner part of a larger array.
 fn stored<T: Small>(d: &Device, dice: &mut Dice, host: Vec<T>, shape: &[usize]) -> Array {
     let n = host.len();
     match dice.below(4) {
@@ -101,7 +101,7 @@ fn stored<T: Small>(d: &Device, dice: &mut Dice, host: Vec<T>, shape: &[usize]) 
     }
 }
 
-/// One pair of views of one array; whether it ran without a new buffer.
+/// Writes one view of an array from other views of it. Returns whether no buffer was allocated.
 fn pair<T: Small>(d: &Device, dice: &mut Dice, nd: usize) -> bool {
     let side = [0, 40, 12, 7, 5, 4][nd];
     let shape: Vec<usize> = (0..nd).map(|_| 1 + dice.below(side)).collect();
@@ -120,7 +120,7 @@ fn pair<T: Small>(d: &Device, dice: &mut Dice, nd: usize) -> bool {
         if dice.one_in(4) {
             return target.clone();
         }
-        // another order of the axes, where the lengths allow it
+        // another order of the axes, if the lengths allow that
         let mut axes = in_order.clone();
         for i in (1..nd).rev() {
             let j = dice.below(i + 1);
@@ -152,7 +152,7 @@ fn pair<T: Small>(d: &Device, dice: &mut Dice, nd: usize) -> bool {
     let held = dice.one_in(5).then(|| x.clone());
     let before = d.stats().allocations;
     {
-        // an expression kept would be another handle on the array
+        // dropped before the assertions: an expression that lives on would hold the array
         let a = one.of(&x, &lens);
         let value = match kind {
             0 => a,
@@ -176,7 +176,7 @@ fn pair<T: Small>(d: &Device, dice: &mut Dice, nd: usize) -> bool {
     made == 0
 }
 
-/// Parts of a line with an odd start: only they change, in the same buffer.
+/// Updates parts of a vector that start at odd positions: only those elements change, in the same buffer.
 fn line<T: Small>(d: &Device, stage: &mut Stage) {
     for n in [7usize, 33, 131, 517] {
         let old: Vec<i64> = (0..n as i64).map(|i| if T::DTYPE == Bool { i % 3 % 2 } else { i % 50 }).collect();
@@ -202,11 +202,11 @@ fn line<T: Small>(d: &Device, stage: &mut Stage) {
                     stage.count(1);
                 }
             }
-            // four steps back: what one write did wrong the next would not mend
+            // we look after several writes only, because later writes would not repair a wrong one
             let got: Vec<i64> = x.to_vec::<T>().unwrap().into_iter().map(T::to).collect();
             assert_eq!(got, want, "{} from {start} of {n}", T::DTYPE);
         }
-        // two numbers side by side, each by its own write
+        // writes neighbouring elements one at a time
         for (i, wanted) in want.iter_mut().enumerate().take(40) {
             let to = put(d, vec![T::from(i as i64 % 2)], &[]);
             x.slice_mut(s![i]).assign(to).unwrap();
@@ -220,7 +220,7 @@ fn line<T: Small>(d: &Device, stage: &mut Stage) {
 on_devices! {
 
 fn overlap_fuzz(d: &Device) {
-    // one array, a random part written from a random part of the same shape
+    // on one array, copy random parts to other random parts of the same shape
     let mut dice = Dice::new(11);
     for _ in 0..800 {
         let nd = 1 + dice.below(3);
@@ -229,7 +229,7 @@ fn overlap_fuzz(d: &Device) {
         let h = Host { shape: shape.clone(), data: (0..n as i32).collect::<Vec<_>>() };
         let mut x = put(d, h.data.clone(), &shape);
         if dice.one_in(4) {
-            // stored in another order
+            // store the array with its axes in another order
             let back: Vec<isize> = (0..nd as isize).rev().collect();
             let reversed: Vec<usize> = shape.iter().rev().copied().collect();
             x = x.t().reshape([n]).eval().unwrap().reshape(reversed).permute_dims(back).eval().unwrap();

@@ -1,4 +1,4 @@
-//! `put`, `put_along_axis`, `take_at` and `set_at` beside plain loops, of bits: in every type, layout and mode.
+//! Compares `put`, `put_along_axis`, `take_at` and `set_at` with plain loops over bits: all types, layouts, modes.
 
 use crate::kit::{array, dice::Dice, has, number, on_devices, own, put, read};
 use cupric::{Array, DType, DType::*, Device, ErrorKind, Expr, eval_all, full, s, testing, zeros};
@@ -13,14 +13,14 @@ enum Mode {
 }
 use Mode::*;
 
-/// Random bits of a type.
+/// Random elements of a type, as bits.
 fn bits(dtype: DType, seed: u64, n: usize) -> Vec<u64> {
     let mut dice = Dice::new(seed);
     let mask = if dtype == Bool { 1 } else { u64::MAX >> (64 - 8 * dtype.size()) };
     (0..n).map(|_| dice.next() >> 3 & mask).collect()
 }
 
-/// Random positions along `n`, in a type of indices; with `Clip` and `Wrap` also far outside.
+/// Random positions along an axis of length `n`, in an index type; with `Clip` and `Wrap` also far out of range.
 fn positions(d: &Device, dtype: DType, mode: Mode, n: usize, seed: u64, shape: &[usize]) -> (Array, Vec<i64>) {
     let (n, mut dice) = (n as i64, Dice::new(seed));
     let low = if dtype.is_unsigned_integer() { 0 } else { -n };
@@ -50,7 +50,7 @@ fn types(d: &Device) -> Vec<DType> {
     if d.is_gpu() { all.filter(|t| [Bool, U8, F16, F32, I64].contains(t)).collect() } else { all.collect() }
 }
 
-/// A device and, where it is a GPU, the same without 64-bit integers.
+/// The device, and if it is a GPU also a GPU device without 64-bit integers.
 fn both(d: &Device) -> Vec<Device> {
     if d.is_gpu() { vec![d.clone(), testing::gpu_without_int64().unwrap()] } else { vec![d.clone()] }
 }
@@ -69,7 +69,7 @@ fn layouts(x: &Array) -> Vec<(&'static str, Expr)> {
     ]
 }
 
-/// Index `k` in C order of a shape, as an index along each axis.
+/// The index along each axis, of element `k` in C order of a shape.
 fn index(mut k: usize, shape: &[usize]) -> Vec<usize> {
     let mut out = vec![0; shape.len()];
     for (o, n) in out.iter_mut().zip(shape).rev() {
@@ -82,7 +82,7 @@ fn flat(index: &[usize], shape: &[usize]) -> usize {
     index.iter().zip(shape).fold(0, |at, (i, n)| at * n + i)
 }
 
-/// Elements of shape `[4, 5, 3]` in the order of their axes 1, 2, 0.
+/// Reorders elements of shape `[4, 5, 3]`, so that axis 1 comes first, then axis 2, then axis 0.
 fn vec_turned(x: &[u64]) -> Vec<u64> {
     (0..60).map(|k| x[k % 4 * 15 + k / 4]).collect()
 }
@@ -124,7 +124,7 @@ fn put_in_layouts(d: &Device) {
             let mut want = own.clone();
             at.iter().enumerate().for_each(|(k, i)| want[place(*i, n, Check)] = new[k % 3]);
             assert!(read(&e.put(&i, &v)).unwrap() == want, "{dtype} {what}");
-            // positions and values with steps, and computed
+            // positions that are a strided view and computed, with values that are a view
             let (turned, want_turned) = (i.t(), {
                 let mut want = own.clone();
                 (0..21).for_each(|k| want[place(at[k % 7 * 3 + k / 7], n, Check)] = new[2 - k / 7]);
@@ -149,7 +149,7 @@ fn numbers_and_conversions(d: &Device) {
     let point = put(d, vec![5i32], &[]);
     assert_eq!(point.put(put(d, vec![0, -1], &[2]), put(d, vec![7, 8], &[2])).item::<i32>().unwrap(), 8);
     assert_eq!(point.put(0, 9).item::<i32>().unwrap(), 9);
-    // in place, and beside other writes
+    // updating in place, and a `put` that the interpreter evaluates
     let mut y = x.clone();
     y.update(|y| y.put(&i, y.slice(s![1]))).unwrap();
     assert_eq!(y.to_vec::<f32>().unwrap(), [4., 2., 3., 3.]);
@@ -167,7 +167,7 @@ fn put_along_each_axis(d: &Device) {
             for (axis, mode) in (0..3usize).flat_map(|a| [(a, Check), (a, Clip), (a, Wrap)]) {
                 let mut of = shape;
                 of[axis] = 6;
-                // the positions of another axis broadcast
+                // positions that broadcast along another axis
                 of[(axis + 1) % 3] = 1;
                 let (i, at) = positions(&d, [I32, I64, U8][axis], mode, shape[axis], 11, &of);
                 let mut whole = shape;
@@ -200,15 +200,15 @@ fn several_axes(d: &Device) {
         for (k, dtype) in types(&d).into_iter().enumerate().filter(|t| !d.is_gpu() || t.0 % 2 == 1) {
             let own = bits(dtype, 8, 60);
             let plain = array(dtype, &own, &shape, &d).unwrap();
-            // the same elements, with other axes next to each other in memory
+            // the same elements with another order of the axes in memory
             let turned = vec_turned(&own);
             let turned = array(dtype, &turned, &[5, 3, 4], &d).unwrap().permute_dims([2, 0, 1]);
             for (lead, mode) in (1..4usize).flat_map(|l| [(l, Check), (l, Clip), (l, Wrap)]) {
-                // on a GPU each is a pipeline
+                // on a GPU each case needs a pipeline, so a third of the cases run
                 if d.is_gpu() && !(k + lead + mode as usize).is_multiple_of(3) {
                     continue;
                 }
-                // of shapes [2, 3], [3] and [2, 1], which broadcast
+                // positions of shapes [2, 3], [3] and [2, 1], which broadcast together
                 let shapes: [&[usize]; 3] = [&[2, 3], &[3], &[2, 1]];
                 let given: Vec<_> = (0..lead)
                     .map(|a| positions(&d, INDEX_TYPES[(a + k) % 7], mode, shape[a], 20 + a as u64, shapes[a]))
@@ -232,7 +232,7 @@ fn several_axes(d: &Device) {
                     assert_eq!(got.shape().unwrap(), of);
                     assert!(read(&got).unwrap() == want, "take_at {dtype}, {lead} axes, {mode:?} on {d}");
                 }
-                // a write: values of the result's last axes, which broadcast
+                // `set_at` with values that have the result's last axes and broadcast
                 let new = bits(dtype, 9, 6 * rest);
                 let v = array(dtype, &new, &[&[2, 3], &shape[lead..]].concat(), &d).unwrap();
                 let mut want = own.clone();
@@ -273,7 +273,7 @@ fn out_of_range(d: &Device) {
     bad(x.take_at((i(&[0, 1]), i(&[0, 1 << 40]))), "take_at");
     bad(x.take_at((i(&[0, -3]).astype(I32), i(&[0, 1]))), "take_at");
     bad(x.put(put(d, vec![u64::MAX], &[1]), 9), "put");
-    // a write returns the error, and leaves the array
+    // a failed write returns the error, and leaves the array unchanged
     let mut y = x.clone();
     for k in [i(&[0, 2]), i(&[-3, 0])] {
         let e = y.set_at((&k, i(&[0, 1])), 9).unwrap_err();
@@ -292,7 +292,7 @@ fn out_of_range(d: &Device) {
 fn extremes_of_floats_and_bools(d: &Device) {
     let types: Vec<DType> = types(d).into_iter().filter(|t| t.is_float() || *t == Bool).collect();
     for dtype in types {
-        // zeros of both signs, infinities and NaNs among few different values
+        // few distinct values, among them zeros of both signs, infinities and NaNs
         let special = |seed: u64, n: usize| -> Vec<u64> {
             let (mut dice, top) = (Dice::new(seed), 8 * dtype.size() - 1);
             let one = match dtype {
@@ -353,14 +353,14 @@ fn extremes_of_floats_and_bools(d: &Device) {
     let x = put(d, vec![1f32, 2.], &[2]);
     assert_eq!(x.index_max(0, zeros([0], I32), 5.0).to_vec::<f32>().unwrap(), [1., 2.]);
     assert_eq!(x.index_max(0, zeros([1], I32), 5.0).to_vec::<f32>().unwrap(), [5., 2.]);
-    // another test's read would take the error
+    // a device of its own, because another test's read could return this error
     let d = &own(d);
     let x = put(d, vec![1f32, 2.], &[2]);
     let e = x.index_min(0, put(d, vec![0, 2], &[2]), 0.0).eval().and_then(|e| e.to_vec::<f32>()).unwrap_err();
     assert_eq!((e.kind(), e.operation()), (ErrorKind::Index, "index_min"), "{e}");
 }
 
-// Many values for few places, and few for many: the last stays.
+// Writes more values than there are positions, and the reverse: the last value of a position stays.
 fn many_values(d: &Device) {
     for (n, m) in [(3usize, 70_001usize), (70_001, 5), (65_537, 65_537)] {
         let mut dice = Dice::new(4);
@@ -398,7 +398,7 @@ fn threads_do_not_matter() {
     }
 }
 
-/// A table, an array and positions that span several bindings.
+/// An array, positions and values that need several GPU bindings each.
 #[cfg(feature = "gpu")]
 #[test]
 fn pieces_of_large_operands() {

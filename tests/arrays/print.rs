@@ -1,11 +1,11 @@
-//! Printing: equal to NumPy's `str`, and no more read back than is printed.
+//! Printing: the text equals NumPy's `str`, and only the elements that are printed are read from the device.
 
 use crate::kit::{self, on_devices};
 use cupric::{
     Array, DType, Device, Element, ErrorKind, Expr, PrintOptions, arange, array, bf16, concat, f16, ones, s, zeros,
 };
 
-/// Elements of a case: little-endian hex, or the numbers from 0.
+/// The elements of a case: little-endian hexadecimal, or the numbers 0, 1, 2, ….
 fn elements<T: Element>(text: &str, size: usize, number: impl Fn(f64) -> T) -> Vec<T> {
     match text {
         "none" => vec![],
@@ -84,7 +84,7 @@ fn bf16_has_the_rules_of_f16() {
     assert_eq!(print(&[1.0, 0.1, -2.5]), "[ 1.   0.1 -2.5]");
     assert_eq!(print(&[1.0 / 3.0]), "[0.334]");
     assert_eq!(print(&[1000.0, 1.0]), "[1.e+03 1.e+00]");
-    // the smallest one is 9e-41 alone, and shows more of itself beside others
+    // the smallest number prints as 9.e-41 alone, and with more digits beside others
     assert_eq!(print(&[1e-40]), "[9.e-41]");
     assert_eq!(print(&[3.3895314e38, 1e-40]), "[3.39e+38 9.18e-41]");
     assert_eq!(print(&[f64::NAN, f64::NEG_INFINITY]), "[ nan -inf]");
@@ -92,10 +92,10 @@ fn bf16_has_the_rules_of_f16() {
     assert_eq!([zero_d(1.0), zero_d(0.1), zero_d(1e30)], ["1.0", "0.1", "1e+30"]);
 }
 
-/// Every f16 and bf16: what is printed reads back as the same number, and no shorter text does.
+/// For every f16 and bf16, the printed text reads back as the same number, and no shorter text does.
 #[test]
 fn halves_print_the_shortest_digits() {
-    // the nearest half by comparison with every neighbour, not by the library's own conversion
+    // finds the nearest half by comparing all neighbours, not by the library's own conversion
     fn check(all: Vec<(u16, f64)>, print: impl Fn(u16) -> String) {
         for (i, &(bits, v)) in all.iter().enumerate().filter(|(_, (_, v))| *v > 0.0) {
             let text = print(bits);
@@ -124,7 +124,7 @@ on_devices! {
         assert_eq!((&x * 2.0).to_string(), "[[2. 4.]\n [6. 8.]]");
         assert_eq!(x.sum(..).to_string(), "10.0");
         assert_eq!(x.less(2.5).to_string(), "[[ True  True]\n [False False]]");
-        // a matrix product, a reduction and joined parts are shortened too
+        // results of a matrix product, a reduction and a concat are shortened too
         let big = ones([40, 60], DType::F32).to_device(d).unwrap();
         assert_eq!(big.matmul(ones([60, 50], DType::F32)).to_string().lines().count(), 7);
         assert_eq!((&big + 1.0).t().to_string().lines().next(), Some("[[2. 2. 2. ... 2. 2. 2.]"));
@@ -158,16 +158,16 @@ on_devices! {
         let d = &kit::own(d);
         let x = array![[1., 2.5], [-3., 0.]].to_device(d).unwrap();
         let name = d.name();
-        // nothing is read from a GPU
+        // Debug output reads no elements from a GPU
         let elements = |text: &'static str| if d.is_gpu() { "" } else { text };
         assert_eq!(format!("{x:?}"), format!("Array({}f32, [2, 2], {name})", elements("[[ 1.   2.5]\n       [-3.   0. ]], ")));
         assert_eq!(format!("{:.2?}", x.slice(s![0]).eval().unwrap()), format!("Array({}f32, [2], {name})", elements("[1.00 2.50], ")));
         assert_eq!(format!("{:?}", x.sum(..).eval().unwrap()), format!("Array({}f32, [], {name})", elements("0.5, ")));
         assert_eq!(format!("{:?}", x.slice(s![..0]).eval().unwrap()), format!("Array({}f32, [0, 2], {name})", elements("[], ")));
-        // `dbg!` asks for the long form, and a long array stays short in it too
+        // `dbg!` uses the form `{:#?}`, in which a long array is shortened too
         let long = arange(0, 5000, 1, DType::I32).to_device(d).unwrap();
         assert_eq!(format!("{long:#?}"), format!("Array({}i32, [5000], {name})", elements("[   0    1    2 ... 4997 4998 4999], ")));
-        // an expression is not computed for it
+        // Debug output does not evaluate an expression
         let before = d.stats();
         assert_eq!(format!("{:?}", x.exp().sum(0)), "Expr(f32, [2])");
         assert_eq!(d.stats(), before);
@@ -186,7 +186,7 @@ on_devices! {
         assert!(!format!("{long:#}").contains("..."));
         assert_eq!(format!("{long:#}").split([' ', '\n', '[', ']']).filter(|word| !word.is_empty()).count(), 1200);
         assert!(long.to_string().contains("..."));
-        // NumPy 2.4: np.array2string(x, precision=2, suppress_small=...) and so on
+        // the texts are NumPy 2.4's: np.array2string(x, precision=2, suppress_small=...), and so on
         let some = array![1.23456, 0.5, 100.0].to_device(d).unwrap();
         let print = |options: PrintOptions| some.display(options).to_string();
         let new = PrintOptions::new;
@@ -213,18 +213,18 @@ on_devices! {
             let before = d.stats().bytes_out;
             assert_eq!(seen.to_string().lines().next(), Some(want));
             let read = d.stats().bytes_out - before;
-            // 36 elements
+            // only the 36 printed elements are read
             assert!(read <= 256, "{read} bytes read");
         }
     }
 }
 
-/// The ends of an expression are computed without the rest of it.
+/// Printing computes only the elements at the ends of an expression, not the rest.
 #[test]
 fn only_what_is_printed_is_computed() {
     let small = Device::cpu().with_memory_limit(64 << 10).unwrap();
     let x = zeros([100, 100], DType::F32).to_device(&small).unwrap();
-    // the whole sum needs another 40 kB, which the device does not have; its ends take 144 bytes
+    // the whole sum needs 40 kB more than the device has; the printed ends need 144 bytes
     let sum = &x + &x;
     assert_eq!(sum.eval().err().map(|e| e.kind()), Some(ErrorKind::OutOfMemory));
     assert_eq!(sum.to_string().lines().count(), 7);
@@ -232,10 +232,10 @@ fn only_what_is_printed_is_computed() {
 
 #[test]
 fn shapes_beyond_all_paper_are_an_error() {
-    // no axis is long, so none is shortened: 2^40 elements in one place
+    // an array of 2^40 elements with only short axes cannot be shortened, so printing gives an error
     let text = array![1.0].broadcast_to(vec![2usize; 40]).to_string();
     assert!(text.starts_with("<error: print: shape [2, 2,"), "{}", &text[..60]);
-    // a long one is shortened, whatever it counts
+    // an array with one long axis is shortened, whatever its number of elements
     let long = array![7].broadcast_to([1usize << 40, 3]);
     assert_eq!(long.to_string(), "[[7 7 7]\n [7 7 7]\n [7 7 7]\n ...\n [7 7 7]\n [7 7 7]\n [7 7 7]]");
 }

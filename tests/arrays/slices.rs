@@ -1,4 +1,4 @@
-//! Slices of the memory of arrays on the CPU.
+//! Rust slices (`as_slice`, `as_mut_slice`) of arrays' memory on the CPU.
 
 use crate::kit::*;
 use cupric::*;
@@ -30,10 +30,10 @@ fn slices_of_memory_can_be_written_where_nobody_else_sees_it() {
     let mut part = x.slice(s![1..3]).eval().unwrap();
     assert!(part.as_mut_slice::<f32>().is_err() && x.as_mut_slice::<f32>().is_err());
     drop(x);
-    // the part is the only handle left
+    // only `part` still holds the memory, so it may be written
     part.as_mut_slice::<f32>().unwrap()[1] = 7.;
     assert_eq!(part.to_vec::<f32>().unwrap(), [2., 7.]);
-    // a write after an evaluation is read by the next one
+    // the next evaluation of the same expression reads what was written meanwhile
     let twice = || (&part * 2.0).to_vec::<f32>().unwrap();
     assert_eq!(twice(), [4., 14.]);
     part.as_mut_slice::<f32>().unwrap().fill(1.);

@@ -1,10 +1,10 @@
-//! `take` beside a plain loop: whole rows, columns, one index over and over, sources that are views, every mode.
+//! Compares `take` with a plain loop: rows, columns, one repeated index, sources that are views, every mode.
 
 use crate::kit::stage::Stage;
 use crate::kit::*;
 use cupric::*;
 
-/// What a loop takes along an axis of a C-ordered array.
+/// The elements that a plain loop takes along an axis of a C-ordered array.
 fn plain(x: &[f64], shape: &[usize], indices: &[i32], axis: usize, index: impl Fn(i32) -> usize) -> Vec<f64> {
     let inner: usize = shape[axis + 1..].iter().product();
     let outer: usize = shape[..axis].iter().product();
@@ -46,12 +46,12 @@ fn rows_columns_and_repeats(d: &Device) {
                     assert_eq!(got.to_vec::<f32>().unwrap(), want, "{shape:?} {axis} {list:?} {dtype}");
                     stage.count(1);
                 }
-                // from a view that runs backwards
+                // the source is a view with negative strides
                 let back = y.flip(..).astype(DType::F32).eval().unwrap();
                 let turned = back.flip(..).take(&i, axis as isize);
                 let want: Vec<f32> = want.iter().map(|v| *v as f32).collect();
                 assert_eq!(turned.to_vec::<f32>().unwrap(), want, "flipped {shape:?} {axis} {list:?}");
-                // the two other modes, far out of range
+                // clip and wrap, with indices far out of range
                 let far = put(d, list.iter().map(|k| k * 3 - 4).collect::<Vec<i32>>(), &[list.len()]);
                 let clip = plain(&x, shape, &list, axis, |k| (k * 3 - 4).clamp(0, len - 1) as usize);
                 let wrap = plain(&x, shape, &list, axis, |k| (k * 3 - 4).rem_euclid(len) as usize);
@@ -66,7 +66,7 @@ fn rows_columns_and_repeats(d: &Device) {
 }
 
 fn indices_of_indices_and_tables_of_them(d: &Device) {
-    // a late error goes to whoever reads next on the device
+    // a device of its own, because the next read on a device returns an error that was detected late
     let d = &own(d);
     let x = put(d, (0..640).map(|v| v as f32).collect::<Vec<_>>(), &[10, 64]);
     let i = put(d, vec![3, 9, -2, 0, 7], &[5]);
@@ -77,7 +77,7 @@ fn indices_of_indices_and_tables_of_them(d: &Device) {
     let got = x.take(&table, 0);
     assert_eq!(got.shape().unwrap(), [2, 3, 64]);
     same(&got, &rows(&[0, 1, 2, 9, 8, 7]));
-    // each element of a row by an index of its own, and doubled
+    // each element of a row has its own index, and is doubled
     let column = x.take(&table, 1) * 2.0;
     let want: Vec<f32> = (0..10).flat_map(|r| [0, 1, 2, 9, 8, 61].map(|c| 2.0 * (r * 64 + c) as f32)).collect();
     same(&column, &want);
@@ -94,7 +94,7 @@ fn the_first_bad_index_is_named(d: &Device) {
         let i = put(d, list.clone(), &[list.len()]);
         let error = x.take(&i, 0).eval().and_then(|_| d.synchronize()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Index, "{list:?}");
-        // a GPU says only that there was one
+        // a GPU reports only that an index was out of range, not which one
         let named = error.to_string().contains(&format!("index {bad} is out of range for an axis of length 10"));
         assert!(named || d.is_gpu(), "{error}");
     }

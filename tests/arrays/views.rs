@@ -1,10 +1,10 @@
-//! Views: the same elements as an index oracle, or NumPy, says, on stored arrays and on what has not run yet.
+//! Views of stored and unevaluated arrays: the elements must be those that index arithmetic, or NumPy, gives.
 
 use crate::kit::*;
 use cupric::DType::*;
 use cupric::*;
 
-/// Sources of one content (0, 1, 2, …): stored in several layouts, and not evaluated in every way there is.
+/// Arrays and expressions with the elements 0, 1, 2, …: stored in several layouts, or unevaluated in several ways.
 fn sources(d: &Device, shape: &[usize]) -> Vec<(&'static str, Expr)> {
     let n: usize = shape.iter().product();
     let v: Vec<i32> = (0..n as i32).collect();
@@ -90,7 +90,7 @@ fn slices_as_numpy_takes_them(d: &Device) {
         let result = numbers(parts.next().unwrap());
         let want: Vec<i32> = numbers(parts.next().unwrap()).into_iter().map(|v| v as i32).collect();
         let all = known.entry(shape.clone()).or_insert_with(|| sources(d, &shape));
-        // the stored one always, the others by turns
+        // the stored array always, and one of the others by turns
         for (name, e) in [&all[0], &all[n % all.len()]] {
             println!("{line} of {name}");
             let s = e.slice(&items);
@@ -151,7 +151,7 @@ fn views_of_everything(d: &Device) {
             println!("  {what}");
             assert_eq!(e.shape().unwrap(), want.shape, "{name} {what}");
             same(e, &want.data);
-            // read by further work, not only by a copy
+            // the view is an operand of further operations, not only of a copy
             same(&(e * 3 - 1), &want.map(|v| v * 3 - 1).data);
             let total: i32 = want.data.iter().sum();
             same(&e.sum(..).astype(I32), &[total]);
@@ -275,7 +275,7 @@ fn reshapes(d: &Device) {
     assert_eq!(one.reshape(()).shape().unwrap(), [0usize; 0]);
     assert_eq!(one.reshape(()).item::<i32>().unwrap(), 7);
     same(&put(d, vec![7i32], &[]).reshape([1, 1, 1]), &[7i32]);
-    // a view where strides can say it: no kernel and the same memory
+    // reshapes that strides can express are views: no kernel, and the same memory
     let own = own(d);
     let y = put(&own, (0..24).collect::<Vec<i32>>(), &[2, 3, 4]);
     let before = own.stats();

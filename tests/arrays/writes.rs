@@ -1,4 +1,4 @@
-//! Writes: in place only where nobody can see it, the right elements and no others, the casts of NumPy's `same_kind`.
+//! Writes: in place only if no other array sees the memory, only the right elements, casts of NumPy's `same_kind`.
 
 use crate::kit::*;
 use cupric::DType::*;
@@ -35,7 +35,7 @@ fn assign_in_place_allocates_nothing(d: &Device) {
     x.fill(1.5).unwrap();
     same(&x, &vec![1.5f32; n]);
     assert_eq!(d.stats().allocations, before);
-    // a row kernel in place, several rows
+    // a row kernel (softmax) that writes several rows in place
     let mut m = put(&d, noise(3, 64 * 100), &[64, 100]);
     let want = m.softmax(-1).to_vec::<f32>().unwrap();
     let before = d.stats().allocations;
@@ -61,7 +61,7 @@ fn a_write_never_shows_through_another_value(d: &Device) {
         assert!(e.min(..).item::<f32>().unwrap() > 10.0);
     }
     same(&x, &[0f32; 3]);
-    // a view written to leaves its base alone, and the other way round
+    // writing to a view does not change its base array, and the reverse
     let base = put(d, (0..6).collect::<Vec<i32>>(), &[2, 3]);
     let mut v = base.slice(s![1]).eval().unwrap();
     v.update(|v| v * 10).unwrap();
@@ -73,7 +73,7 @@ fn a_write_never_shows_through_another_value(d: &Device) {
     same(&w, &[0i32, 3, 1, 4, 2, 5]);
     same(&base, &[0i32, 1, 2, 3, 4, 5]);
     same(&b, &[99i32, 1, 2, 3, 4, 5]);
-    // an expression evaluated after the write sees the old content
+    // an expression that is evaluated after the write still sees the old elements
     let mut x = put(d, vec![1i32, 2, 3], &[3]);
     let s = x.sum(..);
     let m = x.matmul(&x);
@@ -86,19 +86,19 @@ fn a_write_never_shows_through_another_value(d: &Device) {
     same(&c, &[1i32, 2, 3, 1, 2, 3]);
     same(&x, &[0i32; 3]);
     drop((s, m, k, c));
-    // in a loop with a clone each time
+    // in a loop that clones the array each time
     let mut seen = vec![];
     for i in 0..4 {
         seen.push(x.clone());
         x.update(|x| x + i).unwrap();
     }
     for (i, want) in [0i32, 0, 1, 3].iter().enumerate() { same(&seen[i], &[*want; 3]); }
-    // eval of a result twice gives two values
+    // evaluating an expression twice gives two independent arrays
     let e = &g * 1.0;
     let (mut p, q) = (e.eval().unwrap(), e.eval().unwrap());
     p.fill(0).unwrap();
     same(&q, &[10f32; 3]);
-    // duplicates of eval_all
+    // `eval_all` with the same expression twice gives independent arrays
     let mut all = eval_all([&e, &e, &g]).unwrap();
     all[0].fill(1).unwrap();
     same(&all[1], &[10f32; 3]);
@@ -150,7 +150,7 @@ fn reading_other_positions_of_the_target(d: &Device) {
         let mut x = new();
         x.assign(x.reshape([n * n]).flip(0).reshape([n, n])).unwrap();
         same(&x, &h.flip(&[0, 1]).data);
-        // overlapping parts
+        // source and target overlap
         let mut x = new();
         let v = x.slice(s![..-1]);
         x.slice_mut(s![1..]).assign(v).unwrap();
@@ -227,7 +227,7 @@ fn neighbours_stay(d: &Device) {
     x.set(s![.., 3], put(d, vec![1u8, 2, 3, 4, 5], &[5])).unwrap();
     x.set(s![1..4, 5..], 9).unwrap();
     same(&x, &Host::of(&[5, 7], |i| if i[1] == 3 { i[0] as u8 + 1 } else if (1..4).contains(&i[0]) && i[1] >= 5 { 9 } else { 0 }).data);
-    // a slice of an array that starts inside its buffer
+    // a view that starts inside its buffer
     let base = put(d, (0..20).collect::<Vec<u8>>(), &[20]);
     let mut v = base.slice(s![3..10]).eval().unwrap();
     drop(base);
@@ -258,7 +258,7 @@ fn parts_of_every_kind(d: &Device) {
     x.slice_mut(s![2, 3, 4]).update(|v| v + 1).unwrap();
     same(&x.slice(s![2, 3, 4]), &[60i32]);
     same(&x.sum(..), &[59i64 * 30 + 1]);
-    // a reduction, a product, a concat, a reshape, a transposed value into a part
+    // values that are a reduction, product, concat, reshape or transpose, written to a part
     let mut x = new();
     x.set(s![0], put(d, h.data.clone(), &[3, 4, 5]).sum(0)).unwrap();
     same(&x.slice(s![0, 1]), &[75i32, 78, 81, 84, 87]);
@@ -288,7 +288,7 @@ fn parts_of_every_kind(d: &Device) {
     x.set(s![0], zeros([4, 5], I32)).unwrap();
     x.set(s![1], eye(5, I32).slice(s![1..])).unwrap();
     same(&x.slice(s![1, 0]), &[0i32, 1, 0, 0, 0]);
-    // float rows: a row kernel into a strided part
+    // a row kernel that writes to a strided part
     let mut y = put(d, noise(1, 60), &[3, 4, 5]);
     let soft = y.slice(s![.., 1]).softmax(-1).to_vec::<f32>().unwrap();
     y.set(s![.., 1], y.slice(s![.., 1]).softmax(-1)).unwrap();
@@ -317,7 +317,7 @@ fn the_value_broadcasts_never_the_target(d: &Device) {
     same(&x, &[9f32; 6]);
     assert!(x.set(s![0], put(d, vec![0f32; 2], &[2])).unwrap_err().to_string().starts_with("set: "));
     assert!(x.update(|x| x.sum(keep(0)).t()).unwrap_err().to_string().starts_with("update: "));
-    // broadcast and window targets get places of their own
+    // writing to a broadcast or window view first gives each element its own memory
     let mut b = put(d, vec![1i32, 2], &[2, 1]).broadcast_to([2, 3]).eval().unwrap();
     b.set(s![0, 1], 9).unwrap();
     same(&b, &[1i32, 9, 1, 2, 2, 2]);
@@ -337,7 +337,7 @@ fn the_value_broadcasts_never_the_target(d: &Device) {
 }
 
 fn casts_are_same_kind(d: &Device) {
-    // (from, to) that are allowed, by hand from NumPy's can_cast(…, "same_kind")
+    // the pairs (from, to) that NumPy's can_cast(…, "same_kind") allows, written by hand
     let rank = |t: DType| match t { Bool => 0, U8 | U16 | U32 | U64 => 1, I8 | I16 | I32 | I64 => 2, _ => 3 };
     for from in DType::ALL {
         for to in DType::ALL {
@@ -357,7 +357,7 @@ fn casts_are_same_kind(d: &Device) {
             }
         }
     }
-    // numbers take the target's type where they fit
+    // literals take the target's dtype if they fit
     let mut u = put(d, vec![0u8; 2], &[2]);
     u.assign(255).unwrap();
     assert!(u.assign(256).is_err());
@@ -384,7 +384,7 @@ fn casts_are_same_kind(d: &Device) {
     let mut f = put(d, vec![0f32; 2], &[2]);
     f.assign(put(d, vec![16_777_217i32, 1], &[2])).unwrap();
     same(&f, &[16_777_216f32, 1.0]);
-    // a 0-d array is no number: its dtype counts, and its value has been rounded to it
+    // a 0-d array is not a literal: its dtype counts, and its value is already rounded to that dtype
     let z = zeros((), F16).to_device(d).unwrap();
     f.assign(full_like(&z, 0.1)).unwrap();
     same(&f, &[f16::from_f64(0.1).to_f32(); 2]);
@@ -394,7 +394,7 @@ fn casts_are_same_kind(d: &Device) {
 }
 
 fn a_reshape_into_gaps(d: &Device) {
-    // no view of the target can say the reshape: it is computed beside it, with all that it is made of
+    // the reshape is not a view of the target, so the value is computed in separate memory
     let y = put(d, (0..12).collect::<Vec<i32>>(), &[6, 2]);
     let mut t = put(d, vec![-1i32; 24], &[3, 8]);
     t.slice_mut(s![.., ..4]).assign((&y + 1).reshape([3, 4])).unwrap();
@@ -405,7 +405,7 @@ fn a_reshape_into_gaps(d: &Device) {
 }
 
 fn a_failed_write_changes_nothing(d: &Device) {
-    // another test's read would take the late error
+    // a device of its own, because another test's read could return a late error
     let d = &own(d);
     let mut x = put(d, vec![1i32, 2, 3, 4], &[2, 2]);
     let bad = &x + put(d, vec![1i32; 3], &[3]);
@@ -417,7 +417,7 @@ fn a_failed_write_changes_nothing(d: &Device) {
     assert!(x.slice_mut(s![9]).assign(1).is_err());
     assert!(x.update(|x| x + array![1.5]).is_err());
     same(&x, &[1i32, 2, 3, 4]);
-    // out of range indices: nothing is written, neither where they are nor where the others are
+    // an index out of range: nothing is written, neither at that element nor at the others
     let mut y = put(d, vec![7u8; 9], &[9]);
     let src = put(d, vec![1u8, 2, 3], &[3]);
     let r = y.slice_mut(s![2..5]).assign(src.take(put(d, vec![0i32, 5, 2], &[3]), 0));
@@ -439,7 +439,7 @@ fn writes_to_transposed_and_reversed_arrays(d: &Device) {
     ] {
         let base = put(d, h.data.clone(), &[3, 4]);
         let want = make(&base).to_vec::<i32>().unwrap();
-        // alone and with its base alive
+        // with and without the base array alive
         for alone in [true, false] {
             let base = put(d, h.data.clone(), &[3, 4]);
             let mut v = make(&base).eval().unwrap();

@@ -1,9 +1,9 @@
-//! Writes at positions: which of several values stays, that an array is updated where it lies, and that nothing else changes.
+//! Writes at positions: the last of several values stays, updates happen in place, and nothing else changes.
 
 use crate::kit::{dice::Dice, on_devices, own, put, read};
 use cupric::{Array, Clip, DType, DType::*, Device, Wrap, concat, s, testing, zeros};
 
-/// Bits that differ from element to element.
+/// Elements whose bits differ from each other.
 fn counted(dtype: DType, from: usize, shape: &[usize], d: &Device) -> Array {
     let n = shape.iter().product::<usize>();
     let numbers = put(d, (from..from + n).map(|i| i as u32 % 60_000).collect::<Vec<_>>(), shape);
@@ -12,7 +12,7 @@ fn counted(dtype: DType, from: usize, shape: &[usize], d: &Device) -> Array {
 
 on_devices! {
 
-// Few positions of a large array, some of them several times: whole elements and rows.
+// Writes few positions of a large array, some of them several times: single elements and rows.
 fn few_values(d: &Device) {
     let devices = match d.is_gpu() {
         true => vec![d.clone(), testing::gpu_without_int64().unwrap()],
@@ -34,7 +34,7 @@ fn few_values(d: &Device) {
             }
             assert!(read(&x.put(Clip(&i), &new)).unwrap() == clipped, "{dtype} clipped on {d}");
             assert!(read(&x.put(Wrap(&i), &new)).unwrap() == wrapped, "{dtype} wrapped on {d}");
-            // rows, the same ones several times
+            // rows, some of them several times
             let rows = put(&d, vec![5i64, -1, 5, 0], &[4]);
             let new = counted(dtype, 100, &[4, 30], &d);
             let (mut want, v) = (had.clone(), read(&new).unwrap());
@@ -45,7 +45,7 @@ fn few_values(d: &Device) {
             y.set_at((&rows,), &new).unwrap();
             assert!(read(&y).unwrap() == want, "rows of {dtype} on {d}");
             assert!(read(&x).unwrap() == had, "{dtype}: the array that shared the memory");
-            // one position, and one number
+            // one position with one value
             let one = zeros([1], dtype).slice(s![0]);
             y.set_at((3, -2), &one).unwrap();
             want[3 * 30 + 28] = 0;
@@ -54,7 +54,7 @@ fn few_values(d: &Device) {
     }
 }
 
-// An update at positions takes no memory for the whole array, and reads none of it, where that is promised.
+// An update at positions neither copies nor reads the whole array where the documentation promises that.
 fn updates_in_place(d: &Device) {
     let d = &own(d);
     let n = 1 << 20;
@@ -74,7 +74,7 @@ fn updates_in_place(d: &Device) {
     rows.set_at(Wrap((&one,)), &row).unwrap();
     counts.update(|c| c.index_add(0, Clip(&few), 2)).unwrap();
     if !d.is_gpu() {
-        // found before anything is written
+        // the CPU finds the wrong position before it writes anything
         x.set_at((&few,), &new).unwrap();
         x.update(|x| x.put(&few, &new * 2)).unwrap();
         assert!(x.set_at((put(d, vec![5i32, n as i32], &[2]),), 9).is_err());
@@ -90,8 +90,8 @@ fn updates_in_place(d: &Device) {
     assert_eq!((counts[3], counts[70_000], counts.iter().sum::<i32>()), (4, 2, 8));
 }
 
-// What an update leaves stays: where another array holds the memory, where the array is a part or turned, and where the values are
-// computed from the array.
+// An update keeps all other elements: if another array shares the memory, if the array is a strided or transposed view,
+// and if the values are computed from the array itself.
 fn updates_keep(d: &Device) {
     let had: Vec<i32> = (0..600).collect();
     let x = put(d, had.clone(), &[20, 30]);
@@ -107,7 +107,7 @@ fn updates_keep(d: &Device) {
     assert_eq!(x.to_vec::<i32>().unwrap(), had);
     let sums = sums.to_vec::<i32>().unwrap();
     assert!((0..600).all(|k| sums[k] == had[k] + if k / 30 == 1 { 2000 } else { 0 }));
-    // the values of a write are those before it
+    // values computed from the array are the ones before the write
     let mut y = x.clone();
     y.update(|y| y.put(Clip(&i), y.reshape([-1]).take(Clip(put(d, vec![5i32, 7, 9], &[3])), 0))).unwrap();
     (want[5], want[7]) = (7, 9);
@@ -115,11 +115,11 @@ fn updates_keep(d: &Device) {
     let mut alone = put(d, had.clone(), &[600]);
     alone.update(|y| y.put(Clip(&i), y.take(Clip(put(d, vec![5i32, 7, 9], &[3])), 0))).unwrap();
     assert_eq!(alone.to_vec::<i32>().unwrap(), want);
-    // positions out of the array itself
+    // positions computed from the array itself
     let mut alone = put(d, had.clone(), &[600]);
     alone.update(|y| y.put(Clip(y.slice(s![10..13])), 0)).unwrap();
     assert_eq!(alone.slice(s![8..15]).to_vec::<i32>().unwrap(), [8, 9, 0, 0, 0, 13, 14]);
-    // parts and turned arrays
+    // parts of an array, and transposed arrays
     let mut part = put(d, had.clone(), &[20, 30]);
     part.slice_mut(s![.., ..;2]).update(|p| p.put(Clip(&i), 0)).unwrap();
     let mut want = had.clone();
@@ -140,7 +140,7 @@ fn updates_keep(d: &Device) {
     assert_eq!(x.to_vec::<i32>().unwrap(), had);
 }
 
-// A part of what is stored whole, written to a place of that part's size.
+// Writes a part of a result that a kernel can only store as a whole, to a target of the part's size.
 fn parts_of_wholes(d: &Device) {
     let a = put(d, vec![1f32, 2.], &[2]);
     let b = put(d, vec![3f32, 4.], &[2]);
@@ -160,7 +160,7 @@ fn parts_of_wholes(d: &Device) {
     assert_eq!(x.to_vec::<f32>().unwrap(), [15., 9.]);
     x.set(s![..1], a.put(Clip(0), 8).slice(s![1..])).unwrap();
     assert_eq!(x.to_vec::<f32>().unwrap(), [2., 9.]);
-    // a whole of the same size in another shape
+    // the whole result, reshaped to the target's shape
     let mut y = zeros([2, 2], F32).to_device(d).unwrap();
     y.assign(concat([&a, &b], 0).reshape([2, 2])).unwrap();
     assert_eq!(y.to_vec::<f32>().unwrap(), [1., 2., 3., 4.]);
@@ -192,7 +192,7 @@ fn the_last_of_many_stays() {
                 let mut y = x.clone();
                 pool.install(|| y.set_at((&i,), &v)).unwrap();
                 assert!(read(&y).unwrap() == want, "{count} rows of {row} {dtype} to {places}, {threads} threads");
-                // values that are computed, transposed, and conditional positions
+                // values that are computed or transposed, and positions from a `select`
                 let turned = v.t().flip(..).flip(..).t();
                 let got = pool.install(|| read(&x.put_along_axis(i.reshape([count, 1]), &turned, 0)));
                 if row == 1 || threads == 3 {

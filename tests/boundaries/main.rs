@@ -1,5 +1,5 @@
-//! Arrays around the limits of a device: grids, bindings, rows, reductions that are split, 31 and 32 bits of elements.
-//! What fits gives the right numbers, what cannot is an error that says so.
+//! Arrays around a device's limits: grids, bindings, rows, split reductions, 31 and 32 bits of elements. What fits must
+//! give the right numbers, and what does not fit must give an error that says so.
 
 #[path = "../kit/mod.rs"]
 mod kit;
@@ -10,7 +10,7 @@ use cupric::DType::*;
 use cupric::testing::shrunk_cpu;
 use cupric::*;
 
-/// Devices with tight limits: a CPU, and a GPU with bindings of 64 KiB and 4 groups a dimension.
+/// Devices with tight limits: a CPU, and a GPU with bindings of 64 KiB and 4 workgroups per grid dimension.
 fn tight() -> Result<Vec<Device>> {
     let gpu: Option<Device> = match gpu(1) {
         #[cfg(feature = "gpu")]
@@ -20,13 +20,13 @@ fn tight() -> Result<Vec<Device>> {
     Ok([shrunk_cpu()?].into_iter().chain(gpu).collect())
 }
 
-/// Whether an expression gives the same numbers on the CPU and on a device, within `relative`.
+/// Checks that an expression gives the same numbers on the CPU and on a device, within the error `relative`.
 fn agrees(name: &str, device: &Device, x: &Array, relative: f64, f: impl Fn(&Expr) -> Expr) -> Result<()> {
     let there = x.to_device(device)?;
     let expected = f(x).astype(F64).to_vec::<f64>()?;
     let got = f(&there).eval()?.to_device(&Device::cpu())?.astype(F64).to_vec::<f64>()?;
     assert_eq!(expected.len(), got.len(), "{name} on {device}");
-    // a few for each binding's worth, not one for each element
+    // the plan needs a few dispatches per binding of 64 KiB, not one per element
     let (dispatches, most) = (f(&there).plan()?.dispatches(), 30 + 12 * (x.size() * 4).div_ceil(64 << 10));
     assert!(dispatches <= most, "{name} of {:?} on {device}: {dispatches} dispatches", x.shape());
     for (i, (e, g)) in expected.iter().zip(&got).enumerate() {
@@ -36,7 +36,7 @@ fn agrees(name: &str, device: &Device, x: &Array, relative: f64, f: impl Fn(&Exp
     Ok(())
 }
 
-/// The same for a write.
+/// Checks that a write gives the same array on the CPU and on a device.
 fn writes(name: &str, device: &Device, x: &Array, f: impl Fn(&mut Array) -> Result<()>) -> Result<()> {
     let (mut here, mut there) = ((&**x + 0).eval()?, x.to_device(device)?);
     f(&mut here)?;
@@ -46,7 +46,7 @@ fn writes(name: &str, device: &Device, x: &Array, f: impl Fn(&mut Array) -> Resu
     Ok(())
 }
 
-/// Small whole numbers of a type, exact in each.
+/// Small whole numbers, exact in every dtype.
 fn numbers(n: usize, t: DType) -> Result<Array> {
     let v = Array::from_vec((0..n).map(|i| (i * 7919 % 113) as u8).collect(), [n])?;
     v.astype(t).eval()
@@ -57,7 +57,7 @@ fn boundaries_of_tight_bindings() -> Result<()> {
     for device in tight()? {
         let mut stage = Stage::new(9, "boundaries: tight devices", &device);
         for t in [F32, U8, F16, I32] {
-            // 64 KiB, and 256 and 512 bytes less for alignment; 4³ groups of 256
+            // 64 KiB is a binding, 256 or 512 bytes are lost to alignment; 4³ workgroups of 256 are the grid
             let bytes = 64 << 10;
             let mut sizes: Vec<usize> = vec![];
             for edge in [bytes, bytes - 256, bytes - 512, bytes / 2, 2 * bytes] {
@@ -85,7 +85,7 @@ fn boundaries_of_tight_bindings() -> Result<()> {
                 stage.count(12);
             }
         }
-        // floats that round, as long sums
+        // floats whose sums round, at lengths that need several kernels
         for n in [16_000usize, 16_255, 16_256, 16_257, 16_383, 16_384, 16_385, 50_001] {
             let x = Rng::new(n as u64).normal([n], F32).eval()?;
             agrees("sum", &device, &x, 1e-4, |x| x.sum(..))?;
@@ -97,13 +97,13 @@ fn boundaries_of_tight_bindings() -> Result<()> {
     Ok(())
 }
 
-/// Products of whole numbers whose operands and results span several bindings, along m, n, k and the batch.
+/// Products of whole numbers; operands and results span several bindings along m, n, k or the batch.
 #[test]
 fn boundaries_of_products() -> Result<()> {
     for device in tight()? {
         let mut stage = Stage::new(9, "boundaries: tight products", &device);
         let small = |seed, shape: &[usize], t| {
-            // u8 wraps, as its products do
+            // integers wrap to u8, as their products do
             Rng::new(seed).integers(-3, 4, shape, I32).astype(t).eval()
         };
         let shapes: [([usize; 3], [usize; 3]); 10] = [
@@ -120,14 +120,14 @@ fn boundaries_of_products() -> Result<()> {
         ];
         for (i, (left, right)) in shapes.into_iter().enumerate() {
             for t in [F32, F16, I64, U8] {
-                // of other types than f32 a shape for each way in which k is taken: shared, cut, whole
+                // types other than f32 take one shape per way to divide k: over workgroups, over kernels, undivided
                 if !has(&device, t) || (t != F32 || is_second(&device)) && ![0, 4, 7].contains(&i) {
                     continue;
                 }
                 let (a, b) = (small(1, &left, t)?, small(2, &right, t)?);
                 let want = a.matmul(&b).eval()?;
                 let (c, d) = (a.to_device(&device)?, b.to_device(&device)?);
-                // the operands as they are, then with their last axes the other way round in memory
+                // operands in C order, then with their last two axes exchanged in memory
                 let turned =
                     |x: &Array| -> Result<Expr> { Ok(x.permute_dims([0, 2, 1]).eval()?.permute_dims([0, 2, 1])) };
                 let (e, f) = (turned(&c)?, turned(&d)?);
@@ -154,9 +154,9 @@ fn boundaries_of_products() -> Result<()> {
 fn boundaries_of_tight_rows() -> Result<()> {
     for device in tight()? {
         let mut stage = Stage::new(9, "boundaries: tight rows", &device);
-        // a column of which lies further apart than a binding reaches, and others
+        // among others, a matrix with columns longer than a binding
         let mut shapes = vec![[3usize, 20_001], [20_001, 3], [150, 301], [2, 32_768], [129, 127]];
-        // rows around a binding, its half, and what one group holds
+        // rows near the length of a binding, of half a binding, and of what one workgroup holds
         shapes.extend([8191, 8192, 8193, 16_127, 16_128, 16_129, 16_383, 16_384, 16_385].map(|n| [2, n]));
         shapes.extend([16_128, 16_384, 16_385].map(|n| [n, 2]));
         for shape in shapes {
@@ -204,23 +204,23 @@ fn boundaries_that_cannot_be_crossed() -> Result<()> {
     if gpu(1).is_some() {
         let device = cupric::testing::shrunk_gpu(64 << 10, 4)?;
         let mut stage = Stage::new(9, "boundaries: refusals", &device);
-        // a row of a product larger than a binding, and a product larger than one
+        // a product whose rows are larger than a binding, and a product whose result is
         let x = ones([2, 20_000], F32).to_device(&device)?;
         assert_eq!(x.matmul(x.t()).to_vec::<f32>()?, [20_000.0; 4]);
         let side = ones([150, 4], F32).to_device(&device)?;
         assert_eq!(side.matmul(side.t()).to_vec::<f32>()?, [4.0; 150 * 150]);
         let at = arange(0, 5, 1, I32).to_device(&device)?;
-        // a source of take is cut along its axis
+        // `take` splits its source along the axis
         let taken = |n: i32| -> Result<Vec<f32>> {
             let x = arange(0, 2 * n, 1, I32).astype(F32).reshape([2, n as isize]).to_device(&device)?;
             x.take(&at, 1).to_vec::<f32>()
         };
         assert_eq!(taken(20_000)?, [0.0, 1.0, 2.0, 3.0, 4.0, 2e4, 20_001.0, 20_002.0, 20_003.0, 20_004.0]);
-        // the device works on, and what just fits does
+        // the device still works, and operands that just fit give the right result
         let x = ones([2, 8000], F32).to_device(&device)?;
         assert_eq!(x.matmul(x.t()).to_vec::<f32>()?, [8000.0; 4]);
         assert_eq!(taken(8000)?, [0.0, 1.0, 2.0, 3.0, 4.0, 8e3, 8001.0, 8002.0, 8003.0, 8004.0]);
-        // a buffer larger than the driver makes
+        // a buffer larger than the driver can allocate
         let device = Device::gpu()?;
         let e = zeros([1 << 20, 1 << 20], U8).to_device(&device).expect_err("a tebibyte");
         assert!(matches!(e.kind(), ErrorKind::LimitExceeded | ErrorKind::OutOfMemory), "{e}");
@@ -231,7 +231,7 @@ fn boundaries_that_cannot_be_crossed() -> Result<()> {
     for device in [Some(cpu.clone()), gpu(1)].into_iter().flatten() {
         let one = put(&device, vec![1u8], &[1]);
         let wide = |n: usize| one.broadcast_to([n]);
-        // positions in a kernel are i32; counts are not
+        // kernels use i32 for positions, but counts may be larger
         for n in [(1usize << 31) + 1, 1 << 32, (1 << 32) + 1] {
             refused("a position", &wide(n).argmax(..));
             refused("positions to pick", &wide(n).take(put(&device, vec![0i32], &[1]), 0));
@@ -247,25 +247,25 @@ fn boundaries_that_cannot_be_crossed() -> Result<()> {
     Ok(())
 }
 
-/// The CPU, and the GPU with its own limits.
+/// The CPU, and the GPU with its real limits.
 fn devices() -> Vec<Device> {
     [Some(own(&Device::cpu())), gpu(1).map(|d| own(&d))].into_iter().flatten().collect()
 }
 
-/// Whether this is a second software driver, which is slow: of the lengths around a limit it takes the longest alone, because the
-/// first driver, with the same limits and the same shaders, takes all.
+/// Whether this is a second software driver, which is slow. It takes only the longest of the lengths around a limit,
+/// because the first driver, with the same limits and shaders, takes all of them.
 fn is_second(device: &Device) -> bool {
     device.is_gpu() && std::env::var("CUPRIC_STAGE_DEVICE").is_ok()
 }
 
 #[test]
 fn boundaries_of_grids() -> Result<()> {
-    // 65,535 groups of 256 are 16,776,960; a float counts up to 2^24
+    // 65,535 workgroups of 256 are 16,776,960 invocations; an f32 counts exactly up to 2^24
     for device in devices() {
         let mut stage = Stage::new(9, "boundaries: grids", &device);
         let lengths = [16_776_959usize, 16_776_960, (1 << 24) - 1, 1 << 24, (1 << 24) + 1, 16_776_961];
         for (i, n) in lengths.into_iter().enumerate().skip(if is_second(&device) { 5 } else { 0 }) {
-            // a software driver takes ten seconds or more for each
+            // a software driver takes at least ten seconds for each length
             if device.is_gpu() && !is_second(&device) && !in_turn(i, 3) {
                 continue;
             }
@@ -277,12 +277,12 @@ fn boundaries_of_grids() -> Result<()> {
             assert!(x.slice(s![..;-1]).to_vec::<u8>()?.iter().eq(host.iter().rev()), "{n} reversed");
             assert_eq!(x.sum(..).astype(U32).item::<u32>()? as i64, total, "the sum of {n}");
             assert_eq!(x.greater_equal(0).count_nonzero(..).astype(I32).item::<i32>()?, n as i32);
-            // the last element alone is the largest
+            // the largest element is the last
             x.set(s![n - 1], 255)?;
             x.set(s![n / 2], 254)?;
             assert_eq!(x.argmax(..).astype(I32).item::<i32>()?, n as i32 - 1, "the largest of {n}");
             assert_eq!(x.flip(0).argmax(..).astype(I32).item::<i32>()?, 0);
-            // as rows of an odd length, and as floats
+            // as rows of odd length, and as floats
             if n % 3 == 0 {
                 let rows = x.reshape([n / 3, 3]).sum(1).astype(U32).eval()?;
                 assert_eq!(rows.slice(s![-1]).item::<u32>()?, 255 + host[n - 2] as u32 + host[n - 3] as u32);
@@ -300,7 +300,7 @@ fn boundaries_of_grids() -> Result<()> {
 
 #[test]
 fn boundaries_of_128_mib() -> Result<()> {
-    // the software driver binds 2^27 bytes
+    // 2^27 bytes are the largest binding of the software driver
     for device in devices() {
         let mut stage = Stage::new(9, "boundaries: 128 MiB", &device);
         let lengths = [(1usize << 25) - 1, 1 << 25, (1 << 25) + 1];
@@ -326,7 +326,7 @@ fn boundaries_of_128_mib() -> Result<()> {
             drop((x, back));
             device.trim();
         }
-        // bytes: four times the elements
+        // u8: four times as many elements in the same bytes
         let sizes = [(1usize << 27) + 1, (1 << 27) - 1];
         for n in &sizes[..if device.is_gpu() { 1 } else { 2 }] {
             let n = *n;
@@ -348,7 +348,7 @@ fn boundaries_of_one_binding_of_the_driver() -> Result<()> {
     let Some(device) = gpu(1) else { return Ok(()) };
     let device = own(&device);
     let mut stage = Stage::new(9, "boundaries: several bindings", &device);
-    // 160 MB
+    // 160 MB of f32
     let n = 40_000_000usize;
     let x = (arange(0, n, 1, I32).astype(F32) * 0.5).to_device(&device)?;
     let y = (&x * 2.0 + 1.0).eval()?;
@@ -361,7 +361,7 @@ fn boundaries_of_one_binding_of_the_driver() -> Result<()> {
     let matrix = ones.reshape([4000, 10_000]).eval()?;
     assert_eq!(matrix.sum(0).max(..).item::<f32>()?, 4000.0);
     assert_eq!(matrix.sum(1).min(..).item::<f32>()?, 10_000.0);
-    // products whose second operand is 160 MB: chains shared among workgroups, then k cut into kernels where a binding has less
+    // second operands of 160 MB: k is shared among workgroups, or split into kernels if a binding is smaller
     let (row, tall) = (put(&device, vec![0.5f32; 40_000], &[1, 40_000]), x.reshape([40_000, 1000]));
     let sums = (row.matmul(&tall) - tall.sum(0) * 0.5).abs().max(..) / tall.sum(0).max(..);
     assert!(sums.item::<f32>()? < 1e-5, "{}", row.matmul(&tall).plan()?);
@@ -384,7 +384,7 @@ fn boundaries_of_31_and_32_bits() -> Result<()> {
         let one = put(&device, vec![3i32], &[1]);
         let row = put(&device, (0..65_536).map(|i| i % 100).collect::<Vec<i32>>(), &[65_536]);
         for n in [(1usize << 31) - 1, (1 << 31) + 1, (1 << 32) - 1, (1 << 32) + 1] {
-            // parts of what nobody could store: only their places are large
+            // slices of broadcasts too large to store: only the positions are large
             let wide = one.broadcast_to([n]);
             assert_eq!(wide.slice(s![-3..]).to_vec::<i32>()?, [3, 3, 3]);
             assert_eq!((wide.slice(s![..;-1]).slice(s![n - 2..]) * 2).to_vec::<i32>()?, [6, 6]);
@@ -396,11 +396,11 @@ fn boundaries_of_31_and_32_bits() -> Result<()> {
                 7 * n.div_ceil(1 << 30) as i32
             );
             assert_eq!(tall.t().slice(s![3, n - 2..]).to_vec::<i32>()?, [3, 3]);
-            // positions of a range are numbers: they come from i64 where a device has it
+            // positions as numbers would need i64, which not every device has
             stage.count(6);
         }
-        // every element is visited: the sum counts the visits. A software driver is too slow for the
-        // longest sums of all; sums over rows, which it is quick at, stand for them
+        // a sum visits every element, so it counts them. A software driver is too slow for these longest sums; sums
+        // over rows, which it computes quickly, replace them
         let sizes: &[usize] =
             if device.is_gpu() { &[] } else { &[(1 << 31) - 1, (1 << 31) + 1, (1 << 32) - 1, (1 << 32) + 1] };
         for (i, n) in sizes.iter().copied().enumerate() {
@@ -411,7 +411,7 @@ fn boundaries_of_31_and_32_bits() -> Result<()> {
             assert_eq!(one.broadcast_to([n]).sum(..).item::<i64>()?, total, "{n} elements on {device}");
             stage.count(1);
         }
-        // 2^32 + 2^16 and 2^31 + 2^15 elements as inner and outer sums
+        // sums of 2^32 + 2^16 and 2^31 + 2^15 elements, over an outer and an inner axis
         for rows in [32_769usize, 65_537] {
             let sums = row.broadcast_to([rows, 65_536]).astype(U8).sum(0).astype(I32).eval()?;
             assert_eq!(sums.slice(s![97..102]).to_vec::<i32>()?, [97, 98, 99, 0, 1].map(|v| v * rows as i32));
@@ -434,7 +434,7 @@ fn boundaries_of_windows() -> Result<()> {
         return Ok(());
     }
     let open = || cupric::testing::shrunk_gpu(64 << 10, 65_535);
-    // windows begin on whole words of narrow elements, so that one shader, in which a word has one owner, does for all
+    // a binding starts at a whole 32-bit word of narrow elements, so one shader fits all, each word with one writer
     for (t, n) in [(U8, 100_001), (I8, 201_003), (F16, 60_001), (BF16, 60_003)] {
         let device = open()?;
         let mut stage = Stage::new(9, "boundaries: windows", &device);
@@ -450,7 +450,7 @@ fn boundaries_of_windows() -> Result<()> {
     }
     let device = open()?;
     let mut stage = Stage::new(9, "boundaries: windows", &device);
-    // an operand that begins just below the next place where a binding may begin, and nearly fills one
+    // an operand that starts just below a possible start of a binding, and nearly fills a binding
     let x = numbers(20_000, F32)?;
     let there = x.to_device(&device)?;
     for first in [0usize, 1, 63, 64, 127] {
@@ -462,11 +462,11 @@ fn boundaries_of_windows() -> Result<()> {
             stage.count(1);
         }
     }
-    // a gather reaches along its axis as well: two rows that do not fit one binding together
+    // a gather needs its whole axis: two rows that do not fit into one binding together
     let x = Array::from_vec((0..20_000).map(|i| i as f32).collect::<Vec<_>>(), [2, 10_000])?.to_device(&device)?;
     let at = put(&device, vec![9_999i32, 0, 5], &[3]);
     assert_eq!(x.take(&at, 1).to_vec::<f32>()?, [9_999.0, 0.0, 5.0, 19_999.0, 10_000.0, 10_005.0]);
-    // columns of nothing, further apart than a binding reaches
+    // empty columns whose stride is larger than a binding
     let x = zeros([10_000, 8], F32).to_device(&device)?;
     let none = zeros([0, 1], F32).to_device(&device)?;
     assert_eq!((x.slice(s![.., 8..]).matmul(&none) + 1.0).to_vec::<f32>()?, [1.0; 10_000]);

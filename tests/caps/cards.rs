@@ -1,4 +1,4 @@
-//! Plans for cards that the machine does not have, and the shaders that a bench compiles for them.
+//! Plans for graphics cards that this machine does not have, and the shaders that a benchmark compiles for them.
 
 use cupric::testing::{Card, ShaderChecks, Tiles, caps_of, kernels_within, shader_checks};
 use cupric::{DType, ErrorKind, Result, keep};

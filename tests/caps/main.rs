@@ -1,6 +1,6 @@
-//! Plans and shader text for three kinds of device, none of which has to be there: as files under
-//! `tests/data/snapshots/caps`, and every text checked by naga. The weakest device has a file where it differs from the card.
-//! `CUPRIC_BLESS=1` writes them anew.
+//! Snapshots of plans and shaders for three kinds of device, which need not exist on this machine: files under
+//! `tests/data/snapshots/caps`. naga checks every shader. The weakest GPU has a file only if it differs from the
+//! card's. `CUPRIC_BLESS=1` rewrites the files.
 
 #[cfg(feature = "gpu")]
 mod cards;
@@ -14,7 +14,7 @@ fn stored(shape: &[usize], dtype: DType) -> Array {
     zeros(shape, dtype).eval().expect("zeros")
 }
 
-/// Each expression with the kernels it becomes on the CPU, on a card and on the weakest GPU.
+/// Each expression, with its number of kernels on the CPU, on a card, and on the weakest GPU.
 fn expressions() -> Vec<(&'static str, Expr, [usize; 3])> {
     let x = stored(&[1000, 640], DType::F32);
     let row = stored(&[640], DType::F32);
@@ -43,7 +43,7 @@ fn expressions() -> Vec<(&'static str, Expr, [usize; 3])> {
     ]
 }
 
-/// The bytes of memory that a shader's workgroup declares, counted as WebGPU counts them: each variable in whole vectors of 16 bytes.
+/// The bytes of workgroup memory that a shader declares. WebGPU rounds each variable up to multiples of 16 bytes.
 fn workgroup_memory(module: &naga::Module) -> u32 {
     let mut layouter = naga::proc::Layouter::default();
     layouter.update(module.to_ctx()).expect("types have layouts");
@@ -53,11 +53,11 @@ fn workgroup_memory(module: &naga::Module) -> u32 {
 }
 
 fn validate(text: &str, features: naga::valid::Capabilities, what: &str) {
-    // WebGPU promises 16 KiB, and wgpu does not compare them with what a shader declares
+    // WebGPU guarantees 16 KiB, and wgpu does not check that a shader stays within them
     validate_within(text, features, 16 << 10, what);
 }
 
-/// As `validate`, for a text that may declare `most` bytes of workgroup memory.
+/// Like `validate`, for a shader that may declare up to `most` bytes of workgroup memory.
 fn validate_within(text: &str, features: naga::valid::Capabilities, most: u32, what: &str) {
     let module =
         naga::front::wgsl::parse_str(text).unwrap_or_else(|e| panic!("{what}: {}\n{text}", e.emit_to_string(text)));
@@ -77,7 +77,7 @@ fn plans_and_texts_for_named_devices() -> Result<()> {
     for (name, expression, kernels) in expressions() {
         let mut of_card = String::new();
         for (i, caps) in NAMED_CAPS.iter().enumerate() {
-            // without the GPU feature there are plans but no texts
+            // without the GPU feature, there are plans but no shaders
             let (plan, texts) = plan_for(&expression, caps)?;
             for (k, text) in texts.iter().enumerate() {
                 validate(text, naga::valid::Capabilities::all(), &format!("{name} on {caps}, kernel {k}"));
@@ -95,7 +95,7 @@ fn plans_and_texts_for_named_devices() -> Result<()> {
             if *caps == "card" {
                 of_card.clone_from(&whole);
             } else if whole == of_card && (cfg!(feature = "gpu") || !file.exists()) {
-                // a build without GPUs has no shaders, in which alone two devices may differ
+                // plans of two GPUs may differ only in shaders, and a build without GPUs has none
                 if bless && file.exists() {
                     fs::remove_file(&file).expect("an old snapshot removed");
                 }
@@ -120,7 +120,7 @@ fn plans_and_texts_for_named_devices() -> Result<()> {
     Ok(())
 }
 
-/// The routines' shaders are written by hand; each keeps within the memory of a workgroup that WebGPU promises.
+/// The shaders of routines are written by hand. Each must stay within the workgroup memory that WebGPU guarantees.
 #[test]
 fn routines_keep_within_a_workgroups_memory() -> Result<()> {
     for dtype in [DType::U8, DType::F32, DType::I64] {
@@ -150,13 +150,13 @@ fn a_weak_device_refuses_what_it_lacks() {
         "{message}"
     );
     assert!(plan_for(&(&x + 1), "card").is_ok());
-    // so are functions, which a device that has the type has too
+    // functions of f64 need the feature too, and a device that has it compiles them
     for e in [x.exp(), x.softmax(0), x.lgamma(), x.pow(&x)] {
         assert!(plan_for(&e, "weak").expect_err("no f64 there").to_string().contains("SHADER_F64"));
         let (_, texts) = plan_for(&e, "card").expect("f64");
         texts.iter().for_each(|text| validate(text, naga::valid::Capabilities::all(), "card"));
     }
-    // it has no 64-bit integers of its own: kernels compute with pairs of words, and what gives 64 bits runs there too
+    // the weak GPU has no 64-bit integers: kernels use pairs of 32-bit words, also for 64-bit results
     let n = ones([1 << 20], DType::I32).eval().expect("ones");
     let bytes = ones([1000], DType::U8).eval().expect("ones");
     let f = ones([4], DType::F32).eval().expect("ones");
@@ -176,20 +176,20 @@ fn a_weak_device_refuses_what_it_lacks() {
         let (_, texts) = plan_for(&e, "weak").expect("pairs of words");
         texts.iter().for_each(|text| validate(text, naga::valid::Capabilities::empty(), "weak"));
     }
-    // 200 MiB in one row of a product are cut where a binding has 128
+    // a row of 200 MiB is split, because a binding of the weak GPU has at most 128 MiB
     let wide = zeros([2, 26 << 20], DType::F32).broadcast_to([2, 26 << 20]);
     let tall = zeros([26 << 20, 2], DType::F32).eval().expect("zeros");
     let (_, texts) = plan_for(&wide.matmul(&tall), "weak").expect("windows");
     texts.iter().for_each(|text| validate(text, naga::valid::Capabilities::empty(), "weak"));
 }
 
-/// The lines of a plan that say how it uses the hardware.
+/// The lines of a plan that describe how a kernel uses the hardware.
 fn schedules(plan: &str) -> Vec<String> {
     let is_one = |l: &&str| ["schedule:", "pass 1:", "indices first:"].iter().any(|s| l.trim().starts_with(s));
     plan.lines().filter(is_one).map(|l| l.trim().to_string()).collect()
 }
 
-/// The schedules of the expressions below on the CPU, on a card, and on the weakest device where they differ there.
+/// The schedules of the expressions below on the CPU, on a card, and on the weakest GPU if they differ there.
 const WANTED: [[&str; 3]; 9] = [
     [
         "schedule: threaded 1 × 2048, 40 KiB a task; in0 contiguous, in1 contiguous",
@@ -242,7 +242,7 @@ const WANTED: [[&str; 3]; 9] = [
     ],
 ];
 
-/// Each device gets tiles or lanes of its own where they matter, and the same where they do not.
+/// Devices have different tiles or lanes where these matter, and the same ones elsewhere.
 #[test]
 fn schedules_differ_where_devices_do() -> Result<()> {
     let large = stored(&[2048, 2048], DType::F32);
@@ -275,7 +275,7 @@ fn schedules_differ_where_devices_do() -> Result<()> {
     Ok(())
 }
 
-/// A device with smaller workgroups has fewer lanes, and refuses what needs more.
+/// A device with smaller workgroups uses fewer lanes, and returns an error for kernels that need more.
 #[test]
 fn small_workgroups_have_fewer_lanes() -> Result<()> {
     let small = Caps { workgroup: 100, max_row: 64 * 64, max_reduce: [64 * 16, 256], ..card("small") };
@@ -297,7 +297,7 @@ fn small_workgroups_have_fewer_lanes() -> Result<()> {
             validate(text, naga::valid::Capabilities::all(), says);
         }
     }
-    // blocks of fewer elements than 1,024 would give a scan another order, and so other bits
+    // a scan with blocks below 1,024 elements would add in another order, and so give other bits
     for e in [x.cumulative_sum(1), stored(&[2, 1 << 20], DType::F32).cumulative_sum(1)] {
         let e = plan_within(&e, &small).expect_err("workgroups are too small");
         assert_eq!(e.kind(), ErrorKind::LimitExceeded, "{e}");
@@ -306,7 +306,7 @@ fn small_workgroups_have_fewer_lanes() -> Result<()> {
     Ok(())
 }
 
-/// A product has the device's tile where there are enough of them, else the plain one, else the least, which few devices cannot take.
+/// A product takes the device's tile if that gives enough tiles, else the plain tile, else the smallest tile.
 #[test]
 fn products_take_tiles_that_fit() -> Result<()> {
     let square = |n: usize, dtype: DType| {
@@ -320,9 +320,9 @@ fn products_take_tiles_that_fit() -> Result<()> {
         (square(2048, DType::F32), card.clone(), large),
         (square(2048, DType::F16), card.clone(), large),
         (square(2048, DType::U8), card.clone(), large),
-        // 32 tiles leave most of a large card idle
+        // 32 tiles would leave most of a large card idle
         (square(512, DType::F32), card.clone(), plain),
-        // 64 sums of 8 bytes are more than an invocation has registers for
+        // 64 sums of 8 bytes need more registers than an invocation has
         (square(2048, DType::I64), card.clone(), plain),
         (square(2048, DType::F32), small(128, 48 << 10), least),
         (square(2048, DType::F32), small(256, 12_000), plain),
@@ -349,18 +349,18 @@ fn products_take_tiles_that_fit() -> Result<()> {
     Ok(())
 }
 
-/// Smaller caches have smaller tiles and stream sooner; no bit of a result depends on them.
+/// With smaller caches the CPU uses smaller tiles and streaming stores sooner. The bits of results stay the same.
 #[test]
 fn caches_change_tiles_and_no_bit() -> Result<()> {
     let of = |caches: [usize; 3], vector: usize| {
         cpu_within(&Caps { name: "cpu".into(), caches, vector, ..named_caps("cpu").expect("a CPU") })
     };
     let devices = [of([48 << 10, 2 << 20, 32 << 20], 64)?, of([8 << 10, 40 << 10, 1 << 17], 16)?, of([1; 3], 256)?];
-    // 61sts have digits without end, so that a sum in another order has other bits
+    // multiples of 1/61 have no finite binary form, so a sum in another order would have other bits
     let numbers = |n: usize| (0..n).map(|i| ((i * 7919) % 1009) as f32 / 61.0 - 7.0).collect::<Vec<f32>>();
     let mut first: Option<(Vec<String>, Vec<Vec<u32>>)> = None;
-    // the second device has smaller tiles, but for a nest that fits one of them (11) and a product of one row (14); the
-    // third, whose first two caches count as unknown, has the first's tiles, and writes what is elementwise or by rows past its third
+    // Cases with the first device's schedule. On the second, only a small loop nest (11) and a product of one row (14).
+    // The third has caches of unknown size: the same tiles, but streaming stores in elementwise and row kernels.
     let alike = [(0..16).collect(), vec![11, 14], vec![1, 3, 4, 5, 10, 11]];
     for (d, as_first) in devices.iter().zip(alike) {
         let x = Array::from_vec(numbers(300 * 700), [300, 700])?.to_device(d)?;
@@ -384,7 +384,7 @@ fn caches_change_tiles_and_no_bit() -> Result<()> {
             (x.slice(s![..1]).matmul(&y) + 1.0).relu(),
             x.astype(DType::I32).matmul(y.astype(DType::I32)).astype(DType::F32),
         ];
-        // an axis in the middle of three is walked first
+        // the loop runs over the middle axis of three first
         let turned = x.reshape([30, 10, 700]) + y.reshape([700, 10, 30]).permute_dims([2, 1, 0]);
         assert!(turned.plan()?.to_string().contains("elementwise [10, 30, 700]"), "{}", turned.plan()?);
         let (host, turned) = (numbers(300 * 700), turned.to_vec::<f32>()?);
@@ -408,20 +408,20 @@ fn caches_change_tiles_and_no_bit() -> Result<()> {
     Ok(())
 }
 
-/// A card that multiplies small matrices of f16 of these sides, with sums in `sums`.
+/// A card with cooperative matrices of f16 with these side lengths, whose sums have the dtype `sums`.
 fn tensor_card(sides: &[u32], sums: &str) -> Caps {
     let cooperative = |side: &u32| Cooperative { shape: [*side; 3], types: ["f16", sums].map(str::to_string) };
     Caps { cooperative: sides.iter().map(cooperative).collect(), ..card("tensor") }
 }
 
-/// All products of f16 on a device that has cooperative matrices are computed by them, and nothing else is.
+/// On a device with cooperative matrices, all products of f16 use them, and no other products do.
 #[test]
 fn products_of_f16_by_cooperative_matrices() -> Result<()> {
     let half = |shape: &[usize]| stored(shape, DType::F16);
     let (a, b, bias) = (half(&[1000, 640]), half(&[640, 320]), half(&[320]));
     let tensor = tensor_card(&[8, 16], "f32");
     let by = |side: u32| format!("groups of 128, tiles 64 × 64 by cooperative matrices {side} × {side}");
-    // the larger matrices, where a device has both; a kernel and its text
+    // a device with two sizes uses the larger matrices; the snapshot has one kernel and its shader
     let layer = (a.matmul(&b) + &bias).relu();
     let (plan, texts) = plan_within(&layer, &tensor)?;
     let mut whole = plan.clone();
@@ -437,7 +437,7 @@ fn products_of_f16_by_cooperative_matrices() -> Result<()> {
     let same = if cfg!(feature = "gpu") { known == whole } else { known.starts_with(&plan) };
     assert!(same && plan.contains(&by(16)), "{} differs; see it with CUPRIC_BLESS=1. Now:\n{plan}", file.display());
 
-    // a row, a batch, operands in any order, one that is converted, few rows whose chains are shared: all of them
+    // a row, a batch, operands of any layout or converted, few rows with k shared: all use the matrices
     let bytes = stored(&[1000, 640], DType::U8);
     let long = [half(&[3, 5000]), half(&[5000, 2])];
     for e in [
@@ -457,7 +457,7 @@ fn products_of_f16_by_cooperative_matrices() -> Result<()> {
     let (plan, _) = plan_within(&layer, &tensor_card(&[8], "f32"))?;
     assert!(plan.contains(&by(8)), "{plan}");
 
-    // other types, and devices whose matrices do not suit
+    // other dtypes, and devices whose matrices have an unsuitable shape or type
     let (f, bf) = (stored(&[64, 96], DType::F32), stored(&[64, 96], DType::BF16));
     let refused = [
         (a.astype(DType::F32).matmul(b.astype(DType::F32)), tensor.clone()),
@@ -475,7 +475,7 @@ fn products_of_f16_by_cooperative_matrices() -> Result<()> {
         assert!(plan.contains(": matmul [") && !plan.contains("cooperative"), "{plan}");
         assert!(texts.iter().all(|text| !text.contains("coop")), "{plan}");
     }
-    // a large product takes large tiles, where eight subgroups and both factors fit
+    // a large product uses large tiles if eight subgroups and both factors fit into a workgroup
     let large = half(&[2048, 64]).matmul(half(&[64, 2048]));
     let small = "groups of 128, tiles 64 × 64 by cooperative matrices 16 × 16";
     for (caps, want) in [
@@ -488,7 +488,7 @@ fn products_of_f16_by_cooperative_matrices() -> Result<()> {
         let most = caps.workgroup_memory as u32;
         texts.iter().for_each(|text| validate_within(text, naga::valid::Capabilities::all(), most, "a large product"));
     }
-    // a subgroup of 64 lanes takes workgroups of 256
+    // with subgroups of 64 lanes, a workgroup has 256 invocations
     let (plan, _) = plan_within(&layer, &Caps { subgroup: [32, 64], ..tensor })?;
     assert!(plan.contains("groups of 256, tiles 64 × 64 by cooperative matrices 16 × 16"), "{plan}");
     Ok(())

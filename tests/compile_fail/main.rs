@@ -1,12 +1,12 @@
-//! Programs that must not compile (`tests/compile_fail/cases/*.rs`), and what the compiler says to each (`.stderr` beside it): where its own words
-//! would not lead to what to write, the library's attributes and macros say that.
+//! Programs that must not compile (`tests/compile_fail/cases/*.rs`), and the compiler's messages (`.stderr` files). If
+//! its own words would not help the user, attributes and macros of the library add an explanation.
 //!
-//! The texts are those of one compiler, the oldest that the library promises to work with; of others it is asked only that they refuse the
-//! programs. `CUPRIC_BLESS=1 cargo test --release --features testing,interop --test compile_fail` writes them anew.
+//! The messages are those of the oldest supported compiler; other compilers must only reject the programs. Rewrite:
+//! `CUPRIC_BLESS=1 cargo test --release --features testing,interop --test compile_fail`.
 //!
-//! The programs are compiled by `rustc` against the library that this program was linked with, in some seconds. The crate `trybuild` would
-//! compare as well, but it compiles the library and all that it depends on once more, in a folder of its own, and its dependencies change the
-//! features of those that tests and library share: minutes from nothing on two cores.
+//! The test runs `rustc` with the library that this test program was linked with, which takes some seconds. The crate
+//! `trybuild` would compile the library and its dependencies again in another folder, and would change the features of
+//! dependencies: minutes from a clean build on two cores.
 
 #[path = "../kit/stage.rs"]
 mod stage;
@@ -25,7 +25,7 @@ fn rustc() -> Command {
     Command::new(std::env::var_os("RUSTC").unwrap_or("rustc".into()))
 }
 
-/// The compiler whose texts are in the files. Lists of types in its messages depend on features too, so those of `./tests/run` must be on.
+/// Whether compiler and features are those of the files. Messages list types, which depend on features (`./tests/run`).
 fn is_pinned() -> bool {
     let features = ["gpu", "kernels", "rayon", "testing", "ndarray", "serde", "image", "dlpack", "wgpu"];
     let on = [
@@ -44,20 +44,20 @@ fn is_pinned() -> bool {
     features.len() == on.iter().filter(|on| **on).count() && String::from_utf8_lossy(&version).starts_with(&pinned)
 }
 
-/// What the compiler says to a program with one of the built libraries; `None` if it takes it.
+/// Compiles a program with a built library. Returns the compiler's messages, or `None` if the program compiles.
 fn compile(library: &Path, program: &Path, into: &Path) -> Option<String> {
     let mut rustc = rustc();
     rustc.args(["--edition", "2024", "--emit=metadata", "--crate-type=bin", "--diagnostic-width=120"]);
     rustc.arg("-o").arg(into.join(program.file_name().expect("a name")).with_extension("rmeta"));
     rustc.arg("-L").arg(library.parent().expect("a folder"));
     rustc.arg("--extern").arg(format!("cupric={}", library.display()));
-    // a path below the root makes the same text in every checkout
+    // a path relative to the root gives the same messages in every checkout
     rustc.arg(program.strip_prefix(root()).unwrap_or(program)).current_dir(root());
     let output = rustc.output().expect("rustc runs");
     (!output.status.success()).then(|| String::from_utf8_lossy(&output.stderr).replace("\r\n", "\n"))
 }
 
-/// A message without what changes though the message does not: where this checkout is, and the lines of the library that a note shows.
+/// Removes from a message what varies without a real change: the checkout's path, and library source in notes.
 fn normalised(text: &str) -> String {
     let text = text.replace(&format!("{}/", root().display()), "").replace('\\', "/");
     let mut out = String::new();
@@ -71,7 +71,7 @@ fn normalised(text: &str) -> String {
                 continue;
             }
         }
-        // a snippet: a number or nothing before a bar
+        // a line of a source snippet: a number, or nothing, before a bar
         let snippet =
             line.split_once('|').is_some_and(|(before, _)| before.chars().all(|c| c == ' ' || c.is_ascii_digit()));
         if !(within && (snippet || line.trim() == "...")) {
@@ -83,7 +83,7 @@ fn normalised(text: &str) -> String {
     out
 }
 
-/// The libraries beside this program that are no newer than it, newest first: which one it was linked with is not said.
+/// The built libraries beside this program that are not newer, newest first. Nothing says which one was linked.
 fn libraries() -> Vec<PathBuf> {
     let program = std::env::current_exe().expect("this program");
     let modified = |p: &Path| std::fs::metadata(p).and_then(|m| m.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
@@ -98,7 +98,7 @@ fn libraries() -> Vec<PathBuf> {
     found
 }
 
-/// Compiles a program and compares; a complaint, if there is one.
+/// Compiles a program and compares the messages. Returns an error that describes a difference.
 fn check(library: &Path, program: &Path, at: &Path, compare: bool, bless: bool) -> Result<(), String> {
     let shown = program.strip_prefix(root()).unwrap_or(program).display().to_string();
     let Some(text) = compile(library, program, at) else { return Err(format!("{shown} compiles")) };
@@ -110,7 +110,7 @@ fn check(library: &Path, program: &Path, at: &Path, compare: bool, bless: bool) 
         return std::fs::write(&file, text).map_err(|e| e.to_string());
     }
     let known = std::fs::read_to_string(&file).map_err(|e| format!("{}: {e}", file.display()))?;
-    // the number of an error and the library's own words are those of any compiler's message that is worth having
+    // every compiler must give the same error number and the library's own explanation
     let code = |t: &str| t.split_once("error[").and_then(|(_, rest)| Some(rest.split_once(']')?.0.to_string()));
     if compare && known != text || code(&known) != code(&text) {
         return Err(format!("{shown} does not say\n{known}--- but\n{text}"));

@@ -1,12 +1,12 @@
-//! Arrays on several devices: the CPU, and GPUs that share one driver. A device with a limit of memory is one of its own. Tests run
-//! alone, because others count the devices that are there.
+//! Arrays on several devices: the CPU, and GPU devices of one driver. `with_memory_limit` gives a separate device.
+//! These tests run alone, because others count the open devices.
 
 use crate::alone;
 use crate::kit::*;
 use cupric::devices;
 use cupric::*;
 
-/// Three devices: GPUs where there is one, with the CPU among them.
+/// Three devices: two GPU devices and the CPU if there is a GPU.
 fn three(d: &Device) -> [Device; 3] {
     let other = |d: &Device| d.with_memory_limit(1 << 30).unwrap();
     [d.clone(), other(&Device::cpu()), other(d)]
@@ -16,7 +16,7 @@ fn host(x: &Array) -> Vec<u8> {
     x.to_bytes().unwrap()
 }
 
-/// The mean squared error's gradient for some rows.
+/// The gradient of the squared error for some rows of the data.
 fn gradient(x: &Array, y: &Array, w: &Array) -> Expr {
     x.t().matmul(x.matmul(w) - y)
 }
@@ -43,7 +43,7 @@ fn parts_go_out_and_come_back(d: &Device) {
 
 fn a_sum_over_devices_has_one_order(d: &Device) {
     let _alone = alone();
-    // sums whose order shows, and f16, whose sum is rounded once; none is subnormal, because GPUs may flush those
+    // sums that depend on the order, also in f16, rounded once; no subnormals, because GPUs may flush those
     for dtype in [DType::F32, DType::F16, DType::I32] {
         let x = (Rng::new(2).normal([3, 1000], DType::F32) * 1000.0).exp2().clip(1e-3, 60000.0).astype(dtype).eval().unwrap();
         let on = |devices: &[Device; 3]| {
@@ -94,7 +94,7 @@ fn twins_give_what_the_functions_give(d: &Device) {
     let syncs = || all.iter().map(|d| d.stats().syncs).sum::<u64>();
     let parts = devices::scatter(&x, &all, 0).unwrap();
     let wholes = devices::broadcast(&x, &all).unwrap();
-    // the calls begin the copies, and wait for none
+    // the calls start the copies and do not wait for them
     let before = syncs();
     let scattered = devices::scatter_async(&x, &all, 0);
     let copied = devices::broadcast_async(&x, &all);
@@ -121,13 +121,13 @@ fn copies_are_counted(d: &Device) {
         let after = now();
         (((after.0 - before.0) >> 18), ((after.1 - before.1) >> 18))
     };
-    // in units of the array: to the devices, and from them
+    // the bytes copied to and from the devices, in units of the array's size
     assert_eq!(moved(&|| drop(devices::broadcast(&x, &all).unwrap())), (3, 0));
     let parts = devices::broadcast(&x, &all).unwrap();
     assert_eq!(moved(&|| drop(devices::broadcast(&parts[0], &all).unwrap())), (2, 2));
     assert_eq!(moved(&|| drop(devices::all_reduce(&parts).unwrap())), (4, 4));
     assert_eq!(moved(&|| drop(devices::gather(&parts, 0, &all[1]).unwrap())), (2, 2));
-    // three times as long back to two others
+    // each array is sent to two other devices; the results are three times as long
     assert_eq!(moved(&|| drop(devices::all_gather(&parts, 0).unwrap())), (8, 8));
     let same = [parts[0].clone(), parts[0].clone()];
     assert_eq!(moved(&|| drop(devices::all_reduce(&same).unwrap())), (0, 0));
@@ -149,7 +149,7 @@ fn a_pipeline_of_blocks_does_not_wait(d: &Device) {
     for (a, b) in product.to_vec::<f32>().unwrap().iter().zip(whole) {
         assert!((a - b).abs() < 1e-2, "{a} {b}");
     }
-    // blocks of an array on a GPU are views of it, or computed there
+    // on a GPU, blocks of an array are views, and blocks of an expression are computed there
     let there = x.to_device(d).unwrap();
     for (i, block) in (&*there * 2.0).chunks(300).unwrap().enumerate() {
         let want = (x.slice(s![300 * i..(300 * i + 300).min(1000)]) * 2.0).to_vec::<f32>().unwrap();
@@ -182,13 +182,13 @@ fn what_does_not_fit_names_its_part(d: &Device) {
 }
 }
 
-/// Checks that parts are on three different devices.
+/// Checks that the arrays are on three different devices.
 fn three_of(parts: &[Array]) {
     let all: Vec<Device> = parts.iter().map(Array::device).collect();
     assert!(all[0] != all[1] && all[1] != all[2] && all[0] != all[2]);
 }
 
-/// A device that ends in the middle is an error with the line of the call; the others go on.
+/// If a device is lost during the work, the call returns an error with its line, and other devices continue.
 #[cfg(feature = "gpu")]
 #[test]
 fn a_lost_device_is_an_error_with_the_line() {

@@ -1,4 +1,4 @@
-//! How long devices live: as long as a handle or an array of theirs, and then their memory goes back.
+//! Lifetimes of devices: a device lives as long as a handle or an array uses it, and then its memory is freed.
 
 mod collectives;
 mod interop;
@@ -10,16 +10,16 @@ use cupric::{Array, DType, Device, Error, ErrorKind, Expr, array, s, zeros};
 use kit::*;
 use std::sync::Mutex;
 
-/// Counts of the process, which other tests here would change.
+/// Tests hold this while they count things of the whole process, which other tests would change.
 static ALONE: Mutex<()> = Mutex::new(());
 
 fn alone() -> std::sync::MutexGuard<'static, ()> {
-    // the shared devices are opened by whoever comes first, and count too
+    // open the shared devices first, because they count too
     let _ = (Device::cpu(), Device::gpu());
     ALONE.lock().unwrap_or_else(|e| e.into_inner())
 }
 
-/// Resident bytes of the process, where the system tells.
+/// Resident bytes of the process, if the operating system tells.
 fn resident() -> Option<usize> {
     let text = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = text.lines().find(|l| l.starts_with("VmRSS:"))?;
@@ -37,7 +37,7 @@ on_devices! {
         assert_eq!(again, *d);
         let x = array![1., 2.].to_device(d).unwrap();
         assert_eq!(x.device(), *d);
-        // it stays for the process, with or without a handle
+        // the shared device stays for the whole process, with or without a handle
         let (before, number) = (d.stats().allocations, number(d));
         drop((again, x));
         let again = if d.is_gpu() { Device::gpu().unwrap() } else { Device::cpu() };
@@ -59,7 +59,7 @@ on_devices! {
 
     fn an_array_moves_between_devices_piece_by_piece(d: &Device) {
         let _alone = alone();
-        // reads come in pieces of 16 MiB; the view begins and ends within a word
+        // copies are divided into pieces of 16 MiB; the view starts and ends within a word
         let n = (40usize << 20) + 7;
         let x = put(&Device::cpu(), (0..n).map(|i| (i % 251) as u8).collect::<Vec<_>>(), &[n]);
         let part = x.slice(s![3..-2]);
@@ -68,12 +68,12 @@ on_devices! {
         assert_eq!((moved.device(), moved.shape()), (other.clone(), &[n - 5][..]));
         same(&moved, &part.to_vec::<u8>().unwrap());
         same(&moved.to_device(&Device::cpu()).unwrap(), &part.to_vec::<u8>().unwrap());
-        // a device without room for it leaves it where it was
+        // a move to a device without enough memory returns an error, and the array stays on its device
         let small = d.with_memory_limit(20 << 20).unwrap();
         let refused = there.to_device(&small).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::OutOfMemory, "{refused}");
         same(&there, &part.to_vec::<u8>().unwrap());
-        // an index out of range that a kernel met is an error of the move
+        // an index out of range that a kernel detected late is returned as an error of the move
         let y = put(d, vec![1, 2, 3], &[3]).take(put(d, vec![7], &[1]), 0).eval();
         let late = y.and_then(|y| y.to_device(if d.is_gpu() { &other } else { &small })).unwrap_err();
         assert_eq!(late.kind(), ErrorKind::Index, "{late}");
@@ -102,7 +102,7 @@ on_devices! {
         assert_eq!(living_devices(), before + 1);
         let e: Expr = &x * 2.0;
         drop(x);
-        // an expression keeps the arrays that it reads, and they their device
+        // an expression keeps its arrays alive, and an array keeps its device alive
         assert_eq!(living_devices(), before + 1);
         let y: Array = e.eval().unwrap();
         assert_eq!(y.device(), y.device());
@@ -112,7 +112,7 @@ on_devices! {
         let view = y.slice(cupric::s![1..]).eval().unwrap();
         drop(y);
         assert_eq!(view.to_vec::<f32>().unwrap(), [4.0, 6.0]);
-        // so does a read that is under way
+        // a read in progress keeps the device alive too
         let read = view.to_vec_async::<f32>();
         drop(view);
         assert_eq!(living_devices(), before + 1);
@@ -126,14 +126,14 @@ on_devices! {
         let before = living_devices();
         let kept = |n: usize| {
             let own = d.with_memory_limit(4 * BYTES).unwrap();
-            // something is computed, so that the memory is really touched; then it is cached
+            // computing touches the memory; dropping the array puts the buffer into the device's cache
             let x = (zeros([BYTES / 4], DType::F32) + n as f32).to_device(&own).unwrap();
             assert_eq!(x.slice(cupric::s![-1]).item::<f32>().unwrap(), n as f32);
             drop(x);
             assert!(own.memory().cached >= BYTES);
             resident()
         };
-        // the first one also loads what stays
+        // the first device also loads what stays in the process, so it is not measured
         kept(0);
         d.trim();
         let start = resident();
@@ -156,9 +156,9 @@ on_devices! {
             for _ in 0..10 {
                 y = (&y * 0.5 + &x).sin().eval().unwrap();
             }
-            // neither submitted nor waited for
+            // nothing waits for this work, and some of it may not be submitted
         }
-        // a graphics card works on, and its device lives until the work is done
+        // a graphics card keeps working, and its device lives until the work is done
         let begun = std::time::Instant::now();
         while living_devices() > before && begun.elapsed().as_secs() < 10 {
             std::thread::sleep(std::time::Duration::from_millis(10));
@@ -209,7 +209,7 @@ fn a_test_device_ends_too() {
     assert_eq!(living_devices(), before);
 }
 
-/// The drivers at hand compute every kind of kernel correctly, and so does the CPU.
+/// All available drivers compute every kind of kernel correctly, and so does the CPU.
 #[test]
 fn every_device_passes_its_self_test() {
     for d in Device::gpus().into_iter().chain([Device::cpu()]) {

@@ -1,5 +1,5 @@
-//! What a power failure would leave of a file that is written: the order in which content, name and folder reach the
-//! disk. A process of its own, whose calls of `fdatasync` and `fsync` are seen.
+//! What remains of a written file after a power failure: the order in which contents, name and folder reach the disk. A
+//! separate process that replaces `fdatasync` and `fsync` to record their calls.
 #![cfg(target_os = "linux")]
 
 use cupric::{Array, array};
@@ -8,7 +8,7 @@ use std::os::fd::{AsRawFd, FromRawFd};
 use std::path::PathBuf;
 use std::sync::Mutex;
 
-/// What was on its way to the disk: bytes and whether it was a folder, and what the path held at that time.
+/// One recorded call: whether it was for a folder, how many bytes, and what the file at the path held at that time.
 #[derive(Debug, PartialEq)]
 struct Sync {
     folder: bool,
@@ -21,7 +21,7 @@ static SEEN: Mutex<Vec<Sync>> = Mutex::new(vec![]);
 
 fn note(fd: i32) -> i32 {
     if let Some(path) = &*PATH.lock().unwrap() {
-        // SAFETY: a descriptor that the caller keeps open, and which is given back unclosed.
+        // SAFETY: the caller keeps the descriptor open; the file gives it back below without closing it.
         let file = unsafe { File::from_raw_fd(fd) };
         let about = file.metadata().unwrap();
         let seen = path.exists().then(|| Array::from_npy(path).unwrap().to_vec().unwrap());
@@ -31,7 +31,7 @@ fn note(fd: i32) -> i32 {
     0
 }
 
-// The program's own functions come before those of the C library.
+// The linker prefers these functions of the program to those of the C library.
 
 #[unsafe(no_mangle)]
 extern "C" fn fsync(fd: i32) -> i32 {
@@ -60,7 +60,7 @@ fn content_comes_before_the_name_and_the_folder_last() {
         assert_eq!((folder.folder, &folder.seen), (true, &new), "the folder, after it");
         old = new;
     }
-    // what has no disk is not waited for
+    // writing to a device or a pipe does not call fsync, because there is no disk to wait for
     array![1.0].to_npy("/dev/null").unwrap();
     let pipe = File::open("/dev/null").unwrap();
     array![1.0].to_npy(format!("/proc/self/fd/{}", pipe.as_raw_fd())).ok();

@@ -1,4 +1,4 @@
-//! The example programs, as people run them: help, wrong arguments, and a small run of each on every device.
+//! The example programs as users run them: help, wrong arguments, and a small run of each on every device.
 
 #[path = "../kit/features.rs"]
 mod features;
@@ -6,7 +6,7 @@ mod features;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
-/// Each example with arguments of a small run, and what that prints.
+/// Each example, its arguments for a small run, and a part of what that run prints.
 const EXAMPLES: [(&str, &[&str], &str); 19] = [
     ("tour", &[], "in f16"),
     ("show_plan", &["--rows", "10", "--columns", "7"], "1 kernel"),
@@ -33,7 +33,7 @@ const EXAMPLES: [(&str, &[&str], &str); 19] = [
     ("kalman", &["--filters", "100", "--steps", "2"], "bodies seen well"),
 ];
 
-/// Builds the examples where that has not been done, and gives their folder.
+/// Builds the examples if that was not done yet, and returns their folder.
 fn folder() -> PathBuf {
     let exe = std::env::current_exe().expect("a test program");
     let target = exe.parent().and_then(|deps| deps.parent()).expect("a target folder").to_path_buf();
@@ -49,12 +49,12 @@ fn folder() -> PathBuf {
 
 fn run(folder: &std::path::Path, name: &str, arguments: &[&str]) -> Output {
     let mut command = Command::new(folder.join(name));
-    // pictures go where nobody looks
+    // example programs write their pictures to the temporary folder
     command.args(arguments).current_dir(std::env::temp_dir()).env_remove("CUPRIC_DEVICE");
     command.output().unwrap_or_else(|e| panic!("{name}: {e}"))
 }
 
-/// What a program said when it failed: a line that begins with its name. A driver may print lines of its own.
+/// The error message of a program: the line that begins with its name. Drivers may print other lines.
 fn complaint(name: &str, output: &Output) -> String {
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     let own: Vec<&str> = text.lines().filter(|l| l.starts_with(&format!("{name}: "))).collect();
@@ -63,7 +63,7 @@ fn complaint(name: &str, output: &Output) -> String {
     own[0].to_string()
 }
 
-/// The devices that are here, as programs take their names.
+/// The available devices, by the names that the programs take.
 fn devices() -> Vec<&'static str> {
     let has_gpu = cfg!(feature = "gpu") && cupric::Device::gpu().is_ok();
     if has_gpu { vec!["cpu", "gpu"] } else { vec!["cpu"] }
@@ -109,7 +109,7 @@ fn examples_behave() {
     }
 }
 
-/// Two GPUs train the same network as one GPU that computes both parts of a batch, and the CPU and a GPU train together.
+/// Two GPUs train the same network as one GPU with both halves of a batch; the CPU and a GPU train together.
 #[cfg(target_os = "linux")]
 #[test]
 fn examples_behave_on_several_devices() {
@@ -127,7 +127,7 @@ fn examples_behave_on_several_devices() {
         said.lines().filter(|line| line.starts_with("epoch")).map(str::to_string).collect()
     };
     assert_eq!(train(&format!("cpu,{}", devices[devices.len() - 1]), None).len(), 2);
-    // the software driver, twice
+    // the software driver, listed twice, gives two GPUs
     let find = |entry: std::fs::DirEntry| Some(entry.path()).filter(|p| p.to_string_lossy().contains("/lvp_icd"));
     let driver = std::fs::read_dir(MANIFESTS).ok().and_then(|all| all.flatten().find_map(find));
     if let (Some(driver), true) = (driver, devices.len() > 1) {
@@ -140,7 +140,7 @@ fn examples_behave_on_several_devices() {
     std::fs::remove_file(&picture).expect("the picture goes");
 }
 
-/// The convolutional network learns the digits in both types, and the same seed gives the same numbers.
+/// The convolutional network learns the digits in both dtypes, and the same seed gives the same numbers.
 #[cfg(feature = "train")]
 #[test]
 fn examples_behave_with_a_convolutional_network() {
@@ -176,7 +176,7 @@ fn examples_behave_with_a_convolutional_network() {
     }
 }
 
-/// What is wrong with an argument is one line, with status 2, before anything is computed.
+/// For a wrong argument, a program prints one line and exits with status 2 before it computes anything.
 #[test]
 fn examples_behave_when_arguments_are_wrong() {
     let folder = folder();
@@ -200,7 +200,7 @@ fn examples_behave_when_arguments_are_wrong() {
         assert!(text.contains(fact) && text.ends_with("(try --help)"), "{text}");
         assert!(output.stdout.is_empty(), "{name} {arguments:?}");
     }
-    // of a repeated option the last counts, and a number may be negative
+    // if an option is repeated the last value counts, and a number may be negative
     let twice = run(&folder, "neighbours", &["--k=1", "--device", "abacus", "--k", "2", "--device", "cpu"]);
     assert!(String::from_utf8_lossy(&twice.stdout).contains("  2 neighbours"), "{twice:?}");
     let picture = std::env::temp_dir().join(format!("cupric-left-{}.png", std::process::id()));
@@ -209,11 +209,11 @@ fn examples_behave_when_arguments_are_wrong() {
     let left = run(&folder, "mandelbrot", &[&arguments[..], &["--x", "-.7", "--y", "-1e-1"]].concat());
     assert!(left.status.success(), "{left:?}");
     std::fs::remove_file(&picture).expect("the picture goes");
-    // without a terminal there is no bar
+    // without a terminal, a program shows no progress bar
     assert!(!String::from_utf8_lossy(&left.stderr).contains('█'), "{left:?}");
 }
 
-/// A file's name may be any that the system has; other arguments are text.
+/// A file name may be any name that the system allows; other arguments must be text.
 #[cfg(unix)]
 #[test]
 fn examples_behave_with_names_that_are_no_text() {
@@ -227,7 +227,7 @@ fn examples_behave_with_names_that_are_no_text() {
     assert!(complaint("kmeans", &device).contains("invalid UTF-8"));
 }
 
-/// A network that Python has written, run by the example, whose archive Python reads; and files that are not as they should be.
+/// The example runs a network that Python wrote, Python reads the example's archive, and malformed files give errors.
 #[cfg(feature = "formats")]
 #[test]
 fn examples_behave_with_a_network_of_a_file() {
@@ -302,7 +302,7 @@ fn examples_behave_with_a_network_of_a_file() {
     std::fs::remove_dir_all(&work).expect("the folder goes");
 }
 
-/// Writes a model in the format of safetensors, as its description has it.
+/// Writes a model in the safetensors format, following the format's description.
 #[cfg(feature = "formats")]
 const PYTHON_WRITES: &str = r#"
 import json
@@ -331,7 +331,7 @@ assert np.allclose(out["outputs"], y, rtol=1e-4, atol=1e-4)
 assert (out["classes"] == y.argmax(1)).all()
 "#;
 
-/// A line through the points of a CSV file, and files that have none.
+/// Fits a line to the points of a CSV file; files without points give errors.
 #[cfg(feature = "text")]
 #[test]
 fn examples_behave_with_a_line_of_a_file() {
@@ -372,15 +372,15 @@ fn examples_behave_with_a_line_of_a_file() {
     fails(&["--data", path], 1, "cupric-fit-");
 }
 
-/// A picture of RGB as its file has it, with its width and height.
+/// An RGB picture's bytes, width and height.
 fn read(path: &std::path::Path) -> (Vec<u8>, usize, usize) {
     let picture = image::open(path).unwrap_or_else(|e| panic!("{}: {e}", path.display())).to_rgb8();
     let (width, height) = (picture.width() as usize, picture.height() as usize);
     (picture.into_raw(), width, height)
 }
 
-/// A picture blurred along one axis by plain loops in f64: each number is the weighted sum of its neighbours, and beyond an edge the edge
-/// goes on.
+/// A picture blurred along one axis by plain loops in f64. Each number is the weighted sum of its neighbours; beyond an
+/// edge, the edge's number continues.
 fn blurred(pixels: &[f64], [width, height]: [usize; 2], sigma: f64, along_rows: bool) -> Vec<f64> {
     let reach = (3.0 * sigma).ceil() as i64;
     let weights: Vec<f64> = (-reach..=reach).map(|d| (-0.5 * (d as f64 / sigma).powi(2)).exp()).collect();
@@ -417,7 +417,7 @@ fn examples_behave_and_blur_as_plain_loops_do() {
             let (found, w, h) = read(&out);
             std::fs::remove_file(&out).expect("the picture goes");
             assert_eq!((w, h), (width, height));
-            // sums in f32 and in f64 may round to two neighbours where they are close to a half
+            // close to a half, a sum in f32 and one in f64 may round to different integers
             let furthest = found.iter().zip(&wanted).map(|(f, w)| (f64::from(*f) - w).abs()).fold(0.0, f64::max);
             assert!(found.len() == wanted.len() && furthest < 0.501, "{device} sigma {sigma}: {furthest}");
         }

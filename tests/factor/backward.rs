@@ -1,4 +1,4 @@
-//! Backward errors: how far the product of the factors is from the matrix, and how far vectors are from orthonormal.
+//! Backward errors: how far the product of the factors is from the matrix, and vectors from being orthonormal.
 
 use crate::kit::{factor_bound, has, numbers, on_devices, put};
 use crate::matrices::{Matrix, random, symmetric};
@@ -9,7 +9,7 @@ pub fn epsilon(t: DType) -> f64 {
     if t == F64 { 2f64.powi(-52) } else { 2f64.powi(-23) }
 }
 
-/// The smallest positive number: errors of subnormal matrices are counted in it.
+/// The smallest positive number on this device. It is the unit of the errors of subnormal matrices.
 fn least(t: DType, d: &Device) -> f64 {
     match (t, d.is_gpu()) {
         (F64, _) => 5e-324,
@@ -24,7 +24,7 @@ pub fn read(e: &Expr) -> Matrix {
     Matrix { m: shape[0], n: shape.get(1).copied().unwrap_or(1), x }
 }
 
-/// Asserts that a difference is within the bound. Returns the multiple of n·ε that it is.
+/// Asserts that an error is within the bound, and records which multiple of n·ε it is.
 pub fn within(name: &str, what: &str, error: f64, n: usize, t: DType, size: f64, d: &Device) {
     let multiple = factor_bound(what);
     let bound = multiple * n as f64 * (epsilon(t) * size + least(t, d));
@@ -46,7 +46,7 @@ fn hold_eigh(d: &Device, t: DType, name: &str, a: &Matrix, x: &Expr) {
     let (values, v) = (read(&w).x, read(&v));
     assert!(values.windows(2).all(|w| w[0] <= w[1]), "{name}: {values:?}");
     orthonormal(name, &v, t, d);
-    // the norm divides both sides, so that nothing overflows
+    // both sides are divided by the norm, so that nothing overflows
     let size = a.norm().max(1e-320);
     let scaled = Matrix { x: a.x.iter().map(|x| x / size).collect(), ..*a };
     let values: Vec<f64> = values.iter().map(|x| x / size).collect();
@@ -91,12 +91,12 @@ fn hold_qr(d: &Device, t: DType, name: &str, a: &Matrix, x: &Expr, mode: Mode) {
     within(name, "Q R - A", error, a.m.max(a.n), t, a.norm(), d);
 }
 
-/// The sizes of a device: those of the GPU end where its limit does.
+/// The sizes of the matrices on a device; on a GPU they end at the largest size that it supports.
 fn sizes(d: &Device) -> &'static [usize] {
     if d.is_gpu() { &[1, 2, 3, 7, 21, 33, 64] } else { &[1, 2, 3, 7, 16, 17, 21, 64, 65, 130] }
 }
 
-/// Hard matrices of a size. The largest of a software GPU are few, because it takes long.
+/// Difficult matrices of a size. On a GPU there are fewer large ones, because a software driver takes long.
 fn hard(d: &Device, n: usize, t: DType) -> Vec<(&'static str, Matrix)> {
     let mut list = symmetric(n, t);
     list.truncate(if d.is_gpu() && n > 40 { 2 } else { list.len() });
@@ -107,7 +107,7 @@ fn types(d: &Device) -> impl Iterator<Item = DType> + '_ {
     [F32, F64].into_iter().filter(|t| has(d, *t))
 }
 
-/// Views of the same matrix in other layouts.
+/// The same matrix in several memory layouts.
 pub fn layouts(x: &Array) -> Vec<Expr> {
     let wide = stack([x, &(x * 3.0)], 2).eval().unwrap();
     let turned = x.t().eval().unwrap();
@@ -197,7 +197,7 @@ on_devices! {
                     assert_eq!(one, all, "matrix {i} of {n} rows");
                 }
             }
-            // a matrix for a whole batch
+            // one matrix, broadcast to a batch
             let same = a.slice(s![0, 0]).broadcast_to([3, n, n]);
             let [first, last] = [0, 2].map(|i| numbers(&eigh(&same).1.slice(s![i])).unwrap());
             assert_eq!(first, last);
@@ -236,7 +236,7 @@ on_devices! {
                 }
             }
         }
-        // of a symmetric matrix only the lower triangle is read
+        // for a symmetric matrix, only the lower triangle is read
         let x = put(d, vec![1f32, f32::NAN, 2., 1.], &[2, 2]);
         let w = numbers(&eigvalsh(&x)).unwrap().1;
         assert!((w[0] + 1.).abs() < 1e-6 && (w[1] - 3.).abs() < 1e-6, "{w:?}");

@@ -1,11 +1,11 @@
-//! Derivatives beside finite differences, in f64.
+//! Compares derivatives with finite differences, in f64.
 
 use crate::kit::{numbers, put};
 use crate::matrices::{Matrix, random};
 use cupric::linalg::{Mode, eigh, eigvalsh, lstsq, pinv, qr, svd, svdvals};
 use cupric::{DType::*, *};
 
-/// Asserts that the derivative of a 0-d function of a matrix is that of finite differences along random directions.
+/// Asserts that the gradient of a 0-d function of a matrix agrees with finite differences along random directions.
 fn hold(name: &str, [m, n]: [usize; 2], f: impl Fn(&Expr) -> Expr) {
     let d = &Device::cpu();
     let x = random(m, n, 77);
@@ -23,7 +23,7 @@ fn hold(name: &str, [m, n]: [usize; 2], f: impl Fn(&Expr) -> Expr) {
     }
 }
 
-/// A sum of all elements with different weights. Squares make it independent of signs of vectors.
+/// A weighted sum of the squares of all elements. Squares, because the signs of singular vectors are arbitrary.
 fn weighed(e: &Expr) -> Expr {
     let shape = e.shape().unwrap();
     let n: usize = shape.iter().product();
@@ -79,10 +79,10 @@ fn derivatives_of_batches() {
     let x = random(3 * 4, 4, 3).array(d, F64).reshape([3, 4, 4]).eval().unwrap();
     let f = |x: &Expr| svdvals(x).square().sum(..);
     let [g] = grad(&f(&x), [&x]);
-    // the sum of squares of singular values is that of elements
+    // the sum of the squared singular values is the sum of the squared elements
     let (g, want) = (numbers(&g).unwrap().1, numbers(&(&x * 2.0)).unwrap().1);
     assert!(g.iter().zip(&want).all(|(a, b)| (a - b).abs() < 1e-12));
-    // one matrix, several right sides
+    // one matrix, several right-hand sides
     let a = random(5, 3, 4).array(d, F64);
     let b = random(2 * 5, 2, 5).array(d, F64).reshape([2, 5, 2]).eval().unwrap();
     let loss = lstsq(&a, &b, None).square().sum(..);

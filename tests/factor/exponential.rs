@@ -1,11 +1,11 @@
-//! The exponential of matrices: against closed forms, and against eigenvalues.
+//! The matrix exponential: compared with closed forms, and with results from eigenvalues.
 
 use crate::kit::{error, has, numbers, on_devices, put};
 use crate::matrices::with_values;
 use cupric::linalg::*;
 use cupric::{DType::*, *};
 
-/// Asserts that a result is near the expected numbers, by a multiple of ε of the largest.
+/// Asserts that a result is near the expected numbers: the error is at most `factor`·ε times the largest.
 fn near(name: &str, t: DType, e: &Expr, want: &[f64], factor: f64) {
     let epsilon = if t == F64 { f64::EPSILON } else { f64::from(f32::EPSILON) };
     let got = numbers(e).unwrap_or_else(|e| panic!("{name}: {e}")).1;
@@ -23,7 +23,7 @@ on_devices! {
             near("of zeros", t, &expm(of(&[0.; 9], &[3, 3])), &[1., 0., 0., 0., 1., 0., 0., 0., 1.], 0.);
             let nilpotent = of(&[0., 6., -90., 0., 0., 30., 0., 0., 0.], &[3, 3]);
             near("nilpotent", t, &expm(nilpotent), &[1., 6., 0., 0., 1., 30., 0., 0., 1.], 16.);
-            // rotations by angles of which the last needs eleven halvings
+            // rotations; the largest angle needs eleven halvings of the matrix
             for angle in [0.1f64, 1., 3.5, 30., 700., 5000.] {
                 let want = [angle.cos(), -angle.sin(), angle.sin(), angle.cos()];
                 near("rotation", t, &expm(of(&[0., -angle, angle, 0.], &[2, 2])), &want, 8. * angle.max(1.));
@@ -31,7 +31,7 @@ on_devices! {
             for x in [-80., -1., 0.5, 80f64] {
                 near("one element", t, &expm(of(&[x], &[1, 1])), &[x.exp()], 8. * x.abs().max(1.));
             }
-            // a block of Jordan's: e^x and its derivatives
+            // a Jordan block: the result has e^x and its derivatives
             let e = 2f64.exp();
             let jordan = of(&[2., 1., 0., 0., 2., 1., 0., 0., 2.], &[3, 3]);
             near("jordan", t, &expm(jordan), &[e, e, e / 2., 0., e, e, 0., 0., e], 16.);

@@ -1,4 +1,4 @@
-//! Eigenvalues and eigenvectors of matrices that are not symmetric.
+//! Eigenvalues and eigenvectors of matrices that need not be symmetric.
 
 use crate::backward::{epsilon, layouts, read, within};
 use crate::kit::{error, golden, numbers, on_devices, put};
@@ -6,14 +6,14 @@ use crate::matrices::{Matrix, random, with_values};
 use cupric::linalg::{eig, eigvals};
 use cupric::{DType::*, *};
 
-/// Asserts that A·V − V·diag(w) is small, that vectors are unit vectors with a real largest element, and that pairs are
-/// conjugates. Returns the eigenvalues.
+/// Asserts that A·V − V·diag(w) is small, that the vectors have length 1 and a real largest element, and that complex
+/// eigenvalues come in conjugate pairs. Returns the eigenvalues.
 fn hold(d: &Device, t: DType, name: &str, a: &Matrix, x: &Expr) -> Vec<[f64; 2]> {
     let n = a.n;
     let (w, v) = eig(x);
     let all = eval_all([w.real(), w.imag(), v.real(), v.imag()]).unwrap_or_else(|e| panic!("{name}: {e}"));
     let [wr, wi, vr, vi] = [0, 1, 2, 3].map(|i| read(&all[i].clone().into()));
-    // the norm divides both sides, so that nothing overflows
+    // both sides are divided by the norm, so that nothing overflows
     let size = a.norm().max(1e-320);
     let scaled = Matrix { x: a.x.iter().map(|x| x / size).collect(), ..*a };
     let by = |w: &Matrix| w.x.iter().map(|x| x / size).collect::<Vec<f64>>();
@@ -32,7 +32,7 @@ fn hold(d: &Device, t: DType, name: &str, a: &Matrix, x: &Expr) -> Vec<[f64; 2]>
         let is_real = |i: usize| squares[i] >= largest * (1.0 - 16.0 * epsilon(t)) && y[i] == 0.0;
         assert!((0..n).any(is_real), "{name}: {x:?} {y:?}");
         if wi.x[k] == 0.0 {
-            // an imaginary part may be too small for f32
+            // in f32 an imaginary part may underflow to 0
             assert!(t == F32 || y.iter().all(|y| *y == 0.0), "{name}: a real value has the vector {x:?} {y:?}");
         } else if wi.x[k] > 0.0 {
             assert_eq!([wr.x[k], wi.x[k]], [wr.x[k + 1], -wi.x[k + 1]], "{name}: pair {k}");
@@ -42,7 +42,7 @@ fn hold(d: &Device, t: DType, name: &str, a: &Matrix, x: &Expr) -> Vec<[f64; 2]>
     (0..n).map(|k| [wr.x[k], wi.x[k]]).collect()
 }
 
-/// Matrices that are not symmetric, by name, in numbers that `t` holds.
+/// Matrices that are not symmetric, with their names. All numbers are values of `t`.
 fn hard(n: usize, t: DType) -> Vec<(&'static str, Matrix)> {
     let (tiny, huge) = if t == F64 { (3e-310, 1e305) } else { (3e-40, 3e35) };
     let noise = random(n, n, n as u64);
@@ -79,7 +79,7 @@ fn hard(n: usize, t: DType) -> Vec<(&'static str, Matrix)> {
 
 /// Sorts eigenvalues, so that those of two computations can be compared.
 fn sorted(mut w: Vec<[f64; 2]>) -> Vec<[f64; 2]> {
-    // the real parts of a pair may differ by rounding errors
+    // rounded, because real parts of a conjugate pair may differ by rounding errors
     let rounded = |x: f64| (x * 1e8).round();
     w.sort_by(|x, y| rounded(x[0]).total_cmp(&rounded(y[0])).then(x[1].total_cmp(&y[1])));
     w
@@ -262,7 +262,7 @@ on_devices! {
             assert_eq!(e.kind(), ErrorKind::Unsupported);
             assert!(e.to_string().contains("to_device(&Device::cpu())"), "{e}");
         }
-        // no derivative
+        // eigenvalues of general matrices have no derivative
         let x = put(d, vec![1f32, 2., 3., 4.], &[2, 2]);
         let [of_x] = grad(&eigvals(&x).real().sum(..), [&x.clone().into()]);
         assert!(error(&of_x).contains("no derivative"), "{}", error(&of_x));

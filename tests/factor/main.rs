@@ -1,4 +1,4 @@
-//! Factorisations of matrices: backward errors on hard matrices of many shapes and layouts, SciPy's values, and derivatives.
+//! Matrix factorisations: backward errors on difficult matrices of many shapes and layouts, SciPy's values, slopes.
 
 #[path = "../kit/mod.rs"]
 mod kit;

@@ -1,4 +1,4 @@
-//! Matrices that factorisations find hard, and norms of them on the host, in f64.
+//! Matrices that are difficult to factorise, and their norms, computed on the host in f64.
 
 use crate::kit::{Dice, put};
 use cupric::{DType::*, *};
@@ -36,7 +36,7 @@ impl Matrix {
         Matrix { m: self.m, n: b.n, x }
     }
 
-    /// The columns multiplied by numbers.
+    /// Multiplies each column by a number.
     pub fn scaled(&self, by: &[f64]) -> Matrix {
         Matrix::of(self.m, self.n, |i, j| self.at(i, j) * by[j])
     }
@@ -55,7 +55,7 @@ impl Matrix {
         if most == 0.0 { 0.0 } else { most * self.x.iter().map(|x| (x / most) * (x / most)).sum::<f64>().sqrt() }
     }
 
-    /// The numbers as a dtype holds them.
+    /// Rounds the numbers to a dtype.
     pub fn rounded(&self, t: DType) -> Matrix {
         let x = self.x.iter().map(|x| if t == F64 { *x } else { f64::from(*x as f32) });
         Matrix { x: x.collect(), ..*self }
@@ -77,7 +77,7 @@ pub fn random(m: usize, n: usize, seed: u64) -> Matrix {
     Matrix::of(m, n, |_, _| dice.normal())
 }
 
-/// A symmetric matrix with eigenvalues: a product with Householder reflections of random vectors on both sides.
+/// A symmetric matrix with these eigenvalues: a diagonal matrix between random Householder reflections.
 pub fn with_values(values: &[f64], seed: u64) -> Matrix {
     let n = values.len();
     let mut a = Matrix::identity(n).scaled(values);
@@ -90,7 +90,7 @@ pub fn with_values(values: &[f64], seed: u64) -> Matrix {
     Matrix::of(n, n, |i, j| a.at(i.max(j), i.min(j)))
 }
 
-/// Symmetric matrices by name, in numbers that `t` holds.
+/// Symmetric matrices with their names. All numbers are values of `t`.
 pub fn symmetric(n: usize, t: DType) -> Vec<(&'static str, Matrix)> {
     let (tiny, huge) = if t == F64 { (3e-310, 1e305) } else { (3e-40, 3e35) };
     let r = random(n, n, n as u64);

@@ -1,4 +1,4 @@
-//! SciPy's values (`data/factor.txt`, which `data/make_factor.py` wrote), ranks and least squares, and errors.
+//! Values from SciPy (`data/factor.txt`, written by `data/make_factor.py`), ranks and least squares, and errors.
 
 use crate::kit::{error, golden, has, numbers, on_devices, put};
 use crate::matrices::with_values;

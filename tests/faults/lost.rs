@@ -1,4 +1,4 @@
-//! Devices that are gone, and late errors.
+//! Devices that are lost, and errors that are reported late.
 
 use super::*;
 
@@ -13,7 +13,7 @@ fn a_device_that_is_really_gone() {
         let mut a = vec![];
         SCRIPT[..at].iter().for_each(|step| step(&lost, &mut a).unwrap());
         if at % 2 == 1 {
-            // with work under way
+            // lose the device while it works
             let busy = zeros([1 << 20], F32).to_device(&lost).unwrap();
             a.push((0..3).fold(&*busy * 1.0, |e, _| e.exp().log1p()).eval().unwrap());
             lost.synchronize().unwrap();
@@ -22,7 +22,7 @@ fn a_device_that_is_really_gone() {
         testing::destroy(&lost);
         let started = Instant::now();
         let mut ends = vec![];
-        // the first call may only enqueue; what waits says so
+        // the first call may only enqueue work; a call that waits returns the error
         ends.extend(SCRIPT.get(at).and_then(|step| step(&lost, &mut a).err()));
         ends.push(lost.synchronize().unwrap_err());
         for x in &mut a {
@@ -54,7 +54,7 @@ fn a_device_goes_while_threads_wait() {
         let e = (0..8).fold(&*x * 1.0, |e, _| e.exp().log1p());
         let before = Instant::now();
         let want = e.sum(..).item::<f32>().unwrap();
-        // on a busy machine what is under way takes longer
+        // on a busy machine the work in progress takes longer, so the time limit is relative
         let soon = SOON.max(before.elapsed() * 20);
         std::thread::scope(|s| {
             let work = || -> Result<()> {
@@ -79,7 +79,7 @@ fn a_device_goes_while_threads_wait() {
     }
 }
 
-/// An array with an element that no index gave, and another array.
+/// An array from a gather with an index out of range, and another array.
 fn with_a_bad_index(d: &Device) -> Vec<Array> {
     let x = put(d, vec![1i32, 2, 3], &[3]);
     let at = put(d, vec![0i32, 7], &[2]);
@@ -97,7 +97,7 @@ fn a_late_error_survives_a_failed_read() {
             let fault = InjectedFault { site: Some(site), nth: 1, onwards: false, kind };
             let (read, _, failed) = with_fault(&d, fault, || a[1].to_vec::<i32>());
             assert_eq!((read.unwrap_err().kind(), failed), (kind, 1), "{fault:?}");
-            // either the index error comes now, or the device does not give the array that the gather left unwritten
+            // either the index error is reported now, or the read fails; unwritten memory is never returned
             let e = a[0].to_vec::<i32>().unwrap_err();
             assert!(e.kind() == ErrorKind::Index || e.kind() == kind, "{fault:?}: {e}");
             stage.count(1);

@@ -1,6 +1,6 @@
-//! Calls of a device that fail: a script of 40 operations with each call in turn out of memory, refused by validation,
-//! or the end of the device. Each run ends in an error of that kind or, where there was a second way, in the right
-//! results; nothing leaks, what was computed before stays right, other devices work on.
+//! Device calls that fail: a script of 40 operations runs with each call in turn failing: out of memory, a validation
+//! error, or a lost device. Each run must return an error of that kind or, if the library had a second way, the right
+//! results. Nothing leaks, earlier results stay right, and other devices keep working.
 
 #[path = "../kit/mod.rs"]
 mod kit;
@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 type Step = fn(&Device, &mut Vec<Array>) -> Result<()>;
 
-/// What must not take longer: an error that waits for a time-out is a hang.
+/// A longer run counts as a hang, because an error that waits for a time-out is one.
 const SOON: Duration = Duration::from_secs(1);
 
 fn upload<T: Element>(d: &Device, a: &mut Vec<Array>, elements: Vec<T>, shape: &[usize]) -> Result<()> {
@@ -29,8 +29,8 @@ fn keep_result(a: &mut Vec<Array>, e: Expr) -> Result<()> {
     Ok(())
 }
 
-/// Uploads, elementwise kernels, reductions, products, rows, views, joins, gathers, writes and reads. A write gives
-/// the same when it is repeated, so that a run can go on after an error.
+/// Uploads, elementwise kernels, reductions, products, rows, views, joins, gathers, writes and reads. Repeating a write
+/// gives the same result, so a run can continue after an error.
 const SCRIPT: [Step; 40] = [
     |d, a| upload(d, a, noise(1, 96 * 64), &[96, 64]),
     |d, a| upload(d, a, noise(2, 64), &[64]),
@@ -81,7 +81,7 @@ const SCRIPT: [Step; 40] = [
     |_, a| keep_result(a, a[0].less(0.1).count_nonzero(..)),
     |_, a| a[23].item::<i64>().map(drop),
     |_, a| {
-        // another handle: the write makes a copy
+        // a second handle makes the write copy the array
         let held = a[5].clone();
         a[5].set(s![2..5, ..;2], 1.5)?;
         drop(held);
@@ -96,7 +96,7 @@ const SCRIPT: [Step; 40] = [
     |_, a| a.last().map_or(Ok(()), |x| x.sum(..).item::<f32>().map(drop)),
 ];
 
-/// Everything as bytes; an error of any array is an error.
+/// The bits of all arrays. Returns an error if any array has one.
 fn contents(a: &[Array]) -> Result<Vec<Vec<u64>>> {
     a.iter().map(|x| bits(x)).collect()
 }
@@ -115,7 +115,7 @@ fn bits(x: &Expr) -> Result<Vec<u64>> {
     }
 }
 
-/// The arrays after each step of a run without faults.
+/// The contents of the arrays after each step of a run without faults.
 fn clean(d: &Device) -> Vec<Vec<Vec<u64>>> {
     let mut a = vec![];
     let mut states = vec![vec![]];
@@ -130,7 +130,7 @@ fn off(nth: usize) -> InjectedFault {
     InjectedFault { site: None, nth, onwards: false, kind: ErrorKind::Internal }
 }
 
-/// The calls at each site of a run without faults on a device whose pipelines are there.
+/// The number of calls in a run without faults, on a device that has all its pipelines already.
 fn calls(d: &Device) -> usize {
     heal(d);
     let mut a = vec![];
@@ -140,7 +140,7 @@ fn calls(d: &Device) -> usize {
     calls.iter().map(|c| c.1).sum()
 }
 
-/// One run of the script with a fault. Returns whether it ended in an error, and how many calls failed.
+/// Runs the script with a fault. Returns whether it ended in an error, and how many calls failed.
 fn trial(d: &Device, fault: InjectedFault, states: &[Vec<Vec<u64>>]) -> (bool, usize) {
     let used = d.memory().used;
     let mut a = vec![];
@@ -164,7 +164,7 @@ fn trial(d: &Device, fault: InjectedFault, states: &[Vec<Vec<u64>>]) -> (bool, u
         assert!(e.location().is_some(), "{what}: no line: {e}");
         let started = Instant::now();
         let alive = d.synchronize().is_ok();
-        // what a lost batch was to compute must not be read as if it were there
+        // results of a lost batch of commands must not be readable as if they were computed
         match contents(&a) {
             Ok(now) if now.is_empty() && !alive => {}
             Ok(now) => {
@@ -174,7 +174,7 @@ fn trial(d: &Device, fault: InjectedFault, states: &[Vec<Vec<u64>>]) -> (bool, u
                     let known = before.get(i) == Some(x) || after.get(i) == Some(x);
                     assert!(known, "{what}: array {i} is neither as before the step nor as after it");
                 }
-                // on from where it failed
+                // continue at the step that failed
                 a.truncate(before.len());
                 for (i, step) in SCRIPT.iter().enumerate().skip(done) {
                     step(d, &mut a).unwrap_or_else(|e| panic!("{what}: step {i} afterwards: {e}"));
@@ -188,7 +188,7 @@ fn trial(d: &Device, fault: InjectedFault, states: &[Vec<Vec<u64>>]) -> (bool, u
         }
         assert!(started.elapsed() < SOON * 2, "{what}: slow afterwards");
     } else {
-        // another way was found
+        // the library found another way, for example by freeing cached buffers
         assert_eq!(contents(&a).unwrap(), states[done], "{what}");
     }
     drop(a);
@@ -220,7 +220,7 @@ fn every_call_fails_once(d: &Device) {
         }
         assert_eq!(kept.sum(..).item::<f32>().unwrap(), sum, "another device after {kind:?}");
     }
-    // a pool that keeps something: the driver's refusal of a buffer is met by giving that back
+    // with cached buffers: if the driver cannot allocate, the library frees these and tries again
     if d.is_gpu() {
         for kind in KINDS {
             for nth in 1..=n {
@@ -234,7 +234,7 @@ fn every_call_fails_once(d: &Device) {
         assert!(second_ways > 0);
         stage.count(3 * n);
     }
-    // no memory from some point on: no second way
+    // all allocations fail from some point on, so there is no second way
     for nth in 1..=n {
         let fault = InjectedFault { site: Some("allocate"), nth, onwards: true, kind: ErrorKind::OutOfMemory };
         let (failed, hits) = trial(&d, fault, &states);
@@ -257,7 +257,7 @@ fn poisoned_memory_is_never_read(d: &Device) {
         assert_eq!(clean(&d), states);
         stage.count(SCRIPT.len());
     }
-    // the pattern is really there, also where there was something else
+    // new memory really has the poison pattern, even if it was used before
     for n in [40usize, 1000, 300_000, 40, 1000, 300_000] {
         assert!(fresh_memory(&d, n).unwrap().iter().all(|b| *b == 0xFB), "{n} bytes");
         drop(put(&d, vec![1u8; n], &[n]));
@@ -266,7 +266,7 @@ fn poisoned_memory_is_never_read(d: &Device) {
 }
 }
 
-/// A fault among what a device makes once: the run stops there; the same step afterwards makes it.
+/// Fails a call that a device makes only once (to compile a kernel): the run stops there, and repeating the step works.
 #[cfg(feature = "gpu")]
 fn trial_cold(d: &Device, fault: InjectedFault, states: &[Vec<Vec<u64>>]) -> usize {
     let mut a = vec![];
@@ -308,7 +308,7 @@ fn every_pipeline_fails_once() {
         let d = own(&d);
         let mut last = 0;
         for nth in 1..200 {
-            // what failed is tried again by the rest of the script, so each run finds the next one unless it is lost
+            // the rest of the script repeats the failed call, so each run fails the next one, until none is left
             let kind = if site == "shader" { ErrorKind::Internal } else { KINDS[nth % 3] };
             let before = d.stats().compiles;
             if trial_cold(&d, InjectedFault { site: Some(site), nth: 1, onwards: false, kind }, &states) == 0 {
@@ -334,7 +334,7 @@ fn errors_name_the_kernel_and_its_line() {
             heal(&d);
             let fault = InjectedFault { site: Some(site), nth: 1, onwards: false, kind: ErrorKind::OutOfMemory };
             let (result, _, failed) = with_fault(&d, fault, || e.eval());
-            // layouts and pipelines of one kernel serve another
+            // a kernel may use the layout or pipeline of another one, so that nothing fails
             let Err(error) = result else {
                 assert_eq!(failed, 0, "{site} of {name}");
                 continue;
@@ -347,8 +347,8 @@ fn errors_name_the_kernel_and_its_line() {
     }
 }
 
-/// Whether kernels of the CPU run on several threads. Memory that only further threads need is not allocated on one thread,
-/// so its allocation cannot fail there.
+/// Whether CPU kernels run on several threads. Only additional threads allocate scratch memory later, so with one
+/// thread that allocation cannot fail.
 const THREADS: bool = cfg!(feature = "rayon");
 
 #[test]
@@ -361,12 +361,12 @@ fn a_write_without_scratch_is_whole() {
         |x, _| x.update(|x| x.sin() * 2.0 + 1.0),
         |x, _| x.slice_mut(s![.., ..;2]).update(|x| x.exp() - 0.5),
         |x, _| x.update(|x| x.softmax(-1)),
-        // later kernels want more scratch than the first
+        // the second kernel of these writes needs more scratch memory than the first
         |x, y| x.assign(concat([y + 1.0, y.exp().layer_norm(-1, 1e-5)], 0)),
         |x, y| x.assign(concat([y * 2.0, y - y.mean(keep(0)), y.slice(s![..0])], 0)),
     ];
     let (mut errors, mut second_ways) = (0, 0);
-    // whether a second thread asks while the first works is up to the system: once in twenty rounds it does
+    // whether two threads run at the same time is up to the system; within twenty rounds it happens
     for (w, write) in writes.into_iter().enumerate().cycle().take(20 * writes.len()) {
         if w == 0 && errors > 0 && (second_ways > 0 || !THREADS) {
             break;
@@ -376,7 +376,7 @@ fn a_write_without_scratch_is_whole() {
         let new = x.to_vec::<f32>().unwrap();
         for onwards in [false, true] {
             for nth in 1..50 {
-                // threads that have no scratch yet
+                // new threads have no scratch memory yet
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(4).build().unwrap();
                 let mut x = put(&d, old.clone(), &[30, 20_000]);
                 let fault = InjectedFault { site: Some("scratch"), nth, onwards, kind: ErrorKind::OutOfMemory };

@@ -1,5 +1,5 @@
-//! After `fork`: the child has one thread, whatever the parent had. A process of its own, with one test, so that nobody
-//! else holds a lock when it forks.
+//! The library after `fork`: the child has only one thread. This is a separate process with a single test, so that no
+//! other thread holds a lock when it forks.
 #![cfg(target_os = "linux")]
 
 #[path = "../kit/mod.rs"]
@@ -10,7 +10,7 @@ use cupric::*;
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
-// of the C library that std links
+// functions of the C library, which std links
 unsafe extern "C" {
     fn fork() -> i32;
     fn waitpid(pid: i32, status: *mut i32, options: i32) -> i32;
@@ -22,14 +22,14 @@ unsafe extern "C" {
 #[derive(PartialEq)]
 enum End {
     AtOnce,
-    /// As `main` does, with what drivers have registered for then.
+    /// Like the end of `main`, with the exit handlers that drivers have registered.
     Exit,
 }
 
-/// Runs `f` in a child, and looks that it ends well, and soon.
+/// Runs `f` in a child process, and asserts that it ends without an error within 60 s.
 #[track_caller]
 fn in_child(end: End, f: impl FnOnce()) {
-    // SAFETY: the child runs code of ours and ends; no other thread of this process holds a lock at this time.
+    // SAFETY: no other thread of this process holds a lock now, and the child runs only `f` and exits.
     let child = unsafe { fork() };
     assert!(child >= 0);
     if child == 0 {
@@ -37,14 +37,14 @@ fn in_child(end: End, f: impl FnOnce()) {
         if end == End::Exit {
             std::process::exit(code);
         }
-        // SAFETY: ends the process.
+        // SAFETY: `_exit` only ends the process.
         unsafe { _exit(code) }
     }
     let (begun, mut status) = (Instant::now(), 0);
-    // SAFETY: a child of ours and a place for its status; 1 is WNOHANG.
+    // SAFETY: `child` is a child of this process and `status` is a valid pointer; 1 is WNOHANG.
     while unsafe { waitpid(child, &mut status, 1) } == 0 {
         if begun.elapsed() > Duration::from_secs(60) {
-            // SAFETY: a child of ours, which is still there.
+            // SAFETY: `child` is a child of this process that has not been reaped, so the id is still its own.
             unsafe { kill(child, 9) };
             panic!("the child hangs");
         }
@@ -59,7 +59,7 @@ struct Work {
 }
 
 impl Work {
-    /// Sums, rows, products of floats and integers, elementwise kernels: all large enough for many threads.
+    /// Sums, rows, products of floats and integers, elementwise kernels: each is large enough to use many threads.
     fn run(&self) -> Vec<Vec<u32>> {
         let bits = |e: Expr| e.to_vec::<f32>().unwrap().iter().map(|v| v.to_bits()).collect();
         let i = (&self.m * 9.0).astype(DType::I32);
@@ -130,11 +130,11 @@ fn on_a_gpu(d: &Device, work: &Work, alone: &[Vec<u32>]) {
     let own = d.with_memory_limit(64 << 20).unwrap();
     let z = (zeros([1 << 16], DType::F32).to_device(&own).unwrap() + 1.0).exp2().eval().unwrap();
     let ends = std::cell::Cell::new(Some((own, z)));
-    // futures that the parent's thread is to wake: one that is not polled before, and one that has left its waker
+    // futures that a thread of the parent completes: one was never polled, one has stored its waker
     let (read, mut polled) = (x.to_vec_async::<f32>(), Box::pin(d.synchronize_async()));
     let _ = polled.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop()));
     d.synchronize().unwrap();
-    // that thread has nothing to do by now
+    // until that thread is idle
     std::thread::sleep(Duration::from_millis(20));
     let futures = std::cell::Cell::new(Some((read, polled)));
     for end in [End::AtOnce, End::Exit] {
@@ -148,7 +148,7 @@ fn on_a_gpu(d: &Device, work: &Work, alone: &[Vec<u32>]) {
             }
             lost(pollster::block_on(x.sum(..).item_async::<f32>()).unwrap_err());
             lost(pollster::block_on(Device::gpu_async()).unwrap_err());
-            // the last handle of a device whose driver has no threads here
+            // drops the last handle of a device whose driver has no threads in the child
             drop(ends.take());
             lost((&x * 2.0).eval().unwrap_err());
             lost(x.to_vec::<f32>().unwrap_err());
@@ -166,7 +166,7 @@ fn on_a_gpu(d: &Device, work: &Work, alone: &[Vec<u32>]) {
             assert!(work.run() == *alone);
         });
     }
-    // the parent's go on
+    // the parent's futures complete
     let (read, polled) = futures.take().expect("only the children's are gone");
     pollster::block_on(polled).unwrap();
     assert_eq!(pollster::block_on(read).unwrap(), x.to_vec::<f32>().unwrap());

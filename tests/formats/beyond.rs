@@ -1,5 +1,5 @@
-//! Files larger than memory: a process of its own, whose memory is limited to a part of the file, reads, computes and
-//! writes; what it writes has the bytes of what a process with enough memory writes.
+//! Files larger than memory: a process whose memory is limited to a part of the file reads, computes and writes. It
+//! must write the same bytes as a process with enough memory.
 #![cfg(target_os = "linux")]
 
 use super::{Folder, same};
@@ -8,8 +8,8 @@ use cupric::*;
 use std::path::Path;
 use std::process::Command;
 
-/// Rows and columns of the file of f32: 26 MiB. The limited process has 22 MiB more than it begins with, which is room for two
-/// blocks.
+/// Rows and columns of the file: 26 MiB of f32. The limited process may allocate 22 MiB beyond what it has at its
+/// start, which is enough for two blocks.
 const SHAPE: [usize; 2] = [52_000, 128];
 const MORE: u64 = 22 << 20;
 
@@ -23,30 +23,30 @@ unsafe extern "C" {
     fn setrlimit(resource: i32, limit: *const Limit) -> i32;
 }
 
-/// `RLIMIT_DATA`: private memory that can be written, which mapped files are not.
+/// `RLIMIT_DATA` limits private writable memory. Mapped files do not count.
 const DATA: i32 = 2;
 
-/// Limits this process to `MORE` bytes of memory beyond what it has.
+/// Limits this process to `MORE` bytes beyond its present memory.
 fn limit() {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let has = status.lines().find_map(|l| l.strip_prefix("VmData:")).unwrap();
     let now = (has.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10) + MORE;
-    // SAFETY: the argument has the layout of `struct rlimit` on a 64-bit Linux, and is read during the call only.
+    // SAFETY: `Limit` has the layout of `struct rlimit` on 64-bit Linux, and is only read during the call.
     assert_eq!(unsafe { setrlimit(DATA, &Limit { now, most: now }) }, 0);
 }
 
-/// Runs a test of this program again in a process of its own, where `CUPRIC_BEYOND` names the folder.
+/// Runs a test of this program again in a separate process. `CUPRIC_BEYOND` tells it the folder.
 fn within(test: &str, folder: &Folder) {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", test, "--nocapture"]).env("CUPRIC_BEYOND", folder.path(""));
-    // a backtrace needs much memory, and waits for itself without it
+    // no backtrace, because it needs much memory, and without memory it waits for itself
     let output = command.env("RUST_BACKTRACE", "0").output().unwrap();
     let said = [output.stdout, output.stderr].concat();
     assert!(output.status.success(), "{}\n{}", output.status, String::from_utf8_lossy(&said));
 }
 
 fn mapped(path: &Path) -> Array {
-    // SAFETY: nobody changes the files of these tests.
+    // SAFETY: nobody changes the mapped files of these tests.
     unsafe { Array::map_npy(path) }.unwrap()
 }
 
@@ -56,7 +56,7 @@ fn whole_file(folder: &Folder) -> Array {
     x
 }
 
-/// The formulas that are written by blocks.
+/// The expressions that are computed and written block by block.
 fn formulas(x: &Expr) -> [(&'static str, Expr); 6] {
     let w = Rng::new(5).normal([SHAPE[1], 160], F32);
     let order = (arange(0, SHAPE[0] as i64, 1, I64) * 7919) % SHAPE[0] as i64;
@@ -70,7 +70,7 @@ fn formulas(x: &Expr) -> [(&'static str, Expr); 6] {
     ]
 }
 
-/// Adds products of blocks on a device.
+/// Sums the products of blocks on a device.
 fn pipeline(x: &Expr, device: &Device) -> Array {
     let mut sum = zeros([SHAPE[1]; 2], F32).to_device(device).unwrap();
     for block in x.chunks(2_000).unwrap() {
@@ -82,11 +82,11 @@ fn pipeline(x: &Expr, device: &Device) -> Array {
 
 #[test]
 fn a_pipeline_of_a_file_larger_than_memory() {
-    // the GPU where there is one, else the CPU stands for it
+    // the first GPU, or the CPU if there is none
     let device = Device::gpus().into_iter().next().unwrap_or_else(Device::cpu);
     if let Some(folder) = std::env::var_os("CUPRIC_BEYOND") {
         let x = mapped(&Path::new(&folder).join("x.npy"));
-        // a driver needs memory of its own before its first work
+        // the driver allocates its own memory at its first work, before the limit
         pipeline(&x.slice(s![..4_000]), &device);
         limit();
         return pipeline(&x, &device).to_npy(Path::new(&folder).join("sum.npy")).unwrap();
@@ -144,7 +144,7 @@ fn formulas_of_a_file_larger_than_memory() {
     same(&rows.slice(s![SHAPE[0]..]).eval().unwrap(), &(&*x * 3.0).eval().unwrap());
 }
 
-/// What needs all elements at once, and cannot be computed by blocks, is an error in a process that goes on.
+/// An expression that needs all elements at once returns an error, and the process continues.
 #[test]
 fn what_does_not_fit_is_an_error() {
     if let Some(folder) = std::env::var_os("CUPRIC_BEYOND") {
@@ -161,7 +161,7 @@ fn what_does_not_fit_is_an_error() {
             ("cumulative_sum", x.cumulative_sum(0).eval()),
             ("from_npy", Array::from_npy(Path::new(&folder).join("x.npy"))),
         ];
-        // each names the operation, what it needs, what fits, what to use instead, and the line
+        // each message names the operation, the memory it needs, the limit, an alternative, and the line
         for (name, result) in all {
             let e = result.expect_err(name);
             println!("{e}");
@@ -183,18 +183,18 @@ fn what_does_not_fit_is_an_error() {
     assert!(!folder.path("sorted.npy").exists());
 }
 
-/// What a single pass can give is one kernel, which reads the file once.
+/// Reductions that need one pass are computed together by one kernel, which reads the file once.
 #[test]
 fn reductions_together_read_once() {
     let x = zeros([3000, 40], F32).eval().unwrap();
     let plan = plan_many([&x.mean(0), &x.max(0), &x.min(0), &(&*x * &*x).sum(0)]).unwrap();
     assert_eq!((plan.kernels(), plan.bytes().0), (1, 3000 * 40 * 4), "{plan}");
-    // the standard deviation needs the mean, which another result shares
+    // the standard deviation needs the mean first, so there is a second kernel; the results share the mean
     let plan = plan_many([&x.mean(0), &x.std(0)]).unwrap();
     assert_eq!(plan.kernels(), 2, "{plan}");
 }
 
-/// `RLIMIT_FSIZE`: what a process may write to a file. It stands for a full disk.
+/// `RLIMIT_FSIZE` limits the size of a file that the process writes. It simulates a full disk.
 const FSIZE: i32 = 1;
 
 #[test]
@@ -206,17 +206,17 @@ fn a_full_disk_leaves_whole_rows() {
         let path = Path::new(&folder).join("rows.npy");
         let mut file = NpyWriter::create(&path, F32, [100]).unwrap();
         file.append(ones([10, 100], F32)).unwrap();
-        // SAFETY: SIGXFSZ, 25, is ignored (`SIG_IGN` is 1), so that a write gives an error.
+        // SAFETY: this ignores (`SIG_IGN` is 1) the signal SIGXFSZ (25), so that a write returns an error instead.
         unsafe { signal(25, 1) };
         let most = Limit { now: 10_000, most: 10_000 };
-        // SAFETY: as in `limit`.
+        // SAFETY: `Limit` has the layout of `struct rlimit` on 64-bit Linux, and is only read during the call.
         assert_eq!(unsafe { setrlimit(FSIZE, &most) }, 0);
         let e = file.append(ones([100, 100], F32)).unwrap_err();
         assert!(e.kind() == ErrorKind::Io && e.to_string().contains("rows.npy"), "{e}");
         file.append(ones([10, 100], F32)).unwrap();
         assert_eq!(file.rows(), 20);
         file.finish().unwrap();
-        // a file that is written at once leaves nothing
+        // a failed write of a whole file leaves no file
         let e = ones([100, 100], F32).to_npy(Path::new(&folder).join("large.npy")).unwrap_err();
         assert_eq!(e.kind(), ErrorKind::Io, "{e}");
         return;

@@ -1,5 +1,5 @@
-//! Files of other formats than `.npy`, each behind a feature of its own: as NumPy and others make and read them, and as nobody should
-//! make them. Whatever a file says, reading it takes no more memory than it has bytes, or than these unpack to.
+//! File formats other than `.npy`, each behind its own feature: files as NumPy and others write and read them, and
+//! malformed files. Reading never takes more memory than the file's bytes, or their unpacked size.
 
 mod beyond;
 #[path = "../kit/memory.rs"]
@@ -12,7 +12,7 @@ use cupric::{Array, Error, ErrorKind, Result};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-/// A folder of a test's own, which is gone with this value.
+/// A folder for one test. It is deleted when this is dropped.
 pub struct Folder(PathBuf);
 
 impl Folder {
@@ -33,8 +33,8 @@ impl Drop for Folder {
     }
 }
 
-/// Runs a Python program with NumPy as `np` in a folder, and gives what it prints. None where no Python has NumPy, unless
-/// `CUPRIC_REQUIRE_NUMPY=1`.
+/// Runs a Python program with NumPy as `np` in a folder, and returns what it prints. Returns None if no Python has
+/// NumPy, but panics with `CUPRIC_REQUIRE_NUMPY=1`.
 pub fn python(folder: &Folder, program: &str) -> Option<String> {
     let python = std::env::var("CUPRIC_PYTHON").unwrap_or_else(|_| "python3".into());
     let run = |program: &str| {
@@ -52,7 +52,7 @@ pub fn python(folder: &Folder, program: &str) -> Option<String> {
     Some(String::from_utf8(output.stdout).unwrap())
 }
 
-/// The error of something that must fail: one short line with the operation, a fact, and the caller's line.
+/// Asserts that a call failed, and that the message is one line with the operation, `fact`, and the caller's line.
 #[track_caller]
 pub fn refused<T: std::fmt::Debug>(result: Result<T>, kind: ErrorKind, fact: &str) -> Error {
     let e = result.expect_err(fact);
@@ -64,14 +64,14 @@ pub fn refused<T: std::fmt::Debug>(result: Result<T>, kind: ErrorKind, fact: &st
     e
 }
 
-/// Whether two arrays are the same to the bit.
+/// Asserts that two arrays have the same bits.
 #[track_caller]
 pub fn same(x: &Array, y: &Array) {
     assert_eq!((x.dtype(), x.shape()), (y.dtype(), y.shape()));
     assert_eq!(x.to_bytes().unwrap(), y.to_bytes().unwrap());
 }
 
-/// An array of each dtype, of shapes with and without axes and elements.
+/// Arrays of each dtype, with and without axes and elements.
 pub fn samples() -> Vec<(String, Array)> {
     let shapes: [&[usize]; 4] = [&[2, 3], &[6], &[], &[0, 3]];
     let of = |dtype: cupric::DType, shape: &[usize]| {

@@ -1,4 +1,4 @@
-//! Archives of arrays.
+//! Archives of arrays (`.npz`).
 
 use crate::memory::peak;
 use crate::{Folder, python, refused, same, samples};
@@ -18,7 +18,7 @@ fn open(bytes: &[u8]) -> Result<Npz<Cursor<&[u8]>>> {
     Npz::new(Cursor::new(bytes))
 }
 
-/// All arrays but those of bf16, which NumPy does not have.
+/// The sample arrays except those of bf16, which NumPy does not have.
 fn arrays() -> Vec<(String, Array)> {
     samples().into_iter().filter(|(_, x)| x.dtype() != DType::BF16).collect()
 }
@@ -40,7 +40,7 @@ fn what_is_written_is_read() {
     }
     let empty = bytes(&[], false);
     assert_eq!((empty.len(), open(&empty).unwrap().names().len()), (22, 0));
-    // no time of day is written
+    // writing twice gives the same bytes, because no time is written
     assert_eq!(bytes(&arrays(), true), bytes(&arrays(), true));
 }
 
@@ -73,7 +73,7 @@ for name in ['stored', 'packed']:
         assert_eq!(archive.read("swapped").unwrap().to_vec::<i32>().unwrap(), [0, 1, 2, 3, 4]);
         assert_eq!(archive.read("Größe").unwrap().sum(..).item::<i64>().unwrap(), 210_000);
     }
-    // a writer that cannot go back (a pipe) writes sizes behind the data
+    // a writer that cannot seek (a pipe) writes the sizes behind the data
     let program = "
 class Pipe:
     def __init__(self, f): self.f = f
@@ -99,7 +99,7 @@ with zipfile.ZipFile('others.npz', 'w') as z:
     refused(others.read("readme.txt"), ErrorKind::Format, "member readme.txt: its name does not end in .npy");
 }
 
-/// Takes some bytes, fails once, and takes all that come later.
+/// A writer that accepts some bytes, fails once, and accepts all later bytes.
 #[derive(Debug)]
 struct Failing(usize);
 
@@ -155,7 +155,7 @@ fn files_are_replaced_as_a_whole() {
     ] {
         refused(NpzWriter::new(vec![]).write(name, array![1.]), ErrorKind::Argument, why);
     }
-    // names that other programs give
+    // names as other programs write them
     let archive = bytes(&[("W:0".into(), array![1.]), ("a//b".into(), array![2.])], false);
     let mut archive = Npz::new(std::io::Cursor::new(archive)).unwrap();
     assert_eq!(archive.names().collect::<Vec<_>>(), ["W:0", "a//b"]);
@@ -163,7 +163,7 @@ fn files_are_replaced_as_a_whole() {
     refused(NpzWriter::new(vec![]).write(&"x".repeat(65_532), array![1.]), ErrorKind::Argument, "65532 bytes");
 }
 
-/// An archive of one array of one name, and the places of its records.
+/// An archive with one array `x`, and the position of its central directory.
 fn simple(compress: bool) -> (Vec<u8>, usize) {
     let bytes = bytes(&[("x".into(), array![1., 2., 3.])], compress);
     let directory = bytes.len() - 22 - (46 + 5);
@@ -171,7 +171,7 @@ fn simple(compress: bool) -> (Vec<u8>, usize) {
     (bytes, directory)
 }
 
-/// What opening and reading all gives, for a bounded amount of memory.
+/// Opens an archive and reads all members, with a bounded amount of memory.
 #[track_caller]
 fn all(bytes: &[u8]) -> Result<Vec<(String, Array)>> {
     let (result, used) = peak(|| open(bytes)?.read_all());
@@ -216,7 +216,7 @@ fn what_contradicts_itself_is_refused() {
             false => format(&large, "it is stored, but has 140 bytes instead of 4294967039"),
         }
     }
-    // a member that is too long by what the directory says, but by nothing else
+    // the directory gives one byte less than the member has; everything else agrees
     let (good, directory) = simple(true);
     let mut bytes = good.clone();
     bytes[directory + 24] = 139;
@@ -227,10 +227,10 @@ fn what_contradicts_itself_is_refused() {
 fn two_members_of_a_name_or_a_place_are_refused() {
     let two = bytes(&[("x".into(), array![1.]), ("y".into(), array![2.])], false);
     let renamed: Vec<u8> = two.iter().map(|b| if *b == b'y' { b'x' } else { *b }).collect();
-    // the two `y` of `.npy` in each name are renamed too
+    // this also renames the `y` of `.npy` in both names
     assert_eq!(renamed.len(), two.len());
     refused(all(&renamed), ErrorKind::Format, "two members are named x.npx");
-    // both at the first one's place
+    // both members at the first one's position
     let second = two.len() - 22 - 51;
     let mut shared = two.clone();
     shared[second + 42..second + 46].fill(0);
@@ -246,7 +246,7 @@ fn what_unpacks_to_too_much_is_refused_before_memory_is_taken() {
     assert_eq!(read.size(), 64 << 20);
     assert!(used < 3 * (64 << 20), "{used}");
     drop(read);
-    // a directory that says less than comes, and a header that says more: memory is taken as bytes come
+    // the directory gives too small a size and the header too large a one: memory grows only with the bytes
     let directory = zeros.len() - 22 - 51;
     let mut small = zeros.clone();
     small[directory + 24..directory + 28].copy_from_slice(&1000u32.to_le_bytes());

@@ -12,12 +12,12 @@ fn open(bytes: &[u8]) -> Result<SafeTensors<Cursor<&[u8]>>> {
     SafeTensors::new(Cursor::new(bytes))
 }
 
-/// A file of a header and data.
+/// Makes a file from a header and data.
 fn file(header: &str, data: &[u8]) -> Vec<u8> {
     [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), data].concat()
 }
 
-/// Reads all, for a bounded amount of memory.
+/// Reads all tensors, with a bounded amount of memory.
 #[track_caller]
 fn all(bytes: &[u8]) -> Result<Vec<(String, Array)>> {
     let (result, used) = peak(|| open(bytes)?.read_all());
@@ -71,13 +71,13 @@ fn a_mapped_array_is_the_file_and_is_never_written() {
     x.update(|x| x + 1.0).unwrap();
     assert_eq!(x.slice(s![1]).item::<f32>().unwrap(), 2.0);
     assert_eq!(std::fs::read(&path).unwrap(), old);
-    // .npy, in C order
+    // a .npy file in C order
     let path = folder.path("x.npy");
     big.to_npy(&path).unwrap();
     // SAFETY: nobody changes the file.
     let (mapped, used) = peak(|| unsafe { Array::map_npy(&path) }.unwrap());
     assert!(used < 10_000, "{used} bytes: a copy");
-    // the file is replaced, not changed
+    // replacing the file does not change the mapping
     array![1.].to_npy(&path).unwrap();
     same(&mapped, &big);
     // SAFETY: nobody changes the file.
@@ -171,7 +171,7 @@ fn what_contradicts_itself_is_refused() {
     format(all(&file(&format!("{{\"x\":{}", "[".repeat(10_000)), &[])), "invalid type");
     format(all(&file(&format!(r#"{{"x":{{"new":{}"#, "[".repeat(10_000)), &[])), "EOF while parsing a list");
     format(all(&file(&format!(r#"{{"x":"{}"}}"#, "y".repeat(10_000)), &[])), "invalid type: string");
-    // a bool is 0 or 1
+    // a bool must be the byte 0 or 1
     let bools = file(r#"{"x":{"dtype":"BOOL","shape":[3],"data_offsets":[0,3]}}"#, &[0, 1, 2]);
     format(all(&bools), "tensor \"x\": bool element 2 is the byte 2");
 }
@@ -191,7 +191,7 @@ fn a_type_that_is_not_known_is_an_error_when_it_is_asked_for() {
     refused(model.read("c"), ErrorKind::Argument, "there is no tensor \"c\"; there are \"a\", \"b\"");
     refused(model.shape("c"), ErrorKind::Argument, "there is no tensor \"c\"");
     refused(model.type_of("c"), ErrorKind::Argument, "there is no tensor \"c\"");
-    // one that begins at no multiple of its size is copied where it is mapped
+    // a tensor at a misaligned offset is copied when the file is mapped
     let folder = Folder::new("misaligned");
     let header =
         r#"{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"b":{"dtype":"I32","shape":[1],"data_offsets":[1,5]}}"#;
@@ -222,7 +222,7 @@ fn writing_fails_without_a_trace() {
     );
     let bad = array![1., 2.] + array![1., 2., 3.];
     refused(save_safetensors(&path, [("x", bad)], NONE), ErrorKind::Shape, "cannot broadcast");
-    // one that fails only when it is evaluated
+    // an expression that fails only when it is evaluated
     let late = array![1., 2.].take(array![5], 0);
     refused(save_safetensors(&path, [("x", late)], NONE), ErrorKind::Index, "");
     assert_eq!(std::fs::read(&path).unwrap(), old);
@@ -269,7 +269,7 @@ fn a_model_may_be_in_several_files() {
     refused(SafeTensors::open_index(folder.path("none")), ErrorKind::Io, "none: ");
 }
 
-/// A writer and a reader of the format in a few lines of Python, by its description.
+/// A writer and a reader in a few lines of Python, following the description of the format.
 #[test]
 fn python_writes_what_is_read_and_reads_what_is_written() {
     let folder = Folder::new("safetensors-python");

@@ -1,4 +1,4 @@
-//! Tables of numbers as text, and CSV.
+//! Tables of numbers as text, with any separator or as CSV.
 
 use crate::memory::peak;
 use crate::{Folder, python, refused, same, samples};
@@ -55,7 +55,7 @@ fn lines_and_columns() {
     assert_eq!(numbers("# it's 5\"\n1,2\n", &csv.clone().comments("#")), (vec![1, 2], vec![1., 2.]));
     assert_eq!(numbers("1,\n", &csv.clone().missing("nan").columns([0])), (vec![1, 1], vec![1.]));
     assert!(numbers("1,\n", &csv.clone().missing("nan")).1[1].is_nan());
-    // no comments in CSV unless they are asked for
+    // in CSV, comments are not allowed by default
     refused(
         read("1,#2\n", DType::F64, &csv),
         ErrorKind::Format,
@@ -71,15 +71,15 @@ fn numbers_are_rounded_once() {
     assert_eq!(f64s("4.9e-324").to_bits(), 1);
     assert_eq!((f64s("-inf"), f64s("Infinity"), f64s(".5"), f64s("5.")), (-INF, INF, 0.5, 5.0));
     assert!(f64s("NaN").is_nan() && f64s("-0").is_sign_negative());
-    // below a tie of f16 by a digit, and the f64 beside the tie above it
+    // one digit below a tie of f16, and the f64 above that tie
     let f16s = |text| one(text, DType::F16).unwrap().to_vec_as::<f64>().unwrap()[0];
     assert_eq!(f16s("1.00146484374999983"), 1.0009765625);
     assert_eq!(f16s("1.00146484375000017"), 1.001953125);
-    // the next f32 above the middle of two, by a digit that an f64 does not have
+    // a digit beyond f64 precision decides that this rounds up to the next f32
     let f32s = |text| one(text, DType::F32).unwrap().item::<f32>().unwrap();
     assert_eq!(f32s("1.00000005960464477539062500000000000000001"), 1.0 + f32::EPSILON);
     assert_eq!(f32s("1.000000059604644775390625"), 1.0);
-    // 1 + 2^-11 is the middle of two f16, and 1 + 2^-8 of two bf16
+    // 1 + 2^-11 is halfway between two f16, and 1 + 2^-8 between two bf16
     let f16s = |text| one(text, DType::F16).unwrap().item::<f16>().unwrap().to_f64();
     for (text, wanted) in [
         ("1.00048828125", 1.0),
@@ -196,7 +196,7 @@ print(x.shape)
     same(&Array::from_text(folder.path("theirs.csv"), DType::F32, &TextFormat::csv().header()).unwrap(), &x);
 }
 
-/// From a CSV to a fitted line.
+/// Reads a CSV and fits a line.
 #[test]
 fn a_csv_to_a_fitted_line() {
     let text = "x,note,y\n0,\"a, b\",1.0\n1,,3.0\n2,,5.0\n3,\"\",7.0\n";

@@ -1,5 +1,5 @@
-//! Kernels: any expression, planned for any GPU, becomes WGSL that naga validates with no more features
-//! than that GPU has, or is refused with a typed error.
+//! Kernels: any expression, planned for any GPU, gives WGSL that naga validates with the features of that GPU alone, or
+//! a typed error.
 
 use super::operations::{self, Params};
 use super::source::Source;
@@ -44,7 +44,7 @@ const SHAPES: [&[usize]; 12] = [
     &[2, 2, 2, 2, 2, 2],
 ];
 
-/// Stored arrays are the same ones again and again: a plan sees their layouts only.
+/// Returns a stored array. Arrays are reused, because a plan only depends on their layout.
 fn stored(shape: &'static [usize], dtype: DType) -> Array {
     thread_local! { static ARRAYS: RefCell<HashMap<(&'static [usize], DType), Array>> = RefCell::default() }
     ARRAYS.with_borrow_mut(|all| {
@@ -86,7 +86,7 @@ fn leaf(s: &mut Source) -> Expr {
     }
 }
 
-/// The next node over those that there are. It may be an error, which everything above carries.
+/// Makes a node from existing ones. It may be an error, which all nodes that use it carry.
 fn node(s: &mut Source, all: &[Expr]) -> Expr {
     let pick = |s: &mut Source| all[all.len() - 1 - s.below(all.len().min(6))].clone();
     let e = pick(s);
@@ -96,7 +96,7 @@ fn node(s: &mut Source, all: &[Expr]) -> Expr {
             let row = s.of(table());
             let mut operands = vec![e];
             while operands.len() < row.arity() {
-                // operands of one dtype, so that more of them fit
+                // usually convert to one dtype, so that fewer combinations are errors
                 let dtype = operands[0].dtype().unwrap_or(DType::F32);
                 let next = pick(s);
                 operands.push(if s.below(4) > 0 { next.astype(dtype) } else { next });
@@ -155,7 +155,7 @@ fn node(s: &mut Source, all: &[Expr]) -> Expr {
     }
 }
 
-/// What moves, repeats, orders, scatters and searches.
+/// Makes a node that moves, repeats, sorts, scatters or searches elements.
 fn moved(s: &mut Source, all: &[Expr]) -> Expr {
     let pick = |s: &mut Source| all[all.len() - 1 - s.below(all.len().min(6))].clone();
     let integers = |s: &mut Source| pick(s).astype(s.of(&[DType::I32, DType::U8, DType::I64, DType::U32]));
@@ -221,7 +221,7 @@ fn moved(s: &mut Source, all: &[Expr]) -> Expr {
     }
 }
 
-/// Whether naga takes a text; each is asked about once.
+/// Asserts that naga accepts a shader. Each shader is validated once.
 fn validate(text: &str, caps: &Caps) {
     thread_local! { static KNOWN: RefCell<HashSet<u64>> = RefCell::default() }
     let mut hasher = DefaultHasher::new();
@@ -237,7 +237,7 @@ fn validate(text: &str, caps: &Caps) {
     features.set(Capabilities::SHADER_INT64, caps.int64);
     features.set(Capabilities::FLOAT64, caps.float64);
     features.set(Capabilities::SUBGROUP, caps.subgroup[0] > 1);
-    // devices that convert f16 themselves
+    // these devices convert f16 themselves
     let halves = Capabilities::SHADER_FLOAT16_IN_FLOAT32 | Capabilities::SHADER_FLOAT16;
     features.set(halves, caps.half != Half::INTEGERS);
     if let Err(e) = Validator::new(ValidationFlags::all(), features).validate(&module) {
@@ -254,7 +254,7 @@ pub fn run(bytes: &[u8]) {
             break;
         }
         let next = node(s, &all);
-        // what failed stays out, or nothing would be left soon
+        // nodes with errors are not used further, because soon all nodes would be errors
         match next.shape() {
             Ok(_) => all.push(next),
             Err(e) => assert_ne!(e.kind(), ErrorKind::Internal, "{e}"),

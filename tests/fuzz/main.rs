@@ -1,7 +1,7 @@
-//! The fuzz targets of `fuzz/` on any toolchain: each over its corpus, and over bytes made by chance. What a target
-//! does is here; `cargo fuzz run NAME tests/fuzz/corpus/NAME` (nightly) finds inputs that chance does not.
+//! Runs the fuzz targets of `fuzz/` with any toolchain: each over its corpus and over random bytes. The targets' code
+//! is here; `cargo fuzz run NAME tests/fuzz/corpus/NAME` (nightly) finds inputs that random bytes do not.
 //!
-//! `CUPRIC_FUZZ=hex…` runs one input, `CUPRIC_SEED=n` other ones than always, `CUPRIC_FULL=1` ten times as many.
+//! `CUPRIC_FUZZ=hex…` runs one input, `CUPRIC_SEED=n` changes the random inputs, `CUPRIC_FULL=1` takes ten times more.
 
 #[cfg(feature = "gpu")]
 mod kernels;
@@ -40,7 +40,7 @@ fn corpus(target: &str) -> Vec<Vec<u8>> {
     paths.iter().map(|p| std::fs::read(p).expect("a file")).collect()
 }
 
-/// Runs an input; if the target fails, says which it was.
+/// Runs an input, and prints it if the target fails.
 fn attempt(target: &str, run: fn(&[u8]), bytes: &[u8]) {
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| run(bytes))) {
         let hex: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
@@ -52,7 +52,7 @@ fn attempt(target: &str, run: fn(&[u8]), bytes: &[u8]) {
     }
 }
 
-/// An input: bytes, most of them small, or a piece of the corpus with some bytes changed.
+/// A random input: random bytes (mostly small), or an entry of the corpus with some bytes changed.
 fn chance(dice: &mut Dice, corpus: &[Vec<u8>], longest: usize, fresh: bool) -> Vec<u8> {
     if fresh {
         return (0..dice.below(longest)).map(|_| dice.next() as u8).collect();
@@ -76,7 +76,7 @@ fn chance(dice: &mut Dice, corpus: &[Vec<u8>], longest: usize, fresh: bool) -> V
     bytes
 }
 
-/// The corpus of a target, then random inputs, of which one in `fresh` owes nothing to the corpus.
+/// Runs a target on its corpus, then on random inputs. One in `fresh` of these does not derive from the corpus.
 fn target(name: &'static str, run: fn(&[u8]), inputs: usize, longest: usize, fresh: usize) {
     let mut stage = Stage::new(14, name, &Device::cpu());
     if let Ok(hex) = std::env::var("CUPRIC_FUZZ") {

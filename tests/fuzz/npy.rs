@@ -1,4 +1,4 @@
-//! The `.npy` loader: whatever the bytes are, a typed error or an array, for no more memory than the file and 1 MiB.
+//! The `.npy` reader: any bytes give a typed error or an array, with at most the file's size plus 1 MiB of memory.
 
 use super::memory::peak;
 use cupric::{Array, ErrorKind};
@@ -15,7 +15,7 @@ pub fn run(bytes: &[u8]) {
             return;
         }
     };
-    // what was read is no more than what was there, and says so again in the same words
+    // the array is not larger than the file, and writing and reading it again gives the same bytes
     assert!(x.size() * x.dtype().size() < bytes.len(), "{:?} of {}", x.shape(), x.dtype());
     let written = x.to_npy_bytes().expect("every dtype that is read is written");
     let again = Array::from_npy_bytes(&written).expect("what is written is read");

@@ -1,4 +1,4 @@
-//! Archives of arrays: whatever the bytes are, typed errors or arrays, for memory in proportion to what they unpack to.
+//! Archives of arrays: any bytes give typed errors or arrays, with memory in proportion to the unpacked size.
 
 use super::memory::peak;
 use cupric::{ErrorKind, Npz, NpzWriter};
@@ -15,12 +15,12 @@ pub fn run(bytes: &[u8]) {
     let mut writer = NpzWriter::compressed(vec![]);
     let mut read = vec![];
     for name in names {
-        // deflate packs at most 1,032 bytes into one; memory at most doubles as bytes come, and is then moved
+        // deflate packs at most 1,032 bytes into one; buffers double as they grow, and are then moved
         let (result, used) = peak(|| archive.read(&name));
         assert!(used <= 3 * 1032 * bytes.len() + (1 << 20), "{used} bytes allocated for a member in {}", bytes.len());
         match result {
             Ok(x) => {
-                // what is read is written, unless the name, which any archive may have, is one that is not written
+                // names in a foreign archive may be ones that our writer does not accept
                 if writer.write(&name, &x).is_ok() {
                     read.push((name, x));
                 }
@@ -40,6 +40,6 @@ pub fn run(bytes: &[u8]) {
 fn check(e: &cupric::Error) {
     assert!(matches!(e.kind(), ErrorKind::Format | ErrorKind::Unsupported | ErrorKind::LimitExceeded), "{e}");
     let text = e.to_string();
-    // a member's name may have 65,535 bytes
+    // messages contain names, and a member's name may have 65,535 bytes
     assert!(text.len() < 70_000 && !text.contains('\n'), "{text}");
 }

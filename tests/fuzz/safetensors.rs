@@ -1,4 +1,4 @@
-//! Files of the format safetensors: whatever the bytes are, a typed error or tensors, for no more memory than a few times the file.
+//! Safetensors files: any bytes give a typed error or tensors, with at most a few times the file's size of memory.
 
 use super::memory::peak;
 use cupric::{ErrorKind, SafeTensors, write_safetensors};

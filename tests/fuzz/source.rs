@@ -1,8 +1,8 @@
-//! Bytes as a source of choices: any bytes are some choices, so that a fuzzer may change them as it likes.
-// each target uses some of it
+//! Turns bytes into choices. Any bytes give valid choices, so that a fuzzer may change them freely.
+// each target uses a part
 #![allow(dead_code)]
 
-/// Choices, made by bytes; when they are used up, each is the first.
+/// Makes choices from bytes. After the last byte, each choice is the first option.
 pub struct Source<'a>(&'a [u8]);
 
 impl<'a> Source<'a> {

@@ -1,10 +1,10 @@
-//! Sequences of operations: arrays are made, viewed, written, read, kept and dropped in any order, and always hold
-//! what a host that copies everything at once holds. In the end all memory has come back.
+//! Sequences of operations: arrays are made, viewed, written, read, kept and dropped in any order. They must always
+//! equal a model that copies eagerly, and in the end all memory must be freed.
 
 use super::source::Source;
 use cupric::{Array, DType, Device, ErrorKind, Expr, SliceItem, eval_many, f16, full};
 
-/// What an array must hold. Every value of these dtypes is an `f64`.
+/// The model of an array: what it must hold. An `f64` represents every value of these dtypes.
 #[derive(Clone, Debug)]
 struct Model {
     dtype: DType,
@@ -14,7 +14,7 @@ struct Model {
 
 const DTYPES: [DType; 6] = [DType::I32, DType::F32, DType::U8, DType::I16, DType::F16, DType::Bool];
 
-/// The nearest value that a dtype has; integers wrap.
+/// Rounds to the nearest value of a dtype; integers wrap.
 fn kept(v: f64, dtype: DType) -> f64 {
     match dtype {
         DType::Bool => (v != 0.0) as u8 as f64,
@@ -26,7 +26,7 @@ fn kept(v: f64, dtype: DType) -> f64 {
     }
 }
 
-/// As Rust's `as`.
+/// Converts like Rust's `as`.
 fn cast(v: f64, from: DType, to: DType) -> f64 {
     match (from.is_float(), to) {
         (true, DType::U8) => v as u8 as f64,
@@ -36,7 +36,7 @@ fn cast(v: f64, from: DType, to: DType) -> f64 {
     }
 }
 
-/// NumPy's `same_kind`.
+/// Whether NumPy's casting rule `same_kind` allows a write.
 fn written(from: DType, to: DType) -> bool {
     let rank = |d: DType| match d {
         DType::Bool => 0,
@@ -101,7 +101,7 @@ impl Model {
     }
 }
 
-/// NaN wins.
+/// The minimum, where NaN wins.
 fn least(a: f64, b: f64) -> f64 {
     if a.is_nan() || b.is_nan() { f64::NAN } else { a.min(b) }
 }
@@ -109,11 +109,11 @@ fn largest(a: f64, b: f64) -> f64 {
     -least(-a, -b)
 }
 
-/// Everything that lives at one moment.
+/// All arrays and expressions that exist at one moment.
 struct World {
     device: Device,
     arrays: Vec<(Array, Model)>,
-    /// Expressions that have not run, with what they must give whenever they do.
+    /// Unevaluated expressions, with what they must give, whenever that is.
     pending: Vec<(Expr, Model)>,
 }
 
@@ -152,7 +152,7 @@ fn stored(device: &Device, model: &Model) -> Array {
 
 fn create(s: &mut Source, device: &Device) -> (Array, Model) {
     let shape: Vec<usize> = match s.below(4) {
-        // around the widths of vectors
+        // lengths near the widths of vectors
         0 => vec![s.of(&[1, 3, 15, 16, 17, 31, 33, 64, 65])],
         _ => (0..s.below(4)).map(|_| s.below(5)).collect(),
     };
@@ -164,7 +164,7 @@ fn create(s: &mut Source, device: &Device) -> (Array, Model) {
     (array, model)
 }
 
-/// A range of an axis: first, step, how many.
+/// A range along an axis: the first index, the step, and the length.
 fn range(s: &mut Source, n: usize) -> (usize, isize, usize) {
     if n == 0 {
         return (0, 1, 0);
@@ -189,7 +189,7 @@ fn in_range(axis: usize, (first, step, _): (usize, isize, usize), index: &[usize
     from
 }
 
-/// A view of an expression.
+/// Takes a random view of an expression.
 fn view(s: &mut Source, e: &Expr, m: &Model) -> (Expr, Model) {
     let ndim = m.shape.len();
     match s.below(6) {
@@ -229,7 +229,7 @@ fn view(s: &mut Source, e: &Expr, m: &Model) -> (Expr, Model) {
     }
 }
 
-/// A computation on an expression.
+/// Applies a random computation to an expression.
 fn compute(s: &mut Source, e: &Expr, m: &Model, other: (Expr, Model)) -> (Expr, Model) {
     let integer = matches!(m.dtype, DType::I32 | DType::U8 | DType::I16);
     let ndim = m.shape.len();
@@ -245,7 +245,7 @@ fn compute(s: &mut Source, e: &Expr, m: &Model, other: (Expr, Model)) -> (Expr, 
         }
         3 if integer && ndim > 0 => {
             let axis = s.below(ndim);
-            // integers are summed in 64 bits, of which there is no model here
+            // sums of integers are 64-bit, which the model does not have, so we convert to i32
             let sum = m.fold(axis, DType::I32, |a, b| kept(a + b, DType::I32));
             (e.astype(DType::I32).sum(axis as i32).astype(DType::I32), sum)
         }
@@ -257,7 +257,7 @@ fn compute(s: &mut Source, e: &Expr, m: &Model, other: (Expr, Model)) -> (Expr, 
             let (f, n) = other;
             let Some(n) = n.broadcast(&m.shape) else { return (e.clone(), m.clone()) };
             let Some(dtype) = m.dtype.promote(n.dtype) else { return (e.clone(), m.clone()) };
-            // an f16 that no cast has rounded is not known to the bit
+            // without a cast, f16 results may be kept in f32, so their bits are not known
             if dtype == DType::F16 && (m.dtype != dtype || n.dtype != dtype) {
                 return (e.clone(), m.clone());
             }
@@ -270,7 +270,7 @@ fn compute(s: &mut Source, e: &Expr, m: &Model, other: (Expr, Model)) -> (Expr, 
                 0 => (e.minimum(&f), of(&least)),
                 1 => (e.maximum(&f), of(&largest)),
                 2 if matches!(dtype, DType::I32 | DType::U8 | DType::I16 | DType::F32) => (e - &f, of(&|x, y| x - y)),
-                // a NaN is not equal to itself
+                // a NaN is not equal to itself, so it stays
                 _ => (cupric::select(e.equal(e), &f, e), of(&|x, y| if x.is_nan() { x } else { y })),
             }
         }
@@ -278,7 +278,7 @@ fn compute(s: &mut Source, e: &Expr, m: &Model, other: (Expr, Model)) -> (Expr, 
 }
 
 impl World {
-    /// Something to read: an array or what is pending, seen and computed with in a few steps.
+    /// Makes something to read: an array or a pending expression, with some views and computations on it.
     fn value(&self, s: &mut Source) -> (Expr, Model) {
         let pick = |s: &mut Source| match s.below(3) {
             0 if !self.pending.is_empty() => self.pending[s.below(self.pending.len())].clone(),
@@ -300,7 +300,7 @@ impl World {
         (e, m)
     }
 
-    /// Writes to an array, whole or in part; whether it may succeed is for the model to say.
+    /// Writes to an array or a part of it. The model says whether the write must succeed.
     fn write(&mut self, s: &mut Source) {
         if self.arrays.is_empty() {
             return;
@@ -331,7 +331,7 @@ impl World {
                 (result, fits.then(|| old.map(old.dtype, |_| kept(n as f64, old.dtype))))
             }
             1 => {
-                // reads what it writes, and its neighbours: reversed, when that has the same shape
+                // reads the elements that it writes, in reversed order (if the shape stays the same)
                 let f = |e: &Expr| {
                     let e = e.flip(..);
                     if integer { e * 3 - 1 } else { e }
@@ -386,7 +386,7 @@ impl World {
             4 | 5 => {
                 let (e, m) = self.value(s);
                 let x = e.eval().unwrap_or_else(|e| panic!("{e}"));
-                // a generator runs on the CPU that has no limit, and must not mix with ours
+                // generators run on the CPU device without a limit, and arrays of two devices must not mix
                 let x = x.to_device(&self.device).unwrap_or_else(|e| panic!("{e}"));
                 self.arrays.push((x, m));
             }
@@ -408,7 +408,7 @@ impl World {
             }
             _ => self.write(s),
         }
-        // few enough that all of them are looked at in the end
+        // we keep few, because all of them are compared at the end
         self.arrays.truncate(6);
         self.pending.truncate(4);
     }

@@ -1,4 +1,4 @@
-//! Tables of numbers: whatever the bytes are, a typed error or an array, for memory in proportion. The first byte chooses dtype and format.
+//! Tables of numbers: any bytes give an error or an array, with proportional memory. Byte 0 chooses dtype and format.
 
 use super::memory::peak;
 use cupric::{Array, DType, ErrorKind, TextFormat};
@@ -28,13 +28,13 @@ pub fn run(bytes: &[u8]) {
         }
     };
     assert!(x.ndim() == 2 && x.dtype() == dtype, "{x:?}");
-    // what was read is written, and read again as the same bits
+    // writing and reading the array again gives the same bits
     for format in [TextFormat::new(), TextFormat::csv()] {
         let written = x.to_text_writer(vec![], &format).expect("numbers are written");
         let again = Array::from_text_reader(&written[..], dtype, &format).expect("what is written is read");
         if x.size() > 0 {
             assert_eq!(again.shape(), x.shape());
-            // all NaNs are one, so texts are compared
+            // all NaNs are written alike, so we compare the texts
             assert_eq!(again.to_text_writer(vec![], &format).expect("as before"), written);
         }
     }

@@ -1,12 +1,12 @@
 //! Shapes, strides and views: chains of slices, permutations, broadcasts, reshapes, windows and diagonals of a small
-//! array against an oracle that maps each index through the chain in 128 bits. Shapes go up to what `isize` holds and
-//! beyond: then the library must refuse, and only then.
+//! array. An oracle maps each index through the chain in 128 bits. Shapes go up to the limit of `isize` and beyond, and
+//! exactly there the library must return an error.
 
 use super::source::Source;
 use cupric::{Array, Device, Error, ErrorKind, Expr, SliceItem, arange};
 use std::sync::OnceLock;
 
-/// A result too large for this device must be an error: none of it may be reached by copying everything.
+/// The device's memory limit. A larger result must be an error, and never be reached by copying everything.
 const MEMORY: usize = 1 << 20;
 
 fn device() -> &'static Device {
@@ -26,11 +26,11 @@ fn stored(n: usize) -> Array {
     })
 }
 
-/// One step of a chain: an index of the result, into one of the operand.
+/// One operation of a chain: maps an index of the result to an index of the operand.
 enum Step {
-    /// `operand[d]` from the result's axes: a start, and (axis, coefficient) pairs.
+    /// `operand[d]` is a start plus the sum of coefficient × index over (result axis, coefficient) pairs.
     Affine(Vec<(i128, Vec<(usize, i128)>)>),
-    /// The same place in C order, from one shape to the other.
+    /// The element with the same position in C order, from one shape to the other.
     Reshape(Vec<i128>, Vec<i128>),
 }
 
@@ -40,7 +40,7 @@ struct Oracle {
 }
 
 impl Oracle {
-    /// The position in C order of the stored array that an index of the result means.
+    /// The position in the stored array (in C order) of the element at an index of the result.
     fn resolve(&self, index: &[i128]) -> i128 {
         let mut index = index.to_vec();
         for step in self.steps.iter().rev() {
@@ -63,7 +63,7 @@ impl Oracle {
         index.iter().fold(0, |_, i| *i)
     }
 
-    /// `None` where the product is beyond 128 bits, which is beyond everything.
+    /// The number of elements. `None` if the product overflows 128 bits, which is beyond every limit.
     fn size(shape: &[i128]) -> Option<i128> {
         if shape.contains(&0) {
             return Some(0);
@@ -81,10 +81,10 @@ impl Oracle {
     }
 }
 
-/// What becomes of an expression, and what must become of it; `None`: an error.
+/// The library's result, and the expected shape and step; `None` if an error is expected.
 type Outcome = (Expr, Option<(Vec<i128>, Step)>);
 
-/// A length: mostly small, now and then near the limits of the types that sizes are kept in.
+/// A length: mostly small, sometimes near the limits of the integer types that hold sizes.
 fn length(s: &mut Source) -> i128 {
     match s.below(12) {
         0..=8 => s.below(5) as i128,
@@ -149,7 +149,7 @@ fn slice(s: &mut Source, e: &Expr, o: &Oracle) -> Outcome {
                 if step == 0 {
                     return (result, None);
                 }
-                // Python's slice.indices
+                // as Python's slice.indices
                 let (low, high) = if up { (0, n) } else { (-1, n - 1) };
                 let place = |b: isize| (b as i128 + if b < 0 { n } else { 0 }).clamp(low, high);
                 let first = start.map_or(if up { low } else { high }, place);
@@ -222,7 +222,7 @@ fn reshape(s: &mut Source, e: &Expr, o: &Oracle) -> Outcome {
     let mut to = vec![];
     let mut left = size;
     for _ in 0..s.below(6) {
-        // a divisor of what is left, now and then anything
+        // a divisor of the remaining size; rarely any length
         let n = s.of(&[1, 2, 3, 4, 5, 6, 1 << 10, 1 << 20]);
         if left > 0 && left % n == 0 {
             to.push(n);
@@ -241,7 +241,7 @@ fn reshape(s: &mut Source, e: &Expr, o: &Oracle) -> Outcome {
     }
     let result = e.reshape(&given[..]);
     if unknown {
-        // the one length that makes it fit, if there is one
+        // the only length of axis 0 that fits, if there is one
         let known = Oracle::size(&to[1..]);
         match known {
             Some(k) if k > 0 && k <= isize::MAX as i128 && size % k == 0 => to[0] = size / k,
@@ -281,7 +281,7 @@ fn windows(s: &mut Source, e: &Expr, o: &Oracle) -> Outcome {
     let window = if s.one_in(3) {
         length(s)
     } else {
-        // one that fits, now and then by a hair
+        // a window that fits, or is one longer than the axis
         let n = usize::try_from(place).ok().and_then(|d| o.shape.get(d)).copied().unwrap_or(3);
         s.of(&[1, 2, 3, n / 2, n, n + 1])
     };
@@ -321,7 +321,7 @@ fn axes_of_length_1(s: &mut Source, e: &Expr, o: &Oracle) -> Outcome {
     (e.squeeze(..), o.affine(shape, axes))
 }
 
-/// The element at an index, by an index for each axis.
+/// The element at an index.
 fn element(e: &Expr, index: &[i128]) -> cupric::Result<i32> {
     let items: Vec<SliceItem> = index.iter().map(|i| SliceItem::Index(*i as isize)).collect();
     e.slice(items).item::<i32>()
@@ -338,7 +338,7 @@ pub fn run(bytes: &[u8]) {
     oracle.steps.push(Step::Reshape(vec![n as i128], to.clone()));
     oracle.shape = to;
     e = e.reshape(&shape[..]);
-    // some views are of a stored array, others of what is yet to be computed
+    // the chain starts from a stored array, or from an unevaluated expression
     let lazy = s.one_in(3);
     if lazy {
         e = e + 0;
@@ -380,13 +380,13 @@ fn too_much(e: &Error) -> bool {
     matches!(e.kind(), ErrorKind::OutOfMemory | ErrorKind::LimitExceeded)
 }
 
-/// All elements where they are few, else some that the bytes pick.
+/// Compares all elements if there are few, otherwise some that the bytes choose.
 fn check(s: &mut Source, e: &Expr, oracle: &Oracle, copied: bool) {
     let size = Oracle::size(&oracle.shape).expect("it fits");
     if size <= 4096 {
         let have = match e.to_vec::<i32>() {
             Ok(v) => v,
-            // a reshape between that no strides can say may have been as large as it liked
+            // a reshape that had to copy an intermediate result may have run out of memory
             Err(x) if copied && too_much(&x) => return,
             Err(x) => panic!("{x}"),
         };

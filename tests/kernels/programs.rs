@@ -1,5 +1,5 @@
-//! Random programs of branches, loops, switches and calls, as WGSL in a kernel and as a tree that is walked for each element:
-//! both must give the same integers.
+//! Random programs of branches, loops, switches and calls. They run as a WGSL kernel and by a tree-walking interpreter
+//! for each element, and both must give the same integers.
 
 use crate::kit::dice::Dice;
 use crate::kit::stage::Stage;
@@ -9,7 +9,7 @@ use std::fmt::Write;
 
 on_devices! {
     fn random_programs_run_as_they_are_written(d: &Device) {
-        // a kernel of its own for each program: few where a driver compiles it
+        // each program is a separate kernel, so we run few where a driver compiles it
         let count = if d.is_gpu() { 12 } else { 300 };
         let mut stage = Stage::new(7, "random kernels in WGSL", d);
         for seed in 0..count {
@@ -30,17 +30,17 @@ enum Value {
 enum Step {
     Set(usize, Value),
     If(Value, Value, Vec<Step>, Vec<Step>),
-    /// At most so many turns of a loop that ends earlier where two values are equal; what stands in `continuing`.
+    /// A loop of at most so many turns that ends early if two values are equal; its body, and its `continuing` block.
     Loop(usize, i32, Value, Value, Vec<Step>, Vec<Step>),
     Switch(Value, Vec<(Vec<i32>, Vec<Step>)>, Vec<Step>),
-    /// Sets the variable to what the helper gives for a value and a pointer to the other variable.
+    /// Sets the variable to the helper's result for a value and a pointer to the other variable.
     Call(usize, Value, usize),
     Break,
     Continue,
     Return(Value),
 }
 
-/// The variables of a function: names in the text. The first two are parameters, which nothing is assigned to.
+/// The variables of a function, as named in the source. The first two are parameters, which are never assigned.
 struct Names(&'static [&'static str], &'static str);
 
 const MAIN: Names = Names(&["x", "y", "r", "a", "b", "i0", "i1", "i2"], "r");
@@ -49,7 +49,7 @@ const HELPER: Names = Names(&["n", "m", "(*p)", "c", "e", "j0", "j1", "j2"], "")
 struct Maker {
     dice: Dice,
     helper: bool,
-    /// Counters of loops in use.
+    /// How many loop counters are in use.
     loops: usize,
     in_switch: bool,
 }
@@ -70,7 +70,7 @@ impl Maker {
     fn steps(&mut self, depth: usize) -> Vec<Step> {
         let n = self.dice.between(1, 4);
         let mut steps: Vec<Step> = (0..n).map(|_| self.step(depth)).collect();
-        // what stands behind a jump is no error, and is left out so that WGSL says nothing of it
+        // code behind a jump is not an error in these programs; we drop it so that WGSL does not complain
         if let Some(jump) = steps.iter().position(|s| matches!(s, Step::Break | Step::Continue | Step::Return(_))) {
             steps.truncate(jump + 1);
         }
@@ -263,7 +263,7 @@ fn program(d: &Device, seed: u64) -> Result<(), Box<dyn std::error::Error>> {
     let mut helpers = String::from("fn helper(n: i32, m: i32, p: ptr<function, i32>) -> i32 {\n");
     helpers.push_str("var c = 0; var e = 0; var j0 = 0; var j1 = 0; var j2 = 0;\n");
     print(&helper, &HELPER, &mut helpers);
-    // WGSL wants each way to return; behind a jump nothing may stand
+    // in WGSL every path must return, and no statement may follow a jump
     if !always_returns(&helper) {
         helpers.push_str("return c;\n");
     }

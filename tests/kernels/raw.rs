@@ -1,4 +1,4 @@
-//! Shaders of a user's own on a GPU: what they compute, that they stay within their arrays, and what is refused.
+//! Raw shaders of a user on a GPU: their results, that they stay within their arrays, and which are rejected.
 
 use crate::kit::*;
 use cupric::{Array, DType, Device, Error, ErrorKind, Expr, RawKernel, arange, array, full, zeros};
@@ -40,19 +40,19 @@ fn works(d: &Device) -> Result {
     let x = arange(0, 13 * 21, 1, DType::F32).reshape([13, 21]).to_device(d)?;
     let wanted = x.t().to_vec::<f32>()?;
     assert_eq!(transpose(&x, 13, 21)?.to_vec::<f32>()?, wanted);
-    // an expression, a view in another order, and one that begins in the middle, each read as it prints
+    // operands that are an expression, a transposed view and a slice; each is read in its logical order
     assert_eq!(transpose(&(&x * 2.0), 13, 21)?.to_vec::<f32>()?, (x.t() * 2.0).to_vec::<f32>()?);
     assert_eq!(transpose(&x.t(), 21, 13)?.to_vec::<f32>()?, x.to_vec::<f32>()?);
     assert_eq!(
         transpose(&x.slice(cupric::s![3..7, ..]), 4, 21)?.to_vec::<f32>()?,
         x.slice(cupric::s![3..7, ..]).t().to_vec::<f32>()?
     );
-    // what follows reads what the shader has written, and its operand may change afterwards
+    // operations after the shader read its output, and the operand may be changed afterwards
     let mut changed = x.clone();
     let y = transpose(&changed, 13, 21)?;
     changed.fill(0.0)?;
     assert_eq!((&y + 1.0).sum(..).item::<f32>()?, (&x + 1.0).sum(..).item::<f32>()?);
-    // a hundred calls of one shader compile it once
+    // a hundred calls of one shader compile it only once
     let before = d.stats();
     let mut z = x.eval()?;
     for n in 0..100 {
@@ -63,7 +63,7 @@ fn works(d: &Device) -> Result {
     assert_eq!((d.stats().compiles, d.stats().kernels - before.kernels), (before.compiles, 100));
     let (_, profile) = d.profile(|| transpose(&x, 13, 21))?;
     assert!(profile.to_string().contains("transpose") && profile.to_string().contains("raw.rs"), "{profile}");
-    // atomics, a structure, bytes, no input, and no workgroups at all
+    // shaders with atomics, a structure, bytes, no input, and no workgroups at all
     let counts = RawKernel::new(
         "struct Found { count: atomic<u32>, most: atomic<u32> }
          @group(0) @binding(0) var<storage, read_write> found: Found;
@@ -108,7 +108,7 @@ fn shaders_stay_within_their_arrays() {
         "beyond",
     )
     .expect("a shader");
-    // neighbours in memory of the same sizes, before and behind
+    // arrays of the same size, allocated before and after the output, which must not change
     let kept: Vec<Array> = (0..6).map(|n| full([3], n, DType::F32).to_device(&d).unwrap()).collect();
     let x = array![5., 5., 5.].to_device(&d).unwrap();
     let [y] = beyond.call([4, 1, 1], [&x], [([3], DType::F32)]).expect("a call");
@@ -220,7 +220,7 @@ fn wrong_calls_are_refused_and_the_device_goes_on() {
     let sixteen = arange(0, 16, 1, DType::F32).to_device(d).unwrap();
     let [y] = numbers.call([1, 1, 1], [&sixteen], [([1], DType::F32)]).unwrap();
     assert_eq!(y.item::<f32>().unwrap(), 15.0);
-    // the driver's refusal: more invocations than any device has
+    // an error from the driver: more invocations than any device supports
     let large = "@group(0) @binding(0) var<storage, read_write> y: array<f32>;
                  @compute @workgroup_size(16000) fn large() { y[0] = 1.0; }";
     let large = RawKernel::new(large, "large").expect("WGSL");
@@ -248,7 +248,7 @@ fn wrong_calls_are_refused_and_the_device_goes_on() {
     assert_eq!(e.kind(), ErrorKind::Unsupported, "{e}");
     let e = kernel.call_on(&other, [1, 1, 1], [&x, &n], result).unwrap_err();
     assert_eq!(e.kind(), ErrorKind::DeviceMismatch, "{e}");
-    // all of it left the device as it was
+    // after all these errors the device still works
     d.synchronize().unwrap();
     assert_eq!(transpose(&x, 2, 2).unwrap().to_vec::<f32>().unwrap(), [0.; 4]);
 }

@@ -39,7 +39,7 @@ fn reduce(d: &Device) -> Result {
     let fused = (logsumexp.call((&x.exp(),), keep(-1)) * 2.0).plan()?;
     assert_eq!(fused.kernels(), 1, "{fused}");
     assert!(fused.to_string().contains("logsumexp"), "{fused}");
-    // what combines by one function is the library's own fold
+    // a `combine` with a single known function becomes the library's own reduction
     let most = Reduction { state: "s: T = lowest", map: "s = x;", combine: "s = max(b.s, a.s);", finish: "y = 2 * s;" };
     let most = ReductionKernel::new("x: T", "y: T", most, "twice_most")?;
     same_bits(&most.call((&x,), 0), &(x.max(0) * 2.0))?;
@@ -48,7 +48,7 @@ fn reduce(d: &Device) -> Result {
     assert_eq!(most.check((&x,), 0, d)?.different, 0);
     let agreement = logsumexp.check((&x,), 1, d)?;
     assert!(agreement.elements == 64 && agreement.most_ulps < 20.0, "{agreement}");
-    // two inputs, one number
+    // two inputs and one result
     let dot = ReductionKernel::new(
         "x: f32, y: f32",
         "z: f64",
@@ -66,7 +66,7 @@ fn reduce(d: &Device) -> Result {
         assert_eq!(z.dtype(), DType::F64);
         assert!((z.item::<f64>()? - wanted as f64).abs() < 1e-3 * wanted as f64);
     }
-    // a count by an integer state
+    // a count with an integer state
     let count = ReductionKernel::new(
         "x: f32, limit: f32",
         "n: i32",

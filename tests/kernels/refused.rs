@@ -1,8 +1,8 @@
-//! Kernels that are refused: wrong ones, with the line and the column, and hostile ones.
+//! Kernels that return an error: wrong ones, with line and column, and hostile ones.
 
 use cupric::*;
 
-/// Wrong kernels, and what is said of each.
+/// Wrong kernels, and the messages that they must give.
 #[test]
 fn wrong_kernels_are_refused_with_line_and_column() {
     let cases: &[(&str, &str, &str, &str)] = &[
@@ -73,7 +73,7 @@ fn wrong_kernels_are_refused_with_line_and_column() {
     }
 }
 
-/// Texts that would take all memory, the stack or an hour.
+/// Sources that would take all memory, the stack, or an hour.
 #[test]
 fn hostile_kernels_are_refused() {
     let body = |text: &str| match ElementwiseKernel::new("x: f32", "y: f32", text, "hostile") {

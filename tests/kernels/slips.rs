@@ -1,5 +1,5 @@
-//! Kernels that look right and are not, or look odd and are right: loops with several ways through, results without operands,
-//! matrices, neutral numbers that are none.
+//! Kernels that look right and are wrong, or look odd and are right: loops with several paths, results that use no
+//! operand, matrices, initial values that are not neutral.
 
 use crate::kit::*;
 use cupric::{
@@ -39,7 +39,7 @@ fn whole_loops(d: &Device) -> Result {
         let kernel = ElementwiseKernel::with_options("x: f32", "y: f32", body, "ways", options)?;
         assert_eq!(kernel.call((&x,)).to_vec::<f32>()?, wanted);
     }
-    // a loop that some leave is cut, also if all others leave it later
+    // `loop_steps` limits a loop that some elements leave early, for all others too
     let body = "for (var i = 0; i < 100; i++) { if f32(i) >= x { break; } y += 1.0; }";
     let kernel =
         ElementwiseKernel::with_options("x: f32", "y: f32", body, "cut", KernelOptions::default().loop_steps(7))?;
@@ -58,7 +58,7 @@ fn without_operands(d: &Device) -> Result {
     let count = ReductionKernel::new("x: f32", "y: u32", steps, "count")?;
     let n = count.call((&x,), 0).eval()?;
     assert_eq!((n.device(), n.to_vec::<u32>()?), (d.clone(), vec![2; 3]));
-    // what the finish makes of nothing has the shape of the reduction
+    // a result that does not use the state still has the shape of the reduction
     for state in ["n: u32 = 0", "n: u32 = 0, m: u32 = 0"] {
         let of_two = state.contains('m');
         let map = if of_two { "n = 1u; m = 1u;" } else { "n = 1u;" };
@@ -74,7 +74,7 @@ fn without_operands(d: &Device) -> Result {
 fn checked_outputs(d: &Device) -> Result {
     d.check([Check::Nan]);
     let x = array![1., -1., 2.].to_device(d)?;
-    // z is made of y, and is no NaN where y is one
+    // z is computed from y, but is not NaN where y is
     let kernel =
         ElementwiseKernel::new("x: f32", "y: f32, z: f32", "y = log(x); z = select(y, 0.0, x < 0.0);", "logs")?;
     let [y, z] = kernel.call_many((&x,));
@@ -82,7 +82,7 @@ fn checked_outputs(d: &Device) -> Result {
     found(eval_all([&y, &z]).expect_err("a NaN in y"));
     found((&y * 2.0).eval().expect_err("a NaN in y"));
     assert_eq!(z.to_vec::<f32>()?, [0., 0., 2f32.ln()]);
-    // a reduction's map is between its operand and its result
+    // a NaN inside a reduction's `map` is in neither the operand nor the result, so it is not reported
     let steps = Reduction {
         state: "most: f32 = lowest, n: f32 = 0",
         map: "most = select(log(x), 0.0, isnan(log(x))); n = 1.0;",
@@ -115,7 +115,7 @@ fn narrow(d: &Device) -> Result {
     }
     let norm = Reduction { state: "s: T = 0", map: "s = x * x;", combine: "s = a.s + b.s;", finish: "y = sqrt(s);" };
     let norm = ReductionKernel::new("x: T", "y: T", norm, "norm")?;
-    // 1,000 squares of 10 are more than the 65,504 that f16 holds
+    // the sum of 1,000 squares of 10 exceeds 65,504, the largest f16
     for shape in [[1000, 1], [1000, 300]] {
         let x = cupric::full(shape, 10.0, DType::F16).to_device(d)?;
         let norms = norm.call((&x,), 0).to_vec_as::<f32>()?;
@@ -128,7 +128,7 @@ fn narrow(d: &Device) -> Result {
     let x = array![[1., 2.], [-1., 3.], [-1., -2.]].to_device(d)?;
     assert_eq!(both.call((&x,), 1).to_vec::<bool>()?, [true, false, false]);
     assert_eq!(either.call((&x,), 1).to_vec::<bool>()?, [true, true, false]);
-    // these are the library's own folds
+    // these become the library's own reductions
     assert!(both.call((&x,), 1).plan()?.to_string().contains("reduce logical_and"), "{}", both.call((&x,), 1).plan()?);
     assert!(
         either.call((&x,), 1).plan()?.to_string().contains("reduce logical_or"),
@@ -209,7 +209,7 @@ fn combinations_whose_order_matters_are_refused() {
             },
             "it must not matter which state is a and which is b",
         ),
-        // right on its own, and NaN where a lane without elements combines two neutral states
+        // right for elements, but NaN if an idle lane combines two neutral states
         (
             Reduction {
                 state: "m: f32 = lowest, s: f32 = 0",
@@ -236,7 +236,7 @@ fn combinations_whose_order_matters_are_refused() {
         println!("{e}");
         assert!(e.contains(wanted), "{e}");
     }
-    // rounding, and states that differ and mean the same, are no reason
+    // rounding differences are accepted, and so are different states that give the same result
     let good = [
         Reduction {
             state: "p: f32 = 0, q: f32 = 1",
@@ -272,7 +272,7 @@ fn every_state(d: &Device) -> Result {
     Ok(())
 }
 
-/// The least and the greatest element, and how often: states of one size of word, and of two.
+/// Minimum, maximum and how often they occur: states of 32-bit words and of 64-bit words.
 fn of_numbers(x: &Array, axis: isize) -> Result {
     for (types, dtype) in [("T", DType::I32), ("T", DType::F32), ("i64", DType::I32), ("f64", DType::F32)] {
         if types == "f64" && !x.device().supports(DType::F64) {
@@ -310,7 +310,7 @@ fn of_truths(x: &Array, axis: isize) -> Result {
     Ok(())
 }
 
-/// A text that its author writes stays in the function that it is put into.
+/// A user's source cannot escape from the function into which it is inserted.
 #[test]
 fn a_text_stays_in_its_function() {
     let says = |e: Error, words: &str| assert!(e.kind() == ErrorKind::Argument && e.to_string().contains(words), "{e}");
@@ -327,7 +327,7 @@ fn a_text_stays_in_its_function() {
     says(body("y = x; } fn evil() { ").unwrap_err(), "body, line 1, column 8");
     says(body("if x > 0.0 {\n y = x;").unwrap_err(), "body, line 1, column 12: this `{` has no matching `}`");
     says(body("y = x; /* {").unwrap_err(), "body, line 1, column 8: this comment does not end");
-    // braces of its own, and those in comments, are what they were
+    // balanced braces, and braces in comments, are allowed
     for text in ["{ y = x; }", "y = x; // }", "/* } */ y = x; /* /* { */ */", "y = x; // {\r{ y = y + 1.0; }"] {
         body(text).unwrap();
     }

@@ -1,4 +1,4 @@
-//! Elementwise kernels that users write in WGSL: what they compute and how they fuse.
+//! Elementwise kernels that users write in WGSL: their results, and how they fuse.
 
 use crate::kit::*;
 use cupric::{
@@ -61,7 +61,7 @@ fn smooth_l1(d: &Device) -> Result {
     let composition = select(distance.less(1.0), 0.5 * &distance * &distance, &distance - 0.5);
     same_bits(&loss, &composition)?;
     same_bits(&kernel.call([&x, &x]), &(&x * 0.0).abs())?;
-    // a view of an operand, and a number for one
+    // one operand is a view, another a number
     let part = x.t().flip(0);
     same_bits(&kernel.call((part.clone(), 0.25)), &{
         let distance = (&part - 0.25).abs();
@@ -148,7 +148,7 @@ fn integers(d: &Device) -> Result {
     let results = kernel.call_many::<6>((&x, &y));
     let results = eval_all(results.each_ref())?;
     for (n, (a, b)) in a.iter().zip(&b).enumerate() {
-        // WGSL: by 0 the quotient is the dividend and the rest 0; a shift is modulo the width
+        // in WGSL, x / 0 is x and x % 0 is 0; a shift is taken modulo the width
         let quotient = a.checked_div(*b).unwrap_or(*a);
         let rest = a.checked_rem(*b).unwrap_or(0);
         let low = (*a as u32).checked_div(*b as u32).unwrap_or(*a as u32);
@@ -165,7 +165,7 @@ fn integers(d: &Device) -> Result {
     Ok(())
 }
 
-/// A program of branches and loops, as Rust and as WGSL: the two texts are meant to read alike.
+/// A program with branches and loops, in Rust and in WGSL. The two sources correspond line by line.
 fn scalar_program(x: i32, y: i32) -> (i32, i32) {
     fn helper(n: i32, stop: i32) -> i32 {
         let mut i = 0;
@@ -265,7 +265,7 @@ fn control_flow(d: &Device) -> Result {
         assert_eq!((sum[n], turns[n]), scalar_program(x[n], y[n]), "x = {}, y = {}", x[n], y[n]);
     }
 
-    // a loop whose end depends on the element, with its maximum
+    // a loop whose length depends on the element, with a maximum
     let mandelbrot = ElementwiseKernel::with_options(
         "cx: f32, cy: f32",
         "steps: i32",
@@ -294,7 +294,7 @@ fn control_flow(d: &Device) -> Result {
         }
         different += (*got != wanted) as usize;
     }
-    // a device may fuse a multiplication and an addition, after which a point at the border leaves one turn earlier or later
+    // a device may use fma, so that a point at the border leaves the loop one turn earlier or later
     assert!(different <= steps.len() / 100, "{different} of {}", steps.len());
     Ok(())
 }
@@ -359,18 +359,18 @@ fn dtypes(d: &Device) -> Result {
         let wanted = x.astype(dtype).square();
         assert!(cupric::array_equal(&y, &wanted)?, "{dtype}: {y}");
     }
-    // i8 wraps where the output is converted, not within
+    // the kernel computes in 32 bits, and only the output is converted to i8
     let mean = ElementwiseKernel::new("x: T, y: T", "z: T", "z = (x + y) / 2;", "mean")?;
     let x = array![100i8, -100].to_device(d)?;
     assert_eq!(mean.call((&x, &x)).to_vec::<i8>()?, [100, -100]);
-    // operands of one name are promoted; a number is weak
+    // operands with the same type variable are promoted together; a number has no dtype of its own
     let y = array![0.5f32, 1.5].to_device(d)?;
     assert_eq!(mean.call((&x, &y)).dtype()?, DType::F32);
     assert_eq!(mean.call((&x, 2)).dtype()?, DType::I8);
     assert_eq!(mean.call((&x, 2.5)).dtype()?, DType::F32);
     assert_eq!(mean.call((1, 2)).dtype()?, DType::I32);
     assert_eq!(mean.call((1, 2)).item::<i32>()?, 1);
-    // a declared type takes what it holds, and no more
+    // a declared type accepts operands that convert to it without loss, and no others
     let floats = ElementwiseKernel::new("x: f32", "y: u8", "y = u32(x);", "floats")?;
     assert_eq!(floats.call((&x,)).dtype()?, DType::U8);
     assert_eq!(floats.call((array![3.7f32, 258.0].to_device(d)?,)).to_vec::<u8>()?, [3, 2]);
@@ -406,7 +406,7 @@ fn outputs(d: &Device) -> Result {
     same_bits(&b, &cupric::atan2(&y, &x))?;
     let agreement = polar.check((&x, &y), d)?;
     assert!(agreement.elements == 2000 && agreement.most_ulps < 5.0, "{agreement}");
-    // an output that no input reaches has the shape of all operands
+    // an output that does not depend on any input has the shape of all operands broadcast
     let ones = ElementwiseKernel::new("x: f32", "y: f32, z: i32", "y = 1.0;", "ones")?;
     let [one, zero] = ones.call_many((x.reshape([10, 100]),));
     assert_eq!((one.shape()?, zero.sum(..).item::<i64>()?), (&[10, 100][..], 0));
@@ -424,7 +424,7 @@ fn outputs(d: &Device) -> Result {
         e.kind() == ErrorKind::Shape && e.to_string().contains("polar: cannot broadcast shapes [1000] and [2]"),
         "{e}"
     );
-    // an operand's own error stays as it is
+    // an error of an operand is passed on unchanged
     let e = polar.call_many::<2>((&x, array![1., 2.] + array![1., 2., 3.]))[0]
         .clone()
         .eval()

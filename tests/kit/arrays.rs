@@ -2,17 +2,17 @@
 
 use cupric::{Array, DType, Device, Element, Expr, Result, bf16, f16};
 
-/// Elements in a shape, on a device.
+/// Makes an array of elements with a shape on a device.
 pub fn put<T: Element>(d: &Device, elements: impl Into<Vec<T>>, shape: &[usize]) -> Array {
     Array::from_vec(elements.into(), shape).unwrap().to_device(d).unwrap()
 }
 
-/// f32 elements from f64 literals.
+/// Converts f64 literals to f32 elements.
 pub fn f(v: &[f64]) -> Vec<f32> {
     v.iter().map(|x| *x as f32).collect()
 }
 
-/// The element type of a name.
+/// The dtype with this name.
 pub fn dtype(name: &str) -> Option<DType> {
     DType::ALL.into_iter().find(|d| d.name() == name)
 }
@@ -34,7 +34,7 @@ macro_rules! with_type {
     };
 }
 
-/// An array of elements given by their bits, on a device.
+/// Makes an array on a device from the bits of its elements.
 pub fn array(dtype: DType, bits: &[u64], shape: &[usize], device: &Device) -> Result<Array> {
     let bytes: Vec<u8> = bits.iter().flat_map(|b| b.to_le_bytes().into_iter().take(dtype.size())).collect();
     with_type!(dtype, T => Array::from_vec(T::from_bytes(&bytes).unwrap(), shape)?.to_device(device))
@@ -84,7 +84,7 @@ pub fn canonical<T: Element>(x: T) -> u64 {
     u64::from_le_bytes(out)
 }
 
-/// Asserts that each element, cast to f32, is within an absolute bound of the wanted one; `bound` gets the wanted element.
+/// Asserts that each element, cast to f32, is near the wanted one, within the error `bound(wanted)`.
 #[track_caller]
 pub fn near(e: &Expr, want: &[f64], bound: impl Fn(f64) -> f64) {
     let got: Vec<f64> = e.astype(DType::F32).to_vec::<f32>().unwrap().into_iter().map(|x| x as f64).collect();
@@ -104,7 +104,7 @@ pub fn error(e: &Expr) -> String {
     }
 }
 
-/// The lines of a file that a script of `data/` wrote: names, shapes and elements, with tabs between.
+/// Parses a file that a script of `data/` wrote: each line has a name, a shape and elements, with tabs between.
 pub fn golden(text: &'static str) -> impl Iterator<Item = (&'static str, Vec<usize>, Vec<f64>)> {
     text.lines().map(|line| {
         let fields: Vec<&str> = line.split('\t').collect();
@@ -119,7 +119,7 @@ pub fn numbers(e: &Expr) -> Result<(Vec<usize>, Vec<f64>)> {
     Ok((a.shape().to_vec(), a.astype(DType::F64).to_vec()?))
 }
 
-/// The multiple of n·ε that `docs/CONTRACT.md` allows for an error of a factorisation, by the text of its first cell.
+/// The multiple of n·ε that `docs/CONTRACT.md` allows for an error of a factorisation, which its row names.
 pub fn factor_bound(error: &str) -> f64 {
     let page = include_str!("../../docs/CONTRACT.md");
     let row = page.lines().find_map(|line| line.strip_prefix(&format!("| `{error}` | ")));

@@ -1,4 +1,4 @@
-//! The devices of a test: the CPU that all tests share, a GPU that no other test uses meanwhile, or one that only this test ever uses.
+//! Devices for tests: the shared CPU, a GPU that no other test uses at the same time, or one for this test only.
 
 use cupric::{DType, Device, Error};
 use std::cell::RefCell;
@@ -8,9 +8,9 @@ use std::panic::Location;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{LazyLock, Mutex, PoisonError};
 
-/// Makes two tests of each function over a device: `cpu::name`, and `gpu::name` in a build with the feature `gpu`. The GPU is
-/// that of [`gpu`], or with `shared;` before the functions the one that `Device::gpu` returns. A list `name: file;` makes them of
-/// functions that stand in files beside it.
+/// Defines two tests for each function that takes a device: `cpu::name`, and `gpu::name` if the feature `gpu` is on.
+/// The GPU is the one of [`gpu`]; with `shared;` before the functions it is the one that `Device::gpu` returns.
+/// A list `name: file;` takes the functions from modules in other files.
 #[allow(unused_macros, reason = "each test program uses a part")]
 macro_rules! on_devices {
     (shared; $($functions:tt)*) => { on_devices! { @shared_gpu $($functions)* } };
@@ -46,21 +46,21 @@ macro_rules! on_devices {
 
 pub(crate) use on_devices;
 
-/// Prints a line that the test harness does not capture, as it does what `println!` prints in a passing test.
+/// Prints a line that the test harness does not capture. It captures what `println!` prints in a passing test.
 pub fn say(line: &str) {
-    // a closed terminal is no reason to fail
+    // ignore errors, because a closed terminal is no reason to fail
     let _ = writeln!(std::io::stdout().lock(), "{line}");
 }
 
 thread_local! {
-    /// The GPU of this thread's test.
+    /// The GPU that this thread's test uses.
     static HELD: RefCell<Option<Held>> = const { RefCell::new(None) };
 }
 
-/// Devices on the first GPU that no thread holds.
+/// Open devices on the first GPU that no thread uses now.
 static FREE: Mutex<Vec<Device>> = Mutex::new(vec![]);
 
-/// A device that a thread holds. The end of the thread, which is that of its test, frees it.
+/// A device that a thread uses. It becomes free when the thread ends, which is when its test ends.
 struct Held(Device);
 
 impl Drop for Held {
@@ -69,7 +69,7 @@ impl Drop for Held {
     }
 }
 
-/// The first GPU: as `Device::gpu` opens it, or with `CUPRIC_STAGE_LIMITS=webgpu` one device that has WebGPU's default limits.
+/// The first GPU, as `Device::gpu` opens it. With `CUPRIC_STAGE_LIMITS=webgpu` it has WebGPU's default limits.
 fn first() -> Result<Device, Error> {
     static NARROW: Mutex<Option<Device>> = Mutex::new(None);
     match std::env::var("CUPRIC_STAGE_LIMITS") {
@@ -85,8 +85,8 @@ fn first() -> Result<Device, Error> {
     }
 }
 
-/// A free device on the first GPU, or another one. Tests that run at the same time have different ones: a software driver has a
-/// thread for each, which compiles its shaders; and an error that the GPU finds late is not reported to another test.
+/// A free device on the first GPU, or a new one. Tests that run at the same time use different devices: a software
+/// driver compiles shaders in one thread per device, and another test must not get an error that a GPU reports late.
 fn held() -> Result<Device, Error> {
     static FIRST: AtomicBool = AtomicBool::new(true);
     HELD.with_borrow_mut(|held| {
@@ -102,14 +102,14 @@ fn held() -> Result<Device, Error> {
     })
 }
 
-/// A device on the first GPU, which this thread alone uses until it ends. If there is none it returns `None` and prints that `tests`
-/// tests are left out, once for each line of code that calls it; with `CUPRIC_REQUIRE_GPU=1` it fails instead.
+/// A GPU device that only this thread uses until it ends. If there is no GPU, returns `None` and prints once per caller
+/// that `tests` tests are left out; with `CUPRIC_REQUIRE_GPU=1` it panics instead.
 #[track_caller]
 pub fn gpu(tests: usize) -> Option<Device> {
     or_left_out(held(), tests)
 }
 
-/// As [`gpu`], but the device that `Device::gpu` returns, which every test may use.
+/// Like [`gpu`], but the device is the one that `Device::gpu` returns, which all tests share.
 #[track_caller]
 pub fn shared_gpu(tests: usize) -> Option<Device> {
     or_left_out(Device::gpu(), tests)
@@ -132,7 +132,7 @@ fn or_left_out(device: Result<Device, Error>, tests: usize) -> Option<Device> {
     }
 }
 
-/// Another device on the same hardware, so that no other test changes its counters. 4 GiB is more than any test uses.
+/// A new device on the same hardware, so that other tests do not change its counters. No test needs 4 GiB.
 pub fn own(d: &Device) -> Device {
     d.with_memory_limit(4 << 30).unwrap()
 }
@@ -147,14 +147,14 @@ pub fn has_default_limits(d: &Device) -> bool {
     d.is_gpu() && std::env::var_os("CUPRIC_STAGE_LIMITS").is_some_and(|limits| limits == "webgpu")
 }
 
-/// A number of a type, for tests whose parts take turns with types.
+/// The index of a type in `DType::ALL`, for tests that try a part of the types in each run.
 pub fn number_of(t: DType) -> usize {
     DType::ALL.iter().position(|x| *x == t).expect("one of all types")
 }
 
 /// The name by which the test harness's option `--exact` finds a test of a module (`module_path!()`).
 pub fn test_name(module: &str, test: &str) -> String {
-    // the first part is the test program
+    // the first part of the path is the test program's name
     let below = module.split("::").skip(1).collect::<Vec<_>>();
     [&below[..], &[test]].concat().join("::")
 }

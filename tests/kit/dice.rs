@@ -1,10 +1,10 @@
 //! Random numbers for tests, from a generator that is not the library's.
 
-/// SplitMix64: the same numbers in every run and on every machine.
+/// The generator SplitMix64. It gives the same numbers in every run and on every machine.
 #[derive(Clone)]
 pub struct Dice(u64);
 
-/// Begins in a given state. [`Dice::new`] multiplies its seed first, so that neighbouring seeds give unlike numbers.
+/// Starts from a state. [`Dice::new`] multiplies its seed first, so that neighbouring seeds give unrelated numbers.
 impl From<u64> for Dice {
     fn from(state: u64) -> Dice {
         Dice(state)
@@ -25,11 +25,11 @@ impl Dice {
     }
 
     pub fn below(&mut self, n: usize) -> usize {
-        // the same on machines of 32 bits
+        // computed in u64, so that 32-bit machines give the same numbers
         ((self.next() >> 11) % n.max(1) as u64) as usize
     }
 
-    /// In `low..=high`.
+    /// A random integer in `low..=high`.
     pub fn between(&mut self, low: i64, high: i64) -> i64 {
         low + self.below((high - low + 1) as usize) as i64
     }
@@ -38,12 +38,12 @@ impl Dice {
         self.below(n) == 0
     }
 
-    /// In `[0, 1)`.
+    /// A random number in `[0, 1)`.
     pub fn unit(&mut self) -> f64 {
         (self.next() >> 11) as f64 / (1u64 << 53) as f64
     }
 
-    /// In `[low, high)`.
+    /// A random number in `[low, high)`.
     pub fn within(&mut self, low: f64, high: f64) -> f64 {
         low + (high - low) * self.unit()
     }
@@ -58,7 +58,7 @@ impl Dice {
     }
 }
 
-/// A number between −1 and 1 for each element, the same for the same seed.
+/// `n` random numbers between −1 and 1. The same seed gives the same numbers.
 pub fn noise(seed: u64, n: usize) -> Vec<f32> {
     let mut d = Dice::new(seed);
     (0..n).map(|_| (d.unit() * 2.0 - 1.0) as f32).collect()

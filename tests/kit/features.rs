@@ -1,4 +1,4 @@
-//! The features that a test program is built with. What it has cargo build with exactly these finds the library built already.
+//! The features of this test program. A cargo command with exactly these features reuses the built library.
 
 /// Each feature, and whether it is on.
 const FEATURES: [(&str, bool); 18] = [
@@ -22,7 +22,7 @@ const FEATURES: [(&str, bool); 18] = [
     ("testing", cfg!(feature = "testing")),
 ];
 
-/// Arguments by which cargo builds with these features.
+/// Cargo arguments that build with exactly these features.
 pub fn arguments() -> Vec<&'static str> {
     let on = FEATURES.iter().filter(|(_, is_on)| *is_on).flat_map(|(name, _)| ["--features", name]);
     ["--no-default-features"].into_iter().chain(on).collect()

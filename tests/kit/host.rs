@@ -1,4 +1,4 @@
-//! A dense host array with plain loops: what tests of views, copies and joins compare the library with.
+//! A dense host array with plain loops, with which tests of views, copies and joins compare the library.
 
 use std::fmt::Debug;
 

@@ -1,4 +1,4 @@
-//! An allocator that counts what each thread holds, now and at most.
+//! An allocator that counts how much memory each thread holds, now and at its peak.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -11,28 +11,28 @@ thread_local! {
 }
 
 fn count(bytes: isize) {
-    // a thread that is ending has no counters any more
+    // a thread that is ending may have no counters any more
     let _ = NOW.try_with(|now| {
         now.set(now.get() + bytes);
         let _ = PEAK.try_with(|peak| peak.set(peak.get().max(now.get())));
     });
 }
 
-// SAFETY: every call goes to the system's allocator as it is.
+// SAFETY: every call is passed unchanged to the system's allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size() as isize);
-        // SAFETY: the caller has promised what `System` asks for: a layout of some size.
+        // SAFETY: the caller guarantees what `System` requires: a layout with a size that is not zero.
         unsafe { System.alloc(layout) }
     }
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         count(layout.size() as isize);
-        // SAFETY: the caller has promised what `System` asks for: a layout of some size.
+        // SAFETY: the caller guarantees what `System` requires: a layout with a size that is not zero.
         unsafe { System.alloc_zeroed(layout) }
     }
     unsafe fn dealloc(&self, p: *mut u8, layout: Layout) {
         count(-(layout.size() as isize));
-        // SAFETY: the caller has promised what `System` asks for: a block that it made with this layout.
+        // SAFETY: the caller guarantees what `System` requires: it allocated this block with this layout.
         unsafe { System.dealloc(p, layout) }
     }
 }
@@ -40,7 +40,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// What a function gives, and the most bytes that this thread held more than before while it ran.
+/// Runs `f`. Returns its result, and the most memory that this thread held meanwhile beyond what it held before.
 pub fn peak<T>(f: impl FnOnce() -> T) -> (T, usize) {
     let before = NOW.get();
     PEAK.set(before);

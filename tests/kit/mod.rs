@@ -1,5 +1,5 @@
-//! What the tests share: a device for every test, arrays and comparisons, a host array to compare with, numbers by their
-//! bits, random numbers, the list of operations that are no rows of the ufunc table, and the lines of the table of stages.
+//! Code that tests share: devices, arrays and comparisons, a host array as reference, numbers as bits, random numbers,
+//! the list of operations that are not in the table of elementwise functions, and the stage table's lines.
 #![allow(dead_code, unused_imports, reason = "each test program uses a part")]
 
 pub mod arrays;

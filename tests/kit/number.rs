@@ -1,9 +1,9 @@
-//! Elements as bits: their values, correct rounding, units in the last place (ULP). None of it uses the library's conversions,
-//! since tests compare the library with it.
+//! Elements as bits: their values, correct rounding, and units in the last place (ULP). This code does not use the
+//! library's conversions, because tests compare the library with it.
 
 use cupric::DType;
 
-/// Significant bits, smallest and largest exponent of a float type.
+/// The number of significant bits, and the smallest and largest exponent, of a float type.
 fn format(dtype: DType) -> (i32, i32, i32) {
     match dtype {
         DType::F16 => (11, -14, 15),
@@ -13,7 +13,7 @@ fn format(dtype: DType) -> (i32, i32, i32) {
     }
 }
 
-/// The value of a float, or of an integer as f64 holds it.
+/// The value of a float, or of an integer rounded to f64.
 pub fn real(dtype: DType, bits: u64) -> f64 {
     match dtype {
         DType::F16 => {
@@ -48,7 +48,7 @@ pub fn integer(dtype: DType, bits: u64) -> i128 {
     }
 }
 
-/// Smallest and largest integer of a type.
+/// The smallest and largest integer of a type.
 pub fn range(dtype: DType) -> (i128, i128) {
     match (dtype, width(dtype)) {
         (DType::Bool, _) => (0, 1),
@@ -78,7 +78,7 @@ fn exponent(x: f64) -> i32 {
     if e == 0 { (x * 2f64.powi(64)).to_bits().wrapping_shr(52) as i32 % 2048 - 1023 - 64 } else { e - 1023 }
 }
 
-/// 2^n, also where it is subnormal.
+/// 2^n, including subnormal results.
 fn power(n: i32) -> f64 {
     if n < -1022 { 2f64.powi(n + 64) * 2f64.powi(-64) } else { 2f64.powi(n) }
 }
@@ -114,7 +114,7 @@ pub fn round(dtype: DType, x: f64) -> u64 {
                 let r = (x / unit).round_ties_even() * unit;
                 if r.abs() > largest(dtype) { f64::INFINITY.copysign(x) } else { r.copysign(x) }
             };
-            // r is a value of the type, so the conversions below are exact
+            // r is a value of the dtype, so the conversions below are exact
             match dtype {
                 DType::F16 => half_bits(r),
                 _ => ((r as f32).to_bits() >> 16) as u64 | if r.is_nan() { 0x40 } else { 0 },
@@ -123,7 +123,7 @@ pub fn round(dtype: DType, x: f64) -> u64 {
     }
 }
 
-/// The f16 bits of a value that f16 holds.
+/// The f16 bits of a value that is exactly representable in f16.
 fn half_bits(r: f64) -> u64 {
     let sign = (r.is_sign_negative() as u64) << 15;
     let a = r.abs();
@@ -174,7 +174,7 @@ pub fn at_place(dtype: DType, place: i64) -> u64 {
     place.unsigned_abs() | if place < 0 { top } else { 0 }
 }
 
-/// Bits and value, for messages.
+/// An element's bits and value, for messages.
 pub fn show(dtype: DType, bits: u64) -> String {
     let digits = dtype.size() * 2;
     if dtype.is_float() {

@@ -1,10 +1,10 @@
-//! Lines for the table of test stages that `tests/run` prints at its end: each test that belongs to a stage writes one.
+//! Lines of the table of test stages that `tests/run` prints at its end. Each test of a stage writes one line.
 
 use cupric::Device;
 use std::io::Write;
 use std::time::Instant;
 
-/// One test's part of a stage. Dropping it writes its line.
+/// What one test reports for a stage. Dropping it writes the line.
 pub struct Stage {
     number: u32,
     name: &'static str,
@@ -15,7 +15,7 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// Begins a test's part of a stage on a device. The line will tell how many pipelines the device compiled meanwhile.
+    /// Begins a test's line. It will tell how many pipelines the device compiled during the test.
     pub fn new(number: u32, name: &'static str, device: &Device) -> Stage {
         let compiles = device.stats().compiles;
         Stage { number, name, device: device.clone(), compiles, started: Instant::now(), trials: 0 }
@@ -35,7 +35,7 @@ impl Drop for Stage {
         let pipelines = self.device.stats().compiles - self.compiles;
         let seconds = self.started.elapsed().as_secs_f64();
         let line = format!("{}\t{}\t{device}\t{}\t{pipelines}\t{seconds:.2}\n", self.number, self.name, self.trials);
-        // the line is one write to a file in append mode, so that lines of tests that run at the same time do not mix
+        // one write in append mode writes the line, so that lines of parallel tests do not mix
         if let Ok(mut file) = std::fs::OpenOptions::new().append(true).create(true).open(path) {
             let _ = file.write_all(line.as_bytes());
         }

@@ -1,5 +1,5 @@
-//! Tests hold the claims of the README, of the pages in `docs/` and of the guide. A sentence with a number or an "always" names its test
-//! in a comment that the rendered page does not show, and the output that the README shows is what the library prints.
+//! Tests prove the claims of the README, the pages in `docs/` and the guide. A sentence with a number or an "always"
+//! names its test in an HTML comment, and the output that the README shows must be what the library prints.
 
 use crate::root;
 use cupric::{Array, DType, Rng, array, keep, zeros};
@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-/// The pages whose claims have tests.
+/// The pages in which claims must name their tests.
 const PAGES: [&str; 11] = [
     "README.md",
     "docs/COMPARISON.md",
@@ -23,14 +23,14 @@ const PAGES: [&str; 11] = [
     "src/guide/numpy.md",
 ];
 
-/// Words that promise something, besides digits.
+/// Words that promise something. Digits count as promises too.
 const PROMISES: [&str; 5] = ["always", "never", "nothing", "everything", "whatever"];
 
 pub fn read(name: &str) -> String {
     fs::read_to_string(root().join(name)).unwrap_or_else(|e| panic!("{name}: {e}"))
 }
 
-/// The text of all files below a folder that end so.
+/// The text of all files below a folder whose names end with `ends`.
 fn sources(folder: &Path, ends: &str, into: &mut Vec<(String, String)>) {
     for entry in fs::read_dir(folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display())) {
         let path = entry.expect("an entry").path();
@@ -49,7 +49,7 @@ fn named(text: &str) -> impl Iterator<Item = &str> {
     comments.flat_map(|names| names.split(", "))
 }
 
-/// The paragraphs, list items and tables of a page with the comments that follow them, without code, what is generated and titles.
+/// Splits a page into paragraphs, list items and tables, each with the comments behind it; no code, no titles.
 fn pieces(page: &str) -> Vec<String> {
     let mut pieces = vec![String::new()];
     let (mut code, mut generated, mut table) = (false, false, false);
@@ -63,7 +63,7 @@ fn pieces(page: &str) -> Vec<String> {
         generated &= !line.starts_with("<!-- end");
         let begins = line.is_empty() || line.starts_with("* ") || (line.starts_with('|') && !table);
         table = line.starts_with('|');
-        // a comment on a line of its own belongs to what stands before it
+        // a comment on its own line belongs to the piece before it
         if begins && !skip && pieces.last().is_some_and(|p| !p.is_empty()) {
             pieces.push(String::new());
         }
@@ -76,7 +76,7 @@ fn pieces(page: &str) -> Vec<String> {
     pieces
 }
 
-/// What a reader sees of a piece: without comments, code in quotes, and what links point to.
+/// The text of a piece that a reader sees: no comments, no quoted code, no link targets.
 fn seen(piece: &str) -> String {
     let mut text = String::new();
     for (i, part) in piece.split("<!--").enumerate() {
@@ -96,7 +96,7 @@ fn claims_have_tests() {
         for piece in pieces(&read(page)) {
             let text = seen(&piece).to_lowercase();
             let promises = PROMISES.iter().any(|p| text.split(|c: char| !c.is_alphabetic()).any(|word| word == *p));
-            // a number within a name (f32, 2-D, Apache-2.0) counts nothing
+            // a number within a name (f32, 2-D, Apache-2.0) needs no test
             let number = |w: &str| w.starts_with(|c: char| c.is_ascii_digit()) && !w.ends_with("-D");
             let numbers = text.split(|c: char| !c.is_alphanumeric() && !['-', '.'].contains(&c)).any(number);
             if (promises || numbers) && named(&piece).next().is_none() {
@@ -141,14 +141,14 @@ fn named_tests_exist() {
     assert!(count > 10, "only {count} tests are named");
 }
 
-/// The piece of a page between two strings.
+/// The part of a page between two strings.
 pub fn between<'a>(page: &'a str, from: &str, to: &str) -> &'a str {
     let (_, rest) = page.split_once(from).unwrap_or_else(|| panic!("the page lacks {from:?}"));
     rest.split_once(to).unwrap_or_else(|| panic!("the page lacks {to:?} after {from:?}")).0
 }
 
-/// Replaces a position in this file by the position that a reader's program has: `src/main.rs`, the line of the README's program, and the
-/// column, if there is one. Columns stay, because `main` is indented as the functions of this file are.
+/// Replaces a position in this file by the one in a reader's program: `src/main.rs`, the line in the README's program,
+/// and the column, if any. The column stays, because `main` has the same indentation as functions here.
 fn as_in_a_program(text: &str, line: usize) -> String {
     let (before, rest) = text.split_once(file!()).unwrap_or_else(|| panic!("{text} names no line of {}", file!()));
     let end = rest.find(|c: char| c != ':' && !c.is_ascii_digit()).unwrap_or(rest.len());
@@ -156,7 +156,7 @@ fn as_in_a_program(text: &str, line: usize) -> String {
     format!("{before}src/main.rs:{line}{}{}", column.unwrap_or_default(), &rest[end..])
 }
 
-/// The line of a program, from 1, that holds a text.
+/// The number of the program's line (from 1) that contains a text.
 fn line_of(program: &str, text: &str) -> usize {
     let at = program.lines().position(|l| l.contains(text));
     at.unwrap_or_else(|| panic!("the README's program lacks {text}")) + 1
@@ -170,7 +170,7 @@ fn what_the_readme_prints() -> cupric::Result<()> {
     let [program, output] = blocks[..] else { panic!("two blocks, not {}", blocks.len()) };
     let program = program.trim_start_matches("rust\n");
 
-    // the statements are those of the page: this file contains each of its lines
+    // this test runs the page's statements: this file must contain each of them
     let statements = program.lines().map(|l| l.split("//").next().unwrap_or_default().trim());
     let statements: Vec<&str> = statements.filter(|l| l.starts_with("let ")).collect();
     assert_eq!(statements.len(), 4, "{program}");
@@ -184,7 +184,7 @@ fn what_the_readme_prints() -> cupric::Result<()> {
     let e = (&p * zeros([3, 4], DType::F32)).sum(0);
     let error = e.eval().unwrap_err().to_string();
 
-    // the page leaves out how the kernel uses this machine
+    // the page leaves out the plan's lines about this machine's hardware
     let plan = plan.split("    schedule:").next().unwrap_or_default();
     let plan = as_in_a_program(plan, line_of(program, "softmax"));
     let error = as_in_a_program(&error, line_of(program, "let e ="));
@@ -193,7 +193,7 @@ fn what_the_readme_prints() -> cupric::Result<()> {
     Ok(())
 }
 
-/// The README stays short enough to be read: details belong to the pages in `docs/`.
+/// The README stays short enough to read. Details belong to the pages in `docs/`.
 #[test]
 fn the_readme_is_short() {
     let lines = read("README.md").lines().count();
@@ -227,7 +227,7 @@ fn what_is_one_kernel() -> cupric::Result<()> {
     Ok(())
 }
 
-/// How many packages a build for Linux with these features has, this one among them.
+/// The number of packages in a Linux build with these features, including this one.
 fn packages(features: &str) -> usize {
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(["tree", "--edges", "normal,build", "--prefix", "none", "--format", "{p}"]).current_dir(root());
@@ -236,7 +236,7 @@ fn packages(features: &str) -> usize {
     assert!(output.status.success(), "cargo tree: {}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let names = text.lines().filter(|l| !l.is_empty());
-    // name and version; what follows says that a package was listed before
+    // keep only name and version; a marker behind them says that a package was listed before
     names.map(|l| l.split(' ').take(2).collect::<Vec<_>>().join(" ")).collect::<BTreeSet<_>>().len()
 }
 
@@ -273,14 +273,14 @@ fn the_version_is_that_of_the_package() {
     let version = version.trim_end_matches(".0");
     assert!(page.contains(&format!("cupric = {{ version = \"{version}\"")));
     assert!(readme.contains(&format!("this is version {version}.")));
-    // a line may end within the sentence
+    // the sentence may be broken into two lines
     for page in [&readme, &page] {
         assert!(page.replace('\n', " ").contains(&format!("Rust {rust} or newer")));
     }
     assert!(docs.contains(&format!("Rust {rust} is the oldest")));
 }
 
-/// The page has every cell and a date; the README shows some of its rows.
+/// The comparison page has every cell and a date, and the README shows some of its rows.
 #[test]
 fn the_comparison_has_a_date_and_a_cell_for_each() {
     let (readme, page) = (read("README.md"), read("docs/COMPARISON.md"));
@@ -295,7 +295,7 @@ fn the_comparison_has_a_date_and_a_cell_for_each() {
     for row in &few {
         assert!(all.contains(row), "{row:?} is not a row of docs/COMPARISON.md");
     }
-    // the libraries whose versions the benchmarks name have the same versions here
+    // libraries that the benchmarks name have the same versions in the comparison
     let versions = read("docs/BENCHMARKS.md");
     let versions = between(&versions, "its time over ours (", ")").split(", ");
     for version in versions.filter(|v| all[0].iter().any(|library| v.starts_with(&format!("{library} ")))) {
@@ -328,20 +328,20 @@ fn counts_of_what_is_there() {
         .filter_map(|f| f.split_once('('))
         .filter(|(_, rest)| rest.trim_start().starts_with("&mut self"))
         .map(|f| f.0);
-    // the generator's own functions, and those that draw positions
+    // exclude the generator's other functions, and those that draw positions
     let others = ["split", "permutation", "shuffle", "multivariate_normal_with_factor"];
     let draws: BTreeSet<&str> = names.filter(|n| !others.contains(n) && !n.starts_with("choice")).collect();
     let says = format!("{} distributions", draws.len());
     assert!(page.contains(&says), "docs/FEATURES.md does not contain: {says}: {draws:?}");
 }
 
-/// The cells of the rows of a table, the head row included, without the rule below it.
+/// The cells of a table's rows, including the header row but not the separator below it.
 pub fn cells(table: &str) -> Vec<Vec<&str>> {
     let rows = table.lines().filter(|l| l.starts_with('|') && !l.starts_with("|---"));
     rows.map(|l| l.trim_matches('|').split('|').map(str::trim).collect()).collect()
 }
 
-/// The bounds of a function in a dtype, on the CPU and on a GPU, as `tests/data/contract.csv` has them.
+/// A function's bounds in a dtype, on the CPU and on a GPU, from `tests/data/contract.csv`.
 fn bounds(contract: &str, function: &str, dtype: &str) -> [f64; 2] {
     let of = |cells: &[&str]| cells[0].split(' ').any(|f| f == function) && cells[1].split(' ').any(|d| d == dtype);
     let mut lines =
@@ -357,7 +357,7 @@ fn the_accuracy_chapter_has_the_bounds_of_the_contract() {
     let mut count = 0;
     for row in table.lines().filter(|l| l.starts_with('|')) {
         let cells: Vec<&str> = row.split('|').map(str::trim).collect();
-        // numbers of a cell: one for all functions of the row, or one for each
+        // the numbers in a cell: one for all functions of the row, or one for each
         let numbers = |cell: &str| -> Vec<f64> {
             let words = cell.split(|c: char| c == ',' || c.is_whitespace());
             words.filter_map(|w| if w == "correctly" { Some(0.0) } else { w.parse().ok() }).collect()
@@ -373,7 +373,7 @@ fn the_accuracy_chapter_has_the_bounds_of_the_contract() {
             };
             let said = [cells[2], cells[3]].map(numbers).map(|n| n.get(i).or(n.first()).copied());
             assert_eq!(said, bounds(&contract, function, "f32").map(Some), "{function}: {row}");
-            // the sentence below the table
+            // the sentence below the table gives the bounds of f64
             let (four, exact) = (["pow", "tan", "tanh", "sinh", "erfc"], ["add", "multiply"]);
             let double = match function {
                 "divide" | "sqrt" => [0.0, 2.5],
@@ -399,7 +399,7 @@ fn the_drivers_of_the_tests() {
     assert!(script.contains(r#"("special_values layouts" "boundaries int64")"#));
 }
 
-/// The links of the README and of the pages in `docs/` lead to files, and those with a `#` to headings.
+/// The links of the README and of the pages in `docs/` lead to existing files, and links with `#` to existing headings.
 #[test]
 fn what_the_readme_links_to_is_there() {
     let mut pages = vec![(root().join("README.md").to_string_lossy().into_owned(), read("README.md"))];
@@ -423,7 +423,7 @@ fn what_the_readme_links_to_is_there() {
         }
     }
     assert!(count > 10, "{count} links");
-    // a picture that loads quickly
+    // the picture must be small enough to load quickly
     let picture = fs::metadata(root().join("docs/picture.png")).expect("the picture").len();
     assert!(picture < 200_000, "docs/picture.png has {picture} bytes");
 }

@@ -1,10 +1,10 @@
-//! The tables of measured figures are those of a run that is named.
+//! The tables of measured figures must come from a named run.
 
 use super::claims::{between, cells, read};
 
 const SPEED: [&str; 2] = ["<!-- begin: written by benches/python/speed.py -->", "<!-- end -->"];
 
-/// The figures are those of a run that says what machine and which commit it was.
+/// The table of the README comes from a run whose machine and commit it names.
 #[test]
 fn the_speed_table_says_where_it_is_from() {
     let page = read("README.md");
@@ -13,7 +13,7 @@ fn the_speed_table_says_where_it_is_from() {
     for word in ["threads; limits for arrays of", "Commit ", "A library's figure is its time over ours (NumPy "] {
         assert!(table.contains(word) && long.contains(word), "a table of figures lacks {word}");
     }
-    // five rows, of the same run as the page: up to the versions of the libraries that stand here alone
+    // five rows of the same run as the page; the README's list of library versions after the tables may differ
     assert_eq!(table.split("(NumPy").next(), long.split("(NumPy").next());
     let (few, all) = (cells(table), cells(long));
     assert_eq!(few[0][4..], ["NumPy", "PyTorch", "JAX", "numr"]);
@@ -25,7 +25,7 @@ fn the_speed_table_says_where_it_is_from() {
             assert_eq!(same[at(head)], *cell, "{head} of {row:?}");
         }
     }
-    // a sentence above quotes this row
+    // a sentence above the table quotes this row
     let row = few.iter().find(|r| r[0] == "a + b of 8 elements").expect("the row");
     assert!(
         page.contains(&format!("an addition of 8 elements takes {}", row[2])),
@@ -34,8 +34,8 @@ fn the_speed_table_says_where_it_is_from() {
     );
 }
 
-/// The page has all rows that its command measures, every library's column, what the report says of the machine, and every row in which
-/// another library is quicker.
+/// The benchmark page has all rows that its command measures, a column for every library, the facts about the machine,
+/// and every row in which another library is faster.
 #[test]
 fn the_page_of_figures_is_one_run() {
     let (page, script) = (read("docs/BENCHMARKS.md"), read("benches/python/speed.py"));
@@ -59,7 +59,7 @@ fn the_page_of_figures_is_one_run() {
     let disturbed = rows.iter().filter(|r| r[3].ends_with('~')).count();
     let says = format!("Disturbed rows, marked `~`: {disturbed} of {}.", rows.len());
     assert!(written.contains(&says), "the page does not say: {says}");
-    // below 0.95 of our time, which the table rounds to two digits
+    // faster than 0.95 of our time; the table rounds to two digits
     let figure = |cell: &str| cell.trim_end_matches('×').parse::<f64>().ok();
     let slower = rows.iter().filter(|r| r[6..].iter().filter_map(|c| figure(c)).any(|ratio| ratio < 0.945));
     let slower: Vec<_> = slower.collect();

@@ -1,22 +1,22 @@
-//! Reads which file of a crate names what of which other file: `use` items and paths, with `crate`, `super`, `self` and
-//! re-exports followed. It reads words, not Rust: what a macro pastes together is not seen.
+//! Finds which file of a crate uses which other file: `use` items and paths, following `crate`, `super`, `self` and
+//! re-exports. It reads words and does not parse Rust, so it misses paths that a macro builds.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The words of a path, from the root of its crate.
+/// The words of a path, from the crate's root.
 pub type Names = Vec<String>;
 
-/// A file of a crate: its module, and the paths that it names, from the root of the crate.
+/// A file of a crate: its module, and the paths that it uses, from the crate's root.
 pub struct File {
-    /// Below the crate's folder.
+    /// The path relative to the crate's folder.
     pub path: PathBuf,
     pub module: Names,
     pub named: BTreeSet<Names>,
 }
 
-/// The files below the folder that holds a crate's root (`lib.rs` or `main.rs`), without those of unit tests.
+/// The files below the folder of a crate's root (`lib.rs` or `main.rs`), except those of unit tests.
 pub fn read(folder: &Path) -> Vec<File> {
     let mut files: Vec<(PathBuf, Names, Vec<Found>)> = vec![];
     for path in super::files(folder, "rs") {
@@ -29,7 +29,7 @@ pub fn read(folder: &Path) -> Vec<File> {
         }
     }
     let modules: BTreeSet<Names> = files.iter().map(|f| f.1.clone()).collect();
-    // what a file brings into its own module from elsewhere, by its full name there
+    // names that a file imports or re-exports, mapped to the full path of the original
     let mut brought: BTreeMap<Names, Names> = BTreeMap::new();
     for found in files.iter().flat_map(|f| &f.2) {
         if let (true, Some(to)) = (found.is_use, absolute(found, &modules))
@@ -40,7 +40,7 @@ pub fn read(folder: &Path) -> Vec<File> {
     }
     let resolve = |found: &Found| {
         let mut to = absolute(found, &modules)?;
-        // at most as often as a name is passed on; a circle of re-exports ends too
+        // follows at most 8 re-exports, so that a circle of re-exports ends too
         for _ in 0..8 {
             let Some((at, next)) = (1..=to.len()).rev().find_map(|n| Some((n, brought.get(&to[..n])?))) else { break };
             to = [next, &to[at..]].concat();
@@ -57,13 +57,13 @@ pub fn read(folder: &Path) -> Vec<File> {
         .collect()
 }
 
-/// Files of one folder that import each other.
+/// Files of one folder that import each other, directly or through others.
 pub struct Circle {
-    /// Below the crate's folder.
+    /// The folder, relative to the crate's folder.
     pub folder: String,
-    /// Without `.rs`, in order.
+    /// The names of the files without `.rs`, in order.
     pub files: Vec<String>,
-    /// The imports between them.
+    /// The imports between these files.
     imports: Vec<String>,
 }
 
@@ -74,10 +74,10 @@ impl std::fmt::Display for Circle {
     }
 }
 
-/// The circles of a crate, at most one for each file. A file and the folder of its name count as one.
+/// Finds the circles of a crate, at most one for each file. A file and the folder of the same name count as one.
 pub fn circles(files: &[File]) -> Vec<Circle> {
     let modules: BTreeSet<&Names> = files.iter().map(|f| &f.module).collect();
-    // folder, and in it from one name to another
+    // for each folder, the imports from one name in it to another
     let mut edges: BTreeMap<Names, BTreeSet<(String, String)>> = BTreeMap::new();
     for file in files {
         for to in &file.named {
@@ -107,7 +107,7 @@ pub fn circles(files: &[File]) -> Vec<Circle> {
         let reached: BTreeMap<&String, BTreeSet<String>> = names.iter().map(|n| (*n, reach(n))).collect();
         let mut done = BTreeSet::new();
         for name in &names {
-            // all that it reaches and that reach it
+            // all names that this one reaches and that reach it
             let circle: BTreeSet<&String> =
                 names.iter().filter(|n| reached[*name].contains(**n) && reached[*n].contains(*name)).copied().collect();
             if circle.contains(*name) && done.insert(circle.clone()) {
@@ -123,7 +123,7 @@ pub fn circles(files: &[File]) -> Vec<Circle> {
     out
 }
 
-/// The module of a file: `gpu/wgsl.rs` is `gpu::wgsl`, and `lib.rs` or `main.rs` the root.
+/// The module of a file: `gpu/wgsl.rs` is `gpu::wgsl`; `lib.rs` and `main.rs` are the root.
 fn module(path: &Path) -> Names {
     let mut names: Names = path.with_extension("").iter().map(|n| n.to_string_lossy().to_string()).collect();
     if names.last().is_some_and(|n| ["lib", "main", "mod"].contains(&n.as_str())) {
@@ -132,16 +132,16 @@ fn module(path: &Path) -> Names {
     names
 }
 
-/// A path as it is written in a module.
+/// A path as written in a module.
 struct Found {
     within: Names,
     names: Names,
     is_use: bool,
-    /// The name under which a `use` makes it known.
+    /// The name that a `use` item gives to the path.
     brings: Option<String>,
 }
 
-/// The path from the root; nothing where it leads to another crate, or to something local.
+/// The path from the crate's root, or None if it leads to another crate or to a local item.
 fn absolute(found: &Found, modules: &BTreeSet<Names>) -> Option<Names> {
     let mut at = found.within.clone();
     let mut rest = &found.names[..];
@@ -157,7 +157,7 @@ fn absolute(found: &Found, modules: &BTreeSet<Names>) -> Option<Names> {
                 rest = &rest[1..];
             }
         }
-        // a module below this one
+        // a module inside the current one
         first if modules.contains(&[&at[..], &[first.to_string()]].concat()) => {}
         _ => return None,
     }
@@ -165,7 +165,7 @@ fn absolute(found: &Found, modules: &BTreeSet<Names>) -> Option<Names> {
     Some(at)
 }
 
-/// Names, `::`, and single characters that are neither; no comments, no literals, no lifetimes.
+/// Splits source into names, `::` and other single characters. Skips comments, literals and lifetimes.
 fn words(text: &str) -> Vec<String> {
     let c: Vec<char> = text.chars().collect();
     let at = |i: usize| c.get(i).copied().unwrap_or(' ');
@@ -201,7 +201,7 @@ fn words(text: &str) -> Vec<String> {
                 i += 1;
             }
             ('\'', _) if at(i + 2) == '\'' => i += 3,
-            // a lifetime: its name is no path
+            // a lifetime, whose name is not a path
             ('\'', _) => {
                 i += 1;
                 while is_name(at(i)) {
@@ -241,17 +241,17 @@ fn raw_string(c: &[char]) -> Option<usize> {
     Some(end + 1 + hashes)
 }
 
-/// The paths of a file. Inside `mod name { … }` they are those of that module; `mod tests { … }` is left out.
+/// The paths of a file. Paths inside `mod name { … }` belong to that module; `mod tests { … }` is skipped.
 fn find(words: &[String], module: &[String]) -> Vec<Found> {
     let mut out = vec![];
-    // modules of the file, each with the depth of its braces
+    // the inline modules around the current word, each with its brace depth
     let mut inside: Vec<(String, usize)> = vec![];
     let (mut depth, mut i) = (0, 0);
     let is_name = |w: &String| w.chars().next().is_some_and(|c| c.is_alphabetic() || c == '_');
     while i < words.len() {
         let within = || -> Names { module.iter().cloned().chain(inside.iter().map(|m| m.0.clone())).collect() };
         match words[i].as_str() {
-            // its name may be a macro's `$name`
+            // the module's name may be a macro's `$name`
             "mod" if (2..4).any(|n| words.get(i + n).is_some_and(|w| w == "{")) => {
                 inside.push((words[i + 1].clone(), depth));
             }
@@ -284,7 +284,7 @@ fn find(words: &[String], module: &[String]) -> Vec<Found> {
     out
 }
 
-/// The paths of a `use` tree from word `i` on; `i` ends after it.
+/// The paths of a nested `use` from word `i` on. Sets `i` to the word after it.
 fn tree(words: &[String], i: &mut usize, mut names: Names, within: &[String], out: &mut Vec<Found>) {
     let mut known = None;
     while let Some(word) = words.get(*i) {
@@ -306,7 +306,7 @@ fn tree(words: &[String], i: &mut usize, mut names: Names, within: &[String], ou
                 *i += 1;
             }
             "," | "}" | ";" => break,
-            // the module itself, and whatever it has
+            // the module itself, or all its items
             "self" if !names.is_empty() => {}
             "*" => {}
             name => names.push(name.to_string()),

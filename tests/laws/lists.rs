@@ -1,15 +1,15 @@
-//! No public function takes memory of the host in proportion to a number that a caller gives, or to an axis, before that is checked: an
-//! array of 2^60 elements may be one element in memory. What makes a list as long as a number says goes through `room` or `listed`
-//! of `src/base/error.rs`, or stands in a table below with its reason.
+//! No public function may allocate host memory in proportion to a caller's number or an axis length before a check,
+//! because an array of 2^60 elements may be one element in memory. Code that makes such a list calls `room` or `listed`
+//! of `src/base/error.rs`, or has an entry with a reason below.
 
 use crate::{below_root, code, files, is_of_tests, root};
 use std::collections::BTreeSet;
 
-/// Rooms that callers do not reach: lists there are as long as a plan, an array that is in memory, or a limit of a device says; numbers of
-/// callers come there as shapes that the floors above have checked.
+/// Folders that callers do not reach directly. Their lists are limited by a plan, an array in memory, or a device
+/// limit, and callers' shapes were checked in the layers above.
 const INNER: [&str; 5] = ["cpu", "gpu", "plan", "math", "testing"];
 
-/// Calls that take memory for so many elements, and which of their arguments is the number.
+/// Calls that allocate a number of elements, and which argument is that number.
 const CALLS: [(&str, usize); 7] = [
     ("with_capacity(", 0),
     ("repeat_n(", 1),
@@ -20,7 +20,7 @@ const CALLS: [(&str, usize); 7] = [
     (".to_vec(", 0),
 ];
 
-/// Why lists may be as long as they are, and where: in a file those of this length.
+/// Reasons why a list may be long, and the places: a file, and the length as written there.
 const REASONS: [(&str, &[(&str, &str)]); 6] = [
     (
         "as long as an array has axes, which a caller lists one by one",
@@ -153,7 +153,7 @@ const REASONS: [(&str, &[(&str, &str)]); 6] = [
     ),
 ];
 
-/// The place of the bracket that closes the one at `open`.
+/// The position of the bracket that closes the one at `open`.
 fn closing(text: &str, open: usize) -> usize {
     let mut depth = 0usize;
     for (i, c) in text[open..].char_indices() {
@@ -169,7 +169,7 @@ fn closing(text: &str, open: usize) -> usize {
     text.len()
 }
 
-/// The place of the bracket that is open at a place.
+/// The position of the innermost bracket that is open at a position.
 fn opening(text: &str, at: usize) -> Option<usize> {
     let mut depth = 0usize;
     for (i, c) in text[..at].char_indices().rev() {
@@ -183,7 +183,7 @@ fn opening(text: &str, at: usize) -> Option<usize> {
     None
 }
 
-/// What stands between separators that are in no bracket, without the white space around.
+/// Splits a text at separators that are not within brackets, and trims the parts.
 fn apart(text: &str, separators: &[char]) -> Vec<String> {
     let (mut parts, mut depth) = (vec![String::new()], 0usize);
     for c in text.chars() {
@@ -200,14 +200,14 @@ fn apart(text: &str, separators: &[char]) -> Vec<String> {
     parts.iter().map(|p| p.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
 }
 
-/// The methods that are called one after another behind a place.
+/// The names of the methods that are chained behind a position.
 fn methods(text: &str, mut at: usize) -> Vec<&str> {
     let mut names = vec![];
     while let Some(call) = text[at..].trim_start().strip_prefix('.') {
         let name = call.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default();
         let start = text.len() - call.len() + name.len();
         let Some(open) = text[start..].find('(').map(|i| start + i) else { break };
-        // between the name and its arguments only a type may stand
+        // only a turbofish type may stand between the name and its arguments
         if !(open == start || text[start..].starts_with("::<")) {
             break;
         }
@@ -217,10 +217,10 @@ fn methods(text: &str, mut at: usize) -> Vec<&str> {
     names
 }
 
-/// The lengths of lists that a text makes: where each is, and whether room for it was taken in the same function before.
+/// The lengths of lists that a source makes, with their positions, except where the function checked room before.
 fn lengths(text: &str) -> Vec<(usize, String)> {
     let mut found = vec![];
-    // what is pushed into memory that was taken by a helper is not more than it
+    // pushing into memory that a helper allocated does not exceed it, so that is allowed
     let has_room = |at: usize| {
         let body = &text[text[..at].rfind("fn ").unwrap_or(0)..at];
         ["room(", "room::<", "listed(", "of_length(", "try_reserve"].iter().any(|helper| body.contains(helper))
@@ -230,7 +230,7 @@ fn lengths(text: &str) -> Vec<(usize, String)> {
             let open = at + call.len() - 1;
             let given = apart(&text[open + 1..closing(text, open)], &[',']);
             let extends = [".resize(", "extend_from_slice("].contains(&call);
-            // a copy of elements is one of their bytes; other lists that are copied are those of shapes
+            // a `to_vec` of an array's bytes counts; other copied lists are shapes, which are short
             let copies = call == ".to_vec(" && text[..at].ends_with(".bytes()");
             if (call != ".to_vec(" || copies) && !(extends && has_room(at)) {
                 let length = if copies { "bytes()" } else { &given[which.min(given.len() - 1)] };
@@ -258,7 +258,7 @@ fn lengths(text: &str) -> Vec<(usize, String)> {
                 found.push((at, length));
             }
         } else if text[open..].starts_with('{') {
-            // a loop over numbers that pushes
+            // a `for` loop that pushes once per number
             let statement = text[open + 1..at].rsplit([';', '{', '}']).next().unwrap_or_default();
             let Some(body) = text[end..].find('{').map(|i| end + i) else { continue };
             let pushes = [".push(", ".extend("].iter().any(|p| text[body..closing(text, body)].contains(p));
@@ -270,7 +270,7 @@ fn lengths(text: &str) -> Vec<(usize, String)> {
     found
 }
 
-/// Whether a length is a constant, or the number of axes by its name.
+/// Whether a length is a constant, or is named as the number of axes.
 fn is_few(length: &str) -> bool {
     let constant = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || "_ +".contains(c);
     length.chars().all(constant)
@@ -305,7 +305,7 @@ fn no_list_is_as_long_as_a_caller_says() {
     assert!(gone.is_empty(), "in the table, and not in the code: {gone:?}");
 }
 
-/// The reader of lists sees what it should.
+/// Tests that `lengths` finds what it should.
 #[test]
 fn lists_are_seen() {
     let seen = |text: &str| lengths(text).into_iter().map(|(_, n)| n).filter(|n| !is_few(n)).collect::<Vec<_>>();

@@ -1,6 +1,6 @@
-//! The house's own rules, held by reading its files: imports point to lower floors and form no circle in any folder, every
-//! kind of kernel has its shader and its CPU twin, files stay short, every planted fault has a place and a test, no list is as long as a caller says. What clippy
-//! can say, it says: see `[lints]` in `Cargo.toml` and the head of `src/lib.rs`.
+//! Rules of this repository that are tested by reading its files: imports point to lower floors without circles in any
+//! folder, every kind of kernel has a shader and a CPU twin, files stay short, every planted fault has a place and a
+//! test, lists are bounded. Clippy checks the rest: see `[lints]` in `Cargo.toml` and `src/lib.rs`.
 
 mod claims;
 mod figures;
@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The floor of each folder of `src/`, which the first line of its `mod.rs` states: `//! Floor 2: …`.
+/// The floor (layer) of each folder of `src/`, from the first line of its `mod.rs`: `//! Floor 2: …`.
 fn floors() -> BTreeMap<String, usize> {
     let floor = |path: PathBuf| {
         let text = fs::read_to_string(path.join("mod.rs")).expect("every folder of src/ has a mod.rs");
@@ -23,14 +23,14 @@ fn floors() -> BTreeMap<String, usize> {
     entries.filter(|path| path.is_dir()).map(floor).collect()
 }
 
-/// Lines that a file may have.
+/// The largest number of lines of a file.
 const LONGEST: usize = 500;
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// A file's name below the root of the crate, with slashes.
+/// A file's path relative to the crate's root, with slashes.
 fn below_root(path: &Path) -> String {
     let below = path.strip_prefix(root()).expect("a file of the crate");
     below.iter().map(|n| n.to_string_lossy()).collect::<Vec<_>>().join("/")
@@ -50,12 +50,12 @@ fn files(dir: &Path, extension: &str) -> Vec<PathBuf> {
     out
 }
 
-/// Whether a file of `src/` holds unit tests alone.
+/// Whether a file of `src/` contains only unit tests.
 fn is_of_tests(below: &str) -> bool {
     below.ends_with("/tests.rs") || below.contains("/tests/")
 }
 
-/// A file's text without its unit tests and comments.
+/// The source of a file without unit tests and comments.
 fn code(path: &Path) -> String {
     let text = fs::read_to_string(path).expect("a readable file");
     let text = match text.split_once("\nmod tests {") {
@@ -65,7 +65,7 @@ fn code(path: &Path) -> String {
     text.lines().map(|l| l.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
 }
 
-/// The imports between folders that do not point to a lower floor. `lib.rs` stands above all floors.
+/// Imports between folders that do not point to a lower floor. `lib.rs` is above all floors.
 fn upward(files: &[imports::File], floors: &BTreeMap<String, usize>) -> Vec<String> {
     let mut wrong = BTreeSet::new();
     for file in files {
@@ -88,7 +88,7 @@ fn imports_point_to_lower_floors() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// The list of files is the architecture: `src/` shows few entries, and each of them is a folder with a `mod.rs`, or `lib.rs`.
+/// The file list shows the architecture: `src/` has few entries, each `lib.rs` or a folder with a `mod.rs`.
 #[test]
 fn the_top_of_src_is_short() {
     let entries = fs::read_dir(root().join("src")).expect("a folder of the crate").map(|e| e.expect("an entry").path());
@@ -106,7 +106,7 @@ fn no_folder_has_a_circle_of_imports() {
     assert!(found.is_empty(), "circles of imports:\n{}", found.join("\n"));
 }
 
-/// The reader of imports sees what it should, also where the checkout lies below a folder named `tests`.
+/// Tests that the import reader finds what it should, even if the checkout is inside a folder named `tests`.
 #[test]
 fn upward_imports_and_circles_are_seen() {
     let folder = std::env::temp_dir().join(format!("cupric-laws-{}/tests/src", std::process::id()));
@@ -118,7 +118,7 @@ fn upward_imports_and_circles_are_seen() {
     write("lib.rs", "mod low; mod high; // use crate::high::b;\n const S: &str = \"crate::high::x\";");
     write("low.rs", "use crate::{high::{a, b as c}, low}; fn f() {}");
     write("high.rs", "mod a; mod b; mod c; pub use a::A; fn f<'a>() -> char { '\\'' }");
-    // a circle by way of what the file above passes on, and none by way of unit tests and other crates
+    // a circle through a re-export of the file above, and none through unit tests or other crates
     write("high/a.rs", "use super::b::{self, B}; pub struct A; mod tests { use crate::high::c; }");
     write("high/b.rs", "fn f(x: super::A) { std::c::d() }");
     write("high/c.rs", "use crate::{high::a, low::f};");
@@ -137,8 +137,8 @@ fn upward_imports_and_circles_are_seen() {
 fn kinds_of_kernels_have_a_shader_and_a_twin() {
     for shader in files(&root().join("shaders"), "wgsl") {
         let name = shader.file_stem().expect("a name").to_string_lossy().to_string();
-        // the functions that kernels are made of, and the probe of a device's arithmetic, are no kinds of kernel; a product by
-        // cooperative matrices is another way to compute one
+        // not kinds of kernels: the functions that kernels call, and the probe of a device's arithmetic. A product by
+        // cooperative matrices is only another way to compute a product.
         let is_none = ["numerics", "matmul_cooperative"].contains(&name.as_str());
         if shader.starts_with(root().join("shaders/lib")) || is_none {
             continue;
@@ -163,7 +163,7 @@ fn files_stay_short() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// `tests/` holds a folder for each test program. A file that no `mod` of its program names would never run.
+/// `tests/` has a folder for each test program. A file that no `mod` of a program includes would never run.
 #[test]
 fn every_test_file_is_of_a_program() {
     let entries: Vec<PathBuf> =
@@ -172,7 +172,7 @@ fn every_test_file_is_of_a_program() {
     assert_eq!(others, [root().join("tests/run")], "tests/ holds folders and the script `run`");
     let mut lost = vec![];
     for program in folders.iter().filter(|f| !["kit", "data"].iter().any(|other| f.ends_with(other))) {
-        // the programs that must not compile are not modules
+        // the programs that must not compile are not modules of a test program
         let files: Vec<PathBuf> =
             files(program, "rs").into_iter().filter(|f| !f.starts_with(program.join("cases"))).collect();
         let words: Vec<String> = files.iter().map(|f| code(f)).collect();
@@ -192,8 +192,8 @@ fn every_test_file_is_of_a_program() {
     assert!(folders.len() > 15, "{folders:?}");
 }
 
-/// For a `#[test]` in `src/` cargo would compile the whole library a second time: tests that stand there are functions, which
-/// `src/testing/unit.rs` lists. The compiler holds that it lists each module, and each module its tests.
+/// A `#[test]` in `src/` would make cargo compile the whole library a second time. So unit tests there are plain
+/// functions, which `src/testing/unit.rs` lists. The compiler checks that the lists are complete.
 #[test]
 fn the_library_is_compiled_once() {
     let is_of_harness = |line: &&str| {
@@ -215,7 +215,7 @@ fn the_library_is_compiled_once() {
     assert!(manifest.contains("[lib]\ntest = false\n"));
 }
 
-/// The rows of the list in `src/base/mutants.rs`: name, stage, test and filter, fault.
+/// The rows of the list in `src/base/mutants.rs`: the name, the stage, the test and its filter, and the fault.
 fn faults() -> Vec<[String; 4]> {
     let text = fs::read_to_string(root().join("src/base/mutants.rs")).expect("a readable file");
     let rows = text.split("\nlist! {\n").nth(1).expect("the list");
@@ -250,7 +250,7 @@ fn planted_faults_have_a_place_and_a_test() {
     }
 }
 
-/// For `tests/kit/mutants/run`: the list as it was compiled.
+/// Prints the compiled list of faults for `tests/kit/mutants/run`.
 #[cfg(cupric_mutants)]
 #[test]
 fn the_list_of_faults() {
@@ -261,7 +261,7 @@ fn the_list_of_faults() {
 
 #[test]
 fn rows_are_asked_for_properties_not_for_names() {
-    // a name is printed; what compares or matches one decides by it, and forgets the next row
+    // code may print an operation's name; code that compares it makes a decision that a new row would miss
     let mut found = vec![];
     for path in files(&root().join("src"), "rs") {
         let below = below_root(&path);
@@ -272,7 +272,7 @@ fn rows_are_asked_for_properties_not_for_names() {
             let asks = line.match_indices(".name").any(|(at, name)| {
                 let (before, after) = (&line[..at], &line[at + name.len()..]);
                 let after = after.strip_prefix("()").unwrap_or(after);
-                // a longer word, as in `.names`
+                // a longer word such as `.names` does not count
                 let whole = !after.starts_with(|c: char| c.is_alphanumeric() || c == '_');
                 let compares =
                     after.starts_with(" ==") || after.starts_with(" !=") || after.starts_with(".starts_with");
@@ -290,8 +290,8 @@ fn rows_are_asked_for_properties_not_for_names() {
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
-/// The bench `isa` compiles shaders as wgpu does for the library: it follows the version of wgpu's Vulkan backend that is locked, and
-/// reads which checks `pipelines.rs` has wgpu leave out.
+/// The benchmark `isa` compiles shaders as wgpu does for the library: for the locked version of wgpu's Vulkan backend,
+/// and with the same checks switched off as in `pipelines.rs`.
 #[test]
 fn the_bench_of_shaders_compiles_as_the_library_does() {
     let read = |name: &str| fs::read_to_string(root().join(name)).expect("a file of the crate");
@@ -306,8 +306,8 @@ fn the_bench_of_shaders_compiles_as_the_library_does() {
     assert!(driver.contains("self.checks.loops") && driver.contains("self.checks.divisors"));
 }
 
-/// A type that other files can use has a name of its own: no folder of `src/` has another type of that name. Types that only
-/// their own file uses, and those inside an inline module, may share names.
+/// A type that other files can use has a unique name: no other folder of `src/` has a type of that name. Types that
+/// only their own file uses, and types inside an inline module, may share names.
 #[test]
 fn types_of_two_folders_have_two_names() {
     let mut defined: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
@@ -330,8 +330,8 @@ fn types_of_two_folders_have_two_names() {
     assert!(shared.is_empty(), "{}", shared.join("\n"));
 }
 
-/// One file knows what a browser lacks; see its head. The standard library's clock, threads that sleep and processes do not exist there,
-/// and a future must not be waited for.
+/// One file knows what a browser lacks: the standard library's clock, sleeping threads and processes do not exist
+/// there, and a thread must not wait for a future.
 #[test]
 fn one_file_knows_the_platform() {
     let words = [
@@ -344,7 +344,7 @@ fn one_file_knows_the_platform() {
         "pollster::",
         "atexit",
     ];
-    // a disk cache without contents stands in for the real one where there are no files
+    // where there are no files, the library uses a disk cache without contents (`disk/none.rs`)
     let may = |below: &str, line: &str| {
         below == "src/base/platform.rs"
             || below.starts_with("src/testing/")

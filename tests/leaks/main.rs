@@ -1,5 +1,5 @@
-//! 100,000 evaluations on each backend: every counter comes back to where it was, and so does the process's memory. A
-//! program of its own, one test after the other, so that nobody else's memory counts.
+//! 100,000 evaluations on each backend: afterwards every counter, and the process's memory, is back where it was. A
+//! separate program whose tests run one after the other, because memory counts for the whole process.
 
 #[path = "../kit/mod.rs"]
 mod kit;
@@ -12,28 +12,28 @@ use std::alloc::{GlobalAlloc, System};
 use std::sync::atomic::{AtomicIsize, Ordering::Relaxed};
 use std::sync::{Barrier, Mutex};
 
-/// Bytes of the process in memory; `None` where the system does not say.
+/// Resident bytes of the process; `None` if the operating system does not say.
 fn resident() -> Option<i64> {
     let text = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = text.lines().find(|l| l.starts_with("VmRSS:"))?;
     Some(line.split_whitespace().nth(1)?.parse::<i64>().ok()? << 10)
 }
 
-/// An allocator that counts what all threads hold. What it leaves free between their blocks is the system's own and does not count.
+/// An allocator that counts the bytes that all threads hold. Free space in the system's heap does not count.
 struct Counting;
 
 static HELD: AtomicIsize = AtomicIsize::new(0);
 
-// SAFETY: every call goes to the system's allocator as it is.
+// SAFETY: every call is passed unchanged to the system's allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: std::alloc::Layout) -> *mut u8 {
         HELD.fetch_add(layout.size() as isize, Relaxed);
-        // SAFETY: the caller has promised what `System` asks for: a layout of some size.
+        // SAFETY: the caller guarantees what `System` requires: a layout with a size that is not zero.
         unsafe { System.alloc(layout) }
     }
     unsafe fn dealloc(&self, p: *mut u8, layout: std::alloc::Layout) {
         HELD.fetch_sub(layout.size() as isize, Relaxed);
-        // SAFETY: the caller has promised what `System` asks for: a block that it made with this layout.
+        // SAFETY: the caller guarantees what `System` requires: it allocated this block with this layout.
         unsafe { System.dealloc(p, layout) }
     }
 }
@@ -41,7 +41,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// One evaluation of each of ten kinds; nothing of it stays.
+/// Evaluates one expression of each of ten kinds. All results are dropped.
 fn ten(d: &Device, x: &mut Array, m: &Array, i: usize) -> Result<()> {
     let y = (&*x * 0.5 + i as f32).eval()?;
     let s = (&y - y.mean(..)).square().sum(..).eval()?;
@@ -54,7 +54,7 @@ fn ten(d: &Device, x: &mut Array, m: &Array, i: usize) -> Result<()> {
     let [one, most] = eval_all([&(&t + 1.0), &copy.max(..)])?;
     drop(y);
     concat([&one, &copy], 0).eval()?;
-    // an error on the way
+    // an expression that carries an error
     let wrong = (&t + &copy).eval();
     assert!(wrong.is_err());
     if i.is_multiple_of(64) {
@@ -66,7 +66,7 @@ fn ten(d: &Device, x: &mut Array, m: &Array, i: usize) -> Result<()> {
 
 fn flat(d: &Device) {
     let d = own(d);
-    // what fills memory for tests has the driver's heap grow by itself
+    // without poisoned memory, because poisoning makes the driver's heap grow
     testing::poison(&d, false);
     let mut stage = Stage::new(12, "leaks", &d);
     let empty = d.memory();
@@ -105,7 +105,7 @@ fn flat(d: &Device) {
     assert_eq!((now.used, now.cached), (empty.used, 0), "bytes after everything is dropped");
 }
 
-/// Expressions, errors and plans that no device sees the end of.
+/// Expressions, errors and plans that are dropped without an evaluation on a device.
 fn planned_only() {
     let x = put(&Device::cpu(), vec![1i32; 64], &[64]);
     let round = |n: usize| {
@@ -125,7 +125,7 @@ fn planned_only() {
     }
 }
 
-/// Threads that come and go with caches of their own.
+/// Threads that start and end, each with its own caches.
 fn threads(d: &Device) {
     let d = &own(d);
     testing::poison(d, false);
@@ -147,7 +147,7 @@ fn threads(d: &Device) {
     }
 }
 
-/// Evaluates forms of every kind of step for a shape.
+/// Evaluates expressions with every kind of kernel for a shape.
 fn of_shape(d: &Device, n: usize, in_place: bool) -> Result<()> {
     let x = zeros([2, n], F32).eval_on(d)?;
     (&x + 1.0).sum(0).eval()?;
@@ -161,14 +161,14 @@ fn of_shape(d: &Device, n: usize, in_place: bool) -> Result<()> {
     drop(x);
     y.assign(&y * 2.0 + 1.0)?;
     if in_place {
-        // the same plan once more, where the memory is shared
+        // the same plan again, but the memory is shared, so it cannot run in place
         let _held = y.clone();
         y.assign(&y * 2.0 + 1.0)?;
     }
     Ok(())
 }
 
-/// Plans of ever new shapes take at most 64 MiB, on however many threads; and those of some thousand shapes stay.
+/// Plans of ever new shapes take at most 64 MiB, on any number of threads, and plans of some thousand shapes stay.
 #[test]
 fn plans_are_bounded() {
     let _alone = ALONE.lock();
@@ -196,7 +196,7 @@ fn plans_are_bounded() {
         }
     });
     holds("eight threads");
-    // threads that wait hold nothing of what others have dropped
+    // idle threads do not keep plans alive that other threads have dropped
     let (ready, go) = (Barrier::new(9), Barrier::new(9));
     std::thread::scope(|s| {
         for thread in 0..8 {
@@ -214,7 +214,7 @@ fn plans_are_bounded() {
     });
 }
 
-/// One test at a time, so that nobody else's memory counts.
+/// Tests hold this, so that only one of them uses memory at a time.
 static ALONE: Mutex<()> = Mutex::new(());
 
 #[test]

@@ -1,20 +1,20 @@
-//! Backward errors of factorisations and solutions, on every layout.
+//! Backward errors of factorisations and solutions, in every layout.
 
 use crate::kit::{Dice, has, numbers, on_devices};
 use crate::matrices::{Matrices, eps, hold};
 use cupric::linalg::*;
 use cupric::{DType::*, *};
 
-/// Around the limits: 4 and 8 rows are blocked in registers, and 64 are the rows of a block.
+/// Sizes near the limits: 4 and 8 rows are blocked in registers, and a block has 64 rows.
 const SIZES: [usize; 9] = [1, 2, 3, 7, 16, 17, 64, 65, 257];
 
-/// A software GPU needs tens of milliseconds for a kernel that it has not seen.
+/// The sizes for a device. Fewer on a GPU, because a software GPU takes tens of milliseconds for each new kernel.
 fn sizes(d: &Device) -> impl Iterator<Item = usize> {
     let on_gpu = d.is_gpu();
     SIZES.into_iter().filter(move |n| !on_gpu || ![2, 7, 16].contains(n))
 }
 
-/// Returns whether a device factorises a kind of matrices of n rows: a GPU only the random ones if they are large.
+/// Whether a device factorises this kind of matrices with n rows: a GPU takes only random ones if they are large.
 fn takes(d: &Device, name: &str, n: usize) -> bool {
     !d.is_gpu() || n <= 17 || name == "random"
 }
@@ -73,7 +73,7 @@ fn definite(dice: &mut Dice, n: usize) -> Vec<(&'static str, Matrices)> {
     ]
 }
 
-/// The permutations of `lu`, after a check that they are some.
+/// Reads the permutations of `lu`, and checks that they are permutations.
 fn permutations(e: &Expr, count: usize, n: usize) -> Vec<usize> {
     let (_, p) = numbers(e).unwrap();
     let p: Vec<usize> = p.into_iter().map(|x| x as usize).collect();
@@ -110,7 +110,7 @@ fn check_lu(d: &Device, t: DType, name: &str, a: &mut Matrices) {
         e += 1;
         a.at(matrix, p[row], j)
     });
-    // the growth of elements is part of the bound
+    // the bound includes the growth of elements during elimination
     let sizes: Vec<f64> = u.norms().iter().zip(a.norms()).map(|(u, a)| u.max(a)).collect();
     hold("P A - L U", &format!("lu {name} {m}×{n}"), &taken.minus(&l.times(&u)), &sizes, t);
 }
@@ -122,7 +122,7 @@ on_devices! {
             for t in types(d) {
                 for (name, mut a) in definite(dice, n).into_iter().filter(|(name, _)| takes(d, name, n)) {
                     let array = a.put(d, t);
-                    // the other triangle is not read
+                    // `cholesky` does not read the other triangle
                     let l = cholesky(select(tri(n, n, 0, Bool), &array, f64::NAN), Triangle::Lower);
                     let l = Matrices::read(&l, a.count, n, n);
                     (0..n).for_each(|i| (i + 1..n).for_each(|j| assert_eq!(l.at(0, i, j), 0.0)));
@@ -148,7 +148,7 @@ on_devices! {
         }
         for (m, n) in [(1, 5), (5, 1), (3, 64), (64, 3), (65, 64), (64, 65), (130, 70), (70, 130), (200, 7)] {
             check_lu(d, F32, "random", &mut Matrices::random(dice, 2, m, n));
-            // equal rows have rank 1
+            // all rows are equal, so the rank is 1
             check_lu(d, F32, "rank 1", &mut Matrices::of(1, m, n, |_, j| j as f64 + 1.0));
         }
         check_lu(d, F32, "zeros", &mut Matrices::of(2, 70, 70, |_, _| 0.0));
@@ -159,7 +159,7 @@ on_devices! {
         for n in sizes(d) {
             for t in types(d) {
                 for (name, mut a) in square(dice, n).into_iter().filter(|(name, _)| takes(d, name, n)) {
-                    // its elements grow with n
+                    // elements of this matrix's factors grow with n
                     if name == "wilkinson" && n > 65 {
                         continue;
                     }
@@ -200,7 +200,7 @@ on_devices! {
                 a.elements.iter_mut().for_each(|x| *x *= 2.0 / n as f64);
                 (0..2 * n).for_each(|i| a.elements[i * n + i % n] += 1.0);
                 let full = a.put(d, t);
-                // the elements that are not read
+                // the elements that `solve_triangular` must not read are NaN
                 let full = match upper {
                     true => select(tri(n, n, unit as isize - 1, Bool), f64::NAN, &full),
                     false => select(tri(n, n, -(unit as isize), Bool), &full, f64::NAN),
@@ -224,14 +224,14 @@ on_devices! {
         let dice = &mut Dice::new(5);
         for n in [1, 2, 3, 7, 65] {
             for t in types(d) {
-                // A = P·L·U with known determinants
+                // A = L·U, so that the determinants are known
                 let scale = dice.within(0.5, 2.0) as f32 as f64;
                 let l = Matrices::of(2, n, n, |i, j| if i == j { 1.0 } else if j < i { dice.below(3) as f64 - 1.0 } else { 0.0 });
                 let u = Matrices::of(2, n, n, |i, j| if i == j { [1.0, -1.0][i % 2] * scale } else { 0.0 });
                 let mut a = l.times(&u);
                 let want = scale.powi(n as i32) * if n / 2 % 2 == 1 { -1.0 } else { 1.0 };
                 let array = a.put(d, t);
-                // a rotation of the rows has sign (−1)^(n − 1)
+                // rotating the rows by one multiplies the determinant by (−1)^(n − 1)
                 let turned = concat([array.slice(s![.., 1.., ..]), array.slice(s![.., ..1, ..])], 1);
                 let sign = if n % 2 == 0 { -1.0 } else { 1.0 };
                 let bound = 1e5 * eps(t) * n as f64;
@@ -267,14 +267,14 @@ on_devices! {
             let want = all(&a, &b);
             let wide = stack([&(&a * 2.0), &Expr::from(&a)], 3).eval().unwrap();
             let long = concat([&b, &b], 2).eval().unwrap();
-            // symmetric, so the transposed matrices are the same numbers
+            // the matrices are symmetric, so their transposes have the same elements
             assert!(all(&a.matrix_transpose(), &long.slice(s![.., .., 5..])) == want);
             assert!(all(&wide.slice(s![.., .., .., 1]), &b.matrix_transpose().eval().unwrap().matrix_transpose()) == want);
             let back = [&a, &b].map(|x| x.flip(0).eval().unwrap());
             assert!(all(&back[0].flip(0), &back[1].flip(0)) == want);
             let shaped = all(&a.reshape([2, 3, n as isize, n as isize]), &b.reshape([2, 3, n as isize, 5]));
             assert!(shaped == want);
-            // one matrix for many right sides, and many matrices for one
+            // one matrix with many right-hand sides, and many matrices with one
             let one = a.slice(s![0]);
             let x = solve(&one, &b).to_vec::<f32>().unwrap();
             let y = solve(one.broadcast_to([6, n, n]), &b).to_vec::<f32>().unwrap();
@@ -321,7 +321,7 @@ on_devices! {
 
     fn many_small_matrices_are_factorised(d: &Device) {
         let dice = &mut Dice::new(7);
-        // a software GPU runs 256 invocations for each matrix one after another
+        // a software GPU runs the 256 invocations of each matrix one after the other
         let share = if d.is_gpu() { 20 } else { 1 };
         for (count, n) in [(10_000 / share, 4), (300 / share, 16), (300 / share, 17)] {
             let mut g = Matrices::random(dice, count, n, n);
@@ -339,7 +339,7 @@ on_devices! {
     }
 }
 
-/// On a GPU such matrices are as large as what one may bind, or flushed to 0.
+/// Only on a CPU: for a GPU these matrices are too large, or may be flushed to 0.
 #[test]
 fn large_matrices_and_subnormal_ones_are_factorised_on_a_cpu() {
     let (d, dice) = (&Device::cpu(), &mut Dice::new(8));
@@ -350,7 +350,7 @@ fn large_matrices_and_subnormal_ones_are_factorised_on_a_cpu() {
     (0..1_000_000).for_each(|e| a.elements[e] = g.elements[e] + g.elements[e % 1000 * 1000 + e / 1000]);
     let l = Matrices::read(&cholesky(a.put(d, F32), Triangle::Lower), 1, 1000, 1000);
     hold("A - L Lᵀ", "cholesky", &a.minus(&l.times(&l.t())), &a.norms(), F32);
-    // subnormal numbers have few bits, so that the error is a multiple of the smallest
+    // subnormal numbers have few bits, so the error is measured in units of the smallest number
     let tiny = f32::from_bits(1) as f64;
     for n in [1, 5, 30] {
         let mut a = Matrices::of(1, n, n, |i, j| if i == j { 4e-39 } else { 1e-40 });

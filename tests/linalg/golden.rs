@@ -1,4 +1,4 @@
-//! SciPy's values, which `data/make_linalg.py` wrote.
+//! Compares results with SciPy's values, which `data/make_linalg.py` wrote.
 
 use crate::kit::{golden, has, numbers, on_devices, put};
 use cupric::linalg::*;

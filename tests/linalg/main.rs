@@ -1,5 +1,5 @@
-//! Linear algebra: factorisations and what is computed by them. Backward errors on matrices that are hard in some way, SciPy's
-//! values, derivatives beside finite differences, and what is refused.
+//! Linear algebra: factorisations and functions that use them. Backward errors on matrices that are difficult in some
+//! way, SciPy's values, derivatives against finite differences, and calls that return an error.
 
 #[path = "../kit/mod.rs"]
 mod kit;

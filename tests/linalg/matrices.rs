@@ -23,7 +23,7 @@ impl Matrices {
         Matrices::of(count, rows, columns, |_, _| dice.within(-1.0, 1.0))
     }
 
-    /// The elements of an expression whose last two axes are matrices.
+    /// Reads the elements of an expression whose last two axes are matrices.
     pub fn read(e: &Expr, count: usize, rows: usize, columns: usize) -> Matrices {
         let (shape, elements) = numbers(e).unwrap_or_else(|e| panic!("{e}"));
         assert_eq!(elements.len(), count * rows * columns, "shape {shape:?}");
@@ -31,7 +31,7 @@ impl Matrices {
         Matrices { count, rows, columns, elements }
     }
 
-    /// An array [count, rows, columns] of a type. The elements become those that the type holds.
+    /// Makes an array [count, rows, columns] of a type. Also rounds the elements here to that type.
     pub fn put(&mut self, d: &Device, t: DType) -> Array {
         if t == DType::F32 {
             self.elements.iter_mut().for_each(|x| *x = *x as f32 as f64);
@@ -85,13 +85,13 @@ impl Matrices {
     }
 }
 
-/// ε of a type.
+/// The machine epsilon of a type.
 pub fn eps(t: DType) -> f64 {
     if t == DType::F64 { 2f64.powi(-52) } else { 2f64.powi(-23) }
 }
 
-/// Asserts that the norm of each difference, an error of the contract, is within its bound times a size, and that the size is a
-/// number.
+/// Asserts that the norm of each difference is within its bound in the contract times a size, and that the size is not
+/// NaN.
 #[track_caller]
 pub fn hold(error: &str, name: &str, off: &Matrices, sizes: &[f64], t: DType) {
     let n = off.rows.max(off.columns).max(1) as f64;

@@ -1,11 +1,11 @@
-//! Solutions with twice the digits, beside those in f64 on the CPU.
+//! `solve_refined` (about twice the digits): compared with solutions in f64 on the CPU.
 
 use crate::kit::{Dice, error, numbers, on_devices, put};
 use crate::matrices::Matrices;
 use cupric::linalg::*;
 use cupric::{DType::*, *};
 
-/// Matrices with singular values from 1 to 1 / κ.
+/// Random matrices with singular values from 1 down to 1 / κ, where κ is the condition number.
 fn of_condition(dice: &mut Dice, count: usize, n: usize, condition: f64) -> Matrices {
     let d = &Device::cpu();
     let [u, v] = [(); 2].map(|()| qr(Matrices::random(dice, count, n, n).put(d, F64), Mode::Reduced).0);
@@ -13,15 +13,15 @@ fn of_condition(dice: &mut Dice, count: usize, n: usize, condition: f64) -> Matr
     Matrices::read(&(u * s).matmul(v), count, n, n)
 }
 
-/// Checks solutions for `columns` right sides, or for one without an axis of columns. The errors are relative to the largest
-/// element.
+/// Checks the solutions for `columns` right-hand sides, and for a single one without an axis of columns. Errors are
+/// relative to the largest element.
 fn check(d: &Device, name: &str, a: &mut Matrices, columns: usize) {
     let (cpu, dice, n) = (&Device::cpu(), &mut Dice::new(12), a.rows);
     let mut b = Matrices::random(dice, a.count, n, columns);
     let (single, right) = (a.put(d, F32), b.put(d, F32));
     let (x, rest) = solve_refined(&single, &right);
     let [x, rest] = [x, rest].map(|e| Matrices::read(&e, a.count, n, columns));
-    // the solution in f64 with twice its digits is exact
+    // the refined solution in f64 serves as the exact one
     let exact = solve_refined(a.put(cpu, F64), b.put(cpu, F64)).0;
     let exact = Matrices::read(&exact, a.count, n, columns);
     let (_, plain) = numbers(&solve(a.put(cpu, F64), b.put(cpu, F64))).unwrap();
@@ -48,7 +48,7 @@ fn check(d: &Device, name: &str, a: &mut Matrices, columns: usize) {
 on_devices! {
     fn solutions_are_as_exact_as_f64(d: &Device) {
         let dice = &mut Dice::new(11);
-        // a software GPU needs tens of milliseconds for a kernel that it has not seen
+        // a software GPU takes tens of milliseconds for each new kernel, so there are fewer cases
         let all = !d.is_gpu();
         for n in if all { vec![1, 2, 5, 20, 64, 70, 257] } else { vec![5, 70] } {
             for condition in if all { vec![1e2, 1e4, 1e6] } else { vec![1e6] } {
@@ -58,7 +58,7 @@ on_devices! {
         for n in if all { vec![5, 6] } else { vec![6] } {
             check(d, "hilbert", &mut Matrices::of(2, n, n, |i, j| 1.0 / (i + j + 1) as f64), 3);
         }
-        // rows and columns of any size: scaling by powers of two does not count
+        // rows and columns of very different size: scaling by powers of two does not affect the error
         let mut graded = of_condition(dice, 3, 20, 1e4);
         for (e, x) in graded.elements.iter_mut().enumerate() {
             *x *= 2f64.powi((e / 20 % 20) as i32 * 3 - 40);
@@ -79,7 +79,7 @@ on_devices! {
             let off = (a.matmul(&x) - &b).abs().max(..).item::<f32>().unwrap();
             assert!(off < 1e-6, "{off}");
         }
-        // one matrix for many right sides, and many matrices for one
+        // one matrix with many right-hand sides, and many matrices with one
         let many = b.expand_dims(0).broadcast_to([3, 2, 2]);
         let wide = solve_refined(a.expand_dims(0).broadcast_to([3, 2, 2]), &b).0.to_vec::<f32>().unwrap();
         assert_eq!(solve_refined(&a, many).0.to_vec::<f32>().unwrap(), wide);
@@ -93,7 +93,7 @@ on_devices! {
             let e = e.eval().and_then(|_| d.synchronize()).unwrap_err();
             assert_eq!((e.kind(), e.operation()), (ErrorKind::Singular, "solve_refined"), "{e}");
         }
-        // a column of zeros has a solution of zeros, and a matrix without digits to spare one at all
+        // a zero right-hand side gives zeros, and a nearly singular matrix still gives finite numbers
         assert_eq!(solve_refined(&a, zeros([2], F32)).0.to_vec::<f32>().unwrap(), [0., 0.]);
         let near = put(d, vec![1f32, 1., 1., 1. + f32::EPSILON], &[2, 2]);
         let x = solve_refined(&near, array![1f32, 2.].to_device(d).unwrap()).0.to_vec::<f32>().unwrap();

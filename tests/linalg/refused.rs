@@ -1,10 +1,10 @@
-//! What is refused, and that nothing else suffers from it.
+//! Calls that return an error, and that the errors affect nothing else.
 
 use crate::kit::{error, on_devices, put};
 use cupric::linalg::*;
 use cupric::{DType::*, *};
 
-/// The error of a computation that a device may report late.
+/// The error of a computation, whether evaluation or a later wait reports it.
 fn late(d: &Device, e: &Expr) -> Error {
     match e.eval() {
         Err(e) => e,
@@ -30,7 +30,7 @@ on_devices! {
                     let e = late(d, &cholesky(x.slice(s![3]), Triangle::Upper));
                     assert!(e.to_string().contains("the matrix is not positive definite"), "{e}");
                     if bad == 0.0 {
-                        // errors have the name that the user called
+                        // the error names the function that the user called
                         for (name, e) in [
                             ("solve", solve(&x, &all)),
                             ("inv", inv(&x)),
@@ -42,14 +42,14 @@ on_devices! {
                         ] {
                             let e = late(d, &e);
                             assert_eq!((e.kind(), e.operation()), (ErrorKind::Singular, name), "{e}");
-                            // elimination moves the row of zeros to the end
+                            // elimination moves the row of zeros to the end, so we do not compare its index
                             assert!(e.to_string().contains("matrix 3 of the 5 in the batch is singular: element "), "{e}");
                         }
                         assert_eq!(det(&x).to_vec::<f32>().unwrap(), [1., 1., 1., 0., 1.]);
                     }
                 }
             }
-            // nothing remains of the errors
+            // later calls on the device are not affected by these errors
             assert_eq!(cholesky(&all, Triangle::Lower).to_vec::<f32>().unwrap(), all.to_vec::<f32>().unwrap());
         }
     }

@@ -1,11 +1,11 @@
-//! Derivatives beside finite differences.
+//! Derivatives, compared with finite differences.
 
 use crate::kit::{Dice, has, numbers, on_devices};
 use crate::matrices::Matrices;
 use cupric::linalg::*;
 use cupric::{DType::*, *};
 
-/// Asserts that the derivatives of a weighted sum of a function's elements are those of differences, for some elements.
+/// Asserts that the gradient of a weighted sum of a function's elements agrees with differences, for some elements.
 fn hold(name: &str, d: &Device, operands: &[Array], f: &dyn Fn(&[Expr]) -> Expr) {
     let of: Vec<Expr> = operands.iter().map(Expr::from).collect();
     let weights = {

@@ -1,4 +1,4 @@
-//! Compiled functions: the bits of the same function that is not compiled, one plan, and what they refuse.
+//! Compiled functions: the same bits as the plain function, a single plan, and the errors that they return.
 
 use crate::kit::*;
 use cupric::DType::*;
@@ -9,7 +9,7 @@ fn normal(seed: u64, shape: &[usize], d: &Device) -> Array {
     Rng::new(seed).normal(shape.to_vec(), F32).eval().unwrap().to_device(d).unwrap()
 }
 
-/// A step of two layers: the loss, and the next weights.
+/// One training step of a network with two layers: returns the loss and the new weights.
 fn step((w, x, y, rate): ([Expr; 2], Expr, Expr, Expr)) -> (Expr, [Expr; 2]) {
     let loss = (x.matmul(&w[0]).tanh().matmul(&w[1]) - y).square().mean(..);
     let [a, b] = grad(&loss, [&w[0], &w[1]]);
@@ -72,16 +72,16 @@ fn other_layouts_have_plans_of_their_own(d: &Device) {
             got.iter().zip(&want).for_each(|(a, b)| same(a, b));
         }
     }
-    // a slice of rows has the order of an array
+    // the function was traced once for each shape and memory order; a slice of rows has the order of a whole array
     assert_eq!(runs.into_inner(), all.len());
-    // views of one array, and one array twice
+    // both inputs are views of one array, or the same array
     let g = Compiled::new(|[a, b]: [Expr; 2]| (&a - &b, a * b));
     for (x, y) in [(&a, &b), (&b, &a), (&a, &a)] {
         let (difference, product) = g.call(&[x, y]).unwrap();
         same(&difference, &(x - y).eval().unwrap());
         same(&product, &(x * y).eval().unwrap());
     }
-    // trees of other forms with the same leaves
+    // inputs nested in other ways, with the same arrays
     let first = Compiled::new(|(x, y): (Vec<Expr>, Vec<Expr>)| x.iter().fold(y[0].clone(), |sum, x| sum - x));
     let got = first.call(&(vec![&a, &b], vec![&b])).unwrap();
     same(&got, &(&b - &a - &b).eval().unwrap());
@@ -111,17 +111,17 @@ fn captured_arrays_numbers_and_inputs_are_results(d: &Device) {
         assert_eq!(seven.item::<i32>().unwrap(), 7);
         same(&double, &(&known * 2.0).eval().unwrap());
     }
-    // an input that is returned stays writable without a change of the other
+    // the result may be an input itself; writing to the result does not change the input
     let x = normal(5, &[3], d);
     let mut same_again = f.call(&x).unwrap().0[0].clone();
     same_again.fill(0.0).unwrap();
     assert!(x.to_vec::<f32>().unwrap().iter().all(|v| *v != 0.0));
-    // results that are computed once are arrays of their own
+    // two equal results are computed once, but are separate arrays with separate derivatives
     let twice = Compiled::new(|x: Expr| (&x * 3.0, &x * 3.0));
     let (a, b) = twice.call(&x).unwrap();
     let [da, db] = grad(&(&a * 2.0 + &b).sum(..), [&a, &b]);
     assert_eq!((da.to_vec::<f32>().unwrap(), db.to_vec::<f32>().unwrap()), (vec![2.0; 3], vec![1.0; 3]));
-    // an expression is evaluated first
+    // an input that is an expression is evaluated first
     same(&f.call(&(&x + 1.0)).unwrap().0[3], &(&x + 1.0).eval().unwrap());
 }
 
@@ -130,7 +130,7 @@ fn random_numbers_differ_between_calls(d: &Device) {
         Compiled::new(|x: Expr| {
             let mut rng = Rng::new(0);
             let kept = x.dropout(0.5, &mut rng);
-            // numbers that equal the words of the seed
+            // constants that equal the words of the seed, which must not be confused with it
             let zero = zeros([4], U32) + 0;
             (kept, rng.uniform([1000], F32), rng.uniform([1000], F32), zero)
         })
@@ -156,7 +156,7 @@ fn random_numbers_differ_between_calls(d: &Device) {
             seen.push(bits);
         }
     }
-    // the mask of a derivative is that of its call
+    // a derivative uses the dropout mask of its own call
     let h = Compiled::new(|x: Expr| {
         let y = x.dropout(0.5, &mut Rng::new(3));
         let [dx] = grad(&y.sum(..), [&x]);
@@ -187,7 +187,7 @@ fn elements_of_inputs_are_not_read(d: &Device) {
     let e = error(&|x| x.matmul(ones([4, 2], F32)));
     assert_eq!(e.kind(), ErrorKind::Shape, "{e}");
     assert_eq!(e.location().unwrap().file(), file!());
-    // an input that outlives the call
+    // an input expression that outlives the call
     let kept = std::sync::Mutex::new(None);
     Compiled::new(|x: Expr| { *kept.lock().unwrap() = Some(x.clone()); x }).call(&x).unwrap();
     let kept = kept.into_inner().unwrap().unwrap();
@@ -236,7 +236,7 @@ fn a_function_without_inputs_and_an_empty_one() {
     assert_eq!(f.call(&none).unwrap().to_vec::<i32>().unwrap(), [0, 2, 4, 6]);
     let g = Compiled::new(|_: Expr| Vec::<Expr>::new());
     assert!(g.call(&array![1.]).unwrap().is_empty());
-    // the arrays of the first call are not kept
+    // a compiled function does not keep the arrays of its first call
     let d = own(&Device::cpu());
     let h = Compiled::new(|x: Expr| x + 1);
     let used = d.memory().used;

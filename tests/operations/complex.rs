@@ -1,4 +1,4 @@
-//! Complex numbers beside NumPy (`data/fourier.txt`), their errors and their printed form.
+//! Complex numbers: compared with NumPy (`data/fourier.txt`), their errors, and how they print.
 
 use super::fourier::{GOLDEN, close, sequence};
 use crate::kit::{error, golden, on_devices, put};

@@ -1,14 +1,14 @@
-//! Products beyond `matmul`: `einsum` of random subscripts against its definition by plain loops, and `tensordot`, `inner`,
-//! `vecdot`, `outer`, `kron`, `cross`, `trace`, `matrix_power`, `multi_dot` and the norms against theirs. Elements are small
-//! whole numbers, so that every order of additions gives the same sum and results must be equal; `contract/composites/` tests
-//! how exact other numbers are.
+//! Products beyond `matmul`: `einsum` with random subscripts, and `tensordot`, `inner`, `vecdot`, `outer`, `kron`,
+//! `cross`, `trace`, `matrix_power`, `multi_dot` and norms, compared with plain loops. The elements are small whole
+//! numbers, so that sums are equal in any order of additions; `contract/composites/` tests the accuracy for other
+//! numbers.
 
 use crate::kit::stage::Stage;
 use crate::kit::*;
 use cupric::DType::*;
 use cupric::*;
 
-/// A host array of whole numbers, in C order.
+/// A host array of whole numbers in C order.
 type Whole = Host<i128>;
 
 /// The bits of a whole number in a type.
@@ -16,7 +16,7 @@ fn bits(t: DType, x: i128) -> u64 {
     if t.is_float() { number::round_integer(t, x) } else { number::wrap(t, x) }
 }
 
-/// Whole numbers that every type holds: 0 and 1 of bool, no negative ones of unsigned types.
+/// Random whole numbers that the type holds: 0 and 1 for bool, no negative ones for unsigned types.
 fn whole(t: DType, shape: &[usize], dice: &mut Dice) -> Whole {
     Host::of(shape, |_| match t {
         Bool => dice.one_in(3) as i128,
@@ -25,7 +25,7 @@ fn whole(t: DType, shape: &[usize], dice: &mut Dice) -> Whole {
     })
 }
 
-/// An array of these elements, whose axes lie in memory in another order, with steps, and backward.
+/// An array with these elements, stored with its axes in another order, with gaps, and some axes reversed.
 fn laid_out(t: DType, host: &Whole, dice: &mut Dice, d: &Device) -> Expr {
     let ndim = host.shape.len();
     let mut order: Vec<usize> = (0..ndim).collect();
@@ -33,7 +33,7 @@ fn laid_out(t: DType, host: &Whole, dice: &mut Dice, d: &Device) -> Expr {
         (1..ndim).for_each(|i| order.swap(i, dice.below(i + 1)));
     }
     let steps: Vec<isize> = (0..ndim).map(|_| *dice.of(&[1isize, 1, 1, 1, 1, 2, -1, -2])).collect();
-    // memory holds the axes in `order`, each with its step
+    // memory holds the axes in `order`, each with its stride
     let stored = Host::of(&order.iter().map(|a| host.shape[*a] * steps[*a].unsigned_abs()).collect::<Vec<_>>(), |at| {
         let mut index = vec![0; ndim];
         for (place, a) in order.iter().enumerate() {
@@ -59,7 +59,7 @@ fn kit_array(t: DType, words: &[u64], shape: &[usize], d: &Device) -> Array {
     array(t, words, shape, d).unwrap_or_else(|e| panic!("{t} {shape:?}: {e}"))
 }
 
-/// Holds an expression to whole numbers.
+/// Asserts that an expression has these whole numbers.
 #[track_caller]
 fn same_whole(what: &str, got: &Expr, t: DType, want: &Whole) {
     let shape = got.shape().unwrap_or_else(|e| panic!("{what}: {e}"));
@@ -75,13 +75,13 @@ fn same_whole(what: &str, got: &Expr, t: DType, want: &Whole) {
     }
 }
 
-/// The types that a device has.
+/// The dtypes that a device supports.
 fn types(d: &Device) -> Vec<DType> {
     DType::ALL.into_iter().filter(|t| has(d, *t)).collect()
 }
 
-/// The sum of products that labels say: a string of labels for each operand and for the result. The labels of axes that an
-/// ellipsis stands for are digits.
+/// The sum of products given by labels: a string of labels for each operand, and one for the result. Axes within an
+/// ellipsis have digits as labels.
 fn defined(t: DType, terms: &[Vec<char>], operands: &[Whole], out: &[char]) -> Whole {
     let mut labels: Vec<char> = out.to_vec();
     terms.iter().flatten().for_each(|c| {
@@ -112,7 +112,7 @@ fn defined(t: DType, terms: &[Vec<char>], operands: &[Whole], out: &[char]) -> W
     if t == Bool { sums.map(|x| (x != 0) as i128) } else { sums }
 }
 
-/// A random call of `einsum`, evaluated and compared.
+/// Makes a random call of `einsum`, evaluates it and compares the result.
 fn one_einsum(t: DType, dice: &mut Dice, d: &Device) {
     let letters: Vec<char> = (0..5).map(|i| ['i', 'j', 'A', 'z', 'k'][i]).collect();
     let extents: Vec<usize> = letters.iter().map(|_| *dice.of(&[1usize, 2, 2, 3, 3, 4, 5])).collect();
@@ -138,7 +138,7 @@ fn one_einsum(t: DType, dice: &mut Dice, d: &Device) {
             if i < count {
                 let which = dice.below(letters.len());
                 let length = if empty && which == 0 { 0 } else { extents[which] };
-                // a letter twice in one operand has one length there
+                // a letter that occurs twice in one operand has the same length both times
                 let known = labels.iter().position(|l| *l == letters[which]).map(|p| shape[p]);
                 let alone = if dice.one_in(6) && length != 0 { 1 } else { length };
                 written.push(letters[which]);
@@ -173,7 +173,7 @@ fn one_einsum(t: DType, dice: &mut Dice, d: &Device) {
     same_whole(&what, &einsum(&subscripts, &arrays), t, &defined(t, &terms, &hosts, &out));
 }
 
-/// A random pair for functions of axes that pair up, as labels.
+/// An operand for a function that pairs axes: its labels and random elements.
 fn labelled(shape: &[usize], labels: &str, t: DType, dice: &mut Dice) -> (Vec<char>, Whole) {
     (labels.chars().collect(), whole(t, shape, dice))
 }
@@ -193,7 +193,7 @@ on_devices! {
     fn pairs_of_axes(d: &Device) {
         let mut dice = Dice::new(5);
         for t in types(d) {
-            // (shapes and labels of a, of b, of the result, the call)
+            // the shapes and labels of a, of b, the labels of the result, and the call
             type Call = (&'static [usize], &'static str, &'static [usize], &'static str, &'static str, fn(&Expr, &Expr) -> Expr);
             let calls: [Call; 17] = [
                 (&[4], "k", &[4], "k", "", |a, b| a.vecdot(b, -1)),
@@ -216,7 +216,7 @@ on_devices! {
             ];
             for (i, (a, la, b, lb, out, call)) in calls.into_iter().enumerate() {
                 let ((mut la, x), (lb, y)) = (labelled(a, la, t, &mut dice), labelled(b, lb, t, &mut dice));
-                // an axis that broadcasts has the label of the other operand's
+                // an axis of length 1 has the label of the other operand's axis, with which it broadcasts
                 la.iter_mut().filter(|c| **c == '1').for_each(|c| *c = 'j');
                 let want = defined(t, &[la, lb], &[x.clone(), y.clone()], &out.chars().collect::<Vec<_>>());
                 let (p, q) = (laid_out(t, &x, &mut dice, d), laid_out(t, &y, &mut dice, d));
@@ -265,7 +265,7 @@ on_devices! {
                 let (x, y) = (whole(t, &a, &mut dice), whole(t, &b, &mut dice));
                 let (e, f) = (laid_out(t, &x, &mut dice, d), laid_out(t, &y, &mut dice, d));
                 let ndim = a.len().max(b.len());
-                // the vectors' axis last, and the others broadcast
+                // the axis of the vectors is last, and the other axes broadcast
                 let last = |s: &Whole, axis: usize| {
                     let order: Vec<usize> = (0..s.shape.len()).filter(|d| *d != axis).chain([axis]).collect();
                     s.permute(&order)
@@ -395,15 +395,15 @@ on_devices! {
         let scores = einsum("bhqd,bhkd->bhqk", [&q, &q]);
         assert_eq!(kernels(scores.clone()), 1, "{}", scores.plan().unwrap());
         assert!(scores.plan().unwrap().to_string().contains("matmul"));
-        // axes in the order in which a model's layers leave them: no operand is copied
+        // axes in the order in which a model's layers produce them: no operand is copied
         let q = x(&[2, 40, 4, 16]);
         let scores = einsum("bqhd,bkhd->bhqk", [&q, &q]);
         assert_eq!(kernels(scores.clone()), 1, "{}", scores.plan().unwrap());
-        // rows that are two axes, and sums over two axes
+        // rows that consist of two axes, and sums over two axes
         let w = x(&[4, 16, 24]);
         let out = einsum("bqhd,hde->bqe", [&q, &w]);
         assert_eq!(kernels(out.clone()), 1, "{}", out.plan().unwrap());
-        // elementwise where nothing is summed, or where each sum is alone
+        // an elementwise kernel if nothing is summed, or one reduction if no two sums share an element
         let (a, b) = (x(&[30, 20]), x(&[20]));
         assert_eq!(kernels(einsum("ij,j->ij", [&a, &b])), 1);
         assert_eq!(kernels(einsum("ij,ij->i", [&a, &a])), 1);
@@ -411,7 +411,7 @@ on_devices! {
         // a diagonal is a view
         assert_eq!(kernels(einsum("ii->i", [&x(&[30, 30])])), 0);
         assert_eq!(kernels(a.vecdot(&b, -1)), 1);
-        // a chain from its cheap end: two matrix products
+        // a chain evaluated from its cheap end: two matrix products
         let chain = einsum("ij,jk,k->i", [&x(&[60, 50]), &x(&[50, 40]), &x(&[40])]);
         assert_eq!(kernels(chain.clone()), 2, "{}", chain.plan().unwrap());
     }

@@ -1,13 +1,13 @@
-//! `poisson` and `binomial` of arrays of parameters: their laws against exact probabilities, which plain loops compute, with fixed
-//! seeds; moments and tails; what is drawn of parameters at the ends of their ranges and outside them; and that a GPU draws what
-//! the CPU draws.
+//! `poisson` and `binomial` with arrays of parameters: their distributions against exact probabilities by plain loops,
+//! with fixed seeds; moments and tails; parameters at and beyond the ends of their ranges; and that a GPU draws the
+//! CPU's numbers.
 
 use crate::distributions::chi_square;
 use crate::kit::*;
 use cupric::DType::*;
 use cupric::*;
 
-/// The probabilities of a law from its mode outwards by ratios, as far as they are above 2^-80 of the mode's; and the first number.
+/// A distribution's first number, and the probabilities from there on, down to 2^-80 of the mode's probability.
 fn probabilities(mode: f64, last: f64, ratio: impl Fn(f64) -> f64) -> (f64, Vec<f64>) {
     let (mut below, mut above) = (vec![], vec![1.0f64]);
     let (mut k, mut w) = (mode, 1.0);
@@ -48,7 +48,7 @@ fn binomial(n: f64, p: f64) -> (f64, Vec<f64>) {
     }
 }
 
-/// Checks draws against a law: chi-square of numbers taken together by σ/12, mean, variance, and both tails.
+/// Compares draws with a distribution: chi-square of numbers in groups of σ/12, mean, variance, and both tails.
 fn check(what: &str, drawn: &[i64], law: (f64, Vec<f64>)) {
     let (first, share) = law;
     let n = drawn.len() as f64;
@@ -86,7 +86,7 @@ fn check(what: &str, drawn: &[i64], law: (f64, Vec<f64>)) {
     }
 }
 
-/// The rows of a draw of one row for each parameter.
+/// The rows of a draw that has one row for each parameter.
 fn rows(e: Expr, n: usize) -> Vec<Vec<i64>> {
     e.to_vec::<i64>().unwrap().chunks(n).map(<[i64]>::to_vec).collect()
 }
@@ -122,7 +122,7 @@ const TRIALS: [(i64, f64); 20] = [
 
 #[test]
 fn tails_of_many() {
-    // of a million draws each number, also a rare one, is drawn as often as is due
+    // among a million draws each number, even a rare one, occurs about as often as expected
     let n = 1_000_000;
     for lam in [0.5, 9.5, 10.5] {
         let x = Rng::new(77).poisson(array![lam as f32], [n]).to_vec::<i64>().unwrap();
@@ -137,7 +137,7 @@ fn tails_of_many() {
 
 #[test]
 fn large_means() {
-    // of two billion or more the digits of f32 are kept apart from those of the mean
+    // for means of 2^31 or more, the deviation in f32 and the mean are kept apart
     let n = 100_000;
     for (t, lam) in [(F32, 1e9), (F32, 1e12), (F64, 1e15), (F32, 4e18)] {
         let lam = if t == F32 { lam as f32 as f64 } else { lam };
@@ -156,13 +156,13 @@ fn large_means() {
 
 #[test]
 fn numbers_keep_their_tables() {
-    // an array of one mean is another draw than the number, whose numbers are promised
+    // an array with one mean draws other numbers than the scalar mean, whose numbers are guaranteed
     let of_number = Rng::new(1).poisson(3.5, [1000]).to_vec::<i64>().unwrap();
     assert_eq!(of_number, Rng::new(1).poisson(3.5f32, [1000]).to_vec::<i64>().unwrap());
     assert!(array_equal(&Rng::new(1).poisson(3, [99]), &Rng::new(1).poisson(3.0, [99])).unwrap());
     let of_array = Rng::new(1).poisson(array![3.5], [1000]).to_vec::<i64>().unwrap();
     assert_ne!(of_number, of_array);
-    // both take one stream
+    // each call uses one stream
     let mut r = Rng::new(1);
     let _ = (r.poisson(array![3.5], [3]), r.binomial(array![3], 0.5, [3]));
     assert_eq!(r.state(), [1, 2]);
@@ -197,14 +197,14 @@ fn ends_of_parameters(d: &Device) {
     let n = put(d, vec![7i64, 7, 1 << 53, 1 << 53, 3, 3, 3, -1, i64::MIN, (1 << 53) + 2, 0], &[11]);
     let drawn = Rng::new(1).binomial(&n, &p, [11]).to_vec::<i64>().unwrap();
     assert_eq!(drawn, [0, 7, 0, 1 << 53, -1, -1, -1, -1, -1, -1, 0]);
-    // the parameters broadcast with one another, as any operands of the shape
+    // the parameters broadcast with each other, and to the shape
     let x = Rng::new(2).binomial(put(d, vec![0i64, 5], &[2, 1]), f(&[0.0, 1.0, 0.0]), [4, 2, 3]);
     assert_eq!(x.to_vec::<i64>().unwrap(), [0, 0, 0, 0, 5, 0].repeat(4));
     assert_eq!(Rng::new(2).poisson(f(&[]), [3, 0]).eval().unwrap().shape(), [3, 0]);
     assert_eq!(Rng::new(2).poisson(put(d, vec![0f32], &[]), ()).to_vec::<i64>().unwrap(), [0]);
 }
 
-// a GPU draws the CPU's numbers, but where the uniform number is at a boundary within rounding.
+// a GPU draws the CPU's numbers, except where rounding moves a uniform number across a boundary
 fn the_same_counts(d: &Device) {
     let of = |d: &Device| {
         let n = put(d, vec![9i64, 40, 700, 100_000], &[4, 1]);
@@ -221,7 +221,7 @@ fn the_same_counts(d: &Device) {
 
 }
 
-/// Every type of parameters, computed in f32; layouts; a draw does not depend on how it is read.
+/// Parameters of every dtype, computed in f32, in several layouts. How a draw is read does not change it.
 #[test]
 fn types_of_parameters() {
     let cpu = Device::cpu();
@@ -242,7 +242,7 @@ fn types_of_parameters() {
     }
     assert_eq!(Rng::new(1).binomial(&n, array![0.3], [50, 3]).to_vec::<i64>().unwrap(), want);
     assert_eq!(Rng::new(1).poisson(put(&cpu, vec![false, false], &[2]), [2]).to_vec::<i64>().unwrap(), [0, 0]);
-    // it is a formula, but of more nodes than one kernel has
+    // a formula with more nodes than fit into one kernel
     let plan = (Rng::new(1).poisson(lam.square(), [50, 4]) + 1).sum(..).plan().unwrap().to_string();
     let kernels = plan.lines().filter(|l| l.contains("dispatch, reads")).count();
     assert!(kernels <= 16, "{plan}");

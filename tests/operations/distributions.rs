@@ -1,13 +1,13 @@
-//! Draws from distributions: their laws by Kolmogorov and Smirnov's and the chi-square test against exact distribution functions,
-//! with fixed seeds; permutations and choices; and that a GPU draws what the CPU draws.
+//! Draws from distributions, compared with exact distribution functions by the Kolmogorov–Smirnov and chi-square tests
+//! with fixed seeds; permutations and choices; and that a GPU draws the CPU's numbers.
 
 use crate::kit::*;
 use cupric::DType::*;
 use cupric::*;
 use std::f64::consts::PI;
 
-/// The probability that a standard normal number is below −x, for x ≥ 0: 1/2 less a series of positive terms, or a continued
-/// fraction.
+/// The probability that a standard normal number is below −x, for x ≥ 0: 1/2 less a series of positive terms, or a
+/// continued fraction.
 fn normal_tail(x: f64) -> f64 {
     let density = (-x * x / 2.0).exp() / (2.0 * PI).sqrt();
     if x < 2.5 {
@@ -22,12 +22,12 @@ fn normal_tail(x: f64) -> f64 {
     density / (1..200).rev().fold(x, |below, k| x + k as f64 / below)
 }
 
-/// Φ.
+/// The normal distribution function Φ.
 fn normal(x: f64) -> f64 {
     if x < 0.0 { normal_tail(-x) } else { 1.0 - normal_tail(x) }
 }
 
-/// √n times the largest distance of the numbers' distribution function from another: above 2.2 once in 10^4 times.
+/// √n times the largest distance between the empirical and the given distribution function. Exceeds 2.2 once in 10^4.
 fn distance(mut x: Vec<f64>, law: &dyn Fn(f64) -> f64) -> f64 {
     x.sort_by(f64::total_cmp);
     let n = x.len() as f64;
@@ -38,7 +38,7 @@ fn distance(mut x: Vec<f64>, law: &dyn Fn(f64) -> f64) -> f64 {
     x.iter().enumerate().map(off).fold(0.0, f64::max) * n.sqrt()
 }
 
-/// How far counts are from those expected, in deviations of a chi-square number; categories of less than 5 are taken together.
+/// How far counts are from expected ones, in deviations of a chi-square number. Expected counts below 5 are merged.
 pub fn chi_square(counts: &[usize], share: &[f64]) -> f64 {
     let n: usize = counts.iter().sum();
     let (mut sum, mut cells, mut rest) = (0.0, 0.0, (0.0, 0.0));
@@ -74,7 +74,7 @@ fn counts(e: &Expr, d: &Device, k: usize) -> Vec<usize> {
 
 type Law = Box<dyn Fn(f64) -> f64>;
 
-/// Draws of n numbers with their distribution functions.
+/// Draws of n numbers from continuous distributions, with their distribution functions.
 fn continuous(n: usize, t: DType, seed: u64) -> Vec<(&'static str, Expr, Law)> {
     let r = || Rng::new(seed);
     let between = |a: f64, b: f64| -> Law {
@@ -122,7 +122,7 @@ fn continuous(n: usize, t: DType, seed: u64) -> Vec<(&'static str, Expr, Law)> {
     ]
 }
 
-/// The gamma distribution of a whole shape: the probability that as many events have occurred.
+/// The gamma distribution function for an integer shape k: the probability that k events occurred until x.
 fn erlang(k: u32, x: f64) -> f64 {
     let (mut term, mut sum) = ((-x).exp(), 0.0);
     for i in 1..=k {
@@ -132,12 +132,12 @@ fn erlang(k: u32, x: f64) -> f64 {
     1.0 - sum
 }
 
-/// log Γ of a whole number from 1 on.
+/// log Γ(n + 1), the logarithm of the factorial of n.
 fn log_factorial(n: f64) -> f64 {
     (1..=n as u64).map(|k| (k as f64).ln()).sum()
 }
 
-/// A power of 10 that a seed's draws of 2^-24 find: extremes are finite, and 0 is not among them.
+/// Extremes of two million draws: they are finite, and 0 is not among them.
 #[test]
 fn extremes() {
     let n = 1 << 21;
@@ -145,7 +145,7 @@ fn extremes() {
         let e = Rng::new(77).exponential(1.0, [n], t);
         let (least, most) = (e.min(..).astype(F64), e.max(..).astype(F64));
         let (least, most) = (least.item::<f64>().unwrap(), most.item::<f64>().unwrap());
-        // once in e^3 times the least of n is above 3 / n, and the largest below log(n) − log(3)
+        // with probability e^−3 the smallest of n exceeds 3 / n, and the largest is below log(n) − log(3)
         assert!(least > 0.0 && least < 5.0 / n as f64, "{least:e}");
         assert!(most > (n as f64).ln() - 2.0 && most < 40.0, "{most}");
         let g = Rng::new(78).gumbel(0.0, 1.0, [n], t);
@@ -159,7 +159,7 @@ fn extremes() {
     }
 }
 
-/// The gamma shapes from small to large by their means and variances: those of log x where x itself underflows.
+/// Means and variances of gamma numbers, for shapes from small to large; of log x if x itself underflows.
 #[test]
 fn gamma_of_every_size() {
     let n = 100_000;
@@ -168,11 +168,11 @@ fn gamma_of_every_size() {
         let mean = x.iter().sum::<f64>() / n as f64;
         let variance = x.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / (n - 1) as f64;
         assert!((mean - a).abs() < 5.0 * (a / n as f64).sqrt(), "{t} {a}: mean {mean}");
-        // the fourth moment of a gamma number is 3·a² + 6·a
+        // the fourth central moment of a gamma number is 3·a² + 6·a
         let spread = ((2.0 * a * a + 6.0 * a) / n as f64).sqrt();
         assert!((variance - a).abs() < 5.0 * spread, "{t} {a}: variance {variance}");
     }
-    // of shapes whose numbers underflow
+    // shapes so small that gamma numbers underflow
     let x = numbers(&Rng::new(5).beta(1e-3, 1e-3, [n], F32), &Device::cpu());
     let mean = x.iter().sum::<f64>() / n as f64;
     assert!(x.iter().all(|x| (0.0..=1.0).contains(x)) && (mean - 0.5).abs() < 0.01, "{mean}");
@@ -182,7 +182,7 @@ fn gamma_of_every_size() {
     assert!((means[1] - 2.0 / 3.0).abs() < 0.01 && means[0] < 0.01, "{means:?}");
 }
 
-/// A view of a draw that was not made yet is the view of the draw: at any step and offset, of rows of odd lengths, and at the ends.
+/// A view of an unevaluated draw equals the view of the draw: any step and offset, odd rows, and both ends.
 #[test]
 fn views_of_draws() {
     type Draw = fn(&mut Rng, &[usize]) -> Expr;
@@ -213,7 +213,7 @@ fn views_of_draws() {
                 let [got, want] = [view(&made()), view(&whole)].map(|x| x.astype(F64).to_vec::<f64>());
                 assert_eq!(got.unwrap(), want.unwrap(), "{name} {shape:?}, view {n}");
             }
-            // each row begins anew in a view, and the elements of a flat draw have the same numbers
+            // the rows of a view restart within the stream, and a flat draw has the same numbers
             let flat = draw(&mut Rng::new(5), &[shape[0] * shape[1]]).reshape(shape);
             assert_eq!(
                 flat.astype(F64).to_vec::<f64>().unwrap(),
@@ -224,7 +224,7 @@ fn views_of_draws() {
     }
 }
 
-/// Half-precision draws are those of f32, rounded.
+/// Half-precision draws are f32 draws, rounded.
 #[test]
 fn narrow_draws_are_rounded() {
     for t in [F16, BF16] {
@@ -235,7 +235,7 @@ fn narrow_draws_are_rounded() {
     }
 }
 
-/// Bounds far out, narrow and wide; no number leaves them, and each is a number of the law's scale from the nearer.
+/// Truncated normal numbers with far, narrow or wide bounds stay inside, at the expected distance from a bound.
 #[test]
 fn truncation_far_out() {
     for t in [F32, F64] {
@@ -243,7 +243,7 @@ fn truncation_far_out() {
             let x = numbers(&Rng::new(1).truncated_normal(h, INF, [20_000], t), &Device::cpu());
             let h = if t == F32 { h as f32 as f64 } else { h };
             assert!(x.iter().all(|x| *x >= h && x.is_finite()), "{t} {h}");
-            // beyond h the density is nearly that of an exponential of mean 1/h
+            // beyond h the density is almost that of an exponential distribution with mean 1/h
             let mean = x.iter().map(|x| (x - h) * h).sum::<f64>() / x.len() as f64;
             let fine = if t == F32 { 200.0 } else { 1e6 };
             assert!(h > fine || (mean - 1.0).abs() < 0.03 + 2.0 / (h * h) + h * h * 1e-7, "{t} {h}: {mean}");
@@ -260,7 +260,7 @@ fn truncation_far_out() {
     }
 }
 
-/// A vector is the mean and the factor's rows times normals: by its covariance, of full and of lower rank.
+/// A multivariate normal vector is the mean plus the factor times normal numbers. Covariances of full and lower rank.
 #[test]
 fn vectors() {
     let d = Device::cpu();
@@ -291,7 +291,7 @@ fn vectors() {
     assert_eq!((half.shape(), half.dtype()), (&[2, 5, 2][..], F16));
 }
 
-/// A state goes on where the source was.
+/// A restored state continues where the source was.
 #[test]
 fn states() {
     let mut a = Rng::new(1 << 63 | 5);
@@ -304,7 +304,7 @@ fn states() {
     assert_eq!(Rng::from_state([7, u32::MAX as u64]).unwrap().state(), [7, u32::MAX as u64]);
 }
 
-/// Any number of threads, and one alone, draw the same.
+/// Any number of threads draws the same numbers.
 #[test]
 fn threads_do_not_matter() {
     let all = || -> Vec<Vec<u64>> {
@@ -324,7 +324,7 @@ fn rayon_core_pool(threads: usize) -> rayon::ThreadPool {
     rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap()
 }
 
-/// All orders of four are as likely.
+/// All orders of four elements are equally likely.
 #[test]
 fn every_permutation() {
     let mut seen = std::collections::HashMap::new();
@@ -380,7 +380,7 @@ fn laws_of_integers(d: &Device) {
     check("categorical", Rng::new(7).categorical(w.log().broadcast_to([n, 7]), -1), &share, 7);
     check("categorical across", Rng::new(7).categorical(w.log().reshape([7, 1]).broadcast_to([7, n]), 0), &share, 7);
     check("choice", Rng::new(8).choice(13, [n]), &|_| 1.0 / 13.0, 13);
-    // the first of two without replacement, and the second
+    // the first of two choices without replacement, and the second
     let firsts = (0..2000).map(|i| Rng::new(i).choice_weighted_without_replacement(array![1., 0., 3., 6.], 2));
     if !d.is_gpu() {
         let pairs: Vec<Vec<i64>> = firsts.map(|e| e.to_vec().unwrap()).collect();
@@ -404,7 +404,7 @@ fn certain_draws(d: &Device) {
         all(Rng::new(1).choice_weighted(put(d, w.to_vec(), &[5]), [50]), 2);
     }
     all(Rng::new(1).choice_weighted(put(d, vec![3u8], &[1]), [50]), 0);
-    // as many as there are, even of the largest numbers
+    // as many choices as there are elements, and the largest weights
     let w = put(d, vec![f32::MAX; 3], &[3]);
     assert!(Rng::new(1).choice_weighted(&w, [1000]).to_vec::<i64>().unwrap().contains(&2));
     let m = Rng::new(2).multinomial(500, put(d, vec![1i32, 0, 2], &[3]), [4, 2]).eval().unwrap();
@@ -416,7 +416,7 @@ fn certain_draws(d: &Device) {
     assert_eq!(Rng::new(2).multinomial(0, array![1., 1.], ()).to_vec::<i64>().unwrap(), [0, 0]);
     let nan = put(d, vec![0f32, f32::NAN, -f32::INFINITY, -f32::INFINITY, -f32::INFINITY, -1e30], &[2, 3]);
     assert_eq!(Rng::new(2).categorical(&nan, 1).to_vec::<i64>().unwrap(), [1, 2]);
-    // draws of scale 0
+    // distributions with scale 0
     let x = Rng::new(3).laplace(2.5, 0.0, [9], F32).to_device(d).unwrap();
     assert_eq!(x.to_vec::<f32>().unwrap(), [2.5; 9]);
 }
@@ -425,7 +425,7 @@ fn permutations(d: &Device) {
     for n in [0usize, 1, 2, 3, 255, 4097, 70_001] {
         let p = Rng::new(n as u64).permutation(n).to_device(d).unwrap();
         assert_eq!((p.shape(), p.dtype()), (&[n][..], I64));
-        // the order of the keys that the words of the stream make
+        // a permutation sorts by keys, which are the words of the stream
         let words = |_| Rng::new(n as u64).integers(0, 1u64 << 63, [n], U64).to_vec::<u64>().unwrap();
         let mut want: Vec<i64> = (0..n as i64).collect();
         let got = p.to_vec::<i64>().unwrap();
@@ -473,7 +473,7 @@ fn nothing_and_one(d: &Device) {
     assert_eq!(Rng::new(1).categorical(put(d, Vec::<f32>::new(), &[0, 4]), 1).eval().unwrap().shape(), [0]);
 }
 
-// a GPU draws the CPU's numbers: integers to the bit, floats within a few units of what they are made of.
+// a GPU draws the CPU's numbers: integers with equal bits, floats within a few rounding errors
 fn the_same_numbers(d: &Device) {
     let there = |e: Expr| e.to_device(d).unwrap().to_device(&Device::cpu()).unwrap();
     let w = |d: &Device| put(d, (0..300).map(|i| (i * i % 97) as f32 * 1e-3).collect::<Vec<f32>>(), &[300]);
@@ -486,7 +486,7 @@ fn the_same_numbers(d: &Device) {
     for ((name, here, _), (_, other, _)) in continuous(4000, F32, 21).into_iter().zip(continuous(4000, F32, 21)) {
         let (a, b) = (numbers(&here, d), numbers(&other, &cpu));
         let tight = ["exponential", "gumbel", "laplace", "truncated"].iter().any(|n| name.starts_with(n));
-        // another try of a gamma number may be taken where the limit is met within rounding
+        // rounding at the acceptance limit may make the gamma sampler accept another candidate
         let far = a.iter().zip(&b).filter(|(a, b)| {
             let scale = a.abs().max(b.abs()).max(if tight { 3.0 } else { 0.0 });
             (*a - *b).abs() > scale * if tight { 24.0 } else { 2000.0 } * 2f64.powi(-24) + 1e-5 * f64::from(!tight)

@@ -1,5 +1,5 @@
-//! Fourier transforms: beside NumPy (`data/fourier.txt`, which `data/make_fourier.py` wrote), and within the documented error of
-//! a transform by the definition, for lengths around every limit of the implementation, in many layouts.
+//! Fourier transforms: compared with NumPy (`data/fourier.txt`, written by `data/make_fourier.py`), and within the
+//! documented error of the definition, for lengths near every limit of the implementation, in many layouts.
 
 use crate::kit::{Dice, error, golden, has, numbers, on_devices, put};
 use cupric::fft::*;
@@ -14,7 +14,7 @@ pub fn sequence(d: &Device, shape: &[usize], factor: usize) -> Array {
     put(d, (0..n).map(|i| ((i * factor % 1024) as f32 - 512.) / 64.).collect::<Vec<_>>(), shape)
 }
 
-/// Asserts that the numbers of an expression are NumPy's, up to rounding errors of f32.
+/// Asserts that the numbers of an expression are NumPy's, up to f32 rounding errors.
 pub fn close(e: &Expr, shape: &[usize], want: &[f64], name: &str) {
     let (have, got) = numbers(e).unwrap_or_else(|e| panic!("{name}: {e}"));
     assert_eq!(have, shape, "{name}: shape");
@@ -35,7 +35,7 @@ fn options(axes: &str, lengths: &str, norm: &str) -> Options {
     }
 }
 
-/// exp(−2πi·k/n), rounded from an angle of at most an eighth of a turn.
+/// exp(−2πi·k/n). The angle is reduced to at most an eighth of a turn before the sine and cosine.
 fn root(k: usize, n: usize) -> [f64; 2] {
     let eighth = |k: f64| [(PI * k / (4 * n) as f64).cos(), (PI * k / (4 * n) as f64).sin()];
     let (octant, rest) = (8 * k / n, (8 * k % n) as f64);
@@ -44,7 +44,7 @@ fn root(k: usize, n: usize) -> [f64; 2] {
     [if (2..6).contains(&octant) { -c } else { c }, if octant < 4 { -s } else { s }]
 }
 
-/// A number of a transform by the definition, with compensated products and sums.
+/// One element of a transform by the definition, with compensated products and sums.
 fn by_definition(re: &[f64], im: &[f64], k: usize, roots: &[[f64; 2]]) -> [f64; 2] {
     let (mut sums, mut rests) = ([0f64; 2], [0f64; 2]);
     let mut add = |i: usize, a: f64, b: f64| {
@@ -65,21 +65,21 @@ fn by_definition(re: &[f64], im: &[f64], k: usize, roots: &[[f64; 2]]) -> [f64; 
     [sums[0] + rests[0], sums[1] + rests[1]]
 }
 
-/// Transforms random numbers along an axis, of which `make` makes the operand, and holds some results of each row to the
-/// definition. `shape` is [outer, n, inner].
+/// Transforms random numbers along an axis, and compares some elements of each row with the definition. `make` makes
+/// the operand from an array; `shape` is [outer, n, inner].
 fn hold(d: &Device, t: DType, shape: [usize; 3], axis: isize, inverse: bool, make: impl Fn(&Array) -> Expr) {
     let [outer, n, inner] = shape;
     let name = format!("{t} {shape:?} along {axis}, inverse {inverse}");
     let dice = &mut Dice::new(n as u64);
     let all = outer * n * inner;
-    // numbers that f32 holds
+    // random numbers that f32 represents exactly
     let mut plane = || (0..all).map(|_| dice.within(-1., 1.) as f32 as f64).collect::<Vec<_>>();
     let [re, im] = [plane(), plane()];
     let array = |x: &[f64]| put(d, x.to_vec(), &shape).astype(t).eval().unwrap();
     let z = Complex::new(make(&array(&re)), make(&array(&im)));
     let z = if inverse { ifft(&z, Options::new(axis).norm(Norm::Forward)) } else { fft(&z, axis) };
     let z = z.eval().unwrap_or_else(|e| panic!("{name}: {e}"));
-    // the operand of another layout has the transformed axis elsewhere
+    // in another layout of the operand the transformed axis has another position
     let move_back = |e: &Expr| numbers(&e.moveaxis(axis, 1)).unwrap().1;
     let [a, b] = [move_back(z.real()), move_back(z.imag())];
     let roots: Vec<_> = (0..n).map(|k| root(k, n)).map(|[c, s]| [c, if inverse { -s } else { s }]).collect();
@@ -97,7 +97,7 @@ fn hold(d: &Device, t: DType, shape: [usize; 3], axis: isize, inverse: bool, mak
             (squares, count, worst) = (squares + off * off, count + 1., worst.max(off));
         }
     }
-    // by Parseval's theorem the mean square of the result is the sum of squares of the operand
+    // by Parseval's theorem, the mean square of the result is the operand's sum of squares
     let size = (power / (0..rows).step_by((rows / 6).max(1)).count() as f64).sqrt() * eps * (n as f64).log2();
     let rms = f64::sqrt(squares / count) / size;
     assert!(rms <= 0.5 && worst / size <= 4., "{name}: rms error {rms}, worst {}", worst / size);
@@ -149,7 +149,7 @@ on_devices! {
 
     fn errors_of_all_lengths_are_within_the_bound(d: &Device) {
         let powers = (1..=16).map(|k| 1 << k);
-        // around the limits: 128 and 2^15 on a CPU, 1,024 and 128² on a GPU; primes above them; other factors
+        // lengths near limits: 128 and 2^15 (CPU), 1,024 and 128² (GPU); larger primes; other factors
         let others = [3, 5, 6, 7, 9, 10, 11, 13, 35, 65, 100, 126, 135, 243, 257, 343, 1000, 1029, 1031, 2401, 16411, 16464, 32771, 32805];
         for n in powers.chain(others) {
             let rows = (4096 / n).clamp(1, 33);
@@ -161,14 +161,14 @@ on_devices! {
 
     fn every_layout_is_transformed(d: &Device) {
         for n in [2, 7, 16, 60, 64, 65, 144, 257, 1000] {
-            // numbers of neighbouring rows around the limit of 16, and around multiples of all vectors' lanes
+            // numbers of neighbouring rows near the limit of 16, and near multiples of vector lengths
             for inner in [1, 3, 16, 17, 40] {
                 let outer = if n > 200 { 2 } else { 5 };
                 hold(d, F32, [outer, n, inner], 1, n == 16, |x| Expr::from(x));
             }
             hold(d, F32, [3, n, 5], 0, false, |x| x.moveaxis(1, 0));
             hold(d, F32, [3, n, 5], -1, false, |x| x.moveaxis(1, -1));
-            // a view of every third element, in the opposite order
+            // a view with every third element, in reverse order
             let spread = |x: &Array| {
                 let wide = stack([&x.flip(1), &(x * 0.5), &(x * 0.25)], 2).reshape([3, -1, 4]).eval().unwrap();
                 wide.slice(s![.., ..;3, ..]).flip(1)
@@ -214,7 +214,7 @@ on_devices! {
                 let z = rfft(x, Options::new(-1).norm(Norm::Ortho));
                 (z.real() * &weights[0]).sum(..) + (z.imag() * &weights[1]).sum(..)
             };
-            // the loss is linear, so its change along a direction is its value there
+            // the loss is linear, so its change in a direction equals its value there
             let leaf = Expr::from(&x);
             let [g] = grad(&loss(&leaf), [&leaf]);
             let got = (g * &dx).sum(..).item::<f32>().unwrap();

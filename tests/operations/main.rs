@@ -1,4 +1,4 @@
-//! Operations that users call, beside plain loops, NumPy and exact references: products, sorts, sets, statistics, distributions.
+//! Operations compared with plain loops, NumPy and exact references: products, sorts, sets, statistics, distributions.
 
 #[path = "../kit/mod.rs"]
 mod kit;

@@ -1,4 +1,4 @@
-//! `compress`, `nonzero`, `flatnonzero`, `argwhere` and `set_where` beside plain loops.
+//! `compress`, `nonzero`, `flatnonzero`, `argwhere` and `set_where`, compared with plain loops.
 
 use crate::kit::{array, dice::Dice, has, on_devices, own, put, read};
 use cupric::{Array, DType, DType::*, Device, ErrorKind, Expr, ones, s, testing, zeros};
@@ -9,7 +9,7 @@ fn bits(dtype: DType, seed: u64, n: usize) -> Vec<u64> {
     (0..n).map(|_| dice.next() >> 3 & mask).collect()
 }
 
-/// A mask of which one in `every` elements is true; 0 for none.
+/// A random mask in which one in `every` elements is true; 0 gives none.
 fn mask(n: usize, every: usize, seed: u64) -> Vec<bool> {
     let mut dice = Dice::new(seed);
     (0..n).map(|_| every > 0 && dice.one_in(every)).collect()
@@ -110,14 +110,14 @@ fn first_axes_and_one_axis(d: &Device) {
                 assert!(read(&got).unwrap() == kept.collect::<Vec<_>>());
             }
         }
-        // a mask without axes
+        // a 0-d mask
         for (one, count) in [(true, 1), (false, 0)] {
             let got = x.compress(put(d, vec![one], &[])).unwrap();
             assert_eq!(got.shape(), [count, 3, 4, 5]);
             assert_eq!(put(d, vec![7i32], &[]).compress(one).unwrap().shape(), [count]);
         }
     }
-    // masks that are made of numbers alone
+    // masks that are constants without a device
     let x = put(d, vec![1f32, 2., 3.], &[3]);
     assert_eq!(x.compress(ones([3], Bool)).unwrap().to_vec::<f32>().unwrap(), [1., 2., 3.]);
     assert_eq!(x.compress(zeros([3], Bool)).unwrap().device(), *d);
@@ -181,7 +181,7 @@ fn writes(d: &Device) {
         x.set_where(&on, &v).unwrap();
         let want: Vec<u64> = (0..60).map(|k| if m[k] { new[k] } else { old[k] }).collect();
         assert!(read(&x).unwrap() == want && read(&before).unwrap() == old, "{dtype}");
-        // a row of values, a mask of the first axis, and one of a column
+        // a row of values with a mask of the first axis, and with a mask that is a column
         let mut x = before.clone();
         x.set_where(on.slice(s![.., 2]), v.slice(s![1])).unwrap();
         let want: Vec<u64> = (0..60).map(|k| if m[k / 10 * 10 + 2] { new[10 + k % 10] } else { old[k] }).collect();
@@ -243,7 +243,7 @@ fn threads_do_not_matter() {
     }
 }
 
-/// Masks and results that span several bindings, on grids that are too small for one dispatch.
+/// Masks and results that need several bindings, on grids that are too small for one dispatch.
 #[cfg(feature = "gpu")]
 #[test]
 fn pieces_of_large_operands() {
@@ -256,7 +256,7 @@ fn pieces_of_large_operands() {
     let x = array(U8, &bits(U8, 1, 60_000), &[60_000], &d).unwrap();
     let few = on.slice(s![..60_000]);
     assert!(read(&x.compress(&few).unwrap()).unwrap() == chosen(&read(&x).unwrap(), &m[..60_000]));
-    // what must be reached at any place fits a binding, or is an error
+    // a mask must fit into one binding here, because kernels read it at any position
     let e = ones([n], Bool).to_device(&d).unwrap().flatnonzero().unwrap_err();
     assert_eq!(e.kind(), ErrorKind::LimitExceeded, "{e}");
 }

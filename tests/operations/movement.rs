@@ -1,17 +1,17 @@
-//! Composites that move elements: each puts every element where NumPy puts it (`data/movement.txt`, which
-//! `data/make_movement.py` writes), bit for bit, whatever the dtype and the layout. And what picks and differences, beside loops.
+//! Composites that move elements put each one where NumPy does (`data/movement.txt`, by `data/make_movement.py`), with
+//! equal bits, for any dtype and layout. Also functions that pick elements or take differences, against loops.
 
 use crate::kit::stage::Stage;
 use crate::kit::*;
 use cupric::DType::*;
 use cupric::*;
 
-/// `-` is a shape of no axes.
+/// Parses a shape. `-` is the shape without axes.
 fn shape_of(text: &str) -> Vec<usize> {
     text.split(',').filter_map(|n| n.parse().ok()).collect()
 }
 
-/// The integers of `[1,2]` or `3`.
+/// Parses the integers of `[1,2]` or `3`.
 fn list(text: &str) -> Vec<isize> {
     text.trim_matches(['[', ']']).split(',').filter_map(|n| n.parse().ok()).collect()
 }
@@ -24,7 +24,7 @@ fn axes(text: &str) -> AxesArg {
     if text == ".." { (..).into_axes() } else { list(text).into_axes() }
 }
 
-/// Calls what is the same with a number, a list or a slice as an argument.
+/// Makes a call whose argument may be a number, a list or a slice.
 macro_rules! with_places {
     ($text:expr, |$p:ident| $call:expr) => {{
         let text: &str = $text;
@@ -54,7 +54,7 @@ fn pad_of(text: &str) -> Pad {
     }
 }
 
-/// The results of a call of `movement.txt`.
+/// The results of a call that `movement.txt` describes.
 fn call(text: &str, x: &Expr, y: &Expr) -> Result<Vec<Expr>> {
     let words: Vec<&str> = text.split_whitespace().collect();
     let arg = |k: usize| words[k];
@@ -106,7 +106,7 @@ fn call(text: &str, x: &Expr, y: &Expr) -> Result<Vec<Expr>> {
     }])
 }
 
-/// Random bits: of a bool 0 or 1, of any other type everything, NaNs with payloads among them.
+/// Random bits: 0 or 1 for bool, any bits for other types, including NaNs with payloads.
 fn raw(t: DType, n: usize, dice: &mut Dice) -> Vec<u64> {
     let mask = u64::MAX >> (64 - 8 * t.size());
     (0..n).map(|_| if t == Bool { dice.next() & 1 } else { dice.next() & mask }).collect()
@@ -115,7 +115,7 @@ fn raw(t: DType, n: usize, dice: &mut Dice) -> Vec<u64> {
 const LAYOUTS: [&str; 8] =
     ["dense", "transposed", "stepped", "reversed", "broadcast", "offset", "a chain", "a stack of two, sliced"];
 
-/// An operand of a shape in a layout, and its elements in C order.
+/// An operand of a shape in a given layout, and its elements in C order.
 fn laid_out(layout: &str, t: DType, shape: &[usize], d: &Device, dice: &mut Dice) -> (Expr, Vec<u64>) {
     let nd = shape.len();
     let dense = |shape: &[usize], dice: &mut Dice| {
@@ -162,7 +162,7 @@ fn laid_out(layout: &str, t: DType, shape: &[usize], d: &Device, dice: &mut Dice
     (e, h.data)
 }
 
-/// One call on operands of a dtype in two layouts, against NumPy's positions.
+/// Tests one call on operands of a dtype in two layouts: each element must be at NumPy's position.
 fn trial(line: &str, t: DType, layouts: [&str; 2], d: &Device, dice: &mut Dice) {
     let fields: Vec<&str> = line.split('|').collect();
     let [text, xs, ys, shapes, places] = fields[..] else { panic!("{line}") };
@@ -195,7 +195,7 @@ fn trial(line: &str, t: DType, layouts: [&str; 2], d: &Device, dice: &mut Dice) 
             })
             .collect();
         let mut got = read(&part).unwrap();
-        // a choice between elements and zero keeps a NaN, but in a narrow type not its payload
+        // a function that replaces elements by zero keeps a NaN, but a narrow type may lose its payload
         if ["tri", "dia"].iter().any(|name| text.starts_with(name)) {
             let nan = |bits: &u64| number::is_nan(t, *bits);
             got.iter_mut().zip(&want).filter(|(g, w)| nan(g) && nan(w)).for_each(|(g, w)| *g = *w);
@@ -213,7 +213,7 @@ fn every_element_is_where_numpy_puts_it(d: &Device) {
     let mut dice = Dice::new(70);
     for (n, line) in LINES.lines().enumerate() {
         for (k, t) in DType::ALL.into_iter().enumerate().filter(|(_, t)| has(d, *t)) {
-            // on a GPU every layout by turns, because a trial has kernels of its own that must be compiled
+            // on a GPU each trial compiles kernels, so each takes one layout, in turn
             let by_turns = [(n + k) % LAYOUTS.len()];
             let every: Vec<usize> = (0..LAYOUTS.len()).collect();
             for layout in if d.is_gpu() { &by_turns[..] } else { &every[..] } {
@@ -278,7 +278,7 @@ fn indices_fuse_and_a_bad_one_is_found(d: &Device) {
     let e = (&x + 0.0).eval().unwrap().take_along_axis((&i + 1) % 3, 1) * 2.0 + 1.0;
     assert_eq!(e.plan().unwrap().kernels(), 1, "{}", e.plan().unwrap());
     same(&e, &f(&[3., 7., 5., 1., 9., 11.]));
-    // of what is not in memory yet, and of a transpose that is reduced afterwards
+    // with an unevaluated operand, and with a transposed result that is reduced
     same(&(&x + 1.0).take_along_axis(&i, 1).t().sum(0), &f(&[9., 12.]));
     same(&x.t().take_along_axis(i.t(), 0), &f(&[3., 4., 2., 5., 1., 0.]));
     let bad = |e: Expr| {
@@ -294,7 +294,7 @@ fn indices_fuse_and_a_bad_one_is_found(d: &Device) {
     bad((&i - 1).unravel_index([4, 4]).remove(1));
     bad(ravel_multi_index([&*i, &(&i * 2)], [3, 4]));
     bad(ravel_multi_index([&(&i - 1), &*i], [3, 4]));
-    // what is written keeps its elements
+    // a failed write leaves the array as it was
     let mut y = put(d, f(&[7.; 6]), &[2, 3]);
     let error = y.assign(x.take_along_axis(&i + 1, 1)).unwrap_err();
     assert_eq!((error.kind(), error.operation()), (ErrorKind::Index, "take_along_axis"));
@@ -304,14 +304,14 @@ fn indices_fuse_and_a_bad_one_is_found(d: &Device) {
 fn choices(d: &Device) {
     let x = put(d, vec![-3i32, -1, 0, 2, 5], &[5]);
     same(&select_many([x.less(-2), x.less(1), x.less(3)], [&x * 10, &x - 1, &x * 0], 99), &[-30, -2, -1, 0, 99]);
-    // each choice keeps its value on the way to the type of all
+    // each choice keeps its value when it is converted to the common type
     let (half, wide) = (put(d, vec![f16::ONE], &[1]), put(d, vec![100_001i32], &[1]));
     let (no, yes) = (put(d, vec![false], &[1]), put(d, vec![true], &[1]));
     same(&select_many([&no, &yes], [&put(d, f(&[0.5]), &[1]), &half], &wide), &f(&[1.]));
     same(&select_many([&no, &no], [&put(d, f(&[0.5]), &[1]), &half], &wide), &f(&[100_001.]));
     assert_eq!(select_many([&no], [0.5], &wide).dtype().unwrap(), F32);
     same(&select_many([true, true], [1, 2], 3).broadcast_to([2]), &[1, 1]);
-    // broadcast: rows chosen by a column
+    // a column that chooses among broadcast rows
     let (a, b) = (put(d, vec![1i32, 2, 3], &[3]), put(d, vec![4i32, 5, 6], &[3]));
     let column = put(d, vec![1u8, 0], &[2, 1]);
     let chosen = column.choose([&a, &b]);
@@ -338,9 +338,9 @@ fn positions_in_several_axes_and_in_one(d: &Device) {
     same(&ravel_multi_index(Wrap([&far]), 7), &[i64::MIN.rem_euclid(7), 6, 0, 6, 0, i64::MAX.rem_euclid(7)]);
     let (row, column) = (put(d, vec![1u8, 2], &[2, 1]), put(d, vec![0i16, 4, 3], &[3]));
     same(&ravel_multi_index([&row, &column], [3, 5]), &[5i64, 9, 8, 10, 14, 13]);
-    // an expression without elements is in every range
+    // an empty array of indices is never out of range
     same(&put(d, Vec::<i32>::new(), &[0]).unravel_index([0, 3])[1], &[] as &[i64]);
-    // places beyond 32 bits
+    // positions that need more than 32 bits
     let wide = put(d, vec![3i32], &[1]);
     same(&ravel_multi_index([&wide, &wide], [1usize << 30, 1 << 30]), &[(3i64 << 30) + 3]);
 }
@@ -358,7 +358,7 @@ fn diagonals_are_written(d: &Device) {
         });
         same(&x, &want.data);
         same(&before, &(0..want.data.len() as i32).collect::<Vec<_>>());
-        // the transpose of what is written, where both handles are gone
+        // writing to a transposed array whose base has no other handle
         let mut t = x.t().eval().unwrap();
         t.fill_diagonal(0).unwrap();
         same(&t.t(), &want.map(|v| v.max(0)).data);
@@ -408,7 +408,7 @@ fn views_are_views_and_copies_are_one_pass(d: &Device) {
         v.eval().unwrap();
     }
     assert_eq!(d.stats().kernels, before, "kernels that views run");
-    // what is copied is read and written once, whatever follows
+    // these copies read and write each element once, and fuse with what follows
     let big = put(d, vec![1i32; 64 * 64], &[64, 64]);
     for (what, e) in [
         ("roll", big.roll([3, 5], (0, 1))), ("repeat", big.repeat(3, 1)), ("tile", big.tile([2, 3])), ("pad", big.pad(3, Pad::Reflect)),
@@ -418,7 +418,7 @@ fn views_are_views_and_copies_are_one_pass(d: &Device) {
         let plan = e.plan().unwrap();
         assert_eq!(plan.bytes().1, e.size().unwrap() as u64 * 4, "{what} writes something twice:\n{plan}");
     }
-    // a write of it to the array itself gives what a copy would give
+    // writing the result to the array itself gives the same as a copy
     let rolled = Host::of(&[2, 3, 4], |i| (((i[0] + 1) % 2) * 12 + ((i[1] + 1) % 3) * 4 + (i[2] + 3) % 4) as i32);
     let mut y = put(d, (0..24).collect::<Vec<i32>>(), &[2, 3, 4]);
     y.update(|y| y.roll([1, -1, 1], (0, 1, 2))).unwrap();
@@ -427,7 +427,7 @@ fn views_are_views_and_copies_are_one_pass(d: &Device) {
     let before = y.to_vec::<i32>().unwrap();
     y.update(|y| y.roll(5, ..)).unwrap();
     same(&y, &(0..24).map(|k| before[(k + 19) % 24]).collect::<Vec<_>>());
-    // copies in copies in copies: deeper than the planner hands parts on
+    // copies nested deeper than the planner fuses them
     let mut deep = x.ravel().slice(s![..1]);
     let mut want = vec![0];
     for k in 0..40 {

@@ -1,6 +1,6 @@
-//! Products of matrices on the CPU against their definition, bit for bit: an element is the sum of chains of 256 neighbouring
-//! k, each from +0 by fused multiply-adds in the order of k, and the chains' sums are added in order. Sizes, strides, types,
-//! batches, threads and instruction sets vary; no bit may.
+//! Matrix products on the CPU, compared bit by bit with their definition: an element is the sum of chains. A chain
+//! takes 256 consecutive k, from +0, by fused multiply-adds in order; chains are added in order. Sizes, strides, types,
+//! batches, threads and instruction sets vary, but bits must not.
 
 use crate::kit::stage::Stage;
 use crate::kit::*;
@@ -8,10 +8,10 @@ use cupric::DType::*;
 use cupric::*;
 use std::process::Command;
 
-/// How many neighbouring k a chain has.
+/// The number of consecutive k in a chain.
 const CHAIN: usize = 256;
 
-/// A batch of products of m × k and k × n elements.
+/// The sizes of a batch of products of m × k and k × n matrices.
 #[derive(Clone, Copy, Debug)]
 struct Size {
     batch: usize,
@@ -20,9 +20,9 @@ struct Size {
     n: usize,
 }
 
-/// An element type with the arithmetic of products written down.
+/// An element type, and the arithmetic of products in it.
 trait Number: Element + PartialEq {
-    /// The type that sums have.
+    /// The type of the sums.
     type Sum: Copy + Default;
     fn wide(self) -> Self::Sum;
     fn multiply_add(a: Self::Sum, b: Self::Sum, c: Self::Sum) -> Self::Sum;
@@ -92,7 +92,7 @@ fn defined<T: Number>(x: Size, a: &[T], b: &[T]) -> Vec<T> {
     out
 }
 
-/// An array of `shape` with these elements in C order, which lie in memory in another order, with steps, and backward.
+/// An array with these elements in C order, stored with its axes in another order, with gaps, and reversed.
 fn laid_out<T: Number>(elements: &[T], shape: [usize; 3], dice: &mut Dice) -> Expr {
     const ORDERS: [[isize; 3]; 6] = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
     let order = ORDERS[dice.below(8) % 6];
@@ -118,7 +118,7 @@ fn laid_out<T: Number>(elements: &[T], shape: [usize; 3], dice: &mut Dice) -> Ex
     array.permute_dims(&back[..]).slice(ranges)
 }
 
-/// One product of a size, through arrays of chosen strides, by several ways through the library.
+/// Computes a product of a size from arrays with random strides, in several ways.
 fn check<T: Number>(x: Size, dice: &mut Dice) {
     let mut fill = |n: usize| (0..n).map(|_| T::any(dice)).collect::<Vec<T>>();
     let (a, b) = (fill(x.batch * x.m * x.k), fill(x.batch * x.k * x.n));
@@ -136,13 +136,13 @@ fn check<T: Number>(x: Size, dice: &mut Dice) {
     };
     let product = left.matmul(&right);
     same("a product", &product, &want);
-    // the result in other orders of memory: turned, and as every second row and column of an array
+    // the result stored in other layouts: transposed, and into every second row and column of an array
     let turned = product.permute_dims([0, 2, 1]).eval().unwrap();
     same("a turned product", &turned.permute_dims([0, 2, 1]), &want);
     let mut wide = zeros([x.batch, 2 * x.m, 2 * x.n], T::DTYPE).eval().unwrap();
     wide.set(s![.., ..;2, ..;-2], &product).unwrap();
     same("a product with steps", &wide.slice(s![.., ..;2, ..;-2]), &want);
-    // one matrix, one row and one column alone
+    // one matrix of the batch, one row, and one column
     if want.is_empty() {
         return;
     }
@@ -174,7 +174,7 @@ fn check_type(t: DType, x: Size, dice: &mut Dice) {
 
 const TYPES: [DType; 9] = [F32, F64, F16, BF16, I8, U16, I32, U64, Bool];
 
-/// Products of all types and of sizes around those at which a strategy changes; returns how many.
+/// Products of all types, with sizes near those where the strategy changes. Returns how many there were.
 fn products(seed: u64, count: usize) -> usize {
     const SIDES: [usize; 22] = [0, 1, 1, 2, 3, 4, 5, 7, 8, 9, 12, 13, 15, 16, 17, 25, 31, 33, 64, 65, 100, 131];
     const DEPTHS: [usize; 20] = [0, 1, 2, 3, 4, 7, 8, 9, 15, 16, 17, 31, 64, 100, 255, 256, 257, 511, 512, 513];
@@ -188,14 +188,14 @@ fn products(seed: u64, count: usize) -> usize {
     count
 }
 
-/// Products that are cut into several tasks, in each type and by each strategy.
+/// Products that are divided into several tasks, in each type and by each strategy.
 fn large(seed: u64) -> usize {
     let of = |batch, m, k, n| Size { batch, m, k, n };
     let all = [
         (F32, of(1, 300, 257, 270)),
         (F32, of(1, 40, 300, 1100)),
         (F32, of(1, 1500, 1030, 1)),
-        // rows that do not fit a cache
+        // rows that do not fit into the cache
         (F32, of(1, 2200, 2057, 1)),
         (F64, of(1, 1100, 2057, 1)),
         (F32, of(1, 1, 1030, 1500)),
@@ -212,14 +212,14 @@ fn large(seed: u64) -> usize {
         (U64, of(1, 100, 260, 140)),
         (I8, of(20, 50, 64, 50)),
         (Bool, of(1, 150, 300, 140)),
-        // one row and one column, lanes over chains
+        // one row and one column: vector lanes take different chains
         (F32, of(1, 1, 20_000, 1)),
         (F64, of(1, 1, 4096, 1)),
         (F16, of(2, 1, 5000, 1)),
         (I32, of(1, 1, 9000, 1)),
         (U64, of(1, 1, 2048, 1)),
         (Bool, of(1, 1, 17_000, 1)),
-        // a small result, whose k is shared out
+        // a small result, where k is divided among tasks
         (F32, of(1, 1, 2_100_300, 1)),
         (F64, of(1, 1, 1_060_000, 1)),
         (I32, of(1, 1, 1_050_000, 1)),
@@ -229,7 +229,7 @@ fn large(seed: u64) -> usize {
         (F16, of(1, 17, 30_000, 20)),
         (Bool, of(1, 5, 200_000, 9)),
         (U64, of(1, 8, 20_000, 9)),
-        // cut in spite of few columns
+        // divided into tasks although there are few columns
         (F32, of(1, 60, 600, 300)),
     ];
     let mut dice = Dice::new(seed);
@@ -242,8 +242,8 @@ fn definition() {
     stage.count(products(1, 900) + large(2));
 }
 
-/// One f32 of each kind: of any bits; of few bits, so that products and sums are ties between two f32; so small that results are
-/// subnormal; so large that they overflow; so near to a tie that a sum rounded to f64 is one.
+/// An f32 of one of several kinds: any bits; few bits, so that sums are ties between two f32; so small that results are
+/// subnormal; so large that they overflow; so near to a tie that rounding to f64 first would make it one.
 fn hard(kind: usize, addend: bool, dice: &mut Dice) -> f32 {
     let bits = dice.next();
     let number = |exponent: i64, lost: u32| {
@@ -256,7 +256,7 @@ fn hard(kind: usize, addend: bool, dice: &mut Dice) -> f32 {
         (1, true) => number(127 - 28 + away, (bits >> 33) as u32 % 12),
         (2, false) => number(60 + away / 8, 11),
         (2, true) => number(away / 14, (bits >> 33) as u32 % 12),
-        // (2⁻¹² ± i · 2⁻³⁵) · (2⁻¹² ∓ i · 2⁻³⁵) is less than half of the last place of the addend, by i² · 2⁻⁷⁰
+        // (2⁻¹² ± i · 2⁻³⁵) · (2⁻¹² ∓ i · 2⁻³⁵) is i² · 2⁻⁷⁰ below half the last place of the addend
         (4, false) => {
             let i = (1 + bits % 4) as f32 * f32::EPSILON;
             (if bits & 4 == 0 { 1.0 + i } else { 1.0 - i }) / 4096.0
@@ -267,7 +267,7 @@ fn hard(kind: usize, addend: bool, dice: &mut Dice) -> f32 {
     }
 }
 
-/// `c + a · b` is rounded once, whatever the numbers are: a product of rows `c, a` and columns `1, b`.
+/// `c + a · b` is rounded once for all numbers: a product of rows `c, a` and columns `1, b`.
 #[test]
 fn multiply_adds_are_rounded_once() {
     let mut stage = Stage::new(6, "products: multiply-adds", &Device::cpu());
@@ -301,7 +301,7 @@ fn multiply_adds_are_rounded_once() {
     );
 }
 
-/// Elementwise work that runs on parts of a product as they are computed, against the same work on the product in memory.
+/// Elementwise operations that are fused into a product, compared with the same operations on the stored product.
 /// Returns how many expressions were compared.
 fn epilogues(seed: u64) -> usize {
     let of = |batch, m, k, n| Size { batch, m, k, n };
@@ -349,7 +349,7 @@ fn epilogues(seed: u64) -> usize {
                 same(number, &a.matmul(&b), work);
             }
             same(6, &turned(&b).matmul(turned(&a)), &|p| p + turned(&column));
-            // a target that the product reads
+            // writing to an array that the product reads
             let side = x.m.min(300);
             let mut target = any([1, side, side]);
             let square = target.matmul(&target);

@@ -1,5 +1,5 @@
-//! Medians and quantiles: against NumPy (`data/quantiles.txt`, which `data/make_sorting.py` wrote), and against plain loops in
-//! every type and many layouts.
+//! Medians and quantiles: compared with NumPy (`data/quantiles.txt`, written by `data/make_sorting.py`), and with plain
+//! loops in every type and many layouts.
 
 use crate::kit::{self, dice::Dice, error, golden, has, numbers, on_devices, put, read, same};
 use cupric::{DType::*, QuantileMethod::*, *};
@@ -30,7 +30,7 @@ fn axes(word: &str) -> AxesArg {
     }
 }
 
-/// The call of a name of the data.
+/// Makes the call that a line of the data names.
 fn call(name: &str, d: &Device) -> Expr {
     const N: f32 = f32::NAN;
     const I: f32 = f32::INFINITY;
@@ -67,7 +67,7 @@ fn call(name: &str, d: &Device) -> Expr {
 on_devices! {
     fn what_numpy_gives(d: &Device) {
         let mut wrong = vec![];
-        // each call is some pipelines of its own
+        // on a GPU each call compiles pipelines, so a tenth of the calls run
         for (name, shape, want) in golden(GOLDEN).step_by(if d.is_gpu() { 10 } else { 1 }) {
             let (got_shape, got) = numbers(&call(name, d)).unwrap();
             let close = |(g, w): (&f64, &f64)| g == w || g.is_nan() && w.is_nan() || (g - w).abs() <= 2.5e-6;
@@ -102,7 +102,7 @@ on_devices! {
                         assert!(steps.abs() <= 1, "median of {t}, {what}: {steps} steps off");
                     }
                 }
-                // an element keeps its type and its bits
+                // methods that select an element keep its type and its bits
                 let picked = e.quantile([0.0, 1.0], 1, Lower);
                 assert_eq!(picked.dtype().unwrap(), t);
                 let ends = [e.sort(1).slice(s![.., 0]), e.sort(1).slice(s![.., -1])];
@@ -119,7 +119,7 @@ on_devices! {
         };
         for t in types {
             let mut dice = Dice::new(8);
-            // rows of no number, of one, and of more
+            // rows with no number (only NaN), with one, and with more
             let value = |i: usize, dice: &mut Dice| match dice.below(7) >= i / 30 {
                 false => f64::NAN,
                 true => dice.normal(),
@@ -173,14 +173,14 @@ on_devices! {
         assert_eq!(x.quantile([0.1], .., Linear).shape().unwrap(), [1]);
         let computed = &x * 2.0 + 1.0;
         same(&computed.median(-1), &computed.eval().unwrap().median(-1).to_vec::<f32>().unwrap());
-        // without axes each element is a row
+        // with an empty list of axes, each element is a row
         let none: &[isize] = &[];
         same(&x.median(none), &x.to_vec::<f32>().unwrap());
         same(&x.slice(s![0, 0, 0]).median(..), &[x.slice(s![0, 0, 0]).item::<f32>().unwrap()]);
     }
 
     fn equal_and_far_ones(d: &Device) {
-        // 0.1 · 0.3 + 0.1 · 0.7 rounds to another number, and a sum of two of the largest is infinite
+        // 0.1 · 0.3 + 0.1 · 0.7 rounds to another number, and the sum of two f32::MAX overflows
         let x = put(d, vec![0.1f32; 4], &[4]);
         same(&x.quantile([0.1, 0.3, 0.77], 0, Linear), &[0.1f32; 3]);
         same(&put(d, vec![f32::MAX; 2], &[2]).median(0), &[f32::MAX]);
@@ -189,8 +189,8 @@ on_devices! {
     }
 }
 
-/// One quantile, which is looked for, has the bits of the same quantile among many, which are taken from a sort: in long rows, that
-/// threads share, and in short ones; with many equal values, zeros of both signs, infinities, NaN, and values far apart.
+/// A single quantile (by selection) has the same bits as among many quantiles (by sorting): in long rows, which threads
+/// share, and short ones; with equal values, ±0, infinities, NaN and very different values.
 #[test]
 fn a_look_gives_what_a_sort_gives() {
     let d = Device::cpu();

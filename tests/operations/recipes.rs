@@ -1,12 +1,12 @@
-//! What people write with the library's operations alone, each a few lines long: the results are NumPy's (`data/tasks.txt`, written
-//! by `make_tasks.py`, which says the same in NumPy) on both backends.
+//! Tasks that users solve with a few lines of the library's operations. On both backends, the results are NumPy's
+//! (`data/tasks.txt`, written by `make_tasks.py`, which does the same in NumPy).
 
 use crate::kit::on_devices;
 use cupric::*;
 
 const EXPECTED: &str = include_str!("../data/tasks.txt");
 
-/// Holds a result to NumPy's line. `close` is the relative error that is allowed.
+/// Compares a result with NumPy's. `close` is the relative error that is allowed.
 fn check(name: &str, e: &Expr, close: f64) {
     let line =
         EXPECTED.lines().find(|l| l.split('\t').next() == Some(name)).unwrap_or_else(|| panic!("{name}: no line"));
@@ -21,7 +21,7 @@ fn check(name: &str, e: &Expr, close: f64) {
     }
 }
 
-/// Whole numbers from -50 to 50 as f32, which holds sums of their squares exactly.
+/// Whole numbers from -50 to 50 as f32, which represents sums of their squares exactly.
 fn whole(n: usize, factor: i32, d: &Device) -> Result<Expr> {
     let x = (arange(0, n, 1, DType::I32) * factor + 13) % 101 - 50;
     Ok(x.astype(DType::F32).to_device(d)?.into())
@@ -82,7 +82,7 @@ fn pagerank(d: &Device) {
     for _ in 0..20 {
         let share = &rank / maximum(&links, 1);
         let given = zeros([n], DType::F32).index_add(0, &target, share.take(&source, 0));
-        // a page without links gives what it holds to all
+        // a page without links shares its rank among all pages
         let held = select(links.equal(0), &rank, 0.0).sum(..) / n;
         rank = (0.15 / n as f64 + 0.85 * (given + held)).eval().unwrap();
     }

@@ -1,4 +1,4 @@
-//! Scans: `cumulative_sum` beside its tree, written down once more.
+//! Scans: `cumulative_sum` is compared with a second implementation of its tree of additions.
 
 use crate::kit::*;
 use cupric::DType::*;
@@ -7,7 +7,7 @@ use cupric::*;
 const BLOCK: usize = 1024;
 const RUN: usize = 4;
 
-/// The totals up to each, by Sklansky's network.
+/// The inclusive scan by Sklansky's network.
 fn network<T: Copy>(x: &[T], f: impl Fn(T, T) -> T + Copy) -> Vec<T> {
     let mut x = x.to_vec();
     let mut step = 1;
@@ -20,7 +20,7 @@ fn network<T: Copy>(x: &[T], f: impl Fn(T, T) -> T + Copy) -> Vec<T> {
     x
 }
 
-/// What the elements up to each make, by the rules of `src/plan/kernel/scan.rs`.
+/// The inclusive scan in the order of operations that `src/plan/kernel/scan.rs` defines.
 fn tree<T: Copy>(x: &[T], f: impl Fn(T, T) -> T + Copy) -> Vec<T> {
     let blocks: Vec<Vec<T>> = (x.chunks(BLOCK))
         .map(|block| {
@@ -47,7 +47,7 @@ fn tree<T: Copy>(x: &[T], f: impl Fn(T, T) -> T + Copy) -> Vec<T> {
         .collect()
 }
 
-/// The rows along an axis, each by a function.
+/// Applies a function to each row along an axis.
 fn along<T: Copy + Default>(x: &[T], shape: &[usize], axis: usize, f: impl Fn(&[T]) -> Vec<T>) -> Vec<T> {
     let (n, inner) = (shape[axis], shape[axis + 1..].iter().product::<usize>());
     let mut out = vec![T::default(); x.len()];
@@ -75,7 +75,7 @@ fn same(got: &Expr, want: &[f32], what: &str) {
     }
 }
 
-/// Lengths around a run, a row of 32 lanes, a block, rows of several blocks, and what a row kernel takes.
+/// Lengths near a run of 4, a row of 32 lanes, a block, several blocks, and the limit of a row kernel.
 const LENGTHS: [usize; 22] = [
     2, 3, 4, 5, 33, 127, 128, 129, 1000, 1023, 1024, 1025, 1029, 2047, 2049, 4096, 4097, 16_383, 16_384, 16_385,
     17_409, 66_561,
@@ -106,7 +106,7 @@ fn logarithms_of_sums_of_exponentials(d: &Device) {
         let axis = if name.ends_with('0') { 0 } else { 1 };
         close(&x.logcumsumexp(axis).to_vec::<f32>().unwrap(), &want, name);
     }
-    // many equal ones, far from 0, in more than one block; and what begins with none
+    // many equal numbers far from 0, over several blocks, and rows that start with −∞
     let n = 70_001;
     let long = put(d, vec![88.0f32; n], &[n]);
     let want: Vec<f64> = (0..n).map(|i| 88.0 + (i as f64 + 1.0).ln()).collect();
@@ -142,7 +142,7 @@ fn columns_follow_the_tree(d: &Device) {
 }
 
 fn totals_of_totals_of_blocks(d: &Device) {
-    // three levels of blocks
+    // three levels of blocks: blocks of blocks of blocks
     let n = BLOCK * BLOCK + 5 * BLOCK + 3;
     let x = noise(9, n);
     same(&put(d, x.clone(), &[n]).cumulative_sum(0), &sums(&x, &[n], 0), "a long row");
@@ -165,7 +165,7 @@ fn any_layout_has_the_same_bits(d: &Device) {
     let column = a.slice(s![.., 0]).expand_dims(1).broadcast_to([m, n]).cumulative_sum(1);
     let first = along(&x, &[m, n], 1, |row| tree(&vec![row[0]; n], |a, b| a + b));
     same(&column, &first, "broadcast along the axis");
-    // and of what is read of it
+    // views of the result
     let s = a.cumulative_sum(1);
     let part: Vec<f32> = want.chunks(n).flat_map(|row| row.iter().rev().step_by(3).copied().collect::<Vec<_>>()).collect();
     same(&s.flip(1).slice(s![.., ..;3]), &part, "a view of the result");
@@ -178,7 +178,7 @@ fn what_leads_to_it_and_follows_it_fuses(d: &Device) {
         let (x, y) = (noise(5, m * n), noise(6, m * n));
         let (a, b) = (put(d, x.clone(), &[m, n]), put(d, y.clone(), &[m, n]));
         let product: Vec<f32> = x.iter().zip(&y).map(|(x, y)| x * y).collect();
-        // halves are exact; a division may have other bits on a GPU
+        // halving is exact, but a GPU's division may have other bits
         let e = (&a * &b).cumulative_sum(1) * 0.5 + &b;
         assert_eq!(e.plan().unwrap().kernels(), 1, "{}", e.plan().unwrap());
         let want: Vec<f32> = sums(&product, &[m, n], 1).iter().zip(&y).map(|(s, y)| s * 0.5 + y).collect();
@@ -189,7 +189,7 @@ fn what_leads_to_it_and_follows_it_fuses(d: &Device) {
 }
 
 fn rows_with_reductions_and_further_scans(d: &Device) {
-    // whole numbers, so that every order has the same sums
+    // whole numbers, whose sums are equal in any order
     for (m, n) in [(5, 90), (4, 3000), (2, 70_001)] {
         let x: Vec<f32> = (0..m * n).map(|i| ((i * 37 + 11) % 13) as f32 - 6.0).collect();
         let a = put(d, x.clone(), &[m, n]);
@@ -251,7 +251,7 @@ fn every_type_has_the_sums_of_sum(d: &Device) {
                 continue;
             }
             let e = e.eval().unwrap();
-            // elements are whole, so sums in f64 are exact, and are rounded or wrap once
+            // the elements are whole numbers, so f64 sums are exact and are rounded or wrapped once
             let elements: Vec<f64> = read(&x).unwrap().iter().map(|bits| number::real(dtype, *bits)).collect();
             let to = e.dtype();
             let one = |x: f64| if to.is_float() { number::round(to, x) } else { number::wrap(to, x as i128) };
@@ -315,7 +315,7 @@ fn writes_in_place_and_into_parts(d: &Device) {
 }
 
 fn positions_that_are_counted(d: &Device) {
-    // where the elements that are kept go
+    // a scan gives the positions to which the kept elements are moved
     for n in [200, 3000] {
         let x: Vec<i32> = (0..n).map(|i| i * 31 % 7).collect();
         let a = put(d, x.clone(), &[n as usize]);
@@ -354,7 +354,7 @@ fn no_bit_depends_on_threads_or_on_where_the_planner_cuts() {
     }
 }
 
-/// A block whose elements lie further apart than a binding reaches is moved together first.
+/// If a block's elements span more than a binding, they are first copied next to each other.
 #[test]
 fn elements_further_apart_than_a_binding() {
     let tight = testing::Caps {
@@ -384,7 +384,7 @@ fn elements_further_apart_than_a_binding() {
                 &format!("halves of {shape:?} on {d:?}"),
             );
         }
-        // a long row is cut as ever
+        // a long contiguous row needs no such copy
         let x = noise(3, 30_000);
         same(&put(&d, x.clone(), &[30_000]).cumulative_sum(0), &sums(&x, &[30_000], 0), "a row");
     }
@@ -396,20 +396,20 @@ trait More {
 }
 
 impl More for Expr {
-    /// Each element so often along the last axis.
+    /// Repeats each element along a new last axis, which is then merged.
     fn repeated(&self, times: usize) -> Expr {
         let shape = self.shape().unwrap().to_vec();
         let wide = self.expand_dims(-1).broadcast_to([shape[0], shape[1], times]);
         wide.reshape([shape[0] as isize, (shape[1] * times) as isize])
     }
 
-    /// The remainder with the sign of the dividend, of whole numbers.
+    /// The remainder of whole numbers, with the sign of the dividend.
     fn fmod_of(&self, by: f32) -> Expr {
         self - (self / by).trunc() * by
     }
 }
 
-/// What `reverse`, `exclusive` and `include_initial` say, for each kind of scan.
+/// The options `reverse`, `exclusive` and `include_initial`, for each kind of scan.
 #[test]
 fn axes_that_say_which_elements_count() {
     let d = Device::cpu();
@@ -427,14 +427,14 @@ fn axes_that_say_which_elements_count() {
     let u = x.greater(0);
     arrays::same(&u.cummax(exclusive(1)), &[false, true, true, false, true, true]);
     arrays::same(&u.cummin(1), &[true, false, false, true, true, false]);
-    // no elements, and one
+    // rows without elements, and rows of one element
     let none = x.slice(s![.., ..0]);
     assert_eq!(none.cumulative_sum(exclusive(1)).shape().unwrap(), [2, 0]);
     i(none.cumulative_sum(include_initial(1)), &[0, 0]);
     i(x.slice(s![.., ..1]).cumulative_prod(include_initial(1)), &[1, 3, 1, 5]);
     let e = x.cumulative_sum(include_initial(exclusive(1))).eval().unwrap_err();
     assert_eq!((e.kind(), e.operation()), (ErrorKind::Argument, "cumulative_sum"), "{e}");
-    // a NaN is the largest and the smallest from its place on
+    // from a NaN on, maxima and minima are NaN
     let x = put(&d, vec![1f32, f32::NAN, 2.0], &[3]);
     assert!(x.cummax(0).to_vec::<f32>().unwrap()[1..].iter().all(|v| v.is_nan()));
     assert!(x.cummin(reverse(0)).to_vec::<f32>().unwrap()[..2].iter().all(|v| v.is_nan()));

@@ -1,5 +1,5 @@
-//! Searches among sorted elements and histograms: against NumPy (`data/searching.txt`, which `data/make_sorting.py` wrote), and
-//! against plain loops in every type and many layouts.
+//! Searches among sorted elements and histograms: compared with NumPy (`data/searching.txt`, written by
+//! `data/make_sorting.py`), and with plain loops in every type and many layouts.
 
 use crate::kit::{self, dice::Dice, error, golden, has, numbers, on_devices, own, put, read, same};
 use cupric::{DType::*, *};
@@ -8,7 +8,7 @@ const GOLDEN: &str = include_str!("../data/searching.txt");
 const N: f32 = f32::NAN;
 const I: f32 = f32::INFINITY;
 
-/// The call of a name of the data.
+/// Makes the call that a line of the data names.
 fn call(name: &str, d: &Device) -> Expr {
     let ordered = put::<f32>(d, vec![-I, -2., 0., 0., 0., 1.5, 3., 3., I, N, N], &[11]);
     let query = put::<f32>(d, vec![N, -I, -3., -2., 0., -0., 1.5, 2., 3., 4., I, 1e30], &[3, 4]);
@@ -69,7 +69,7 @@ fn call(name: &str, d: &Device) -> Expr {
     }
 }
 
-/// Sorted elements of a type and others to look for, many of them equal, and of floats NaN among them.
+/// Sorted elements of a type, and others to search for. Many are equal, and floats include NaN.
 fn operands(d: &Device, dtype: DType, seed: u64, n: usize, m: usize) -> (Array, Array) {
     let mut dice = Dice::new(seed);
     let mut of = |n: usize| {
@@ -90,7 +90,7 @@ fn operands(d: &Device, dtype: DType, seed: u64, n: usize, m: usize) -> (Array, 
     (of(n).sort(0).eval().unwrap(), of(m))
 }
 
-/// How two elements compare, NaN after all else.
+/// Whether one element is less than another, where NaN is greater than all others.
 fn less(t: DType, a: u64, b: u64) -> bool {
     if !t.is_float() {
         return kit::number::integer(t, a) < kit::number::integer(t, b);
@@ -112,7 +112,7 @@ fn check(sorted: &Expr, x: &Expr, what: &str) {
         assert_eq!(e.shape().unwrap(), x.shape().unwrap());
         assert_eq!(e.to_vec::<i64>().unwrap(), want, "{what}, {} among {}", wanted.len(), own.len());
         assert_eq!(x.digitize(sorted, side == Side::Left).to_vec::<i64>().unwrap(), want, "{what}");
-        // bins that descend; a NaN among them has no order there
+        // descending bins; they must not contain NaN, which has no order there
         if !own.iter().any(|v| t.is_float() && kit::number::is_nan(t, *v)) {
             let n = own.len() as i64;
             let falls = own.first().is_some_and(|v| less(t, *v, own[own.len() - 1]));
@@ -134,7 +134,7 @@ fn counts(x: &Expr, edges: &Expr) -> Vec<i64> {
 on_devices! {
     fn what_numpy_gives(d: &Device) {
         let mut wrong = vec![];
-        // each call is a pipeline or more of its own
+        // on a GPU each call compiles pipelines, so a third of the calls run
         for (name, shape, want) in golden(GOLDEN).step_by(if d.is_gpu() { 3 } else { 1 }) {
             let (got_shape, got) = numbers(&call(name, d)).unwrap();
             let exact = !name.starts_with("edges") && !name.starts_with("interp");
@@ -169,7 +169,7 @@ on_devices! {
         check(&sorted, &x.slice(s![0]).broadcast_to([3, 10]), "broadcast");
         check(&sorted, &x.slice(s![0, 0]), "one");
         check(&sorted, &x.slice(s![..0]), "none");
-        // computed ones, and one of each kind of number
+        // computed operands, and plain numbers of each type
         let (twice, double) = (sorted.maximum(-2.0) * 2.0, x.maximum(0.0) * 2.0);
         check(&twice, &double, "computed");
         assert_eq!(searchsorted(sorted.slice(s![5..]), -100, Side::Left, None).item::<i64>().unwrap(), 0);
@@ -179,7 +179,7 @@ on_devices! {
         assert_eq!(searchsorted(&signed, &whole, Side::Left, None).to_vec::<i64>().unwrap(), [1, 2, 4]);
     }
 
-    // More steps than one kernel has room for.
+    // Searches with more steps than fit into one kernel.
     fn long_ones(d: &Device) {
         let n = 70_001i64;
         let sorted = arange(0, n, 1, F32).to_device(d).unwrap();
@@ -225,7 +225,7 @@ on_devices! {
         let mut of = |n: usize| put::<f32>(d, (0..n).map(|_| dice.normal() as f32).collect::<Vec<_>>(), &[n]);
         let (x, y) = (of(300), of(300));
         let (got, ex, ey) = x.histogram2d(&y, [4, 3], Some([(-1.0, 1.0), (-0.5, 2.0)]));
-        // a row of the plane is the histogram of those in its bin
+        // a row of the 2-d histogram is the histogram of the elements in one bin
         let place = x.digitize(&ex, false).to_vec::<i64>().unwrap();
         let all = y.to_vec::<f32>().unwrap();
         let rows = (1..5).flat_map(|i| {
@@ -250,7 +250,7 @@ on_devices! {
     }
 }
 
-/// On a GPU a search and what is made of it is one kernel.
+/// On a GPU, a search and the elementwise operations on its result are one kernel.
 #[cfg(feature = "gpu")]
 #[test]
 fn one_kernel() {

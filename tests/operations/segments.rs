@@ -1,5 +1,5 @@
-//! Sums by key: `index_add` of floats and bools, `segment_sum`, `bincount_weighted`, weighted histograms, and `reduce_at`: against
-//! NumPy (`data/segments.txt`, which `data/make_sorting.py` wrote), and against plain loops in every type and many layouts.
+//! Sums by key: `index_add` of floats and bools, `segment_sum`, `bincount_weighted`, weighted histograms, `reduce_at`.
+//! Compared with NumPy (`data/segments.txt`, by `data/make_sorting.py`) and loops, in every type and many layouts.
 
 use crate::kit::{self, dice::Dice, error, golden, has, number, numbers, on_devices, own, put, read, same};
 use cupric::{DType::*, *};
@@ -7,7 +7,7 @@ use cupric::{DType::*, *};
 const GOLDEN: &str = include_str!("../data/segments.txt");
 const FLOATS: [DType; 4] = [F16, BF16, F32, F64];
 
-/// A sum of the reference: the value and what was rounded off of it, the sum of magnitudes, and how many terms there are.
+/// A reference sum: its value and the rounding error, the sum of magnitudes, and the number of terms.
 #[derive(Clone, Copy, Default)]
 struct Sum {
     value: f64,
@@ -56,7 +56,7 @@ fn types(d: &Device, gpu: &[DType]) -> impl Iterator<Item = DType> {
     DType::ALL.into_iter().filter(move |t| has(&d, *t) && (!d.is_gpu() || gpu.contains(t)))
 }
 
-/// The sums of rows by key, from the bits of the rows.
+/// The sums of rows by key, computed from the bits of the rows.
 fn by_key(t: DType, keys: &[i64], bits: &[u64], count: usize, length: usize) -> Vec<Sum> {
     let mut sums = vec![Sum::default(); count * length];
     for (i, key) in keys.iter().enumerate() {
@@ -67,7 +67,7 @@ fn by_key(t: DType, keys: &[i64], bits: &[u64], count: usize, length: usize) -> 
     sums
 }
 
-/// The same of integers, whose sums wrap.
+/// The sums of integers by key, from the bits of the integers. They wrap.
 fn whole_by_key(t: DType, keys: &[i64], bits: &[u64], count: usize) -> Vec<i64> {
     let mut sums = vec![0i64; count];
     for (key, x) in keys.iter().zip(bits) {
@@ -77,7 +77,7 @@ fn whole_by_key(t: DType, keys: &[i64], bits: &[u64], count: usize) -> Vec<i64> 
     sums
 }
 
-/// The call of a name of the data.
+/// Makes the call that a line of the data names.
 fn call(name: &str, d: &Device) -> Expr {
     let x = put(d, (0..24).map(|i| ((i * 7 + 3) % 11) as f32 * 0.5 - 2.0).collect::<Vec<_>>(), &[4, 6]);
     let i = put(d, vec![2i32, 0, 2, 3, 0, 2], &[6]);
@@ -125,7 +125,7 @@ on_devices! {
     }
 
     fn sums_of_every_type(d: &Device) {
-        // on the CPU: one table, several, ranges of keys, several chunks of rows, blocks of columns
+        // one case for each of the CPU's ways: one table, several, ranges of keys, chunks of rows, blocks of columns
         let all = [
             (1, 1, 1), (2, 1, 9), (7, 1, 3), (300, 1, 5), (1000, 3, 40), (33, 70, 6), (200_000, 1, 17), (70_000, 3, 2),
             (3000, 1, 100_000), (70_000, 1, 90_000), (40_000, 2, 50_000), (20, 3000, 40),
@@ -147,7 +147,7 @@ on_devices! {
                 if t.is_float() {
                     let want = by_key(t, &keys, &bits, count, length);
                     near(&e, t, &want, &what);
-                    // sums of nothing are +0
+                    // a sum without terms is +0, not −0
                     let got = read(&e).unwrap();
                     assert!(got.iter().zip(&want).all(|(g, w)| w.terms > 0 || *g == 0), "{what}");
                 } else if length == 1 {
@@ -163,7 +163,7 @@ on_devices! {
         }
     }
 
-    // One key of all rows, and rows in the order of keys: a long sum keeps its error.
+    // All rows have one key, or the rows are in the order of keys: the error of long sums stays within the bound.
     fn long_segments(d: &Device) {
         let n = if d.is_gpu() { 60_001 } else { 3_000_001 };
         let mut dice = Dice::new(8);
@@ -211,7 +211,7 @@ on_devices! {
                     let at: Vec<i64> = (0..9).map(|_| dice.between(-n, n - 1)).collect();
                     let mut wanted = shape.clone();
                     wanted[axis] = 9;
-                    // values in a layout of their own: the same numbers in every row of the other axes
+                    // values in another layout: broadcast, so that every row along the other axes has the same numbers
                     let part: Vec<SliceItem> = wanted.iter().map(|n| SliceItem::from(..*n as isize)).collect();
                     let values = match shape.len() {
                         1 => y.slice(s![0, 0, ..]),
@@ -247,18 +247,18 @@ on_devices! {
         same(&x.slice(s![..0]).index_add(0, at.slice(s![..0]), 1.0), &[0f32; 0]);
         same(&x.index_add(0, Clip(put(d, vec![-9i64, 1 << 40], &[2])), 8.0), &[8., -0., 0., inf, nan, 1., 10.]);
         same(&x.index_add(0, Wrap(put(d, vec![-1i32, 700], &[2])), 8.0), &[8., -0., 0., inf, nan, 1., 10.]);
-        // what is not a number, or overflows, stays with its key
+        // a NaN or infinity only affects the sum of its own key
         let v = put(d, vec![nan, 1., inf, 2., -inf, inf], &[6]);
         let keys = put(d, vec![3i32, 0, 1, 0, 2, 2], &[6]);
         same(&v.segment_sum(&keys, 5), &[3., inf, nan, nan, 0.]);
         same(&v.reduce_at(put(d, vec![0i32, 1, 3, 4, 3], &[5]), 0), &[nan, inf, 2., -inf, nan]);
         same(&put(d, vec![-0f32; 3], &[3]).segment_sum(put(d, vec![1i32; 3], &[3]), 2), &[0f32, 0.]);
-        // bools
+        // sums of bools are logical or
         let b = put(d, vec![false, true, false, false], &[4]);
         let on = put(d, vec![true, false, false], &[3]);
         same(&b.index_add(0, put(d, vec![2i64, 2, 3], &[3]), &on), &[false, true, true, false]);
         same(&b.reshape([2, 2]).index_add(1, Wrap(put(d, vec![2i64], &[1])), true), &[true, true, true, false]);
-        // nothing to add up
+        // no elements to add
         let none = v.slice(s![..0]);
         same(&none.segment_sum(keys.slice(s![..0]), 2), &[0f32, 0.]);
         same(&none.segment_sum(keys.slice(s![..0]), 0), &[0f32; 0]);
@@ -275,7 +275,7 @@ on_devices! {
         same(&x, &[1f32, 32., 3., 74.]);
         x.set(s![.., 0], x.slice(s![.., 1]).segment_sum(&i, 2)).unwrap();
         same(&x, &[0f32, 32., 106., 74.]);
-        // a mean by key, in one evaluation
+        // the mean of each key, in one evaluation
         let (v, k) = (put(d, vec![1f32, 2., 4., 8.], &[4]), put(d, vec![0i32, 1, 0, 0], &[4]));
         let mean = (&v * 2.0).segment_sum(&k, 2) / k.bincount(2).astype(F32);
         same(&mean, &[26f32 / 3.0, 4.]);
@@ -285,7 +285,7 @@ on_devices! {
         same(&both[2], &[13f32, 2., 0.]);
     }
 
-    // Without a device of its own, beside an array that has one.
+    // Keys and values that are constants without a device, and together with an array that has one.
     fn of_ranges_of_numbers(d: &Device) {
         let (keys, x) = (arange(0, 40, 1, I32).remainder(7), arange(0, 40, 1, F32));
         let want: Vec<f32> = (0..7).map(|s| (0..40).filter(|i| i % 7 == s).map(|i| i as f32).sum()).collect();
@@ -295,7 +295,7 @@ on_devices! {
     }
 
     fn keys_outside_are_errors(d: &Device) {
-        // another test's read would take the late error
+        // a device of its own, because another test's read could return this test's late error
         let d = &own(d);
         let late = |e: &Expr| -> Error {
             match e.eval() {
@@ -345,7 +345,7 @@ fn what_is_refused() {
     assert!(error(&x.index_add(0, &x, 1.0)).starts_with("index_add: indices of shape [3, 2]"));
 }
 
-/// The same bits for any number of threads, for each way in which a CPU adds.
+/// Any number of threads gives the same bits, for each way in which the CPU adds.
 #[test]
 fn threads_do_not_matter() {
     let mut dice = Dice::new(6);
@@ -367,7 +367,7 @@ fn threads_do_not_matter() {
     }
 }
 
-/// Positions that go back and forth, in every type, against a loop.
+/// `reduce_at` with ranges that overlap, in every type, compared with a loop.
 #[test]
 fn ranges_that_overlap() {
     let mut dice = Dice::new(9);
@@ -393,7 +393,7 @@ fn ranges_that_overlap() {
             true => near(&e, t, &want, t.name()),
             false => same(&e.astype(I64), &whole),
         }
-        // along another axis of a turned array it is the same
+        // the same result along another axis of the transposed array
         assert_eq!(
             read(&x.t().reduce_at(put(d, at.iter().map(|i| *i as i64).collect::<Vec<_>>(), &[30]), -1).t()).unwrap(),
             read(&e).unwrap()
@@ -401,7 +401,7 @@ fn ranges_that_overlap() {
     }
 }
 
-/// Results of several windows and dispatches; what is reached at any place must fit a binding.
+/// Results that need several bindings and dispatches. Arrays that kernels read at any position must fit into a binding.
 #[cfg(feature = "gpu")]
 #[test]
 fn pieces_of_large_results() {

@@ -1,10 +1,10 @@
-//! Sets beside plain loops, and NumPy's results for its edge cases.
+//! Set functions, compared with plain loops, and with NumPy's results for its special cases.
 
 use crate::kit::{array, dice::Dice, has, on_devices, put, read};
 use cupric::{Array, DType, DType::*, Device, ErrorKind, Expr, f16, testing, zeros};
 use std::cmp::Ordering;
 
-/// Random elements, few different ones; of floats also zeros of both signs, infinities and NaNs.
+/// Random elements with few distinct values; floats include zeros of both signs, infinities and NaNs.
 fn elements(d: &Device, dtype: DType, seed: u64, shape: &[usize]) -> Array {
     let n: usize = shape.iter().product();
     let mut dice = Dice::new(seed);
@@ -28,7 +28,7 @@ fn elements(d: &Device, dtype: DType, seed: u64, shape: &[usize]) -> Array {
     array(dtype, &bits, shape, d).unwrap()
 }
 
-/// An element to compare with: every value of every type, exactly.
+/// An element that can be compared. It represents every value of every type exactly.
 #[derive(Clone, Copy, Debug)]
 enum Value {
     Int(i128),
@@ -60,7 +60,7 @@ fn equal(a: &Value, b: &Value) -> bool {
     !matches!(a, Value::Float(a) if a.is_nan()) && order(a, b) == Ordering::Equal
 }
 
-/// For each different value, in order, the positions of its elements.
+/// For each distinct value, in ascending order, the positions of its elements.
 fn groups(x: &[Value]) -> Vec<Vec<usize>> {
     let mut at: Vec<usize> = (0..x.len()).collect();
     at.sort_by(|a, b| order(&x[*a], &x[*b]));
@@ -87,7 +87,7 @@ fn whole(e: &Array) -> Vec<i64> {
     e.to_vec().unwrap()
 }
 
-/// All four functions of one array.
+/// Checks the four `unique` functions on one array.
 fn check(x: &Expr, what: &str) {
     let bits = read(x).unwrap();
     let groups = groups(&values(x));
@@ -141,7 +141,7 @@ fn membership(d: &Device) {
             let x = elements(&d, dtype, 5, &[9, 7]);
             let own = values(&x);
             for (n, seed) in [(0usize, 1), (1, 2), (2, 3), (3, 4), (5, 5), (40, 6)] {
-                // on a GPU each is a pipeline
+                // on a GPU each case needs a pipeline
                 if d.is_gpu() && ![0, 1, 5].contains(&n) {
                     continue;
                 }
@@ -187,7 +187,7 @@ fn common_types(d: &Device) {
     assert_eq!(zeros([3, 0], F32).to_device(d).unwrap().unique_all().unwrap().inverse_indices.shape(), [3, 0]);
 }
 
-// NumPy 2: `np.unique_values([nan, 1, nan])` has both NaNs, and `np.unique([0.0, -0.0])` one zero.
+// As in NumPy 2: `np.unique_values([nan, 1, nan])` has both NaNs, and `np.unique([0.0, -0.0])` has one zero.
 fn special_values(d: &Device) {
     let x = put(d, vec![f32::NAN, 0.0, -0.0, f32::NAN, -0.0, f32::INFINITY], &[6]);
     let found = x.unique_all().unwrap();
@@ -206,7 +206,7 @@ fn special_values(d: &Device) {
 
 }
 
-/// What is made of `unique_values` and `isin`.
+/// Checks the set operations that are built from `unique_values` and `isin`.
 fn operations(x: &Array, y: &Array, what: &str) {
     let (a, b) = (values(x), values(y));
     let of = |list: &[Value], keep: &dyn Fn(&Value) -> bool| -> Vec<String> {

@@ -1,4 +1,4 @@
-//! Convolutions, cosine transforms and short-time transforms, beside their definitions in f64.
+//! Convolutions, cosine transforms and short-time Fourier transforms, compared with their definitions in f64.
 
 use crate::kit::{Dice, error, has, numbers, on_devices, put};
 use cupric::fft::*;
@@ -11,7 +11,7 @@ fn noise(d: &Device, seed: u64, shape: &[usize]) -> (Array, Vec<f64>) {
     (put(d, x.clone(), shape), x.into_iter().map(f64::from).collect())
 }
 
-/// Asserts that an expression has this shape and these numbers, up to `bound`.
+/// Asserts that an expression has this shape, and these numbers up to an error of `bound`.
 fn near(e: &Expr, shape: &[usize], want: &[f64], bound: f64, name: &str) {
     let (have, got) = numbers(e).unwrap_or_else(|e| panic!("{name}: {e}"));
     assert_eq!(have, shape, "{name}: shape");
@@ -23,7 +23,7 @@ fn near(e: &Expr, shape: &[usize], want: &[f64], bound: f64, name: &str) {
 const MODES: [WindowMode; 3] = [WindowMode::Full, WindowMode::Same, WindowMode::Valid];
 const NORMS: [Norm; 3] = [Norm::Backward, Norm::Ortho, Norm::Forward];
 
-/// Number k of the cosine transform of type II by its definition.
+/// Element k of the type-II cosine transform, by its definition.
 fn cosine_sum(x: &[f64], k: usize, norm: Norm) -> f64 {
     let n = x.len() as f64;
     let angle = |j: usize| PI * (k * (2 * j + 1) % (4 * x.len())) as f64 / (2. * n);

@@ -1,4 +1,4 @@
-//! `sort` and `argsort` beside a stable sort of the standard library, in every type and many layouts.
+//! `sort` and `argsort`, compared with a stable sort of the standard library, in every type and many layouts.
 
 use crate::kit::{array, dice::Dice, has, on_devices, own, put, read};
 use cupric::{
@@ -6,8 +6,8 @@ use cupric::{
 };
 use std::cmp::Ordering;
 
-/// Random elements of a type: all bits, few different ones, or floats with zeros of both signs, infinities and NaNs of several
-/// payloads among them.
+/// Random elements of a type: any bits, few distinct values, or floats that include zeros of both signs, infinities and
+/// NaNs with several payloads.
 fn elements(d: &Device, dtype: DType, how: usize, seed: u64, shape: &[usize]) -> Array {
     let n: usize = shape.iter().product();
     let mut dice = Dice::new(seed);
@@ -19,7 +19,7 @@ fn elements(d: &Device, dtype: DType, how: usize, seed: u64, shape: &[usize]) ->
             (_, Bool) => word >> 40 & 1,
             (0, _) => word,
             (1, _) => word >> 40 & 3 | (word >> 50 & 1) << top,
-            // signs with no fraction: zeros, infinities, NaNs and numbers
+            // floats that are only zeros, infinities, NaNs and simple numbers, with random signs
             _ => {
                 let infinity: u64 = match dtype {
                     F16 => 0x7c00,
@@ -37,7 +37,7 @@ fn elements(d: &Device, dtype: DType, how: usize, seed: u64, shape: &[usize]) ->
     array(dtype, &bits, shape, d).unwrap()
 }
 
-/// How two elements compare, as numbers; NaNs after everything else.
+/// Compares two elements as numbers; NaNs come after all others.
 fn order(a: f64, b: f64, falls: bool) -> Ordering {
     match (a.is_nan(), b.is_nan()) {
         (false, false) if falls => b.partial_cmp(&a).expect("numbers"),
@@ -46,12 +46,12 @@ fn order(a: f64, b: f64, falls: bool) -> Ordering {
     }
 }
 
-/// The positions along an axis of the elements in order, by the standard library's stable sort.
+/// The positions that sort the elements along an axis, by the standard library's stable sort.
 fn expected(x: &Expr, axis: usize, falls: bool) -> Vec<i64> {
     let shape = x.shape().unwrap().to_vec();
     let n: usize = shape.iter().product();
     let dtype = x.dtype().unwrap();
-    // 64-bit integers are compared as such
+    // 64-bit integers are compared as integers, because f64 would round them
     let whole: Option<Vec<i128>> = match dtype {
         U64 => Some(x.to_vec::<u64>().unwrap().iter().map(|v| *v as i128).collect()),
         I64 => Some(x.to_vec::<i64>().unwrap().iter().map(|v| *v as i128).collect()),
@@ -79,7 +79,7 @@ fn expected(x: &Expr, axis: usize, falls: bool) -> Vec<i64> {
     out
 }
 
-/// The bits of the elements of `x` that positions along an axis point to.
+/// The bits of the elements of `x` at positions along an axis.
 fn picked(x: &Expr, axis: usize, positions: &[i64]) -> Vec<u64> {
     let shape = x.shape().unwrap().to_vec();
     let stride: usize = shape[axis + 1..].iter().product();
@@ -107,7 +107,7 @@ fn check(x: &Expr, axis: isize, what: &str) {
     }
 }
 
-/// A device and, where it is a GPU, the same without 64-bit integers.
+/// The device, and if it is a GPU also a GPU device without 64-bit integers.
 fn both(d: &Device) -> Vec<Device> {
     if d.is_gpu() { vec![d.clone(), testing::gpu_without_int64().unwrap()] } else { vec![d.clone()] }
 }
@@ -152,7 +152,7 @@ fn every_layout(d: &Device) {
                 check(&e, axis, &format!("{dtype} {what}"));
             }
         }
-        // a view is not copied by the caller
+        // sorting a view gives the same as sorting a copy of it
         let t = x.t();
         assert_eq!(read(&t.sort(0)).unwrap(), read(&t.eval().unwrap().sort(0)).unwrap());
     }
@@ -208,7 +208,7 @@ fn as_an_operand(d: &Device) {
     assert_eq!(y.to_vec::<f32>().unwrap(), [3., 2., 1., 9., 8., 7.]);
     y.set(s![0], x.slice(s![1]).sort(0)).unwrap();
     assert_eq!(y.to_vec::<f32>().unwrap(), [7., 8., 9., 9., 8., 7.]);
-    // the interpreter
+    // the interpreter sorts the same way
     let meant = testing::interpret(&x.argsort(-1)).unwrap();
     let testing::ElementList::Integers(meant) = meant.elements else { panic!("integers") };
     assert_eq!(meant.iter().map(|m| m.unwrap()).collect::<Vec<_>>(), [1, 2, 0, 1, 2, 0]);
@@ -216,7 +216,7 @@ fn as_an_operand(d: &Device) {
 
 }
 
-/// Rows that threads share, and rows that threads take one by one; the same bits for any number of threads.
+/// Rows that several threads share, and rows that one thread sorts: the same bits for any number of threads.
 #[test]
 fn threads_do_not_matter() {
     let d = Device::cpu();
@@ -242,7 +242,7 @@ fn threads_do_not_matter() {
     }
 }
 
-/// What the CPU sorts side by side, by partitions and digit by digit: lengths around the thresholds, in every type.
+/// The CPU's methods (several rows side by side, partitions, radix sort), at lengths near their limits, in every type.
 #[test]
 fn lengths_and_patterns_on_the_cpu() {
     let d = Device::cpu();
@@ -263,7 +263,7 @@ fn lengths_and_patterns_on_the_cpu() {
                 _ => i as u64,
             };
             let mut dice = Dice::new(n as u64);
-            // numbers that differ in all bytes; of one in `few` the upper half, or all, is that of the one before
+            // numbers with all bytes different; one in `few` repeats the upper half, or all, of the previous one
             let mut upper_halves = |few: usize| -> Vec<u64> {
                 let mut all: Vec<u64> = vec![];
                 for _ in 0..n {
@@ -300,7 +300,7 @@ fn lengths_and_patterns_on_the_cpu() {
     }
 }
 
-/// A sort needs its result and one more array of its size, positions one of pairs beside theirs.
+/// A sort needs its result and another array of that size; `argsort` needs its positions and an array of pairs.
 #[test]
 fn memory_is_the_result_and_one_array_of_keys() {
     let d = own(&Device::cpu());
@@ -319,7 +319,7 @@ fn memory_is_the_result_and_one_array_of_keys() {
     assert_eq!(peak(x.argsort(0)), 2 * x.size() * 8);
 }
 
-/// Grids that are too small take several dispatches.
+/// Grids that are too small for one dispatch, so that several are needed.
 #[cfg(feature = "gpu")]
 #[test]
 fn pieces_of_large_operands() {

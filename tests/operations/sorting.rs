@@ -1,5 +1,5 @@
-//! What is made of sorts and scans: against NumPy (`data/sorting.txt`, which `data/make_sorting.py` wrote), and against plain loops
-//! in every type and many layouts.
+//! Functions built from sorts and scans: compared with NumPy (`data/sorting.txt`, written by `data/make_sorting.py`),
+//! and with plain loops in every type and many layouts.
 
 use crate::kit::{self, dice::Dice, error, golden, has, numbers, on_devices, put, read, same};
 use cupric::{DType::*, *};
@@ -13,7 +13,7 @@ fn matrix(d: &Device) -> Array {
     put::<f32>(d, x, &[4, 5])
 }
 
-/// The call of a name of the data.
+/// Makes the call that a line of the data names.
 fn call(name: &str, d: &Device) -> Expr {
     let x = matrix(d);
     let keys = [
@@ -44,7 +44,7 @@ fn call(name: &str, d: &Device) -> Expr {
     }
 }
 
-/// Random elements of a type, among them many equal ones and, of floats, NaN and infinities.
+/// Random elements of a type with many equal ones; floats include NaN and infinities.
 fn elements(d: &Device, dtype: DType, seed: u64, shape: &[usize]) -> Array {
     let n: usize = shape.iter().product();
     let mut dice = Dice::new(seed);
@@ -60,7 +60,7 @@ fn elements(d: &Device, dtype: DType, seed: u64, shape: &[usize]) -> Array {
     kit::array(dtype, &(0..n).map(|_| bits(&mut dice)).collect::<Vec<_>>(), shape, d).unwrap()
 }
 
-/// An element as a number; 64-bit integers exactly.
+/// An element that can be compared. 64-bit integers are kept exactly.
 #[derive(Clone, Copy, Debug)]
 enum Number {
     Integer(i128),
@@ -90,7 +90,7 @@ fn values(x: &Expr) -> Vec<Number> {
     read(x).unwrap().into_iter().map(one).collect()
 }
 
-/// The running extreme of a row and its position, by a plain loop.
+/// The positions of the running maximum or minimum of a row, by a plain loop.
 fn running(row: &[Number], largest: bool) -> Vec<i64> {
     let mut best = 0;
     let beats = |a: Number, b: Number| a.nan() && !b.nan() || if largest { b.less(a) } else { a.less(b) };
@@ -127,7 +127,7 @@ fn check(x: &Expr, what: &str) {
             };
             let plain = if largest { x.cummax(along) } else { x.cummin(along) };
             assert_eq!(read(&got).unwrap(), read(&plain).unwrap(), "{what}");
-            // the axis goes last, so that rows lie one after another
+            // the axis is moved to the end, so that rows are contiguous
             let rows = x.moveaxis(along, -1).eval().unwrap();
             let all = values(&rows);
             let want: Vec<i64> = all.chunks(n.max(1)).flat_map(|row| running(row, largest)).collect();
@@ -140,8 +140,8 @@ fn check(x: &Expr, what: &str) {
 on_devices! {
     fn what_numpy_gives(d: &Device) {
         let mut wrong = vec![];
-        // each call is some pipelines of its own
-        // `scans.rs` has the calls of logcumsumexp, whose results are rounded
+        // on a GPU each call compiles pipelines, so a sixth of the calls run; `scans.rs` tests the calls of
+        // logcumsumexp, because their results are rounded
         let exact = golden(GOLDEN).filter(|(name, ..)| !name.starts_with("logcumsumexp"));
         for (name, shape, want) in exact.step_by(if d.is_gpu() { 6 } else { 1 }) {
             let (got_shape, got) = numbers(&call(name, d)).unwrap();
@@ -207,7 +207,7 @@ on_devices! {
     }
 }
 
-/// Few of many elements, which are looked for: around the thresholds, with ties, in rows that threads share.
+/// The few largest or smallest of many elements, by selection: lengths near the limits, ties, rows that threads share.
 #[test]
 fn a_few_of_long_axes() {
     let d = Device::cpu();
@@ -236,7 +236,7 @@ fn a_few_of_long_axes() {
                 }
             }
         }
-        // the same for any number of threads
+        // any number of threads gives the same
         let want = x.argtopk(100.min(shape[1] / 16), 1, true).to_vec::<i64>().unwrap();
         for threads in [1, 3, 8] {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();

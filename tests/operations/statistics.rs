@@ -1,5 +1,5 @@
-//! Statistics, and elementwise functions that are made of others: against NumPy (`data/statistics.txt`, which
-//! `data/make_statistics.py` wrote), against plain loops in every type and layout, and for what they refuse and cost.
+//! Statistics and composite elementwise functions: compared with NumPy (`data/statistics.txt`, by
+//! `data/make_statistics.py`), with plain loops in every type and layout; their errors, and how many kernels they need.
 
 use crate::kit::*;
 use cupric::DType::*;
@@ -7,7 +7,7 @@ use cupric::*;
 
 const GOLDEN: &str = include_str!("../data/statistics.txt");
 
-/// Operands as in `make_statistics.py`, on a device.
+/// The operands that `make_statistics.py` uses, on a device.
 struct Operands {
     x: Array,
     y: Array,
@@ -42,7 +42,7 @@ fn operands(d: &Device) -> Operands {
     }
 }
 
-/// The call of a name of the data.
+/// Makes the call that a line of the data names.
 #[allow(clippy::too_many_lines, reason = "a line for each name")]
 fn call(name: &str, o: &Operands) -> Expr {
     let Operands { x, y, w, v, n, k, a, b, z } = o;
@@ -149,7 +149,7 @@ fn call(name: &str, o: &Operands) -> Expr {
     }
 }
 
-/// What gives one of its operands or an exact number.
+/// Whether a function returns one of its operands or an exact number, so that results must be equal.
 fn is_exact(name: &str) -> bool {
     let first = name.split(' ').next().unwrap_or_default();
     ["nanmin", "nanmax", "nan_to_num", "modf", "frexp", "ldexp", "heaviside", "clip"].contains(&first)
@@ -180,7 +180,7 @@ on_devices! {
             let scale = want.iter().filter(|x| x.is_finite()).fold(1e-3f64, |m, x| m.max(x.abs().min(100.0)));
             let close = |(i, (g, w)): (usize, (&f64, &f64))| {
                 let subnormal = w.abs() < 2f64.powi(-126) && g.abs() <= 2f64.powi(-126)
-                    // element 4 is subnormal: ldexp multiplies it by 2^20, and it may count as 0 or as the smallest normal number
+                    // element 4 is subnormal, and a GPU may take it as 0 or as the smallest normal number
                     || i == 4 && (fields[0].starts_with("frexp") || fields[0] == "ldexp" && [0.0, 2f64.powi(-106)].contains(&g.abs()));
                 if flushes(d) && subnormal {
                     return true;
@@ -273,7 +273,7 @@ on_devices! {
                     let got = read(&convolve(make(&a), make(&b), mode)).unwrap();
                     let equal = |(g, w): (&u64, &u64)| g == w || t.is_float() && number::real(t, *g) == number::real(t, *w);
                     assert!(got.len() == want.len() && got.iter().zip(&want).all(equal), "{t} {n} {m} {mode:?}: {got:?} {want:?}");
-                    // correlation is convolution with the reversed sequence; in the middle NumPy counts from the other side
+                    // correlation is convolution with the reversed sequence; in mode `Same` NumPy's centre differs
                     if mode != WindowMode::Same {
                         let reversed: Vec<i128> = b.iter().rev().copied().collect();
                         assert_eq!(read(&correlate(make(&a), make(&reversed), mode)).unwrap(), got, "{t} {n} {m} {mode:?}");
@@ -325,7 +325,7 @@ on_devices! {
                     assert!((m == x || m.is_nan() && x.is_nan()) && *e == 0, "{t} {x:e}: {m:e} {e}");
                     continue;
                 }
-                // in two exact steps, because 2^e may be beyond f64
+                // we scale in two exact steps, because 2^e may overflow f64
                 let back = m * 2f64.powi(e / 2) * 2f64.powi(e - e / 2);
                 assert!((0.5..1.0).contains(&m.abs()) && back == x, "{t} {x:e}: {m:e} {e}");
             }

@@ -1,4 +1,4 @@
-//! Optimisers beside loops over f64 numbers, and the parts of a training loop.
+//! Optimisers, compared with loops over f64 numbers, and the parts of a training loop.
 
 use crate::kit::{error, has, on_devices, put, same};
 use cupric::train::{Adam, Sgd, clip_by_global_norm, cosine, eval_tree, warm_up};
@@ -7,7 +7,7 @@ use cupric::*;
 const START: [f64; 3] = [1.5, -2.0, 0.25];
 const STEPS: usize = 50;
 
-/// A loss with a derivative of its own for each number: the sum of (i + 1) · (x − i)² / 2.
+/// The slope for number i of the loss Σ (i + 1) · (x − i)² / 2, so that each number has a different derivative.
 fn slope(i: usize, x: f64) -> f64 {
     (i as f64 + 1.0) * (x - i as f64)
 }
@@ -27,7 +27,7 @@ fn close(name: &str, got: &Expr, want: &[f64], within: f64) {
     }
 }
 
-/// What Adam computes for one number.
+/// What Adam computes for one number, by a plain loop.
 fn adam_by_hand(adam: &Adam, i: usize) -> f64 {
     let (mut x, mut m, mut v) = (START[i], 0.0, 0.0);
     let [b1, b2] = adam.betas;
@@ -127,7 +127,7 @@ fn steps_of_other_numbers_run_the_same_plan() {
         keys.push(Device::cpu().stats().prepares - before);
         (params, state) = (next, next_state);
     }
-    // other tests run beside this one, and prepare plans of their own
+    // other tests run at the same time and prepare plans too, so the count is not exact
     let prepared = keys[1..].iter().filter(|n| **n > 0).count();
     assert!(prepared < 50, "{prepared} of 99 steps prepared a plan: {keys:?}");
 }

@@ -1,10 +1,10 @@
-//! First weights, batches, and names of parameters.
+//! Initial weights, batches, and names of parameters.
 
 use crate::kit::{error, on_devices, put, same};
 use cupric::train::{Batches, glorot_normal, glorot_uniform, he_normal, he_uniform, named, with_named};
 use cupric::*;
 
-/// A struct that names its fields.
+/// A struct that names its fields as parameters.
 struct Layer<T> {
     weight: T,
     bias: T,
@@ -25,7 +25,7 @@ impl<T: Parameters> Parameters for Layer<T> {
     }
 }
 
-/// A struct with wrong names, or the default ones.
+/// A struct that gives wrong parameter names, or the default ones.
 struct Pair(Array, Option<[&'static str; 2]>);
 
 impl Parameters for Pair {
@@ -72,7 +72,7 @@ fn batches_have_each_row_once(d: &Device) {
     assert_eq!(sorted, numbers);
     assert_eq!(all(7, true)[..], kept[..4]);
     assert_ne!(all(8, false), kept);
-    // the order is that of a permutation on the CPU
+    // the order is the one of `permutation` on the CPU
     let order = Rng::new(7).permutation(23).to_vec::<i64>().unwrap();
     assert_eq!(kept.concat(), order.iter().map(|i| *i as i32).collect::<Vec<_>>());
 }
@@ -112,7 +112,7 @@ fn first_weights_check_their_arguments() {
     assert!(e.starts_with("he_uniform: "), "{e}");
     assert_eq!(he_normal([0, 3], DType::F32, &mut rng).eval().unwrap().shape(), [0, 3]);
     assert_eq!(he_normal([3, 4], DType::BF16, &mut rng).dtype().unwrap(), DType::BF16);
-    // each draw has a stream of its own, also a failed one
+    // each draw uses one stream, even if it fails
     assert_eq!(rng.state()[1], 5);
 }
 

@@ -1,4 +1,4 @@
-//! Optimisers and loss scaling beside loops over f64 numbers, and runs that stop and go on.
+//! Optimisers and loss scaling, compared with loops over f64 numbers, and training that stops and resumes.
 
 use crate::kit::{error, has, on_devices, own, put, same};
 use cupric::train::{
@@ -6,7 +6,7 @@ use cupric::train::{
 };
 use cupric::*;
 
-/// Rows of plain numbers.
+/// The rows of a matrix as f64 numbers.
 type Rows = Vec<Vec<f64>>;
 
 fn rows(a: &Expr) -> Rows {
@@ -28,7 +28,7 @@ fn map(a: &Rows, b: &Rows, f: impl Fn(f64, f64) -> f64) -> Rows {
     a.iter().zip(b).map(|(r, s)| r.iter().zip(s).map(|(x, y)| f(*x, *y)).collect()).collect()
 }
 
-/// Five steps of Newton and Schulz, as Jordan published them.
+/// Five Newton–Schulz steps, as Jordan published them.
 fn orthogonal(u: &Rows) -> Rows {
     let norm = u.iter().flatten().map(|x| x * x).sum::<f64>().sqrt() + 1e-7;
     let is_tall = u.len() > u[0].len();
@@ -52,7 +52,7 @@ fn close(name: &str, got: &Expr, want: &Rows, within: f64) {
     }
 }
 
-/// A matrix and a vector whose loss is a half of the squared distance to ones.
+/// A loss for a matrix and a vector: half of the squared distance to ones.
 fn distance(p: &(Array, Array)) -> Expr {
     ((&p.0 - 1.0).square().sum(..) + (&p.1 - 1.0).square().sum(..)) * 0.5
 }
@@ -95,7 +95,7 @@ fn muon_takes_the_weights_of_a_convolution_as_rows(d: &Device) {
     let muon = Muon::new(0.1);
     let step = |x: &Array| eval_tree(&muon.update(x, x, &muon.init(x).unwrap())).unwrap().0;
     same(&step(&four), &step(&two).to_vec::<f32>().unwrap());
-    // an array without elements, and one number
+    // an array without elements, and a 0-d array
     let none = zeros([0, 3], DType::F32).to_device(d).unwrap();
     assert_eq!(step(&none).shape(), [0, 3]);
     let one = put::<f32>(d, [4.], &[]);
@@ -149,7 +149,7 @@ fn a_step_that_overflows_is_skipped_and_halves_the_scale(d: &Device) {
         same(&state, &m);
         assert_eq!((scale[0].item::<f32>().unwrap(), scale[1].item::<i32>().unwrap()), (s, good), "step {step}");
     }
-    // the scale has bounds
+    // the scale stays within its limits
     for (start, bad, end) in [(1.0, true, 1.0), (16_777_216.0, false, 16_777_216.0)] {
         let scaling = LossScale { start, interval: 1 };
         let g = put::<f32>(d, [if bad { f32::NAN } else { 1. }], &[1]);
@@ -165,7 +165,7 @@ fn parameters_of_f16_learn_with_a_scaled_loss(d: &Device) {
     let (scaling, adam) = (LossScale { interval: 10, ..LossScale::default() }, Adam::new(0.05));
     let mut params = (put::<f32>(d, [3., -2.], &[2]).astype(DType::F16).eval().unwrap(),);
     let (mut state, mut scale) = (adam.init(&params).unwrap(), scaling.init(&params).unwrap());
-    // the derivatives, about 1e-8, are 0 in f16 without the scale
+    // without the scale, the derivatives of about 1e-8 would be 0 in f16
     let loss = |p: &(Array,)| (p.0.astype(DType::F32) - 1.0).square().sum(..) * 1e-8;
     for _ in 0..150 {
         let (_, grads) = value_and_grad(&params, |p| scaling.scale(loss(p), &scale));
@@ -236,7 +236,7 @@ fn hundred_steps_prepare_one_plan(d: &Device) {
         counts.push(d.stats().prepares - before);
     }
     for (name, counts) in ["adam", "lion", "muon"].iter().zip(counts.chunks(100)) {
-        // the first step reads buffers of another kind, such as two zeros that share one
+        // the first step may plan twice, because its buffers differ, for example two zeros that share one buffer
         assert!(counts[3..].iter().all(|n| *n == 0), "{name}: {counts:?}");
     }
 }

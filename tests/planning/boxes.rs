@@ -1,5 +1,5 @@
-//! Rolled arrays, and other concatenations of slices, that elementwise kernels read where they lie: one pass over memory, and the
-//! same elements as from a copy.
+//! Rolled arrays and other concatenations of slices, which elementwise kernels read without a copy: one pass over
+//! memory. The kernel divides its output into boxes; within a box, each operand is read from a single slice.
 
 use crate::kit::{has_default_limits, on_devices, own, put, read};
 use cupric::{DType::*, Device, Expr, concat, eval_all, s, zeros};
@@ -26,18 +26,18 @@ fn rolls_are_read_by_one_kernel(d: &Device) {
     assert_eq!(plan.bytes(), (2 * size, size), "{plan}");
     checked("the last axis", x.roll(-3, 1) * 2, 1, want(&|i, j| 2 * at(i, j, 0, -3)));
     checked("two axes", x.roll([5, -2], (0, 1)) - &x, 1, want(&|i, j| at(i, j, 5, -2) - at(i, j, 0, 0)));
-    // the neighbours of a cell: nine boxes
+    // the sum of a cell's eight neighbours divides the array into nine boxes
     let near = [(-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1)];
     let sum = near.iter().map(|(i, j)| x.roll([*i, *j], (0, 1))).reduce(|a, b| a + b).unwrap();
     let sum_at = |i: usize, j: usize| near.iter().map(|(di, dj)| at(i, j, *di, *dj)).sum::<i32>();
-    // a device with WebGPU's default limits binds seven arrays a kernel, and each neighbour counts as one
+    // WebGPU's default limits allow seven arrays per kernel, and each neighbour counts as one
     let (kernels, dispatches) = if has_default_limits(d) { (2, 12) } else { (1, 9) };
     let plan = checked("eight neighbours", sum.clone(), kernels, want(&sum_at));
     assert_eq!(plan.dispatches(), dispatches, "{plan}");
-    // more boxes than are worth it: what is left is stored
+    // so many boxes that it is cheaper to store some of the rolled arrays
     let many = (1..14).map(|k| x.roll(k, 0)).reduce(|a, b| a + b).unwrap();
     assert_eq!(many.to_vec::<i32>().unwrap(), want(&|i, j| (1..14).map(|k| at(i, j, k, 0)).sum()));
-    // views between: turned, backwards, with steps, a part, broadcast
+    // views between the roll and the kernel: transposed, reversed, strided, sliced, broadcast
     let turned = (x.roll(2, 0).t() + x.t()).t();
     checked("turned", turned, 1, want(&|i, j| at(i, j, 2, 0) + at(i, j, 0, 0)));
     let back = x.roll(2, 0).flip(0) + &x;
@@ -52,7 +52,7 @@ fn rolls_are_read_by_one_kernel(d: &Device) {
     checked("a row that broadcasts", row, 1, want(&|i, j| at(3, j, 0, 4) + at(i, j, 0, 0)));
     let inside = x.roll(4, 0).slice(s![4..]) * 3;
     checked("one part alone", inside, 1, (4..n).flat_map(|i| (0..m).map(move |j| (i, j))).map(|(i, j)| 3 * at(i, j, 4, 0)).collect());
-    // computed, folded, and read by two
+    // the rolled array is computed, the result is reduced, or two results read it
     let twice = &x * 2;
     let e = twice.roll(1, 0) - &twice;
     checked("computed", e.clone(), 2, want(&|i, j| 2 * at(i, j, 1, 0) - 2 * at(i, j, 0, 0)));
@@ -62,7 +62,7 @@ fn rolls_are_read_by_one_kernel(d: &Device) {
     assert_eq!(both[0].to_vec::<i32>().unwrap(), want(&|i, j| at(i, j, 0, 6) + 1));
     let sums: Vec<i64> = (0..n).map(|i| (0..m).map(|j| 2 * at(i, j, 0, 6) as i64).sum()).collect();
     assert_eq!(both[1].to_vec::<i64>().unwrap(), sums);
-    // written to the array itself, and to a part of it
+    // written to the array itself
     let mut y = x.clone();
     y.update(|y| y.roll(1, 0) + y).unwrap();
     assert_eq!(y.to_vec::<i32>().unwrap(), want(&|i, j| at(i, j, 1, 0) + at(i, j, 0, 0)));
@@ -71,7 +71,7 @@ fn rolls_are_read_by_one_kernel(d: &Device) {
     assert_eq!(alone.to_vec::<i32>().unwrap(), want(&|i, j| at(i, j, 1, 1) - at(i, j, 0, 0)));
 }
 
-// Chains of rolled arrays, in which each step stores what the next one reads in parts.
+// Chains of rolled arrays: each kernel stores what the next one reads in boxes.
 fn chains(d: &Device) {
     let data: Vec<f32> = (0..100).map(|k| (k * 37 % 64) as f32).collect();
     let x = put(d, data.clone(), &[100]);
@@ -94,11 +94,11 @@ fn chains(d: &Device) {
         let got = (y + 0.0).to_vec::<f32>().unwrap();
         assert!(got.iter().zip(&want).all(|(a, b)| (a - b).abs() <= 1e-3), "{what}: {got:?} {want:?}");
     }
-    // rolled arrays of many
+    // a sum of twenty different rolled arrays
     let xs: Vec<_> = (0..20).map(|k| put(d, vec![k as f32; 100], &[100])).collect();
     let sum = xs.iter().map(|x| x.roll(1, 0)).reduce(|a, b| a + b).unwrap();
     assert_eq!(sum.to_vec::<f32>().unwrap(), vec![190f32; 100]);
-    // an index that is rolled beside an array that is, of which another root stores the copy
+    // an index and an array that are both rolled, while another result stores a copy of the rolled array
     let i = put(d, (0..16).collect::<Vec<i32>>(), &[16]);
     let y = put(d, (0..16).map(|k| k as f32).collect::<Vec<_>>(), &[16]);
     let many = (1..=10).map(|k| y.roll(k, 0)).reduce(|a, b| a + b).unwrap();
@@ -108,7 +108,7 @@ fn chains(d: &Device) {
     assert_eq!(both[0].to_vec::<f32>().unwrap()[0], (6..16).sum::<i32>() as f32);
 }
 
-// A kernel in boxes writes in place where each box reads of the target what it writes.
+// A kernel with boxes writes in place if each box reads only those elements of the target that it writes.
 fn boxes_in_place(d: &Device) {
     let d = &own(d);
     let mut x = zeros([1 << 20], F32).to_device(d).unwrap();
@@ -134,10 +134,10 @@ fn other_concatenations(d: &Device) {
         let e = joined.abs() + 0.5;
         assert_eq!(e.plan().unwrap().kernels(), 1);
         assert_eq!(e.astype(F32).to_vec::<f32>().unwrap(), all.iter().map(|v| v.abs() + 0.5).collect::<Vec<_>>());
-        // the bits of a copy
+        // equal bits to a kernel that reads a copy
         let again = joined.eval().unwrap();
         assert_eq!(read(&(joined.slice(s![..;2]) * 0.375)).unwrap(), read(&(again.slice(s![..;2]) * 0.375)).unwrap());
-        // an operand that is computed keeps its rounding
+        // an operand that is an expression keeps its rounding
         let halves = concat([&(&x * 0.1), &y], 0);
         assert_eq!(read(&(&halves + 0.0)).unwrap(), read(&halves).unwrap());
     }

@@ -1,10 +1,10 @@
-//! Products over a long k: the order of additions depends on k and the type alone, whatever shares the work.
+//! Products with a long k: the order of additions depends only on k and the type, however the work is divided.
 
 use crate::kit::*;
 use cupric::DType::*;
 use cupric::*;
 
-/// Floats that round in every sum, or integers of any size.
+/// Random floats whose sums round, or integers of any size.
 fn any(seed: u64, t: DType, shape: &[usize], d: &Device) -> Array {
     let x = match t.is_float() {
         true => Rng::new(seed).normal(shape, F32).astype(t),
@@ -23,7 +23,7 @@ on_devices! {
             if !has(d, t) {
                 continue;
             }
-            // chains of 256: a part of one, one, one and a part, and so many that workgroups share them
+            // k is a part of a chain of 256, one chain, a chain and a part, or so many that workgroups share them
             for k in [1, 255, 256, 257, 1000, 1024, 1025, 3000] {
                 let (a, b) = (any(1, t, &[70, k], d), any(2, t, &[k, 65], d));
                 let whole = bits(&a.matmul(&b));
@@ -34,7 +34,7 @@ on_devices! {
                     let batch = stack([&one.matmul(&b), &one.matmul(&b)], 0);
                     assert_eq!(bits(&batch)[..65], row(i), "row {i} of {t} in a batch, k = {k}");
                 }
-                // columns likewise, and a part of both
+                // the same for a column, and for a part of both operands
                 let column = b.slice(s![.., 64..65]);
                 let want: Vec<u64> = (0..70).map(|i| whole[i * 65 + 64]).collect();
                 assert_eq!(bits(&a.matmul(&column)), want, "a column of {t}, k = {k}");
@@ -46,7 +46,7 @@ on_devices! {
     }
 
     fn many_tiles_add_as_few_do(d: &Device) {
-        // 132 tiles of 64 × 64, whose workgroups add all chains; a row of it, whose chains are shared
+        // 132 tiles of 64 × 64, where a workgroup adds all chains; for a single row, workgroups share them
         let (a, b) = (any(3, F32, &[12 * 64, 1800], d), any(4, F32, &[1800, 11 * 64], d));
         let whole = a.matmul(&b).eval().unwrap();
         for i in [0, 100, 767] {
@@ -56,7 +56,7 @@ on_devices! {
     }
 
     fn long_k(d: &Device) {
-        // whole numbers, exact in every order
+        // whole numbers, whose sums are exact in any order
         for (m, k, n) in [(1, 100_001, 1), (4, 50_000, 3), (64, 2_049, 65), (3, 1_023, 200)] {
             let small = |seed, shape: [usize; 2]| Rng::new(seed).integers(-3, 4, shape, I32).astype(F32).eval().unwrap();
             let (a, b) = (small(5, [m, k]), small(6, [k, n]));
@@ -70,7 +70,7 @@ on_devices! {
             let want = (want * 2.0 + 1.0).relu();
             assert_eq!(bits(&epilogue), bits(&want), "{m} × {k} × {n}, b transposed, with an epilogue");
         }
-        // a batch, which is one more axis beside that of the chains; f16, whose sums are kept as f32
+        // a batch, which adds a second axis besides the chains; f16, whose sums are kept in f32
         let a = Rng::new(7).integers(-3, 4, [5, 2, 1_500], I32).astype(F16).eval().unwrap();
         let b = Rng::new(8).integers(-3, 4, [5, 1_500, 9], I32).astype(F16).eval().unwrap();
         let want = bits(&a.matmul(&b));
@@ -81,7 +81,7 @@ on_devices! {
     }
 
     fn narrow_products(d: &Device) {
-        // whole numbers and bools, so that the CPU's result is the one; an invocation computes one element of these
+        // exact sums, so the CPU is the reference; each invocation computes one element of these
         for t in [F32, F64, F16, I8, I32, U64, Bool] {
             if !has(d, t) {
                 continue;
@@ -98,7 +98,7 @@ on_devices! {
                 let (xt, yt) = (turned(&x), turned(&y));
                 let product = xt.swapaxes(1, 2).matmul(yt.swapaxes(1, 2));
                 assert_eq!(bits(&product), want, "{m} × {k} × {n} of {t}, both transposed");
-                // one matrix for the whole batch, k in steps of −1, and an epilogue that stores packed words
+                // one matrix for the whole batch, k with stride −1, and an epilogue that stores packed words
                 let one = b.slice(s![1, ..;-1]);
                 let want = bits(&a.slice(s![.., .., ..;-1]).matmul(&one).astype(U8));
                 let one = y.slice(s![1, ..;-1]);
@@ -109,7 +109,7 @@ on_devices! {
     }
 
     fn many_small_results_of_long_k(d: &Device) {
-        // more sums than lanes share: each invocation adds those of one element
+        // more elements than lanes, so each invocation adds all chains of one element
         let small = |seed, shape: [usize; 3]| Rng::new(seed).normal(shape, F32).eval().unwrap();
         let (a, b) = (small(13, [2_100, 2, 1_100]), small(14, [2_100, 1_100, 4]));
         let (x, y) = (a.to_device(d).unwrap(), b.to_device(d).unwrap());

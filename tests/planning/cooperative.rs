@@ -1,11 +1,11 @@
-//! Products of f16 by cooperative matrices (tensor cores), on every adapter that has them and has passed their self-test. Where there
-//! is none, the tests say that they could not run; `tests/caps/main.rs` has the plans and the texts all the same.
+//! Products of f16 by cooperative matrices (tensor cores), on every adapter that has them and passes their self-test.
+//! Without one, the tests print that they did not run; `tests/caps/main.rs` tests the plans and shaders anyway.
 
 use crate::kit::*;
 use cupric::DType::*;
 use cupric::*;
 
-/// The GPUs whose products of f16 run by cooperative matrices. Prints that the calling test is left out if there is none.
+/// The GPUs that use cooperative matrices for f16. If there is none, prints that the calling test is left out.
 #[track_caller]
 fn devices() -> Vec<Device> {
     let has_matrices = |d: &Device| {
@@ -38,22 +38,22 @@ impl Matrix {
         self.elements[row * self.columns + column].to_f64()
     }
 
-    /// The matrix as an array on a device, whose elements lie in memory in one of six ways.
+    /// Makes an array of the matrix on a device, stored in one of six layouts.
     fn on(&self, d: &Device, layout: usize) -> Expr {
         let [m, n] = [self.rows, self.columns];
         let x = put(d, self.elements.clone(), &[m, n]);
         let stored = |e: Expr| e.eval().unwrap();
         match layout {
             0 => x.slice(s![..]),
-            // the other way round
+            // with the axes exchanged
             1 => stored(x.t()).t(),
-            // every second element of each row, from the second on: an odd place in a word
+            // every second element of each row, starting at an odd position within a 32-bit word
             2 => stored(x.repeat(2, 1)).slice(s![.., 1..;2]),
-            // rows and columns backward
+            // rows and columns reversed
             3 => stored(x.flip(..)).flip(..),
-            // a part, whose rows begin at even and at odd places
+            // a part of a larger array, whose rows start at even and odd positions
             4 => stored(x.pad([(1, 2), (1, 2)], Pad::constant(7))).slice(s![1..m as isize + 1, 1..n as isize + 1]),
-            // rows of odd length, so that every other row begins within a word, and a part of them
+            // a part of an array with rows of odd length, so that every other row starts within a word
             _ => {
                 let odd = 1 + n % 2;
                 stored(x.pad([(0, 0), (odd, 1)], Pad::constant(f32::NAN)))
@@ -63,7 +63,7 @@ impl Matrix {
     }
 }
 
-/// The elements of a product in f64, each with the sum of the magnitudes of its products. A product of two f16 is exact there.
+/// Each element of a product in f64, and the sum of its terms' magnitudes. Products of two f16 are exact in f64.
 fn exact(a: &Matrix, b: &Matrix) -> Vec<[f64; 2]> {
     let element = |i: usize, j: usize| {
         let products = (0..a.columns).map(|k| a.at(i, k) * b.at(k, j));
@@ -72,8 +72,8 @@ fn exact(a: &Matrix, b: &Matrix) -> Vec<[f64; 2]> {
     (0..a.rows).flat_map(|i| (0..b.columns).map(move |j| (i, j))).map(|(i, j)| element(i, j)).collect()
 }
 
-/// How many elements are farther from the exact ones than the contract allows a product of f16: the bound of the sum in f32, and half
-/// a unit of the f16 that it is rounded to.
+/// How many elements differ from the exact ones by more than the contract allows for f16: the bound of the sum in f32,
+/// plus half a unit of the f16 to which it is rounded.
 fn wrong(got: &[f64], want: &[[f64; 2]], k: usize) -> usize {
     assert_eq!(got.len(), want.len());
     let is_wrong = |(got, [sum, size]): (&f64, &[f64; 2])| {
@@ -96,7 +96,7 @@ fn no_element_is_wrong() {
             for (m, columns) in sizes.into_iter().flat_map(|m| sizes.map(|n| (m, n))) {
                 let (a, b) = (Matrix::random(n as u64, m, k), Matrix::random(n as u64 + 100, k, columns));
                 let want = exact(&a, &b);
-                // all pairs of ways to lie in memory, in turn
+                // all pairs of layouts, in turn
                 let turn = elements / 7;
                 let product = a.on(&d, turn % 6).matmul(b.on(&d, turn / 6 % 6));
                 elements += want.len();
@@ -120,7 +120,7 @@ fn whole_numbers_are_exact() {
             assert_eq!(read(&a.matmul(&b)).unwrap(), want, "{m} × {k} × {n}");
             assert_eq!(read(&(b.t().matmul(a.t())).t()).unwrap(), want, "{m} × {k} × {n} turned");
         }
-        // sums that f16 does not hold on the way: it would stay at 2,048 ones, and 1,096 times 1,600 is beyond it
+        // sums whose intermediate values exceed f16: it cannot count beyond 2,048 by ones, nor hold 1,096 · 1,600
         let ones = ones([1, 4_097], F16).eval().unwrap().to_device(&d).unwrap();
         assert_eq!(values(&ones.matmul(ones.t())), [4_096.0], "4,097 rounds to 4,096");
         let signs: Vec<f16> = (0..2_190).map(|k| f16::from_f32(if k < 1_096 { 40.0 } else { -40.0 })).collect();
@@ -147,7 +147,7 @@ fn a_row_has_the_same_bits_whatever_the_batch() {
                 let last = read(&some.matmul(&y)).unwrap();
                 assert_eq!(last[last.len() - 65..], *row, "row {i} as the last of some, k = {k}");
             }
-            // however the operands lie in memory
+            // every layout of the operands gives the same bits
             for layout in 1..6 {
                 assert_eq!(
                     read(&a.on(&d, layout).matmul(b.on(&d, 5 - layout))).unwrap(),
@@ -156,7 +156,7 @@ fn a_row_has_the_same_bits_whatever_the_batch() {
                 );
             }
         }
-        // so many tiles that none shares its chains with others
+        // so many tiles that workgroups need not share the chains of a tile
         let (a, b) = (Matrix::random(9, 12 * 64, 1_100), Matrix::random(10, 1_100, 11 * 64));
         let (x, y) = (a.on(&d, 0), b.on(&d, 1));
         let whole = x.matmul(&y).eval().unwrap();
@@ -179,10 +179,10 @@ fn batches_and_epilogues() {
         let (x, y) = (of(&a), of(&b));
         let want: Vec<[f64; 2]> = (0..3).flat_map(|n| exact(&part(&a, n), &part(&b, n))).collect();
         assert_eq!(wrong(&values(&x.matmul(&y)), &want, 40), 0, "a batch");
-        // one operand repeats, the other's matrices lie backward in memory
+        // one operand is broadcast over the batch, and the other's matrices are in reverse order
         let want: Vec<[f64; 2]> = (0..3).flat_map(|n| exact(&part(&a, 2 - n), &part(&b, 1))).collect();
         assert_eq!(wrong(&values(&x.flip(0).matmul(y.slice(s![1]))), &want, 40), 0, "a batch that is repeated");
-        // an epilogue that loads a row, a column and a matrix, in f16 and f32; and a fused conversion of an operand
+        // an epilogue that reads a row, a column and a matrix, in f16 and f32; and a fused conversion of an operand
         let (row, column) = (put(&d, noise(13, 33), &[33]), put(&d, noise(14, 20), &[20, 1]));
         let product = x.matmul(&y);
         let stored = product.eval().unwrap();
@@ -194,7 +194,7 @@ fn batches_and_epilogues() {
         let bytes = put(&d, (0..60 * 40).map(|n| (n % 7) as u8).collect::<Vec<_>>(), &[3, 20, 40]);
         let (converted, ready) = (bytes.astype(F16), bytes.astype(F16).eval().unwrap());
         assert_eq!(read(&converted.matmul(&y)).unwrap(), read(&ready.matmul(&y)).unwrap(), "an operand of bytes");
-        // a write to a slice of f16 that begins within a word, beside elements that stay
+        // a write to a slice of f16 that starts within a word; neighbouring elements must stay
         let mut target = ones([3, 21, 35], F16).eval().unwrap().to_device(&d).unwrap();
         target.set(s![.., 1.., 1..34], x.matmul(&y)).unwrap();
         assert_eq!(read(&target.slice(s![.., 1.., 1..34])).unwrap(), read(&stored).unwrap(), "a write");
@@ -218,11 +218,11 @@ fn special_values_stay_in_their_rows() {
             };
             assert!(row.iter().all(fits), "row {i}: {row:?}");
         }
-        // subnormal f16: 2⁻²⁴ · 2¹⁰ · 16
+        // a subnormal f16 operand: 2⁻²⁴ · 2¹⁰ · 16
         let tiny = put(&d, vec![f16::from_bits(1); 16], &[1, 16]);
         let large = put(&d, vec![f16::from_f32(1_024.0); 16], &[16, 1]);
         assert_eq!(values(&tiny.matmul(&large)), [2f64.powi(-10)]);
-        // no element of k: sums of nothing
+        // k = 0: sums without terms
         let none = zeros([3, 0], F16).eval().unwrap().to_device(&d).unwrap();
         assert_eq!(values(&none.matmul(none.t())), [0.0; 9]);
     }

@@ -1,14 +1,14 @@
-//! Copies, gathers and transfers on the CPU beside plain loops: every size of element, lengths around those of squares and
-//! tiles, starts that no vector is aligned to, results that are written past the caches, and several numbers of threads. All
-//! bits are compared, also those of NaNs.
+//! Copies, gathers and transfers on the CPU, compared with plain loops: every element size, lengths near those of
+//! squares and tiles, unaligned starts, results written past the caches, and several numbers of threads. All bits must
+//! be equal, including those of NaNs.
 
 use crate::kit::*;
 use cupric::*;
 
-/// Lengths around the sides of squares and the elements of a cache line.
+/// Lengths near the sides of the squares that a copy takes at once, and near a cache line.
 const EDGES: [usize; 21] = [0, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 48, 63, 64, 65, 127, 129];
 
-/// Elements of random bits, of which every seventh has an exponent of ones: an infinity or a NaN with a payload.
+/// Random bits. Every seventh element has an exponent of ones: an infinity or a NaN with a payload.
 fn elements<T: Element>(n: usize, seed: u64) -> Vec<T> {
     let (mut dice, size) = (Dice::from(seed), size_of::<T>());
     let bytes: Vec<u8> = (0..n)
@@ -20,12 +20,12 @@ fn elements<T: Element>(n: usize, seed: u64) -> Vec<T> {
     T::from_bytes(&bytes).unwrap()
 }
 
-/// Runs `f` with so many threads.
+/// Runs `f` with a pool of `n` threads.
 fn with_threads(n: usize, f: impl FnOnce() + Send) {
     rayon::ThreadPoolBuilder::new().num_threads(n).build().unwrap().install(f)
 }
 
-/// A stored array, and a view of it as its first element and the length and step of each axis.
+/// A stored array and a view of it, described by its first element and each axis's length and stride.
 struct View<T> {
     stored: Vec<T>,
     expr: Expr,
@@ -52,7 +52,7 @@ impl<T: Element> View<T> {
         self
     }
 
-    /// Steps along an axis by `by` elements: from element `from` on, or backwards from as many before the last.
+    /// Takes every `by`-th element of an axis from element `from` on; or backwards, from `from` before the last.
     fn stepped(mut self, axis: usize, from: usize, by: isize) -> View<T> {
         let (n, step) = self.axes[axis];
         let left = n.saturating_sub(from);
@@ -77,7 +77,7 @@ impl<T: Element> View<T> {
         self
     }
 
-    /// What a loop over the axes reads.
+    /// The elements of the view, read by a plain loop over the axes.
     fn plain(&self) -> Vec<T> {
         fn walk<T: Copy>(x: &[T], first: isize, axes: &[(usize, isize)], to: &mut Vec<T>) {
             match axes {
@@ -93,7 +93,7 @@ impl<T: Element> View<T> {
         to
     }
 
-    /// Compares a copy for the host, one on the device, and one that begins at element `skip` of its target.
+    /// Compares a copy to the host, one on the device, and one into a target that starts at element `skip`.
     #[track_caller]
     fn check(&self, skip: usize) {
         let want = self.plain();
@@ -109,7 +109,7 @@ impl<T: Element> View<T> {
     }
 }
 
-/// Asserts that an expression has elements of these bits.
+/// Asserts that the elements of an expression have these bits.
 #[track_caller]
 fn bits_are<T: Element>(e: &Expr, want: &[T], what: &str) {
     let got = e.to_vec::<T>().unwrap();
@@ -121,7 +121,7 @@ fn bits_are<T: Element>(e: &Expr, want: &[T], what: &str) {
     }
 }
 
-/// Does the same for an element of each size.
+/// Runs the block for an element type of each size.
 macro_rules! for_each_size {
     ($t:ident => $body:block) => {{
         {
@@ -194,11 +194,11 @@ fn copies_of_random_views() {
 
 #[test]
 fn large_copies_by_any_number_of_threads() {
-    // beyond 32 MiB a result is written past the caches
+    // results beyond 32 MiB are written with streaming stores, past the caches
     for_each_size!(T => {
         let n = 34 << 20;
         let side = (n / size_of::<T>()).isqrt();
-        // a run takes half of the pairs of element size and number of threads
+        // a run tests half of the pairs of element size and number of threads
         let taken = |k: &usize| in_turn(k + size_of::<T>().ilog2() as usize, 2);
         for (k, threads) in [1, 2, 3, 8].into_iter().enumerate().filter(|(k, _)| taken(k)) {
             with_threads(threads, || {
@@ -242,7 +242,7 @@ fn transfers_of_sizes_around_every_threshold() {
             for_each_size!(T => {
                 let all = elements::<T>(sizes[7] / size_of::<T>() + 9, 1);
                 for size in sizes {
-                    // the largest once only
+                    // the largest size is tried only once
                     for more in if size < sizes[7] { &[-1isize, 0, 1, 7][..] } else { &[0] } {
                         let n = (size / size_of::<T>()).strict_add_signed(*more);
                         let x = Array::from_slice(&all[..n], [n]).unwrap();
@@ -260,7 +260,7 @@ fn transfers_of_sizes_around_every_threshold() {
     }
 }
 
-/// What a loop takes along an axis of a C-ordered array.
+/// What a plain loop takes along an axis of a C-ordered array.
 fn plain_take<T: Copy>(x: &[T], shape: &[usize], axis: usize, positions: &[usize]) -> Vec<T> {
     let inner: usize = shape[axis + 1..].iter().product();
     let outer: usize = shape[..axis].iter().product();
@@ -268,7 +268,7 @@ fn plain_take<T: Copy>(x: &[T], shape: &[usize], axis: usize, positions: &[usize
     (0..outer).flat_map(|o| positions.iter().flat_map(move |k| row(o, *k))).copied().collect()
 }
 
-/// Takes with indices of a type, which has those that are given, in each mode in which they mean a position.
+/// Calls `take` with indices of type `I`, which represents all of `list`, in each mode.
 fn takes<T: Element, I: Element>(x: &[T], shape: &[usize], axis: usize, list: &[i64], index: impl Fn(i64) -> I) {
     let (e, len) = (Array::from_slice(x, shape).unwrap(), shape[axis] as i64);
     let i: Expr = Array::from_vec(list.iter().map(|k| index(*k)).collect::<Vec<I>>(), [list.len()]).unwrap().into();
@@ -280,7 +280,7 @@ fn takes<T: Element, I: Element>(x: &[T], shape: &[usize], axis: usize, list: &[
     bits_are(&e.take(&i, at), &from_end, &what);
     bits_are(&e.take(Wrap(&i), at), &want(&|k| k.rem_euclid(len)), &what);
     bits_are(&e.take(Clip(&i), at), &want(&|k| k.clamp(0, len - 1)), &what);
-    // the same indices as views: every second, backwards, repeated, and of another shape
+    // the same indices as strided, reversed or broadcast views, and with another shape
     let n = list.len();
     let twice = stack([&i, &i], 1).eval().unwrap();
     bits_are(&e.take(twice.slice(s![.., 1]), at), &from_end, &what);
@@ -290,7 +290,7 @@ fn takes<T: Element, I: Element>(x: &[T], shape: &[usize], axis: usize, list: &[
     let thrice = [list, list, list].concat();
     let positions: Vec<usize> = thrice.iter().map(|k| if *k < 0 { k + len } else { *k } as usize).collect();
     bits_are(&square, &plain_take(x, shape, axis, &positions), &what);
-    // of a table that is a view, and into a target that no vector is aligned to
+    // from a table that is a view, and into an unaligned target
     let view = e.flip(..).eval().unwrap().flip(..);
     bits_are(&view.take(&i, at), &from_end, &what);
     let mut target = Array::from_vec(vec![T::default(); from_end.len() + 3], [from_end.len() + 3]).unwrap();
@@ -344,7 +344,7 @@ fn large_takes_by_any_number_of_threads() {
     }
 }
 
-/// Asserts that a take by a list with one index out of range is an error that names it, and that writes nothing.
+/// Asserts that `take` with one index out of range returns an error that names it, and writes nothing.
 fn refused<I: Element>(shape: &[usize], axis: usize, list: Vec<I>, bad: i128) {
     let stored = elements::<f32>(shape.iter().product(), 5);
     let x = Array::from_slice(&stored, shape).unwrap();
@@ -408,7 +408,7 @@ fn indices_that_a_caller_selects_are_not_taken_for_given_ones() {
     }
 }
 
-/// Memory that a caller handed over comes back as it is, where nothing else uses it; else its elements do.
+/// `into_vec` returns the caller's own memory if nothing else uses it, otherwise a copy.
 #[test]
 fn memory_that_was_handed_over_comes_back() {
     fn check<T: Element>(n: usize) {
@@ -417,16 +417,16 @@ fn memory_that_was_handed_over_comes_back() {
         let given = elements.clone();
         let at = given.as_ptr();
         let x = Array::from_vec(given, [1, n]).unwrap();
-        // whole views of it, and another handle
+        // a whole view of it, and another handle
         let copied = x.clone().into_vec::<T>().unwrap();
         assert!(bytes(&copied) == bytes(&elements) && (n == 0 || copied.as_ptr() != at));
-        // its elements in another order, and a part of them
+        // the elements in another order, and a part of them
         let back: Vec<T> = elements.iter().rev().copied().collect();
         let flipped = x.flip(1).eval().unwrap();
         assert!(bytes(&flipped.into_vec().unwrap()) == bytes(&back));
         let part = x.slice(s![.., ..n as i64 / 2]).eval().unwrap();
         assert!(bytes(&part.into_vec().unwrap()) == bytes(&elements[..n / 2]));
-        // an expression that reads it
+        // an expression still reads it
         let reads = x.astype(DType::F64);
         let kept = x.clone();
         drop(x);
@@ -434,7 +434,7 @@ fn memory_that_was_handed_over_comes_back() {
         assert!(bytes(&copied) == bytes(&elements) && (n == 0 || copied.as_ptr() != at));
         assert_eq!(reads.size().unwrap(), n);
         drop(reads);
-        // the only handle
+        // this is the only handle
         let given = elements.clone();
         let at = given.as_ptr();
         let x = Array::from_vec(given, [n, 1]).unwrap();
@@ -455,7 +455,7 @@ fn memory_that_was_handed_over_comes_back() {
         check::<f64>(n);
     }
     let cpu = Device::cpu().with_memory_limit(1 << 20).unwrap();
-    // an array that a kernel has made, on another device too
+    // an array that a kernel computed, also on another device
     for d in [Device::cpu(), cpu] {
         let made = arange(0, 1000, 1, DType::I32).to_device(&d).unwrap();
         assert_eq!(made.into_vec::<i32>().unwrap(), (0..1000).collect::<Vec<_>>());

@@ -1,8 +1,8 @@
-//! What `CUPRIC_DEBUG` shows, and where.
+//! What `CUPRIC_DEBUG` prints, and where it goes.
 
 use cupric::*;
 
-/// A logger that prints.
+/// A logger that prints to the standard output.
 struct Printer;
 
 impl log::Log for Printer {
@@ -15,7 +15,7 @@ impl log::Log for Printer {
     fn flush(&self) {}
 }
 
-/// What the test below has its children run.
+/// The work of the child processes that the next test starts.
 #[test]
 fn work_for_a_child() {
     if std::env::var_os("CUPRIC_TEST_LOGGER").is_some() {

@@ -1,5 +1,5 @@
-//! Folds by formulas: one of the crate's own and those made here, beside loops over the elements, on every type and layout
-//! that they take, in one kernel and in several passes. And every fold of the table beside its own formulas.
+//! Reductions defined by formulas: one of the crate and some made here, compared with loops over the elements, for all
+//! types and layouts, in one kernel and in several passes. And every built-in reduction against its own formulas.
 
 use crate::kit::*;
 use cupric::DType::*;
@@ -29,7 +29,7 @@ fn x() -> FoldFormula {
     FoldFormula::X.cast(TypeOf::Float)
 }
 
-/// Sum of squares and count; the mean of squares.
+/// The mean of squares. The state is the sum of squares, and the count.
 fn squares(name: &'static str) -> FoldDraft {
     FoldDraft {
         name,
@@ -44,10 +44,10 @@ fn squares(name: &'static str) -> FoldDraft {
     }
 }
 
-/// Mean, sum of squared deviations, and count, by Chan's formula; the variance.
+/// The variance, by Chan's formula. The state is the mean, the sum of squared deviations, and the count.
 fn variance() -> FoldDraft {
     let count = call("add", &[a(2), b(2)]);
-    // of two empty states there is no mean: a count of 1 keeps 0 / 0 away
+    // combining two empty states would divide 0 by 0, so we take the count as at least 1
     let some = call("maximum", &[count, number(1.0)]);
     let apart = call("subtract", &[b(0), a(0)]);
     let share = call("divide", &[b(2), some]);
@@ -69,7 +69,7 @@ fn variance() -> FoldDraft {
     }
 }
 
-/// The sum of each element times its position, in 32 bits.
+/// The sum of each element times its position, in 32-bit integers.
 fn moment() -> FoldDraft {
     let int = TypeOf::Is(I32);
     FoldDraft {
@@ -85,9 +85,9 @@ fn moment() -> FoldDraft {
     }
 }
 
-/// Elements whose folds tell one order from another: floats with all the digits of their type, of both signs. Each is a
-/// number from 1 to 1.4 or one divided by such a number, so that a product of thousands stays near 1. Integers are odd, so
-/// that no product of them is 0, and of one digit, so that sums keep to 32 bits.
+/// Elements for which another order of additions gives other bits. Floats use all digits of their type and both signs;
+/// each is a number from 1 to 1.4 or its reciprocal, so that products of thousands stay near 1. Integers are odd and
+/// have one digit, so that no product is 0 and sums fit 32 bits.
 fn elements(n: usize, dtype: DType) -> Array {
     let mut dice = Dice::new(n as u64);
     let mut one = || {
@@ -109,7 +109,7 @@ fn bits(e: &Expr) -> Vec<u64> {
     read(e).unwrap()
 }
 
-/// Each row of a matrix, in f64.
+/// Applies a function to each row of a matrix, in f64.
 fn rows(x: &Expr, f: impl Fn(&[f64]) -> f64) -> Vec<f64> {
     let n = x.shape().unwrap()[1];
     host(x).chunks_exact(n).map(f).collect()
@@ -133,7 +133,7 @@ fn near_all(what: &str, got: &Expr, want: &[f64], relative: f64) {
     }
 }
 
-/// Matrices whose rows are reduced, in layouts of their own: rows and columns, short and long, steps and broadcasts.
+/// Matrices to reduce by rows, in several layouts: long and short rows or columns, strided, broadcast.
 fn matrices(d: &Device, dtype: DType, sizes: &[[usize; 2]]) -> Vec<Expr> {
     let mut out: Vec<Expr> = vec![];
     for [m, n] in sizes {
@@ -161,7 +161,7 @@ fn check(d: &Device, dtype: DType, sizes: &[[usize; 2]]) {
     }
 }
 
-/// Devices that cut reductions: a CPU, and a GPU with bindings of 64 KiB.
+/// Devices that split reductions: a CPU, and a GPU with bindings of 64 KiB.
 fn tight() -> Vec<Device> {
     let gpu: Option<Device> = match gpu(1) {
         #[cfg(feature = "gpu")]
@@ -198,7 +198,7 @@ on_devices! {
         assert_eq!(kept.shape().unwrap(), [1, 70, 1]);
         let outer = x.permute_dims([1, 0, 2]).reshape([70, 300]);
         near_all("the outer ones", &kept.reshape([70]), &rows(&outer, mean_of_squares), 1e-5);
-        // of one element
+        // a single element
         let one = put::<f32>(d, [3.0], &[]);
         near_all("no axes", &reduce_by(&one, row, ..), &[9.0], 0.0);
         near_all("no axes", &one.argmax(..), &[0.0], 0.0);
@@ -209,12 +209,12 @@ on_devices! {
     fn fused_as_alone(d: &Device) {
         let (m, n) = (30, 256);
         let rounds = elements(m * n, F32).reshape([m, n]);
-        // eighths with a mean of 1 in each row: all their sums, and those of their deviations, are exact in any order
+        // multiples of 1/8 with mean 1 in each row, so that all sums of elements and deviations are exact in any order
         let half = (&elements(m * n / 2, I32) / 8.0).reshape([m, n / 2]);
         let exact = concat([&half, &-&half], 1) + 1.0;
         for (x, is_exact) in [(rounds, false), (exact, true)] {
             let x = x.eval().unwrap().to_device(d).unwrap();
-            // on a GPU the lanes of a row kernel are others than those of a reduction, and so is the order
+            // on a GPU a row kernel divides a row among lanes differently than a reduction, so the order differs
             let alike = |what: &str, fused: &Expr, alone: &Expr| {
                 near_all(what, fused, &host(alone), 1e-6);
                 assert!(d.is_gpu() && !is_exact || bits(fused) == bits(alone), "{what} on {d}");
@@ -224,7 +224,7 @@ on_devices! {
             assert_eq!(normal(&x).plan().unwrap().kernels(), 1, "one row kernel");
             let alone = (reduce_by(&x, row, keep(1)) + 1e-5).eval().unwrap();
             alike("a row kernel", &normal(&x), &(&x / alone.sqrt()));
-            // two reductions of one operand in one kernel, and one of what follows another
+            // two reductions of one operand in one kernel, and a reduction of another one's result
             let both = |x: &Expr| reduce_by(x, row, 1) - x.sum(1);
             let (square, sum) = (reduce_by(&x, row, 1).eval().unwrap(), x.sum(1).eval().unwrap());
             assert_eq!(bits(&both(&x)), bits(&(&square - &sum)));
@@ -256,7 +256,7 @@ on_devices! {
                 let sum = |v: &[f64]| v.iter().enumerate().map(|(i, x)| i as f64 * x).sum::<f64>();
                 near_all("rows", &reduce_by(&x, row, 1), &rows(&x, sum), 0.0);
                 near_all("columns", &reduce_by(&x, row, 0), &rows(&x.t(), sum), 0.0);
-                // positions are those of C order, however the operand lies
+                // positions are those of C order, in any memory layout
                 let flat = sum(&host(&x.t()));
                 if flat < 2e9 {
                     near_all("all", &reduce_by(&x.t(), row, ..), &[flat], 0.0);
@@ -267,12 +267,12 @@ on_devices! {
 
     fn a_form_of_its_own_has_the_bits_of_its_formulas(d: &Device) {
         for f in table_folds().unwrap() {
-            // a sum of narrow integers would leave their range: the caller widens them. Halves round at other places
+            // narrow integers would overflow without the caller's cast; f16 and bf16 would be rounded at other places
             let picks = ["argmin", "argmax", "minimum", "maximum"].contains(&f.name);
             let fits = |t: &DType| ![F16, BF16].contains(t) && (picks || ![U8, I8, U16, I16].contains(t));
             for dtype in f.types.iter().copied().filter(|t| has(d, *t) && fits(t)) {
                 for (k, [m, n]) in [[2, 5000], [40, 33], [3, 513]].into_iter().enumerate() {
-                    // on a GPU one of the three, which have kernels of their own
+                    // on a GPU one of the three functions, because each needs its own kernels
                     if d.is_gpu() && dtype != F32 && k != (f.name.len() + number_of(dtype)) % 3 { continue }
                     let x = elements(m * n, dtype).to_device(d).unwrap();
                     for x in [x.reshape([m, n]), x.reshape([n, m]).t()] {
@@ -297,7 +297,7 @@ impl Bits for Vec<f32> {
     }
 }
 
-/// Equal bits; NaNs alike.
+/// Asserts that bits are equal, where all NaNs count as equal.
 #[track_caller]
 fn same_or_nan(name: &str, a: &Expr, b: &Expr) {
     let canonical = |e: &Expr| -> Vec<u64> {
@@ -337,7 +337,7 @@ fn split() {
         let x = elements(50_001, F32).to_device(&d).unwrap();
         let plan = reduce_by(&x, mean_square().unwrap(), ..).plan().unwrap().to_string();
         assert!(plan.contains("reduce mean_square(v0).1") && plan.contains("(states v"), "{plan}");
-        // the last chunk is shorter, and counts on
+        // the last chunk is shorter, and its positions continue those of the others
         let row = fold(&moment()).unwrap();
         for [m, n] in [[1, 50_001], [2, 9001], [40, 301]] {
             let v: Vec<i32> = (0..m * n).map(|i| i32::from(i % 1000 == 999 || i + 1 == m * n)).collect();
@@ -347,7 +347,7 @@ fn split() {
             near_all("columns", &reduce_by(&x.t(), row, 0), &rows(&x, sum), 0.0);
         }
         for f in table_folds().unwrap() {
-            // a type whose sums wrap, one whose sums round, and the one that some folds take alone
+            // a type whose sums wrap, one whose sums round, and bool, which some reductions take alone
             for t in [I32, F32, Bool].into_iter().filter(|t| f.types.contains(t)) {
                 let x = elements(2 * 20_001, t).to_device(&d).unwrap().reshape([2, 20_001]);
                 let by_formulas = reduce_by(&x, f.by_formulas, 1);
@@ -364,7 +364,7 @@ fn a_long_reduction_stores_components() {
     let squares = reduce_by(&x, mean_square().unwrap(), 0);
     let cases = [
         (squares, ["reduce mean_square(v0).0", "reduce mean_square(v0).1", "reduce mean_square(states v0, v1)"]),
-        // positions are counted from where a part begins
+        // positions start at the first element of the chunk
         (x.argmax(0), ["reduce argmax(v0 from v1).0", "reduce argmax(v0 from v1).1", "reduce argmax(states v0, v1)"]),
     ];
     for (e, lines) in cases {
@@ -420,13 +420,13 @@ fn what_is_no_fold_is_refused() {
         FoldDraft { finish: call("add", &[a(0), FoldFormula::number(1.0, TypeOf::Is(I64))]), ..ok() },
         "(f32, i64)",
     );
-    // a fold that does for some types says so of the others
+    // a reduction that works only for some types returns an error that names the type
     let halves = FoldDraft { lift: vec![call("sqrt", &[FoldFormula::X]), number(1.0)], ..ok() };
     let e = error(&reduce_by(&elements(9, I32), fold(&halves).unwrap(), 0));
     assert!(e.contains("sqrt does not accept (i32)"), "{e}");
 }
 
-/// The planner splits the row, and threads share the longer parts: each counts positions from where the planner's part begins.
+/// The planner splits the row, and threads divide its parts: their positions start at the part's first element.
 #[test]
 fn positions_of_a_shared_part_of_a_split_row() {
     let caps = Caps { max_reduce: [1 << 17; 2], ..named_caps("cpu").unwrap() };
@@ -441,7 +441,7 @@ fn positions_of_a_shared_part_of_a_split_row() {
     }
 }
 
-/// Rows of one block or less that lie one after another are taken several at a time; a row alone is not, and has the same bits.
+/// Contiguous rows of at most one block are reduced several at a time, with the same bits as a single row.
 #[test]
 fn rows_together_have_the_bits_of_each_alone() {
     let d = Device::cpu();
@@ -479,7 +479,7 @@ fn rows_together_have_the_bits_of_each_alone() {
                                 "rows of {n} {dtype}, layout {i}"
                             );
                         }
-                        // the first, the last and one between
+                        // the first and the last row, and one between
                         for r in [0, rows / 2, rows - 1] {
                             let alone = f(&x.slice(s![r as isize..r as isize + 1]).eval().unwrap());
                             let got = all.slice(s![r as isize..r as isize + 1]);

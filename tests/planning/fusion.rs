@@ -1,4 +1,4 @@
-//! What the planner stores because it is worth it, and the products that run with views and batch axes in one kernel.
+//! What the planner stores because that is faster, and products that fuse with views and batch axes in one kernel.
 
 use crate::kit::*;
 use cupric::*;
@@ -16,8 +16,8 @@ fn costs(name: &str, e: &Expr, kernels: usize, dispatches: usize, products: usiz
     assert_eq!(got, (kernels, dispatches, products, bytes), "{name}: {text}");
 }
 
-/// A product, a reduction or a costly function that would be computed again is stored. On the CPU an epilogue of a product is a
-/// second dispatch of its kernel.
+/// A product, reduction or costly function is stored if it would otherwise be computed again. On the CPU an epilogue of
+/// a product is a second dispatch of its kernel.
 #[test]
 fn dear_parts_are_computed_once() {
     let d = cpu();
@@ -25,7 +25,7 @@ fn dear_parts_are_computed_once() {
     let (x, w, b) = (filled(&[104, 384]), filled(&[384, 384]), filled(&[384]));
     let (rows, weights, bias) = (104 * 384 * 4, 384 * 384 * 4, 384 * 4);
     let y = x.matmul(&w) + &b;
-    // the product reads x and w, its epilogue the product and b; then a kernel reads and writes the rows
+    // the product reads x and w; the epilogue reads the product and b; another kernel reads and writes the rows
     let dense = (2 * rows + weights + bias, 2 * rows);
     let and_rows = (dense.0 + rows, dense.1 + rows);
     costs("divided by its sums", &(&y / y.sum(keep(-1))), 2, 3, 1, and_rows);
@@ -39,7 +39,7 @@ fn dear_parts_are_computed_once() {
     costs("softmax of a sum with x", &residual, 2, 3, 1, (and_rows.0 + rows - bias, and_rows.1));
     let sums = x.sum(0);
     costs("column sums over their sum", &(&sums / sums.sum(..)), 2, 2, 0, (rows + bias, 2 * bias));
-    // views of a product: its store has their strides
+    // views of a product: the product is stored directly with the view's strides
     let product = (rows + weights, rows);
     costs("transposed", &x.matmul(&w).t(), 1, 1, 1, product);
     costs("reshaped", &x.matmul(&w).reshape([8, 13, 384]), 1, 1, 1, product);
@@ -50,7 +50,7 @@ fn dear_parts_are_computed_once() {
     let q = filled(&[8, 13, 6, 64]);
     let twice = q.permute_dims([0, 2, 1, 3]).reshape([48, 13 * 64]).reshape([8, 6 * 13 * 64]);
     costs("reshaped twice", &twice, 1, 1, 0, (rows, rows));
-    // costly functions of a broadcast operand, and under windows
+    // costly functions of a broadcast operand, and of an operand of sliding windows
     let (m, v) = (filled(&[1000, 1000]), filled(&[1000]));
     let (many, few) = (4_000_000, 4_000);
     costs("lgamma of a row", &(&m + v.lgamma()), 2, 2, 0, (many + 2 * few, many + few));
@@ -63,7 +63,7 @@ fn dear_parts_are_computed_once() {
     costs("a blur of what is taken", &taken, 2, 2, 0, (2 * many + few, many + 988 * 4000));
 }
 
-/// What is weighed is printed with both times, and the faster plan is taken.
+/// If the planner compares two plans, it prints both modelled times and takes the faster plan.
 #[test]
 fn choices_are_printed_with_their_times() {
     let d = cpu();
@@ -79,7 +79,7 @@ fn choices_are_printed_with_their_times() {
     assert!(text.contains("modelled time: ") && !text.contains("were stored"), "{text}");
 }
 
-/// Numbers of few bits, so that products and sums are exact in any order.
+/// Small whole numbers, so that products and sums are exact in any order.
 fn small(d: &Device, dice: &mut Dice, shape: &[usize]) -> Array {
     let n = shape.iter().product();
     put(d, (0..n).map(|_| dice.between(-3, 3) as f32).collect::<Vec<f32>>(), shape)
@@ -92,7 +92,7 @@ fn split(dice: &mut Dice, n: usize) -> [usize; 2] {
     [f, n / f]
 }
 
-/// A view, or an elementwise operation with an operand of any of the axes, of an expression and of the same in steps.
+/// Applies a view or an elementwise operation both to a fused expression and to one evaluated step by step.
 fn change(d: &Device, dice: &mut Dice, [e, steps]: [Expr; 2]) -> [Expr; 2] {
     let shape = e.shape().unwrap();
     let n = shape.len();
@@ -131,7 +131,7 @@ fn change(d: &Device, dice: &mut Dice, [e, steps]: [Expr; 2]) -> [Expr; 2] {
 
 on_devices! {
     fn products_with_views_are_the_product_in_steps(d: &Device) {
-        // each program is a kernel of its own on a GPU
+        // on a GPU each program needs its own kernel
         let count = if d.is_gpu() { 60 } else { 1500 };
         let mut dice = Dice::new(17);
         for i in 0..count {
@@ -190,7 +190,7 @@ on_devices! {
     }
 }
 
-/// A batch whose rows together span more than a binding is not folded into one product, but cut as a batch.
+/// A batch whose rows together exceed a binding is not merged into a single product, but split along the batch.
 #[test]
 fn a_batch_beyond_a_binding_stays_one() {
     let devices: Vec<Device> = match gpu(1) {
@@ -212,7 +212,7 @@ fn a_batch_beyond_a_binding_stays_one() {
     }
 }
 
-/// A node that is read through many views is computed for each of them, so a kernel may have far more values than nodes.
+/// A node that is read through many views is computed for each view, so kernels may have many more values than nodes.
 #[test]
 fn parts_read_through_many_views_do_not_exceed_a_kernel() {
     let n = 60;

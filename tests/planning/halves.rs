@@ -1,6 +1,6 @@
-//! Conversions between f32 and the floats of 16 bits: on the CPU with each instruction set, and on a GPU by its hardware and by integers,
-//! in loops and in fused expressions: every
-//! number of 16 bits, and numbers of f32 at and around those halfway between two neighbours. All NaNs count as one.
+//! Conversions between f32 and f16 or bf16: on the CPU with each instruction set, on a GPU by its hardware and by
+//! integer arithmetic, in loops and in fused expressions. Every 16-bit number, and f32 numbers at and near the midpoint
+//! between two neighbours. All NaNs count as equal.
 
 use crate::kit::arrays::put;
 use crate::kit::stage::Stage;
@@ -11,14 +11,14 @@ use cupric::*;
 use std::iter;
 use std::process::Command;
 
-/// Numbers of f32 around every number of 16 bits from +0 to infinity (`bits` counts them) and around the middle to the next, with both
-/// signs, and some of any bits.
+/// f32 numbers near every 16-bit number from +0 to infinity (`bits` is infinity's number) and near the midpoint to the
+/// next, with both signs, and some random bits.
 fn samples(bits: u16, number: impl Fn(u16) -> f32) -> Vec<f32> {
     let mut dice = Dice::new(1);
     let mut all = vec![];
     for low in 0..bits {
         let [a, b] = [low, low + 1].map(|bits| f64::from(number(bits)));
-        // infinity stands where the next number would be
+        // above the largest number, use the value that the format would continue with instead of infinity
         let b = if b.is_finite() { b } else { 2.0 * a - f64::from(number(low - 1)) };
         for x in [a, (a + b) / 2.0, b, a + (b - a) * dice.unit()].map(|x| x as f32) {
             all.extend([x, x.next_up(), x.next_down()].map(|x| if dice.one_in(2) { x } else { -x }));
@@ -42,13 +42,13 @@ macro_rules! check {
         let all: Vec<$t> = (0..=u16::MAX).map($t::from_bits).collect();
         let wide: Vec<f32> = all.iter().map(|x| x.to_f32_const()).collect();
         let x = put(device, all.clone(), &[1 << 16]);
-        // what arithmetic of the device makes of a number
+        // the value of a number after arithmetic on the device, which may flush subnormals
         let flushes = device.numerics().unwrap().is_some_and(|found| !found.subnormals);
         let number = |x: f32| if flushes && x.is_subnormal() { 0f32.copysign(x) } else { x };
         let mut count = same("widened", &x.astype(F32), &wide);
         count += same("widened in an expression", &(x.astype(F32) * 2.0), &wide.iter().map(|x| number(*x) * 2.0).collect::<Vec<_>>());
         count += same("read and written", &-&*x, &all.iter().map(|x| -*x).collect::<Vec<_>>());
-        // other places in blocks, and other steps
+        // at other positions within blocks, and with other strides
         count += same("read from the second on", &-x.slice(s![1..]), &all[1..].iter().map(|x| -*x).collect::<Vec<_>>());
         count += same("widened backward", &x.slice(s![..;-3]).astype(F32), &wide.iter().rev().step_by(3).copied().collect::<Vec<_>>());
 

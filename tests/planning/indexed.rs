@@ -1,5 +1,5 @@
-//! Axes that are indexed in windows: a source of `take`, or a target of `index_add`, that spans more than one binding of
-//! the device is cut along the axis, and each part is stored under a condition. The results are those of one piece.
+//! A source of `take` or a target of `index_add` that is larger than a binding is split along the axis, and each part
+//! is stored under a condition. The results must equal those without a split.
 
 use crate::kit::*;
 use cupric::DType::*;
@@ -8,7 +8,7 @@ use cupric::*;
 
 const KIB: u64 = 1 << 10;
 
-/// Devices that bind 64 KiB: a CPU, whose plans are then cut as a GPU's are, and a GPU.
+/// Devices with bindings of 64 KiB: a CPU, whose plans are then split as for a GPU, and a GPU.
 fn tight() -> Vec<Device> {
     let caps = testing::Caps { max_binding: 64 * KIB, ..named_caps("cpu").unwrap() };
     let gpu = match gpu(1) {
@@ -19,17 +19,17 @@ fn tight() -> Vec<Device> {
     [Some(cpu_within(&caps).unwrap()), gpu].into_iter().flatten().collect()
 }
 
-/// Numbers of a type that tell most elements apart; of truths about half are false.
+/// Numbers of a type that distinguish most elements; for bool, about half are false.
 fn numbers(n: usize, t: DType) -> Array {
     let most = if t == Bool { 2 } else { 251 };
     Array::from_vec((0..n).map(|i| (i * 7919 % 251 % most) as u8).collect(), [n]).unwrap().astype(t).eval().unwrap()
 }
 
-/// The condition of a store, in the printed plan: a take has one in each window, and none if there is one window alone.
+/// A conditional store in the printed plan. A `take` has one for each part, and none if there is only one part.
 const CONDITION: &str = " if v";
 
-/// Whether an expression of arrays gives the same bits on a device as on a CPU without limits, by a plan in which `mark`, which
-/// each window has once, stands more than once.
+/// Asserts that an expression gives the same bits on a device as on a CPU without limits, and that its plan is split:
+/// it contains `mark`, which stands once for each part, more than once.
 #[track_caller]
 fn is_cut(what: &str, mark: &str, d: &Device, arrays: &[&Array], f: impl Fn(&[Expr]) -> Expr) {
     let here: Vec<Expr> = arrays.iter().map(|a| (**a).clone().into()).collect();
@@ -42,7 +42,7 @@ fn is_cut(what: &str, mark: &str, d: &Device, arrays: &[&Array], f: impl Fn(&[Ex
     assert!(array_equal(&got, &want).unwrap(), "{what} on {d}: {got} instead of {want}\n{plan}");
 }
 
-/// Indices of `0..n`, with the first and the last elements of every 16th of it, and as many from the end.
+/// Indices into `0..n`: the first and last of every sixteenth, and random ones, also counted from the end.
 fn picks(n: usize) -> Array {
     let edges = (0..=16).flat_map(|k| [k * n / 16, (k * n / 16).saturating_sub(1)]).map(|i| i.min(n - 1));
     let mut list: Vec<i32> = edges.chain((0..300).map(|i| i * 7919 % n)).map(|i| i as i32).collect();
@@ -87,7 +87,7 @@ fn takes_of_more_than_a_binding() {
             let j = (a[0].take(&a[1], 1) * 119).astype(I32);
             a[0].take(j.slice(s![0]), 1)
         });
-        // rows that are longer than a binding each: both axes are cut
+        // rows longer than a binding, so that both axes are split
         let (wide, at) = (numbers(5 * n, I32).reshape([5, n]).eval().unwrap(), Array::from([4i32, 0, -1, 2]));
         is_cut("long rows", CONDITION, &d, &[&wide, &at], |a| a[0].take(&a[1], 0));
     }
@@ -95,7 +95,7 @@ fn takes_of_more_than_a_binding() {
 
 const INTEGERS: [DType; 8] = [U8, I8, U16, I16, U32, I32, U64, I64];
 
-/// One of the three ways to combine.
+/// The three ways to combine values: `index_add`, `index_min` and `index_max`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Combine {
     Add,
@@ -114,7 +114,7 @@ impl Combine {
         }
     }
 
-    /// How the printed plan says that a store combines; a target has such a store in each window.
+    /// How the printed plan shows a combining store. There is one for each part of the target.
     fn mark(self) -> &'static str {
         match self {
             Combine::Add => ", add = v",
@@ -132,23 +132,23 @@ impl Combine {
     }
 }
 
-/// An integer as a type holds it.
+/// Wraps an integer to a type.
 fn wrapped(t: DType, x: i128) -> i128 {
     number::integer(t, number::wrap(t, x))
 }
 
-/// The elements of an array of integers.
+/// Reads the elements of an array of integers.
 fn integers(e: &Expr) -> Vec<i128> {
     let t = e.dtype().unwrap();
     read(e).unwrap().into_iter().map(|bits| number::integer(t, bits)).collect()
 }
 
-/// An array of integers of a type, on a device.
+/// Makes an array of integers of a type on a device.
 fn of_integers(d: &Device, t: DType, v: &[i128], shape: &[usize]) -> Array {
     array(t, &v.iter().map(|x| number::wrap(t, *x)).collect::<Vec<_>>(), shape, d).unwrap()
 }
 
-/// What a loop makes of `x` of this shape.
+/// What a plain loop computes for `x` of this shape.
 fn plain(how: Combine, t: DType, x: &[i128], shape: &[usize], axis: usize, i: &[usize], v: &[i128]) -> Vec<i128> {
     let inner: usize = shape[axis + 1..].iter().product();
     let mut out = x.to_vec();
@@ -160,7 +160,7 @@ fn plain(how: Combine, t: DType, x: &[i128], shape: &[usize], axis: usize, i: &[
     out
 }
 
-/// Bits that fill the whole type.
+/// Random integers of the type's full range.
 fn wide(n: usize, t: DType, seed: u64) -> Vec<i128> {
     let mut dice = Dice::new(seed);
     (0..n).map(|_| wrapped(t, dice.next() as i128)).collect()
@@ -184,7 +184,7 @@ fn every_type_and_axis_beside_a_loop(d: &Device) {
                     let (x, v) = (of_integers(d, t, &x, shape), of_integers(d, t, &v, &of));
                     let got = integers(&how.call(&x, axis as isize, &i, &v));
                     assert_eq!(got, want, "{how:?} {t} {shape:?} {axis} {at:?}");
-                    // operands that are views, and results of work that fuses
+                    // operands that are views, or computed by operations that fuse
                     let (turned, back) = (x.t().eval().unwrap(), v.flip(..).eval().unwrap());
                     let got = integers(&how.call(&turned.t(), axis as isize - shape.len() as isize, &(&i + 0), &back.flip(..)));
                     assert_eq!(got, want, "{how:?} of views {t} {shape:?} {axis}");
@@ -195,10 +195,10 @@ fn every_type_and_axis_beside_a_loop(d: &Device) {
 }
 
 fn many_values_meet_in_few_elements(d: &Device) {
-    // elements of one packed word, and a carry out of the low word for most additions of 64 bits
+    // elements that share a packed word; 64-bit additions mostly carry out of the low word
     for t in INTEGERS {
         for how in COMBINES.into_iter().filter(|_| has(d, t)) {
-            // so many that an invocation of a GPU takes several
+            // so many that each GPU invocation takes several
             let (n, count) = (5, 270_001);
             let at: Vec<usize> = (0..count).map(|i| i * 7919 % n).collect();
             let (x, v) = (wide(n, t, 5), wide(count, t, 9));
@@ -223,7 +223,7 @@ fn an_index_out_of_range_is_an_error_with_its_line(d: &Device) {
         assert_eq!(failed.location().unwrap().line(), line, "{failed}");
         let text = format!("index {said} is out of range for an axis of length 10");
         assert!(failed.to_string().contains(&text), "{failed}");
-        // a write that fails leaves its target, and all beside it
+        // a failed write leaves the target and its neighbours unchanged
         let mut y = put(d, (0..60).collect::<Vec<i32>>(), &[60]);
         let before = y.to_vec::<i32>().unwrap();
         let e = y.slice_mut(s![10..50]).update(|v| v.index_max(0, put(d, vec![3, bad.max(40)], &[2]), 99)).unwrap_err();
@@ -237,7 +237,7 @@ fn an_index_out_of_range_is_an_error_with_its_line(d: &Device) {
         assert!(failed.to_string().contains("index 99 is out of range"), "{t}: {failed}");
     }
     d.synchronize().unwrap();
-    // the other two forms take any index
+    // `Clip` and `Wrap` accept any index
     let far = put(d, vec![-100, 3, 100], &[3]);
     let one = zeros([10], I32).to_device(d).unwrap();
     assert_eq!(one.index_add(0, Clip(&far), 1).to_vec::<i32>().unwrap(), [1, 0, 0, 1, 0, 0, 0, 0, 0, 1]);
@@ -253,7 +253,7 @@ fn writes_that_read_their_target(d: &Device) {
         let v: Vec<i128> = (0..50).collect();
         let i = put(d, vec![2i32, 9, 2, 0], &[4]);
         let add = |x: &[i128], i: &[usize], v: &[i128]| plain(Combine::Add, t, x, &[10], 0, i, v);
-        // the whole of an array, in place or not
+        // a whole array, in place or with another handle on it
         for is_shared in [false, true] {
             let mut x = of_integers(d, t, &v[..10], &[10]);
             let other = is_shared.then(|| x.clone());
@@ -264,7 +264,7 @@ fn writes_that_read_their_target(d: &Device) {
             let once = add(&v[..10], &[2, 9, 2, 0], &[0, 2, 4, 6]);
             assert_eq!(integers(&x), add(&once, &[2, 9, 2, 0], &once[6..10]), "{t}");
         }
-        // a part, with steps, within packed words, of an array that the values read too
+        // a strided part that starts within a packed word, of an array that the values read too
         for (first, step) in [(1usize, 1isize), (3, 3), (2, 2)] {
             let mut x = of_integers(d, t, &v, &[50]);
             let end = first + 9 * step as usize + 1;
@@ -283,7 +283,7 @@ fn writes_that_read_their_target(d: &Device) {
 fn as_part_of_larger_graphs(d: &Device) {
     let x = put(d, (0..12).collect::<Vec<i32>>(), &[3, 4]);
     let i = put(d, vec![1i32, 1, 0], &[3]);
-    // the array, the positions and the values are computed, and the result is read by more than one
+    // array, positions and values are expressions, and several results read the result
     let e = (&x * 2).index_add(1, (&i + 1) * 1, &(x.slice(s![.., ..3]) + 1));
     let plain: Vec<i32> = {
         let (x, mut out) = ((0..12).collect::<Vec<i32>>(), (0..12).map(|v| v * 2).collect::<Vec<i32>>());
@@ -296,7 +296,7 @@ fn as_part_of_larger_graphs(d: &Device) {
     let below: Vec<i32> = plain.chunks(4).flat_map(|r| r.iter().map(|v| v - r.iter().max().unwrap())).collect();
     assert_eq!((&e - &e.max(keep(1))).to_vec::<i32>().unwrap(), below);
     assert_eq!(e.astype(F32).sum(..).item::<f32>().unwrap(), plain.iter().sum::<i32>() as f32);
-    // values that are reductions, products, gathers and scatters themselves
+    // values that are reductions, gathers or scatters themselves
     let e = x.index_add(0, put(d, vec![2i32], &[1]), x.max(keep(0))).index_max(1, &i, x.take(&i, 1) * 3);
     let got = e.to_vec::<i32>().unwrap();
     let mut want: Vec<i32> = (0..12).map(|v| if v >= 8 { v + v } else { v }).collect();
@@ -306,7 +306,7 @@ fn as_part_of_larger_graphs(d: &Device) {
         want[r * 4] = want[r * 4].max(row(0));
     }
     assert_eq!(got, want);
-    // several results of one evaluation
+    // several results in one evaluation
     let both = eval_all([&x.index_add(0, &i, 1), &x.index_min(0, &i, 3), &(&x + 1)]).unwrap();
     assert_eq!(both[0].slice(s![1]).to_vec::<i32>().unwrap(), [6, 7, 8, 9]);
     assert_eq!(both[1].slice(s![1]).to_vec::<i32>().unwrap(), [3, 3, 3, 3]);
@@ -315,7 +315,7 @@ fn as_part_of_larger_graphs(d: &Device) {
 
 }
 
-/// Tasks combine into the same elements at once: the result is the same for any number of threads.
+/// Tasks combine into the same elements at the same time. Any number of threads must give the same result.
 #[test]
 fn threads_do_not_matter() {
     let d = Device::cpu();
@@ -356,7 +356,7 @@ fn targets_of_more_than_a_binding() {
             a[0].index_add(1, Clip(&a[1]), 5)
         });
         is_cut("of a take", Combine::Add.mark(), &d, &[&rows, &i], |a| a[0].index_add(1, &a[1], a[0].take(&a[1], 1)));
-        // into parts of an array, and more values than a binding holds
+        // into a part of an array, with more values than fit into a binding
         let (mut here, mut there) = ((&x + 0).eval().unwrap(), x.to_device(&d).unwrap());
         let many = Array::from_vec((0..50_000).map(|k| k * 7919 % 20_000).collect::<Vec<i32>>(), [50_000]).unwrap();
         for y in [&mut here, &mut there] {
@@ -380,12 +380,12 @@ fn an_index_out_of_range_of_an_axis_in_windows() {
                 assert!(failed.to_string().contains("tests/planning/indexed.rs"), "{failed}");
                 d.synchronize().unwrap();
             }
-            // a target and its neighbours stay
+            // the target and its neighbours stay unchanged
             let mut y = put(&d, vec![5u8; 9], &[9]);
             let e = y.set(s![3..6], x.take(&i, 0).astype(U8)).unwrap_err();
             assert_eq!((e.kind(), e.operation()), (ErrorKind::Index, "take"), "{e}");
             assert_eq!(y.to_vec::<u8>().unwrap(), [5; 9]);
-            // written under conditions, between neighbours
+            // conditional stores between neighbours that must stay
             y.set(s![3..6], x.take(Wrap(put(&d, vec![0, n as i32 - 1, 3], &[3])), 0).astype(U8)).unwrap();
             let at = |i: usize| (i * 7919 % 251) as u8;
             assert_eq!(y.to_vec::<u8>().unwrap(), [5, 5, 5, at(0), at(n - 1), at(3), 5, 5, 5]);
@@ -408,7 +408,7 @@ fn plans_print_conditions_and_targets() {
     assert!(text.contains("plan: 1 kernel, 4 dispatches"), "{text}");
     assert_eq!(text.matches("store out0 u32 [1] = v").count(), 4, "{text}");
     assert_eq!(text.matches(" if v").count(), 4, "{text}");
-    // one shader does for all windows
+    // all parts use the same shader
     assert!(wgsl.windows(2).all(|w| w[0] == w[1]), "{text}");
 }
 

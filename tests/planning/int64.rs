@@ -1,19 +1,19 @@
-//! 64-bit integers on every GPU: on one that has none, kernels compute with pairs of words. Every operation has the CPU's bits,
-//! with the adapter's own integers and with pairs, over all pairs of edge values and over random ones.
+//! 64-bit integers on every GPU: without hardware support, kernels use pairs of 32-bit words. Every operation has the
+//! CPU's bits, with native integers and with pairs, for all pairs of edge values and for random ones.
 
 use crate::kit::{arrays::put, dice::Dice, gpu, operations, operations::Kind, own, share::*, stage::Stage};
 use cupric::{Array, Clip, DType, DType::*, Device, ErrorKind, Expr, Result, Rng, Wrap, array_equal, s, testing};
 
-/// The first GPU as it is, and without its 64-bit integers; none where there is no GPU.
+/// The first GPU as it is, and without its 64-bit integers; empty if there is no GPU.
 fn devices() -> Vec<Device> {
     match gpu(1) {
-        // a device of these tests' own: another test's read would take the error of an index out of range
+        // a device of its own, because another test's read could return an index error of these tests
         Some(d) => vec![own(&d), testing::gpu_without_int64().unwrap()],
         None => vec![],
     }
 }
 
-/// Numbers around those at which a carry, a sign, a shift or a conversion changes.
+/// Numbers near those at which a carry, a sign, a shift or a conversion changes.
 fn edges() -> Vec<u64> {
     let mut all = vec![];
     for power in [0, 1, 7, 8, 15, 16, 23, 24, 25, 31, 32, 33, 40, 47, 53, 62, 63] {
@@ -35,7 +35,7 @@ fn edges() -> Vec<u64> {
     all
 }
 
-/// Numbers of every length in bits, since most random words have all of them.
+/// Random numbers of every bit length, because most random words use all bits.
 fn random(seed: u64, n: usize) -> Vec<u64> {
     let mut dice = Dice::new(seed);
     let mut one = || {
@@ -46,7 +46,7 @@ fn random(seed: u64, n: usize) -> Vec<u64> {
     (0..n).map(|_| one()).collect()
 }
 
-/// Words as elements of a 64-bit type.
+/// Makes an array of a 64-bit type from words.
 fn of(dtype: DType, words: &[u64]) -> Array {
     match dtype {
         U64 => put(&Device::cpu(), words, &[words.len()]),
@@ -54,7 +54,7 @@ fn of(dtype: DType, words: &[u64]) -> Array {
     }
 }
 
-/// The operands of a function: on the CPU, and on a device.
+/// A function's operands on the CPU, and the same on a device.
 type Sides = [Vec<Expr>; 2];
 
 fn sides(operands: &[Array], device: &Device) -> Sides {
@@ -63,7 +63,7 @@ fn sides(operands: &[Array], device: &Device) -> Sides {
     [here, there]
 }
 
-/// Whether a device gives the CPU's bits.
+/// Asserts that a device gives the CPU's bits.
 fn same(what: &str, [here, there]: &Sides, device: &Device, f: impl Fn(&[Expr]) -> Expr) {
     let (expected, got) = (f(here).eval(), f(there).eval());
     let (expected, got) = match (expected, got) {
@@ -80,7 +80,7 @@ fn same(what: &str, [here, there]: &Sides, device: &Device, f: impl Fn(&[Expr]) 
     panic!("{what} on {device}: element {differs} is {}, not {}", at(&got), at(&expected));
 }
 
-/// The functions of the table that take a 64-bit type as it is.
+/// The elementwise functions that take a 64-bit type without a conversion.
 fn rows(dtype: DType) -> impl Iterator<Item = testing::Row> {
     let whole = move |r: &testing::Row| r.takes(dtype, true) && r.operand(dtype) == dtype && r.name() != "select";
     testing::rows().into_iter().filter(whole)
@@ -106,7 +106,7 @@ fn all_pairs_of_edge_values() {
     }
 }
 
-/// Ten million pairs an operation with `--full`, else a hundredth of them: the functions are the same for every pair.
+/// Ten million pairs for each operation with `--full`, otherwise a hundredth. The code is the same for all pairs.
 #[test]
 fn random_pairs() {
     let n = if takes_all() { 10_000_000 } else { scaled(100_000) };
@@ -132,10 +132,10 @@ fn conversions_between_64_bits_and_every_type() {
             let operands = sides(&[of(dtype, &words)], &device);
             for to in DType::ALL.into_iter().filter(|to| *to != F64) {
                 same(&format!("{dtype} as {to}"), &operands, &device, |x| x[0].astype(to));
-                // the way back, from what the type holds of those numbers
+                // the conversion back, of numbers that the narrower type represents
                 same(&format!("{dtype} as {to} as {dtype}"), &operands, &device, |x| x[0].astype(to).astype(dtype));
             }
-            // every exponent of f32, with few and with all bits set behind it
+            // every exponent of f32, with few and with all mantissa bits set
             let bits: Vec<f32> = (0..1u32 << 16).map(|n| f32::from_bits(n << 16 | ((n * 77) & 0xffff))).collect();
             let floats = sides(&[put(&Device::cpu(), bits, &[1 << 16])], &device);
             for from in [F32, F16, BF16] {
@@ -145,7 +145,7 @@ fn conversions_between_64_bits_and_every_type() {
     }
 }
 
-/// Reductions and scans give 64 bits for integers of every width; positions and counts too.
+/// Reductions and scans of integers of every width give 64-bit results, and so do positions and counts.
 #[test]
 fn reductions_and_scans() {
     for device in devices() {
@@ -224,7 +224,7 @@ fn gathers_scatters_and_counts_by_64_bit_indices() {
     }
 }
 
-/// The operations of the list that give 64-bit integers need no 64-bit integers of the adapter.
+/// Operations with 64-bit integer results run on adapters without 64-bit integers.
 #[test]
 fn every_operation_of_integers_runs_on_every_gpu() {
     for device in devices() {
@@ -242,7 +242,7 @@ fn every_operation_of_integers_runs_on_every_gpu() {
                     Kind::Join => (o.build)(&[x[0].clone(), x[0].clone()], &p),
                     Kind::Conversion => (o.build)(x, &operations::Params { dtype: I64, ..p.clone() }),
                     Kind::Reduction | Kind::Row if !o.several_passes => (o.build)(x, &operations::Params::along(1)),
-                    // moves and composites have tests of their own, which know their arguments
+                    // other tests run moves and composites, because they know the arguments
                     Kind::Move | Kind::Composite | Kind::Reduction | Kind::Row | Kind::Generator => x[0].clone(),
                 };
                 same(&format!("{} of {dtype}", o.name), &operands, &device, build);

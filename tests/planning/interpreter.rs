@@ -1,5 +1,5 @@
-//! The scalar interpreter of expressions, held to results that were worked out by hand: what all random tests are
-//! held to must not be empty or wrong itself.
+//! The scalar interpreter of expressions, compared with results worked out by hand. All random tests rely on the
+//! interpreter, so its error bounds must be neither too wide nor wrong.
 
 use crate::kit::*;
 use cupric::DType::*;
@@ -69,11 +69,11 @@ fn bounds_are_narrow_and_grow(d: &Device) {
     let ulp = 2f64.powi(-19);
     assert!(one.error > 0.0 && one.error <= 5.0 * ulp, "{one:?}");
     let two = reals(&x.exp().exp())[1];
-    // the derivative of exp is its value
+    // the derivative of exp is exp itself, so the second exp multiplies the error by its value
     assert!(two.error > one.error * two.value && two.error < 4.0 * one.error * two.value, "{two:?}");
     assert!(one.allows(one.value + 0.9 * one.error) && !one.allows(one.value + 1.1 * one.error));
     assert!(!one.allows(f64::NAN) && BoundedReal::exact(f64::NAN).allows(f64::NAN));
-    // what rounding decides is not known
+    // elements that depend on rounding are reported as unknown
     let close = x.exp().equal(x.exp() + x.tanh() * 0.0).astype(I32);
     match interpret(&close).expect("a meaning").elements {
         ElementList::Integers(v) => assert_eq!(v, [None, None]),
@@ -82,7 +82,7 @@ fn bounds_are_narrow_and_grow(d: &Device) {
 }
 
 fn halves_are_rounded_where_they_are_stored(d: &Device) {
-    // 1 + 2^-11 is no f16: it is 1 when it is stored
+    // 1 + 2^-11 is not an f16: storing it rounds to 1
     let x = put(d, vec![f16::from_f32(1.0)], &[1]);
     let small = 2f64.powi(-11);
     let fused = (&x + small) - 1.0;
@@ -90,11 +90,11 @@ fn halves_are_rounded_where_they_are_stored(d: &Device) {
     assert_eq!(exact(&((&x + small).astype(F16) - 1.0)), [0.0]);
     let stored = (&x + small).eval().expect("a result");
     assert_eq!(exact(&(&stored - 1.0)), [0.0]);
-    // a gather reads what is stored
+    // a gather reads stored elements, which are rounded
     let gathered = (&x + small).take(put(d, vec![0i32], &[1]), 0) - 1.0;
     assert_eq!(gathered.to_vec::<f16>().expect("a result"), [f16::ZERO]);
     assert_eq!(exact(&gathered), [0.0]);
-    // without a plan it is one or the other
+    // without a plan the interpreter allows both the rounded and the exact value
     let known = Interpreter::new(d).interpret(&fused).expect("a meaning");
     match &known.elements {
         ElementList::Floats(v) => assert!(v[0].allows(small) && v[0].allows(0.0) && !v[0].allows(2.5 * small)),
@@ -135,7 +135,7 @@ fn deep_graphs_take_no_stack(d: &Device) {
         for _ in 0..50_000 {
             e = e + 1i32;
         }
-        // the plan is not asked for: it is no part of this
+        // the interpreter does not look at the plan here
         let value = Interpreter::new(&d).interpret(&e).expect("a meaning");
         match &value.elements {
             ElementList::Integers(v) => assert_eq!(v, &[Some(50_001), Some(49_999)]),

@@ -1,5 +1,5 @@
-//! The key of a plan: two evaluations share a plan where they differ in buffers, offsets, numbers and seeds alone, and
-//! nowhere else.
+//! The key of a plan: two evaluations share a plan if they differ only in buffers, offsets, numbers and seeds, and
+//! never otherwise.
 
 use cupric::DType::*;
 use cupric::*;
@@ -17,7 +17,7 @@ fn argmin_by_formulas() -> testing::FoldRow {
     folds.into_iter().find(|f| f.name == "argmin").expect("a fold of the table").by_formulas
 }
 
-/// Every kind of node, each in variants that differ from the first of its kind in one thing.
+/// Expressions of every kind of node. Each variant differs in one property from the first one of its kind.
 fn variants() -> Vec<(&'static str, Expr)> {
     let mut all = nodes();
     all.extend(sums_by_key());
@@ -174,7 +174,7 @@ fn structures_that_differ_have_keys_that_differ() {
     let keys: Vec<Vec<u64>> = all.iter().map(|(_, e)| key(&[e])).collect();
     for i in 0..all.len() {
         for k in 0..i {
-            // a copy by a view that says nothing is the array itself
+            // all keys are different; a copy through a trivial view would be the array itself
             assert!(keys[i] != keys[k], "{} ({i}) and {} ({k}) have one key", all[i].0, all[k].0);
         }
     }
@@ -194,7 +194,7 @@ fn what_is_bound_is_not_in_the_key() {
     let part = |from| z.slice(s![from..from + 4, ..]).eval().unwrap();
     let (low, high) = (build(&part(0), &y, 2.0, 1), build(&part(1), &y, 2.0, 1));
     assert!(key(&[&low]) == key(&[&high]), "offsets are bound");
-    // but which of them are equal is structure: an equal number needs one slot
+    // which numbers or buffers are equal belongs to the structure, because equal ones share a slot
     assert!(first != key(&[&build(&x, &y, 3.25, 1)]));
     assert!(first != key(&[&build(&x, &x, 2.0, 1)]));
 }
@@ -211,8 +211,8 @@ fn results_are_part_of_the_key() {
     }
 }
 
-/// A thread keeps its latest plans by the line of an expression. So expressions of one line, each evaluated after all others, must
-/// give what they give in a thread that has kept nothing.
+/// A thread finds its latest plans by an expression's source line. Expressions from the same line, evaluated in any
+/// order, must give the same results as in a new thread without plans.
 #[test]
 fn expressions_of_one_line_do_not_take_the_plan_of_another() {
     let value = |e: &Expr| e.astype(F64).eval().and_then(|x| x.to_vec::<f64>()).map_err(|e| e.to_string());
@@ -234,7 +234,7 @@ fn expressions_of_one_line_do_not_take_the_plan_of_another() {
     }
 }
 
-/// The position of an operand in the written array decides whether a write may be in place.
+/// Whether a write may happen in place depends on the operand's position within the written array.
 #[test]
 fn writes_of_one_line_to_other_parts_are_each_right() {
     for round in 0..4 {

@@ -1,8 +1,8 @@
-//! What runs for an expression: plans, fusion, tiles, routines and the kernels that they need, on the CPU and on a GPU.
+//! What is executed for an expression: plans, fusion, tiles, routines and their kernels, on the CPU and on a GPU.
 
 #[path = "../kit/mod.rs"]
 mod kit;
-/// How much memory a thread allocates at most.
+/// Measures the peak of a thread's memory allocations.
 #[path = "../kit/memory.rs"]
 mod memory;
 

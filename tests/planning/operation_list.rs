@@ -1,4 +1,4 @@
-//! Each entry of the list of operations (`kit/operations/`) against what it says of itself: types, shapes, values, refusals.
+//! Checks the entries of the list of operations (`kit/operations/`): types, shapes, values, errors.
 
 use crate::kit::operations::{Kind, OPERATIONS, Operation, Params};
 use crate::kit::*;
@@ -28,7 +28,7 @@ fn entries_name_every_type_that_is_taken() {
     }
 }
 
-/// Values from −3 to 3 in eighths, as the type can say them.
+/// Random multiples of 1/8 from −3 to 3, as far as the type represents them.
 fn values(t: DType, n: usize) -> Vec<f64> {
     let mut dice = Dice::new(t as u64);
     let one = |d: &mut Dice| match t {
@@ -40,12 +40,12 @@ fn values(t: DType, n: usize) -> Vec<f64> {
     (0..n).map(|_| one(&mut dice)).collect()
 }
 
-/// One operation of a matrix along axes, against the meaning of each of its rows or columns, or of all.
+/// Compares an operation along an axis of a matrix (or all axes) with the reference `meaning` of each row or column.
 fn along(o: &Operation, t: DType, axis: Option<usize>, d: &Device) -> usize {
     const SHAPE: [usize; 2] = [7, 20];
     let [rows, columns] = SHAPE;
     let v = values(t, rows * columns);
-    // f64 tells all of these numbers apart
+    // f64 represents all of these numbers exactly
     let x = put(&Device::cpu(), v.clone(), &SHAPE).astype(t).eval().unwrap().to_device(d).unwrap();
     let axes = axis.map_or((..).into_axes(), |a| (a as isize).into_axes());
     let what = format!("{} of {t} along {axis:?}", o.name);
@@ -59,7 +59,7 @@ fn along(o: &Operation, t: DType, axis: Option<usize>, d: &Device) -> usize {
     };
     let got = result.astype(F32).to_vec::<f32>().unwrap();
     let meaning = o.meaning.expect("a meaning");
-    // the contract holds results to their bounds; here an operation is only told from any other
+    // the contract tests accuracy; here the tolerance only distinguishes an operation from any other
     let close = if matches!((o.result)(t), F16 | BF16) { 0.02 } else { 1e-4 };
     for (g, group) in groups.iter().enumerate() {
         let elements: Vec<f64> = group.iter().map(|i| v[*i]).collect();
@@ -75,7 +75,7 @@ fn along(o: &Operation, t: DType, axis: Option<usize>, d: &Device) -> usize {
     want
 }
 
-/// A product of many small integers leaves 64 bits.
+/// Products of many small integers overflow 64 bits, so they are compared as 0.
 fn wrapped(x: f64, t: DType) -> f64 {
     if t.is_integer() && x.abs() > 9e18 { 0.0 } else { x }
 }
@@ -86,7 +86,7 @@ fn every_operation_means_what_its_entry_says(d: &Device) {
     let mut stage = stage::Stage::new(1, "operations by their entries", d);
     for o in OPERATIONS.iter().filter(|o| o.along_axes()) {
         for t in [F32, I32, U8, F16, Bool].into_iter().filter(|t| o.takes(*t) && has(d, *t)) {
-            // a product of 140 numbers overflows or underflows
+            // a product of all 140 numbers would overflow or underflow
             let all = if o.name == "prod" { &[Some(1), Some(0)][..] } else { &[Some(1), Some(0), None] };
             stage.count(all.iter().map(|axis| along(o, t, *axis, d)).sum());
         }

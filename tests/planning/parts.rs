@@ -1,5 +1,5 @@
-//! Parts of concatenations and stacks, which a GPU writes by few kernels, and side by side as words and vectors: against the bits of
-//! the CPU.
+//! Concatenations and stacks: a GPU writes their parts with few kernels, also next to each other within words and
+//! vectors. The results must have the CPU's bits.
 
 #![cfg(feature = "gpu")]
 
@@ -7,13 +7,13 @@ use crate::kit::*;
 use cupric::DType::*;
 use cupric::*;
 
-/// Elements from which nests are large on a GPU (`LARGE` in `src/plan/schedule/groups.rs`).
+/// The number of elements from which a loop nest is large on a GPU (`LARGE` in `src/plan/schedule/groups.rs`).
 const LARGE: usize = 1 << 18;
 
 mod gpu {
     use super::*;
 
-    /// Elements of any bits on the CPU, and a copy on the GPU.
+    /// The same array on the CPU and on the GPU, with random bits.
     struct Twins([Array; 2]);
 
     impl Twins {
@@ -21,7 +21,7 @@ mod gpu {
             let n = shape.iter().product();
             let bits: Vec<i64> = (0..n).map(|_| dice.next() as i64).collect();
             let integers = put(&Device::cpu(), bits, shape);
-            // random numbers of each size, whose sums round
+            // random numbers of every magnitude, whose sums round
             let on_cpu = match dtype.is_float() {
                 true => (integers.astype(F64) / 2f64.powi(58)).astype(dtype),
                 false => integers.astype(dtype),
@@ -31,7 +31,7 @@ mod gpu {
             Twins([on_cpu, on_gpu])
         }
 
-        /// A part of this shape: the array itself, a view, or an expression.
+        /// A part with this shape: the array itself, a view, or an expression.
         fn part(&self, kind: usize, shape: &[usize]) -> [Expr; 2] {
             let axes: Vec<isize> = (0..shape.len() as isize).rev().collect();
             let turned: Vec<usize> = shape.iter().rev().copied().collect();
@@ -55,7 +55,7 @@ mod gpu {
         }
     }
 
-    /// The first GPU, and the same as a device that skips branches, on which kernels of parts run in one dispatch.
+    /// The first GPU, and a GPU device marked as skipping branches, where all parts are written in one dispatch.
     fn devices() -> Vec<Device> {
         gpu(1).map(|d| vec![d, testing::gpu_that_skips_branches().unwrap()]).unwrap_or_default()
     }
@@ -64,7 +64,7 @@ mod gpu {
         DType::ALL.into_iter().filter(|t| has(d, *t)).collect()
     }
 
-    /// Concatenates or stacks parts that are given as pairs of the CPU's and the GPU's.
+    /// Concatenates or stacks parts. Each part is a pair: on the CPU and on the GPU.
     fn together(parts: &[[Expr; 2]], axis: isize, stacks: bool) -> [Expr; 2] {
         [0, 1].map(|device| {
             let list = parts.iter().map(|p| p[device].clone());

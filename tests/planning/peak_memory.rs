@@ -1,4 +1,4 @@
-//! The most memory that operations take on the CPU: what they return, and what their algorithm needs.
+//! The peak memory of operations on the CPU: the results, and the memory that the algorithm needs.
 
 use crate::kit::*;
 use crate::memory;
@@ -6,11 +6,11 @@ use cupric::DType::*;
 use cupric::*;
 
 const N: usize = 1 << 20;
-/// What does not grow with the elements: counts, tables, and the scratch of a thread, which has the size of a cache.
+/// Memory that does not grow with the elements: counts, tables, and the scratch of a thread (the size of a cache).
 const FIXED: usize = 5 << 18;
 
-/// Holds a computation to `most` bytes beside its operands: those that a device counts; and, with `kept` more that the device's pool
-/// keeps meanwhile, those of the heap, where one thread does all and also what a routine allocates for itself is seen.
+/// Asserts that a computation takes at most `most` bytes beside its operands, as the device counts. On one thread it
+/// also checks the heap, including a routine's own allocations; `kept` bytes more may stay in the device's pool.
 fn holds(what: &str, [most, kept]: [usize; 2], x: &Array, compute: impl Fn(&Array) -> Array + Sync) {
     let d = own(&Device::cpu());
     let x = x.to_device(&d).unwrap();
@@ -21,7 +21,7 @@ fn holds(what: &str, [most, kept]: [usize; 2], x: &Array, compute: impl Fn(&Arra
     drop(result);
     let alone = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
     let heap = alone.install(|| {
-        // what is made once, as plans are, is no memory of the computation
+        // plans and similar things are made only once, so they do not count
         drop(compute(&x));
         d.trim();
         memory::peak(|| compute(&x)).1
@@ -35,7 +35,7 @@ fn input(t: DType, shape: &[usize]) -> Array {
     Rng::new(1).integers(0, 100, shape, I32).astype(t).eval().unwrap()
 }
 
-/// A scan takes its result, along every axis.
+/// A scan needs only memory for its result, along any axis.
 #[test]
 fn scans_take_their_result() {
     for (t, bytes) in [(F32, 4), (F16, 2), (F64, 8), (I32, 8), (U8, 8)] {
@@ -50,8 +50,8 @@ fn scans_take_their_result() {
     }
 }
 
-/// The different elements take one sort: the sorted elements and one array of keys, which the pool keeps while the mask of what is
-/// first of its kind is made. Where all elements differ, that mask stands beside the sorted elements and the result.
+/// `unique_values` needs one sort: the sorted elements and an array of keys, which stays in the pool while a mask marks
+/// the first of equal elements. If all elements differ, the mask, the sorted elements and the result exist together.
 #[test]
 fn unique_takes_one_sort() {
     for (t, bytes) in [(F32, 4), (I64, 8), (U8, 1), (BF16, 2)] {
@@ -68,8 +68,8 @@ fn unique_takes_one_sort() {
     }
 }
 
-/// A histogram takes two arrays of i32, whatever its elements are: the numbers of the bins and a step of the search for them.
-/// Of f32 that is what a sort takes.
+/// A histogram needs two arrays of i32, whatever the dtype of its elements: the bin numbers, and a step of the search
+/// for them. For f32 that is as much as a sort needs.
 #[test]
 fn histograms_take_numbers_of_bins() {
     for t in [F32, F64, I32, U8] {

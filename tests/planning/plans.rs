@@ -1,6 +1,6 @@
-//! Plans: how many kernels, how many bytes, and the text itself.
+//! Plans: the number of kernels, the bytes, and the printed text.
 //!
-//! The texts are files under `tests/data/snapshots`; `CUPRIC_BLESS=1 cargo test --test planning plans` writes them anew.
+//! The texts are files in `tests/data/snapshots`; `CUPRIC_BLESS=1 cargo test --test planning plans` rewrites them.
 
 use crate::kit::*;
 use cupric::DType::*;
@@ -8,7 +8,7 @@ use cupric::*;
 use std::path::Path;
 use std::sync::LazyLock;
 
-/// A CPU with the caches and vectors that plans are tested for, so that texts do not depend on the machine.
+/// A CPU device with fixed caches and vector sizes, so that plans do not depend on this machine.
 fn cpu() -> Device {
     static CPU: LazyLock<Device> = LazyLock::new(|| testing::cpu_within(&testing::named_caps("cpu").unwrap()).unwrap());
     CPU.clone()
@@ -106,7 +106,7 @@ fn chains_over_rows_are_one_row_kernel() {
 #[test]
 fn products_take_their_epilogue() {
     let (x, w, b) = (filled(&[64, 32]), filled(&[32, 16]), filled(&[16]));
-    // on the CPU an epilogue is a pass after the product
+    // on the CPU an epilogue is a second pass after the product
     let kernels = |e: &Expr, want: usize, passes: usize| {
         let p = e.plan().unwrap();
         assert_eq!((p.kernels(), p.dispatches()), (want, passes), "{p}");
@@ -118,7 +118,7 @@ fn products_take_their_epilogue() {
     kernels(&(x.matmul(w.t().t()) * 2.0), 1, 2);
     kernels(&x.t().matmul(&x), 1, 1);
     kernels(&(x.matmul(&w) + x.slice(s![.., ..16])), 1, 2);
-    // a chain of products: one kernel each
+    // each product of a chain is one kernel
     kernels(&((x.matmul(&w) + &b).relu()).matmul(w.t()), 2, 3);
 }
 
@@ -150,7 +150,7 @@ fn numbers_are_bindings() {
     assert_eq!(text(&x * 2.5 + 1.2), text(&other * 2.5 + 1.2));
     assert_eq!(text(Rng::new(1).uniform([10], F32)), text(Rng::new(2).uniform([10], F32)));
     assert_ne!(text(&x * 2.5 + 1.2), text(&x * 2.5 + 2.5), "which numbers are equal is in the plan");
-    // a plan read twice is the same plan
+    // printing the plan of an equal expression gives the same text
     let e = (&x - x.mean(0)).exp().sum(1);
     assert_eq!(text(e.clone()), text(e));
 }
@@ -218,7 +218,7 @@ fn snapshots() {
     let bless = std::env::var_os("CUPRIC_BLESS").is_some_and(|v| v == "1");
     let mut wrong = vec![];
     for (name, e) in list {
-        // whether this machine has threaded code is no matter here; `caps.rs` holds what a named one has
+        // ignores whether this machine has threaded code; `caps/main.rs` tests that for named devices
         let text = without_numbers(&e.plan().unwrap().to_string().replace("schedule: threaded ", "schedule: tiles "));
         let file = folder.join(format!("{name}.plan"));
         if bless {
@@ -234,14 +234,14 @@ fn snapshots() {
     assert!(wrong.is_empty(), "{} plans changed; CUPRIC_BLESS=1 accepts them\n{}", wrong.len(), wrong.join("\n"));
 }
 
-/// The text of a plan without the numbers of lines of this file, so that an edit above them changes no snapshot.
+/// A plan's text without the line numbers of this file, so that edits here change no snapshot.
 fn without_numbers(text: &str) -> String {
     let mut parts = text.split(concat!(file!(), ":"));
     let first = parts.next().unwrap_or_default().to_string();
     parts.fold(first, |all, part| all + file!() + ":N" + part.trim_start_matches(|c: char| c.is_ascii_digit()))
 }
 
-/// Lines belong to an expression, and the plan to all expressions of its structure: each prints its own lines.
+/// Source lines belong to an expression, but expressions of one structure share a plan: each prints its own lines.
 #[test]
 fn each_expression_prints_its_own_lines() {
     let x = filled(&[40, 30]);
@@ -254,7 +254,7 @@ fn each_expression_prints_its_own_lines() {
         assert!(text.contains(&place(line)) && !text.contains(&place(not)), "{text}");
     }
     assert_eq!(without_numbers(&of(&one)), without_numbers(&of(&other)));
-    // each kernel has the line of the operation that it ends in; a composite's operations have that of its call
+    // each kernel shows the line of its last operation; operations within a composite show the composite's call
     let (centred, above) = (&x - x.mean(0), line!());
     let (result, below) = (centred / x.std(0), line!());
     let text = of(&result);
@@ -267,7 +267,7 @@ fn each_expression_prints_its_own_lines() {
     );
 }
 
-/// A kernel that only copies has the line of the operation that asks for the copy, not of what made the array.
+/// A kernel that only copies shows the line of the operation that needs the copy, not of the one that made the array.
 #[test]
 fn copies_have_the_line_of_who_asks_for_them() {
     let x = filled(&[40, 30]);
@@ -281,7 +281,7 @@ fn copies_have_the_line_of_who_asks_for_them() {
     }
 }
 
-/// What a plan says that it needs is what the device hands out while it runs.
+/// The temporary memory that a plan prints is what the device allocates while it runs.
 #[test]
 fn temporaries_are_those_that_are_printed() {
     type Build = fn(&Array, &Array, &Array) -> Expr;
@@ -299,7 +299,7 @@ fn temporaries_are_those_that_are_printed() {
     for device in [Some(Device::cpu()), gpu(1)].into_iter().flatten() {
         for (name, build) in cases {
             let d = own(&device);
-            // lengths whose bytes need no rounding up
+            // lengths whose bytes are not rounded up by the allocator
             let n = 256;
             let x = put(&d, noise(1, n * n), &[n, n]);
             let h = put(&d, noise(1, n * n).into_iter().map(f16::from_f32).collect::<Vec<_>>(), &[n, n]);
@@ -318,7 +318,7 @@ fn temporaries_are_those_that_are_printed() {
     }
 }
 
-/// Evaluations of one structure, and writes of one row after another, are planned and prepared once.
+/// Repeated evaluations of one structure, and writes of one row after another, are planned and prepared only once.
 #[test]
 fn what_repeats_is_prepared_once() {
     for device in [Some(cpu()), gpu(1)].into_iter().flatten() {
@@ -351,8 +351,8 @@ fn what_repeats_is_prepared_once() {
     }
 }
 
-/// Rows of bytes begin at each place within a word in turn. A GPU's program for rows of whole words is another than for
-/// rows that share a word with their neighbours; it is prepared for each of the four places, and no more.
+/// Rows of bytes start at any of four positions within a word. A GPU program for rows of whole words differs from one
+/// for rows that share words with neighbours. It is prepared at most once for each of the four positions.
 #[test]
 fn what_repeats_is_prepared_for_each_place_in_a_word() {
     for (width, places) in [(7usize, 4), (6, 2), (8, 1)] {
@@ -377,8 +377,8 @@ fn what_repeats_is_prepared_for_each_place_in_a_word() {
     }
 }
 
-/// Operands in one buffer are bound once, operands in two twice: each has its program, whatever came first. A plan with
-/// many buffers finds the equal ones in another way than a plan with few.
+/// Operands that share a buffer are bound once, others separately. Each case has its own program, in any order of the
+/// calls. Plans with many buffers find equal ones by another method than plans with few.
 #[test]
 fn what_repeats_is_prepared_for_buffers_that_are_one() {
     for device in [Some(cpu()), gpu(1)].into_iter().flatten() {
@@ -388,7 +388,7 @@ fn what_repeats_is_prepared_for_buffers_that_are_one() {
         let others: Vec<Array> = (100..110).map(|n| put(&d, noise(4, n), &[n])).collect();
         for count in [0, others.len()] {
             let before = d.stats().prepares;
-            // first three operands in one buffer, then in two, and in three; then all again
+            // three operands in one buffer, in two, and in three; then all of this again
             for turn in 0..2 {
                 for [a, b, c] in [[0, 0, 0], [0, 0, 1], [0, 1, 0], [1, 0, 0], [0, 1, 2], [2, 2, 2], [1, 1, 2]] {
                     let e = arrays[a].slice(s![1]) * arrays[b].slice(s![3]) - arrays[c].slice(s![6]);
@@ -405,7 +405,7 @@ fn what_repeats_is_prepared_for_buffers_that_are_one() {
     }
 }
 
-/// Results that are asked for together read what they share once, with the bits of each alone.
+/// Results that are evaluated together read common operands once, and have the same bits as each alone.
 #[test]
 fn results_of_one_space_share_a_kernel() {
     for device in [Some(Device::cpu()), gpu(1)].into_iter().flatten() {
@@ -442,10 +442,10 @@ fn results_of_one_space_share_a_kernel() {
     }
 }
 
-/// More partial results beside each other than there once were numbers for them.
+/// More partial results at the same time than the numbers that were once reserved for them.
 #[test]
 fn twenty_reductions_beside_each_other_keep_their_partial_results_apart() {
-    // a reduction of 4,096 elements takes two passes here, and a graph is cut at a third of this many values
+    // 4,096 elements take two passes here, and a graph is split at a third of this many values
     let caps = testing::Caps {
         name: "few".into(),
         max_reduce: [64, 16],

@@ -1,10 +1,10 @@
-//! What no other quick test holds: each of these goes red at a fault of `src/base/mutants.rs`.
+//! Tests for faults that no other quick test finds: each fails if its fault in `src/base/mutants.rs` is switched on.
 
 use crate::kit::*;
 use cupric::DType::*;
 use cupric::*;
 
-/// The Array API's table, with this library's f16 and bf16; rows and columns in the order of `DType::ALL`.
+/// The promotion table of the Array API, with this library's f16 and bf16; the order is that of `DType::ALL`.
 const PROMOTION: &str = "
 bool bool u8   i8   u16  i16  u32  i32  u64  i64  f16  bf16 f32  f64
 u8   u8   u8   i16  u16  i16  u32  i32  u64  i64  f16  bf16 f32  f64
@@ -31,7 +31,7 @@ fn promotion_is_the_written_table() {
         for (b, want) in all.iter().zip(&words[1..]) {
             let have = a.promote(*b).map_or("-", |d| d.name());
             assert_eq!(have, *want, "{a} with {b}");
-            // and what an expression makes of it
+            // an expression must have the same dtype
             let (x, y) = (zeros([1], *a), zeros([1], *b));
             let sum = x.maximum(&y).dtype();
             assert_eq!(sum.map_or("-", |d| d.name()), *want, "maximum of {a} and {b}");
@@ -41,7 +41,7 @@ fn promotion_is_the_written_table() {
     assert_eq!(seen, 13 * 13);
 }
 
-/// Partial results of a sum of f16 are kept in f32: 2048 + 63 is no f16.
+/// Partial results of f16 sums are kept in f32, because 2048 + 63 is not an f16.
 #[test]
 fn half_partial_sums_are_not_rounded() {
     let d = testing::shrunk_cpu().unwrap();
@@ -58,7 +58,7 @@ fn half_partial_sums_are_not_rounded() {
 on_devices! {
 
 fn partial_sums_of_halves_are_kept_in_f32(d: &Device) {
-    // a GPU splits rows of more than 4,096 elements and columns of more than 256: 2048 + 1 is the first part's sum
+    // a GPU splits rows above 4,096 elements and columns above 256; the first part's sum is 2048 + 1
     for n in [600usize, 4200, 8192, 100_000] {
         let mut v = vec![f16::ZERO; n];
         (v[0], v[1], v[n - 1]) = (f16::from_f32(2048.0), f16::ONE, f16::from_f32(-2048.0));
@@ -93,7 +93,7 @@ fn reductions_start_at_nothing(d: &Device) {
 fn blocks_in_use_are_not_handed_out(d: &Device) {
     let d = &own(d);
     let n = 100_000;
-    // a block that was given back, then three arrays that live at once
+    // one freed block, then three arrays that exist at the same time
     drop(put(d, vec![7f32; n], &[n]));
     let all: Vec<Array> = (0..3).map(|i| put(d, vec![i as f32; n], &[n])).collect();
     let made: Vec<Array> = all.iter().map(|x| (x + 10.0).eval().unwrap()).collect();
@@ -114,7 +114,7 @@ fn take_out_of_range_is_an_error(d: &Device) {
 }
 
 fn temporaries_live_until_their_last_reader(d: &Device) {
-    // four column sums of different things, all needed at the end
+    // four different column sums that are all needed until the end
     let x = put(d, (0..600).map(|i| (i % 13) as f32).collect::<Vec<_>>(), &[60, 10]);
     let parts: Vec<Expr> = (1..=4).map(|k| (&x * k as f64).sum(keep(0)) + k as f64).collect();
     let joined = parts.iter().fold(&x * 0.0, |all, p| all + (&x - p) * (&x + p));
@@ -127,7 +127,7 @@ fn temporaries_live_until_their_last_reader(d: &Device) {
         all
     };
     same(&joined, &stepwise.to_vec::<f32>().unwrap());
-    // a chain in which each result is read once more, two steps later
+    // a chain in which each result is read again two steps later
     let w = put(d, (0..100).map(|i| (i % 7) as f32 - 3.0).collect::<Vec<_>>(), &[10, 10]);
     let (mut e, mut before) = (x.matmul(&w), x.slice(s![..]));
     let (mut a, mut b) = (e.eval().unwrap(), x.clone());
@@ -146,7 +146,7 @@ fn equal_but_for_dtype_are_two(d: &Device) {
     same(&all[0], &[44u8, 255, 112]);
     same(&all[1], &[300i16, -1, 4464]);
     same(&all[2], &[44i8, -1, 112]);
-    // the same expression over arrays that differ in dtype alone
+    // the same expression for arrays that differ only in dtype
     for _ in 0..2 {
         same(&(put(d, vec![200u8, 100], &[2]) + 100), &[44u8, 200]);
         same(&(put(d, vec![100i8, 27], &[2]) + 100), &[-56i8, 127]);

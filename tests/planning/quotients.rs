@@ -1,21 +1,21 @@
-//! Division, reciprocal and square root of f32 on a GPU have the CPU's bits wherever the result is a normal number, because kernels
-//! correct the device's estimates: over all pairs of hard exponents and significands, and over random pairs. Where a device has
-//! f64, the kernels of devices whose `fma` rounds once are tried as well.
+//! f32 division, reciprocal and square root on a GPU have the CPU's bits if the result is normal, because kernels
+//! correct the device's estimates. Tests all pairs of difficult exponents and significands, and random pairs. If the
+//! device has f64, also the kernels for devices whose `fma` rounds once.
 
 use crate::kit::{arrays::put, dice::Dice, gpu, own, share::scaled, stage::Stage};
 use cupric::{Array, DType, Device, Expr, testing};
 
-/// Significands at which a quotient or a root is close to a midpoint or to a power of two, without their leading bit.
+/// Significands (without the leading bit) at which a quotient or root is near a midpoint or a power of two.
 const HARD: [u32; 14] = [
     0, 1, 2, 3, 0x7f_ffff, 0x7f_fffe, 0x7f_fffd, 0x35_04f2, 0x35_04f3, 0x35_04f4, 0x40_0000, 0x2a_aaaa, 0x2a_aaab,
     0x12_3456,
 ];
 
-/// Exponents at the ends of f32's range, at the ends of the range that kernels divide without a branch, and between.
+/// Exponents at the limits of f32, at the limits of the range that kernels divide without a branch, and between.
 const EXPONENTS: [u32; 22] =
     [0, 1, 2, 3, 23, 24, 64, 65, 66, 126, 127, 128, 189, 190, 191, 192, 230, 251, 252, 253, 254, 255];
 
-/// A device as it is, and one with the kernels of a device whose `fma` rounds once.
+/// The GPU, and if it has f64, a device that uses the kernels for an `fma` that rounds once.
 fn devices() -> Vec<Device> {
     let Some(gpu) = gpu(1) else { return vec![] };
     let fused = gpu.supports(DType::F64).then(|| testing::gpu_with_fma_in_f64().unwrap());
@@ -26,7 +26,7 @@ fn on(device: &Device, x: &[f32]) -> Array {
     put(device, x, &[x.len()])
 }
 
-/// Compares results with the CPU's. A result that is no normal number may be rounded twice.
+/// Compares results with the CPU's. A result that is not a normal number may be rounded twice.
 fn same(what: &str, got: &Expr, want: impl Fn(usize) -> f32, operands: impl Fn(usize) -> String) -> usize {
     let got = got.to_vec::<f32>().unwrap();
     for (n, g) in got.iter().enumerate() {
@@ -69,7 +69,7 @@ fn random_quotients_and_roots() {
         let mut dice = Dice::new(28);
         for round in 0..scaled(100) {
             let n = 1 << 20;
-            // any bits, or exponents near 1, where no quotient is at an end
+            // random bits, or exponents near 1, where no quotient overflows or underflows
             let mut numbers = || -> Vec<f32> {
                 let near = |bits: u32| bits & 0x807f_ffff | (112 + (bits >> 23) % 32) << 23;
                 (0..n)
@@ -94,16 +94,16 @@ fn every_root_between_one_and_four() {
     }
 }
 
-/// Dividends and divisors whose quotients are as close to the midpoint of two floats as any: for significands A and B, the
-/// distance of A · 2^s from (2 k + 1) B is `off`.
+/// Dividends and divisors whose quotients are as near as possible to a midpoint of two floats: for significands A and
+/// B, the distance of A · 2^s from (2 k + 1) B is `off`.
 fn close_to_midpoints(dice: &mut Dice, off: i64) -> [Vec<f32>; 2] {
     let (mut a, mut b) = (vec![], vec![]);
     let float = |m: u64| f32::from_bits(0x3f80_0000 | m as u32 & 0x7f_ffff);
     for _ in 0..1 << 18 {
         let divisor = dice.next() & 0x7f_ffff | 0x80_0001;
-        // by Newton's iteration, each step of which doubles the number of right bits
+        // Newton's iteration; each step doubles the number of correct bits
         let inverse = (0..5).fold(divisor, |x: u64, _| x.wrapping_mul(2u64.wrapping_sub(divisor.wrapping_mul(x))));
-        // the quotient is from 1 to 2, or from 1/2 to 1
+        // the quotient is between 1 and 2, or between 1/2 and 1
         for s in [24u32, 25] {
             let odd = inverse.wrapping_mul(off.wrapping_neg() as u64) & ((1 << s) - 1);
             for middle in [odd, odd + (1 << 24)].into_iter().filter(|m| (1 << 24..1 << 25).contains(m)) {

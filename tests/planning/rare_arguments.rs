@@ -1,10 +1,10 @@
-//! Four neighbouring elements take a quick path on a GPU unless one of them is a rare argument, such as one that overflows.
-//! Small kernels have no such path, so their results are what is expected.
+//! A GPU computes four neighbouring elements on a fast path unless one is a rare argument (for example, one that
+//! overflows). Small kernels have no fast path, so their results are the reference.
 
 use crate::kit::*;
 use cupric::{DType, Device, Expr, s, select};
 
-/// A function with a branch for rare arguments.
+/// A function that has a branch for rare arguments.
 type Function = (&'static str, fn(&Expr) -> Expr);
 
 const FUNCTIONS: [Function; 11] = [
@@ -21,15 +21,15 @@ const FUNCTIONS: [Function; 11] = [
     ("x / 3", |x| x / 3.0),
 ];
 
-/// Ordinary numbers, and the ends of the ranges in which functions take their straight path. None is subnormal, because GPUs
-/// may flush those.
+/// Ordinary numbers, and the ends of the ranges in which functions take their fast path. None is subnormal, because
+/// GPUs may flush those.
 fn arguments() -> Vec<f32> {
     let ends = [
         0.0, 1.2e-38, 1e-20, 3e-5, 1e-3, 7.9, 10.9, 11.1, 86.9, 87.1, 88.8, 103.9, 104.1, 8191.0, 8193.0, 1e9, 1e30,
         3e38,
     ];
     let rare = ends.into_iter().chain([f32::INFINITY, f32::NAN, f32::from_bits(0x3fff_ffff)]).flat_map(|x| [x, -x]);
-    // a rare argument at each place of a four, and fours without one
+    // a rare argument at each position among four elements, and groups of four without one
     let ordinary = |n: usize| 0.25 + 0.5 * n as f32;
     rare.enumerate()
         .flat_map(|(n, x)| (0..7).map(move |i| if i == n % 4 { x } else { ordinary((n + i) % 8) }))
@@ -40,7 +40,7 @@ fn results(x: &Expr) -> Vec<f32> {
     x.eval().unwrap().to_vec().unwrap()
 }
 
-/// Compares results with those of all arguments, repeatedly. NaNs are equal.
+/// Compares results with the reference for all arguments, which repeats. All NaNs are equal.
 fn compare(name: &str, got: &[f32], want: &[f32]) {
     let arguments = arguments();
     for (n, (got, want)) in got.iter().zip(want.iter().cycle()).enumerate() {
@@ -57,7 +57,7 @@ fn elements_and_rows_have_the_same_results_as_small_arrays(d: &Device) {
     let rows = (1usize << 18).div_ceil(n).next_multiple_of(4);
     let small = put(d, x.clone(), &[n]);
     let large = put(d, x.repeat(rows), &[rows * n]);
-    // rows of whole runs of four elements, and others
+    // rows whose length is a multiple of four, and others
     let lines = [x.repeat(4), x.repeat(4)[..4 * n - 1].to_vec()].map(|line| {
         let finite = line.iter().filter(|x| x.is_finite()).count() as i32;
         (put(d, line.repeat(2), &[2, line.len()]), finite)
@@ -67,7 +67,7 @@ fn elements_and_rows_have_the_same_results_as_small_arrays(d: &Device) {
         let got = results(&f(&Expr::from(large.clone())));
         compare(name, &got, &want);
         for (line, finite) in &lines {
-            // a number of all elements makes the kernel one of rows; elements beyond the end would change it
+            // a reduction of the row makes this a row kernel; elements read beyond the row's end would change the count
             let line = Expr::from(line.clone());
             let is_right = line.isfinite().astype(DType::I32).sum(-1).expand_dims(-1).equal(*finite);
             let got = results(&select(is_right, f(&line), 1234.5f32));
@@ -79,7 +79,7 @@ fn elements_and_rows_have_the_same_results_as_small_arrays(d: &Device) {
 
 fn rows_that_end_within_four_elements_end_there(d: &Device) {
     let whole = put(d, (0..512).map(|i| (i * 7 % 64) as f32).collect::<Vec<_>>(), &[2, 256]);
-    // whole runs of four first, and then rows that differ from them only in their length
+    // first a multiple of four, then rows that differ only in their length
     for end in [256, 255, 253] {
         let x = whole.slice(s![.., ..end]);
         let differences = (&x - x.max(-1).expand_dims(-1)).sum(-1);

@@ -1,5 +1,5 @@
-//! Routines: what is no loop nest. Each beside a plain loop, on every layout and type that it takes; as an operand, in a
-//! write, and where it refuses.
+//! Routines, which are kernels that are not loop nests. Compared with plain loops in every layout and type; as
+//! operands, in writes, and their errors.
 
 use crate::kit::*;
 use cupric::DType::*;
@@ -7,19 +7,19 @@ use cupric::*;
 
 const INTEGERS: [DType; 8] = [U8, I8, U16, I16, U32, I32, U64, I64];
 
-/// What a loop counts.
+/// How often each value occurs, by a plain loop.
 fn counts(values: impl IntoIterator<Item = i64>, length: usize) -> Vec<i64> {
     let mut counts = vec![0; length];
     values.into_iter().for_each(|v| counts[v as usize] += 1);
     counts
 }
 
-/// Values of `0..length`, all but evenly spread.
+/// Values in `0..length`, almost evenly distributed.
 fn values(n: usize, length: usize) -> Vec<i64> {
     (0..n).map(|i| ((i * i * 7 + i * 13 + n) % length) as i64).collect()
 }
 
-/// The elements in C order.
+/// The elements in C order as i64.
 fn elements(e: &Expr) -> Vec<i64> {
     e.astype(I64).to_vec().unwrap()
 }
@@ -43,13 +43,13 @@ fn plans_print_their_steps() {
     let text = (x.bincount(5) * 2).plan().unwrap().to_string();
     assert!(text.contains("bincount [5]  1 dispatch, reads 36 B, writes 40 B"), "{text}");
     assert!(text.contains("operand in0 i32 [9]") && text.contains("result temp0 i64 [5]"), "{text}");
-    // a card counts into cleared memory, then widens
+    // on a card, `bincount` counts into cleared memory, then widens the counts to i64
     let (text, wgsl) = testing::plan_for(&x.bincount(5), "card").unwrap();
     let at = |part: &str| text.find(part).unwrap_or_else(|| panic!("no {part}:\n{text}"));
     assert!(at("clear temp0") < at("bincount [5]") && at("pass count over 9 items") < at("pass widen over 5 items"));
     assert!(text.contains("temp0 20 B") && text.contains("plan: 1 kernel, 2 dispatches"), "{text}");
     assert_eq!(wgsl.len(), if cfg!(feature = "gpu") { 2 } else { 0 });
-    // many values are counted by few invocations, if their counters fit into the memory of a workgroup
+    // for many values few invocations count, if their counters fit into workgroup memory
     for (n, length, pass) in [
         (16_383, 256, "pass count over 16383 items, groups of 256"),
         (16_384, 256, "pass count_together over 16384 items, 4 per invocation, groups of 256"),
@@ -61,7 +61,7 @@ fn plans_print_their_steps() {
         let (text, _) = testing::plan_for(&zeros([n], U8).eval().unwrap().bincount(length), "card").unwrap();
         assert!(text.contains(pass), "{text}");
     }
-    // many values are counted into tables of several threads
+    // for many values each of several threads counts into its own table
     let many = zeros([1 << 20], U8).bincount(3).plan().unwrap().to_string();
     assert!(many.contains("clear temp") && many.contains("scratch temp"), "{many}");
 }
@@ -86,7 +86,7 @@ fn factors_are_made_of_blocks_and_products() {
     let (small, large) = (text(64), text(300));
     assert!(small.contains("pass factorise over 256 items") && !small.contains("matmul"), "{small}");
     assert_eq!(large.matches("pass factorise").count(), 5, "{large}");
-    // the size of a plan grows with the square of the number of blocks at most
+    // the number of passes grows at most with the square of the number of blocks
     let kernels = |n: usize| text(n).matches("pass ").count();
     assert!(kernels(1024) < 300, "{}", kernels(1024));
     let f64s = linalg::cholesky(of(8).astype(F64), linalg::Triangle::Lower);
@@ -103,7 +103,7 @@ fn factorisations_are_a_pass_and_one_for_each_result_with_vectors() {
     assert_eq!(passes(&linalg::eigh(&small).1).unwrap(), 2);
     assert_eq!(passes(&linalg::svd(&small, linalg::Mode::Reduced).0).unwrap(), 4);
     assert_eq!(passes(&linalg::qr(&x, linalg::Mode::Reduced).0).unwrap(), 1);
-    // errors have the name that the user called
+    // the error names the function that the user called
     for (name, e) in [
         ("eigh", linalg::eigh(&x).0),
         ("eigvalsh", linalg::eigvalsh(&x)),
@@ -133,7 +133,7 @@ fn a_gpu_without_integers_of_64_bits_writes_pairs_of_words() {
     assert_eq!(texts.iter().any(|text| text.contains("struct i64")), cfg!(feature = "gpu"));
 }
 
-/// The same counts for any number of threads, where there are tables enough for all.
+/// Any number of threads gives the same counts, if there are tables for all of them.
 #[test]
 fn threads_do_not_matter() {
     let n = 3_000_017;
@@ -146,7 +146,7 @@ fn threads_do_not_matter() {
             let got = pool.install(|| x.bincount(length).to_vec::<i64>().unwrap());
             assert!(got == want, "{threads} threads, {length} counts");
         }
-        // of several values outside the first is named, whichever thread finds it
+        // if several values are out of range, the error names the first one, whichever thread finds it
         let mut v: Vec<u32> = v.iter().map(|v| *v as u32).collect();
         (v[900_000], v[2_900_000]) = (70_000, 80_000);
         let e = put(&Device::cpu(), v, &[n]).bincount(length).eval().unwrap_err();
@@ -154,7 +154,7 @@ fn threads_do_not_matter() {
     }
 }
 
-/// Tables are memory of the device: counted, and an error where it has none.
+/// The tables use the device's memory: they are counted, and too little memory is an error.
 #[test]
 fn memory_is_counted() {
     let d = own(&Device::cpu());
@@ -176,7 +176,7 @@ fn memory_is_counted() {
 
 on_devices! {
 
-// the temporary of an operand without elements has no size, and its place is another temporary's
+// an empty operand's temporary has size 0, and may have the same address as another temporary
 fn operands_without_elements(d: &Device) {
     let x = put(d, Vec::<i8>::new(), &[4, 0, 31]);
     let first = (&x % 100).bincount(100).argmin(keep(0));
@@ -238,7 +238,7 @@ fn sizes(d: &Device) {
     same(&arange(0, 1000, 1, I32).to_device(d).unwrap().remainder(10).bincount(10), &[100i64; 10]);
 }
 
-// a GPU counts them in the memory of workgroups, and the sizes are those around which it begins to
+// a GPU counts these in workgroup memory; the sizes are near where it starts to do so
 fn many_elements_of_few_values(d: &Device) {
     if !has(d, I64) {
         return;
@@ -274,7 +274,7 @@ fn one_value_outside_among_many(d: &Device) {
     if !has(d, I64) {
         return;
     }
-    // another test's read would take the late error
+    // a device of its own, because another test's read could return this test's late error
     let d = &own(d);
     let (n, length) = (50_000, 100);
     let v = values(n, length);
@@ -300,7 +300,7 @@ fn as_an_operand_and_together(d: &Device) {
     let x = put(d, v.iter().map(|v| *v as i16).collect::<Vec<_>>(), &[1000]);
     let want = counts(v.iter().copied(), 9);
     let c = x.bincount(9);
-    // functions, views, reductions and products of it, and counts of counts
+    // functions, views, reductions and products of the counts, and counts of counts
     same(&(&c * 2 + 1), &want.iter().map(|c| c * 2 + 1).collect::<Vec<_>>());
     same(&c.sum(..), &[1000i64]);
     same(&c.slice(s![2..7;2]), &[want[2], want[4], want[6]]);
@@ -310,10 +310,10 @@ fn as_an_operand_and_together(d: &Device) {
     same(&concat([&c, &c], 0), &[&want[..], &want[..]].concat());
     let twice = c.remainder(4).bincount(4);
     same(&twice, &counts(want.iter().map(|c| c % 4), 4));
-    // a histogram's way to a distribution
+    // a distribution from a histogram
     let share = (&c.astype(F32) / c.sum(..).astype(F32)).to_vec::<f32>().unwrap();
     assert!((share.iter().sum::<f32>() - 1.0).abs() < 1e-6);
-    // together: equal ones are one
+    // several results in one evaluation; equal ones are computed once
     let before = d.stats().kernels;
     let all = eval_all([&c, &x.bincount(9), &(&c + 1), &x.bincount(12)]).unwrap();
     d.synchronize().unwrap();
@@ -322,7 +322,7 @@ fn as_an_operand_and_together(d: &Device) {
     same(&all[1], &want);
     same(&all[2], &want.iter().map(|c| c + 1).collect::<Vec<_>>());
     same(&all[3], &[&want[..], &[0, 0, 0]].concat());
-    // an operand that something else needs too
+    // an operand that another result needs too
     let y = (&x * 3).remainder(7);
     let all = eval_all([&y, &y.bincount(7), &y.sum(..)]).unwrap();
     let z: Vec<i64> = v.iter().map(|v| v * 3 % 7).collect();
@@ -343,7 +343,7 @@ fn in_a_write(d: &Device) {
     y.set(s![1], x.bincount(6)).unwrap();
     let mut expected = [vec![-1; 6], want.clone(), vec![-1; 6]].concat();
     same(&y, &expected);
-    // with gaps, backwards, and of another type
+    // a strided target, a reversed one, and one of another dtype
     y.slice_mut(s![..;2, 1]).assign(x.minimum(1).bincount(2)).unwrap();
     let few = counts(v.iter().map(|v| *v.min(&1)), 2);
     (expected[1], expected[13]) = (few[0], few[1]);
@@ -352,7 +352,7 @@ fn in_a_write(d: &Device) {
     assert_eq!(z.assign(x.bincount(6)).unwrap_err().kind(), ErrorKind::DType);
     z.slice_mut(s![..;-1]).assign(x.bincount(6).astype(U8)).unwrap();
     same(&z, &want.iter().rev().map(|c| *c as u8).collect::<Vec<_>>());
-    // counts of the target itself
+    // the operand of `bincount` is the target itself
     let mut t = put(d, vec![0i64, 1, 1, 3], &[4]);
     t.update(|t| t.bincount(4)).unwrap();
     same(&t, &[1i64, 2, 0, 1]);
@@ -369,7 +369,7 @@ fn values_outside_are_errors(d: &Device) {
     if !has(d, I64) {
         return;
     }
-    // another test's read would take the late error
+    // a device of its own, because another test's read could return this test's late error
     let d = &own(d);
     let late = |e: &Expr| -> Error {
         match e.eval() {
@@ -400,16 +400,16 @@ fn values_outside_are_errors(d: &Device) {
             same(&x.slice(s![..1]).bincount(3), &[0i64, 0, 1]);
         }
     }
-    // a good one beside a bad one, after it, and what came before
+    // a valid call together with a failing one, afterwards, and results from before
     let (good, bad) = (put(d, vec![1i32, 1], &[2]), put(d, vec![1i32, 4], &[2]));
     same(&good.bincount(2), &[0i64, 2]);
     let both = eval_all([&good.bincount(2), &bad.bincount(2)]).and_then(|_| d.synchronize());
     assert_eq!(both.unwrap_err().operation(), "bincount");
     same(&good.bincount(2), &[0i64, 2]);
-    // a take beside it keeps its own name
+    // a failing `take` in the same evaluation keeps its own name
     let e = late(&good.take(&bad, 0).astype(I64));
     assert_eq!(e.operation(), "take", "{e}");
-    // a write that fails leaves its target
+    // a failed write leaves its target unchanged
     let mut y = put(d, vec![7i64; 4], &[2, 2]);
     assert_eq!(y.set(s![0], bad.bincount(2)).unwrap_err().kind(), ErrorKind::Index);
     assert_eq!(y.update(|y| y + bad.bincount(2)).unwrap_err().kind(), ErrorKind::Index);
@@ -436,7 +436,7 @@ fn what_is_refused_when_it_is_built(d: &Device) {
 
 }
 
-/// A 0-d array of an integer of any type.
+/// A 0-d array of any integer dtype.
 fn whole(n: i128, dtype: DType) -> Array {
     match dtype {
         U64 => Array::from_vec(vec![n as u64], ()).unwrap(),
@@ -444,7 +444,7 @@ fn whole(n: i128, dtype: DType) -> Array {
     }
 }
 
-/// Operands larger than a binding are counted piece by piece, and grids that are too small take several dispatches.
+/// Operands larger than a binding are counted in pieces, and grids that are too small need several dispatches.
 #[cfg(feature = "gpu")]
 #[test]
 fn pieces_of_large_operands() {
@@ -462,7 +462,7 @@ fn pieces_of_large_operands() {
             same(&put(&d, wide, &[n + 1]).slice(s![1..]).bincount(length), &want);
         }
     }
-    // but not the counts
+    // the counts themselves must fit into one binding
     let d = testing::shrunk_gpu(4096, 65_535).unwrap();
     let e = put(&d, vec![1i32], &[1]).bincount(2000).eval().unwrap_err();
     assert_eq!((e.kind(), e.operation()), (ErrorKind::LimitExceeded, "bincount"), "{e}");

@@ -1,16 +1,16 @@
-//! Tiles of wide products on a GPU: no bit of a result depends on which a device takes, and each tile takes every layout.
+//! Tiles of wide products on a GPU: results have the same bits with any tile, and each tile handles every layout.
 
 use crate::kit::*;
 use cupric::DType::*;
 use cupric::testing::{Tile, Tiles, VENDORS, gpu_with_tiles};
 use cupric::*;
 
-/// The first GPU with a tile that every wide product takes, or those that have `busy` tiles or more.
+/// The first GPU with a tile that every wide product uses, if that gives at least `busy` tiles.
 fn with(tile: Tile, busy: usize) -> Device {
     gpu_with_tiles(Tiles { single: tile, half: tile, busy }).unwrap()
 }
 
-/// Whole numbers from −8 to 8, whose products have exact sums in every type of more than 8 bits.
+/// Whole numbers from −8 to 8. Sums of their products are exact in every type of more than 8 bits.
 fn whole(seed: u64, shape: &[usize], dtype: DType) -> Array {
     Rng::new(seed).integers(-8, 9, shape, I32).astype(dtype).eval().unwrap()
 }
@@ -23,11 +23,11 @@ fn on(a: &Array, d: &Device) -> Array {
     a.to_device(d).unwrap()
 }
 
-/// Batch, m, k and n: no side a multiple of a tile's, one step along k and two, one chain and several, a batch.
+/// Batch, m, k and n: sides that are not multiples of a tile's, one and several steps along k, several chains, a batch.
 const SIZES: [[usize; 4]; 5] =
     [[1, 70, 7, 67], [3, 33, 40, 36], [1, 130, 300, 129], [2, 64, 256, 64], [1, 20, 530, 260]];
 
-/// The product of a size in the layout of a number: either operand as it lies, the other way round, or backward.
+/// The product of a size. `layout` numbers the operands' layouts: contiguous, transposed or reversed, for each operand.
 fn product(d: &Device, a: &Array, b: &Array, layout: usize) -> Expr {
     let turned = |e: &Array| on(e, d).swapaxes(1, 2).eval().unwrap().swapaxes(1, 2);
     let backward = |e: &Array| on(e, d).flip(..).eval().unwrap().flip(..);
@@ -39,12 +39,12 @@ fn product(d: &Device, a: &Array, b: &Array, layout: usize) -> Expr {
     laid_out(a, layout % 3).matmul(laid_out(b, layout / 3 % 3))
 }
 
-/// The bits of the products of all sizes, each in another layout.
+/// The bits of the products of all sizes, each with another layout.
 fn bits(d: &Device, dtype: DType, operand: fn(u64, &[usize], DType) -> Array) -> Vec<Vec<u64>> {
     let one = |(n, [batch, m, k, columns]): (usize, [usize; 4])| {
         let a = operand(n as u64, &[batch, m, k], dtype);
         let b = operand(n as u64 + 100, &[batch, k, columns], dtype);
-        // in turn: as they lie, left turned, right turned, both, backward
+        // in turn: both contiguous, left transposed, right transposed, both, right transposed and left reversed
         read(&product(d, &a, &b, [0, 1, 3, 4, 5][n])).unwrap()
     };
     SIZES.into_iter().enumerate().map(one).collect()
@@ -54,15 +54,15 @@ fn types(d: &Device) -> Vec<DType> {
     [F32, F16, I32, U8, I64, F64].into_iter().filter(|t| has(d, *t)).collect()
 }
 
-/// The tiles of the vendors, and the plain one with its padding and without.
+/// The tiles of all vendors, and the plain one with and without its padding.
 fn tiles() -> Vec<Tile> {
     let mut all = VENDORS.map(|v| v.tiles.single).to_vec();
     all.extend([Tile::plain(), Tile { padded: false, ..Tile::plain() }]);
     all
 }
 
-/// Whether tile number `n` is tested with type number `i`: each with the first, f32, and one other in turn, since a software driver
-/// compiles a second or more for each shader; all of them with `CUPRIC_FULL=1`.
+/// Whether to test tile `n` with type `i`: each tile with f32 and one other type in turn, because a software driver
+/// takes a second or more to compile each shader; all pairs with `CUPRIC_FULL=1`.
 fn in_turn(n: usize, i: usize) -> bool {
     i == 0 || n % 5 + 1 == i || crate::kit::takes_all()
 }
@@ -93,7 +93,7 @@ fn every_tile_computes_an_epilogue() {
         let bias = on(&whole(3, &[97], dtype), d);
         let layer = (a.matmul(&b) + &bias).maximum(0);
         let plan = layer.plan().unwrap();
-        // operands of 8 bits are converted before
+        // 8-bit operands are converted by a kernel before the product
         assert!(plan.kernels() == 1 || dtype == U8 || !d.is_gpu(), "{plan}");
         read(&layer).unwrap()
     };
@@ -102,7 +102,7 @@ fn every_tile_computes_an_epilogue() {
     for (n, tile) in tiles().into_iter().enumerate() {
         let tuned = with(tile, 0);
         for (i, (dtype, want)) in types.into_iter().zip(&want).enumerate() {
-            // each tile with one type, in turn
+            // one type for each tile, in turn
             if n % 3 != i {
                 continue;
             }
@@ -118,8 +118,8 @@ fn shaders_of_two_tiles_are_two() {
     }
     let large = tiles().into_iter().max_by_key(|t| t.elements()).unwrap();
     let d = with(large, 2);
-    // the first product has none of the device's tiles, the second some; both are large (`LARGE` in
-    // `src/plan/schedule/groups.rs`) and have rows of whole vectors, so that nothing else in their schedules differs
+    // only the second product uses the device's tile. Both are large (`LARGE` in `src/plan/schedule/groups.rs`) and
+    // their rows are whole vectors, so that their schedules do not differ otherwise
     for n in [72, 400] {
         let (a, b) = (whole(1, &[n, 60], I32), whole(2, &[60, n], I32));
         let product = on(&a, &d).matmul(on(&b, &d));

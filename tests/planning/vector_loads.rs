@@ -1,5 +1,5 @@
-//! Large elementwise kernels, whose invocations on a GPU take four neighbours at once, by words and vectors where strides and starts
-//! allow it, or squares of transposed operands: each layout of operands in each type, against the CPU's bits.
+//! Large elementwise GPU kernels: an invocation takes four neighbouring elements, by words and vectors if strides and
+//! offsets allow, or by squares of transposed operands. All layouts and types, against the CPU's bits.
 
 #![cfg(feature = "gpu")]
 
@@ -7,10 +7,10 @@ use crate::kit::*;
 use cupric::DType::*;
 use cupric::*;
 
-/// Elements from which nests are large on a GPU (`LARGE` in `src/plan/schedule/groups.rs`).
+/// The number of elements from which a loop nest is large on a GPU (`LARGE` in `src/plan/schedule/groups.rs`).
 const LARGE: usize = 1 << 18;
 
-/// Elements of a type on the CPU, and a copy on the GPU. All are small whole numbers; sums of two are exact or rounded once.
+/// The same small whole numbers on the CPU and on the GPU. A sum of two is exact, or is rounded once.
 struct Twins(Array, Array);
 
 impl Twins {
@@ -24,7 +24,7 @@ impl Twins {
     }
 }
 
-/// Combines two operands in a way that no two elements are likely to share, exactly or rounded once.
+/// Combines two operands so that results rarely coincide. Results are exact or rounded once.
 fn mixed(a: &Expr, b: &Expr) -> Expr {
     match a.dtype().unwrap() {
         Bool => a.not_equal(b),
@@ -53,7 +53,7 @@ fn the_end_of_an_array_and_its_neighbours() {
             let (a, b) = (Twins::new(1, t, &[n + 8], &d), Twins::new(2, t, &[n], &d));
             let sums = [(&a.0, &b.0), (&a.1, &b.1)].map(|(a, b)| mixed(&a.slice(s![..n as isize]), b));
             agree(&format!("{n} of {t}"), &sums[0], &sums[1]);
-            // a part of an array is written, and what is before and after it stays
+            // writing to a part of an array leaves the elements before and after it unchanged
             let mut kept = Twins::new(3, t, &[n + 8], &d);
             kept.0.set(s![4..n as isize + 4], &sums[0]).unwrap();
             kept.1.set(s![4..n as isize + 4], &sums[1]).unwrap();
@@ -65,14 +65,14 @@ fn the_end_of_an_array_and_its_neighbours() {
     }
 }
 
-/// The four elements of an invocation share a block of random words if the first one's index is a multiple of four. The
-/// parts here begin at such an index or elsewhere, or go backwards or by steps, and their kernels differ only in that.
+/// The four elements of an invocation share a block of random words if the first index is a multiple of four. These
+/// parts start there or elsewhere, or are reversed or strided, and their kernels differ only in that.
 #[test]
 fn random_numbers_by_blocks() {
     let Some(d) = gpu(1) else { return };
     type Draw = fn(&mut Rng, [usize; 2]) -> Expr;
     type Part = fn(&Expr) -> Expr;
-    // half of it is large too
+    // half of this is large too
     let shape = [67, LARGE / 32];
     let draws: [(&str, Draw); 5] = [
         ("uniform f32", |rng, shape| rng.uniform(shape, F32)),
@@ -84,7 +84,7 @@ fn random_numbers_by_blocks() {
     let parts: [(&str, Part); 7] = [
         ("whole", |x| x.clone()),
         ("from a block on", |x| x.slice(s![.., 4..])),
-        // of a length that four divides: else no invocation takes four elements
+        // the length is a multiple of four, otherwise no invocation takes four elements
         ("from the middle of a block on", |x| x.slice(s![1.., 3..-1])),
         ("odd lines", |x| x.slice(s![.., ..-2])),
         ("backwards", |x| x.flip(1)),
@@ -98,7 +98,7 @@ fn random_numbers_by_blocks() {
             agree(&format!("{draw}, {part}"), &want, &got);
         }
     }
-    // kernels that differ in nothing but the place of the draw, because the stored operand is fetched by fours in both
+    // two kernels that differ only in the start of the draw, because both load the stored operand by fours
     let stored = Twins::new(10, F32, &[66, LARGE / 32 - 4], &d);
     for first in [4, 3] {
         let drawn = || Rng::new(7).uniform(shape, F32).slice(s![1.., first..first + LARGE as isize / 32 - 4]);
@@ -109,7 +109,7 @@ fn random_numbers_by_blocks() {
     agree("dropout", &want, &got);
 }
 
-/// One kernel meets the same arrays in different places of a vector, one after another.
+/// One kernel reads arrays that start at different positions within a vector, one after the other.
 #[test]
 fn parts_that_begin_anywhere() {
     let Some(d) = gpu(1) else { return };
@@ -122,7 +122,7 @@ fn parts_that_begin_anywhere() {
             let back = |a: &Array, b: &Array| mixed(&a.slice(s![first..first + n]).flip(0), b);
             agree(&format!("{t} back from {first}"), &back(&a.0, &b.0), &back(&a.1, &b.1));
         }
-        // arrays of their own, whose places the plan does not know
+        // separate arrays, whose offsets are not part of the plan
         for first in [0, 4, 1, 2] {
             let [x, y] = [&a.0, &a.1].map(|a| a.slice(s![first..first + n]).eval().unwrap());
             agree(&format!("{t}, stored from {first}"), &mixed(&x, &b.0), &mixed(&y, &b.1));
@@ -167,7 +167,7 @@ fn layouts_of_rows_columns_and_steps() {
                 agree(&format!("{t}, {rows} × {columns}: written from column {first}"), &kept.0, &kept.1);
             }
             for (n, (what, make)) in layouts.into_iter().enumerate() {
-                // each layout in each type, but each shape in two types of three: compiling takes long
+                // each layout with each type, but each shape with only some types, because compiling takes long
                 if (n + number + rows) % 3 != 0 || what.contains("transposed") {
                     agree(&format!("{t}, {rows} × {columns}: {what}"), &make(false), &make(true));
                 }
@@ -180,7 +180,7 @@ fn of(twins: &Twins, gpu: bool) -> &Array {
     if gpu { &twins.1 } else { &twins.0 }
 }
 
-/// Three and four axes in every order, with an axis that ends within a square, and lines that begin anywhere.
+/// Three and four axes in every order, with an axis that ends within a square, and rows that start anywhere.
 #[test]
 fn layouts_of_turned_boxes() {
     let Some(d) = gpu(1) else { return };
@@ -200,7 +200,7 @@ fn layouts_of_turned_boxes() {
     }
 }
 
-/// Values that take more than loads: indices, random words, elements at clipped positions, other types, two results, conditions.
+/// Operands besides plain loads: indices, random words, gathers, other types, two results, conditions.
 #[test]
 fn layouts_beside_other_values() {
     let Some(d) = gpu(1) else { return };
@@ -225,7 +225,7 @@ fn layouts_beside_other_values() {
     for (what, make) in list {
         agree(what, &make(false), &make(true));
     }
-    // as many transposed operands as squares fit workgroup memory, and more
+    // as many transposed operands as there is workgroup memory for their squares, and more
     for t in [Bool, I32] {
         let turned: Vec<Twins> = (0..5).map(|seed| Twins::new(21 + seed, t, &[columns, rows], &d)).collect();
         for n in 2..=5 {
@@ -245,12 +245,12 @@ fn layouts_beside_other_values() {
     agree("a mask", &kept.0, &kept.1);
 }
 
-/// A buffer that took the last bytes of a limit ends within a vector, and another shader writes to it.
+/// A buffer with the last bytes of a memory limit ends within a vector, so another shader writes to it.
 #[test]
 fn the_last_bytes_of_a_limit() {
     let Some(d) = gpu(1) else { return };
     let n = LARGE + 1;
-    // a buffer has the size class of its bytes (`src/gpu/memory.rs`), or just those where the limit has no room for the class
+    // a buffer has its class's size (`src/gpu/memory.rs`), or its exact size if the limit has no room for the class
     let class = (4 * n).next_multiple_of(1 << 17);
     let d = d.with_memory_limit(2 * class).unwrap();
     let x = put(&d, (0..n as i32).collect::<Vec<_>>(), &[n]);
@@ -265,7 +265,7 @@ fn the_last_bytes_of_a_limit() {
     same(&(&y + 1), &(2..=n as i32 + 1).collect::<Vec<_>>());
 }
 
-/// The texts are what this file is about, and arrays of the size that it takes are large.
+/// The shaders contain the functions that load four elements, for arrays of the size used here.
 #[test]
 fn the_texts_take_fours() {
     let x = zeros([LARGE], F16).eval().unwrap();
@@ -277,7 +277,7 @@ fn the_texts_take_fours() {
     }
 }
 
-/// Arrays that span several bindings, whose windows are large, and kernels that take several grids.
+/// Arrays that need several bindings, with large parts, and kernels that need several grids.
 #[test]
 fn windows_and_grids() {
     if gpu(1).is_none() {

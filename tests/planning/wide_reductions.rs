@@ -1,5 +1,5 @@
-//! Large reductions, whose invocations on a GPU take the elements of four neighbouring lanes where those lie in whole words or vectors:
-//! the bits are those of the same elements where each lane fetches its own, because they begin within a vector.
+//! Large reductions on a GPU: an invocation loads the elements of four neighbouring lanes if these are whole words or
+//! vectors. The bits must be those of the same elements at unaligned offsets, where each lane loads its own.
 
 #![cfg(feature = "gpu")]
 
@@ -7,10 +7,10 @@ use crate::kit::*;
 use cupric::DType::*;
 use cupric::*;
 
-/// Elements from which nests are large on a GPU (`LARGE` in `src/plan/schedule/groups.rs`).
+/// The number of elements from which a loop nest is large on a GPU (`LARGE` in `src/plan/schedule/groups.rs`).
 const LARGE: usize = 1 << 18;
 
-/// Floats of every size, or integers of every size, of a type.
+/// Random floats or integers of every magnitude, of a type.
 fn elements(seed: u64, dtype: DType, shape: &[usize], d: &Device) -> Array {
     let mut dice = Dice::new(seed);
     let count = shape.iter().product();
@@ -23,7 +23,7 @@ fn elements(seed: u64, dtype: DType, shape: &[usize], d: &Device) -> Array {
     (if dtype == Bool { v.bitwise_and(1023).greater(0) } else { v.astype(dtype) }).eval().unwrap()
 }
 
-/// The same elements twice: lines that begin with a vector, and lines that begin within one.
+/// The same elements twice: in rows that start at a vector boundary, and in rows that start within a vector.
 fn twins(seed: u64, dtype: DType, lines: usize, length: usize, d: &Device) -> [Array; 2] {
     let pitch = length.next_multiple_of(4) + 4;
     let source = elements(seed, dtype, &[lines, length], d);
@@ -43,7 +43,7 @@ fn types(d: &Device) -> impl Iterator<Item = DType> + '_ {
     DType::ALL.into_iter().filter(move |t| has(d, *t))
 }
 
-/// The reductions of an operand's lines that the type has.
+/// The reductions that the operand's type has.
 fn all(x: &Expr, axes: impl IntoAxes + Clone) -> Vec<(&'static str, Expr)> {
     let mut list = vec![("any", x.any(axes.clone())), ("all", x.all(axes.clone()))];
     if x.dtype().unwrap() != Bool {
@@ -56,7 +56,7 @@ fn all(x: &Expr, axes: impl IntoAxes + Clone) -> Vec<(&'static str, Expr)> {
     list
 }
 
-/// Rows of 32 lanes and of 256, that end anywhere in a vector, and fewer of them than a workgroup has room for.
+/// Rows for 32 lanes and for 256, of any length modulo a vector, and fewer rows than a workgroup could take.
 #[test]
 fn rows_of_every_type() {
     let Some(d) = gpu(1) else { return };
@@ -66,7 +66,7 @@ fn rows_of_every_type() {
             let [whole, apart] = twins(1 + n as u64, t, lines, length, &d);
             let (a, b) = (all(&whole, 1), all(&apart, 1));
             for (k, ((what, a), (_, b))) in a.iter().zip(&b).enumerate() {
-                // each fold of each type, but each shape in one of three: compiling takes long
+                // each reduction with each type, but each shape with one of three, because compiling takes long
                 if (k + n + number) % 3 == 0 || *what == "sum" {
                     agree(&format!("{what} of {t}, {lines} × {length}"), [a, b]);
                 }
@@ -78,7 +78,7 @@ fn rows_of_every_type() {
     }
 }
 
-/// All elements of an array, in chunks of several lengths, and a part of it that begins anywhere.
+/// Reductions of whole arrays, in chunks of several lengths, and of a part that starts anywhere.
 #[test]
 fn whole_arrays() {
     let Some(d) = gpu(1) else { return };
@@ -88,7 +88,7 @@ fn whole_arrays() {
             let parts: Vec<Array> = [0isize, 1, 4]
                 .iter()
                 .map(|first| {
-                    // the same elements from each of these places on
+                    // the same elements, stored from each of these offsets on
                     let mut kept = zeros([n + 8], t).to_device(&d).unwrap();
                     kept.set(s![*first..*first + n as isize], source.slice(s![..n as isize])).unwrap();
                     kept.slice(s![*first..*first + n as isize]).eval().unwrap()
@@ -104,7 +104,7 @@ fn whole_arrays() {
     }
 }
 
-/// What a reduction takes beside a load of a contiguous operand.
+/// Operands of a reduction other than a contiguous load.
 #[test]
 fn formulas_within_rows() {
     let Some(d) = gpu(1) else { return };
@@ -135,7 +135,7 @@ fn formulas_within_rows() {
     }
 }
 
-/// Rows of two axes: the lines along the last one are whole fours, or are not.
+/// Reductions over two axes, where the length of the last one is a multiple of four or not.
 #[test]
 fn lines_within_rows() {
     let Some(d) = gpu(1) else { return };
@@ -158,7 +158,7 @@ fn lines_within_rows() {
     }
 }
 
-/// Every fold of the table, among them those by formulas, in rows that end within a vector.
+/// Every reduction, including those defined by formulas, of rows that end within a vector.
 #[test]
 fn folds_of_floats() {
     let Some(d) = gpu(1) else { return };
@@ -178,7 +178,7 @@ fn folds_of_floats() {
     }
 }
 
-/// Arrays that span several bindings, whose windows are large.
+/// Arrays that need several bindings, with large parts.
 #[test]
 fn windows() {
     if gpu(1).is_none() {
@@ -194,7 +194,7 @@ fn windows() {
     }
 }
 
-/// The loads of a reduction, as its text has them: one vector or word for four elements, of which an invocation has two under way.
+/// The loads in a reduction's shader: one vector or word has four elements; an invocation loads two at a time.
 #[test]
 fn the_texts_load_fours() {
     for (t, words) in [(F32, "array<vec4<u32>>"), (F16, "array<vec2<u32>>"), (U8, "array<u32>"), (Bool, "array<u32>")] {
@@ -205,7 +205,7 @@ fn the_texts_load_fours() {
         assert!(first.contains(&format!("var<storage, read> buffer0: {words};")), "{first}");
         assert_eq!((first.matches("= buffer0[").count(), first.matches("= load_four(").count()), (1, 2), "{first}");
     }
-    // elements of eight bytes, and lines that begin anywhere, come one by one
+    // 8-byte elements, and rows that start anywhere, are loaded one by one
     let rows = zeros([LARGE / 256, 259], F32).eval().unwrap();
     let odd = rows.slice(s![.., 1..]).eval().unwrap();
     for e in [zeros([LARGE], I64).eval().unwrap().max(..), rows.max(1), odd.max(1)] {

@@ -1,4 +1,4 @@
-//! Products of windows: they are read without a copy, and a product has the bits of one of copies.
+//! Products of sliding windows: windows are read without a copy, with the same bits as a product of copies.
 
 use crate::kit::*;
 use cupric::*;
@@ -11,7 +11,7 @@ fn windows(dice: &mut Dice, dtype: DType, d: &Device) -> (Expr, Vec<usize>) {
     let numbers: Vec<f32> = (0..size).map(|_| dice.within(-8.0, 8.0) as f32).collect();
     let x = Array::from_vec(numbers, &shape[..]).unwrap().astype(dtype).to_device(d).unwrap();
     let x = Expr::from(&x);
-    // an array in memory, one in another order, the result of another kernel, or one with a border
+    // an array in C order, one in another memory order, the result of another kernel, or a padded array
     let mut e = match dice.below(4) {
         0 => x.eval().unwrap().into(),
         1 => x.eval().unwrap().permute_dims((0..ndim as isize).rev().collect::<Vec<_>>()),
@@ -48,7 +48,7 @@ fn matrix(e: &Expr, batch: bool, rows: usize, lengths: &[usize]) -> Expr {
     e.reshape(shape)
 }
 
-/// Multiplies random matrices of windows, and copies of the same matrices.
+/// Multiplies random matrices made of windows, and compares with products of copies of the matrices.
 fn products_equal_those_of_copies(seed: u64, d: &Device) {
     let mut dice = Dice::new(seed);
     let dtype = [DType::F32, DType::F64, DType::F16, DType::BF16, DType::I32, DType::U8][dice.below(6)];
@@ -62,7 +62,7 @@ fn products_equal_those_of_copies(seed: u64, d: &Device) {
         let numbers: Vec<f32> = (0..k * n).map(|_| dice.within(-8.0, 8.0) as f32).collect();
         Expr::from(Array::from_vec(numbers, [k, n]).unwrap().astype(dtype).to_device(d).unwrap())
     };
-    // windows on the left, on the right, or on both sides
+    // windows as the left operand, as the right one, or both
     let (left, right) = match dice.below(3) {
         0 => (a, {
             let n = dice.below(70) + 1;
@@ -84,7 +84,7 @@ fn products_equal_those_of_copies(seed: u64, d: &Device) {
             other(&mut dice, n)
         }),
     };
-    // the product alone, with an epilogue, or with its axes apart and in another order
+    // the product alone, with an epilogue, or with its axes split and permuted
     let (form, turn) = (dice.below(4), dice.below(2));
     let finish = |product: Expr| match form {
         0 => product,
@@ -121,19 +121,19 @@ fn windows_are_not_copied(d: &Device) {
     let (x, w) = (full(&[3, 20, 20]), full(&[8, 27]));
     let windows = x.sliding_windows(3, 1).sliding_windows(3, 2).permute_dims([0, 3, 4, 1, 2]).reshape([27, 324]);
     assert_eq!(w.matmul(&windows).plan().unwrap().kernels(), 1);
-    // a permutation is still copied, because a copy is not larger than its source
+    // a permutation is still copied, because the copy is not larger than its source
     let turned = x.permute_dims([1, 0, 2]).reshape([20, 60]);
     assert_eq!(turned.matmul(turned.permute_dims([1, 0]).eval().unwrap()).plan().unwrap().kernels(), 2);
 }
 
-// a long sum over windows, whose chains a GPU divides among workgroups, and which ends with a part of a chain
+// A long sum over windows. A GPU divides its chains among workgroups, and the last chain is not full.
 fn long_sums_over_windows_equal_those_of_copies(d: &Device) {
     let dice = &mut Dice::new(5);
     let mut noise = |shape: &[usize]| {
         let numbers: Vec<f32> = (0..shape.iter().product()).map(|_| dice.within(-1.0, 1.0) as f32).collect();
         Expr::from(Array::from_vec(numbers, shape).unwrap().to_device(d).unwrap())
     };
-    // products of two widths differ only in lengths, which their shaders have as constants
+    // products of two widths differ only in lengths, which are constants in their shaders
     for (width, columns) in [(22, 4), (22, 70), (25, 70)] {
         let (x, k) = (noise(&[3, 5, 23, width]), 3 * 21 * (width as isize - 2));
         let y = noise(&[3, 21, width - 2, columns]).reshape([k, columns as isize]);

@@ -1,5 +1,5 @@
-//! The cache on disk of a GPU: a process starts with the shaders that an earlier one has parsed, and no state of the file changes a
-//! result. Each start is this program, run again as a child.
+//! A GPU's cache on disk: a process starts with the shaders that an earlier one has parsed, and no state of the cache
+//! file changes a result. Each start is this test program, run again as a child process.
 
 use crate::kit::*;
 use cupric::testing::parsed;
@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-/// A folder for one test, removed with all that is in it.
+/// A folder for one test. It is deleted with its contents when this is dropped.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -19,7 +19,7 @@ impl Folder {
         Folder(folder)
     }
 
-    /// The one file in it.
+    /// The only file in the folder.
     #[track_caller]
     fn file(&self) -> PathBuf {
         let files: Vec<PathBuf> = fs::read_dir(&self.0).unwrap().map(|f| f.unwrap().path()).collect();
@@ -34,7 +34,7 @@ impl Drop for Folder {
     }
 }
 
-/// What a child prints: how many shaders it parsed (none without a cache), and its results.
+/// What a child prints: how many shaders it parsed (`None` without a cache), and its results.
 #[derive(PartialEq, Debug)]
 struct Start {
     parsed: Option<u64>,
@@ -49,7 +49,7 @@ fn begin(folder: &Path, end: &str) -> Child {
     command.spawn().unwrap()
 }
 
-/// The child's outcome. None if there is no GPU.
+/// Waits for a child and reads what it printed. `None` if there is no GPU.
 #[track_caller]
 fn ended(child: Child) -> Option<Start> {
     let output = child.wait_with_output().unwrap();
@@ -58,7 +58,7 @@ fn ended(child: Child) -> Option<Start> {
     if line("no gpu").is_some() {
         return None;
     }
-    // a child that ends in `abort` has printed its results before
+    // a child that ends by `abort` has printed its results before
     let Some(results) = line("results ") else { panic!("{}\n{text}", output.status) };
     let number = |name: &str| line(name).and_then(|n| n.parse().ok());
     Some(Start { parsed: number("parsed "), results })
@@ -69,7 +69,7 @@ fn start(folder: &Path) -> Option<Start> {
     ended(begin(folder, "exit"))
 }
 
-/// The child of the other tests: a program with kernels of each kind. On its own it does nothing.
+/// The program of the child processes, with kernels of each kind. As a normal test it does nothing.
 #[test]
 fn a_start() {
     let Some(end) = std::env::var_os("CUPRIC_CHILD") else { return };
@@ -97,7 +97,7 @@ fn a_start() {
     println!("\nresults {hash:x} {numerics:?}");
     parsed(&d).iter().for_each(|n| println!("parsed {n}"));
     if end == "killed" {
-        // longer than the second after which what is new is written
+        // new shaders are written after a second, so this waits longer
         std::thread::sleep(std::time::Duration::from_secs(4));
         std::process::abort();
     }
@@ -111,7 +111,7 @@ fn the_second_start_parses_nothing() {
     let written = fs::metadata(folder.file()).unwrap().modified().unwrap();
     let second = start(&folder.0).unwrap();
     assert_eq!(second, Start { parsed: Some(0), ..first });
-    // nothing was new, so nothing was written
+    // there were no new shaders, so the file was not written
     assert_eq!(fs::metadata(folder.file()).unwrap().modified().unwrap(), written);
 }
 
@@ -145,17 +145,17 @@ fn a_file_that_cannot_be_used_changes_nothing() {
     for bytes in [vec![], good[..half].to_vec(), changed(3), changed(half), changed(good.len() - 1), vec![b'x'; 5000]] {
         fs::write(&file, bytes).unwrap();
         assert_eq!(start(&folder.0).unwrap(), first);
-        // the file was replaced
+        // the file was replaced by a valid one
         assert_eq!(folder.file(), file);
         assert_eq!(start(&folder.0).unwrap().parsed, Some(0));
     }
-    // a folder in the file's place can be neither read nor replaced
+    // a folder at the file's path can be neither read nor replaced
     fs::remove_file(&file).unwrap();
     fs::create_dir(&file).unwrap();
     fs::write(file.join("a file"), "").unwrap();
     assert_eq!(start(&folder.0).unwrap(), first);
     assert_eq!(folder.file(), file);
-    // nor can a file in a folder that is a file
+    // and a cache folder that is really a file cannot contain one
     assert_eq!(start(&std::env::current_exe().unwrap()).unwrap(), first);
 }
 

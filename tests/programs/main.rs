@@ -1,5 +1,5 @@
-//! Whole programs: random ones against the scalar interpreter, against NumPy and against the CPU's bits, and pinned ones
-//! whose results never change; and programs that are started again and find what an earlier process has kept on disk.
+//! Whole programs: random ones, compared with the scalar interpreter, NumPy and the CPU's bits; pinned ones, whose
+//! results never change; and programs that start again and reuse a cache on disk.
 
 #[path = "../kit/mod.rs"]
 mod kit;

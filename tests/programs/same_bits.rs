@@ -1,6 +1,6 @@
-//! Random formulas whose every operation rounds once, fused on a GPU, against the CPU's bits: sums, differences,
-//! products, choices, conversions and integers, in front of reductions, behind them, in rows and behind products of
-//! matrices, over numbers among which are ∞, NaN, −0 and numbers so far apart that sums lose one of them.
+//! Random formulas in which every operation rounds once, fused on a GPU, compared with the CPU's bits: sums,
+//! differences, products, selections, conversions and integers; before and after reductions, in row kernels, after
+//! matrix products. Operands include ∞, NaN, −0 and numbers so different that a sum loses one of them.
 //!
 //! `CUPRIC_RANDOM=5000` runs that many formulas of each kind, `CUPRIC_SEED=n` the one that a failure names.
 
@@ -13,23 +13,23 @@ use cupric::testing::{Row, row};
 use cupric::*;
 use std::fmt::Write;
 
-/// One step of a formula; numbers are earlier steps.
+/// One step of a formula. Operands are given by the indices of earlier steps.
 #[derive(Clone, Debug)]
 enum Step {
     Input(usize),
-    /// A product of matrices of small whole numbers, which is exact in any order.
+    /// A matrix product of small whole numbers, which is exact in any order.
     Product,
     Call(&'static str, Vec<usize>),
-    /// With a number on the right, or on the left.
+    /// An operation with a literal, on the right or on the left.
     Number(&'static str, usize, f64, bool),
     Cast(usize, DType),
-    /// A quotient of operands that are kept from results below the normal numbers.
+    /// A quotient whose operands are limited, so that the result is never subnormal.
     Quotient(usize, usize),
-    /// By its name and axis, which stays with length 1; a sum is one of two elements, which has but one order.
+    /// A reduction along an axis, which is kept with length 1. Sums have two elements, so that only one order exists.
     Fold(&'static str, usize, isize),
 }
 
-/// What every formula of a device may use.
+/// The operands that all formulas on a device may use.
 struct Given {
     inputs: Vec<Array>,
     factors: [Array; 2],
@@ -99,12 +99,12 @@ fn one_of(d: &mut Dice, names: &[&'static str]) -> &'static str {
     names[d.below(names.len())]
 }
 
-/// A formula of `types[0]` and conversions to the other types. `folds`: a reduction or a product comes before the end.
+/// A random formula in `types[0]`, with conversions to the other types. `folds`: it contains a reduction or a product.
 fn formula(seed: u64, types: &[DType], folds: bool) -> Vec<Step> {
     let mut d = Dice::new(seed);
     let mut steps: Vec<Step> = (0..INPUTS).map(Step::Input).collect();
     let mut kinds: Vec<DType> = vec![types[0]; INPUTS];
-    // sums, differences and products alone say most about folding
+    // formulas with only sums, differences and products test simplification best
     let plain = d.below(4) > 0;
     let want = INPUTS + 4 + d.below(9);
     let fold_at = if folds { INPUTS + d.below(want - INPUTS) } else { usize::MAX };
@@ -116,10 +116,10 @@ fn formula(seed: u64, types: &[DType], folds: bool) -> Vec<Step> {
         let n = steps.len();
         let floats: Vec<usize> = (0..n).filter(|i| kinds[*i].is_float()).collect();
         let integers: Vec<usize> = (0..n).filter(|i| kinds[*i] == I32).collect();
-        // often what was made last, so that formulas grow deep
+        // often the latest step, so that formulas become deep
         let pick = |d: &mut Dice, of: &[usize]| if d.one_in(2) { of[of.len() - 1] } else { *d.of(of) };
         let a = pick(&mut d, &floats);
-        // often what went into the other operand, as in (x + y) − x
+        // often an operand of the other operand, as in (x + y) − x
         let parts: Vec<usize> = match &steps[a] {
             Step::Call(_, args) => args.iter().copied().filter(|i| kinds[*i].is_float()).collect(),
             Step::Number(_, i, ..) | Step::Fold(_, i, _) => vec![*i],
@@ -143,7 +143,7 @@ fn formula(seed: u64, types: &[DType], folds: bool) -> Vec<Step> {
             7..=8 => (Step::Call("multiply", vec![a, b]), wider),
             9..=14 => {
                 let name = *d.of(&["add", "subtract", "multiply"]);
-                // often the one before, as in (x + c) − c
+                // often the previous literal, as in (x + c) − c
                 let before = match &steps[a] {
                     Step::Number(_, _, v, _) if d.one_in(3) => *v,
                     _ => *d.of(&NUMBERS),
@@ -176,7 +176,7 @@ fn formula(seed: u64, types: &[DType], folds: bool) -> Vec<Step> {
         steps.push(step);
         kinds.push(kind);
     }
-    // a condition or an integer is no end
+    // the last step must be a float
     while !kinds[steps.len() - 1].is_float() {
         let last = steps.len() - 1;
         steps.push(Step::Cast(last, types[0]));
@@ -185,7 +185,7 @@ fn formula(seed: u64, types: &[DType], folds: bool) -> Vec<Step> {
     steps
 }
 
-/// Elements as bits, NaN made canonical.
+/// The bits of the elements, where all NaNs have the same bits.
 fn bits(e: &Array) -> Vec<u64> {
     fn of<T: Element>(e: &Array) -> Vec<u64> {
         e.to_vec::<T>().unwrap().into_iter().map(kit::canonical).collect()
@@ -198,8 +198,8 @@ fn bits(e: &Array) -> Vec<u64> {
     }
 }
 
-/// Runs formulas of a kind; what differs comes back as text. A formula that the devices cut into different kernels may
-/// round halves at different places, and is left out where it has any.
+/// Runs formulas, and returns the differences as text. If the two devices split a formula into different kernels, f16
+/// may be rounded at different places, so such formulas with f16 are left out.
 fn run(seeds: &[u64], types: &[DType], folds: bool, gpu: &Device, stage: &mut Stage) -> Vec<String> {
     let numerics = gpu.numerics().unwrap().expect("a GPU has them");
     assert!(numerics.rounding && numerics.negative_zero && numerics.infinity, "{numerics:?}");
@@ -230,7 +230,7 @@ fn run(seeds: &[u64], types: &[DType], folds: bool, gpu: &Device, stage: &mut St
     wrong
 }
 
-/// A plan as text without its schedules and modelled times, which each device has its own of.
+/// A plan's text without schedules and modelled times, which differ between devices.
 fn what_runs(plan: &Plan) -> String {
     let of_a_device = ["schedule:", "pass 1:", "indices first:", "modelled time:", "stored:", "f16:"];
     let text = plan.to_string();
@@ -293,7 +293,7 @@ fn formulas_around_reductions_of_f16() {
     many("the CPU's bits: reductions", 6_000_000, 40, &[F16], true);
 }
 
-/// The table's own names are what the formulas call.
+/// The formulas use names that exist in the table of functions.
 #[test]
 fn functions_are_in_the_table() {
     for name in ["add", "select", "square", "positive", "fmax", "bitwise_xor", "greater_equal"] {

@@ -1,11 +1,11 @@
-//! Ranges that wrapped or overflowed without a word, numbers that were narrowed to f32 on their way into an array or
-//! out of a generator, and the type of `array!`.
+//! Ranges that silently wrapped or overflowed, literals or draws that were narrowed to f32 on the way into an array,
+//! and the dtype of `array!`.
 
 use crate::kit::*;
 use cupric::DType::*;
 use cupric::*;
 
-/// The error of an f32 in units of half its last place, at least those of the smallest normal.
+/// The error of an f32 in ULP, where one ULP is at least that of the smallest normal number.
 fn ulps(got: f32, want: f64) -> f64 {
     let next = f32::from_bits((want.abs() as f32).max(f32::MIN_POSITIVE).to_bits() + 1);
     (got as f64 - want).abs() / (next as f64 - f32::from_bits(next.to_bits() - 1) as f64)
@@ -35,7 +35,7 @@ fn a_range_never_wraps(d: &Device) {
         same(&arange(u64::MAX, u64::MAX - 3, -1, U64).to_device(d).unwrap(), &[u64::MAX, u64::MAX - 1, u64::MAX - 2]);
     }
     same(&arange(0, 3000, 1500, F16).to_device(d).unwrap(), &[0.0, 1500.0].map(f16::from_f32));
-    // an f16 holds every second number here: each is rounded once, from the exact one
+    // f16 represents only every second number here; each is rounded once from the exact one
     let got = arange(-1, 4000, 1, F16).to_device(d).unwrap();
     same(&got, &(-1..4000).map(|i| f16::from_f32(i as f32)).collect::<Vec<_>>());
 }
@@ -49,10 +49,10 @@ fn a_line_is_rounded_once(d: &Device) {
             assert_eq!((got[0], got[n - 1]), (a as f32, b as f32), "{a} {b} {n}");
             let (mut worst, mut at) = (0.0, 0);
             for (i, x) in got.iter().enumerate() {
-                // from the nearer end, where f64 loses nothing that an f32 shows
+                // the reference in f64, whose error is too small for an f32 to show
                 let t = i as f64 / (n - 1) as f64;
                 let want = if n == 1001 && (a, b) == (-1.0, 1.0) { (2 * i as i64 - 1000) as f64 / 1000.0 } else { a * (1.0 - t) + b * t };
-                // what f64 itself loses where the two parts cancel
+                // what the f64 reference itself loses by cancellation
                 let lost = (a.abs().max(b.abs()) * 2f64.powi(-51)) / (want.abs().max(1e-300) * 2f64.powi(-24));
                 let e = ulps(*x, want) - lost;
                 if e > worst { (worst, at) = (e, i) }
@@ -63,7 +63,7 @@ fn a_line_is_rounded_once(d: &Device) {
     assert_eq!(line(-1.0, 1.0, 1001)[501], 0.002);
     assert_eq!(line(-3e38, 3e38, 2), [-3e38, 3e38]);
     assert!(line(-3e38, 3e38, 5).iter().all(|x| x.is_finite()));
-    // longer than the positions that one f32 holds
+    // more elements than an f32 can count exactly
     let n = (1 << 24) + 7;
     let e = linspace(-1.0, 1.0, n, F32);
     for first in [0usize, n / 2 - 5000, n - 5000] {
@@ -73,7 +73,7 @@ fn a_line_is_rounded_once(d: &Device) {
             assert!(ulps(*x, want) <= 1.5, "element {}: {x:e}, not {want:e}", first + k);
         }
     }
-    // ranges of floats are lines too
+    // ranges of floats are computed like `linspace`
     let got = arange(0.0, 100.0, 0.1, F32).to_device(d).unwrap().to_vec::<f32>().unwrap();
     assert!(got.iter().enumerate().all(|(i, x)| *x == (i as f64 * 0.1) as f32));
     for t in [F16, BF16] {
@@ -112,14 +112,14 @@ fn generators_compute_in_their_dtype(d: &Device) {
     refused(Rng::new(1).integers(0, 257, [2], U8));
     refused(Rng::new(1).integers(-1, 5, [2], U32));
     let n = 20_000;
-    // narrower and wider integers draw the same numbers
+    // narrow and wide integer types draw the same numbers
     let i = Rng::new(4).integers(-100, 100, [n], I32).to_device(d).unwrap();
     let narrow = Rng::new(4).integers(-100, 100, [n], I8).to_device(d).unwrap();
     same(&narrow.astype(I32), &i.to_vec::<i32>().unwrap());
     same(&Rng::new(4).integers(0, 256, [n], U8).to_device(d).unwrap().max(..), &[255u8]);
     let all = Rng::new(4).integers(i32::MIN, 1i64 << 31, [n], I32).to_device(d).unwrap().to_vec::<i32>().unwrap();
     assert!(all.iter().any(|v| *v > 1 << 30) && all.iter().any(|v| *v < -(1 << 30)));
-    // a half never rounds up to 1
+    // a uniform f16 or bf16 is never rounded up to 1
     for (t, bits) in [(F16, 11), (BF16, 8)] {
         let u = Rng::new(5).uniform([n], t).to_device(d).unwrap();
         assert_eq!(u.dtype(), t);
@@ -129,7 +129,7 @@ fn generators_compute_in_their_dtype(d: &Device) {
         let z = Rng::new(6).normal([n], t).to_device(d).unwrap().astype(F32);
         assert!((z.std(..).item::<f32>().unwrap() - 1.0).abs() < 0.05, "{t}");
     }
-    // probabilities are not rounded to the 24 bits of a uniform
+    // probabilities are not rounded to a multiple of 2^-24, the step of uniform f32 numbers
     let rare = Rng::new(8).bernoulli(2f64.powi(-26), [1 << 20], F32).to_device(d).unwrap();
     assert_eq!((rare.dtype(), rare.sum(..).item::<f32>().unwrap()), (F32, 0.0));
     if has(d, I64) {
@@ -143,7 +143,7 @@ fn generators_compute_in_their_dtype(d: &Device) {
         let u = Rng::new(5).uniform([n], F64).to_device(d).unwrap().to_vec::<f64>().unwrap();
         assert!(u.iter().all(|x| (0.0..1.0).contains(x) && (x * 2f64.powi(53)).fract() == 0.0));
         assert!(u.iter().filter(|x| (*x * 2f64.powi(52)).fract() != 0.0).count() > n / 3, "53 bits");
-        // the f32 stream is the upper 24 bits of the f64 stream
+        // uniform f32 numbers are the upper 24 bits of the f64 numbers
         let f = Rng::new(5).uniform([n], F32).to_device(d).unwrap().to_vec::<f32>().unwrap();
         assert!(u.iter().zip(&f).all(|(u, f)| (*u * 2f64.powi(24)).floor() == (*f as f64) * 2f64.powi(24)));
     }
@@ -158,7 +158,7 @@ fn generators_compute_in_their_dtype(d: &Device) {
 }
 }
 
-// more digits than an f32 has, on purpose
+// literals with more digits than an f32 has, on purpose
 #[allow(clippy::excessive_precision)]
 #[test]
 fn the_type_of_a_list() {
@@ -198,7 +198,7 @@ fn the_type_of_a_list() {
         (table[13].0.shape(), table[14].0.shape(), table[16].0.shape()),
         (&[2, 2, 1][..], &[4][..], &[3, 2][..])
     );
-    // a literal becomes the nearest f32 at once, not by way of f64
+    // a literal becomes the nearest f32 directly, not through f64
     same(&array![1.00000017881393432617187499], &[1.00000017881393432617187499f32]);
     // long lists
     macro_rules! ten { ($($t:tt)*) => { array![$($t)* $($t)* $($t)* $($t)* $($t)* $($t)* $($t)* $($t)* $($t)* $($t)*] } }

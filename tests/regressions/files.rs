@@ -1,4 +1,4 @@
-//! Names, links, pipes and signals that `.npy` files met outside.
+//! File names, links, pipes and signals that caused problems with `.npy` files.
 #![cfg(unix)]
 
 use cupric::{Array, ErrorKind, array};
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-/// A folder of a test's own, gone with it.
+/// A folder for one test. It is deleted when this is dropped.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -49,7 +49,7 @@ fn names_as_long_as_the_system_takes() {
     for length in [5, 230, 243, 244, 250, 255] {
         let name = format!("{}.npy", "n".repeat(length - 4));
         let path = dir.file(&name);
-        // anew, and in the place of an old one
+        // as a new file, and replacing an old one
         for x in [1.0, 2.0] {
             (array![1.0] * x).to_npy(&path).unwrap();
             assert_eq!(values(&path), [x as f32]);
@@ -66,7 +66,7 @@ fn names_as_long_as_the_system_takes() {
 fn a_link_to_nothing_yet_is_written_through() {
     let dir = Folder::new("dangling");
     std::fs::create_dir(dir.file("sub")).unwrap();
-    // a chain, relative, by way of another folder
+    // a chain of relative links through another folder
     symlink("sub/second", dir.file("first")).unwrap();
     symlink("../real.npy", dir.file("sub/second")).unwrap();
     array![1.0].to_npy(dir.file("first")).unwrap();
@@ -76,7 +76,7 @@ fn a_link_to_nothing_yet_is_written_through() {
     array![2.0].to_npy(dir.file("first")).unwrap();
     assert_eq!(values(&dir.file("real.npy")), [2.0]);
     assert_eq!(dir.names(), ["first", "real.npy", "sub"]);
-    // a circle, and a link into a folder that is not there
+    // a circle of links, and a link into a missing folder
     symlink("round", dir.file("round")).unwrap();
     symlink("no/such/file", dir.file("lost")).unwrap();
     for name in ["round", "lost"] {
@@ -86,7 +86,7 @@ fn a_link_to_nothing_yet_is_written_through() {
     }
 }
 
-/// A redirected output is the file that is open, not the one that its name leads to now.
+/// A descriptor's path means the open file, not the file that now has its name.
 #[cfg(target_os = "linux")]
 #[test]
 fn an_open_descriptor_is_written_as_it_is() {
@@ -107,14 +107,14 @@ fn an_open_descriptor_is_written_as_it_is() {
 
 // --- a process that is killed ---
 
-/// Runs one of the tests below in a process of its own.
+/// A command that runs one of the tests below in a separate process.
 fn child(test: &str, dir: &Path) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", test, "--nocapture", "--test-threads=1"]).env("CUPRIC_TEST_FOLDER", dir);
     command
 }
 
-/// Writes files until it is killed, where it was started to do that: few names, and not for ever.
+/// In a child process, writes files to a few names until it is killed, or for a limited time.
 #[test]
 fn a_process_that_writes() {
     let Some(dir) = std::env::var_os("CUPRIC_TEST_FOLDER") else { return };
@@ -142,7 +142,7 @@ fn a_killed_process_leaves_whole_files() {
             assert!(Command::new("kill").args([format!("-{signal}"), to.to_string()]).status().unwrap().success());
         };
         send(signal, writer.id());
-        // a process that was started in the background ignores INT, and so do those that it starts
+        // a background process ignores SIGINT, and so do the processes that it starts
         for _ in 0..100 {
             if writer.try_wait().unwrap().is_some() {
                 break;
@@ -154,7 +154,7 @@ fn a_killed_process_leaves_whole_files() {
         }
         assert!(!writer.wait().unwrap().success());
         for name in dir.names() {
-            // what the killed process was writing
+            // a temporary file of the killed process
             if name.starts_with(".cupric-") && name.ends_with(".tmp") {
                 std::fs::remove_file(dir.file(&name)).unwrap();
                 continue;
@@ -170,12 +170,12 @@ fn a_killed_process_leaves_whole_files() {
 
 // --- pipes ---
 
-/// What is read of a pipe into which these pieces are written.
+/// What reading a pipe gives if these pieces are written to it.
 fn through(pipe: &Path, pieces: Vec<Vec<u8>>) -> cupric::Result<Array> {
     std::thread::scope(|s| {
         s.spawn(|| {
             let mut to = std::fs::File::options().write(true).open(pipe).unwrap();
-            // the reader may have seen enough
+            // the write may fail because the reader stopped early
             let _ = pieces.iter().try_for_each(|p| to.write_all(p).and_then(|_| to.flush()));
         });
         Array::from_npy(pipe)
@@ -194,7 +194,7 @@ fn a_pipe_is_read_to_its_end() {
         let bytes = x.to_npy_bytes().unwrap();
         let got = through(&pipe, vec![bytes.clone()]).unwrap();
         assert_eq!((got.shape(), got.to_vec::<i32>().unwrap()), (x.shape(), x.to_vec::<i32>().unwrap()));
-        // in pieces of odd sizes
+        // pieces with odd sizes
         let got = through(&pipe, bytes.chunks(4099).map(<[u8]>::to_vec).collect()).unwrap();
         assert_eq!(got.to_vec::<i32>().unwrap(), x.to_vec::<i32>().unwrap());
     }
@@ -203,7 +203,7 @@ fn a_pipe_is_read_to_its_end() {
     assert_eq!(got.to_vec::<bool>().unwrap(), [true, false, true]);
     let empty = cupric::zeros([0, 3], cupric::DType::F64).to_npy_bytes().unwrap();
     assert_eq!(through(&pipe, vec![empty]).unwrap().shape(), [0, 3]);
-    // too few, too many, none
+    // too few bytes, too many, and none
     let bytes = array![1, 2, 3].to_npy_bytes().unwrap();
     for (pieces, fact) in [
         (vec![bytes[..bytes.len() - 1].to_vec()], "the data ended early"),
@@ -216,7 +216,7 @@ fn a_pipe_is_read_to_its_end() {
         assert_eq!(e.kind(), ErrorKind::Format, "{e}");
         assert!(e.to_string().contains(fact), "{e}");
     }
-    // and a pipe is written to
+    // an array can be written to a pipe too
     let writer = pipe.clone();
     let writing = std::thread::spawn(move || array![5.0].to_npy(writer).unwrap());
     assert_eq!(values(&pipe), [5.0]);
@@ -224,7 +224,7 @@ fn a_pipe_is_read_to_its_end() {
     assert_eq!(dir.names(), ["pipe"]);
 }
 
-/// Reads its standard input, where it was started to do that.
+/// In a child process, reads an array from the standard input.
 #[test]
 fn a_process_that_reads() {
     if std::env::var_os("CUPRIC_TEST_FOLDER").is_some() {

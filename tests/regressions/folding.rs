@@ -1,7 +1,7 @@
-//! Sums, differences and products are computed as they are written: a shader's compiler may not shorten `(x + 1) − x`
-//! to 1, nor `y − y` to 0.
+//! Sums, differences and products are computed as written: a shader compiler must not simplify `(x + 1) − x` to 1, or
+//! `y − y` to 0.
 
-// `x − x` is what is tested
+// these tests use `x − x`
 #![allow(clippy::eq_op)]
 
 use crate::kit::{has, noise, on_devices, put, same};
@@ -10,7 +10,7 @@ use cupric::*;
 
 const INF: f32 = f32::INFINITY;
 
-/// Numbers at which a shortened formula differs from the written one.
+/// Numbers for which a simplified formula gives another result.
 fn edges() -> Vec<f32> {
     let mut v =
         vec![1e10, INF, 3.0, -INF, f32::NAN, -0.0, 0.0, 1e20, -1e-20, 0.1, 1.0 / 3.0, 7e-4, f32::MAX, 16_777_216.0];
@@ -18,7 +18,7 @@ fn edges() -> Vec<f32> {
     v
 }
 
-/// Each number with a function of the host's arithmetic.
+/// Applies a function of the host's arithmetic to each number.
 fn of(x: &[f32], f: impl Fn(f32) -> f32) -> Vec<f32> {
     x.iter().map(|x| f(*x)).collect()
 }
@@ -35,7 +35,7 @@ fn a_sum_less_its_term(d: &Device) {
     same(&(1.0 - (1.0 - &x)), &of(&v, |x| 1.0 - (1.0 - x)));
     same(&(&x + (1.0 + -&x)), &of(&v, |x| x + (1.0 + -x)));
     same(&((&x - 0.1) + (0.1 - &x)), &of(&v, |x| (x - 0.1) + (0.1 - x)));
-    // casts that change nothing and `positive` are seen through
+    // casts without effect and `positive` must not hide the pattern from this protection
     same(&((&x + 1.0).positive().astype(F32) - x.positive()), &of(&v, |x| (x + 1.0) - x));
 }
 
@@ -57,7 +57,7 @@ fn a_value_less_itself(d: &Device) {
     same(&(&y / &y), &of(&v, |x| (x * 3.0) / (x * 3.0)));
     let b = put(d, [INF, -INF, 2.0], &[3]);
     same(&b.lerp(&b, 0.5), &[f32::NAN, f32::NAN, 2.0]);
-    // rows of maxima: NaN where the largest is infinite
+    // maxima of rows: NaN where the largest element is infinite
     let m = put(d, [1.0, INF, -INF, 2.0, INF, -INF], &[2, 3]);
     let top = m.max(keep(0));
     same(&(&top - &top), &[0.0, f32::NAN, f32::NAN]);
@@ -80,7 +80,7 @@ fn products_are_not_taken_together(d: &Device) {
     same(&(x.abs().sqrt() * x.abs().sqrt()), &of(&v, |x| x.abs().sqrt() * x.abs().sqrt()));
     same(&(&x * 0.0), &of(&v, |x| x * 0.0));
     same(&(&x + 0.0), &of(&v, |x| x + 0.0));
-    // the product's rounding error, by halves of twelve bits
+    // the rounding error of a product, by splitting factors into halves of twelve bits
     let p = &y * &u;
     let split = |x: &Expr| { let c = x * 4097.0; let h = &c - (&c - x); (h.clone(), x - &h) };
     let ((yh, yl), (uh, ul)) = (split(&y), split(&u));
@@ -120,7 +120,7 @@ fn half_precision_is_not_folded(d: &Device) {
     let e = x.sqrt();
     same(&(&e - &e), &of(&|x| x.sqrt() - x.sqrt()));
     same(&((&x + 3e4) - 3e4), &of(&|x| (x + 3e4) - 3e4));
-    // by way of f32, which is no operation at all
+    // through a cast to f32, which has no effect here
     same(&((&x + 3e4).astype(F32) - 3e4), &v.iter().map(|x| (x.to_f32() + 3e4) - 3e4).collect::<Vec<f32>>());
 }
 
@@ -145,7 +145,7 @@ fn behind_reductions(d: &Device) {
     let t = &s * 0.3;
     same(&(&t - &t), &of(&sums, |s| s * 0.3 - s * 0.3));
     same(&((&s + 1e8) - 1e8), &of(&sums, |s| (s + 1e8) - 1e8));
-    // before a fold, and in a row kernel
+    // before a reduction, and within a row kernel
     same(&((&x + 1e8) - 1e8).max(0), &of(&[v[0].max(v[3]), 0.0, INF], |s| (s + 1e8) - 1e8));
     let top = x.max(keep(1));
     let e = ((&x - &top) + 1e8) - 1e8;
@@ -164,7 +164,7 @@ fn in_the_epilogue_of_a_product(d: &Device) {
 }
 
 fn a_compensated_sum(d: &Device) {
-    // Kahan's sum of 40 rows, each step as a user writes it; one kernel
+    // Kahan summation of 40 rows, each step written by the user; all in one kernel
     let (rows, n) = (40, 300);
     let mut v: Vec<f32> = noise(11, rows * n).iter().map(|x| x + 1.0).collect();
     v[..n].fill(1e8);
@@ -198,7 +198,7 @@ fn a_compensated_sum(d: &Device) {
 }
 
 fn a_sum_with_its_error(d: &Device) {
-    // Neumaier's sum: the errors of two-sums are added apart, and the result is right to the last place or so
+    // Neumaier's summation: rounding errors are summed separately, so the result is right to about the last digit
     let (rows, n) = (24, 100);
     let mut v: Vec<f32> = noise(12, rows * n);
     v[..n].fill(3e9);

@@ -1,11 +1,11 @@
-//! What a device that is limited may hold.
+//! How much memory a device with a limit may hold.
 
 use crate::kit::*;
 use cupric::DType::*;
 use cupric::*;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-/// Bytes that are there, in use or not.
+/// The bytes that the device holds, in use or cached.
 fn held(d: &Device) -> usize {
     let m = d.memory();
     m.used + m.cached
@@ -22,7 +22,7 @@ fn out_of_memory(result: Result<Array>) {
 on_devices! {
 
 fn what_is_cached_counts(d: &Device) {
-    // sizes that are rounded up, and none that a later one fits
+    // sizes that are rounded up, where no cached buffer fits a later one
     let limit = 100 << 20;
     let d = d.with_memory_limit(limit).unwrap();
     for n in [33 << 20, 50 << 20, 49 << 20, 66 << 20, 97 << 20, 13 << 20, 7 << 20, 25 << 20] {
@@ -46,13 +46,13 @@ fn a_limit_is_used_to_its_last_byte(d: &Device) {
         for _ in 0..3 {
             let all = bytes(&d, limit).unwrap();
             assert_eq!((d.memory().used, d.memory().limit), (limit, Some(limit)));
-            // not one element more, however small
+            // now not even a small array fits
             out_of_memory(bytes(&d, 4));
             out_of_memory(bytes(&d, 64));
             drop(all);
             assert!(held(&d) <= limit);
         }
-        // in two parts, the second of which is the rest
+        // two arrays that together fill the limit
         let part = bytes(&d, limit / 2).unwrap();
         let rest = limit - d.memory().used;
         let kept = if rest == 0 { None } else { Some(bytes(&d, rest).unwrap()) };
@@ -61,7 +61,7 @@ fn a_limit_is_used_to_its_last_byte(d: &Device) {
         drop((part, kept));
         assert_eq!((d.memory().used, d.memory().peak), (0, limit));
     }
-    // one that holds nothing holds what has no bytes
+    // a limit of 0 allows only arrays without bytes
     let d = d.with_memory_limit(0).unwrap();
     out_of_memory(bytes(&d, 1));
 }
@@ -69,7 +69,7 @@ fn a_limit_is_used_to_its_last_byte(d: &Device) {
 fn what_is_cached_goes_first(d: &Device) {
     let limit = 10 << 20;
     let d = d.with_memory_limit(limit).unwrap();
-    // whatever is in use leaves the rest to whoever asks, also where much is cached in other sizes
+    // all memory that is not in use is available, even if it is cached in buffers of other sizes
     let mut dice = Dice::new(5);
     let mut live: Vec<Array> = vec![];
     for _ in 0..400 {
@@ -78,7 +78,7 @@ fn what_is_cached_goes_first(d: &Device) {
             1 => dice.below(300_000),
             _ => dice.below(6 << 20),
         } / 4 * 4;
-        // a few bytes take a line of memory
+        // a small array takes 64 bytes
         let fits = d.memory().used + n.max(64) <= limit;
         match bytes(&d, n) {
             Ok(x) => live.push(x),
@@ -90,7 +90,7 @@ fn what_is_cached_goes_first(d: &Device) {
         }
     }
     drop(live);
-    // and a loop whose buffers fit asks the system for none
+    // a loop whose buffers fit allocates nothing from the system
     let mut x = bytes(&d, 4 << 20).unwrap();
     for round in 0..20 {
         let before = d.stats().driver_allocations;

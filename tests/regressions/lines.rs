@@ -1,9 +1,9 @@
-//! A plan is shared by every place that evaluates the same structure; an error names the line of the place that made it.
+//! Evaluations of one structure share a plan, but an error names the line of its own expression.
 
 use crate::kit::*;
 use cupric::*;
 
-/// The line of an error that is met when the expression is computed or read.
+/// The source line of an error that the evaluation or the read returns.
 fn line(e: &Expr) -> u32 {
     let error = e.eval().and_then(|a| a.to_vec::<f32>()).unwrap_err();
     assert_eq!((error.kind(), error.operation()), (ErrorKind::Index, "take"), "{error}");
@@ -13,19 +13,19 @@ fn line(e: &Expr) -> u32 {
 on_devices! {
 
 fn one_structure_from_two_lines(d: &Device) {
-    // another test's read would take the error
+    // a device of its own, because another test's read could return this error
     let d = &own(d);
     let x = put(d, vec![1f32, 2., 3.], &[3]);
     let good = put(d, vec![0i32, 2], &[2]);
     let bad = put(d, vec![0i32, 9], &[2]);
     let first = |i: &Array| x.take(i, 0) + 1.0; let first_line = line!();
     let second = |i: &Array| x.take(i, 0) + 1.0; let second_line = line!();
-    // who plans first has no claim to the line
+    // the line is not that of the expression that was planned first
     first(&good).eval().unwrap();
     assert_eq!(line(&second(&bad)), second_line);
     assert_eq!(line(&first(&bad)), first_line);
     assert_eq!(line(&second(&bad)), second_line);
-    // an evaluation of its own between the error and the read
+    // another evaluation between the error and the read
     #[cfg(feature = "gpu")]
     if d.is_gpu() {
         let _late = second(&bad).eval().unwrap();
@@ -59,7 +59,7 @@ fn one_structure_from_two_threads(d: &Device) {
         b.join().unwrap();
     });
     if !d.is_gpu() {
-        // one device for both: on the CPU an error belongs to the call that met it
+        // both threads share a device; on the CPU an error belongs to the call that caused it
         let lines: Vec<(u32, u32)> = std::thread::scope(|s| {
             let a = s.spawn(|| (0..50).map(|_| (line(&(x.take(&bad, 0) - 1.0)), line!())).collect::<Vec<_>>());
             let b = s.spawn(|| (0..50).map(|_| (line(&(x.take(&bad, 0) - 1.0)), line!())).collect::<Vec<_>>());
@@ -70,7 +70,7 @@ fn one_structure_from_two_threads(d: &Device) {
 }
 
 fn two_takes_of_one_kernel(d: &Device) {
-    // another test's read would take the error
+    // a device of its own, because another test's read could return this error
     let d = &own(d);
     let x = put(d, vec![1f32, 2., 3.], &[3]);
     let (good, bad) = (put(d, vec![0i32, 2], &[2]), put(d, vec![0i32, -7], &[2]));
@@ -84,13 +84,13 @@ fn two_takes_of_one_kernel(d: &Device) {
     assert_eq!(line(&e), at - 1);
     let (e, at) = sum(&bad, &good);
     assert_eq!(line(&e), at - 2);
-    // equal takes are one: the first line that the walk meets
+    // two equal `take` nodes are merged, and the error names the first line in traversal order
     let (e, at) = sum(&bad, &bad);
     assert_eq!(line(&e), at - 2);
 }
 
 fn the_line_of_a_write(d: &Device) {
-    // another test's read would take the error
+    // a device of its own, because another test's read could return this error
     let d = &own(d);
     let x = put(d, vec![1f32, 2., 3.], &[3]);
     let (good, bad) = (put(d, vec![0i32, 2, 1], &[3]), put(d, vec![0i32, 3, 1], &[3]));
@@ -102,7 +102,7 @@ fn the_line_of_a_write(d: &Device) {
 }
 
 fn limits_name_the_line_of_their_caller(d: &Device) {
-    // planned twice, because a plan that fails is not kept; the memory of a result is asked for where it is evaluated
+    // plans that fail are not kept, so this plans twice; memory for the result is allocated at the evaluation
     let small = d.with_memory_limit(1 << 20).unwrap();
     let x = cupric::zeros([1], DType::F32).to_device(&small).unwrap();
     for round in 0..2 {
@@ -113,7 +113,7 @@ fn limits_name_the_line_of_their_caller(d: &Device) {
         let error = e.eval().unwrap_err();
         assert_eq!((error.kind(), error.location().unwrap().line()), (ErrorKind::OutOfMemory, second), "{error}");
     }
-    // of several results the one that does not fit
+    // among several results, the one that does not fit
     let fits = &x + 1.0;
     let large = x.broadcast_to([1 << 22]) + 1.0; let here = line!();
     let error = eval_all([&fits, &large]).unwrap_err();
@@ -122,7 +122,7 @@ fn limits_name_the_line_of_their_caller(d: &Device) {
 
 }
 
-/// A dispatch that cannot be made is the error of its own caller.
+/// If a dispatch cannot be made, the error names the line of its own caller.
 #[cfg(feature = "gpu")]
 #[test]
 fn a_shader_that_fails_names_the_line_of_its_caller() {
@@ -131,7 +131,7 @@ fn a_shader_that_fails_names_the_line_of_its_caller() {
     let x = put(&d, vec![1f32, 2., 3.], &[3]);
     for _ in 0..2 {
         for second in [false, true] {
-            // the same structure, from two places
+            // the same structure from two source lines
             #[allow(clippy::if_same_then_else)]
             let (e, here) = if second { (&x * 5.0 - 0.25, line!()) } else { (&x * 5.0 - 0.25, line!()) };
             let fault =

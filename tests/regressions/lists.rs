@@ -1,11 +1,11 @@
-//! Lists on the host whose length a caller decides: bounded, or not made at all, and in time that grows with what the caller gives.
+//! Host lists whose length depends on a caller: bounded or avoided, and in time proportional to the caller's data.
 
 use crate::kit::*;
 use cupric::DType::*;
 use cupric::*;
 use std::time::{Duration, Instant};
 
-/// An array of one element in memory and so many along its axis.
+/// An array with `n` elements along its axis, of which memory holds only one.
 fn long(d: &Device, n: usize) -> Expr {
     put(d, vec![1u8], &[1]).broadcast_to([n])
 }
@@ -14,7 +14,7 @@ fn limit<T>(r: Result<T>) {
     assert_eq!(r.err().map(|e| e.kind()), Some(ErrorKind::LimitExceeded));
 }
 
-/// Fails if work takes 30 seconds, which is many times what it takes here, and a small part of what it took.
+/// Panics if the work takes 30 s: many times what it takes now, and a small part of what it took before.
 fn soon<T>(what: &str, work: impl FnOnce() -> T) -> T {
     let start = Instant::now();
     let result = work();
@@ -56,7 +56,7 @@ fn long_axes_lose_and_get_elements_at_a_slice() {
 
 #[test]
 fn counts_of_a_list_take_no_memory_as_long_as_the_result() {
-    // on a device of its own, which lists of positions would be on
+    // on another device, where a list of positions would have been stored
     let counts = vec![1usize << 33; 40];
     let x = put(&Device::cpu(), vec![7u8; 40], &[40]);
     let shape = soon("repeat", || x.repeat(&counts[..], 0).shape().unwrap().to_vec());
@@ -85,7 +85,7 @@ fn no_positions_of_no_elements() {
 #[test]
 fn long_chains_of_matrices() {
     let d = Device::cpu();
-    // matrices that shift by one place, so that their product is known
+    // matrices that shift rows by one, so that the product is known
     let ones = |n: usize| -> Vec<f32> { (0..9).map(|i| ((i / 3 + n) % 3 == i % 3) as u8 as f32).collect() };
     let shift = put(&d, ones(1), &[3, 3]);
     for n in [64usize, 65, 100, 1000] {
@@ -94,13 +94,13 @@ fn long_chains_of_matrices() {
     }
 }
 
-/// Of as many numbers as were asked for one by one, and of all at once.
+/// Compares a call for many numbers with single calls for each number.
 fn same<T: Element + PartialEq + std::fmt::Debug>(many: &Expr, each: Vec<Expr>) {
     assert_eq!(many.to_vec::<T>().unwrap().len(), each.len() * many.size().unwrap() / many.shape().unwrap()[0].max(1));
     for (k, one) in each.iter().enumerate() {
         let row = many.slice(s![k as isize, ...]);
         assert_eq!(row.shape().unwrap(), one.shape().unwrap());
-        // NaNs are equal as bits
+        // compares NaNs as text, because they are not equal
         let bits = |e: &Expr| e.to_vec::<T>().unwrap().iter().map(|x| format!("{x:?}")).collect::<Vec<_>>();
         assert_eq!(bits(&row), bits(one), "{k}");
     }
@@ -134,7 +134,7 @@ fn many_quantiles_are_those_of_each(d: &Device) {
 fn many_choices_are_those_of_each(d: &Device) {
     let i: Vec<i32> = (0..300).map(|k| (k * 7) % 70).collect();
     let i = put(d, i, &[3, 100]);
-    // numbers, rows that broadcast, and an array with an axis more
+    // literals, rows that broadcast, and an array with one more axis
     let numbers: Vec<i32> = (0..70).map(|k| 1000 + k).collect();
     let wanted: Vec<i32> = i.to_vec::<i32>().unwrap().iter().map(|k| 1000 + k).collect();
     assert_eq!(i.choose(numbers.clone()).to_vec::<i32>().unwrap(), wanted);
@@ -146,12 +146,12 @@ fn many_choices_are_those_of_each(d: &Device) {
     assert_eq!(many.to_vec::<i32>().unwrap(), few.to_vec::<i32>().unwrap());
     assert_eq!(((&i + 70) % 70).choose(numbers.clone()).to_vec::<i32>().unwrap(), wanted);
     assert_eq!((&i - 70).clip(0, 69).choose(numbers.clone()).to_vec::<i32>().unwrap(), [1000; 300]);
-    // a GPU reports it with the next read
+    // a GPU reports the error at the next read
     assert_eq!((&i + 70).choose(numbers).to_vec::<i32>().unwrap_err().kind(), ErrorKind::Index);
 }
 
 fn pads_of_many_cells(d: &Device) {
-    // beside NumPy's rule, element by element
+    // NumPy's rules for padding, element by element
     let at = |i: isize, n: isize, with: Pad| match with {
         Pad::Wrap => i.rem_euclid(n),
         Pad::Symmetric => i.rem_euclid(2 * n).min(2 * n - 1 - i.rem_euclid(2 * n)),

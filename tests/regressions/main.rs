@@ -1,5 +1,5 @@
-//! Faults that were found from outside, each as the program that showed it. A file a theme; every test here was red
-//! before the fault was mended.
+//! Bugs that users found, each as the program that showed it. There is a file for each topic, and every test failed
+//! before its bug was fixed.
 
 #[path = "../kit/mod.rs"]
 mod kit;

@@ -1,14 +1,14 @@
-//! Memory of the host that is not there: an error, never the end of the process.
+//! If the host has no memory, the library returns an error and never ends the process.
 
 use crate::kit::*;
 use cupric::DType::*;
 use cupric::*;
 use std::process::Command;
 
-/// Elements of 64 MiB as f32, where a process may have 700 MB.
+/// 16 Mi elements, 64 MiB of f32; the test process may use 700 MB.
 const N: usize = 16 << 20;
 
-/// In a process of little memory: what copies elements on the host.
+/// Copies of elements on the host, in a process with little memory.
 #[test]
 fn a_copy_on_the_host_without_memory_is_an_error() {
     if !cfg!(target_os = "linux") {
@@ -50,7 +50,7 @@ fn with_little_memory() {
     let x = full([N], 1.5, F32).to_device(&own(&Device::cpu())).unwrap();
     let truths = full([4 * N], true, Bool).eval().unwrap();
     let rows = vec![vec![1u8; 2 * N]; 2];
-    // a read takes two copies, and either may be the one that is missing
+    // a read makes two copies, and memory may be missing for either
     let first = until_refused(|| x.to_vec::<f32>());
     let second = until_refused(|| Array::from_slice(&rows[0], [2 * N]));
     refused(truths.to_vec::<bool>());
@@ -63,7 +63,7 @@ fn with_little_memory() {
     assert_eq!(x.to_vec::<f32>().unwrap().len(), N);
 }
 
-/// In a process whose memory has room for an array, but not for the size that the pool would round it up to.
+/// A process has memory for an array, but not for the larger size to which the pool would round it up.
 #[test]
 fn an_array_that_just_fits_is_not_refused() {
     if !cfg!(target_os = "linux") {
@@ -86,9 +86,9 @@ fn an_array_that_just_fits_is_not_refused() {
 }
 
 fn until_one_just_fits() {
-    // one byte more than a power of two, which the pool rounds up to half as much again
+    // one byte above a power of two, which the pool rounds up to 1.5 times the size
     let (bytes, rounded) = ((128 << 20) + 1, 192 << 20);
-    // the kernel's own small needs, so that only the result is at stake
+    // run a small kernel first, so that later only memory for the result is needed
     full([1000], 1u8, U8).eval().unwrap();
     let has_room = |n: usize| Vec::<u8>::new().try_reserve_exact(n).is_ok();
     let mut ballast: Vec<Vec<u8>> = vec![];
@@ -100,7 +100,7 @@ fn until_one_just_fits() {
     assert_eq!(x.slice(s![-1]).item::<u8>().unwrap(), 7);
     assert_eq!(Device::cpu().memory().used, bytes);
     drop(x);
-    // and where there is no room for the array itself, it is refused
+    // without memory for the array itself, the call returns an error
     while has_room(bytes) {
         ballast.push(Vec::with_capacity(8 << 20));
     }
@@ -109,7 +109,7 @@ fn until_one_just_fits() {
     assert_eq!(full([bytes], 7u8, U8).eval().err().map(|e| e.kind()), Some(ErrorKind::OutOfMemory));
 }
 
-/// In a process of its own: how much memory a fused sum needs beside its operands and its result.
+/// In a separate process: how much memory a fused sum needs beside its operands and its result.
 #[test]
 fn a_fused_sum_needs_its_operands_and_its_result_alone() {
     if !cfg!(target_os = "linux") {
@@ -122,7 +122,7 @@ fn a_fused_sum_needs_its_operands_and_its_result_alone() {
         let run = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "memory::a_fused_sum_needs_its_operands_and_its_result_alone"])
             .env("CUPRIC_PEAK", "1")
-            // which writes to memory that the sum would not touch
+            // because poisoning would write to memory that the sum does not touch
             .env_remove("CUPRIC_POISON")
             .env("RAYON_NUM_THREADS", threads)
             .output()
@@ -133,14 +133,14 @@ fn a_fused_sum_needs_its_operands_and_its_result_alone() {
 }
 
 fn peak_of_a_sum() {
-    // bytes that the system counts: those in memory now, and the most so far
+    // bytes of memory as the system counts them: resident now, or the peak
     let bytes = |what: &str| {
         let text = std::fs::read_to_string("/proc/self/status").unwrap();
         let line = text.lines().find(|l| l.starts_with(what)).unwrap();
         line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() << 10
     };
     let sum = |a: &Array, b: &Array| (a * 2.0 + b).eval().unwrap();
-    // the program's own code, its threads and their stacks
+    // run once first, so that code, threads and stacks do not count
     let small = Array::from_vec(vec![1f32; 100_000], [100_000]).unwrap();
     sum(&small, &small);
     for n in [1_000_003, N] {

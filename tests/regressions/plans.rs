@@ -1,9 +1,9 @@
-//! A printed plan is what runs; an index out of range is named as it was given; large graphs and costly kernels are cut.
+//! Printed plans are what runs; errors name the given index; large graphs and costly kernels are split.
 
 use crate::kit::*;
 use cupric::*;
 
-/// One expression of each kind, with its name, on a device.
+/// The name and an expression of each kind of operation, on a device.
 fn every_operation(d: &Device) -> Vec<(String, Expr)> {
     let small = |shape: &[usize], seed| {
         let n = shape.iter().product();
@@ -85,7 +85,7 @@ fn what_is_printed_is_what_runs(d: &Device) {
 }
 
 fn an_index_is_named_as_it_was_given(d: &Device) {
-    // another test's read would take the error
+    // a device of its own, because another test's read could return this error
     let d = &own(d);
     let x = put(d, (0..30).map(|i| i as f32).collect::<Vec<_>>(), &[10, 3]);
     let named = |indices: Expr, want: &str| {
@@ -100,7 +100,7 @@ fn an_index_is_named_as_it_was_given(d: &Device) {
     }
     for i in near.into_iter().chain([1 << 31, 1 << 40, -(1 << 40), (1 << 32) + 3, i64::MAX, i64::MIN]) {
         named(put(d, vec![3, i, 2], &[3]).into(), &i.to_string());
-        // widened within the kernel
+        // the index is converted to i64 within the kernel
         if i32::try_from(i).is_ok() {
             named(put(d, vec![3, i as i32, 2], &[3]).astype(DType::I64), &i.to_string());
         }
@@ -114,7 +114,7 @@ fn an_index_is_named_as_it_was_given(d: &Device) {
     for i in [-11i8, 127] {
         named(put(d, vec![3, i, 2], &[3]).into(), &i.to_string());
     }
-    // the good ones of every type still mean what they meant
+    // valid indices of every type still work
     for t in [DType::I8, DType::I16, DType::I32, DType::I64] {
         let i = put(d, vec![-10i32, 9, -1, 0], &[4]).astype(t);
         assert_eq!(x.take(&i, 0).slice(s![.., 0]).to_vec::<f32>().unwrap(), [0., 27., 27., 0.], "{t}");
@@ -124,7 +124,7 @@ fn an_index_is_named_as_it_was_given(d: &Device) {
         let i = put(d, vec![9u32, 0], &[2]).astype(t);
         assert_eq!(x.take(&i, 0).slice(s![.., 0]).to_vec::<f32>().unwrap(), [27., 0.], "{t}");
     }
-    // in a reduction, and of many dispatches before the read the first
+    // in a reduction, and among many dispatches before the read, the error of the first one
     let bad = put(d, vec![1i64, 1 << 40], &[2]);
     let error = x.take(&bad, 0).sum(..).eval().and_then(|a| a.to_vec::<f32>()).unwrap_err();
     assert!(error.to_string().contains("index 1099511627776 is"), "{error}");
@@ -132,7 +132,7 @@ fn an_index_is_named_as_it_was_given(d: &Device) {
 
 }
 
-/// `n` times the same function, one after the other.
+/// Applies the same function `n` times.
 fn chain(x: &Expr, n: usize, f: impl Fn(Expr) -> Expr) -> Expr {
     (0..n).fold(x.clone(), |e, _| f(e))
 }
@@ -155,9 +155,9 @@ fn kernels_are_cut_by_what_compiling_them_costs() {
     assert_eq!(costs(&chain(&x, 30, |e| e.exp())).len(), 1, "and so is one of functions that are not dear");
     assert_eq!(costs(&chain(&x, 8, |e| e.sin())).len(), 1);
     assert_eq!(costs(&Rng::new(1).normal([8], DType::F32)).len(), 1);
-    // the CPU compiles nothing: only the number of values counts there
+    // the CPU does not compile kernels, so only the number of values limits a kernel there
     assert_eq!(chain(&x, 40, |e| e.sin()).plan().unwrap().kernels(), 1);
-    // a limit below any function leaves each one a kernel of its own
+    // with a limit below the cost of any function, each one gets its own kernel
     let mut tight = card.clone();
     tight.max_cost = 1;
     assert_eq!(testing::compile_costs(&chain(&x, 5, |e| e.sin()), &tight).unwrap().len(), 5);
@@ -178,7 +178,7 @@ fn a_cut_keeps_the_bits_of_f32() {
     assert_eq!(bits(&fused), bits(&step));
 }
 
-/// What the next test runs in a process of its own.
+/// The work of the child process that the next test starts.
 #[cfg(feature = "gpu")]
 #[test]
 fn the_first_run_of_a_long_chain() {
@@ -190,7 +190,7 @@ fn the_first_run_of_a_long_chain() {
     }
 }
 
-/// A driver that compiles 50 sines is at work, though nothing it was given is finished for a while.
+/// A driver that compiles 50 sines counts as working, although it finishes nothing for a while.
 #[cfg(feature = "gpu")]
 #[test]
 fn compiling_is_progress() {
@@ -207,8 +207,8 @@ fn compiling_is_progress() {
     assert!(output.status.success() && text.contains("1 passed"), "{text}");
 }
 
-/// Nodes that each read two earlier ones: the one before and any (`near` is `None`), or two of the last `near`. And how
-/// many of them the last one needs.
+/// A random graph. Each node reads two earlier ones: the previous and any other (`near` is `None`), or two of the last
+/// `near`. Also returns how many nodes the last one needs.
 fn random_graph(n: usize, near: Option<usize>) -> (Vec<Expr>, usize) {
     let x = put(&Device::cpu(), (1..9).map(|i| i as f32).collect::<Vec<_>>(), &[8]);
     let mut nodes: Vec<Expr> = vec![&x * 0.5, &x + 0.25];
@@ -236,20 +236,20 @@ fn random_graph(n: usize, near: Option<usize>) -> (Vec<Expr>, usize) {
     (nodes, needed.iter().filter(|n| **n).count())
 }
 
-/// What `f` gives, and the most bytes that it held, on a thread whose cache of plans is empty: a full one is emptied while
-/// `f` runs, and what that frees would count for `f`.
+/// The result of `f` and its peak memory, on a new thread. Its cache of plans is empty, because a full one would be
+/// emptied during `f`, and the freed memory would count for `f`.
 fn peak_of_a_thread<T: Send>(f: impl FnOnce() -> T + Send) -> (T, usize) {
     std::thread::scope(|s| s.spawn(|| crate::peak_memory::peak(f)).join().unwrap())
 }
 
-/// A graph of many nodes over a few elements, each used by others far away: its plan is what takes memory and time.
+/// A graph with many nodes of few elements, where readers are far from their operands: planning needs time and memory.
 #[test]
 fn a_random_graph_is_planned_in_little_memory() {
-    // so many that the plan is not kept in a cache, where its key would count
+    // so many nodes that the plan is not cached, because its key would count as memory
     let n = 50_000;
     for near in [None, Some(1000)] {
         let (nodes, needed) = random_graph(n, near);
-        // step by step, as if nothing were fused
+        // the reference, evaluated node by node without fusion
         let host: Vec<f32> = {
             let values: Vec<Array> = nodes[..300].iter().map(|e| e.eval().unwrap()).collect();
             values[299].to_vec().unwrap()
@@ -259,14 +259,14 @@ fn a_random_graph_is_planned_in_little_memory() {
         let (kept, most) = peak_of_a_thread(|| testing::plan_bytes(last).unwrap());
         let (kept, most) = (kept / needed, most / needed);
         println!("{near:?}: {kept} bytes a node kept, {most} at most");
-        // the planner holds little beside the plan that it makes
+        // the planner needs little memory beyond the plan itself
         assert!(kept < 850 && most < 1100, "{kept} bytes a node, {most} at most");
         let last = last.to_vec::<f32>().unwrap();
         assert!(last.iter().all(|v| v.is_finite()), "{last:?}");
     }
 }
 
-/// Ten times the nodes are ten times the steps and the memory.
+/// Ten times as many nodes take ten times as many steps and as much memory.
 #[test]
 fn planning_is_linear_in_the_nodes() {
     for near in [None, Some(1000)] {
@@ -281,14 +281,14 @@ fn planning_is_linear_in_the_nodes() {
     }
 }
 
-/// A thread has 2,048 places for plans: more plans than that share places, and each still gives its own result.
+/// A thread has 2,048 slots for plans. More plans share slots, and each must still give its own result.
 #[test]
 fn more_plans_than_a_thread_has_places() {
     let x: Vec<f32> = (0..3000).map(|i| i as f32).collect();
     let x = Array::from_vec(x, [3000]).unwrap();
     for _ in 0..2 {
         for n in 1..=3000 {
-            // plans of different lengths, which read from different places
+            // plans of different lengths that start at different offsets
             let y = (x.slice(s![n - 1..]) + 1.0).eval().unwrap();
             assert_eq!((y.size(), y.slice(s![..1]).item::<f32>().unwrap()), (3001 - n as usize, n as f32));
         }

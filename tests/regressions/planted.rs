@@ -1,4 +1,4 @@
-//! What the tests did not see when a fault was planted: each of these goes red at one or more of `src/base/mutants.rs`.
+//! Planted faults (`src/base/mutants.rs`) that no test noticed before: each of these tests fails for at least one.
 
 use crate::kit::*;
 use cupric::*;
@@ -10,12 +10,12 @@ fn takes_of_two_modes_are_two(d: &Device) {
     let i = put(d, vec![-1i32, 3, 7, -4, 2], &[5]);
     let (clip, wrap) = (x.take(Clip(&i), 0), x.take(Wrap(&i), 0));
     let (clipped, wrapped) = ([10, 30, 30, 10, 30], [30, 10, 20, 30, 30]);
-    // as two results of one plan, and inside one kernel
+    // as two results of one plan, and within one kernel
     let all = eval_all([&clip, &wrap]).unwrap();
     same(&all[0], &clipped);
     same(&all[1], &wrapped);
     same(&(clip * 100 + wrap), &[1030, 3010, 3020, 1030, 3030]);
-    // a bool of 0 and 1 as a position is never negative: with `take` as well
+    // unsigned positions are never negative, so the three modes agree on valid ones
     let i = put(d, vec![2u8, 0, 1], &[3]);
     let sum = x.take(&i, 0) + x.take(Clip(&i), 0) + x.take(Wrap(&i), 0);
     same(&sum, &[90, 30, 60]);
@@ -23,7 +23,7 @@ fn takes_of_two_modes_are_two(d: &Device) {
 
 fn positions_beyond_31_bits_wrap(d: &Device) {
     let beyond = [1u32 << 31, (1 << 31) + 1, 3_000_000_000, 4_000_000_000, u32::MAX, 5];
-    // a late error goes to whoever reads next on the device
+    // a device of its own, because the next read on a device returns a late error
     let d = &own(d);
     for n in [2usize, 3, 5, 7, 10, 64, 1000] {
         let x = put(d, (0..n as i32).collect::<Vec<_>>(), &[n]);
@@ -42,7 +42,7 @@ fn corrections_beyond_the_count(d: &Device) {
         let x = put(d, (0..n).map(|i| i as f32).collect::<Vec<_>>(), &[n]);
         for more in [0.0, 0.5, 1.0, 7.0, 1e9] {
             let correction = n as f64 + more;
-            // 0/0 where there is no deviation
+            // 0/0 if all deviations are 0
             let want = if n == 1 { f32::NAN } else { f32::INFINITY };
             same(&x.var_corrected(0, correction), &[want]);
             same(&x.std_corrected(.., correction), &[want]);
@@ -51,7 +51,7 @@ fn corrections_beyond_the_count(d: &Device) {
 }
 
 fn limits_of_memory_are_kept_to_the_byte(d: &Device) {
-    // also such as are no multiple of what a device hands out
+    // limits that are not multiples of the size in which a device allocates
     for limit in [2528usize, 4000, 65_536, 100_000, (1 << 20) - 32] {
         let small = d.with_memory_limit(limit).unwrap();
         for n in (limit - 300..=limit + 300).step_by(20).chain([limit + 1, limit + 64]) {
@@ -71,7 +71,7 @@ fn limits_of_memory_are_kept_to_the_byte(d: &Device) {
 }
 
 fn half_partial_results_are_not_rounded(d: &Device) {
-    // long enough for several chunks on a GPU: 2^-6 is lost where half of the sum, or a chunk of it, is an f16
+    // several chunks on a GPU: 2^-6 is lost if half of the sum, or a chunk's sum, is rounded to f16
     for (rows, n) in [(1usize, 6000usize), (1, 60_000), (3, 9000)] {
         let row = |i: usize| f16::from_f32(if i == 0 { 1.015625 } else { 1.0 - 2.0 * (i >= n / 2) as u8 as f32 });
         let x = put(d, (0..n).map(row).collect::<Vec<_>>().repeat(rows), &[rows, n]);
@@ -81,7 +81,7 @@ fn half_partial_results_are_not_rounded(d: &Device) {
 }
 
 fn shaders_of_takes_are_kept_by_mode(d: &Device) {
-    // alone in their kernels, which differ in nothing else
+    // each alone in its kernel; the kernels differ only in the mode
     let (x, i) = (put(d, vec![10i32, 20, 30], &[3]), put(d, vec![2u8, 0, 1], &[3]));
     let beyond = put(d, vec![4u8, 0, 200], &[3]);
     for _ in 0..2 {
@@ -104,7 +104,7 @@ fn a_bad_index_names_its_own_take(d: &Device) {
 }
 
 fn windows_reach_as_far_as_their_gathers(d: &Device) {
-    // four rows begin within a binding of 64 KiB, and end beyond it
+    // four rows start within a binding of 64 KiB and end beyond it
     let d = match d.is_gpu() {
         #[cfg(feature = "gpu")]
         true => testing::shrunk_gpu(64 << 10, 4).unwrap(),
@@ -117,7 +117,7 @@ fn windows_reach_as_far_as_their_gathers(d: &Device) {
 }
 
 fn several_gathers_of_one_array_reach_no_farther_than_one(d: &Device) {
-    // a kernel that has two operands and gathers twice from each
+    // a kernel with two operands, from each of which it gathers twice
     let x = put(d, (0..335).collect::<Vec<i32>>(), &[5, 67]);
     let sorted = x.sort(1);
     let i = put(d, (0..15).map(|i| i * 4).collect::<Vec<i32>>(), &[5, 3]);
@@ -130,10 +130,10 @@ fn synchronize_reports_a_bad_index(d: &Device) {
     let d = own(d);
     let x = put(&d, vec![1i32, 2, 3], &[3]);
     let taken = x.take(put(&d, vec![0i32, 3], &[2]), 0).eval();
-    // at once on the CPU
+    // on the CPU the evaluation itself returns the error
     let late = taken.and_then(|_| d.synchronize());
     assert_eq!(late.unwrap_err().kind(), ErrorKind::Index);
-    // and once only
+    // and the error is returned only once
     d.synchronize().unwrap();
     same(&(&x + 1), &[2, 3, 4]);
 }
@@ -143,7 +143,7 @@ fn uploads_do_not_overtake_kernels(d: &Device) {
     for n in [1usize, 100, 5000, 100_000] {
         let x = put(&d, vec![1i32; n], &[n]);
         let y = (&x + 1).eval().unwrap();
-        // its memory is free, though a kernel that has not run yet reads it
+        // x's memory is free for reuse, although a kernel that reads it may not have run yet
         drop(x);
         let z = put(&d, vec![70i32; n], &[n]);
         same(&y, &vec![2; n]);
@@ -152,7 +152,7 @@ fn uploads_do_not_overtake_kernels(d: &Device) {
 }
 
 fn a_normal_draw_is_finite(d: &Device) {
-    // the streams 0 of these seeds draw a word below 2^8: a uniform 0, of which a logarithm would be infinite
+    // stream 0 of these seeds draws a word below 2^8, a uniform 0, whose logarithm would be infinite
     for (seed, at) in ZEROS {
         assert_eq!(Rng::new(seed).uniform([at + 1], DType::F32).to_device(d).unwrap().min(..).item::<f32>().unwrap(), 0.0);
         let normal = Rng::new(seed).normal([at + 1], DType::F32).to_device(d).unwrap();
@@ -161,7 +161,7 @@ fn a_normal_draw_is_finite(d: &Device) {
 }
 
 fn the_words_of_an_array_of_bytes_have_one_owner(d: &Device) {
-    // a window that begins inside a word needs another shader, with atomics
+    // a binding that starts within a word needs another shader, which uses atomics
     let d = match d.is_gpu() {
         #[cfg(feature = "gpu")]
         true => testing::shrunk_gpu(64 << 10, 4).unwrap(),
@@ -178,7 +178,7 @@ fn the_words_of_an_array_of_bytes_have_one_owner(d: &Device) {
 }
 
 fn sums_of_integers_are_rounded_once(d: &Device) {
-    // totals on a tie of f32 and one beside it, made of eight numbers: of a total rounded twice the tie would decide
+    // totals of eight numbers at a tie of f32 and next to it: rounding the total twice would give the wrong f32
     let totals = (40..=66).flat_map(|e| {
         let half = 1i128 << (e - 24);
         [1i128, 3, 2].into_iter().flat_map(move |k| [-1, 0, 1].map(|beside| (1i128 << e) + k * half + beside))
@@ -199,7 +199,7 @@ fn sums_of_integers_are_rounded_once(d: &Device) {
 }
 
 fn a_column_is_summed_as_beside_others(d: &Device) {
-    // few columns are taken in bunches of blocks, many are not: the order of the sum is one
+    // few columns are summed several blocks at a time, many are not: the order of additions is the same
     for n in [1000usize, 5003, 20_000] {
         let v: Vec<f32> = (0..n * 40).map(|i| (i as u32).wrapping_mul(2_654_435_761) as f32 * 1e-9 - 1.0).collect();
         let x = put(d, v, &[n, 40]);
@@ -234,7 +234,7 @@ fn a_range_may_be_wider_than_its_largest_number(d: &Device) {
 }
 
 fn what_is_refused_is_not_counted(d: &Device) {
-    // a limit beyond the machine: it is the system that refuses
+    // the limit is larger than the machine's memory, so the system's allocation fails
     let d = d.with_memory_limit(1 << 46).unwrap();
     let used = d.memory().used;
     for _ in 0..3 {
@@ -245,12 +245,12 @@ fn what_is_refused_is_not_counted(d: &Device) {
 
 fn probabilities_are_of_64_bits(d: &Device) {
     let n = 40;
-    // both words of each draw, less one
+    // both words of each draw, minus one
     let words = Rng::new(5).integers(0u64, u64::MAX, [n], DType::U64).to_vec::<u64>().unwrap();
     for at in 0..n {
         let first = (words[at] >> 32) as f64;
         for part in [2f64.powi(-20), 0.25, 0.5, 0.75, 1.0 - 2f64.powi(-20)] {
-            // the first word is that of p: the second decides
+            // p's upper 32 bits equal the first word, so the second word decides
             let p = (first + part) * 2f64.powi(-32);
             let limit = (p * 2f64.powi(64)) as u128;
             let want: Vec<bool> = words.iter().map(|w| (*w as u128 + 1) < limit).collect();
@@ -261,7 +261,7 @@ fn probabilities_are_of_64_bits(d: &Device) {
 
 }
 
-/// Seeds, and where their first uniform draw is 0.
+/// Seeds, and the position at which their first uniform draw is 0.
 const ZEROS: [(u64, usize); 2] = [(20_524, 1552), (49_266, 1060)];
 
 #[test]
@@ -270,13 +270,13 @@ fn permutations_are_all_of_them() {
     for seed in 0..200 {
         seen.insert(Rng::new(seed).permutation(4).to_vec::<i64>().unwrap());
     }
-    // among them those that leave a number in its place
+    // all 24 permutations occur, including those with fixed points
     assert_eq!(seen.len(), 24);
 }
 
 #[test]
 fn the_best_device_is_hardware_or_the_cpu() {
-    // what a person has asked for stands
+    // an explicit choice of a device takes precedence
     if std::env::var_os("CUPRIC_DEVICE").is_some() {
         return;
     }
@@ -287,7 +287,7 @@ fn the_best_device_is_hardware_or_the_cpu() {
 
 #[test]
 fn a_header_that_ends_at_64_is_padded_all_the_same() {
-    // lengths of whole files of i32 that NumPy 2.4 writes for so many axes of length 1
+    // sizes of files that NumPy 2.4 writes for an i32 array with so many axes of length 1
     for (axes, bytes) in [(0, 132), (1, 132), (14, 132), (15, 196), (32, 196), (35, 196), (36, 260), (37, 260)] {
         let file = zeros(vec![1; axes], DType::I32).to_npy_bytes().unwrap();
         assert_eq!(file.len(), bytes, "{axes} axes");

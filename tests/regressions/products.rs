@@ -1,4 +1,4 @@
-//! Products whose epilogue reads an operand again, and products of matrices that are empty along an axis.
+//! Products whose epilogue reads an operand again, and products of matrices with an empty axis.
 
 use crate::kit::*;
 use cupric::DType::*;
@@ -8,7 +8,7 @@ on_devices! {
 
 fn an_epilogue_reads_an_operand_again(d: &Device) {
     for dtype in [F32, F64, F16, I32, I64, U8] {
-        // a product of integers is not for every device
+        // not every GPU supports products of integers
         if !has(d, dtype) || d != &Device::cpu() && !dtype.is_float() {
             continue;
         }
@@ -24,7 +24,7 @@ fn an_epilogue_reads_an_operand_again(d: &Device) {
 }
 
 fn an_epilogue_reads_the_columns_of_an_operand(d: &Device) {
-    // stride 0 along k: the operand's load and the epilogue's are the same
+    // stride 0 along k: the product and the epilogue load the operand in the same way
     let a = array![2., 3.].to_device(d).unwrap().expand_dims(1).broadcast_to([2, 3]);
     let b = array![[1., 2.], [3., 4.], [5., 6.]].to_device(d).unwrap();
     let e = a.matmul(&b) + a.slice(s![.., ..1]);
@@ -60,14 +60,14 @@ fn sums_of_nothing_are_zeros(d: &Device) {
     }
 }
 
-// The same for views: the operands' buffers are longer than what is read of them, or as long as nothing.
+// Sums of nothing over views: the operands' buffers are longer than the part that is read, or are empty.
 fn sums_of_nothing_of_views(d: &Device) {
     let x = put(d, vec![1f32; 300 * 70], &[300, 70]);
     let (a, b) = (x.slice(s![.., 5..5]), x.slice(s![7..7, ..]));
     same(&a.matmul(&b), &[0f32; 300 * 70]);
     same(&(a.matmul(&b) + &x), &[1f32; 300 * 70]);
     same(&b.t().matmul(a.t()), &[0f32; 300 * 70]);
-    // and reductions of nothing over many
+    // reductions over an empty axis, with many results
     same(&a.sum(1), &[0f32; 300]);
     same(&(a.sum(1) + x.slice(s![.., 0])), &[1f32; 300]);
     let none = zeros([0, 100_000], F32).to_device(d).unwrap();

@@ -1,10 +1,10 @@
-//! Row kernels behind 64-bit operands: what a pass keeps for the next one must not be written by the next tile.
+//! Row kernels after 64-bit operands: the next tile must not overwrite what a pass keeps for the next pass.
 
 use crate::kit::*;
 use cupric::DType::*;
 use cupric::*;
 
-/// The values and the lengths of rows at which tiles and registers have had the same size.
+/// Numbers and lengths of rows for which tiles and registers once had the same size.
 const ROWS: [usize; 6] = [1, 16, 28, 64, 100, 256];
 const LENGTHS: [usize; 8] = [1, 64, 100, 119, 200, 256, 1000, 4096];
 
@@ -29,10 +29,10 @@ fn every_row_function_behind_every_dtype(d: &Device) {
             for &n in lengths {
                 let numbers = (Rng::new(7).normal([rows, n], F32) * 3.0 + 8.0).clip(0.0, 100.0).astype(dtype).eval().unwrap();
                 let x = numbers.to_device(d).unwrap();
-                // one kernel, with a conversion before it; and the same from a stored f32
+                // one kernel with a conversion in front, and the same from a stored f32
                 let fused = ((&x - dtype_one(dtype)) / 3).astype(F32);
                 let stored = fused.eval().unwrap();
-                // on a GPU each function has a kernel for each type and length: there they take turns
+                // on a GPU each function, type and length has a kernel, so the functions take turns
                 let first = n + rows + number_of(dtype);
                 for (_, (name, f)) in functions().into_iter().enumerate().filter(|(k, _)| !d.is_gpu() || (k + first).is_multiple_of(3)) {
                     let (have, want) = (f(&fused).to_vec::<f32>().unwrap(), f(&stored).to_vec::<f32>().unwrap());
@@ -61,8 +61,8 @@ fn standard_deviation_of_comparisons(d: &Device) {
     assert!(have.iter().zip(&want).all(|(a, b)| (a - b).abs() < 1e-5), "{have:?}\n{want:?}");
 }
 
-// which elements a lane folds must not depend on where in a 32-bit word the target begins: seen in the last bits of a sum,
-// which a store of f16 would round away
+// which elements a lane sums must not depend on where in a 32-bit word the target starts. It would show in the last
+// bits of a sum, which storing as f16 would round away
 fn the_place_of_a_packed_target_moves_no_bit(d: &Device) {
     for n in [100, 300, 1000] {
         let x = Rng::new(11).uniform([40, n], F32).to_device(d).unwrap();

@@ -1,4 +1,4 @@
-//! Sums that wrapped in 32 bits: the sum of a 4K frame of u8, means of large integers; positions and counts in i64.
+//! Sums that wrapped at 32 bits: a 4K frame of u8, means of large integers; positions and counts in i64.
 
 use crate::kit::*;
 use cupric::DType::*;
@@ -11,7 +11,7 @@ fn a_4k_frame_is_summed_right(d: &Device) {
     let frame: Vec<u8> = (0..rows * columns).map(|i| 255 - (i % 7) as u8).collect();
     let total: u64 = frame.iter().map(|v| *v as u64).sum();
     let x = put(d, frame, &[rows, columns]);
-    // 0x17a6_1d00 or so: more than 2^32
+    // the total exceeds 2^32
     assert!(total > 1 << 32);
     if !has(d, U64) { return }
     assert_eq!(x.sum(..).item::<u64>().unwrap(), total);
@@ -38,7 +38,7 @@ fn sums_are_of_64_bits(d: &Device) {
     same(&put(d, vec![i32::MIN; 6], &[2, 3]).sum(0), &[2 * i32::MIN as i64; 3]);
     same(&put(d, vec![-3i32; 30], &[30]).prod(..), &[3i64.pow(30)]);
     same(&put(d, vec![200u8; 8], &[8]).prod(..), &[200u64.wrapping_pow(8)]);
-    // lengths at the limits of splits, rows and columns
+    // lengths near the limits of splits, rows and columns
     for n in [1usize, 63, 1024, 4097, 70_001, 300_007] {
         let v: Vec<i16> = (0..n).map(|i| ((i * 7919) % 65_536) as u16 as i16).collect();
         let total: i64 = v.iter().map(|v| *v as i64).sum();
@@ -51,7 +51,7 @@ fn sums_are_of_64_bits(d: &Device) {
         same(&x.argmax(..), &[first as i64]);
         same(&x.greater(0).count_nonzero(..), &[v.iter().filter(|x| **x > 0).count() as i64]);
     }
-    // a position is an index, and narrows without a detour
+    // a position can be an index, and is narrowed directly
     let x = put(d, vec![3f32, 9.0, 1.0, 4.0, 5.0, 6.0], &[2, 3]);
     same(&x.take(x.argmax(1), 1).diagonal(0), &[9f32, 6.0]);
     for t in [U8, I8, U16, I16, U32, I32, U64, I64] {
@@ -70,25 +70,25 @@ fn products_keep_the_promoted_type(d: &Device) {
     assert_eq!(a.matmul(put(d, vec![2u8; 4], &[2, 2])).eval().unwrap().dtype(), I16);
     let u = put(d, vec![200u16, 400, 500, 600], &[2, 2]);
     same(&u.matmul(&u), &[(40_000u32 + 200_000) as u16, (80_000u32 + 240_000) as u16, (100_000u32 + 300_000) as u16, (200_000u32 + 360_000) as u16]);
-    // or of ands
+    // a bool product is `or` of `and`s
     let t = put(d, vec![true, false, true, false], &[2, 2]);
     same(&t.matmul(&t), &[true, false, true, false]);
-    // one product, one kernel for each cast that is stored for it
+    // one product, and at most one kernel for the cast that is stored
     let plan = a.astype(I32).matmul(a.astype(I32)).plan().unwrap();
     assert!(plan.kernels() <= 2, "the cast is done once: {plan}");
 }
 
 fn means_of_integers_are_exact_sums(d: &Device) {
     if !has(d, I64) { return }
-    // an f32 sum loses the ones
+    // an f32 sum would lose the ones
     let n = 100_000;
     let x = put(d, (0..n).map(|i| if i == 0 { 1 << 30 } else { 1 }).collect::<Vec<i32>>(), &[n]);
     assert_eq!(x.mean(..).item::<f32>().unwrap(), ((1i64 << 30) + n as i64 - 1) as f32 / n as f32);
-    // sums beyond 64 bits, of both signs
+    // sums beyond 64 bits, positive and negative
     for v in [i64::MAX, i64::MIN, i64::MAX - 1234, -(1 << 62)] {
         let m = put(d, vec![v; 7], &[7]).mean(..).item::<f32>().unwrap();
         assert!((m as f64 / v as f64 - 1.0).abs() < 2f64.powi(-23), "{v}: {m}");
-        // they cancel to what is left
+        // v and !v cancel except for −1
         let m = put(d, vec![v, v, !v, !v, 7, -2], &[6]).mean(..).item::<f32>().unwrap();
         assert_eq!(m, 3.0 / 6.0, "{v}");
     }

@@ -1,9 +1,9 @@
-//! Writes that fail: the target is as it was, on every device.
+//! Writes that fail leave the target as it was, on every device.
 
 use crate::kit::*;
 use cupric::*;
 
-/// A write that fails, by itself or at the latest when the device is waited for.
+/// Asserts that a write fails, at once or at the latest when the device synchronises.
 #[track_caller]
 fn fails(d: &Device, result: Result<()>) {
     let e = result.and_then(|()| d.synchronize()).unwrap_err();
@@ -11,7 +11,7 @@ fn fails(d: &Device, result: Result<()>) {
     assert!(e.location().is_some_and(|at| at.file().ends_with("writes.rs")), "{e}");
 }
 
-/// Ways to write a value of 6 elements with a bad index in it to the first, or all, of an array's elements.
+/// Ways to write a value of 6 elements (with a bad index in it) to the first elements, or all, of an array.
 type Write = fn(&mut Array, Expr) -> Result<()>;
 
 const WAYS: [Write; 6] = [
@@ -26,18 +26,18 @@ const WAYS: [Write; 6] = [
 on_devices! {
 
 fn a_bad_index_leaves_the_target_as_it_was(d: &Device) {
-    // another test's read would take the error
+    // a device of its own, because another test's read could return this error
     let d = &own(d);
     let old = [10i32, 11, 12, 13, 14, 15];
     let source = put(d, (0..8).collect::<Vec<i32>>(), &[8]);
-    // the second of six, so that some elements are good, before and after
+    // the second of six indices is bad, so good ones come before and after it
     let bad = put(d, vec![1i32, 8, 2, 3, 4, 5], &[6]);
     let wide = put(d, vec![1i64, -9, 2, 3, 4, 5], &[6]);
     let table = put(d, (0..48).collect::<Vec<i32>>(), &[6, 8]);
     let values: [fn(&Expr, &Expr, &Expr) -> Expr; 8] = [
         |source, bad, _| source.take(bad, 0),
         |source, bad, _| source.take(bad, 0) * 2 + bad,
-        // behind a sum, in a product's epilogue, before a join, inside another index, as a cast, through a reshape
+        // the gather is below a sum, in an epilogue, before a concat, inside another index, a cast or a reshape
         |_, bad, table| table.take(bad, 1).sum(1) + table.take(bad, 1).max(1),
         |_, bad, table| table.slice(s![.., ..6]).matmul(bad) + table.slice(s![0]).take(bad, 0),
         |source, bad, _| concat([source.slice(s![..3]), source.take(bad, 0).slice(s![..3])], 0),
@@ -60,7 +60,7 @@ fn a_bad_index_leaves_the_target_as_it_was(d: &Device) {
                     if let Some(held) = held {
                         same(&held, &old);
                     }
-                    // and it can be written to
+                    // the target can still be written
                     x.update(|x| x + 1).unwrap();
                     same(&x, &old.map(|x| x + 1));
                 }
@@ -84,7 +84,7 @@ fn an_array_that_writes_itself_stays(d: &Device) {
         let mut x = put(d, old.clone(), &[6, 10]);
         fails(d, write(&mut x, &bad));
         same(&x, &old);
-        // a target with steps
+        // a strided target
         let mut x = put(d, [&old[..], &old].concat(), &[6, 20]).slice(s![.., ..;2]).eval().unwrap();
         let was = x.to_vec::<f32>().unwrap();
         fails(d, write(&mut x, &bad));
@@ -94,7 +94,7 @@ fn an_array_that_writes_itself_stays(d: &Device) {
 
 fn joins_that_fail_in_their_second_part(d: &Device) {
     let d = &own(d);
-    // the parts of a join are kernels of their own
+    // the parts of a concat are separate kernels
     let old = vec![7u8; 2000];
     let good = put(d, vec![1u8; 1000], &[1000]);
     let mut index = vec![0i32; 1000];
@@ -105,7 +105,7 @@ fn joins_that_fail_in_their_second_part(d: &Device) {
     same(&x, &old);
     fails(d, x.set(s![..;-1], concat([&*good, &good.take(&bad, 0)], 0)));
     same(&x, &old);
-    // memory for a product that is too much
+    // too little memory for the product
     let d = d.with_memory_limit(1_400_000).unwrap();
     let m = zeros([300, 300], DType::F32).to_device(&d).unwrap();
     let mut x = full([600, 300], 3.0, cupric::DType::F32).to_device(&d).unwrap();
@@ -132,7 +132,7 @@ fn a_good_write_by_index_is_done(d: &Device) {
     same(&x, &[2i32, 77, 7]);
     x.assign(x.take(put(d, vec![2i32, 0, 1], &[3]), 0)).unwrap();
     same(&x, &[7i32, 2, 77]);
-    // what cannot fail is not waited for
+    // writes that cannot fail do not wait for the device
     let d = own(d);
     let source = put(&d, (0..8).collect::<Vec<i32>>(), &[8]);
     let mut x = put(&d, vec![9i32; 3], &[3]);

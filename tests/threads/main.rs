@@ -1,4 +1,4 @@
-//! Threads that share arrays and a device: each result has the bits that one thread gets, all NaNs counting as one.
+//! Threads that share arrays and a device get the same bits as a single thread; all NaNs count as equal.
 
 #[path = "../kit/mod.rs"]
 mod kit;
@@ -9,10 +9,10 @@ use cupric::DType::*;
 use cupric::*;
 use std::sync::Barrier;
 
-/// Evaluations of each thread.
+/// The number of evaluations of each thread.
 const EVALS: usize = 2000;
 
-/// Few kernels, many ways through: elementwise, reductions, rows, a product, views, shared parts, a gather.
+/// Expressions with few kernels but many paths: elementwise, reductions, rows, a product, views, a gather.
 fn forms(d: &Device) -> Vec<Expr> {
     let x = put(d, noise(1, 40 * 33), &[40, 33]);
     let w = put(d, noise(2, 33), &[33]);
@@ -42,18 +42,18 @@ fn bits(e: &Expr) -> Vec<u64> {
     }
 }
 
-/// Evaluates when it is dropped.
+/// Evaluates expressions in its destructor.
 struct AtEnd(std::sync::mpsc::Sender<Vec<Vec<u64>>>);
 
 impl Drop for AtEnd {
     fn drop(&mut self) {
-        // the second round finds what the first has left
+        // the second round uses what the first one has cached
         let all = (0..2).flat_map(|_| forms(&Device::cpu()).iter().map(bits).collect::<Vec<_>>()).collect();
         self.0.send(all).unwrap();
     }
 }
 
-/// A thread that ends has freed some of its thread-local memory when the destructors of its other thread-local values run.
+/// When destructors of thread-local values run, the ending thread has already freed some of its thread-local memory.
 #[test]
 fn a_destructor_of_a_thread_evaluates() {
     thread_local! {
@@ -84,7 +84,7 @@ fn shared_arrays_give_the_bits_of_one_thread(d: &Device) {
     let mut stage = Stage::new(11, "concurrency", &d);
     let forms = forms(&d);
     let want: Vec<Vec<u64>> = forms.iter().map(bits).collect();
-    // an array that every thread takes as its own and writes to
+    // an array that each thread clones and writes to
     let common = put(&d, vec![1i32; 257], &[257]);
     let used = d.memory().used;
     for threads in [1, 2, 4, 8, 16] {
@@ -96,11 +96,11 @@ fn shared_arrays_give_the_bits_of_one_thread(d: &Device) {
             for r in 0..EVALS {
                 let i = (t * 3 + r) % forms.len();
                 match r % 8 {
-                    // a write to what others hold, then in place
+                    // the first write copies the shared array, later ones are in place
                     3 => mine.update(|m| m + 1).unwrap(),
                     _ => waiting.push((i, forms[i].eval().unwrap())),
                 }
-                // sixteen at a time stay on their way, then some are read, others dropped unread
+                // sixteen results stay unread; then some are read, and others dropped
                 if waiting.len() == 16 {
                     for (k, (i, a)) in waiting.drain(..).enumerate() {
                         if k % 4 == t % 4 {
@@ -141,7 +141,7 @@ fn arrays_travel_between_threads(d: &Device) {
             });
         }
         drop(send);
-        // made on one thread, written on another, read here
+        // made on one thread, written on another, and read here
         for (n, mut a) in receive {
             a.update(|a| a * 2).unwrap();
             assert_eq!(a.slice(s![..;-500]).to_vec::<i32>().unwrap(), [2 * n + 2; 2]);

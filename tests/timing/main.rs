@@ -1,4 +1,4 @@
-//! The time of kernels by the device's own clock, and profiles.
+//! Kernel times measured by the device's own clock, and profiles.
 
 #[path = "../kit/mod.rs"]
 mod kit;
@@ -27,7 +27,7 @@ fn a_cpu_has_no_clock_of_its_own() {
 fn kernels_are_timed() {
     use std::time::{Duration, Instant};
     let Some(d) = kit::gpu(1) else { return };
-    // nobody else's kernels run on it
+    // a device of its own, on which no other test runs kernels
     let d = kit::own(&d);
     let mut stage = Stage::new(1, "kernel times", &d);
     stage.count(7);
@@ -36,24 +36,24 @@ fn kernels_are_timed() {
     once().unwrap();
     let start = Instant::now();
     let time = |f: &dyn Fn() -> Result<Array>| d.time_kernels(f).unwrap().1;
-    // the shortest of several, because a busy machine may interrupt any of them
+    // the shortest of several times, because a busy machine may interrupt some
     let Some(one) = (0..20).filter_map(|_| time(&once)).min() else { return };
     assert!(one > Duration::ZERO && one < start.elapsed(), "{one:?}");
-    // more kernels take longer, in however many batches they go
+    // more kernels take longer, in any number of batches
     let many = time(&|| (0..199).try_for_each(|_| once().map(drop)).and_then(|()| once())).unwrap();
     assert!(many > one * 20 && many < start.elapsed(), "{many:?} for 200, {one:?} for one");
-    // what was enqueued before does not count, nor does a time without kernels
+    // earlier kernels do not count, and without kernels the time is 0
     (0..50).for_each(|_| drop(once().unwrap()));
     let none = time(&|| Ok(x.clone())).unwrap();
     assert_eq!(none, Duration::ZERO);
-    // the closure's error comes out, and the next timing works
+    // an error of the closure is returned, and the next measurement works
     let error = d.time_kernels(|| x.reshape([3]).eval()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Shape);
     assert!(time(&once).is_some());
-    // of timings that overlap, the one that began last has its time
+    // of nested measurements, only the inner one has a time
     let (inner, outer) = d.time_kernels(|| d.time_kernels(once)).unwrap();
     assert!(inner.1.is_some() && outer.is_none(), "{:?} {outer:?}", inner.1);
-    // more batches than a query set has room for take another one
+    // more batches than a query set has room for, so another set is used
     let small = ones_of(4, &d);
     let busy = |n: usize| {
         time(&|| {

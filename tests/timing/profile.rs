@@ -1,5 +1,5 @@
-//! Profiles: which kernels ran, from which lines, with how many bytes, and the trace that is written of them. No time is tested,
-//! because others use the machine meanwhile.
+//! Profiles: which kernels ran, their source lines and bytes, and the trace file. No test checks times, because other
+//! programs use the machine too.
 
 use crate::kit::*;
 use cupric::*;
@@ -13,12 +13,12 @@ fn row<'a>(profile: &'a Profile, name: &str) -> &'a ProfileRow {
     profile.rows().find(|row| row.name == name).unwrap_or_else(|| panic!("no {name} in {profile:?}"))
 }
 
-/// The line of this file that a row is from.
+/// The line of this file to which a row belongs.
 fn line_of(row: &ProfileRow) -> Option<u32> {
     row.line.filter(|at| at.file() == file!()).map(|at| at.line())
 }
 
-/// A file in the folder for temporary files.
+/// A path in the folder for temporary files.
 fn file(device: &Device, name: &str) -> PathBuf {
     let kind = if device.is_gpu() { "gpu" } else { "cpu" };
     std::env::temp_dir().join(format!("cupric-profile-{kind}-{name}-{}.json", std::process::id()))
@@ -63,7 +63,7 @@ fn every_kernel_of_many_is_there(d: &Device) {
     assert_eq!((profile.events().count() as u64, profile.rows().count()), (turns, 1));
     assert!(profile.is_complete());
     assert!(profile.events().all(|e| e.time > Duration::ZERO));
-    // each starts from the one before, so they ran in the order in which they were enqueued
+    // each kernel depends on the one before, so they ran in the order of submission
     assert!(profile.events().is_sorted_by_key(|e| e.enqueued), "{:?}", profile.events().collect::<Vec<_>>());
     assert!(profile.events().is_sorted_by(|a, b| a.end <= b.start), "{:?}", profile.events().collect::<Vec<_>>());
     assert_eq!(y.to_vec::<f32>().unwrap(), [turns as f32; 64]);
@@ -91,19 +91,19 @@ fn passes_routines_and_clears_count_as_in_plans(d: &Device) {
         assert_eq!(profile.kernels(), d.stats().kernels - before, "{plan}\n{profile:?}");
         assert_eq!((profile.kernels(), profile.bytes()), (plan.kernels() as u64, plan.bytes()), "{plan}\n{profile:?}");
         assert!(profile.rows().all(|row| line_of(row).is_some()), "{plan}\n{profile:?}");
-        // further passes are in their kernel's row, and in the events
+        // additional passes belong to their kernel's row, and are separate events
         assert!(profile.rows().all(|row| (row.kernels > 0) == (row.kind != "clear")), "{plan}\n{profile:?}");
         assert!(profile.events().count() >= profile.kernels() as usize, "{profile:?}");
         assert!(profile.is_complete() && profile.events().all(|e| e.start <= e.end), "{profile:?}");
     }
-    // on the CPU an epilogue is a further pass of its product; on a GPU a long sum has two passes
+    // on the CPU the epilogue is a second pass of its product; on a GPU a long sum has two passes
     let (_, profile) = d.profile(|| Ok(((w.matmul(&w) + 1.0).relu().eval()?, x.sum(..).eval()?))).unwrap();
     assert_eq!((profile.kernels(), profile.rows().count(), profile.events().count()), (2, 2, 3), "{profile:?}");
     let (_, profile) = d.profile(|| bins.bincount(10).eval()).unwrap();
     let of = |kind| profile.rows().find(|row| row.kind == kind);
     assert_eq!(of("routine").map(|row| (row.name, row.kernels)), Some(("bincount", 1)));
     if d.is_gpu() {
-        // the memory in which the kernel counts is cleared first, which is no kernel, and for the same line
+        // clearing the counters comes first; it is not a kernel, but has the same source line
         let clear = of("clear").unwrap();
         assert_eq!((clear.kernels, line_of(clear)), (0, line_of(of("routine").unwrap())));
     }
@@ -122,7 +122,7 @@ fn what_other_threads_run_meanwhile_is_there(d: &Device) {
     };
     let ((), profile) = d.profile(work).unwrap();
     assert_eq!((row(&profile, "add").kernels, row(&profile, "exp").kernels), (20, 60));
-    // and nothing of another device
+    // work on another device is not recorded
     let other = self::own(&d);
     let ((), profile) = d.profile(|| put(&other, noise(1, 10), &[10]).exp().eval().map(drop)).unwrap();
     assert_eq!((profile.kernels(), profile.events().count()), (0, 0));
@@ -140,12 +140,12 @@ fn of_two_profiles_at_once_the_later_is_complete(d: &Device) {
     assert!(inner.is_complete() && inner.kernels() == 1, "{inner:?}");
     assert!(!outer.is_complete() && outer.kernels() == 0, "{outer:?}");
     assert!(outer.to_string().contains("incomplete"), "{outer}");
-    // a timer is a recording too, where there is a clock for it
+    // a timer is a recording too if the device has a clock, so the outer profile is incomplete
     let (_, outer) = d.profile(|| d.time_kernels(|| x.exp().eval())).unwrap();
     assert_eq!(outer.is_complete(), !d.is_gpu());
     let ((_, inner), time) = d.time_kernels(|| d.profile(|| x.exp().eval())).unwrap();
     assert!(inner.is_complete() && time.is_none());
-    // one after the other, each is complete
+    // one after the other, each profile is complete
     assert!((0..3).all(|_| d.profile(|| x.exp().eval()).unwrap().1.is_complete()));
 }
 
@@ -161,7 +161,7 @@ fn errors_and_panics_of_the_closure_end_the_profile(d: &Device) {
     assert!(unwound.is_err());
     let (_, profile) = d.profile(|| x.exp().eval()).unwrap();
     assert!(profile.is_complete() && profile.kernels() == 1);
-    // the copy rate is not measured while a profile is on, so none is
+    // the copy rate is not measured while a profile is recording, and none is now
     assert!(profile.copy_rate().is_some());
 }
 
@@ -171,10 +171,10 @@ fn the_copy_rate_is_measured_when_it_is_asked_for(d: &Device) {
     let before = d.stats().kernels;
     let (_, profile) = d.profile(|| x.exp().eval()).unwrap();
     assert_eq!(d.stats().kernels - before, 1);
-    // not while another profile of the device is on, which stays complete
+    // while another profile records, there is no rate, and that profile stays complete
     let (rate, outer) = d.profile(|| Ok(profile.copy_rate())).unwrap();
     assert!(rate.is_none() && outer.is_complete() && outer.kernels() == 0);
-    // a device of its own copies: counters stay, and so does the error that a kernel has met and nobody has read yet
+    // the rate is measured on a separate device, so counters and unreported errors do not change
     let late = d.is_gpu().then(|| x.take(put(&d, vec![5000i32], &[1]), 0).eval().unwrap());
     let after = d.stats().kernels;
     let text = profile.to_string();
@@ -188,7 +188,7 @@ fn the_copy_rate_is_measured_when_it_is_asked_for(d: &Device) {
     let line = profile.events().next().unwrap().line.unwrap().line();
     assert!(text.contains("exp (elementwise)") && text.contains(&format!("{}:{line}\n", file!())), "{text}");
     assert!(text.contains("total") && text.contains("copy: ") && text.contains(" %"), "{text}");
-    // where an array larger than the caches does not fit, there is no rate
+    // there is no rate if an array larger than the caches does not fit
     let small = d.with_memory_limit(1 << 20).unwrap();
     let x = put(&small, noise(1, 1000), &[1000]);
     let (_, profile) = small.profile(|| x.exp().eval()).unwrap();
@@ -207,7 +207,7 @@ fn traces_can_be_read(d: &Device) {
     }).unwrap();
     let path = file(&d, "trace");
     profile.to_chrome_trace(&path).unwrap();
-    // a file that is there is replaced
+    // an existing file is replaced
     profile.to_chrome_trace(&path).unwrap();
     let text = std::fs::read_to_string(&path).unwrap();
     std::fs::remove_file(&path).unwrap();
@@ -220,7 +220,7 @@ fn traces_can_be_read(d: &Device) {
     for (e, event) in kernels.iter().zip(profile.events()) {
         let (start, length) = (e["ts"].as_f64().unwrap(), e["dur"].as_f64().unwrap());
         let end = until.insert(e["tid"].as_u64().unwrap(), start + length).unwrap_or(0.0);
-        // a double holds these microseconds to far less than a nanosecond
+        // an f64 holds these microseconds with an error far below a nanosecond
         assert!(start >= end - 1e-6 && length >= 0.0, "{e} begins before {end}");
         assert_eq!((e["name"].as_str(), e["cat"].as_str()), (Some(event.name), Some(event.kind)));
         assert!(e["args"]["line"].as_str().unwrap().starts_with(concat!(file!(), ":")), "{e}");
@@ -244,7 +244,7 @@ fn writes_in_place_are_there(d: &Device) {
     }).unwrap();
     assert_eq!(profile.kernels(), d.stats().kernels - before, "{profile:?}");
     assert!(profile.rows().all(|row| line_of(row).is_some()), "{profile:?}");
-    // of a profile in which nothing ran there is a table and a trace too
+    // an empty profile has a table and a trace, too
     let ((), empty) = d.profile(|| Ok(())).unwrap();
     assert!(empty.is_complete() && empty.to_string().contains("total"), "{empty}");
     let path = file(&d, "empty");

@@ -1,10 +1,10 @@
-//! Runs the tests that stand in `src/` beside the code that they test: see `src/testing/unit.rs`.
+//! Runs the unit tests, which are in `src/` next to the code: see `src/testing/unit.rs`.
 
 use clap::Parser;
 use libtest_mimic::{Arguments, Trial};
 use std::sync::{Mutex, PoisonError};
 
-/// As the compiler's own harness takes them: several filters, where `libtest-mimic` knows one.
+/// Arguments like those of the compiler's own harness: several filters, while `libtest-mimic` takes only one.
 #[derive(Parser)]
 struct Asked {
     #[command(flatten)]
@@ -12,7 +12,7 @@ struct Asked {
     filters: Vec<String>,
 }
 
-/// What panics have said: shown if a test failed, because some tests panic on purpose.
+/// Messages of panics. They are shown only if a test failed, because some tests panic on purpose.
 static SAID: Mutex<Vec<String>> = Mutex::new(vec![]);
 
 fn main() {

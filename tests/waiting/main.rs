@@ -1,5 +1,5 @@
-//! The async twins: no poll of a future waits for a device, whatever executor polls it; futures are woken; one that is dropped takes
-//! nothing with it. A process of its own, because some tests run it again as a child, to see a first opening, an exit or threads.
+//! The async functions: no poll waits for a device, in any executor; futures are woken; dropping one affects nothing
+//! else. A separate program, because some tests run it again as a child for a first opening, an exit, or threads.
 
 #[path = "../kit/mod.rs"]
 mod kit;
@@ -22,15 +22,15 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
-/// What must not take longer, unless the machine hangs.
+/// A time limit that is only exceeded if the machine hangs.
 const LONG: Duration = Duration::from_secs(60);
 
-/// Kernels in a chain, each of which reads what the one before has stored; nothing is submitted until the chain is read.
+/// A chain of kernels, each of which reads the previous one's result. Nothing is submitted before the chain is read.
 fn chain(x: &Array, kernels: usize) -> Array {
     (0..kernels).fold(x.clone(), |y, _| (&*y * 1.0).sin().exp().eval().unwrap())
 }
 
-/// An array and so many kernels that a chain of them keeps a GPU busy for some time, with the kernels compiled.
+/// An array, and the length of a chain of kernels that keeps a GPU busy for a while. The kernels are compiled.
 fn busy(d: &Device) -> (Array, usize) {
     let x = put(d, noise(1, 1 << 18), &[1 << 18]);
     let mut kernels = 1;
@@ -39,7 +39,7 @@ fn busy(d: &Device) -> (Array, usize) {
         let start = Instant::now();
         y.to_vec::<f32>().unwrap();
         y.sum(..).item::<f32>().unwrap();
-        // a batch of 64 kernels or more would be submitted before the read
+        // a batch of 64 or more kernels would be submitted before the read
         if start.elapsed() > Duration::from_millis(200) || kernels == 32 {
             return (x, kernels);
         }
@@ -47,7 +47,7 @@ fn busy(d: &Device) -> (Array, usize) {
     }
 }
 
-/// Counts its wakes, and lets a thread wait for one.
+/// A waker that counts wakes, and lets a thread wait for one.
 #[derive(Default)]
 struct Wakes {
     count: Mutex<usize>,
@@ -66,7 +66,7 @@ impl Wakes {
         *self.count.lock().unwrap()
     }
 
-    /// Waits until there were more wakes than `before`.
+    /// Waits until there were more than `before` wakes.
     fn after(&self, before: usize) {
         let count = self.count.lock().unwrap();
         let (_count, timeout) = self.woken.wait_timeout_while(count, LONG, |count| *count <= before).unwrap();
@@ -74,7 +74,7 @@ impl Wakes {
     }
 }
 
-/// Polls a future when it is woken, and only then; returns its output and the number of polls.
+/// Polls a future only when it is woken. Returns its output and the number of polls.
 fn drive<F: Future>(future: F) -> (F::Output, usize) {
     let wakes = Arc::new(Wakes::default());
     let waker = Waker::from(wakes.clone());
@@ -95,7 +95,7 @@ fn poll_once<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
     Pin::new(future).poll(&mut Context::from_waker(&noop_waker()))
 }
 
-/// Polls a future so many times, or until it is ready.
+/// Polls a future `times` times, or until it is ready.
 fn poll_times<F: Future + Unpin>(future: &mut F, times: usize) -> Poll<F::Output> {
     for _ in 1..times {
         if let Poll::Ready(output) = poll_once(future) {
@@ -105,13 +105,13 @@ fn poll_times<F: Future + Unpin>(future: &mut F, times: usize) -> Poll<F::Output
     if times > 0 { poll_once(future) } else { Poll::Pending }
 }
 
-/// Polls a future once, with the waker that counts.
+/// Polls a future once, with a waker that counts.
 fn poll_with<F: Future + Unpin>(future: &mut F, wakes: &Arc<Wakes>) -> Poll<F::Output> {
     let waker = Waker::from(wakes.clone());
     Pin::new(future).poll(&mut Context::from_waker(&waker))
 }
 
-/// Lets other futures of the executor run.
+/// Lets the executor's other futures run once.
 async fn turn() {
     let mut first = true;
     poll_fn(move |context| {
@@ -121,7 +121,7 @@ async fn turn() {
     .await
 }
 
-/// How many turns another future of the same thread gets until this one is ready.
+/// How often another future on the same thread runs before this one is ready.
 async fn turns_beside<F: Future>(future: F) -> (F::Output, usize) {
     let done = Cell::new(false);
     let beside = async {
@@ -179,7 +179,7 @@ fn another_future_of_the_thread_goes_on(d: &Device) {
     let want = chain(&x, kernels).to_vec::<f32>().unwrap();
     let look = |turns: usize, what: &str| {
         println!("{turns} turns beside {what}");
-        // each turn takes less than a microsecond, the chain 200 ms on the machine for which it was chosen
+        // a turn takes less than 1 µs, and the chain takes 200 ms on the machine for which it was chosen
         assert!(!d.is_gpu() || turns >= 1000, "{turns} turns beside {what}");
     };
     let (got, turns) = block_on(turns_beside(chain(&x, kernels).to_vec_async::<f32>()));
@@ -211,17 +211,17 @@ fn a_future_is_polled_when_it_is_ready(d: &Device) {
 }
 
 fn a_read_of_several_pieces(d: &Device) {
-    // 16 MiB are read in one piece
+    // data is read in pieces of 16 MiB
     let n: i32 = (40 << 20) / 4;
     let x = arange(0, n, 1, DType::I32).to_device(d).unwrap();
     let (got, polls) = drive(x.to_vec_async::<i32>());
     assert!(got.unwrap().into_iter().eq(0..n));
-    // for each of three pieces once to begin and once it is there, and twice to hear that a thread has submitted the next
+    // three pieces: one poll to begin each, one when it arrived, and two after a thread submitted the next
     assert!(polls <= 8, "{polls} polls");
     let (got, turns) = block_on(turns_beside(x.slice(s![1..]).to_vec_async::<i32>()));
     assert!(got.unwrap().into_iter().eq(1..n));
     println!("{turns} turns beside a read of several pieces");
-    // given up at each piece
+    // dropped after each number of polls
     for polls in 0..4 {
         let mut read = Box::pin(x.to_vec_async::<i32>());
         let pause = |read: &mut _| {
@@ -242,7 +242,7 @@ fn many_futures_at_once(d: &Device) {
     for (i, got) in all.into_iter().enumerate() {
         assert_eq!(got.unwrap(), want(i));
     }
-    // in the order in which they end, on several threads
+    // reads on several threads end in any order
     std::thread::scope(|s| {
         for _ in 0..4 {
             s.spawn(|| {
@@ -253,7 +253,7 @@ fn many_futures_at_once(d: &Device) {
                 all.into_iter().for_each(|(i, got)| assert_eq!(got, want(i)));
             });
         }
-        // and a caller that blocks among them
+        // a blocking caller at the same time
         (0..100).for_each(|i| assert_eq!(want(i).len(), 64));
     });
     stage.count(900);
@@ -262,10 +262,10 @@ fn many_futures_at_once(d: &Device) {
 fn a_future_moves_between_threads(d: &Device) {
     let (x, kernels) = busy(d);
     let want = chain(&x, kernels).to_vec::<f32>().unwrap();
-    // made here, polled there
+    // created on this thread, polled on another
     let read = chain(&x, kernels).to_vec_async::<f32>();
     assert!(std::thread::spawn(move || drive(read).0).join().unwrap().unwrap() == want);
-    // polled here once, then there, with other wakers: the last one is woken
+    // polled once here, then on another thread with another waker: the last waker is woken
     for _ in 0..3 {
         let mut read = Box::pin(chain(&x, kernels).to_vec_async::<f32>());
         let (first, second) = (Arc::new(Wakes::default()), Arc::new(Wakes::default()));
@@ -282,7 +282,7 @@ fn a_future_moves_between_threads(d: &Device) {
             Poll::Ready(got) => assert!(got.unwrap() == want),
             Poll::Pending => panic!("woken, but not ready"),
         }
-        // the thread that wakes lets go of the waker after that
+        // the waking thread drops the waker only afterwards
         let start = Instant::now();
         while Arc::strong_count(&second) > 1 {
             assert!(start.elapsed() < LONG, "a waker is kept");
@@ -308,7 +308,7 @@ fn dropped_futures_leave_nothing(d: &Device) {
     d.synchronize().unwrap();
     assert_eq!(d.memory().used, used, "bytes that dropped futures have left");
     assert_eq!(block_on(x.sum(..).item_async::<f32>()).unwrap(), want);
-    // the last handle on a device is one of its future
+    // only the future still holds the device
     let before = living_devices();
     let last = own(&d);
     let y = (&x * 2.0).to_device(&last).unwrap();
@@ -330,7 +330,7 @@ fn a_late_error_outlives_a_dropped_future(d: &Device) {
         return;
     }
     let pending = Cell::new(0);
-    // gives the error up only with a future that has not told it
+    // drops both futures; a future that is ready with the error returns it, otherwise the error must remain
     let given_up = |polls: usize| {
         let (mut read, mut wait) = (Box::pin(x.to_vec_async::<i32>()), Box::pin(d.synchronize_async()));
         let (read, wait) = (poll_times(&mut read, polls).map(|r| r.err()), poll_times(&mut wait, polls).map(|r| r.err()));
@@ -344,7 +344,7 @@ fn a_late_error_outlives_a_dropped_future(d: &Device) {
         |d, _| block_on(d.synchronize_async()),
         |_, x| block_on(x.slice(s![0]).item_async::<i32>()).map(drop),
         |d, x| {
-            // of several that wait, one has it
+            // if several futures wait, only one returns the error
             let all = block_on(join_all((0..5).map(|_| x.to_vec_async::<i32>())));
             let mut errors: Vec<Error> = all.into_iter().filter_map(|read| read.err()).collect();
             assert!(errors.len() <= 1, "{errors:?}");
@@ -359,13 +359,13 @@ fn a_late_error_outlives_a_dropped_future(d: &Device) {
                 let e = told.map_or_else(|| end(d, &x), Err).unwrap_err();
                 assert_eq!((e.kind(), e.operation()), (ErrorKind::Index, "take"), "{e}");
                 assert!(e.to_string().contains("index 7"), "{e}");
-                // once only
+                // the error is returned only once
                 end(d, &x).unwrap();
                 drop(y);
                 stage.count(1);
             }
         }
-        // the first of two errors, and neither is left
+        // of two errors the first is returned, and none remains
         let y = bad().unwrap();
         let first = given_up(polls);
         let z = x.take(put(d, vec![9i32], &[1]), 0).eval().unwrap();
@@ -379,7 +379,7 @@ fn a_late_error_outlives_a_dropped_future(d: &Device) {
     }
     println!("{} reads were given up", pending.get());
     assert!(pending.get() >= 200);
-    // an error of a future that is polled to its end is that future's
+    // a future that is polled to its end returns the error of its own work
     let y = bad().unwrap();
     let read = y.to_vec_async::<i32>();
     assert_eq!(x.to_vec::<i32>().unwrap(), [1, 2, 3]);
@@ -393,7 +393,7 @@ fn errors_are_the_futures(d: &Device) {
     let e = block_on(x.to_vec_async::<i32>()).unwrap_err();
     assert_eq!((e.kind(), e.location().unwrap().line()), (ErrorKind::DType, line));
     assert_eq!(block_on(x.item_async::<f32>()).unwrap_err().kind(), ErrorKind::Shape);
-    // the work was done or enqueued by the call: a write that comes later does not change what is read
+    // the call itself enqueued the work, so a later write does not change what is read
     let mut y = (&x + 1.0).eval().unwrap();
     let read = y.to_vec_async::<f32>();
     y.fill(7).unwrap();
@@ -422,7 +422,7 @@ fn a_device_is_lost_while_futures_wait() {
     for (polls, begin) in (0..3).flat_map(|polls| begin.map(|begin| (polls, begin))) {
         let lost = own(&d);
         let x = x.to_device(&lost).unwrap();
-        // compiled
+        // compile the kernels first
         chain(&x, 1).sum(..).item::<f32>().unwrap();
         let y = chain(&x, kernels);
         let mut wait = begin(&lost, &y);
@@ -436,6 +436,6 @@ fn a_device_is_lost_while_futures_wait() {
             assert!(e.location().is_some(), "{e}");
         }
     }
-    // the others go on
+    // other devices keep working
     assert_eq!(block_on((&x * 0.0).to_vec_async::<f32>()).unwrap(), vec![0.0; x.size()]);
 }

@@ -1,10 +1,10 @@
-//! What concerns a process: a first opening, its exit, its threads; and executors that misbehave. Some of these tests run the
-//! program again as a child.
+//! Tests of a process: the first opening of a GPU, its exit and threads; and executors that misbehave. Some tests run
+//! this program again as a child.
 
 use super::*;
 use std::process::Command;
 
-/// Runs this program again for one of its tests, with a variable that the test sees. The child must end well, and soon.
+/// Runs one test of this program in a child process, with environment variables. It must succeed within the time limit.
 #[track_caller]
 fn in_child(test: &str, variables: &[(&str, &str)]) {
     let mut command = Command::new(std::env::current_exe().unwrap());
@@ -21,7 +21,7 @@ fn is_child() -> bool {
     std::env::var_os("CUPRIC_CHILD").is_some()
 }
 
-/// Callers that block and futures race for a GPU that nobody has opened: all get one device, and other futures go on meanwhile.
+/// Blocking callers and futures race to open the first GPU: all get the same device, and other futures still run.
 #[test]
 fn openings_that_race() {
     if !is_child() {
@@ -36,7 +36,7 @@ fn openings_that_race() {
         let mut opening = Box::pin(Device::gpu_async());
         drop(Device::gpu_async());
         let first = poll_once(&mut opening);
-        // without a GPU this is known at once, or told later
+        // without GPU support the future is ready at once
         assert!(first.is_pending() || cfg!(not(feature = "gpu")));
     }
     let opened: Vec<Option<Device>> = std::thread::scope(|s| {
@@ -47,7 +47,7 @@ fn openings_that_race() {
                 (_, 1) => block_on(Device::gpu_async()),
                 _ => {
                     let (device, turns) = pollster::block_on(turns_beside(Device::gpu_async()));
-                    // it takes some time to open a device
+                    // opening a device takes some time, in which other futures run
                     assert!(turns > 1 || cfg!(not(feature = "gpu")), "{turns} turns");
                     device
                 }
@@ -61,14 +61,14 @@ fn openings_that_race() {
     assert_eq!(living_devices(), before + opened[0].is_some() as usize, "devices");
     let again = block_on(Device::gpu_async()).ok();
     assert_eq!(again, opened[0]);
-    // one that is open is there at the first poll
+    // if the GPU is open already, the first poll returns it
     if let Some(d) = again {
         assert!(poll_once(&mut Box::pin(Device::gpu_async())).is_ready());
         assert_eq!(block_on(array![1., 2.].to_device(&d).unwrap().sum(..).item_async::<f32>()).unwrap(), 3.0);
     }
 }
 
-/// The process ends while its futures wait, or while a device is being opened.
+/// The process exits while futures wait, or while a device is being opened.
 #[test]
 fn the_process_ends_meanwhile() {
     if !is_child() {
@@ -100,7 +100,7 @@ fn the_process_ends_meanwhile() {
     std::mem::forget(read);
 }
 
-/// A read of 4 KiB by a caller that blocks, and by a future: prints how long it takes, which no test judges.
+/// Prints how long a 4 KiB read takes, for a blocking caller and for a future. No time is checked.
 #[test]
 fn the_time_of_a_small_read() {
     let Some(d) = gpu(1) else { return };
@@ -116,14 +116,14 @@ fn the_time_of_a_small_read() {
     println!("4 KiB: {blocking:?} by a caller that blocks, {future:?} by a future");
 }
 
-/// The threads of the process whose name begins so, where the system tells.
+/// The number of this process's threads whose name starts with `name`, if the system tells.
 fn threads_named(name: &str) -> usize {
     let Ok(all) = std::fs::read_dir("/proc/self/task") else { return 0 };
     let names = all.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok());
     names.filter(|found| found.starts_with(name)).count()
 }
 
-/// A caller that blocks needs no thread; futures of a device share one, which ends.
+/// A blocking caller needs no thread. The futures of a device share one thread, which ends when they are done.
 #[cfg(target_os = "linux")]
 #[test]
 fn one_thread_polls_for_all_futures() {
@@ -139,10 +139,10 @@ fn one_thread_polls_for_all_futures() {
     let most = AtomicUsize::new(0);
     let look = async |mut read: Pin<Box<dyn Future<Output = Result<f32>> + Send>>| {
         let first = poll_once(&mut read);
-        // a thread has no name before it runs
+        // a new thread gets its name only when it runs
         std::thread::sleep(Duration::from_millis(10));
         most.fetch_max(threads_named("cupric"), SeqCst);
-        // a software driver may have done the earlier work before it has taken the later
+        // a fast software driver may already be done, so the first poll may be ready
         if let Poll::Ready(item) = first { item } else { read.await }
     };
     let reads: Vec<_> = (0..4).map(|_| chain(&x, kernels).sum(..).item_async::<f32>()).collect();
@@ -154,11 +154,11 @@ fn one_thread_polls_for_all_futures() {
         assert!(start.elapsed() < LONG, "the thread stays");
         std::thread::sleep(Duration::from_millis(20));
     }
-    // and another one comes
+    // after the thread has ended, a new future starts another one
     assert_eq!(block_on(y.sum(..).item_async::<f32>()).unwrap(), *all[0].as_ref().unwrap());
 }
 
-/// A future of a device that makes no progress ends with an error.
+/// The future of a device that makes no progress ends with an error.
 #[test]
 fn a_future_times_out() {
     if !is_child() {
@@ -166,7 +166,7 @@ fn a_future_times_out() {
     }
     let Some(d) = gpu(1) else { return };
     let x = put(&d, noise(1, 1 << 18), &[1 << 18]);
-    // the first run may compile, for which a wait is longer
+    // the first run may compile kernels, for which the library waits longer
     let mut kernels = 1;
     let timed_out = loop {
         let y = chain(&x, kernels);
@@ -183,7 +183,7 @@ fn a_future_times_out() {
     assert!(timed_out.to_string().contains("CUPRIC_TIMEOUT") && timed_out.location().is_some(), "{timed_out}");
 }
 
-/// An executor whose wakers poll or drop the future at once, on the thread that wakes.
+/// Wakers that poll or drop the future immediately, on the thread that wakes.
 #[test]
 fn wakers_that_drop_or_panic() {
     let Some(d) = gpu(1) else { return };
@@ -203,7 +203,7 @@ fn wakers_that_drop_or_panic() {
         let mut read: Read = Box::pin(chain(&moved, kernels).to_vec_async::<f32>());
         let task = Arc::new(Drops(Mutex::new(None), panics, AtomicUsize::new(0)));
         let waker = Waker::from(task.clone());
-        // the future holds the last handle on its device, which so ends within the waker
+        // the future holds the last handle on its device, so the device ends within the waker
         drop((last, moved));
         let mut place = task.0.lock().unwrap();
         if read.as_mut().poll(&mut Context::from_waker(&waker)).is_pending() {

@@ -1,4 +1,4 @@
-//! Says what a run without the feature `testing` leaves out: cargo itself does so without a word.
+//! Prints which tests a run without the feature `testing` leaves out, because cargo leaves them out silently.
 #![cfg(not(feature = "testing"))]
 
 use std::io::Write;
@@ -14,7 +14,7 @@ fn tests_that_need_the_feature_testing() {
         .filter_map(|section| section.strip_prefix("name = \"")?.split('"').next())
         .collect();
     assert!(names.len() > 10, "{names:?}");
-    // not through eprintln!, which the test harness captures
+    // not by eprintln!, because the test harness captures that
     let _ = writeln!(
         std::io::stderr(),
         "left out without --features testing (./tests/run has it): the tests {}",

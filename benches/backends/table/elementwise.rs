@@ -13,7 +13,7 @@ pub fn rows() -> Vec<Work> {
     rows
 }
 
-/// A row of a function of one operand.
+/// Returns the row of a function of one operand.
 fn function(name: &'static str, f: fn(&[Array]) -> Expr, shapes: &[&[usize]]) -> Work {
     let low = if name == "log" { 0.01 } else { -3.0 };
     let w = work(name, name, F32, shapes).flat().takes_in("a", low, 3.0).moves(1, 1).run(f);
@@ -90,7 +90,7 @@ fn large() -> Vec<Work> {
     ]
 }
 
-/// Rows that memory does not limit: operations on a few elements, and random numbers.
+/// Returns rows that memory does not limit: operations on a few elements, and random numbers.
 fn small_and_random() -> Vec<Work> {
     vec![
         work("add_small", "a + b of 8 elements", F32, &[&[8]])
@@ -133,7 +133,7 @@ fn small_and_random() -> Vec<Work> {
     ]
 }
 
-/// Integers, truths, and a choice by truths.
+/// Returns rows of integers and bools, and of a selection by bools.
 fn other_types() -> Vec<Work> {
     vec![
         work("add", "i32 a + b", I32, MILLIONS)
@@ -163,7 +163,7 @@ fn other_types() -> Vec<Work> {
     ]
 }
 
-/// The price of a call and of a put by the formula of Black and Scholes, for stocks `a`, strikes `k` and times `t`.
+/// Call and put prices by the Black–Scholes formula, for stock prices `a`, strike prices `k` and times `t`.
 fn black_scholes() -> Work {
     let cdf = |x: &Expr| (x * std::f64::consts::FRAC_1_SQRT_2).erf() * 0.5 + 0.5;
     let text = "q = F(0.3) * xp.sqrt(t)\n\
@@ -206,7 +206,7 @@ fn black_scholes() -> Work {
         .python("numba", numba)
 }
 
-/// A blur by nine neighbours, each a view of the picture.
+/// A blur over nine neighbouring pixels, each of which is a shifted view of the picture.
 fn stencil() -> Work {
     const WEIGHTS: [[f64; 3]; 3] = [[0.0625, 0.125, 0.0625], [0.125, 0.25, 0.125], [0.0625, 0.125, 0.0625]];
     let ends = ["-2", "-1", ""];
@@ -227,7 +227,7 @@ fn stencil() -> Work {
         .python("numpy torch jax cupy mlx numba", all.join(" + "))
 }
 
-/// Random numbers, which are made where they are written.
+/// Returns a row of random numbers, which are generated on the device in the kernel that writes them.
 fn drawn(name: &'static str, text: &'static str, dtype: DType, draw: fn(&mut Rng, &[usize]) -> Expr) -> Work {
     work(name, text, dtype, TEN_MILLION).flat().moves(0, 1).program(move |_, s, device| {
         let (s, device) = (s.to_vec(), device.clone());

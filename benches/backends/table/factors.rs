@@ -9,12 +9,12 @@ const MATRICES: &[&[usize]] = &[&[10_000, 4, 4], &[1_000, 32, 32], &[100, 100], 
 const SIGNALS: &[&[usize]] = &[&[1_000, 256], &[1_000, 1_024], &[1_000, 4_096], &[65_536], &[1_048_576]];
 const MODULES: &str = "numpy torch jax cupy scipy";
 
-/// The sum of n³ of all matrices.
+/// Returns the sum of n³ over all matrices.
 fn cubes(s: &[usize]) -> f64 {
     elements(s) * s[s.len() - 1] as f64
 }
 
-/// A row for the matrix `a` with elements in −1..1. The operations are those that LAPACK is credited with.
+/// Returns a row for the matrix `a` with elements in −1..1. The operations are counted as usual for LAPACK.
 fn row(name: &'static str, text: &'static str, flops: fn(&[usize]) -> f64, f: fn(&[Array]) -> Vec<Expr>) -> Work {
     work(name, text, F32, MATRICES)
         .takes_in("a", -1.0, 1.0)
@@ -25,7 +25,7 @@ fn row(name: &'static str, text: &'static str, flops: fn(&[usize]) -> f64, f: fn
 
 pub fn rows() -> Vec<Work> {
     let solve = |x: &[Array]| vec![linalg::solve(&x[0], &x[1])];
-    // a small symmetric part beside the identity is positive definite, and only one triangle is read
+    // the identity plus a small matrix is positive definite; only one triangle is read, so it need not be symmetric
     let cholesky = |x: &[Array]| {
         let n = x[0].shape()[x[0].ndim() - 1];
         vec![linalg::cholesky(&x[0] * (0.5 / n as f64) + eye(n, F32), Triangle::Lower)]

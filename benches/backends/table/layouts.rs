@@ -1,10 +1,10 @@
-//! Copies in another layout, gathers and windows.
+//! Rows of copies in another layout, gathers and windows.
 
 use super::shared::{ARRAYS, SQUARE, TEN_MILLION};
 use crate::work::{Fill, Work, elements, work};
 use cupric::{DType::*, Pad, arange, concat, s};
 
-/// The taps of a blur along rows.
+/// The number of weights of a blur along rows.
 const TAPS: usize = 13;
 
 pub fn rows() -> Vec<Work> {
@@ -35,7 +35,7 @@ fn copies() -> Vec<Work> {
             .python("mlx", "xp.contiguous(a.T)"),
         work("strided", "x[::2, ::2] copy", F32, SQUARE)
             .takes("a")
-            // all cache lines of half the rows are read, and a quarter of the elements is written
+            // all cache lines of every second row are read, and a quarter of the elements is written
             .moves_elements(|s| [0.5 * elements(s), 0.25 * elements(s)])
             .program(|x, s, _| {
                 let half = [s[0].div_ceil(2), s[1].div_ceil(2)];
@@ -165,7 +165,7 @@ fn gathers() -> Vec<Work> {
     ]
 }
 
-/// Sums over windows along rows, as a product and as a sum.
+/// Returns rows of weighted sums over windows, computed as a product and as a sum.
 fn windows() -> Vec<Work> {
     let row = |name, text| {
         work(name, text, F32, &[&[1_024, 1_024]])

@@ -1,4 +1,4 @@
-//! Loops of small operations, in which the time of an operation is what happens around its work.
+//! Loops of small operations, whose time is mostly the overhead of each operation and not its work.
 
 use crate::work::{Fill, Work, work};
 use cupric::{DType::*, s};

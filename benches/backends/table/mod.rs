@@ -1,8 +1,8 @@
-//! The table of rows. A new row is one entry in a file of `table/`: the work, its bytes and operations, and how each Python
-//! peer writes it. Rust peers have their own tables in `benches/peers`, by the same names of rows.
+//! The table of rows. A new row is one entry in a file of `table/`: the work, its bytes and operations, and how each
+//! Python peer writes it. Rust peers have their own tables in `benches/peers`, by the same names of rows.
 //!
-//! Bytes are those that must move: each cache line of each input is read once, and each output is written once. A multiply-add
-//! counts as two operations.
+//! Bytes are those that must move: each cache line of each input is read once, and each output is written once. A
+//! multiply-add counts as two operations.
 
 mod elementwise;
 mod factors;

@@ -4,11 +4,11 @@ use super::shared::{SQUARE, TEN_MILLION};
 use crate::work::{Fill, Work, elements, work};
 use cupric::{DType::*, Side, eval_many, searchsorted};
 
-/// The highest elements that `topk` finds.
+/// The number of largest elements that `topk` finds.
 const K: usize = 100;
-/// The length of the sorted array that is searched, and of the array of `isin`.
+/// The length of the sorted array that is searched, and of the second array of `isin`.
 const SORTED: usize = 1_000;
-/// Different values of the array of `unique` and `bincount`.
+/// The number of different values in the array of `unique` and `bincount`.
 const DISTINCT: i32 = 10_000;
 const BINS: usize = 100;
 

@@ -59,7 +59,7 @@ pub fn rows() -> Vec<Work> {
 }
 
 fn squares(dtype: DType) -> Work {
-    // below 256 the work of f64 and f16 is not that of another kernel than f32's
+    // products below 256 are measured only in f32, because f64 and f16 would use the same kernel
     let shapes = if dtype == F32 { PRODUCTS } else { &PRODUCTS[3..] };
     work("matmul", "matmul", dtype, shapes)
         .takes_in("a b", -1.0, 1.0)
@@ -69,7 +69,7 @@ fn squares(dtype: DType) -> Work {
         .python(ARRAYS, "a @ b")
 }
 
-/// A matrix and a vector, on either side.
+/// Returns rows of products of a matrix and a vector, on either side.
 fn vectors() -> Vec<Work> {
     let row = |name, text, shapes| {
         work(name, text, F32, shapes)
@@ -94,7 +94,7 @@ fn vectors() -> Vec<Work> {
     ]
 }
 
-/// Products far from square, of m × k and k × n; the last three axes of a shape are m, k and n.
+/// Returns rows of products of m × k and k × n matrices that are far from square. A shape ends with m, k and n.
 fn skinny() -> Vec<Work> {
     fn sizes(s: &[usize]) -> [usize; 3] {
         [s[..s.len() - 2].iter().product(), s[s.len() - 2], s[s.len() - 1]]

@@ -1,4 +1,4 @@
-//! Reductions over all elements, rows, columns and middle axes, and what is made of them along rows.
+//! Reductions over all elements, rows, columns and middle axes, and functions along rows that use them.
 
 use super::shared::{ARRAYS, LARGE, MILLIONS, SQUARE, SWEEP, TEN_MILLION};
 use crate::work::{Fill, Work, work};

@@ -1,4 +1,4 @@
-//! candle's training steps: the same as `benches/backends/training.rs`, with a `Var` for each parameter as candle's users have it.
+//! candle's training steps: the steps of `benches/backends/training.rs`, with a `Var` per parameter as usual in candle.
 
 use crate::with_candle::inputs;
 use crate::{Error, Row, Run, repeat};
@@ -9,7 +9,7 @@ const RATE: f64 = 0.01;
 
 type Loss = fn(p: &[Var], x: &Tensor, y: &Tensor) -> Result<Tensor>;
 
-/// The loss of a row, its parameters, inputs and labels.
+/// Returns the loss function of a row, its parameters, its inputs and its labels.
 fn parts(row: &Row) -> std::result::Result<(Loss, Vec<Var>, Tensor, Tensor), Error> {
     let loss = match &row.work[..] {
         "train_cnn" => cnn,
@@ -38,7 +38,7 @@ pub fn run(row: &Row) -> std::result::Result<Option<Run>, Error> {
     }))
 }
 
-/// The loss, and the gradients if the row has them, of the first step.
+/// Returns the loss of the first step, and its gradients if the row has gradients.
 pub fn values(row: &Row) -> std::result::Result<Vec<Vec<f32>>, Error> {
     let (loss, p, x, y) = parts(row)?;
     let loss = loss(&p, &x, &y)?;
@@ -72,7 +72,7 @@ fn cnn(p: &[Var], x: &Tensor, y: &Tensor) -> Result<Tensor> {
     let layer = |x: Tensor, p: &[Var]| {
         let y = x.conv2d(&p[0], 1, 1, 1, 1)?.broadcast_add(&p[1].reshape((1, (), 1, 1))?)?.relu()?;
         let (n, c, h, w) = y.dims4()?;
-        // the derivative of candle's `max_pool2d` is a quarter of the true one
+        // pool by maxima, because the derivative of candle's `max_pool2d` is a quarter of the true one
         y.reshape((n, c, h / 2, 2, w / 2, 2))?.max(5)?.max(3)
     };
     let features = p[..4].chunks(2).try_fold(x.clone(), layer)?.flatten_from(1)?;
@@ -87,7 +87,7 @@ fn norm(x: &Tensor, p: &[Var]) -> Result<Tensor> {
 
 fn block(p: &[Var], x: &Tensor, y: &Tensor) -> Result<Tensor> {
     let (n, length, width) = x.dims3()?;
-    // of two axes, because candle copies a weight for each entry of a batch
+    // reshape to two axes, because candle copies a weight for each entry of a batch
     let x = x.reshape((n * length, width))?;
     let all = dense(&norm(&x, &p[..2])?, &p[2..4])?.reshape((n, length, 3, HEADS, width / HEADS))?;
     let part = |i| all.narrow(2, i, 1)?.squeeze(2)?.transpose(1, 2)?.contiguous();

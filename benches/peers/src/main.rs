@@ -1,7 +1,8 @@
-//! The Rust peers of `cargo bench --bench backends -- --rust-peers`: reads requests as lines of JSON on the standard
-//! input and answers each with a line, as `benches/python/peers.py` does. `benches/backends/peers.rs` lists the requests.
+//! The worker for the Rust peers of `cargo bench --bench backends -- --rust-peers`. It reads requests as lines of JSON
+//! on the standard input and answers each with a line, as `benches/python/peers.py` does. `benches/backends/peers.rs`
+//! lists the requests.
 //!
-//! A row that a crate cannot do is missing in its file, and shows a dash in the report.
+//! A row that a crate cannot do is missing from the crate's file, and shows a dash in the report.
 
 mod candle_training;
 mod with_candle;
@@ -16,17 +17,18 @@ use std::hint::black_box;
 use std::io::{self, BufRead, Write};
 use std::time::Instant;
 
-/// One repetition of a row. An error of any repetition is the row's answer: what fails must not count as quick.
+/// A function for one repetition of a row. If a repetition fails, the answer is its error, so it does not count as
+/// fast.
 type Run = Box<dyn FnMut() -> Result<(), Error>>;
 type Error = Box<dyn std::error::Error>;
 
 /// Seconds that a sample lasts, as in `benches/backends/timing.rs`.
 const SAMPLE: f64 = 5e-3;
-/// Seconds of warm-up before a sample, as there.
+/// Seconds of warm-up before a sample, as in `benches/backends/timing.rs`.
 const WARM: f64 = 8e-3;
-/// Seconds from which on a repetition needs no warm-up, as there.
+/// A repetition that takes this many seconds needs no warm-up, as in `benches/backends/timing.rs`.
 const LONG: f64 = 40e-3;
-/// The crates with the versions that `Cargo.toml` asks for.
+/// The crates, with their versions in `Cargo.toml`.
 const PEERS: [(&str, &str); 6] = [
     ("ndarray", "0.17"),
     ("candle", "0.11"),
@@ -56,7 +58,7 @@ struct Input {
     fill: String,
     low: f64,
     high: f64,
-    /// The number of the hashed sequence with which it begins.
+    /// The position in the hashed sequence at which the input begins.
     first: u32,
 }
 
@@ -67,7 +69,7 @@ fn hashed(k: u32) -> f64 {
     f64::from(h ^ h >> 16) / 2f64.powi(32)
 }
 
-/// The norm of an array, and its scalar product with numbers that look random.
+/// Returns the norm of an array, and its scalar product with numbers that look random.
 fn digest(x: &[f32]) -> [f64; 2] {
     let wide = x.iter().map(|x| f64::from(*x));
     let product = wide.clone().enumerate().map(|(k, x)| x * (2.0 * hashed(k as u32) - 1.0)).sum();
@@ -90,7 +92,7 @@ impl Input {
         (0..n).map(|_| next() as f32).collect()
     }
 
-    /// Whole numbers between the bounds, or the indices of a fill that has such.
+    /// Returns whole numbers between the bounds for a uniform fill, and otherwise the input's indices.
     fn integers(&self) -> Vec<i32> {
         match &self.fill[..] {
             "uniform" => self.floats().into_iter().map(|x| x as i32).collect(),
@@ -102,7 +104,7 @@ impl Input {
         self.indices().into_iter().map(|i| i % 2 == 1).collect()
     }
 
-    /// A permutation, in steps that caches do not help, or random numbers below a bound.
+    /// Returns random numbers below a bound, or a permutation whose steps are so large that caches do not help.
     fn indices(&self) -> Vec<usize> {
         let n: usize = self.shape.iter().product();
         match &self.fill[..] {
@@ -115,8 +117,8 @@ impl Input {
     }
 }
 
-/// A step of about 0.618 n (the golden ratio, which spreads well) that shares no divisor with n, so that its multiples modulo n
-/// are a permutation.
+/// Returns a step of about 0.618 n (the golden ratio, which spreads well) that shares no divisor with n. Its multiples
+/// modulo n are therefore a permutation.
 fn coprime(n: usize) -> usize {
     let divisor = |mut a: usize, mut b: usize| {
         while b > 0 {
@@ -150,12 +152,12 @@ fn row(request: &Value) -> Row {
 
 struct Peer {
     run: Run,
-    /// The repetitions of a warm-up and of a sample, once they are known.
+    /// The numbers of repetitions of a warm-up and of a sample, once they are known.
     batch: Option<[usize; 2]>,
 }
 
 impl Peer {
-    /// Runs `n` repetitions; returns the seconds of one.
+    /// Runs `n` repetitions, and returns the mean seconds of one.
     fn repeat(&mut self, n: usize) -> Result<f64, Error> {
         let start = Instant::now();
         (0..n).try_for_each(|_| (self.run)())?;

@@ -1,4 +1,4 @@
-//! candle, on the CPU.
+//! The rows that candle runs, on the CPU.
 
 use crate::{Error, Row, Run, repeat};
 use candle_core::{D, DType, Device, Result, Tensor};
@@ -85,7 +85,7 @@ fn loops(x: &[Tensor], work: &str, count: usize) -> Result<Tensor> {
     }
 }
 
-/// A row that is one expression of its inputs.
+/// The function of a row that is one expression of its inputs.
 type Expression = fn(&[Tensor]) -> Result<Tensor>;
 
 fn layout_or_product(work: &str) -> Option<Expression> {
@@ -137,7 +137,7 @@ fn elementwise_or_reduction(work: &str) -> Option<Expression> {
         "argmax" => |x| x[0].argmax(0),
         "argmax_rows" => |x| x[0].argmax(1),
         "sum_middle" => |x| x[0].sum(1),
-        // candle divides by one less, which is as much work
+        // candle divides by n - 1 instead of n, which is as much work
         "var_columns" => |x| x[0].var(0),
         "count_columns" => |x| x[0].to_dtype(DType::U32)?.sum(0),
         "select" => |x| x[2].where_cond(&x[0], &x[1]),

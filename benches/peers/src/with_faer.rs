@@ -1,4 +1,4 @@
-//! Decompositions by faer, and Fourier transforms by rustfft. faer takes one matrix at a time, and decides how many threads it uses.
+//! Decompositions by faer, and Fourier transforms by rustfft. faer takes one matrix at a time, and chooses its threads.
 
 use crate::{Error, Row, Run};
 use faer::{Mat, Side};
@@ -10,7 +10,7 @@ fn each<T: 'static>(count: usize, mut f: impl FnMut(usize) -> Result<T, Error> +
     crate::repeat(move || (0..count).map(&mut f).collect::<Result<Vec<T>, Error>>())
 }
 
-/// The matrices of an input.
+/// Returns the matrices of an input.
 fn matrices(row: &Row, i: usize) -> Result<Vec<Mat<f32>>, Error> {
     let input = row.inputs.get(i).ok_or("too few inputs")?;
     let [.., m, n] = input.shape[..] else { return Err("no matrix".into()) };
@@ -45,7 +45,7 @@ pub fn run(row: &Row) -> Result<Option<Run>, Error> {
     })
 }
 
-/// Transforms in place, of a copy of the signals.
+/// Returns the row of Fourier transforms, which are computed in place in a copy of the signals.
 pub fn transform(row: &Row) -> Result<Option<Run>, Error> {
     if row.work != "fft" {
         return Ok(None);

@@ -1,4 +1,4 @@
-//! ferray. Its functions take whole arrays only, so rows on views copy them first.
+//! The rows that ferray runs. Its functions take only whole arrays, so rows on views first copy the views.
 
 use crate::{Error, Input, Row, Run, repeat};
 use ferray::linalg::{dot, matmul, matvec, vecmat};
@@ -6,7 +6,7 @@ use ferray::{Axis, Element, FerrayResult, IxDyn, divide_broadcast, flip, random,
 use ferray::{subtract_broadcast, take, transpose};
 
 type Array<T> = ferray::Array<T, IxDyn>;
-/// A row that is one expression of its inputs.
+/// The function of a row that is one expression of its inputs.
 type Expression<T> = fn(&[Array<T>]) -> FerrayResult<Array<T>>;
 
 fn array<T: Element>(shape: &[usize], data: Vec<T>) -> FerrayResult<Array<T>> {
@@ -20,7 +20,7 @@ fn all<T: Element>(row: &Row, data: fn(&Input) -> Vec<T>) -> FerrayResult<Vec<Ar
 fn elementwise(work: &str) -> Option<Expression<f32>> {
     Some(match work {
         "add" | "add_small" => |x| ferray::add(&x[0], &x[1]),
-        // its operations with numbers go element by element; a closure over the array is far quicker
+        // ferray's operations with a number are slow, because they go element by element; a closure is far faster
         "scale" => |x| Ok(x[0].mapv(|x| x * 2.5 + 1.2)),
         "hypot" => |x| sqrt(&ferray::add(&square(&x[0])?, &square(&x[1])?)?),
         "exp" => |x| ferray::exp(&x[0]),
@@ -81,7 +81,7 @@ fn layout_or_product(work: &str) -> Option<Expression<f32>> {
     })
 }
 
-/// Rows whose inputs or results are not all f32.
+/// Returns rows whose inputs or results are not all f32.
 fn mixed(row: &Row) -> Result<Option<Run>, Error> {
     let indices = || -> Result<Vec<isize>, Error> {
         let input = row.inputs.get(1).ok_or("too few inputs")?;

@@ -1,10 +1,10 @@
-//! ndarray, with its parallel `Zip` where the array is large enough to gain by it.
+//! The rows that ndarray runs, with its parallel `Zip` if the array is large enough to gain from threads.
 
 use crate::{Error, Row, Run};
 use half::f16;
 use ndarray::{Array, Array1, Array2, Array3, Axis, Dimension, IxDyn, NewAxis, Zip, concatenate, s};
 
-/// The number of elements from which on `Zip` uses threads, in the peer's favour: a judgement.
+/// `Zip` uses threads from this number of elements on. Chosen by hand, in the peer's favour.
 const PARALLEL: usize = 100_000;
 
 /// Makes a repetition of a function that cannot fail.
@@ -26,13 +26,13 @@ fn array<D: Dimension>(row: &Row, i: usize) -> Result<Array<f32, D>, Error> {
     Ok(Array::from_shape_vec(IxDyn(&input.shape), input.floats())?.into_dimensionality()?)
 }
 
-/// The inputs of integers or truths.
+/// Returns the inputs as integers, also the inputs of bools.
 fn integers(row: &Row) -> Result<[Array1<i32>; 2], Error> {
     let array = |i: usize| Array1::from(row.inputs[i.min(row.inputs.len() - 1)].integers());
     Ok([array(0), array(1)])
 }
 
-/// Rows of matrices and vectors other than plain products of two matrices.
+/// Returns rows of matrices and vectors other than plain products of two matrices.
 fn products(row: &Row) -> Result<Option<Run>, Error> {
     let vector = |i| array::<ndarray::Ix1>(row, i);
     let matrix = |i| array::<ndarray::Ix2>(row, i);
@@ -69,7 +69,7 @@ fn products(row: &Row) -> Result<Option<Run>, Error> {
     })
 }
 
-/// Copies in another layout, and gathers.
+/// Returns rows of copies in another layout, and of gathers.
 fn layouts(row: &Row) -> Result<Option<Run>, Error> {
     let one = || array::<ndarray::Ix1>(row, 0);
     let matrix = || array::<ndarray::Ix2>(row, 0);
@@ -112,7 +112,7 @@ fn layouts(row: &Row) -> Result<Option<Run>, Error> {
     })
 }
 
-/// Loops of small operations.
+/// Returns rows of loops of small operations.
 fn loops(row: &Row) -> Result<Option<Run>, Error> {
     let count = row.shape[0];
     Ok(match &row.work[..] {

@@ -1,4 +1,4 @@
-//! numr, on the CPU.
+//! The rows that numr runs, on the CPU.
 
 use crate::{Error, Row, Run, repeat};
 use half::f16;
@@ -37,7 +37,7 @@ fn input(i: &crate::Input) -> Result<Tensor> {
     }
 }
 
-/// The numbers from n - 1 down to 0.
+/// Returns the numbers from n - 1 down to 0.
 fn descending(n: usize) -> Result<Tensor> {
     let indices: Vec<i64> = (0..n as i64).rev().collect();
     Tensor::from_slice(&indices, &[n], &CpuDevice::new())
@@ -80,7 +80,7 @@ fn grow(x: &[Tensor]) -> Result<Tensor> {
     Ok(out)
 }
 
-/// The rows that are one expression of their inputs.
+/// Returns the function of a row that is one expression of its inputs.
 fn expression(work: &str) -> Option<fn(&[Tensor]) -> Result<Tensor>> {
     Some(match work {
         "add" | "add_small" => |x| x[0].add(&x[1]),

@@ -1,4 +1,4 @@
-//! What the examples share: arguments, lines of output, and hashes.
+//! Helpers that the examples share: arguments, lines of output, and hashes.
 #![allow(dead_code, reason = "each example uses a part")]
 
 use clap::Parser;
@@ -10,13 +10,15 @@ use std::process::ExitCode;
 
 pub type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 
-/// Whether this process prints what all ranks would print before MPI has started. Both MPIs tell a process its rank.
+/// Returns whether this process is rank 0, before MPI has started: Open MPI and MPICH set a variable with the rank.
+/// Only rank 0 prints a message that all ranks have.
 fn is_first() -> bool {
     let rank = ["OMPI_COMM_WORLD_RANK", "PMI_RANK"].iter().find_map(|name| std::env::var(name).ok());
     rank.is_none_or(|rank| rank == "0")
 }
 
-/// Reads the program's arguments. `--help` prints the usage once; a wrong argument gives one line on stderr and status 2.
+/// Reads the program's arguments. `--help` prints the usage once. A wrong argument prints one line on stderr and ends
+/// the program with status 2.
 pub fn arguments<T: Parser>(program: &str) -> T {
     T::try_parse().unwrap_or_else(|error| {
         if !error.use_stderr() {
@@ -30,7 +32,7 @@ pub fn arguments<T: Parser>(program: &str) -> T {
             let line = text.trim_start_matches("error: ").lines().next().unwrap_or_default().to_string();
             let _ = writeln!(io::stderr(), "{program}: {line} (try --help)");
         } else {
-            // the first rank's message comes before MPI ends the others
+            // wait, so that rank 0 prints its message before MPI ends all ranks
             std::thread::sleep(std::time::Duration::from_millis(500));
         }
         std::process::exit(2)
@@ -46,7 +48,7 @@ pub fn positive(text: &str) -> Result<usize, String> {
     }
 }
 
-/// The exit code of a program whose ranks have ended. [`Comm::run`] itself ends a job that fails.
+/// Returns the program's exit code. If a rank fails inside of [`Comm::run`], that function ends the job itself.
 pub fn finish(program: &str, result: cupric::Result<()>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -74,7 +76,7 @@ pub fn say_traffic(comm: &Comm) -> Result<()> {
     Ok(())
 }
 
-/// The device of a rank: the CPU, or with `gpu` and several GPUs each rank its own.
+/// Returns the device of a rank. With the name `gpu` the ranks are distributed over all GPUs.
 pub fn device(comm: &Comm, name: &str) -> Result<Device> {
     let gpus = if name == "gpu" { Device::gpus() } else { vec![] };
     let chosen = match gpus.len() {
@@ -84,7 +86,7 @@ pub fn device(comm: &Comm, name: &str) -> Result<Device> {
     Ok(comm.agree(chosen)?)
 }
 
-/// The FNV-1a hash of arrays, bit by bit.
+/// Returns the FNV-1a hash of the bytes of arrays.
 pub fn hash(arrays: &[Array]) -> Result<u64> {
     let mut hash = 0xcbf2_9ce4_8422_2325u64;
     for x in arrays {

@@ -1,4 +1,4 @@
-//! Ranks that fail. The job must end, with a message of the rank and the cause.
+//! Ranks that fail. The job must end, with a message that names the rank and the cause.
 
 use crate::{Comm, Reduce, Result};
 use cupric::{Array, DType, arange, array, s};
@@ -6,7 +6,7 @@ use cupric_mpi::Sharded;
 use std::process::Command;
 use std::time::Duration;
 
-/// Fails on rank 1 of several as `how` says, while the others go on.
+/// Makes rank 1 fail in the way that `how` names, while the other ranks go on.
 pub fn fail(comm: &Comm, how: &str) -> Result<()> {
     let odd = comm.rank() == 1;
     let x = array![1., 2., 3.];
@@ -31,7 +31,7 @@ pub fn fail(comm: &Comm, how: &str) -> Result<()> {
         }
         _ => {}
     }
-    // the others wait in a collective, work, or both
+    // the other ranks wait in a collective, work, or both
     for _ in 0..2000 {
         comm.all_reduce(&x, Reduce::Sum)?;
         std::thread::sleep(Duration::from_millis(10));

@@ -1,5 +1,5 @@
-//! What must hold on each rank. `mpi/tests/run` starts it with several ranks; without an argument it makes all checks, and
-//! with one it fails in the way that the argument names.
+//! Checks that run on each rank. `mpi/tests/run` starts this program with several ranks. Without an argument it makes
+//! all checks; with an argument it fails in the way that the argument names.
 
 mod failures;
 mod shards;
@@ -52,7 +52,7 @@ fn main() -> Result<()> {
     })
 }
 
-/// Numbers that differ between ranks, and whose product over four ranks is below 128.
+/// Returns numbers that differ between ranks, and whose product over four ranks is below 128.
 fn of_rank(rank: usize, n: usize, dtype: cupric::DType) -> Expr {
     let wave = (arange(0, n, 1, I64) + rank) % 3;
     if dtype == Bool { wave.equal(0) } else { (wave + 1).astype(dtype) }
@@ -111,7 +111,7 @@ fn every_dtype(comm: &Comm) -> Result<()> {
 fn special_values(comm: &Comm) -> Result<()> {
     let last = comm.rank() + 1 == comm.size();
     for dtype in [F16, BF16, F32, F64] {
-        // a NaN of the last rank; zeros of both signs
+        // only the last rank has a NaN and a negative zero
         let x = array![if last { f32::NAN } else { 1.0 }, if last { -0.0 } else { 0.0 }].astype(dtype);
         for op in [Reduce::Min, Reduce::Max] {
             let got = comm.all_reduce(&x, op)?.to_vec_as::<f64>()?;
@@ -167,7 +167,7 @@ fn uneven_parts(comm: &Comm) -> Result<()> {
             same(&gathered, &all);
         }
     }
-    // any lengths, the first one empty
+    // rank r has 2 r rows, so the first rank has none
     let rows = comm.rank() * 2;
     let all = comm.all_gather(&Array::from_vec(vec![comm.rank() as u8; rows], [rows])?, 0)?;
     assert_eq!(all.to_vec::<u8>()?, (0..size).flat_map(|r| vec![r as u8; r * 2]).collect::<Vec<_>>());
@@ -209,7 +209,7 @@ fn three_at_once(comm: &Comm) -> Result<()> {
         let check_a = |a: Array| same(&a, &(arange(0, n, 1, F32) + (size - 1)));
         let check_b = |b: Array| same(&b, &((arange(0, n, 1, F32) + (size - 1)) * 2.0));
         let check_c = |c: Array| same(&c, &(arange(0, 7, 1, F32) * size as f32 + total as f32));
-        // each rank waits in an order of its own, with another collective between
+        // each rank waits in its own order, with a barrier in between
         match (rank + round) % 3 {
             0 => {
                 check_a(a.wait()?);
@@ -259,7 +259,7 @@ fn lists_of_arrays(comm: &Comm) -> Result<()> {
     Ok(())
 }
 
-/// All ranks must have the same error, which names two ranks; afterwards the next collective works.
+/// Checks that all ranks have the same error, which names two ranks, and that the next collective works.
 fn refused<T>(comm: &Comm, result: Result<T>, kind: ErrorKind, parts: &[&str]) -> Result<()> {
     let error = result.map(|_| ()).unwrap_err();
     assert_eq!(error.kind(), kind, "{error}");
@@ -301,7 +301,7 @@ fn disagreements(comm: &Comm) -> Result<()> {
         K::Argument,
         &["rank 0 calls all_reduce(sum) of f32 [3]", &format!("rank {last} calls barrier")],
     )?;
-    // one waits, the others do not
+    // of two collectives in progress, only the first differs between ranks
     let request = comm.start_all_reduce(if odd { &y } else { &x }, Reduce::Sum)?;
     let after = comm.start_all_reduce(&x, Reduce::Sum)?;
     refused(comm, request.wait(), K::Shape, &[&named])?;
@@ -346,7 +346,7 @@ fn halos(comm: &Comm) -> Result<()> {
     refused(comm, few, ErrorKind::Shape, &["rank 0 failed: halo: 0 rows are fewer than 1"])
 }
 
-/// Arrays that exceed a message go in several: here those of more than 24 bytes.
+/// Repeats checks with messages of at most 24 bytes, so that larger arrays are sent in several messages.
 fn in_pieces(comm: &Comm) -> Result<()> {
     comm.cut_messages(24);
     let checks: [Check; 7] =
@@ -358,7 +358,7 @@ fn in_pieces(comm: &Comm) -> Result<()> {
     Ok(())
 }
 
-/// More than 2^31 elements, which takes 13 GB on two ranks: `checks large`, by hand.
+/// Checks more than 2^31 elements, which takes 13 GB on two ranks. Runs only by hand, as `checks large`.
 fn large(comm: &Comm) -> Result<()> {
     let (rank, size) = (comm.rank(), comm.size());
     let n = (1 << 31) / size + 5;
@@ -404,7 +404,7 @@ fn arrays_of_a_gpu(comm: &Comm) -> Result<()> {
     assert_eq!(later.wait()?.device(), gpu);
     let rows = own.slice(s![..12]).reshape([4, 3]);
     assert_eq!(comm.all_gather(&rows, 1)?.device(), gpu);
-    // wider than a piece, with another number of rows on each rank
+    // the matrix is wider than a piece, and neighbouring ranks have different numbers of rows
     let (few, columns) = (comm.rank() % 2 + 1, 2_100_000);
     let part = own.slice(s![..few * columns]).reshape([few, columns]);
     let on_host = part.to_device(&Device::cpu())?;

@@ -1,4 +1,4 @@
-//! Sharded arrays.
+//! Checks of sharded arrays.
 
 use crate::{refused, same};
 use cupric::DType::*;
@@ -68,7 +68,7 @@ pub fn products(comm: &Comm) -> Result<()> {
     Ok(())
 }
 
-/// A name that all ranks of a job have, and no other job.
+/// Returns the path of a temporary file, which is equal on all ranks of a job and differs between jobs.
 fn file(comm: &Comm, name: &str) -> Result<PathBuf> {
     let id = comm.broadcast(&Array::from_vec(vec![std::process::id()], [1])?, 0)?.item::<u32>()?;
     Ok(std::env::temp_dir().join(format!("cupric-mpi-{id}-{name}.npy")))

@@ -1,6 +1,6 @@
-// Functions of f64 that are a few steps around others: the methods of src/math/double/activation.rs.
+// Activation functions and other short functions of f64, by the methods of src/math/double/activation.rs.
 
-// NaN where `bad`, and what is computed elsewhere
+// NaN if `bad` is true, otherwise r
 fn cd_or_nan(r: f64, bad: bool) -> f64 {
     return d_pick(r, 0x7ff8000000000000lu, bad);
 }
@@ -22,7 +22,8 @@ fn d_rad2deg(x: f64) -> f64 {
     return x * 57.29577951308232lf;
 }
 
-// a + t (b - a); neither the difference nor the product may overflow where the result does not, so large ends are scaled
+// a + t (b - a). Neither the difference nor the product may overflow if the result does not, so large a and b are
+// scaled
 fn d_lerp(a: f64, b: f64, t: f64) -> f64 {
     let wide = max(d_abs(a), d_abs(b)) > 1e307lf;
     let d = d_block(b - a);
@@ -39,7 +40,8 @@ fn d_logit(x: f64) -> f64 {
     let bad = mag > 0x3ff0000000000000lu || (d_signbit(x) && mag != 0lu);
     let s = d_pick(x, 0x3fe0000000000000lu, bad || mag == 0lu || mag == 0x3ff0000000000000lu);
     let above = s > 0.5lf;
-    // from 1/4 on 2 x - 1 is exact, and so is 1 - x from 1/2 on; below 1/4 both logarithms add up without cancellation
+    // from x = 1/4 on, 2 x - 1 is exact, and from 1/2 on 1 - x is exact; below 1/4 the logarithms of x and 1 - x differ
+    // so much that their difference loses hardly any digits
     let n = d_abs(2.0lf * s - 1.0lf);
     let low = s < 0.25lf;
     let l = cd_log1p_at(select(n / select(s, 1.0lf - s, above), -s, low));
@@ -49,7 +51,7 @@ fn d_logit(x: f64) -> f64 {
     return cd_or_nan(d_pick(zero, 0x7ff0000000000000lu, mag == 0x3ff0000000000000lu), bad);
 }
 
-// x l, which is 0 where x is 0 and y is no NaN
+// x l, but 0 where x is 0 and y is not NaN
 fn cd_times_log(x: f64, y: f64, l: f64) -> f64 {
     return d_pick(d_mul(x, l), 0lu, d_mag(x) == 0lu && !d_isnan(y));
 }
@@ -80,7 +82,7 @@ fn d_entr(x: f64) -> f64 {
 
 fn d_hard_sigmoid(x: f64) -> f64 {
     let s = d_max(d_min(x, 3.0lf), -3.0lf);
-    // s / 6 + 1/2 would lose the small results, and a product with 1/6 rounds twice
+    // opaque, because s / 6 + 1/2 would lose small results, and a product with 1/6 would round twice
     let r = d_block(d_pick(s, 0lu, d_isnan(x)) + 3.0lf) / d_block(6.0lf);
     return cd_or_nan(d_block(r), d_isnan(x));
 }

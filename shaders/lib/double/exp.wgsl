@@ -1,12 +1,13 @@
-// The exponential family of f64: the methods of src/math/double/exp.rs. Bounds are compared as bits: 0x7ff0000000000000 is Inf,
-// 0x40862e42fefa39ef the largest x whose exponential is finite.
+// Exponential functions of f64, by the methods of src/math/double/exp.rs. Bounds are compared as bits:
+// 0x7ff0000000000000 is Inf, and 0x40862e42fefa39ef is the largest x with a finite exponential.
 
-// The whole number next to x / ln 2.
+// x / ln 2, rounded to a whole number.
 fn cd_exp_n(x: f64) -> f64 {
     return cd_whole(x * 1.4426950408889634lf);
 }
 
-// x + l - n ln 2 as a sum of two. ln 2 is a number of 32 bits, whose product with n is exact, and a second one (fdlibm's).
+// x + l - n ln 2 as a sum of two numbers. Here ln 2 is the sum of a number of 32 bits, whose product with n is exact,
+// and a second number (fdlibm's).
 fn cd_exp_rest(x: f64, l: f64, n: f64) -> vec2<f64> {
     let h = d_block(x - n * 0.6931471803691238lf);
     let t = d_block(n * 1.9082149292705877e-10lf - l);
@@ -20,7 +21,7 @@ fn cd_exp_tail(r: vec2<f64>) -> f64 {
     return z * cd_poly_exp(r.x) + r.y;
 }
 
-// e^x of a finite x between -746 and 746, times 2^dn
+// e^x 2^dn for a finite x between -746 and 746
 fn cd_exp_at(x: f64, dn: i32) -> f64 {
     let n = cd_exp_n(x);
     let r = cd_exp_rest(x, 0.0lf, n);
@@ -28,7 +29,7 @@ fn cd_exp_at(x: f64, dn: i32) -> f64 {
     return cd_scale(p, cd_int(n) + dn);
 }
 
-// (p, low, n) with e^(x + l) = (p + low) 2^n
+// Returns (p, low, n) with e^(x + l) = (p + low) 2^n
 fn cd_exp_sum(x: f64, l: f64) -> vec3<f64> {
     let n = cd_exp_n(x);
     let r = cd_exp_rest(x, l, n);
@@ -40,7 +41,7 @@ fn cd_exp_sum(x: f64, l: f64) -> vec3<f64> {
     return vec3<f64>(p, first + second, n);
 }
 
-// e^-a for a >= 0; 0 above 746, Inf and NaN included
+// e^-a for a >= 0. The result is 0 if a is above 746, Inf or NaN
 fn cd_exp_neg(a: f64) -> f64 {
     let far = d_mag(a) > 0x4087500000000000lu;
     return d_pick(cd_exp_at(-d_pick(a, 0lu, far), 0), 0lu, far);
@@ -55,13 +56,13 @@ fn d_exp(x: f64) -> f64 {
     return d_pick(lo, 0x7ff8000000000000lu, d_isnan(x));
 }
 
-// (p, n) with 2^(x + low) = p 2^n, p in [0.7, 1.42], for abs(low) far below 1
+// Returns (p, n) with 2^(x + low) = p 2^n and p in [0.7, 1.42], for an abs(low) far below 1
 fn cd_pow2_sum(x: f64, low: f64) -> vec2<f64> {
     let n = cd_whole(x);
     let h = d_block(x - n);
     let t = d_block(h + low);
     let l = d_block(h - t) + low;
-    // ln 2 as two numbers
+    // ln 2 as the sum of two numbers
     let r = d_block(t * 0.6931471805599453lf);
     let e = cd_product_error(t, 0.6931471805599453lf, r);
     let f = t * 2.3190468138462996e-17lf + e;
@@ -72,7 +73,7 @@ fn cd_pow2_sum(x: f64, low: f64) -> vec2<f64> {
 
 fn d_exp2(x: f64) -> f64 {
     let mag = d_mag(x);
-    // 1100: from 1024 on it is Inf, from -1076 down 0
+    // above 1100 in magnitude x is not used: from 1024 on the result is Inf, and from -1076 downwards it is 0
     let far = mag > 0x4091300000000000lu;
     let p = cd_pow2_sum(d_pick(x, 0lu, far), 0.0lf);
     let r = cd_scale(p.x, cd_int(p.y));
@@ -81,7 +82,7 @@ fn d_exp2(x: f64) -> f64 {
     return d_pick(lo, 0x7ff8000000000000lu, d_isnan(x));
 }
 
-// e^x - 1 for -40 <= x <= 710: 2^n (e^r - 1) + (2^n - 1), in halves so that n = 1024 stays in range.
+// e^x - 1 = 2^n (e^r - 1) + (2^n - 1) for -40 <= x <= 710, computed with 2^(n - 1) so that n = 1024 does not overflow.
 fn cd_expm1_at(x: f64) -> f64 {
     let n = cd_exp_n(x);
     let r = cd_exp_rest(x, 0.0lf, n);
@@ -93,7 +94,7 @@ fn cd_expm1_at(x: f64) -> f64 {
 
 fn d_expm1(x: f64) -> f64 {
     let mag = d_mag(x);
-    // -40 and 710
+    // the bounds are -40 and 710
     let low = d_signbit(x) && mag > 0x4044000000000000lu;
     let v = cd_expm1_at(d_pick(x, 0lu, low || mag > 0x4086300000000000lu));
     let tiny = d_pick(v, bitcast<u64>(x), mag < 0x3c90000000000000lu);
@@ -102,14 +103,14 @@ fn d_expm1(x: f64) -> f64 {
     return d_pick(lo, 0x7ff8000000000000lu, d_isnan(x));
 }
 
-// x / (1 + e^-z) of finite numbers, abs(z) <= 800. Below 0 it is x e^z / (1 + e^z), and the power of two in the numerator's e^z is
-// multiplied in last.
+// x / (1 + e^-z) for finite x and abs(z) <= 800. For z < 0 it is x e^z / (1 + e^z), and the power of two of the e^z in
+// the numerator is multiplied in last.
 fn cd_logistic(x: f64, z: f64) -> f64 {
     let below = z < 0.0lf;
     let a = d_abs(z);
     let e = cd_exp_sum(-a, 0.0lf);
     let n = cd_int(e.z);
-    // where e^-a would be subnormal 0 stands for it: 1 + e^-a is 1 either way
+    // where e^-a would be subnormal, 0 is used instead, because 1 + e^-a is 1 either way
     let s = cd_power(select(n, -1023, a > 708.0lf));
     let scaled = e.x * s;
     let d = d_block(1.0lf + scaled);
@@ -120,7 +121,7 @@ fn cd_logistic(x: f64, z: f64) -> f64 {
     return select(q, cd_scale(q, n), below);
 }
 
-// x between -800 and 800, beyond which nothing changes
+// x, limited to -800 and 800, beyond which the results of the functions below do not change
 fn cd_within_800(x: f64) -> f64 {
     return d_pick(x, 0x4089000000000000lu | d_sgn(x), d_mag(x) > 0x4089000000000000lu);
 }
@@ -137,7 +138,7 @@ fn d_silu(x: f64) -> f64 {
     return d_pick(d_pick(r, bitcast<u64>(x), same), 0x7ff8000000000000lu, d_isnan(x));
 }
 
-// x sigmoid(sqrt(8/pi) (x + 0.044715 x^3)); 40 is enough for either side
+// x sigmoid(sqrt(8/pi) (x + 0.044715 x^3)), which is x from 40 on and 0 from -40 downwards
 fn d_gelu_tanh(x: f64) -> f64 {
     let mag = d_mag(x);
     let far = mag > 0x4044000000000000lu;
@@ -161,7 +162,7 @@ fn d_logaddexp(a: f64, b: f64) -> f64 {
     let lo = d_min(a, b);
     let end = d_mag(hi) >= 0x7ff0000000000000lu;
     let top = d_pick(hi, 0lu, end);
-    // half the difference cannot overflow, and from 375 on it does not count
+    // half the difference cannot overflow. From 375 on, the smaller operand does not change the result
     let none = d_mag(lo) >= 0x7ff0000000000000lu;
     let h = d_block(d_block(top * 0.5lf) - d_block(d_pick(lo, 0lu, none) * 0.5lf));
     let far = none || d_mag(h) > 0x4077700000000000lu;
@@ -169,7 +170,8 @@ fn d_logaddexp(a: f64, b: f64) -> f64 {
     return d_pick(top + cd_log1p_at(t), bitcast<u64>(hi), end);
 }
 
-// The magnitude of sinh and cosh above 1 is e^a / 2 and its reciprocal; 710.4758600739439 is the last finite one.
+// With h = e^a / 2, cosh a is h + 1/(4 h), and for a > 1 sinh a is h - 1/(4 h). 710.4758600739439 is the largest a for
+// which they are finite.
 fn d_sinh(x: f64) -> f64 {
     let mag = d_mag(x);
     let far = mag > 0x408633ce8fb9f87dlu;
@@ -195,7 +197,7 @@ fn d_cosh(x: f64) -> f64 {
 
 fn d_tanh(x: f64) -> f64 {
     let mag = d_mag(x);
-    // 1 from 22 on
+    // the result is 1 from 22 on
     let far = mag >= 0x4036000000000000lu;
     let t = cd_expm1_at(2.0lf * d_pick(bitcast<f64>(mag), 0lu, far));
     let tiny = d_pick(t / (t + 2.0lf), mag, mag < 0x3e20000000000000lu);

@@ -1,7 +1,8 @@
-// The digamma function of f64: the method of src/math/double/gamma.rs.
+// The digamma function of f64, by the method of src/math/double/gamma.rs.
 
-// psi(a) for a > 0: by its asymptotic series from 8 on, below by 1/a + ... + 1/(a + 7), of which two terms from either end are
-// (2 a + 7) over b, b + 6, b + 10 and b + 12
+// psi(a) for a > 0. From 8 on it is computed by the asymptotic series. Below 8 the series is computed at a + 8, and 1/a
+// + ... + 1/(a + 7) is subtracted: with b = a (a + 7), a term from the beginning and a term from the end add up to (2 a
+// + 7) over b, b + 6, b + 10 or b + 12
 fn cd_digamma_at(a: f64) -> f64 {
     let low = a < 8.0lf;
     let s = select(8.0lf, a, low);
@@ -20,11 +21,11 @@ fn d_digamma(x: f64) -> f64 {
     let whole = neg && d_mag(d_trunc(x)) == mag;
     let out = mag == 0lu || mag >= 0x7ff0000000000000lu || whole;
     let s = d_pick(x, 0x3ff0000000000000lu, out);
-    // below 2^-60 it is -1/x, which overflows below 2^-1024
+    // below 2^-60 the result is -1/x, which overflows below 2^-1024
     let near = mag < 0x3c30000000000000lu;
     let t = d_pick(s, 0x3fe0000000000000lu | d_sgn(x), near);
     let r = cd_digamma_at(select(t, 1.0lf - t, neg && !out));
-    // the reflection formula: psi(1 - x) - pi / tan(pi x)
+    // the reflection formula: psi(x) = psi(1 - x) - pi / tan(pi x)
     let p = cd_half_turns(t);
     let c = cd_tangent(p.x, p.y);
     let odd = (u32(p.z) & 1u) == 1u;

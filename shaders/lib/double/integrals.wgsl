@@ -1,6 +1,6 @@
-// Hurwitz' zeta function of f64, the incomplete gamma functions, and the beta function with its logarithm: the methods
-// of src/math/double/zeta.rs, incomplete.rs and beta.rs, which name the sources. Each heavy function occurs once in the
-// source of a shader, because drivers copy a function into each place that calls it.
+// Hurwitz' zeta function of f64, the incomplete gamma functions, and the beta function with its logarithm, by the
+// methods of src/math/double/zeta.rs, incomplete.rs and beta.rs, which name the sources. Each heavy function occurs
+// only once in the source of a shader, because drivers copy a function into each place that calls it.
 
 fn cd_inf(sign: bool) -> f64 {
     return d_pick(0.0lf, select(0x7ff0000000000000lu, 0xfff0000000000000lu, sign), true);
@@ -10,10 +10,10 @@ fn cd_nan() -> f64 {
     return d_pick(0.0lf, 0x7ff8000000000000lu, true);
 }
 
-// The sum of (q + k)^-x for x > 1 and q > 0: eight terms, and the formula of Euler and Maclaurin for the rest. (q + k)^-x is
-// corrected by what rounding q + k dropped, which counts x times.
+// The sum of (q + k)^-x for x > 1 and q > 0. Eight terms are added, and the formula of Euler and Maclaurin gives the
+// rest. Each (q + k)^-x is corrected for the rounding error of q + k, which x multiplies.
 fn cd_hurwitz(x: f64, q: f64) -> f64 {
-    // beyond 400 the power of the rest is 0
+    // beyond 400, the power in the rest is 0
     let y = min(x, 400.0lf);
     var sum = 0.0lf;
     var tail = 0.0lf;
@@ -55,13 +55,13 @@ fn cd_hurwitz(x: f64, q: f64) -> f64 {
     return d_pick(sum + tail * factor, 0x7ff0000000000000lu, d_mag(sum) == 0x7ff0000000000000lu);
 }
 
-// The same for a q below 0 that is no whole number, and a whole x, from the sums with the bases 1 - g, g and 1 - q: -g is the last
-// base below 0, exactly, and 1 - g the first above.
+// The zeta function for a negative q that is not a whole number, and a whole x. `above`, `below` and `passed` are the
+// sums with the bases 1 - g, g and 1 - q, where -g is exactly the last base below 0, and 1 - g the first base above 0.
 fn cd_zeta_reflected(x: f64, g: f64, above: f64, below: f64, passed: f64) -> f64 {
     let even = cd_pow_parity(d_mag(x)) == 2u;
     let over = d_mag(above) == 0x7ff0000000000000lu || d_mag(below) == 0x7ff0000000000000lu;
     let plain = d_block(above - below) + passed;
-    // where either is infinite, the larger term decides
+    // if `above` or `below` is infinite, the larger term decides
     let odd = d_pick(plain, select(0xfff0000000000000lu, 0x7ff0000000000000lu, g > 0.5lf), over);
     let half = select(odd, passed, g == 0.5lf);
     return select(half, d_pick(above + (below - passed), 0x7ff0000000000000lu, over), even);
@@ -79,7 +79,7 @@ fn d_zeta(x: f64, q: f64) -> f64 {
         return cd_inf(false);
     }
     if xm == 0x7ff0000000000000lu {
-        // the limit of q^-x
+        // for an infinite x, the result is the limit of q^-x
         let r = d_pick(select(0.0lf, 1.0lf, qm == 0x3ff0000000000000lu), 0x7ff0000000000000lu, qm < 0x3ff0000000000000lu);
         return d_pick(r, 0x7ff8000000000000lu, negative);
     }
@@ -106,12 +106,13 @@ fn d_zeta(x: f64, q: f64) -> f64 {
     return cd_zeta_reflected(x, g, above, below, passed);
 }
 
-// x log2(e)
+// x log2(e), where x and the result are sums of two numbers
 fn cd_pair_log2e(x: vec2<f64>) -> vec2<f64> {
     return cd_pair_product(x, vec2<f64>(1.4426950408889634lf, 2.0355273740931033e-17lf));
 }
 
-// v 2^(t.x + t.y) by two steps, because v may be as large as the power is small; from 2^4000 on and down it is Inf and 0
+// v 2^(t.x + t.y), computed in two steps, because v may be as large as the power is small. From 2^4000 on the result is
+// Inf, and from 2^-4000 down it is 0
 fn cd_times_power(v: f64, t: vec2<f64>) -> f64 {
     let s = cd_two_sum(t.x, t.y);
     let far = d_abs(s.x) >= 4000.0lf;
@@ -121,7 +122,8 @@ fn cd_times_power(v: f64, t: vec2<f64>) -> f64 {
     return cd_scale(cd_scale(v * p.x, half), n - half);
 }
 
-// The product of (d + 1) (d + 2) … (d + n), and log(gamma(1 + d)), for z = n + d, abs(d) <= 1/2: gamma(z + 1)
+// The two parts of gamma(z + 1) for z = n + d, abs(d) <= 1/2: the product (d + 1) (d + 2) … (d + n), and log(gamma(1 +
+// d))
 fn cd_gamma_parts(z: f64) -> vec2<f64> {
     let n = d_floor(z + 0.5lf);
     let d = d_block(z - n);
@@ -133,7 +135,7 @@ fn cd_gamma_parts(z: f64) -> vec2<f64> {
     return vec2<f64>(p, cd_lgamma_at(1.0lf + d));
 }
 
-// log(gamma(a)) - (a - 1/2) log(a) + a - log(sqrt(2 pi)), a >= 8
+// log(gamma(a)) - (a - 1/2) log(a) + a - log(sqrt(2 pi)) for a >= 8
 fn cd_stirling_rest(a: f64) -> f64 {
     let v = 1.0lf / a;
     return v * cd_poly_stirling(v * v);
@@ -152,7 +154,7 @@ fn cd_log_rest(x: f64, a: f64) -> vec2<f64> {
     return cd_pair_product(vec2<f64>(s, s_low), vec2<f64>(u.x, u.y + m_low));
 }
 
-// Temme's sum, for a >= 20 and abs(e) <= 0.34
+// The sum of Temme's expansion, for a >= 20 and abs(e) <= 0.34
 fn cd_temme(a: f64, e: f64) -> f64 {
     let v = 1.0lf / a;
     let s11 = cd_poly_temme11(e);
@@ -170,7 +172,7 @@ fn cd_temme(a: f64, e: f64) -> f64 {
     return s0;
 }
 
-// Q(a, x) over x^a e^-x / gamma(a), for x > 1.1 and x > a
+// Q(a, x) divided by x^a e^-x / gamma(a), for x > 1.1 and x > a
 fn cd_gamma_fraction(a: f64, x: f64) -> f64 {
     let b = d_block(x - a) + 1.0lf;
     var n = d_floor(30.0lf + 120.0lf / x);
@@ -195,7 +197,7 @@ fn cd_gamma_series(a: f64, x: f64) -> f64 {
     return sum;
 }
 
-// Q(a, x) for x <= 1.1 and an a that is not much above x
+// Q(a, x) for x <= 1.1, if a is not much larger than x
 fn cd_gamma_upper(a: f64, x: f64) -> f64 {
     let low = a < 0.5lf;
     let g = a * cd_poly_lgamma1p(select(0.0lf, a, low));
@@ -211,7 +213,7 @@ fn cd_gamma_upper(a: f64, x: f64) -> f64 {
     return -less - (1.0lf + less) * (a * sum);
 }
 
-// P(a, x) and Q(a, x) of positive finite a and x
+// Returns P(a, x) and Q(a, x) for positive finite a and x
 fn cd_gamma_both(a: f64, x: f64) -> vec2<f64> {
     let large = a >= 20.0lf;
     let above = x > a;
@@ -226,7 +228,7 @@ fn cd_gamma_both(a: f64, x: f64) -> vec2<f64> {
     if max(a, x) > 1e100lf && !near {
         return select(vec2<f64>(0.0lf, 1.0lf), vec2<f64>(1.0lf, 0.0lf), above);
     }
-    // the exponent of 2 in x^a e^-x / gamma(a), or with (x / a)^a e^(a - x) instead
+    // the exponent of 2 in x^a e^-x / gamma(a), or in (x / a)^a e^(a - x) for a large a
     var t: vec2<f64>;
     var factor: f64;
     if large && near {
@@ -237,7 +239,7 @@ fn cd_gamma_both(a: f64, x: f64) -> vec2<f64> {
         let part = cd_temme(a, select(-e, e, above)) * (0.3989422804014327lf / sqrt(a));
         factor = 0.5lf * d_erfcx(sqrt(d_abs(size.x))) + select(-part, part, above);
     } else {
-        // beyond these bounds the power is 0
+        // beyond these bounds the power of x is 0
         let y = select(min(x, 2000.0lf), x, large);
         let ratio = y / a;
         let bounded = ratio > 1e-60lf && ratio < 1e60lf;
@@ -285,13 +287,13 @@ fn d_gammaincc(a: f64, x: f64) -> f64 {
     return cd_gamma_ends(a, x, true);
 }
 
-// B(p, q) = r.x 2^(r.y + r.z) of positive finite numbers
+// B(p, q) = r.x 2^(r.y + r.z) for positive finite numbers, where r is the result
 fn cd_beta_positive(p: f64, q: f64) -> vec3<f64> {
     let a = min(p, q);
     let b = max(p, q);
     let s = cd_two_sum(a, b);
     let large = a >= 8.0lf;
-    // even for a = 8 it is 0
+    // even for a = 8, the result is 0 here
     if large && b > 1e100lf {
         return vec3<f64>(0.0lf, 0.0lf, 0.0lf);
     }
@@ -308,7 +310,7 @@ fn cd_beta_positive(p: f64, q: f64) -> vec3<f64> {
         return vec3<f64>(m, 1.4426950408889634lf * l, 0.0lf);
     }
     var t = vec2<f64>(0.0lf, 0.0lf);
-    // b^-a, or (a/s)^a and (b/s)^b
+    // computes the power b^-a, or, if a is large, the powers (a/s)^a and (b/s)^b
     for (var i = 0; i < select(1, 2, large); i = i + 1) {
         let c = select(a, b, i == 1);
         let r = select(b, d_block(c / s.x), large);
@@ -332,7 +334,7 @@ fn cd_betaln_positive(p: f64, q: f64) -> f64 {
     let a = min(p, q);
     let b = max(p, q);
     let far = b >= 8.0lf;
-    // gamma of both, and of a + b where Stirling's formula does not hold
+    // adds lgamma of a and b and subtracts lgamma of a + b, except for the terms that Stirling's formula gives below
     var l = 0.0lf;
     let first = select(select(0, 2, far), 3, a >= 8.0lf);
     for (var i = first; i < 3; i = i + 1) {
@@ -360,18 +362,18 @@ fn cd_lgamma_any(x: f64) -> f64 {
     return select(r, -cd_log_at(x), tiny);
 }
 
-// sin(pi (a + b)), with the digits that a + b drops
+// sin(pi (a + b)), corrected for the rounding error of a + b
 fn cd_sine_of_sum(a: f64, b: f64) -> f64 {
     let s = cd_two_sum(a, b);
     return d_sinpi(s.x) + s.y * (3.141592653589793lf * d_cospi(s.x));
 }
 
-// Whether gamma has a pole: at 0, -1, -2, …
+// Whether gamma has a pole at x: at 0, -1, -2, …
 fn cd_is_pole(x: f64) -> bool {
     return d_mag(x) == 0lu || (d_signbit(x) && d_mag(d_floor(x)) == d_mag(x));
 }
 
-// B(a, b) or its logarithm, by that of two positive numbers
+// B(a, b) or its logarithm for any operands, from B of two positive numbers
 fn cd_beta_any(first: f64, second: f64, logarithm: bool) -> f64 {
     if d_isnan(first) || d_isnan(second) {
         return cd_nan();
@@ -381,11 +383,11 @@ fn cd_beta_any(first: f64, second: f64, logarithm: bool) -> f64 {
     let b = select(second, first, swapped);
     let am = d_mag(a);
     let bm = d_mag(b);
-    // near 0 it is (a + b) / (a b), here of numbers 2^600 times as large
+    // near 0, B(a, b) is (a + b) / (a b); here a and b are multiplied by 2^600
     if max(am, bm) < 0x3c6710ab00000000lu && min(am, bm) > 0lu {
         let c = cd_scale(a, 600);
         let d = cd_scale(b, 600);
-        // one after the other, because c d may overflow
+        // divides by c and then by d, because c d may overflow
         let v = d_block(d_block(c + d) / c) / d;
         if logarithm {
             let zero = d_mag(v) == 0lu;
@@ -401,17 +403,17 @@ fn cd_beta_any(first: f64, second: f64, logarithm: bool) -> f64 {
     var q = b;
     var factor = 1.0lf;
     var over = false;
-    // a factor of the divisor
+    // a factor of the divisor, used if `over` is true
     var with_b = 1.0lf;
     let s = d_block(a + b);
-    // pi / sin(pi a) overflows for the smallest a, so that `factor` and `with_b` are divided by 2^100 there
+    // pi / sin(pi a) overflows for the smallest a, so there `factor` and `with_b` are divided by 2^100
     let small = select(1.0lf, 7.888609052210118e-31lf, min(am, bm) < 0x0410000000000000lu);
     if cd_is_pole(a) || cd_is_pole(b) {
         let whole = !b_low && am < 0x7ff0000000000000lu && a_low && bm <= am && d_mag(d_floor(b)) == bm;
         if !whole {
             return cd_inf(false);
         }
-        // a pole over a pole is finite
+        // gamma has poles in the numerator and in the denominator, and their quotient is finite
         p = 1.0lf - s;
         factor = select(1.0lf, -1.0lf, cd_pow_parity(bm) == 1u);
     } else if bm == 0x7ff0000000000000lu && !b_low {
@@ -440,7 +442,7 @@ fn cd_beta_any(first: f64, second: f64, logarithm: bool) -> f64 {
             factor = d_block((small * 3.141592653589793lf) / sine);
             with_b = d_block(small * b);
         }
-        // a + b is a pole
+        // gamma(a + b) has a pole
         if d_mag(factor) == 0lu {
             return d_pick(0.0lf, 0xfff0000000000000lu, logarithm);
         }
@@ -457,7 +459,7 @@ fn cd_beta_any(first: f64, second: f64, logarithm: bool) -> f64 {
     if d_mag(r.x) == 0lu {
         return select(0.0lf, cd_inf(d_signbit(factor)), over);
     }
-    // of a small factor the other is large
+    // if with_b is small, r.x is large: they are multiplied first
     let quotient = select(d_block(factor / with_b) / r.x, factor / d_block(with_b * r.x), with_b < 1.0lf);
     let t = vec2<f64>(r.y, r.z);
     return cd_times_power(select(factor * r.x, quotient, over), select(t, -t, over));

@@ -1,7 +1,7 @@
-// Logarithms of f64 and the inverse hyperbolic functions: the methods of src/math/double/log.rs.
+// Logarithms of f64 and the inverse hyperbolic functions, by the methods of src/math/double/log.rs.
 
-// x = 2^e (1 + f) with 1 + f in [sqrt(1/2), sqrt(2)): (f, e) of the bits of a positive finite x. Subnormals are normalised in
-// integers.
+// Returns (f, e) with x = 2^e (1 + f) and 1 + f in [sqrt(1/2), sqrt(2)), from the bits of a positive finite x.
+// Subnormals are normalised by integer operations.
 fn cd_log_parts(mag: u64) -> vec2<f64> {
     let frac = d_significand(mag) & 0xffffffffffffflu;
     let up = frac >= 0x6a09e667f3bcdlu;
@@ -10,7 +10,7 @@ fn cd_log_parts(mag: u64) -> vec2<f64> {
     return vec2<f64>(d_block(m - 1.0lf), cd_of_int(e));
 }
 
-// (h, t) with log(1 + f) = f - h + t and h = f^2 / 2
+// Returns (h, t) with log(1 + f) = f - h + t and h = f^2 / 2
 fn cd_log_terms(f: f64) -> vec2<f64> {
     let s = f / (2.0lf + f);
     let z = s * s;
@@ -18,7 +18,7 @@ fn cd_log_terms(f: f64) -> vec2<f64> {
     return vec2<f64>(h, s * (z * cd_poly_log(z) + h));
 }
 
-// log((1 + f) 2^e) + low; the product of e and the first part of ln 2, of 33 bits, is exact
+// log((1 + f) 2^e) + low. The product of e and the first part of ln 2, which has 33 bits, is exact
 fn cd_log_of(f: f64, e: f64, low: f64) -> f64 {
     let p = cd_log_terms(f);
     let t = p.y + (e * -4.2009150726810846e-11lf + low);
@@ -33,7 +33,7 @@ fn cd_log_at(x: f64) -> f64 {
     return cd_log_of(p.x, p.y, 0.0lf);
 }
 
-// -Inf at 0, NaN below, Inf and NaN kept
+// Returns the logarithm r of x, or the special values: -Inf for 0, NaN below 0, Inf for Inf and NaN for NaN
 fn cd_log_special(r: f64, x: f64) -> f64 {
     let mag = d_mag(x);
     let inf = d_pick(r, 0x7ff0000000000000lu, mag == 0x7ff0000000000000lu);
@@ -41,7 +41,7 @@ fn cd_log_special(r: f64, x: f64) -> f64 {
     return d_pick(nan, 0xfff0000000000000lu, mag == 0lu);
 }
 
-// The operand of a logarithm's polynomial: 1 stands for what has no logarithm.
+// The operand for a logarithm's polynomial: x, or 1 if x is not a positive finite number.
 fn cd_log_operand(x: f64) -> f64 {
     let mag = d_mag(x);
     return d_pick(x, 0x3ff0000000000000lu, d_signbit(x) || mag == 0lu || mag >= 0x7ff0000000000000lu);
@@ -65,20 +65,21 @@ fn cd_log_scaled(e: f64, tail: f64, f: f64, c: f64, low: f64) -> f64 {
 
 fn d_log2(x: f64) -> f64 {
     let p = cd_log_parts(d_mag(cd_log_operand(x)));
-    // log2(e) as two numbers
+    // log2(e) is the sum of two numbers
     return cd_log_special(cd_log_scaled(p.y, 0.0lf, p.x, 1.4426950408889634lf, 2.0355273740931033e-17lf), x);
 }
 
 fn d_log10(x: f64) -> f64 {
     let p = cd_log_parts(d_mag(cd_log_operand(x)));
-    // log10(2) as a number of 39 bits, whose product with e is exact, and the rest; log10(e) as two numbers
+    // log10(2) is the sum of a number of 39 bits, whose product with e is exact, and a second number; log10(e) is also
+    // the sum of two numbers
     let e = d_block(p.y * 0.3010299956640665lf);
     let tail = p.y * -8.532344317057107e-14lf;
     return cd_log_special(cd_log_scaled(e, tail, p.x, 0.4342944819032518lf, 1.098319650216765e-17lf), x);
 }
 
-// log(1 + x) for finite x > -1. Where 1 + x is within [sqrt(1/2), sqrt(2)) x itself is the argument of the polynomial, elsewhere
-// what the rounding of 1 + x lost comes back as c / u.
+// log(1 + x) for finite x > -1. If 1 + x is within [sqrt(1/2), sqrt(2)), x itself is the argument of the polynomial.
+// Elsewhere, c / u corrects the logarithm of u = 1 + x for the rounding error c of u.
 fn cd_log1p_at(x: f64) -> f64 {
     let u = cd_two_sum(1.0lf, x);
     let p = cd_log_parts(d_mag(u.x));
@@ -99,7 +100,7 @@ fn d_log1p(x: f64) -> f64 {
 
 fn d_asinh(x: f64) -> f64 {
     let mag = d_mag(x);
-    // from 2^30 on log(2 x)
+    // from 2^30 on, asinh(x) is log(2 x)
     let big = mag >= 0x41d0000000000000lu;
     let a = d_pick(bitcast<f64>(mag), 0x3ff0000000000000lu, mag >= 0x7ff0000000000000lu);
     let b = d_pick(a, 0x3ff0000000000000lu, big);

@@ -1,10 +1,12 @@
-// Powers of f64: 2^(y log2 x), with log2 x as a sum of two numbers that is right to 2^-64, as in src/math/double/pow.rs.
+// Powers of f64: 2^(y log2 x), where log2 x is a sum of two numbers that is right to 2^-64, as in
+// src/math/double/pow.rs.
 
-// log2 of a positive finite number, given as its bits. Each `_low` is what rounding the value of that name dropped.
+// log2 of a positive finite number, given as its bits. Each value whose name ends in `_low` is the rounding error of
+// the value without this ending.
 fn cd_log2_sum(mag: u64) -> vec2<f64> {
     let p = cd_log_parts(mag);
     let f = p.x;
-    // s = f / (2 + f)
+    // s is f / (2 + f)
     let d = d_block(2.0lf + f);
     let inv = 1.0lf / d;
     let s = d_block(f * inv);
@@ -19,17 +21,17 @@ fn cd_log2_sum(mag: u64) -> vec2<f64> {
     let w = cd_pair_product(vec2<f64>(z.x, z_low), vec2<f64>(u, u_low));
     let v = d_block(2.0lf + w.x);
     let v_low = d_block(d_block(2.0lf - v) + w.x) + w.y;
-    // the logarithm is s v; times log2(e), and with e
+    // the logarithm of 1 + f is s v; it is multiplied by log2(e), and e is added
     let l = cd_pair_product(vec2<f64>(s, s_low), vec2<f64>(v, v_low));
     let g = cd_pair_product(l, vec2<f64>(1.4426950408889634lf, 2.0355273740931033e-17lf));
     let h = d_block(p.y + g.x);
     return vec2<f64>(h, d_block(d_block(p.y - h) + g.x) + g.y);
 }
 
-// x^y of a positive finite x, given as its bits, and a finite y
+// x^y for a positive finite x, given as its bits, and a finite y
 fn cd_pow_at(mag: u64, y: f64) -> f64 {
     let l = cd_log2_sum(mag);
-    // the logarithm is at least 2^-53 unless it is 0: from 2^65 on y does not count
+    // the logarithm is 0 or at least 2^-53 in magnitude, so a y above 2^65 can be replaced by 2^65
     let s = d_pick(y, 0x4400000000000000lu | d_sgn(y), d_mag(y) > 0x4400000000000000lu);
     let t = cd_two_product(s, l.x);
     let far = d_mag(t.x) > 0x4091300000000000lu;
@@ -41,7 +43,7 @@ fn cd_pow_at(mag: u64, y: f64) -> f64 {
     return d_pick(d_pick(r, 0x7ff0000000000000lu, over), 0lu, n < -1080);
 }
 
-// 0: y is no whole number, 1: odd, 2: even (from 2^53 on all are)
+// 0 if y is not a whole number, 1 if it is odd, 2 if it is even (from 2^53 on all numbers are even)
 fn cd_pow_parity(mag: u64) -> u32 {
     let e = high_u64(mag) >> 20u;
     let s = 1075u - clamp(e, 1022u, 1075u);
@@ -61,14 +63,14 @@ fn d_pow(x: f64, y: f64) -> f64 {
     let sign = select(0lu, 0x8000000000000000lu, xneg && parity == 1u);
     let plain = xm != 0lu && xm < 0x7ff0000000000000lu && ym < 0x7ff0000000000000lu;
     let v = cd_pow_at(select(0x3ff0000000000000lu, xm, plain), d_pick(y, 0x3ff0000000000000lu, !plain));
-    // the first power is exact, the square rounds once
+    // x^1 is exact, and x^2 is rounded only once
     let one = d_pick(v, xm, ym == 0x3ff0000000000000lu && !yneg);
     let two = d_pick(one, bitcast<u64>(x * x), bitcast<u64>(y) == 0x4000000000000000lu);
-    // 0 and Inf: a pole or a zero by the sign of y
+    // a power of 0 or Inf is 0 or Inf, depending on the sign of y
     let pole = (xm == 0lu) == yneg;
     let ends = d_pick(two, select(0lu, 0x7ff0000000000000lu, pole), xm == 0lu || xm == 0x7ff0000000000000lu);
     let signed = bitcast<f64>(bitcast<u64>(ends) | sign);
-    // an infinite y: 1 at abs(x) = 1
+    // for an infinite y the result is 1 if abs(x) is 1
     let grows = (xm > 0x3ff0000000000000lu) != yneg;
     let far = select(select(0lu, 0x7ff0000000000000lu, grows), 0x3ff0000000000000lu, xm == 0x3ff0000000000000lu);
     let inf = d_pick(signed, far, ym == 0x7ff0000000000000lu);

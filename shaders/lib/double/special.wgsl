@@ -1,11 +1,12 @@
-// The error function of f64 and its relatives, lgamma and roots: the methods of src/math/double/special.rs; lgamma is fdlibm's.
+// The error function of f64 and related functions, lgamma and roots, by the methods of src/math/double/special.rs;
+// lgamma is fdlibm's.
 
-// erf x for abs(x) <= 1
+// erf(x) for abs(x) <= 1
 fn cd_erf_small(x: f64) -> f64 {
     return x + x * cd_poly_erf(x * x);
 }
 
-// g e^-(t^2 s) / (t + c) with the digits that t^2 and t + c drop, for 0 <= t <= 40
+// factor g e^-(t^2 s) / (t + c), corrected for the rounding errors of t^2 and t + c, for 0 <= t <= 40
 fn cd_gauss(t: f64, s: f64, c: f64, g: f64, factor: f64) -> f64 {
     let z = cd_two_product(t, t);
     let e = cd_exp_sum(-s * z.x, -s * z.y);
@@ -15,14 +16,14 @@ fn cd_gauss(t: f64, s: f64, c: f64, g: f64, factor: f64) -> f64 {
     return cd_scale(cd_quotient(n, d), cd_int(e.z));
 }
 
-// erfc t for 1/2 <= t <= 27.3
+// erfc(t) for 1/2 <= t <= 27.3
 fn cd_erfc_large(t: f64) -> f64 {
     return cd_gauss(t, 1.0lf, 2.0lf, cd_poly_erfcx((t - 2.0lf) / (t + 2.0lf)), 1.0lf);
 }
 
 fn d_erf(x: f64) -> f64 {
     let mag = d_mag(x);
-    // 1 from 6 on
+    // erf is 1 from 6 on
     let a = d_pick(bitcast<f64>(mag), 0x4018000000000000lu, mag > 0x4018000000000000lu);
     let near = mag < 0x3ff0000000000000lu;
     let large = 1.0lf - cd_erfc_large(select(a, 1.0lf, near));
@@ -32,7 +33,7 @@ fn d_erf(x: f64) -> f64 {
 
 fn d_erfc(x: f64) -> f64 {
     let mag = d_mag(x);
-    // below 2^-1075 from 27.3 on
+    // from 27.3 on erfc is below 2^-1075
     let a = d_pick(bitcast<f64>(mag), 0x403b4ccccccccccdlu, mag > 0x403b4ccccccccccdlu);
     let near = a < 0.85lf;
     let tail = cd_erfc_large(select(a, 1.0lf, near));
@@ -42,7 +43,7 @@ fn d_erfc(x: f64) -> f64 {
     return d_pick(select(r, small, near), 0x7ff8000000000000lu, d_isnan(x));
 }
 
-// x Phi(x): max(x, 0) less abs(x) Phi(-abs(x)), which is 0 from 38.7 on
+// x Phi(x), computed as max(x, 0) - abs(x) Phi(-abs(x)). The subtrahend is 0 from 38.7 on
 fn d_gelu(x: f64) -> f64 {
     let mag = d_mag(x);
     let far = mag > 0x404359999999999alu;
@@ -56,21 +57,21 @@ fn d_gelu(x: f64) -> f64 {
     return d_pick(d_pick(v, bitcast<u64>(x), same), 0x7ff8000000000000lu, d_isnan(x));
 }
 
-// The inverse of erf, right to 2^-28, over x, for w = -log(1 - x^2) <= 37
+// The inverse of erf divided by x, with an error of 2^-28, for w = -log(1 - x^2) <= 37
 fn cd_erfinv_start(w: f64) -> f64 {
     let v = sqrt(w);
     let far = select(cd_poly_erfinv_far(v - 5.0lf), cd_poly_erfinv_tail(v - 3.2lf), w < 16.0lf);
     return select(far, cd_poly_erfinv(w - 3.0lf), w < 6.0lf);
 }
 
-// An approximation and one step of Halley's method.
+// The inverse of erf: an approximation and one step of Halley's method.
 fn d_erfinv(x: f64) -> f64 {
     let mag = d_mag(x);
     let a = d_pick(bitcast<f64>(mag), 0lu, mag >= 0x3ff0000000000000lu);
     let rest = d_block(1.0lf - a);
     let w = -cd_log_at(rest * d_block(1.0lf + a));
     let y = a * cd_erfinv_start(d_abs(w));
-    // erf y - a: above 0.85 from erfc, because 1 - a is exact there
+    // computes erf(y) - a. Above 0.85 it uses erfc, because 1 - a is exact there
     let high = a > 0.85lf;
     let above = rest - cd_erfc_large(select(1.0lf, y, high));
     let below = y * cd_poly_erf(y * y) + d_block(y - a);
@@ -80,7 +81,8 @@ fn d_erfinv(x: f64) -> f64 {
     return d_copysign(d_pick(one, 0x7ff8000000000000lu, mag > 0x3ff0000000000000lu), x);
 }
 
-// The polynomials of fdlibm's lgamma: a and b are its even and odd a; t, u and w its t by powers of three; the others its own.
+// The polynomials of fdlibm's lgamma. a and b have the even and the odd coefficients of its polynomial a. t, u and w
+// have every third coefficient of its polynomial t. The others are the same as in fdlibm.
 fn cd_lgamma_a(x: f64) -> f64 {
     let r4 = 2.5214456545125733e-05lf * x + 0.00022086279071390839lf;
     let r3 = r4 * x + 0.0011927076318336207lf;
@@ -160,7 +162,8 @@ fn cd_lgamma_far(x: f64) -> f64 {
     return r1 * x + 0.08333333333333297lf;
 }
 
-// lgamma of 0 < x < 2, less -log(x) where x <= 0.9: by the three intervals of fdlibm around 2, its minimum and 1
+// lgamma(x) for 0 < x < 2, without the term -log(x) where x <= 0.9. The three branches are fdlibm's intervals around 2,
+// around the minimum of lgamma, and around 1
 fn cd_lgamma_near(x: f64) -> f64 {
     let mag = d_mag(x);
     let low = mag < 0x3feccccd00000000lu;
@@ -183,7 +186,7 @@ fn cd_lgamma_near(x: f64) -> f64 {
     return y * cd_lgamma_p(y) / cd_lgamma_q(y) - 0.5lf * y;
 }
 
-// lgamma of a positive finite x
+// lgamma(x) for a positive finite x
 fn cd_lgamma_at(x: f64) -> f64 {
     let mag = d_mag(x);
     if mag < 0x4000000000000000lu {
@@ -202,17 +205,17 @@ fn cd_lgamma_at(x: f64) -> f64 {
     let t = d_block(cd_log_at(x) - 1.0lf);
     let z = 1.0lf / x;
     let w = z * cd_lgamma_far(z * z) + 0.4189385332046727lf;
-    // from 2^58 on x is all that counts
+    // from 2^58 on the result is x t, because the other terms are too small to count
     let big = mag >= 0x4390000000000000lu;
     return select(x - 0.5lf, x, big) * t + select(w, 0.0lf, big);
 }
 
 fn d_lgamma(x: f64) -> f64 {
     let mag = d_mag(x);
-    // from 2.56e305 on it overflows
+    // lgamma overflows from 2.56e305 on
     let inf = mag >= 0x7f5754d9278b51a8lu;
     let a = d_pick(bitcast<f64>(mag), 0x3ff0000000000000lu, inf || mag == 0lu);
-    // below 2^-70 it is -log(abs(x))
+    // below 2^-70 the result is -log(abs(x))
     let tiny = mag < 0x3b90000000000000lu;
     let r = select(cd_lgamma_at(a), -cd_log_at(a), tiny);
     let p = cd_half_turns(a);
@@ -226,18 +229,19 @@ fn d_lgamma(x: f64) -> f64 {
     return d_pick(end, 0x7ff8000000000000lu, d_isnan(x));
 }
 
-// The cube root: a third of the upper word gives 5 bits of it, a polynomial makes them 23, and one step of Newton's method all.
+// The cube root. A third of the upper word gives 5 bits of it, a polynomial 23 bits, and one step of Newton's method
+// all bits.
 fn d_cbrt(x: f64) -> f64 {
     let mag = d_mag(x);
     let same = mag == 0lu || mag >= 0x7ff0000000000000lu;
     let m = d_significand(mag);
-    // x = v 2^(3 k), v in [1, 8); +3072 keeps the division among the positive
+    // x = v 2^(3 k) with v in [1, 8); adding 3072 keeps the dividend positive
     let e = bitcast<u32>(d_exponent(mag) - 1023 + 3072);
     let k = e / 3u;
     let v = bitcast<f64>((m & 0xffffffffffffflu) | (u64(1023u + (e - 3u * k)) << 52u));
     let start = bitcast<f64>(make_u64(0u, high_u64(bitcast<u64>(v)) / 3u + 715094163u));
     let better = start * cd_poly_cbrt((start * start) * (start / v));
-    // rounded to 23 bits, so that t^2 is exact
+    // rounds to 23 bits, so that t^2 is exact
     let t = bitcast<f64>((bitcast<u64>(better) + 0x80000000lu) & 0xffffffffc0000000lu);
     let r = d_block(v / (t * t));
     let y = t + t * (d_block(r - t) / (t + t + r));
@@ -245,14 +249,15 @@ fn d_cbrt(x: f64) -> f64 {
     return d_copysign(d_pick(scaled, mag, same), x);
 }
 
-// sqrt(x^2 + y^2), scaled by a power of two where the squares would overflow or vanish. Inf wins over NaN.
+// sqrt(x^2 + y^2), scaled by a power of two where the squares would overflow or vanish. If one number is Inf and the
+// other NaN, the result is Inf.
 fn d_hypot(x: f64, y: f64) -> f64 {
     let xm = d_mag(x);
     let ym = d_mag(y);
     let hi = max(xm, ym);
     let inf = xm == 0x7ff0000000000000lu || ym == 0x7ff0000000000000lu;
     let end = hi >= 0x7ff0000000000000lu;
-    // 2^500 and 2^-450
+    // the bounds of the scaling are 2^500 and 2^-450
     let k = select(select(0, 600, hi < 0x23d0000000000000lu), -600, hi > 0x5f30000000000000lu);
     let a = cd_scale(d_pick(bitcast<f64>(xm), 0lu, end), k);
     let b = cd_scale(d_pick(bitcast<f64>(ym), 0lu, end), k);

@@ -1,8 +1,8 @@
-// Trigonometry of f64 for every finite argument: the methods of src/math/double/trig.rs and pi.rs, but that multiples of pi/2 are
-// taken off by parts of 33 bits (fdlibm's), because there is no fused multiply-add to rely on, and from 10^6 on by Payne and
-// Hanek's method. asin and acos are fdlibm's.
+// Trigonometric functions of f64 for every finite argument, by the methods of src/math/double/trig.rs and pi.rs, with
+// one difference: multiples of pi/2 are subtracted in parts of 33 bits (like in fdlibm), because there is no reliable
+// fused multiply-add. From 10^6 on they are subtracted by Payne and Hanek's method. asin and acos are fdlibm's.
 
-// 2 / pi in words of 64 bits, word 0 being the bits before the point.
+// 2 / pi in words of 64 bits. Word 0 has the bits before the binary point.
 fn cd_two_over_pi(i: u32) -> u64 {
     switch i {
         case 0u: {
@@ -68,12 +68,12 @@ fn cd_two_over_pi(i: u32) -> u64 {
     }
 }
 
-// 64 bits of two neighbouring words from bit s on, s < 64.
+// The 64 bits of two neighbouring words that begin at bit s, for s < 64.
 fn cd_window(hi: u64, lo: u64, s: u32) -> u64 {
     return select((hi << s) | (lo >> ((64u - s) & 63u)), hi, s == 0u);
 }
 
-// The high word of the product, by halves.
+// The high word of the product, computed from the halves of both words.
 fn cd_mulhi(a: u64, b: u64) -> u64 {
     let al = a & 0xfffffffflu;
     let ah = a >> 32u;
@@ -85,18 +85,19 @@ fn cd_mulhi(a: u64, b: u64) -> u64 {
     return ah * bh + top;
 }
 
-// A number below 2^53 as f64, exactly: its upper and its lower word in the low bits of 2^84 and 2^52, which are taken off each
-// before the sum, whose bits would otherwise be lost.
+// Converts a number below 2^53 to f64, exactly. Its upper and its lower word are put into the low bits of 2^84 and
+// 2^52. These powers are subtracted from each before the sum, which would otherwise lose bits.
 fn cd_of_bits(v: u64) -> f64 {
     let hi = d_block(bitcast<f64>(make_u64(high_u64(v), 0x45300000u)) - 19342813113834066795298816.0lf);
     let lo = d_block(bitcast<f64>(make_u64(low_u64(v), 0x43300000u)) - 4503599627370496.0lf);
     return hi + lo;
 }
 
-// Payne-Hanek: |x| modulo pi/2 for 2^19 <= |x| < Inf, from 192 bits of 2/pi chosen by the exponent: (rest, low, quadrant).
+// Payne and Hanek's reduction: |x| modulo pi/2 for 2^19 <= |x| < Inf, from the 192 bits of 2/pi that the exponent
+// selects. Returns (rest, low, quadrant).
 fn cd_trig_large(mag: u64) -> vec3<f64> {
     let m = (mag << 11u) | 0x8000000000000000lu;
-    // |x| = m 2^(e - 1086); bits of 2/pi before number e - 1087 give multiples of 4 quadrants
+    // |x| = m 2^(e - 1086). The bits of 2/pi before bit e - 1087 give multiples of 4 quadrants, which are not needed
     let start = (high_u64(mag) >> 20u) - 1024u;
     let i = start >> 6u;
     let s = start & 63u;
@@ -107,35 +108,35 @@ fn cd_trig_large(mag: u64) -> vec3<f64> {
     let a0 = cd_window(w0, w1, s);
     let a1 = cd_window(w1, w2, s);
     let a2 = cd_window(w2, w3, s);
-    // the product modulo 4: two bits of quadrant, 126 of fraction
+    // the product modulo 4 has two bits for the quadrant and 126 for the fraction
     let l1 = m * a1;
     let p1 = l1 + cd_mulhi(m, a2);
     let carry = select(0lu, 1lu, p1 < l1);
     let p2 = (m * a0 + cd_mulhi(m, a1)) + carry;
     let quad = low_u64((p2 + 0x2000000000000000lu) >> 62u);
-    // the fraction as a signed part of a quadrant
+    // makes the fraction a signed part of a quadrant
     let fh = (p2 << 2u) | (p1 >> 62u);
     let fl = p1 << 2u;
     let neg = (fh >> 63u) == 1lu;
     let gl = select(fl, 0lu - fl, neg);
     let gh = select(fh, ~fh + select(0lu, 1lu, fl == 0lu), neg);
-    // normalised: 53 bits and the next 53, of a number 2^(-53 - up) times as large
+    // normalises the fraction: h and l get its first 53 bits and the next 53, and both are 2^(53 + up) times too large
     let up = min(cp_clz64(gh), 63u);
     let top = cd_window(gh, gl, up);
     let next = gl << up;
     let h = cd_of_bits(top >> 11u);
     let l = cd_of_bits(((top & 0x7fflu) << 42u) | (next >> 22u)) * 1.1102230246251565e-16lf;
-    // times pi/2
+    // multiplies by pi/2
     let p = cd_pair_product(vec2<f64>(h, l), vec2<f64>(1.5707963267948966lf, 6.123233995736766e-17lf));
     let unit = cd_power(-53 - bitcast<i32>(up));
     let sign = select(unit, -unit, neg);
     return vec3<f64>(p.x * sign, p.y * sign, f64(quad));
 }
 
-// x modulo pi/2 for finite x: (rest, low, quadrant 0 to 3).
+// Reduces a finite x modulo pi/2. Returns (rest, low, quadrant 0 to 3), where rest + low is the reduced angle.
 fn cd_trig_reduce(x: f64) -> vec3<f64> {
     let mag = d_mag(x);
-    // 10^6
+    // the bound is 10^6
     if mag > 0x412e848000000000lu {
         let p = cd_trig_large(mag);
         let q = select(4.0lf - p.z, 0.0lf, p.z == 0.0lf);
@@ -206,7 +207,7 @@ fn cd_asin_part(z: f64) -> f64 {
     return p / (1.0lf + z * g);
 }
 
-// sqrt(h) less its head, from the exact residual: an error of the builtin does not matter.
+// sqrt(h) less its head, computed from the exact residual, so that an error of the builtin root does not matter.
 fn cd_sqrt_tail(h: f64, s: f64) -> f64 {
     let hi = cd_head(s);
     let rest = d_block(h - hi * hi);
@@ -217,7 +218,7 @@ fn d_asin(x: f64) -> f64 {
     let mag = d_mag(x);
     let a = d_pick(bitcast<f64>(mag), 0lu, mag > 0x3ff0000000000000lu);
     let near = mag < 0x3fe0000000000000lu;
-    // above 1/2: pi/2 - 2 asin(sqrt((1 - a) / 2))
+    // above 1/2, asin(a) is pi/2 - 2 asin(sqrt((1 - a) / 2))
     let h = 0.5lf * (1.0lf - a);
     let s = sqrt(h);
     let part = cd_asin_part(select(h, a * a, near));
@@ -238,7 +239,7 @@ fn d_acos(x: f64) -> f64 {
     let s = sqrt(h);
     let part = cd_asin_part(select(h, a * a, near));
     let v = d_copysign(a, x);
-    // what pi/2 lacks, x and the rest of asin x
+    // subtracts x, and corrects for the rounding error of pi/2 and for the other terms of asin x
     let small = 1.5707963267948966lf - d_block(v - (6.123233995736766e-17lf - v * part));
     let hi = cd_head(s);
     let lo = cd_sqrt_tail(h, s) + s * part;
@@ -248,20 +249,22 @@ fn d_acos(x: f64) -> f64 {
     return d_pick(r, 0x7ff8000000000000lu, mag > 0x3ff0000000000000lu);
 }
 
-// atan(n / d) for 0 <= n <= d and d > 0. A slope above tan(pi/8) is turned back by pi/4: atan q = pi/4 + atan((q - 1) / (q + 1)).
+// atan(n / d) for 0 <= n <= d and d > 0. An angle with a slope q above tan(pi/8) is rotated back by pi/4: atan q = pi/4
+// + atan((q - 1) / (q + 1)).
 fn cd_angle(n: f64, d: f64) -> f64 {
     let q = d_block(n / d);
     let turned = q > 0.41421356237309503lf;
     let sum = d_block(q + 1.0lf);
     let less = d_block(q - 1.0lf);
     let back = d_block(less / sum);
-    // the rounding errors of `sum` and of the quotient `back`
+    // computes the rounding errors of `sum` and of the quotient `back`
     let sum_low = q - d_block(sum - 1.0lf);
     let lost = (cd_rest(less, back, sum) - back * sum_low) / sum;
     let t = select(q, back, turned);
     let z = t * t;
     let p = (t * z) * cd_poly_atan(z) + t;
-    // the error of t counts by the derivative 1 / (1 + t^2), here 1 - t^2 + t^4; the other number is the low part of pi/4
+    // an error of t is multiplied by the derivative 1 / (1 + t^2), here approximated by 1 - t^2 + t^4. 3.06…e-17 is the
+    // low part of pi/4
     let rest = 3.061616997868383e-17lf + lost * (z * (z - 1.0lf) + 1.0lf);
     return select(p, 0.7853981633974483lf + d_block(p + rest), turned);
 }
@@ -269,7 +272,7 @@ fn cd_angle(n: f64, d: f64) -> f64 {
 fn d_atan(x: f64) -> f64 {
     let mag = d_mag(x);
     let steep = mag > 0x3ff0000000000000lu;
-    // from 2^60 on pi/2
+    // from 2^60 on the result is pi/2
     let far = mag > 0x43b0000000000000lu;
     let a = d_pick(bitcast<f64>(mag), 0x43b0000000000000lu, far);
     let r = cd_angle(select(a, 1.0lf, steep), select(1.0lf, a, steep));
@@ -285,7 +288,7 @@ fn d_atan2(y: f64, x: f64) -> f64 {
     let steep = ym > xm;
     let n = min(ym, xm);
     let d = max(ym, xm);
-    // the slope is 0 for 0/0 and 1 for Inf/Inf; small numbers are taken 2^600 times as large
+    // the slope is 0 for 0/0 and 1 for Inf/Inf; small numbers are multiplied by 2^600
     let same = n == d;
     let flat = n == 0lu || (d >= 0x7ff0000000000000lu && !same);
     let k = select(0, 600, d < 0x2000000000000000lu);
@@ -297,7 +300,7 @@ fn d_atan2(y: f64, x: f64) -> f64 {
     return d_copysign(d_pick(v, 0x7ff8000000000000lu, nan), y);
 }
 
-// pi x = q pi/2 + r + low for finite x: (r, low, q). The reduction is exact; from 2^53 on every x is even.
+// Returns (r, low, q) with pi x = q pi/2 + r + low, for finite x. The reduction is exact. From 2^53 on every x is even.
 fn cd_half_turns(x: f64) -> vec3<f64> {
     let s = d_pick(x, d_sgn(x), d_mag(x) >= 0x4340000000000000lu);
     let k = d_round(s + s);
@@ -327,19 +330,19 @@ fn d_tanpi(x: f64) -> f64 {
     let odd = (u32(p.z) & 1u) == 1u;
     let turned = u32(p.z) > 1u;
     let v = select(t, -1.0lf, odd) / select(1.0lf, t, odd);
-    // the sign of sin(pi x) / cos(pi x) at a zero; at a pole that of the tangent before it
+    // a zero has the sign of sin(pi x) / cos(pi x); a pole has the sign of the tangent just before it
     let side = select(0lu, 0x8000000000000000lu, turned);
     let end = select(side ^ d_sgn(x), 0x7ff0000000000000lu | side, odd);
     let r = d_pick(v, end, d_mag(p.x) == 0lu);
     return d_pick(r, 0x7ff8000000000000lu, d_mag(x) >= 0x7ff0000000000000lu);
 }
 
-// sin(pi x) / (pi x), which is 1 below 2^-30 and exactly 0 at integers
+// sin(pi x) / (pi x), which is 1 if abs(x) is below 2^-30, and exactly 0 at other integers
 fn d_sinc(x: f64) -> f64 {
     let mag = d_mag(x);
     let near = mag < 0x3e10000000000000lu;
     let s = d_pick(x, 0x3ff0000000000000lu, mag >= 0x7ff0000000000000lu || near);
-    // 2^-600 keeps pi x from overflowing
+    // multiplying by 2^-600 keeps pi x from overflowing
     let small = select(1.0lf, 2.409919865102884e-181lf, mag > 0x7fd0000000000000lu);
     let r = d_sinpi(s) * small / (3.141592653589793lf * (s * small));
     let one = d_pick(r, 0x3ff0000000000000lu, near);

@@ -37,10 +37,10 @@ pub struct Caps {
     /// The maximum length of a row (the number of elements along the reduced axes) for a row kernel, which holds a row
     /// over several passes along it.
     pub max_row: usize,
-    /// The maximum number of elements that one kernel reduces to one result: first for kernels whose lanes (invocations
-    /// of a workgroup) run along the reduced axes (inner lanes), then for kernels whose lanes run along the kept axes
-    /// (outer lanes). A longer reduction is split into partial results. `usize::MAX` means that reductions are never
-    /// split.
+    /// The maximum number of elements that one kernel reduces to one result. The first number is for kernels whose
+    /// lanes (invocations of a workgroup) run along the reduced axes (inner lanes). The second is for kernels whose
+    /// lanes run along the kept axes (outer lanes). A longer reduction is split into partial results. `usize::MAX`
+    /// means that reductions are never split.
     pub max_reduce: [usize; 2],
     /// The maximum number of indices of a kernel's outer space (the axes that are not reduced) that one dispatch
     /// covers.
@@ -57,8 +57,8 @@ pub struct Caps {
     pub workgroup: usize,
     /// Bytes of workgroup memory, which the invocations of a workgroup share.
     pub workgroup_memory: usize,
-    /// The minimum and the maximum number of lanes of a subgroup, whose lanes exchange values without memory. `[1, 1]`
-    /// without subgroups.
+    /// The minimum and the maximum number of lanes of a subgroup, whose lanes exchange values without memory. It is
+    /// `[1, 1]` on a device without subgroups.
     pub subgroup: [u32; 2],
     /// The width of the widest vector that one instruction loads or computes with, in bytes.
     pub vector: usize,
@@ -67,7 +67,7 @@ pub struct Caps {
     pub threaded: bool,
     /// The small matrix products that a subgroup computes as one instruction.
     pub cooperative: Vec<Cooperative>,
-    /// The tiles of wide products (see `base/caps/product_tiles.rs`). Unused on a CPU.
+    /// The tiles of wide products (see `base/caps/product_tiles.rs`). A CPU does not use them.
     pub tiles: Tiles,
     /// Bytes of a core's L1 cache, of its L2 cache, and of the last-level cache. 0 means unknown, as on every GPU.
     pub caches: [usize; 3],
@@ -75,8 +75,9 @@ pub struct Caps {
     pub rates: Rates,
 }
 
-/// How shaders convert f16 to and from f32. The results are the same in all ways, except for the payloads of NaN. A
-/// *probe*, a shader that tests the device's arithmetic (`gpu/numerics.rs`), finds the ways that are right.
+/// How shaders convert f16 to and from f32. All choices give the same results, except for the payloads of NaN. A
+/// *probe*, a shader that tests the device's arithmetic (`gpu/numerics.rs`), determines which choices are correct on
+/// the device.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Half {
     /// The operation that widens f16 to f32.
@@ -115,8 +116,8 @@ pub enum MultiplyAdd {
     Separate,
     /// `fma` rounds only once, after the addition.
     Fused,
-    /// Kernels use `fma` as on a device where it rounds once, but operations on f64 compute it. Tests run these kernels
-    /// in this way on software drivers, which have no such `fma`.
+    /// Kernels treat `fma` as an operation that rounds once, and compute it with f64 operations. Tests choose this on
+    /// software drivers, whose own `fma` does not round only once.
     InF64,
 }
 
@@ -206,11 +207,11 @@ pub(crate) struct Shrink {
     pub max_binding: u64,
     pub max_groups: u32,
     pub int64: bool,
-    /// The conversions of f16 to use instead of those that the probe (a test of the device's arithmetic) found to be
-    /// right. If this is set, kernels do not use `fma`.
+    /// The conversions of f16 to use instead of the conversions that the probe (a test of the device's arithmetic)
+    /// found to be right. If this is set, kernels do not use `fma`.
     pub half: Option<Half>,
     pub clock: bool,
-    /// Whether f64 computes `fma` ([`MultiplyAdd::InF64`]).
+    /// Whether kernels compute `fma` with f64 operations ([`MultiplyAdd::InF64`]).
     pub fma_in_f64: bool,
     /// Whether to request only WebGPU's default limits and no optional feature from the driver, so that wgpu itself
     /// enforces them.

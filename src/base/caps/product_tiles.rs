@@ -60,16 +60,17 @@ impl CooperativeTile {
     }
 
     /// Returns two sizes of the part of workgroup memory that holds one factor, in elements: its total size, and the
-    /// distance between the first elements of two neighbouring lines. A line holds the elements along k of one row or
-    /// column if `along_k`, and otherwise the elements with one index along k. The distance is eight more than the
-    /// length of a line, so that the rows of a small matrix begin in different banks, at multiples of 16 bytes.
+    /// distance between the first elements of two neighbouring lines. If `along_k` is true, a line holds the elements
+    /// of one row or column, for all indices along k. Otherwise, it holds the elements that share one index along k.
+    /// The distance is eight more than the length of a line, so that the rows of a small matrix begin in different
+    /// banks, at multiples of 16 bytes.
     pub fn halves(self, along_k: bool) -> [usize; 2] {
         let [length, count] = if along_k { [self.depth(), self.tile.into()] } else { [self.tile.into(), self.depth()] };
         [(length + 8) * count, length + 8]
     }
 
-    /// Returns the maximum number of bytes of workgroup memory that the kernel uses. It holds both factors in f16, and
-    /// one small matrix of each subgroup in f32, whose rows are four elements longer than necessary.
+    /// Returns the maximum number of bytes of workgroup memory that the kernel uses. The memory holds both factors in
+    /// f16, and one small matrix of each subgroup in f32, whose rows are four elements longer than necessary.
     pub fn memory(self) -> usize {
         let side = self.side as usize;
         2 * 2 * self.halves(true)[0] + 4 * self.count() * side * (side + 4)
@@ -98,11 +99,11 @@ const fn tile(rows: u8, columns: u8, each: [u8; 2], depth: u8) -> Tile {
 pub struct Vendor {
     /// The name of the vendor, or of the group of adapters.
     pub name: &'static str,
-    /// The PCI vendor ID. `None` for software drivers and for the entry of all other vendors.
+    /// The PCI vendor ID. It is `None` for software drivers, and in the entry for all other vendors.
     pub id: Option<u32>,
-    /// The tiles that its adapters use.
+    /// The tiles that the vendor's adapters use.
     pub tiles: Tiles,
-    /// The source of the choice.
+    /// Why these tiles were chosen, such as a measurement, or another project that uses them.
     pub source: &'static str,
 }
 
@@ -110,8 +111,8 @@ pub struct Vendor {
 /// H100).
 const BUSY: usize = 128;
 
-/// The minimum number of tiles for a software driver: two, because there a tile with twice the elements of
-/// [`Tile::PLAIN`] takes about as long as the plain tile.
+/// The minimum number of tiles for a software driver. It is two, because on such a driver a tile with twice the
+/// elements of [`Tile::PLAIN`] takes about as long as the plain tile.
 const BUSY_SOFTWARE: usize = 2;
 
 const fn vendor(name: &'static str, id: Option<u32>, tile: Tile, source: &'static str) -> Vendor {
@@ -212,7 +213,7 @@ impl Tile {
             [1, 1] => side as usize * self.matrices as usize * (depth + 1),
             _ => depth * (side as usize + if self.padded { 4 } else { 0 }),
         };
-        // each operand's part begins at a multiple of 16 bytes
+        // each operand's part of the memory begins at a multiple of 16 bytes
         [self.rows, self.columns].map(|side| (of(side) * word).next_multiple_of(16)).iter().sum()
     }
 
@@ -277,7 +278,8 @@ impl Tiles {
     /// The tiles for an unknown vendor. A device without workgroups also has these tiles, but ignores them.
     pub(crate) const DEFAULT: Tiles = VENDOR_OF_OTHERS.tiles;
 
-    /// Returns whether a batch of products with `m` rows and `n` columns uses `tile`, the device's preferred tile.
+    /// Returns whether a product of `batch` matrices with `m` rows and `n` columns uses `tile`, the device's preferred
+    /// tile.
     pub(crate) fn takes(&self, tile: Tile, batch: usize, m: usize, n: usize) -> bool {
         let count = batch.saturating_mul(m / tile.rows as usize).saturating_mul(n / tile.columns as usize);
         tile.elements() <= Tile::PLAIN.elements() || count >= self.busy
@@ -328,7 +330,7 @@ mod tests {
             let (group, memory) = LEAST;
             assert!(v.tiles.single.within(4, group, memory).is_some(), "{}", v.name);
         }
-        // as for 8-byte elements on a DX12 card, where 32 bytes of the 16 KiB are reserved
+        // a DX12 card reserves 32 of the 16 KiB, and then the plain tile with 8-byte elements does not fit
         assert_eq!(Tile::PLAIN.within(8, 256, 16_352), None);
         assert!(Tile::LEAST.within(8, 64, 16_352).is_some());
     }

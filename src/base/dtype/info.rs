@@ -42,7 +42,7 @@ impl DType {
     pub fn finfo(self) -> Option<FloatInfo> {
         let NumberKind::Float { digits, lowest } = self.facts().kind else { return None };
         let (eps, smallest_normal) = (2f64.powi(-digits), 2f64.powi(lowest));
-        // the largest exponent is 1 − lowest, and the largest significand has all its bits
+        // the largest exponent is 1 − lowest, and all bits of the largest significand are 1
         let max = (2.0 - eps) * 2f64.powi(1 - lowest);
         Some(FloatInfo { bits: 8 * self.size(), eps, max, min: -max, smallest_normal })
     }

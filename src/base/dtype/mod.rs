@@ -35,7 +35,7 @@ pub enum DType {
     F64,
 }
 
-/// The type in which a kernel calculates. Loads widen to it, and stores narrow from it.
+/// The type in which a kernel calculates. Loads convert elements to this type, and stores convert results back.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
 #[repr(u8)]
 pub(crate) enum Compute {
@@ -351,7 +351,7 @@ impl Scalar {
         mutant!(scalar_rounded_twice, near, f32::from_bits((near.to_bits() - beyond as u32) | 1))
     }
 
-    /// Returns the number with these bits in a compute type. The inverse of [`Scalar::bits`].
+    /// Returns the number with these bits in a compute type. This is the inverse of [`Scalar::bits`].
     pub(crate) fn from_bits(bits: u64, compute: Compute) -> Scalar {
         match compute {
             Compute::Bool => Scalar::Bool(bits & 0xff != 0),
@@ -387,8 +387,8 @@ pub trait Element: Copy + Send + Sync + Default + PartialEq + fmt::Debug + seale
     /// Returns the elements as the bytes that an array stores, in the native byte order.
     #[doc(hidden)]
     fn bytes(elements: &[Self]) -> &[u8];
-    /// Returns the elements from the bytes of an array, where any nonzero byte is a true bool, or `None` if there is
-    /// not enough memory for them.
+    /// Returns the elements that the bytes of an array store, or `None` if there is not enough memory for them. A bool
+    /// is true if its byte is not 0.
     #[doc(hidden)]
     fn from_bytes(bytes: &[u8]) -> Option<Vec<Self>>;
     /// Appends the elements that the bytes of an array store to the list `to`.

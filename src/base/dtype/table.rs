@@ -1,4 +1,4 @@
-//! The properties of each dtype. A new dtype is a row here, a variant of [`DType`](super::DType) and a Rust type.
+//! The properties of each dtype. A new dtype needs a row here, a variant of [`DType`](super::DType) and a Rust type.
 
 use super::Compute;
 
@@ -18,7 +18,7 @@ pub(crate) enum NumberKind {
 
 /// The properties of a dtype.
 pub(crate) struct DTypeFacts {
-    /// The name in Rust, and in WGSL if WGSL has the type. It is also the name in safetensors, in lower case.
+    /// The name in Rust, and in WGSL if WGSL has the type. The name in safetensors is the same name in capitals.
     pub name: &'static str,
     pub kind: NumberKind,
     /// The size of an element in bytes.

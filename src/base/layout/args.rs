@@ -64,8 +64,8 @@ pub fn descending(axis: impl IntoSortAxis) -> SortAxis {
     SortAxis { descending: true, ..axis.into_sort_axis() }
 }
 
-/// A type that names the axis of a sort: an [`Integer`] for ascending order (a negative one counts from the end), or a
-/// call of [`descending`] with it for descending order.
+/// A type that names the axis of a sort: an [`Integer`] for ascending order (a negative one counts from the end), or
+/// the result of [`descending`] for such an integer.
 pub trait IntoSortAxis: sealed::SortAxis {
     #[doc(hidden)]
     fn into_sort_axis(self) -> SortAxis;
@@ -133,8 +133,9 @@ pub fn include_initial(axis: impl IntoScanAxis) -> ScanAxis {
     ScanAxis { include_initial: true, ..axis.into_scan_axis() }
 }
 
-/// A type that names the axis of a scan: an [`Integer`] (a negative one counts from the end), or a call of [`reverse`],
-/// [`exclusive`] or [`include_initial`] with it. The calls can be nested, except `exclusive` with `include_initial`.
+/// A type that names the axis of a scan: an [`Integer`] (a negative one counts from the end), or the result of
+/// [`reverse`], [`exclusive`] or [`include_initial`] for such an integer. These calls can be nested, but `exclusive`
+/// cannot be combined with `include_initial`.
 pub trait IntoScanAxis: sealed::ScanAxis {
     #[doc(hidden)]
     fn into_scan_axis(self) -> ScanAxis;
@@ -159,8 +160,8 @@ mod sealed {
     pub trait SortAxis {}
 }
 
-/// A type that names axes: [`Integers`] (negative ones count from the end), `..` for all axes, or a call of [`keep`]
-/// with any of these.
+/// A type that names axes: [`Integers`] (negative ones count from the end), `..` for all axes, or the result of
+/// [`keep`] for any of these.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not name axes",
     label = "an integer, a list of integers, `..` for all axes, or `keep` of one of these is needed here"
@@ -189,8 +190,8 @@ impl<T: Integers> IntoAxes for T {
     }
 }
 
-/// A type that names a shape: [`Integers`], each the length of an axis. If the number of elements is known (`reshape`,
-/// `from_vec`), one length may be −1; it is then computed from the other lengths.
+/// A type that names a shape: [`Integers`], each of which is the length of an axis. If the number of elements is known
+/// (`reshape`, `from_vec`), one length may be −1; it is then computed from the other lengths.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a shape",
     label = "an integer, or an array, slice, `Vec` or tuple of integers is needed here"
@@ -205,7 +206,7 @@ impl<T: Integers> IntoShape for T {
     }
 }
 
-/// Checks the shape argument for a new array. Negative lengths are errors, and so is −1.
+/// Checks the shape argument for a new array. Any negative length is an error, even −1.
 pub(crate) fn shape_arg(shape: impl IntoShape) -> Fallible<Shape> {
     let given = shape.into_shape();
     if given.iter().any(|n| *n < 0) {
@@ -241,7 +242,7 @@ pub(crate) fn reshape_arg(from: &[usize], given: &[isize]) -> Fallible<Shape> {
     Ok(out)
 }
 
-/// Checks the shape argument for `count` elements, and replaces a −1 by the length that holds them all.
+/// Checks the shape argument for an array of `count` elements, and replaces a −1 by the length that gives this number.
 pub(crate) fn filled_arg(count: usize, given: &[isize]) -> Fallible<Shape> {
     let lengths: Shape = given.iter().map(|n| n.unsigned_abs()).collect();
     // a shape with too many elements is a separate error, whatever `count` is
@@ -254,8 +255,8 @@ pub(crate) fn filled_arg(count: usize, given: &[isize]) -> Fallible<Shape> {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[doc(hidden)]
 pub enum IndexMode {
-    /// The index is an error. A CPU detects it before it writes anything. A GPU skips the store for this index, and
-    /// reports the error later.
+    /// An out-of-bounds index is an error. A CPU detects it before it writes anything. A GPU skips the store for this
+    /// index, and reports the error later.
     Check,
     /// The index is clamped to the axis.
     Clip,
@@ -286,7 +287,8 @@ impl Combine {
     }
 
     /// Returns whether WGSL lacks an atomic operation for elements of `bytes` bytes. This is so for 64-bit minima and
-    /// maxima, because a WGSL device combines 64-bit elements word by word.
+    /// maxima: a WGSL device combines the two 32-bit words of an element one after the other, which cannot give a
+    /// minimum or a maximum.
     pub fn lacks_wgsl_atomic(self, bytes: usize) -> bool {
         bytes == 8 && matches!(self, Combine::Min | Combine::Max)
     }
@@ -334,7 +336,8 @@ impl From<NewAxis> for SliceItem {
 /// A slice entry that may have a step: `s![1..8;2]`.
 #[doc(hidden)]
 pub trait Stepped {
-    /// Returns the range with a step. An entry that is not a range becomes one with step 0, which the slice rejects.
+    /// Returns the range with a step. An entry that is not a range becomes a range with step 0, which the slice
+    /// rejects.
     fn stepped(self, by: impl Integer) -> SliceItem;
 }
 

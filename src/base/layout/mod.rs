@@ -210,8 +210,8 @@ impl Layout {
         Layout { shape: copied(&view.shape), strides, offset: offset.max(0) as usize }
     }
 
-    /// Returns whether two indices may refer to the same element (broadcast axes, sliding windows). The test is not
-    /// exact: it also returns true for a few layouts without overlap.
+    /// Returns whether two indices may refer to the same element, as with broadcast axes or sliding windows. The test
+    /// is not exact: it also returns true for a few layouts without overlap.
     pub fn may_overlap_itself(&self) -> bool {
         if self.shape.contains(&0) || is_c_contiguous(&self.shape, &self.strides) {
             return false;

@@ -81,7 +81,7 @@ impl View {
     /// Returns the strides and the offset of the result in the memory of an operand that is stored with `strides` and
     /// `offset`.
     pub fn apply(&self, strides: &[isize], offset: isize) -> (Strides, isize) {
-        // slices, because an index into a `SmallVec` is a call
+        // use slices, because indexing a `SmallVec` is a function call
         let (n, offsets, coef) = (self.shape.len(), self.offset.as_slice(), self.coef.as_slice());
         let (mut out, mut base): (Strides, _) = (smallvec![0; n], offset);
         let steps = out.as_mut_slice();

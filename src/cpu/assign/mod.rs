@@ -3,7 +3,7 @@
 //! a whole row, in scratch memory. The planner's schedule determines which pass computes a value and which values are
 //! kept. Buffers are bound later (`bind.rs`).
 
-// loops run over the numbers of values, which are indices of several tables
+// the loops run over the indices of values, because several tables have an entry for each value
 #![allow(clippy::needless_range_loop)]
 
 mod step;
@@ -30,18 +30,18 @@ struct Assigner<'a> {
     aliased: &'a [bool],
     passes: Option<&'a Passes>,
     program: Program,
-    /// For each value, the first value that has the same bits, or the value itself. A cast or rounding that changes no
-    /// bit is an alias of its operand, so it has neither a step nor a register.
+    /// For each value, the index of the first value that has the same bits, which may be the value itself. A cast or
+    /// rounding that changes no bit is an alias of its operand, so it has neither a step nor a register.
     alias_of: SmallVec<[u8; 16]>,
     /// The values that a later pass reads again. Bit `v` represents value `v`, as in all sets of this file.
     kept: u128,
-    /// The kept values to which a row of scratch memory is already assigned, each with the row's first byte in the
-    /// arena.
+    /// The kept values that already have a row of scratch memory, as pairs of the value's index and the offset of the
+    /// row's first byte in the arena.
     keeps: SmallVec<[(usize, usize); 2]>,
     arena: Arena,
     /// The uniform values (one number for all indices) that already have a filled register. The first set contains the
-    /// values with a register for steps of the outer level, the second set those with a register for steps of the inner
-    /// level (`program.rs` defines the levels).
+    /// values with a register for steps of the outer level. The second set contains the values with a register for
+    /// steps of the inner level (`program.rs` defines the levels).
     filled: [u128; 2],
 }
 
@@ -94,8 +94,8 @@ impl Assigner<'_> {
             } else {
                 None
             };
-            // an inner value that is a cast of an outer value is not an alias of it, because it reads a copy of the
-            // outer value that is repeated along the row
+            // a cast of an outer value to an inner value is not an alias of the outer value, because inner steps read a
+            // copy of the outer value that is repeated along the row
             let same = same.filter(|a| kernel.values[*a].inner == value.inner);
             self.alias_of.push(same.map_or(v as u8, |a| self.alias_of[a]));
         }
@@ -152,8 +152,8 @@ impl Assigner<'_> {
     fn emit(&mut self) -> Result<()> {
         let kernel = self.kernel;
         let values = &kernel.values;
-        // the values that the program exists to compute: the values that it stores, or the values whose indices it
-        // checks
+        // the values that the program must compute: the values that it stores or, if it only checks indices, the values
+        // whose indices it checks
         let sinks: SmallVec<[usize; 4]> = match self.program.goal {
             Goal::Stores => kernel.stores.iter().flat_map(|s| s.operands()).collect(),
             Goal::CheckIndices => (0..values.len()).filter(|v| values[*v].op.checks()).collect(),
@@ -164,7 +164,7 @@ impl Assigner<'_> {
         }
         let inner_sinks =
             (0..values.len()).filter(|v| needed >> v & 1 == 1 && values[*v].inner).fold(0u128, |s, v| s | 1 << v);
-        // adds to `needed` all values from which its values are computed, whether they are outer or inner values
+        // adds to `needed` the operands of all values in it, and their operands in turn, whether outer or inner
         for v in (0..values.len()).rev() {
             if needed >> v & 1 == 1 {
                 for a in values[v].op.operands() {
@@ -213,9 +213,9 @@ impl Assigner<'_> {
         Ok(())
     }
 
-    /// Writes to `last[a]`, for each value `a` that a value of `set` reads, the last of these readers. `inner` selects
-    /// the readers of the inner or of the outer level. The register of `a` is free after the step of its last reader.
-    /// Does not change the other entries of `last`.
+    /// For each value `a` that a value of `set` reads, writes the last of these readers to `last[a]`. Only readers of
+    /// the inner level count if `inner` is set, and otherwise only readers of the outer level. The register of `a` is
+    /// free after the step of its last reader. Does not change the other entries of `last`.
     fn last_uses(&self, set: u128, inner: bool, last: &mut [u8; 128]) {
         let values = &self.kernel.values;
         for v in 0..values.len() {
@@ -317,8 +317,8 @@ impl Assigner<'_> {
         Ok(())
     }
 
-    /// Adds the reductions whose results are known at the end of a pass. Sets the entries in `last` of the values that
-    /// reductions and scans read, so that the registers of these values are never given back.
+    /// Adds to `pass` the reductions whose results are known at the end of the pass. Sets the entries in `last` of the
+    /// values that reductions and scans read, so that the registers of these values are never given back.
     fn folds(&mut self, scheduled: &kernel::Pass, pass: &mut TilePass, last: &mut [u8; 128]) -> Result<()> {
         let kernel = self.kernel;
         let values = &kernel.values;
@@ -327,8 +327,9 @@ impl Assigner<'_> {
             if let Op::Reduce(r) = &values[v].op {
                 r.inputs().iter().for_each(|a| last[self.alias_of(*a)] = u8::MAX);
                 let size = values[v].compute().size();
-                // a reduction that combines the same elements as an earlier one, and only returns another component of
-                // the state, is not computed again: its result is added to the results of the earlier reduction
+                // a reduction may combine the same elements as an earlier reduction, and return only another component
+                // of the state. Then it is not computed again: its result is added to the results of the earlier
+                // reduction
                 let walk = first_of_walk.iter().position(|w| w.shares_walk(r));
                 let spec = if walk.is_none() { Some(self.fold(r)?) } else { None };
                 let slot = self.arena.lasting(self.program.outer.size() * size);
@@ -345,8 +346,8 @@ impl Assigner<'_> {
                 }
             }
             if let Op::Scan(r) = &values[v].op {
-                // a scan of which only the total is used is emitted after all other steps of the pass, so its operand
-                // must still be available then
+                // if only the total of a scan is used, the scan is emitted after all other steps of the pass, so its
+                // operand must still be available then
                 r.inputs().iter().for_each(|a| last[self.alias_of(*a)] = u8::MAX);
             }
         }
@@ -381,8 +382,8 @@ impl Assigner<'_> {
         Ok(self.program.scans.len() - 1)
     }
 
-    /// Returns the id of a value, which is the index of its pointer in `Frame::at` (`tiles.rs`). If `inner` is set,
-    /// returns the id for steps of the inner level, for which an outer value has a second pointer.
+    /// Returns the id of a value: the index of the value's pointer in `Frame::at` (`tiles.rs`). If `inner` is set,
+    /// returns the id for steps of the inner level, where an outer value has a second pointer.
     fn register_id(&self, v: usize, inner: bool) -> usize {
         let values = &self.kernel.values;
         if inner && !values[v].inner { values.len() + v } else { v }

@@ -45,7 +45,8 @@ impl Assigner<'_> {
         self.program.places.len() - 1
     }
 
-    /// Adds load `n` of the kernel as an operand that is widened to its compute type, and returns its place.
+    /// Adds an operand for the memory that load `n` of the kernel reads, and returns its place (its index in
+    /// `Program::places`). Elements are widened to their compute type when they are read.
     pub(super) fn load(&mut self, n: usize, inner: bool, reach: isize) -> usize {
         let load = &self.kernel.loads[n];
         let at = self.place(load.buffer, load.dtype, &load.strides, load.offset, inner, reach);
@@ -84,16 +85,16 @@ impl Assigner<'_> {
     }
 
     /// Returns the ids of the values in `list` (the indices of their pointers in `Frame::at`), for steps of the inner
-    /// or of the outer level. If there are fewer than three, the first id is repeated: every loop has three arguments,
-    /// and ignores those that its function does not use.
+    /// or of the outer level. If the list has fewer than three values, the first id is repeated, because every loop has
+    /// three arguments. A loop ignores the arguments that its function does not use.
     pub(super) fn register_ids(&self, list: &[usize], inner: bool) -> [usize; 3] {
         let first = list.first().map_or(0, |a| self.register_id(self.alias_of(*a), inner));
         let at = |i: usize| list.get(i).map_or(first, |a| self.register_id(self.alias_of(*a), inner));
         [first, at(1), at(2)]
     }
 
-    /// Emits all conversions of a cast except the last one. Returns the last conversion and its arguments; the caller
-    /// emits it, because it writes the value's own register.
+    /// Emits all conversions of a cast except the last one. Returns the last conversion and its arguments. The caller
+    /// emits the last conversion, because that conversion writes the value's own register.
     fn cast(&mut self, v: usize, a: usize, inner: bool) -> (StepKind, [usize; 3]) {
         let kernel = self.kernel;
         let (value, level) = (&kernel.values[v], self.level(inner));
@@ -121,7 +122,7 @@ impl Assigner<'_> {
         }
     }
 
-    /// Emits the steps of one value. Its result is written to `keep` if that is given, and otherwise to a register.
+    /// Emits the steps of one value. The result is written to `keep` if `keep` is given, and otherwise to a register.
     pub(super) fn step(&mut self, v: usize, inner: bool, keep: Option<Dst>) -> Result<()> {
         let kernel = self.kernel;
         let value = &kernel.values[v];
@@ -199,15 +200,15 @@ impl Assigner<'_> {
         Ok(())
     }
 
-    /// Adds the description of a position, which a gather or scatter computes from an index, to [`Program::positions`].
-    /// Returns its index there.
+    /// Adds the description of a position to [`Program::positions`], and returns its index there. A gather or scatter
+    /// computes the position from an index.
     fn position(&mut self, position: &Position) -> usize {
         self.program.positions.push(*position);
         self.program.positions.len() - 1
     }
 
-    /// Emits a scan of which only the total is used. The total is the last element of the scanned row, and it is the
-    /// outer value `v`.
+    /// Emits a scan of which only the total is used. The total, which is the last element of the scanned row, becomes
+    /// the outer value `v`.
     pub(super) fn total(&mut self, v: usize, r: &KernelReduction) -> Result<Total> {
         let compute = self.kernel.values[v].compute();
         let (size, args) = (compute.size(), self.register_ids(&r.inputs(), true));
@@ -228,8 +229,8 @@ impl Assigner<'_> {
         }
     }
 
-    /// Adds the kernel's stores. If possible, the step that computes the stored value writes it to the result's memory
-    /// directly, without a register (`direct`).
+    /// Adds the kernel's stores. If possible, a store is `direct`: the step that computes the stored value writes the
+    /// value directly to the memory of the result, without a register.
     pub(super) fn writes(&mut self) {
         let kernel = self.kernel;
         let mut taken = 0u128;
@@ -239,8 +240,8 @@ impl Assigner<'_> {
             let place = self.place(store.buffer, store.dtype, &store.strides, store.offset, inner, reach);
             let narrow = cast::narrow(store.dtype).map(|l| l.get());
             self.program.places[place].convert = narrow;
-            // the store can be `direct` only if no load reads its memory, because loops assume that operands and result
-            // are disjoint
+            // the store can be `direct` only if no load reads the memory that the store writes, because loops assume
+            // that operands and result are disjoint
             let alone = !kernel.loads.iter().any(|l| self.shares_memory(store.buffer, l.buffer));
             let dense = self.program.places[place].always_dense(self.level(inner));
             let plain = store.is_plain();
@@ -248,8 +249,9 @@ impl Assigner<'_> {
             let mut direct = false;
             if narrow.is_none() && alone && dense && plain && !stream && taken >> v & 1 == 0 && self.kept >> v & 1 == 0
             {
-                // the store can be `direct` only if the value's step is in the last pass (a loop along the inner space)
-                // or, for an outer value, after the last pass, because later steps may read the value from its register
+                // the store can be `direct` only if no later step reads the value from its register. So the value's
+                // step must be in the last pass (a loop along the rows of a reduction or scan) or, for an outer value,
+                // after the last pass
                 let range = match inner {
                     true => self.program.passes.last().map_or(0..0, |p| p.steps.clone()),
                     false => self.program.stages.last().map_or(0..0, |s| s.clone()),

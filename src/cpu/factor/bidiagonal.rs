@@ -27,8 +27,8 @@ pub(in crate::cpu) fn reduce(
     loops: &FactorLoops,
 ) -> Bidiagonal {
     let mut b = Bidiagonal { d: Numbers::new(), e: Numbers::new() };
-    // the previous step changed the matrix by v·yᵀ + z·uᵀ; this step subtracts that change from each row as it reads
-    // the row
+    // the previous step leaves v·yᵀ + z·uᵀ still to be subtracted from the matrix; this step subtracts it from each row
+    // as it reads the row
     let [mut v, mut y, mut z, mut u, mut new] = [0; 5].map(|_| zeros(n));
     let mut sums = sums_of_parts(n);
     for k in 0..n {
@@ -52,7 +52,7 @@ pub(in crate::cpu) fn reduce(
         });
         std::mem::swap(&mut v, &mut new);
         y[next..].iter_mut().zip(&sums[next..n]).for_each(|(y, sum)| *y = tau * sum);
-        // row k of the matrix after the reflection from the left. y is subtracted once, because element k of v is 1
+        // row k of the matrix after the reflection from the left. y has the factor 1, because element k of v is 1
         u[next..].iter_mut().zip(&a[k * n + next..][..n - next]).zip(&y[next..]).for_each(|((u, a), y)| *u = a - y);
         let [beta, tau] = reflector(&mut u[next..], loops);
         b.e.push(beta);

@@ -25,8 +25,7 @@ pub(in crate::cpu) struct Chains {
     list: SmallVec<[Rotation; 64]>,
     /// For each chain, the index in `list` after its last rotation.
     ends: SmallVec<[usize; 16]>,
-    /// The number of rows that a strip must have: one more than the largest row number of the rotations. The two rows
-    /// of each rotation differ.
+    /// The number of rows that a strip must have: one more than the largest row number of the rotations.
     rows: usize,
 }
 
@@ -111,8 +110,8 @@ impl Chains {
 struct Together<'a> {
     row: isize,
     step: isize,
-    /// For each chain, the rotations that are applied before the chains move together (`before`), together with the
-    /// other chains (`with`), and afterwards (`after`).
+    /// For each chain, the rotations that are applied alone first (`before`), then the rotations that are applied
+    /// together with the other chains (`with`), and then the rest, applied alone again (`after`).
     before: [&'a [Rotation]; TOGETHER],
     with: [&'a [Rotation]; TOGETHER],
     after: [&'a [Rotation]; TOGETHER],

@@ -95,7 +95,7 @@ pub(super) enum Sink {
 }
 
 impl Sink {
-    /// Returns the result with this number of a call, or `None` if it has no elements.
+    /// Returns result `number` of a call, or `None` if the result has no elements.
     pub fn of(call: &RoutineMemory<'_>, number: usize) -> Option<Sink> {
         fn target<T: Element>(call: &RoutineMemory<'_>, number: usize) -> Option<SharedTarget<T>> {
             call.result::<T>(number).map(SharedTarget)
@@ -119,7 +119,7 @@ impl Sink {
     }
 }
 
-/// Calls `f` for each of `count` matrices, with the matrix's number and work memory of `work` numbers. If `side` is at
+/// Calls `f` for each of `count` matrices, with the matrix's index and work memory of `work` numbers. If `side` is at
 /// most [`LARGE`], threads share the matrices. Larger matrices are factorised one after another, in scratch memory.
 pub(super) fn each_matrix(
     call: &mut RoutineMemory<'_>,
@@ -150,7 +150,7 @@ const PARTS: usize = 8;
 
 /// Neighbouring rows of a matrix, and the sums that a task computes from these rows.
 pub(super) struct RowPart<'a> {
-    /// The number of the first row.
+    /// The index of the first of these rows in the matrix.
     pub first: usize,
     /// The rows.
     pub rows: std::slice::ChunksExactMut<'a, f64>,
@@ -165,9 +165,8 @@ pub(super) fn sums_of_parts(n: usize) -> Numbers {
 
 /// Cuts rows `first..n` of an n × n matrix into parts, and calls `f` for each part. `rows` holds these rows. `f` adds
 /// to the sums of its part, which begin with 0. Then adds the sums of all parts, in order, to the sums of the first
-/// part, which are the first n elements of `sums`. Threads share the parts of a large matrix. Where it is cut depends
-/// only on `first`, n and `is_triangle`: row i counts as n − i elements in a triangle, and otherwise all rows count the
-/// same.
+/// part, which are the first n elements of `sums`. Threads share the parts of a large matrix. The cuts depend only on
+/// `first`, n and `is_triangle`: row i counts as n − i elements in a triangle, and otherwise all rows count the same.
 pub(super) fn each_part(
     [first, n]: [usize; 2],
     is_triangle: bool,
@@ -208,7 +207,7 @@ pub(super) fn each_part(
     }
 }
 
-/// Calls `f` with each strip of `rows` rows, and its number. Threads share the strips of a large matrix.
+/// Calls `f` for each strip with the strip's index and its `rows` rows. Threads share the strips of a large matrix.
 pub(super) fn each_strip(strips: &mut [StripRow], rows: usize, f: impl Fn(usize, &mut [StripRow]) + Sync) {
     let (count, all) = (strips.len() / rows.max(1), SharedTarget(strips.as_mut_ptr()));
     let task = |i: usize| {

@@ -21,7 +21,7 @@ const STEPS: usize = 30;
 /// only once.
 pub(in crate::cpu) fn reduce(a: &mut [f64], n: usize, to: &mut Reflectors<'_>, loops: &FactorLoops) -> Tridiagonal {
     let mut t = Tridiagonal { d: Numbers::new(), e: Numbers::new() };
-    // the previous step changed the matrix by v·wᵀ + w·vᵀ
+    // the previous step leaves v·wᵀ + w·vᵀ still to be subtracted from the matrix
     let [mut v, mut w] = [0; 2].map(|_| zeros(n));
     let mut sums = sums_of_parts(n);
     for k in 0..n {
@@ -63,8 +63,8 @@ impl Tridiagonal {
     /// converge.
     pub fn solve(&mut self, rotations: &mut Rotations<'_>, loops: &FactorLoops) -> bool {
         let n = self.d.len();
-        // the iteration finds the first eigenvalues first, and takes fewer steps if these are small, so the matrix is
-        // reversed if its last diagonal element is smaller than its first
+        // the iteration finds the eigenvalues from the start of the diagonal on. It takes fewer steps if these are
+        // small, so the matrix is reversed if its last diagonal element is smaller than its first
         let turned = n > 0 && self.d[0].abs() > self.d[n - 1].abs();
         if turned {
             self.d.reverse();

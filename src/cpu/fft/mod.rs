@@ -23,7 +23,7 @@ pub(super) use butterflies::FloatLanes;
 use plan::{Real, Transform, plan};
 use rows::{Job, JobPart, Kernels};
 
-/// The number of elements that a task transforms, which takes some 100 µs.
+/// The number of elements that a task transforms. This takes some 100 µs.
 const TASK: usize = 1 << 15;
 /// The number of blocks of columns that a task of a long row transforms. A block has as many columns as a vector has
 /// lanes. With fewer blocks, a task would spend more than a few percent of its time clearing its scratch memory.
@@ -56,7 +56,7 @@ macro_rules! machine {
 machine!(f32, AVX512_F32, AVX2_F32, NEON_F32, PLAIN_F32);
 machine!(f64, AVX512_F64, AVX2_F64, NEON_F64, PLAIN_F64);
 
-/// Runs the routine on the operands of `call`.
+/// Runs the routine `fft` on the operands of `call`.
 pub(super) fn run(call: &mut RoutineMemory<'_>) -> Result<(), Refused> {
     if call.call.operands[0].meta.dtype == DType::F64 {
         transform::<f64>(call);

@@ -63,7 +63,7 @@ pub(super) enum Roots<T> {
         /// imaginary parts.
         first: [Vec<T>; 2],
         /// Powers of exp(−2πi/n) in f64. The first list has the powers 0, `step`, 2·`step`, …, and the second has the
-        /// powers below `step`. Every power is the product of one from each list.
+        /// powers below `step`. Every power is the product of one entry of each list.
         powers: [Vec<[f64; 2]>; 2],
         step: usize,
     },

@@ -46,16 +46,16 @@ pub(super) trait ColumnLanes: RealLanes {
     );
 }
 
-/// A part of a job that is divided among tasks.
+/// A part of a job. Tasks share the work of the part.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum JobPart {
     /// Transforms units of the job: blocks of transforms, or whole rows (see [`Job::units`]).
     Units,
-    /// Regards the row with this number as a matrix, transforms blocks of its columns, and writes them to
+    /// Regards the row with this index as a matrix, transforms blocks of the matrix's columns, and writes them to
     /// [`Job::between`].
     Columns(usize),
-    /// Regards the row with this number as a matrix. After all its columns have been transformed and written to
-    /// [`Job::between`], transforms blocks of its rows, and writes the final results.
+    /// Regards the row with this index as a matrix. After all columns of the matrix have been transformed and written
+    /// to [`Job::between`], transforms blocks of the matrix's rows, and writes the final results.
     Rows(usize),
 }
 

@@ -310,8 +310,8 @@ unsafe fn columns_avx2<T: PartialOrd + Copy>(
     arg_columns(all, at, first, largest, best, positions)
 }
 
-/// Folds rows of elements in several columns: updates `best` and `positions` of each column. The first row has the
-/// elements with number `at`. If `first` is set, `best` holds no elements yet.
+/// Folds rows of elements in several columns: updates `best` and `positions` of each column. `at` is the index of the
+/// first row's elements in their columns. If `first` is set, `best` holds no elements yet.
 #[inline(always)]
 fn arg_columns<T: PartialOrd + Copy>(
     all: &[T],
@@ -335,9 +335,9 @@ fn arg_columns<T: PartialOrd + Copy>(
     }
 }
 
-/// Folds a tile of one column, whose first element has the number `at`. `extreme` is the bits of the tile's largest (or
-/// smallest) element, if it is known: then the tile is searched only if that element replaces `best`. Otherwise every
-/// element is compared. If `first` is set, `best` holds no element yet.
+/// Folds a tile of one column, whose first element has the index `at`. `extreme` is the bits of the tile's largest (or
+/// smallest) element, or `None` if this element is not known. If it is known, the tile is searched only if it replaces
+/// `best`. Otherwise every element is compared. If `first` is set, `best` holds no element yet.
 fn arg_long<T: PartialOrd + Copy>(
     all: &[T],
     at: usize,

@@ -112,8 +112,8 @@ impl Loops {
                 }
                 FoldOperation::Call(row, args) => {
                     let by = program.steps[*row.typed_operand(args)?].compute;
-                    // a loop has three operands but reads only those of its function, so the last one is passed again
-                    // for the others
+                    // a loop takes three operands, but reads only as many as its function has, so the last operand of
+                    // the function is passed again in place of the missing ones
                     let at = |n: usize| places[args[n.min(args.len() - 1)]];
                     let to = register();
                     loops.calls.push((row.map(by)?.get(), [at(0), at(1), at(2)], to));
@@ -249,8 +249,8 @@ impl Folder<'_> {
     unsafe fn put(&self, f: &Formulas, n: usize, states: Inputs, vector: *mut u8, at: usize) {
         let to = self.components(f, vector, at);
         for ((from, to), size) in states.into_iter().zip(to).zip(f.sizes()) {
-            // SAFETY: both have `n` elements. They are the same memory if a result of the formula is the component
-            // itself, so this uses `copy`, which allows overlap.
+            // SAFETY: `from` and `to` have `n` elements. If a result of the formula is the component itself, they are
+            // the same memory, so this uses `copy`, which allows overlap.
             unsafe { std::ptr::copy(from, to as *mut u8, n * size) };
         }
     }
@@ -286,6 +286,7 @@ impl Folder<'_> {
 
     /// Combines `n` elements (or states) of the data, from row `done` on, into `n` states of the current block, from
     /// state `lane` on. If `begins` is set, these states of the block have no value yet, so the new states are copied
+    /// there. `at` is the index of the data's first row in its columns.
     /// there. `at` is the number of the data's first row.
     ///
     /// # Safety
@@ -354,15 +355,15 @@ impl Folder<'_> {
         unsafe { both.run(self.states(), rows, to, from, scratch) }
     }
 
-    /// Writes to `to` the positions of elements of the data, from the one with index `first` on. The data's first row
-    /// has the elements with number `at`.
+    /// Writes to `to` the positions of consecutive elements of the data, beginning with the element at index `first` of
+    /// the data. The data's first row is row `at` of the columns.
     ///
     /// # Safety
     /// `base` is null or has a position for each column.
     unsafe fn count(&self, at: usize, first: usize, to: &mut [i32]) {
         for (i, position) in (first..).zip(to) {
             let (row, column) = (i / self.width, i % self.width);
-            // SAFETY: the column is one of the folder's.
+            // SAFETY: the column is below the folder's width.
             let base = if self.base.is_null() { 0 } else { unsafe { *self.base.add(column) } };
             *position = base.wrapping_add((at + row) as i32);
         }

@@ -39,7 +39,7 @@ pub(super) type Inputs = [*const u8; 3];
 /// Describes a reduction of a program: how it combines states, and the numbers that define the tree of combinations.
 pub(super) struct FoldSpec {
     combines: Combines,
-    /// The compute type of the elements. If the inputs are states, the compute type of their first component.
+    /// The compute type of the elements, or of the first component of the states if the inputs are states.
     compute: Compute,
     /// The number of elements of one reduction.
     n: usize,
@@ -67,8 +67,8 @@ impl Heap for Combines {
 }
 
 impl FoldSpec {
-    /// Describes a reduction over `n` elements in a kernel of this kind. `compute` is the type of its first input.
-    /// Returns `None` if a function has no loops for its type.
+    /// Describes a reduction over `n` elements in a kernel of this kind. `compute` is the type of the reduction's first
+    /// input. Returns `None` if a function has no loops for the type of its operands.
     pub fn new(r: &KernelReduction, compute: Compute, kind: KernelKind, n: usize, width: usize) -> Option<FoldSpec> {
         let lanes = match kind {
             KernelKind::Reduce(Lanes::Outer) => 1,
@@ -204,11 +204,11 @@ const FIRST: [u8; 64] = {
 /// A reduction in progress over `width` columns.
 ///
 /// Its unsafe functions have two conditions, to which SAFETY comments refer by name. *State*: `state` points to
-/// `spec.bytes()` bytes, aligned to 64, that only this folder uses. They hold one vector for the current block and one
-/// for each level, each with space for `lanes × width` states, followed by scratch memory. For a fold that looks for
-/// one element, they hold the best element of each column, followed by the positions of these elements. *Data*: each
-/// input of the fold has as many aligned elements of its type as the function states. They do not overlap the state,
-/// and no other thread writes them during the call.
+/// `spec.bytes()` bytes, aligned to 64, that only this folder uses. These bytes hold one vector for the current block
+/// and one for each level, each with space for `lanes × width` states, followed by scratch memory. If the fold looks
+/// for one element, they hold the best element of each column, followed by the positions of these elements. *Data*:
+/// each input of the fold has as many aligned elements of its type as the function states. The inputs do not overlap
+/// the state, and no other thread writes them during the call.
 pub(super) struct Folder<'a> {
     spec: &'a FoldSpec,
     width: usize,
@@ -219,8 +219,8 @@ pub(super) struct Folder<'a> {
     /// which the result of `1 << i` blocks (a subtree) waits for its neighbour of equal size.
     current: u8,
     levels: [u8; 64],
-    /// The number of whole blocks so far; bit `i` is set if level `i` holds a subtree. In a search for one element: 1
-    /// once there is any element.
+    /// The number of whole blocks so far. Bit `i` is set if level `i` holds a subtree. In a search for one element,
+    /// this is 0 before the first element and 1 afterwards.
     blocks: usize,
     /// The number of elements of each column in the current block so far.
     filled: usize,
@@ -232,8 +232,8 @@ pub(super) struct Folder<'a> {
 }
 
 impl<'a> Folder<'a> {
-    /// Creates a folder for a reduction of `n` elements over at most `spec.width` columns. `n` counts all elements of
-    /// the spec, or a part that begins at a block boundary. Its state is in `arena`, the scratch memory of a task.
+    /// Creates a folder for a reduction over at most `spec.width` columns. `n` is the number of all elements of the
+    /// spec, or of a part that begins at a block boundary. The state is in `arena`, the scratch memory of a task.
     ///
     /// # Safety
     /// The arena is aligned to 64 bytes. Only this folder uses its `spec.bytes()` bytes from `spec.at` on, which are
@@ -279,14 +279,14 @@ impl<'a> Folder<'a> {
     }
 
     /// Starts a reduction of `n` elements, or the part of a reduction that a task computes. `base` contains, for each
-    /// column, the position of the kernel's element 0. It is not 0 if the planner has split a longer reduction. A null
-    /// `base` means zeros.
+    /// column, the position of the kernel's element 0. This position is not 0 if the planner has split a longer
+    /// reduction. A null `base` means zeros.
     pub fn reset(&mut self, n: usize, base: *const i32) {
         (self.blocks, self.filled, self.left, self.base) = (0, 0, n, base);
     }
 
-    /// Folds the next `rows` elements of each column. The first one is element number `at`; its position is
-    /// `base + at`.
+    /// Folds the next `rows` elements of each column. The first of them is element `at` of its column, and its position
+    /// is `base + at`.
     ///
     /// # Safety
     /// The state is valid, and each input has `rows × width` elements (*state* and *data*, see [`Folder`]). `rows` is

@@ -23,8 +23,8 @@ pub(super) struct Combination {
 heap! { Combination: code; }
 
 /// Builds the kernel that is compiled to a [`Combination`]. Component `n` of the first state is temporary `n` of the
-/// kernel, which is read and written. If an element is combined into the state, it is input 0. If a second state is
-/// combined into it, component `n` of that state is input `n`.
+/// kernel, which is read and written. If an element is combined into the first state, the element is input 0. If a
+/// second state is combined into the first, component `n` of the second state is input `n`.
 struct Maker {
     kernel: Kernel,
     components: usize,
@@ -32,7 +32,8 @@ struct Maker {
 
 impl Combination {
     /// Creates the combination of a fold's state with its elements (of the type `element`), or with other states.
-    /// Returns `None` if this machine has no threaded code for it; then the loops of `formulas.rs` compute it.
+    /// Returns `None` if this machine has no threaded code for the combination; the loops of `formulas.rs` then compute
+    /// it.
     pub fn new(programs: &Programs, element: Option<Compute>) -> Option<Combination> {
         let mut maker = Maker::new(programs.state.len());
         let a = maker.loads((0..programs.state.len()).map(|n| (BufferRef::Temp(n), programs.state[n])));
@@ -50,9 +51,9 @@ impl Combination {
         let kernel = maker.kernel;
         let sizes = || kernel.values.iter().map(|v| v.compute().size()).filter(|size| *size > 1);
         let operations = kernel.values.iter().filter(|v| matches!(v.op, Op::Ufunc(..) | Op::Cast(_))).count();
-        // there is no threaded code for bools here: they are stored as bytes, and instructions that load bytes use the
-        // step of a base as the distance from one element to the next, but here the step is the distance to the next
-        // row
+        // there is no threaded code for bools here. Bools are stored as bytes, and instructions that load bytes use the
+        // step of a base as the distance from one element to the next. But here the step is the distance from one row
+        // to the next
         let in_bytes = kernel.loads.iter().map(|l| l.dtype).chain(kernel.stores.iter().map(|s| s.dtype));
         if in_bytes.into_iter().any(|dtype| dtype.size() == 1) {
             return None;

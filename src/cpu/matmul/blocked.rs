@@ -32,7 +32,7 @@ pub(super) struct FinalPart {
     pub cols: usize,
 }
 
-/// Computed rows are passed to the next kernel once they have at least this many elements. They are 64 KiB of f32,
+/// Computed rows are passed to the next kernel once they have at least this many elements. This many f32 take 64 KiB,
 /// which a second-level cache holds beside the packed panels. The last rows are passed on even if there are fewer.
 pub(super) const PART: usize = 1 << 14;
 
@@ -50,7 +50,8 @@ impl ProductBlock<'_> {
             match method {
                 _ if self.k == 0 => self.c.clear(self.m, self.n),
                 Method::Dots if self.m >= kernels.width => self.dots(kernels),
-                // the last task may have fewer rows than a vector has lanes; then packed panels compute it
+                // the last task may have fewer rows than a vector has lanes; its rows are then computed from packed
+                // panels
                 Method::Dots => return self.packed(kernels, self.n, false, done),
                 Method::Sums => self.sums(kernels),
                 Method::Direct => return self.direct(kernels, done),
@@ -291,7 +292,8 @@ impl ProductBlock<'_> {
 const PARTIAL_ROWS: usize = 120;
 
 /// How many panels of the left operand are packed at a time; a panel holds the rows of one tile. If the operand's
-/// columns are contiguous, memory is then read in runs of 8 × 12 elements instead of 12. The panels of f32 take 96 KiB.
+/// columns are contiguous, memory is then read in runs of 8 × 12 elements instead of 12. With f32, these panels take 96
+/// KiB.
 const LEFT_PANELS: usize = 8;
 
 /// The sizes for which the scratch memory has room: the rows and columns of the partial result and of the panels, and
@@ -301,7 +303,8 @@ struct Sizes {
     rows: usize,
     cols: usize,
     depth: usize,
-    /// The rows of the left operand that are packed at a time, in whole panels; 0 if it is read in place.
+    /// The number of rows of the left operand that are packed at a time, in whole panels. 0 if that operand is read in
+    /// place.
     left: usize,
     /// Whether the tiles store directly to the result's memory, not to the scratch memory.
     is_direct: bool,

@@ -123,7 +123,7 @@ pub(super) unsafe fn sum_of_chains<S: Register>(
         let mut total = S::zero();
         let mut first = 0;
         while first < count {
-            // the last group has up to twice as many chains, so that they fill vectors
+            // the last group has up to twice as many chains, so that no group is too small to fill vectors
             let some = if count - first < 2 * SOME { count - first } else { SOME };
             let mut sums = [S::Element::default(); 2 * SOME];
             let (a, b) = (a.add(first * CHAIN), b.add(first * CHAIN));

@@ -55,12 +55,12 @@ impl<T> Kernels<T> {
 }
 
 /// Compiles the kernels of one vector type. `rows` lists the heights of tiles, up to the largest. `unmasked` states
-/// whether tiles of full vectors get their own code without masks. If masks cost nothing, they use the code with masks.
-/// `left` is the height of a panel modulo the lanes of a vector: the number of lines that `pack_turned` packs as a
-/// partial vector. `dots` lists the numbers of columns that a matrix · vector kernel computes together. `chains` is the
-/// vector type for dot products, whose kernel reads memory at as many places at once as the vector has lanes. With
-/// AVX-512, f32 uses 8 lanes instead of 16, because the processor cannot prefetch from 16 places at once: 8 lanes take
-/// 0.6 to 0.9 of the time of 16 (measured).
+/// whether tiles of full vectors get their own code without masks. If masks cost nothing, such tiles use the code with
+/// masks. `left` is the height of a panel modulo the lanes of a vector: the number of lines that `pack_turned` packs as
+/// a partial vector. `dots` lists the numbers of columns that a matrix · vector kernel computes together. `chains` is
+/// the vector type of the kernel for dot products, which reads memory at as many places at once as this vector has
+/// lanes. With AVX-512, f32 uses 8 lanes instead of 16, because the processor cannot prefetch from 16 places at once: 8
+/// lanes take 0.6 to 0.9 of the time of 16 (measured).
 macro_rules! kernels {
     ($module:ident, $lanes:ty, $element:ty, $([$features:literal])?, rows $most:literal [$($rows:literal)*],
      unmasked $unmasked:literal, vectors $vectors:literal, left $left:literal, dots [$($columns:literal)*], chains $chains:ty) => {

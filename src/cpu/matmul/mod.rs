@@ -70,7 +70,7 @@ pub(super) struct Matmul {
     c: Place,
     /// The first matrix of the batch, whose addresses each run sets.
     first: ProductBlock<'static>,
-    /// The axes of each nested operand; `None` for an operand with one stride along its lines and one along k.
+    /// The axes of each nested operand; `None` for an operand with one stride from line to line and one along k.
     nested: [Option<NestedAxes>; 2],
     /// The elementwise kernel that runs on each part of the result as soon as that part is computed.
     next: Option<Elementwise>,
@@ -150,7 +150,7 @@ impl Matmul {
         })
     }
 
-    /// Runs all tasks of the product on the threads. `task` is called once for each task, with the number of the task.
+    /// Runs all tasks of the product on the threads. `task` is called once for each task, with the index of the task.
     fn share(&self, task: impl Fn(usize) + Sync) {
         let groups = self.count.div_ceil(self.product.matrices as usize);
         let [down, across] = self.parts();

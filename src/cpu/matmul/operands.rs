@@ -10,8 +10,8 @@ use smallvec::SmallVec;
 use std::mem::MaybeUninit;
 
 /// The conversion buffer [`Wide`] holds this many lines (rows of the left operand or columns of the right one) of
-/// [`CHAIN`] elements each, which are 16 KiB of f32. The same memory can instead hold `LINES * CHAIN` lines at a single
-/// k.
+/// [`CHAIN`] elements each. As f32, these elements take 16 KiB. The same memory can instead hold `LINES * CHAIN` lines
+/// at a single k.
 const LINES: usize = 16;
 
 /// A nested operand is packed by transposing blocks if at least this many elements along k are neighbours in memory, on
@@ -21,9 +21,9 @@ const LONG: usize = 8;
 /// A buffer for elements that are converted before they are packed.
 struct Wide<T>([MaybeUninit<T>; LINES * CHAIN]);
 
-/// The axes of a nested operand. It has several strides from line to line or along k, because the reshape that made it
-/// a matrix has merged axes. For windows of an image, for instance, one index of the matrix counts the rows and the
-/// columns of the image (`plan/axes.rs`).
+/// The axes of a nested operand. Such an operand has several strides from line to line or along k, because the reshape
+/// that made it a matrix has merged axes. For windows of an image, for instance, one index of the matrix counts the
+/// rows and the columns of the image (`plan/axes.rs`).
 pub(super) struct NestedAxes {
     pub lines: Axis,
     pub steps: Axis,
@@ -40,8 +40,8 @@ pub(super) struct ProductOperand<'a> {
     pub size: usize,
     /// The loop that converts elements to the type of the product; `None` if they already have it.
     pub widen: Option<Loop>,
-    /// For a nested operand, its axes, and the line and the k at which this part of it begins. `at` is then the address
-    /// of element (0, 0) of the whole operand, not of the part.
+    /// For a nested operand, its axes, and the line and the k at which the described part of it begins. `at` is then
+    /// the address of element (0, 0) of the whole operand, not of the part.
     pub nested: Option<(&'a NestedAxes, [usize; 2])>,
 }
 
@@ -56,7 +56,7 @@ impl<'a> ProductOperand<'a> {
         ProductOperand { at: self.at.wrapping_offset(offset * self.size as isize), ..*self }
     }
 
-    /// Returns the same operand in another matrix of the batch, whose elements are `offset` elements further on.
+    /// Returns the same operand for another matrix of the batch, whose elements are `offset` elements further on.
     pub fn shifted(&self, offset: isize) -> ProductOperand<'a> {
         ProductOperand { at: self.at.wrapping_offset(offset * self.size as isize), ..*self }
     }
@@ -155,7 +155,7 @@ impl<'a> ProductOperand<'a> {
                 match self.widen {
                     Some(widen) => x.widened(widen, to),
                     None if along_k && parts.iter().all(|part| part[3] != 1 || part[2] < LONG as isize) => {
-                        // lines are first copied to rows that are contiguous along k, which are then transposed
+                        // each line is first copied to a row that is contiguous along k; the rows are then transposed
                         let rows = rows.0.as_mut_ptr() as *mut T;
                         for (i, some) in offsets(&parts).chunks(LINES).enumerate() {
                             let x = ScatteredLines { steps: some, parts: &along, lines: k, height: CHAIN, ..x };
@@ -286,7 +286,7 @@ impl ProductTarget {
         ProductTarget { at: self.at.wrapping_offset(offset * self.size as isize), ..*self }
     }
 
-    /// Returns the result of another matrix, whose elements are `offset` elements further on.
+    /// Returns the result for another matrix of the batch, whose elements are `offset` elements further on.
     pub fn shifted(&self, offset: isize) -> ProductTarget {
         ProductTarget { at: self.at.wrapping_offset(offset * self.size as isize), ..*self }
     }

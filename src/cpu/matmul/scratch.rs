@@ -8,7 +8,7 @@ use std::mem::MaybeUninit;
 /// The alignment of each piece of scratch, in bytes: the size of a cache line and of the widest vector.
 pub(super) const ALIGN: usize = 64;
 
-/// The largest block, in bytes, that a thread keeps after the call.
+/// The size in bytes of the largest block that a thread keeps between calls.
 const KEPT: usize = 4 << 20;
 
 /// The size in bytes of the scratch memory on the stack, which is used if the allocation fails. It has room for the

@@ -8,8 +8,8 @@ use super::plain::Number;
 use super::tile::CHAIN;
 
 /// How many bytes ahead of the additions rows are prefetched from memory. With matrices of 64 and 32 MiB, a product was
-/// measured to take about 0.85 of the time that it takes without prefetching, and 0.75 to 0.88 of the time with
-/// prefetching of the next rows instead. Half as many bytes are as fast.
+/// measured to take about 0.85 of its time without prefetching, and 0.75 to 0.88 of its time with prefetching of the
+/// next rows instead. With half as many bytes it is as fast.
 const AHEAD: usize = 1024;
 
 /// The arguments of [`dots`]: the rows of `a`, which are contiguous along k, the `N` columns of `x`, and the products
@@ -418,7 +418,7 @@ const MANY: usize = 1024;
 #[inline(always)]
 unsafe fn sums_of_many<S: Register>(x: &Sums<S::Element>, col: usize, cols: usize) {
     const ROWS: usize = 8;
-    // a partial vector may extend beyond the last column; `MANY` is a multiple of every width
+    // a partial vector may exceed the last column, but not the arrays, because `MANY` is a multiple of every width
     let mut chain = [S::Element::default(); MANY];
     let mut total = [S::Element::default(); MANY];
     let (chain, total) = (chain.as_mut_ptr(), total.as_mut_ptr());

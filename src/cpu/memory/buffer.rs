@@ -47,9 +47,10 @@ impl Inline {
 pub(super) enum Storage {
     Inline(Inline),
     Block(NonNull<u8>, usize),
-    /// Memory that a caller handed over, with its owner (a `Vec`), which frees it when dropped.
+    /// Memory that a caller handed over, with its owner (a `Vec`), which frees the memory when dropped.
     Foreign(NonNull<u8>, Box<dyn Any + Send + Sync>),
-    /// Memory that another library lends, with an object that gives it back when dropped. Nobody writes to it.
+    /// Memory that another library lends, with an object that returns the memory when dropped. Nobody writes to the
+    /// memory.
     #[cfg_attr(
         not(any(feature = "dlpack", feature = "mmap")),
         allow(dead_code, reason = "only DLPack and mapped files lend memory")

@@ -39,12 +39,12 @@ pub(crate) struct MemoryPool {
     free: Mutex<BTreeMap<usize, Vec<Block>>>,
     /// The size of all buffers in bytes: the sizes that were actually allocated, and the memory that was adopted.
     used: AtomicUsize,
-    /// The part of `used` that callers handed over.
+    /// The size in bytes of the part of `used` that callers handed over.
     adopted: AtomicUsize,
     /// The size of the blocks in `free`, in bytes. Changed only while `free` is locked.
     cached: AtomicUsize,
-    /// All bytes that count against the limit: in use (but not adopted), free, or about to be allocated. This is never
-    /// above the limit. It is not counted if there is no limit.
+    /// The number of bytes that count against the limit: in use (but not adopted), free, or about to be allocated. This
+    /// number is never above the limit, and is not kept if there is no limit.
     held: AtomicUsize,
     peak: AtomicUsize,
     /// The number of buffers that were handed out, except those that `tally.rs` counts.
@@ -128,7 +128,8 @@ impl MemoryPool {
         CpuMemory { storage: Storage::Foreign(ptr, Box::new(v)), bytes, owner }
     }
 
-    /// Creates a buffer's memory from memory that another library lends. It counts like [`MemoryPool::adopted`].
+    /// Creates a buffer's memory from memory that another library lends. It counts as used, but the limit does not
+    /// apply to it.
     ///
     /// # Safety
     /// The bytes are initialised. Until `lender` is dropped, they are not moved, and nobody writes to them.
@@ -203,7 +204,7 @@ impl MemoryPool {
         let mut free = self.free();
         let in_use = self.held.load(Relaxed).saturating_sub(self.cached.load(Relaxed));
         if in_use.saturating_add(size) > limit {
-            // freeing all free blocks would not be enough, so keep them
+            // the blocks are kept, because freeing all of them would not be enough
             return false;
         }
         while self.held.fetch_update(Relaxed, Relaxed, more).is_err() {
@@ -233,8 +234,8 @@ impl MemoryPool {
         beyond_memory(bytes, &self.name, fits, format_args!("{used} in use, {limit}: {why}"))
     }
 
-    /// Returns a block for `bytes` bytes, from the pool or newly allocated, and the block's size. If there is none,
-    /// returns the reason.
+    /// Returns a block for `bytes` bytes, from the pool or newly allocated, and the block's size. If no block can be
+    /// allocated, returns the reason.
     fn block(&self, bytes: usize) -> Result<(NonNull<u8>, usize), &'static str> {
         if bytes > isize::MAX as usize / 2 {
             return Err(SYSTEM);
@@ -249,7 +250,7 @@ impl MemoryPool {
         self.reserved(size).or_else(|why| if size == bytes { Err(why) } else { self.reserved(bytes) })
     }
 
-    /// Allocates a new block of this size within the limit, or returns the reason why it cannot.
+    /// Allocates a new block of this size within the limit. If this is not possible, returns the reason.
     fn reserved(&self, size: usize) -> Result<(NonNull<u8>, usize), &'static str> {
         if !self.reserve(size) {
             return Err(LIMIT);
@@ -266,7 +267,7 @@ impl MemoryPool {
         let list = free.get_mut(&size)?;
         let Block(ptr) = mutant!(pool_gives_live_buffer, list.last().map(|b| Block(b.0)), list.pop())?;
         if list.is_empty() && size_class(size) != size {
-            // drop the empty list of a size that is not a size class, because there may be any number of such sizes
+            // drops the empty list of a size that is not a size class, because there may be any number of such sizes
             free.remove(&size);
         }
         self.cached.fetch_sub(size, Relaxed);

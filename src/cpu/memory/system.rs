@@ -23,8 +23,8 @@ fn layout(size: usize) -> Option<Layout> {
 }
 
 /// Returns whether a block of `size` bytes is aligned to a cache line by hand, inside a larger allocation. The system's
-/// allocator takes 85 ns if it is asked for this alignment, and 15 ns if not. Pooled blocks ask for it, because they
-/// are allocated only once. Arrays below 1 KiB need not begin at a cache line.
+/// allocator takes 85 ns if it is asked for this alignment, and 15 ns if not. Pooled blocks are requested with this
+/// alignment, because they are allocated only once. Arrays below 1 KiB need not begin at a cache line.
 fn is_shifted(size: usize) -> bool {
     (1024..POOLED).contains(&size)
 }
@@ -77,7 +77,7 @@ pub(super) fn allocate(size: usize) -> Option<NonNull<u8>> {
 pub(super) unsafe fn free(ptr: NonNull<u8>, size: usize) {
     let Some(layout) = layout(size) else { return };
     // SAFETY: the caller ensures that `allocate` has made the block with this size. If the block is shifted, the byte
-    // before it holds its distance from the start of the allocation.
+    // before the block holds the block's distance from the start of the allocation.
     unsafe {
         let shift = if is_shifted(size) { ptr.sub(1).read() as usize } else { 0 };
         dealloc(ptr.as_ptr().sub(shift), layout);

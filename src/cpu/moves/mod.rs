@@ -28,8 +28,9 @@ use std::mem::MaybeUninit;
 const STAGE: usize = 32 << 10;
 
 /// Returns the maximum number of columns of a transposed block that are arranged in the stage at a time, for elements
-/// of `size` bytes. They fill 2 KiB of each target row, or 1 KiB with elements of 1 byte, whose block has more rows.
-/// With half as many, transposes were measured to be 3 to 20 % slower, and with twice as many some were slower.
+/// of `size` bytes. These columns fill 2 KiB of each target row, or 1 KiB if elements have 1 byte, because the stage
+/// then holds more rows. With half as many columns, transposes were measured to be 3 to 20 % slower, and with twice as
+/// many some were slower.
 fn transposed_columns(size: usize) -> usize {
     (2048 / size).min(1024)
 }
@@ -38,8 +39,8 @@ fn transposed_columns(size: usize) -> usize {
 /// not map to the same sets of the cache.
 const LINES: usize = STAGE / LINE + LINE;
 
-/// The number of cache lines of a stage for transposed elements of 1 or 2 bytes. It has more rows, as many as a cache
-/// line has elements.
+/// The number of cache lines of a stage for transposed elements of 1 or 2 bytes. Such a stage has more rows: as many as
+/// a cache line has elements.
 const LINES_OF_NARROW: usize = 1024 + LINE;
 
 /// Where a move takes its elements from.
@@ -97,7 +98,7 @@ enum From {
 }
 
 /// The moves of a kernel with their memory in one run. Invariant: each address points to element 0 of a move's source
-/// or target, and their spans are in buffers that live as long as the run.
+/// or target, and the spans of sources and targets are in buffers that live as long as the run.
 struct Bound<'a>(&'a Moves, SmallVec<[(From, *mut u8); 1]>);
 // SAFETY: nothing changes the pointers, and no two tasks write the same part of the memory behind them.
 unsafe impl Sync for Bound<'_> {}

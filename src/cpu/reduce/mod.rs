@@ -1,6 +1,6 @@
 //! Runs reduce kernels and row kernels. Their index space is an outer space times an inner space, and they reduce along
-//! the inner one (`program.rs` defines the terms). A *block* is a range of neighbouring outer indices, each of which is
-//! one row to reduce. A task processes some blocks, or a part of the inner space of one block if there are few.
+//! the inner space (`program.rs` defines the terms). A *block* is a range of neighbouring outer indices, each of which
+//! is one row to reduce. A task processes some blocks or, if there are few blocks, a part of the inner space of one.
 
 mod reading;
 
@@ -41,7 +41,7 @@ pub(super) struct Reduce {
     checks: Option<Box<Reduce>>,
 }
 
-/// Prepares a kernel over at least one outer index. `aliased` states for each input whether it is the memory of the
+/// Prepares a kernel that has at least one outer index. `aliased` states for each input whether it is the memory of the
 /// plan's first output.
 pub(super) fn prepare(kernel: &Kernel, aliased: &[bool]) -> Result<Reduce> {
     let schedule = &kernel.schedule;
@@ -145,8 +145,8 @@ impl Reduce {
         let job = Job { bound, frames: &frames, reduce: self, part };
         let parts = n.div_ceil(part).max(1);
         if parts == 1 {
-            // a task prepares its frame once for several neighbouring blocks; with 16 tasks per thread, threads that
-            // are held up do less
+            // a task prepares its frame once for several neighbouring blocks. There are 16 tasks per thread, so that a
+            // thread that is held up runs fewer of them
             let tasks = blocks.min(threads * 16);
             let body = |i: usize| job.blocks(i * blocks / tasks..(i + 1) * blocks / tasks);
             if tasks == 1 { body(0) } else { share(tasks, self.schedule.alone, body) }
@@ -247,7 +247,7 @@ impl<'a> Job<'a> {
         program.order == TileOrder::Rows && program.inner.cols == n && n > 0 && program.scans.is_empty()
     }
 
-    /// Runs pass `p` over all rows of a block: several in a tile, if a tile holds whole rows, or else tile by tile.
+    /// Runs pass `p` over all rows of a block: several rows at once if tiles hold whole rows, or else tile by tile.
     ///
     /// # Safety
     /// The frame was created for this program (*made for it*, see [`Frame`]); the outer values of the block that this
@@ -274,7 +274,7 @@ impl<'a> Job<'a> {
         }
     }
 
-    /// Runs pass `p` over `count` whole rows of a block as one tile. The first row has the number `row`.
+    /// Runs pass `p` over `count` whole rows of a block as one tile, beginning with row `row` of the block.
     ///
     /// # Safety
     /// The frame was created for this program (*made for it*, see [`Frame`]), whose tiles have space for the rows; the
@@ -307,7 +307,7 @@ impl<'a> Job<'a> {
                     continue;
                 }
                 let folder = &mut folders[i];
-                // only a reduction that the loop above handles gets several rows, so this is one row (`Reduce::new`)
+                // several rows (`count`) are always handled above, which `Reduce::new` has checked, so this is one row
                 folder.reset(n, f.base.map_or(std::ptr::null(), |b| (frame.at[b] as *const i32).add(row)));
                 folder.feed(0, data, n);
                 folder.end();
@@ -337,8 +337,8 @@ impl<'a> Job<'a> {
         }
     }
 
-    /// Ends the reductions of a pass and writes their results to registers, where the outer steps after it read them.
-    /// If rows are reduced one after another, `row` is the row's number in the block; otherwise it is 0.
+    /// Ends the reductions of a pass and writes their results to registers, where the outer steps after the pass read
+    /// them. If rows are reduced one after another, `row` is the row's index in the block; otherwise `row` is 0.
     ///
     /// # Safety
     /// The frame was created for this program (*made for it*, see [`Frame`]); the folders belong to this pass, and the

@@ -35,7 +35,7 @@ pub(super) fn folds_in_place(program: &Program) -> bool {
         && program.writes.iter().all(|w| !w.inner)
 }
 
-/// Returns the index in `Program::places` of the operand that the step with the number `id` loads, if it is a load.
+/// Returns the index in `Program::places` of the operand that the step with the given `id` loads, if it is a load.
 fn load_of(steps: &[TileLoop], id: usize) -> Option<usize> {
     let step = steps.iter().find(|s| s.id == id)?;
     if let StepKind::Load(place) = step.kind { Some(place) } else { None }

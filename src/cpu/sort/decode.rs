@@ -4,8 +4,8 @@ use super::task::{Task, run};
 use super::{Order, SharedTarget, Word, chunks, part};
 use crate::cpu::share::share;
 
-/// Replaces sorted keys by their elements. All zeros have the same key, and so have all NaNs, so they are copied from
-/// `elements` in their original order, to keep their signs and payloads.
+/// Replaces sorted keys by their elements. All zeros have the same key, and all NaNs have the same key. So zeros and
+/// NaNs are copied from `elements` in their original order, to keep their signs and payloads.
 pub(super) fn decode<W: Word>(elements: &[W], keys: &mut [W], order: Order<W>, shared: bool) {
     let length = keys.len();
     let runs = order.infinity.map(|_| {

@@ -64,7 +64,8 @@ trait Word: BitPattern + Ord {
     /// Converts the number to an integer of 64 bits; `narrow` converts it back.
     fn wide(self) -> u64;
     fn narrow(wide: u64) -> Self;
-    /// Returns whether a float is a zero or a NaN. Zeros share a key, NaNs share another, and both keep their bits.
+    /// Returns whether a float is a zero or a NaN. Zeros share a key, and NaNs share a key, but sorting keeps their
+    /// bits.
     fn shares_key(self, infinity: Self) -> bool;
     /// Returns whether a float is a zero.
     fn is_zero(self) -> bool;
@@ -116,7 +117,7 @@ macro_rules! words {
                 };
                 let magnitude = self & !order.sign;
                 let x = if magnitude == 0 { 0 } else { self };
-                // all bits are set for a negative number, because negative numbers of larger magnitude come first
+                // inverts all bits of a negative number, because negative numbers of larger magnitude come first
                 let negative = (x as $signed >> ($t::BITS - 1)) as $t;
                 let key = x ^ (negative | order.sign);
                 let key = if order.descending { !key } else { key };
@@ -298,7 +299,7 @@ fn positions<W: Word>(call: &mut RoutineMemory<'_>) {
         let pair = |i: usize| W::pair(elements[i].key(order), i);
         if length <= SHORT_SORT {
             let mut pairs: Vec<W::Pair> = (0..length).map(pair).collect();
-            // no two pairs are equal, so this sort is stable too
+            // no two pairs are equal, so this unstable sort gives the same order as a stable one
             pairs.sort_unstable();
             for (i, pair) in pairs.iter().enumerate() {
                 // SAFETY: the row of the result has `length` elements, which belong to this task.

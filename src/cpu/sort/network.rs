@@ -48,8 +48,8 @@ impl<W: Word> Room<W> {
     pub fn sort(&mut self, step: usize, length: usize) {
         assert!(step.is_multiple_of(LANES) && length <= step && step <= SHORT_SORT);
         let (keys, columns) = (self.keys.as_mut_ptr(), self.columns.as_mut_ptr().cast::<W>());
-        // SAFETY: `keys` and `columns` have room for `LANES` rows of `SHORT_SORT` elements, and so of `step`; they
-        // share no byte.
+        // SAFETY: `keys` and `columns` have room for `LANES` rows of `SHORT_SORT` elements, and `step` is at most
+        // `SHORT_SORT`. `keys` and `columns` share no byte.
         unsafe { turn(keys, step, columns, Self::STEP, LANES, step) };
         network(&mut self.columns[..length]);
         let (keys, columns) = (self.keys.as_mut_ptr(), self.columns.as_mut_ptr().cast::<W>());
@@ -99,7 +99,7 @@ impl<W: Word> Task for Group<'_, W> {
     fn run(self) {
         let Group { elements, length, order, to, room } = self;
         let step = length.next_multiple_of(LANES);
-        // whether some elements are −0, which has the key of +0, or NaNs, which all have the same key
+        // becomes true if some elements are −0, which has the key of +0, or NaNs, which all have the same key
         let mut shares = false;
         for (keys, x) in room.keys.chunks_exact_mut(step).zip(elements.chunks_exact(length)) {
             for (key, x) in keys.iter_mut().zip(x) {

@@ -15,7 +15,7 @@ const EQUAL: usize = 8;
 
 /// Writes the positions of a row's elements, in sorted order, to the first target. The second target has the same
 /// length, and is scratch. Returns false, with both targets overwritten, if too many keys have equal upper bytes. `top`
-/// is the number of the highest byte in which keys differ, 4 or more.
+/// is the index of the highest byte in which keys differ, 4 or more.
 pub(super) fn sort<W: Word>(
     elements: &[W],
     order: Order<W>,
@@ -46,7 +46,8 @@ pub(super) fn sort<W: Word>(
     if equal.into_inner() > length / EQUAL {
         return false;
     }
-    // all items with the same four bytes must belong to one task, so moves the ends of tasks behind such groups
+    // moves the end of each task behind the group of items with the same four bytes, because one task must sort a whole
+    // group
     for end in &mut ends[1..tasks] {
         while *end < length && is_next(*end) {
             *end += 1;

@@ -19,8 +19,8 @@ pub(super) type Partition<W> = unsafe fn(*mut W, usize, W, bool) -> usize;
 
 /// The number of keys that a task partitions. This many keys fit in a second-level cache.
 const BLOCK: usize = 1 << 17;
-/// The approximate number of keys of a bucket, which also fit in a second-level cache. A *bucket* is all keys of a row
-/// between two neighbouring pivots; one task sorts it.
+/// The approximate number of keys of a bucket. This many keys also fit in a second-level cache. A *bucket* is all keys
+/// of a row between two neighbouring pivots; one task sorts it.
 const BUCKET: usize = 50_000;
 /// The maximum number of buckets. With this many, the keys of one block that belong to one bucket still fill several
 /// cache lines.
@@ -123,7 +123,7 @@ fn shared<W: Word>(
     decode(elements, unsafe { std::slice::from_raw_parts_mut(to.0, n) }, order, true);
 }
 
-/// Converts elements to their keys (`Word::key`), and writes these to `keys`.
+/// Converts elements to their keys (`Word::key`), and writes the keys to `keys`.
 struct Encode<'a, W> {
     elements: &'a [W],
     keys: &'a mut [W],
@@ -271,8 +271,8 @@ macro_rules! partition {
         /// each vector that come before the pivot are written to the low end, and the others to the high end.
         ///
         /// # Safety
-        /// The pointer is valid for `n` keys that nothing else uses. These fill at least `2 K` vectors. The machine has
-        /// AVX-512.
+        /// The pointer is valid for `n` keys that nothing else uses. These keys fill at least `2 K` vectors. The
+        /// machine has AVX-512.
         #[inline]
         #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,bmi1,bmi2,lzcnt,popcnt")]
         unsafe fn $inner<const K: usize, const OR_EQUAL: bool>(keys: *mut $t, n: usize, pivot: $t) -> usize {

@@ -51,8 +51,8 @@ fn first_positions<W: Word>(call: &mut RoutineMemory<'_>) {
             let range = part(length, tasks, task);
             let first = range.start;
             let own = run(First { elements: &elements[range], first, k, order });
-            // SAFETY: each task has its own element of `kept`, which nothing else uses meanwhile; the empty one needs
-            // no drop.
+            // SAFETY: each task has its own element of `kept`, which nothing else uses meanwhile. The empty vector that
+            // it overwrites needs no drop.
             unsafe { target.set(task, own) };
         });
         let mut all = kept.concat();
@@ -60,7 +60,7 @@ fn first_positions<W: Word>(call: &mut RoutineMemory<'_>) {
             all.select_nth_unstable(k - 1);
             all.truncate(k);
         }
-        // no two pairs are equal, so this sort is stable too
+        // no two pairs are equal, so this unstable sort gives the same order as a stable one
         all.sort_unstable();
         let to = result.row(row, k);
         for (i, pair) in all.iter().enumerate() {

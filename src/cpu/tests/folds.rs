@@ -201,7 +201,7 @@ fn arg_reductions() {
 }
 
 fn variance_keeps_bits_across_kinds() {
-    // (x − mean) over the norm of these differences, for each row, in one kernel that stores f16
+    // computes (x − mean) divided by the norm of x − mean, for each row, in one kernel that stores f16
     let (outer, n) = (50, 700);
     let x: Vec<half::f16> = noise(outer * n).iter().map(|v| half::f16::from_f32(*v)).collect();
     let k = kernel(

@@ -46,7 +46,7 @@ fn a_condition_leaves_the_rest_as_it_was() {
     let values = |n: usize| [(1..=n as i32).collect(), vec![0; n], conditions[..n].to_vec()];
     assert_eq!(choose(store(&[1], U8), values(7), &[9u8; 8]), [1, 9, 9, 4, 5, 9, 7, 9]);
     assert_eq!(choose(store(&[2], I64), values(3), &[9i64; 6]), [1, 9, 9, 9, 9, 9]);
-    // enough tiles that several tasks run them
+    // an array that is large enough for several tasks
     let n = 100_000;
     let store = Store { chosen: chosen(Some(4), None), ..super::store(0, U16, &[1], 3) };
     let many = [(0..n).collect(), vec![0; n as usize], (0..n).map(|i| i % 3 - 1).collect()];

@@ -1,5 +1,5 @@
 //! Tests that threaded code computes the same bits as the tile interpreter, with random kernels: every function and
-//! type that it supports, in every layout, at every length of a last block.
+//! type that threaded code supports, in every layout, at every length of a last block.
 
 use super::plans::plan_for;
 use super::*;

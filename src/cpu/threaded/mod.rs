@@ -86,7 +86,7 @@ pub(super) const SMALL: usize = 8 << 10;
 pub(super) const LARGE: usize = 64 << 10;
 
 /// Compiles the threaded code of a kernel whose schedule selects it. Returns `None` on a machine without an instruction
-/// set for it, where tiles run the kernel.
+/// set for threaded code; the tile interpreter then runs the kernel.
 pub(super) fn prepare(kernel: &Kernel, aliased: &[bool]) -> Result<Option<Threaded>> {
     match threaded::block_bytes() {
         Some(block) => compile::compile(kernel, aliased, block).map(Some),

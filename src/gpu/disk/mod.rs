@@ -24,8 +24,8 @@ use std::{env, fs};
 
 /// The version of the file's format. It changes when the order of the contents changes.
 const FORMAT: u32 = 3;
-/// The version of naga whose representation the file holds; the same as in Cargo.toml. Releases with this version do
-/// not change naga's public types, so each release can read what another has written.
+/// The version of naga whose representation the file holds; the same as in Cargo.toml. Releases that share these two
+/// numbers have the same public types, so each release can read what another has written.
 const NAGA: &str = "30.0";
 /// New contents are written to the file once nothing has been compiled for this long. This is long enough that the
 /// start of a program causes only one write, and short enough that the write is done before a program is killed soon
@@ -76,8 +76,8 @@ struct State {
     used: HashSet<u128>,
     /// Whether `contents` has shaders or findings that the file does not have yet.
     is_new: bool,
-    /// The last time something was added to `contents`, or compiled by the driver. `None` if neither has happened since
-    /// the file was written.
+    /// The last time something was added to `contents`, or compiled by the driver. It is `None` if neither has happened
+    /// since the file was written.
     changed: Option<Instant>,
     /// The hash of the driver's pipelines as they were last read from the file or written to it.
     known: u128,
@@ -104,7 +104,7 @@ fn hash(of: &(impl Hash + ?Sized)) -> u128 {
 fn folder() -> Option<PathBuf> {
     let named = |name: &str| env::var_os(name).map(PathBuf::from);
     if let Some(folder) = named("CUPRIC_CACHE_DIR") {
-        // absolute, because the program may change its working directory before the file is written
+        // make the path absolute, because the program may change its working directory before the file is written
         return if folder.as_os_str().is_empty() { None } else { std::path::absolute(folder).ok() };
     }
     let caches = if cfg!(windows) {
@@ -180,8 +180,8 @@ fn chosen(ours: Option<Vec<u8>>, theirs: Vec<u8>) -> Vec<u8> {
     if pipelines.len() <= MOST_PIPELINES { pipelines } else { vec![] }
 }
 
-/// Replaces the content of a file. A reader finds the old content or the new, because the new file is renamed after all
-/// is written. Its checksum reveals damage by a power failure.
+/// Replaces the content of a file. A reader finds the old content or the new, because the new file gets the name of the
+/// old one only after it is complete. A checksum in the file reveals damage by a power failure.
 fn replace(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let Some(folder) = file.parent() else { return Ok(()) };
     let mut builder = fs::DirBuilder::new();
@@ -216,7 +216,7 @@ impl DiskCache {
         );
         // these names may contain line feeds, which `purpose` replaces by spaces
         let driver = format!("{} {}", info.driver, info.driver_info);
-        // findings made with other sources may differ, so the purpose names the fingerprint
+        // findings made with other shader sources may differ, so the purpose contains a fingerprint of the sources
         let formats = format!("format {FORMAT}, naga {NAGA}, texts {FINGERPRINT:x}");
         let purpose = format!("{of}, {formats}, {adapter}, {driver}").replace('\n', " ");
         let file = folder()?.join(format!("{:032x}.gpu", hash(&adapter)));
@@ -228,7 +228,7 @@ impl DiskCache {
             // names, and the file's checksum shows that they have not changed since.
             connection.scoped("pipeline cache", || unsafe { connection.device.create_pipeline_cache(&descriptor) })
         });
-        // the driver has its own copy of the pipelines now, so this one is dropped
+        // the driver has its own copy of the pipelines now, so our copy is dropped
         let known = hash(&std::mem::take(&mut contents.pipelines)[..]);
         let state = State { contents, known, ..State::default() };
         let cache = Arc::new(DiskCache {
@@ -264,8 +264,8 @@ impl DiskCache {
         self.parsed.load(Relaxed)
     }
 
-    /// Returns the parsed form of a shader source, which wgpu accepts instead of text. It comes from the cache, or is
-    /// parsed now.
+    /// Returns the parsed form of a shader source, which wgpu accepts instead of the source. It comes from the cache,
+    /// or is parsed now.
     pub fn source<'a>(self: &Arc<Self>, text: &'a str) -> Result<wgpu::ShaderSource<'a>> {
         Ok(wgpu::ShaderSource::Naga(Cow::Owned(self.shader(text)?)))
     }
@@ -287,7 +287,7 @@ impl DiskCache {
         if let Ok(bytes) = postcard::to_allocvec(&module) {
             let mut state = lock(&self.state);
             state.contents.shaders.insert(key, bytes.into());
-            // the pipeline that is compiled next schedules the write
+            // `has_compiled` schedules the write after the driver has compiled the pipeline of this shader
             state.is_new = true;
         }
         Ok(module)
@@ -311,7 +311,7 @@ impl DiskCache {
         self.keep(|contents| &mut contents.numerics, found);
     }
 
-    /// Stores a finding in the field of the contents that `place` returns, and schedules a write if it is new.
+    /// Stores a finding in the field of the contents that `place` returns, and schedules a write if the finding is new.
     fn keep<T: PartialEq>(self: &Arc<Self>, place: impl Fn(&mut Contents) -> &mut Option<T>, found: T) {
         let mut state = lock(&self.state);
         if self.names_driver && place(&mut state.contents).as_ref() != Some(&found) {

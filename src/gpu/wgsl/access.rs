@@ -141,9 +141,9 @@ pub(super) fn store(out: &mut Text, number: usize, slot: usize, kind: Slot, mode
     line!(out, "}}\n");
 }
 
-/// Returns the expression for a constant of a compute type, given as bits. NaN and ∞ (which WGSL forbids), subnormals
-/// (which a compiler may flush) and ±0 (for which it may drop a sum or product) are computed from `cp_zero`, a zero
-/// that is known only at run time.
+/// Returns the expression for a constant of a compute type, given as bits. Some constants are computed from `cp_zero`,
+/// a zero that is known only at run time: NaN and ∞ (which WGSL forbids), subnormals (which a compiler may flush) and
+/// ±0 (because of which a compiler may drop a sum or product).
 pub(super) fn constant(raw: u64, compute: Compute) -> String {
     match compute {
         Compute::Bool => (raw & 0xff != 0).to_string(),
@@ -180,8 +180,8 @@ pub(super) fn block(compute: Compute, v: &str) -> String {
     }
 }
 
-/// Returns the expression that converts a value of a compute type to a value that `dtype` can hold: a narrow integer is
-/// wrapped, a half is rounded, and any other value is unchanged.
+/// Returns the expression that converts a value of a compute type to a value that `dtype` can hold: it wraps for narrow
+/// integers, rounds for f16 and bf16, and changes nothing for other types.
 pub(super) fn round(dtype: DType, v: &str) -> String {
     use crate::base::dtype::DType::*;
     match dtype {
@@ -224,8 +224,8 @@ pub(super) fn cast(from: DType, to: DType, v: &str) -> String {
         _ if f == t => v.to_string(),
         (I32, U32) => format!("bitcast<u32>({v})"),
         (U32, I32) => format!("bitcast<i32>({v})"),
-        // `round` below rounds this value to a half. The value is exact or rounded to odd, so the half is the same as
-        // after a single rounding
+        // `round` below rounds this value to f16 or bf16. The value is exact or rounded to odd, so the result is the
+        // same as after a single rounding
         _ if to.is_half() => format!("{}_to_{}_odd({v})", f.name(), t.name()),
         _ => format!("{}_to_{}({v})", f.name(), t.name()),
     };

@@ -12,8 +12,8 @@ use std::collections::{BTreeMap, HashMap};
 
 pub(super) type Fallible<T> = Result<T, Fault>;
 
-/// Identifies a Philox block, which is four random words: the value that is its index, the block's number (`word % 4`
-/// of [`Op::Philox`]), and the scalars that hold its key and its stream.
+/// Identifies a Philox block (four random words) by the number of the value that holds its index, the number of the
+/// block (`word % 4` of [`Op::Philox`]), and the scalars that hold its key and its stream.
 pub(super) type PhiloxBlock = (usize, u8, [usize; 3]);
 
 /// Writes the functions of one kernel.
@@ -21,8 +21,8 @@ pub(super) struct Body<'a> {
     pub kernel: &'a Kernel,
     pub form: &'a ParamPositions,
     pub variant: &'a Variant,
-    /// The passes over the inner axes, along which a reduction or a row kernel loops. Empty if the kernel has no inner
-    /// axes.
+    /// The passes over the inner axes, along which a reduction or a row kernel loops. There are no passes if the kernel
+    /// has no inner axes.
     pub passes: &'a Passes,
     /// The name of each column of the table of axes in the parameters, such as `in0`, `out0` or `index3`. A 64-bit
     /// index has two columns; the name of the second is empty.
@@ -223,8 +223,8 @@ impl<'a> Body<'a> {
         names
     }
 
-    /// Writes the statements of the values for which `which` holds. They are in a new scope, in which no Philox block
-    /// is declared yet.
+    /// Writes the statements of the values for which `which` holds. The statements are in a new scope, in which no
+    /// Philox block is declared yet.
     pub fn values(
         &mut self,
         out: &mut Text,
@@ -282,8 +282,8 @@ fn guarded(kernel: &Kernel) -> Vec<bool> {
     kernel.values.iter().zip(taken).map(|(v, taken)| taken && computes(v)).collect()
 }
 
-/// Returns whether a compiler may find that two operands are the same value. It also sees that `x·y` is `y·x` or
-/// `square(x)` is `x·x`.
+/// Returns whether a compiler may find that two operands are the same value. A compiler also sees that `x·y` is `y·x`
+/// or `square(x)` is `x·x`.
 fn may_equal(a: &Value, b: &Value) -> bool {
     match (&a.op, &b.op) {
         (Op::Load(m), Op::Load(n)) => m == n,

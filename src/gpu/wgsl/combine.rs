@@ -7,8 +7,8 @@ use super::text::{Text, line};
 use crate::base::dtype::{Compute, DType};
 use crate::plan::kernel::Combine;
 
-/// Writes the function that combines `x` into element `at` of store `number`. The buffer of the store is in the binding
-/// `slot`, as atomic words.
+/// Writes the function that combines `x` with element `at` of store `number`. The binding `slot` has the buffer of the
+/// store, as atomic words.
 pub(super) fn store(out: &mut Text, number: usize, slot: usize, dtype: DType, combine: Combine) {
     let bits_of_x = bits(dtype, "x");
     line!(out, "// Combines with the element there by {}, atomically: other invocations may, too.", combine.name());

@@ -61,8 +61,8 @@ impl Body<'_> {
         self.variant.fetches.get(n).is_none_or(|fetch| *fetch != Fetch::Whole)
     }
 
-    /// Returns the text of the shader file with the loads of small matrices in the order in which the factors lie in
-    /// workgroup memory. `coopLoadT` loads a matrix row by row, `coopLoad` column by column.
+    /// Returns the source of the shader file with calls that load small matrices in the order in which workgroup memory
+    /// holds the factors. `coopLoadT` loads a matrix row by row, `coopLoad` column by column.
     pub fn loads_of_matrices(&self, text: &str) -> String {
         let [left, right] = [0, 1].map(|n| self.lies_along_k(n));
         let left = if left { "coopLoadT<Left>" } else { "coopLoad<Left>" };

@@ -70,8 +70,8 @@ impl Body<'_> {
             line!(out, "scattered{n}_stride: u32,\nscattered{n}_extent: u32,");
         }
         self.columns_as(out, "offset");
-        // as many axes as the parameters have room for, because the source does not depend on the kernel's number of
-        // axes
+        // the array has as many axes as the parameters have room for, because the source does not depend on the
+        // kernel's number of axes
         let axes = (self.variant.params as usize).saturating_sub(self.form.table) / self.form.row;
         line!(out, "@align(16) axes: array<Axis, {axes}>,\n}}\n");
         line!(out, "@group(1) @binding(0) var<uniform> params: Parameters;\n");

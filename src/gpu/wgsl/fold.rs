@@ -320,9 +320,9 @@ impl<'a> Body<'a> {
         Ok(program.results.iter().map(|r| names[*r].clone()).collect())
     }
 
-    /// Returns the first reduction of the kernel that combines the same elements by the same formulas. Its state serves
-    /// all such reductions, because they return different components of it, or its result. If `f` does not use
-    /// formulas, returns `f`.
+    /// Returns the first reduction of the kernel that combines the same elements as `f` by the same formulas. One state
+    /// serves all such reductions, because they return different components of the state, or its result. If `f` does
+    /// not use formulas, returns `f`.
     fn walk(&self, f: Folding<'a>) -> Folding<'a> {
         let same = |other: &Folding<'_>| other.r.shares_walk(f.r) && other.written() == Written::Formulas;
         match f.written() {
@@ -452,7 +452,7 @@ impl<'a> Body<'a> {
     }
 }
 
-/// Returns a block of `fold.wgsl`, with the faults that tests plant there.
+/// Returns a block of `fold.wgsl`, with the faults that tests plant in it.
 fn planted(name: &str, block: &str) -> String {
     let whole = block.to_string();
     match name {

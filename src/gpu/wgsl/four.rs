@@ -65,7 +65,7 @@ impl Body<'_> {
         Ok(out.finish())
     }
 
-    /// Writes the struct `Results`, which holds those values of an element that `stores` store.
+    /// Writes the struct `Results`, which holds the values of an element that the given stores write.
     pub fn results_struct(&self, out: &mut Text, stores: &[usize]) {
         line!(out, "struct Results {{");
         for n in stores {
@@ -120,8 +120,8 @@ impl Body<'_> {
 
     /// Writes the rest of a function that loads four elements, after the statements that find the positions of the
     /// first element in the buffers (in the variable `places`). `axis` is the expression for the row of the table of
-    /// axes that belongs to the axis along which the four elements are neighbours. `loads` and `later` are as for
-    /// [`Body::four_structs`].
+    /// axes that belongs to the axis along which the four elements are neighbours. `loads` are the values to load, and
+    /// `later` the columns that need a separate position for each element.
     pub fn load_four(&self, out: &mut Text, suffix: &str, axis: &str, loads: &[usize], later: &[usize]) {
         let (kernel, mut known) = (self.kernel, Vec::new());
         let each = |v: &usize| self.value_column(*v).is_some_and(|c| self.fetch(c) == Some(Fetch::Each));

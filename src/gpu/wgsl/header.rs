@@ -29,8 +29,8 @@ macro_rules! header {
 }
 
 header! {
-    /// Always 0, and read by no shader, because Mesa 22.3 may compile word 0 into a shader as a constant (see
-    /// `frame.wgsl`).
+    /// This word is always 0, and no shader reads it, because Mesa 22.3 may compile word 0 into a shader as a constant
+    /// (see `frame.wgsl`).
     unread,
     outer_size,
     outer_rank,
@@ -45,6 +45,6 @@ header! {
     contiguous_along_k,
     k_size,
     first_k,
-    /// Always 0; the shaders' function `cp_zero` returns it.
+    /// This word is always 0. The shaders' function `cp_zero` returns it.
     run_time_zero,
 }

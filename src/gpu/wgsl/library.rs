@@ -53,7 +53,8 @@ const HALF_UNPACK_SIGNED: &str = include_str!("../../../shaders/lib/half_unpack_
 const HALF_PACK: &str = include_str!("../../../shaders/lib/half_pack.wgsl");
 const HALF_NATIVE: &str = include_str!("../../../shaders/lib/half_native.wgsl");
 
-/// Division and square root that use `fma`. These functions replace those with the same names in `quotient.wgsl`.
+/// Division and square root that use `fma`. These functions replace the functions with the same names in
+/// `quotient.wgsl`.
 const FUSED: &str = include_str!("../../../shaders/lib/fused.wgsl");
 
 /// A replacement for `fma` that computes in f64, for tests. The product is exact, and the sum is rounded to odd, so
@@ -86,10 +87,10 @@ pub(crate) struct Dialect {
 }
 
 impl Dialect {
-    /// The dialect of a device that has all of these features.
+    /// The dialect of a device that has all features of a [`Dialect`].
     #[cfg(feature = "testing")]
     pub const FULL: Dialect = Dialect { int64: true, half: Half::HARDWARE, fma: MultiplyAdd::Fused };
-    /// The dialect of a device that has none of these features.
+    /// The dialect of a device that has no feature of a [`Dialect`].
     #[cfg(feature = "testing")]
     pub const LEAST: Dialect = Dialect { int64: false, half: Half::INTEGERS, fma: MultiplyAdd::Separate };
 
@@ -127,8 +128,8 @@ impl Dialect {
 }
 
 struct Library {
-    /// For each item of the library, in the files' order: its source, and the numbers of the items that it names, even
-    /// in a comment.
+    /// For each item of the library, in the files' order: its source, and the numbers of the items that the source
+    /// names, even in a comment.
     items: Vec<(&'static str, Vec<usize>)>,
     names: HashMap<&'static str, usize>,
     /// The names of the functions that have a quick form (`rare.rs`): functions with a branch for rare arguments, and
@@ -136,8 +137,8 @@ struct Library {
     quick: BTreeSet<&'static str>,
 }
 
-/// Cuts a file into its top-level items, each with the comment above it: `fn` and `struct` up to a `}` in the first
-/// column, `const` up to a line that ends in `;`.
+/// Cuts a file into its top-level items, each with the comment above it. A `fn` or `struct` ends at a `}` in the first
+/// column, a `const` at a line that ends in `;`.
 fn items(file: &'static str) -> Vec<(&'static str, &'static str)> {
     let mut out = Vec::new();
     let mut open: Option<(usize, &'static str, bool)> = None;
@@ -239,7 +240,7 @@ pub(super) fn quick(dialect: Dialect) -> &'static BTreeSet<&'static str> {
     &library(dialect).quick
 }
 
-/// Returns the source of the library items that `text` names, and of the items that these name in turn.
+/// Returns the source of the library items that `text` names, directly or through other items.
 pub(super) fn needed(text: &str, dialect: Dialect) -> String {
     let library = library(dialect);
     let mut open: Vec<usize> = identifiers(text).filter_map(|id| library.names.get(id).copied()).collect();
@@ -266,7 +267,7 @@ pub(super) fn split_head(file: &'static str) -> (&'static str, &'static str) {
     file.split_at(file.find("\n\n").map_or(0, |at| at + 1))
 }
 
-/// Returns a shader file without its blocks, except for those that `keep` names.
+/// Returns a shader file without its blocks, except for the blocks that `keep` names.
 pub(super) fn with_blocks(file: &str, keep: &[&str]) -> String {
     let mut out = String::with_capacity(file.len());
     let mut skipping = false;

@@ -1,6 +1,6 @@
 //! Writes the functions that `shaders/matmul.wgsl` and `shaders/lib/factor.wgsl` call, and the constants of the tile,
-//! for one kernel. The *factors* are the two matrices that are multiplied. The *epilogue* is the values that are
-//! computed from each element of the product, and stored instead of it.
+//! for one kernel. The *factors* are the two matrices that are multiplied. The *epilogue* consists of the values that
+//! are computed from an element of the product and stored instead of that element.
 
 use super::body::{Body, Fallible, is_load};
 use super::four::of_words;
@@ -264,8 +264,8 @@ impl Body<'_> {
         let kind = if self.variant.fetches.get(n).is_none_or(|f| *f == Fetch::Each) { "vec4<u32>" } else { "u32" };
         line!(out, "fn along_{name}(lines: {kind}) -> {kind} {{");
         match &self.variant.nested {
-            // the lines of a are counted along m, which is row 1 of the table of axes; the lines of b are counted along
-            // n, which is row 0
+            // the lines of factor `a` are counted along m, which is row 1 of the table of axes; the lines of factor `b`
+            // are counted along n, which is row 0
             None => line!(out, "return lines * params.axes[{}].stride_in{n};\n}}\n", 1 - n),
             Some(nested) => {
                 line!(out, "var at = {kind}();");

@@ -86,8 +86,8 @@ pub(crate) enum Fetch {
     /// The four elements are apart in memory, but elements that are neighbours along another axis are contiguous. The
     /// workgroup fetches a square of elements along that axis into workgroup memory.
     Across,
-    /// The four elements are fetched as by `Across`, and in addition every four neighbours along that other axis begin
-    /// at a multiple of four elements.
+    /// The four elements are fetched as by `Across`. In addition, every four neighbours along the axis on which the
+    /// elements are contiguous begin at a multiple of four elements.
     WholeAcross,
     /// The operand is a factor of a product, and four neighbours along k are contiguous and begin at a multiple of four
     /// elements. A factor is fetched `Whole` if this holds for its other axis instead.
@@ -126,13 +126,13 @@ pub(crate) struct Variant {
     pub run: u32,
     /// Length of the parameters in vectors of four words.
     pub params: u32,
-    /// How an invocation fetches the four elements of each load. Empty, unless an invocation of an elementwise or row
-    /// kernel processes four neighbours, an invocation of a reduction processes the elements of four neighbouring
+    /// How an invocation fetches the four elements of each load. It is empty unless an invocation of an elementwise or
+    /// row kernel processes four neighbours, an invocation of a reduction processes the elements of four neighbouring
     /// lanes, or a factor of a product is contiguous.
     pub fetches: SmallVec<[Fetch; 8]>,
     /// For a kernel whose workgroups compute squares of 32 × 32 elements, the outer axis along which the lines of a
-    /// square are counted. Their columns are counted along the last axis. The source does not depend on this number,
-    /// because the axis of the lines always has the second row of the table of axes in the parameters.
+    /// square are counted. The columns of a square are counted along the last axis. The source does not depend on this
+    /// number, because the axis of the lines always has the second row of the table of axes in the parameters.
     pub lines: Option<usize>,
     /// Whether the length of a row kernel's rows is a multiple of four. Then a run of four elements lies either
     /// completely inside its row or completely past its end.
@@ -146,9 +146,9 @@ pub(crate) struct Variant {
     /// elements.
     pub draws_blocks: bool,
     /// The extents that the source of a product contains as constants, because compilers turn a division by a constant
-    /// into a multiplication. `None` unless k has several axes. The lists have the extents of the axes of the rows, of
-    /// the columns and of k, fastest first, without the slowest axis of each, because no index is divided by its
-    /// extent.
+    /// into a multiplication. It is `None` unless k has several axes. The three lists are for the axes of the rows, of
+    /// the columns and of k. Each list has the extents from the fastest axis on, but not the extent of the slowest
+    /// axis, because no index is divided by it.
     pub nested: Option<[SmallVec<[u32; 4]>; 3]>,
 }
 
@@ -189,8 +189,8 @@ impl Variant {
     }
 }
 
-/// The lengths that parameters can have, in vectors of four words. There are few, so that kernels share shaders. The
-/// longest fills the 64 KiB that WebGPU guarantees for a uniform binding.
+/// The lengths that parameters can have, in vectors of four words. There are only four lengths, so that kernels share
+/// shaders. The longest fills the 64 KiB that WebGPU guarantees for a uniform binding.
 pub(crate) const PARAMS_CLASSES: [u32; 4] = [64, 256, 1024, 4096];
 /// The binding of the error notes, in the group of the buffers. It is above the bindings of the buffers, of which there
 /// are at most 15.
@@ -200,8 +200,8 @@ pub(crate) const ERROR_BINDING: u32 = 31;
 /// on share the last note. Chosen by hand: hardly any kernel has that many gathers.
 pub(crate) const ERROR_SLOTS: usize = 128;
 /// The function that notes an index out of range. Dispatches run one after another, and each gather has a lower id than
-/// the gathers before it. So `atomicMax` keeps the note of the earliest gather, and only the first of its invocations
-/// writes the index.
+/// the gathers before it. So `atomicMax` keeps the note of the earliest gather, and only the first invocation that
+/// calls this function for that gather writes the index.
 const NOTE: &str = "
 // Notes the first index out of range: the id of its gather, then the index in two words. Later gathers have lower ids.
 fn note(id: u32, slot: u32, low: u32, high: u32) {
@@ -212,7 +212,7 @@ fn note(id: u32, slot: u32, low: u32, high: u32) {
 }
 ";
 
-/// The positions of a kernel's data in the parameters. In this order, the parameters have the header, the scalars, the
+/// The positions of a kernel's data in the parameters. The parameters have, in this order: the header, the scalars, the
 /// gathers, the scattered stores, the offset of each column, and the table of axes. A *column* of that table belongs to
 /// a load, to a store, or to a value that is affine in the index (`Op::Index`).
 #[derive(Clone, Debug)]
@@ -220,11 +220,11 @@ pub(crate) struct ParamPositions {
     /// The numbers (in the plan) of the run-time scalars that the kernel uses. The parameters hold two words for each,
     /// from word [`HEADER`] on.
     pub scalars: Vec<usize>,
-    /// The values that are gathers or positions (indices along an axis). In the parameters, two words for each follow
-    /// the scalars: its stride and its extent.
+    /// The values that are gathers or positions (indices along an axis). In the parameters, two words for each of them
+    /// follow the scalars: the stride and the extent of the indexed axis.
     pub gathers: Vec<usize>,
-    /// The scattered stores. In the parameters, two words for each follow the gathers and positions: its stride and its
-    /// extent.
+    /// The scattered stores. In the parameters, two words for each of them follow the gathers and positions: the stride
+    /// and the extent of the indexed axis.
     pub scattered: Vec<usize>,
     /// The values that are affine in the index (`Op::Index`), each with the number of its column in the table of axes.
     /// A 64-bit value has the next column too.
@@ -317,8 +317,8 @@ const FACTOR: &str = include_str!("../../../shaders/lib/factor.wgsl");
 const COOPERATIVE: &str = include_str!("../../../shaders/matmul_cooperative.wgsl");
 
 /// The declaration of an invocation's number in its workgroup, and the declaration that replaces it if invocations pass
-/// each other values within subgroups. WGSL does not define which invocations form a subgroup, so they are then
-/// numbered by their subgroups.
+/// each other values within subgroups. WGSL does not define which invocations form a subgroup, so invocations that do
+/// this are numbered by their subgroups.
 const LANE: &str = "@builtin(local_invocation_index) lane: u32";
 const LANE_OF_SUBGROUP: &str = "@builtin(subgroup_id) subgroup: u32, @builtin(subgroup_size) subgroup_size: u32, \
                                 @builtin(subgroup_invocation_id) place_in_subgroup: u32";
@@ -335,7 +335,7 @@ fn frame(size: u32) -> Cow<'static, str> {
 }
 
 /// Returns the source of a kernel: the frame, the declarations and functions that are written for this kernel, the
-/// functions of `shaders/lib` that it calls, and the parts that it uses of the shader file for its kind of kernel.
+/// functions of `shaders/lib` that it calls, and the parts of the shader file for this kind of kernel that it uses.
 /// Only the functions of the library depend on the dialect.
 pub(crate) fn generate(
     kernel: &Kernel,

@@ -13,7 +13,7 @@ pub(super) enum IndexSpace {
     /// All outer axes.
     Outer,
     /// All outer axes, where the shader already has the index along the last axis (`column`), the index along the axis
-    /// of the second row of the table (`line`), and the linear index of the other axes (`batch`).
+    /// of the second row of the table of axes (`line`), and the linear index of the other axes (`batch`).
     Square,
     /// The rows and the columns of one matrix of a product's result, with the indices `line` and `column`. Positions
     /// are counted from the positions of the matrix's first element, which are in the variable `corner`.
@@ -285,8 +285,9 @@ impl Body<'_> {
         terms[1..].iter().fold(terms[0].to_string(), add)
     }
 
-    /// Writes a loop over the rows `first..end` of the table, except the last. The loop divides `index` by each extent;
-    /// the remainder is the index along that axis. The last quotient is the index along the axis of the last row.
+    /// Writes a loop over the rows `first..end` of the table of axes, except the last row. The loop divides `index` by
+    /// each extent; the remainder is the index along that axis. The last quotient is the index along the axis of the
+    /// last row.
     fn loop_over_axes(&self, out: &mut Text, places: &[Place], index: &str, (first, end): (&str, &str)) {
         let add = |out: &mut Text, along: &str, axis: &str| {
             for p in places {

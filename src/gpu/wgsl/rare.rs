@@ -40,7 +40,7 @@ pub(super) fn quick_form(text: &str, quick: &BTreeSet<&str>) -> String {
     renamed(&out, quick)
 }
 
-/// Returns `text`, in which the prefix [`QUICK`] is added to each of the names `quick`.
+/// Returns `text` with the prefix [`QUICK`] added to each of the names `quick`.
 fn renamed(text: &str, quick: &BTreeSet<&str>) -> String {
     let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let mut out = String::with_capacity(text.len() + 64);

@@ -69,8 +69,8 @@ impl Body<'_> {
     }
 
     /// Writes the struct `Row`, with a field for each of the values `fields`, and the function `load_row`. The function
-    /// finds the positions of a row in the buffers, and computes the fields for which `known` holds, which do not
-    /// depend on a reduction.
+    /// finds the positions of a row in the buffers, and computes the fields for which `known` holds. These fields do
+    /// not depend on a reduction.
     pub fn load_row(
         &mut self,
         out: &mut Text,

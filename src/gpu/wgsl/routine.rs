@@ -170,7 +170,7 @@ fn operand(out: &mut Text, call: &RoutineCall, (place, slot): (RoutineOperand, u
 }
 
 /// Writes further functions of an operand or a result, each only if `block` calls it. Examples are the sort key of an
-/// element, partial sums, and loads and stores of an element's bits, which move it unchanged.
+/// element, partial sums, and loads and stores that move the bits of an element unchanged.
 fn more_of_operand(
     out: &mut Text,
     call: &RoutineCall,
@@ -332,8 +332,8 @@ fn roots_of_unity(out: &mut Text, n: usize, dtype: DType) {
     line!(out, "return vec2<{float}>({prefix}_cospi(x), {prefix}_sinpi(x));\n}}\n");
 }
 
-/// Writes the type `Number_in{n}` of an operand's elements, and the functions of such numbers that `block` calls: their
-/// zero, and tests. Tests of f32 look at bits, because compilers may assume that there is no NaN.
+/// Writes the type `Number_in{n}` of an operand's elements, and the functions that `block` calls for such numbers: the
+/// number 0, and tests. Tests of f32 look at bits, because compilers may assume that there is no NaN.
 fn numbers(out: &mut Text, n: usize, dtype: DType, block: &str) {
     let float = dtype.compute().name();
     let wide = dtype == DType::F64;

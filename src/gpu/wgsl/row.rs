@@ -76,7 +76,7 @@ impl<'a> Body<'a> {
         }
         self.load_run(out, (p, scheduled), false);
 
-        // `combined`: the values of an element that the folds and scans of this pass combine
+        // `combined` has the values of an element that the folds and scans of this pass combine
         let ends = scheduled.ends.iter().flat_map(|v| values[*v as usize].op.operands());
         let mut combined: Vec<usize> = ends.filter(|v| values[*v].inner).collect();
         combined.sort_unstable();
@@ -214,9 +214,9 @@ impl<'a> Body<'a> {
         }
     }
 
-    /// Writes the function `load_run_{p}` and its structs. It finds the positions of four consecutive elements in the
-    /// buffers, and loads the values that pass number `p` needs. Past the end of the row, it loads the last element
-    /// again. If `is_last`, it also finds the positions of the inner stores.
+    /// Writes the function `load_run_{p}` and its structs. The function finds the positions of four consecutive
+    /// elements in the buffers, and loads the values that pass number `p` needs. Past the end of the row, it loads the
+    /// last element again. If `is_last` is true, it also finds the positions of the inner stores.
     fn load_run(&self, out: &mut Text, (p, pass): (usize, &Pass), is_last: bool) {
         let kernel = self.kernel;
         let computes = |v: usize| pass.computes.contains(&(v as u16));
@@ -245,8 +245,8 @@ impl<'a> Body<'a> {
         line!(out, "return Run{suffix}({});\n}}\n", (0..RUN).map(element).collect::<Vec<_>>().join(", "));
     }
 
-    /// Writes the statements that compute a pass's values of an element, and keep those that later passes need. The
-    /// variable `element` holds the loaded values.
+    /// Writes the statements that compute a pass's values of an element, and keep the values that later passes need.
+    /// The variable `element` holds the loaded values.
     fn pass_values(&mut self, out: &mut Text, pass: &Pass) -> Fallible<()> {
         let (kernel, passes) = (self.kernel, self.passes);
         let values = &kernel.values;

@@ -11,8 +11,8 @@ use crate::base::dtype::Compute;
 use crate::plan::kernel::Op;
 
 /// The most blocks of a row that a scan processes between the same barriers. A block is one run of four elements for
-/// each lane. Four blocks need 4 KiB of workgroup memory for f32, which few other kernels of a row exceed. On an H100,
-/// rows of 4,096 f32 took 104 µs with four blocks and 116 µs with one; no other number was tried.
+/// each lane. Four blocks need 4 KiB of workgroup memory for f32; few other row kernels need more than this. On an
+/// H100, rows of 4,096 f32 took 104 µs with four blocks and 116 µs with one; no other number was tried.
 const SCANNED_TOGETHER: usize = 4;
 
 impl<'a> Body<'a> {
@@ -104,7 +104,7 @@ impl<'a> Body<'a> {
     }
 }
 
-/// Returns the block `scan` of `scan.wgsl`, with the faults that tests plant there.
+/// Returns the block `scan` of `scan.wgsl`, with the faults that tests plant in it.
 fn planted(block: &str) -> String {
     let whole = || block.to_string();
     let carry = mutant!(

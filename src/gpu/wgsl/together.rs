@@ -1,6 +1,6 @@
 //! Writes the source of several elementwise kernels that run in one dispatch. Each kernel gets consecutive whole
-//! workgroups. The parameters hold for each kernel its end, the number of the first workgroup that belongs to a later
-//! kernel. Everything that is declared for a kernel has the kernel's number as a suffix.
+//! workgroups. For each kernel, the parameters hold its end: the number of the first workgroup after the kernel's own
+//! workgroups. Everything that is declared for a kernel has the kernel's number as a suffix.
 
 use super::library::{self, Dialect};
 use super::text::{Text, identifiers, line};

@@ -34,7 +34,7 @@ fn call_two(row: &'static Ufunc, args: [Arg; 2], at: Loc) -> Expr {
         return carry(at, || build_ufunc(row, args.into_iter().collect(), at));
     };
     let plain = Plain::new(like, row);
-    // the operands are pushed one by one, which costs less than an iterator: an iterator would itself be moved, and its
+    // pushing the operands one by one costs less than an iterator, because an iterator would itself be moved, and its
     // methods would be called
     let ([a, b], mut operands) = (args, Args::new());
     operands.push(plain.operand(a, at));
@@ -247,7 +247,7 @@ fn scalar_of(a: &Arg) -> Option<Scalar> {
 
 /// Compares an array of a signed integer type with an array of an unsigned type that has at least 32 bits and is not
 /// narrower than the signed type. Returns `None` for other types. The two types may have no common type (i64 with u64),
-/// or only one that the device does not support. So a negative number is compared by its sign alone, and all other
+/// or a common type that the device does not support. So a negative number is compared by its sign alone, and all other
 /// numbers are compared as unsigned numbers.
 fn compare_mixed_signs(
     row: &'static Ufunc,
@@ -268,7 +268,7 @@ fn compare_mixed_signs(
     }
     let s = if swapped { y } else { x };
     let negative = ufunc(&logic::signbit, smallvec![Arg::Expr(s.clone())], at);
-    // the values that negative numbers convert to do not matter, because these are compared by their sign
+    // the values that negative numbers convert to do not matter, because negative numbers are compared by their sign
     let to_unsigned = |e: &Expr| Arg::Expr(cast(e.clone(), unsigned, at).wrapping());
     let compared = ufunc(row, smallvec![to_unsigned(x), to_unsigned(y)], at);
     // a negative number is less than any unsigned one, so the result depends only on which operand comes first
@@ -294,8 +294,8 @@ fn compare_outside(comparison: Comparison, args: &[Arg], dtype: DType, device: u
     Expr::fill_on(device, Scalar::Bool(answer), shape, DType::Bool, at)
 }
 
-/// Immediately computes a function whose operands are all numbers, in f64, 64-bit integers or bool. The result is a
-/// number again.
+/// Immediately computes a function whose operands are all Rust numbers. The computation is in f64, in 64-bit integers
+/// or in bool, and the result is again a Rust number.
 fn fold_scalars(row: &'static Ufunc, args: &[Arg], at: Loc) -> Result<Expr> {
     let scalars: SmallVec<[Scalar; 3]> = args.iter().filter_map(scalar_of).collect();
     if let [Scalar::Int(a), Scalar::Int(b)] = scalars[..] {
@@ -353,9 +353,9 @@ pub(crate) fn at_once(row: &'static Ufunc, operands: &[u64], compute: Compute) -
     }
     let p = |i: usize| bits[i..].as_ptr() as *const u8;
     let mut out = 0u64;
-    // SAFETY: each operand pointer refers to one aligned 8-byte word on this thread's stack, which can hold one element
-    // of any compute type (*operands* of `Loop`), and `out` can too and shares no byte with `bits` (*result* of
-    // `Loop`).
+    // SAFETY: each operand pointer refers to one aligned 8-byte word on this thread's stack. Such a word can hold one
+    // element of any compute type (*operands* of `Loop`). `out` is another such word, which shares no byte with `bits`
+    // (*result* of `Loop`).
     unsafe { loops.get()(1, p(0), p(1), p(2), &raw mut out as *mut u8) };
     Some(out)
 }

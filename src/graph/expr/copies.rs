@@ -1,5 +1,5 @@
-//! Copies of nodes: with another derivative rule, or for a checkpoint, which repeats a computation instead of keeping
-//! its results.
+//! Copies nodes, either to give them another derivative rule or for a checkpoint. A checkpoint repeats a computation
+//! instead of keeping its results.
 
 use super::{Args, Back, Binding, Expr, MAKING, Making, Node, NodeOp, Order, Rule, making};
 use crate::base::layout::Shape;

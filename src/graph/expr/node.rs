@@ -19,7 +19,7 @@ use std::sync::Arc;
 pub(crate) type Args = SmallVec<[Expr; 3]>;
 
 /// The operation by which a node is computed from its operands. The planner merges two nodes if their `NodeOp`s,
-/// operands, shapes, dtypes and slots (numbers of the inputs and scalars to which a plan binds them) are equal.
+/// operands, shapes, dtypes and slots (the numbers of the plan's inputs and scalars) are equal.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum NodeOp {
     /// An array in memory with these strides. Its [`Binding`] holds the buffer and the offset.
@@ -31,9 +31,10 @@ pub(crate) enum NodeOp {
     Fill,
     /// An array whose elements equal their index along an axis, as i32.
     Iota(usize),
-    /// A random u32 per element by Philox4x32-10, from the element's number in C order. `word` selects one of several
-    /// values: 0 to 3 are four independent random words, and 4 to 7 and 8 to 11 are the radius and the angle of pairs
-    /// of normal numbers, made from words 0 to 3 (see `Op::Philox`). The [`Binding`] holds the seed and the stream.
+    /// A random u32 per element, which Philox4x32-10 computes from the element's index in C order. `word` selects one
+    /// of several values: 0 to 3 are four independent random words, and 4 to 7 and 8 to 11 are the radius and the angle
+    /// of pairs of normal numbers, made from words 0 to 3 (see `Op::Philox`). The [`Binding`] holds the seed and the
+    /// stream.
     Philox {
         word: u8,
     },
@@ -59,8 +60,9 @@ pub(crate) enum NodeOp {
     Matmul,
     /// Elements of the second operand along `axis`, at the positions in the first operand (i32 or i64). The axes of the
     /// first operand replace `axis` in the result. With `along`, the first operand has the shape of the result. This
-    /// shape equals the second operand's shape except for the length of `axis`, and each position applies to its own
-    /// index along the other axes. `name` is the operation that errors name for an index out of range.
+    /// shape equals the second operand's shape except for the length of `axis`, and each position selects an element
+    /// with the same index along the other axes (as NumPy's `take_along_axis` does). `name` is the operation that
+    /// errors name for an index out of range.
     Take {
         axis: usize,
         mode: IndexMode,
@@ -177,8 +179,8 @@ pub(crate) enum Role {
 }
 
 impl Role {
-    /// Returns whether the node adds an inner space to the kernel that computes it: the axes that it reduces, scans or
-    /// sums.
+    /// Returns whether the node adds an inner space to the kernel that computes it: the axes that the node reduces,
+    /// scans or sums.
     pub fn has_inner_space(self) -> bool {
         matches!(self, Role::Reduction | Role::Scan | Role::Product)
     }
@@ -235,7 +237,8 @@ pub(crate) struct Node {
     pub binding: Binding,
     pub shape: Shape,
     pub dtype: DType,
-    /// The number of the device whose stored arrays the node reads, or on which a fill was made; 0 if there is none.
+    /// The number of the device whose stored arrays the node reads, or on which a fill was made; 0 if there is no such
+    /// device.
     pub device: u32,
     /// Whether the operation is an inner operation of a call that consists of several operations, rather than its
     /// result. Checks for NaN and overflow skip inner operations: see [`composed`](super::composed).
@@ -252,13 +255,13 @@ pub(crate) struct Node {
     pub location: &'static Location<'static>,
 }
 
-/// When a node is computed. The derivative of a checkpoint repeats a computation, so its nodes must not be merged with
-/// equal nodes of the first computation, and must not be computed long before they are used.
+/// When a node is computed. The derivative of a checkpoint repeats a computation. The repeated nodes must not be merged
+/// with equal nodes of the first computation, and must not be computed long before they are used.
 #[derive(Clone, Default)]
 pub(crate) struct Order {
     /// The number of the checkpoint's repetition that the node belongs to, or 0 if there is none. Nodes of different
     /// repetitions are never merged. The key of a plan numbers the repetitions in the order in which the walk over the
-    /// graph meets them, because this number differs each time the graph is built.
+    /// graph meets them, because `repetition` differs each time the graph is built.
     pub repetition: u64,
     /// An expression that is computed before the node, if the plan computes that expression at all.
     pub after: Option<Expr>,
@@ -266,13 +269,13 @@ pub(crate) struct Order {
     pub groups: SmallVec<[u64; 1]>,
 }
 
-/// A derivative that replaces the derivative of the node's own operation. Such a node is the result of a call of
+/// A derivative that replaces the derivative of the node's own operation. A node with a rule is the result of a call of
 /// several operations or of a user's function, or an expression at which derivatives stop.
 pub(crate) struct Rule {
     /// The operands of the call that returned the node.
     pub operands: Vec<Expr>,
-    /// Computes the derivatives with respect to the operands from the derivative with respect to the node. `None` stops
-    /// derivatives: they are 0.
+    /// Computes the derivatives with respect to the operands from the derivative with respect to the node. `None` means
+    /// that the derivatives with respect to the operands are 0.
     pub back: Option<Back>,
 }
 

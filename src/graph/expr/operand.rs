@@ -104,7 +104,7 @@ from_operands! { &Expr bool u8 i8 u16 i16 u32 i32 u64 i64 usize isize f16 bf16 f
 
 impl From<Error> for Expr {
     /// Returns an expression that carries the error, as cupric's operations do when their operands do not fit. If the
-    /// error has no source line, it gets the caller's.
+    /// error has no source line, it gets the caller's source line.
     #[track_caller]
     fn from(error: Error) -> Expr {
         let at = Location::caller();
@@ -113,8 +113,8 @@ impl From<Error> for Expr {
 }
 
 impl From<Result<Expr>> for Expr {
-    /// Returns the expression, or one that carries the error. So your own functions can use `?` inside and still return
-    /// an `Expr`. See [`Error::new`].
+    /// Returns the expression, or an expression that carries the error. With this conversion, your own functions can
+    /// use `?` inside and still return an `Expr`. See [`Error::new`].
     #[track_caller]
     fn from(result: Result<Expr>) -> Expr {
         match result {

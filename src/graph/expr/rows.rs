@@ -1,9 +1,10 @@
-//! Restricts an expression to a part of an axis: for each kind of node, the rule by which a part of its elements is
+//! Restricts an expression to a part of an axis. For each kind of node, a rule says how a part of its elements is
 //! computed from parts of its operands. With these rules, a result that exceeds memory can be computed part by part,
 //! with the same bits as if it were computed whole.
 //!
 //! A node without a rule for the axis, such as a scan along it, is computed whole. An operand that every part needs
-//! completely, such as the mean of a column, is also computed whole. Both are evaluated once, before the parts.
+//! completely, such as the mean of a column, is also computed whole. Such nodes and operands are evaluated once, before
+//! the parts.
 
 use super::{Args, Expr, NodeOp, Role, reshape, view};
 use crate::base::layout::{self, View, lengths};
@@ -91,7 +92,8 @@ fn needs(e: &Expr, p: Part) -> Option<SmallVec<[Need; 3]>> {
         }
         NodeOp::Scan { axis, .. } if *axis != p.axis => smallvec![Need::Part(p)],
         NodeOp::Matmul => {
-            // only the left operand has the rows of the product, and only the right one its columns
+            // only the left operand has the axis of the product's rows, and only the right operand has the axis of its
+            // columns
             let owner = n.shape.len() - p.axis;
             let need = |(i, a): (usize, &Expr)| if owner + i == 2 || owner > 2 { aligned(a) } else { Need::Whole };
             n.args.iter().enumerate().map(need).collect()
@@ -120,7 +122,8 @@ fn needs(e: &Expr, p: Part) -> Option<SmallVec<[Need; 3]>> {
             n.args.iter().map(need).collect()
         }
         NodeOp::Scatter { axis, .. } if *axis != p.axis => {
-            // the array and the values have the axis, and the positions and the condition do not
+            // operands 0 and 2 (the array and the values) have the axis; operands 1 and 3 (the positions and the
+            // condition) do not
             let need = |(i, _): (usize, &Expr)| if i.is_multiple_of(2) { Need::Part(p) } else { Need::Whole };
             n.args.iter().enumerate().map(need).collect()
         }
@@ -136,8 +139,9 @@ fn needs(e: &Expr, p: Part) -> Option<SmallVec<[Need; 3]>> {
     })
 }
 
-/// Returns what a part of a view needs of an operand of this shape. The part's axis steps along one or more axes of the
-/// operand. Along the first of them, the part needs all indices from the lowest to the highest one that it reads.
+/// Returns what a part of a view needs of an operand of this shape. A step along the part's axis moves along one or
+/// more axes of the operand. Along the first of these axes, the part needs all indices from the lowest to the highest
+/// one that it reads.
 fn of_view(v: &View, p: Part, shape: &[usize]) -> Need {
     let n = v.shape.len();
     let Some(axis) = (0..shape.len()).find(|j| v.coef[j * n + p.axis] != 0) else { return Need::Whole };
@@ -153,8 +157,8 @@ fn of_view(v: &View, p: Part, shape: &[usize]) -> Need {
 }
 
 /// Returns what a part of a reshaped node needs of its operand: the rows that hold the part's elements from the first
-/// to the last one, because both have their elements in the same order. All axes before the part's axis must have
-/// length 1.
+/// to the last one, because the node and its operand have their elements in the same order. All axes before the part's
+/// axis must have length 1.
 fn of_reshape(e: &Expr, p: Part) -> Option<Need> {
     let (to, from) = (&e.0.shape, &e.0.args[0].0.shape);
     if to[..p.axis].iter().any(|n| *n != 1) {
@@ -195,7 +199,8 @@ fn build(e: &Expr, p: Part, needs: &[Need], mut args: Args) -> Expr {
     }
 }
 
-/// A graph with more nodes than this is not computed part by part. A node counts once for each different part of it.
+/// A graph with more nodes than this is not computed part by part. A node counts once for each different part of it
+/// that is needed.
 const MOST: usize = 1 << 16;
 
 /// An expression that can be computed part by part along an axis.
@@ -207,16 +212,16 @@ pub(crate) struct Rows {
     pub row_bytes: usize,
     /// The nodes that are computed whole, before the parts.
     pub wholes: Vec<Expr>,
-    /// The results of the nodes in `wholes`, by the identity of the node.
+    /// The results of the nodes in `wholes`. The key is the identity (address) of the node.
     known: HashMap<usize, Expr>,
 }
 
 impl Rows {
-    /// Finds how parts of `rows` indices of an expression are computed. Returns `None` if the expression can only be
-    /// computed whole. The expression must have elements.
+    /// Determines how parts of an expression, of `rows` indices each, are computed. Returns `None` if the expression
+    /// can only be computed whole. The expression must have elements.
     pub fn of(root: &Expr, axis: usize, rows: usize) -> Option<Rows> {
         let length = root.0.shape[axis];
-        // a part from the middle, because parts at the ends may need less
+        // examine a part from the middle, because parts at the ends may need less
         let from = (length - rows) / 2;
         let mut found = Rows {
             root: root.clone(),
@@ -265,12 +270,12 @@ impl Rows {
         Some(found)
     }
 
-    /// Returns the `Rows` of an array that is in memory already. Its parts are views.
+    /// Returns the `Rows` of an array that is in memory already. The parts of this array are views.
     pub fn whole(array: &Expr) -> Rows {
         Rows { root: array.clone(), axis: 0, row_bytes: 0, wholes: vec![], known: HashMap::new() }
     }
 
-    /// Stores the results of the nodes in `wholes`, which are given in the same order.
+    /// Records in `known` the result of each node of `wholes`. `results` yields them in the order of `wholes`.
     pub fn know(&mut self, results: impl Iterator<Item = Expr>) {
         self.known = self.wholes.iter().map(id).zip(results).collect();
     }
@@ -322,10 +327,10 @@ fn bytes(e: &Expr) -> usize {
 /// The reasons why the bits of a part could differ from the bits of the whole result.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Doubts {
-    /// An inner node has a half-precision type. It is rounded only if the planner stores it.
+    /// An inner node has a half-precision type. Its values are rounded only if the planner stores them.
     pub rounds: bool,
-    /// An inner node sums, multiplies matrices, or is a routine. A GPU chooses the order of additions by the sizes of
-    /// the kernel.
+    /// An inner node sums, multiplies matrices, or is a routine. On a GPU, the order of additions depends on the sizes
+    /// of the kernel.
     pub sums: bool,
 }
 

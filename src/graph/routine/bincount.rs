@@ -18,18 +18,18 @@ pub(crate) static BINCOUNT: Routine = Routine {
     reference,
 };
 
-/// The minimum number of elements to count per table of counts on a CPU. Each thread counts into its own table, which
-/// is cleared before and added up afterwards. That pays off from about 2^16 elements.
+/// The minimum number of elements to count per table of counts on a CPU. Each thread counts into its own table.
+/// Clearing the tables and adding them up pays off from about 2^16 elements per table.
 const ELEMENTS_OF_A_TABLE: usize = 1 << 16;
-/// The minimum number of elements to count per entry of a table of counts. On a CPU each thread has a table, on a GPU
-/// each workgroup. With fewer elements, adding up the tables would cost more than counting.
+/// The minimum number of elements to count per entry of a table of counts. A table belongs to a thread on a CPU, and to
+/// a workgroup on a GPU. With fewer elements, adding up the tables would cost more than counting.
 const ELEMENTS_OF_A_COUNT: usize = 4;
 /// The maximum number of tables, and so of threads that count in parallel. Chosen by hand; no benchmark compares other
 /// values.
 const TABLES: usize = 64;
 
 /// The most counters that a workgroup keeps in its memory: 8 KiB of u32, half of what WebGPU guarantees. The pass
-/// `count_together` in `shaders/bincount.wgsl` declares as many.
+/// `count_together` in `shaders/bincount.wgsl` declares an array of this length.
 const COUNTERS_OF_A_WORKGROUP: usize = 2048;
 /// The fewest and the most elements that an invocation of `count_together` counts. The more it counts, the fewer
 /// additions to global memory follow. Chosen by hand; no benchmark compares other values.

@@ -1,4 +1,5 @@
-//! `cholesky`: the Cholesky factors of small matrices. `ops/linalg/` builds the factors of larger matrices from these.
+//! `cholesky`: the Cholesky factors of small matrices. `ops/linalg/` builds the factors of larger matrices from the
+//! factors of small ones.
 
 use super::{GpuPass, Meaning, Meta, Needs, Params, Routine, RoutineOperand};
 use crate::base::caps::Caps;
@@ -28,13 +29,13 @@ pub(crate) const MOST_ROWS: usize = 64;
 /// How many numbers the memory of a workgroup holds: `MEMORY` in `shaders/cholesky.wgsl`.
 const MEMORY: usize = MOST_ROWS * MOST_ROWS;
 
-/// If a workgroup factorises several matrices: the number of invocations for each matrix, and the maximum number of
-/// rows of such a matrix.
+/// The number of invocations that factorise one matrix if a workgroup factorises several. Such a matrix also has at
+/// most this many rows.
 const TEAM: usize = 16;
 
-/// Returns the error for a matrix of a batch. `place` is n times the number of the matrix, plus the number of a row in
-/// it. `detail` contains `{}` twice, first for the matrix and then for the row. The parameters begin with n, the number
-/// of matrices, and the position of row 0 in the caller's matrices.
+/// Returns the error for a matrix of a batch. `place` is n times the index of the matrix, plus the index of a row in
+/// that matrix. `detail` contains `{}` twice, first for the matrix and then for the row. `params` begins with n, the
+/// number of matrices, and the position of row 0 in the caller's matrices.
 pub(super) fn refused_matrix(place: i128, params: &Params, detail: &str) -> Fault {
     let n = params[0].max(1) as i128;
     let matrix = match params[1] {
@@ -65,7 +66,8 @@ fn needs(operands: &[Meta], params: &Params, caps: &Caps) -> Result<Needs, Fault
     }
     check_memory(&operands[0], MEMORY, caps)?;
     let (n, count, group) = (params[0] as usize, params[1] as usize, caps.group());
-    // 256 invocations are 16 teams of 16, and then the workgroup's memory has room for a 16 × 16 matrix for each team
+    // a workgroup of 256 invocations consists of 16 teams of 16, and its memory has room for a 16 × 16 matrix for each
+    // team
     let team = if n <= TEAM && group == TEAM * TEAM { TEAM } else { group };
     let groups = count.div_ceil(group / team);
     const ALL: &[RoutineOperand] = &[RoutineOperand::Operand(0), RoutineOperand::Result(0)];

@@ -45,7 +45,7 @@ fn needs(operands: &[Meta], params: &Params, caps: &Caps, positions: bool) -> Re
     let (count, size) = (params[0] as usize, operands[0].size());
     let temp = |bytes| Temp { bytes, zeroed: false };
     if !caps.wgsl {
-        // one count per task
+        // the scratch memory holds one count per task
         return Ok(Needs { scratch: smallvec![temp(size.div_ceil(CHUNK).max(1) * 8)], passes: vec![] });
     }
     let most = u32::MAX as usize;
@@ -55,8 +55,8 @@ fn needs(operands: &[Meta], params: &Params, caps: &Caps, positions: bool) -> Re
     }
     let group = caps.group();
     let blocks = size.div_ceil(group).max(1);
-    // the first block has the count of each workgroup, followed by the sums of groups of these counts; the second block
-    // has the positions
+    // the first block of scratch memory has the count of each workgroup, followed by the sums of groups of these
+    // counts; the second block has the positions
     let scratch = smallvec![temp((blocks + blocks.div_ceil(group)) * 4), temp(count.saturating_mul(4).max(4))];
     const MASK: &[RoutineOperand] = &[RoutineOperand::Operand(0)];
     const COUNTS: &[RoutineOperand] = &[RoutineOperand::Scratch(0)];

@@ -1,4 +1,4 @@
-//! `eig`: eigenvalues and eigenvectors of general matrices, which only a CPU computes.
+//! `eig`: computes the eigenvalues and eigenvectors of general matrices, on a CPU only.
 
 use super::{Meaning, Meta, Needs, Params, Routine};
 use crate::base::caps::Caps;

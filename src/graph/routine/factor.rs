@@ -9,8 +9,8 @@ use smallvec::{SmallVec, smallvec};
 
 /// The table entry of `eigh`. The operand has the axes [.., n, n]. Only the lower triangle of each matrix is read. The
 /// parameters are n, whether eigenvectors are wanted (0 or 1), the number of matrices, how many matrices a workgroup of
-/// a GPU handles, and the number of the function that was called. The results are the eigenvalues in ascending order
-/// and, if wanted, the eigenvectors.
+/// a GPU handles, and the index in `CALLERS` of the function that was called. The results are the eigenvalues in
+/// ascending order and, if wanted, the eigenvectors.
 pub(crate) static EIGH: Routine = Routine {
     name: "eigh",
     doc: "The eigenvalues and eigenvectors of symmetric matrices.",
@@ -22,8 +22,8 @@ pub(crate) static EIGH: Routine = Routine {
 
 /// The table entry of `svd`. The operand has the axes [.., n, n]. The parameters are the same as for [`EIGH`]: n,
 /// whether singular vectors are wanted (0 or 1), the number of matrices, how many matrices a workgroup of a GPU
-/// handles, and the number of the function that was called. The results are the singular values in descending order
-/// and, if wanted, the left vectors as columns and the right vectors as rows.
+/// handles, and the index in `CALLERS` of the function that was called. The results are the singular values in
+/// descending order and, if wanted, the left vectors as columns and the right vectors as rows.
 pub(crate) static SVD: Routine = Routine {
     name: "svd",
     doc: "The singular values and singular vectors of square matrices.",
@@ -34,7 +34,8 @@ pub(crate) static SVD: Routine = Routine {
 };
 
 /// The table entry of `qr`. The operand has the axes [.., m, n]. The parameters are m, n, the number of columns of Q
-/// (min(m, n) or m), the number of matrices, and the number of the function that was called. The results are Q and R.
+/// (min(m, n) or m), the number of matrices, and the index in `CALLERS` of the function that was called. The results
+/// are Q and R.
 pub(crate) static QR: Routine = Routine {
     name: "qr",
     doc: "The QR factorisation of matrices.",
@@ -56,8 +57,8 @@ const MOST_ON_GPU: usize = 64;
 /// The longest side of a matrix that the CPU factorises in the memory of one task: see `src/cpu/factor/mod.rs`.
 pub(crate) const OF_A_TASK: usize = 256;
 
-/// The functions that call these routines. The fifth parameter of a routine is the number in this list of the function
-/// that was called, because errors name it.
+/// The functions that call these routines. The fifth parameter of a routine is the index in this list of the function
+/// that was called, because errors name that function.
 static CALLERS: [&str; 10] =
     ["eigh", "eigvalsh", "svd", "svdvals", "qr", "lstsq", "pinv", "matrix_rank", "cond", "matrix_norm"];
 
@@ -92,7 +93,7 @@ fn results(operand: &Meta, params: &Params, vectors: usize) -> SmallVec<[Meta; 1
     std::iter::once(values).chain(std::iter::repeat_n(operand.clone(), vectors)).collect()
 }
 
-/// Returns how many numbers the Householder reflectors of a matrix need. They are stored in groups of four.
+/// Returns how many numbers the Householder reflectors of a matrix need. The reflectors are stored in groups of four.
 fn reflectors(rows: usize, count: usize) -> usize {
     count.div_ceil(4).saturating_mul(4).saturating_mul(rows)
 }
@@ -157,13 +158,14 @@ fn needs(is_svd: bool, meta: &Meta, params: &Params, caps: &Caps) -> Result<Need
             store("store_second", &[RoutineOperand::Result(2)]);
         }
     }
-    // for each matrix: two matrices of its size, and the order of its eigenvalues or singular values
+    // the scratch memory holds, for each matrix, two matrices of its size and the order of its eigenvalues or singular
+    // values
     let bytes = matrices.saturating_mul((2 * n + 1) * n).saturating_mul(meta.dtype.size());
     Ok(Needs { scratch: smallvec![Temp { bytes, zeroed: false }], passes })
 }
 
-/// The maximum number of elements to which one invocation of a GPU applies reflectors to compute R. It does as much
-/// work again to compute Q. This takes some tenths of a second.
+/// The maximum number of elements to which one invocation of a GPU applies reflectors to compute R. The invocation does
+/// as much work again to compute Q. Its work takes some tenths of a second.
 const MOST_REFLECTED: usize = 1 << 23;
 
 /// The maximum number of rounds that the loops of one invocation run in one dispatch. Mesa's software driver ends loops

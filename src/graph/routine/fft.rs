@@ -10,8 +10,8 @@ use smallvec::{SmallVec, smallvec};
 
 /// The table entry of `fft`. The two operands, real and imaginary parts, have the axes [outer, length, inner], and the
 /// transform is along the axis `length`. The parameters are the length, `inner`, the kind (bits such as [`INVERSE`]),
-/// the number of all elements, and the [`factors`] of the length for a GPU, with 16 bits each and the first one in the
-/// lowest bits.
+/// the number of all elements, and the [`factors`] of the length for a GPU. Each factor takes 16 bits, and the first
+/// factor is in the lowest bits.
 pub(crate) static FFT: Routine = Routine {
     name: "fft",
     doc: "The discrete Fourier transform along an axis.",
@@ -21,8 +21,8 @@ pub(crate) static FFT: Routine = Routine {
     reference,
 };
 
-/// The bits of the third parameter. [`INVERSE`] selects the sign + in the exponent. The other two multiply the result
-/// by a factor: 1 divided by the length, or 1 divided by the square root of the length.
+/// The bits of the third parameter. [`INVERSE`] selects the sign + in the exponent. [`SCALE_BY_LENGTH`] divides the
+/// result by the length, and [`SCALE_BY_ROOT`] divides it by the square root of the length.
 pub(crate) const INVERSE: u64 = 1;
 pub(crate) const SCALE_BY_LENGTH: u64 = 2;
 pub(crate) const SCALE_BY_ROOT: u64 = 4;
@@ -32,13 +32,13 @@ pub(crate) const SCALE_BY_ROOT: u64 = 4;
 /// 11 on.
 const LARGEST_FACTOR: usize = 7;
 
-/// The longest row that the CPU transforms in the scratch memory of one task, as the columns of a matrix
-/// [factor, factor]. Several tasks share a longer row, and its intermediate values are in scratch memory of the plan.
-/// 2^15 complex numbers of f32 and their scratch memory fill half of an L2 cache of 1 MiB.
+/// The longest row that the CPU transforms in the scratch memory of one task, as a matrix whose numbers of rows and
+/// columns are factors of the length. Several tasks share a longer row, and its intermediate values are in scratch
+/// memory of the plan. 2^15 complex numbers of f32 and their scratch memory fill half of an L2 cache of 1 MiB.
 pub(crate) const ROW_OF_A_TASK: usize = 1 << 15;
 
-/// The number of points that a workgroup of 256 invocations transforms on a GPU. Points of f32 and their roots of unity
-/// fill the 16 KiB of workgroup memory that every device has.
+/// The number of points that a workgroup of 256 invocations transforms on a GPU. These points (of f32) and their roots
+/// of unity fill the 16 KiB of workgroup memory that every device has.
 const POINTS: usize = 1024;
 
 /// The maximum number of elements on a GPU, because a GPU computes `8 k / n` with u32, for k below n.

@@ -1,5 +1,5 @@
-//! `lu`: the triangular factors, with exchanged rows, of panels (matrices with few columns). `ops/linalg/` builds the
-//! factors of wider matrices from these.
+//! `lu`: computes the triangular factors of panels (matrices with few columns), with row exchanges. `ops/linalg/`
+//! builds the factors of wider matrices from the factors of panels.
 
 use super::{GpuPass, Inferred, Meaning, Meta, Needs, Params, Routine, RoutineOperand};
 use crate::base::caps::Caps;
@@ -9,9 +9,9 @@ use smallvec::smallvec;
 
 /// The table entry of `lu`. The operand has the axes [.., rows, columns], with at least as many rows as columns, and at
 /// most [`MOST_COLUMNS`] columns. The first result holds the upper triangular factor on and above the diagonal, and the
-/// lower triangular factor below it. The second result has `rows + 1` numbers for each matrix: the numbers of the
-/// operand's rows in the order in which the factors have them, and how many pairs of rows were exchanged. The
-/// parameters are the numbers of rows, columns and matrices.
+/// lower triangular factor below it. The second result has `rows + 1` numbers for each matrix: first, for each row of
+/// the factors, the index of the operand's row that it comes from, and then the number of pairs of rows that were
+/// exchanged. The parameters are the numbers of rows, columns and matrices.
 ///
 /// The pivot of a column is the first element of the largest magnitude; NaN counts as 0. A pivot of 0 is kept.
 pub(crate) static LU: Routine = Routine {
@@ -44,7 +44,8 @@ fn needs(operands: &[Meta], params: &Params, caps: &Caps) -> Result<Needs, Fault
     if !caps.wgsl {
         return Ok(Needs::default());
     }
-    // a row of the panel, and for each invocation a candidate for the pivot and the number of its row
+    // the workgroup's memory holds a row of the panel and, for each invocation, a candidate for the pivot and the index
+    // of the candidate's row
     let bytes = (MOST_COLUMNS + group) * operands[0].dtype.size() + 4 * group;
     if bytes > caps.workgroup_memory || group < MOST_COLUMNS {
         let detail = format!(

@@ -8,9 +8,9 @@
 //! list of routines (`src/cpu/routines.rs`, `src/gpu/routines.rs`) has a line for it. [`ONLY_ON_CPU`] lists the
 //! routines without passes. A method of [`Expr`](crate::Expr) builds the node of a routine.
 //!
-//! Operands are whole arrays in memory, dense and in C order; the planner stores or copies operands that are not.
-//! Numbers that vary from run to run (all floats) are operands too; integers that decide shapes are [`Params`]. Results
-//! share no memory with operands.
+//! Operands are whole arrays in memory, dense and in C order; the planner stores or copies all other operands. Numbers
+//! that vary from run to run (all floats) are operands too; integers that decide shapes are [`Params`]. Results share
+//! no memory with operands.
 
 mod bincount;
 mod cholesky;
@@ -148,7 +148,7 @@ pub(crate) struct GpuPass {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Needs {
     pub scratch: SmallVec<[Temp; 2]>,
-    /// The passes on a GPU. Empty on a CPU, where a routine is a single function.
+    /// The passes on a GPU. The list is empty on a CPU, where a routine is a single function.
     pub passes: Vec<GpuPass>,
 }
 

@@ -1,7 +1,8 @@
-//! `sort` and `argsort`: the elements of the last axis in order, and their positions. Both are stable; NaNs come last,
-//! also in descending order; −0 and +0 are equal. So `sort` returns exactly the elements that `argsort` points to, bit
-//! for bit. `argtopk` returns the first few of the positions that `argsort` returns. `select` returns the elements at a
-//! few positions of the sorted order. A CPU computes `argtopk` and `select` without sorting.
+//! `sort` returns the elements along the last axis in sorted order, and `argsort` returns the positions of these
+//! elements. Both are stable. NaNs come last, also in descending order, and −0 equals +0. So `sort` returns exactly the
+//! elements that `argsort` points to, bit for bit. `argtopk` returns the first few of the positions that `argsort`
+//! returns. `select` returns the elements at a few positions of the sorted order. A CPU computes `argtopk` and `select`
+//! without sorting.
 
 use super::{GpuPass, Inferred, Meaning, Meta, Needs, Params, Routine, RoutineOperand, Temp};
 use crate::base::caps::Caps;
@@ -87,9 +88,9 @@ fn each_row(all: &[Scalar], params: &Params, f: impl Fn(&[Scalar]) -> Vec<Scalar
     all.chunks(params[0].max(1) as usize).flat_map(f).collect()
 }
 
-/// The longest row that a CPU sorts by comparisons, in a buffer of its own. Longer rows are sorted digit by digit,
-/// which needs scratch memory. The tables of 256 counts per digit take as long as comparing some hundred elements; no
-/// benchmark compares other values.
+/// The longest row that a CPU sorts by comparisons, in memory that the task allocates. Longer rows are sorted digit by
+/// digit, which needs scratch memory. The tables of 256 counts per digit take as long as comparing some hundred
+/// elements; no benchmark compares other values.
 pub(crate) const SHORT: usize = 256;
 
 /// The maximum number of slots in which a workgroup of a GPU sorts short rows in its own memory. A slot holds the key
@@ -145,7 +146,7 @@ fn needs(operands: &[Meta], params: &Params, caps: &Caps, positions: bool) -> Re
 /// then runs the pass `last.0`, which stores `last.1` elements per row.
 fn needs_of_some(operands: &[Meta], params: &Params, caps: &Caps, last: (&'static str, usize)) -> Result<Needs, Fault> {
     let (meta, length) = (&operands[0], params[0] as usize);
-    // this checks the lengths, which have the same limits as for a sort
+    // this call checks the lengths, which have the same limits as for a sort
     let sort = needs(operands, params, caps, true)?;
     if caps.wgsl {
         return Ok(gpu_needs(meta, length, caps, last));
@@ -177,7 +178,7 @@ pub(crate) fn slot_words(dtype: DType) -> usize {
 /// fit. The number of slots for a row is a power of two, and at least 8.
 fn short_pass(meta: &Meta, length: usize, caps: &Caps) -> Option<GpuPass> {
     let extent = length.next_power_of_two().max(8);
-    // three words are stored as four
+    // a slot of three words takes four words of memory
     let bytes = 4 * slot_words(meta.dtype).next_power_of_two();
     let fitting = 1 << (caps.workgroup_memory / bytes).checked_ilog2()?;
     let slots = extent.max(8 * caps.group()).min(MOST_SLOTS).min(fitting);

@@ -1,6 +1,6 @@
 //! `segment_sum` and `reduce_at`: sums of rows of floats, by the keys of the rows or over ranges of rows. The order of
-//! additions depends only on the positions of the rows. Both return f32 (f64 for f64 operands), and callers round the
-//! sums to their own dtype. The sum of no rows is −0, which is neutral in additions.
+//! additions depends only on the positions of the rows. Both routines return f32 (f64 for f64 operands), and callers
+//! round the sums to their own dtype. The sum of no rows is −0, which is neutral in additions.
 
 use super::{GpuPass, Inferred, Meta, Needs, Params, Routine, RoutineOperand, Temp};
 use crate::base::caps::Caps;
@@ -56,14 +56,14 @@ pub(crate) static REDUCE_AT: Routine = Routine {
 /// sums of the level before. `shaders/sums.wgsl` uses the same number.
 const FAN: usize = 8;
 
-/// The maximum number of accumulators in a table that a CPU thread has to itself: 512 KiB of 8-byte accumulators, which
+/// The maximum number of accumulators in a table that only one CPU thread uses: 512 KiB of 8-byte accumulators, which
 /// fit into a second-level cache. Chosen by hand; no benchmark compares other values.
 const TABLE: usize = 1 << 16;
 /// The minimum number of terms per table. As for the tables of `bincount`, clearing a table and adding it up afterwards
 /// pays off from about 2^16 terms.
 const TERMS_OF_A_TABLE: usize = 1 << 16;
-/// The minimum number of terms per accumulator of a table. With fewer, adding up the tables would cost more than adding
-/// the terms.
+/// The minimum number of terms per accumulator of a table. With fewer terms, adding up the tables would cost more than
+/// adding the terms.
 const TERMS_OF_A_SUM: usize = 4;
 /// The number of accumulators of a task that computes all sums for a range of keys: 256 KiB of 8-byte accumulators.
 /// Chosen by hand; no benchmark compares other values.
@@ -80,8 +80,8 @@ const CHUNKS: usize = 64;
 /// How a CPU computes the sums of rows with equal keys. The plan depends only on shapes and dtype, never on the number
 /// of threads, because it determines the order of additions.
 pub(crate) struct KeyedSumPlan {
-    /// The number of parts that the rows are cut into, each with a table of all sums. If it is less than two, each task
-    /// handles a range of keys instead.
+    /// The number of parts into which the rows are cut, each with a table of all sums. If this number is less than two,
+    /// each task handles a range of keys instead.
     pub tables: usize,
     /// The number of accumulators per table.
     pub sums: usize,
@@ -139,9 +139,9 @@ fn infer(operands: &[Meta], params: &Params) -> Inferred {
     Ok(smallvec![sums])
 }
 
-/// Returns the passes on a GPU. The first adds 8 rows to a sum, the next one adds 8 such sums to a sum, and so on. In
-/// the last pass, one invocation for each element of the result adds rows, and partial sums wherever it can use them.
-/// `ranges` is 1 if the first operand holds positions, and 0 if it holds keys.
+/// Returns the passes on a GPU. The first adds 8 rows to a sum, the next one adds 8 such sums to a sum, and so on. The
+/// last pass has one invocation for each element of the result. The invocation adds partial sums where it can use them,
+/// and elements of single rows elsewhere. `ranges` is 1 if the first operand holds positions, and 0 if it holds keys.
 fn gpu_needs(operands: &[Meta], params: &Params, caps: &Caps, ranges: u32) -> Result<Needs, Fault> {
     let [segments, length, rows] = [0, 1, 2].map(|i| params[i] as usize);
     // the shader counts terms in u32 and rounds these counts up, so the limit is a little below 2^32
@@ -181,7 +181,7 @@ fn gpu_needs(operands: &[Meta], params: &Params, caps: &Caps, ranges: u32) -> Re
     Ok(Needs { scratch: smallvec![Temp { bytes, zeroed: false }], passes })
 }
 
-/// Computes each row of the result: the sum of the rows of `values` whose numbers `terms` returns for it.
+/// Computes each row of the result. Row `s` is the sum of the rows of `values` at the indices that `terms(s)` returns.
 fn sums(values: &[Scalar], params: &Params, terms: impl Fn(usize) -> Vec<usize>) -> Vec<Vec<Scalar>> {
     let (segments, length) = (params[0] as usize, params[1] as usize);
     let row = |s: usize| {

@@ -1,4 +1,5 @@
-//! `solve_triangular`: the solutions of small triangular systems. `ops/linalg/` solves larger systems with these.
+//! `solve_triangular`: the solutions of small triangular systems. `ops/linalg/` solves larger systems by solving small
+//! ones.
 
 use super::cholesky::refused_matrix;
 use super::{GpuPass, Meaning, Meta, Needs, Params, Routine, RoutineOperand};

@@ -48,7 +48,8 @@ macro_rules! casts {
 #[inline(always)]
 fn f16_to_f32(h: u16) -> f32 {
     let magnitude = (h & 0x7fff) as u32;
-    // the factor is 2^112, because the exponent biases differ by 127 − 15. It also normalises subnormals
+    // the factor is 2^112, because the exponent biases differ by 127 − 15. The multiplication also normalises
+    // subnormals
     let scaled = f32::from_bits(magnitude << 13) * f32::from_bits(0x7780_0000);
     let special = f32::from_bits((magnitude << 13) | 0x7f80_0000);
     let value = if magnitude >= 0x7c00 { special } else { scaled };
@@ -65,7 +66,7 @@ fn f32_to_f16(x: f32) -> u16 {
     // below 2^-14, adding 0.5 rounds to multiples of 2^-24, the spacing of subnormal f16 numbers
     let subnormal = (f32::from_bits(magnitude) + 0.5).to_bits().wrapping_sub(0x3f00_0000);
     let finite = if magnitude < 0x3880_0000 { subnormal } else { normal };
-    // from 65520 on, halfway between the largest f16 and 2^16, the result is ∞
+    // from 65520 on (halfway between the largest f16 and 2^16), the result is ∞
     let limited = if magnitude >= 0x477f_f000 { 0x7c00 } else { finite };
     let value = if magnitude > 0x7f80_0000 { 0x7e00 } else { limited };
     (value | (bits >> 16 & 0x8000)) as u16
@@ -192,8 +193,8 @@ saturate! {
 }
 
 /// Makes a conversion. `@4` and `@8` before the types name the word sizes for which it has threaded-code instructions.
-/// It is evaluated at compile time, because otherwise the compiler would also generate code for the instructions that
-/// the conversion does not have.
+/// The conversion is evaluated at compile time, because otherwise the compiler would also generate code for the
+/// instructions that the conversion does not have.
 macro_rules! unary {
     ($(@$word:tt)* $from:ty, $to:ty) => {
         unary!($(@$word)* $from, $to, K)
@@ -273,8 +274,8 @@ pub(crate) fn round(dtype: DType) -> Option<Conversion> {
     })
 }
 
-/// Returns the loop from one compute type to another, or `None` if the bits stay the same. It converts as Rust's `as`
-/// does. A conversion to bool tests whether the number is not 0.
+/// Returns the loop from one compute type to another, or `None` if the bits stay the same. The loop converts as Rust's
+/// `as` does. A conversion to bool tests whether the number is not 0.
 pub(crate) fn convert(from: Compute, to: Compute) -> Option<Conversion> {
     use Compute::*;
     Some(match (from, to) {

@@ -1,7 +1,7 @@
 //! The macro `define!`, which makes a static [`Ufunc`](super::Ufunc) from each row, and the list of the keys of a row.
 
-/// Makes a static from each row, named like the row, and `ROWS`, the list of these statics. The `rows!` macro of each
-/// file of rows passes its table to this macro and to `methods!` (in `ops/functions/mod.rs`).
+/// Makes a static from each row, with the name of the row, and makes `ROWS`, the list of these statics. The `rows!`
+/// macro of each file of rows passes its table to this macro and to `methods!` (in `ops/functions/mod.rs`).
 ///
 /// A row consists of its documentation, `#[doc(alias(…))]` with its names in other libraries, and
 /// `name(operands): Class { key: value, … }`. The keys may come in any order, each at most once. An *expression* below
@@ -26,19 +26,19 @@
 /// | `derivative(g, out)` | `[{ formula }, …]`, one per operand; `zero` or `unknown` can replace each: see below |
 ///
 /// A CPU expression returns a bool as u8 in the classes `Compare`, `Test` and `Logical`, and the operands' type in the
-/// others. In a row of one operand, `cpu_float` may be `[f32, f64; below limit32 => fast32, limit64 => fast64]`.
+/// other classes. In a row of one operand, `cpu_float` may be `[f32, f64; below limit32 => fast32, limit64 => fast64]`.
 /// `fast32` and `fast64` are cheaper expressions that return the same bits for operands up to these magnitudes. A row
 /// needs `wgsl_long` if `wgsl_int` uses an operator or a built-in function of WGSL, because not every GPU has them for
 /// 64 bits.
 ///
 /// *Threaded code* is a CPU kernel made of small functions, its instructions, that call each other in tail position.
 /// Each instruction costs about 20 ms of compile time, so a row only has the instructions that pay off in measurements.
-/// The key `threaded` selects for which types there are any. By default, a row has instructions for all types, but in
-/// the classes `Float` and `FloatOnly` it has none. `f32` selects only that type. `both` selects all types, and adds
-/// instructions that take the second operand from the accumulator
+/// The key `threaded` selects the types for which a row has instructions. By default, a row has instructions for all
+/// types, but in the classes `Float` and `FloatOnly` it has none. `f32` selects only that type. `both` selects all
+/// types, and adds instructions that take the second operand from the accumulator
 /// ([`InstructionCodes`](crate::math::simd::threaded::InstructionCodes)). `products` is `both` plus, for floats,
 /// instructions where one operand is the product of two others. `pairs` and `all_pairs` are `f32` and `all`, plus an
-/// f32 instruction that computes each pair of equal numbers only once, which random normal numbers use.
+/// f32 instruction that computes each pair of equal numbers only once; random normal numbers use this instruction.
 ///
 /// In `reduce`, `method` is a name, `neutral` a [`Neutral`](super::Neutral), `empty` a number or `refused`, and `order`
 /// is `fixed`, or `free` if floats return the same bits in any order. A row that picks one of its operands adds
@@ -48,8 +48,8 @@
 ///
 /// Every row that returns floats has the key `derivative`. A formula is Rust code of [`Formula`](super::Formula)s. In
 /// its scope are the operands' names, `out` (the result) and `g` (the cotangent, which must be a factor of the
-/// formula). It uses the result instead of an operand wherever that is exact, so that the operand need not be stored
-/// until the derivative is computed.
+/// formula). The formula uses the result instead of an operand wherever that is exact, so that the operand need not be
+/// stored until the derivative is computed.
 macro_rules! define {
     ($(
         $(#[doc = $doc:literal])+
@@ -81,7 +81,7 @@ macro_rules! define {
         pub(crate) static ROWS: &[&$crate::graph::ufunc::Ufunc] = &[$(&$name),*];
     };
 
-    // `@set` has one arm for each key. The arm sets the field of the row that belongs to the key
+    // `@set` has one arm for each key. The arm for a key sets the corresponding field of the row
     (@set $row:ident $class:ident $args:tt; cpu_float [$f32:expr, $f64:expr]) => {
         $row.forms[Compute::F32 as usize] = $crate::graph::ufunc::define!(@forms f32 $class $args { $f32 });
         $row.forms[Compute::F64 as usize] = $crate::graph::ufunc::define!(@forms f64 $class $args { $f64 });

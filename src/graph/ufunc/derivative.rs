@@ -9,7 +9,7 @@
 /// A formula: an expression over a function's operands, its result, the cotangent and constants.
 #[derive(Clone, Debug)]
 pub(crate) enum Formula {
-    /// The operand with this number.
+    /// The operand with this index.
     Operand(usize),
     /// The function's result.
     Result,
@@ -20,8 +20,8 @@ pub(crate) enum Formula {
     Call(Function, Vec<Formula>),
 }
 
-/// Calls a macro with the functions that formulas use. They are listed by the file that defines them: first the
-/// functions with one operand, then those with two.
+/// Calls a macro with the functions that formulas use. The functions are listed by the file that defines them: first
+/// the functions with one operand, then those with two.
 macro_rules! functions {
     ($m:ident) => {
         $m! {
@@ -41,7 +41,7 @@ pub(crate) enum Partial {
     Unknown,
     /// The function is constant between jumps, so its derivative is 0 wherever it exists.
     Zero,
-    /// The formula, made from the operands, the result and the cotangent.
+    /// A function that makes the formula from the operands, the result and the cotangent.
     Is(fn([&Formula; 3], &Formula, &Formula) -> Formula),
 }
 

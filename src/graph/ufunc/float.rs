@@ -248,8 +248,8 @@ pub(crate) use rows;
 
 rows!(super::define);
 
-/// The table rows that compute `nextafter` for f16 and bf16 (see its key `half`). They are outside `rows!`, so they
-/// have no methods.
+/// The table rows that compute `nextafter` for f16 and bf16 (see its key `half`). These rows are outside `rows!`, so
+/// they have no methods.
 mod steps {
     use crate::math::single;
     crate::graph::ufunc::define! {
@@ -272,9 +272,9 @@ macro_rules! order {
         /// Returns the smaller operand without a branch: NaN if either is NaN, and −0 is smaller than +0.
         #[inline(always)]
         pub(crate) fn $min(x: $t, y: $t) -> $t {
-            // the two selections differ only if the operands are equal, because then each picks another operand. Equal
-            // operands differ at most in the sign of 0, and the bitwise or yields −0 if either is −0. So only the
-            // comparison for NaN needs a mask
+            // the two selections `one` and `other` differ only if the operands are equal, because then `one` is y and
+            // `other` is x. Equal operands differ at most in the sign of 0, and the bitwise or yields −0 if either is
+            // −0. So only the comparison for NaN needs a mask
             let (one, other) = (if x < y { x } else { y }, if y < x { y } else { x });
             let picked = <$t>::from_bits(one.to_bits() | other.to_bits());
             if x != x || y != y { mutant!(minimum_drops_nan, if x != x { y } else { x }, x + y) } else { picked }

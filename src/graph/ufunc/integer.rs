@@ -150,8 +150,8 @@ macro_rules! unsigned {
 signed! { i32 i64 }
 unsigned! { u32 u64 }
 
-/// Returns the power modulo 2^64, by repeated squaring. Its low bits are also the wrapped power of narrower types,
-/// because 2^64 is a multiple of 2^width. This holds for a negative, sign-extended base too.
+/// Returns the power modulo 2^64, by repeated squaring. The low bits of the result are also the wrapped power of
+/// narrower types, because 2^64 is a multiple of 2^width. This holds for a negative, sign-extended base too.
 #[inline(always)]
 fn pow(mut x: u64, mut n: u64) -> u64 {
     let mut r = 1u64;
@@ -181,7 +181,7 @@ fn gcd(mut a: u64, mut b: u64) -> u64 {
     a << twos
 }
 
-/// Returns the least common multiple modulo 2^64. Its low bits are the result for narrower types.
+/// Returns the least common multiple modulo 2^64. The low bits of this number are the result for narrower types.
 #[inline(always)]
 fn lcm(a: u64, b: u64) -> u64 {
     if a == 0 || b == 0 { 0 } else { (a / gcd(a, b)).wrapping_mul(b) }
@@ -212,7 +212,7 @@ pub(crate) mod exact {
     pub fn shift_right(a: i128, by: i128, w: u32) -> i128 {
         if by < 0 || by >= w as i128 { if a < 0 { -1 } else { 0 } } else { a >> by }
     }
-    /// Returns the power modulo 2^64, by repeated squaring. Each type uses its low bits.
+    /// Returns the power modulo 2^64, by repeated squaring. Each type uses the low bits of the result.
     pub fn pow(a: i128, n: i128) -> i128 {
         if n < 0 {
             return match a {

@@ -34,8 +34,8 @@ use crate::math::simd::{Forms, Loops};
 use std::cmp::Ordering;
 use std::sync::OnceLock;
 
-/// The types that a function accepts and returns. The class sets the rule; within it, a type is accepted if the table
-/// has an implementation of the function for it.
+/// The types that a function accepts and returns. The class sets a rule; a type that the rule allows is accepted if the
+/// table has an implementation of the function for it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Class {
     /// Accepts any type. Casts integers and bool to f32 first, and returns the float type.
@@ -196,11 +196,12 @@ pub(crate) struct Properties {
     /// the function.
     pub keeps_range: bool,
     /// For floats: whether the WGSL source picks an operand or works on its bits. A driver's compiler cannot fold,
-    /// reassociate or contract it with the code around it, so the shader needs no guard against such optimisations.
+    /// reassociate or contract such source with the code around it, so the shader needs no guard against such
+    /// optimisations.
     pub opaque: bool,
     /// For floats: whether a simplification changes no bit if a driver's compiler sees that both operands are the same
-    /// value. `x + x` may become `2·x`, which is the same. But `x − x` becomes 0 and `x / x` becomes 1, which is wrong
-    /// for NaN and ∞.
+    /// value. `x + x` may become `2·x`, which has the same bits. But `x − x` becomes 0 and `x / x` becomes 1, which is
+    /// wrong for NaN and ∞.
     pub simplifies_exactly: bool,
     /// Whether the function raises its first operand to the power of the second. For integers, a negative number (not
     /// an array) as the second operand is an error.
@@ -220,14 +221,16 @@ pub(crate) struct Ufunc {
     pub doc: &'static str,
     pub arity: usize,
     pub class: Class,
-    /// The CPU loops, by the compute type of the operands (for `select`, of the last two).
+    /// The CPU loops, indexed by the compute type of the operands (for `select`, of the last two operands).
     pub forms: [Option<Forms>; Compute::COUNT],
-    /// The WGSL expression, by the compute type of the operands. `{a}`, `{b}` and `{c}` are replaced by the operands,
-    /// and `{T}` by the name of the type. It may call WGSL's built-in functions and the functions of `shaders/lib`.
+    /// The WGSL expressions, indexed by the compute type of the operands. `{a}`, `{b}` and `{c}` are replaced by the
+    /// operands, and `{T}` by the name of the type. An expression may call WGSL's built-in functions and the functions
+    /// of `shaders/lib`.
     pub wgsl: [Option<&'static str>; Compute::COUNT],
     /// The reference implementation for floats with which tests compare, in f64 and without `crate::math`.
     pub exact: Option<fn(f64, f64, f64) -> f64>,
-    /// The reference implementation for integers and bool: it returns the result before it wraps to the type.
+    /// The reference implementation for integers and bool: it returns the exact result, which is not wrapped to the
+    /// type.
     pub exact_int: Option<ExactInt>,
     /// The range from which tests draw most operands. Within it the function is neither constant nor infinite.
     pub domain: [f64; 2],

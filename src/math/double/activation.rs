@@ -10,7 +10,8 @@ const SELU_ALPHA: f64 = 1.7580993408473768599402175208123;
 /// Returns ln(x / (1 - x)), the logit of x.
 #[inline(always)]
 pub(crate) fn logit(x: f64) -> f64 {
-    // 2x - 1 is exact from 1/4 on, and 1 - x is exact from 1/2 on; below 1/4 the sum of both logarithms does not cancel
+    // 2x - 1 is exact for x >= 1/4, and 1 - x is exact for x >= 1/2. For x < 1/4, ln x and -ln(1 - x) do not cancel, so
+    // `low` is accurate
     let above = x > 0.5;
     let n = (2.0 * x - 1.0).abs();
     let middle = log1p(n / (if above { 1.0 - x } else { x }));

@@ -26,7 +26,7 @@ pub(super) const I0: [f64; 18] = [
     4.596006867582227e-37,
     7.1563841038704715e-40,
 ];
-/// The coefficients of I₁(x)/x as a polynomial of x², for x <= 8. The largest relative error is 2^-56.
+/// The coefficients of I₁(x)/x as a polynomial of x², for |x| <= 8. The largest relative error is 2^-56.
 pub(super) const I1: [f64; 17] = [
     0.5,
     0.0625,
@@ -115,7 +115,7 @@ fn parts<const N: usize>(x: f64, near: [f64; N], far: [f64; 26]) -> (f64, f64, f
     (a, poly(z, near), poly(16.0 / a - 1.0, far) / a.sqrt())
 }
 
-/// Clamps x to ±720, beyond which both functions overflow.
+/// Clamps x to ±720, beyond which both I₀ and I₁ overflow.
 #[inline(always)]
 fn bounded(x: f64) -> f64 {
     let x = if x > 720.0 { 720.0 } else { x };

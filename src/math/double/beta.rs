@@ -8,7 +8,7 @@ use super::pow::log2_sum;
 use crate::math::Fused;
 use std::f64::consts::{LOG2_E, PI};
 
-/// From this number on, Stirling's formula is used for ln Γ.
+/// The smallest number for which Stirling's formula is used for ln Γ.
 const LARGE: f64 = 8.0;
 
 /// Returns ln B(a, b) of positive finite numbers. If Stirling's formula is used for b, the terms of ln Γ(b) and of ln
@@ -48,7 +48,7 @@ fn of_positive(a: f64, b: f64) -> (f64, f64, f64) {
     if b < LARGE {
         return (libm::tgamma(a) * (libm::tgamma(b) / libm::tgamma(a + b)), 0.0, 0.0);
     }
-    // if a >= 8, B is 0 in f64 for such a large b, because it is already 0 for a = 8
+    // if a >= 8, B is 0 in f64 for such a large b: B becomes smaller as a grows, and it is already 0 for a = 8
     if (a >= LARGE) & (b > 1e100) {
         return (0.0, 0.0, 0.0);
     }
@@ -146,7 +146,8 @@ fn reduced(a: f64, b: f64) -> Case {
 fn near_zero(a: f64, b: f64) -> Option<f64> {
     let near = (a.abs() < 1e-17) & (b.abs() < 1e-17) & (a != 0.0) & (b != 0.0);
     let (a, b) = (a * super::power(600), b * super::power(600));
-    // adding 0.0 makes a result of -0 into +0. It is 0 if a + b is 0, because Γ(a + b), the divisor, has a pole there
+    // adding 0.0 makes a result of -0 into +0. The result is 0 if a + b is 0, because Γ(a + b), the divisor, has a pole
+    // there
     if near { Some((a + b) / a / b + 0.0) } else { None }
 }
 

@@ -39,7 +39,8 @@ fn at_most(x: f64, hi: f64) -> f64 {
 fn reduce(x: f64) -> (f64, f64, u64) {
     let k = x.fused(LOG2_E, ROUND);
     let n = k - ROUND;
-    // this step is exact: unless n is 0, x and the product are multiples of 2^-54, and their difference is below 1/2
+    // this step is exact: unless n is 0, x and n·`LN2_HI` are multiples of 2^-54. Their difference is below 1/2, so it
+    // has at most 53 bits and fits into an f64
     let h = (-n).fused(LN2_HI, x);
     let r = (-n).fused(LN2_LO, h);
     (r, (-n).fused(LN2_LO, h - r), k.to_bits())
@@ -134,9 +135,9 @@ pub(crate) fn expm1(x: f64) -> f64 {
     if x.abs() < 1.0e-16 { x } else { v }
 }
 
-/// Returns x / (1 + e^-z); `below` is z < 0. For z < 0 it is computed as x·e^z / (1 + e^z). Then e^z in the numerator
-/// is p·2^n, and the division by 1 + e^z comes before the multiplication by 2^n, so that a subnormal result is rounded
-/// only once.
+/// Returns x / (1 + e^-z). `below` states whether z < 0. For z < 0 the result is computed as x·e^z / (1 + e^z), where
+/// e^z in the numerator is p·2^n. The division by 1 + e^z comes before the multiplication by 2^n, so that a subnormal
+/// result is rounded only once.
 #[inline(always)]
 fn logistic(x: f64, z: f64, below: bool) -> f64 {
     let a = at_most(z.abs(), 800.0);
@@ -148,7 +149,7 @@ fn logistic(x: f64, z: f64, below: bool) -> f64 {
     let (n, n_low) = product(x, (p, low));
     let n = if below { (n, n_low) } else { (x, 0.0) };
     let q = quotient(n, (d, low.fused(s, (1.0 - d) + e)));
-    // `quotient` returns NaN for x = ∞ and loses the sign of x = -0
+    // `quotient` returns NaN for x = ∞ and loses the sign of x = -0, so these two cases are corrected here
     let q = (if x < f64::INFINITY { q } else { x }).copysign(x);
     let half = k >> 1;
     let (s, t) = (power(half), power(k.wrapping_sub(half)));

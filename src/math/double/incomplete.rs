@@ -125,14 +125,14 @@ fn log_rest(x: f64, a: f64) -> (f64, f64) {
 /// Returns x^a·e^-x / Γ(a + 1) for a < [`LARGE`].
 #[inline(always)]
 fn term_small(a: f64, x: f64) -> f64 {
-    // for larger x the term is 0, and the power may overflow
+    // for x > 2000 the term is 0, but x^a might overflow
     let x = if x > 2000.0 { 2000.0 } else { x };
     // multiplies by e^(-x/2) twice, because e^-x alone may be subnormal
     let e = exp(-0.5 * x);
     pow(x, a) * e / libm::tgamma(a + 1.0) * e
 }
 
-/// Returns x^a·e^-x / Γ(a + 1) for a >= [`LARGE`], from 2^(t + low) = (x/a)^a·e^(a - x).
+/// Returns x^a·e^-x / Γ(a + 1) for a >= [`LARGE`]. `t` and `low` are given by 2^(t + low) = (x/a)^a·e^(a - x).
 #[inline(always)]
 fn term_large(a: f64, t: f64, low: f64) -> f64 {
     // 0.398… is 1/√(2π)
@@ -157,7 +157,8 @@ fn exponent(a: f64, x: f64) -> (f64, f64) {
 #[inline(always)]
 fn series(a: f64, x: f64) -> f64 {
     let (mut sum, mut term, mut n) = (1.0, 1.0, 0);
-    // 200 terms are enough: either the ratio of two terms is below 0.72 from the start, or a is below 20
+    // 200 terms are enough: either the ratio x/(a + n) of two terms is below 0.72 from the start, or a is below 20 and
+    // the ratio falls quickly
     while (n < 200) & (term > 1e-17 * sum) {
         n += 1;
         term *= x / (a + n as f64);

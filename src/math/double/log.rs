@@ -109,7 +109,7 @@ pub(crate) fn log1p(x: f64) -> f64 {
     let s = f64::from_bits(((1025 - e) as u32 as u64) << 52);
     let c = s.fused(0.25, -1.0);
     let f = (0.25 * x).fused(s, c);
-    // low is the error of this rounding. It adds low/(1 + f) to the logarithm, which is about low - low·f
+    // `low` is the error of this rounding. It changes the logarithm by low/(1 + f), which is about low - low·f
     let low = (0.25 * x).fused(s, c - f);
     let r = log_of(f, e as f64, (-low).fused(f, low));
     let r = if x.abs() < 1.0e-19 { x } else { r };

@@ -1,8 +1,8 @@
 //! Functions of f64.
 //!
 //! Polynomials are minimax fits (Remez exchange in 60 digits, rounded to f64), with the coefficient of the lowest power
-//! first. The largest relative error at a polynomial is its largest error on the interval divided by the function's
-//! value.
+//! first. The comment of a polynomial states its largest relative error: the largest error on the interval, divided by
+//! the function's value.
 
 mod activation;
 mod bessel;
@@ -101,7 +101,7 @@ pub(crate) fn rsqrt(x: f64) -> f64 {
     1.0 / x.sqrt()
 }
 
-/// C's `fmod`: the exact remainder of the division truncated to an integer, with the sign of `x`.
+/// C's `fmod`. Returns x - q·y exactly, where q is x / y truncated to an integer. The result has the sign of `x`.
 #[inline(always)]
 pub(crate) fn fmod(x: f64, y: f64) -> f64 {
     let (a, b) = (x.abs(), y.abs());
@@ -135,8 +135,8 @@ const TURN_LO: [f64; 4] =
 /// Returns `(f, q)` with x·2/π = q + f modulo 4 and |f| <= 1/2, for x of at most 24 significant bits (an f32). Only the
 /// low two bits of q are correct: the number of quarter turns, modulo 4.
 ///
-/// From 2^50 on, x is scaled by 2^-b into [2^23, 2^50), where it is an integer, and 2/π by 2^b. A multiple of 4 in the
-/// scaled 2/π only adds a multiple of 4 quarter turns, so the constants omit it.
+/// From 2^50 on, x is scaled by 2^-b into [2^23, 2^50), where it is an integer, and 2/π is scaled by 2^b. A multiple of
+/// 4 in the scaled 2/π only adds a multiple of 4 quarter turns, so the constants omit it.
 #[inline(always)]
 pub(crate) fn quarter_turns(x: f64) -> (f64, u32) {
     let a = x.abs();
@@ -151,8 +151,9 @@ pub(crate) fn quarter_turns(x: f64) -> (f64, u32) {
     (x.fused(pick(band, TURN_LO), f), (k.to_bits() as u32).wrapping_add(l.to_bits() as u32))
 }
 
-/// Selects one of `c[0]` to `c[3]`: `c[0]` if no condition is true, else the one for the last true condition. Each
-/// condition implies those before it. It uses comparisons, because a table in memory would need a gather instruction.
+/// Selects one of `c[0]` to `c[3]`: `c[0]` if no condition is true, else the element for the last true condition. If a
+/// condition is true, the conditions before it are true too. The function uses comparisons, because a table in memory
+/// would need a gather instruction.
 #[inline(always)]
 fn pick((p, q, r): (bool, bool, bool), c: [f64; 4]) -> f64 {
     let v = if p { c[1] } else { c[0] };

@@ -12,7 +12,7 @@ use std::f64::consts::SQRT_2;
 const FRAC_1_SQRT_PI: f64 = 0.5641895835477563;
 const FRAC_1_SQRT_TAU: f64 = 0.3989422804014327;
 /// The coefficients of the asymptotic series e^(t²)·erfc t = s(1/(2t²)) / (t·√π), which is s(v) = 1 - v + 3v² - 15v³ +
-/// …. For t >= 27 its next term is below 2^-54 (Abramowitz and Stegun, 7.1.23).
+/// …. For t >= 27 the next term of the series is below 2^-54 (Abramowitz and Stegun, 7.1.23).
 pub(super) const TAIL: [f64; 8] = [1.0, -1.0, 3.0, -15.0, 105.0, -945.0, 10_395.0, -135_135.0];
 /// The coefficients of p in erfcinv(q)/(1 - q) = √w·p(1/√w - 1/11), where w = -ln(q·(2 - q)) and 6 <= √w <= 27.4. The
 /// largest relative error is 2^-29.6.
@@ -54,8 +54,8 @@ pub(crate) fn erfcx(x: f64) -> f64 {
     if a < 0.49 { small } else { r }
 }
 
-/// Returns the inverse of erfc at q, for 0 < q <= 1; `rest` is 1 - q. Computes an approximation with an error of 2^-28,
-/// and improves it by one step of Halley's method.
+/// Returns the inverse of erfc at q, for 0 < q <= 1; `rest` is 1 - q. Computes an approximation with a relative error
+/// of 2^-28, and improves it by one step of Halley's method.
 #[inline(always)]
 fn erfcinv_half(q: f64, rest: f64) -> f64 {
     let w = -log(q * (2.0 - q));
@@ -70,7 +70,7 @@ fn erfcinv_half(q: f64, rest: f64) -> f64 {
     // q·e^(y²), where q is multiplied by 2^600, because q may be subnormal and e^(y²) may overflow
     let (p, p_low, k) = exp_sum(z, low);
     let grown = scale(q * super::power(600) * (p + p_low), k.wrapping_sub(600));
-    // `error` is e^(y²)·(erf y - (1 - q)). For q > 0.48 it is computed from erf, because 1 - q is exact there
+    // `error` is e^(y²)·(erf y - (1 - q)). For q > 0.48 it is computed from erf, because 1 - q is then exact
     let error = if q > 0.48 { y.fused(poly(z, ERF), y - rest) * exp(z) } else { grown - erfcx_large(y) };
     // 0.886… is √π/2; u is the error divided by erf's derivative
     let u = error * 0.886_226_925_452_758;

@@ -178,8 +178,8 @@ pub(crate) fn erfc(x: f64) -> f64 {
     if a < 0.85 { small } else { r }
 }
 
-/// Returns x·Φ(x), the exact gelu: Φ is the distribution function of the standard normal. |x|·Φ(-|x|) is 0 in f64 from
-/// 38.7 on.
+/// Returns x·Φ(x), the exact gelu: Φ is the distribution function of the standard normal. |x|·Φ(-|x|) is 0 in f64 for
+/// |x| >= 38.7.
 #[inline(always)]
 pub(crate) fn gelu(x: f64) -> f64 {
     let a = x.abs();
@@ -198,8 +198,8 @@ pub(crate) fn gelu(x: f64) -> f64 {
     (if a < 1.0 { small } else { r }).copysign(x)
 }
 
-/// Returns the inverse of the error function. A polynomial approximates it with an error of 2^-28, and one step of
-/// Halley's method improves the result.
+/// Returns the inverse of the error function. A polynomial approximates it with a relative error of 2^-28, and one step
+/// of Halley's method improves the result.
 #[inline(always)]
 pub(crate) fn erfinv(x: f64) -> f64 {
     let a = x.abs();

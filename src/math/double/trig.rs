@@ -57,17 +57,17 @@ pub(super) const ATAN: [f64; 11] = [
 const PIO2_MID: f64 = 6.123233995736766e-17;
 const PIO2_LO: f64 = -1.4973849048591698e-33;
 
-/// The largest |x| that `reduce` accepts. For larger ones `libm` computes one element at a time, so loops are not
+/// The largest |x| that `reduce` accepts. For larger |x|, `libm` computes one element at a time, so loops are not
 /// vectorised.
 pub(crate) const NEAR: f64 = 1_000_000.0;
 
-/// Returns `(r, low, k)` with x = q·π/2 + r + low and |r| <= π/4, for |x| <= `NEAR`. The low bits of k are those of q;
-/// callers use two of these bits.
+/// Returns `(r, low, k)` with x = q·π/2 + r + low and |r| <= π/4, for |x| <= `NEAR`. The low bits of k are the low bits
+/// of q; callers use two of these bits.
 #[inline(always)]
 fn reduce(x: f64) -> (f64, f64, u64) {
     let k = x.fused(FRAC_2_PI, ROUND);
     let n = k - ROUND;
-    // r is exact, because it is x itself if n is 0, and otherwise a multiple of 2^-53 below 1
+    // r is exact: it is x itself if n is 0, and otherwise a multiple of 2^-53 below 1, which fits into an f64
     let r = (-n).fused(FRAC_PI_2, x);
     let p = n * PIO2_MID;
     let e = n.fused(PIO2_MID, -p);

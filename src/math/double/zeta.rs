@@ -30,7 +30,7 @@ fn hurwitz(x: f64, q: f64) -> f64 {
         let n = k as f64;
         let s = q + n;
         // the rounding error of q + k, which becomes a relative error of the term, x times as large. For large q the
-        // formula would return k itself, so the error is set to 0 from 1e16 on
+        // formula below would return k itself as this error, so the error is set to 0 from 1e16 on
         let low = if q < n { q - (s - n) } else { n - (s - q) };
         let low = if q < 1e16 { low } else { 0.0 };
         let term = pow(s, -x);
@@ -39,7 +39,7 @@ fn hurwitz(x: f64, q: f64) -> f64 {
         sum += if change.abs() < 1e300 { term - change } else { term };
     }
     let a = q + TERMS as f64;
-    // for x > 400 the power below is 0
+    // for x > 400, the power a^(1 - x) below is 0
     let x = if x > 400.0 { 400.0 } else { x };
     let v = 1.0 / a;
     let mut factor = x * v * v;

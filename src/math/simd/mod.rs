@@ -30,8 +30,8 @@ pub(crate) type Loop = unsafe fn(n: usize, a: *const u8, b: *const u8, c: *const
 /// A scalar function of up to three operands.
 pub(crate) trait ScalarFn<A: Copy, B, C, R> {
     fn call(a: A, b: B, c: C) -> R;
-    /// Whether there is a cheaper function for some operands, [`ScalarFn::fast_path`], which computes the same bits for
-    /// them. Only loops over one operand use it.
+    /// Whether [`ScalarFn::fast_path`] is a cheaper function that computes the same bits for some operands. Only loops
+    /// over one operand use it.
     const HAS_FAST_PATH: bool = false;
     /// Returns whether the cheaper function may be called for this operand.
     #[inline(always)]
@@ -105,12 +105,12 @@ impl Loops {
 #[derive(Clone, Copy)]
 pub(crate) enum Reduces {
     Quickly,
-    /// Quickly, but [`Reduces::Plainly`] for 64-bit integers. It is used for minima and maxima. With quick loops for
-    /// these types, the library without the feature `gpu` was 305 KB larger.
+    /// Like `Quickly`, but [`Reduces::Plainly`] for 64-bit integers. This kind is used for minima and maxima. With
+    /// quick loops for 64-bit integers, the library without the feature `gpu` was 305 KB larger.
     NarrowQuickly,
-    /// Loops that keep the lanes in memory; their results have the same bits. They are used for products, whose callers
-    /// reduce whole arrays; `logsumexp`, whose exponentials and logarithms take longer than moving lanes; and every
-    /// function on x86-64 without AVX2.
+    /// Loops that keep the lanes in memory. Their results have the same bits as the results of quick loops. They are
+    /// used for products, whose callers reduce whole arrays; for `logsumexp`, whose exponentials and logarithms take
+    /// longer than moving lanes; and for every function on x86-64 without AVX2.
     Plainly,
 }
 
@@ -209,9 +209,9 @@ macro_rules! loop_form {
         mod $module {
             use super::*;
             /// # Safety
-            /// Each operand points to aligned elements that no other thread writes meanwhile, and `out` points to
-            /// aligned elements that nothing else uses, as many as [`Loop`] requires (its conditions *operands* and
-            /// *result*).
+            /// Each operand points to as many aligned elements as [`Loop`] requires, which no other thread writes
+            /// meanwhile (its condition *operands*). `out` points to as many aligned elements as [`Loop`] requires,
+            /// which nothing else uses (its condition *result*).
             #[inline(always)]
             unsafe fn body<$($g: Copy,)* F: ScalarFn<$($g),*>>(
                 $n: usize, $a: *const u8, $b: *const u8, $c: *const u8, $out: *mut u8,
@@ -222,9 +222,9 @@ macro_rules! loop_form {
                 unsafe { $body }
             }
             /// # Safety
-            /// Each operand points to aligned elements that no other thread writes meanwhile, and `out` points to
-            /// aligned elements that nothing else uses, as many as [`Loop`] requires (its conditions *operands* and
-            /// *result*).
+            /// Each operand points to as many aligned elements as [`Loop`] requires, which no other thread writes
+            /// meanwhile (its condition *operands*). `out` points to as many aligned elements as [`Loop`] requires,
+            /// which nothing else uses (its condition *result*).
             pub unsafe fn portable<$($g: Copy,)* F: ScalarFn<$($g),*>>(
                 n: usize, a: *const u8, b: *const u8, c: *const u8, out: *mut u8,
             ) {
@@ -233,9 +233,10 @@ macro_rules! loop_form {
                 unsafe { body::<$($g,)* F>(n, a, b, c, out) }
             }
             /// # Safety
-            /// Each operand points to aligned elements that no other thread writes meanwhile, and `out` points to
-            /// aligned elements that nothing else uses, as many as [`Loop`] requires (its conditions *operands* and
-            /// *result*). The machine has the features that the attribute enables.
+            /// Each operand points to as many aligned elements as [`Loop`] requires, which no other thread writes
+            /// meanwhile (its condition *operands*). `out` points to as many aligned elements as [`Loop`] requires,
+            /// which nothing else uses (its condition *result*). The machine has the features that the attribute
+            /// enables.
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx2,fma,bmi1,bmi2,lzcnt,popcnt")]
             pub unsafe fn avx2<$($g: Copy,)* F: ScalarFn<$($g),*>>(
@@ -245,9 +246,10 @@ macro_rules! loop_form {
                 unsafe { body::<$($g,)* F>(n, a, b, c, out) }
             }
             /// # Safety
-            /// Each operand points to aligned elements that no other thread writes meanwhile, and `out` points to
-            /// aligned elements that nothing else uses, as many as [`Loop`] requires (its conditions *operands* and
-            /// *result*). The machine has the features that the attribute enables.
+            /// Each operand points to as many aligned elements as [`Loop`] requires, which no other thread writes
+            /// meanwhile (its condition *operands*). `out` points to as many aligned elements as [`Loop`] requires,
+            /// which nothing else uses (its condition *result*). The machine has the features that the attribute
+            /// enables.
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi1,bmi2,lzcnt,popcnt")]
             pub unsafe fn avx512<$($g: Copy,)* F: ScalarFn<$($g),*>>(
@@ -272,7 +274,7 @@ macro_rules! loop_form {
 /// Returns a slice of `n` elements from an untyped pointer.
 ///
 /// # Safety
-/// `p` points to `n` elements of `T`, aligned, which nobody writes while the slice lives.
+/// `p` points to `n` aligned elements of `T`, which nobody writes while the slice lives.
 #[inline(always)]
 unsafe fn slice<'a, T>(p: *const u8, n: usize) -> &'a [T] {
     // SAFETY: the caller ensures what `from_raw_parts` requires.
@@ -282,7 +284,7 @@ unsafe fn slice<'a, T>(p: *const u8, n: usize) -> &'a [T] {
 /// Returns a mutable slice of `n` elements from an untyped pointer.
 ///
 /// # Safety
-/// `p` points to `n` elements of `T`, aligned, which nobody else uses while the slice lives.
+/// `p` points to `n` aligned elements of `T`, which nobody else uses while the slice lives.
 #[inline(always)]
 unsafe fn slice_mut<'a, T>(p: *mut u8, n: usize) -> &'a mut [T] {
     // SAFETY: the caller ensures what `from_raw_parts_mut` requires.
@@ -358,8 +360,8 @@ loop_form! {
             return rows::plain_rows::<A, B, C, R, F>(n, a, out);
         }
         match lanes {
-            // 64 lanes of f32 are four registers of AVX-512; rows of one or two lanes were measured to be faster with
-            // fewer lanes
+            // 64 lanes of f32 are four registers of AVX-512. Rows of one or two lanes were measured to be faster if
+            // fewer lanes are folded at a time
             1 => rows::each_row::<1, 8, A, B, C, R, F>(n, a, out),
             2 => rows::each_row::<2, 16, A, B, C, R, F>(n, a, out),
             4 => rows::each_row::<4, 64, A, B, C, R, F>(n, a, out),

@@ -1,5 +1,5 @@
-//! Folds several rows, or several blocks of columns, together: as many as are needed for their lanes to fill the vector
-//! registers. A single row would be a chain of instructions that wait for each other.
+//! Folds several rows, or several blocks of columns, at the same time, so that their lanes fill the vector registers. A
+//! single row would be a chain of instructions that wait for each other.
 
 use super::{LANES, SERIAL, ScalarFn, lanes_of_row};
 
@@ -113,7 +113,8 @@ pub(super) unsafe fn plain_rows<A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<
         let lanes = &mut lanes[..width];
         lanes.copy_from_slice(first);
         for chunk in rest.chunks(width) {
-            // slices of one length, because a call of `zip` would take longer than a short chunk
+            // both slices get the same length and are indexed, because a call of `zip` would take longer than a short
+            // chunk
             let (lanes, n) = (&mut lanes[..chunk.len()], chunk.len());
             for l in 0..n {
                 // SAFETY: A, B and R are the same type.
@@ -144,7 +145,8 @@ unsafe fn group<const L: usize, const W: usize, A: Copy, B: Copy, C: Copy, R: Co
     out: *mut A,
 ) {
     let (whole, rest, rows) = (n / L, n % L, W / L);
-    // each iteration prefetches a part of a later group's bytes, because memory accepts only a few lines at a time
+    // each iteration prefetches a part of a later group's bytes, because memory accepts only a few cache lines at a
+    // time
     let part = (rows * n * size_of::<A>()).div_ceil(whole.max(1));
     // SAFETY: the caller ensures that `a` points to the rows and `out` has room for their results. The elements that
     // are read beyond the end of a row belong to the next row; the last row is read only up to its end.
@@ -238,8 +240,8 @@ pub(super) unsafe fn each_block<
     let mut copy = std::mem::MaybeUninit::<[[A; W]; SERIAL]>::uninit();
     let copy = copy.as_mut_ptr().cast::<A>();
     // SAFETY: the caller ensures that `a` has the elements of all blocks and `out` has room for their results. A group
-    // is read from its first element to `L − n` after its last: in `a` if `a` has these elements, else in the copy,
-    // which has room for `together · SERIAL` rows of `L` elements.
+    // is read from its first element to `L − n` elements after its last: in `a` if `a` has these elements, else in the
+    // copy, which has room for `together · SERIAL` rows of `L` elements.
     unsafe {
         for block in (0..blocks.count).step_by(together) {
             let mut at = a.as_ptr().add(block * size);

@@ -1,5 +1,5 @@
-//! Functions of f32 that are computed in f64 and then rounded to f32. A vector holds half as many f64 as f32, but the
-//! result is correctly rounded except for a few operands.
+//! Functions of f32 that are computed in f64 and then rounded to f32. This takes longer, because a vector holds half as
+//! many f64 as f32, but the result is correctly rounded except for a few operands.
 
 use crate::math::double;
 
@@ -67,9 +67,9 @@ rounded! {
 }
 
 /// Returns I₁(x), the modified Bessel function of order 1. For a small x it is slightly more than x/2, and the
-/// difference may be too small for an f32. A caller may round the result to f16. If it is a subnormal f16, x/2 is often
-/// exactly halfway between two f16, and this small excess decides the direction. Adding 1 to the bits of the f32 keeps
-/// the information that there is an excess.
+/// difference may be too small for an f32. A caller may round the result to f16. If the rounded result is a subnormal
+/// f16, x/2 is often exactly halfway between two f16, and this small excess decides the direction. Adding 1 to the bits
+/// of the f32 keeps the information that there is an excess.
 #[inline(always)]
 pub(crate) fn i1(x: f32) -> f32 {
     let r = double::i1(x as f64) as f32;

@@ -34,8 +34,8 @@ fn at_most(x: f32, hi: f32) -> f32 {
 pub(super) fn exp_parts(x: f32) -> (f32, u32) {
     let k = x.fused(LOG2_E, ROUND);
     let n = k - ROUND;
-    // x = n·ln 2 + r. The first step is exact: unless n is 0, x and the product are multiples of 2^-25, and their
-    // difference is below 1/2
+    // x = n·ln 2 + r. The first step is exact: unless n is 0, x and n·`LN2_HI` are multiples of 2^-25. Their difference
+    // is below 1/2, so it has at most 24 bits and fits into an f32
     let r = (-n).fused(LN2_HI, x);
     let r = (-n).fused(LN2_LO, r);
     ((r * r).fused(poly(r, EXP), r) + 1.0, k.to_bits())
@@ -100,9 +100,9 @@ pub(crate) fn expm1(x: f32) -> f32 {
     if x.abs() < 2.0e-8 { x } else { v }
 }
 
-/// Returns x / (1 + e^-z); `below` is z < 0. For z < 0 it is computed as x·e^z / (1 + e^z). Then e^z in the numerator
-/// is p·2^n, and the division by 1 + e^z comes before the multiplication by 2^n, so that a subnormal result is rounded
-/// only once.
+/// Returns x / (1 + e^-z). `below` states whether z < 0. For z < 0 the result is computed as x·e^z / (1 + e^z), where
+/// e^z in the numerator is p·2^n. The division by 1 + e^z comes before the multiplication by 2^n, so that a subnormal
+/// result is rounded only once.
 #[inline(always)]
 fn logistic(x: f32, z: f32, below: bool) -> f32 {
     let a = at_most(z.abs(), 120.0);

@@ -92,7 +92,8 @@ pub(crate) fn log2(x: f32) -> f32 {
 #[inline(always)]
 pub(crate) fn log10(x: f32) -> f32 {
     let (f, e) = split(x);
-    // log10(e) and log10(2) are each the sum of two constants. `LOG10_2_HI` has 11 bits, so its product with e is exact
+    // log10(e) and log10(2) are each the sum of two constants. `LOG10_2_HI` has 11 bits, so its product with the
+    // exponent `e` is exact
     let t = f.fused(LOG10_E_LO, f * f * poly(f, LOG10));
     let t = e.fused(LOG10_2_LO, t);
     specials(x, add_product(e * LOG10_2_HI, f, std::f32::consts::LOG10_E, t))
@@ -120,7 +121,7 @@ pub(crate) fn log1p(x: f32) -> f32 {
     let s = f32::from_bits(129u32.wrapping_sub(e as u32) << 23);
     let c = s.fused(0.25, -1.0);
     let f = (0.25 * x).fused(s, c);
-    // low is the error of this rounding. It adds low/(1 + f) to the logarithm, which is about low - low·f
+    // `low` is the error of this rounding. It changes the logarithm by low/(1 + f), which is about low - low·f
     let low = (0.25 * x).fused(s, c - f);
     let r = log_of(f, e as f32, (-low).fused(f, low));
     let r = if x.abs() < 2.0e-10 { x } else { r };

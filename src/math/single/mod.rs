@@ -2,8 +2,8 @@
 //! (`wide.rs` and `by_double.rs`).
 //!
 //! Polynomials are minimax fits by Remez exchange in 50 digits, with the coefficient of the lowest power first. Each
-//! coefficient is rounded to f32 in turn, from the lowest, and the remaining ones are fitted again. The largest
-//! relative error at a polynomial is its largest error on the interval divided by the function's value.
+//! coefficient is rounded to f32 in turn, from the lowest, and the remaining ones are fitted again. The comment of a
+//! polynomial states its largest relative error: the largest error on the interval, divided by the function's value.
 
 mod by_double;
 mod exp;
@@ -49,7 +49,7 @@ pub(crate) fn rsqrt(x: f32) -> f32 {
     1.0 / x.sqrt()
 }
 
-/// C's `fmod`: the exact remainder of the division truncated to an integer, with the sign of `x`.
+/// C's `fmod`. Returns x - q·y exactly, where q is x / y truncated to an integer. The result has the sign of `x`.
 #[inline(always)]
 pub(crate) fn fmod(x: f32, y: f32) -> f32 {
     let (a, b) = ((x as f64).abs(), (y as f64).abs());

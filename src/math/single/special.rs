@@ -73,8 +73,8 @@ pub(crate) fn erfc(x: f32) -> f32 {
     if a < 0.875 { small } else { r }
 }
 
-/// Returns x·Φ(x), the exact gelu: Φ is the distribution function of the standard normal. |x|·Φ(-|x|) is 0 in f32 from
-/// 15 on.
+/// Returns x·Φ(x), the exact gelu: Φ is the distribution function of the standard normal. |x|·Φ(-|x|) is 0 in f32 for
+/// |x| >= 15.
 #[inline(always)]
 pub(crate) fn gelu(x: f32) -> f32 {
     let a = x.abs();

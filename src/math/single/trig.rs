@@ -41,13 +41,13 @@ const PIO2_LO: f32 = -1.715_124_9e-15;
 /// The largest |x| that `reduce_near` accepts, 2^17. Larger numbers need more bits of π, which `quarter_turns` has.
 pub(crate) const NEAR: f32 = 131_072.0;
 
-/// Returns `(r, low, k)` with x = q·π/2 + r + low and |r| <= 0.79, for |x| <= `NEAR`. The low bits of k are those of q;
-/// callers use two of these bits.
+/// Returns `(r, low, k)` with x = q·π/2 + r + low and |r| <= 0.79, for |x| <= `NEAR`. The low bits of k are the low
+/// bits of q; callers use two of these bits.
 #[inline(always)]
 fn reduce_near(x: f32) -> (f32, f32, u32) {
     let k = x.fused(FRAC_2_PI, ROUND);
     let n = k - ROUND;
-    // r is exact, because it is x itself if n is 0, and otherwise a multiple of 2^-24 below 1
+    // r is exact: it is x itself if n is 0, and otherwise a multiple of 2^-24 below 1, which fits into an f32
     let r = (-n).fused(FRAC_PI_2, x);
     let p = n * PIO2_MID;
     let e = n.fused(PIO2_MID, -p);
@@ -56,8 +56,8 @@ fn reduce_near(x: f32) -> (f32, f32, u32) {
     (hi, (-n).fused(PIO2_LO, low), k.to_bits())
 }
 
-/// Does the same as `reduce_near`, but for any finite x. It computes both `reduce_near` and `quarter_turns`, and
-/// selects one of the two results, because a branch would not vectorise.
+/// Returns `(r, low, k)` with x = q·π/2 + r + low for any finite x. It computes both `reduce_near` and `quarter_turns`,
+/// and selects one of the two results, because a branch would not vectorise.
 #[inline(always)]
 fn reduce(x: f32) -> (f32, f32, u32) {
     let (r, low, q) = reduce_near(x);
@@ -127,8 +127,8 @@ pub(crate) fn tan(x: f32) -> f32 {
     if x == 0.0 { x } else { v as f32 }
 }
 
-/// Returns `(large, s, t)` for 0 <= a <= 1, where `large` is a > 1/2. asin a is π/2 - 2·(s + t) if `large`, and s + t
-/// otherwise.
+/// Returns `(large, s, t)` for 0 <= a <= 1, where `large` states whether a > 1/2. asin a is π/2 - 2·(s + t) if `large`
+/// is true, and s + t otherwise.
 #[inline(always)]
 fn asin_parts(a: f32) -> (bool, f32, f32) {
     let large = a > 0.5;

@@ -1,11 +1,12 @@
-//! The rarer functions of f32, computed in f64. A vector holds half as many f64 as f32, but f64's rounding errors do
-//! not change the f32 result noticeably.
+//! The rarer functions of f32, computed in f64. This takes longer, because a vector holds half as many f64 as f32, but
+//! f64's rounding errors do not change the f32 result noticeably.
 
 use crate::math::Fused;
 use crate::math::double::{self, ERFINV, ERFINV_TAIL, poly};
 use std::f64::consts::{FRAC_PI_2, LN_2, LOG2_E, PI};
 
-/// 1.5·2^52. Adding it to an f64 and subtracting it again rounds to an integer, like `ROUND` of `double/mod.rs`.
+/// 1.5·2^52. Adding it to an f64 and subtracting it again rounds the f64 to an integer, like `ROUND` of
+/// `double/mod.rs`.
 const ROUND: f64 = 6_755_399_441_055_744.0;
 /// The coefficients of p in ln((1+s)/(1-s)) = 2s + s³·p(s²), for |s| <= 0.172. The largest relative error is 2^-44.5.
 const LOG: [f64; 5] = [

@@ -2,9 +2,10 @@
 //!
 //! A plain `start + i · step` loses precision by cancellation: near 0, in the middle of `linspace(-1, 1, 1001)`, an f32
 //! would have an error of hundreds of ULP. So positions are counted from the element nearest to 0, and each element is
-//! the sum of two terms. For the first term, `start` and `step` are rounded to a grid so coarse that all products and
-//! sums are exact. The second term is computed from the remainders. Only the sum of the two has a visible rounding, on
-//! every device, even if a GPU driver contracts `a * b + c` to one operation.
+//! the sum of two terms. For the first term, that nearest element and `step` are rounded to a grid so coarse that the
+//! product of the rounded step and a position is exact, and so is its sum with the rounded element. The second term is
+//! computed from the remainders of both roundings. Only the sum of the two has a visible rounding, on every device,
+//! even if a GPU driver contracts `a * b + c` to one operation.
 
 use super::{binary, iota};
 use crate::base::dtype::{DType, Scalar};
@@ -59,13 +60,15 @@ pub(super) struct Line {
     start: DoubleF64,
     step: DoubleF64,
     n: usize,
-    /// `start` and `step` are stored multiplied by 2^-scale. The expression multiplies by 2^scale at the end.
+    /// `start` and `step` are stored multiplied by 2^-scale. The expression for the numbers multiplies by 2^scale at
+    /// the end.
     scale: i32,
 }
 
 /// In f32 sequences of more than 2^18 elements, the lowest `LOW` bits of an element's position are multiplied by the
 /// step separately from the other bits. Otherwise the f32 product of the whole position and the remainder of the step
-/// would have an error of more than about a hundredth ULP of the result. 12 bits are half of f32's 24.
+/// (what its rounding to a grid leaves, see the module's head) would have an error of more than about a hundredth ULP
+/// of the result. 12 bits are half of f32's 24.
 const LOW: i32 = 12;
 
 impl Line {
@@ -91,7 +94,7 @@ impl Line {
     }
 
     /// Returns the same sequence with another `scale`, so that the largest stored number is neither huge nor tiny. The
-    /// largest number that is stored now is less than 2^top.
+    /// largest number that `self` stores is less than 2^top.
     fn scaled(self, top: i32) -> Line {
         // the new scale is 0 if f32 can hold all unscaled numbers as normal (not subnormal) numbers
         let k = if (-60..120).contains(&(top + self.scale)) { self.scale } else { -top };
@@ -108,8 +111,8 @@ impl Line {
     fn wide(&self, dtype: DType, at: Loc) -> Expr {
         let bits = if dtype == DType::F64 { 53 } else { 24 };
         let last = self.n.saturating_sub(1) as f64;
-        // positions are counted from the element nearest to 0, because adding multiples of the step to it does not
-        // cancel
+        // positions are counted from the element nearest to 0, because adding multiples of the step to this element
+        // does not cancel
         let anchor = (-self.start.0 / self.step.0).round_ties_even().clamp(0.0, last);
         let anchor = if anchor.is_nan() { 0.0 } else { anchor };
         let base = add(self.start, times(self.step, anchor));

@@ -25,7 +25,7 @@ macro_rules! array {
     ($($items:tt)*) => {
         $crate::literal::<
             {
-                // evaluating the source of a long list takes more steps than this lint allows
+                // for a long list, the constant evaluation of its source takes more steps than this lint allows
                 #[allow(long_running_const_eval)]
                 const ALL: bool = $crate::all_float_literals(stringify!($($items)*));
                 ALL

@@ -208,8 +208,9 @@ pub fn arange(start: impl Operand, stop: impl Operand, step: impl Operand, dtype
     })
 }
 
-/// Builds `n` integers from `start` on, `step` apart. Products and sums may wrap. The results are correct nevertheless,
-/// because they are right modulo 2^bits and every element fits the dtype.
+/// Builds `n` integers from `start` on, `step` apart. Products and sums may wrap. The elements are correct
+/// nevertheless, because they are right modulo 2^bits, where bits is the size of the dtype, and because every element
+/// fits the dtype.
 fn integers(start: Scalar, step: Scalar, n: usize, dtype: DType, at: Loc) -> Expr {
     let build = || {
         let i = cast(iota(smallvec![n], 0, at), dtype, at);
@@ -306,7 +307,7 @@ pub fn eye(n: usize, dtype: DType) -> Expr {
     })
 }
 
-/// A type from which an [`Array`] can be made: arrays `[..; N]` of elements, nested to any depth.
+/// A type from which an [`Array`] can be made: an element, or arrays `[..; N]` of elements, nested to any depth.
 pub trait Elements {
     /// The element type.
     type Item: Element;

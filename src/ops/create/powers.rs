@@ -54,7 +54,7 @@ fn powers(start: DoubleF64, step: DoubleF64, n: usize, dtype: DType, at: Loc) ->
     let call = |row: &'static Ufunc, a: &Expr| ufunc(row, smallvec![crate::graph::expr::Arg::Expr(a.clone())], at);
 
     let end = add(start, times(step, n.saturating_sub(1) as f64)).0;
-    // products of positions and multiples of 2^grid are exact, and so are their sums
+    // the product of a position and a multiple of 2^grid is exact, and so are sums of such products
     let grid = exponent(start.0.abs().max(end.abs())) + 1 - bits;
     let cut = |x: DoubleF64| {
         let high = on_grid(x.0, grid);
@@ -87,8 +87,8 @@ fn powers(start: DoubleF64, step: DoubleF64, n: usize, dtype: DType, at: Loc) ->
     };
     let whole = call(&arithmetic::round, &exact);
     let rest = sum(&less(&exact, &whole), &rest);
-    // The power of two is split into two factors, because a result may be in f32's range although 2^128 is not, and
-    // because 2^-149 is not a normal number.
+    // The power of two is split into two factors. As a single number in f32 it may be infinite (2^128) although the
+    // result is not, or it may not be a normal number (2^-149).
     let half = call(&arithmetic::floor, &times_number(&whole, 0.5));
     let power = |e: &Expr| call(&float::exp2, e);
     let scaled = binary(&arithmetic::multiply, power(&rest), power(&half), at);

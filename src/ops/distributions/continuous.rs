@@ -22,8 +22,8 @@ use std::panic::Location;
 /// or NaN; [`ErrorKind::DType`](crate::ErrorKind) for a dtype that is not a float type; and
 /// [`ErrorKind::LimitExceeded`](crate::ErrorKind) for more than 2^32 − 1 elements.
 impl Rng {
-    /// Builds a draw of floats. `make` computes the result from random words in the dtype that [`computed_in`] returns.
-    /// The result is then cast to `dtype`.
+    /// Builds a draw of floats. `make` computes the result from random words, in the dtype that [`computed_in`] returns
+    /// for `dtype`. The result is then cast to `dtype`.
     fn floats(
         &mut self,
         op: &'static str,

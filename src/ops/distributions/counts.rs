@@ -26,8 +26,8 @@ use smallvec::smallvec;
 /// If |t| is below this, y and log(t/y)/L(y) are computed by their series in t, because the formulas in the module's
 /// head lose digits by cancellation there.
 const NEAR: f64 = 0.2;
-/// The number of steps of Newton's method for y, which starts from two terms of the series of y in t. A third step
-/// would change only numbers that are drawn less than once in 10^6 times.
+/// The number of steps of Newton's method for y (see the module's head), which starts from two terms of the series of y
+/// in t. A third step would change only numbers that are drawn less than once in 10^6 times.
 const STEPS: usize = 2;
 /// y is limited to this fraction of the distance from 0 to the next pole of L(y), which the module's head defines.
 const WITHIN: f64 = 0.98;
@@ -87,9 +87,9 @@ pub(super) fn binomial(trials: &Expr, p: &Expr, word: Words, wide: DType, at: Lo
     choose(valid, number, -1, at)
 }
 
-/// Computes a normal number from the words of a uniform number. It decreases as the uniform number grows. The function
-/// applies the inverse of the normal distribution function Φ in the lower tail, where Φ is small, and then sets the
-/// sign.
+/// Computes a normal number from the words of a uniform number. The normal number decreases as the uniform number
+/// grows. The function applies the inverse of the normal distribution function Φ in the lower tail, where Φ is small,
+/// and then sets the sign.
 fn normal(word: Words, wide: DType, at: Loc) -> Expr {
     let (is_small, tail) = if wide == DType::F64 {
         let v = fine(word, 0, wide, at);
@@ -120,17 +120,17 @@ struct Law<'a> {
 }
 
 impl Law<'_> {
-    /// Returns the drawn number, as i64. `log` is the logarithm of the probability of 0. `ratios` are the probability
-    /// of 1 divided by the probability of 0, and the probability of 2 divided by the probability of 1. The result may
-    /// exceed the number of trials.
+    /// Returns the drawn number, as i64. `log` is the logarithm of the probability of the result 0. `ratios` are the
+    /// quotients P(1) / P(0) and P(2) / P(1) of the probabilities of the results 0, 1 and 2. The drawn number
+    /// may exceed the number of trials.
     fn number(&self, log: &Expr, ratios: [Expr; 2], word: Words) -> Expr {
         let at = self.at;
         let whole = unary(&arithmetic::floor, self.mean, at);
         let above = self.above(&whole, &normal(word, self.wide, at));
         // both terms are added as integers, because for a large mean the sum has too many digits for a float
         let many = add(cast(whole, DType::I64, at), cast(above, DType::I64, at), at);
-        // `one` and `two` are the probabilities of 1 and 2; `of_one` to `of_three` are the probabilities of at least 1,
-        // 2 and 3
+        // `one` and `two` are the probabilities of the results 1 and 2; `of_one` to `of_three` are the probabilities
+        // that the result is at least 1, 2 and 3
         let one = times(unary(&float::exp, log, at), &ratios[0], at);
         let two = times(&one, &ratios[1], at);
         let of_one = unary(&arithmetic::negative, unary(&float::expm1, log, at), at);
@@ -183,9 +183,9 @@ impl Law<'_> {
         unary(&arithmetic::floor, above, at)
     }
 
-    /// Returns the correction c of the module's head at the quantile x. It is computed from fitted fractions. The first
-    /// depends on x and μ. For a binomial distribution there are two more: the same fraction counted from the other end
-    /// of the distribution, and one that matters only for few trials.
+    /// Returns the correction c of the module's head at the quantile x. It is a sum of fractions with fitted
+    /// coefficients. The first fraction depends on x and μ. For a binomial distribution there are two more: the same
+    /// fraction with x counted from the other end of the distribution, and one that matters only for few trials.
     fn rest(&self, x: &Expr) -> Expr {
         let at = self.at;
         let of = |x: Expr, mean: Expr| {
@@ -225,7 +225,7 @@ impl Law<'_> {
         }
     }
 
-    /// Clamps y to the interval in which L is finite.
+    /// Clamps y to the interval in which L(y) is finite (see the module's head).
     fn inside(&self, y: Expr) -> Expr {
         let at = self.at;
         match &self.trials {

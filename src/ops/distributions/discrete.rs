@@ -58,13 +58,13 @@ impl Rng {
     /// random bits. Every device draws the same numbers. The table and the draw are on the CPU, or on the device of
     /// [`Device::scope`]; [`Expr::to_device`] moves the result.
     ///
-    /// If `lam` is an array, its device computes the draw in f32 (for f64 the CPU in f64) when the expression is
-    /// evaluated. It inverts the distribution function at one uniform number: by the exact probabilities for the
-    /// results 0, 1 and 2, and by an expansion of the quantile for larger results (after Giles, "Algorithm 955", ACM
-    /// TOMS 42, 2016). The cost is the same for all means. Each probability is exact to within 10^-5. A mean has the
-    /// precision of f32, and numbers with a probability below 2^-32 are not drawn. The result is −1 if the mean is NaN,
-    /// negative or above 2^62. On a GPU, a result may differ by 1 if the quantile is close to an integer, about √`lam`
-    /// times in 10^6.
+    /// If `lam` is an array, its device computes the draw when the expression is evaluated: in f32, or in f64 for an
+    /// f64 array on the CPU. The draw inverts the distribution function at one uniform number: by the exact
+    /// probabilities for the results 0, 1 and 2, and by an expansion of the quantile for larger results (after Giles,
+    /// "Algorithm 955", ACM TOMS 42, 2016). The cost is the same for all means. The absolute error of each probability
+    /// is less than 10^-5. A mean has the precision of f32, and numbers with a probability below 2^-32 are not drawn.
+    /// The result is −1 if the mean is NaN, negative or above 2^62. On a GPU, a result may differ by 1 if the quantile
+    /// is close to an integer, about √`lam` times in 10^6.
     ///
     /// ```
     /// use cupric::{DType, Rng, array};
@@ -102,12 +102,14 @@ impl Rng {
     }
 
     /// Draws from the binomial distribution, as i64: how many of `n` trials succeed, each with probability `p`. `n` and
-    /// `p` are numbers, or arrays that broadcast to `shape`. An array `n` holds integers, and an array `p` floats.
+    /// `p` are numbers, or arrays that broadcast to `shape`. If `n` is an array, it must hold integers.
     ///
-    /// If both are numbers, the draw uses a table, like [`Rng::poisson`]. Otherwise it inverts the distribution
-    /// function at one uniform number, in f64 if `p` is an array of f64. Each probability is exact to within 2·10^-4,
-    /// and for 12 or more trials to within 2·10^-5. The result is −1 if an element of `p` is outside 0 to 1, or if a
-    /// number of trials is negative or above 2^53.
+    /// If both are numbers, the draw uses a table, as [`Rng::poisson`] does for a number.
+    ///
+    /// If one of them is an array, the draw inverts the distribution function at one uniform number, in f64 if `p` is
+    /// an array of f64 and otherwise in f32. With this method, the absolute error of each probability is less than
+    /// 2·10^-4, and less than 2·10^-5 for 12 or more trials. The result is −1 if an element of `p` is outside 0 to 1,
+    /// or if an element of `n` is negative or above 2^53.
     ///
     /// ```
     /// use cupric::{DType, Rng, array};
@@ -158,9 +160,9 @@ impl Rng {
     /// is exact.
     ///
     /// The category is the position of the largest sum of a logit and Gumbel noise (Gumbel 1954), in f32, or in f64 for
-    /// f64 logits. The draw fuses with other operations. A logit of −∞ is drawn only if all are −∞; then the result
-    /// is 0. If a row contains a NaN, the result is the position of the NaN. On a GPU, another category may be drawn if
-    /// two sums differ only by rounding errors.
+    /// f64 logits. The draw fuses with other operations. A category with the logit −∞ is drawn only if all logits of
+    /// the row are −∞; then the result is 0. If a row contains a NaN, the result is the position of the NaN. On a GPU,
+    /// another category may be drawn if two sums differ only by rounding errors.
     ///
     /// ```
     /// use cupric::{DType, Rng, array};

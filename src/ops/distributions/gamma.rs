@@ -199,8 +199,8 @@ impl Rng {
     }
 }
 
-/// From this shape parameter on every try is accepted, because less than a fraction of 2^-30 of the tries would be
-/// rejected.
+/// If the shape parameter has this value or more, every try is accepted without a test, because less than a fraction of
+/// 2^-30 of the tries would be rejected.
 const ALMOST_NORMAL: f64 = (1u64 << 40) as f64;
 
 /// Returns how many tries are needed so that all fail with a probability below 2^-64, for a shape parameter of 1 or

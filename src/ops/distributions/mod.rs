@@ -1,5 +1,5 @@
 //! Distributions, permutations and random choice, built from the generators in `random.rs`. Draws that invert a
-//! distribution function fuse into the kernel that reads them. A draw depends only on the seed and on the number of the
+//! distribution function fuse into the kernel that reads them. A draw depends only on the seed and on the index of the
 //! call in the sequence of calls. So every device and any number of threads draw the same numbers: integers bit for
 //! bit, and floats within the error bounds of the functions that compute them.
 
@@ -17,7 +17,7 @@ use crate::graph::expr::{Expr, Operand, binary, cast, choose, unary};
 use crate::graph::ufunc::{arithmetic, float, logic};
 use crate::ops::random::word_constant;
 
-/// The random words of a draw: a function from the number of a word, 0 to 3, to an expression of u32 words.
+/// The random words of a draw: a function that maps the index of a word, 0 to 3, to an expression of u32 words.
 type Words<'a> = &'a dyn Fn(u8) -> Expr;
 
 fn add(a: impl Operand, b: impl Operand, at: Loc) -> Expr {
@@ -38,9 +38,9 @@ fn words_of(wide: DType) -> u8 {
     if wide == DType::F64 { 2 } else { 1 }
 }
 
-/// Computes a uniform number in (0, 1) from the word with number `first` (for f64, from this word and the next). The
-/// numbers are odd multiples of 2^-24, or of 2^-53 for f64. So 0 and 1 are never drawn, no logarithm is infinite, and
-/// 1 − u has exactly the same distribution as the number u.
+/// Computes a uniform number in (0, 1) from the word with index `first` (for f64, from this word and the next). The
+/// numbers are odd multiples of 2^-24, or of 2^-53 for f64. So 0 and 1 are never drawn, no logarithm is infinite, and 1
+/// − u has exactly the same distribution as the number u.
 fn inside(word: Words, first: u8, wide: DType, at: Loc) -> Expr {
     let shifted = |e: Expr, by: u32| binary(&logic::bitwise_right_shift, e, word_constant(by, at), at);
     let odd = |e: Expr| binary(&logic::bitwise_or, e, word_constant(1, at), at);
@@ -53,7 +53,7 @@ fn inside(word: Words, first: u8, wide: DType, at: Loc) -> Expr {
 }
 
 /// Computes a uniform number in (0, 1) whose small values are spaced as closely as the dtype allows. For f32 it is (w +
-/// 1/2) · 2^-32 for the word w, but at most 1 − 2^-24. For f64 it is the number of [`inside`].
+/// 1/2) · 2^-32 for the word w, but at most 1 − 2^-24. For f64 it is the result of [`inside`].
 fn fine(word: Words, first: u8, wide: DType, at: Loc) -> Expr {
     if wide == DType::F64 {
         return inside(word, first, wide, at);

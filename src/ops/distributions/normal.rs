@@ -21,10 +21,10 @@ impl Rng {
     /// `(high - mean) / deviation`, and compute `x * deviation + mean`.
     ///
     /// The draw inverts the normal distribution function Φ at a uniform number between Φ(`low`) and Φ(`high`). Where
-    /// these probabilities are not small, the mirrored distribution is used instead. If both bounds are above 5, or
-    /// both below −5, the draw solves log Φ(x) = log p for the distance of x from the bound nearer to 0, by three steps
-    /// of Newton's method (four for f64). So the draw is as exact far from 0 as near 0. The result lies within the
-    /// bounds.
+    /// these probabilities are not small, the draw uses the mirrored distribution, whose probabilities are small there.
+    /// If both bounds are above 5, or both below −5, the draw solves log Φ(x) = log p for the distance of x from the
+    /// bound nearer to 0, by three steps of Newton's method (four for f64). So the draw is as exact far from 0 as it is
+    /// near 0. The result lies within the bounds.
     ///
     /// ```
     /// use cupric::{DType, INF, Rng};
@@ -65,9 +65,9 @@ impl Rng {
 
     /// Draws vectors from a normal distribution with a mean of shape `[k]` and a covariance matrix of shape `[k, k]`.
     /// The result has the shape `shape` with an additional last axis of length k. It is `mean + z · Lᵀ`, where z is
-    /// drawn from the standard normal distribution and L·Lᵀ is the covariance, in the float type to which the mean and
-    /// the covariance promote. The call reads the covariance and computes L in f64 by Cholesky's method. The numbers z
-    /// are drawn when the result is evaluated, on the device of the mean and the covariance.
+    /// drawn from the standard normal distribution and L·Lᵀ is the covariance. Its dtype is the float type to which the
+    /// mean and the covariance promote. The call reads the covariance and computes L in f64 by Cholesky's method. The
+    /// numbers z are drawn when the result is evaluated, on the device of the mean and the covariance.
     ///
     /// ```
     /// use cupric::{Rng, array};
@@ -189,7 +189,7 @@ fn cholesky(op: &'static str, a: Vec<f64>, k: usize, dtype: DType, at: Loc) -> R
     if !a.iter().all(|x| x.is_finite()) {
         return refused("has an element that is infinite or NaN");
     }
-    // the unit roundoff of the type, and a bound of the error of a sum of k rounded products
+    // `unit` is the unit roundoff of the type, and `slack` is a bound of the error of a sum of k rounded products
     let bits = [(DType::F64, 53), (DType::F16, 11), (DType::BF16, 8)];
     let unit = 2f64.powi(-bits.iter().find(|(d, _)| *d == dtype).map_or(24, |(_, bits)| *bits));
     let largest = (0..k).fold(0.0f64, |m, i| m.max(a[i * k + i]));
@@ -262,9 +262,9 @@ fn below_zero(word: Words, low: f64, high: f64, wide: DType, at: Loc) -> Expr {
 
 /// Draws between the bounds `low` and `high`, where `high` is far below 0. With h = −`high`, the probability of being
 /// below `high` − δ, given that the number is below `high`, is exp(−δ·(δ/2 + h)) · erfcx((h + δ)/√2) / erfcx(h/√2).
-/// Newton's method finds the δ for which the logarithm of this probability is −t, where t is an exponential number
-/// limited so that `low` is not passed. No step loses digits by cancellation. The first guess, which leaves out the
-/// quotient of both erfcx, has an error of the order 1/h².
+/// Newton's method finds the δ for which the logarithm of this probability is −t, where t is an exponential number that
+/// is limited so that the result is not below `low`. No step loses digits by cancellation. The first guess, which
+/// leaves out the quotient of both erfcx, has an error of the order 1/h².
 fn tail(u: Expr, low: f64, high: f64, wide: DType, at: Loc) -> Expr {
     let h = -high;
     let at_h = double::erfcx(h * FRAC_1_SQRT_2);

@@ -42,8 +42,8 @@ impl Table {
     pub(super) fn new(op: &'static str, weights: &[f64], device: &Device, at: Loc) -> Result<Table> {
         check(op, weights, at)?;
         let largest = weights.iter().fold(0.0f64, |m, w| m.max(*w));
-        // the weights are scaled near 1 first, because a sum of very large weights would overflow. This takes two
-        // factors, because 2^1074 is infinite.
+        // the weights are scaled near 1 first, because a sum of very large weights would overflow. The scaling takes
+        // two factors, because 2^1074 is infinite in f64.
         let exponent = largest.log2().floor().clamp(-1022.0, 1023.0) as i32;
         let halves = (-exponent / 2, -exponent - -exponent / 2);
         let near_one = |w: f64| w * 2f64.powi(halves.0) * 2f64.powi(halves.1);
@@ -65,8 +65,8 @@ impl Table {
     }
 
     /// Returns a position in the weights for each pair of random words, as i64. The probability of a position is its
-    /// weight divided by the sum of the weights. The result is the first position whose cumulative sum is above a
-    /// random number less than the total, found by binary search.
+    /// weight divided by the sum of the weights. The two words make a random integer from 0 to `total` − 1. The result
+    /// is the first position whose cumulative sum is above this integer, found by binary search.
     pub(super) fn positions(&self, high: Expr, low: Expr, at: Loc) -> Expr {
         let n = self.sums.0.shape[0];
         let shape = high.0.shape.clone();

@@ -17,7 +17,7 @@ use smallvec::smallvec;
 const NEIGHBOURS: usize = 16;
 
 /// The longest axis that is transformed where it is, if it is not the last one. A longer axis is moved to the end
-/// first, because a task of the CPU holds the sequences of all its SIMD lanes in memory.
+/// first, which limits the memory of a CPU task: the task holds the sequences of all its SIMD lanes.
 const LONGEST: usize = 1 << 14;
 
 /// Returns the Fourier transform of complex numbers along an axis. Both the input and the result are pairs of real and
@@ -106,7 +106,7 @@ fn bluestein(mut parts: [Expr; 2], axis: usize, direction: Direction, scale: Sca
     let from_end = binary(&arithmetic::subtract, m, &position, at);
     let distance = binary(&arithmetic::minimum, position, from_end, at);
     let is_used = binary(&logic::less, &distance, n, at);
-    // `half_turns` accepts only integers below n, so larger distances, at which the filter is 0, become 0
+    // `half_turns` accepts only integers below n, so larger distances are replaced by 0; the filter is 0 there
     let [c, s] = half_turns(&choose(&is_used, distance, 0, at), n, dtype, at);
     let filter = [choose(&is_used, c, 0.0, at), choose(&is_used, unary(&arithmetic::negative, s, at), 0.0, at)];
     let filter = transform(filter, 0, Direction::Forward, Scale::Length, call)?;

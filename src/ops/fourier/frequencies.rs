@@ -32,7 +32,7 @@ pub fn fftfreq(n: usize, d: f64, dtype: DType) -> Expr {
 
 /// Returns the frequencies that belong to the results of [`rfft`](super::rfft) for `n` real samples at distance `d`
 /// from each other: 0, 1, …, ⌊n/2⌋, divided by n·d. The result is an array of ⌊n/2⌋ + 1 elements. The unit and the
-/// errors are those of [`fftfreq`].
+/// errors are the same as for [`fftfreq`].
 ///
 /// ```
 /// use cupric::{DType, fft};
@@ -45,8 +45,8 @@ pub fn rfftfreq(n: usize, d: f64, dtype: DType) -> Expr {
     frequencies(Call { op: "rfftfreq", at }, n, true, d, dtype)
 }
 
-/// Returns the frequencies for `n` samples at distance `d`: with `half` those of [`rfftfreq`], and otherwise those of
-/// [`fftfreq`].
+/// Returns the frequencies for `n` samples at distance `d`: the result of [`rfftfreq`] if `half` is true, and otherwise
+/// the result of [`fftfreq`].
 fn frequencies(call: Call, n: usize, half: bool, d: f64, dtype: DType) -> Expr {
     let at = call.at;
     carry(at, || {

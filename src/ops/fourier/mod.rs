@@ -35,8 +35,8 @@ pub enum Norm {
     Forward,
 }
 
-/// The options of a Fourier transform: its axes, the lengths of the transforms, and the factor of the results. Where a
-/// function takes options, one axis, a list of axes or `..` for all axes can be given instead.
+/// The options of a Fourier transform: its axes, the lengths of the transforms, and the factor of the results. A
+/// function that takes options also accepts one axis, a list of axes, or `..` for all axes in place of the options.
 ///
 /// ```
 /// use cupric::fft::{Norm, Options, rfft};
@@ -140,7 +140,7 @@ fn along(options: &Options, ndim: usize, one: bool, call: Call) -> Result<Along>
             let detail = "`keep` is for reductions; name the axes themselves".to_string();
             return Err(call.error(ErrorKind::Argument, detail));
         }
-        // `..`: all axes, or the last ones, as many as there are lengths
+        // `..` stands for all axes, or for the last k axes if there are k lengths
         None => {
             let count = options.lengths.as_ref().map_or(ndim, |l| l.len().min(ndim));
             (ndim - count..ndim).collect()
@@ -251,7 +251,7 @@ fn from_real(op: &'static str, x: Expr, options: Options, one: bool, scale: Scal
 }
 
 /// Transforms real numbers along axes. Along the last axis in `axes`, only the first ⌊n/2⌋ + 1 of the n results are
-/// returned, because the others are the conjugates of these.
+/// returned, because the others are the conjugates of the returned results.
 fn half_spectrum(x: &Expr, mut axes: Along, scale: Scale, call: Call) -> Result<[Expr; 2]> {
     let (last, n) = axes.pop().unwrap_or_default();
     let x = floats(x, call)?;
@@ -266,8 +266,8 @@ fn half_spectrum(x: &Expr, mut axes: Along, scale: Scale, call: Call) -> Result<
     Ok(parts)
 }
 
-/// Implements [`irfft`], [`irfftn`] and [`hfft`]: transforms complex numbers, laid out as [`from_real`] returns them,
-/// back to real numbers.
+/// Implements [`irfft`], [`irfftn`] and [`hfft`]: transforms complex numbers back to real numbers. The complex numbers
+/// are laid out like the result of [`from_real`].
 fn to_real(op: &'static str, x: Parts, options: Options, one: bool, scale: Scale, at: Loc) -> Expr {
     let call = Call { op, at };
     carry(at, || {
@@ -277,8 +277,9 @@ fn to_real(op: &'static str, x: Parts, options: Options, one: bool, scale: Scale
     })
 }
 
-/// Returns the real numbers whose transform is `parts`, laid out as [`half_spectrum`] returns it. Unless the last axis
-/// in `axes` has a length, the result has 2·(m − 1) numbers along it if `parts` has m.
+/// Returns the real numbers whose transform is `parts`. `parts` is laid out like the result of [`half_spectrum`]. If
+/// `parts` has m numbers along the last axis in `axes`, and no length is set for this axis, the result has 2·(m − 1)
+/// numbers along it.
 fn of_half_spectrum(mut parts: [Expr; 2], mut axes: Along, scale: Scale, call: Call) -> Result<Expr> {
     let (last, n) = axes.pop().unwrap_or_default();
     for (axis, n) in axes {
@@ -296,8 +297,9 @@ fn of_half_spectrum(mut parts: [Expr; 2], mut axes: Along, scale: Scale, call: C
     Ok(re)
 }
 
-/// Returns all `n` numbers of a transform of real numbers along an axis, given the first half of them: appends the
-/// conjugates. The imaginary parts of the first number and, for even n, of the middle one are taken as 0.
+/// Returns all `n` numbers of a transform of real numbers along an axis. `re` and `im` are the first half of these
+/// numbers; the function appends their conjugates. The imaginary parts of the first number and, for even n, of the
+/// middle one are taken as 0.
 fn hermitian([re, im]: &[Expr; 2], axis: usize, n: usize, call: Call) -> Result<[Expr; 2]> {
     let at = call.at;
     let position = iota(im.checked()?.shape.clone(), axis, at);
@@ -349,7 +351,7 @@ pub fn fft(x: impl ComplexOperand, options: impl Into<Options>) -> Complex {
 }
 
 /// Returns the inverse discrete Fourier transform of complex numbers along one axis: x_j = 1/n·Σ_k X_k exp(2πi·j·k/n).
-/// This is the inverse of [`fft`], whose dtypes and errors it shares.
+/// This is the inverse of [`fft`], with the same dtypes and errors.
 #[track_caller]
 pub fn ifft(x: impl ComplexOperand, options: impl Into<Options>) -> Complex {
     complex("ifft", x.parts(), options.into(), true, Direction::Inverse, Location::caller())
@@ -378,7 +380,7 @@ pub fn ifftn(x: impl ComplexOperand, options: impl Into<Options>) -> Complex {
 }
 
 /// Returns the first ⌊n/2⌋ + 1 numbers of the discrete Fourier transform of n real numbers along one axis. The other
-/// numbers are not returned, because they are the conjugates of these.
+/// numbers are not returned, because they are the conjugates of the returned numbers.
 ///
 /// ```
 /// use cupric::{array, fft};
@@ -390,7 +392,7 @@ pub fn ifftn(x: impl ComplexOperand, options: impl Into<Options>) -> Complex {
 /// ```
 ///
 /// # Errors
-/// The errors are those of [`fft`].
+/// The errors are the same as for [`fft`].
 #[track_caller]
 pub fn rfft(x: impl Operand, options: impl Into<Options>) -> Complex {
     let (at, options) = (Location::caller(), options.into());
@@ -399,11 +401,11 @@ pub fn rfft(x: impl Operand, options: impl Into<Options>) -> Complex {
 }
 
 /// Returns the inverse of [`rfft`]: the real numbers along one axis whose transform begins with the given numbers. For
-/// m given numbers the result has 2·(m − 1), unless [`Options::lengths`] sets another length n, such as an odd one. The
-/// imaginary parts of number 0 and, for an even n, of number n/2 are ignored.
+/// m given numbers the result has 2·(m − 1) numbers, unless [`Options::lengths`] sets another length n, such as an odd
+/// one. The imaginary parts of number 0 and, for an even n, of number n/2 are ignored.
 ///
 /// # Errors
-/// The errors are those of [`fft`]. If only one number is given and no length is set, the result would have no
+/// The errors are the same as for [`fft`]. If only one number is given and no length is set, the result would have no
 /// elements, and it carries [`ErrorKind::Shape`].
 #[track_caller]
 pub fn irfft(x: impl ComplexOperand, options: impl Into<Options>) -> Expr {
@@ -422,7 +424,7 @@ pub fn rfftn(x: impl Operand, options: impl Into<Options>) -> Complex {
     from_real("rfftn", operand(x, at), options, false, scale, at)
 }
 
-/// Returns the inverse of [`rfftn`], which is real. [`irfft`] explains the length of the last of the named axes, and
+/// Returns the inverse of [`rfftn`], as real numbers. [`irfft`] explains the length of the last of the named axes, and
 /// the errors.
 #[doc(alias("irfft2"))]
 #[track_caller]
@@ -432,9 +434,10 @@ pub fn irfftn(x: impl ComplexOperand, options: impl Into<Options>) -> Expr {
     to_real("irfftn", x.parts(), options, false, scale, Location::caller())
 }
 
-/// Returns the discrete Fourier transform of a Hermitian sequence along one axis, which is real. The input is the first
-/// half of the sequence, because the other half is the conjugates of these numbers. The result is [`irfft`] of the
-/// conjugated input, but multiplied by the factor of a forward transform instead of an inverse one (see [`Norm`]).
+/// Returns the discrete Fourier transform of a Hermitian sequence along one axis, as real numbers. The input is the
+/// first half of the sequence, because the other half consists of the conjugates of these numbers. The result is
+/// [`irfft`] of the conjugated input, but multiplied by the factor of a forward transform instead of an inverse one
+/// (see [`Norm`]).
 ///
 /// ```
 /// use cupric::{array, fft};

@@ -100,7 +100,7 @@ pub fn fftconvolve(a: impl Operand, b: impl Operand, mode: WindowMode, axes: imp
 /// ```
 ///
 /// # Errors
-/// The errors are those of [`fft`](super::fft).
+/// The errors are the same as for [`fft`](super::fft).
 ///
 /// The algorithm is described in J. Makhoul, A fast cosine transform in one and two dimensions, IEEE Transactions on
 /// ASSP 28 (1980).
@@ -130,7 +130,7 @@ pub fn dct(x: impl Operand, options: impl Into<Options>) -> Expr {
 /// III, divided by 2n with [`Norm::Backward`], the default.
 ///
 /// # Errors
-/// The errors are those of [`fft`](super::fft).
+/// The errors are the same as for [`fft`](super::fft).
 #[track_caller]
 pub fn idct(x: impl Operand, options: impl Into<Options>) -> Expr {
     let (at, options) = (Location::caller(), options.into());
@@ -164,8 +164,8 @@ pub fn idct(x: impl Operand, options: impl Into<Options>) -> Expr {
     })
 }
 
-/// Returns the operand as floats, cut or padded with zeros to the length that `options` set for the one axis that they
-/// name. Also returns that axis and its length, which must not be 0.
+/// Returns the operand as floats, with the one axis that `options` name, and the length of this axis, which must be at
+/// least 1. The axis is cut or padded with zeros if `options` set its length.
 fn one_axis(x: &Expr, options: &Options, call: Call) -> Result<(Expr, usize, usize)> {
     let x = floats(x, call)?;
     let (axis, wanted) = along(options, x.0.shape.len(), true, call)?[0];

@@ -115,8 +115,8 @@ fn exact_sum(op: &'static str, e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
 pub(crate) fn mean_at(op: &'static str, e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
     let x = wide(e, at);
     let sum = reduce(op, Fold::of(&arithmetic::add), &x, &gone(axes), at);
-    // the sum is computed without the reduced axes, and a view restores them, so that means with and without them share
-    // a reduction
+    // the sum is computed without the reduced axes, and a view restores them, so that a mean that keeps the axes and a
+    // mean that removes them share one reduction
     expanded(binary(&arithmetic::divide, sum, count(&x, axes) as f64, at), &x, axes, at)
 }
 

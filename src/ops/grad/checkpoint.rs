@@ -20,11 +20,12 @@ use std::sync::Arc;
 /// intermediate results of one checkpoint at a time. The price is that the derivative computes these intermediate
 /// results a second time.
 ///
-/// `build` may read any arrays and expressions, such as inputs and parameters. Those that `build` did not make are the
-/// operands of the checkpoint: they stay in memory, and derivatives with respect to them are available. Random numbers
-/// are drawn again from the same seed, so a [`dropout`](Expr::dropout) inside has the same mask. Checkpoints may be
-/// nested, and differentiated any number of times. In f32 and f64 the value and the first derivatives have the same
-/// bits as without the checkpoint. In f16 and bf16, and in higher derivatives, a result may be rounded in other places.
+/// `build` may read any arrays and expressions, such as inputs and parameters. The arrays and expressions that `build`
+/// did not make are the operands of the checkpoint: they stay in memory, and derivatives with respect to them are
+/// available. Random numbers are drawn again from the same seed, so a [`dropout`](Expr::dropout) inside has the same
+/// mask. Checkpoints may be nested, and differentiated any number of times. In f32 and f64 the value and the first
+/// derivatives have the same bits as without the checkpoint. In f16 and bf16, and in higher derivatives, a result may
+/// be rounded in other places.
 ///
 /// ```
 /// use cupric::{array, checkpoint, grad};
@@ -121,9 +122,9 @@ fn derivatives(inside: Arc<Inside>) -> Back {
     })
 }
 
-/// Returns a copy of a node that belongs to the group `number`. The planner computes the nodes of a group together
-/// (`Order::groups`). If the node is a view, its operand becomes the member of the group instead, because later views
-/// of this view read that operand directly.
+/// Returns a copy of a node. The copy belongs to the group `number`. The planner computes the nodes of a group together
+/// (`Order::groups`). If the node is a view, a copy of its operand becomes the member of the group instead, because
+/// later views of this view read that operand directly.
 fn grouped(e: Expr, number: u64) -> Expr {
     if let Some(shown) = below(&e).filter(|shown| !shown.0.args.is_empty()) {
         let args = [grouped(shown.clone(), number)].into_iter().collect();
@@ -209,14 +210,14 @@ impl Repetition {
 }
 
 /// Returns the repetition number of the copy of a node. `inner` is the number that the node itself has because it is
-/// already a copy, or 0. The result depends only on both numbers, so copies that are made of the same nodes at
+/// already a copy, or 0. The result depends only on these two numbers, so copies that are made of the same nodes at
 /// different times have the same number.
 fn mixed(number: u64, inner: u64) -> u64 {
     if inner == 0 { number } else { (number ^ inner.rotate_left(32)).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1 << 63 }
 }
 
 /// Returns the operand of a view, or `None` for a node that is not a view. A view of a view is built as a view of the
-/// first view's operand, so the function returns that operand for it and not the first view.
+/// first view's operand, so for a view of a view the function returns that operand, and not the first view.
 fn below(e: &Expr) -> Option<&Expr> {
     e.0.args.first().filter(|_| e.0.rule.is_none() && matches!(e.0.op, NodeOp::View(_) | NodeOp::Reshape))
 }

@@ -34,9 +34,9 @@ use std::panic::Location;
 ///
 /// `y` is a 0-d float, such as a loss. An operand is a float array that `y` reads, or an expression from which `y` is
 /// computed. A view of an array counts as a part of the array: if `y` reads `w.t()` or `w.slice(..)`, it still has a
-/// derivative with respect to `w`. An operand that is named twice gets its derivative twice. The results are ordinary
-/// expressions. Evaluate them together with `y` by [`eval_all`](crate::eval_all), so that they share kernels with it,
-/// or differentiate them again.
+/// derivative with respect to `w`. If an operand occurs twice in the list, its derivative is returned twice. The
+/// results are ordinary expressions. Evaluate them together with `y` by [`eval_all`](crate::eval_all), so that they
+/// share kernels with it, or differentiate them again.
 ///
 /// ```
 /// use cupric::{array, eval_all, grad};
@@ -165,7 +165,7 @@ pub fn jvp<const N: usize>(y: &Expr, of: [&Expr; N], tangents: [impl Operand; N]
         let y = strong(y.clone(), at);
         let n = y.checked()?;
         // The cast makes a node that is in no other expression, so that the second walk finds it. A fill would not do,
-        // because a view of a fill is another fill.
+        // because a view of a fill is another fill, and the walk would not find the first one.
         let zero = Expr::fill_on(n.device, Scalar::Float(0.0), n.shape.clone(), n.dtype, at);
         let cotangent = cast_always(zero, n.dtype, at);
         let back = derivatives("jvp", &y, &of, cotangent.clone(), Unread::Refused, at)?;

@@ -9,7 +9,7 @@ use std::panic::Location;
 /// A tree of parameters: an array (a leaf of the tree), or a tuple, a `Vec` or an array of trees. [`value_and_grad`]
 /// returns the derivatives in a tree of the same form.
 ///
-/// Implement it for a struct of your own by making the struct generic in what it holds:
+/// Implement the trait for a struct of your own by making the struct generic in what it holds:
 ///
 /// ```
 /// use cupric::{Array, Expr, Parameters, array, value_and_grad};

@@ -1,5 +1,5 @@
 //! The backward walk through a graph: it visits the nodes from the results to the operands, adds up the derivatives
-//! with respect to each node, and passes them on to the nodes from which it is computed.
+//! with respect to each node, and computes from their sum the derivatives with respect to the node's operands.
 
 use super::adjoint::{Adjoint, unbroadcast, zeros};
 use super::rules::{DerivativeStep, To};
@@ -27,7 +27,7 @@ pub(super) enum Unread {
 struct Sum {
     whole: Option<Adjoint>,
     parts: Vec<(View, Expr)>,
-    /// Derivatives with respect to views of the node's elements, flattened in C order.
+    /// Derivatives with respect to views of the node. Each of these views is a view of the node flattened in C order.
     flat: Vec<(View, Expr)>,
 }
 
@@ -168,7 +168,8 @@ impl Walk {
         let (at, of) = (self.at, operands.of);
         let mut found: Vec<Sum> = of.iter().map(|_| Sum::default()).collect();
         let mut is_read: Vec<bool> = of.iter().map(|_| false).collect();
-        // for each node, the numbers of the operands to which it is related (by a view or shared elements), and how
+        // for each node, the indices of the operands to which it is related, and how it is related to each (as a view
+        // or by shared elements)
         let mut relations: Vec<Vec<(usize, Relation)>> = vec![];
         for (number, e) in self.nodes.iter().enumerate() {
             let related = operands.related(e);

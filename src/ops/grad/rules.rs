@@ -1,5 +1,5 @@
-//! The derivative of each kind of node. A *source* of a node is an expression to which its derivative passes: an
-//! operand, or an operand of its derivative rule.
+//! The derivative of each kind of node. A *source* of a node is an expression to which the node's derivative is passed
+//! on: an operand of the node, or an operand of its derivative rule.
 
 use super::adjoint::{Adjoint, broadcast, restored, sum, zeros};
 use super::formula::{Variables, product};
@@ -37,7 +37,7 @@ fn plain(value: Expr) -> To {
     To::Whole(Adjoint { value, mask: None })
 }
 
-/// Derivatives with respect to the sources of a node, each with the number of its source.
+/// Derivatives with respect to the sources of a node, each with the index of its source.
 type Found = Vec<(usize, To)>;
 
 impl DerivativeStep<'_> {
@@ -155,8 +155,9 @@ fn reduction(e: &Expr, fold: Fold, axes: &[usize], x: &Expr, g: &Expr, at: Loc) 
     })
 }
 
-/// Returns, for each element, the product of all other elements along axes. It is computed as the product of the
-/// elements before it, times the product of the elements after it. Unlike a quotient, this is exact if an element is 0.
+/// Returns, for each element, the product of all other elements along axes. It is the product of the elements before
+/// this element, times the product of the elements after it. Unlike the quotient of the whole product and the element,
+/// this also works if an element is 0.
 fn all_others(x: &Expr, axes: &[usize], at: Loc) -> Expr {
     let ndim = x.0.shape.len();
     let order: Vec<isize> =
@@ -217,8 +218,8 @@ fn scanned(e: &Expr, fold: Fold, axis: usize, x: &Expr, g: &Expr, at: Loc) -> Op
             binary(&arithmetic::multiply, recurrence(g, &factors, axis, at), ratio(x, e), at)
         }
         f if f == Fold::of(&arithmetic::maximum) || f == Fold::of(&arithmetic::minimum) => {
-            // the derivative of each result goes to the last element, up to the result's position, that equals the
-            // result
+            // the derivative of each result goes to one element: the last element equal to the result, among the
+            // elements up to the result's position
             let place = iota(axis, &x.0.shape, at);
             let is_new = binary(&logic::equal, x, e, at);
             let picked = scan(Fold::of(&arithmetic::maximum), &choose(is_new, place, 0, at), axis, at);
@@ -234,8 +235,8 @@ fn recurrence(g: &Expr, a: &Expr, axis: usize, at: Loc) -> Expr {
     let shape = &g.0.shape;
     let (n, mut sums, mut factors, mut step) = (shape[axis], g.clone(), a.clone(), 1);
     while step < n {
-        // Before this step, `sums[j]` has the terms of s[j] that come from g[j] up to g[j + step − 1]. `factors[j]` is
-        // the factor of s[j + step] in s[j].
+        // Before this step, `sums[j]` has the terms of the result s[j] that come from g[j] up to g[j + step − 1].
+        // `factors[j]` is the factor of s[j + step] in s[j].
         let has_more = binary(&logic::less, iota(axis, shape, at), n - step, at);
         let next = |e: &Expr| later(e, axis, step, at);
         let added = binary(&arithmetic::multiply, &factors, next(&sums), at);

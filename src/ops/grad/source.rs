@@ -1,8 +1,8 @@
 //! Finds the operands of a derivative among the nodes of a graph.
 //!
 //! A view of a stored array is itself a stored array with another layout, so the node of `w.t()` does not have the node
-//! of `w` as an operand. Two stored arrays are related if they are in the same buffer. The view is then found from
-//! their strides.
+//! of `w` as an operand. Two stored arrays are related if they are in the same buffer. Their strides then tell which
+//! view of the operand the node is.
 
 use crate::base::layout::{self, Shape, Strides, View};
 use crate::base::shared::Shared;
@@ -55,7 +55,7 @@ impl<'a> OperandSet<'a> {
         operands
     }
 
-    /// Returns the numbers of the operands to which a node is related, and how it is related to each.
+    /// Returns the indices of the operands to which a node is related, and how it is related to each.
     pub fn related(&self, node: &Expr) -> Vec<(usize, Relation)> {
         let list = match node.0.stored() {
             Some((buffer, ..)) if !self.by_array.is_empty() => self.by_array.get(&buffer.hash_of_array()),

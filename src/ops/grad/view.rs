@@ -134,7 +134,8 @@ pub(super) fn of_view(v: &View, operand: &[usize], g: &Expr, at: Loc) -> Result<
         (0..n).partition(|k| v.shape[*k] == 1 || (0..m).all(|j| v.coef[j * n + k] == 0));
     let summed = sum(g, idle.iter().copied().filter(|k| v.shape[*k] > 1), at);
     let mut g = reshape(OP, &summed, &lengths(&left.iter().map(|k| v.shape[*k]).collect::<Shape>()), at);
-    // for each axis of the operand: the axes of `g` on which the index along it depends, each with its step
+    // for each axis of the operand: the axes of `g` on which the index along the operand's axis depends, each with its
+    // step
     let mut groups: Vec<Vec<(usize, usize)>> = operand.iter().map(|_| vec![]).collect();
     let (mut first, mut down) = (v.offset.clone(), vec![]);
     for (i, k) in left.iter().enumerate() {
@@ -186,8 +187,8 @@ fn are_digits(group: &[(usize, usize)], shape: &[usize]) -> bool {
 }
 
 /// Returns the derivative of a view with sliding windows. Element `i` along `axis` and element `k` along the next axis
-/// of `g` belong to the position `begin + i · steps[0] + k · steps[1]` of an axis of `length` elements. This axis
-/// replaces both axes.
+/// of `g` belong to the position `begin + i · steps[0] + k · steps[1]` of an axis of `length` elements. In the result,
+/// this axis replaces the two axes of `g`.
 ///
 /// Zeros are put between the elements along `axis`, and before and after them. Then all elements that belong to one
 /// position are on one diagonal of the two axes. The diagonals are a view, and each is summed.
@@ -209,8 +210,8 @@ fn of_windows(g: &Expr, axis: usize, steps: [usize; 2], begin: usize, length: us
     sum(&diagonals, [axis + 1].into_iter(), at)
 }
 
-/// Returns the derivative of any view: adds each element of `g` to zeros of the operand's shape, at the position of the
-/// operand's element that the view shows there. `left` lists the axes of the view that `g` still has.
+/// Returns the derivative of any view: adds each element of `g` to zeros of the operand's shape, at the position from
+/// which the view reads this element. `left` lists the axes of the view that `g` still has.
 fn scattered(v: &View, operand: &[usize], g: &Expr, left: &[usize], at: Loc) -> Result<Expr> {
     let size = layout::product(operand);
     if size > i32::MAX as usize {

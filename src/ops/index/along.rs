@@ -1,5 +1,5 @@
-//! `take_along_axis`, which uses a separate index for each element of the result. The module also has the check of
-//! indices that are used in arithmetic instead of loading elements.
+//! `take_along_axis`, which uses a separate index for each element of the result. The module also checks indices that
+//! are used in arithmetic and not to load elements.
 
 use super::modes::IntoIndex;
 use super::positions;
@@ -73,7 +73,7 @@ pub(crate) fn take_along(source: &Expr, indices: Expr, axis: isize, mode: IndexM
 }
 
 /// Returns integer positions as i64. If a position is negative or not less than `length`, the evaluation fails as it
-/// does for [`Expr::take`]. The check is a gather from an array of zeros of this length, which is a broadcast of one
+/// does for [`Expr::take`]. The check is a gather from an array of `length` zeros. This array is a broadcast of one
 /// element.
 pub(crate) fn checked_positions(op: &'static str, positions: Expr, length: usize, at: Loc) -> Result<Expr> {
     let dtype = positions.0.dtype;

@@ -29,7 +29,7 @@ pub(crate) fn as_gather(
 }
 
 /// Returns the derivative of `take_along_axis`: adds each element of `g` to zeros of the shape of `x`, at the position
-/// `i` along the axis from which it was taken.
+/// along the axis from which `take_along_axis` read it. `i` holds these positions.
 pub(crate) fn untaken_along(x: &Expr, i: &Expr, axis: usize, mode: IndexMode, g: &Expr, at: Loc) -> Result<Expr> {
     const OP: &str = "grad";
     let shape = &x.0.shape;

@@ -43,7 +43,7 @@ use std::panic::Location;
 #[macro_export]
 macro_rules! s {
     (@items [$($done:expr),*]) => {{
-        // allowed because `3..0;-2`, NumPy's `3:0:-2`, is a valid item
+        // this lint is allowed because `3..0;-2`, NumPy's `3:0:-2`, is a valid item
         #[allow(clippy::reversed_empty_ranges)]
         let items: [$crate::SliceItem; _] = [$($done),*];
         items
@@ -52,7 +52,7 @@ macro_rules! s {
     (@items [$($done:expr),*] ..., $($rest:tt)*) => {
         $crate::s!(@items [$($done,)* $crate::SliceItem::Ellipsis] $($rest)*)
     };
-    // reports NumPy's `::2` as an error, because the rules below would parse it as the start of a path
+    // this rule reports NumPy's `::2` as an error, because the rules below would parse it as the start of a path
     (@items [$($done:expr),*] :: $step:literal $($rest:tt)*) => { $crate::s!(@items [] : : $step $($rest)*) };
     (@items [$($done:expr),*] $item:expr; $step:expr) => {
         $crate::s!(@items [$($done,)* $crate::Stepped::stepped($item, $step)])

@@ -47,10 +47,10 @@ impl Expr {
         scatter(self, axis.saturated(), indices, values, Combine::Add, Location::caller())
     }
 
-    /// Returns a copy in which each element at one of the integer positions along an axis is replaced by the least of
-    /// itself and the values for it, like NumPy's `minimum.at`. Positions and values are as for [`Expr::index_add`].
-    /// Values that are floats or bools are sorted first, because devices have no atomic minimum for them. NaN counts as
-    /// less than all other values, and −0 as less than +0.
+    /// Returns a copy in which each element at one of the integer positions along an axis is replaced by the minimum of
+    /// the element and the values for its position, like NumPy's `minimum.at`. Positions and values are as for
+    /// [`Expr::index_add`]. Values that are floats or bools are sorted first, because devices have no atomic minimum
+    /// for them. NaN counts as less than all other values, and −0 as less than +0.
     ///
     /// ```
     /// use cupric::array;
@@ -64,10 +64,10 @@ impl Expr {
         scatter(self, axis.saturated(), indices, values, Combine::Min, Location::caller())
     }
 
-    /// Returns a copy in which each element at one of the integer positions along an axis is replaced by the greatest
-    /// of itself and the values for it, like NumPy's `maximum.at`. Positions and values are as for [`Expr::index_add`].
-    /// Values that are floats or bools are sorted first, because devices have no atomic maximum for them. NaN counts as
-    /// greater than all other values, and +0 as greater than −0.
+    /// Returns a copy in which each element at one of the integer positions along an axis is replaced by the maximum of
+    /// the element and the values for its position, like NumPy's `maximum.at`. Positions and values are as for
+    /// [`Expr::index_add`]. Values that are floats or bools are sorted first, because devices have no atomic maximum
+    /// for them. NaN counts as greater than all other values, and +0 as greater than −0.
     ///
     /// ```
     /// use cupric::array;

@@ -1,5 +1,5 @@
-//! Sums by key: each value has an integer key, and is added to the sum with this number. The routine `segment_sum` adds
-//! floats in a fixed order. A scatter adds integers, because their sum does not depend on the order.
+//! Sums by key: each value has an integer key, and is added to the sum whose index is the key. The routine
+//! `segment_sum` adds floats in a fixed order. A scatter adds integers, because their sum does not depend on the order.
 
 use super::take;
 use crate::array::device::Device;

@@ -125,10 +125,10 @@ fn derivative_of(array: &Expr, lead: usize, places: Places, device: u32) -> Back
     })
 }
 
-/// A device that runs WGSL sorts the positions if there are at most 1/`FEW` as many of them as elements along the first
-/// axes, and otherwise uses a table. A sort by bytes makes four passes over pairs of words, one pair for each position.
-/// A table needs about two passes over words, one for each element along the first axes. Chosen by hand; no benchmark
-/// compares other values.
+/// A device that runs WGSL sorts the positions if their number is at most 1/`FEW` of the number of elements along the
+/// first axes. Otherwise it uses a table. A sort by bytes makes four passes over pairs of words, with one pair for each
+/// position. A table needs about two passes over words, with one word for each element along the first axes. Chosen by
+/// hand; no benchmark compares other values.
 const FEW: usize = 16;
 
 /// The parameters that all methods of writing values share.
@@ -218,7 +218,7 @@ impl Write {
         let count = layout::product(&places.at.0.shape);
         let table = last_writers(op, places, layout::product(lead), device, at);
         let is_written = |table: &Expr| binary(&logic::not_equal, table, 0, at);
-        // the table is repeated along the axes after the first `lead` axes, so it has length 1 there
+        // the table is repeated along the axes after the first `lead` axes, so it gets length 1 along these axes
         let across: Vec<isize> = layout::lengths(lead).into_iter().chain(rest.iter().map(|_| 1)).collect();
         let here = is_written(&reshape(op, &table, &across, at));
         let new = match values.0.number() {

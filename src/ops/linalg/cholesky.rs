@@ -41,7 +41,7 @@ enum Lower {
 ///
 /// # Errors
 /// An evaluation returns [`ErrorKind::Singular`](crate::ErrorKind::Singular) if a matrix is not positive definite or
-/// has a NaN; the message has the number of the matrix. A GPU reports this error at the next read. The result carries
+/// has a NaN; the message has the index of the matrix. A GPU reports this error at the next read. The result carries
 /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) if the matrices are not square, and
 /// [`ErrorKind::Argument`](crate::ErrorKind::Argument) if `triangle` has a unit diagonal.
 ///
@@ -84,8 +84,8 @@ fn factor(a: &Expr, call: Call) -> Result<Expr> {
     Ok(l.with_rule(vec![a.clone()], Some(Box::new(back))))
 }
 
-/// Factorises a block of `n` rows and columns on the diagonal of the caller's matrices. `first` is the row of these at
-/// which the block begins; error messages need it.
+/// Factorises a block of `n` rows and columns on the diagonal of the caller's matrices. `first` is the row of the
+/// caller's matrices at which the block begins; error messages need it.
 fn lower(a: &Expr, [n, first]: [usize; 2], call: Call) -> Result<Lower> {
     if n <= BLOCK {
         let params = smallvec![n as u64, count(a) as u64, first as u64];
@@ -102,7 +102,7 @@ fn lower(a: &Expr, [n, first]: [usize; 2], call: Call) -> Result<Lower> {
 }
 
 impl Lower {
-    /// Returns the solution X of L·X = B, where L is this matrix. It begins at row `first` of the caller's matrices.
+    /// Returns the solution X of L·X = B, where L is this matrix. L begins at row `first` of the caller's matrices.
     fn solve(&self, b: &Expr, first: usize, call: Call) -> Result<Expr> {
         match self {
             Lower::Block(l) => solved(l, b, TriangularKind::LOWER, first, call),

@@ -27,7 +27,7 @@ use std::panic::Location;
 /// The derivative is valid where the rank does not change (Golub and Pereyra, 1973). Singular values may be equal.
 ///
 /// # Errors
-/// The errors are those of [`svd`](super::svd()). The result also carries [`ErrorKind::Argument`] if `rcond` is
+/// The errors are the same as for [`svd`](super::svd()). The result also carries [`ErrorKind::Argument`] if `rcond` is
 /// negative or NaN.
 #[doc(alias("pseudoinverse", "inv"))]
 #[track_caller]
@@ -37,9 +37,9 @@ pub fn pinv(x: impl Operand, rcond: impl Into<Option<f64>>) -> Expr {
     carry(at, || pseudoinverse(Call { op: "pinv", at }, &x, rcond))
 }
 
-/// Returns the least-squares solutions x of `a · x = b`: the x with the smallest ‖a·x − b‖, and if several x have the
-/// same ‖a·x − b‖, the one with the smallest ‖x‖. `a` has shape [.., m, n]. `b` is a vector of length m, or has shape
-/// [.., m, k]. The axes before these broadcast. The result has shape [.., n] or [.., n, k].
+/// Returns the least-squares solutions x of `a · x = b`: the x with the smallest ‖a·x − b‖. If several x reach this
+/// minimum, the result is the x with the smallest ‖x‖ among them. `a` has shape [.., m, n]. `b` is a vector of length
+/// m, or has shape [.., m, k]. The axes before these broadcast. The result has shape [.., n] or [.., n, k].
 ///
 /// Singular values of `a` of at most `rcond` times the largest one count as 0. The default `None` stands for
 /// max(m, n)·ε, as in [`pinv`]. NumPy also returns residuals, rank and singular values; see [`matrix_rank`] and
@@ -58,7 +58,7 @@ pub fn pinv(x: impl Operand, rcond: impl Into<Option<f64>>) -> Expr {
 /// The derivative is valid where the rank of `a` does not change.
 ///
 /// # Errors
-/// The errors are those of [`pinv`]. The result also carries [`ErrorKind::Shape`] if `b` does not have m rows.
+/// The errors are the same as for [`pinv`]. The result also carries [`ErrorKind::Shape`] if `b` does not have m rows.
 #[track_caller]
 pub fn lstsq(a: impl Operand, b: impl Operand, rcond: impl Into<Option<f64>>) -> Expr {
     let at = Location::caller();
@@ -91,7 +91,7 @@ pub fn lstsq(a: impl Operand, b: impl Operand, rcond: impl Into<Option<f64>>) ->
 /// ```
 ///
 /// # Errors
-/// The errors are those of [`svd`](super::svd()). The result also carries [`ErrorKind::Argument`] if `rcond` is
+/// The errors are the same as for [`svd`](super::svd()). The result also carries [`ErrorKind::Argument`] if `rcond` is
 /// negative or NaN.
 #[track_caller]
 pub fn matrix_rank(x: impl Operand, rcond: impl Into<Option<f64>>) -> Expr {

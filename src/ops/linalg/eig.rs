@@ -32,16 +32,17 @@ use std::panic::Location;
 ///
 /// # Accuracy
 /// The norm of `x·V − V·diag(w)` is usually at most a small multiple of n·ε times the norm of `x`. All steps are
-/// computed in f64, and are those of LAPACK: the matrix is balanced and reduced to Hessenberg form, the QR iteration
-/// with double shifts gives the real Schur form, and back substitution gives the vectors. The result's bits do not
-/// depend on the number of threads or the instruction set. A matrix with an infinite or NaN element has NaN results.
+/// computed in f64, in the same way as in LAPACK: the matrix is balanced and reduced to Hessenberg form, the QR
+/// iteration with double shifts gives the real Schur form, and back substitution gives the vectors. The result's bits
+/// do not depend on the number of threads or the instruction set. A matrix with an infinite or NaN element has NaN
+/// results.
 ///
 /// # Errors
 /// The results carry [`ErrorKind::Shape`](crate::ErrorKind::Shape) if `x` has fewer than two axes or if the matrices
 /// are not square. An evaluation on a GPU returns [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported): move `x`
 /// by `to_device(&Device::cpu())` first. If the iteration does not converge, an evaluation returns
-/// [`ErrorKind::LimitExceeded`](crate::ErrorKind::LimitExceeded) with the number of the matrix; no such matrix is
-/// known. The results have no derivatives.
+/// [`ErrorKind::LimitExceeded`](crate::ErrorKind::LimitExceeded) with the index of the matrix; no matrix is known for
+/// which this happens. The results have no derivatives.
 ///
 /// [`eigh`]: crate::linalg::eigh
 #[doc(alias = "eigenvectors")]
@@ -64,7 +65,7 @@ pub fn eig(x: impl Operand) -> (Complex, Complex) {
 /// ```
 ///
 /// # Errors
-/// The errors are those of [`eig`].
+/// The errors are the same as for [`eig`].
 #[doc(alias = "roots")]
 #[track_caller]
 pub fn eigvals(x: impl Operand) -> Complex {
@@ -74,8 +75,8 @@ pub fn eigvals(x: impl Operand) -> Complex {
     Complex::pair(call.op, a, b, at)
 }
 
-/// Returns the real and imaginary parts of the eigenvalues, followed by those of the eigenvectors. If `with_vectors` is
-/// false, the parts of the eigenvalues are returned twice instead.
+/// Returns the real and imaginary parts of the eigenvalues, and then the real and imaginary parts of the eigenvectors.
+/// If `with_vectors` is false, the parts of the eigenvalues are returned twice instead.
 fn parts(call: Call, x: Expr, with_vectors: bool) -> [Expr; 4] {
     let build = || -> Result<[Expr; 4]> {
         let (x, n) = call.squares(&x)?;

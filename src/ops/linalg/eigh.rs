@@ -48,7 +48,7 @@ pub fn eigh(x: impl Operand) -> (Expr, Expr) {
 }
 
 /// Returns the eigenvalues of symmetric matrices in ascending order, without the eigenvectors. Only the elements on and
-/// below the diagonal are read, and the dtype is that of [`eigh`].
+/// below the diagonal are read, and the dtype is the same as for [`eigh`].
 ///
 /// ```
 /// use cupric::{array, linalg::eigvalsh};
@@ -57,7 +57,7 @@ pub fn eigh(x: impl Operand) -> (Expr, Expr) {
 /// ```
 ///
 /// # Errors
-/// The errors are those of [`eigh`].
+/// The errors are the same as for [`eigh`].
 #[doc(alias = "eigvals")]
 #[track_caller]
 pub fn eigvalsh(x: impl Operand) -> Expr {

@@ -12,11 +12,12 @@ use crate::plan::kernel::Fold;
 use smallvec::smallvec;
 use std::panic::Location;
 
-/// How many times a matrix is halved at most, and the approximant of its exponential squared.
+/// The maximum number of times that a matrix is halved, and then its approximate exponential is squared.
 const SQUARINGS: i32 = 16;
 
 /// A Padé approximant of the exponential: the coefficients of its numerator from the lowest power on, and the largest
-/// 1-norm of a matrix for which its relative error is below the rounding error of the dtype (Higham's table 2.3).
+/// 1-norm of a matrix for which the relative error of the approximant is below the rounding error of the dtype
+/// (Higham's table 2.3).
 struct Approximant {
     coefficients: &'static [f64],
     norm: f64,
@@ -47,15 +48,15 @@ const OF_F64: Approximant = Approximant {
     norm: 5.371920351148152,
 };
 
-/// Returns the exponentials of square matrices along the last two axes: I + A + A²/2! + … . The exponentials of the
-/// elements are [`Expr::exp`]. f16, bf16 and integers are converted to f32, and the result is f32 or f64.
+/// Returns the exponentials of square matrices along the last two axes: I + A + A²/2! + … . For the exponentials of the
+/// elements, use [`Expr::exp`]. f16, bf16 and integers are converted to f32, and the result is f32 or f64.
 ///
 /// Each matrix is halved until its 1-norm is small, at most 16 times. The exponential of the small matrix is computed
 /// by a Padé approximant, which is then squared as many times as the matrix was halved. A matrix whose 1-norm exceeds
 /// 250,000 (f32) or 350,000 (f64) has NaN results. 16 squarings are computed for every matrix, even if it needs fewer,
 /// because the structure of an expression does not depend on the values of its operands. The relative error is a small
-/// multiple of n·ε times the condition number of the exponential, which is at least the norm of A. Its derivative is
-/// computed through these operations.
+/// multiple of n·ε times the condition number of the exponential, which is at least the norm of A. The derivative is
+/// the derivative of these operations.
 ///
 /// ```
 /// use cupric::{array, linalg::expm};

@@ -19,14 +19,14 @@ use std::panic::Location;
 pub(super) struct Factors {
     /// U on and above the diagonal, and L below it. The diagonal of L, which is not stored, is 1.
     pub packed: Expr,
-    /// For each row of L·U, the number of the row of the matrix that it equals.
+    /// For each row of L·U, the index of the row of the original matrix to which it is equal.
     pub order: Expr,
     /// How many pairs of rows of each matrix were exchanged.
     pub exchanges: Expr,
 }
 
 impl Factors {
-    /// Returns the factors broadcast to the axes `batch`, which come before those of a matrix. `exchanges` is not
+    /// Returns the factors broadcast to the axes `batch`, which come before the axes of a matrix. `exchanges` is not
     /// broadcast.
     pub fn broadcast(&self, batch: &[usize], call: Call) -> Factors {
         let order = view(call.op, &self.order, call.at, |s| {
@@ -40,7 +40,7 @@ impl Factors {
 /// Returns the LU factorisation of matrices A along the last two axes, with exchanged rows: (p, L, U), where row i of
 /// L·U is row p_i of A. For A of shape [m, n], and k = min(m, n), the lower triangular L has shape [m, k] and ones on
 /// its diagonal, and the upper triangular U has shape [k, n]. p has m elements in i64, and is a permutation of the row
-/// numbers.
+/// indices.
 ///
 /// In each column the first of the elements with the largest magnitude becomes the pivot, so no element of L has a
 /// magnitude above 1. A singular matrix has a 0 on the diagonal of U. f16, bf16 and integers are converted to f32, and
@@ -127,8 +127,8 @@ fn derivative(a: &Expr, g: &Expr, of_upper: bool, call: Call) -> Result<Expr> {
         (call.minus(&phi, &call.product(&t(&l2), &g2).triu(0)), by_upper(&g2)?)
     };
     let square = by_lower(&by_upper(&phi)?)?;
-    // the part beside the square one affects only U, and the part below it only L; for the other factor its gradient is
-    // 0
+    // the part beside the square part affects only U, and the part below it affects only L; if `g` belongs to the other
+    // factor, the gradient of that part is 0
     let rest = match (of_upper, m < n) {
         (true, true) | (false, false) => rest,
         _ => call.filled(0.0, shaped(a, &if m < n { [k, n - k] } else { [m - k, k] }), a),

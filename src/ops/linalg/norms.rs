@@ -77,8 +77,8 @@ impl Expr {
     /// Returns the norms of the matrices along two axes: first the axis of the rows, then the axis of the columns (`..`
     /// for one matrix, `(-2, -1)` for several). Integers and bool become f32; f16 and bf16 are computed in f32.
     /// [`MatrixNorm`] lists the norms. The norm of no elements is 0, but the expression carries an error for `MinusOne`
-    /// and a matrix without columns, for `MinusInfinity` and a matrix without rows, and for `MinusTwo` and both. On a
-    /// GPU, the norms that need singular values (`Two`, `MinusTwo` and `Nuclear`) have the limits of
+    /// and a matrix without columns, for `MinusInfinity` and a matrix without rows, and for `MinusTwo` in both cases.
+    /// On a GPU, the norms that need singular values (`Two`, `MinusTwo` and `Nuclear`) have the limits of
     /// [`svdvals`](crate::linalg::svdvals).
     ///
     /// ```
@@ -118,7 +118,7 @@ impl Expr {
 /// ```
 ///
 /// # Errors
-/// The errors are those of [`svd`](crate::linalg::svd) and [`inv`](crate::linalg::inv). The result also carries
+/// The errors are the same as for [`svd`](crate::linalg::svd) and [`inv`](crate::linalg::inv). The result also carries
 /// [`ErrorKind::Shape`] if the matrices have no elements.
 #[doc(alias = "condition")]
 #[track_caller]

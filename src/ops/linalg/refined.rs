@@ -23,7 +23,7 @@ const SLICES_OF_A_CORRECTION: usize = 3;
 
 /// Returns the solutions X of A·X = B with about twice the digits of their dtype, as a pair: x, which is X rounded to
 /// the dtype, and the rest, X − x. On a GPU without f64, x and the rest together are about as exact as a solution in
-/// f64. To add the two on the host, convert them to f64 there. The shapes and dtypes are those of
+/// f64. To add the two on the host, convert them to f64 there. The shapes and dtypes are the same as for
 /// [`solve`](super::solve()). On the CPU, the result's bits do not depend on the number of threads or the instruction
 /// set.
 ///
@@ -39,8 +39,8 @@ const SLICES_OF_A_CORRECTION: usize = 3;
 /// ```
 ///
 /// # Accuracy
-/// Seven corrections are computed from the same triangular factors, whatever the matrix. A correction is left out if it
-/// is not at most half as large as the one before. Let κ be the condition number of A after its rows and columns are
+/// Seven corrections are computed from the same triangular factors, whatever the matrix. A correction is used only if
+/// it is at most half as large as the one before. Let κ be the condition number of A after its rows and columns are
 /// scaled by powers of two, and let errors be relative to the largest element of each right-hand side's solution. For
 /// f32 and κ up to 10^6, the error of x is at most 2^-24, half a unit of f32, and the error of x + rest is at most
 /// 2^-44 plus eight times the error of a solution in f64. If n·ε·κ is above about 0.1, seven corrections are not
@@ -53,7 +53,7 @@ const SLICES_OF_A_CORRECTION: usize = 3;
 /// x has the derivatives of [`solve`](super::solve()). The derivatives of the rest are 0.
 ///
 /// # Errors
-/// The errors are those of [`solve`](super::solve()).
+/// The errors are the same as for [`solve`](super::solve()).
 ///
 /// The method is J. H. Wilkinson's iterative refinement. The residuals are computed as in K. Ozaki, T. Ogita, S. Oishi
 /// and S. M. Rump, Error-free transformations of matrix multiplication by using fast routines of matrix multiplication
@@ -64,7 +64,8 @@ pub fn solve_refined(a: impl Operand, b: impl Operand) -> (Expr, Expr) {
     let call = Call { op: "solve_refined", at: Location::caller() };
     let build = || {
         let [a, b] = call.both(a, b)?;
-        // `refined` gets `a` itself too, not only broadcast to the batch of `b`, so that each matrix is factorised once
+        // `refined` gets `a` itself, and not only `a` broadcast to the batch of `b`, so that each matrix is factorised
+        // once
         with_columns(&a, &b, call, |wide, b| refined([&a, wide], b, call))
     };
     build().map_err(|e: Error| Expr::failed(e.or_at(call.at), call.at)).map_or_else(|e| (e.clone(), e), Into::into)
@@ -158,9 +159,9 @@ struct Cut {
     rest: Expr,
 }
 
-/// Cuts numbers into `count` slices. Their magnitudes are at most `largest`, a power of two. For each slice, a large
-/// number is added and subtracted, which rounds the numbers to multiples of a unit. What is left is at most half a
-/// unit, so the unit of the next slice is 2^(bits + 1) times smaller.
+/// Cuts numbers into `count` slices. The magnitudes of the numbers are at most `largest`, a power of two. For each
+/// slice, a large number is added and subtracted, which rounds the numbers to multiples of a unit. What is left is at
+/// most half a unit, so the unit of the next slice is 2^(bits + 1) times smaller.
 fn slices(x: &Expr, largest: &Expr, count: usize, bits: i32, call: Call) -> Cut {
     let digits = if x.0.dtype == DType::F64 { 53 } else { 24 };
     let mut cut = Cut { slices: vec![], rest: x.clone() };
@@ -190,7 +191,7 @@ impl Residual {
     fn subtract(&mut self, products: &Expr, count: usize, call: Call) {
         let [n, columns] = [2, 1].map(|k| self.parts[0].0.shape[self.parts[0].0.shape.len() - k]);
         let [mut x, mut y, mut z] = self.parts.clone();
-        // the products of the largest slices first; `order` is i + j
+        // the products of the largest slices are subtracted first; `order` is i + j for block (i, j)
         for order in 0..count {
             for j in 0..SLICES_OF_A_CORRECTION.min(order + 1) {
                 let i = order - j;

@@ -15,9 +15,9 @@ use std::panic::Location;
 ///
 /// If B has one axis, it is a single right-hand side for all matrices, and X has no axis of columns either. Otherwise
 /// each column of the last two axes of B is a right-hand side. The other axes broadcast. f16, bf16 and integers are
-/// converted to f32, and the result is f32 or f64. The error is that of Gaussian elimination with exchanged rows:
-/// usually ‖A·X − B‖ is below n·ε·‖A‖·‖X‖ for matrices of n rows, where ε is 2^-23 for f32 and 2^-52 for f64. On the
-/// CPU, the result's bits do not depend on the number of threads or the instruction set.
+/// converted to f32, and the result is f32 or f64. The error is the same as for Gaussian elimination with exchanged
+/// rows: usually ‖A·X − B‖ is below n·ε·‖A‖·‖X‖ for matrices of n rows, where ε is 2^-23 for f32 and 2^-52 for f64. On
+/// the CPU, the result's bits do not depend on the number of threads or the instruction set.
 ///
 /// ```
 /// use cupric::{array, linalg::solve};
@@ -28,7 +28,7 @@ use std::panic::Location;
 ///
 /// # Errors
 /// An evaluation returns [`ErrorKind::Singular`](crate::ErrorKind::Singular) if a pivot of a matrix is 0; the message
-/// has the number of the matrix. A GPU reports this error at the next read. The result carries
+/// has the index of the matrix. A GPU reports this error at the next read. The result carries
 /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) if the matrices are not square or if the shapes do not fit together.
 ///
 /// The matrices are factorised as by [`lu`](crate::linalg::lu).
@@ -50,7 +50,7 @@ pub(super) fn quotient(a: &Expr, b: &Expr, call: Call) -> Result<Expr> {
     with_columns(a, b, call, once).map(|[x]| x)
 }
 
-/// Returns the inverses of square matrices along the last two axes. The dtypes are those of [`solve`]. To solve
+/// Returns the inverses of square matrices along the last two axes. The dtypes are the same as for [`solve`]. To solve
 /// equations, `solve` is faster and more accurate than a product with the inverse.
 ///
 /// ```
@@ -61,7 +61,7 @@ pub(super) fn quotient(a: &Expr, b: &Expr, call: Call) -> Result<Expr> {
 /// ```
 ///
 /// # Errors
-/// The errors are those of [`solve`].
+/// The errors are the same as for [`solve`].
 #[doc(alias("inverse"))]
 #[track_caller]
 pub fn inv(a: impl Operand) -> Expr {

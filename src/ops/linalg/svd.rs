@@ -59,7 +59,7 @@ pub fn svd(x: impl Operand, mode: Mode) -> (Expr, Expr, Expr) {
 }
 
 /// Returns the singular values of matrices in descending order, without the singular vectors. The shapes and dtypes of
-/// the operand and of the values are those of [`svd`].
+/// the operand and of the values are the same as for [`svd`].
 ///
 /// ```
 /// use cupric::{array, linalg::svdvals};
@@ -68,7 +68,7 @@ pub fn svd(x: impl Operand, mode: Mode) -> (Expr, Expr, Expr) {
 /// ```
 ///
 /// # Errors
-/// The errors are those of [`svd`].
+/// The errors are the same as for [`svd`].
 #[track_caller]
 pub fn svdvals(x: impl Operand) -> Expr {
     let at = Location::caller();

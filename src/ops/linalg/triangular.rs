@@ -16,9 +16,9 @@ pub enum Triangle {
     Lower,
     /// The elements on the diagonal and above it.
     Upper,
-    /// The elements below the diagonal; those on it are taken as 1.
+    /// The elements below the diagonal. The elements on the diagonal are taken as 1.
     UnitLower,
-    /// The elements above the diagonal; those on it are taken as 1.
+    /// The elements above the diagonal. The elements on the diagonal are taken as 1.
     UnitUpper,
 }
 
@@ -57,8 +57,8 @@ const BLOCK: usize = 64;
 ///
 /// If B has one axis, it is a single right-hand side for all matrices, and X has no axis of columns either. Otherwise
 /// each column of the last two axes of B is a right-hand side. The other axes broadcast. f16, bf16 and integers are
-/// converted to f32, and the result is f32 or f64. The error is that of substitution: (A + E)·X = B with |E| ≤ n·ε·|A|
-/// for matrices of n rows, where ε is 2^-23 for f32 and 2^-52 for f64.
+/// converted to f32, and the result is f32 or f64. The error is the same as for substitution: (A + E)·X = B with |E| ≤
+/// n·ε·|A| for matrices of n rows, where ε is 2^-23 for f32 and 2^-52 for f64.
 ///
 /// ```
 /// use cupric::{array, linalg::{Triangle, solve_triangular}};
@@ -69,7 +69,7 @@ const BLOCK: usize = 64;
 /// ```
 ///
 /// # Errors
-/// An evaluation returns [`ErrorKind::Singular`] if the diagonal of a matrix has a 0; the message has the number of the
+/// An evaluation returns [`ErrorKind::Singular`] if the diagonal of a matrix has a 0; the message has the index of the
 /// matrix. A GPU reports this error at the next read. The result carries [`ErrorKind::Shape`] if the matrices are not
 /// square or if the shapes do not fit together.
 ///
@@ -140,8 +140,8 @@ pub(super) fn ruled(a: &Expr, b: &Expr, kind: TriangularKind, call: Call) -> Res
     Ok(x.with_rule(vec![a.clone(), b.clone()], Some(Box::new(back))))
 }
 
-/// Returns the solutions X of A·X = B, without a rule for their derivative. A are triangular blocks on the diagonal of
-/// the caller's matrices, and begin at row `first` of these.
+/// Returns the solutions X of A·X = B, without a rule for their derivative. The matrices A are triangular blocks on the
+/// diagonal of the caller's matrices; the blocks begin at row `first` of these matrices.
 pub(super) fn solved(a: &Expr, b: &Expr, kind: TriangularKind, first: usize, call: Call) -> Result<Expr> {
     a.checked()?;
     b.checked()?;

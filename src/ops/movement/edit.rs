@@ -169,7 +169,8 @@ impl Expr {
     ///
     /// If the position is a single integer, any number of values can be inserted there. If the values have as many axes
     /// as the array, their first axis becomes the given axis, as in NumPy. A list or a slice needs one value for each
-    /// position, and the values broadcast to that shape. Values are cast as in a write to the array.
+    /// position. Then the values broadcast to the array's shape, with the number of positions as the length of the
+    /// axis. Values are cast as in a write to the array.
     ///
     /// ```
     /// use cupric::array;

@@ -101,8 +101,8 @@ impl Expr {
         reshape("ravel", self, &[-1], Location::caller())
     }
 
-    /// Rotates by `k` quarter turns from the first of two axes towards the second, as a view. As in NumPy, a matrix is
-    /// rotated counterclockwise by `x.rot90(1, (0, 1))`.
+    /// Rotates the array by `k` quarter turns from the first of two axes towards the second, as a view. As in NumPy, a
+    /// matrix is rotated counterclockwise by `x.rot90(1, (0, 1))`.
     ///
     /// ```
     /// use cupric::array;

@@ -46,7 +46,7 @@ pub(super) fn whole(e: &Expr, at: Loc) -> Result<Expr> {
 }
 
 /// Returns the operand and the one axis that a caller names. With `..` it returns the elements in C order along one
-/// axis, and the number of this axis, 0.
+/// axis, and the index of this axis, 0.
 pub(super) fn along(op: &'static str, e: &Expr, axes: &AxesArg, at: Loc) -> Result<(Expr, usize)> {
     let e = whole(e, at)?;
     match axes.axes.as_deref() {

@@ -65,10 +65,10 @@ impl Attention {
 /// Returns scaled dot-product attention: `softmax(queries · keysᵀ · scale + mask) · values`, where the softmax is along
 /// the keys (Vaswani et al. 2017, "Attention Is All You Need").
 ///
-/// Queries have the shape `[.., n, d]`, keys `[.., m, d]`, and values `[.., m, e]`; the result has `[.., n, e]`. The
-/// leading axes, such as batch and heads, broadcast. All three are floats, and the result has the promoted dtype. The
-/// scores and the softmax of f16 and bf16 are computed in f32. If a query may read no key, because its mask is false
-/// for all keys or adds −∞ to all scores, its result is 0.
+/// Queries have the shape `[.., n, d]`, keys `[.., m, d]`, and values `[.., m, e]`; the result has the shape `[.., n,
+/// e]`. The leading axes, such as batch and heads, broadcast. All three are floats, and the result has the promoted
+/// dtype. The scores and the softmax of f16 and bf16 are computed in f32. If a query may read no key, because its mask
+/// is false for all keys or adds −∞ to all scores, its result is 0.
 ///
 /// If all scores together take more than 32 MiB, they are computed in blocks of queries, each of which takes at most 32
 /// MiB if 64 blocks suffice. The derivative computes the scores of each block again

@@ -42,9 +42,9 @@ impl Expr {
     /// `(n + padding before and after - dilation * (window - 1) - 1) / stride + 1` elements, where the quotient is
     /// rounded down. A bias is added with `+`; with channels first it needs the shape `[out, 1, 1]`.
     ///
-    /// It is computed as one matrix product of a view of all windows and the weights, and its derivatives are such
-    /// products too. Only a padded input is copied. The result has the promoted dtype. f16 and bf16 are summed in f32,
-    /// and integers wrap.
+    /// The convolution is computed as one matrix product of the weights and a view of all windows, and so is each of
+    /// its derivatives. Only a padded input is copied. The result has the promoted dtype. f16 and bf16 are summed in
+    /// f32, and integers wrap.
     ///
     /// ```
     /// use cupric::{Conv, DType, array, ones};

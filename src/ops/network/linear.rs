@@ -131,9 +131,9 @@ impl Setting {
         contract(self.op, vec![a, b], out, &|l| format!("axis {l}"), at)
     }
 
-    /// Multiplies two operands elementwise, and sums over the labels that are not in `out`. The result is that of
-    /// `product`. It is used if the product of a group has only one row or one column, as in a depthwise convolution,
-    /// because a matrix product would copy the windows and use one column of its tiles.
+    /// Multiplies two operands elementwise, and sums over the labels that are not in `out`. The result is the same as
+    /// the result of `product`. This function is used if the product of a group has only one row or one column, as in a
+    /// depthwise convolution, because a matrix product would copy the windows and use only one column of its tiles.
     fn sum_of_products(&self, a: Labelled, b: Labelled, out: &[Label], at: Loc) -> Result<Expr> {
         let dtype = promoted(self.op, [&a.e, &b.e].into_iter(), at)?;
         let compute = if dtype.is_half() { DType::F32 } else { dtype.dot() };

@@ -92,8 +92,9 @@ impl Default for Conv {
 }
 
 impl Conv {
-    /// Sets the distance between neighbouring windows, which is 1 by default. In a transposed convolution it is the
-    /// distance between the windows of the result to which neighbouring elements of the input are added.
+    /// Sets the distance between neighbouring windows, which is 1 by default. A transposed convolution adds each
+    /// element of the input to a window of the result; the stride is then the distance between the windows of
+    /// neighbouring elements.
     pub fn stride(self, stride: impl Integers) -> Conv {
         Conv { stride: stride.integers(), ..self }
     }
@@ -117,7 +118,7 @@ impl Conv {
     }
 
     /// Sets into how many groups the channels are divided; the default is one group. A group of output channels reads
-    /// only the group of input channels with the same number.
+    /// only the group of input channels with the same index.
     #[doc(alias = "feature_group_count")]
     pub fn groups(self, groups: impl Integer) -> Conv {
         Conv { groups: groups.saturated(), ..self }
@@ -138,9 +139,9 @@ impl Conv {
     }
 }
 
-/// The options of a pool: the window, the stride, the padding, and the place of the channels. A number or a list of
-/// numbers, one for each spatial axis, is converted to the options of windows of this length. The default stride is the
-/// length of the window, so that windows do not overlap.
+/// The options of a pool: the window, the stride, the padding, and the place of the channels. A number, or a list with
+/// one number for each spatial axis, can be passed instead of a `Pool`; it is the length of the windows. The default
+/// stride is the length of the window, so that windows do not overlap.
 ///
 /// ```
 /// use cupric::{DType, Pool, ones};
@@ -217,8 +218,8 @@ impl Windows {
         self.dilation * (self.window - 1) + 1
     }
 
-    /// Returns how many elements must be added after the axis, so that the last window has all its elements. No
-    /// elements are added that no window reads.
+    /// Returns how many elements must be added after the axis, so that the last window has all its elements. Elements
+    /// that no window reads are not added.
     pub fn after(&self) -> usize {
         ((self.count - 1) * self.stride + self.reach()).saturating_sub(self.before + self.length)
     }
@@ -228,8 +229,8 @@ impl Windows {
     }
 }
 
-/// The options along one spatial axis. The padding before and after is at least 0, and the other numbers are at least
-/// 1. The padding is `None` for [`Padding::Same`].
+/// The options along one spatial axis. The padding before and after is at least 0, and the other numbers are
+/// at least 1. The padding is `None` for [`Padding::Same`].
 #[derive(Clone, Copy)]
 struct Along {
     length: usize,

@@ -4,8 +4,8 @@
 //! window contributes is called its *share*. The derivative of a mean is divided equally among the window's elements
 //! inside the array, and the derivative of a maximum among the elements that equal it. There are three ways to compute
 //! the sum:
-//! * `sum_of_shares`: at most `ceil(window / stride)` windows along each axis contain an element, and their numbers
-//!   follow from the element's position. One kernel computes these numbers and reads the shares.
+//! * `sum_of_shares`: at most `ceil(window / stride)` windows along each axis contain an element, and the indices of
+//!   these windows follow from the element's position. One kernel computes the indices and reads the shares.
 //! * `shares_of_tiles`: windows that follow each other without gaps or overlaps need no sum, because each element is in
 //!   at most one of them.
 //! * `sum_of_phases`: if windows have few elements, the terms are slices of the shares, because reading at computed
@@ -337,7 +337,7 @@ impl Pooling {
             let whole = ends(&|j, v| (v.before, counts[j] * v.stride - v.before - v.length));
             of = Some((pad_constant(self.op, x, &whole, Scalar::Int(0), at), around(y)));
         }
-        // returns `counts` elements along each spatial axis, from the position `from` on and at the distance `step`
+        // returns `counts` elements along each spatial axis, beginning at the position `from`, `step` positions apart
         let part = |e: &Expr, of: &dyn Fn(usize, &Windows) -> (usize, usize)| {
             view(self.op, e, at, |s| {
                 let (n, mut part) = (s.len(), View::identity(s));
@@ -433,8 +433,7 @@ impl Pooling {
             }
             place = binary(&arithmetic::add, binary(&arithmetic::multiply, place, v.count, at), window, at);
         }
-        // the positions are the same for all channels; a negative position means that no such window contains the
-        // element
+        // `place` is the same for all channels; it is −1 if the window does not exist or does not contain the element
         let place = choose(contains, place, -1, at);
         let mut contains = binary(&logic::greater_equal, &place, 0, at);
         if self.first == 1 {

@@ -64,7 +64,6 @@ impl Expr {
     /// ```
     /// # Errors
     /// The expression carries [`ErrorKind::Argument`] if `max_norm` is not a positive, finite number.
-    /// [`ErrorKind::Argument`] if `max_norm` is not a positive, finite number.
     #[doc(alias("clip_grad_norm", "clip_norm"))]
     #[track_caller]
     pub fn clip_by_norm(&self, max_norm: f64) -> Expr {

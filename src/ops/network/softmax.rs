@@ -10,7 +10,7 @@ use crate::plan::kernel::Fold;
 use smallvec::smallvec;
 use std::panic::Location;
 
-/// Builds a function that runs along axes. It checks the axes, calls `f` with the operand in the dtype of the
+/// Builds the result of a function along axes: checks the axes, calls `f` with the operand in the dtype of the
 /// computation (f64 or f32), and casts the result to the dtype of a float function's result.
 fn over(op: &'static str, e: &Expr, axes: impl IntoAxes, at: Loc, f: impl FnOnce(&Expr, &AxesArg) -> Expr) -> Expr {
     carry(at, || {

@@ -230,9 +230,9 @@ impl Job<'_> {
         Labelled { e: reshape(self.op, &product, &shape, self.at), labels }
     }
 
-    /// Returns an operand's own labels, which are those in `either`, in the order in which the product has them. This
-    /// is the order of the result. It is the order of the operand's axes instead if only that avoids a copy of the
-    /// operand, and the operand is larger than the product.
+    /// Returns the operand's labels that the other operand does not have (the labels in `either`), in the order in
+    /// which the product has them. This is the order of the result's labels. The order of the operand's axes is used
+    /// instead if only this order avoids a copy of the operand, and if the operand is larger than the product.
     fn side(&self, x: &Labelled, either: u128, result: usize) -> Labels {
         let own = x.among(either);
         let ranked = self.ranked(own.clone());

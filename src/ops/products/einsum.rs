@@ -12,8 +12,9 @@ use std::panic::Location;
 const LETTERS: usize = 52;
 
 /// Evaluates the Einstein summation convention: multiplies the elements of several arrays, and sums the products over
-/// axes (NumPy's `einsum`). The subscripts have a term for each operand, separated by commas, with a letter for each
-/// axis; then `->` and the letters of the result. Products are summed over the letters that are not in the result.
+/// axes (NumPy's `einsum`). The subscripts have one term for each operand, separated by commas. A term has a letter for
+/// each axis of its operand. `->` and the letters of the result's axes follow the terms. Products are summed over the
+/// letters that are not in the result.
 ///
 /// * `...` denotes all axes of an operand that have no letter. These axes broadcast. In the result they are at the
 ///   position of the result's `...`.

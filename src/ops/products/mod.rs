@@ -51,7 +51,8 @@ impl Expr {
     /// a logical or. f16 and bf16 are summed in f32.
     ///
     /// # Errors
-    /// The expression carries an error if the axis does not exist in both operands or its lengths differ.
+    /// The expression carries an error if the axis does not exist in both operands, or if its lengths in the two
+    /// operands differ.
     ///
     /// ```
     /// use cupric::array;

@@ -31,8 +31,8 @@ pub(super) fn pairs(sets: &[u128], wanted: u128, extents: &[usize; MOST]) -> Vec
 /// The cheapest way to multiply a subset of the operands.
 #[derive(Clone, Copy)]
 struct Best {
-    /// The number of multiplications, and the number of elements of the intermediate results, which decides between
-    /// subsets with equally many multiplications.
+    /// The number of multiplications, and the number of elements of the intermediate results. The second number decides
+    /// between two ways that need equally many multiplications.
     cost: (f64, f64),
     labels: u128,
     /// One of the two subsets whose products are multiplied last, as a set with one bit for each operand. It is 0 for a
@@ -85,8 +85,8 @@ fn emit(subset: usize, best: &[Best], operands: usize, steps: &mut Vec<(usize, u
 }
 
 /// Returns the pairs to multiply if each step multiplies the two entries whose product takes the fewest
-/// multiplications. Between equally good pairs it takes the one with the smaller result, then the first one in the
-/// list.
+/// multiplications. If several pairs are equally good, it takes the pair with the smaller result, or the first pair in
+/// the list if the results are of equal size.
 fn greedy(sets: &[u128], wanted: u128, extents: &[usize; MOST]) -> Vec<(usize, usize)> {
     let mut list: Vec<Option<u128>> = sets.iter().copied().map(Some).collect();
     let mut steps = vec![];
@@ -171,7 +171,7 @@ mod tests {
     }
 
     fn the_chain_of_the_textbook() {
-        // Cormen et al., Introduction to Algorithms; the best order is ((A1 (A2 A3)) ((A4 A5) A6))
+        // an example from Cormen et al., Introduction to Algorithms, whose best order is ((A1 (A2 A3)) ((A4 A5) A6))
         let splits = chain(&[30, 35, 15, 5, 10, 20, 25]).expect("a short chain");
         assert_eq!((splits[0][5], splits[0][2], splits[3][5]), (2, 0, 4));
         assert!(chain(&[2; SEARCHED + 1]).is_some() && chain(&[2; SEARCHED + 2]).is_none());

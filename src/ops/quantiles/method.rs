@@ -2,7 +2,7 @@
 //! a value between two elements is computed.
 
 /// The definition of a quantile that [`Expr::quantile`](crate::Expr::quantile) uses, for n elements in ascending order.
-/// The definitions and their names are those of NumPy. Nine of them are from Hyndman and Fan, Sample Quantiles in
+/// The definitions and their names are the same as in NumPy. Nine of them are from Hyndman and Fan, Sample Quantiles in
 /// Statistical Packages, The American Statistician 50 (1996).
 ///
 /// A method defines the position of the quantile q, counted from 0. If the position is between two elements, the result
@@ -20,15 +20,16 @@ pub enum QuantileMethod {
     Higher,
     /// The mean of the two elements around the position q·(n − 1), or the element there if it is an integer.
     Midpoint,
-    /// The element nearest to the position q·(n − 1). If two are equally near, it is the one at the even position.
+    /// The element nearest to the position q·(n − 1). If two elements are equally near, the quantile is the element at
+    /// the even position.
     Nearest,
     /// The element at the position q·n − 1 rounded up (definition 1 of Hyndman and Fan).
     InvertedCdf,
     /// The element at the position q·n − 1 rounded up. If q·n is an integer, the mean of that element and the next one
     /// (definition 2 of Hyndman and Fan).
     AveragedInvertedCdf,
-    /// The element nearest to the position q·n − 1. If two are equally near, it is the one at the odd position
-    /// (definition 3 of Hyndman and Fan).
+    /// The element nearest to the position q·n − 1. If two elements are equally near, the quantile is the element at
+    /// the odd position (definition 3 of Hyndman and Fan).
     ClosestObservation,
     /// The position is q·n − 1, with interpolation (definition 4 of Hyndman and Fan).
     InterpolatedInvertedCdf,
@@ -43,7 +44,7 @@ pub enum QuantileMethod {
 }
 
 /// A quantile as two positions in the sorted order. `share` is the interpolation weight of the element at `high`, and 1
-/// − `share` that of the element at `low`.
+/// − `share` is the weight of the element at `low`.
 pub(super) struct QuantilePosition {
     pub(super) low: usize,
     pub(super) high: usize,

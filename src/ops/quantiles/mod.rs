@@ -23,7 +23,7 @@ use std::panic::Location;
 /// Up to this many quantiles are each found by selection; more are found by one sort. Chosen by hand, not measured.
 const FEW: usize = 3;
 
-/// More quantiles than this are looked up by tables of positions, because one look-up for each adds graph nodes.
+/// More quantiles than this are looked up by tables of positions, because a look-up for each would add graph nodes.
 const LISTED: usize = 32;
 
 /// The requested quantiles: one number, or a list of numbers. For a list the result has an additional first axis.
@@ -66,7 +66,7 @@ impl Expr {
     /// result is NaN if any element is NaN or there are none. Integers and bool return f32; f16 and bf16 are computed
     /// in f32.
     ///
-    /// A mean is half of the first element plus half of the second, which does not overflow. It takes linear time.
+    /// A mean is half of the first element plus half of the second, so it cannot overflow. A median takes linear time.
     ///
     /// ```
     /// use cupric::array;
@@ -89,7 +89,7 @@ impl Expr {
         })
     }
 
-    /// Computes the median along axes of the elements that are not NaN. The result is NaN if all elements are NaN or
+    /// Computes, along axes, the median of the elements that are not NaN. The result is NaN if all elements are NaN or
     /// there are none. The dtypes are as in [`Expr::median`].
     ///
     /// ```
@@ -117,15 +117,15 @@ impl Expr {
         })
     }
 
-    /// Computes quantiles along axes by one of NumPy's methods. `q` is a number from 0 to 1, or a list of numbers, for
-    /// which the result has an additional first axis. The result is NaN if any element is NaN or there are none.
+    /// Computes quantiles along axes by one of NumPy's methods. `q` is a number from 0 to 1, or a list of such numbers.
+    /// For a list, the result has an additional first axis. The result is NaN if any element is NaN or there are none.
     ///
     /// Methods that pick an element (`Lower`, `Higher`, `Nearest`, `InvertedCdf`, `ClosestObservation`) return it in
-    /// the array's dtype. With the others, integers and bool return f32, f16 and bf16 are computed in f32, and a result
-    /// is never outside the two elements around it. Positions are computed in f64. Up to three quantiles are each found
-    /// by selection in linear time. For more, the elements are sorted once. More than 32 are looked up by a table of
-    /// positions; then an expression without a device, such as a generator, runs on the device of [`Device::scope`], or
-    /// on the CPU.
+    /// the array's dtype. With the other methods, integers and bool return f32, f16 and bf16 are computed in f32, and a
+    /// result is never outside the two elements around it. Positions are computed in f64. Up to three quantiles are
+    /// each found by selection in linear time. For more, the elements are sorted once. More than 32 are looked up by a
+    /// table of positions; then an expression without a device, such as a generator, runs on the device of
+    /// [`Device::scope`], or on the CPU.
     ///
     /// ```
     /// use cupric::{QuantileMethod, array};
@@ -137,7 +137,7 @@ impl Expr {
     ///
     /// # Errors
     /// The expression carries the errors of [`Expr::sort`], [`ErrorKind::Axis`] for a missing axis,
-    /// [`ErrorKind::Argument`] if a `q` is outside 0 to 1 or there is none, [`ErrorKind::Shape`] if a method picks from
+    /// [`ErrorKind::Argument`] if `q` is outside 0 to 1 or an empty list, [`ErrorKind::Shape`] if a method picks from
     /// an empty integer array, and [`ErrorKind::LimitExceeded`] for more than 32 quantiles of 2^31 or more elements.
     #[track_caller]
     pub fn quantile(&self, q: impl Quantiles, axes: impl IntoAxes, method: QuantileMethod) -> Expr {
@@ -162,11 +162,11 @@ impl Expr {
         quantiles(self, q.list(), asked, &axes.into_axes(), Location::caller())
     }
 
-    /// Computes quantiles along axes of the elements that are not NaN. The result is NaN if all elements are NaN or
+    /// Computes, along axes, quantiles of the elements that are not NaN. The result is NaN if all elements are NaN or
     /// there are none. `q`, methods and dtypes are as in [`Expr::quantile`].
     ///
     /// A quantile's position depends on how many elements of a row are not NaN. The call computes a table of the
-    /// positions for all possible counts on the host; for each `q` it needs about as much memory and time as one row.
+    /// positions for all possible counts on the host. For each `q` this takes as much memory and time as about one row.
     /// An expression without a device, such as a generator, runs on the device of [`Device::scope`], or on the CPU.
     ///
     /// ```
@@ -349,7 +349,7 @@ impl<'a> Rows<'a> {
         Ok(reduce(op, Fold::of(&arithmetic::add), &cast(number, DType::I32, at), &last, at))
     }
 
-    /// Returns one element of each row. `positions` has its position in the row, and a last axis of length 1.
+    /// Returns the element of each row at its position in `positions`, whose last axis has length 1.
     fn at_each(&self, op: &'static str, positions: Expr, at: Loc) -> Expr {
         let axis = self.shape.len();
         let element = take_along(&self.rows, positions, axis as isize, IndexMode::Clip, at);
@@ -368,7 +368,7 @@ impl<'a> Rows<'a> {
         Ok(expanded(named(op, value, at), &self.e, self.axes, at))
     }
 
-    /// Computes quantiles by tables of their positions in a row, which are the same for all rows.
+    /// Computes quantiles by tables of their positions in a row. The tables are the same for all rows.
     fn listed(&self, op: &'static str, q: &[f64], method: QuantileMethod, at: Loc) -> Result<Expr> {
         self.fits(op, at)?;
         let axis = self.shape.len();
@@ -492,8 +492,8 @@ fn between(low: &Expr, high: &Expr, share: f64, at: Loc) -> Expr {
 
 /// Returns the weighted sum of two numbers, clipped to the interval between them.
 fn mixed([low, high]: [&Expr; 2], [first, second]: [Expr; 2], at: Loc) -> Expr {
-    // this is a weighted sum, because each product is off by at most two roundings of its own size, and `high − low`
-    // may be off by more; clipping removes rounding errors outside the interval, so two equal numbers return themselves
+    // `low + share · (high − low)` is not used, because `high − low` may have a larger error than the products;
+    // clipping removes rounding errors outside the interval, so two equal numbers return themselves
     let part = |e: &Expr, share: Expr| binary(&arithmetic::multiply, e, share, at);
     let sum = binary(&arithmetic::add, part(low, first), part(high, second), at);
     binary(&arithmetic::minimum, binary(&arithmetic::maximum, sum, low, at), high, at)

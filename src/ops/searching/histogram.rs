@@ -240,7 +240,7 @@ fn equal_bins(op: &'static str, x: &Expr, bins: usize, range: Option<(f64, f64)>
     Ok(cast(edges, dtype, at))
 }
 
-/// Returns the number of the bin that contains each element, as i32, or `bins` for an element that is in no bin.
+/// Returns the index of the bin that contains each element, as i32, or `bins` for an element that is in no bin.
 fn bin_of(x: &Expr, edges: &Expr, bins: usize, at: Loc) -> Expr {
     // `before` is 0 for a NaN, because no edge is less than or equal to a NaN
     let before = count_first(edges, |v| binary(&logic::less_equal, v, x, at), x, None, at);
@@ -254,7 +254,7 @@ fn bin_of(x: &Expr, edges: &Expr, bins: usize, at: Loc) -> Expr {
     choose(binary(&logic::equal, x, element(edges, bins, at), at), int(bins - 1, at), bin, at)
 }
 
-/// Counts the elements in each bin. Elements in no bin have the number `bins`; they are counted too, and the count is
+/// Counts the elements in each bin. Elements in no bin have the index `bins`; they are counted too, and the count is
 /// dropped.
 fn counted(op: &'static str, bin: Expr, bins: usize, at: Loc) -> Result<Expr> {
     bin.checked()?;
@@ -265,7 +265,7 @@ fn counted(op: &'static str, bin: Expr, bins: usize, at: Loc) -> Result<Expr> {
     Ok(named(op, view(op, &all, at, |s| View::slice(s, &[part])), at))
 }
 
-/// Sums the weights of the elements in each bin. `bin` has the number of the bin of each element.
+/// Sums the weights of the elements in each bin. `bin` has the index of the bin of each element.
 fn summed(op: &'static str, bin: Expr, weights: &Expr, bins: usize, at: Loc) -> Result<Expr> {
     let weights = view(op, weights, at, |s| View::broadcast_to(s, &bin.0.shape));
     let flat = |e: &Expr| reshape(op, e, &[-1], at);

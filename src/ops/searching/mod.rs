@@ -79,7 +79,7 @@ pub fn searchsorted(sorted: impl Operand, x: impl Operand, side: Side, sorter: O
 }
 
 impl Expr {
-    /// Returns, for each element x, the number of the bin that contains it, as i64. For ascending bins it is the `i`
+    /// Returns, for each element x, the index of the bin that contains it, as i64. For ascending bins it is the `i`
     /// with `bins[i - 1] <= x < bins[i]`, or with `bins[i - 1] < x <= bins[i]` if `right` is true. For descending bins
     /// it is the `i` with `bins[i - 1] > x >= bins[i]`, or with `bins[i - 1] >= x > bins[i]` if `right` is true. It is
     /// 0 for an element before all bins, and the length of `bins` for an element after them. The bins are descending if
@@ -160,7 +160,7 @@ fn line_through(x: &Expr, xp: &Expr, fp: &Expr, n: usize, at: Loc) -> Expr {
         let value = element(fp, 0, at);
         return choose(unary(&logic::isnan, x, at), x, value, at);
     }
-    // `i` is the number of the interval that contains x; `take` below clips it to the numbers of the first and the last
+    // `i` is the index of the interval that contains x; `take` below clips it to the indices of the first and the last
     // interval
     let count = count_first(xp, |v| binary(&logic::less_equal, v, x, at), x, None, at);
     let i = binary(&arithmetic::subtract, count, int(1, at), at);
@@ -238,8 +238,8 @@ fn count_before(sorted: &Expr, x: &Expr, side: Side, descend: Option<&Expr>, at:
             };
             count_first(sorted, before, x, descend, at)
         }
-        // an element is less than x if it is at most the largest float below x, and less than NaN if it is at most ∞;
-        // so each step needs only one comparison, with `most`
+        // `most` is the largest float below x (∞ if x is NaN, and NaN if x is −∞); an element is less than x if it is
+        // at most `most`, so each step needs only one comparison
         Some(dtype) => {
             let x = cast(x.clone(), dtype, at);
             let number = |v: f64| Expr::fill(Scalar::Float(v), smallvec![], dtype, at);

@@ -75,8 +75,8 @@ pub(super) fn with_all(op: &'static str, e: &Expr, at: Loc) -> impl Future<Outpu
     }
 }
 
-/// Returns the distinct elements of `x` that are in `other` if `is_common` is true, and otherwise those that are not in
-/// `other`.
+/// Returns distinct elements of `x`. If `is_common` is true, these are the elements that are in `other`; otherwise they
+/// are the elements that are not in `other`.
 pub(super) fn chosen(
     op: &'static str,
     x: &Expr,
@@ -213,7 +213,7 @@ fn of_one_type(op: &'static str, a: &Expr, b: Expr, at: Loc) -> Result<[Expr; 2]
 }
 
 /// Returns, for each element of `x`, whether it is among `elements`. A binary search finds the last sorted element that
-/// is not greater than the element of `x`, and compares these two.
+/// is not greater than the element of `x`, and compares the two elements.
 pub(super) fn isin(op: &'static str, x: &Expr, elements: Expr, at: Loc) -> Expr {
     carry(at, || {
         let [x, elements] = of_one_type(op, x, elements, at)?;

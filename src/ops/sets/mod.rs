@@ -19,7 +19,8 @@ pub struct UniqueAll {
     pub values: Array,
     /// The position, in C order, of the first occurrence of each value, as i64.
     pub indices: Array,
-    /// The index in `values` of the value of each element, as i64, in the shape of the array.
+    /// For each element of the array, the index of its value in `values`, as i64. The indices have the shape of the
+    /// array.
     pub inverse_indices: Array,
     /// The number of occurrences of each value, as i64.
     pub counts: Array,
@@ -39,7 +40,8 @@ pub struct UniqueCounts {
 pub struct UniqueInverse {
     /// The distinct values, in ascending order, with NaNs last.
     pub values: Array,
-    /// The index in `values` of the value of each element, as i64, in the shape of the array.
+    /// For each element of the array, the index of its value in `values`, as i64. The indices have the shape of the
+    /// array.
     pub inverse_indices: Array,
 }
 

@@ -15,8 +15,8 @@ use crate::plan::kernel::{Fold, IndexMode};
 use std::panic::Location;
 
 /// `topk` selects the elements without a sort if the axis is at least this many times as long as `k`. Otherwise it
-/// sorts the whole axis, because a single thread sorts the selected elements. Chosen by hand; no benchmark compares
-/// other values.
+/// sorts the whole axis, because a single thread sorts the selected elements, which is slow if there are many. Chosen
+/// by hand; no benchmark compares other values.
 const FEW: usize = 16;
 
 impl Expr {
@@ -26,8 +26,8 @@ impl Expr {
     ///
     /// The results are the first `k` elements of [`Expr::sort`] and [`Expr::argsort`] in the same order: equal elements
     /// keep their order, and a NaN is selected only if no numbers are left. (PyTorch's `topk` treats NaN as the
-    /// largest.) It takes linear time: if `k` is at most a sixteenth of the axis, the elements are selected; otherwise
-    /// the whole axis is sorted.
+    /// largest.) It takes linear time: if `k` is at most a sixteenth of the axis's length, the elements are selected;
+    /// otherwise the whole axis is sorted.
     ///
     /// ```
     /// use cupric::{array, eval_all};
@@ -230,7 +230,7 @@ fn range(op: &str, e: &Expr, axis: usize, start: Option<isize>, end: Option<isiz
     })
 }
 
-/// Returns the operand with a definite dtype, and its axis as a number that is not negative.
+/// Returns the operand with a definite dtype, and its axis as an index that is not negative.
 fn along(op: &'static str, e: &Expr, axis: isize, at: Loc) -> Result<(Expr, usize)> {
     e.checked()?;
     let e = strong(e.clone(), at);
@@ -285,8 +285,8 @@ fn running(op: &'static str, row: &'static Ufunc, e: &Expr, axis: isize, at: Loc
     if n < 2 || e.0.shape.contains(&0) {
         return Ok((values, Expr::fill_on(e.0.device, Scalar::Int(0), e.0.shape.clone(), DType::I64, at)));
     }
-    // An element changes the extreme if the extreme differs from the previous one. After a NaN all extremes are NaN,
-    // which does not equal itself, so changes after a NaN do not count.
+    // An element changes the extreme if the extreme differs from the previous one. After a NaN, all extremes are NaN. A
+    // NaN does not equal itself, so these extremes would count as changes; they are excluded.
     let before = range(op, &values, axis, None, Some(-1), at);
     let after = range(op, &values, axis, Some(1), None, at);
     let changes = binary(&logic::not_equal, &after, &before, at);

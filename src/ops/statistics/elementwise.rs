@@ -46,8 +46,8 @@ impl Expr {
         allclose(self, other, rtol, atol, equal_nan)
     }
 
-    /// Replaces NaN by 0, ∞ by the largest finite number of the dtype, and −∞ by the smallest. Integers and bool are
-    /// returned unchanged.
+    /// Replaces NaN by 0, ∞ by the largest finite number of the dtype, and −∞ by the lowest finite number. Integers and
+    /// bool are returned unchanged.
     ///
     /// ```
     /// use cupric::{NAN, INF, array};

@@ -32,7 +32,7 @@ macro_rules! reductions {
 }
 
 reductions! {
-    /// Computes the sum along axes of the elements that are not NaN, or 0 if there are none. The dtypes are as in
+    /// Computes, along axes, the sum of the elements that are not NaN, or 0 if there are none. The dtypes are as in
     /// [`Expr::sum`].
     ///
     /// ```
@@ -42,7 +42,7 @@ reductions! {
     /// # Ok::<(), cupric::Error>(())
     /// ```
     nansum |e, axes, at| sum_in_its_type("nansum", &without_nan(e, 0.0, at), axes, at);
-    /// Computes the mean along axes of the elements that are not NaN, or NaN if there are none. The dtypes are as in
+    /// Computes, along axes, the mean of the elements that are not NaN, or NaN if there are none. The dtypes are as in
     /// [`Expr::mean`].
     ///
     /// ```
@@ -55,8 +55,8 @@ reductions! {
         true => narrow(mean(&wide(e, at), axes, at), e, at),
         false => e.mean(axes.clone()),
     };
-    /// Returns the smallest element along axes that is not NaN, or NaN if all are NaN. The expression carries an error
-    /// if an axis has no elements.
+    /// Returns, along axes, the smallest element that is not NaN, or NaN if all are NaN. The expression carries an
+    /// error if an axis has no elements.
     ///
     /// ```
     /// let x = cupric::array![f32::NAN, 3., 2.];
@@ -64,7 +64,7 @@ reductions! {
     /// # Ok::<(), cupric::Error>(())
     /// ```
     nanmin |e, axes, at| extreme("nanmin", e, axes, f64::INFINITY, &arithmetic::minimum, at);
-    /// Returns the largest element along axes that is not NaN, or NaN if all are NaN. The expression carries an error
+    /// Returns, along axes, the largest element that is not NaN, or NaN if all are NaN. The expression carries an error
     /// if an axis has no elements.
     ///
     /// ```
@@ -73,12 +73,12 @@ reductions! {
     /// # Ok::<(), cupric::Error>(())
     /// ```
     nanmax |e, axes, at| extreme("nanmax", e, axes, f64::NEG_INFINITY, &arithmetic::maximum, at);
-    /// Computes the variance along axes of the elements that are not NaN: the mean of their squared deviations from
-    /// their mean. The result is NaN if all elements are NaN. Integers and bool return f32. [`Expr::nanvar_corrected`]
-    /// has another divisor (NumPy's `ddof`).
+    /// Computes, along axes, the variance of the elements that are not NaN: the mean of their squared deviations from
+    /// their mean. The result is NaN if all elements are NaN. Integers and bool return f32. For another divisor
+    /// (NumPy's `ddof`), use [`Expr::nanvar_corrected`].
     nanvar |e, axes, at| spread(e, axes, 0.0, false, at);
-    /// Computes the standard deviation along axes of the elements that are not NaN: the square root of
-    /// [`Expr::nanvar`]. [`Expr::nanstd_corrected`] has another divisor (NumPy's `ddof`).
+    /// Computes, along axes, the standard deviation of the elements that are not NaN: the square root of
+    /// [`Expr::nanvar`]. For another divisor (NumPy's `ddof`), use [`Expr::nanstd_corrected`].
     nanstd |e, axes, at| spread(e, axes, 0.0, true, at);
     /// Returns the position of the smallest element that is not NaN, as i64. The position is along one axis, or in C
     /// order if `..` is given. If several elements are equally small, it is the position of the first of these
@@ -105,7 +105,7 @@ reductions! {
 
 /// Variances and standard deviations that ignore NaN, with a correction of the divisor.
 impl Expr {
-    /// Computes the variance along axes of the n elements that are not NaN: the sum of squared deviations from their
+    /// Computes, along axes, the variance of the n elements that are not NaN: the sum of squared deviations from their
     /// mean, divided by n − `correction`, or by 0 if that is negative. The result is NaN if all elements are NaN.
     /// `correction` is NumPy's `ddof`.
     #[track_caller]
@@ -113,7 +113,7 @@ impl Expr {
         corrected("nanvar", self, &axes.into_axes(), correction, false, Location::caller())
     }
 
-    /// Computes the standard deviation along axes of the elements that are not NaN: the square root of
+    /// Computes, along axes, the standard deviation of the elements that are not NaN: the square root of
     /// [`Expr::nanvar_corrected`].
     #[track_caller]
     pub fn nanstd_corrected(&self, axes: impl IntoAxes, correction: f64) -> Expr {

@@ -83,9 +83,9 @@ impl Expr {
         (cast(mantissa, x.0.dtype, at), cast(exponent, DType::I32, at))
     }
 
-    /// Computes x · 2^n, where x are the elements of the array. The result is rounded only once, also if it is
-    /// subnormal. n holds integers of any dtype, and the operands broadcast. If x is an integer array, the result is
-    /// f32. The expression carries [`ErrorKind::DType`] if n is not of integers.
+    /// Computes x · 2^n, where x are the elements of the array. The result is rounded only once, even if it is
+    /// subnormal. n must hold integers, of any integer dtype, and the operands broadcast. If x is an integer array, the
+    /// result is f32. The expression carries [`ErrorKind::DType`] if n does not hold integers.
     ///
     /// ```
     /// use cupric::array;
@@ -174,7 +174,7 @@ fn round_integer(e: &Expr, n: u32, at: Loc) -> Expr {
 }
 
 /// Returns the mantissa and the exponent, both as floats. A few multiplications by powers of two, which are exact,
-/// bring the number between 0.5 and 1. Each step is half as long as the one before.
+/// bring the number between 0.5 and 1. The exponent of each power of two is half of the exponent before it.
 fn frexp(x: &Expr, at: Loc) -> (Expr, Expr) {
     let x = cast(x.clone(), common_float(x.0.dtype, x.0.dtype), at);
     let (largest, _) = format(x.0.dtype);

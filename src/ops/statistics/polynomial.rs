@@ -11,16 +11,16 @@ use smallvec::smallvec;
 use std::panic::Location;
 
 /// The largest number of coefficients of a polynomial. Each adds two nodes to the expression, and planning this many
-/// takes about a second. Blocks of coefficients that are evaluated side by side would need fewer nodes, but a power of
-/// x may overflow where Horner's method does not.
+/// takes about a second. Blocks of coefficients that are evaluated side by side would need fewer nodes. But they would
+/// need powers of x, which may overflow where Horner's method does not.
 const MOST: usize = 1 << 16;
 
 /// Polynomials.
 impl Expr {
     /// Evaluates a polynomial at each element by Horner's method. For the coefficients c₀, c₁, …, cₙ the result is
     /// c₀·xⁿ + … + cₙ, like NumPy's `polyval(c, x)`. The coefficients are Rust numbers, which adopt the dtype of x and
-    /// cost no memory access, or an array of one axis, whose dtype is promoted with that of x. Without coefficients the
-    /// result is 0. Integers wrap; f16 and bf16 are computed in f32.
+    /// cost no memory access, or an array of one axis, whose dtype is promoted with the dtype of x. Without
+    /// coefficients the result is 0. Integers wrap; f16 and bf16 are computed in f32.
     ///
     /// # Errors
     /// The expression carries an [`ErrorKind::LimitExceeded`] error for more than 65,536 coefficients, because each

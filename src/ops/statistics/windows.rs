@@ -15,7 +15,7 @@ use std::panic::Location;
 pub enum WindowMode {
     /// All positions at which the two sequences overlap. The result has n + m − 1 elements.
     Full,
-    /// The middle of the full result, as many elements as the longer sequence has.
+    /// The middle of the full result. The result has as many elements as the longer sequence, max(n, m).
     Same,
     /// The positions at which the shorter sequence lies completely inside the longer one. The result has max(n, m) −
     /// min(n, m) + 1 elements.
@@ -24,10 +24,10 @@ pub enum WindowMode {
 
 /// Computes the discrete convolution of two sequences: element k of the full result is Σ a\[i\]·b\[k − i\].
 ///
-/// It is computed directly, as n·m products for sequences of n and m elements, in one pass over the longer sequence and
-/// two short passes for the ends. This is efficient if the shorter sequence has up to some hundreds of elements. The
-/// result has the promoted dtype, in which integers wrap. For bools, a product is a logical and, and a sum is a logical
-/// or. f16 and bf16 are summed in f32.
+/// The convolution is computed directly, as n·m products for sequences of n and m elements, in one pass over the longer
+/// sequence and two short passes for the ends. This is efficient if the shorter sequence has up to some hundreds of
+/// elements. The result has the promoted dtype, in which integers wrap. For bools, a product is a logical and, and a
+/// sum is a logical or. f16 and bf16 are summed in f32.
 ///
 /// # Errors
 /// The expression carries an error unless each operand has exactly one axis and at least one element.

@@ -84,8 +84,8 @@ macro_rules! initialisers {
 }
 
 initialisers! {
-    /// Draws weights uniformly between −√(6 / (in + out)) and √(6 / (in + out)), for a layer before tanh or sigmoid
-    /// (Glorot and Bengio, 2010).
+    /// Draws weights uniformly between −√(6 / (in + out)) and √(6 / (in + out)), for a layer that is followed by tanh
+    /// or sigmoid (Glorot and Bengio, 2010).
     ///
     /// A shape of two axes is `[in, out]`, as in `x.matmul(w)`. A shape with more axes is `[out, in, window…]`, as in a
     /// convolution; then `in` and `out` are multiplied by the size of the window. All four initialisers treat shapes in
@@ -101,8 +101,9 @@ initialisers! {
     /// ```
     glorot_uniform: Uniform, "xavier_uniform", |[n, m]| 2.0 / (n + m);
 
-    /// Draws weights from the normal distribution with mean 0 and variance 2 / (in + out), for a layer before tanh or
-    /// sigmoid (Glorot and Bengio, 2010). [`glorot_uniform`] says which axes of the shape are `in` and `out`.
+    /// Draws weights from the normal distribution with mean 0 and variance 2 / (in + out), for a layer that is followed
+    /// by tanh or sigmoid (Glorot and Bengio, 2010). [`glorot_uniform`] says which axes of the shape are `in` and
+    /// `out`.
     ///
     /// ```
     /// use cupric::train::glorot_normal;
@@ -113,8 +114,9 @@ initialisers! {
     /// ```
     glorot_normal: Normal, "xavier_normal", |[n, m]| 2.0 / (n + m);
 
-    /// Draws weights uniformly between −√(6 / in) and √(6 / in), for a layer before relu, which halves the variance (He
-    /// et al., 2015). [`glorot_uniform`] says which axes of the shape are `in` and `out`.
+    /// Draws weights uniformly between −√(6 / in) and √(6 / in), for a layer that is followed by relu. The factor is 6
+    /// instead of 3, because relu halves the variance (He et al., 2015). [`glorot_uniform`] says which axes of the
+    /// shape are `in` and `out`.
     ///
     /// ```
     /// use cupric::train::he_uniform;
@@ -125,8 +127,9 @@ initialisers! {
     /// ```
     he_uniform: Uniform, "kaiming_uniform", |[n, _]| 2.0 / n;
 
-    /// Draws weights from the normal distribution with mean 0 and variance 2 / in, for a layer before relu, which
-    /// halves the variance (He et al., 2015). [`glorot_uniform`] says which axes of the shape are `in` and `out`.
+    /// Draws weights from the normal distribution with mean 0 and variance 2 / in, for a layer that is followed by
+    /// relu. The variance is 2 / in instead of 1 / in, because relu halves it (He et al., 2015). [`glorot_uniform`]
+    /// says which axes of the shape are `in` and `out`.
     ///
     /// ```
     /// use cupric::train::he_normal;

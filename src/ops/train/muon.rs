@@ -10,8 +10,9 @@ use std::panic::Location;
 /// The number of steps of the Newton–Schulz iteration, as in Jordan's publication.
 const STEPS: usize = 5;
 
-/// The coefficients of x, x³ and x⁵ in a step of the Newton–Schulz iteration, which Jordan published. They make the
-/// polynomial steep at 0, so that five steps bring all singular values that are not tiny between about 0.7 and 1.2.
+/// The coefficients of x, x³ and x⁵ in a step of the Newton–Schulz iteration. Jordan published these coefficients. They
+/// make the polynomial steep at 0, so that five steps bring all singular values that are not tiny between about 0.7 and
+/// 1.2.
 const COEFFICIENTS: [f64; 3] = [3.4445, -4.7750, 2.0315];
 
 /// A number that is added to the norm by which a matrix is divided, so that nothing is divided by 0.
@@ -19,14 +20,14 @@ const EPSILON: f64 = 1e-7;
 
 /// The optimiser Muon (Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024,
 /// <https://kellerjordan.github.io/posts/muon/>). It replaces the momentum of a matrix by its *orthogonal factor*, a
-/// matrix with about the same singular vectors whose singular values are near 1. Five steps of a Newton–Schulz
+/// matrix that has about the same singular vectors and has singular values near 1. Five steps of a Newton–Schulz
 /// iteration compute it by matrix products. The state has one leaf for each parameter, the momentum m. For a parameter
 /// p with the derivative g, a step computes m ← momentum · m + g and u = g + momentum · m (without `nesterov`, u = m),
 /// then p ← p − rate · (√max(1, rows / columns) · orthogonal(u) + decay · p).
 ///
 /// A parameter of more than two axes counts as a matrix whose rows are its first axis, such as the weights of a
-/// convolution. A parameter of one or no axis counts as a matrix of one column. Its orthogonal factor is known, u /
-/// ‖u‖, so it moves in the direction √n · u / ‖u‖, where n is the number of its elements. The authors train such
+/// convolution. A parameter of one or no axis counts as a matrix of one column. Its orthogonal factor is u / ‖u‖, so
+/// the parameter moves in the direction √n · u / ‖u‖, where n is the number of its elements. The authors train such
 /// parameters, embeddings and the last layer with AdamW. To do the same, put these parameters in a separate tree.
 ///
 /// ```

@@ -95,9 +95,9 @@ impl LossScale {
     }
 
     /// Returns the values with which training continues, and the next state of the scaling. `old` and `next` are trees
-    /// of the same form, before and after the step. They hold the parameters, the optimiser's state and whatever else a
-    /// skipped step must not change. The returned values are those of `next` if all derivatives are finite, and
-    /// otherwise those of `old`. The derivatives may be scaled or unscaled.
+    /// of the same form, with the values before and after the step: the parameters, the optimiser's state and whatever
+    /// else a skipped step must not change. The function returns the values of `next` if all derivatives are finite,
+    /// and otherwise the values of `old`. The derivatives may be scaled or unscaled.
     ///
     /// The values carry [`ErrorKind::Shape`] if the two trees do not fit each other, and [`ErrorKind::DType`] if the
     /// dtypes differ.

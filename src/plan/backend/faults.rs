@@ -70,7 +70,7 @@ mod injector {
     #[derive(Default)]
     struct Counting {
         planned: Option<InjectedFault>,
-        /// The number of calls at each site since [`FaultInjector::plan`].
+        /// The number of calls at each site since the last call of [`FaultInjector::plan`].
         calls: BTreeMap<&'static str, usize>,
         raised: usize,
     }
@@ -82,8 +82,8 @@ mod injector {
     }
 
     impl FaultInjector {
-        /// Returns an injector without planned faults. It fills memory if the environment variable `CUPRIC_POISON` is
-        /// `1`.
+        /// Returns an injector without planned faults. It fills new memory with [`POISON`] if the environment variable
+        /// `CUPRIC_POISON` is `1`.
         pub fn new() -> FaultInjector {
             static ASKED: OnceLock<bool> = OnceLock::new();
             let poison = *ASKED.get_or_init(|| std::env::var("CUPRIC_POISON").is_ok_and(|v| v == "1"));

@@ -113,9 +113,9 @@ pub struct Stats {
     /// elements begins at another position in a 32-bit word, if a buffer is larger than one binding (at every run), or
     /// after a trim.
     pub prepares: u64,
-    /// The number of shaders that were compiled into pipelines. 0 on the CPU.
+    /// The number of shaders that were compiled into pipelines; 0 on the CPU.
     pub compiles: u64,
-    /// The number of times that the host waited for the device. 0 on the CPU.
+    /// The number of times that the host waited for the device; 0 on the CPU.
     pub syncs: u64,
     /// The number of buffers handed out, from the pool or newly made, plus the number of `Vec`s that became arrays
     /// without a copy.
@@ -163,8 +163,8 @@ pub struct Numerics {
     /// Whether subnormal numbers are not flushed to 0, neither as operands nor as results of sums and products.
     pub subnormals: bool,
     /// Whether `(a + b) − a` and `a − a` are computed as written. cupric computes formulas as written on every device,
-    /// regardless of this field, because kernels guard the values that one operation passes to the next. They do so
-    /// even if the probe found no folding, because a compiler decides again for each kernel.
+    /// regardless of this field, because kernels guard the values that one operation passes to the next. Kernels guard
+    /// these values even if the probe found no folding, because a compiler decides again for each kernel.
     pub no_folding: bool,
     /// Whether sums and products are rounded to nearest, ties to even.
     pub rounding: bool,
@@ -195,8 +195,8 @@ pub struct Numerics {
 /// A callback that receives the bytes of a read in order, piece by piece, and may return an error.
 pub(crate) type Receive = Box<dyn FnMut(&[u8]) -> Result<()> + Send>;
 
-/// A collector for the bytes of a read. The callback holds one copy of the handle and adds pieces to it, and the reader
-/// holds another and takes the content when the read is done.
+/// A collector for the bytes of a read. The callback holds one copy of this handle and adds pieces through it. The
+/// reader holds another copy, and takes the content when the read is done.
 #[derive(Clone)]
 pub(crate) struct Received<T>(Arc<Mutex<T>>);
 
@@ -215,7 +215,8 @@ impl<T: Default> Received<T> {
 }
 
 /// Returns the name of device number `id`. A device with a memory budget has another name than the device without a
-/// budget on the same hardware, because operations cannot combine arrays of the two, and the error message names both.
+/// budget on the same hardware, because operations cannot combine arrays of the two devices, and the error message
+/// names both.
 pub(crate) fn name_within(hardware: &str, id: u32, limit: Option<usize>) -> String {
     let Some(bytes) = limit else { return hardware.to_string() };
     let units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"), (1, "bytes")];
@@ -241,11 +242,11 @@ pub(crate) trait Backend: Send + Sync {
     fn allocate(&self, bytes: usize) -> Result<Buffer>;
     /// Copies host bytes into a buffer from byte `offset`.
     fn upload(&self, buffer: &Buffer, offset: usize, bytes: &[u8]) -> Result<()>;
-    /// Reads `len` bytes of a buffer from byte `offset` on, after all work enqueued so far, which this call submits. If
-    /// an error of that work is found only now, the read returns it. Polling the future never waits for the device,
-    /// unless the caller blocks ([`wait`]). Each piece of the bytes is passed to `receive`, which copies it to its
-    /// destination, so that the host copies the bytes only once. A read that fails may already have passed some pieces.
-    /// A read of 0 bytes passes one empty piece.
+    /// Submits all work enqueued so far, and then reads `len` bytes of a buffer from byte `offset` on. If an error of
+    /// that work is found only now, the read returns it. Polling the future never waits for the device, unless the
+    /// caller blocks ([`wait`]). Each piece of the bytes is passed to `receive`, which copies it to its destination, so
+    /// that the host copies the bytes only once. A read that fails may already have passed some pieces. A read of 0
+    /// bytes passes one empty piece.
     fn download_to(&self, buffer: &Buffer, offset: usize, len: usize, receive: Receive) -> Pending<()>;
     /// Reads `len` bytes of a buffer from byte `offset` on, like `download_to`, into newly allocated memory.
     fn download(&self, buffer: &Buffer, offset: usize, len: usize) -> Pending<Vec<u8>> {
@@ -264,8 +265,9 @@ pub(crate) trait Backend: Send + Sync {
             Ok(bytes.take())
         })
     }
-    /// On a device whose memory is host memory, copies bytes of a buffer from byte `offset` on to `to`, and fills all
-    /// of `to` unless it returns an error. Returns `None` on other devices, where the caller must use `download`.
+    /// On a device whose memory is host memory, fills `to` with the bytes of a buffer that begin at byte `offset`.
+    /// Fills all of `to` unless it returns an error. Returns `None` on other devices, where the caller must use
+    /// `download`.
     fn copy_out(&self, _buffer: &Buffer, _offset: usize, _to: &mut [MaybeUninit<u8>]) -> Option<Result<()>> {
         None
     }
@@ -325,11 +327,11 @@ pub(crate) trait Backend: Send + Sync {
     fn is_recording(&self) -> bool {
         false
     }
-    /// Returns how the device's arithmetic conforms to IEEE 754. `None` for the CPU, whose compiler conforms fully.
+    /// Returns how the device's arithmetic conforms to IEEE 754, or `None` for the CPU, whose compiler conforms fully.
     fn numerics(&self) -> Result<Option<Numerics>> {
         Ok(None)
     }
-    /// Returns the shader of each kernel of a plan. Empty if kernels are not compiled from source.
+    /// Returns the shader of each kernel of a plan, or an empty list if kernels are not compiled from source.
     fn shaders(&self, _plan: &ExecutionPlan) -> Vec<Result<Shader>> {
         vec![]
     }
@@ -374,8 +376,8 @@ pub struct ShaderChecks {
 pub(crate) trait Provider: Sync {
     /// Returns the number of devices of this kind on the machine.
     fn count(&self) -> usize;
-    /// Returns an error if no device of this kind can be used in this process, for example because it was made by
-    /// `fork` after a GPU was opened.
+    /// Returns an error if no device of this kind can be used in this process, for example because the process was made
+    /// by `fork` after a GPU was opened.
     fn check(&self) -> Result<()>;
     /// Opens the device at position `index`, with the number `id` in the process.
     fn open(&self, id: u32, index: usize) -> Result<Arc<dyn Backend>>;
@@ -409,8 +411,8 @@ pub(crate) trait TestDoors {
     /// like large ones. A GPU's bindings have `max_binding` bytes, and its grids `max_groups` workgroups per dimension.
     /// A CPU has neither limit, and uses other limits on kernels and reductions.
     fn shrunk(&self, id: u32, limits: Shrink) -> Result<Arc<dyn Backend>>;
-    /// Returns the number of shaders that a GPU with a disk cache has parsed because they were not in the cache. `None`
-    /// without a cache.
+    /// Returns the number of shaders that a GPU with a disk cache has parsed because they were not in the cache.
+    /// Returns `None` if the device has no such cache.
     fn parsed(&self) -> Option<u64> {
         None
     }

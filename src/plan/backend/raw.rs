@@ -20,7 +20,8 @@ pub(crate) struct RawCall<'a> {
     pub line: Loc,
 }
 
-/// An array that a shader accesses through a binding, which starts at the first byte of `buffer` and has `bytes` bytes.
+/// An array that a shader accesses through a binding. The array starts at the first byte of `buffer` and has `bytes`
+/// bytes.
 pub(crate) struct RawBinding<'a> {
     pub buffer: &'a Buffer,
     pub bytes: usize,

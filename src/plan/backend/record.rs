@@ -1,5 +1,5 @@
-//! Recordings for profiles and timers: a list of the steps that a device ran in some time, with the source line and the
-//! times of each.
+//! Recordings for profiles and timers: a list of the steps that a device ran during some time, with the source line and
+//! the times of each step.
 
 use super::Bindings;
 use crate::base::error::Loc;
@@ -48,8 +48,8 @@ pub(crate) struct StepNote {
     pub is_kernel: bool,
     /// Whether the step continues the kernel recorded before it, so that both count as one kernel.
     pub continues: bool,
-    /// The time at which the host ran or enqueued the step. This time and the two below are relative to the beginning
-    /// of the recording.
+    /// The time at which the host ran or enqueued the step. `enqueued`, `start` and `end` count from the beginning of
+    /// the recording.
     pub enqueued: Duration,
     /// The times at which the step began and ended. For a step on a GPU, both are zero until the GPU's clock values are
     /// read.
@@ -91,7 +91,7 @@ impl StepNote {
 /// The result of a recording.
 #[derive(Debug)]
 pub(crate) struct Recording {
-    /// The steps, in the order in which they were enqueued or ended. Empty with [`Detail::Busy`].
+    /// The steps, in the order in which they were enqueued or ended. The list is empty with [`Detail::Busy`].
     pub steps: Vec<StepNote>,
     /// The total time during which at least one step ran, or `None` if the device has no clock for the requested
     /// detail.

@@ -20,17 +20,17 @@ impl Wake for Blocked {
     fn wake(self: Arc<Self>) {}
 }
 
-/// The `Arc` and the waker made of it that [`wait`] uses. A waker points past the reference counts of its `Arc`. For a
-/// type without fields that is the end of the allocation, so a leak detector would not see a pointer into it and would
-/// report it as lost. Therefore the static also keeps the `Arc`.
+/// The waker that [`wait`] uses, and the `Arc` from which it is made. A waker points past the reference counts of its
+/// `Arc`. For a type without fields this address is the end of the allocation, so a leak detector would not see a
+/// pointer into it and would report it as lost. Therefore the static also keeps the `Arc`.
 static BLOCKED: LazyLock<(Arc<Blocked>, Waker)> = LazyLock::new(|| {
     let blocked = Arc::new(Blocked);
     (blocked.clone(), Waker::from(blocked))
 });
 
 /// Waits for a future on the caller's thread. A backend's future finds out through [`blocks`] that its caller wants to
-/// block. It then waits for its device within the first poll and is ready after it, which is faster than being woken by
-/// another thread.
+/// block. The future then waits for its device within the first poll, and is ready after that poll. This is faster than
+/// being woken by another thread.
 ///
 /// `operation` is the name of the call in error messages. `twin` is the name of the asynchronous function that does the
 /// same, or empty if there is none. In a browser, which must not block, this returns an error that recommends `twin`,
@@ -128,7 +128,7 @@ impl<T: Clone> Outcome<T> {
     }
 }
 
-/// The future of an [`Outcome`].
+/// A future that waits for the value of an [`Outcome`].
 pub(crate) struct Awaited<T> {
     outcome: Outcome<T>,
     /// The number under which the outcome stores this future's waker, or `None` if it stores none.

@@ -50,7 +50,7 @@ use smallvec::SmallVec;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum BufferRef {
     /// An array in memory that the expression reads. A run of the plan supplies its buffer and its offset in that
-    /// buffer, in elements, which is added to the offset of each load.
+    /// buffer, in elements. This offset is added to the offset of each load.
     Input(usize),
     /// A buffer that holds an intermediate result during a run.
     Temp(usize),
@@ -105,7 +105,7 @@ pub(crate) enum Op {
     Index { strides: Box<Strides>, offset: i64 },
     /// Calls a function from the table of ufuncs. Its operands already have the types that the function requires.
     Ufunc(&'static Ufunc, SmallVec<[usize; 3]>),
-    /// Converts the operand from its dtype to the value's, like Rust's `as` (floats saturate). Conversion to bool
+    /// Converts the operand from its dtype to the value's dtype, like Rust's `as` (floats saturate). Conversion to bool
     /// returns true for all values but 0.
     Cast(usize),
     /// Rounds an f32 to the value's dtype, f16 or bf16, or wraps a 32-bit integer to the value's narrower integer type.
@@ -117,8 +117,8 @@ pub(crate) enum Op {
     /// i32.
     Position(Box<Position>),
     /// Computes a random word as u32. Philox4x32-10 computes a block of four words, for four indices, from the counter
-    /// (index / 4, 0, stream, `word` % 4) and with the seed as its key. `word` / 4 selects the result. If it is 0, the
-    /// result is word (index % 4) of the block. If it is 1 or 2, the indices 2k and 2k + 1 are a pair of normal numbers
+    /// (index / 4, 0, stream, `word` % 4) and with the seed as its key. `word` / 4 selects the result. For 0, the
+    /// result is word (index % 4) of the block. For 1 and 2, the indices 2k and 2k + 1 are a pair of normal numbers
     /// that share a radius and an angle. For 1, the result is the random word for the radius, which is the word of
     /// index 2k. For 2, the result is the random word for the angle: the word of index 2k + 1, to which a quarter turn
     /// (2^30, modulo 2^32) is added at index 2k + 1. `slots` are the run-time scalars that hold the seed's low word,
@@ -128,7 +128,7 @@ pub(crate) enum Op {
     /// value (one per index of `outer`).
     Reduce(Box<KernelReduction>),
     /// Combines, for each index of `inner`, the elements of an inner value up to and including that index, in the order
-    /// that `plan/kernel/scan.rs` defines. If this value is an outer one (one element per index of `outer`), it is the
+    /// that `plan/kernel/scan.rs` defines. If the scan is an outer value (one element per index of `outer`), it is the
     /// total: all elements, combined in the same order.
     Scan(Box<KernelReduction>),
     /// Computes Σ over `inner` of `loads[0] · loads[1]`, the product of a matmul kernel, in the value's compute type.
@@ -137,8 +137,8 @@ pub(crate) enum Op {
     Dot { from: Option<usize>, part: Option<PartOfK> },
 }
 
-/// A range of indices along k, the axis over which a matrix product sums. It is used if `inner` has several dimensions.
-/// (With one dimension, the planner instead adds to the offsets of the loads.)
+/// A range of indices along k, the axis over which a matrix product sums. Such a range is used if `inner` has several
+/// dimensions. (With one dimension, the planner instead adds to the offsets of the loads.)
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct PartOfK {
     pub first: usize,
@@ -151,19 +151,19 @@ pub(crate) struct PartOfK {
 /// How a position along an axis of `extent` elements is computed from an index, as a gather or scatter needs it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Position {
-    /// The number of the kernel's value that holds the index.
+    /// The position in the kernel's `values` of the value that holds the index.
     pub index: usize,
     pub extent: usize,
     /// How an index outside `0..extent` is handled.
     pub mode: IndexMode,
-    /// The numbers of two run-time scalars, whose values are 0 and `extent`: if an index is less than the first, the
-    /// second is added to it, so that negative indices count from the end. The planner always writes `None`, because it
-    /// expresses this addition by other values of the kernel. The CPU then replaces these values by this field
-    /// (`cpu/ends.rs`).
+    /// The positions in the plan's `scalars` of two run-time scalars, whose values are 0 and `extent`. If an index is
+    /// less than the first scalar, the second scalar is added to the index, so that negative indices count from the
+    /// end. The planner always writes `None`, because it expresses this addition by other values of the kernel. The CPU
+    /// then replaces these values by this field (`cpu/ends.rs`).
     pub from_end: Option<[usize; 2]>,
     /// The name of the operation for the error message about an out-of-bounds index.
     pub name: &'static str,
-    /// The number of the operation's node. The error message looks up the caller's source line by it.
+    /// The number of the operation's node. The error message finds the caller's source line by this number.
     pub node: usize,
 }
 
@@ -178,7 +178,7 @@ impl Op {
         Op::Scan(Box::new(KernelReduction::of(fold, x, element)))
     }
 
-    /// Returns the numbers of the values that the operation reads.
+    /// Returns the indices of the values that the operation reads.
     pub fn operands(&self) -> SmallVec<[usize; 3]> {
         match self {
             Op::Load(_) | Op::Scalar(_) | Op::Constant(_) | Op::Index { .. } | Op::Dot { .. } => SmallVec::new(),
@@ -190,7 +190,7 @@ impl Op {
         }
     }
 
-    /// Replaces the number `n` of each value that the operation reads by `number(n)`.
+    /// Replaces the index `n` of each value that the operation reads by `number(n)`.
     pub fn map_operands(&mut self, mut number: impl FnMut(usize) -> usize) {
         match self {
             Op::Load(_) | Op::Scalar(_) | Op::Constant(_) | Op::Index { .. } | Op::Dot { .. } => {}
@@ -358,15 +358,15 @@ pub(crate) struct Kernel {
     pub windows: Vec<Window>,
     /// How the kernel uses the hardware. The planner decides this last.
     pub schedule: Schedule,
-    /// Whether this kernel only continues the work of the kernel before it in the plan, for example by combining that
-    /// kernel's partial results, or on the next window of an axis. A plan counts both as one kernel with several
-    /// passes.
+    /// Whether this kernel only continues the work of the kernel before it in the plan, for example because it combines
+    /// that kernel's partial results, or works on the next window of an axis. A plan counts the two kernels as one
+    /// kernel with several passes.
     pub continues: bool,
     /// The name of the last operation that the kernel computes, for error messages.
     pub name: &'static str,
     /// The number of the node that the kernel stores. A plan is shared by all callers that evaluate the same structure,
-    /// so it holds no source lines. Each evaluation has a list of its lines, in which this number finds the caller's
-    /// line.
+    /// so it holds no source lines. Each evaluation has a list of its lines, and this number is the index of the
+    /// caller's line in that list.
     pub node: usize,
 }
 

@@ -12,8 +12,8 @@ pub(crate) enum Moved {
     Load(usize),
     /// The value with this index, a scalar or a constant.
     Number(usize),
-    /// The value with this index, which is a gather of whole rows: for all elements along the last axis, it uses the
-    /// same index, which is read from memory.
+    /// The value with this index, which is a gather of whole rows: for all elements along the last axis, the gather
+    /// uses the same index, and it reads this index from memory.
     Rows(usize),
 }
 

@@ -74,8 +74,8 @@ pub(crate) struct Output {
 pub(crate) struct Model {
     /// The modelled time of the plan.
     pub time: f64,
-    /// The modelled time of the rejected plan, if the planner compared one that stores `choices` with one that does
-    /// not.
+    /// The modelled time of the rejected plan, if the planner compared a plan that stores the nodes in `choices` with a
+    /// plan that does not store them.
     pub other: Option<f64>,
     /// Whether this plan stores the nodes in `choices`.
     pub taken: bool,
@@ -89,7 +89,7 @@ pub(crate) struct Choice {
     /// The name of the operation, followed by the shape of its result.
     pub name: &'static str,
     pub shape: Shape,
-    /// How often each element would be computed if the node were not stored, by one or several kernels.
+    /// How often one or several kernels would compute each element if the node were not stored.
     pub times: usize,
     /// The modelled time of storing the node and reading it back, and the modelled time of computing it wherever it is
     /// read.
@@ -143,7 +143,7 @@ impl Heap for Step {
 }
 
 /// What is kept with a plan: the data that a CPU has prepared for running it (separately for runs that write in place
-/// and for all other runs), and the number of bytes by which the plan counts in the size of the plan cache.
+/// and for all other runs), and the number of bytes that the plan adds to the size of the plan cache.
 #[derive(Default, Debug)]
 pub(crate) struct Kept {
     prepared: [OnceLock<Box<dyn Any + Send + Sync>>; 2],
@@ -171,14 +171,14 @@ impl Kept {
         TAKEN.load(Relaxed)
     }
 
-    /// Returns the data prepared for runs that write in place, or for other runs. `None` if nothing is prepared.
+    /// Returns the data prepared for runs that write in place or for other runs, or `None` if nothing is prepared.
     #[inline]
     pub fn prepared<T: Any>(&self, in_place: bool) -> Option<&T> {
         self.prepared[in_place as usize].get()?.downcast_ref()
     }
 
     /// Stores data prepared for runs that write in place, or for other runs, unless another thread was faster. Returns
-    /// whether it was stored.
+    /// whether the data was stored.
     pub fn prepare(&self, in_place: bool, prepared: Box<dyn Any + Send + Sync>) -> bool {
         self.prepared[in_place as usize].set(prepared).is_ok()
     }
@@ -224,7 +224,7 @@ impl Step {
         }
     }
 
-    /// Returns the number of the step's node, by which the caller's source line is found. `None` for a clear.
+    /// Returns the number of the step's node, by which the caller's source line is found, or `None` for a clear.
     pub fn node(&self) -> Option<usize> {
         match self {
             Step::Nest(kernel) => Some(kernel.node),

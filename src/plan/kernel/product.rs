@@ -10,8 +10,8 @@ use smallvec::{SmallVec, smallvec};
 
 /// The length of a chain: the products of this many consecutive elements along k are added one after another, and then
 /// the sums of the chains are added in order (`cpu/matmul/tile.rs`). Another number would change the bits of results.
-/// In measurements, half as many cost up to 5 % of speed, and twice as many doubled the worst rounding error of long
-/// products.
+/// In measurements, half as many elements cost up to 5 % of speed, and twice as many doubled the worst rounding error
+/// of long products.
 pub(crate) const CHAIN: usize = 256;
 
 /// The maximum number of elements of a result for which tasks divide the axis k, instead of dividing the result.
@@ -20,7 +20,7 @@ pub(crate) const MOST_OF_CHAINS: usize = 4096;
 /// The maximum number of elements of a 64 × 64 tile that a narrow result may fill. For a narrow result, each GPU
 /// invocation computes one element, instead of a workgroup computing a tile. With 512 of the 4,096 elements, a tile
 /// does eight multiplications for each useful one. An invocation that computes one element needs up to eight
-/// instructions per k.
+/// instructions per index along k, so both ways cost about the same at this limit.
 const NARROW: usize = 512;
 
 /// Returns whether an m × n result is so narrow that each GPU invocation computes one element of it: it would fill at
@@ -91,11 +91,11 @@ impl Product {
 /// How a task computes its part of a product.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Method {
-    /// For results with few columns: computes dot products of each column with the rows of the left operand, which are
-    /// contiguous along k, many rows at a time.
+    /// For results with few columns. Computes the dot products of each column with the rows of the left operand, for
+    /// many rows at a time. These rows are contiguous along k.
     Dots,
-    /// For results with few rows: computes each row as a weighted sum of the rows of the right operand, which are
-    /// contiguous, many columns at a time.
+    /// For results with few rows. Computes each row as a weighted sum of the rows of the right operand, for many
+    /// columns at a time. The rows of the right operand are contiguous.
     Sums,
     /// Computes tiles of the result, and reads both operands where they are, without copies.
     Direct,
@@ -149,9 +149,10 @@ pub(crate) struct Matrices {
 
 impl Kernel {
     /// Returns how many dimensions of `outer`, besides the last two, belong to the rows and to the columns of a
-    /// product. They exist only if k has several dimensions (`plan/axes.rs`). Seen from the last two backwards, the
-    /// dimensions along which only the left operand changes belong to the rows, those before them along which only the
-    /// right operand changes belong to the columns, and the remaining ones are the batch.
+    /// product. Such dimensions exist only if k has several dimensions (`plan/axes.rs`). Directly before the last two
+    /// dimensions come the dimensions along which only the left operand changes, which belong to the rows. Before these
+    /// come the dimensions along which only the right operand changes, which belong to the columns. All others are the
+    /// batch.
     pub fn sides(&self) -> [usize; 2] {
         let (Some(end), [a, b, ..], 2..) = (self.outer.len().checked_sub(2), &self.loads[..], self.inner.len()) else {
             return [0, 0];
@@ -183,8 +184,8 @@ impl Kernel {
 impl Matrices {
     /// Returns the matrices of a kernel that computes nothing but a product, and otherwise `None`. If k has several
     /// dimensions (`plan/axes.rs`), an outer dimension before the last two belongs to the rows if the right operand
-    /// does not change along it, and to the columns if the left operand does not change along it. It counts as part of
-    /// the batch instead if the result would then not have a single stride along its rows or columns.
+    /// does not change along it, and to the columns if the left operand does not change along it. Such a dimension
+    /// counts as part of the batch instead if the result would then not have a single stride along its rows or columns.
     pub fn of(kernel: &Kernel) -> Option<Matrices> {
         let rank = kernel.outer.len();
         let ([value], [a, b], [c]) = (&kernel.values[..], &kernel.loads[..], &kernel.stores[..]) else { return None };
@@ -251,7 +252,7 @@ impl Matrices {
 
     /// Returns whether a method can compute the product. All methods except panels need operands and a result with the
     /// type of the computation and with suitable strides, because they do not copy or convert. Panels copy the right
-    /// operand, and need a single stride along m and k in the left operand unless they copy that too.
+    /// operand, and need a single stride along m and k in the left operand unless they copy the left operand too.
     pub fn suit(&self, method: Method) -> bool {
         let plain = self.plain == [true; 3] && self.nested == [None, None];
         match method {
@@ -262,8 +263,8 @@ impl Matrices {
     }
 }
 
-/// Returns whether the loops of products can read elements of type `dtype` in a product that is computed in `compute`,
-/// by converting them on the way.
+/// Returns whether the loops of products can read elements of type `dtype` and convert them, in a product that is
+/// computed in the type `compute`.
 pub(crate) fn takes(dtype: DType, compute: Compute) -> bool {
     dtype.compute() == compute
 }

@@ -23,8 +23,8 @@ pub(crate) struct KernelReduction {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Source {
     /// The elements of value number `x`. A fold that needs the position of each element (argmin) counts along `inner`.
-    /// The position of the first element is 0 or, if there is a `base`, the value with this number: an i32 with one
-    /// element per outer index.
+    /// The position of the first element is 0 or, if there is a `base`, the value with the index `base`: an i32 with
+    /// one element per outer index.
     Elements { x: usize, base: Option<usize> },
     /// Partial results that an earlier kernel computed for parts of the elements. There is one value for each component
     /// of the fold's state.
@@ -44,7 +44,7 @@ impl Heap for Source {
 pub(crate) enum Gives {
     /// The result of the fold, computed from the final state.
     Result,
-    /// The component of the state with this number, as a partial result that a later kernel combines.
+    /// The component of the state with this index, as a partial result that a later kernel combines.
     Component(usize),
 }
 
@@ -54,8 +54,8 @@ impl KernelReduction {
         KernelReduction { fold, element, source: Source::Elements { x, base: None }, gives: Gives::Result }
     }
 
-    /// Returns this reduction restricted to a part of the elements. Its result is component `n` of the part's state.
-    /// `base` is the value with the position of the part's first element, if the fold needs positions.
+    /// Returns this reduction restricted to a part of the elements. Its result is component `n` of the part's state. If
+    /// the fold needs positions, `base` is the index of the value that holds the position of the part's first element.
     pub fn component(&self, n: usize, base: Option<usize>) -> KernelReduction {
         let source = match &self.source {
             Source::Elements { x, .. } => Source::Elements { x: *x, base },
@@ -66,8 +66,8 @@ impl KernelReduction {
         KernelReduction { source, gives, ..self.clone() }
     }
 
-    /// Returns the reduction that computes the same result from the partial results of parts. `states` has the number
-    /// of one value for each component of the state.
+    /// Returns the reduction that computes the same result from the partial results of parts. For each component of the
+    /// state, `states` has the index of the value that holds the partial results.
     pub fn of_states(&self, states: &[usize]) -> KernelReduction {
         let source = match self.fold.is_plain() {
             true => Source::Elements { x: states[0], base: None },
@@ -76,7 +76,7 @@ impl KernelReduction {
         KernelReduction { source, ..self.clone() }
     }
 
-    /// Returns the numbers of the kernel's values that the reduction combines.
+    /// Returns the indices of the kernel's values that the reduction combines.
     pub fn inputs(&self) -> SmallVec<[usize; MOST_COMPONENTS]> {
         match &self.source {
             Source::Elements { x, .. } => SmallVec::from_slice(&[*x]),
@@ -84,7 +84,7 @@ impl KernelReduction {
         }
     }
 
-    /// Returns the number of the value (with one element per outer index) that is the position of the first element, or
+    /// Returns the index of the value (with one element per outer index) that is the position of the first element, or
     /// `None` if that position is 0.
     pub fn base(&self) -> Option<usize> {
         match self.source {

@@ -21,13 +21,13 @@ pub(crate) struct Schedule {
 /// The parts of a schedule that most elementwise kernels do not need.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub(crate) struct Details {
-    /// For each store of the kernel, how it writes. Empty if every store is [`WriteClass::Plain`].
+    /// For each store of the kernel, how it writes. The list is empty if every store is [`WriteClass::Plain`].
     pub writes: Vec<WriteClass>,
     /// The passes: loops over the inner dimensions, one after another. `None` for a kernel without inner dimensions,
     /// and for a matrix product, whose loops follow from [`Product`] or [`Groups`].
     pub passes: Option<Passes>,
-    /// How a CPU checks for out-of-bounds indices before it writes anything. `None` if no index is checked. Also `None`
-    /// on a GPU, which skips the stores of such an index and reports the index later.
+    /// How a CPU checks for out-of-bounds indices before it writes anything. It is `None` if no index is checked. It is
+    /// also `None` on a GPU, because a GPU skips the stores of such an index and reports the index later.
     pub checks: Option<Checks>,
 }
 
@@ -65,7 +65,7 @@ pub(crate) struct TileSchedule {
 pub(crate) enum Tiling {
     /// A tile is a piece of one line along the last outer axis, of up to `each` elements.
     Pieces { each: u16 },
-    /// A tile is `each` whole lines along the last outer axis. This is for short lines: a loop over a single one would
+    /// A tile is `each` whole lines along the last outer axis. This is for short lines: a loop over a single line would
     /// be too short.
     Rows { each: u16 },
     /// A tile is a rectangle of `rows × cols` elements in the last two outer axes. This is for kernels with an operand
@@ -75,7 +75,7 @@ pub(crate) enum Tiling {
     /// tile is `cols` neighbouring elements of one row or, if `together` is more than 1, `together` whole rows.
     Along { rows: u16, together: u16, cols: u16 },
     /// Rows (all inner indices of one outer index) are processed side by side, each as a column of a tile. A task
-    /// computes `cols` rows, and a tile has `rows` elements of each.
+    /// computes `cols` rows, and a tile has `rows` elements of each of these rows.
     Across { rows: u16, cols: u16 },
 }
 
@@ -88,7 +88,7 @@ pub(crate) struct Groups {
     /// The number of invocations that share the work for one outer index of a reduction or row kernel.
     pub lanes: u16,
     /// The number of neighbouring invocations that exchange partial results of a row by subgroup operations, in a
-    /// reduction or row kernel. 1 if they exchange them through workgroup memory instead.
+    /// reduction or row kernel. It is 1 if the invocations exchange these results through workgroup memory instead.
     pub shuffled: u8,
     /// The number of elements of a row that each lane of a row kernel can hold in registers.
     pub held: u8,
@@ -149,7 +149,7 @@ pub(crate) enum AccessClass {
 pub(crate) enum WriteClass {
     /// Writes each element separately. On a CPU, stores that combine with the element in memory are also of this class.
     Plain,
-    /// Writes past the caches of a CPU, because the result is too large for them to hold it until it is read.
+    /// Writes past the caches of a CPU, because the caches could not hold such a large result until it is read.
     Streamed,
     /// Writes whole 32-bit words of packed 8- or 16-bit elements, each word by one invocation. An execution whose
     /// output begins within a word writes as `Merged` instead.
@@ -172,7 +172,7 @@ pub(crate) struct Passes {
 /// One pass: a loop over all inner indices.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub(crate) struct Pass {
-    /// The numbers of the values that the pass computes for each inner index, in order.
+    /// The indices of the values that the pass computes for each inner index, in order.
     pub computes: Vec<u16>,
     /// The values that this pass reads at each inner index, but that an earlier pass computes and therefore keeps in
     /// memory or registers.
@@ -265,7 +265,7 @@ impl Schedule {
 }
 
 impl Kernel {
-    /// Returns the access class (memory layout) of a load. It follows from the strides and the schedule, so the
+    /// Returns the access class (memory layout) of a load. The class follows from the strides and the schedule, so the
     /// schedule does not store it.
     pub fn access(&self, load: usize) -> AccessClass {
         if self.values.iter().any(|v| matches!(v.op, Op::Gather { load: l, .. } if l == load)) {

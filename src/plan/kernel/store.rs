@@ -17,16 +17,16 @@ pub(crate) struct Store {
     pub strides: Strides,
     pub offset: isize,
     pub value: usize,
-    /// Selects the elements that are written. `None` if one element is written for each index of the value. It is boxed
-    /// to keep stores small, because a plan may have a million of them, and few have this.
+    /// Selects the elements that are written. `None` if one element is written for each index of the value. The
+    /// selection is boxed to keep stores small, because a plan may have a million stores, and few have a selection.
     pub chosen: Option<Box<Chosen>>,
 }
 
 /// Selects the elements that a store writes: by a condition, by a computed index, or by both.
 #[derive(Clone, Default, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Chosen {
-    /// The number of a bool value of the kernel. Where it is false, nothing is written, and the other elements of a
-    /// packed word do not change.
+    /// The index of a bool value of the kernel. Where this value is false, nothing is written, and the other elements
+    /// of a packed word do not change.
     pub condition: Option<usize>,
     /// The computed index at which the element is written, if the store is a scatter.
     pub scattered: Option<Scattered>,
@@ -36,10 +36,10 @@ pub(crate) struct Chosen {
 /// strides and offset.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Scattered {
-    /// The number of the kernel's value that is the index. The value computes in i32. If it is outside `0..extent`,
-    /// nothing is written, so that a store to one window of an axis (`plan/indexed.rs`) skips the elements of other
-    /// windows. If out-of-bounds indices are errors, the value is an [`Op::Position`](super::Op::Position), which
-    /// checks them.
+    /// The position in the kernel's `values` of the value that is the index, computed as i32. If this value is outside
+    /// `0..extent`, nothing is written, so that a store to one window of an axis (`plan/indexed.rs`) skips the elements
+    /// of other windows. If out-of-bounds indices are errors, the value is an [`Op::Position`](super::Op::Position),
+    /// which returns these errors.
     pub index: usize,
     pub stride: isize,
     pub extent: usize,
@@ -89,12 +89,12 @@ impl Store {
         self.dtype.size() >= 4 || self.offset % 4 == 0 && layout::is_c_contiguous(outer, &self.strides)
     }
 
-    /// Returns the numbers of the values that the store reads: the value that it writes, its condition and its index.
+    /// Returns the indices of the values that the store reads: the value that it writes, its condition and its index.
     pub fn operands(&self) -> SmallVec<[usize; 3]> {
         std::iter::once(self.value).chain(self.condition()).chain(self.scattered().map(|s| s.index)).collect()
     }
 
-    /// Replaces the number `n` of each value that the store reads by `number(n)`.
+    /// Replaces the index `n` of each value that the store reads by `number(n)`.
     pub fn map_operands(&mut self, number: impl Fn(usize) -> usize) {
         self.value = number(self.value);
         if let Some(chosen) = &mut self.chosen {
@@ -136,9 +136,9 @@ impl Kernel {
     }
 
     /// Returns whether a GPU may run this kernel in the same dispatch as `before`, the kernel before it, because both
-    /// write parts of the same node's memory and do not read it. Such kernels write different elements, unless they
-    /// scatter. A kernel that continues `before` stays separate, because both then share one shader, which takes less
-    /// time to compile.
+    /// kernels write parts of the memory of the same node and do not read that memory. Such kernels write different
+    /// elements, unless they scatter. A kernel that continues `before` stays separate, because the two kernels then
+    /// share one shader, which takes less time to compile.
     pub fn runs_beside(&self, before: &Kernel) -> bool {
         let Some(to) = self.stores.first().map(|s| s.buffer).filter(|_| !self.continues) else { return false };
         // if the elements of both begin at a 32-bit word, no word belongs to both

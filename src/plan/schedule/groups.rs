@@ -20,14 +20,14 @@ use smallvec::SmallVec;
 /// invocation, and each further shader costs at least 20 ms to compile.
 const LARGE: usize = 1 << 18;
 
-/// The number of elements of a row per lane from which a lane has several loads in flight even if the kernel is not
-/// large ([`LARGE`]), and its few rows leave most of a card idle. On an H100, sums of 128 columns of 32 elements took
-/// 12 µs with one load in flight, and 8 µs with four. A sum of 4,096 elements by one workgroup did not gain: it took 10
-/// µs with one, and 12 µs with four.
+/// From this number of elements of a row per lane on, a lane has several loads in flight even if the kernel is not
+/// large ([`LARGE`]) and its few rows leave most of a card idle. On an H100, sums of 128 columns of 32 elements took 12
+/// µs with one load in flight, and 8 µs with four. A sum of 4,096 elements by one workgroup did not gain: it took 10 µs
+/// with one, and 12 µs with four.
 const LONG: usize = 8;
 
 /// The maximum compile cost, and the maximum number, of a kernel's values for which an invocation may have several
-/// loads in flight. They are limited because the shader then contains the code of each value four times. Chosen by
+/// loads in flight. Both are limited because the shader then contains the code of each value four times. Chosen by
 /// hand; no benchmark compares other values.
 const IN_FLIGHT_COST: u32 = 64;
 const IN_FLIGHT_VALUES: usize = 32;
@@ -37,7 +37,8 @@ const IN_FLIGHT_VALUES: usize = 32;
 const IN_FLIGHT_COST_OF_DRAWS: u32 = 128;
 
 /// The number of lanes that share a short row: one subgroup on most cards. The number decides in which order a
-/// reduction combines elements, and so its bits, so it is the same on cards with subgroups of another size.
+/// reduction combines elements, and so the bits of its result. It is therefore the same on cards with subgroups of
+/// another size.
 const SHORT_ROW_LANES: usize = 32;
 
 /// The number of lanes that share a row of at most 32 elements in a row kernel. Each lane then holds four elements.
@@ -52,15 +53,15 @@ const ONE_LANE: usize = 8;
 /// two barriers instead of nine.
 const MOST_SUBGROUPS: usize = 8;
 
-/// For the kernel that adds the chain sums of a matrix product (`plan/chains.rs`): the minimum number of results from
-/// which a single invocation loads and adds all sums of one result, however many they are. With fewer results, most of
-/// a large card would be idle, so the lanes of a workgroup load the sums together, and one lane adds them.
+/// The minimum number of results from which, in the kernel that adds the chain sums of a matrix product
+/// (`plan/chains.rs`), a single invocation loads and adds all sums of one result. With fewer results, most of a large
+/// card would be idle, so the lanes of a workgroup load the sums together, and one lane adds them.
 const SIDE_BY_SIDE: usize = 1 << 14;
 
 /// The possible shapes of a workgroup for a narrow product (few rows or columns), best first: the number of
-/// invocations, and the number of elements along k that it holds in workgroup memory. 16 f32 are 64 bytes, a cache line
-/// of most cards. The later, smaller shapes are for devices with less workgroup memory or smaller workgroups, or for
-/// elements of 8 bytes.
+/// invocations, and the number of elements along k that the workgroup holds in its memory. 16 f32 are 64 bytes, a cache
+/// line of most cards. The later, smaller shapes are for devices with less workgroup memory or smaller workgroups, or
+/// for elements of 8 bytes.
 const NARROW: [(usize, u8); 4] = [(128, 16), (128, 8), (32, 8), (8, 8)];
 
 /// The possible numbers of elements of a row that a lane of a row kernel holds in registers: 4 for short rows, 16 for
@@ -88,7 +89,7 @@ pub(super) fn schedule(kernel: &mut Kernel, caps: &Caps) -> Result<()> {
     let is_narrow = tile.is_some_and(|tile| tile.each == [1, 1]);
     let writes: Vec<WriteClass> = kernel.stores.iter().map(|store| write_class(kernel, store, is_narrow)).collect();
     // if the lanes of a row only load elements that one lane combines in order, they load the next elements in the
-    // meantime anyway
+    // meantime anyway, so they need not have several loads in flight
     let waits = match kernel.combines_in_sequence() {
         true => inner > 0 && lanes == 1,
         false => inner > 0 && (is_large || inner >= LONG * lanes),
@@ -112,7 +113,8 @@ pub(super) fn schedule(kernel: &mut Kernel, caps: &Caps) -> Result<()> {
     Ok(())
 }
 
-/// Returns the number of invocations that share a row, and the number of elements of the row that each holds.
+/// Returns the number of invocations that share a row, and the number of elements of the row that each invocation
+/// holds.
 fn lanes(kernel: &Kernel, caps: &Caps) -> Result<(usize, usize)> {
     let (inner, size) = (kernel.inner_size(), caps.group());
     let refused = |detail: String| Err(Error::with_line(ErrorKind::LimitExceeded, kernel.name, detail, None));
@@ -193,8 +195,8 @@ fn run(kernel: &Kernel, writes: &[WriteClass], in_flight: u8) -> u8 {
         KernelKind::Elementwise if kernel.woven() > 1 => 1,
         KernelKind::Elementwise => {
             let owned = stores().filter(|(_, write)| **write == WriteClass::Words).map(|(s, _)| packed(s)).max();
-            // an invocation with several loads in flight stores as many neighbouring elements, which also fill whole
-            // words
+            // an invocation with several loads in flight stores the same number of neighbouring elements, which also
+            // fill whole words
             owned.map_or(1, |run| if in_flight > 1 { in_flight } else { run })
         }
         KernelKind::Reduce(_) | KernelKind::Matmul => 1,
@@ -298,7 +300,8 @@ fn owns_words(kernel: &Kernel, store: &Store, window: &Window, per: usize) -> bo
 }
 
 /// Makes consecutive kernels that write parts of the same memory run in one dispatch ([`Kernel::runs_beside`]), if they
-/// are simple enough together, and need no more bindings than the device allows. They count as passes of one kernel.
+/// are simple enough together, and need no more bindings than the device allows. Such kernels count as passes of one
+/// kernel.
 pub(super) fn put_beside(steps: &mut [Step], caps: &Caps) {
     let (mut bound, mut values, mut cost): (Vec<(BufferRef, DType)>, usize, u32) = (vec![], 0, 0);
     let add = |list: &mut Vec<(BufferRef, DType)>, b| {

@@ -49,14 +49,14 @@ pub(crate) fn schedule_nest(kernel: &mut Kernel, caps: &Caps) -> Result<()> {
 }
 
 /// Returns the passes (loops over the inner dimensions) that compute the values that a kernel stores. Returns `None`
-/// for an elementwise kernel or a product, which have none.
+/// for an elementwise kernel or a product, which have no passes.
 fn passes_of_stores(kernel: &Kernel, again: Again) -> Option<Passes> {
     let stored: Vec<usize> = kernel.stores.iter().map(|s| s.value).collect();
     passes_of(kernel, &stored, again)
 }
 
 /// Returns the passes (loops over the inner dimensions) that compute the values `sinks` of a kernel. Returns `None` for
-/// an elementwise kernel or a product, which have none.
+/// an elementwise kernel or a product, which have no passes.
 fn passes_of(kernel: &Kernel, sinks: &[usize], again: Again) -> Option<Passes> {
     match kernel.kind {
         KernelKind::Elementwise | KernelKind::Matmul => None,
@@ -64,7 +64,7 @@ fn passes_of(kernel: &Kernel, sinks: &[usize], again: Again) -> Option<Passes> {
     }
 }
 
-/// Returns the numbers of the values that check whether an index is in bounds.
+/// Returns the indices of the values that check whether an index is in bounds.
 fn checks(kernel: &Kernel) -> Vec<usize> {
     let is_check = |v: &usize| kernel.values[*v].op.checks();
     (0..kernel.values.len()).filter(is_check).collect()

@@ -14,9 +14,9 @@ const COLUMNS: (usize, usize) = (2048, 1024);
 /// elements are contiguous in the source, so a tile uses several whole cache lines of the source.
 const ROWS: usize = 256;
 
-/// The number of bytes read and written up to which one thread does all the work. It takes about 5 µs to move them. For
-/// twice as many bytes, two threads that were already awake took 0.6 to 1.1 times as long as one thread; for half as
-/// many bytes, 0.8 to 1 times.
+/// The number of bytes read and written up to which one thread does all the work. Moving these bytes takes about 5 µs.
+/// For twice as many bytes, two threads that were already awake took 0.6 to 1.1 times as long as one thread; for half
+/// as many bytes, 0.8 to 1 times.
 const ALONE: usize = 512 << 10;
 
 /// Returns the tiles of a kernel that only moves data. If it transposes, its axes must already be in the order that
@@ -30,7 +30,8 @@ pub(super) fn tiles(kernel: &Kernel, transposes: bool) -> TileSchedule {
     let tiling = if transposes {
         Tiling::Blocks { rows: (ROWS / size) as u16, cols: (COLUMNS.0 / size).min(COLUMNS.1) as u16 }
     } else if cols >= tile / 4 || rows == 1 {
-        // pieces of nearly equal length, so that no last piece is short; 64 elements of any type are whole cache lines
+        // cut pieces of nearly equal length, so that no last piece is short; 64 elements of any type are whole cache
+        // lines
         let each = cols.div_ceil(cols.div_ceil(tile).max(1)).next_multiple_of(64).min(tile);
         Tiling::Pieces { each: each as u16 }
     } else {
@@ -47,8 +48,8 @@ pub(super) fn tiles(kernel: &Kernel, transposes: bool) -> TileSchedule {
 /// the two ends, which a row shares with other rows, are few in comparison.
 const LONG: usize = 1 << 10;
 
-/// Returns how a store of a kernel that only moves data writes. It bypasses the caches if it writes long contiguous
-/// runs and the result has at least `least` bytes.
+/// Returns how a store of a kernel that only moves data writes. The store bypasses the caches if it writes long
+/// contiguous runs and the result has at least `least` bytes.
 pub(super) fn write_class(kernel: &Kernel, store: &Store, least: usize) -> WriteClass {
     let Some(cols) = kernel.outer.last() else { return WriteClass::Plain };
     let size = store.dtype.size();

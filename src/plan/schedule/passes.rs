@@ -1,6 +1,6 @@
 //! Chooses the passes of a kernel. A pass is a loop over all inner indices (the elements of a row). A kernel needs
-//! several if a value depends on a reduction, which is known only after the loop that computes it. This file decides
-//! which values each pass computes, and which it keeps for a later pass.
+//! several passes if a value depends on a reduction, which is known only after the loop that computes it. This file
+//! decides which values each pass computes, and which it keeps for a later pass.
 
 use crate::base::layout;
 use crate::graph::ufunc::cast;
@@ -95,8 +95,9 @@ fn cheap(kernel: &Kernel, again: Again) -> Vec<bool> {
     cheap
 }
 
-/// Returns whether a load must be transposed into a tile in which rows are side by side. There, elements with
-/// neighbouring outer indices are neighbours, so this is the case if they are not neighbours in memory.
+/// Returns whether a load must be transposed into a tile in which rows are side by side. In such a tile, elements with
+/// neighbouring outer indices are neighbours. So the load must be transposed if these elements are not neighbours in
+/// memory.
 fn is_transposed(kernel: &Kernel, load: usize) -> bool {
     let strides = &kernel.loads[load].strides[..kernel.outer.len()];
     !matches!(layout::one_step(&kernel.outer, strides), Some(0 | 1))

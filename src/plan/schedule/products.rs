@@ -3,12 +3,12 @@
 use crate::base::dtype::Compute;
 use crate::plan::kernel::{CHAIN, Caps, Kernel, MOST_OF_CHAINS, Matrices, Method, Product, Step, Work, takes_parts};
 
-/// The amount of work, as measured by [`work`], up to which one thread computes a product alone. It takes about 20 µs,
-/// less than waking another thread costs.
+/// The amount of work, as measured by [`work`], up to which one thread computes a product alone. This work takes about
+/// 20 µs, less than waking another thread costs.
 const ALONE: usize = 1 << 21;
 
-/// The amount of work of one task, as measured by [`work`], if there is enough for several tasks. It takes 30 to 50 µs,
-/// so that the time to wake a thread is small in comparison.
+/// The amount of work of one task, as measured by [`work`], if there is enough for several tasks. Such a task takes 30
+/// to 50 µs, so that the time to wake a thread is small in comparison.
 const TASK: usize = 1 << 22;
 
 /// The maximum number of tasks into which one matrix is cut. Each task packs the operands that it needs, so more tasks
@@ -79,7 +79,7 @@ pub(super) fn hand_on(steps: &mut [Step]) {
         let (Step::Nest(product), Step::Nest(next)) = (&mut before[i - 1], &next[0]) else { continue };
         let (Some(strategy), Some(tiles)) = (product.schedule.product(), next.schedule.tiles()) else { continue };
         // if one thread computes the product alone because it is small, the next kernel must also be for one thread,
-        // because it would run there too
+        // because it would run on that thread too
         let shares = tiles.alone || !strategy.alone;
         // the parts of a product that reads sliding windows (`plan/axes.rs`) are not rectangles in the dimensions of
         // the next kernel
@@ -123,8 +123,8 @@ fn method(x: &Matrices, compute: Compute, caps: &Caps) -> (Method, bool) {
     (Method::Panels { blocks: cols.div_ceil(64) as u8, left }, is_turned)
 }
 
-/// Returns into how many parts the rows, and the columns, of a matrix are cut for different tasks. The number of parts
-/// is at most `tasks`, which is a power of two.
+/// Returns the numbers of parts into which the rows and the columns of a matrix are cut for different tasks. The total
+/// number of parts is at most `tasks`, which is a power of two.
 fn parts(x: &Matrices, method: Method, tasks: usize) -> [u8; 2] {
     let [down, across] = match method {
         Method::Dots => [tasks, 1],

@@ -22,13 +22,13 @@ const MOST_PARTS: usize = 128;
 const LEAST_PASSES: usize = 2;
 
 /// The minimum number of elements that loops over tiles would process in total, counting each element once per loop.
-/// For fewer, loops need fewer instructions: threaded code needs about 1,600 instructions to begin and to run the
-/// remainder of a row through a buffer, and saves about 0.6 instructions for each element and loop (counted by the
+/// For fewer elements, loops need fewer instructions: threaded code needs about 1,600 instructions to begin and to run
+/// the remainder of a row through a buffer, and saves about 0.6 instructions for each element and loop (counted by the
 /// bench `small`, with AVX2).
 const LEAST_WORK: usize = 2048;
 
-/// The amount of work, in the unit of [`is_alone`], up to which one thread does all of it. It takes about 10 µs, of
-/// which a second thread would save half if it were awake. If the second thread arrives too late, calling it was
+/// The amount of work, in the unit of [`is_alone`], up to which one thread does all of it. This work takes about 10 µs,
+/// of which a second thread would save half if it were awake. If the second thread arrives too late, calling it was
 /// measured to cost about 1 µs.
 const ALONE: usize = 1 << 20;
 

@@ -12,8 +12,8 @@ use crate::plan::kernel::{
     Tiling, Value, Work, WriteClass,
 };
 
-/// The amount of work, in the bytes that [`weight`] counts, up to which one thread does all of it. It takes about 10
-/// µs, about the cost of waking another thread.
+/// The amount of work, in the bytes that [`weight`] counts, up to which one thread does all of it. This work takes
+/// about 10 µs, about the cost of waking another thread.
 const ALONE: usize = 128 << 10;
 
 /// The row length, in elements, below which rows are reduced side by side, each as a column of a tile. In a shorter
@@ -51,17 +51,17 @@ const MOST_ROWS: usize = 64;
 const SHARED_BLOCK: usize = 256 << 10;
 
 /// The length of the columns of narrow tiles in which rows are side by side. Each entry is a maximum number of columns,
-/// and the number of elements of each column of a tile that has at most this many columns. These are the 64, 32 or 16
-/// blocks of 16 elements that a fold then processes together (`blocks_at_once` in `cpu/fold/mod.rs`), which keeps the
-/// fold's loops at 64 to 500 elements.
+/// and the number of elements of each column of a tile that has at most this many columns. Such columns consist of the
+/// 64, 32 or 16 blocks of 16 elements that a fold then processes together (`blocks_at_once` in `cpu/fold/mod.rs`). This
+/// keeps the fold's loops at 64 to 500 elements.
 const TALL: [(usize, usize); 3] = [(4, 1024), (8, 512), (31, 256)];
 
 /// The number of rows of a tile of a kernel that transposes: 32 elements of 4 bytes are two whole cache lines.
 const BLOCK_ROWS: usize = 32;
 
 /// The minimum length of both axes, and the minimum stride, in elements, from which transposing an operand in tiles is
-/// worthwhile. It moves squares of 8 × 8 elements, and with a stride under 8 elements much of each cache line is used
-/// anyway.
+/// worthwhile. A transposition moves squares of 8 × 8 elements, and with a stride under 8 elements much of each cache
+/// line is used anyway.
 const SQUARE: usize = 8;
 
 /// The size of a result, in bytes, from which it is written past the caches, if the last-level cache is larger than
@@ -83,8 +83,8 @@ fn kept_rows(caps: &Caps) -> usize {
     if fits == 0 { 1 << 16 } else { fits.clamp(2 * tile(caps), 1 << 16) }
 }
 
-/// Returns the size of a result, in bytes, from which it is written past the caches, because they would not hold it
-/// until it is read.
+/// Returns the size of a result, in bytes, from which it is written past the caches, because the caches would not hold
+/// it until it is read.
 fn stream(caps: &Caps) -> usize {
     if caps.caches[2] == 0 { STREAM } else { caps.caches[2].min(STREAM) }
 }
@@ -160,7 +160,7 @@ fn tiles_of_flat(kernel: &Kernel, outer: &[usize], transposes: bool, caps: &Caps
         let (height, width) = (BLOCK_ROWS, tile / BLOCK_ROWS);
         (Tiling::Blocks { rows: height as u16, cols: width as u16 }, height * width)
     } else if cols >= tile / 4 || rows == 1 {
-        // pieces of nearly equal length, so that no last piece is short; 128 elements of any type are whole cache
+        // cut pieces of nearly equal length, so that no last piece is short; 128 elements of any type are whole cache
         // lines, and whole blocks of threaded code. If all values are bools, which are computed as bytes, a piece is
         // four times as long, so that it has as many bytes as a piece of f32
         let is_bool = kernel.values.iter().all(|v| v.compute() == Compute::Bool);
@@ -175,8 +175,8 @@ fn tiles_of_flat(kernel: &Kernel, outer: &[usize], transposes: bool, caps: &Caps
     TileSchedule { tiling, alone, shares_rows: false, threaded: false }
 }
 
-/// Returns the lengths of a kernel's outer dimensions, but 1 for dimensions on which no computed index depends, so that
-/// each index is checked only once.
+/// Returns the lengths of a kernel's outer dimensions. A dimension on which no computed index depends gets length 1, so
+/// that each index is checked only once.
 fn without_repeats(kernel: &Kernel, checked: &[usize]) -> Shape {
     let mut outer = kernel.outer.clone();
     // the values from which the indices of gathers and scatters are computed
@@ -231,7 +231,8 @@ fn write_class(kernel: &Kernel, store: &Store, tiles: &TileSchedule, caps: &Caps
     let elements = kernel.outer_size().saturating_mul(if is_inner { kernel.inner_size() } else { 1 });
     let bytes = elements.saturating_mul(store.dtype.size());
     let converts = cast::narrow(store.dtype).is_some();
-    // a store to memory that the kernel also reads does not bypass the caches, because they hold it already
+    // a store to memory that the kernel also reads does not bypass the caches, because the caches hold this memory
+    // already
     let in_place = kernel.loads.iter().any(|l| l.buffer == store.buffer);
     let streams = is_run && !in_place && store.is_plain() && (tiles.threaded || !converts) && bytes >= stream(caps);
     if streams { WriteClass::Streamed } else { WriteClass::Plain }
@@ -337,13 +338,13 @@ fn takes_whole_rows(kernel: &Kernel) -> bool {
 }
 
 /// The maximum number of divisors that are tried to cut an axis into equal parts: enough for an axis of about eight
-/// million elements. If a longer axis has none among them, its last part is smaller. So an axis of any length is
-/// planned in a few microseconds.
+/// million elements. If none of these numbers divides a longer axis, the last part of the axis is smaller. So an axis
+/// of any length is planned in a few microseconds.
 const MOST_TRIED: usize = 4096;
 
 /// Returns the number of rows in a block if an operand is contiguous across the rows along the last outer axis, but not
-/// across all rows. A block is all rows along that axis or, if these are more than `most`, an equal part of them, and
-/// is folded in place. Returns `None` if there is no such operand or the blocks would be small.
+/// across all rows. A block consists of all rows along that axis or, if these are more than `most`, of an equal part of
+/// them. Blocks are folded in place. Returns `None` if there is no such operand or the blocks would be small.
 fn neighbours(kernel: &Kernel, most: usize) -> Option<usize> {
     let (o, last) = (kernel.outer.len(), *kernel.outer.last()?);
     let lies_apart = |l: &Load| {
@@ -359,9 +360,9 @@ fn neighbours(kernel: &Kernel, most: usize) -> Option<usize> {
     is_large.then_some(each)
 }
 
-/// Returns the tiles of a kernel with inner dimensions. If `across`, a tile has many rows side by side as columns, and
-/// otherwise it has elements of one row or a few whole rows. The tiles of a scan begin where the blocks of the scan
-/// begin.
+/// Returns the tiles of a kernel with inner dimensions. If `across` is true, a tile has many rows side by side as
+/// columns. Otherwise it has elements of one row or a few whole rows. The tiles of a scan begin where the blocks of the
+/// scan begin.
 fn tiles_of_rows(kernel: &Kernel, caps: &Caps, across: bool) -> TileSchedule {
     let tile = tile(caps);
     let (outer, n) = (kernel.outer_size(), kernel.inner_size());
@@ -398,7 +399,7 @@ fn tiles_of_rows(kernel: &Kernel, caps: &Caps, across: bool) -> TileSchedule {
     };
     let (bytes, blocks) = (outer.saturating_mul(row_bytes), outer.div_ceil(each));
     // rows of a scan are not cut for several threads, because each tile needs the total of the tiles before it; tiles
-    // of several whole rows cannot be, because they contain no parts of rows
+    // of several whole rows cannot be cut either, because they contain no parts of rows
     let several = matches!(tiling, Tiling::Along { together: 2.., .. });
     let shares_rows = bytes / blocks > SHARED_BLOCK && !kernel.scans() && !several;
     TileSchedule { tiling, alone: bytes <= ALONE, shares_rows, threaded: false }

@@ -1,11 +1,11 @@
-//! The judgement of one element by a bound of `contract.csv`.
+//! Judges one element of a result by a bound of `contract.csv`.
 
 use crate::kit::number;
 use cupric::DType;
 
 pub use cupric::testing::Bound;
 
-/// The share of what the bound allows that an error takes: absolute, and in ULP (steps for f16 and bf16). `unit` is the ULP.
+/// Which share of the bound an error (absolute, and in ULP; for f16 and bf16 in steps) takes. `unit` is the ULP.
 pub fn share(bound: &Bound, error: [f64; 2], exact: f64, operands: &[f64], dtype: DType, unit: f64, floor: f64) -> f64 {
     let [error, ulps] = error;
     if ulps == 0.0 || *bound == Bound::Exact {
@@ -13,12 +13,12 @@ pub fn share(bound: &Bound, error: [f64; 2], exact: f64, operands: &[f64], dtype
     }
     let (u, a) = bound.limits(exact, operands, dtype);
     let both = matches!(bound, Bound::Ulp(..)) && a > 0.0;
-    // an alternative that does not apply divides by zero
+    // a limit that does not apply is 0; the division by it gives infinity, which `min` ignores
     let share = if both { error / (u * unit + a) } else { (ulps / u).min(error / a) };
     share.min(error / floor)
 }
 
-/// The exact result: a number, and what it leaves out of a number that no f64 holds.
+/// The exact result: the nearest f64 `value`, and the `rest` that remains when the exact number is not an f64.
 #[derive(Clone, Copy, Debug)]
 pub struct Real {
     pub value: f64,
@@ -33,7 +33,7 @@ impl From<f64> for Real {
 
 /// Judges one float: its error in ULP (steps for f16 and bf16) and whether the bound allows it.
 ///
-/// `floor` is an absolute error that is always allowed, but by the bound `0`.
+/// An absolute error up to `floor` is always allowed, except by the bound `0`.
 pub fn judge(bound: &Bound, floor: f64, dtype: DType, exact: Real, operands: &[f64], actual: u64) -> (f64, bool) {
     let (want, got) = (exact.value, number::real(dtype, actual));
     if want.is_nan() || got.is_nan() {
@@ -78,7 +78,7 @@ fn one_step_too_far_is_seen() {
             assert!(check("1", d, exact, 1) && !check("1", d, exact, 2), "{d} {exact:e}");
             assert!(check("large:2", d, exact, 2) || exact.abs() < 1.0, "{d} {exact:e}");
         }
-        // past the largest number comes infinity, and only there
+        // one step above the largest number is infinity, and it is accepted only there
         assert!(check("1", d, number::largest(d), 1), "{d}");
         assert!(!check("1", d, number::largest(d) * 0.5, i64::from(d != DType::F64) << 20 | 4), "{d}");
         let nan = number::round(d, f64::NAN);

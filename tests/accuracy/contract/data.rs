@@ -1,17 +1,17 @@
-//! The operands of the trials: special values, a function's domain, all magnitudes, extremes of integers.
+//! The operands of the trials: special values, a function's domain, all magnitudes, the limits of integer types.
 
 use crate::kit::{Dice, number};
 use cupric::DType;
 
-/// Operands as bits.
+/// The operands of a trial, as bits.
 pub struct Data {
-    /// One list for each operand, all of one length.
+    /// One list for each operand; all lists have the same length.
     pub columns: Vec<Vec<u64>>,
-    /// For each operand, values of which any combination may be tried; none where only the columns have a reference.
+    /// For each operand, values that combine freely. None if only the combinations in `columns` have a reference.
     pub axes: Option<Vec<Vec<u64>>>,
 }
 
-/// ±0, the edges of subnormals, ±1, ±max, ±∞, NaN, a NaN with a payload, and numbers where something happens.
+/// ±0, edges of the subnormals, ±1, ±max, ±∞, NaN, a NaN with a payload, and numbers at which functions change.
 fn special_floats(dtype: DType) -> Vec<u64> {
     let max = number::place(dtype, number::round(dtype, number::largest(dtype)));
     let normal = number::place(dtype, number::round(dtype, number::smallest_normal(dtype)));
@@ -19,7 +19,7 @@ fn special_floats(dtype: DType) -> Vec<u64> {
     for place in [0, 1, normal - 1, normal, max, max + 1] {
         all.extend([number::at_place(dtype, place), number::at_place(dtype, place) | sign(dtype)]);
     }
-    // NaN: quiet, with a payload and a sign
+    // a quiet NaN, and a NaN with a payload and a sign
     all.push(number::at_place(dtype, max + 1) | 1 << (mantissa(dtype) - 1));
     all.push(number::at_place(dtype, max + 1) | 1 << (mantissa(dtype) - 1) | 5 | sign(dtype));
     for x in [1.0, 0.5, 2.0, 1.5, 3.0, 2.5] {
@@ -58,7 +58,7 @@ fn specials(dtype: DType) -> Vec<u64> {
     }
 }
 
-/// Numbers of a domain and bit patterns of every magnitude.
+/// Random numbers of a function's domain, and bit patterns of every magnitude.
 fn usual(dtype: DType, domain: [f64; 2], count: usize, random: &mut Dice) -> Vec<u64> {
     if dtype == DType::Bool {
         return (0..count).map(|_| random.next() & 1).collect();
@@ -67,7 +67,7 @@ fn usual(dtype: DType, domain: [f64; 2], count: usize, random: &mut Dice) -> Vec
     let of = |i: usize, r: &mut Dice| -> u64 {
         let any = r.next() >> (64 - 8 * dtype.size());
         if !dtype.is_float() {
-            // small, or any
+            // a small number, or any bits
             return match i % 3 {
                 0 => number::wrap(dtype, r.within(-100.0, 101.0) as i128),
                 _ => any,
@@ -85,7 +85,7 @@ fn usual(dtype: DType, domain: [f64; 2], count: usize, random: &mut Dice) -> Vec
     (0..count).map(|i| of(i, random)).collect()
 }
 
-/// Operands of a function whose operands have these types.
+/// Returns operands for a function whose operands have these dtypes.
 pub fn operands(dtypes: &[DType], domain: [f64; 2], seed: u64) -> Data {
     let mut random = Dice::from(seed);
     let axes: Vec<Vec<u64>> = dtypes
@@ -97,7 +97,7 @@ pub fn operands(dtypes: &[DType], domain: [f64; 2], seed: u64) -> Data {
         .collect();
     let some = |d: DType, n: usize| -> Vec<u64> {
         let all = specials(d);
-        // both zeros, extremes and NaN come first
+        // the list begins with zeros, extremes and NaN, so we choose evenly from all of it
         let n = n.min(all.len());
         (0..n).map(|i| all[i * all.len() / n]).collect()
     };
@@ -125,14 +125,14 @@ pub fn operands(dtypes: &[DType], domain: [f64; 2], seed: u64) -> Data {
     Data { columns, axes: Some(axes) }
 }
 
-/// What `astype` may get wrong: numbers beside the middle of two narrower ones, and the edges of integer types.
+/// Numbers that `astype` may get wrong: near the middle of two narrower floats, and limits of integer types.
 pub fn conversions(dtype: DType) -> Vec<u64> {
     let mut all = vec![];
     if dtype.is_float() {
         for (bits, scales) in [(8, [-130, -3, 0, 20, 100]), (11, [-20, -14, 0, 3, 15]), (24, [-140, -20, 0, 7, 100])] {
             for scale in scales {
                 for odd in [1.0, 2.0, 3.0] {
-                    // 1.0…01 in one bit more than the type has, and a little off
+                    // 1.0…01 with one bit more than the narrower type has, and numbers slightly beside it
                     let middle = (2f64.powi(bits) + odd) * 2f64.powi(scale - bits);
                     for off in [0.0, 2f64.powi(-13), -2f64.powi(-13), 2f64.powi(-27), -2f64.powi(-27), 2f64.powi(-50)] {
                         all.extend([

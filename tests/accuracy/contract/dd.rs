@@ -1,4 +1,4 @@
-//! Numbers of about 106 bits, as the sum of two f64: what sums, products and exponentials are judged by.
+//! Double-double numbers (the sum of two f64, about 106 bits), the reference for sums, products and exponentials.
 
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
@@ -28,7 +28,7 @@ impl From<f64> for Dd {
 }
 
 impl Dd {
-    /// An integer of at most 106 bits.
+    /// Converts an integer of at most 106 bits exactly.
     pub fn whole(x: i128) -> Dd {
         let hi = x as f64;
         quick(hi, (x - hi as i128) as f64)
@@ -89,7 +89,7 @@ impl Dd {
             return self;
         }
         let y = Dd::from(self.hi.sqrt());
-        // one step of Newton's doubles the digits
+        // one step of Newton's method doubles the number of correct digits
         y + (self - y * y) / (y + y)
     }
 
@@ -106,7 +106,7 @@ impl Dd {
         for _ in 0..8 {
             sum = sum * sum;
         }
-        // in two steps, so that subnormal results are reached
+        // we scale in two steps, because 2^k alone underflows where the result is only subnormal
         let (a, b) = (2f64.powi(k as i32 / 2), 2f64.powi(k as i32 - k as i32 / 2));
         Dd { hi: sum.hi * a * b, lo: sum.lo * a * b }
     }
@@ -127,7 +127,7 @@ fn hundred_bits() {
         assert!(near(Dd::from(x).exp().ln(), x.into()), "{x}");
         assert!(near(Dd::from(x).exp() * Dd::from(-x).exp(), 1.0.into()), "{x}");
     }
-    // e and ln 10 to 32 digits
+    // the right-hand sides are e and ln 10 to 32 digits
     assert!(near(Dd::from(1.0).exp(), Dd { hi: std::f64::consts::E, lo: 1.4456468917292502e-16 }));
     assert!(near(Dd::from(10.0).ln(), Dd { hi: std::f64::consts::LN_10, lo: -2.1707562233822494e-16 }));
 }

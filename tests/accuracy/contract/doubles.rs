@@ -1,15 +1,15 @@
-//! The functions of f64 on a GPU beside those of the CPU, over far more operands than have golden values.
+//! Compares the f64 functions of a GPU with the CPU's, at far more operands than the golden values have.
 
 use super::bound::{Bound, Real, judge};
 use super::entry;
 use crate::kit::{self, Dice, number, stage::Stage};
 use cupric::{DType, Device, Expr, testing};
 
-/// Powers of two at which a square, a cube or the operand itself leaves the range of f64.
+/// Powers of two at which the operand, its square or its cube leaves the range of f64.
 const EXPONENTS: [i32; 8] = [-1022, -537, -511, -341, 341, 511, 512, 1022];
 
-/// Operands of a function: most from its domain, one in four with any exponent, and one in sixteen close to the ends of
-/// the type or to where a square or a cube overflows or underflows.
+/// Operands of a function: most come from its domain; one in four has any exponent; one in sixteen lies close to the
+/// limits of the type, or to where a square or a cube overflows or underflows.
 fn operands(row: &testing::Row, n: usize) -> Vec<Vec<u64>> {
     let mut dice = Dice::new(
         kit::seed_of_turn(0) ^ row.name().bytes().fold(11, |h: u64, b| h.wrapping_mul(31).wrapping_add(b as u64)),
@@ -26,7 +26,7 @@ fn operands(row: &testing::Row, n: usize) -> Vec<Vec<u64>> {
     (0..row.arity()).map(|_| (0..n).map(|k| draw(k).to_bits()).collect()).collect()
 }
 
-/// Both bounds of a function together: what two results may differ by.
+/// The sum of the CPU's and the GPU's bound of a function: the most by which the two results may differ.
 fn together(row: &testing::Row) -> Option<Bound> {
     let of = |backend: &str| {
         let name = format!("{backend}::{}::f64", row.name());

@@ -12,25 +12,25 @@ use crate::kit::{self, number};
 use cupric::testing::Row;
 use cupric::{DType, Device, ErrorKind, Expr, Result};
 
-/// What a result must be.
+/// What one element of a result must be.
 pub enum Want {
     Bits(u64),
     Near(Real),
 }
 
-/// A function with its types and its reference.
+/// One function with the dtypes of its operands and result, and its reference.
 pub struct Trial<'a> {
     pub entry: &'a Entry,
     row: Option<Row>,
     bound: Bound,
-    /// Of the operands as stored, and as the function sees them.
+    /// `dtypes` are the operands' dtypes as stored; `operand` is the dtype in which the function computes.
     pub dtypes: Vec<DType>,
     operand: DType,
     result: DType,
 }
 
 impl<'a> Trial<'a> {
-    /// For one type of result.
+    /// Makes the trial of an entry for one dtype of the result.
     pub fn new(entry: &'a Entry, row: Option<Row>, result: DType) -> Trial<'a> {
         let dtype = entry.dtype;
         let (dtypes, operand) = match row {
@@ -41,7 +41,7 @@ impl<'a> Trial<'a> {
         Trial { entry, row, bound: entry.bound.clone(), dtypes, operand, result }
     }
 
-    /// The first part of the names of its trials.
+    /// The prefix of the names of this function's trials.
     pub fn name(&self) -> String {
         match self.row {
             Some(_) => self.entry.name(),
@@ -49,12 +49,12 @@ impl<'a> Trial<'a> {
         }
     }
 
-    /// The same on both backends.
+    /// The seed of the random operands. It is the same for both backends.
     pub fn seed(&self) -> u64 {
         seed(&format!("{}{}", self.entry.topic(), self.result))
     }
 
-    /// An operand as the function sees it: integers of float functions are f32.
+    /// An operand as the function sees it: float functions convert integers to f32.
     fn seen(&self, bits: u64) -> f64 {
         let dtype = self.entry.dtype;
         if self.operand == DType::F32 && !dtype.is_float() {
@@ -81,7 +81,7 @@ impl<'a> Trial<'a> {
         if row.name() == "nextafter" {
             return Want::Bits(rules::nextafter(self.entry.dtype, bits[0], bits[1]));
         }
-        // logic takes the truth of a float
+        // logical functions ask whether a float is not zero
         if self.operand.is_float() || self.entry.dtype.is_float() {
             if self.entry.dtype == DType::F64
                 && let Some(exact) = golden::points(row.name()).and_then(|g| g.results.get(&bits))
@@ -101,7 +101,7 @@ impl<'a> Trial<'a> {
         }
     }
 
-    /// Whether an element is right, and how far it is off, in ULP.
+    /// Returns how far an element is off, in ULP, and whether it is right.
     fn judge(&self, want: &Want, bits: [u64; 3], actual: u64) -> (f64, bool) {
         let real = match want {
             Want::Bits(w) => {
@@ -117,7 +117,7 @@ impl<'a> Trial<'a> {
         let x = bits.map(|b| self.seen(b));
         let x = &x[..self.dtypes.len()];
         let (ulps, mut right) = judge(&self.bound, floor, self.result, real, x, actual);
-        // a zero has the sign that IEEE 754 gives it
+        // a zero must have the sign that IEEE 754 gives it
         let got = number::real(self.result, actual);
         let free = rules::any_zero(&self.entry.function, gpu);
         if real.value == 0.0 && got == 0.0 && !free && real.value.is_sign_negative() != got.is_sign_negative() {
@@ -126,7 +126,7 @@ impl<'a> Trial<'a> {
         (ulps, right)
     }
 
-    /// On a GPU a subnormal operand may count as ±0 or ± the smallest normal.
+    /// Whether the result is right on a GPU that takes a subnormal operand as ±0 or as ± the smallest normal number.
     fn flushed(&self, bits: [u64; 3], actual: u64) -> bool {
         let d = self.entry.dtype;
         let applies = self.entry.gpu() && d.is_float() && self.result.is_float() && d != DType::F16;
@@ -157,7 +157,7 @@ impl<'a> Trial<'a> {
             && let Some(row) = self.row
             && let Some(golden) = golden::points(row.name())
         {
-            // special operands have special results, for which the table's own reference is good enough
+            // for 0, NaN and infinities the reference in the function table is good enough
             let special = |b: &u64| {
                 let x = f64::from_bits(*b);
                 x == 0.0 || x.is_nan() || x.is_infinite()
@@ -165,7 +165,7 @@ impl<'a> Trial<'a> {
             let given = data::operands(&self.dtypes, domain, seed);
             let mut columns = golden.columns.clone();
             if exact_bound {
-                // f64 itself computes these exactly and rounds once: other operands have a reference too
+                // f64 computes these functions exactly and rounds once, so all other operands have a reference too
                 columns.iter_mut().zip(&given.columns).for_each(|(c, g)| c.extend(g));
                 return Data { columns, axes: given.axes };
             }
@@ -193,7 +193,7 @@ impl<'a> Trial<'a> {
         Ok((kit::read(&result)?, result.shape().to_vec(), compiled))
     }
 
-    /// What is wrong with an element, and its error in ULP; or the error of a right one.
+    /// Returns an element's figures if it is right; otherwise its error in ULP and a message.
     pub fn element(&self, bits: [u64; 3], got: u64, shape: &[usize], k: usize) -> Result<Figure, (f64, String)> {
         let want = self.want(bits);
         let (ulps, right) = self.judge(&want, bits, got);
@@ -214,7 +214,7 @@ impl<'a> Trial<'a> {
         }
     }
 
-    /// Runs cases and judges every element.
+    /// Evaluates the cases and judges every element.
     pub fn check_cases(&self, cases: &[Case], device: &Device, compiles: &mut Compiles) -> Result<Passed, String> {
         let mut passed = Passed::default();
         let mut wrong = 0;
@@ -256,7 +256,7 @@ impl<'a> Trial<'a> {
         }
     }
 
-    /// An adapter may lack 64-bit types, and then says so.
+    /// Whether an error is expected: an adapter without 64-bit types returns one.
     pub fn refusable(&self, e: &cupric::Error) -> bool {
         let wide = |d: &DType| matches!(d, DType::I64 | DType::U64 | DType::F64);
         let has = self.dtypes.iter().any(wide) || wide(&self.result);
@@ -268,7 +268,7 @@ impl<'a> Trial<'a> {
         each.join(", ")
     }
 
-    /// The share of the bound that a right result takes.
+    /// Returns which share of the bound the error of a right result takes.
     fn share(&self, want: &Want, bits: [u64; 3], got: u64, ulps: f64) -> f64 {
         let Want::Near(real) = want else { return 0.0 };
         let x = bits.map(|b| self.seen(b));
@@ -294,19 +294,19 @@ impl<'a> Trial<'a> {
     }
 }
 
-/// Pipelines made after the first evaluation of a function and dtype.
+/// Counts the pipelines that are compiled after the first evaluation of a function and dtype.
 #[derive(Default)]
 pub struct Compiles {
     seen: bool,
     later: u64,
 }
 
-/// A seed from a text.
+/// Computes a seed from a string.
 fn seed(text: &str) -> u64 {
     text.bytes().fold(7, |h: u64, b| h.wrapping_mul(31).wrapping_add(b as u64))
 }
 
-/// The trials of one line.
+/// Runs the trials of one line of the contract.
 pub fn run(report: &mut Report, entry: &Entry, row: Option<Row>, device: &Device) {
     let name = entry.name();
     if !report.wants(&name) {
@@ -314,7 +314,7 @@ pub fn run(report: &mut Report, entry: &Entry, row: Option<Row>, device: &Device
     }
     let dtype = entry.dtype;
     let half = matches!(dtype, DType::F16 | DType::BF16);
-    // these are measured over far more operands
+    // other tests measure these entries over far more operands and write their lines of the accuracy page
     if row.is_some_and(|r| half && r.arity() == 1) || page::swept(entry) {
         report.others.insert(name.clone());
     }

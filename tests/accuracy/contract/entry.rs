@@ -1,11 +1,11 @@
-//! What `contract.csv` says, one entry for each function, dtype and backend.
+//! The entries of `contract.csv`: one for each function, dtype and backend.
 
 use super::bound::Bound;
 use crate::kit::operations::{self, Operation, Suite};
 use cupric::{DType, testing};
 use std::sync::LazyLock;
 
-/// A function, the dtype of its input, a backend, and the bound.
+/// One entry of the contract: a function, the dtype of its input, a backend, and the bound.
 #[derive(Debug)]
 pub struct Entry {
     pub function: String,
@@ -21,30 +21,30 @@ impl Entry {
         self.backend == "gpu"
     }
 
-    /// Whether u8 and i32 stand for this type in every layout: a function of rows turns it into f32 first. It is tried
-    /// as an operand, and behind steps of its own.
+    /// Whether the trials of u8 and i32 replace this dtype in most layouts, because a function of rows converts it to
+    /// f32 first. The dtype itself is tried only as a plain operand, and as the result of fused elementwise steps.
     pub fn stood_for(&self) -> bool {
         self.operation().is_some_and(|o| o.several_passes)
             && !self.dtype.is_float()
             && !matches!(self.dtype, DType::U8 | DType::I32)
     }
 
-    /// What it is of the list of operations, if it is no row of the table.
+    /// The function's row in the list of operations; None if it is a row of the table of elementwise functions.
     pub fn operation(&self) -> Option<&'static Operation> {
         operations::find(&self.function)
     }
 
-    /// Whether a test of the contract runs it.
+    /// Whether tests of this suite run the operation.
     pub fn is_of(&self, suite: Suite) -> bool {
         self.operation().is_some_and(|o| o.suite == suite)
     }
 
-    /// What both backends try with the same operands.
+    /// The function and dtype. Both backends use the same operands for the same topic.
     pub fn topic(&self) -> String {
         format!("{}::{}", self.function, self.dtype)
     }
 
-    /// The first part of its trials' names.
+    /// The prefix of the names of this entry's trials.
     pub fn name(&self) -> String {
         format!("{}::{}::{}", self.backend, self.function, self.dtype)
     }
@@ -61,7 +61,7 @@ static ALL: LazyLock<Vec<Entry>> = LazyLock::new(|| {
     testing::contract().iter().map(entry).collect()
 });
 
-/// Every function with every dtype and backend of the contract.
+/// Returns all entries of the contract: every function with every dtype and backend.
 pub fn all() -> &'static [Entry] {
     &ALL
 }

@@ -1,4 +1,4 @@
-//! Golden values of the f64 functions: `tests/data/f64.txt`, made by `make_f64.py` with mpmath.
+//! Reference values of the f64 functions: `tests/data/f64.txt`, which `make_f64.py` computes with mpmath.
 
 use super::bound::Real;
 use crate::kit::number;
@@ -6,7 +6,7 @@ use cupric::DType;
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-/// The points of one function.
+/// The operands and reference results of one function.
 #[derive(Default)]
 pub struct Points {
     pub columns: Vec<Vec<u64>>,
@@ -36,13 +36,13 @@ static ALL: LazyLock<HashMap<String, Points>> = LazyLock::new(|| {
         }
         let value = f64::from_bits(bits(result[0]));
         let part: f64 = result[1].parse().unwrap_or_else(|e| panic!("{path}: {line}: {e}"));
-        // the part left out is below half a ULP, which f64 holds for all but the smallest results
+        // the rest is below half a ULP of the value, and an f64 holds it unless the value is tiny
         points.results.insert(key, Real { value, rest: part / 256.0 * number::ulp(DType::F64, value) });
     }
     all
 });
 
-/// The points of a function, if it has any.
+/// The reference values of a function, if the file has any.
 pub fn points(function: &str) -> Option<&'static Points> {
     ALL.get(function)
 }

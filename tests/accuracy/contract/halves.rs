@@ -1,4 +1,4 @@
-//! Every f16 and every bf16 through every function of one operand.
+//! Tests each function of one operand at every f16 and every bf16 value.
 
 use super::bound::{Bound, judge};
 use super::entry::{self, Entry};
@@ -11,7 +11,7 @@ use crate::kit::{self, number};
 use cupric::testing::{self, Row};
 use cupric::{DType, Device};
 
-/// Results that may differ from the correctly rounded ones, where the bound is not `0`.
+/// How many results may differ from the correctly rounded ones if the bound is not `0`.
 const CPU: usize = 24;
 const GPU: usize = 112;
 
@@ -23,12 +23,12 @@ fn check(entry: &Entry, row: Row, device: &Device) -> Result<Passed, String> {
     let x = kit::array(d, &all, &[1 << 16], device).map_err(|e| e.to_string())?;
     let actual = kit::read(&row.apply(&[x.into()])).map_err(|e| e.to_string())?;
     let floor = if entry.gpu() { 2f64.powi(-126) } else { 0.0 };
-    // what a subnormal operand may count as on a GPU; f16 has none, since it is widened to f32
+    // values that a GPU may use for a subnormal bf16; f16 has none because it is widened to f32
     let stand_ins = |bits: u64| match d == DType::BF16 && entry.gpu() && !SELECTIONS.contains(&row.name()) {
         true => rules::flushed(d, [bits, 0, 0]),
         false => vec![],
     };
-    // where a device flushes a subnormal operand or result, one that is right does not count as differing
+    // if a device flushes a subnormal operand or result, we do not count the right result as different
     let underflow = Underflow::of(device);
     let flushed = |x: f64| result == DType::BF16 && underflow.operand(x) > 0.0;
     let (mut differ, mut wrong, mut worst, mut first) = (0, 0, 0f64, None);
@@ -86,7 +86,7 @@ fn check(entry: &Entry, row: Row, device: &Device) -> Result<Passed, String> {
     Ok(Passed { elements: actual.len(), worst: figure, unsupported: false })
 }
 
-/// One trial for each function of one operand.
+/// Runs one trial for each function of one operand.
 pub fn run(report: &mut Report, device: &Device, dtype: DType) {
     let backend = report.backend;
     let mut stage = Stage::new(2, "f16, bf16 unary, exhaustive", device);

@@ -1,4 +1,4 @@
-//! The layouts of the trials: the same operands under other shapes, strides and offsets.
+//! The layouts of the trials: the same operands with other shapes, strides and offsets.
 
 use crate::kit;
 use cupric::{Array, DType, Device, Expr, Result, s};
@@ -8,9 +8,9 @@ use super::entry::Entry;
 
 pub const LAYOUTS: [&str; 7] = ["contiguous", "transposed", "negative", "broadcast", "scalar", "empty", "odd"];
 
-/// Returns the layouts in which a run tries an entry: all of them on the CPU and with `CUPRIC_FULL=1`. On a GPU, functions
-/// that move or fold elements have a kernel for each layout, and a software driver takes a twentieth of a second to compile
-/// one. So a run takes two or three layouts, which change with the turn and from one entry to the next.
+/// Returns the layouts in which a run tries an entry: all on the CPU and with `CUPRIC_FULL=1`. On a GPU, functions that
+/// move or reduce elements need a kernel for each layout, and a software driver takes 50 ms to compile one. So a GPU
+/// run takes two or three layouts, which change with the turn (`kit/share.rs`) and the entry.
 pub fn by_turns(entry: &Entry) -> Vec<&'static str> {
     if !entry.gpu() {
         return LAYOUTS.to_vec();
@@ -20,19 +20,19 @@ pub fn by_turns(entry: &Entry) -> Vec<&'static str> {
     (0..LAYOUTS.len()).filter(|k| kit::in_turn(k + first, 3)).map(|k| LAYOUTS[k]).collect()
 }
 
-/// Operands ready for a function, the shape of its result, and the operands' bits for each of its elements in C order.
+/// Operands for a function, the shape of the result, and for each of its elements (in C order) the operands' bits.
 pub struct Case {
     pub operands: Vec<Expr>,
     pub shape: Vec<usize>,
     pub values: Vec<Vec<u64>>,
 }
 
-/// Values again and again until there are `n`.
+/// Repeats the values until there are `n`.
 fn cycle(values: &[u64], n: usize) -> Vec<u64> {
     (0..n).map(|i| values[i % values.len()]).collect()
 }
 
-/// The operands in a layout; some layouts make more than one case.
+/// Makes the operands in a layout. Some layouts give more than one case.
 pub fn cases(layout: &str, dtypes: &[DType], data: &Data, device: &Device) -> Result<Vec<Case>> {
     let maker = Maker { dtypes, data, device, n: data.columns[0].len() };
     match layout {
@@ -55,12 +55,12 @@ struct Maker<'a> {
 }
 
 impl Maker<'_> {
-    /// Operand `i` of given elements.
+    /// Makes operand `i` from its elements.
     fn make(&self, i: usize, bits: &[u64], shape: &[usize]) -> Result<Array> {
         kit::array(self.dtypes[i], bits, shape, self.device)
     }
 
-    /// An expression for each operand.
+    /// Makes an expression for each operand.
     fn each(&self, mut f: impl FnMut(usize, &[u64]) -> Result<Expr>) -> Result<Vec<Expr>> {
         self.data.columns.iter().enumerate().map(|(i, c)| f(i, c)).collect()
     }
@@ -71,7 +71,7 @@ impl Maker<'_> {
     }
 
     fn transposed(&self) -> Result<Vec<Case>> {
-        // all operands, and all but the second
+        // first all operands are transposed, then all except the second
         let (r, c) = (self.n.div_ceil(19), 19);
         let values: Vec<_> = self.data.columns.iter().map(|v| cycle(v, r * c)).collect();
         let mut cases = vec![];
@@ -80,7 +80,7 @@ impl Maker<'_> {
                 if i == kept {
                     return Ok(self.make(i, &values[i], &[c, r])?.into());
                 }
-                // element (a, b) of the transpose is (b, a) of what is stored
+                // element (a, b) of the transpose is element (b, a) of the stored matrix
                 let stored: Vec<u64> = (0..r * c).map(|k| values[i][k % c * r + k / c]).collect();
                 Ok(self.make(i, &stored, &[r, c])?.t())
             })?;
@@ -93,12 +93,12 @@ impl Maker<'_> {
         let (r, c) = (self.n.div_ceil(17), 17);
         let values: Vec<_> = self.data.columns.iter().map(|v| cycle(v, r * c)).collect();
         let operands = self.each(|i, _| {
-            // what the steps leave out holds other values
+            // elements that the strided slice skips hold other values
             let other = |k: usize| values[i][(k * 7 + 3) % (r * c)];
             let (rows, columns) = ([1, 1, 3][i], [2, 1, 1][i]);
             let mut stored: Vec<u64> = (0..r * rows * c * columns).map(other).collect();
             for (k, value) in values[i].iter().enumerate() {
-                // index −1 − step·j along both axes
+                // the index along each axis is −1 − step·j
                 let (a, b) = (r * rows - 1 - rows * (k / c), c * columns - 1 - columns * (k % c));
                 stored[a * c * columns + b] = *value;
             }
@@ -117,7 +117,7 @@ impl Maker<'_> {
         let mut values = vec![];
         let mut operands = vec![];
         for (i, axis) in axes.iter().enumerate() {
-            // a column, a row, and a column again; what only goes together is a column each
+            // operands are a column, a row, a column; if their values cannot be combined freely, all are columns
             let is_row = i == 1 && free;
             let bits = cycle(axis, if is_row { c } else { r });
             let e = self.make(i, &bits, &if is_row { vec![c] } else { vec![r, 1] })?;
@@ -150,7 +150,7 @@ impl Maker<'_> {
         Ok(cases)
     }
 
-    /// Lengths around those of lanes and tiles, at odd starts.
+    /// Lengths near multiples of the vector and tile sizes, in slices that start at odd positions.
     fn lengths(&self) -> Result<Vec<Case>> {
         let all = &self.data.columns;
         let lengths: &[usize] = if self.device.is_gpu() {
@@ -162,7 +162,7 @@ impl Maker<'_> {
         for (k, &len) in lengths.iter().enumerate() {
             let values: Vec<_> = all.iter().map(|v| cycle(&[&v[k * 37 % self.n..], v].concat(), len)).collect();
             let operands = self.each(|i, _| {
-                // each operand begins at an odd place of its own
+                // each operand starts at a different odd position
                 let start = 2 * i + 1;
                 let stored = [cycle(&all[i], start), values[i].clone(), vec![all[i][0]; 2]].concat();
                 Ok(self.make(i, &stored, &[stored.len()])?.slice(s![start..start + len]))

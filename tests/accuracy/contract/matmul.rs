@@ -9,7 +9,7 @@ use super::underflow::{self, Underflow};
 use crate::kit::{self, Dice, number};
 use cupric::{DType, Device, Expr, s};
 
-/// Shapes of one product, and how its operands lie.
+/// The shape of one product, and the layout of its operands.
 struct Case {
     layout: &'static str,
     m: usize,
@@ -48,13 +48,13 @@ const CASES: [Case; 28] = [
     Case { layout: "subnormal", m: 70, k: 3, n: 70 },
 ];
 
-/// The matrices a and b, stored as the layout says.
+/// Makes the matrices a and b, stored in the case's layout.
 fn operands(case: &Case, d: DType, a: &[u64], b: &[u64], device: &Device) -> Result<(Expr, Expr), cupric::Error> {
     let (m, k, n) = (case.m, case.k, case.n);
     let make = |bits: &[u64], shape: &[usize]| -> Result<Expr, cupric::Error> {
         Ok(kit::array(d, bits, shape, device)?.into())
     };
-    // a matrix stored with its axes exchanged
+    // stores a matrix with its two axes exchanged
     let turned = |v: &[u64], r: usize, c: usize| -> Vec<u64> { (0..r * c).map(|i| v[i % r * c + i / r]).collect() };
     Ok(match case.layout {
         "transposed" => (make(&turned(a, m, k), &[k, m])?.t(), make(&turned(b, k, n), &[n, k])?.t()),
@@ -68,14 +68,14 @@ fn operands(case: &Case, d: DType, a: &[u64], b: &[u64], device: &Device) -> Res
             (make(&a[..k], &[1, k])?.broadcast_to([m, k]), make(&column, &[k, 1])?.broadcast_to([k, n]))
         }
         "batch" => (make(a, &[3, m, k])?, make(b, &[k, n])?),
-        // an axis that was added has no step
+        // an axis that `expand_dims` adds has stride 0
         "again" if k == 1 => (make(a, &[m])?.expand_dims(1), make(b, &[n])?.expand_dims(0)),
         "vector" => (make(a, &[k])?, make(b, &[k])?),
         _ => (make(a, &[m, k])?, make(b, &[k, n])?),
     })
 }
 
-/// The operands' bits; of a layout of subnormals only for floats.
+/// Draws the operands' bits. Returns None for the layout "subnormal" if the type is not a float.
 fn draws(case: &Case, d: DType, random: &mut Dice) -> Option<(Vec<u64>, Vec<u64>)> {
     let (m, k, n) = (case.m, case.k, case.n);
     let batch = if case.layout == "batch" { 3 } else { 1 };
@@ -92,7 +92,7 @@ fn draws(case: &Case, d: DType, random: &mut Dice) -> Option<(Vec<u64>, Vec<u64>
         if !d.is_float() {
             return None;
         }
-        // small numbers of the type by ordinary ones; one column in three is of small ones too
+        // the left matrix is subnormal; one column in three of the right matrix is too
         a.iter_mut().for_each(|a| *a = underflow::draw(d, random));
         let small = |(i, b): (usize, &mut u64)| {
             if i % n % 3 == 2 {
@@ -109,7 +109,7 @@ fn check(case: &Case, entry: &Entry, device: &Device, random: &mut Dice) -> Resu
     let Some((a, b)) = draws(case, d, random) else { return Ok(Passed::default()) };
     let (mut left, mut right) = (a.clone(), b.clone());
     if case.layout == "broadcast" {
-        // one row for all rows on the left, one column for all columns on the right
+        // on the left all rows are the same, on the right all columns
         left = (0..m * k).map(|i| a[i % k]).collect();
         right = (0..k * n).map(|i| b[i / n * n]).collect();
     }
@@ -156,7 +156,7 @@ impl Case {
     }
 }
 
-/// Holds the elements of a product to those of its operands.
+/// Compares the elements of a product with the exact product of its operands.
 struct Judge<'a> {
     case: &'a Case,
     d: DType,
@@ -166,7 +166,7 @@ struct Judge<'a> {
 }
 
 impl Judge<'_> {
-    /// An integer or truth value: exact, and it wraps at the result's width.
+    /// Judges an integer or bool: it must be exact, and it wraps at the width of the result.
     fn integer(&self, at: usize, got: u64) -> Result<(), String> {
         let (k, n, d) = (self.case.k, self.case.n, self.d);
         let (row, column) = (at / n, at % n);
@@ -185,12 +185,12 @@ impl Judge<'_> {
         Ok(())
     }
 
-    /// The share of its bound that a float's error takes.
+    /// Returns which share of its bound a float's error takes.
     fn float(&self, at: usize, got: u64) -> Result<f64, String> {
         let (k, n, d) = (self.case.k, self.case.n, self.d);
         let (row, column) = (at / n, at % n);
         let u = if d == DType::F64 { 2f64.powi(-53) } else { 2f64.powi(-24) };
-        // products of f64 that underflow are known only in a larger scale
+        // f64 products would underflow in the reference, so one factor is scaled by 2^600
         let power = if self.case.layout == "subnormal" && d == DType::F64 { 600 } else { 0 };
         let scale = 2f64.powi(power);
         let (mut sum, mut size, mut flushed) = (Dd::from(0.0), 0.0, 0.0);
@@ -213,7 +213,7 @@ impl Judge<'_> {
         let by_data = (k as f64 / 2.0 + 16.0) * u * size + lost;
         let allowed = if matches!(d, DType::F16 | DType::BF16) { by_data + ulp } else { by_data.max(ulp) };
         let error = (number::real(d, got) * scale - want.value - want.rest).abs();
-        // a NaN is no small error
+        // the error is NaN if the result is: that is a failure too
         if error.is_nan() || error > allowed {
             let row: Vec<String> = (0..k.min(4)).map(|i| number::show(d, self.left[row * k + i])).collect();
             return Err(format!(
@@ -228,7 +228,7 @@ impl Judge<'_> {
         Ok(error / allowed)
     }
 
-    /// The elements of both operands that broadcast to an element of the result.
+    /// The elements of both operands that broadcasting combines for an element of the result.
     fn beside(&self, row: usize, column: usize) -> [u64; 2] {
         let at = |v: &[u64], rows: usize, columns: usize| {
             v[if rows == 1 { 0 } else { row } * columns + if columns == 1 { 0 } else { column }]
@@ -238,7 +238,7 @@ impl Judge<'_> {
     }
 }
 
-/// The trials of one line.
+/// Runs the trials of one line of the contract.
 pub fn run(report: &mut Report, entry: &Entry, device: &Device) {
     if !report.wants(&entry.name()) {
         return;

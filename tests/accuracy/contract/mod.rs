@@ -1,7 +1,7 @@
-//! The accuracy contract: every line of `contract.csv`, in every layout, against references of its own.
+//! The accuracy contract: tests every line of `contract.csv`, in every layout, against independent references.
 //!
-//! `CUPRIC_TRIAL=cpu::exp::f16::transposed cargo test --release --features testing --test accuracy contract` runs the trials
-//! whose names begin so;
+//! `CUPRIC_TRIAL=cpu::exp::f16::transposed cargo test --release --features testing --test accuracy contract` runs only
+//! the trials whose names begin with this string;
 //! `CUPRIC_CONTRACT_STATS=1` prints each trial's worst error, `CUPRIC_CONTRACT_ALL=1` every failure.
 
 pub mod bound;
@@ -36,7 +36,7 @@ fn on(backend: &'static str, test: impl FnOnce(&mut Report, &Device), family: &s
         },
     };
     let mut report = Report::new("contract", backend);
-    // the exhaustive tests write lines of their own
+    // the exhaustive tests report their own stages
     let mut stage = (!family.starts_with("all of")).then(|| Stage::new(6, "contract: functions in 7 layouts", &device));
     let before = device.stats().compiles;
     test(&mut report, &device);
@@ -49,7 +49,7 @@ fn on(backend: &'static str, test: impl FnOnce(&mut Report, &Device), family: &s
     report.finish(family, &device);
 }
 
-/// The elementwise functions of one file of the table.
+/// Tests the elementwise functions of one file of the function table.
 fn family(backend: &'static str, family: &str) {
     let run = |report: &mut Report, device: &Device| {
         for entry in entry::all().iter().filter(|e| e.backend == backend) {
@@ -125,7 +125,7 @@ fn exhaustive(backend: &'static str, dtype: DType) {
     on(backend, |report, device| halves::run(report, device, dtype), &format!("all of {dtype}"));
 }
 
-/// Each backend's tests, by the same functions.
+/// Defines each backend's tests, which call the same functions.
 macro_rules! tests {
     ($($backend:ident { $($name:ident: $test:expr;)* })*) => { $(
         mod $backend {

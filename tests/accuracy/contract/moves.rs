@@ -1,5 +1,5 @@
-//! Trials of what moves elements, which keeps every bit, and of differences of neighbours. Where elements go, `movement.rs` holds
-//! to NumPy, for small arrays of many shapes; here the same call of an array of positions says it.
+//! Trials of functions that move elements and keep every bit, and of differences of neighbours. The same call on an
+//! array of positions shows where elements go; `movement.rs` compares such calls with NumPy.
 
 use super::bound::{Bound, Real, judge};
 use super::data;
@@ -13,7 +13,7 @@ use crate::kit::operations::Params;
 use crate::kit::{self, Dice, number};
 use cupric::{DType, Device, ErrorKind, Expr, eye_shifted, indices, tri};
 
-/// A call's operands beside the array, a shape, the result's bits as wanted.
+/// One call: its array, the other operands, the shape, and the bits that the result must have.
 struct Matrix<'a> {
     entry: &'a Entry,
     x: Expr,
@@ -22,7 +22,7 @@ struct Matrix<'a> {
     underflow: Underflow,
 }
 
-/// The exact sum of two numbers, as two.
+/// The exact sum of two numbers, as the rounded sum and the rest.
 fn exact(a: f64, b: f64) -> Real {
     let s = a + b;
     let t = s - a;
@@ -30,12 +30,12 @@ fn exact(a: f64, b: f64) -> Real {
     Real { value: s, rest: if rest.is_finite() { rest } else { 0.0 } }
 }
 
-/// What an element must be.
+/// What one element must be.
 enum Want {
     Bits(u64),
-    /// By the contract's bound, with an error that is always allowed. After the exact value come those that flushed operands may give.
+    /// By the contract's bound, or within the f64 error. The first `Real` is exact; the others are of flushed operands.
     Judged(Vec<Real>, f64),
-    /// A value, and how far a result may be from it.
+    /// A value, and the largest allowed error.
     Near(f64, f64),
 }
 
@@ -44,7 +44,7 @@ impl Matrix<'_> {
         Params::axis(axis)
     }
 
-    /// The call, and what its elements must be, or nothing where it needs another shape.
+    /// The call and what its elements must be, or None if the function needs another shape.
     fn trial(&self, axis: isize, d: &Device) -> Result<Option<(Expr, Vec<Want>)>, cupric::Error> {
         let ([r, c], f) = (self.shape, self.entry.function.as_str());
         let build = self.entry.operation().expect("an entry").build;
@@ -64,7 +64,7 @@ impl Matrix<'_> {
                     Ok([x, kit::array(DType::I32, &indices, &[r, c], d)?.into()])
                 };
                 let e = build(&args(self.x.clone(), d)?, &self.params(axis));
-                // the same of positions, from 2 on: what is filled with 0 or 1 is known by that
+                // the same call on positions ≥ 2, so that 0 and 1 in the result mean filled elements
                 let numbers: Vec<u64> = (0..(r * c) as u64).map(|i| i + 2).collect();
                 let cpu = Device::cpu();
                 let positions: Expr = kit::array(DType::I32, &numbers, &[r, c], &cpu)?.into();
@@ -86,7 +86,7 @@ impl Matrix<'_> {
         if d.is_float() { number::real(d, bits) } else { number::integer(d, bits) as f32 as f64 }
     }
 
-    /// An element less another.
+    /// What the difference of two elements must be.
     fn difference(&self, after: [usize; 2], before: [usize; 2]) -> Want {
         let (d, c) = (self.entry.dtype, self.shape[1]);
         let [a, b] = [after, before].map(|[i, j]| self.bits[i * c + j]);
@@ -109,14 +109,14 @@ impl Matrix<'_> {
         let u = if result == DType::F64 { 2f64.powi(-53) } else { 2f64.powi(-24) };
         let g = if self.entry.gpu() { 2.0 } else { 1.0 };
         let least = if self.entry.gpu() { 2f64.powi(-126) } else { number::smallest_normal(result) * u };
-        // no bound is below 1 ULP of the result; halves are rounded once more
+        // we always allow 1 ULP of the result; f16 and bf16 are rounded once more
         let near = |want: f64, error: f64| {
             let ulp = number::ulp(result, want);
             let half = matches!(result, DType::F16 | DType::BF16);
             Want::Near(want, least + if half { error + ulp } else { error.max(ulp) })
         };
         let n = if axis == 0 { r } else { c };
-        // the element at a place along the axis, of the row or column `other`
+        // the index of element `k` along the axis, in the row or column `other`
         let at = |k: usize, other: usize| if axis == 0 { [k, other] } else { [other, k] };
         let value = |p: [usize; 2]| self.real(p[0], p[1]);
         match self.entry.function.as_str() {
@@ -152,7 +152,7 @@ impl Matrix<'_> {
                         let pairs: Vec<f64> = (1..n).map(|k| value(at(k - 1, other)) + value(at(k, other))).collect();
                         let l = (pairs.len().max(1) as f64).log2().ceil();
                         let all: f64 = pairs.iter().map(|p| p.abs()).sum();
-                        // flushed operands, and sums on the way
+                        // errors from flushed operands and from flushed intermediate sums
                         let operand = |k: usize| self.underflow.operand(value(at(k, other)));
                         let flushed: f64 = (1..n).map(|k| operand(k - 1) + operand(k) + flushed_sum).sum();
                         near(pairs.iter().sum::<f64>() * 0.375, ((l + 16.0) * u * all + flushed) * 0.375)
@@ -163,7 +163,7 @@ impl Matrix<'_> {
     }
 }
 
-/// Holds a result to what is wanted.
+/// Compares a result with what it must be, and keeps the worst error.
 fn held(entry: &Entry, dtype: DType, got: &[u64], want: &[Want], worst: &mut Figure) -> Result<(), String> {
     if got.len() != want.len() {
         return Err(format!("{} elements, not {}", got.len(), want.len()));
@@ -172,7 +172,7 @@ fn held(entry: &Entry, dtype: DType, got: &[u64], want: &[Want], worst: &mut Fig
         let value = number::real(dtype, *got);
         let (right, share, wanted) = match want {
             Want::Bits(bits) => {
-                // a choice between elements and zero keeps a NaN, but in a narrow type not its payload
+                // a function that replaces elements by zero keeps a NaN, but a narrow type may lose its payload
                 let chooses = ["tri", "dia"].iter().any(|name| entry.function.starts_with(name));
                 let nan = chooses && [*got, *bits].iter().all(|b| number::is_nan(dtype, *b));
                 (got == bits || nan, 0.0, number::show(dtype, *bits))
@@ -181,13 +181,13 @@ fn held(entry: &Entry, dtype: DType, got: &[u64], want: &[Want], worst: &mut Fig
                 let judged = |real: &Real| judge(&entry.bound, *floor, dtype, *real, &[], *got);
                 let (real, (ulps, first)) = (all[0], judged(&all[0]));
                 let right = first || all.iter().any(|real| judged(real).1);
-                // a NaN where it is due is infinitely far from it, and right
+                // an expected NaN or infinity has an infinite distance, and is right
                 let far = !real.value.is_finite() || !first;
                 let share =
                     if let Bound::Ulp(u, _) = entry.bound { if far { 0.0 } else { ulps.min(u) / u } } else { 0.0 };
                 (right, share, format!("{:e}", real.value))
             }
-            // beyond the type's range, or of what is no number, anything may come of the order of additions
+            // if sums may overflow or an operand is not finite, the order of the additions decides
             Want::Near(want, error) if !want.is_finite() || want.abs() + error > number::largest(dtype) / 8.0 => {
                 (want.is_finite() || !value.is_finite(), 0.0, format!("{want:e}"))
             }
@@ -216,7 +216,7 @@ fn copies(entry: &Entry, layout: &str, device: &Device) -> Result<Passed, String
         Err(e) => return Err(e.to_string()),
     };
     let result = entry.operation().map_or(d, |o| (o.result)(d));
-    // numbers of f64 are not flushed
+    // GPUs do not flush f64
     let underflow = Underflow { flushes: Underflow::of(device).flushes && d != DType::F64 };
     let mut passed = Passed::default();
     for case in cases.iter().take(3) {
@@ -226,7 +226,7 @@ fn copies(entry: &Entry, layout: &str, device: &Device) -> Result<Passed, String
             _ => (case.operands[0].expand_dims(0).expand_dims(0), [1, 1]),
         };
         if case.values[0].is_empty() {
-            // calls that have an element of the array as an argument: `movement.rs` has the others
+            // `movement.rs` tests the calls that take a value of the array's type as an argument
             continue;
         }
         for axis in [0isize, -1] {
@@ -245,7 +245,7 @@ fn copies(entry: &Entry, layout: &str, device: &Device) -> Result<Passed, String
     Ok(passed)
 }
 
-/// Numbers that follow from their position alone, and what they must be.
+/// Generators whose elements depend only on their position, and what they must return.
 fn generated(entry: &Entry, device: &Device) -> Result<Passed, String> {
     let d = entry.dtype;
     let bits = |x: i64| if d.is_float() { number::round(d, x as f64) } else { number::wrap(d, x.into()) };
@@ -273,7 +273,7 @@ fn generated(entry: &Entry, device: &Device) -> Result<Passed, String> {
     Ok(passed)
 }
 
-/// Positions in one axis and in two.
+/// Functions that return positions, along one axis and in two dimensions.
 fn positions(entry: &Entry, device: &Device) -> Result<Passed, String> {
     let d = entry.dtype;
     let values: Vec<u64> = (0..128).map(|i| i * 37 % 128).collect();
@@ -300,7 +300,7 @@ fn positions(entry: &Entry, device: &Device) -> Result<Passed, String> {
     Ok(passed)
 }
 
-/// The trials of one line.
+/// Runs the trials of one line of the contract.
 pub fn run(report: &mut Report, entry: &Entry, device: &Device) {
     let name = entry.name();
     if !report.wants(&name) {

@@ -1,5 +1,5 @@
-//! The accuracy page, `docs/ACCURACY.md`: for each line of the contract that has floats the worst error that a run
-//! found. With `CUPRIC_BLESS=1` each test writes the lines that it measured.
+//! Reads and writes `docs/ACCURACY.md`, which has the worst error that a run found for each line of the contract with
+//! floats. With `CUPRIC_BLESS=1` each test writes the lines that it measured.
 
 use super::entry::{self, Entry};
 use cupric::{DType, Device, testing};
@@ -19,17 +19,17 @@ The errors depend on the driver, the instruction set and the phase of the sweep.
 ";
 const COLUMNS: &str = "| function | dtype | on | bound | share | ULP | at | of |\n|---|---|---|---|---|---|---|---|\n";
 
-/// Tests of one program run at the same time.
+/// Only one test writes the page at a time, because the tests of a program run in parallel.
 static WRITING: Mutex<()> = Mutex::new(());
 
-/// The worst of what a test found for one line of the contract.
+/// The worst error that a test found for one line of the contract.
 #[derive(Clone, Default)]
 pub struct Figure {
-    /// Of the bound.
+    /// The share of the bound that the error takes.
     pub share: f64,
     pub ulps: Option<f64>,
     pub at: String,
-    /// Over what it was measured.
+    /// The set of operands that were tried.
     pub of: String,
 }
 
@@ -39,7 +39,7 @@ impl Figure {
     }
 }
 
-/// A line of the page.
+/// One line of the page.
 pub struct Line {
     pub bound: String,
     pub share: f64,
@@ -59,7 +59,7 @@ fn key(cells: &[&str]) -> String {
     format!("{}::{}::{}", cells[2], cells[0], cells[1])
 }
 
-/// The page's lines by the names of the contract's entries.
+/// Reads the page's lines, by the names of the contract's entries.
 pub fn lines() -> HashMap<String, Line> {
     let number = |c: &str| c.parse::<f64>().ok();
     let text = read();
@@ -70,12 +70,12 @@ pub fn lines() -> HashMap<String, Line> {
     text.lines().filter_map(cells).map(line).collect()
 }
 
-/// Whether the page has a line for an entry: integers that stay integers are exact, and tested as bits.
+/// Whether the page has a line for an entry. It has none for functions of integers to integers, which must be exact.
 pub fn has_floats(entry: &Entry) -> bool {
     entry.dtype.is_float() || entry.text != "0"
 }
 
-/// Whether the tests of `sweep.rs`, and not those of `contract.rs`, measure an entry.
+/// Whether the tests of `sweep.rs` measure an entry, instead of those of `contract.rs`.
 pub fn swept(entry: &Entry) -> bool {
     let swept = |r: testing::Row| {
         let half = matches!(entry.dtype, DType::F16 | DType::BF16) && r.arity() > 1;
@@ -84,17 +84,17 @@ pub fn swept(entry: &Entry) -> bool {
     testing::row(&entry.function).is_some_and(swept)
 }
 
-/// What a device computes with.
+/// The hardware and software with which a device computes.
 fn machine(device: &Device) -> String {
     if !device.is_gpu() {
         return format!("{}, instruction set {}", std::env::consts::ARCH, testing::instruction_set());
     }
-    // a device of a test has a limit, and so more in its name than the hardware's
+    // a test's device has a memory limit and so a suffix " #…" in its name, which we remove
     let hardware = device.name().split(" #").next().unwrap_or_default();
     format!("{hardware}, driver {}", device.driver().unwrap_or_default())
 }
 
-/// Writes figures into the page, if it is asked for: by entry name.
+/// With `CUPRIC_BLESS=1`, writes figures into the page. They are given by the entries' names.
 pub fn bless(device: &Device, figures: &HashMap<String, Figure>) {
     if std::env::var_os("CUPRIC_BLESS").is_none_or(|v| v != "1") || figures.is_empty() {
         return;

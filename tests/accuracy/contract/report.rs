@@ -1,4 +1,4 @@
-//! Trials: which of them to run, and what they found.
+//! Selects which trials run, and collects their results.
 
 use super::page::{self, Figure};
 use crate::kit::say;
@@ -6,12 +6,12 @@ use cupric::Device;
 use std::collections::{HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// How many failures are printed.
+/// How many failures are printed at most.
 const SHOWN: usize = 20;
 
-/// The results of one test.
+/// Collects the results of one test.
 pub struct Report {
-    /// The file of the tests.
+    /// The name of the suite: the file of the tests.
     suite: &'static str,
     pub backend: &'static str,
     only: Option<String>,
@@ -20,23 +20,23 @@ pub struct Report {
     elements: usize,
     unsupported: usize,
     failures: Vec<String>,
-    /// By entry, with the number of elements.
+    /// The worst figure and the number of elements, for each entry.
     figures: HashMap<String, (Figure, usize)>,
-    /// Entries whose lines of the accuracy page another test writes.
+    /// Entries whose lines of the accuracy page are written by another test.
     pub others: HashSet<String>,
 }
 
-/// What a trial that did not fail found: elements looked at, the worst error.
+/// The result of a trial that did not fail: how many elements it judged, and the worst error.
 #[derive(Default)]
 pub struct Passed {
     pub elements: usize,
     pub worst: Figure,
-    /// The device lacks the type and says so.
+    /// Whether the device returned an error because it lacks the type.
     pub unsupported: bool,
 }
 
 impl Report {
-    /// `CUPRIC_TRIAL` keeps only the trials whose names begin with it.
+    /// Makes an empty report. `CUPRIC_TRIAL` restricts it to trials whose names begin with the variable's value.
     pub fn new(suite: &'static str, backend: &'static str) -> Report {
         let only = std::env::var("CUPRIC_TRIAL").ok().filter(|t| !t.is_empty());
         let stats = std::env::var_os("CUPRIC_CONTRACT_STATS").is_some();
@@ -54,12 +54,12 @@ impl Report {
         }
     }
 
-    /// Whether any trial under a name is wanted.
+    /// Whether any trial whose name begins with `prefix` is to run.
     pub fn wants(&self, prefix: &str) -> bool {
         self.only.as_ref().is_none_or(|t| prefix.starts_with(t.as_str()) || t.starts_with(prefix))
     }
 
-    /// Runs a trial; its panic is a failure like any other.
+    /// Runs a trial. A panic counts as a failure.
     pub fn trial(&mut self, name: &str, run: impl FnOnce() -> Result<Passed, String>) {
         if self.only.as_ref().is_some_and(|t| !name.starts_with(t.as_str())) {
             return;
@@ -91,12 +91,12 @@ impl Report {
         }
     }
 
-    /// How many trials ran.
+    /// The number of trials that ran.
     pub fn trials(&self) -> usize {
         self.trials
     }
 
-    /// Prints the count and fails with the failures.
+    /// Prints the counts, and panics if trials failed.
     pub fn finish(self, family: &str, device: &Device) {
         let lacking = match self.unsupported {
             0 => String::new(),
@@ -111,7 +111,7 @@ impl Report {
                 of: if f.of.is_empty() { format!("{n} elements") } else { f.of.clone() },
                 ..f.clone()
             };
-            // a part of the trials has no say, nor have other suites' few operands
+            // the page is written only if all trials ran, and only by the suite with the most operands
             if self.only.is_none() && suite == "contract" {
                 let mine = self.figures.iter().filter(|(name, _)| !self.others.contains(*name));
                 page::bless(device, &mine.map(|(k, v)| (k.clone(), of(v))).collect());

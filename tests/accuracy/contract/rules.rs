@@ -1,9 +1,9 @@
-//! What judges an element beside its bound: the signs of zeros, subnormals that a GPU flushed, exact steps.
+//! Rules that judge an element besides its bound: signs of zeros, subnormals that a GPU flushed, exact steps.
 
 use crate::kit::number;
 use cupric::DType;
 
-/// Selections: a GPU gives their bits, whatever it does to subnormals elsewhere.
+/// Functions that select or compare elements. A GPU returns exact bits here even if it flushes subnormals elsewhere.
 pub const SELECTIONS: [&str; 12] = [
     "positive",
     "negative",
@@ -19,18 +19,18 @@ pub const SELECTIONS: [&str; 12] = [
     "select",
 ];
 
-/// Whether a function may give either zero; others give the one of IEEE 754.
+/// Whether a function may return +0 or −0 where the result is zero; others must follow IEEE 754.
 pub fn any_zero(function: &str, gpu: bool) -> bool {
     match function {
         "lerp" | "logaddexp" => true,
-        // at −∞, which no standard speaks of
+        // their limit at −∞ is a zero, whose sign no standard defines
         "silu" | "gelu" | "gelu_tanh" => gpu,
         _ => false,
     }
 }
 
-/// What operands may stand for where a GPU flushes subnormals to ±0 or rounds them up to ± the smallest normal;
-/// nothing where none of them is subnormal.
+/// The values that operands may have on a GPU that flushes subnormals to ±0 or rounds them up to ± the smallest normal
+/// number. The list is empty if no operand is subnormal.
 pub fn flushed(dtype: DType, bits: [u64; 3]) -> Vec<[u64; 3]> {
     let tiny = number::round(dtype, number::smallest_normal(dtype));
     let negative = |b: u64| number::at_place(dtype, -number::place(dtype, b).abs());
@@ -49,7 +49,7 @@ pub fn flushed(dtype: DType, bits: [u64; 3]) -> Vec<[u64; 3]> {
     pairs.flat_map(|(a, b)| options[2].iter().map(move |c| [a, b, *c])).collect()
 }
 
-/// The next number toward another, on the ladder of the type's numbers.
+/// The neighbour of a number toward another number, among all numbers of the type.
 pub fn nextafter(dtype: DType, x: u64, y: u64) -> u64 {
     let sign = 1u64 << (8 * dtype.size() - 1);
     match (number::place(dtype, x), number::place(dtype, y)) {
@@ -57,12 +57,12 @@ pub fn nextafter(dtype: DType, x: u64, y: u64) -> u64 {
         _ if number::is_nan(dtype, y) => y,
         (a, b) if a == b => y,
         (0, b) => 1 | if b < 0 { sign } else { 0 },
-        // a step to zero keeps the sign
+        // a step to zero keeps the sign of `x`
         (a, b) => number::at_place(dtype, if b > a { a + 1 } else { a - 1 }) | x & sign,
     }
 }
 
-/// `astype`: floats saturate to integers, NaN gives 0, anything but 0 is true; everything else is rounded once.
+/// The rule of `astype`: floats saturate to integers, NaN gives 0, nonzero is true; other values are rounded once.
 pub fn convert(from: DType, to: DType, bits: u64) -> u64 {
     if from == to {
         return bits;

@@ -1,4 +1,4 @@
-//! The table of functions against the contract: none missing on either side; the references against mpmath.
+//! Compares the table of functions with the contract (both have the same functions), and references with mpmath.
 
 use super::bound::{Bound, Real, judge};
 use super::entry::{self, Entry};
@@ -27,7 +27,7 @@ fn every_line_has_its_function() {
     }
 }
 
-/// The bounds of functions that are still to be built stand apart; a function that is built takes its line with it.
+/// Bounds of planned functions are in a separate list. A function's line leaves that list when it is built.
 #[test]
 fn planned_lines_are_of_functions_that_are_not_there() {
     let mut seen = HashSet::new();
@@ -46,7 +46,7 @@ fn every_function_has_its_lines() {
         |f: &str, d: DType, b: &str| entry::all().iter().any(|e| e.function == f && e.dtype == d && e.backend == b);
     for row in testing::rows() {
         for dtype in DType::ALL {
-            // u8 and i32 stand for all that becomes f32
+            // u8 and i32 stand for all integer types that a function converts to f32
             let stood_for = row.floats_integers() && !dtype.is_float();
             if stood_for && !matches!(dtype, DType::U8 | DType::I32) {
                 continue;
@@ -70,7 +70,7 @@ fn every_operation_has_its_lines() {
             wanted.insert(format!("gpu::{}::{t}", o.name));
         }
     }
-    // one line for each function, dtype and backend: what a change of the file changes
+    // prints each entry, to compare the contract before and after a change of its file
     if std::env::var_os("CUPRIC_CONTRACT_PRINT").is_some() {
         entry::all().iter().for_each(|e| say(&format!("{},{},{},{}", e.function, e.dtype, e.backend, e.text)));
     }
@@ -80,7 +80,7 @@ fn every_operation_has_its_lines() {
     assert!(wrong.is_empty(), "only in the list or only in contract.csv: {wrong:?}");
 }
 
-/// What only moves or compares bits, and so needs no golden values.
+/// Functions that only move or compare bits, and so need no reference values.
 const MOVES: [&str; 15] = [
     "minimum",
     "maximum",
@@ -112,7 +112,7 @@ fn every_f64_function_has_its_golden_values() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// The exact functions judge f32 and narrower: they must be near the truth themselves. A ULP of f64 is 2^-29 of f32's.
+/// f64 references judge f32 and narrower types, so they must be accurate too. An f64 ULP is 2^-29 of f32's.
 #[test]
 fn references_agree_with_mpmath() {
     let mut wrong = vec![];
@@ -122,7 +122,7 @@ fn references_agree_with_mpmath() {
         let mut worst = (0.0, [0.0; 3]);
         for (key, want) in &golden.results {
             let x = key.map(f64::from_bits);
-            // operands beyond f32 are not asked for
+            // we skip operands and results outside the range of f32
             let in_f32 = |v: f64| v == 0.0 || (2f64.powi(-149)..2f64.powi(128)).contains(&v.abs());
             if !in_f32(want.value) || !x.iter().all(|v| in_f32(*v)) {
                 continue;
@@ -141,7 +141,7 @@ fn references_agree_with_mpmath() {
     assert!(wrong.is_empty(), "{} points:\n{}", wrong.len(), wrong[..wrong.len().min(40)].join("\n"));
 }
 
-/// The page's figures are of the run that wrote it: they are not compared, but none is beyond its bound.
+/// The page has the figures of the run that wrote it. This run does not compare them, but none exceeds its bound.
 #[test]
 fn the_accuracy_page_is_whole() {
     let page = page::lines();
@@ -153,7 +153,7 @@ fn the_accuracy_page_is_whole() {
             Some(line) if !(0.0..=1.0).contains(&line.share) => wrong.push(format!("{}: {}", e.name(), line.share)),
             Some(line) => {
                 let plain = e.text.parse::<f64>().unwrap_or(f64::INFINITY);
-                // on a GPU an error below the smallest normal number is allowed, however many ULP it is
+                // on a GPU an error below the smallest normal number is allowed, whatever its size in ULP
                 if !e.gpu() && line.ulps.is_some_and(|u| u > plain) {
                     wrong.push(format!("{}: {:?} ULP", e.name(), line.ulps));
                 }

@@ -1,9 +1,9 @@
-//! Stages 5 and 6: every operation at special values in every position of a vector, and in 32 layouts.
+//! Stages 5 and 6: every operation at special values at every position of a vector, and in 32 layouts.
 //!
-//! `CUPRIC_TRIAL=gpu::exp::f16 cargo test --release --features testing --test accuracy trust` runs the trials whose names
-//! begin so;
-//! `CUPRIC_STAGE_TYPES=f32,u8,f16` keeps to operands of these types. The references, bounds and data are those of
-//! `contract.rs`; products, gathers and joins are held to the scalar interpreter of expressions.
+//! `CUPRIC_TRIAL=gpu::exp::f16 cargo test --release --features testing --test accuracy every_layout` runs only the
+//! trials whose names begin with this string;
+//! `CUPRIC_STAGE_TYPES=f32,u8,f16` runs only operands of these types. The references, bounds and data are those of
+//! `contract.rs`; products, gathers and joins are compared with the scalar interpreter of expressions.
 
 mod moves;
 mod places;
@@ -16,7 +16,7 @@ use crate::kit::{self, operations::Suite, stage::Stage};
 use cupric::{DType, Device, testing};
 use std::sync::LazyLock;
 
-/// The types to keep to.
+/// The operand types that this run tests.
 static TYPES: LazyLock<Vec<DType>> = LazyLock::new(|| {
     let list = std::env::var("CUPRIC_STAGE_TYPES").unwrap_or_default();
     let named = |n: &str| kit::dtype(n.trim()).unwrap_or_else(|| panic!("CUPRIC_STAGE_TYPES: {n} is no type"));
@@ -24,18 +24,18 @@ static TYPES: LazyLock<Vec<DType>> = LazyLock::new(|| {
     if some.is_empty() { DType::ALL.to_vec() } else { some }
 });
 
-/// The lines of the contract for a backend.
+/// The contract's lines for a backend.
 fn entries(backend: &str) -> impl Iterator<Item = &'static Entry> {
     entry::all().iter().filter(move |e| e.backend == backend && TYPES.contains(&e.dtype))
 }
 
-/// The elementwise functions of one file of the table, or the conversions.
+/// Calls `f` with each elementwise function of one file of the function table, or with each conversion.
 fn elementwise_of(backend: &'static str, family: &'static str, mut f: impl FnMut(&elementwise::Trial)) {
     for e in entries(backend) {
         match testing::row(&e.function) {
             Some(row) if row.family() == family => f(&elementwise::Trial::new(e, Some(row), row.result(e.dtype))),
             None if e.function == "astype" && family == "astype" => {
-                // a few targets for each type, all of them together
+                // four target types for each type; over all types, every target occurs
                 let at = DType::ALL.iter().position(|d| *d == e.dtype).unwrap_or(0);
                 for k in [1, 5, 8, 10] {
                     let to = DType::ALL[(at + k) % DType::ALL.len()];
@@ -86,7 +86,7 @@ fn layouts_of(backend: &'static str, family: &'static str) {
     });
 }
 
-/// Each backend's tests, by the same functions.
+/// Defines each backend's tests, which call the same functions.
 macro_rules! tests {
     ($($backend:ident { $($name:ident: $test:expr;)* })*) => { $(
         mod $backend {

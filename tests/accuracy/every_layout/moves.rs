@@ -7,7 +7,7 @@ use crate::kit::{self, Dice, number};
 use cupric::testing::{ElementList, interpret};
 use cupric::{Clip, DType, Device, ErrorKind, Expr, Wrap, concat, stack};
 
-/// The first element that the interpreter does not allow, or how many there are.
+/// Compares a result with the interpreter's. Returns the number of elements, or a message about the first wrong one.
 fn compare(what: &str, e: &Expr) -> Result<usize, String> {
     let result = e.eval().map_err(|e| format!("{what}: {e}"))?;
     let want = interpret(e).map_err(|e| format!("{what}: the interpreter: {e}"))?;
@@ -51,7 +51,7 @@ fn elements(d: DType, n: usize, random: &mut Dice) -> Vec<u64> {
     (0..n).map(|_| one(random)).collect()
 }
 
-/// The product with a plain matrix on either side.
+/// Multiplies the operand with a contiguous matrix on either side.
 fn products(x: &Expr, shape: &[usize], d: DType, random: &mut Dice, device: &Device) -> Result<usize, String> {
     let n = shape.len();
     let mut plain = |rows: usize, columns: usize| {
@@ -81,7 +81,7 @@ fn gathers(x: &Expr, shape: &[usize], device: &Device) -> Result<usize, String> 
             seen += compare("take_clip", &x.take(Clip(&list(&[-3, 0, n, n + 7])?), axis))?;
             seen += compare("take_wrap", &x.take(Wrap(&list(&[-1, n, 2 * n + 1])?), axis))?;
         }
-        // no position of anything
+        // an empty list of positions
         seen += compare("take of nothing", &x.take(&list(&[])?, axis))?;
     }
     Ok(seen)

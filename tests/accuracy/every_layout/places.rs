@@ -1,4 +1,4 @@
-//! The 32 layouts: where the elements of an operand lie in what is stored.
+//! The 32 layouts: where the elements of an operand lie in the stored array.
 
 use crate::contract::data::Data;
 use crate::contract::elementwise::{Compiles, Trial};
@@ -9,24 +9,24 @@ use crate::contract::report::{Passed, Report};
 use crate::kit;
 use cupric::{Device, Expr, SliceItem};
 
-/// A step from what is stored to what an operand shows.
+/// One view operation. A sequence of them leads from the stored array to the operand.
 #[derive(Clone, Copy)]
 pub enum Step {
     Permute(&'static [usize]),
-    /// Axis, first position, step, length.
+    /// The axis, the first position, the step, and the length.
     Slice(usize, isize, isize, usize),
     Broadcast(&'static [usize]),
     Expand(usize),
     Diagonal(isize),
-    /// Axis and length of a window.
+    /// The axis, and the length of a sliding window.
     Windows(usize, usize),
 }
 use Step::*;
 
-/// What is stored, and the steps.
+/// The shape of the stored array, and the view operations that make the operand from it.
 pub type Place = (&'static [usize], &'static [Step]);
 
-/// The layouts, each with its arrays.
+/// The layouts, each with one or more stored arrays and their views.
 pub const PLACES: [(&str, &[Place]); 31] = [
     ("scalar", &[(&[], &[])]),
     ("empty", &[(&[0], &[])]),
@@ -61,10 +61,10 @@ pub const PLACES: [(&str, &[Place]); 31] = [
     ("ones_everywhere", &[(&[3, 2, 11], &[Slice(0, 2, 3, 1), Expand(1), Permute(&[3, 1, 2, 0]), Slice(2, 1, -1, 1)])]),
 ];
 
-/// The last one: each operand lies in its own way.
+/// The name of the last layout, in which each operand has a different layout.
 pub const MIXED: &str = "mixed";
 
-/// Places of elements, for each index of a shape in C order.
+/// For each index of a shape in C order, the position of the element in the stored array.
 #[derive(Clone)]
 pub struct Map {
     pub shape: Vec<usize>,
@@ -150,7 +150,7 @@ fn view(e: Expr, step: &Step) -> Expr {
     }
 }
 
-/// An operand at a place: its elements are the given ones in C order where each has a place of its own.
+/// Makes an operand in a layout. Element k is `values(k)`, unless several indices share one stored element.
 pub fn lay(
     place: &Place,
     dtype: cupric::DType,
@@ -158,7 +158,7 @@ pub fn lay(
     device: &Device,
 ) -> cupric::Result<(Expr, Vec<usize>, Vec<u64>)> {
     let map = place.1.iter().fold(Map::of(place.0), |m, s| m.step(s));
-    // what the layout leaves out holds other values
+    // stored elements that the operand does not show hold other values
     let mut stored: Vec<u64> = (0..place.0.iter().product()).map(|k| values(k * 7 + 3)).collect();
     for (k, at) in map.at.iter().enumerate() {
         stored[*at] = values(k);
@@ -168,10 +168,10 @@ pub fn lay(
     Ok((place.1.iter().fold(array, view), map.shape, seen))
 }
 
-/// The cases of a layout for operands of some types; another part of the data for each array.
+/// The cases of a layout for operands of these types. Each case uses another section of the data.
 pub fn cases(layout: usize, dtypes: &[cupric::DType], data: &Data, device: &Device) -> cupric::Result<Vec<Case>> {
     let n = data.columns[0].len();
-    // a column of a matrix, every other element, a plain array: all of 23 elements
+    // a column of a matrix, every second element, and a plain array; each has 23 elements
     let mixed: [Place; 3] =
         [(&[23, 6], &[Slice(1, 4, 1, 1), Permute(&[1, 0])]), (&[1, 46], &[Slice(1, 45, -2, 23)]), (&[1, 23], &[])];
     let count = PLACES.get(layout).map_or(1, |p| p.1.len());
@@ -195,15 +195,15 @@ pub fn names() -> impl Iterator<Item = (usize, &'static str)> {
     PLACES.iter().map(|p| p.0).chain([MIXED]).enumerate()
 }
 
-/// Returns the layouts in which a run tries an operation: all of them on the CPU, and a third on a GPU, which changes with the
-/// turn and from one operation to the next.
+/// Returns the layouts in which a run tries an operation: all of them on the CPU. On a GPU a run takes a third of them,
+/// which changes with the turn (`kit/share.rs`) and from one operation to the next.
 pub fn by_turns(name: &str, device: &Device) -> impl Iterator<Item = (usize, &'static str)> + use<> {
     let of_name: usize = name.bytes().map(usize::from).sum();
     let on_gpu = device.is_gpu();
     names().filter(move |(k, _)| !on_gpu || kit::in_turn(k + of_name, 3))
 }
 
-/// The trials of one elementwise function and type.
+/// Runs the trials of one elementwise function and type.
 pub fn elementwise(report: &mut Report, trial: &Trial, device: &Device) {
     let name = trial.name();
     if !report.wants(&name) {
@@ -220,7 +220,7 @@ pub fn elementwise(report: &mut Report, trial: &Trial, device: &Device) {
     }
 }
 
-/// The trials of one reduction and type.
+/// Runs the trials of one reduction and type.
 pub fn reduction(report: &mut Report, entry: &Entry, device: &Device) {
     let name = entry.name();
     if !report.wants(&name) {
@@ -243,7 +243,7 @@ fn there_are_32_layouts_apart() {
     all.sort_unstable();
     all.dedup();
     assert_eq!(all.len(), 32);
-    // the list says where elements are as the library does
+    // the computed positions of the elements agree with the library's views
     let device = Device::cpu();
     for (_, places) in PLACES {
         for place in places {

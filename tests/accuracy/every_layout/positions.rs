@@ -1,14 +1,14 @@
-//! Special values, 16 × 16 of them, at the first place of a vector, inside it, at its tail, and alone.
+//! Tests 16 × 16 special values at the first position of a vector, inside it, in its tail, and alone.
 
 use crate::contract::elementwise::Trial;
 use crate::contract::report::{Passed, Report};
 use crate::kit::{self, number};
 use cupric::{DType, Device, Expr, s};
 
-/// Where the special value is among its neighbours: the name, the place, the length.
+/// Where the special value lies among ordinary ones: the name, its position, and the vector's length.
 const POSITIONS: [(&str, usize, usize); 4] = [("first", 0, 35), ("inside", 21, 35), ("tail", 34, 35), ("alone", 0, 1)];
 
-/// On a GPU that many special values are in arrays of their own for a position; another run of them for each trial.
+/// On a GPU, at most so many special values are tried in separate arrays; each turn takes others.
 const OWN: usize = 256;
 
 /// ±0, subnormals, ±1, ±max, ±∞, NaN, a NaN with a payload and a sign; the edges of integers and of their widths.
@@ -49,7 +49,7 @@ fn specials(d: DType) -> [u64; 16] {
     ]
 }
 
-/// The combinations of special values, one list for each operand.
+/// All combinations of special values, with one value for each operand.
 fn combinations(dtypes: &[DType]) -> Vec<[u64; 3]> {
     let all: Vec<[u64; 16]> = dtypes.iter().map(|d| specials(*d)).collect();
     match &all[..] {
@@ -62,7 +62,7 @@ fn combinations(dtypes: &[DType]) -> Vec<[u64; 3]> {
     }
 }
 
-/// A value that nothing happens at.
+/// An ordinary value, at which no function does anything special.
 fn usual(d: DType) -> u64 {
     match d {
         DType::Bool => 1,
@@ -71,7 +71,7 @@ fn usual(d: DType) -> u64 {
     }
 }
 
-/// The operands: for each combination a run of `length` elements, of which the one at `at` is special.
+/// The operands: for each combination a vector of `length` elements, in which only the one at `at` is special.
 fn runs(trial: &Trial, all: &[[u64; 3]], at: usize, length: usize, device: &Device) -> cupric::Result<Vec<Expr>> {
     let one = |(i, d): (usize, &DType)| {
         let of = |v: &[u64; 3]| (0..length).map(|k| if k == at { v[i] } else { usual(*d) }).collect::<Vec<_>>();
@@ -85,7 +85,7 @@ fn check(trial: &Trial, at: usize, length: usize, turn: usize, device: &Device) 
     let mut passed = Passed::default();
     let refused = |e: &cupric::Error| trial.refusable(e);
     let mut all = combinations(&trial.dtypes);
-    // the end of an array is another place for each array; before it, one array holds all runs
+    // a tail is only at the end of an array, so it needs separate arrays; otherwise one holds all vectors
     let apart = !device.is_gpu() || at + 1 == length;
     if device.is_gpu() && apart && all.len() > OWN {
         all.rotate_left(turn * OWN % 256);
@@ -129,7 +129,7 @@ fn check(trial: &Trial, at: usize, length: usize, turn: usize, device: &Device) 
             }
             continue;
         }
-        // a neighbour is right, and the same whatever is beside it
+        // the ordinary elements are right, and do not depend on the special value beside them
         match neighbour {
             None => match trial.element(beside, *g, &[length], place) {
                 Ok(_) => neighbour = Some(*g),
@@ -150,7 +150,7 @@ fn check(trial: &Trial, at: usize, length: usize, turn: usize, device: &Device) 
     }
 }
 
-/// The four trials of one function and type. On a GPU a run takes two of them, and the next run the other two.
+/// Runs the four trials of one function and type. On a GPU a run takes two of them, and the next run the other two.
 pub fn run(report: &mut Report, trial: &Trial, device: &Device) {
     let name = trial.name();
     if !report.wants(&name) {

@@ -1,5 +1,5 @@
-//! Stage 3: u8, i8 and bool exhaustively: every value through every function of one operand, every pair through every
-//! function of two, and every cast to and from 8 bits. The rules are written here anew, from the design.
+//! Stage 3: u8, i8 and bool exhaustively: every value through functions of one operand, every pair through functions of
+//! two, and every cast to and from 8 bits. The expected results are computed here independently.
 
 use super::judge::{Found, Judge, reference};
 use crate::contract::rules;
@@ -8,7 +8,7 @@ use crate::kit::{self, Dice, number};
 use cupric::testing::{self, Row};
 use cupric::{DType, Device, ErrorKind, Expr};
 
-/// The narrowest types.
+/// The 8-bit types.
 const NARROW: [DType; 3] = [DType::U8, DType::I8, DType::Bool];
 
 /// All values of an 8-bit type, as bits.
@@ -16,12 +16,12 @@ fn values(d: DType) -> Vec<u64> {
     (0..if d == DType::Bool { 2 } else { 256 }).collect()
 }
 
-/// Every combination of operands.
+/// All combinations of operands, as one column for each operand.
 fn combinations(types: &[DType]) -> Vec<Vec<u64>> {
     let mut columns: Vec<Vec<u64>> = vec![];
     let mut count = 1;
     for (k, d) in types.iter().enumerate() {
-        // the third operand of `clip` takes every 15th value, both ends among them
+        // the third operand of `clip` takes every 15th value, including both ends
         let own: Vec<u64> = if k == 2 && *d != DType::Bool { (0..256).step_by(15).collect() } else { values(*d) };
         let repeated = own.len();
         for c in &mut columns {
@@ -41,14 +41,14 @@ fn floor_quotient(x: i64, y: i64) -> i64 {
     q as i64
 }
 
-/// The largest number that divides both; 0 if both are 0.
+/// The greatest common divisor; 0 if both numbers are 0.
 fn divisor(x: i64, y: i64) -> i64 {
     let (x, y) = (x.abs(), y.abs());
     let most = if x == 0 || y == 0 { x + y } else { x.min(y) };
     (1..=most).rev().find(|g| x % g == 0 && y % g == 0).unwrap_or(0)
 }
 
-/// Multiplies as often as the exponent says; 1/x truncated for a negative one.
+/// Integer power by repeated multiplication. A negative exponent gives 1/x^|y|, truncated.
 fn power(x: i64, y: i64) -> i64 {
     match (x, y) {
         (1, _) => 1,
@@ -58,7 +58,7 @@ fn power(x: i64, y: i64) -> i64 {
     }
 }
 
-/// The design's rules for integers and bool, before the result wraps; none for functions that compute in f32.
+/// The exact result for integers and bool before it wraps, or None for functions that compute in f32.
 fn rule(name: &str, d: DType, x: i64, y: i64, z: i64) -> Option<i64> {
     let width = number::width(d) as i64;
     let bool = d == DType::Bool;
@@ -71,16 +71,16 @@ fn rule(name: &str, d: DType, x: i64, y: i64, z: i64) -> Option<i64> {
         "remainder" if y == 0 => 0,
         "remainder" => x - y * floor_quotient(x, y),
         "fmod" if y == 0 => 0,
-        // the sign of the dividend
+        // the result has the sign of the dividend
         "fmod" => [1, -1][usize::from(x < 0)] * (x.abs() - y.abs() * (x.abs() / y.abs())),
         "pow" => power(x, y),
         "gcd" => divisor(x, y),
-        // the first multiple of one that is one of the other
+        // the first positive multiple of |x| that |y| divides
         "lcm" if x == 0 || y == 0 => 0,
         "lcm" => (1..).map(|n| n * x.abs()).find(|m| m % y.abs() == 0)?,
         "minimum" | "fmin" => [x, y][usize::from(y < x)],
         "maximum" | "fmax" => [x, y][usize::from(y > x)],
-        // hi where lo > hi
+        // if lo > hi, the result is hi
         "clip" if x < y && y > z => z,
         "clip" if x < y => y,
         "clip" => [x, z][usize::from(x > z)],
@@ -111,7 +111,7 @@ fn rule(name: &str, d: DType, x: i64, y: i64, z: i64) -> Option<i64> {
         "bitwise_left_shift" if y < 0 || y >= width => 0,
         "bitwise_left_shift" => x * (1 << y),
         "bitwise_right_shift" if y < 0 || y >= width => -i64::from(x < 0),
-        // division by a power of two, rounded down
+        // division by a power of two, rounded toward −∞
         "bitwise_right_shift" => floor_quotient(x, 1 << y),
         "select" => [z, y][usize::from(x != 0)],
         _ => return None,
@@ -123,7 +123,7 @@ fn show(types: &[DType], columns: &[Vec<u64>], i: usize) -> String {
     each.join(", ")
 }
 
-/// One function of operands of these types, over all their values.
+/// Tests one function of operands of these types, at all combinations of their values.
 fn function(row: &Row, types: &[DType], device: &Device) -> Result<usize, String> {
     let name = row.name();
     let columns = combinations(types);
@@ -131,7 +131,7 @@ fn function(row: &Row, types: &[DType], device: &Device) -> Result<usize, String
     let arrays = types.iter().zip(&columns).map(|(d, c)| Ok(kit::array(*d, c, &[n], device)?.into()));
     let operands: Vec<Expr> = arrays.collect::<cupric::Result<_>>().map_err(|e| e.to_string())?;
     let result = row.apply(&operands);
-    // what the operands are cast to first
+    // the common type to which the operands are converted first
     let joint = types[1..].iter().fold(types[0], |a, b| if a == *b { a } else { DType::I16 });
     let joint = if name == "select" { types[1] } else { joint };
     if !types.iter().all(|d| row.takes(*d, device.is_gpu())) {
@@ -148,7 +148,7 @@ fn function(row: &Row, types: &[DType], device: &Device) -> Result<usize, String
     }
     let integer = |k: usize, i: usize| columns.get(k).map_or(0, |c| number::integer(types[k], c[i]) as i64);
     if dtype == DType::F32 {
-        // computed in f32: within the contract's bounds of f32, at every operand
+        // functions that compute in f32 must be within the contract's f32 bound at every operand
         let bound = testing::promised(row.name(), DType::F32, device.is_gpu());
         let bound = bound.ok_or("the contract has no bound of f32")?.clone();
         let judge = Judge::new(*row, DType::F32, bound, device.is_gpu());
@@ -163,7 +163,7 @@ fn function(row: &Row, types: &[DType], device: &Device) -> Result<usize, String
         let [x, y, z] = [0, 1, 2].map(|k| integer(k, i));
         let want = rule(name, joint, x, y, z).ok_or("the design's rules have no such function")?;
         let want = number::wrap(dtype, want as i128);
-        // the table's own reference is held to the same rules
+        // the table's own integer reference must agree with the rules of this file
         let exact = row.exact_int().map(|f| f(x as i128, y as i128, z as i128, number::width(joint)));
         if exact.is_some_and(|e| number::wrap(dtype, e) != want) {
             return Err(format!("exact_int({}) is {exact:?}", show(types, &columns, i)));
@@ -179,7 +179,7 @@ fn function(row: &Row, types: &[DType], device: &Device) -> Result<usize, String
     if wrong.0 > 0 { Err(format!("{} of {n} wrong: {}", wrong.0, wrong.1)) } else { Ok(n) }
 }
 
-/// What is cast to 8 bits: everything of 16 bits and less, else edges and any bits.
+/// Values to cast to 8 bits: all values of types of up to 16 bits; otherwise the limits and random bits.
 fn sources(d: DType) -> Vec<u64> {
     let bits = 8 * d.size() as u32;
     if bits <= 16 {
@@ -187,7 +187,7 @@ fn sources(d: DType) -> Vec<u64> {
     }
     let mut random = Dice::from(bits as u64);
     let mut all: Vec<u64> = (0..1 << 15).map(|_| random.next() >> (64 - bits)).collect();
-    // quarters around the ends of the 8-bit types, and a number to either side
+    // multiples of 1/4 around the limits of the 8-bit types, and the floats next to them
     for k in -300i64 * 4..=300 * 4 {
         if d.is_float() {
             let b = number::round(d, k as f64 / 4.0);
@@ -200,13 +200,13 @@ fn sources(d: DType) -> Vec<u64> {
     all
 }
 
-/// One cast.
+/// Tests one cast.
 fn cast(from: DType, to: DType, device: &Device) -> Result<usize, String> {
     let bits = sources(from);
     let run = || kit::read(&kit::array(from, &bits, &[bits.len()], device)?.astype(to));
     let wide = |d: DType| matches!(d, DType::I64 | DType::U64 | DType::F64);
     let got = match run() {
-        // an adapter may lack 64-bit types, and then says so
+        // an adapter without 64-bit types returns an error, which we accept
         Err(e) if device.is_gpu() && (wide(from) || wide(to)) && e.kind() == ErrorKind::Unsupported => return Ok(1),
         r => r.map_err(|e| e.to_string())?,
     };
@@ -221,7 +221,7 @@ fn cast(from: DType, to: DType, device: &Device) -> Result<usize, String> {
     Ok(bits.len())
 }
 
-/// Everything on one device.
+/// Runs all tests of this stage on one device.
 pub fn run(device: &Device) {
     let mut stage = Stage::new(3, "8-bit exhaustive", device);
     let only = std::env::var("CUPRIC_TRIAL").ok().filter(|t| !t.is_empty());
@@ -242,7 +242,7 @@ pub fn run(device: &Device) {
             note(format!("{} of {d}", row.name()), function(&row, &types, device));
         }
         if row.arity() == 2 && row.takes(DType::U8, device.is_gpu()) {
-            // u8 with i8 is i16
+            // u8 and i8 together promote to i16
             for types in [[DType::U8, DType::I8], [DType::I8, DType::U8]] {
                 note(format!("{} of {} and {}", row.name(), types[0], types[1]), function(&row, &types, device));
             }

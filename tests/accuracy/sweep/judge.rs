@@ -1,4 +1,4 @@
-//! One judge for a function on a backend: is each result right, and which is the worst?
+//! Judges the results of a function on a backend: whether each is right, and which has the largest error.
 
 use crate::contract::bound::{Bound, judge, share};
 use crate::contract::page::Figure;
@@ -8,21 +8,21 @@ use cupric::DType;
 use cupric::testing::{Exact, Row};
 use rayon::prelude::*;
 
-/// What a sweep found.
+/// The result of a sweep.
 #[derive(Clone, Default)]
 pub struct Found {
     pub elements: u64,
     pub wrong: u64,
-    /// The first wrong one, in words.
+    /// A message about the first wrong element.
     pub first: Option<String>,
-    /// The largest share of its bound that a right result took, with its error in ULP, operands and bits.
+    /// The largest share of its bound that a right result took, and that result's error in ULP and operands.
     pub share: f64,
     pub ulps: f64,
     pub at: [u32; 3],
 }
 
 impl Found {
-    /// Both, whatever their order: of equals the one with the smaller operand.
+    /// Merges two results, in any order. If the shares are equal, it keeps the one with the smaller operand.
     pub fn or(self, other: Found) -> Found {
         let (elements, wrong) = (self.elements + other.elements, self.wrong + other.wrong);
         let (mut a, b) = if (self.share, other.at) >= (other.share, self.at) { (self, other) } else { (other, self) };
@@ -31,7 +31,7 @@ impl Found {
     }
 }
 
-/// A function of a type, its bound and its backend.
+/// A function of a dtype, with its bound and backend.
 pub struct Judge {
     row: Row,
     dtype: DType,
@@ -44,7 +44,7 @@ pub struct Judge {
     floor: f64,
 }
 
-/// The exact results in f64, which both backends are compared with; `nextafter` has none.
+/// The exact results in f64, with which both backends are compared; `nextafter` has none, so it gives zeros.
 pub fn reference(row: &Row, dtype: DType, columns: &[Vec<u32>]) -> Vec<f64> {
     let n = columns[0].len();
     let Some(exact) = row.exact() else { return vec![0.0; n] };
@@ -52,7 +52,7 @@ pub fn reference(row: &Row, dtype: DType, columns: &[Vec<u32>]) -> Vec<f64> {
     (0..n).into_par_iter().map(|i| exact(real(0, i), real(1, i), real(2, i))).collect()
 }
 
-/// The spacing of f32 at a number.
+/// The spacing of f32 numbers at `x`.
 fn ulp(x: f64) -> f64 {
     let e = (x.to_bits() >> 52 & 0x7ff).clamp(1023 - 126, 1023 + 127);
     f64::from_bits((e - 23) << 52)
@@ -73,7 +73,7 @@ impl Judge {
         }
     }
 
-    /// Results from `start` on.
+    /// Judges the results for the operands from index `start` on.
     pub fn all(&self, columns: &[Vec<u32>], start: usize, exact: &[f64], got: &[u32]) -> Found {
         let mut found = Found { elements: got.len() as u64, ..Found::default() };
         for (i, (want, got)) in exact.iter().zip(got).enumerate() {
@@ -92,7 +92,7 @@ impl Judge {
         }
         let y = f32::from_bits(got);
         if self.bound == Bound::Exact {
-            // the f64 holds the exact result, or rounds it where no f32 lies near
+            // the f64 is exact, or it rounds to the same f32 as the exact result
             let right = (want as f32).to_bits() == got || want.is_nan() && y.is_nan();
             return if right {
             } else {
@@ -113,7 +113,7 @@ impl Judge {
         }
     }
 
-    /// Results that are compared as bits.
+    /// Judges a result that must have the exact bits.
     fn bits(&self, at: [u32; 3], want: f64, got: u32, found: &mut Found) {
         let want = match self.row.name() {
             "nextafter" => rules::nextafter(self.dtype, at[0] as u64, at[1] as u64) as u32,
@@ -126,7 +126,7 @@ impl Judge {
         }
     }
 
-    /// What is not plainly right: by the contract's own rules.
+    /// Judges a result that the quick test does not accept, by all rules of the contract.
     fn slow(&self, at: [u32; 3], want: f64, got: u32, found: &mut Found) {
         let bits = at.map(u64::from);
         let zero = |want: f64| {
@@ -161,7 +161,7 @@ impl Judge {
         self.wrong(at, number::round(self.result, want), got, ulps, found);
     }
 
-    /// The share of its bound that a right result takes.
+    /// Returns which share of its bound the error of a right result takes.
     fn share(&self, bits: [u64; 3], want: f64, got: u32, ulps: f64) -> f64 {
         let x = bits.map(|b| number::real(self.dtype, b));
         let error = (number::real(self.result, got as u64) - want).abs();
@@ -182,7 +182,7 @@ impl Judge {
         }
     }
 
-    /// The worst result.
+    /// Returns the figure of the worst result for the accuracy page.
     pub fn figure(&self, found: &Found, of: &str) -> Figure {
         let operands = found.at.iter().take(self.row.arity()).map(|b| number::show(self.dtype, *b as u64));
         let at = operands.collect::<Vec<_>>().join(", ");

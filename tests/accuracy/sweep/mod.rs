@@ -1,11 +1,11 @@
 //! Stage 3: every pair of 8-bit operands through every function (`sweep/bytes.rs`).
 //!
-//! Stage 4: f32 bit patterns from all over the type through every function of one operand, random pairs and triples
-//! through the others; the CPU and the GPU against one reference in f64.
+//! Stage 4: f32 bit patterns from all over the type through every function of one operand, and random pairs and triples
+//! through the others. The CPU's and the GPU's results are compared with one f64 reference.
 //!
-//! A run takes every 769th pattern from a phase that changes with the turn (`kit/share.rs`) and is printed:
-//! `CUPRIC_PHASE=30` repeats a run, `CUPRIC_TRIAL=exp` keeps the functions of that name, `CUPRIC_FULL=1` takes all 2^32,
-//! and `CUPRIC_STRIDE=65537` every so many, and so much fewer pairs and triples, for an emulator.
+//! A run takes every 769th bit pattern. It starts at a phase that changes with the turn (`kit/share.rs`) and is
+//! printed. `CUPRIC_PHASE=30` repeats a run, `CUPRIC_TRIAL=exp` keeps the functions of that name, `CUPRIC_FULL=1` takes
+//! all 2^32 patterns, and `CUPRIC_STRIDE=65537` takes fewer patterns, pairs and triples (for an emulator).
 
 mod bytes;
 mod judge;
@@ -21,21 +21,21 @@ use rayon::prelude::*;
 use std::collections::HashMap;
 use std::time::Instant;
 
-/// Every so many bit patterns, unless `CUPRIC_STRIDE` names another number.
+/// The distance between two tested bit patterns, unless `CUPRIC_STRIDE` gives another one.
 const STRIDE: u64 = 769;
-/// Patterns that are computed together: 16 MiB.
+/// How many patterns are computed in one call: 16 MiB of f32.
 const CHUNK: usize = 1 << 22;
-/// Operands of each function of two or three, in f32 and in each of f16 and bf16.
+/// The number of random operands of each function of two or three operands: in f32, and in each of f16 and bf16.
 const TUPLES: usize = 1 << 19;
 const HALVES: usize = 1 << 16;
 
-/// Returns how many bit patterns lie from one operand to the next.
+/// Returns the distance between two tested bit patterns.
 fn stride() -> u64 {
     let named = std::env::var("CUPRIC_STRIDE").ok().filter(|t| !t.is_empty());
     named.map_or(STRIDE, |t| t.parse().ok().filter(|n| *n > 0).expect("CUPRIC_STRIDE is a positive number"))
 }
 
-/// Returns the start of the line that repeats a sweep.
+/// Returns the start of the command that repeats a sweep.
 fn again(phase: u64) -> String {
     let stride = if stride() == STRIDE { String::new() } else { format!("CUPRIC_STRIDE={} ", stride()) };
     format!(
@@ -43,7 +43,7 @@ fn again(phase: u64) -> String {
     )
 }
 
-/// A function of a type with what it is held to, by backend.
+/// A function of a dtype, with a judge and the results found so far for each backend.
 struct Function {
     row: Row,
     dtype: DType,
@@ -51,12 +51,12 @@ struct Function {
     found: Vec<Found>,
 }
 
-/// The contract's functions of a type with so many operands, on the devices that are there.
+/// The contract's functions of a dtype with a wanted number of operands, for the available devices.
 fn functions(devices: &[Device], dtype: DType, wanted: impl Fn(usize) -> bool) -> Vec<Function> {
     let only = std::env::var("CUPRIC_TRIAL").ok().filter(|t| !t.is_empty());
     let mut all = vec![];
     for row in testing::rows() {
-        // `select` copies bits, which the layouts' trials compare
+        // `select` only copies bits, and the trials of the layouts test that
         let skipped = !wanted(row.arity()) || !row.takes(dtype, false) || row.name() == "select";
         if skipped || only.as_ref().is_some_and(|o| row.name() != o.as_str()) {
             continue;
@@ -76,7 +76,7 @@ fn functions(devices: &[Device], dtype: DType, wanted: impl Fn(usize) -> bool) -
     all
 }
 
-/// Operands as arrays on a device.
+/// Uploads the operands to a device.
 fn arrays(columns: &[Vec<u32>], dtype: DType, device: &Device) -> Result<Vec<Array>> {
     let array = |c: &Vec<u32>| {
         let bits = c.iter().copied();
@@ -90,7 +90,7 @@ fn arrays(columns: &[Vec<u32>], dtype: DType, device: &Device) -> Result<Vec<Arr
     columns.iter().map(array).collect()
 }
 
-/// What a device makes of operands, as bits.
+/// Evaluates a function of the operands and returns the results as bits.
 fn results(row: &Row, operands: &[Array]) -> Result<Vec<u32>> {
     let operands: Vec<_> = operands.iter().take(row.arity()).map(|a| a.clone().into()).collect();
     let result = row.apply(&operands).eval()?;
@@ -102,7 +102,7 @@ fn results(row: &Row, operands: &[Array]) -> Result<Vec<u32>> {
     })
 }
 
-/// Puts one chunk of operands through every function on every device.
+/// Applies every function on every device to one chunk of operands.
 fn chunk(functions: &mut [Function], devices: &[Device], columns: &[Vec<u32>]) -> Result<()> {
     let dtype = functions.first().map_or(DType::F32, |f| f.dtype);
     let operands: Vec<Vec<Array>> = devices.iter().map(|d| arrays(columns, dtype, d)).collect::<Result<_>>()?;
@@ -119,7 +119,7 @@ fn chunk(functions: &mut [Function], devices: &[Device], columns: &[Vec<u32>]) -
     Ok(())
 }
 
-/// Every function's figures, and a panic that names those that are wrong.
+/// Prints every function's figures, and panics if some results are wrong.
 fn finish(functions: &[Function], devices: &[Device], what: &str, again: &str) {
     let stats = std::env::var_os("CUPRIC_CONTRACT_STATS").is_some();
     let mut failures = vec![];
@@ -146,7 +146,7 @@ fn finish(functions: &[Function], devices: &[Device], what: &str, again: &str) {
     ));
     assert!(!functions.is_empty(), "no function of that name");
     assert!(failures.is_empty(), "{}\nagain: {again}", failures.join("\n"));
-    // a few functions or operands have no say
+    // the page is written only after a run of all functions with enough operands
     if elements > 1 << 22 && std::env::var_os("CUPRIC_TRIAL").is_none() {
         devices.iter().zip(&figures).for_each(|(d, f)| page::bless(d, f));
     }
@@ -157,7 +157,7 @@ fn devices() -> Vec<Device> {
     std::iter::once(Device::cpu()).chain(gpu).collect()
 }
 
-/// The line of the table of stages: the backends take turns, so that their time is one.
+/// The stage's line in the table of stages. The backends run one after the other, so they share one line.
 fn stage(devices: &[Device], name: &'static str) -> Stage {
     Stage::new(4, name, devices.last().expect("the CPU"))
 }
@@ -222,19 +222,19 @@ fn all_8_bit_operands_on_the_gpu() {
     }
 }
 
-/// Operands at which a function was once beyond its bound.
+/// Operands at which a function once exceeded its bound.
 #[test]
 fn once_wrong() {
     let devices = devices();
     let cases: [(&str, &[u32]); 6] = [
-        // an argument beyond 131,072 lost the low part of its reduction on the CPU
+        // for arguments beyond 131,072 the CPU's range reduction lost its low part
         ("sin", &[0x6a51366d]),
         ("cos", &[0x70a14633]),
-        // the largest of all errors, 4.38 ULP, before the quotient was corrected
+        // the largest error of all was 4.38 ULP, before the quotient was corrected
         ("erfc", &[0x3fa8a1c7]),
-        // t·(b − a) overflowed on the GPU where a + t·(b − a) does not
+        // t·(b − a) overflowed on the GPU although a + t·(b − a) does not
         ("lerp", &[0xfca309da, 0xbdbdb501, 0x424a336e]),
-        // on the GPU an infinite quotient was halved to a finite number
+        // the GPU halved an infinite quotient and got a finite number
         ("beta", &[0x800475f5, 0x5f1bd9c0]),
         ("beta", &[0x802e0000, 0x5f2d0000]),
     ];

@@ -1,4 +1,4 @@
-//! Calls that must fail among those for blocks of rows, files that grow, and several devices.
+//! Calls that must return an error: blocks of rows, files that grow row by row, and several devices.
 
 use super::{Case, matrix, wait};
 use crate::kit::put;
@@ -14,7 +14,7 @@ pub fn of_files_and_devices(d: &Device) -> Vec<Case> {
         std::fs::create_dir_all(&dir).expect("a folder");
         NpyWriter::create(dir.join(name), F32, [4]).expect("a file")
     };
-    // a file whose folder is gone before it is finished
+    // a file whose folder is deleted before the file is finished
     let lost = begin("x.npy");
     std::fs::remove_dir_all(&dir).expect("no folder");
     let here = std::slice::from_ref(d);
@@ -40,7 +40,7 @@ pub fn of_files_and_devices(d: &Device) -> Vec<Case> {
     cases
 }
 
-/// What times what a device runs.
+/// Calls that measure the time of a device's work.
 pub fn times(d: &Device) -> Vec<Case> {
     let failed = matrix(d) + put(d, vec![1f32; 5], &[5]);
     let nowhere = std::env::temp_dir().join(format!("cupric-refusals-{}", std::process::id())).join("trace.json");

@@ -1,5 +1,5 @@
-//! Every public function that can fail has a call that fails, with the error it must give; which functions these are
-//! is read from the sources.
+//! Every public function that can fail is called so that it fails, and must return the right error. The list of these
+//! functions is read from the sources.
 
 mod files;
 mod public;
@@ -24,7 +24,7 @@ fn wait<T>(f: impl Future<Output = T>) -> T {
     futures::executor::block_on(f)
 }
 
-/// Functions that give an expression, which carries the error.
+/// Calls of functions that return an expression; the expression carries the error.
 fn expressions(d: &Device) -> Vec<Case> {
     use ErrorKind as K;
     let x = matrix(d);
@@ -75,7 +75,7 @@ fn expressions(d: &Device) -> Vec<Case> {
     ]
 }
 
-/// Complex numbers, Fourier transforms and linear algebra.
+/// Calls of complex numbers, Fourier transforms and linear algebra.
 fn complex(d: &Device) -> Vec<Case> {
     use ErrorKind as K;
     let x = matrix(d);
@@ -143,14 +143,14 @@ fn complex(d: &Device) -> Vec<Case> {
     ]
 }
 
-/// What the entries of the list of operations refuse.
+/// Calls that the entries of the list of operations give as failing.
 fn of_operations(d: &Device) -> Vec<Case> {
     let (x, none) = (matrix(d), put::<f32>(d, vec![], &[0, 3]));
     let refused = operations::OPERATIONS.iter().flat_map(|o| (o.refuses)(&x, &none));
     refused.map(|(name, kind, e)| (name, kind, error(e))).collect()
 }
 
-/// Functions that give a future of a `Result`.
+/// Calls of functions that return a future of a `Result`.
 fn awaited(d: &Device) -> Vec<Case> {
     use ErrorKind as K;
     let (x, five) = (matrix(d), put(d, vec![1f32; 5], &[5]));
@@ -176,7 +176,7 @@ fn awaited(d: &Device) -> Vec<Case> {
     ]
 }
 
-/// Functions that give a `Result` themselves.
+/// Calls of functions that return a `Result`.
 fn results(d: &Device) -> Vec<Case> {
     use ErrorKind as K;
     let mut x = matrix(d);
@@ -185,9 +185,9 @@ fn results(d: &Device) -> Vec<Case> {
     let dir = std::env::temp_dir().join(format!("cupric-refusals-{}", std::process::id()));
     let missing = dir.join("none.npy");
     let half = || put(d, vec![f16::ONE], &[1]);
-    // a part that must be stored and has 2^64 bytes
+    // an intermediate result that must be stored, and has 2^64 bytes
     let stored = (&put(d, vec![1f32; 2], &[2]) + 1.0).broadcast_to([1usize << 61, 2]).reshape([1usize << 62]).max(..);
-    // a generator that is asked for more than the limit
+    // a generator that needs more memory than the device's limit
     let small = d.with_memory_limit(1 << 20).expect("a device of its own");
     vec![
         ("Array::from_vec", K::Shape, Array::from_vec(vec![1, 2, 3], [2, 2]).unwrap_err()),
@@ -262,7 +262,7 @@ fn results(d: &Device) -> Vec<Case> {
     ]
 }
 
-/// Doors between arrays and the host's data.
+/// Calls that convert between arrays and the host's data.
 fn doors(d: &Device) -> Vec<Case> {
     use ErrorKind as K;
     let mut x = matrix(d);
@@ -284,7 +284,7 @@ fn doors(d: &Device) -> Vec<Case> {
     ]
 }
 
-/// Draws, whose parameters are checked when they are made.
+/// Calls of random generators, which check their parameters immediately.
 #[allow(clippy::too_many_lines, reason = "a line for each call")]
 fn draws(d: &Device) -> Vec<Case> {
     use ErrorKind as K;
@@ -379,7 +379,7 @@ fn draws(d: &Device) -> Vec<Case> {
         .collect()
 }
 
-/// What a GPU finds out late is the error of the next wait.
+/// An error that a GPU detects late is returned by the next call that waits.
 fn waits(d: &Device) -> Vec<Case> {
     let late = |d: &Device| {
         let _ = matrix(d).take(put(d, vec![7], &[1]), 0).eval();
@@ -392,14 +392,14 @@ fn waits(d: &Device) -> Vec<Case> {
     vec![("Device::synchronize", ErrorKind::Index, first), ("Device::synchronize_async", ErrorKind::Index, second)]
 }
 
-/// Not here: a CPU never makes anybody wait, ...
+/// These have no failing call here: the CPU never reports errors late.
 const WAITS: [&str; 2] = ["Device::synchronize", "Device::synchronize_async"];
-/// ... these need a process of their own, below, ...
+/// These fail only where no GPU exists, which needs a separate process (below).
 const SEARCHES: [&str; 4] = ["Device::gpu", "Device::gpu_async", "Device::best", "Device::best_async"];
-/// ... and these fail only as a driver does: stage 10 makes one fail.
+/// These fail only if the driver fails, which stage 10 simulates.
 const OPENS: [&str; 2] = ["Device::with_memory_limit", "Device::numerics"];
 
-/// Every row of the table refuses what does not fit: shapes, and an operand that carries an error.
+/// Every function of the table returns an error for shapes that do not fit, and for operands that carry an error.
 fn rows(d: &Device) -> Vec<String> {
     let x = matrix(d);
     let five = put(d, vec![1f32; 5], &[5]);
@@ -468,7 +468,7 @@ fn every_fallible_function_has_a_call_that_fails_on_the_gpu() {
     }
 }
 
-/// A process in which no device but the CPU is there, whatever the machine has.
+/// A separate process in which only the CPU is available, whatever GPUs the machine has.
 #[cfg(not(any(target_os = "macos", windows)))]
 #[test]
 fn devices_that_are_not_there() {

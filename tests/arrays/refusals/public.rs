@@ -1,4 +1,4 @@
-//! The public functions that can fail, as the sources spell them.
+//! Finds the public functions that can fail by reading the sources.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ pub fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Files whose items `lib.rs` makes public.
+/// The files with items that `lib.rs` makes public.
 const FILES: &[&str] = &[
     "array/chunks.rs",
     "io/append.rs",
@@ -83,7 +83,7 @@ fn code(path: &Path) -> String {
     text.lines().map(|l| l.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
 }
 
-/// The names in a block of lines `name …` that a macro turns into functions.
+/// Appends the names from a block `name …` of a macro that defines functions.
 fn of_macro(text: &str, opens: &str, names: impl Fn(&str) -> Option<&str>, out: &mut Vec<String>, prefix: &str) {
     let Some(at) = text.find(&format!("\n{opens} {{\n")) else { return };
     let block = &text[at + opens.len() + 3..];
@@ -95,7 +95,7 @@ fn of_macro(text: &str, opens: &str, names: impl Fn(&str) -> Option<&str>, out: 
     }
 }
 
-/// `Type::method` or `function` of everything public that gives a `Result`, or an `Expr`, which may carry an error.
+/// The names `Type::method` or `function` of public functions that return a `Result`, or an `Expr` (it carries errors).
 pub fn fallible() -> Vec<String> {
     let mut out = vec![];
     for file in FILES {
@@ -116,7 +116,7 @@ pub fn fallible() -> Vec<String> {
                 let name: String = line[at + 7..].chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
                 let signature: String = rest[at..].chars().take_while(|c| !matches!(c, '{' | ';')).collect();
                 let gives = signature.rsplit_once("->").map_or("", |s| s.1).trim();
-                // what a caller's closure gives is the caller's
+                // only the function's own return type counts, not that of a closure it takes
                 let fails = ["Result<", "Expr", "Complex", "Array", "impl Future<Output = Result<"]
                     .iter()
                     .any(|t| gives.starts_with(t));

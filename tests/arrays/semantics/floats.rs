@@ -1,4 +1,4 @@
-//! Floats: where halves round, extrema of NaN and zeros, identities, remainders, neighbours, bits that copies keep.
+//! Floats: where halves round, minimum and maximum with NaN and zeros, identities, remainders, neighbours, copied bits.
 
 use crate::kit::*;
 use cupric::DType::*;

@@ -5,7 +5,7 @@ use cupric::DType::*;
 use cupric::*;
 
 pub fn takes(d: &Device) {
-    // what a GPU finds out late must not come out in another test
+    // a device of its own, because an error that a GPU reports late could appear in another test
     let d = &own(d);
     let x = put(d, (0..24).collect::<Vec<i32>>(), &[2, 3, 4]);
     let h = Host { shape: vec![2, 3, 4], data: (0..24).collect::<Vec<i32>>() };
@@ -42,7 +42,7 @@ pub fn takes(d: &Device) {
         assert!(one.take(put(d, vec![1i64 << 32], &[1]), 0).to_vec::<i32>().is_err());
         assert!(one.take(put(d, vec![u64::MAX], &[1]), 0).to_vec::<i32>().is_err());
     }
-    // modes
+    // the modes clip and wrap
     let w = put(d, vec![4i32, 5, -1, -5, i32::MIN, i32::MAX], &[6]);
     same(&one.take(Clip(&w), 0), &[3i32, 3, 0, 0, 0, 3]);
     same(&one.take(Wrap(&w), 0), &[0i32, 1, 3, 3, 0, 3]);
@@ -64,7 +64,7 @@ pub fn takes(d: &Device) {
     let none = put::<i32>(d, vec![], &[0, 2]);
     assert!(none.take(put(d, vec![0i32], &[1]), 0).to_vec::<i32>().is_err());
     assert_eq!(none.take(put(d, vec![1i32, 0, 0], &[3]), 1).shape().unwrap(), [0, 3]);
-    // narrow element types, f16, bool, at odd places
+    // narrow element types at positions that are not aligned to words
     let b = put(d, (0..9).map(|i| i % 3 == 0).collect::<Vec<bool>>(), &[9]);
     same(&b.slice(s![1..]).take(put(d, vec![2i32, 3, 5], &[3]), 0), &[true, false, true]);
     let hf = put(d, (0..9).map(|i| f16::from_f32(i as f32)).collect::<Vec<f16>>(), &[9]);

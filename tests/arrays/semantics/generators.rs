@@ -1,4 +1,4 @@
-//! Arrays made of nothing: constants, ranges, random numbers.
+//! Generators: constants, ranges, random numbers.
 
 use crate::kit::*;
 use cupric::DType::{self, *};
@@ -26,7 +26,7 @@ pub fn generators(d: &Device) {
         );
         same(&arange(0, 3_000_000_003i64, 3_000_000_000i64, DType::I64).to_device(d).unwrap(), &[0i64, 3_000_000_000]);
         assert!(arange(-10, u64::MAX, 1u64 << 62, DType::I64).to_device(d).is_err(), "3 · 2^62 in an i64 range");
-        // the step alone is wide
+        // only the step needs more than 31 bits
         let v = arange(i32::MIN, i32::MAX, u32::MAX - 1, DType::I32).to_device(d).unwrap();
         assert_eq!(v.astype(I64).to_vec::<i64>().unwrap(), [i32::MIN as i64, i32::MIN as i64 + u32::MAX as i64 - 1]);
     }
@@ -90,7 +90,7 @@ pub fn random_words_are_philox(d: &Device) {
     assert_eq!(philox([0; 4], [0; 2])[0], 0x6627e8d5);
     let seed = 0x0123_4567_89ab_cdefu64;
     let key = [seed as u32, (seed >> 32) as u32];
-    // four elements share a block
+    // four elements share a block of the random generator
     let word = |i: u32, stream: u32, number: u32| philox([i / 4, 0, stream, number], key)[i as usize % 4];
     let long = |i: u32, stream: u32| (word(i, stream, 0) as u64) << 32 | word(i, stream, 1) as u64;
     let mut rng = Rng::new(seed);
@@ -146,7 +146,7 @@ pub fn random_words_are_philox(d: &Device) {
     p.sort();
     assert!(p.iter().enumerate().all(|(i, v)| i as i64 == *v));
     assert_eq!(rng.permutation(0).shape().unwrap(), [0]);
-    // one stream per call, the same seed the same numbers, split apart
+    // each call has its own stream; the same seed gives the same numbers; `split` gives independent generators
     let (mut a, mut b) = (Rng::new(1), Rng::new(1));
     assert_eq!(
         a.uniform([5], DType::F32).to_vec::<f32>().unwrap(),

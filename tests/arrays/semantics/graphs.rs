@@ -1,4 +1,4 @@
-//! Graphs of operations: the order of results in memory, deep and wide graphs, shared parts, several results, several threads.
+//! Graphs of operations: memory order of results, deep and wide graphs, shared nodes, several results and threads.
 
 use crate::kit::*;
 use cupric::DType::*;
@@ -45,7 +45,7 @@ pub fn million_node_chain(d: &Device) {
         same(&e, &[1_000_000i32, 1_000_001]);
         assert_eq!(e.shape().unwrap(), [2]);
         drop(e);
-        // alternating, so that nothing folds, and held by a second handle
+        // operations alternate so that none are simplified away, and a second handle keeps the graph alive
         let mut e = &x * 1.0;
         for i in 0..100_000 {
             e = if i % 2 == 0 { (e + &x).astype(F32) } else { -(e - 1.0) };
@@ -110,7 +110,7 @@ pub fn many_inputs(d: &Device) {
             e = e + a;
         }
         same(&e, &[(n * (n - 1) / 2) as i32, n as i32]);
-        // a balanced tree
+        // a balanced tree of additions
         let mut level: Vec<Expr> = all.iter().map(|a| &**a * 1).collect();
         while level.len() > 1 {
             level = level.chunks(2).map(|c| if c.len() == 2 { &c[0] + &c[1] } else { c[0].clone() }).collect();

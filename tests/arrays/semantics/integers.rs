@@ -117,7 +117,7 @@ pub fn integer_division_and_remainder(d: &Device) {
         same(&floor_divide(&x, &y), &[i64::MIN, 0, -4, -4, 0]);
         same(&(&x % &y), &[0i64, 0, 1, -1, 0]);
     }
-    // true division by zero is a float's
+    // true division of integers gives floats, so division by zero gives infinity or NaN
     same(&(put(d, vec![1i32, -1, 0], &[3]) / 0), &[f32::INFINITY, f32::NEG_INFINITY, f32::NAN]);
 }
 

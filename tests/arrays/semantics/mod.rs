@@ -1,6 +1,6 @@
-//! What operations mean: types, integers, floats, reductions, products, gathers, generators. Expected values are
+//! The meaning of operations: types, integers, floats, reductions, products, gathers, generators. Expected values are
 //! written by hand from the design, or computed here in f64 or i128.
-// x - x and x / x are what floats are tested with
+// the tests of floats use x - x and x / x
 #![allow(clippy::eq_op)]
 
 mod floats;

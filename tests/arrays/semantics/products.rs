@@ -1,4 +1,4 @@
-//! Products of matrices and of batches of them.
+//! Products of matrices, and of batches of matrices.
 
 use crate::kit::*;
 use cupric::DType::*;
@@ -34,7 +34,7 @@ pub fn products_of_matrices(d: &Device) {
         let bound = move |_: f64| (k as f64 / 2.0 + 16.0) * 2f64.powi(-24) * k as f64;
         near(&x.matmul(&y), &want, bound);
         near(&matmul(&x, &y), &want, bound);
-        // the same numbers through other strides
+        // the same matrices with other strides
         let xt = x.t().reshape([m * k]).eval().unwrap().reshape([k, m]).t();
         let yt = y.t().reshape([k * n]).eval().unwrap().reshape([n, k]).t();
         near(&xt.matmul(&y), &want, bound);
@@ -46,7 +46,7 @@ pub fn products_of_matrices(d: &Device) {
         let wide = put(d, a.iter().flat_map(|v| [*v, 9.0]).collect::<Vec<_>>(), &[m, 2 * k]);
         near(&wide.slice(s![.., ..;2]).matmul(&y), &want, bound);
         near(&(&x * 2.0).matmul(&y * 0.5), &want, bound);
-        // epilogue
+        // an elementwise epilogue, which is fused into the product
         let bias = noise(5, n);
         let e = (x.matmul(&y) + put(d, bias.clone(), &[n])).relu();
         let w: Vec<f64> = want.iter().enumerate().map(|(i, v)| (v + bias[i % n] as f64).max(0.0)).collect();
@@ -57,7 +57,7 @@ pub fn products_of_matrices(d: &Device) {
         near(&x.matmul(&y).sum(0), &(0..n).map(|j| (0..m).map(|i| want[i * n + j]).sum()).collect::<Vec<f64>>(), |v| {
             (bound(v) + 1e-6) * (m as f64 + 1.0)
         });
-        // 1-d
+        // 1-d operands
         if m == 1 {
             near(&x.reshape([k]).matmul(&y), &want, bound);
         }
@@ -113,7 +113,7 @@ pub fn products_of_matrices(d: &Device) {
         let wide = x.astype(I32).matmul(x.t().astype(I32));
         assert_eq!(wide.to_vec::<i32>().unwrap(), [300; 4], "{t}");
     }
-    // infinities and NaN pass as they are
+    // infinities and NaN propagate by the rules of IEEE 754
     let x = put(d, vec![f32::INFINITY, 1.0], &[1, 2]);
     same(&x.matmul(put(d, vec![0f32, 1.0, 1.0, 2.0], &[2, 2])), &[f32::NAN, f32::INFINITY]);
 }
@@ -165,7 +165,7 @@ pub fn products_over_batches(d: &Device) {
         same(&x.astype(F32).matmul(y.astype(F32)), &w);
         same(&(x.astype(F32).eval().unwrap()).matmul(y.astype(F32).eval().unwrap()), &w);
         if sa.len() > 2 {
-            // batch axes in another order in memory
+            // batch axes in another memory order
             let p: Vec<isize> = (0..sa.len() as isize).rev().collect();
             let x2 = x
                 .t()

@@ -1,4 +1,4 @@
-//! Reductions and functions of rows, of every length and along all axes.
+//! Reductions and functions of rows, for many lengths and along all axes.
 
 use crate::kit::*;
 use cupric::DType::*;
@@ -24,7 +24,7 @@ pub fn sums_over_every_set_of_axes(d: &Device) {
                 })
             };
             let sum = group(&|a, b| a + b, 0);
-            // 64 bits sum without wrapping, and 32 bits hold these sums
+            // sums are accumulated in 64 bits without wrapping, and these fit 32 bits
             let e = x.sum(&axes[..]).astype(I32);
             assert_eq!(e.shape().unwrap(), out, "{perm:?} {axes:?}");
             same(&e, &sum.data);
@@ -68,7 +68,7 @@ pub fn positions_of_extrema(d: &Device) {
     same(&put(d, vec![false, true, true], &[3]).argmax(0), &[1i64]);
     same(&put(d, vec![5u8, 200, 200, 1], &[4]).argmax(0), &[1i64]);
     same(&put(d, vec![7f32], &[]).argmax(..), &[0i64]);
-    // ties and NaN far apart, over many lanes and threads
+    // equal elements and NaNs that lie far apart, in different vector lanes and threads
     for n in [15usize, 16, 17, 2047, 2048, 2049, 4096, 16 * 128 * 3, 100_003, 300_000] {
         let mut v = vec![1f32; n];
         v[n / 2] = 5.0;
@@ -122,7 +122,7 @@ pub fn empty_and_0d_reductions(d: &Device) {
     same(&t.mean(1), &[f32::NAN; 4]);
     same(&t.sum([0, 1]), &[0f32; 2]);
     same(&t.all(1), &[true; 4]);
-    // 0-d
+    // 0-d arrays
     let z = put(d, vec![3f32], &[]);
     same(&z.sum(..), &[3f32]);
     same(&z.max(..), &[3f32]);
@@ -193,7 +193,7 @@ pub fn long_sums_are_within_the_bound(d: &Device) {
 }
 
 pub fn sums_do_not_depend_on_fusion(d: &Device) {
-    // a GPU driver may contract a product and a sum; here nothing can be contracted
+    // a GPU driver may contract a product and a sum to an fma; these views contain no product
     let a = put(d, noise(1, 40 * 33 * 6), &[40, 33, 6]);
     type View = fn(&Expr) -> Expr;
     let views: [View; 10] = [
@@ -267,7 +267,7 @@ pub fn softmax_and_its_kin(d: &Device) {
     assert_eq!(s[4], 1e30);
     assert!(s[5].is_nan());
     assert_eq!(x.logsumexp(keep(1)).shape().unwrap(), [6, 1]);
-    // rows of every length, along both axes; longer ones than a row kernel takes
+    // rows of many lengths along both axes, some longer than a row kernel takes
     for n in [1usize, 2, 17, 1000, 4096, 65_535, 65_536, 65_537, 200_000, 1_000_000] {
         let rows = if n > 10_000 { 2 } else { 5 };
         let v: Vec<f32> = noise(n as u64, n * rows).iter().map(|x| x * 10.0).collect();
@@ -304,7 +304,7 @@ pub fn softmax_and_its_kin(d: &Device) {
         let total: f64 = x.softmax(-1).to_vec::<f32>().unwrap()[..n].iter().map(|v| *v as f64).sum();
         assert!((total - 1.0).abs() < 1e-4, "{n}: {total}");
     }
-    // over two axes, and all
+    // over two axes, and over all axes
     let y = put(d, noise(3, 60), &[3, 4, 5]);
     let all: f64 = y.softmax(..).to_vec::<f32>().unwrap().iter().map(|v| *v as f64).sum();
     assert!((all - 1.0).abs() < 1e-6);

@@ -1,10 +1,10 @@
-//! Types: promotion, numbers without a type, what has another type than its operands, casts.
+//! Types: promotion, literals without a dtype, operations whose result has another dtype than the operands, casts.
 
 use crate::kit::*;
 use cupric::DType::{self, *};
 use cupric::*;
 
-/// The 13 × 13 table of the Array API, with the float rules of the design; `-` is an error. Row and column order:
+/// The promotion table of the Array API (13 × 13 dtypes), with this library's rules for floats; `-` is an error. Order:
 /// bool u8 i8 u16 i16 u32 i32 u64 i64 f16 bf16 f32 f64.
 const NAMES: [(&str, DType); 13] = [
     ("bool", Bool),
@@ -45,7 +45,7 @@ fn one(d: &Device, t: DType) -> Array {
     ones([1], t).to_device(d).unwrap()
 }
 
-/// f64 rounded once to a type of `bits` fraction bits and smallest exponent `low` (`half` goes through f32).
+/// Rounds an f64 once to a type with `bits` fraction bits and smallest exponent `low` (`half` goes through f32).
 fn once(v: f64, bits: i32, low: i32, max: f64) -> f64 {
     if v == 0.0 || !v.is_finite() {
         return v;
@@ -63,7 +63,7 @@ fn to_bf16(v: f64) -> bf16 {
     bf16::from_f64(once(v, 7, -126, 3.3895313892515355e38))
 }
 
-/// Types that the device computes in.
+/// The dtypes that the device supports.
 fn types(d: &Device) -> Vec<DType> {
     NAMES.iter().map(|n| n.1).filter(|t| has(d, *t)).collect()
 }
@@ -204,7 +204,7 @@ pub fn weak_scalars_take_the_arrays_type(d: &Device) {
         same(&(put(d, vec![0f64], &[1]) + 0.1f32), &[0.1f32 as f64]);
         same(&(put(d, vec![0f32], &[1]) + 0.1), &[0.1f32]);
     }
-    // numbers too
+    // literals are rounded once, too
     let z = 1.0 + 2f64.powi(-11) + 2f64.powi(-40);
     same(&(put(d, vec![f16::from_f32(0.0)], &[1]) + z), &[to_f16(z)]);
     same(&(put(d, vec![f16::from_f32(1.0)], &[1]) * 65519.999), &[to_f16(65519.999)]);
@@ -250,14 +250,14 @@ pub fn select_types_and_values(d: &Device) {
     same(&select(false, &a, 0), &[0i32, 0, 0]);
     same(&select(0, &a, &a + 1), &[2i32, 3, 4]);
     same(&select(f64::NAN, &a, 0), &[1i32, 2, 3]);
-    // broadcasting of all three
+    // all three operands broadcast
     let col = put(d, vec![1.5f32, 2.5], &[2, 1]);
     let e = select(&c, &col, &a);
     assert_eq!(e.shape().unwrap(), [2, 3]);
     same(&e, &[1.5f32, 2.0, 1.5, 2.5, 2.0, 2.5]);
     // NaN and infinity in the branch not taken do not leak
     same(&select(&c, &a, f64::NAN).slice(s![0]), &[1f32]);
-    // numbers without a common type are an error, not a panic
+    // literals without a common type must not panic
     let e = select(&c, -1, u64::MAX).eval();
     assert!(e.is_err() || e.unwrap().shape() == [3]);
 }

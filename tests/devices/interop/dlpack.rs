@@ -1,4 +1,4 @@
-//! Memory that is shared by DLPack: at one place, given back once, and never written where another holds it.
+//! Memory that is shared through DLPack: it is not copied, is released once, and is never written while shared.
 
 use crate::kit::*;
 use cupric::dlpack_abi::*;
@@ -7,7 +7,7 @@ use std::ffi::c_void;
 use std::ptr::{NonNull, null_mut};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// The place of an array's first element, its shape and strides, as an importer sees them.
+/// The address of an array's first element, its shape and strides, as an importer sees them.
 fn seen(x: &Array) -> (*mut c_void, Vec<i64>, Vec<i64>) {
     let raw = x.to_dlpack().unwrap().into_raw();
     // SAFETY: the tensor was exported above, and is deleted once.
@@ -49,7 +49,7 @@ fn both_ways_without_a_copy() {
         assert_eq!(z.to_vec::<i32>().unwrap(), y.to_vec::<i32>().unwrap());
         assert_eq!(seen(&z).0, place);
         assert!(y.size() == 0 || z.strides() == y.strides());
-        // it computes as any other
+        // the imported array computes like any other
         assert_eq!((&z + 1).sum(..).item::<i64>().unwrap(), (&y + 1).sum(..).item::<i64>().unwrap());
     }
     for dtype in DType::ALL {
@@ -72,21 +72,21 @@ fn memory_that_others_hold_is_never_written() {
     y.update(|y| y * 10.0).unwrap();
     assert_ne!(seen(&y).0, place);
     assert_eq!(y.to_vec::<f32>().unwrap(), [10., 20., 30.]);
-    // now nobody else holds the memory of `x`, which is written in place
+    // only `x` still holds the memory, so the write happens in place
     x.update(|x| x + 1.0).unwrap();
     assert_eq!((seen(&x).0, x.to_vec::<f32>().unwrap()), (place, vec![2., 3., 4.]));
-    // while a tensor is out, a write takes new memory
+    // while an exported tensor is alive, a write allocates new memory
     let held = x.to_dlpack().unwrap();
     x.update(|x| x * 0.0).unwrap();
     assert_ne!(seen(&x).0, place);
     assert_eq!(import(held).to_vec::<f32>().unwrap(), [2., 3., 4.]);
-    // who gives memory away lets it be written, if it was theirs alone; what was imported never is
+    // an exporter that held the memory alone lets the importer write; imported memory is never writable
     let other = x.clone();
     assert!(x.into_dlpack().unwrap().is_read_only());
     let tensor = other.into_dlpack().unwrap();
     assert!(!tensor.is_read_only());
     assert!(import(tensor).into_dlpack().unwrap().is_read_only());
-    // the old structure cannot say so, so a shared array is copied
+    // the old structure has no read-only flag, so a shared array is copied
     let x = Array::from_vec(vec![1f32, 2.], [2]).unwrap();
     let (other, place) = (x.clone(), seen(&x).0);
     for (array, is_copy) in [(x, true), (other, false)] {
@@ -99,7 +99,7 @@ fn memory_that_others_hold_is_never_written() {
     }
 }
 
-/// A tensor of a library that counts what it gets back.
+/// A tensor of another library, which counts how often its tensors are released.
 struct Foreign {
     tensor: DLManagedTensorVersioned,
     shape: Vec<i64>,
@@ -108,19 +108,19 @@ struct Foreign {
     returned: &'static AtomicU64,
 }
 
-/// Gives a tensor of [`foreign`] back.
+/// Releases a tensor that [`foreign`] made.
 ///
 /// # Safety
-/// The tensor is one that `foreign` has made, and is not used any more.
+/// The tensor was made by `foreign`, and is not used afterwards.
 unsafe extern "C" fn give_back(tensor: *mut DLManagedTensorVersioned) {
-    // SAFETY: the context is the box that `foreign` leaked.
+    // SAFETY: the context is the pointer to the box that `foreign` leaked, and this runs once.
     let foreign = unsafe { Box::from_raw((*tensor).manager_ctx.cast::<Foreign>()) };
     foreign.returned.fetch_add(1, Relaxed);
 }
 
 const F32: DLDataType = DLDataType { code: FLOAT, bits: 32, lanes: 1 };
 
-/// A tensor of 16 floats from 0, changed by `change`, and imported.
+/// Imports a tensor of 16 floats (0, 1, 2, …) after `change` has modified it.
 fn foreign(
     shape: &[i64],
     strides: Option<&[i64]>,
@@ -151,7 +151,7 @@ fn foreign(
     let strides_of = strides.unwrap_or_default().to_vec();
     let own = Foreign { tensor, shape: shape.to_vec(), strides: strides_of, _memory: memory, returned };
     let own = Box::into_raw(Box::new(own));
-    // SAFETY: the box was leaked above, and the tensor in it is valid but for what `change` makes of it, which is refused.
+    // SAFETY: the box was leaked above. Its tensor is valid except for `change`; invalid changes are rejected.
     unsafe {
         let tensor = &mut (*own).tensor;
         tensor.manager_ctx = own.cast();
@@ -175,18 +175,18 @@ fn foreign_tensors_are_kept_and_given_back_once() {
     assert_eq!((RETURNED.load(Relaxed), elements(&view)), (0, vec![3., 4., 5.]));
     drop(view);
     assert_eq!(RETURNED.load(Relaxed), 1);
-    // steps back, from an element in the middle
+    // negative strides, from an element in the middle
     let x = foreign(&[3, 2], Some(&[-4, 1]), &RETURNED, |t| t.dl_tensor.byte_offset = 9 * 4).unwrap();
     assert_eq!((elements(&x), x.strides()), (vec![9., 10., 5., 6., 1., 2.], &[-4, 1][..]));
     drop(x);
     assert_eq!(RETURNED.load(Relaxed), 2);
-    // none at all: given back at once
+    // no elements: the tensor is released at once
     let x = foreign(&[0, 4], None, &RETURNED, |t| t.dl_tensor.data = null_mut()).unwrap();
     assert_eq!((x.size(), RETURNED.load(Relaxed)), (0, 3));
-    // where no element may begin: copied
+    // a misaligned address: the elements are copied
     let x = foreign(&[2], None, &RETURNED, |t| t.dl_tensor.byte_offset = 2).unwrap();
     assert_eq!((x.size(), RETURNED.load(Relaxed)), (2, 4));
-    // used by a thread, and given back there
+    // used and released by another thread
     let x = foreign(&[4], None, &RETURNED, |_| ()).unwrap();
     let sum = std::thread::spawn(move || x.sum(..).item::<f32>().unwrap()).join().unwrap();
     assert_eq!((sum, RETURNED.load(Relaxed)), (6., 5));
@@ -232,10 +232,10 @@ fn elements_that_share_a_place_are_not_given_away_to_write() {
     let copy = unsafe { Array::from_dlpack_legacy(raw) }.unwrap();
     assert_eq!(copy.strides(), [2, 1]);
     assert_eq!(copy.to_vec::<f32>().unwrap(), [1., 2., 1., 2., 1., 2.]);
-    // 2⁴⁰ bools at one place
+    // 2⁴⁰ bools that share one address
     let (one, many) = (array![true], [1usize << 20, 1 << 20]);
     let raw = one.broadcast_to(many).eval().unwrap().to_dlpack().unwrap().into_raw();
-    // SAFETY: as above.
+    // SAFETY: the tensor has just been exported, and nobody writes to it.
     let x = unsafe { Array::from_dlpack(raw) }.unwrap();
     assert!(x.shape() == many && x.slice(s![5, 7]).item::<bool>().unwrap());
 }

@@ -1,4 +1,4 @@
-//! Arrays to NumPy and back within one process, by the example `exchange`; PyTorch too, where Python has it.
+//! Arrays to NumPy and back in one process, by the example `exchange`; also PyTorch if it is installed.
 
 #[path = "../../kit/features.rs"]
 mod features;

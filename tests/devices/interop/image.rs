@@ -1,4 +1,4 @@
-//! Images of the library `image`.
+//! Images of the crate `image`.
 
 use crate::kit::*;
 use ::image::{ColorType, DynamicImage, ImageBuffer, Luma, Rgb, Rgba};
@@ -28,7 +28,7 @@ fn every_kind_of_image_round_trips_without_a_copy_in() {
         assert_eq!((back.color(), back.width(), back.height()), (kind, 5, 3));
         assert_eq!(back.as_bytes(), y.to_bytes().unwrap());
     }
-    // the memory is the image's own, also where that has more than the pixels need
+    // the array uses the image's own memory, even if that is larger than the pixels need
     let mut elements = vec![7u8; 100];
     elements[0] = 1;
     let place = elements.as_ptr();
@@ -42,7 +42,7 @@ fn every_kind_of_image_round_trips_without_a_copy_in() {
 on_devices! {
     fn expressions_become_images(d: &Device) {
         let x = put(d, (0..24).map(|v| v as f32).collect::<Vec<_>>(), &[4, 2, 3]);
-        // a view, in other strides
+        // a view with other strides
         let image = x.t().flip(0).to_image_buffer::<Rgb<f32>>();
         let refused = image.map(|_| ()).unwrap_err();
         assert_eq!((refused.kind(), refused.operation()), (ErrorKind::Shape, "to_image_buffer"));

@@ -1,5 +1,5 @@
-//! Arrays of other libraries, each behind a feature of its own: memory that is shared is at one place, and what is read from
-//! anywhere is checked.
+//! Arrays of other libraries, each behind its own feature. Shared memory is not copied, and what is read from outside
+//! is checked.
 
 #[cfg(feature = "dlpack")]
 mod dlpack;

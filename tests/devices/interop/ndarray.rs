@@ -1,4 +1,4 @@
-//! Views for `ndarray`, and arrays from and to its own.
+//! Views as `ndarray` arrays, and conversions from and to its owned arrays.
 
 use crate::kit::*;
 use ::ndarray::{ArrayD, ArrayView, Axis, Ix1, IxDyn, Slice, s as nd};
@@ -31,7 +31,7 @@ fn views_have_the_array_s_strides_and_place() {
         assert_eq!(view.iter().copied().collect::<Vec<_>>(), y.to_vec::<i32>().unwrap(), "{:?}", y.strides());
         if y.size() > 0 {
             assert_eq!(view.strides(), y.strides());
-            // SAFETY: both lie in the memory of `x`.
+            // SAFETY: both pointers point into the memory of `x`.
             let distance = unsafe { view.as_ptr().offset_from(first) };
             let own = y.slice(vec![SliceItem::from(0); y.ndim()]).item::<i32>().unwrap();
             assert_eq!(distance as i32, own, "the element {own} of {:?}", y.strides());
@@ -96,17 +96,17 @@ fn owned_arrays_are_taken_over_whatever_their_strides() {
             assert_eq!(x.strides(), strides);
             assert_eq!(x.as_ndarray::<i32>().unwrap().as_ptr(), place);
         }
-        // it is an array as any other
+        // the converted array computes like any other
         assert_eq!((&x + 1).sum(..).item::<i64>().unwrap(), elements.iter().map(|v| *v as i64 + 1).sum::<i64>());
     }
-    // writes to what was taken over are in place, in its own strides
+    // writes to an array made from an `ndarray` happen in its memory, with its strides
     let a = ::ndarray::arr2(&[[1f32, 2.], [3., 4.]]).reversed_axes();
     let place = a.as_ptr();
     let mut x = Array::from_owned_ndarray(a).unwrap();
     x.update(|x| x * 2.0).unwrap();
     let view = x.as_ndarray::<f32>().unwrap();
     assert_eq!((view.as_ptr(), view.iter().copied().collect::<Vec<_>>()), (place, vec![2., 6., 4., 8.]));
-    // and back: the memory itself where it lies in C order
+    // converting back returns the same memory if it is in C order
     let a = ::ndarray::Array::from_vec(vec![1f32, 2., 3.]);
     let place = a.as_ptr();
     let b = Array::from_owned_ndarray(a).unwrap().into_ndarray::<f32>().unwrap().into_dimensionality::<Ix1>().unwrap();

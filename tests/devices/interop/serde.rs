@@ -1,10 +1,10 @@
-//! Arrays, dtypes and devices by serde: what is written is read again to the bit, and what contradicts itself is an error that takes no
-//! memory.
+//! Arrays, dtypes and devices through serde: they are read back with the same bits, and inconsistent input gives an
+//! error without allocating memory.
 
 use crate::kit::*;
 use cupric::*;
 
-/// An array of a type with its extremes.
+/// Arrays of all dtypes with their extreme values.
 fn extremes() -> Vec<Array> {
     let floats = [0.0, -0.0, 1.5, -2.25, f64::INFINITY, f64::NEG_INFINITY, f64::NAN];
     vec![
@@ -56,7 +56,7 @@ fn every_type_keeps_every_bit() {
         same(&serde_json::from_str(&text).unwrap(), &x);
         let bytes = postcard::to_allocvec(&x).unwrap();
         same(&postcard::from_bytes(&bytes).unwrap(), &x);
-        // names, lengths and the bytes themselves
+        // the text has only the names, the lengths and the bytes of the elements
         assert!(bytes.len() <= x.to_bytes().unwrap().len() + 16);
     }
     for shape in [vec![], vec![0], vec![3, 0, 2], vec![1; 64]] {
@@ -64,7 +64,7 @@ fn every_type_keeps_every_bit() {
         same(&serde_json::from_str(&serde_json::to_string(&x).unwrap()).unwrap(), &x);
         same(&postcard::from_bytes(&postcard::to_allocvec(&x).unwrap()).unwrap(), &x);
     }
-    // fields in any order, and integers for floats
+    // fields in any order, and integers where the dtype is a float
     let x: Array = serde_json::from_str(r#"{"data":[1,-2,0.5],"shape":[3],"dtype":"f16"}"#).unwrap();
     assert_eq!(x.to_vec_as::<f32>().unwrap(), [1., -2., 0.5]);
 }
@@ -104,7 +104,7 @@ fn compact_forms_are_checked_as_well() {
     for end in 0..bytes.len() {
         assert!(postcard::from_bytes::<Array>(&bytes[..end]).is_err(), "{end}");
     }
-    // each byte changed: an array, or an error, and never more memory than the shape's elements that are there
+    // with any byte changed, the result is an error, or an array no larger than the input
     for place in 0..bytes.len() {
         for value in [0, 1, 2, 0x7f, 0xff] {
             let mut changed = bytes.clone();

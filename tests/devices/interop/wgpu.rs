@@ -1,4 +1,4 @@
-//! Devices and buffers shared with programs that call wgpu themselves.
+//! Devices and buffers that are shared with programs that call wgpu themselves.
 
 use crate::kit::*;
 use cupric::{Array, DType, Device, Error, ErrorKind, Rng, arange, array, s, wgpu, zeros};
@@ -8,14 +8,14 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 type Result<T = ()> = std::result::Result<T, Error>;
 
-/// A device that this program has opened by wgpu.
+/// A device that the program opened through wgpu.
 struct Own {
     adapter: wgpu::Adapter,
     device: wgpu::Device,
     queue: wgpu::Queue,
 }
 
-/// Opens the adapter of a device, with these limits and features.
+/// Opens a device on the adapter of `of`, with these limits and features.
 fn opened(of: &Device, limits: Option<wgpu::Limits>, features: wgpu::Features) -> Own {
     let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
     let adapters = block_on(instance.enumerate_adapters(wgpu::Backends::all()));
@@ -44,14 +44,14 @@ impl Own {
         self.device.create_buffer(&descriptor)
     }
 
-    /// A buffer that may be an array, of these numbers.
+    /// A buffer with these numbers, which may become an array.
     fn of(&self, numbers: &[f32]) -> wgpu::Buffer {
         let buffer = self.buffer(numbers.len() as u64 * 4, usages());
         self.queue.write_buffer(&buffer, 0, bytemuck::cast_slice(numbers));
         buffer
     }
 
-    /// What the program's own commands find in a buffer.
+    /// Reads a buffer by the program's own commands.
     fn read(&self, buffer: &wgpu::Buffer, offset: u64, count: usize) -> Vec<f32> {
         let staging = self.buffer(count as u64 * 4, wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST);
         let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
@@ -77,7 +77,7 @@ fn has_kind<T: std::fmt::Debug>(result: Result<T>, kind: ErrorKind, part: &str) 
 #[test]
 fn a_program_and_its_arrays_share_buffers() {
     let Some(d) = gpu(1) else { return };
-    // what every WebGPU device has, and all that the adapter has
+    // with the limits that every WebGPU device has, and with all that the adapter has
     for (limits, features) in
         [(Some(wgpu::Limits::default()), wgpu::Features::empty()), (None, wgpu::Features::SHADER_INT64)]
     {
@@ -88,7 +88,7 @@ fn a_program_and_its_arrays_share_buffers() {
 
 fn shares(own: &Own, d: &Device) -> Result {
     assert!(d.is_gpu() && d.wgpu_device()? == own.device && d.wgpu_queue()? == own.queue);
-    // an array that the program reads after kernels that were not submitted yet, again and again
+    // the program reads an array whose kernels are not submitted yet, several times
     let mut x = arange(0, 1000, 1, DType::F32).to_device(d)?;
     for n in 1..=20 {
         x = (&x + 1.0).eval()?;
@@ -97,7 +97,7 @@ fn shares(own: &Own, d: &Device) -> Result {
         let found = own.read(shared.buffer(), 0, 1000);
         assert_eq!((found[0], found[999]), (n as f32, (999 + n) as f32));
     }
-    // a view: where its elements lie
+    // a view: the offset and range of its elements
     let view = x.reshape([10, 100]).slice(s![2..8;3, 10..;-1]).eval()?;
     let shared = view.wgpu_buffer()?;
     assert_eq!((shared.offset(), shared.range()), (210 * 4, 200 * 4..511 * 4));
@@ -105,7 +105,7 @@ fn shares(own: &Own, d: &Device) -> Result {
     assert_eq!((shared.slice().offset(), shared.slice().size()), (800, 311 * 4));
     let nothing = zeros([0, 3], DType::F32).to_device(d)?.wgpu_buffer()?;
     assert!(nothing.range().is_empty() && nothing.slice().size() == 4, "{nothing:?}");
-    // the memory stays as it is while it is held, whatever becomes of the array
+    // while the program holds the buffer, its contents stay, whatever happens to the array
     let held = x.wgpu_buffer()?;
     let before = x.to_vec::<f32>()?;
     x.update(|x| x * 0.0)?;
@@ -120,13 +120,13 @@ fn shares(own: &Own, d: &Device) -> Result {
     computes(d)
 }
 
-/// Buffers of the program's own, as arrays.
+/// Buffers of the program, imported as arrays.
 fn takes(own: &Own, d: &Device) -> Result {
     let (buffer, used) = (own.of(&[1., 2., 3., 4., 5., 6., 7., 8.]), d.memory().used);
     let mut x = Array::from_wgpu_buffer(d, buffer.slice(..), DType::F32, [2, 3])?;
     assert_eq!((x.shape(), d.memory().used - used), (&[2, 3][..], 32));
     assert_eq!(x.sum(0).to_vec::<f32>()?, [5., 7., 9.]);
-    // its memory is found to be the same
+    // the array gives the program's buffer back
     assert_eq!(*x.wgpu_buffer()?.buffer(), buffer);
     let tail = Array::from_wgpu_buffer(d, buffer.slice(12..), DType::F32, [5])?;
     assert_eq!((tail.t() * 10.0).to_vec::<f32>()?, [40., 50., 60., 70., 80.]);
@@ -139,7 +139,7 @@ fn takes(own: &Own, d: &Device) -> Result {
         Array::from_wgpu_buffer(d, buffer.slice(2..), DType::Bool, [4])?.to_vec::<bool>()?,
         [true, true, false, false]
     );
-    // writes go elsewhere, whole or in part, also where no other array has the buffer
+    // a write to the array always allocates new memory, even if no other array uses the buffer
     drop(tail);
     x.slice_mut(s![0, ..]).update(|row| row * 100.0)?;
     assert_eq!(x.to_vec::<f32>()?, [100., 200., 300., 4., 5., 6.]);
@@ -147,7 +147,7 @@ fn takes(own: &Own, d: &Device) -> Result {
     assert_eq!(own.read(&buffer, 0, 8), [1., 2., 3., 4., 5., 6., 7., 8.]);
     drop(x);
     assert_eq!(d.memory().used, used);
-    // a frame after another: the program writes once what was computed of the frame before is submitted
+    // frame by frame: the program may write the buffer when the work of the last frame is submitted
     let mut sums = vec![];
     for frame in 0..5 {
         let queue = d.wgpu_queue()?;
@@ -177,7 +177,7 @@ fn refuses(own: &Own, d: &Device, buffer: &wgpu::Buffer) -> Result {
     has_kind(Array::from_wgpu_buffer(d, odd.slice(..), DType::U8, [5]), Argument, "whole words");
     let bare = own.buffer(16, wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC);
     has_kind(Array::from_wgpu_buffer(d, bare.slice(..), DType::F32, [4]), Argument, "COPY_DST");
-    // one of another device, and one of another instance, whose numbers for buffers are others or those of other buffers
+    // buffers of another device, and of another instance, where the same numbers mean other buffers
     let (other, e) = (own.again(), "or does not belong to");
     let theirs = other.of(&[1.]);
     has_kind(Array::from_wgpu_buffer(d, theirs.slice(..), DType::F32, [1]), Argument, e);
@@ -186,13 +186,13 @@ fn refuses(own: &Own, d: &Device, buffer: &wgpu::Buffer) -> Result {
         let theirs = far.of(&vec![1.; 1000 + n]);
         has_kind(Array::from_wgpu_buffer(d, theirs.slice(..), DType::F32, [1]), Argument, e);
     }
-    // a queue of another device
+    // a device with the queue of another device
     let mixed = Device::from_wgpu(&own.adapter, other.device.clone(), own.queue.clone());
     has_kind(mixed, Argument, "the queue does not belong to the device");
     let gone = own.of(&[1., 2.]);
     gone.destroy();
     has_kind(Array::from_wgpu_buffer(d, gone.slice(..), DType::F32, [2]), Argument, e);
-    // beyond a limit
+    // a buffer that exceeds the device's memory limit
     let small = d.with_memory_limit(1 << 16)?;
     assert!(small.wgpu_device()? != own.device, "a device with a limit is opened anew");
     let small_own = Own { adapter: own.adapter.clone(), device: small.wgpu_device()?, queue: small.wgpu_queue()? };
@@ -203,7 +203,7 @@ fn refuses(own: &Own, d: &Device, buffer: &wgpu::Buffer) -> Result {
     Ok(())
 }
 
-/// What kernels of each kind compute on the program's device.
+/// Kernels of each kind give the right results on the program's device.
 fn computes(d: &Device) -> Result {
     let x = Rng::new(7).normal([33, 65], DType::F32).eval()?;
     let y = x.to_device(d)?;
@@ -245,11 +245,11 @@ fn errors_of_a_program_stay_its_own() {
     }));
     let d = own.device().expect("the device is taken");
     let x = arange(0, 10, 1, DType::F32).to_device(&d).expect("an array");
-    // a buffer for nothing that wgpu knows together
+    // wgpu does not allow these two usages together
     drop(own.buffer(4, wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::STORAGE));
     assert_eq!(seen.load(Relaxed), 1, "the program's handler hears of its error");
     assert_eq!(x.sum(..).item::<f32>().expect("and the device goes on"), 45.0);
-    // a buffer that the program destroys while an array has it: an error, and nothing else
+    // if the program destroys a buffer that an array uses, the read returns an error, and nothing else breaks
     let buffer = own.of(&[1., 2., 3., 4.]);
     let taken = Array::from_wgpu_buffer(&d, buffer.slice(..), DType::F32, [4]).expect("taken");
     buffer.destroy();
@@ -270,6 +270,6 @@ fn a_program_that_destroys_its_device() {
     has_kind(x.wgpu_buffer(), ErrorKind::DeviceLost, "");
     has_kind(d.wgpu_queue(), ErrorKind::DeviceLost, "");
     drop((shared, x, d));
-    // a device that is taken after it was destroyed
+    // creating a device from a wgpu device that was destroyed
     has_kind(own.device(), ErrorKind::DeviceLost, "");
 }

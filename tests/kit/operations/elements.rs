@@ -1,10 +1,10 @@
-//! Functions of single elements that are made of others: comparisons within a tolerance, roundings, parts of numbers, limits.
+//! Elementwise functions built from others: comparisons within a tolerance, roundings, parts of numbers, limits.
 
 use super::{COMPOSITE, EVERY, Operation, float_type};
 use cupric::ErrorKind as K;
 use cupric::*;
 
-/// Composites of elementwise functions.
+/// Composite elementwise functions.
 pub const ELEMENTS: &[Operation] = &[
     Operation {
         name: "isclose",

@@ -1,4 +1,4 @@
-//! Conversions, and arrays made of nothing: ranges, grids, random numbers.
+//! Conversions and generators: ranges, grids, random numbers.
 
 use super::{GENERATOR, Kind, Operation, PLAIN, Pinned, Suite};
 use cupric::ErrorKind as K;

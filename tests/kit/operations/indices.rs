@@ -1,4 +1,4 @@
-//! What takes elements from an array, or writes or adds to it, at indices or where a mask says so; and joins.
+//! Operations that read, write or add elements at indices or through a mask; and joins.
 
 use super::{EVERY, Kind, MOVE, Operation, PLAIN, Pinned, Suite, first};
 use cupric::ErrorKind as K;
@@ -18,7 +18,7 @@ pub const INDICES: &[Operation] = &[
     Operation {
         name: "take_clip",
         kind: Kind::Gather,
-        // no types, because the contract covers it together with `take`
+        // no types here, because the contract tests it together with `take`
         types: "",
         build: |x, p| x[0].take(Clip(&x[1]), p.axis),
         refuses: |x, _| vec![("Expr::take", K::DType, x.take(Clip(0.5), 0))],

@@ -1,7 +1,7 @@
-//! The operations that are no rows of the ufunc table, an entry each: reductions, functions of rows, products, gathers,
-//! joins, conversions and generators. The contract, random programs, the comparison with NumPy, fuzzing, hashes,
-//! refusals, errors and golden values read this list as they read `testing::rows()`: a new operation is one entry in a
-//! file here, its lines in `contract.csv`, and its reference and bound in `contract/`.
+//! The operations that are not in the table of elementwise functions, one entry each: reductions, functions of rows,
+//! products, gathers, joins, conversions and generators. The contract, random programs, the comparison with NumPy,
+//! fuzzing, hashes, refusals, errors and golden values read this list as they read `testing::rows()`. A new operation
+//! needs an entry in a file here, its lines in `contract.csv`, and its reference and bound in `contract/`.
 
 mod elements;
 mod generators;
@@ -14,7 +14,7 @@ mod reductions;
 
 use cupric::*;
 
-/// The arguments of an operation besides its operands. Each operation reads those that it has.
+/// The arguments of an operation besides its operands. Each operation reads only those that it needs.
 #[derive(Clone)]
 pub struct Params {
     /// The axes of a reduction or a function of rows.
@@ -23,9 +23,9 @@ pub struct Params {
     pub axis: isize,
     /// What a norm adds to the variance or mean square.
     pub epsilon: f64,
-    /// The result's type of a conversion or generator.
+    /// The result's dtype, for conversions and generators.
     pub dtype: DType,
-    /// The result's shape of a generator.
+    /// The result's shape, for generators.
     pub shape: Vec<usize>,
 }
 
@@ -45,26 +45,26 @@ impl Params {
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
-    /// One operand; all elements along the axes together have one result.
+    /// One operand. All elements along the axes are combined into one result.
     Reduction,
-    /// One operand; each element has a result, which depends on the others along the axes too.
+    /// One operand. Each element has a result, which also depends on the other elements along the axes.
     Row,
     Product,
-    /// An array and indices.
+    /// Reads an array at indices.
     Gather,
-    /// An array, indices, and values that are combined with the elements there.
+    /// Combines values with an array's elements at indices.
     Scatter,
     Join,
-    /// One array or more, whose elements it moves, picks, or takes the differences of, into a shape of its own.
+    /// Moves or selects elements of one or more arrays, or takes their differences. The result has another shape.
     Move,
     Conversion,
-    /// Made of other operations; `contract/composites/` has a call and a reference of each.
+    /// Built from other operations. `contract/composites/` has a call and a reference for each.
     Composite,
-    /// No operand. The types that it takes are those of its result.
+    /// No operand. `types` are then the dtypes of the result.
     Generator,
 }
 
-/// A call that must fail: the public function, the kind of error, and the expression that carries it.
+/// A call that must fail: the public function's name, the kind of error, and the expression that carries the error.
 pub type Refusal = (&'static str, ErrorKind, Expr);
 
 /// A reference in f64: the results of the elements along the axes, or `None` where the operation must give an error.
@@ -74,49 +74,49 @@ pub type Meaning = fn(&[f64]) -> Option<Vec<f64>>;
 pub struct Operation {
     pub name: &'static str,
     pub kind: Kind,
-    /// The types that it takes, separated by spaces. `contract.csv` has a bound for each.
+    /// The dtypes that the operation takes, separated by spaces. `contract.csv` has a bound for each.
     pub types: &'static str,
-    /// The result's type for operands of a type.
+    /// The result's dtype for operands of a dtype.
     pub result: fn(DType) -> DType,
     pub build: fn(&[Expr], &Params) -> Expr,
     /// The reference of a reduction or a function of rows.
     pub meaning: Option<Meaning>,
     /// Returns calls that must fail, given a matrix of 3 × 4 and one of 0 × 3.
     pub refuses: fn(&Expr, &Expr) -> Vec<Refusal>,
-    /// Whether it takes one axis or `..`, and no other list of axes.
+    /// Whether the function takes only one axis or `..`, and not a list of axes.
     pub one_axis: bool,
     /// Whether it reads the elements along its axes several times, and computes integers in f32.
     pub several_passes: bool,
     /// The types of operands for which `hashes.txt` has a line with the hash of the result's bits.
     pub pinned: Pinned,
-    /// The test of the contract that covers it.
+    /// The test of the contract that runs it.
     pub suite: Suite,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Suite {
     Reductions,
-    /// Reductions and functions of rows with exponentials, and norms.
+    /// Reductions and functions of rows that use exponentials, and norms.
     Rows,
     Products,
     Composites,
     Others,
-    /// Where elements go, and differences of neighbours.
+    /// Operations that move elements, and differences of neighbours.
     Moves,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Pinned {
     Every,
-    /// All but bool.
+    /// All dtypes except bool.
     Numbers,
     Floats,
-    /// None here: hashes of whole programs cover it.
+    /// No hashes here, because the hashes of whole programs cover it.
     Elsewhere,
 }
 
 impl Operation {
-    /// Whether it is a function along axes, as `sum` and `softmax` are.
+    /// Whether the operation works along axes, as `sum` and `softmax` do.
     pub fn along_axes(&self) -> bool {
         matches!(self.kind, Kind::Reduction | Kind::Row)
     }
@@ -126,18 +126,18 @@ impl Operation {
         self.kind == Kind::Row
     }
 
-    /// Whether it takes a type, and so has a bound for it in the contract.
+    /// Whether the operation takes this dtype, and so has a bound for it in the contract.
     pub fn takes(&self, dtype: DType) -> bool {
         self.types.split(' ').any(|t| t == dtype.name())
     }
 }
 
-/// The operation of a name.
+/// The operation with this name.
 pub fn find(name: &str) -> Option<&'static Operation> {
     OPERATIONS.iter().find(|o| o.name == name)
 }
 
-/// The functions along axes.
+/// The operations that work along axes.
 pub fn along_axes() -> impl Iterator<Item = &'static Operation> {
     OPERATIONS.iter().filter(|o| o.along_axes())
 }
@@ -146,7 +146,7 @@ const EVERY: &str = "bool u8 i8 u16 i16 u32 i32 u64 i64 f16 bf16 f32 f64";
 const INTEGERS: &str = "u8 i8 u16 i16 u32 i32 u64 i64";
 const NUMBERS: &str = "u8 i8 u16 i16 u32 i32 u64 i64 f16 bf16 f32 f64";
 
-/// An entry with the values that most have, for `..PLAIN`.
+/// An entry with the usual values, for `..PLAIN`.
 const PLAIN: Operation = Operation {
     name: "",
     kind: Kind::Reduction,
@@ -178,12 +178,12 @@ fn float_type(d: DType) -> DType {
     if d.is_float() { d } else { DType::F32 }
 }
 
-/// Indices with position 0 alone, as an expression that has no device.
+/// An expression for the index list `[0]`, which has no device yet.
 fn first() -> Expr {
     arange(0, 1, 1, DType::I32)
 }
 
-/// The parts of the list, in its order: random programs, fuzzing and what they print count on it.
+/// The parts of the list. Their order must stay, because random programs, fuzzing and their output depend on it.
 const PARTS: [&[Operation]; 8] = [
     reductions::REDUCTIONS,
     products::PRODUCTS,
@@ -218,5 +218,5 @@ const fn joined() -> [Operation; count()] {
     all
 }
 
-/// The whole list.
+/// The complete list.
 pub static OPERATIONS: &[Operation] = &joined();

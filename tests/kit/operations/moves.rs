@@ -1,10 +1,10 @@
-//! Moves of elements into other shapes, choices among arrays, conversions of indices, and differences of neighbours.
+//! Operations that move elements, select among arrays, convert indices, or take differences of neighbours.
 
 use super::{INTEGERS, MOVE, NUMBERS, Operation, first, float_type};
 use cupric::ErrorKind as K;
 use cupric::*;
 
-/// Moves and differences.
+/// Operations that move elements, and differences.
 pub const MOVES: &[Operation] = &[
     Operation {
         name: "roll",
@@ -190,7 +190,7 @@ pub const MOVES: &[Operation] = &[
     Operation {
         name: "fill_diagonal",
         build: |x, _| {
-            // what a failed write leaves would not be what the test wants
+            // `fill_diagonal` writes; if it fails, we return an expression that carries an error instead
             let written = x[0].eval().and_then(|mut a| a.fill_diagonal(x[0].slice(s![0, 0])).map(|()| a));
             written.map_or_else(|_| x[0].reshape([-1, -1]), Expr::from)
         },

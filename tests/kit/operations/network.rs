@@ -1,4 +1,4 @@
-//! Attention, convolutions, pools, `dropout` and `clip_by_norm`.
+//! Attention, convolutions, pooling, `dropout` and `clip_by_norm`.
 
 use super::{COMPOSITE, NUMBERS, Operation, float_type};
 use cupric::ErrorKind as K;
@@ -106,7 +106,7 @@ pub const NETWORK: &[Operation] = &[
     },
     Operation {
         name: "attention",
-        // no types, because it is products with a softmax, which the contract covers
+        // no types here, because it consists of products and a softmax, which the contract tests
         types: "",
         refuses: |x, none| {
             let all = Attention::default;
@@ -120,7 +120,7 @@ pub const NETWORK: &[Operation] = &[
     },
     Operation {
         name: "clip_by_norm",
-        // no types, because it is a product with a quotient of norms, which the contract covers
+        // no types here, because it multiplies by a quotient of norms, which the contract tests
         types: "",
         refuses: |x, _| vec![("Expr::clip_by_norm", K::Argument, x.clip_by_norm(0.0))],
         ..COMPOSITE

@@ -1,10 +1,10 @@
-//! What sorts, searches and counts: orders, histograms, sets, sums by key, quantiles.
+//! Operations that sort, search and count: orders, histograms, sets, sums by key, quantiles.
 
 use super::{COMPOSITE, EVERY, Operation, first, float_type, sum_type};
 use cupric::ErrorKind as K;
 use cupric::*;
 
-/// Composites of sorts, searches and counts.
+/// Operations built from sorts, searches and counts.
 pub const ORDERS: &[Operation] = &[
     Operation { name: "sort", refuses: |x, _| vec![("Expr::sort", K::Axis, x.sort(2))], ..COMPOSITE },
     Operation {

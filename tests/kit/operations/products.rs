@@ -1,10 +1,10 @@
-//! The matrix product, and what is made of products: contractions, norms, statistics of pairs, convolutions, polynomials.
+//! Matrix products, and operations built from them: contractions, norms, covariances, convolutions, polynomials.
 
 use super::{COMPOSITE, EVERY, Kind, Operation, PLAIN, Pinned, Suite, float_type, sum_type};
 use cupric::ErrorKind as K;
 use cupric::*;
 
-/// Products, and what is made of them.
+/// Products, and operations that are built from them.
 pub const PRODUCTS: &[Operation] = &[
     Operation {
         name: "matmul",

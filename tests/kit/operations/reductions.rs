@@ -1,4 +1,4 @@
-//! Reductions and functions of rows: sums, extremes, running sums, variances, those that ignore NaN, softmax and norms.
+//! Reductions and functions of rows: sums, extremes, cumulative sums, variances, NaN-ignoring ones, softmax and norms.
 
 use super::{EVERY, Kind, Operation, PLAIN, Pinned, Suite, float_type, sum_type};
 use cupric::ErrorKind as K;
@@ -21,7 +21,7 @@ fn log_sum_exp(x: &[f64]) -> f64 {
     x.iter().map(|x| x.exp()).sum::<f64>().ln()
 }
 
-/// The position of the first element that no other element beats; `None` if there are no elements.
+/// The position of the first element that no other element beats; `None` for an empty slice.
 fn position(x: &[f64], beats: fn(f64, f64) -> bool) -> Option<usize> {
     (0..x.len()).reduce(|best, i| if beats(x[i], x[best]) { i } else { best })
 }
@@ -30,7 +30,7 @@ fn each(x: &[f64], f: impl Fn(f64) -> f64) -> Option<Vec<f64>> {
     Some(x.iter().map(|x| f(*x)).collect())
 }
 
-/// Calls a function that takes one axis. Where all axes are asked for, it goes along the elements in C order.
+/// Calls a function that takes one axis. For all axes, it is applied to the elements in C order.
 fn cumulative(x: &Expr, axes: &AxesArg, f: fn(&Expr, isize) -> Expr) -> Expr {
     match (testing::axes(axes), x.shape()) {
         (Some(axes), _) => f(x, axes[0]),
@@ -42,7 +42,7 @@ fn cumulative(x: &Expr, axes: &AxesArg, f: fn(&Expr, isize) -> Expr) -> Expr {
     }
 }
 
-/// The functions along axes. Random programs and fuzzing draw from them by position.
+/// The operations along axes. Random programs and fuzzing choose them by their position.
 pub const REDUCTIONS: &[Operation] = &[
     Operation {
         name: "sum",
@@ -358,7 +358,7 @@ pub const REDUCTIONS: &[Operation] = &[
         types: EVERY,
         result: float_type,
         build: |x, p| x[0].layer_norm(p.axes.clone(), p.epsilon),
-        // 1e-5 is the epsilon of `Params::along`, with which tests that use the reference call it
+        // 1e-5 is the epsilon of `Params::along`, which tests use together with this reference
         meaning: Some(|x| each(x, |v| (v - mean(x)) / (variance(x) + 1e-5).sqrt())),
         refuses: |x, _| vec![("Expr::layer_norm", K::Axis, x.layer_norm(2, 1e-5))],
         several_passes: true,

@@ -1,9 +1,9 @@
-//! The error bounds of derivatives: for each function of the table whose derivative is a formula, in each float type, on
-//! both backends. `data/make_gradients.py` writes the exact derivatives, and `data/gradients.csv` has the bounds.
+//! Error bounds of derivatives: for each function whose derivative is a formula, in each float type, on both backends.
+//! `data/make_gradients.py` writes the exact derivatives, and `data/gradients.csv` has the bounds.
 //!
-//! An error is measured in ULPs of the exact derivative, or of 1 if that is greater. `CUPRIC_BLESS=1 cargo test --release
-//! --features testing,formats,interop --test operations bounds` writes the bounds anew, each the next of
-//! [`LEVELS`] above the error; it is right only for a change that means to change derivatives.
+//! An error is in ULPs of the exact derivative, or of 1 if that is larger. A bound is the next of [`LEVELS`] above.
+//! `CUPRIC_BLESS=1 cargo test --release --features testing,formats,interop --test operations bounds` rewrites the
+//! bounds. Only do this for a change that is meant to change derivatives.
 
 use crate::kit::has;
 use cupric::*;
@@ -14,10 +14,10 @@ const LEVELS: [f64; 21] =
 
 const DTYPES: [DType; 4] = [DType::F64, DType::F32, DType::F16, DType::BF16];
 
-/// The points at which a derivative is known: the operands, and the derivative.
+/// Points with a known derivative: the operands, and the exact derivative.
 type Points = Vec<(Vec<f64>, f64)>;
 
-/// The points for each function and number of an operand.
+/// The points for each function and each index of an operand.
 fn points() -> BTreeMap<(String, usize), Points> {
     let mut all: BTreeMap<(String, usize), Points> = BTreeMap::new();
     for line in include_str!("../../data/gradients.txt").lines() {
@@ -29,7 +29,7 @@ fn points() -> BTreeMap<(String, usize), Points> {
     all
 }
 
-/// The distance between two neighbouring numbers of a type at a number.
+/// The distance between neighbouring numbers of a type near `at`.
 fn ulp(dtype: DType, at: f64) -> f64 {
     let digits = match dtype {
         DType::F64 => 52,
@@ -40,7 +40,7 @@ fn ulp(dtype: DType, at: f64) -> f64 {
     at.abs().max(1.0).log2().floor().exp2() * 0.5f64.powi(digits)
 }
 
-/// The largest error of a derivative on a device, in ULPs. Points at which the type overflows do not count.
+/// The largest error of a derivative on a device, in ULPs. Points where the type overflows are left out.
 fn error(row: &testing::Row, by: usize, points: &Points, dtype: DType, d: &Device) -> f64 {
     let operand = |i: usize| -> Expr {
         let column: Vec<f64> = points.iter().map(|p| p.0[i]).collect();
@@ -56,7 +56,7 @@ fn error(row: &testing::Row, by: usize, points: &Points, dtype: DType, d: &Devic
     let results = read(&y).into_iter().zip(read(&dx)).zip(points);
     let counts = results.filter(|((y, _), (_, want))| y.is_finite() && want.abs() < most);
     let errors = counts.map(|((_, got), (_, want))| (got - want).abs() / ulp(dtype, *want));
-    // `max` would leave out a NaN
+    // a NaN counts as infinite, because `max` would ignore it
     errors.map(|e| if e.is_nan() { f64::INFINITY } else { e }).fold(0.0, f64::max)
 }
 
@@ -97,7 +97,7 @@ fn derivatives_are_within_their_bounds() {
         }
         table.push('\n');
     }
-    // every formula of a row of floats has a bound
+    // every derivative formula of a function of floats must have a bound
     let formulas = rows.values().filter(|row| row.takes(DType::F32, false) && row.result(DType::F32) == DType::F32);
     for row in formulas {
         for (by, kind) in row.derivatives().into_iter().flatten().enumerate() {
@@ -114,7 +114,7 @@ fn derivatives_are_within_their_bounds() {
     assert!(wrong.is_empty() || bless, "{}\n{advice}", wrong.join("\n"));
 }
 
-/// Functions that choose or copy an operand, whose derivatives are exact (`rows.rs` compares them).
+/// Functions that select or copy an operand. Their derivatives are exact, and `rows.rs` compares them.
 const EXACT: [&str; 12] = [
     "abs",
     "clip",

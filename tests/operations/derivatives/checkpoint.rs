@@ -1,4 +1,4 @@
-//! Checkpoints: the same bits as without them, less memory, one plan, and what they may contain.
+//! Checkpoints: the same bits as without them, less memory, a single plan, and what may be inside them.
 
 use super::noise;
 use crate::kit::*;
@@ -7,12 +7,12 @@ use cupric::*;
 
 const LAYERS: usize = 12;
 
-/// Builds a part of a network, in a checkpoint or without one.
+/// Builds a part of a network, inside a checkpoint or without one.
 fn part(is_kept: bool, build: impl FnOnce() -> Expr) -> Expr {
     if is_kept { build() } else { checkpoint(build) }
 }
 
-/// Two products, a dropout, and normed rows, with a shortcut.
+/// Two products, a dropout, a shortcut connection and a softmax.
 fn layer(h: &Expr, [v, w]: &[Array; 2], rng: &mut Rng) -> Expr {
     let inner = h.matmul(v).gelu().dropout(0.1, rng).matmul(w);
     (h + inner).softmax(-1) * 3.0
@@ -25,7 +25,7 @@ fn weights(d: &Device, t: DType, n: usize, layers: usize) -> Vec<[Array; 2]> {
     (0..layers).map(|_| [one(&[n, 4 * n]), one(&[4 * n, n])]).collect()
 }
 
-/// The loss of a network, and the derivatives with respect to all weights.
+/// The loss of a network, and its derivatives with respect to all weights.
 fn network(is_kept: bool, x: &Array, weights: &[[Array; 2]]) -> Vec<Expr> {
     let mut rng = Rng::new(3);
     let mut h: Expr = x.into();
@@ -57,7 +57,7 @@ fn derivatives_have_the_same_bits_as_without_checkpoints(d: &Device) {
         let x = noise(&mut Dice::new(1), &[5, 8], -1.0, 1.0, &Device::cpu()).astype(t).eval().unwrap().to_device(d).unwrap();
         let (kept, again) = (bits(&network(true, &x, &w)), bits(&network(false, &x, &w)));
         if t == F16 {
-            // a half is rounded where it is stored, and other values are stored
+            // f16 is rounded where a value is stored, and a checkpoint stores other values
             for (a, b) in kept.iter().flatten().zip(again.iter().flatten()) {
                 let (a, b) = (number::real(t, *a), number::real(t, *b));
                 assert!((a - b).abs() <= 2e-3 * a.abs().max(0.02), "{a} and {b}");
@@ -68,7 +68,7 @@ fn derivatives_have_the_same_bits_as_without_checkpoints(d: &Device) {
     }
 }
 
-// the value and the first derivatives have the same bits, others may be rounded in other places
+// The value and the first derivatives have equal bits; higher derivatives may be rounded differently.
 fn nested_checkpoints_have_the_same_derivatives(d: &Device) {
     let w = noise(&mut Dice::new(2), &[4, 4], -0.5, 0.5, &Device::cpu()).astype(F32).eval().unwrap().to_device(d).unwrap();
     let x = noise(&mut Dice::new(3), &[3, 4], -1.0, 1.0, &Device::cpu()).astype(F32).eval().unwrap().to_device(d).unwrap();
@@ -106,7 +106,7 @@ fn steps_of_training_prepare_one_plan(d: &Device) {
 
 }
 
-/// The most bytes that an evaluation takes beside its operands, and its kernels.
+/// The peak memory of an evaluation beyond its operands, and its number of kernels.
 fn cost(is_kept: bool) -> (usize, u64) {
     let d = own(&Device::cpu());
     let w = weights(&d, F32, 16, LAYERS);
@@ -152,7 +152,7 @@ fn captured_expressions_and_views_are_operands() {
     for (a, b) in kept.iter().zip(&again) {
         assert!(a.allclose(b, 1e-6, 1e-6, false).item::<bool>().unwrap(), "{a} and {b}");
     }
-    // what was made elsewhere is returned unchanged
+    // an expression that was made outside the checkpoint is returned unchanged
     let [d] = grad(&checkpoint(|| h.clone()).sum(..), [&h]);
     assert_eq!(d.to_vec::<f32>().unwrap(), [1.0; 4]);
     let unread = checkpoint(|| (&x * 2.0).sum(..));

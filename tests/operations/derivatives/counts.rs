@@ -1,4 +1,4 @@
-//! The kernels of steps of training. A change that needs more of them must say why.
+//! The number of kernels of training steps. A change that needs more kernels must explain it.
 
 use crate::kit::own;
 use cupric::*;
@@ -35,7 +35,7 @@ fn cross_entropy_by_label() {
     assert!(kernels(&[&loss, &d]) <= 3, "{} kernels", kernels(&[&loss, &d]));
 }
 
-/// The batch, the tokens, the width and the heads of a block.
+/// The batch size, the number of tokens, the width and the number of heads of a transformer block.
 type Size = [usize; 4];
 
 /// Returns the weights of a block of a transformer.
@@ -44,7 +44,7 @@ fn weights(rng: &mut Rng, [.., c, _]: Size) -> [Array; 8] {
     shapes.map(|shape| random(rng, shape))
 }
 
-/// Returns the result of a block of a transformer: attention and a network of two layers, each behind a norm.
+/// Returns a transformer block's result: attention and a network of two layers, each after a layer norm.
 fn block(x: &Expr, weights: &[Array; 8], [b, t, c, h]: Size) -> Expr {
     let [qkv, out, up, down, gain1, bias1, gain2, bias2] = weights;
     let norm = |e: &Expr, gain: &Array, bias: &Array| e.layer_norm(-1, 1e-5) * gain + bias;

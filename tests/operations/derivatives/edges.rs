@@ -1,9 +1,9 @@
-//! Derivatives at points where there is none, the errors, and what leaves share.
+//! Derivatives at points where the function is not differentiable, errors, and leaves that share memory.
 
 use crate::kit::{error, on_devices, put, same};
 use cupric::*;
 
-/// The derivative of a sum with respect to an array of f32.
+/// The derivative of a function's sum with respect to an f32 array.
 fn slope(d: &Device, x: &[f32], f: impl Fn(&Expr) -> Expr) -> Vec<f32> {
     let x = put::<f32>(d, x, &[x.len()]);
     let [g] = grad(&f(&x).sum(..), [&x]);
@@ -13,7 +13,7 @@ fn slope(d: &Device, x: &[f32], f: impl Fn(&Expr) -> Expr) -> Vec<f32> {
 on_devices! {
 
 fn where_there_is_no_derivative_the_result_is_stated(d: &Device) {
-    // a branch that is not taken adds no NaN, as JAX's does
+    // the branch that `select` discards adds no NaN (in JAX it does)
     assert_eq!(slope(d, &[4., 0., -1.], |x| select(x.greater(0.0), x.sqrt(), 0.0)), [0.25, 0., 0.]);
     assert_eq!(slope(d, &[1., 0.], |x| select(x.equal(0.0), 1.0, x.sin() / x))[1], 0.);
     assert_eq!(slope(d, &[1., 0.], |x| select(x.greater(0.0), x.log() * 3.0, 0.0)), [3., 0.]);
@@ -22,26 +22,26 @@ fn where_there_is_no_derivative_the_result_is_stated(d: &Device) {
         select(x.greater(0.0), &root, 0.0) + select(x.greater(1.0), &root * 2.0, 0.0)
     };
     assert_eq!(slope(d, &[4., 0.25, -1.], shared), [0.75, 1., 0.]);
-    // ties share
+    // equal maxima share the derivative
     assert_eq!(slope(d, &[2., 2., 1.], |x| x.max(..)), [0.5, 0.5, 0.]);
     assert_eq!(slope(d, &[3.], |x| maximum(x, 3.0)), [0.5]);
-    // kinks
+    // kinks and jumps
     assert_eq!(slope(d, &[0., -2.], |x| x.abs() + x.relu()), [0., -1.]);
     assert_eq!(slope(d, &[1.5, -0.5], |x| x.floor() + x.round() + x.sign()), [0., 0.]);
     assert_eq!(slope(d, &[-2., -1., 0.5, 1., 2.], |x| x.clip(-1.0, 1.0)), [0., 1., 1., 1., 0.]);
-    // the norms of zeros, and the deviation of equal numbers
+    // norms of zeros, and the standard deviation of equal numbers
     assert_eq!(slope(d, &[0., 0.], |x| x.vector_norm(.., 2.0)), [0., 0.]);
     assert_eq!(slope(d, &[3., 3.], |x| x.std(..)), [0., 0.]);
     assert_eq!(slope(d, &[0.], |x| hypot(x, 0.0)), [0.]);
-    // products with zeros
+    // products with zero factors
     assert_eq!(slope(d, &[2., 0., 3.], |x| x.prod(..)), [0., 6., 0.]);
     assert_eq!(slope(d, &[0., 0., 3.], |x| x.prod(..)), [0., 0., 0.]);
     assert_eq!(slope(d, &[2., 0., 3.], |x| x.cumulative_prod(0)), [1., 8., 0.]);
-    // infinite slopes stay infinite, and 0 · log(0) is 0
+    // infinite slopes stay infinite, and 0 · log(0) counts as 0
     assert_eq!(slope(d, &[0.], Expr::sqrt), [f32::INFINITY]);
     assert_eq!(slope(d, &[0., 2.], |x| x.pow(2.0)), [0., 4.]);
     assert_eq!(slope(d, &[0., 2.], |x| x.pow(0.0)), [0., 0.]);
-    // far from 0 an activation is constant or has the slope 1; overflows within its formula do not matter
+    // far from 0 the slope of an activation is 0 or 1, even if parts of its formula overflow
     let far = [f32::NEG_INFINITY, -1e30, -200., 200., 1e30, f32::INFINITY];
     for activation in [Expr::silu, Expr::gelu, Expr::gelu_tanh] {
         assert_eq!(slope(d, &far, activation), [0., 0., 0., 1., 1., 1.]);
@@ -63,23 +63,23 @@ fn views_of_an_array_count_as_the_array(d: &Device) {
     same(&g, &[0f32, 2., 2., 0., 2., 2.]);
     let [g] = grad(&w.reshape([3, 2]).slice(s![1]).square().sum(..), [&w]);
     same(&g, &[0f32, 0., 6., 8., 0., 0.]);
-    // the columns of one array as operands of their own
+    // two columns of one array as separate operands
     let (left, right) = (w.slice(s![.., ..1]).eval().unwrap(), w.slice(s![.., 1..]).eval().unwrap());
     let [a, b] = grad(&(&left * &right).sum(..), [&left, &right]);
     same(&a, &[5f32, 11.]);
     same(&b, &[1f32, 1., 4., 4.]);
     let [a] = grad(&(&left * &right).sum(..), [&left]);
     same(&a, &[5f32, 11.]);
-    // a part as an operand, where the whole is read
+    // a part of an array as an operand, while the expression reads the whole array
     let row = w.slice(s![0]).eval().unwrap();
     let [a, b] = grad(&(&w * &row).sum(..), [&w, &row]);
     assert!(error(&b).contains("shares elements with operand 1"), "{}", error(&b));
     assert!(a.eval().is_err());
-    // named twice
+    // the same operand twice
     let [a, b] = grad(&w.square().sum(..), [&w, &w]);
     same(&a, &[2f32, 4., 6., 8., 10., 12.]);
     same(&b, &[2f32, 4., 6., 8., 10., 12.]);
-    // an expression as an operand, and what it is made of
+    // an expression as an operand, and the array from which it is computed
     let h = &w * 3.0;
     let [of_h, of_w] = grad(&h.square().sum(..), [&h, &w]);
     same(&of_h, &[6f32, 12., 18., 24., 30., 36.]);
@@ -140,7 +140,7 @@ fn rules_replace_derivatives(d: &Device) {
     let rounded = with_vjp(&x.round(), [&x], |g| [g * 2.0]);
     let [g] = grad(&(rounded.reshape([2, 1]) * 5.0).sum(..), [&x]);
     same(&g, &[10f32, 10.]);
-    // of an array itself, and of a view of it
+    // a custom rule for an array itself, and a view of the result
     let marked = with_vjp(&x, [&x], |g| [g * 7.0]);
     let [g] = grad(&marked.slice(s![1..]).sum(..), [&x]);
     same(&g, &[0f32, 7.]);
@@ -152,7 +152,7 @@ fn rules_replace_derivatives(d: &Device) {
     let [g] = grad(&wrong.sum(..), [&x]);
     let e = error(&g);
     assert!(e.contains("with_vjp: the derivative for operand 0 has dtype i32; the operand has dtype f32"), "{e}");
-    // an operand of integers has no derivative, and the rule may return anything of its shape
+    // an integer operand has no derivative, so the rule may return anything of its shape
     let i = put::<i32>(d, [0, 1], &[2]);
     let taken = with_vjp(&(&x * &i), [&x, &i], |g| [g * 3.0, g.astype(DType::I32)]);
     let [g] = grad(&taken.sum(..), [&x]);
@@ -183,7 +183,7 @@ fn wrong_calls_are_errors_that_name_the_operand(d: &Device) {
     let [a, b] = grad_or_zeros(&x.sum(..), [&x, &y]);
     same(&a, &[1f32, 1.]);
     same(&b, &[0f32]);
-    // computed values are constants
+    // results that were evaluated are constants
     let kept = x.square().eval().unwrap();
     assert!(one(&kept.sum(..), &x).contains("does not read"));
 }
@@ -236,7 +236,7 @@ fn a_training_step_leaks_nothing_and_learns() {
         w.update(|w| w - dw * 0.05).unwrap();
         b.update(|b| b - db * 0.05).unwrap();
     }
-    // y = x[0] + 2 x[1] − 1
+    // gradient descent must find y = x[0] + 2 x[1] − 1
     let found: Vec<f32> = [&w, &b].iter().flat_map(|a| a.to_vec::<f32>().unwrap()).collect();
     for (got, want) in found.iter().zip([1f32, 2., -1.]) {
         assert!((got - want).abs() < 1e-2, "{found:?}");

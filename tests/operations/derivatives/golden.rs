@@ -1,10 +1,10 @@
-//! Results and derivatives beside JAX: `data/make_derivatives.py` writes the file.
+//! Results and derivatives, compared with JAX's: `data/make_derivatives.py` writes the file.
 
 use crate::kit::{has, on_devices};
 use cupric::DType::*;
 use cupric::*;
 
-/// The function of a line.
+/// Builds the function that a line of the file names.
 fn function(name: &str, x: &[Expr]) -> Expr {
     let (a, b) = (&x[0], x.get(1).unwrap_or(&x[0]));
     let indices = |i: usize| x[i].astype(I32);

@@ -1,7 +1,7 @@
-//! Derivatives: of every row of the ufunc table (`rows.rs`) and of every kind of operation (`structures.rs`) beside
-//! differences of exact or f64 values, within error bounds (`bounds.rs`), of composites beside JAX (`golden.rs`), of random compositions by duality, at
-//! points where there is none (`edges.rs`), and with checkpoints (`checkpoint.rs`). The kernels of steps of training are
-//! counted (`counts.rs`).
+//! Tests of derivatives: every elementwise function (`rows.rs`) and kind of operation (`structures.rs`) against finite
+//! differences of exact or f64 values; error bounds (`bounds.rs`); composites against JAX (`golden.rs`); random
+//! compositions by duality of vjp and jvp; points without a derivative (`edges.rs`); checkpoints (`checkpoint.rs`);
+//! numbers of kernels in training (`counts.rs`).
 
 mod bounds;
 mod checkpoint;
@@ -14,19 +14,19 @@ mod structures;
 use crate::kit::Dice;
 use cupric::*;
 
-/// Random f64 numbers of a shape, between two bounds.
+/// An array of random f64 numbers between two bounds.
 pub(crate) fn noise(dice: &mut Dice, shape: &[usize], low: f64, high: f64, d: &Device) -> Array {
     let numbers: Vec<f64> = (0..shape.iter().product()).map(|_| dice.within(low, high)).collect();
     Array::from_vec(numbers, shape).unwrap().to_device(d).unwrap()
 }
 
-/// The f64 value of a 0-d expression.
+/// The value of a 0-d expression as f64.
 pub(crate) fn value(e: &Expr) -> f64 {
     e.to_device(&Device::cpu()).unwrap().astype(DType::F64).item::<f64>().unwrap_or_else(|e| panic!("{e}"))
 }
 
-/// Holds the derivatives of `f` with respect to each array, in f64, to differences of fourth order along random
-/// directions, and `jvp` to the same numbers. `close` is the error relative to the sum of the terms' magnitudes.
+/// Compares the derivatives of `f` for each array with fourth-order differences in random directions, and `jvp` with
+/// the same numbers, in f64. `close` is the error relative to the sum of the terms' magnitudes.
 pub(crate) fn check(name: &str, d: &Device, inputs: &[Array], close: f64, f: impl Fn(&[Expr]) -> Expr) {
     let dice = &mut Dice::new(7);
     let leaves: Vec<Expr> = inputs.iter().map(Expr::from).collect();

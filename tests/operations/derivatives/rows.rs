@@ -1,21 +1,21 @@
-//! The derivatives of every row of the ufunc table, beside differences of its exact reference in f64.
+//! Derivatives of every elementwise function, compared with differences of its exact f64 reference.
 
 use super::value;
 use crate::kit::{Dice, has, on_devices, put};
 use cupric::testing::{self, Row};
 use cupric::*;
 
-/// Operands in a row's domain, away from its ends, where differences would leave it.
+/// Operands in a function's domain, but not so near to its ends that differences would leave it.
 fn operands(row: &Row, dice: &mut Dice, n: usize) -> Vec<Vec<f64>> {
     let [low, high] = row.domain();
-    // a wide domain is drawn near 0, where the function is not flat or huge
+    // for a wide domain, numbers near 0, where the function is neither flat nor huge
     let (low, high) = (low.max(-8.0), high.min(8.0));
     let inner = (high - low) * 0.02;
     (0..row.arity()).map(|_| (0..n).map(|_| dice.within(low + inner, high - inner)).collect()).collect()
 }
 
-/// The derivative of the exact reference with respect to an operand, by a difference of sixth order, and how uncertain
-/// it is.
+/// The derivative of the exact reference with respect to an operand, by a sixth-order difference, and its
+/// uncertainty.
 fn difference(row: &Row, at: &[f64], by: usize) -> (f64, f64) {
     let exact = row.exact().unwrap();
     let h = 1e-3 * at[by].abs().max(0.1);
@@ -44,7 +44,7 @@ fn every_row_has_the_derivative_of_its_reference(d: &Device) {
         for dtype in dtypes {
             let n = 64;
             let columns = operands(&row, dice, n);
-            // f32 sees the numbers that it has
+            // the reference gets the operands rounded to f32
             let columns: Vec<Vec<f64>> = match dtype {
                 DType::F32 => columns.iter().map(|c| c.iter().map(|x| f64::from(*x as f32)).collect()).collect(),
                 _ => columns,
@@ -60,7 +60,7 @@ fn every_row_has_the_derivative_of_its_reference(d: &Device) {
                     let at: Vec<f64> = columns.iter().map(|c| c[i]).collect();
                     let (want, uncertain) = difference(&row, &at, by);
                     if !want.is_finite() || uncertain > 1e-3 * want.abs().max(1.0) {
-                        // a jump or a pole is near
+                        // near a jump or a pole the difference is too uncertain
                         continue;
                     }
                     seen += 1;

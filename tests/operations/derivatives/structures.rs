@@ -1,10 +1,10 @@
-//! Derivatives of every kind of operation beside differences in f64.
+//! Derivatives of every kind of operation, compared with differences in f64.
 
 use super::{check, noise};
 use crate::kit::{Dice, has, on_devices};
 use cupric::*;
 
-/// Arrays of these shapes, on a device that has f64.
+/// Random arrays of these shapes; None if the device lacks f64.
 fn arrays(shapes: &[&[usize]], d: &Device) -> Option<Vec<Array>> {
     let dice = &mut Dice::new(3);
     has(d, DType::F64).then(|| shapes.iter().map(|s| noise(dice, s, 0.4, 2.0, d)).collect())

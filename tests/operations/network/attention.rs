@@ -1,10 +1,10 @@
-//! Attention beside plain loops and the plain formula, its kernels and its memory.
+//! Attention, compared with plain loops and the plain formula; its number of kernels and its memory.
 
 use super::*;
 use crate::derivatives::noise;
 use cupric::DType::*;
 
-/// Attention of one head by loops. `reads` is added to the score of a query and a key.
+/// Attention of one head by plain loops. `reads(query, key)` is added to the score.
 fn plain(q: &Host<f64>, k: &Host<f64>, v: &Host<f64>, scale: f64, reads: impl Fn(usize, usize) -> f64) -> Host<f64> {
     let (d, m) = (q.shape[1], k.shape[0]);
     Host::of(&[q.shape[0], v.shape[1]], |at| {
@@ -18,7 +18,7 @@ fn plain(q: &Host<f64>, k: &Host<f64>, v: &Host<f64>, scale: f64, reads: impl Fn
     })
 }
 
-/// The plain formula.
+/// Attention by the plain formula softmax(q·kᵀ·scale)·v.
 fn formula(q: &Expr, k: &Expr, v: &Expr, is_causal: bool) -> Expr {
     let [.., n, d] = *q.shape().unwrap() else { panic!("two axes") };
     let m = k.shape().unwrap()[k.ndim().unwrap() - 2];
@@ -55,14 +55,14 @@ fn attention_is_that_of_loops(d: &Device) {
             near(&attention(&a, &b, &x, options(true).scale(0.5)), &causal.data, bound);
             let added = plain(&q, &k, &v, scale, |i, j| bias.data[i * m + j]);
             near(&attention(&a, &b, &x, options(false).mask(&y)), &added.data, bound);
-            // the first query reads no key
+            // the first query must not read any key
             let masked = plain(&q, &k, &v, scale, |i, j| if i > 0 && bias.data[i * m + j] > 0.0 { 0.0 } else { low });
             let rows = arange(0, n as i64, 1, I32).expand_dims(1).greater(0).to_device(d).unwrap();
             let mask = y.greater(0.0).logical_and(rows);
             let got = attention(&a, &b, &x, options(false).mask(mask));
             assert_eq!(got.dtype().unwrap(), t);
             near(&got, &masked.data, bound);
-            // views in another order, with leading axes that broadcast
+            // operands are views with other axis orders, and leading axes that broadcast
             let wide = a.t().eval().unwrap();
             let heads = attention(wide.t().expand_dims(0), b.broadcast_to([3, m, c]), &x, options(false));
             assert_eq!(heads.shape().unwrap(), [3, n, e]);
@@ -72,12 +72,12 @@ fn attention_is_that_of_loops(d: &Device) {
 }
 
 fn blocks_equal_the_plain_formula(d: &Device) {
-    // 40 MiB of scores: two blocks
+    // 40 MiB of scores, which are computed in two blocks
     let n = 1280;
     let dice = &mut Dice::new(6);
     let mut one = |c: usize| noise(dice, &[2, 3, n, c], -1.0, 1.0, &Device::cpu()).astype(F32).eval().unwrap().to_device(d).unwrap();
     let (q, k, v, weights) = (one(4), one(4), one(2), one(2));
-    // a software driver takes seconds for each form, so a run takes one of them
+    // a software driver takes seconds for each variant, so a run takes one of them
     for is_causal in [false, true].into_iter().filter(|c| !d.is_gpu() || in_turn(usize::from(*c), 2)) {
         let all = |y: &Expr| {
             let list = grad(&(y * &weights).sum(..), [&q, &k, &v]);
@@ -117,7 +117,7 @@ fn small_attention_has_the_kernels_of_the_formula() {
 #[test]
 fn the_scores_of_one_block_are_alive() {
     let d = own(&Device::cpu());
-    // 128 MiB of scores: four blocks
+    // 128 MiB of scores, which are computed in four blocks
     let [q, k, v] = [(1, 8192), (2, 4096), (3, 4096)]
         .map(|(seed, n)| Rng::new(seed).normal([1, n, 8], F32).eval().unwrap().to_device(&d).unwrap());
     let result = 8192 * 8 * 4;
@@ -132,6 +132,6 @@ fn the_scores_of_one_block_are_alive() {
     let block = 32 << 20;
     // the scores of a block, and their softmax
     assert!(forward <= 2 * block + 4 * result + (1 << 20), "{forward}");
-    // the scores, their softmax, the derivatives of both, and one more of such a size, however many blocks there are
+    // memory for one block: the scores, the softmax, both derivatives, and one more array of that size
     assert!(both <= 5 * block + 16 * result + (1 << 20), "{both}");
 }

@@ -4,7 +4,7 @@ use super::*;
 use crate::derivatives::{check, noise, value};
 use cupric::DType::*;
 
-/// The convolution by its definition, with channels first.
+/// The convolution by its definition, with the channels before the spatial axes.
 fn convolved(case: &Case, x: &Host<f64>, w: &Host<f64>) -> Host<f64> {
     let [input, out] = case.channels;
     let elements = every_index(&case.window);
@@ -57,7 +57,7 @@ fn conv_transpose(n: usize, x: &Expr, w: &Expr, options: Conv) -> Expr {
     }
 }
 
-/// The numbers that an output padding adds to make a transposed convolution as long as a case's input, if there are some.
+/// The output padding that makes a transposed convolution as long as a case's input, if there is one.
 fn output_padding(case: &Case) -> Option<Vec<usize>> {
     let counts = case.counts();
     let of = |j: usize| {
@@ -86,7 +86,7 @@ fn convolutions_equal_loops(d: &Device) {
         let (x, w) = if t == U8 { (x.map(f64::abs), w.map(f64::abs)) } else { (x, w) };
         let want = convolved(&case, &x, &w);
         let want = if t == U8 { want.map(|v| v % 256.0) } else { want };
-        // bf16 has 8 bits
+        // bf16 has only 8 significant bits, so the exact sums are rounded
         let want = if t == BF16 { want.map(|v| number::real(t, number::round(t, v))) } else { want };
         let [x, w, want] = [&x, &w, &want].map(|h| moved(h, 1, case.is_last));
         let (x, w) = (put(t, &x, d), put(t, &w, d));
@@ -105,7 +105,7 @@ fn transposed_convolutions_equal_loops(d: &Device) {
         let y = whole(&shaped(case.batch, case.channels[1] * case.groups, &case.counts()), dice);
         let w = whole(&shaped(case.channels[1] * case.groups, case.channels[0], &case.window), dice);
         let want = spread(&case, &y, &w);
-        // with channels last, the weights have the channels of the result in front
+        // with channels last, the first axis of the weights is the result's channels
         let w = match case.is_last {
             false => w,
             true => {
@@ -141,7 +141,7 @@ fn derivatives_of_convolutions_equal_differences(d: &Device) {
         let w = noise(dice, &order(shaped(out, case.channels[0], &case.window)), -1.0, 1.0, d);
         let what = format!("seed {seed}: {}", case.named());
         check(&what, d, &[x.clone(), w.clone()], 2e-8, |v| conv(n, &v[0], &v[1], case.conv()));
-        // the derivatives of the derivatives, by every operand
+        // second derivatives, with respect to every operand
         let y = order(shaped(case.batch, out, &case.counts()));
         let y = noise(dice, &y, -1.0, 1.0, d);
         check(&format!("{what}, of the input's derivative"), d, &[y.clone(), w.clone()], 2e-8, |v| {
@@ -170,7 +170,7 @@ fn derivatives_of_transposed_convolutions_equal_differences(d: &Device) {
         let f = |v: &[Expr]| conv_transpose(n, &v[0], &v[1], case.conv().output_padding(more.clone()));
         check(&format!("seed {seed}: {}", case.named()), d, &[y, w], 2e-8, f);
     }
-    // channels last, whose weights are turned
+    // channels last, where the weights are transposed
     let dice = &mut Dice::new(5);
     let (y, w) = (noise(dice, &[2, 3, 4, 4], -1.0, 1.0, d), noise(dice, &[6, 3, 2, 2], -1.0, 1.0, d));
     let options = Conv::default().stride(2).padding(1).groups(2).channels_last();
@@ -198,7 +198,7 @@ fn half_convolutions_sum_in_f32(d: &Device) {
     for groups in [1, 2] {
         let x = x.broadcast_to([1, groups, 64, 64]);
         let w = full([groups, 1, 64, 64], 1.0, F16);
-        // 4,096 is more than f16 counts in steps of 1
+        // above 2,048, f16 cannot count in steps of 1, but sums are computed in f32
         let y = x.conv2d(&w, Conv::default().groups(groups));
         assert_eq!(y.astype(F32).to_vec::<f32>().unwrap(), vec![4096.0; groups]);
     }
@@ -217,7 +217,7 @@ fn same_padding_keeps_lengths() {
         assert_eq!(y.shape().unwrap(), [1, 1, length.div_ceil(stride)]);
         assert_eq!(x.conv_transpose1d(&w, options).shape().unwrap(), [1, 1, length * stride]);
     }
-    // one more zero behind
+    // the padding `same` adds one more zero at the end than at the start
     let y = array![[[1., 2., 3.]]].conv1d(array![[[1., 10.]]], Conv::default().same());
     assert_eq!(y.to_vec::<f32>().unwrap(), [21., 32., 3.]);
 }
@@ -241,7 +241,7 @@ fn a_batch_may_be_missing_or_empty() {
     }
 }
 
-/// A product of the input and the result with the same weights is the same by a convolution and by its transpose.
+/// ⟨conv(x), y⟩ equals ⟨x, conv_transpose(y)⟩ for the same weights.
 #[test]
 fn a_transposed_convolution_is_the_transpose() {
     let (dice, d) = (&mut Dice::new(9), &Device::cpu());
@@ -268,7 +268,7 @@ fn a_convolution_is_one_product() {
         assert_eq!(products(&dx), 1, "{}", dx.plan().unwrap());
         assert_eq!(products(&dw), 1, "{}", dw.plan().unwrap());
     }
-    // a depthwise convolution is one kernel, which reads the windows in place
+    // a depthwise convolution is one kernel that reads the windows without copying them
     let y = x.conv2d(evaluated(&[3, 1, 3, 3]), Conv::default().groups(3));
     assert_eq!(kernels(&y), 1, "{}", y.plan().unwrap());
 }
@@ -326,7 +326,7 @@ fn what_does_not_fit_is_an_error() {
     fails(t(c().stride(1usize << 62)), K::LimitExceeded, "conv_transpose2d");
     fails(t(c().stride(1 << 30)), K::LimitExceeded, "");
     let one = zeros([1, 4, 1, 1], F32);
-    // one window needs no room for its stride
+    // with a single window, the stride does not matter
     assert_eq!(one.conv_transpose2d(v, c().stride(usize::MAX)).shape().unwrap(), [1, 3, 3, 3]);
     assert_eq!(x.conv2d(w, c().stride(usize::MAX)).shape().unwrap(), [2, 6, 1, 1]);
 }

@@ -1,9 +1,9 @@
-//! Convolutions, transposed convolutions and pools beside JAX: `data/make_network.py` writes the file.
+//! Convolutions, transposed convolutions and pools, compared with JAX's: `data/make_network.py` writes the file.
 
 use super::*;
 use cupric::DType::*;
 
-/// A shape and the numbers.
+/// Parses a shape and the numbers of an array.
 fn host(shape: &str, numbers: &str) -> Host<f64> {
     let all = |text: &str| text.split_whitespace().map(|t| t.parse::<f64>().expect("a number")).collect::<Vec<_>>();
     Host { shape: all(shape).iter().map(|n| *n as usize).collect(), data: all(numbers) }

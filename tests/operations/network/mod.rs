@@ -1,5 +1,5 @@
-//! Attention, convolutions, pools, `dropout` and `clip_by_norm` beside plain loops, their derivatives beside differences, and the
-//! kernels that they need.
+//! Attention, convolutions, pools, `dropout` and `clip_by_norm`, compared with plain loops; their derivatives, compared
+//! with finite differences; and how many kernels they need.
 
 mod attention;
 mod convolutions;
@@ -13,7 +13,7 @@ use cupric::*;
 /// Random options of a convolution or pool, and shapes that fit them.
 struct Case {
     batch: usize,
-    /// Channels of the input and of the result in each group.
+    /// The number of channels of the input, and of the result, in each group.
     channels: [usize; 2],
     groups: usize,
     lengths: Vec<usize>,
@@ -25,7 +25,7 @@ struct Case {
 }
 
 impl Case {
-    /// A case of `n` spatial axes, each with at least one window.
+    /// A random case with `n` spatial axes, each of which has at least one window.
     fn random(n: usize, dice: &mut Dice) -> Case {
         let mut case = Case {
             batch: dice.below(3) + 1,
@@ -75,7 +75,7 @@ impl Case {
         (0..self.lengths.len()).map(of).collect()
     }
 
-    /// The position that a window's element has in the input, if it is no padding.
+    /// The position in the input of an element of a window, or None if it lies in the padding.
     fn place(&self, window: &[usize], element: &[usize]) -> Option<Vec<usize>> {
         let at = |j: usize| {
             let place = window[j] * self.stride[j] + element[j] * self.dilation[j];
@@ -94,7 +94,7 @@ impl Case {
     }
 }
 
-/// The shape of an array with channels before the spatial axes.
+/// The shape of an array whose channels come before the spatial axes.
 fn shaped(batch: usize, channels: usize, spatial: &[usize]) -> Vec<usize> {
     [batch, channels].into_iter().chain(spatial.iter().copied()).collect()
 }
@@ -104,7 +104,7 @@ fn whole(shape: &[usize], dice: &mut Dice) -> Host<f64> {
     Host::of(shape, |_| dice.between(-3, 3) as f64)
 }
 
-/// An array of numbers in a type.
+/// An array of these numbers, converted to a dtype.
 fn put(t: DType, host: &Host<f64>, d: &Device) -> Array {
     let bits: Vec<u64> = host
         .data
@@ -114,14 +114,14 @@ fn put(t: DType, host: &Host<f64>, d: &Device) -> Array {
     array(t, &bits, &host.shape, d).unwrap_or_else(|e| panic!("{e}"))
 }
 
-/// Moves channels from axis 1 to the end, or to another axis.
+/// Moves the channels from axis `from` to the end if `is_last`.
 fn moved(host: &Host<f64>, from: usize, is_last: bool) -> Host<f64> {
     let n = host.shape.len();
     let axes: Vec<usize> = (0..n).filter(|d| *d != from).chain([from]).collect();
     if is_last { host.permute(&axes) } else { host.clone() }
 }
 
-/// Holds an expression to exact numbers.
+/// Asserts that an expression has exactly these numbers.
 fn holds(what: &str, got: &Expr, t: DType, want: &Host<f64>) {
     assert_eq!(got.shape().unwrap_or_else(|e| panic!("{what}: {e}")), want.shape, "{what}: shape");
     assert_eq!(got.dtype().unwrap(), t, "{what}: dtype");

@@ -1,10 +1,10 @@
-//! Pools of maxima and means.
+//! Max pools and average pools.
 
 use super::*;
 use crate::derivatives::{check, noise};
 use cupric::DType::*;
 
-/// A case whose padding is less than its windows, without dilation.
+/// A case without dilation whose padding is smaller than its windows.
 fn case(n: usize, dice: &mut Dice) -> Case {
     let mut case = Case::random(n, dice);
     for j in 0..n {
@@ -32,13 +32,13 @@ fn pool(n: usize, is_max: bool, x: &Expr, options: Pool) -> Expr {
     }
 }
 
-/// The elements of a window that are no padding.
+/// The elements of a window that are not padding.
 fn elements(case: &Case, x: &Host<f64>, at: &[usize]) -> Vec<f64> {
     let places = every_index(&case.window).into_iter().filter_map(|k| case.place(&at[2..], &k));
     places.map(|p| x.at(&shaped(at[0], at[1], &p))).collect()
 }
 
-/// Numbers in random order, so far apart that the steps of differences do not make another element the maximum.
+/// Random numbers that differ so much that a finite difference does not change which one is the maximum.
 fn apart(dice: &mut Dice, shape: &[usize], d: &Device) -> Array {
     let n: usize = shape.iter().product();
     let mut numbers: Vec<f64> = (0..n).map(|i| (i as f64 - n as f64 / 2.0) * 2e-3).collect();
@@ -120,7 +120,7 @@ fn equal_maxima_share_the_derivative(d: &Device) {
     let x = Array::from_vec(vec![2f32, 2., 1., 2., 0., 0.], [1, 1, 6]).unwrap().to_device(d).unwrap();
     let [dx] = grad(&x.max_pool1d(3).sum(..), [&x]);
     assert_eq!(dx.to_vec::<f32>().unwrap(), [0.5, 0.5, 0., 1., 0., 0.]);
-    // the lowest values equal what is outside, which is no element
+    // the elements equal the padding value −∞, but the padding takes no share of the derivative
     let x = full([1, 1, 2], f32::NEG_INFINITY, F32).to_device(d).unwrap().eval().unwrap();
     let [dx] = grad(&x.max_pool1d(Pool::new(3).padding(1).stride(1)).sum(..), [&x]);
     assert_eq!(dx.to_vec::<f32>().unwrap(), [1., 1.]);
@@ -146,8 +146,8 @@ fn derivatives_of_pools_are_few_kernels() {
         let y = x.max_pool2d(options.clone());
         assert_eq!(kernels(&y), 1);
         let [dx] = grad(&(y * 2.0).sum(..), [&x]);
-        // for small windows the pool itself, what surrounds results and shares, and the phases; for large ones the pool and
-        // four of the derivative, of which one makes a table of positions for all channels
+        // for small windows: the pool, padding of results and shares, and one kernel per phase; for large ones the pool
+        // and four kernels of the derivative, of which one makes a table of positions for all channels
         assert!(kernels(&dx) <= of_max, "{}", dx.plan().unwrap());
         let y = x.avg_pool2d(options);
         assert_eq!(kernels(&y), 1);

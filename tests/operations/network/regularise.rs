@@ -18,7 +18,7 @@ fn dropout_keeps_scaled_elements(d: &Device) {
     }
 }
 
-// The derivative draws the same decisions again, in its one kernel.
+// The derivative draws the same mask again, within its only kernel.
 fn derivatives_of_dropout_draw_again(d: &Device) {
     let x = full([1000], 2.0, F32).to_device(d).unwrap().eval().unwrap();
     let y = x.dropout(0.5, &mut Rng::new(3));
@@ -56,7 +56,7 @@ fn rates_of_0_and_1() {
     assert_eq!(dx.to_vec::<f32>().unwrap(), [0., 0., 0.]);
     let far = full([2], INF, F32).dropout(1.0, &mut Rng::new(1));
     assert_eq!(far.to_vec::<f32>().unwrap(), [0., 0.]);
-    // each call takes a stream, whatever its rate
+    // each call uses one stream, whatever its rate is
     assert_eq!(rng.state()[1], 2);
 }
 

@@ -1,11 +1,11 @@
-//! The same bits always: 20 times over, in pools of 1, 2, 3 and 8 threads, with each instruction set of the machine, and
-//! on every machine: `tests/data/hashes.txt` holds a hash of each result on the CPU, and of the 200 programs of
-//! `tests/data/programs.txt`. Products of floats among the programs are of multiples of 1/8 below 4, which any order sums
-//! exactly, so that they have one hash on the CPU and on GPUs. All NaNs count as one: their signs and payloads are no part
-//! of the promise. `tests/data/lavapipe.txt` has the same programs on the software driver, and
-//! says which version it was; another version's bits are not compared.
+//! Results always have the same bits: in 20 repetitions, in pools of 1, 2, 3 and 8 threads, with each instruction set,
+//! and on every machine. `tests/data/hashes.txt` has a hash of each CPU result and of the 200 programs of
+//! `tests/data/programs.txt`. In these, floats in products are multiples of 1/8 below 4, whose sums are exact in any
+//! order, so that the CPU and GPUs have the same hash. All NaNs count as equal, because their signs and payloads are
+//! not guaranteed. `tests/data/lavapipe.txt` has the hashes of one version of the software driver; others are not
+//! compared.
 //!
-//! `CUPRIC_BLESS=1` writes the files anew, which is right only for a change that means to change results.
+//! `CUPRIC_BLESS=1` rewrites the files. Only do this for a change that is meant to change results.
 
 mod programs;
 mod results;
@@ -75,7 +75,7 @@ fn parse(text: &str) -> BTreeMap<String, u64> {
     text.lines().filter(|l| !l.starts_with('#')).filter_map(line).collect()
 }
 
-/// What the file says; first it is written, where that is asked for.
+/// The hashes in the file. With `CUPRIC_BLESS=1` the file is written first.
 fn known() -> BTreeMap<String, u64> {
     static BLESSED: Once = Once::new();
     BLESSED.call_once(|| {
@@ -111,7 +111,7 @@ fn pools_of_any_size() {
 fn every_instruction_set() {
     let mut stage = Stage::new(16, "determinism: instruction sets", &Device::cpu());
     let hashes = known().len();
-    // the set is chosen once in a process
+    // a process chooses its instruction set only once, so each set needs its own process
     for isa in ["portable", "avx2"] {
         let run = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", &test_name(module_path!(), "golden_hashes")])
@@ -126,8 +126,8 @@ fn every_instruction_set() {
     }
 }
 
-/// The pinned programs on the software driver whose version the file names. Where the driver lacks f64, programs of f64 have no
-/// line.
+/// The pinned programs on the software driver, if its version is the one in the file. If the driver lacks f64, programs
+/// with f64 have no line.
 #[cfg(feature = "gpu")]
 #[test]
 fn the_software_driver() {
@@ -138,7 +138,7 @@ fn the_software_driver() {
     let text = std::fs::read_to_string(&path).unwrap_or_default();
     let named = text.lines().next().and_then(|l| l.strip_prefix("# ")).unwrap_or("no driver");
     if named != driver && !(blesses() && d.is_software()) {
-        // not through eprintln!, which the test harness captures
+        // not by eprintln!, because the test harness captures that
         let _ = writeln!(std::io::stderr(), "lavapipe.txt is of {named}: not compared with {driver}");
         return;
     }
@@ -160,7 +160,7 @@ fn the_software_driver() {
     stage.count(got.len());
 }
 
-/// Fewer kinds, each a pipeline on a GPU.
+/// Fewer kinds of results, because each needs a pipeline on a GPU.
 fn few(d: &Device) -> Vec<Expr> {
     let x = put(d, noise(1, 300 * 257), &[300, 257]);
     let h = put(d, noise(2, 5001).into_iter().map(f16::from_f32).collect::<Vec<_>>(), &[5001]);
@@ -194,7 +194,7 @@ fn twenty_repeats(d: &Device) {
     let once = |e: &Expr| hash([e.clone()]);
     let want: Vec<u64> = forms.iter().map(once).collect();
     for r in 0..20 {
-        // other neighbours in the batch, other memory, operands at other places
+        // with other work in the same batch, other memory, and operands at other offsets
         let held: Vec<Array> = forms.iter().skip(r % 7).step_by(2).map(|e| e.eval().unwrap()).collect();
         let again = if r % 4 == 0 { few(&d) } else { forms.clone() };
         for (i, e) in again.iter().enumerate() {

@@ -1,12 +1,12 @@
-//! The programs of `tests/data/programs.txt` as expressions. Their elements are made here, so that a change of the random
-//! programs elsewhere changes no hash.
+//! The programs of `tests/data/programs.txt` as expressions. Their elements are made here, so that changes of the
+//! random programs elsewhere change no hash.
 
 use crate::kit::{Dice, put};
 use crate::random_expressions::program::{Given, Program, Spec, build};
 use cupric::DType::{self, *};
 use cupric::{Device, Expr};
 
-/// Multiples of 1/8 below 4 and never 0, small integers; `wild` floats of all magnitudes, with special values.
+/// Multiples of 1/8 below 4 but not 0, small integers; with `wild`, floats of all magnitudes and special values.
 fn elements(seed: u64, wild: bool, n: usize, t: DType) -> Vec<f64> {
     let mut d = Dice::new(seed);
     let special = [f64::INFINITY, f64::NEG_INFINITY, f64::NAN, -0.0, 0.0, 3e38, -3e38, 1e-40, 65504.0, 1e-7];
@@ -33,13 +33,13 @@ fn leaf(s: &Spec, d: &Device) -> Expr {
     (*array).clone()
 }
 
-/// A program, by its name.
+/// A pinned program and its name.
 pub struct Pinned {
     pub name: String,
     pub program: Program,
 }
 
-/// The programs of a file, in its order.
+/// Parses the programs of a file, in order.
 pub fn parse(text: &str) -> Vec<Pinned> {
     let one = |line: &str| {
         let (name, text) = line.split_once(": ").unwrap_or_else(|| panic!("no name: {line}"));
@@ -51,12 +51,12 @@ pub fn parse(text: &str) -> Vec<Pinned> {
     text.lines().filter(|l| !l.starts_with('#')).map(one).collect()
 }
 
-/// The pinned programs.
+/// All pinned programs.
 pub fn pinned() -> Vec<Pinned> {
     parse(include_str!("../../data/programs.txt"))
 }
 
-/// Each program by its name: its results on a device.
+/// The name of each program, and its results on a device.
 pub fn all(d: &Device) -> Vec<(String, Vec<Expr>)> {
     pinned().iter().map(|p| (p.name.clone(), p.results(d))).collect()
 }
@@ -79,7 +79,7 @@ impl Pinned {
         self.program.roots.iter().map(|r| all[*r].clone()).collect()
     }
 
-    /// Why a changed result might leave the hash as it is, if so: too few steps, or too few different finite numbers.
+    /// Why a changed result might not change the hash: too few operations, or too few distinct finite numbers.
     pub fn weakness(&self) -> Option<String> {
         let (nodes, roots) = (&self.program.nodes, &self.program.roots);
         let product = self.name.starts_with("product");
@@ -92,7 +92,7 @@ impl Pinned {
         }
         let mut numbers: Vec<f64> = vec![];
         for (r, e) in roots.iter().zip(self.results(&Device::cpu())) {
-            // a product of leaves alone is not what is pinned
+            // a product of leaves alone does not show a change of the other operations
             if computes(&nodes[*r]) && nodes[*r].dtype.is_float() {
                 numbers.extend(e.astype(F64).to_vec::<f64>().unwrap_or_else(|e| panic!("{}: {e}", self.name)));
             }
@@ -105,7 +105,7 @@ impl Pinned {
         weak.then(|| format!("{all} elements, {share} % finite, {} different", finite.len()))
     }
 
-    /// Whether a leaf of the product is an operand of what comes after it too.
+    /// Whether a leaf that the product reads is also an operand of later operations.
     fn reads_an_operand_again(&self) -> bool {
         let nodes = &self.program.nodes;
         let below = |from: Vec<usize>, stop: &str| {
@@ -125,7 +125,7 @@ impl Pinned {
     }
 }
 
-/// Whether a product's operands are leaves or views of leaves: sums of 64ths below 2^18 need no rounding.
+/// Whether a product's operands are leaves or views of leaves: sums of 64ths below 2^18 are then exact.
 fn exact(p: &Program, product: &Spec) -> bool {
     product.args.iter().all(|a| {
         let mut at = a;

@@ -1,4 +1,4 @@
-//! The results whose bits are pinned, and the hash of a result.
+//! The results whose bits are pinned, and how a result is hashed.
 
 use super::programs;
 use crate::kit::operations::{self, Params, Pinned};
@@ -8,7 +8,7 @@ use cupric::testing::rows;
 use cupric::*;
 use std::collections::BTreeMap;
 
-/// FNV-1a over the elements, all NaNs alike.
+/// An FNV-1a hash of the elements, where all NaNs count as equal.
 struct Hash(u64);
 
 impl Hash {
@@ -50,13 +50,13 @@ pub fn hash(list: impl IntoIterator<Item = Expr>) -> u64 {
     h.0
 }
 
-/// Of results that are evaluated together.
+/// The hash of results that are evaluated together.
 pub fn together(list: &[Expr]) -> Result<u64> {
     Ok(hash(eval_many(list)?.iter().map(|a| (**a).clone())))
 }
 
-/// `n` elements of a type within a function's domain, special values among the floats; made without the library, and
-/// without anything that rounds differently elsewhere.
+/// `n` elements of a type within a function's domain; floats include special values. Made without the library, and only
+/// with operations that round alike on every machine.
 fn data(t: DType, [low, high]: [f64; 2], n: usize, seed: u64) -> Array {
     let mut dice = Dice::new(seed);
     let (low, high) = (low.max(-1e30), high.min(1e30));
@@ -74,7 +74,7 @@ fn data(t: DType, [low, high]: [f64; 2], n: usize, seed: u64) -> Array {
     let mut dice = Dice::new(seed);
     macro_rules! integers {
         ($t:ty) => {
-            // all sizes of numbers
+            // numbers of all magnitudes
             Array::from_vec((0..n).map(|_| (dice.next() >> dice.below(64)) as $t).collect::<Vec<$t>>(), [n])
         };
     }
@@ -88,7 +88,7 @@ fn data(t: DType, [low, high]: [f64; 2], n: usize, seed: u64) -> Array {
         I32 => integers!(i32),
         U64 => integers!(u64),
         I64 => integers!(i64),
-        // by way of f32, which rounds twice but on every machine alike: `from_f64` takes what conversion the processor has
+        // through f32, which rounds twice but alike everywhere; `from_f64` uses the processor's own conversion
         F16 => floats!(f16, |v| f16::from_f32(v as f32)),
         BF16 => floats!(bf16, bf16::from_f64),
         F32 => floats!(f32, |v| v as f32),
@@ -98,7 +98,7 @@ fn data(t: DType, [low, high]: [f64; 2], n: usize, seed: u64) -> Array {
     .unwrap()
 }
 
-/// A length with a ragged end, long enough for several tiles.
+/// An uneven length that needs several tiles.
 const N: usize = 20_011;
 
 fn elementwise(out: &mut BTreeMap<String, u64>) {
@@ -175,7 +175,7 @@ fn others(out: &mut BTreeMap<String, u64>) {
     let at = Array::from([3i32, 0, 119, 3, 64]);
     put("gathers", vec![x.take(&at, 0) * 2.0, x.take(Wrap(&at), 1), x.take(Clip(&at), 1)]);
     for t in [U8, I16, I32, U64] {
-        // integers of every size, and indices of which many meet; of those beyond the axis some wrap and some are clipped
+        // integers of every magnitude, many equal indices, and indices out of range that wrap or are clipped
         let (x, v) = (data(t, [0.0; 2], 120 * 77, 1), data(t, [0.0; 2], 120 * 500, 2).reshape([120, 500]));
         let x = x.reshape([120, 77]);
         let far = Array::from_vec((0..500).map(|i| i * 7919 % 601 - 300).collect::<Vec<i32>>(), [500]).unwrap();
@@ -197,7 +197,7 @@ fn others(out: &mut BTreeMap<String, u64>) {
         );
     }
     for t in [F16, BF16, F32, F64] {
-        // few sums, of which each task has a table, and many, in ranges of keys
+        // few sums, for which each task has a table, and many sums, in ranges of keys
         let numbers = |n, seed| (data(I16, [0.0; 2], n, seed).astype(F32) * 0.001).astype(t);
         let (x, v) = (numbers(120 * 77, 1).reshape([120, 77]), numbers(160_000, 2));
         let keys = Array::from_vec((0..160_000).map(|i: i64| i * i % 90_001).collect::<Vec<i64>>(), [160_000]).unwrap();
@@ -211,7 +211,7 @@ fn others(out: &mut BTreeMap<String, u64>) {
         put(&format!("sums by key {t}"), sums);
     }
     for t in [F32, F64] {
-        // rows in lanes, matrices of one task and of several, other radices, neighbours in lanes, Bluestein's method
+        // rows in vector lanes, one task and several, other radices, neighbours in lanes, Bluestein's algorithm
         for (n, rows) in [(64, 40), (105, 40), (4096, 6), (65_536, 1), (1000, 19), (257, 3)] {
             let x = data(I16, [0.0; 2], n * rows, 1).astype(t) * 0.001;
             let z = fft::fft(x.reshape([rows, n]), -1);
@@ -235,7 +235,7 @@ fn others(out: &mut BTreeMap<String, u64>) {
 fn spectra(out: &mut BTreeMap<String, u64>) {
     let mut put = |name: String, list: Vec<Expr>| out.insert(name, hash(list));
     for t in [F32, F64] {
-        // matrices of several tasks, of one, and one whose strips are shared
+        // matrices by several tasks, by one, and one matrix that tasks divide into strips
         for (n, count) in [(3, 500), (20, 30), (65, 2), (260, 1)] {
             let x = (data(I16, [0.0; 2], n * n * count, 1).astype(t) * 0.001).reshape([count, n, n]).eval().unwrap();
             let ((w, v), (u, s, vt)) = (linalg::eigh(&x), linalg::svd(&x, linalg::Mode::Reduced));
@@ -254,7 +254,7 @@ fn spectra(out: &mut BTreeMap<String, u64>) {
 
 fn factors(out: &mut BTreeMap<String, u64>) {
     for t in [F32, F64] {
-        // one block, several blocks, and blocks that are not whole
+        // one block, several blocks, and incomplete blocks
         for (n, count) in [(4, 50), (64, 3), (65, 2), (150, 2)] {
             let x = data(I16, [0.0; 2], n * n * count, 1).astype(t) * 0.001;
             let x = x.reshape([count, n, n]) + eye(n, t) * (40 * n) as f64;
@@ -354,7 +354,7 @@ fn products(out: &mut BTreeMap<String, u64>) {
         out.insert(format!("product {t}"), hash(vec![a.matmul(&b)]));
     }
     for t in [F32, F64, F16, BF16] {
-        // by each strategy of the CPU: by rows, by columns, small, and cut into parts
+        // by each of the CPU's strategies: by rows, by columns, small products, and split ones
         let (a, b) = (data(t, [-2.0, 2.0], 270 * 530, 1), data(t, [-2.0, 2.0], 530 * 290, 2));
         let finite =
             |x: Array, shape| select(x.isfinite() & x.abs().less(4.0), &*x, zeros_like(&x)).reshape(shape).eval();

@@ -1,20 +1,20 @@
-//! A program of `run.py`, run through the public API: nodes as JSON, results as bytes.
+//! Runs a program of `run.py` through the public API: its nodes come as JSON, its results go back as bytes.
 
 use crate::kit::operations::{self, Params};
 use cupric::*;
 use serde_json::Value;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// What a node gave.
+/// The value of a node.
 #[derive(Clone)]
 enum Held {
     Array(Array),
     Expr(Expr),
-    /// What nobody asks for again.
+    /// A node that no later node uses.
     Gone,
 }
 
-/// An operand: a node's expression, or a number without a type.
+/// An operand: a node's expression, or a literal without a dtype.
 enum Given {
     Expr(Expr),
     Float(f64),
@@ -25,7 +25,7 @@ enum Given {
 /// The dtype, shape and bytes of each result.
 pub type Results = Vec<(DType, Vec<usize>, Vec<u8>)>;
 
-/// Runs `$body` with `$t` as the Rust type of a dtype.
+/// Evaluates `$body` with `$t` as an alias of the Rust type of a dtype.
 macro_rules! with_type {
     ($dtype:expr, $t:ident => $body:expr) => {
         with_type!(@ $dtype, $t => $body; Bool bool, U8 u8, I8 i8, U16 u16, I16 i16, U32 u32, I32 i32, U64 u64, I64 i64,
@@ -36,7 +36,7 @@ macro_rules! with_type {
     };
 }
 
-/// A program's results; an error or a panic of the library as text.
+/// Runs a program and returns its results. An error or a panic of the library is returned as text.
 pub fn execute(program: &Value, device: &Device) -> std::result::Result<Results, String> {
     match catch_unwind(AssertUnwindSafe(|| run(program, device))) {
         Ok(Ok(results)) => Ok(results),
@@ -65,7 +65,7 @@ fn run(program: &Value, device: &Device) -> Result<Results> {
     arrays.iter().map(|a| Ok((a.dtype(), a.shape().to_vec(), bytes(a)?))).collect()
 }
 
-/// Lets go of the nodes that nobody asks for again.
+/// Drops the nodes that no later node uses.
 fn forget(node: &Value, held: &mut [Held]) {
     list(&node["drop"]).iter().for_each(|d| held[d.as_u64().expect("a node") as usize] = Held::Gone);
 }
@@ -182,7 +182,7 @@ fn make(node: &Value, held: &mut [Held], device: &Device) -> Result<Held> {
     }))
 }
 
-/// What is computed at once, because its size depends on the elements.
+/// Functions that evaluate immediately, because the shape of the result depends on the elements.
 fn counted(op: &str, x: &Expr, node: &Value, held: &[Held]) -> Result<Array> {
     match op {
         "compress" => x.compress(expr(held, &node["in"][1])),
@@ -195,7 +195,7 @@ fn is_moved(op: &str) -> bool {
     op.starts_with("pad_") || ["roll", "repeat", "tile", "tril", "triu", "swapaxes", "moveaxis", "rot90"].contains(&op)
 }
 
-/// Elements in other places.
+/// Functions that move elements.
 fn arranged(op: &str, x: &Expr, node: &Value) -> Expr {
     if let Some(with) = op.strip_prefix("pad_") {
         let widths: Vec<(usize, usize)> =
@@ -228,7 +228,7 @@ fn reduction(op: &str, node: &Value, held: &[Held]) -> Option<Expr> {
     Some((operation.build)(&[expr(held, &node["in"][0])], &Params::along(axes(node))))
 }
 
-/// An elementwise function; a number keeps no type of its own.
+/// Applies an elementwise function. A literal operand has no dtype of its own.
 fn function(op: &str, mut args: Vec<Given>) -> Expr {
     let rest = args.split_off(1);
     let first = args.pop().expect("an operand");
@@ -263,7 +263,7 @@ fn function(op: &str, mut args: Vec<Given>) -> Expr {
         copysign equal not_equal less less_equal greater greater_equal logical_and logical_or logical_xor bitwise_and
         bitwise_or bitwise_xor bitwise_left_shift bitwise_right_shift
     }
-    // an expression of numbers alone is a number
+    // multiplying a literal by 1 makes an expression that still has no dtype of its own
     let operand = |g: &Given| match g {
         Given::Expr(e) => e.clone(),
         Given::Float(v) => multiply(*v, 1.0),
@@ -279,7 +279,7 @@ fn function(op: &str, mut args: Vec<Given>) -> Expr {
     }
 }
 
-/// A new state of an array. Where nobody asks for the old one, nor for what the value was made of, it may be in place.
+/// Writes to an array. If the old array and the value's sources are no longer used, the write may be in place.
 fn write(op: &str, node: &Value, held: &mut [Held]) -> Result<Array> {
     let value = given(held, &node["in"][1]);
     let old = held[node["in"][0].as_u64().expect("a node") as usize].clone();
@@ -308,7 +308,7 @@ fn write(op: &str, node: &Value, held: &mut [Held]) -> Result<Array> {
     Ok(x)
 }
 
-/// 64 bits for each element, as `values.py` makes them.
+/// 64 random bits for each element, as `values.py` makes them.
 fn words(seed: u64, n: usize) -> impl Iterator<Item = u64> {
     (1..=n as u64).map(move |i| {
         let x = seed.wrapping_add(i.wrapping_mul(0x9e37_79b9_7f4a_7c15));
@@ -321,7 +321,7 @@ fn words(seed: u64, n: usize) -> impl Iterator<Item = u64> {
 const SPECIAL: [f64; 12] =
     [0.0, -0.0, 1.0, -1.0, f64::INFINITY, f64::NEG_INFINITY, f64::NAN, 0.5, -2.0, 3.0, 1024.0, -0.0078125];
 
-/// Elements from a seed; `values.py` says what each kind is.
+/// Makes the elements of a leaf from a seed; `values.py` describes each kind.
 fn leaf(node: &Value) -> Result<Array> {
     let (t, kind) = (dtype(&node["t"]), node["kind"].as_str().expect("a kind"));
     let shape: Vec<usize> = ints(&node["shape"]).iter().map(|n| *n as usize).collect();
@@ -350,7 +350,7 @@ fn leaf(node: &Value) -> Result<Array> {
     })
 }
 
-/// A number that a float type holds exactly.
+/// Converts a number that the type represents exactly.
 fn from_f64<T: Element>(x: f64) -> T {
     let bytes = match T::DTYPE {
         DType::F16 => f16::from_f64(x).to_bits() as u64,

@@ -1,9 +1,9 @@
-//! Random programs against NumPy: `numpy/run.py` makes them and knows what NumPy says of them, this side runs them lazily
-//! through the public API and hands the results back. The interpreter of the other tests has the library's authors;
-//! NumPy has others.
+//! Random programs against NumPy: `numpy/run.py` makes them and computes NumPy's results; this side runs them lazily
+//! through the public API and sends back the results. NumPy is an independent reference, while the interpreter of the
+//! other tests has the same authors as the library.
 //!
 //! `CUPRIC_RANDOM=n` runs n programs, `CUPRIC_SEED=n` one, `CUPRIC_PROGRAM='{…}'` the one that a failure printed;
-//! `CUPRIC_PYTHON` names the interpreter. Without a Python that has NumPy the test says so and passes, unless
+//! `CUPRIC_PYTHON` names the Python to use. If no Python has NumPy, the test prints that and passes, unless
 //! `CUPRIC_REQUIRE_NUMPY=1`.
 
 mod execute;
@@ -19,7 +19,7 @@ fn python() -> String {
     std::env::var("CUPRIC_PYTHON").unwrap_or_else(|_| "python3".into())
 }
 
-/// Whether there is a Python with NumPy; a line on the real standard error where there is none.
+/// Whether there is a Python with NumPy. If not, writes a line to the real standard error.
 fn has_numpy() -> bool {
     let version = Command::new(python()).args(["-c", "import numpy"]).stdin(Stdio::null()).output();
     if version.is_ok_and(|o| o.status.success()) {
@@ -34,14 +34,14 @@ fn has_numpy() -> bool {
     false
 }
 
-/// One worker: a Python that asks and a loop that answers. Gives the number of programs, or the report of a failure.
+/// Runs one worker: a Python process asks, this loop answers. Returns the number of programs, or a failure report.
 fn worker(d: &Device, arguments: &[String]) -> Result<usize, String> {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/programs/numpy/run.py");
     let mut child = Command::new(python())
         .arg("-B")
         .arg(script)
         .args(arguments)
-        // one thread each: the workers are as many as the cores
+        // one thread for each, because there are as many workers as cores
         .env("OPENBLAS_NUM_THREADS", "1")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -59,7 +59,7 @@ fn worker(d: &Device, arguments: &[String]) -> Result<usize, String> {
             report = Some(question);
             break;
         }
-        // a write fails only when Python has ended, and then its status says why
+        // a write only fails if Python has ended; its exit status then tells why
         let _ = match execute::execute(&question, d) {
             Err(why) => writeln!(answers, "{}", json!({ "error": why })),
             Ok(results) => {
@@ -111,7 +111,7 @@ fn random_programs_against_numpy(d: &Device) {
         vec![one("--seed", seed.to_string())]
     } else {
         let workers = std::thread::available_parallelism().map_or(1, |n| n.get() as u64).min(count).clamp(1, 8);
-        // as other random programs do, except that a worker takes a range of neighbouring seeds: on a GPU always the same
+        // as for other random programs, but each worker takes a range of seeds; on a GPU always the same ones
         let turn = if d.is_gpu() || kit::takes_all() { 0 } else { kit::turn() };
         let first = number("CUPRIC_FROM").unwrap_or(turn * count);
         let part = |k: u64| [first + count * k / workers, first + count * (k + 1) / workers].map(|n| n.to_string());

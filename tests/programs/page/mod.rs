@@ -1,14 +1,14 @@
-//! The programs that the page of `examples/web` runs: their results have the same bits here, in every instruction set, and in
-//! WebAssembly. The page's own test compares with the same file.
+//! The programs that the page of `examples/web` runs. Their results have the same bits here, with every instruction
+//! set, and in WebAssembly; the page's own test compares with the same file.
 //!
-//! `CUPRIC_BLESS=1` writes the file anew, which is right only for a change that means to change results.
+//! `CUPRIC_BLESS=1` rewrites the file. Only do this for a change that is meant to change results.
 
 mod programs;
 
 use cupric::Device;
 use std::path::Path;
 
-/// FNV-1a over the bits, all NaNs alike, as `examples/web/serve` has it.
+/// An FNV-1a hash of the bits, as in `examples/web/serve`; all NaNs count as equal.
 fn hash(elements: &[f32]) -> u64 {
     let canonical = |x: &f32| if x.is_nan() { f32::NAN.to_bits() } else { x.to_bits() };
     let bytes = elements.iter().map(canonical).flat_map(u32::to_le_bytes);

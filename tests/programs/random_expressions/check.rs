@@ -1,4 +1,4 @@
-//! What must hold of a program: the interpreter's bounds, fused and unfused; and the search for a smaller one.
+//! Checks a program within the interpreter's bounds, fused and unfused; and searches for a smaller failing program.
 
 use super::program::{Given, Program, Spec, build};
 use crate::kit::canonical;
@@ -7,14 +7,14 @@ use cupric::testing::{ElementList, Interpreted, Interpreter};
 use cupric::*;
 use std::result::Result;
 
-/// What a check saw.
+/// What a check counted.
 #[derive(Clone, Copy, Default)]
 pub struct Seen {
-    /// Results compared to the bit with those of an evaluation step by step.
+    /// Results whose bits were compared with an evaluation node by node.
     pub to_the_bit: usize,
-    /// Results with f16 or bf16 below them.
+    /// Results that depend on f16 or bf16 values.
     pub halves: usize,
-    /// Refused by a device that lacks a type.
+    /// Whether the device returned an error because it lacks a type.
     pub refused: bool,
 }
 
@@ -50,7 +50,7 @@ fn real(t: DType, bits: u64) -> f64 {
     }
 }
 
-/// The first element that the interpreter does not allow.
+/// Returns an error about the first element that is outside the interpreter's bounds.
 pub fn compare(e: &Expr, want: &Interpreted) -> Result<(), String> {
     let got = bits(e).map_err(|e| e.to_string())?;
     let size = want.shape.iter().product::<usize>();
@@ -95,7 +95,7 @@ pub fn lazy(p: &Program, d: &Device) -> Result<Vec<Expr>, String> {
     Ok(all)
 }
 
-/// Whether an f16 or bf16 value is below each node.
+/// Whether each node is, or depends on, an f16 or bf16 value.
 fn halves(p: &Program) -> Vec<bool> {
     let mut out: Vec<bool> = vec![];
     for s in &p.nodes {
@@ -104,7 +104,7 @@ fn halves(p: &Program) -> Vec<bool> {
     out
 }
 
-/// Whether a device's sums and products are those of IEEE 754, subnormals and special values too, and no product is
+/// Whether sums and products on a device follow IEEE 754, including subnormals and special values, and no product is
 /// contracted with a sum.
 pub fn keeps_ieee(d: &Device) -> bool {
     #[cfg(feature = "gpu")]
@@ -114,8 +114,8 @@ pub fn keeps_ieee(d: &Device) -> bool {
     !d.is_gpu()
 }
 
-/// Whether each node, and all below it, has the same bits on every such device, fused or not: what moves elements,
-/// selects them, works on integers or rounds once.
+/// Whether each node, with all nodes that it depends on, has the same bits on every IEEE device, fused or not: nodes
+/// that move or select elements, compute with integers, or round once.
 fn same_anywhere(p: &Program) -> Vec<bool> {
     let moves = ["permute", "flip", "slice", "index", "expand", "broadcast", "reshape", "windows", "diagonal", "take"];
     let moves =
@@ -128,7 +128,7 @@ fn same_anywhere(p: &Program) -> Vec<bool> {
     let mut out: Vec<bool> = vec![];
     for s in &p.nodes {
         let op = s.op.as_str();
-        // f16 and bf16 are rounded where they are stored: only as they come
+        // f16 and bf16 are rounded where they are stored, so only leaves count
         let whole = !matches!(s.dtype, F16 | BF16) || ["leaf", "wild"].contains(&op);
         out.push(whole && known.contains(&op) && s.operands().all(|o| out[o]));
     }
@@ -140,13 +140,13 @@ fn equal(f: &[u64], s: &[u64]) -> Result<(), String> {
     i.map_or(Ok(()), |i| Err(format!("at {i}: {:#x} and {:#x}", f[i], s[i])))
 }
 
-/// What is wrong with a program, if anything. `steps`: evaluated node by node too.
+/// Checks a program, and returns an error if something is wrong. With `steps` it is also evaluated node by node.
 pub fn check(p: &Program, d: &Device, steps: bool) -> Result<Seen, String> {
     let mut seen = Seen::default();
     let all = lazy(p, d)?;
     let roots: Vec<&Expr> = p.roots.iter().map(|r| &all[*r]).collect();
     let fused = match eval_many(roots.iter().copied()) {
-        // f64 where the adapter lacks it: the only thing a GPU may refuse
+        // the only error that a GPU may return: f64 if the adapter lacks it
         Err(e) if !d.supports(F64) && e.kind() == ErrorKind::Unsupported && e.to_string().contains("f64") => {
             return Ok(Seen { refused: true, ..seen });
         }
@@ -189,7 +189,7 @@ pub fn check(p: &Program, d: &Device, steps: bool) -> Result<Seen, String> {
     Ok(seen)
 }
 
-/// Each node on its own over stored operands, within the interpreter's bounds for that one step.
+/// Evaluates each node alone on stored operands, within the interpreter's bounds for that single operation.
 fn node_by_node(p: &Program, d: &Device) -> Result<Vec<Expr>, String> {
     let mut steps: Vec<Expr> = vec![];
     for (i, s) in p.nodes.iter().enumerate() {
@@ -202,8 +202,8 @@ fn node_by_node(p: &Program, d: &Device) -> Result<Vec<Expr>, String> {
     Ok(steps)
 }
 
-/// What the plan stores, each on its own: with f16 and bf16 rounded at the same places. None where a value is stored
-/// for some readers only, or where a part alone would be cut elsewhere.
+/// Evaluates each value that the plan stores separately, so that f16 and bf16 are rounded at the same places. None if a
+/// value is stored only for some readers, or if a part alone would be split differently.
 fn kernel_by_kernel(p: &Program, all: &[Expr], d: &Device) -> Result<Option<Vec<Expr>>, String> {
     let roots: Vec<&Expr> = p.roots.iter().map(|r| &all[*r]).collect();
     let whole = Interpreter::planned(&roots).map_err(|e| format!("the plan: {e}"))?;
@@ -211,7 +211,7 @@ fn kernel_by_kernel(p: &Program, all: &[Expr], d: &Device) -> Result<Option<Vec<
     for (i, s) in p.nodes.iter().enumerate() {
         let e = build(s, &parts, d);
         let stored = p.roots.contains(&i) || whole.is_stored(&all[i]) == Some(true);
-        // a view of a view is one view of what is below both, whether the one between is a result or not
+        // a view of a view reads the array below both, even if the inner view is also a result
         let view = ["permute", "flip", "slice", "index", "expand", "broadcast", "windows", "diagonal", "reshape"];
         let skipped =
             stored && view.contains(&s.op.as_str()) && p.nodes[i..].iter().any(|n| n.operands().any(|o| o == i));
@@ -231,7 +231,7 @@ fn kernel_by_kernel(p: &Program, all: &[Expr], d: &Device) -> Result<Option<Vec<
     Ok(Some(parts))
 }
 
-/// A panic is a failure like any other.
+/// Turns a panic into an error.
 pub fn quiet<T>(f: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)).unwrap_or_else(|p| {
         let text = p.downcast_ref::<String>().cloned().or(p.downcast_ref::<&str>().map(|s| s.to_string()));
@@ -239,7 +239,7 @@ pub fn quiet<T>(f: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
     })
 }
 
-/// A smaller program that still fails, and why: one result, no node that it does not need, leaves for operations.
+/// Searches for a smaller program that still fails, and its error: one result, fewer nodes, leaves for operations.
 pub fn shrink(p: &Program, why: String, d: &Device) -> (Program, String) {
     let fails = |q: &Program| quiet(|| check(q, d, true)).err();
     let (mut best, mut why) = (p.clone(), why);
@@ -253,7 +253,7 @@ pub fn shrink(p: &Program, why: String, d: &Device) -> (Program, String) {
     let mut i = 0;
     while i < best.nodes.len() {
         let node = &best.nodes[i];
-        // an operand in its place, or a leaf
+        // replace the node by one of its operands, or by a leaf
         let mut trials: Vec<Program> = vec![];
         if !node.args.is_empty() && !best.roots.contains(&i) {
             for o in node.operands().filter(|o| {

@@ -1,4 +1,4 @@
-//! Blocks of rows of random programs: each has the bits that the whole result has there.
+//! Random programs in blocks of rows: each block has the bits of the same rows of the whole result.
 
 use super::check::{bits, lazy};
 use super::generate::generate;
@@ -6,7 +6,7 @@ use crate::kit::{on_devices, scaled, seeds};
 use cupric::DType::*;
 use cupric::*;
 
-/// The bits of all blocks of some rows, one after the other.
+/// The bits of all blocks of `rows` rows, one after the other.
 fn joined(e: &Expr, rows: usize) -> Result<Vec<u64>> {
     let mut all = vec![];
     for block in e.chunks(rows)? {
@@ -44,7 +44,7 @@ fn blocks_have_the_bits_of_the_whole() {
     println!("{compared} results by blocks");
 }
 
-/// The order of a sum depends on how its operand is stored, which a single row does not show.
+/// The order of a sum depends on how its operand is stored, which a single row would not show.
 #[test]
 fn blocks_of_a_transposed_array_sum_in_its_order() {
     let x = Rng::new(9).normal([1000, 37], F32).eval().unwrap();
@@ -56,7 +56,7 @@ fn blocks_of_a_transposed_array_sum_in_its_order() {
     }
 }
 
-/// Rules for kinds of nodes that random programs seldom have together with long axes.
+/// Kinds of nodes that random programs rarely combine with long axes.
 #[test]
 fn blocks_are_computed_apart() {
     let (x, w) =
@@ -87,7 +87,7 @@ fn blocks_are_computed_apart() {
     }
 }
 
-/// A block costs what its own rows cost.
+/// Computing a block reads only the block's own rows.
 #[test]
 fn blocks_read_only_their_rows() {
     let (x, w) = (Rng::new(1).normal([4000, 40], F32).eval().unwrap(), ones([40, 30], F32).eval().unwrap());
@@ -102,8 +102,8 @@ fn blocks_read_only_their_rows() {
     }
 }
 
-// What is written in pieces, computed by blocks or not, has the bytes of the whole: large arrays of every layout, halves,
-// whose rounding depends on what is stored, and sums.
+// An array that is written in pieces, by blocks or not, has the same bytes as the whole: large arrays of every layout,
+// f16 (which is rounded where it is stored), and sums.
 on_devices! {
 
 fn large_results_are_written_in_pieces(d: &Device) {

@@ -1,7 +1,7 @@
-//! Derivatives of random programs: beside differences along a random direction, and beside `jvp`.
+//! Derivatives of random programs, compared with differences in a random direction, and with `jvp`.
 //!
-//! The leaves are moved by a little noise first, so that no two elements are equal and none lies on a kink. A program
-//! whose differences at two distances disagree has a kink or a jump nearby, and is left out.
+//! First we add small noise to the leaves, so that no two elements are equal and none is at a kink. If a program's
+//! differences at two distances disagree, there is a kink or jump nearby, and the program is left out.
 
 use super::generate::generate;
 use super::program::{Program, build};
@@ -9,7 +9,7 @@ use crate::kit::Dice;
 use crate::kit::stage::Stage;
 use cupric::*;
 
-/// The results of a program with these leaves: the last root, if it is a float.
+/// The result of a program with these leaves: its last root. None if that is not a float.
 fn result(p: &Program, leaves: &[(usize, Expr)], d: &Device) -> Option<Expr> {
     let mut e: Vec<Expr> = vec![];
     for (i, spec) in p.nodes.iter().enumerate() {
@@ -29,12 +29,12 @@ fn value(e: &Expr) -> Result<f64> {
     e.to_device(&Device::cpu())?.astype(DType::F64).item::<f64>()
 }
 
-/// What became of a program.
+/// How the check of a program ended.
 enum Outcome {
     Compared,
-    /// It reads no float, is not smooth, or its numbers are not finite.
+    /// The program reads no float, is not smooth, or has infinite or NaN results.
     LeftOut,
-    /// An operation has no derivative.
+    /// One of the operations has no derivative.
     Without(String),
 }
 
@@ -54,7 +54,7 @@ fn compare(p: &Program, seed: u64, d: &Device) -> std::result::Result<Outcome, S
     let of: Vec<Expr> = leaves.iter().map(|(_, e)| e.clone()).collect();
     let directions: Vec<Array> = of.iter().map(|e| noise(dice, e.shape().unwrap(), d)).collect();
     let loss = |leaves: &[(usize, Expr)]| result(p, leaves, d).map(|y| (y * &weights).sum(..));
-    // jumps that are close together have a slope, which no derivative has
+    // differences across many small jumps have a slope, but the derivative is 0
     let jumps = |op: &str| ["floor", "ceil", "trunc", "round", "floor_divide", "astype"].contains(&op);
     if p.nodes.iter().any(|s| jumps(&s.op)) {
         return Ok(Outcome::LeftOut);
@@ -91,7 +91,7 @@ fn compare(p: &Program, seed: u64, d: &Device) -> std::result::Result<Outcome, S
     }
     let [a, b] = differences;
     let size = terms.max(a.abs()).max(1.0);
-    // the rounding errors of a difference of large numbers, and of functions of which only these are left
+    // the rounding error of a difference of large numbers
     let magnitude = value(&(&y * &weights).abs().sum(..)).map_err(|e| e.to_string())?;
     let rounding = magnitude * 1e-14 / 1e-5;
     if !(a.is_finite() && (a - b).abs() <= 1e-6 * size && rounding <= 1e-6 * size && size < 1e12) {
@@ -106,7 +106,7 @@ fn compare(p: &Program, seed: u64, d: &Device) -> std::result::Result<Outcome, S
     Ok(Outcome::Compared)
 }
 
-/// Runs programs of f64, integers and bools from seeds.
+/// Checks random programs of f64, integers and bools.
 pub fn of_random_programs(d: &Device) {
     if !crate::kit::has(d, DType::F64) {
         return;
@@ -134,6 +134,6 @@ pub fn of_random_programs(d: &Device) {
     println!("{} programs: {compared} compared; without a derivative: {without:?}", seeds.len());
     failures.sort_by_key(String::len);
     assert!(failures.is_empty(), "{}", failures.join("\n\n"));
-    // a quarter is compared on average; of 60 programs, one turn in a hundred thousand compares so few
+    // a quarter is compared on average; fewer than a twentieth of 60 happens once in 100,000 runs
     assert!(compared * 20 > seeds.len() || seeds.len() < 6, "only {compared} of {} were compared", seeds.len());
 }

@@ -1,4 +1,4 @@
-//! Random programs that mean something: shapes and types fit, no element is lost in rounding errors.
+//! Makes random programs that test something: shapes and types fit, and rounding errors do not decide elements.
 
 use super::program::{Given, Program, Spec, build};
 use crate::kit::Dice;
@@ -8,15 +8,15 @@ use cupric::testing::{self, ElementList, Interpreter, Row};
 use cupric::{Device, Expr};
 use std::sync::LazyLock;
 
-/// The functions of the table that are not in every second node anyway.
+/// The functions of the table except the common ones, which every second node uses anyway.
 static ROWS: LazyLock<Vec<Row>> = LazyLock::new(testing::rows);
 
 const COMPARE: [&str; 6] = ["equal", "not_equal", "less", "less_equal", "greater", "greater_equal"];
 
-/// A program for a seed. Its node `0` is a leaf; a program in twelve begins with more leaves than a kernel takes.
+/// Makes the program of a seed. Node `0` is a leaf; one program in twelve starts with more leaves than a kernel takes.
 pub fn generate(seed: u64, types: &[DType], device: &Device, most: usize) -> Program {
     let mut d = Dice::new(seed);
-    // a few are larger than a tile, a row kernel's row or a workgroup
+    // a few are larger than a tile, than a row kernel's row, or than a workgroup
     let large: [&[usize]; 6] = [&[4097], &[70, 129], &[3, 5000], &[1030, 17], &[20_011], &[2, 3, 1500]];
     let (shape, limit) = if d.one_in(60) { (large[d.below(6)].to_vec(), 40_000) } else { (random_shape(&mut d), 3000) };
     let mut made = Made::new(device, device.is_gpu(), limit);
@@ -29,7 +29,7 @@ pub fn generate(seed: u64, types: &[DType], device: &Device, most: usize) -> Pro
             let op = "leaf".into();
             made.accept(Spec { op, args: vec![], numbers: vec![d.between(0, 1 << 40)], shape: shape.clone(), dtype });
         }
-        // a sum of all of them
+        // a sum of all these leaves
         let op = if dtype == Bool { "bitwise_xor" } else { "add" };
         let mut sum = leaves;
         for leaf in leaves + 1..leaves + count {
@@ -54,13 +54,13 @@ pub fn generate(seed: u64, types: &[DType], device: &Device, most: usize) -> Pro
     Program { nodes: made.nodes, roots }
 }
 
-/// A program in the making.
+/// A program under construction.
 pub struct Made {
     pub nodes: Vec<Spec>,
     exprs: Vec<Expr>,
     meaning: Interpreter,
     gpu: bool,
-    /// The most elements of a node.
+    /// The largest number of elements of a node.
     limit: usize,
 }
 
@@ -78,12 +78,12 @@ fn broadcast(a: &[usize], b: &[usize]) -> Option<Vec<usize>> {
 }
 
 impl Made {
-    /// Nothing yet; `meaning` is the device whose bounds decide which nodes mean something.
+    /// An empty program. `meaning` is the device whose error bounds decide which nodes are useful.
     pub fn new(meaning: &Device, gpu: bool, limit: usize) -> Made {
         Made { nodes: vec![], exprs: vec![], meaning: Interpreter::new(meaning), gpu, limit }
     }
 
-    /// Takes a node in, unless it means nothing: an element that rounding errors decide tests nothing.
+    /// Adds a node, unless it is useless: an element that rounding errors decide tests nothing.
     pub fn accept(&mut self, spec: Spec) {
         if spec.shape.iter().product::<usize>() > self.limit || spec.shape.len() > 6 {
             return;
@@ -122,7 +122,7 @@ impl Made {
         Spec { op: op.into(), args: vec![], numbers: vec![d.between(0, 1 << 40)], shape, dtype }
     }
 
-    /// One new node over those there are; `None` where the dice fell badly.
+    /// Makes a new node from existing ones; `None` if the random choices do not fit together.
     fn propose(&self, d: &mut Dice, types: &[DType]) -> Option<Spec> {
         let n = self.nodes.len();
         let pick = |d: &mut Dice| if d.one_in(3) { d.below(n) } else { n - 1 - d.below(n.min(3)) };
@@ -156,7 +156,7 @@ impl Made {
                 self.binary(d, a, b)
             }
             10 | 11 => {
-                // a function of the table, any
+                // any function of the table
                 let row = *d.of(&ROWS);
                 let args: Vec<usize> = (0..row.arity()).map(|i| if i == 0 { a } else { pick(d) }).collect();
                 self.row(row, &args)
@@ -185,7 +185,7 @@ impl Made {
         }
     }
 
-    /// A function of the table, of nodes.
+    /// A node with a function of the table, applied to nodes.
     pub fn row(&self, row: Row, args: &[usize]) -> Option<Spec> {
         let select = row.name() == "select";
         let mut shape = vec![];
@@ -222,7 +222,7 @@ impl Made {
         self.row(testing::row(op)?, &[a, b])
     }
 
-    /// A function of a node and a number, on either side.
+    /// A node with a function of a node and a literal, in either order.
     pub fn with_number(&self, d: &mut Dice, a: usize) -> Option<Spec> {
         let Spec { shape, dtype, .. } = self.nodes[a].clone();
         if dtype == Bool {
@@ -325,7 +325,7 @@ impl Made {
         let nd = s.len();
         let (rows, mut all): (Vec<&Operation>, Vec<&Operation>) =
             operations::along_axes().partition(|o| o.several_passes);
-        // twice as many sums as any other
+        // sums are twice as likely as other reductions
         all.insert(0, all[0]);
         let operation = if d.one_in(4) { *d.of(&rows) } else { *d.of(&all) };
         let mut axes: Vec<usize> = (0..nd).filter(|_| d.one_in(2)).collect();
@@ -393,7 +393,7 @@ impl Made {
                 made(op, &[a, b], vec![x as i64], shape, t)
             }
             2 => {
-                // as writes do, an unsigned or a signed integer into a signed one, an unsigned one into an unsigned one
+                // casts that writes allow: integers into signed ones, unsigned ones into unsigned ones
                 let casts = u.is_integer() && t.is_integer() && (u.is_unsigned_integer() || t.is_signed_integer());
                 if other != s || !casts || s[x] == 0 || s[x] > 100 {
                     return None;
@@ -421,7 +421,7 @@ impl Made {
     }
 }
 
-/// A shape of at most five axes for so many elements.
+/// A random shape of at most five axes with this number of elements.
 fn shape_of_size(d: &mut Dice, mut left: usize) -> Vec<usize> {
     if left == 0 {
         return vec![0, 1 + d.below(4)];

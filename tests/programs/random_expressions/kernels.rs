@@ -1,5 +1,5 @@
-//! Programs that aim at one kind of kernel each: rows behind every type, products whose epilogue reads their operands
-//! again, and formulas that a careless compiler simplifies, over ∞ and NaN.
+//! Random programs for particular kinds of kernels: row kernels after every type, products whose epilogue reads their
+//! operands again, and formulas with ∞ and NaN that a careless compiler would simplify.
 
 use super::generate::Made;
 use super::program::{Given, Program, Spec};
@@ -7,26 +7,26 @@ use crate::kit::{Dice, operations};
 use cupric::DType::{self, *};
 use cupric::{Device, testing};
 
-/// Rows and lengths around tiles, blocks and workgroups.
+/// Numbers of rows, and lengths, near the sizes of tiles, blocks and workgroups.
 const ROWS: [usize; 17] = [1, 2, 3, 15, 16, 17, 28, 60, 63, 64, 65, 100, 128, 160, 255, 256, 257];
 const LENGTHS: [usize; 17] = [1, 31, 99, 100, 101, 119, 199, 200, 201, 255, 256, 257, 511, 513, 4095, 4096, 4097];
-/// The sides of products.
+/// The lengths of the axes of products.
 const SIDES: [usize; 12] = [0, 1, 1, 1, 2, 3, 16, 17, 64, 65, 65, 70];
 
-/// What row kernels are made for.
+/// The functions for which there are row kernels.
 static OF_ROWS: LazyLock<Vec<&str>> = LazyLock::new(|| {
     let passes = operations::along_axes().filter(|o| o.several_passes).map(|o| o.name);
     passes.chain(["mean", "min", "max"]).collect()
 });
 
-/// An operand in a formula.
+/// An operand of a formula.
 enum In {
     E,
     F,
     C,
     K,
     Zero,
-    /// A step before.
+    /// The result of an earlier step.
     Step(usize),
 }
 use In::*;
@@ -40,7 +40,7 @@ fn spec(op: &str, args: Vec<Given>, numbers: Vec<i64>, shape: &[usize], dtype: D
     Some(Spec { op: op.into(), args, numbers, shape: shape.to_vec(), dtype })
 }
 
-/// The program of the last node, and in one of three of another one too.
+/// A program whose result is the last node, and in a third of all cases another node too.
 fn done(made: Made, d: &mut Dice) -> Program {
     let last = made.nodes.len() - 1;
     let mut roots = vec![last];
@@ -50,7 +50,7 @@ fn done(made: Made, d: &mut Dice) -> Program {
     Program { nodes: made.nodes, roots }
 }
 
-/// Elementwise steps in several types, a function of rows, and steps that read what went before it again.
+/// Elementwise operations in several types, a function of rows, and operations that read earlier nodes again.
 pub fn rows(seed: u64, types: &[DType], device: &Device) -> Program {
     let mut d = Dice::new(seed);
     let most = match d.below(800) {
@@ -68,7 +68,7 @@ pub fn rows(seed: u64, types: &[DType], device: &Device) -> Program {
     let mut made = Made::new(device, device.is_gpu(), r * l);
     let turned = d.one_in(5);
     let mut shape = vec![r, l];
-    // the axis of the rows, counted from the end
+    // the axis of the rows, counted from the last axis
     let axis = match d.below(6) {
         0 => 0,
         _ => 1,
@@ -77,7 +77,7 @@ pub fn rows(seed: u64, types: &[DType], device: &Device) -> Program {
         shape = vec![2, r / 2, l];
     }
     let stored: Vec<usize> = if turned { shape.iter().rev().copied().collect() } else { shape.clone() };
-    // a generator may stand where a leaf does, if its type is asked for
+    // a generator may replace a leaf if it can have a requested type
     let first = made.leaf(&mut d, stored, types);
     let mut x = made.push(Some(first)).unwrap_or(0);
     if turned {
@@ -107,7 +107,7 @@ pub fn rows(seed: u64, types: &[DType], device: &Device) -> Program {
     done(made, &mut d)
 }
 
-/// A product of operands that lie in every way, and an epilogue that reads them, their views and their columns.
+/// A product of operands in any layout, and an epilogue that reads them, their views and their columns.
 pub fn products(seed: u64, types: &[DType], device: &Device) -> Program {
     let mut d = Dice::new(seed);
     let mut made = Made::new(device, device.is_gpu(), 40_000);
@@ -124,7 +124,7 @@ pub fn products(seed: u64, types: &[DType], device: &Device) -> Program {
     let types_of = |d: &mut Dice| if d.one_in(5) { *d.of(types) } else { t };
     let (ta, tb) = (types_of(&mut d), types_of(&mut d));
     let a = made.matrix(&mut d, left, m, k, ta);
-    // now and then the same memory twice
+    // sometimes both operands are the same memory
     let b = if d.one_in(8) { a } else { made.matrix(&mut d, right, k, n, tb) };
     let product = made.product(a, b);
     let Some(mut x) = made.push(product) else { return done(made, &mut d) };
@@ -147,12 +147,12 @@ pub fn products(seed: u64, types: &[DType], device: &Device) -> Program {
     done(made, &mut d)
 }
 
-/// A value from each kind of producer, more than once in a formula that algebra would shorten.
+/// A value of each kind of origin, used several times in a formula that algebra could shorten.
 pub fn twice(seed: u64, types: &[DType], device: &Device) -> Program {
     let mut d = Dice::new(seed);
     let shapes: [&[usize]; 6] = [&[7], &[1], &[33], &[3, 70], &[2, 3, 5], &[4100]];
     let shape = if d.one_in(12) { shapes[5] } else { shapes[d.below(5)] };
-    // rounding is what these programs are about: they mean what correctly rounded steps give
+    // these programs test rounding, so their expected results are those of correctly rounded operations
     let mut made = Made::new(&Device::cpu(), device.is_gpu(), 20_000);
     let floats: Vec<DType> = types.iter().copied().filter(|t| t.is_float()).collect();
     let t = *d.of(&floats);
@@ -170,20 +170,20 @@ pub fn twice(seed: u64, types: &[DType], device: &Device) -> Program {
 }
 
 impl Made {
-    /// Takes a node in and says where it is; none where it means nothing.
+    /// Adds a node and returns its number; `None` if the node is useless.
     fn push(&mut self, spec: Option<Spec>) -> Option<usize> {
         let at = self.nodes.len();
         self.accept(spec?);
         (self.nodes.len() > at).then_some(at)
     }
 
-    /// A leaf: small numbers, or wild ones.
+    /// Adds a leaf with small numbers, or with wild ones (special values, all magnitudes).
     fn stored(&mut self, d: &mut Dice, op: &str, shape: &[usize], t: DType) -> usize {
         let leaf = spec(op, vec![], vec![d.between(0, 1 << 40)], shape, t);
         self.push(leaf).unwrap_or(0)
     }
 
-    /// An elementwise step that keeps the shape: a function, a number, a conversion, an operand that broadcasts.
+    /// Adds an elementwise operation that keeps the shape: a function, a literal, a conversion, a broadcast operand.
     fn step(&mut self, d: &mut Dice, x: usize, types: &[DType]) -> usize {
         let Spec { shape, dtype: t, .. } = self.nodes[x].clone();
         let next = match d.below(10) {
@@ -200,7 +200,7 @@ impl Made {
                 testing::row(all[d.below(all.len())]).and_then(|row| self.row(row, &[x]))
             }
             7 | 8 => {
-                // a row, a column, a number of its own, or a whole one
+                // a row, a column, a single element, or a whole array
                 let mut other = shape.clone();
                 other.iter_mut().for_each(|n| *n = if d.one_in(2) { 1 } else { *n });
                 let leaf = self.leaf(d, other, types);
@@ -215,7 +215,7 @@ impl Made {
         self.push(next).unwrap_or(x)
     }
 
-    /// A function of the rows along an axis.
+    /// Adds a function of the rows along an axis.
     fn of_rows(&mut self, d: &mut Dice, op: &str, x: usize, axis: usize) -> Option<usize> {
         let Spec { mut shape, dtype: t, .. } = self.nodes[x].clone();
         let keep = d.one_in(2);
@@ -230,7 +230,7 @@ impl Made {
         self.push(spec(op, nodes(&[x]), vec![keep as i64, axis as i64], &shape, dtype))
     }
 
-    /// A matrix, or some in a batch: stored, turned, of stride 0, of a vector, every second element, or computed.
+    /// Adds a matrix, or a batch: stored, transposed, with stride 0, from a vector, with gaps, or computed.
     fn matrix(&mut self, d: &mut Dice, batch: Vec<usize>, rows: usize, columns: usize, t: DType) -> usize {
         let shape = [batch, vec![rows, columns]].concat();
         let nd = shape.len();
@@ -270,7 +270,7 @@ impl Made {
         }
     }
 
-    /// A matrix or what is seen of it: turned round, a column, a row, a corner.
+    /// A matrix or a view of it: transposed, a column, a row, a corner.
     fn part(&mut self, d: &mut Dice, x: usize) -> usize {
         let Spec { mut shape, dtype: t, .. } = self.nodes[x].clone();
         if shape.is_empty() {
@@ -293,7 +293,7 @@ impl Made {
         self.push(next).unwrap_or(x)
     }
 
-    /// A value by each way that one comes about, from elements with ∞ and NaN among them.
+    /// Adds a value of each kind of origin, from elements that include ∞ and NaN.
     fn producer(&mut self, d: &mut Dice, x: usize, t: DType) -> usize {
         let shape = self.nodes[x].shape.clone();
         let of = |made: &mut Made, name: &str, args: &[usize]| {
@@ -364,7 +364,7 @@ impl Made {
         made.unwrap_or(x)
     }
 
-    /// `e`, `f` and numbers in a formula that is shorter on paper than in rounded arithmetic.
+    /// Adds a formula of `e`, `f` and literals that algebra could shorten, but rounded arithmetic may not.
     fn formula(&mut self, d: &mut Dice, e: usize, f: usize) {
         let Spec { shape, dtype: t, .. } = self.nodes[e].clone();
         let numbers: &[f64] = if matches!(t, F16 | BF16) {
@@ -380,7 +380,7 @@ impl Made {
             3 => vec![("negative", vec![E]), ("add", vec![E, Step(0)])],
             4 => vec![("multiply", vec![E, F]), ("subtract", vec![Step(0), Step(0)])],
             5 => vec![
-                // the error of a sum
+                // the rounding error of a sum
                 ("add", vec![E, F]),
                 ("subtract", vec![Step(0), E]),
                 ("subtract", vec![Step(0), Step(1)]),

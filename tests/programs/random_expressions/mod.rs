@@ -1,11 +1,11 @@
-//! Random expressions: DAGs of 1–40 nodes with shared parts, mixed dtypes, views, reductions, products and gathers,
-//! against the scalar interpreter of expressions, which knows nothing of kernels: the whole fused, and each node alone
-//! over stored operands. On the CPU the fused result equals an unfused one to the bit (with f16 and bf16 kernel by
-//! kernel); on a GPU that computes as IEEE 754 says it equals the CPU's wherever each step is correctly rounded. Some
-//! programs aim at one kind of kernel (`kernels.rs`).
+//! Random expressions: graphs of 1–40 nodes with shared nodes, mixed dtypes, views, reductions, products and
+//! gathers. They are compared with the scalar interpreter, which knows nothing of kernels: fused as a whole, and
+//! node by node on stored operands. On the CPU the fused result has the bits of an unfused one (kernel by kernel for
+//! f16 and bf16); on an IEEE 754 GPU it has the CPU's bits if each operation is correctly rounded. See also
+//! `kernels.rs`.
 //!
-//! `CUPRIC_RANDOM=20000` runs that many of each kind, `CUPRIC_FROM=50000` later ones, `CUPRIC_FULL=1` ten thousand on the
-//! GPU, `CUPRIC_SEED=n` one, which it prints. What failed once stands in `data/expressions.txt` and runs first.
+//! `CUPRIC_RANDOM=20000` runs so many of each kind, `CUPRIC_FROM=50000` later seeds, `CUPRIC_FULL=1` 10,000 on the GPU,
+//! `CUPRIC_SEED=n` one seed, and prints it. Programs that once failed are in `data/expressions.txt` and run first.
 
 pub mod check;
 mod chunks;
@@ -23,7 +23,7 @@ use cupric::*;
 use generate::generate;
 use program::Program;
 
-/// Runs one program; a failure comes back as a smaller one, as code.
+/// Runs one program. A failure is returned as a smaller failing program, in Rust code.
 fn run(p: &Program, d: &Device, steps: bool, origin: &str) -> std::result::Result<Seen, String> {
     let why = match quiet(|| check(p, d, steps)) {
         Ok(seen) => return Ok(seen),
@@ -37,16 +37,16 @@ fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().and_then(|v| v.parse().ok())
 }
 
-/// What ran.
+/// How many programs ran.
 struct Ran {
     count: usize,
-    /// Programs with more leaves than a kernel takes.
+    /// How many had more leaves than a kernel takes.
     wide: usize,
     to_the_bit: usize,
 }
 
-/// Programs from seeds, which `make` turns into one with a number of nodes. On a GPU a step alone costs a pipeline: one
-/// program in four is also run node by node. None where one seed was asked for.
+/// Runs the programs that `make` makes from seeds and numbers of nodes. On a GPU each single node costs a pipeline, so
+/// one program in four also runs node by node. None if `CUPRIC_SEED` asked for one seed.
 fn many(d: &Device, base: u64, count: [usize; 2], make: impl Fn(u64, usize) -> Program) -> Option<Ran> {
     let mut stage = Stage::new(7, "random expressions", d);
     let usual = match (d.is_gpu(), crate::kit::takes_all()) {
@@ -102,14 +102,14 @@ fn many(d: &Device, base: u64, count: [usize; 2], make: impl Fn(u64, usize) -> P
     Some(Ran { count, wide, to_the_bit: total.to_the_bit })
 }
 
-/// Whole programs of any operations.
+/// Runs programs with operations of any kind.
 fn of_all_kinds(d: &Device, types: &[DType], base: u64, count: [usize; 2]) {
     let Some(ran) = many(d, base, count, |seed, most| generate(seed, types, d, most)) else { return };
     assert!(ran.count < 200 || ran.wide > 0, "no program with many inputs");
     assert!(d.is_gpu() || ran.to_the_bit * 2 > ran.count, "too little is compared to the bit");
 }
 
-/// What a device has of some types.
+/// Those of the types that a device has.
 fn there(d: &Device, types: &[DType]) -> Vec<DType> {
     types.iter().copied().filter(|t| has(d, *t)).collect()
 }
@@ -154,7 +154,7 @@ fn random_expressions_of_half_precision(d: &Device) {
 }
 
 fn rows_behind_every_type(d: &Device) {
-    // 64 bits are half of them: they take two registers for one
+    // half of the types have 64 bits, because these need two registers
     let types = there(d, &[F64, F64, I64, I64, U64, F64, I64, F32, F32, F16, BF16, I32, U32, I16, U16, I8, U8, Bool]);
     many(d, 4_000_000, [3_000, 150], |seed, _| kernels::rows(seed, &types, d));
 }
@@ -171,7 +171,7 @@ fn formulas_that_algebra_would_shorten(d: &Device) {
 }
 }
 
-/// The modelled time of a plan is never longer than that of the plan in which only what must be is stored.
+/// A plan's modelled time is never longer than that of a plan that stores only what it must.
 #[test]
 fn storing_what_is_worth_it_never_costs_modelled_time() {
     let d = Device::cpu();

@@ -1,4 +1,4 @@
-//! Nodes that move, repeat, join or order elements, and sums by key.
+//! Nodes that move, repeat, join or sort elements, and sums by key.
 
 use super::generate::Made;
 use super::program::{Given, Spec, positions};
@@ -7,7 +7,7 @@ use cupric::DType::{self, *};
 use cupric::{Device, Expr, Pad, descending};
 
 impl Made {
-    /// A node that moves or orders the elements of node `a`, some by those of node `b`. None where the dice fell badly.
+    /// A node that moves or sorts elements of node `a`, perhaps with node `b`. None if the random choices do not fit.
     pub fn moved(&self, d: &mut Dice, a: usize, b: usize) -> Option<Spec> {
         let (s, t) = (self.nodes[a].shape.clone(), self.nodes[a].dtype);
         let nd = s.len();
@@ -34,7 +34,7 @@ impl Made {
                 made("tile", &[a], counts.iter().map(|n| *n as i64).collect(), shape, t)
             }
             3 => {
-                // what a pad repeats must be there
+                // padding that repeats elements needs some elements
                 let how = if s.contains(&0) { 0 } else { d.between(0, 4) };
                 let widths: Vec<usize> = (0..2 * nd).map(|_| d.below(3)).collect();
                 shape.iter_mut().zip(widths.chunks(2)).for_each(|(n, w)| *n += w[0] + w[1]);
@@ -44,7 +44,7 @@ impl Made {
                 let op = *d.of(&["tril", "triu"]);
                 made(op, &[a], vec![d.between(-2, 2)], shape, t)
             }
-            // of floats an error may decide the order
+            // only integers, because for floats a rounding error could decide the order
             5 | 6 if !t.is_float() => {
                 let (op, dtype) = *d.of(&[("sort", t), ("argsort", I64)]);
                 made(op, &[a], vec![axis, d.one_in(2) as i64], shape, dtype)
@@ -68,7 +68,7 @@ impl Made {
     }
 }
 
-/// The node of [`Made::moved`] that has one operand, in the library.
+/// Builds a one-operand node of [`Made::moved`] as a library expression.
 pub fn moved(spec: &Spec, x: &Expr, d: &Device) -> Expr {
     let k = |i: usize| spec.numbers[i] as isize;
     match spec.op.as_str() {

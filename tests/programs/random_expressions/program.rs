@@ -1,4 +1,4 @@
-//! Programs: nodes as data, built as expressions, written and read as text.
+//! Programs: nodes as data, which are built as expressions, and written and read as text.
 
 use super::moves::moved;
 use crate::kit::operations::{self, Params};
@@ -7,14 +7,14 @@ use cupric::DType::{self, *};
 use cupric::*;
 use std::fmt;
 
-/// An operand: an earlier node, or a number.
+/// An operand: an earlier node, or a literal number.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum Given {
     Node(usize),
     Number(f64),
 }
 
-/// One node: an operation of earlier nodes, and what its result must look like.
+/// One node: an operation on earlier nodes, and the shape and dtype of its result.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Spec {
     pub op: String,
@@ -24,14 +24,14 @@ pub struct Spec {
     pub dtype: DType,
 }
 
-/// Nodes in order, and those that are asked for.
+/// The nodes in order, and the numbers of those that are results.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Program {
     pub nodes: Vec<Spec>,
     pub roots: Vec<usize>,
 }
 
-/// `add @0 #2.5 -> f32[2,3]`; numbers of an operation follow its operands.
+/// Format: `add @0 #2.5 -> f32[2,3]`. An operation's own numbers follow its operands.
 impl fmt::Display for Spec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.op)?;
@@ -80,12 +80,12 @@ impl Spec {
         Some(s)
     }
 
-    /// The nodes that it reads.
+    /// The numbers of the nodes that it reads.
     pub fn operands(&self) -> impl Iterator<Item = usize> {
         self.args.iter().filter_map(|a| if let Given::Node(n) = a { Some(*n) } else { None })
     }
 
-    /// As a line of Rust; arrays are `e0`, `e1`, ….
+    /// The node as a line of Rust code, in which the arrays are `e0`, `e1`, ….
     fn code(&self, number: usize) -> String {
         let mut args: Vec<String> = self
             .args
@@ -117,7 +117,7 @@ impl Program {
         })
     }
 
-    /// Only what the results need.
+    /// The program without nodes that its results do not need.
     pub fn trimmed(&self) -> Program {
         let mut needed = vec![false; self.nodes.len()];
         self.roots.iter().for_each(|r| needed[*r] = true);
@@ -142,7 +142,7 @@ impl Program {
         out
     }
 
-    /// As Rust, for a message.
+    /// The program as Rust code, for messages.
     pub fn code(&self) -> String {
         let lines: Vec<String> = self.nodes.iter().enumerate().map(|(i, s)| format!("    {}", s.code(i))).collect();
         let roots: Vec<String> = self.roots.iter().map(|r| format!("&e{r}")).collect();
@@ -150,7 +150,7 @@ impl Program {
     }
 }
 
-/// Elements of a leaf as numbers: small ones, so that much stays exact, or wild ones.
+/// The elements of a leaf: small numbers, so that many results are exact, or wild ones with special values.
 fn elements(seed: i64, wild: bool, n: usize, t: DType) -> Vec<f64> {
     let mut d = Dice::new(seed as u64);
     let special = [f64::INFINITY, f64::NEG_INFINITY, f64::NAN, -0.0, 0.0, 3e38, -3e38, 1e-40, 65504.0, 1e-7];
@@ -166,7 +166,7 @@ fn elements(seed: i64, wild: bool, n: usize, t: DType) -> Vec<f64> {
         .collect()
 }
 
-/// Integers: small, and here and there any bits.
+/// Random integers: mostly small, sometimes any bits.
 fn integers(seed: i64, n: usize, signed: bool) -> Vec<i64> {
     let mut d = Dice::new(seed as u64);
     let low = if signed { -9 } else { 0 };
@@ -189,12 +189,12 @@ fn leaf(spec: &Spec, d: &Device) -> Expr {
     (*stored!(U8 u8, I8 i8, U16 u16, I16 i16, U32 u32, I32 i32, U64 u64, I64 i64)).clone()
 }
 
-/// Where elements come from when an integer list picks them.
+/// Converts an operation's list of positions to indices.
 pub fn positions(numbers: &[i64]) -> Vec<i32> {
     numbers.iter().map(|n| *n as i32).collect()
 }
 
-/// The node in the library.
+/// Builds the node as a library expression.
 pub fn build(spec: &Spec, e: &[Expr], d: &Device) -> Expr {
     let x = || match spec.args[0] {
         Given::Node(n) => &e[n],
@@ -206,7 +206,7 @@ pub fn build(spec: &Spec, e: &[Expr], d: &Device) -> Expr {
     };
     let k = |i: usize| spec.numbers[i] as isize;
     let shape = &spec.shape[..];
-    // a generator of elements has no device: what it meets has one
+    // a generator has no device, so we combine it with an operand on the device
     let here = |g: Expr| match spec.dtype {
         Bool => g.logical_or(put(d, vec![false], &[])),
         U32 => g + put(d, vec![0u32], &[]),
@@ -271,7 +271,7 @@ pub fn build(spec: &Spec, e: &[Expr], d: &Device) -> Expr {
     }
 }
 
-/// A function of the table; a number keeps no type of its own.
+/// Builds an elementwise function. A literal operand has no dtype of its own.
 fn of_row(spec: &Spec, e: &[Expr]) -> Expr {
     let Some(row) = testing::row(&spec.op) else { panic!("{spec}") };
     let floats = spec.operands().any(|n| e[n].dtype().is_ok_and(|t| t.is_float()));
@@ -280,7 +280,7 @@ fn of_row(spec: &Spec, e: &[Expr]) -> Expr {
         .iter()
         .map(|a| match a {
             Given::Node(n) => e[*n].clone(),
-            // an expression of numbers alone is a number
+            // multiplying a literal by 1 makes an expression that still has no dtype of its own
             Given::Number(x) if floats => multiply(*x, 1.0),
             Given::Number(x) => multiply(*x as i64, 1i64),
         })
@@ -288,7 +288,7 @@ fn of_row(spec: &Spec, e: &[Expr]) -> Expr {
     row.apply(&operands)
 }
 
-/// A reduction or a function of rows: whether axes are kept, then the axes.
+/// Builds a reduction or function of rows. `numbers` has whether axes are kept, then the axes.
 fn of_axes(spec: &Spec, x: &Expr) -> Expr {
     let axes: Vec<isize> = spec.numbers[1..].iter().map(|n| *n as isize).collect();
     let axes = if axes.len() == x.ndim().unwrap_or(0) { (..).into_axes() } else { axes.into_axes() };

@@ -1,4 +1,4 @@
-//! What `tests/accuracy/sweep` judges results by.
+//! The accuracy contract, by which `tests/accuracy/sweep` judges results.
 
 #[path = "../../../../tests/accuracy/contract/bound.rs"]
 pub mod bound;

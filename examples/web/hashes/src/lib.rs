@@ -1,5 +1,5 @@
-//! Tests of the library in WebAssembly. `cupric-serve --hashes` compares the golden hashes of `tests/programs/hashes` in
-//! node, and the tests of the page call `trials.rs` on the browser's GPU.
+//! Tests of the library in WebAssembly. `cupric-serve --hashes` compares the golden hashes of `tests/programs/hashes`
+//! in node, and the tests of the page call `trials.rs` on the browser's GPU.
 // the tests that are not run here name sizes beyond 32 bits
 #![allow(dead_code, unused_imports, arithmetic_overflow)]
 

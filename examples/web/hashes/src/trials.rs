@@ -1,4 +1,4 @@
-//! Tests that need the GPU of a browser. Each function returns its problems, a line for each; none is an empty string.
+//! Tests that need the GPU of a browser. Each function returns the problems that it found, one per line, or "".
 
 use crate::judge::{Judge, reference};
 use crate::random_expressions::check::{compare, lazy};
@@ -16,7 +16,7 @@ fn said(problems: Result<String>) -> String {
     problems.unwrap_or_else(|error| format!("{:?}: {error}", error.kind()))
 }
 
-/// The functions of f32 that GPUs have. `select` moves bits, and random programs contain it.
+/// Returns the functions of f32 that GPUs have, without `select`: it only moves bits, and random programs test it.
 fn functions() -> Vec<Row> {
     testing::rows().into_iter().filter(|row| row.takes(F32, true) && row.name() != "select").collect()
 }
@@ -104,7 +104,7 @@ async fn try_refusals() -> Result<String> {
     Ok(problems.join("\n"))
 }
 
-/// Loses the device, which `lose` destroys, while a read waits. The read and what follows must return errors.
+/// Calls `lose`, which destroys the device, while a read waits. Reads after the loss must return errors.
 #[wasm_bindgen]
 pub async fn lost_device(lose: &js_sys::Function) -> String {
     said(try_loss(lose).await)

@@ -1,4 +1,4 @@
-//! What JavaScript calls. Errors become exceptions with the library's message.
+//! The functions that JavaScript calls. Errors become exceptions with the library's message.
 
 use crate::{digits, formula, fractal, measure, programs};
 use cupric::{DType, Device, Expr};
@@ -61,7 +61,7 @@ pub async fn mandelbrot(on: String, width: u32, height: u32, x: f64, y: f64, spa
     Ok(fractal::picture(&device(&on)?, view).await?)
 }
 
-/// What a device makes of a formula.
+/// How a device evaluates a formula: the plan, the shaders, the time and the result.
 #[wasm_bindgen(getter_with_clone)]
 pub struct Evaluated {
     pub plan: String,
@@ -78,7 +78,7 @@ pub struct Evaluated {
     pub elements: Vec<f32>,
 }
 
-/// The most elements of an operand of a formula, 16 MiB of f32.
+/// The maximum number of elements of an operand of a formula: 16 MiB of f32.
 const MOST_ELEMENTS: u32 = 1 << 22;
 
 /// Evaluates a formula over two random operands of this many rows and columns.
@@ -140,7 +140,7 @@ pub fn rates() -> u32 {
     8
 }
 
-/// Measures a rate of a device; a line of the report.
+/// Measures the rate `number` of a device, and returns it as a line of the report.
 #[wasm_bindgen]
 pub async fn rate(on: String, number: u32) -> Answer<String> {
     let device = device(&on)?;
@@ -180,7 +180,7 @@ pub async fn program(on: String, number: u32) -> Answer<Vec<f32>> {
     Ok(programs::run(&device(&on)?, number as usize).await?)
 }
 
-/// Returns the errors of calls that a page cannot make, and of an index out of range: each line is one.
+/// Returns the errors of calls that a page cannot make, and of an index out of range, one error per line.
 #[wasm_bindgen]
 pub async fn errors() -> String {
     let gpu = Device::gpu_async().await;

@@ -8,13 +8,13 @@ const CLASSES: usize = 10;
 const BATCH: usize = 32;
 const EPOCHS: usize = 12;
 const RATE: f64 = 0.008;
-/// The share of both running means of Adam that a step keeps.
+/// Decay rates of Adam's running means of the gradients and of their squares.
 const BETAS: [f64; 2] = [0.9, 0.999];
 
 /// The repository's digits: 8 × 8 pixels and a label in each row, a `.npy` file.
 static DATA: &[u8] = include_bytes!("../../../data/digits.npy");
 
-/// Weights and biases, and the running means of their gradients and of the squares of those.
+/// Weights and biases, the running means of their gradients, and the running means of the squared gradients.
 type State<T> = (Vec<T>, Vec<T>, Vec<T>);
 
 /// A network in training.
@@ -34,7 +34,7 @@ pub struct Network {
 type Given = (State<Expr>, Expr, Expr, Expr);
 type Step = Compiled<fn(Given) -> (State<Expr>, Expr), (State<Expr>, Expr)>;
 
-/// What an epoch of training has reached.
+/// The results of an epoch of training.
 pub struct Report {
     pub epoch: usize,
     pub epochs: usize,
@@ -54,7 +54,7 @@ impl Network {
         let pixels = [raw.slice(s![..split, ..PIXELS]), raw.slice(s![split.., ..PIXELS])];
         let labels = [raw.slice(s![..split, PIXELS]), raw.slice(s![split.., PIXELS])];
         let (mean, spread) = (pixels[0].mean(0), pixels[0].std(0));
-        // some pixels are always blank
+        // a pixel that is blank in all images has no spread, so it is divided by 1
         let spread = select(spread.greater(1e-3), &spread, 1.0);
         let scale = [mean.to_device(device)?, spread.to_device(device)?];
         let on = |x: &Expr, y: &Expr| -> Result<[Array; 2]> {
@@ -136,7 +136,7 @@ fn step((state, x, y, rate): Given) -> (State<Expr>, Expr) {
     ((weights, means, squares), loss)
 }
 
-/// Returns the rate of a step. It falls to zero, and corrects for the running means, which start at zero.
+/// Returns the learning rate of a step. It falls to zero, and corrects the running means, which start at zero.
 fn rate(step: usize, images: usize) -> f32 {
     let steps = images.div_ceil(BATCH) * EPOCHS;
     let [a, b] = BETAS.map(|b| 1.0 - b.powi(step as i32 + 1));

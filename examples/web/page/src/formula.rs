@@ -1,5 +1,5 @@
-//! Formulas that a visitor types: `sqrt(x*x + y*y)`, `softmax(x)`, `sum(exp(-x^2))`. The grammar is the page's own, and
-//! nothing of a formula is ever run as a program of another language.
+//! Formulas that a visitor types: `sqrt(x*x + y*y)`, `softmax(x)`, `sum(exp(-x^2))`. This module parses them by the
+//! grammar below. A formula is never run as a program of another language.
 //!
 //! ```text
 //! sum     = product { ("+" | "-") product }
@@ -11,14 +11,14 @@
 
 use cupric::{Device, Expr, Result as Computed, keep};
 
-/// The most characters of a formula.
+/// The maximum number of characters of a formula.
 pub const MOST_CHARACTERS: usize = 200;
-/// The most levels of brackets, signs and powers, because the parser recurses for each.
+/// The maximum nesting depth of brackets, signs and powers. It is limited because the parser recurses for each.
 const MOST_LEVELS: usize = 24;
 
 type Unary = fn(&Expr) -> Expr;
 
-/// The functions of one operand, with their names. Those from `sum` on reduce rows, or work along them.
+/// The functions of one operand, with their names. The functions from `sum` on reduce rows, or work along rows.
 const UNARY: [(&str, Unary); 30] = [
     ("abs", |x| x.abs()),
     ("ceil", |x| x.ceil()),
@@ -67,7 +67,7 @@ pub fn names() -> Vec<&'static str> {
     UNARY.iter().map(|(name, _)| *name).chain(BINARY.iter().map(|(name, _)| *name)).collect()
 }
 
-/// What a part of a formula gives: a number alone, or an expression.
+/// The value of a part of a formula: a number, or an expression over the operands.
 #[derive(Clone)]
 enum Value {
     Number(f64),
@@ -245,7 +245,7 @@ impl Parser<'_> {
     }
 }
 
-/// Combines two values: two numbers at once, and everything else as an expression.
+/// Combines two values. Two numbers give a number; any other pair gives an expression.
 fn combined(left: Value, right: Value, numbers: fn(f64, f64) -> f64, exprs: fn(&Expr, Expr) -> Expr) -> Value {
     match (left, right) {
         (Value::Number(a), Value::Number(b)) => Value::Number(numbers(a, b)),
@@ -255,7 +255,7 @@ fn combined(left: Value, right: Value, numbers: fn(f64, f64) -> f64, exprs: fn(&
     }
 }
 
-/// What a device makes of a formula.
+/// How a device would evaluate a formula.
 pub struct Explained {
     pub plan: String,
     pub wgsl: Vec<String>,
@@ -271,7 +271,8 @@ pub fn explained(e: &Expr) -> Computed<Explained> {
     Ok(Explained { plan: plan.to_string(), wgsl: plan.wgsl(), kernels: plan.kernels(), bytes: read + written })
 }
 
-/// Returns the two operands of formulas on a device: normal numbers of shape [rows, columns], the same on each device.
+/// Returns the two operands of formulas on a device: random numbers from -2 to 2 of shape [rows, columns], which are
+/// the same on each device.
 pub fn operands(device: &Device, rows: usize, columns: usize) -> Computed<[Expr; 2]> {
     let mut rng = cupric::Rng::new(1);
     let mut normal = || -> Computed<Expr> {

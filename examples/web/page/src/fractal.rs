@@ -2,12 +2,12 @@
 
 use cupric::{Array, DType, Device, Expr, Result, arange, eval_all, select, stack, zeros};
 
-/// How many steps one kernel makes.
+/// The number of iterations that run as one kernel.
 const FUSED: usize = 16;
-/// Beyond this square of the distance a point is gone. It is large, so that the colours have no visible steps.
+/// A point escapes when its squared distance from 0 reaches this bound, which is large so that the colours are smooth.
 const FAR: f64 = 256.0;
 
-/// What the page looks at.
+/// The region of the complex plane that the page shows.
 #[derive(Clone, Copy)]
 pub struct View {
     pub width: usize,
@@ -19,7 +19,8 @@ pub struct View {
     pub steps: usize,
 }
 
-/// Returns how many steps each point of a view stays near, on the device.
+/// Iterates each point of a view on the device. Returns its last real part, its last imaginary part, and the number of
+/// iterations before it escaped.
 pub fn counts(device: &Device, view: View) -> Result<[Array; 3]> {
     let View { width, height, x, y, span, steps } = view;
     let pixel = span / width as f64;
@@ -44,14 +45,14 @@ pub fn counts(device: &Device, view: View) -> Result<[Array; 3]> {
     Ok(z)
 }
 
-/// Returns the picture of a view: four bytes a pixel, red, green, blue and opaque.
+/// Returns the picture of a view, with four bytes per pixel: red, green, blue and an opaque alpha.
 pub async fn picture(device: &Device, view: View) -> Result<Vec<u8>> {
     let [x, y, count] = counts(device, view)?;
     let distance = x.square() + y.square();
     let inside = distance.less(FAR);
     let smooth = &count - (distance.maximum(FAR).log2() / FAR.log2()).log2();
     let turn = smooth.clip(0.0, 1e6).sqrt() * 0.55;
-    // three cosines, each a little later
+    // the channels are three cosines, shifted against each other
     let colour = |late: f64| select(&inside, 0.0, (&turn + late).cos() * -127.0 + 128.0);
     let opaque = select(&inside, 255.0, 255.0) + &count * 0.0;
     let pixels = stack([colour(0.0), colour(0.5), colour(1.0), opaque], -1);

@@ -1,5 +1,5 @@
-//! What the page computes. Every function here runs in a browser and on any other machine; `browser.rs` alone knows
-//! JavaScript.
+//! The computations of the web page. All code runs in a browser and on any other machine, except `browser.rs`, which
+//! depends on JavaScript.
 
 #[cfg(target_family = "wasm")]
 mod browser;

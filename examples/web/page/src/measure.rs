@@ -2,7 +2,7 @@
 
 use cupric::{DType, Device, Expr, Result, Rng};
 
-/// A rate that the page measures: what it is, the expression, and the bytes or operations of one evaluation.
+/// A rate that the page measures: its name and unit, the expression, and the bytes or operations of one evaluation.
 pub struct Rate {
     pub name: &'static str,
     pub unit: &'static str,

@@ -1,4 +1,4 @@
-//! Builds the page, and serves it on this machine.
+//! Builds the web page of `examples/web`, and serves it on this machine.
 //!
 //! ```text
 //! cargo run --release --manifest-path examples/web/Cargo.toml -p cupric-serve
@@ -34,17 +34,17 @@ Usage: cupric-serve [OPTIONS]
   -h, --help              print this
 ";
 
-/// What the server answers with: the policy allows nothing but the page's own files.
+/// The headers of every answer. The policy lets the page load nothing but its own files.
 const HEADERS: &str = "Content-Security-Policy: default-src 'self'; script-src 'self' 'wasm-unsafe-eval'\r\n\
                        X-Content-Type-Options: nosniff\r\nReferrer-Policy: no-referrer\r\nCache-Control: no-store\r\n\
                        Connection: close\r\n";
-/// Whether a page has reported that all is drawn. The answer to `GET /ready` waits for this, so that a browser that takes a
-/// picture of the page, which it does when the page is loaded, waits too.
+/// Whether a page has reported that everything is drawn. The answer to `GET /ready` waits for this. A browser takes a
+/// screenshot only when the page and this answer are loaded.
 static READY: AtomicBool = AtomicBool::new(false);
-/// The modules that are built, and their flags. Every browser that has WebGPU has the vector instructions of
-/// `plain`. A page loads `relaxed` if the browser has its multiply-add too, and rounds it once.
+/// The WebAssembly modules that are built, and their compiler flags. Every browser with WebGPU has the vector
+/// instructions of `plain`. The page loads `relaxed` if the browser also has a multiply-add that rounds once.
 const MODULES: [(&str, &str); 2] = [("relaxed", "--cfg cupric_relaxed_simd"), ("plain", "")];
-/// The longest report that the server takes from the page.
+/// The longest report, in bytes, that the server accepts from the page.
 const LONGEST_REPORT: usize = 1 << 20;
 
 struct Options {
@@ -166,14 +166,14 @@ fn bind(compiled: &Path, folder: &Path) -> Result<()> {
 const MULTIPLY_ADDS: [(&str, TernaryOp); 2] =
     [("cupric_f32x4_madd", TernaryOp::F32x4RelaxedMadd), ("cupric_f64x2_madd", TernaryOp::F64x2RelaxedMadd)];
 
-/// Writes a module and its JavaScript into a folder. Replaces calls of [`MULTIPLY_ADDS`].
+/// Writes a module and its JavaScript into a folder. Replaces calls of [`MULTIPLY_ADDS`] by instructions.
 fn write(bindgen: &mut Bindgen, folder: &Path) -> Result<()> {
     std::fs::create_dir_all(folder)?;
     let mut output = bindgen.typescript(false).generate_output().map_err(|e| format!("{e:#}"))?;
     let module = output.wasm_mut();
     let mut calls = Calls(HashMap::new());
     for (name, op) in MULTIPLY_ADDS {
-        // only the module for relaxed SIMD has them
+        // only the module for relaxed SIMD exports these functions
         if let Ok(function) = module.exports.get_func(name) {
             calls.0.insert(function, op);
             module.exports.remove(name).map_err(|e| format!("{e:#}"))?;
@@ -186,7 +186,7 @@ fn write(bindgen: &mut Bindgen, folder: &Path) -> Result<()> {
     output.emit(folder).map_err(|e| format!("{e:#}").into())
 }
 
-/// The functions whose calls become an instruction.
+/// The functions whose calls are replaced, each with the instruction that replaces them.
 struct Calls(HashMap<FunctionId, TernaryOp>);
 
 impl VisitorMut for Calls {
@@ -199,8 +199,8 @@ impl VisitorMut for Calls {
     }
 }
 
-/// Computes the golden hashes of the library's tests in node with each module, and compares them with those of other
-/// machines. In an engine that rounds the products of `relaxed`, the library must return an error.
+/// Computes the golden hashes of the library's tests in node with each module, and compares them with the hashes of
+/// other machines. In an engine that rounds the products of `relaxed`, the library must return an error.
 fn hashes(target: &Path, compile: impl Fn(&str) -> Result<PathBuf>) -> Result<()> {
     println!("building the golden hashes for WebAssembly");
     let folder = |name: &str| target.join("hashes").join(name);
@@ -218,7 +218,7 @@ fn hashes(target: &Path, compile: impl Fn(&str) -> Result<PathBuf>) -> Result<()
     }
 }
 
-/// Computes the golden hashes with the module of a folder, and compares them with those of other machines.
+/// Computes the golden hashes with the module of a folder, and compares them with the hashes of other machines.
 fn compute(name: &str, folder: &Path, flags: &[&str]) -> Result<()> {
     const KNOWN: &str = include_str!("../../../../tests/data/hashes.txt");
     // node 20 has relaxed SIMD behind this flag; later versions ignore it
@@ -238,8 +238,8 @@ fn compute(name: &str, folder: &Path, flags: &[&str]) -> Result<()> {
     Err(format!("other bits than on other machines, such as {:?}", &wrong[..wrong.len().min(10)]).into())
 }
 
-/// Compiles the page for WebAssembly with these flags, for tests together with the golden hashes, because the
-/// library is then compiled once. Returns the folder of the modules.
+/// Compiles the page for WebAssembly with these flags. For tests it compiles the golden hashes too, in the same call,
+/// so that the library is compiled only once. Returns the folder of the modules.
 fn compile(root: &Path, target: &Path, options: &Options, flags: &str) -> Result<PathBuf> {
     let profile = if options.quick { "quick" } else { "release" };
     let hashes = options.quick || options.hashes || options.tests;
@@ -293,7 +293,7 @@ fn answer(mut stream: TcpStream, host: &str, folder: &Path, reports: &Sender<Str
         let mut fields = lines.iter().skip(1).filter_map(|line| line.split_once(':'));
         fields.find(|(field, _)| field.trim().eq_ignore_ascii_case(name)).map(|(_, value)| value.trim().to_string())
     };
-    // a page of another site that has made its name point here sends its own name
+    // a page of another site, whose name resolves to this machine, sends the name of its own site
     let port = host.rsplit(':').next().unwrap_or_default();
     let hosts = [host.to_string(), format!("localhost:{port}")];
     if !header("host").is_some_and(|given| hosts.contains(&given)) {
@@ -334,7 +334,7 @@ fn answer(mut stream: TcpStream, host: &str, folder: &Path, reports: &Sender<Str
     }
 }
 
-/// Returns the file of a path, and its type. The list is all that is served, so no path leads out of the folder.
+/// Returns the file of a path, and its type. Only files of this list are served, so no path leads out of the folder.
 fn file(path: &str) -> Option<(&'static str, &'static str)> {
     const FILES: [(&str, &str, &str); 12] = [
         ("/", "index.html", "text/html; charset=utf-8"),
@@ -361,7 +361,7 @@ fn reply(stream: &mut TcpStream, status: &str, kind: &str, body: &[u8]) -> Resul
     Ok(stream.flush()?)
 }
 
-/// A browser that ends with the test.
+/// A browser and the folder of its profile. It is killed when this value is dropped.
 struct Browser(Child, PathBuf);
 
 impl Drop for Browser {
@@ -436,9 +436,9 @@ fn test(options: &Options, address: &str, reports: &std::sync::mpsc::Receiver<St
     if failed.is_empty() { Ok(()) } else { Err("the page's tests failed".into()) }
 }
 
-/// Compares the elements of a program's result: on the CPU their bits with those of other machines, which a test of the
-/// library keeps in a file; on a GPU their values with the CPU's, within 1e-5 of the largest. A report has the device,
-/// the name of the program, and a word for each element.
+/// Compares the elements of a program's result. Results of the CPU must have the same bits as on other machines, which
+/// `tests/data/page.txt` contains. Results of a GPU must equal the CPU's within 1e-5 of the largest element. A report
+/// has the device, the name of the program, and a word for each element.
 fn compare(report: &str, on_cpu: &mut HashMap<String, Vec<f32>>) -> Result<(), String> {
     const KNOWN: &str = include_str!("../../../../tests/data/page.txt");
     let fields: Vec<&str> = report.splitn(3, '\n').collect();

@@ -9,10 +9,10 @@ use std::ops::Range;
 
 /// The exchanges and scale factors that balancing has applied to a matrix.
 pub(super) struct Balance {
-    /// Row i of the balanced matrix is row `order[i]` of the matrix.
+    /// Row i of the balanced matrix is row `order[i]` of the original matrix.
     pub order: SmallVec<[usize; 32]>,
-    /// To get an eigenvector of the matrix, element i of the balanced matrix's eigenvector is multiplied by `scale[i]`,
-    /// a power of two.
+    /// Element i of an eigenvector of the balanced matrix is multiplied by `scale[i]`, a power of two, to get the
+    /// eigenvector of the original matrix.
     pub scale: Numbers,
     /// The rows that belong to no isolated eigenvalue. The rows before them and after them each have an isolated
     /// eigenvalue as their diagonal element.

@@ -21,7 +21,7 @@ pub(in crate::cpu) struct Schur<'a> {
     n: usize,
     /// T in C order. Only its diagonal blocks are computed if no vectors are wanted.
     t: &'a mut [f64],
-    /// The orthogonal matrix Z with `balanced matrix = Z·T·Zᵀ`, transposed; empty if no vectors are wanted.
+    /// The transpose of the orthogonal matrix Z with `balanced matrix = Z·T·Zᵀ`. Empty if no vectors are wanted.
     z: &'a mut [f64],
     balance: Balance,
     /// The factor that undoes the scaling of the matrix to magnitudes near 1.
@@ -60,7 +60,7 @@ impl<'a> Schur<'a> {
         Ok(schur)
     }
 
-    /// Returns the real and the imaginary part of an eigenvalue.
+    /// Returns the real and the imaginary part of eigenvalue `k`.
     pub fn value(&self, k: usize) -> [f64; 2] {
         [self.re[k] * self.unscale, self.im[k] * self.unscale]
     }

@@ -183,8 +183,8 @@ impl Schur<'_> {
                 self.t[k * n + k - 1] = reflection.first;
                 (1..count).for_each(|i| self.t[(k + i) * n + k - 1] = 0.0);
             } else if start > first {
-                // multiplied by 1 − t and not simply negated: if the last two elements of `x` were taken as 0 because
-                // they are small, the reflection changes nothing and t is 0
+                // the element is multiplied by 1 − t instead of being negated: if the last two elements of `x` were
+                // taken as 0 because they are small, the reflection changes nothing and t is 0
                 self.t[k * n + k - 1] *= 1.0 - reflection.t;
             }
             reflection.rows(&mut self.t[k * n..(k + count) * n], n, k, right);
@@ -267,12 +267,12 @@ fn standard([a, b, c, d]: [f64; 4]) -> ([f64; 4], [f64; 2]) {
     let scale = p.abs().max(most);
     let z = (p / scale) * p + (most / scale) * least;
     if z >= 4.0 * ULP {
-        // two real eigenvalues that differ
+        // here the block has two real eigenvalues that differ
         let z = p + (scale.sqrt() * z.sqrt()).copysign(p);
         let tau = length(c, z);
         return ([d + z, b - c, 0.0, d - (most / z) * least], [z / tau, c / tau]);
     }
-    // complex or nearly equal eigenvalues: the diagonal gets equal elements
+    // here the eigenvalues are complex or nearly equal, so the diagonal elements are made equal
     let sigma = b + c;
     let tau = length(sigma, difference);
     let cos = (0.5 * (1.0 + sigma.abs() / tau)).sqrt();

@@ -45,8 +45,8 @@ impl Schur<'_> {
         let end = if is_complex { first + 2 } else { first + 1 };
         x[first] = 1.0;
         if is_complex {
-            // with w the imaginary part of the eigenvalue, the block's eigenvector is (b, i·w), by the first row of
-            // block − eigenvalue·I, or a multiple of it, (i·w, c), by the second row
+            // let w be the imaginary part of the eigenvalue. By the first row of block − eigenvalue·I, the block's
+            // eigenvector is (b, i·w). By the second row it is (i·w, c), which is a multiple of the same vector
             let [b, c] = [self.t[first * n + first + 1], self.t[(first + 1) * n + first]];
             if b.abs() >= c.abs() {
                 y[first + 1] = self.im[first] / b;

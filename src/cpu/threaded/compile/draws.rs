@@ -20,8 +20,8 @@ pub(super) struct Drawn {
     /// that are repeated in a vector) that hold them.
     slots: [usize; 3],
     fill: usize,
-    /// For a draw whose elements form pairs: the slot that saves the plain words from which the words of the pairs are
-    /// computed, if this draw has saved them.
+    /// The slot that saves plain words, if the elements of this draw form pairs and this draw has saved them. The words
+    /// of the pairs are computed from the plain words.
     words: Option<usize>,
 }
 
@@ -32,9 +32,9 @@ pub(super) fn operands(draws: &[Drawn], fills: usize, counters: usize) -> SmallV
 }
 
 impl Compiler<'_> {
-    /// Emits the draw of value `v`. If `word` is 4 or more, elements form pairs (`Op::Philox`). Their words are
-    /// computed from plain random words, which are computed once for all draws with the same element numbers, key and
-    /// word modulo 4.
+    /// Emits the draw of value `v`. If `word` is 4 or more, elements form pairs (`Op::Philox`). The words of the pairs
+    /// are computed from plain random words. The plain words are computed once for all draws with the same element
+    /// numbers, key and word modulo 4.
     pub(super) fn draw(&mut self, v: usize, index: usize, word: u8, slots: [usize; 3]) -> Result<()> {
         self.cut()?;
         self.keep_acc()?;

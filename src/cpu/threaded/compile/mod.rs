@@ -23,24 +23,24 @@ const FULL: usize = LONGEST - 12;
 /// Where the instructions that read a value find it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Home {
-    /// In no memory: only the accumulator can hold it.
+    /// In no memory: only the accumulator can hold the value.
     None,
     /// In memory, as contiguous words: the operand with this index in `Threaded::places`.
     Memory(usize),
-    /// In the operand with this index, strided or in another type, so a separate instruction loads it.
+    /// In the operand with this index, strided or of another type, so that a separate instruction loads the value.
     Each(usize),
     Fill(usize),
     Slot(usize),
-    /// A product of two operands in memory. The only function that reads the product computes it.
+    /// A product of two operands in memory. Only one function reads the product, and it computes the product itself.
     Product([usize; 2]),
-    /// In no memory: the draw with this index computes it.
+    /// In no memory: the draw with this index computes the value.
     Draw(usize),
 }
 
 struct Compiler<'a> {
     kernel: &'a Kernel,
     program: Threaded,
-    /// For each value, the first value with the same bits.
+    /// For each value, the index of the first value with the same bits.
     alias_of: SmallVec<[usize; 16]>,
     homes: SmallVec<[Home; 16]>,
     /// The number of instructions that still have to read each value.
@@ -116,7 +116,7 @@ impl Compiler<'_> {
         }
     }
 
-    /// Returns the conversions of a cast or rounding. If only stores use `v`, omits the last: stores round alike.
+    /// Returns the conversions of a cast or rounding. Omits the last if only stores use `v`, because they round alike.
     fn links(&self, v: usize, a: usize) -> SmallVec<[cast::Conversion; 2]> {
         let kernel = self.kernel;
         let (to, rounding) = (kernel.values[v].dtype, cast::round(kernel.values[v].dtype));
@@ -289,7 +289,7 @@ impl Compiler<'_> {
             *operand = self.homes[*other];
         }
         self.read(list);
-        // the instruction overwrites the accumulator
+        // saves the accumulator, because the instruction overwrites it
         self.keep_acc()?;
         self.emit(code, operands, false)?;
         self.acc = Some(v);
@@ -327,7 +327,7 @@ impl Compiler<'_> {
         }
     }
 
-    /// Ensures that the accumulator holds value `v`. Saves its previous value if that is read again.
+    /// Ensures that the accumulator holds value `v`. Saves its previous value if that value is read again.
     fn bring(&mut self, v: usize) -> Result<()> {
         if self.acc == Some(v) {
             return Ok(());
@@ -443,7 +443,7 @@ impl Compiler<'_> {
         Ok(())
     }
 
-    /// Begins another run of instructions if this one is long. The accumulator's value is lost at the end of a run.
+    /// Begins another run of instructions if this one is long. Saves the accumulator, because a run loses it.
     fn cut(&mut self) -> Result<()> {
         let start = self.program.runs.last().map_or(0, |start| *start as usize);
         if self.program.code.len() - start < FULL {

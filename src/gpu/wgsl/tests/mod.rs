@@ -130,8 +130,8 @@ fn variant(k: &Kernel, form: &ParamPositions, how: StoreMode, lanes: u32) -> Var
     }
 }
 
-/// Validates the source for [`Dialect::FULL`], and returns it. If it has no f64, also validates the source for a device
-/// without 64-bit integers, which uses pairs of words.
+/// Validates the source for [`Dialect::FULL`], and returns it. If the source has no f64, also validates the source for
+/// a device without 64-bit integers, where pairs of words replace them.
 fn validate_both(name: &str, k: &Kernel, form: &ParamPositions, variant: &Variant) -> String {
     let text = generate(k, form, variant, Dialect::FULL).unwrap();
     validate(name, naga::valid::Capabilities::all(), &text);
@@ -192,8 +192,8 @@ fn shader_files_are_valid_as_they_stand() {
                @group(1) @binding(0) var<uniform> params: Parameters;\n";
     let files = [("elementwise", ELEMENTWISE), ("reduce", REDUCE), ("row", ROW), ("matmul", MATMUL)];
     for (name, file) in files {
-        // each file with all its blocks, which contain every entry point, and the signatures of the functions that are
-        // written for each kernel
+        // the text is a file with all its blocks, which contain every entry point, and with the signatures of the
+        // functions that are written for each kernel
         validate(name, naga::valid::Capabilities::all(), &format!("{own}{FRAME}{library}{file}"));
     }
     let text = format!("{}\n{own}{FRAME}{library}{COOPERATIVE}", cooperative::ENABLES);
@@ -377,7 +377,7 @@ fn all_folds_together_fit_a_workgroup() {
     assert!(bytes <= WORKGROUP_MEMORY);
 }
 
-/// Validates the formulas of each fold of the table, of elements and of states, as results and as components.
+/// Validates the formulas of every fold: of elements or of states, with the result or a component as the value.
 fn folds_by_formulas_are_valid() {
     let table = ufunc::all().filter(|r| r.reduce.is_some()).map(Fold::of).chain([*ufunc::ARGMIN, *ufunc::ARGMAX]);
     for fold in table {

@@ -63,7 +63,7 @@ impl ComputeKind {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Component {
     pub kind: ComputeKind,
-    /// The start value of the component. Combining the state of all start values with any state results in that state.
+    /// The start value of the component. A state that is combined with the state of all start values does not change.
     pub init: Neutral,
 }
 
@@ -100,9 +100,9 @@ pub(crate) enum FoldOrder {
     Tree,
     /// Row-major order along the reduced axes, because positions are counted in that order.
     RowMajor,
-    /// One element after another along the reduced axes. There is no tree, and a row is never divided between two
-    /// lanes. Only the planner makes such folds, to add the chains of a product (sums over 256 consecutive elements
-    /// along k, see `plan/chains.rs`).
+    /// One element after another along the reduced axes. The elements are not combined as a tree, and a row is never
+    /// divided between two lanes. Only the planner makes such folds, to add the chains of a product (sums over 256
+    /// consecutive elements along k, see `plan/chains.rs`).
     Sequence,
 }
 
@@ -121,13 +121,13 @@ pub(crate) struct Definition {
     /// The formula of the result, over the components [`Term::A`] of the state of all elements.
     pub finish: Term,
     pub result: ComputeKind,
-    /// The result of a reduction of no elements, as bits of an f64; `None` if that is an error. It may differ from
-    /// `finish` of the start values: a sum returns 0, although −0 is its neutral element.
+    /// The result of a reduction of no elements, as bits of an f64; `None` if that is an error. This result may differ
+    /// from `finish` of the start values: a sum returns 0, although −0 is its neutral element.
     pub empty: Option<u64>,
     /// Whether `combine(a, b)` equals `combine(b, a)`. A fold that is not commutative is rejected.
     pub commutative: bool,
     /// Whether states that contain floats have the same bits in whatever order they are combined. States of integers
-    /// and bool always do.
+    /// and bool always have the same bits.
     pub exact: bool,
     /// Whether elements are combined strictly one after another.
     pub in_sequence: bool,
@@ -281,8 +281,8 @@ impl Fold {
         self.0.definition.programs(element)
     }
 
-    /// Returns the cost of compiling the fold in a GPU driver, in additions. It is 1 if the fold has a form other than
-    /// `Formulas`, which is a call of one short function; otherwise it is the sum over the calls of its formulas.
+    /// Returns the cost of compiling the fold in a GPU driver, in additions. A form other than `Formulas` costs 1,
+    /// because it is a call of one short function. Formulas cost the sum over their calls.
     pub fn compile_cost(&self, element: DType) -> u32 {
         match self.form {
             Form::Function(_) | Form::FirstOf(_) => 1,

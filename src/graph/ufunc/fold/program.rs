@@ -14,7 +14,7 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 pub(crate) enum Term {
     /// The element, in `lift`.
     X,
-    /// The element's position, in `lift`: its row-major number along the reduced axes, an i32.
+    /// The element's position, in `lift`: its row-major index along the reduced axes, an i32.
     Position,
     /// A component of `combine`'s first state, or of `finish`'s only state.
     A(usize),
@@ -98,7 +98,8 @@ pub(crate) struct FoldStep {
     pub compute: Compute,
 }
 
-/// Formulas as steps; each step comes after the steps that it uses. Equal parts of formulas share one step.
+/// Formulas, translated into steps. Each step comes after the steps that it uses. Equal parts of formulas share one
+/// step.
 pub(crate) struct FoldProgram {
     pub steps: Vec<FoldStep>,
     /// For each formula, the index of the step that computes its value.
@@ -199,8 +200,8 @@ impl Typing<'_> {
     /// Returns the result type of a call.
     ///
     /// # Errors
-    /// Returns an error if the function does not accept the operands. They must have the same type, except that the
-    /// first operand of `select` must be a bool.
+    /// Returns an error if the function does not accept the operands. The operands must have the same type, except that
+    /// the first operand of `select` must be a bool.
     fn call(&self, program: &FoldProgram, row: &'static Ufunc, args: &[usize]) -> Result<Compute, Fault> {
         let types: SmallVec<[Compute; 3]> = args.iter().map(|a| program.steps[*a].compute).collect();
         let chosen = (row.class == Class::Select) as usize;

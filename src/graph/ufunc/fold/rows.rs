@@ -14,8 +14,8 @@ pub(crate) static ARGMIN: LazyLock<Fold> =
 pub(crate) static ARGMAX: LazyLock<Fold> =
     LazyLock::new(|| Fold::intern(first_of("argmax", &arithmetic::maximum, &logic::greater)));
 
-/// The sum of the chains of a product (the sums over 256 consecutive elements along k), added one after another in the
-/// same order as the kernel of a whole product adds them.
+/// The sum of the chains of a matrix product (the sums over 256 consecutive elements along k), added one after another
+/// in the same order as the kernel of a whole product adds them.
 pub(crate) static SUM_OF_CHAINS: LazyLock<Fold> = LazyLock::new(|| {
     let sum = of_function(&arithmetic::add);
     Fold::intern(Definition { name: "sum of chains", in_sequence: true, ..sum })
@@ -60,8 +60,8 @@ fn first_of(name: &'static str, picks: &'static Ufunc, beyond: &'static Ufunc) -
     let init = picks.reduce.map_or(Neutral::Zero, |r| r.neutral);
     let state = [
         Component { kind: ComputeKind::Operand, init },
-        // larger than every element's position, so an element that equals the neutral element still wins by its
-        // position
+        // the start position is larger than every element's position, so an element that equals the neutral element
+        // still wins by its position
         Component { kind: position, init: Neutral::Highest },
     ];
     Definition {

@@ -4,19 +4,19 @@
 use super::reference::sinpi;
 use std::f64::consts::{LN_2, PI};
 
-/// ln Γ(a) - (a - 1/2)·ln a + a - ln √(2π), for a >= 20 (DLMF 5.11.1).
+/// Returns ln Γ(a) - (a - 1/2)·ln a + a - ln √(2π), for a >= 20 (DLMF 5.11.1).
 fn stirling_rest(a: f64) -> f64 {
     let w = 1.0 / (a * a);
     [1.0 / 12.0, -1.0 / 360.0, 1.0 / 1260.0, -1.0 / 1680.0, 1.0 / 1188.0].iter().rev().fold(0.0, |r, c| r * w + c) / a
 }
 
-/// ln(1 + b/a), also where b/a overflows.
+/// Returns ln(1 + b/a), also where b/a overflows.
 fn log1p_of_ratio(b: f64, a: f64) -> f64 {
     if b / a > 1e17 { b.ln() - a.ln() } else { (b / a).ln_1p() }
 }
 
-/// ln B(a, b) for positive finite numbers. The recurrence of Γ raises both operands to at least 20, where Stirling's
-/// formula holds.
+/// Returns ln B(a, b) for positive finite numbers. The recurrence of Γ raises both operands to at least 20, where
+/// Stirling's formula holds.
 fn log_of_positive(a: f64, b: f64) -> f64 {
     let (mut a, mut b) = (a.min(b), a.max(b));
     if a == 1.0 || b == 1.0 {
@@ -41,7 +41,7 @@ fn log_of_positive(a: f64, b: f64) -> f64 {
     raised + 0.9189385332046727 - 0.5 * b.ln() + rest - (a - 0.5) * log1p_of_ratio(b, a) - b * (a / b).ln_1p()
 }
 
-/// ln |B(a, b)| and the sign of B, by the reflection formula of Γ if an operand is negative.
+/// Returns ln |B(a, b)| and the sign of B, by the reflection formula of Γ if an operand is negative.
 fn log_and_sign(a: f64, b: f64) -> (f64, f64) {
     let pole = |x: f64| x <= 0.0 && x == x.floor();
     let (a, b) = (a.min(b), a.max(b));
@@ -75,8 +75,8 @@ fn log_and_sign(a: f64, b: f64) -> (f64, f64) {
     }
 }
 
-/// B divided by 2^600, if one operand is tiny and the other is not a pole of Γ; otherwise `None`. B is (a + b)/(a·b) if
-/// both are small, and the reciprocal of the tiny operand if the other is not small.
+/// Returns B(a, b) divided by 2^600 if one operand is tiny and the other is not a pole of Γ, and otherwise `None`. B is
+/// (a + b)/(a·b) if both are small, and the reciprocal of the tiny operand if the other is not small.
 fn of_tiny(a: f64, b: f64) -> Option<f64> {
     let (x, y) = if a.abs() < b.abs() { (a, b) } else { (b, a) };
     let is_pole = y <= 0.0 && y == y.floor();
@@ -110,7 +110,7 @@ pub fn betaln(a: f64, b: f64) -> f64 {
     of_tiny(a, b).map_or_else(|| log_and_sign(a, b).0, |v| v.abs().ln() + 600.0 * LN_2)
 }
 
-/// e^y - 1 - y.
+/// Returns e^y - 1 - y.
 fn beyond_line(y: f64) -> f64 {
     if y.abs() < 0.01 {
         y * y / 2.0 * (1.0 + y / 3.0 * (1.0 + y / 4.0 * (1.0 + y / 5.0 * (1.0 + y / 6.0))))
@@ -119,7 +119,7 @@ fn beyond_line(y: f64) -> f64 {
     }
 }
 
-/// x^a·e^-x / Γ(a).
+/// Returns x^a·e^-x / Γ(a).
 fn term(a: f64, x: f64) -> f64 {
     if a < 20.0 {
         return (a * x.ln() - x - libm::lgamma(a + 1.0)).exp() * a;
@@ -134,8 +134,8 @@ fn term(a: f64, x: f64) -> f64 {
     (a / (2.0 * PI)).sqrt() * (-a * rest - stirling_rest(a)).exp()
 }
 
-/// The smaller of P and Q, divided by [`term`]: the integral of e^(-|a - x|·z - x·(e^±z - 1 ∓ z)) over z > 0, by the
-/// trapezoidal rule after the substitution z = w·e^(t - e^-t) (Takahasi and Mori, 1974).
+/// Returns the smaller of P and Q, divided by [`term`]: the integral of e^(-|a - x|·z - x·(e^±z - 1 ∓ z)) over z > 0,
+/// by the trapezoidal rule after the substitution z = w·e^(t - e^-t) (Takahasi and Mori, 1974).
 fn integral(a: f64, x: f64) -> f64 {
     let (rate, sign) = ((a - x).abs(), if x >= a { 1.0 } else { -1.0 });
     let width = 1.0 / (rate + x.sqrt());
@@ -147,7 +147,7 @@ fn integral(a: f64, x: f64) -> f64 {
     (-72..=80).map(point).sum::<f64>() / 16.0
 }
 
-/// Q(a, x) for x < 1.2, from the power series of the integrand (DLMF 8.7.1).
+/// Returns Q(a, x) for x < 1.2, from the power series of the integrand (DLMF 8.7.1).
 fn upper_of_small(a: f64, x: f64) -> f64 {
     let gamma = match a < 0.01 {
         // the power series of ln Γ(1 + a), with coefficients from Euler's constant and ζ(2), ζ(3), …
@@ -168,7 +168,7 @@ fn upper_of_small(a: f64, x: f64) -> f64 {
     -log.exp_m1() - log.exp() * a * sum
 }
 
-/// P(a, x) and Q(a, x), the lower and the upper incomplete gamma function divided by Γ(a).
+/// Returns P(a, x) and Q(a, x), the lower and the upper incomplete gamma function divided by Γ(a).
 fn both(a: f64, x: f64) -> (f64, f64) {
     match () {
         _ if !(a >= 0.0 && x >= 0.0) || a == x && (a == 0.0 || a == f64::INFINITY) => (f64::NAN, f64::NAN),

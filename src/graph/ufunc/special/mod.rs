@@ -328,7 +328,7 @@ fn tanh_gelu_slope(x: &Formula, out: &Formula) -> Formula {
 }
 
 /// Returns the derivative of `sinc`, whose result is `out`: (cos πx − sinc x) / x. Near 0, where the difference
-/// cancels, it is the derivative's power series in πx (DLMF 10.49.3 with 10.51.2: −j₁).
+/// cancels, returns the derivative's power series in πx (DLMF 10.49.3 with 10.51.2: −j₁).
 fn sinc_slope(x: &Formula, out: &Formula) -> Formula {
     let square = x.square() * (std::f64::consts::PI * std::f64::consts::PI);
     // the series of sin(t)/t has the coefficients (−1)^k / (2k + 1)!; the coefficients of this series are 2k times as
@@ -350,8 +350,8 @@ fn sinc_slope(x: &Formula, out: &Formula) -> Formula {
 
 /// The reference implementations (`Ufunc::exact`) of this file's functions, in f64.
 pub(crate) mod exact {
-    /// Solves erf(y) = |x| by Halley's method. Above 1/2, solves erfc(y) = 1 − |x| instead: the difference is exact
-    /// there, while erf is flat.
+    /// Solves erf(y) = |x| by Halley's method. Above 1/2, solves erfc(y) = 1 − |x| instead, because there 1 − |x| is
+    /// exact, and erf is flat.
     pub fn erfinv(x: f64) -> f64 {
         if x.is_nan() || x.abs() > 1.0 {
             return f64::NAN;
@@ -367,7 +367,7 @@ pub(crate) mod exact {
         let l = (-a).ln_1p() + a.ln_1p();
         let t = 2.0 / (std::f64::consts::PI * 0.147) + l / 2.0;
         let mut y = ((t * t - l / 0.147).sqrt() - t).sqrt().max(1e-300);
-        // for such small values the difference in Winitzki's formula cancels, and the first term of erfinv's series is
+        // for values below 1e-5 the difference in Winitzki's formula cancels, and the first term of erfinv's series is
         // better
         if a < 1e-5 {
             y = a * std::f64::consts::PI.sqrt() / 2.0;

@@ -3,7 +3,7 @@
 
 use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI, PI, SQRT_2};
 
-/// sin(π·x) for 0 <= x <= 1/2.
+/// Returns sin(π·x) for 0 <= x <= 1/2.
 fn sine(x: f64) -> f64 {
     if x <= 0.25 { (PI * x).sin() } else { (PI * (0.5 - x)).cos() }
 }
@@ -83,7 +83,7 @@ pub fn selu(x: f64) -> f64 {
     1.0507009873554805 * if x >= 0.0 { x } else { 1.6732632423543772 * x.exp_m1() }
 }
 
-/// Mills' ratio e^(t²/2)·√(2π)·Φ(-t), by Laplace's continued fraction 1/(t + 1/(t + 2/(t + 3/…))), for t >= 2.
+/// Returns Mills' ratio e^(t²/2)·√(2π)·Φ(-t), by Laplace's continued fraction 1/(t + 1/(t + 2/(t + 3/…))), for t >= 2.
 fn mills(t: f64) -> f64 {
     let mut rest = t;
     for k in (1..400).rev() {
@@ -115,7 +115,7 @@ pub fn erfcinv(x: f64) -> f64 {
     if x == 0.0 {
         return f64::INFINITY;
     }
-    // Newton's method for ln erfc(y) = ln x, which is concave
+    // uses Newton's method for ln erfc(y) = ln x, because ln erfc is concave
     let mut y = (-x.ln()).sqrt();
     for _ in 0..60 {
         let e = libm::erfc(y);
@@ -151,7 +151,7 @@ pub fn ndtri(x: f64) -> f64 {
     }
 }
 
-/// I₀ or I₁ of |x| by the power series, whose terms are positive (Abramowitz and Stegun, 9.6.10).
+/// Returns I₀ or I₁ of |x|, by the power series, whose terms are positive (Abramowitz and Stegun, 9.6.10).
 fn bessel_series(order: u32, x: f64) -> f64 {
     let (half, n) = (x.abs() / 2.0, f64::from(order));
     let (mut term, mut sum, mut k) = (if order == 0 { 1.0 } else { half }, 0.0, 0.0);
@@ -163,8 +163,8 @@ fn bessel_series(order: u32, x: f64) -> f64 {
     sum
 }
 
-/// e^-|x| times I₀ or I₁: by the power series up to 30, and by the asymptotic series beyond (Abramowitz and Stegun,
-/// 9.7.1).
+/// Returns e^-|x| times I₀ or I₁, by the power series up to 30, and by the asymptotic series beyond (Abramowitz and
+/// Stegun, 9.7.1).
 pub fn scaled_bessel(order: u32, x: f64) -> f64 {
     let a = x.abs();
     if a.is_nan() {
@@ -205,7 +205,8 @@ pub fn digamma(x: f64) -> f64 {
     if x < 0.0 {
         return if x == x.floor() { f64::NAN } else { digamma(1.0 - x) - PI / tanpi(x) };
     }
-    // the recurrence up to 20, and the asymptotic series with Bernoulli's numbers (Abramowitz and Stegun, 6.3.18)
+    // uses the recurrence up to 20, and then the asymptotic series with Bernoulli's numbers (Abramowitz and Stegun,
+    // 6.3.18)
     let (mut z, mut sum) = (x, 0.0);
     while z < 20.0 {
         sum += 1.0 / z;
@@ -217,7 +218,8 @@ pub fn digamma(x: f64) -> f64 {
     z.ln() - 0.5 / z - tail - sum
 }
 
-/// The sum of (q + k)^-x, for x > 1 and q > 0: 30 terms and the formula of Euler and Maclaurin.
+/// Returns the sum of (q + k)^-x over k = 0, 1, …, for x > 1 and q > 0: 30 terms, and the rest by the formula of Euler
+/// and Maclaurin.
 fn hurwitz(x: f64, q: f64) -> f64 {
     const TERMS: u32 = 30;
     let mut sum = 0.0;

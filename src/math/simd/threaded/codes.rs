@@ -100,14 +100,15 @@ impl Codes {
     }
 
     /// Returns the instruction that computes the random words for pairs of normal numbers (`Op::Philox`) from plain
-    /// random words: the word for their angle if `angle`, else the word for their radius.
+    /// random words: the word for their angle if `angle` is true, else the word for their radius.
     // targets without vector instructions of their own have no codes, so there both branches are `None`
     #[allow(clippy::if_same_then_else)]
     pub const fn pairs(angle: bool) -> Option<Codes> {
         if angle { codes!(pairs < > 1, 1) } else { codes!(pairs < > 0, 0) }
     }
 
-    /// Returns the instruction that reads elements of type `S` at any stride, and converts them to words by `F`.
+    /// Returns the instruction that reads elements of type `S` at any stride, and converts them to words by the
+    /// function `F`.
     pub const fn load_each<W, const N: usize, const M: usize, S, R, F>() -> Option<Codes>
     where
         W: Copy + Default,
@@ -118,25 +119,25 @@ impl Codes {
         codes!(load_each < W, S, R, F > N, M)
     }
 
-    /// Returns the instruction that reads f16 elements (of type `S`) at any stride, and converts them to words of f32
-    /// with the results of `F`.
+    /// Returns the instruction that reads f16 elements (of type `S`) at any stride, and converts them to words of f32.
+    /// It gives the same results as the function `F`.
     pub const fn load_f16<S: Copy, R: Lane<u32>, F: ScalarFn<S, S, S, R>>() -> Option<Codes> {
         codes!(of f16: load_f16 < S, R, F >)
     }
 
-    /// Returns the instruction that converts words of f32 to f16 (of type `S`) with the results of `F`, and writes
-    /// them.
+    /// Returns the instruction that converts words of f32 to f16 (of type `S`), and writes them. It gives the same
+    /// results as the function `F`.
     pub const fn store_f16<A: Lane<u32>, S: Copy, F: ScalarFn<A, A, A, S>>() -> Option<Codes> {
         codes!(of f16: store_f16 < A, S, F >)
     }
 
-    /// Returns the instruction that rounds words of f32 (of type `A`) to f16 with the results of `F`. The rounded
-    /// values stay f32.
+    /// Returns the instruction that rounds words of f32 (of type `A`) to f16, with the same results as the function
+    /// `F`. The rounded values stay f32.
     pub const fn round_f16<A: Lane<u32>, F: ScalarFn<A, A, A, A>>() -> Option<Codes> {
         codes!(of f16: round_f16 < A, F >)
     }
 
-    /// Returns the instruction that converts words by `F`, and writes them as elements of type `S`.
+    /// Returns the instruction that converts words by the function `F`, and writes them as elements of type `S`.
     pub const fn store_each<W, const N: usize, const M: usize, A, S, F>() -> Option<Codes>
     where
         W: Copy,
@@ -208,9 +209,9 @@ impl InstructionCodes {
         }
     }
 
-    /// Builds the instructions of `F`, which has `arity` operands. If `second`, also builds the instruction that reads
-    /// the second operand from the accumulator. `N` and `M` are the numbers of words in a block, for AVX2 or NEON and
-    /// for AVX-512.
+    /// Builds the instructions of `F`, which has `arity` operands. If `second` is true, also builds the instruction
+    /// that reads the second operand from the accumulator. `N` and `M` are the numbers of words in a block, for AVX2 or
+    /// NEON and for AVX-512.
     pub const fn of<W, const N: usize, const M: usize, A, B, C, R, F>(arity: usize, second: bool) -> InstructionCodes
     where
         W: Copy,
@@ -274,8 +275,9 @@ impl InstructionCodes {
     }
 }
 
-/// Makes the loops that convert f16: the function `$name` of each module of [`mod@f16`], and on x86-64 also a loop over
-/// `F` for [`Isa::Portable`](crate::math::simd::Isa::Portable).
+/// Makes the loops that convert f16. They call the function `$name` of each module of [`mod@f16`]. On x86-64, there is
+/// also a loop for [`Isa::Portable`](crate::math::simd::Isa::Portable), which calls the scalar function `$f` for each
+/// element.
 macro_rules! f16_loops {
     ($name:ident <$a:ty, $r:ty, $f:ty> $($t:ty),*) => {{
         #[cfg(target_arch = "x86_64")]
@@ -290,17 +292,19 @@ macro_rules! f16_loops {
 }
 
 impl Loops {
-    /// Returns the loops that convert f16 (of type `S`) to f32 with the results of `F`.
+    /// Returns the loops that convert f16 (of type `S`) to f32. They give the same results as the function `F`.
     pub const fn widen_f16<S: Copy, R: Copy, F: ScalarFn<S, S, S, R>>() -> Loops {
         f16_loops!(widen_all < S, R, F > S, R, F)
     }
 
-    /// Returns the loops that convert f32 (of type `A`) to f16 (of type `S`) with the results of `F`.
+    /// Returns the loops that convert f32 (of type `A`) to f16 (of type `S`). They give the same results as the
+    /// function `F`.
     pub const fn narrow_f16<A: Copy, S: Copy, F: ScalarFn<A, A, A, S>>() -> Loops {
         f16_loops!(narrow_all < A, S, F > A, S, F)
     }
 
-    /// Returns the loops that round f32 (of type `A`) to f16 with the results of `F`. The rounded values stay f32.
+    /// Returns the loops that round f32 (of type `A`) to f16. They give the same results as the function `F`. The
+    /// rounded values stay f32.
     pub const fn round_f16<A: Copy, F: ScalarFn<A, A, A, A>>() -> Loops {
         f16_loops!(round_all < A, A, F > A, F)
     }

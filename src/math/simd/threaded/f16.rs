@@ -93,8 +93,8 @@ macro_rules! conversions {
             #[target_feature(enable = $features)]
             #[inline]
             unsafe fn narrow_block<A: Copy, S: Copy, F: ScalarFn<A, A, A, S>>(acc: Acc) -> [$half; 8] {
-                // SAFETY: a block of `A` has as many bytes as the accumulator, and a block of `S` as many as the
-                // result, because the caller ensures the sizes of `A` and `S`.
+                // SAFETY: a block of `A` has as many bytes as the accumulator, and a block of `S` has as many bytes as
+                // the result, because the caller ensures the sizes of `A` and `S`.
                 unsafe {
                     let x = std::mem::transmute::<Acc, [$float; 8]>(acc);
                     if !has_nan(&x) {
@@ -153,9 +153,9 @@ macro_rules! conversions {
             /// Converts f16 (`S`) to f32, as `F` does.
             ///
             /// # Safety
-            /// The operand points to aligned elements that no other thread writes meanwhile, and `out` points to
-            /// aligned elements that nothing else uses, as many as [`Loop`](crate::math::simd::Loop) requires (its
-            /// conditions *operands* and *result*). `S` has 2 bytes and `R` has 4.
+            /// The operand points to as many aligned elements as [`Loop`](crate::math::simd::Loop) requires, which no
+            /// other thread writes meanwhile (its condition *operands*). `out` points to as many aligned elements,
+            /// which nothing else uses (its condition *result*). `S` has 2 bytes and `R` has 4.
             #[target_feature(enable = $features)]
             pub unsafe fn widen_all<S: Copy, R: Copy, F: ScalarFn<S, S, S, R>>(
                 n: usize,
@@ -165,7 +165,7 @@ macro_rules! conversions {
                 out: *mut u8,
             ) {
                 let (a, out, whole) = (a.cast::<S>(), out.cast::<R>(), n / N * N);
-                // SAFETY: the caller ensures that `a` and `out` point to `n` elements each, and the sizes of the types.
+                // SAFETY: the caller ensures the sizes of the types, and that `a` and `out` point to `n` elements each.
                 unsafe {
                     for i in (0..whole).step_by(N) {
                         out.add(i).cast::<Acc>().write_unaligned(widen_block::<S, R, F>(a.add(i)));
@@ -180,9 +180,9 @@ macro_rules! conversions {
             /// Converts f32 (`A`) to f16 (`S`), as `F` does.
             ///
             /// # Safety
-            /// The operand points to aligned elements that no other thread writes meanwhile, and `out` points to
-            /// aligned elements that nothing else uses, as many as [`Loop`](crate::math::simd::Loop) requires (its
-            /// conditions *operands* and *result*). `A` has 4 bytes and `S` has 2.
+            /// The operand points to as many aligned elements as [`Loop`](crate::math::simd::Loop) requires, which no
+            /// other thread writes meanwhile (its condition *operands*). `out` points to as many aligned elements,
+            /// which nothing else uses (its condition *result*). `A` has 4 bytes and `S` has 2.
             #[target_feature(enable = $features)]
             pub unsafe fn narrow_all<A: Copy, S: Copy, F: ScalarFn<A, A, A, S>>(
                 n: usize,
@@ -192,7 +192,7 @@ macro_rules! conversions {
                 out: *mut u8,
             ) {
                 let (a, out, whole) = (a.cast::<A>(), out.cast::<S>(), n / N * N);
-                // SAFETY: the caller ensures that `a` and `out` point to `n` elements each, and the sizes of the types.
+                // SAFETY: the caller ensures the sizes of the types, and that `a` and `out` point to `n` elements each.
                 unsafe {
                     for i in (0..whole).step_by(N) {
                         let block = narrow_block::<A, S, F>(a.add(i).cast::<Acc>().read_unaligned());
@@ -208,9 +208,9 @@ macro_rules! conversions {
             /// Rounds f32 (`A`) to f16 and leaves it as f32, as `F` does.
             ///
             /// # Safety
-            /// The operand points to aligned elements that no other thread writes meanwhile, and `out` points to
-            /// aligned elements that nothing else uses, as many as [`Loop`](crate::math::simd::Loop) requires (its
-            /// conditions *operands* and *result*). `A` has 4 bytes.
+            /// The operand points to as many aligned elements as [`Loop`](crate::math::simd::Loop) requires, which no
+            /// other thread writes meanwhile (its condition *operands*). `out` points to as many aligned elements,
+            /// which nothing else uses (its condition *result*). `A` has 4 bytes.
             #[target_feature(enable = $features)]
             pub unsafe fn round_all<A: Copy, F: ScalarFn<A, A, A, A>>(
                 n: usize,
@@ -220,7 +220,7 @@ macro_rules! conversions {
                 out: *mut u8,
             ) {
                 let (a, out, whole) = (a.cast::<A>(), out.cast::<A>(), n / N * N);
-                // SAFETY: the caller ensures that `a` and `out` point to `n` elements each, and the size of the type.
+                // SAFETY: the caller ensures the size of the type, and that `a` and `out` point to `n` elements each.
                 unsafe {
                     for i in (0..whole).step_by(N) {
                         let block = round_block::<A, F>(a.add(i).cast::<Acc>().read_unaligned());

@@ -2,7 +2,7 @@
 
 use super::ScalarFn;
 
-/// A value that an instruction of threaded code reads from a word, and stores in one.
+/// A value that an instruction of threaded code reads from a word and stores in a word.
 pub(crate) trait Lane<W>: Copy {
     fn of(word: W) -> Self;
     fn word(self) -> W;

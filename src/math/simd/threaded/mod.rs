@@ -3,9 +3,9 @@
 //! compiles to a single jump. The loops of the tile interpreter load from and store to the L1 cache for every
 //! operation; threaded code only loads operands.
 //!
-//! The eight vectors are the *accumulator*: one value of a *block* of contiguous elements, each in a *word* of 4 or 8
-//! bytes. A bool is a word of 0 or 1. The calling conventions `sysv64` (x86-64) and `C` (aarch64) pass exactly eight
-//! vectors in registers. An instruction applies a function of the function table to each word, compiled to vector code.
+//! The eight vectors are the *accumulator*: one value for each element of a *block* of contiguous elements, each value
+//! in a *word* of 4 or 8 bytes. A bool is a word of 0 or 1. The calling conventions `sysv64` (x86-64) and `C` (aarch64)
+//! pass exactly eight vectors in registers. An instruction applies a function, compiled to vector code, to each word.
 //!
 //! The tail call is an optimisation, not a guarantee. Without it, each instruction of a run takes a stack frame of some
 //! KiB until the run ends. So programs are cut into runs of at most [`LONGEST`] instructions. Without optimisation,
@@ -46,7 +46,7 @@ type Address = unsafe extern "C" fn();
 #[repr(C)]
 pub(crate) struct Base {
     pub at: *mut u8,
-    /// 0 for scratch memory, which holds one block.
+    /// The number of bytes between elements. It is 0 for scratch memory, which holds one block.
     pub step: isize,
 }
 
@@ -58,7 +58,7 @@ pub(crate) struct InstructionOperand {
     pub base: u32,
     /// The number of bytes from one of the eight vectors to the next; 0 if one vector of equal words stands for all.
     pub width: u32,
-    /// How many bytes ahead memory is prefetched; 0 for scratch.
+    /// How many bytes ahead memory is prefetched. It is 0 for scratch memory.
     pub ahead: u32,
 }
 
@@ -107,7 +107,7 @@ impl Draw {
 pub(crate) struct Instr {
     pub run: Code,
     pub operands: [InstructionOperand; 2],
-    /// For a store: whether it bypasses the caches.
+    /// If the instruction is a store, whether it bypasses the caches.
     pub streams: bool,
 }
 
@@ -129,13 +129,13 @@ pub(crate) fn block_bytes() -> Option<usize> {
 /// block it runs each of the `runs`, which are given by their first instructions.
 ///
 /// # Safety
-/// The instructions come from [`Codes::get`], and each run ends in [`Codes::end`]. *Bases* (cited by this name): for
-/// each block, each base that an operand names has memory for the words or elements that the instruction reads or
-/// writes there. No other thread writes this memory (or, for a store, uses it) meanwhile. It is aligned for its
-/// elements. Scratch is written before it is read.
+/// The instructions come from [`Codes::get`], and each run ends in [`Codes::end`]. *Bases* (SAFETY comments cite this
+/// name): for each block, each base that an operand names has memory for the words or elements that the instruction
+/// reads or writes. No other thread writes this memory meanwhile, or even reads it if the instruction is a store. The
+/// memory is aligned for its elements. Scratch is written before it is read.
 pub(crate) unsafe fn run(code: &[Instr], runs: &[u32], bases: &[Base], from: usize, to: usize, block: usize) {
     let _ = (code, runs, bases, from, to, block);
-    // SAFETY: the caller ensures the conditions of the called functions. `isa` has found their instruction set.
+    // SAFETY: the caller ensures the conditions of `run`. `isa` has found that the machine has the instruction set.
     #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
     unsafe {
         match isa() {
@@ -201,7 +201,7 @@ macro_rules! instructions {
             /// attribute enables.
             #[target_feature(enable = $features)]
             pub unsafe fn run(code: &[Instr], runs: &[u32], bases: &[Base], from: usize, to: usize, block: usize) {
-                // SAFETY: the caller ensures what the instructions require. Zeros are a value of every vector.
+                // SAFETY: the caller ensures what the instructions require. Zeros are a valid vector of any type.
                 unsafe {
                     let zero: V = std::mem::zeroed();
                     let mut index = from;
@@ -242,7 +242,7 @@ macro_rules! instructions {
             /// The operand has memory for the block at `index` (*bases* of [`super::run`]).
             #[inline(always)]
             unsafe fn words<W, const N: usize>(bases: *const Base, operand: InstructionOperand, index: usize) -> [W; N] {
-                // SAFETY: the operand's memory has eight vectors here (*bases* of `run`), or one if its width is 0.
+                // SAFETY: the operand has memory for eight vectors (*bases* of `run`), or for one if its width is 0.
                 unsafe {
                     let base = *bases.add(operand.base as usize);
                     let at = base.at.wrapping_offset(index as isize * base.step);

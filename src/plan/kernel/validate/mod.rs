@@ -15,8 +15,8 @@ use crate::base::error::{Error, ErrorKind};
 /// with more windows only the sum of their sizes is checked. Chosen by hand; no benchmark compares other values.
 const COMPARED_WINDOWS: usize = 64;
 
-/// Returns an error if a plan is not well formed, which is a bug in the planner. The number identifies the node of the
-/// faulty step, by which the caller's source line is found.
+/// Returns an error if a plan is not well formed, which is a bug in the planner. The error comes with the number of the
+/// faulty step's node, by which the caller's source line is found.
 pub(crate) fn validate(plan: &ExecutionPlan) -> Result<(), (Error, usize)> {
     let fail = |name: &'static str, detail| Error::with_line(ErrorKind::Internal, name, detail, None);
     if plan.aliased.len() != plan.inputs.len() {
@@ -120,7 +120,7 @@ fn space(k: &Kernel) -> Check {
             let starts_with_a_product = k.values.first().is_some_and(|v| matches!(v.op, Op::Dot { .. }));
             ensure(starts_with_a_product, || "a matmul kernel that does not start with its product".to_string())?;
             ensure(rank >= 2 && k.loads.len() >= 2, || "a product without two matrices".to_string())?;
-            // the first factor does not depend on the column n, and the second not on the row m
+            // the first factor does not depend on the column n, and the second does not depend on the row m
             for (load, axis) in [(0, rank - 1), (1, rank - 2)] {
                 let stride = k.loads[load].strides.get(axis).copied();
                 ensure(k.outer[axis] == 1 || stride == Some(0), || format!("factor {load} moves along axis {axis}"))?;
@@ -250,8 +250,8 @@ fn reduction(k: &Kernel, n: usize, r: &KernelReduction) -> Check {
     }
 }
 
-/// Returns whether a value is, or depends on, a reduction or scan of the kernel. It relies on the check that operands
-/// have smaller numbers than the values that read them.
+/// Returns whether a value is, or depends on, a reduction or scan of the kernel. This function relies on the check that
+/// operands have smaller indices than the values that read them.
 fn follows_a_reduction(k: &Kernel, value: usize) -> bool {
     let mut follows = vec![false; value + 1];
     for v in 0..=value {
@@ -261,8 +261,8 @@ fn follows_a_reduction(k: &Kernel, value: usize) -> bool {
     follows[value]
 }
 
-/// Checks a store: its buffer exists and is no input, its value exists and has a suitable type, and so do its strides,
-/// its condition and its computed index.
+/// Checks a store. Its buffer must exist and not be an input. Its value must exist and have a suitable type, as must
+/// its condition and its computed index if it has them. It must have a stride for each dimension of its value.
 fn target(plan: &ExecutionPlan, k: &Kernel, n: usize, store: &Store) -> Check {
     let there = match store.buffer {
         BufferRef::Input(_) => false,

@@ -42,8 +42,8 @@ pub(super) fn schedule(k: &Kernel) -> Check {
     checks.passes.as_ref().map_or(Ok(()), |p| passes(k, p))
 }
 
-/// Checks that tiles are not empty, and that their kind is one for kernels with inner dimensions exactly if the kernel
-/// has them (`has_inner`).
+/// Checks that tiles are not empty, and that the kind of tiling is one for inner dimensions exactly if the kernel has
+/// inner dimensions (`has_inner`).
 fn tiles(t: &TileSchedule, has_inner: bool) -> Check {
     let (sizes, inner) = match t.tiling {
         Tiling::Pieces { each } | Tiling::Rows { each } => ([each, 1], false),
@@ -110,9 +110,9 @@ pub(super) fn hands_on(k: &Kernel, next: Option<&Kernel>) -> Check {
     ensure(takes, || "a product that passes its parts to a step that cannot process them".to_string())
 }
 
-/// Checks for each value that the recorded number of passes before it is right, and that it is known when a pass reads
-/// it. An inner value (one element per inner index) must be computed earlier in the same pass or kept from an earlier
-/// pass. An outer value (one element per outer index) must depend only on passes that have ended.
+/// Checks for each value that the recorded number of passes before it is right, and that the value is known when a pass
+/// reads it. An inner value (one element per inner index) must be computed earlier in the same pass or kept from an
+/// earlier pass. An outer value (one element per outer index) must depend only on passes that have ended.
 fn passes(k: &Kernel, p: &Passes) -> Check {
     let values = &k.values;
     let in_lanes = matches!(k.schedule.work, Work::Groups(_));

@@ -93,8 +93,8 @@ fn pass(computes: &[u16], takes: &[u16], ends: &[u16]) -> Pass {
     Pass { computes: computes.into(), takes: takes.into(), ends: ends.into() }
 }
 
-/// Returns a valid plan of five kernels: `temp0 = (in0 + in1) * s0`, a gather from `temp0`, the sum of each of its
-/// rows, a product of it with itself, and each row minus its sum.
+/// Returns a valid plan of five kernels. The first computes `temp0 = (in0 + in1) * s0`. The others read `temp0` and
+/// compute a gather, the sum of each row, the matrix product of `temp0` with its transpose, and each row minus its sum.
 fn sound() -> ExecutionPlan {
     use BufferRef::{Input, Output as Out, Temp};
     let mut chain = kernel(KernelKind::Elementwise, &[4, 8], &[]);

@@ -1,9 +1,9 @@
-//! Trials of composites of elementwise functions: limits, parts of numbers, polynomials, roundings, closeness.
+//! Trials of composite elementwise functions: limits, parts of numbers, polynomials, rounding, closeness.
 
 use super::*;
 
 impl Trial<'_> {
-    /// Functions of each element.
+    /// Calls functions that work on each element, and gives what they must return.
     #[allow(clippy::too_many_lines, reason = "an arm for each function")]
     pub fn elementwise(&mut self) -> Result<Vec<Call>> {
         let (mut v, mut w) = (self.draw(&[K, M]), self.draw(&[K, M]));
@@ -100,7 +100,7 @@ impl Trial<'_> {
                 call("down", x.ldexp(-9), t, floats(&|x| x / 512.0)),
             ],
             "divmod" => {
-                // the two rows have lines of their own; here both must be theirs
+                // other trials judge `floor_divide` and `remainder`; `divmod` must return the same bits
                 let bits = |e: Expr| -> Result<Vec<Want>> { Ok(kit::read(&e)?.into_iter().map(Want::Bits).collect()) };
                 let (q, r) = x.divmod(&y);
                 vec![call("quotient", q, d, bits(x.floor_divide(&y))?), call("rest", r, d, bits(x.remainder(&y))?)]
@@ -119,7 +119,7 @@ impl Trial<'_> {
                 let x = number::integer(d, *bits);
                 let sum = C.iter().fold(0i128, |s, c| (s.wrapping_mul(x).wrapping_add((*c).into())) as i64 as i128);
                 return Want::Bits(if d == DType::Bool {
-                    // or and and, of what the numbers are as bools
+                    // for bool, multiplication is `and`, addition is `or`, and a coefficient is true if it is not 0
                     u64::from(C.iter().fold(false, |s, c| s && x != 0 || *c != 0))
                 } else {
                     number::wrap(d, sum)
@@ -139,7 +139,7 @@ impl Trial<'_> {
             self.near(sum, 2.0 * C.len() as f64 * self.u() * size)
         });
         let want = want.collect();
-        // numbers would make integers of bools
+        // integer coefficients would convert the bool operand to an integer type
         let e = if d == DType::Bool {
             x.polyval(&array![true, false, true, true].to_device(self.device)?)
         } else {
@@ -167,7 +167,7 @@ impl Trial<'_> {
                 }
                 let scaled =
                     Dd::from(*x) * if n < 0 { Dd::from(1.0) / 10f64.powi(-n).into() } else { 10f64.powi(n).into() };
-                // as near to a half as the product may be off, either neighbour is right
+                // if the product's error may move it across a half, we accept either neighbouring integer
                 let fraction = (scaled.hi - scaled.hi.floor() - 0.5 + scaled.lo).abs();
                 if fraction <= 4.0 * self.u() * scaled.hi.abs().max(1.0) {
                     return Want::Either;

@@ -1,5 +1,5 @@
-//! Trials of functions that are made of others: products, norms, statistics and elementwise composites. Each has operands, calls
-//! and a reference by plain loops, in double-double numbers or in i128.
+//! Trials of functions built from others: products, norms, statistics and elementwise composites. Each trial has
+//! operands, calls, and a reference computed by plain loops in double-double numbers or i128.
 
 mod elementwise;
 mod network;
@@ -19,21 +19,21 @@ use super::underflow::Underflow;
 use crate::kit::{self, Dice, number};
 use cupric::*;
 
-/// Rows, columns, and the length of what is summed.
+/// Rows and columns of the operands, and the length of the axis that is summed.
 const M: usize = 5;
 const N: usize = 4;
 const K: usize = 67;
 
-/// The right result of one element.
+/// What one element of the result must be.
 enum Want {
     Bits(u64),
-    /// The value, how far a result may be from it, and the operands for bounds that depend on them.
+    /// The exact value, the largest allowed error, and the operands (for bounds that depend on them).
     Near(Real, f64, Vec<f64>),
-    /// Any answer, because rounding may decide it.
+    /// Accepts any answer, because a rounding error may decide it.
     Either,
 }
 
-/// A result and what it must be.
+/// An expression, and what each element of its result must be.
 struct Call {
     what: &'static str,
     e: Expr,
@@ -50,7 +50,7 @@ struct Trial<'a> {
     underflow: Underflow,
 }
 
-/// Bits in C order, and the shape.
+/// The elements as bits in C order, and the shape.
 type Values = (Vec<u64>, Vec<usize>);
 
 impl Trial<'_> {
@@ -58,12 +58,12 @@ impl Trial<'_> {
         &self.entry.function
     }
 
-    /// The type in which results are floats.
+    /// The dtype of results that are floats: the operand's own dtype if it is a float, otherwise f32.
     fn float(&self) -> DType {
         if self.d.is_float() { self.d } else { DType::F32 }
     }
 
-    /// Half a spacing of the type that is computed in.
+    /// Half the spacing of numbers near 1 in the type in which the functions compute.
     fn u(&self) -> f64 {
         if self.float() == DType::F64 { 2f64.powi(-53) } else { 2f64.powi(-24) }
     }
@@ -79,7 +79,7 @@ impl Trial<'_> {
         ((0..n).map(|_| of(&mut self.dice)).collect(), shape.to_vec())
     }
 
-    /// Values small enough that no power or square of them overflows.
+    /// Draws values so small that no power or square of them overflows.
     fn small(&mut self, shape: &[usize]) -> Values {
         let (d, n) = (self.d, shape.iter().product());
         let of = |dice: &mut Dice| match d {
@@ -91,7 +91,7 @@ impl Trial<'_> {
         ((0..n).map(|_| of(&mut self.dice)).collect(), shape.to_vec())
     }
 
-    /// An array of values, stored with its axes reversed if the trial is of such a layout.
+    /// Makes an array of the values. It is stored with its axes reversed if the trial uses the transposed layout.
     fn array(&self, v: &Values) -> Result<Expr> {
         let (bits, shape) = v;
         if !self.turned || shape.len() < 2 {
@@ -105,7 +105,7 @@ impl Trial<'_> {
         Ok(kit::array(self.d, &stored, &back, self.device)?.t())
     }
 
-    /// A value as a float function sees it.
+    /// Converts a value to the number that a float function computes with.
     fn real(&self, bits: u64) -> f64 {
         match self.d.is_float() {
             true => number::real(self.d, bits),
@@ -117,7 +117,7 @@ impl Trial<'_> {
         bits.iter().map(|b| self.real(*b)).collect()
     }
 
-    /// A float result by a bound that its data give.
+    /// A float result whose largest allowed error is computed from its operands.
     fn near(&self, exact: Dd, allowed: f64) -> Want {
         let t = self.float();
         let ulp = number::ulp(t, exact.hi);
@@ -126,7 +126,7 @@ impl Trial<'_> {
         Want::Near(Real { value: exact.hi, rest: exact.lo }, allowed, vec![])
     }
 
-    /// A result of a bound that is a number of ULP.
+    /// A result that is judged by the contract's bound, as a number of ULP.
     fn by_bound(&self, exact: impl Into<Real>, operands: &[f64]) -> Want {
         Want::Near(exact.into(), 0.0, operands.to_vec())
     }
@@ -198,7 +198,7 @@ impl Trial<'_> {
         Ok(passed)
     }
 
-    /// The share of its bound that an element's error takes.
+    /// Returns which share of its bound an element's error takes, or a message if the element is wrong.
     fn judged(&self, t: DType, got: u64, want: &Want) -> Result<Figure, String> {
         let floor = if self.entry.gpu() { 2f64.powi(-126) } else { 0.0 };
         let show = |bits: u64| number::show(t, bits);
@@ -217,7 +217,7 @@ impl Trial<'_> {
             Want::Near(exact, allowed, operands) => {
                 let error = ((number::real(t, got) - exact.value) - exact.rest).abs();
                 let (ulps, right) = judge(&self.entry.bound, floor, t, *exact, operands, got);
-                // a bound of the data is the whole judgement
+                // a named bound has no ULP limit, so the error allowed for these operands alone decides
                 if *allowed > 0.0 && matches!(self.entry.bound, Bound::Named(_)) {
                     let share = error / (allowed + floor);
                     return match share <= 1.0 {
@@ -244,13 +244,13 @@ impl Trial<'_> {
     }
 }
 
-/// The trials of one line.
+/// Runs the trials of one line of the contract.
 pub fn run(report: &mut Report, entry: &Entry, device: &Device) {
     let name = entry.name();
     if !report.wants(&name) {
         return;
     }
-    // on a GPU, where each type has kernels of its own, types other than f32 have one of the two by turns
+    // on a GPU each type has its own kernels; to save time, types other than f32 take one layout, by turns
     let both = by_turns(entry).len() == LAYOUTS.len();
     let own = (entry.topic().len() + kit::number_of(entry.dtype)) % 2;
     let layouts = [("contiguous", false), ("transposed", true)];

@@ -1,15 +1,15 @@
-//! Trials of convolutions, pools and `dropout`, against their definitions by plain loops.
+//! Trials of convolutions, pooling and `dropout`, against plain loops that follow their definitions.
 
 use super::*;
 
 const STRIDE: usize = 2;
 const PADDING: usize = 1;
 const GROUPS: usize = 2;
-/// Channels of the input and of the result in each group.
+/// The number of channels of the input and of the result in each group.
 const CHANNELS: usize = 2;
 const BATCH: usize = 2;
 
-/// The lengths of one to three spatial axes, and those of a window.
+/// The lengths of one to three spatial axes, and the lengths of a window along the same axes.
 fn lengths(n: usize) -> (Vec<usize>, Vec<usize>) {
     match n {
         1 => (vec![23], vec![5]),
@@ -22,7 +22,7 @@ fn counts(lengths: &[usize], window: &[usize]) -> Vec<usize> {
     lengths.iter().zip(window).map(|(n, k)| (n + 2 * PADDING - k) / STRIDE + 1).collect()
 }
 
-/// The position that an element of a window has in the input, if it is no padding.
+/// Returns the position in the input of an element of a window, or None if the element lies in the padding.
 fn place(window: &[usize], element: &[usize], lengths: &[usize]) -> Option<Vec<usize>> {
     let at = |j: usize| (window[j] * STRIDE + element[j]).checked_sub(PADDING).filter(|p| *p < lengths[j]);
     (0..lengths.len()).map(at).collect()
@@ -37,7 +37,7 @@ fn with(batch: usize, channel: usize, spatial: &[usize]) -> Vec<usize> {
 }
 
 impl Trial<'_> {
-    /// The number of spatial axes, which the name ends with.
+    /// The number of spatial axes: the digit near the end of the function's name, as in `conv2d`.
     fn spatial(&self) -> usize {
         self.name().bytes().rev().nth(1).map_or(0, |c| (c - b'0') as usize)
     }
@@ -53,7 +53,7 @@ impl Trial<'_> {
         let b = self.draw(&with(channels, CHANNELS, &window));
         let (x, w) = (self.array(&a)?, self.array(&b)?);
         let options = Conv::default().stride(STRIDE).padding(PADDING).groups(GROUPS);
-        // what is left of the axes of an input whose last windows do not reach its end
+        // how many elements remain at the end of each axis after the last window
         let more: Vec<usize> = (0..n).map(|j| long[j] + 2 * PADDING - ((counts[j] - 1) * STRIDE + window[j])).collect();
         let e = match (n, is_transposed) {
             (1, false) => x.conv1d(&w, options),
@@ -117,7 +117,7 @@ impl Trial<'_> {
         Ok(vec![Call { what: "one", e, dtype: if is_max { d } else { self.float() }, want }])
     }
 
-    /// With rate 1/2, elements are doubled, which is exact.
+    /// The rate is 1/2, so the elements that remain are doubled, which is exact.
     pub fn dropout(&mut self) -> Result<Vec<Call>> {
         let a = self.draw(&[M, K]);
         let x = self.array(&a)?;

@@ -1,9 +1,9 @@
-//! Trials of what is made of sorts and searches, against plain loops.
+//! Trials of functions that are built from sorts and searches, against plain loops.
 
 use super::*;
 use std::cmp::Ordering;
 
-/// The quantiles that are asked for.
+/// The quantiles that the trials compute.
 const QUANTILES: [f64; 4] = [0.1, 0.37, 0.5, 0.93];
 
 impl Trial<'_> {
@@ -20,7 +20,7 @@ impl Trial<'_> {
         places
     }
 
-    /// The position of the extreme of a row up to each element.
+    /// For each element, the position of the extreme value among the elements of the row up to it.
     fn running(&self, row: &[u64], better: Ordering) -> Vec<usize> {
         let mut best = 0;
         let mut next = |i: usize| {

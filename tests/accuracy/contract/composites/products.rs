@@ -3,7 +3,7 @@
 use super::*;
 
 impl Trial<'_> {
-    /// The sum of products, each with its sign, in the operands' type: the bound `matmul`, or `0` of one product.
+    /// The sum of signed products in the operands' type, judged by the bound `matmul`; a single product must be exact.
     pub(super) fn sum_of(&self, terms: &[(Vec<u64>, i32)]) -> Want {
         if !self.d.is_float() {
             let product = |(factors, sign): &(Vec<u64>, i32)| {
@@ -28,7 +28,7 @@ impl Trial<'_> {
         }
     }
 
-    /// The calls of products.
+    /// Calls `einsum` and other products, and gives what they must return.
     pub fn products(&mut self) -> Result<Vec<Call>> {
         let pairs =
             |all: Vec<(u64, u64)>| -> Vec<(Vec<u64>, i32)> { all.into_iter().map(|(x, y)| (vec![x, y], 1)).collect() };
@@ -94,7 +94,7 @@ impl Trial<'_> {
         })
     }
 
-    /// `matrix_power` and `trace`.
+    /// Calls `matrix_power` and `trace`.
     fn powers(&mut self) -> Result<Vec<Call>> {
         const SIDE: usize = 6;
         let v = self.draw(&[SIDE, SIDE]);
@@ -126,7 +126,7 @@ impl Trial<'_> {
                     let sum = |i: usize, j: usize| {
                         (0..SIDE).map(|l| p[i * SIDE + l].wrapping_mul(whole[l * SIDE + j])).fold(0, i128::wrapping_add)
                     };
-                    // modulo 2^64, as long as no product leaves i128; for bool whether there is any
+                    // integers wrap modulo 2^64, and no product overflows i128; a bool is true if any term is
                     let low = |x: i128| if d == DType::Bool { (x != 0) as i128 } else { x as u64 as i128 };
                     p = (0..SIDE * SIDE).map(|at| low(sum(at / SIDE, at % SIDE))).collect();
                 }

@@ -1,9 +1,9 @@
-//! Trials of sums by key, against plain loops.
+//! Trials of sums over segments (rows that have the same key), against plain loops.
 
 use super::*;
 
 impl Trial<'_> {
-    /// A sum of elements by the bound `tree`, or of integers exactly.
+    /// A sum of elements: floats are judged by the bound `tree`, integers must be exact.
     fn tree_of(&self, terms: &[u64]) -> Want {
         if !self.d.is_float() {
             return Want::Bits(terms.iter().map(|b| number::integer(self.d, *b)).sum::<i128>() as u64);
@@ -21,7 +21,7 @@ impl Trial<'_> {
         let (x, y) = (self.array(&(a.clone(), vec![K, M]))?, self.array(&(b.clone(), vec![N, M]))?);
         let keys: Vec<usize> = (0..K).map(|_| self.dice.below(N)).collect();
         let i = kit::array(DType::I32, &keys.iter().map(|k| *k as u64).collect::<Vec<_>>(), &[K], self.device)?;
-        // the elements of a column whose rows are chosen
+        // the elements of a column, from the rows that `of` chooses
         let column = |c: usize, of: &dyn Fn(usize) -> bool| -> Vec<u64> {
             (0..K).filter(|r| of(*r)).map(|r| a[r * M + c]).collect()
         };

@@ -1,9 +1,9 @@
-//! Trials of sets and of positions that are not zero, whose results have as many elements as are found, against plain loops.
+//! Trials of set functions and of `nonzero`, against plain loops. The length of their results depends on the elements.
 
 use super::*;
 
 impl Trial<'_> {
-    /// Small whole numbers, so that many are zero and many are equal.
+    /// Draws small whole numbers, so that many are zero and many are equal.
     fn few(&mut self, n: usize, last: i64) -> Vec<u64> {
         let d = self.d;
         let of = |v: i64| match d {
@@ -15,7 +15,7 @@ impl Trial<'_> {
         (0..n).map(|_| of(self.dice.between(-2, last))).collect()
     }
 
-    /// The different values in ascending order.
+    /// The distinct values in ascending order.
     fn different(&self, of: impl Iterator<Item = u64>) -> Vec<u64> {
         let mut all: Vec<u64> = of.collect();
         all.sort_by(|a, b| self.order(*a, *b));
@@ -30,7 +30,7 @@ impl Trial<'_> {
         let count = |v: &u64| a.iter().filter(|x| *x == v).count() as u64;
         let first = |v: &u64| a.iter().position(|x| x == v).expect("a value of these") as u64;
         let place = |x: &u64| values.iter().position(|v| v == x).expect("a value of these") as u64;
-        // false, 0 and +0 have no bit set, and −0 does not occur
+        // an element is zero if no bit is set, because −0 does not occur here
         let found: Vec<u64> = (0..a.len()).filter(|i| a[*i] != 0).map(|i| i as u64).collect();
         let (rows, columns) = (|i: &u64| i / K as u64, |i: &u64| i % K as u64);
         let d = self.d;

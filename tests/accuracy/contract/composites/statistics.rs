@@ -1,9 +1,9 @@
-//! Trials of norms, means by weights, covariances and correlations, against plain loops.
+//! Trials of norms, weighted means, covariances and correlations, against plain loops.
 
 use super::*;
 
 impl Trial<'_> {
-    /// Norms, means and covariances: floats of any operand.
+    /// Calls norms, means and covariances, which return floats for operands of any type.
     pub fn statistics(&mut self) -> Result<Vec<Call>> {
         let (v, w) = (self.small(&[M, K]), self.small(&[M, K]));
         let (x, y) = (self.array(&v)?, self.array(&w)?);
@@ -72,7 +72,7 @@ impl Trial<'_> {
         })
     }
 
-    /// The bound `norm`.
+    /// The exact norm of a vector, and the error that the bound `norm` allows.
     fn norm(&self, x: &[f64], order: f64) -> Want {
         let (n, u) = (x.len() as f64, self.u());
         let t = (n.log2().ceil() + 16.0) * u;
@@ -122,7 +122,7 @@ impl Trial<'_> {
                 (s + p, size + p.hi.abs())
             })
         };
-        // how far a deviation is off: its own rounding, and that of the mean
+        // the error of a deviation from the mean: its own rounding, and the error of the mean
         let off = |i: usize| {
             t * rows[i].iter().map(|x| x.abs()).sum::<f64>() / n
                 + u * rows[i].iter().fold(0.0f64, |m, x| m.max(x.abs()))
@@ -142,7 +142,7 @@ impl Trial<'_> {
                 let relative = error(i, i) / value(i, i).hi + error(j, j) / value(j, j).hi;
                 let g = if self.entry.gpu() { 12.0 } else { 6.0 };
                 let allowed = error(i, j) / scale.hi + r.hi.abs() * (relative + g * u);
-                // a correlation beyond 1 is cut off
+                // the library clips a correlation to ±1, so the reference does too
                 let r = if r.hi.abs() > 1.0 { Dd::from(r.hi.signum()) } else { r };
                 correlation.push(self.near(r, allowed));
             }

@@ -1,4 +1,4 @@
-//! Trials of the draws that are made by one logarithm of a uniform number, or by the inverse of the normal distribution function.
+//! Trials of random numbers computed by one logarithm of a uniform number, or by the inverse normal distribution.
 
 use super::super::bound::Bound;
 use super::super::dd::Dd;
@@ -7,10 +7,10 @@ use super::{N, Wanted, words};
 use crate::kit::number;
 use cupric::{DType, Expr, Rng};
 
-/// A number of f64 from four random words.
+/// Computes an f64 from four random words.
 type OfWords<'a> = Box<dyn Fn([u32; 4]) -> f64 + 'a>;
 
-/// Draws that are made by one logarithm of a uniform number, or by Φ's inverse.
+/// Draws numbers by one logarithm of a uniform number, or by the inverse of the normal distribution function Φ.
 pub fn log_of_uniform(entry: &Entry, which: usize, rng: &mut Rng) -> (Expr, Wanted) {
     let d = entry.dtype;
     let wide = if d == DType::F64 { d } else { DType::F32 };
@@ -42,7 +42,7 @@ pub fn log_of_uniform(entry: &Entry, which: usize, rng: &mut Rng) -> (Expr, Want
     (e, Wanted::Floats(words(which).map(want).collect()))
 }
 
-/// The number of (`low`, `high`), around or above 0, whose distribution function is the uniform u; on the side where that is small.
+/// The x in (`low`, `high`) where the truncated normal distribution function is u, from the side with the small tail.
 fn truncated(low: f64, high: f64, u: f64) -> f64 {
     let half = Dd::from(0.5);
     let (at_low, at_high) = (exact_tail(low.abs()), exact_tail(high.abs()));
@@ -52,7 +52,7 @@ fn truncated(low: f64, high: f64, u: f64) -> f64 {
         false if u * (below + above).hi < below.hi => (at_low + Dd::from(u) * (below + above), -1.0),
         false => (at_high + Dd::from(1.0 - u) * (below + above), 1.0),
     };
-    // where the tail has the probability p, by Newton's method for its logarithm, and then for itself
+    // solves tail(x) = p: Newton's method on the logarithm first, then on the tail itself
     let density = |x: f64| (-x * x / 2.0).exp() / (2.0 * std::f64::consts::PI).sqrt();
     let mut x = (-2.0 * p.hi.ln()).sqrt() * 0.5;
     for _ in 0..12 {
@@ -65,7 +65,7 @@ fn truncated(low: f64, high: f64, u: f64) -> f64 {
     sign * x
 }
 
-/// As [`normal_tail`], by the series alone, which cancels, in twice f64's precision.
+/// Like [`normal_tail`], but by the series alone in double-double numbers, because the series cancels.
 fn exact_tail(x: f64) -> Dd {
     if x == f64::INFINITY {
         return Dd::from(0.0);
@@ -77,12 +77,12 @@ fn exact_tail(x: f64) -> Dd {
         term = term * square / Dd::from(n);
         sum = sum + term;
     }
-    // 1 / √(2π) and what f64 leaves out of it
+    // 1 / √(2π) as an f64, plus the part that an f64 cannot hold
     let unit = Dd::from(0.398_942_280_401_432_7) + Dd::from(-2.492_327_202_277_73e-17);
     Dd::from(0.5) - (square * Dd::from(-0.5)).exp() * unit * sum
 }
 
-/// The probability that a standard normal number is above x ≥ 0: 1/2 less a series of positive terms, or a continued fraction.
+/// The probability that a standard normal number exceeds x ≥ 0, by a series of positive terms or a continued fraction.
 fn normal_tail(x: f64) -> f64 {
     if x < 0.0 {
         return 1.0 - normal_tail(-x);

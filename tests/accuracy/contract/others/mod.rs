@@ -1,5 +1,5 @@
-//! Trials of what is neither elementwise nor a reduction: gathers and joins, which copy bits, and generators, which
-//! have no operand (their dtype in the contract is that of the result).
+//! Trials of functions that are neither elementwise nor reductions: gathers and joins, which copy bits, and generators,
+//! which have no operand (their dtype in the contract is the result's).
 
 mod draws;
 
@@ -15,7 +15,7 @@ use cupric::{DType, Device, ErrorKind, Expr, Rng, arange, concat, geomspace, lin
 
 const SEED: u64 = 0x0123_4567_89ab_cdef;
 
-/// Philox4x32-10, from its paper.
+/// The random number generator Philox4x32-10, written from its paper.
 fn philox(block: u32, stream: u32, number: u32) -> [u32; 4] {
     let (mut c, mut k) = ([block, 0, stream, number], [SEED as u32, (SEED >> 32) as u32]);
     for _ in 0..10 {
@@ -26,16 +26,16 @@ fn philox(block: u32, stream: u32, number: u32) -> [u32; 4] {
     c
 }
 
-/// The elements of a matrix in C order with their index.
+/// Element (i, j) of a matrix that is stored in C order.
 fn at(values: &[u64], columns: usize, i: usize, j: usize) -> u64 {
     values[i * columns + j]
 }
 
-/// What two integers of a type, as bits, are combined to.
+/// The result of combining two elements, given as bits, by `index_add` and similar functions.
 fn combined(function: &str, dtype: DType, a: u64, b: u64) -> u64 {
     if dtype.is_float() {
         let (x, y) = (number::real(dtype, a), number::real(dtype, b));
-        // −0 is less than +0, and a NaN wins either way
+        // for the extremes, −0 is less than +0, and a NaN wins in both directions
         let is_less = x < y || x == y && x.is_sign_negative();
         return match (x.is_nan(), y.is_nan()) {
             (true, _) => a,
@@ -45,7 +45,7 @@ fn combined(function: &str, dtype: DType, a: u64, b: u64) -> u64 {
         };
     }
     let unused = 64 - 8 * dtype.size() as u32;
-    // in the upper bits, where they compare as their type does
+    // shifted to the upper bits, the integers compare as their type does
     let (x, y) = (a << unused, b << unused);
     let is_less = if dtype.is_signed_integer() { (x as i64) < y as i64 } else { x < y };
     match function {
@@ -68,7 +68,7 @@ fn combined(function: &str, dtype: DType, a: u64, b: u64) -> u64 {
     }
 }
 
-/// What a gather or join of a matrix must be, by both axes.
+/// One call of a gather or join, and the shape and bits of its result. There is one along each axis.
 type Copy = (Expr, Vec<usize>, Vec<u64>);
 
 fn copies(function: &str, x: &Expr, shape: [usize; 2], v: &[u64], device: &Device) -> Result<Vec<Copy>, cupric::Error> {
@@ -78,7 +78,7 @@ fn copies(function: &str, x: &Expr, shape: [usize; 2], v: &[u64], device: &Devic
     for axis in [0isize, -1] {
         let rows = axis == 0;
         let n = if rows { r } else { c };
-        // every position in an order of its own, some twice, and counted from the end
+        // positions in random order, some repeated, some negative (counted from the end)
         let picks: Vec<i64> = (0..n + 5).map(|_| random.within(-(n as f64), n as f64).floor() as i64).collect();
         let from = |i: i64| if i < 0 { (i + n as i64) as usize } else { i as usize };
         match function {
@@ -147,7 +147,7 @@ fn copy(entry: &Entry, layout: &str, device: &Device) -> Result<Passed, String> 
     };
     let mut passed = Passed::default();
     for case in cases.iter().take(6) {
-        // a matrix with the case's strides, where it has two axes
+        // a matrix with the case's strides if it has two axes; a vector becomes one row
         let (x, shape) = match case.shape[..] {
             [r, c] => (case.operands[0].clone(), [r, c]),
             [n] => (case.operands[0].expand_dims(0), [1, n]),
@@ -163,7 +163,7 @@ fn copy(entry: &Entry, layout: &str, device: &Device) -> Result<Passed, String> 
                 return Err(format!("{:?}: {} {:?}, not {d} {shape:?}", case.shape, result.dtype(), result.shape()));
             }
             let got = kit::read(&result).map_err(|e| e.to_string())?;
-            // to the bit, a NaN's payload too where elements only move
+            // bits must be equal, including a NaN's payload if the function only moves elements
             let computes = entry.function.starts_with("index_") && d.is_float();
             let any_nan = |i: &usize| computes && [got[*i], want[*i]].iter().all(|b| number::is_nan(d, *b));
             if let Some(i) = (0..want.len()).find(|i| got[*i] != want[*i] && !any_nan(i)) {
@@ -176,21 +176,21 @@ fn copy(entry: &Entry, layout: &str, device: &Device) -> Result<Passed, String> 
     Ok(passed)
 }
 
-/// Elements of a sequence.
+/// The length of the generated sequences.
 const N: usize = 20_000;
 
-/// The random words of a stream, four for each element.
+/// The random words of a stream: four for each element.
 fn words(stream: usize) -> impl Iterator<Item = [u32; 4]> {
     (0..N as u32).map(move |i| [0, 1, 2, 3].map(|k| philox(i / 4, stream as u32, k)[i as usize % 4]))
 }
 
-/// The two words of which an element's normal number is made: those of its pair, the second a quarter turn on for the odd one.
+/// The two words of an element's normal number: a pair of elements shares them, and the odd one adds a quarter turn.
 fn pairs(stream: usize) -> impl Iterator<Item = [u32; 4]> {
     let own = move |i: u32| philox(i / 4, stream as u32, 0)[i as usize % 4];
     (0..N as u32).map(move |i| [own(i & !1), own(i | 1).wrapping_add(if i & 1 == 1 { 1 << 30 } else { 0 }), 0, 0])
 }
 
-/// The upper bits of the word (of the two words from `first` on for f64), as many as the type holds.
+/// As many upper bits of the word as the type's mantissa holds (for f64, of the two words from `first` on), in [0, 1).
 fn unit(d: DType, w: [u32; 4], first: usize) -> f64 {
     match d {
         DType::F16 => (w[first] >> 21) as f64 * 2f64.powi(-11),
@@ -200,10 +200,10 @@ fn unit(d: DType, w: [u32; 4], first: usize) -> f64 {
     }
 }
 
-/// A generator, and what it must give.
+/// Calls a generator, and gives what it must return.
 fn generator(entry: &Entry, which: usize) -> (Expr, Wanted) {
     let mut rng = Rng::new(SEED);
-    // other streams than the first
+    // skips streams, so that the trial does not use only the first
     (0..which).for_each(|_| drop(rng.uniform([1], DType::F32)));
     let d = entry.dtype;
     let exactly = |want: Vec<f64>| Wanted::Floats(want.into_iter().map(|x| (x.into(), Bound::Exact, 0.0)).collect());
@@ -245,17 +245,17 @@ fn integers(d: DType, which: usize, rng: &mut Rng) -> (Expr, Wanted) {
 fn normal(entry: &Entry, which: usize, rng: &mut Rng) -> (Expr, Wanted) {
     let d = entry.dtype;
     let g = if entry.gpu() { 2.0 } else { 1.0 };
-    // the step of the first uniform, and the rounding unit
+    // the step of the first uniform number, and the rounding unit
     let (one, u) = match d {
         DType::F64 => (2f64.powi(-53), 2f64.powi(-53)),
         _ => (2f64.powi(-24), 2f64.powi(-24)),
     };
-    // f16 and bf16 are f32 normals, rounded
+    // normal numbers of f16 and bf16 are rounded from f32
     let part = |w: [u32; 4], second: usize| match d {
         DType::F64 => unit(d, w, 2 * second),
         _ => (w[second] >> 8) as f64 * 2f64.powi(-24),
     };
-    // −log(u), which for u near 1 is that of 1 − (1 − u)
+    // −log(u); for u near 1 it is computed by log1p of −(1 − u)
     let log = |u: f64| if u > 0.5 { (-(1.0 - u)).ln_1p() } else { u.ln() };
     let radius = |w: [u32; 4]| (-2.0 * log(part(w, 0) + one)).sqrt();
     let turn = |w: [u32; 4]| (std::f64::consts::TAU * part(w, 1)).cos();
@@ -280,7 +280,7 @@ fn integer_range(d: DType, which: usize) -> (Expr, Wanted) {
     (arange(a, stop, step, d), Wanted::Integers((0..n).map(element).collect()))
 }
 
-/// `linspace`, or `arange` of floats.
+/// Trials of `linspace`, and of `arange` with floats.
 fn line(entry: &Entry, which: usize) -> (Expr, Wanted) {
     let last = match entry.dtype {
         DType::F32 => (-3e38, 3e38),
@@ -288,7 +288,7 @@ fn line(entry: &Entry, which: usize) -> (Expr, Wanted) {
         _ => (100.0, -70.0),
     };
     let (a, b) = [(-1.0, 1.0), (1e4, -1e2), last][which];
-    // a quarter of them, so that no difference is infinite
+    // we use a quarter of each end, so that the difference is not infinite
     let parts = |n: f64| (Dd::from(b * 0.25) - Dd::from(a * 0.25)) / n.into();
     let (e, step) = match entry.function.as_str() {
         "linspace" => (linspace(a, b, N, entry.dtype), parts((N - 1) as f64)),
@@ -306,12 +306,12 @@ fn line(entry: &Entry, which: usize) -> (Expr, Wanted) {
     (e, Wanted::Floats((0..n).map(|i| (exact(i), entry.bound.clone(), 0.0)).collect()))
 }
 
-/// `logspace` and `geomspace`, by the exponential function of twice f64's precision.
+/// Trials of `logspace` and `geomspace`, with a double-double exponential function as the reference.
 fn ratios(entry: &Entry, which: usize) -> (Expr, Wanted) {
     let d = entry.dtype;
     let between = |a: Dd, b: Dd, n: usize, i: usize| a + (b - a) * (i as f64).into() / ((n - 1) as f64).into();
     let real = |x: Dd, sign: f64| (Real { value: x.hi * sign, rest: x.lo * sign }, entry.bound.clone(), 0.0);
-    // a short one as well, whose positions have one part
+    // also a short sequence, whose positions are not split into two parts
     let n = if which == 1 { 5001 } else { N };
     if entry.function == "logspace" {
         let far = match d {
@@ -326,7 +326,7 @@ fn ratios(entry: &Entry, which: usize) -> (Expr, Wanted) {
     }
     let far = match d {
         DType::F32 => (1e-37, 3e38),
-        // the reference's logarithm of a larger number would need an exponential that is subnormal
+        // for larger numbers the reference's logarithm would compute a subnormal exponential
         DType::F64 => (1e-300, 1e300),
         _ => (1e-4, 6e4),
     };
@@ -340,10 +340,10 @@ fn ratios(entry: &Entry, which: usize) -> (Expr, Wanted) {
     (geomspace(a, b, n, d), Wanted::Floats((0..n).map(want).collect()))
 }
 
-/// What a generator must give.
+/// What a generator must return.
 enum Wanted {
     Integers(Vec<i128>),
-    /// The exact value, how far off in the grammar of the contract, and as a distance.
+    /// The exact value, its bound in the contract's notation, and an absolute error that is allowed too.
     Floats(Vec<(Real, Bound, f64)>),
 }
 
@@ -401,7 +401,7 @@ fn generate(entry: &Entry, which: usize, device: &Device) -> Result<Passed, Stri
     Ok(Passed { elements: got.len(), worst, unsupported: false })
 }
 
-/// The trials of one line.
+/// Runs the trials of one line of the contract.
 pub fn run(report: &mut Report, entry: &Entry, device: &Device) {
     let name = entry.name();
     if !report.wants(&name) {

@@ -6,12 +6,12 @@ use crate::kit::operations::Suite;
 use crate::kit::{Dice, number};
 use cupric::DType;
 
-/// The function that one which ignores NaN is of the elements that are not.
+/// The plain function of a NaN-ignoring one: `sum` for `nansum`.
 pub fn without_nan(function: &str) -> &str {
     function.strip_prefix("nan").unwrap_or(function)
 }
 
-/// Elements whose reductions stay finite; `special` ones hold ∞, NaN and zeros, a few in each run of 53.
+/// Elements whose reductions stay finite. The kind `special` has ∞, NaN and zeros, a few in each row of 53.
 pub fn elements(entry: &Entry, kind: &str, n: usize) -> Vec<u64> {
     let d = entry.dtype;
     let mut random = Dice::from(entry.topic().bytes().fold(11, |h, b| h * 31 % 1_000_003 + b as u64));
@@ -24,12 +24,12 @@ pub fn elements(entry: &Entry, kind: &str, n: usize) -> Vec<u64> {
                 return match (f, i % 5) {
                     _ if mixed => (i / 53 % 3 == 1) as u64,
                     _ if d == DType::Bool => random.next() & 1,
-                    // squares of these stay finite in f32
+                    // integers whose squares do not overflow f32
                     _ if of_rows && d.size() == 8 => {
                         let low = if d.is_unsigned_integer() { 0.0 } else { -1e6 };
                         number::wrap(d, random.within(low, 1e6) as i128)
                     }
-                    // 64 bits whose sum does not fit 64 bits
+                    // 64-bit integers whose sum does not fit into 64 bits
                     ("mean", 0) if d.size() == 8 => random.next() >> 1 | 1 << 62,
                     ("mean", 1) => random.next() >> (64 - 8 * d.size()),
                     ("var" | "std" | "logsumexp", _) => number::wrap(d, random.within(0.0, 101.0) as i128),
@@ -37,13 +37,13 @@ pub fn elements(entry: &Entry, kind: &str, n: usize) -> Vec<u64> {
                     _ => random.next() >> (64 - 8 * d.size()),
                 };
             }
-            // some here and there, and all of some rows
+            // NaN at some elements, and at all elements of some rows
             if f != entry.function && (i % 7 == 3 || i / 53 % 9 == 4) {
                 return number::round(d, f64::NAN);
             }
             if kind == "special" && i % 53 % 17 == 5 {
                 let all = [f64::INFINITY, f64::NEG_INFINITY, f64::NAN, 0.0, -0.0, f64::NEG_INFINITY, -0.0];
-                // one kind of a special value in most rows, all of them in the last
+                // most rows have one kind of special value, and every eighth row has all kinds
                 let row = i / 53;
                 return number::round(d, if row % 8 == 7 { all[i % 7] } else { all[row % 8 % 7] });
             }
@@ -56,7 +56,7 @@ pub fn elements(entry: &Entry, kind: &str, n: usize) -> Vec<u64> {
             let z = random.normal();
             let x = match f {
                 "prod" | "cumulative_prod" => (0.01 * z).exp() * if random.next() & 1 == 0 { 1.0 } else { -1.0 },
-                // a mean of ten thousand times the spread, where the type can say it
+                // the mean is 10,000 times the spread, if the type can represent that
                 _ if spread && matches!(d, DType::F32 | DType::F64) && i % 2 == 0 => 1e4 + z,
                 _ if spread && matches!(d, DType::F32 | DType::F64) => 1e4 - z,
                 _ if spread => 100.0 + 10.0 * z,
@@ -67,7 +67,7 @@ pub fn elements(entry: &Entry, kind: &str, n: usize) -> Vec<u64> {
                         (random.next() & 1) as f64
                     }
                 }
-                // some runs lie where exp overflows
+                // in some rows exp of the elements overflows
                 _ if of_rows => 4.0 * z + if i / 53 % 5 == 4 { 900.0 } else { 0.0 },
                 _ => z,
             };

@@ -1,4 +1,4 @@
-//! Trials of reductions and of the functions of rows (softmax and its like).
+//! Trials of reductions, and of functions of rows such as softmax.
 
 mod elements;
 mod reference;
@@ -17,19 +17,19 @@ use crate::kit::operations::{Operation, Params};
 use crate::kit::{self, number};
 use cupric::{AxesArg, DType, Device, ErrorKind, Expr, IntoAxes};
 
-/// What layer_norm and rms_norm add, exact in every type.
+/// The epsilon of layer_norm and rms_norm, which every float type represents exactly.
 const EPSILON: f64 = 1.0 / 131072.0;
 
-/// The right result of one element.
+/// What one element of the result must be.
 enum Want {
     Bits(u64),
-    /// The value, and how far a result may be from it.
+    /// The exact value, and the largest allowed error.
     Near(Real, f64),
 }
 
 pub struct Trial<'a> {
     entry: &'a Entry,
-    /// The function, or of one that ignores NaN the function that it is of the other elements.
+    /// The function; for one that ignores NaN, the plain function that it applies to the other elements.
     function: &'a str,
     ignores_nan: bool,
     result: DType,
@@ -72,12 +72,12 @@ impl<'a> Trial<'a> {
         ((got - w.value) - w.rest).abs() <= allowed
     }
 
-    /// Runs the cases along several axes.
+    /// Evaluates the cases along several axes.
     pub fn check(&self, cases: &[Case], data: &str) -> Result<Passed, String> {
         let mut passed = Passed::default();
         for case in cases {
             for axes in axes_of(&case.shape) {
-                // special values would only make every column NaN; others are about rows alone
+                // special values would make every column NaN; the other kinds of data are made for rows only
                 if data != "usual" && axes.axes.as_deref() != Some(&[-1]) {
                     continue;
                 }
@@ -99,7 +99,7 @@ impl<'a> Trial<'a> {
         Ok(passed)
     }
 
-    /// One evaluation: elements and the worst share of a bound; none where the device lacks the type.
+    /// Evaluates one case. Returns the number of elements and the worst figure, or None if the device lacks the type.
     fn one(&self, case: &Case, axes: &Along) -> Result<Option<(usize, Figure)>, String> {
         let (shape, along) = (&case.shape, describe(axes));
         let (groups, mut wanted_shape) = groups(shape, axes);
@@ -167,14 +167,14 @@ impl<'a> Trial<'a> {
     }
 
     pub fn refusable(&self, e: &cupric::Error) -> bool {
-        // integers are summed in 64 bits
+        // integers are summed in 64 bits, so their mean needs a 64-bit type
         let summed = self.function == "mean" && !self.entry.dtype.is_float();
         let wide = self.entry.dtype.size() == 8 || self.result.size() == 8 || summed;
         self.entry.gpu() && wide && e.kind() == ErrorKind::Unsupported
     }
 }
 
-/// Axes as the public API takes them: a list or all, kept or not.
+/// The axes of a call: a list or all axes, and whether they are kept with length 1.
 #[derive(Clone)]
 struct Along {
     axes: Option<Vec<isize>>,
@@ -197,7 +197,7 @@ fn describe(axes: &Along) -> String {
     format!("{list}{}", if axes.keep { " kept" } else { "" })
 }
 
-/// The axes that are tried on a shape.
+/// The axes along which the trials reduce an array of this shape.
 fn axes_of(shape: &[usize]) -> Vec<Along> {
     let along = |axes: &[isize]| Along { axes: Some(axes.to_vec()), keep: false };
     let kept = |axes: &[isize]| Along { axes: Some(axes.to_vec()), keep: true };
@@ -210,7 +210,7 @@ fn axes_of(shape: &[usize]) -> Vec<Along> {
     }
 }
 
-/// The flat indices that are reduced together, in C order, and the shape of the results.
+/// The flat indices of the elements that are reduced together, in C order, and the shape of the result.
 fn groups(shape: &[usize], axes: &Along) -> (Vec<Vec<usize>>, Vec<usize>) {
     let n = shape.len() as isize;
     let list: Option<Vec<isize>> = axes.axes.as_ref().map(|a| a.iter().map(|d| (d + n) % n.max(1)).collect());
@@ -225,13 +225,13 @@ fn groups(shape: &[usize], axes: &Along) -> (Vec<Vec<usize>>, Vec<usize>) {
     (all, if axes.keep { ones.collect() } else { kept.iter().map(|d| shape[*d]).collect() })
 }
 
-/// The elements computed: steps in their own type that give back what they were given.
+/// Reduces computed elements: an elementwise expression in the operand's type, whose value is the operand itself.
 fn behind(trial: &Trial, shape: [usize; 2], device: &Device) -> Result<Passed, String> {
     let d = trial.entry.dtype;
     let values = elements(trial.entry, "usual", shape[0] * shape[1]);
     let computed = kit::array(d, &values, &shape, device).map(|x| match d {
         DType::Bool => x.logical_not().not_equal(true),
-        // twice and half of it are exact
+        // halving and doubling a float is exact
         d if d.is_float() => (&x * 0.5) * 2.0,
         _ => (&x + 1) * 3 - &x * 2 - 3,
     });
@@ -242,7 +242,7 @@ fn behind(trial: &Trial, shape: [usize; 2], device: &Device) -> Result<Passed, S
     }
 }
 
-/// The trials of one line.
+/// Runs the trials of one line of the contract.
 pub fn run(report: &mut Report, entry: &Entry, device: &Device) {
     let name = entry.name();
     if !report.wants(&name) {
@@ -261,7 +261,7 @@ pub fn run(report: &mut Report, entry: &Entry, device: &Device) {
             let cases = match cases(layout, &[entry.dtype], &data, device) {
                 Ok(mut c) => {
                     if layout == "contiguous" {
-                        // a matrix, and three axes
+                        // as a matrix and as an array of three axes
                         let case = &c[0];
                         let shaped = |shape: &[usize]| {
                             let e = case.operands[0].reshape(shape.iter().map(|n| *n as isize).collect::<Vec<_>>());
@@ -288,7 +288,7 @@ pub fn run(report: &mut Report, entry: &Entry, device: &Device) {
             Err(e) => Err(format!("the operands: {e}")),
         }
     };
-    // around tiles, blocks and workgroups; and the same behind steps in the operand's type
+    // sizes near multiples of tiles, blocks and workgroups; also as computed elements
     let by_rows = trial.operation().several_passes || trial.function == "mean";
     let sizes = [[16, 200], [28, 119], [65, 100], [3, 4096]];
     for [r, c] in sizes.into_iter().take(if !by_rows || entry.stood_for() && device.is_gpu() { 0 } else { 4 }) {

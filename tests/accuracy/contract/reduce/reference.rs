@@ -1,4 +1,4 @@
-//! What reductions and functions of rows must give, and how far results may be from it, by `CONTRACT.md`.
+//! The exact results of reductions and functions of rows, and the errors that `CONTRACT.md` allows.
 
 use super::super::bound::{Bound, Real};
 use super::super::dd::Dd;
@@ -7,7 +7,7 @@ use crate::kit::number;
 use cupric::DType;
 
 impl Trial<'_> {
-    /// The sums or products of the integers up to each.
+    /// The cumulative sums or products of integers.
     fn whole_so_far(&self, bits: &[u64]) -> Vec<Want> {
         let is_sum = self.entry.function == "cumulative_sum";
         let next = |so_far: &mut i128, b: &u64| {
@@ -18,7 +18,7 @@ impl Trial<'_> {
         bits.iter().scan(if is_sum { 0 } else { 1 }, next).collect()
     }
 
-    /// The right results of the elements that are reduced together.
+    /// The exact results for the elements that are reduced together.
     pub(super) fn want(&self, bits: &[u64]) -> Vec<Want> {
         let (d, f) = (self.entry.dtype, self.function);
         if self.ignores_nan && bits.iter().any(|b| number::is_nan(d, *b)) {
@@ -51,7 +51,7 @@ impl Trial<'_> {
                         return if sign < 0.0 { a > b } else { a < b };
                     }
                     let (a, b) = (sign * number::real(d, a), sign * number::real(d, b));
-                    // the first NaN wins; the position of a zero does not depend on its sign
+                    // the first NaN wins; −0 is less than +0, but `argmin` and `argmax` take them as equal
                     let tie = a == 0.0 && b == 0.0 && !f.starts_with("arg");
                     !b.is_nan() && (a.is_nan() || a < b || tie && a.is_sign_negative() && b.is_sign_positive())
                 };
@@ -69,7 +69,7 @@ impl Trial<'_> {
                 return vec![Want::Bits(if f.starts_with("arg") { best as u64 } else { bits[best] })];
             }
             "mean" if !d.is_float() => {
-                // the exact sum is rounded once, and so is the quotient
+                // the library rounds the exact sum once, and then the quotient
                 let sum: i128 = bits.iter().map(|b| number::integer(d, *b)).sum();
                 let mean = Dd::whole(sum) / (bits.len() as f64).into();
                 if bits.is_empty() {
@@ -97,7 +97,7 @@ impl Trial<'_> {
         want.into_iter().zip(errors).map(near).collect()
     }
 
-    /// The right results of those elements that are not NaN.
+    /// The exact results if the elements that are NaN are ignored.
     fn want_without_nan(&self, bits: &[u64]) -> Vec<Want> {
         let (d, f) = (self.entry.dtype, self.function);
         let places: Vec<usize> = (0..bits.len()).filter(|i| !number::is_nan(d, bits[*i])).collect();
@@ -113,7 +113,7 @@ impl Trial<'_> {
         }
     }
 
-    /// The largest less the smallest.
+    /// The largest element minus the smallest.
     fn range(&self, bits: &[u64]) -> Want {
         let d = self.entry.dtype;
         if !d.is_float() {
@@ -130,7 +130,7 @@ impl Trial<'_> {
         }
     }
 
-    /// Results and bounds by CONTRACT.md.
+    /// The exact results of a float function, and the errors that CONTRACT.md allows.
     fn floats(&self, x: &[f64]) -> (Vec<Real>, Vec<f64>) {
         let u = if self.result == DType::F64 { 2f64.powi(-53) } else { 2f64.powi(-24) };
         let g = if self.entry.gpu() { 2.0 } else { 1.0 };
@@ -144,12 +144,12 @@ impl Trial<'_> {
         let finite = x.iter().all(|x| x.is_finite());
         let max = x.iter().fold(f64::NEG_INFINITY, |m, x| if m.is_nan() || x.is_nan() { f64::NAN } else { m.max(*x) });
         let absolute = sum(&|x| x.abs().into()).hi;
-        // exp(x − max), where −∞ leaves nothing
+        // exp(x − max), which is 0 for −∞
         let power = |x: f64| if x == f64::NEG_INFINITY { 0.0.into() } else { (Dd::from(x) - max.into()).exp() };
         let mean = sum(&|x| x.into()) / n.into();
         let var = sum(&|x| (Dd::from(x) - mean) * (Dd::from(x) - mean)) / n.into();
         let h = self.underflow.half(self.result, 0);
-        // flushed operands, and results on the way
+        // errors from flushed operands and flushed intermediate results
         let flushed: f64 = x.iter().map(|x| self.underflow.operand(*x)).sum();
         let flushed = flushed + if self.underflow.flushes { n * h } else { 0.0 };
         match self.function {
@@ -216,7 +216,7 @@ impl Trial<'_> {
         }
     }
 
-    /// Each the sum of the elements so far, with the bound of that sum. `u` is half a spacing.
+    /// The cumulative sums, each with the bound of a sum of so many elements. `u` is half a spacing.
     fn sums_so_far(&self, x: &[f64], u: f64) -> (Vec<Real>, Vec<f64>) {
         let h = if self.underflow.flushes { self.underflow.half(self.result, 0) } else { 0.0 };
         let (mut sum, mut absolute, mut flushed, mut plain) = (Dd::from(-0.0), 0.0, 0.0, -0.0);
@@ -231,9 +231,9 @@ impl Trial<'_> {
     }
 }
 
-/// The logarithms of the sums of the exponentials up to each, with the bound `lse` of the CPU or `lse_so_far`.
+/// The cumulative logsumexp, with the bound `lse` of the CPU or the GPU's `lse_so_far`.
 fn logs_so_far(x: &[f64], u: f64, whole: bool) -> (Vec<Real>, Vec<f64>) {
-    // the sum of exp(x - max) so far
+    // the sum of exp(x − max) over the elements so far
     let (mut sum, mut max) = (Dd::from(0.0), f64::NEG_INFINITY);
     let mut next = |(i, x): (usize, &f64)| {
         if x.is_nan() || max.is_nan() || max == f64::INFINITY || x.is_infinite() {
@@ -255,7 +255,7 @@ fn logs_so_far(x: &[f64], u: f64, whole: bool) -> (Vec<Real>, Vec<f64>) {
     x.iter().enumerate().map(&mut next).unzip()
 }
 
-/// The products of the elements up to each, with the bound of a product of so many.
+/// The cumulative products, each with the bound of a product of so many elements.
 fn products_so_far(x: &[f64], unit: f64) -> (Vec<Real>, Vec<f64>) {
     let (mut product, mut plain) = (Dd::from(1.0), 1.0);
     let mut next = |(i, x): (usize, &f64)| {
