@@ -124,7 +124,7 @@ impl<T: ?Sized> Shared<T> {
     /// Returns the value for writing if this is the only pointer.
     #[inline]
     pub fn get_mut(&mut self) -> Option<&mut T> {
-        if !self.is_only() {
+        if mutant!(shared_value_given_for_writing, false, !self.is_only()) {
             return None;
         }
         // SAFETY: no other pointer exists, and this one is borrowed exclusively.
@@ -227,5 +227,73 @@ impl<T: ?Sized> Deref for Shared<T> {
     #[inline]
     fn deref(&self) -> &T {
         &self.counted().value
+    }
+}
+
+#[cfg(feature = "testing")]
+mod tests {
+    use super::*;
+
+    crate::testing::unit_tests!(base_shared: the_last_pointer_drops_the_value, threads_share_a_value, blocks_are_reused);
+
+    /// Counts its drops.
+    struct Noted<'a, const N: usize>(&'a AtomicUsize, [u64; N]);
+
+    impl<const N: usize> Drop for Noted<'_, N> {
+        fn drop(&mut self) {
+            assert!(self.1.iter().all(|n| *n == 7));
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn the_last_pointer_drops_the_value() {
+        let drops = AtomicUsize::new(0);
+        let dropped = || drops.load(Ordering::Relaxed);
+        let mut a = Shared::new(|| Noted(&drops, [7; 4]));
+        assert!(a.get_mut().is_some());
+        let b = a.clone();
+        assert!(a.get_mut().is_none() && a.ptr_eq(&b) && a.as_ptr() == b.as_ptr() && (*b).1 == [7; 4]);
+        assert!(b.into_inner().is_none() && a.get_mut().is_some());
+        assert_eq!(dropped(), 0);
+        drop(a.into_inner().unwrap());
+        assert_eq!(dropped(), 1);
+        // larger than a block, and of an unsized type
+        let large = Shared::new(|| Noted(&drops, [7; 99]));
+        // SAFETY: the conversion returns the same pointer.
+        let large: Shared<dyn Send + '_> = unsafe { large.coerced(|p| p) };
+        let other = large.clone();
+        drop(large);
+        assert_eq!(dropped(), 1);
+        drop(other);
+        assert_eq!(dropped(), 2);
+    }
+
+    fn threads_share_a_value() {
+        let drops = AtomicUsize::new(0);
+        for _ in 0..200 {
+            let value = Shared::new(|| Noted(&drops, [7; 4]));
+            std::thread::scope(|scope| {
+                for _ in 0..3 {
+                    let own = value.clone();
+                    scope.spawn(move || (0..20).for_each(|_| drop(own.clone())));
+                }
+                drop(value);
+            });
+        }
+        assert_eq!(drops.load(Ordering::Relaxed), 200);
+    }
+
+    fn blocks_are_reused() {
+        let address = |a: &Shared<[u64; 4]>| a.as_ptr().addr();
+        let a = Shared::new(|| [1; 4]);
+        let first = address(&a);
+        drop(a);
+        let b = Shared::new(|| [2; 4]);
+        assert_eq!(address(&b), first);
+        // more than a thread keeps, freed by another thread
+        let many: Vec<_> = (0..3 * KEPT as u64).map(|n| Shared::new(|| [n; 4])).collect();
+        assert!(many.iter().enumerate().all(|(n, a)| **a == [n as u64; 4] && address(a) != first));
+        std::thread::spawn(move || drop(many)).join().unwrap();
+        assert_eq!(*b, [2; 4]);
     }
 }

@@ -44,6 +44,7 @@ macro_rules! modules {
 modules! {
     backend_record,
     backend_waiting,
+    base_shared,
     caps_tiles,
     check_wanted,
     cpu_arena,
