@@ -31,9 +31,9 @@ fn refuse_floats(op: &'static str, labels: &Expr, at: Loc) -> Result<()> {
 }
 
 impl Expr {
-    /// Returns the one-hot vectors of integer labels, in `dtype`. The result has a new last axis of length `count`,
-    /// along which it is 1 at the label's position and 0 elsewhere. For a label outside `0..count`, the vector is all
-    /// zeros.
+    /// Returns the one-hot vectors of integer labels, in `dtype`. The result has a new last axis of length `count`.
+    /// Along this axis, the element at the position given by the label is 1, and the others are 0. For a label outside
+    /// `0..count`, the vector is all zeros.
     ///
     /// ```
     /// use cupric::{DType, array};

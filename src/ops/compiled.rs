@@ -84,9 +84,9 @@ impl<F, R: Parameters> Compiled<F, R> {
     /// Expressions in `inputs` are evaluated first.
     ///
     /// # Errors
-    /// Returns the errors of [`eval_all`](crate::eval_all), for inputs and results. Returns
+    /// Returns the errors of [`eval_all`](crate::eval_all), which evaluates the inputs and the results. Returns
     /// [`ErrorKind::Argument`](crate::ErrorKind::Argument) if the function reads the elements of an input, or has an
-    /// operation whose shape depends on these elements.
+    /// operation whose result has a shape that depends on these elements.
     #[track_caller]
     pub fn call<P: Parameters>(&self, inputs: &P) -> Result<R::With<Array>>
     where

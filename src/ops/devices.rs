@@ -102,7 +102,7 @@ pub fn broadcast_async<O: Operand>(
     copied("broadcast_async", x.into_expr(), devices, Location::caller())
 }
 
-/// Copies parts, each of which is on its own device, to one device, and joins them there along an axis. This is the
+/// Copies parts, which may be on different devices, to one device, and joins them there along an axis. This is the
 /// inverse of [`scatter`].
 ///
 /// # Errors
@@ -146,7 +146,8 @@ pub fn gather_async<I: Integer>(
     joined("gather_async", parts, axis.saturated(), device, Location::caller())
 }
 
-/// Joins parts, each of which is on its own device, along an axis, and copies the result to the device of each part.
+/// Joins parts, which may be on different devices, along an axis, and copies the result to the device of each part.
+/// Element i of the list that is returned is on the device of part i.
 ///
 /// # Errors
 /// Returns the errors of [`gather`].
@@ -188,13 +189,14 @@ pub fn all_gather_async<I: Integer>(
     joined_on_each("all_gather_async", parts, axis.saturated(), Location::caller())
 }
 
-/// Adds parts of equal shape and dtype, each of which is on its own device, and copies the sum to the device of each
+/// Adds parts of equal shape and dtype, which may be on different devices, and copies the sum to the device of each
 /// part. A training step whose batch is divided among devices adds its gradients in this way.
 ///
-/// The first device adds all parts in the order of the list. So the sum has the same bits if the same parts are on
-/// other devices, or all on one. Parts of f16 and bf16 are added in f32, and only their sum is rounded. For `n`
-/// devices, `2 (n − 1)` arrays are copied: each part except the first to the first device, and the sum from there to
-/// the other devices. During the addition, the memory of the first device holds all parts.
+/// The bits of the sum do not depend on which devices hold the parts, because the device of the first part adds all
+/// parts in the order of the list. Parts of f16 and bf16 are added in f32, and only their sum is rounded. For `n` parts
+/// on different devices, `2 (n − 1)` arrays are copied: each part except the first is copied to the first device, and
+/// the sum is copied from there to the other devices. During the addition, the memory of the first device holds all
+/// parts.
 ///
 /// # Errors
 /// Returns [`ErrorKind::Argument`] if the list is empty, [`ErrorKind::Shape`] or [`ErrorKind::DType`] if the parts

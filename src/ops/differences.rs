@@ -38,8 +38,8 @@ fn along(op: &'static str, e: &Expr, axis: isize, at: Loc) -> Result<(Expr, usiz
 
 impl Expr {
     /// Computes the differences of neighbouring elements along an axis, `x[i + 1] − x[i]`, `n` times in succession.
-    /// Each time the axis gets shorter by one element, until it is empty. The result has the array's dtype. Integers
-    /// wrap. For bools, the result is whether neighbours differ.
+    /// Each time the axis gets shorter by one element, until it is empty. The result has the array's dtype. Differences
+    /// of integers wrap on overflow. Differences of bools are true where neighbours differ.
     ///
     /// ```
     /// use cupric::array;
@@ -103,10 +103,10 @@ impl Expr {
         })
     }
 
-    /// Computes the gradient along an axis of samples that are `spacing` apart. For an element with two neighbours, it
-    /// is `(x[i + 1] − x[i − 1]) / (2 · spacing)`. At the first and the last element, it is the difference between this
-    /// element and its only neighbour, divided by `spacing` (NumPy's `edge_order=1`). Integers and bool are converted
-    /// to f32. The result has the shape of the array.
+    /// Computes the gradient along an axis. The elements are samples at distance `spacing` from each other. For an
+    /// element with two neighbours, the gradient is `(x[i + 1] − x[i − 1]) / (2 · spacing)`. At the ends of an axis of
+    /// n elements, it is `(x[1] − x[0]) / spacing` and `(x[n − 1] − x[n − 2]) / spacing` (NumPy's `edge_order=1`).
+    /// Integers and bool are converted to f32. The result has the shape of the array.
     ///
     /// The expression carries an [`ErrorKind::Shape`] error if the axis has fewer than two elements.
     ///
@@ -142,9 +142,9 @@ impl Expr {
         })
     }
 
-    /// Integrates samples that are `spacing` apart along an axis by the trapezoidal rule: the sum of
-    /// `(x[i] + x[i + 1]) / 2 · spacing`, which is 0 for fewer than two samples. Integers and bool are converted to
-    /// f32; f16 and bf16 accumulate in f32.
+    /// Integrates along an axis by the trapezoidal rule. The elements are samples at distance `spacing` from each
+    /// other. The result is the sum of `(x[i] + x[i + 1]) / 2 · spacing`, which is 0 for fewer than two samples.
+    /// Integers and bool are converted to f32; f16 and bf16 accumulate in f32.
     ///
     /// ```
     /// let x = cupric::array![1., 2., 4.];

@@ -83,7 +83,7 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// Returns the errors of [`Expr::compress`], and [`ErrorKind::Axis`] if there is no such axis.
+    /// Returns the errors of [`Expr::compress`], and [`ErrorKind::Axis`] if the array does not have the axis.
     #[track_caller]
     pub fn compress_along(&self, mask: impl Operand, axis: impl Integer) -> Result<Array> {
         let (op, at) = ("compress_along", Location::caller());
@@ -116,9 +116,9 @@ impl Expr {
         async move { selecting?.await }
     }
 
-    /// Returns the positions of the elements that are not 0, as i64 of shape `[count]`. A position counts all elements
-    /// of the array in C order, from 0. A NaN counts as not 0. The function computes immediately, as [`Expr::compress`]
-    /// does.
+    /// Returns the positions of the elements that are not 0, as an i64 array of shape `[count]`, where count is the
+    /// number of these elements. The position of an element is its index in the flattened array (C order). A NaN counts
+    /// as not 0. The function computes immediately, as [`Expr::compress`] does.
     ///
     /// ```
     /// let x = cupric::array![[0, 3], [0, 4]];
@@ -153,9 +153,10 @@ impl Expr {
         async move { finding?.await }
     }
 
-    /// Returns the positions along each axis of the elements that are not 0. There is one i64 array of shape `[count]`
-    /// for each axis; it has the positions along this axis, in the C order of the elements. [`Expr::take_at`] accepts
-    /// these arrays. `nonzero` computes immediately, as [`Expr::compress`] does.
+    /// Returns the positions of the elements that are not 0, as one i64 array for each axis. Array i has the shape
+    /// `[count]`, where count is the number of these elements, and holds their positions along axis i, in the C order
+    /// of the elements. [`Expr::take_at`] accepts these arrays. `nonzero` computes immediately, as [`Expr::compress`]
+    /// does.
     ///
     /// ```
     /// let x = cupric::array![[0, 3], [5, 4]];
@@ -191,8 +192,9 @@ impl Expr {
         apart("nonzero_async", self, Location::caller())
     }
 
-    /// Returns the positions of the elements that are not 0, as i64 of shape `[count, ndim]`: each row has the
-    /// positions of one element along all axes. The function computes immediately, as [`Expr::compress`] does.
+    /// Returns the positions of the elements that are not 0, as an i64 array of shape `[count, ndim]`, where count is
+    /// the number of these elements. Each row has the positions of one element along all axes. The function computes
+    /// immediately, as [`Expr::compress`] does.
     ///
     /// ```
     /// let x = cupric::array![[0, 3], [5, 4]];
@@ -230,7 +232,7 @@ impl Array {
     /// Writes a value to the elements where a mask is true, like NumPy's `x[mask] = v`. One kernel does the write, in
     /// place if nothing else holds the memory. The value broadcasts to the array's shape, and is cast as in
     /// [`Array::assign`]. Unlike in NumPy, the value cannot have one element for each true element of the mask. A mask
-    /// with fewer axes applies to the array's first axes, and an axis of length 1 broadcasts.
+    /// with fewer axes applies to the array's first axes, and an axis of the mask of length 1 broadcasts.
     ///
     /// # Errors
     /// Returns [`ErrorKind::DType`] if the mask is not bool, [`ErrorKind::Shape`] if the mask or the value does not fit

@@ -71,8 +71,9 @@ fn triangle(op: &'static str, e: &Expr, row: &'static Ufunc, k: isize, at: Loc) 
 }
 
 impl Expr {
-    /// Returns the lower triangle of the matrices along the last two axes: the elements on diagonal `k` and below it,
-    /// with zeros above. Diagonals above the main one are positive.
+    /// Returns the lower triangles of the matrices along the last two axes: the elements on and below diagonal `k` are
+    /// kept, and the others become 0. `k` is 0 for the main diagonal, positive for a diagonal above it, and negative
+    /// for one below it.
     ///
     /// ```
     /// let x = cupric::array![[1, 2], [3, 4]];
@@ -84,8 +85,9 @@ impl Expr {
         triangle("tril", self, &logic::less_equal, k, Location::caller())
     }
 
-    /// Returns the upper triangle of the matrices along the last two axes: the elements on diagonal `k` and above it,
-    /// with zeros below. Diagonals above the main one are positive.
+    /// Returns the upper triangles of the matrices along the last two axes: the elements on and above diagonal `k` are
+    /// kept, and the others become 0. `k` is 0 for the main diagonal, positive for a diagonal above it, and negative
+    /// for one below it.
     ///
     /// ```
     /// let x = cupric::array![[1, 2], [3, 4]];
@@ -98,8 +100,9 @@ impl Expr {
     }
 
     /// Builds a square matrix from an array of one axis, with the elements on diagonal `k` and zeros elsewhere. For a
-    /// matrix, returns its diagonal `k`, as a view like [`Expr::diagonal`]. Any other number of axes is an
-    /// [`ErrorKind::Shape`] error.
+    /// matrix, returns its diagonal `k`, as a view like [`Expr::diagonal`]. `k` is 0 for the main diagonal, positive
+    /// for a diagonal above it, and negative for one below it. Any other number of axes is an [`ErrorKind::Shape`]
+    /// error.
     ///
     /// ```
     /// let x = cupric::array![1, 2];
@@ -126,8 +129,9 @@ impl Expr {
         })
     }
 
-    /// Builds a square matrix with the array's elements, in C order, on diagonal `k`, and zeros elsewhere. The array
-    /// may have any shape.
+    /// Builds a square matrix with the array's elements, in C order, on diagonal `k`, and zeros elsewhere. `k` is 0 for
+    /// the main diagonal, positive for a diagonal above it, and negative for one below it. The array may have any
+    /// shape.
     ///
     /// ```
     /// let x = cupric::array![[1], [2]];
@@ -166,7 +170,7 @@ fn on_diagonal(op: &'static str, e: &Expr, k: isize, at: Loc) -> Result<Expr> {
     Ok(join(op, in_order(beside, rest), 0, at))
 }
 
-/// The order of the first two axes of [`meshgrid`].
+/// The order of the first two axes of the arrays that [`meshgrid`] returns.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Indexing {
     /// The first array varies along the second axis, and the second array along the first axis, like x and y in a
@@ -176,9 +180,9 @@ pub enum Indexing {
     Ij,
 }
 
-/// Returns the coordinates of a grid, like NumPy's `meshgrid`. For each array there is a view with the grid's shape, in
-/// which the array's elements vary along one axis of the grid. If there is an error (operands on different devices, for
-/// example), each view carries it.
+/// Returns the coordinates of a grid, like NumPy's `meshgrid`. For each array of the argument, the result has a view
+/// with the grid's shape, in which the array's elements vary along one axis of the grid. If there is an error (for
+/// example, if the arrays are on different devices), each view carries it.
 ///
 /// ```
 /// use cupric::{Indexing, array, meshgrid};

@@ -12,9 +12,9 @@ use crate::graph::ufunc::{arithmetic, float, logic};
 use smallvec::smallvec;
 use std::panic::Location;
 
-/// A source of random numbers, made from a seed. Each call draws from a new stream of random words. An expression
-/// returns the same numbers at each evaluation and on each device. Only the numbers of [`Rng::normal`] may differ
-/// between devices, within the error bounds of the logarithm and the cosine.
+/// A source of random numbers, made from a seed. Each call of a method that draws numbers uses a new stream of random
+/// 32-bit words. The returned expression has the same numbers at each evaluation and on each device. Only the numbers
+/// of [`Rng::normal`] may differ between devices, within the error bounds of the logarithm and the cosine.
 ///
 /// ```
 /// use cupric::{DType, Rng};
@@ -70,7 +70,8 @@ pub(crate) fn word_constant(v: u32, at: Loc) -> Expr {
 }
 
 impl Rng {
-    /// Creates a source from a seed. Two sources with the same seed draw the same numbers.
+    /// Creates a source from a seed. Two sources with the same seed draw the same numbers in the same sequence of
+    /// calls.
     #[doc(alias("default_rng", "manual_seed", "RandomState"))]
     pub fn new(seed: u64) -> Rng {
         Rng { seed, stream: 0 }
@@ -91,8 +92,8 @@ impl Rng {
     }
 
     /// Returns the state: the seed, and the number of draws so far. [`Rng::from_state`] makes a new source from the
-    /// state. The new source draws the numbers that this source would draw next. States stay valid across versions,
-    /// like seeds.
+    /// state. The new source draws the numbers that this source would draw next. A state, like a seed, stays valid in
+    /// later versions of this library.
     ///
     /// ```
     /// use cupric::{DType, Rng, array_equal};
@@ -149,8 +150,8 @@ impl Rng {
     }
 
     /// Draws an array of the given shape from the uniform distribution over [0, 1), with as many random bits as `dtype`
-    /// represents exactly: 24 for f32 (the upper bits of a word, times 2^-24), 53 for f64 (from two words), 11 for f16,
-    /// and 8 for bf16.
+    /// represents exactly: 24 for f32 (the upper bits of a random 32-bit word, times 2^-24), 53 for f64 (from two such
+    /// words), 11 for f16, and 8 for bf16.
     ///
     /// # Errors
     /// The expression carries [`ErrorKind::DType`] if `dtype` is not a float, and [`ErrorKind::LimitExceeded`] for 2^32

@@ -13,15 +13,15 @@ use smallvec::{SmallVec, smallvec};
 use std::panic::Location;
 
 impl Expr {
-    /// Sums rows (elements along the first axis) by segment. `segments` has one integer for each row, in any order. Row
-    /// `s` of the result is the sum of the rows whose integer is `s`, or 0 if there are none. The result has `count`
-    /// rows.
+    /// Sums rows (elements along the first axis) by segment. `segments` has one integer, the segment number, for each
+    /// row, in any order. Row `s` of the result is the sum of the rows whose segment number is `s`, or 0 if there are
+    /// none. The result has `count` rows.
     ///
     /// The dtypes and the rounding error of a sum are as in [`Expr::sum`]. Each run returns the same bits, because the
-    /// order of additions depends only on positions, not on the number of threads of the CPU. A segment outside
+    /// order of additions depends only on positions, not on the number of threads of the CPU. A segment number outside
     /// `0..count` is an error, reported like an element out of range in [`Expr::bincount`]. The sums take linear time.
-    /// For floats a GPU first sorts the segments, digit by digit, and builds each sum from partial sums of 8, 64, …
-    /// neighbours.
+    /// For floats, a GPU first sorts the rows by segment with a radix sort, and then builds each sum from partial sums
+    /// of 8, 64, … neighbouring rows.
     ///
     /// ```
     /// use cupric::array;
@@ -31,10 +31,10 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// The expression carries [`ErrorKind::Shape`] if the segments do not have exactly one axis, of the same length as
-    /// the array's first axis, and [`ErrorKind::DType`] if they are not integers. It carries
-    /// [`ErrorKind::LimitExceeded`] for 2^31 or more segments or elements along the axis, and on a GPU for 2^32 or more
-    /// terms or sums. The evaluation returns [`ErrorKind::Index`] if a segment is out of range.
+    /// The expression carries [`ErrorKind::Shape`] unless `segments` has exactly one axis, of the same length as the
+    /// array's first axis, and [`ErrorKind::DType`] if `segments` does not hold integers. It carries
+    /// [`ErrorKind::LimitExceeded`] if `count` or the number of rows is 2^31 or more, and on a GPU also if the array or
+    /// the result has 2^32 elements or more. The evaluation returns [`ErrorKind::Index`] if a segment is out of range.
     #[doc(alias = "unsorted_segment_sum")]
     #[doc(alias = "scatter_sum")]
     #[doc(alias = "group_by")]
@@ -59,7 +59,7 @@ impl Expr {
     }
 
     /// Sums, for each of the values `0..length`, the weights at the positions where the value occurs. The array may
-    /// have any shape, and its elements are integers. The weights broadcast to the array's shape. This is NumPy's
+    /// have any shape, but its elements must be integers. The weights broadcast to the array's shape. This is NumPy's
     /// `bincount` with weights. The dtypes, the order of additions and the errors are as in [`Expr::segment_sum`], so
     /// integer weights are summed exactly, as integers.
     ///
@@ -91,15 +91,16 @@ impl Expr {
         })
     }
 
-    /// Sums along an axis between neighbouring positions, like NumPy's `add.reduceat`. Element `i` of the result is the
-    /// sum from `positions[i]` up to but not including `positions[i + 1]`; the last sum extends to the end of the axis.
-    /// If the next position is not larger, element `i` is the element at `positions[i]` alone. The axis gets the length
-    /// of `positions`, which has one axis. A negative axis counts from the end.
+    /// Sums the parts of an axis that begin at the given positions, like NumPy's `add.reduceat`. Element `i` of the
+    /// result is the sum from `positions[i]` up to but not including `positions[i + 1]`; the last sum extends to the
+    /// end of the axis. If `positions[i + 1]` is not larger than `positions[i]`, element `i` of the result is the
+    /// element at `positions[i]` alone. `positions` must have one axis; its length becomes the length of the summed
+    /// axis. A negative axis counts from the end.
     ///
     /// The dtypes and the rounding error of a sum are as in [`Expr::sum`], and the order of additions depends only on
-    /// positions. Positions are integers in `0..n`, where n is the length of the axis. Any other position, including a
-    /// negative one, is an error, reported as in [`Expr::take`]. On the CPU the time grows with the total length of the
-    /// summed parts, and on a GPU with the length of the axis and the number of positions.
+    /// positions. Positions must be integers in `0..n`, where n is the length of the axis. Any other position,
+    /// including a negative one, is an error, reported as in [`Expr::take`]. On the CPU the time grows with the total
+    /// length of the summed parts, and on a GPU with the length of the axis and the number of positions.
     ///
     /// ```
     /// use cupric::array;
@@ -111,9 +112,9 @@ impl Expr {
     ///
     /// # Errors
     /// The expression carries [`ErrorKind::Shape`] if the positions do not have exactly one axis, [`ErrorKind::Axis`]
-    /// if the array has no such axis, and [`ErrorKind::DType`] if the positions are not integers. It carries
-    /// [`ErrorKind::LimitExceeded`] for an axis of 2^31 or more elements, and on a GPU for 2^32 or more terms or sums.
-    /// The evaluation returns [`ErrorKind::Index`] if a position is out of range.
+    /// if the array does not have the axis, and [`ErrorKind::DType`] if the positions are not integers. It carries
+    /// [`ErrorKind::LimitExceeded`] if the axis has 2^31 elements or more, and on a GPU also if the array or the result
+    /// has 2^32 elements or more. The evaluation returns [`ErrorKind::Index`] if a position is out of range.
     #[doc(alias = "reduceat")]
     #[doc(alias = "add.reduceat")]
     #[track_caller]

@@ -26,8 +26,9 @@ struct Temp {
     slot: Option<u32>,
 }
 
-/// A temporary is long-lived if its last use is more than this number of steps after its first use. Chosen by hand, so
-/// that the four temporaries of a block of attention are not long-lived.
+/// A temporary is long-lived if its last use is more than this number of steps after its first use. The number was
+/// chosen by hand, so that the four temporaries that attention needs for each of its blocks of queries
+/// (`ops/network/attention.rs`) are not long-lived.
 const LONG: usize = 8;
 
 /// The buffers that are free for new temporaries, by their size in bytes. The map is sorted, so that the search for the

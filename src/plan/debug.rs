@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 /// A word of `CUPRIC_DEBUG`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Word {
-    /// Plans, when they run.
+    /// Prints each plan when it is about to run.
     Plan,
-    /// Shader sources, when they are compiled.
+    /// Prints each shader's source when it is compiled.
     Wgsl,
 }
 

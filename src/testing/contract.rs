@@ -19,7 +19,8 @@ pub enum Bound {
     /// The error is at most the larger of two limits: a number of ULP (the first field), and the second field times
     /// max(|x|, 1), where x is the first operand.
     Max(f64, f64),
-    /// The error is at most this many ULP of the result or of the largest operand, whichever is larger in magnitude.
+    /// The error is at most this many ULP of one number: of the exact result or an operand, whichever has the largest
+    /// magnitude.
     Large(f64),
     /// The error is at most a number of ULP (the first field). For an operand x with −11 < x < −2, it may also be as
     /// large as an absolute distance (the second field).

@@ -38,7 +38,8 @@ pub(in crate::cpu) fn advise_huge(ptr: *mut u8, size: usize) {
         fn madvise(addr: *mut std::ffi::c_void, length: usize, advice: std::ffi::c_int) -> std::ffi::c_int;
     }
     const MADV_HUGEPAGE: std::ffi::c_int = 14;
-    // only whole huge pages are worth it, and the system accepts only an address at which one of its small pages begins
+    // Reduces the range to the whole huge pages inside it, because the rest cannot be stored in huge pages. `madvise`
+    // also requires an address at which a page of the system begins, and `first` is such an address.
     let first = ptr.wrapping_add((ptr as usize).wrapping_neg() % HUGE);
     let whole = size.saturating_sub(first as usize - ptr as usize) / HUGE * HUGE;
     if whole > 0 {

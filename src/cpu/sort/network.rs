@@ -126,8 +126,9 @@ impl<W: Word> Task for Group<'_, W> {
 /// the target.
 ///
 /// # Safety
-/// Source and target have these rows, which begin `from_step` and `to_step` elements apart, and share no byte. `rows`
-/// and `length` are multiples of [`LANES`].
+/// The source has `rows` rows of `length` elements, which begin `from_step` elements apart. The target has room for
+/// `length` rows of `rows` elements, which begin `to_step` elements apart. Source and target share no byte. `rows` and
+/// `length` are multiples of [`LANES`].
 #[inline(always)]
 unsafe fn turn<W: Word>(from: *mut W, from_step: usize, to: *mut W, to_step: usize, rows: usize, length: usize) {
     #[cfg(target_arch = "x86_64")]

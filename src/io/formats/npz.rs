@@ -31,8 +31,8 @@ const FREE: u64 = 16 << 20;
 ///
 /// Memory is allocated only for existing data: for a stored (uncompressed) member its size, and for a compressed member
 /// at most twice the size of the data that has been unpacked. A member of more than 16 MiB that unpacks to more than
-/// 100 times its packed length is an error; [`Npz::max_ratio`] changes this limit. All arrays of an archive together
-/// may need more memory; [`Npz::read`] reads only one.
+/// 100 times its packed length is an error; [`Npz::max_ratio`] changes this limit. These limits hold for each array,
+/// not for the sum of all arrays, because [`Npz::read`] reads one array at a time.
 ///
 /// ```
 /// use cupric::{Npz, array, save_npz_compressed};

@@ -27,7 +27,8 @@ use crate::ops::functions::{promoted, stack_at};
 use std::fmt;
 use std::panic::Location;
 
-/// An array of complex numbers, computed or not. It has the operators of an [`Expr`], with complex and real operands.
+/// An array of complex numbers: stored numbers, or a computation that has not run yet, like an [`Expr`]. It has the
+/// operators of an [`Expr`], with complex and real operands.
 ///
 /// The numbers are two real expressions, the real and the imaginary parts, of the same shape and the same float dtype.
 /// Both parts fuse like other expressions, have derivatives with respect to real arrays, and run on every device. To
@@ -70,8 +71,8 @@ impl Complex {
         Complex::pair("complex", operand(re, at), operand(im, at), at)
     }
 
-    /// Returns complex numbers from a real array whose last axis has length 2, which is how NumPy's `complex64` and
-    /// `complex128` are in memory. Both parts are views.
+    /// Returns complex numbers from a real array whose last axis has length 2 and holds the real and the imaginary part
+    /// of each number. This is the memory layout of NumPy's `complex64` and `complex128`. Both parts are views.
     ///
     /// # Errors
     /// The parts carry [`ErrorKind::Shape`] if the last axis has another length.
@@ -103,8 +104,8 @@ impl Complex {
         Complex::pair(OP, part(0), part(1), at)
     }
 
-    /// Returns a real array with one more axis, of length 2, for the real and imaginary parts: the opposite of
-    /// [`Complex::from_interleaved`].
+    /// Returns a real array with an additional last axis of length 2, which holds the real and the imaginary part of
+    /// each number: the inverse of [`Complex::from_interleaved`].
     #[doc(alias("view_as_real"))]
     #[track_caller]
     pub fn to_interleaved(&self) -> Expr {
@@ -257,7 +258,7 @@ impl Complex {
         binary(&float::atan2, &self.im, &self.re, Location::caller())
     }
 
-    /// Returns e to the power of the numbers. The result for a real number is real.
+    /// Returns e to the power of each number. If a number's imaginary part is 0, the imaginary part of its result is 0.
     ///
     /// ```
     /// use cupric::{Complex, PI, array};

@@ -39,8 +39,8 @@ impl Rng {
     }
 
     /// Draws from the exponential distribution with mean `scale`: −`scale` · log(1 − v), where v is uniform in (0, 1).
-    /// No number is 0 or infinite before it is rounded to `dtype`. For f32 and scale 1, the smallest numbers are
-    /// multiples of 2^-33, and the largest is 16.6.
+    /// No number is 0 or infinite before it is rounded to `dtype`. For f32 and scale 1, the smallest number is 2^-33,
+    /// small numbers are about 2^-32 apart, and the largest number is 16.6.
     ///
     /// ```
     /// use cupric::{DType, Rng};
@@ -59,8 +59,8 @@ impl Rng {
         })
     }
 
-    /// Draws from the Gumbel distribution of largest values, with mode `loc`: `loc` − `scale` · log(e), where e is
-    /// drawn from the exponential distribution with mean 1.
+    /// Draws from the Gumbel distribution for maxima, with mode `loc`: `loc` − `scale` · log(e), where e is drawn from
+    /// the exponential distribution with mean 1.
     ///
     /// ```
     /// use cupric::{DType, Rng};

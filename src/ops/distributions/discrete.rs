@@ -54,17 +54,17 @@ impl Rng {
     /// Draws from the Poisson distribution with mean `lam`, as i64: the number of events when `lam` events are
     /// expected. `lam` is a number, or an array of means that broadcasts to `shape`.
     ///
-    /// If `lam` is a number, the call builds a table of about 20·√`lam` probabilities, in which each draw looks up 64
-    /// random bits. Every device draws the same numbers. The table and the draw are on the CPU, or on the device of
-    /// [`Device::scope`]; [`Expr::to_device`] moves the result.
+    /// If `lam` is a number, the call builds a table of about 20·√`lam` probabilities. Each draw looks up a random
+    /// number of 64 bits in this table. Every device draws the same numbers. The table and the draw are on the CPU, or
+    /// on the device of [`Device::scope`]; [`Expr::to_device`] moves the result.
     ///
     /// If `lam` is an array, its device computes the draw when the expression is evaluated: in f32, or in f64 for an
     /// f64 array on the CPU. The draw inverts the distribution function at one uniform number: by the exact
     /// probabilities for the results 0, 1 and 2, and by an expansion of the quantile for larger results (after Giles,
     /// "Algorithm 955", ACM TOMS 42, 2016). The cost is the same for all means. The absolute error of each probability
-    /// is less than 10^-5. A mean has the precision of f32, and numbers with a probability below 2^-32 are not drawn.
-    /// The result is −1 if the mean is NaN, negative or above 2^62. On a GPU, a result may differ by 1 if the quantile
-    /// is close to an integer, about √`lam` times in 10^6.
+    /// is less than 10^-5. In f32, the mean is rounded to f32, and numbers with a probability below 2^-32 are not
+    /// drawn. The result is −1 if the mean is NaN, negative or above 2^62. On a GPU, a result may differ by 1 if the
+    /// quantile is close to an integer. This happens to about √`lam` of 10^6 results.
     ///
     /// ```
     /// use cupric::{DType, Rng, array};
@@ -155,14 +155,14 @@ impl Rng {
     }
 
     /// Draws a category for each row of logits along an axis, as i64. Category i has the probability
-    /// `softmax(logits)[i]`. The axis is removed. To draw several times from one row, use
-    /// `logits.broadcast_to([n, k])`. If you have weights, pass `weights.log()`, or use [`Rng::choice_weighted`], which
-    /// is exact.
+    /// `softmax(logits)[i]`. The result has the shape of the logits without this axis. To draw n times from one row of
+    /// k logits, use `logits.broadcast_to([n, k])`. If you have weights, pass `weights.log()`, or use
+    /// [`Rng::choice_weighted`], which is exact.
     ///
     /// The category is the position of the largest sum of a logit and Gumbel noise (Gumbel 1954), in f32, or in f64 for
     /// f64 logits. The draw fuses with other operations. A category with the logit −∞ is drawn only if all logits of
-    /// the row are −∞; then the result is 0. If a row contains a NaN, the result is the position of the NaN. On a GPU,
-    /// another category may be drawn if two sums differ only by rounding errors.
+    /// the row are −∞; the result is then category 0. If a row contains a NaN, the result is the position of the NaN.
+    /// On a GPU, another category may be drawn if two sums differ only by rounding errors.
     ///
     /// ```
     /// use cupric::{DType, Rng, array};
@@ -220,8 +220,8 @@ impl Rng {
 
     /// Draws positions in a vector of weights with replacement, as i64. The probability of a position is its weight
     /// divided by the sum of the weights, so the weights need not sum to 1. The call reads the weights and builds a
-    /// table of integer sums, in which each draw looks up 64 random bits. Every device draws the same positions. A
-    /// weight is rounded down by less than 2^-60 of the sum.
+    /// table of integer sums. Each draw looks up a random number of 64 bits in this table. Every device draws the same
+    /// positions. A weight is rounded down by less than 2^-60 of the sum.
     ///
     /// ```
     /// use cupric::{DType, Rng, array};

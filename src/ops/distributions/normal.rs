@@ -21,10 +21,10 @@ impl Rng {
     /// `(high - mean) / deviation`, and compute `x * deviation + mean`.
     ///
     /// The draw inverts the normal distribution function Φ at a uniform number between Φ(`low`) and Φ(`high`). Where
-    /// these probabilities are not small, the draw uses the mirrored distribution, whose probabilities are small there.
-    /// If both bounds are above 5, or both below −5, the draw solves log Φ(x) = log p for the distance of x from the
-    /// bound nearer to 0, by three steps of Newton's method (four for f64). So the draw is as exact far from 0 as it is
-    /// near 0. The result lies within the bounds.
+    /// Φ(x) is near 1, the draw uses Φ(−x) = 1 − Φ(x) instead, because small probabilities lose fewer digits. If both
+    /// bounds are above 5, or both below −5, the draw solves log Φ(x) = log p for the distance of x from the bound
+    /// nearer to 0, by three steps of Newton's method (four for f64). So the draw is as exact far from 0 as it is near
+    /// 0. The result lies within the bounds.
     ///
     /// ```
     /// use cupric::{DType, INF, Rng};
@@ -79,8 +79,8 @@ impl Rng {
     ///
     /// # Errors
     /// The expression carries [`ErrorKind::Shape`] if the shapes do not match. It carries [`ErrorKind::Argument`] if
-    /// the covariance is not finite, or if it is not symmetric or not positive semidefinite within a rounding error of
-    /// its type. It also carries the errors of reading the covariance and the errors of [`Rng::normal`].
+    /// the covariance is not finite, or if it is not symmetric or not positive semidefinite within the rounding errors
+    /// of its dtype. It also carries the errors of reading the covariance and the errors of [`Rng::normal`].
     #[doc(alias = "mvn")]
     #[track_caller]
     pub fn multivariate_normal(&mut self, mean: impl Operand, covariance: impl Operand, shape: impl IntoShape) -> Expr {

@@ -14,8 +14,9 @@ use std::panic::Location;
 
 impl Rng {
     /// Returns the numbers `0..n` in random order, as i64. The function sorts n random keys of 64 bits on the device
-    /// that evaluates the expression, and returns the same order on every device. Equal keys keep their order, which
-    /// raises the probability of an order by at most n²/2^65.
+    /// that evaluates the expression, and returns the same order on every device. If two keys are equal, their numbers
+    /// stay in ascending order. This raises the probability of any order by at most n²/2^65 (absolute), because two
+    /// keys are equal with at most this probability.
     ///
     /// ```
     /// let p = cupric::Rng::new(0).permutation(5);

@@ -20,13 +20,14 @@ use crate::ops::statistics::WindowMode;
 use smallvec::{SmallVec, smallvec};
 use std::panic::Location;
 
-/// Returns the convolution of real arrays along one axis or several. It is computed by Fourier transforms, in
-/// O(n log n) operations, where [`convolve`](crate::convolve) takes n·m. This is SciPy's `signal.fftconvolve`, except
-/// that the result of [`WindowMode::Same`] has the length of the longer operand instead of the first.
+/// Returns the convolution of real arrays along one axis or several. The convolution is computed by Fourier transforms.
+/// Along one axis, this takes O(n log n) operations for a result of n elements, while [`convolve`](crate::convolve)
+/// takes as many as the product of the two lengths. This is SciPy's `signal.fftconvolve`, except that with
+/// [`WindowMode::Same`] the result has the length of the longer operand instead of the length of the first.
 ///
 /// Both operands need the same number of axes. Axes that are not named broadcast. The result is f64 if one operand is
-/// f64, and f32 otherwise. The error of each element is about ε·log2(n) times the product of the norms of the two
-/// operands, even if the element itself is much smaller than that product.
+/// f64, and f32 otherwise. The absolute error of each element is about ε·log2(n) times the product of the 2-norms of
+/// the two operands, even if the element itself is much smaller than that product.
 ///
 /// ```
 /// use cupric::{WindowMode, array, fft};
@@ -85,10 +86,10 @@ pub fn fftconvolve(a: impl Operand, b: impl Operand, mode: WindowMode, axes: imp
     })
 }
 
-/// Returns the cosine transform of type II of real numbers along one axis of length n: y_k = 2·Σ_j x_j
-/// cos(π·k·(2j + 1)/2n). This is SciPy's `fft.dct`.
+/// Returns the cosine transform of type II of real numbers along one axis of length n: y_k = 2·Σ_j
+/// x_j·cos(π·k·(2j+1)/(2n)). This is SciPy's `fft.dct`.
 ///
-/// [`Norm::Backward`], the default, returns this y. [`Norm::Ortho`] divides y by √(2n), and y_0 also by √2.
+/// With [`Norm::Backward`], the default, the result is this y. [`Norm::Ortho`] divides y by √(2n), and y_0 also by √2.
 /// [`Norm::Forward`] divides y by 2n.
 ///
 /// ```

@@ -238,8 +238,8 @@ impl Expr {
     }
 
     /// Returns the matrix product, like NumPy's `matmul`: a 1-D first operand is a row, a 1-D second operand is a
-    /// column, and the axes before the last two are batch axes, which broadcast. The result has the promoted dtype;
-    /// integers wrap in it. For a wider result of narrow integers, convert one operand first:
+    /// column, and the axes before the last two are batch axes, which broadcast. The result has the promoted dtype, in
+    /// which integers wrap. For a wider result of narrow integers, convert one operand first:
     /// `a.astype(DType::I32).matmul(b)`. The expression carries [`ErrorKind::Shape`] if the shapes do not fit, or if an
     /// operand is 0-d.
     ///

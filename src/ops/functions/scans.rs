@@ -15,12 +15,12 @@ impl Expr {
     /// Returns the cumulative sum along an axis: the result at each position is the sum of the elements up to and
     /// including that position. A negative axis counts from the end. The axis may be wrapped:
     /// [`reverse`](crate::reverse) scans from the end, [`exclusive`](crate::exclusive) leaves out the element at each
-    /// position, and [`include_initial`](crate::include_initial) adds the sum of no elements in front.
+    /// position, and [`include_initial`](crate::include_initial) adds the sum of no elements, 0, in front.
     ///
     /// The dtypes are as in [`Expr::sum`]: signed integers and bool become i64, unsigned integers u64; f16 and bf16
-    /// accumulate in f32, and each result is rounded once. A result has at most the error of [`Expr::sum`] of the same
-    /// elements. A result depends only on these elements, so a NaN or an infinity does not change the results before
-    /// its position. NumPy's `cumsum` without an axis is `x.reshape([-1]).cumulative_sum(0)`.
+    /// accumulate in f32, and each result is rounded once. The error of a result is at most the error of [`Expr::sum`]
+    /// of the same elements. A result depends only on these elements, so a NaN or an infinity does not change the
+    /// results before its position. NumPy's `cumsum` without an axis is `x.reshape([-1]).cumulative_sum(0)`.
     ///
     /// ```
     /// use cupric::{array, reverse};

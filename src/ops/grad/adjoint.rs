@@ -16,7 +16,7 @@ pub(super) struct Adjoint {
 }
 
 impl Adjoint {
-    /// Returns the derivative with the mask applied.
+    /// Returns the derivative as one expression, which is 0 where the mask is false.
     pub fn masked(&self, at: Loc) -> Expr {
         match &self.mask {
             Some(mask) => choose(mask, &self.value, 0.0, at),

@@ -16,7 +16,8 @@ pub(super) struct Variables<'a> {
 }
 
 impl Variables<'_> {
-    /// Builds the expression for a formula, in which the variables are replaced.
+    /// Builds the expression that a derivative formula describes: replaces the variables of the formula by these
+    /// expressions.
     pub fn value(&self, formula: &Formula) -> Expr {
         match self.arg(formula) {
             Arg::Expr(e) => e,

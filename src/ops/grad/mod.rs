@@ -55,14 +55,15 @@ use std::panic::Location;
 /// of the derivative of `max`. The derivatives of `std`, the Euclidean norms and `hypot` are 0 where the value is 0.
 /// The derivatives of rounding functions and comparisons are 0 everywhere. In `select`, the branch that was not taken
 /// adds no NaN through elementwise functions: the derivative of `select(x.greater(0.0), x.sqrt(), 0.0)` at 0 is 0.
-/// Positions (as in `take`) are checked only where the value is computed. A derivative that is evaluated without the
-/// value replaces a position that is out of range by the nearest valid one.
+/// Positions (as in `take`) are checked only where the value is computed. If a derivative is evaluated without the
+/// value, a position that is out of range is replaced by the nearest valid one.
 ///
 /// # Errors
 /// The expressions carry [`ErrorKind::Shape`] if `y` is not 0-d (use [`vjp`]), and [`ErrorKind::DType`] if `y` or an
 /// operand is not a float. They carry [`ErrorKind::Argument`] for an operand that `y` does not read (see
-/// [`grad_or_zeros`]); for an operand that is a view of an expression, a lazy fill, or an array with overlapping
-/// elements; and for an operation without a derivative (see [`with_vjp`]), whose name and line are in the message.
+/// [`grad_or_zeros`]); for an operand that is a lazy fill (such as [`zeros`](crate::zeros)), an array with overlapping
+/// elements, or a view of an expression; and for an operation without a derivative (see [`with_vjp`]). The message then
+/// has the name and the line of this operation.
 #[doc(alias("gradient", "backward", "autograd"))]
 #[track_caller]
 pub fn grad<const N: usize>(y: &Expr, of: [&Expr; N]) -> [Expr; N] {
@@ -247,8 +248,8 @@ pub fn with_vjp<const N: usize>(
 }
 
 impl Expr {
-    /// Returns the same values, which derivatives treat as a constant: the derivative with respect to anything in
-    /// `self` is 0.
+    /// Returns an expression with the same values, which derivatives treat as constants. Its derivative with respect to
+    /// everything that `self` reads is 0.
     ///
     /// ```
     /// use cupric::{array, grad};

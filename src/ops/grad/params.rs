@@ -175,8 +175,8 @@ tuples! {
     (A 0, B 1, C 2, D 3, E 4, F 5, G 6) (A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7)
 }
 
-/// Returns the value of the function `loss` for parameters, and its derivatives with respect to all parameters. The
-/// value must be a 0-d float. The derivatives are in a tree of the same form as `params`. Evaluate the value and the
+/// Returns the value of the function `loss` at `params`, and its derivatives with respect to all parameters. The value
+/// must be a 0-d float. The derivatives are in a tree of the same form as `params`. Evaluate the value and the
 /// derivatives together, so that they share kernels.
 ///
 /// ```

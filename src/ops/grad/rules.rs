@@ -41,7 +41,8 @@ fn plain(value: Expr) -> To {
 type Found = Vec<(usize, To)>;
 
 impl DerivativeStep<'_> {
-    /// Returns the derivatives with respect to the sources of the node. `g` is the derivative with respect to the node.
+    /// Returns the derivatives with respect to the sources of the node, which are its operands or the operands of its
+    /// derivative rule. `g` is the derivative with respect to the node itself.
     pub fn back(&self, g: Adjoint) -> Result<Found> {
         let (e, at) = (self.node, self.at);
         if let Some(rule) = &e.0.rule {

@@ -45,8 +45,8 @@ impl<'a> OperandSet<'a> {
         operands
     }
 
-    /// Makes a set in which each operand is found only by the identity of its node. Views of stored arrays are not
-    /// found.
+    /// Makes a set in which a node is related to an operand only if it is the operand's own node. So views of a stored
+    /// operand are not found.
     pub fn exactly(of: &'a [&'a Expr]) -> OperandSet<'a> {
         let mut operands = OperandSet { of, by_node: HashMap::new(), by_array: HashMap::new() };
         for (i, e) in of.iter().enumerate() {
@@ -55,7 +55,7 @@ impl<'a> OperandSet<'a> {
         operands
     }
 
-    /// Returns the indices of the operands to which a node is related, and how it is related to each.
+    /// Returns the index of each operand to which the node is related, with the [`Relation`] between the two.
     pub fn related(&self, node: &Expr) -> Vec<(usize, Relation)> {
         let list = match node.0.stored() {
             Some((buffer, ..)) if !self.by_array.is_empty() => self.by_array.get(&buffer.hash_of_array()),

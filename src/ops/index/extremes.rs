@@ -24,8 +24,9 @@ pub(super) struct Extremes {
 }
 
 impl Extremes {
-    /// Combines the array with values of shape `wanted`, and returns the result. There is one index for each position
-    /// of the values along the axis.
+    /// Returns the array in which each element at an index is replaced by the minimum (or maximum) of the element and
+    /// its values. `values` has the shape `wanted`. `indices` has one index for each position of the values along the
+    /// axis.
     pub fn of(&self, array: Expr, indices: Expr, values: &Expr, wanted: &Shape) -> Result<Expr> {
         let &Extremes { op, at, axis, .. } = self;
         let shape = array.0.shape.clone();

@@ -210,9 +210,10 @@ impl Expr {
     ///
     /// An index out of range is an error, whose message contains the index. An evaluation on the CPU and every write
     /// return the error immediately. After an evaluation on a GPU, the next read or `synchronize` returns it. If one
-    /// kernel finds several such indices, the message contains any one of them. If 16,384 gathers followed before the
-    /// read, the message contains neither the index nor the line of the call. To replace an index out of range by a
-    /// valid one instead, use [`Clip`] or [`Wrap`]. All functions that accept an [`IntoIndex`] behave in this way.
+    /// kernel finds several such indices, the message contains any one of them. If at least 16,384 more operations with
+    /// such checks run before the read, the message contains neither the index nor the line of the call. To replace an
+    /// index out of range by a valid one instead, use [`Clip`] or [`Wrap`]. All functions that accept an [`IntoIndex`]
+    /// behave in this way.
     ///
     /// ```
     /// use cupric::array;

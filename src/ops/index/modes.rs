@@ -45,7 +45,7 @@ pub trait IntoIndex {
 }
 
 /// Positions along the first axes of an array, one operand for each axis: a tuple such as `(&i, &j)`, or an array or
-/// `Vec` of operands. [`Clip`] or [`Wrap`] may enclose all of them.
+/// `Vec` of operands. [`Clip`] or [`Wrap`] may enclose the whole tuple or list.
 pub trait IntoIndices {
     #[doc(hidden)]
     fn into_indices(self) -> (Vec<Arg>, IndexMode);

@@ -26,9 +26,9 @@ impl Expr {
     /// nothing if nothing else holds the array's memory; on a GPU this also requires positions that cannot be out of
     /// range ([`Clip`](crate::Clip), [`Wrap`](crate::Wrap)). A sum of integers wraps. A sum of bools is true if any
     /// term is true. Floats are added in an order that depends only on the positions, so the result has the same bits
-    /// each time. f16 and bf16 are added in f32 and rounded once, and the error is the same as for [`Expr::sum`] of the
-    /// same terms. The time is linear in the number of values. To add floats, a GPU first sorts the positions by a
-    /// radix sort.
+    /// each time. f16 and bf16 are added in f32 and rounded once, and the bound of the error is the same as for
+    /// [`Expr::sum`] of the same terms. The time is linear in the number of values. To add floats, a GPU first sorts
+    /// the positions by a radix sort.
     ///
     /// ```
     /// use cupric::array;

@@ -41,8 +41,8 @@ enum Lower {
 ///
 /// # Errors
 /// An evaluation returns [`ErrorKind::Singular`](crate::ErrorKind::Singular) if a matrix is not positive definite or
-/// has a NaN; the message has the index of the matrix. A GPU reports this error at the next read. The result carries
-/// [`ErrorKind::Shape`](crate::ErrorKind::Shape) if the matrices are not square, and
+/// has a NaN. The error message gives the index of the matrix. A GPU reports this error at the next read. The result
+/// carries [`ErrorKind::Shape`](crate::ErrorKind::Shape) if the matrices are not square, and
 /// [`ErrorKind::Argument`](crate::ErrorKind::Argument) if `triangle` has a unit diagonal.
 ///
 /// Large matrices are factorised by recursion on halves: F. G. Gustavson, Recursion leads to automatic variable

@@ -24,7 +24,7 @@ use std::panic::Location;
 /// ```
 ///
 /// # Derivatives
-/// The derivative is valid where the rank does not change (Golub and Pereyra, 1973). Singular values may be equal.
+/// The derivative is valid where the rank does not change (Golub and Pereyra, 1973), even if singular values are equal.
 ///
 /// # Errors
 /// The errors are the same as for [`svd`](super::svd()). The result also carries [`ErrorKind::Argument`] if `rcond` is
@@ -39,7 +39,7 @@ pub fn pinv(x: impl Operand, rcond: impl Into<Option<f64>>) -> Expr {
 
 /// Returns the least-squares solutions x of `a · x = b`: the x with the smallest ‖a·x − b‖. If several x reach this
 /// minimum, the result is the x with the smallest ‖x‖ among them. `a` has shape [.., m, n]. `b` is a vector of length
-/// m, or has shape [.., m, k]. The axes before these broadcast. The result has shape [.., n] or [.., n, k].
+/// m, or has shape [.., m, k]. The axes before the last two broadcast. The result has shape [.., n] or [.., n, k].
 ///
 /// Singular values of `a` of at most `rcond` times the largest one count as 0. The default `None` stands for
 /// max(m, n)·ε, as in [`pinv`]. NumPy also returns residuals, rank and singular values; see [`matrix_rank`] and

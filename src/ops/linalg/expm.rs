@@ -51,12 +51,12 @@ const OF_F64: Approximant = Approximant {
 /// Returns the exponentials of square matrices along the last two axes: I + A + A²/2! + … . For the exponentials of the
 /// elements, use [`Expr::exp`]. f16, bf16 and integers are converted to f32, and the result is f32 or f64.
 ///
-/// Each matrix is halved until its 1-norm is small, at most 16 times. The exponential of the small matrix is computed
-/// by a Padé approximant, which is then squared as many times as the matrix was halved. A matrix whose 1-norm exceeds
-/// 250,000 (f32) or 350,000 (f64) has NaN results. 16 squarings are computed for every matrix, even if it needs fewer,
-/// because the structure of an expression does not depend on the values of its operands. The relative error is a small
-/// multiple of n·ε times the condition number of the exponential, which is at least the norm of A. The derivative is
-/// the derivative of these operations.
+/// Each matrix is divided by 2 until its 1-norm is small, at most 16 times. The exponential of the small matrix is
+/// computed by a Padé approximant, and is then squared once for each division. A matrix whose 1-norm exceeds 250,000
+/// (f32) or 350,000 (f64) has NaN results. Each matrix takes the time of 16 squarings, even if fewer are used, because
+/// the structure of an expression does not depend on the values of its operands. The relative error is a small multiple
+/// of n·ε times the condition number of the exponential, which is at least the norm of A. The derivative is computed by
+/// differentiating these operations.
 ///
 /// ```
 /// use cupric::{array, linalg::expm};

@@ -45,8 +45,8 @@ impl Factors {
 /// In each column the first of the elements with the largest magnitude becomes the pivot, so no element of L has a
 /// magnitude above 1. A singular matrix has a 0 on the diagonal of U. f16, bf16 and integers are converted to f32, and
 /// the factors are f32 or f64. On the CPU, the result's bits do not depend on the number of threads or the instruction
-/// set. SciPy's `lu` with `p_indices=True` returns the inverse permutation, and JAX's `lu` the same one as this
-/// function.
+/// set. SciPy's `lu` with `p_indices=True` returns the inverse permutation of p, and JAX's `lu` returns the same
+/// permutation as this function.
 ///
 /// ```
 /// use cupric::{array, linalg::lu};

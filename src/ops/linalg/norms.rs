@@ -47,8 +47,8 @@ impl Expr {
     /// | any other p | (Σ abs(x)^p)^(1/p) |
     ///
     /// Integers and bool become f32; f16 and bf16 are computed in f32. Squares and powers are not scaled, so they may
-    /// overflow where the norm would not, as in NumPy. The norm of no elements is 0, or ∞ for a negative order. For the
-    /// order −∞ it does not exist, and the expression carries an error.
+    /// overflow where the norm would not, as in NumPy. The norm of a vector without elements is 0, or ∞ for a negative
+    /// order. For the order −∞ it does not exist, and the expression carries an error.
     ///
     /// ```
     /// use cupric::{INF, array};
@@ -76,10 +76,10 @@ impl Expr {
 
     /// Returns the norms of the matrices along two axes: first the axis of the rows, then the axis of the columns (`..`
     /// for one matrix, `(-2, -1)` for several). Integers and bool become f32; f16 and bf16 are computed in f32.
-    /// [`MatrixNorm`] lists the norms. The norm of no elements is 0, but the expression carries an error for `MinusOne`
-    /// and a matrix without columns, for `MinusInfinity` and a matrix without rows, and for `MinusTwo` in both cases.
-    /// On a GPU, the norms that need singular values (`Two`, `MinusTwo` and `Nuclear`) have the limits of
-    /// [`svdvals`](crate::linalg::svdvals).
+    /// [`MatrixNorm`] lists the norms. The norm of a matrix without elements is 0, with these exceptions: the
+    /// expression carries an error for `MinusOne` if there are no columns, for `MinusInfinity` if there are no rows,
+    /// and for `MinusTwo` in both cases. On a GPU, the norms that need singular values (`Two`, `MinusTwo` and
+    /// `Nuclear`) have the limits of [`svdvals`](crate::linalg::svdvals).
     ///
     /// ```
     /// use cupric::{MatrixNorm, array};
@@ -107,7 +107,7 @@ impl Expr {
 ///
 /// For [`MatrixNorm::Two`] the result is the largest singular value divided by the smallest, and for
 /// [`MatrixNorm::MinusTwo`] the smallest divided by the largest. With these two norms, the matrices need not be square,
-/// and a singular matrix gives ∞ or 0. The other norms need the inverse, which is computed.
+/// and a singular matrix gives ∞ or 0. For the other norms, the inverse is computed.
 ///
 /// ```
 /// use cupric::{MatrixNorm, array, linalg::cond};

@@ -85,7 +85,7 @@ impl Call {
         Ok((x, n))
     }
 
-    /// Returns the matrix product.
+    /// Returns the matrix product a·b.
     pub fn product(self, a: &Expr, b: &Expr) -> Expr {
         matmul_at(self.op, a, b, self.at)
     }
@@ -100,7 +100,7 @@ impl Call {
         })
     }
 
-    /// Applies an elementwise function of two operands, such as `add`.
+    /// Applies an elementwise function of two operands, such as `add`, to `a` and `b`.
     pub fn apply(self, row: &'static Ufunc, a: &Expr, b: &Expr) -> Expr {
         binary(row, a, b, self.at)
     }
@@ -143,7 +143,7 @@ impl Call {
         })
     }
 
-    /// Joins blocks of matrices along an axis. `axis` is negative: it counts from the end.
+    /// Joins blocks of matrices along an axis. `axis` must be negative, and counts from the end.
     pub fn join(self, parts: Vec<Expr>, axis: isize) -> Expr {
         join(self.op, parts, axis, self.at)
     }
@@ -161,14 +161,15 @@ impl Call {
         self.masked(x, |i, j| self.apply(&logic::not_equal, i, j))
     }
 
-    /// Returns identity matrices of n rows, with the dtype and the axes before the last two of `like`.
+    /// Returns identity matrices of n rows. They have the dtype of `like`, and the same axes before the last two as
+    /// `like`.
     pub fn identity(self, like: &Expr, n: usize) -> Expr {
         let shape: Shape = smallvec![n, n];
         let same = binary(&logic::equal, iota(shape.clone(), 0, self.at), iota(shape, 1, self.at), self.at);
         self.broadcast(&cast(same, like.0.dtype, self.at), batch(like))
     }
 
-    /// Returns an array of the given shape whose elements all are `value`, with the dtype and on the device of `like`.
+    /// Returns an array of the given shape whose elements are all `value`, with the dtype and on the device of `like`.
     pub fn filled(self, value: f64, shape: Shape, like: &Expr) -> Expr {
         Expr::fill_on(like.0.device, Scalar::Float(value), shape, like.0.dtype, self.at)
     }

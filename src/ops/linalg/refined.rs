@@ -42,10 +42,10 @@ const SLICES_OF_A_CORRECTION: usize = 3;
 /// Seven corrections are computed from the same triangular factors, whatever the matrix. A correction is used only if
 /// it is at most half as large as the one before. Let κ be the condition number of A after its rows and columns are
 /// scaled by powers of two, and let errors be relative to the largest element of each right-hand side's solution. For
-/// f32 and κ up to 10^6, the error of x is at most 2^-24, half a unit of f32, and the error of x + rest is at most
-/// 2^-44 plus eight times the error of a solution in f64. If n·ε·κ is above about 0.1, seven corrections are not
-/// enough; if the corrections do not shrink at all, x is as exact as the result of [`solve`](super::solve()). No such
-/// bounds are tested for f64.
+/// f32 and κ up to 10^6, the error of x is at most 2^-24, half a unit in the last place of f32, and the error of x +
+/// rest is at most 2^-44 plus eight times the error of a solution in f64. If n·ε·κ is above about 0.1, seven
+/// corrections are not enough; if the corrections do not shrink at all, x is as exact as the result of
+/// [`solve`](super::solve()). No such bounds are tested for f64.
 ///
 /// One correction costs about as much as 21 products of A with the right-hand sides.
 ///

@@ -27,8 +27,8 @@ use std::panic::Location;
 /// ```
 ///
 /// # Errors
-/// An evaluation returns [`ErrorKind::Singular`](crate::ErrorKind::Singular) if a pivot of a matrix is 0; the message
-/// has the index of the matrix. A GPU reports this error at the next read. The result carries
+/// An evaluation returns [`ErrorKind::Singular`](crate::ErrorKind::Singular) if a pivot of a matrix is 0. The error
+/// message gives the index of the matrix. A GPU reports this error at the next read. The result carries
 /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) if the matrices are not square or if the shapes do not fit together.
 ///
 /// The matrices are factorised as by [`lu`](crate::linalg::lu).
@@ -159,7 +159,7 @@ fn scaled_inverse(a: &Expr, by: &Expr, call: Call) -> Result<Expr> {
 /// sign of the permutation of the rows. The determinant of a singular matrix is 0 or near it. If the product overflows,
 /// use [`slogdet`]. f16, bf16 and integers are converted to f32, and the result is f32 or f64.
 ///
-/// The derivative is computed by the inverse, so its evaluation returns an error for a singular matrix.
+/// The derivative is computed from the inverse, so its evaluation returns an error for a singular matrix.
 ///
 /// ```
 /// use cupric::{array, linalg::det};

@@ -69,9 +69,9 @@ const BLOCK: usize = 64;
 /// ```
 ///
 /// # Errors
-/// An evaluation returns [`ErrorKind::Singular`] if the diagonal of a matrix has a 0; the message has the index of the
-/// matrix. A GPU reports this error at the next read. The result carries [`ErrorKind::Shape`] if the matrices are not
-/// square or if the shapes do not fit together.
+/// An evaluation returns [`ErrorKind::Singular`] if the diagonal of a matrix has a 0. The error message gives the index
+/// of the matrix. A GPU reports this error at the next read. The result carries [`ErrorKind::Shape`] if the matrices
+/// are not square or if the shapes do not fit together.
 ///
 /// Large systems are solved by recursion on halves: E. Elmroth, F. Gustavson, I. Jonsson and B. Kågström, Recursive
 /// blocked algorithms and hybrid data structures for dense matrix library software, SIAM Review 46 (2004).

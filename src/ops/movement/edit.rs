@@ -10,7 +10,7 @@ use crate::ops::functions::join;
 use smallvec::smallvec;
 use std::panic::Location;
 
-/// Positions along an axis, as a caller passes them.
+/// One or more positions along an axis, as an argument of [`Expr::delete`] or [`Expr::insert`].
 #[doc(hidden)]
 #[derive(Clone, Debug)]
 pub enum Positions {
@@ -163,14 +163,14 @@ impl Expr {
         })
     }
 
-    /// Returns the array with values inserted before positions along an axis. An axis of `n` elements has `n + 1` such
-    /// positions. With `..` the array is flattened in C order first (NumPy's `axis=None`). A position out of range is
-    /// an [`ErrorKind::Index`] error.
+    /// Returns the array with values inserted before the given positions along an axis. On an axis of `n` elements,
+    /// position `n` is the end. With `..` the array is flattened in C order first (NumPy's `axis=None`). A position out
+    /// of range is an [`ErrorKind::Index`] error.
     ///
     /// If the position is a single integer, any number of values can be inserted there. If the values have as many axes
     /// as the array, their first axis becomes the given axis, as in NumPy. A list or a slice needs one value for each
     /// position. Then the values broadcast to the array's shape, with the number of positions as the length of the
-    /// axis. Values are cast as in a write to the array.
+    /// axis. Values are cast to the array's dtype, as in [`Array::assign`](crate::Array::assign).
     ///
     /// ```
     /// use cupric::array;

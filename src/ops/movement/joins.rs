@@ -88,7 +88,7 @@ pub fn column_stack(parts: impl IntoIterator<Item = impl Operand>) -> Expr {
     stacked(OP, parts, at, column, |_| 1)
 }
 
-/// An array, or a list of blocks.
+/// The argument of [`block`]: an array, or a list of blocks.
 #[doc(hidden)]
 pub enum Block {
     /// An array.
@@ -132,9 +132,10 @@ impl<T: Blocks> Blocks for Vec<T> {
     const DEPTH: usize = T::DEPTH + 1;
 }
 
-/// Builds an array from blocks. The blocks of an innermost list are joined along the last axis. The results of a list
-/// around such lists are joined along the axis before the last, and so on. An array with fewer axes than the depth of
-/// the lists, or than another array, gets axes of length 1 in front.
+/// Builds an array from nested lists of arrays, like NumPy's `block`. The arrays of each innermost list are joined
+/// along the last axis. The results of the lists one level further out are joined along the last axis but one, and so
+/// on. All arrays first get the same number of axes, at least as many as there are levels of lists: axes of length 1
+/// are added in front.
 ///
 /// ```
 /// use cupric::{array, block, zeros, DType};
@@ -185,8 +186,8 @@ fn joined(block: &Block, depth: usize, ndim: usize, at: Loc) -> Result<Expr> {
 /// Returns the shape to which all given shapes broadcast together, like NumPy's `broadcast_shapes`.
 ///
 /// # Errors
-/// Returns [`ErrorKind::Shape`](crate::ErrorKind::Shape) if the shapes do not broadcast or have a negative length, and
-/// [`ErrorKind::LimitExceeded`](crate::ErrorKind::LimitExceeded) for too many elements.
+/// Returns [`ErrorKind::Shape`](crate::ErrorKind::Shape) if the shapes do not broadcast or if a length is negative, and
+/// [`ErrorKind::LimitExceeded`](crate::ErrorKind::LimitExceeded) if the result has too many elements.
 ///
 /// ```
 /// assert_eq!(cupric::broadcast_shapes([&[3usize, 1][..], &[4]])?, [3, 4]);

@@ -33,8 +33,8 @@ fn in_order(op: &'static str, axes: &AxesArg, ndim: usize, at: Loc) -> Result<Sm
 }
 
 impl Expr {
-    /// Returns a view with axes moved to other positions. `source` and `destination` are one axis each, or lists of the
-    /// same length. The other axes keep their order.
+    /// Returns a view with axes moved to other positions. `source` and `destination` are single axes, or lists of axes
+    /// of the same length. The other axes keep their order.
     ///
     /// ```
     /// let x = cupric::zeros([2, 3, 4], cupric::DType::F32);
@@ -89,7 +89,7 @@ impl Expr {
         })
     }
 
-    /// Returns the elements in C order along one axis. The result is a view if strides can express this order.
+    /// Returns the elements in C order as an array of one axis. The result is a view if strides can express this order.
     ///
     /// ```
     /// assert_eq!(cupric::array![[1, 2], [3, 4]].t().ravel().to_vec::<i32>()?, [1, 3, 2, 4]);
@@ -175,9 +175,9 @@ impl Expr {
     /// With several axes there is a shift for each, or one for all; the shifts of a repeated axis add up. With `..` the
     /// elements are shifted in C order (NumPy's `axis=None`), by the sum of the shifts.
     ///
-    /// A roll alone copies two parts, in one pass over the memory. An elementwise formula of rolled arrays reads the
-    /// parts directly from the original memory, in one kernel for up to nine parts of the result. So the neighbours of
-    /// all cells of a grid (NumPy's idiom for stencils) need no copies.
+    /// A roll along one axis exchanges two parts of the array. Evaluated alone, it copies both in one pass. An
+    /// elementwise formula of rolled arrays reads the parts from the original memory, in one kernel if the result has
+    /// at most nine parts. So the neighbours of all cells of a grid (NumPy's idiom for stencils) need no copies.
     ///
     /// ```
     /// use cupric::array;
@@ -216,9 +216,9 @@ impl Expr {
         })
     }
 
-    /// Repeats each element along an axis. There is one count for all elements, or a list with a count for each. With
-    /// `..` the array is flattened in C order first (NumPy's `axis=None`). The counts are on the host, because the
-    /// result's shape depends on them.
+    /// Repeats each element along an axis. `counts` is one count for all elements, or a list with a count for each
+    /// element. With `..` the array is flattened in C order first (NumPy's `axis=None`). The counts are Rust integers
+    /// and not an array, because the result's shape depends on them.
     ///
     /// ```
     /// use cupric::array;

@@ -24,8 +24,8 @@ pub enum Pad {
 }
 
 impl Pad {
-    /// Returns the padding with the same number everywhere. The number is converted to the array's dtype. `pad` returns
-    /// an error if the dtype cannot hold it.
+    /// Returns the padding with the same number everywhere. [`Expr::pad`] converts the number to the array's dtype. Its
+    /// result carries an error if the dtype cannot hold the number.
     pub fn constant<T: Element>(value: T) -> Pad {
         Pad::Constant(value.scalar())
     }
@@ -66,8 +66,9 @@ widths! {
 }
 
 impl Expr {
-    /// Returns the array with elements added around it, `(before, after)` along each axis. The axes are padded one
-    /// after another, so the corners are computed from elements that are padding themselves.
+    /// Returns the array with elements added around it. `widths` gives the numbers of elements `(before, after)` for
+    /// each axis. The axes are padded one after another, so the corners are computed from elements that are padding
+    /// themselves.
     ///
     /// Each part of the result is a strided copy, written once. If a width exceeds the length of the axis,
     /// [`Pad::Reflect`], [`Pad::Symmetric`] and [`Pad::Wrap`] repeat the mirror or the tiling. An axis without elements
@@ -177,7 +178,8 @@ fn padded(e: &Expr, axis: usize, widths: &[(usize, usize)], with: Pad, shape: &[
 }
 
 /// Pads an axis by many cells (see [`around`]). The result has `total` elements along the axis, of which `before`
-/// precede the elements of `e`. One period, which is one cell or two in a mirror, is built and then repeated.
+/// precede the elements of `e`. The function builds one period and then repeats it. A period is one cell, or two cells
+/// in a mirror: one forward and one backward.
 fn periodic(e: &Expr, axis: usize, (cell, is_mirror): (usize, bool), before: usize, total: usize, at: Loc) -> Expr {
     const OP: &str = "pad";
     if e.error().is_some() {

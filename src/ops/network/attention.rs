@@ -47,8 +47,8 @@ impl Attention {
         Attention { scale: Some(scale), ..self }
     }
 
-    /// Lets query i read only the keys 0 to i. The rule is the same if there are more keys than queries. By default
-    /// each query reads all keys.
+    /// Lets query i read only the keys 0 to i, even if there are more keys than queries. By default each query reads
+    /// all keys.
     pub fn causal(self) -> Attention {
         Attention { is_causal: true, ..self }
     }
@@ -70,9 +70,9 @@ impl Attention {
 /// dtype. The scores and the softmax of f16 and bf16 are computed in f32. If a query may read no key, because its mask
 /// is false for all keys or adds −∞ to all scores, its result is 0.
 ///
-/// If all scores together take more than 32 MiB, they are computed in blocks of queries, each of which takes at most 32
-/// MiB if 64 blocks suffice. The derivative computes the scores of each block again
-/// ([`checkpoint`](crate::checkpoint)).
+/// If all scores together take more than 32 MiB, the queries are divided into blocks, and the scores of one block are
+/// computed at a time. The scores of a block take at most 32 MiB, unless this needs more than 64 blocks; then there are
+/// 64 larger blocks. The derivative computes the scores of each block again ([`checkpoint`](crate::checkpoint)).
 ///
 /// ```
 /// use cupric::{Attention, array, attention};

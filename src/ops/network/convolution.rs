@@ -29,9 +29,9 @@ impl Expr {
         convolution("conv1d", self, operand(weights, at), 1, &options, at)
     }
 
-    /// Returns the convolution over two spatial axes. For each window of the input, its elements are multiplied by the
-    /// weights, and the products are summed over the elements of the window and the input channels. It is a
-    /// cross-correlation: the weights are not reversed. [`Conv`] has the options.
+    /// Returns the convolution over two spatial axes. For each window of the input, the elements are multiplied by the
+    /// weights, and the products are summed over the elements of the window and over the input channels. The function
+    /// is a cross-correlation: the weights are not reversed. [`Conv`] describes the options.
     ///
     /// | channels | input | weights | result |
     /// |---|---|---|---|
@@ -42,9 +42,9 @@ impl Expr {
     /// `(n + padding before and after - dilation * (window - 1) - 1) / stride + 1` elements, where the quotient is
     /// rounded down. A bias is added with `+`; with channels first it needs the shape `[out, 1, 1]`.
     ///
-    /// The convolution is computed as one matrix product of the weights and a view of all windows, and so is each of
-    /// its derivatives. Only a padded input is copied. The result has the promoted dtype. f16 and bf16 are summed in
-    /// f32, and integers wrap.
+    /// The convolution and each of its derivatives are computed as one matrix product. The operands of the product for
+    /// the convolution are the weights and a view of all windows. Only a padded input is copied. The result has the
+    /// promoted dtype. f16 and bf16 are summed in f32, and integers wrap.
     ///
     /// ```
     /// use cupric::{Conv, DType, array, ones};
@@ -103,8 +103,9 @@ impl Expr {
     }
 
     /// Returns the transposed convolution over two spatial axes: each element of the input is multiplied by the
-    /// weights, and the products are added to a window of the result. It is the derivative of [`Expr::conv2d`] with
-    /// respect to its input, and not its inverse. Channels, dtypes and errors are as in [`Expr::conv2d`].
+    /// weights, and the products are added to a window of the result. This is the derivative of [`Expr::conv2d`] with
+    /// respect to the input. It is not the inverse of a convolution. Channels, dtypes and errors are as in
+    /// [`Expr::conv2d`].
     ///
     /// | channels | input | weights | result |
     /// |---|---|---|---|

@@ -158,7 +158,8 @@ impl Setting {
         Ok(cast(reduce(self.op, Fold::of(&arithmetic::add), &products, &axes, at), dtype, at))
     }
 
-    /// Computes the convolution of the input `x` with the weights `w`: the function F of the module's documentation.
+    /// Computes the convolution of the input `x` with the weights `w`. The module's documentation calls this function
+    /// F.
     pub fn convolved(self, x: &Expr, w: &Expr, at: Loc) -> Result<Expr> {
         let (out, weights) = (self.labels(OUT, self.spatial(WINDOW)), self.grouped(w, self.weight_labels(), at));
         let y = self.product(self.over(x, &self.windows, IN, at), weights, &out, at)?;
@@ -184,13 +185,13 @@ impl Setting {
         Ok(ruled(w, of, Box::new(back), at))
     }
 
-    /// Computes the transposed convolution of `y` with the weights `w`: the function T of the module's documentation.
-    /// Its result x has the shape of a convolution's input.
+    /// Computes the transposed convolution of `y` with the weights `w`. The result x has the shape of a convolution's
+    /// input. The module's documentation calls this function T.
     ///
-    /// Element `stride · q + r` of the padded x is element `stride · j + r` of window `q − j`, for all j. The elements
-    /// with the same remainder r are called a *phase*. So each phase is a convolution of `y` with every `stride`-th
-    /// element of the weights, in reverse order. All phases read the same windows of `y`, so they are columns of one
-    /// product, and are interleaved afterwards.
+    /// The padded x is the input with its padding. Its element `stride · q + r` is also element `stride · j + r` of
+    /// window `q − j`, for all j. The elements with the same remainder r are called a *phase*. So each phase is a
+    /// convolution of `y` with every `stride`-th element of the weights, in reverse order. All phases read the same
+    /// windows of `y`, so they are columns of one product, and are interleaved afterwards.
     pub fn spread(self, y: &Expr, w: &Expr, at: Loc) -> Result<Expr> {
         let (weights, over) = self.dilated(w, at);
         let (weights, parts, phases) = self.by_phase(&weights, &over, at)?;

@@ -19,7 +19,8 @@ pub trait IntoPadding: sealed::Padding {
     fn into_padding(self) -> Padding;
 }
 
-/// Padding before and after each spatial axis. A single pair is used for all axes.
+/// The padding of a convolution or a pool, before and after each spatial axis. A list of a single pair is used for all
+/// axes.
 #[doc(hidden)]
 #[derive(Clone, PartialEq, Debug)]
 pub enum Padding {
@@ -125,23 +126,25 @@ impl Conv {
     }
 
     /// Sets how many elements a transposed convolution adds at the end of each spatial axis; the default is 0. The
-    /// number must be less than the stride, or less than the dilation. A convolution with a stride makes results of the
-    /// same length from inputs of several lengths; the output padding selects one of these lengths.
+    /// number must be less than the larger of the stride and the dilation. Use it to get back the input length of a
+    /// convolution with a stride above 1: such a convolution maps inputs of several lengths to results of the same
+    /// length, and the output padding selects one of these input lengths.
     pub fn output_padding(self, more: impl Integers) -> Conv {
         Conv { output_padding: Some(more.integers()), ..self }
     }
 
-    /// Makes the channels the last axis of the input and of the result. The input channels become the last axis of the
-    /// weights too; the output channels stay the first axis of the weights.
+    /// Makes the channels the last axis of the input and of the result. The weights then have the output channels as
+    /// their first axis and the input channels as their last axis, also in a transposed convolution.
     #[doc(alias("NHWC", "NLC", "NDHWC"))]
     pub fn channels_last(self) -> Conv {
         Conv { is_last: true, ..self }
     }
 }
 
-/// The options of a pool: the window, the stride, the padding, and the place of the channels. A number, or a list with
-/// one number for each spatial axis, can be passed instead of a `Pool`; it is the length of the windows. The default
-/// stride is the length of the window, so that windows do not overlap.
+/// The options of a pooling function such as [`Expr::max_pool2d`](crate::Expr::max_pool2d): the length of the windows,
+/// the stride, the padding, and the position of the channel axis. Instead of a `Pool`, you can pass only the length of
+/// the windows: a number, or a list with one number for each spatial axis. The default stride is the length of the
+/// window, so the windows do not overlap.
 ///
 /// ```
 /// use cupric::{DType, Pool, ones};
@@ -160,8 +163,8 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// Returns the options of a pool whose windows have this length: one number for all spatial axes, or a list with
-    /// one number for each. The stride is the length of the window, and there is no padding.
+    /// Returns options with this length of the windows: one number for all spatial axes, or a list with one number for
+    /// each. The stride is the length of the window, and there is no padding.
     pub fn new(window: impl Integers) -> Pool {
         let padding = Padding::Sides(smallvec![(0, 0)]);
         Pool { window: window.integers(), stride: None, padding, is_last: false }
@@ -213,13 +216,14 @@ pub(super) struct Windows {
 pub(super) type AllWindows = SmallVec<[Windows; 3]>;
 
 impl Windows {
-    /// Returns the distance from the first element of a window to the element after its last element.
+    /// Returns how many neighbouring elements of the axis a window spans, including the elements that the dilation
+    /// skips.
     pub fn reach(&self) -> usize {
         self.dilation * (self.window - 1) + 1
     }
 
-    /// Returns how many elements must be added after the axis, so that the last window has all its elements. Elements
-    /// that no window reads are not added.
+    /// Returns how many elements of padding the last window reads after the end of the axis. Padding that no window
+    /// reads is not counted.
     pub fn after(&self) -> usize {
         ((self.count - 1) * self.stride + self.reach()).saturating_sub(self.before + self.length)
     }

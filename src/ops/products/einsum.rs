@@ -29,9 +29,10 @@ const LETTERS: usize = 52;
 ///
 /// Diagonals and transposes are views. Operands are multiplied two at a time. Up to six operands are multiplied in the
 /// order that needs the fewest multiplications. With more operands, each step multiplies the pair that needs the fewest
-/// multiplications. More than 64 operands are multiplied from left to right. A pair is one batched matrix product,
-/// without copies if strides can merge its axes. If nothing is summed, or if no rows and columns are left, the pair is
-/// an elementwise product that is summed in the same kernel. [`Expr::plan`] prints the kernels that run.
+/// multiplications. More than 64 operands are multiplied from left to right. A pair is multiplied by one batched matrix
+/// product, without copies if strides can merge the axes. If no letter of the pair is summed, or if each remaining
+/// letter is in both operands, the pair is multiplied elementwise instead, and the products are summed in the same
+/// kernel. [`Expr::plan`] prints the kernels that run.
 ///
 /// # Errors
 /// The expression carries an error:

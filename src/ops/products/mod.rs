@@ -87,8 +87,8 @@ impl Expr {
 
     /// Returns the dot product of each vector along the last axis of the first operand and each vector along the last
     /// axis of the second. The result has the other axes of the first operand, then the other axes of the second. If
-    /// one operand is a number (or 0-d), the result is the elementwise product. The dtypes are as in [`Expr::vecdot`].
-    /// The expression carries an error if the lengths of the last axes differ.
+    /// one operand is a number or a 0-d array, the result is the elementwise product. The dtypes are as in
+    /// [`Expr::vecdot`]. The expression carries an error if the lengths of the last axes differ.
     ///
     /// ```
     /// use cupric::array;
@@ -206,8 +206,8 @@ impl Expr {
     }
 
     /// Returns the sum of the elements on a diagonal of two axes, for each index along the other axes. A positive
-    /// `offset` selects a diagonal above the main one (counted along `axis2`), a negative offset a diagonal below it.
-    /// The dtypes are as in [`Expr::sum`]. The expression carries an error if an axis does not exist.
+    /// `offset` moves the diagonal along `axis2`, a negative one along `axis1`. The dtypes are as in [`Expr::sum`]. The
+    /// expression carries an error if an axis does not exist or both are the same.
     ///
     /// ```
     /// use cupric::array;

@@ -63,10 +63,10 @@ several! {
 
 impl Expr {
     /// Computes the median along axes: the middle element in sorted order, or the mean of the two middle ones. The
-    /// result is NaN if any element is NaN or there are none. Integers and bool return f32; f16 and bf16 are computed
+    /// result is NaN if any element is NaN or there are none. Integers and bool become f32; f16 and bf16 are computed
     /// in f32.
     ///
-    /// A mean is half of the first element plus half of the second, so it cannot overflow. A median takes linear time.
+    /// The mean of the two middle elements is the sum of their halves, so it cannot overflow. The time is linear.
     ///
     /// ```
     /// use cupric::array;
@@ -121,11 +121,11 @@ impl Expr {
     /// For a list, the result has an additional first axis. The result is NaN if any element is NaN or there are none.
     ///
     /// Methods that pick an element (`Lower`, `Higher`, `Nearest`, `InvertedCdf`, `ClosestObservation`) return it in
-    /// the array's dtype. With the other methods, integers and bool return f32, f16 and bf16 are computed in f32, and a
+    /// the array's dtype. With the other methods, integers and bool become f32, f16 and bf16 are computed in f32, and a
     /// result is never outside the two elements around it. Positions are computed in f64. Up to three quantiles are
-    /// each found by selection in linear time. For more, the elements are sorted once. More than 32 are looked up by a
-    /// table of positions; then an expression without a device, such as a generator, runs on the device of
-    /// [`Device::scope`], or on the CPU.
+    /// each found by selection in linear time. For more quantiles, the elements are sorted once. More than 32 are read
+    /// by a table of positions; in this case, an expression without a device, such as a generator, runs on the device
+    /// of [`Device::scope`], or on the CPU.
     ///
     /// ```
     /// use cupric::{QuantileMethod, array};
@@ -165,9 +165,9 @@ impl Expr {
     /// Computes, along axes, quantiles of the elements that are not NaN. The result is NaN if all elements are NaN or
     /// there are none. `q`, methods and dtypes are as in [`Expr::quantile`].
     ///
-    /// A quantile's position depends on how many elements of a row are not NaN. The call computes a table of the
-    /// positions for all possible counts on the host. For each `q` this takes as much memory and time as about one row.
-    /// An expression without a device, such as a generator, runs on the device of [`Device::scope`], or on the CPU.
+    /// A quantile's position depends on how many elements of a row are not NaN. The call computes the positions for all
+    /// counts from 0 to n on the host, as a table of n + 1 entries for each `q`, where n is the row's length. An
+    /// expression without a device, such as a generator, runs on the device of [`Device::scope`], or on the CPU.
     ///
     /// ```
     /// use cupric::{QuantileMethod, array};
@@ -185,7 +185,7 @@ impl Expr {
         quantiles(self, q.list(), asked, &axes.into_axes(), Location::caller())
     }
 
-    /// Computes percentiles of the elements that are not NaN: like [`Expr::nanquantile`], with `q` from 0 to 100.
+    /// Computes percentiles of elements that are not NaN: like [`Expr::nanquantile`], with `q` in percent (0 to 100).
     ///
     /// ```
     /// use cupric::{QuantileMethod, array};

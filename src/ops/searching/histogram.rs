@@ -59,9 +59,9 @@ impl Expr {
         })
     }
 
-    /// Counts the elements in each bin between neighbouring edges, as i64. The edges are an ascending array of one
-    /// axis; there are n − 1 bins between n edges. A bin includes its lower edge but not its upper one; the last bin
-    /// includes both.
+    /// Counts the elements in each bin between neighbouring edges, as i64. The edges must be an ascending array of one
+    /// axis; n edges define n − 1 bins. A bin includes its lower edge but not its upper one; the last bin includes
+    /// both.
     ///
     /// ```
     /// use cupric::array;

@@ -49,9 +49,10 @@ pub enum Side {
 ///
 /// # Errors
 /// The expression carries [`ErrorKind::Shape`] if the array does not have exactly one axis, or if the sorter has a
-/// different length. It carries [`ErrorKind::DType`] if the sorter is not of integers, or if the values cannot be
-/// compared, and [`ErrorKind::LimitExceeded`] if the array has 2^31 elements or more. A position of the sorter that is
-/// out of range is an error as in [`Expr::take`], if the search reads it.
+/// different length. It carries [`ErrorKind::DType`] if the sorter does not hold integers, or if the values of `x`
+/// cannot be compared with the array's elements, and [`ErrorKind::LimitExceeded`] if the array has 2^31 elements or
+/// more. If the search reads a position of the sorter that is out of range, this is an error, reported as in
+/// [`Expr::take`].
 #[doc(alias = "search_sorted")]
 #[doc(alias = "bucketize")]
 #[track_caller]
@@ -79,11 +80,11 @@ pub fn searchsorted(sorted: impl Operand, x: impl Operand, side: Side, sorter: O
 }
 
 impl Expr {
-    /// Returns, for each element x, the index of the bin that contains it, as i64. For ascending bins it is the `i`
-    /// with `bins[i - 1] <= x < bins[i]`, or with `bins[i - 1] < x <= bins[i]` if `right` is true. For descending bins
-    /// it is the `i` with `bins[i - 1] > x >= bins[i]`, or with `bins[i - 1] >= x > bins[i]` if `right` is true. It is
-    /// 0 for an element before all bins, and the length of `bins` for an element after them. The bins are descending if
-    /// the first is greater than the last.
+    /// Returns, for each element x, the index of the bin that contains it, as i64. For ascending bins, the index is the
+    /// `i` with `bins[i - 1] <= x < bins[i]`, or with `bins[i - 1] < x <= bins[i]` if `right` is true. For descending
+    /// bins, the index is the `i` with `bins[i - 1] > x >= bins[i]`, or with `bins[i - 1] >= x > bins[i]` if `right` is
+    /// true. The index is 0 for an element before all bins, and the length of `bins` for an element after them. The
+    /// bins count as descending if the first element of `bins` is greater than the last.
     ///
     /// ```
     /// use cupric::array;

@@ -49,8 +49,9 @@ impl Expr {
     /// Returns the distinct elements, in ascending order, as an array of one axis. Each NaN is a separate value. −0 and
     /// +0 are one value, and the result has the first of them in C order.
     ///
-    /// It computes immediately, because the result's length depends on the elements. It sorts once, which takes linear
-    /// time, and reads one number back. NumPy's `unique` treats all NaNs as one value unless `equal_nan=False`.
+    /// The function computes immediately, because the result's length depends on the elements. It sorts the elements
+    /// once by [`Expr::sort`], and reads one number from the device: the length of the result. NumPy's `unique` treats
+    /// all NaNs as one value unless `equal_nan=False`.
     ///
     /// ```
     /// let x = cupric::array![[3, 1], [1, 3]];

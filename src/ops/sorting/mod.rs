@@ -17,11 +17,12 @@ impl Expr {
     /// Returns the array with the elements along an axis sorted in ascending order, or in descending order if the axis
     /// is wrapped in [`descending`](crate::descending). A negative axis counts from the end.
     ///
-    /// The sort is stable, NaNs come last in either order, and −0 equals +0, as in NumPy's stable sort. The result has
-    /// the elements at the positions that [`Expr::argsort`] returns, bit for bit. A GPU uses a radix sort, which takes
-    /// linear time. The CPU uses a sorting network for rows of up to 256 elements. For longer rows it uses a quicksort
-    /// if there is AVX-512 and elements have 4 or 8 bytes, and a radix sort otherwise. It allocates the result and at
-    /// most one more array of that size. NumPy's `axis=None` is `x.reshape([-1]).sort(0)`.
+    /// The sort is stable, NaNs come last in either order, and −0 equals +0, as in NumPy's stable sort. Element i of
+    /// the result is the element at the i-th position that [`Expr::argsort`] returns, with unchanged bits (the sign of
+    /// a zero and the bits of a NaN are kept). A GPU uses a radix sort, which takes linear time. The CPU uses a sorting
+    /// network for rows of up to 256 elements. For longer rows it uses a quicksort if the machine has AVX-512 and
+    /// elements have 4 or 8 bytes, and a radix sort otherwise. A sort allocates the result and at most one more array
+    /// of that size. NumPy's `axis=None` is `x.reshape([-1]).sort(0)`.
     ///
     /// ```
     /// use cupric::{array, descending};
@@ -33,14 +34,14 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// The expression carries an error if there is no such axis, or if the axis has 2^32 elements or more.
+    /// The expression carries an error if the array does not have the axis, or if the axis has 2^32 elements or more.
     #[track_caller]
     pub fn sort(&self, axis: impl IntoSortAxis) -> Expr {
         sorted(&SORT, self, axis.into_sort_axis(), Location::caller())
     }
 
-    /// Returns the positions along an axis, as i64, that would sort the elements as [`Expr::sort`] does. Equal elements
-    /// keep their order, and so do NaNs.
+    /// Returns the positions along an axis, as i64, in the order in which [`Expr::sort`] sorts their elements. Equal
+    /// elements keep their order, and so do NaNs.
     ///
     /// ```
     /// use cupric::{array, descending};

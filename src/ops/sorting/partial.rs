@@ -26,8 +26,8 @@ impl Expr {
     ///
     /// The results are the first `k` elements of [`Expr::sort`] and [`Expr::argsort`] in the same order: equal elements
     /// keep their order, and a NaN is selected only if no numbers are left. (PyTorch's `topk` treats NaN as the
-    /// largest.) It takes linear time: if `k` is at most a sixteenth of the axis's length, the elements are selected;
-    /// otherwise the whole axis is sorted.
+    /// largest.) If `k` is at most a sixteenth of the axis's length, these elements are selected in linear time,
+    /// without sorting the axis. Otherwise the whole axis is sorted.
     ///
     /// ```
     /// use cupric::{array, eval_all};
@@ -40,8 +40,8 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// The expressions carry [`ErrorKind::Argument`] if `k` exceeds the length of the axis, [`ErrorKind::Axis`] if
-    /// there is no such axis, and the errors of [`Expr::sort`].
+    /// The expressions carry [`ErrorKind::Argument`] if `k` exceeds the length of the axis, [`ErrorKind::Axis`] if the
+    /// array does not have the axis, and the errors of [`Expr::sort`].
     #[doc(alias = "top_k")]
     #[track_caller]
     pub fn topk(&self, k: usize, axis: impl Integer, largest: bool) -> (Expr, Expr) {
@@ -76,12 +76,11 @@ impl Expr {
         })
     }
 
-    /// Returns the array partitioned along an axis. The result has at position `kth` the element that [`Expr::sort`]
-    /// would put there; no element before it is greater, and no element after it is less. A negative `kth` counts from
-    /// the end. NaN counts as the greatest value.
+    /// Returns the array partitioned along an axis. At position `kth`, the result has the element that [`Expr::sort`]
+    /// would put there. No element before this position is greater, and no element after it is less. A negative `kth`
+    /// counts from the end. NaN counts as the greatest value.
     ///
-    /// NumPy does not specify the order of the other elements. Here the whole axis is sorted, which takes linear time
-    /// like a partition.
+    /// NumPy does not specify the order of the other elements. Here the whole axis is sorted by [`Expr::sort`].
     ///
     /// ```
     /// use cupric::array;
@@ -91,8 +90,8 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// The expression carries [`ErrorKind::Index`] if the axis has no position `kth`, [`ErrorKind::Axis`] if there is
-    /// no such axis, and the errors of [`Expr::sort`].
+    /// The expression carries [`ErrorKind::Index`] if the axis has no position `kth`, [`ErrorKind::Axis`] if the array
+    /// does not have the axis, and the errors of [`Expr::sort`].
     #[track_caller]
     pub fn partition(&self, kth: impl Integer, axis: impl Integer) -> Expr {
         let axis = axis.saturated();
@@ -130,9 +129,9 @@ impl Expr {
     /// Returns the cumulative maximum along an axis, as [`Expr::cummax`] does, and the positions of these maxima along
     /// the axis, as i64.
     ///
-    /// If several elements equal the maximum so far, its position is the position of the first of these elements, as in
-    /// [`Expr::argmax`]. (PyTorch's `cummax` returns the last.) From the first NaN on, it is the position of this NaN.
-    /// −0 and +0 are equal, so a later zero of the other sign does not change the position.
+    /// If several elements equal the maximum so far, the position of the first of these elements is returned, as in
+    /// [`Expr::argmax`]. (PyTorch's `cummax` returns the last one.) From the first NaN on, all positions are the
+    /// position of this NaN. −0 and +0 are equal, so a later zero of the other sign does not change the position.
     ///
     /// ```
     /// use cupric::array;
@@ -143,8 +142,8 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// The expressions carry [`ErrorKind::Axis`] if there is no such axis, and [`ErrorKind::LimitExceeded`] if it has
-    /// 2^31 elements or more.
+    /// The expressions carry [`ErrorKind::Axis`] if the array does not have the axis, and [`ErrorKind::LimitExceeded`]
+    /// if the axis has 2^31 elements or more.
     #[track_caller]
     pub fn cummax_with_positions(&self, axis: impl Integer) -> (Expr, Expr) {
         let at = Location::caller();
@@ -184,7 +183,7 @@ impl Expr {
 ///
 /// # Errors
 /// The expression carries [`ErrorKind::Argument`] if there are no keys, [`ErrorKind::Shape`] if their shapes differ,
-/// [`ErrorKind::Axis`] if there is no such axis, and the errors of [`Expr::sort`].
+/// [`ErrorKind::Axis`] if the keys do not have the axis, and the errors of [`Expr::sort`].
 #[track_caller]
 pub fn lexsort(keys: impl IntoIterator<Item = impl Operand>, axis: impl Integer) -> Expr {
     let axis = axis.saturated();

@@ -11,9 +11,9 @@ use std::panic::Location;
 
 /// Ranges, weighted means, covariances and correlations.
 impl Expr {
-    /// Returns the range along axes ("peak to peak"): the largest minus the smallest element. Integers wrap. The result
-    /// is NaN if any element is NaN. The expression carries an error if an axis does not exist or has no elements, and
-    /// if the dtype is bool, because bools cannot be subtracted.
+    /// Returns the range along axes ("peak to peak"): the largest minus the smallest element. Differences of integers
+    /// wrap on overflow. The result is NaN if any element is NaN. The expression carries an error if an axis does not
+    /// exist or has no elements. It also carries an error if the dtype is bool, because bools cannot be subtracted.
     ///
     /// ```
     /// assert_eq!(cupric::array![[1, 5], [-7, 2]].ptp(1).to_vec::<i32>()?, [4, 9]);
@@ -33,11 +33,11 @@ impl Expr {
         })
     }
 
-    /// Computes the weighted mean along axes: Σ w·x / Σ w. The weights have the shape of the array. If only one axis is
-    /// averaged, the weights may instead be a vector with the length of this axis. Integers and bool return f32; f16
-    /// and bf16 are computed in f32. If the weights sum to 0, the result is NaN or ∞. NumPy raises an error instead,
-    /// but that would require reading the data. The expression carries [`ErrorKind::Shape`] if the weights have another
-    /// shape.
+    /// Computes the weighted mean along axes: Σ w·x / Σ w. The weights must have the shape of the array. If only one
+    /// axis is averaged, the weights may instead be a vector with the length of this axis. Integers and bool are
+    /// converted to f32; f16 and bf16 are computed in f32. If the weights sum to 0, the result is NaN or ∞. NumPy
+    /// raises an error instead, but that would require reading the data. The expression carries [`ErrorKind::Shape`] if
+    /// the weights have another shape.
     ///
     /// ```
     /// use cupric::array;
@@ -58,7 +58,7 @@ impl Expr {
     /// variables from their means, divided by n − `correction`, or by 0 if that is negative. NumPy's default correction
     /// (`ddof`) is 1.
     ///
-    /// Integers and bool return f32; f16 and bf16 are computed in f32.
+    /// Integers and bool are converted to f32; f16 and bf16 are computed in f32.
     ///
     /// ```
     /// use cupric::array;

@@ -13,10 +13,10 @@ impl Expr {
     /// Rounds to a number of decimals; halves are rounded to even. A negative number of decimals rounds to tens,
     /// hundreds, and so on.
     ///
-    /// Like NumPy's `round`, it rounds x · 10^decimals to an integer and divides the integer by 10^decimals. The
-    /// product itself is rounded, so a number very near a half may be rounded up or down. If the product is so large
-    /// that it has no fraction, x is returned unchanged. Integers are exact; a result that does not fit their dtype
-    /// wraps.
+    /// Like NumPy's `round`, this function rounds x · 10^decimals to an integer and divides the integer by 10^decimals.
+    /// The product itself has a rounding error, so a number very near a half may be rounded up or down. If the product
+    /// is so large that it has no fraction, x is returned unchanged. For integers the result is exact, but wraps if it
+    /// does not fit the dtype.
     ///
     /// ```
     /// use cupric::array;

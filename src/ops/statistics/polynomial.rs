@@ -18,14 +18,14 @@ const MOST: usize = 1 << 16;
 /// Polynomials.
 impl Expr {
     /// Evaluates a polynomial at each element by Horner's method. For the coefficients c₀, c₁, …, cₙ the result is
-    /// c₀·xⁿ + … + cₙ, like NumPy's `polyval(c, x)`. The coefficients are Rust numbers, which adopt the dtype of x and
-    /// cost no memory access, or an array of one axis, whose dtype is promoted with the dtype of x. Without
-    /// coefficients the result is 0. Integers wrap; f16 and bf16 are computed in f32.
+    /// c₀·xⁿ + … + cₙ, like NumPy's `polyval(c, x)`. The coefficients are either Rust numbers or an array of one axis.
+    /// Rust numbers adopt the dtype of x and cost no memory access. The dtype of an array is promoted with the dtype of
+    /// x. Without coefficients the result is 0. Integers wrap on overflow; f16 and bf16 are computed in f32.
     ///
     /// # Errors
     /// The expression carries an [`ErrorKind::LimitExceeded`] error for more than 65,536 coefficients, because each
-    /// adds two nodes to the expression. It carries an error if an array of coefficients does not have exactly one
-    /// axis, or if there is no common dtype.
+    /// coefficient adds two nodes to the expression graph. It carries an error if an array of coefficients does not
+    /// have exactly one axis, or if there is no common dtype.
     ///
     /// ```
     /// use cupric::array;

@@ -53,8 +53,8 @@ pub fn convolve(a: impl Operand, b: impl Operand, mode: WindowMode) -> Expr {
 }
 
 /// Computes the cross-correlation of two sequences: element k of the full result is Σ a\[k − m + 1 + i\]·b\[i\], for m
-/// elements of b. It is the convolution with the reversed b. NumPy's default mode is `Valid`. Dtypes and errors are as
-/// in [`convolve`].
+/// elements of b. It equals the convolution of a with the reversed b. NumPy's default mode is `Valid`. Dtypes and
+/// errors are as in [`convolve`].
 ///
 /// ```
 /// use cupric::{WindowMode, array, correlate};

@@ -11,7 +11,7 @@ use std::panic::Location;
 
 /// An iterator over the batches of a dataset, shuffled by a seed. A dataset is a tree of arrays with the same first
 /// axis, such as images and labels. A batch is a tree of the same form, on the device of the dataset. The order depends
-/// only on the seed and the number of rows, so it is the same on every device. Use another seed for each epoch.
+/// only on the seed and the number of rows, so it is the same on every device. Use a different seed for each epoch.
 ///
 /// ```
 /// use cupric::array;

@@ -20,15 +20,16 @@ const EPSILON: f64 = 1e-7;
 
 /// The optimiser Muon (Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024,
 /// <https://kellerjordan.github.io/posts/muon/>). It replaces the momentum of a matrix by its *orthogonal factor*, a
-/// matrix that has about the same singular vectors and has singular values near 1. Five steps of a Newton–Schulz
-/// iteration compute it by matrix products. The state has one leaf for each parameter, the momentum m. For a parameter
-/// p with the derivative g, a step computes m ← momentum · m + g and u = g + momentum · m (without `nesterov`, u = m),
-/// then p ← p − rate · (√max(1, rows / columns) · orthogonal(u) + decay · p).
+/// matrix that has about the same singular vectors and has singular values near 1. The factor is computed by five steps
+/// of a Newton–Schulz iteration, which consist of matrix products. The state has one leaf for each parameter, the
+/// momentum m. For a parameter p with the derivative g, a step computes m ← momentum · m + g and u = g + momentum · m
+/// (without `nesterov`, u = m), then p ← p − rate · (√max(1, rows / columns) · orthogonal(u) + decay · p).
 ///
 /// A parameter of more than two axes counts as a matrix whose rows are its first axis, such as the weights of a
 /// convolution. A parameter of one or no axis counts as a matrix of one column. Its orthogonal factor is u / ‖u‖, so
-/// the parameter moves in the direction √n · u / ‖u‖, where n is the number of its elements. The authors train such
-/// parameters, embeddings and the last layer with AdamW. To do the same, put these parameters in a separate tree.
+/// without decay a step subtracts rate · √n · u / ‖u‖ from the parameter, where n is the number of its elements. The
+/// authors train such parameters, embeddings and the last layer with AdamW. To do the same, put these parameters in a
+/// separate tree.
 ///
 /// ```
 /// use cupric::array;

@@ -3,7 +3,7 @@
 use std::f64::consts::PI;
 
 /// Returns the learning rate of a step: it rises linearly from 0 and reaches `rate` at step `steps`; from then on it is
-/// `rate`. With 0 steps it is always `rate`.
+/// `rate`. If `steps` is 0, it is always `rate`.
 ///
 /// ```
 /// use cupric::train::warm_up;
@@ -14,7 +14,7 @@ pub fn warm_up(step: u64, rate: f64, steps: u64) -> f64 {
 }
 
 /// Returns the learning rate of a step: it falls from `rate` to `last` along half a cosine (Loshchilov and Hutter,
-/// 2017), and is `last` from step `steps` on. With 0 steps it is always `last`.
+/// 2017), and is `last` from step `steps` on. If `steps` is 0, it is always `last`.
 ///
 /// ```
 /// use cupric::train::cosine;

@@ -19,8 +19,8 @@ pub(super) struct Balance {
     pub active: Range<usize>,
 }
 
-/// The maximum number of sweeps of scaling. Few are usual, because a row and its column are scaled only if the sum of
-/// their norms becomes smaller by more than 5 %.
+/// The maximum number of sweeps of scaling. Usually a few sweeps are enough, because a sweep scales a row and its
+/// column only if this reduces the sum of their norms by more than 5 %.
 const SWEEPS: usize = 64;
 
 /// Scale factors are between 2^−`LARGEST` and 2^`LARGEST`.

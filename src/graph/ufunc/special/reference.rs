@@ -163,8 +163,8 @@ fn bessel_series(order: u32, x: f64) -> f64 {
     sum
 }
 
-/// Returns e^-|x| times I₀ or I₁, by the power series up to 30, and by the asymptotic series beyond (Abramowitz and
-/// Stegun, 9.7.1).
+/// Returns e^-|x| times I₀(x) or I₁(x), computed by the power series if |x| ≤ 30, and by the asymptotic series
+/// otherwise (Abramowitz and Stegun, 9.7.1).
 pub fn scaled_bessel(order: u32, x: f64) -> f64 {
     let a = x.abs();
     if a.is_nan() {
@@ -205,8 +205,8 @@ pub fn digamma(x: f64) -> f64 {
     if x < 0.0 {
         return if x == x.floor() { f64::NAN } else { digamma(1.0 - x) - PI / tanpi(x) };
     }
-    // uses the recurrence up to 20, and then the asymptotic series with Bernoulli's numbers (Abramowitz and Stegun,
-    // 6.3.18)
+    // increases the argument to at least 20 by the recurrence ψ(z) = ψ(z + 1) − 1/z, and then uses the asymptotic
+    // series with Bernoulli's numbers (Abramowitz and Stegun, 6.3.18)
     let (mut z, mut sum) = (x, 0.0);
     while z < 20.0 {
         sum += 1.0 / z;
@@ -256,8 +256,10 @@ pub fn zeta(x: f64, q: f64) -> f64 {
         _ if q > 0.0 => hurwitz(x, q),
         _ if x == f64::INFINITY || x != x.floor() => f64::NAN,
         _ => {
-            // the terms with a negative q + k are (-1)^x times the terms for g, g + 1, …, -q. The terms with a positive
-            // q + k begin with 1 - g
+            // The result is the sum of (q + k)^-x over k = 0, 1, …. The numbers q + k are q, …, -g - 1, -g, and then
+            // 1 - g, 2 - g, …. `above` is the sum over the positive numbers. The sum over the negative ones is (-1)^x
+            // times the sum of y^-x over y = g, g + 1, …, -q. The latter is `below`, the sum over all y from g on,
+            // minus `passed`, the sum over y from 1 - q on.
             let g = -q - (-q).floor();
             let (above, below, passed) = (hurwitz(x, 1.0 - g), hurwitz(x, g), hurwitz(x, 1.0 - q));
             if x % 2.0 == 0.0 {
