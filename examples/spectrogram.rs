@@ -51,7 +51,7 @@ fn run(options: &Options) -> Result<()> {
     let device: Device = options.device.parse()?;
     let signal = signal(samples).to_device(&device)?;
     let started = Instant::now();
-    // Hann's window fades each segment in and out, so that a tone between two frequencies does not spread over all
+    // a Hann window fades each segment in and out, so that a tone between two frequencies does not spread over all
     let fade = 0.5 - 0.5 * (arange(0, window, 1, DType::F32) * (2.0 * PI / window as f64)).cos();
     let spectrum = fft::stft(&signal, fade, hop);
     let power = (spectrum.real().square() + spectrum.imag().square()).eval()?;

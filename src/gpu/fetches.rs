@@ -39,8 +39,8 @@ pub(super) struct FetchOperands<'a> {
     pub aligned: &'a [bool],
 }
 
-/// Sets `variant.fetches` and the widths of the variant's bindings if the kernel's invocations process four neighbours.
-/// Also sets `variant.lines` of an elementwise kernel, and the workgroup size of a reduction.
+/// Sets `variant.fetches` and the widths of the variant's bindings if each invocation of the kernel processes four
+/// neighbouring elements. Also sets `variant.lines` of an elementwise kernel, and the workgroup size of a reduction.
 pub(super) fn choose(of: &FetchOperands<'_>, variant: &mut Variant) {
     match of.kernel.kind {
         KernelKind::Elementwise => for_elements(of, variant),

@@ -175,7 +175,8 @@ impl Watch {
     }
 }
 
-/// A wait for a signal. It returns the signal's value, the error with which the device failed, or a time-out.
+/// A future that waits for a signal. Its output is the signal's value, or an error, for example if the device fails or
+/// makes no progress for as long as the time-out.
 pub(super) struct Wait {
     connection: Arc<Connection>,
     watch: Arc<Watch>,

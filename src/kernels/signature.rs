@@ -115,8 +115,8 @@ impl Type {
     }
 }
 
-/// Returns the type in which a kernel computes with elements of a dtype. WGSL has no types of 8 bits, and of 16 bits
-/// only f16.
+/// Returns the type in which a kernel computes with elements of a dtype. WGSL has no 8-bit types, and its only 16-bit
+/// type is f16.
 pub(super) fn computed(dtype: DType) -> DType {
     if dtype == DType::F16 { dtype } else { dtype.compute().dtype() }
 }

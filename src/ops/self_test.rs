@@ -108,7 +108,7 @@ impl Device {
     /// still be wrong.
     ///
     /// # Errors
-    /// Returns [`ErrorKind::Unsupported`] if a result is wrong. The message lists each wrong test with its first wrong
+    /// Returns [`ErrorKind::Unsupported`] if a result is wrong. The message lists each failed test with its first wrong
     /// element. If a kernel returns an error, that error is returned.
     ///
     /// ```

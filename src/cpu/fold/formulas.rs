@@ -335,13 +335,14 @@ impl Folder<'_> {
         }
     }
 
-    /// Combines whole rows of elements (or states) into the current block, by threaded code. A row has as many elements
-    /// as the block has states. All states of the block must already have a value. Returns false, and does nothing, if
-    /// there is no threaded code for this.
+    /// Combines `rows` whole rows of elements (or states) of `data` into the current block, by threaded code. A row has
+    /// as many elements as the block has states. The first of these rows follows the first `done` elements of each
+    /// column. All states of the block must already have a value. Returns false, and does nothing, if there is no
+    /// threaded code for this.
     ///
     /// # Safety
-    /// The state is valid, and the data has these elements or states after the first `done` rows (*state* and *data*,
-    /// see [`Folder`]).
+    /// The state is valid, and `data` has `rows` such rows after the first `done` elements of each column (*state* and
+    /// *data*, see [`Folder`]).
     pub(super) unsafe fn feed_rows(&self, f: &Formulas, done: usize, data: Inputs, rows: usize) -> bool {
         let Some(both) = &f.both else { return false };
         let (mut from, first) = (data, done * self.width);

@@ -97,7 +97,7 @@ impl Body<'_> {
         // with cooperative matrices, the bits of f16 factors are moved unchanged, so no function loads such an element
         // as a number
         let moved = |load: &Load| self.variant.groups.blocks.is_some() && load.dtype == DType::F16;
-        // four elements that are fetched as whole words need no function that loads one element
+        // a load that fetches four elements at once, as whole words, needs no function that loads a single element
         let is_whole =
             |n: usize| matches!(self.variant.fetches.get(n), Some(Fetch::Whole | Fetch::WholeAcross | Fetch::AlongK));
         for (n, load) in self.kernel.loads.iter().enumerate() {

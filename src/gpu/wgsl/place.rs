@@ -44,7 +44,8 @@ impl Body<'_> {
         columns
     }
 
-    /// Returns the column of a store in the table of axes.
+    /// Returns the column with a store's strides in the table of axes, which has a row for each axis (see
+    /// [`ParamPositions`](super::ParamPositions)).
     pub fn store_column(&self, store: usize) -> usize {
         self.kernel.loads.len() + store
     }

@@ -139,12 +139,12 @@ fn term_large(a: f64, t: f64, low: f64) -> f64 {
     power_of_two(t, low) * (0.3989422804014327 / a.sqrt() * exp(-stirling_rest(a)))
 }
 
-/// Returns log2 of (x/a)^a·e^(a - x) as a sum of two f64, for an x that is not close to a.
+/// Returns log2 of (x/a)^a·e^(a - x) as a sum of two f64, for a >= [`LARGE`] and an x that is not close to a.
 #[inline(always)]
 fn exponent(a: f64, x: f64) -> (f64, f64) {
     let r = x / a;
     let r_low = (-r).fused(a, x) / a;
-    // for ratios below 1e-60, (x/a)^a·e^(a - x) is 0
+    // because a is at least `LARGE`, (x/a)^a·e^(a - x) is far below the smallest f64 for ratios up to 1e-60
     let r = if r < 1e-60 { 1e-60 } else { r };
     let (h, low) = log2_sum(r);
     let logs = two_product((a, 0.0), (h, low + r_low / r * LOG2_E));

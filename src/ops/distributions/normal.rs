@@ -17,14 +17,15 @@ use std::panic::Location;
 
 impl Rng {
     /// Draws from the standard normal distribution truncated to the range from `low` to `high`. The bounds may be
-    /// infinite. For another mean and deviation, draw between `(low - mean) / deviation` and
+    /// infinite. For another mean and standard deviation, draw between `(low - mean) / deviation` and
     /// `(high - mean) / deviation`, and compute `x * deviation + mean`.
     ///
-    /// The draw inverts the normal distribution function Φ at a uniform number between Φ(`low`) and Φ(`high`). Where
-    /// Φ(x) is near 1, the draw uses Φ(−x) = 1 − Φ(x) instead, because small probabilities lose fewer digits. If both
-    /// bounds are above 5, or both below −5, the draw solves log Φ(x) = log p for the distance of x from the bound
-    /// nearer to 0, by three steps of Newton's method (four for f64). So the draw is as exact far from 0 as it is near
-    /// 0. The result lies within the bounds.
+    /// The draw inverts the normal distribution function Φ at a uniform number p between Φ(`low`) and Φ(`high`). Where
+    /// Φ(x) is near 1, the draw uses Φ(−x) = 1 − Φ(x) instead, because small probabilities lose fewer digits. If
+    /// neither bound is above −5, the draw solves log Φ(x) = log p by at most three steps of Newton's method (four for
+    /// f64). The unknown of the method is the distance of x from `high`. If neither bound is below 5, the draw is made
+    /// in this way between −`high` and −`low`, and its sign is changed. So the draw is as exact far from 0 as it is
+    /// near 0. The result lies within the bounds.
     ///
     /// ```
     /// use cupric::{DType, INF, Rng};

@@ -35,8 +35,9 @@ pub enum Norm {
     Forward,
 }
 
-/// The options of a Fourier transform: its axes, the lengths of the transforms, and the factor of the results. A
-/// function that takes options also accepts one axis, a list of axes, or `..` for all axes in place of the options.
+/// The options of a Fourier transform: its axes, the lengths of the transforms, and the factor by which the results are
+/// multiplied. A function that takes options also accepts one axis, a list of axes, or `..` for all axes in place of
+/// the options.
 ///
 /// ```
 /// use cupric::fft::{Norm, Options, rfft};

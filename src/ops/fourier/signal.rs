@@ -213,7 +213,7 @@ fn ortho(like: &Expr, axis: usize, [first, other]: [f64; 2], call: Call) -> Expr
 ///
 /// ```
 /// use cupric::{DType, PI, arange, array, fft};
-/// let fade = 0.5 - 0.5 * (arange(0, 4, 1, DType::F32) * (2.0 * PI / 4.0)).cos(); // Hann's window
+/// let fade = 0.5 - 0.5 * (arange(0, 4, 1, DType::F32) * (2.0 * PI / 4.0)).cos(); // a Hann window
 /// let x = array![1., 2., 3., 4., 5., 6.];
 /// let z = fft::stft(&x, &fade, 2);
 /// assert_eq!(z.shape()?, [2, 3]);
@@ -248,7 +248,7 @@ pub fn stft(x: impl Operand, window: impl Operand, hop: usize) -> Complex {
 /// Returns the signals whose short-time Fourier transform is `z`: the inverse of [`stft`] with the same window and hop.
 /// Each segment is transformed back and multiplied by the window. Where segments overlap, they are added. Each sum is
 /// divided by the sum of the squares of the windows at the same element. If this sum of squares is below 1e-10, as at
-/// the first element for Hann's window, the element is not divided.
+/// the first element for a Hann window, the element is not divided.
 ///
 /// For a window of n elements, the result has (segments − 1)·hop + n elements along the last axis.
 ///

@@ -80,9 +80,9 @@ pub fn lstsq(a: impl Operand, b: impl Operand, rcond: impl Into<Option<f64>>) ->
     })
 }
 
-/// Returns the ranks of matrices, in i64: how many singular values are larger than `rcond` times the largest one. The
-/// default `None` stands for max(m, n)·ε, where ε is 2^-23 for f32 and 2^-52 for f64. Other dtypes than f64 are
-/// computed in f32.
+/// Returns the ranks of matrices of shape [.., m, n], in i64: how many singular values are larger than `rcond` times
+/// the largest one. The default `None` stands for max(m, n)·ε, where ε is 2^-23 for f32 and 2^-52 for f64. Dtypes other
+/// than f64 are computed in f32.
 ///
 /// ```
 /// use cupric::{array, linalg::matrix_rank};
