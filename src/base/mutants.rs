@@ -250,7 +250,7 @@ list! {
     shader_key_without_tile, "6 products", "planning tiles::shaders", "products with other tiles share one shader";
     shape_believed, "13 malformed files", "arrays malformed::lying", "memory for a shape that the data does not pay for";
     shared_chains_forgotten, "6 products", "operations products::definition", "of a sum over k that threads share only the last 256 products are kept";
-    shared_value_given_for_writing, "4 unit tests", "unit base::shared::the_last", "a value that several pointers share is given to one of them for writing";
+    shared_value_given_for_writing, "4 unit tests", "unit base::shared", "a value that several pointers share is given to one of them for writing";
     slice_of_shared_memory, "8 in place", "arrays slices_of_memory", "a mutable slice is given of memory that another array holds";
     small_temporaries_in_large_buffers, "12 leaks", "operations network::attention::the_scores_of_one_block", "small results that are kept occupy the buffers of large ones";
     software_counts_as_hardware, "1 refusals", "regressions planted::the_best", "Device::best takes a software driver for hardware";

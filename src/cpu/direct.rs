@@ -1,8 +1,8 @@
-//! Runs a kernel that consists of one small tile, without the tile interpreter (`tiles.rs`). All operands are
-//! contiguous, and the registers (memory for the values of the tile) are on the stack. Most kernels of small arrays are
-//! such tiles. Setting up the interpreter's scratch memory (a frame) takes several times as long as computing such a
-//! tile, and so does interpreting the steps of a program. So each step is compiled to a call of its loop, and a run
-//! only computes the addresses of the operands, each by one addition.
+//! Runs a kernel that consists of one small tile, or of a few tiles of one row, without the tile interpreter
+//! (`tiles.rs`). All operands are contiguous, and the registers (memory for the values of a tile) are on the stack. Most
+//! kernels of small arrays are such kernels. Setting up the interpreter's scratch memory (a frame) takes several times as
+//! long as computing a tile, and so does interpreting the steps of a program. So each step is compiled to a call of its
+//! loop, and a run only computes the addresses of the operands, each by one addition.
 
 use super::bind::Run;
 use super::program::{Dst, Program, StepKind, StridedOperand};
@@ -53,7 +53,7 @@ impl At {
 /// One action of the compiled kernel: the call of a loop over the tile, or a copy of the tile.
 enum Action {
     Call { f: Loop, args: [At; 3], to: At },
-    Copy { from: At, to: At, bytes: usize },
+    Copy { from: At, to: At, size: usize },
 }
 
 /// An operand in memory. The fields are the arguments of [`Run::find`].
@@ -64,9 +64,11 @@ struct Place {
     span: Option<(isize, isize)>,
 }
 
-/// The actions that compute a kernel's only tile, and the operands in memory (places) that they access.
+/// The actions that compute a tile, and the operands in memory (places) that they access.
 pub(super) struct Direct {
-    /// The number of elements of the tile.
+    /// The number of elements of all tiles together.
+    all: usize,
+    /// The number of elements of each tile. The last one may have fewer.
     n: usize,
     places: Vec<Place>,
     actions: Vec<Action>,
@@ -78,9 +80,10 @@ heap! {
     Direct: places, actions;
 }
 
-/// Compiles a program whose index space is the single tile `tile`. Returns `None` if the program is too large, or has a
-/// step that only the tile interpreter implements.
-pub(super) fn compile(program: &Program, tile: TileBounds) -> Option<Direct> {
+/// Compiles a program whose index space has `all` elements and begins with `tile`. The index space must be this tile, or
+/// one row that is cut into such tiles. Returns `None` if the program is too large, or has a step that only the tile
+/// interpreter implements.
+pub(super) fn compile(program: &Program, tile: TileBounds, all: usize) -> Option<Direct> {
     let is_small = program.places.len() <= PLACES && program.arena <= REGISTERS;
     if !is_small || !program.passes.is_empty() || !program.positions.is_empty() {
         return None;
@@ -133,10 +136,10 @@ pub(super) fn compile(program: &Program, tile: TileBounds) -> Option<Direct> {
         match place.convert {
             _ if w.direct => {}
             Some(f) => actions.push(Action::Call { f, args: [from; 3], to }),
-            None => actions.push(Action::Copy { from, to, bytes: n * place.size }),
+            None => actions.push(Action::Copy { from, to, size: place.size }),
         }
     }
-    Some(Direct { n, places, actions })
+    Some(Direct { all, n, places, actions })
 }
 
 impl Direct {
@@ -156,23 +159,35 @@ impl Direct {
             return Ok(());
         }
         // SAFETY: `find` has checked that every element of each operand is inside its buffer (*inside*, see
-        // [`Program`]). The tile is the whole index space, and `compile` has checked that the `n` elements of each
-        // operand follow one another. The registers have at least `program.arena` bytes (*room*). Only this task runs.
+        // [`Program`]). The tiles are the whole index space, and `compile` has checked that the elements of each operand
+        // follow one another. The registers have at least `program.arena` bytes (*room*). Only this task runs.
         unsafe {
             for fill in &program.fills {
                 let bits = bits_of(fill.value, program, |place| bases[place + 1], run.bindings.scalars);
                 super::strided::fill(fill.size, bits, At::register(fill.slot).in_run(&bases), fill.count);
             }
-            for action in &self.actions {
-                match *action {
-                    Action::Call { f, args: [a, b, c], to } => {
-                        f(self.n, a.in_run(&bases), b.in_run(&bases), c.in_run(&bases), to.in_run(&bases));
+            let mut left = self.all;
+            loop {
+                let n = self.n.min(left);
+                for action in &self.actions {
+                    match *action {
+                        Action::Call { f, args: [a, b, c], to } => {
+                            f(n, a.in_run(&bases), b.in_run(&bases), c.in_run(&bases), to.in_run(&bases));
+                        }
+                        // the value may already be in the memory that is written, so the copy must allow overlap
+                        Action::Copy { from, to, size } => {
+                            std::ptr::copy(from.in_run(&bases), to.in_run(&bases), n * size);
+                        }
                     }
-                    // the value may already be in the memory that is written, so the copy must allow overlap
-                    Action::Copy { from, to, bytes } => std::ptr::copy(from.in_run(&bases), to.in_run(&bases), bytes),
+                }
+                left -= n;
+                if left == 0 {
+                    return Ok(());
+                }
+                for (base, place) in bases[1..].iter_mut().zip(&self.places) {
+                    *base = base.wrapping_add(n * place.size);
                 }
             }
         }
-        Ok(())
     }
 }

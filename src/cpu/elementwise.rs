@@ -84,8 +84,7 @@ pub(super) struct Elementwise {
     cols: usize,
     /// The length of the axis before the last one, or 1 if there is only one axis.
     height: usize,
-    /// The kernel compiled to direct calls of its loops, if it is a single small tile that needs no frame
-    /// (`direct.rs`).
+    /// The kernel compiled to direct calls of its loops, if one task computes it and it needs no frame (`direct.rs`).
     direct: Option<Box<Direct>>,
     /// A kernel that checks the indices of gathers and scatters before the first write, so that a run with an
     /// out-of-bounds index writes nothing. `None` if there are no indices to check.
@@ -153,8 +152,9 @@ impl Elementwise {
         let wanted = Request { order: TileOrder::Flat, outer: level, inner: Level::NONE, goal, passes: None, aliased };
         let program = assign(kernel, wanted)?;
         let tile = tile_at(schedule.tiling, [rows, cols, height], 0);
-        let is_alone = tiles == 1 && schedule.alone && goal == Goal::Stores && checks.is_none();
-        let direct = if is_alone { direct::compile(&program, tile).map(Box::new) } else { None };
+        let is_row = rows == 1 && matches!(schedule.tiling, Tiling::Pieces { .. });
+        let is_alone = (tiles == 1 || is_row) && schedule.alone && goal == Goal::Stores && checks.is_none();
+        let direct = if is_alone { direct::compile(&program, tile, rows * cols).map(Box::new) } else { None };
         Ok(Elementwise { code: Code::Loops(Box::new(program)), schedule, tiles, rows, cols, height, direct, checks })
     }
 
