@@ -70,6 +70,16 @@ fn parts_have_one_shape_and_dtype() {
     let z = Complex::new(array![[1], [2]], array![0.5f64, 1., 2.]);
     assert_eq!((z.shape().unwrap(), z.dtype().unwrap()), (&[2, 3][..], F64));
     assert_eq!(Complex::new(1, 2).dtype().unwrap(), F32);
+    // Rust numbers take the dtype of the parts
+    let (half, double) = (array![1.].astype(F16), array![1.].astype(F64));
+    for x in [half, double] {
+        let (z, t) = (Complex::new(&x, 0.1), x.dtype().unwrap());
+        for w in [&z * 0.1, 0.1 * &z, &z + 0.1, 0.1 / &z, z.pow(2), z.pow(0.1)] {
+            assert_eq!(w.dtype().unwrap(), t);
+        }
+        let rounded = x.sum(..) * 0.1;
+        assert!(array_equal(&(&z * 0.1).real().sum(..), &rounded).unwrap());
+    }
     assert_eq!((z.ndim().unwrap(), z.size().unwrap()), (2, 6));
     assert_eq!((2.0 * &z + 1).real().to_vec::<f64>().unwrap(), [3., 3., 3., 5., 5., 5.]);
     assert_eq!((1 - &z).imag().slice(s![0]).to_vec::<f64>().unwrap(), [-0.5, -1., -2.]);

@@ -9,6 +9,7 @@ mod contractions;
 mod derivatives;
 mod discrete_counts;
 mod distributions;
+mod elementwise;
 mod fourier;
 mod masks;
 mod movement;

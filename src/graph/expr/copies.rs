@@ -1,7 +1,7 @@
 //! Copies nodes, either to give them another derivative rule or for a checkpoint. A checkpoint repeats a computation
 //! instead of keeping its results.
 
-use super::{Args, Back, Binding, Expr, MAKING, Making, Node, NodeOp, Order, Rule, making};
+use super::{Args, Back, Binding, Expr, MAKING, Node, NodeContext, NodeOp, Order, Rule, making};
 use crate::base::layout::Shape;
 use crate::base::shared::Shared;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ pub(crate) fn number() -> u64 {
 /// numbers.
 pub(crate) fn scoped<T>(build: impl FnOnce() -> T) -> (T, u64) {
     let number = number();
-    (making(Making { scope: number, ..MAKING.get() }, build), number)
+    (making(NodeContext { scope: number, ..MAKING.get() }, build), number)
 }
 
 impl Expr {

@@ -5,12 +5,15 @@
 
 mod build;
 mod copies;
+mod making;
 mod node;
 mod operand;
 mod rows;
 
 pub(crate) use build::{at_once, binary, choose, routine, ufunc, unary};
 pub(crate) use copies::{number, scoped};
+pub(crate) use making::{Inner, between, composed};
+use making::{MAKING, NodeContext, making};
 pub(crate) use node::{Args, Back, Binding, Node, NodeOp, Order, Role, Rule};
 pub use operand::{Arg, Operand};
 pub(crate) use rows::{Rows, doubts};
@@ -22,7 +25,6 @@ use crate::base::layout::{self, AxesArg, Layout, Shape, View};
 use crate::base::shared::Shared;
 use crate::graph::ufunc::Fold;
 use smallvec::smallvec;
-use std::cell::Cell;
 use std::panic::Location;
 
 /// An operation that has not run yet. It is cheap to build and to clone, and does nothing until it is evaluated.
@@ -43,8 +45,8 @@ impl Expr {
     /// Makes the node of an operation. The caller has checked that the operands' dtypes and shapes fit.
     #[inline]
     pub(crate) fn node(op: NodeOp, args: Args, shape: Shape, dtype: DType, device: u32, location: Loc) -> Expr {
-        // `MAKING` is read before the node is built, because otherwise the compiler would move the node once more
-        let Making { inner, scope } = MAKING.get();
+        // `MAKING` is read first, because the compiler would move a value that is built before this call once more
+        let NodeContext { inner, scope } = MAKING.get();
         Expr(Shared::new(|| Node {
             op,
             args,
@@ -64,7 +66,7 @@ impl Expr {
     /// Makes a node without operands.
     #[inline]
     pub(crate) fn leaf(op: NodeOp, binding: Binding, shape: Shape, dtype: DType, device: u32, location: Loc) -> Expr {
-        let Making { inner, scope } = MAKING.get();
+        let NodeContext { inner, scope } = MAKING.get();
         Expr(Shared::new(|| Node {
             op,
             args: Args::new(),
@@ -190,50 +192,6 @@ impl Expr {
     pub fn dtype(&self) -> Result<DType> {
         Ok(self.checked()?.dtype)
     }
-}
-
-/// The context in which a thread makes nodes. Each new node gets a copy of it.
-#[derive(Clone, Copy)]
-struct Making {
-    /// Whether the thread is building inner operations of a call: see [`composed`].
-    inner: bool,
-    /// The number of the innermost scope that the thread is in (see [`scoped`]), or 0 outside of all scopes.
-    scope: u64,
-}
-
-thread_local! {
-    static MAKING: Cell<Making> = const { Cell::new(Making { inner: false, scope: 0 }) };
-}
-
-/// Calls `build` with `there` as the thread's context for new nodes, and then restores the earlier context.
-fn making<T>(there: Making, build: impl FnOnce() -> T) -> T {
-    /// Restores the earlier context when it is dropped, also if `build` panics.
-    struct Before(Making);
-    impl Drop for Before {
-        fn drop(&mut self) {
-            MAKING.set(self.0);
-        }
-    }
-    let _before = Before(MAKING.replace(there));
-    build()
-}
-
-/// Builds the result of a call that consists of several operations, some of which produce NaN, infinities or wrapped
-/// integers by design. For example, a test whether two numbers are close computes ∞ − ∞. Checks for such values look
-/// only at the result and the operands of the call.
-pub(crate) fn composed(build: impl FnOnce() -> Expr) -> Expr {
-    let outermost = !MAKING.get().inner;
-    let mut result = between(build);
-    // if something else also holds the result, it is an operand or an inner operation of the call, and is not changed
-    if outermost && let Some(node) = Shared::get_mut(&mut result.0) {
-        node.inner = false;
-    }
-    result
-}
-
-/// Builds inner operations of a call, which lie between its operands and its results. Checks ignore inner operations.
-pub(crate) fn between<T>(build: impl FnOnce() -> T) -> T {
-    making(Making { inner: true, ..MAKING.get() }, build)
 }
 
 /// Builds an expression by `build`. If that fails, returns an expression that carries the error. The error gets

@@ -8,9 +8,10 @@
 //! * SIMD vectors suit two arrays better than interleaved numbers, so the routine `fft` has real and imaginary parts as
 //!   operands.
 //!
-//! The disadvantages: an interleaved array, such as NumPy's, is read through views with step 2, and a file of complex
-//! numbers holds two arrays. The parts of `Complex` are private, so a dtype could replace them later.
+//! The disadvantage: an interleaved array, such as NumPy's, is read through views with step 2. The parts of `Complex` are private, so a dtype could replace them later.
 
+mod elementwise;
+mod formulas;
 mod operators;
 
 pub use operators::ComplexOperand;
@@ -20,9 +21,9 @@ use crate::array::device::Device;
 use crate::array::eval_all;
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Loc, Result};
-use crate::base::layout::{self, IntoAxes, SliceItem, View};
-use crate::graph::expr::{Expr, Operand, binary, carry, cast, choose, common, composed, operand, unary, view};
-use crate::graph::ufunc::{arithmetic, float, logic};
+use crate::base::layout::{self, IntoAxes, IntoScanAxis, SliceItem, View};
+use crate::graph::expr::{Expr, Operand, binary, carry, cast, common, operand, unary, view};
+use crate::graph::ufunc::{arithmetic, float};
 use crate::ops::functions::{promoted, stack_at};
 use std::fmt;
 use std::panic::Location;
@@ -33,6 +34,10 @@ use std::panic::Location;
 /// The numbers are two real expressions, the real and the imaginary parts, of the same shape and the same float dtype.
 /// Both parts fuse like other expressions, have derivatives with respect to real arrays, and run on every device. To
 /// apply an operation that changes only shapes or positions to both parts, use [`Complex::map`].
+///
+/// Results for NaN, infinite numbers and zeros of either sign are those that the Array API standard lists, on the CPU
+/// and on GPUs. For products and quotients of two complex numbers the standard leaves them open if a part is not finite;
+/// they follow the textbook formula and Smith's method, as in NumPy, and not Annex G of C99.
 ///
 /// ```
 /// use cupric::{Complex, array};
@@ -68,7 +73,7 @@ impl Complex {
     #[track_caller]
     pub fn new(re: impl Operand, im: impl Operand) -> Complex {
         let at = Location::caller();
-        Complex::pair("complex", operand(re, at), operand(im, at), at)
+        Complex::pair("complex", re.into_expr(), im.into_expr(), at)
     }
 
     /// Returns complex numbers from a real array whose last axis has length 2 and holds the real and the imaginary part
@@ -123,7 +128,7 @@ impl Complex {
     #[track_caller]
     pub fn polar(abs: impl Operand, angle: impl Operand) -> Complex {
         let at = Location::caller();
-        let (abs, angle) = (operand(abs, at), operand(angle, at));
+        let (abs, angle) = (abs.into_expr(), angle.into_expr());
         let part = |row| binary(&arithmetic::multiply, &abs, unary(row, &angle, at), at);
         Complex::pair("polar", part(&float::cos), part(&float::sin), at)
     }
@@ -219,7 +224,7 @@ impl Complex {
             });
             let typed = parts.iter().filter(|part| part.0.untyped().is_none());
             let dtype = promoted(op, typed, at)?;
-            let [re, im] = parts.map(|part| if part.0.dtype == dtype { part } else { cast(part, dtype, at) });
+            let [re, im] = parts.map(|part| cast(part, dtype, at));
             if re.0.shape == im.0.shape {
                 return Ok((re, im));
             }
@@ -235,101 +240,8 @@ impl Complex {
     }
 }
 
-/// Functions of complex numbers.
+/// Reductions and products of matrices.
 impl Complex {
-    /// Returns the complex conjugates: the imaginary parts change their sign.
-    #[doc(alias("conjugate"))]
-    #[track_caller]
-    pub fn conj(&self) -> Complex {
-        Complex { re: self.re.clone(), im: unary(&arithmetic::negative, &self.im, Location::caller()) }
-    }
-
-    /// Returns the magnitudes: [`Expr::hypot`] of both parts. No intermediate result overflows.
-    #[doc(alias("absolute", "magnitude", "norm"))]
-    #[track_caller]
-    pub fn abs(&self) -> Expr {
-        binary(&float::hypot, &self.re, &self.im, Location::caller())
-    }
-
-    /// Returns the angles in radians, from −π to π: [`Expr::atan2`] of the imaginary and the real parts.
-    #[doc(alias("arg", "phase"))]
-    #[track_caller]
-    pub fn angle(&self) -> Expr {
-        binary(&float::atan2, &self.im, &self.re, Location::caller())
-    }
-
-    /// Returns e to the power of each number. If a number's imaginary part is 0, the imaginary part of its result is 0.
-    ///
-    /// ```
-    /// use cupric::{Complex, PI, array};
-    /// let z = Complex::new(array![0., 1.], array![PI as f32, 0.]).exp().eval()?;
-    /// assert!((z.real().to_vec::<f32>()?[0] + 1.).abs() < 1e-6);
-    /// assert_eq!(z.imag().to_vec::<f32>()?[1], 0.);
-    /// # Ok::<(), cupric::Error>(())
-    /// ```
-    #[track_caller]
-    pub fn exp(&self) -> Complex {
-        let at = Location::caller();
-        let abs = unary(&float::exp, &self.re, at);
-        let part = |row| binary(&arithmetic::multiply, &abs, unary(row, &self.im, at), at);
-        // without this choice, a real number with an infinite exponential would get the imaginary part ∞ · sin(0) = NaN
-        let is_real = binary(&logic::equal, &self.im, 0.0, at);
-        let im = composed(|| choose(is_real, &self.im, part(&float::sin), at));
-        Complex::pair("exp", part(&float::cos), im, at)
-    }
-
-    /// Returns the natural logarithms, with imaginary parts from −π to π. The real part is the logarithm of
-    /// [`Complex::abs`], so its relative error is large for numbers whose magnitude is close to 1.
-    #[doc(alias("ln"))]
-    #[track_caller]
-    pub fn log(&self) -> Complex {
-        let at = Location::caller();
-        let log = unary(&float::log, binary(&float::hypot, &self.re, &self.im, at), at);
-        Complex::pair("log", log, binary(&float::atan2, &self.im, &self.re, at), at)
-    }
-
-    /// Returns the square roots with a real part of at least 0. The imaginary part of the result has the sign of the
-    /// number's imaginary part.
-    ///
-    /// ```
-    /// use cupric::{Complex, array};
-    /// let z = Complex::new(array![-4., 3.], array![0., 4.]).sqrt();
-    /// assert_eq!(z.real().to_vec::<f32>()?, [0., 2.]);
-    /// assert_eq!(z.imag().to_vec::<f32>()?, [2., 1.]);
-    /// # Ok::<(), cupric::Error>(())
-    /// ```
-    #[track_caller]
-    pub fn sqrt(&self) -> Complex {
-        let at = Location::caller();
-        let half = |e: Expr| binary(&arithmetic::multiply, e, 0.5, at);
-        let abs = half(binary(&float::hypot, &self.re, &self.im, at));
-        // both terms are halved before they are added, because the sum of the magnitude and the real part may be
-        // infinite
-        let sum = binary(&arithmetic::add, half(unary(&arithmetic::abs, &self.re, at)), abs, at);
-        let large = unary(&float::sqrt, sum, at);
-        let quotient = binary(&arithmetic::divide, half(unary(&arithmetic::abs, &self.im, at)), &large, at);
-        let is_zero = binary(&logic::equal, &large, 0.0, at);
-        let small = composed(|| choose(is_zero, &large, quotient, at));
-        let is_right = binary(&logic::greater_equal, &self.re, 0.0, at);
-        let re = choose(&is_right, &large, &small, at);
-        let im = binary(&float::copysign, choose(&is_right, &small, &large, at), &self.im, at);
-        Complex::pair("sqrt", re, im, at)
-    }
-
-    /// Returns the squares.
-    #[track_caller]
-    pub fn square(&self) -> Complex {
-        operators::multiply(self, self, Location::caller())
-    }
-
-    /// Returns 1 / z. The method is the same as for the operator `/`.
-    #[track_caller]
-    pub fn reciprocal(&self) -> Complex {
-        let at = Location::caller();
-        let one = Complex::pair("reciprocal", Expr::number(Scalar::Float(1.0), at), self.zeros(at), at);
-        operators::divide(&one, self, at)
-    }
-
     /// Returns zeros with the shape and dtype of the parts.
     fn zeros(&self, at: Loc) -> Expr {
         carry(at, || {
@@ -351,6 +263,15 @@ impl Complex {
     pub fn mean(&self, axes: impl IntoAxes) -> Complex {
         let axes = axes.into_axes();
         let (re, im) = (self.re.mean(axes.clone()), self.im.mean(axes));
+        Complex { re, im }
+    }
+
+    /// Returns the cumulative sums along an axis: see [`Expr::cumulative_sum`].
+    #[doc(alias = "cumsum")]
+    #[track_caller]
+    pub fn cumulative_sum(&self, axis: impl IntoScanAxis) -> Complex {
+        let axis = axis.into_scan_axis();
+        let (re, im) = (self.re.cumulative_sum(axis), self.im.cumulative_sum(axis));
         Complex { re, im }
     }
 

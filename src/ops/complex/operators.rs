@@ -3,7 +3,7 @@
 use super::Complex;
 use crate::array::Array;
 use crate::base::error::Loc;
-use crate::graph::expr::{Expr, Operand, binary, choose, composed, operand, unary};
+use crate::graph::expr::{Expr, Operand, binary, choose, composed, unary};
 use crate::graph::ufunc::{Ufunc, arithmetic, logic};
 use std::panic::Location;
 
@@ -29,7 +29,7 @@ impl<T: Operand> sealed::Sealed for T {}
 impl<T: Operand> ComplexOperand for T {
     #[track_caller]
     fn parts(self) -> Parts {
-        Parts::Real(operand(self, Location::caller()))
+        Parts::Real(self.into_expr())
     }
 }
 impl sealed::Sealed for Complex {}
@@ -81,7 +81,7 @@ pub(super) fn divide(a: &Complex, b: &Complex, at: Loc) -> Complex {
 }
 
 /// Returns a real operand as complex numbers with imaginary parts of 0, in the shape and dtype of `like`.
-fn wide(x: &Expr, like: &Complex, at: Loc) -> Complex {
+pub(super) fn wide(x: &Expr, like: &Complex, at: Loc) -> Complex {
     Complex::pair("complex", x.clone(), like.zeros(at), at)
 }
 
@@ -118,7 +118,7 @@ macro_rules! operators {
             #[track_caller]
             fn $method(self, other: $t) -> Complex {
                 let $at = Location::caller();
-                let ($y, $w) = (&operand(self, $at), &other);
+                let ($y, $w) = (&self.into_expr(), &other);
                 $left
             }
         }

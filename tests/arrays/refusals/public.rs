@@ -24,6 +24,7 @@ const FILES: &[&str] = &[
     "array/device/mod.rs",
     "array/device/choice.rs",
     "ops/complex/mod.rs",
+    "ops/complex/elementwise.rs",
     "ops/differences.rs",
     "ops/distributions/continuous.rs",
     "ops/distributions/discrete.rs",
@@ -127,6 +128,10 @@ pub fn fallible() -> Vec<String> {
             rest = &rest[end + 1..];
         }
         of_macro(&text, "reductions!", |l| l.split_once(" |").map(|p| p.0), &mut out, "Expr::");
+        if let Some((_, block)) = text.split_once("formulas::functions! {\n") {
+            let names = block.lines().take_while(|l| l.trim() != "}").filter_map(|l| l.trim().strip_suffix(','));
+            out.extend(names.map(|name| format!("Complex::{name}")));
+        }
         of_macro(&text, "like!", |l| l.split_once(' ').map(|p| p.0), &mut out, "");
     }
     assert!(out.len() > 80, "{} functions found: {out:?}", out.len());
