@@ -249,13 +249,6 @@ mod cpu;
 mod gpu;
 mod graph;
 pub mod guide;
-#[cfg(any(
-    feature = "ndarray",
-    feature = "serde",
-    feature = "image",
-    feature = "dlpack",
-    all(feature = "gpu", feature = "wgpu")
-))]
 mod interop;
 mod io;
 #[cfg(feature = "kernels")]

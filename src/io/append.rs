@@ -1,6 +1,6 @@
 //! A writer of `.npy` files that grow by rows.
 
-use super::{descr_of, header, io_fault, named, stopped};
+use super::{Field, descr_of, header, io_fault, named, stopped};
 use crate::base::dtype::DType;
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{IntoShape, Shape, shape_arg, size_of_shape};
@@ -56,7 +56,7 @@ impl NpyWriter {
     pub fn create(path: impl AsRef<Path>, dtype: DType, row: impl IntoShape) -> Result<NpyWriter> {
         const OP: &str = "NpyWriter::create";
         let (path, at) = (path.as_ref(), Location::caller());
-        let descr = descr_of(dtype, OP, at)?;
+        let descr = descr_of(dtype, Field::Real, OP, at)?;
         let row = shape_arg(row).map_err(|f| f.at(OP, at))?;
         let shape: Shape = std::iter::once(0).chain(row).collect();
         size_of_shape(&shape).map_err(|f| f.at(OP, at))?;

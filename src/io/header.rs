@@ -17,9 +17,18 @@ pub fn format_fault(detail: impl Into<String>) -> Fault {
     Fault::new(ErrorKind::Format, detail)
 }
 
+/// The field of the numbers in a file. Bools and integers count as real numbers.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Field {
+    Real,
+    Complex,
+}
+
 /// The content of the header.
 pub struct Header {
+    /// The dtype of the elements, or of both parts of each complex number.
     pub dtype: DType,
+    pub field: Field,
     /// Whether the byte order of the elements is the opposite of this machine's byte order.
     pub swap: bool,
     pub fortran: bool,
@@ -27,19 +36,21 @@ pub struct Header {
 }
 
 impl Header {
-    /// Parses the dictionary of a header, for a file whose format has the major version `version`.
-    pub fn parse(text: &[u8], version: u8) -> Fallible<Header> {
-        Parser { rest: text, python2: version < 3 }.header()
+    /// Parses the dictionary of a header, for a file whose format has the major version `version`, of elements of
+    /// this field.
+    pub fn parse(text: &[u8], version: u8, field: Field) -> Fallible<Header> {
+        Parser { rest: text, python2: version < 3, field }.header()
     }
 
-    /// Returns the number of elements, or an error if their size in bytes exceeds `isize`. A length of 0 counts as 1 in
-    /// this check, because the strides of an array without elements are products of its other lengths and must not
-    /// overflow either.
+    /// Returns the number of elements, or an error if their size in bytes exceeds `isize`. The parts of a complex number count as
+    /// two elements. A length of 0 counts as 1 in this check, because the strides of an array without elements are
+    /// products of its other lengths and must not overflow either.
     pub fn size(&self) -> Fallible<usize> {
+        let parts = if self.field == Field::Complex { 2 } else { 1 };
         let mut lengths = self.shape.iter().map(|n| (*n).max(1));
-        let bytes = lengths.try_fold(self.dtype.size(), |product, n| product.checked_mul(n));
+        let bytes = lengths.try_fold(self.dtype.size() * parts, |product, n| product.checked_mul(n));
         match bytes {
-            Some(bytes) if isize::try_from(bytes).is_ok() => Ok(self.shape.iter().product()),
+            Some(bytes) if isize::try_from(bytes).is_ok() => Ok(self.shape.iter().product::<usize>() * parts),
             _ => Err(format_fault(format!("shape {:?} of {} has too many bytes", self.shape, self.dtype))),
         }
     }
@@ -50,6 +61,8 @@ struct Parser<'a> {
     rest: &'a [u8],
     /// Whether a length may end in `L`, as in `3L`. Python 2 wrote long integers like this, in files of version 1 or 2.
     python2: bool,
+    /// The field that the elements must be of.
+    field: Field,
 }
 
 impl Parser<'_> {
@@ -78,7 +91,9 @@ impl Parser<'_> {
             return Err(self.wrong("more data after the dictionary"));
         }
         match (descr, fortran, shape) {
-            (Some((dtype, swap)), Some(fortran), Some(shape)) => Ok(Header { dtype, swap, fortran, shape }),
+            (Some((dtype, swap)), Some(fortran), Some(shape)) => {
+                Ok(Header { dtype, field: self.field, swap, fortran, shape })
+            }
             (descr, fortran, _) => {
                 let missing = match (descr, fortran) {
                     (None, _) => "descr",
@@ -195,9 +210,14 @@ impl<'a> Parser<'a> {
     /// this machine's byte order.
     fn descr(&mut self) -> Fallible<(DType, bool)> {
         self.skip_space();
+        let field = self.field;
         let unsupported = |name: &[u8]| {
-            let name = printable(name);
-            format_fault(format!("dtype {name} is not supported; supported are b1, i1 to i8, u1 to u8, f2, f4 and f8"))
+            let which = match (field, name.ends_with(b"c8") || name.ends_with(b"c16")) {
+                (Field::Complex, _) => "c8 and c16; Array::from_npy and Npz::read read real numbers",
+                (Field::Real, true) => "real numbers; Complex::from_npy and Npz::read_complex read complex ones",
+                (Field::Real, false) => "b1, i1 to i8, u1 to u8, f2, f4 and f8",
+            };
+            format_fault(format!("dtype {} is not supported; supported are {which}", printable(name)))
         };
         if let [b'[' | b'(', ..] = self.rest {
             return Err(unsupported(self.rest));
@@ -205,7 +225,7 @@ impl<'a> Parser<'a> {
         let name = self.string()?;
         let dtype = match name {
             [b'<' | b'>' | b'|' | b'=', code @ ..] => {
-                DType::ALL.into_iter().find(|dtype| dtype.facts().npy.is_some_and(|name| name.as_bytes() == code))
+                DType::ALL.into_iter().find(|d| name_of(*d, field).is_some_and(|name| name.as_bytes() == code))
             }
             _ => None,
         };
@@ -223,9 +243,20 @@ pub fn printable(bytes: &[u8]) -> String {
     format!("\"{}{dots}\"", start.escape_ascii())
 }
 
-/// Returns NumPy's name of a dtype in this machine's byte order, or `None` for bf16, which NumPy does not have.
-pub fn descr_of(dtype: DType) -> Option<String> {
-    let name = dtype.facts().npy?;
+/// Returns NumPy's name of a dtype, or of complex numbers with parts of a dtype, if NumPy has it.
+fn name_of(dtype: DType, field: Field) -> Option<&'static str> {
+    match (field, dtype) {
+        (Field::Real, _) => dtype.facts().npy,
+        (Field::Complex, DType::F32) => Some("c8"),
+        (Field::Complex, DType::F64) => Some("c16"),
+        (Field::Complex, _) => None,
+    }
+}
+
+/// Returns NumPy's name of a dtype, or of complex numbers with parts of a dtype, in this machine's byte order. Returns
+/// `None` for bf16, and for complex numbers of f16 and bf16, which NumPy does not have.
+pub fn descr_of(dtype: DType, field: Field) -> Option<String> {
+    let name = name_of(dtype, field)?;
     let order = match dtype.size() {
         1 => '|',
         _ if cfg!(target_endian = "little") => '<',

@@ -27,6 +27,7 @@ use crate::base::replace::{Stopped, replace};
 use crate::graph::expr::{Expr, view};
 use bytemuck::{Pod, allocation::try_zeroed_slice_box};
 use half::{bf16, f16};
+pub(crate) use header::Field;
 #[cfg(not(feature = "mmap"))]
 use header::Header;
 use header::MAGIC;
@@ -51,8 +52,8 @@ impl Array {
     ///
     /// It reads format versions 1.0, 2.0 and 3.0, either byte order, and C and Fortran order. A Fortran-ordered file
     /// becomes a view, without rearranging its data. The supported dtypes are bool, the integers up to 64 bits, and
-    /// floats of 16, 32 and 64 bits. The file must have exactly the length that its header describes. A pipe
-    /// (`/dev/stdin`) is read to its end, and memory is allocated as its bytes arrive.
+    /// floats of 16, 32 and 64 bits; `Complex::from_npy` reads complex numbers. The file must have exactly the length
+    /// that its header describes. A pipe (`/dev/stdin`) is read to its end, and memory is allocated as its bytes arrive.
     ///
     /// # Errors
     /// Returns [`ErrorKind::Io`] if the file cannot be read, [`ErrorKind::Format`] if its content is not a supported
@@ -72,15 +73,7 @@ impl Array {
     #[track_caller]
     pub fn from_npy(path: impl AsRef<Path>) -> Result<Array> {
         let (path, at) = (path.as_ref(), Location::caller());
-        let read = || {
-            let file = File::open(path).map_err(io_fault)?;
-            let about = file.metadata().map_err(io_fault)?;
-            // a pipe has no known length, nor does a file that the system generates while it is read (in /proc, for
-            // example)
-            let is_known = about.is_file() && about.len() > 0;
-            read(file, if is_known { Length::Known(about.len()) } else { Length::Unknown }, at)
-        };
-        read().map_err(|mut f| {
+        read_file(path, Field::Real, at).map_err(|mut f| {
             if f.kind == ErrorKind::OutOfMemory {
                 f.detail += "; a file that is mapped (map_npy) needs none";
             }
@@ -103,7 +96,7 @@ impl Array {
     #[track_caller]
     pub fn from_npy_bytes(bytes: &[u8]) -> Result<Array> {
         let at = Location::caller();
-        read(bytes, Length::Known(bytes.len() as u64), at).map_err(|f| f.at("from_npy_bytes", at))
+        read(bytes, Length::Known(bytes.len() as u64), Field::Real, at).map_err(|f| f.at("from_npy_bytes", at))
     }
 }
 
@@ -139,13 +132,7 @@ impl Expr {
     #[doc(alias = "save")]
     #[track_caller]
     pub fn to_npy(&self, path: impl AsRef<Path>) -> Result<()> {
-        let (path, at) = (path.as_ref(), Location::caller());
-        let header = header_of(self, "to_npy", at)?;
-        let done = replace(path, |file| {
-            file.write_all(&header)?;
-            self.pieces(at, &mut |bytes| file.write_all(bytes))
-        });
-        done.map_err(|e| stopped(e, Some(path), "to_npy", at))
+        write_file(path.as_ref(), self, Field::Real, Location::caller())
     }
 
     /// Evaluates the expression and returns the bytes of a NumPy `.npy` file: see [`Expr::to_npy`].
@@ -163,7 +150,7 @@ impl Expr {
     pub fn to_npy_bytes(&self) -> Result<Vec<u8>> {
         const OP: &str = "to_npy_bytes";
         let at = Location::caller();
-        let header = header_of(self, OP, at)?;
+        let header = header_of(self, Field::Real, OP, at)?;
         let size = self.size()?.saturating_mul(self.dtype()?.size());
         let mut bytes = room(header.len().saturating_add(size), OP, at)?;
         bytes.extend_from_slice(&header);
@@ -212,11 +199,21 @@ pub(crate) enum Length {
     Unknown,
 }
 
-/// Reads an array from `source`. It allocates no more memory than the size of the source. If the length is unknown or
-/// only claimed, it allocates at most twice the bytes that have arrived (64 KiB at first).
-pub(crate) fn read(source: impl Read, length: Length, at: Loc) -> Fallible<Array> {
+/// Reads an array from a file.
+pub(crate) fn read_file(path: &Path, field: Field, at: Loc) -> Fallible<Array> {
+    let file = File::open(path).map_err(io_fault)?;
+    let about = file.metadata().map_err(io_fault)?;
+    // a pipe has no known length, nor does a file that the system generates while it is read (in /proc, for example)
+    let is_known = about.is_file() && about.len() > 0;
+    read(file, if is_known { Length::Known(about.len()) } else { Length::Unknown }, field, at)
+}
+
+/// Reads an array from `source`. Complex numbers become an array with a last axis of length 2. It allocates no more
+/// memory than the size of the source. If the length is unknown or only claimed, it allocates at most twice the bytes
+/// that have arrived (64 KiB at first).
+pub(crate) fn read(source: impl Read, length: Length, field: Field, at: Loc) -> Fallible<Array> {
     let mut source = Source::new(source, length);
-    let header = read_header(&mut source)?;
+    let header = read_header(&mut source, field)?;
     data_bytes(&header, source.left)?;
     Load { source, size: header.size()?, swap: header.swap, at }.any(&header)
 }
@@ -238,7 +235,7 @@ fn data_bytes(header: &Header, left: Option<u64>) -> Fallible<u64> {
 /// Reads the elements of an array in C order from little-endian bytes. `source` must have at least as many bytes.
 #[cfg(feature = "safetensors")]
 pub(crate) fn read_elements(source: impl Read, dtype: DType, shape: Shape, at: Loc) -> Fallible<Array> {
-    let header = Header { dtype, swap: cfg!(target_endian = "big"), fortran: false, shape };
+    let header = Header { dtype, field: Field::Real, swap: cfg!(target_endian = "big"), fortran: false, shape };
     let size = header.size()?;
     let source = Source::new(source, Length::Known((size * dtype.size()) as u64));
     Load { source, size, swap: header.swap, at }.any(&header)
@@ -248,11 +245,11 @@ pub(crate) fn read_elements(source: impl Read, dtype: DType, shape: Shape, at: L
 #[cfg(feature = "mmap")]
 pub(crate) fn split_header(file: &[u8]) -> Fallible<(Header, &[u8])> {
     let mut source = Source::new(file, Length::Known(file.len() as u64));
-    let header = read_header(&mut source)?;
+    let header = read_header(&mut source, Field::Real)?;
     Ok((header, source.from))
 }
 
-fn read_header(source: &mut Source<impl Read>) -> Fallible<Header> {
+fn read_header(source: &mut Source<impl Read>, field: Field) -> Fallible<Header> {
     let (version, header_length) = read_preamble(source)?;
     if header_length > mutant!(header_length_believed, 1 << 28, MAX_HEADER) {
         return Err(format_fault(format!(
@@ -264,7 +261,7 @@ fn read_header(source: &mut Source<impl Read>) -> Fallible<Header> {
         source.fill(&mut vec![0; header_length as usize]).map(|()| vec![])?,
         source.take_vec(header_length, "the header")?
     );
-    Header::parse(&text, version)
+    Header::parse(&text, version, field)
 }
 
 /// Reads the magic string, the version and the header's length. Returns the major version and the length.
@@ -446,28 +443,51 @@ impl<R: Read> Load<R> {
 
 /// Makes the array that a header describes from elements in the order of the file.
 fn shaped<T: Element>(elements: Vec<T>, header: &Header, at: Loc) -> Fallible<Array> {
+    let ndim = header.shape.len();
+    let mut shape: Shape = header.shape.clone();
+    if header.fortran {
+        shape.reverse();
+    }
+    // the parts of a complex number are next to each other in either order
+    shape.extend((header.field == Field::Complex).then_some(2));
+    let stored = Array::adopt(elements, &shape, at);
     if !header.fortran {
-        return Ok(Array::adopt(elements, &header.shape, at));
+        return Ok(stored);
     }
     // Fortran order is C order with the axes reversed, so the array is a transposed view of the unchanged elements
-    let reversed: Shape = header.shape.iter().rev().copied().collect();
-    let axes: Vec<isize> = (0..reversed.len() as isize).rev().collect();
-    let stored = Array::adopt(elements, &reversed, at);
+    let axes: Vec<isize> = (0..ndim).rev().chain(ndim..shape.len()).map(|axis| axis as isize).collect();
     let array = view("from_npy", &stored, at, |shape| View::permute(shape, &axes)).eval_at(at);
     array.map_err(|e| Fault::new(e.kind(), e.to_string()))
 }
 
 // --- writing ---
 
-/// Returns the header of a `.npy` file for an expression.
-pub(crate) fn header_of(expr: &Expr, op: &'static str, at: Loc) -> Result<Vec<u8>> {
-    Ok(header::text(&descr_of(expr.dtype()?, op, at)?, expr.shape()?))
+/// Writes an expression to a file.
+pub(crate) fn write_file(path: &Path, expr: &Expr, field: Field, at: Loc) -> Result<()> {
+    let header = header_of(expr, field, "to_npy", at)?;
+    let done = replace(path, |file| {
+        file.write_all(&header)?;
+        expr.pieces(at, &mut |bytes| file.write_all(bytes))
+    });
+    done.map_err(|e| stopped(e, Some(path), "to_npy", at))
+}
+
+/// Returns the header of a `.npy` file for an expression. For complex numbers, the last axis holds the parts.
+pub(crate) fn header_of(expr: &Expr, field: Field, op: &'static str, at: Loc) -> Result<Vec<u8>> {
+    let shape = expr.shape()?;
+    let parts = (field == Field::Complex) as usize;
+    Ok(header::text(&descr_of(expr.dtype()?, field, op, at)?, &shape[..shape.len() - parts]))
 }
 
 /// Returns NumPy's name of a dtype.
-fn descr_of(dtype: DType, op: &'static str, at: Loc) -> Result<String> {
-    header::descr_of(dtype).ok_or_else(|| {
-        let detail = "NumPy has no bf16; write x.astype(DType::F32), which keeps every value";
+fn descr_of(dtype: DType, field: Field, op: &'static str, at: Loc) -> Result<String> {
+    header::descr_of(dtype, field).ok_or_else(|| {
+        let detail = match field {
+            Field::Real => "NumPy has no bf16; write x.astype(DType::F32), which keeps every value".into(),
+            Field::Complex => {
+                format!("NumPy has no complex numbers of {dtype}; use z.map(|part| part.astype(DType::F32))")
+            }
+        };
         Error::with_line(ErrorKind::DType, op, detail, at)
     })
 }

@@ -1,6 +1,6 @@
 //! Reads some rows of a `.npy` file.
 
-use super::{Fallible, Length, Load, Source, data_bytes, io_fault, named, read_header};
+use super::{Fallible, Field, Length, Load, Source, data_bytes, io_fault, named, read_header};
 use crate::array::Array;
 use crate::base::error::{ErrorKind, Fault, Loc, Result};
 use std::fs::File;
@@ -38,7 +38,7 @@ fn some_rows(path: &Path, choose: impl FnOnce(usize) -> Range<usize>, at: Loc) -
     let mut file = File::open(path).map_err(io_fault)?;
     let length = file.metadata().map_err(io_fault)?.len();
     let mut source = Source::new(&mut file, Length::Known(length));
-    let mut header = read_header(&mut source)?;
+    let mut header = read_header(&mut source, Field::Real)?;
     let bytes = data_bytes(&header, source.left)?;
     let Some(n) = header.shape.first().copied() else {
         return Err(Fault::new(ErrorKind::Shape, "an array without axes has no rows"));

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes npy.txt: .npy files as NumPy makes them, for tests/arrays/files.rs.
+"""Writes npy.txt and npy_complex.txt: .npy files as NumPy makes them, for tests/arrays/files.rs and tests/formats/complex.rs.
 
     python3 -m venv /tmp/np && /tmp/np/bin/pip install numpy && /tmp/np/bin/python tests/data/make_npy.py
 
@@ -83,3 +83,17 @@ record("header_9001_bytes", "i16", big, a)
 
 pathlib.Path(__file__).with_name("npy.txt").write_text("\n".join(lines) + "\n")
 print(len(lines), "files with NumPy", np.__version__)
+
+# complex numbers: dtype × byte order × order of axes × version, and some shapes
+lines.clear()
+for dtype, code in {"f32": "c8", "f64": "c16"}.items():
+    for end in "<>":
+        for order in "CF":
+            for version in (1, 3):
+                a = np.asarray((rng.integers(-9, 9, (2, 3)) + 1j * rng.integers(-9, 9, (2, 3))) / 4, end + code, order=order)
+                record(f"{dtype}_{end}_{order}_v{version}", dtype, file_of(a, (version, 0)), a)
+    for shape in [(), (0,), (1,), (2, 1, 2), (3, 0)]:
+        for order in "CF":
+            a = np.asarray(rng.integers(-9, 9, shape) * (0.5 - 0.25j), "<" + code, order=order)
+            record(f"{dtype}_{order}_{'x'.join(map(str, shape))}", dtype, file_of(a, (1, 0)), a)
+pathlib.Path(__file__).with_name("npy_complex.txt").write_text("\n".join(lines) + "\n")

@@ -2,6 +2,7 @@
 //! malformed files. Reading never takes more memory than the file's bytes, or their unpacked size.
 
 mod beyond;
+mod complex;
 #[path = "../kit/memory.rs"]
 mod memory;
 mod npz;

@@ -29,7 +29,6 @@ const REASONS: [(&str, &[(&str, &str)]); 6] = [
             ("ops/linalg/parts.rs", "s.len() as isize"),
             ("array/print/mod.rs", "before.len() + 1"),
             ("ops/index/mod.rs", "n - 2"),
-            ("io/mod.rs", "reversed.len() as isize"),
             ("base/layout/mod.rs", "to.len()"),
             ("base/layout/view.rs", "n"),
             ("base/layout/view.rs", "count"),

@@ -6,7 +6,7 @@ use crate::array::device::Device;
 use crate::base::dtype::DType;
 use crate::base::error::{ErrorKind, Fault, Loc, Result};
 use crate::base::layout::{Layout, Shape, c_strides};
-use crate::io::{self, Length, format_fault, io_fault, named, split_header};
+use crate::io::{self, Field, Length, format_fault, io_fault, named, split_header};
 use memmap2::Mmap;
 use std::fs::File;
 use std::ops::Range;
@@ -120,5 +120,5 @@ fn mapped_npy(map: &Mapped, at: Loc) -> Fallible<Array> {
             return Ok(array);
         }
     }
-    io::read(file, Length::Known(file.len() as u64), at)
+    io::read(file, Length::Known(file.len() as u64), Field::Real, at)
 }

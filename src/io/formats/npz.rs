@@ -6,7 +6,7 @@ use crate::array::Array;
 use crate::base::error::{Error, ErrorKind, Fault, Loc, Result};
 use crate::base::replace::{Stopped, replace};
 use crate::graph::expr::{Expr, Operand, strong};
-use crate::io::{self, Length, format_fault, io_fault, named, stopped};
+use crate::io::{self, Field, Length, format_fault, io_fault, named, stopped};
 use std::fs::File;
 use std::io::{Read, Seek, Write};
 use std::panic::Location;
@@ -169,13 +169,17 @@ impl<R: Read + Seek> Npz<R> {
     /// ```
     #[track_caller]
     pub fn read(&mut self, name: &str) -> Result<Array> {
-        let at = Location::caller();
+        self.find(name, Field::Real, "Npz::read", Location::caller())
+    }
+
+    /// Reads the array with a name. Complex numbers become an array with a last axis of length 2.
+    pub(crate) fn find(&mut self, name: &str, field: Field, op: &'static str, at: Loc) -> Result<Array> {
         let found = self.sorted.binary_search_by_key(&name, |i| name_of(&self.members[*i]));
         let array = match found {
-            Ok(found) => self.load(self.sorted[found], at),
+            Ok(found) => self.load(self.sorted[found], field, at),
             Err(_) => Err(self.absent(name)),
         };
-        array.map_err(|f| self.named(f).at("Npz::read", at))
+        array.map_err(|f| self.named(f).at(op, at))
     }
 
     /// Reads all arrays, in the order of [`Npz::names`]. (Feature `npz`.)
@@ -198,7 +202,7 @@ impl<R: Read + Seek> Npz<R> {
         let at = Location::caller();
         let mut arrays = vec![];
         for i in 0..self.members.len() {
-            let array = self.load(i, at).map_err(|f| self.named(f).at("Npz::read_all", at))?;
+            let array = self.load(i, Field::Real, at).map_err(|f| self.named(f).at("Npz::read_all", at))?;
             arrays.push((name_of(&self.members[i]).to_string(), array));
         }
         Ok(arrays)
@@ -218,7 +222,7 @@ impl<R: Read + Seek> Npz<R> {
         Fault::new(ErrorKind::Argument, detail)
     }
 
-    fn load(&mut self, i: usize, at: Loc) -> Fallible<Array> {
+    fn load(&mut self, i: usize, field: Field, at: Loc) -> Fallible<Array> {
         let (member, source) = (&self.members[i], &mut self.source);
         let (packed, size) = (member.packed, member.size);
         let mut read = || {
@@ -234,7 +238,7 @@ impl<R: Read + Seek> Npz<R> {
             }
             let mut content = member.open(source)?;
             let length = if member.is_stored() { Length::Known(size) } else { Length::Claimed(size) };
-            let array = io::read(&mut content, length, at)?;
+            let array = io::read(&mut content, length, field, at)?;
             content.check()?;
             Ok(array)
         };
@@ -288,10 +292,18 @@ impl<W: Write> NpzWriter<W> {
     pub fn write(&mut self, name: &str, array: impl Operand) -> Result<()> {
         const OP: &str = "NpzWriter::write";
         let at = Location::caller();
-        self.write_at(name, &array.into_expr(), OP, at).map_err(|e| stopped(e, None, OP, at))
+        self.write_at(name, &array.into_expr(), Field::Real, OP, at).map_err(|e| stopped(e, None, OP, at))
     }
 
-    fn write_at(&mut self, name: &str, array: &Expr, op: &'static str, at: Loc) -> Result<(), Stopped> {
+    /// Adds an array under a name. For complex numbers, the last axis holds the parts.
+    pub(crate) fn write_at(
+        &mut self,
+        name: &str,
+        array: &Expr,
+        field: Field,
+        op: &'static str,
+        at: Loc,
+    ) -> Result<(), Stopped> {
         let wrong = |detail: String| Error::with_line(ErrorKind::Argument, op, detail, at);
         let file = format!("{name}.npy");
         if name.is_empty() || name.ends_with('/') || file.len() > usize::from(u16::MAX) {
@@ -306,7 +318,7 @@ impl<W: Write> NpzWriter<W> {
             return Err(wrong(format!("the archive already has an array {name}")).into());
         }
         let array = &strong(array.clone(), at);
-        let header = io::header_of(array, op, at)?;
+        let header = io::header_of(array, field, op, at)?;
         // if the output is not seekable, the writer may need the content twice, so the array is evaluated here, once
         let array = if self.to.is_seekable() { array } else { &array.eval_at(at)?.into() };
         let bytes = array.size()?.saturating_mul(array.dtype()?.size());
@@ -394,7 +406,7 @@ fn save<N: AsRef<str>, A: Operand>(
         let mut writer =
             NpzWriter { to: if is_seekable { Writer::seekable(file) } else { Writer::new(file) }, compress };
         for (name, array) in arrays {
-            writer.write_at(name.as_ref(), &array.into_expr(), op, at)?;
+            writer.write_at(name.as_ref(), &array.into_expr(), Field::Real, op, at)?;
         }
         writer.to.finish()?;
         Ok(())
