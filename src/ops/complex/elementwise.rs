@@ -113,7 +113,7 @@ impl Complex {
 
     /// Returns the parts in the dtype in which functions compute: f32 for f16 and bf16, and their own otherwise.
     #[track_caller]
-    fn wide(&self) -> Complex {
+    pub(super) fn wide(&self) -> Complex {
         let at = Location::caller();
         let part = |e: &Expr| if e.0.dtype.is_half() { cast(e.clone(), DType::F32, at) } else { e.clone() };
         Complex { re: part(&self.re), im: part(&self.im) }
@@ -121,7 +121,7 @@ impl Complex {
 
     /// Ends the inner operations of a function, and returns its results in a dtype.
     #[track_caller]
-    fn result(inner: Inner, (re, im): Parts2, to: DType) -> Complex {
+    pub(super) fn result(inner: Inner, (re, im): Parts2, to: DType) -> Complex {
         let at = Location::caller();
         let [re, im] = inner.end([re, im]).map(|e| cast(e, to, at));
         Complex { re, im }

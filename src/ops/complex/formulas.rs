@@ -73,6 +73,12 @@ fn zero_wins(b: &Expr, factor: &Expr, zero: &Expr, product: Expr) -> Expr {
     mutant!(complex_zero_times_infinity, product, select(b.equal(0.0) & !factor.isfinite(), zero, product))
 }
 
+/// Returns numbers with these magnitudes and angles.
+#[track_caller]
+pub(super) fn turned(size: &Expr, angle: &Expr) -> Parts2 {
+    (size * angle.cos(), zero_wins(angle, size, angle, size * angle.sin()))
+}
+
 #[track_caller]
 pub(super) fn exp(a: &Expr, b: &Expr) -> Parts2 {
     let (e, more) = (minimum(a, largest_power(a)).exp(), excess(a));

@@ -22,7 +22,7 @@ use crate::array::eval_all;
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, IntoAxes, IntoScanAxis, SliceItem, View};
-use crate::graph::expr::{Expr, Operand, binary, carry, cast, common, operand, unary, view};
+use crate::graph::expr::{Expr, Inner, Operand, binary, carry, cast, common, operand, unary, view};
 use crate::graph::ufunc::{arithmetic, float};
 use crate::ops::functions::{promoted, stack_at};
 use std::fmt;
@@ -264,6 +264,35 @@ impl Complex {
         let axes = axes.into_axes();
         let (re, im) = (self.re.mean(axes.clone()), self.im.mean(axes));
         Complex { re, im }
+    }
+
+    /// Returns the products along axes: the product of the magnitudes, with the sum of the angles. So the products of
+    /// whole numbers are rounded too. The error for n numbers is at most n·(2·log2(n) + 32)·ε of the size of the result,
+    /// where ε is that of the dtype of the parts.
+    ///
+    /// ```
+    /// use cupric::{Complex, array};
+    /// let z = Complex::new(array![0., 3., 1.], array![2., 4., 0.]).prod(..); // 2i · (3 + 4i)
+    /// assert!((z.real() + 8.0).abs().item::<f32>()? < 1e-5 && (z.imag() - 6.0).abs().item::<f32>()? < 1e-5);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn prod(&self, axes: impl IntoAxes) -> Complex {
+        let (z, axes) = (self.wide(), axes.into_axes());
+        let inner = Inner::begin();
+        let parts = formulas::turned(&z.abs().prod(axes.clone()), &z.angle().sum(axes));
+        Complex::result(inner, parts, self.re.0.dtype)
+    }
+
+    /// Returns the cumulative products along an axis, by the method of [`Complex::prod`]: see
+    /// [`Expr::cumulative_prod`].
+    #[doc(alias = "cumprod")]
+    #[track_caller]
+    pub fn cumulative_prod(&self, axis: impl IntoScanAxis) -> Complex {
+        let (z, axis) = (self.wide(), axis.into_scan_axis());
+        let inner = Inner::begin();
+        let parts = formulas::turned(&z.abs().cumulative_prod(axis), &z.angle().cumulative_sum(axis));
+        Complex::result(inner, parts, self.re.0.dtype)
     }
 
     /// Returns the cumulative sums along an axis: see [`Expr::cumulative_sum`].

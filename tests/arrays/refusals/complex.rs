@@ -2,13 +2,12 @@
 
 use super::*;
 
-/// Complex numbers, Fourier transforms and linear algebra.
+/// Complex numbers.
 pub fn complex(d: &Device) -> Vec<Case> {
     use ErrorKind as K;
     let x = matrix(d);
     let failed = Complex::new(&x, put(d, vec![1f32; 5], &[5]));
     let of = |z: Complex| z.eval().map(|_| ()).expect_err("it should be refused");
-    let none = fft::Options::new(1).lengths(0);
     vec![
         ("Complex::new", K::Shape, of(failed.clone())),
         ("Complex::from_interleaved", K::Shape, of(Complex::from_interleaved(&x))),
@@ -57,8 +56,20 @@ pub fn complex(d: &Device) -> Vec<Case> {
         ("Complex::reciprocal", K::Shape, of(failed.reciprocal())),
         ("Complex::sum", K::Axis, of(Complex::new(&x, 1).sum(2))),
         ("Complex::cumulative_sum", K::Axis, of(Complex::new(&x, 1).cumulative_sum(2))),
+        ("Complex::prod", K::Axis, of(Complex::new(&x, 1).prod(2))),
+        ("Complex::cumulative_prod", K::Axis, of(Complex::new(&x, 1).cumulative_prod(2))),
         ("Complex::mean", K::Axis, of(Complex::new(&x, 1).mean(2))),
         ("Complex::matmul", K::Shape, of(Complex::new(&x, 1).matmul(&x))),
+    ]
+}
+
+/// Fourier transforms and linear algebra.
+pub fn transforms(d: &Device) -> Vec<Case> {
+    use ErrorKind as K;
+    let x = matrix(d);
+    let of = |z: Complex| z.eval().map(|_| ()).expect_err("it should be refused");
+    let none = fft::Options::new(1).lengths(0);
+    vec![
         ("fft", K::Axis, of(fft::fft(&x, 2))),
         ("ifft", K::Axis, of(fft::ifft(&x, ..))),
         ("fftn", K::Argument, of(fft::fftn(&x, keep(0)))),

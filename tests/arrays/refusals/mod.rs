@@ -368,6 +368,7 @@ fn refused(d: &Device) {
         draws(d),
         files::times(d),
         complex::complex(d),
+        complex::transforms(d),
     ]
     .concat();
     if d.is_gpu() {
