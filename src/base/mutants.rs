@@ -274,6 +274,7 @@ list! {
     threaded_overlaps_in_place, "8 in place", "unit cpu::tests::threaded", "threaded code in place computes elements of the last block twice";
     threaded_product_leads, "16 determinism", "unit cpu::tests::threaded", "threaded code takes a product for the first operand where it is the second";
     threaded_tail_left, "16 determinism", "unit cpu::tests::threaded", "threaded code leaves out the elements after the last whole block";
+    tiles_at_one_place, "16 determinism", "regressions planted::cpu::every_tile", "all tiles of a row that are computed by direct calls are the first one";
     transposed_corner_left, "14 views", "fuzz views", "a transposition leaves the corner beyond its squares";
     tree_depends_on_threads, "16 determinism", "programs hashes::pools", "the order of a sum follows the number of threads";
     unsigned_less_than_negative, "7 dtypes", "arrays semantics::cpu::comparisons", "an unsigned number is less than a negative one";

@@ -185,7 +185,7 @@ impl Direct {
                     return Ok(());
                 }
                 for (base, place) in bases[1..].iter_mut().zip(&self.places) {
-                    *base = base.wrapping_add(n * place.size);
+                    *base = base.wrapping_add(mutant!(tiles_at_one_place, 0, n * place.size));
                 }
             }
         }

@@ -233,6 +233,25 @@ fn a_range_may_be_wider_than_its_largest_number(d: &Device) {
     }
 }
 
+fn every_tile_of_a_row_is_computed(d: &Device) {
+    for n in [2047usize, 2048, 2049, 4096, 4100, 9001] {
+        let (v, w): (Vec<i32>, Vec<i32>) = (0..n as i32).map(|i| (i * 7 % 1009, i)).unzip();
+        let (a, b) = (put(d, v.clone(), &[n]), put(d, w.clone(), &[n]));
+        let of = |f: fn(i32, i32) -> i32| v.iter().zip(&w).map(|(a, b)| f(*a, *b)).collect::<Vec<_>>();
+        same(&(&a + &b), &of(|a, b| a + b));
+        same(&((&a * 3 - &b) * &a), &of(|a, b| (a * 3 - b) * a));
+        same(&a.less(&b), &v.iter().zip(&w).map(|(a, b)| a < b).collect::<Vec<bool>>());
+        same(&a.astype(DType::I16).astype(DType::I32), &v);
+        // from the fourth element on, and in place
+        let later: Vec<i32> = v[3..].iter().zip(&w).map(|(a, b)| a - b).collect();
+        same(&(a.slice(s![3..]) - b.slice(s![..-3])), &later);
+        let mut x = a.clone();
+        x.slice_mut(s![3..]).update(|x| x * 2 + 1).unwrap();
+        let want: Vec<i32> = v.iter().enumerate().map(|(i, a)| if i < 3 { *a } else { a * 2 + 1 }).collect();
+        same(&x, &want);
+    }
+}
+
 fn what_is_refused_is_not_counted(d: &Device) {
     // the limit is larger than the machine's memory, so the system's allocation fails
     let d = d.with_memory_limit(1 << 46).unwrap();
