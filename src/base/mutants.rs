@@ -104,7 +104,7 @@ list! {
     collapse_ignores_sign, "14 views", "fuzz views", "dimensions that run in opposite directions are merged";
     compiled_for_any_order, "14 sequences", "operations compiled::cpu::other_layouts", "a compiled function takes inputs of another memory order for those of its plan";
     compiled_for_any_tree, "14 sequences", "operations compiled::cpu::other_layouts", "a compiled function takes a tree for another one with the same leaves";
-    complex_zero_times_infinity, "5 special values", "operations elementwise::cpu::special_values", "a sine of 0 times an infinite exponential is NaN in complex functions";
+    complex_zero_times_infinity, "5 special values", "operations elementwise::cpu::the_standards", "a sine of 0 times an infinite exponential is NaN in complex functions";
     condition_ignored, "9 indices", "planning indexed::takes_of", "a store writes where its condition is false";
     condition_ignored_on_gpu, "9 indices", "planning indexed::takes_of", "a store writes where its condition is false on a GPU";
     corrections_left_out, "1 refusals", "linalg refined::cpu::solutions", "solutions are refined once";

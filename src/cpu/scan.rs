@@ -143,8 +143,10 @@ impl Scanner {
         self.of_level(self.spec.levels(), 1)
     }
 
-    /// Returns the vector of the total of run `i` of the current block, for columns. For one row, `run(0)` is scratch
-    /// that has room for the carry, repeated for each element of a block.
+    /// Returns a vector of the scratch, which is used in one of two ways. If columns are scanned, vector `i` holds the
+    /// totals of run `i` of the current block, one for each column. If a single row is scanned, only `run(0)` is used:
+    /// it has room for a block of elements, and each of them is set to the carry, so that one loop can combine the
+    /// carry into all elements of the current block.
     fn run(&self, i: usize) -> *mut u8 {
         self.of_level(self.spec.levels(), 2 + i)
     }

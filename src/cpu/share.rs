@@ -45,7 +45,7 @@ const CLOSED: usize = 1 << (usize::BITS - 1);
 /// A kernel's function, which is called with the index of a task.
 type Body = dyn Fn(usize) + Sync;
 
-/// The desk where a thread offers the tasks of a kernel.
+/// A *desk* (see the module), where a thread offers the tasks of a kernel.
 ///
 /// A helper is *inside* while it is counted in `inside`. The desk's unsafe code relies on one invariant, *open*:
 /// between [`Desk::open`] and the end of [`Desk::close`], `body` points to the function of the kernel, and `close` ends
@@ -58,9 +58,11 @@ struct Desk {
     /// bits. The owner takes tasks from the start and helpers take them from the end, so that in kernel after kernel
     /// each thread has the same part of an array, which is then in its own cache.
     left: AtomicU64,
-    /// The number of helpers that look for tasks or run them. [`CLOSED`] is added while the desk is closed.
+    /// The number of helpers that take tasks and run them. A helper that finds the desk closed is counted too, for a
+    /// moment. [`CLOSED`] is added while no helper may take tasks.
     inside: AtomicUsize,
-    /// The number of helpers that were called and have not left: they are on their way or at the desk.
+    /// The number of helpers that were called and have not left: they are on their way or at the desk. Helpers at the
+    /// desk are those that `inside` counts and those that wait there for tasks.
     called: AtomicUsize,
     /// The number of helpers that the tasks can use.
     wanted: AtomicUsize,

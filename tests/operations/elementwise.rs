@@ -227,7 +227,7 @@ on_devices! {
         }
     }
 
-    fn special_values_are_the_standards(d: &Device) {
+    fn the_standards_special_cases_hold(d: &Device) {
         let all = cases();
         assert!(all.len() > 600, "{}", all.len());
         let mut names: Vec<&str> = all.iter().map(|case| case.0).collect();
@@ -256,7 +256,7 @@ on_devices! {
         }
     }
 
-    fn operators_have_the_standards_special_values(d: &Device) {
+    fn operators_follow_the_standard(d: &Device) {
         let [n, i] = [f64::NAN, f64::INFINITY];
         let of = |parts: &[[f64; 2]]| complex(d, F32, parts);
         let all_nan = of(&[[n, n]]);

@@ -128,8 +128,8 @@ impl Device {
     }
 
     /// Opens another device on the same hardware with a memory budget in bytes. An allocation beyond the budget returns
-    /// an [`ErrorKind::OutOfMemory`] error. Arrays of the two devices cannot be mixed. The device ends, and returns its
-    /// memory to the system or the driver, when the last handle to it and the last array on it are dropped.
+    /// an [`ErrorKind::OutOfMemory`] error. Arrays of the two devices cannot be mixed. The device is closed, and
+    /// returns its memory to the system or the driver, when the last handle to it and the last array on it are dropped.
     ///
     /// Arrays and memory cached for reuse together never exceed the budget, however many threads allocate. If an
     /// allocation does not fit, cached memory is freed first, and on a GPU the allocation waits until that memory is

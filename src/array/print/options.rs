@@ -50,8 +50,8 @@ impl PrintOptions {
         PrintOptions { threshold: 1000, edge: 3, line_width: 75, precision: None, suppress: false }
     }
 
-    /// Sets the number of elements above which an array is shortened. `usize::MAX` prints all elements, up to
-    /// 4,194,304.
+    /// Sets the number of elements above which an array is shortened. With `usize::MAX`, arrays of up to 4,194,304
+    /// elements are printed in full, and for larger arrays an error is printed.
     pub fn threshold(self, elements: usize) -> PrintOptions {
         PrintOptions { threshold: elements, ..self }
     }

@@ -50,10 +50,7 @@ struct Assigner<'a> {
 pub(super) fn assign(kernel: &Kernel, wanted: Request<'_>) -> Result<Program> {
     let count = kernel.values.len();
     if count > 128 {
-        return Err(internal(
-            kernel.name,
-            format!("a kernel of a kernel of {count} values; the maximum is 128; the maximum is 128"),
-        ));
+        return Err(internal(kernel.name, format!("a kernel of {count} values; the maximum is 128")));
     }
     let mut c = Assigner {
         kernel,

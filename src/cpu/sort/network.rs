@@ -171,7 +171,7 @@ unsafe fn square_of_4(from: *const u32, from_step: usize, to: *mut u32, to_step:
     let high: [__m512i; 8] = std::array::from_fn(|i| _mm512_unpackhi_epi32(rows[2 * i], rows[2 * i + 1]));
     for j in 0..4 {
         let half = if j < 2 { &low } else { &high };
-        // quarter `q` of vector `i` has column `4 q + j` of the rows `4 i` to `4 i + 3`
+        // quarter `q` of `fours[i]` has column `4 q + j` of the rows `4 i` to `4 i + 3`
         let fours: [__m512i; 4] = std::array::from_fn(|i| match j % 2 {
             0 => _mm512_unpacklo_epi64(half[2 * i], half[2 * i + 1]),
             _ => _mm512_unpackhi_epi64(half[2 * i], half[2 * i + 1]),
@@ -195,7 +195,7 @@ unsafe fn square_of_8(from: *const u64, from_step: usize, to: *mut u64, to_step:
     // SAFETY: the caller ensures that all rows are in the source.
     let rows: [__m512i; 8] = std::array::from_fn(|i| unsafe { _mm512_loadu_si512(from.add(i * from_step).cast()) });
     for j in 0..2 {
-        // quarter `q` of vector `i` has column `2 q + j` of the rows `2 i` and `2 i + 1`
+        // quarter `q` of `twos[i]` has column `2 q + j` of the rows `2 i` and `2 i + 1`
         let twos: [__m512i; 4] = std::array::from_fn(|i| match j {
             0 => _mm512_unpacklo_epi64(rows[2 * i], rows[2 * i + 1]),
             _ => _mm512_unpackhi_epi64(rows[2 * i], rows[2 * i + 1]),

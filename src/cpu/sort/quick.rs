@@ -112,7 +112,7 @@ fn shared<W: Word>(
         for block in 0..blocks {
             let (at, piece) = (part(n, blocks, block).start, piece(block, bucket));
             let (here, after) = rest.split_at_mut(piece.len());
-            // SAFETY: the tasks above have written all keys of `spare`, which nothing writes now.
+            // SAFETY: the tasks above have written all keys of `spare`, and nothing writes to it any more.
             here.copy_from_slice(unsafe { std::slice::from_raw_parts(spare.row(at + piece.start, 1).0, piece.len()) });
             rest = after;
         }

@@ -12,8 +12,9 @@ use std::collections::{BTreeMap, HashMap};
 
 pub(super) type Fallible<T> = Result<T, Fault>;
 
-/// Identifies a Philox block (four random words) by the number of the value that holds its index, the number of the
-/// block (`word % 4` of [`Op::Philox`]), and the scalars that hold its key and its stream.
+/// Identifies a Philox block (four random words) by three things: the number of the value that holds the index of the
+/// random number; `word % 4` of [`Op::Philox`], which selects one of the four blocks with the same index, key and
+/// stream; and the scalars that hold the key and the stream.
 pub(super) type PhiloxBlock = (usize, u8, [usize; 3]);
 
 /// Writes the functions of one kernel.

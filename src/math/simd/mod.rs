@@ -109,8 +109,9 @@ pub(crate) enum Reduces {
     /// quick loops for 64-bit integers, the library without the feature `gpu` was 305 KB larger.
     NarrowQuickly,
     /// Loops that keep the lanes in memory. Their results have the same bits as the results of quick loops. They are
-    /// used for products, whose callers reduce whole arrays; for `logsumexp`, whose exponentials and logarithms take
-    /// longer than moving lanes; and for every function on x86-64 without AVX2.
+    /// used for products, because programs mostly compute the product of a whole array, which is one long row, and
+    /// other loops fold long rows; for `logsumexp`, whose exponentials and logarithms take longer than moving lanes
+    /// between registers and memory; and for every function on x86-64 without AVX2.
     Plainly,
 }
 

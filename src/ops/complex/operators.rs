@@ -59,7 +59,7 @@ pub(super) fn multiply(a: &Complex, b: &Complex, at: Loc) -> Complex {
 }
 
 /// Returns the quotients by Smith's method (R. L. Smith, Algorithm 116, Communications of the ACM 5, 1962). It uses the
-/// ratio of the divisor's smaller part to its larger part, and no square of a part, because a square could
+/// ratio of the divisor's smaller part to its larger part, and squares no part, because a square could
 /// overflow.
 pub(super) fn divide(a: &Complex, b: &Complex, at: Loc) -> Complex {
     let op = |row: &'static Ufunc| move |x: &Expr, y: &Expr| binary(row, x, y, at);

@@ -11,8 +11,8 @@
 //! y has the sign of t and satisfies t²/2 = (1/q + y)·log(1 + q·y) + (1/p − y)·log(1 − p·y). The right side of this
 //! equation, the deviance, is the leading term of Temme's expansions of the incomplete gamma and beta functions; the
 //! logarithm in x is their next term. The remaining error of x is below 0.03. The correction c was fitted to this error
-//! at integers x of 4 or more, so that each probability is off by less than 10^-5 (2·10^-4 for a binomial distribution
-//! of up to 11 trials). The results 0, 1 and 2 are decided by comparing the uniform number with their exact
+//! at integers x of 4 or more, so that each probability is off by less than 10^-5 (2·10^-5 for a binomial distribution
+//! of 12 or more trials, and 2·10^-4 for one of fewer). The results 0, 1 and 2 are decided by comparing the uniform number with their exact
 //! probabilities.
 
 use super::{Words, add, choose, fine, times};

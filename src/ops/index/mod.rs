@@ -150,8 +150,8 @@ impl Expr {
         view("expand_dims", self, Location::caller(), |shape| View::expand(shape, axis.saturated()))
     }
 
-    /// Returns a view without the given axes of length 1, or without all axes of length 1 for `..`. The expression
-    /// carries [`ErrorKind::Shape`] if a given axis has another length.
+    /// Returns a view without the given axes, which must have length 1. With `..`, the view leaves out all axes of
+    /// length 1. The expression carries [`ErrorKind::Shape`] if a given axis has another length.
     #[doc(alias("remove_axis"))]
     #[track_caller]
     pub fn squeeze(&self, axes: impl IntoAxes) -> Expr {

@@ -77,9 +77,9 @@ impl Expr {
     }
 
     /// Returns the layer norm along axes, (x − mean) / sqrt(var + eps), with the shape of the array. The mean and the
-    /// variance are computed along the axes. The variance is divided by the number of elements n (NumPy's `ddof=0`).
-    /// There is no learned scale or bias; multiply and add them afterwards. The dtypes and errors are as in
-    /// [`Expr::softmax`].
+    /// variance are computed along the axes. The variance is the sum of the squared deviations divided by their number
+    /// n (NumPy's `ddof=0`). There is no learned scale or bias; multiply and add them afterwards. The dtypes and errors
+    /// are as in [`Expr::softmax`].
     #[track_caller]
     pub fn layer_norm(&self, axes: impl IntoAxes, eps: f64) -> Expr {
         let at = Location::caller();

@@ -148,9 +148,10 @@ pub struct MemoryInfo {
     pub limit: Option<usize>,
 }
 
-/// How a GPU's f32 arithmetic behaves in plain shader source, as measured by a probe. `true` means that it behaves as
-/// in IEEE 754 (or Rust). If a field is `false`, cupric's functions and the program's formulas are still correct,
-/// except for subnormal numbers and for the rounding of sums and products.
+/// How a GPU's f32 arithmetic behaves in plain shader source, as measured by a probe: a small shader that runs on the
+/// device, and whose results are compared with the CPU's. `true` means that the arithmetic behaves as in IEEE 754 (or
+/// Rust). If a field is `false`, cupric's functions and the program's formulas are still correct, except for subnormal
+/// numbers and for the rounding of sums and products.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct Numerics {
@@ -160,11 +161,14 @@ pub struct Numerics {
     pub infinity: bool,
     /// Whether −0 survives a load, a sum and a product.
     pub negative_zero: bool,
-    /// Whether subnormal numbers are not flushed to 0, neither as operands nor as results of sums and products.
+    /// Whether subnormal numbers are kept (not flushed to 0), both as operands and as results of sums and products.
     pub subnormals: bool,
-    /// Whether `(a + b) − a` and `a − a` are computed as written. cupric computes formulas as written on every device,
-    /// regardless of this field, because kernels guard the values that one operation passes to the next. Kernels guard
-    /// these values even if the probe found no folding, because a compiler decides again for each kernel.
+    /// Whether the device's compiler computes `(a + b) − a` and `a − a` as written. A compiler that simplifies them to
+    /// `b` and 0 (*folding*) ignores rounding, infinities and NaN. The results of cupric's kernels do not depend on
+    /// this field. Kernels guard the values that one operation passes to the next, and operands that occur twice in an
+    /// operation: they pass them through an integer operation, so that the compiler does not see what it could
+    /// simplify. Kernels do this even if the probe saw no simplification, because the compiler may simplify in another
+    /// kernel.
     pub no_folding: bool,
     /// Whether sums and products are rounded to nearest, ties to even.
     pub rounding: bool,

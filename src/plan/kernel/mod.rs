@@ -14,6 +14,7 @@
 //! total of such a scan. An [`Op::Dot`] computes an outer value from two loads. An outer value used at the inner level
 //! is broadcast. `stores` define which values are written, and where.
 
+mod kept;
 mod moves;
 mod plan;
 mod print;
@@ -24,8 +25,9 @@ mod schedule;
 mod store;
 mod validate;
 
+pub(crate) use kept::Kept;
 pub(crate) use moves::Moved;
-pub(crate) use plan::{Choice, ExecutionPlan, Kept, Model, Output, RoutineCall, RoutinePass, Step, Whole};
+pub(crate) use plan::{Choice, ExecutionPlan, Model, Output, RoutineCall, RoutinePass, Step, Whole};
 pub(crate) use product::{CHAIN, MOST_OF_CHAINS, Matrices, Method, Product, is_narrow, takes};
 pub(crate) use reduction::{Gives, KernelReduction, Source};
 pub(crate) use scan::{SCAN_BLOCK, SCAN_RUN};

@@ -1,0 +1,60 @@
+//! The data that a backend keeps with a plan, and the total size of all plans that are kept.
+
+use std::any::Any;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+/// What is kept with a plan: the data that a CPU has prepared for running it (separately for runs that write in place
+/// and for all other runs), and the number of bytes that the plan adds to the size of the plan cache.
+#[derive(Default, Debug)]
+pub(crate) struct Kept {
+    prepared: [OnceLock<Box<dyn Any + Send + Sync>>; 2],
+    bytes: AtomicUsize,
+}
+
+/// The total size in bytes of all plans that were added by [`Kept::count`] and are not dropped.
+static TAKEN: AtomicUsize = AtomicUsize::new(0);
+
+impl Kept {
+    /// Adds `weight` bytes of the plan to the total until the plan is dropped.
+    pub fn count(&self, weight: usize) {
+        let bytes = mutant!(plans_without_weight, 0, weight);
+        self.bytes.fetch_add(bytes, Relaxed);
+        TAKEN.fetch_add(bytes, Relaxed);
+    }
+
+    /// Returns the number of bytes of the plan that were counted so far.
+    pub fn bytes(&self) -> usize {
+        self.bytes.load(Relaxed)
+    }
+
+    /// Returns the total size in bytes of all plans that were added by [`Kept::count`] and are not dropped.
+    pub fn taken() -> usize {
+        TAKEN.load(Relaxed)
+    }
+
+    /// Returns the data prepared for runs that write in place or for other runs, or `None` if nothing is prepared.
+    #[inline]
+    pub fn prepared<T: Any>(&self, in_place: bool) -> Option<&T> {
+        self.prepared[in_place as usize].get()?.downcast_ref()
+    }
+
+    /// Stores data prepared for runs that write in place, or for other runs, unless another thread was faster. Returns
+    /// whether the data was stored.
+    pub fn prepare(&self, in_place: bool, prepared: Box<dyn Any + Send + Sync>) -> bool {
+        self.prepared[in_place as usize].set(prepared).is_ok()
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        TAKEN.fetch_sub(*self.bytes.get_mut(), Relaxed);
+    }
+}
+
+/// The copy belongs to another plan, for which nothing is prepared and which counts no bytes.
+impl Clone for Kept {
+    fn clone(&self) -> Kept {
+        Kept::default()
+    }
+}
