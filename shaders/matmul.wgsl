@@ -42,6 +42,8 @@ const MATRICES = 1u;
 const EACH_ROWS = 8u;
 const EACH_COLUMNS = 8u;
 const DEPTH = 16u;
+// The number of elements along k that the body of the inner loop multiplies. It divides DEPTH.
+const UNROLLED = 4u;
 // How many unused vectors lie in workgroup memory between two columns of a, or two rows of b: 0 or 1. With one, the
 // columns and rows begin in different banks.
 const PADDING = 0u;
@@ -258,46 +260,49 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) l
     }
     for (var chain = 0u; chain < k_end; chain = chain + CHAIN) {
         let chain_end = min(chain + CHAIN, k_end);
+        let whole_end = chain_end - (chain_end - chain) % DEPTH;
         // for each row and column
         var block_ROW_COLUMN = Block();
         // end for
-        for (var k_first = chain; k_first < chain_end; k_first = k_first + DEPTH) {
+        for (var k_first = chain; k_first < whole_end; k_first = k_first + DEPTH) {
             put_a(source_a, next_a);
             put_b(source_b, next_b);
             workgroupBarrier();
             next_a = fetch_a(source_a, k_first + DEPTH);
             next_b = fetch_b(source_b, k_first + DEPTH);
-            if k_first + DEPTH <= k_end {
-                // the loop body has four steps along k; with more, shaders take long to compile
-                for (var k = 0u; k < DEPTH; k = k + 4u) {
-                    // for each k
-                    {
-                        // for each row
-                        let left_ROW = tile_a[(k + K) * STRIDE_a + ROW * LANES_DOWN + ty];
-                        // end for
-                        // for each column
-                        let right_COLUMN = tile_b[(k + K) * STRIDE_b + COLUMN * LANES_ACROSS + tx];
-                        // end for
-                        // for each row and column
-                        block_ROW_COLUMN = add_step(block_ROW_COLUMN, left_ROW, right_COLUMN);
-                        // end for
-                    }
-                    // end for
-                }
-            } else {
-                for (var k = 0u; k_first + k < k_end; k = k + 1u) {
+            for (var k = 0u; k < DEPTH; k = k + UNROLLED) {
+                // for each k
+                {
                     // for each row
-                    let left_ROW = tile_a[k * STRIDE_a + ROW * LANES_DOWN + ty];
+                    let left_ROW = tile_a[(k + K) * STRIDE_a + ROW * LANES_DOWN + ty];
                     // end for
                     // for each column
-                    let right_COLUMN = tile_b[k * STRIDE_b + COLUMN * LANES_ACROSS + tx];
+                    let right_COLUMN = tile_b[(k + K) * STRIDE_b + COLUMN * LANES_ACROSS + tx];
                     // end for
                     // for each row and column
                     block_ROW_COLUMN = add_step(block_ROW_COLUMN, left_ROW, right_COLUMN);
                     // end for
                 }
+                // end for
             }
             workgroupBarrier();
+        }
+        // the last step along k has fewer elements if DEPTH does not divide the length of k
+        if whole_end < chain_end {
+            put_a(source_a, next_a);
+            put_b(source_b, next_b);
+            workgroupBarrier();
+            for (var k = 0u; whole_end + k < chain_end; k = k + 1u) {
+                // for each row
+                let left_ROW = tile_a[k * STRIDE_a + ROW * LANES_DOWN + ty];
+                // end for
+                // for each column
+                let right_COLUMN = tile_b[k * STRIDE_b + COLUMN * LANES_ACROSS + tx];
+                // end for
+                // for each row and column
+                block_ROW_COLUMN = add_step(block_ROW_COLUMN, left_ROW, right_COLUMN);
+                // end for
+            }
         }
         // for each row and column
         total_ROW_COLUMN = add_blocks(total_ROW_COLUMN, block_ROW_COLUMN);
@@ -348,23 +353,27 @@ fn main_narrow(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_i
     }
     for (var chain = 0u; chain < k_end; chain = chain + CHAIN) {
         let chain_end = min(chain + CHAIN, k_end);
+        let whole_end = chain_end - (chain_end - chain) % DEPTH;
         var sum = T();
-        for (var k_first = chain; k_first < chain_end; k_first = k_first + DEPTH) {
+        for (var k_first = chain; k_first < whole_end; k_first = k_first + DEPTH) {
             put_a(source_a, next_a);
             put_b(source_b, next_b);
             workgroupBarrier();
             next_a = fetch_a(source_a, k_first + DEPTH);
             next_b = fetch_b(source_b, k_first + DEPTH);
-            if k_first + DEPTH <= k_end {
-                // for each step
-                sum = add_one_product(sum, lines_a[line_a + K], lines_b[line_b + K]);
-                // end for
-            } else {
-                for (var k = 0u; k_first + k < k_end; k = k + 1u) {
-                    sum = add_one_product(sum, lines_a[line_a + k], lines_b[line_b + k]);
-                }
-            }
+            // for each step
+            sum = add_one_product(sum, lines_a[line_a + K], lines_b[line_b + K]);
+            // end for
             workgroupBarrier();
+        }
+        // the last step along k has fewer elements if DEPTH does not divide the length of k
+        if whole_end < chain_end {
+            put_a(source_a, next_a);
+            put_b(source_b, next_b);
+            workgroupBarrier();
+            for (var k = 0u; whole_end + k < chain_end; k = k + 1u) {
+                sum = add_one_product(sum, lines_a[line_a + k], lines_b[line_b + k]);
+            }
         }
         total = add_one(total, sum);
     }

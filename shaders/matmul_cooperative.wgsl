@@ -36,6 +36,10 @@ const COLUMN = 0u;
 const STEP = 32u;
 // The number of neighbouring products along k in a chain of additions. It is a multiple of STEP.
 const CHAIN = 256u;
+// The number of small matrices along k that the body of the inner loop multiplies. The generator replaces DEEP by the
+// number of each of them.
+const UNROLLED = 2u;
+const DEEP = 0u;
 // The positions at which one matrix of the batch begins in each operand, and along k.
 struct Matrices {
     a: u32,
@@ -232,15 +236,19 @@ fn main(
             workgroupBarrier();
             next_a = fetch_a(source_a, k_first + STEP);
             next_b = fetch_b(source_b, k_first + STEP);
-            for (var k = 0u; k < STEP; k = k + TILE) {
-                // for each row
-                let a_ROW = coopLoadT<Left>(&halves_a[place_in_a(block_row + ROW * TILE, k) / UNIT_a], STRIDE_a / UNIT_a);
-                // end for
-                // for each column
-                let b_COLUMN = coopLoad<Right>(&halves_b[place_in_b(block_column + COLUMN * TILE, k) / UNIT_b], STRIDE_b / UNIT_b);
-                // end for
-                // for each row and column
-                sum_ROW_COLUMN = coopMultiplyAdd(a_ROW, b_COLUMN, sum_ROW_COLUMN);
+            for (var k = 0u; k < STEP; k = k + UNROLLED * TILE) {
+                // for each step
+                {
+                    // for each row
+                    let a_ROW = coopLoadT<Left>(&halves_a[place_in_a(block_row + ROW * TILE, k + DEEP * TILE) / UNIT_a], STRIDE_a / UNIT_a);
+                    // end for
+                    // for each column
+                    let b_COLUMN = coopLoad<Right>(&halves_b[place_in_b(block_column + COLUMN * TILE, k + DEEP * TILE) / UNIT_b], STRIDE_b / UNIT_b);
+                    // end for
+                    // for each row and column
+                    sum_ROW_COLUMN = coopMultiplyAdd(a_ROW, b_COLUMN, sum_ROW_COLUMN);
+                    // end for
+                }
                 // end for
             }
             workgroupBarrier();

@@ -163,7 +163,12 @@ fn run(options: &Options) -> Result<()> {
         match &compiled[&job.planned.wgsl] {
             Ok(compiled) => measured.push(show(job, compiled, options)),
             // the shader has a feature that this compiler does not have, such as cooperative matrices
-            Err(error) => println!("{:40} not compiled: {}", name(job), error.lines().next().unwrap_or("")),
+            Err(error) => {
+                println!("{:40} not compiled: {}", name(job), error.lines().next().unwrap_or(""));
+                if options.wgsl {
+                    println!("{}", job.planned.wgsl);
+                }
+            }
         }
     }
     if options.family != FAMILY || options.card.is_some() {

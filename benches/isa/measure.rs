@@ -57,7 +57,7 @@ pub fn run(rows: &[&Row], rate: f64, options: &Options) -> Result<()> {
     for text in &options.tiles {
         let tile = tile(text)?;
         // every wide product takes the tile
-        let device = gpu_with_tiles(Tiles { single: tile, half: tile, busy: 0 })?;
+        let device = gpu_with_tiles(Tiles { single: tile, half: tile, plain: tile, busy: 0, long: 0 })?;
         list::on(&device);
         println!("tile {tile}");
         time_all(&device);
@@ -70,7 +70,7 @@ fn tile(text: &str) -> Result<Tile> {
     let parts = text.split('x').map(|part| part.trim().parse::<u8>()).collect::<std::result::Result<Vec<_>, _>>();
     match parts.as_deref() {
         Ok(&[rows, columns, down, across, depth]) => {
-            Ok(Tile { rows, columns, matrices: 1, each: [down, across], depth, padded: true })
+            Ok(Tile { rows, columns, matrices: 1, each: [down, across], depth, unrolled: depth.min(16), padded: true })
         }
         _ => Err(format!("{text} is not a tile, such as 128x64x8x4x16").into()),
     }

@@ -284,13 +284,14 @@ fn place_in_FACTOR(line: u32, k: u32) -> u32 {
     return select(k * STRIDE_FACTOR + line, line * STRIDE_FACTOR + k, IS_ALONG_FACTOR);
 }
 
-// The vectors that an invocation fetches: the position of each in the operand, its first k, and its position in
-// workgroup memory.
+// The vectors that an invocation fetches: the position of each in the operand, and the first k and the position in
+// workgroup memory of the first one. The vectors are WORKGROUP vectors apart: if they lie along k, they are in different
+// lines at the same k, and otherwise in the same lines at different k.
 struct Source_FACTOR {
+    k: u32,
+    to: u32,
     // for each vector
     places_VECTOR: Places_FACTOR,
-    k_VECTOR: u32,
-    to_VECTOR: u32,
     // end for
 }
 
@@ -300,28 +301,39 @@ struct Fetched_FACTOR {
     // end for
 }
 
+// The distances between two vectors: in lines, along k, and in workgroup memory. WORKGROUP is a multiple of SIDE / 4 and
+// of STEP / 4.
+fn lines_between_FACTOR() -> u32 {
+    return select(0u, WORKGROUP / (STEP / 4u), is_along_FACTOR());
+}
+fn k_between_FACTOR() -> u32 {
+    return select(WORKGROUP / (SIDE / 4u), 0u, is_along_FACTOR());
+}
+fn between_FACTOR() -> u32 {
+    return place_in_FACTOR(lines_between_FACTOR(), k_between_FACTOR());
+}
+
 fn find_FACTOR(task: Task, lane: u32) -> Source_FACTOR {
     let is_along = is_along_FACTOR();
     let matrices = place_matrices(task.batch);
+    let line = select(lane % (SIDE / 4u) * 4u, lane / (STEP / 4u), is_along);
     var source: Source_FACTOR;
+    source.k = select(lane / (SIDE / 4u), lane % (STEP / 4u) * 4u, is_along);
+    source.to = place_in_FACTOR(line, source.k);
+    source.k += matrices.k;
+    let step = select(1u, 0u, is_along);
     // for each vector
-    {
-        let quad = lane + VECTOR * WORKGROUP;
-        let line = select(quad % (SIDE / 4u) * 4u, quad / (STEP / 4u), is_along);
-        source.places_VECTOR = places_FACTOR(matrices.FACTOR, task.LINE + line, select(1u, 0u, is_along));
-        source.k_VECTOR = select(quad / (SIDE / 4u), quad % (STEP / 4u) * 4u, is_along);
-        source.to_VECTOR = place_in_FACTOR(line, source.k_VECTOR);
-        source.k_VECTOR += matrices.k;
-    }
+    source.places_VECTOR = places_FACTOR(matrices.FACTOR, task.LINE + line + VECTOR * lines_between_FACTOR(), step);
     // end for
     return source;
 }
 
 fn fetch_FACTOR(source: Source_FACTOR, k_first: u32) -> Fetched_FACTOR {
     let step = select(0u, 1u, is_along_FACTOR());
+    let k = k_first + source.k;
     var fetched: Fetched_FACTOR;
     // for each vector
-    fetched.vector_VECTOR = fetch_four_FACTOR(source.places_VECTOR, k_first + source.k_VECTOR, step);
+    fetched.vector_VECTOR = fetch_four_FACTOR(source.places_VECTOR, k + VECTOR * k_between_FACTOR(), step);
     // end for
     return fetched;
 }
@@ -329,18 +341,21 @@ fn fetch_FACTOR(source: Source_FACTOR, k_first: u32) -> Fetched_FACTOR {
 // Stores the fetched vectors in workgroup memory. Elements past the end along k are stored as 0, because their products
 // are added to the sums.
 fn put_FACTOR(source: Source_FACTOR, fetched: Fetched_FACTOR, k_first: u32) {
-    let k_end = params.header.k_size;
-    let along_k = select(0u, 1u, is_along_FACTOR());
     let step = select(STRIDE_FACTOR, 1u, is_along_FACTOR() == IS_ALONG_FACTOR);
-    // for each vector
-    {
-        var x = widen_FACTOR(fetched.vector_VECTOR);
-        if k_first + STEP > params.header.inner_size {
-            let k = vec4<u32>(k_first + source.k_VECTOR) + vec4<u32>(0u, 1u, 2u, 3u) * along_k;
-            x = select(Four(), x, k < vec4<u32>(k_end));
+    if k_first + STEP > params.header.inner_size {
+        let first = vec4<u32>(0u, 1u, 2u, 3u) * select(0u, 1u, is_along_FACTOR()) + k_first + source.k;
+        // for each vector
+        {
+            let k = first + VECTOR * k_between_FACTOR();
+            let x = select(Four(), widen_FACTOR(fetched.vector_VECTOR), k < vec4<u32>(params.header.k_size));
+            put_four_FACTOR(source.to + VECTOR * between_FACTOR(), step, x);
         }
-        put_four_FACTOR(source.to_VECTOR, step, x);
+        // end for
+    } else {
+        // one branch for all vectors, so that their stores follow each other
+        // for each vector
+        put_four_FACTOR(source.to + VECTOR * between_FACTOR(), step, widen_FACTOR(fetched.vector_VECTOR));
+        // end for
     }
-    // end for
 }
 // end

@@ -81,7 +81,7 @@ fn is_shared(p: &Planner<'_>, kernel: &Kernel, k: usize) -> bool {
         return false;
     }
     // products by cooperative matrices have no special kernel for narrow results
-    let is_cooperative = kernel.values[0].dtype == DType::F16 && p.caps.has_blocks();
+    let is_cooperative = kernel.values[0].dtype == DType::F16 && p.caps.blocks(batches, m, n).is_some();
     let is_busy = match is_narrow(m, n) && !is_cooperative {
         true => kernel.outer_size().div_ceil(p.caps.group()) >= BUSY_NARROW,
         false => batches.saturating_mul(m.div_ceil(64)).saturating_mul(n.div_ceil(64)) >= BUSY,

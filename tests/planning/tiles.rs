@@ -7,7 +7,7 @@ use cupric::*;
 
 /// The first GPU with a tile that every wide product uses, if that gives at least `busy` tiles.
 fn with(tile: Tile, busy: usize) -> Device {
-    gpu_with_tiles(Tiles { single: tile, half: tile, busy }).unwrap()
+    gpu_with_tiles(Tiles { single: tile, half: tile, plain: Tile::plain(), busy, long: 0 }).unwrap()
 }
 
 /// Whole numbers from −8 to 8. Sums of their products are exact in every type of more than 8 bits.

@@ -257,8 +257,12 @@ pub(crate) const MOST_HELD: usize = 64;
 impl Caps {
     /// Returns the tile that a workgroup computes by cooperative matrices (small products that a subgroup computes as
     /// one instruction, here f16 with f32 sums), for a product of `batch` matrices of `m × n` elements. Returns `None`
-    /// if the device has no matrices of side 16 or 8, or if the kernel does not fit the device.
+    /// if the device has no matrices of side 16 or 8, if the kernel does not fit the device, or if the result is a single
+    /// column: then all but one column of a tile would be empty.
     pub(crate) fn blocks(&self, batch: usize, m: usize, n: usize) -> Option<CooperativeTile> {
+        if n == 1 {
+            return None;
+        }
         let has = |side: u8| {
             let is_it = |c: &Cooperative| c.shape == [u32::from(side); 3] && c.types[0] == "f16" && c.types[1] == "f32";
             self.cooperative.iter().any(is_it)
@@ -278,7 +282,7 @@ impl Caps {
 
     /// Returns whether products of f16 use cooperative matrices.
     pub(crate) fn has_blocks(&self) -> bool {
-        self.blocks(1, 1, 1).is_some()
+        self.blocks(1, 1, 2).is_some()
     }
 
     /// Returns the capabilities of a typical graphics card, for tests that plan without running. The machine need not

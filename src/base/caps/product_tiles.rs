@@ -19,6 +19,9 @@ pub struct Tile {
     pub each: [u8; 2],
     /// The number of elements along k that workgroup memory holds at a time.
     pub depth: u8,
+    /// The number of elements along k that the body of the shader's inner loop multiplies. It divides `depth`. A longer
+    /// body needs fewer instructions for the loop, but takes longer to compile.
+    pub unrolled: u8,
     /// Whether workgroup memory pads each column of the left operand and each row of the right operand by a vector of
     /// four elements. The padding avoids bank conflicts: neighbouring invocations write one element each of
     /// neighbouring columns or rows, and the padding places these elements in different banks.
@@ -27,9 +30,9 @@ pub struct Tile {
 
 /// The part of a product of f16 that a GPU workgroup computes by cooperative matrices, and how its subgroups divide it
 /// (`shaders/matmul_cooperative.wgsl`). On an H100, hand-written kernels for 4,096 × 4,096 × 4,096 ran at 144 TFLOP/s
-/// with small tiles and at 218 with large ones, and more slowly if subgroups computed other blocks. A kernel with large
-/// tiles takes 692 µs. It takes 359 µs if it stores nothing in workgroup memory, 388 µs without the products, and 616
-/// µs if it stores f16 in workgroup memory as vectors of four.
+/// with small tiles and at 218 with large ones, and more slowly if subgroups computed other blocks. A hand-written kernel
+/// with large tiles takes 613 µs. It takes 359 µs if it stores nothing in workgroup memory, and 388 µs without the
+/// products. The library's kernel takes 648 µs.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct CooperativeTile {
     /// The side of the small matrices that a subgroup multiplies as one operation: 8 or 16.
@@ -56,7 +59,7 @@ impl CooperativeTile {
 
     /// Returns the number of elements along k that workgroup memory holds at a time.
     pub fn depth(self) -> usize {
-        self.tile as usize / 2
+        64
     }
 
     /// Returns two sizes of the part of workgroup memory that holds one factor, in elements: its total size, and the
@@ -85,13 +88,19 @@ pub struct Tiles {
     /// The tile for products of f16 and bf16. An element has half as many bytes to load as an f32, but is multiplied as
     /// f32.
     pub half: Tile,
-    /// The minimum number of tiles of a product that uses these tiles. Smaller products use smaller tiles, so that no
-    /// part of the device is idle. With 0, every wide product uses these tiles; tests set it to compare tiles.
+    /// The tile for products that are too small for the tiles above.
+    pub plain: Tile,
+    /// The minimum number of tiles of a product that uses the tiles `single` and `half`. Smaller products use smaller
+    /// tiles, so that no part of the device is idle. With 0, every wide product uses these tiles; tests set it to compare
+    /// tiles.
     pub busy: usize,
+    /// The length of k from which on `busy` tiles are enough. A product of a shorter k needs more tiles in proportion, so
+    /// that the loads at the start of a tile and the stores at its end are a small part of the work.
+    pub long: usize,
 }
 
 const fn tile(rows: u8, columns: u8, each: [u8; 2], depth: u8) -> Tile {
-    Tile { rows, columns, matrices: 1, each, depth, padded: true }
+    Tile { rows, columns, matrices: 1, each, depth, unrolled: 4, padded: true }
 }
 
 /// The tiles for the adapters of one vendor.
@@ -116,8 +125,10 @@ const BUSY: usize = 128;
 const BUSY_SOFTWARE: usize = 2;
 
 const fn vendor(name: &'static str, id: Option<u32>, tile: Tile, source: &'static str) -> Vendor {
-    Vendor { name, id, tiles: Tiles { single: tile, half: tile, busy: BUSY }, source }
+    Vendor { name, id, tiles: Tiles { single: tile, half: tile, plain: Tile::PLAIN, busy: BUSY, long: 0 }, source }
 }
+
+const OF_NVIDIA: Tile = Tile { unrolled: 16, ..tile(128, 64, [8, 8], 16) };
 
 const OF_SOFTWARE: Tile = tile(128, 64, [8, 8], 16);
 
@@ -130,12 +141,18 @@ const VENDOR_OF_OTHERS: Vendor = vendor(
 
 /// The table of tiles by vendor.
 pub const VENDORS: [Vendor; 6] = [
-    vendor(
-        "NVIDIA",
-        Some(0x10de),
-        tile(128, 128, [8, 8], 16),
-        "measured: on an H100, 4,096³ in f32 ran at 34.8 TFLOP/s, with 128 × 64 of 8 × 4 at 32.1, with 64 × 64 of 4 × 4 at 26.9",
-    ),
+    Vendor {
+        name: "NVIDIA",
+        id: Some(0x10de),
+        tiles: Tiles {
+            single: OF_NVIDIA,
+            half: OF_NVIDIA,
+            plain: Tile { unrolled: 16, ..tile(64, 64, [8, 4], 16) },
+            busy: BUSY,
+            long: 1024,
+        },
+        source: "measured: on an H100, 4,096³ in f32 takes 3.66 ms; 128 × 128 of 8 × 8 with 4 steps in the loop's body 3.90 ms",
+    },
     vendor(
         "AMD",
         Some(0x1002),
@@ -147,7 +164,7 @@ pub const VENDORS: [Vendor; 6] = [
     Vendor {
         name: "software drivers",
         id: None,
-        tiles: Tiles { single: OF_SOFTWARE, half: OF_SOFTWARE, busy: BUSY_SOFTWARE },
+        tiles: Tiles { single: OF_SOFTWARE, half: OF_SOFTWARE, plain: Tile::PLAIN, busy: BUSY_SOFTWARE, long: 0 },
         source: "measured: Mesa's lavapipe 22.3 on two cores takes 0.55 of the plain tile's time",
     },
     VENDOR_OF_OTHERS,
@@ -178,7 +195,7 @@ impl Tile {
         let long = if batch > 1 { m.max(n).next_power_of_two().min(rest) } else { rest };
         let (rows, columns) = if n <= m { (long, short) } else { (short, long) };
         let [rows, columns, matrices] = [rows, columns, rest / long].map(|count| count as u8);
-        Tile { rows, columns, matrices, each: [1, 1], depth, padded: true }
+        Tile { rows, columns, matrices, each: [1, 1], depth, unrolled: depth, padded: true }
     }
 
     /// Returns the number of elements of the tile in one matrix of the result.
@@ -232,12 +249,14 @@ impl Tile {
         let [down, across] = self.each;
         if self.each == [1, 1] {
             let parts = [self.rows, self.columns, self.matrices];
-            return parts.iter().all(|part| part.is_power_of_two()) && matches!(self.depth, 4 | 8 | 16);
+            return parts.iter().all(|part| part.is_power_of_two()) && matches!(self.depth, 4 | 8 | 16 | 32);
         }
         let parts = [(self.rows, down), (self.columns, across)];
         let is_shared = parts.iter().all(|(side, each)| matches!(each, 4 | 8) && side % each == 0 && *side > 0);
         let neighbours = if is_shared && matches!(self.depth, 4 | 8 | 16 | 32) { self.neighbours() } else { 0 };
         neighbours > 0
+            && self.unrolled > 0
+            && self.depth.is_multiple_of(self.unrolled)
             && (neighbours * self.depth as usize) == self.invocations()
             && self.invocations().is_power_of_two()
             && parts.iter().all(|(side, _)| (*side as usize / 4).is_multiple_of(neighbours))
@@ -246,8 +265,8 @@ impl Tile {
     /// Returns the tile as one number.
     #[cfg(feature = "gpu")]
     pub(crate) fn word(self) -> u64 {
-        let Tile { rows, columns, matrices, each: [down, across], depth, padded } = self;
-        let bytes = [rows, columns, matrices, down, across, depth, padded as u8];
+        let Tile { rows, columns, matrices, each: [down, across], depth, unrolled, padded } = self;
+        let bytes = [rows, columns, matrices, down, across, depth, unrolled, padded as u8];
         bytes.iter().fold(0, |word, byte| word << 8 | *byte as u64)
     }
 }
@@ -279,10 +298,11 @@ impl Tiles {
     pub(crate) const DEFAULT: Tiles = VENDOR_OF_OTHERS.tiles;
 
     /// Returns whether a product of `batch` matrices with `m` rows and `n` columns uses `tile`, the device's preferred
-    /// tile.
-    pub(crate) fn takes(&self, tile: Tile, batch: usize, m: usize, n: usize) -> bool {
+    /// tile. Each element of the product is a sum of `k` products.
+    pub(crate) fn takes(&self, tile: Tile, batch: usize, [m, n, k]: [usize; 3]) -> bool {
         let count = batch.saturating_mul(m / tile.rows as usize).saturating_mul(n / tile.columns as usize);
-        tile.elements() <= Tile::PLAIN.elements() || count >= self.busy
+        let is_busy = count >= self.busy && count.saturating_mul(k) >= self.busy.saturating_mul(self.long);
+        tile.elements() <= Tile::PLAIN.elements() || is_busy
     }
 
     /// Returns the tile for a product. `is_half` is true for products of f16 or bf16.
@@ -297,7 +317,7 @@ mod tests {
 
     crate::testing::unit_tests! {
         caps_tiles: every_tile_has_a_shader, every_vendor_has_a_tile_in_the_least_limits,
-        software_and_unknown_adapters_have_rows
+        software_and_unknown_adapters_have_rows, a_short_product_needs_more_of_the_large_tiles
     }
 
     /// WebGPU's default limits: invocations and bytes of memory of a workgroup.
@@ -305,6 +325,7 @@ mod tests {
 
     fn every_tile_has_a_shader() {
         let all = [Tile::PLAIN, Tile::LEAST].into_iter().chain(VENDORS.map(|v| v.tiles.single));
+        let all = all.chain(VENDORS.map(|v| v.tiles.plain));
         for t in all {
             assert!(t.is_valid(), "{t}");
             assert!(t.invocations() <= 256 && t.memory(4) <= 40 << 10, "{t}");
@@ -320,6 +341,7 @@ mod tests {
             Tile { depth: 8, ..Tile::PLAIN },
             Tile { each: [4, 16], ..Tile::PLAIN },
             Tile { each: [4, 0], ..Tile::PLAIN },
+            Tile { unrolled: 3, ..Tile::PLAIN },
         ] {
             assert!(!odd.is_valid(), "{odd:?}");
         }
@@ -333,6 +355,16 @@ mod tests {
         // a DX12 card reserves 32 of the 16 KiB, and then the plain tile with 8-byte elements does not fit
         assert_eq!(Tile::PLAIN.within(8, 256, 16_352), None);
         assert!(Tile::LEAST.within(8, 64, 16_352).is_some());
+    }
+
+    fn a_short_product_needs_more_of_the_large_tiles() {
+        let tiles = Tiles::of_adapter(0x10de, false);
+        let takes = |batch, shape| tiles.takes(tiles.single, batch, shape);
+        assert!(takes(1, [1024, 1024, 1024]) && takes(1, [4096, 4096, 64]));
+        assert!(!takes(64, [128, 128, 128]) && !takes(1, [512, 512, 4096]));
+        // other vendors' tiles have no such limit
+        let tiles = Tiles::of_adapter(0, true);
+        assert!(tiles.takes(tiles.single, 1, [256, 64, 4]));
     }
 
     fn software_and_unknown_adapters_have_rows() {

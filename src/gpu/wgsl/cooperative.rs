@@ -17,10 +17,15 @@ use crate::plan::kernel::CHAIN;
 /// conversion of numbers might lose subnormals.
 pub(super) const ENABLES: &str = "enable f16;\nenable wgpu_int16;\nenable wgpu_cooperative_matrix;";
 
-/// Returns how many small matrices a subgroup's block has along its rows and along its columns.
-pub(super) fn counts(blocks: CooperativeTile) -> [Count; 2] {
+/// The number of small matrices along k that the body of the inner loop multiplies. On an H100, a product of 4,096 × 4,096
+/// × 4,096 took 667 µs with one, 648 µs with two, and 650 µs with four.
+pub(super) const UNROLLED: usize = 2;
+
+/// Returns how often lines of the shader file are repeated: for the small matrices along the rows and along the columns of
+/// a subgroup's block, and for those along k in the body of the inner loop.
+pub(super) fn counts(blocks: CooperativeTile) -> [Count; 3] {
     let [rows, columns] = blocks.block().map(|n| n / (blocks.side as usize).max(1));
-    [("row", "ROW", rows), ("column", "COLUMN", columns)]
+    [("row", "ROW", rows), ("column", "COLUMN", columns), ("step", "DEEP", UNROLLED)]
 }
 
 /// Returns the expression that turns the low 16 bits of a word into an f16.
@@ -41,7 +46,7 @@ impl Body<'_> {
         for (name, of) in [("Left", "f16, A"), ("Right", "f16, B"), ("Sums", "f32, C")] {
             line!(out, "alias {name} = coop_mat{side}x{side}<{of}>;");
         }
-        line!(out, "const CHAIN = {CHAIN}u;\n");
+        line!(out, "const CHAIN = {CHAIN}u;\nconst UNROLLED = {UNROLLED}u;\n");
         self.matrices(&mut out);
         for (n, [name, ..]) in FACTORS.iter().enumerate() {
             let along_k = self.lies_along_k(n);

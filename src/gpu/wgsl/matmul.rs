@@ -17,12 +17,12 @@ use crate::plan::kernel::{CHAIN, Op, Tile};
 pub(super) const FACTORS: [[&str; 4]; 2] = [["a", "ROWS", "rows", "row"], ["b", "COLUMNS", "columns", "column"]];
 
 /// Returns how often lines of the shader file are repeated. Lines for `row` and `column` are repeated for the blocks of
-/// 4 × 4 elements that an invocation computes. Lines for `k` are repeated for four neighbouring k. Lines for `step`, in
+/// 4 × 4 elements that an invocation computes. Lines for `k` are repeated for the neighbouring k of the inner loop's body. Lines for `step`, in
 /// the shader whose invocations compute one element each, are repeated for all k that workgroup memory holds at a time.
 pub(super) fn counts(tile: Tile) -> [Count; 4] {
     let [rows, columns] = tile.each.map(|n| n as usize / 4);
     let last = mutant!(block_of_a_tile_left_out, columns.div_ceil(2), columns);
-    [("row", "ROW", rows), ("column", "COLUMN", last), ("k", "K", 4), ("step", "K", tile.depth.into())]
+    [("row", "ROW", rows), ("column", "COLUMN", last), ("k", "K", tile.unrolled.into()), ("step", "K", tile.depth.into())]
 }
 
 /// Writes the constants of a tile.
@@ -31,7 +31,8 @@ fn tile_constants(out: &mut Text, tile: Tile) {
     line!(out, "const TILE_ROWS = {}u;\nconst TILE_COLUMNS = {}u;", tile.rows, tile.columns);
     line!(out, "const MATRICES = {}u;", tile.matrices);
     line!(out, "const EACH_ROWS = {each_rows}u;\nconst EACH_COLUMNS = {each_columns}u;");
-    line!(out, "const DEPTH = {}u;\nconst PADDING = {}u;\n", tile.depth, tile.padded as u32);
+    line!(out, "const DEPTH = {}u;\nconst UNROLLED = {}u;", tile.depth, tile.unrolled);
+    line!(out, "const PADDING = {}u;\n", tile.padded as u32);
 }
 
 /// Writes the type `Four` of four elements, and the functions that compute with it. 64-bit integers may be structs
