@@ -1,4 +1,4 @@
-//! Evaluations whose results are checked for NaNs, infinities and overflow at the user's request; see
+//! Evaluations that check their results for NaNs, infinities and overflow, if the user has requested it; see
 //! `array/check/mod.rs`.
 
 use super::Array;
@@ -10,7 +10,7 @@ use crate::graph::expr::Expr;
 use crate::plan::backend::wait;
 use smallvec::SmallVec;
 
-/// Computes a single expression, and its checks if they are on, like [`execute()`].
+/// Computes a single expression. If the user has requested checks, also checks it for NaNs, infinities and overflow.
 #[inline]
 pub(super) fn execute_one(root: &Expr, device: &Device, at: Loc) -> Result<Array> {
     if check::of_device(device.backend().checks()).map_err(|e| e.or_at(at))?.is_none() {
@@ -19,8 +19,8 @@ pub(super) fn execute_one(root: &Expr, device: &Device, at: Loc) -> Result<Array
     only(execute(&[root], device, at, false)?, "eval", at)
 }
 
-/// Computes expressions that are not arrays yet, like [`execute::execute`]. If checks are on, the plan of the
-/// expressions also computes the checks, and this function waits for the checks' result.
+/// Computes unevaluated expressions. If the user has requested checks for NaNs, infinities or overflow, the same
+/// evaluation also computes the checks, and this function waits for their result.
 pub(super) fn execute(roots: &[&Expr], device: &Device, at: Loc, at_once: bool) -> Result<Results> {
     let wanted = check::of_device(device.backend().checks()).map_err(|e| e.or_at(at))?;
     if wanted.is_none() {
@@ -48,7 +48,7 @@ pub(super) fn before_write(value: &Expr, device: &Device, at: Loc) -> Result<()>
     refuse(&checked, results.pop(), at)
 }
 
-/// Returns an error if a check has found a fault. `code` is the result of the check's expression.
+/// Returns an error if a check has found a fault. `code` is the 0-d result of the check: 0 if there is no fault.
 pub(super) fn refuse(checked: &Checked, code: Option<Array>, at: Loc) -> Result<()> {
     let code = code.map(|code| wait("check", "", code.one::<i32>("check", at)).map_err(|e| e.or_at(at))).transpose()?;
     code.and_then(|code| checked.error(code)).map_or(Ok(()), Err)

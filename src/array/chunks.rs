@@ -1,16 +1,13 @@
 //! Evaluates an expression by blocks of rows, so that neither its result nor a copy of it has to fit into memory. Each
-//! block is an expression of its own, which `graph/expr/rows.rs` makes. Blocks of equal length share a plan, because
-//! they differ only in the offsets of what they read.
+//! block is an expression of its own. Three rules ensure that a block has the same bits as its rows in the whole
+//! result:
 //!
-//! The elements of a block have the same bits as in the result of the whole expression, because the order in which a
-//! sum adds depends only on the row that it sums. Three rules keep that true:
-//!
-//! * A block has at least two rows if the axis has at least two. The order of a sum depends on how its operand is
-//!   stored, and that order ignores axes of length 1, so a block of one row could be summed in another order.
-//! * If an inner node is f16 or bf16, the whole expression and each block must be a single kernel, because values are
-//!   rounded to these types only where a kernel stores them.
-//! * On a GPU, an expression with sums is evaluated as a whole, because a GPU kernel may choose the order of a sum by
-//!   its sizes, and a block has other sizes.
+//! * A block has at least two rows, unless the axis has only one. A sum over a block of one row could have another
+//!   order.
+//! * If an inner node is f16 or bf16, the whole expression and each block must be a single kernel, because kernels
+//!   round to these types only when they store.
+//! * On a GPU, an expression with sums is evaluated as a whole, because the operand's size may change the order of a
+//!   sum.
 
 use super::Array;
 use super::evaluate::run;
@@ -40,8 +37,8 @@ pub struct Chunks {
 }
 
 impl Chunks {
-    /// Prepares an iterator over blocks of `step` indices along an axis. Evaluates the subexpressions that every block
-    /// needs, or the whole expression if its blocks cannot be computed separately. The expression must have elements.
+    /// Returns an iterator over blocks of `step` indices along an axis of `e`, which must have elements. Evaluates the
+    /// subexpressions that every block needs, or all of `e` if its blocks cannot be computed separately.
     fn of(e: &Expr, axis: usize, step: usize, at: Loc) -> Result<Chunks> {
         let length = e.0.shape[axis];
         let rows = match Rows::of(e, axis, step.min(length)) {
@@ -85,16 +82,16 @@ impl std::fmt::Debug for Chunks {
 }
 
 impl Expr {
-    /// Returns an iterator over blocks of `rows` rows (indices along the first axis). The last block may have fewer.
-    /// Each block is an expression that computes only its own rows.
+    /// Returns an iterator over blocks of `rows` rows (indices along the first axis). The last block may have fewer
+    /// rows. Each block is an expression that computes only its own rows, so an expression of a memory-mapped file can
+    /// be processed even if it does not fit into memory.
     ///
-    /// So a memory-mapped file, or an expression of it, can be processed although it exceeds the memory of the host or
-    /// of a GPU. The call itself computes only what every block needs, such as the means of all columns. If the rows
-    /// cannot be computed separately, as after a scan or a sort along the first axis, it computes the whole expression.
+    /// This call computes only what every block needs, such as the means of all columns. If the rows cannot be computed
+    /// separately, as after a scan or a sort along the first axis, it computes the whole expression.
     ///
-    /// The blocks have the same bits as the result of the whole expression, with two exceptions. A half-precision value
-    /// is rounded only where a plan stores it, and the plan of a block may store other values than the plan of the
-    /// whole expression. On a GPU, a float sum may be added in another order.
+    /// The blocks have the same bits as the rows of the whole result, with two exceptions. f16 and bf16 values are
+    /// rounded only where they are stored, which may differ between a block and the whole expression. On a GPU, a float
+    /// sum may be added in another order.
     ///
     /// ```
     /// use cupric::array;
@@ -122,7 +119,7 @@ impl Expr {
             return Err(Error::with_line(ErrorKind::Argument, OP, "blocks of 0 rows; use at least 1", at));
         }
         if e.0.shape.contains(&0) {
-            // an array without elements is computed here; its blocks are views of it
+            // an array without elements is evaluated here as a whole, and its blocks are views of it
             let array = e.eval_at(at)?;
             let length = array.shape()[0];
             return Ok(Chunks { rows: Rows::whole(&array.0), length, step: rows, next: 0 });
@@ -130,9 +127,9 @@ impl Expr {
         Chunks::of(&e, 0, rows, at)
     }
 
-    /// Evaluates the expression and passes the bytes of its elements to `give`, in C order and in pieces. Where
-    /// possible, each piece is a block of rows that is computed just before it is passed. If the array is already in
-    /// the CPU's memory in C order, `give` receives that memory without a copy.
+    /// Evaluates the expression and passes the bytes of its elements to `give`, in C order and in several calls. Where
+    /// possible, each call passes a block of rows that has just been computed. An array that is already in host memory
+    /// in C order is passed without a copy.
     pub(crate) fn pieces(&self, at: Loc, give: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> Result<(), Stopped> {
         self.checked()?;
         let e = strong(self.clone(), at);
@@ -143,8 +140,8 @@ impl Expr {
     }
 }
 
-/// Returns the blocks in which an expression is evaluated. Returns `None` if it is evaluated as a whole, because it is
-/// small or because its blocks could have other bits than the whole result.
+/// Returns the blocks of rows in which an expression is evaluated. Returns `None` if the expression is evaluated as a
+/// whole, because it is small or because blocks could produce other bits.
 fn blocks(e: &Expr, at: Loc) -> Result<Option<Chunks>> {
     let shape = &e.0.shape;
     let Some(axis) = shape.iter().position(|n| *n > 1).filter(|_| !shape.contains(&0)) else { return Ok(None) };
@@ -160,8 +157,8 @@ fn blocks(e: &Expr, at: Loc) -> Result<Option<Chunks>> {
     if is_gpu && doubts.sums {
         return Ok(None);
     }
-    // a half-precision value that stays inside a kernel is not rounded, so the whole expression and each block must be
-    // a single kernel
+    // f16 and bf16 values are rounded only when a kernel stores them. So blocks produce the same bits only if the whole
+    // expression and each block are a single kernel.
     if doubts.rounds && (!rows.wholes.is_empty() || e.plan()?.kernels() > 1 || rows.part(0, step).plan()?.kernels() > 1)
     {
         return Ok(None);
@@ -170,7 +167,7 @@ fn blocks(e: &Expr, at: Loc) -> Result<Option<Chunks>> {
 }
 
 /// Returns the bytes of an array's elements without a copy, or `None` if they are not in host memory in C order. Also
-/// returns `None` for bools, because a kernel may store true as any byte except 0.
+/// returns `None` for bool arrays, because a kernel may store `true` as any byte except 0.
 fn host_bytes(array: &Array) -> Option<&[u8]> {
     let (buffer, _, offset) = array.stored();
     let (size, dtype) = (array.size(), array.dtype());
@@ -180,7 +177,7 @@ fn host_bytes(array: &Array) -> Option<&[u8]> {
     Device::host_bytes(buffer)?.get(offset * dtype.size()..(offset + size) * dtype.size())
 }
 
-/// Passes the bytes of an array's elements to `give`.
+/// Passes the bytes of an array's elements to `give`, without a copy if they are in host memory in C order.
 fn give_bytes(array: Array, at: Loc, give: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> Result<(), Stopped> {
     if let Some(bytes) = host_bytes(&array) {
         return Ok(give(bytes)?);

@@ -1,4 +1,4 @@
-//! Evaluation: all given expressions that are not arrays yet are computed by one plan.
+//! Evaluation of expressions. All expressions that are evaluated together are computed by one plan.
 
 use super::Array;
 use super::checked::{execute, execute_one};
@@ -13,8 +13,8 @@ use std::collections::HashSet;
 use std::panic::Location;
 
 /// Evaluates several expressions together, and returns an array for each. Subexpressions that they share are computed
-/// once, and all of them run as one plan. The list may mix arrays and expressions. If the number of expressions is
-/// known only at run time, use [`eval_many`].
+/// once. Arrays in the list are returned unchanged. If the number of expressions is known only at run time, use
+/// [`eval_many`].
 ///
 /// # Errors
 /// Returns the first error that one of the expressions carries, an error if operands are on different devices, and the
@@ -59,15 +59,14 @@ pub fn eval_many(expressions: impl IntoIterator<Item = impl AsRef<Expr>>) -> Res
     Ok(together("eval_many", &list, at)?.into_vec())
 }
 
-/// Evaluates expressions on the device of their arrays. Errors name the operation `op`.
+/// Evaluates expressions on the device of their arrays. Error messages name the operation `op`.
 fn together(op: &'static str, list: &[&Expr], at: Loc) -> Result<Results> {
     let device = common(op, list.iter().copied(), at)?;
     run(list, &Device::of(device), at, false)
 }
 
-/// Evaluates expressions on a device. Expressions that are already arrays in memory are returned unchanged. With
-/// `at_once`, this call returns every error of the evaluation. Without it, a GPU reports an index out of range only at
-/// the next read.
+/// Evaluates expressions on a device. Arrays in the list are returned unchanged. With `at_once`, this call returns
+/// every error of the evaluation; without it, a GPU reports an index out of range only at the next read.
 pub(super) fn run(expressions: &[&Expr], device: &Device, at: Loc, at_once: bool) -> Result<Results> {
     // an expression that is a Rust number without a dtype becomes an array of the number's default dtype
     let is_number = |e: &&&Expr| e.0.untyped().is_some();
@@ -102,7 +101,7 @@ pub(super) fn run(expressions: &[&Expr], device: &Device, at: Loc, at_once: bool
 }
 
 /// Returns the array of an expression whose elements are already in memory. An expression with its own derivative rule,
-/// such as the result of `stop_gradient`, becomes a new array that shares the memory but does not have the rule.
+/// such as the result of `stop_gradient`, becomes an array that shares the memory but has no such rule.
 pub(super) fn constant(e: &Expr) -> Result<Array> {
     match (e.0.stored(), e.0.layout()) {
         (Some((buffer, ..)), _) if buffer.is_placeholder() => Err(plan::without_elements(e.0.location)),
@@ -113,9 +112,9 @@ pub(super) fn constant(e: &Expr) -> Result<Array> {
     }
 }
 
-/// Gives an array a buffer handle of its own if an earlier result shares its memory, as equal expressions do because
-/// they are computed once. Derivatives need different handles to tell the two arrays apart. `known` contains the memory
-/// addresses of the earlier results; the address of this array is added to it.
+/// Gives an array a buffer handle of its own if an earlier result shares its memory, as the results of equal
+/// expressions do. Derivatives identify arrays by their handles. `known` contains the memory addresses of the earlier
+/// results, and the address of this array is added to it.
 pub(super) fn apart(array: Array, known: &mut HashSet<*const ()>) -> Array {
     match (array.0.0.stored(), array.0.0.layout()) {
         (Some((buffer, ..)), Some(layout)) if !known.insert(buffer.address()) => {
@@ -131,8 +130,8 @@ impl Expr {
     ///
     /// # Errors
     /// Returns the error that the expression carries, or an error if memory is too small, a limit is exceeded, or the
-    /// device is lost. On the CPU, also returns an error if an index is out of range. A GPU reports such an index
-    /// later: at the next read, [`Device::synchronize`], or write that waits.
+    /// device is lost. On the CPU, also returns an error if an index is out of range. A GPU reports such an index at
+    /// the next read, at [`Device::synchronize`], or at the next write that waits.
     #[doc(alias("materialize", "compute"))]
     #[track_caller]
     pub fn eval(&self) -> Result<Array> {
@@ -150,9 +149,9 @@ impl Expr {
         })
     }
 
-    /// Evaluates the expression on this device, and returns its values as an array. The expression's arrays must
-    /// already be on the device. An expression without arrays (`zeros`, random numbers) is computed there. This never
-    /// moves data between devices; use [`Expr::to_device`] for that.
+    /// Evaluates the expression on this device, and returns its values as an array. An expression without arrays
+    /// (`zeros`, random numbers) can run on any device. The arrays of other expressions must already be on this device;
+    /// use [`Expr::to_device`] to move them.
     ///
     /// # Errors
     /// Returns [`ErrorKind::DeviceMismatch`] if the expression has arrays on another device, and the errors of
@@ -171,8 +170,7 @@ impl Expr {
         const OP: &str = "eval_on";
         let at = Location::caller();
         let node = self.checked()?;
-        // an expression without buffers runs on any device; it may still carry the number of a device that no longer
-        // exists
+        // an expression without buffers runs on any device, even if it stores the number of a device that has ended
         if node.device == device.id() || buffer_below(self).is_none() {
             return only(run(&[self], device, at, false)?, OP, at);
         }

@@ -12,10 +12,10 @@ use crate::plan::{self, CachedPlan};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
-/// The arrays that an evaluation returns. Most evaluations return one, which this type holds without a heap allocation.
+/// The arrays that an evaluation returns. A single array, the most frequent case, needs no heap allocation.
 pub(super) type Results = SmallVec<[Array; 1]>;
 
-/// Returns the only result of an evaluation. Errors name the operation `op`.
+/// Returns the only result of an evaluation, or an error that names the operation `op` if there is none.
 #[inline]
 pub(super) fn only(mut results: Results, op: &'static str, at: Loc) -> Result<Array> {
     results.pop().ok_or_else(|| no_result(op, at))
@@ -26,14 +26,14 @@ fn no_result(op: &'static str, at: Loc) -> Error {
     Error::with_line(ErrorKind::Internal, op, "no result", at)
 }
 
-/// Computes expressions that are not arrays yet. A caller passes the operand of a view, not the view, if a plan would
-/// store that operand as a whole anyway.
+/// Computes unevaluated expressions into new memory, by one plan. If a plan would store the operand of a view as a
+/// whole anyway, the caller passes this operand instead of the view.
 pub(super) fn execute(roots: &[&Expr], device: &Device, at: Loc, at_once: bool) -> Result<Results> {
     let line = |i: usize| roots[i].0.location;
     with_plan(roots, device, |planned, bindings| compute(planned, &line, bindings, device, at, at_once))
 }
 
-/// Does the same as [`execute`] for a single expression, and returns its array directly instead of in a list.
+/// Computes a single expression like [`execute`], and returns its array directly instead of in a list.
 #[inline]
 pub(super) fn execute_one(root: &Expr, device: &Device, at: Loc) -> Result<Array> {
     with_plan(&[root], device, |planned, bindings| match &planned.plan.outputs[..] {
@@ -42,8 +42,8 @@ pub(super) fn execute_one(root: &Expr, device: &Device, at: Loc) -> Result<Array
     })
 }
 
-/// Finds the plan of some expressions in the cache, or makes it. Then calls `run` with the plan and with the buffers
-/// and numbers that it reads. `run` must add the buffers of the outputs.
+/// Finds the plan of some expressions in the cache or makes it, and calls `run` with the plan and the buffers and
+/// numbers that the plan reads. `run` must add the buffers of the outputs.
 #[inline(always)]
 fn with_plan<T>(roots: &[&Expr], device: &Device, run: impl Fn(&CachedPlan, Bindings<'_>) -> Result<T>) -> Result<T> {
     let on_recent = |planned: &Arc<CachedPlan>, found: &plan::Found<'_>| {
@@ -66,7 +66,7 @@ fn with_new_plan<T>(
     run(&planned, Bindings { inputs, outputs: &[], scalars, lines: &walk, replaces: false })
 }
 
-/// Runs a plan that has a single output.
+/// Runs a plan that has a single output, and returns it as an array.
 #[inline(always)]
 fn compute_one(
     planned: &CachedPlan,
@@ -90,8 +90,8 @@ fn run(planned: &CachedPlan, bindings: Bindings<'_>, device: &Device, at: Loc, a
     done.map_err(|e| e.of_result(wanted(plan)).or_at(at))
 }
 
-/// Returns the name of the operation for which a plan needs most memory. That is a routine, because it needs its
-/// operands whole, or otherwise the last kernel.
+/// Returns the name of the operation that an out-of-memory error blames: the first routine of a plan, because a routine
+/// needs its whole operands in memory, otherwise the last kernel.
 fn wanted(plan: &ExecutionPlan) -> &'static str {
     let routine =
         plan.steps.iter().find_map(|step| if let Step::Routine(call) = step { Some(call.row.name) } else { None });
@@ -99,8 +99,8 @@ fn wanted(plan: &ExecutionPlan) -> &'static str {
     routine.or_else(kernel).unwrap_or("eval")
 }
 
-/// Runs a plan, and returns its outputs as arrays. `line` returns the source line of the expression with a given index.
-/// The output buffers are allocated here, so the outputs in `bindings` are empty.
+/// Allocates the outputs of a plan, runs the plan, and returns the outputs as arrays. `line` returns the source line of
+/// the expression with a given index.
 pub(super) fn compute(
     planned: &CachedPlan,
     line: &dyn Fn(usize) -> Loc,
@@ -124,7 +124,7 @@ pub(super) fn compute(
     let array = |(buffer, n): (Buffer, usize)| array(&plan.outputs[n], buffer, at);
     let output_of = &planned.output_of;
     if output_of.len() == outputs.len() {
-        // no two expressions share an output, so each output has the same index as its expression
+        // each expression has an output of its own, so the output with index `n` belongs to expression `n`
         let mut results = Results::new();
         for (n, (buffer, _)) in outputs.into_iter().enumerate() {
             results.push(array((buffer, n)));
@@ -134,7 +134,7 @@ pub(super) fn compute(
     Ok(output_of.iter().map(|n| array((outputs[*n].0.clone(), *n))).collect())
 }
 
-/// Allocates the memory of an output. `line` returns the source line of its expression, for the error if that fails.
+/// Allocates the memory of an output. `line` returns the source line that an error reports.
 #[inline]
 fn allocate(plan: &ExecutionPlan, output: &Output, device: &Device, at: Loc, line: &dyn Fn() -> Loc) -> Result<Buffer> {
     let bytes = layout::product(output.shape.as_slice()).checked_mul(output.dtype.size()).ok_or_else(|| {

@@ -7,14 +7,14 @@ use crate::base::layout::span_of;
 use std::panic::Location;
 
 impl Array {
-    /// Returns the elements of an array on the CPU as a slice in C order, without a copy. An array on the CPU is
-    /// already computed, so the call never waits.
+    /// Returns the elements of an array on the CPU as a slice in C order, without a copy.
     ///
     /// # Errors
-    /// Returns [`ErrorKind::DType`] if `T` is not the array's type, and [`ErrorKind::DeviceMismatch`] if the array is
-    /// on a GPU. Returns [`ErrorKind::Argument`] if the array is not contiguous in C order;
-    /// [`contiguous`](crate::Expr::contiguous) makes such a copy. Returns [`ErrorKind::Unsupported`] if a bool array
-    /// has a byte other than 0 and 1 (kernels may store such bytes).
+    /// * [`ErrorKind::DType`] if `T` is not the array's type.
+    /// * [`ErrorKind::DeviceMismatch`] if the array is on a GPU.
+    /// * [`ErrorKind::Argument`] if the array is not contiguous in C order; [`contiguous`](crate::Expr::contiguous)
+    ///   makes a contiguous copy.
+    /// * [`ErrorKind::Unsupported`] if a bool array has a byte other than 0 and 1 (kernels may store such bytes).
     ///
     /// ```
     /// let x = cupric::array![[1., 2.], [3., 4.]];
@@ -66,7 +66,8 @@ impl Array {
         Ok(unsafe { std::slice::from_raw_parts_mut(first, count) })
     }
 
-    /// Returns the elements like [`Array::host_elements`]. Also returns an error if they are not contiguous in C order.
+    /// Returns all elements as a slice, or an error if they are not contiguous in C order, not on the CPU, or not of
+    /// type `T`.
     fn contiguous_elements<T: crate::Element>(&self, op: &'static str, at: Loc) -> Result<&[T]> {
         let elements = self.host_elements(op, at)?;
         if self.is_contiguous() {
@@ -77,9 +78,9 @@ impl Array {
         Err(Error::with_line(ErrorKind::Argument, op, detail, at))
     }
 
-    /// Returns the bytes of an array on the CPU, from its first element in memory to its last; empty for an array
-    /// without elements. Fails for an array on another device, and for bools with a byte that is neither 0 nor 1: a
-    /// kernel may store true as any byte except 0, but other libraries do not expect that.
+    /// Returns the bytes of an array on the CPU, from its first element in memory to its last. Returns no bytes for an
+    /// array without elements. Fails for an array on a GPU, and for bools with a byte other than 0 and 1. (A kernel may
+    /// store `true` as any byte except 0, but other libraries do not expect that.)
     fn host_memory(&self, op: &'static str, at: Loc) -> Result<&[u8]> {
         let (buffer, strides, offset) = self.stored();
         let Some(bytes) = Device::host_bytes(buffer) else {
@@ -102,19 +103,19 @@ impl Array {
     }
 
     /// Returns the address of the element whose index is 0 along every axis, or null for an array without elements.
-    /// Fails as [`Array::host_memory`] does.
+    /// Fails for an array on a GPU, and for bools with a byte other than 0 and 1.
     pub(crate) fn host_pointer(&self, op: &'static str, at: Loc) -> Result<*mut u8> {
         let bytes = self.host_memory(op, at)?;
         let (buffer, _, offset) = self.stored();
         match Device::host_pointer(buffer) {
-            // `host_memory` has checked that the element is inside the memory
+            // `host_memory` has returned an error if the element is outside the buffer
             Some(memory) if !bytes.is_empty() => Ok(memory.wrapping_add(offset * self.dtype().size())),
             _ => Ok(std::ptr::null_mut()),
         }
     }
 
-    /// Returns the elements from the first to the last in memory, like [`Array::host_memory`]. Also fails if the array
-    /// has another dtype than `T`.
+    /// Returns the elements of an array on the CPU, from the first to the last in memory. Fails for an array on a GPU
+    /// or with another dtype than `T`, and for bools with a byte other than 0 and 1.
     pub(crate) fn host_elements<T: crate::Element>(&self, op: &'static str, at: Loc) -> Result<&[T]> {
         if self.dtype() != T::DTYPE {
             let detail = format!("the array has dtype {}, not {}; use astype", self.dtype(), T::DTYPE);
@@ -127,7 +128,7 @@ impl Array {
         if before.is_empty() && after.is_empty() {
             return Ok(elements);
         }
-        // cannot happen, because memory of the pool and of every `Vec` is aligned for its elements
+        // cannot happen, because buffers and every `Vec` are aligned for their elements
         Err(Error::with_line(ErrorKind::Internal, op, "the elements are not aligned", at))
     }
 }

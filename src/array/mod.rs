@@ -1,6 +1,4 @@
 //! Floor 4: the array and its evaluation. (A floor is a layer that uses only lower floors: see `ARCHITECTURE.md`.)
-//! `array/read.rs` contains reads, `array/write.rs` writes, `array/host.rs` slices of the memory, `array/nested.rs`
-//! nested lists, and `array/evaluate.rs` evaluation.
 
 pub(crate) mod check;
 pub(crate) mod device;
@@ -38,10 +36,9 @@ use std::ops::Deref;
 use std::panic::Location;
 use std::sync::Arc;
 
-/// An n-dimensional array: an [`Expr`] that is already computed. All operations are methods of `Expr`, and they accept
-/// arrays directly.
+/// An n-dimensional array: an [`Expr`] that is already computed. All methods of `Expr` accept arrays directly.
 ///
-/// Cloning shares the memory. An array is a value: a write to one array never changes another one.
+/// Cloning shares the memory, but a write to one array never changes another array.
 #[derive(Clone)]
 pub struct Array(Expr);
 
@@ -88,31 +85,32 @@ impl AsRef<Expr> for Array {
 pub struct Plan {
     cached: Arc<plan::CachedPlan>,
     device: Device,
-    /// The source line of each step (kernel or routine) of the plan in this expression. Expressions of the same
-    /// structure share the plan itself, but not the lines.
+    /// The source line of each step (kernel or routine) of the plan. The lines are stored here because expressions of
+    /// the same structure share `cached`.
     lines: Arc<[Option<Loc>]>,
 }
 
 impl Plan {
-    /// Returns the number of kernels and routines (such as `bincount`) that would run. A kernel with several passes
+    /// Returns the number of kernels and routines (such as `bincount`) that the plan runs. A kernel with several passes
     /// counts once.
     pub fn kernels(&self) -> usize {
         self.cached.plan.kernel_count()
     }
 
-    /// Returns the number of dispatches: one for each kernel or routine, and more for a kernel or routine that has
-    /// several passes or arrays larger than one binding.
+    /// Returns the number of dispatches: one for each kernel or routine, or several if it has several passes or an
+    /// array that is too large for one binding.
     pub fn dispatches(&self) -> usize {
         self.cached.plan.dispatches()
     }
 
-    /// Returns how many bytes the kernels and routines read, and how many they write. Each element of each operand of
-    /// each kernel counts once.
+    /// Returns how many bytes the kernels and routines read, and how many bytes they write. Each element of each
+    /// operand of each kernel counts once, regardless of caches.
     pub fn bytes(&self) -> (u64, u64) {
         self.cached.plan.bytes()
     }
 
-    /// Returns the WGSL source of each kernel, as the expression's GPU would compile it. Empty on the CPU.
+    /// Returns the WGSL source of each kernel, as the expression's GPU would compile it. Returns an empty list on the
+    /// CPU.
     pub fn wgsl(&self) -> Vec<String> {
         self.device.shaders(&self.cached.plan)
     }
@@ -122,7 +120,8 @@ impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let line = |step: usize| self.lines.get(step).copied().flatten();
         fmt::Display::fmt(&self.cached.plan.with_lines(&line), f)?;
-        // how the device converts f16 does not depend on the plan, so the plan's own text does not contain it
+        // how the device converts f16 is a property of the device and not of the plan, so the plan's own text does not
+        // contain it
         let caps = self.device.backend().caps();
         let has_halves = |k: &Kernel| {
             let stored = k.stores.iter().map(|s| s.dtype);
@@ -146,11 +145,11 @@ impl Array {
         Array(Expr::stored(buffer, layout, dtype, at))
     }
 
-    /// Returns the buffer, the array's strides, and the offset of its first element in the buffer.
+    /// Returns the array's buffer, its strides, and the offset of its first element in the buffer.
     fn stored(&self) -> (&Buffer, &Strides, usize) {
         match self.0.0.stored() {
             Some(stored) => stored,
-            // cannot happen, because every constructor makes a stored node
+            // cannot happen, because every constructor of `Array` makes a stored node
             None => unreachable!("an Array is stored"),
         }
     }
@@ -164,8 +163,8 @@ impl Array {
         Layout { shape: copied(&self.0.0.shape), strides: copied(strides), offset }
     }
 
-    /// Makes an array on the CPU from elements in C order. It takes over the vector's memory without copying. One
-    /// length of the shape may be −1; it is then computed from the number of elements.
+    /// Makes an array on the CPU from elements in C order. The array takes over the vector's memory without copying.
+    /// One length of the shape may be −1; it is then computed from the number of elements.
     ///
     /// # Errors
     /// Returns [`ErrorKind::Shape`] if the number of elements does not match the shape or a length is below −1, and
@@ -199,14 +198,14 @@ impl Array {
         Array::of_bytes(T::bytes(elements), T::DTYPE, &shape, at)
     }
 
-    /// Makes an array on the CPU from the bytes of its elements, in C order and in this machine's byte order. The bytes
-    /// may come from [`Expr::to_bytes`] or from a buffer of another program or library. They are copied, and do not
-    /// need to be aligned. One length of the shape may be −1; it is then computed from the number of bytes.
+    /// Makes an array on the CPU from a copy of the bytes of its elements, in C order and in this machine's byte order.
+    /// The bytes may come from [`Expr::to_bytes`] or from another program, and do not need to be aligned. One length of
+    /// the shape may be −1; it is then computed from the number of bytes.
     ///
     /// # Errors
     /// Returns [`ErrorKind::Shape`] if the number of bytes does not match the shape's elements, and
-    /// [`ErrorKind::Argument`] if a bool has a byte other than 0 and 1. Returns [`ErrorKind::LimitExceeded`] as
-    /// [`Array::from_vec`] does, and [`ErrorKind::OutOfMemory`] if the host has no memory for the copy.
+    /// [`ErrorKind::Argument`] if a bool has a byte other than 0 and 1. Returns [`ErrorKind::LimitExceeded`] if the
+    /// shape has more than 64 axes, and [`ErrorKind::OutOfMemory`] if the host has no memory for the copy.
     ///
     /// ```
     /// use cupric::{Array, DType};
@@ -255,7 +254,7 @@ impl Array {
         Array::new(Device::adopt(elements), Layout::c(shape), T::DTYPE, at)
     }
 
-    /// Returns the shape: the length of each axis.
+    /// Returns the shape, which is the length of each axis.
     pub fn shape(&self) -> &[usize] {
         &self.0.0.shape
     }
@@ -275,8 +274,8 @@ impl Array {
         self.0.0.dtype
     }
 
-    /// Returns, for each axis, the distance in memory between neighbours along that axis, in elements. It is negative
-    /// along a flipped axis and 0 along a broadcast axis.
+    /// Returns the strides: for each axis, the distance in memory between neighbouring elements, in elements (not
+    /// bytes). A stride is negative along a flipped axis and 0 along a broadcast axis.
     pub fn strides(&self) -> &[isize] {
         self.stored().1
     }
@@ -292,13 +291,13 @@ impl Array {
     }
 }
 
-/// Returns the shape that a caller requests for `count` elements, with a length of −1 replaced. Fails if the number of
-/// elements does not match the shape.
+/// Returns the shape that a caller requests for `count` elements. A length of −1 is replaced by the length that follows
+/// from `count`. Returns an error if `count` does not match the shape.
 fn shape_of(count: usize, shape: impl crate::IntoShape, op: &'static str, at: Loc) -> Result<Shape> {
     filled_arg(count, &shape.into_shape()).map_err(|f| f.at(op, at))
 }
 
-/// Returns the plan by which [`eval_many`] would evaluate the expressions of an iterator together. Nothing runs.
+/// Returns the plan by which [`eval_many`] would evaluate the expressions of an iterator together, without running it.
 ///
 /// # Errors
 /// Returns the errors of [`Expr::plan`], and an error if the expressions are on several devices.
@@ -315,7 +314,7 @@ pub fn plan_many(expressions: impl IntoIterator<Item = impl AsRef<Expr>>) -> Res
     planned("plan_many", &given.iter().map(AsRef::as_ref).collect::<Vec<&Expr>>(), Location::caller())
 }
 
-/// Returns the plan of expressions on their common device. Errors name the operation `op`.
+/// Returns the plan of expressions on their common device. Error messages name the operation `op`.
 fn planned(op: &'static str, list: &[&Expr], at: Loc) -> Result<Plan> {
     let device = Device::of(common(op, list.iter().copied(), at)?);
     let given = list.iter().map(|e| e.checked().map(|_| strong(plan::computed(e).0.clone(), at)));
@@ -330,9 +329,9 @@ fn planned(op: &'static str, list: &[&Expr], at: Loc) -> Result<Plan> {
 }
 
 impl Expr {
-    /// Returns the plan by which the expression would be evaluated, with its kernels, dispatches and bytes. Nothing
-    /// runs. In the printed plan, each kernel has the source line in your program of the last operation that it
-    /// computes.
+    /// Returns the plan by which the expression would be evaluated, with its kernels, dispatches and bytes, without
+    /// running it. The printed plan has a source line of your program for each kernel: the line of the last operation
+    /// that the kernel computes.
     ///
     /// # Errors
     /// Returns the error that the expression carries, or an error if a limit of the device is exceeded.
@@ -349,9 +348,9 @@ impl Expr {
         planned("plan", &[self], Location::caller())
     }
 
-    /// Returns the same values in contiguous memory, in C order (NumPy's `ascontiguousarray`). An array that is already
-    /// contiguous is returned unchanged, any other array is copied, and an expression is computed into such memory.
-    /// Operations accept arrays of any layout; only code that accesses the memory directly needs this.
+    /// Returns the same values in contiguous memory, in C order, like NumPy's `ascontiguousarray`. An array that is
+    /// already contiguous is returned unchanged. Operations accept arrays of any layout, so only code that accesses the
+    /// memory directly needs this.
     ///
     /// ```
     /// let x = cupric::array![[1, 2], [3, 4]];
@@ -373,7 +372,8 @@ impl Expr {
 
     /// Returns a copy of the values, in C order.
     fn in_c_order(&self, at: Loc) -> Expr {
-        // a `Reshape` node stores its operand in C order, so a `Reshape` to the same shape makes a copy
+        // a `Reshape` node that is evaluated stores its result in C order, so a `Reshape` to the same shape makes a
+        // copy
         let (dtype, device) = (self.0.dtype, self.0.device);
         Expr::node(NodeOp::Reshape, smallvec![self.clone()], self.0.shape.clone(), dtype, device, at)
     }

@@ -1,4 +1,4 @@
-//! Nested lists on the host: conversion to and from arrays.
+//! Conversion of nested lists to arrays, and of arrays to nested lists.
 
 use super::Array;
 use crate::base::dtype::Element;
@@ -11,8 +11,8 @@ use std::slice::Iter;
 
 /// The operation that errors name when an array cannot become nested lists.
 const OP: &str = "to_nested";
-/// The maximum number of zero-sized lists (`[f32; 0]`) in one list. They use no memory that could limit their number,
-/// and building more would take seconds.
+/// The maximum number of zero-sized lists (`[f32; 0]`) in one list. Memory does not limit their number, and building
+/// more than this would take seconds.
 const MOST_OF_NO_SIZE: usize = 1 << 30;
 
 mod sealed {
@@ -31,18 +31,18 @@ mod sealed {
 pub trait Nested: sealed::Nested + Sized {
     /// The element type.
     type Item: Element;
-    /// Appends to `shape` the length of list `first`, and then the length of the first list at each depth inside it. A
-    /// length is 0 if there is no such list.
+    /// Appends to `shape` the length of the list `first`, then the length of the first list inside `first`, and so on
+    /// for each depth. Appends 0 where there is no list.
     #[doc(hidden)]
     fn lengths(first: Option<&Self>, shape: &mut Vec<usize>);
-    /// Returns the length of the first list inside this one whose length does not match the shape, and stores the
-    /// position of that list in `place`. The caller sets `place` to the position of this list.
+    /// Finds the first list inside this one whose length does not match the shape. Returns its length, and stores its
+    /// position in `place`. The caller sets `place` to the position of this list.
     #[doc(hidden)]
     fn misfit(&self, shape: &[usize], place: &mut Vec<usize>) -> Option<usize>;
     /// Appends the list's elements to `into`, in C order.
     #[doc(hidden)]
     fn gather(&self, into: &mut Vec<Self::Item>);
-    /// Returns whether an array of this shape can become such a list.
+    /// Returns whether an array of this shape can become a list of this type.
     #[doc(hidden)]
     fn fits(shape: &[usize]) -> bool;
     /// Builds a list of this shape from elements in C order.
@@ -84,8 +84,7 @@ impl<T: Nested> Nested for Vec<T> {
     }
     fn build(shape: &[usize], elements: &mut Iter<'_, T::Item>) -> Result<Self> {
         let (n, below) = shape.split_first().ok_or_else(lists_and_shape_differ)?;
-        // an array without elements can have the shape [n, 0], so n may be larger than the number of lists that fit in
-        // memory
+        // an array of the shape [n, 0] has no elements, so n may be larger than the number of lists that fit in memory
         if size_of::<T>() == 0 && *n > MOST_OF_NO_SIZE {
             let detail = format!("{n} zero-sized lists are too many; the limit is {MOST_OF_NO_SIZE}");
             return Err(Error::with_line(ErrorKind::LimitExceeded, OP, detail, None));
@@ -118,7 +117,8 @@ impl<T: Nested, const N: usize> Nested for [T; N] {
     }
 }
 
-/// Returns an internal error. It cannot occur, because [`Nested::fits`] has checked that the lists fit the shape.
+/// Returns the internal error for lists that do not fit the shape. It cannot occur, because [`Nested::fits`] is checked
+/// first.
 fn lists_and_shape_differ() -> Error {
     Error::with_line(ErrorKind::Internal, OP, "the lists do not fit the shape", None)
 }
@@ -160,7 +160,7 @@ fn gathered<L: Nested>(lists: &L, op: &'static str, at: Loc) -> Result<(Vec<L::I
 }
 
 impl Array {
-    /// Makes an array on the CPU from nested lists.
+    /// Makes an array on the CPU from nested lists, with one axis for each depth of nesting.
     ///
     /// # Errors
     /// Returns [`ErrorKind::Shape`] if lists at the same depth have different lengths, [`ErrorKind::LimitExceeded`] if
@@ -184,8 +184,7 @@ impl Array {
 }
 
 impl Expr {
-    /// Returns the elements as nested lists, on the host. Each axis becomes a `Vec` or a Rust array. The length of a
-    /// Rust array must equal the length of its axis.
+    /// Returns the elements as nested lists, on the host. Each axis becomes a `Vec` or a Rust array.
     ///
     /// # Errors
     /// Returns [`ErrorKind::Shape`] if the depth of the lists is not the number of axes, or if the length of a Rust

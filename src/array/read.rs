@@ -12,11 +12,11 @@ use crate::plan::backend::{Pending, Receive, Received, wait};
 use std::mem::MaybeUninit;
 use std::panic::Location;
 
-/// A read in progress: elements that have already arrived, or a future that returns them. Both variants keep the array
-/// alive, and the array keeps its device alive.
+/// A read in progress: either elements that have already arrived, or a future that returns them. Both variants keep the
+/// array alive, which keeps its device alive.
 enum Reading<T> {
     Done(Vec<T>, Array),
-    /// Boxed, because moving a large future would take most of the time to read a single element.
+    /// Boxed, because the future is large and moving it would take most of the time of reading a single element.
     Pending(Pending<Vec<T>>),
 }
 
@@ -26,10 +26,10 @@ impl Array {
         if self.is_contiguous() { Ok(self.clone()) } else { self.0.compact(at) }
     }
 
-    /// Copies the elements of an array that is contiguous in C order (or their bytes, if `T` is `u8`), if its device
-    /// can copy them directly to the host. Otherwise returns `None`.
+    /// Copies the elements of an array in C order to the host, if its device can do so directly; otherwise returns
+    /// `None`. If `T` is `u8`, copies the bytes of the elements, whatever their dtype.
     fn copied<T: Element>(&self, op: &'static str, at: Loc) -> Option<Result<Vec<T>>> {
-        // `u8` requests the bytes of elements of any dtype
+        // the number of elements of `T`; `T` is `u8` if the caller requests the bytes of elements of any dtype
         let n = self.size() * self.dtype().size() / size_of::<T>();
         let (buffer, _, offset) = self.stored();
         let device = self.device();
@@ -54,10 +54,10 @@ impl Array {
         Some(Ok(elements))
     }
 
-    /// Returns the elements in C order, on the host. It returns the array's own memory, without copying, if that memory
-    /// came from [`Array::from_vec`] or another constructor that takes over a `Vec`, the array covers all of it, and no
-    /// other array or expression uses it. Otherwise, and always for bool, it copies the elements as [`Expr::to_vec`]
-    /// does.
+    /// Returns the elements in C order, on the host. The array's own memory is returned, without copying, if three
+    /// conditions hold: it came from [`Array::from_vec`] or another constructor that takes over a `Vec`, the array
+    /// covers all of it, and nothing else uses it. Otherwise, and always for bool, the elements are copied as by
+    /// [`Expr::to_vec`].
     ///
     /// # Errors
     /// Returns the errors of [`Expr::to_vec`].
@@ -79,10 +79,10 @@ impl Array {
         }
     }
 
-    /// Returns the array's memory as the `Vec` that the array was made from, without a copy; `None` if that is not
-    /// possible. After `Some`, the array must not be used any more.
+    /// Takes out the `Vec` that the array was made from, without a copy, or returns `None` if that is not possible.
+    /// After `Some`, the array must not be used any more.
     fn take_vec<T: Element>(&mut self) -> Option<Vec<T>> {
-        // bools are copied, because a kernel may store a bool as any byte, and the copy normalises it to 0 or 1
+        // bools are copied, because a kernel may store `true` as any byte except 0, and the copy normalises it to 1
         if self.dtype() != T::DTYPE || T::DTYPE == DType::Bool || !self.is_contiguous() {
             return None;
         }
@@ -98,21 +98,22 @@ impl Array {
     }
 
     /// Enqueues a read of the bytes of an array that is contiguous in C order. The device passes the bytes to
-    /// `receive`. Returns a future that completes when the read ends.
+    /// `receive`. The returned future completes when all bytes have been passed.
     fn read(&self, at: Loc, receive: Receive) -> impl Future<Output = Result<()>> + Send + use<> {
         let dense = self.clone();
         let (buffer, _, offset) = dense.stored();
         let size = dense.dtype().size();
         let device = dense.device();
         let done = device.backend().download_to(buffer, offset * size, dense.size() * size, receive);
-        // the future holds the array, so that its memory is not reused before it is read
+        // the future holds the array, so that its memory is not reused before the device has read it
         async move {
             let _dense = dense;
             done.await.map_err(|e| e.or_at(at))
         }
     }
 
-    /// Enqueues a read of the elements (or of their bytes, if `T` is `u8`) of an array that is contiguous in C order.
+    /// Enqueues a read of the elements of an array that is contiguous in C order. If `T` is `u8`, reads the bytes of
+    /// the elements instead, whatever their dtype.
     fn elements<T: Element>(
         &self,
         op: &'static str,
@@ -132,9 +133,9 @@ impl Array {
         })
     }
 
-    /// Copies an array that is contiguous in C order to another device. The host receives the bytes in blocks and
-    /// passes each block on immediately. The memory on the target is allocated first. If that fails, nothing is read,
-    /// so an error of an earlier kernel stays on the array's device until the next read.
+    /// Copies an array that is contiguous in C order to another device, in blocks that pass through the host. The
+    /// memory on the target is allocated first. If that fails, nothing is read, so late errors of earlier kernels are
+    /// not consumed.
     fn sent(&self, device: &Device, at: Loc) -> Result<impl Future<Output = Result<Array>> + Send + use<>> {
         let buffer = device.backend().allocate(self.size() * self.dtype().size()).map_err(|e| e.or_at(at))?;
         let (target, to, mut offset) = (device.clone(), buffer.clone(), 0);
@@ -150,9 +151,9 @@ impl Array {
 }
 
 impl Expr {
-    /// Returns an array with the same values on this device. This is the only way to move an array between devices. If
-    /// the expression is a view, only the elements of the view are moved. An expression without arrays (`zeros`, random
-    /// numbers) has no device yet and is computed on this one.
+    /// Returns an array with the same values on this device. Of a view, only the view's elements are moved. An
+    /// expression without arrays (`zeros`, random numbers) has no device yet and is computed on this device. No other
+    /// method moves an array between devices.
     ///
     /// # Errors
     /// Returns the errors of [`Expr::eval`] and [`Expr::to_vec`], except the one for a wrong dtype, and
@@ -164,7 +165,7 @@ impl Expr {
     }
 
     /// The asynchronous form of [`Expr::to_device`], for code that must not block. The call itself plans, compiles and
-    /// submits the kernels, and allocates memory on the target. The future waits for the values.
+    /// submits the kernels, and allocates memory on the target device. The future waits for the values.
     ///
     /// # Errors
     /// Returns the errors of [`Expr::to_device`].
@@ -183,12 +184,12 @@ impl Expr {
         async move { moving?.await }
     }
 
-    /// Returns an array with the values of the expression on a device. Errors name the operation `op`.
+    /// Returns an array with the values of the expression on a device. Error messages name the operation `op`.
     pub(crate) fn moved(&self, device: &Device, op: &'static str, at: Loc) -> Result<Array> {
         wait(op, "to_device_async", self.moving(device, op, at)?).map_err(|e| e.or_at(at))
     }
 
-    /// Starts to move the values to a device. Returns a future of the moved array.
+    /// Starts to move the expression's values to a device, and returns a future of the array on that device.
     pub(crate) fn moving(
         &self,
         device: &Device,
@@ -250,7 +251,7 @@ impl Expr {
         const OP: &str = "to_vec_as";
         let at = Location::caller();
         let node = self.checked()?;
-        // the CPU does the conversion if the array's device does not support the type
+        // if the array's device does not support `T`, move the array to the CPU and convert it there
         let has_type = Device::with(node.device, |device| device.supports(T::DTYPE));
         let whole = if has_type { self.clone() } else { self.moved(&Device::cpu(), OP, at)?.0 };
         let elements = cast(strong(whole, at), T::DTYPE, at).fetch::<T>(OP, at);
@@ -275,8 +276,8 @@ impl Expr {
         wait("to_bytes", "to_bytes_async", self.bytes("to_bytes", at)).map_err(|e| e.or_at(at))
     }
 
-    /// The asynchronous form of [`Expr::to_bytes`], for code that must not block. As in [`Expr::to_vec_async`], only
-    /// the future waits.
+    /// The asynchronous form of [`Expr::to_bytes`], for code that must not block. The call itself submits the kernels,
+    /// and the future waits for the bytes.
     ///
     /// # Errors
     /// Returns the errors of [`Expr::to_bytes`].
@@ -292,7 +293,7 @@ impl Expr {
         self.bytes("to_bytes_async", Location::caller())
     }
 
-    /// Starts to read the bytes of the elements, in C order.
+    /// Starts to read the bytes of the elements in C order, and returns a future of the bytes.
     pub(super) fn bytes(&self, op: &'static str, at: Loc) -> impl Future<Output = Result<Vec<u8>>> + Send + use<> {
         let reading = self.checked().map(|_| {
             let e = strong(self.clone(), at);
@@ -302,7 +303,7 @@ impl Expr {
             let (dtype, reading) = reading?;
             let mut bytes = reading.await?;
             if dtype == DType::Bool {
-                // a kernel may store any byte as a bool
+                // a kernel may store `true` as any byte except 0, so normalise it to 1
                 bytes.iter_mut().for_each(|b| *b = (*b != 0) as u8);
             }
             Ok(bytes)
@@ -310,9 +311,9 @@ impl Expr {
     }
 
     /// The asynchronous form of [`Expr::to_vec`], for code that must not block. The call itself plans, compiles and
-    /// submits the kernels (on the CPU, it runs them). The future is woken when the elements have arrived; no poll
-    /// waits for the device. Writes to the array after the call do not change what the future reads. Dropping the
-    /// future loses no error of a kernel: the next read or wait returns it.
+    /// submits the kernels (on the CPU, it runs them), and the future completes when the elements have arrived. Writes
+    /// to the array after the call do not change the elements that the future returns. If the future is dropped, the
+    /// next read or wait returns the errors of its kernels.
     ///
     /// # Errors
     /// Returns the errors of [`Expr::to_vec`].
@@ -321,7 +322,7 @@ impl Expr {
         self.fetch::<T>("to_vec_async", Location::caller())
     }
 
-    /// Returns the only element, on the host (NumPy's `item`).
+    /// Returns the only element of the expression, on the host, like NumPy's `item`.
     ///
     /// # Errors
     /// Returns [`ErrorKind::Shape`] if there is not exactly one element, and the errors of [`Expr::to_vec`].
@@ -332,8 +333,8 @@ impl Expr {
         wait("item", "item_async", self.one::<T>("item", at)).map_err(|e| e.or_at(at))
     }
 
-    /// The asynchronous form of [`Expr::item`], for code that must not block. As in [`Expr::to_vec_async`], the call
-    /// itself plans, compiles and submits the kernels, and only the future waits for the element.
+    /// The asynchronous form of [`Expr::item`], for code that must not block. The call itself plans, compiles and
+    /// submits the kernels, and the future waits for the element.
     ///
     /// # Errors
     /// Returns the errors of [`Expr::item`].
@@ -377,8 +378,8 @@ impl Expr {
         async move { reading?.await }
     }
 
-    /// Starts a read of the elements of an expression of dtype `T`, or, if `T` is `u8`, of the bytes of an expression
-    /// of any dtype.
+    /// Starts a read of the elements of an expression of dtype `T`, and returns a future of the elements. If `T` is
+    /// `u8`, reads the bytes of an expression of any dtype.
     fn reading<T: Element>(&self, op: &'static str, at: Loc) -> impl Future<Output = Result<Vec<T>>> + Send + use<T> {
         // the kernels are enqueued now (on the CPU, they run now), and the future only waits for the bytes
         let reading = || {

@@ -1,8 +1,7 @@
 //! Expressions that are planned once and then run on other arrays each time.
 //!
 //! The traced expressions read *placeholders* instead of arrays. A placeholder is an array node that has a layout but
-//! no memory, because planning needs only the layout. Each run replaces the placeholders by arrays with the same
-//! layouts, and draws new random numbers.
+//! no memory. Each run replaces the placeholders by arrays with the same layouts, and draws new random numbers.
 
 use super::Array;
 use super::check::{self, Checked, WantedChecks};
@@ -20,16 +19,16 @@ use smallvec::SmallVec;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-/// The plan of some expressions. It can run on all arrays that have the devices, dtypes and layouts of the
-/// placeholders.
+/// The plan of expressions that read placeholders (array nodes without memory). Each run replaces the placeholders by
+/// arrays with the same devices, dtypes and layouts.
 pub(crate) struct Traced {
     placeholders: Vec<Expr>,
     device: u32,
-    /// The checks for NaN, infinity or overflow that were on for the device when the plan was made. They are part of
-    /// the plan.
+    /// The checks for NaNs, infinities and overflow that were on when the plan was made. The plan includes these
+    /// checks.
     checks: WantedChecks,
     results: Vec<Source>,
-    /// The plan and what it reads; `None` if no result needs a kernel.
+    /// The plan and the data that it reads, or `None` if no result needs a kernel.
     planned: Option<Planned>,
 }
 
@@ -46,31 +45,32 @@ struct Planned {
 
 /// An array that a plan reads.
 enum Input {
-    /// The memory of the input with this index. The second number is the distance, in elements, from the input's first
-    /// element to the first element that the plan reads.
+    /// The memory of the caller's array with this index. The second number is the distance, in elements, from the
+    /// array's first element to the first element that the plan reads.
     Given(usize, isize),
-    /// An array that is the same in each run.
+    /// An array that the traced expressions contain, which is the same in each run, and its offset.
     Captured(Buffer, usize),
 }
 
-/// Where a result comes from.
+/// Where a result of a traced call comes from.
 enum Source {
     /// The plan's result with this index, or a view of that result.
     Computed(usize, Option<Box<View>>),
-    /// A view of the input with this index. The second number is the distance in elements from the input's first
-    /// element to the view's first element.
+    /// A view of the caller's array with this index. The second number is the distance, in elements, from the array's
+    /// first element to the view's first element.
     Given(usize, isize, Expr),
-    /// An array that is the same in each run.
+    /// An array that the traced expressions contain, which is the same in each run.
     Captured(Array),
 }
 
-/// Returns placeholders for arrays, from which a caller then builds the expressions to trace.
+/// Returns placeholders (array nodes without memory) for arrays. The caller builds the expressions to trace from them.
 pub(crate) fn placeholders(arrays: &[Array], at: Loc) -> Vec<Expr> {
-    // a placeholder keeps the array's offset, because negative strides lead to elements before the first one
+    // keep the array's offset, because negative strides lead to elements in front of the element at the offset
     arrays.iter().map(|a| Expr::stored(a.buffer().placeholder(), a.layout(), a.dtype(), at)).collect()
 }
 
-/// Returns the device on which expressions of these arrays run: the device of the first array, or the current device.
+/// Returns the device on which expressions of these arrays run: the device of the first array, or the current device if
+/// there are no arrays.
 fn device_of(arrays: &[Array]) -> u32 {
     arrays.first().map_or_else(|| Device::with(0, Device::id), |a| a.0.0.device)
 }
@@ -80,7 +80,7 @@ fn checks_of(device: u32) -> Result<WantedChecks> {
 }
 
 impl Traced {
-    /// Plans expressions of placeholders. Errors name the operation `op`.
+    /// Plans expressions that read placeholders. Error messages name the operation `op`.
     pub fn new(op: &'static str, placeholders: Vec<Expr>, results: &[&Expr], at: Loc) -> Result<Traced> {
         let device = match common(op, placeholders.iter().chain(results.iter().copied()), at)? {
             0 => device_of(&[]),
@@ -88,8 +88,8 @@ impl Traced {
         };
         let checks = checks_of(device).map_err(|e| e.or_at(at))?;
         let strong: Vec<Expr> = results.iter().map(|e| strong((*e).clone(), at)).collect();
-        // the index of the input whose memory this buffer is, and the distance from the input's first element to
-        // `offset`
+        // returns the index of the placeholder that `buffer` belongs to, and the distance in elements from the
+        // placeholder's first element to `offset`
         let given = |buffer: &Buffer, offset: usize| {
             let first = |p: &Expr| p.0.stored().filter(|s| s.0.same(buffer)).map(|s| s.2);
             let found = placeholders.iter().enumerate().find_map(|(i, p)| Some((i, first(p)?)));
@@ -116,7 +116,8 @@ impl Traced {
         Ok(Traced { device, checks, results, planned, placeholders })
     }
 
-    /// Returns whether the plan can run on these arrays, which must have the placeholders' devices, dtypes and layouts.
+    /// Returns whether the plan can run on these arrays: they must have the placeholders' devices, dtypes and layouts,
+    /// and the same checks must be on as when the plan was made.
     pub fn fits(&self, arrays: &[Array]) -> Result<bool> {
         let fits = |(p, a): (&Expr, &Array)| {
             let (p, a) = (&*p.0, &*a.0.0);
@@ -130,8 +131,8 @@ impl Traced {
         Ok(same && is_here && self.checks == checks_of(self.device)?)
     }
 
-    /// Runs the plan on arrays. Run 0 draws the random numbers that the expressions would draw when evaluated directly;
-    /// each other run draws different ones.
+    /// Runs the plan on arrays. Run 0 draws the same random numbers as evaluating the expressions directly, and each
+    /// other run draws different ones.
     pub fn run(&self, arrays: &[Array], run: u64, at: Loc) -> Result<Vec<Array>> {
         let computed = match &self.planned {
             None => Results::new(),

@@ -18,26 +18,26 @@ use std::panic::Location;
 use std::sync::Arc;
 
 impl Array {
-    /// Replaces the content of the array (NumPy's `out=`). The write is in place and allocates nothing if both of these
-    /// are true: nothing else uses the array's memory, and one kernel computes the value, reading for each new element
-    /// at most the old element at the same position of this array. Otherwise the array may get new memory.
+    /// Replaces the content of the array, like NumPy's `out=`. The value broadcasts to the array's shape and is cast to
+    /// its dtype by NumPy's rule `same_kind`, which rejects for example floats for an integer array.
     ///
-    /// The value broadcasts to the array's shape and is cast to its dtype by NumPy's rule `same_kind`, which rejects
-    /// for example floats for an integer array.
+    /// The write is in place if nothing else uses the array's memory and one kernel computes the value. For each
+    /// element, that kernel may read only the old element at the same position of this array. Otherwise the array may
+    /// get new memory.
     ///
     /// A write that fails leaves the array unchanged, except in the cases listed in
-    /// [`guide::views`](crate::guide::views). For this reason, a value is treated specially if it can fail while it is
-    /// computed, because it contains a [`take`](Expr::take), an [`index_add`](Expr::index_add) or a
-    /// [`bincount`](Expr::bincount). On a GPU such a value is computed into new memory first, and the call waits for
-    /// it. On the CPU it needs new memory if an index is checked only after a kernel has written the array. Indices
-    /// with mode [`Clip`](crate::Clip) or [`Wrap`](crate::Wrap) cannot be out of range, so they need none of this.
+    /// [`guide::views`](crate::guide::views). So a value that can fail, because it contains a [`take`](Expr::take), an
+    /// [`index_add`](Expr::index_add) or a [`bincount`](Expr::bincount), may be computed into new memory first. On a
+    /// GPU this is always so, and the call waits for it. Indices with mode [`Clip`](crate::Clip) or
+    /// [`Wrap`](crate::Wrap) cannot be out of range, so they need no new memory.
     ///
     /// # Errors
-    /// Returns the expression's own errors, including indices out of range. Returns [`ErrorKind::Shape`] if the value
-    /// does not broadcast, [`ErrorKind::DType`] if `same_kind` rejects the cast, [`ErrorKind::Argument`] if a number
-    /// does not fit the dtype, and [`ErrorKind::DeviceMismatch`] if the value is on another device. Returns an error if
-    /// memory is too small or a limit of the device is exceeded. On a GPU, if the call waits, it also returns errors of
-    /// earlier operations.
+    /// * The expression's own errors, including indices out of range.
+    /// * [`ErrorKind::Shape`] if the value does not broadcast, [`ErrorKind::DType`] if `same_kind` rejects the cast,
+    ///   [`ErrorKind::Argument`] if a number does not fit the dtype, and [`ErrorKind::DeviceMismatch`] if the value is
+    ///   on another device.
+    /// * An error if memory is too small or a limit of the device is exceeded.
+    /// * On a GPU, if the call waits, also errors of earlier operations.
     ///
     /// ```
     /// use cupric::array;
@@ -54,7 +54,7 @@ impl Array {
         self.write(None, value.into_arg(), "assign", at)
     }
 
-    /// Replaces the array's content with the result of a function that receives the array.
+    /// Replaces the array's content with the result of a function that receives the array as an expression.
     ///
     /// # Errors
     /// Returns the errors of [`Array::assign`].
@@ -73,8 +73,8 @@ impl Array {
         self.write(None, value.into_arg(), "update", at)
     }
 
-    /// Replaces the array's content like [`Array::update`], with a function that may fail. If it fails, the array is
-    /// left unchanged.
+    /// Replaces the array's content with the result of a function that receives the array and may fail. If the function
+    /// fails, the array is left unchanged.
     ///
     /// # Errors
     /// Returns the error of the function, or the errors of [`Array::assign`].
@@ -95,8 +95,8 @@ impl Array {
         self.write(None, value.into_arg(), "try_update", at)
     }
 
-    /// Sets every element to a number. It also accepts an array or expression, which broadcasts and is cast as in
-    /// [`Array::assign`].
+    /// Sets every element to a number, like NumPy's `fill`. An array or expression is also accepted; it broadcasts and
+    /// is cast as in [`Array::assign`].
     ///
     /// # Errors
     /// Returns the errors of [`Array::assign`].
@@ -125,7 +125,7 @@ impl Array {
     }
 
     /// Returns a mutable view of a part of the array: `x.slice_mut(s![..2]).update(|v| v * 2.0)?`. If the slice is not
-    /// valid, the write returns the error.
+    /// valid, the methods of the view return the error.
     #[track_caller]
     pub fn slice_mut(&mut self, items: impl AsRef<[SliceItem]>) -> SliceMut<'_> {
         self.part(items.as_ref(), Location::caller())
@@ -136,12 +136,12 @@ impl Array {
         SliceMut { array: self, view }
     }
 
-    /// Writes a value to the elements of a view of the array. Errors name the operation `op`.
+    /// Writes a value to the elements of the array that a view selects. Error messages name the operation `op`.
     pub(crate) fn write_part(&mut self, part: View, value: Arg, op: &'static str, at: Loc) -> Result<()> {
         self.write(Some(part), value, op, at)
     }
 
-    /// Writes a value to the whole array. Errors name the operation `op`.
+    /// Writes a value to the whole array. Error messages name the operation `op`.
     pub(crate) fn write_all(&mut self, value: Arg, op: &'static str, at: Loc) -> Result<()> {
         self.write(None, value, op, at)
     }
@@ -173,7 +173,8 @@ impl Array {
             return Ok(());
         }
         if mutant!(write_to_places_that_are_one, false, is_overlapping) {
-            // where two elements share memory, a write to one would change the other, so copy the array first
+            // the array is a view in which elements may share memory, so a write to one would change another: copy the
+            // array first
             *self = self.0.compact(at)?;
             target = match &part {
                 Some(v) => self.layout().view(v),
@@ -203,13 +204,13 @@ impl Array {
         };
         let mut planned = plan_of(&value)?;
         if planned.plan.may_fail_half_done {
-            // one kernel of the plan may fail (because of an index out of range or an element that a routine rejects)
-            // after an earlier kernel has already written to the target. So the value is computed into new memory
-            // first, and the write is then a plain copy
+            // A kernel of the plan may fail after an earlier kernel has already written to the target, for example
+            // because an index is out of range. So the value is computed into new memory first, and the write is then a
+            // plain copy.
             let value = computed_at_once(&value, &device, at)?;
             planned = plan_of(&value)?;
         }
-        // the expression may hold references to the target, which must be dropped for the write to be in place
+        // the write is in place only if no expression holds the target's buffer, so drop the value, which may hold it
         drop(value);
         let write = |output: &Buffer, own: &Buffer, replaces: bool| -> Result<()> {
             let mut inputs: SmallVec<[(&Buffer, usize); 4]> = SmallVec::new();
@@ -226,8 +227,8 @@ impl Array {
         if mutant!(write_to_shared_memory, alone || part.is_none(), alone) && planned.plan.writing.in_place {
             return write(own, own, true);
         }
-        // not in place: the array gets a new buffer with the same layout. Unless every element of the buffer is
-        // written, the new buffer starts as a copy of the old one
+        // The write is not in place, so the array gets a new buffer with the same layout. Unless the write fills the
+        // whole buffer, the new buffer starts as a copy of the old one.
         let keeps = mutant!(kept_elements_not_copied, false, planned.plan.writing.keeps);
         let whole = Layout::c(&[own.bytes() / dtype.size()]);
         let everything = part.is_none() && target.size() == whole.size() && !keeps;
@@ -244,9 +245,8 @@ impl Array {
     }
 }
 
-/// A planned write. It owns references to the buffers that it reads, because the expression that held them is dropped
-/// before the write runs. In `inputs`, `None` stands for the target's own buffer, because a reference to it would
-/// prevent an in-place write.
+/// A planned write, with references to the buffers that it reads. `None` in `inputs` stands for the target's own
+/// buffer, because a second reference to that buffer would prevent a write in place.
 struct PlannedWrite {
     plan: Arc<CachedPlan>,
     inputs: SmallVec<[(Option<Buffer>, usize); 4]>,
@@ -254,9 +254,9 @@ struct PlannedWrite {
     lines: SmallVec<[Loc; 8]>,
 }
 
-/// Removes a view that the value and the target have in common. If the value is a view (such as a reshape) of an
-/// expression that a plan stores as a whole, and the target is the same view of memory with that expression's shape,
-/// returns that expression and the layout of that memory. Otherwise returns the arguments unchanged.
+/// Removes a view that the value and the target have in common. Suppose that the value is a view (such as a reshape) of
+/// an expression that a plan stores as a whole. If the target is the same view of a layout with that expression's
+/// shape, returns that expression and that layout. Otherwise returns the arguments unchanged.
 fn below_views(value: Expr, target: Layout) -> (Expr, Layout) {
     let (below, Some(v)) = plan::computed(&value) else { return (value, target) };
     if mutant!(parts_written_whole, false, crate::base::layout::product(&below.0.shape) != target.size()) {
@@ -268,8 +268,8 @@ fn below_views(value: Expr, target: Layout) -> (Expr, Layout) {
     }
 }
 
-/// Computes a value into its own memory, and returns all errors of the computation, so that the write itself cannot
-/// fail because of them.
+/// Computes a value into its own memory, and returns all errors of the computation, so that the later write cannot fail
+/// because of them.
 fn computed_at_once(value: &Expr, device: &Device, at: Loc) -> Result<Expr> {
     Ok(only(run(&[value], device, at, true)?, "eval", at)?.0)
 }
@@ -299,7 +299,8 @@ pub(crate) fn prepared(value: Arg, shape: &[usize], dtype: DType, op: &'static s
     Ok(v)
 }
 
-/// A part of an array to write to. If the slice is not valid, this view carries the error, and the write returns it.
+/// A part of an array to write to, made by [`Array::slice_mut`]. If the slice is not valid, the methods return the
+/// error.
 #[must_use = "a mutable view does nothing until it is written to"]
 pub struct SliceMut<'a> {
     array: &'a mut Array,
@@ -317,7 +318,7 @@ impl SliceMut<'_> {
         self.write(value.into_arg(), "assign", at)
     }
 
-    /// Replaces the part with the result of a function that receives the part.
+    /// Replaces the part with the result of a function that receives the part as an expression.
     ///
     /// # Errors
     /// Returns the errors of [`Array::assign`], and an error if the slice is not valid.
@@ -326,8 +327,8 @@ impl SliceMut<'_> {
         self.updated(|part| Ok(f(part)), "update", Location::caller())
     }
 
-    /// Replaces the part like [`SliceMut::update`], with a function that may fail. If it fails, the array is left
-    /// unchanged.
+    /// Replaces the part with the result of a function that receives the part and may fail. If the function fails, the
+    /// array is left unchanged.
     ///
     /// # Errors
     /// Returns the error of the function, the errors of [`Array::assign`], or an error if the slice is not valid.
@@ -344,7 +345,7 @@ impl SliceMut<'_> {
         self.write(value.into_arg(), op, at)
     }
 
-    /// Sets every element of the part to a number. It also accepts an array or expression, which broadcasts and is cast
+    /// Sets every element of the part to a number. An array or expression is also accepted; it broadcasts and is cast
     /// as in [`Array::assign`].
     ///
     /// # Errors

@@ -1,11 +1,12 @@
-//! Handles to device memory. Only the backend of a device knows the concrete type behind a handle.
+//! Handles to device memory. Only the backend of a device knows the concrete memory type behind a handle.
 
 use super::shared::Shared;
 use std::any::Any;
 use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Memory of one device. Each backend implements it, and gets its own type back through [`Buffer::memory`].
+/// Memory of one device. Each backend implements this trait for its own type, and gets that type back through
+/// [`Buffer::memory`].
 pub(crate) trait Memory: Any + Send + Sync {
     /// The number of the device, unique in the process.
     fn device_id(&self) -> u32;
@@ -19,26 +20,27 @@ pub(crate) trait Memory: Any + Send + Sync {
     fn host(&self) -> Option<(*mut u8, usize)> {
         None
     }
-    /// Returns whether another library also holds the memory, so that it must never be written in place.
+    /// Returns whether another library also uses the memory, so that the memory must never be written in place.
     fn is_lent(&self) -> bool {
         false
     }
-    /// Returns the `Vec` that a caller handed over, if this memory is such a `Vec`. Only the last user of the buffer
-    /// may take the `Vec` out.
+    /// Returns the `Vec` that a caller handed over as this memory, or `None` for other memory. Only the last user of
+    /// the buffer may take the `Vec` out.
     fn adopted(&mut self) -> Option<&mut dyn Any> {
         None
     }
 }
 
-/// A shared handle to a buffer. The memory is written either before the caller receives the array that owns it, or in
-/// place if only one handle is left. So a write to one array never changes another array.
+/// A shared handle to a buffer. A write to one array never changes another array, because memory is written only before
+/// its array is returned, or if a single handle to it is left.
 ///
-/// The second field is a number that tells arrays apart. If equal expressions are computed only once, their arrays
-/// share memory, but the handles of each array have a different number ([`Buffer::another`]).
+/// The second field is a number that tells arrays apart. Equal expressions are computed once, so their arrays share
+/// memory, but each array's handles have a different number ([`Buffer::another`]).
 #[derive(Clone)]
 pub(crate) struct Buffer(Shared<dyn Memory>, u32);
 
-/// Stands for the memory of an array that is not known yet (`array/traced.rs`). No backend can read it.
+/// Stands for the memory of an array that is not known yet, in expressions that are planned before they get their
+/// arrays. Backends cannot read it.
 struct Placeholder {
     device_id: u32,
     device_name: String,
@@ -63,7 +65,7 @@ impl Memory for Placeholder {
     }
 }
 
-/// The number (the second field of [`Buffer`]) of every handle to a placeholder.
+/// The second field of every [`Buffer`] that is a placeholder.
 const PLACEHOLDER: u32 = u32::MAX;
 
 impl Buffer {
@@ -72,7 +74,8 @@ impl Buffer {
         Buffer(unsafe { Shared::new(|| memory).coerced(|memory| memory) }, 0)
     }
 
-    /// Returns a placeholder for an array in memory of the same size on the same device.
+    /// Returns a placeholder with the size and device of this buffer, for planning expressions before the array is
+    /// known.
     pub fn placeholder(&self) -> Buffer {
         let (device_id, device_name) = (self.device_id(), self.device_name().to_string());
         let bytes = self.bytes();
@@ -108,7 +111,7 @@ impl Buffer {
     }
 
     /// Takes out the `Vec` of `n` elements that a caller handed over as the memory. Returns `None` if the memory is not
-    /// such a `Vec`, or if there is another handle. The buffer must not be used afterwards.
+    /// such a `Vec` or if another handle exists. After `Some`, the buffer must not be used.
     pub fn take_vec<T: 'static>(&mut self, n: usize) -> Option<Vec<T>> {
         let adopted = Shared::get_mut(&mut self.0)?.adopted()?.downcast_mut::<Vec<T>>()?;
         (adopted.len() == n).then(|| std::mem::take(adopted))
@@ -120,14 +123,15 @@ impl Buffer {
         Shared::get_mut(&mut self.0).is_some_and(|memory| !memory.is_lent())
     }
 
-    /// Returns a handle to the same memory for another array, which only happens to have the same elements.
+    /// Returns a handle to the same memory for another array, which has the same elements because an equal expression
+    /// computed them.
     pub fn another(&self) -> Buffer {
         static LAST: AtomicU32 = AtomicU32::new(0);
         if self.is_placeholder() {
             return self.clone();
         }
-        // numbers repeat after 2^32 such arrays. That does harm only if two arrays with the same memory and the same
-        // number occur in one derivative
+        // Numbers repeat after 2^32 calls. That does harm only if two arrays with the same memory and the same number
+        // occur in one derivative.
         Buffer(self.0.clone(), LAST.fetch_add(1, Ordering::Relaxed).wrapping_add(1) % PLACEHOLDER)
     }
 
@@ -136,13 +140,13 @@ impl Buffer {
         self.same(other) && self.1 == other.1
     }
 
-    /// Returns a number that all handles of one array share. The handles of most other arrays have a different number.
+    /// Returns a hash of the array: all handles of one array have the same hash, and handles of other arrays usually
+    /// have another one.
     pub fn hash_of_array(&self) -> u64 {
         (Shared::as_ptr(&self.0) as *const u8 as u64) ^ (u64::from(self.1) << 40)
     }
 
-    /// Returns a number that all handles to this memory share, and that no other memory has as long as one of them
-    /// exists.
+    /// Returns an address that identifies the memory as long as a handle to it exists.
     pub fn address(&self) -> *const () {
         Shared::as_ptr(&self.0) as *const ()
     }

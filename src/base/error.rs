@@ -1,8 +1,7 @@
 //! The error type of the crate.
 //!
-//! [`Error`] is opaque and pointer-sized. Cloning an [`Expr`](crate::Expr) that carries an error clones the error. The
-//! message of an error names the operation, the mismatch, and the caller's line. A [`Fault`] has neither an operation
-//! nor a line; the modules that call this one add both with [`Fault::at`].
+//! [`Error`] has the size of a pointer and is cheap to clone. Its message names the operation, the mismatch, and the
+//! caller's source line. A [`Fault`] is an error without operation and line, to which [`Fault::at`] adds both.
 
 use std::fmt;
 use std::panic::Location;
@@ -14,17 +13,17 @@ pub(crate) type Loc = &'static Location<'static>;
 /// `std::result::Result` with cupric's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// The category of an error, for code that reacts differently to different errors.
+/// The category of an error, for code that handles some errors differently from others.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum ErrorKind {
     /// The shapes do not broadcast, or do not fit the operation.
     Shape,
-    /// The operation does not accept an element type, or a cast is not allowed.
+    /// The operation does not accept an operand's element type, or a cast is not allowed.
     DType,
-    /// The array does not have the axis, or an axis is named twice.
+    /// An array does not have the given axis, or an axis is named twice.
     Axis,
-    /// An index is out of bounds, or a value is outside the range that [`bincount`](crate::Expr::bincount) counts.
+    /// An index is out of bounds, or an element is outside the range that [`bincount`](crate::Expr::bincount) counts.
     Index,
     /// The operation does not accept the value of an argument, such as a number outside the dtype's range or an empty
     /// list.
@@ -35,26 +34,26 @@ pub enum ErrorKind {
     DeviceMismatch,
     /// The requested device does not exist.
     DeviceNotFound,
-    /// The device lacks a feature that the operation needs, or a self-test found that its driver computes such
-    /// operations wrongly.
+    /// The device lacks a feature that the operation needs, or a self-test has found that its driver computes the
+    /// operation incorrectly.
     Unsupported,
     /// The memory of the device, or the limit set for it, is exhausted.
     OutOfMemory,
     /// An array or a kernel is larger than the device supports.
     LimitExceeded,
-    /// The device has stopped working, and its arrays cannot be read.
+    /// The device has stopped working, and its arrays cannot be read any more.
     DeviceLost,
     /// The device made no progress for `CUPRIC_TIMEOUT` seconds.
     Timeout,
-    /// The call would have to wait for a GPU, which a page in a browser cannot do. The message names the function to
-    /// await instead.
+    /// The call would have to wait for a GPU, which is impossible in a browser page. The message names the asynchronous
+    /// function to use instead.
     WouldBlock,
     /// A check that the caller requested ([`Device::check`](crate::Device::check)) found a NaN, an infinity or an
     /// overflow.
     Check,
     /// A file could not be read or written.
     Io,
-    /// The content of a file is not in its format, or contradicts its header.
+    /// The content of a file is not in the expected format, or contradicts the file's header.
     Format,
     /// A bug in cupric or in a driver. Please report it.
     Internal,
@@ -91,9 +90,8 @@ impl Error {
     }
 
     /// Creates an error for a function of your own, with the name of the function, the details, and the line of the
-    /// caller. In a function with `#[track_caller]`, this is the line that calls your function. You can convert the
-    /// error to an [`Expr`](crate::Expr). Evaluating that expression, or one computed from it, returns the error, as
-    /// for the errors of cupric's own operations.
+    /// caller. If your function has `#[track_caller]`, this is the line that calls your function. You can convert the
+    /// error to an [`Expr`](crate::Expr); evaluating an expression that contains it returns the error.
     ///
     /// ```
     /// use cupric::{Error, ErrorKind, Expr, Result, array};
@@ -139,21 +137,21 @@ impl Error {
         self.0.location
     }
 
-    /// Returns the same error under the name of another operation. A composite function uses it to report its own name
-    /// when one of its steps fails.
+    /// Returns the same error with the name of another operation. A function that consists of several operations uses
+    /// this to report its own name.
     pub(crate) fn named(self, operation: &str) -> Error {
         Error::with_line(self.0.kind, operation, self.0.detail.clone(), self.0.location)
     }
 
-    /// Returns the error under the name of `operation` if it says that memory for the operation's result could not be
-    /// allocated. Returns any other error unchanged.
+    /// If the error says that memory could not be allocated, returns it with the name of `operation`, whose result
+    /// needs the memory. Returns any other error unchanged.
     pub(crate) fn of_result(self, operation: &str) -> Error {
         if self.0.operation == ALLOCATE { self.named(operation) } else { self }
     }
 
-    /// Returns the error under the name of the kernel `kernel`, if it concerns an object that was created for that
-    /// kernel alone. The detail then names the original operation. Other errors are returned unchanged, because a
-    /// submission or a wait may fail due to an earlier kernel.
+    /// If creating an object for the kernel `kernel` has failed, returns the error with the kernel's name as its
+    /// operation, and the original operation in the detail. Other errors are returned unchanged, because an earlier
+    /// kernel may have caused them.
     #[cfg(feature = "gpu")]
     pub(crate) fn of_kernel(self, kernel: &str) -> Error {
         let Error(inner) = &self;
@@ -192,12 +190,13 @@ impl fmt::Debug for Error {
 
 impl std::error::Error for Error {}
 
-/// An error without a line, and mostly without an operation. Lower modules return it, because they know neither.
+/// An error without a source line, and usually without an operation. Lower modules return it, because they know neither
+/// of these.
 #[derive(Clone, Debug)]
 pub(crate) struct Fault {
     pub kind: ErrorKind,
     pub detail: String,
-    /// The name of the function that the user called, or `None` if [`Fault::at`] gets this name.
+    /// The name of the function that the user called, or `None` to use the name that is passed to [`Fault::at`].
     operation: Option<&'static str>,
 }
 
@@ -206,24 +205,24 @@ impl Fault {
         Fault { kind, detail: detail.into(), operation: None }
     }
 
-    /// Returns the fault with the name of the function that the user called. Operations that several functions share,
-    /// such as a factorisation, call this, because the message should name the function and not the shared operation.
+    /// Returns the fault with the name of the function that the user called. An operation that several functions share,
+    /// such as a factorisation, calls this so that the message does not name the operation.
     pub fn of(self, operation: &'static str) -> Fault {
         Fault { operation: Some(operation), ..self }
     }
 
-    /// Returns the error with the name of the operation that failed, and with the line of the caller that requested it.
+    /// Converts the fault to an error, with the name of the operation that failed and the source line of its caller.
     pub fn at(self, operation: impl Into<String>, location: &'static Location<'static>) -> Error {
         let operation = self.operation.map_or_else(|| operation.into(), String::from);
         Error::with_line(self.kind, operation, self.detail, location)
     }
 }
 
-/// The operation of errors about memory of a device, until the operation that needs the memory is known.
+/// The operation that errors about device memory name, until the operation that needs the memory is known.
 pub(crate) const ALLOCATE: &str = "allocate";
 
-/// Returns the error for `bytes` bytes that a device could not allocate because of `why`. `fits` is the approximate
-/// number of bytes that the device can still allocate, if that is known.
+/// Returns the error for an allocation of `bytes` bytes that failed on a device because of `why`. `fits` is the
+/// approximate number of bytes that the device can still allocate, if this is known.
 #[cold]
 pub(crate) fn beyond_memory(bytes: usize, device: &str, fits: Option<usize>, why: impl fmt::Display) -> Error {
     let fits = fits.map_or(String::new(), |fits| format!(", where about {fits} bytes fit"));
@@ -249,14 +248,13 @@ pub(crate) fn room<T>(n: usize, operation: &'static str, at: impl Into<Option<Lo
     }
 }
 
-/// The maximum length of a host list whose length comes from an argument or from the length of an axis. At 2^24
-/// entries, a list of expressions (such as the parts of a split) occupies about 8 GB.
+/// The maximum length of a list on the host whose length depends on an argument or on the length of an axis. A list of
+/// 2^24 expressions occupies about 8 GB.
 const MOST_LISTED: usize = 1 << 24;
 
-/// Returns an empty vector with capacity for `n` entries, where `n` comes from an argument or from the length of an
-/// axis. Fails if `n` exceeds [`MOST_LISTED`], or if there is not enough memory. The test `tests/laws/lists.rs`
-/// requires such lists to be created here, because a broadcast array of 2^60 elements may occupy only one element in
-/// memory.
+/// Returns an empty vector with capacity for `n` entries, where `n` depends on an argument or on the length of an axis.
+/// Fails if `n` exceeds [`MOST_LISTED`] or if there is not enough memory. The limit is needed because a broadcast axis
+/// can have a length of 2^60 but occupies only one element in memory.
 pub(crate) fn listed<T>(n: usize, what: &str, operation: &'static str, at: impl Into<Option<Loc>>) -> Result<Vec<T>> {
     if n > mutant!(lists_of_any_length, usize::MAX, MOST_LISTED) {
         let detail = format!("{n} {what} are too many; the limit is {MOST_LISTED}");

@@ -1,4 +1,4 @@
-//! Heap sizes of values, for a cache that limits the memory of its entries.
+//! Computes how much heap memory a value owns, for a cache that limits the memory of its entries.
 
 use smallvec::{Array, SmallVec};
 use std::ops::Range;
@@ -9,11 +9,11 @@ pub(crate) trait Heap {
     fn heap(&self) -> usize;
 }
 
-/// Bytes that an allocator uses per block for its header and for rounding up. This is an estimate, chosen by hand,
-/// because allocators differ.
+/// How many bytes an allocator uses for each block in addition to the requested bytes, for its header and for rounding
+/// up. Allocators differ, so this is an estimate, chosen by hand.
 const BESIDE: usize = 16;
 
-/// Returns how many bytes of memory an allocation of `bytes` bytes occupies.
+/// Returns how many bytes of memory an allocation of `bytes` bytes occupies, including the allocator's overhead.
 pub(crate) const fn block(bytes: usize) -> usize {
     if bytes == 0 { 0 } else { bytes + BESIDE }
 }
@@ -58,7 +58,7 @@ impl<T> Heap for Range<T> {
     }
 }
 
-/// Implements [`Heap`]: `heap! { Type: field, field; }` lists all fields of a type that may own memory on the heap.
+/// Implements [`Heap`] for types: `heap! { Type: field, field; }` lists all fields that may own memory on the heap.
 macro_rules! heap {
     ($($type:ty: $($field:ident),*;)*) => {
         $(impl $crate::base::heap::Heap for $type {

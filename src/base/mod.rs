@@ -1,5 +1,5 @@
-//! Floor 0: dtypes, layouts, errors, capabilities, buffers and planted faults. Every other module may use this one, and
-//! it imports no other.
+//! Floor 0: dtypes, layouts, errors, capabilities, buffers and planted faults. This module imports no other, and every
+//! other module may use it.
 
 #[macro_use]
 pub(crate) mod heap;

@@ -1,11 +1,11 @@
-//! Faults that are planted on purpose, to show that each makes a test fail. `./tests/run --mutants` builds the crate
-//! with `--cfg cupric_mutants`, and runs the test of each fault with `CUPRIC_MUTANT` set to its name.
+//! Faults that are planted on purpose, to show that each of them makes a test fail. `./tests/run --mutants` builds the
+//! crate with `--cfg cupric_mutants`, and runs the test of each fault with `CUPRIC_MUTANT` set to the fault's name.
 //!
-//! A fault is one line of the list below and one `mutant!(name, planted, right)` in the code. A build with the cfg and
-//! the feature `gpu` fails if the code uses a name that is not listed, or if no code uses a listed name. An ordinary
-//! build compiles only `right`.
+//! Each fault has a line in the list below and one `mutant!(name, planted, right)` in the code. An ordinary build
+//! compiles only `right`. The build with planted faults fails if a name is used but not listed, or listed but not used.
 
-/// Evaluates `right`, or `planted` if the build has the cfg `cupric_mutants` and `CUPRIC_MUTANT` names this fault.
+/// Evaluates `right`. In a build with `--cfg cupric_mutants`, evaluates `planted` instead if `CUPRIC_MUTANT` is the
+/// name of this fault.
 #[cfg(not(cupric_mutants))]
 macro_rules! mutant {
     ($name:ident, $planted:expr, $right:expr $(,)?) => {
@@ -26,9 +26,9 @@ macro_rules! list {
         #[allow(non_camel_case_types)]
         enum Name { $($name),* }
 
-        /// One function for each fault, which returns whether the fault is planted in this process. If no code uses a
-        /// name, its function is dead code, which the compiler rejects. Builds without the feature `gpu` allow dead
-        /// code, because faults in GPU code are unused there.
+        /// Functions that return whether a fault is planted in this process, one for each fault. A name that no code
+        /// uses makes its function dead code, which the compiler rejects. Builds without `gpu` allow dead code, because
+        /// they lack the GPU code with its faults.
         #[cfg_attr(feature = "gpu", deny(dead_code))]
         #[cfg_attr(not(feature = "gpu"), allow(dead_code))]
         pub(crate) mod site {
@@ -40,13 +40,13 @@ macro_rules! list {
             )*
         }
 
-        /// The four columns of the list below, for each fault.
+        /// The list below, with four columns for each fault: name, stage, test, description.
         pub(crate) const LIST: &[[&str; 4]] = &[$([stringify!($name), $stage, $run, $fault]),*];
     };
 }
 
 /// Returns the index in the list of the fault that `CUPRIC_MUTANT` names, or the list's length if no fault is planted.
-/// The environment is read once.
+/// The environment variable is read once.
 #[cfg(cupric_mutants)]
 #[inline]
 fn planted() -> u32 {

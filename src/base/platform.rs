@@ -1,11 +1,7 @@
 //! The differences between an operating system and a browser (`wasm32-unknown-unknown`): the clock, the id of the
-//! process, functions that run when the process ends, and whether a thread may wait. No other file depends on the
-//! target; a test in `tests/laws/` checks this.
-//!
-//! A page has one thread, and a GPU answers only after that thread has returned to the browser. So nothing in this
-//! library may wait in a page, and no thread can be started. `plan/backend/waiting.rs` returns an error that names the
-//! asynchronous function, and the browser's callbacks wake futures. An error of wgpu marks the device as failed,
-//! because no call can wait for the error.
+//! process, functions that run when the process ends, and whether a thread may wait. A browser page has one thread, and
+//! a GPU answers only after that thread has returned to the browser. So code in a page must not wait, and cannot start
+//! threads.
 
 use std::future::Future;
 #[cfg(feature = "gpu")]
@@ -16,17 +12,16 @@ pub(crate) const CAN_WAIT: bool = !cfg!(all(target_family = "wasm", target_os = 
 
 #[cfg(not(all(target_family = "wasm", target_os = "unknown")))]
 pub(crate) use std::time::Instant;
-// the clock of the standard library panics in a browser
+// in a browser, the clock of the standard library panics
 #[cfg(all(target_family = "wasm", target_os = "unknown"))]
 pub(crate) use web_time::Instant;
 
-/// Returns the id of the process, which differs between a process and one that was forked from it. A page is one
-/// process.
+/// Returns the id of the process. A forked child process has another id. In a browser, returns 1.
 pub(crate) fn process_id() -> u32 {
     if CAN_WAIT { std::process::id() } else { 1 }
 }
 
-/// Sleeps. In a browser it returns immediately, so a caller that sleeps in a loop must check [`CAN_WAIT`] first.
+/// Sleeps for `duration`. In a browser it returns immediately, so a loop that sleeps must check [`CAN_WAIT`] first.
 #[cfg(feature = "gpu")]
 pub(crate) fn sleep(duration: Duration) {
     if CAN_WAIT {
@@ -34,8 +29,7 @@ pub(crate) fn sleep(duration: Duration) {
     }
 }
 
-/// Runs a future to its end on this thread. In a browser it polls the future once, and returns `None` if it is not
-/// ready.
+/// Runs a future to its end on this thread. In a browser, polls the future once, and returns `None` if it is not ready.
 pub(crate) fn block_on<F: Future>(future: F) -> Option<F::Output> {
     if CAN_WAIT {
         return Some(pollster::block_on(future));
@@ -47,8 +41,8 @@ pub(crate) fn block_on<F: Future>(future: F) -> Option<F::Output> {
     }
 }
 
-/// Registers `function` to be called when the process ends. `function` must not let a panic unwind into C. In a browser
-/// this does nothing, because a page ends without calling anything.
+/// Registers a function that is called when the process ends. The function must not let a panic unwind into C. In a
+/// browser this does nothing, because a page ends without calling anything.
 #[cfg(feature = "gpu")]
 pub(crate) fn at_exit(function: extern "C" fn()) {
     #[cfg(all(target_family = "wasm", target_os = "unknown"))]

@@ -1,5 +1,5 @@
-//! Replaces a file as a whole. The new content goes to a temporary file in the same folder. When the content is on the
-//! disk, the file is renamed over the old one.
+//! Replaces a file as a whole: writes the new content to a temporary file in the same folder, waits until it is on the
+//! disk, and renames the temporary file over the old file.
 
 use crate::base::error::Error;
 use std::fs::{self, File, Metadata};
@@ -30,8 +30,8 @@ impl From<Error> for Stopped {
     }
 }
 
-/// Replaces the content of the file at `path` with what `write` writes. A device, a pipe or an open file that is named
-/// by its descriptor in `/proc` is written to directly.
+/// Replaces the content of the file at `path` by the bytes that `write` writes. A device, a pipe or an open file in
+/// `/proc` is written to directly.
 pub(crate) fn replace<E: From<io::Error>>(
     path: &Path,
     write: impl FnOnce(&mut File) -> Result<(), E>,
@@ -41,17 +41,17 @@ pub(crate) fn replace<E: From<io::Error>>(
     Ok(new.finish()?)
 }
 
-/// A file that is being written. Dropping it before it is finished leaves the old file as it was.
+/// A file that is being written. If it is dropped before [`Replacement::finish`], the old file stays as it was.
 #[derive(Debug)]
 pub(crate) struct Replacement {
     pub file: File,
-    /// The temporary name of the new file, and its final name. It is `None` for a device or a pipe, because these are
-    /// written to directly.
+    /// The temporary name of the new file, and its final name. `None` for a device or a pipe, which is written to
+    /// directly.
     names: Option<(PathBuf, PathBuf)>,
 }
 
 impl Replacement {
-    /// Creates the new file, or opens the device or pipe at `path`.
+    /// Creates the temporary file, or opens the device or pipe at `path`.
     pub fn begin(path: &Path) -> io::Result<Replacement> {
         let old = fs::metadata(path).ok();
         let to = match target(path)? {
@@ -64,8 +64,8 @@ impl Replacement {
         };
         let (file, name) = create(to.parent().unwrap_or(Path::new(".")))?;
         let new = Replacement { file, names: Some((name, to)) };
-        // the new file gets the permissions of the old file before it gets its content, so that private content is
-        // never readable by others
+        // the new file gets the permissions of the old file before it gets content, so that private content is never
+        // readable by others
         if let Some(old) = &old {
             new.file.set_permissions(old.permissions())?;
         }
@@ -77,11 +77,11 @@ impl Replacement {
         self.names.is_none()
     }
 
-    /// Waits until the content is on the disk, and replaces the old file.
+    /// Waits until the content is on the disk, and renames the new file over the old one.
     pub fn finish(mut self) -> io::Result<()> {
         let Some((name, to)) = &self.names else { return Ok(()) };
-        // wait until the content is on the disk before the rename. Otherwise a power failure could leave the name with
-        // an empty file, and both the old and the new content would be lost
+        // If the content were not on the disk before the rename, a power failure could leave an empty file, and both
+        // the old and the new content would be lost.
         synced(self.file.sync_data())?;
         fs::rename(name, to)?;
         let folder = to.parent().unwrap_or(Path::new(".")).to_path_buf();
@@ -98,15 +98,15 @@ impl Drop for Replacement {
     }
 }
 
-/// Follows symbolic links to the file that they name, whether it exists or not. Returns `None` if a rename cannot
-/// replace the file: for an open file in `/proc`, or a path that does not end in a file name (`/`, `..`).
+/// Follows symbolic links to the file that they name, whether the file exists or not. Returns `None` if the file cannot
+/// be replaced by a rename: for an open file in `/proc`, or a path that does not end in a file name (`/`, `..`).
 fn target(path: &Path) -> io::Result<Option<PathBuf>> {
     let mut at = path.to_path_buf();
     for _ in 0..LINKS {
         let Some(name) = at.file_name() else { return Ok(None) };
         let folder = at.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let folder = fs::canonicalize(folder)?;
-        // links in /proc refer to open files, which may have been renamed or deleted since they were opened
+        // links in /proc refer to open files, whose names may have changed since they were opened
         if cfg!(target_os = "linux") && folder.starts_with("/proc") {
             return Ok(None);
         }
@@ -119,8 +119,7 @@ fn target(path: &Path) -> io::Result<Option<PathBuf>> {
     Err(io::Error::other("too many symbolic links"))
 }
 
-/// Treats a failed sync as a success if the file system does not support the call, because such a file system has no
-/// disk to wait for.
+/// Treats a failed sync as a success if the file system does not support syncing, because there is no disk to wait for.
 fn synced(done: io::Result<()>) -> io::Result<()> {
     match done {
         Err(e) if matches!(e.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => Ok(()),
@@ -128,12 +127,12 @@ fn synced(done: io::Result<()>) -> io::Result<()> {
     }
 }
 
-/// Waits until the list of a folder's files is on the disk, because renaming a file changes that list.
+/// Waits until the entries of a folder are on the disk, because a rename changes them.
 #[cfg(unix)]
 fn sync_folder(folder: &Path) -> io::Result<()> {
     match File::open(folder) {
         Ok(folder) => synced(folder.sync_all()),
-        // a folder may be writable but not readable, and then it cannot be opened
+        // a folder that is writable but not readable cannot be opened, so it cannot be synced either
         Err(e) if e.kind() == io::ErrorKind::PermissionDenied => Ok(()),
         Err(e) => Err(e),
     }
@@ -144,10 +143,10 @@ fn sync_folder(_: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Creates a temporary file in a folder, and returns it with its name.
+/// Creates a temporary file in a folder, and returns the file and its path.
 fn create(folder: &Path) -> io::Result<(File, PathBuf)> {
-    // the process id and a counter make the name unique among running processes. If a process that was killed has left
-    // a file of that name, the loop tries the next number
+    // The process id and a counter make the name unique among running processes. If a killed process has left a file
+    // with the name, the loop tries the next number.
     static COUNT: AtomicU64 = AtomicU64::new(0);
     loop {
         let number = COUNT.fetch_add(1, Relaxed);

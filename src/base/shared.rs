@@ -1,8 +1,8 @@
 //! A reference-counted pointer without weak references.
 //!
-//! The standard library's `Arc` counts weak references too. When the last pointer is dropped, `Arc` executes two atomic
-//! read-modify-write instructions, and its `get_mut` executes one. [`Shared`] needs none for either. A small evaluation
-//! drops three values whose pointers are not shared, so this saves six such instructions of about 5 ns each.
+//! When its last pointer is dropped, the standard library's `Arc` executes two atomic read-modify-write instructions,
+//! and `Arc::get_mut` executes one. [`Shared`] executes none in these two cases, which saves a small evaluation six
+//! instructions of about 5 ns each.
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::cell::RefCell;
@@ -12,25 +12,26 @@ use std::ops::Deref;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicUsize, Ordering, fence};
 
-/// A value with the number of its pointers.
+/// A value and the number of pointers to it.
 #[repr(C)]
 pub(crate) struct Counted<T: ?Sized> {
     count: AtomicUsize,
     value: T,
 }
 
-/// The size of the blocks that threads keep, in bytes. A node of an expression fits, and so does a small buffer.
+/// The size in bytes of the memory blocks that a thread keeps for reuse. A node of an expression or a small buffer fits
+/// into a block.
 const BLOCK: usize = 320;
-/// The layout of such a block.
+/// The layout of a memory block that a thread keeps for reuse.
 const LAYOUT: Layout = match Layout::from_size_align(BLOCK, 16) {
     Ok(layout) => layout,
     Err(_) => unreachable!(),
 };
-/// The maximum number of blocks that a thread keeps.
+/// The maximum number of freed blocks that a thread keeps for reuse.
 const KEPT: usize = 32;
 
-/// The blocks that a thread has freed and will use again. An evaluation of a small expression frees about as many
-/// blocks as it allocates, and the general allocator takes five times as many instructions for that.
+/// The blocks that a thread has freed and keeps for reuse. Evaluating a small expression frees about as many blocks as
+/// it allocates, and the general allocator takes five times as many instructions.
 struct Free {
     blocks: [*mut u8; KEPT],
     len: usize,
@@ -49,7 +50,7 @@ thread_local! {
     static FREE: RefCell<Free> = const { RefCell::new(Free { blocks: [std::ptr::null_mut(); KEPT], len: 0 }) };
 }
 
-/// Returns the layout of the allocation for a value of this layout.
+/// Returns the layout with which memory is allocated for a value of this layout: a block's layout if the value fits.
 #[inline]
 fn allocated(layout: Layout) -> Layout {
     if layout.size() <= BLOCK && layout.align() <= LAYOUT.align() { LAYOUT } else { layout }
@@ -82,7 +83,7 @@ fn allocate(layout: Layout) -> NonNull<u8> {
 unsafe fn free(block: *mut u8, layout: Layout) {
     let layout = allocated(layout);
     if layout == LAYOUT {
-        // the thread may be ending, and then it keeps nothing
+        // `try_with` fails if the thread is ending, and then the block is freed
         let is_kept = FREE.try_with(|free| {
             let free = &mut *free.borrow_mut();
             let Some(place) = free.blocks.get_mut(free.len) else { return false };
@@ -98,7 +99,7 @@ unsafe fn free(block: *mut u8, layout: Layout) {
     unsafe { dealloc(block, layout) };
 }
 
-/// A pointer to a value that other pointers may share. The last pointer frees the value.
+/// A pointer to a reference-counted value. The value is freed with its last pointer.
 pub(crate) struct Shared<T: ?Sized>(NonNull<Counted<T>>, PhantomData<Counted<T>>);
 
 // SAFETY: the pointers of several threads give shared access to the value, and any of them may drop it.
@@ -109,19 +110,19 @@ unsafe impl<T: ?Sized + Send + Sync> Sync for Shared<T> {}
 impl<T: ?Sized> Shared<T> {
     #[inline]
     fn counted(&self) -> &Counted<T> {
-        // SAFETY: the allocation lives as long as a pointer to it. Nobody has exclusive access to it, because
-        // `value_mut` borrows this pointer.
+        // SAFETY: the allocation lives as long as a pointer to it. Nobody has exclusive access to it, because `get_mut`
+        // borrows this pointer.
         unsafe { self.0.as_ref() }
     }
 
-    /// Returns whether this is the only pointer. Then it stays the only one, because another pointer can be made only
-    /// from this one. What other threads did with their pointers has happened before.
+    /// Returns whether this is the only pointer to the value. Because `self` is borrowed mutably, it stays the only
+    /// one. Other threads' accesses through dropped pointers have happened before.
     #[inline]
     fn is_only(&mut self) -> bool {
         self.counted().count.load(Ordering::Acquire) == 1
     }
 
-    /// Returns the value for writing if this is the only pointer.
+    /// Returns mutable access to the value, or `None` if other pointers to it exist.
     #[inline]
     pub fn get_mut(&mut self) -> Option<&mut T> {
         if mutant!(shared_value_given_for_writing, false, !self.is_only()) {
@@ -137,20 +138,20 @@ impl<T: ?Sized> Shared<T> {
         &raw const self.counted().value
     }
 
-    /// Returns whether both pointers have the same value.
+    /// Returns whether both pointers point to the same value.
     #[inline]
     pub fn ptr_eq(&self, other: &Shared<T>) -> bool {
         std::ptr::addr_eq(self.0.as_ptr(), other.0.as_ptr())
     }
 
-    /// Gives up this pointer, which must not be used again. Returns whether it was the last one.
+    /// Gives up this pointer, which must not be used afterwards. Returns whether it was the last pointer to the value.
     #[inline]
     fn is_last(&mut self) -> bool {
         if !self.is_only() {
             if self.counted().count.fetch_sub(1, Ordering::Release) != 1 {
                 return false;
             }
-            // what other threads did before they gave up their pointers must happen before the value is dropped
+            // other threads' accesses before they gave up their pointers must happen before the value is dropped
             fence(Ordering::Acquire);
         }
         true
@@ -158,8 +159,8 @@ impl<T: ?Sized> Shared<T> {
 }
 
 impl<T> Shared<T> {
-    /// Returns a pointer to the value that `make` returns. The memory is allocated first, so that the compiler can
-    /// construct a large value in place.
+    /// Returns a pointer to the value that `make` returns. The memory is allocated before `make` is called, so that the
+    /// compiler can construct a large value in place.
     #[inline(always)]
     pub fn new(make: impl FnOnce() -> T) -> Shared<T> {
         let counted = allocate(Layout::new::<Counted<T>>()).cast();
@@ -168,10 +169,10 @@ impl<T> Shared<T> {
         Shared(counted, PhantomData)
     }
 
-    /// Converts the pointer to one of an unsized type: `convert` coerces its argument.
+    /// Converts the pointer to a pointer to an unsized type. `convert` performs the coercion.
     ///
     /// # Safety
-    /// `convert` returns the pointer that it was given.
+    /// `convert` must return the pointer that it was given.
     #[inline]
     pub unsafe fn coerced<U: ?Sized>(self, convert: fn(*mut Counted<T>) -> *mut Counted<U>) -> Shared<U> {
         let counted = convert(ManuallyDrop::new(self).0.as_ptr());
@@ -180,14 +181,14 @@ impl<T> Shared<T> {
         Shared(unsafe { NonNull::new_unchecked(counted) }, PhantomData)
     }
 
-    /// Returns the value if this was the last pointer.
+    /// Returns the value if this was the last pointer to it, otherwise `None`.
     pub fn into_inner(self) -> Option<T> {
         let mut own = ManuallyDrop::new(self);
         if !own.is_last() {
             return None;
         }
-        // SAFETY: `own` was the last pointer and is not dropped, so the value is moved out once, and the memory is freed
-        // once.
+        // SAFETY: `own` was the last pointer and is not dropped, so the value is moved out once, and the memory is
+        // freed once.
         unsafe {
             let counted = own.0.read();
             free(own.0.as_ptr().cast(), Layout::new::<Counted<T>>());
@@ -199,7 +200,7 @@ impl<T> Shared<T> {
 impl<T: ?Sized> Clone for Shared<T> {
     #[inline]
     fn clone(&self) -> Shared<T> {
-        // more pointers than that can exist only if a program forgets them, and then the count could overflow
+        // so many pointers exist only if a program leaks them; abort before the count overflows, as `Arc` does
         if self.counted().count.fetch_add(1, Ordering::Relaxed) > isize::MAX as usize {
             std::process::abort();
         }
@@ -236,7 +237,7 @@ mod tests {
 
     crate::testing::unit_tests!(base_shared: the_last_pointer_drops_the_value, threads_share_a_value, blocks_are_reused);
 
-    /// Counts its drops.
+    /// A value that counts in `self.0` how often it is dropped.
     struct Noted<'a, const N: usize>(&'a AtomicUsize, [u64; N]);
 
     impl<const N: usize> Drop for Noted<'_, N> {
@@ -257,7 +258,7 @@ mod tests {
         assert_eq!(dropped(), 0);
         drop(a.into_inner().unwrap());
         assert_eq!(dropped(), 1);
-        // larger than a block, and of an unsized type
+        // a value that is larger than a block, behind a pointer to an unsized type
         let large = Shared::new(|| Noted(&drops, [7; 99]));
         // SAFETY: the conversion returns the same pointer.
         let large: Shared<dyn Send + '_> = unsafe { large.coerced(|p| p) };
@@ -291,7 +292,7 @@ mod tests {
         drop(a);
         let b = Shared::new(|| [2; 4]);
         assert_eq!(address(&b), first);
-        // more than a thread keeps, freed by another thread
+        // allocate more blocks than a thread keeps, and free them on another thread
         let many: Vec<_> = (0..3 * KEPT as u64).map(|n| Shared::new(|| [n; 4])).collect();
         assert!(many.iter().enumerate().all(|(n, a)| **a == [n as u64; 4] && address(a) != first));
         std::thread::spawn(move || drop(many)).join().unwrap();

@@ -1,24 +1,24 @@
-//! The layout of the arena, which is the scratch memory that a task needs to run a program: the position of each
-//! register (memory that holds a value for one tile).
+//! The layout of the scratch memory of a task: where each register is. A register is memory that holds one value of a
+//! kernel for one tile (a rectangle of elements).
 
 use super::program::PAGE;
 use smallvec::SmallVec;
 
-/// The layout of the scratch memory while a program is compiled: which bytes are taken, and which registers may be
-/// reused.
+/// Lays out the scratch memory of a program during compilation: records which bytes are in use, and which registers can
+/// be reused.
 #[derive(Default)]
 pub(super) struct Arena {
     /// The size of the scratch memory so far, in bytes.
     pub size: usize,
-    /// The registers that were given back and may be reused, as pairs of size in bytes and start.
+    /// The freed registers, which can be reused, as pairs of size in bytes and offset.
     free: SmallVec<[(usize, usize); 8]>,
-    /// The pieces of memory that must keep their content from one tile to the next, as pairs of start and size in
+    /// The ranges of memory that must keep their content from one tile to the next, as pairs of offset and size in
     /// bytes.
     lasting: SmallVec<[(usize, usize); 4]>,
 }
 
 impl Arena {
-    /// Allocates a register whose content is needed only within one tile, and returns its start. Every tile writes the
+    /// Allocates a register whose content is needed only within one tile, and returns its offset. Every tile writes the
     /// register before reading it.
     pub fn register(&mut self, bytes: usize) -> usize {
         let bytes = room(bytes);
@@ -28,8 +28,8 @@ impl Arena {
         }
     }
 
-    /// Allocates memory whose content outlives a tile, and returns its start. This is never a register that was given
-    /// back, because the step that used that register writes it again in the next tile.
+    /// Allocates memory that must keep its content from one tile to the next, and returns its offset. It never reuses a
+    /// register, because the register's first user would overwrite it in the next tile.
     pub fn lasting(&mut self, bytes: usize) -> usize {
         let at = self.fresh(room(bytes));
         self.lasting.push((at, bytes));
@@ -42,29 +42,28 @@ impl Arena {
         at
     }
 
-    /// Gives back a register, so that later steps of the same pass can reuse it.
+    /// Frees a register, so that later steps of the same pass (a loop along the rows of a reduction or scan) can reuse
+    /// it.
     pub fn give_back(&mut self, at: usize, bytes: usize) {
         self.free.push((room(bytes), at));
     }
 
-    /// Ends a pass (a loop along the rows of a reduction or scan). Later steps reuse none of the registers of this
-    /// pass. This costs some scratch, but is necessary, because `assign/` looks for the last reader of a register
-    /// within one pass only.
+    /// Ends a pass (a loop along the rows of a reduction or scan). Its freed registers are not reused by later passes,
+    /// because the compiler finds the last reader of a register only within one pass.
     pub fn end_pass(&mut self) {
         self.free.clear();
     }
 
-    /// Returns whether a register overlaps memory whose content outlives a tile. Writing the register would destroy
-    /// that content.
+    /// Returns whether a register overlaps memory that must keep its content from one tile to the next.
     pub fn is_taken(&self, at: usize, bytes: usize) -> bool {
         self.lasting.iter().any(|(from, length)| at < from + length && *from < at + bytes)
     }
 }
 
-/// Returns the size to allocate for a register of `bytes` bytes. The size is a multiple of a cache line (64 bytes), so
-/// that registers are aligned. A size of more than half a page is a multiple of a page, so that large neighbouring
-/// registers all start at the same offset in a page. Then a loop that reads one register and writes another never loads
-/// from the page offset of a recent store, which would delay the load (see [`PAGE`]).
+/// Returns the size to allocate for a register of `bytes` bytes. It is a multiple of a cache line (64 bytes), or of a
+/// page if it exceeds half a page. Then large neighbouring registers start at the same offset in a page. So a loop that
+/// reads one register and writes another never loads from the page offset of a recent store, which would delay the load
+/// (see [`PAGE`]).
 fn room(bytes: usize) -> usize {
     bytes.next_multiple_of(if bytes > PAGE / 2 { PAGE } else { 64 })
 }

@@ -1,15 +1,15 @@
-//! `bincount` on the CPU. If there are few values, one thread counts them directly in the result. If there are many,
-//! tasks share them: each task counts its part of the values in its own table in scratch memory, and then the tables
-//! are added up. The result is the same for any number of tasks, because sums of integers do not depend on the order.
+//! `bincount` on the CPU. One thread counts a few values directly in the result. For many values, each task counts its
+//! part in its own table in scratch memory, and then the tables are added up. The result does not depend on the number
+//! of tasks, because sums of integers are exact.
 
 use super::operands::{Refused, RoutineMemory, each_chunk};
 use crate::base::dtype::{DType, Element};
 
-/// The number of elements of the result that one task computes from all tables. 4,096 counts of 8 bytes are 32 KiB, the
-/// size of a common L1 cache.
+/// The number of counts that one task adds up from all tables. 4,096 counts of 8 bytes are 32 KiB, the size of a common
+/// L1 cache.
 const COUNTS: usize = 1 << 12;
 
-/// Runs the routine `bincount` on the operands of `call`.
+/// Counts the values of the operand of `call` in its result.
 pub(super) fn run(call: &mut RoutineMemory<'_>) -> Result<(), Refused> {
     match call.call.operands[0].meta.dtype {
         DType::U8 => count::<u8>(call),
@@ -20,7 +20,7 @@ pub(super) fn run(call: &mut RoutineMemory<'_>) -> Result<(), Refused> {
         DType::I32 => count::<i32>(call),
         DType::U64 => count::<u64>(call),
         DType::I64 => count::<i64>(call),
-        // the routine's table entry (`src/graph/routine/bincount.rs`) rejects these dtypes when the expression is built
+        // these dtypes have been rejected when the expression was built (`src/graph/routine/bincount.rs`)
         DType::Bool | DType::F16 | DType::BF16 | DType::F32 | DType::F64 => Ok(()),
     }
 }
@@ -32,7 +32,8 @@ where
     let values = call.operand::<T>(0);
     call.with_result(0, 0, |counts: &mut [i64], tables: &mut [i64]| {
         let length = counts.len();
-        // counts values; stops at the first value that is not an index of the result, and returns it
+        // Counts `values` in `counts`. Stops at the first value that is not an index of `counts`, and returns that
+        // value.
         let count_into = |values: &[T], counts: &mut [i64]| -> Option<Refused> {
             for value in values {
                 match usize::try_from(*value).ok().and_then(|v| counts.get_mut(v)) {

@@ -1,6 +1,5 @@
 //! Binds programs, products and routines to the buffers, scalars and source lines of one run of a plan. Every pointer
-//! that a step of the plan has into a buffer comes from [`Run::locate`] or [`Run::find`], which check that the elements
-//! that the step accesses are in the buffer.
+//! to a buffer comes from [`Run::locate`] or [`Run::find`], which check that the accessed elements are in the buffer.
 
 use super::memory::MemoryPool;
 use super::parts::internal;
@@ -13,29 +12,29 @@ use smallvec::SmallVec;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-/// One run of a plan: its bindings (the arrays and scalars that the caller passed), its temporary buffers, and the
-/// memory pool of its device.
+/// One run of a plan, with the arrays and scalars that the caller passed, the temporary buffers, and the device's
+/// memory pool.
 pub(super) struct Run<'a> {
     pub bindings: &'a Bindings<'a>,
     pub temps: &'a [Buffer],
     pub pool: &'a MemoryPool,
-    /// Whether this is a rehearsal, in which steps only allocate their scratch and write nothing. So if an allocation
-    /// fails, the run fails before it begins to write in place.
+    /// Whether this run is a rehearsal, in which steps only allocate their scratch memory. If an allocation fails in
+    /// the rehearsal, no array has been overwritten yet.
     pub rehearses: bool,
 }
 
-/// The memory of a buffer: its first byte, its length in bytes, and the offset of the array's element 0 in this run.
+/// The memory of a buffer, and where an array begins in it.
 #[derive(Clone, Copy)]
 struct Memory {
     ptr: *mut u8,
     bytes: usize,
-    /// The position in the buffer, in elements, of the array's element 0 in this run.
+    /// The position in the buffer, in elements, of the array's element whose index is 0 along every axis.
     offset: usize,
 }
 
 impl Run<'_> {
-    /// Returns the memory of a buffer that the plan refers to. Returns `None` if the run binds no such buffer, or if
-    /// the buffer is not on a CPU.
+    /// Returns the memory of a buffer that the plan refers to, or `None` if the run has no such buffer or the buffer is
+    /// not on a CPU.
     #[inline(always)]
     fn memory(&self, buffer: BufferRef) -> Option<Memory> {
         let (found, offset) = match buffer {
@@ -46,7 +45,7 @@ impl Run<'_> {
         found.host().map(|(ptr, bytes)| Memory { ptr, bytes, offset })
     }
 
-    /// Returns an error unless the run binds as many scalars as a program reads.
+    /// Returns an error if the run has fewer scalars than a program reads.
     #[inline]
     pub fn has_scalars(&self, name: &'static str, needs: usize) -> Result<()> {
         let has = self.bindings.scalars.len();
@@ -56,17 +55,17 @@ impl Run<'_> {
         Err(internal(name, format!("the program needs {needs} scalars; the run binds {has}")))
     }
 
-    /// Returns the values of two run-time scalars: the number 0 and the length of an axis. If an index is less than the
-    /// first scalar, it counts from the end of the axis, so the second scalar is added to it. See `Position::from_end`.
+    /// Returns the values of the two scalars with these numbers: 0, and the length of an axis. The length is added to
+    /// an index that is less than 0, which counts from the end of the axis (see `Position::from_end`).
     pub fn numbers(&self, from_end: Option<[usize; 2]>) -> Option<[u64; 2]> {
-        // a scalar that the run does not bind gets a value that is not the length of an axis, so that no fast path is
-        // taken and the indices are resolved one by one
+        // A missing scalar gets a value that is not the length of any axis, so that no fast path is taken and each
+        // index is checked.
         from_end.map(|slots| slots.map(|n| self.bindings.scalars.get(n).copied().unwrap_or(u64::MAX)))
     }
 
-    /// Returns the address of element `first` of a buffer, counted from the array's element 0 in this run. Returns an
-    /// error unless all elements from `span.0` to `span.1`, counted from `first`, are in the buffer. If the span is
-    /// `None`, no element will be accessed, and the address is the start of the buffer.
+    /// Returns the address of element `first` of a buffer, counted from element 0 of the array. Returns an error unless
+    /// all elements from `span.0` to `span.1`, counted from `first`, are in the buffer. If `span` is `None`, no element
+    /// will be accessed, and the address is the start of the buffer.
     #[inline]
     pub fn locate(
         &self,
@@ -79,7 +78,7 @@ impl Run<'_> {
         self.find(buffer, size, first, span).ok_or_else(|| self.missing(name, buffer, size, first, span))
     }
 
-    /// Returns the same address as [`Run::locate`], but `None` instead of an error. [`Run::missing`] creates the error.
+    /// Returns the same address as [`Run::locate`], or `None` if elements are outside the buffer.
     #[inline(always)]
     pub fn find(&self, buffer: BufferRef, size: usize, first: isize, span: Option<(isize, isize)>) -> Option<*mut u8> {
         let memory = self.memory(buffer)?;
@@ -90,7 +89,7 @@ impl Run<'_> {
         is_inside.then(|| memory.ptr.wrapping_offset(start * size as isize))
     }
 
-    /// Returns the error for a step that would access elements that are not in a buffer of the run.
+    /// Returns the error for a step that would access elements outside a buffer.
     #[cold]
     pub fn missing(
         &self,
@@ -112,27 +111,27 @@ impl Run<'_> {
     }
 }
 
-/// An out-of-bounds index that a gather or scatter has found.
+/// An out-of-bounds index in a gather or scatter.
 #[derive(Clone, Copy)]
 struct BadIndex {
-    /// The row and the column in the index space of the program's tiles at which the index was found. The error reports
-    /// the bad index with the smallest row and column, so that it does not depend on the number of threads.
+    /// The row and column of the element at which the bad index was found. Only the bad index with the smallest row and
+    /// column is reported, so that the error does not depend on the number of threads.
     at: (usize, usize),
     index: i128,
-    /// The index in `Program::positions` of the position that was to be computed from the bad index.
+    /// The index in `Program::positions` of the position that the gather or scatter computes from the bad index.
     position: usize,
 }
 
 /// A program bound to the memory of a run. Invariant: `at[i]` is the address of element 0 of the operand
-/// `program.places[i]` (null for an affine index, which has no memory), and every element of that operand's span is in
-/// a buffer that lives as long as `run`.
+/// `program.places[i]` (null for an affine index, which has no memory). Every element that the operand accesses is in a
+/// buffer that lives as long as `run`.
 pub(super) struct BoundProgram<'a> {
     pub program: &'a Program,
     pub run: &'a Run<'a>,
     at: SmallVec<[*mut u8; 6]>,
-    /// The out-of-bounds index with the smallest `BadIndex::at` that was found so far.
+    /// The out-of-bounds index found so far that has the smallest row and column.
     bad: Mutex<Option<BadIndex>>,
-    /// Whether `bad` holds an index. Most runs have no bad index, and this flag shows it without locking the mutex.
+    /// Whether `bad` contains an index. Most runs have none, and this flag saves them locking the mutex.
     is_bad: AtomicBool,
 }
 
@@ -154,16 +153,15 @@ impl<'a> BoundProgram<'a> {
     }
 
     /// Returns the address of element 0 of the operand with this index in `Program::places`. The operand's strides
-    /// count from this address.
+    /// count from this element.
     #[inline]
     pub fn at(&self, place: usize) -> *mut u8 {
         self.at[place]
     }
 
-    /// Records an out-of-bounds `index` that was found at row and column `at` of the tiles' index space, when the entry
-    /// `position` of `Program::positions` was computed. Only the bad index with the smallest row and column is kept. If
-    /// several bad indices have the same row and column, the kept one is that whose node comes first in the caller's
-    /// expression.
+    /// Records an out-of-bounds `index` that was found at row and column `at`, for entry `position` of
+    /// `Program::positions`. Only the bad index with the smallest row and column is kept. If two have the same row and
+    /// column, the index whose operation comes first in the expression is kept.
     #[cold]
     pub fn report(&self, position: usize, index: i128, at: (usize, usize)) {
         let node = |position: usize| self.program.positions[position].node;
@@ -174,7 +172,7 @@ impl<'a> BoundProgram<'a> {
         }
     }
 
-    /// Returns the error of the recorded out-of-bounds index, if there is one. Call it when all tasks have ended.
+    /// Returns an error if an out-of-bounds index was recorded. Must be called after all tasks have ended.
     pub fn verdict(&self) -> Result<()> {
         // a relaxed load is enough, because waiting for the tasks has made all their stores visible to this thread
         if !self.is_bad.load(Relaxed) {

@@ -1,6 +1,5 @@
-//! Runs the tiles of elementwise kernels as threaded code (`threaded/`). The code is bound to the buffers of a run, and
-//! processes each row of the index space block by block: a block is eight vectors of elements, which the code processes
-//! together.
+//! Runs the tiles of elementwise kernels as threaded code (`threaded/`), which processes each row in blocks of eight
+//! vectors of elements.
 
 use super::bind::Run;
 use super::parts::FillValue;
@@ -11,12 +10,12 @@ use crate::base::error::Result;
 use crate::math::simd::threaded::{self, Base};
 use smallvec::SmallVec;
 
-/// In a row of at least this many blocks, the first block is followed by blocks that begin at an aligned address, so
-/// that streaming stores are aligned. This costs one more block, which overlaps the first one. Chosen by hand; no
-/// benchmark compares other values.
+/// Rows of at least this many blocks are computed in blocks that begin at aligned addresses, because streaming stores
+/// must be aligned. The first block is not aligned and overlaps the second, which costs one more block. Chosen by hand;
+/// no benchmark compares other values.
 const LEAST_ALIGNED: usize = 8;
 
-/// The scratch of a task, aligned for vectors.
+/// The scratch memory of a task, aligned for vectors.
 #[repr(align(64))]
 struct Scratch<const N: usize>(std::mem::MaybeUninit<[u8; N]>);
 
@@ -45,7 +44,8 @@ impl Threaded {
 }
 
 impl BoundBlocks<'_> {
-    /// Runs tiles. The caller should join neighbouring tiles of one row to a longer tile (`Elementwise::joined`).
+    /// Computes tiles. This takes less time if the caller has joined neighbouring tiles of a row
+    /// (`Elementwise::joined`).
     ///
     /// # Safety
     /// The tiles are in the kernel's index space, and no other task runs them.
@@ -59,7 +59,7 @@ impl BoundBlocks<'_> {
         }
     }
 
-    /// Runs tiles with the given scratch memory.
+    /// Computes tiles with the given scratch memory.
     ///
     /// # Safety
     /// The tiles are in the kernel's index space, and no other task runs them.
@@ -68,8 +68,8 @@ impl BoundBlocks<'_> {
         assert!(p.scratch() <= N, "`compile` makes no program of more scratch");
         let (scratch, vector) = (scratch.0.as_mut_ptr().cast::<u8>(), p.block / 8);
         let mut bases: SmallVec<[Base; 16]> = SmallVec::new();
-        // the bases (an address and a step for each operand) are pushed one by one, because `extend` takes several
-        // times as long for a few elements
+        // push the bases (an address and a step for each operand) one by one, because `extend` takes several times as
+        // long for a few entries
         for (place, at) in p.places.iter().zip(&self.at) {
             bases.push(Base { at: *at, step: place.step * place.size as isize });
         }
@@ -102,7 +102,8 @@ impl BoundBlocks<'_> {
         }
     }
 
-    /// Fills the vector of entry `n` of `Threaded::fills` with the number that the entry has in this row.
+    /// Fills a vector of scratch memory with one number: the number that entry `n` of `Threaded::fills` has in this
+    /// row.
     ///
     /// # Safety
     /// The scratch has room for the vector, and every element that an operand accesses is in its buffer (*scratch* and
@@ -131,7 +132,7 @@ impl BoundBlocks<'_> {
         }
     }
 
-    /// Runs `n` elements of a row from column `c0` on.
+    /// Computes `n` elements of a row, starting at column `c0`.
     ///
     /// # Safety
     /// The scratch has room for all vectors, slots and blocks, and every element that an operand accesses is in its
@@ -158,7 +159,7 @@ impl BoundBlocks<'_> {
             }
             let head = self.head(n, bases);
             if mutant!(threaded_head_left, false, head > 0) {
-                // the blocks from `head` on overlap this first block, and write the same values again
+                // the following blocks overlap this first block, and write the same values again
                 threaded::run(&p.code, &p.runs, bases, 0, 1, block);
             }
             let whole = head + (n - head) / block * block;
@@ -173,10 +174,9 @@ impl BoundBlocks<'_> {
         }
     }
 
-    /// Returns how many of the `n` elements of a row come before the first one whose address is aligned in the streamed
-    /// store. On x86-64 only aligned stores stream (bypass the caches); on other machines no store streams. Returns 0
-    /// if no store streams, if elements must not be computed twice, or if the row has so few blocks that one more block
-    /// would cost too much.
+    /// Returns how many of the `n` elements of a row come before the first address at which a streaming store is
+    /// aligned. On x86-64, only aligned stores can stream (bypass the caches). Returns 0 if no store streams, if
+    /// elements must not be computed twice, or if the row is too short.
     fn head(&self, n: usize, bases: &[Base]) -> usize {
         let p = self.program;
         let is_short = n < LEAST_ALIGNED * (p.block / p.word);
@@ -188,7 +188,7 @@ impl BoundBlocks<'_> {
         }
     }
 
-    /// Runs the last `n` elements of a row, which are fewer than a block. It copies them to scratch memory, runs a
+    /// Computes the last `n` elements of a row, which are fewer than a block. Copies them to scratch memory, runs a
     /// whole block there, and copies the results back.
     ///
     /// # Safety

@@ -6,20 +6,18 @@ use std::sync::OnceLock;
 /// The size of a cache line in bytes.
 pub(super) const LINE: usize = 64;
 
-/// Prefetches the cache line that contains an address. Any address is allowed, also an invalid one.
+/// Prefetches the cache line that contains an address. The address may be invalid.
 #[inline(always)]
 pub(super) fn prefetch<T>(at: *const T) {
     crate::math::simd::prefetch(at);
 }
 
-/// The sizes in bytes that are assumed for the first, second and last level of caches if the system does not report
-/// them. Nearly every core of the last ten years has a first level of 32 KiB or more; 1 MiB and 32 MiB are usual sizes
-/// of the second and the last level.
+/// The sizes in bytes of the L1, L2 and last-level caches that are assumed if the system does not report them. Nearly
+/// every core of the last ten years has an L1 cache of 32 KiB or more. 1 MiB and 32 MiB are usual for the other levels.
 const USUAL: [usize; 3] = [32 << 10, 1 << 20, 32 << 20];
 
-/// Returns the sizes in bytes of a core's first-level and second-level data caches, and of the last-level cache. They
-/// are read only once in the process, because they are a part of a device's capabilities, and devices share plans only
-/// if their capabilities are equal.
+/// Returns the sizes in bytes of a core's L1 and L2 data caches and of the last-level cache. The sizes are part of a
+/// device's capabilities, which must not change, so they are read once.
 pub(super) fn sizes() -> [usize; 3] {
     static SIZES: OnceLock<[usize; 3]> = OnceLock::new();
     *SIZES.get_or_init(|| {
@@ -34,14 +32,14 @@ pub(super) fn sizes() -> [usize; 3] {
             if let 1..=2 = level {
                 sizes[level - 1] = sizes[level - 1].max(size);
             }
-            // the largest cache counts as the last level, whatever its number
+            // the largest cache counts as the last level, whatever level the system reports
             sizes[2] = sizes[2].max(size);
         }
         [0, 1, 2].map(|level| if sizes[level] == 0 { USUAL[level] } else { sizes[level] })
     })
 }
 
-/// Parses a size in the format of Linux, such as `48K` or `2M`. Returns 0 for any other string.
+/// Parses a size in the format of Linux, such as `48K` or `2M`, to bytes. Returns 0 for any other string.
 fn parse(text: &str) -> usize {
     let (digits, unit) = match text.strip_suffix(['K', 'M', 'G']) {
         Some(digits) => (digits, text.as_bytes()[digits.len()]),

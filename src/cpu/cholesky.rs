@@ -1,24 +1,23 @@
-//! `cholesky` on the CPU. Tasks share the matrices of a batch, and each task factorises one matrix after another. The
-//! lower triangle of a matrix is copied in transposed form, and becomes the transposed factor: its row k is column k of
-//! the lower factor, so that the columns of the factor are contiguous.
+//! `cholesky` on the CPU. Tasks share the matrices of a batch. The lower triangle of each matrix is copied in
+//! transposed form and then factorised in place, so that the columns of the lower factor are contiguous.
 
 use super::linear::{Lowest, ROWS, Real, compiled, in_tasks, minus_row, minus_rows};
 use super::operands::{Refused, RoutineMemory, SharedTarget};
 use crate::base::dtype::DType;
 use std::cmp::Ordering;
 
-/// Runs the routine `cholesky` on the operands of `call`.
+/// Factorises all matrices of the operand of `call`.
 pub(super) fn run(call: &mut RoutineMemory<'_>) -> Result<(), Refused> {
     if call.call.operands[0].meta.dtype == DType::F64 {
         each_matrix::<f64>(call, of_f64)
     } else {
-        // the methods that build the expression have converted every other dtype to f32 or f64
+        // every other dtype has been converted to f32 when the expression was built
         each_matrix::<f32>(call, of_f32)
     }
 }
 
-/// Factorises an `n × n` matrix in place, where `n` is the second argument. The matrix is the transposed lower triangle
-/// of a symmetric matrix. If a pivot is not positive, stops and returns the row of the first such pivot.
+/// Factorises an `n × n` matrix in place, where `n` is the second argument. The matrix is the lower triangle of a
+/// symmetric matrix, in transposed form. If a pivot is not positive, stops and returns the pivot's row.
 type Function<T> = fn(&mut [T], usize) -> Option<usize>;
 
 compiled!(of_f32, factorise::<f32>(memory: &mut [f32], n: usize) -> Option<usize>);
@@ -53,8 +52,8 @@ fn each_matrix<T: Real>(call: &mut RoutineMemory<'_>, factorise: Function<T>) ->
     lowest.found().map_or(Ok(()), |place| Err(Refused(place)))
 }
 
-/// Factorises one matrix, as [`Function`] describes. Multiples of each row are subtracted from the later rows, in the
-/// order of the rows and [`ROWS`] rows at a time.
+/// Factorises one matrix, as [`Function`] describes. Subtracts multiples of each row from all later rows, for [`ROWS`]
+/// rows at a time.
 #[inline(always)]
 fn factorise<T: Real>(u: &mut [T], n: usize) -> Option<usize> {
     for first in (0..n).step_by(ROWS) {

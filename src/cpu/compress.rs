@@ -1,16 +1,16 @@
 //! `nonzero` (the positions of the true elements of a mask) and `compress` (the elements of an array where a mask is
-//! true) on the CPU. First each task counts the true elements of its chunk of the mask. Then each task writes the
-//! results of its chunk; the position at which it begins is the sum of the counts of all earlier chunks.
+//! true) on the CPU. First each task counts the true elements of its chunk of the mask. The sum of the counts of all
+//! earlier chunks is the position at which the task then writes its results.
 
 use super::operands::{BitPattern, Refused, RoutineMemory, SharedTarget};
 use super::share::share;
 use crate::graph::routine::COMPRESS_CHUNK as CHUNK;
 
-/// The number of mask elements that are processed together: their results are collected in a buffer by a loop without
-/// branches, and then copied to the result.
+/// The number of mask elements that are processed together. A loop without branches collects their results in a buffer,
+/// which is then copied to the result.
 const BLOCK: usize = 128;
 
-/// Runs `nonzero`.
+/// Writes the positions of the true elements of the mask to the result.
 pub(super) fn nonzero(call: &mut RoutineMemory<'_>) -> Result<(), Refused> {
     compact::<u64>(call, |start, mask, block| {
         let mut n = 0;
@@ -23,7 +23,7 @@ pub(super) fn nonzero(call: &mut RoutineMemory<'_>) -> Result<(), Refused> {
     Ok(())
 }
 
-/// Runs `compress`.
+/// Writes the elements of the array at which the mask is true to the result.
 pub(super) fn compress(call: &mut RoutineMemory<'_>) -> Result<(), Refused> {
     match call.call.operands[1].meta.dtype.size() {
         1 => elements::<u8>(call),
@@ -47,8 +47,8 @@ fn elements<W: BitPattern>(call: &mut RoutineMemory<'_>) {
 }
 
 /// Calls `gather` for each block of the mask, with the position of the block's first element, the block's elements, and
-/// a buffer. For each true element, `gather` writes one word to the buffer (the element's position, or an element of an
-/// array); it returns the number of words. These words are appended to the result.
+/// a buffer. `gather` writes one word to the buffer for each true element, and returns the number of words. `compact`
+/// appends these words to the result.
 fn compact<W: BitPattern>(
     call: &mut RoutineMemory<'_>,
     gather: impl Fn(usize, &[u8], &mut [W; BLOCK]) -> usize + Sync,
@@ -60,8 +60,8 @@ fn compact<W: BitPattern>(
     let chunk = |task: usize| &mask[task * CHUNK..mask.len().min((task + 1) * CHUNK)];
     let (result, counts) = (SharedTarget(result), SharedTarget(counts));
     share(tasks, tasks == 1, |task| {
-        // the count of a block is a byte, because the compiler vectorises sums of bytes; a block has at most 128 true
-        // elements
+        // Count in a byte, because the compiler vectorises sums of bytes. A block has at most 128 elements, so the byte
+        // does not overflow.
         let of_block = |block: &[u8]| block.iter().map(|m| (*m != 0) as u8).sum::<u8>() as u64;
         let count = chunk(task).chunks(BLOCK).map(of_block).sum();
         // SAFETY: the table entry requests scratch with one count per task (`needs` in `graph/routine/compress.rs`),

@@ -1,5 +1,5 @@
-//! Casts between dtypes, as loops for the CPU. The result of a cast is rounded only once, even if the cast consists of
-//! several loops.
+//! Casts between dtypes on the CPU, as lists of loops. The result of a cast is rounded only once, even if the cast
+//! consists of several loops.
 
 use crate::base::dtype::{Compute, DType};
 use crate::graph::ufunc::cast::{self, Conversion, conversion};
@@ -7,9 +7,9 @@ use crate::math::simd::threaded::{InstructionCodes, M4, N4};
 use crate::math::simd::{Loops, ScalarFn};
 use smallvec::SmallVec;
 
-/// Converts an f64 to f32 with the rounding mode "to odd": it rounds towards 0, and sets the last bit if the result is
-/// inexact. If the returned f32 is then rounded to f16 or bf16, the result is the same as for rounding the f64
-/// directly. If both roundings were to nearest, ties could be rounded to the wrong side.
+/// Converts an f64 to f32 by rounding to odd: rounds towards 0, and sets the last bit if the result is inexact.
+/// Rounding this f32 to f16 or bf16 gives the same result as rounding the f64 directly, while rounding to nearest twice
+/// could round a tie to the wrong side.
 #[inline(always)]
 fn odd(x: f64) -> f32 {
     let near = x as f32;
@@ -19,9 +19,8 @@ fn odd(x: f64) -> f32 {
     f32::from_bits(if exact { bits } else { towards_zero | 1 })
 }
 
-/// Converts an unsigned integer to f32 with the rounding mode "to odd" ([`odd`]). If the integer has more than 48 bits,
-/// its low 16 bits are replaced by one bit, which is set if any of them is set, so that an f64 represents all remaining
-/// bits exactly.
+/// Converts an unsigned integer to f32 by rounding to odd (see [`odd`]). An integer of more than 48 bits is first
+/// shortened so that f64 represents it exactly: one bit replaces its low 16 bits, and is set if any of them is set.
 #[inline(always)]
 fn odd_u64(x: u64) -> f32 {
     let high = (x >> 16) | (x & 0xffff != 0) as u64;
@@ -74,8 +73,8 @@ macro_rules! same {
 }
 same! { u8 u32 u64 }
 
-/// Returns the loop that copies values of a compute type. Casts and roundings that change no bit use this loop if their
-/// result needs a register of its own.
+/// Returns the loop that copies values of a compute type. A cast that changes no bit uses this loop if its result needs
+/// a register of its own.
 pub(super) fn copy(compute: Compute) -> Loops {
     match compute.size() {
         1 => Loops::unary::<u8, u8, u8, u8, Same>(),
@@ -84,8 +83,8 @@ pub(super) fn copy(compute: Compute) -> Loops {
     }
 }
 
-/// Returns the loops that convert values from dtype `from` to dtype `to`; they run one after another. Both the operand
-/// and the result are in the compute types of these dtypes. Returns no loops if the bits stay the same.
+/// Returns the loops that convert values from dtype `from` to dtype `to`, in the order in which they run. Operand and
+/// result are in the compute types of these dtypes. Returns an empty list if the cast changes no bit.
 pub(super) fn cast(from: DType, to: DType) -> SmallVec<[Conversion; 2]> {
     let (cf, ct) = (from.compute(), to.compute());
     let mut chain = SmallVec::new();
@@ -98,7 +97,7 @@ pub(super) fn cast(from: DType, to: DType) -> SmallVec<[Conversion; 2]> {
             Compute::U32 => conversion!(@4 u32, f32, Odd),
             Compute::I64 => conversion!(i64, f32, Odd),
             Compute::U64 => conversion!(u64, f32, Odd),
-            // only f64 reaches this arm, because the condition above excludes f32 and bool
+            // only f64 gets here, because the condition above excludes f32 and bool
             Compute::F64 | Compute::F32 | Compute::Bool => conversion!(f64, f32, Odd),
         });
         chain.extend(cast::round(to));
@@ -121,8 +120,8 @@ mod tests {
     crate::testing::unit_tests!(cpu_convert: one_rounding);
 
     fn one_rounding() {
-        // rounding this number to f32 gives a number halfway between two bf16 values, so two roundings to nearest would
-        // return the wrong value
+        // rounded to f32 first, this number is halfway between two bf16 values, so rounding to nearest twice gives the
+        // wrong value
         let x = (1i64 << 40) + (1 << 32) + 1;
         assert_eq!(bf16::from_f32(odd_u64(x as u64)).to_f64(), (1u64 << 40) as f64 * (1.0 + 1.0 / 128.0));
         assert_eq!(odd(1.0 + 2f64.powi(-40)), 1.0 + f32::EPSILON);

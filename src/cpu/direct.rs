@@ -1,8 +1,6 @@
-//! Runs a kernel that consists of one small tile, or of a few tiles of one row, without the tile interpreter
-//! (`tiles.rs`). All operands are contiguous, and the registers (memory for the values of a tile) are on the stack. Most
-//! kernels of small arrays are such kernels. Setting up the interpreter's scratch memory (a frame) takes several times as
-//! long as computing a tile, and so does interpreting the steps of a program. So each step is compiled to a call of its
-//! loop, and a run only computes the addresses of the operands, each by one addition.
+//! Runs kernels on small contiguous arrays, which have one tile or a few tiles of one row. Setting up the tile
+//! interpreter (`tiles.rs`) takes several times as long as computing such a tile. So each step is compiled to a call of
+//! its loop, and the values of a tile are on the stack. A run only adds an offset to each base address.
 
 use super::bind::Run;
 use super::program::{Dst, Program, StepKind, StridedOperand};
@@ -12,25 +10,25 @@ use crate::math::simd::Loop;
 use crate::plan::kernel::BufferRef;
 use std::mem::MaybeUninit;
 
-/// The maximum numbers of values, of operands in memory, and of bytes of registers of a kernel that this file compiles.
-/// 8 KiB hold a register of 256 f32 for each of 8 values.
+/// The maximum number of values, of operands in memory, and of bytes of registers in a kernel that this file compiles.
+/// 8 KiB hold 256 f32 for each of 8 values.
 const VALUES: usize = 16;
 const PLACES: usize = BASES - 1;
 const REGISTERS: usize = 8 << 10;
 
-/// The number of base addresses: one for the registers, and one for each operand in memory. It is a power of two,
-/// because the index is masked, which costs less than a bounds check.
+/// The number of base addresses: one for the registers, and one for each operand in memory. It is a power of two, so
+/// that an index can be masked, which costs less than a bounds check.
 const BASES: usize = 8;
 
-/// The registers, aligned for vectors.
+/// The memory of the registers, aligned for vectors.
 #[repr(align(64))]
 struct Registers(MaybeUninit<[u8; REGISTERS]>);
 
-/// The address of a value before a run is bound: a base address, which is known only in a run, plus an offset in bytes.
-/// A value is in a register, or begins at the first element of an operand in memory (a place).
+/// The location of a value, which is in a register or in memory: the index of a base address, which only a run knows,
+/// and an offset in bytes.
 #[derive(Clone, Copy, Default)]
 struct At {
-    /// The index of the base address: 0 for the registers, and 1 plus the index of the place for an operand in memory.
+    /// The index of the base address: 0 for the registers, or 1 plus the index of the operand in memory.
     base: u32,
     offset: u32,
 }
@@ -50,13 +48,13 @@ impl At {
     }
 }
 
-/// One action of the compiled kernel: the call of a loop over the tile, or a copy of the tile.
+/// One action of the compiled kernel: a call of a loop over the tile, or a copy of the tile.
 enum Action {
     Call { f: Loop, args: [At; 3], to: At },
     Copy { from: At, to: At, size: usize },
 }
 
-/// An operand in memory. The fields are the arguments of [`Run::find`].
+/// An operand in memory. The fields are the arguments of [`Run::find`], which returns its address.
 struct Place {
     buffer: BufferRef,
     size: usize,
@@ -64,11 +62,11 @@ struct Place {
     span: Option<(isize, isize)>,
 }
 
-/// The actions that compute a tile, and the operands in memory (places) that they access.
+/// A small kernel, compiled to the actions that compute a tile, with the operands in memory that the actions access.
 pub(super) struct Direct {
     /// The number of elements of all tiles together.
     all: usize,
-    /// The number of elements of each tile. The last one may have fewer.
+    /// The number of elements of each tile. The last tile may have fewer.
     n: usize,
     places: Vec<Place>,
     actions: Vec<Action>,
@@ -80,9 +78,8 @@ heap! {
     Direct: places, actions;
 }
 
-/// Compiles a program whose index space has `all` elements and begins with `tile`. The index space must be this tile, or
-/// one row that is cut into such tiles. Returns `None` if the program is too large, or has a step that only the tile
-/// interpreter implements.
+/// Compiles a program whose index space has `all` elements and is either `tile` or one row that is divided into tiles
+/// like `tile`. Returns `None` if the program is too large, or has a step that only the tile interpreter implements.
 pub(super) fn compile(program: &Program, tile: TileBounds, all: usize) -> Option<Direct> {
     let is_small = program.places.len() <= PLACES && program.arena <= REGISTERS;
     if !is_small || !program.passes.is_empty() || !program.positions.is_empty() {
@@ -124,7 +121,7 @@ pub(super) fn compile(program: &Program, tile: TileBounds, all: usize) -> Option
                 actions.push(Action::Call { f, args, to: to? });
                 to?
             }
-            // no conversion is needed, so later steps read the tile in the buffer
+            // no conversion is needed, so later steps read the elements directly from the buffer
             None => args[0],
         };
     }
@@ -143,7 +140,7 @@ pub(super) fn compile(program: &Program, tile: TileBounds, all: usize) -> Option
 }
 
 impl Direct {
-    /// Runs the kernel on the buffers of a run. `program` is the program from which this `Direct` was compiled.
+    /// Runs the compiled kernel on the buffers of a run. `program` is the program that was compiled.
     pub fn run(&self, program: &Program, run: &Run<'_>) -> Result<()> {
         run.has_scalars(program.name, program.scalars)?;
         let mut registers = Registers(MaybeUninit::uninit());
@@ -159,8 +156,8 @@ impl Direct {
             return Ok(());
         }
         // SAFETY: `find` has checked that every element of each operand is inside its buffer (*inside*, see
-        // [`Program`]). The tiles are the whole index space, and `compile` has checked that the elements of each operand
-        // follow one another. The registers have at least `program.arena` bytes (*room*). Only this task runs.
+        // [`Program`]). The tiles are the whole index space, and `compile` has checked that the elements of each
+        // operand follow one another. The registers have at least `program.arena` bytes (*room*). Only this task runs.
         unsafe {
             for fill in &program.fills {
                 let bits = bits_of(fill.value, program, |place| bases[place + 1], run.bindings.scalars);
@@ -174,7 +171,7 @@ impl Direct {
                         Action::Call { f, args: [a, b, c], to } => {
                             f(n, a.in_run(&bases), b.in_run(&bases), c.in_run(&bases), to.in_run(&bases));
                         }
-                        // the value may already be in the memory that is written, so the copy must allow overlap
+                        // the value may already be in the memory that is written, so use a copy that allows overlap
                         Action::Copy { from, to, size } => {
                             std::ptr::copy(from.in_run(&bases), to.in_run(&bases), n * size);
                         }

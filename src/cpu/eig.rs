@@ -1,12 +1,12 @@
-//! The routine `eig` on the CPU: eigenvalues and eigenvectors of general matrices. `factor/general/` has the algorithm.
+//! The routine `eig` on the CPU: eigenvalues and eigenvectors of general matrices, computed by `factor/general/`.
 
 use super::factor::general::{SWEEPS, Schur};
 use super::factor::{MatrixSource, Sink, each_matrix, zeros};
 use super::linear::Lowest;
 use super::operands::{Refused, RoutineMemory};
 
-/// Runs the routine `eig` on the operands of `call`. If the iteration does not converge for some matrices, returns the
-/// index of the first of these matrices as the error.
+/// Computes the eigenvalues and eigenvectors of all matrices of `call`. If the iteration does not converge, returns the
+/// index of the first matrix for which it does not.
 pub(super) fn run(call: &mut RoutineMemory<'_>) -> Result<(), Refused> {
     let params = &call.call.params;
     let (n, with_vectors, count) = (params[0] as usize, params[1] != 0, params[2] as usize);

@@ -1,14 +1,13 @@
-//! `eigh` on the CPU: symmetric matrices are reduced to tridiagonal form, and the implicit QL iteration then finds the
-//! eigenvalues. The matrix of eigenvectors is stored as strips of 16 neighbouring rows (see `factor/mod.rs`). Each
-//! rotation of the iteration combines two columns of this matrix, for all rows of a strip together, one row in each
-//! SIMD lane.
+//! `eigh` on the CPU: symmetric matrices are reduced to tridiagonal form, whose eigenvalues the implicit QL iteration
+//! finds. The iteration rotates pairs of columns of the matrix of eigenvectors. This matrix is stored as strips of 16
+//! rows, one row for each SIMD lane (see `factor/mod.rs`).
 
 use super::factor::tridiagonal::reduce;
 use super::factor::{MatrixSource, Numbers, Reflectors, Rotations, Sink, StripRow, WIDTH, each_matrix, loops, power};
 use super::operands::{Refused, RoutineMemory};
 use smallvec::SmallVec;
 
-/// Runs the routine `eigh` for all matrices of a call.
+/// Computes the eigenvalues and eigenvectors of all matrices of a call.
 pub(super) fn run(call: &mut RoutineMemory<'_>) -> Result<(), Refused> {
     let params = &call.call.params;
     let (n, with_vectors) = (params[0] as usize, params[1] != 0);
@@ -27,7 +26,7 @@ pub(super) fn run(call: &mut RoutineMemory<'_>) -> Result<(), Refused> {
     Ok(())
 }
 
-/// The factors of one matrix: the eigenvalues in any order, the strips that hold the eigenvectors (see [`StripRow`]),
+/// The result for one matrix: the eigenvalues in any order, the eigenvectors as strips of 16 rows (see [`StripRow`]),
 /// and the indices of the eigenvalues in ascending order.
 struct Found<'a> {
     values: Numbers,
@@ -35,9 +34,9 @@ struct Found<'a> {
     order: SmallVec<[usize; 32]>,
 }
 
-/// Computes the eigenvalues of the matrix that begins at element `first` of the operand, and with `with_vectors` also
-/// its eigenvectors. `memory` holds the vectors and intermediate values. Returns `None` if an element is not finite, or
-/// if the iteration does not converge.
+/// Computes the eigenvalues of the matrix that begins at element `first` of the operand and, if `with_vectors` is true,
+/// its eigenvectors. `memory` holds the eigenvectors and intermediate values. Returns `None` if an element is not
+/// finite or if the iteration does not converge.
 fn factor<'a>(
     source: &MatrixSource<'_>,
     first: usize,
@@ -46,7 +45,7 @@ fn factor<'a>(
     memory: &'a mut [f64],
 ) -> Option<Found<'a>> {
     let loops = loops();
-    // only the lower triangle is read, because the upper triangle may hold anything
+    // read only the lower triangle, because the upper triangle may contain anything
     let lower = |i: usize| source.exponent([first + i * n, first + i * n + i + 1]);
     let exponent = (0..n).try_fold(i32::MIN, |most, i| Some(most.max(lower(i)?)))?;
     let scale = power(-exponent);
@@ -73,8 +72,8 @@ fn factor<'a>(
     Some(Found { values, strips, order })
 }
 
-/// Writes the eigenvalues of a matrix from element `at[0]` of `values` on, and its eigenvectors from element `at[1]` of
-/// `vectors` on. If `found` is `None`, all these elements become NaN.
+/// Writes the eigenvalues of a matrix to `values`, starting at element `at[0]`, and its eigenvectors to `vectors`,
+/// starting at element `at[1]`. If `found` is `None`, writes NaN instead.
 ///
 /// # Safety
 /// `values` has `n` elements from `at[0]` on, and `vectors`, if given, has `n · n` elements from `at[1]` on. Nothing

@@ -1,4 +1,4 @@
-//! Prepares and runs elementwise kernels. Their index space (`Kernel::outer`) is cut into tiles, which the threads
+//! Prepares and runs elementwise kernels. Their index space (`Kernel::outer`) is divided into tiles, which threads
 //! share.
 
 use super::assign::assign;
@@ -15,8 +15,9 @@ use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::heap::Heap;
 use crate::plan::kernel::{Kernel, TileSchedule, Tiling};
 
-/// Returns tile number `t` of an index space of `all` rows and `columns` columns. `columns` is the length of the last
-/// axis, `height` the length of the axis before it, and `all` the product of the lengths of all axes but the last.
+/// Returns tile number `t` of an index space, which is regarded as `all` rows of `columns` columns. `columns` is the
+/// length of the last axis, `height` the length of the axis before it, and `all` the product of all lengths but the
+/// last.
 pub(super) fn tile_at(tiling: Tiling, [all, columns, height]: [usize; 3], t: usize) -> TileBounds {
     match tiling {
         Tiling::Rows { each } => {
@@ -26,8 +27,8 @@ pub(super) fn tile_at(tiling: Tiling, [all, columns, height]: [usize; 3], t: usi
         Tiling::Blocks { rows, cols } => {
             let (rows, cols) = (rows as usize, cols as usize);
             let (down, across) = (height.div_ceil(rows), columns.div_ceil(cols));
-            // the next tile is the neighbour along the last axis but one. This tiling is used if an operand is
-            // contiguous along that axis, so the next tile uses the rest of the cache lines that this tile has read
+            // Consecutive tiles are neighbours along the last axis but one. This tiling is used if an operand is
+            // contiguous along that axis. Then the next tile uses the rest of the cache lines that this tile has read.
             let (d, c, rest) = (t % down, t / down % across, t / (down * across));
             let (r, c0) = (d * rows, c * cols);
             let (nr, nc) = (rows.min(height - r), cols.min(columns - c0));
@@ -42,7 +43,7 @@ pub(super) fn tile_at(tiling: Tiling, [all, columns, height]: [usize; 3], t: usi
     }
 }
 
-/// Returns how the schedule of a kernel cuts its index space into tiles. Returns an error if the schedule has no tiles.
+/// Returns how the schedule of a kernel divides the index space into tiles, or an error if the schedule has no tiles.
 pub(super) fn tiles_of(kernel: &Kernel) -> Result<TileSchedule> {
     kernel.schedule.tiles().ok_or_else(|| internal(kernel.name, "a kernel without tiles"))
 }
@@ -51,16 +52,16 @@ pub(super) fn out_of_memory(name: &'static str) -> Error {
     Error::with_line(ErrorKind::OutOfMemory, name, "no memory for the kernel's scratch", None)
 }
 
-/// The maximum number of tasks of a kernel with a store that replaces elements at computed positions. Each task
-/// computes all values, but writes only those whose positions are in its own part of the axis. So more tasks repeat
-/// more computation: computing a value takes about 1 ns, and writing to a random position of a large array takes 18 ns.
+/// The maximum number of tasks of a kernel that stores elements at computed positions. Each task computes all values,
+/// and writes those whose positions are in its part of the axis, so more tasks repeat more computation. A value takes
+/// about 1 ns to compute, and 18 ns to write to a random position of a large array.
 const MOST_PARTS: usize = 8;
 
-/// How a kernel computes its tiles.
+/// The compiled form of an elementwise kernel.
 enum Code {
     /// A program (`program.rs`): each operation is a loop over a tile.
     Loops(Box<Program>),
-    /// Threaded code (`threaded/`): values stay in registers of the processor between operations.
+    /// Threaded code (`threaded/`): values stay in processor registers between operations.
     Threaded(Box<Threaded>),
 }
 
@@ -84,20 +85,21 @@ pub(super) struct Elementwise {
     cols: usize,
     /// The length of the axis before the last one, or 1 if there is only one axis.
     height: usize,
-    /// The kernel compiled to direct calls of its loops, if one task computes it and it needs no frame (`direct.rs`).
+    /// The kernel in a form for small arrays (`direct.rs`), if one task computes it and no step needs the tile
+    /// interpreter.
     direct: Option<Box<Direct>>,
-    /// A kernel that checks the indices of gathers and scatters before the first write, so that a run with an
+    /// A kernel that checks all indices of gathers and scatters before the first write, so that a run with an
     /// out-of-bounds index writes nothing. `None` if there are no indices to check.
     checks: Option<Box<Elementwise>>,
 }
 
-/// Prepares a kernel whose index space is not empty.
+/// Compiles an elementwise kernel whose index space is not empty.
 pub(super) fn prepare(kernel: &Kernel, aliased: &[bool]) -> Result<Elementwise> {
     let checks = checks(kernel, aliased)?;
     Elementwise::new(kernel, tiles_of(kernel)?, aliased, Goal::Stores, checks)
 }
 
-/// Prepares the kernel that checks the indices of `kernel`. Returns `None` if there are no indices to check.
+/// Compiles the kernel that only checks the indices of `kernel`. Returns `None` if there are no indices to check.
 pub(super) fn checks(kernel: &Kernel, aliased: &[bool]) -> Result<Option<Box<Elementwise>>> {
     let Some(checks) = kernel.schedule.checks() else { return Ok(None) };
     let looked = Kernel { outer: checks.outer.clone(), ..kernel.clone() };
@@ -194,8 +196,8 @@ impl Elementwise {
         Ok(())
     }
 
-    /// Returns tiles that cover the same indices as the tiles `from..to`. Neighbouring pieces of one row become one
-    /// tile.
+    /// Returns tiles that cover the same elements as the tiles `from..to`. Neighbouring tiles of one row are joined to
+    /// one tile.
     fn joined(&self, from: usize, to: usize) -> impl Iterator<Item = TileBounds> {
         let pieces = match self.schedule.tiling {
             Tiling::Pieces { each } => self.cols.div_ceil(each as usize),
@@ -208,21 +210,21 @@ impl Elementwise {
         })
     }
 
-    /// Distributes the tiles among tasks, and calls `body` for each task with the index of its first tile and the index
+    /// Distributes the tiles among tasks. Calls `body` for each task with the index of its first tile and the index
     /// after its last tile.
     fn share(&self, body: impl Fn(usize, usize) + Sync + Send) {
         let tiles = self.tiles;
         if self.schedule.alone {
             return body(0, tiles);
         }
-        // eight tasks per thread, so that other threads can take over tasks if one thread is interrupted. Chosen by
-        // hand; no benchmark compares other values
+        // Eight tasks per thread, so that other threads can take over tasks if one thread is interrupted. Chosen by
+        // hand; no benchmark compares other values.
         let tasks = tiles.min(threads() * 8);
         share(tasks, false, |i| body(i * tiles / tasks, (i + 1) * tiles / tasks));
     }
 
-    /// Binds the kernel to the buffers of a run, and calls `body` with a [`BoundParts`], which the caller uses to
-    /// compute the kernel part by part. In a rehearsal, only binds the kernel.
+    /// Binds the kernel to the buffers of a run, and calls `body` with the bound kernel, which the caller then computes
+    /// part by part. In a rehearsal (a run that only allocates scratch memory), does not call `body`.
     pub fn in_parts(&self, run: &Run<'_>, body: impl FnOnce(&BoundParts<'_>)) -> Result<()> {
         if let Some(checks) = &self.checks {
             checks.run(run)?;
@@ -299,8 +301,8 @@ unsafe fn run_tile(frame: &mut Frame, bound: &BoundProgram<'_>, tile: TileBounds
     }
 }
 
-/// An elementwise kernel that reads the result of another kernel (a matrix product), bound to the buffers of a run. The
-/// tasks of the matrix product compute this kernel too, part by part.
+/// An elementwise kernel that reads the result of a matrix product, bound to the buffers of a run. The tasks of the
+/// product also compute this kernel, part by part.
 pub(super) enum BoundParts<'a> {
     Loops(&'a BoundProgram<'a>, &'a Frames<'a>),
     Threaded(&'a blocks::BoundBlocks<'a>),
@@ -308,8 +310,7 @@ pub(super) enum BoundParts<'a> {
 
 impl BoundParts<'_> {
     /// Calls `task` with a function that computes one part of this kernel. A part is a rectangle of the kernel's index
-    /// space, with columns along the last axis and rows along the others. The task must not itself share work between
-    /// threads.
+    /// space, with columns along the last axis and rows along the others. `task` must not share work between threads.
     ///
     /// # Safety
     /// The parts are in the kernel's index space, and no other task computes them.
@@ -318,7 +319,7 @@ impl BoundParts<'_> {
             BoundParts::Loops(bound, frames) => frames.with(|frame| {
                 let level = bound.program.outer;
                 task(&mut |part| {
-                    // a tile may have several rows only if these are whole rows of the index space
+                    // a tile of several rows must consist of whole rows of the index space
                     let most = if part.nc == level.cols { level.rows } else { 1 };
                     for row in (0..part.nr).step_by(most) {
                         for col in (0..part.nc).step_by(level.cols) {

@@ -1,14 +1,13 @@
-//! Indices that count from the end if they are negative. The planner expresses such an index `i` of an axis of length
-//! `n` as `select(less(i, 0), add(i, n), i)`. This module makes gathers read `i` itself and add `n` where it is
-//! negative. That saves three loops over a tile and the register for the computed index.
+//! Indices that count from the end if they are negative. A kernel contains such an index `i` of an axis of length `n`
+//! as `select(less(i, 0), add(i, n), i)`. This module makes a gather read `i` itself and add `n` if it is negative,
+//! which saves three loops over a tile and a register.
 
 use crate::base::dtype::DType;
 use crate::graph::ufunc::{arithmetic, logic};
 use crate::plan::kernel::{Kernel, Op};
 
-/// If the index of a gather is a `select(less(i, 0), add(i, n), i)`, replaces it by `i`, the index that the caller
-/// passed. Returns the changed kernel, or `None` if no gather has such an index. Nothing else in the kernel changes;
-/// the values from which the replaced indices were computed are no longer needed, so no steps are emitted for them.
+/// If the index of a gather is `select(less(i, 0), add(i, n), i)`, replaces it by `i`, the index that the caller
+/// passed. Returns the changed kernel, or `None` if no gather has such an index.
 pub(super) fn with_given_indices(kernel: &Kernel) -> Option<Kernel> {
     let given = |v: usize| {
         let Op::Gather { position, .. } = &kernel.values[v].op else { return None };
@@ -25,8 +24,8 @@ pub(super) fn with_given_indices(kernel: &Kernel) -> Option<Kernel> {
     changed
 }
 
-/// Matches an index against `select(less(i, 0), add(i, n), i)`. Returns the value `i` and the two run-time scalars 0
-/// and `n`.
+/// Matches an index against `select(less(i, 0), add(i, n), i)`. Returns the value `i` and the scalars 0 and `n`, or
+/// `None` if the index has another form.
 fn from_end(kernel: &Kernel, index: usize) -> Option<(usize, [usize; 2])> {
     let ufunc = |v: usize, row| {
         let Op::Ufunc(found, args) = &kernel.values[v].op else { return None };

@@ -147,10 +147,9 @@ impl Indices {
         Indices { at, compute, stride: 0, extent, mode, from_end: None }
     }
 
-    /// Copies the elements that the indices with the numbers `at..at + n` refer to, one after another, to `to`. Writes
-    /// a zero for an index that is out of bounds. The position of index `at + i` counts from column `i` of `src`. If
-    /// `to` is `None`, the indices are only checked. Returns the first out-of-bounds index, preceded by its number
-    /// among the `n` indices.
+    /// Copies the elements that indices `at..at + n` refer to, one after another, to `to`. Writes a zero for an index
+    /// that is out of bounds. Index `at + i` selects an element of column `i` of `src`. If `to` is `None`, the indices
+    /// are only checked. Returns the first out-of-bounds index, preceded by its number (from 0 to `n - 1`).
     ///
     /// # Safety
     /// There are at least `at + n` indices (*present*, see [`Indices`]). For each of the first `n` columns of `src`,
@@ -341,8 +340,7 @@ impl Indices {
             let sign = (k as i64 >> 63) as u64;
             *to.add(i) = *src.offset(k.wrapping_add(more & sign) as isize * stride + i as isize * cols);
         };
-        // all arms do the same. In the first two, the steps are constants that the compiler knows; in the first one, it
-        // also knows that nothing is added to an index
+        // all arms do the same; the first two pass constants, so that the compiler makes faster loops of them
         match (self.stride, cols, more) {
             (1, 0, 0) => (0..n).for_each(|i| one(i, 1, 0, 0)),
             (1, 0, _) => (0..n).for_each(|i| one(i, 1, 0, more)),
@@ -397,10 +395,9 @@ impl Indices {
         are_inside
     }
 
-    /// Prefetches the `n` contiguous elements that index number `at` refers to and that will be copied soon, because
-    /// the processor cannot predict where a row at a random index begins. `from` is the address of position 0.
-    /// Prefetches only whole cache lines, and at most eight (chosen by hand), because the processor prefetches the rest
-    /// of a row by itself once the row is being read.
+    /// Prefetches the beginning of a row that will be copied soon: the `n` contiguous elements that index number `at`
+    /// refers to. `from` is the address of position 0. Prefetches only whole cache lines, and at most eight (chosen by
+    /// hand), because the processor prefetches the rest of a row by itself.
     ///
     /// # Safety
     /// Index number `at` is in live memory (*present*, see [`Indices`]).

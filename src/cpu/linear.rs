@@ -86,7 +86,7 @@ pub(super) fn minus_rows<T: Real>(target: &mut [T], factors: [T; ROWS], rows: [&
     }
 }
 
-/// The number of multiplications that a task should have. This many take some 50 µs.
+/// The number of multiplications that a task should have. They take about 50 µs.
 const TASK: usize = 1 << 16;
 
 /// Cuts the range `0..count` into parts, and calls `f` with the start and the end of each part. The threads of the
@@ -98,8 +98,8 @@ pub(super) fn in_tasks(count: usize, work: usize, f: impl Fn([usize; 2]) + Sync)
     share(count.div_ceil(each), work.saturating_mul(count) < TASK, task);
 }
 
-/// Collects the positions at which a routine rejects its operand (for example the row of a pivot that is 0) from all
-/// tasks of the routine, and keeps the lowest position.
+/// The lowest position at which a task of a routine has rejected the operand, for example the row of a pivot that is 0.
+/// All tasks of the routine share this value.
 pub(super) struct Lowest(AtomicU64);
 
 impl Lowest {

@@ -1,7 +1,7 @@
-//! `lu` on the CPU. Tasks share the panels (matrices with few columns) of a batch, and each task factorises one panel
-//! after another. Columns are eliminated in order, a block of [`BLOCK`] columns at a time. The block is copied to
-//! memory of its own, so that its rows are adjacent. The columns after the block are updated when all pivots of the
-//! block are known. This delay changes no bit, because each element is updated by the same columns in the same order.
+//! `lu` on the CPU. Tasks share the panels (matrices with few columns) of a batch. The columns of a panel are
+//! eliminated in order, [`BLOCK`] columns at a time, in a copy whose rows are adjacent. The columns after a block are
+//! updated when all pivots of the block are known. This delay changes no bit, because each element is updated by the
+//! same columns in the same order.
 
 use super::linear::{ROWS, Real, compiled, in_tasks, minus_row, minus_rows};
 use super::operands::{Refused, RoutineMemory, SharedTarget};
@@ -22,7 +22,7 @@ pub(super) fn run(call: &mut RoutineMemory<'_>) -> Result<(), Refused> {
     Ok(())
 }
 
-/// The rows of a block of columns.
+/// A block of [`BLOCK`] neighbouring columns, as an array of rows.
 type Block<T> = [[T; BLOCK]];
 
 /// Factorises a panel in place. The arguments are the panel, its number of columns, the list of its row numbers, and

@@ -1,8 +1,8 @@
 //! Floor 3: the CPU backend (a floor is a layer of `src/`, see `ARCHITECTURE.md`). It prepares the steps of a plan once
 //! and keeps the result in the plan. An elementwise, reduce or row kernel becomes a program, which is a list of steps.
-//! A tile is a small rectangle of the kernel's index space. Each run of the plan binds the program to its buffers and
-//! interprets it tile by tile: each step is one loop over the elements of a tile, compiled for the machine's
-//! instruction set. The threads of the caller's rayon pool share the tiles.
+//! Each step is one loop over the elements of a tile (a small rectangle of the kernel's index space), compiled for the
+//! machine's instruction set. Each run of the plan binds the program to its buffers, and interprets it tile by tile.
+//! The threads of the caller's rayon pool share the tiles.
 //!
 //! | file | contents |
 //! |---|---|
@@ -17,8 +17,8 @@
 //! | `strided.rs`, `transpose.rs` | copy blocks of elements between layouts |
 //! | `threaded/` | compiles threaded code, which keeps intermediate values in registers of the processor |
 //! | `blocks.rs` | runs the threaded code of elementwise kernels over the buffers of a run, block by block |
-//! | `fold/` | combines the elements of reductions, in a tree that does not depend on the number of threads |
-//! | `scan.rs` | combines the elements of scans, in the tree of `plan/kernel/scan.rs` |
+//! | `fold/` | combines the elements of reductions, in an order that does not depend on the number of threads |
+//! | `scan.rs` | combines the elements of scans, in the order that `plan/kernel/scan.rs` defines |
 //! | `transfer.rs` | copies between arrays and the host's own memory |
 //! | `share.rs` | shares the tasks of a kernel between the caller's thread and the threads of its rayon pool |
 //! | `recorder.rs` | records the steps that run while a profile is on |
@@ -129,8 +129,8 @@ fn caps() -> Caps {
         max_values: 128,
         // a CPU program is interpreted, so a kernel never has to be cut to save compile time
         max_cost: u32::MAX,
-        // 65,536 f32 take 256 KiB, so most L2 caches keep a row from the pass that computes it to the pass that reads
-        // it again
+        // 65,536 f32 take 256 KiB, so most L2 caches keep a row from the pass (loop along the row) that computes it to
+        // the pass that reads it again
         max_row: 65_536,
         // the planner never splits a reduction, because threads share it at run time without a second kernel
         max_reduce: [usize::MAX; 2],
@@ -331,8 +331,8 @@ impl Backend for Cpu {
         self.bytes_out.fetch_add(to.len() as u64, Relaxed);
         let range = self.pool.fault("download").and_then(|_| self.range("download", buffer, offset, to.len()));
         Some(range.map(|m| {
-            // the host has usually just allocated this memory. This asks the system for huge pages, because the page
-            // faults of small pages would take longer than the copy
+            // the host has usually just allocated this memory. `advise_huge` asks the system for huge pages, because
+            // the page faults of small pages would take longer than the copy
             memory::advise_huge(to.as_mut_ptr().cast(), to.len());
             transfer::copy(&m.as_bytes()[offset..offset + to.len()], to);
         }))

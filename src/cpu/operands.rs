@@ -12,7 +12,7 @@ use crate::plan::kernel::{BufferRef, RoutineCall, Whole};
 /// element. The routine's table entry (`Routine::refuses`) defines which elements these are.
 pub(super) struct Refused(pub i128);
 
-/// An unsigned integer type of the same size as elements, to access them as bits.
+/// An unsigned integer type, through which elements of the same size are accessed as bits.
 pub(super) trait BitPattern: Copy + Default + Send + Sync + 'static {}
 impl BitPattern for u8 {}
 impl BitPattern for u16 {}
@@ -71,8 +71,9 @@ struct Memory {
     bytes: usize,
 }
 
-/// The memory that a routine reads and writes. Invariant: each piece is in a buffer that lives as long as `'a`, and its
-/// first byte is aligned for its dtype. Results and scratch share no memory with each other or with operands.
+/// The memory that a routine reads and writes. Invariant: each operand, result and scratch buffer is in memory that
+/// lives as long as `'a`, and its first byte is aligned for its dtype. Results and scratch share no memory with each
+/// other or with operands.
 pub(super) struct RoutineMemory<'a> {
     pub call: &'a RoutineCall,
     operands: Vec<Memory>,
@@ -195,13 +196,13 @@ impl<'a> RoutineMemory<'a> {
     }
 }
 
-/// If a routine reads at most this number of bytes, one thread does all the work. Reading them takes some 10 µs, about
+/// If a routine reads at most this number of bytes, one thread does all the work. Reading them takes about 10 µs, about
 /// as long as waking another thread.
 const ALONE: usize = 128 << 10;
 
-/// Cuts `elements` into chunks of `length` elements, and calls `f` with the index and the elements of each chunk. The
-/// threads of the caller's pool share the calls if all of them together read more than `ALONE` bytes (`bytes` is that
-/// number). Returns the result of the first chunk for which `f` returns one. Later chunks may then be skipped.
+/// Cuts `elements` into chunks of `length` elements, and calls `f` with the index and the elements of each chunk. If
+/// all calls together read more than `ALONE` bytes (`bytes` is the number), the threads of the caller's pool share the
+/// calls. Returns the result of the first chunk for which `f` returns one. Later chunks may then be skipped.
 pub(super) fn each_chunk<T: Send, R: Send>(
     elements: &mut [T],
     length: usize,

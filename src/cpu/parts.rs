@@ -11,7 +11,7 @@ pub(super) fn internal(name: &'static str, detail: impl Into<String>) -> Error {
 #[derive(Clone, Copy)]
 pub(super) enum FillValue {
     Bits(u64),
-    /// A run-time scalar.
+    /// The run-time scalar with this index.
     Scalar(usize),
     /// The one element that a load reads for the whole register. The number is the index of the load's operand in the
     /// program's `places`.

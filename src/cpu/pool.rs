@@ -38,7 +38,7 @@ mod chosen {
         rayon::current_thread_index().is_some()
     }
 
-    /// Schedules `f` on the caller's pool. One of its threads calls it later.
+    /// Schedules `f` on the caller's pool. A thread of the pool calls `f` later.
     pub fn call(f: impl FnOnce() + Send + 'static) {
         rayon::spawn(f);
     }

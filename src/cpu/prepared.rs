@@ -1,5 +1,5 @@
-//! Prepares plans: compiles each step of a plan (a kernel, a routine call or the clearing of a temporary) to a form
-//! that can be bound to the buffers of a run, and keeps it in the plan.
+//! Prepares plans: compiles each step of a plan to a form that can be bound to the buffers of a run, and keeps it in
+//! the plan. A step is a kernel, a routine call or the clearing of a temporary.
 
 use super::bind::Run;
 use super::{elementwise, ends, matmul, moves, reduce, routines, row};
@@ -14,8 +14,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// A step that is ready to be bound to the buffers of a run.
 pub(super) enum Ready {
-    /// Nothing to run, because the kernel has an empty result, or because the preceding step is a matrix product that
-    /// also executes this step, on each part of the product's result.
+    /// Nothing to run: the kernel has an empty result, or the preceding step is a matrix product that also executes
+    /// this step, on each part of the product's result.
     Nothing,
     Elementwise(elementwise::Elementwise),
     Moves(Box<moves::Moves>),
@@ -159,9 +159,8 @@ fn prepare<'a>(plan: &'a ExecutionPlan, replaces: bool, made: &AtomicU64) -> Res
     plan.kept.prepared(replaces).ok_or_else(|| (lost(), 0))
 }
 
-/// Returns whether the first output is the same memory as an input. Returns an error if another output is the same
-/// memory as an input, or if the plan does not expect that this input shares memory with the first output
-/// (`ExecutionPlan::aliased`).
+/// Returns whether the first output is the same memory as an input. Returns an error if the plan does not allow this
+/// for the input (`ExecutionPlan::aliased`), or if another output is the same memory as an input.
 #[inline]
 fn replaces(plan: &ExecutionPlan, bindings: &Bindings<'_>) -> Result<bool> {
     let mut replaces = false;

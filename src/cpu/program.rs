@@ -118,8 +118,8 @@ pub(super) enum Dst {
     /// The register at this byte of the arena. The arena is the scratch memory of a task, and belongs to its frame
     /// (`tiles.rs`).
     Register(usize),
-    /// The tile's part of a whole row that is kept in the arena for a later pass. The row begins at this byte of the
-    /// arena.
+    /// The tile's part of a whole row that is kept in the arena (a task's scratch memory) for a later pass. The row
+    /// begins at this byte of the arena.
     KeepRow(usize),
     /// The memory of the store with this place (an index in [`Program::places`]). The step writes the result there
     /// itself, which saves a copy from a register.
@@ -127,11 +127,12 @@ pub(super) enum Dst {
 }
 
 pub(super) enum StepKind {
-    /// Loads the tile from the operand with this place.
+    /// Loads the tile from the operand with this place (its index in [`Program::places`]).
     Load(usize),
     /// Calls a loop with up to three values (`TileLoop::args`) as its arguments.
     Call(Loop),
-    /// Computes an affine index: `base` plus the offset of each element of the tile at the strides of `place`.
+    /// Computes an affine index: `base` plus the offset of each element of the tile at the strides of the operand
+    /// `place`.
     Index { place: usize, base: i64 },
     Gather {
         place: usize,
@@ -192,7 +193,7 @@ pub(super) struct RowBroadcast {
 /// the reduction reads fewer than three arrays, the first id is repeated.
 pub(super) struct PassReduction {
     pub args: [usize; 3],
-    /// The outer value that is the position of the row's first element, for argmin and argmax. If it is `None`,
+    /// The id of the value that holds the position of the row's first element, for argmin and argmax. If it is `None`,
     /// positions count from 0.
     pub base: Option<usize>,
     pub results: SmallVec<[ReductionResult; 1]>,
@@ -207,7 +208,7 @@ impl PassReduction {
     }
 }
 
-/// An outer value that is a result of a reduction, and its register.
+/// A result of a reduction: the value of the outer level that holds the result, and the value's register.
 pub(super) struct ReductionResult {
     pub gives: Gives,
     pub id: usize,
@@ -219,7 +220,7 @@ pub(super) struct ReductionResult {
 pub(super) struct Total {
     /// The id of the inner value that holds the scan's results.
     pub from: usize,
-    /// The outer value that is the total, and its register.
+    /// The id of the outer value that holds the total, and the value's register.
     pub id: usize,
     pub slot: usize,
     pub size: usize,
@@ -313,8 +314,8 @@ heap! {
     Program: places, positions, steps, fills, stages, passes, scans, writes;
 }
 
-/// The size of a page in bytes. A CPU compares the addresses of loads and earlier stores only modulo a page, and delays
-/// a load if its address appears to be the address of an unfinished store.
+/// The size of a page in bytes. A CPU compares the addresses of loads and earlier stores only modulo a page. It delays
+/// a load if the load's address appears to be the address of an unfinished store.
 pub(super) const PAGE: usize = 4096;
 
 impl Program {

@@ -1,8 +1,7 @@
-//! Row kernels: kernels that go along each row several times, for example because a reduction depends on the result of
-//! another reduction of the same row, as in a softmax. Each loop along the row is called a pass. All passes of a row
-//! (or of a block of rows side by side) run before the next row begins, so that main memory is read only once. Values
-//! that a later pass reads again are kept in scratch. `reduce/` runs row kernels in the same way as reduce kernels, so
-//! their reductions have the same bits.
+//! Row kernels: kernels that go along each row several times, for example because a reduction depends on another
+//! reduction of the same row, as in a softmax. Each loop along the row is called a pass. All passes of a row (or of a
+//! block of rows side by side) run before the next row begins, so that main memory is read only once. `reduce/` runs
+//! row kernels in the same way as reduce kernels, so their reductions have the same bits.
 
 use super::reduce::{self, Reduce};
 use crate::base::error::Result;

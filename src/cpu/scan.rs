@@ -1,13 +1,10 @@
 //! Scans on the CPU, for example cumulative sums. `plan/kernel/scan.rs` defines the order in which elements are
-//! combined (a tree), with the terms block and run. This file scans one row, or several rows side by side: each row is
-//! then a column of the tiles.
+//! combined, with the terms block and run. This file scans one row, or several rows side by side: each row is then a
+//! column of the tiles. The tiles of a row are scanned in order, and each begins at the start of a block.
 //!
-//! The tiles of a row are scanned in order, and each begins at the start of a block. If there is one row, a block is
-//! scanned by the loop `scan` of the fold's function. If there are several columns, it is scanned by operations on
-//! vectors that hold one element of each column. Then the *carry*, the combination of all blocks before this one, is
-//! combined into each element. The carry is computed from the totals of the earlier blocks, in a hierarchy of levels
-//! that is kept from tile to tile: level 0 receives the total of each block, level 1 the total of 1,024 blocks, and so
-//! on ([`Level`]).
+//! Each block is first scanned on its own. Then the *carry*, the combination of all blocks before this one, is combined
+//! into each element. The carry is computed from the totals of the earlier blocks, which are kept in levels: level 0
+//! receives the total of each block, level 1 the total of each 1,024 blocks, and so on ([`Level`]).
 
 use super::strided;
 use crate::base::dtype::Compute;
@@ -70,8 +67,8 @@ impl ScanSpec {
     }
 }
 
-/// A level of the hierarchy of totals: a block of totals that is being filled with the totals of blocks of the level
-/// below. The totals are combined in runs and groups of runs, like the elements of a block.
+/// One level of totals. Level 0 collects the totals of blocks of elements, and each higher level the totals of full
+/// blocks of the level below. Totals are combined in runs and groups of runs, like the elements of a block.
 #[derive(Clone, Copy, Default)]
 struct Level {
     /// The number of totals in the block so far.
@@ -145,8 +142,7 @@ impl Scanner {
 
     /// Returns a vector of the scratch, which is used in one of two ways. If columns are scanned, vector `i` holds the
     /// totals of run `i` of the current block, one for each column. If a single row is scanned, only `run(0)` is used:
-    /// it has room for a block of elements, and each of them is set to the carry, so that one loop can combine the
-    /// carry into all elements of the current block.
+    /// it holds the carry once for each element of a block, so that one loop can combine the carry into the block.
     fn run(&self, i: usize) -> *mut u8 {
         self.of_level(self.spec.levels(), 2 + i)
     }

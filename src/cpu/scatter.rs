@@ -30,8 +30,8 @@ pub(super) struct ScatterRow {
     pub from: *const u8,
     /// One byte per value. The value is written unless the byte is 0. If `None`, every value is written.
     pub condition: Option<*const u8>,
-    /// One position per value. Values with positions outside of `part` are not written. If `None`, no position is
-    /// added.
+    /// One position per value. Values with positions outside of `part` are not written. `None` if the store has no
+    /// computed positions.
     pub index: Option<*const i32>,
     /// The distance in elements from one position to the next.
     pub stride: isize,
@@ -39,8 +39,9 @@ pub(super) struct ScatterRow {
 }
 
 impl ScatterRow {
-    /// Calls `write(i, offset)` for each of the first `n` values that the condition and `part` select. The caller then
-    /// writes value `i`, `offset` elements after the start of the target block. The columns of the block are `step`
+    /// Calls `write(i, offset)` for each `i` in `0..n` for which value `i` is selected: its condition (if any) is true,
+    /// and its position (if any) is in `part`. `write` must write value `i` to the element that is `offset` elements
+    /// after the start of the target block, or combine it with that element. The columns of the block are `step`
     /// elements apart.
     ///
     /// # Safety
@@ -72,7 +73,8 @@ impl ScatterRow {
         }
     }
 
-    /// Replaces elements of the target by the selected values among the first `n`, of `size` bytes each.
+    /// Writes each of the values `0..n` whose condition (if any) is true and whose position (if any) is in `part` to
+    /// its element of the target `to`. Values and elements have `size` bytes.
     ///
     /// # Safety
     /// The pointers of the row have `n` elements, and the elements to write are in live memory (*present* and *in
@@ -106,9 +108,8 @@ impl ScatterRow {
                 }
                 _ => match (self.index, self.condition) {
                     (Some(index), None) => {
-                        // values outside of the part are written to a variable that nobody reads. A branch instead
-                        // would often be mispredicted: for every second value if two tasks have half of the positions
-                        // each
+                        // values outside of the part are written to a variable that nobody reads, because a branch
+                        // would often be mispredicted
                         let mut left_out = MaybeUninit::uninit();
                         let left_out: *mut T = left_out.as_mut_ptr();
                         let (stride, first, extent) = (self.stride, self.part.start, self.part.len());
@@ -140,7 +141,8 @@ impl ScatterRow {
         is_one.then_some(first)
     }
 
-    /// Combines the selected values among the first `n` with the target's elements. Both are integers of type `dtype`.
+    /// Combines each of the values `0..n` whose condition (if any) is true and whose position (if any) is in `part`
+    /// with its element of the target `to`. Values and elements are integers of type `dtype`.
     ///
     /// # Safety
     /// The pointers of the row have `n` elements, and the elements to combine are in live memory (*present* and *in

@@ -18,24 +18,21 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::Thread;
 use std::time::Duration;
 
-/// How long a helper stays at a desk without tasks, where it keeps a core busy and does no other work of its pool. This
-/// is less than what it costs to call a helper again: a kernel of 1.3 ms then takes 0.3 ms more.
+/// How long a helper stays at a desk without tasks, where it keeps a core busy and does no other work of its pool.
+/// Calling a helper again would cost more: a kernel of 1.3 ms then takes 0.3 ms longer.
 const STAYS: Duration = Duration::from_micros(100);
 
 /// How long a helper serves one desk before it looks for other work in its pool, because the desk's owner may run
-/// kernel after kernel without end. Looking takes less than a microsecond. The helper does not return to the pool to
-/// look, because a thread that takes work from a pool wakes others, which then look for work too and disturb the
-/// threads that compute. When helpers did return, kernels of 1 ms, each with a call of its own, took twice as long.
+/// kernel after kernel without end. Looking takes less than a microsecond. The helper stays at the desk while it looks:
+/// when helpers returned to the pool instead, kernels of 1 ms took twice as long, because other threads woke too.
 const SHIFT: Duration = Duration::from_millis(1);
 
-/// How many times a helper looks for tasks between two readings of the clock. A reading takes some 30 ns.
+/// How many times a helper looks for tasks between two readings of the clock. A reading takes about 30 ns.
 const LOOKS: usize = 32;
 
-/// How many times the owner of a desk checks whether the last helper has left, at the end of a kernel. Up to
-/// `LOOKS_AT_END` checks the owner spins. Then it yields its core between checks, so that a helper that shares the core
-/// can run. After `YIELDS_AT_END` checks it sleeps until the last helper wakes it. A yield takes some 0.4 µs, so the
-/// owner sleeps after about a millisecond. It waits longer than tasks take, because a thread that sleeps wakes so late
-/// that its helpers have gone.
+/// How many times the owner of a desk checks, at the end of a kernel, whether the last helper has left. The owner spins
+/// for `LOOKS_AT_END` checks, and then yields its core between checks, which takes about 0.4 µs each. After
+/// `YIELDS_AT_END` checks, about a millisecond, it sleeps until the last helper wakes it.
 const LOOKS_AT_END: usize = 2000;
 const YIELDS_AT_END: usize = 5000;
 
@@ -55,8 +52,8 @@ struct Desk {
     owner: Thread,
     body: UnsafeCell<Option<*const Body>>,
     /// The range of tasks that nobody has taken: its start in the lower 32 bits, its end (exclusive) in the upper 32
-    /// bits. The owner takes tasks from the start and helpers take them from the end, so that in kernel after kernel
-    /// each thread has the same part of an array, which is then in its own cache.
+    /// bits. The owner takes tasks from the start and helpers take them from the end. So in kernel after kernel, each
+    /// thread has about the same part of an array, which is then in its own cache.
     left: AtomicU64,
     /// The number of helpers that take tasks and run them. A helper that finds the desk closed is counted too, for a
     /// moment. [`CLOSED`] is added while no helper may take tasks.
@@ -92,8 +89,8 @@ pub(super) fn share(tasks: usize, alone: bool, f: impl Fn(usize) + Sync) {
 /// functions.
 fn share_body(tasks: usize, alone: bool, f: &(dyn Fn(usize) + Sync)) {
     let threads = if tasks <= 1 || alone || tasks > u32::MAX as usize { 1 } else { threads() };
-    // if this thread is itself running a task as the owner of its desk, the desk is in use, and the thread runs all
-    // tasks of `f` alone
+    // if this thread is already running a task of its own desk, the desk is in use, and the thread runs all tasks of
+    // `f` alone
     let desk = if threads == 1 { None } else { DESK.try_with(|d| d.take().or_else(Desk::new)).ok().flatten() };
     let Some(desk) = desk else {
         return (0..tasks).for_each(f);
@@ -156,8 +153,8 @@ impl Desk {
         self.call();
     }
 
-    /// Waits until all helpers have left, and closes the desk. Drops the tasks that nobody has taken; there are such
-    /// tasks only after a panic.
+    /// Waits until all helpers have left, and closes the desk. Drops the tasks that nobody has taken, which exist only
+    /// after a panic.
     fn close(&self) {
         self.left.store(0, Relaxed);
         self.inside.fetch_or(CLOSED, AcqRel);
@@ -174,8 +171,8 @@ impl Desk {
             looks += 1;
         }
         if looks > YIELDS_AT_END {
-            // `park` above may have consumed a wake-up that was meant for the caller's own code, so this restores it:
-            // the caller's code may wake without cause, but must not miss a wake-up
+            // `park` above may have consumed a wake-up that was meant for the caller's own code, so `unpark` restores
+            // the wake-up: the caller's code may wake without cause, but must not miss a wake-up
             self.owner.unpark();
         }
         // SAFETY: the desk is closed and no helper is inside, so nobody reads `body` (*open*, see [`Desk`]).
@@ -218,8 +215,8 @@ impl Desk {
 
     /// Returns whether there are tasks that nobody has taken.
     fn has_tasks(&self) -> bool {
-        // `inside` is read before `left`, because a thread that sees that the desk is open also sees the tasks, which
-        // were stored before the desk was opened
+        // `inside` must be read before `left`: `open` stores the tasks in `left` before it removes `CLOSED` from
+        // `inside`, so a thread that reads `inside` without `CLOSED` also sees these tasks
         if self.inside.load(SeqCst) & CLOSED != 0 {
             return false;
         }
@@ -240,7 +237,8 @@ impl Desk {
                 if !self.stay() {
                     break;
                 }
-                // this is a good time to give way, because the owner now works on tasks and does not call helpers
+                // the helper gives way to other jobs of its pool here, because the owner now works on tasks and does
+                // not call helpers
                 if since.elapsed() >= SHIFT {
                     if !self.give_way() {
                         return;
@@ -250,26 +248,27 @@ impl Desk {
             }
         }
         self.called.fetch_sub(1, SeqCst);
-        // The line above has just subtracted this helper from `called`. If the owner opened the desk before that, it
-        // still counted this helper and called no other one in its place, so this helper calls one now. If it opened
-        // the desk afterwards, it has called another helper.
+        // This helper has just been subtracted from `called`. If the owner offered new tasks before that, `called`
+        // still included this helper, so the owner may have called too few others. This helper takes no more tasks, so
+        // it calls others in its place.
         if !is_owner && self.has_tasks() {
             self.call();
         }
     }
 
     /// If a job waits in the rayon pool, runs it. Returns false if this helper should leave its desk; it is then no
-    /// longer counted in `called`. It should leave in two cases: if enough other helpers have been called meanwhile, or
-    /// if it is itself a job that another helper runs while that helper gives way. Without the second case, two owners
-    /// that run kernels without end would make the stack grow without limit.
+    /// longer counted in `called`. A helper should leave if enough other helpers have been called meanwhile. It should
+    /// also leave if it runs as a job inside another helper's `give_way`, because such nesting could make the stack
+    /// grow without limit.
     fn give_way(self: &Arc<Desk>) -> bool {
         thread_local! {
             static GIVES_WAY: Cell<bool> = const { Cell::new(false) };
         }
         self.called.fetch_sub(1, SeqCst);
         if GIVES_WAY.replace(true) {
-            // the owner may still have counted this helper, so another one is called in its place (see the end of
-            // `attend`)
+            // This helper has just been subtracted from `called`. If the owner offered new tasks before that, `called`
+            // still included this helper, so the owner may have called too few others. This helper now leaves, so it
+            // calls others in its place.
             if self.has_tasks() {
                 self.call();
             }
@@ -301,9 +300,8 @@ impl Desk {
         }
     }
 
-    /// Waits at the desk until there are tasks again, and returns true. Returns false if there were no tasks for the
-    /// time [`STAYS`] after the owner has closed the desk, or if the owner works on its last task for longer than
-    /// [`SHIFT`] and [`STAYS`] together.
+    /// Waits at the desk until there are tasks again, and returns true. Returns false after the time [`STAYS`] without
+    /// tasks. The time begins when the owner closes the desk, or at the latest [`SHIFT`] after this call begins.
     fn stay(&self) -> bool {
         let start = Instant::now();
         let mut since = start;

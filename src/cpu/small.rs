@@ -1,7 +1,7 @@
 //! `lu` and `solve_triangular` for batches of small matrices. 16 matrices are computed together: each SIMD lane
 //! computes another matrix. A lane does the same operations in the same order as `lu.rs` and `triangular.rs`, so only
-//! NaN and the signs of zeros may differ. Only the size of a matrix decides whether this file computes it, not the size
-//! of the batch, so the result has the same bits for a matrix alone and in a batch.
+//! NaN and the signs of zeros may differ from their results. This file computes every matrix that is small enough,
+//! whatever the size of the batch. So a matrix has the same bits alone and in a batch.
 
 // a loop over lanes uses its index for several arrays
 #![allow(clippy::needless_range_loop)]

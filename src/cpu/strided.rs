@@ -97,9 +97,9 @@ unsafe fn copy_sized(size: usize, src: StridedBlock, dst: StridedBlock, nr: usiz
     }
 }
 
-/// Returns how many rows ahead of the current row to prefetch, or 0 to prefetch none. Only short rows need it: the
-/// processor prefetches the rest of a long row by itself, but it does not predict where the next row begins if that row
-/// is not adjacent to the current one.
+/// Returns how many rows ahead of the current row to prefetch, or 0 to prefetch none. Only short rows are prefetched:
+/// the processor prefetches the rest of a long row by itself, but it does not predict where the next row begins if that
+/// row is not adjacent to the current one.
 #[inline(always)]
 fn rows_ahead<T>(src: StridedBlock, nc: usize) -> isize {
     /// The distance from the current row to the prefetched row, in bytes of copied elements. Copying that many bytes
@@ -156,8 +156,8 @@ unsafe fn copy_words<T: Copy>(src: StridedBlock, dst: StridedBlock, nr: usize, n
                 transpose(s, src.rows, d, dst.cols, nc, nr);
             }
             // the inner loop goes down the columns if they are longer than the rows, because each start of the inner
-            // loop costs time. But if a row has at least four elements that are close together, the inner loop goes
-            // along the rows, because a loop down a column would read and write another cache line for each element
+            // loop costs time. Rows of at least four elements that are close together are an exception, because a loop
+            // down a column would access another cache line for each element
             _ if nr > nc && (nc < 4 || src.cols.abs() > 2 || dst.cols.abs() > 2) => {
                 for c in 0..ncols {
                     let (s, d) = (s.offset(c * src.cols), d.offset(c * dst.cols));
@@ -309,8 +309,8 @@ pub(super) unsafe fn stream_fill(size: usize, bits: u64, dst: *mut u8, n: usize)
     }
 }
 
-/// Orders streamed writes before all later writes of this thread. Without it, another thread could see that a result is
-/// ready, but read memory that the streamed bytes have not reached yet.
+/// Orders streamed writes before all later writes of this thread. Without this fence, another thread could see that a
+/// result is ready, but read memory that the streamed bytes have not reached yet.
 pub(super) fn fence() {
     // SAFETY: every x86-64 CPU has the instruction.
     #[cfg(target_arch = "x86_64")]

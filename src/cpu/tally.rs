@@ -5,7 +5,7 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-/// What is counted.
+/// The events that are counted.
 #[derive(Clone, Copy)]
 pub(super) enum Event {
     /// A run of a plan with one kernel and one dispatch.
@@ -53,7 +53,6 @@ thread_local! {
     };
 }
 
-/// Counts an event.
 #[inline]
 pub(super) fn count(event: Event) {
     let add = |own: &Own| {

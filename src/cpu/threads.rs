@@ -28,8 +28,8 @@ fn has_pool() -> bool {
     if mutant!(fork_not_seen, looked != 0, looked == here) {
         return found;
     }
-    // if this thread has checked in another process, `fork` has copied it to this process without the threads of its
-    // pool
+    // if this thread last checked its pool in another process, `fork` has copied the thread to this process without the
+    // threads of its pool
     let found = looked == 0 && is_made_here(here) && has_all_threads();
     SEEN.set((here, found));
     found

@@ -230,7 +230,7 @@ impl Frame {
                     StepKind::Load(place) => {
                         let mut at = self.load(bound, place, to, tile);
                         if let (Dst::KeepRow(_), true) = (step.dst, at != to) {
-                            // a later pass expects the elements in the kept row, so they are copied there
+                            // a later pass reads these elements from a kept row in the arena, so they are copied there
                             std::ptr::copy_nonoverlapping(at, to, n * step.compute.size());
                             at = to;
                         }
@@ -419,7 +419,7 @@ impl Frame {
     }
 }
 
-/// Returns the bits that a register is filled with. `at` returns the address of element 0 of a place.
+/// Returns the bits that a register is filled with. `at` returns the address of element 0 of an operand in memory.
 ///
 /// # Safety
 /// If `value` is a load, the load has an element in its buffer (*inside*, see [`Program`]).
@@ -471,7 +471,7 @@ unsafe fn unpack_tile(bound: &BoundProgram<'_>, place: usize, from: *const u8, t
 }
 
 /// Cuts a tile into blocks, and calls `f(memory, packed, rows, columns)` for each: `memory` is the block in the buffer
-/// of the place, and `packed` is the same block in the contiguous rows at `at`.
+/// of the operand `place`, and `packed` is the same block in the contiguous rows at `at`.
 #[inline(always)]
 fn blocks(
     bound: &BoundProgram<'_>,
@@ -483,7 +483,7 @@ fn blocks(
     let (p, memory) = (&bound.program.places[place], bound.at(place));
     p.rows.runs(tile.r0, tile.nr, |rd, ro, rn, rs| {
         p.cols.blocks(tile.c0, tile.nc, |cd, co, [runs, cn], [apart, cs]| {
-            // the rows of a block are rows of the tile, or the runs of one row
+            // the rows of a block are rows of the tile, or parts of one row whose elements are equally far apart
             let (times, nr, step, width) = if runs == 1 { (1, rn, rs, tile.nc) } else { (rn, runs, apart, cn) };
             for r in 0..times {
                 let from = memory.wrapping_offset((ro + r as isize * rs + co) * p.size as isize);

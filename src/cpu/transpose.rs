@@ -59,7 +59,7 @@ unsafe fn interleave<T: Copy, const N: usize>(s: *const T, ss: isize, d: *mut T,
 #[inline(always)]
 unsafe fn squares<T: Copy, const SIDE: usize>(s: *const T, ss: isize, d: *mut T, ds: isize, nr: usize, nc: usize) {
     let (rows, cols) = (nr / SIDE * SIDE, nc / SIDE * SIDE);
-    // a band is a group of target rows, as many as a cache line of the source has elements, so that each source line is
+    // a band is a group of target rows, as many as a cache line of the source has elements. Each source line is then
     // used completely while it is in a cache
     let band = LINE / size_of::<T>();
     // the position of the source line that is prefetched next. After the last column of a band, prefetching continues

@@ -327,8 +327,7 @@ fn capabilities(
 ) -> (Caps, DispatchLimits) {
     let int64 = features.contains(wgpu::Features::SHADER_INT64) && shrink.is_none_or(|s| s.int64);
     // wgpu reports at most 2^31 − 1 bytes for Vulkan and DX12, and `min` applies this limit to Metal, which reports
-    // more. A binding ends with a whole word, so the limit is rounded down to a multiple of 256 bytes, the alignment of
-    // a binding's start. A multiple of 4 would be enough
+    // more. The limit is rounded down to a multiple of 256 bytes, the alignment of a binding's start
     let mut max_binding = limits.max_storage_buffer_binding_size.min((1 << 31) - 1) & !255;
     let mut max_groups = limits.max_compute_workgroups_per_dimension;
     let workgroup = limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x) as usize;
@@ -343,8 +342,8 @@ fn capabilities(
         }
         max_binding = max_binding.min(shrink.max_binding);
         max_groups = max_groups.min(shrink.max_groups);
-        // with this limit, one grid of workgroups, which has three dimensions, has an invocation for each index of a
-        // window (the part of a kernel's index space that one dispatch covers)
+        // limits a window (the part of a kernel's index space that one dispatch covers) to the number of invocations of
+        // one three-dimensional grid of workgroups
         let groups = (shrink.max_groups as u64).saturating_pow(3);
         max_indices = max_indices.min(groups.saturating_mul(group as u64));
     }
@@ -423,8 +422,8 @@ pub(super) fn caps_of(card: &Card) -> Result<Caps> {
     if features.contains(wgpu::Features::SUBGROUP) {
         caps.subgroup = card.subgroup;
     }
-    // the probe cannot run, so we assume that cards with the type f16 convert it correctly, and that every card has
-    // multiply-adds
+    // the probe that tests a device's arithmetic cannot run here, so we assume that cards with the type f16 convert it
+    // correctly, and that every card has multiply-adds
     caps.fma = MultiplyAdd::Fused;
     caps.half = if features.contains(wgpu::Features::SHADER_F16) { Half::HARDWARE } else { Half::INTEGERS };
     caps.tiles = Tiles::of_adapter(card.vendor, false);

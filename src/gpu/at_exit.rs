@@ -1,8 +1,6 @@
-//! Delays the end of the process until software drivers are idle. A driver that is busy while the process ends uses
-//! libraries that are being unloaded. For example, llvmpipe crashes if it compiles a shader at that moment. A driver
-//! compiles a pipeline when the pipeline runs for the first time, so `batch.rs` waits after it has submitted such a
-//! run. This file waits for all other work at the end of the process, and from then on keeps our own threads out of all
-//! drivers.
+//! Delays the end of the process until software drivers are idle, because a driver that still works while the process
+//! ends uses libraries that are being unloaded. For example, llvmpipe crashes if it compiles a shader at that moment.
+//! Once the process is ending, this file also keeps our own threads out of all drivers.
 
 use super::adapter::is_inherited;
 use super::connection::{Connection, lock};
@@ -11,9 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, Once, PoisonError, Weak};
 use std::time::Duration;
 
-/// How long the end of the process waits for our threads that are inside a driver. It equals the default of
-/// `CUPRIC_TIMEOUT`, the time for which a device may make no progress. A thread that polls is inside a driver for
-/// microseconds, and a thread that opens a device for seconds at most.
+/// How long the end of the process waits for our threads that are inside a driver: 10 s, because a thread that opens a
+/// device may be inside its driver for seconds.
 const LEAVES: Duration = Duration::from_secs(10);
 
 /// How many of our threads are inside a driver. `LEFT` is notified when one leaves.
@@ -49,8 +46,8 @@ pub(super) fn is_ending() -> bool {
 }
 
 /// Makes the process keep our threads out of drivers when it ends. Exit functions run in reverse order of registration,
-/// and ours must run before the drivers' own. So this is called when drivers have been loaded, and again (with another
-/// `once`) when they have run work, because they may have registered more exit functions by then.
+/// and ours must run before the drivers' own. So this is called again, with another `once`, whenever drivers may have
+/// registered more exit functions.
 pub(super) fn stop_threads(once: &Once) {
     at_end(once, end_threads);
 }
@@ -85,7 +82,8 @@ extern "C" fn end_threads() {
 static OPEN: Mutex<Vec<Weak<Connection>>> = Mutex::new(Vec::new());
 
 /// Makes the process wait at its end until this connection to a software driver has finished its work, has failed, or
-/// times out. The driver must have run a shader in this process.
+/// times out. The driver must have run a shader in this process, so that it has already registered its own exit
+/// functions.
 pub(super) fn wait_for(connection: &Arc<Connection>) {
     {
         let mut open = lock(&OPEN);

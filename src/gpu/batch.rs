@@ -1,8 +1,7 @@
-//! The open batch: dispatches in compute passes, and clears of buffers between the passes, that are recorded but not
-//! yet submitted. It also holds what all dispatches share: cached bind groups, the ring of parameter buffers, and the
-//! buffer of *error notes* (`notes.rs`). A batch is submitted when it is long, when its parameters fill their buffer,
-//! or when the host reads, waits, or writes to memory that the batch uses. In this file, *gathers* are all accesses at
-//! checked indices, including the stores of a scatter.
+//! The open batch: dispatches, and clears of buffers, that are recorded but not yet submitted to the device. A batch is
+//! submitted when it is long, when its parameters fill their buffer, or when the host reads, waits, or writes to memory
+//! that the batch uses. This file also keeps the bind groups, the parameter buffers and the buffer of *error notes*
+//! (`notes.rs`). In this file, *gathers* are all accesses at checked indices, including the stores of a scatter.
 
 use super::connection::Connection;
 use super::disk::DiskCache;
@@ -75,7 +74,7 @@ pub(super) struct Batch {
     params: Vec<u8>,
     params_alignment: usize,
     rings: Vec<Ring>,
-    /// The index in `rings` of the ring that the open batch uses.
+    /// The index in `rings` of the parameter buffer that the open batch uses.
     ring: usize,
     pub pipelines: Pipelines,
     groups: WordMap<GroupKey, wgpu::BindGroup>,
@@ -92,7 +91,7 @@ pub(super) struct Batch {
     timer: Option<(u64, Timer)>,
     /// How many timers were started.
     timers: u64,
-    /// A buffer filled with the byte with which tests fill new memory. It is allocated at the first use.
+    /// A buffer whose bytes all equal the byte with which tests fill new memory. It is allocated at the first use.
     #[cfg(feature = "testing")]
     pattern: Option<wgpu::Buffer>,
 }
@@ -180,8 +179,8 @@ impl Batch {
             let buffer = connection.scoped("allocate", || {
                 connection.device.create_buffer(&wgpu::BufferDescriptor {
                     label: Some("parameters"),
-                    // a binding has the length of its class, even if the parameters are shorter, so the last binding of
-                    // a batch may end beyond `RING`
+                    // the binding of a dispatch's parameters is as long as their class, even if the parameters are
+                    // shorter, so the last binding of a batch may end beyond `RING`
                     size: RING as u64 + largest,
                     usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
                     mapped_at_creation: false,

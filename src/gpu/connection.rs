@@ -257,10 +257,9 @@ impl Connection {
         Err(Error::with_line(kind, operation, format!("{}: {detail}", self.name), None))
     }
 
-    /// Causes the failure that a test planned. For [`ErrorKind::OutOfMemory`], returns wgpu's error. For any other
+    /// Causes the failure that a test planned. For [`ErrorKind::OutOfMemory`], returns wgpu's error; for any other
     /// kind, returns `None`. A planned loss of the device is set as the error that every later call returns. For the
-    /// other kinds, this requests a buffer that wgpu rejects (mappable and for storage, without the feature that allows
-    /// both), so that the error scopes of [`Connection::scoped`] catch wgpu's error.
+    /// remaining kinds, this requests a buffer that wgpu rejects, so that an open error scope catches an error.
     #[cold]
     fn raise(&self, kind: ErrorKind) -> Option<wgpu::Error> {
         if kind == ErrorKind::OutOfMemory {
@@ -340,9 +339,8 @@ impl Connection {
         }
     }
 
-    /// Waits for the report that the device is lost, for a short time after a call has failed. A lost device may return
-    /// other errors first, because wgpu may report the loss only when the queue is empty. Then a poll reports the loss,
-    /// unless `submit` in another thread has noticed the loss and is about to report it.
+    /// Waits a short time, after a call has failed, for the report that the device is lost. A call on a lost device may
+    /// fail with another error first, because wgpu may report the loss only when the queue is empty.
     pub fn await_loss_report(&self) {
         let end = Instant::now() + LOSS_REPORT;
         while CAN_WAIT && Instant::now() < end {
@@ -359,9 +357,9 @@ impl Connection {
         }
     }
 
-    /// Polls until `done` returns true, or for one [`TURN`]. At first it does not sleep between polls; later, its
-    /// sleeps get longer with the time since `since`, when the whole wait began. wgpu's own wait with a time-out is not
-    /// used, because in 30.0.1 it may panic if another thread submits meanwhile.
+    /// Polls until `done` returns true, or until [`TURN`] (2 ms) has passed. At first it does not sleep between polls;
+    /// later, its sleeps get longer with the time since `since`, when the whole wait began. wgpu's own wait with a
+    /// time-out is not used, because in 30.0.1 it may panic if another thread submits meanwhile.
     pub fn poll_until(&self, since: Instant, mut done: impl FnMut() -> bool) {
         let start = Instant::now();
         loop {
@@ -431,8 +429,8 @@ impl IdleClock {
         IdleClock { since: Instant::now().into(), completed: connection.completed().into() }
     }
 
-    /// Returns whether no submission has finished for longer than the time-out, which is extended for first runs of
-    /// pipelines.
+    /// Returns whether no submission has finished for longer than the time-out. The time-out is longer while pipelines
+    /// run for the first time.
     pub fn expired(&self, connection: &Connection) -> bool {
         let completed = connection.completed();
         if completed != self.completed.get() {

@@ -1,8 +1,7 @@
-//! The self-test of cooperative matrices: products of small matrices (8 × 8 or 16 × 16) that a subgroup computes in one
-//! instruction. Some drivers report such products but compute them wrongly, or in f16. So a device that reports them
-//! first multiplies a few matrices with the same kernels as users' products. If a product is wrong, the device's
-//! [`Caps`](crate::plan::kernel::Caps) list no cooperative matrices. The test runs once in a process for each adapter,
-//! on its own device, and its result is kept on disk.
+//! The self-test of cooperative matrices: small matrices (8 × 8 or 16 × 16) whose product a subgroup computes in one
+//! instruction. Some drivers compute these products wrongly, or in f16. So a device first multiplies a few matrices
+//! with known products, and uses cooperative matrices only if all results are correct. The test runs once in a process
+//! for each adapter, and its result is kept on disk.
 
 use super::adapter::Origin;
 use super::connection::lock;
@@ -29,7 +28,7 @@ pub(super) fn are_wrong(origin: &Origin) -> bool {
 }
 
 /// Returns whether products by cooperative matrices are correct on a device. `trial` opens another device on the same
-/// adapter.
+/// adapter, which runs the test.
 pub(super) fn are_right(gpu: &Gpu, trial: impl FnOnce() -> Result<Arc<Gpu>>) -> bool {
     // the lock is held during the test, so that a second thread that opens a device waits for the result
     let mut found = lock(&FOUND);
@@ -45,8 +44,9 @@ pub(super) fn are_right(gpu: &Gpu, trial: impl FnOnce() -> Result<Arc<Gpu>>) -> 
                 let detail = "a second device has no cooperative matrices";
                 return Err(Error::with_line(ErrorKind::DeviceNotFound, "open", detail, None));
             }
-            // tests both sizes of tiles: with the device's own `busy`, these products are too small for large tiles;
-            // with 0, all use large tiles
+            // a product uses large tiles if it has at least `busy` of them. With the device's own `busy`, these
+            // products are too small for that, and with 0, all of them use large tiles. So both sizes of tiles are
+            // tested
             let ways = [gpu.caps.tiles.busy, 0].into_iter().flat_map(|busy| TRIALS.iter().map(move |t| (t, busy)));
             { ways }.try_fold(true, |right, (t, busy)| Ok(right && t.is_right(&t.run(&trial, busy)?)))
         };
@@ -67,15 +67,16 @@ pub(super) fn are_right(gpu: &Gpu, trial: impl FnOnce() -> Result<Arc<Gpu>>) -> 
 
 /// A product whose result is known.
 struct Trial {
-    /// The number of matrices in the batch, then m, n and k.
+    /// The number of matrices in the batch, then m and n (the rows and columns of a result) and k (the length of its
+    /// sums).
     sizes: [usize; 4],
-    /// Whether the left and the right operand are contiguous along k. Otherwise they are contiguous along m or n.
+    /// For the left and the right operand: whether it is contiguous along k, instead of along m (left) or n (right).
     along_k: [bool; 2],
-    /// Functions that return the value of an element. The first one takes a matrix, row and k of the left operand, and
-    /// the second one a matrix, column and k of the right operand.
+    /// Functions that return the value of an element. The arguments of the first one are a matrix of the batch, a row
+    /// and a position along k of the left operand. The second one takes a column of the right operand instead of a row.
     elements: [fn(usize, usize, usize) -> f32; 2],
-    /// Whether the sums are exact in f32. If not, all rows are equal and all columns are equal, so all elements of the
-    /// result must have the same bits.
+    /// Whether the sums are exact in f32. If not, all rows of the left operand are equal, and so are all columns of the
+    /// right operand, so all elements of the result must have the same bits.
     is_exact: bool,
 }
 
@@ -90,8 +91,8 @@ fn by_k(_: usize, _: usize, k: usize) -> f32 {
     ((k * 1_103 + 37) % 2_047) as f32 / 1_024.0 - 1.0
 }
 
-/// The trials, each with one kernel for each size of tiles. They cover edges in all axes, several chains of additions
-/// along k, both orders of both operands, loads of elements and of vectors, and values that f16 cannot hold.
+/// The products of the self-test. They cover sizes that are not multiples of a tile's, both memory orders of both
+/// operands, loads of single elements and of vectors, and values that f16 cannot hold.
 static TRIALS: [Trial; 7] = [
     Trial { sizes: [2, 70, 67, 300], along_k: [true, false], elements: [whole; 2], is_exact: true },
     Trial { sizes: [1, 36, 100, 76], along_k: [false, true], elements: [whole; 2], is_exact: true },
@@ -228,8 +229,8 @@ impl Trial {
         products.fold([0.0; 2], |[sum, magnitude], p| [sum + p, magnitude + p.abs()])
     }
 
-    /// Returns whether a device's results are correct. Exact sums must be equal. Other sums must be within the error
-    /// bound of a product (`(k/2 + 16)·2⁻²⁴` times the sum of magnitudes), and must all have the same bits.
+    /// Returns whether a device's results are correct. Exact sums must be equal. Other sums may differ from the exact
+    /// sum by at most `(k/2 + 16)·2⁻²⁴` times the sum of the products' magnitudes, and must all have the same bits.
     fn is_right(&self, results: &[f32]) -> bool {
         let [batch, m, n, k] = self.sizes;
         let places = (0..batch).flat_map(|b| (0..m).flat_map(move |i| (0..n).map(move |j| (b, i, j))));

@@ -65,7 +65,8 @@ pub(crate) struct Gpu {
 /// enqueued work uses it. This is safe because all work goes through one queue, so the next work that uses the buffer
 /// runs after the enqueued work.
 pub(super) struct GpuMemory {
-    /// It is `None` only while this value is being dropped, because `drop` moves the buffer to the pool.
+    /// The driver's buffer. It is `None` only while this value is being dropped, because `drop` moves the buffer to the
+    /// pool.
     buffer: Option<DriverBuffer>,
     bytes: usize,
     gpu: Arc<Gpu>,
@@ -254,7 +255,8 @@ impl Gpu {
         let buffer = match pooled {
             Some(buffer) => buffer,
             None => {
-                // if the limit has no room for the size class, the request rounded up to whole words may still fit
+                // if the memory limit has no room for the size class (a size that similar requests share), the request
+                // rounded up to whole words may still fit
                 let Some(size) = sizes.into_iter().find(|size| self.reserve(*size)) else {
                     let pool = lock(&self.pool);
                     let (used, limit) = (pool.used, pool.limit().unwrap_or(u64::MAX));
@@ -264,7 +266,7 @@ impl Gpu {
                 self.create(size).inspect_err(|_| lock(&self.pool).release(size))?
             }
         };
-        // `memory` is created before `poison` is called, which may fail. Then `memory` is dropped, which returns the
+        // `memory` is created before the call of `poison`, which may fail: then `memory` is dropped, which returns the
         // buffer to the pool
         let memory = GpuMemory { buffer: Some(buffer), bytes, gpu, is_lent: false };
         #[cfg(feature = "testing")]
@@ -340,8 +342,9 @@ impl Gpu {
             let mut batch = lock(&self.batch);
             batch.forget_groups();
             if !CAN_WAIT {
-                // `freed` destroys its buffers, which the open batch may still use. An error of this submission marks
-                // the device as failed, so the next call returns it
+                // the open batch is submitted first, because it may still use the buffers that are destroyed when
+                // `freed` is dropped. An error of this submission marks the device as failed, so the next call returns
+                // it
                 let _ = batch.submit(&self.connection);
             }
         }

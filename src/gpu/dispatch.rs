@@ -30,8 +30,9 @@ pub(super) struct StepRecorder<'a> {
     pub bindings: &'a Bindings<'a>,
 }
 
-/// The bindings of a window in a run (`slices`), and for each operand the position of the element for the window's
-/// first index (`first`), counted from the start of the operand's binding.
+/// What a window (a part of a kernel's index space) binds in a run. `slices` has the bound range of each buffer.
+/// `first` has, for each operand, the position of the element at the window's first index, counted from the start of
+/// its binding.
 struct BoundWindow<'a> {
     slices: SmallVec<[BufferSlice<'a>; 8]>,
     first: SmallVec<[i64; 8]>,

@@ -1,10 +1,6 @@
-//! Decides whether each invocation of a kernel processes four elements, and how it fetches the four elements of each
-//! load. An invocation of a row kernel always processes four neighbouring elements; an invocation of a large
-//! elementwise kernel may. In a large reduction, several lanes share a reduced row, and an invocation may process the
-//! elements of four neighbouring lanes.
-//!
-//! The decision depends on strides, and on whether each operand begins at a multiple of four elements. It does not
-//! change the results.
+//! Decides whether each invocation of a kernel processes four neighbouring elements, and how it fetches the four
+//! elements of each load. The decision depends on strides, and on whether each operand begins at a multiple of four
+//! elements. It does not change the results.
 
 use super::wgsl::{Access, Fetch, StoreMode, Variant, packing, words_of_four};
 use crate::base::dtype::DType;
@@ -78,9 +74,9 @@ fn for_elements(of: &FetchOperands<'_>, variant: &mut Variant) {
     widen(of, last, variant);
 }
 
-/// Decides whether an invocation of a reduction processes the elements of four neighbouring lanes, and how it fetches
-/// them. These elements are neighbours too. Each lane keeps its own partial results, so this does not change the order
-/// in which elements are combined.
+/// Decides whether an invocation of a reduction does the work of four neighbouring lanes, and how it fetches their
+/// elements, which are neighbours too. Each lane keeps its own partial results, so this does not change the order in
+/// which elements are combined.
 fn for_lanes(of: &FetchOperands<'_>, variant: &mut Variant) {
     let FetchOperands { kernel, window, .. } = of;
     let (size, lanes) = (variant.groups.size as usize, variant.groups.lanes as usize);
@@ -140,7 +136,8 @@ fn for_factors(of: &FetchOperands<'_>, variant: &mut Variant) {
         let is_shared = variant.slots[variant.loads[n] as usize].access == Access::Atomic;
         match kernel.values.iter().any(|v| v.op.load() == Some(n)) || is_shared {
             true => Fetch::Each,
-            // four neighbouring lines of a tile are fetched as one vector, so the tile needs at least four lines
+            // four neighbouring lines (rows or columns) of a tile are fetched as one vector, so the tile needs at least
+            // four lines
             false if side as usize >= FOUR && is_whole(n, axis, window.shape[axis]) => Fetch::Whole,
             false if is_whole(n, last, k) => Fetch::AlongK,
             false => Fetch::Each,
@@ -184,8 +181,8 @@ impl FetchOperands<'_> {
         !gathers && !once_a_row && values().any(is_load)
     }
 
-    /// Returns whether every group of four elements along `axis` is contiguous and begins at a multiple of four. This
-    /// is false for elements of 8 bytes.
+    /// Returns whether every group of four elements of operand `n` along `axis` is contiguous and begins at a multiple
+    /// of four elements. This is false for elements of 8 bytes.
     fn is_whole(&self, n: usize, axis: usize) -> bool {
         let strides = self.strides(n);
         let extents = self.window.shape.iter().chain(&self.kernel.inner);
@@ -223,9 +220,9 @@ impl FetchOperands<'_> {
         }
     }
 
-    /// Returns the axis along which a workgroup fetches squares (see [`SIDE`]), or `None` if it fetches none. It is the
-    /// axis along which most loads are contiguous, among the loads that are not contiguous along the last axis. This
-    /// axis and the last axis must be long enough for a square.
+    /// Returns the axis along which a workgroup fetches squares (see [`SIDE`]), or `None` if it fetches none. Of all
+    /// axes that are long enough for a square, it is the axis along which the largest number of loads is contiguous.
+    /// Loads that are contiguous along the last axis do not count. The last axis must be long enough for a square too.
     fn lines(&self, last: usize, fetches: &[Fetch], variant: &Variant) -> Option<usize> {
         let shape = &self.window.shape;
         let stores = self.kernel.loads.len()..self.kernel.loads.len() + self.kernel.stores.len();

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// A buffer of the driver.
+/// A GPU buffer that the driver has allocated, of `size` bytes.
 pub(super) struct DriverBuffer {
     pub buffer: wgpu::Buffer,
     /// A number that is never reused on this device, because the bind group cache uses it in its keys.
@@ -57,8 +57,8 @@ pub(super) struct Freed {
 impl Drop for Freed {
     fn drop(&mut self) {
         if !CAN_WAIT {
-            // wgpu leaves a dropped buffer of a browser to the garbage collector, which does not know how much memory
-            // of the GPU the buffer holds
+            // In a browser, a dropped `wgpu::Buffer` keeps its GPU memory until the garbage collector frees it, and the
+            // collector does not know how much GPU memory that is. So the memory is freed here.
             self.buffers.iter().for_each(|buffer| buffer.buffer.destroy());
             self.staging.iter().for_each(wgpu::Buffer::destroy);
         }
@@ -129,8 +129,8 @@ impl BufferPool {
         Reservation::AfterFreeing(self.free_down_to(room))
     }
 
-    /// Releases reserved bytes: no buffer could be allocated for them, or they belonged to a buffer that a program had
-    /// lent.
+    /// Releases reserved bytes, because no buffer could be allocated for them, or because they belonged to a buffer
+    /// that a program had lent.
     pub fn release(&mut self, size: u64) {
         self.used -= size;
     }

@@ -5,12 +5,11 @@ use super::wgsl::{HEADER, ParamHeader, ParamPositions};
 use crate::plan::kernel::{CHAIN, Kernel, KernelKind, Op, Window};
 use smallvec::SmallVec;
 
-/// Returns the part of a window's parameters that is the same in every run. The values that each run sets are 0 here.
-/// In the header, these are the grid and the error id. In the words, these are the header itself (the first [`HEADER`]
-/// words), the scalars and the operands' offsets.
+/// Returns the parameters of a window, with 0 for the values that each run sets: in the header, the grid and the error
+/// id; in the words, the header itself (the first [`HEADER`] words), the scalars and the operands' offsets.
 ///
-/// If the kernel computes squares (`SIDE` in `fetches.rs`), `lines` is the axis along which their lines are counted
-/// ([`Variant::lines`](super::wgsl::Variant::lines)). `strides` are the strides of the loads, then of the stores.
+/// `lines` is the outer axis along which the lines of squares are counted, if the kernel computes squares
+/// ([`Variant::lines`](super::wgsl::Variant::lines)). `strides` has the strides of the loads, then of the stores.
 /// `count` is the number of indices of the window, and `inner` the number of indices of a row.
 pub(super) fn template(
     kernel: &Kernel,
@@ -94,7 +93,7 @@ fn write_table(
     for (start, extent) in starts.iter().zip(window.shape.iter().chain(&kernel.inner)) {
         p[*start] = *extent as u32;
     }
-    // rows without an axis have extent 1
+    // rows of the table that belong to no axis have extent 1
     for row in axes..outer_rows {
         p[word(row)] = 1;
     }

@@ -304,8 +304,8 @@ impl<'a> Preparer<'a> {
         };
         let load = |(n, l): (usize, &crate::plan::kernel::Load)| {
             let mut o = operand(l.buffer, l.dtype.size(), &l.strides, l.offset);
-            // if several gathers use one load, the load's span covers the elements that each gather alone can reach, so
-            // the distances are not added up
+            // each gather of this load widens the original span, `still`: if several gathers use one load, the
+            // distances that they can reach do not add up
             let still = o.span;
             for v in &kernel.values {
                 if let Op::Gather { load, stride, position } = &v.op
@@ -386,7 +386,8 @@ fn together(kernels: &[(&Kernel, ParamPositions)], variants: &mut [Variant]) -> 
     }
     let mut words = first_of_together(kernels.len());
     for ((kernel, form), variant) in kernels.iter().zip(variants.iter_mut()) {
-        // the branch that selects a kernel must contain no barrier
+        // each workgroup of the dispatch selects its kernel by a branch, which must contain no barrier. Kernels with
+        // squares need barriers
         if variant.has_squares() || variant.groups.size != kernels[0].0.schedule.groups()?.size {
             return None;
         }

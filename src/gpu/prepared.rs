@@ -72,7 +72,8 @@ impl WindowOperand {
         if self.is_used { buffers[self.buffer].offset } else { 0 }
     }
 
-    /// Returns the range of bytes that the operand touches, counted from the buffer's start.
+    /// Returns the range of bytes that the operand touches, counted from the buffer's start. `shift` is the result of
+    /// [`WindowOperand::shift`].
     pub fn bytes(&self, shift: i64) -> (i64, i64) {
         ((self.span.0 + shift) * self.size, (self.span.1 + shift + 1) * self.size)
     }
@@ -94,7 +95,7 @@ pub(super) struct PreparedWindow {
     pub workgroups: u64,
 }
 
-/// A gather, or another use of a checked index, with what the error about an index out of range reports.
+/// A gather, or another use of a checked index, and what an error about an index out of range needs.
 pub(super) struct Gather {
     /// The name of the operation, such as `take`.
     pub name: &'static str,

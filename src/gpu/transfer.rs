@@ -210,8 +210,8 @@ impl Gpu {
         Ok((piece, notes))
     }
 
-    /// Submits the copy of a further piece of a read. It does not record the copy into the batch, because nothing
-    /// recorded after the first piece may write to a buffer that a read holds.
+    /// Submits the copy of a further piece of a read. The copy is not recorded into the batch: it need not run after
+    /// the dispatches recorded there, because none of them writes to a buffer that a read holds.
     fn next_piece(&self, buffer: &Buffer, offset: usize, len: usize) -> Result<Piece> {
         self.connection.check()?;
         let (source, piece) = (own(buffer)?, self.piece(offset, len)?);

@@ -58,16 +58,17 @@ pub(super) fn classify(
     Ok(variant)
 }
 
-/// Returns whether operand `n` begins at a multiple of four elements. If the kernel's stores are written several at a
-/// time ([`Kernel::woven`]), a store must begin at a multiple of the number of these stores instead of four.
+/// Returns whether operand `n` begins at a multiple of four elements. `first` is the position of its first element. A
+/// store that is written together with others as one word or vector ([`Kernel::woven`]) must begin at a multiple of the
+/// number of these stores instead of four.
 pub(super) fn is_aligned(kernel: &Kernel, n: usize, first: i64) -> bool {
     let woven = if n < kernel.loads.len() { 1 } else { kernel.woven() as i64 };
     first % (if woven > 1 { woven } else { 4 }) == 0
 }
 
-/// Returns how many neighbouring stores an invocation writes as one word or vector in this run. This is
-/// [`Kernel::woven`] if the stores begin at word and vector boundaries and no other operand uses their binding,
-/// otherwise 1.
+/// Returns how many stores, whose elements lie side by side in memory, an invocation writes as one word or vector in
+/// this run. The number is [`Kernel::woven`] if the stores begin at word and vector boundaries and no other operand
+/// uses their binding, otherwise 1.
 fn woven(kernel: &Kernel, aligned: &[bool], slots: &[usize]) -> usize {
     let count = kernel.woven();
     let (loads, stores) = slots.split_at(kernel.loads.len());

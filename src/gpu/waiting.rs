@@ -31,7 +31,7 @@ pub(super) struct Watch {
     /// The reference is weak, so that a device can be closed while the thread waits for another future.
     connection: Weak<Connection>,
     state: Mutex<State>,
-    /// It is notified when a future begins to wait, or when a signal is set.
+    /// A condition variable that is notified when a future begins to wait, or when a signal is set.
     changed: Condvar,
     /// Whether the thread is running, for [`Watch::set`], which takes no lock.
     polls: AtomicBool,
@@ -49,7 +49,7 @@ struct State {
 /// A waiting future.
 struct Entry {
     signal: Signal,
-    /// It is `None` after the thread has woken the future, until the future is polled again.
+    /// What wakes the future. It is `None` after the thread has woken the future, until the future is polled again.
     waker: Option<Waker>,
     clock: IdleClock,
     /// Whether the device has made no progress for as long as the time-out.

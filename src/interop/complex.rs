@@ -15,12 +15,13 @@ use {
 };
 
 impl Complex {
-    /// Reads complex numbers from a NumPy `.npy` file with dtype complex64 or complex128 onto the CPU. Both parts are
-    /// views of one array. Format versions, byte orders, orders of axes and limits are those of
+    /// Reads complex numbers from a NumPy `.npy` file with dtype complex64 or complex128 onto the CPU. Both parts of
+    /// the result are views of one array. The same format versions, byte orders, orders of axes and limits apply as for
     /// [`Array::from_npy`](crate::Array::from_npy).
     ///
     /// # Errors
-    /// The errors of `Array::from_npy`; [`ErrorKind::Format`](crate::ErrorKind::Format) if the dtype is not complex.
+    /// Returns the errors of `Array::from_npy`, and an error of [`ErrorKind::Format`](crate::ErrorKind::Format) if the
+    /// dtype is not complex.
     ///
     /// ```
     /// use cupric::{Complex, array};
@@ -42,8 +43,8 @@ impl Complex {
     /// writes the same bytes as `numpy.save`, and replaces the file as [`Expr::to_npy`](crate::Expr::to_npy) does.
     ///
     /// # Errors
-    /// The errors of `Expr::to_npy`; [`ErrorKind::DType`](crate::ErrorKind::DType) for parts of f16 and bf16, because
-    /// NumPy has no such complex numbers.
+    /// Returns the errors of `Expr::to_npy`, and an error of [`ErrorKind::DType`](crate::ErrorKind::DType) for parts of
+    /// f16 and bf16, because NumPy has no such complex numbers.
     #[doc(alias = "save")]
     #[track_caller]
     pub fn to_npy(&self, path: impl AsRef<Path>) -> Result<()> {
@@ -53,10 +54,12 @@ impl Complex {
 
 #[cfg(feature = "npz")]
 impl<R: Read + Seek> Npz<R> {
-    /// Reads the complex numbers with a name: see [`Npz::read`] and [`Complex::from_npy`]. (Feature `npz`.)
+    /// Reads an array of complex numbers from the archive by its name: see [`Npz::read`] and [`Complex::from_npy`].
+    /// (Feature `npz`.)
     ///
     /// # Errors
-    /// The errors of [`Npz::read`]; [`ErrorKind::Format`](crate::ErrorKind::Format) if the dtype is not complex.
+    /// Returns the errors of [`Npz::read`], and an error of [`ErrorKind::Format`](crate::ErrorKind::Format) if the
+    /// dtype is not complex.
     ///
     /// ```
     /// use cupric::{Complex, Npz, NpzWriter, array};
@@ -75,11 +78,11 @@ impl<R: Read + Seek> Npz<R> {
 
 #[cfg(feature = "npz")]
 impl<W: Write> NpzWriter<W> {
-    /// Evaluates complex numbers and adds them under a name: see [`NpzWriter::write`] and [`Complex::to_npy`]. (Feature
-    /// `npz`.)
+    /// Evaluates an array of complex numbers and adds it to the archive under a name: see [`NpzWriter::write`] and
+    /// [`Complex::to_npy`]. (Feature `npz`.)
     ///
     /// # Errors
-    /// The errors of [`NpzWriter::write`] and of [`Complex::to_npy`].
+    /// Returns the errors of [`NpzWriter::write`] and of [`Complex::to_npy`].
     #[track_caller]
     pub fn write_complex(&mut self, name: &str, z: &Complex) -> Result<()> {
         const OP: &str = "NpzWriter::write_complex";

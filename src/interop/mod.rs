@@ -1,8 +1,6 @@
-//! Floor 6: conversions to and from other libraries. `interop/complex.rs` reads and writes complex numbers in NumPy's
-//! files. The others have a feature each: `interop/ndarray.rs` converts to and from arrays of `ndarray`, without a copy
-//! where possible, `interop/serde/mod.rs` serialises arrays, `interop/image.rs` converts images,
-//! `interop/dlpack/mod.rs` shares memory with other languages through DLPack, and `interop/wgpu.rs` shares GPU buffers
-//! with programs that use wgpu directly.
+//! Floor 6: conversions to and from other libraries, each behind its own feature: arrays of `ndarray`, serialisation
+//! with serde, images, memory shared with other languages (DLPack), and GPU buffers shared with programs that use wgpu.
+//! `interop/complex.rs` needs no feature: it reads and writes complex numbers in NumPy's files.
 
 mod complex;
 #[cfg(feature = "dlpack")]

@@ -36,8 +36,7 @@ impl Array {
         // `ndarray` stores the bits of a negative stride in a usize, and finds the first element itself
         let strides: Vec<usize> = self.strides().iter().map(|s| *s as usize).collect();
         let shape = IxDyn(self.shape());
-        // the strides of an array without elements are not passed, because they may lead out of its memory, which is
-        // empty
+        // an array without elements has no memory, and its strides may lead out of it, so its strides are not passed
         let view = match elements {
             [] => ArrayView::from_shape(shape, elements),
             _ => ArrayView::from_shape(shape.strides(IxDyn(&strides)), elements),

@@ -13,8 +13,9 @@ use std::panic::Location;
 /// The memory of an array on a GPU, for programs that use wgpu directly, for example to draw it or to read it in a
 /// shader. Returned by [`Array::wgpu_buffer`]. (Feature `wgpu`.)
 ///
-/// It keeps the array alive. While it exists, the memory is not reused, and a write to the array allocates new memory.
-/// So keep it until the commands that use the buffer are submitted. These commands must not write to the buffer.
+/// This value keeps the array alive. While it exists, the memory is not reused, and a write to the array allocates new
+/// memory. So keep it until the commands that use the buffer are submitted. These commands must not write to the
+/// buffer.
 ///
 /// The first element is at [`offset`](WgpuBuffer::offset), and the other elements follow at the array's strides.
 /// Elements have the same format as in a Rust `Vec`; a bool is one byte, and is true if the byte is not 0. In WGSL,
@@ -44,8 +45,8 @@ impl WgpuBuffer {
         self.range.clone()
     }
 
-    /// Returns the part of the buffer in [`range`](WgpuBuffer::range), for example for a render pass. wgpu has no empty
-    /// slices, so for an array without elements this returns the first word of the buffer.
+    /// Returns the part of the buffer that contains the array ([`range`](WgpuBuffer::range)), for example for a render
+    /// pass. If the array has no elements, returns the first word of the buffer, because wgpu has no empty slices.
     pub fn slice(&self) -> wgpu::BufferSlice<'_> {
         match self.range.is_empty() {
             true => self.buffer.slice(..4),
@@ -53,7 +54,7 @@ impl WgpuBuffer {
         }
     }
 
-    /// Returns the array whose memory this is.
+    /// Returns the array that is stored in the buffer.
     pub fn array(&self) -> &Array {
         &self.array
     }
@@ -112,16 +113,18 @@ impl Array {
         Ok(WgpuBuffer { array: self.clone(), buffer, offset: place(0), range })
     }
 
-    /// Makes an array from a part of a program's buffer, in C order, without a copy. `device` must be the device whose
-    /// wgpu device made the buffer: [`Device::from_wgpu`] takes over a program's wgpu device, [`Device::wgpu_device`]
-    /// returns cupric's own. wgpu cannot always detect a buffer of another `wgpu::Instance`, and an array in such a
-    /// buffer may contain any numbers. (Feature `wgpu`.)
+    /// Makes an array from a part of a program's buffer, in C order, without a copy. (Feature `wgpu`.)
+    ///
+    /// `device` must be the device whose wgpu device made the buffer: [`Device::from_wgpu`] takes over a program's wgpu
+    /// device, and [`Device::wgpu_device`] returns cupric's own. wgpu cannot always detect a buffer of another
+    /// `wgpu::Instance`; an array in such a buffer may contain any numbers.
     ///
     /// The array contains what the program wrote before this call, including writes by commands that it has submitted.
-    /// The array never writes to the buffer, because a write to the array allocates new memory. The program must not
-    /// write to the buffer either while an array or an expression uses it, nor before the kernels that read it are
-    /// submitted ([`Device::wgpu_queue`] submits them). If the buffer is destroyed while it is in use, the device
-    /// fails. The buffer's size counts as the device's memory in use.
+    /// The array never writes to the buffer, because a write to the array allocates new memory.
+    ///
+    /// The program must not write to the buffer while an array or an expression uses it. Afterwards, the program may
+    /// write once the kernels that read the buffer are submitted ([`Device::wgpu_queue`] submits them). If the buffer
+    /// is destroyed while it is in use, the device fails. The buffer's size counts as the device's memory in use.
     ///
     /// # Errors
     /// Returns an error of one of these kinds:

@@ -40,7 +40,7 @@ pub struct NpyWriter {
     shape: Shape,
     /// The length of the header and all complete rows, in bytes.
     end: u64,
-    /// Whether a failed write may have left a part of a row at the end of the file, because removing it has failed too.
+    /// Whether the file may end with an incomplete row, because a write failed and removing its bytes failed too.
     is_torn: bool,
 }
 
@@ -79,8 +79,9 @@ impl NpyWriter {
         self.shape[0]
     }
 
-    /// Evaluates rows and appends them. The first axis of `rows` counts the rows, and the other axes have the shape of
-    /// one row. As in [`Expr::to_npy`](crate::Expr::to_npy), a large expression is evaluated block by block.
+    /// Evaluates `rows` and appends the result to the file. The first axis of `rows` counts the rows, and the other
+    /// axes have the shape of one row. A large expression is evaluated block by block, as in
+    /// [`Expr::to_npy`](crate::Expr::to_npy).
     ///
     /// # Errors
     /// Returns [`ErrorKind::DType`] if the rows have another dtype than the file, [`ErrorKind::Shape`] if they have
@@ -154,7 +155,7 @@ impl NpyWriter {
         self.to.file.seek(SeekFrom::Start(self.end)).map(drop)
     }
 
-    /// Returns an error if the file may end with a part of a row.
+    /// Returns an error if the file may end with an incomplete row.
     fn whole(&self, op: &'static str, at: Loc) -> Result<()> {
         match self.is_torn {
             false => Ok(()),

@@ -17,7 +17,7 @@ pub fn format_fault(detail: impl Into<String>) -> Fault {
     Fault::new(ErrorKind::Format, detail)
 }
 
-/// The field of the numbers in a file. Bools and integers count as real numbers.
+/// Whether the numbers in a file are real or complex. Bools and integers count as real numbers.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Field {
     Real,
@@ -36,15 +36,15 @@ pub struct Header {
 }
 
 impl Header {
-    /// Parses the dictionary of a header, for a file whose format has the major version `version`, of elements of
-    /// this field.
+    /// Parses the dictionary of a header. `version` is the major version of the file's format, and `field` states
+    /// whether the elements must be real or complex.
     pub fn parse(text: &[u8], version: u8, field: Field) -> Fallible<Header> {
         Parser { rest: text, python2: version < 3, field }.header()
     }
 
-    /// Returns the number of elements, or an error if their size in bytes exceeds `isize`. The parts of a complex number count as
-    /// two elements. A length of 0 counts as 1 in this check, because the strides of an array without elements are
-    /// products of its other lengths and must not overflow either.
+    /// Returns the number of elements, or an error if their size in bytes exceeds `isize`. A complex number counts as
+    /// two elements. In this check a length of 0 counts as 1, because the strides of an array without elements are
+    /// products of its other lengths.
     pub fn size(&self) -> Fallible<usize> {
         let parts = if self.field == Field::Complex { 2 } else { 1 };
         let mut lengths = self.shape.iter().map(|n| (*n).max(1));
@@ -61,7 +61,7 @@ struct Parser<'a> {
     rest: &'a [u8],
     /// Whether a length may end in `L`, as in `3L`. Python 2 wrote long integers like this, in files of version 1 or 2.
     python2: bool,
-    /// The field that the elements must be of.
+    /// Whether the elements must be real or complex numbers.
     field: Field,
 }
 
@@ -131,7 +131,7 @@ impl Parser<'_> {
         if self.take(byte) { Ok(()) } else { Err(self.found(&format!("'{}'", byte as char))) }
     }
 
-    /// Makes the error for a header that has something else where `wanted` should be.
+    /// Returns the error for a header that has something else where `wanted` should be.
     fn found(&self, wanted: &str) -> Fault {
         match self.rest {
             [] => self.wrong(&format!("its end where {wanted} should be")),
@@ -236,14 +236,15 @@ impl<'a> Parser<'a> {
     }
 }
 
-/// Returns at most the first 40 of some bytes of a file for an error message, escaped to one line of ASCII.
+/// Returns the first 40 bytes at most, escaped to one line of ASCII for an error message.
 pub fn printable(bytes: &[u8]) -> String {
     let start = &bytes[..bytes.len().min(40)];
     let dots = if start.len() < bytes.len() { "…" } else { "" };
     format!("\"{}{dots}\"", start.escape_ascii())
 }
 
-/// Returns NumPy's name of a dtype, or of complex numbers with parts of a dtype, if NumPy has it.
+/// Returns NumPy's name of a dtype or, if `field` is `Complex`, of complex numbers whose parts have this dtype. Returns
+/// `None` if NumPy has no such type.
 fn name_of(dtype: DType, field: Field) -> Option<&'static str> {
     match (field, dtype) {
         (Field::Real, _) => dtype.facts().npy,
@@ -253,8 +254,8 @@ fn name_of(dtype: DType, field: Field) -> Option<&'static str> {
     }
 }
 
-/// Returns NumPy's name of a dtype, or of complex numbers with parts of a dtype, in this machine's byte order. Returns
-/// `None` for bf16, and for complex numbers of f16 and bf16, which NumPy does not have.
+/// Returns NumPy's name of a dtype, in this machine's byte order. If `field` is `Complex`, it is the name of complex
+/// numbers whose parts have this dtype. Returns `None` if NumPy has no such type.
 pub fn descr_of(dtype: DType, field: Field) -> Option<String> {
     let name = name_of(dtype, field)?;
     let order = match dtype.size() {
@@ -266,8 +267,7 @@ pub fn descr_of(dtype: DType, field: Field) -> Option<String> {
 }
 
 /// Returns the bytes of a file before its data (magic string, version and header), in format version 1.0. This version
-/// limits the header to less than 64 KiB. The longest header has 64 axes (the most that an array has) of 20 digits,
-/// which is far below this limit.
+/// limits the header to less than 64 KiB, which suffices for 64 axes, the most that an array has.
 pub fn text(descr: &str, shape: &[usize]) -> Vec<u8> {
     let lengths: Vec<String> = shape.iter().map(usize::to_string).collect();
     let comma = if shape.len() == 1 { "," } else { "" };

@@ -50,10 +50,11 @@ const FIRST: usize = 64 << 10;
 impl Array {
     /// Reads an array from a NumPy `.npy` file onto the CPU, like `numpy.load`.
     ///
-    /// It reads format versions 1.0, 2.0 and 3.0, either byte order, and C and Fortran order. A Fortran-ordered file
-    /// becomes a view, without rearranging its data. The supported dtypes are bool, the integers up to 64 bits, and
-    /// floats of 16, 32 and 64 bits; `Complex::from_npy` reads complex numbers. The file must have exactly the length
-    /// that its header describes. A pipe (`/dev/stdin`) is read to its end, and memory is allocated as its bytes arrive.
+    /// The function reads format versions 1.0, 2.0 and 3.0, either byte order, and C and Fortran order. A
+    /// Fortran-ordered file becomes a view, without rearranging its data. The supported dtypes are bool, the integers
+    /// up to 64 bits, and floats of 16, 32 and 64 bits; `Complex::from_npy` reads complex numbers. The file must have
+    /// exactly the length that its header describes. A pipe (`/dev/stdin`) is read to its end; memory is allocated as
+    /// its bytes arrive.
     ///
     /// # Errors
     /// Returns [`ErrorKind::Io`] if the file cannot be read, [`ErrorKind::Format`] if its content is not a supported
@@ -103,19 +104,17 @@ impl Array {
 impl Expr {
     /// Evaluates the expression and writes it to a NumPy `.npy` file, in C order.
     ///
-    /// It writes the same bytes as `numpy.save`. The bytes are written to a new file, which replaces the old one as
-    /// soon as all of them are on the disk. So a reader finds either the old or the new content, never a part, even
-    /// after a crash. For a small file, waiting for the disk takes most of the time. If `path` is a symbolic link, the
-    /// link is kept and the file that it names is written, whether it exists or not. A device or a pipe is written to
-    /// directly.
+    /// The bytes are the same as those of `numpy.save`. They are written to a new file, which replaces the old one as
+    /// soon as it is completely on the disk. So a reader finds either the old or the new content, even after a crash.
+    /// For a small file, waiting for the disk takes most of the time. If `path` is a symbolic link, the link is kept
+    /// and its target is written. A device or a pipe is written to directly.
     ///
     /// A process that is killed while it writes leaves a file `.cupric-*.tmp` in the same folder.
     ///
     /// The elements of an array on the CPU are written from its own memory. An expression of more than 16 MiB is
-    /// evaluated block by block into the file where its rows can be computed separately, as in [`Expr::chunks`], so
-    /// that the result need not fit into memory. This does not change the bytes of the file. The expression is
-    /// evaluated whole if blocks could change a bit: if a half-precision value may be rounded on the way, or if a GPU
-    /// computes sums.
+    /// evaluated block by block if its rows can be computed separately, as in [`Expr::chunks`], so the result need not
+    /// fit into memory. It is evaluated as a whole if blocks could change a bit of the result: if a half-precision
+    /// value may be rounded on the way, or if a GPU computes sums.
     ///
     /// # Errors
     /// Returns the errors of the evaluation, [`ErrorKind::DType`] for bf16, which NumPy does not have, and
@@ -163,8 +162,8 @@ impl Expr {
     }
 }
 
-/// Makes the error of a write that stopped. An error of the evaluation is returned unchanged; an I/O error gets the
-/// path.
+/// Converts the reason why a write stopped to an error. An error of the evaluation is returned unchanged; an I/O error
+/// gets the path.
 pub(crate) fn stopped(e: Stopped, path: Option<&Path>, op: &'static str, at: Loc) -> Error {
     match e {
         Stopped::Failed(e) => e,
@@ -208,9 +207,9 @@ pub(crate) fn read_file(path: &Path, field: Field, at: Loc) -> Fallible<Array> {
     read(file, if is_known { Length::Known(about.len()) } else { Length::Unknown }, field, at)
 }
 
-/// Reads an array from `source`. Complex numbers become an array with a last axis of length 2. It allocates no more
-/// memory than the size of the source. If the length is unknown or only claimed, it allocates at most twice the bytes
-/// that have arrived (64 KiB at first).
+/// Reads an array from `source`. If `field` is `Complex`, the array has a last axis of length 2. Allocates at most the
+/// length of the source or, if the length is unknown or only claimed, twice the bytes that have arrived (64 KiB at
+/// first).
 pub(crate) fn read(source: impl Read, length: Length, field: Field, at: Loc) -> Fallible<Array> {
     let mut source = Source::new(source, length);
     let header = read_header(&mut source, field)?;
@@ -218,8 +217,8 @@ pub(crate) fn read(source: impl Read, length: Length, field: Field, at: Loc) -> 
     Load { source, size: header.size()?, swap: header.swap, at }.any(&header)
 }
 
-/// Returns the number of data bytes that a header describes, or an error if exactly `left` bytes are left in the source
-/// and this is another number.
+/// Returns the number of data bytes that a header describes. Returns an error if `left`, the number of bytes left in
+/// the source, is known and differs.
 fn data_bytes(header: &Header, left: Option<u64>) -> Fallible<u64> {
     // the product does not overflow, because `Header::size` has checked the number of bytes
     let bytes = (header.size()? * header.dtype.size()) as u64;
@@ -290,7 +289,7 @@ fn read_preamble(source: &mut Source<impl Read>) -> Fallible<(u8, u64)> {
 struct Source<R> {
     from: R,
     left: Option<u64>,
-    /// Whether the unclaimed bytes are known to exist.
+    /// Whether the source certainly has `left` more bytes, for example because it is a file of known length.
     is_there: bool,
 }
 
@@ -331,7 +330,7 @@ impl<R: Read> Source<R> {
         Ok(bytes)
     }
 
-    /// Reads bytes without claiming them.
+    /// Fills `into` with the next bytes, which must have been claimed.
     fn fill(&mut self, into: &mut [u8]) -> Fallible<()> {
         // if a file ends before its known length, another process has shortened it in the meantime
         let early = |e: &io::Error| e.kind() == io::ErrorKind::UnexpectedEof;
@@ -472,14 +471,15 @@ pub(crate) fn write_file(path: &Path, expr: &Expr, field: Field, at: Loc) -> Res
     done.map_err(|e| stopped(e, Some(path), "to_npy", at))
 }
 
-/// Returns the header of a `.npy` file for an expression. For complex numbers, the last axis holds the parts.
+/// Returns the header of a `.npy` file for an expression. If `field` is `Complex`, the last axis contains the real and
+/// imaginary parts, and the header omits it.
 pub(crate) fn header_of(expr: &Expr, field: Field, op: &'static str, at: Loc) -> Result<Vec<u8>> {
     let shape = expr.shape()?;
     let parts = (field == Field::Complex) as usize;
     Ok(header::text(&descr_of(expr.dtype()?, field, op, at)?, &shape[..shape.len() - parts]))
 }
 
-/// Returns NumPy's name of a dtype.
+/// Returns NumPy's name of a dtype, or an error if NumPy does not have the type.
 fn descr_of(dtype: DType, field: Field, op: &'static str, at: Loc) -> Result<String> {
     header::descr_of(dtype, field).ok_or_else(|| {
         let detail = match field {

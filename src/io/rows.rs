@@ -47,8 +47,8 @@ fn some_rows(path: &Path, choose: impl FnOnce(usize) -> Range<usize>, at: Loc) -
     if rows.start > rows.end || rows.end > n {
         return Err(Fault::new(ErrorKind::Index, format!("rows {}..{} of {n} rows", rows.start, rows.end)));
     }
-    // in Fortran order, each column is stored together, so the requested rows have only one element each in a run of
-    // contiguous bytes
+    // in Fortran order, the elements of a column are contiguous, so each range of contiguous bytes has only one element
+    // of a row
     let row = if n == 0 || mutant!(npy_rows_in_c_order, false, header.fortran) {
         header.dtype.size()
     } else {
@@ -63,15 +63,15 @@ fn some_rows(path: &Path, choose: impl FnOnce(usize) -> Range<usize>, at: Loc) -
     Load { source, size, swap: header.swap, at }.any(&header)
 }
 
-/// Ranges of bytes in a file (*runs*), all of the same length and at equal distances.
+/// Reads ranges of bytes in a file (*runs*), which all have the same length and the same distance from each other.
 struct Runs {
     file: File,
-    /// Where the current run starts.
+    /// The offset in the file at which the current range (*run*) starts.
     from: u64,
-    /// The distance between the starts of two runs.
+    /// The number of bytes from the start of a range (*run*) to the start of the next.
     step: usize,
-    /// `run` is the length of each run in bytes, and `left` is how many bytes of the current run have not been read
-    /// yet.
+    /// `run` is the length of each range (*run*) in bytes, and `left` is the number of bytes of the current range that
+    /// have not been read.
     run: usize,
     left: usize,
 }

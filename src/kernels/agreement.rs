@@ -17,8 +17,8 @@ pub struct Agreement {
     pub elements: usize,
     /// The number of elements that differ. All NaNs count as equal, and so do 0 and −0.
     pub different: usize,
-    /// The largest difference between two floats, in units in the last place (ULP) of their type. ∞ if only one of the
-    /// two is NaN or infinite.
+    /// The largest difference between two floats, in units in the last place (ULP) of their type. The difference is ∞
+    /// if only one of the two floats is NaN or infinite.
     pub most_ulps: f64,
 }
 
@@ -59,8 +59,8 @@ impl Agreement {
     }
 }
 
-/// Returns the distance between neighbouring floats of a type at `x`: 2^(exponent − digits). If `x` is below the normal
-/// numbers, returns the distance between subnormal numbers.
+/// Returns the distance between neighbouring floats of a type at `x`. For an `x` below the normal numbers, this is the
+/// distance between subnormal numbers.
 fn ulp(x: f64, dtype: DType) -> f64 {
     let NumberKind::Float { digits, lowest } = dtype.float().facts().kind else { return 0.0 };
     // the stored exponent of an f64 has a bias of 1023, and is 0 for 0 and subnormal numbers

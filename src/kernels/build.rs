@@ -1,4 +1,4 @@
-//! Turns the values that a lowered kernel computes into nodes of an expression, or into formulas of a fold.
+//! Converts the values that a lowered kernel computes to nodes of an expression, or to formulas of a reduction's fold.
 
 use super::program::{Id, KernelProgram, KernelStep};
 use crate::base::dtype::{Compute, DType, Scalar};
@@ -7,9 +7,9 @@ use crate::graph::expr::{Arg, Expr, between, cast, composed, ufunc};
 use crate::graph::ufunc::{Class, ComputeKind, Term, Ufunc};
 use smallvec::SmallVec;
 
-/// Makes expressions from the program's values `results`. The operands have the dtypes of the program's inputs and are
-/// on the device with the number `device`. Checks of results (for NaN, for example) look only at `results`, not at
-/// intermediate values. One result may be an operand of another.
+/// Makes expressions from the program's values `results`, of which one may be an operand of another. The operands have
+/// the dtypes of the program's inputs and are on the device with the number `device`. Checks of results (for NaN, for
+/// example) inspect only `results`, not the program's other values.
 pub(super) fn expressions(
     program: &KernelProgram,
     operands: &[Expr],
@@ -26,7 +26,7 @@ pub(super) fn expressions(
             KernelStep::Input(n) => operands[*n].clone(),
             // a constant result must be on the device of the operands too
             KernelStep::Number(bits) => fill(Scalar::from_bits(*bits, dtype.compute())),
-            // in WGSL integers wrap when they are converted
+            // WGSL's conversions between integers wrap
             KernelStep::Cast(a) => cast(of(*a), *dtype, at).wrapping(),
             KernelStep::Call(row, args) => ufunc(row, operands_of(program, row, args, of), at),
         };
@@ -35,13 +35,14 @@ pub(super) fn expressions(
     results.iter().filter_map(|id| made[*id].clone()).collect()
 }
 
-/// Converts a result to the dtype of its output. Checks do not report an integer that wraps here.
+/// Converts a result to the dtype of its output. An integer may wrap here without an error, even if results are checked
+/// for overflow.
 pub(super) fn converted(result: Expr, to: DType, at: Loc) -> Expr {
     if result.0.dtype == to { result } else { cast(result, to, at).wrapping() }
 }
 
-/// Returns the operands of a call. A constant that is combined with an array is passed as a number, which expressions
-/// handle fastest.
+/// Returns the operands of a call. A constant that is combined with an array is passed as a number, because expressions
+/// handle numbers fastest.
 fn operands_of(
     program: &KernelProgram,
     row: &'static Ufunc,
@@ -58,16 +59,16 @@ fn operands_of(
     args.iter().enumerate().map(operand).collect()
 }
 
-/// The maximum number of operations of a fold's formula. A formula is a tree, so a value that is used twice appears
-/// twice. Chosen by hand; no benchmark compares other values.
+/// The maximum number of operations of a formula. A formula is a tree, so a value that is used twice is counted twice.
+/// Chosen by hand; no benchmark compares other values.
 const MOST_TERMS: usize = 1 << 12;
 
 /// The maximum depth of a formula. Code that reads a formula recurses for each level, on the stack of the thread that
 /// evaluates the reduction.
 const MOST_DEPTH: usize = 1 << 8;
 
-/// Makes formulas from the program's values `results`. `inputs` are the formulas of the program's inputs. Returns an
-/// error with the reason if a formula is too large or too deep, or has a number that f64 cannot hold.
+/// Makes formulas from the program's values `results`. `inputs` are the formulas of the program's inputs. Returns the
+/// reason as an error if a formula is too large or too deep, or has a number that f64 cannot hold.
 pub(super) fn terms(program: &KernelProgram, inputs: &[Term], results: &[Id]) -> Result<Vec<Term>, String> {
     let needed = program.needed(results);
     let mut made: Vec<Option<(Term, usize, usize)>> = vec![None; needed.len()];
@@ -100,7 +101,7 @@ pub(super) fn terms(program: &KernelProgram, inputs: &[Term], results: &[Id]) ->
     Ok(results.iter().filter_map(|id| made[*id].map(|(term, ..)| term)).collect())
 }
 
-/// Makes a constant of a formula. The constant is stored as f64.
+/// Makes a constant of a formula. Returns an error if f64, the type of such constants, cannot hold the value.
 fn number(value: Scalar, dtype: DType) -> Result<Term, String> {
     let x = value.as_f64();
     let is_same = !matches!(dtype.compute(), Compute::I64 | Compute::U64) || x as i128 == value.as_i128();

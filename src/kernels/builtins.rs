@@ -77,7 +77,7 @@ pub(super) fn call(to: &mut Lowering<'_>, fun: MathFunction, args: Vec<WgslValue
     }
 }
 
-/// Returns the type of the scalars in the first argument.
+/// Returns the type of the scalars in the first argument of a function.
 fn scalar_type(to: &Lowering<'_>, args: &[WgslValue]) -> Option<DType> {
     let mut at = args.first()?;
     loop {

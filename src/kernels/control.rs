@@ -16,8 +16,8 @@ const MOST_TURNS: usize = 1 << 16;
 const MOST_TURNS_BY_DATA: usize = 1 << 10;
 
 impl<'m> Lowering<'m> {
-    /// Adds the elements that run the current statement, with their values of the variables, to the elements that have
-    /// arrived at `place`, a point of the control flow.
+    /// Adds the elements that run the current statement to the elements that have arrived at `place`, a point of the
+    /// control flow. `place` also keeps these elements' values of the variables.
     pub fn note(&mut self, place: &mut Arrived) {
         if self.program.is(self.live, false) {
             return;
@@ -46,14 +46,14 @@ impl<'m> Lowering<'m> {
         self.live = self.program.or(self.live, mask);
     }
 
-    /// Merges the variables of two paths: takes `values` for the elements of the mask, and `others` for all other
+    /// Merges the variables of two paths: returns `values` for the elements of the mask, and `others` for all other
     /// elements.
     fn merged(&mut self, mask: Id, values: Vec<WgslValue>, others: Vec<WgslValue>) -> Vec<WgslValue> {
         values.into_iter().zip(others).map(|(yes, no)| self.choose(mask, yes, no)).collect()
     }
 
-    /// Lowers two branches, each with its own mask. Afterwards, only elements that have reached the end of their branch
-    /// continue.
+    /// Lowers the two branches of an `if`, each with its own mask. Afterwards, only elements that have reached the end
+    /// of their branch continue.
     pub fn branches(
         &mut self,
         frame: &mut CallFrame<'m>,
@@ -61,8 +61,7 @@ impl<'m> Lowering<'m> {
         yes: impl FnOnce(&mut Self, &mut CallFrame<'m>) -> Lowered<()>,
         no: impl FnOnce(&mut Self, &mut CallFrame<'m>) -> Lowered<()>,
     ) -> Lowered<()> {
-        // all elements take the same branch; this happens, for example, at the end of each iteration of a loop with a
-        // constant bound
+        // all elements take the same branch, for example at the end of each iteration of a loop with a constant bound
         if self.program.is(condition, true) {
             return yes(self, frame);
         }
@@ -78,8 +77,8 @@ impl<'m> Lowering<'m> {
         self.live = self.program.and(before.0, otherwise);
         no(self, frame)?;
         let of_no = (self.live, std::mem::take(&mut self.variables));
-        // an element that reaches this point comes from the first branch if the condition holds for it, else from the
-        // second
+        // an element that reaches this point comes from the first branch if the condition is true for it, else from the
+        // second branch
         self.variables = match [of_yes.0, of_no.0].map(|mask| self.program.is(mask, false)) {
             [true, _] => of_no.1,
             [_, true] => of_yes.1,
@@ -172,7 +171,7 @@ impl<'m> Lowering<'m> {
             if self.program.is(self.live, false) {
                 break;
             }
-            // if no element has left, all elements are still in the loop, whichever paths through its body they took
+            // if no element has left the loop, all elements are still in it, whichever paths through the body they took
             let enclosing = &frame.enclosing[depth];
             if enclosing.ended.is_none() && self.program.is(enclosing.gone, false) {
                 self.live = mutant!(ways_through_a_loop_leave_it, self.live, before);
@@ -202,8 +201,8 @@ impl<'m> Lowering<'m> {
         Ok(())
     }
 
-    /// Continues after a loop or a switch, with the elements that entered it and have not left it by `return` or an
-    /// outer `continue`.
+    /// Continues after a loop or a switch. Elements that have left it by `return` or by `continue` of an outer loop do
+    /// not continue here.
     fn leave(&mut self, frame: &mut CallFrame<'m>, before: Id) {
         let no = self.program.truth(false);
         let Some(enclosing) = frame.enclosing.pop() else { return };

@@ -60,15 +60,13 @@ use std::sync::Arc;
 /// A body can access only its operands: there are no textures, barriers or atomics.
 ///
 /// In the body, 8- and 16-bit integers are widened to 32 bits, and bf16 to f32. An output is converted to its dtype at
-/// the end; integers wrap there. The parser naga reads the source, and the library builds the same nodes from it as its
-/// methods do; the driver never sees the source. So a function has the [accuracy](crate::guide::accuracy) of the method
-/// with the same name, `min` and `max` return NaN for NaN, and integers wrap. Integer division by 0 and shifts follow
-/// the WGSL specification.
+/// the end; integers wrap there. The driver never sees the source, because the library builds from it the same nodes as
+/// its own methods do. So a function has the [accuracy](crate::guide::accuracy) of the method with the same name, `min`
+/// and `max` return NaN for NaN, and integers wrap. Integer division by 0 and shifts follow the WGSL specification.
 ///
 /// If the condition of a branch differs between elements, both sides are computed for all elements, and each element
-/// keeps the results of its side. Loops are unrolled. If the end of a loop depends on the elements, elements that have
-/// left the loop keep their values while others continue; set the maximum number of iterations with
-/// [`KernelOptions::loop_steps`].
+/// keeps the results of its side. Loops are unrolled. If some elements leave a loop before others, they keep their
+/// values while the others continue; [`KernelOptions::loop_steps`] sets the maximum number of iterations.
 ///
 /// # Differences from CuPy
 ///
@@ -239,7 +237,7 @@ impl ElementwiseKernel {
         Ok(results.into_iter().zip(&self.outputs).map(finish).collect())
     }
 
-    /// Returns the lowered kernel for the dtypes of its type names.
+    /// Returns the kernel, lowered for the dtypes `named` of its type names.
     fn version(&self, named: &[DType], at: Loc) -> Result<Arc<Lowered>> {
         let lower = || {
             let mut source = ModuleSource::new(&self.names, named);

@@ -127,7 +127,7 @@ impl<'m> Lowering<'m> {
         Ok(self.program.number(value, dtype))
     }
 
-    /// Composes a value from parts. The parts of a vector may be shorter vectors.
+    /// Composes a value of the type `ty` from parts. The parts of a vector may be shorter vectors.
     fn composed(&self, ty: Handle<naga::Type>, parts: Vec<WgslValue>, span: Span) -> Lowered<WgslValue> {
         let inner = &self.module.types[ty].inner;
         let is_vector = matches!(inner, TypeInner::Vector { .. });
@@ -155,7 +155,7 @@ impl<'m> Lowering<'m> {
         }
     }
 
-    /// Returns the part of a value at an index. If the index differs between elements, the result is a choice among all
+    /// Returns the part of a value at an index. If the index differs between elements, each element chooses among all
     /// parts; an index out of bounds chooses the last part.
     fn indexed(&mut self, base: WgslValue, index: Id, span: Span) -> Lowered<WgslValue> {
         if let Some(number) = self.program.constant(index) {
@@ -165,8 +165,8 @@ impl<'m> Lowering<'m> {
         let parts = match base {
             WgslValue::Many(parts) => parts,
             WgslValue::Pointer(variable, places) => match self.load(variable, &places) {
-                // a pointer with an index that differs between elements is not supported, neither for loads nor for
-                // stores
+                // a variable cannot be indexed by an index that differs between elements, neither in a load nor in a
+                // store
                 Some(WgslValue::Many(_)) => {
                     let detail = "an index that differs between elements cannot access a variable; copy the variable to a `let` first, or use a `switch`";
                     return Err(Complaint::new(span, detail));
@@ -188,8 +188,8 @@ impl<'m> Lowering<'m> {
         Ok(chosen)
     }
 
-    /// Calls a function for each component of its operands. Scalars that are combined with vectors are used for every
-    /// component.
+    /// Calls a function for each component of its operands. If some operands are vectors, a scalar operand is used for
+    /// every component.
     pub fn each(
         &mut self,
         operands: Vec<WgslValue>,
@@ -279,7 +279,7 @@ impl<'m> Lowering<'m> {
         self.program.select(by_zero, a, quotient)
     }
 
-    /// Shifts an integer by `by` modulo its width in bits, as WGSL does.
+    /// Shifts an integer by `by` bits. As in WGSL, only `by` modulo the integer's width counts.
     fn shifted(&mut self, row: &'static Ufunc, a: Id, by: Id) -> Id {
         let dtype = self.program.dtype(a);
         let by = self.program.cast(by, dtype);

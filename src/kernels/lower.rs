@@ -1,8 +1,6 @@
-//! Lowers the statements of a WGSL function to values. There are no jumps: a mask states for each element whether it
-//! runs a statement. A variable has one value for the elements of the mask. Where paths merge, at the end of a branch,
-//! an iteration, a loop or a function, each variable whose values differ becomes a choice by the masks of the paths. A
-//! branch or loop whose condition is constant needs no mask: the branch that is not taken is omitted, and the loop is
-//! unrolled.
+//! Lowers the statements of a WGSL function to values without jumps: a mask states for each element whether it runs a
+//! statement. Where two paths merge, a variable becomes a choice between its two values. A branch or loop whose
+//! condition is constant needs no mask.
 
 use super::program::{Id, KernelProgram, MOST_VALUES};
 use super::source::Complaint;
@@ -10,9 +8,8 @@ use crate::graph::ufunc::Ufunc;
 use naga::{Block, Expression, Function, Handle, LocalVariable, Module, Span, Statement};
 use std::collections::HashMap;
 
-/// The maximum number of statements that are lowered; lowering this many takes about a second. Unrolled loops and
-/// nested calls may contain far more statements than the source but add few values, so [`MOST_VALUES`] does not bound
-/// them.
+/// The maximum number of statements that are lowered; lowering this many takes about a second. [`MOST_VALUES`] does not
+/// bound them, because statements of unrolled loops and nested calls may add few values.
 const MOST_STATEMENTS: usize = 1 << 20;
 
 /// A value of a WGSL type.
@@ -26,19 +23,19 @@ pub(super) enum WgslValue {
     Pointer(usize, Vec<usize>),
 }
 
-/// The mask of the elements that have arrived at a point of the control flow, and the values of the variables for these
-/// elements. `None` if no element has arrived.
+/// The mask of the elements that have arrived at a point of the control flow, and these elements' values of the
+/// variables. `None` if no element has arrived.
 pub(super) type Arrived = Option<(Id, Vec<WgslValue>)>;
 
 /// A statement that `break` leaves: a loop or a switch.
 pub(super) struct Enclosing {
     pub is_loop: bool,
-    /// The elements that have left the loop or switch without reaching its end: by `return` or, for a switch, by
-    /// `continue`.
+    /// The mask of the elements that have left the loop or switch without reaching its end: by `return` or, for a
+    /// switch, by `continue`.
     pub gone: Id,
-    /// The elements that have reached `continue` in the current iteration of the loop.
+    /// The mask of the elements that have reached `continue` in the current iteration of the loop, and their variables.
     pub continued: Arrived,
-    /// The elements that have reached the end of the loop or switch.
+    /// The mask of the elements that have reached the end of the loop or switch, and their variables.
     pub ended: Arrived,
 }
 
@@ -50,7 +47,7 @@ pub(super) struct CallFrame<'m> {
     /// The expressions that an `Emit` statement has computed, and results of calls.
     pub values: HashMap<Handle<Expression>, WgslValue>,
     pub enclosing: Vec<Enclosing>,
-    /// The elements that have returned from the function.
+    /// The mask of the elements that have returned from the function, and their variables.
     returned: Arrived,
     result: Option<WgslValue>,
 }
@@ -58,16 +55,16 @@ pub(super) struct CallFrame<'m> {
 pub(super) struct Lowering<'m> {
     pub module: &'m Module,
     pub program: KernelProgram,
-    /// The variables of the functions that are being lowered. A callee's variables follow its caller's.
+    /// The variables of all functions that are being lowered. A callee's variables follow its caller's.
     pub variables: Vec<WgslValue>,
     /// The mask of the elements that run the current statement.
     pub live: Id,
     /// The maximum number of iterations of a loop whose end depends on the elements, if the kernel's author has set
     /// one.
     pub most_turns: Option<usize>,
-    /// The cost so far, in statements: the lowered statements, and the copies of variables where paths split or merge.
+    /// The cost of lowering so far, in statements. Copying variables where paths split or merge also counts.
     spent: usize,
-    /// The ufuncs that the module declares as functions (`kernels/rows.rs`).
+    /// The ufuncs that the module declares as functions, because WGSL lacks them (`kernels/rows.rs`).
     rows: &'m [&'static Ufunc],
 }
 
@@ -97,7 +94,7 @@ impl<'m> Lowering<'m> {
         Ok(values)
     }
 
-    /// Lowers a call. The variables of the function remain on the stack after those of its caller.
+    /// Lowers a call. The function's variables remain in `self.variables`, after the caller's variables.
     fn call(&mut self, function: &'m Function, args: Vec<WgslValue>) -> Lowered<CallFrame<'m>> {
         let mut frame = CallFrame {
             function,
@@ -138,7 +135,7 @@ impl<'m> Lowering<'m> {
 
     pub fn block(&mut self, frame: &mut CallFrame<'m>, block: &'m Block) -> Lowered<()> {
         for (statement, span) in block.span_iter() {
-            // no element reaches this point
+            // no element runs the rest of the block
             if self.program.is(self.live, false) {
                 break;
             }
@@ -220,7 +217,7 @@ impl<'m> Lowering<'m> {
                     let value = self.value(frame, *value)?;
                     frame.result = Some(match frame.result.take() {
                         Some(earlier) => self.choose(self.live, value, earlier),
-                        // elements that return later choose their own values there
+                        // elements that return later replace this value by their own
                         None => value,
                     });
                 }
@@ -279,7 +276,7 @@ impl<'m> Lowering<'m> {
             (WgslValue::Many(yes), WgslValue::Many(no)) => {
                 WgslValue::Many(yes.into_iter().zip(no).map(|(yes, no)| self.choose(condition, yes, no)).collect())
             }
-            // both are the same pointer: pointers do not change, and the types of `yes` and `no` agree
+            // `yes` and `no` are the same pointer, because pointers do not change and the types agree
             (yes, _) => yes,
         }
     }
@@ -294,8 +291,7 @@ impl<'m> Lowering<'m> {
         self.one(value, span)
     }
 
-    /// Returns the value of an expression. Lowers the expression now, unless an `Emit` statement has already computed
-    /// it.
+    /// Returns the value of an expression. If an `Emit` statement has not computed it yet, it is lowered now.
     pub fn value(&mut self, frame: &mut CallFrame<'m>, handle: Handle<Expression>) -> Lowered<WgslValue> {
         match frame.values.get(&handle) {
             Some(value) => Ok(value.clone()),
@@ -311,7 +307,7 @@ impl<'m> Lowering<'m> {
     }
 }
 
-/// Returns a part of a vector, an array or a structure.
+/// Returns the part of a vector, an array or a structure at the index `place`.
 pub(super) fn part(value: &WgslValue, place: usize) -> Option<&WgslValue> {
     match value {
         WgslValue::Many(parts) => parts.get(place),

@@ -65,10 +65,10 @@ impl KernelOptions {
         self
     }
 
-    /// Sets the maximum number of iterations of a loop whose end depends on the elements. Elements that are still in
-    /// the loop then leave it with their current values. The loop is unrolled this many times, and every element pays
-    /// for the operations of each iteration. Without this maximum, a kernel is rejected if some elements may still be
-    /// in a loop after 1,024 iterations.
+    /// Sets the maximum number of iterations of a loop that some elements leave before others. After this many
+    /// iterations, the remaining elements leave the loop with their current values. The loop is unrolled this many
+    /// times, and every element pays for the operations of each iteration. Without this maximum, a kernel is rejected
+    /// if some elements may still be in a loop after 1,024 iterations.
     ///
     /// `most` must be at least 1. It applies to each loop of the kernel that some elements leave before others. For
     /// example, if some elements may leave a loop early and all have left it after 100 iterations, `most` must be at
@@ -111,8 +111,8 @@ fn refuse(kernel: &str, detail: impl Into<String>, at: Loc) -> Error {
     Error::with_line(ErrorKind::Argument, kernel, detail, at)
 }
 
-/// Returns an error if an output has the name of an input, or a type name that no input has. The inputs use the first
-/// `known` type names.
+/// Returns an error if an output has the name of an input, or a type name that no input has. `known` is the number of
+/// type names in the inputs.
 fn outputs_are_named(inputs: &[Param], outputs: &[Param], known: usize, names: &Names) -> Result<(), String> {
     for p in outputs {
         if inputs.iter().any(|i| i.label == p.label) {
@@ -128,9 +128,9 @@ fn outputs_are_named(inputs: &[Param], outputs: &[Param], known: usize, names: &
     Ok(())
 }
 
-/// Tries to lower a kernel that has `names` type names: with f32 for all names, then with one other dtype for all, and,
-/// for at most three names, with each combination of four dtypes. If all of these fail, returns the error of the first
-/// try.
+/// Tries to lower a kernel that has `names` type names: with f32 for all names, then with each of seven other dtypes
+/// for all names, and then, for at most three names, with each combination of four dtypes. Returns the first success.
+/// If all of these fail, returns the error of the first try.
 fn some_types<T>(names: usize, try_types: impl Fn(&[DType]) -> Result<T>) -> Result<T> {
     use DType::*;
     const MIXED: [DType; 4] = [F32, I32, U32, Bool];
@@ -145,8 +145,8 @@ fn some_types<T>(names: usize, try_types: impl Fn(&[DType]) -> Result<T>) -> Res
     others.find_map(|types: Vec<DType>| try_types(&types).ok()).ok_or(of_floats)
 }
 
-/// Returns a copy of a kernel's name that lives until the process ends, as names in plans must. Equal names share one
-/// copy.
+/// Returns a copy of a kernel's name that lives until the process ends, because plans contain `&'static str` names.
+/// Equal names share one copy.
 fn kept_name(name: &str) -> &'static str {
     static NAMES: LazyLock<Mutex<HashSet<&'static str>>> = LazyLock::new(Mutex::default);
     let mut names = NAMES.lock().unwrap_or_else(PoisonError::into_inner);
@@ -165,8 +165,8 @@ fn float_type(params: &[&[Param]], named: &[DType]) -> DType {
 }
 
 /// Runs `work` on a thread with a stack of 256 MiB, because parsing and lowering recurse for each nesting level of the
-/// source. A source of 64 KiB has at most 30,000 levels, and the parser needs a few KiB of stack for each. The system
-/// commits only the pages that are used. Returns an error if the thread cannot be created or the parser panics.
+/// source: at most 30,000 levels of a few KiB each. The system commits only the pages that are used. Returns an error
+/// if the thread cannot be created or the parser panics.
 fn with_room<T: Send>(kernel: &str, at: Loc, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
     const STACK: usize = 256 << 20;
     let failed = |kind, detail: &str| Err(Error::with_line(kind, kernel, detail, at));

@@ -48,7 +48,7 @@ tuples! { A; A B; A B C; A B C D; A B C D E; A B C D E F; A B C D E F G; A B C D
 pub(super) struct Fitted {
     /// The operands, converted to the dtypes in which the kernel computes.
     pub operands: Vec<Expr>,
-    /// The dtypes of the kernel's type names.
+    /// The dtype of each type name (such as `T`) in the kernel's parameters.
     pub named: Vec<DType>,
     /// The shape that all operands broadcast to.
     pub shape: Shape,
@@ -70,7 +70,7 @@ pub(super) fn fit(kernel: &str, inputs: &[Param], names: &Names, args: Vec<Arg>,
         let arrays = of_name().filter_map(expr).map(|e| Some(e.0.dtype));
         let dtype = match arrays.reduce(|a, b| a?.promote(b?)) {
             Some(dtype) => of_name().filter_map(scalar).fold(dtype, |d, s| s.promote_with(d?)),
-            // if all operands that determine a type name are numbers, use the common type of their default dtypes
+            // a type name whose operands are all numbers stands for the common type of the numbers' default dtypes
             None => {
                 of_name().filter_map(scalar).map(|s| Some(s.default_dtype())).reduce(|a, b| a?.promote(b?)).flatten()
             }

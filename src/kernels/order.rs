@@ -1,6 +1,6 @@
-//! Tests a reduction with a few numbers: whether its neutral numbers (with which the state starts) leave other numbers
-//! unchanged, and whether the order in which it combines elements matters. The test proves nothing, but it finds
-//! mistakes, such as a maximum that starts from 0.
+//! Tests a reduction with a few numbers: whether its neutral numbers (the initial state) leave other numbers unchanged,
+//! and whether the order in which it combines elements matters. The test proves nothing, but it finds mistakes such as
+//! a maximum that starts from 0.
 
 use super::program::{Id, KernelProgram};
 use crate::base::dtype::{DType, Scalar};
@@ -61,8 +61,8 @@ impl Tried<'_> {
         Ok(())
     }
 
-    /// Returns test element `n`: its operands as a string, and its state. Returns `None` if the state is not finite or
-    /// cannot be computed.
+    /// Returns the test element number `n`: its operands as a string, and its state. Returns `None` if the state is not
+    /// finite or cannot be computed.
     fn element(&self, n: usize) -> Option<(String, Vec<Scalar>)> {
         let operands: Vec<Scalar> = (self.inputs.iter().enumerate())
             .map(|(input, dtype)| {
@@ -85,8 +85,8 @@ impl Tried<'_> {
         self.combine.0.results_for(&both, &self.combine.1)
     }
 
-    /// Returns the results of two states if they differ by more than rounding can explain. Compares results instead of
-    /// states, because different states may have the same result.
+    /// Returns the results of two states if they differ by more than rounding can explain. The function compares
+    /// results, because different states may have the same result.
     fn differ(&self, a: Option<Vec<Scalar>>, b: Option<Vec<Scalar>>) -> Option<(Scalar, Scalar)> {
         let result = |state: Option<Vec<Scalar>>| self.finish.0.results_for(&state?, &self.finish.1)?.first().copied();
         let (a, b) = (result(a)?, result(b)?);
@@ -94,7 +94,7 @@ impl Tried<'_> {
         if x.is_finite() != y.is_finite() {
             return Some((a, b));
         }
-        // f32 has seven digits, and a `finish` that subtracts may lose some of them
+        // f32 has seven digits, and subtractions in `finish` may lose some of them
         let rounding = match (self.state.iter().any(|d| d.is_float()), a) {
             (false, _) => 0.0,
             (true, Scalar::Float(_)) => 1e-3 * x.abs().max(y.abs()).max(1.0),

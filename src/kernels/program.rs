@@ -20,7 +20,7 @@ pub(super) type Id = usize;
 pub(super) enum KernelStep {
     /// The element of the operand with this index.
     Input(usize),
-    /// A constant, as the bits of the type in which its dtype is computed.
+    /// The bits of a constant, in the type in which its dtype is computed.
     Number(u64),
     Call(&'static Ufunc, SmallVec<[Id; 3]>),
     Cast(Id),
@@ -59,7 +59,7 @@ impl KernelProgram {
         self.add(KernelStep::Number(value.bits(dtype)), dtype)
     }
 
-    /// Returns the index of the operand if a value is an operand.
+    /// Returns the index of the operand if the value is an operand, otherwise `None`.
     pub fn as_input(&self, id: Id) -> Option<usize> {
         match self.steps[id].0 {
             KernelStep::Input(n) => Some(n),
@@ -71,7 +71,7 @@ impl KernelProgram {
         self.number(Scalar::Bool(value), DType::Bool)
     }
 
-    /// Returns the constant if a value is a constant.
+    /// Returns the constant if the value is a constant, otherwise `None`.
     pub fn constant(&self, id: Id) -> Option<Scalar> {
         match &self.steps[id] {
             (KernelStep::Number(bits), dtype) => Some(Scalar::from_bits(*bits, dtype.compute())),
@@ -128,7 +128,7 @@ impl KernelProgram {
             Some(Scalar::Bool(true)) => yes,
             Some(_) => no,
             None => {
-                // a nested choice by the same condition can take only one of its two values
+                // a choice within a choice by the same condition always takes the same one of its two values
                 let (yes, no) = (self.taken(condition, yes, 1), self.taken(condition, no, 2));
                 // naga parses `a && b` and `a || b` as branches; turn them back into calls of ufuncs
                 if self.is(no, false) {
@@ -212,8 +212,8 @@ impl KernelProgram {
         needed
     }
 
-    /// Evaluates the program for constant inputs; returns `None` if a ufunc cannot be evaluated here. f16 is computed
-    /// in f32.
+    /// Evaluates the program for constant inputs, with f16 computed in f32. Returns `None` if a ufunc cannot be
+    /// evaluated here.
     pub fn results_for(&self, inputs: &[Scalar], results: &[Id]) -> Option<Vec<Scalar>> {
         let wide = |dtype| if dtype == DType::F16 { DType::F32 } else { dtype };
         let mut fixed = KernelProgram::default();
@@ -233,7 +233,7 @@ impl KernelProgram {
         results.iter().map(|id| fixed.constant(ids[*id])).collect()
     }
 
-    /// Returns the operands of a value.
+    /// Returns the operands of a value, which are earlier values.
     pub fn operands(&self, id: Id) -> SmallVec<[Id; 3]> {
         match &self.steps[id].0 {
             KernelStep::Call(_, args) => args.clone(),

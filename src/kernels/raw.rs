@@ -16,7 +16,7 @@ use std::fmt;
 use std::panic::Location;
 
 /// A complete user-defined WGSL shader, for what an [`ElementwiseKernel`](super::ElementwiseKernel) cannot do:
-/// workgroup memory, barriers, atomics, and computed positions. It runs only on a GPU, and the driver gets its source
+/// workgroup memory, barriers, atomics, and computed indices. It runs only on a GPU, and the driver gets its source
 /// unchanged. wgpu's run-time checks keep out-of-bounds indices inside the shader's own arrays. Only the driver can
 /// stop an endless loop, and then the device is lost.
 ///
@@ -71,9 +71,9 @@ pub struct RawKernel {
 struct Bound {
     label: String,
     is_result: bool,
-    /// The dtype of its elements, if they are scalars, vectors or atomics of one type.
+    /// The dtype of the binding's elements, if they are scalars, vectors or atomics of one type.
     dtype: Option<DType>,
-    /// The minimum size in bytes of the buffer that is bound to it.
+    /// The minimum size in bytes of a buffer for this binding.
     least: u64,
 }
 
@@ -280,8 +280,8 @@ fn bindings(module: &Module) -> Result<Vec<Bound>, Complaint> {
     Ok(found.into_iter().map(|(.., bound)| bound).collect())
 }
 
-/// Returns the size in bytes of the workgroup memory that an entry point uses. Each variable starts at a multiple of 16
-/// bytes, the largest alignment of a type.
+/// Returns the size in bytes of the workgroup memory that an entry point uses. Each variable is counted as a multiple
+/// of 16 bytes, the largest alignment of a type.
 fn workgroup_bytes(module: &Module, entry: &str) -> u64 {
     let info = Validator::new(ValidationFlags::all(), Capabilities::all()).validate(module).ok();
     let number = module.entry_points.iter().position(|e| entry.eq(&e.name));

@@ -92,14 +92,14 @@ pub struct ReductionKernel {
     versions: Versions<Version>,
 }
 
-/// The lowered reduction for one combination of dtypes.
+/// The reduction, lowered for one combination of dtypes.
 struct Version {
-    /// Computes, from the operands, the number that the fold combines. `None` if the state is several numbers, because
-    /// the fold then reads the operand itself.
+    /// Computes, from the operands, the number that the fold combines. `None` if the state is several numbers: then the
+    /// fold's formulas include `map`.
     map: Option<(KernelProgram, Id)>,
     fold: Fold,
-    /// Computes the result from the state. It is used if there are no elements, and if the fold is one of the library's
-    /// own, whose result is its state.
+    /// Computes the result from the state. It is used if there are no elements, or if the fold is one of the library's
+    /// own, because such a fold returns its state.
     finish: (KernelProgram, Id),
 }
 
@@ -229,7 +229,7 @@ impl ReductionKernel {
         }))
     }
 
-    /// Returns the operand of the fold: the result of `map`, or the kernel's operand itself if the state is several
+    /// Returns the operand of the fold: the result of `map`, or the kernel's only operand if the state is several
     /// numbers.
     fn mapped(&self, version: &Version, fitted: &Fitted, at: Loc) -> Expr {
         let mapped = match &version.map {
@@ -261,7 +261,8 @@ impl ReductionKernel {
             let number = match start {
                 // a sum of no floats is 0, although the neutral number is −0
                 Neutral::Zero => Scalar::Int(0),
-                // the limits of 8 or 16 bits if the state has such a type, although it is combined in 32 bits
+                // for an integer state of 8 or 16 bits, the limits of this type, although the state is combined in 32
+                // bits
                 Neutral::Lowest if dtype.is_integer() => Scalar::Int(dtype.integer_range().0),
                 Neutral::Highest if dtype.is_integer() => Scalar::Int(dtype.integer_range().1),
                 Neutral::One | Neutral::Lowest | Neutral::Highest => Scalar::from_bits(start.bits(compute), compute),
@@ -273,7 +274,8 @@ impl ReductionKernel {
         self.finished(version, &starts, &like, at)
     }
 
-    /// Returns `finish` of a state, with the shape of `like`. If `like` carries an error, so does the result.
+    /// Returns `finish` of a state, with the shape of `like`. If `like` carries an error, the result carries the same
+    /// error.
     fn finished(&self, version: &Version, state: &[Expr], like: &Expr, at: Loc) -> Expr {
         if let Some(e) = like.error() {
             return Expr::failed(e.clone(), at);
@@ -394,9 +396,8 @@ impl ReductionKernel {
         Ok(Version { map, fold, finish: (finish.0, finish.1[0]) })
     }
 
-    /// If `combine` is one call of a ufunc (a row of the table of functions) with both states, and the neutral number
-    /// is that ufunc's own, returns the ufunc. Then the library's fold of the ufunc is used, which is faster than a
-    /// fold by formulas.
+    /// Returns the ufunc that `combine` calls if `combine` is a single call with both states, and the neutral number is
+    /// the ufunc's own. The library's fold of this ufunc is then used, because it is faster than a fold by formulas.
     fn function(&self, combine: &(KernelProgram, Vec<Id>)) -> Option<&'static Ufunc> {
         let (program, results) = combine;
         let [result] = results[..] else { return None };

@@ -1,6 +1,6 @@
-//! Functions of the library that WGSL does not have, such as `erf`, `log1p` and `isnan`. A module declares the ones
-//! that its source calls, under the names of the library's methods. A call of such a function is lowered to a call of
-//! its ufunc, its row in the table of functions.
+//! Functions of the library that WGSL does not have, such as `erf`, `log1p` and `isnan`. A module declares the
+//! functions that its source calls, under the names of the library's methods. A call of such a function is lowered to a
+//! call of the ufunc with the same name.
 
 use super::source::{ModuleSource, words_of};
 use crate::base::dtype::DType;
@@ -17,7 +17,8 @@ fn is_in_wgsl(row: &Ufunc) -> bool {
     list.contains(&row)
 }
 
-/// Returns the ufuncs whose names at least one of the sources calls and none of them defines.
+/// Returns the float ufuncs that at least one of the sources calls by name. Ufuncs that WGSL has or that a source
+/// defines itself are omitted.
 pub(super) fn called(texts: &[&str]) -> Vec<&'static Ufunc> {
     let texts: Vec<String> = texts.iter().map(|text| without_comments(text)).collect();
     let has_name = |row: &&'static Ufunc| {
@@ -30,8 +31,8 @@ pub(super) fn called(texts: &[&str]) -> Vec<&'static Ufunc> {
     all().filter(has_name).filter(calls).collect()
 }
 
-/// Declares ufuncs as functions of the float type `of`. The bodies are placeholders, because a call is replaced by a
-/// call of the ufunc.
+/// Declares ufuncs as functions of the float type `of`. Their bodies are placeholders, because lowering replaces each
+/// call by a call of the ufunc.
 pub(super) fn declare(source: &mut ModuleSource, rows: &[&'static Ufunc], of: DType) {
     let of = of.name();
     for row in rows {
@@ -47,7 +48,7 @@ pub(super) fn declare(source: &mut ModuleSource, rows: &[&'static Ufunc], of: DT
     }
 }
 
-/// Returns true if a source contains the name followed by an opening parenthesis.
+/// Returns true if the source `text` contains the name followed by an opening parenthesis.
 fn calls(text: &str, name: &str) -> bool {
     words(text, name).any(|at| text[at + name.len()..].trim_start().starts_with('('))
 }
@@ -67,7 +68,7 @@ fn without_comments(text: &str) -> String {
     kept
 }
 
-/// Returns the byte positions of a name in a source, where it is neither part of a longer name nor a member of a
+/// Returns the byte offsets at which a name occurs in a source, but not as part of a longer name or as a member of a
 /// structure.
 fn words<'a>(text: &'a str, name: &'a str) -> impl Iterator<Item = usize> + 'a {
     let inside = |c: char| c.is_alphanumeric() || c == '_';

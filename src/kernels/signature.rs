@@ -7,7 +7,8 @@ use std::fmt;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Type {
     Is(DType),
-    /// A type name such as `T`, whose dtype each call determines. The value is its index among the kernel's type names.
+    /// A type name such as `T`, whose dtype each call determines. The field is the index of the name among the kernel's
+    /// type names.
     Named(usize),
 }
 
@@ -16,7 +17,7 @@ pub(super) enum Type {
 pub(super) struct Param {
     pub label: String,
     pub ty: Type,
-    /// The text after `=`, if there is one.
+    /// The value after `=`, if there is one, such as `0` in `sum: f32 = 0`.
     pub start: Option<String>,
 }
 
@@ -33,7 +34,7 @@ impl Names {
         self.0.iter().map(String::as_str)
     }
 
-    /// Parses the list of parameters `text`, and records new type names. Error messages call the list `what`.
+    /// Parses the list of parameters `text`, and records new type names. In error messages the list is called `what`.
     pub fn params(&mut self, what: &str, text: &str) -> Result<Vec<Param>, String> {
         let params = self.params_with_starts(what, text)?;
         match params.iter().find_map(|p| Some((&p.label, p.start.as_ref()?))) {
@@ -106,7 +107,7 @@ pub(super) fn is_identifier(text: &str) -> bool {
 }
 
 impl Type {
-    /// Returns the dtype. `named` are the dtypes of the type names in a call.
+    /// Returns the dtype that the type stands for. `named` has the dtype of each type name in a call.
     pub fn dtype(self, named: &[DType]) -> DType {
         match self {
             Type::Is(dtype) => dtype,
@@ -121,7 +122,7 @@ pub(super) fn computed(dtype: DType) -> DType {
     if dtype == DType::F16 { dtype } else { dtype.compute().dtype() }
 }
 
-/// Displays parameters in the syntax of the source.
+/// Displays a list of parameters in the syntax of the source, such as `x: f32, y: T`.
 pub(super) struct Listed<'a>(pub &'a [Param], pub &'a Names);
 
 impl fmt::Display for Listed<'_> {

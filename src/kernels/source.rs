@@ -7,8 +7,8 @@ use naga::valid::{Capabilities, ValidationFlags, Validator};
 use std::fmt::Write;
 use std::ops::Range;
 
-/// The maximum size of a module's source in bytes. It bounds the nesting that [`MOST_LEVELS`] does not count: the terms
-/// of a sum and the branches of an `else if` also nest in the parser.
+/// The maximum size of a module's source in bytes. It bounds the nesting in the parser that [`MOST_LEVELS`] does not
+/// count: long sums and long chains of `else if` nest too.
 const MOST_BYTES: usize = 1 << 16;
 
 /// The maximum depth of nested brackets, and the maximum number of consecutive operators. A comparison `a < b` counts
@@ -93,7 +93,7 @@ impl ModuleSource {
             }
             Complaint::new(label.map_or(Span::UNDEFINED, |(span, _)| span), message)
         })?;
-        // all capabilities are allowed, because lowering needs none and rejects what it does not support
+        // all capabilities are allowed here, because lowering rejects what it does not support
         match Validator::new(ValidationFlags::all(), Capabilities::all()).validate(&module) {
             Ok(_) => {
                 module.functions.iter_mut().for_each(|(_, function)| end_without_return(&mut function.body));
@@ -113,8 +113,8 @@ impl ModuleSource {
         }
     }
 
-    /// Returns an error if the source is so long or nests so deeply that the recursive parser might overflow its stack
-    /// ([`with_room`](super::with_room)). Consecutive operators nest too: `--x`.
+    /// Returns an error if the source is too long or nests too deeply: the recursive parser might overflow its stack
+    /// ([`with_room`](super::with_room)). Consecutive operators such as `--x` nest too.
     fn is_shallow(&self) -> Result<(), Complaint> {
         if self.text.len() > MOST_BYTES {
             let detail = format!("the source has {} bytes; a kernel may have at most {MOST_BYTES}", self.text.len());
@@ -140,8 +140,8 @@ impl ModuleSource {
         Ok(())
     }
 
-    /// Returns an error if a part that the author wrote has an unmatched brace or an unterminated comment. Otherwise
-    /// the part could end the function around it, or swallow generated source.
+    /// Returns an error if a part that the author wrote has an unmatched brace or an unterminated comment. Such a part
+    /// could end the function around it, or comment out generated source.
     fn is_whole(&self, part: &Range<usize>) -> Result<(), Complaint> {
         let complain = |at: usize, what: &str| {
             let span = Span::new((part.start + at) as u32, (part.start + at) as u32 + 1);
@@ -186,12 +186,12 @@ impl ModuleSource {
     }
 }
 
-/// How reading a source ended.
+/// How [`words_of`] ended.
 pub(super) enum End {
     Whole,
     /// The source ended inside a comment, which starts at this byte.
     InComment(usize),
-    /// Reading stopped at this byte, because `each` returned false.
+    /// Reading stopped at this byte, because the callback returned false.
     Stopped(usize),
 }
 
@@ -224,9 +224,8 @@ pub(super) fn words_of(text: &str, mut each: impl FnMut(usize, char) -> bool) ->
     comments.first().map_or(End::Whole, |at| End::InComment(*at))
 }
 
-/// Removes `return` statements without a value at the end of a function. naga adds one to each branch of a final `if`,
-/// although both branches reach the end of the function anyway. Without these statements, one choice by the condition
-/// merges the variables of both branches.
+/// Removes `return` statements without a value at the end of a function. naga adds one to each branch of a final `if`.
+/// Without these statements, one choice by the condition merges the variables of both branches.
 #[allow(clippy::wildcard_enum_match_arm)] // naga's enum also has statements that do not end a block
 fn end_without_return(block: &mut naga::Block) {
     use naga::Statement;
@@ -245,7 +244,7 @@ fn end_without_return(block: &mut naga::Block) {
     }
 }
 
-/// Rewrites a message of naga's validator: puts in the type names of WGSL, and leaves out the numbers of expressions.
+/// Rewrites a message of naga's validator: uses WGSL's names of types, and omits the numbers of expressions.
 fn readable(message: &str) -> String {
     let mut message = message.to_string();
     for dtype in DType::ALL {

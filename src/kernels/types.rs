@@ -5,8 +5,8 @@ use super::source::Complaint;
 use crate::base::dtype::{DType, Scalar};
 use naga::{Handle, Span, Type, TypeInner};
 
-/// The maximum number of scalars in a variable that is a vector, an array or a structure, because each scalar becomes a
-/// separate value.
+/// The maximum number of scalars in a variable that is a vector, an array or a structure. The number is limited because
+/// each scalar becomes a separate value.
 const MOST_PLACES: u64 = 1 << 10;
 
 impl Lowering<'_> {

@@ -1,11 +1,12 @@
 //! Fused multiply-adds: `a · b + c`, rounded once.
 //!
-//! Processors have an instruction for them. WebAssembly has none, so `mul_add` calls a slow function there.
-//! WebAssembly's extension relaxed SIMD has an instruction, but each engine may round its result once or twice. Also,
-//! LLVM 22 must not compile a module for this extension, because then it selects minima and maxima by instructions
-//! whose results for NaN and zeros depend on the engine. So a build with `--cfg cupric_relaxed_simd` calls two
-//! functions instead, and a tool replaces these calls in the finished module by the instruction (`examples/web/serve`).
-//! The CPU device then returns an error if the engine rounds twice ([`rounds_once`]).
+//! Processors have an instruction for this. WebAssembly has none, so `mul_add` calls a slow function there. A build
+//! with `--cfg cupric_relaxed_simd` calls `cupric_f32x4_madd` and `cupric_f64x2_madd` instead. A tool
+//! (`examples/web/serve`) replaces these calls in the finished module by an instruction of relaxed SIMD, an extension
+//! of WebAssembly. LLVM 22 must not use this extension itself, because it would then compile minima and maxima to
+//! instructions whose results depend on the engine.
+//!
+//! Some engines round the instruction's result twice. The CPU device then returns an error ([`rounds_once`]).
 
 #[cfg(cupric_relaxed_simd)]
 use std::arch::wasm32::*;
@@ -32,12 +33,12 @@ macro_rules! fused {
 fused!(f32, cupric_f32x4_madd, f32x4_splat, f32x4_extract_lane);
 fused!(f64, cupric_f64x2_madd, f64x2_splat, f64x2_extract_lane);
 
-/// Returns `a · b + c` in each lane of f32, rounded once. The tool that replaces calls of this function finds it by its
-/// name.
+/// Returns `a · b + c` in each lane of f32, rounded once. A tool replaces calls of this function by an instruction, and
+/// finds them by the function's name.
 #[cfg(cupric_relaxed_simd)]
 #[inline(never)]
 #[unsafe(no_mangle)]
-// only a call from Rust, or the instruction in its place, passes these vectors
+// these vectors are passed only by calls from Rust, so they need no C type
 #[allow(improper_ctypes_definitions)]
 pub(crate) extern "C" fn cupric_f32x4_madd(a: v128, b: v128, c: v128) -> v128 {
     macro_rules! lane {
@@ -48,12 +49,12 @@ pub(crate) extern "C" fn cupric_f32x4_madd(a: v128, b: v128, c: v128) -> v128 {
     f32x4(lane!(0), lane!(1), lane!(2), lane!(3))
 }
 
-/// Returns `a · b + c` in each lane of f64, rounded once. The tool that replaces calls of this function finds it by its
-/// name.
+/// Returns `a · b + c` in each lane of f64, rounded once. A tool replaces calls of this function by an instruction, and
+/// finds them by the function's name.
 #[cfg(cupric_relaxed_simd)]
 #[inline(never)]
 #[unsafe(no_mangle)]
-// only a call from Rust, or the instruction in its place, passes these vectors
+// these vectors are passed only by calls from Rust, so they need no C type
 #[allow(improper_ctypes_definitions)]
 pub(crate) extern "C" fn cupric_f64x2_madd(a: v128, b: v128, c: v128) -> v128 {
     macro_rules! lane {
@@ -64,8 +65,8 @@ pub(crate) extern "C" fn cupric_f64x2_madd(a: v128, b: v128, c: v128) -> v128 {
     f64x2(lane!(0), lane!(1))
 }
 
-/// Returns whether [`Fused::fused`] rounds once. It does, except if the engine's instruction of relaxed SIMD also
-/// rounds the product.
+/// Returns whether [`Fused::fused`] rounds once. It rounds twice only if WebAssembly's relaxed SIMD is used and the
+/// engine's instruction also rounds the product.
 pub(crate) fn rounds_once() -> bool {
     if !cfg!(cupric_relaxed_simd) {
         return true;

@@ -2,13 +2,15 @@
 //! floors.)
 //!
 //! Each function is `#[inline(always)]`, has no branch and no table in memory, and spells out its fused multiply-adds.
-//! So a loop that calls the function inside a `#[target_feature]` function (`simd/mod.rs`) compiles to plain vector
-//! code, and computes the same bits on every instruction set. Some functions are exceptions, because they branch to a
-//! library function for some or all operands: `fmod`, `remainder` and `floor_divide`, and for f64 also `sin`, `cos` and
-//! `tan` (but not `sin_near`, `cos_near` and `tan_near`), `asin`, `acos` and `lgamma`.
+//! So a loop that calls the function inside a `#[target_feature]` function (`simd/mod.rs`) compiles to vector code, and
+//! computes the same bits on every instruction set.
 //!
-//! `tests/data/contract.csv` has each function's error bound. The comment at each polynomial states that polynomial's
-//! own largest error.
+//! Some functions are exceptions, because they branch to a library function for some or all operands: `fmod`,
+//! `remainder`, `floor_divide`, and for f64 also `sin`, `cos`, `tan`, `asin`, `acos` and `lgamma`. (`sin_near`,
+//! `cos_near` and `tan_near` have no branch.)
+//!
+//! `tests/data/contract.csv` has each function's error bound. The comment at each polynomial states the polynomial's
+//! largest error.
 
 // Coefficients are written as they were fitted. Some coefficients are close to ln 2 without being equal to it, and some
 // have more digits than an f32 holds.

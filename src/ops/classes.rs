@@ -12,8 +12,8 @@ use crate::ops::index::take_along;
 use smallvec::smallvec;
 use std::panic::Location;
 
-/// Returns a bool array with a new last axis of length `count`. Along this axis it is true at the label's position and
-/// false elsewhere. For a label outside `0..count` it is false everywhere.
+/// Returns whether each label equals each of the classes `0..count`, as bools with a new last axis of length `count`. A
+/// label outside `0..count` equals no class.
 fn is_class(labels: &Expr, count: usize, at: Loc) -> Result<Expr> {
     let mut shape: Shape = labels.checked()?.shape.clone();
     shape.push(count);
@@ -103,8 +103,8 @@ impl Expr {
                 unary(&arithmetic::negative, picked, at)
             });
             loss.checked()?;
-            // The derivative is softmax minus one_hot. The general rule of log_softmax would first compute the sum of
-            // each one-hot row, although this sum is known to be 1.
+            // The derivative is softmax minus one_hot. The general rule of log_softmax would also compute the sum of
+            // each one-hot vector, which is always 1.
             let back = move |g: &Expr, at: Loc| {
                 let p = unary(&float::exp, &log_p, at);
                 let p = choose(is_class(&labels, classes, at)?, binary(&arithmetic::subtract, &p, 1.0, at), &p, at);

@@ -16,9 +16,9 @@ const OP: &str = "Compiled::call";
 /// plan. Eight are enough for the batches of a training loop, its shorter last batch, and the batches of a test.
 const MOST_PLANS: usize = 8;
 
-/// A function of arrays whose expression graph is built, and planned as a list of kernels, only in the first call. Each
-/// call runs the kernels of this plan, and takes little more time than the kernels. Without `Compiled`, building the
-/// graph of a training step and finding its plan takes longer than the kernels of a small network.
+/// A function of arrays that builds its expression graph, and plans it as a list of kernels, only in the first call.
+/// Later calls run only the kernels. Without `Compiled`, building and planning the graph of a training step takes
+/// longer than the kernels of a small network.
 ///
 /// The argument of the function is a tree of expressions (see [`Parameters`]): an expression, or a tuple, array, `Vec`
 /// or struct of trees. The function returns another tree of expressions; [`Compiled::call`] evaluates them and returns

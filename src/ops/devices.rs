@@ -193,10 +193,8 @@ pub fn all_gather_async<I: Integer>(
 /// part. A training step whose batch is divided among devices adds its gradients in this way.
 ///
 /// The bits of the sum do not depend on which devices hold the parts, because the device of the first part adds all
-/// parts in the order of the list. Parts of f16 and bf16 are added in f32, and only their sum is rounded. For `n` parts
-/// on different devices, `2 (n − 1)` arrays are copied: each part except the first is copied to the first device, and
-/// the sum is copied from there to the other devices. During the addition, the memory of the first device holds all
-/// parts.
+/// parts in the order of the list. Its memory holds all parts meanwhile. Parts of f16 and bf16 are added in f32, and
+/// only their sum is rounded. For `n` parts on different devices, `2 (n − 1)` arrays are copied.
 ///
 /// # Errors
 /// Returns [`ErrorKind::Argument`] if the list is empty, [`ErrorKind::Shape`] or [`ErrorKind::DType`] if the parts
@@ -274,8 +272,8 @@ fn divided(
     at: Loc,
 ) -> impl Future<Output = Result<Vec<Array>>> + Send + use<> {
     let whole = some(devices.len(), "devices", op, at).and_then(|()| x.eval_at(at));
-    // `match` and not `and_then`, because a closure has no `#[track_caller]`: errors of `array_split` would name a line
-    // of this file
+    // this is a `match` and not `and_then`, because a closure has no `#[track_caller]`, and errors of `array_split`
+    // would name a line of this file
     let parts = match whole {
         Ok(x) => x.array_split(devices.len(), axis).map_err(|e| e.named(op)),
         Err(e) => Err(e),

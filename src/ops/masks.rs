@@ -283,7 +283,7 @@ fn is_mask(op: &'static str, mask: &Expr, at: Loc) -> Result<()> {
 /// A computed mask, and the number of its true elements.
 struct Trues {
     op: &'static str,
-    /// The mask, with one axis.
+    /// The mask, flattened to one axis.
     mask: Array,
     size: usize,
     count: usize,
@@ -300,7 +300,7 @@ impl Trues {
         at: Loc,
     ) -> Result<impl Future<Output = Result<Trues>> + Send + use<>> {
         let flat = reshape(op, mask, &[-1], at);
-        // a mask that is built from numbers alone does not have a device yet
+        // a mask that is built only from constants has no device yet (0), so it is computed on the given device
         let mask = match flat.checked()?.device == 0 && device != 0 {
             true => flat.to_device(&Device::of(device))?,
             false => flat.eval_at(at)?,
@@ -313,7 +313,7 @@ impl Trues {
         })
     }
 
-    /// Calls a routine with the mask, and with a second operand if the routine has one.
+    /// Calls a routine with the mask, and with `values` as the second operand if the routine has two.
     fn call(&self, row: &'static Routine, values: Option<Expr>, dtype: DType) -> Result<Array> {
         let at = self.at;
         if self.count == 0 {
@@ -443,7 +443,8 @@ pub(super) fn positions(
 fn along_axes(flat: Array, shape: &[usize], at: Loc) -> SmallVec<[Expr; 4]> {
     let flat: Expr = flat.into();
     let size = layout::product(shape);
-    // an array without elements has no positions, and its nonzero lengths may not fit the dtype of the divisions
+    // One axis needs no division. An array without elements has no positions, and the lengths of its other axes may not
+    // fit the dtype of the divisions.
     if shape.len() == 1 || size == 0 {
         return smallvec![flat; shape.len()];
     }

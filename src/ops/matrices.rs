@@ -25,7 +25,7 @@ fn compared(op: &'static str, row: &'static Ufunc, rows: usize, columns: usize, 
 
 /// Returns a matrix with ones on a diagonal and zeros elsewhere. `k` is 0 for the main diagonal, positive for a
 /// diagonal above it, and negative for one below it. [`eye`](crate::eye) returns a square matrix with `k` = 0. The
-/// Array API and NumPy have one function for both, `eye(rows, columns, k=k)`.
+/// Array API and NumPy have a single function, `eye(rows, columns, k=k)`.
 ///
 /// ```
 /// use cupric::{DType, eye_shifted};
@@ -54,8 +54,8 @@ pub fn tri(rows: usize, columns: usize, k: isize, dtype: DType) -> Expr {
     carry(at, || Ok(cast(compared("tri", &logic::less_equal, rows, columns, k, at)?, dtype, at)))
 }
 
-/// Keeps the elements of matrices for which the comparison `row` between the index of their diagonal and `k` is true
-/// (see `compared`). The other elements become zero.
+/// Keeps the elements of matrices on one side of diagonal `k`, and sets the others to zero. An element is kept if the
+/// comparison `row` of its diagonal's index (column − row) with `k` is true.
 fn triangle(op: &'static str, e: &Expr, row: &'static Ufunc, k: isize, at: Loc) -> Expr {
     carry(at, || {
         e.checked()?;
@@ -149,8 +149,8 @@ impl Expr {
     }
 }
 
-/// Builds a square matrix with the elements of a vector on a diagonal. If it is not the main diagonal, the block with
-/// the elements is joined with blocks of zeros.
+/// Builds a square matrix with the elements of a vector on diagonal `k` and zeros elsewhere. If `k` is not 0, the block
+/// with the elements is joined with blocks of zeros.
 fn on_diagonal(op: &'static str, e: &Expr, k: isize, at: Loc) -> Result<Expr> {
     let n = e.0.shape[0];
     let more = k.unsigned_abs();

@@ -1,5 +1,5 @@
 //! Floor 5: the public methods of `Expr` and the free functions (a floor is a layer of `src/`, see `ARCHITECTURE.md`).
-//! Most are composites of other operations, so no planner or backend knows them.
+//! Most of them are composed of other operations, so the planner and the backends have no code for them.
 
 mod classes;
 pub(crate) mod compiled;

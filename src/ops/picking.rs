@@ -94,7 +94,7 @@ fn operand_of(a: Arg, at: Loc) -> Expr {
     }
 }
 
-/// Returns positions in `0..n`, as i64. `mode` defines what happens to positions that are out of range.
+/// Converts positions to i64 positions in `0..n`. `mode` defines what happens to positions that are out of range.
 fn in_range(op: &'static str, i: Expr, n: usize, mode: IndexMode, at: Loc) -> Result<Expr> {
     let dtype = i.checked()?.dtype;
     if !dtype.is_integer() {
@@ -137,8 +137,8 @@ fn choose(indices: &Expr, choices: impl IntoIterator<Item = impl Operand>, at: L
         let Some(last) = args.pop() else {
             return Err(Error::with_line(ErrorKind::Argument, OP, "at least one choice is needed", at));
         };
-        // a single choice also depends on a condition, so that the result has the shape of the indices and reports
-        // their errors
+        // even a single choice gets a condition, so that the result has the shape of the indices and reports their
+        // errors
         let only = args.is_empty();
         let last = if only { select(binary(&logic::equal, &i, 0, at), last.clone(), last, at) } else { last };
         let numbered = args.into_iter().enumerate().rev();
@@ -147,9 +147,9 @@ fn choose(indices: &Expr, choices: impl IntoIterator<Item = impl Operand>, at: L
     })
 }
 
-/// If there are more choices than this, they are copied into one array, in which one gather looks them up. Otherwise a
-/// chain of selections is built, in which each selection reads its choice for all elements and adds a node to the
-/// expression. Chosen by hand; no benchmark compares other values.
+/// The maximum number of choices for which `choose` builds a chain of selections. Each selection reads its choice for
+/// all elements, and adds a node to the expression. If there are more choices, they are copied into one array, from
+/// which a single gather takes the elements. The value was chosen by hand; no benchmark compares other values.
 const SELECTED: usize = 64;
 
 /// Returns numbers as an array on a device, if all are integers that fit i32, or if all are floats. Returns `None`
@@ -169,8 +169,8 @@ fn table_of(numbers: &[Arg], device: u32, at: Loc) -> Result<Option<Expr>> {
     Ok(of(numbers, device, at, integer)?.or(of(numbers, device, at, float)?))
 }
 
-/// Copies many choices of one dtype into one array, and looks up their elements there. `i` holds, for each element, the
-/// index of the choice.
+/// Returns the result of `choose` for more than [`SELECTED`] choices, which have one dtype: copies them into one array,
+/// and takes the elements from it by a gather. `i` holds, for each element, the index of the choice.
 fn looked_up(i: Expr, args: Vec<Arg>, at: Loc) -> Result<Expr> {
     const OP: &str = "choose";
     if let Some(table) = table_of(&args, i.checked()?.device, at)? {
@@ -199,8 +199,8 @@ fn looked_up(i: Expr, args: Vec<Arg>, at: Loc) -> Result<Expr> {
 impl Expr {
     /// Returns, for each element of the array, the element at the same position of one of the choices:
     /// `choices[x[i]][i]`. Each element of the array is the index of a choice. The array and the choices broadcast. The
-    /// result has the common dtype of the choices. One kernel reads all choices; more than 64 choices are copied into
-    /// one array, and looked up there.
+    /// result has the common dtype of the choices. Up to 64 choices are read by one kernel; if there are more, they are
+    /// first copied into one array.
     ///
     /// An index that is negative or not less than the number of choices is an [`ErrorKind::Index`] error, reported as
     /// in [`Expr::take`]. Use [`Expr::clip`] or `%` for NumPy's `mode="clip"` or `"wrap"`.

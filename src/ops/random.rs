@@ -1,8 +1,7 @@
 //! Random numbers from lazy generators, by Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3",
-//! SC 2011). Philox computes a block of four random words of 32 bits from a key and a counter. The key is the seed. The
-//! counter consists of the element's index divided by four, the index of the stream (each draw has its own stream), and
-//! the index of the word, because a draw may use several words for each element. So four elements share a block, and
-//! every device draws the same words, in whatever order it computes the elements.
+//! SC 2011). Philox computes a block of four random words of 32 bits from a key, the seed, and a counter. The counter
+//! has the element's index divided by four, the index of the draw, and the index of the word. So every device draws the
+//! same words, in whatever order it computes the elements.
 
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Loc, Result};
@@ -131,9 +130,9 @@ impl Rng {
         Stream { seed: self.seed, stream: self.next() }
     }
 
-    /// Returns an expression of random numbers from the next stream. `make` builds it: it receives a function that maps
-    /// the index of a word to the words with this index (see [`Stream::word`]). The result carries an error if the draw
-    /// has more elements than the counter's 32 bits can count.
+    /// Returns an expression of random numbers from the next stream. `make` builds the expression from a function that
+    /// returns the random words with a given index (see [`Stream::word`]). The result carries an error if the draw has
+    /// more elements than the counter's 32 bits can count.
     pub(crate) fn draw(
         &mut self,
         op: &'static str,
@@ -185,8 +184,8 @@ impl Rng {
     }
 
     /// Draws an array of integers, uniformly from `low..high`, in an integer dtype. A draw is `low` plus the upper 64
-    /// bits of the product of 64 random bits and the width `high - low`. So the probability of each integer is exact to
-    /// within 2^-64. The numbers do not depend on `dtype`.
+    /// bits of the product of 64 random bits and the width `high - low`. So the absolute error of the probability of
+    /// each integer is at most 2^-64. The numbers do not depend on `dtype`.
     ///
     /// # Errors
     /// The expression carries [`ErrorKind::Argument`] if `low` and `high` are not Rust integers, if the range is empty,
@@ -231,7 +230,7 @@ impl Rng {
                 Err(_) if width == 1 << 32 => word(0),
                 Err(_) => mul_high_wide(word(0), word(1), width as u64, at),
             };
-            // the cast and the sum may wrap, but are exact modulo 2^bits of the dtype, and every result fits the dtype
+            // the cast and the sum may wrap, but the result is exact, because every drawn integer fits the dtype
             let low = Expr::fill(Scalar::Int(low), smallvec![], dtype, at);
             Ok(binary(&arithmetic::add, cast(above, dtype, at), low, at).wrapping())
         })
@@ -288,7 +287,8 @@ impl Rng {
 /// `first`. In f64, each element uses four words of its own, from the index `first` on.
 pub(crate) fn normal_of(word: &dyn Fn(u8) -> Expr, first: u8, dtype: DType, at: Loc) -> Expr {
     let wide = if dtype == DType::F64 { DType::F64 } else { DType::F32 };
-    // 1 is added to the first uniform's integer, so that it lies in (0, 1] and its logarithm is finite
+    // 1 is added to the integer of the first uniform number, so that the number is in (0, 1] and its logarithm is
+    // finite
     let plus = mutant!(normal_of_zero, 0, 1);
     let word = |k: u8| word(first + k);
     let (u, v) = if wide == DType::F64 {

@@ -17,11 +17,10 @@ impl Expr {
     /// row, in any order. Row `s` of the result is the sum of the rows whose segment number is `s`, or 0 if there are
     /// none. The result has `count` rows.
     ///
-    /// The dtypes and the rounding error of a sum are as in [`Expr::sum`]. Each run returns the same bits, because the
-    /// order of additions depends only on positions, not on the number of threads of the CPU. A segment number outside
-    /// `0..count` is an error, reported like an element out of range in [`Expr::bincount`]. The sums take linear time.
-    /// For floats, a GPU first sorts the rows by segment with a radix sort, and then builds each sum from partial sums
-    /// of 8, 64, … neighbouring rows.
+    /// The dtypes and the rounding error of a sum are as in [`Expr::sum`]. Each evaluation returns the same bits,
+    /// because the order of additions depends only on positions, not on the number of threads of the CPU. The sums take
+    /// linear time. For floats, a GPU first sorts the rows by segment with a radix sort, and then builds each sum from
+    /// partial sums of 8, 64, … neighbouring rows.
     ///
     /// ```
     /// use cupric::array;
@@ -34,7 +33,8 @@ impl Expr {
     /// The expression carries [`ErrorKind::Shape`] unless `segments` has exactly one axis, of the same length as the
     /// array's first axis, and [`ErrorKind::DType`] if `segments` does not hold integers. It carries
     /// [`ErrorKind::LimitExceeded`] if `count` or the number of rows is 2^31 or more, and on a GPU also if the array or
-    /// the result has 2^32 elements or more. The evaluation returns [`ErrorKind::Index`] if a segment is out of range.
+    /// the result has 2^32 elements or more. The evaluation returns [`ErrorKind::Index`] if a segment number is not in
+    /// `0..count`, reported as in [`Expr::take`].
     #[doc(alias = "unsorted_segment_sum")]
     #[doc(alias = "scatter_sum")]
     #[doc(alias = "group_by")]

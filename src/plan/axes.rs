@@ -1,12 +1,9 @@
-//! Matrix products that read an array of windows (as a convolution does) directly from the array's source, without a
-//! copy.
+//! Matrix products that read an array of windows (overlapping slices, as in a convolution) directly from the array's
+//! source, without a copy.
 //!
-//! An operand of a product is a matrix, or a batch of them. An array of windows becomes a matrix by a reshape that
-//! merges axes, such as the rows and the columns of an image. No single stride describes the merged axis, and a copy
-//! would be several times larger than the source, because windows overlap. So the product's kernel does not merge these
-//! axes: it has a dimension for each axis that the reshape merges. A CPU packs the operand by the strides of these
-//! dimensions (`cpu/matmul/operands.rs`), and a GPU divides the index of a row, of a column or of an element along k by
-//! the lengths of these dimensions.
+//! A reshape makes a matrix of the windows by merging axes, such as the rows and the columns of an image. No single
+//! stride describes a merged axis, and a copy would be several times larger than the source. So the product's kernel
+//! has a separate dimension for each axis before the merge.
 
 use super::planner::Planner;
 use super::shape;
@@ -19,9 +16,9 @@ use smallvec::{SmallVec, smallvec};
 type Groups = SmallVec<[Shape; 6]>;
 
 impl Planner<'_> {
-    /// Returns whether a product should read the source of its operand `node` instead of a copy. This is so if the node
-    /// is a reshape that only merges axes, only the product reads it, and the source takes less than half of the memory
-    /// of a copy.
+    /// Returns whether a product should read its operand `node`, a reshape of another array, directly from that array
+    /// (the source) instead of from a copy. This is so if the reshape only merges axes, only the product reads it, and
+    /// the source takes less than half of the memory of a copy.
     pub fn is_read_by_axes(&self, node: usize) -> bool {
         let arena = &self.arena;
         let n = &arena.nodes[node];
@@ -45,7 +42,8 @@ impl Planner<'_> {
         if span.saturating_mul(2) > layout::product(shape) || groups(shape, &n.shape).is_none() {
             return false;
         }
-        // a kernel whose k has several axes is not cut along k (`chains.rs`), so each operand must fit one binding
+        // if the summed axis k has several dimensions, the kernel is not cut along k, so each operand must fit one
+        // binding
         let fits = |a: usize, elements: usize| {
             let bytes = elements.saturating_mul(arena.nodes[a].dtype.size()) as u64;
             !self.caps.fuses_product || bytes <= self.most_bytes()
@@ -54,7 +52,8 @@ impl Planner<'_> {
         if !fits(node, span) || !arena.nodes[product].args.iter().all(is_held) {
             return false;
         }
-        // operand 0 is decided before operand 1; the axes of both must fit together along k and the batch
+        // operand 0 is decided before operand 1; the dimensions of both operands must match along k and along the batch
+        // axes
         let mut parts: Groups = arena.nodes[product].shape.iter().map(|n| smallvec![*n]).collect();
         parts.push(smallvec![arena.nodes[arena.nodes[product].args[0]].shape.last().copied().unwrap_or(1)]);
         self.divide(product, &mut parts, |a| a == node || self.is_merged(a)).is_some()
@@ -66,10 +65,10 @@ impl Planner<'_> {
         self.arena.nodes[node].op == NodeOp::Reshape && !self.stored[node]
     }
 
-    /// Divides the axes of a product, and the axis k, into dimensions such that each dimension lies within one axis of
-    /// the source of each operand. `parts` holds the lengths of the dimensions for each axis of the product and then
-    /// for k, slowest first, and is updated. Returns `None` if the axes of the two sources do not fit together.
-    /// `is_merged` tells for which operands the source is read.
+    /// Divides each axis of a product, and the summed axis k, into dimensions that each lie within one axis of each
+    /// operand's source. `parts` holds one list of dimensions for each axis of the product and then one for k, each
+    /// slowest first. This function updates the lists. Returns `None` if the axes of the two sources do not fit
+    /// together. `is_merged` tells for which operands the product reads the source.
     pub fn divide(&self, product: usize, parts: &mut [Shape], is_merged: impl Fn(usize) -> bool) -> Option<()> {
         let arena = &self.arena;
         let ndim = arena.nodes[product].shape.len();
@@ -90,8 +89,8 @@ impl Planner<'_> {
     }
 
     /// Returns the node that a product reads from memory for its operand `operand`, and the map from the kernel's index
-    /// to that node's index. The node is the operand's source if [`Planner::is_merged`], and otherwise the operand
-    /// itself.
+    /// to that node's index. The node is the source of the operand if [`Planner::is_merged`] is true for the operand,
+    /// and otherwise the operand itself.
     pub fn source_of(&self, operand: usize, map: View) -> Option<(usize, View)> {
         if !self.is_merged(operand) {
             return Some((operand, map));
@@ -101,9 +100,8 @@ impl Planner<'_> {
     }
 }
 
-/// Orders and merges the dimensions of the elementwise kernels that follow a product whose operand is an array of
-/// sliding windows. Such a product has several dimensions along its rows, columns or k, and the order of these
-/// dimensions differs from the order of the result in memory.
+/// Orders and merges the dimensions of the elementwise kernels that follow a product of sliding windows. Such a product
+/// has several dimensions along its rows, columns or k, in another order than its result has in memory.
 pub(super) fn arrange_epilogues(steps: &mut [Step]) {
     for i in 1..steps.len() {
         let (before, next) = steps.split_at_mut(i);
@@ -130,8 +128,8 @@ fn groups(from: &[usize], to: &[usize]) -> Option<Groups> {
     to.iter().map(group).collect()
 }
 
-/// Returns the coarsest division of an axis into dimensions that is finer than both divisions `a` and `b`, or `None` if
-/// there is none. All three are lists of lengths, slowest first, with the length of the axis as their product.
+/// Returns the coarsest division of an axis that refines both divisions `a` and `b`, or `None` if there is none. A
+/// division is a list of lengths, slowest first, whose product is the length of the axis.
 fn divided(a: &[usize], b: &[usize]) -> Option<Shape> {
     let long = |list: &'_ [usize]| list.iter().rev().copied().filter(|n| *n != 1).collect::<Shape>().into_iter();
     let (mut a, mut b) = (long(a), long(b));
@@ -151,8 +149,7 @@ fn divided(a: &[usize], b: &[usize]) -> Option<Shape> {
 }
 
 /// Converts `map`, which gives an index of a reshape's result (of shape `to`), to the map that gives the corresponding
-/// index of the reshape's operand (of shape `from`). Returns `None` if no strides describe that map, for example
-/// because steps along one of its dimensions run past the end of an axis of the operand.
+/// index of the reshape's operand (of shape `from`). Returns `None` if no strides describe that map.
 fn through(map: &View, from: &[usize], to: &[usize]) -> Option<View> {
     let n = map.shape.len();
     let mut out =

@@ -17,9 +17,8 @@ use smallvec::{SmallVec, smallvec};
 /// directly. A roll has two operands, and one more is allowed.
 const MOST_PARTS: usize = 3;
 
-/// The maximum number of boxes (parts with a kernel each) into which a kernel is cut: three along each of two axes. A
-/// formula that adds the eight neighbours of each cell of a grid needs nine boxes. With more boxes, their dispatches
-/// would take longer than storing the concatenation and reading it again. An estimate; no benchmark compares other
+/// The maximum number of boxes (parts with a kernel each) into which a kernel is cut: three along each of two axes, as
+/// for a formula that adds the eight neighbours of each cell of a grid. An estimate; no benchmark compares other
 /// values.
 const MOST_BOXES: usize = 9;
 
@@ -50,9 +49,9 @@ impl Planner<'_> {
     }
 
     /// Returns whether a node is a concatenation whose readers can read its operands directly, by a kernel for each box
-    /// (part of their index space). This is so if all operands are, directly or through views, in memory in any case.
-    /// If so, records the node in `joins`, and marks operands that are not stored yet, but have other readers, as
-    /// stored.
+    /// (rectangular part of their index space). Each operand, or the array of which it is a view, must be in memory
+    /// anyway: an input, a stored node, or a node with other readers, which is then marked as stored. If the node is
+    /// such a concatenation, records it in `joins`.
     pub(super) fn is_read_in_parts(&mut self, node: usize) -> bool {
         let arena = self.arena.clone();
         let n = &arena.nodes[node];
@@ -67,8 +66,8 @@ impl Planner<'_> {
         };
         let bases: SmallVec<[usize; MOST_PARTS]> = n.args.iter().map(|a| base(*a)).collect();
         let has_others = |node: usize| self.uses[node] as usize > bases.iter().filter(|b| **b == node).count();
-        // an operand that is a constant is not read from memory, so the kernel of its box would need another shader
-        // than the kernels of the other boxes; such an operand does not fit
+        // a constant operand does not fit: it is not read from memory, so the kernel of its box would need another
+        // shader than the kernels of the other boxes
         let fits = |node: usize| match arena.nodes[node].op.role() {
             Role::Memory => true,
             Role::Constant | Role::Generator => false,
@@ -97,9 +96,8 @@ impl Planner<'_> {
     }
 
     /// Returns the boxes of the kernel that computes `node` as a part of the stored node `owner`: the parts of the
-    /// kernel's index space in each of which the kernel reads only one operand of a concatenation. Each box is given as
-    /// a map from its own indices, which begin at 0, to the node's indices. Returns `None` if the kernel needs no more
-    /// than one box, or would need too many.
+    /// index space in which only one operand of a concatenation is read. A box is a map from its own indices, which
+    /// begin at 0, to the node's indices. Returns `None` if one box is enough, or if there would be too many.
     fn boxes(&self, node: usize, owner: usize) -> Option<Vec<View>> {
         let shape = &self.arena.nodes[node].shape;
         let mut cuts: Cuts = smallvec![smallvec![]; shape.len()];
@@ -233,7 +231,7 @@ fn cut(cuts: &mut Cuts, map: &View, axis: usize, begin: isize) -> Option<()> {
         return None;
     }
     let (step, room) = (map.coef[axis * n + d], begin - map.offset[axis]);
-    // the first index along `d` whose position is on the other side of the cut than the position of index 0
+    // the first index along `d` that the cut separates from index 0
     let at = match step > 0 {
         true => room.div_euclid(step) + (room.rem_euclid(step) > 0) as isize,
         false => (-room).div_euclid(-step) + 1,

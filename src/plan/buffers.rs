@@ -38,9 +38,8 @@ struct Free(BTreeMap<usize, VecDeque<usize>>);
 
 impl Free {
     /// Takes the free buffer whose size is nearest to `bytes`, for a temporary whose last use is `steps` steps after
-    /// the current step. If the buffer is smaller than `bytes`, the caller enlarges it, which costs only the
-    /// difference. A long-lived temporary (see [`LONG`]) takes no buffer of more than twice its size, because meanwhile
-    /// a larger temporary would need a new buffer.
+    /// the current step. If the buffer is smaller than `bytes`, the caller enlarges it. A long-lived temporary (see
+    /// [`LONG`]) gets no buffer of more than twice its size, because a larger temporary may need that buffer meanwhile.
     fn take(&mut self, bytes: usize, steps: usize) -> Option<usize> {
         let below = self.0.range(..=bytes).next_back().map(|(size, _)| *size);
         let above = self.0.range(bytes..).next().map(|(size, _)| *size);
@@ -110,8 +109,8 @@ impl Planner<'_> {
                     Some(declared) => self.temps.borrow()[declared],
                 };
             }
-            // a routine also writes results that no step reads: `bytes` does not contain the size of such a result,
-            // because it is not the result of a stored node
+            // a routine may write a result that no step reads; `bytes` lacks the size of such a result, because the
+            // result belongs to no stored node
             for result in step.results() {
                 if let BufferRef::Temp(n) = result.buffer {
                     known.entry(n).or_default().bytes = result.meta.bytes();
@@ -164,10 +163,10 @@ impl Planner<'_> {
         ))
     }
 
-    /// Returns whether the plan may write directly to the target's memory, although steps may read the target's old
-    /// elements. This is so if no step reads them. It is also so if only the last step writes a result, and this step
-    /// is a kernel that reads, at each index, no other element of the target than the one that it writes there. Then no
-    /// element is overwritten before it is read.
+    /// Returns whether the plan may write directly to the memory of its target (an existing array), although steps may
+    /// read the target's old elements. This is safe if no step reads the target. It is also safe if only the last step
+    /// writes a result, and this step is a kernel that reads, at each index, only the element of the target that it
+    /// writes there.
     fn in_place(&self, steps: &[Step]) -> bool {
         let aliased = |buffer: BufferRef| match buffer {
             BufferRef::Input(n) => self.arena.aliased[n],
@@ -178,8 +177,8 @@ impl Planner<'_> {
         }
         let first = steps.iter().position(Step::writes_output).unwrap_or(steps.len());
         let writers: SmallVec<[Option<&Kernel>; 4]> = steps[first..].iter().map(Step::nest).collect();
-        // if several kernels write results, they must be the boxes of one kernel (`boxes.rs`), because its boxes
-        // certainly write different elements
+        // if several kernels write results, they must be the boxes (parts) of one kernel (`boxes.rs`), because boxes
+        // write different elements
         let is_box = |k: &Kernel| {
             let of_output = |b: &BufferRef| matches!(b, BufferRef::Output(_));
             k.kind == KernelKind::Elementwise

@@ -1,15 +1,14 @@
-//! Splits matrix products on a GPU, where one kernel usually computes a product and the operations on its result (the
-//! epilogue). Here k is the axis over which a product sums. There are several kernels in two cases:
+//! Splits matrix products on a GPU into several kernels. Usually one kernel computes a product and the operations on
+//! its result (the epilogue). Here k is the axis over which a product sums, and a chain is 256 consecutive elements
+//! along k, whose products are added one after another (`plan/kernel/product.rs`). There are several kernels in two
+//! cases:
 //!
-//! * The result is small and k is long, so that few workgroups would do all the work. Then each chain (256 consecutive
-//!   elements along k, whose products are added one after another; see `plan/kernel/product.rs`) is computed like a
-//!   matrix of a batch. The sums of all chains are stored next to each other, and another kernel adds them in order.
-//! * An operand spans more than a binding along k. Then k is cut at the ends of chains, and each kernel continues from
-//!   the sums of the previous one. An operand that is too large along m, n or the batch is handled by windows, like in
-//!   all other kernels.
+//! * The result is small and k is long, so that few workgroups would do all the work. Then the sums of all chains are
+//!   computed at the same time and stored, and another kernel adds them in order.
+//! * An operand spans more than one binding along k. Then k is cut between chains, and each kernel continues from the
+//!   sums of the previous kernel.
 //!
-//! Neither case changes a bit of the result, because both add the products of a chain one after another, and then the
-//! sums of the chains.
+//! The bits of the result are the same in all cases, because the additions have the same order.
 
 use super::planner::{Planner, span};
 use super::product::{epilogue, store};

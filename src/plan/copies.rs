@@ -11,7 +11,7 @@ use smallvec::smallvec;
 
 impl Planner<'_> {
     /// Finds the stored reshapes that need no memory of their own, because their operand is stored in C order and so
-    /// already is the result. An elementwise operand that has other readers is stored for this purpose. This writes no
+    /// already is the result. An elementwise operand that has other readers is stored for this purpose, which writes no
     /// more than a copy would.
     pub(super) fn alias_reshapes(&mut self) {
         let arena = self.arena.clone();

@@ -1,13 +1,13 @@
 //! Fusion: decides which nodes are stored (computed by kernels of their own and written to memory), and which are
 //! computed inside the kernels that read them.
 //!
-//! These nodes must be stored: results, operands of matmul, sources of `take`, nodes of `Role::Whole` (`concat`,
-//! scatters, routines, reshapes that are not views), products that several nodes use, and a `take` whose source spans
-//! more than a binding along the taken axis. A reduction, scan or product must also be stored if its loops do not fit
-//! the loops of the kernel that reads it, and so must a node that would make a kernel too large. The search starts at
-//! the results. For each stored node, the planner tries to make a kernel and learns which nodes the kernel needs in
-//! memory. These nodes are then stored too, each by a kernel of its own. Then nodes that would be computed too often
-//! are stored if that is faster (`weigh.rs`), and the search is repeated.
+//! A node must be stored if it is a result, an operand of a matmul, the source of a `take`, or a node of `Role::Whole`
+//! (`concat`, scatters, routines, reshapes that are not views). So must a product that several nodes use, a `take`
+//! whose source spans more than a binding along the taken axis, and a node that does not fit the kernel of its reader.
+//!
+//! The search starts at the results. For each stored node, the planner tries to make a kernel, and then also stores the
+//! nodes that this kernel needs in memory. Afterwards, nodes that would be computed too often are stored if that is
+//! faster (`weigh.rs`), and the search is repeated.
 
 use super::axes::arrange_epilogues;
 use super::graph::Graph;
@@ -28,17 +28,16 @@ use crate::plan::kernel::{BufferRef, Caps, ExecutionPlan, KernelKind, Model, Ste
 use std::collections::HashMap;
 use std::rc::Rc;
 
-/// A stored node with the steps that compute it. Until it is decided which nodes are stored, kernels are made only to
-/// learn which nodes they compute and load. Elementwise kernels may be large and many, so they are dropped and made
-/// again at the end. Other steps are kept.
+/// A stored node with the steps that compute it. While the planner decides which nodes are stored, it drops elementwise
+/// kernels, which may be large and many, and makes them again at the end. Other steps are kept.
 struct Stage {
     node: u32,
     /// The steps that compute the node. The list is empty if the only step is an elementwise kernel, because this
     /// kernel is made at the end.
     steps: Vec<Step>,
-    /// Three lists of nodes in one: first the `computed` nodes whose values the kernels compute, then, up to index
-    /// `read`, the nodes that the kernels load, and then the nodes that were marked as stored because of this stage
-    /// (`Making::marks`).
+    /// Three lists of nodes, one after another: the nodes that the kernels compute (the first `computed` entries), the
+    /// nodes that the kernels load (up to index `read`), and the nodes that were marked as stored because of this
+    /// stage.
     nodes: Box<[u32]>,
     computed: u32,
     read: u32,
@@ -83,8 +82,8 @@ pub(super) fn build(arena: Graph, target: Option<&Layout>, caps: &Caps) -> Resul
     Ok((plan, Writing { in_place, keeps }, work))
 }
 
-/// Makes the plan that also stores nodes where this is estimated to be faster. If this applies to any node, also makes
-/// the plan that stores only what must be stored, and returns the plan with the shorter modelled time.
+/// Makes a plan that stores more nodes than it must, where this is estimated to be faster. If there are such nodes,
+/// also makes the plan that stores only what must be stored, and returns the plan with the shorter modelled time.
 fn made(arena: Graph, target: Option<&Layout>, caps: &Caps) -> Result<Made> {
     check_types(&arena, caps)?;
     let mut planner = Planner::new(Rc::new(arena), caps);
@@ -199,8 +198,8 @@ impl<'a> Planner<'a> {
 
     /// Decides which nodes are stored, and returns the stages (the steps that compute each of these nodes), with the
     /// stages of results first. After a first search, nodes that several kernels would compute are stored if that is
-    /// faster. Then the search repeats, at most four times, and most graphs need one or two repetitions. A node that
-    /// several kernels still compute after four repetitions is computed more than once, which is slower but correct.
+    /// faster, and the search repeats, at most four times. Nodes that several kernels still compute after that are
+    /// computed more than once.
     fn all_stages(&mut self, target: Option<&Layout>) -> Result<Vec<Stage>> {
         self.calls = self.find_calls(target.is_some())?;
         let kept = self.stored.clone();
@@ -232,9 +231,9 @@ impl<'a> Planner<'a> {
         now.iter().enumerate().filter(|(_, now)| **now).for_each(|(n, _)| self.stored[n] = true);
     }
 
-    /// Returns the stages (the steps that compute each stored node) of all nodes that are needed in memory with the
-    /// nodes stored so far. The stages of results come first. Reuses a stage of `before`, the stages of the previous
-    /// search, unless a node that its kernels compute has been stored since then.
+    /// Returns the stages (the steps that compute each stored node) of all nodes that are needed in memory, with the
+    /// stages of results first. Reuses a stage of the previous search (`before`), unless a node that its kernels
+    /// compute has been stored since then.
     fn stages(&mut self, target: Option<&Layout>, before: Vec<Stage>) -> Result<Vec<Stage>> {
         let mut before = before.into_iter().peekable();
         let mut wanted = vec![false; self.count];
@@ -272,8 +271,8 @@ impl<'a> Planner<'a> {
     }
 
     /// Removes `node`, whose kernels are made, and all nodes after it from the arena, to save memory. The lists are
-    /// reallocated only if their unused capacity is more than 1,024 entries plus a sixteenth of the remaining ones, so
-    /// that the total copying stays linear in the size of the graph.
+    /// reallocated only if much of their capacity is unused, so that the total copying stays linear in the size of the
+    /// graph.
     fn forget(&mut self, node: usize) {
         let Some(arena) = Rc::get_mut(&mut self.arena) else { return };
         arena.nodes.truncate(node);
@@ -325,9 +324,8 @@ impl<'a> Planner<'a> {
         // a `Role::Whole` node may need several steps, which are kept together; elementwise kernels among them are kept
         // too, instead of being made again at the end
         let is_only_kernel = !matches!(arena.nodes[owner].op.role(), Role::Whole);
-        // each iteration tries to make one kernel; if a reduction, scan or product can run in the kernel, the kernel
-        // loops over its index space. A node that does not fit the kernel is marked as stored, and the next iteration
-        // loads this node instead of computing it
+        // each iteration tries to make one kernel; a node that does not fit the kernel is marked as stored, and the
+        // next iteration loads this node instead of computing it
         if self.in_boxes(node, owner, &to, making)? {
             return Ok(());
         }
@@ -342,8 +340,8 @@ impl<'a> Planner<'a> {
                 continue;
             }
             match Draft::build(self, node, owner, &space, to.clone()) {
-                // loading the nodes that were stored because the kernel would compute them repeatedly may need more
-                // bindings than a dispatch has; then make the kernel again without storing such nodes
+                // a node that is stored to avoid repeated computation needs a binding; if a dispatch does not have
+                // enough bindings, make the kernel again without storing such nodes
                 Ok(draft) if self.weighs.get() && self.binds_too_much(&draft) => {
                     draft.discard(self);
                     self.unmark(marks, making);
@@ -414,7 +412,7 @@ impl<'a> Planner<'a> {
         Ok(())
     }
 
-    /// Returns whether a kernel need not compute the node, because it is a number or in memory.
+    /// Returns whether a kernel need not compute the node, because the node is a number or in memory.
     pub(super) fn is_at_hand(&self, node: usize) -> bool {
         match self.arena.nodes[node].op.role() {
             Role::Constant | Role::Memory => true,
@@ -445,11 +443,10 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Returns the last of the elementwise nodes that can run in the kernel of `reduction` (a reduction, scan or
-    /// product) on its result, or `reduction` itself if there is none. The elementwise nodes form a chain of nodes with
-    /// the same size, each of which is the only user of the one before. The last node can be stored instead of the
-    /// reduction. The nodes may also read other reductions over the same indices, at most 8 operations below: twice the
-    /// depth that a norm needs.
+    /// Returns the node to store instead of `reduction` (a reduction, scan or product). This is the last of the
+    /// elementwise nodes that can run in the kernel of `reduction` on its result, or `reduction` itself if there is
+    /// none. These nodes have the same size, and each is the only user of the one before. They may also read other
+    /// reductions over the same indices, at most 8 operations below: twice the depth that a norm needs.
     fn with_epilogue(&self, reduction: usize, owner: usize) -> usize {
         let size = |n: usize| layout::product(&self.arena.nodes[n].shape);
         let mut node = reduction;

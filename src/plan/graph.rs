@@ -1,11 +1,10 @@
 //! Turns an expression into the key of its plan, and into the planner's arena: a list of the nodes without duplicates,
 //! in which operands are indices.
 //!
-//! One walk over the graph, which visits operands before the nodes that read them and uses no recursion, writes the
-//! key: everything that the plan depends on, and nothing else. What may differ between two runs of one plan is not part
-//! of the key, but is collected as *bindings*: the arrays with their offsets, and the values of scalars. Each binding
-//! has a *slot*, its index in the list of inputs or of scalars. Equal scalars share a slot, and the key records the
-//! slots. The arena is made only if no plan is cached under the key.
+//! One walk over the graph, without recursion, writes the key: everything that the plan depends on, and nothing else.
+//! Arrays with their offsets, and the values of scalars, may differ between two runs of one plan. The walk collects
+//! them as *bindings*. Each binding has a *slot*, its index in the list of inputs or of scalars, and the key records
+//! the slots. Equal scalars share a slot. The arena is made only if no plan is cached under the key.
 
 use super::key::PlanKey;
 use super::order::NodeOrder;
@@ -118,8 +117,8 @@ pub(super) fn kind(op: &NodeOp) -> u64 {
 pub(crate) struct Walk<'a> {
     key: PlanKey,
     nodes: SmallVec<[&'a Node; LISTED]>,
-    /// The number of each node, so that the walk takes linear time. The map is empty as long as there are at most
-    /// [`LISTED`] nodes.
+    /// The number of each node by its address, so that the walk takes linear time. The map is empty as long as there
+    /// are at most [`LISTED`] nodes.
     numbers: HashMap<*const Node, u32, BuildHasherDefault<KeyHasher>>,
     /// The slots (indices in the list of inputs or of scalars) of the bindings of all nodes, one node after another.
     slots: SmallVec<[u32; 8]>,
@@ -146,9 +145,9 @@ impl SourceLines for Walk<'_> {
     }
 }
 
-/// When the walk finds an array or a number, it is compared with at most this many of the latest arrays or numbers,
-/// because equal ones can share a slot. Comparing it with all of them would take quadratic time, and missing an equal
-/// one costs only one more binding. Chosen by hand; no benchmark compares other values.
+/// Each array or number that the walk finds is compared with at most this many of the latest ones, because equal ones
+/// can share a slot. Comparing with all of them would take quadratic time. Chosen by hand; no benchmark compares other
+/// values.
 const RECENT_INPUTS: usize = 32;
 const RECENT_SCALARS: usize = 64;
 
@@ -163,9 +162,8 @@ impl<'a> Walk<'a> {
         std::mem::take(&mut self.seeds)
     }
 
-    /// Visits all nodes from which the requested expressions `roots` are computed, and writes the key. It fills an
-    /// existing walk instead of returning one, because the walk's lists hold a small graph inline, and returning them
-    /// would copy them.
+    /// Visits all nodes from which the requested expressions `roots` are computed, and writes the key. This method
+    /// fills an existing walk, because returning a walk would copy its lists, which hold a small graph inline.
     pub(super) fn take(&mut self, roots: &[&'a Expr], target: Option<&Target<'_>>, caps: u32) -> Result<()> {
         self.key.write_u32(mutant!(plans_shared_between_devices, 0, caps));
         // the key leaves out the target's offset in its buffer, because a binding passes it to the plan; so writes to
@@ -222,8 +220,8 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// If `node`, which was added last, is a derivative with respect to an operand of a checkpoint, adds the additions
-    /// that sum it with other derivatives, as long as their other operands are in the walk.
+    /// If `node`, which was added last, is a derivative with respect to an operand of a checkpoint, adds the nodes that
+    /// sum it with other derivatives. Stops at a sum whose other operand is not in the walk yet.
     fn add_sums(&mut self, mut node: &'a Node, target: Option<&Target<'_>>) -> Result<()> {
         if node.order.as_ref().is_none_or(|order| order.groups.is_empty()) {
             return Ok(());
@@ -355,8 +353,8 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// Returns the number within the walk of the repetition (of a checkpoint) to which a node belongs, or 0 if it
-    /// belongs to none.
+    /// Returns the number, within this walk, of the checkpoint's repetition to which a node belongs, or 0 if the node
+    /// belongs to no repetition.
     fn repetition(&mut self, node: &Node) -> u32 {
         let own = node.order.as_ref().map_or(0, |order| order.repetition);
         self.order.as_mut().filter(|_| own > 0).map_or(0, |order| order.repetition(own))
@@ -385,8 +383,8 @@ impl<'a> Walk<'a> {
     }
 
     /// Returns the inputs for a write to an existing array. The list owns the buffers, because the write runs after the
-    /// expression was dropped. The buffer of the target is given as `None`: the run must not hold another reference to
-    /// it, because a write happens in place only if the writer has the only reference.
+    /// expression was dropped. The buffer of the target is given as `None`, because a write happens in place only if
+    /// the writer has the only reference to that buffer.
     pub fn inputs_of_write(&self) -> SmallVec<[(Option<Buffer>, usize); 4]> {
         let mut inputs = SmallVec::new();
         for ((buffer, offset), source) in self.inputs.iter().zip(&self.sources) {

@@ -1,10 +1,9 @@
 //! Moves the steps that compute the parts of a concatenation, so that fewer temporaries are in memory at once.
 //!
-//! Each operand of a stored concatenation is computed directly into its part of the result. The steps that do this are
-//! planned together, after all steps that compute what they read. If each part reads a large temporary, such as the
-//! scores of one block of an attention, all these temporaries would be in memory at once. So each step of a part is
-//! moved to the place directly after the last step that writes what it reads. This is safe, because the steps over
-//! which it moves neither read nor write the same part of the concatenation.
+//! The operands of a stored concatenation are computed directly into their parts of the result, by steps that are
+//! planned together. If each of these steps reads a large temporary, such as the scores of one block of an attention,
+//! all these temporaries would be in memory at once. So each step is moved directly after the last step that writes
+//! what it reads. This is safe, because the steps over which it moves do not access the same part of the concatenation.
 
 use crate::plan::kernel::{BufferRef, Step};
 use std::collections::HashMap;

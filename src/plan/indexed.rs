@@ -1,8 +1,7 @@
-//! Cuts an axis of an operand along which a kernel gathers or scatters. Such a kernel accesses the operand at computed
-//! indices, so each dispatch must bind all elements that an index may refer to. Cutting the kernel's own dimensions
-//! into windows does not reduce the number of these elements. If they span more than a binding, this file cuts the
-//! indexed axis of the operand instead: there is one kernel for each window of the axis, which binds only this window
-//! and stores only those elements whose index is in the window.
+//! Cuts an axis of an operand along which a kernel gathers or scatters (accesses elements at computed indices). Each
+//! dispatch must bind all elements to which an index may refer. If these elements span more than a binding, the axis is
+//! cut into windows. The kernel of each window binds only this window, and stores only those elements whose index is in
+//! the window.
 
 use super::planner::{Planner, span};
 use crate::base::dtype::DType;

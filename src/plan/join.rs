@@ -1,7 +1,7 @@
-//! Merges kernels that loop over the same indices and read the same memory into one kernel with several stores. So if
-//! several results or stored nodes are computed from the same array, the array is read only once. On a GPU, also merges
-//! kernels whose elements are neighbours in memory, such as the parts of a `stack` along the last axis, because a GPU
-//! writes elements that lie side by side as one vector ([`Kernel::woven`]).
+//! Merges kernels that loop over the same indices and read the same memory into one kernel with several stores. An
+//! array from which several results or stored nodes are computed is then read only once. On a GPU, also merges kernels
+//! whose results are neighbours in memory, such as the parts of a `stack` along the last axis, because a GPU writes
+//! neighbouring elements as one vector ([`Kernel::woven`]).
 
 use super::planner::Planner;
 use super::schedule::is_simple;
@@ -46,7 +46,7 @@ fn host(p: &Planner<'_>, before: &[Step], kernel: &Kernel) -> Option<usize> {
     let reads = |buffer: &BufferRef| kernel.loads.iter().any(|l| l.buffer == *buffer);
     let writer = before[first..].iter().rposition(|step| step.writes().iter().any(reads));
     let after = writer.map_or(first, |w| first + w + 1);
-    // a kernel that the next step continues is no host, because that step loads exactly what the kernel stores
+    // no kernel is merged into one that the next step continues, because that step loads exactly what the kernel stores
     let has_passes = |i: usize| before.get(i + 1).is_some_and(Step::continues);
     (after..before.len()).find(|i| {
         p.took(1);
@@ -61,9 +61,8 @@ fn host(p: &Planner<'_>, before: &[Step], kernel: &Kernel) -> Option<usize> {
 }
 
 /// Returns whether a kernel may be merged with another. Row kernels may not, because the merged kernel would hold a row
-/// of each at a time. Kernels that check indices may not, because an out-of-bounds index must not prevent another
-/// result from being written. Kernels whose stores write only some elements may not, because the order of kernels that
-/// write the same buffer must not change.
+/// of each at a time. Kernels that check indices may not, because an error must not prevent another result from being
+/// written. Kernels that store only some elements may not, because the order of writes to a buffer must not change.
 fn is_joinable(k: &Kernel) -> bool {
     matches!(k.kind, KernelKind::Elementwise | KernelKind::Reduce(_))
         && !k.continues
@@ -81,9 +80,8 @@ fn share_a_load(a: &Kernel, b: &Kernel) -> bool {
 }
 
 /// Returns whether two elementwise kernels write to the same cache lines, and are together so small that each
-/// invocation of the merged kernel can still have several loads in flight. The order of their writes does not matter:
-/// two steps of a plan write the same element only if one continues the other or one is a scatter, and such kernels are
-/// not joinable.
+/// invocation of the merged kernel can still have several loads in flight. The order of their writes does not matter,
+/// because joinable kernels never write the same element.
 fn are_neighbours(a: &Kernel, b: &Kernel) -> bool {
     let first = &a.stores[0];
     let is_near = |s: &Store| s.offset.abs_diff(first.offset).saturating_mul(s.dtype.size()) < LINE;
@@ -108,9 +106,8 @@ fn fits(p: &Planner<'_>, a: &Kernel, b: &Kernel) -> bool {
             buffers.push(buffer);
         }
     }
-    // a GPU may need more bindings than buffers (one for each kind of word by which a buffer is read, and one for each
-    // range of a buffer that is larger than a binding), but at most one for each load or store, so the number of loads
-    // and stores is limited too
+    // a GPU may need more bindings than buffers, for example for the ranges of a large buffer, but at most one for each
+    // load or store, so the number of loads and stores is limited too
     let shared = b.loads.iter().filter(|l| a.loads.contains(l)).count();
     let operands = a.loads.len() + b.loads.len() - shared + a.stores.len() + b.stores.len();
     buffers.len() <= p.caps.max_bindings

@@ -4,8 +4,8 @@ use smallvec::SmallVec;
 use std::hash::Hasher;
 
 /// The words of a plan's key. It is a `Hasher` that keeps all words instead of mixing them, so that any type that
-/// derives `Hash` can be written to it. Expressions of different structure never have equal keys, because the words of
-/// each value that is written tell how many words the value has.
+/// derives `Hash` can be written to it. Expressions of different structure never have equal keys, because each value in
+/// the key also tells its number of words.
 ///
 /// A key of up to 64 words, enough for a graph of about twelve nodes, needs no allocation.
 #[derive(Default)]

@@ -39,8 +39,8 @@ struct Lowering<'a> {
     space: &'a Space,
     owner: usize,
     draft: Draft,
-    /// The nodes lowered so far, with their maps and the indices of their values, so that each node is computed once.
-    /// The list is short, so searching it is faster than hashing.
+    /// The nodes lowered so far, so that none is computed twice. An entry has the node, the map from the kernel's index
+    /// to the node's element, and the index of the value. The list is short, so searching it is faster than hashing.
     memo: Vec<(usize, View, usize)>,
     /// For each value, whether it depends on a reduction, scan or product in this kernel. Only row kernels may reduce
     /// such a value again.
@@ -255,7 +255,7 @@ impl Lowering<'_> {
     }
 
     /// Returns the value of the kernel's product, if `map` refers, at each index, to the element that the kernel
-    /// computes there. An axis of length 1 has only one index, so the map along it does not matter.
+    /// computes at this index. An axis of length 1 has only one index, so the map along it does not matter.
     fn product(&self, node: usize, map: &View) -> Lowered<usize> {
         let shape = &self.p.arena.nodes[node].shape;
         let n = map.shape.len();
@@ -449,7 +449,7 @@ impl Lowering<'_> {
             FoldOrder::RowMajor => same_lanes && walk(&c_strides(dims)) == walk(&self.space.reduction_strides),
             FoldOrder::Tree => same_lanes && walk(&own) == walk(&self.space.reduction_strides),
             FoldOrder::Any => true,
-            // no node has a fold of this kind; only the planner creates such folds
+            // no node has a fold that combines in sequence; only the planner creates such folds
             FoldOrder::Sequence => false,
         };
         if !fits {
@@ -467,8 +467,8 @@ impl Lowering<'_> {
         Ok(self.push(Op::reduce(fold, v, element), n.dtype, false, true))
     }
 
-    /// Lowers a scan if it runs along the kernel's only inner dimension, and is the only scan unless the kernel may be
-    /// a row kernel. Otherwise returns `Err` with the node to store.
+    /// Lowers a scan if it runs along the kernel's only inner dimension, and the kernel either has no other scan or may
+    /// be a row kernel. Otherwise returns `Err` with the node to store.
     fn lower_scan(&mut self, node: usize, fold: Fold, axis: usize, map: &View, inside: bool) -> Lowered<usize> {
         let n = &self.p.arena.nodes[node];
         let (k, outer, dims) = (map.shape.len(), self.space.outer, &self.space.dims);

@@ -1,18 +1,20 @@
 //! Floor 2: the planner, which turns expressions into plans (lists of kernels), and the cache of plans.
 //!
-//! `graph.rs` turns an expression into the key of its plan (`key.rs`) and into the list of nodes that the planner uses.
-//! `traced.rs` handles the random seeds of compiled functions, whose plan runs again with other arrays and seeds.
-//! `fuse.rs` decides which nodes are stored and which run inside a kernel that reads them; it uses the facts that
-//! `planner.rs` keeps about the graph, and the costs of `price.rs`. `weigh.rs` stores nodes that would be computed too
-//! often. `space.rs` finds the index space of a kernel, and `lower.rs` creates the kernel's values. `shape.rs` orders
-//! and collapses the kernel's dimensions and cuts windows. `split.rs` cuts long reductions, and `scan.rs` long scans.
-//! `chains.rs` and `product.rs` create the passes of a product. `indexed.rs` cuts axes along which kernels gather or
-//! scatter into windows. `boxes.rs` cuts kernels that read concatenations. `axes.rs` lets products read arrays of
-//! windows without a copy. `join.rs` merges kernels that read the same memory. `copies.rs` creates the kernels of
-//! `concat` and of reshapes, `scatter.rs` those of scatters, and `routines.rs` the steps of a routine. `hoist.rs` moves
-//! the steps of a concatenation's parts. `order.rs` orders the nodes of a graph with checkpoints. `buffers.rs` assigns
-//! buffers to temporaries. `schedule/` maps each kernel to the hardware. Plans are cached under their whole key, and
-//! `recent.rs` finds the latest plans of a thread without computing a key.
+//! * `graph.rs` turns an expression into the key of its plan (`key.rs`) and into the planner's list of nodes.
+//!   `order.rs` orders the nodes of a graph with checkpoints. `traced.rs` handles the random seeds of compiled
+//!   functions.
+//! * `fuse.rs` decides which nodes are stored and which run inside a kernel that reads them, by the facts in
+//!   `planner.rs` and the costs in `price.rs`. `weigh.rs` stores nodes that would be computed too often.
+//! * `space.rs` finds the index space of a kernel, and `lower.rs` creates the kernel's values. `shape.rs` orders and
+//!   collapses the kernel's dimensions and cuts windows.
+//! * `split.rs` cuts long reductions, `scan.rs` long scans, `chains.rs` and `product.rs` matrix products, `indexed.rs`
+//!   axes with computed indices, and `boxes.rs` kernels that read concatenations. `axes.rs` lets products read sliding
+//!   windows without a copy.
+//! * `copies.rs` creates the kernels of `concat` and of reshapes, `scatter.rs` the kernels of scatters, and
+//!   `routines.rs` the steps of a routine.
+//! * `join.rs` merges kernels that read the same memory. `hoist.rs` moves the steps of a concatenation's parts.
+//!   `buffers.rs` assigns buffers to temporaries, and `schedule/` maps each kernel to the hardware.
+//! * Plans are cached under their whole key. `recent.rs` finds the latest plans of a thread without computing a key.
 //!
 //! Words that the comments of this folder use:
 //!
@@ -20,7 +22,7 @@
 //!   computed inside the kernels that read them.
 //! * *Step*: one item of a plan: a kernel, the call of a routine, or a clear. The *stage* of a stored node is all the
 //!   steps that compute it.
-//! * *Nest*: a kernel, which is one loop nest. Its index *space* is `outer × inner`: the inner loops are those of a
+//! * *Nest*: a kernel, which is one loop nest. Its index *space* is `outer × inner`: the inner loops belong to a
 //!   reduction, a scan or a product. A *row* is all inner indices of one outer index.
 //! * *Value*: the result of one operation of a kernel. An outer value has one element per outer index, and an inner
 //!   value has one per index of `outer × inner`. This is the value's *level*.
@@ -103,8 +105,8 @@ pub(crate) struct Cached {
     key: Arc<[u64]>,
     /// Whether a thread has found the plan in its own table ([`Local`]) since [`make_room`] last cleared this flag.
     was_found: AtomicBool,
-    /// Whether [`make_room`] has dropped the plan from the cache. Then a thread drops it from its table of recent plans
-    /// as soon as it finds it there.
+    /// Whether [`make_room`] has dropped the plan from the cache. Then a thread also drops the plan from its table of
+    /// recent plans when it next finds the plan there.
     is_evicted: AtomicBool,
     pub plan: ExecutionPlan,
     /// For each requested expression, the index of the plan output that is its result. Equal expressions share an
@@ -112,11 +114,9 @@ pub(crate) struct Cached {
     pub output_of: Vec<usize>,
     /// How the plan may write the existing array to which its first output goes, if it has such a target.
     pub writing: Writing,
-    /// Whether a run of the plan could fail after it has written a part of a result. A step fails if it meets an
-    /// out-of-bounds index or an element that a routine rejects. On a CPU, each step checks before it writes, so this
-    /// is true only if a step can fail that comes after the first step that writes a result. On a device that reports
-    /// such errors late, it is true if any step can fail. If it is true, a write to an existing array first computes
-    /// the result in separate memory.
+    /// Whether a run of the plan could fail after it has written a part of a result, because a later step meets an
+    /// out-of-bounds index or an element that a routine rejects. Then a write to an existing array first computes the
+    /// result in separate memory. On a device that reports such errors late, this is true if any step can fail.
     pub may_fail_half_done: bool,
     /// The number of nodes and values that planning looked at. Tests check that it grows linearly with the graph.
     pub work: u64,
@@ -167,9 +167,8 @@ impl std::hash::Hasher for KeyHasher {
 }
 
 /// The maximum total size of all plans in bytes, including what a CPU has prepared for them and the tables of all
-/// threads. The actual total stays below 64 MiB, which leaves a margin for the plan that is being made. An allocator
-/// may keep more memory free between blocks (glibc does so per thread). 48 MiB hold about 20,000 plans, more than any
-/// training step has.
+/// threads. The actual total stays below 64 MiB, which leaves a margin for the plan that is being made. 48 MiB hold
+/// about 20,000 plans, more than any training step has.
 const MOST_BYTES: usize = 48 << 20;
 /// The size of a plan's entry in the shared cache in bytes, estimated for a half-empty table.
 const ENTRY: usize = 128;
@@ -183,7 +182,7 @@ const LARGEST: usize = MOST_BYTES / 2;
 /// The number of slots of a thread's table: about ten times the number of plans of one training step.
 const PLACES: usize = 2048;
 /// The size in bytes of one thread's table: its slots, and for each slot the allocation that a `Weak` pointer keeps of
-/// a dropped plan. It includes the descriptions of `recent.rs`.
+/// a dropped plan. The size includes the descriptions of `recent.rs`.
 const TABLE: usize = PLACES
     * (size_of::<(u64, Weak<CachedPlan>)>() + block(2 * size_of::<usize>() + size_of::<CachedPlan>()))
     + recent::SLOTS * block(recent::BYTES);
@@ -233,9 +232,9 @@ impl Drop for Local {
     }
 }
 
-/// Returns the hash of a key for a thread's table. It needs one multiplication per two words, and runs two independent
-/// chains of multiplications in parallel. The factors are the fractional parts of the golden ratio and of the square
-/// root of 2. Any odd numbers without a pattern would do.
+/// Returns the hash of a key for a thread's table. The hash needs one multiplication per two words, and two independent
+/// chains of multiplications run in parallel. The factors are the fractional parts of the golden ratio and of the
+/// square root of 2. Any odd numbers without a pattern would do.
 fn hash_of(key: &[u64]) -> u64 {
     fn mix(a: u64, b: u64) -> u64 {
         let product = a as u128 * b as u128;
@@ -312,8 +311,8 @@ fn is_whole(role: Role) -> bool {
     matches!(role, Role::Product | Role::Whole)
 }
 
-/// Returns the expression that must be computed to get `e`. Usually this is `e` itself. If `e` is a view of a node that
-/// is always stored completely, this is the node, and the caller must apply the returned view to the result.
+/// Returns the expression to compute for `e`, usually `e` itself. If `e` is a view of a node that is always stored
+/// completely, returns that node and the view, which the caller must apply to the result.
 #[inline]
 pub(crate) fn computed(e: &Expr) -> (&Expr, Option<&View>) {
     match (&e.0.op, e.0.args.as_slice()) {
@@ -344,8 +343,8 @@ pub(crate) fn plan<'a>(
     Ok(plan)
 }
 
-/// Calls `run` with the plan of the roots and with the bindings of this evaluation, if this thread has recently used the
-/// plan for an expression from the same source line. Otherwise returns `None`, and the caller calls [`plan`].
+/// Calls `run` with the plan of the roots and with the bindings of this evaluation, if this thread has recently used
+/// the plan for an expression from the same source line. Otherwise returns `None`, and the caller calls [`plan`].
 ///
 /// The plan is taken out of the thread's table and put back after `run`, so that no reference is counted.
 #[inline(always)]

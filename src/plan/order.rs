@@ -2,11 +2,12 @@
 //! computes the checkpoint's intermediate results again instead of keeping them.)
 //!
 //! The [`Walk`](super::Walk) numbers operands before the nodes that read them, and a plan computes stored nodes in the
-//! order of their numbers. This leaves a choice. A derivative that repeats a computation needs little memory only if
-//! three things hold: each repetition is computed only when the derivative with respect to its result is known, all
-//! derivatives of one checkpoint are computed together, and derivatives with respect to the same operand are added up
-//! as soon as they are known. A node's [`Order`](crate::graph::expr::Order) states these wishes, and this file tells
-//! the walk which nodes to visit next.
+//! order of their numbers. This file chooses among the possible orders, so that a derivative that repeats a computation
+//! needs little memory. A node's [`Order`](crate::graph::expr::Order) states what is required:
+//!
+//! * Each repetition is computed only when the derivative with respect to its result is known.
+//! * All derivatives of one checkpoint are computed together.
+//! * Derivatives with respect to the same operand are added up as soon as they are known.
 
 use crate::graph::expr::{Expr, Node, NodeOp};
 use crate::graph::ufunc::arithmetic;
@@ -16,7 +17,7 @@ use std::collections::{HashMap, HashSet};
 #[derive(Default)]
 pub(super) struct NodeOrder<'a> {
     reached: HashSet<*const Node>,
-    /// For each group that the walk has not begun: its nodes, which are to be computed together.
+    /// The nodes of each group that the walk has not begun. The nodes of a group are to be computed together.
     groups: HashMap<u64, Vec<&'a Node>>,
     /// For each node that is an operand of an addition of the same shape, the addition (the first one found).
     additions: HashMap<*const Node, &'a Node>,
@@ -63,8 +64,8 @@ impl<'a> NodeOrder<'a> {
             list.extend(self.groups.remove(group).unwrap_or_default());
         }
         let after = own.after.iter().map(|e| &*e.0).filter(|n| self.reached.contains(&std::ptr::from_ref(*n)));
-        // the other operands of the additions that read these nodes come first, so that one partial sum is in memory at
-        // a time, not several addends
+        // the nodes in `list` are summed with other operands; visit these operands first, so that one partial sum is in
+        // memory at a time, not several addends
         let sums: Vec<&'a Node> = list.iter().filter_map(|n| self.addition(n)).collect();
         let members: HashSet<*const Node> = list.iter().map(|n| std::ptr::from_ref(*n)).collect();
         list.extend(after);

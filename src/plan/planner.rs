@@ -180,10 +180,10 @@ impl<'a> Planner<'a> {
         p
     }
 
-    /// If `node` is a `concat` or reshape whose only reader is also a `concat` or reshape, its operands can be written
-    /// directly to the reader's memory, so it needs no memory of its own. Then this returns how deeply such nodes are
-    /// nested, including `node`. Returns `None` otherwise, or if they are nested too deeply: the depth is limited,
-    /// because the functions that make these parts call each other recursively.
+    /// Returns how deeply `concat` and reshape nodes without memory of their own are nested, up to and including
+    /// `node`. A `concat` or reshape needs no memory of its own if its only reader is also one, because its operands
+    /// can be written directly to the reader's memory. Returns `None` for any other node. Also returns `None` if the
+    /// nodes are nested too deeply, because the functions that make their kernels call each other recursively.
     fn nests(&self, node: usize, nested: &[u8]) -> Option<u8> {
         const DEEPEST: u8 = 16;
         let is_copy = |n: usize| matches!(self.arena.nodes[n].op, NodeOp::Concat { .. } | NodeOp::Reshape);
@@ -194,8 +194,8 @@ impl<'a> Planner<'a> {
         (below < DEEPEST).then_some(below + 1)
     }
 
-    /// Marks a node that a kernel must load from memory as stored. If it is a view, marks the node of which it is a
-    /// view instead, because the kernel can load that node through the view's map.
+    /// Marks a node that a kernel must load from memory as stored. If the node is a view, marks the node that it views
+    /// instead, because the kernel can load that node through the view's map.
     fn store_operand(&mut self, mut node: usize) {
         while self.arena.nodes[node].op.role() == Role::View {
             node = self.arena.nodes[node].args[0];
@@ -203,9 +203,9 @@ impl<'a> Planner<'a> {
         self.stored[node] = true;
     }
 
-    /// Returns the maximum number of bytes that one operand of a dispatch may span. A binding starts up to 256 bytes
-    /// before its operand (`storage_alignment` in `gpu/`) and ends with a whole vector of 16 bytes, so this returns the
-    /// binding's size less 512 bytes, enough for both.
+    /// Returns the maximum number of bytes that one operand of a dispatch may span: the size of a binding less 512
+    /// bytes. This is enough, because a binding starts up to 256 bytes before its operand (`storage_alignment` in
+    /// `gpu/`), and ends with a whole vector of 16 bytes.
     pub fn most_bytes(&self) -> u64 {
         self.caps.max_binding.saturating_sub(mutant!(max_binding_used_whole, 0, 512))
     }
@@ -280,9 +280,9 @@ impl<'a> Planner<'a> {
     }
 
     /// Marks nodes as stored where a kernel would otherwise be too large for the device. A node adds at most three
-    /// values to a kernel (its own, and the rounding of each of two operands), so a kernel may compute up to
-    /// `max_values / 3` nodes. At least two bindings are left for stores: one is needed and one is spare. More are left
-    /// if a fold's state has more components, because a split reduction stores each component separately.
+    /// values to a kernel: its own, and the rounding of each of two operands. At least two bindings are left for
+    /// stores, one of them spare. More are left if a fold's state has more components, because a split reduction stores
+    /// each component separately.
     fn limit_sizes(&mut self) {
         let components = |n: &PlanNode| if let NodeOp::Reduce(fold, _) = &n.op { fold.state.len() } else { 0 };
         let stores = self.arena.nodes.iter().map(components).fold(2, usize::max);
@@ -342,7 +342,7 @@ impl<'a> Planner<'a> {
                 fused.retain(|a| *a != largest);
             }
             unite(&mut values, &[i as u32]);
-            // a stored node does not pass on what it computes, because its readers only load it
+            // the readers of a stored node only load it, so their kernels do not contain the nodes that it computes
             sets[i] = (!self.stored[i]).then(|| (values.as_slice().into(), loads.as_slice().into()));
             for a in &args {
                 left[*a] -= 1;

@@ -90,8 +90,8 @@ pub(super) fn epilogue(mut kernel: Kernel, product: Load) -> Kernel {
 
 /// Lets a product write to the memory of the result of the elementwise kernel after it (its epilogue), if this result
 /// has the same type and strides. The epilogue then works in place, and the product needs no temporary. This must not
-/// be done for a plan with a target, because the product may read the target's memory, and an error between the two
-/// kernels would leave the target half written.
+/// be done for a plan with a target: the product may read the target, and an error in the epilogue would leave the
+/// target half written.
 pub(super) fn write_to_results(steps: &mut [Step]) {
     for i in 1..steps.len() {
         let (before, next) = steps.split_at_mut(i);

@@ -1,7 +1,7 @@
 //! The plans that a thread has used last, each with a description of the expression for which it was made. A
 //! description has the same content as the plan's key, in a form that can be compared directly with an expression. If
-//! the next expression that is built at the same source line fits the description, the plan can be used without
-//! computing a key. Comparing takes fewer instructions than computing a key and looking it up.
+//! the next expression from the same source line fits the description, the plan is used without computing a key, which
+//! takes fewer instructions.
 
 use super::graph::{LISTED, Walk, kind};
 use super::{CachedPlan, Target};
@@ -18,13 +18,13 @@ pub(super) const SLOTS: usize = 64;
 /// six axes each.
 const MOST_WORDS: usize = 192;
 /// The maximum size in bytes of a plan in the table. The table keeps its plans even if the cache of all threads has
-/// dropped them, so this bounds what the tables of all threads keep: 57 tables of this size have less than 29 MiB.
+/// dropped them. This limit bounds their total size: 57 tables of 64 such plans have less than 29 MiB.
 const MOST_BYTES: usize = 8 << 10;
 /// The maximum size of a description in bytes.
 pub(super) const BYTES: usize = size_of::<Recent>() + 8 * MOST_WORDS + LISTED * (size_of::<NodeOp>() + 80);
 
-/// An array that a described expression reads: the number of its node, its slot (index among the plan's inputs) and, if
-/// it is in the same buffer as the target of the write, its offset relative to the target.
+/// An array that a described expression reads: the number of its node, and its slot (index among the plan's inputs). If
+/// the array is in the same buffer as the target of the write, also its offset relative to the target.
 struct Input {
     node: u8,
     slot: u8,
@@ -47,14 +47,14 @@ pub(super) struct Recent {
     /// First the words of [`head`] and the numbers of the roots. Then for each node, from the last to the first: its
     /// strides if it is an array in memory, its shape, and the numbers of its operands.
     words: Vec<u64>,
-    /// The operations that the words do not describe completely, also from the last node to the first.
+    /// The operations that the words do not describe completely, from the last node to the first.
     others: Vec<NodeOp>,
     inputs: Vec<Input>,
     numbers: Vec<Number>,
 }
 
-/// The bindings (arrays and numbers) of an expression that fits a recent plan. The search fills an empty one in place,
-/// because moving a value that was just written would have to wait for the writes.
+/// The bindings (arrays and numbers) of an expression that fits a recent plan. The search fills an empty `Found` in
+/// place, because moving a value that was just written would have to wait for the writes.
 pub(crate) struct Found<'a> {
     pub inputs: SmallVec<[(&'a Buffer, usize); 4]>,
     pub scalars: SmallVec<[u64; 4]>,
@@ -83,8 +83,8 @@ impl Found<'_> {
     }
 }
 
-/// Returns the slot of the thread's table for an expression. It depends on the source line and the shape of the first
-/// root.
+/// Returns the slot of the thread's table for an expression. The slot depends on the source line and the shape of the
+/// first root.
 pub(super) fn slot(roots: &[&Expr]) -> usize {
     let Some(root) = roots.first() else { return 0 };
     let mut hash = std::ptr::from_ref(root.0.location) as u64;
@@ -142,9 +142,9 @@ fn take(words: &mut &[u64], list: &[impl Word]) -> bool {
 }
 
 impl Recent {
-    /// Returns the description of the expressions of a walk, for which `plan` was found. Returns `None` if it would be
-    /// too long, if the plan is too large, if the walk is one of a compiled function, or if a node has an order (see
-    /// `order.rs`).
+    /// Returns the description of the expressions of a walk, for which `plan` was found. Returns `None` if the
+    /// description would be too long, if the plan is too large, if the walk belongs to a compiled function, or if a
+    /// node has an order (see `order.rs`).
     pub fn new(walk: &Walk<'_>, target: Option<&Target<'_>>, caps: u32, plan: &Arc<CachedPlan>) -> Option<Box<Recent>> {
         let nodes = walk.nodes();
         let is_large = plan.plan.kept.bytes() > MOST_BYTES;
@@ -194,8 +194,8 @@ impl Recent {
         (recent.words.len() <= MOST_WORDS).then(|| Box::new(recent))
     }
 
-    /// Fills `found` with the bindings of this evaluation if the description fits `roots`. Otherwise returns `None`, and
-    /// `found` may be partly filled.
+    /// Fills `found` with the bindings of this evaluation if the description fits `roots`. Otherwise returns `None`,
+    /// and `found` may be partly filled.
     pub fn find<'a>(
         &self,
         found: &mut Found<'a>,
@@ -290,8 +290,8 @@ impl Recent {
                 },
                 Binding::None | Binding::Array { .. } | Binding::Failure(_) => return None,
             };
-            // numbers of different dtypes have different slots even if their bits are equal: then this fails, and the
-            // plan is found by its key
+            // numbers of different dtypes have different slots even if their bits are equal: then this search fails,
+            // and the plan is found by its key
             let slot = scalars.as_slice().iter().position(|known| *known == bits).unwrap_or(scalars.len());
             if slot != number.slot as usize {
                 return None;

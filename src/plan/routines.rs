@@ -94,8 +94,8 @@ impl Planner<'_> {
         Ok(())
     }
 
-    /// Returns a buffer that holds an operand densely in C order: the buffer in which it is already stored, or a
-    /// temporary into which additional kernels compute it.
+    /// Returns a buffer that holds an operand densely in C order: the buffer in which the operand is already stored, or
+    /// a temporary into which additional kernels compute the operand.
     fn whole_operand(&mut self, operand: usize, owner: usize, dtype: DType, making: &mut Making) -> Result<BufferRef> {
         let shape = self.arena.nodes[operand].shape.clone();
         let is_dense = layout::is_c_contiguous(&shape, &self.stored_strides(operand));
@@ -113,7 +113,7 @@ impl Planner<'_> {
     }
 
     /// Returns a temporary for the scratch memory `declared` of a routine, and its size in bytes. If the routine needs
-    /// it zeroed, adds the step that fills it with zeros.
+    /// zeroed memory, adds the step that fills the temporary with zeros.
     fn scratch(&self, declared: Temp, making: &mut Making) -> (BufferRef, usize) {
         let buffer = self.temp(declared.bytes);
         let zeroed = mutant!(scratch_not_cleared, false, declared.zeroed);

@@ -21,8 +21,8 @@ use crate::plan::kernel::{BufferRef, Fold, Kernel, KernelKind, Load, Op, SCAN_BL
 use smallvec::{SmallVec, smallvec};
 
 /// Returns the kernels of a scan: one if its rows are short enough for a row kernel, or else the kernels for its
-/// blocks. `fit` merges the dimensions of a kernel and cuts it into windows. It returns an error if an operand still
-/// spans more than a binding.
+/// blocks. `fit` merges the dimensions of a kernel and cuts it into windows. The function `fit` returns an error if an
+/// operand still spans more than a binding.
 pub(super) fn kernels(p: &Planner<'_>, kernel: Kernel, fit: &dyn Fn(&mut Kernel) -> Result<()>) -> Result<Vec<Kernel>> {
     let single = Single::of(&kernel);
     let mut kernels = match &single {
@@ -121,8 +121,9 @@ impl<'a> Single<'a> {
         kernels
     }
 
-    /// Returns a kernel without values and stores, whose outer dimensions are the outer dimensions of the original
-    /// kernel and one more for the blocks, and whose inner dimension has the elements of a block.
+    /// Returns a kernel that loops over the blocks in `part`, still without values and stores. Its outer dimensions are
+    /// the original kernel's outer dimensions and one more, which counts the blocks. Its inner dimension has the
+    /// elements of a block.
     fn over(&self, part: ChunkPart) -> Kernel {
         let mut k = Kernel { loads: vec![], values: vec![], stores: vec![], windows: vec![], ..self.k.clone() };
         k.outer.insert(self.axis, part.count);
@@ -135,8 +136,8 @@ impl<'a> Single<'a> {
         k
     }
 
-    /// Converts the strides `s` and the offset of an operand of the original kernel to the strides and the offset for
-    /// the kernel of the blocks `part`, which has one more outer dimension for the blocks.
+    /// Converts the strides `s` and the offset of an operand of the original kernel for a kernel that computes only the
+    /// blocks in `part`. That kernel has one more outer dimension, which counts the blocks.
     fn over_blocks(&self, part: ChunkPart, s: &Strides, offset: isize) -> (Strides, isize) {
         let step = s[self.k.outer.len()] * SCAN_BLOCK as isize;
         let mut over = s.clone();
@@ -144,8 +145,8 @@ impl<'a> Single<'a> {
         (over, offset + step * part.first as isize)
     }
 
-    /// Copies value `i` of the original kernel to `to`, the kernel of the blocks `part`, and returns the index of the
-    /// copy. `number` has the new indices of the values that were copied before.
+    /// Copies value `i` of the original kernel to `to`, a kernel that computes only the blocks in `part`, and returns
+    /// the index of the copy. `number` has the new indices of the values that were copied before.
     fn value(&self, to: &mut Kernel, part: ChunkPart, i: usize, number: &[usize]) -> usize {
         let mut v = self.k.values[i].clone();
         if let Op::Index { strides, offset } = &mut v.op {
@@ -236,9 +237,9 @@ impl<'a> Single<'a> {
         Some([to, scan, back])
     }
 
-    /// Returns the kernel that scans the blocks `part`, runs the operations on the scan's result, and writes to memory
-    /// what the original kernel stores. `before` holds the scanned totals: each block is combined with the total of the
-    /// block before it. `before` is `None` for the first block of a row.
+    /// Returns the kernel that scans the blocks in `part`, runs the operations on the scan's result, and writes to
+    /// memory what the original kernel stores. `before` holds the scanned totals of the blocks: each block is combined
+    /// with the total of all blocks before it. `before` is `None` for the first block of a row.
     fn part(&self, part: ChunkPart, before: Option<BufferRef>) -> Kernel {
         let mut k = self.over(part);
         let mut number = vec![usize::MAX; self.k.values.len()];

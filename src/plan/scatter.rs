@@ -17,11 +17,12 @@ use crate::plan::kernel::{BufferRef, Step, Store};
 const COMPUTED_BY_EACH: usize = 1 << 14;
 
 impl Planner<'_> {
-    /// Adds the steps that store a scatter: kernels that write the array to the result, then one that updates the
-    /// result. The values may be computed from the same array. The kernels that compute them load the array's own
-    /// memory, which the update never writes: if array and result were the same memory, `in_place` in `buffers.rs`
-    /// would return false. If the array is itself the target of the write, and the update reads nothing from it, the
-    /// array is not written first, and the target is only updated.
+    /// Adds the steps that store a scatter: kernels that write the array to the result, then one kernel that updates
+    /// the result. If the array is itself the target of the write, and the update reads nothing from the array, only
+    /// the update is needed.
+    ///
+    /// The values may be computed from the same array. Then the update must not write the array's memory, so `in_place`
+    /// in `buffers.rs` returns false.
     pub(super) fn scattered(&mut self, node: usize, to: Store, making: &mut Making) -> Result<()> {
         let arena = self.arena.clone();
         let n = &arena.nodes[node];

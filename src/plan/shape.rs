@@ -160,11 +160,13 @@ fn stride_vectors<'a>(
     loads.iter_mut().map(|l| &mut l.strides).chain(stores.iter_mut().map(|s| &mut s.strides)).chain(indices)
 }
 
-/// Sorts the dimensions of a draft by strides, with the largest stride outermost. Inner dimensions are sorted by the
-/// strides that the reduced operand would have if it were dense, because their order decides the bits of a reduction.
-/// Outer dimensions are sorted by the strides of the first store, except in a reduce kernel: such a kernel reads more
-/// than it writes, so its outer dimensions are sorted by the strides of the reduced operand. The dimensions of a matmul
-/// and the outer dimensions of a scattered store are not sorted.
+/// Sorts the dimensions of a draft by strides, with the largest stride outermost:
+///
+/// * Inner dimensions by the strides that the reduced operand would have if it were dense, because their order decides
+///   the bits of a reduction.
+/// * Outer dimensions by the strides of the first store. In a reduce kernel, which reads more than it writes, by the
+///   strides of the reduced operand.
+/// * The dimensions of a matmul and the outer dimensions of a scattered store are not sorted.
 fn order_dimensions(draft: &mut Draft) {
     let (o, n) = (draft.outer.len(), draft.outer.len() + draft.inner.len());
     let by = |strides: &[isize], range: std::ops::Range<usize>| -> SmallVec<[usize; 6]> {
@@ -299,11 +301,11 @@ fn fold_batch(k: &mut Kernel) {
 const MAX_WINDOWS: usize = 1 << 16;
 
 /// Cuts the outer dimensions of a kernel in halves, quarters and so on, until in each window every operand fits a
-/// binding, and each window has at most `Caps::max_indices` indices. If the kernel could be split into shorter
-/// reductions instead (`splits`), returns an error after 8 + 8 · (bindings + grids) windows. Here `bindings` is how
-/// many bindings the largest operand fills, and `grids` how many dispatches the indices fill. The factor is 8 = 2³,
-/// because after halving along three axes, a window may be only half full along each of them. If more windows are
-/// needed, the reduced elements are so far apart that windows do not help.
+/// binding, and each window has at most `Caps::max_indices` indices.
+///
+/// If `splits` is true, the kernel could be split into shorter reductions instead. Then this function returns an error
+/// after 8 + 8 · (bindings + grids) windows, where the largest operand fills `bindings` bindings, and the indices fill
+/// `grids` dispatches. The factor is 8 = 2³, because a window may be only half full along each of three axes.
 fn windows(p: &Planner<'_>, k: &mut Kernel, splits: bool) -> Result<()> {
     let whole = Window { start: smallvec![0; k.outer.len()], shape: k.outer[..].into() };
     let bindings = oversized(p, k, &whole).map_or(1, |(_, bytes, _)| bytes / p.caps.max_binding.max(1) + 1);
@@ -358,8 +360,8 @@ fn windows(p: &Planner<'_>, k: &mut Kernel, splits: bool) -> Result<()> {
 }
 
 /// If a window is too large for one dispatch, returns the operand that spans most memory in it: its buffer, its span in
-/// bytes and its strides. A window is too large if this operand spans more than a binding, or if it has more indices
-/// than a dispatch may have.
+/// bytes and its strides. A window is too large if this operand spans more than a binding, or if the window has more
+/// indices than a dispatch may have.
 fn oversized<'k>(p: &Planner<'_>, k: &'k Kernel, w: &Window) -> Option<(BufferRef, u64, &'k Strides)> {
     let extents: Shape = w.shape.iter().chain(&k.inner).copied().collect();
     let indices = w.shape.iter().map(|n| *n as u128).product::<u128>();

@@ -91,12 +91,11 @@ impl Space {
         Ok(reductions.into_iter().find_map(|(n, map)| Space::of_reduction(p, node, n, &map, rows)).unwrap_or(own))
     }
 
-    /// Returns the index space of one kernel that computes both `product` and `node`, where `node` reads the product
-    /// through `map`. Returns `None` if `node` does not read each element of the product exactly once. `node` may have
-    /// the product's axes in another order, and each axis may be split into several (a permuted or reshaped product).
-    /// An operand whose source is read directly (`axes.rs`) splits them further. If the rows of the product consist of
-    /// several dimensions, the fastest is the kernel's row dimension, and the others precede it like batch axes. The
-    /// same holds for its columns. `shape.rs` merges such dimensions again where the strides of every operand allow it.
+    /// Returns the index space of one kernel that computes both `product` and `node`, where `node` reads the product,
+    /// possibly permuted or reshaped, through `map`. Returns `None` if `node` does not read each element of the product
+    /// exactly once. If the rows of the product consist of several dimensions, the fastest is the kernel's row
+    /// dimension, and the others precede it like batch axes. The same holds for its columns. `shape.rs` merges such
+    /// dimensions again where the strides of every operand allow it.
     fn of_product(p: &Planner<'_>, node: usize, product: usize, map: &View) -> Option<Space> {
         let (shape, of) = (&p.arena.nodes[node].shape, &p.arena.nodes[product].shape);
         let n = shape.len();
@@ -303,9 +302,9 @@ fn digits(shape: &[usize], dims: &[usize], lengths: &[usize]) -> SmallVec<[Digit
     out
 }
 
-/// The minimum size, in elements, of the matrices into which a product that reads sliding windows (`axes.rs`) is
-/// divided when it is written directly to the memory of its reader. In each of them, rows and columns have a single
-/// stride. For smaller matrices, operands would be packed too often.
+/// The minimum number of elements of each matrix, if a product that reads sliding windows (`axes.rs`) is divided into
+/// matrices with a single stride along rows and along columns, and is written directly to its reader's memory. For
+/// smaller matrices, operands would be packed too often.
 const LEAST: usize = 1024;
 
 /// Returns whether a product that reads sliding windows (`axes.rs`) would have to be computed as many small matrices,

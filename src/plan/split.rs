@@ -71,8 +71,8 @@ pub(super) fn split(p: &Planner<'_>, k: Kernel, chunk: Option<usize>) -> Vec<Ker
 
 impl<'a> Split<'a> {
     fn new(p: &Planner<'_>, k: &'a Kernel, lanes: Lanes, limit: usize) -> Split<'a> {
-        // move the first inner dimensions to the outer ones until the elements of the dimensions after the next one are
-        // within the limit
+        // move the first inner dimensions to the outer ones until the remaining inner dimensions, except the first of
+        // them, have at most `limit` elements together
         let mut moved = 0;
         let rest = |moved: usize| k.inner[moved + 1..].iter().product::<usize>();
         while rest(moved) > limit {
@@ -100,8 +100,8 @@ impl<'a> Split<'a> {
     }
 
     /// Joins the lists `outer` (an entry for each outer dimension) and `chunks` (an entry for each moved dimension and
-    /// for the chunk number). With `Lanes::Outer` (neighbouring lanes reduce neighbouring rows), `chunks` comes first,
-    /// because neighbouring lanes process neighbours along the last dimension, which must be neighbours in memory.
+    /// for the chunk number). With `Lanes::Outer`, `chunks` comes first, because neighbouring lanes then process
+    /// neighbours along the last outer dimension.
     fn beside<T: Copy>(&self, outer: &[T], chunks: &[T]) -> SmallVec<[T; 6]>
     where
         [T; 6]: smallvec::Array<Item = T>,

@@ -6,7 +6,7 @@ use crate::base::error::{Error, ErrorKind, Loc};
 use smallvec::SmallVec;
 
 /// Where a plan's list of run-time scalars holds the seeds of random numbers. The lists are filled only for traced
-/// expressions, because only their seeds change between runs.
+/// expressions (built once by a compiled function), because only their seeds change between runs.
 #[derive(Default)]
 pub(crate) struct Seeds {
     /// The scalar slots of the low 32-bit words of all seeds, and then the slots of the high words.

@@ -1,11 +1,13 @@
 //! Decides which nodes are worth storing: kernels could compute them wherever they are read, but would then compute
-//! them too often.
+//! them too often. There are three cases:
 //!
-//! There are three cases: a node that several kernels compute ([`Planner::store_shared`]); a costly node of which one
-//! kernel computes elements repeatedly, because the node is broadcast or read through overlapping windows
-//! ([`Planner::is_repeated`]); and a matrix product that a kernel needs both elementwise and through a reduction
-//! ([`Planner::is_reduced_too`]). The first two cases are decided by estimates from the rates of the device. `fuse.rs`
-//! then compares the modelled times of the whole plan with and without these stores, and takes the faster plan.
+//! * A node that several kernels compute ([`Planner::store_shared`]).
+//! * A costly node of which one kernel computes elements repeatedly, because the node is broadcast or read through
+//!   overlapping windows ([`Planner::is_repeated`]).
+//! * A matrix product that a kernel needs both elementwise and through a reduction ([`Planner::is_reduced_too`]).
+//!
+//! The first two cases are decided by estimates from the rates of the device. `fuse.rs` then compares the modelled
+//! times of the whole plan with and without these stores, and takes the faster plan.
 
 use super::lower::Draft;
 use super::planner::Planner;
@@ -21,8 +23,7 @@ use smallvec::{SmallVec, smallvec};
 pub(super) const MOST_WEIGHED: usize = 4096;
 
 /// The cost of an element, in units of one addition, from which computing it repeatedly counts as costly. A kernel
-/// reads and writes about eight bytes per element, and cheaper computation is mostly hidden behind these accesses. The
-/// index of a `take`, which is compared with 0 and made positive for each element of a row, stays below this cost.
+/// reads and writes about eight bytes per element, and cheaper computation is mostly hidden behind these accesses.
 /// Chosen by hand; no benchmark compares other values.
 const COSTLY: f64 = 8.0;
 
@@ -37,7 +38,7 @@ impl Planner<'_> {
             let own = cost(&self.arena, n, &self.caps.rates);
             let operands = || n.args.iter().filter(|a| !self.stored[**a]);
             let below: f64 = match n.op.role() {
-                // a product loads both operands from memory, so they are not computed with it
+                // a product loads both operands from memory, so its operands are not computed with it
                 Role::Product | Role::Memory => 0.0,
                 Role::Constant
                 | Role::Generator
@@ -110,8 +111,8 @@ impl Planner<'_> {
             }
         }
         let weights = self.weights();
-        // a node may already be stored, although kernels that were made earlier still compute it; then storing it costs
-        // nothing more
+        // If a node is already stored, selecting it adds no time for memory. Kernels that were made before it was
+        // stored may still compute it.
         let gain = |i: usize| {
             let (stages, again) = (computed_by[i].1 as usize, computed_by[i].1.saturating_sub(1) as f64);
             let (once, memory) = self.times(i, weights[i], stages);
@@ -159,10 +160,9 @@ impl Planner<'_> {
         draft.loads.iter().enumerate().filter(is_first).count()
     }
 
-    /// Checks that a kernel that is being made has no more values and bindings than the device allows. If it has more,
-    /// returns `Err` with the node to store first: the one for which the kernel computes the most values. `limit_sizes`
-    /// counted each node once, but a node that is read through several views is computed for each of them. `memo` has
-    /// the node and the map of each value.
+    /// Returns `Err` with the node to store first if a kernel that is being made has more values or bindings than the
+    /// device allows. This is the node for which the kernel computes the most values: one for each view through which
+    /// the node is read. `memo` has the node and the map of each value.
     pub(super) fn within_limit(&self, draft: &Draft, memo: &[(usize, View, usize)]) -> Result<(), usize> {
         // while nodes are also stored for speed, bindings are not limited here: `Planner::kernels` makes the kernel
         // again without storing such nodes
@@ -208,9 +208,8 @@ impl Planner<'_> {
     }
 
     /// Returns the cost of an element of a node, in units of one addition, including all nodes that a kernel would
-    /// compute for it. Each of these counts once. Returns `None` if they include a reduction, scan or product: if a
-    /// kernel would compute such a node repeatedly, it is stored for that reason anyway, together with as many of the
-    /// operations on its result as fit in its kernel (`Planner::with_epilogue`).
+    /// compute for it. Each of these nodes counts once. Returns `None` if they include a reduction, scan or product,
+    /// because such a node is stored anyway if a kernel would compute it repeatedly.
     fn weight(&self, node: usize) -> Option<f64> {
         let mut stack: SmallVec<[usize; 32]> = smallvec![node];
         let mut seen: SmallVec<[usize; 32]> = smallvec![];

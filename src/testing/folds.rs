@@ -69,7 +69,8 @@ impl FoldFormula {
     /// The formula for the element's position along the reduced axes.
     pub const POSITION: FoldFormula = FoldFormula(Term::Position);
 
-    /// Makes the formula for component `n` of the state. In `combine`, this is the first of the two states.
+    /// Makes the formula for component `n` of the state. In `combine`, the formula refers to the first of the two
+    /// states.
     pub fn a(n: usize) -> FoldFormula {
         FoldFormula(Term::A(n))
     }

@@ -9,7 +9,7 @@ mod number;
 mod plans;
 pub(crate) mod unit;
 
-/// The faults that `src/base/mutants.rs` lists. They are planted in the code to show that each makes a test fail. The
+/// The faults that `src/base/mutants.rs` lists. Each can be planted in the code, to show that a test then fails. The
 /// columns are name, stage, test program with filter, and a description of the fault.
 #[cfg(cupric_mutants)]
 pub const FAULTS: &[[&str; 4]] = crate::base::mutants::LIST;
@@ -189,7 +189,7 @@ pub fn row(name: &str) -> Option<Row> {
     rows().into_iter().find(|r| r.name() == name)
 }
 
-/// Returns the axes that an argument lists, or `None` if it means all axes.
+/// Returns the axes that an argument lists, or `None` if the argument means all axes.
 #[must_use]
 pub fn axes(of: &crate::AxesArg) -> Option<Vec<isize>> {
     of.axes.as_ref().map(|axes| axes.to_vec())

@@ -72,7 +72,7 @@ pub fn gpu_without_clock() -> Result<Device> {
 
 /// Opens the first GPU with the limits that WebGPU guarantees on every device, and without optional features: 8
 /// bindings per kernel, 16 KiB of workgroup memory, no f16, no 64-bit integers, no subgroups, no clock. wgpu rejects
-/// kernels that exceed them.
+/// kernels that exceed these limits.
 ///
 /// # Errors
 /// Returns an error if there is no GPU, or if it cannot be opened.

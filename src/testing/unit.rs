@@ -1,5 +1,5 @@
-//! Lists the unit tests in `src/`, which test private items; `tests/unit/main.rs` runs them. They are plain functions,
-//! because for `#[test]`s cargo would compile the whole library a second time.
+//! Lists the unit tests in `src/`, which test private items. `tests/unit/main.rs` runs these tests. They are plain
+//! functions, because for `#[test]`s cargo would compile the whole library a second time.
 
 /// A module with tests. Each such module has an entry in the list below, which defines a type; the module implements
 /// this trait for the type.

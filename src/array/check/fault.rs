@@ -1,4 +1,5 @@
-//! Finds where the result of a single node has a fault that its operands do not have.
+//! Finds the elements at which a single graph node's result has a fault (a NaN, an infinity or an integer overflow)
+//! although the node's operands have none.
 
 use super::{Numbers, call, has_any};
 use crate::array::check::Check;
@@ -9,10 +10,9 @@ use crate::graph::expr::{Args, Expr, Node, NodeOp, cast, reduce, scan};
 use crate::graph::ufunc::{Class, Ufunc, arithmetic, logic};
 use smallvec::smallvec;
 
-/// Returns, for each element of a node's result, whether it has a fault although no operand element that it depends on
-/// has one. Returns `None` if that cannot happen. Some library functions (*calls*) consist of several inner nodes, and
-/// count as one operation. For an inner node of a call, `before` states which elements depend on a fault in the call's
-/// operands.
+/// Returns which elements of a node's result have a fault (a NaN, an infinity or an overflow) although no operand
+/// element that they depend on has one. Returns `None` if that cannot happen. Some library functions consist of several
+/// inner nodes; `before` maps these to the elements that depend on a fault in the function's operands.
 pub(super) fn of(node: &Expr, check: Check, before: Option<&Numbers>) -> Option<Expr> {
     if product(&node.0.shape) == 0 || !computes(node) {
         return None;
@@ -24,8 +24,7 @@ pub(super) fn of(node: &Expr, check: Check, before: Option<&Numbers>) -> Option<
     }
 }
 
-/// Returns whether a node computes new numbers. Nodes that only move the numbers of their operands, and constants, do
-/// not.
+/// Returns whether a node computes new numbers, instead of moving its operands' numbers or returning a constant.
 fn computes(node: &Expr) -> bool {
     let op = &node.0.op;
     let is_made_of_several =
@@ -44,8 +43,8 @@ fn test_for(check: Check) -> Option<&'static Ufunc> {
     }
 }
 
-/// Returns which elements of an operand have a fault of floats (a NaN or an infinity), as bool. If the operand is an
-/// inner node of a call, returns instead which elements depend on a fault in the call's operands, as i32. Returns
+/// Returns which elements of an operand are NaN or infinite (`check` selects which), as bool. For an inner node of a
+/// library function, returns instead which elements depend on a fault in the function's operands, as i32. Returns
 /// `None` if no element can have a fault.
 pub(super) fn of_operand(operand: &Expr, check: Check, before: &Numbers) -> Option<Expr> {
     if operand.0.inner {
@@ -55,8 +54,8 @@ pub(super) fn of_operand(operand: &Expr, check: Check, before: &Numbers) -> Opti
     may_have_one.then(|| Some(call(test_for(check)?, [operand.clone()]))).flatten()
 }
 
-/// Returns which elements of a node's result have a fault of floats although no operand element that they depend on has
-/// one.
+/// Returns which elements of a node's result are NaN or infinite (`check` selects which) although no operand element
+/// that they depend on is NaN or infinite.
 fn appears(node: &Expr, check: Check, before: &Numbers) -> Option<Expr> {
     if !node.0.dtype.is_float() {
         return None;
@@ -71,11 +70,9 @@ fn appears(node: &Expr, check: Check, before: &Numbers) -> Option<Expr> {
 }
 
 /// Returns which integer results differ from exact integer arithmetic, because they have wrapped or because a
-/// conversion has saturated or truncated.
-///
-/// The same operation is computed in f32. A wrapped result is off by a multiple of the type's range, while f32 is off
-/// by a small fraction of the result (2^-24 of it per step). So a result has wrapped if and only if the two differ by
-/// more than half of the range.
+/// conversion has saturated or truncated. The operation is repeated in f32, with a relative error of about 2^-24 per
+/// step. A wrapped integer is off by a multiple of the type's range. So a result has wrapped if it differs from the f32
+/// result by more than half of the range.
 fn overflows(node: &Expr) -> Option<Expr> {
     let Node { op, args, dtype, shape, device, location: at, .. } = &*node.0;
     if !dtype.is_integer() {
@@ -105,8 +102,8 @@ fn overflows(node: &Expr) -> Option<Expr> {
     let difference = call(&arithmetic::subtract, [exact.clone(), cast(node.clone(), DType::F32, at)]);
     let mut wrapped = call(&logic::greater, [call(&arithmetic::abs, [difference]), half_of_the_range]);
     if let (NodeOp::Ufunc(_), [_, _]) = (op, &args[..]) {
-        // by the integer rules, a quotient by 0 and 0 to a negative power are 0, which is not an overflow; in f32 they
-        // are infinite
+        // In integer arithmetic, a quotient by 0 and 0 to a negative power are defined as 0. In f32 they are infinite,
+        // but they are not overflows.
         let is_zero = |operand: &Expr| {
             let zero = Expr::fill(Scalar::Int(0), smallvec![], operand.0.dtype, at);
             call(&logic::equal, [operand.clone(), zero])
@@ -118,7 +115,8 @@ fn overflows(node: &Expr) -> Option<Expr> {
     Some(wrapped)
 }
 
-/// Returns which elements a conversion to an integer type changes by more than dropping the fraction.
+/// Returns which elements a conversion to an integer type changes by more than dropping the fraction, for example by
+/// saturating.
 fn is_cut(node: &Expr) -> Expr {
     let Node { args, dtype, location: at, .. } = &*node.0;
     let from = &args[0];

@@ -1,16 +1,9 @@
 //! Checks of results, which a user requests with `CUPRIC_CHECK` or [`Device::check`](crate::Device::check). The first
 //! operation whose result contains a NaN, an infinity or a wrapped integer, although its operands contain none, becomes
-//! an error with the user's source line.
+//! an error. A check is an additional result of the checked evaluation, built from the same nodes as user expressions.
 //!
-//! A check is an additional result of the evaluation that it checks, built from the same nodes as user expressions. So
-//! it runs on every backend, is fused with the operations that it checks, and costs nothing if it is off.
-//! `array/check/wanted.rs` determines what is checked, and `array/check/fault.rs` finds the faults of a single node.
-//! This file determines which results depend on a fault, by passing the faults through the graph.
-//!
-//! Each kind of fault of each node has a *code*, a positive number; earlier nodes get higher codes. For each node there
-//! is an i32 expression of the same shape. It contains for each element the highest code of all faults that the element
-//! depends on, or 0 if there are none. For a `select`, only the codes of the operand that it selects are used, so
-//! faults in discarded values do not count.
+//! Each pair of a node and a kind of fault has a *code*, a positive number; earlier nodes have higher codes. Each node
+//! gets an i32 expression of its shape with the highest code of all faults that an element depends on, or 0.
 
 mod fault;
 mod wanted;
@@ -27,11 +20,11 @@ use crate::graph::ufunc::{Class, Fold, Ufunc, arithmetic, logic};
 use smallvec::{SmallVec, smallvec};
 use std::collections::{HashMap, HashSet};
 
-/// Maps the address of each node to an i32 expression of the node's shape. An element of the expression is the highest
-/// code of all faults that the node's element depends on, or 0 if there are none.
+/// Maps the address of each node to an i32 expression of the node's shape. Each element of the expression is the
+/// highest code of all faults that the node's element depends on, or 0 if there are none.
 type Numbers = HashMap<*const Node, Expr>;
 
-/// The check of one evaluation: an expression that finds the faults, and the nodes that the error messages describe.
+/// The check of one evaluation: an expression that finds faults, and the graph nodes that error messages describe.
 pub(crate) struct Checked {
     /// A 0-d i32 expression: 0 if there is no fault, otherwise the code of the first operation that has one.
     pub code: Expr,
@@ -39,8 +32,8 @@ pub(crate) struct Checked {
     nodes: Vec<Expr>,
 }
 
-/// Returns the nodes of the graph below some expressions, each once and after its operands. It does not recurse,
-/// because chains of a million nodes are allowed.
+/// Returns the nodes of the graph below some expressions, each once and after its operands. The function does not
+/// recurse, because a chain of a million nodes would overflow the stack.
 fn nodes_below(roots: &[&Expr]) -> Vec<Expr> {
     let (mut nodes, mut seen) = (vec![], HashSet::new());
     // each node is visited twice: when its operands are pushed on the stack, and when they are done
@@ -56,8 +49,8 @@ fn nodes_below(roots: &[&Expr]) -> Vec<Expr> {
     nodes
 }
 
-/// Returns the operations whose results an evaluation stores, which are the evaluated expressions (`roots`). If a root
-/// is a view (or a view of a view), its operation is the one whose result the view reads.
+/// Returns the nodes whose results an evaluation of `roots` stores. If a root is a view, this is the node whose result
+/// the view reads.
 fn stored_nodes(roots: &[&Expr]) -> HashSet<*const Node> {
     let below = |root: &Expr| {
         let mut node = root.clone();
@@ -69,8 +62,8 @@ fn stored_nodes(roots: &[&Expr]) -> HashSet<*const Node> {
     roots.iter().map(|root| below(root)).collect()
 }
 
-/// The maximum number of nodes per check. A check adds about ten nodes for each node, and a plan needs a few KiB for
-/// each added node, so a check needs at most about a GiB.
+/// The maximum number of nodes that one check covers. A check adds about ten nodes for each of them, and planning needs
+/// a few KiB for each added node. So a check needs at most about 1 GiB.
 const MOST: usize = 1 << 16;
 
 impl Checked {
@@ -137,26 +130,27 @@ impl Checked {
     }
 }
 
-/// Applies a function to expressions, at the source line of the first one.
+/// Applies an elementwise function to expressions, with the source line of the first expression.
 fn call<const N: usize>(row: &'static Ufunc, operands: [Expr; N]) -> Expr {
     let at = operands[0].0.location;
     ufunc(row, operands.into_iter().map(Arg::Expr).collect(), at)
 }
 
-/// Returns the highest code of all elements, as a 0-d expression.
+/// Returns the maximum of an expression of fault codes, as a 0-d expression.
 fn highest(codes: &Expr) -> Expr {
     let at = codes.0.location;
     reduce("check", Fold::of(&arithmetic::maximum), codes, &AxesArg { axes: None, keep: false }, at)
 }
 
-/// Broadcasts the codes of faults to the shape of their node.
+/// Broadcasts an expression of fault codes to the shape of its node.
 fn fit(codes: Expr, node: &Expr) -> Expr {
     view("check", &codes, node.0.location, |from| View::broadcast_to(from, &node.0.shape))
 }
 
-/// Returns the codes (i32) that a node's elements inherit from its operands, or `None` if no operand has any. `of`
-/// returns the codes of an operand. A program that calls `isnan`, `isinf` or `isfinite` can handle NaNs and infinities
-/// itself. So the results of these functions inherit only codes of overflow, and only if `with_overflow` is set.
+/// Returns the fault codes (i32) that a node's elements inherit from its operands, or `None` if no operand has any.
+/// `of` returns the codes of an operand. A program that calls `isnan`, `isinf` or `isfinite` can handle NaNs and
+/// infinities itself. So the results of these functions inherit only codes of overflow, and only if `with_overflow` is
+/// set.
 fn carried(node: &Expr, of: &dyn Fn(&Expr) -> Option<Expr>, with_overflow: bool) -> Option<Expr> {
     let Node { op, args, shape, location, .. } = &*node.0;
     let numbers: SmallVec<[Option<Expr>; 4]> = args.iter().map(of).collect();
@@ -189,9 +183,9 @@ fn carried(node: &Expr, of: &dyn Fn(&Expr) -> Option<Expr>, with_overflow: bool)
     spread.reduce(|a, b| call(&arithmetic::maximum, [a, b]))
 }
 
-/// Returns, for each element of the node, the highest of the codes of the operand elements that it depends on.
-/// `numbers` contains the operand's codes: i32, or bool for an elementwise node. The shape of the result broadcasts to
-/// the shape of the node.
+/// Returns, for each element of a node, the highest fault code of the operand elements that it depends on. `numbers`
+/// has the codes of operand number `operand`, as i32, or as bool for an elementwise node. The shape of the result
+/// broadcasts to the node's shape.
 fn spread(node: &Expr, operand: usize, numbers: &Expr) -> Expr {
     let Node { op, args, shape, location: at, device, .. } = &*node.0;
     let maximum = Fold::of(&arithmetic::maximum);
@@ -205,12 +199,12 @@ fn spread(node: &Expr, operand: usize, numbers: &Expr) -> Expr {
         NodeOp::Take { .. } if operand == 1 => moved(smallvec![args[0].clone(), numbers.clone()]),
         NodeOp::Reduce(_, axes) => folded(Some(axes.iter().map(|d| *d as isize).collect()), false),
         NodeOp::Scan { axis, .. } => scan(maximum, numbers, *axis, at),
-        // an element depends on a row of the first matrix and a column of the second
+        // each result element depends on a row of the first matrix and a column of the second
         NodeOp::Matmul => folded(Some(smallvec![if operand == 0 { -1 } else { -2 }]), true),
         NodeOp::Scatter { .. } if operand == 0 => numbers.clone(),
-        // which result elements depend on which operand elements is not known here, so each depends on all of them
+        // this function cannot tell which operand elements a result element depends on, so it assumes all of them
         NodeOp::Take { .. } | NodeOp::Scatter { .. } | NodeOp::Routine { .. } => folded(None, false),
-        // these nodes have no operands, except `concat`, which `carried` handles because it has no faults of its own
+        // `concat` is handled by `carried`; the other nodes have no operands
         NodeOp::Stored(_)
         | NodeOp::Number
         | NodeOp::Fill
@@ -221,7 +215,8 @@ fn spread(node: &Expr, operand: usize, numbers: &Expr) -> Expr {
     }
 }
 
-/// Returns, for each element of the node, whether `property` is true for any operand element that it depends on.
+/// Returns, for each element of a node, whether `property` is true for any element of operand number `operand` that it
+/// depends on.
 fn has_any(node: &Expr, operand: usize, property: Expr) -> Expr {
     let at = node.0.location;
     if matches!(node.0.op, NodeOp::Ufunc(_) | NodeOp::Cast) {

@@ -1,4 +1,4 @@
-//! Determines which kinds of faults are checked on which device.
+//! The kinds of faults that results are checked for, and which of them are checked on which device.
 
 use crate::base::error::{Error, ErrorKind, Result};
 use std::fmt;
@@ -13,11 +13,12 @@ pub enum Check {
     Nan,
     /// An infinity in the result of an operation whose operands have none.
     Inf,
-    /// An integer overflow: a result that has wrapped, or a conversion that has saturated or truncated a number. The
-    /// checked operations are `+`, `-`, `*`, `pow`, `floor_divide`, `square`, `abs`, `negative`, sums and products
-    /// along axes, cumulative sums and products, matrix products, and conversions. Bits that a shift drops and the
-    /// result of a division by 0 are not overflows. `gcd`, `lcm`, and sums at positions and by keys (`index_add`,
-    /// `segment_sum`) are not checked.
+    /// An integer overflow: a result that has wrapped, or a conversion that has saturated or truncated a number.
+    ///
+    /// * Checked: `+`, `-`, `*`, `pow`, `floor_divide`, `square`, `abs`, `negative`, sums and products along axes,
+    ///   cumulative sums and products, matrix products, and conversions.
+    /// * Not checked: `gcd`, `lcm`, `index_add` and `segment_sum`.
+    /// * Not overflows: bits that a shift drops, and the result of a division by 0.
     Overflow,
 }
 
@@ -32,7 +33,7 @@ impl Check {
         }
     }
 
-    /// Returns the description of a fault for messages.
+    /// Returns the sentence that an error message uses for this kind of fault.
     pub(super) fn finding(self) -> &'static str {
         match self {
             Check::Nan => "the result has a NaN where no operand has one",
@@ -49,7 +50,7 @@ impl fmt::Display for Check {
     }
 }
 
-/// The checks that are on, one bit each.
+/// A set of checks that are on, stored as one bit for each [`Check`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct WantedChecks(u8);
 
@@ -83,16 +84,16 @@ impl WantedChecks {
     }
 }
 
-/// The checks that `CUPRIC_CHECK` requests for every device. The variable is read once, because every evaluation asks
-/// for it.
+/// The checks that `CUPRIC_CHECK` requests for every device. The environment variable is read once and cached, because
+/// every evaluation needs it.
 static OF_ALL: LazyLock<Result<WantedChecks>> =
     LazyLock::new(|| WantedChecks::parse(&std::env::var_os("CUPRIC_CHECK").unwrap_or_default().to_string_lossy()));
 
-/// The bit that is set once a device's user has called [`set`], even with an empty list.
+/// The bit that is set once [`set`] has been called for a device, even with an empty list of checks.
 const IS_ASKED: u8 = 1 << 7;
 
-/// Returns the checks of a device: the checks that the program has set for it, otherwise the checks that `CUPRIC_CHECK`
-/// requests. Fails if that variable names an unknown check.
+/// Returns the checks of a device: the checks that the program has set for the device, otherwise the checks that the
+/// environment variable `CUPRIC_CHECK` requests. Returns an error if the variable names an unknown check.
 #[inline]
 pub(crate) fn of_device(asked: &AtomicU8) -> Result<WantedChecks> {
     let of_all = OF_ALL.as_ref().map_err(Error::clone)?;

@@ -18,9 +18,8 @@ impl Device {
     }
 
     /// The asynchronous form of [`Device::gpu`], for code that must not block. If the GPU is not open yet, the first
-    /// poll starts a thread that opens it, and the future is woken when the thread has finished. The device is opened,
-    /// and stays open until the process ends, even if the future is dropped earlier. In a browser the future itself
-    /// opens the device, and [`Device::gpu`] returns it afterwards.
+    /// poll starts a thread that opens it, even if the future is dropped earlier. The GPU stays open until the process
+    /// ends. In a browser the future itself opens the GPU, and [`Device::gpu`] returns it afterwards.
     ///
     /// # Errors
     /// Returns the errors of [`Device::gpu`].
@@ -90,9 +89,9 @@ impl Device {
         Device::hardware_of(Device::gpu_at(0, None))
     }
 
-    /// Returns the first GPU, if it could be opened and is hardware, otherwise the CPU.
+    /// Returns the first GPU (`first`) if it could be opened and is hardware, otherwise the CPU.
     fn hardware_of(first: Result<Device>) -> Device {
-        // adapters are sorted, hardware first, so if the first one is a software driver, all are
+        // GPUs are sorted, hardware first, so if the first one is a software driver, all are
         match first {
             Ok(d) if mutant!(software_counts_as_hardware, true, !d.is_software()) => d,
             _ => Device::cpu(),
@@ -121,7 +120,7 @@ impl Device {
         Device::provider().and_then(|gpus| opening::open(gpus, index)).map_err(|e| e.or_at(at))
     }
 
-    /// Returns the provider that opens GPUs, if GPUs can be used at all.
+    /// Returns the backend that opens GPUs, or an error if this build or this machine cannot use GPUs.
     fn provider() -> Result<&'static dyn Provider> {
         let Some(gpus) = GPUS else {
             let detail = "cupric was built without its feature `gpu`";
@@ -137,8 +136,7 @@ impl FromStr for Device {
 
     /// Parses the name of a device: `cpu`, `gpu`, `gpu:N` or `best`.
     fn from_str(name: &str) -> Result<Device> {
-        // the error has no source line, because `str::parse`, which calls this function, does not pass on its caller's
-        // line
+        // the error has no source line, because `str::parse` does not pass the line of its caller to this function
         Device::named(name, "Device", None)
     }
 }

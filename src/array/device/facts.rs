@@ -3,7 +3,7 @@
 use super::Device;
 use crate::base::caps::{NarrowHalf, WidenHalf};
 
-/// The limits of a device, for programs that adapt the sizes of their arrays to them: see [`Device::limits`].
+/// The limits of a device, for programs that adapt the sizes of their arrays to the device: see [`Device::limits`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct Limits {
@@ -16,11 +16,11 @@ pub struct Limits {
     pub workgroup: Option<usize>,
     /// The size in bytes of the memory that the invocations of a workgroup share; `None` on the CPU.
     pub workgroup_bytes: Option<usize>,
-    /// The size in bytes of the GPU's own memory, some of which other programs may use. For a GPU that shares the
-    /// host's memory, the size that its driver reports. `None` if the driver's interface is not Vulkan, and on the CPU.
+    /// The size in bytes of the GPU's own memory, some of which other programs may use. If the GPU shares the host's
+    /// memory, this is the size that its driver reports. `None` on the CPU and if the driver's interface is not Vulkan.
     pub memory_bytes: Option<u64>,
-    /// Whether the device supports 64-bit integers natively. If not, it computes with pairs of 32-bit words, which
-    /// produces the same bits.
+    /// Whether the device supports 64-bit integers natively. If not, kernels compute with pairs of 32-bit words, with
+    /// the same results.
     pub has_int64: bool,
     /// Whether the hardware converts f16 to f32 in kernels. If not, kernels use integer operations, with the same
     /// results.
@@ -33,8 +33,8 @@ pub struct Limits {
 }
 
 impl Device {
-    /// Returns the vendor of the GPU, as reported by its driver: `NVIDIA`, `AMD`, `Intel`, … (a number such as `0x1af4`
-    /// if the vendor's name is not known); `None` for the CPU.
+    /// Returns the name of the GPU's vendor, as its driver reports it: `NVIDIA`, `AMD`, `Intel`, … If the name is not
+    /// known, returns the vendor's number, such as `0x1af4`. Returns `None` for the CPU.
     ///
     /// ```
     /// let device = cupric::Device::best()?;
@@ -56,8 +56,8 @@ impl Device {
         self.0.api()
     }
 
-    /// Returns the device's limits. ([`Device::memory`] returns its memory in use and a limit that was set, and
-    /// [`Device::supports`] whether it supports a dtype.)
+    /// Returns the device's limits, such as the largest array. See also [`Device::memory`] for the memory in use, and
+    /// [`Device::supports`] for the supported dtypes.
     ///
     /// ```
     /// use cupric::Device;

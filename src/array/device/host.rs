@@ -1,12 +1,12 @@
-//! Host memory and device names, for use by other libraries.
+//! Access to buffers in host memory, and device names, for the code that exchanges arrays with other libraries.
 
 use super::Device;
 use crate::base::buffer::Buffer;
 use crate::cpu::CpuMemory;
 
 impl Device {
-    /// Returns the name that [`str::parse`] turns into the same device in another process: `cpu` or `gpu:N`. Returns
-    /// `None` for any other device, such as one with a memory limit.
+    /// Returns the device's name if [`str::parse`] turns it into the same device in another process: `cpu` or `gpu:N`.
+    /// Returns `None` for any other device, such as one with a memory limit.
     #[cfg(feature = "serde")]
     pub(crate) fn parsed_name(&self) -> Option<String> {
         if *self == super::cpu().0 {
@@ -26,7 +26,7 @@ impl Device {
         buffer.memory::<CpuMemory>().map(CpuMemory::ptr)
     }
 
-    /// Makes a buffer on the CPU from memory that another library lends.
+    /// Makes a CPU buffer that uses memory of another library without copying.
     ///
     /// # Safety
     /// The bytes must be initialised, must not move, and must not be written by anybody until `lender` is dropped.

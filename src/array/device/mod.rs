@@ -1,9 +1,8 @@
 //! The registry of devices. This is the only module that knows which backends exist.
 //!
-//! An expression carries the number of its device, and the registry finds the device with that number. A device lives
-//! as long as a handle to it or a buffer on it; the registry does not keep it alive. The devices of [`Device::cpu`] and
-//! [`Device::gpu`] live as long as the process, because opening a GPU takes long and its compiled kernels would be lost
-//! (`array/device/opening.rs`).
+//! An expression stores the number of its device, and the registry finds the device with that number. A device ends
+//! when the last handle to it and the last buffer on it are dropped; the registry does not keep it alive. The devices
+//! of [`Device::cpu`] and [`Device::gpu`] live as long as the process, because opening a GPU takes long.
 
 mod checks;
 mod choice;
@@ -50,16 +49,16 @@ const GPUS: Option<&dyn Provider> = None;
 /// ```
 ///
 /// Cloning returns another handle to the same device. A device made by [`Device::with_memory_limit`] ends, and releases
-/// its memory, when the last handle to it and the last array on it are dropped. The other devices live as long as the
-/// process.
+/// its memory, when the last handle to it and the last array on it are dropped. The devices of [`Device::cpu`] and
+/// [`Device::gpu`] live as long as the process.
 #[derive(Clone)]
 pub struct Device(Arc<dyn Backend>);
 
 /// The caller's source line, if it is known.
 type At = Option<&'static Location<'static>>;
 
-/// The living devices by number, and the last number assigned. No number is assigned twice, because otherwise an
-/// expression of a device that has ended would find another device.
+/// The devices that have not ended, by number, and the last number assigned. A number is never reused, so that an
+/// expression of an ended device cannot find another device.
 struct Registry {
     devices: HashMap<u32, Weak<dyn Backend>>,
     last: u32,
@@ -68,13 +67,13 @@ struct Registry {
 static REGISTRY: LazyLock<RwLock<Registry>> =
     LazyLock::new(|| RwLock::new(Registry { devices: HashMap::new(), last: 0 }));
 
-/// The CPU device that lives as long as the process, as a [`Device`] and as the type `Cpu`. `Cpu` is needed to take
-/// over the caller's memory, which `Device` cannot.
+/// The CPU device that lives as long as the process, as a [`Device`] and as a `Cpu`. Only `Cpu` has a method that takes
+/// over memory of the caller.
 static CPU: OnceLock<(Device, Arc<Cpu>)> = OnceLock::new();
 
 /// Opens a device, and registers it under the next unused number.
 fn register(open: impl FnOnce(u32) -> Result<Arc<dyn Backend>>) -> Result<Device> {
-    // the registry is not locked here, because opening may take long and other threads look up their devices meanwhile
+    // the registry is not locked while the device opens, because that may take long and other threads look up devices
     let id = next_number()?;
     Ok(registered(id, open(id)?))
 }
@@ -113,7 +112,7 @@ fn cpu() -> &'static (Device, Arc<Cpu>) {
             let cpu = own.insert(Cpu::new(id, None)).clone();
             Ok(cpu as Arc<dyn Backend>)
         };
-        // opening the CPU fails only if all numbers are used up; the CPU then gets number 0, which no other device has
+        // registering the CPU fails only if all numbers are used; the CPU then gets number 0, which no other device has
         let device = register(open);
         let cpu = own.unwrap_or_else(|| Cpu::new(0, None));
         cpu.stay();
@@ -128,12 +127,11 @@ impl Device {
     }
 
     /// Opens another device on the same hardware with a memory budget in bytes. An allocation beyond the budget returns
-    /// an [`ErrorKind::OutOfMemory`] error. Arrays of the two devices cannot be mixed. The device is closed, and
-    /// returns its memory to the system or the driver, when the last handle to it and the last array on it are dropped.
-    ///
-    /// Arrays and memory cached for reuse together never exceed the budget, however many threads allocate. If an
-    /// allocation does not fit, cached memory is freed first, and on a GPU the allocation waits until that memory is
-    /// free. [`MemoryInfo`] describes what counts.
+    /// an [`ErrorKind::OutOfMemory`] error. Arrays of the new device cannot be combined with arrays of this one. The
+    /// new device closes, and returns its memory to the system or the driver, when the last handle to it and the last
+    /// array on it are dropped.
+    /// Arrays and memory cached for reuse together never exceed the budget, however many threads allocate (see
+    /// [`MemoryInfo`]). If an allocation does not fit, cached memory is freed first.
     ///
     /// # Errors
     /// Returns [`ErrorKind::LimitExceeded`] after 2^32 − 1 devices in one process, or the driver's error if the device
@@ -168,8 +166,8 @@ impl Device {
     }
 
     /// Returns whether the device can compute with arrays of this dtype. The CPU supports every dtype. A GPU supports
-    /// all except f64, and f64 too if its adapter does (wgpu's `SHADER_F64` and `SHADER_INT64`). Otherwise, computing
-    /// in f64 returns an [`ErrorKind::Unsupported`] error that names the missing feature.
+    /// all except f64, which requires an adapter with wgpu's features `SHADER_F64` and `SHADER_INT64`. Without them,
+    /// computing in f64 returns an [`ErrorKind::Unsupported`] error.
     ///
     /// ```
     /// use cupric::{DType, Device, ones};
@@ -188,8 +186,8 @@ impl Device {
     /// Waits until the device has finished all submitted kernels and copies.
     ///
     /// # Errors
-    /// Returns an error if a kernel of a GPU has found an index out of range or a rejected value since the last read or
-    /// wait, if the device is lost, or if it makes no progress for `CUPRIC_TIMEOUT` seconds (default 10).
+    /// Returns an error if the device is lost, or if it makes no progress for `CUPRIC_TIMEOUT` seconds (default 10).
+    /// Also returns the errors that GPU kernels have found since the last read or wait, such as an index out of range.
     #[doc(alias("device_synchronize"))]
     #[track_caller]
     pub fn synchronize(&self) -> Result<()> {
@@ -198,8 +196,8 @@ impl Device {
     }
 
     /// The asynchronous form of [`Device::synchronize`], for code that must not block. The call itself submits the
-    /// recorded commands, and the future is woken when the device has finished them. It does not wait for anything that
-    /// is enqueued after the call.
+    /// recorded commands, and the future completes when the device has finished them. Commands that are enqueued after
+    /// the call are not waited for.
     ///
     /// # Errors
     /// Returns the errors of [`Device::synchronize`].
@@ -209,9 +207,10 @@ impl Device {
         async move { wait.await.map_err(|e| e.or_at(at)) }
     }
 
-    /// Runs `f` and waits for the device. Returns the result of `f`, and how long the device was busy, by its own
-    /// clock, with kernels that any thread enqueued meanwhile. The time is `None` on the CPU, on a GPU without
-    /// timestamp queries, and if another `time_kernels` or [`Device::profile`] of the device began meanwhile.
+    /// Runs `f`, waits for the device, and returns the result of `f` and the time that the device was busy with
+    /// kernels. The device's own clock measures the time, which includes kernels of other threads. The time is `None`
+    /// on the CPU, on a GPU without timestamp queries, and if another `time_kernels` or [`Device::profile`] of the
+    /// device began meanwhile.
     ///
     /// ```
     /// use cupric::{DType, Device, ones};
@@ -254,27 +253,27 @@ impl Device {
         Ok((value, recording, elapsed))
     }
 
-    /// Returns how many bytes this device has in use, how many it caches for reuse, and how many were in use at the
-    /// peak.
+    /// Returns how many bytes of memory this device has in use now and had in use at the peak, and how many it caches
+    /// for reuse.
     #[doc(alias("memory_allocated"))]
     pub fn memory(&self) -> MemoryInfo {
         self.backend().report().1
     }
 
-    /// Returns counters of what the device has done since it was opened.
+    /// Returns counters of the device's work since it was opened, such as the number of kernels run.
     pub fn stats(&self) -> Stats {
         self.backend().report().0
     }
 
-    /// Returns cached memory to the system or the driver. A GPU also drops what it has prepared to run plans, such as
+    /// Returns cached memory to the system or the driver. On a GPU, also drops cached objects that run plans, such as
     /// bind groups.
     #[doc(alias("empty_cache", "free_all_blocks"))]
     pub fn trim(&self) {
         self.backend().trim();
     }
 
-    /// Returns which properties of IEEE 754 a GPU's arithmetic has, or `None` for the CPU. A small shader measures
-    /// these properties, at the latest when this method is first called.
+    /// Returns which properties of IEEE 754 a GPU's arithmetic has, or `None` for the CPU. A small shader measures the
+    /// properties when this method is first called, or earlier.
     ///
     /// # Errors
     /// Returns an error if the measurement fails, for example because the device is lost.
@@ -283,8 +282,8 @@ impl Device {
         self.backend().numerics().map_err(|e| e.or_at(Location::caller()))
     }
 
-    /// Returns the shader source of each kernel of a plan; empty if the device's kernels are not compiled from shader
-    /// source.
+    /// Returns the shader source of each kernel of a plan. Returns an empty list if the device does not compile kernels
+    /// from shader source.
     pub(crate) fn shaders(&self, plan: &crate::plan::kernel::ExecutionPlan) -> Vec<String> {
         let text = |shader: Result<Shader>| shader.map_or_else(|e| format!("// {e}"), |shader| shader.text);
         self.backend().shaders(plan).into_iter().map(text).collect()
@@ -298,24 +297,23 @@ impl Device {
         &*self.0
     }
 
-    /// Returns the device with the number that an expression carries. For number 0 (an expression without arrays),
-    /// returns the device of the current [`Device::scope`], or the CPU outside of every scope. The expression's buffers
-    /// keep its device alive. An expression that was folded to a constant has no buffers, and runs on the CPU if its
-    /// device has ended, like constants without a device.
+    /// Returns the device with the number that an expression stores. Number 0 means an expression without arrays, which
+    /// uses the device of the current [`Device::scope`], or the CPU outside of every scope. The CPU also replaces a
+    /// device that has ended; only an expression that was folded to a constant can outlive its device.
     pub(crate) fn of(id: u32) -> Device {
         Device::with(id, Device::clone)
     }
 
-    /// Calls a function with the device that [`Device::of`] finds for a number. If that is the process's CPU, its
-    /// handle is not cloned, because this device never ends; this saves small evaluations an atomic increment.
+    /// Calls a function with the device that [`Device::of`] finds for a number. The handle of the process's CPU is not
+    /// cloned, which saves small evaluations an atomic increment.
     #[inline]
     pub(crate) fn with<T>(id: u32, f: impl FnOnce(&Device) -> T) -> T {
         let (cpu, own) = cpu();
         if id == own.id() { f(cpu) } else { Device::with_other(cpu, id, f) }
     }
 
-    /// Does the rest of [`Device::with`], for a number that is 0 (no device) or that is not the number of the process's
-    /// CPU.
+    /// The rest of [`Device::with`], for a number that is not the number of the process's CPU. Number 0 means no
+    /// device.
     #[inline(never)]
     fn with_other<T>(cpu: &Device, id: u32, f: impl FnOnce(&Device) -> T) -> T {
         if id == 0 {
@@ -326,7 +324,7 @@ impl Device {
         f(&found.map_or_else(|| cpu.clone(), Device))
     }
 
-    /// Makes a buffer on the CPU from elements, without copying.
+    /// Makes a CPU buffer from a vector, without copying its elements.
     pub(crate) fn adopt<T: crate::base::dtype::Element>(elements: Vec<T>) -> Buffer {
         cpu().1.adopt(elements)
     }
@@ -335,17 +333,17 @@ impl Device {
 /// Methods for tests only.
 #[cfg(feature = "testing")]
 impl Device {
-    /// Opens a CPU whose planner uses the given capabilities.
+    /// Opens a CPU device that plans its kernels for the given capabilities.
     pub(crate) fn cpu_within(caps: &crate::plan::kernel::Caps) -> Result<Device> {
         register(|id| Ok(Cpu::with(id, caps.clone(), None)))
     }
 
-    /// Opens another device on the same hardware, with limits so tight that small arrays are split like large ones.
+    /// Opens another device on the same hardware, with limits so low that even small arrays are split into parts.
     pub(crate) fn shrunk(&self, limits: Shrink) -> Result<Device> {
         register(|id| self.0.test_doors().shrunk(id, limits))
     }
 
-    /// Returns the faults that tests schedule for the device.
+    /// Returns the faults that tests make the device report.
     pub(crate) fn faults(&self) -> &FaultInjector {
         self.0.test_doors().faults()
     }
@@ -355,12 +353,12 @@ impl Device {
         self.0.test_doors().parsed()
     }
 
-    /// Forgets a loss of the device that a test caused, and trims its memory.
+    /// Makes the device usable again after a test has simulated its loss, and trims its memory.
     pub(crate) fn heal(&self) {
         self.0.test_doors().heal();
     }
 
-    /// Ends a GPU's connection permanently, as if a driver resets it.
+    /// Closes the connection to a GPU permanently, as a driver reset would.
     pub(crate) fn destroy(&self) {
         self.0.test_doors().destroy();
     }
@@ -371,8 +369,8 @@ impl Device {
         registry.devices.values().filter(|device| device.strong_count() > 0).count()
     }
 
-    /// Returns the shader of each kernel of a plan for a GPU with these capabilities, which need not exist on this
-    /// machine. Empty in a build without GPUs.
+    /// Returns the shader of each kernel of a plan, for a GPU with these capabilities, which this machine need not
+    /// have. Returns an empty list in a build without GPUs.
     pub(crate) fn shaders_of_a_gpu(
         plan: &crate::plan::kernel::ExecutionPlan,
         caps: &crate::plan::kernel::Caps,
@@ -380,7 +378,8 @@ impl Device {
         GPUS.map_or(Ok(vec![]), |gpus| gpus.shaders(plan, caps).into_iter().collect())
     }
 
-    /// Returns the GPU backend, which knows cards that this machine need not have. `None` in a build without GPUs.
+    /// Returns the backend that opens GPUs and knows GPUs that this machine need not have, or `None` in a build without
+    /// GPUs.
     pub(crate) fn gpu_provider() -> Option<&'static dyn Provider> {
         GPUS
     }

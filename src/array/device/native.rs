@@ -1,4 +1,4 @@
-//! GPUs that a program has opened through wgpu itself, and access to a GPU's wgpu objects.
+//! Devices made from a wgpu device that the program has opened itself, and access to a GPU's wgpu objects.
 
 use super::{Device, register};
 use crate::base::buffer::Buffer;
@@ -10,18 +10,15 @@ impl Device {
     /// that wgpu device ([`Array::wgpu_buffer`](crate::Array::wgpu_buffer)), and kernels are submitted to `queue`.
     /// (Feature `wgpu`.)
     ///
-    /// The features and limits with which the wgpu device was opened determine what this device can do. Request the
-    /// adapter's own `limits()`, so that kernels can bind larger arrays, and `SHADER_F16`, `SHADER_INT64`,
-    /// `SHADER_F64`, `SUBGROUP` and `TIMESTAMP_QUERY` if the adapter has them. Without them the same functions are
-    /// available, except for f64, [`time_kernels`](Device::time_kernels) and products on tensor cores.
-    ///
-    /// The program's handler of uncaptured errors is kept. Its callback for the loss of the device is replaced by
-    /// cupric's own: after a loss, every call on this device returns an error that reports the loss. wgpu 30.0.1 may
-    /// panic if two threads poll one device at the same time. So a program that polls the device must do so on the
-    /// thread that computes, and must block for results instead of awaiting them.
-    ///
-    /// Each call makes a new device, whose arrays cannot be mixed with those of another device. The device ends when
-    /// the last handle to it and the last array on it are dropped.
+    /// * Request the adapter's own `limits()`, so that kernels can bind larger arrays, and the features `SHADER_F16`,
+    ///   `SHADER_INT64`, `SHADER_F64`, `SUBGROUP` and `TIMESTAMP_QUERY` if the adapter has them. Without these features
+    ///   everything works except f64, [`time_kernels`](Device::time_kernels) and products on tensor cores.
+    /// * The program's handler of uncaptured errors is kept, but its callback for the loss of the device is replaced.
+    ///   After a loss, every call on this device returns an error that reports the loss.
+    /// * wgpu 30.0.1 may panic if two threads poll one device at the same time. So a program that polls the device must
+    ///   do so on the thread that computes, and must block for results instead of awaiting them.
+    /// * Each call makes a new device, whose arrays cannot be mixed with arrays of another device. The device ends when
+    ///   the last handle to it and the last array on it are dropped.
     ///
     /// # Errors
     /// Returns [`ErrorKind::Unsupported`] if limits of the device are below WebGPU's defaults (the message names them),

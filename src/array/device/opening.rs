@@ -1,5 +1,5 @@
-//! The GPUs that live as long as the process. Each is opened once: the first caller opens it, and the others wait for
-//! the outcome without holding a lock.
+//! Opens the GPUs that live as long as the process. Each GPU is opened once: the first caller opens it, and other
+//! callers wait for the result without holding a lock.
 
 use super::{Device, register, register_here};
 use crate::base::error::{Error, ErrorKind, Result};
@@ -18,21 +18,21 @@ static GPUS: Mutex<Gpus> = Mutex::new(Gpus { open: vec![], opening: vec![] });
 /// A GPU that is being opened. Callers that ask for it in the meantime wait for `outcome`.
 struct Opening {
     index: usize,
-    /// The ID of the process that opens the device. A child process that is forked meanwhile does not have the thread
-    /// that opens the device, so it must not wait for this thread.
+    /// The ID of the process whose thread opens the device. A child process that is forked meanwhile has no such
+    /// thread, so it must not wait for `outcome`.
     process: u32,
     outcome: Outcome<Result<Device>>,
 }
 
-/// The state of a GPU when somebody asks for it.
+/// The state in which a caller finds a GPU: open, being opened by another caller, or not opened yet.
 enum Found {
     Open(Device),
     Opening(Outcome<Result<Device>>),
-    /// The caller is the first to ask and must open the device.
+    /// The GPU is not open, and this caller must open it.
     Nothing(Task),
 }
 
-/// The task of opening a GPU. Dropping the task passes the result to the waiting callers, also if opening the GPU
+/// The task of opening a GPU. Dropping the task gives the result to the waiting callers, even if opening the GPU
 /// panics.
 struct Task {
     index: usize,
@@ -44,13 +44,13 @@ fn gpus() -> MutexGuard<'static, Gpus> {
     GPUS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Returns the index of a GPU that lives as long as the process, or `None` for another device.
+/// Returns the index under which [`open`] has opened a GPU, or `None` for any other device.
 #[cfg(feature = "serde")]
 pub(super) fn index_of(device: &Device) -> Option<usize> {
     gpus().open.iter().find(|(_, open)| open == device).map(|(index, _)| *index)
 }
 
-/// Looks up the GPU with an index. If nobody has asked for it before, the caller gets the task to open it.
+/// Looks up the GPU with an index. The first caller gets the task of opening the GPU.
 fn find(index: usize) -> Found {
     let process = crate::base::platform::process_id();
     let mut gpus = gpus();
@@ -87,8 +87,8 @@ impl Drop for Task {
     }
 }
 
-/// Returns the GPU with this index. The first call opens it. The call blocks while this thread or another one opens it.
-/// In a browser it returns only a GPU that [`open_async`] has opened.
+/// Returns the GPU with this index. The first call opens the GPU, and other calls block meanwhile. In a browser, this
+/// function returns only a GPU that [`open_async`] has opened.
 pub(super) fn open(provider: &dyn Provider, index: usize) -> Result<Device> {
     match find(index) {
         Found::Open(device) => Ok(device),
@@ -105,8 +105,8 @@ pub(super) fn opened() -> Vec<Device> {
     open.into_iter().map(|(_, device)| device).collect()
 }
 
-/// Opens a GPU like [`open`], for code that must not block. A separate thread opens the device, and continues if the
-/// future is dropped. In a browser the future itself opens it.
+/// Returns the GPU with this index, like [`open`], for code that must not block. A separate thread opens the GPU, and
+/// continues if the future is dropped. In a browser the future itself opens the GPU.
 pub(super) async fn open_async(provider: &'static dyn Provider, index: usize) -> Result<Device> {
     let outcome = match find(index) {
         Found::Open(device) => return Ok(device),

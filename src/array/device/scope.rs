@@ -1,4 +1,4 @@
-//! The device of expressions that have no device of their own.
+//! [`Device::scope`], which selects the device on which a thread evaluates expressions without arrays.
 
 use super::Device;
 use std::cell::RefCell;
@@ -7,7 +7,7 @@ thread_local! {
     static CURRENT: RefCell<Option<Device>> = const { RefCell::new(None) };
 }
 
-/// Restores the device of the enclosing scope, also if the closure panics.
+/// When dropped, makes the device of the enclosing scope current again, even if the scope's closure has panicked.
 struct Restore(Option<Device>);
 
 impl Drop for Restore {
@@ -31,11 +31,12 @@ pub(super) fn with_current<T>(other: &Device, f: impl FnOnce(&Device) -> T) -> T
 }
 
 impl Device {
-    /// Runs `f`. Meanwhile, expressions without arrays (`zeros`, `arange`, random numbers) are evaluated on this device
-    /// instead of the CPU. This affects only the calling thread while `f` runs. It does not affect other threads that
-    /// `f` starts, nor a future that `f` returns, which is polled after the scope has ended (use
-    /// [`Expr::eval_on`](crate::Expr::eval_on) there). Arrays from host data (`array!`, `from_vec`) are still made on
-    /// the CPU, and expressions with arrays run where those arrays are.
+    /// Runs `f` and evaluates expressions without arrays (`zeros`, `arange`, random numbers) on this device instead of
+    /// the CPU meanwhile. Only the calling thread is affected, not threads that `f` starts. A future that `f` returns
+    /// is polled after the scope has ended, so use [`Expr::eval_on`](crate::Expr::eval_on) in it.
+    ///
+    /// Arrays from host data (`array!`, `from_vec`) are still made on the CPU, and expressions with arrays run on the
+    /// device of those arrays.
     ///
     /// ```
     /// use cupric::{DType, Device, Rng, zeros};

@@ -6,7 +6,7 @@ use crate::base::layout::Shape;
 use crate::graph::expr::Expr;
 use std::fmt;
 
-/// Formats complex numbers with these real and imaginary parts. An error is printed, not returned.
+/// Formats complex numbers, given their real and imaginary parts. If a part cannot be evaluated, prints the error.
 pub(crate) fn write(re: &Expr, im: &Expr, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let options = PrintOptions::of(f);
     let options = if f.alternate() { options.threshold(usize::MAX) } else { options };
@@ -38,7 +38,7 @@ fn text(re: &Expr, im: &Expr, options: PrintOptions) -> Result<String> {
     Ok(page.out)
 }
 
-/// Returns a printed number with its sign, including `+` if it is not negative.
+/// Returns a formatted number with a leading sign: `+` is added unless it starts with `-`.
 fn signed(number: &str) -> String {
     if number.starts_with('-') { number.into() } else { format!("+{number}") }
 }

@@ -3,20 +3,21 @@
 use crate::base::dtype::DType;
 use half::{bf16, f16};
 
-/// Splits a printed number into the digits before and after the point. Trailing zeros after the point are dropped.
+/// Splits a formatted number into the digits before and after the point. Trailing zeros after the point are dropped.
 pub(super) fn split(text: &str) -> (String, String) {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     (whole.into(), fraction.trim_end_matches('0').into())
 }
 
-/// A positive decimal number: its digits without trailing zeros, and the power of ten of the first digit.
+/// A positive decimal number in scientific notation. `digits` has no trailing zeros, and `exponent` is the power of ten
+/// of the first digit.
 pub(super) struct Decimal {
     pub digits: String,
     pub exponent: i32,
 }
 
 impl Decimal {
-    /// Parses the output of Rust's `{:e}`.
+    /// Parses a number that Rust's `{:e}` has formatted.
     pub fn parse(text: &str) -> Decimal {
         let (mantissa, exponent) = text.split_once('e').unwrap_or((text, "0"));
         let mut digits = mantissa.replace('.', "");
@@ -46,7 +47,7 @@ impl Decimal {
         }
     }
 
-    /// Returns the first digit and the remaining digits, which are before and after the point in scientific notation.
+    /// Returns the first digit and the remaining digits, between which scientific notation puts the point.
     pub fn scientific(&self) -> (String, String) {
         (self.digits[..1].into(), self.digits[1..].into())
     }
@@ -55,16 +56,16 @@ impl Decimal {
     fn reads_back(&self, v: f64, dtype: DType) -> bool {
         let text = format!("{}e{}", self.digits, self.exponent - (self.digits.len() as i32 - 1));
         if dtype.is_half() {
-            // the decimal may be parsed as f64 first: f64 represents the midpoints between neighbours of a half type
-            // exactly, and no decimal of a few digits is so close to a midpoint that rounding to f64 would move it
-            // there
+            // Parsing the decimal as f64 first is safe. f64 represents the midpoints between neighbours of a half type
+            // exactly. A decimal of a few digits is never so close to a midpoint that rounding to f64 would move it
+            // there.
             return text.parse().is_ok_and(|d: f64| half_rounds_to(d, v, dtype));
         }
         if dtype == DType::F32 { text.parse() == Ok(v as f32) } else { text.parse() == Ok(v) }
     }
 }
 
-/// Returns whether `d`, rounded to a half-precision type, equals `v`, a value of that type that is not negative.
+/// Returns whether `d`, rounded to a half-precision type, equals `v`, a non-negative value of that type.
 fn half_rounds_to(d: f64, v: f64, dtype: DType) -> bool {
     let bits = if dtype == DType::F16 { f16::from_f64(v).to_bits() } else { bf16::from_f64(v).to_bits() };
     let value =
@@ -79,14 +80,15 @@ fn half_rounds_to(d: f64, v: f64, dtype: DType) -> bool {
     low < d && d < high || bits % 2 == 0 && (d == low || d == high)
 }
 
-/// Returns the shortest decimal that reads back as `v` (not negative) in `dtype`. If several decimals are equally
-/// short, returns the nearest to `v`. If two of these are equally near, returns the one with an even last digit, as in
-/// NumPy's Dragon4 (Rust's own `{}` prints the larger one).
+/// Returns the shortest decimal that reads back as `v` (not negative) in `dtype`. Of several equally short decimals,
+/// returns the nearest to `v`. Of two equally near ones, returns the one with an even last digit, as NumPy does (Rust's
+/// `{}` prints the larger one).
 pub(super) fn shortest(v: f64, dtype: DType) -> Decimal {
     if v == 0.0 {
         return Decimal { digits: "0".into(), exponent: 0 };
     }
-    // the length of Rust's shortest output is the number of digits that an f32 or f64 needs
+    // Rust's `{:e}` prints an f32 or f64 with the fewest digits that read back as the same number, so the search begins
+    // with that number of digits. For a half type, it begins with one digit.
     let known = |text: String| Decimal::parse(&text).digits.len();
     let least = if dtype.is_half() {
         1
@@ -100,8 +102,8 @@ pub(super) fn shortest(v: f64, dtype: DType) -> Decimal {
         if near.reads_back(v, dtype) {
             return near;
         }
-        // the spacing of floats above a power of two is twice the spacing below it. So the nearest decimal may not read
-        // back as the same float, while the next larger decimal does
+        // Above a power of two, the spacing of floats is twice the spacing below. So the nearest decimal may not read
+        // back as the same float although the next larger decimal does.
         let above = near.above(count);
         if above.reads_back(v, dtype) {
             return above;

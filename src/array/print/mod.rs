@@ -1,10 +1,7 @@
 //! Printing. `Display` writes the same text as NumPy's `str`, for every dtype, shape and layout.
 //!
-//! Only the elements to be printed are read back. For a long axis, these are the first and the last three, which one
-//! strided view selects. Each element is then formatted as text of the same width, and the texts are arranged in rows
-//! and brackets.
-//! `array/print/options.rs` contains the options that differ from NumPy's defaults, and `array/print/decimal.rs` the
-//! digits of numbers.
+//! Only the elements to be printed are read back. A strided view selects these, for example the first and last three of
+//! a long axis. Each element is formatted as text of the same width, and the texts are arranged in rows and brackets.
 
 pub(crate) mod complex;
 mod decimal;
@@ -23,15 +20,15 @@ use options::Precision;
 use smallvec::smallvec;
 use std::fmt;
 
-/// The default limit on the number of digits after the point, as in NumPy.
+/// The default limit on the number of digits after a float's point, as in NumPy.
 const PRECISION: Precision = Precision::AtMost(8);
-/// The maximum number of printed elements. Axes of up to six elements are not shortened, and an array can have 62 axes
-/// of length 2, so without a limit the output could be endless. Four million elements are more than anybody reads.
+/// The maximum number of printed elements. Axes of up to six elements are always printed in full, so an array with 62
+/// axes of length 2 would otherwise print 2^62 elements.
 const MOST_CELLS: usize = 1 << 22;
 
 impl fmt::Display for Expr {
-    /// Formats like NumPy's `str`. An error is printed, not returned. `{:.3}` prints floats with three digits after the
-    /// point, and `{:#}` prints all elements of a long array. [`Expr::display`] accepts more options.
+    /// Formats like NumPy's `str`. `{:.3}` prints floats with three digits after the point, and `{:#}` prints all
+    /// elements of a long array. [`Expr::display`] accepts more options. If the evaluation fails, prints the error.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let options = PrintOptions::of(f);
         f.write_str(&shown(self, if f.alternate() { options.threshold(usize::MAX) } else { options }, ""))
@@ -51,7 +48,8 @@ impl fmt::Debug for Displayed<'_> {
 }
 
 impl fmt::Display for Array {
-    /// Formats like NumPy's `str`. Reads back only the printed elements. An error is printed, not returned.
+    /// Formats like NumPy's `str`. Reads only the printed elements from the device. If the read fails, prints the
+    /// error.
     ///
     /// ```
     /// use cupric::array;
@@ -67,7 +65,7 @@ impl fmt::Display for Array {
 }
 
 impl fmt::Debug for Expr {
-    /// Formats dtype and shape. Nothing is evaluated.
+    /// Formats dtype and shape, without evaluating the expression.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.checked() {
             Ok(node) => write!(f, "Expr({}, {:?})", node.dtype, node.shape.as_slice()),
@@ -77,9 +75,9 @@ impl fmt::Debug for Expr {
 }
 
 impl fmt::Debug for Array {
-    /// Formats dtype, shape and device. For an array on the CPU, the elements come first, formatted as by
-    /// [`Display`](fmt::Display). `{:#?}`, which `dbg!` uses, also shortens a long array. Nothing is read from a GPU,
-    /// because a read would wait, and would return late errors that belong to the program's own reads.
+    /// Formats dtype, shape and device. For an array on the CPU, also prints the elements, as [`Display`](fmt::Display)
+    /// does. `{:#?}`, which `dbg!` uses, also shortens a long array. Elements on a GPU are not printed, because reading
+    /// them would wait, and would return late errors that belong to the program's own reads.
     ///
     /// ```
     /// let x = cupric::array![[1., 2.], [3., 4.]];
@@ -87,7 +85,7 @@ impl fmt::Debug for Array {
     /// ```
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const OPENING: &str = "Array(";
-        // a read from a GPU would wait, and consume the late error that the program's next read must return
+        // a read from a GPU would wait, and would consume a late error that the program's next read must return
         if self.device().is_gpu() {
             return write!(f, "{OPENING}{}, {:?}, {})", self.dtype(), self.shape(), self.device().name());
         }
@@ -96,7 +94,8 @@ impl fmt::Debug for Array {
     }
 }
 
-/// Formats an expression, or its error. `before` is the text that precedes the result on its first line.
+/// Formats an expression, or the error of its evaluation. `before` is the text that precedes the result on its first
+/// line, so that further lines are indented by its length.
 fn shown(e: &Expr, options: PrintOptions, before: &str) -> String {
     text(e, options, before).unwrap_or_else(|e| format!("<error: {e}>"))
 }
@@ -122,14 +121,16 @@ fn text(e: &Expr, options: PrintOptions, before: &str) -> Result<String> {
     Ok(page.out)
 }
 
-// --- reading ---
+// --- reading the printed elements ---
 
-/// Returns whether only the ends of an axis of `n` elements are printed. `ends` is the number of elements per end.
+/// Returns whether only the ends of an axis of `n` elements are printed. `ends` is the number of elements at each end,
+/// or `None` if the array is printed in full.
 fn is_cut(n: usize, ends: Option<usize>) -> bool {
     ends.is_some_and(|edge| n > edge.saturating_mul(2))
 }
 
-/// Returns the printed elements, in C order.
+/// Returns the elements of an expression that are printed, in C order. `ends` is the number of elements at each end of
+/// a long axis, or `None` to print all.
 fn elements(e: &Expr, shape: &[usize], ends: Option<usize>) -> Result<Vec<Scalar>> {
     let at = e.0.location;
     let edge = ends.unwrap_or(0);
@@ -143,8 +144,9 @@ fn elements(e: &Expr, shape: &[usize], ends: Option<usize>) -> Result<Vec<Scalar
     read(&part, e.dtype()?)
 }
 
-/// Returns a view of both ends of each long axis. An axis of n elements becomes two axes. The first has length 2 and
-/// step n - edge, and selects the end. The second has length `edge` and step 1, and selects an element of that end.
+/// Returns a view of the first and last `edge` elements of each long axis. A long axis of n elements becomes two axes:
+/// one of length 2 and step n - edge that selects the end, and one of length `edge` that selects an element of that
+/// end.
 fn view_of_ends(shape: &[usize], edge: usize) -> View {
     // (operand axis, step, length) of each axis of the result
     let mut axes: Vec<(usize, isize, usize)> = Vec::new();
@@ -190,12 +192,12 @@ fn read(e: &Expr, dtype: DType) -> Result<Vec<Scalar>> {
     }
 }
 
-// --- rows and brackets ---
+// --- arranging the elements in rows and brackets ---
 
 struct Page<'a> {
     out: String,
     shape: &'a [usize],
-    /// If the array is shortened, the number of elements that are printed at each end of a long axis.
+    /// The number of elements printed at each end of a long axis, or `None` if the array is printed in full.
     ends: Option<usize>,
     /// The texts of the printed elements, in order.
     cells: std::slice::Iter<'a, String>,
@@ -211,8 +213,8 @@ impl Page<'_> {
         std::iter::repeat_n(true, before).chain(dots.then_some(false)).chain(std::iter::repeat_n(true, after))
     }
 
-    /// Writes one axis and everything within it. `indent` is the white space that starts a new line below its opening
-    /// bracket.
+    /// Writes one axis and all axes inside it, in brackets. `indent` is the white space that starts a new line below
+    /// the axis's opening bracket.
     fn block(&mut self, axis: usize, indent: &mut String, width: usize) {
         self.out.push('[');
         if axis + 1 == self.shape.len() {
@@ -236,7 +238,7 @@ impl Page<'_> {
         self.out.push(']');
     }
 
-    /// Writes the cells (formatted elements) of the last axis, with a line break where the next cell would not fit.
+    /// Writes the formatted elements of the last axis, with a line break where the next element would not fit.
     fn row(&mut self, axis: usize, indent: &str, width: usize) {
         let mut length = indent.len();
         for (i, entry) in self.entries(axis).enumerate() {
@@ -245,7 +247,7 @@ impl Page<'_> {
                 self.out.push(' ');
                 length += 1;
             }
-            // one column is reserved for the closing bracket; a word that is longer than a line is not broken
+            // one column is reserved for the closing bracket; an element that is longer than a line is not broken
             if length + word.len() > width.saturating_sub(mutant!(print_line_too_long, 0, 1)) && length > indent.len() {
                 self.out.truncate(self.out.trim_end().len());
                 self.out.push('\n');
@@ -258,7 +260,7 @@ impl Page<'_> {
     }
 }
 
-// --- elements ---
+// --- formatting the elements ---
 
 /// Formats every element as text of the same width.
 fn cells(values: &[Scalar], dtype: DType, options: PrintOptions) -> Vec<String> {
@@ -309,8 +311,8 @@ fn exponent_text(exponent: i32, width: usize) -> String {
     format!("e{sign}{:0width$}", exponent.unsigned_abs())
 }
 
-/// Returns the magnitude from which an array is printed with exponents, as in NumPy: 10 to the power of the number of
-/// decimal digits that the type can always represent, but at most 10^8.
+/// Returns the magnitude from which an array is printed with exponents, as in NumPy. It is 10 to the power of the
+/// number of decimal digits that the type can always represent, but at most 10^8.
 fn scientific_from(dtype: DType) -> f64 {
     match dtype.is_float().then(|| dtype.size()) {
         Some(2) => 1e3,
@@ -319,7 +321,7 @@ fn scientific_from(dtype: DType) -> f64 {
     }
 }
 
-/// Rounds a number to a float type. NumPy compares the numbers that decide about exponents in the array's own type.
+/// Rounds a number to a float type. NumPy does the arithmetic that decides about exponents in the array's own type.
 fn rounded(v: f64, dtype: DType) -> f64 {
     use DType::*;
     match dtype {
@@ -330,7 +332,7 @@ fn rounded(v: f64, dtype: DType) -> f64 {
     }
 }
 
-/// Returns whether an array with these values is printed with exponents.
+/// Returns whether an array with these finite values is printed with exponents.
 fn is_scientific(finite: &[f64], dtype: DType) -> bool {
     let sizes = || finite.iter().map(|v| v.abs()).filter(|v| *v != 0.0);
     let Some(max) = sizes().reduce(f64::max) else { return false };
@@ -341,7 +343,7 @@ fn is_scientific(finite: &[f64], dtype: DType) -> bool {
         || mutant!(exponents_at_a_ratio_of_1000, apart >= 1000.0, apart > 1000.0)
 }
 
-/// Formats the elements of a float array: all of them with exponents or all without, and aligned at the points.
+/// Formats the elements of a float array, aligned at their points. Either all elements have exponents or none has.
 fn float_cells(values: &[f64], dtype: DType, options: PrintOptions) -> Vec<String> {
     let finite: Vec<f64> = values.iter().copied().filter(|v| v.is_finite()).collect();
     let precision = options.precision.unwrap_or(PRECISION);
@@ -355,8 +357,8 @@ fn float_cells(values: &[f64], dtype: DType, options: PrintOptions) -> Vec<Strin
     all.into_iter().map(|t| format!("{t:>width$}")).collect()
 }
 
-/// Formats floats without exponents. Each value has the digits after the point that it needs, up to the requested
-/// maximum, and is padded with blanks to the width of the longest; or it has exactly the requested number of digits.
+/// Formats floats without exponents. `precision` is either the exact number of digits after the point, or the maximum.
+/// With a maximum, each value has the digits that it needs, and is padded with blanks to the width of the longest.
 fn positional_cells(values: &[f64], dtype: DType, precision: Precision) -> Vec<String> {
     let parts: Vec<(String, String)> = values
         .iter()
@@ -381,8 +383,8 @@ fn positional_cells(values: &[f64], dtype: DType, precision: Precision) -> Vec<S
     parts.into_iter().map(|(whole, fraction)| format!("{whole:>left$}.{fraction:<right$}")).collect()
 }
 
-/// Formats floats with exponents. All values have the same number of digits after the point: up to the requested
-/// maximum, or exactly the requested number.
+/// Formats floats with exponents. All values have the same number of digits after the point. `precision` is either that
+/// number or its maximum.
 fn scientific_cells(values: &[f64], dtype: DType, precision: Precision) -> Vec<String> {
     let short: Vec<Decimal> = values.iter().map(|v| shortest(v.abs(), dtype)).collect();
     let cut = |v: f64, digits: usize| Decimal::parse(&format!("{:.digits$e}", v.abs()));
@@ -394,8 +396,9 @@ fn scientific_cells(values: &[f64], dtype: DType, precision: Precision) -> Vec<S
         Precision::AtMost(most) => values.iter().zip(&short).map(|(v, d)| needed(*v, d, most)).max().unwrap_or(0),
         Precision::Exactly(digits) => digits,
     };
-    // a value whose shortest decimal has fewer digits shows more digits of its exact value instead of zeros, as in
-    // NumPy: the f16 nearest to 0.1 becomes 9.9976e-02 beside a value that needs four digits after the point
+    // As in NumPy, a value whose shortest decimal has fewer digits is filled with digits of its exact value instead of
+    // zeros. For example, the f16 nearest to 0.1 becomes 9.9976e-02 beside a value that needs four digits after the
+    // point.
     let shown = values.iter().zip(short).map(|(v, d)| if d.digits.len() == digits + 1 { d } else { cut(*v, digits) });
     let shown: Vec<Decimal> = shown.collect();
     let exponent = shown.iter().map(|d| exponent_text(d.exponent, 2).len() - 2).max().unwrap_or(2);

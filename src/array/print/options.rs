@@ -3,9 +3,9 @@
 use crate::graph::expr::Expr;
 use std::fmt;
 
-/// Options for printing arrays, like NumPy's `printoptions`, but as a value. `{}` prints with the options of
-/// [`PrintOptions::new`]. `{:.3}` prints three digits after the point and no exponents (`{:.0}` keeps the point, as
-/// NumPy does). `{:#}` prints all elements, up to 4,194,304. Width, fill and sign have no effect.
+/// Options for printing arrays, like NumPy's `printoptions`, but passed as a value to [`Expr::display`]. `{}` prints
+/// with the options of [`PrintOptions::new`]. `{:.3}` prints three digits after the point and no exponents. `{:#}`
+/// prints all elements, up to 4,194,304. The width, fill and sign of a format string have no effect.
 ///
 /// ```
 /// use cupric::{PrintOptions, array};
@@ -26,14 +26,14 @@ pub struct PrintOptions {
     pub(super) suppress: bool,
 }
 
-/// The number of digits after the point of a float: at most, or exactly, this many.
+/// The number of digits that are printed after the point of a float: at most this number, or exactly this number.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Precision {
     AtMost(usize),
     Exactly(usize),
 }
 
-/// The maximum number of digits that an f64 can have after its point.
+/// The maximum number of digits after the point that the exact decimal value of an f64 can have.
 const MOST_DIGITS: usize = 1074;
 
 impl Default for PrintOptions {
@@ -43,8 +43,8 @@ impl Default for PrintOptions {
 }
 
 impl PrintOptions {
-    /// Returns NumPy's defaults. Arrays of more than 1000 elements are shortened to three at each end of an axis, a
-    /// line has 75 columns, a float has at most eight digits after the point, and arrays with very large or small
+    /// Returns NumPy's defaults. Arrays of more than 1000 elements are shortened to three at each end of an axis. A
+    /// line has 75 columns, and a float has at most eight digits after the point. Arrays with very large or small
     /// numbers are printed with exponents.
     pub fn new() -> PrintOptions {
         PrintOptions { threshold: 1000, edge: 3, line_width: 75, precision: None, suppress: false }
@@ -66,7 +66,8 @@ impl PrintOptions {
         PrintOptions { line_width: columns, ..self }
     }
 
-    /// Sets the maximum number of digits after the point of a float. (`{:.3}` prints exactly three, with zeros.)
+    /// Sets the maximum number of digits after the point of a float. The format string `{:.3}` instead prints exactly
+    /// three.
     pub fn precision(self, digits: usize) -> PrintOptions {
         PrintOptions { precision: Some(Precision::AtMost(digits.min(MOST_DIGITS))), ..self }
     }

@@ -1,7 +1,5 @@
-//! Profiles of what a device ran. The device records each kernel and routine that it runs (`plan/backend/record.rs`),
-//! and this module turns these records into events and rows of a table. `array/profile/table.rs` prints the table,
-//! `array/profile/rate.rs` measures how fast the device copies, and `array/profile/trace.rs` writes events for
-//! Perfetto.
+//! Profiles of what a device ran. The device records each kernel and routine that it runs, and this module turns the
+//! records into events and rows of a table.
 
 mod rate;
 mod table;
@@ -15,7 +13,7 @@ use std::fmt;
 use std::panic::Location;
 use std::time::Duration;
 
-/// The clock that a [`Profile`] takes its times from.
+/// The clock by which the times of a [`Profile`] were measured.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum ProfileClock {
@@ -28,38 +26,39 @@ pub enum ProfileClock {
     HostWithWaits,
 }
 
-/// A step that a device ran: a kernel, one pass of a kernel, a routine (such as `bincount`), or a clear of a routine's
-/// memory.
+/// One step that a device ran: a kernel, one pass of a kernel with several passes, a routine (such as `bincount`), or a
+/// clear, which sets the memory of a routine to 0.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ProfileEvent {
-    /// The last operation that the kernel computes (one kernel may compute many), or the name of the routine, or
-    /// `clear`.
+    /// The name of the last operation that a kernel computes (one kernel may compute many), or the name of a routine,
+    /// or `clear`.
     pub name: &'static str,
     /// The kind of kernel, as printed by [`Plan`](crate::Plan): `elementwise`, `reduce inner`, `row`, …; or `routine`,
     /// or `clear`.
     pub kind: &'static str,
-    /// The lengths of the kernel's loops: first the kept axes, then the reduced axes, with neighbouring axes merged
-    /// where possible. For a routine, the shape of its first result; for a clear, the number of bytes that it clears.
+    /// The lengths of the kernel's loops: first the kept axes, then the reduced axes. Neighbouring axes are merged
+    /// where possible. For a routine, the shape of its first result. For a clear, the number of bytes that are set to
+    /// 0.
     pub shape: Vec<usize>,
-    /// The source line in your program of the operation that `name` names.
+    /// The source line in your program of the operation with this `name`.
     pub line: Option<&'static Location<'static>>,
-    /// Whether the event counts as a kernel. Clears do not count, nor do the second and later passes of a kernel.
+    /// Whether the event counts as a kernel. Clears do not count, and neither do the second and later passes of a
+    /// kernel.
     pub is_kernel: bool,
-    /// When the host enqueued the step, or ran it itself. This time, `start` and `end` are relative to the start of the
-    /// profile.
+    /// When the host enqueued the step, or ran it itself, as the time since the start of the profile.
     pub enqueued: Duration,
-    /// When the step began. A GPU's clock is not synchronised with the host's. So the events are shifted to the
-    /// earliest host time at which none of them begins before it was enqueued.
+    /// When the step began, as the time since the start of the profile. A GPU's clock is not synchronised with the
+    /// host's clock, so all events are shifted by the same time such that none begins before it was enqueued.
     pub start: Duration,
-    /// When the step ended.
+    /// When the step ended, as the time since the start of the profile.
     pub end: Duration,
-    /// How long the step took. This is less than from `start` to `end` if the GPU received the step in two submissions.
+    /// How long the step took. This is less than `end - start` if the GPU received the step in two submissions.
     pub time: Duration,
-    /// The bytes that the step reads, counted like [`Plan::bytes`](crate::Plan::bytes): each element of each operand
-    /// once, regardless of caches.
+    /// The bytes that the step reads: each element of each operand counts once, regardless of caches, as in
+    /// [`Plan::bytes`](crate::Plan::bytes).
     pub bytes_read: u64,
-    /// The bytes that the step writes, counted in the same way as the bytes that it reads.
+    /// The bytes that the step writes. Each element counts once, regardless of caches.
     pub bytes_written: u64,
 }
 
@@ -84,7 +83,7 @@ pub struct ProfileRow {
     pub bytes_written: u64,
 }
 
-/// A record of what a device ran during a closure: see [`Device::profile`]. It prints as a table.
+/// A record of what a device ran during a closure, made by [`Device::profile`]. `Display` prints it as a table.
 #[derive(Clone)]
 pub struct Profile {
     device: Device,
@@ -118,18 +117,22 @@ impl Device {
     /// # Ok::<(), cupric::Error>(())
     /// ```
     ///
-    /// **What is timed.** On the CPU, the host's clock is read before and after each kernel. On a GPU, each kernel gets
-    /// its own compute pass, which records when it begins and ends. The kernels themselves take as long as without a
-    /// profile, but the host takes a little longer for each. On a GPU without timestamps, the host waits for the device
-    /// before and after each kernel, which changes the timing of the whole program; [`Profile::clock`] reports this.
-    /// The first run of a kernel on a software driver compiles it, so profile the second run. The same kernels run as
-    /// without a profile. While no profile is active, nothing is recorded and no clock is read.
+    /// **What is timed.**
+    ///
+    /// * On the CPU, the host's clock is read before and after each kernel.
+    /// * On a GPU, each kernel gets its own compute pass, which records when it begins and ends. The kernels take as
+    ///   long as without a profile, but the host takes a little longer for each.
+    /// * On a GPU without timestamps, the host waits for the device before and after each kernel, which changes the
+    ///   timing of the whole program. [`Profile::clock`] reports this.
+    ///
+    /// The first run of a kernel may include its compilation, so profile the second run. While no profile is active,
+    /// nothing is recorded and no clock is read.
     ///
     /// **Which kernels.** A profile contains the kernels that any thread enqueues on this device meanwhile (on the CPU,
     /// the kernels that begin and end meanwhile). It does not contain kernels of other devices, including devices made
     /// from this one by [`Device::with_memory_limit`]. Only one profile or [`Device::time_kernels`] of a device is
-    /// active at a time. If another one begins, it replaces the first, which then has no events and is marked as
-    /// incomplete ([`Profile::is_complete`]).
+    /// active at a time. If another one begins, the earlier profile loses its events and is incomplete
+    /// ([`Profile::is_complete`]).
     ///
     /// # Errors
     /// Returns the error of `f`, or the errors of [`Device::synchronize`].
@@ -151,7 +154,7 @@ impl Profile {
         Profile { device: device.clone(), clock, is_complete, elapsed, busy, events, rows }
     }
 
-    /// Returns the rows of the table, one for each kind of kernel and source line, sorted by descending time.
+    /// Returns the rows of the printed table: one for each kind of kernel and source line, sorted by descending time.
     pub fn rows(&self) -> impl Iterator<Item = &ProfileRow> {
         self.rows.iter()
     }
@@ -161,8 +164,8 @@ impl Profile {
         self.events.iter()
     }
 
-    /// Returns how many kernels and routines ran, which is the increase of the device's
-    /// [`Stats::kernels`](crate::Stats::kernels).
+    /// Returns how many kernels and routines ran. [`Stats::kernels`](crate::Stats::kernels) increases by the same
+    /// number.
     pub fn kernels(&self) -> u64 {
         self.rows.iter().map(|row| row.kernels).sum()
     }
@@ -178,14 +181,14 @@ impl Profile {
         self.elapsed
     }
 
-    /// Returns how long at least one kernel was running. If kernels ran in parallel, this is less than the sum of the
-    /// times of the rows.
+    /// Returns for how long at least one kernel was running. If kernels ran in parallel, this is less than the sum of
+    /// their times.
     pub fn busy(&self) -> Duration {
         self.busy
     }
 
-    /// Returns how long no kernel was running, which is [`Profile::elapsed`] minus [`Profile::busy`]. In this time the
-    /// host built and planned expressions, copied, compiled, waited, or ran other code of the program.
+    /// Returns for how long no kernel was running, which is [`Profile::elapsed`] minus [`Profile::busy`]. In this time
+    /// the host built and planned expressions, copied, compiled, waited, or ran other code of the program.
     pub fn idle(&self) -> Duration {
         self.elapsed.saturating_sub(self.busy)
     }
@@ -199,9 +202,9 @@ impl Profile {
         }
     }
 
-    /// Returns whether the profile has the time of everything that ran. It does not if another profile or
-    /// [`time_kernels`](Device::time_kernels) of the device replaced it, or if the driver could not allocate memory for
-    /// times.
+    /// Returns whether the profile has the times of everything that ran. Returns false if another profile or
+    /// [`time_kernels`](Device::time_kernels) of the device has replaced this one, or if the driver could not allocate
+    /// memory for times.
     pub fn is_complete(&self) -> bool {
         self.is_complete
     }
@@ -236,9 +239,8 @@ fn event(step: StepNote) -> ProfileEvent {
     }
 }
 
-/// Adds up the steps of each kind and source line. A further pass of a kernel is added to the row of that kernel, whose
-/// first pass was recorded just before. On a CPU, the tasks of a matrix product often also compute its epilogue. The
-/// epilogue is still recorded as a pass of its own, but takes no time.
+/// Adds up the recorded steps of each kind and source line. The second and later passes of a kernel are added to the
+/// row of that kernel, whose first pass was recorded just before.
 fn rows(steps: &[StepNote]) -> Vec<ProfileRow> {
     // compare lines by their content, because the compiler may store one source location as several values
     let key = |s: &StepNote| (s.name, s.kind, s.line.map(|at| (at.file(), at.line())));

@@ -1,5 +1,5 @@
-//! The rate at which a device copies memory, with which a profile compares the rates of kernels. It is measured at most
-//! once per device, when a profile is first printed or its rate is first requested.
+//! Measures the rate at which a device copies memory, with which a profile compares the rates of kernels. The rate is
+//! measured at most once per device.
 
 use super::Profile;
 use crate::array::device::Device;
@@ -13,22 +13,22 @@ use std::panic::Location;
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// How many times the array is copied. The fastest copy counts, because other activity of the machine only makes a copy
-/// slower, and the first copy touches memory for the first time. Chosen by hand; no benchmark compares other values.
+/// How many times the array is copied. The fastest copy counts, because the first copy touches memory for the first
+/// time and other activity of the machine only makes a copy slower. Chosen by hand; no benchmark compares other values.
 const COPIES: usize = 5;
-/// The minimum and maximum size in bytes of the copied array on a CPU. A copy of 64 MiB takes a CPU about 5 ms. Four
-/// times the last-level cache, if its size is known, keeps little of the array in the cache. 256 MiB leaves enough
-/// memory for the program. Chosen by hand; no benchmark compares other values.
+/// The minimum and maximum size in bytes of the array that a CPU copies; the size between them is four times the
+/// last-level cache. A copy of 64 MiB takes about 5 ms. 256 MiB leaves enough memory for the program. Chosen by hand;
+/// no benchmark compares other values.
 const LEAST: usize = 64 << 20;
 const MOST: usize = 256 << 20;
-/// The size in bytes of the copied array on a graphics card, whose cache size is unknown. The largest caches hold 128
-/// MiB, and a copy of 128 MiB reads and writes twice that. Chosen by hand; no benchmark compares other values.
+/// The size in bytes of the array that a graphics card copies. The largest caches hold 128 MiB, and a copy of 128 MiB
+/// reads and writes twice that. Chosen by hand; no benchmark compares other values.
 const ON_A_CARD: usize = 128 << 20;
-/// The smallest array that is tried if a device has less memory.
+/// The size in bytes of the smallest array that is copied if a device has less memory.
 const SMALLEST: usize = 4 << 20;
 
-/// The measured rates, by device number. No two devices get the same number, so an entry is never wrong. A device that
-/// has ended leaves only a few bytes.
+/// The measured rates in bytes per second, by device number. Device numbers are never reused, so an entry stays
+/// correct.
 static RATES: LazyLock<Mutex<HashMap<u32, f64>>> = LazyLock::new(Mutex::default);
 
 fn rates() -> MutexGuard<'static, HashMap<u32, f64>> {
@@ -37,22 +37,18 @@ fn rates() -> MutexGuard<'static, HashMap<u32, f64>> {
 
 impl Profile {
     /// Returns how many bytes per second the device reads and writes when it only copies. A memory-bound kernel can
-    /// reach this rate. Returns `None` if it could not be measured, because another profile of the device is active or
-    /// no memory is left.
+    /// reach this rate, and exceed it if its operands are in a cache or if it mostly reads. Returns `None` if the rate
+    /// could not be measured because another profile is active or no memory is left.
     ///
-    /// The rate is measured once for a device, when this is first called or when a profile is first printed. The
-    /// device's own copy kernel copies an f32 array that is larger than the caches. It does so five times, and the rate
-    /// is the sum of the bytes read and written divided by the time of the fastest copy. That takes 40 to 100 ms on a
-    /// CPU, and less on a graphics card. The array has four times the bytes of the last-level cache on a CPU (64 to 256
-    /// MiB), 128 MiB on a card, and less if there is not enough memory. A separate device on the same hardware makes
-    /// the copies and then ends, so the counters, memory and late errors of this device do not change.
-    ///
-    /// A kernel may be faster, because its operands may be in a cache, and because a kernel that mostly reads avoids
-    /// the extra cost of writes.
+    /// The first call, or the first profile that is printed, measures the rate, which takes 40 to 100 ms on a CPU. A
+    /// separate device on the same hardware copies an f32 array five times, and the fastest copy counts. The array has
+    /// four times the bytes of the last-level cache on a CPU (64 to 256 MiB) and 128 MiB on a graphics card, or less if
+    /// memory is short.
     pub fn copy_rate(&self) -> Option<f64> {
         let id = self.device.id();
         let known = rates().get(&id).copied();
-        // the table is not locked while kernels run, because this thread may run other tasks in between
+        // `rates` is not locked during the measurement, because this thread may run other tasks while it waits for
+        // kernels
         known.or_else(|| {
             let rate = measure(&self.device)?;
             rates().insert(id, rate);
@@ -60,7 +56,8 @@ impl Profile {
         })
     }
 
-    /// Returns the rate at which `bytes` bytes were read and written in `time`, divided by the device's copy rate.
+    /// Returns the rate at which `bytes` bytes were read and written in `time`, as a fraction of the device's copy
+    /// rate. Returns `None` if the copy rate is not known.
     pub(super) fn share_of_copy(&self, bytes: u64, time: Duration) -> Option<f64> {
         let rate = (bytes > 0 && !time.is_zero()).then(|| self.copy_rate()).flatten()?;
         Some(bytes as f64 / time.as_secs_f64() / rate)
@@ -74,12 +71,12 @@ fn measure(device: &Device) -> Option<f64> {
         false => ON_A_CARD,
     };
     while bytes >= SMALLEST {
-        // an active profile would also time these kernels
+        // another active profile would record these copies, so do not measure
         if device.backend().is_recording() {
             return None;
         }
-        // use a separate device, because waiting for this one would consume the error of a kernel of the caller. If
-        // this device has a memory limit, the separate device gets the memory that is left
+        // Waiting for the caller's device would consume late errors of its kernels, so a separate device makes the
+        // copies. It may use no more memory than the caller's device has left.
         let memory = device.memory();
         let left = memory.limit.map_or(usize::MAX, |limit| limit.saturating_sub(memory.used + memory.cached));
         let own = match device.with_memory_limit((4 * bytes).min(left)) {
@@ -101,7 +98,7 @@ fn measure(device: &Device) -> Option<f64> {
     None
 }
 
-/// Copies an array of `bytes` bytes a few times, and records how long each copy takes.
+/// Copies an array of `bytes` bytes [`COPIES`] times, and records how long each copy takes.
 fn copies(device: &Device, bytes: usize) -> Result<Recording> {
     let at = Location::caller();
     let shape = smallvec![bytes / DType::F32.size()];

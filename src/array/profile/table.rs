@@ -7,10 +7,10 @@ use std::time::Duration;
 /// The headings of the columns. The first and the last column are left-aligned.
 const HEADINGS: [&str; 8] = ["kernel", "runs", "time", "share", "read", "written", "of copy", "line"];
 
-/// Formats a number with at least three digits and a unit. Each unit is a thousand times the previous one.
+/// Formats a number with at least three digits and a unit. Each of the `units` is 1000 times the previous one.
 fn scaled(mut value: f64, units: &[&str]) -> String {
     let mut unit = 0;
-    // numbers from 999.5 on would be printed as 1000, so use the next unit for them
+    // numbers from 999.5 on would be rounded to 1000, so use the next unit for them
     while value >= 999.5 && unit + 1 < units.len() {
         value /= 1000.0;
         unit += 1;
@@ -36,7 +36,7 @@ fn percent(share: Option<f64>) -> String {
 }
 
 impl Profile {
-    /// Returns the texts of a row, one for each column.
+    /// Returns the texts of a row of the table, one for each column. `total` is the total time of all rows.
     fn cells(&self, row: &ProfileRow, total: Duration) -> [String; 8] {
         let name = match row.kind {
             "clear" | "" => row.name.to_string(),
@@ -56,7 +56,7 @@ impl Profile {
         ]
     }
 
-    /// Returns the sum of all rows.
+    /// Returns the last row of the table, which is the sum of all other rows.
     fn total(&self) -> ProfileRow {
         let (bytes_read, bytes_written) = self.bytes();
         let time = self.rows.iter().map(|row| row.time).sum();

@@ -1,4 +1,4 @@
-//! Profiles as files in Chrome's trace event format, which Perfetto opens.
+//! Writes profiles to files in Chrome's trace event format, which Perfetto opens.
 
 use super::{Profile, ProfileEvent};
 use crate::base::error::{Error, ErrorKind, Result};
@@ -12,9 +12,9 @@ use std::time::Duration;
 impl Profile {
     /// Writes the events to a file in Chrome's trace event format (JSON), which <https://ui.perfetto.dev> opens.
     ///
-    /// The first track contains the whole closure. The tracks below it contain the kernels, which share one track
-    /// unless several ran at the same time. The arguments of an event are its source line, shape, bytes, and when the
-    /// host enqueued it. An existing file is replaced as a whole, as by [`to_npy`](crate::Expr::to_npy).
+    /// The first track of the trace is the whole closure. The kernels follow on one track, or on several if they ran at
+    /// the same time. Each event has its source line, its shape, its bytes, and the time when the host enqueued it. An
+    /// existing file is replaced as a whole.
     ///
     /// ```
     /// use cupric::{Device, array};
@@ -89,8 +89,8 @@ fn entry(event: &ProfileEvent, lane: usize) -> String {
     )
 }
 
-/// Returns the number of the track on which each event is shown, counted from 1. It is the first track on which no
-/// event is running when this event begins. The events must be sorted by their start.
+/// Returns the number of the track on which each event is shown, counted from 1: the first track on which no event is
+/// running when this event begins. The events must be sorted by their start.
 fn lanes(events: &[ProfileEvent]) -> Vec<usize> {
     let mut ends: Vec<Duration> = vec![];
     let lane = |event: &ProfileEvent| {
@@ -102,8 +102,8 @@ fn lanes(events: &[ProfileEvent]) -> Vec<usize> {
     events.iter().map(lane).collect()
 }
 
-/// Formats a time in microseconds with three decimal places (nanoseconds). With fewer places, events that follow each
-/// other could overlap in the file because of rounding.
+/// Formats a time in microseconds with three decimal places (nanoseconds). With fewer places, rounding could make
+/// consecutive events overlap in the file.
 fn micros(time: Duration) -> String {
     let nanos = time.as_nanos();
     format!("{}.{:03}", nanos / 1000, nanos % 1000)

@@ -1,19 +1,18 @@
-//! The capabilities of a device, as plain data. The planner and the table of routines use them to decide how an
-//! operation runs.
+//! The capabilities of a device, as plain data. The planner uses them to decide how an operation runs.
 
 pub(crate) mod product_tiles;
 
 use product_tiles::{CooperativeTile, Tiles};
 use std::sync::Mutex;
 
-/// The capabilities of a device, which are all that the planner knows about it. Devices with equal capabilities share
-/// plans.
+/// The capabilities of a device. The planner knows nothing else about a device, so devices with equal capabilities
+/// share plans.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Caps {
     /// The name of the device, for messages and printed plans.
     pub name: String,
-    /// Whether the device runs kernels and routines (operations such as a sort) as WGSL shaders. Otherwise it runs
-    /// their Rust functions.
+    /// Whether the device runs kernels and routines (operations such as a sort) as WGSL shaders. Otherwise it runs Rust
+    /// functions.
     pub wgsl: bool,
     /// Whether the device has i64 and u64 instructions. Without them, kernels compute with pairs of 32-bit words.
     pub int64: bool,
@@ -31,53 +30,53 @@ pub struct Caps {
     pub max_bindings: usize,
     /// The maximum number of values (results of loads, constants and functions) in one kernel.
     pub max_values: usize,
-    /// The maximum compile cost of one kernel, where an addition costs 1 (`Ufunc::compile_cost`). The planner cuts a
-    /// larger kernel by storing an intermediate result, which rounds f16 and bf16 as every store does.
+    /// The maximum compile cost of one kernel, in units of one addition (`Ufunc::compile_cost`). The planner splits a
+    /// larger kernel by storing an intermediate result, which rounds f16 and bf16 values.
     pub max_cost: u32,
-    /// The maximum length of a row (the number of elements along the reduced axes) for a row kernel, which holds a row
-    /// over several passes along it.
+    /// The maximum length of a row (the elements along the reduced axes) in a row kernel, which passes over a row
+    /// several times and holds it meanwhile.
     pub max_row: usize,
-    /// The maximum number of elements that one kernel reduces to one result. The first number is for kernels whose
-    /// lanes (invocations of a workgroup) run along the reduced axes (inner lanes). The second is for kernels whose
-    /// lanes run along the kept axes (outer lanes). A longer reduction is split into partial results. `usize::MAX`
-    /// means that reductions are never split.
+    /// The maximum number of elements that one kernel reduces to one result. A longer reduction is split into partial
+    /// results. The first number is for kernels whose lanes (invocations of a workgroup) run along the reduced axes,
+    /// the second for lanes along the kept axes. `usize::MAX` means that reductions are never split.
     pub max_reduce: [usize; 2],
-    /// The maximum number of indices of a kernel's outer space (the axes that are not reduced) that one dispatch
+    /// The maximum number of indices along a kernel's kept axes (the axes that are not reduced) that one dispatch
     /// covers.
     pub max_indices: u64,
-    /// Whether the kernel of a matrix product converts its operands and computes the epilogue (elementwise work on the
-    /// result). Otherwise these are separate kernels.
+    /// Whether the kernel of a matrix product also converts its operands and computes the epilogue (elementwise work on
+    /// the result). Otherwise separate kernels do this.
     pub fuses_product: bool,
-    /// Whether an out-of-bounds index is reported only after the run that met it (true on a GPU). By then, the target
-    /// may be partly written. If false, the kernel checks all indices before it writes.
+    /// Whether an out-of-bounds index is reported only after the run, when the target may be partly written (true on a
+    /// GPU). If false, a kernel checks all indices before it writes.
     pub reports_late: bool,
-    /// Whether a workgroup skips a branch that none of its invocations takes. A software driver computes all branches.
+    /// Whether a workgroup skips a branch that none of its invocations takes. False for a software driver, which
+    /// computes all branches.
     pub skips_branches: bool,
     /// The maximum number of invocations of a workgroup. It is 0 on a CPU, where threads run tiles instead.
     pub workgroup: usize,
     /// Bytes of workgroup memory, which the invocations of a workgroup share.
     pub workgroup_memory: usize,
-    /// The minimum and the maximum number of lanes of a subgroup, whose lanes exchange values without memory. It is
-    /// `[1, 1]` on a device without subgroups.
+    /// The minimum and the maximum number of lanes of a subgroup, a group of invocations that exchange values without
+    /// memory. It is `[1, 1]` on a device without subgroups.
     pub subgroup: [u32; 2],
-    /// The width of the widest vector that one instruction loads or computes with, in bytes.
+    /// The width in bytes of the widest vector that one instruction loads or computes with.
     pub vector: usize,
-    /// Whether a CPU has threaded code (`math/simd/threaded/mod.rs`), which keeps the values of an elementwise kernel
-    /// in registers.
+    /// Whether the device is a CPU with code that keeps the values of an elementwise kernel in registers
+    /// (`math/simd/threaded/mod.rs`).
     pub threaded: bool,
     /// The small matrix products that a subgroup computes as one instruction.
     pub cooperative: Vec<Cooperative>,
-    /// The tiles of wide products (see `base/caps/product_tiles.rs`). A CPU does not use them.
+    /// The tiles of wide matrix products on a GPU: see `base/caps/product_tiles.rs`.
     pub tiles: Tiles,
-    /// Bytes of a core's L1 cache, of its L2 cache, and of the last-level cache. 0 means unknown, as on every GPU.
+    /// The sizes in bytes of a core's L1 cache, of its L2 cache, and of the last-level cache. 0 means unknown, as on
+    /// every GPU.
     pub caches: [usize; 3],
-    /// The assumed speed of the device, for comparing two plans.
+    /// The assumed speed of the device, by which the planner compares plans.
     pub rates: Rates,
 }
 
 /// How shaders convert f16 to and from f32. All choices give the same results, except for the payloads of NaN. A
-/// *probe*, a shader that tests the device's arithmetic (`gpu/numerics.rs`), determines which choices are correct on
-/// the device.
+/// *probe*, a shader that tests the device's arithmetic, determines which choices are correct on the device.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Half {
     /// The operation that widens f16 to f32.
@@ -91,10 +90,10 @@ pub struct Half {
 pub enum WidenHalf {
     /// Integer operations, which every device computes alike.
     Integers,
-    /// The function `unpack2x16float`. The probe has found that it keeps subnormals and the signs of NaN.
+    /// The function `unpack2x16float`, which is correct on this device: it keeps subnormals and the signs of NaN.
     Unpack,
-    /// The function `unpack2x16float`, and an integer operation for the sign, because the probe has found that a NaN
-    /// loses its sign.
+    /// The function `unpack2x16float`, with an integer operation for the sign, because on this device the function
+    /// loses the sign of a NaN.
     Signed,
 }
 
@@ -103,26 +102,26 @@ pub enum WidenHalf {
 pub enum NarrowHalf {
     /// Integer operations, which every device computes alike.
     Integers,
-    /// The function `pack2x16float`. The probe has found that it rounds correctly.
+    /// The function `pack2x16float`, which rounds correctly on this device.
     Pack,
-    /// WGSL's type `f16`. The probe has found that the conversion rounds correctly.
+    /// A conversion to WGSL's type `f16`, which rounds correctly on this device.
     Native,
 }
 
-/// How WGSL's `fma` rounds, as the probe of the device's arithmetic has found (see [`Half`]).
+/// How WGSL's `fma` (a multiplication and an addition) rounds on a device, as a test of its arithmetic has found.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum MultiplyAdd {
     /// `fma` may round the product before the addition, so kernels do not use it.
     Separate,
-    /// `fma` rounds only once, after the addition.
+    /// `fma` rounds only once, after the addition, so kernels use it.
     Fused,
-    /// Kernels treat `fma` as an operation that rounds once, and compute it with f64 operations. Tests choose this on
-    /// software drivers, whose own `fma` does not round only once.
+    /// Kernels compute `fma` with f64 operations, as if it rounded only once. Tests choose this on software drivers,
+    /// whose own `fma` rounds twice.
     InF64,
 }
 
 impl Half {
-    /// Conversions by integer operations, which are right on every device.
+    /// Conversions by integer operations, which are correct on every device.
     pub const INTEGERS: Half = Half { widens: WidenHalf::Integers, narrows: NarrowHalf::Integers };
     /// Conversions by the hardware, as on a CPU and on common graphics cards.
     pub const HARDWARE: Half = Half { widens: WidenHalf::Unpack, narrows: NarrowHalf::Native };
@@ -144,29 +143,29 @@ impl std::fmt::Display for Half {
     }
 }
 
-/// The rates of the planner's time model (`plan/price.rs`). They are estimates for a kind of device, not measurements
-/// of the actual one, so that a plan does not vary between two machines of a kind. They determine how many additions
-/// cost as much as storing an element and reading it again.
+/// The rates of the planner's time model (`plan/price.rs`), by which it compares computing a value twice with storing
+/// it and reading it again. They are estimates for a kind of device and not measured, so that two machines of a kind
+/// get the same plan.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Rates {
     /// Bytes of main memory that are read or written per nanosecond.
     pub bytes: u32,
-    /// Additions of a fused kernel per nanosecond, over all threads.
+    /// Additions in an elementwise kernel per nanosecond, over all threads.
     pub additions: u32,
     /// Multiply-adds of a matrix product per nanosecond.
     pub multiply_adds: u32,
     /// The overhead of a dispatch in nanoseconds.
     pub dispatch: u32,
-    /// The minimum number of elements that the model counts for each value of a kernel, because calling a loop takes
-    /// time even for few elements.
+    /// The minimum number of elements for which the model counts the time of each value of a kernel. Short loops take
+    /// longer per element, because calling a loop takes time.
     pub least: u32,
 }
 
 impl Rates {
-    /// The rates of a CPU: two cores that copy 50 GB/s. Writing an f32 element once and reading it twice takes as long
-    /// as about seven additions. So an `exp`, which costs eight, is stored if two kernels need it.
+    /// The rates of a CPU with two cores that copy 50 GB/s. Writing an f32 element once and reading it twice takes as
+    /// long as about seven additions. So an `exp`, which costs eight, is stored if two kernels need it.
     pub const CPU: Rates = Rates { bytes: 50, additions: 30, multiply_adds: 200, dispatch: 150, least: 256 };
-    /// The rates of a graphics card. Compared with a CPU, arithmetic is much cheaper relative to memory, and a dispatch
+    /// The rates of a graphics card. Relative to memory, arithmetic is much cheaper than on a CPU, and a dispatch is
     /// much more expensive.
     pub const CARD: Rates = Rates { bytes: 2_000, additions: 8_000, multiply_adds: 16_000, dispatch: 2_000, least: 1 };
 }
@@ -180,8 +179,8 @@ pub struct Cooperative {
     pub types: [String; 2],
 }
 
-/// The facts that the driver of a graphics card reports about the card, for plans and shaders on machines without the
-/// card.
+/// What the driver of a graphics card reports about the card. Tests use this to make plans and shaders on machines
+/// without the card.
 #[cfg(feature = "testing")]
 #[derive(Clone, Debug)]
 pub struct Card {
@@ -189,9 +188,9 @@ pub struct Card {
     pub name: String,
     /// The PCI vendor ID.
     pub vendor: u32,
-    /// The features by wgpu's names, such as `SHADER_F16`.
+    /// The names of the supported features in wgpu, such as `SHADER_F16`.
     pub features: Vec<String>,
-    /// The limits by wgpu's names. The other limits are the defaults of WebGPU.
+    /// The limits of the card, with their names in wgpu. Limits that are not listed are the defaults of WebGPU.
     pub limits: Vec<(String, u64)>,
     /// The minimum and the maximum number of lanes of a subgroup.
     pub subgroup: [u32; 2],
@@ -199,24 +198,24 @@ pub struct Card {
     pub cooperative: Vec<Cooperative>,
 }
 
-/// Restrictions that a test puts on a GPU. With lower limits, even small arrays are split in the way that otherwise
-/// only large arrays are. The flags allow or forbid 64-bit integers, the clock, and features beyond WebGPU's defaults.
+/// Restrictions that a test puts on a GPU. Lower limits make the planner split even small arrays. The flags allow or
+/// forbid 64-bit integers, the clock, and features beyond WebGPU's defaults.
 #[derive(Clone, Copy)]
 #[cfg_attr(not(feature = "gpu"), allow(dead_code, reason = "only a GPU has such limits"))]
 pub(crate) struct Shrink {
     pub max_binding: u64,
     pub max_groups: u32,
     pub int64: bool,
-    /// The conversions of f16 to use instead of the conversions that the probe (a test of the device's arithmetic)
-    /// found to be right. If this is set, kernels do not use `fma`.
+    /// The conversions of f16 to use, or `None` for the conversions that a test of the device's arithmetic has found
+    /// correct. If this is set, kernels do not use `fma`.
     pub half: Option<Half>,
     pub clock: bool,
     /// Whether kernels compute `fma` with f64 operations ([`MultiplyAdd::InF64`]).
     pub fma_in_f64: bool,
-    /// Whether to request only WebGPU's default limits and no optional feature from the driver, so that wgpu itself
-    /// enforces them.
+    /// Whether to request only WebGPU's default limits and no optional feature from the driver, so that wgpu enforces
+    /// these limits.
     pub webgpu: bool,
-    /// The tiles of wide products, which replace the tiles from the table of vendors.
+    /// The tiles of wide matrix products, or `None` for the tiles of the device's vendor.
     pub tiles: Option<Tiles>,
     /// Whether a software driver counts as a device that skips branches ([`Caps::skips_branches`]).
     pub skips_branches: bool,
@@ -224,7 +223,7 @@ pub(crate) struct Shrink {
 
 #[cfg(any(feature = "gpu", feature = "testing"))]
 impl Shrink {
-    /// No restriction. Tests start from this value and change a field.
+    /// No restriction. Tests start from this value and change some fields.
     pub const NONE: Shrink = Shrink {
         max_binding: u64::MAX,
         max_groups: u32::MAX,
@@ -245,9 +244,8 @@ impl Shrink {
     }
 }
 
-/// The workgroup size for which kernels are written, unless a device allows fewer invocations. It is the maximum that
-/// WebGPU's default limits guarantee. In a reduction, each invocation computes one partial result. Another size would
-/// therefore change the order of additions, and so the bits of a result.
+/// The number of invocations of a workgroup, unless a device allows fewer: the maximum that WebGPU's default limits
+/// guarantee. Changing it changes the order in which a reduction adds, and so the bits of results.
 const GROUP: usize = 256;
 
 /// The maximum number of elements that one invocation of a row kernel holds in registers, so that registers are not
@@ -255,10 +253,10 @@ const GROUP: usize = 256;
 pub(crate) const MOST_HELD: usize = 64;
 
 impl Caps {
-    /// Returns the tile that a workgroup computes by cooperative matrices (small products that a subgroup computes as
-    /// one instruction, here f16 with f32 sums), for a product of `batch` matrices of `m × n` elements. Returns `None`
-    /// if the device has no matrices of side 16 or 8, if the kernel does not fit the device, or if the result is a single
-    /// column: then all but one column of a tile would be empty.
+    /// Returns the tile that a workgroup computes for a product of `batch` matrices of `m × n` elements, by cooperative
+    /// matrices: small products of f16 with f32 sums that a subgroup computes as one instruction. Returns `None` if the
+    /// device has none of side 16 or 8, if the kernel does not fit the device, or if the result has a single column, because
+    /// all other columns of the tile would be empty.
     pub(crate) fn blocks(&self, batch: usize, m: usize, n: usize) -> Option<CooperativeTile> {
         if n == 1 {
             return None;
@@ -268,8 +266,8 @@ impl Caps {
             self.cooperative.iter().any(is_it)
         };
         let side = [16, 8].into_iter().find(|side| has(*side))?;
-        // a workgroup must be large enough for all subgroups of the tile, even if each has the maximum size, because
-        // only the driver decides their size. On every device, the number of lanes is a power of two
+        // The driver decides the size of a subgroup, so the workgroup must have enough invocations for the maximum
+        // size. The size is a power of two on every device.
         let lanes = self.subgroup[1] as usize;
         let fits = |b: &CooperativeTile| b.count() * lanes <= self.group() && b.memory() <= self.workgroup_memory;
         let is_busy = |b: &CooperativeTile| {
@@ -280,13 +278,13 @@ impl Caps {
         all.into_iter().find(|b| lanes.is_power_of_two() && lanes > 1 && fits(b) && is_busy(b))
     }
 
-    /// Returns whether products of f16 use cooperative matrices.
+    /// Returns whether products of f16 use cooperative matrices (small products that a subgroup computes as one
+    /// instruction).
     pub(crate) fn has_blocks(&self) -> bool {
         self.blocks(1, 1, 2).is_some()
     }
 
-    /// Returns the capabilities of a typical graphics card, for tests that plan without running. The machine need not
-    /// have such a card.
+    /// Returns the capabilities of a typical graphics card. Tests use them to plan on machines without such a card.
     #[cfg(feature = "testing")]
     pub(crate) fn card(name: &str) -> Caps {
         Caps {
@@ -326,13 +324,13 @@ impl Caps {
         1 << most.ilog2()
     }
 
-    /// Returns the size of the workgroups in which the device's kernels run.
+    /// Returns the number of invocations per workgroup with which the device's kernels run.
     pub(crate) fn group(&self) -> usize {
         Caps::group_within(self.workgroup)
     }
 }
 
-/// Capabilities with their number, which represents them in the key of a plan. Equal capabilities have equal numbers,
+/// Capabilities with a number that represents them in the keys of cached plans. Equal capabilities have equal numbers,
 /// so their devices share plans.
 #[derive(Clone, Debug)]
 pub(crate) struct NumberedCaps {
@@ -341,8 +339,7 @@ pub(crate) struct NumberedCaps {
 }
 
 impl NumberedCaps {
-    /// Assigns a number to capabilities: the number of equal capabilities if this process has seen them before, or else
-    /// the next free number.
+    /// Assigns a number to capabilities. Capabilities that this process has seen before get the same number again.
     pub fn new(caps: Caps) -> NumberedCaps {
         static KNOWN: Mutex<Vec<Caps>> = Mutex::new(Vec::new());
         let mut known = KNOWN.lock().unwrap_or_else(|e| e.into_inner());

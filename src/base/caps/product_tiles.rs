@@ -1,11 +1,10 @@
-//! The tiles of wide matrix products on a GPU, as data, and the table of which tiles the devices of each vendor use. A
-//! product is wide if its result covers more than an eighth of a 64 × 64 tile. The choice of a tile does not change a
-//! bit of a result. Each entry of the table names the source of its tile; only NVIDIA's was chosen by measurements on a
-//! graphics card.
+//! The tiles of wide matrix products on a GPU, and the table of the tiles for each vendor's devices. A product is wide
+//! if its result covers more than an eighth of a 64 × 64 tile. The choice of a tile does not change a bit of a result.
+//! Only NVIDIA's tile was chosen by measurements on a graphics card.
 
 use std::fmt;
 
-/// The part of a wide product that a GPU workgroup computes, and how its invocations share that part.
+/// The part of a wide matrix product that a GPU workgroup computes, and how its invocations share that part.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Tile {
     /// Rows of the result.
@@ -14,30 +13,31 @@ pub struct Tile {
     pub columns: u8,
     /// The number of matrices of a batch that the tile covers: 1, unless the matrices are small.
     pub matrices: u8,
-    /// The rows and the columns that one invocation computes, 4 or 8 each. In the tiles of narrow products, one
-    /// invocation computes one element.
+    /// The rows and the columns that one invocation computes, 4 or 8 each. In tiles of narrow products, an invocation
+    /// computes one element (`[1, 1]`).
     pub each: [u8; 2],
-    /// The number of elements along k that workgroup memory holds at a time.
+    /// The number of elements along k (the summed axis) that workgroup memory holds at a time.
     pub depth: u8,
     /// The number of elements along k that the body of the shader's inner loop multiplies. It divides `depth`. A longer
     /// body needs fewer instructions for the loop, but takes longer to compile.
     pub unrolled: u8,
-    /// Whether workgroup memory pads each column of the left operand and each row of the right operand by a vector of
-    /// four elements. The padding avoids bank conflicts: neighbouring invocations write one element each of
-    /// neighbouring columns or rows, and the padding places these elements in different banks.
+    /// Whether workgroup memory pads each column of the left operand and each row of the right operand by four
+    /// elements. The padding avoids bank conflicts when neighbouring invocations write to neighbouring columns or rows.
     pub padded: bool,
 }
 
-/// The part of a product of f16 that a GPU workgroup computes by cooperative matrices, and how its subgroups divide it
-/// (`shaders/matmul_cooperative.wgsl`). On an H100, hand-written kernels for 4,096 × 4,096 × 4,096 ran at 144 TFLOP/s
-/// with small tiles and at 218 with large ones, and more slowly if subgroups computed other blocks. A hand-written kernel
-/// with large tiles takes 613 µs. It takes 359 µs if it stores nothing in workgroup memory, and 388 µs without the
-/// products. The library's kernel takes 648 µs.
+/// The part of an f16 product that a GPU workgroup computes by cooperative matrices, which are small products that a
+/// subgroup computes as one instruction (`shaders/matmul_cooperative.wgsl`).
+///
+/// Measured on an H100 with hand-written kernels for a product of 4,096 × 4,096 × 4,096: 144 TFLOP/s with small tiles,
+/// 218 TFLOP/s with large ones, and less if subgroups computed other blocks. With large tiles, a kernel took 613
+/// µs. It took 359 µs if it stored nothing in workgroup memory, and 388 µs without the products. The library's kernel takes
+/// 648 µs.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct CooperativeTile {
     /// The side of the small matrices that a subgroup multiplies as one operation: 8 or 16.
     pub side: u8,
-    /// The number of rows of the tile, which is also its number of columns: [`CooperativeTile::SMALL`] or
+    /// The number of rows of the tile, equal to its number of columns: [`CooperativeTile::SMALL`] or
     /// [`CooperativeTile::LARGE`].
     pub tile: u8,
 }
@@ -46,7 +46,7 @@ impl CooperativeTile {
     pub const SMALL: u8 = 64;
     pub const LARGE: u8 = 128;
 
-    /// Returns the number of rows and the number of columns of the result that one subgroup computes.
+    /// Returns the number of rows and of columns of the result that one subgroup computes.
     pub fn block(self) -> [usize; 2] {
         [self.tile as usize / 2, 32]
     }
@@ -57,42 +57,40 @@ impl CooperativeTile {
         (self.tile as usize / rows) * (self.tile as usize / columns)
     }
 
-    /// Returns the number of elements along k that workgroup memory holds at a time.
+    /// Returns the number of elements along k (the summed axis) that workgroup memory holds at a time. On an H100, a
+    /// hand-written kernel with small tiles took 21.4 µs with 32 and 18.9 µs with 64 for a product of 1,024 × 1,024 × 1,024.
     pub fn depth(self) -> usize {
         64
     }
 
-    /// Returns two sizes of the part of workgroup memory that holds one factor, in elements: its total size, and the
-    /// distance between the first elements of two neighbouring lines. If `along_k` is true, a line holds the elements
-    /// of one row or column, for all indices along k. Otherwise, it holds the elements that share one index along k.
-    /// The distance is eight more than the length of a line, so that the rows of a small matrix begin in different
-    /// banks, at multiples of 16 bytes.
+    /// Returns the total size of one factor in workgroup memory, and the distance between the starts of two
+    /// neighbouring lines, in elements. A line has the elements of one row or column if `along_k` is true, otherwise
+    /// the elements with the same index along k. The distance is eight more than a line's length, so that the rows of a
+    /// small matrix begin in different banks.
     pub fn halves(self, along_k: bool) -> [usize; 2] {
         let [length, count] = if along_k { [self.depth(), self.tile.into()] } else { [self.tile.into(), self.depth()] };
         [(length + 8) * count, length + 8]
     }
 
-    /// Returns the maximum number of bytes of workgroup memory that the kernel uses. The memory holds both factors in
-    /// f16, and one small matrix of each subgroup in f32, whose rows are four elements longer than necessary.
+    /// Returns the maximum number of bytes of workgroup memory that the kernel uses: for two factors in f16, and for
+    /// one small f32 matrix of each subgroup, with rows padded by four elements.
     pub fn memory(self) -> usize {
         let side = self.side as usize;
         2 * 2 * self.halves(true)[0] + 4 * self.count() * side * (side + 4)
     }
 }
 
-/// The tiles that a device uses, by the element type of the product.
+/// The tiles of matrix products on a device, by the element type of the product.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Tiles {
     /// The tile for products of f32, and of integers of at most 32 bits.
     pub single: Tile,
-    /// The tile for products of f16 and bf16. An element has half as many bytes to load as an f32, but is multiplied as
-    /// f32.
+    /// The tile for products of f16 and bf16, whose elements are multiplied as f32.
     pub half: Tile,
     /// The tile for products that are too small for the tiles above.
     pub plain: Tile,
-    /// The minimum number of tiles of a product that uses the tiles `single` and `half`. Smaller products use smaller
-    /// tiles, so that no part of the device is idle. With 0, every wide product uses these tiles; tests set it to compare
-    /// tiles.
+    /// The minimum number of `single` or `half` tiles in a product that uses them. Smaller products use smaller tiles,
+    /// so that no part of the device is idle. With 0, which tests use, every wide product uses these tiles.
     pub busy: usize,
     /// The length of k from which on `busy` tiles are enough. A product of a shorter k needs more tiles in proportion, so
     /// that the loads at the start of a tile and the stores at its end are a small part of the work.
@@ -103,16 +101,16 @@ const fn tile(rows: u8, columns: u8, each: [u8; 2], depth: u8) -> Tile {
     Tile { rows, columns, matrices: 1, each, depth, unrolled: 4, padded: true }
 }
 
-/// The tiles for the adapters of one vendor.
+/// The tiles for the GPUs of one vendor.
 #[derive(Clone, Copy, Debug)]
 pub struct Vendor {
-    /// The name of the vendor, or of the group of adapters.
+    /// The name of the vendor, or of a group of devices such as software drivers.
     pub name: &'static str,
-    /// The PCI vendor ID. It is `None` for software drivers, and in the entry for all other vendors.
+    /// The PCI vendor ID, or `None` for software drivers and for the entry for all other vendors.
     pub id: Option<u32>,
-    /// The tiles that the vendor's adapters use.
+    /// The tiles that the vendor's devices use.
     pub tiles: Tiles,
-    /// Why these tiles were chosen, such as a measurement, or another project that uses them.
+    /// Why these tiles were chosen, such as a measurement or another project that uses them.
     pub source: &'static str,
 }
 
@@ -120,8 +118,8 @@ pub struct Vendor {
 /// H100).
 const BUSY: usize = 128;
 
-/// The minimum number of tiles for a software driver. It is two, because on such a driver a tile with twice the
-/// elements of [`Tile::PLAIN`] takes about as long as the plain tile.
+/// The minimum number of tiles for a software driver, on which a tile with twice the elements of [`Tile::PLAIN`] takes
+/// about as long as the plain tile.
 const BUSY_SOFTWARE: usize = 2;
 
 const fn vendor(name: &'static str, id: Option<u32>, tile: Tile, source: &'static str) -> Vendor {
@@ -139,7 +137,7 @@ const VENDOR_OF_OTHERS: Vendor = vendor(
     "counted: the largest tile with 32 sums a lane in the 16 KiB and the 256 invocations that WebGPU promises",
 );
 
-/// The table of tiles by vendor.
+/// The table of tiles of wide matrix products, by vendor.
 pub const VENDORS: [Vendor; 6] = [
     Vendor {
         name: "NVIDIA",
@@ -175,8 +173,8 @@ pub const VENDORS: [Vendor; 6] = [
 const SOFTWARE: usize = 4;
 
 impl Tile {
-    /// The tile of products that are too small for the device's own tile, and of products with 8-byte elements. With
-    /// 8-byte elements, larger tiles would need more words than an invocation has registers.
+    /// The tile of products that are too small for the device's own tile, and of all products with 8-byte elements. For
+    /// larger tiles of 8-byte elements, an invocation has too few registers.
     pub(crate) const PLAIN: Tile = tile(64, 64, [4, 4], 16);
     /// The tile that needs the fewest resources, for devices that cannot use [`Tile::PLAIN`].
     pub(crate) const LEAST: Tile = tile(32, 32, [4, 4], 16);
@@ -186,9 +184,9 @@ impl Tile {
         Tile::PLAIN
     }
 
-    /// Returns the tile of narrow products: `batch` matrices of `m × n` elements. Each of `lanes` invocations computes
-    /// one element. The numbers of rows and columns of the tile are powers of two. If a matrix has fewer elements than
-    /// there are invocations, the tile covers several matrices.
+    /// Returns the tile of narrow products of `batch` matrices of `m × n` elements. Each of `lanes` invocations
+    /// computes one element. If a matrix has fewer elements than there are invocations, the tile covers several
+    /// matrices. The numbers of rows and columns are powers of two.
     pub(crate) fn narrow(batch: usize, [m, n]: [usize; 2], lanes: usize, depth: u8) -> Tile {
         let short = m.min(n).next_power_of_two().min(lanes);
         let rest = lanes / short;
@@ -198,35 +196,35 @@ impl Tile {
         Tile { rows, columns, matrices, each: [1, 1], depth, unrolled: depth, padded: true }
     }
 
-    /// Returns the number of elements of the tile in one matrix of the result.
+    /// Returns the number of elements that the tile covers in one matrix of the result.
     pub fn elements(self) -> usize {
         self.rows as usize * self.columns as usize
     }
 
-    /// Returns the number of invocations of the workgroup.
+    /// Returns the number of invocations of the workgroup that computes the tile.
     pub fn invocations(self) -> usize {
         self.matrices as usize * self.elements() / (self.each[0] as usize * self.each[1] as usize).max(1)
     }
 
-    /// Returns how many vectors of four elements an invocation fetches of each of the two operands in one step along k.
+    /// Returns how many vectors of four elements an invocation loads from each of the two operands in one step along k
+    /// (the summed axis).
     #[cfg(any(feature = "testing", feature = "gpu"))]
     pub(crate) fn fetched(self) -> [usize; 2] {
         let vectors = |side: u8| side as usize * self.matrices as usize * self.depth as usize / 4;
         [self.rows, self.columns].map(|side| vectors(side).div_ceil(self.invocations().max(1)))
     }
 
-    /// Returns how many vectors of one column (of the left operand) or row (of the right one) are fetched at the same
-    /// time.
+    /// Returns how many vectors of one column of the left operand, or of one row of the right operand, are loaded at
+    /// the same time.
     fn neighbours(self) -> usize {
         self.invocations() / (self.depth as usize).max(1)
     }
 
-    /// Returns the size in bytes of the workgroup memory that the tile uses, for elements that occupy `word` bytes
-    /// there.
+    /// Returns the size in bytes of the workgroup memory that the tile uses, for elements of `word` bytes.
     pub fn memory(self, word: usize) -> usize {
         let depth = self.depth as usize;
         let of = |side: u8| match self.each {
-            // padding by one element makes a line begin in another memory bank than the line before it
+            // pad each row or column by one element, so that it begins in another memory bank than the previous one
             [1, 1] => side as usize * self.matrices as usize * (depth + 1),
             _ => depth * (side as usize + if self.padded { 4 } else { 0 }),
         };
@@ -234,17 +232,17 @@ impl Tile {
         [self.rows, self.columns].map(|side| (of(side) * word).next_multiple_of(16)).iter().sum()
     }
 
-    /// Returns the tile for elements of `word` bytes on a device with `group` invocations per workgroup and `memory`
-    /// bytes of workgroup memory. If the tile fits only without padding, the returned tile has no padding. Returns
-    /// `None` if the device cannot use the tile.
+    /// Returns the tile if a device with `group` invocations per workgroup and `memory` bytes of workgroup memory can
+    /// use it for elements of `word` bytes. If it fits only without padding, returns it without padding. Returns `None`
+    /// if the device cannot use it.
     pub(crate) fn within(self, word: usize, group: usize, memory: usize) -> Option<Tile> {
         let fits = |t: &Tile| t.invocations() <= group && t.memory(word) <= memory;
         [self, Tile { padded: false, ..self }].into_iter().find(fits)
     }
 
-    /// Returns whether the shader can be generated for the tile. The invocations must share the result and the fetched
-    /// elements equally. The 256 elements along k that are added one after another must be a whole number of steps of
-    /// `depth` elements.
+    /// Returns whether a shader can be generated for the tile. The invocations must share the result and the loaded
+    /// elements equally, and 256 elements along k (the summed axis) must be a whole number of steps of `depth`
+    /// elements.
     pub(crate) fn is_valid(self) -> bool {
         let [down, across] = self.each;
         if self.each == [1, 1] {
@@ -262,7 +260,7 @@ impl Tile {
             && parts.iter().all(|(side, _)| (*side as usize / 4).is_multiple_of(neighbours))
     }
 
-    /// Returns the tile as one number.
+    /// Returns the tile packed into one number, one byte for each field.
     #[cfg(feature = "gpu")]
     pub(crate) fn word(self) -> u64 {
         let Tile { rows, columns, matrices, each: [down, across], depth, unrolled, padded } = self;
@@ -284,7 +282,7 @@ impl fmt::Display for Tile {
 }
 
 impl Tiles {
-    /// Returns the tiles of an adapter according to the table.
+    /// Returns the tiles of a GPU, given its PCI vendor ID, or of a software driver.
     #[cfg(any(feature = "testing", feature = "gpu"))]
     pub(crate) fn of_adapter(vendor: u32, software: bool) -> Tiles {
         let row = match software {
@@ -294,18 +292,18 @@ impl Tiles {
         row.tiles
     }
 
-    /// The tiles for an unknown vendor. A device without workgroups also has these tiles, but ignores them.
+    /// The tiles for an unknown vendor. A CPU also has them, but does not use them.
     pub(crate) const DEFAULT: Tiles = VENDOR_OF_OTHERS.tiles;
 
-    /// Returns whether a product of `batch` matrices with `m` rows and `n` columns uses `tile`, the device's preferred
-    /// tile. Each element of the product is a sum of `k` products.
+    /// Returns whether a product of `batch` matrices of `m × n` elements uses `tile`, the device's preferred tile, or is
+    /// too small for it. Each element of the product is a sum of `k` products.
     pub(crate) fn takes(&self, tile: Tile, batch: usize, [m, n, k]: [usize; 3]) -> bool {
         let count = batch.saturating_mul(m / tile.rows as usize).saturating_mul(n / tile.columns as usize);
         let is_busy = count >= self.busy && count.saturating_mul(k) >= self.busy.saturating_mul(self.long);
         tile.elements() <= Tile::PLAIN.elements() || is_busy
     }
 
-    /// Returns the tile for a product. `is_half` is true for products of f16 or bf16.
+    /// Returns the preferred tile for a product. `is_half` is true for products of f16 or bf16.
     pub(crate) fn of(&self, is_half: bool) -> Tile {
         if is_half { self.half } else { self.single }
     }
@@ -320,7 +318,7 @@ mod tests {
         software_and_unknown_adapters_have_rows, a_short_product_needs_more_of_the_large_tiles
     }
 
-    /// WebGPU's default limits: invocations and bytes of memory of a workgroup.
+    /// WebGPU's default limits: invocations per workgroup, and bytes of workgroup memory.
     const LEAST: (usize, usize) = (256, 16 << 10);
 
     fn every_tile_has_a_shader() {
@@ -352,7 +350,8 @@ mod tests {
             let (group, memory) = LEAST;
             assert!(v.tiles.single.within(4, group, memory).is_some(), "{}", v.name);
         }
-        // a DX12 card reserves 32 of the 16 KiB, and then the plain tile with 8-byte elements does not fit
+        // a DX12 device reserves 32 of the 16 KiB of workgroup memory, so the plain tile with 8-byte elements does not
+        // fit
         assert_eq!(Tile::PLAIN.within(8, 256, 16_352), None);
         assert!(Tile::LEAST.within(8, 64, 16_352).is_some());
     }

@@ -1,9 +1,8 @@
 //! Conversion from f64 to 16-bit floats with a single rounding.
 
-/// Rounds to odd: if the value is between two f32 numbers, returns the number whose last bit is 1. Rounding the result
-/// to a 16-bit type then returns the same as rounding the f64 once. An f32 has more than two additional significand
-/// bits, so the result is the midpoint of two 16-bit numbers only if the f64 is exactly that midpoint. (The processor's
-/// conversion from f64 to f16 rounds twice, because it first rounds to the nearest f32.)
+/// Rounds to odd: if the value is between two f32 numbers, returns the number whose last bit is 1. Rounding that f32 to
+/// a 16-bit float then gives the same result as rounding the f64 once. Rounding to the nearest f32 first would round
+/// twice, and could return the wrong neighbour.
 pub(crate) fn to_odd(value: f64) -> f32 {
     let near = value as f32;
     if value.is_nan() || f64::from(near) == value || near.to_bits() & 1 == 1 {

@@ -2,13 +2,13 @@
 
 use super::{DType, NumberKind};
 
-/// The properties of a float type, as f64: see [`DType::finfo`].
+/// The properties of a float type, as f64 numbers: see [`DType::finfo`].
 #[derive(Clone, Copy, PartialEq, Debug)]
 #[non_exhaustive]
 pub struct FloatInfo {
     /// The number of bits.
     pub bits: usize,
-    /// The difference between 1 and the next larger number.
+    /// The machine epsilon: the difference between 1 and the next larger number.
     pub eps: f64,
     /// The largest finite number.
     pub max: f64,
@@ -31,7 +31,7 @@ pub struct IntegerInfo {
 }
 
 impl DType {
-    /// Returns the precision and the range of a float type, or `None` for other types.
+    /// Returns the precision and the range of a float type, like NumPy's `finfo`, or `None` for other types.
     ///
     /// ```
     /// use cupric::DType;
@@ -47,7 +47,7 @@ impl DType {
         Some(FloatInfo { bits: 8 * self.size(), eps, max, min: -max, smallest_normal })
     }
 
-    /// Returns the range of an integer type, or `None` for other types.
+    /// Returns the range of an integer type, like NumPy's `iinfo`, or `None` for other types.
     ///
     /// ```
     /// use cupric::DType;
@@ -60,9 +60,8 @@ impl DType {
         self.is_integer().then_some(IntegerInfo { bits: 8 * self.size(), max, min })
     }
 
-    /// Returns whether this type can be cast to `to` by the promotion rules, that is, whether [`DType::promote`] of the
-    /// two types is `to`. So integers of any size cast to every float type, as they do in operations, although large
-    /// integers are rounded.
+    /// Returns whether this type can be cast to `to` by the promotion rules, which means that [`DType::promote`] of the
+    /// two types is `to`. Integers of any size can be cast to every float type, although large integers are rounded.
     ///
     /// ```
     /// use cupric::DType::*;

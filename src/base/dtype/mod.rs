@@ -1,5 +1,5 @@
-//! Element types. [`DType`] names one at run time, [`Element`] is the trait of the corresponding Rust types, [`Scalar`]
-//! is a Rust number in an expression, and [`Compute`] is the type in which a kernel calculates.
+//! Element types. [`DType`] is an element type as a value, and [`Element`] is the trait of the corresponding Rust
+//! types. [`Scalar`] is a Rust number in an expression. [`Compute`] is the type in which a kernel calculates.
 
 #[cfg(any(feature = "text", feature = "serde"))]
 mod halves;
@@ -51,7 +51,7 @@ pub(crate) enum Compute {
 impl Compute {
     pub const COUNT: usize = 7;
 
-    /// Returns the size in bytes of one value of this type in the memory of a CPU kernel.
+    /// Returns the size in bytes of one value in a CPU kernel.
     pub fn size(self) -> usize {
         match self {
             Compute::Bool => 1,
@@ -60,12 +60,12 @@ impl Compute {
         }
     }
 
-    /// Returns the element type that has the same values and is stored without conversion.
+    /// Returns the element type with the same values.
     pub fn dtype(self) -> DType {
         [Bool, I32, U32, I64, U64, F32, F64][self as usize]
     }
 
-    /// Returns the name of the type in WGSL, which is also its Rust name.
+    /// Returns the name of the type, which is the same in WGSL and in Rust.
     pub fn name(self) -> &'static str {
         ["bool", "i32", "u32", "i64", "u64", "f32", "f64"][self as usize]
     }
@@ -74,10 +74,10 @@ impl Compute {
 use DType::*;
 
 impl DType {
-    /// All thirteen types, in the order of the enumeration.
+    /// All thirteen element types, in the order in which [`DType`] declares them.
     pub const ALL: [DType; 13] = [Bool, U8, I8, U16, I16, U32, I32, U64, I64, F16, BF16, F32, F64];
 
-    /// Returns the short name: `f32`, `u8`, `bool`, …
+    /// Returns the name of the element type: `f32`, `u8`, `bool`, …
     pub fn name(self) -> &'static str {
         self.facts().name
     }
@@ -112,12 +112,12 @@ impl DType {
         self.facts().kind == NumberKind::Unsigned
     }
 
-    /// Returns whether this is f16 or bf16, which compute in f32.
+    /// Returns whether this is f16 or bf16, with which kernels compute in f32.
     pub(crate) fn is_half(self) -> bool {
         self.is_float() && self.size() < 4
     }
 
-    /// Returns whether this is an integer narrower than the type in which it computes.
+    /// Returns whether this is an integer of 8 or 16 bits, with which kernels compute in 32 bits.
     pub(crate) fn is_narrow_integer(self) -> bool {
         self.is_integer() && self.size() < 4
     }
@@ -126,8 +126,8 @@ impl DType {
         self.facts().compute
     }
 
-    /// Returns the unsigned type of the same width, or bool for bool. Copies move elements as this type, so that they
-    /// preserve every bit of a NaN.
+    /// Returns the unsigned type of the same size, or bool for bool. A copy moves elements as this type, which
+    /// preserves every bit of a NaN.
     pub(crate) fn raw(self) -> DType {
         match self.size() {
             1 if self == Bool => Bool,
@@ -152,8 +152,8 @@ impl DType {
         }
     }
 
-    /// Returns the type of the `Matmul` node for a product of this type. Narrow integers and bool are multiplied and
-    /// summed as 32-bit integers, and cast back. f16 and bf16 keep their type, because kernels sum them in f32 anyway.
+    /// Returns the type in which matrices of this type are multiplied: 32-bit integers for narrow integers and bool,
+    /// which are cast back afterwards, and this type otherwise. (Kernels sum f16 and bf16 in f32 anyway.)
     pub(crate) fn dot(self) -> DType {
         if self == Bool {
             I32
@@ -164,14 +164,14 @@ impl DType {
         }
     }
 
-    /// Returns whether this is an integer type or bool, and `to` is an integer type that holds all its values.
+    /// Returns whether this is an integer type or bool, and `to` is an integer type that can represent all its values.
     pub(crate) fn widens_to(self, to: DType) -> bool {
         let (from, range) = (self.integer_range(), to.integer_range());
         !self.is_float() && to.is_integer() && range.0 <= from.0 && from.1 <= range.1
     }
 
-    /// Returns the smallest and the largest value of an integer type, and 0 and 1 for bool. The result has no meaning
-    /// for a float type, and no caller uses it.
+    /// Returns the smallest and the largest value of an integer type, or 0 and 1 for bool. For a float type, the result
+    /// has no meaning.
     pub(crate) fn integer_range(self) -> (i128, i128) {
         let bits = 8 * self.size();
         match self.facts().kind {
@@ -181,10 +181,10 @@ impl DType {
         }
     }
 
-    /// Returns the result type for operands of these two types, according to the promotion table of the Array API.
-    /// Pairs that the table does not have promote as follows: an integer and a float to the float, f16 and bf16 to f32,
-    /// and bool and any other type to the other type. Returns `None` if the two have no common type (u64 with a signed
-    /// integer type).
+    /// Returns the result type for operands of these two types, like NumPy's `promote_types`. The result is according
+    /// to the promotion table of the Array API, with these additions: an integer and a float promote to the float, f16
+    /// and bf16 to f32, and bool and any other type to the other type. Returns `None` for u64 and a signed integer
+    /// type, which have no common type.
     ///
     /// ```
     /// use cupric::DType::*;
@@ -203,22 +203,22 @@ impl DType {
             (F16, BF16) => Some(F32),
             (_, b) if b.is_float() => Some(b),
             (a, b) if a.is_signed_integer() == b.is_signed_integer() => Some(b),
-            // if only one type is signed, the result is the smallest signed type that holds both
+            // one type is signed and the other is not: the result is the smallest signed type that represents both
             (a, b) => {
                 let (signed, unsigned) = if a.is_signed_integer() { (a, b) } else { (b, a) };
                 if signed.size() > unsigned.size() {
                     return Some(signed);
                 }
-                // no signed type holds every u64
+                // for u64 this size is 16 bytes, which no type has, so there is no common type
                 let size = mutant!(promotion_row, 2 * unsigned.size().max(2), unsigned.size() + 1);
                 DType::ALL.into_iter().find(|dtype| dtype.is_signed_integer() && dtype.size() >= size)
             }
         }
     }
 
-    /// Returns whether NumPy's `same_kind` rule lets a value of this type be written into `to` without `astype`: bool
-    /// into every type, integers into floats and into other integers (but not signed into unsigned), and floats into
-    /// floats.
+    /// Returns whether NumPy's `same_kind` rule allows writing values of this type to an array of dtype `to` without
+    /// `astype`. It allows bool to every type, integers to floats and other integers (but not signed to unsigned), and
+    /// floats to floats.
     pub(crate) fn casts_same_kind(self, to: DType) -> bool {
         match (self, to) {
             (a, b) if a == b => true,
@@ -238,8 +238,8 @@ impl fmt::Display for DType {
     }
 }
 
-/// A Rust number in an expression. It has no element type of its own. It keeps its exact value until it is combined
-/// with an array. Then it usually adopts the array's element type, but a float turns an integer array into f32.
+/// A Rust number in an expression. It has no dtype and keeps its exact value until it is combined with an array. The
+/// result usually has the array's dtype, but a float and an integer array result in f32.
 #[derive(Clone, Copy, PartialEq, Debug)]
 #[non_exhaustive]
 pub enum Scalar {
@@ -252,7 +252,8 @@ pub enum Scalar {
 }
 
 impl Scalar {
-    /// Returns the type of an array made from this number alone: bool, i32 (i64 or u64 if i32 is too small), or f32.
+    /// Returns the dtype of an array made from this number alone: bool, i32 (or i64 or u64 if i32 is too small), or
+    /// f32.
     pub(crate) fn default_dtype(self) -> DType {
         match self {
             Scalar::Bool(_) => Bool,
@@ -264,9 +265,9 @@ impl Scalar {
     }
 
     /// Returns the common dtype of this number and an array of dtype `array`, by NumPy 2's rule for Python numbers. The
-    /// result is the array's dtype, with two exceptions: a float with an array of integers or bools results in f32, and
-    /// an integer with an array of bools in the integer's default dtype. Returns `None` only for an integer that the
-    /// array's integer dtype cannot hold.
+    /// result is the array's dtype, with two exceptions: a float and an array of integers or bools result in f32, and
+    /// an integer and an array of bools result in the integer's default dtype. Returns `None` for an integer that the
+    /// array's integer dtype cannot represent.
     pub(crate) fn promote_with(self, array: DType) -> Option<DType> {
         match self {
             Scalar::Bool(_) => Some(array),
@@ -298,8 +299,8 @@ impl Scalar {
         }
     }
 
-    /// Returns the bits of the number in the compute type of `dtype`, after a conversion to `dtype` by the rules of
-    /// Rust's `as`.
+    /// Converts the number to `dtype` by the rules of Rust's `as`, and returns the bits of the result in the type in
+    /// which kernels compute with `dtype`.
     pub(crate) fn bits(self, dtype: DType) -> u64 {
         let integer = || match self {
             Scalar::Float(_) => {
@@ -322,7 +323,7 @@ impl Scalar {
             U64 | I64 => integer() as u64,
             F16 => f16::from_f32(self.odd_f32()).to_f32().to_bits() as u64,
             BF16 => bf16::from_f32(self.odd_f32()).to_f32().to_bits() as u64,
-            // an integer is converted directly, because a detour through f64 would round twice
+            // convert an integer directly, because a conversion through f64 would round twice
             F32 => match self {
                 Scalar::Int(v) => (v as f32).to_bits() as u64,
                 Scalar::Bool(_) | Scalar::Float(_) => (self.as_f64() as f32).to_bits() as u64,
@@ -332,8 +333,8 @@ impl Scalar {
     }
 
     /// Returns the number as f32, rounded to odd: toward zero, with the last bit set if the value is not exact.
-    /// Rounding this f32 to f16 or bf16 yields the same value as rounding the number directly, because the set bit
-    /// keeps the f32 away from the midpoints between 16-bit numbers.
+    /// Rounding this f32 to f16 or bf16 gives the same result as rounding the number directly, because the set bit
+    /// keeps the f32 away from the midpoints between 16-bit floats.
     fn odd_f32(self) -> f32 {
         let (near, exact, beyond) = match self {
             Scalar::Int(v) => {
@@ -351,7 +352,7 @@ impl Scalar {
         mutant!(scalar_rounded_twice, near, f32::from_bits((near.to_bits() - beyond as u32) | 1))
     }
 
-    /// Returns the number with these bits in a compute type. This is the inverse of [`Scalar::bits`].
+    /// Returns the number that these bits represent in a compute type. This is the inverse of [`Scalar::bits`].
     pub(crate) fn from_bits(bits: u64, compute: Compute) -> Scalar {
         match compute {
             Compute::Bool => Scalar::Bool(bits & 0xff != 0),
@@ -379,19 +380,19 @@ pub(crate) mod sealed {
     pub trait Sealed {}
 }
 
-/// A Rust type that an array can hold. The trait is sealed. It is implemented for bool, the integers up to 64 bits,
-/// f16, bf16, f32 and f64.
+/// A Rust type that can be the element type of an array: bool, the integers of up to 64 bits, f16, bf16, f32 and f64.
+/// The trait is sealed.
 pub trait Element: Copy + Send + Sync + Default + PartialEq + fmt::Debug + sealed::Sealed + 'static {
-    /// The matching [`DType`].
+    /// The [`DType`] of this Rust type.
     const DTYPE: DType;
     /// Returns the elements as the bytes that an array stores, in the native byte order.
     #[doc(hidden)]
     fn bytes(elements: &[Self]) -> &[u8];
-    /// Returns the elements that the bytes of an array store, or `None` if there is not enough memory for them. A bool
+    /// Returns the elements that an array's bytes represent, or `None` if there is not enough memory for them. A bool
     /// is true if its byte is not 0.
     #[doc(hidden)]
     fn from_bytes(bytes: &[u8]) -> Option<Vec<Self>>;
-    /// Appends the elements that the bytes of an array store to the list `to`.
+    /// Converts an array's bytes to elements, and appends the elements to the list `to`.
     #[doc(hidden)]
     fn append(bytes: &[u8], to: &mut Vec<Self>);
     /// Returns the element as a number.
@@ -416,7 +417,7 @@ macro_rules! elements {
             fn append(bytes: &[u8], to: &mut Vec<Self>) {
                 match bytemuck::try_cast_slice(bytes) {
                     Ok(elements) => to.extend_from_slice(elements),
-                    // the bytes are not aligned for the element type
+                    // the bytes are not aligned for the element type, so read them one element at a time
                     Err(_) => to.extend(bytes.chunks_exact(size_of::<Self>()).map(bytemuck::pod_read_unaligned::<Self>)),
                 }
             }

@@ -1,4 +1,5 @@
-//! The properties of each dtype. A new dtype needs a row here, a variant of [`DType`](super::DType) and a Rust type.
+//! The table of the properties of each dtype. A new dtype needs a row here, a variant of [`DType`](super::DType) and a
+//! Rust type.
 
 use super::Compute;
 
@@ -8,8 +9,8 @@ pub(crate) enum NumberKind {
     Bool,
     Unsigned,
     Signed,
-    /// A float. `digits` is the number of bits of its significand after the binary point, and `lowest` is the smallest
-    /// exponent of its normal numbers.
+    /// A float type. `digits` is the number of bits of the significand after the binary point, and `lowest` is the
+    /// smallest exponent of a normal number.
     Float {
         digits: i32,
         lowest: i32,
@@ -18,14 +19,14 @@ pub(crate) enum NumberKind {
 
 /// The properties of a dtype.
 pub(crate) struct DTypeFacts {
-    /// The name in Rust, and in WGSL if WGSL has the type. The name in safetensors is the same name in capitals.
+    /// The name in Rust, and in WGSL if WGSL has the type.
     pub name: &'static str,
     pub kind: NumberKind,
     /// The size of an element in bytes.
     pub size: usize,
-    /// The type in which kernels compute.
+    /// The type in which kernels compute with elements of this dtype.
     pub compute: Compute,
-    /// The name in a `.npy` file, without the byte order. NumPy has no bf16.
+    /// The name in a `.npy` file, without the byte order, or `None` for bf16, which NumPy does not have.
     pub npy: Option<&'static str>,
     /// The name in a safetensors file.
     #[cfg_attr(not(feature = "safetensors"), expect(dead_code))]
@@ -47,7 +48,7 @@ const fn float(digits: i32, lowest: i32) -> NumberKind {
     NumberKind::Float { digits, lowest }
 }
 
-/// One row for each dtype, in the order of the enumeration.
+/// The properties of each dtype, in the order of the variants of `DType`.
 pub(super) static FACTS: [DTypeFacts; 13] = {
     use NumberKind::{Bool, Signed, Unsigned};
     [

@@ -1,11 +1,11 @@
-//! Argument types for axes, shapes and slices.
+//! Argument types for axes, shapes and slices, and their conversion from what a caller passes.
 
 use super::integers::{Given, Integer, Integers};
 use super::{AxisList, Fallible, Shape, fault, normalize_axis, size_of_shape};
 use crate::base::error::{ErrorKind, Fault};
 use std::ops::{Bound, RangeBounds};
 
-/// The axes that a caller names (some or all), and whether a reduction keeps them with length 1.
+/// The axes that a caller names (`None` for all), and whether a reduction keeps these axes with length 1.
 #[derive(Clone, PartialEq, Debug)]
 pub struct AxesArg {
     pub(crate) axes: Option<Given>,
@@ -13,7 +13,8 @@ pub struct AxesArg {
 }
 
 impl AxesArg {
-    /// Returns the named axes of an array with `ndim` axes, sorted. Fails if one is out of bounds or named twice.
+    /// Returns the numbers of the named axes of an array with `ndim` axes, sorted. Fails if an axis is out of bounds or
+    /// named twice.
     pub(crate) fn resolve(&self, ndim: usize) -> Fallible<AxisList> {
         let mut out = AxisList::new();
         let Some(given) = &self.axes else {
@@ -45,7 +46,7 @@ pub fn keep(axes: impl IntoAxes) -> AxesArg {
     AxesArg { keep: true, ..axes.into_axes() }
 }
 
-/// The axis of a sort, and whether the order is descending.
+/// The axis along which a sort runs, and whether the order is descending.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SortAxis {
     pub(crate) axis: isize,
@@ -64,8 +65,8 @@ pub fn descending(axis: impl IntoSortAxis) -> SortAxis {
     SortAxis { descending: true, ..axis.into_sort_axis() }
 }
 
-/// A type that names the axis of a sort: an [`Integer`] for ascending order (a negative one counts from the end), or
-/// the result of [`descending`] for such an integer.
+/// A type that names the axis of a sort: an [`Integer`] for ascending order (negative integers count from the end), or
+/// the result of [`descending`] for an integer.
 pub trait IntoSortAxis: sealed::SortAxis {
     #[doc(hidden)]
     fn into_sort_axis(self) -> SortAxis;
@@ -84,7 +85,7 @@ impl<T: Integer> IntoSortAxis for T {
     }
 }
 
-/// The axis of a scan, and which elements each result combines.
+/// The axis of a scan (such as a cumulative sum), and which elements each result combines.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ScanAxis {
     pub(crate) axis: isize,
@@ -93,8 +94,8 @@ pub struct ScanAxis {
     pub(crate) include_initial: bool,
 }
 
-/// Returns an argument that names an axis for a scan, and makes the scan begin at the end of the axis. Each result
-/// combines an element and all elements after it.
+/// Returns an argument that names an axis for a scan (such as a cumulative sum), and makes the scan begin at the end of
+/// the axis. Each result combines an element and all elements after it.
 ///
 /// ```
 /// use cupric::{array, reverse};
@@ -106,9 +107,9 @@ pub fn reverse(axis: impl IntoScanAxis) -> ScanAxis {
     ScanAxis { reverse: true, ..axis.into_scan_axis() }
 }
 
-/// Returns an argument that names an axis for a scan, and makes the scan exclusive. Each result combines only the
-/// elements before its position, without the element at that position. The first result is the value for no elements (0
-/// for a sum).
+/// Returns an argument that names an axis for a scan (such as a cumulative sum), and makes the scan exclusive: each
+/// result combines only the elements before its own position. The first result is the value for no elements (0 for a
+/// sum).
 ///
 /// ```
 /// use cupric::{array, exclusive};
@@ -120,8 +121,8 @@ pub fn exclusive(axis: impl IntoScanAxis) -> ScanAxis {
     ScanAxis { exclusive: true, ..axis.into_scan_axis() }
 }
 
-/// Returns an argument that names an axis for a scan, and makes the scan begin with an initial value, the result for no
-/// elements (0 for a sum). So the result has one more element along the axis than the operand.
+/// Returns an argument that names an axis for a scan (such as a cumulative sum), and puts the value for no elements (0
+/// for a sum) in front of the results. The result has one more element along the axis than the operand.
 ///
 /// ```
 /// use cupric::{array, include_initial};
@@ -133,9 +134,9 @@ pub fn include_initial(axis: impl IntoScanAxis) -> ScanAxis {
     ScanAxis { include_initial: true, ..axis.into_scan_axis() }
 }
 
-/// A type that names the axis of a scan: an [`Integer`] (a negative one counts from the end), or the result of
-/// [`reverse`], [`exclusive`] or [`include_initial`] for such an integer. These calls can be nested, but `exclusive`
-/// cannot be combined with `include_initial`.
+/// A type that names the axis of a scan: an [`Integer`] (negative integers count from the end), or the result of
+/// [`reverse`], [`exclusive`] or [`include_initial`] for an integer. These calls can be nested, but `exclusive` cannot
+/// be combined with `include_initial`.
 pub trait IntoScanAxis: sealed::ScanAxis {
     #[doc(hidden)]
     fn into_scan_axis(self) -> ScanAxis;
@@ -160,7 +161,7 @@ mod sealed {
     pub trait SortAxis {}
 }
 
-/// A type that names axes: [`Integers`] (negative ones count from the end), `..` for all axes, or the result of
+/// A type that names axes: [`Integers`] (negative integers count from the end), `..` for all axes, or the result of
 /// [`keep`] for any of these.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not name axes",
@@ -190,8 +191,8 @@ impl<T: Integers> IntoAxes for T {
     }
 }
 
-/// A type that names a shape: [`Integers`], each of which is the length of an axis. If the number of elements is known
-/// (`reshape`, `from_vec`), one length may be −1; it is then computed from the other lengths.
+/// A type that names a shape: [`Integers`], one length for each axis. Where the number of elements is known (`reshape`,
+/// `from_vec`), one length may be −1; it is then computed from the other lengths.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a shape",
     label = "an integer, or an array, slice, `Vec` or tuple of integers is needed here"
@@ -206,7 +207,7 @@ impl<T: Integers> IntoShape for T {
     }
 }
 
-/// Checks the shape argument for a new array. Any negative length is an error, even −1.
+/// Converts the shape argument for a new array. Returns an error for any negative length, even −1.
 pub(crate) fn shape_arg(shape: impl IntoShape) -> Fallible<Shape> {
     let given = shape.into_shape();
     if given.iter().any(|n| *n < 0) {
@@ -217,7 +218,8 @@ pub(crate) fn shape_arg(shape: impl IntoShape) -> Fallible<Shape> {
     Ok(shape)
 }
 
-/// Checks the shape argument of `reshape`, and replaces a −1 by the length that preserves the number of elements.
+/// Converts the shape argument of `reshape`, and replaces a length of −1 by the length that preserves the number of
+/// elements.
 pub(crate) fn reshape_arg(from: &[usize], given: &[isize]) -> Fallible<Shape> {
     let size = size_of_shape(from)?;
     let bad = || Fault::new(ErrorKind::Shape, format!("cannot reshape {from:?} into {given:?}"));
@@ -242,21 +244,22 @@ pub(crate) fn reshape_arg(from: &[usize], given: &[isize]) -> Fallible<Shape> {
     Ok(out)
 }
 
-/// Checks the shape argument for an array of `count` elements, and replaces a −1 by the length that gives this number.
+/// Converts the shape argument for an array of `count` elements, and replaces a length of −1 by the length that follows
+/// from `count`.
 pub(crate) fn filled_arg(count: usize, given: &[isize]) -> Fallible<Shape> {
     let lengths: Shape = given.iter().map(|n| n.unsigned_abs()).collect();
-    // a shape with too many elements is a separate error, whatever `count` is
+    // a shape with too many elements has an error of its own, whatever `count` is
     size_of_shape(&lengths)?;
     reshape_arg(&[count], given)
         .map_err(|f| Fault::new(f.kind, format!("{count} elements do not fill shape {given:?}")))
 }
 
-/// How a gather or scatter handles an out-of-bounds index. Along an axis of length 0 every index is an error.
+/// How a gather or scatter handles an out-of-bounds index. Along an axis of length 0, every index is an error.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[doc(hidden)]
 pub enum IndexMode {
-    /// An out-of-bounds index is an error. A CPU detects it before it writes anything. A GPU skips the store for this
-    /// index, and reports the error later.
+    /// An out-of-bounds index is an error. A CPU finds it before it writes anything. A GPU does not store the element
+    /// of this index, and reports the error later.
     Check,
     /// The index is clamped to the axis.
     Clip,
@@ -267,8 +270,8 @@ pub enum IndexMode {
 /// How a scattered write combines its value with the existing element.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Combine {
-    /// The value replaces the element. If several indices refer to one element, a CPU keeps the value that is last in C
-    /// order. On a device that runs WGSL, indices must be unique, because the order of writes is undefined there.
+    /// The value replaces the element. If several indices refer to one element, a CPU keeps the last value in C order.
+    /// In WGSL the order of writes is undefined, so indices must be unique there.
     Set,
     Add,
     Min,
@@ -276,7 +279,7 @@ pub(crate) enum Combine {
 }
 
 impl Combine {
-    /// Returns the name for printed plans.
+    /// Returns the name that printed plans use.
     pub fn name(self) -> &'static str {
         match self {
             Combine::Set => "set",
@@ -286,9 +289,8 @@ impl Combine {
         }
     }
 
-    /// Returns whether WGSL lacks an atomic operation for elements of `bytes` bytes. This is so for 64-bit minima and
-    /// maxima: a WGSL device combines the two 32-bit words of an element one after the other, which cannot give a
-    /// minimum or a maximum.
+    /// Returns whether WGSL has no atomic operation for elements of `bytes` bytes. This is so for 64-bit minima and
+    /// maxima, because WGSL has only 32-bit atomics, and combining the two words one after the other gives no minimum.
     pub fn lacks_wgsl_atomic(self, bytes: usize) -> bool {
         bytes == 8 && matches!(self, Combine::Min | Combine::Max)
     }
@@ -306,19 +308,19 @@ impl Combine {
 #[derive(Clone, Copy, PartialEq, Debug)]
 #[non_exhaustive]
 pub enum SliceItem {
-    /// One position. A negative one counts from the end. The result does not have this axis.
+    /// One position along an axis, which the result does not have. A negative position counts from the end.
     Index(isize),
     /// A range. Out-of-bounds limits are clamped to the axis, and a negative step runs backward.
     Range {
-        /// The first position. `None` is the first position of the axis, or the last for a negative step.
+        /// The first position. `None` means the first position of the axis, or the last one for a negative step.
         start: Option<isize>,
-        /// The position before which the range ends. `None` extends the range to the end of the axis, or to its start
-        /// for a negative step.
+        /// The position before which the range ends. `None` means that the range extends to the end of the axis, or to
+        /// its start for a negative step.
         end: Option<isize>,
-        /// The step. It must not be 0.
+        /// The distance between neighbouring positions. It must not be 0.
         step: isize,
     },
-    /// All axes that no other entry of the slice names, in full (NumPy's `...`).
+    /// All axes that no other entry of the slice names, in full, like NumPy's `...`.
     Ellipsis,
     /// A new axis of length 1.
     NewAxis,
@@ -336,12 +338,13 @@ impl From<NewAxis> for SliceItem {
 /// A slice entry that may have a step: `s![1..8;2]`.
 #[doc(hidden)]
 pub trait Stepped {
-    /// Returns the range with a step. An entry that is not a range becomes a range with step 0, which the slice
-    /// rejects.
+    /// Returns the range with a step. An entry that is not a range becomes a range with step 0, which is an error in a
+    /// slice.
     fn stepped(self, by: impl Integer) -> SliceItem;
 }
 
-/// Returns the slice entry of a range with a step. The exclusive end of an inclusive range depends on the direction.
+/// Returns the slice entry of a range with a step. For an inclusive range, the exclusive end depends on the sign of the
+/// step.
 fn range<T: Integer>(given: impl RangeBounds<T>, step: isize) -> SliceItem {
     let start = match given.start_bound() {
         Bound::Included(first) => Some(first.saturated()),
@@ -350,8 +353,8 @@ fn range<T: Integer>(given: impl RangeBounds<T>, step: isize) -> SliceItem {
     };
     let end = match given.end_bound() {
         Bound::Excluded(end) => Some(end.saturated()),
-        // the exclusive end would be 0 after the last element (`last` is −1), and −1 before the first element (`last`
-        // is 0 and the step is negative). Both would mean the other end of the axis, so `None` is the correct end
+        // `end` is exclusive, so it would be 0 if `last` is −1, and −1 if `last` is 0 and the step is negative. A slice
+        // would interpret these as the other end of the axis, so such a range gets the end `None`.
         Bound::Included(last) if step < 0 => last.saturated().checked_sub(1).filter(|end| *end != -1),
         Bound::Included(last) => last.saturated().checked_add(1).filter(|end| *end != 0),
         Bound::Unbounded => None,

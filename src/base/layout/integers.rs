@@ -1,5 +1,5 @@
-//! Integer arguments of any Rust type, alone or in a list. Shapes, axes, positions and sections all use these traits,
-//! so that they all accept the same types.
+//! Integer arguments of any Rust type, alone or in a list. All functions that take shapes, axes or positions use these
+//! traits.
 
 use smallvec::{SmallVec, smallvec};
 
@@ -11,8 +11,8 @@ mod sealed {
     pub trait Integers {}
 }
 
-/// An integer argument of any Rust type up to 64 bits, such as an axis (a negative one counts from the end), a length
-/// or a position.
+/// An integer argument of any Rust type of up to 64 bits, such as an axis (a negative one counts from the end), a
+/// length or a position.
 ///
 /// ```
 /// let x = cupric::array![[1., 2.], [3., 4.]];
@@ -26,8 +26,8 @@ mod sealed {
     label = "an integer of up to 64 bits is needed here"
 )]
 pub trait Integer: Copy + sealed::Integer {
-    /// Returns the integer, clamped to the range of `isize`. No array has an axis, a length or a position at either end
-    /// of that range, so an operation that rejects the clamped value also rejects the original.
+    /// Returns the integer, clamped to the range of `isize`. An integer outside this range is never a valid axis,
+    /// length or position, and neither is the clamped value.
     #[doc(hidden)]
     fn saturated(self) -> isize;
 }
@@ -39,7 +39,7 @@ pub trait Integer: Copy + sealed::Integer {
     label = "an integer, or an array, slice, `Vec` or tuple of integers is needed here"
 )]
 pub trait Integers: sealed::Integers {
-    /// Whether the type is a single integer, not a list.
+    /// Whether the type is a single integer instead of a list.
     #[doc(hidden)]
     const IS_ONE: bool = false;
     #[doc(hidden)]

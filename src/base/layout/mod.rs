@@ -1,9 +1,8 @@
 //! Shapes, strides and views, and all computation of element positions.
 //!
-//! A [`View`] is an affine map from the index of a result to the index of its operand: a slice, a permutation, a
-//! broadcast, a flip, a diagonal or sliding windows. A [`Layout`] maps an index to an element of a buffer: shape,
-//! strides (in elements, of any sign, 0 for a broadcast axis) and the offset of the element whose index is 0 along
-//! every axis.
+//! A [`View`] is an affine map from an index of a result to an index of its operand. Slices, permutations, broadcasts,
+//! flips, diagonals and sliding windows are views. A [`Layout`] maps an index to the position of an element in a
+//! buffer.
 
 mod args;
 mod integers;
@@ -25,10 +24,10 @@ use smallvec::{SmallVec, smallvec};
 pub(crate) type Shape = SmallVec<[usize; 6]>;
 /// Strides along axes, in elements.
 pub(crate) type Strides = SmallVec<[isize; 6]>;
-/// Axis numbers, normalised to `0..ndim`.
+/// Axis numbers, counted from 0.
 pub(crate) type AxisList = SmallVec<[usize; 6]>;
 
-/// Copies a list as `clone` does, but in a few instructions if it has at most two axes.
+/// Copies a list like `clone`, but in a few instructions if the list has at most two entries.
 #[inline]
 pub(crate) fn copied<T: Copy>(list: &SmallVec<[T; 6]>) -> SmallVec<[T; 6]> {
     match *list.as_slice() {
@@ -48,13 +47,13 @@ fn fault<T>(kind: ErrorKind, detail: impl Into<String>) -> Fallible<T> {
     Err(Fault::new(kind, detail))
 }
 
-/// Returns the number of elements of a shape. Fails beyond [`MAX_NDIM`] axes and beyond `isize::MAX` elements, because
-/// strides and positions are `isize`.
+/// Returns the number of elements of a shape. Returns an error for more than [`MAX_NDIM`] axes or more than
+/// `isize::MAX` elements, because strides and positions are `isize`.
 pub(crate) fn size_of_shape(shape: &[usize]) -> Fallible<usize> {
     if shape.len() > MAX_NDIM {
         return fault(ErrorKind::LimitExceeded, format!("{} axes; an array has at most {MAX_NDIM}", shape.len()));
     }
-    // an array with a length of 0 is empty, even if the product of its other lengths overflows
+    // an array with a length of 0 has no elements, even if the product of its other lengths overflows
     if shape.contains(&0) && shape.iter().all(|n| isize::try_from(*n).is_ok()) {
         return Ok(0);
     }
@@ -68,19 +67,18 @@ pub(crate) fn size_of_shape(shape: &[usize]) -> Fallible<usize> {
     Ok(size)
 }
 
-/// Returns the product of lengths, and saturates instead of overflowing. For a shape that [`size_of_shape`] has
-/// accepted, the result is always exact: an intermediate product can overflow only if one of the lengths is 0, and then
-/// the result is 0.
+/// Returns the product of lengths, or `usize::MAX` if it overflows. For a shape that [`size_of_shape`] has accepted,
+/// the result is exact.
 pub(crate) fn product<'a>(lengths: impl IntoIterator<Item = &'a usize>) -> usize {
     lengths.into_iter().fold(1, |size, n| size.saturating_mul(*n))
 }
 
-/// Returns the lengths of axes as arguments of a reshape.
+/// Returns the lengths of axes as the type that a reshape takes.
 pub(crate) fn lengths(shape: &[usize]) -> SmallVec<[isize; 6]> {
     shape.iter().map(|n| *n as isize).collect()
 }
 
-/// Returns the strides of a dense array of this shape in C order.
+/// Returns the strides of a contiguous array of this shape in C order.
 pub(crate) fn c_strides(shape: &[usize]) -> Strides {
     let mut strides: Strides = smallvec![0; shape.len()];
     let mut step = 1isize;
@@ -91,7 +89,7 @@ pub(crate) fn c_strides(shape: &[usize]) -> Strides {
     strides
 }
 
-/// Returns the shape to which two operands broadcast, by NumPy's rule.
+/// Returns the shape to which two shapes broadcast, by NumPy's rule.
 pub(crate) fn broadcast(a: &[usize], b: &[usize]) -> Fallible<Shape> {
     let ndim = a.len().max(b.len());
     let mut out: Shape = smallvec![0; ndim];
@@ -108,7 +106,7 @@ pub(crate) fn broadcast(a: &[usize], b: &[usize]) -> Fallible<Shape> {
     Ok(out)
 }
 
-/// Normalises an axis argument, which counts from the end if it is negative, to its number from the front.
+/// Converts an axis argument, which counts from the end if it is negative, to the axis number counted from 0.
 pub(crate) fn normalize_axis(axis: isize, ndim: usize) -> Fallible<usize> {
     let n = if axis < 0 { axis + ndim as isize } else { axis };
     if n < 0 || n >= ndim as isize {
@@ -117,7 +115,7 @@ pub(crate) fn normalize_axis(axis: isize, ndim: usize) -> Fallible<usize> {
     Ok(n as usize)
 }
 
-/// Returns the lowest and the highest position that the strides reach, relative to the element whose index is 0 along
+/// Returns the lowest and the highest position of an element in memory, relative to the element whose index is 0 along
 /// every axis. Returns `None` if the shape has no elements.
 pub(crate) fn span_of(shape: &[usize], strides: &[isize]) -> Option<(isize, isize)> {
     let (mut low, mut high) = (0isize, 0isize);
@@ -129,12 +127,12 @@ pub(crate) fn span_of(shape: &[usize], strides: &[isize]) -> Option<(isize, isiz
     (!shape.contains(&0)).then_some((low, high))
 }
 
-/// Returns the stride of several axes merged into one, in C order. Returns `None` if no single stride describes them,
-/// and 0 if all axes have length 1.
+/// Returns the stride with which several axes can be addressed as one merged axis, in C order. Returns `None` if one
+/// stride is not enough, and 0 if all axes have length 1.
 pub(crate) fn one_step(shape: &[usize], strides: &[isize]) -> Option<isize> {
     let mut found: Option<(isize, isize)> = None;
     for (n, s) in shape.iter().zip(strides).rev().filter(|(n, _)| **n != 1) {
-        // the stride that the next outer axis must have to merge with the axes so far
+        // the stride that this axis must have to be merged with the axes inside it
         let next = found.map_or(*s, |(_, next)| next);
         if *s != next {
             return None;
@@ -145,7 +143,7 @@ pub(crate) fn one_step(shape: &[usize], strides: &[isize]) -> Option<isize> {
     Some(found.map_or(0, |(step, _)| step))
 }
 
-/// Returns whether the elements are stored in C order without gaps. Empty arrays count as contiguous.
+/// Returns whether the elements are stored in C order without gaps. Arrays without elements count as contiguous.
 pub(crate) fn is_c_contiguous(shape: &[usize], strides: &[isize]) -> bool {
     let mut step = 1isize;
     for d in (0..shape.len()).rev() {
@@ -157,7 +155,7 @@ pub(crate) fn is_c_contiguous(shape: &[usize], strides: &[isize]) -> bool {
     true
 }
 
-/// The positions of an array's elements in its buffer.
+/// The positions of an array's elements in its buffer, as shape, strides and offset.
 #[derive(PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Layout {
     pub shape: Shape,
@@ -175,13 +173,12 @@ impl Clone for Layout {
 }
 
 impl Layout {
-    /// Returns a dense layout in C order that begins at the start of a buffer.
+    /// Returns a contiguous layout in C order that begins at the start of a buffer.
     pub fn c(shape: &[usize]) -> Layout {
         Layout { strides: c_strides(shape), shape: shape.into(), offset: 0 }
     }
 
-    /// Returns a dense layout that begins at the start of a buffer, in which `order[0]` is the axis with the largest
-    /// stride.
+    /// Returns a layout without gaps that begins at the start of a buffer. `order` lists the axes by descending stride.
     pub fn ordered(shape: &[usize], order: &[usize]) -> Layout {
         let mut strides: Strides = smallvec![0; shape.len()];
         let mut step = 1isize;
@@ -200,18 +197,18 @@ impl Layout {
         Layout::view_of(&self.strides, self.offset, view)
     }
 
-    /// Returns the layout of a view of elements that are stored with these strides from `offset`.
+    /// Returns the layout of a view of an array that is stored with these strides and this offset.
     pub fn view_of(strides: &[isize], offset: usize, view: &View) -> Layout {
         if view.shape.contains(&0) {
-            // the offset of an empty view may be outside the buffer, so the view gets a layout at offset 0
+            // the offset of a view without elements may be outside the buffer, so return a layout with offset 0
             return Layout::c(&view.shape);
         }
         let (strides, offset) = view.apply(strides, offset as isize);
         Layout { shape: copied(&view.shape), strides, offset: offset.max(0) as usize }
     }
 
-    /// Returns whether two indices may refer to the same element, as with broadcast axes or sliding windows. The test
-    /// is not exact: it also returns true for a few layouts without overlap.
+    /// Returns whether two indices may refer to the same element, as with broadcast axes or sliding windows. Also
+    /// returns true for a few layouts in which no two indices do.
     pub fn may_overlap_itself(&self) -> bool {
         if self.shape.contains(&0) || is_c_contiguous(&self.shape, &self.strides) {
             return false;
@@ -231,8 +228,8 @@ impl Layout {
         false
     }
 
-    /// Returns the layout in which the same elements, in C order, have another shape. Returns `None` if no strides can
-    /// express this, so that the elements must be copied.
+    /// Returns the layout of a reshape to the shape `to` without copying, or `None` if no strides can express the
+    /// reshape, so that the elements must be copied.
     pub fn reshape(&self, to: &[usize]) -> Option<Layout> {
         if self.shape.contains(&0) {
             return Some(Layout { shape: to.into(), strides: c_strides(to), offset: self.offset });
@@ -257,8 +254,8 @@ impl Layout {
                     k += 1;
                 }
             }
-            // two axes can be merged only if the stride of the first is the stride of the second times the length of
-            // the second
+            // two neighbouring axes can be merged only if the stride of the outer axis is the stride of the inner axis
+            // times its length
             for w in old[first..=i].windows(2) {
                 let (step, whole) = (self.strides[w[0]], self.strides[w[1]] * self.shape[w[1]] as isize);
                 if mutant!(flipped_axes_merged_by_reshape, step.abs() != whole.abs(), step != whole) {
@@ -276,9 +273,9 @@ impl Layout {
     }
 }
 
-/// Returns the storage order of an elementwise result: the order of its operands if they agree, otherwise C order.
-/// `order[0]` is the axis with the largest stride. An operand's axes of length 1 or stride 0 agree with any order. For
-/// the other axes, only the order of the strides' magnitudes counts.
+/// Returns the order in which an elementwise result is stored: the operands' order if they agree, otherwise C order.
+/// The returned list has the axes by descending stride. Signs of strides do not count, and neither do an operand's axes
+/// of length 1 or stride 0.
 pub(crate) fn common_order<'a>(shape: &[usize], operands: impl Iterator<Item = &'a [isize]> + Clone) -> AxisList {
     let c: AxisList = (0..shape.len()).collect();
     let of = |strides: &[isize]| -> AxisList {
@@ -298,7 +295,7 @@ pub(crate) fn common_order<'a>(shape: &[usize], operands: impl Iterator<Item = &
             return c;
         }
     }
-    // axes of length 1 go to the front, where they do not affect positions
+    // put axes of length 1 first, where they do not change the positions of elements
     let mut order: AxisList = c.iter().copied().filter(|d| !best.contains(d)).collect();
     order.extend(best);
     order
@@ -339,7 +336,7 @@ mod tests {
     }
 
     fn places_far_apart() {
-        // half of the bits of an index: 32, or 16 in WebAssembly
+        // half of the number of bits of an index: 32, or 16 in WebAssembly
         const HALF: u32 = usize::BITS / 2;
         let far = 1usize << (HALF + 1);
         let last = SliceItem::Index(-1);

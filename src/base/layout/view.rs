@@ -1,4 +1,4 @@
-//! Views as affine maps: slices, permutations, broadcasts, flips, diagonals, windows, splits.
+//! Views as affine maps from indices to indices: slices, permutations, broadcasts, flips, diagonals, windows, splits.
 
 use super::{AxesArg, AxisList, Fallible, Shape, SliceItem, Strides, copied, fault, normalize_axis, size_of_shape};
 use crate::base::error::{ErrorKind, Fault};
@@ -10,9 +10,10 @@ use smallvec::{SmallVec, smallvec};
 pub(crate) struct View {
     /// The shape of the result.
     pub shape: Shape,
-    /// For each axis of the operand, the operand's index at index 0 of the result.
+    /// For each axis of the operand, the index in the operand that belongs to index 0 of the result.
     pub offset: Strides,
-    /// The matrix of coefficients in C order: a row for each axis of the operand, a column for each axis of the result.
+    /// The matrix of coefficients in C order. It has a row for each axis of the operand, and a column for each axis of
+    /// the result.
     pub coef: SmallVec<[isize; 16]>,
 }
 
@@ -50,7 +51,8 @@ impl View {
             && self.coef.iter().enumerate().all(|(i, c)| *c == (i / n == i % n) as isize)
     }
 
-    /// Returns the composition of two views: `inner` is applied to the operand, and `self` to the result of `inner`.
+    /// Returns the composition of two views, which applies `inner` to the operand and then `self` to the result of
+    /// `inner`.
     pub fn after(&self, inner: &View) -> View {
         let (n, mid, m) = (self.shape.len(), inner.shape.len(), inner.offset.len());
         let mut out = View::zero(self.shape.clone(), m);
@@ -67,8 +69,8 @@ impl View {
         out
     }
 
-    /// Returns the same map for a result of shape `dims`, which is the shape of this view's result with `more`
-    /// dimensions appended. The operand's index does not depend on the appended dimensions.
+    /// Returns the same map for a result with `more` additional axes at the end, whose whole shape is `dims`. The
+    /// operand's index does not depend on the additional axes.
     pub fn widen(&self, more: usize, dims: &[usize]) -> View {
         let (n, m) = (self.shape.len(), self.offset.len());
         let mut out = View { offset: self.offset.clone(), ..View::zero(dims.into(), m) };
@@ -78,10 +80,10 @@ impl View {
         out
     }
 
-    /// Returns the strides and the offset of the result in the memory of an operand that is stored with `strides` and
+    /// Returns the strides and the offset of the view in the memory of an operand that has these `strides` and this
     /// `offset`.
     pub fn apply(&self, strides: &[isize], offset: isize) -> (Strides, isize) {
-        // use slices, because indexing a `SmallVec` is a function call
+        // use slices, because indexing a `SmallVec` directly is a function call
         let (n, offsets, coef) = (self.shape.len(), self.offset.as_slice(), self.coef.as_slice());
         let (mut out, mut base): (Strides, _) = (smallvec![0; n], offset);
         let steps = out.as_mut_slice();
@@ -151,7 +153,7 @@ impl View {
         Ok(v)
     }
 
-    /// Selects the elements at position 0 of the named axes, and removes these axes from the result.
+    /// Selects the elements at index 0 along the given axes, and removes these axes from the result.
     pub fn drop_axes(shape: &[usize], axes: &[usize]) -> View {
         let left: AxisList = (0..shape.len()).filter(|d| !axes.contains(d)).collect();
         let mut v = View::zero(left.iter().map(|d| shape[*d]).collect(), shape.len());
@@ -168,8 +170,8 @@ impl View {
         Ok(View::drop_axes(shape, axes))
     }
 
-    /// Selects the diagonal of two axes, as the last axis of the result. A positive `offset` starts the diagonal that
-    /// many positions along the second axis, and a negative one along the first.
+    /// Selects the diagonal of two axes, which becomes the last axis of the result. A positive `offset` moves the start
+    /// of the diagonal along the second axis, and a negative one along the first axis.
     pub fn diagonal(shape: &[usize], offset: isize, axis1: isize, axis2: isize) -> Fallible<View> {
         let (a, b) = (normalize_axis(axis1, shape.len())?, normalize_axis(axis2, shape.len())?);
         if a == b {
@@ -194,8 +196,8 @@ impl View {
         Ok(v)
     }
 
-    /// Selects all windows of `window` neighbours along `axis`. In the result, that axis counts the windows, and a new
-    /// last axis counts the elements of a window.
+    /// Selects all windows of `window` neighbouring elements along `axis`. In the result, `axis` counts the windows,
+    /// and a new last axis counts the elements of a window.
     pub fn sliding_windows(shape: &[usize], window: usize, axis: isize) -> Fallible<View> {
         let d = normalize_axis(axis, shape.len())?;
         if window == 0 || window > shape[d] {
@@ -221,7 +223,7 @@ impl View {
         if items.iter().filter(|i| matches!(i, SliceItem::Ellipsis)).count() > 1 {
             return fault(ErrorKind::Index, "a slice can contain at most one `...`");
         }
-        // for each axis of the result: the operand's axis (`None` for a new axis), the step, and the length
+        // one entry for each axis of the result: the operand's axis (`None` for a new axis), the step, and the length
         let mut out: SmallVec<[(Option<usize>, isize, usize); 6]> = smallvec![];
         let mut offset: Strides = smallvec![0; shape.len()];
         let mut axis = 0;
@@ -260,8 +262,8 @@ impl View {
                     let span = if step > 0 { last - first } else { first - last };
                     let len = if span > 0 { (span - 1) as usize / step.unsigned_abs() + 1 } else { 0 };
                     offset[axis] = if len > 0 { first } else { 0 };
-                    // along an axis of at most one element all steps are equivalent; 1 makes such views compare as
-                    // equal
+                    // along an axis of at most one element the step has no effect, and a step of 1 makes equal views
+                    // compare as equal
                     out.push((Some(axis), if len > 1 { step } else { 1 }, len));
                     axis += 1;
                 }
@@ -282,16 +284,16 @@ impl View {
         Ok(v)
     }
 
-    /// Returns the same map, but to a part of the operand that begins at position `begin` of an axis. The index into
-    /// the part is smaller by `begin` along that axis.
+    /// Returns the same map as a view of a part of the operand. The part begins at index `begin` of `axis`, so its
+    /// indices are smaller by `begin`.
     pub fn shifted(&self, axis: usize, begin: isize) -> View {
         let mut v = self.clone();
         v.offset[axis] -= begin;
         v
     }
 
-    /// Finds the only part that the view refers to, if the operand is cut along an axis into parts of these `lengths`.
-    /// Returns the number of the part and the map to it, or `None` if the view refers to several parts.
+    /// Finds the part that contains all elements of the view, if the operand is split along an axis into parts of these
+    /// `lengths`. Returns the number of the part and the view of it, or `None` if the elements are in several parts.
     pub fn only_part(&self, axis: usize, lengths: impl Iterator<Item = usize>) -> Option<(usize, View)> {
         let n = self.shape.len();
         let (mut first, mut last) = (self.offset[axis], self.offset[axis]);
@@ -310,8 +312,8 @@ impl View {
         None
     }
 
-    /// Returns the view that reshapes `from` to `to` by splitting axes, and by adding or dropping axes of length 1.
-    /// Returns `None` if axes must be merged.
+    /// Returns the view that reshapes `from` to `to`. This is possible if axes are only split, or if axes of length 1
+    /// are added or dropped. Returns `None` if axes must be merged.
     pub fn reshape(from: &[usize], to: &[usize]) -> Option<View> {
         if from.contains(&0) {
             return Some(View::zero(to.into(), from.len()));

@@ -1,9 +1,8 @@
-//! Compiles a kernel to a program (the terms are defined in `program.rs`): finds values with equal bits, emits the
-//! steps of each pass, and assigns each value to a register. A value that a later pass reads again is instead kept for
-//! a whole row, in scratch memory. The planner's schedule determines which pass computes a value and which values are
-//! kept. Buffers are bound later (`bind.rs`).
+//! Compiles a kernel to a program (see `program.rs`): finds values with equal bits, emits the steps that compute the
+//! values, and assigns each value to a register (scratch memory for one tile). A value that a later pass over the rows
+//! reads again is kept in scratch memory for a whole row.
 
-// the loops run over the indices of values, because several tables have an entry for each value
+// the loops run over the indices of values, because several lists are indexed by value
 #![allow(clippy::needless_range_loop)]
 
 mod step;
@@ -30,23 +29,23 @@ struct Assigner<'a> {
     aliased: &'a [bool],
     passes: Option<&'a Passes>,
     program: Program,
-    /// For each value, the index of the first value that has the same bits, which may be the value itself. A cast or
-    /// rounding that changes no bit is an alias of its operand, so it has neither a step nor a register.
+    /// For each value, the index of the first value with the same bits, which may be the value itself. A cast that
+    /// changes no bit has the same bits as its operand, so it needs neither a step nor a register.
     alias_of: SmallVec<[u8; 16]>,
-    /// The values that a later pass reads again. Bit `v` represents value `v`, as in all sets of this file.
+    /// The set of the values that a later pass (loop along the rows) reads again. Bit `v` represents value `v`.
     kept: u128,
-    /// The kept values that already have a row of scratch memory, as pairs of the value's index and the offset of the
-    /// row's first byte in the arena.
+    /// For each value that is kept for a whole row and already has scratch memory: the value's index, and the offset in
+    /// bytes of the memory in the arena.
     keeps: SmallVec<[(usize, usize); 2]>,
     arena: Arena,
-    /// The uniform values (one number for all indices) that already have a filled register. The first set contains the
-    /// values with a register for steps of the outer level. The second set contains the values with a register for
-    /// steps of the inner level (`program.rs` defines the levels).
+    /// The sets of uniform values (one number for all indices) whose register is already filled. The first set is for
+    /// registers that steps of the outer level (`kernel.outer`) read, the second for steps of the inner level (`outer ×
+    /// inner`).
     filled: [u128; 2],
 }
 
-/// Compiles a kernel to a program. `wanted` contains the sizes of tiles, the goal (to compute stores, or only to check
-/// indices) and the passes.
+/// Compiles a kernel to a program. `wanted` specifies the sizes of tiles, the passes, and whether to compute the stores
+/// or only to check indices.
 pub(super) fn assign(kernel: &Kernel, wanted: Request<'_>) -> Result<Program> {
     let count = kernel.values.len();
     if count > 128 {
@@ -75,8 +74,8 @@ pub(super) fn assign(kernel: &Kernel, wanted: Request<'_>) -> Result<Program> {
 }
 
 impl Assigner<'_> {
-    /// Fills `alias_of`. One loop over the values is enough, because [`validate`](crate::plan::kernel::validate) has
-    /// checked that the operands of a value come before it.
+    /// Fills `alias_of`. One loop over the values is enough, because a value's operands come before it, as
+    /// [`validate`](crate::plan::kernel::validate) has checked.
     fn find_aliases(&mut self) {
         let kernel = self.kernel;
         for (v, value) in kernel.values.iter().enumerate() {
@@ -91,8 +90,8 @@ impl Assigner<'_> {
             } else {
                 None
             };
-            // a cast of an outer value to an inner value is not an alias of the outer value, because inner steps read a
-            // copy of the outer value that is repeated along the row
+            // a cast from the outer to the inner level is not an alias of its operand: inner steps read a copy of an
+            // outer value, in which each element is repeated along the row
             let same = same.filter(|a| kernel.values[*a].inner == value.inner);
             self.alias_of.push(same.map_or(v as u8, |a| self.alias_of[a]));
         }
@@ -102,8 +101,8 @@ impl Assigner<'_> {
         self.alias_of[v] as usize
     }
 
-    /// Returns whether a value is uniform, that is, the same number for all indices at which it is computed. Uniform
-    /// values are scalars, constants, and loads with strides 0.
+    /// Returns whether a value is uniform, which means that it is the same number for all indices. Scalars, constants,
+    /// and loads with strides 0 are uniform.
     fn is_uniform(&self, v: usize) -> bool {
         let kernel = self.kernel;
         let value = &kernel.values[v];
@@ -126,19 +125,19 @@ impl Assigner<'_> {
         }
     }
 
-    /// Returns how many passes (loops along the rows of a reduction or scan) must have ended before a value can be
-    /// computed.
+    /// Returns how many passes (loops along the rows of a reduction or scan) must run before a value can be computed.
     fn after(&self, v: usize) -> usize {
         self.passes.map_or(0, |passes| passes.after[v] as usize)
     }
 
-    /// Returns a list of values from the schedule as a set of bits, with each alias replaced by its original value.
+    /// Converts a list of values from the schedule to a set of bits. Each value is replaced by the first value with the
+    /// same bits.
     fn set(&self, values: &[u16]) -> u128 {
         values.iter().fold(0, |set, v| set | 1 << self.alias_of(*v as usize))
     }
 
-    /// Returns the set of all values that a pass uses: the values that it computes, the values that it reads from an
-    /// earlier pass, and the outer values that its steps read.
+    /// Returns the set of all values that a pass (a loop along the rows) uses: the values that it computes, the values
+    /// that it takes from an earlier pass, and the outer values that its steps read.
     fn values_of_pass(&self, pass: &kernel::Pass) -> u128 {
         let values = &self.kernel.values;
         let operands = pass.computes.iter().flat_map(|v| values[*v as usize].op.operands());
@@ -149,8 +148,8 @@ impl Assigner<'_> {
     fn emit(&mut self) -> Result<()> {
         let kernel = self.kernel;
         let values = &kernel.values;
-        // the values that the program must compute: the values that it stores or, if it only checks indices, the values
-        // whose indices it checks
+        // the values that the program must compute: the stored values, or the values whose indices are checked if the
+        // program only checks indices
         let sinks: SmallVec<[usize; 4]> = match self.program.goal {
             Goal::Stores => kernel.stores.iter().flat_map(|s| s.operands()).collect(),
             Goal::CheckIndices => (0..values.len()).filter(|v| values[*v].op.checks()).collect(),
@@ -161,7 +160,7 @@ impl Assigner<'_> {
         }
         let inner_sinks =
             (0..values.len()).filter(|v| needed >> v & 1 == 1 && values[*v].inner).fold(0u128, |s, v| s | 1 << v);
-        // adds to `needed` the operands of all values in it, and their operands in turn, whether outer or inner
+        // add all direct and indirect operands of the values in `needed`
         for v in (0..values.len()).rev() {
             if needed >> v & 1 == 1 {
                 for a in values[v].op.operands() {
@@ -174,7 +173,7 @@ impl Assigner<'_> {
         self.kept = list.iter().fold(0, |kept, pass| kept | self.set(&pass.takes));
         let mut done = 0u128;
         for p in 0..=passes {
-            // the outer steps before pass `p` compute the values that depend on the first `p` passes; the steps after
+            // the outer steps before pass `p` compute the values that need only the first `p` passes; the steps after
             // the last pass compute the rest
             let from = self.program.steps.len();
             let flat = self.program.order == TileOrder::Flat;
@@ -210,9 +209,9 @@ impl Assigner<'_> {
         Ok(())
     }
 
-    /// For each value `a` that a value of `set` reads, writes the last of these readers to `last[a]`. Only readers of
-    /// the inner level count if `inner` is set, and otherwise only readers of the outer level. The register of `a` is
-    /// free after the step of its last reader. Does not change the other entries of `last`.
+    /// Sets `last[a]`, for each operand `a` of the values in `set`, to the last value that reads `a`. Only readers of
+    /// the inner level count if `inner` is true, otherwise only readers of the outer level. The register of `a` can be
+    /// freed after that reader.
     fn last_uses(&self, set: u128, inner: bool, last: &mut [u8; 128]) {
         let values = &self.kernel.values;
         for v in 0..values.len() {
@@ -224,7 +223,7 @@ impl Assigner<'_> {
         }
     }
 
-    /// Gives back the registers of the operands of `v` that no later value reads.
+    /// Frees the registers of those operands of `v` that no later value reads.
     fn release(&mut self, v: usize, last: &[u8; 128]) {
         let kernel = self.kernel;
         let level = self.level(kernel.values[v].inner);
@@ -247,8 +246,8 @@ impl Assigner<'_> {
         let values = &kernel.values;
         let set = self.values_of_pass(scheduled);
         let mut pass = TilePass::default();
-        // `u8::MAX` means that the register is never given back, because a reduction or a store reads it after all
-        // steps of the tile
+        // `u8::MAX` means that the register is never freed, because a reduction or a store reads it after all steps of
+        // the tile
         let mut last = [u8::MAX; 128];
         self.last_uses(set, true, &mut last);
         self.folds(scheduled, &mut pass, &mut last)?;
@@ -257,8 +256,8 @@ impl Assigner<'_> {
                 last[v] = u8::MAX;
             }
         }
-        // inner steps read an outer value from a register of the inner level, in which each element is repeated along
-        // its row
+        // Steps of the inner level (`outer × inner`) cannot read the register of an outer value directly. They read a
+        // second register, in which each element of the outer value is repeated along its row.
         for v in 0..values.len() {
             if set >> v & 1 == 1 && !values[v].inner {
                 if self.is_uniform(v) {
@@ -288,8 +287,8 @@ impl Assigner<'_> {
                     });
                     continue;
                 }
-                // the number of reduced or scanned rows that go through all passes together; with the order `Cols`,
-                // each of these rows is a column of a tile
+                // The number of rows of a reduction or scan that are processed together. With the order `Cols`, each of
+                // these rows is a column of a tile.
                 let rows = match self.program.order {
                     TileOrder::Cols => self.program.inner.cols,
                     TileOrder::Rows | TileOrder::Flat => self.program.inner.rows,
@@ -314,8 +313,8 @@ impl Assigner<'_> {
         Ok(())
     }
 
-    /// Adds to `pass` the reductions whose results are known at the end of the pass. Sets the entries in `last` of the
-    /// values that reductions and scans read, so that the registers of these values are never given back.
+    /// Adds to `pass` the reductions that end with the pass. Sets the entries of `last` for the values that reductions
+    /// and scans read, so that the registers of these values are never freed.
     fn folds(&mut self, scheduled: &kernel::Pass, pass: &mut TilePass, last: &mut [u8; 128]) -> Result<()> {
         let kernel = self.kernel;
         let values = &kernel.values;
@@ -324,9 +323,9 @@ impl Assigner<'_> {
             if let Op::Reduce(r) = &values[v].op {
                 r.inputs().iter().for_each(|a| last[self.alias_of(*a)] = u8::MAX);
                 let size = values[v].compute().size();
-                // a reduction may combine the same elements as an earlier reduction, and return only another component
-                // of the state. Then it is not computed again: its result is added to the results of the earlier
-                // reduction
+                // A reduction may combine the same elements as an earlier one and only return another component of its
+                // state, such as the index of a maximum. It is not computed again, but becomes another result of the
+                // earlier reduction.
                 let walk = first_of_walk.iter().position(|w| w.shares_walk(r));
                 let spec = if walk.is_none() { Some(self.fold(r)?) } else { None };
                 let slot = self.arena.lasting(self.program.outer.size() * size);
@@ -343,8 +342,8 @@ impl Assigner<'_> {
                 }
             }
             if let Op::Scan(r) = &values[v].op {
-                // if only the total of a scan is used, the scan is emitted after all other steps of the pass, so its
-                // operand must still be available then
+                // If only the total of a scan is used, the scan is emitted after all other steps of the pass. So the
+                // registers of its operands must not be freed before.
                 r.inputs().iter().for_each(|a| last[self.alias_of(*a)] = u8::MAX);
             }
         }
@@ -365,7 +364,7 @@ impl Assigner<'_> {
         Ok(spec)
     }
 
-    /// Adds a scan to the program, and returns its index there.
+    /// Adds a scan to the program, and returns its index in `Program::scans`.
     fn scan(&mut self, r: &KernelReduction, compute: Compute) -> Result<usize> {
         let width = if self.program.order == TileOrder::Cols { self.program.inner.cols } else { 1 };
         let Some(mut spec) = ScanSpec::new(r, compute, self.kernel.inner_size(), width) else {
@@ -379,8 +378,8 @@ impl Assigner<'_> {
         Ok(self.program.scans.len() - 1)
     }
 
-    /// Returns the id of a value: the index of the value's pointer in `Frame::at` (`tiles.rs`). If `inner` is set,
-    /// returns the id for steps of the inner level, where an outer value has a second pointer.
+    /// Returns the id of a value, which is the index of its pointer in `Frame::at` (`tiles.rs`). If `inner` is true,
+    /// returns the id that steps of the inner level use, for which an outer value has a second pointer.
     fn register_id(&self, v: usize, inner: bool) -> usize {
         let values = &self.kernel.values;
         if inner && !values[v].inner { values.len() + v } else { v }
@@ -390,8 +389,8 @@ impl Assigner<'_> {
         if inner { self.program.inner } else { self.program.outer }
     }
 
-    /// Checks the registers of the program. Returns an error if the register of a step overlaps memory whose content
-    /// must outlive the tile.
+    /// Checks that no step's register overlaps memory that must keep its content from one tile to the next, and returns
+    /// an internal error otherwise.
     fn check_registers(&self) -> Result<()> {
         let p = &self.program;
         let outer = p.stages.iter().map(|s| (s.clone(), p.outer));

@@ -1,11 +1,11 @@
-//! Emits the steps that compute one value, adds the operands in memory that steps read and write, and adds the stores
-//! of a program.
+//! Emits the steps that compute one value of a kernel. Adds to a program the operands in memory that its steps access,
+//! and the stores.
 
 use super::*;
 
 impl Assigner<'_> {
-    /// Returns how an operand with these strides accesses the rows and the columns of tiles. `inner` selects the tiles
-    /// of the inner level (`program.rs` defines the levels) instead of the outer level.
+    /// Returns how an operand with these strides accesses the rows and the columns of a tile. `inner` selects tiles of
+    /// the inner level (`outer × inner`) instead of the outer level (`kernel.outer`).
     pub(super) fn axes(&self, strides: &[isize], inner: bool) -> (Axis, Axis) {
         let kernel = self.kernel;
         let (outer, o) = (&kernel.outer[..], kernel.outer.len());
@@ -22,9 +22,9 @@ impl Assigner<'_> {
         }
     }
 
-    /// Adds an operand in memory, with the span of elements that it accesses, and returns its place (its index in
-    /// `Program::places`). A gather or scatter adds a computed distance, along one axis, to the position that the
-    /// strides define; `reach` is the largest such distance, in elements.
+    /// Adds an operand in memory with the range of elements that it accesses, and returns its index in
+    /// `Program::places`. A gather or scatter adds a distance to the position that the strides give; `reach` is the
+    /// largest such distance, in elements.
     pub(super) fn place(
         &mut self,
         buffer: BufferRef,
@@ -45,8 +45,8 @@ impl Assigner<'_> {
         self.program.places.len() - 1
     }
 
-    /// Adds an operand for the memory that load `n` of the kernel reads, and returns its place (its index in
-    /// `Program::places`). Elements are widened to their compute type when they are read.
+    /// Adds an operand for the memory that load `n` of the kernel reads, and returns its index in `Program::places`.
+    /// Steps that read the operand convert its elements to their compute type.
     pub(super) fn load(&mut self, n: usize, inner: bool, reach: isize) -> usize {
         let load = &self.kernel.loads[n];
         let at = self.place(load.buffer, load.dtype, &load.strides, load.offset, inner, reach);
@@ -54,8 +54,8 @@ impl Assigner<'_> {
         at
     }
 
-    /// Adds a register for a uniform value (the same number for all indices). A task fills it with that number before
-    /// its first tile, so loops need no variant for scalars.
+    /// Adds a register for a uniform value (the same number for all indices). A task fills the register before its
+    /// first tile, so that steps need no variant for scalars.
     pub(super) fn fill(&mut self, v: usize, seen_from_inner: bool) -> Result<()> {
         let values = &self.kernel.values;
         let id = self.register_id(v, seen_from_inner);
@@ -84,25 +84,24 @@ impl Assigner<'_> {
         Ok(())
     }
 
-    /// Returns the ids of the values in `list` (the indices of their pointers in `Frame::at`), for steps of the inner
-    /// or of the outer level. If the list has fewer than three values, the first id is repeated, because every loop has
-    /// three arguments. A loop ignores the arguments that its function does not use.
+    /// Returns the ids (indices of pointers in `Frame::at`) of the values in `list`. Every loop has three arguments, so
+    /// a shorter list is filled up with the first id. A loop ignores arguments that its function does not use.
     pub(super) fn register_ids(&self, list: &[usize], inner: bool) -> [usize; 3] {
         let first = list.first().map_or(0, |a| self.register_id(self.alias_of(*a), inner));
         let at = |i: usize| list.get(i).map_or(first, |a| self.register_id(self.alias_of(*a), inner));
         [first, at(1), at(2)]
     }
 
-    /// Emits all conversions of a cast except the last one. Returns the last conversion and its arguments. The caller
-    /// emits the last conversion, because that conversion writes the value's own register.
+    /// Emits all conversions of a cast except the last one, and returns the last one with its arguments. The caller
+    /// emits the last conversion, which writes the value's own register.
     fn cast(&mut self, v: usize, a: usize, inner: bool) -> (StepKind, [usize; 3]) {
         let kernel = self.kernel;
         let (value, level) = (&kernel.values[v], self.level(inner));
         let compute = value.compute();
         let chain = convert::cast(kernel.values[a].dtype, value.dtype);
         let mut args = self.register_ids(&[a], inner);
-        // each conversion but the last writes its own register, which the next one reads; 8 bytes are enough for every
-        // type
+        // each conversion but the last writes a register for the next conversion; 8 bytes per element are enough for
+        // every type
         let middle = chain.len().saturating_sub(1);
         for link in &chain[..middle] {
             let slot = self.arena.register(level.size() * 8);
@@ -122,7 +121,8 @@ impl Assigner<'_> {
         }
     }
 
-    /// Emits the steps of one value. The result is written to `keep` if `keep` is given, and otherwise to a register.
+    /// Emits the steps that compute value `v`. The result is written to `keep` if it is given, otherwise to a new
+    /// register.
     pub(super) fn step(&mut self, v: usize, inner: bool, keep: Option<Dst>) -> Result<()> {
         let kernel = self.kernel;
         let value = &kernel.values[v];
@@ -137,7 +137,7 @@ impl Assigner<'_> {
                 let place = self.load(*n, inner, 0);
                 let bound = &self.program.places[place];
                 if bound.convert.is_none() && bound.always_dense(level) && keep.is_none() {
-                    // later steps read the load's memory itself, without a copy in a register
+                    // later steps read the elements from the load's memory, without a copy in a register
                     self.push(TileLoop {
                         kind: StepKind::Load(place),
                         dst: Dst::Nowhere,
@@ -187,8 +187,8 @@ impl Assigner<'_> {
             }
             Op::Scan(r) => (StepKind::Scan(self.scan(r, compute)?), self.register_ids(&r.inputs(), inner)),
             Op::Dot { .. } | Op::Reduce(..) | Op::Scalar(_) | Op::Constant(_) => {
-                // no step is needed: `reduce/` writes the results of reductions, uniform values were filled above, and
-                // a matrix product has no program
+                // no step is needed: reductions write their results themselves, uniform values were filled above, and a
+                // matrix product has no program
                 return Ok(());
             }
         };
@@ -200,15 +200,15 @@ impl Assigner<'_> {
         Ok(())
     }
 
-    /// Adds the description of a position to [`Program::positions`], and returns its index there. A gather or scatter
-    /// computes the position from an index.
+    /// Adds the description of a position, which a gather or scatter computes from an index, to [`Program::positions`].
+    /// Returns its index there.
     fn position(&mut self, position: &Position) -> usize {
         self.program.positions.push(*position);
         self.program.positions.len() - 1
     }
 
-    /// Emits a scan of which only the total is used. The total, which is the last element of the scanned row, becomes
-    /// the outer value `v`.
+    /// Emits a scan of which only the total is used. The total is the last element of the scanned row, and becomes the
+    /// outer value `v`.
     pub(super) fn total(&mut self, v: usize, r: &KernelReduction) -> Result<Total> {
         let compute = self.kernel.values[v].compute();
         let (size, args) = (compute.size(), self.register_ids(&r.inputs(), true));
@@ -220,8 +220,8 @@ impl Assigner<'_> {
         Ok(Total { from, id: v, slot, size })
     }
 
-    /// Returns whether a load from `read` may read what a store to `stored` has written. This is so if both are the
-    /// same buffer, or if the first output is written to the memory of the input `read`.
+    /// Returns whether a load from `read` may read memory that a store to `stored` has written. This is so if both are
+    /// the same buffer, or if the run writes output 0 to the memory of the input `read`.
     fn shares_memory(&self, stored: BufferRef, read: BufferRef) -> bool {
         match (stored, read) {
             (BufferRef::Output(0), BufferRef::Input(n)) => self.aliased.get(n).is_some_and(|aliased| *aliased),
@@ -229,8 +229,8 @@ impl Assigner<'_> {
         }
     }
 
-    /// Adds the kernel's stores. If possible, a store is `direct`: the step that computes the stored value writes the
-    /// value directly to the memory of the result, without a register.
+    /// Adds the kernel's stores. If possible, a store is `direct`: the step that computes the value writes it directly
+    /// to the result, without a register.
     pub(super) fn writes(&mut self) {
         let kernel = self.kernel;
         let mut taken = 0u128;
@@ -240,8 +240,8 @@ impl Assigner<'_> {
             let place = self.place(store.buffer, store.dtype, &store.strides, store.offset, inner, reach);
             let narrow = cast::narrow(store.dtype).map(|l| l.get());
             self.program.places[place].convert = narrow;
-            // the store can be `direct` only if no load reads the memory that the store writes, because loops assume
-            // that operands and result are disjoint
+            // the store can be `direct` only if no load reads the memory that the store writes, because steps assume
+            // that their operands and their result do not overlap
             let alone = !kernel.loads.iter().any(|l| self.shares_memory(store.buffer, l.buffer));
             let dense = self.program.places[place].always_dense(self.level(inner));
             let plain = store.is_plain();
@@ -249,9 +249,8 @@ impl Assigner<'_> {
             let mut direct = false;
             if narrow.is_none() && alone && dense && plain && !stream && taken >> v & 1 == 0 && self.kept >> v & 1 == 0
             {
-                // the store can be `direct` only if no later step reads the value from its register. So the value's
-                // step must be in the last pass (a loop along the rows of a reduction or scan) or, for an outer value,
-                // after the last pass
+                // The store can be `direct` only if no later step reads the value from a register. So the value's step
+                // must be in the last pass (loop along the rows) or, for an outer value, after the last pass.
                 let range = match inner {
                     true => self.program.passes.last().map_or(0..0, |p| p.steps.clone()),
                     false => self.program.stages.last().map_or(0..0, |s| s.clone()),

@@ -1,24 +1,24 @@
-//! Square matrices: the reduction to upper bidiagonal form by Householder reflectors, and the implicit QR iteration of
-//! Golub and Kahan for the bidiagonal matrix, after LINPACK's `dsvdc`.
+//! The singular value decomposition of square matrices: the reduction to upper bidiagonal form by Householder
+//! reflectors, and the implicit QR iteration of Golub and Kahan for the bidiagonal matrix, after LINPACK's `dsvdc`.
 
-// index loops are allowed, because a loop over rows or columns walks several arrays together
+// one index addresses several arrays in these loops, so iterators would not be simpler
 #![allow(clippy::needless_range_loop)]
 
 use super::{FactorLoops, Numbers, Reflectors, Rotations, RowPart, each_part, reflector, sums_of_parts, zeros};
 
-/// An upper bidiagonal matrix: `d` is its diagonal, and `e` the n − 1 elements above the diagonal, followed by 0.
+/// An upper bidiagonal matrix: `d` is the diagonal, and `e` has the n − 1 elements above the diagonal, followed by 0.
 pub(in crate::cpu) struct Bidiagonal {
     pub d: Numbers,
     pub e: Numbers,
 }
 
-/// How many QR steps a singular value may take on average. Two are usual.
+/// How many QR steps each singular value may take on average. Two are usual.
 const STEPS: usize = 30;
 
-/// Numbers below this count as 0, because their squares would underflow. The matrix is scaled to magnitudes near 1.
+/// The matrix is scaled to magnitudes near 1. Magnitudes below this count as 0, because their squares could underflow.
 const TINY: f64 = 1e-140;
 
-/// Reduces an n × n matrix A, which is in `a`, to the bidiagonal matrix Uᵀ·A·V, and overwrites `a`. The orthogonal
+/// Reduces the n × n matrix A, stored in `a`, to the bidiagonal matrix Uᵀ·A·V, and overwrites `a`. The orthogonal
 /// matrices U and V are products of reflectors, which are added to `left` (for U) and to `right` (for V).
 pub(in crate::cpu) fn reduce(
     a: &mut [f64],
@@ -27,8 +27,8 @@ pub(in crate::cpu) fn reduce(
     loops: &FactorLoops,
 ) -> Bidiagonal {
     let mut b = Bidiagonal { d: Numbers::new(), e: Numbers::new() };
-    // the previous step leaves v·yᵀ + z·uᵀ still to be subtracted from the matrix; this step subtracts it from each row
-    // as it reads the row
+    // the previous step has not yet subtracted its change v·yᵀ + z·uᵀ from the matrix; this step subtracts it when it
+    // reads a row
     let [mut v, mut y, mut z, mut u, mut new] = [0; 5].map(|_| zeros(n));
     let mut sums = sums_of_parts(n);
     for k in 0..n {
@@ -52,7 +52,7 @@ pub(in crate::cpu) fn reduce(
         });
         std::mem::swap(&mut v, &mut new);
         y[next..].iter_mut().zip(&sums[next..n]).for_each(|(y, sum)| *y = tau * sum);
-        // row k of the matrix after the reflection from the left. y has the factor 1, because element k of v is 1
+        // row k of the matrix after the reflection from the left; y has the factor 1, because element k of v is 1
         u[next..].iter_mut().zip(&a[k * n + next..][..n - next]).zip(&y[next..]).for_each(|((u, a), y)| *u = a - y);
         let [beta, tau] = reflector(&mut u[next..], loops);
         b.e.push(beta);
@@ -81,8 +81,8 @@ fn rotation(f: f64, g: f64) -> [f64; 3] {
 }
 
 impl Bidiagonal {
-    /// Replaces the diagonal by the singular values, which may be negative, and applies all rotations to the strips of
-    /// U and V. Returns false if the iteration does not converge.
+    /// Replaces the diagonal by the singular values, which may be negative. Applies all rotations to the matrices U and
+    /// V. Returns false if the iteration does not converge.
     pub fn solve(&mut self, [left, right]: [&mut Rotations<'_>; 2], loops: &FactorLoops) -> bool {
         let mut steps = STEPS * self.d.len();
         let mut end = self.d.len();
@@ -108,8 +108,8 @@ impl Bidiagonal {
         true
     }
 
-    /// Returns the first row of the last block before row `end`. Blocks are separated by negligible elements above the
-    /// diagonal. The search ends at such an element, which is then set to 0.
+    /// Returns the first row of the last block of rows before row `end`. A block begins after a negligible element
+    /// above the diagonal, which this function sets to 0.
     fn start_of_block(&mut self, end: usize) -> usize {
         let small = |k: &usize| {
             let beside = self.d[*k].abs() + self.d[k + 1].abs();
@@ -120,7 +120,8 @@ impl Bidiagonal {
         at + 1
     }
 
-    /// Sets the last negligible diagonal element of a block to 0, and returns its index, or `None` if there is none.
+    /// Sets the last negligible diagonal element of the block `start..end` to 0, and returns its index. Returns `None`
+    /// if no diagonal element is negligible.
     fn zero_on_diagonal(&mut self, start: usize, end: usize) -> Option<usize> {
         let small = |k: &usize| {
             let before = if *k > start { self.e[k - 1].abs() } else { 0.0 };
@@ -132,7 +133,7 @@ impl Bidiagonal {
         Some(at)
     }
 
-    /// Handles a block whose last diagonal element is 0: rotates columns so that the element above it becomes 0 too.
+    /// For a block whose last diagonal element is 0: rotates columns so that the element above it becomes 0 too.
     fn clear_column(&mut self, start: usize, end: usize, right: &mut Rotations<'_>, loops: &FactorLoops) {
         let mut f = std::mem::take(&mut self.e[end - 2]);
         for j in (start..end - 1).rev() {
@@ -146,7 +147,8 @@ impl Bidiagonal {
         }
     }
 
-    /// Handles a block whose diagonal element `at` is 0: rotates rows so that the element to its right becomes 0 too.
+    /// For a block whose diagonal element in row `at` is 0: rotates rows so that the element to its right becomes 0
+    /// too.
     fn clear_row(&mut self, at: usize, end: usize, left: &mut Rotations<'_>, loops: &FactorLoops) {
         let mut f = std::mem::take(&mut self.e[at]);
         for j in at + 1..end {
@@ -158,7 +160,7 @@ impl Bidiagonal {
         }
     }
 
-    /// Performs one QR step with a shift in the block of rows `start..end`.
+    /// Performs one QR step with a shift on the block of rows `start..end`.
     fn step(&mut self, start: usize, end: usize, [left, right]: [&mut Rotations<'_>; 2], loops: &FactorLoops) {
         let (d, e) = (&mut self.d, &mut self.e);
         let last = end - 1;

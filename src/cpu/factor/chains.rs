@@ -1,16 +1,16 @@
-//! Rotations of the rows of a strip. An iteration rotates rows 0 and 1, then rows 1 and 2, and so on; such a sequence
-//! is called a *chain*. Several chains are applied together: each is some rows behind the chain before it, so that a
-//! row is loaded and stored only once for all of them. The rotations of a row keep their order, so the results have the
-//! same bits as if all rotations were applied one after another.
+//! Rotations of the rows of a matrix strip. An iteration rotates rows 0 and 1, then rows 1 and 2, and so on; such a
+//! sequence is called a *chain*. Several chains are applied together, each some rows behind the previous one, so that a
+//! row is loaded and stored only once for all of them. The results have the same bits as if all rotations were applied
+//! one after another.
 
-// a loop over lanes walks several arrays together
+// one index addresses several arrays in a loop over lanes, so iterators would not be simpler
 #![allow(clippy::needless_range_loop)]
 
 use super::{StripRow as Row, WIDTH};
 use crate::cpu::fft::FloatLanes;
 use smallvec::SmallVec;
 
-/// A rotation of two rows a and b of a strip: a becomes c·a + s·b, and b becomes c·b − s·a.
+/// A rotation of two rows a and b: a becomes c·a + s·b, and b becomes c·b − s·a.
 #[derive(Clone, Copy)]
 struct Rotation {
     rows: [u32; 2],
@@ -18,26 +18,26 @@ struct Rotation {
     s: f64,
 }
 
-/// A list of rotations in the order in which they are applied, divided into chains. In a chain, the first row of each
-/// rotation is the second row of the previous rotation, and all rotations move by one row in the same direction.
+/// A list of rotations in the order in which they are applied, divided into chains. In a chain, each rotation begins
+/// with the row with which the previous one ended, and all rotations move by one row in the same direction.
 #[derive(Default)]
 pub(in crate::cpu) struct Chains {
     list: SmallVec<[Rotation; 64]>,
     /// For each chain, the index in `list` after its last rotation.
     ends: SmallVec<[usize; 16]>,
-    /// The number of rows that a strip must have: one more than the largest row number of the rotations.
+    /// The number of rows that the rotated matrix must have: one more than the largest row number of the rotations.
     rows: usize,
 }
 
 /// The number of chains that are applied together.
 const TOGETHER: usize = 4;
 
-/// The minimum number of rotations of each chain for which applying chains together takes less time than applying them
-/// one after another.
+/// The minimum number of rotations of each chain that are worth applying together. Shorter chains are faster one after
+/// another.
 const LEAST: isize = 8;
 
 impl Chains {
-    /// Adds a rotation of two different rows.
+    /// Adds a rotation of two different rows. A rotation of a row with itself is ignored.
     pub fn push(&mut self, rows: [usize; 2], c: f64, s: f64) {
         let [first, second] = rows;
         if first == second {
@@ -56,24 +56,22 @@ impl Chains {
         self.rows = self.rows.max(first.max(second) + 1);
     }
 
-    /// Returns the number of rotations.
     pub fn len(&self) -> usize {
         self.list.len()
     }
 
-    /// Returns how many rows a strip needs.
+    /// Returns how many rows the rotated matrix must have.
     pub fn rows(&self) -> usize {
         self.rows
     }
 
-    /// Removes all rotations.
     pub fn clear(&mut self) {
         *self = Chains { list: std::mem::take(&mut self.list), ..Chains::default() };
         self.list.clear();
     }
 
-    /// Plans how to apply [`TOGETHER`] chains together, from chain number `at` on. Returns `None` if there are fewer
-    /// chains, if they have different directions, or if too few of their rotations can be applied together.
+    /// Plans how to apply [`TOGETHER`] chains together, beginning with chain number `at`. Returns `None` if there are
+    /// too few chains, if they have different directions, or if too few of their rotations can be applied together.
     fn together(&self, at: usize) -> Option<Together<'_>> {
         let ends = self.ends.get(at..at + TOGETHER)?;
         let mut chains: [&[Rotation]; TOGETHER] = [&[]; TOGETHER];
@@ -87,7 +85,7 @@ impl Chains {
         if chains.iter().any(|chain| (chain.len() as isize) < LEAST || side(&chain[0]) != step) {
             return None;
         }
-        // row numbers times `step` increase along a chain, whichever direction it has
+        // for both directions, the product of row number and `step` increases along a chain
         let starts = chains.map(|chain| chain[0].rows[0] as isize * step);
         let start = starts.into_iter().max()?;
         let ahead = |k: usize| start + (TOGETHER - 1 - k) as isize;
@@ -106,12 +104,14 @@ impl Chains {
     }
 }
 
-/// Chains that are applied together. The last chain begins at `row`, and each chain is one row ahead of the next one.
+/// Chains that are applied together. The last chain begins at row `row`, and each other chain is one row ahead of the
+/// chain after it.
 struct Together<'a> {
     row: isize,
     step: isize,
-    /// For each chain, the rotations that are applied alone first (`before`), then the rotations that are applied
-    /// together with the other chains (`with`), and then the rest, applied alone again (`after`).
+    /// For each chain: the rotations that are applied first and alone (`before`), the rotations that are applied
+    /// together with the other chains (`with`), and the remaining rotations, which are applied last and alone
+    /// (`after`).
     before: [&'a [Rotation]; TOGETHER],
     with: [&'a [Rotation]; TOGETHER],
     after: [&'a [Rotation]; TOGETHER],
@@ -162,8 +162,8 @@ pub(super) unsafe fn rotate<S: FloatLanes<Element = f64>>(strip: &mut [Row], cha
 unsafe fn one_by_one<S: FloatLanes<Element = f64>>(rows: *mut f64, rotations: &[Rotation]) {
     // SAFETY: the caller ensures that the CPU has the instruction set (*features*) and that the rows exist.
     unsafe {
-        // the number and the content of the row that the previous rotation wrote last; most rotations begin with that
-        // row, so it need not be loaded again
+        // The number and the content of the row that was rotated last. Most rotations begin with that row, so it need
+        // not be loaded again.
         let (mut held, mut kept) = (u32::MAX, [S::zero(); 2]);
         for r in rotations {
             let [a, b] = r.rows.map(|row| rows.add(WIDTH * row as usize));

@@ -1,7 +1,7 @@
-//! The inner loops of factorisations, written once for the vectors of every instruction set. Multiplications and
-//! additions are rounded one by one and have one order, so all instruction sets compute the same bits.
+//! The inner loops of factorisations, written once for the vectors of every instruction set. Products are rounded
+//! before they are added, and additions have a fixed order, so all instruction sets compute the same bits.
 
-// index loops are allowed, because a loop over lanes or rows walks several arrays together
+// one index addresses several arrays in these loops, so iterators would not be simpler
 #![allow(clippy::needless_range_loop)]
 
 use super::chains::{Chains, rotate};
@@ -14,8 +14,8 @@ use crate::math::simd::{Isa, isa};
 /// The type of the loop that [`FactorLoops::update`] calls.
 type Update = unsafe fn(&mut [f64], [&[f64]; 2], [f64; 2], (f64, &mut [f64]), &[f64]) -> f64;
 
-/// The loops for one instruction set. The methods check the lengths of slices. [`loops`] returns only loops whose
-/// instruction set the CPU has.
+/// The loops for one instruction set. The methods check the lengths of slices, and [`loops`] returns only loops for an
+/// instruction set that the CPU has.
 pub(in crate::cpu) struct FactorLoops {
     reflect: unsafe fn(&mut [Row], &[Four], &[Four; 4], usize),
     rotate: unsafe fn(&mut [Row], &Chains),
@@ -24,14 +24,14 @@ pub(in crate::cpu) struct FactorLoops {
 }
 
 impl FactorLoops {
-    /// Subtracts V·(t·(Vᵀ·C)) from the columns C of a strip, for the rows that `strip` and V both have; `v` holds the
-    /// rows of V. The first `from` columns are left unchanged.
+    /// Subtracts V·(t·(Vᵀ·C)) from C, which is the columns of a strip of a matrix. `v` has the rows of V. The first
+    /// `from` columns of the strip are left unchanged.
     pub fn reflect(&self, strip: &mut [Row], v: &[Four], t: &[Four; 4], from: usize) {
         // SAFETY: `loops` has chosen functions that the machine can run.
         unsafe { (self.reflect)(strip, v, t, from) }
     }
 
-    /// Applies rotations one after another. Does nothing if the strip lacks a row that a rotation names.
+    /// Applies rotations one after another to the rows of a strip. Does nothing if the strip has too few rows.
     pub fn rotate(&self, strip: &mut [Row], rotations: &Chains) {
         if rotations.rows() <= strip.len() {
             // SAFETY: `loops` has chosen functions that the machine can run, and all rows are inside the strip.
@@ -39,8 +39,8 @@ impl FactorLoops {
         }
     }
 
-    /// With `of` = [x, y] and `by` = [a, b], subtracts a·x + b·y from `row`, adds `factor` times the new row to `sums`,
-    /// and returns the scalar product of the new row and `v`. All slices are at least as long as `row`.
+    /// With `of` = [x, y] and `by` = [a, b], subtracts a·x + b·y from `row`. Then adds `factor` times the new row to
+    /// `sums`, and returns the scalar product of the new row and `v`. All slices must be at least as long as `row`.
     pub fn update(
         &self,
         row: &mut [f64],
@@ -54,17 +54,17 @@ impl FactorLoops {
         unsafe { (self.update)(row, of.map(|x| &x[..n]), by, (factor, &mut sums[..n]), &v[..n]) }
     }
 
-    /// Returns the scalar product of two vectors, of which `b` is at least as long as `a`.
+    /// Returns the scalar product of two vectors. `b` must be at least as long as `a`.
     pub fn dot(&self, a: &[f64], b: &[f64]) -> f64 {
         // SAFETY: `loops` has chosen functions that the machine can run; the slices have the same length.
         unsafe { (self.dot)(a, &b[..a.len()]) }
     }
 }
 
-/// The number of partial sums of a scalar product.
+/// The number of partial sums in which a scalar product is computed.
 const SUMS: usize = 8;
 
-/// Returns the sum of the partial sums.
+/// Returns the sum of the partial sums of a scalar product.
 #[inline(always)]
 fn total(sums: [f64; SUMS]) -> f64 {
     ((sums[0] + sums[4]) + (sums[2] + sums[6])) + ((sums[1] + sums[5]) + (sums[3] + sums[7]))
@@ -260,7 +260,7 @@ mod arm {
     pub(super) static SET: &FactorLoops = &NEON;
 }
 
-/// Returns the loops for this machine.
+/// Returns the loops for the best instruction set of this machine.
 pub(in crate::cpu) fn loops() -> &'static FactorLoops {
     #[cfg(target_arch = "x86_64")]
     match isa() {

@@ -1,13 +1,10 @@
-//! Building blocks of matrix factorisations (`eigh`, `svd`, `qr`, `eig`): Householder reflectors in groups of four, the
-//! reductions to tridiagonal and bidiagonal form with their implicit QR iterations, and the eigenvalues of general
-//! matrices. Matrices to which many reflectors or rotations are applied are stored as *strips*: a strip is 16
-//! neighbouring columns of the matrix (or 16 neighbouring rows, if the matrix is stored transposed), row after row
-//! ([`StripRow`]). A thread works on a strip alone.
+//! Building blocks of matrix factorisations (`eigh`, `svd`, `qr`, `eig`). Large matrices are stored as *strips* of 16
+//! columns (or of 16 rows, if the matrix is stored transposed), so that a thread works on a strip alone.
 //!
 //! All numbers are f64, whatever the operand's dtype, so results of f32 are exact to about their last bit. Additions
-//! are made in a fixed order, so the result's bits depend neither on the instruction set nor on the number of threads.
+//! have a fixed order, so the result's bits depend neither on the instruction set nor on the number of threads.
 
-// index loops are allowed, because a loop over rows or columns walks several arrays together
+// one index addresses several arrays in these loops, so iterators would not be simpler
 #![allow(clippy::needless_range_loop)]
 
 pub(super) mod bidiagonal;
@@ -27,34 +24,33 @@ use smallvec::{SmallVec, smallvec};
 /// A vector of numbers, such as one number for each row. Up to 32 numbers need no heap allocation.
 pub(super) type Numbers = SmallVec<[f64; 32]>;
 
-/// Returns `n` zeros.
 pub(super) fn zeros(n: usize) -> Numbers {
     smallvec![0.0; n]
 }
 
-/// One row of a strip: the elements of a matrix row in 16 neighbouring columns, or, if the matrix is stored transposed,
-/// the elements of a matrix column in 16 neighbouring rows.
+/// One row of a strip: the elements of a matrix row in 16 neighbouring columns. If the matrix is stored transposed, the
+/// elements of a matrix column in 16 neighbouring rows.
 pub(super) type StripRow = [f64; 16];
 /// The number of elements of a [`StripRow`].
 pub(super) const WIDTH: usize = 16;
 
-/// One row of the matrix V whose four columns are the vectors of a group of four reflectors.
+/// One row of the matrix V, whose four columns are the vectors of four Householder reflectors.
 pub(super) type Four = [f64; 4];
 
-/// The longest side of a matrix that a task factorises alone, in memory of its own (some 2 MiB). Larger matrices are
-/// factorised one after another in scratch memory of the plan, and threads share the strips of each.
+/// The longest side of a matrix that a task factorises alone, in memory of its own (about 2 MiB). Larger matrices are
+/// factorised one after another, and threads share the strips of each matrix.
 use crate::graph::routine::FACTORS_OF_A_TASK as LARGE;
 
-/// The elements of an operand, which are read as f64.
+/// The elements of an operand, f32 or f64, which are read as f64.
 pub(super) enum MatrixSource<'a> {
     Single(&'a [f32]),
     Double(&'a [f64]),
 }
 
 impl<'a> MatrixSource<'a> {
-    /// Returns the first operand of a call.
+    /// Returns the elements of the first operand of a call.
     pub fn of(call: &RoutineMemory<'a>) -> MatrixSource<'a> {
-        // the methods that build calls have converted every other dtype to f32
+        // every other dtype has been converted to f32 when the expression was built
         match call.call.operands[0].meta.dtype == DType::F64 {
             true => MatrixSource::Double(call.operand(0)),
             false => MatrixSource::Single(call.operand(0)),
@@ -68,8 +64,8 @@ impl<'a> MatrixSource<'a> {
         }
     }
 
-    /// Returns the exponent of the power of two by which elements `first..end` should be divided, so that squares
-    /// neither overflow nor underflow. It is the exponent of the largest magnitude. Returns `None` if an element is not
+    /// Returns the exponent of the power of two by which elements `first..end` should be divided so that squares
+    /// neither overflow nor underflow: the exponent of the largest magnitude. Returns `None` if an element is not
     /// finite.
     pub fn exponent(&self, [first, end]: [usize; 2]) -> Option<i32> {
         let mut bits = 0;
@@ -77,7 +73,8 @@ impl<'a> MatrixSource<'a> {
             bits = bits.max(self.get(at).to_bits() & (u64::MAX >> 1));
         }
         let biased = (bits >> 52) as i32;
-        // clamped so that the power of two is a normal number; elements of subnormal matrices become small but normal
+        // clamp the exponent so that the power of two is a normal number; subnormal elements become small normal
+        // numbers
         (biased < 0x7ff).then(|| (biased - 1022).clamp(-1000, 1000))
     }
 }
@@ -87,7 +84,7 @@ pub(super) fn power(exponent: i32) -> f64 {
     f64::from_bits(((exponent + 1023) as u64) << 52)
 }
 
-/// A result of a call. Several tasks may write it, each at its own positions.
+/// A result of a call. Several tasks may write it, each at its own elements.
 #[derive(Clone, Copy)]
 pub(super) enum Sink {
     Single(SharedTarget<f32>),
@@ -119,8 +116,9 @@ impl Sink {
     }
 }
 
-/// Calls `f` for each of `count` matrices, with the matrix's index and work memory of `work` numbers. If `side` is at
-/// most [`LARGE`], threads share the matrices. Larger matrices are factorised one after another, in scratch memory.
+/// Calls `f` for each of `count` matrices, with the matrix's index and memory for `work` numbers. `side` is the longer
+/// side of a matrix. If it is at most [`LARGE`], threads share the matrices; larger ones are factorised one after
+/// another.
 pub(super) fn each_matrix(
     call: &mut RoutineMemory<'_>,
     count: usize,
@@ -135,7 +133,7 @@ pub(super) fn each_matrix(
         });
         return;
     }
-    // a task takes some 100 µs or more
+    // give each task so many matrices that it takes about 100 µs or more
     let elements = (side * side * side).max(64);
     let each = ((1 << 17) / elements).clamp(1, count.div_ceil(4 * threads()).max(1));
     let task = |i: usize| {
@@ -145,28 +143,27 @@ pub(super) fn each_matrix(
     share(count.div_ceil(each), count * elements < 1 << 15, task);
 }
 
-/// The number of parts into which the rows of a large matrix are divided, so that threads share them.
+/// The number of parts into which the rows of a large matrix are divided, so that threads can share them.
 const PARTS: usize = 8;
 
-/// Neighbouring rows of a matrix, and the sums that a task computes from these rows.
+/// Consecutive rows of a matrix, and the sums that a task computes from these rows.
 pub(super) struct RowPart<'a> {
-    /// The index of the first of these rows in the matrix.
+    /// The index in the matrix of the first row of this part.
     pub first: usize,
-    /// The rows.
+    /// The rows of this part.
     pub rows: std::slice::ChunksExactMut<'a, f64>,
-    /// The sums: the task adds multiples of the rows to this slice.
+    /// Sums to which the task adds multiples of the rows.
     pub sums: &'a mut [f64],
 }
 
-/// Returns memory for the sums of each part of a matrix of n rows and columns (see [`each_part`]).
+/// Returns memory for the sums that [`each_part`] computes for each part of an n × n matrix.
 pub(super) fn sums_of_parts(n: usize) -> Numbers {
     zeros(if n > LARGE { PARTS * n } else { n })
 }
 
-/// Cuts rows `first..n` of an n × n matrix into parts, and calls `f` for each part. `rows` holds these rows. `f` adds
-/// to the sums of its part, which begin with 0. Then adds the sums of all parts, in order, to the sums of the first
-/// part, which are the first n elements of `sums`. Threads share the parts of a large matrix. The cuts depend only on
-/// `first`, n and `is_triangle`: row i counts as n − i elements in a triangle, and otherwise all rows count the same.
+/// Divides rows `first..n` of an n × n matrix into parts, and calls `f` for each part. `f` adds to the part's sums,
+/// which begin as 0. Then the sums of all parts are added up in order, in the first n elements of `sums`. Threads share
+/// the parts of a large matrix. In a triangle, row i counts as n − i elements, so that the parts have similar sizes.
 pub(super) fn each_part(
     [first, n]: [usize; 2],
     is_triangle: bool,
@@ -207,7 +204,7 @@ pub(super) fn each_part(
     }
 }
 
-/// Calls `f` for each strip with the strip's index and its `rows` rows. Threads share the strips of a large matrix.
+/// Calls `f` for each strip, with the strip's index and its `rows` rows. Threads share the strips of a large matrix.
 pub(super) fn each_strip(strips: &mut [StripRow], rows: usize, f: impl Fn(usize, &mut [StripRow]) + Sync) {
     let (count, all) = (strips.len() / rows.max(1), SharedTarget(strips.as_mut_ptr()));
     let task = |i: usize| {
@@ -224,7 +221,7 @@ pub(super) fn reflector(x: &mut [f64], loops: &FactorLoops) -> [f64; 2] {
     let Some((first, rest)) = x.split_first_mut() else { return [0.0; 2] };
     let (alpha, squares) = (*first, loops.dot(rest, rest));
     *first = 1.0;
-    // matrices are scaled to magnitudes near 1, so elements with such small squares are far below the rounding errors
+    // matrices are scaled to magnitudes near 1, so elements with squares this small are far below the rounding errors
     if squares < 1e-280 {
         rest.fill(0.0);
         return [alpha, 0.0];
@@ -235,8 +232,8 @@ pub(super) fn reflector(x: &mut [f64], loops: &FactorLoops) -> [f64; 2] {
     [beta, (beta - alpha) / beta]
 }
 
-/// Householder reflectors I − tau·v·vᵀ in groups of four. A group holds `rows` rows of four numbers: the four vectors v
-/// are its columns.
+/// A list of Householder reflectors I − tau·v·vᵀ, in groups of four. A group has `rows` rows of four numbers, and its
+/// four columns are the vectors v.
 pub(super) struct Reflectors<'a> {
     pub groups: &'a mut [Four],
     pub rows: usize,
@@ -244,18 +241,18 @@ pub(super) struct Reflectors<'a> {
 }
 
 impl<'a> Reflectors<'a> {
-    /// Creates an empty list of reflectors of `rows` rows, which are stored in `memory` (see [`Reflectors::size`]).
+    /// Creates an empty list of reflectors of `rows` rows, stored in `memory` (see [`Reflectors::size`]).
     pub fn new(memory: &'a mut [f64], rows: usize) -> Reflectors<'a> {
         memory.fill(0.0);
         Reflectors { groups: memory.as_chunks_mut().0, rows, taus: Numbers::new() }
     }
 
-    /// Returns how many numbers of memory `count` reflectors of `rows` rows need.
+    /// Returns how many numbers of memory a list of `count` reflectors of `rows` rows needs.
     pub fn size(rows: usize, count: usize) -> usize {
         count.div_ceil(4) * 4 * rows
     }
 
-    /// Adds a reflector. Its vector is `v` from row `first` on, and 0 in the rows before.
+    /// Adds a reflector to the list. Its vector is `v`, preceded by `first` zeros.
     pub fn push(&mut self, first: usize, v: &[f64], tau: f64) {
         let k = self.taus.len();
         self.taus.push(tau);
@@ -263,17 +260,18 @@ impl<'a> Reflectors<'a> {
         rows.iter_mut().zip(v).for_each(|(row, x)| row[k % 4] = *x);
     }
 
-    /// Returns the number of groups.
+    /// Returns the number of groups of four reflectors.
     pub fn count(&self) -> usize {
         self.taus.len().div_ceil(4)
     }
 
-    /// Returns the rows of a group.
+    /// Returns the rows of group `g`, whose columns are the vectors of four reflectors.
     pub fn group(&self, g: usize) -> &[Four] {
         &self.groups[g * self.rows..(g + 1) * self.rows]
     }
 
-    /// Returns the triangular matrix T of a group, for which the product of the group's reflectors is I − V·T·Vᵀ.
+    /// Returns the triangular matrix T of a group. If V has the group's vectors as its columns, the product of the
+    /// group's reflectors is I − V·T·Vᵀ.
     pub fn triangle(&self, g: usize) -> [Four; 4] {
         let mut products = [[0.0; 4]; 4];
         for row in self.group(g) {
@@ -295,7 +293,7 @@ impl<'a> Reflectors<'a> {
         t
     }
 
-    /// Computes the product of all reflectors, and writes it to `strips`, each of which holds 16 rows of the product.
+    /// Computes the product of all reflectors, and writes it to `strips`, each of which has 16 rows of the product.
     pub fn product(&self, strips: &mut [StripRow], loops: &FactorLoops) {
         let triangles: SmallVec<[[Four; 4]; 8]> = (0..self.count()).map(|g| transposed(self.triangle(g))).collect();
         each_strip(strips, self.rows, |i, strip| {
@@ -309,21 +307,20 @@ impl<'a> Reflectors<'a> {
     }
 }
 
-/// Returns the transpose of a matrix.
 pub(super) fn transposed(t: [Four; 4]) -> [Four; 4] {
     std::array::from_fn(|i| std::array::from_fn(|j| t[j][i]))
 }
 
-/// Rotations that are collected and then applied to all strips together, so that a strip stays in a fast cache.
+/// Rotations that are collected and then applied strip by strip, so that a strip stays in a fast cache.
 pub(super) struct Rotations<'a> {
-    /// The strips that are rotated, of `rows` rows each. Empty if only eigenvalues or singular values are wanted, and
-    /// no vectors.
+    /// The strips that are rotated, of `rows` rows each. Empty if only eigenvalues or singular values are wanted,
+    /// without vectors.
     pub strips: &'a mut [StripRow],
     pub rows: usize,
     list: Chains,
 }
 
-/// The number of rotations that are collected before they are applied. They take some 400 KiB.
+/// The number of rotations that are collected before they are applied. They take about 400 KiB.
 const COLLECTED: usize = 1 << 14;
 
 impl<'a> Rotations<'a> {
@@ -331,7 +328,7 @@ impl<'a> Rotations<'a> {
         Rotations { strips, rows, list: Chains::default() }
     }
 
-    /// Adds a rotation of two rows.
+    /// Adds a rotation of two rows. If enough rotations have been collected, applies them to all strips.
     pub fn push(&mut self, rows: [usize; 2], c: f64, s: f64, loops: &FactorLoops) {
         if self.strips.is_empty() {
             return;

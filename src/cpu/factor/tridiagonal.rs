@@ -1,27 +1,27 @@
-//! Symmetric matrices: the reduction to tridiagonal form by Householder reflectors, and the implicit QL iteration of
-//! the tridiagonal matrix (Golub and Van Loan, *Matrix Computations*, 8.3; EISPACK's `imtql2`).
+//! The eigenvalues of symmetric matrices: the reduction to tridiagonal form by Householder reflectors, and the implicit
+//! QL iteration for the tridiagonal matrix (Golub and Van Loan, *Matrix Computations*, 8.3; EISPACK's `imtql2`).
 
-// index loops are allowed, because a loop over rows or columns walks several arrays together
+// one index addresses several arrays in these loops, so iterators would not be simpler
 #![allow(clippy::needless_range_loop)]
 
 use super::{FactorLoops, Numbers, Reflectors, Rotations, RowPart, each_part, reflector, sums_of_parts, zeros};
 
-/// A symmetric tridiagonal matrix: `d` is its diagonal, and `e` the n − 1 elements beside the diagonal, followed by 0.
+/// A symmetric tridiagonal matrix: `d` is the diagonal, and `e` has the n − 1 elements beside the diagonal, followed by
+/// 0.
 pub(in crate::cpu) struct Tridiagonal {
     pub d: Numbers,
     pub e: Numbers,
 }
 
-/// How many QL steps an eigenvalue may take on average. Two are usual.
+/// How many QL steps each eigenvalue may take on average. Two are usual.
 const STEPS: usize = 30;
 
 /// Reduces a symmetric n × n matrix A, whose upper triangle is in `a`, to tridiagonal form. Overwrites `a`, and adds to
-/// `to` the reflectors whose product Q makes Qᵀ·A·Q tridiagonal. A step subtracts the previous step's change from each
-/// row, and in the same loop multiplies the row by the new reflector's vector. So each step reads and writes the matrix
-/// only once.
+/// `to` the reflectors whose product Q makes Qᵀ·A·Q tridiagonal. Each step reads and writes the matrix only once: one
+/// loop subtracts the previous step's change from a row and multiplies the row by the new vector.
 pub(in crate::cpu) fn reduce(a: &mut [f64], n: usize, to: &mut Reflectors<'_>, loops: &FactorLoops) -> Tridiagonal {
     let mut t = Tridiagonal { d: Numbers::new(), e: Numbers::new() };
-    // the previous step leaves v·wᵀ + w·vᵀ still to be subtracted from the matrix
+    // the previous step has not yet subtracted its change v·wᵀ + w·vᵀ from the matrix
     let [mut v, mut w] = [0; 2].map(|_| zeros(n));
     let mut sums = sums_of_parts(n);
     for k in 0..n {
@@ -59,12 +59,12 @@ pub(in crate::cpu) fn reduce(a: &mut [f64], n: usize, to: &mut Reflectors<'_>, l
 }
 
 impl Tridiagonal {
-    /// Replaces the diagonal by the eigenvalues, and applies all rotations. Returns false if the iteration does not
-    /// converge.
+    /// Replaces the diagonal by the eigenvalues, and adds all rotations to `rotations`. Returns false if the iteration
+    /// does not converge.
     pub fn solve(&mut self, rotations: &mut Rotations<'_>, loops: &FactorLoops) -> bool {
         let n = self.d.len();
-        // the iteration finds the eigenvalues from the start of the diagonal on. It takes fewer steps if these are
-        // small, so the matrix is reversed if its last diagonal element is smaller than its first
+        // The iteration begins at the start of the diagonal, and takes fewer steps if the elements there are small. So
+        // the matrix is reversed if its last diagonal element is smaller than its first.
         let turned = n > 0 && self.d[0].abs() > self.d[n - 1].abs();
         if turned {
             self.d.reverse();
@@ -99,8 +99,8 @@ impl Tridiagonal {
         true
     }
 
-    /// Performs a QL step in rows `l` to `m` with Wilkinson's shift. Calls `rotate` with i, the cosine and the sine of
-    /// each rotation of rows i + 1 and i.
+    /// Performs a QL step with Wilkinson's shift on rows `l` to `m`. Calls `rotate` for each rotation of rows i + 1 and
+    /// i, with i, the cosine and the sine.
     fn step(&mut self, l: usize, m: usize, mut rotate: impl FnMut(usize, f64, f64)) {
         let (d, e) = (&mut self.d, &mut self.e);
         let half = (d[l + 1] - d[l]) / (2.0 * e[l]);
@@ -112,7 +112,7 @@ impl Tridiagonal {
             let r = (f * f + g * g).sqrt();
             e[i + 1] = r;
             if r < 1e-150 {
-                // f and g are negligible compared with the norm, so the matrix splits into two blocks here
+                // f and g are negligible compared with the norm, so the matrix can be split into two blocks here
                 d[i + 1] -= p;
                 e[m] = 0.0;
                 return;

@@ -1,5 +1,5 @@
-//! Transforms of a few numbers in each lane of vectors (butterflies), written once for every instruction set.
-//! Multiplications and additions are rounded one by one, so all instruction sets compute the same bits.
+//! Fourier transforms of a few numbers in each lane of vectors (butterflies), written once for every instruction set.
+//! Products are rounded before they are added, so all instruction sets compute the same bits.
 //!
 //! The unsafe functions have one condition, *features*, which is defined at [`Register`]: the CPU has the instruction
 //! set of the vector type, and the function is inlined into one that enables it.
@@ -8,7 +8,7 @@ use super::plan::Real;
 use crate::cpu::matmul::lanes::Register;
 use crate::cpu::matmul::plain::Plain;
 
-/// Vectors of floats, which can also be subtracted and multiplied.
+/// Vectors of floats with subtraction and multiplication.
 pub(in crate::cpu) trait FloatLanes: Register {
     /// # Safety
     /// The CPU has the instruction set of this type (*features*, see [`Register`]).
@@ -18,7 +18,7 @@ pub(in crate::cpu) trait FloatLanes: Register {
     unsafe fn multiply(a: Self::Vector, b: Self::Vector) -> Self::Vector;
 }
 
-/// Vectors of floats that transforms are computed in.
+/// Vectors of a float type in which Fourier transforms are computed.
 pub(super) trait RealLanes: FloatLanes<Element: Real> {}
 impl<S: FloatLanes<Element: Real>> RealLanes for S {}
 
@@ -89,7 +89,7 @@ unsafe fn add<S: RealLanes>(a: S::Vector, b: S::Vector) -> S::Vector {
     unsafe { S::add(a, b) }
 }
 
-/// Transforms two numbers in each lane.
+/// Computes the Fourier transform of two complex numbers in each lane.
 ///
 /// # Safety
 /// The CPU has the instruction set of `S` (*features*, see [`Register`]).
@@ -103,7 +103,7 @@ unsafe fn two<S: RealLanes>(x: &mut ComplexLanes<S::Vector, 2>) {
     }
 }
 
-/// Transforms four numbers in each lane.
+/// Computes the Fourier transform of four complex numbers in each lane.
 ///
 /// # Safety
 /// The CPU has the instruction set of `S` (*features*, see [`Register`]).
@@ -120,8 +120,8 @@ unsafe fn four<S: RealLanes>((re, im): &mut ComplexLanes<S::Vector, 4>) {
     }
 }
 
-/// Transforms eight numbers in each lane: first the four at even positions and the four at odd positions separately,
-/// and then pairs of their results.
+/// Computes the Fourier transform of eight complex numbers in each lane: transforms the four numbers at even positions
+/// and the four at odd positions, and combines pairs of their results.
 ///
 /// # Safety
 /// The CPU has the instruction set of `S` (*features*, see [`Register`]).
@@ -134,15 +134,15 @@ unsafe fn eight<S: RealLanes>((re, im): &mut ComplexLanes<S::Vector, 8>) {
         four::<S>(&mut even);
         four::<S>(&mut odd);
         let h = S::splat(S::Element::of(std::f64::consts::FRAC_1_SQRT_2));
-        // the odd results are multiplied by the roots 1, (1 − i)/√2, −i and (−1 − i)/√2. Here the second and the fourth
-        // result are multiplied, the latter with the sign of its imaginary part reversed
+        // The odd results are to be multiplied by the roots 1, (1 − i)/√2, −i and (−1 − i)/√2. The next lines multiply
+        // the second and the fourth result, but leave the imaginary part of the fourth with the opposite sign.
         let (a, b) = (odd.0[1], odd.1[1]);
         (odd.0[1], odd.1[1]) = (S::multiply(add::<S>(a, b), h), S::multiply(S::subtract(b, a), h));
         let (a, b) = (odd.0[3], odd.1[3]);
         (odd.0[3], odd.1[3]) = (S::multiply(S::subtract(b, a), h), S::multiply(add::<S>(a, b), h));
         for k in [0, 1, 3] {
-            // for k = 3, the imaginary part of the product has the opposite sign, so addition and subtraction are
-            // exchanged
+            // for k = 3 the imaginary part of the product has the opposite sign, so subtract it instead of adding it,
+            // and vice versa
             re[k] = add::<S>(even.0[k], odd.0[k]);
             re[k + 4] = S::subtract(even.0[k], odd.0[k]);
             (im[k], im[k + 4]) = match k {
@@ -156,8 +156,8 @@ unsafe fn eight<S: RealLanes>((re, im): &mut ComplexLanes<S::Vector, 8>) {
     }
 }
 
-/// Transforms `R` numbers in each lane by the definition of the Fourier transform, for an odd `R`. Inputs j and R − j
-/// are added and subtracted first, because their roots are conjugates.
+/// Computes the Fourier transform of `R` complex numbers in each lane by its definition, for an odd `R`. Inputs j and R
+/// − j are added and subtracted first, because their roots are conjugate to each other.
 ///
 /// # Safety
 /// The CPU has the instruction set of `S` (*features*, see [`Register`]).
@@ -191,7 +191,7 @@ unsafe fn odd<S: RealLanes, const R: usize>((re, im): &mut ComplexLanes<S::Vecto
     }
 }
 
-/// Returns cos(2π·k/r) and sin(2π·k/r) for the odd radices r.
+/// Returns cos(2π·k/r) and sin(2π·k/r) for the radices r = 3, 5 and 7.
 #[inline(always)]
 const fn small_root(k: usize, r: usize) -> [f64; 2] {
     const THIRD: [f64; 2] = [-0.5, 0.8660254037844386];
@@ -227,10 +227,10 @@ pub(super) unsafe fn product<S: RealLanes>(
     }
 }
 
-/// The type that implements [`Butterfly`] for each radix, that is, for each number of inputs that a butterfly can have.
+/// The type that implements [`Butterfly`] for each radix, which is the number of inputs of a butterfly.
 pub(super) struct Radix;
 
-/// A transform of `R` numbers in each lane.
+/// A Fourier transform of `R` complex numbers in each lane.
 pub(super) trait Butterfly<const R: usize> {
     /// # Safety
     /// The CPU has the instruction set of `S` (*features*, see [`Register`]).

@@ -1,10 +1,9 @@
-//! The routine `fft` on the CPU: discrete Fourier transforms by Stockham's algorithm. In this folder, a *row* is the
-//! sequence of numbers that is transformed. Each lane of a vector computes a transform of its own. A *column* is the
-//! sequence of numbers that one lane transforms: number k of every lane is in one vector. Short rows are transposed, so
-//! that each becomes a column. A longer row is regarded as a matrix, whose columns and then rows are transformed.
+//! The routine `fft` on the CPU: discrete Fourier transforms by Stockham's algorithm. In this folder, a *row* is a
+//! sequence of numbers to transform. Short rows are transposed, so that each lane of a vector transforms one row. A
+//! long row is regarded as a matrix, whose columns and then rows are transformed.
 //!
-//! Every choice that can change the bits of a result depends only on the length of the transform. So the bits are the
-//! same for any instruction set and number of threads.
+//! All choices that can change the bits of a result depend only on the length of the transform, so the bits are the
+//! same for every instruction set and number of threads.
 
 mod butterflies;
 mod passes;
@@ -23,10 +22,11 @@ pub(super) use butterflies::FloatLanes;
 use plan::{Real, Transform, plan};
 use rows::{Job, JobPart, Kernels};
 
-/// The number of elements that a task transforms. This takes some 100 µs.
+/// The number of elements that a task transforms, which takes about 100 µs.
 const TASK: usize = 1 << 15;
-/// The number of blocks of columns that a task of a long row transforms. A block has as many columns as a vector has
-/// lanes. With fewer blocks, a task would spend more than a few percent of its time clearing its scratch memory.
+/// The number of blocks that a task transforms of a long row, which is regarded as a matrix. A block has as many
+/// columns of this matrix as a vector has lanes. With fewer blocks, clearing scratch memory would take more than a few
+/// percent of a task's time.
 const BLOCKS: usize = 8;
 
 trait Machine: Real + Element {
@@ -56,12 +56,12 @@ macro_rules! machine {
 machine!(f32, AVX512_F32, AVX2_F32, NEON_F32, PLAIN_F32);
 machine!(f64, AVX512_F64, AVX2_F64, NEON_F64, PLAIN_F64);
 
-/// Runs the routine `fft` on the operands of `call`.
+/// Computes the Fourier transforms of a call.
 pub(super) fn run(call: &mut RoutineMemory<'_>) -> Result<(), Refused> {
     if call.call.operands[0].meta.dtype == DType::F64 {
         transform::<f64>(call);
     } else {
-        // the methods of `ops/fourier` convert every dtype except f64 to f32
+        // every dtype except f64 has been converted to f32 when the expression was built
         transform::<f32>(call);
     }
     Ok(())
@@ -74,8 +74,8 @@ fn transform<T: Machine>(call: &mut RoutineMemory<'_>) {
         return;
     };
     if params[2] & INVERSE != 0 {
-        // to compute the inverse transform, exchange real and imaginary parts, transform, and exchange the parts of the
-        // results
+        // the inverse transform is the same as a transform with real and imaginary parts exchanged in operand and
+        // result
         from.swap(0, 1);
         to.swap(0, 1);
     }

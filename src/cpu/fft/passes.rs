@@ -1,5 +1,5 @@
-//! The passes of transforms, written once for the vectors of every instruction set. Each lane of a vector computes the
-//! transform of its own column, so the bits of the results do not depend on the number of lanes.
+//! The passes of Fourier transforms, written once for the vectors of every instruction set. Each lane of a vector
+//! transforms its own column of numbers, so the bits of the results do not depend on the number of lanes.
 
 use super::butterflies::{Butterfly, Radix, RealLanes, product};
 use super::plan::{Column, FftPass, Real};
@@ -28,20 +28,19 @@ impl<T> Planes<T> {
     }
 }
 
-/// What the last pass of a transform does with its results before it stores them.
+/// What the last pass of a transform does with its results before storing them.
 #[derive(Clone, Copy)]
 pub(super) enum Last<T> {
     Keep,
     Scale(T),
-    /// Row k of the results is multiplied by row k of these roots, lane by lane.
+    /// Multiplies row k of the results by row k of these roots, lane by lane.
     Roots(Planes<T>),
 }
 
 /// Runs a pass over as many columns as a vector has lanes. A butterfly reads rows that are `count · stride` rows apart,
-/// and stores its results in rows that are `stride` rows apart. In the last pass (`IS_LAST`), `last` determines what is
-/// done with the results. In all other passes, the results are multiplied by the roots of the pass. `IS_LAST` is a
-/// const parameter, which makes two functions, because a single function for both cases takes 1.2 times as long.
-/// Splitting the function further would only make the code larger.
+/// and writes rows that are `stride` rows apart. The last pass applies `last` to the results, and every other pass
+/// multiplies them by the pass's roots. `IS_LAST` is a const parameter, because one function for both cases takes 1.2
+/// times as long.
 ///
 /// # Safety
 /// The CPU has the instruction set of `S`, and this function is inlined into one that enables it (*features*). One
@@ -98,7 +97,7 @@ unsafe fn pass<S: RealLanes, const R: usize, const IS_LAST: bool>(
     }
 }
 
-/// Runs a pass of any radix.
+/// Runs a pass of a transform, of any radix (number of inputs of a butterfly).
 ///
 /// # Safety
 /// The CPU has the instruction set of `S`, and this function is inlined into one that enables it (*features*). One
@@ -125,7 +124,7 @@ unsafe fn any_pass<S: RealLanes, const IS_LAST: bool>(
 }
 
 /// Transforms as many columns as a vector has lanes. The passes write their intermediate results to the two elements of
-/// `scratch` in turn. Each must have `column.length` rows.
+/// `scratch` in turn. Each of these must have `column.length` rows.
 ///
 /// # Safety
 /// The CPU has the instruction set of `S`, and this function is inlined into one that enables it (*features*). One

@@ -1,40 +1,39 @@
-//! Plans of transforms: the passes of a transform, and the roots of unity by which they multiply. A plan depends only
-//! on the length of the transform. The most recently used plans are kept for further calls.
+//! Plans of Fourier transforms: the passes of a transform, and the roots of unity by which they multiply. A plan
+//! depends only on the length of the transform. The most recently used plans are cached.
 
 use crate::graph::routine::root_of_unity as root;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// A row of up to this length is transformed as a whole. A longer row is regarded as a matrix, whose columns and then
-/// rows are transformed, because passes over the whole row would access elements too far apart for the fastest cache.
-/// This choice changes the bits of the results, so it depends on the length alone.
+/// The maximum length of a row that is transformed as a whole. A longer row is regarded as a matrix, whose columns and
+/// then rows are transformed. Passes over the whole row would access elements too far apart for the fastest cache.
 const WHOLE: usize = 128;
 
-/// The longest row that has a table of all its roots ([`Roots::Table`]). For a longer row, each root is computed as the
-/// product of two others, because reading a table as large as the row would take longer.
+/// The maximum length of a row that has a table of all its roots ([`Roots::Table`]). For a longer row, reading such a
+/// table would take longer than computing each root as a product of two others.
 const TABLE: usize = 1 << 15;
 
-/// How many plans are kept. The roots of a plan take at most 0.5 MiB for a length of up to 2^20. Beyond this length,
-/// their size grows with the square root of the length.
+/// The maximum number of cached plans. The roots of a plan take at most 0.5 MiB for a length of up to 2^20. For greater
+/// lengths, their size grows with the square root of the length.
 const KEPT: usize = 16;
 
-/// The largest number of lanes of a vector. The last vector that is loaded from a table of roots may extend beyond the
-/// roots, so each table has this many additional elements.
+/// The largest number of lanes of a vector. Each table of roots has this many additional elements, because the last
+/// vector that is loaded may extend beyond the roots.
 pub(super) const VECTOR: usize = 16;
 
-/// A pass of a Stockham transform. It consists of butterflies, which are transforms of `radix` numbers. The outputs of
-/// `stride` neighbouring butterflies are multiplied by the same roots. These butterflies are a group, and the pass has
-/// `count` groups.
+/// A pass of a Stockham transform. It consists of butterflies, which are transforms of `radix` numbers. The butterflies
+/// are divided into `count` groups of `stride` butterflies. All butterflies of a group multiply their outputs by the
+/// same roots.
 pub(super) struct FftPass<T> {
     pub radix: usize,
     pub count: usize,
     pub stride: usize,
-    /// For each group, the roots by which outputs 1 to `radix − 1` of a butterfly are multiplied. Each root is its real
-    /// part followed by its imaginary part.
+    /// For each group, the roots by which outputs 1 to `radix − 1` of a butterfly are multiplied. Each root is stored
+    /// as real part and imaginary part.
     pub roots: Vec<T>,
 }
 
-/// The passes of a transform of up to a few thousand numbers. Each lane of a vector transforms another column of
-/// numbers.
+/// The passes of a transform of `length` numbers, at most a few thousand. Each lane of a vector transforms another
+/// column of numbers.
 pub(super) struct Column<T> {
     pub length: usize,
     pub passes: Vec<FftPass<T>>,
@@ -43,8 +42,8 @@ pub(super) struct Column<T> {
 /// The plan of a transform of one length.
 pub(super) enum Transform<T> {
     Whole(Column<T>),
-    /// The row is regarded as a matrix with `columns.length` rows and `rows.length` columns. First its columns are
-    /// transformed with the plan `columns`, then each element is multiplied by its root, and then the rows are
+    /// The row is regarded as a matrix with `columns.length` rows and `rows.length` columns. First the columns are
+    /// transformed with the plan `columns`, then the elements are multiplied by `roots`, and then the rows are
     /// transformed with the plan `rows`.
     Split {
         columns: Column<T>,
@@ -53,17 +52,16 @@ pub(super) enum Transform<T> {
     },
 }
 
-/// The roots of unity by which the elements of a matrix of n numbers are multiplied (see [`Transform::Split`]). The
-/// root of the element in row k and column j is exp(−2πi/n) to the power k·j.
+/// The roots of unity by which the elements of a row of n numbers, regarded as a matrix, are multiplied. The root for
+/// row k and column j of the matrix is exp(−2πi/n) to the power k·j.
 pub(super) enum Roots<T> {
-    /// The real and the imaginary parts, in the order of the matrix.
+    /// The real parts and the imaginary parts of all roots, in C order.
     Table([Vec<T>; 2]),
     Factors {
-        /// The roots of the first [`VECTOR`] columns of the matrix, row after row: their real parts, and their
-        /// imaginary parts.
+        /// The roots of the first [`VECTOR`] columns of the matrix in C order: the real parts and the imaginary parts.
         first: [Vec<T>; 2],
-        /// Powers of exp(−2πi/n) in f64. The first list has the powers 0, `step`, 2·`step`, …, and the second has the
-        /// powers below `step`. Every power is the product of one entry of each list.
+        /// Powers of exp(−2πi/n) in f64. The first list has the exponents 0, `step`, 2·`step`, …, and the second list
+        /// has the exponents below `step`. Every power is the product of one entry of each list.
         powers: [Vec<[f64; 2]>; 2],
         step: usize,
     },
@@ -95,13 +93,13 @@ impl<T: Real> Roots<T> {
     }
 }
 
-/// Plans, each with the length of its transform.
+/// Cached plans, each with the length of its transform.
 type Kept<T> = Vec<(usize, Arc<Transform<T>>)>;
 
-/// An element type that transforms are computed in.
+/// A float type in which Fourier transforms are computed.
 pub(super) trait Real: Copy + Default + Send + Sync + 'static {
     fn of(x: f64) -> Self;
-    /// Returns the plans that are kept. The most recently used plan is last.
+    /// Returns the cached plans. The most recently used plan is last.
     fn kept() -> &'static Mutex<Kept<Self>>;
 }
 
@@ -150,7 +148,7 @@ impl<T: Real> Transform<T> {
     }
 }
 
-/// Returns the smallest factor of `n` that is not below the square root of `n`.
+/// Returns the smallest factor of `n` that is at least the square root of `n`.
 fn split(n: usize) -> usize {
     let mut factor = n.isqrt();
     while factor * factor < n || !n.is_multiple_of(factor) {
@@ -177,9 +175,9 @@ impl<T: Real> Column<T> {
     }
 }
 
-/// Returns the radices of the passes of a transform of `n` numbers. As many passes as possible have radix 8, but if a
-/// single factor 2 would remain, two passes of radix 4 replace this factor and the last pass of radix 8. So radix 2
-/// occurs only if `n` has a single factor 2.
+/// Returns the radices of the passes of a transform of `n` numbers. As many passes as possible have radix 8. If a
+/// single factor 2 would remain, two passes of radix 4 replace this factor and one pass of radix 8. So radix 2 occurs
+/// only if `n` has a single factor 2.
 fn radices(mut n: usize) -> Vec<usize> {
     let mut list = vec![];
     for radix in [7, 5, 3] {

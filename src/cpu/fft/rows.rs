@@ -1,5 +1,5 @@
-//! Transforms of rows. A short row is transformed in one lane of vectors. A long row is regarded as a matrix, and
-//! transformed along the columns and then along the rows of this matrix (see [`Transform::Split`]).
+//! Fourier transforms of rows. A short row is transformed in one lane of vectors. A long row is regarded as a matrix,
+//! whose columns and then rows are transformed (see [`Transform::Split`]).
 //!
 //! The unsafe functions have the conditions *features* and *inside*, which are defined at [`Planes`]. In short,
 //! *features*: the CPU has the instruction set of the vector type. *Inside*: the elements are in live memory, and are
@@ -12,25 +12,26 @@ use crate::cpu::matmul::lanes::Register;
 use crate::cpu::matmul::plain::Plain;
 use crate::cpu::operands::SharedTarget;
 
-/// A call of the routine: the transforms of all its rows. The pairs of addresses are the real and the imaginary parts.
+/// A call of the routine `fft`, with the transforms of all its rows. Each pair of addresses is for real and imaginary
+/// parts.
 pub(super) struct Job<'a, T> {
     pub plan: &'a Transform<T>,
     pub length: usize,
-    /// The number of transforms whose elements alternate in memory. Element k of a transform is `k · inner` elements
-    /// after its first element. If this is 1, each row is contiguous.
+    /// The distance in memory between consecutive elements of a transform, in elements. It is 1 if each row is
+    /// contiguous. Otherwise the elements of `inner` transforms alternate in memory.
     pub inner: usize,
     /// The number of transforms.
     pub rows: usize,
     pub from: [SharedTarget<T>; 2],
     pub to: [SharedTarget<T>; 2],
-    /// Scratch memory for the intermediate values of one row, for a row that is so long that several tasks share it.
+    /// Scratch memory for the intermediate values of one row that is so long that several tasks share it.
     pub between: [SharedTarget<T>; 2],
-    /// The factor by which the results are multiplied, if it is not 1.
+    /// The factor by which the results are multiplied, or `None` for 1.
     pub scale: Option<T>,
 }
 
 /// The vectors of an instruction set, with a copy of the function [`columns`] that is compiled for this instruction
-/// set. This copy is not inlined, because it is long and has many callers.
+/// set. The copy is not inlined, because it is long and has many callers.
 pub(super) trait ColumnLanes: RealLanes {
     /// Calls [`columns`].
     ///
@@ -46,29 +47,29 @@ pub(super) trait ColumnLanes: RealLanes {
     );
 }
 
-/// A part of a job. Tasks share the work of the part.
+/// A part of a call, whose work several tasks share.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum JobPart {
-    /// Transforms units of the job: blocks of transforms, or whole rows (see [`Job::units`]).
+    /// Transforms blocks of rows, one row in each lane of a vector, or whole rows (see [`Job::units`]).
     Units,
-    /// Regards the row with this index as a matrix, transforms blocks of the matrix's columns, and writes them to
+    /// Regards the row with this index as a matrix, transforms blocks of its columns, and writes them to
     /// [`Job::between`].
     Columns(usize),
-    /// Regards the row with this index as a matrix. After all columns of the matrix have been transformed and written
-    /// to [`Job::between`], transforms blocks of the matrix's rows, and writes the final results.
+    /// Regards the row with this index as a matrix, whose columns have been transformed and are in [`Job::between`].
+    /// Transforms blocks of the matrix's rows, and writes the final results.
     Rows(usize),
 }
 
-/// The code for an instruction set: the number of lanes of its vectors, and a function that runs a part of a job. The
-/// array `[first, end]` tells the function which units or blocks to compute: those from `first` to before `end`.
+/// The code for an instruction set: the number of lanes of its vectors, and a function that runs a part of a call. The
+/// array `[first, end]` is the range of blocks or rows that the function computes.
 pub(super) struct Kernels<T> {
     pub width: usize,
     pub run: unsafe fn(&Job<'_, T>, JobPart, [usize; 2]),
 }
 
 impl<T> Job<'_, T> {
-    /// Returns the number of units of the job. A unit is a block of as many transforms as a vector has lanes or, if a
-    /// contiguous row is transformed as a matrix, that row.
+    /// Returns the number of units of work of the call. A unit is a block of as many rows as a vector has lanes. If a
+    /// contiguous row is transformed as a matrix, the row alone is a unit.
     pub fn units(&self, width: usize) -> usize {
         match self.plan {
             _ if self.inner > 1 => self.rows / self.inner * self.inner.div_ceil(width),
@@ -77,8 +78,8 @@ impl<T> Job<'_, T> {
         }
     }
 
-    /// Returns the position of the first element of block number `unit`, and the number of transforms in the block.
-    /// This is for jobs whose [`Job::inner`] is above 1.
+    /// Returns the position of the first element of block number `unit`, and the number of rows in the block. Only for
+    /// a call whose rows alternate in memory ([`Job::inner`] > 1).
     fn block(&self, unit: usize, width: usize) -> (usize, usize) {
         let blocks = self.inner.div_ceil(width);
         let first = unit % blocks * width;
@@ -86,8 +87,8 @@ impl<T> Job<'_, T> {
     }
 }
 
-/// Scratch memory of a task, divided into planes. Each plane begins at a cache line and has the real or the imaginary
-/// parts of numbers.
+/// Scratch memory of a task, divided into planes. A plane has the real or the imaginary parts of numbers, and begins at
+/// a cache line.
 struct Scratch<T> {
     memory: Vec<T>,
     first: usize,
@@ -104,17 +105,16 @@ impl<T: Real> Scratch<T> {
         Scratch { memory, first, each }
     }
 
-    /// Returns a pair of planes, with rows of `step` elements: plane `2 · number` for real parts, and the next one for
-    /// imaginary parts.
+    /// Returns pair number `number` of planes, for real and imaginary parts, with rows of `step` elements.
     fn planes(&mut self, number: usize, step: usize) -> Planes<T> {
         let re = SharedTarget(self.memory.as_mut_ptr()).at(self.first + 2 * number * self.each);
         Planes { re: SharedTarget(re), im: SharedTarget(re.wrapping_add(self.each)), step }
     }
 }
 
-/// Computes the roots for one vector of columns, which begins at column `at`, and stores a vector in each row of `to`.
-/// `first`, `[high, low]` and `step` are the fields of [`Roots::Factors`]. In each row, the root of column `group + j`
-/// is the product of the roots of column j, which is below [`VECTOR`], and of column `group`.
+/// Computes the roots of one vector of columns, which begins at column `at`, for all rows, and stores a vector in each
+/// row of `to`. `first`, `[high, low]` and `step` are the fields of [`Roots::Factors`]. The root of column `group + j`
+/// is the product of the roots of column `group` and of column j, which is below [`VECTOR`].
 ///
 /// # Safety
 /// The CPU has the instruction set of `S` (*features*), and each row of `to` has room for a vector (*inside*, see
@@ -145,9 +145,8 @@ unsafe fn some_roots<S: RealLanes>(
     }
 }
 
-/// Transforms `lanes` columns, which may be fewer than a vector has lanes. If they are fewer, they are copied to
-/// `padded`, transformed there, and copied from there to `to`. `padded` has a whole vector in each row, and
-/// `column.length` rows.
+/// Transforms `lanes` columns. If these are fewer than a vector has lanes, they are copied to `padded`, transformed
+/// there, and copied to `to`. `padded` has `column.length` rows of a whole vector.
 ///
 /// # Safety
 /// The CPU has the instruction set of `S` (*features*). Each row of `from` and `to` has `lanes` elements, and each row
@@ -173,8 +172,8 @@ unsafe fn some_columns<S: ColumnLanes>(
     }
 }
 
-/// Regards a row of the job as a matrix (see [`Transform::Split`]), and transforms blocks `first..end` of its columns.
-/// Multiplies the results by the roots, and writes them transposed: each column becomes a row of `between`.
+/// Regards a row of numbers as a matrix (see [`Transform::Split`]), and transforms blocks `first..end` of its columns.
+/// Multiplies the results by the roots, and writes them to `between` transposed, so that each column becomes a row.
 ///
 /// # Safety
 /// The CPU has the instruction set of `S` (*features*). The row that begins at `from` and the row's part of `between`
@@ -216,7 +215,7 @@ unsafe fn split_columns<S: ColumnLanes>(
 }
 
 /// Transforms blocks `first..end` of the rows of the matrix that [`split_columns`] has computed, and writes the final
-/// results to `to`. This matrix is stored transposed in `from`, so its rows are the columns of `from`.
+/// results to `to`. `from` has this matrix transposed, so its rows are columns of `from`.
 ///
 /// # Safety
 /// The CPU has the instruction set of `S` (*features*). The matrix in `from` and the row that begins at `to` are in
@@ -238,8 +237,8 @@ unsafe fn split_rows<S: ColumnLanes>(
     }
 }
 
-/// Transforms a block of rows whose elements alternate in memory, one row in each lane. Like [`split_columns`] and
-/// [`split_rows`], it regards each row as a matrix and transforms first the columns and then the rows of this matrix.
+/// Transforms a block of rows whose elements alternate in memory, one row in each lane. Regards each row as a matrix,
+/// and transforms first the columns and then the rows of this matrix.
 ///
 /// # Safety
 /// The CPU has the instruction set of `S` (*features*). The memory of the job is live and has the sizes that the job
@@ -252,7 +251,7 @@ unsafe fn split_block<S: ColumnLanes>(
     memory: &mut Scratch<S::Element>,
     last: Last<S::Element>,
 ) {
-    // rows that are too long for a table of roots never reach this function
+    // this function is never called for rows that are too long for a table of roots
     let Transform::Split { columns, rows, roots: Roots::Table(roots) } = job.plan else { return };
     let [a, b, c] = [0, 1, 2].map(|i| memory.planes(i, S::WIDTH));
     let (width, inner, (at, lanes)) = (S::WIDTH, job.inner, job.block(unit, S::WIDTH));
@@ -280,7 +279,7 @@ unsafe fn split_block<S: ColumnLanes>(
     }
 }
 
-/// Runs a part of a job, for the units or blocks `first..end`.
+/// Runs a part of a call: the units of work or the blocks `first..end`.
 ///
 /// # Safety
 /// The CPU has the instruction set of the vectors (*features*). The memory of the job is live and has the sizes that

@@ -1,13 +1,12 @@
-//! Longer loops for folds whose state is the element itself (`fold/function.rs`): loops over several whole blocks, and
-//! loops over rows that are read in place.
+//! Longer loops for reductions by a function such as `add` (`fold/function.rs`): loops over several whole blocks, and
+//! loops over rows that are read directly from a buffer.
 
 use super::*;
 
 impl Folder<'_> {
-    /// Folds whole blocks by longer loops, with the same bits. This is possible in two cases, both at the beginning of
-    /// a block: for several blocks together if there are few columns, and for one block if there is one column and the
-    /// maximum number of lanes. Returns the number of rows that it folded, or `None` if neither case applies or there
-    /// are not enough rows.
+    /// Reduces whole blocks of rows by longer loops, with the same bits as row by row. If there are few columns,
+    /// reduces several blocks together; if there is one column with the maximum number of lanes, reduces one block.
+    /// Returns the number of reduced rows, or `None` if neither is possible now.
     ///
     /// # Safety
     /// The state is valid, and `data` has `rows × width` elements (*state* and *data*, see [`Folder`]).
@@ -36,8 +35,8 @@ impl Folder<'_> {
         None
     }
 
-    /// Folds `count` blocks of one lane together, because a loop over the few columns of one block would be short.
-    /// `count` is a power of two that divides the number of blocks folded so far. The data has `rows` rows, which may
+    /// Reduces `count` blocks of one lane together, because a loop over the few columns of one block would be short.
+    /// `count` is a power of two that divides the number of blocks reduced so far. The data has `rows` rows, which may
     /// be more than `count` blocks.
     ///
     /// # Safety
@@ -48,9 +47,9 @@ impl Folder<'_> {
         let turned = self.scratch();
         // SAFETY: the caller ensures that the data has these blocks, and the scratch has space for a row of each block.
         unsafe {
-            // the result of block `i` is stored at the index whose bits are the bits of `i` in reversed order. Then
-            // combining the upper half of the results into the lower half combines each block with its neighbour, as
-            // `push` would
+            // The result of block `i` is stored at the index whose bits are the reversed bits of `i`. Then combining
+            // the upper half of the results into the lower half combines each block with its neighbour, as `push` would
+            // do.
             let blocks = BlockArgs { count, shift: usize::BITS - count.trailing_zeros(), len: rows * w };
             (function.blocks)(w, data, (&raw const blocks).cast(), data, turned);
             let mut half = count / 2;
@@ -65,8 +64,8 @@ impl Folder<'_> {
         }
     }
 
-    /// Folds the next `rows` elements of each column, which are read directly from a buffer and not from a tile:
-    /// consecutive rows are `step` elements apart.
+    /// Combines the next `rows` elements of each column into the state. The elements are read directly from a buffer,
+    /// in which consecutive rows are `step` elements apart.
     ///
     /// # Safety
     /// The state is valid, and `data` has `rows` rows of `width` elements at this step (*state* and *data*, see

@@ -1,6 +1,5 @@
-//! Folds that look for the position of one element: argmin and argmax. Unlike other folds, they do not combine elements
-//! in a tree (`fold/mod.rs`). For each column they keep the best element so far (the smallest or largest, or the first
-//! NaN) and its position.
+//! The reductions argmin and argmax, which find the position of one element. For each column, they keep the best
+//! element so far (the smallest or largest, or the first NaN) and its position.
 
 use super::*;
 use crate::graph::ufunc::Extreme;
@@ -9,7 +8,7 @@ use crate::graph::ufunc::Ufunc;
 use crate::math::simd::Isa;
 use crate::math::simd::{Loop, isa};
 
-/// Evaluates `$body`, in which `$t` is an alias of the Rust type of the elements of the compute type `$compute` (u8 for
+/// Evaluates `$body` with `$t` as an alias of the Rust type of the elements of the compute type `$compute` (u8 for
 /// bool).
 macro_rules! with_type {
     ($compute:expr, $t:ident => $body:expr) => {
@@ -46,43 +45,42 @@ macro_rules! with_type {
     };
 }
 
-/// Describes a search for the largest or the smallest element.
+/// A search for the largest or the smallest element of each column.
 pub(super) struct First {
     compute: Compute,
     largest: bool,
-    /// The loop that returns the largest (or smallest) element of each of several whole rows. It belongs to a function
-    /// such as `minimum`.
+    /// The loop that returns the largest (or smallest) element of each of several rows.
     rows: Loop,
-    /// Whether the inputs are not elements but states of parts of a reduction: the best element of each part, and its
-    /// position.
+    /// Whether the inputs are the results of parts of a reduction (the best element of each part, and its position)
+    /// instead of elements.
     of_states: bool,
 }
 
-/// The minimum number of elements of a tile for which the tile's largest (or smallest) element is computed with SIMD,
-/// before its position is searched. Shorter tiles gain nothing from this.
+/// The minimum number of elements of a tile whose largest (or smallest) element is computed with SIMD, before its
+/// position is searched. Shorter tiles gain nothing from this.
 const LEAST: usize = 32;
 
 impl First {
-    /// Describes the search for the element that a function such as `minimum` picks. Returns `None` if the function
-    /// does not pick one of its operands, or has no loops for the type.
+    /// Returns the search for the element that a function such as `minimum` selects. Returns `None` if the function
+    /// does not select one of its operands, or has no loops for the type.
     pub fn new(row: &Ufunc, compute: Compute, of_states: bool) -> Option<First> {
         let largest = row.reduce?.picks? == Extreme::Largest;
         let rows = row.forms[compute as usize]?.rows?.get();
         Some(First { compute, largest, rows, of_states })
     }
 
-    /// Returns whether the search accepts several whole rows of `n` elements at once.
+    /// Returns whether the search accepts several whole rows of `n` elements in one call.
     pub fn takes_whole_rows(&self, n: usize) -> bool {
         !self.of_states && (1..=SERIAL * LANES).contains(&n)
     }
 
-    /// Writes to `out` the best element of each whole row of `n` elements, or its position.
+    /// Writes to `out` the best element of each row of `n` elements, or its position, as `gives` selects.
     ///
     /// # Safety
     /// `data` points to `rows × n` aligned elements, which no other thread writes (*data*, see [`Folder`]). `out` has
     /// space for `rows` aligned elements of the type that `gives` selects, and does not overlap `data`.
     pub unsafe fn whole_rows(&self, n: usize, data: *const u8, rows: usize, gives: Gives, out: *mut u8) {
-        /// The number of rows whose best elements are computed before their positions are searched.
+        /// The number of rows whose best elements are computed together, before their positions are searched.
         const TOGETHER: usize = 64;
         let size = self.compute.size();
         let mut best = [0u64; TOGETHER];
@@ -108,9 +106,9 @@ impl First {
         }
     }
 
-    /// Returns the bits of the largest (or smallest) element of a tile, found with SIMD. Most tiles have no element
-    /// that is better than the best element so far, and then the tile need not be searched for a position. Returns
-    /// `None` for too few elements, and for more elements than a row of the loop may have.
+    /// Returns the bits of the largest (or smallest) element of a tile, found with SIMD. Usually it is not better than
+    /// the best element so far, and then the tile need not be searched for its position. Returns `None` if `n` is too
+    /// small for this to be worthwhile, or too large for the loop.
     ///
     /// # Safety
     /// `data` points to `n` elements of the compute type (*data*, see [`Folder`]).
@@ -125,25 +123,24 @@ impl First {
     }
 }
 
-/// Returns the size in bytes of the best elements of `width` columns: 8 bytes each, the size of the widest type, padded
-/// to a cache line.
+/// Returns the size in bytes of the best elements of `width` columns: 8 bytes each, which is enough for every type,
+/// padded to a cache line.
 fn elements(width: usize) -> usize {
     (width * 8).next_multiple_of(64)
 }
 
-/// Returns the size of the state in bytes: the best elements of `width` columns, then their positions.
+/// Returns the size in bytes of the state of a search: the best elements of `width` columns, then their positions.
 pub(super) fn bytes(width: usize) -> usize {
     elements(width) + (width * size_of::<i32>()).next_multiple_of(64)
 }
 
 impl Folder<'_> {
-    /// Returns the address of the positions of the best elements in the state, which come after the elements
-    /// themselves.
+    /// Returns the address of the positions of the best elements, which follow the elements in the state.
     fn positions(&self) -> *mut i32 {
         self.state.wrapping_add(elements(self.spec.width)) as *mut i32
     }
 
-    /// Implements [`Folder::feed`] for a search for one element.
+    /// Implements [`Folder::feed`] for argmin and argmax.
     ///
     /// # Safety
     /// The state is valid, and the inputs have `rows × width` elements or states (*state* and *data*, see [`Folder`]).
@@ -172,7 +169,7 @@ impl Folder<'_> {
         self.blocks = 1;
     }
 
-    /// Implements [`Folder::merge`] for a search for one element.
+    /// Implements [`Folder::merge`] for argmin and argmax.
     ///
     /// # Safety
     /// The state is valid (*state*, see [`Folder`]). `partial` is a copy, aligned to 8, of what [`Folder::collapse`]
@@ -194,8 +191,8 @@ impl Folder<'_> {
         self.blocks = 1;
     }
 
-    /// Implements [`Folder::write`] for a search for one element. Component 0 is the best element. Component 1 and the
-    /// result are its position.
+    /// Implements [`Folder::write`] for argmin and argmax. Writes the best elements if `gives` is component 0,
+    /// otherwise their positions.
     ///
     /// # Safety
     /// The state is valid (*state*, see [`Folder`]). `out` has space for `width` elements, and does not overlap the
@@ -215,8 +212,8 @@ impl Folder<'_> {
     }
 }
 
-/// Returns whether `x` replaces `best`, the best of the elements before it. This is so if `x` is larger (or smaller)
-/// than `best`, or if `x` is NaN and `best` is not. So the first of equal elements wins, and so does the first NaN.
+/// Returns whether `x` replaces `best`, the best of all earlier elements. This is so if `x` is larger (or smaller) than
+/// `best`, or if `x` is NaN and `best` is not. So the first of equal elements wins, and so does the first NaN.
 #[allow(clippy::eq_op)]
 #[inline(always)]
 fn better<T: PartialOrd + Copy>(x: T, best: T, largest: bool) -> bool {
@@ -227,7 +224,7 @@ fn better<T: PartialOrd + Copy>(x: T, best: T, largest: bool) -> bool {
 /// Returns the index of the first element that equals `x`, or of the first NaN if `x` is NaN.
 #[allow(clippy::eq_op)]
 fn find<T: PartialOrd + Copy>(all: &[T], x: T) -> Option<usize> {
-    /// The number of elements that are compared together, with SIMD, before the matching element is located.
+    /// The number of elements that are compared together with SIMD, before the matching element is located.
     const TOGETHER: usize = 32;
     let is_it = |y: &T| (*y == x) | ((*y != *y) & (x != x));
     let chunks = all.as_chunks::<TOGETHER>().0;
@@ -235,9 +232,9 @@ fn find<T: PartialOrd + Copy>(all: &[T], x: T) -> Option<usize> {
     all[before..].iter().position(is_it).map(|i| before + i)
 }
 
-/// Folds rows of states: `all` holds the best elements of parts of a reduction, and `found` their positions. The parts
-/// are passed in order, so the first of equal elements wins. If `first` is set, `best` holds no elements yet, and is
-/// initialised by the first row.
+/// Combines the results of parts of a reduction, one row for each part: `all` has the best elements, and `found` their
+/// positions. The parts are in order, so the first of equal elements wins. If `first` is true, `best` has no elements
+/// yet, and the first row initialises it.
 fn arg_states<T: PartialOrd + Copy>(
     all: &[T],
     found: &[i32],
@@ -256,7 +253,7 @@ fn arg_states<T: PartialOrd + Copy>(
     }
 }
 
-/// Runs [`arg_columns`], compiled for the instruction set of this machine.
+/// Calls [`arg_columns`], compiled for the best instruction set of this machine.
 fn columns<T: PartialOrd + Copy>(
     all: &[T],
     at: usize,
@@ -276,7 +273,7 @@ fn columns<T: PartialOrd + Copy>(
     }
 }
 
-/// [`arg_columns`], compiled for AVX-512.
+/// The function [`arg_columns`], compiled for AVX-512.
 ///
 /// # Safety
 /// The machine has the features that the attribute enables.
@@ -293,7 +290,7 @@ unsafe fn columns_avx512<T: PartialOrd + Copy>(
     arg_columns(all, at, first, largest, best, positions)
 }
 
-/// [`arg_columns`], compiled for AVX2.
+/// The function [`arg_columns`], compiled for AVX2.
 ///
 /// # Safety
 /// The machine has AVX2.
@@ -310,8 +307,8 @@ unsafe fn columns_avx2<T: PartialOrd + Copy>(
     arg_columns(all, at, first, largest, best, positions)
 }
 
-/// Folds rows of elements in several columns: updates `best` and `positions` of each column. `at` is the index of the
-/// first row's elements in their columns. If `first` is set, `best` holds no elements yet.
+/// Updates `best` and `positions` of each column by rows of elements. `at` is the number of the first of these rows in
+/// the reduction. If `first` is true, `best` has no elements yet.
 #[inline(always)]
 fn arg_columns<T: PartialOrd + Copy>(
     all: &[T],
@@ -335,9 +332,9 @@ fn arg_columns<T: PartialOrd + Copy>(
     }
 }
 
-/// Folds a tile of one column, whose first element has the index `at`. `extreme` is the bits of the tile's largest (or
-/// smallest) element, or `None` if this element is not known. If it is known, the tile is searched only if it replaces
-/// `best`. Otherwise every element is compared. If `first` is set, `best` holds no element yet.
+/// Updates `best` and `positions` of a single column by a tile whose first element has the index `at`. `extreme` is the
+/// bits of the tile's largest (or smallest) element, if known. Then the tile is searched only if that element replaces
+/// `best`; otherwise every element is compared. If `first` is true, `best` has no element yet.
 fn arg_long<T: PartialOrd + Copy>(
     all: &[T],
     at: usize,

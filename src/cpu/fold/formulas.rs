@@ -1,8 +1,7 @@
-//! Folds that formulas define, such as the folds that users write as a `ReductionKernel`. Their states have one to
-//! three components, each in a vector of its own. Three formulas define a fold: `lift` turns an element into a state,
-//! `combine` combines two states, and `finish` turns a state into the result. Each function of a formula is a loop over
-//! a piece of the states (at most 256). The values between two loops are in registers, which in this file are pieces of
-//! scratch memory.
+//! Reductions that formulas define, such as a user's `ReductionKernel`. `lift` turns an element into a state, `combine`
+//! combines two states, and `finish` turns a state into the result. A state has one to three components, each stored in
+//! a vector of its own. Each function of a formula is a loop over a piece of at most 256 states; the values between two
+//! loops are in registers, which in this file are scratch memory.
 
 use super::threaded::Combination;
 use super::{Folder, Inputs};
@@ -14,28 +13,29 @@ use crate::math::simd::Loop;
 use crate::plan::kernel::{Gives, KernelReduction, Source};
 use smallvec::SmallVec;
 
-/// The maximum number of elements of a piece. All loops of a formula run on a piece before the next piece begins. A
-/// register of 256 elements has 2 KiB, so the registers of a formula stay in the L1 cache. Loops compute each element
-/// independently of the others, so this number changes no bit.
+/// The maximum number of elements of a piece. All loops of a formula run on one piece before the next piece begins. A
+/// register for a piece has 2 KiB, so the registers of a formula stay in the L1 cache. This number changes no bit of a
+/// result.
 const PIECE: usize = 256;
 
-/// The size of a register in bytes: it has space for a piece of the widest type.
+/// The size of a register in bytes, which is enough for a piece of the widest type.
 const REGISTER: usize = PIECE * 8;
 
-/// The formulas of a fold, compiled to loops.
+/// The formulas of a reduction, compiled to loops.
 pub(super) struct Formulas {
-    /// The loops that turn elements into states; `None` if the inputs are states already.
+    /// The loops that turn elements into states, or `None` if the inputs are states already.
     lift: Option<Loops>,
     combine: Loops,
     finish: Loops,
-    /// Threaded code that lifts an element to a state (or reads a state) and combines it with another state, in one
-    /// step. `None` if `lift` and `combine` must do this.
+    /// Threaded code that turns an element into a state and combines it with another state, in one loop. `None` if
+    /// `lift` and `combine` do this.
     both: Option<Combination>,
     components: SmallVec<[Component; 3]>,
-    /// The sizes in bytes of an element of the input and of an element of the result.
+    /// The size in bytes of an element of the input, and (`result`) of an element of the result.
     element: usize,
     result: usize,
-    /// The bits of the result of a reduction of no elements; unused if the fold rejects such a reduction.
+    /// The bits of the result of a reduction of no elements. Not used if the reduction returns an error for no
+    /// elements.
     empty: u64,
     registers: usize,
 }
@@ -45,8 +45,8 @@ struct Component {
     identity: u64,
 }
 
-/// The location of an operand of a loop: the input's elements, a component of the first state (`A`) or of the second
-/// state (`B`) that are combined, or a register.
+/// The location of an operand of a loop: the input's elements, a component of the first (`A`) or of the second (`B`) of
+/// the two states that are combined, or a register.
 #[derive(Clone, Copy)]
 enum Place {
     Element,
@@ -55,16 +55,15 @@ enum Place {
     Register(usize),
 }
 
-/// The loops of one formula of a fold: `lift`, `combine` or `finish`.
+/// The loops of one formula of a reduction: `lift`, `combine` or `finish`.
 #[derive(Default)]
 struct Loops {
-    /// The loops in order, each with its operands (repeated if the function has fewer than three) and the register of
-    /// its result.
+    /// The calls of loops in order. Each has three operands (the last one repeated if the function has fewer) and the
+    /// register of its result.
     calls: Vec<(Loop, [Place; 3], usize)>,
-    /// The registers that hold the formula's constants: for each, the register's number, the constant's bits, and the
-    /// constant's size in bytes.
+    /// The constants of the formula: for each, the number of its register, its bits, and its size in bytes.
     numbers: Vec<(usize, u64, usize)>,
-    /// The register that receives the elements' positions. `None` if the formula does not read positions.
+    /// The register for the positions of the elements, or `None` if the formula does not read positions.
     positions: Option<usize>,
     results: SmallVec<[Place; 3]>,
 }
@@ -77,7 +76,7 @@ heap! {
 }
 
 /// The arrays that a formula reads: the input's elements, the components of the first state (`a`), and the components
-/// of the second state (`b`). Arrays that it does not read are null.
+/// of the second state (`b`). Arrays that the formula does not read are null.
 #[derive(Clone, Copy)]
 struct Leaves {
     element: *const u8,
@@ -86,8 +85,8 @@ struct Leaves {
 }
 
 impl Loops {
-    /// Creates the loops of a formula. Its registers are numbered from `next` on, and `next` is increased by the number
-    /// of these registers. Returns `None` if a function has no loop for its operands' type.
+    /// Compiles a formula to loops. Its registers are numbered from `next` on, and `next` is increased by their number.
+    /// Returns `None` if a function has no loop for its operands' type.
     fn new(program: &FoldProgram, next: &mut usize) -> Option<Loops> {
         let mut loops = Loops::default();
         let mut places: Vec<Place> = Vec::with_capacity(program.steps.len());
@@ -112,8 +111,7 @@ impl Loops {
                 }
                 FoldOperation::Call(row, args) => {
                     let by = program.steps[*row.typed_operand(args)?].compute;
-                    // a loop takes three operands, but reads only as many as its function has, so the last operand of
-                    // the function is passed again in place of the missing ones
+                    // every loop takes three operands, so repeat the last one if the function has fewer
                     let at = |n: usize| places[args[n.min(args.len() - 1)]];
                     let to = register();
                     loops.calls.push((row.map(by)?.get(), [at(0), at(1), at(2)], to));
@@ -135,8 +133,8 @@ impl Loops {
         Some(loops)
     }
 
-    /// Runs the loops over `n` elements, at most [`PIECE`]. Returns the address of each result. This is a register, or
-    /// one of the `leaves` (the arrays that the formula reads) if the result is just that array.
+    /// Runs the loops over `n` elements, at most [`PIECE`]. Returns the address of each result, which is a register or,
+    /// if the formula only passes an array on, one of the `leaves`.
     ///
     /// # Safety
     /// `scratch` points to the fold's registers. The registers of constants are filled, and so is the register of
@@ -164,7 +162,7 @@ impl Loops {
 }
 
 impl Formulas {
-    /// Creates the loops of the fold of a reduction. Returns `None` if a function has no loop for its operands' type.
+    /// Compiles the formulas of a reduction. Returns `None` if a function has no loop for its operands' type.
     pub fn new(r: &KernelReduction) -> Option<Formulas> {
         let programs = r.fold.programs(r.element).ok()?;
         let mut registers = 0;
@@ -195,17 +193,17 @@ impl Formulas {
         })
     }
 
-    /// Returns each component's element size in bytes.
+    /// Returns the size in bytes of an element of each component.
     pub fn sizes(&self) -> impl Iterator<Item = usize> + '_ {
         self.components.iter().map(|c| c.size)
     }
 
-    /// Returns the size of the scratch memory in bytes: all registers, and the scratch of threaded code.
+    /// Returns the size in bytes of the scratch memory: all registers, and the scratch memory of threaded code.
     pub fn scratch(&self) -> usize {
         self.registers * REGISTER + self.both.as_ref().map_or(0, Combination::scratch)
     }
 
-    /// Fills the registers that hold constants, and the constants in the scratch of the threaded code.
+    /// Fills the registers that hold constants, and the constants in the scratch memory of threaded code.
     ///
     /// # Safety
     /// `scratch` points to [`Formulas::scratch`] bytes, aligned to 64, which begin with the registers.
@@ -223,14 +221,14 @@ impl Formulas {
     }
 }
 
-/// Cuts `n` elements into pieces: returns the start of each piece and its number of elements.
+/// Divides `n` elements into pieces, and returns the start and the length of each piece.
 fn pieces(n: usize) -> impl Iterator<Item = (usize, usize)> {
     (0..n).step_by(PIECE).map(move |from| (from, PIECE.min(n - from)))
 }
 
 impl Folder<'_> {
-    /// Returns the address of each component of state number `at` of a vector. A vector holds component 0 of all its
-    /// states, padded to a multiple of 64 bytes, then component 1, and so on.
+    /// Returns the address of each component of state number `at` of a vector of states. The vector has component 0 of
+    /// all states, padded to a multiple of 64 bytes, then component 1, and so on.
     fn components(&self, f: &Formulas, vector: *const u8, at: usize) -> Inputs {
         let mut out = [std::ptr::null(); 3];
         let mut begin = vector;
@@ -241,7 +239,7 @@ impl Folder<'_> {
         out
     }
 
-    /// Copies `n` states to a vector, where they become the states from number `at` on.
+    /// Copies `n` states to a vector of states, beginning at state number `at`.
     ///
     /// # Safety
     /// The vector belongs to the folder's state, and has space for at least `at + n` states (*state*, see [`Folder`]).
@@ -255,7 +253,7 @@ impl Folder<'_> {
         }
     }
 
-    /// Fills the current vector with the identity of each component.
+    /// Fills the current vector of states with the identity of each component.
     ///
     /// # Safety
     /// The folder's state is valid (*state*, see [`Folder`]).
@@ -284,10 +282,9 @@ impl Folder<'_> {
         }
     }
 
-    /// Combines `n` elements (or states) of the data, from row `done` on, into `n` states of the current block, from
-    /// state `lane` on. If `begins` is set, these states of the block have no value yet, so the new states are copied
-    /// there. `at` is the index of the data's first row in its columns.
-    /// there. `at` is the number of the data's first row.
+    /// Combines `n` elements (or states) of the data, beginning in row `done`, into `n` states of the current block,
+    /// beginning with state `lane`. If `begins` is true, these states have no value yet, so the new states are copied
+    /// to them. `at` is the number of the data's first row in the reduction.
     ///
     /// # Safety
     /// The state is valid, and the data has `n` elements or states after the first `done` rows (*state* and *data*, see
@@ -335,10 +332,9 @@ impl Folder<'_> {
         }
     }
 
-    /// Combines `rows` whole rows of elements (or states) of `data` into the current block, by threaded code. A row has
-    /// as many elements as the block has states. The first of these rows follows the first `done` elements of each
-    /// column. All states of the block must already have a value. Returns false, and does nothing, if there is no
-    /// threaded code for this.
+    /// Combines `rows` whole rows of `data` into the current block by threaded code, after the first `done` elements of
+    /// each column. A row has as many elements (or states) as the block has states, and all states of the block must
+    /// have a value. Returns false, and does nothing, if there is no threaded code.
     ///
     /// # Safety
     /// The state is valid, and `data` has `rows` such rows after the first `done` elements of each column (*state* and
@@ -356,8 +352,8 @@ impl Folder<'_> {
         unsafe { both.run(self.states(), rows, to, from, scratch) }
     }
 
-    /// Writes to `to` the positions of consecutive elements of the data, beginning with the element at index `first` of
-    /// the data. The data's first row is row `at` of the columns.
+    /// Writes to `to` the positions of consecutive elements of the data, beginning with the data's element `first`.
+    /// `at` is the number of the data's first row in the reduction.
     ///
     /// # Safety
     /// `base` is null or has a position for each column.
@@ -370,7 +366,7 @@ impl Folder<'_> {
         }
     }
 
-    /// Implements [`Folder::write`] for formulas.
+    /// Implements [`Folder::write`] for reductions that formulas define.
     ///
     /// # Safety
     /// The state is valid (*state*, see [`Folder`]). `out` has space for `width` elements, and does not overlap the

@@ -1,18 +1,19 @@
-//! Folds whose state is the element itself. The loops of a function such as `add` combine the states.
+//! Folds (reductions such as sums) whose intermediate results, called states, are elements themselves. The loops of a
+//! function such as `add` combine the states.
 
 use crate::base::dtype::Compute;
 use crate::graph::ufunc::{Neutral, Ufunc};
 use crate::math::simd::Loop;
 
-/// The loops that combine the states of a fold whose state is the element itself. `fold/mod.rs` explains blocks, lanes
-/// and columns.
+/// The loops of a fold (a reduction such as a sum) whose intermediate results, called states, are elements themselves.
+/// `fold/mod.rs` explains blocks, lanes and columns.
 #[derive(Clone, Copy)]
 pub(super) struct CombineLoops {
-    /// Folds several whole rows, each to one element. A row has at most one block.
+    /// Folds several whole rows, each to one element. A row has at most as many elements as one block.
     pub rows: Loop,
-    /// Combines the elements of a block into its vector, which has one state for each lane.
+    /// Combines the elements of a block into a vector that holds one state for each lane.
     pub fold: Loop,
-    /// Folds several blocks of a few columns.
+    /// Folds several blocks together, in reductions over a few columns.
     pub blocks: Loop,
     /// Combines several rows, element by element, into one row.
     pub columns: Loop,

@@ -1,7 +1,6 @@
-//! Reductions on the CPU. A fold is the rule by which a reduction combines elements, for example a sum. It combines
-//! *states*: an element becomes a state, and two states are combined into one. This module defines the order in which
-//! states are combined. The order is a tree that depends only on the number of elements `n` and on the kernel's kind,
-//! so strides, threads and instruction sets change no bit of the result.
+//! Reductions on the CPU. A fold is the rule by which a reduction combines elements, for example a sum. Each element
+//! becomes a *state* (an intermediate result), and states are combined two at a time. The order depends only on the
+//! number of elements `n` and the kernel's kind, so strides, threads and instruction sets change no bit.
 //!
 //! The elements are cut into blocks of `16 · L` elements, and element `i` belongs to lane `i % L`. In a block, each
 //! lane combines its elements (at most 16) one after another, which gives a vector of `L` states. The vectors of the
@@ -10,11 +9,9 @@
 //! kernels it is `n / 16`, rounded up to a power of two, and at most `LANES`. Up to `width` reductions run side by
 //! side, as columns: row `i` of the input holds element `i` of each reduction.
 //!
-//! The tree is the same for every fold, but there are three ways to combine states. In some folds the states are the
-//! elements themselves, and loops of a function such as `add` combine them (`fold/function.rs`). In others a state has
-//! one to three components, each in a vector of its own, and formulas combine them (`fold/formulas.rs`, and as threaded
-//! code `fold/threaded.rs`). Folds that look for the position of one element, such as argmax, need no tree
-//! (`fold/first.rs`).
+//! States are combined by the loops of a function such as `add` (`function.rs`), or by formulas if a state has several
+//! components (`formulas.rs`, `threaded.rs`). Folds that look for the position of one element, such as argmax, need no
+//! fixed order (`first.rs`).
 
 mod blocks;
 mod first;
@@ -36,7 +33,7 @@ use function::CombineLoops;
 /// repeat the first one or are null, and nothing reads them.
 pub(super) type Inputs = [*const u8; 3];
 
-/// Describes a reduction of a program: how it combines states, and the numbers that define the tree of combinations.
+/// Describes a reduction of a program: how it combines states, and the numbers that define the order of combinations.
 pub(super) struct FoldSpec {
     combines: Combines,
     /// The compute type of the elements, or of the first component of the states if the inputs are states.
@@ -82,9 +79,9 @@ impl FoldSpec {
         Some(FoldSpec { combines, compute, n, lanes, width, at: 0 })
     }
 
-    /// Returns the number of elements of a block. Threads share a reduction in parts of 2^k blocks, because such a part
-    /// is a whole subtree of the combinations. A search for one element may be cut anywhere; for it, this returns the
-    /// length of the longest possible block.
+    /// Returns the number of elements of a block. Threads share a reduction in parts of 2^k blocks, because blocks are
+    /// combined pairwise, and such parts do not change the order. For folds such as argmax, which may be cut anywhere,
+    /// returns the length of the longest possible block.
     pub fn block(&self) -> usize {
         match self.combines {
             Combines::Function(_) | Combines::Formulas(_) => SERIAL * self.lanes,
@@ -92,9 +89,9 @@ impl FoldSpec {
         }
     }
 
-    /// Folds `rows` contiguous rows of `n` elements. Each row gives one element of `out`: the component of its state or
-    /// the result, as `gives` selects. The bits are the same as with a [`Folder`]. Returns false, and does nothing, if
-    /// the fold has no loop for this ([`FoldSpec::takes_whole_rows`]).
+    /// Folds `rows` contiguous rows of `n` elements. Each row gives one element of `out`: the result of its reduction,
+    /// or a component of its state, as `gives` selects. The bits are the same as with a [`Folder`]. Returns false, and
+    /// does nothing, if the fold has no loop for this ([`FoldSpec::takes_whole_rows`]).
     ///
     /// # Safety
     /// `data` points to `rows × n` aligned elements, which no other thread writes (*data*, see [`Folder`]). `out` has
@@ -132,8 +129,8 @@ impl FoldSpec {
         is_function && self.lanes == 1 && (width >= NARROW || step == width as isize)
     }
 
-    /// Returns whether the folder accepts elements in pieces of any length, so that they can be read without tiles.
-    /// Returns false for a search for one element, which is faster tile by tile.
+    /// Returns whether elements can be passed to the folder directly from memory, any number at a time. If not, they
+    /// are passed tile by tile, which is also faster for a search for one element.
     pub fn takes_any_length(&self) -> bool {
         matches!(self.combines, Combines::Function(_))
     }
@@ -148,9 +145,9 @@ impl FoldSpec {
         }
     }
 
-    /// Returns how many blocks [`Folder::feed_blocks`] folds together, or 0 if blocks are folded one by one. If there
-    /// is one lane, the loop of one block has as many elements as there are columns, and fewer than 32 are too few for
-    /// SIMD. With formulas, with several lanes and in the search for one element, blocks are always folded one by one.
+    /// Returns how many blocks [`Folder::feed_blocks`] folds together, or 0 if blocks are folded one by one. Blocks are
+    /// folded together only with one lane and few columns, because one such block has too few states to fill a SIMD
+    /// vector.
     fn blocks_at_once(&self) -> usize {
         match (self.width, &self.combines) {
             _ if self.lanes > 1 => 0,
@@ -215,12 +212,12 @@ pub(super) struct Folder<'a> {
     /// The state's first byte, and the size of each vector in bytes.
     state: *mut u8,
     vector: usize,
-    /// `current` is the number of the current block's vector. `levels[i]` is the number of the vector of level `i`, in
-    /// which the result of `1 << i` blocks (a subtree) waits for its neighbour of equal size.
+    /// `current` is the number of the current block's vector. `levels[i]` is the number of the vector of level `i`,
+    /// which holds the result of `1 << i` blocks until it is merged with an equally large result.
     current: u8,
     levels: [u8; 64],
-    /// The number of whole blocks so far. Bit `i` is set if level `i` holds a subtree. In a search for one element,
-    /// this is 0 before the first element and 1 afterwards.
+    /// The number of whole blocks so far. Bit `i` is set if level `i` holds the result of `1 << i` blocks. In a search
+    /// for one element, this is 0 before the first element and 1 afterwards.
     blocks: usize,
     /// The number of elements of each column in the current block so far.
     filled: usize,
@@ -391,8 +388,9 @@ impl<'a> Folder<'a> {
         }
     }
 
-    /// Adds the current vector, which is the result of `1 << level` blocks, to the binary counter: merges it with the
-    /// waiting subtree of equal size as long as there is one, and then stores it at the first free level.
+    /// Adds the current vector, the result of `1 << level` blocks, to the results that wait at the levels. As long as a
+    /// waiting result covers equally many blocks, the two are merged. The merged vector is then stored at the first
+    /// free level.
     ///
     /// # Safety
     /// The state is valid (*state*, see [`Folder`]), and the current vector has a state for each lane and column.
@@ -410,7 +408,7 @@ impl<'a> Folder<'a> {
     }
 
     /// Merges the partial result of the next part of a reduction that tasks share. All parts except the last have the
-    /// same number of blocks, a power of two. So each is a whole subtree, and the bits are the same as without parts.
+    /// same number of blocks, a power of two, so the bits are the same as without parts.
     ///
     /// # Safety
     /// The state is valid (*state*, see [`Folder`]). `partial` is a copy, aligned to 8, of what [`Folder::collapse`]
@@ -427,7 +425,8 @@ impl<'a> Folder<'a> {
         }
     }
 
-    /// Merges the remaining subtrees, smallest first, and returns the partial result of `spec.partial()` bytes.
+    /// Merges the vectors that wait at the levels, smallest number of blocks first, and returns the partial result of
+    /// `spec.partial()` bytes.
     ///
     /// # Safety
     /// The state is valid (*state*, see [`Folder`]).
@@ -458,7 +457,8 @@ impl<'a> Folder<'a> {
         }
     }
 
-    /// Ends the reduction: merges all subtrees, and then all lanes. After this, [`Folder::write`] may be called.
+    /// Ends the reduction: merges the vectors of all levels, and then all lanes. After this, [`Folder::write`] may be
+    /// called.
     ///
     /// # Safety
     /// The state is valid (*state*, see [`Folder`]).

@@ -1,6 +1,5 @@
-//! The formulas of a fold as threaded code. The values between the functions of a formula stay in registers of the
-//! processor. With the loops of `formulas.rs`, in contrast, each function reads and writes a piece of the states in
-//! memory. Both compute the same bits.
+//! The formulas of a fold (a reduction rule) as threaded code, which keeps intermediate values in the processor's
+//! registers. The loops of `formulas.rs` store these values in memory. Both compute the same bits.
 
 use super::Inputs;
 use crate::base::dtype::{Compute, DType, Scalar};
@@ -51,9 +50,8 @@ impl Combination {
         let kernel = maker.kernel;
         let sizes = || kernel.values.iter().map(|v| v.compute().size()).filter(|size| *size > 1);
         let operations = kernel.values.iter().filter(|v| matches!(v.op, Op::Ufunc(..) | Op::Cast(_))).count();
-        // there is no threaded code for bools here. Bools are stored as bytes, and instructions that load bytes use the
-        // step of a base as the distance from one element to the next. But here the step is the distance from one row
-        // to the next
+        // bools, which are stored as bytes, have no threaded code here: instructions that load bytes need the distance
+        // between elements, but the instructions here are given the distance between rows
         let in_bytes = kernel.loads.iter().map(|l| l.dtype).chain(kernel.stores.iter().map(|s| s.dtype));
         if in_bytes.into_iter().any(|dtype| dtype.size() == 1) {
             return None;
@@ -70,7 +68,7 @@ impl Combination {
         Some(Combination { code })
     }
 
-    /// Returns the size in bytes of the scratch memory, which must be aligned to 64.
+    /// Returns the size in bytes of the scratch memory, which must be aligned to 64 bytes.
     pub fn scratch(&self) -> usize {
         self.code.own_scratch().next_multiple_of(64)
     }
@@ -108,8 +106,8 @@ impl Maker {
     fn new(components: usize) -> Maker {
         let kernel = Kernel {
             kind: KernelKind::Elementwise,
-            // the index space is one row. Two properties of its length matter: it is more than 1, and the caches hold
-            // that many elements
+            // the kernel's index space is one row. The code runs over rows of other lengths too; this length only has
+            // to be more than 1, and so small that the caches hold the row
             outer: smallvec![LANES],
             inner: smallvec![],
             loads: vec![],

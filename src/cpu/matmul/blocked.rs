@@ -129,7 +129,7 @@ impl ProductBlock<'_> {
         let (columns, panels) = (kernels.columns(), self.m.div_ceil(kernels.rows));
         let (mut row, mut first) = (0, 0);
         for panel in 0..panels {
-            // panels have nearly equal height, because kernels of few rows are slow
+            // panels (groups of rows) have nearly equal height, because kernels of few rows are slow
             let rows = self.m / panels + (panel < self.m % panels) as usize;
             let (a, c) = (self.a.from(row, 0), self.c.from(row, 0));
             for col in (0..self.n).step_by(columns) {

@@ -1,5 +1,5 @@
 //! Products with a small result and a long summed axis k. The tasks compute the sums of chains (blocks of [`CHAIN`]
-//! neighbouring k), and one thread adds these sums in order, as `tile.rs` requires.
+//! neighbouring positions along k), and one thread adds these sums in order, as `tile.rs` requires.
 
 use super::blocked::ProductBlock;
 use super::dot::Chains;
@@ -16,7 +16,8 @@ use std::ops::Range;
 const KEPT: usize = 1 << 18;
 
 impl ProductBlock<'_> {
-    /// Computes the block in tasks that each sum `chains` chains.
+    /// Computes the block in tasks, each of which sums `chains` chains (blocks of [`CHAIN`] neighbouring positions
+    /// along k).
     ///
     /// # Safety
     /// All elements are in live memory (*inside*) and nobody else changes them (*apart*, see [`ProductBlock`]); the

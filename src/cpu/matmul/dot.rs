@@ -31,9 +31,9 @@ pub(super) struct Chains<T> {
 /// (*features*); see [`Chains`].
 pub(super) type ChainsFn<T> = unsafe fn(&Chains<T>) -> bool;
 
-/// Computes the sums of chains, one chain in each lane. If the operands are in a cache, two vectors of chains are
-/// summed together; if they come from main memory, only one, because no hardware prefetcher follows that many short
-/// streams.
+/// Computes the sums of chains, one chain in each lane. Two vectors of chains are summed together if the operands are
+/// in a cache. If the operands come from main memory, vectors are summed one by one, because no hardware prefetcher
+/// follows that many short streams.
 ///
 /// # Safety
 /// All elements are in live memory that nobody else changes (*inside*), and the CPU has the instruction set
@@ -62,7 +62,7 @@ pub(super) unsafe fn chains<S: Register>(x: &Chains<S::Element>) -> bool {
     true
 }
 
-/// Computes the sums of `G` vectors of chains, starting at `chain`.
+/// Computes the sums of `G` vectors of chains, with one chain in each lane. The first is chain number `chain`.
 ///
 /// # Safety
 /// All elements are in live memory that nobody else changes (*inside*), the CPU has the instruction set (*features*,

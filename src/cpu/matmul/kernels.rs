@@ -18,15 +18,16 @@ pub(super) struct Kernels<T: 'static> {
     pub rows: usize,
     /// The number of elements of a vector.
     pub width: usize,
-    /// The maximum number of vectors of a row of a tile.
+    /// The maximum number of vectors in a row of a tile.
     pub vectors: usize,
     /// The kernels that compute tiles. The first index is 1 if the last vector of a row is partial, so that the kernel
     /// masks it. The second index is the number of vectors less 1, and the third the number of rows less 1.
     tiles: [[&'static [TileFn<T>]; 2]; 2],
-    /// Packs lines (rows of the left operand or columns of the right one) whose elements at one k are contiguous in
-    /// memory.
+    /// Packs lines (rows of the left operand or columns of the right one) if the elements of neighbouring lines are
+    /// adjacent in memory.
     pub pack_contiguous: unsafe fn(&Lines<T>),
-    /// Packs lines that are each contiguous along k, by transposing blocks in registers.
+    /// Packs lines (rows of the left operand or columns of the right one) that are each contiguous along k, by
+    /// transposing blocks in registers.
     pub pack_turned: unsafe fn(&Lines<T>),
     /// Packs the lines of one panel of a nested operand, whose lines have several strides (see `operands.rs`).
     pub pack_scattered: unsafe fn(&ScatteredLines<'_>, *mut T),
@@ -54,13 +55,11 @@ impl<T> Kernels<T> {
     }
 }
 
-/// Compiles the kernels of one vector type. `rows` lists the heights of tiles, up to the largest. `unmasked` states
-/// whether tiles of full vectors get their own code without masks. If masks cost nothing, such tiles use the code with
-/// masks. `left` is the height of a panel modulo the lanes of a vector: the number of lines that `pack_turned` packs as
-/// a partial vector. `dots` lists the numbers of columns that a matrix · vector kernel computes together. `chains` is
-/// the vector type of the kernel for dot products, which reads memory at as many places at once as this vector has
-/// lanes. With AVX-512, f32 uses 8 lanes instead of 16, because the processor cannot prefetch from 16 places at once: 8
-/// lanes take 0.6 to 0.9 of the time of 16 (measured).
+/// Compiles the kernels of one vector type. `rows` lists the heights of tiles, and `unmasked` states whether tiles of
+/// full vectors get their own code without masks. `left` is the number of lines that `pack_turned` packs as a partial
+/// vector. `dots` lists the numbers of columns that a matrix · vector kernel computes together. `chains` is the vector
+/// type for dot products. With AVX-512, it has 8 lanes of f32 instead of 16, because the processor cannot prefetch from
+/// 16 places at once: 8 lanes take 0.6 to 0.9 of the time of 16 (measured).
 macro_rules! kernels {
     ($module:ident, $lanes:ty, $element:ty, $([$features:literal])?, rows $most:literal [$($rows:literal)*],
      unmasked $unmasked:literal, vectors $vectors:literal, left $left:literal, dots [$($columns:literal)*], chains $chains:ty) => {

@@ -17,7 +17,7 @@ pub(in crate::cpu) const MOST_DEPTH: usize = 16;
 pub(in crate::cpu) trait Register: Copy + 'static {
     type Element: Copy + Default + Send + Sync + 'static;
     type Vector: Copy;
-    /// Selects which of the first lanes of a vector are loaded or stored.
+    /// Selects how many lanes of a vector, from the first on, are loaded or stored.
     type Mask: Copy;
     const WIDTH: usize;
     /// The number of elements of each row that [`Register::transposed`] reads.
@@ -93,7 +93,7 @@ pub(super) fn prefetch<T>(p: *const T) {
     crate::math::simd::prefetch(p);
 }
 
-/// Implements the plain operations of an x86 vector type by its intrinsics.
+/// Implements [`Register`] for an x86 vector type by its intrinsics.
 #[cfg(target_arch = "x86_64")]
 macro_rules! lanes {
     (

@@ -3,11 +3,10 @@
 //! of the right one; `step` is the stride along k, from one element of a line to the next. A *chain* is a block of 256
 //! neighbouring k that is summed on its own (`matmul/tile.rs`).
 //!
-//! The planner chooses how each product is computed (`plan/kernel/product.rs`). The elementwise operations after a
-//! product (its epilogue) are a separate kernel (`plan/product.rs`), which may run on each part of a product while that
-//! part is in a cache. Operands and results of narrow types are converted here. Whatever method the planner chooses,
-//! every element is summed in the order that `matmul/tile.rs` defines, so its bits depend only on its row, its column
-//! and the element type.
+//! The planner chooses how each product is computed (`plan/kernel/product.rs`). With every method, each element is
+//! summed in the order that `matmul/tile.rs` defines, so its bits depend only on its row, its column and the element
+//! type. The elementwise operations after a product (its epilogue) are a separate kernel (`plan/product.rs`), which may
+//! run on each part of a product while that part is in a cache.
 
 // index loops are allowed, because kernels index arrays of registers by row, vector and chain, often by two of these
 #![allow(clippy::needless_range_loop)]
@@ -164,7 +163,7 @@ impl Matmul {
         [m.div_ceil(rows), n.div_ceil(cols)]
     }
 
-    /// Computes task `i`, which is some whole matrices of the batch, or a part of one matrix. `first` describes the
+    /// Computes task `i`, which is several whole matrices of the batch, or a part of one matrix. `first` describes the
     /// batch's first matrix. `done` is called with each part of the kernel's result as soon as that part is computed.
     fn task(&self, first: &ProductBlock<'_>, i: usize, done: &mut dyn FnMut(TileBounds)) {
         let Product { method, matrices, turned, .. } = self.product;
@@ -174,7 +173,8 @@ impl Matmul {
         let (group, part) = (i / (down * across), i % (down * across));
         let (row, col) = (part % down * rows, part / down * cols);
         let [height, width] = if turned { [n, m] } else { [m, n] };
-        // a single small matrix has too few elements for the loops of the next kernel to be efficient
+        // a small matrix has too few elements for the loops of the next kernel to be efficient, so several are passed
+        // on together
         let several = matrices > 1 && m * n < PART;
         let end = self.count.min((group + 1) * matrices);
         let mut waiting = group * matrices;

@@ -40,8 +40,8 @@ pub(super) struct ProductOperand<'a> {
     pub size: usize,
     /// The loop that converts elements to the type of the product; `None` if they already have it.
     pub widen: Option<Loop>,
-    /// For a nested operand, its axes, and the line and the k at which the described part of it begins. `at` is then
-    /// the address of element (0, 0) of the whole operand, not of the part.
+    /// For a nested operand: its axes, and the line and the index k at which this part of the operand begins. `at` is
+    /// then the address of element (0, 0) of the whole operand, not of the part.
     pub nested: Option<(&'a NestedAxes, [usize; 2])>,
 }
 
@@ -126,7 +126,8 @@ impl<'a> ProductOperand<'a> {
         to: *mut T,
         height: usize,
     ) {
-        // `steps` is the offset of each k; `runs` counts the runs of k that are contiguous in memory
+        // `steps` holds the offset of each index k; `runs` counts the groups of neighbouring k that are contiguous in
+        // memory
         let (mut steps, mut runs, mut along) = ([0isize; CHAIN], 0, PanelParts::new());
         axes.steps.runs(from[1], k, |first, offset, n, step| {
             (first..first + n).for_each(|i| steps[i] = offset + (i - first) as isize * step);
@@ -171,7 +172,8 @@ impl<'a> ProductOperand<'a> {
         }
     }
 
-    /// Packs the lines of one panel, which are contiguous along k, and converts their elements before packing them.
+    /// Packs the lines of one panel, whose elements are contiguous along k, and converts the elements before packing
+    /// them.
     ///
     /// # Safety
     /// All elements are in live memory, and nobody else changes them (*inside*, see [`Lines`]). `T` is the type of the

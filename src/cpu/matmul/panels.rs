@@ -96,8 +96,8 @@ pub(super) unsafe fn pack_turned<S: Register, const LEFT: usize>(x: &Lines<S::El
     }
 }
 
-/// Packs `width` lines from line `line` on by transposing blocks of them. Returns the number of k that it packed; the
-/// caller packs the last few k, which do not fill a block. `ROWS` is `width` if there are fewer lines than a vector has
+/// Packs `width` lines from line `line` on by transposing blocks of them. Returns how many indices k it has packed; the
+/// caller packs the last few, which do not fill a block. `ROWS` is `width` if there are fewer lines than a vector has
 /// lanes. If the lines fill a vector, `ROWS` is `usize::MAX`.
 ///
 /// # Safety

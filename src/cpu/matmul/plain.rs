@@ -48,8 +48,7 @@ fn fused<const N: usize>(a: [f32; N], b: [f32; N], c: [f32; N]) -> [f32; N] {
         return each(f32::fused)(a, b, c);
     }
     // The product is exact in f64. The sum is rounded to an odd last bit, after which rounding to fewer bits gives the
-    // same result as rounding once. A branch that rounds only the sums that need it was measured: it is faster for
-    // random f32, but for f16, where many sums are ties, it takes longer than calls of `mul_add`.
+    // same result as rounding once.
     let (mut sum, mut lost, mut odd) = ([0f64; N], [0f64; N], [0u64; N]);
     for i in 0..N {
         let (product, addend) = (a[i] as f64 * b[i] as f64, c[i] as f64);

@@ -31,7 +31,7 @@ impl Scratch<'_> {
         self.memory[start..end].as_mut_ptr() as *mut T
     }
 
-    /// Frees all pieces.
+    /// Frees everything that was allocated from this block.
     pub fn clear(&mut self) {
         self.used = 0;
     }

@@ -7,9 +7,9 @@ use super::lanes::{ALL_ROWS, MOST_DEPTH, Register, line, prefetch};
 use super::plain::Number;
 use super::tile::CHAIN;
 
-/// How many bytes ahead of the additions rows are prefetched from memory. With matrices of 64 and 32 MiB, a product was
-/// measured to take about 0.85 of its time without prefetching, and 0.75 to 0.88 of its time with prefetching of the
-/// next rows instead. With half as many bytes it is as fast.
+/// How many bytes ahead of the additions rows are prefetched from memory. With matrices of 32 and 64 MiB, products then
+/// take about 0.85 of the time without prefetching, and 0.75 to 0.88 of the time with prefetching of the next rows
+/// (measured). Half as many bytes are as fast.
 const AHEAD: usize = 1024;
 
 /// The arguments of [`dots`]: the rows of `a`, which are contiguous along k, the `N` columns of `x`, and the products
@@ -92,11 +92,10 @@ pub(super) unsafe fn dots<S: Register<Element: Number>, const N: usize>(x: &Dots
     }
 }
 
-/// Computes the dot products of as many rows as a vector has lanes, from row `row` on. With one column, two chains are
-/// summed together, because additions that wait for each other would leave the processor idle. Summing more rows
-/// together would help as much, but rows whose addresses are a power of two apart evict each other from the first-level
-/// cache. If the rows come from main memory, one chain is summed at a time, because reading from fewer places is
-/// faster, and waiting for memory then takes longer than waiting for additions.
+/// Computes the dot products of as many rows as a vector has lanes, from row `row` on. With one column, two chains
+/// (blocks of [`CHAIN`] neighbouring k) are summed together, because additions that wait for each other would leave the
+/// processor idle. If the rows come from main memory, one chain is summed at a time, because reading from fewer places
+/// is faster.
 ///
 /// # Safety
 /// The elements are in live memory that nobody else changes (*inside*), the CPU has the instruction set (*features*,
@@ -114,7 +113,8 @@ unsafe fn dots_of_rows<S: Register<Element: Number>, const N: usize>(x: &Dots<S:
         let mut start = 0;
         while start < x.k {
             let len = CHAIN.min(x.k - start);
-            // the second chain has as many k as the first, or fewer if it is the last
+            // the length of the second chain, which may be the last and shorter one; 0 if chains are summed one at a
+            // time
             let second = if N == 1 && !x.is_far() { CHAIN.min(x.k - start - len) } else { 0 };
             let (mut sums, mut next) = ([S::zero(); N], [S::zero(); N]);
             let mut k = 0;

@@ -17,8 +17,8 @@ pub(in crate::cpu) trait Owner: Send + Sync {
 
 /// A buffer's reference to its device.
 pub(in crate::cpu) enum Holder {
-    /// The CPU device that exists as long as the process. Most arrays are buffers of this device, and they need not
-    /// count references to it.
+    /// The CPU device that exists as long as the process. Most buffers belong to this device, and they need not count
+    /// references to it.
     Process(&'static dyn Owner),
     /// A device that the buffer keeps alive.
     Counted(Arc<dyn Owner>),
@@ -38,7 +38,6 @@ impl Holder {
 pub(super) struct Inline(UnsafeCell<[MaybeUninit<u8>; INLINE]>);
 
 impl Inline {
-    /// Returns uninitialised content.
     pub fn new() -> Inline {
         Inline(UnsafeCell::new([const { MaybeUninit::uninit() }; INLINE]))
     }

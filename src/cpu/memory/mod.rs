@@ -17,11 +17,11 @@ use std::sync::{Mutex, MutexGuard};
 pub(super) use system::advise_huge;
 use system::available;
 
-/// The size from which freed blocks are pooled. Smaller blocks go back to the system's allocator, which keeps their
-/// pages itself.
+/// Freed blocks of at least this many bytes are pooled. Smaller blocks go back to the system's allocator, which keeps
+/// their pages itself.
 const POOLED: usize = 64 << 10;
-/// The size from which an allocation is compared with the memory that the system has left. Asking the system takes some
-/// 20 µs, which is little compared with the time to touch that much memory.
+/// Allocations of at least this many bytes are compared with the memory that the system has left. Asking the system
+/// takes about 20 µs, which is little compared with the time to touch that much memory.
 const CHECKED: usize = 64 << 20;
 /// The content of a buffer of at most this size is stored in the buffer's own header, so that a small array needs only
 /// one allocation.
@@ -31,13 +31,14 @@ const INLINE: usize = 64;
 const LIMIT: &str = "the limit is reached";
 const SYSTEM: &str = "the system has no more memory";
 
-/// A device's memory: the budget, counters, and the free blocks.
+/// A device's memory: its limit, counters, and free blocks.
 pub(crate) struct MemoryPool {
     id: u32,
     name: String,
     limit: Option<usize>,
     free: Mutex<BTreeMap<usize, Vec<Block>>>,
-    /// The size of all buffers in bytes: the sizes that were actually allocated, and the memory that was adopted.
+    /// The size of all buffers in bytes: the memory that was actually allocated, and the memory that callers handed
+    /// over.
     used: AtomicUsize,
     /// The size in bytes of the part of `used` that callers handed over.
     adopted: AtomicUsize,
@@ -204,7 +205,7 @@ impl MemoryPool {
         let mut free = self.free();
         let in_use = self.held.load(Relaxed).saturating_sub(self.cached.load(Relaxed));
         if in_use.saturating_add(size) > limit {
-            // the blocks are kept, because freeing all of them would not be enough
+            // the free blocks are kept, because freeing all of them would not make enough room
             return false;
         }
         while self.held.fetch_update(Relaxed, Relaxed, more).is_err() {
@@ -328,7 +329,7 @@ impl MemoryPool {
 
     /// Returns the used bytes, the cached bytes, the peak of the used bytes, and the limit.
     pub fn info(&self) -> (usize, usize, usize, Option<usize>) {
-        // locked, so that no block enters or leaves `free` between the reads of `cached` and `held`
+        // the lock is held, so that no block enters or leaves `free` between the reads of `cached` and `held`
         let _free = self.free();
         let cached = self.cached.load(Relaxed);
         let used = match self.limit {
@@ -338,7 +339,8 @@ impl MemoryPool {
         (used, cached, self.peak.load(Relaxed), self.limit)
     }
 
-    /// Returns how many buffers were handed out, except those that `tally.rs` counts, and how many blocks were requested from the system.
+    /// Returns how many buffers were handed out, except those that `tally.rs` counts, and how many blocks were
+    /// requested from the system.
     pub fn allocations(&self) -> (u64, u64) {
         (self.allocations.load(Relaxed), self.driver_allocations.load(Relaxed))
     }

@@ -94,9 +94,8 @@ pub(super) fn available() -> Option<usize> {
     kib.checked_mul(1024)
 }
 
-/// Returns how many bytes Linux would still give to this process: what is available, within the limits of the process
-/// (`RLIMIT_DATA`, `RLIMIT_AS`). A trial allocation would tell more, but would change how the allocator treats blocks
-/// of this size.
+/// Returns how many bytes Linux would still give to this process: the memory that is available for new allocations, but
+/// no more than the limits of the process (`RLIMIT_DATA`, `RLIMIT_AS`) allow.
 pub(super) fn left() -> Option<usize> {
     let [limits, status] = ["/proc/self/limits", "/proc/self/status"].map(std::fs::read_to_string);
     let (limits, status) = (limits.ok()?, status.ok()?);

@@ -35,12 +35,12 @@ fn transposed_columns(size: usize) -> usize {
     (2048 / size).min(1024)
 }
 
-/// The number of cache lines of a stage. There are gaps of a line between the rows of the stage, so that the rows do
-/// not map to the same sets of the cache.
+/// The number of cache lines of a stage (see [`STAGE`]). The rows of a stage are separated by gaps of one line, so that
+/// they do not map to the same sets of the cache.
 const LINES: usize = STAGE / LINE + LINE;
 
-/// The number of cache lines of a stage for transposed elements of 1 or 2 bytes. Such a stage has more rows: as many as
-/// a cache line has elements.
+/// The number of cache lines of a stage (see [`STAGE`]) for transposed elements of 1 or 2 bytes. Such a stage has more
+/// rows: as many as a cache line has elements.
 const LINES_OF_NARROW: usize = 1024 + LINE;
 
 /// Where a move takes its elements from.
@@ -73,7 +73,7 @@ struct Move {
     stream: bool,
 }
 
-/// A prepared kernel of moves. Each run binds it to buffers.
+/// A prepared kernel that only moves elements. Each run binds it to buffers.
 pub(super) struct Moves {
     name: &'static str,
     list: SmallVec<[Move; 1]>,

@@ -8,8 +8,8 @@ use super::super::tiles::TileBounds;
 use crate::base::dtype::Compute;
 use crate::plan::kernel::IndexMode;
 
-/// Rows are prefetched up to this many bytes ahead of the row that is copied, as in a transposition. Copying this many
-/// bytes takes about as long as main memory takes to answer.
+/// Rows are prefetched up to this many bytes ahead of the row that is copied. Copying this many bytes takes about as
+/// long as main memory takes to answer.
 const AHEAD: usize = 8 << 10;
 
 /// The maximum number of cache lines of a row that are prefetched (chosen by hand). More are not needed, because the
@@ -105,7 +105,7 @@ impl MovedRows {
                 match row(r) {
                     Some(from) if stream => strided::stream(from, to, bytes),
                     Some(from) => copy_row(from, to, bytes),
-                    // an index that is checked does not reach this arm, because it was found in bounds before the first
+                    // in the mode `Check`, no index reaches this arm, because all indices were checked before the first
                     // write
                     None => to.write_bytes(0, bytes),
                 }

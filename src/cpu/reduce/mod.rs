@@ -1,6 +1,6 @@
 //! Runs reduce kernels and row kernels. Their index space is an outer space times an inner space, and they reduce along
 //! the inner space (`program.rs` defines the terms). A *block* is a range of neighbouring outer indices, each of which
-//! is one row to reduce. A task processes some blocks or, if there are few blocks, a part of the inner space of one.
+//! is one row to reduce. A task processes several blocks or, if there are few blocks, a part of each row of one block.
 
 mod reading;
 
@@ -98,10 +98,10 @@ impl Reduce {
         Ok(Reduce { program, outer, n, each, together, in_place, schedule, checks })
     }
 
-    /// Returns how many inner elements a task processes. This is all `n`, unless there are fewer than four blocks of
-    /// rows per thread and the schedule allows parts. Then there are 4 to 12 tasks per thread, to even out threads that
-    /// are held up. A part has a power of two of the fold's own blocks, so it is a whole subtree of the tree in which
-    /// the fold combines elements (`fold/mod.rs`), and no bit changes.
+    /// Returns how many inner elements a task processes: all `n`, unless there are fewer than four blocks of rows per
+    /// thread and the schedule allows parts. Then there are 4 to 12 tasks per thread, so that other threads can take
+    /// over work from a thread that is held up. The size of a part is chosen so that the parts change no bit
+    /// (`FoldSpec::block`).
     fn part(&self, threads: usize) -> usize {
         let (program, n, blocks) = (&self.program, self.n, self.outer.div_ceil(self.each));
         let unit = program.passes.iter().flat_map(|p| &p.reductions).map(|f| f.spec.block()).max();
@@ -323,7 +323,7 @@ impl<'a> Job<'a> {
         }
     }
 
-    /// Prefetches the memory of a tile that the first pass will read, while later passes compute the tile before it.
+    /// Prefetches the memory that the first pass reads for a tile, while later passes compute the tile before it.
     fn announce(&self, tile: TileBounds) {
         let program = self.bound.program;
         for step in &program.steps[program.passes[0].steps.clone()] {

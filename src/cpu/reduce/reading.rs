@@ -6,9 +6,8 @@ use crate::cpu::program::{Dst, PassReduction, Program, StepKind, TileLoop, TileO
 use crate::cpu::tiles::TileBounds;
 use std::ops::Range;
 
-/// Returns whether the program has a single pass, which only folds elements that can be read directly from memory. If
-/// rows are reduced one by one, the fold gets a whole row at once. If they are reduced side by side, it gets all inner
-/// elements of a task at once (`Job::feed_where_they_lie`).
+/// Returns whether the program has a single pass (a loop along the reduced axes), which only folds elements that can be
+/// read directly from memory.
 pub(super) fn folds_in_place(program: &Program) -> bool {
     let [pass] = &program.passes[..] else { return false };
     let steps = &program.steps[pass.steps.clone()];

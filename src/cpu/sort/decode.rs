@@ -53,7 +53,7 @@ pub(super) fn decode<W: Word>(elements: &[W], keys: &mut [W], order: Order<W>, s
     });
 }
 
-/// Replaces keys by elements.
+/// Replaces sorted keys by the elements that have these keys.
 struct Decode<'a, W> {
     keys: &'a mut [W],
     order: Order<W>,

@@ -1,13 +1,14 @@
 //! `sort` and `argsort` on the CPU. Each element is converted to a *key*: an unsigned integer, so that keys have the
 //! same order as the elements. The sorting method depends on the row:
 //!
-//! Short rows of values are sorted side by side by a network (`sort/network.rs`). On machines with AVX-512, long rows
-//! of 4 or 8 bytes per element are sorted by a quicksort that partitions a vector at a time (`sort/quick.rs`). Elements
-//! with equal keys are equal, except zeros and NaNs, which `sort/decode.rs` puts in their original order. All other
-//! rows, and the positions for `argsort`, are sorted digit by digit from the lowest digit (radix sort), which is stable
-//! and takes linear time. A digit is a byte of the key. If keys differ in many bytes, positions are sorted by the
-//! highest digits, and by the whole key where these digits are equal (`sort/prefix.rs`). If there are only a few rows,
-//! threads share the elements of each row. `sort/some.rs` finds a few elements of the sorted order without sorting.
+//! * Short rows of values are sorted side by side by a network (`sort/network.rs`).
+//! * On machines with AVX-512, long rows of 4 or 8 bytes per element are sorted by a quicksort that partitions a vector
+//!   at a time (`sort/quick.rs`).
+//! * All other rows, and the positions for `argsort`, are sorted byte by byte from the lowest byte of the key (radix
+//!   sort). If keys differ in many bytes, positions are first sorted by the highest bytes (`sort/prefix.rs`).
+//!
+//! `sort/decode.rs` converts sorted keys back to elements, with zeros and NaNs in their original order. `sort/some.rs`
+//! finds a few elements of the sorted order without sorting.
 
 mod decode;
 mod network;
@@ -27,7 +28,8 @@ use decode::decode;
 use quick::Partition;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-/// The minimum number of elements of a row that one task sorts, so that its tables of counts cost little in comparison.
+/// The minimum number of elements of a row that one task sorts. With fewer elements, the task's tables of counts would
+/// take too much of the time.
 const CHUNK: usize = 1 << 15;
 /// The maximum number of tasks for a row. Each task has a table of 256 counts, and one thread computes prefix sums over
 /// all tables.
@@ -59,7 +61,6 @@ trait Word: BitPattern + Ord {
     fn digit(self, byte: usize) -> usize;
     fn order(dtype: DType, descending: bool) -> Order<Self>;
     fn pair(key: Self, position: usize) -> Self::Pair;
-    /// Returns the key of a pair.
     fn key_of(pair: Self::Pair) -> Self;
     /// Converts the number to an integer of 64 bits; `narrow` converts it back.
     fn wide(self) -> u64;
@@ -67,15 +68,13 @@ trait Word: BitPattern + Ord {
     /// Returns whether a float is a zero or a NaN. Zeros share a key, and NaNs share a key, but sorting keeps their
     /// bits.
     fn shares_key(self, infinity: Self) -> bool;
-    /// Returns whether a float is a zero.
     fn is_zero(self) -> bool;
     /// Returns the function that partitions keys of this type for the quicksort, or `None` if the CPU lacks AVX-512.
     fn partition() -> Option<Partition<Self>>;
-    /// The key of NaNs.
     const NAN_KEY: Self;
 }
 
-/// A key in the high bits, with a position in the low bits.
+/// An integer with a key in its high bits and a position in its low bits.
 trait Pair: Copy + Ord + Send + Sync {
     /// Returns byte `byte` of the key.
     fn digit(self, byte: usize) -> usize;
@@ -207,7 +206,6 @@ words! {
     u64 i64 u128 64 on_avx512!(quick::words_of_8);
 }
 
-/// Runs `sort`.
 pub(super) fn sort(call: &mut RoutineMemory<'_>) -> Result<(), Refused> {
     match call.call.operands[0].meta.dtype.size() {
         1 => values::<u8>(call),
@@ -218,7 +216,6 @@ pub(super) fn sort(call: &mut RoutineMemory<'_>) -> Result<(), Refused> {
     Ok(())
 }
 
-/// Runs `argsort`.
 pub(super) fn argsort(call: &mut RoutineMemory<'_>) -> Result<(), Refused> {
     match call.call.operands[0].meta.dtype.size() {
         1 => positions::<u8>(call),
@@ -308,8 +305,8 @@ fn positions<W: Word>(call: &mut RoutineMemory<'_>) {
             return;
         }
         let digits = digits(length, W::BYTES, shared, |i, byte| elements[i].key(order).digit(byte));
-        // with this many digits, moving wide pairs by every digit takes longer than moving them by the highest digits
-        // and then sorting groups whose highest digits are equal
+        // with this many digits (bytes in which keys differ), moving wide pairs by every digit takes longer than moving
+        // them by the highest digits and then sorting groups whose highest digits are equal
         let wide = digits.len() > prefix::DIGITS + 1 && length <= u32::MAX as usize;
         let row_scratch = SharedTarget(scratch.row(row, 2 * length).0.cast::<u64>());
         if wide && prefix::sort(elements, order, digits[digits.len() - 1], [to, row_scratch], shared) {

@@ -20,7 +20,8 @@ const FEW: usize = 3;
 /// The number of elements that one task sorts. This takes some tens of microseconds.
 const TASK: usize = 1 << 14;
 
-/// A row of the table: one key of each column. It begins at a cache line, so that none of its vectors spans two lines.
+/// A row of the table: one key of each row that is sorted. It begins at a cache line, so that none of its vectors spans
+/// two cache lines.
 #[derive(Clone, Copy)]
 #[repr(align(64))]
 pub(super) struct NetworkRow<W>(pub [W; LANES]);
@@ -99,7 +100,7 @@ impl<W: Word> Task for Group<'_, W> {
     fn run(self) {
         let Group { elements, length, order, to, room } = self;
         let step = length.next_multiple_of(LANES);
-        // becomes true if some elements are −0, which has the key of +0, or NaNs, which all have the same key
+        // `shares` becomes true if some elements are −0, which has the key of +0, or NaNs, which all have the same key
         let mut shares = false;
         for (keys, x) in room.keys.chunks_exact_mut(step).zip(elements.chunks_exact(length)) {
             for (key, x) in keys.iter_mut().zip(x) {

@@ -8,9 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// The number of bytes of the key by which positions are sorted first.
 pub(super) const DIGITS: usize = 4;
-/// If more than `length / EQUAL` items have the same four bytes as the item before them, as happens with groups of
-/// nearby numbers, [`sort`] gives up, because sorting these groups by comparisons would take longer than a radix sort
-/// by all bytes.
+/// [`sort`] gives up if more than `length / EQUAL` items have the same four bytes as the item before them, because
+/// sorting groups of such items by comparisons would take longer than a radix sort by all bytes.
 const EQUAL: usize = 8;
 
 /// Writes the positions of a row's elements, in sorted order, to the first target. The second target has the same
@@ -46,8 +45,8 @@ pub(super) fn sort<W: Word>(
     if equal.into_inner() > length / EQUAL {
         return false;
     }
-    // moves the end of each task behind the group of items with the same four bytes, because one task must sort a whole
-    // group
+    // moves the end of each task's range behind the group of items with the same four bytes, because one task must sort
+    // a whole group
     for end in &mut ends[1..tasks] {
         while *end < length && is_next(*end) {
             *end += 1;

@@ -19,11 +19,11 @@ pub(super) type Partition<W> = unsafe fn(*mut W, usize, W, bool) -> usize;
 
 /// The number of keys that a task partitions. This many keys fit in a second-level cache.
 const BLOCK: usize = 1 << 17;
-/// The approximate number of keys of a bucket. This many keys also fit in a second-level cache. A *bucket* is all keys
-/// of a row between two neighbouring pivots; one task sorts it.
+/// The approximate number of keys of a bucket, which is all keys of a row between two neighbouring pivots. One task
+/// sorts a bucket, and this many keys fit in a second-level cache.
 const BUCKET: usize = 50_000;
-/// The maximum number of buckets. With this many, the keys of one block that belong to one bucket still fill several
-/// cache lines.
+/// The maximum number of buckets (see [`BUCKET`]). With this many, the keys of one block that belong to one bucket
+/// still fill several cache lines.
 const BUCKETS: usize = 512;
 /// The pivots are chosen from a sample of this many keys for each bucket.
 const SAMPLES: usize = 16;
@@ -51,7 +51,7 @@ pub(super) fn rows<W: Word>(
         // are a value of `W`.
         let keys = unsafe { std::slice::from_raw_parts_mut(to.row(range.start, length).0, size) };
         run(Encode { elements, keys: &mut *keys, order });
-        // the short pieces of several rows are sorted side by side
+        // short parts of several rows are sorted side by side
         sort_keys(keys, length, partition);
         for (x, keys) in elements.chunks_exact(length).zip(keys.chunks_exact_mut(length)) {
             decode(x, keys, order, false);
@@ -212,13 +212,13 @@ fn pivot<W: Word>(keys: &[W]) -> W {
     median([0, 1, 2].map(nine))
 }
 
-/// Short pieces of rows that wait until there are enough of them to be sorted side by side by the network.
+/// Short parts of rows that wait until there are enough of them to be sorted side by side by the network.
 struct Short<'a, W> {
     at: Vec<&'a mut [W]>,
     room: Room<W>,
 }
 
-/// Sorts the pieces of rows that wait in a [`Short`].
+/// Sorts the parts of rows that wait in a [`Short`].
 struct Flush<'a, 'b, W>(&'a mut Short<'b, W>);
 
 impl<W: Word> Task for Flush<'_, '_, W> {
@@ -231,7 +231,7 @@ impl<W: Word> Task for Flush<'_, '_, W> {
         let step = longest.next_multiple_of(LANES).max(LANES);
         for (to, keys) in room.keys.chunks_exact_mut(step).zip(&*at) {
             to[..keys.len()].copy_from_slice(keys);
-            // the padding sorts after the keys of the piece
+            // the padding sorts after all keys, because it is the largest key
             to[keys.len()..].fill(W::NAN_KEY);
         }
         room.sort(step, longest);

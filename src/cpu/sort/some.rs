@@ -7,13 +7,13 @@ use crate::cpu::operands::{Refused, RoutineMemory};
 use crate::cpu::share::share;
 use crate::graph::routine::{SELECT_COPIES, SELECTED};
 
-/// How many elements (a few vectors) are compared at a time with the last of the elements that are kept.
+/// How many elements (a few vectors) are checked at a time. If none of them comes before the last of the elements that
+/// are kept, all of them are skipped.
 const GROUP: usize = 64;
 /// `select` counts the keys in up to 2^`BITS` ranges. With this many, a task's table of counts fits in a first-level
 /// cache.
 const BITS: u32 = 12;
 
-/// Runs `argtopk`.
 pub(in crate::cpu) fn argtopk(call: &mut RoutineMemory<'_>) -> Result<(), Refused> {
     match call.call.operands[0].meta.dtype.size() {
         1 => first_positions::<u8>(call),
@@ -24,7 +24,6 @@ pub(in crate::cpu) fn argtopk(call: &mut RoutineMemory<'_>) -> Result<(), Refuse
     Ok(())
 }
 
-/// Runs `select`.
 pub(in crate::cpu) fn select(call: &mut RoutineMemory<'_>) -> Result<(), Refused> {
     match call.call.operands[0].meta.dtype.size() {
         1 => selected::<u8>(call),

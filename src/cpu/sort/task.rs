@@ -5,7 +5,7 @@ use crate::math::simd::isa;
 /// A loop that is compiled for each instruction set.
 pub(super) trait Task {
     type Result;
-    /// Runs the loop. It is inlined into functions that enable an instruction set.
+    /// Runs the loop. This function is inlined into functions that enable an instruction set.
     fn run(self) -> Self::Result;
 }
 

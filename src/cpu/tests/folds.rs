@@ -92,7 +92,7 @@ fn reductions_follow_the_tree() {
 
 fn elements_are_folded_where_they_lie() {
     // rows that are contiguous in memory: with few and many lanes, with fewer and more rows than are folded together,
-    // and with a rest that does not fill a piece
+    // and with lengths that are not multiples of the number of lanes
     let along = [
         (1, 1),
         (3, 7),

@@ -24,8 +24,8 @@ use std::{env, fs};
 
 /// The version of the file's format. It changes when the order of the contents changes.
 const FORMAT: u32 = 3;
-/// The version of naga whose representation the file holds; the same as in Cargo.toml. Releases that share these two
-/// numbers have the same public types, so each release can read what another has written.
+/// The first two numbers of naga's version, as in Cargo.toml. All releases of naga with these numbers store a shader in
+/// the same form, so each can read what another has written.
 const NAGA: &str = "30.0";
 /// New contents are written to the file once nothing has been compiled for this long. This is long enough that the
 /// start of a program causes only one write, and short enough that the write is done before a program is killed soon
@@ -61,8 +61,8 @@ pub(super) struct DiskCache {
     /// The first line of a valid file, which names the versions, the adapter and the driver that it is for.
     purpose: String,
     pipelines: Option<wgpu::PipelineCache>,
-    /// Whether the purpose names the driver (wgpu has no name for Metal's). If not, findings are not kept, because a
-    /// later process may have another driver.
+    /// Whether `purpose` names the driver (wgpu has no name for Metal's). If not, findings about the driver are not
+    /// kept, because a later process may have another driver.
     names_driver: bool,
     state: Mutex<State>,
     /// How many shaders were parsed because the file did not have them.
@@ -119,7 +119,8 @@ fn folder() -> Option<PathBuf> {
 }
 
 impl Contents {
-    /// Reads the contents of a file. Returns `None` if it does not exist, is damaged, or is for another purpose.
+    /// Reads the contents of a file. Returns `None` if it does not exist, is damaged, or was written for another
+    /// version, adapter or driver (`purpose`).
     fn read(file: &Path, purpose: &str) -> Option<Contents> {
         // a file longer than twice the limits is not one of ours, and is not loaded
         let longest = 2 * (MOST_SHADERS + MOST_PIPELINES) as u64;
@@ -185,7 +186,7 @@ fn chosen(ours: Option<Vec<u8>>, theirs: Vec<u8>) -> Vec<u8> {
 fn replace(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let Some(folder) = file.parent() else { return Ok(()) };
     let mut builder = fs::DirBuilder::new();
-    // the contents are passed to the driver, so nobody else may write the files
+    // only the user may access the folder, because the contents of its files are passed to the driver
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.recursive(true).create(folder)?;
@@ -253,7 +254,7 @@ impl DiskCache {
         self.soon(&mut lock(&self.state));
     }
 
-    /// Returns the driver's pipeline cache, which wgpu adds to.
+    /// Returns the driver's pipeline cache, to which wgpu adds the pipelines that it compiles.
     pub fn pipelines(&self) -> Option<&wgpu::PipelineCache> {
         self.pipelines.as_ref()
     }
@@ -287,7 +288,8 @@ impl DiskCache {
         if let Ok(bytes) = postcard::to_allocvec(&module) {
             let mut state = lock(&self.state);
             state.contents.shaders.insert(key, bytes.into());
-            // `has_compiled` schedules the write after the driver has compiled the pipeline of this shader
+            // the write is not scheduled here, but by `has_compiled`, after the driver has compiled the pipeline of
+            // this shader
             state.is_new = true;
         }
         Ok(module)

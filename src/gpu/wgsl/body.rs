@@ -75,9 +75,10 @@ impl<'a> Body<'a> {
         Ok(text)
     }
 
-    /// Writes the statement of value `i`, which declares a variable, or sets a field of the struct `owner`. `places` is
-    /// the name of a WGSL struct. Its field for the value's column holds the position, in its buffer, of the element
-    /// that the value loads, or the index itself if the value is an index.
+    /// Writes the statement that computes value `i`. If `owner` is `None`, the statement declares the variable `v{i}`.
+    /// Otherwise `owner` is the name of a struct variable, and the statement sets the variable's field `v{i}`. `places`
+    /// is the name of a WGSL variable that holds, for each loaded value, the position of its element in its buffer, and
+    /// for each index value, the index itself.
     fn value(&mut self, out: &mut Text, i: usize, places: &str, owner: Option<&str>) -> Fallible<()> {
         let kernel = self.kernel;
         let v = &kernel.values[i];
@@ -128,8 +129,8 @@ impl<'a> Body<'a> {
         format!("params.scalar{}", self.form.scalars.iter().position(|s| *s == n).unwrap_or(0))
     }
 
-    /// Writes the declaration of `position{i}`: the position along an axis that operation `i`, which is a gather or a
-    /// position, computes from the index that it reads.
+    /// Writes the declaration of the variable `position{i}`: the index that value `i` (a gather or a position) uses
+    /// along its axis, brought into range.
     fn position(&self, out: &mut Text, i: usize, position: &Position) {
         let ordinal = self.form.gathers.iter().position(|g| *g == i).unwrap_or(0);
         let index = (self.names[position.index].as_str(), self.kernel.values[position.index].compute());
@@ -140,8 +141,8 @@ impl<'a> Body<'a> {
     fn call(&self, i: usize, row: &Ufunc, args: &[usize]) -> Fallible<String> {
         let values = &self.kernel.values;
         let kind = |a: usize| values[a].compute();
-        // a compiler would fold x − x to 0 and x / x to 1, also for NaN and ∞, so an operand that occurs again is made
-        // opaque
+        // a compiler would fold x − x to 0 and x / x to 1, also for NaN and ∞, so an operand that occurs again is
+        // hidden from the compiler
         let is = &row.properties;
         let foldable = values[i].dtype.is_float() && !is.opaque && !is.simplifies_exactly;
         let again = |n: usize| args[..n].iter().any(|a| may_equal(&values[*a], &values[args[n]]));
@@ -224,8 +225,8 @@ impl<'a> Body<'a> {
         names
     }
 
-    /// Writes the statements of the values for which `which` holds. The statements are in a new scope, in which no
-    /// Philox block is declared yet.
+    /// Writes the statements that compute the values for which `which` returns true. `places` and `owner` are as in
+    /// [`Body::value`]. No Philox block may be declared yet in the WGSL scope of these statements.
     pub fn values(
         &mut self,
         out: &mut Text,

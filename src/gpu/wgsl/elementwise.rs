@@ -27,8 +27,8 @@ impl Body<'_> {
     /// Writes the struct `Element`, and the function `load_element` that fills it. The struct has the places (positions
     /// in the buffers) of `values` and of all stores, and a field for each loaded value among `values`.
     pub fn load_element(&self, out: &mut Text, space: IndexSpace, values: &[usize]) {
-        // woven stores (which lie side by side in memory) are written together at the place of the first one, so only
-        // the first one needs a place
+        // woven stores, whose elements lie side by side in memory, are written together at the place (position in the
+        // buffer) of the first one, so only the first one needs a place
         let columns = self.columns_of(|v| values.contains(&v), |n| n.is_multiple_of(self.variant.woven.into()));
         let loads: Vec<usize> = values.iter().copied().filter(|v| is_load(self.kernel, *v)).collect();
         let index = if space == IndexSpace::Matrix { "corner: Corner, line: u32, column: u32" } else { "index: u32" };

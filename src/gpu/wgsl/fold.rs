@@ -256,8 +256,8 @@ impl<'a> Body<'a> {
         Ok(())
     }
 
-    /// Writes the constants and variables, besides LANES, that the blocks of `fold.wgsl` with names `tree…` use. These
-    /// blocks combine the results of a row's lanes in a tree of fixed shape.
+    /// Writes the constants and variables, besides LANES, that the blocks `tree…` of `fold.wgsl` use. These blocks
+    /// combine the results of a row's lanes in pairs, in an order that is always the same (a tree).
     pub fn shuffles(&self, out: &mut Text) {
         let (places, shuffled) = (self.variant.places(), self.variant.shuffled());
         line!(out, "const PLACES = {places}u;\n");
@@ -266,8 +266,8 @@ impl<'a> Body<'a> {
         }
     }
 
-    /// Returns the expression that combines the totals of every SHUFFLED-th invocation of a row, in the order of the
-    /// tree by which the results of a row's lanes are combined.
+    /// Returns the expression that combines the totals that every SHUFFLED-th invocation of a row has written to
+    /// workgroup memory. It combines them in pairs, in the same order as the blocks `tree…` of `fold.wgsl`.
     fn totals(&self, suffix: &str, held: &str) -> String {
         let (places, shuffled) = (self.variant.places(), self.variant.shuffled());
         let mut totals: Vec<String> =

@@ -27,7 +27,8 @@ impl Body<'_> {
         let mut out = Text::default();
         let has_squares = self.variant.has_squares();
         let loads: Vec<usize> = (0..kernel.values.len()).filter(|v| is_load(kernel, *v)).collect();
-        // `later` has the columns of indices and gathers, which need a separate position for each of the four elements
+        // `later` has the columns (of the table of axes) of index values and gathers, which need a separate position
+        // for each of the four elements
         let later = self.columns_of(|v| !is_load(kernel, v), |_| false);
         let places = self.columns_of(|_| true, |_| true);
         let places: Vec<usize> = places.into_iter().filter(|c| !self.fetch(*c).is_some_and(Fetch::is_across)).collect();
@@ -80,14 +81,18 @@ impl Body<'_> {
         line!(out, "return Results({});\n}}\n", results.join(", "));
     }
 
-    /// Returns how the four elements of an operand are fetched, if `column` is the column of a load.
+    /// Returns how the four elements of a load are fetched. `column` is the column of the load in the table of axes.
     fn fetch(&self, column: usize) -> Option<Fetch> {
         self.variant.fetches.get(column).copied()
     }
 
-    /// Writes three structs, whose names end in `suffix`: `Element` (with the values `loads`, and the positions of the
-    /// columns `later`), `Places` (the positions of the first of four elements in their buffers), and `Four` (the
-    /// positions and the four elements).
+    /// Writes three WGSL structs, whose names end in `suffix`. `places` and `later` are lists of columns of the table
+    /// of axes. Each column belongs to a load, a store or an index value (see
+    /// [`ParamPositions`](super::ParamPositions)).
+    ///
+    /// * `Element`: the values `loads` of one element, and the element's position for each column in `later`.
+    /// * `Places`: the position of the first of four elements for each column in `places`.
+    /// * `Four`: a `Places` and four `Element`s.
     pub fn four_structs(
         &self,
         out: &mut Text,
@@ -118,10 +123,10 @@ impl Body<'_> {
         self.load_four(out, "", "params.axes[params.header.outer_rank]", &loads, &later);
     }
 
-    /// Writes the rest of a function that loads four elements, after the statements that find the positions of the
-    /// first element in the buffers (in the variable `places`). `axis` is the expression for the row of the table of
-    /// axes that belongs to the axis along which the four elements are neighbours. `loads` are the values to load, and
-    /// `later` the columns that need a separate position for each element.
+    /// Writes the rest of a function that loads four elements. The variable `places` already holds the positions of the
+    /// first element in the buffers. `axis` is the expression for the axis along which the four elements are neighbours
+    /// (an element of `params.axes`). `loads` are the values to load. `later` has the columns of the table of axes that
+    /// need a separate position for each element.
     pub fn load_four(&self, out: &mut Text, suffix: &str, axis: &str, loads: &[usize], later: &[usize]) {
         let (kernel, mut known) = (self.kernel, Vec::new());
         let each = |v: &usize| self.value_column(*v).is_some_and(|c| self.fetch(c) == Some(Fetch::Each));

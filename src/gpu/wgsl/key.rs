@@ -17,8 +17,8 @@ fn mode_word(mode: IndexMode) -> u64 {
 }
 
 /// Adds to the key the numbers that the source of a product contains as constants if k has several axes
-/// ([`Variant::nested`]). These are the extents of axes, and the number of outer axes, which determines the rows of the
-/// axes in the table of axes.
+/// ([`Variant::nested`]): the extents of axes, and the number of outer axes, which determines where each axis is in the
+/// parameters.
 fn axes_of_factors(k: &mut ShaderKey, kernel: &Kernel, variant: &Variant) {
     k.extend(variant.nested.as_ref().map(|_| kernel.outer.len() as u64));
     for side in variant.nested.iter().flatten() {

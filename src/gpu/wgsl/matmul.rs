@@ -22,7 +22,12 @@ pub(super) const FACTORS: [[&str; 4]; 2] = [["a", "ROWS", "rows", "row"], ["b", 
 pub(super) fn counts(tile: Tile) -> [Count; 4] {
     let [rows, columns] = tile.each.map(|n| n as usize / 4);
     let last = mutant!(block_of_a_tile_left_out, columns.div_ceil(2), columns);
-    [("row", "ROW", rows), ("column", "COLUMN", last), ("k", "K", tile.unrolled.into()), ("step", "K", tile.depth.into())]
+    [
+        ("row", "ROW", rows),
+        ("column", "COLUMN", last),
+        ("k", "K", tile.unrolled.into()),
+        ("step", "K", tile.depth.into()),
+    ]
 }
 
 /// Writes the constants of a tile.
@@ -114,8 +119,9 @@ impl Body<'_> {
         Ok(out.finish())
     }
 
-    /// Writes two functions. `find_corner` finds the positions, in the operands of the epilogue, of the first element
-    /// of a matrix. `load_element` loads the epilogue's operands for one element.
+    /// Writes two functions for the epilogue (the values computed from the product). `find_corner` finds where the
+    /// first element of a matrix is in the buffer of each operand of the epilogue. `load_element` loads these operands
+    /// for one element.
     fn corners(&self, out: &mut Text, epilogue: &[usize]) {
         let columns = self.columns_of(|v| epilogue.contains(&v), |_| true);
         self.place_struct(out, "Corner", IndexSpace::Matrix, &columns, &[]);
@@ -224,9 +230,9 @@ impl Body<'_> {
         line!(out, "return load_in{n}(sum.at_in{n});\n}}\n");
     }
 
-    /// Writes the function that finds where matrix `batch` of the batch begins in each factor. In the table of axes,
-    /// row 0 is n, row 1 is m, other axes of the rows and of the columns follow, and then the axes of the batch;
-    /// `params.rs` writes a batch axis even for a product without a batch.
+    /// Writes the function that finds where matrix number `batch` begins in each factor. In the table of axes, row 0 is
+    /// n (the result's columns) and row 1 is m (its rows). Further axes of the rows and columns follow, then the axes
+    /// of the batch.
     pub fn matrices(&self, out: &mut Text) {
         let (first, part) = (self.first_of_batch(), self.kernel.values[0].op.part_of_k());
         line!(out, "struct Matrices {{\na: u32,\nb: u32,\nk: u32,\n}}\n");

@@ -54,7 +54,7 @@ pub(crate) enum Words {
     F64,
 }
 
-/// How a binding is used.
+/// How a shader accesses a binding.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Access {
     Read,
@@ -126,29 +126,27 @@ pub(crate) struct Variant {
     pub run: u32,
     /// Length of the parameters in vectors of four words.
     pub params: u32,
-    /// How an invocation fetches the four elements of each load. It is empty unless an invocation of an elementwise or
-    /// row kernel processes four neighbours, an invocation of a reduction processes the elements of four neighbouring
-    /// lanes, or a factor of a product is contiguous.
+    /// How an invocation fetches the four elements of each load. The list is empty if invocations fetch single
+    /// elements.
     pub fetches: SmallVec<[Fetch; 8]>,
     /// For a kernel whose workgroups compute squares of 32 × 32 elements, the outer axis along which the lines of a
-    /// square are counted. The columns of a square are counted along the last axis. The source does not depend on this
-    /// number, because the axis of the lines always has the second row of the table of axes in the parameters.
+    /// square are counted; its columns are counted along the last axis. The source does not depend on this number.
     pub lines: Option<usize>,
     /// Whether the length of a row kernel's rows is a multiple of four. Then a run of four elements lies either
     /// completely inside its row or completely past its end.
     pub has_whole_runs: bool,
     /// Whether an invocation of a product stores four neighbours in a row of the result as whole words or vectors.
     pub stores_whole: bool,
-    /// How many neighbouring stores an invocation writes as one word or vector ([`Kernel::woven`]); 1 if each is
-    /// written alone.
+    /// How many stores, whose elements lie side by side in memory, an invocation writes as one word or vector
+    /// ([`Kernel::woven`]); 1 if each store is written alone.
     pub woven: u8,
     /// Whether an invocation of an elementwise kernel computes one Philox block (four random words) for its four
     /// elements.
     pub draws_blocks: bool,
     /// The extents that the source of a product contains as constants, because compilers turn a division by a constant
     /// into a multiplication. It is `None` unless k has several axes. The three lists are for the axes of the rows, of
-    /// the columns and of k. Each list has the extents from the fastest axis on, but not the extent of the slowest
-    /// axis, because no index is divided by it.
+    /// the columns and of k, from the fastest axis on. The slowest axis is left out, because no index is divided by its
+    /// extent.
     pub nested: Option<[SmallVec<[u32; 4]>; 3]>,
 }
 

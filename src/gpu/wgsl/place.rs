@@ -16,10 +16,10 @@ pub(super) enum IndexSpace {
     /// of the second row of the table of axes (`line`), and the linear index of the other axes (`batch`).
     Square,
     /// The rows and the columns of one matrix of a product's result, with the indices `line` and `column`. Positions
-    /// are counted from the positions of the matrix's first element, which are in the variable `corner`.
+    /// are relative to the positions of the matrix's first element, which the variable `corner` holds.
     Matrix,
-    /// All inner axes. Positions are counted from the positions of the row's outer index, which are in the variable
-    /// `row`.
+    /// All inner axes. Positions are relative to the positions of the row's first element, which the variable `row`
+    /// holds.
     Inner,
 }
 
@@ -106,8 +106,9 @@ impl Body<'_> {
         }
     }
 
-    /// Writes a WGSL struct with the places (positions in the buffers) of `columns`, and the values in `values`. A
-    /// struct for an element along the inner axes also has the element's index.
+    /// Writes a WGSL struct with a place (the position of an element in a buffer) for each of `columns` (columns of the
+    /// table of axes), and a field for each value in `values`. A struct for an element along the inner axes also has
+    /// the element's index.
     pub fn place_struct(&self, out: &mut Text, name: &str, space: IndexSpace, columns: &[usize], values: &[usize]) {
         line!(out, "struct {name} {{");
         if space == IndexSpace::Inner {
@@ -122,7 +123,8 @@ impl Body<'_> {
         line!(out, "}}\n");
     }
 
-    /// Returns the expression for a parameter of a column: `path` followed by the column's name.
+    /// Returns the expression for a field of the parameters: its name is `path` followed by the name of a column of the
+    /// table of axes. A 64-bit index has two such fields.
     pub fn parameter(&self, path: &str, column: usize) -> String {
         let name = &self.columns[column];
         match self.is_wide(column) {

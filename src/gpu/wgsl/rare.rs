@@ -1,9 +1,7 @@
-//! Fast paths of shaders. Some functions of `shaders/lib` compute ordinary arguments in a few instructions, and have a
-//! branch for rare ones, such as overflows, below a comment `// rare`. An invocation that processes four elements would
-//! have four such branches, which cost more than one, and each would repeat the instructions of the branch. So it first
-//! computes all four elements by *quick* functions, which set `has_rare` instead of taking such a branch. Only if
-//! `has_rare` is set does it compute the four again, by the functions themselves. The results have the same bits either
-//! way.
+//! Fast paths of shaders. Some functions of `shaders/lib` have a branch for rare arguments, such as overflows, below a
+//! comment `// rare`. Four such branches cost more than one, so an invocation that processes four elements first
+//! computes all of them by *quick* functions, which set `has_rare` instead of taking such a branch. Only if `has_rare`
+//! is set does it compute the four again, by the functions themselves. The results have the same bits either way.
 
 use super::text::identifiers;
 use std::collections::BTreeSet;

@@ -339,7 +339,7 @@ fn numbers(out: &mut Text, n: usize, dtype: DType, block: &str) {
     let wide = dtype == DType::F64;
     let one = format!("x: {float}");
     let two = format!("a: {float}, b: {float}");
-    // the bits of two magnitudes compare as the magnitudes do
+    // read as integers, the bits of two nonnegative floats are in the same order as the floats
     let larger =
         "let x = bitcast<u32>(a) & 0x7fffffffu;\nreturn x <= 0x7f800000u && x > (bitcast<u32>(b) & 0x7fffffffu);";
     let functions = [

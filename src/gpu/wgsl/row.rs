@@ -173,10 +173,8 @@ impl<'a> Body<'a> {
 
     /// Writes a statement for each run (four consecutive elements) of a lane. `statement` returns this statement, given
     /// the argument for a loaded run (empty if runs are not loaded in advance) and the number of the run's first
-    /// element among the lane's elements. If a lane has few runs ([`WRITTEN_OUT`]), the statements are written out.
-    /// Then the kept elements have constant positions in their array, and compilers keep such arrays in registers.
-    /// Also, if rows consist of whole runs, all runs are then loaded before the first is used, so that their loads
-    /// overlap.
+    /// element among the lane's elements. If a lane has few elements ([`WRITTEN_OUT`]), there is no loop over its runs,
+    /// so compilers keep the elements in registers.
     fn each_run(&self, out: &mut Text, pass: &str, statement: impl Fn(&str, &str) -> String) {
         let whole = self.variant.has_whole_runs;
         let load = |run: &str, held: &str| format!("let {run} = load_run{pass}(row, run_index(place, {held}), 4u);");

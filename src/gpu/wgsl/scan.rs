@@ -63,8 +63,8 @@ impl<'a> Body<'a> {
         line!(out, "scanned_v{}[held] = {x};", s.value);
     }
 
-    /// Writes the statements that run the scans of a pass, and assign the totals of scans at the outer level to fields
-    /// of the variable `row`.
+    /// Writes the statements that run the scans of a pass. The result of a scan at the outer level is its total, one
+    /// number for each row, which is assigned to a field of the variable `row`.
     pub fn scan_lanes(&self, out: &mut Text, scans: &[Folding<'a>]) {
         for s in scans {
             let v = s.value;

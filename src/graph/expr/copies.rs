@@ -22,8 +22,8 @@ pub(crate) fn scoped<T>(build: impl FnOnce() -> T) -> (T, u64) {
 }
 
 impl Expr {
-    /// Returns a node with the same values and another derivative. The planner treats the new node and this one as
-    /// equal, and computes both once.
+    /// Returns a new node with the same values as this node and another derivative. The planner treats the two nodes as
+    /// equal, and computes their values once.
     pub(crate) fn with_rule(&self, operands: Vec<Expr>, back: Option<Back>) -> Expr {
         self.copied(self.0.args.clone(), Some(Arc::new(Rule { operands, back })), self.0.order.clone())
     }
@@ -55,7 +55,7 @@ impl Expr {
         }))
     }
 
-    /// Returns a node with the dtype, device and source line of this one, for an operation on operands of other
+    /// Returns a new node with the dtype, device and source line of this node, for an operation on operands of other
     /// lengths. The new node has no derivative rule and no [`Order`].
     pub(super) fn resized(&self, op: NodeOp, args: Args, shape: Shape) -> Expr {
         let n = &*self.0;

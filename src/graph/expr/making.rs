@@ -7,7 +7,8 @@ use std::cell::Cell;
 /// The context in which a thread makes nodes. Each new node gets a copy of it.
 #[derive(Clone, Copy)]
 pub(super) struct NodeContext {
-    /// Whether the thread is building inner operations of a call: see [`composed`].
+    /// Whether the thread is building the inner operations of a call that consists of several operations (see
+    /// [`composed`]).
     pub(super) inner: bool,
     /// The number of the innermost scope that the thread is in (see [`scoped`]), or 0 outside of all scopes.
     pub(super) scope: u64,
@@ -53,7 +54,8 @@ impl Inner {
         let outermost = !self.0.0.inner;
         drop(self);
         for result in &mut results {
-            // if something else also holds the result, it is an operand of the call or one of its inner operations
+            // if something else also holds the node of a result, this result is an operand of the call or one of its
+            // inner operations
             if outermost && let Some(node) = Shared::get_mut(&mut result.0) {
                 node.inner = false;
             }

@@ -45,7 +45,7 @@ impl Expr {
     /// Makes the node of an operation. The caller has checked that the operands' dtypes and shapes fit.
     #[inline]
     pub(crate) fn node(op: NodeOp, args: Args, shape: Shape, dtype: DType, device: u32, location: Loc) -> Expr {
-        // `MAKING` is read first, because the compiler would move a value that is built before this call once more
+        // `MAKING` is read first: if the node were built before this call, the compiler would move it once more
         let NodeContext { inner, scope } = MAKING.get();
         Expr(Shared::new(|| Node {
             op,
@@ -184,8 +184,7 @@ impl Expr {
     }
 
     /// Returns the dtype of the elements. For a number that has not been combined with an array yet, returns the dtype
-    /// of an
-    /// array made from this number alone.
+    /// of an array made from this number alone.
     ///
     /// # Errors
     /// Returns the error that the expression carries, if any.
@@ -398,7 +397,8 @@ pub(crate) fn reduce(op: &'static str, fold: Fold, e: &Expr, axes: &AxesArg, at:
             && !kept.contains(&0)
             && let Some(number) = empty
         {
-            // the operand has no elements, but the result, which lacks the axes of length 0, may have too many
+            // the operand has no elements, but the result lacks the axes of length 0, so it may have more elements than
+            // a shape allows
             layout::size_of_shape(&kept).map_err(|f| f.at(op, at))?;
             // a float stays a float, because an integer would lose the sign of −0
             let number = if dtype.is_float() { Scalar::Float(number) } else { Scalar::Int(number as i128) };

@@ -31,10 +31,10 @@ pub(crate) enum NodeOp {
     Fill,
     /// An array whose elements equal their index along an axis, as i32.
     Iota(usize),
-    /// A random u32 per element, which Philox4x32-10 computes from the element's index in C order. `word` selects one
-    /// of several values: 0 to 3 are four independent random words, and 4 to 7 and 8 to 11 are the radius and the angle
-    /// of pairs of normal numbers, made from words 0 to 3 (see `Op::Philox`). The [`Binding`] holds the seed and the
-    /// stream.
+    /// A random u32 per element, which Philox4x32-10 computes from the element's index in C order, and from the seed
+    /// and the stream in the [`Binding`]. `word` selects one of several values (see `Op::Philox`): 0 to 3 are
+    /// independent random words; 4 to 7 and 8 to 11 are the radii and the angles from which pairs of normal numbers are
+    /// made.
     Philox {
         word: u8,
     },
@@ -58,11 +58,10 @@ pub(crate) enum NodeOp {
     /// The product of matrices, [.., m, k] × [.., k, n]. Both operands have the same dtype, and their leading (batch)
     /// axes broadcast.
     Matmul,
-    /// Elements of the second operand along `axis`, at the positions in the first operand (i32 or i64). The axes of the
-    /// first operand replace `axis` in the result. With `along`, the first operand has the shape of the result. This
-    /// shape equals the second operand's shape except for the length of `axis`, and each position selects an element
-    /// with the same index along the other axes (as NumPy's `take_along_axis` does). `name` is the operation that
-    /// errors name for an index out of range.
+    /// Elements of the second operand along `axis`, at the positions in the first operand (i32 or i64). If `along` is
+    /// false, the axes of the first operand replace `axis` in the result, as in NumPy's `take`. If `along` is true,
+    /// each position selects an element with the same index along the other axes, as in NumPy's `take_along_axis`.
+    /// `name` is the operation that errors name for an index out of range.
     Take {
         axis: usize,
         mode: IndexMode,
@@ -116,8 +115,8 @@ impl NodeOp {
         }
     }
 
-    /// Returns how the operation takes part in kernels. Where the role suffices, the planner uses it instead of listing
-    /// operations, so a new operation needs no match arm there.
+    /// Returns the operation's role: how it takes part in kernels. The planner decides by roles where it can, so that a
+    /// new operation needs no case of its own there.
     pub fn role(&self) -> Role {
         match self {
             NodeOp::Stored(_) => Role::Memory,
@@ -259,9 +258,9 @@ pub(crate) struct Node {
 /// with equal nodes of the first computation, and must not be computed long before they are used.
 #[derive(Clone, Default)]
 pub(crate) struct Order {
-    /// The number of the checkpoint's repetition that the node belongs to, or 0 if there is none. Nodes of different
-    /// repetitions are never merged. The key of a plan numbers the repetitions in the order in which the walk over the
-    /// graph meets them, because `repetition` differs each time the graph is built.
+    /// The number of the repetition of a checkpoint to which the node belongs, or 0 if there is none. Nodes of
+    /// different repetitions are never merged. Each time a graph is built, its repetitions have new numbers, so the key
+    /// of a plan counts the repetitions instead of containing these numbers.
     pub repetition: u64,
     /// An expression that is computed before the node, if the plan computes that expression at all.
     pub after: Option<Expr>,
@@ -317,8 +316,8 @@ impl Node {
         }
     }
 
-    /// Returns the expressions through which derivatives pass: the operands of the rule if there is one, and of the
-    /// operation otherwise.
+    /// Returns the expressions through which derivatives pass: the operands of the derivative rule, or the operands of
+    /// the operation if the node has no rule.
     pub fn sources(&self) -> &[Expr] {
         self.rule.as_ref().map_or(&self.args[..], |rule| &rule.operands)
     }

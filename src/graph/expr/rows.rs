@@ -62,7 +62,7 @@ fn id(e: &Expr) -> usize {
     Shared::as_ptr(&e.0).addr()
 }
 
-/// Returns whether a part of a node is a view that costs nothing, so that the node needs no rule.
+/// Returns whether a part of a node is a view that costs nothing. If so, the node's operands need not be examined.
 fn is_leaf(e: &Expr) -> bool {
     match e.0.op.role() {
         Role::Memory | Role::Constant | Role::Generator => true,
@@ -72,7 +72,8 @@ fn is_leaf(e: &Expr) -> bool {
     }
 }
 
-/// Returns what a part of a node needs of each operand, or `None` if the node has no rule for the axis of the part.
+/// Returns what a part of a node needs of each operand, or `None` if the node must be computed whole along the part's
+/// axis.
 fn needs(e: &Expr, p: Part) -> Option<SmallVec<[Need; 3]>> {
     let n = &*e.0;
     let along = |axis: usize| Need::Part(Part { axis, ..p });
@@ -233,14 +234,16 @@ impl Rows {
         let mut seen = HashSet::new();
         let mut stack = vec![(root, Part { axis, from, to: from + rows })];
         while let Some((e, p)) = stack.pop() {
-            // an operand without elements, such as the operands of a product over an axis of length 0, has no part
+            // an operand without elements, such as the operands of a product over an axis of length 0, cannot be
+            // divided into parts
             if seen.len() > MOST || e.0.shape.contains(&0) {
                 return None;
             }
             if is_leaf(e) || !seen.insert((id(e), p)) {
                 continue;
             }
-            // a part that is much larger than the part of the result would be computed again and again
+            // if a part of a node is much larger than the part of the result that needs it, its elements would be
+            // computed again for many parts of the result
             let is_large = p.length() as u128 * length as u128
                 > 4 * rows as u128 * e.0.shape[p.axis] as u128 + 16 * length as u128;
             let Some(needs) = needs(e, p).filter(|_| !is_large) else {
@@ -257,7 +260,8 @@ impl Rows {
                     Need::Whole if !is_leaf(a) => found.wholes.push(a.clone()),
                     Need::Whole => {}
                     Need::Nothing if a.0.shape[p.axis] == 0 => {}
-                    // this part needs nothing of the operand, but other parts do
+                    // this part needs nothing of the operand, but other parts do, so some part of the operand is
+                    // examined anyway
                     Need::Nothing => {
                         let to = a.0.shape[p.axis].min(rows);
                         stack.push((a, Part { from: 0, to, ..p }.wide(a.0.shape[p.axis])));
@@ -327,14 +331,16 @@ fn bytes(e: &Expr) -> usize {
 /// The reasons why the bits of a part could differ from the bits of the whole result.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Doubts {
-    /// An inner node has a half-precision type. Its values are rounded only if the planner stores them.
+    /// A node below the root of the expression has a half-precision type. Its values are rounded only if the planner
+    /// stores them.
     pub rounds: bool,
-    /// An inner node sums, multiplies matrices, or is a routine. On a GPU, the order of additions depends on the sizes
-    /// of the kernel.
+    /// A node reduces, scans, multiplies matrices, or is a routine. On a GPU, the order of additions depends on the
+    /// sizes of the kernel.
     pub sums: bool,
 }
 
-/// Returns the doubts that apply to an expression, or all doubts if its graph is too large to be examined.
+/// Returns the reasons why parts of an expression could have other bits than the whole, or all reasons if the graph of
+/// the expression is too large to be examined.
 pub(crate) fn doubts(root: &Expr) -> Doubts {
     let mut doubts = Doubts::default();
     let mut seen = HashSet::new();

@@ -21,8 +21,9 @@ pub(crate) static FFT: Routine = Routine {
     reference,
 };
 
-/// The bits of the third parameter. [`INVERSE`] selects the sign + in the exponent. [`SCALE_BY_LENGTH`] divides the
-/// result by the length, and [`SCALE_BY_ROOT`] divides it by the square root of the length.
+/// The bits of the third parameter of the routine [`FFT`]. [`INVERSE`] selects the sign + in the exponent.
+/// [`SCALE_BY_LENGTH`] divides the result by the length, and [`SCALE_BY_ROOT`] divides it by the square root of the
+/// length.
 pub(crate) const INVERSE: u64 = 1;
 pub(crate) const SCALE_BY_LENGTH: u64 = 2;
 pub(crate) const SCALE_BY_ROOT: u64 = 4;

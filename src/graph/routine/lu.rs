@@ -8,10 +8,11 @@ use crate::base::error::{ErrorKind, Fault};
 use smallvec::smallvec;
 
 /// The table entry of `lu`. The operand has the axes [.., rows, columns], with at least as many rows as columns, and at
-/// most [`MOST_COLUMNS`] columns. The first result holds the upper triangular factor on and above the diagonal, and the
-/// lower triangular factor below it. The second result has `rows + 1` numbers for each matrix: first, for each row of
-/// the factors, the index of the operand's row that it comes from, and then the number of pairs of rows that were
-/// exchanged. The parameters are the numbers of rows, columns and matrices.
+/// most [`MOST_COLUMNS`] columns. The parameters are the numbers of rows, columns and matrices.
+///
+/// The first result holds the upper triangular factor on and above the diagonal, and the lower triangular factor below
+/// it. The second result has `rows + 1` numbers for each matrix: first, for each row of the factors, the index of the
+/// operand's row that it comes from, and then the number of pairs of rows that were exchanged.
 ///
 /// The pivot of a column is the first element of the largest magnitude; NaN counts as 0. A pivot of 0 is kept.
 pub(crate) static LU: Routine = Routine {

@@ -1,16 +1,12 @@
-//! The table of routines, the counterpart of the table of elementwise functions. A routine is an operation that a
-//! kernel, which consists of nested loops, cannot express: its values decide where it writes, or it needs several
-//! passes over its own scratch memory.
+//! The table of routines. A routine is an operation that a kernel, which consists of nested loops, cannot express: its
+//! values decide where it writes, or it needs several passes over its own scratch memory.
 //!
 //! An entry describes a routine: the shapes and dtypes of its results, the scratch memory and passes that it needs on a
-//! device, the values that it rejects, and a reference implementation for tests. The backends hold the code that runs:
-//! `src/cpu/NAME.rs` is the function for the CPU, `shaders/NAME.wgsl` contains the passes for a GPU, and each backend's
-//! list of routines (`src/cpu/routines.rs`, `src/gpu/routines.rs`) has a line for it. [`ONLY_ON_CPU`] lists the
-//! routines without passes. A method of [`Expr`](crate::Expr) builds the node of a routine.
+//! device, the values that it rejects, and a reference implementation for tests. `src/cpu/NAME.rs` is the function for
+//! the CPU, and `shaders/NAME.wgsl` contains the passes for a GPU.
 //!
-//! Operands are whole arrays in memory, dense and in C order; the planner stores or copies all other operands. Numbers
-//! that vary from run to run (all floats) are operands too; integers that decide shapes are [`Params`]. Results share
-//! no memory with operands.
+//! Operands are whole arrays in memory, dense and in C order. Numbers that vary from run to run (all floats) are
+//! operands too; integers that decide shapes are [`Params`]. Results share no memory with operands.
 
 mod bincount;
 mod cholesky;
@@ -161,10 +157,10 @@ pub(crate) struct Routine {
     pub infer: fn(&[Meta], &Params) -> Inferred,
     /// Returns the scratch memory and passes that operands of these shapes and dtypes need on a device.
     pub needs: fn(&[Meta], &Params, &Caps) -> Result<Needs, Fault>,
-    /// Builds the error for something that the routine rejects while it runs. Its first argument, which fits in 64
+    /// Builds the error for something that the routine rejects while it runs. The first argument, which fits in 64
     /// bits, tells what was rejected: an integer element of the first operand, or a position in the operands, whose
-    /// meaning the entry defines. The error names the function that the user called. `None` if the routine accepts
-    /// every value.
+    /// meaning the entry defines. The error names the function that the user called. The field is `None` if the routine
+    /// accepts every value.
     pub refuses: Option<Refuses>,
     /// Computes the elements of the results from the elements of the operands, all in C order. Tests use it as the
     /// reference.

@@ -1,8 +1,6 @@
-//! `sort` returns the elements along the last axis in sorted order, and `argsort` returns the positions of these
-//! elements. Both are stable. NaNs come last, also in descending order, and −0 equals +0. So `sort` returns exactly the
-//! elements that `argsort` points to, bit for bit. `argtopk` returns the first few of the positions that `argsort`
-//! returns. `select` returns the elements at a few positions of the sorted order. A CPU computes `argtopk` and `select`
-//! without sorting.
+//! `sort` (the sorted elements along the last axis), `argsort` (the positions of these elements), `argtopk` (the first
+//! few of these positions) and `select` (the elements at a few positions of the sorted order). Sorting is stable, −0
+//! equals +0, and NaNs come last, also in descending order. A CPU computes `argtopk` and `select` without sorting.
 
 use super::{GpuPass, Inferred, Meaning, Meta, Needs, Params, Routine, RoutineOperand, Temp};
 use crate::base::caps::Caps;
@@ -121,9 +119,9 @@ fn needs(operands: &[Meta], params: &Params, caps: &Caps, positions: bool) -> Re
             let detail = format!("{length} elements along an axis are too many to sort; the limit is {most}");
             return Err(Fault::new(ErrorKind::LimitExceeded, detail));
         }
-        // besides the result, one more array of keys is needed. Positions are sorted together with their keys. Pairs of
-        // a position and a key of at most 4 bytes take 8 bytes, and one of the two arrays of pairs is the result
-        // itself. Pairs with keys of 8 bytes take 16 bytes each, and need two arrays of scratch memory
+        // `sort` needs one more array of keys besides the result. `argsort` sorts pairs of a key and a position in two
+        // arrays. Pairs with keys of at most 4 bytes take 8 bytes, and one of the two arrays is the result itself.
+        // Pairs with keys of 8 bytes take 16 bytes, and both arrays are scratch memory
         let each = if !positions {
             item
         } else if item < 8 {

@@ -31,11 +31,11 @@ pub(crate) static SUM_BY_KEY: Routine = Routine {
     },
 };
 
-/// The table entry of `reduce_at`. The first operand contains positions of rows of the second operand. Row `s` of the
-/// result is the sum of the rows from position number `s` up to, but not including, the next position (up to the end
-/// for the last position). If the next position is not larger, row `s` of the result is the single row at position
-/// number `s`. The parameters are the number of rows of the result, the length of a row, and the number of rows of the
-/// second operand. Positions are u32 and in range.
+/// The table entry of `reduce_at`, which sums rows as NumPy's `add.reduceat` does. The first operand has positions of
+/// rows of the second operand. Row `s` of the result is the sum of the rows from position number `s` up to, but not
+/// including, the next position or the end. If the next position is not larger, it is the single row at position number
+/// `s`. The parameters are the number of rows of the result, the length of a row, and the number of rows of the second
+/// operand. Positions are u32 and in range.
 pub(crate) static REDUCE_AT: Routine = Routine {
     name: "reduce_at",
     doc: "The sums of the rows between neighbouring positions.",
@@ -59,8 +59,8 @@ const FAN: usize = 8;
 /// The maximum number of accumulators in a table that only one CPU thread uses: 512 KiB of 8-byte accumulators, which
 /// fit into a second-level cache. Chosen by hand; no benchmark compares other values.
 const TABLE: usize = 1 << 16;
-/// The minimum number of terms per table. As for the tables of `bincount`, clearing a table and adding it up afterwards
-/// pays off from about 2^16 terms.
+/// The minimum number of terms per table of sums. Clearing a table and adding it up afterwards pays off from about 2^16
+/// terms.
 const TERMS_OF_A_TABLE: usize = 1 << 16;
 /// The minimum number of terms per accumulator of a table. With fewer terms, adding up the tables would cost more than
 /// adding the terms.

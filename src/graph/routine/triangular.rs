@@ -24,8 +24,8 @@ pub(crate) static SOLVE_TRIANGULAR: Routine = Routine {
     reference,
 };
 
-/// The bits of the fourth parameter. Without [`UPPER`], the matrices are lower triangular. With [`UNIT`], the elements
-/// on the diagonal count as 1, whatever their values are.
+/// The bits of the fourth parameter of [`SOLVE_TRIANGULAR`]. Without [`UPPER`], the matrices are lower triangular. With
+/// [`UNIT`], the elements on the diagonal count as 1, whatever their values are.
 pub(crate) const UPPER: u64 = 1;
 pub(crate) const UNIT: u64 = 2;
 
@@ -35,7 +35,7 @@ static CALLERS: [&str; 10] =
     ["solve_triangular", "solve", "inv", "det", "slogdet", "matrix_power", "cond", "expm", "lu", "solve_refined"];
 const NUMBER: u64 = 4;
 
-/// Returns the bits of the fourth parameter that stand for the function that the user called.
+/// Returns the part of the fourth parameter of [`SOLVE_TRIANGULAR`] that stands for the function that the user called.
 pub(crate) fn called(op: &str) -> u64 {
     CALLERS.iter().position(|name| *name == op).unwrap_or_default() as u64 * NUMBER
 }

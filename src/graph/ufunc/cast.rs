@@ -31,7 +31,7 @@ impl Conversion {
     }
 }
 
-/// Implements the conversions that the source type and the target type alone determine.
+/// The conversions that are determined by their source type and target type alone.
 struct K;
 
 macro_rules! casts {

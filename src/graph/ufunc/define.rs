@@ -31,14 +31,16 @@
 /// needs `wgsl_long` if `wgsl_int` uses an operator or a built-in function of WGSL, because not every GPU has them for
 /// 64 bits.
 ///
-/// *Threaded code* is a CPU kernel made of small functions, its instructions, that call each other in tail position.
-/// Each instruction costs about 20 ms of compile time, so a row only has the instructions that pay off in measurements.
-/// The key `threaded` selects the types for which a row has instructions. By default, a row has instructions for all
-/// types, but in the classes `Float` and `FloatOnly` it has none. `f32` selects only that type. `both` selects all
-/// types, and adds instructions that take the second operand from the accumulator
-/// ([`InstructionCodes`](crate::math::simd::threaded::InstructionCodes)). `products` is `both` plus, for floats,
-/// instructions where one operand is the product of two others. `pairs` and `all_pairs` are `f32` and `all`, plus an
-/// f32 instruction that computes each pair of equal numbers only once; random normal numbers use this instruction.
+/// *Threaded code* is a CPU kernel made of small functions, its *instructions*, that call each other in tail position.
+/// Each instruction costs about 20 ms of compile time, so a row has only the instructions that pay off in measurements.
+/// The key `threaded` selects these instructions. Without the key, a row has instructions for all types, but in the
+/// classes `Float` and `FloatOnly` it has none.
+///
+/// `f32` selects only that type. `both` selects all types, and adds instructions that take the second operand from the
+/// accumulator ([`InstructionCodes`](crate::math::simd::threaded::InstructionCodes)). `products` is `both` plus, for
+/// floats, instructions where one operand is the product of two others. `pairs` and `all_pairs` are `f32` and `all`,
+/// plus an f32 instruction that computes each pair of equal numbers only once; random normal numbers use this
+/// instruction.
 ///
 /// In `reduce`, `method` is a name, `neutral` a [`Neutral`](super::Neutral), `empty` a number or `refused`, and `order`
 /// is `fixed`, or `free` if floats return the same bits in any order. A row that picks one of its operands adds

@@ -82,8 +82,8 @@ pub(crate) fn normal_density(x: &Formula) -> Formula {
 
 macro_rules! calls {
     ($($module:ident: [$($unary:ident)*] [$($binary:ident)*];)*) => {
-        /// The functions that formulas use, and `select`. Formulas have the names of functions instead of references to
-        /// their table rows, because the rows contain formulas.
+        /// The functions that formulas can call. A formula refers to a function by a variant of this enum and not by a
+        /// reference to the function's row in the table of ufuncs, because the rows themselves contain formulas.
         #[allow(non_camel_case_types)]
         #[derive(Clone, Copy, PartialEq, Eq, Debug)]
         pub(crate) enum Function {

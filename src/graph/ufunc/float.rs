@@ -218,7 +218,8 @@ macro_rules! rows {
                 is: [never_rounds],
                 derivative(g, out): [{ g * (x.sign() * out.sign()) }, zero],
             }
-            /// Returns the number of the type that is next to the first operand, in the direction of the second.
+            /// Returns the next number that the type can represent after the first operand, in the direction of the
+            /// second.
             nextafter(x, y): FloatOnly {
                 cpu_float: [single::nextafter(x, y), double::nextafter(x, y)], wgsl_f32: "m_nextafter({a}, {b})", wgsl_f64: "d_nextafter({a}, {b})",
                 is: [never_rounds, rounds_first],

@@ -1,12 +1,9 @@
 //! The table of elementwise functions.
 //!
 //! A [`Ufunc`] is one row of the table: name, operands, type signature, one scalar Rust function per compute type, WGSL
-//! source, an exact reference, a test domain and properties. The planner, the methods, the shader source, the CPU
-//! loops, the tests and the docs all use the row. Planner and backends decide by its properties, never by its name. The
-//! rows are in `graph/ufunc/arithmetic.rs`, `graph/ufunc/float.rs`, `graph/ufunc/special/mod.rs` and
-//! `graph/ufunc/logic.rs`; **a new function is one new row there**. `graph/ufunc/define.rs` lists the columns,
-//! `graph/ufunc/intern.rs` defines when two rows are equal, and `graph/ufunc/cast.rs` contains the conversions between
-//! types.
+//! source, an exact reference, a test domain and properties. The planner and the backends decide by the properties,
+//! never by the name. **A new function is one new row** in `arithmetic.rs`, `float.rs`, `special/mod.rs` or `logic.rs`;
+//! `define.rs` lists the columns.
 
 pub(crate) mod arithmetic;
 pub(crate) mod cast;
@@ -173,10 +170,10 @@ pub(crate) struct Properties {
     /// The relation that the function tests, if it is a comparison.
     pub compares: Option<Comparison>,
     /// The cost of one evaluation, in additions. The planner stores costly values instead of computing them twice.
-    /// Costs above 8 are measured: the time that the f32 function takes per element beyond the time of an addition (for
-    /// 200,000 elements in cache), divided by the time of an addition in registers (two threads do 30 per nanosecond,
-    /// which is `Rates::CPU`). `floor_divide`, `remainder` and `fmod` are computed exactly by long division, which
-    /// costs 205 for floats and about 10 for integers; their cost is set to 64, in between.
+    /// Costs above 8 are measured: the time of the f32 function per element, less the time of an addition (200,000
+    /// elements in cache), divided by the time of an addition in registers (two threads do 30 per nanosecond).
+    /// `floor_divide`, `remainder` and `fmod` cost 205 for floats and about 10 for integers; their cost is set to 64,
+    /// in between.
     pub cost: u32,
     /// The cost of compiling the function's WGSL source for floats in a GPU driver, in additions. A software driver
     /// takes up to a millisecond per addition. Sine costs 32, because the reduction of large arguments takes hundreds

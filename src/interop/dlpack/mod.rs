@@ -40,8 +40,9 @@ unsafe impl Send for DlpackTensor {}
 unsafe impl Sync for DlpackTensor {}
 
 impl DlpackTensor {
-    /// Passes ownership to the caller or another library, which must call the deleter once. A Python capsule that holds
-    /// this pointer must be named `dltensor_versioned`.
+    /// Returns a pointer to the tensor, and passes its ownership to the caller. The caller, or the library that gets
+    /// the pointer, must call the deleter once. A Python capsule that holds the pointer must be named
+    /// `dltensor_versioned`.
     ///
     /// ```
     /// let raw = cupric::array![1., 2.].to_dlpack()?.into_raw();
@@ -89,8 +90,8 @@ unsafe fn delete_versioned(tensor: NonNull<DLManagedTensorVersioned>) {
     }
 }
 
-/// The data that an exported tensor points to. The array owns the memory of the elements. The tensor's pointers to its
-/// shape and strides point into `shape` and `strides`.
+/// The data that an exported tensor points to. `_array` keeps the elements alive. The tensor's pointers to its shape
+/// and strides point into `shape` and `strides`.
 struct Exported<T> {
     tensor: T,
     shape: Vec<i64>,
@@ -198,10 +199,10 @@ impl Array {
         }
     }
 
-    /// Imports a DLPack tensor, without a copy and with its strides. This takes ownership of the tensor, even if it
-    /// returns an error. The tensor's deleter is called as soon as no array uses the memory. The array never writes to
-    /// the memory, because a write to the array allocates new memory. The elements are copied if their address is not a
-    /// multiple of their size. (Feature `dlpack`.)
+    /// Imports a DLPack tensor, without a copy and with its strides. The elements are copied only if their address is
+    /// not a multiple of their size. This function takes ownership of the tensor, even if it returns an error; the
+    /// tensor's deleter is called as soon as no array uses the memory. A write to the array never changes the tensor,
+    /// because it allocates new memory. (Feature `dlpack`.)
     ///
     /// # Errors
     /// Returns [`ErrorKind::Unsupported`] if the major version is not 1, the memory is not on the CPU, or cupric does
@@ -282,7 +283,7 @@ impl Drop for Legacy {
     }
 }
 
-/// A structure with a tensor and a pointer to the data of its producer.
+/// A managed tensor of DLPack: a tensor, and a pointer (`context`) to data of the library that made it.
 trait Managed {
     fn context(&self) -> *mut c_void;
 }
@@ -352,7 +353,7 @@ fn export(array: Array, is_read_only: bool, op: &'static str, at: Loc) -> Result
     }
 }
 
-/// Makes an array that uses a tensor's memory, which `owner` keeps alive.
+/// Makes an array that uses a tensor's memory. `owner` keeps the memory alive.
 ///
 /// # Safety
 /// The conditions of [`Array::from_dlpack`] must hold until `owner` is dropped.
@@ -427,8 +428,8 @@ unsafe fn import(
     Ok(Array::new(buffer, Layout { shape, strides, offset }, dtype, at))
 }
 
-/// Returns the smallest and the largest distance in bytes of an element from the first one, in a tensor that has
-/// elements. Returns `None` if the distances overflow.
+/// Returns the smallest and the largest distance, in bytes, of an element from the tensor's first element. The tensor
+/// must have elements. Returns `None` if a distance overflows.
 fn reach(shape: &[usize], strides: &[isize], size: usize) -> Option<(isize, isize)> {
     let (mut low, mut high) = (0isize, 0isize);
     for (n, s) in shape.iter().zip(strides) {
@@ -440,8 +441,8 @@ fn reach(shape: &[usize], strides: &[isize], size: usize) -> Option<(isize, isiz
     Some((low, high))
 }
 
-/// Iterates, in C order, over the distances of a tensor's elements from its first element, in elements. The distances
-/// do not overflow, because [`reach`] has checked the smallest and the largest one.
+/// Iterates over a tensor's elements in C order. Each item is the distance of an element from the first element,
+/// counted in elements. These distances do not overflow, because [`reach`] has checked the smallest and the largest.
 struct Places<'a> {
     shape: &'a [usize],
     strides: &'a [isize],
@@ -450,7 +451,7 @@ struct Places<'a> {
 }
 
 impl<'a> Places<'a> {
-    /// Starts at the first element. The tensor must have elements.
+    /// Returns an iterator that starts at the first element. The tensor must have elements.
     fn new(shape: &'a [usize], strides: &'a [isize]) -> Places<'a> {
         Places { shape, strides, index: smallvec::smallvec![0; shape.len()], next: Some(0) }
     }

@@ -65,7 +65,7 @@ impl Serialize for NumberList<'_> {
     }
 }
 
-/// A deserialised number, whose dtype may not be known yet.
+/// A number that was read from a human-readable format, before it is converted to the array's dtype.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub(super) enum HumanNumber {
     Bool(bool),
@@ -110,7 +110,7 @@ impl<'de> Deserialize<'de> for HumanNumber {
 }
 
 impl HumanNumber {
-    /// Converts the number to an integer type; `None` if it is not an integer or out of range.
+    /// Converts the number to an integer type. Returns `None` if it is not an integer or is out of range.
     fn integer<T: TryFrom<u64> + TryFrom<i64>>(self) -> Option<T> {
         match self {
             HumanNumber::Unsigned(v) => v.try_into().ok(),
@@ -136,8 +136,8 @@ impl HumanNumber {
     }
 }
 
-/// Converts numbers to the bytes of an array. Returns an error that describes the first number that does not fit the
-/// dtype.
+/// Converts numbers to the bytes of elements of `dtype`. If a number does not fit the dtype, the error describes the
+/// first such number.
 pub(super) fn to_bytes(numbers: &[HumanNumber], dtype: DType) -> Result<Vec<u8>, String> {
     fn of<T: Element>(numbers: &[HumanNumber], read: impl Fn(HumanNumber) -> Option<T>) -> Result<Vec<u8>, String> {
         let mut elements = vec![];
@@ -151,8 +151,8 @@ pub(super) fn to_bytes(numbers: &[HumanNumber], dtype: DType) -> Result<Vec<u8>,
         copy.extend_from_slice(bytes);
         Ok(copy)
     }
-    // A finite number that becomes an infinity in the dtype is rejected. It is rounded first, because some parsers
-    // return the f64 next to a type's largest value instead of the value itself.
+    // A finite number `v` that becomes an infinity in the dtype is rejected. It is rounded before this check, because
+    // some parsers return the f64 next to a type's largest value instead of that value.
     fn narrow<T>(v: f64, rounded: T, is_finite: bool) -> Option<T> {
         (is_finite || !v.is_finite()).then_some(rounded)
     }

@@ -28,8 +28,8 @@ impl Serialize for DType {
     }
 }
 
-/// A visitor that parses a string. The fields are a description of the expected input, for error messages, and the
-/// parser.
+/// A visitor that parses a string. The first field describes the expected input for error messages, and the second
+/// field is the parser.
 struct Named<T>(&'static str, fn(&str) -> Result<T, String>);
 
 impl<T> Visitor<'_> for Named<T> {
@@ -131,9 +131,8 @@ impl Serialize for Bytes<'_> {
     }
 }
 
-/// Deserialises an array on the CPU from `dtype`, `shape` and `data`, as its `Serialize` writes them. The shape is
-/// untrusted: memory is allocated only for data that is present, and the result is an error if the data does not fill
-/// the shape. (Feature `serde`.)
+/// Deserialises an array on the CPU from the fields `dtype`, `shape` and `data`. Memory is allocated only for data that
+/// is present, because the shape is untrusted. Returns an error if the data does not fill the shape. (Feature `serde`.)
 impl<'de> Deserialize<'de> for Array {
     #[track_caller]
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Array, D::Error> {
@@ -211,22 +210,22 @@ enum ArrayData {
     Numbers(Vec<HumanNumber>),
 }
 
-/// Reads the elements of an array. If `most` is known, more elements than `most` are an error.
+/// Reads the elements of an array. `most` is the maximum number of elements, if the shape is already known.
 struct DataOf {
     for_people: bool,
     most: Option<usize>,
 }
 
-/// The size of the widest element in bytes.
+/// The size in bytes of an element of the largest dtype.
 const WIDEST: usize = 8;
-/// The maximum number of elements to allocate up front. The length field of the input is untrusted, so memory grows
-/// beyond this only as elements arrive. Chosen by hand; no benchmark compares other values.
+/// The maximum number of elements to allocate up front. Memory grows beyond this only as elements arrive, because the
+/// length in the input is untrusted. Chosen by hand; no benchmark compares other values.
 const FIRST: usize = 4096;
 
 impl<'de> DeserializeSeed<'de> for DataOf {
     type Value = ArrayData;
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<ArrayData, D::Error> {
-        // a byte buffer that the format owns is taken over without a copy
+        // `deserialize_byte_buf` takes over a byte buffer of the format without a copy
         if self.for_people { deserializer.deserialize_seq(self) } else { deserializer.deserialize_byte_buf(self) }
     }
 }

@@ -41,9 +41,9 @@ impl Mapped {
         &self.0
     }
 
-    /// Makes an array of the elements in a range of the file. The range must have the size in bytes that `dtype` and
-    /// `layout` need. Returns `None` if no array can use the memory of the file, because the elements do not begin at a
-    /// multiple of their size, or because there are no elements.
+    /// Returns an array that uses the memory of the elements in a range of the file. The range must have the size in
+    /// bytes that `dtype` and `layout` need. Returns `None` if the elements do not begin at a multiple of their size,
+    /// or if there are no elements, because an array cannot use such memory.
     pub fn lend(&self, range: Range<usize>, dtype: DType, layout: Layout, at: Loc) -> Fallible<Option<Array>> {
         let bytes = &self.0[range];
         if dtype == DType::Bool
@@ -105,7 +105,7 @@ impl Array {
 fn mapped_npy(map: &Mapped, at: Loc) -> Fallible<Array> {
     let file = map.bytes();
     let (header, data) = split_header(file)?;
-    // `size` has checked that the number of bytes does not overflow
+    // `Header::size` has checked that the number of bytes does not overflow
     let bytes = header.size()? * header.dtype.size();
     if !header.swap && data.len() == bytes {
         let layout = match header.fortran {

@@ -14,10 +14,10 @@ use std::path::{Path, PathBuf};
 
 type Fallible<T> = Result<T, Fault>;
 
-/// The default limit of a member's ratio, which is its unpacked length divided by its packed length.
+/// The default limit of a member's unpacked length divided by its packed length.
 const RATIO: u64 = 100;
-/// Members that unpack to at most this many bytes are read whatever their ratio is, because 16 MiB do not exhaust
-/// memory.
+/// A member that unpacks to at most this many bytes is read whatever its packed length is, because 16 MiB do not
+/// exhaust memory.
 const FREE: u64 = 16 << 20;
 
 /// An archive of named arrays, `.npz`, like those of `numpy.savez` and `numpy.savez_compressed`: a
@@ -172,7 +172,8 @@ impl<R: Read + Seek> Npz<R> {
         self.find(name, Field::Real, "Npz::read", Location::caller())
     }
 
-    /// Reads the array with a name. Complex numbers become an array with a last axis of length 2.
+    /// Reads the array called `name`. If `field` is `Complex`, the array has a last axis of length 2 for the real and
+    /// imaginary parts.
     pub(crate) fn find(&mut self, name: &str, field: Field, op: &'static str, at: Loc) -> Result<Array> {
         let found = self.sorted.binary_search_by_key(&name, |i| name_of(&self.members[*i]));
         let array = match found {
@@ -295,7 +296,7 @@ impl<W: Write> NpzWriter<W> {
         self.write_at(name, &array.into_expr(), Field::Real, OP, at).map_err(|e| stopped(e, None, OP, at))
     }
 
-    /// Adds an array under a name. For complex numbers, the last axis holds the parts.
+    /// Adds an array under a name. If `field` is `Complex`, the last axis contains the real and imaginary parts.
     pub(crate) fn write_at(
         &mut self,
         name: &str,
@@ -319,7 +320,7 @@ impl<W: Write> NpzWriter<W> {
         }
         let array = &strong(array.clone(), at);
         let header = io::header_of(array, field, op, at)?;
-        // if the output is not seekable, the writer may need the content twice, so the array is evaluated here, once
+        // if the output is not seekable, the writer may read the elements twice, so evaluate the array once here
         let array = if self.to.is_seekable() { array } else { &array.eval_at(at)?.into() };
         let bytes = array.size()?.saturating_mul(array.dtype()?.size());
         let size = bytes.saturating_add(header.len()) as u64;

@@ -1,7 +1,7 @@
 //! The container of `.npz` files: a ZIP archive, limited to the part of the format that Python's `zipfile` writes and
 //! reads (APPNOTE 6.3.10). Members are stored or deflated, and ZIP64 is supported; encryption and archives in several
-//! parts are not. The lengths that the archive claims are compared with its own length before memory is allocated, and
-//! two members must not share bytes. So the unpacked size is at most a fixed multiple of the archive's length.
+//! parts are not. The unpacked size of an archive is at most a fixed multiple of its length, because members must not
+//! overlap.
 
 use crate::base::error::{ErrorKind, Fault, Result};
 use crate::io::{format_fault, io_fault, printable};
@@ -16,8 +16,8 @@ pub const CENTRAL: u32 = 0x0201_4b50;
 pub const END: u32 = 0x0605_4b50;
 pub const END64: u32 = 0x0606_4b50;
 pub const LOCATOR: u32 = 0x0706_4b50;
-/// The lengths in bytes of the records of a ZIP archive, without the fields of variable length at their ends. This also
-/// holds for the other constants `…LENGTH`.
+/// The lengths in bytes of the five kinds of records of a ZIP archive, without the fields of variable length at their
+/// ends.
 const LOCAL_LENGTH: u64 = 30;
 const CENTRAL_LENGTH: u64 = 46;
 const END_LENGTH: usize = 22;
@@ -25,11 +25,12 @@ pub const END64_LENGTH: u64 = 56;
 const LOCATOR_LENGTH: u64 = 20;
 pub const STORED: u16 = 0;
 pub const DEFLATED: u16 = 8;
-/// The flag of an encrypted member.
+/// The bit of `flags` that marks an encrypted member.
 const ENCRYPTED: u16 = 1;
-/// The flag of a name in UTF-8.
+/// The bit of `flags` that marks a name in UTF-8.
 pub const UTF8: u16 = 1 << 11;
-/// 1980-01-01, the first day of the format and NumPy's choice. A fixed date makes archives of equal arrays equal.
+/// The date of every member: 1980-01-01, the earliest date in the format, which NumPy writes too. With a fixed date,
+/// archives of equal arrays are equal.
 pub const DATE: u16 = 1 << 5 | 1;
 
 fn u16_at(bytes: &[u8], at: usize) -> u16 {
@@ -50,7 +51,7 @@ pub struct Member {
     pub name: Box<str>,
     /// The offset of the member's local header in the archive.
     at: u64,
-    /// The offset of the next member or of the directory, before which the member must end.
+    /// The offset before which the member must end: there the next member or the directory begins.
     limit: u64,
     pub packed: u64,
     pub size: u64,
@@ -75,7 +76,7 @@ fn fill(source: &mut impl Read, into: &mut [u8]) -> Fallible<()> {
     source.read_exact(into).map_err(|e| if early(&e) { format_fault("the archive is cut off") } else { io_fault(e) })
 }
 
-/// Finds the directory of an archive, whose location is in the record at the end of the archive.
+/// Finds the directory of an archive. The record at the end of the archive contains the directory's location.
 fn find_directory(source: &mut (impl Read + Seek)) -> Fallible<Place> {
     let length = source.seek(SeekFrom::End(0)).map_err(io_fault)?;
     // a comment of at most 65,535 bytes may follow the record
@@ -117,7 +118,7 @@ fn find_directory(source: &mut (impl Read + Seek)) -> Fallible<Place> {
 
 /// Reads the ZIP64 record, which has the numbers that do not fit the record at `end`. Returns the position of the ZIP64
 /// record, the location of the directory, and whether the archive consists of one part. Returns `None` if there is no
-/// ZIP64 record. This is not an error, because a number in the record at `end` may really be the largest that fits.
+/// ZIP64 record.
 fn find_directory64(source: &mut (impl Read + Seek), end: u64) -> Fallible<Option<(u64, Place, bool)>> {
     let Some(at) = end.checked_sub(LOCATOR_LENGTH) else { return Ok(None) };
     let mut locator = [0; LOCATOR_LENGTH as usize];
@@ -158,7 +159,7 @@ pub fn directory(source: &mut (impl Read + Seek)) -> Fallible<Vec<Member>> {
     if records.read(&mut rest).map_err(io_fault)? != 0 {
         return Err(format_fault(format!("the directory has more than the {} members that it counts", place.count)));
     }
-    // each member must end before the member that follows it in the file begins
+    // each member must end before the next member in the file begins
     let mut order: Vec<usize> = (0..members.len()).collect();
     order.sort_unstable_by_key(|i| members[*i].at);
     let mut limit = place.at;
@@ -229,8 +230,8 @@ fn widen(numbers: &mut [u64; 3], mut extra: &[u8]) -> Option<()> {
     }
 }
 
-/// Returns a message if a member's name is not safe. Names are not used as paths here, but other programs unpack
-/// archives to paths of these names, and error messages show names.
+/// Returns a message if a member's name is not safe: other programs unpack archives to paths of these names, and error
+/// messages show the names.
 pub fn check_name(name: &str) -> Result<(), String> {
     let wrong = |why: &str| Err(format!("the name of member {} {why}", printable(name.as_bytes())));
     if name.chars().any(char::is_control) {
@@ -264,7 +265,7 @@ enum Packed<'a, R> {
 }
 
 impl Member {
-    /// Returns whether the member is stored uncompressed, so that as many bytes exist as the directory claims.
+    /// Returns whether the member is stored uncompressed.
     pub fn is_stored(&self) -> bool {
         self.method == STORED
     }

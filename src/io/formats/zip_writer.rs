@@ -42,8 +42,8 @@ struct New<'a> {
 }
 
 impl New<'_> {
-    /// Returns whether the local header has a ZIP64 field with both sizes. This is decided before the packed length is
-    /// known, from the largest possible packed length: compression may add 5 bytes for each 16 KiB.
+    /// Returns whether the local header has a ZIP64 field with both sizes. The packed length is not known yet, so its
+    /// maximum decides: compression may add 5 bytes for each 16 KiB.
     fn is_wide(&self) -> bool {
         let most = if self.compress { self.size.saturating_add(self.size / 1000 + 64) } else { self.size };
         most >= u64::from(u32::MAX)
@@ -55,7 +55,7 @@ impl New<'_> {
         [self.size, self.packed, self.at].into_iter().filter(|n| *n >= u64::from(u32::MAX)).collect()
     }
 
-    /// Returns the fields that the local header and the directory have in common.
+    /// Returns the bytes that a member's local header and its directory entry have in common.
     fn record(&self, sizes: [u32; 2], extra: &[u8]) -> Vec<u8> {
         let version = if self.is_wide() || !self.large().is_empty() { 45 } else { 20 };
         let method = if self.compress { DEFLATED } else { STORED };
@@ -66,7 +66,7 @@ impl New<'_> {
         record
     }
 
-    /// Returns the local header. Its length does not depend on the checksum and the packed length, so it can be
+    /// Returns the local header. Its length does not depend on the checksum or the packed length, so the header can be
     /// overwritten when these are known.
     fn header(&self) -> Vec<u8> {
         let is_wide = self.is_wide();
@@ -79,7 +79,8 @@ impl New<'_> {
     fn entry(&self) -> Vec<u8> {
         let extra = wide(&self.large());
         let record = self.record([narrow(self.packed), narrow(self.size)], &extra);
-        // the version of the writer. The ten zero bytes mean: no comment, the first part of the archive, no attributes
+        // the version of the writer is the same as the version to read. The ten zero bytes mean: no comment, the first
+        // part of the archive, no attributes
         let version = &record[..2];
         let at = narrow(self.at).to_le_bytes();
         [&CENTRAL.to_le_bytes()[..], version, &record, &[0; 10], &at, self.name.as_bytes(), &extra].concat()
@@ -124,15 +125,14 @@ impl<W: Write> Writer<W> {
         self.to.write_all(bytes).inspect_err(|_| self.has_failed = true)
     }
 
-    /// Returns whether the output is seekable. In a seekable output, members are written without being held in memory.
+    /// Returns whether the output is seekable.
     pub fn is_seekable(&self) -> bool {
         self.seek.is_some()
     }
 
-    /// Adds a member of `size` bytes, which `write` produces. The header before these bytes contains their checksum. So
-    /// if the output is seekable, the header is written again after the bytes. Otherwise `write` is called first to
-    /// compute the checksum, and again to write the bytes. For a compressed member of such an output, one call of
-    /// `write` does both, and the compressed bytes are kept in memory. The length of the name must fit 16 bits.
+    /// Adds a member of `size` bytes, which `write` produces. The member's header contains a checksum of these bytes.
+    /// If the output is seekable, the header is written again at the end; otherwise `write` is called twice, or
+    /// compressed bytes are kept in memory. The length of the name must fit 16 bits.
     pub(crate) fn add(
         &mut self,
         name: &str,

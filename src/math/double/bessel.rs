@@ -105,17 +105,17 @@ pub(super) const I1_FAR: [f64; 26] = [
     -1.9677083272584384e-11,
 ];
 
-/// Returns |x| and two approximations of the function: the polynomial `near` of x², for |x| <= 8, and the polynomial
-/// `far` of 16/|x| - 1 divided by √|x|, for |x| >= 8.
+/// Returns |x| and two approximations of a Bessel function. The first, for |x| <= 8, is the polynomial `near` of x².
+/// The second, for |x| >= 8, is the polynomial `far` of 16/|x| - 1, divided by √|x|.
 #[inline(always)]
 fn parts<const N: usize>(x: f64, near: [f64; N], far: [f64; 26]) -> (f64, f64, f64) {
     let a = x.abs();
     let z = a * a;
-    // in the tail the division by the square root comes last, so that the result for ∞ is 0
+    // the division by √|x| comes last, so that the second approximation is 0 for x = ∞
     (a, poly(z, near), poly(16.0 / a - 1.0, far) / a.sqrt())
 }
 
-/// Clamps x to ±720, beyond which both I₀ and I₁ overflow.
+/// Clamps x to ±720. Both I₀ and I₁ overflow beyond these bounds.
 #[inline(always)]
 fn bounded(x: f64) -> f64 {
     let x = if x > 720.0 { 720.0 } else { x };

@@ -11,9 +11,9 @@ use std::f64::consts::{LOG2_E, PI};
 /// The smallest number for which Stirling's formula is used for ln Γ.
 const LARGE: f64 = 8.0;
 
-/// Returns ln B(a, b) of positive finite numbers. If Stirling's formula is used for b, the terms of ln Γ(b) and of ln
-/// Γ(a + b) that nearly cancel are combined (Didonato and Morris, ACM Transactions on Mathematical Software 18, 1992,
-/// algorithm 708).
+/// Returns ln B(a, b) of positive finite numbers. For a large b, Stirling's formula is used, and the terms of ln Γ(b)
+/// and ln Γ(a + b) that nearly cancel are combined (Didonato and Morris, ACM Transactions on Mathematical Software 18,
+/// 1992, algorithm 708).
 #[inline(always)]
 fn log_of_positive(a: f64, b: f64) -> f64 {
     let (a, b) = if a < b { (a, b) } else { (b, a) };
@@ -30,7 +30,7 @@ fn log_of_positive(a: f64, b: f64) -> f64 {
     (small + (a - 0.5) * log(h / (1.0 + h))) - b * log1p(h)
 }
 
-/// Returns c·log2(n/(s + s_low)) as a sum of two f64.
+/// Returns c·log2(n/s) as a sum of two f64. c and s are also sums of two f64.
 #[inline(always)]
 fn power(c: (f64, f64), n: f64, (s, s_low): (f64, f64)) -> (f64, f64) {
     let r = n / s;
@@ -39,16 +39,16 @@ fn power(c: (f64, f64), n: f64, (s, s_low): (f64, f64)) -> (f64, f64) {
     two_product(c, (h, low + r_low / r * LOG2_E))
 }
 
-/// Returns `(m, t, low)` with B(a, b) = m·2^(t + low), for positive finite numbers. The factor and the exponent are
-/// returned separately, because B may be below the smallest f64 although its product with another factor is not. The
-/// exponent is a sum of two f64, because its rounding error would become a relative error of the power.
+/// Returns `(m, t, low)` with B(a, b) = m·2^(t + low), for positive finite numbers. The power of two is separate,
+/// because B may be below the smallest f64 although its product with another factor is not. Its exponent has a low
+/// part, because a rounding error would become a relative error of the power.
 #[inline(always)]
 fn of_positive(a: f64, b: f64) -> (f64, f64, f64) {
     let (a, b) = if a < b { (a, b) } else { (b, a) };
     if b < LARGE {
         return (libm::tgamma(a) * (libm::tgamma(b) / libm::tgamma(a + b)), 0.0, 0.0);
     }
-    // if a >= 8, B is 0 in f64 for such a large b: B becomes smaller as a grows, and it is already 0 for a = 8
+    // for a >= 8 and such a large b, B(a, b) is below the smallest f64
     if (a >= LARGE) & (b > 1e100) {
         return (0.0, 0.0, 0.0);
     }
@@ -67,7 +67,7 @@ fn of_positive(a: f64, b: f64) -> (f64, f64, f64) {
     };
     let rest = if a < LARGE { rest } else { rest + stirling_rest(a) };
     let (t, low) = two_sum(first.0, second.0);
-    // the low part of a logarithm may be larger than its high part: for a ratio that rounds to 1, the high part is 0
+    // if a ratio rounds to 1, the high part of its logarithm is 0, so the low part may be larger than the high part
     let (t, low) = two_sum(t, low + (first.1 + second.1) + rest * LOG2_E);
     (factor, t, low)
 }
@@ -92,9 +92,9 @@ fn sine_of_sum(a: f64, b: f64) -> f64 {
 enum Case {
     /// B(a, b) is this value.
     Value(f64),
-    /// B(a, b) is B of the first two numbers, which are positive, times the third.
+    /// The numbers (x, y, z) with B(a, b) = z·B(x, y), where x and y are positive.
     Times(f64, f64, f64),
-    /// B(a, b) is the third number divided by the fourth and by B of the first two numbers, which are positive.
+    /// The numbers (x, y, z, w) with B(a, b) = z / (w·B(x, y)), where x and y are positive.
     Over(f64, f64, f64, f64),
 }
 
@@ -127,8 +127,8 @@ fn reduced(a: f64, b: f64) -> Case {
         return Case::Times(a, b, 1.0);
     }
     let (s, sine) = (a + b, sinpi(a));
-    // π/sin(π·x) overflows for the smallest x. So the two factors of `Over` are divided by 2^100 if an operand is that
-    // small
+    // π/sin(π·x) overflows for the smallest x. So the last two numbers of `Over` are divided by 2^100 if an operand is
+    // that small
     let small = if (a.abs() < 1e-288) | (b.abs() < 1e-288) { 7.888609052210118e-31 } else { 1.0 };
     if b < 0.0 {
         let sines = small * PI * (sine_of_sum(a, b) / sine) / sinpi(b);
@@ -140,13 +140,13 @@ fn reduced(a: f64, b: f64) -> Case {
     Case::Over(1.0 - a, s, small * PI / sine, small * b)
 }
 
-/// Returns B(a, b) divided by 2^600 if a and b are close to 0. There, B is (a + b)/(a·b). Returns `None` if one of them
-/// is not close to 0, or is 0.
+/// Returns B(a, b) divided by 2^600 if a and b are close to 0, where B is (a + b)/(a·b). Returns `None` if a or b is 0
+/// or is not close to 0.
 #[inline(always)]
 fn near_zero(a: f64, b: f64) -> Option<f64> {
     let near = (a.abs() < 1e-17) & (b.abs() < 1e-17) & (a != 0.0) & (b != 0.0);
     let (a, b) = (a * super::power(600), b * super::power(600));
-    // adding 0.0 makes a result of -0 into +0. The result is 0 if a + b is 0, because Γ(a + b), the divisor, has a pole
+    // adding 0.0 turns a result of -0 into +0. If a + b is 0, B is 0, because Γ(a + b) is a divisor of B and has a pole
     // there
     if near { Some((a + b) / a / b + 0.0) } else { None }
 }

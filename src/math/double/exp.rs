@@ -135,14 +135,13 @@ pub(crate) fn expm1(x: f64) -> f64 {
     if x.abs() < 1.0e-16 { x } else { v }
 }
 
-/// Returns x / (1 + e^-z). `below` states whether z < 0. For z < 0 the result is computed as x·e^z / (1 + e^z), where
-/// e^z in the numerator is p·2^n. The division by 1 + e^z comes before the multiplication by 2^n, so that a subnormal
-/// result is rounded only once.
+/// Returns x / (1 + e^-z). `below` states whether z < 0. In this case the result is (x·p / (1 + e^z))·2^n, where e^z is
+/// p·2^n. The multiplication by 2^n comes last, so that a subnormal result is rounded only once.
 #[inline(always)]
 fn logistic(x: f64, z: f64, below: bool) -> f64 {
     let a = at_most(z.abs(), 800.0);
     let (p, low, k) = exp_sum(-a, 0.0);
-    // if e^-a would be subnormal, 0 is used instead, because 1 + e^-a is 1 in either case
+    // a subnormal e^-a is replaced by 0, because 1 + e^-a is 1 in either case
     let s = power(if a > 708.0 { 0u64.wrapping_sub(1023) } else { k });
     let e = p * s;
     let d = 1.0 + e;
@@ -213,8 +212,7 @@ pub(crate) fn cosh(x: f64) -> f64 {
     h + 0.25 / h
 }
 
-/// Returns e^a / 2 for a >= 0. It overflows only if sinh a and cosh a overflow. e^a itself would overflow for slightly
-/// smaller a.
+/// Returns e^a / 2 for a >= 0. e^a itself may overflow although sinh a and cosh a, which are close to e^a / 2, do not.
 #[inline(always)]
 fn half_exp(a: f64) -> f64 {
     let (p, k) = exp_parts(at_most(a, 712.0));

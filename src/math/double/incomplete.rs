@@ -37,8 +37,7 @@ pub(super) const STIRLING: [f64; 7] = [
     -0.001890382993887715,
     0.005065905360156132,
 ];
-/// The coefficients of p in 2·atanh s = 2s + s³·p(s²), for |s| <= 0.1716. The largest relative error is 2^-59.3. They
-/// are equal to the coefficients `LOG` of `log.rs`.
+/// The coefficients of p in 2·atanh s = 2s + s³·p(s²), for |s| <= 0.1716. The largest relative error is 2^-59.3.
 const ATANH: [f64; 7] = [
     0.6666666666666734,
     0.39999999999416447,
@@ -49,8 +48,8 @@ const ATANH: [f64; 7] = [
     0.14795465193976873,
 ];
 /// The coefficients of Temme's uniform expansion. Row k contains the coefficients of the powers of η in the term of
-/// 1/a^k (DLMF 8.12.9). It has as many coefficients as affect the result for a >= 20 and |η| <= 0.34. They were
-/// computed from Stirling's coefficients by the recurrence DLMF 8.12.11, in exact fractions.
+/// 1/a^k (DLMF 8.12.9), as many as affect the result for a >= 20 and |η| <= 0.34. They were computed from Stirling's
+/// coefficients by the recurrence DLMF 8.12.11, in exact fractions.
 #[rustfmt::skip]
 pub(super) const TEMME: [[f64; 15]; 12] = [
     [-0.3333333333333333, 0.08333333333333333, -0.014814814814814815, 0.0011574074074074073, 0.0003527336860670194, -0.0001787551440329218, 3.919263178522438e-05, -2.185448510679992e-06, -1.85406221071516e-06, 8.296711340953087e-07, -1.7665952736826078e-07, 6.707853543401498e-09, 1.0261809784240309e-08, -4.382036018453353e-09, 9.14769958223679e-10],
@@ -157,8 +156,8 @@ fn exponent(a: f64, x: f64) -> (f64, f64) {
 #[inline(always)]
 fn series(a: f64, x: f64) -> f64 {
     let (mut sum, mut term, mut n) = (1.0, 1.0, 0);
-    // 200 terms are enough: either the ratio x/(a + n) of two terms is below 0.72 from the start, or a is below 20 and
-    // the ratio falls quickly
+    // 200 terms are enough: the ratio x/(a + n) of consecutive terms is below 0.72 from the start or, for a below 20,
+    // falls quickly
     while (n < 200) & (term > 1e-17 * sum) {
         n += 1;
         term *= x / (a + n as f64);
@@ -167,8 +166,8 @@ fn series(a: f64, x: f64) -> f64 {
     sum
 }
 
-/// Returns Q(a, x) divided by x^a·e^-x / Γ(a), for x > 1.1 and x > a. Uses Legendre's continued fraction (DLMF 8.9.2),
-/// which is evaluated from its last term to its first.
+/// Returns Q(a, x) divided by x^a·e^-x / Γ(a), for x > 1.1 and x > a. Legendre's continued fraction (DLMF 8.9.2) is
+/// evaluated from its last term to its first.
 #[inline(always)]
 fn fraction(a: f64, x: f64) -> f64 {
     let b = x - a + 1.0;
@@ -181,8 +180,8 @@ fn fraction(a: f64, x: f64) -> f64 {
     1.0 / rest
 }
 
-/// Returns Q(a, x) for x <= 1.1 and an a that is not much larger than x. It is 1 - x^a/Γ(1 + a)·(1 + s), where s is the
-/// sum of a·(-x)^n/(n!·(a + n)).
+/// Returns Q(a, x) for x <= 1.1 and an a that is not much larger than x. Q is 1 - x^a/Γ(1 + a)·(1 + s), where s is the
+/// sum of a·(-x)^n/(n!·(a + n)) over n = 1, 2, ….
 #[inline(always)]
 fn upper_small(a: f64, x: f64) -> f64 {
     let lgamma = if a < 0.5 { a * poly(a, LGAMMA1P) } else { libm::lgamma(1.0 + a) };
@@ -243,7 +242,7 @@ fn both(a: f64, x: f64) -> (f64, f64) {
     if small { (p, upper_small(a, x)) } else { (p, 1.0 - p) }
 }
 
-/// Returns the special values of P and Q, or `None` if a and x are both positive and finite.
+/// Returns P and Q if a or x is 0, negative, infinite or NaN. Returns `None` if both are positive and finite.
 #[inline(always)]
 fn ends(a: f64, x: f64) -> Option<(f64, f64)> {
     let outside = (a < 0.0) | (x < 0.0) | a.is_nan() | x.is_nan();

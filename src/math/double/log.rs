@@ -7,7 +7,7 @@ use std::f64::consts::{LN_2, LOG2_E, LOG10_E};
 /// ln 2 = `LN2_HI` + `LN2_LO`. `LN2_HI` has at most 33 bits, so that its product with an exponent is exact.
 const LN2_HI: f64 = 0.6931471806019545;
 const LN2_LO: f64 = -4.2009150726810846e-11;
-/// log2(e) minus `LOG2_E`, the f64 nearest to log2(e). `LOG10_E_LO` is log10(e) minus `LOG10_E`.
+/// `LOG2_E_LO` is log2(e) minus `LOG2_E`, the f64 nearest to log2(e). `LOG10_E_LO` is log10(e) minus `LOG10_E`.
 pub(super) const LOG2_E_LO: f64 = 2.0355273740931033e-17;
 const LOG10_E_LO: f64 = 1.098319650216765e-17;
 /// log10(2) = `LOG10_2_HI` + `LOG10_2_LO`. `LOG10_2_HI` has at most 39 bits, so that its product with an exponent is
@@ -24,7 +24,7 @@ pub(super) const LOG: [f64; 7] = [
     0.15314100065729194,
     0.14795465193976873,
 ];
-/// The bits of √½, the lower end of the interval into which `split` scales x.
+/// The bits of √½. `split` scales x into the interval from √½ to √2.
 const SPLIT: u64 = 0x3fe6_a09e_667f_3bcd;
 
 /// Returns `(f, e)` with x = (1 + f)·2^e and √½ <= 1 + f < √2, for positive finite x.
@@ -109,7 +109,7 @@ pub(crate) fn log1p(x: f64) -> f64 {
     let s = f64::from_bits(((1025 - e) as u32 as u64) << 52);
     let c = s.fused(0.25, -1.0);
     let f = (0.25 * x).fused(s, c);
-    // `low` is the error of this rounding. It changes the logarithm by low/(1 + f), which is about low - low·f
+    // `low` is the rounding error of f. It changes the logarithm by low/(1 + f), which is about low - low·f
     let low = (0.25 * x).fused(s, c - f);
     let r = log_of(f, e as f64, (-low).fused(f, low));
     let r = if x.abs() < 1.0e-19 { x } else { r };
@@ -129,7 +129,7 @@ pub(super) fn log1p_tail(x: f64) -> f64 {
     log_of(f, if high { 1.0 } else { 0.0 }, low)
 }
 
-/// Returns asinh x. For |x| >= 1e9, √(1 + x²) is |x| in f64.
+/// Returns asinh x. For |x| > 1e9 the result is ±(ln |x| + ln 2), because √(1 + x²) is |x| in f64.
 #[inline(always)]
 pub(crate) fn asinh(x: f64) -> f64 {
     let a = x.abs();
@@ -139,14 +139,14 @@ pub(crate) fn asinh(x: f64) -> f64 {
     (if a > 1e9 { far } else { near }).copysign(x)
 }
 
-/// Returns acosh x. For x >= 1e9, √(x² - 1) is x in f64.
+/// Returns acosh x. For x > 1e9 the result is ln x + ln 2, because √(x² - 1) is x in f64.
 #[inline(always)]
 pub(crate) fn acosh(x: f64) -> f64 {
     let t = x - 1.0;
     let near = log1p(t + t.fused(t, 2.0 * t).sqrt());
     let far = log(x) + LN_2;
-    // far below -1, the exact sum of t and the root is a little below -1, but it may be rounded to -1 or more, for
-    // which log1p does not return NaN
+    // for x far below -1, the argument of log1p should be a little below -1, but it may be rounded to -1 or more. Then
+    // log1p does not return NaN
     let near = if x < 1.0 { f64::NAN } else { near };
     if x > 1e9 { far } else { near }
 }

@@ -101,7 +101,7 @@ pub(crate) fn rsqrt(x: f64) -> f64 {
     1.0 / x.sqrt()
 }
 
-/// C's `fmod`. Returns x - q·y exactly, where q is x / y truncated to an integer. The result has the sign of `x`.
+/// C's `fmod`: returns x - q·y exactly, where q is x / y truncated to an integer. The result has the sign of `x`.
 #[inline(always)]
 pub(crate) fn fmod(x: f64, y: f64) -> f64 {
     let (a, b) = (x.abs(), y.abs());
@@ -135,8 +135,8 @@ const TURN_LO: [f64; 4] =
 /// Returns `(f, q)` with x·2/π = q + f modulo 4 and |f| <= 1/2, for x of at most 24 significant bits (an f32). Only the
 /// low two bits of q are correct: the number of quarter turns, modulo 4.
 ///
-/// From 2^50 on, x is scaled by 2^-b into [2^23, 2^50), where it is an integer, and 2/π is scaled by 2^b. A multiple of
-/// 4 in the scaled 2/π only adds a multiple of 4 quarter turns, so the constants omit it.
+/// For |x| >= 2^50, x is scaled by 2^-b and 2/π by 2^b, so that x is an integer in [2^23, 2^50). The constants are the
+/// scaled 2/π modulo 4, because a multiple of 4 adds only whole turns.
 #[inline(always)]
 pub(crate) fn quarter_turns(x: f64) -> (f64, u32) {
     let a = x.abs();
@@ -151,9 +151,8 @@ pub(crate) fn quarter_turns(x: f64) -> (f64, u32) {
     (x.fused(pick(band, TURN_LO), f), (k.to_bits() as u32).wrapping_add(l.to_bits() as u32))
 }
 
-/// Selects one of `c[0]` to `c[3]`: `c[0]` if no condition is true, else the element for the last true condition. If a
-/// condition is true, the conditions before it are true too. The function uses comparisons, because a table in memory
-/// would need a gather instruction.
+/// Returns `c[0]` if no condition is true, else the element of c for the last true condition. If a condition is true,
+/// the conditions before it are true too. Comparisons replace a table in memory, which would need a gather instruction.
 #[inline(always)]
 fn pick((p, q, r): (bool, bool, bool), c: [f64; 4]) -> f64 {
     let v = if p { c[1] } else { c[0] };

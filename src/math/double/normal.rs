@@ -33,7 +33,7 @@ pub(super) const ERFCINV_FAR: [f64; 10] = [
 #[inline(always)]
 fn erfcx_large(t: f64) -> f64 {
     let near = poly((t - 2.0) / (t + 2.0), ERFCX) / (t + 2.0);
-    // for t > 1e8 the series is 1, and t² may overflow
+    // for t > 1e8 the series is 1 in f64. It is not evaluated for these t, because t² may overflow
     let v = 0.5 / (t * t);
     let far = poly(if t > 1e8 { 0.0 } else { v }, TAIL) * (FRAC_1_SQRT_PI / t);
     if t > 27.3 { far } else { near }
@@ -54,8 +54,8 @@ pub(crate) fn erfcx(x: f64) -> f64 {
     if a < 0.49 { small } else { r }
 }
 
-/// Returns the inverse of erfc at q, for 0 < q <= 1; `rest` is 1 - q. Computes an approximation with a relative error
-/// of 2^-28, and improves it by one step of Halley's method.
+/// Returns the inverse of erfc at q, for 0 < q <= 1; `rest` is 1 - q. One step of Halley's method improves an
+/// approximation with a relative error of 2^-28.
 #[inline(always)]
 fn erfcinv_half(q: f64, rest: f64) -> f64 {
     let w = -log(q * (2.0 - q));
@@ -67,7 +67,7 @@ fn erfcinv_half(q: f64, rest: f64) -> f64 {
     let y = rest * if w < 6.0 { near } else { beyond };
     let z = y * y;
     let low = y.fused(y, -z);
-    // q·e^(y²), where q is multiplied by 2^600, because q may be subnormal and e^(y²) may overflow
+    // q·e^(y²). q is multiplied by 2^600, because q may be subnormal and e^(y²) may overflow
     let (p, p_low, k) = exp_sum(z, low);
     let grown = scale(q * super::power(600) * (p + p_low), k.wrapping_sub(600));
     // `error` is e^(y²)·(erf y - (1 - q)). For q > 0.48 it is computed from erf, because 1 - q is then exact
@@ -121,8 +121,8 @@ pub(crate) fn ndtr(x: f64) -> f64 {
     if a < 1.0 { small } else { r }
 }
 
-/// Returns ln Φ(x), where Φ is the distribution function of the standard normal. There is no cancellation for x far
-/// above or far below 0.
+/// Returns ln Φ(x), where Φ is the distribution function of the standard normal. Nothing cancels for x far above or far
+/// below 0.
 #[inline(always)]
 pub(crate) fn log_ndtr(x: f64) -> f64 {
     let a = x.abs();

@@ -12,8 +12,8 @@ const PI_LO: f64 = 1.2246467991473532e-16;
 /// Returns `(r, low, k)` with π·x = q·π/2 + r + low and |r| <= π/4, where q is the low two bits of k. For ±∞, r is NaN.
 #[inline(always)]
 fn reduce(x: f64) -> (f64, f64, u64) {
-    // from 2^53 on, every f64 is an even number, so the functions have the same values as at 0. For ∞ the product 0·∞
-    // is NaN
+    // from 2^53 on, every f64 is an even number, so x is replaced by 0, which has the same results. For ∞ the product
+    // 0·∞ is NaN
     let x = if x.abs() >= 9_007_199_254_740_992.0 { 0.0 * x } else { x };
     let k = (2.0 * x).round_ties_even();
     let f = (-0.5f64).fused(k, x);

@@ -129,8 +129,8 @@ pub(super) const ERFINV_FAR: [f64; 9] = [
     3.3515454297304693e-07,
 ];
 
-/// The coefficients of a polynomial of t³/v for [`cbrt`]. Its value is the factor that improves an approximation t of
-/// the cube root of v from 5 correct bits to 23.
+/// The coefficients of a polynomial of t³/v for [`cbrt`], where t is the cube root of v with 5 correct bits. The
+/// polynomial is the factor that improves t to 23 correct bits.
 pub(super) const CBRT: [f64; 5] = [
     1.87595182427177009643,
     -1.88497979543377169875,
@@ -168,7 +168,7 @@ pub(crate) fn erf(x: f64) -> f64 {
     (if a < 1.0 { small } else { large }).copysign(x)
 }
 
-/// Returns 1 - erf x, computed without cancellation. For x >= 27.3 it is below 2^-1075, so the result is 0.
+/// Returns 1 - erf x, computed without cancellation. For x >= 27.3 the value is below 2^-1075, so the result is 0.
 #[inline(always)]
 pub(crate) fn erfc(x: f64) -> f64 {
     let a = x.abs();
@@ -223,7 +223,7 @@ pub(crate) fn lgamma(x: f64) -> f64 {
 }
 
 /// Returns the cube root, computed as in FreeBSD. Dividing the upper word of the bits by 3 gives 5 correct bits (the
-/// added constant corrects the exponent's bias), a polynomial improves them to 23 bits, and one step of Newton's method
+/// added constant corrects the exponent's bias). A polynomial improves them to 23 bits, and one step of Newton's method
 /// to all bits.
 #[inline(always)]
 pub(crate) fn cbrt(x: f64) -> f64 {

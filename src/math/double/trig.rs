@@ -57,12 +57,11 @@ pub(super) const ATAN: [f64; 11] = [
 const PIO2_MID: f64 = 6.123233995736766e-17;
 const PIO2_LO: f64 = -1.4973849048591698e-33;
 
-/// The largest |x| that `reduce` accepts. For larger |x|, `libm` computes one element at a time, so loops are not
-/// vectorised.
+/// The largest |x| that `reduce` accepts. Larger |x| are computed by `libm`, one element at a time, without SIMD.
 pub(crate) const NEAR: f64 = 1_000_000.0;
 
 /// Returns `(r, low, k)` with x = q·π/2 + r + low and |r| <= π/4, for |x| <= `NEAR`. The low bits of k are the low bits
-/// of q; callers use two of these bits.
+/// of the integer q.
 #[inline(always)]
 fn reduce(x: f64) -> (f64, f64, u64) {
     let k = x.fused(FRAC_2_PI, ROUND);
@@ -91,14 +90,14 @@ pub(super) fn sine((r, low, q): (f64, f64, u64)) -> f64 {
     f64::from_bits(v ^ ((q & 2) << 62))
 }
 
-/// Returns sin x for |x| <= `NEAR`. It has the same bits as [`sin`], without branches.
+/// Returns sin x for |x| <= `NEAR`, with the same bits as [`sin`] but without branches.
 #[inline(always)]
 pub(crate) fn sin_near(x: f64) -> f64 {
     let r = sine(reduce(x));
     if x == 0.0 { x } else { r }
 }
 
-/// Returns cos x for |x| <= `NEAR`. It has the same bits as [`cos`], without branches.
+/// Returns cos x for |x| <= `NEAR`, with the same bits as [`cos`] but without branches.
 #[inline(always)]
 pub(crate) fn cos_near(x: f64) -> f64 {
     let (r, low, q) = reduce(x);
@@ -117,7 +116,7 @@ pub(crate) fn cos(x: f64) -> f64 {
     if x.abs() <= NEAR { cos_near(x) } else { libm::cos(x) }
 }
 
-/// Returns tan x for |x| <= `NEAR`. It has the same bits as [`tan`], without branches.
+/// Returns tan x for |x| <= `NEAR`, with the same bits as [`tan`] but without branches.
 #[inline(always)]
 pub(crate) fn tan_near(x: f64) -> f64 {
     let (r, low, q) = reduce(x);
@@ -159,8 +158,8 @@ fn angle(n: f64, d: f64) -> f64 {
     let t = if turned { back } else { q };
     let z = t * t;
     let p = (t * z).fused(poly(z, ATAN), t);
-    // the error of t changes the result by that error times the derivative 1/(1 + t²), here approximated by 1 - t² +
-    // t⁴. 0.5·PIO2_MID is the low part of π/4
+    // an error `lost` of t changes atan t by `lost`/(1 + t²), which is about `lost`·(1 - t² + t⁴). 0.5·PIO2_MID is the
+    // low part of π/4
     if turned { FRAC_PI_4 + (p + (0.5 * PIO2_MID + lost * z.fused(z - 1.0, 1.0))) } else { p }
 }
 

@@ -29,8 +29,8 @@ fn hurwitz(x: f64, q: f64) -> f64 {
         k -= 1;
         let n = k as f64;
         let s = q + n;
-        // the rounding error of q + k, which becomes a relative error of the term, x times as large. For large q the
-        // formula below would return k itself as this error, so the error is set to 0 from 1e16 on
+        // `low` is the rounding error of q + k. From q = 1e16 on, this formula would return k itself, so `low` is set
+        // to 0
         let low = if q < n { q - (s - n) } else { n - (s - q) };
         let low = if q < 1e16 { low } else { 0.0 };
         let term = pow(s, -x);
@@ -64,7 +64,7 @@ fn reflected(x: f64, q: f64) -> f64 {
     let half = 0.5 * x;
     let even = half == half.floor();
     let odd = (above - below) + passed;
-    // if both sums are infinite, the larger one decides the sign
+    // if `above` and `below` are both infinite, the larger one decides the sign
     let larger = if g > 0.5 { f64::INFINITY } else { f64::NEG_INFINITY };
     let odd = if above + below < f64::INFINITY { odd } else { larger };
     let odd = if g == 0.5 { passed } else { odd };
@@ -82,7 +82,7 @@ pub(crate) fn zeta(x: f64, q: f64) -> f64 {
         return f64::INFINITY;
     }
     if x == f64::INFINITY {
-        // the limit of q^-x
+        // for x = ∞, returns the limit of q^-x
         return if q > 1.0 {
             0.0
         } else if q == 1.0 {

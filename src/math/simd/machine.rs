@@ -15,7 +15,7 @@ pub(crate) enum Isa {
 /// The instruction set that [`isa`] has chosen; 0 before its first call.
 static ISA: AtomicU8 = AtomicU8::new(0);
 
-/// Returns the best instruction set of this machine, or the one that `CUPRIC_ISA=portable|avx2|avx512` selects, if the
+/// Returns the best instruction set of this machine, or the one that `CUPRIC_ISA=portable|avx2|avx512` selects if the
 /// machine has it. On aarch64 the best is NEON, and `portable` disables threaded code. The first call decides for the
 /// whole process.
 pub(crate) fn isa() -> Isa {
@@ -39,7 +39,7 @@ pub(crate) fn isa() -> Isa {
 
 #[cfg(target_arch = "x86_64")]
 fn detect() -> Isa {
-    // checks every feature that the loops enable, since a hypervisor may hide any of them
+    // checks every feature that the loops enable, because a hypervisor may hide any of them
     let avx2 = is_x86_feature_detected!("avx2")
         && is_x86_feature_detected!("f16c")
         && is_x86_feature_detected!("fma")

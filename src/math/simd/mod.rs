@@ -1,9 +1,8 @@
 //! Turns a scalar function into loops, which are compiled once for each instruction set and selected at run time.
 //!
-//! A function is a type that implements [`ScalarFn`]. It is known at compile time and inlined into each *loop form*
-//! (element by element, as a fold, as a scan, …), which LLVM vectorises for each instruction set. [`Forms::of`] builds
-//! all loops of one function. **A new loop form needs its body below, a field of [`Forms`] and a line in `Forms::of`**;
-//! no row of a table changes. The instructions of [`threaded`] code are built from the same functions.
+//! A function is a type that implements [`ScalarFn`]. [`Forms::of`] builds its loops, one for each *loop form* (element
+//! by element, as a fold, as a scan, …). **A new loop form needs its body below, a field of [`Forms`] and a line in
+//! `Forms::of`.** The instructions of [`threaded`] code are built from the same functions.
 
 mod machine;
 pub(crate) mod philox;
@@ -30,15 +29,15 @@ pub(crate) type Loop = unsafe fn(n: usize, a: *const u8, b: *const u8, c: *const
 /// A scalar function of up to three operands.
 pub(crate) trait ScalarFn<A: Copy, B, C, R> {
     fn call(a: A, b: B, c: C) -> R;
-    /// Whether [`ScalarFn::fast_path`] is a cheaper function that computes the same bits for some operands. Only loops
-    /// over one operand use it.
+    /// Whether [`ScalarFn::fast_path`] computes the same bits as [`ScalarFn::call`] for some operands, but faster. Only
+    /// loops over one operand use it.
     const HAS_FAST_PATH: bool = false;
-    /// Returns whether the cheaper function may be called for this operand.
+    /// Returns whether [`ScalarFn::fast_path`] may be called for this operand.
     #[inline(always)]
     fn on_fast_path(_: A) -> bool {
         false
     }
-    /// Calls the cheaper function, for operands that are all on the fast path.
+    /// Computes the same bits as [`ScalarFn::call`], but faster, for an operand on the fast path.
     #[inline(always)]
     fn fast_path(a: A, b: B, c: C) -> R {
         Self::call(a, b, c)
@@ -50,9 +49,9 @@ pub(crate) trait ScalarFn<A: Copy, B, C, R> {
 /// another has ended.
 pub(crate) const LANES: usize = 128;
 
-/// The number of elements that a lane of a fold combines one after another in a block. It is part of the order in which
-/// a fold combines elements (`cpu/fold/mod.rs`), so another number changes the bits. A chain of 16 elements rounds a
-/// sum only 15 times; a shorter chain would leave more blocks to merge.
+/// The number of elements that a lane of a fold combines one after another in a block. Another number changes the bits
+/// of a fold (`cpu/fold/mod.rs`). A chain of 16 elements rounds a sum only 15 times; a shorter chain would leave more
+/// blocks to merge.
 pub(crate) const SERIAL: usize = 16;
 
 /// Returns the number of lanes of the fold of a row of `n` elements: enough that each lane has at most [`SERIAL`]
@@ -67,17 +66,17 @@ pub(crate) fn lanes_of_row(n: usize) -> usize {
 /// The maximum number of columns that the loop [`Loops::blocks`] accepts.
 pub(crate) const NARROW: usize = 32;
 
-/// The number of elements of a block of a scan. It is part of the order in which a scan combines elements
-/// (`plan/kernel/scan.rs`), so another number changes the bits. A GPU workgroup of 256 invocations scans a block; each
-/// invocation scans one run ([`SCAN_RUN`]).
+/// The number of elements of a block of a scan, a cumulative reduction. Another number changes the bits of a scan
+/// (`plan/kernel/scan.rs`). A GPU workgroup of 256 invocations scans a block; each invocation scans one run
+/// ([`SCAN_RUN`]).
 pub(crate) const SCAN_BLOCK: usize = 1024;
-/// The number of elements of a run of a scan, which are combined one after another. On a GPU one invocation scans a
-/// run, so that only totals of runs pass through shared memory. A packed 32-bit word has at most four elements, so all
-/// of them are in one run.
+/// The number of elements of a run, the part of a scan's block that is combined one element after another. On a GPU one
+/// invocation scans a run, so only the totals of runs pass through shared memory. A packed 32-bit word has at most four
+/// elements, so all of them are in one run.
 pub(crate) const SCAN_RUN: usize = 4;
 
-/// The number of compiled versions of each loop. On x86-64 there are three: for [`Isa::Portable`], AVX2 and AVX-512.
-/// Elsewhere there is one; on aarch64 it is NEON code, because the compiler may always use NEON there.
+/// The number of compiled versions of each loop. x86-64 has three: for [`Isa::Portable`], AVX2 and AVX-512. Other
+/// processors have one; on aarch64 it uses NEON.
 const LOOPS: usize = if cfg!(target_arch = "x86_64") { 3 } else { 1 };
 
 /// One loop form of one function, compiled once for each instruction set that is selected at run time.
@@ -96,27 +95,26 @@ impl Loops {
     }
 }
 
-/// The kind of loops that a reducing function has for short rows and for a few columns.
+/// The kind of loops by which a function reduces short rows and few columns.
 ///
-/// The quick loops, `rows` and `blocks`, keep many lanes in registers. They are unrolled for each number of lanes,
-/// which takes 20 to 40 KB of code per function. When every function had them, they took half of the time to compile
-/// the library. So only functions in which programs spend time have them: sums, minima, maxima, `any` and `all`, on
-/// AVX2, AVX-512 and processors other than x86-64.
+/// Quick loops keep the lanes in registers. They are unrolled for each number of lanes, which takes 20 to 40 KB of code
+/// per function; when every function had them, they took half of the library's compile time. So only sums, minima,
+/// maxima, `any` and `all` have quick loops, because programs spend time in these functions. On x86-64 without AVX2 no
+/// function has them.
 #[derive(Clone, Copy)]
 pub(crate) enum Reduces {
     Quickly,
-    /// Like `Quickly`, but [`Reduces::Plainly`] for 64-bit integers. This kind is used for minima and maxima. With
-    /// quick loops for 64-bit integers, the library without the feature `gpu` was 305 KB larger.
+    /// Quick loops, but [`Reduces::Plainly`] for 64-bit integers. This kind is used for minima and maxima. With quick
+    /// loops for 64-bit integers, the library without the feature `gpu` was 305 KB larger.
     NarrowQuickly,
     /// Loops that keep the lanes in memory. Their results have the same bits as the results of quick loops. They are
-    /// used for products, because programs mostly compute the product of a whole array, which is one long row, and
-    /// other loops fold long rows; for `logsumexp`, whose exponentials and logarithms take longer than moving lanes
-    /// between registers and memory; and for every function on x86-64 without AVX2.
+    /// used for products and `logsumexp`, which would gain little from quick loops, and for every function on x86-64
+    /// without AVX2.
     Plainly,
 }
 
 impl Reduces {
-    /// Replaces `NarrowQuickly` by the kind that applies to a type. `is_long` tells whether the type is a 64-bit
+    /// Replaces `NarrowQuickly` by the kind that applies to a type. `is_long` states whether the type is a 64-bit
     /// integer.
     pub const fn of(reduces: Option<Reduces>, is_long: bool) -> Option<Reduces> {
         match reduces {
@@ -128,20 +126,20 @@ impl Reduces {
 }
 
 impl Loops {
-    /// Returns the loops over whole rows.
+    /// Returns the loops that fold whole rows.
     const fn rows_of<A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<A, B, C, R>>(quick: bool) -> Loops {
         let plain = Loops::plain_rows::<A, B, C, R, F>();
         if quick { Loops::rows::<A, B, C, R, F>().without_avx2(plain) } else { plain }
     }
 
-    /// Returns the loops over blocks of a few columns.
+    /// Returns the loops that fold blocks of a few columns.
     const fn blocks_of<A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<A, B, C, R>>(quick: bool) -> Loops {
         let plain = Loops::plain_blocks::<A, B, C, R, F>();
         if quick { Loops::blocks::<A, B, C, R, F>().without_avx2(plain) } else { plain }
     }
 
-    /// Replaces the loop for x86-64 without AVX2 by the one of `other`. On other processors the portable loop is the
-    /// only one, so it is kept.
+    /// Replaces the loop for x86-64 without AVX2 by the loop of `other`. Other processors have only one loop, which is
+    /// kept.
     const fn without_avx2(mut self, other: Loops) -> Loops {
         if cfg!(target_arch = "x86_64") {
             self.0[0] = other.0[0];
@@ -155,18 +153,20 @@ impl Loops {
 pub(crate) struct Forms {
     /// Applies the function element by element.
     pub map: Loops,
-    /// Folds one run of elements into [`LANES`] lanes; `None` if the function has no reduction.
+    /// Folds contiguous elements into [`LANES`] lanes; `None` if the function has no reduction.
     pub fold: Option<Loops>,
     /// Folds each row, of at most [`SERIAL`] · [`LANES`] elements, to one element; `None` if the function has no
     /// reduction.
     pub rows: Option<Loops>,
     /// Folds blocks of [`SERIAL`] rows and a few columns, each to one row; `None` if the function has no reduction.
     pub blocks: Option<Loops>,
-    /// Combines rows into one row, element by element; `None` if the function has no reduction.
+    /// Combines several rows into one row, element by element; `None` if the function has no reduction.
     pub columns: Option<Loops>,
-    /// Combines one run of elements into another, element by element; `None` if the function has no reduction.
+    /// Combines each element of a slice into the element at the same index of another slice; `None` if the function has
+    /// no reduction.
     pub accumulate: Option<Loops>,
-    /// Combines all elements up to each element of a block (a scan); `None` if the function has no reduction.
+    /// Sets each element of a block to the combination of all elements up to it (a scan); `None` if the function has no
+    /// reduction.
     pub scan: Option<Loops>,
     /// The function as instructions of threaded code, for words of 4 bytes and of 8 bytes; `None` if the function does
     /// not support such words.
@@ -174,8 +174,8 @@ pub(crate) struct Forms {
 }
 
 impl Forms {
-    /// Builds the loops of `F`, which has `arity` operands. It is evaluated at compile time, and a loop that the result
-    /// does not point to is not compiled, so a function without a reduction costs only the code of its map.
+    /// Builds the loops of `F`, which has `arity` operands. This happens at compile time. A loop that the result does
+    /// not point to is not compiled, so a function without a reduction costs only the code of its map.
     pub const fn of<A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<A, B, C, R>>(
         arity: usize,
         reduces: Option<Reduces>,
@@ -198,7 +198,7 @@ impl Forms {
         }
     }
 
-    /// Adds the instructions of threaded code.
+    /// Returns these loops together with the instructions of threaded code.
     pub const fn with_threaded(self, threaded: [Option<InstructionCodes>; 2]) -> Forms {
         Forms { threaded, ..self }
     }
@@ -298,8 +298,8 @@ loop_form! {
         let (a, out) = (slice::<A>(a, n), slice_mut::<R>(out, n));
         // a function ignores operands beyond its arity, so zeros are passed for them
         let (b, c): (B, C) = (std::mem::zeroed(), std::mem::zeroed());
-        // if one operand is not on the fast path, the function `call` computes the whole run, because a choice for each
-        // element would not vectorise
+        // if an operand is not on the fast path, `F::call` computes all elements, because a choice for each element
+        // would not vectorise
         if F::HAS_FAST_PATH && a.iter().fold(true, |all, x| all & F::on_fast_path(*x)) {
             for i in 0..n {
                 out[i] = F::fast_path(a[i], b, c);
@@ -342,7 +342,7 @@ loop_form! {
         for chunk in a.chunks_exact(LANES) {
             for l in 0..LANES {
                 let r = F::call(lanes[l], chunk[l], c);
-                // only functions whose result has the type of their first operand reduce, so A and R are the same type
+                // A and R are the same type, because a function that reduces returns the type of its first operand
                 lanes[l] = std::mem::transmute_copy::<R, A>(&r);
             }
         }
@@ -361,8 +361,8 @@ loop_form! {
             return rows::plain_rows::<A, B, C, R, F>(n, a, out);
         }
         match lanes {
-            // 64 lanes of f32 are four registers of AVX-512. Rows of one or two lanes were measured to be faster if
-            // fewer lanes are folded at a time
+            // 64 lanes of f32 are four registers of AVX-512. For rows of one or two lanes, folding fewer lanes at a
+            // time was measured to be faster
             1 => rows::each_row::<1, 8, A, B, C, R, F>(n, a, out),
             2 => rows::each_row::<2, 16, A, B, C, R, F>(n, a, out),
             4 => rows::each_row::<4, 64, A, B, C, R, F>(n, a, out),
@@ -451,9 +451,9 @@ loop_form! {
             *y = sum.map_or(*x, |sum| f(sum, *x));
             sum = Some(*y);
         }
-        // The first two rounds of the network of a scan (`step` 1 and 2 in `plan/kernel/scan.rs`) process four totals
-        // of runs at a time, because their groups are too short for SIMD. `totals` omits a shorter last run, because no
-        // run after it needs its total
+        // The first two rounds of combining the totals of runs (`step` 1 and 2 in `plan/kernel/scan.rs`) take four
+        // totals at a time, because groups of one or two totals are too short for SIMD. `totals` omits a shorter last
+        // run, because no run after it needs its total
         let totals = &mut totals[..runs.len()];
         let (fours, few) = totals.as_chunks_mut::<4>();
         for [a, b, c, d] in fours {

@@ -1,20 +1,18 @@
 //! Philox4x32-10, a random generator whose words are functions of a counter and a key. Every backend computes the same
-//! words. This module computes the words themselves; `cpu/philox.rs` writes them for tiles, and `threaded/mod.rs`
-//! builds instructions from them.
+//! words; this module computes them for the CPU.
 
-/// The multipliers, and the numbers that are added to the two words of the key after each round.
+/// `MULTIPLIERS` are the multipliers of a round. `WEYL` is added to the two words of the key after each round.
 const MULTIPLIERS: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
 const WEYL: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
 const LOWER: u64 = u32::MAX as u64;
 
-/// Returns the four words for the counter (block, 0, stream, number) and the key (seed low, seed high), each in the
-/// lower half of 64 bits. `key` has the two words of the seed, then the stream. The constants and the rounds are from
-/// the paper (Salmon et al., SC 2011).
+/// Returns the four random words of the counter (block, 0, stream, number), each in the lower half of 64 bits. `key`
+/// has the two words of the seed, which is the generator's key, and then the stream. The algorithm and its constants
+/// are from Salmon et al., SC 2011.
 #[inline(always)]
 fn wide(block: u32, number: u8, key: [u32; 3]) -> [u64; 4] {
-    // Each word of the counter is in the lower half of 64 bits, because vector instructions multiply exactly these
-    // halves. The upper half of a product is not cleared, because converting every word to 32 bits and back takes twice
-    // the time.
+    // Each word is in the lower half of 64 bits, because vector instructions multiply exactly these halves. The upper
+    // halves are not cleared, because converting every word to 32 bits and back takes twice the time.
     let mut c = [block as u64, 0, key[2] as u64, number as u64];
     let (mut k0, mut k1) = (key[0], key[1]);
     for _ in 0..10 {
@@ -49,7 +47,7 @@ pub(crate) fn word(word: u8, index: u32, key: [u32; 3]) -> u32 {
 // each block is a column of `columns`, which a loop over indices expresses better than iterators
 #[allow(clippy::needless_range_loop)]
 pub(crate) fn blocks<const N: usize>(first: u32, number: u8, key: [u32; 3]) -> [[u32; 4]; N] {
-    // computes the words as columns first, two words of a block packed together, so that the rounds of several blocks
+    // stores the blocks word by word, with two words of a block packed together, so that the rounds of several blocks
     // are vector code
     let mut columns = [[0; N]; 2];
     for i in 0..N {
@@ -66,16 +64,15 @@ pub(crate) fn blocks<const N: usize>(first: u32, number: u8, key: [u32; 3]) -> [
 #[cfg(target_arch = "x86_64")]
 pub(crate) use of_avx512::blocks as blocks_avx512;
 
-/// Computes the same blocks with AVX-512 instructions. The code that the compiler generates for [`blocks`] takes 1.5
-/// times as long, because it keeps a counter's words masked, multiplies some of them as whole 64-bit numbers, and moves
-/// the words through memory.
+/// Computes the same words as [`blocks`] with AVX-512 instructions. The code that the compiler generates for `blocks`
+/// takes 1.5 times as long.
 #[cfg(target_arch = "x86_64")]
 mod of_avx512 {
     use super::{MULTIPLIERS, WEYL};
     use std::arch::x86_64::*;
 
-    /// Returns the words of 16 consecutive blocks. They are computed in two independent vectors, because each round
-    /// waits for the one before.
+    /// Returns the words of 16 consecutive blocks. Two independent vectors are computed, because each round waits for
+    /// the round before it.
     ///
     /// # Safety
     /// The machine has AVX-512.

@@ -1,5 +1,5 @@
-//! Folds several rows, or several blocks of columns, at the same time, so that their lanes fill the vector registers. A
-//! single row would be a chain of instructions that wait for each other.
+//! Folds several rows, or several blocks of columns, at the same time, so that their lanes fill the vector registers.
+//! The instructions for a single row would wait for each other.
 
 use super::{LANES, SERIAL, ScalarFn, lanes_of_row};
 
@@ -8,9 +8,9 @@ use super::{LANES, SERIAL, ScalarFn, lanes_of_row};
 pub(crate) struct BlockArgs {
     /// The number of blocks, a power of two of at least 16.
     pub count: usize,
-    /// The result of block `i` goes to index `i.reverse_bits() >> shift`.
+    /// The result of block `i` is row `i.reverse_bits() >> shift` of the output.
     pub shift: u32,
-    /// The number of elements that may be read, which may be larger than the number of elements of the blocks.
+    /// The number of elements that may be read. It may be larger than the number of elements in the blocks.
     pub len: usize,
 }
 
@@ -18,7 +18,7 @@ pub(crate) struct BlockArgs {
 #[repr(C)]
 pub(crate) struct Columns {
     pub rows: usize,
-    /// The number of elements from one row to the next.
+    /// The number of elements from the start of a row to the start of the next.
     pub step: isize,
 }
 
@@ -58,8 +58,8 @@ unsafe fn piece<const L: usize, const W: usize, A: Copy>(at: *const A, step: usi
     }
 }
 
-/// How many bytes ahead memory is prefetched. Several rows are read in turn, and no hardware prefetcher recognises that
-/// as a stream. Of 4 and 8 KiB, 8 KiB was measured to be faster.
+/// How many bytes ahead memory is prefetched. Several rows are read in turn, and no hardware prefetcher recognises this
+/// pattern as a stream. Of 4 and 8 KiB, 8 KiB was measured to be faster.
 const AHEAD: usize = 8 << 10;
 
 /// Combines the upper half of `W` lanes into the lower half until the first `left` lanes remain.
@@ -81,8 +81,8 @@ unsafe fn halve<const W: usize, A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<
     }
 }
 
-/// Reorders the lanes of `rows` rows from row by row to lane by lane: lane `l` of row `g` moves from index `g · L + l`
-/// to index `l · rows + g`. Then the upper half of all lanes consists of the upper half of each row's lanes.
+/// Reorders the lanes of `rows` rows: lane `l` of row `g` moves from index `g · L + l` to index `l · rows + g`. Then
+/// the upper half of the array consists of the upper half of each row's lanes.
 #[inline(always)]
 fn turn<const L: usize, const W: usize, A: Copy>(lanes: &[A; W]) -> [A; W] {
     let (rows, mut turned) = (W / L, *lanes);
@@ -145,8 +145,7 @@ unsafe fn group<const L: usize, const W: usize, A: Copy, B: Copy, C: Copy, R: Co
     out: *mut A,
 ) {
     let (whole, rest, rows) = (n / L, n % L, W / L);
-    // each iteration prefetches a part of a later group's bytes, because memory accepts only a few cache lines at a
-    // time
+    // each iteration prefetches a part of a later group, because memory accepts only a few cache lines at a time
     let part = (rows * n * size_of::<A>()).div_ceil(whole.max(1));
     // SAFETY: the caller ensures that `a` points to the rows and `out` has room for their results. The elements that
     // are read beyond the end of a row belong to the next row; the last row is read only up to its end.
@@ -236,7 +235,7 @@ pub(super) unsafe fn each_block<
 ) {
     let (together, size) = (W / L, SERIAL * n);
     // each row is read as `L` elements. The elements after the row's own belong to the next row, and their results are
-    // ignored. The last rows are first copied to a buffer, where there are elements after them too
+    // ignored. The last rows are first copied to a buffer, which has more elements after them
     let mut copy = std::mem::MaybeUninit::<[[A; W]; SERIAL]>::uninit();
     let copy = copy.as_mut_ptr().cast::<A>();
     // SAFETY: the caller ensures that `a` has the elements of all blocks and `out` has room for their results. A group
@@ -268,8 +267,8 @@ pub(super) unsafe fn each_block<
     }
 }
 
-/// Folds blocks of [`SERIAL`] rows of `n` elements, each to one row. This function defines the result of a block.
-/// [`each_block`] computes the same bits, and is faster.
+/// Folds blocks of [`SERIAL`] rows of `n` elements, each to one row. This function defines the order in which elements
+/// are combined. [`each_block`] computes the same bits, and is faster.
 ///
 /// # Safety
 /// A, B and R are the same type; `a` has the elements of all blocks, and `out` does not overlap `a` and has room for a
@@ -295,7 +294,7 @@ pub(super) unsafe fn plain_blocks<A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarF
     }
 }
 
-/// Combines rows into `out`, column by column, in order.
+/// Combines each column's elements, from the first row to the last, into the column's element of `out`.
 ///
 /// # Safety
 /// A, B and R are the same type; `a` points to the first row, and each row has as many elements as `out` and does not
@@ -306,7 +305,7 @@ pub(super) unsafe fn columns<A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<A, 
     columns: &Columns,
     out: &mut [A],
 ) {
-    /// The number of rows that are read in parallel for each time that `out` is read and written.
+    /// The number of rows that are combined each time `out` is read and written.
     const TOGETHER: usize = 4;
     let n = out.len();
     // SAFETY: the caller ensures that `a` points to rows of as many elements as `out`, which do not overlap `out`.

@@ -1,5 +1,5 @@
-//! Functions of f32 that are computed in f64 and then rounded to f32. This takes longer, because a vector holds half as
-//! many f64 as f32, but the result is correctly rounded except for a few operands.
+//! Functions of f32 that are computed in f64 and then rounded to f32. The result is correctly rounded except for a few
+//! operands, but a vector holds only half as many f64 as f32.
 
 use crate::math::double;
 
@@ -66,10 +66,9 @@ rounded! {
     gammaincc(a, x);
 }
 
-/// Returns I₁(x), the modified Bessel function of order 1. For a small x it is slightly more than x/2, and the
-/// difference may be too small for an f32. A caller may round the result to f16. If the rounded result is a subnormal
-/// f16, x/2 is often exactly halfway between two f16, and this small excess decides the direction. Adding 1 to the bits
-/// of the f32 keeps the information that there is an excess.
+/// Returns I₁(x), the modified Bessel function of order 1. If an f32 cannot represent the difference between I₁(x) and
+/// x/2 for a small x, 1 is added to the bits of the f32. So a caller that rounds the result to f16 sees that it is
+/// above x/2, which may be exactly halfway between two f16.
 #[inline(always)]
 pub(crate) fn i1(x: f32) -> f32 {
     let r = double::i1(x as f64) as f32;
@@ -79,10 +78,9 @@ pub(crate) fn i1(x: f32) -> f32 {
     f32::from_bits(r.to_bits() + dropped as u32)
 }
 
-/// Returns ln Φ(x), where Φ is the distribution function of the standard normal. For x far below 0 it is -x²/2 minus a
-/// logarithm that an f32 may not be able to represent beside -x²/2. If x is a bf16, -x²/2 is often exactly halfway
-/// between two bf16, and the logarithm decides the direction of rounding. Adding 1 to the bits of the f32 keeps the
-/// information that there is such a remainder.
+/// Returns ln Φ(x), where Φ is the distribution function of the standard normal. For x far below 0 the result is
+/// slightly below -x²/2. If an f32 cannot represent the difference, 1 is added to the bits of the f32. So a caller that
+/// rounds the result to bf16 sees the difference, even if -x²/2 is exactly halfway between two bf16.
 #[inline(always)]
 pub(crate) fn log_ndtr(x: f32) -> f32 {
     let d = x as f64;

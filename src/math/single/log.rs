@@ -100,7 +100,7 @@ pub(crate) fn log10(x: f32) -> f32 {
 }
 
 /// Returns e + f·c + t with an error slightly above half a unit in the last place. Requires that e is 0 or |e| > |f·c|,
-/// and that |t| is far smaller.
+/// and that |t| is much smaller than |e + f·c|.
 #[inline(always)]
 fn add_product(e: f32, f: f32, c: f32, t: f32) -> f32 {
     let h = f.fused(c, e);
@@ -121,7 +121,7 @@ pub(crate) fn log1p(x: f32) -> f32 {
     let s = f32::from_bits(129u32.wrapping_sub(e as u32) << 23);
     let c = s.fused(0.25, -1.0);
     let f = (0.25 * x).fused(s, c);
-    // `low` is the error of this rounding. It changes the logarithm by low/(1 + f), which is about low - low·f
+    // `low` is the rounding error of f. It changes the logarithm by low/(1 + f), which is about low - low·f
     let low = (0.25 * x).fused(s, c - f);
     let r = log_of(f, e as f32, (-low).fused(f, low));
     let r = if x.abs() < 2.0e-10 { x } else { r };

@@ -55,7 +55,7 @@ pub(crate) fn fmod(x: f32, y: f32) -> f32 {
     let (a, b) = ((x as f64).abs(), (y as f64).abs());
     let q = (a / b).floor();
     if (q < 4_503_599_627_370_496.0) & (b < f64::INFINITY) {
-        // below 2^52, q is the quotient's integer part or one more, so the remainder is an f64 and the fused
+        // below 2^52, q is the integer part of a / b or one more, so the remainder a − q·b is an f64 and the fused
         // multiply-add is exact
         let r = (-q).fused(b, a);
         ((if r < 0.0 { r + b } else { r }) as f32).copysign(x)

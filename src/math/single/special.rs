@@ -51,7 +51,7 @@ pub(crate) fn erf(x: f32) -> f32 {
     (if a < 1.0 { small } else { large }).copysign(x)
 }
 
-/// Returns 1 - erf x, computed without cancellation. For x >= 10.2 it is below 2^-150, so the result is 0.
+/// Returns 1 - erf x, computed without cancellation. For x >= 10.2 the value is below 2^-150, which f32 rounds to 0.
 #[inline(always)]
 pub(crate) fn erfc(x: f32) -> f32 {
     let a = x.abs();

@@ -64,7 +64,7 @@ fn reduce(x: f32) -> (f32, f32, u32) {
     let (f, far) = quarter_turns(x as f64);
     let wide = f * std::f64::consts::FRAC_PI_2;
     let near = x.abs() <= NEAR;
-    // the rounding error of the angle in f32. If it were ignored, results near 1/4 would be less accurate
+    // `rest` is the rounding error of the angle in f32; without it, results near 1/4 would be less accurate
     let rest = (wide - wide as f32 as f64) as f32;
     (
         if near { r } else { wide as f32 },

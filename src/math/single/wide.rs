@@ -63,7 +63,7 @@ const SIN_PI: [f64; 7] = [
 /// Returns `(e, l)` with ln x = e·ln 2 + l, for a positive, normal and finite x.
 #[inline(always)]
 fn ln_parts(x: f64) -> (f64, f64) {
-    // the constant has the bits of √½, because the significand m is in the interval from √½ to √2
+    // subtracting the bits of √½ puts the significand m between √½ and √2
     let i = x.to_bits().wrapping_sub(0x3fe6_a09e_667f_3bcd);
     let e = (((i >> 32) as i32) >> 20) as f64;
     let m = f64::from_bits((i & 0x000f_ffff_ffff_ffff).wrapping_add(0x3fe6_a09e_667f_3bcd));
@@ -72,7 +72,7 @@ fn ln_parts(x: f64) -> (f64, f64) {
     (e, (s * z).fused(poly(z, LOG), 2.0 * s))
 }
 
-/// Returns ln x for positive normal finite x, with an error of 2^-44.
+/// Returns ln x for positive normal finite x, with a relative error of about 2^-44.
 #[inline(always)]
 fn ln(x: f64) -> f64 {
     let (e, l) = ln_parts(x);
@@ -98,7 +98,7 @@ pub(crate) fn pow(x: f32, y: f32) -> f32 {
     let l = if a == 0.0 { f64::NEG_INFINITY } else { l };
     let l = if a < f64::INFINITY { l } else { a };
     let t = yd * l;
-    // for an exponent outside of these bounds the result is 0 or ∞ in f32, and `exp2` needs a bounded exponent
+    // for t below −160 or above 140 the result is 0 or ∞ in f32, and `exp2` needs a bounded exponent
     let t = if t < -160.0 { -160.0 } else { t };
     let t = if t > 140.0 { 140.0 } else { t };
     let r = exp2(t) as f32;
@@ -196,8 +196,8 @@ pub(crate) fn erfinv(x: f32) -> f32 {
     (if a == 1.0 { f64::INFINITY } else { r } as f32).copysign(x)
 }
 
-/// Returns ln |Γ(x)|: by Stirling's series from 8 on, by the recurrence below 8, and by the reflection formula for
-/// negative x.
+/// Returns ln |Γ(x)|: by Stirling's series for x >= 8, by the recurrence for smaller x, and by the reflection formula
+/// for negative x.
 #[inline(always)]
 pub(crate) fn lgamma(x: f32) -> f32 {
     let a = (x as f64).abs();

@@ -1,8 +1,8 @@
 //! The elementwise functions of complex numbers.
 //!
-//! Special values are those that the Array API standard lists, except in three lines, where they are C99's: two lines
-//! for the square root of ±∞ + bi were wrong up to revision 2024.12
-//! ([corrected](https://github.com/data-apis/array-api/pull/987) later), and the zero in tanh(∞ + bi) has the sign of
+//! Results for NaN, ±∞ and ±0 are those that the Array API standard lists, with two exceptions that follow C99. For the
+//! square root of ±∞ + bi, two entries of the standard were wrong up to revision 2024.12
+//! ([corrected](https://github.com/data-apis/array-api/pull/987) later). The zero in tanh(∞ + bi) has the sign of
 //! sin(2b) ([an open question](https://github.com/data-apis/array-api/issues/1006)).
 
 use super::formulas::{self, Parts2};
@@ -13,12 +13,12 @@ use crate::graph::ufunc::{arithmetic, float};
 use crate::ops::functions::select;
 use std::panic::Location;
 
-/// Functions that are computed by several operations of both parts.
+/// Exponential functions, logarithms, roots, trigonometric and hyperbolic functions, and powers.
 ///
-/// The error of a result w is at most 4·ε·|w| on the CPU and 12·ε·|w| on a GPU, where ε is that of the dtype of the
-/// parts (see [`DType::finfo`]), or the smallest normal number if that is more. f16 and bf16 compute in f32, and each
-/// part is rounded once more. So the smaller part of a result may have a larger relative error than the larger one.
-/// [`Complex::pow`] states its own error.
+/// The absolute error of a result w is at most 4·ε·|w| on the CPU and 12·ε·|w| on a GPU, or the smallest normal number
+/// if that is larger. ε is the machine epsilon of the parts' dtype (see [`DType::finfo`]). f16 and bf16 are computed in
+/// f32, and each part is rounded once more. The bound depends on |w|, so the smaller part of w may have a larger
+/// relative error. [`Complex::pow`] states its own error.
 impl Complex {
     formulas::functions! {
         /// Returns e to the power of the numbers. The result for a real number is real.
@@ -55,33 +55,35 @@ impl Complex {
         cosh,
         /// Returns the hyperbolic tangents.
         tanh,
-        /// Returns the arc sines, with real parts from −π/2 to π/2. The branch cuts are the real numbers beyond −1 and
-        /// 1; on a cut, the sign of the imaginary part tells the side.
+        /// Returns the arc sines, with real parts from −π/2 to π/2. The branch cuts are the real numbers below −1 and
+        /// above 1; on a cut, the sign of the imaginary part tells the side.
         #[doc(alias("arcsin"))]
         asin,
-        /// Returns the arc cosines, with real parts from 0 to π. The branch cuts are those of [`Complex::asin`].
+        /// Returns the arc cosines, with real parts from 0 to π. The branch cuts are the real numbers below −1 and
+        /// above 1.
         #[doc(alias("arccos"))]
         acos,
-        /// Returns the arc tangents, with real parts from −π/2 to π/2. The branch cuts are the imaginary numbers beyond
-        /// −i and i; on a cut, the sign of the real part tells the side.
+        /// Returns the arc tangents, with real parts from −π/2 to π/2. The branch cuts are the imaginary numbers below
+        /// −i and above i; on a cut, the sign of the real part tells the side.
         #[doc(alias("arctan"))]
         atan,
-        /// Returns the inverse hyperbolic sines, with imaginary parts from −π/2 to π/2. The branch cuts are those of
-        /// [`Complex::atan`].
+        /// Returns the inverse hyperbolic sines, with imaginary parts from −π/2 to π/2. The branch cuts are the
+        /// imaginary numbers below −i and above i.
         #[doc(alias("arcsinh"))]
         asinh,
         /// Returns the inverse hyperbolic cosines, with real parts of at least 0 and imaginary parts from −π to π. The
         /// branch cut is the real numbers below 1; on the cut, the sign of the imaginary part tells the side.
         #[doc(alias("arccosh"))]
         acosh,
-        /// Returns the inverse hyperbolic tangents, with imaginary parts from −π/2 to π/2. The branch cuts are those of
-        /// [`Complex::asin`].
+        /// Returns the inverse hyperbolic tangents, with imaginary parts from −π/2 to π/2. The branch cuts are the real
+        /// numbers below −1 and above 1.
         #[doc(alias("arctanh"))]
         atanh,
     }
 
-    /// Raises the numbers to the powers of the exponents, complex or real, which broadcast: exp(exponent · log(z)),
-    /// and 1 where the exponent is 0. The error is that of the other functions, times 1 + |exponent · log(z)|.
+    /// Raises the numbers to the powers of the exponents, complex or real, which broadcast. The result w is
+    /// exp(exponent · log(z)), and 1 where the exponent is 0. Its error is at most 4·ε·|w| · (1 + |exponent · log(z)|)
+    /// on the CPU, and three times as much on a GPU. ε is the machine epsilon of the parts' dtype.
     ///
     /// ```
     /// use cupric::{Complex, array};
@@ -111,7 +113,8 @@ impl Complex {
         Complex::result(inner, parts, to)
     }
 
-    /// Returns the parts in the dtype in which functions compute: f32 for f16 and bf16, and their own otherwise.
+    /// Returns the numbers with both parts in the dtype in which functions compute: f32 for f16 and bf16, and otherwise
+    /// their own dtype.
     #[track_caller]
     pub(super) fn wide(&self) -> Complex {
         let at = Location::caller();
@@ -119,7 +122,7 @@ impl Complex {
         Complex { re: part(&self.re), im: part(&self.im) }
     }
 
-    /// Ends the inner operations of a function, and returns its results in a dtype.
+    /// Ends `inner`, which marks operations as details of one function, and returns the parts cast to the dtype `to`.
     #[track_caller]
     pub(super) fn result(inner: Inner, (re, im): Parts2, to: DType) -> Complex {
         let at = Location::caller();
@@ -128,7 +131,7 @@ impl Complex {
     }
 }
 
-/// Functions of single operations.
+/// Conjugates, magnitudes, angles, rounding, comparisons and tests.
 impl Complex {
     /// Returns the complex conjugates: the imaginary parts change their sign.
     #[doc(alias("conjugate"))]
@@ -177,7 +180,7 @@ impl Complex {
         Complex { re: self.re.round(), im: self.im.round() }
     }
 
-    /// Returns whether both parts are equal to those of the other operand, complex or real. NaN equals nothing.
+    /// Returns whether both parts are equal to the parts of the other operand, complex or real. NaN equals nothing.
     ///
     /// ```
     /// use cupric::{Complex, array};
@@ -195,21 +198,21 @@ impl Complex {
         }
     }
 
-    /// Returns whether a part differs from that of the other operand, complex or real: the opposite of
-    /// [`Complex::equal`].
+    /// Returns whether the real or the imaginary parts differ from the other operand's, complex or real. It is the
+    /// opposite of [`Complex::equal`].
     #[doc(alias("ne"))]
     #[track_caller]
     pub fn not_equal(&self, other: impl ComplexOperand) -> Expr {
         self.equal(other).logical_not()
     }
 
-    /// Returns whether a part is NaN.
+    /// Returns whether the real or the imaginary part of each number is NaN.
     #[track_caller]
     pub fn isnan(&self) -> Expr {
         self.re.isnan().logical_or(self.im.isnan())
     }
 
-    /// Returns whether a part is infinite, also if the other part is NaN.
+    /// Returns whether the real or the imaginary part of each number is infinite, even if the other part is NaN.
     #[track_caller]
     pub fn isinf(&self) -> Expr {
         self.re.isinf().logical_or(self.im.isinf())

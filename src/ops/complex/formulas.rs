@@ -1,15 +1,15 @@
 //! The formulas of complex functions, for a real part a and an imaginary part b in f32 or f64.
 //!
-//! They use few methods: those of W. Kahan, "Branch Cuts for Complex Elementary Functions, or Much Ado About Nothing's
-//! Sign Bit", in The State of the Art in Numerical Analysis, Oxford, 1987, for the square root and the inverse
-//! functions; and sums of terms of one sign elsewhere. Functions of angles are hyperbolic functions of the number times
-//! i, with the parts exchanged.
+//! The square root and the inverse functions are those of W. Kahan, "Branch Cuts for Complex Elementary Functions, or
+//! Much Ado About Nothing's Sign Bit", in The State of the Art in Numerical Analysis, Oxford, 1987. Other functions are
+//! mostly sums of terms of one sign, which do not cancel. sin, cos and tan of z are computed from the hyperbolic
+//! functions of i·z.
 //!
-//! The standard's special values that the arithmetic does not give by itself are chosen at the end of each function,
-//! under a condition that holds only for NaN and infinite numbers. So derivatives elsewhere pass through the formula.
+//! For NaN and infinite numbers, each function selects other results where the formula gives wrong ones. The condition
+//! of the selection is false for finite numbers, so their derivatives are those of the formula.
 //!
-//! Each function has `#[track_caller]` and contains no closure that makes operations, because the operators record the
-//! caller's line.
+//! Each function has `#[track_caller]`, because operators record the caller's line. In a closure they would record a
+//! line of this file, so no closure here builds operations.
 
 use crate::base::dtype::DType;
 use crate::graph::expr::Expr;
@@ -38,24 +38,25 @@ macro_rules! functions {
 }
 pub(super) use functions;
 
-/// Returns one of two numbers, the second for f64.
+/// Returns `double` if the expression is f64, and `single` otherwise.
 fn constant(x: &Expr, single: f64, double: f64) -> f64 {
     if x.0.dtype == DType::F64 { double } else { single }
 }
 
-/// Returns a magnitude whose exponential function does not overflow.
+/// Returns a number near the largest one whose exponential does not overflow in the expression's dtype.
 fn largest_power(x: &Expr) -> f64 {
     constant(x, 88.0, 709.0)
 }
 
-/// Returns exp(m − L), or 1 if the magnitude m is less than L, the largest power: the factor of an exponential function
-/// that is computed for L instead of m. A product with a sine or cosine may be finite where exp(m) overflows.
+/// Returns exp(max(m − L, 0)), where L is `largest_power(m)`. Callers compute with exp(min(m, L)) and multiply by this
+/// factor last, because exp(m) alone may overflow where its product with a sine or cosine is finite.
 #[track_caller]
 fn excess(m: &Expr) -> Expr {
     maximum(m - largest_power(m), 0.0).exp()
 }
 
-/// Returns an angle, or 0 in place of NaN and ∞ where the result does not depend on the angle.
+/// Returns the angle. NaN and ±∞ become 0 where `is_free` is true, because the function's result does not depend on the
+/// angle there.
 #[track_caller]
 fn settled(angle: &Expr, is_free: Expr) -> Expr {
     select(is_free & !angle.isfinite(), 0.0, angle)
@@ -66,14 +67,14 @@ fn is_infinite(a: &Expr, b: &Expr) -> Expr {
     a.isinf() | b.isinf()
 }
 
-/// Returns a product of an exponential function and the sine of the angle `b`, or `zero` where the angle is 0 and the
-/// other factor is ∞ or NaN.
+/// Returns `product`, which is `factor` times the sine of the angle `b`. Returns `zero` instead where `b` is 0 and
+/// `factor` is ∞ or NaN.
 #[track_caller]
 fn zero_wins(b: &Expr, factor: &Expr, zero: &Expr, product: Expr) -> Expr {
     mutant!(complex_zero_times_infinity, product, select(b.equal(0.0) & !factor.isfinite(), zero, product))
 }
 
-/// Returns numbers with these magnitudes and angles.
+/// Returns the parts of the complex numbers with the magnitudes `size` and these angles.
 #[track_caller]
 pub(super) fn turned(size: &Expr, angle: &Expr) -> Parts2 {
     (size * angle.cos(), zero_wins(angle, size, angle, size * angle.sin()))
@@ -86,8 +87,8 @@ pub(super) fn exp(a: &Expr, b: &Expr) -> Parts2 {
     (&e * settled(b, a.isinf()).cos() * &more, zero_wins(b, &(&e * &more), b, im))
 }
 
-/// The real part is expm1(a)·cos(b) − 2·sin²(b/2), a sum of terms of one sign where cos(b) < 0 or a < 0. Elsewhere its
-/// cancellation is at most as large as the imaginary part.
+/// For a ≥ −1, the real part of the result is computed as expm1(a)·cos(b) − 2·sin²(b/2). Where these terms cancel, both
+/// are at most as large as the imaginary part, so the error is small compared with the magnitude of the result.
 #[track_caller]
 pub(super) fn expm1(a: &Expr, b: &Expr) -> Parts2 {
     let angle = settled(b, a.isinf());
@@ -116,15 +117,15 @@ pub(super) fn cosh(a: &Expr, b: &Expr) -> Parts2 {
     (cosh * settled(b, a.isinf()).cos() * &more, zero_wins(b, &(sinh * more), &zero, im))
 }
 
-/// With s = sinh(a) and c = cos(b), the result is (s·cosh(a) + i·sin(b)·c) / (s² + c²). Beyond |a| = 20 the real part is
-/// 1 to the precision of f64, and the imaginary part decreases like exp(−2·|a|).
+/// With s = sinh(a) and c = cos(b), the result is (s·cosh(a) + i·sin(b)·c) / (s² + c²). Beyond |a| = 20 the real part
+/// is ±1 to the precision of f64, and the imaginary part decreases like exp(−2·|a|).
 #[track_caller]
 pub(super) fn tanh(a: &Expr, b: &Expr) -> Parts2 {
     const FAR: f64 = 20.0;
     let (low, angle) = (a.clip(-FAR, FAR), settled(b, a.isinf()));
     let (s, c) = (low.sinh(), angle.cos());
     let divisor = &s * &s + &c * &c;
-    // 1, or NaN if the angle is not finite
+    // this is 1, or NaN where the angle is not finite
     let one = &angle * 0.0 + 1.0;
     let re = select(a.abs().greater(FAR), one.copysign(a), s * low.cosh() / &divisor);
     let re = select(a.equal(0.0) & !b.isfinite(), a, re);
@@ -149,8 +150,8 @@ pub(super) fn tan(a: &Expr, b: &Expr) -> Parts2 {
     (re, im)
 }
 
-/// Returns the parts times a power of 4, and the inverse of the power's square root, so that the magnitude neither
-/// overflows nor has the few bits of a subnormal number.
+/// Returns both parts times a power of 4, and the factor that undoes this scaling in a square root. The magnitude of
+/// the scaled number does not overflow, and it is not subnormal.
 #[track_caller]
 fn scaled(a: &Expr, b: &Expr) -> (Expr, Expr, Expr) {
     let exponents = if a.0.dtype == DType::F64 { [1022, -960, 54] } else { [126, -96, 24] };
@@ -161,7 +162,7 @@ fn scaled(a: &Expr, b: &Expr) -> (Expr, Expr, Expr) {
     (a * &power, b * power, select(is_large, 2.0, select(is_small, 1.0 / up, 1.0)))
 }
 
-/// Kahan's CSQRT, with a scale in place of his exceptions.
+/// Computes the square root by Kahan's CSQRT. Scaling replaces his tests of floating-point exceptions.
 #[track_caller]
 pub(super) fn sqrt(a: &Expr, b: &Expr) -> Parts2 {
     let (x, y, back) = scaled(a, b);
@@ -181,7 +182,8 @@ pub(super) fn sign(a: &Expr, b: &Expr) -> Parts2 {
     (select(&is_zero, 0.0, x / &m), select(is_zero, 0.0, y / m))
 }
 
-/// Returns the logarithm of a + bi, where `beyond` is a² + b² − 1 without cancellation. It is used for magnitudes near 1.
+/// Returns the logarithm of a + bi. For magnitudes near 1 it is computed from `beyond`, which is a² + b² − 1 without
+/// cancellation.
 #[track_caller]
 fn logarithm(a: &Expr, b: &Expr, beyond: Expr) -> Parts2 {
     let (x, y) = (maximum(a.abs(), b.abs()), minimum(a.abs(), b.abs()));
@@ -214,8 +216,8 @@ pub(super) fn log10(a: &Expr, b: &Expr) -> Parts2 {
     (re / LN_10, im / LN_10)
 }
 
-/// The square roots p + qi of 1 − z and r + si of 1 + z, from which Kahan computes the inverse functions, and the
-/// imaginary part of asin(z). In each of the sums of two products here and in [`asin`], the terms have one sign.
+/// The square roots √(1 − z) = p + qi and √(1 + z) = r + si, and the imaginary part `im` of asin(z), as in Kahan's
+/// article. q and s have opposite signs, so neither p·s − q·r nor p·r − q·s cancels.
 struct Roots {
     p: Expr,
     q: Expr,
@@ -227,7 +229,7 @@ struct Roots {
 #[track_caller]
 fn roots(a: &Expr, b: &Expr) -> Roots {
     let ((p, q), (r, s)) = (sqrt(&(1.0 - a), &-b), sqrt(&(a + 1.0), b));
-    // the product of the roots of a number near the largest one might overflow, so it is divided by 4
+    // for a huge z the products could overflow, so they are divided by 4, and log(4) is added to the inverse sinh
     let is_huge = maximum(a.abs(), b.abs()).greater(2f64.powi(100));
     let part = select(&is_huge, 0.25, 1.0);
     let rest = select(is_huge, copysign(2.0 * LN_2, b), copysign(0.0, b));
@@ -235,7 +237,7 @@ fn roots(a: &Expr, b: &Expr) -> Roots {
     Roots { im: select(is_infinite(a, b), copysign(f64::INFINITY, b), im), p, q, r, s }
 }
 
-/// Kahan's CARCSIN. An infinite number has the angle of its direction.
+/// Computes the arc sine by Kahan's CARCSIN. For an infinite z, the real part is atan2(a, |b|).
 #[track_caller]
 pub(super) fn asin(a: &Expr, b: &Expr) -> Parts2 {
     let Roots { p, q, r, s, im } = roots(a, b);
@@ -243,7 +245,7 @@ pub(super) fn asin(a: &Expr, b: &Expr) -> Parts2 {
     (select(a.equal(0.0) & b.isnan(), a, re), im)
 }
 
-/// Kahan's CARCCOS. An infinite number has the angle of its direction.
+/// Computes the arc cosine by Kahan's CARCCOS. For an infinite z, the real part is atan2(|b|, a).
 #[track_caller]
 pub(super) fn acos(a: &Expr, b: &Expr) -> Parts2 {
     let Roots { p, r, im, .. } = roots(a, b);
@@ -269,11 +271,12 @@ pub(super) fn atan(a: &Expr, b: &Expr) -> Parts2 {
     (re, im)
 }
 
-/// Kahan's CARCTANH. For x ≥ 0, with d = |1 − z| and h = |z|, the real part is log1p(4x / d²) / 4. Other forms, equal to
-/// the precision of f64, replace it where d² or h² might underflow or overflow.
+/// Computes the inverse tanh by Kahan's CARCTANH. For a real part x ≥ 0, with d = |1 − z| and h = |z|, the real part of
+/// the result is log1p(4x / d²) / 4. Where d² or h² might underflow or overflow, other formulas are used, which agree
+/// to the precision of f64.
 #[track_caller]
 pub(super) fn atanh(a: &Expr, b: &Expr) -> Parts2 {
-    // the form for x ≥ 0 is also exact for small negative x, and has a derivative at 0
+    // the formula for x ≥ 0 is used down to −0.25, because it is accurate there too and has a derivative at 0
     let is_right = a.greater(-0.25);
     let x = select(&is_right, a, -a);
     let (d, h) = ((1.0 - &x).hypot(b), x.hypot(b));

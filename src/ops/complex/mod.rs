@@ -1,14 +1,12 @@
 //! Complex numbers: a pair of real expressions, the real and the imaginary parts. Complex numbers are not a dtype, for
 //! these reasons:
 //!
-//! * Products, quotients and functions of both parts fuse, broadcast, run on every device and have derivatives without
-//!   a change to the planner, backends or shaders, and without a convention about the derivative of a complex number.
-//!   Complex dtypes would need two more compute types. Each row of the ufunc table would need two more columns, and a
-//!   number in a plan would need more than 64 bits.
-//! * SIMD vectors suit two arrays better than interleaved numbers, so the routine `fft` has real and imaginary parts as
-//!   operands.
+//! * Operations on two real parts fuse, broadcast, run on every device and have derivatives without a change to the
+//!   planner, backends or shaders. A dtype would need new compute types, new columns in the ufunc table, and numbers of
+//!   more than 64 bits in plans.
+//! * SIMD vectors suit two arrays better than interleaved numbers.
 //!
-//! The disadvantage: an interleaved array, such as NumPy's, is read through views with step 2. The parts of `Complex` are private, so a dtype could replace them later.
+//! The disadvantage is that an interleaved array, such as NumPy's, is read through views with step 2.
 
 mod elementwise;
 mod formulas;
@@ -36,8 +34,8 @@ use std::panic::Location;
 /// apply an operation that changes only shapes or positions to both parts, use [`Complex::map`].
 ///
 /// Results for NaN, infinite numbers and zeros of either sign are those that the Array API standard lists, on the CPU
-/// and on GPUs. For products and quotients of two complex numbers the standard leaves them open if a part is not finite;
-/// they follow the textbook formula and Smith's method, as in NumPy, and not Annex G of C99.
+/// and on GPUs. The standard leaves open products and quotients of two complex numbers with a part that is not finite.
+/// These follow the textbook formula and Smith's method, as in NumPy, and not Annex G of C99.
 ///
 /// ```
 /// use cupric::{Complex, array};
@@ -213,8 +211,8 @@ impl Complex {
         Ok(Complex { re: z.re.to_device(device)?.into(), im: z.im.to_device(device)?.into() })
     }
 
-    /// Builds complex numbers from a real and an imaginary part, after converting both to the same float dtype and
-    /// broadcasting them to the same shape. Errors name the operation `op`.
+    /// Builds complex numbers from a real and an imaginary part. Both are converted to the same float dtype and
+    /// broadcast to the same shape. Errors name the operation `op`.
     pub(crate) fn pair(op: &'static str, re: Expr, im: Expr, at: Loc) -> Complex {
         let both = || {
             common(op, [&re, &im].into_iter(), at)?;
@@ -240,7 +238,7 @@ impl Complex {
     }
 }
 
-/// Reductions and products of matrices.
+/// Reductions, scans and matrix products.
 impl Complex {
     /// Returns zeros with the shape and dtype of the parts.
     fn zeros(&self, at: Loc) -> Expr {
@@ -266,9 +264,9 @@ impl Complex {
         Complex { re, im }
     }
 
-    /// Returns the products along axes: the product of the magnitudes, with the sum of the angles. So the products of
-    /// whole numbers are rounded too. The error for n numbers is at most n·(2·log2(n) + 32)·ε of the size of the result,
-    /// where ε is that of the dtype of the parts.
+    /// Returns the products along axes, computed as the product of the magnitudes with the sum of the angles. So the
+    /// products of whole numbers are rounded too. For n numbers, the error is at most n·(2·log2(n) + 32)·ε times the
+    /// magnitude of the result, where ε is the machine epsilon of the parts' dtype.
     ///
     /// ```
     /// use cupric::{Complex, array};
@@ -284,8 +282,8 @@ impl Complex {
         Complex::result(inner, parts, self.re.0.dtype)
     }
 
-    /// Returns the cumulative products along an axis, by the method of [`Complex::prod`]: see
-    /// [`Expr::cumulative_prod`].
+    /// Returns the cumulative products along an axis, like [`Expr::cumulative_prod`] for real numbers. They are
+    /// computed from the magnitudes and the angles, as in [`Complex::prod`].
     #[doc(alias = "cumprod")]
     #[track_caller]
     pub fn cumulative_prod(&self, axis: impl IntoScanAxis) -> Complex {

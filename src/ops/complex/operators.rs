@@ -18,7 +18,7 @@ pub trait ComplexOperand: sealed::Sealed {
     fn parts(self) -> Parts;
 }
 
-/// The parts of an operand of an operation on complex numbers.
+/// The operand of an operation on complex numbers, which is real or complex.
 #[doc(hidden)]
 pub enum Parts {
     Real(Expr),
@@ -45,7 +45,7 @@ impl ComplexOperand for &Complex {
     }
 }
 
-/// Returns the sum or the difference of two complex numbers, which `row` computes for each part.
+/// Applies the ufunc `row`, `add` or `subtract`, to the real parts and to the imaginary parts.
 fn linear(row: &'static Ufunc, a: &Complex, b: &Complex, at: Loc) -> Complex {
     Complex::pair(row.name, binary(row, &a.re, &b.re, at), binary(row, &a.im, &b.im, at), at)
 }
@@ -58,9 +58,8 @@ pub(super) fn multiply(a: &Complex, b: &Complex, at: Loc) -> Complex {
     Complex::pair("multiply", re, im, at)
 }
 
-/// Returns the quotients by Smith's method (R. L. Smith, Algorithm 116, Communications of the ACM 5, 1962). It uses the
-/// ratio of the divisor's smaller part to its larger part, and squares no part, because a square could
-/// overflow.
+/// Returns the quotients by Smith's method (R. L. Smith, Algorithm 116, Communications of the ACM 5, 1962). It divides
+/// the divisor's smaller part by its larger part, and squares no part, because a square could overflow.
 pub(super) fn divide(a: &Complex, b: &Complex, at: Loc) -> Complex {
     let op = |row: &'static Ufunc| move |x: &Expr, y: &Expr| binary(row, x, y, at);
     let (add, subtract) = (op(&arithmetic::add), op(&arithmetic::subtract));
@@ -69,8 +68,8 @@ pub(super) fn divide(a: &Complex, b: &Complex, at: Loc) -> Complex {
     let is_real = binary(&logic::greater_equal, abs(&b.re), abs(&b.im), at);
     let pick = |x: &Expr, y: &Expr| choose(&is_real, x, y, at);
     let (large, small) = (pick(&b.re, &b.im), pick(&b.im, &b.re));
-    // For a divisor of 0 the ratio is 0 / 0, which would make all results NaN. In this case each part is divided by 0,
-    // as in NumPy.
+    // For a divisor of 0 the ratio is 0 / 0, which would make all results NaN. In this case each part of the dividend
+    // is divided by 0, as in NumPy.
     let ratio = over(&small, &large);
     let divisor = add(&large, &times(&small, &ratio));
     let re = add(&pick(&a.re, &a.im), &times(&pick(&a.im, &a.re), &ratio));
@@ -125,12 +124,12 @@ macro_rules! operators {
     )* };
 }
 
-/// Combines both parts with a real operand by the ufunc `row`.
+/// Applies the ufunc `row` to each part and a real operand.
 fn each(row: &'static Ufunc, z: &Complex, x: &Expr, at: Loc) -> Complex {
     Complex::pair(row.name, binary(row, &z.re, x, at), binary(row, &z.im, x, at), at)
 }
 
-/// Combines the real parts with a real operand by the ufunc `row`, and leaves the imaginary parts unchanged.
+/// Applies the ufunc `row` to the real parts and a real operand, and leaves the imaginary parts unchanged.
 fn real(row: &'static Ufunc, z: &Complex, x: &Expr, at: Loc) -> Complex {
     Complex::pair(row.name, binary(row, &z.re, x, at), z.im.clone(), at)
 }

@@ -1,11 +1,9 @@
 //! The numbers `start + i · step` as an expression, which `arange` and `linspace` use for float dtypes.
 //!
-//! A plain `start + i · step` loses precision by cancellation: near 0, in the middle of `linspace(-1, 1, 1001)`, an f32
-//! would have an error of hundreds of ULP. So positions are counted from the element nearest to 0, and each element is
-//! the sum of two terms. For the first term, that nearest element and `step` are rounded to a grid so coarse that the
-//! product of the rounded step and a position is exact, and so is its sum with the rounded element. The second term is
-//! computed from the remainders of both roundings. Only the sum of the two has a visible rounding, on every device,
-//! even if a GPU driver contracts `a * b + c` to one operation.
+//! A plain `start + i · step` loses precision by cancellation: near 0, an f32 of `linspace(-1, 1, 1001)` would have an
+//! error of hundreds of ULP. So positions are counted from the element nearest to 0. That element and `step` are
+//! rounded to a coarse grid, on which their products and sums are exact. The remainders of both roundings are added
+//! last, and only this addition rounds visibly.
 
 use super::{binary, iota};
 use crate::base::dtype::{DType, Scalar};
@@ -66,9 +64,8 @@ pub(super) struct Line {
 }
 
 /// In f32 sequences of more than 2^18 elements, the lowest `LOW` bits of an element's position are multiplied by the
-/// step separately from the other bits. Otherwise the f32 product of the whole position and the remainder of the step
-/// (what its rounding to a grid leaves, see the module's head) would have an error of more than about a hundredth ULP
-/// of the result. 12 bits are half of f32's 24.
+/// step separately. Otherwise the rounding errors of the products with whole positions would exceed about a hundredth
+/// ULP of the result. 12 bits are half of f32's 24.
 const LOW: i32 = 12;
 
 impl Line {
@@ -93,8 +90,8 @@ impl Line {
         Line { start: (a, 0.0), step: two_sum(high, low), n, scale: k }.scaled(top - k)
     }
 
-    /// Returns the same sequence with another `scale`, so that the largest stored number is neither huge nor tiny. The
-    /// largest number that `self` stores is less than 2^top.
+    /// Returns the same sequence with another `scale`, so that the largest stored number is neither huge nor tiny. All
+    /// numbers that `self` stores must be below 2^top in magnitude.
     fn scaled(self, top: i32) -> Line {
         // the new scale is 0 if f32 can hold all unscaled numbers as normal (not subnormal) numbers
         let k = if (-60..120).contains(&(top + self.scale)) { self.scale } else { -top };
@@ -141,7 +138,7 @@ impl Line {
             let exact = sum(product(&j, high), constant(base_high));
             sum(exact, sum(product(&j, low), constant(base_low)))
         } else {
-            // the position is split into j = p · 2^LOW + q with q around 0, because f32 holds p and q exactly
+            // the position j is split into p · 2^LOW + q with |q| ≤ 2^(LOW − 1), because f32 holds p and q exactly
             let shift = |e: &Expr, k: i32| binary(&logic::bitwise_right_shift, e, integer(k as i64), at);
             let carry = binary(&logic::bitwise_and, shift(&j, LOW - 1), integer(1), at);
             let p = sum(shift(&j, LOW), carry);
@@ -155,9 +152,9 @@ impl Line {
             let fine = sum(product(&q, (self.step.0 - short) + self.step.1), constant(base_low));
             sum(exact, sum(product(&p, low), sum(product(&q, short), fine)))
         };
-        // The scale is undone by multiplying by several powers of two of roughly equal size, each within the range of
-        // f32's exponents (±126). These products move the numbers from near 1 towards the limits of the range, so only
-        // the last product can be subnormal and round.
+        // To undo the scale, the result is multiplied by several powers of two of roughly equal size, each within f32's
+        // exponent range (±126). Such a product is rounded only if it is a subnormal number. If this happens before the
+        // last product, the remaining factors make the result 0. So the products round a nonzero result at most once.
         let factors = (self.scale.abs() + 125) / 126;
         let factor = |f: i32| (f + 1) * self.scale / factors - f * self.scale / factors;
         (0..factors).fold(line, |line, f| product(&line, scaled(1.0, factor(f))))

@@ -25,7 +25,7 @@ macro_rules! array {
     ($($items:tt)*) => {
         $crate::literal::<
             {
-                // for a long list, the constant evaluation of its source takes more steps than this lint allows
+                // for a long list, the evaluation of this constant takes more steps than this lint allows
                 #[allow(long_running_const_eval)]
                 const ALL: bool = $crate::all_float_literals(stringify!($($items)*));
                 ALL
@@ -59,8 +59,8 @@ pub fn literal<const FLOAT_LITERALS: bool, T: LiteralArray<FLOAT_LITERALS>>(item
 }
 
 /// Returns whether each element of a list is a float literal without a suffix. `tokens` is the list as the compiler
-/// prints it. Such a literal has digits with a point or an exponent. Minus signs may precede it, and brackets may
-/// enclose it to any depth. A `;` begins the count of `[value; count]`, which is skipped.
+/// prints it. A float literal has digits with a point or an exponent. Minus signs may precede it, and brackets may
+/// enclose it to any depth. In `[value; count]`, the count is skipped.
 #[doc(hidden)]
 pub const fn all_float_literals(tokens: &str) -> bool {
     let text = tokens.as_bytes();

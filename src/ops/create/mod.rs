@@ -125,8 +125,8 @@ pub fn full_like(x: &Expr, value: impl Operand) -> Expr {
     })
 }
 
-/// If `e` is a fill (one number for all elements), returns it with the device of `x`, so that it is computed there.
-/// Returns any other `e` unchanged. The elements of `x` are not read.
+/// If `e` is a fill (one number for all elements), returns it with the device of `x`. Returns any other `e` unchanged.
+/// The elements of `x` are not read.
 fn on_device_of(x: &Expr, e: Expr, at: Loc) -> Expr {
     match e.0.number() {
         Some(s) => Expr::fill_on(x.0.device, s, e.0.shape.clone(), e.0.dtype, at),
@@ -208,9 +208,8 @@ pub fn arange(start: impl Operand, stop: impl Operand, step: impl Operand, dtype
     })
 }
 
-/// Builds `n` integers from `start` on, `step` apart. Products and sums may wrap. The elements are correct
-/// nevertheless, because they are right modulo 2^bits, where bits is the size of the dtype, and because every element
-/// fits the dtype.
+/// Builds the `n` integers `start`, `start + step`, …. Products and sums may wrap around. The elements are correct
+/// nevertheless, because they are computed modulo 2^bits of the dtype and every element fits the dtype.
 fn integers(start: Scalar, step: Scalar, n: usize, dtype: DType, at: Loc) -> Expr {
     let build = || {
         let i = cast(iota(smallvec![n], 0, at), dtype, at);
@@ -221,9 +220,8 @@ fn integers(start: Scalar, step: Scalar, n: usize, dtype: DType, at: Loc) -> Exp
     composed(build).wrapping()
 }
 
-/// Returns the start and the step of a range of floats as integers, if all its elements are integers that fit i32 and
-/// are exact in the dtype of the computation: f64, or f32 for all other float dtypes. Such a range takes a third of the
-/// time of a [`Line`], which all other ranges of floats use.
+/// Returns the start and the step of a range of floats as integers, if all elements are integers that are exact in i32
+/// and in f64 (in f32 for dtypes other than f64). Such a range takes a third of the time of a [`Line`].
 fn whole_numbers(start: f64, step: f64, n: usize, dtype: DType) -> Option<[Scalar; 2]> {
     let most = if dtype == DType::F64 { i32::MAX as f64 } else { (1 << 24) as f64 };
     let last = start + step * n.saturating_sub(1) as f64;

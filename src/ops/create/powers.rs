@@ -13,7 +13,8 @@ use crate::graph::ufunc::{Ufunc, arithmetic, float, logic};
 use smallvec::smallvec;
 use std::panic::Location;
 
-/// The largest magnitude of an exponent that is accepted. 2^1100 is already outside the range of every dtype.
+/// The largest magnitude of an exponent that [`logspace`] and [`geomspace`] accept. 2^1100 is already outside the range
+/// of every dtype.
 const LARGEST: f64 = 4096.0;
 
 fn product(a: DoubleF64, b: DoubleF64) -> DoubleF64 {
@@ -62,9 +63,8 @@ fn powers(start: DoubleF64, step: DoubleF64, n: usize, dtype: DType, at: Loc) ->
     };
     let (base_high, base_low) = cut(start);
     let i = iota(smallvec![n], 0, at);
-    /// In f32, the lowest `LOW` bits of an element's position are multiplied by the step separately if the sequence is
-    /// long. Otherwise the product of the whole position and the low part of the step would have an error that is
-    /// visible in the result.
+    /// In f32, if the sequence is long, the lowest `LOW` bits of an element's position are multiplied by the step
+    /// separately. Otherwise the rounding errors of the products would be visible in the result.
     const LOW: i32 = 12;
     let (exact, rest) = if wide == DType::F64 || n <= 1 << (LOW + 1) {
         let (high, low) = cut(step);
@@ -78,7 +78,7 @@ fn powers(start: DoubleF64, step: DoubleF64, n: usize, dtype: DType, at: Loc) ->
         let (high, low) = cut(times(step, scaled(1.0, LOW)));
         let short = on_grid(step.0, exponent(step.0) - LOW);
         let (a, b) = (sum(&times_number(&p, high), &constant(base_high)), times_number(&q, short));
-        // the exact sum of `a` and `b` as two terms, `s` and `lost`
+        // `s` and `lost` are two terms whose sum is exactly a + b
         let s = sum(&a, &b);
         let t = less(&s, &a);
         let lost = sum(&less(&a, &less(&s, &t)), &less(&b, &t));
@@ -146,8 +146,8 @@ pub fn logspace(a: f64, b: f64, n: usize, base: f64, dtype: DType) -> Expr {
 }
 
 /// Returns `n` numbers with a constant ratio from `a` to `b`, in a float dtype. Both ends must have the same sign and
-/// must not be 0. The first number is `a` and the last is `b`, rounded to the dtype; the other numbers are as accurate
-/// as the elements of [`logspace`].
+/// must not be 0. The first number is `a` and the last is `b`, rounded to the dtype. The error of the other numbers is
+/// at most 2 units in the last place (4 on a GPU; 1 in f16 and bf16).
 ///
 /// The expression carries [`ErrorKind::DType`] if `dtype` is not a float type, and [`ErrorKind::Argument`] if the ends
 /// have different signs or if one of them is 0, infinite or NaN.

@@ -59,8 +59,8 @@ impl Rng {
         })
     }
 
-    /// Draws from the Gumbel distribution for maxima, with mode `loc`: `loc` − `scale` · log(e), where e is drawn from
-    /// the exponential distribution with mean 1.
+    /// Draws from the Gumbel distribution for maxima, with mode `loc`. The result is `loc` − `scale` · log(x), where x
+    /// is drawn from the exponential distribution with mean 1.
     ///
     /// ```
     /// use cupric::{DType, Rng};
@@ -80,7 +80,7 @@ impl Rng {
     }
 
     /// Draws from the Laplace distribution, whose density is exp(−|x − `loc`| / `scale`) / (2 · `scale`). The result is
-    /// `loc` ± `scale` · e with a random sign, where e is drawn from the exponential distribution with mean 1.
+    /// `loc` ± `scale` · y with a random sign, where y is drawn from the exponential distribution with mean 1.
     ///
     /// ```
     /// use cupric::{DType, Rng};
@@ -165,8 +165,8 @@ impl Rng {
         })
     }
 
-    /// Draws from the Weibull distribution with shape parameter `a` and scale 1: e^(1/`a`), where e is drawn from the
-    /// exponential distribution with mean 1.
+    /// Draws from the Weibull distribution with shape parameter `a` and scale 1. The result is x^(1/`a`), where x is
+    /// drawn from the exponential distribution with mean 1.
     ///
     /// ```
     /// use cupric::{DType, Rng};
@@ -186,8 +186,8 @@ impl Rng {
     }
 
     /// Draws from the Pareto distribution of the second kind (Lomax distribution) with shape parameter `a`, like
-    /// NumPy's `pareto`: exp(e / `a`) − 1, where e is drawn from the exponential distribution with mean 1. The
-    /// classical Pareto distribution with mode m is `(x + 1.0) * m`.
+    /// NumPy's `pareto`. The result is exp(x / `a`) − 1, where x is drawn from an exponential distribution with mean 1.
+    /// For the classical Pareto distribution with mode m, add 1 to the result and multiply by m.
     ///
     /// ```
     /// use cupric::{DType, Rng};
@@ -207,7 +207,7 @@ impl Rng {
     }
 
     /// Draws from the Rayleigh distribution: the length of a vector of two normal numbers with mean 0 and standard
-    /// deviation `scale`. It is computed as `scale` · √(2·e), where e is drawn from the exponential distribution with
+    /// deviation `scale`. It is computed as `scale` · √(2·x), where x is drawn from the exponential distribution with
     /// mean 1.
     ///
     /// ```

@@ -9,10 +9,12 @@
 //! x = μ + σ²·y + 1/2 + log(t/y)/L(y) + c, where t = w/σ and L(y) = log(1 + q·y) − log(1 − p·y).
 //!
 //! y has the sign of t and satisfies t²/2 = (1/q + y)·log(1 + q·y) + (1/p − y)·log(1 − p·y). The right side of this
-//! equation, the deviance, is the leading term of Temme's expansions of the incomplete gamma and beta functions; the
-//! logarithm in x is their next term. The remaining error of x is below 0.03. The correction c was fitted to this error
-//! at integers x of 4 or more, so that each probability is off by less than 10^-5 (2·10^-5 for a binomial distribution
-//! of 12 or more trials, and 2·10^-4 for one of fewer). The results 0, 1 and 2 are decided by comparing the uniform number with their exact
+//! equation is called the deviance. It is the leading term of Temme's expansions of the incomplete gamma and beta
+//! functions.
+//!
+//! Without c, the error of x is below 0.03. The correction c was fitted to this error at integers x of 4 or more. With
+//! it, each probability is off by less than 10^-5 (2·10^-5 for a binomial distribution of 12 or more trials, and
+//! 2·10^-4 for one of fewer). The results 0, 1 and 2 are decided by comparing the uniform number with their exact
 //! probabilities.
 
 use super::{Words, add, choose, fine, times};
@@ -23,13 +25,14 @@ use crate::graph::ufunc::{arithmetic, float, logic, special};
 use crate::ops::random::word_constant;
 use smallvec::smallvec;
 
-/// If |t| is below this, y and log(t/y)/L(y) are computed by their series in t, because the formulas in the module's
-/// head lose digits by cancellation there.
+/// If |t| is below this number, the quantile is computed by series in t, because its formula in the module's head loses
+/// digits by cancellation. t is the normal number divided by the standard deviation.
 const NEAR: f64 = 0.2;
-/// The number of steps of Newton's method for y (see the module's head), which starts from two terms of the series of y
-/// in t. A third step would change only numbers that are drawn less than once in 10^6 times.
+/// The number of steps of Newton's method for y, the unknown of the equation in the module's head. A third step would
+/// change only numbers that are drawn less than once in 10^6 times.
 const STEPS: usize = 2;
-/// y is limited to this fraction of the distance from 0 to the next pole of L(y), which the module's head defines.
+/// The unknown y is limited to this fraction of the distance from 0 to the nearest pole of log(1 + q·y) − log(1 − p·y),
+/// where p is the probability of success (0 for a Poisson distribution) and q = 1 − p.
 const WITHIN: f64 = 0.98;
 
 fn minus(a: impl Operand, b: impl Operand, at: Loc) -> Expr {
@@ -120,9 +123,8 @@ struct Law<'a> {
 }
 
 impl Law<'_> {
-    /// Returns the drawn number, as i64. `log` is the logarithm of the probability of the result 0. `ratios` are the
-    /// quotients P(1) / P(0) and P(2) / P(1) of the probabilities of the results 0, 1 and 2. The drawn number
-    /// may exceed the number of trials.
+    /// Returns the drawn number, as i64, which may exceed the number of trials. `log` is the logarithm of P(0), the
+    /// probability of the result 0. `ratios` are P(1) / P(0) and P(2) / P(1).
     fn number(&self, log: &Expr, ratios: [Expr; 2], word: Words) -> Expr {
         let at = self.at;
         let whole = unary(&arithmetic::floor, self.mean, at);
@@ -147,8 +149,8 @@ impl Law<'_> {
         let at = self.at;
         let t = &over(w, unary(&float::sqrt, self.variance, at), at);
         let is_near = &less(unary(&arithmetic::abs, t, at), NEAR, at);
-        // the series of y in powers of t (see the module's head), found by inverting the series of t²/2 in powers of y;
-        // the coefficients depend on q − p
+        // y is a series in powers of t. Each of its coefficients is a polynomial in a = q − p, given by a flag (true if
+        // it has only odd powers) and the coefficients of the powers of a²
         let terms = [(true, vec![1. / 6.])];
         let more = [
             (false, vec![-1. / 48., 1. / 144.]),
@@ -183,9 +185,9 @@ impl Law<'_> {
         unary(&arithmetic::floor, above, at)
     }
 
-    /// Returns the correction c of the module's head at the quantile x. It is a sum of fractions with fitted
-    /// coefficients. The first fraction depends on x and μ. For a binomial distribution there are two more: the same
-    /// fraction with x counted from the other end of the distribution, and one that matters only for few trials.
+    /// Returns a correction of the quantile x: c in the module's head, a sum of fractions with fitted coefficients. The
+    /// first fraction depends on x and the mean. For a binomial distribution there are two more: the same fraction with
+    /// x counted from the other end of the distribution, and one that matters only for few trials.
     fn rest(&self, x: &Expr) -> Expr {
         let at = self.at;
         let of = |x: Expr, mean: Expr| {
@@ -205,7 +207,8 @@ impl Law<'_> {
         }
     }
 
-    /// Returns L(y) and the deviance, which the module's head defines. L is the derivative of the deviance.
+    /// Returns L(y) = log(1 + q·y) − log(1 − p·y), and the deviance (1/q + y)·log(1 + q·y) + (1/p − y)·log(1 − p·y),
+    /// whose derivative is L(y).
     fn deviance(&self, y: &Expr) -> (Expr, Expr) {
         let at = self.at;
         let log1p = |x: &Expr| unary(&float::log1p, x, at);
@@ -225,7 +228,8 @@ impl Law<'_> {
         }
     }
 
-    /// Clamps y to the interval in which L(y) is finite (see the module's head).
+    /// Clamps y, the unknown of Newton's method, to an interval in which log(1 + q·y) − log(1 − p·y) is finite. p and q
+    /// are the probabilities of a trial's two outcomes.
     fn inside(&self, y: Expr) -> Expr {
         let at = self.at;
         match &self.trials {
@@ -236,8 +240,8 @@ impl Law<'_> {
         }
     }
 
-    /// Returns a polynomial in a², where a = q − p (see the module's head), multiplied by a if `odd` is true. For a
-    /// Poisson distribution a is 1.
+    /// Returns a polynomial in a², multiplied by a if `odd` is true. a = q − p is the difference of the probabilities
+    /// of a trial's two outcomes, and 1 for a Poisson distribution.
     fn in_skew(&self, odd: bool, coefficients: &[f64]) -> Expr {
         let number = |v: f64| Expr::fill(Scalar::Float(v), smallvec![], self.wide, self.at);
         match &self.trials {

@@ -59,12 +59,13 @@ impl Rng {
     /// on the device of [`Device::scope`]; [`Expr::to_device`] moves the result.
     ///
     /// If `lam` is an array, its device computes the draw when the expression is evaluated: in f32, or in f64 for an
-    /// f64 array on the CPU. The draw inverts the distribution function at one uniform number: by the exact
-    /// probabilities for the results 0, 1 and 2, and by an expansion of the quantile for larger results (after Giles,
-    /// "Algorithm 955", ACM TOMS 42, 2016). The cost is the same for all means. The absolute error of each probability
-    /// is less than 10^-5. In f32, the mean is rounded to f32, and numbers with a probability below 2^-32 are not
-    /// drawn. The result is −1 if the mean is NaN, negative or above 2^62. On a GPU, a result may differ by 1 if the
-    /// quantile is close to an integer. This happens to about √`lam` of 10^6 results.
+    /// f64 array on the CPU. The draw inverts the distribution function at one uniform number (after Giles, "Algorithm
+    /// 955", ACM TOMS 42, 2016). The cost is the same for all means. The result is −1 if the mean is NaN, negative or
+    /// above 2^62.
+    ///
+    /// The absolute error of each probability is less than 10^-5. In f32, the mean is rounded to f32, and numbers with
+    /// a probability below 2^-32 are not drawn. On a GPU, about √`lam` of 10^6 results differ by 1, because the
+    /// quantile is close to an integer.
     ///
     /// ```
     /// use cupric::{DType, Rng, array};
@@ -104,7 +105,8 @@ impl Rng {
     /// Draws from the binomial distribution, as i64: how many of `n` trials succeed, each with probability `p`. `n` and
     /// `p` are numbers, or arrays that broadcast to `shape`. If `n` is an array, it must hold integers.
     ///
-    /// If both are numbers, the draw uses a table, as [`Rng::poisson`] does for a number.
+    /// If both are numbers, the call builds a table of probabilities. Each draw looks up a random number of 64 bits in
+    /// this table.
     ///
     /// If one of them is an array, the draw inverts the distribution function at one uniform number, in f64 if `p` is
     /// an array of f64 and otherwise in f32. With this method, the absolute error of each probability is less than
@@ -251,9 +253,11 @@ impl Rng {
 
     /// Draws `size` different positions in a vector of weights, as i64, one after another. The probability of a
     /// position is its weight divided by the sum of the weights that are left, as in NumPy's
-    /// `choice(replace=False, p=weights)`. Positions of weight 0 are never drawn. For each position, the call draws a
-    /// number e from the exponential distribution with mean 1, and it returns the positions with the smallest quotients
-    /// e / weight (Efraimidis and Spirakis 2006). The call reads the weights to check them.
+    /// `choice(replace=False, p=weights)`. Positions of weight 0 are never drawn.
+    ///
+    /// For each position, the call draws a number e from the exponential distribution with mean 1. It returns the
+    /// positions with the smallest quotients e / weight (Efraimidis and Spirakis 2006). The call reads the weights to
+    /// check them.
     ///
     /// ```
     /// use cupric::{Rng, array};
@@ -323,7 +327,7 @@ impl Rng {
         };
         let device = drawn.0.device;
         let fill = |v: i128, n: usize| Expr::fill_on(device, Scalar::Int(v), smallvec![n], DType::I64, at);
-        // row r of `drawn` belongs to the k counts that begin at r · k, because the vectors of counts are contiguous
+        // the k counts of row r of `drawn` begin at r · k; `places` are the positions of the counts to increment
         let places = (drawn + arange(0, rows * k, k.max(1), DType::I64).expand_dims(1)).reshape([rows * n]);
         let counts = fill(0, cells).index_add(0, places, fill(1, rows * n));
         counts.reshape(&out[..])
@@ -377,8 +381,8 @@ fn read(op: &'static str, weights: &Expr, at: Loc) -> Result<(Vec<f64>, Device)>
 }
 
 /// Returns the first of several consecutive integers around `mode`, and the weights of these integers. The weight of
-/// `mode` is 1. The integers extend in both directions as long as their weights are at least 2^-80, from 0 up to
-/// `last`. `ratio(k)` is the weight of k + 1 divided by the weight of k.
+/// `mode` is 1. The integers are between 0 and `last`, and their weights are at least 2^-80. `ratio(k)` is the weight
+/// of k + 1 divided by the weight of k.
 fn around(mode: f64, last: f64, ratio: impl Fn(f64) -> f64) -> (f64, Vec<f64>) {
     const LEAST: f64 = 1.0 / (1u128 << 80) as f64;
     let mut weights = vec![];
@@ -402,8 +406,8 @@ fn around(mode: f64, last: f64, ratio: impl Fn(f64) -> f64) -> (f64, Vec<f64>) {
     (first, weights)
 }
 
-/// Draws integers: `weights[i]` is the weight of the integer `first` + i. The table is on the CPU, or on the device of
-/// [`Device::scope`].
+/// Draws integers from a table of weights: the integer `first` + i has the weight `weights[i]`. The table is on the
+/// CPU, or on the device of [`Device::scope`].
 fn from_table(op: &'static str, first: f64, weights: &[f64], word: super::Words, at: Loc) -> Result<Expr> {
     let positions = Table::new(op, weights, &Device::of(0), at)?.positions(word(0), word(1), at);
     let first = Expr::fill(Scalar::Int(first as i128), smallvec![], DType::I64, at);

@@ -13,10 +13,9 @@ use crate::ops::functions::stack_at;
 use crate::ops::random::{Rng, drawn_shape, is_float, normal_of};
 use std::panic::Location;
 
-/// Gamma distributions, and distributions derived from them. Each number is chosen from several tries; a try computes a
-/// candidate and accepts or rejects it. A draw uses one stream of random words for each try (two for f64), and one more
-/// for a shape parameter below 1. The number of tries depends on the shape parameter and is at most 15. All tries are
-/// computed, so that the computation does not depend on the data, and an accepted candidate becomes the result.
+/// Gamma distributions, and distributions derived from them. For each number, a draw computes up to 15 candidates,
+/// depending on the shape parameter, and returns one that the rejection test accepts. Each candidate takes one stream
+/// of random words (two for f64). A shape parameter below 1 takes one more.
 ///
 /// # Errors
 /// The expressions carry [`ErrorKind::Argument`](crate::ErrorKind) unless shape parameters are positive and finite and
@@ -159,16 +158,15 @@ impl Rng {
         Some(times(e, -1.0 / a, at))
     }
 
-    /// Draws a gamma number of shape `a`, or of shape a + 1 if `a` is below 1. The result is d·v for an accepted v =
-    /// (1 + y)³, where y = c·x for a normal number x. A try is accepted if log(u) < x²/2 + d·(1 − v + log v). The
-    /// expression in parentheses is computed from y, because its direct form cancels, and a large d would multiply the
-    /// error.
+    /// Draws a gamma number of shape `a`, or of shape a + 1 if `a` is below 1. The result is d·v with v = (1 + y)³,
+    /// where y = c·x for a normal number x. This v is accepted if log(u) < x²/2 + d·(1 − v + log v) for a uniform
+    /// number u. The expression in parentheses is computed from y, because its direct form cancels.
     fn gamma_of_large(&mut self, a: f64, shape: &Shape, wide: DType, at: Loc) -> Expr {
         let a = if a < 1.0 { a + 1.0 } else { a };
         let d = a - 1.0 / 3.0;
         let c = 1.0 / (9.0 * d).sqrt();
-        // the probability that no try is accepted is below 2^-64; any accepted try can be the result, because tries are
-        // independent
+        // Each pass of this loop makes one try. The probability that no try is accepted is below 2^-64. Any accepted
+        // try can be the result, because tries are independent.
         let mut v: Option<Expr> = None;
         for _ in 0..tries(a) {
             let stream = self.take_stream();
@@ -176,7 +174,7 @@ impl Rng {
             let y = times(&x, c, at);
             let root = add(&y, 1.0, at);
             let cube = times(times(&root, &root, at), &root, at);
-            // in f64 the normal number uses all words of a stream
+            // in f64 the normal number uses all words of its stream, so u takes another stream
             let (stream, first) = if wide == DType::F64 { (self.take_stream(), 0) } else { (stream, 2) };
             let u = inside(&|k| stream.word(k, shape, at), first, wide, at);
             // `bend` is 3·(log(1 + y) − y − y²) − y³; where 1 + y is negative it is NaN, and the try is rejected

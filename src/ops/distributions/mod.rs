@@ -39,8 +39,8 @@ fn words_of(wide: DType) -> u8 {
 }
 
 /// Computes a uniform number in (0, 1) from the word with index `first` (for f64, from this word and the next). The
-/// numbers are odd multiples of 2^-24, or of 2^-53 for f64. So 0 and 1 are never drawn, no logarithm is infinite, and 1
-/// − u has exactly the same distribution as the number u.
+/// result is an odd multiple of 2^-24, or of 2^-53 for f64. So 0 and 1 are never drawn, logarithms are finite, and for
+/// a result u, 1 − u has exactly the same distribution.
 fn inside(word: Words, first: u8, wide: DType, at: Loc) -> Expr {
     let shifted = |e: Expr, by: u32| binary(&logic::bitwise_right_shift, e, word_constant(by, at), at);
     let odd = |e: Expr| binary(&logic::bitwise_or, e, word_constant(1, at), at);
@@ -52,8 +52,8 @@ fn inside(word: Words, first: u8, wide: DType, at: Loc) -> Expr {
     times(cast(odd(shifted(word(first), 8)), wide, at), 2f64.powi(-24), at)
 }
 
-/// Computes a uniform number in (0, 1) whose small values are spaced as closely as the dtype allows. For f32 it is (w +
-/// 1/2) · 2^-32 for the word w, but at most 1 − 2^-24. For f64 it is the result of [`inside`].
+/// Computes a uniform number in (0, 1) whose small values are spaced as closely as the dtype allows. For f32 the result
+/// is (w + 1/2) · 2^-32 for the word w, but at most 1 − 2^-24. For f64 it is the result of [`inside`].
 fn fine(word: Words, first: u8, wide: DType, at: Loc) -> Expr {
     if wide == DType::F64 {
         return inside(word, first, wide, at);
@@ -63,8 +63,7 @@ fn fine(word: Words, first: u8, wide: DType, at: Loc) -> Expr {
 }
 
 /// Draws from the exponential distribution with mean 1: −log(1 − v) for a uniform v in (0, 1). The result is never 0 or
-/// infinite. Small results are spaced as closely as small v, because other distributions compute their extreme values
-/// from them.
+/// infinite. Small results are spaced as closely as small v.
 fn unit_exponential(word: Words, first: u8, wide: DType, at: Loc) -> Expr {
     let v = fine(word, first, wide, at);
     let log = unary(&float::log1p, unary(&arithmetic::negative, v, at), at);

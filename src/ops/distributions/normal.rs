@@ -20,12 +20,9 @@ impl Rng {
     /// infinite. For another mean and standard deviation, draw between `(low - mean) / deviation` and
     /// `(high - mean) / deviation`, and compute `x * deviation + mean`.
     ///
-    /// The draw inverts the normal distribution function Φ at a uniform number p between Φ(`low`) and Φ(`high`). Where
-    /// Φ(x) is near 1, the draw uses Φ(−x) = 1 − Φ(x) instead, because small probabilities lose fewer digits. If
-    /// neither bound is above −5, the draw solves log Φ(x) = log p by at most three steps of Newton's method (four for
-    /// f64). The unknown of the method is the distance of x from `high`. If neither bound is below 5, the draw is made
-    /// in this way between −`high` and −`low`, and its sign is changed. So the draw is as exact far from 0 as it is
-    /// near 0. The result lies within the bounds.
+    /// The draw inverts the normal distribution function Φ at a uniform number. If both bounds are at most −5, or both
+    /// are at least 5, it solves log Φ(x) = log p by at most three steps of Newton's method (four for f64). So numbers
+    /// far from 0 are as exact as numbers near 0. The result lies within the bounds.
     ///
     /// ```
     /// use cupric::{DType, INF, Rng};
@@ -65,10 +62,12 @@ impl Rng {
     }
 
     /// Draws vectors from a normal distribution with a mean of shape `[k]` and a covariance matrix of shape `[k, k]`.
-    /// The result has the shape `shape` with an additional last axis of length k. It is `mean + z · Lᵀ`, where z is
-    /// drawn from the standard normal distribution and L·Lᵀ is the covariance. Its dtype is the float type to which the
-    /// mean and the covariance promote. The call reads the covariance and computes L in f64 by Cholesky's method. The
-    /// numbers z are drawn when the result is evaluated, on the device of the mean and the covariance.
+    /// The result has the shape `shape` with an additional last axis of length k. Its dtype is the float type to which
+    /// the mean and the covariance promote.
+    ///
+    /// The result is `mean + z · Lᵀ`, where z is drawn from the standard normal distribution and L·Lᵀ is the
+    /// covariance. The call reads the covariance and computes L in f64 by Cholesky's method. The numbers z are drawn
+    /// when the result is evaluated, on the device of the mean and the covariance.
     ///
     /// ```
     /// use cupric::{Rng, array};
@@ -136,7 +135,7 @@ impl Rng {
         self.by_factor(OP, made, shape, at)
     }
 
-    /// Draws normal vectors. `of` has the mean and a factor L of the covariance L·Lᵀ, or an error.
+    /// Draws normal vectors. `of` is the mean and a factor L of the covariance L·Lᵀ, or an error.
     fn by_factor(&mut self, op: &'static str, of: Result<(Expr, Expr)>, shape: impl IntoShape, at: Loc) -> Expr {
         let made = || -> Result<(Expr, Expr, Shape, DType)> {
             let (mean, factor) = of?;
@@ -162,7 +161,7 @@ impl Rng {
     }
 }
 
-/// Returns the length of a vector that has at least one element.
+/// Returns the length of `mean`. Returns an error unless `mean` is a vector of at least one element.
 fn vector_length(op: &'static str, mean: &Expr, at: Loc) -> Result<usize> {
     match mean.0.shape[..] {
         [k] if k > 0 => Ok(k),
@@ -190,7 +189,7 @@ fn cholesky(op: &'static str, a: Vec<f64>, k: usize, dtype: DType, at: Loc) -> R
     if !a.iter().all(|x| x.is_finite()) {
         return refused("has an element that is infinite or NaN");
     }
-    // `unit` is the unit roundoff of the type, and `slack` is a bound of the error of a sum of k rounded products
+    // `unit` is the unit roundoff of `dtype`, and `slack` is a bound of the error of a sum of k rounded products
     let bits = [(DType::F64, 53), (DType::F16, 11), (DType::BF16, 8)];
     let unit = 2f64.powi(-bits.iter().find(|(d, _)| *d == dtype).map_or(24, |(_, bits)| *bits));
     let largest = (0..k).fold(0.0f64, |m, i| m.max(a[i * k + i]));
@@ -212,7 +211,8 @@ fn cholesky(op: &'static str, a: Vec<f64>, k: usize, dtype: DType, at: Loc) -> R
             let rest = a[i * k + j] - dot(&l, i);
             match pivot > slack {
                 true => l[i * k + j] = rest / root,
-                // in a positive semidefinite matrix, |rest| is at most the square root of the product of both pivots
+                // in a positive semidefinite matrix, `rest` is at most the square root of the product of both pivots in
+                // magnitude
                 false if rest.abs() > slack + (slack * largest).sqrt() => {
                     return refused("is not positive semidefinite");
                 }
@@ -261,11 +261,10 @@ fn below_zero(word: Words, low: f64, high: f64, wide: DType, at: Loc) -> Expr {
     tail(u, low, high, wide, at)
 }
 
-/// Draws between the bounds `low` and `high`, where `high` is far below 0. With h = −`high`, the probability of being
-/// below `high` − δ, given that the number is below `high`, is exp(−δ·(δ/2 + h)) · erfcx((h + δ)/√2) / erfcx(h/√2).
-/// Newton's method finds the δ for which the logarithm of this probability is −t, where t is an exponential number that
-/// is limited so that the result is not below `low`. No step loses digits by cancellation. The first guess, which
-/// leaves out the quotient of both erfcx, has an error of the order 1/h².
+/// Draws between the bounds `low` and `high`, where `high` is far below 0, by Newton's method for δ = `high` − x. With
+/// h = −`high`, a number below `high` is also below `high` − δ with the probability exp(−δ·(δ/2 + h)) · erfcx((h +
+/// δ)/√2) / erfcx(h/√2). The method finds the δ at which this probability is e^−t, for an exponential number t that
+/// keeps the result above `low`. The first guess leaves out both erfcx; its error is of the order 1/h².
 fn tail(u: Expr, low: f64, high: f64, wide: DType, at: Loc) -> Expr {
     let h = -high;
     let at_h = double::erfcx(h * FRAC_1_SQRT_2);
@@ -292,7 +291,7 @@ fn tail(u: Expr, low: f64, high: f64, wide: DType, at: Loc) -> Expr {
         let log = unary(&float::log, times(&scaled, 1.0 / at_h, at), at);
         let square = times(&delta, add(times(&delta, 0.5, at), h, at), at);
         let over = binary(&arithmetic::subtract, binary(&arithmetic::subtract, square, log, at), &t, at);
-        // the derivative of the equation with respect to δ is √(2/π) / erfcx((h + δ)/√2)
+        // the derivative of Newton's equation with respect to δ is √(2/π) / erfcx((h + δ)/√2)
         let step = times(times(over, scaled, at), (std::f64::consts::FRAC_PI_2).sqrt(), at);
         delta = binary(&arithmetic::subtract, delta, step, at);
     }

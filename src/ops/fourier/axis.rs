@@ -11,13 +11,13 @@ use crate::graph::ufunc::{arithmetic, logic, special};
 use crate::ops::create::iota;
 use smallvec::smallvec;
 
-/// The minimum number of elements in the axes after the transformed axis, if that axis is to stay where it is. These
-/// elements are neighbours in memory, one for each SIMD lane. If there are fewer, lanes would be unused, so the
-/// transformed axis is moved to the end first.
+/// If the axes after the transformed axis hold fewer elements than this, the transformed axis is moved to the end
+/// first. The elements of those axes are neighbours in memory, one for each SIMD lane, so fewer would leave lanes
+/// unused.
 const NEIGHBOURS: usize = 16;
 
-/// The longest axis that is transformed where it is, if it is not the last one. A longer axis is moved to the end
-/// first, which limits the memory of a CPU task: the task holds the sequences of all its SIMD lanes.
+/// The longest axis that is transformed in its place if it is not the last axis. A longer one is moved to the end
+/// first, because a CPU task holds a sequence of this length for each SIMD lane.
 const LONGEST: usize = 1 << 14;
 
 /// Returns the Fourier transform of complex numbers along an axis. Both the input and the result are pairs of real and

@@ -31,8 +31,8 @@ pub fn fftfreq(n: usize, d: f64, dtype: DType) -> Expr {
 }
 
 /// Returns the frequencies that belong to the results of [`rfft`](super::rfft) for `n` real samples at distance `d`
-/// from each other: 0, 1, …, ⌊n/2⌋, divided by n·d. The result is an array of ⌊n/2⌋ + 1 elements. The unit and the
-/// errors are the same as for [`fftfreq`].
+/// from each other: 0, 1, …, ⌊n/2⌋, divided by n·d. The unit is cycles per unit of `d`. The result is an array of ⌊n/2⌋
+/// + 1 elements. It carries the same errors as [`fftfreq`].
 ///
 /// ```
 /// use cupric::{DType, fft};

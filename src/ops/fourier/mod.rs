@@ -243,8 +243,8 @@ fn finish(parts: Result<[Expr; 2]>, call: Call) -> Complex {
     Complex::pair(call.op, re, im, call.at)
 }
 
-/// Implements [`rfft`], [`rfftn`] and [`ihfft`]: returns the [`half_spectrum`] of real numbers along the axes of
-/// `options`.
+/// Implements [`rfft`], [`rfftn`] and [`ihfft`]: transforms real numbers along the axes of `options`, and returns the
+/// first half of the results along the last axis (see [`half_spectrum`]).
 fn from_real(op: &'static str, x: Expr, options: Options, one: bool, scale: Scale, at: Loc) -> Complex {
     let call = Call { op, at };
     let build = || half_spectrum(&x, along(&options, x.checked()?.shape.len(), one, call)?, scale, call);
@@ -267,8 +267,8 @@ fn half_spectrum(x: &Expr, mut axes: Along, scale: Scale, call: Call) -> Result<
     Ok(parts)
 }
 
-/// Implements [`irfft`], [`irfftn`] and [`hfft`]: transforms complex numbers back to real numbers. The complex numbers
-/// are laid out like the result of [`from_real`].
+/// Implements [`irfft`], [`irfftn`] and [`hfft`]: transforms complex numbers back to real numbers. Along the last of
+/// the named axes, the input holds only the first half of a transform, like the result of [`rfft`].
 fn to_real(op: &'static str, x: Parts, options: Options, one: bool, scale: Scale, at: Loc) -> Expr {
     let call = Call { op, at };
     carry(at, || {
@@ -278,9 +278,9 @@ fn to_real(op: &'static str, x: Parts, options: Options, one: bool, scale: Scale
     })
 }
 
-/// Returns the real numbers whose transform is `parts`. `parts` is laid out like the result of [`half_spectrum`]. If
-/// `parts` has m numbers along the last axis in `axes`, and no length is set for this axis, the result has 2·(m − 1)
-/// numbers along it.
+/// Returns the real numbers whose transform is `parts`. Along the last axis in `axes`, `parts` holds only the first
+/// half of the transform, as [`half_spectrum`] returns it. If this half has m numbers, and no length is set for the
+/// axis, the result has 2·(m − 1) numbers along it.
 fn of_half_spectrum(mut parts: [Expr; 2], mut axes: Along, scale: Scale, call: Call) -> Result<Expr> {
     let (last, n) = axes.pop().unwrap_or_default();
     for (axis, n) in axes {
@@ -425,8 +425,8 @@ pub fn rfftn(x: impl Operand, options: impl Into<Options>) -> Complex {
     from_real("rfftn", operand(x, at), options, false, scale, at)
 }
 
-/// Returns the inverse of [`rfftn`], as real numbers. [`irfft`] explains the length of the last of the named axes, and
-/// the errors.
+/// Returns the inverse of [`rfftn`], as real numbers. For m given numbers along the last of the named axes, the result
+/// has 2·(m − 1) numbers, unless [`Options::lengths`] sets another length. The errors are the same as for [`irfft`].
 #[doc(alias("irfft2"))]
 #[track_caller]
 pub fn irfftn(x: impl ComplexOperand, options: impl Into<Options>) -> Expr {
@@ -456,8 +456,9 @@ pub fn hfft(x: impl ComplexOperand, options: impl Into<Options>) -> Expr {
     to_real("hfft", conjugates, options, true, scale, at)
 }
 
-/// Returns the inverse of [`hfft`]: the first half of a Hermitian sequence. It is the conjugate of [`rfft`] of the
-/// input, but multiplied by the factor of an inverse transform instead of a forward one (see [`Norm`]).
+/// Returns the inverse of [`hfft`]: the first half of the Hermitian sequence whose transform is the input. The result
+/// is the conjugate of [`rfft`] of the input, but multiplied by the factor of an inverse transform instead of a forward
+/// one (see [`Norm`]).
 #[track_caller]
 pub fn ihfft(x: impl Operand, options: impl Into<Options>) -> Complex {
     let (at, options) = (Location::caller(), options.into());

@@ -111,7 +111,7 @@ pub fn dct(x: impl Operand, options: impl Into<Options>) -> Expr {
     let (call, x) = (Call { op: "dct", at }, operand(x, at));
     carry(at, || {
         let (x, axis, n) = one_axis(&x, &options, call)?;
-        // the elements at even positions, then the elements at odd positions in reverse order
+        // x becomes its elements at even positions, followed by its elements at odd positions in reverse order
         let odd = view(call.op, &strided(&x, axis, 1, 2, call), at, |shape| Ok(View::flip(shape, &[axis])));
         let x = join(call.op, vec![strided(&x, axis, 0, 2, call), odd], axis as isize, at);
         let zeros = Expr::fill_on(x.0.device, Scalar::Float(0.0), x.0.shape.clone(), x.0.dtype, at);

@@ -10,11 +10,9 @@ impl Expr {
     /// Counts how often each of the values `0..length` occurs in an integer array of any shape. Returns `length` counts
     /// as i64.
     ///
-    /// A value outside `0..length` is an error, whose message contains the value. As for [`Expr::take`], an evaluation
-    /// on the CPU and every write return the error immediately; after an evaluation on a GPU, the next read or
-    /// `synchronize` returns it. To count such values in the first and last bins, call [`Expr::clip`] first. NumPy and
-    /// CuPy derive the length from the largest value. Here the caller passes the length, because shapes must be known
-    /// before anything runs.
+    /// A value outside `0..length` is an error, whose message contains the value; it is reported as in [`Expr::take`].
+    /// To count such values in the first and last bins, call [`Expr::clip`] first. NumPy and CuPy derive the length
+    /// from the largest value. Here the caller passes the length, because shapes must be known before anything runs.
     ///
     /// ```
     /// use cupric::array;

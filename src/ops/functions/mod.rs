@@ -131,10 +131,9 @@ pub fn select(condition: impl Operand, a: impl Operand, b: impl Operand) -> Expr
     ufunc(&logic::SELECT, smallvec![condition.into_arg(), a.into_arg(), b.into_arg()], at)
 }
 
-/// A trait that no type implements. As a bound, it marks the number types `N` that cannot be the left operand of an
-/// operator, and the compiler prints the message below for them. Of the primitive types, only one float type (f64) and
-/// one integer type (i64) have operators without this bound, because otherwise the compiler could not infer the type of
-/// `2.0` in `(2.0 - &x).exp()`. Type inference skips an impl whose bound does not hold.
+/// A trait that no type implements. As the bound of an operator, it excludes the number type `N` as the left operand,
+/// and the compiler prints the message below. Of the primitive float and integer types, only f64 and i64 have operators
+/// without this bound. If more had them, the compiler could not infer the type of `2.0` in `(2.0 - &x).exp()`.
 #[doc(hidden)]
 #[diagnostic::on_unimplemented(
     message = "a number of type `{N}` cannot be the left operand of an operator with an array",
@@ -238,10 +237,11 @@ impl Expr {
     }
 
     /// Returns the matrix product, like NumPy's `matmul`: a 1-D first operand is a row, a 1-D second operand is a
-    /// column, and the axes before the last two are batch axes, which broadcast. The result has the promoted dtype, in
-    /// which integers wrap. For a wider result of narrow integers, convert one operand first:
-    /// `a.astype(DType::I32).matmul(b)`. The expression carries [`ErrorKind::Shape`] if the shapes do not fit, or if an
-    /// operand is 0-d.
+    /// column, and the axes before the last two are batch axes, which broadcast. The expression carries
+    /// [`ErrorKind::Shape`] if the shapes do not fit, or if an operand is 0-d.
+    ///
+    /// The result has the promoted dtype, in which integers wrap. For a wider result of narrow integers, convert one
+    /// operand first: `a.astype(DType::I32).matmul(b)`.
     ///
     /// ```
     /// let a = cupric::array![[1., 2.], [3., 4.]];
@@ -288,9 +288,9 @@ pub(crate) fn matmul_at(op: &'static str, a: &Expr, b: &Expr, at: Loc) -> Expr {
         shape.push(m);
         shape.push(n);
         layout::size_of_shape(&shape).map_err(|f| f.at(op, at))?;
-        // Products of narrow integers are summed in i32, which is modulo 2^32. The cast reduces the sum modulo 2^bits
-        // of the dtype, so the result is the same as if the dtype itself had been used. For bools the i32 sum counts
-        // the true products, and the cast tests whether the count is not 0.
+        // Products of narrow integers are summed in i32. The cast reduces the sum modulo 2^bits of the dtype, so the
+        // result is the same as a sum in the dtype itself. For bools the i32 sum counts the true products, and the cast
+        // tests whether the count is not 0.
         let product = cast(Expr::node(NodeOp::Matmul, smallvec![x, y], shape, dtype.dot(), device, at), dtype, at);
         let mut gone: SmallVec<[usize; 2]> = smallvec![];
         if a.0.shape.len() == 1 {

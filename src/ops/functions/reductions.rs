@@ -49,8 +49,7 @@ pub(crate) fn sum_at(e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
 }
 
 /// Returns the dtype in which `count` elements of a dtype are summed. A float dtype is kept. Integers and bool use 32
-/// bits if 32 bits can hold every possible sum, and 64 bits otherwise. 32 bits are preferred because a SIMD vector
-/// holds twice as many 32-bit lanes, and because a GPU may have to emulate 64-bit integers by pairs of 32-bit words.
+/// bits if 32 bits can hold every possible sum, because SIMD vectors and GPUs add these faster, and 64 bits otherwise.
 pub(super) fn summed_in(dtype: DType, count: usize) -> DType {
     let (least, most) = dtype.integer_range();
     let total = most.max(-least).saturating_mul(count as i128);
@@ -111,7 +110,7 @@ fn exact_sum(op: &'static str, e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
     ufunc(&logic::SELECT, smallvec![fits.into_arg(), cast(whole, DType::F32, at).into_arg(), long.into_arg()], at)
 }
 
-/// Builds the mean, in the dtype that [`wide`] chooses.
+/// Builds the mean, in f64 for an f64 operand and in f32 for any other.
 pub(crate) fn mean_at(op: &'static str, e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
     let x = wide(e, at);
     let sum = reduce(op, Fold::of(&arithmetic::add), &x, &gone(axes), at);
@@ -154,9 +153,8 @@ fn variance_or_std(op: &'static str, e: &Expr, axes: &AxesArg, correction: f64, 
     expanded(narrow(out, e, at), e, axes, at)
 }
 
-/// Returns the square root of a sum of squares. Where the root is 0, its derivative is 0, like the derivative of a
-/// constant. The derivative of `sqrt` would be infinite there, and NaN after the multiplication by the derivatives of
-/// the squares.
+/// Returns the square root of a sum of squares. Where the root is 0, its derivative is 0, because the derivative of
+/// `sqrt` would be infinite there.
 pub(crate) fn root_or_zero(squares: Expr, at: Loc) -> Expr {
     let root = unary(&float::sqrt, &squares, at);
     if root.error().is_some() {

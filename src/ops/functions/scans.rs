@@ -40,7 +40,7 @@ impl Expr {
 
     /// Returns the cumulative product along an axis: the result at each position is the product of the elements up to
     /// and including that position. The axis may be wrapped in `reverse`, `exclusive` or `include_initial`, as for
-    /// [`Expr::cumulative_sum`]. The dtypes are as in [`Expr::prod`].
+    /// [`Expr::cumulative_sum`]. Signed integers and bool become i64, unsigned integers u64, and float dtypes are kept.
     ///
     /// ```
     /// use cupric::{array, exclusive};

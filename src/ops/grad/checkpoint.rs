@@ -1,11 +1,10 @@
 //! [`checkpoint`]: builds an expression whose derivative repeats the computation, so that the intermediate results need
 //! not be kept in memory.
 //!
-//! The derivative is first built like the derivative of any other expression. It refers to nodes of the first
-//! computation. Then those nodes, and the nodes computed from them, are replaced by copies. The copies carry a number
-//! (`Order::repetition`), so that the planner does not merge them with the first computation. They also name the
-//! cotangent (the derivative with respect to the result) in `Order::after`. So they are computed after the cotangent,
-//! and not long before they are used.
+//! The derivative is first built like any other, and refers to nodes of the first computation. Those nodes, and the
+//! nodes computed from them, are then replaced by copies. A number in the copies (`Order::repetition`) keeps the
+//! planner from merging them with the first computation. The copies also name the cotangent, the derivative with
+//! respect to the result, in `Order::after`, so that they are computed after it and not long before they are used.
 
 use super::reverse::above;
 use crate::base::error::{Loc, Result};
@@ -23,7 +22,9 @@ use std::sync::Arc;
 /// `build` may read any arrays and expressions, such as inputs and parameters. The arrays and expressions that `build`
 /// did not make are the operands of the checkpoint: they stay in memory, and derivatives with respect to them are
 /// available. Random numbers are drawn again from the same seed, so a [`dropout`](Expr::dropout) inside has the same
-/// mask. Checkpoints may be nested, and differentiated any number of times. In f32 and f64 the value and the first
+/// mask.
+///
+/// Checkpoints may be nested, and differentiated any number of times. In f32 and f64 the value and the first
 /// derivatives have the same bits as without the checkpoint. In f16 and bf16, and in higher derivatives, a result may
 /// be rounded in other places.
 ///
@@ -122,9 +123,9 @@ fn derivatives(inside: Arc<Inside>) -> Back {
     })
 }
 
-/// Returns a copy of a node. The copy belongs to the group `number`. The planner computes the nodes of a group together
-/// (`Order::groups`). If the node is a view, a copy of its operand becomes the member of the group instead, because
-/// later views of this view read that operand directly.
+/// Returns a copy of a node that belongs to the group `number`. The planner computes the nodes of a group together
+/// (`Order::groups`). For a view, its operand is copied into the group, because later views of this view read that
+/// operand.
 fn grouped(e: Expr, number: u64) -> Expr {
     if let Some(shown) = below(&e).filter(|shown| !shown.0.args.is_empty()) {
         let args = [grouped(shown.clone(), number)].into_iter().collect();
@@ -147,10 +148,9 @@ struct Repetition {
 }
 
 impl Repetition {
-    /// Returns the expressions of `list`, in which copies replace the nodes of the first computation. An expression
-    /// that reads none of these nodes is returned unchanged. A node with a derivative rule gets a new rule, which makes
-    /// the same replacement in the derivatives that the old rule returns. The copies are computed after the cotangent
-    /// `g`.
+    /// Returns the expressions of `list` with copies in place of the nodes of the first computation. A derivative rule
+    /// of a node is replaced by a rule that makes the same replacement in its derivatives. The copies are computed
+    /// after the cotangent `g`.
     fn replaced(self: &Arc<Self>, list: &[Expr], g: &Expr) -> Vec<Expr> {
         let cotangents = [&self.cotangent, g].into_iter().flat_map(|e| std::iter::successors(Some(e), |e| below(e)));
         let ends = self.inside.outside.iter().chain(cotangents);
@@ -176,7 +176,7 @@ impl Repetition {
     }
 
     /// Returns the copy that replaces a node, or the node itself if no copy is needed. `known` contains the
-    /// replacements of its operands.
+    /// replacements of the node's operands.
     fn copy(self: &Arc<Self>, e: &Expr, g: &Expr, known: &HashMap<*const Node, Expr>) -> Expr {
         let replaced = |a: &Expr| known.get(&Shared::as_ptr(&a.0)).unwrap_or(a).clone();
         let is_same = |a: &Expr| Shared::ptr_eq(&a.0, &replaced(a).0);
@@ -209,15 +209,15 @@ impl Repetition {
     }
 }
 
-/// Returns the repetition number of the copy of a node. `inner` is the number that the node itself has because it is
-/// already a copy, or 0. The result depends only on these two numbers, so copies that are made of the same nodes at
-/// different times have the same number.
+/// Returns the repetition number of the copy of a node. `inner` is the node's own repetition number, which is 0 unless
+/// the node is itself a copy. The result depends only on these two numbers, so copies of the same nodes that are made
+/// at different times have the same number.
 fn mixed(number: u64, inner: u64) -> u64 {
     if inner == 0 { number } else { (number ^ inner.rotate_left(32)).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1 << 63 }
 }
 
 /// Returns the operand of a view, or `None` for a node that is not a view. A view of a view is built as a view of the
-/// first view's operand, so for a view of a view the function returns that operand, and not the first view.
+/// first view's operand, so the result for it is this operand.
 fn below(e: &Expr) -> Option<&Expr> {
     e.0.args.first().filter(|_| e.0.rule.is_none() && matches!(e.0.op, NodeOp::View(_) | NodeOp::Reshape))
 }

@@ -50,8 +50,7 @@ pub(super) fn product(a: Expr, b: Expr, at: Loc) -> Expr {
 }
 
 /// Builds the call of a ufunc. If all arguments are known numbers, the result is computed at once. A multiplication by
-/// 1 is left out, because it is frequent: the derivative of a loss with respect to itself is 1. An exponent of 1,
-/// which occurs in the derivative of x², is left out too.
+/// 1 and an exponent of 1 are left out.
 fn call(row: &'static Ufunc, args: SmallVec<[Arg; 3]>, dtype: DType, at: Loc) -> Arg {
     if let Some(known) = known(row, &args, dtype, at) {
         return known;

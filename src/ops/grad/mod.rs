@@ -34,8 +34,9 @@ use std::panic::Location;
 ///
 /// `y` is a 0-d float, such as a loss. An operand is a float array that `y` reads, or an expression from which `y` is
 /// computed. A view of an array counts as a part of the array: if `y` reads `w.t()` or `w.slice(..)`, it still has a
-/// derivative with respect to `w`. If an operand occurs twice in the list, its derivative is returned twice. The
-/// results are ordinary expressions. Evaluate them together with `y` by [`eval_all`](crate::eval_all), so that they
+/// derivative with respect to `w`. If an operand occurs twice in the list, its derivative is returned twice.
+///
+/// The results are ordinary expressions. Evaluate them together with `y` by [`eval_all`](crate::eval_all), so that they
 /// share kernels with it, or differentiate them again.
 ///
 /// ```
@@ -50,11 +51,16 @@ use std::panic::Location;
 /// ```
 ///
 /// # Values at special points
-/// At points where a function has no derivative, the result is defined as follows. The derivatives of `abs` and `relu`
-/// at 0 are 0. Equal operands of `maximum` get half of the derivative each, and equal largest elements get equal shares
-/// of the derivative of `max`. The derivatives of `std`, the Euclidean norms and `hypot` are 0 where the value is 0.
-/// The derivatives of rounding functions and comparisons are 0 everywhere. In `select`, the branch that was not taken
-/// adds no NaN through elementwise functions: the derivative of `select(x.greater(0.0), x.sqrt(), 0.0)` at 0 is 0.
+/// At points where a function has no derivative, the result is defined as follows:
+///
+/// * The derivatives of `abs` and `relu` at 0 are 0.
+/// * Equal operands of `maximum` get half of the derivative each, and equal largest elements get equal shares of the
+///   derivative of `max`.
+/// * The derivatives of `std`, the Euclidean norms and `hypot` are 0 where the value is 0.
+/// * The derivatives of rounding functions and comparisons are 0 everywhere.
+/// * In `select`, the branch that was not taken adds no NaN through elementwise functions: the derivative of
+///   `select(x.greater(0.0), x.sqrt(), 0.0)` at 0 is 0.
+///
 /// Positions (as in `take`) are checked only where the value is computed. If a derivative is evaluated without the
 /// value, a position that is out of range is replaced by the nearest valid one.
 ///
@@ -145,8 +151,8 @@ pub fn vjp<const N: usize>(y: &Expr, cotangent: impl Operand, of: [&Expr; N]) ->
 /// Returns the product of the Jacobians of `y` with tangents: how much `y` changes, to first order, if each operand
 /// changes by its tangent. The tangents broadcast to the shapes of the operands; the result has the shape of `y`.
 ///
-/// It is computed by two backward walks: the first builds [`vjp`] with a placeholder as the cotangent, and the second
-/// differentiates that expression, which is linear in the cotangent.
+/// The result is computed by two backward walks: the first builds [`vjp`] with a placeholder as the cotangent, and the
+/// second differentiates that expression, which is linear in the cotangent.
 ///
 /// ```
 /// use cupric::{array, jvp};
@@ -165,8 +171,8 @@ pub fn jvp<const N: usize>(y: &Expr, of: [&Expr; N], tangents: [impl Operand; N]
     carry(at, || {
         let y = strong(y.clone(), at);
         let n = y.checked()?;
-        // The cast makes a node that is in no other expression, so that the second walk finds it. A fill would not do,
-        // because a view of a fill is another fill, and the walk would not find the first one.
+        // The cast makes a new node that the second walk can find. A view of a plain fill would be another fill, which
+        // has no reference to the first one.
         let zero = Expr::fill_on(n.device, Scalar::Float(0.0), n.shape.clone(), n.dtype, at);
         let cotangent = cast_always(zero, n.dtype, at);
         let back = derivatives("jvp", &y, &of, cotangent.clone(), Unread::Refused, at)?;
@@ -213,9 +219,8 @@ pub fn with_vjp<const N: usize>(
             e.checked()?;
         }
         let y = strong(y.clone(), at);
-        // If `y` is a stored array or a number, a view of it is a new node without operands, which would not have the
-        // rule. So the rule is given to the node of an identity operation (`positive`), whose views have it as their
-        // operand.
+        // A view of a stored array or of a number is a new node without operands, which would not have the rule. So for
+        // such a `y` the rule is given to an identity operation (`positive`), which its views have as their operand.
         let y = match y.checked()?.args.is_empty() {
             true => ufunc(&arithmetic::positive, smallvec![Arg::Expr(y)], at),
             false => y,

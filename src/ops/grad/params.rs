@@ -44,7 +44,7 @@ pub trait Parameters {
     /// Appends the leaves (the parameters) to a list, in the tree's order.
     fn leaves<'a>(&'a self, list: &mut Vec<&'a Expr>);
 
-    /// Builds a tree of the same form. `next` returns its leaves, in the tree's order.
+    /// Builds a tree of the same form. Its leaves are the results of calls of `next`, in the tree's order.
     fn with<U>(&self, next: &mut dyn FnMut() -> U) -> Self::With<U>;
 
     /// Appends a name for each leaf to a list, in the tree's order. `path` is the name of this tree in the outermost

@@ -15,9 +15,9 @@ use std::collections::{HashMap, HashSet};
 /// What happens if the result does not read an operand.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unread {
-    /// The derivative is an error.
+    /// The derivative with respect to this operand is an error.
     Refused,
-    /// The derivative is 0.
+    /// The derivative with respect to this operand is 0.
     Zero,
 }
 
@@ -67,7 +67,7 @@ struct Walk {
     numbers: HashMap<*const Node, usize>,
     /// Nodes at which the walk stops. Derivatives do not pass through them to their operands.
     ends: HashSet<*const Node>,
-    /// For each node: whether a derivative with respect to an operand passes through it.
+    /// For each node in `nodes`: whether a derivative with respect to an operand passes through the node.
     active: Vec<bool>,
     sums: Vec<Sum>,
 }
@@ -168,8 +168,8 @@ impl Walk {
         let (at, of) = (self.at, operands.of);
         let mut found: Vec<Sum> = of.iter().map(|_| Sum::default()).collect();
         let mut is_read: Vec<bool> = of.iter().map(|_| false).collect();
-        // for each node, the indices of the operands to which it is related, and how it is related to each (as a view
-        // or by shared elements)
+        // `relations` lists, for each node, the indices of the operands to which it is related, and the kind of the
+        // relation (a view, or shared elements)
         let mut relations: Vec<Vec<(usize, Relation)>> = vec![];
         for (number, e) in self.nodes.iter().enumerate() {
             let related = operands.related(e);

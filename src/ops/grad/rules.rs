@@ -16,20 +16,20 @@ use smallvec::smallvec;
 const OP: &str = "grad";
 
 /// One step of the backward walk: from the derivative with respect to a node to the derivatives with respect to its
-/// sources.
+/// sources, which are its operands or the operands of its derivative rule.
 pub(super) struct DerivativeStep<'a> {
     /// The name of the operation and the line of the caller, for error messages.
     pub op: &'static str,
     pub at: Loc,
     pub node: &'a Expr,
-    /// Whether the derivative with respect to a source is wanted.
+    /// Whether the derivative with respect to an expression is wanted.
     pub is_active: &'a dyn Fn(&Expr) -> bool,
 }
 
-/// A derivative with respect to a source of a node, or to a part of the source.
+/// A derivative with respect to an operand of a node or of its derivative rule, or to a part of the operand.
 pub(super) enum To {
     Whole(Adjoint),
-    /// A derivative with respect to a view of the source.
+    /// A derivative with respect to a view of the operand.
     Part(Box<View>, Expr),
 }
 
@@ -37,7 +37,7 @@ fn plain(value: Expr) -> To {
     To::Whole(Adjoint { value, mask: None })
 }
 
-/// Derivatives with respect to the sources of a node, each with the index of its source.
+/// Derivatives with respect to the operands of a node or of its derivative rule, each with the index of the operand.
 type Found = Vec<(usize, To)>;
 
 impl DerivativeStep<'_> {
@@ -156,9 +156,8 @@ fn reduction(e: &Expr, fold: Fold, axes: &[usize], x: &Expr, g: &Expr, at: Loc) 
     })
 }
 
-/// Returns, for each element, the product of all other elements along axes. It is the product of the elements before
-/// this element, times the product of the elements after it. Unlike the quotient of the whole product and the element,
-/// this also works if an element is 0.
+/// Returns, for each element, the product of all other elements along axes. It is the product of the elements before it
+/// times the product of the elements after it, so no division by an element, which may be 0, is needed.
 fn all_others(x: &Expr, axes: &[usize], at: Loc) -> Expr {
     let ndim = x.0.shape.len();
     let order: Vec<isize> =

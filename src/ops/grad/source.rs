@@ -45,8 +45,8 @@ impl<'a> OperandSet<'a> {
         operands
     }
 
-    /// Makes a set in which a node is related to an operand only if it is the operand's own node. So views of a stored
-    /// operand are not found.
+    /// Makes a set of the operands `of` in which only an operand's own node is related to the operand. So views of a
+    /// stored operand are not found.
     pub fn exactly(of: &'a [&'a Expr]) -> OperandSet<'a> {
         let mut operands = OperandSet { of, by_node: HashMap::new(), by_array: HashMap::new() };
         for (i, e) in of.iter().enumerate() {
@@ -55,7 +55,8 @@ impl<'a> OperandSet<'a> {
         operands
     }
 
-    /// Returns the index of each operand to which the node is related, with the [`Relation`] between the two.
+    /// Finds the operands of the derivative to which `node` is related. Returns for each its index in `of`, and how
+    /// `node` is related to it.
     pub fn related(&self, node: &Expr) -> Vec<(usize, Relation)> {
         let list = match node.0.stored() {
             Some((buffer, ..)) if !self.by_array.is_empty() => self.by_array.get(&buffer.hash_of_array()),
@@ -99,8 +100,8 @@ pub(super) fn refusal(operand: &Expr) -> Option<&'static str> {
     if n.rule.is_some() {
         return None;
     }
-    // A view node cannot be an operand of a derivative. A further view of this view is built directly as a view of its
-    // operand, so derivatives would not pass through the node.
+    // A view node cannot be an operand of a derivative. A further view of this view is built directly as a view of the
+    // node's operand, so derivatives would not pass through the node.
     if matches!(n.op, NodeOp::View(_) | NodeOp::Reshape) {
         return Some(
             "is a view of an expression, and is not found below further views of it; name the expression that it is a view of, or make the view an expression of its own by `view.positive()`",
@@ -121,8 +122,8 @@ pub(super) fn refusal(operand: &Expr) -> Option<&'static str> {
 /// view.
 fn between(of: Place, is: Place) -> Option<View> {
     let (n, m) = (is.0.len(), of.0.len());
-    // A distance in the buffer is written as a number with mixed radices: the strides of the array `of`, largest first,
-    // are the values of the digits' places, and the digits are indices along its axes.
+    // A distance in the buffer is converted to indices along the axes of `of`, like a number to its digits: each
+    // stride, from the largest to the smallest, divides the remainder that the larger strides leave.
     let long = of.0.iter().enumerate().filter(|(_, n)| **n > 1);
     let mut axes: SmallVec<[usize; 6]> = long.map(|(d, _)| d).collect();
     axes.sort_by_key(|d| std::cmp::Reverse(of.1[*d].unsigned_abs()));
@@ -162,14 +163,14 @@ fn between(of: Place, is: Place) -> Option<View> {
 /// Returns whether two arrays in one buffer certainly have no element in common.
 fn are_disjoint(a: Place, b: Place) -> bool {
     let span = |p: Place| layout::span_of(p.0, p.1).map(|(low, high)| (low + p.2 as isize, high + p.2 as isize));
-    // a span is the range of offsets of an array; an empty array has none
+    // a span is the first and the last offset in the buffer that an array uses; an empty array has none
     let (Some((low_a, high_a)), Some((low_b, high_b))) = (span(a), span(b)) else { return true };
     if high_a < low_b || high_b < low_a {
         return true;
     }
-    // The strides of both arrays, largest first, are taken as the place values of a number. Each array is then a box:
-    // it has a range of digits at each place. The boxes are disjoint if the ranges at one place are disjoint, provided
-    // that the smaller places together never reach the value of the next larger place.
+    // Each element's offset in the buffer is written as a number whose digits count the strides of both arrays, largest
+    // first. An array then has a range of values for each digit. Arrays whose ranges for one digit do not overlap are
+    // disjoint, provided that the smaller digits never carry into a larger one.
     let steps = |p: Place| -> Vec<isize> {
         p.0.iter().zip(p.1).filter(|(n, s)| **n > 1 && **s != 0).map(|(_, s)| s.abs()).collect()
     };

@@ -100,8 +100,8 @@ fn follow(parts: &[(View, Expr)], operand: &[usize], axis: usize) -> bool {
     for (v, _) in parts {
         let (n, length) = (v.shape.len(), part_length(v, operand, axis));
         // The view may permute the axes of the part, and may split an axis into several. So each axis of the view must
-        // belong to one axis of the operand only. The axes of the view that belong to the same axis of the operand must
-        // count through it like the digits of a number.
+        // belong to only one axis of the operand, and the axes that belong to the same one must count its indices like
+        // the digits of a number.
         let leads_once = (0..n)
             .filter(|k| v.shape[*k] > 1)
             .all(|k| (0..operand.len()).filter(|j| v.coef[j * n + k] != 0).count() == 1);
@@ -134,7 +134,7 @@ pub(super) fn of_view(v: &View, operand: &[usize], g: &Expr, at: Loc) -> Result<
         (0..n).partition(|k| v.shape[*k] == 1 || (0..m).all(|j| v.coef[j * n + k] == 0));
     let summed = sum(g, idle.iter().copied().filter(|k| v.shape[*k] > 1), at);
     let mut g = reshape(OP, &summed, &lengths(&left.iter().map(|k| v.shape[*k]).collect::<Shape>()), at);
-    // for each axis of the operand: the axes of `g` on which the index along the operand's axis depends, each with its
+    // `groups` lists, for each axis of the operand, the axes of `g` on which the index along it depends, each with its
     // step
     let mut groups: Vec<Vec<(usize, usize)>> = operand.iter().map(|_| vec![]).collect();
     let (mut first, mut down) = (v.offset.clone(), vec![]);
@@ -180,18 +180,16 @@ pub(super) fn of_view(v: &View, operand: &[usize], g: &Expr, at: Loc) -> Result<
     Ok(g)
 }
 
-/// Returns whether the axes of a group count through one axis of the operand without gaps or overlaps, like the digits
-/// of a number.
+/// Returns whether the axes in `group`, each given with its step, count through one axis of the operand without gaps or
+/// overlaps, like the digits of a number.
 fn are_digits(group: &[(usize, usize)], shape: &[usize]) -> bool {
     group.windows(2).all(|pair| pair[0].1 == pair[1].1 * shape[pair[1].0])
 }
 
 /// Returns the derivative of a view with sliding windows. Element `i` along `axis` and element `k` along the next axis
 /// of `g` belong to the position `begin + i · steps[0] + k · steps[1]` of an axis of `length` elements. In the result,
-/// this axis replaces the two axes of `g`.
-///
-/// Zeros are put between the elements along `axis`, and before and after them. Then all elements that belong to one
-/// position are on one diagonal of the two axes. The diagonals are a view, and each is summed.
+/// this axis replaces the two axes of `g`. Zeros are put between and around the elements along `axis`, so that the
+/// elements for one position form a diagonal of the two axes. Each diagonal is summed.
 fn of_windows(g: &Expr, axis: usize, steps: [usize; 2], begin: usize, length: usize, at: Loc) -> Expr {
     let window = g.0.shape[axis + 1];
     let spread = dilated(g, axis, steps[0], at);

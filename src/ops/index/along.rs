@@ -14,10 +14,11 @@ use std::panic::Location;
 
 impl Expr {
     /// Returns elements along an axis at integer positions, with a separate position for each element of the result.
-    /// For indices of shape `[m, k]` and axis 1, element `[i, j]` of the result, which has shape `[m, k]`, is
+    /// Use it with the results of `argsort`, `argmax` and similar functions. The elements keep their dtype and bits.
+    ///
+    /// For indices of shape `[m, k]` and axis 1, the result has shape `[m, k]`, and its element `[i, j]` is
     /// `x[i, indices[i, j]]`. The indices have as many axes as the array. Along `axis` they may have any length; along
-    /// the other axes both shapes broadcast. Use it with the results of `argsort`, `argmax` and similar functions. The
-    /// elements keep their dtype and bits.
+    /// the other axes both shapes broadcast.
     ///
     /// Negative indices count from the end, and an index out of range is an error as for [`Expr::take`]. The expression
     /// carries an [`ErrorKind::DType`] error if the indices are not integers, and an [`ErrorKind::Shape`] error if the
@@ -53,7 +54,7 @@ pub(crate) fn take_along(source: &Expr, indices: Expr, axis: isize, mode: IndexM
             let detail = format!("an array of shape {a:?} and indices of shape {b:?} have not as many axes");
             return Err(Error::with_line(ErrorKind::Shape, OP, detail, at));
         }
-        // along `axis` both shapes keep their lengths; along the other axes they broadcast
+        // along `axis` the array and the indices keep their lengths; along the other axes they broadcast
         let along = |shape: &Shape, n: usize| -> Shape {
             let mut shape = shape.clone();
             shape[axis] = n;
@@ -73,8 +74,7 @@ pub(crate) fn take_along(source: &Expr, indices: Expr, axis: isize, mode: IndexM
 }
 
 /// Returns integer positions as i64. If a position is negative or not less than `length`, the evaluation fails as it
-/// does for [`Expr::take`]. The check is a gather from an array of `length` zeros. This array is a broadcast of one
-/// element.
+/// does for [`Expr::take`]. The check is a gather from a broadcast array of `length` zeros.
 pub(crate) fn checked_positions(op: &'static str, positions: Expr, length: usize, at: Loc) -> Result<Expr> {
     let dtype = positions.0.dtype;
     if !dtype.is_integer() {

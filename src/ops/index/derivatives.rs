@@ -45,8 +45,8 @@ pub(crate) fn untaken_along(x: &Expr, i: &Expr, axis: usize, mode: IndexMode, g:
     };
     let place = cast(place, DType::I32, at);
     if i.0.shape[axis] == 1 {
-        // With one position for each slice along the axis, the derivative is a choice between `g` and 0. A choice fuses
-        // with the kernel that reads it.
+        // If there is one position for each slice along the axis, the derivative is a choice between `g` and 0. A
+        // choice fuses with the kernel that reads it.
         let spread = |e: &Expr| view(OP, e, at, |s| View::broadcast_to(s, shape));
         let number = Expr::node(NodeOp::Iota(axis), smallvec![], shape.clone(), DType::I32, 0, at);
         let is_there = binary(&logic::equal, number, spread(&place), at);

@@ -25,8 +25,8 @@ pub(super) struct Extremes {
 
 impl Extremes {
     /// Returns the array in which each element at an index is replaced by the minimum (or maximum) of the element and
-    /// its values. `values` has the shape `wanted`. `indices` has one index for each position of the values along the
-    /// axis.
+    /// the values for this index. `values` has the shape `wanted`. `indices` has one index for each position of the
+    /// values along the axis.
     pub fn of(&self, array: Expr, indices: Expr, values: &Expr, wanted: &Shape) -> Result<Expr> {
         let &Extremes { op, at, axis, .. } = self;
         let shape = array.0.shape.clone();
@@ -95,9 +95,8 @@ impl Extremes {
         Ok(cast(order, DType::I32, self.at))
     }
 
-    /// Sets the sign of best values that are zero. The sort treats −0 and +0 as equal, but the minimum of the two is −0
-    /// and the maximum +0. So the best value is −0 for a minimum (+0 for a maximum) if any value for the element is
-    /// that zero.
+    /// Sets the sign of best values that are zero, because the sort treats −0 and +0 as equal. A minimum is −0, and a
+    /// maximum is +0, if any value for the element is that zero.
     fn with_sign_of_zero(&self, best: Expr, values: &Expr, positions: Expr, size: usize) -> Expr {
         let (at, dtype) = (self.at, values.0.dtype);
         if !dtype.is_float() {

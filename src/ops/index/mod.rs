@@ -209,11 +209,13 @@ impl Expr {
     /// indices replace `axis`, so indices with n axes make a result with n − 1 more axes than the array.
     ///
     /// An index out of range is an error, whose message contains the index. An evaluation on the CPU and every write
-    /// return the error immediately. After an evaluation on a GPU, the next read or `synchronize` returns it. If one
-    /// kernel finds several such indices, the message contains any one of them. If at least 16,384 more operations with
-    /// such checks run before the read, the message contains neither the index nor the line of the call. To replace an
-    /// index out of range by a valid one instead, use [`Clip`] or [`Wrap`]. All functions that accept an [`IntoIndex`]
-    /// behave in this way.
+    /// into an array return the error immediately. After an evaluation on a GPU, the next read or `synchronize` returns
+    /// it. To replace an index out of range by a valid one instead, use [`Clip`] or [`Wrap`]. All functions that accept
+    /// an [`IntoIndex`] behave in this way.
+    ///
+    /// If one kernel finds several indices out of range, the message contains any one of them. If at least 16,384 more
+    /// operations with such checks run before the read, the message contains neither the index nor the line of the
+    /// call.
     ///
     /// ```
     /// use cupric::array;

@@ -25,8 +25,10 @@ impl Expr {
     /// `x.update(|x| x.put(..))` writes to the array itself, in place if nothing else holds its memory. A CPU then
     /// accesses only the elements at the positions. A GPU does so only if there are few positions and none can be out
     /// of range ([`Clip`](crate::Clip), [`Wrap`](crate::Wrap)). If the number of positions exceeds a 16th of the number
-    /// of elements, a GPU needs additional memory: 32 bits for each element of the array. NumPy's `put` repeats the
-    /// values if there are too few of them. Here the values broadcast, or the call is an error.
+    /// of elements, a GPU needs 32 bits of additional memory for each element of the array.
+    ///
+    /// NumPy's `put` repeats the values if there are too few of them. Here the values broadcast, or the call is an
+    /// error.
     ///
     /// ```
     /// use cupric::array;
@@ -45,11 +47,13 @@ impl Expr {
         put(self, indices, values, Location::caller())
     }
 
-    /// Returns a copy in which elements along an axis are replaced by values, each at its own integer position. For
-    /// `indices` of shape `[m, k]` and axis 1, the value at `[i, j]` replaces the element at `[i, indices[i, j]]`, as
-    /// in [`Expr::take_along_axis`]. The indices have as many axes as the array, and broadcast to the array's lengths
-    /// along all axes except `axis`. The values broadcast to the resulting shape, and are cast as in [`Array::assign`].
-    /// If there are several values for one element, the last in C order is kept.
+    /// Returns a copy in which elements along an axis are replaced by values, each at its own integer position. If
+    /// there are several values for one element, the last in C order is kept.
+    ///
+    /// For `indices` of shape `[m, k]` and axis 1, the value at `[i, j]` replaces the element at `[i, indices[i, j]]`,
+    /// as in [`Expr::take_along_axis`]. The indices have as many axes as the array, and broadcast to the array's
+    /// lengths along all axes except `axis`. The values broadcast to the resulting shape, and are cast as in
+    /// [`Array::assign`].
     ///
     /// ```
     /// use cupric::{array, keep};
@@ -153,7 +157,7 @@ fn of_axes(op: &'static str, indices: Vec<Expr>, shape: &Shape, mode: IndexMode,
         });
     }
     let at = sum.ok_or_else(|| Error::with_line(ErrorKind::Internal, op, "no positions", at))?;
-    // each position is in the range of its axis, so the sum is in range too
+    // each position is in the range of its axis, so the combined position is in range too
     Ok(Places { at, mode: IndexMode::Clip })
 }
 
@@ -188,9 +192,9 @@ fn take_at(source: &Expr, (indices, mode): (Vec<Arg>, IndexMode), at: Loc) -> Ex
     })
 }
 
-/// Converts positions along an axis to positions that count all elements of an array of shape `shape` in C order. The
-/// positions have the shape `wanted`. Along the other axes, the position of an element is the index that it has in this
-/// shape. The results fit i32, because the number of elements does.
+/// Converts positions along an axis to positions that count all elements of an array of shape `shape` in C order. `i`
+/// has the shape `wanted`; its own indices are used as the positions along the other axes. The results fit i32, because
+/// the number of elements does.
 pub(super) fn flat_along(i: Expr, axis: usize, shape: &Shape, wanted: &Shape, at: Loc) -> Expr {
     let steps = layout::c_strides(shape);
     let mut sum = binary(&arithmetic::multiply, i, steps[axis], at);

@@ -17,18 +17,20 @@ use std::panic::Location;
 
 impl Expr {
     /// Returns a copy in which `values` are added to the elements along an axis at integer positions, like NumPy's
-    /// `add.at`. If a position occurs twice, both values are added. The positions have one axis. Negative positions
-    /// count from the end, and a position out of range is an error as for [`Expr::take`]. The values broadcast to the
-    /// array's shape with the length along the axis replaced by the number of positions. They are cast as in
-    /// [`Array::assign`](crate::Array::assign).
+    /// `add.at`. If a position occurs twice, both values are added.
+    ///
+    /// The positions have one axis. Negative positions count from the end, and a position out of range is an error as
+    /// for [`Expr::take`]. The values broadcast to the array's shape with the length along the axis replaced by the
+    /// number of positions. They are cast as in [`Array::assign`](crate::Array::assign).
     ///
     /// `x.update(|x| x.index_add(..))` changes the array itself, but copies it once on the way. For integers it copies
     /// nothing if nothing else holds the array's memory; on a GPU this also requires positions that cannot be out of
-    /// range ([`Clip`](crate::Clip), [`Wrap`](crate::Wrap)). A sum of integers wraps. A sum of bools is true if any
-    /// term is true. Floats are added in an order that depends only on the positions, so the result has the same bits
-    /// each time. f16 and bf16 are added in f32 and rounded once, and the bound of the error is the same as for
-    /// [`Expr::sum`] of the same terms. The time is linear in the number of values. To add floats, a GPU first sorts
-    /// the positions by a radix sort.
+    /// range ([`Clip`](crate::Clip), [`Wrap`](crate::Wrap)).
+    ///
+    /// A sum of integers wraps. A sum of bools is true if any term is true. Floats are added in an order that depends
+    /// only on the positions, so the result has the same bits each time. f16 and bf16 are added in f32 and rounded
+    /// once, with the error bound of [`Expr::sum`]. The time is linear in the number of values. To add floats, a GPU
+    /// first sorts the positions.
     ///
     /// ```
     /// use cupric::array;

@@ -12,15 +12,14 @@ use crate::graph::ufunc::{arithmetic, logic};
 use crate::plan::kernel::IndexMode;
 use smallvec::{SmallVec, smallvec};
 
-/// Adds values to the floats of an array at positions along an axis. The values have the array's shape, with as many
-/// elements along the axis as there are keys. Each key is the position to which one slice of the values is added. Keys
-/// are integers in the range of the axis.
+/// Adds slices of `values` to the floats of an array. Slice i along the axis is added at the position that key i gives.
+/// Keys are integers in the range of the axis.
 pub(super) fn added(op: &'static str, array: &Expr, axis: usize, keys: Expr, values: &Expr, at: Loc) -> Result<Expr> {
     let (shape, dtype) = (&array.0.shape, array.0.dtype);
     if keys.checked()?.shape.contains(&0) || shape.contains(&0) {
         return Ok(array.clone());
     }
-    // permutations that move the axis to the front, and back to its position
+    // `to_front` moves the axis to the front, and `back` moves it back to its position
     let to_front: SmallVec<[isize; 6]> =
         std::iter::once(axis).chain((0..shape.len()).filter(|d| *d != axis)).map(|d| d as isize).collect();
     let back: SmallVec<[isize; 6]> =
@@ -110,7 +109,7 @@ fn floats_by_key(op: &'static str, keys: Expr, values: &Expr, count: usize, at: 
     Ok(reshape(op, &sums, &layout::lengths(&shape), at))
 }
 
-/// Calls a routine that has one result. `params` are the integer parameters of its table entry.
+/// Calls a routine that has one result, with the integer parameters `params`.
 pub(crate) fn first_of(row: &'static Routine, args: Args, params: [usize; 3], op: &str, at: Loc) -> Result<Expr> {
     let results = routine(row, args, params.into_iter().map(|p| p as u64).collect(), at)?;
     results.into_iter().next().ok_or_else(|| Error::with_line(ErrorKind::Internal, op, "no result", at))

@@ -1,11 +1,10 @@
 //! The code that writes values at positions. If several values are for one position, the last in C order is kept, as in
 //! NumPy.
 //!
-//! A CPU writes the values one after another. A device that runs WGSL uses one of two methods. For few positions, it
-//! sorts them and writes the last value of each run of equal positions. For many, it numbers the values from 1 and
-//! combines these numbers by maximum into a table with an entry for each position ([`last_writers`]). Then each element
-//! of the array is replaced by the value whose number is in its entry, or is left unchanged if there is none. So the
-//! result depends neither on threads nor on the device.
+//! A CPU writes the values one after another. A device that runs WGSL sorts the positions if they are few, and writes
+//! the last value of each run of equal positions. For many positions it numbers the values from 1 and combines the
+//! numbers by maximum into a table with an entry for each position ([`last_writers`]). Then each element of the array
+//! is replaced by the value whose number is in its entry. So the result depends neither on threads nor on the device.
 
 use super::sums::in_order;
 use super::{checked_positions, positions};
@@ -21,7 +20,7 @@ use smallvec::smallvec;
 
 /// The positions of a write. They count, in C order, the elements of the array's first axes.
 pub(super) struct Places {
-    /// Integers of any shape, as [`positions`] returns them.
+    /// The positions, as integers of any shape, converted by [`positions`].
     pub at: Expr,
     pub mode: IndexMode,
 }
@@ -126,9 +125,8 @@ fn derivative_of(array: &Expr, lead: usize, places: Places, device: u32) -> Back
 }
 
 /// A device that runs WGSL sorts the positions if their number is at most 1/`FEW` of the number of elements along the
-/// first axes. Otherwise it uses a table. A sort by bytes makes four passes over pairs of words, with one pair for each
-/// position. A table needs about two passes over words, with one word for each element along the first axes. Chosen by
-/// hand; no benchmark compares other values.
+/// first axes. Otherwise it uses a table. The sort makes four passes over two words for each position; the table needs
+/// about two passes over one word for each element. Chosen by hand, without a benchmark.
 const FEW: usize = 16;
 
 /// The parameters that all methods of writing values share.
@@ -139,7 +137,8 @@ struct Write {
 }
 
 impl Write {
-    /// Writes the values by the method that suits the device and the number of positions: see the module's head.
+    /// Writes the values one after another on a CPU. Other devices sort the positions if they are few, or else use a
+    /// table.
     fn of(&self, array: Expr, lead: usize, places: Places, values: Expr, count: usize) -> Result<Expr> {
         // an expression without a device may later be evaluated on any device
         if self.device != 0 && !Device::of(self.device).backend().caps().wgsl {
@@ -210,7 +209,8 @@ impl Write {
         self.set(&array, smallvec![joined, cast(keys, DType::I32, at), values, is_last], IndexMode::Clip)
     }
 
-    /// Looks up the number of the last value for each element in the table of [`last_writers`], and selects this value.
+    /// Writes the values by the table of [`last_writers`]: looks up the number of the last value for each element, and
+    /// selects this value.
     fn by_table(&self, array: Expr, lead: usize, places: &Places, values: &Expr) -> Expr {
         let &Write { op, device, at } = self;
         let (shape, dtype) = (array.0.shape.clone(), array.0.dtype);

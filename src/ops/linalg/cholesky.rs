@@ -116,9 +116,9 @@ impl Lower {
         }
     }
 
-    /// Appends to `bands` one array for each block on the diagonal of this matrix, from the first to the last: the
-    /// block's rows, over all columns of the whole matrix. `before` holds the parts of these rows at the left of this
-    /// matrix, and `n` is the number of columns from the first column of this matrix to the last one of the whole.
+    /// Appends the rows of this triangle, over all columns of the whole matrix, to `bands`: one array for each block on
+    /// the diagonal. `before` holds the parts of these rows to the left of this triangle. `n` is the number of columns
+    /// from the first column of this triangle to the last one of the whole matrix.
     fn bands(&self, n: usize, before: &[Expr], bands: &mut Vec<Expr>, call: Call) {
         match self {
             Lower::Block(l) => {
@@ -133,7 +133,7 @@ impl Lower {
                 bands.push(if parts.len() == 1 { parts.remove(0) } else { call.join(parts, -1) });
             }
             Lower::Divided { at, first, below, second } => {
-                // the parts at the left have as many rows as this matrix, and each half takes its own rows from them
+                // the parts at the left have as many rows as this triangle, and each half takes its own rows from them
                 let mine = |parts: &[Expr], from: usize, to: usize| -> Vec<Expr> {
                     parts.iter().map(|part| call.rows(part, from..to)).collect()
                 };
@@ -152,7 +152,7 @@ impl Lower {
 fn derivative(a: &Expr, g: &Expr, call: Call) -> Result<Expr> {
     let at = call.at;
     let l = factor(a, call)?;
-    // the elements below the diagonal, and half of the diagonal
+    // returns the elements below the diagonal, and half of the diagonal
     let halved = |x: &Expr| binary(&arithmetic::multiply, binary(&arithmetic::add, x.tril(0), x.tril(-1), at), 0.5, at);
     let p = halved(&call.product(&call.transposed(&l), &g.tril(0)));
     let upper = TriangularKind::LOWER.transposed();

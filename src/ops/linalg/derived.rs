@@ -106,8 +106,8 @@ pub fn matrix_rank(x: impl Operand, rcond: impl Into<Option<f64>>) -> Expr {
     })
 }
 
-/// Returns bools: whether each of the singular values `s` is so large, by `rcond`, that it does not count as 0. The
-/// matrices have shape [m, n].
+/// Returns whether each of the singular values `s` is larger than `rcond` times the largest one. The others count as 0.
+/// The matrices have shape [m, n], and `None` stands for max(m, n)·ε.
 fn is_large(call: Call, s: &Expr, [m, n]: [usize; 2], rcond: Option<f64>) -> Result<Expr> {
     let factor = rcond.unwrap_or(m.max(n) as f64 * epsilon(s.0.dtype));
     if factor.is_nan() || factor < 0.0 {

@@ -31,11 +31,12 @@ use std::panic::Location;
 /// ```
 ///
 /// # Accuracy
-/// The norm of `x·V − V·diag(w)` is usually at most a small multiple of n·ε times the norm of `x`. All steps are
-/// computed in f64, in the same way as in LAPACK: the matrix is balanced and reduced to Hessenberg form, the QR
-/// iteration with double shifts gives the real Schur form, and back substitution gives the vectors. The result's bits
-/// do not depend on the number of threads or the instruction set. A matrix with an infinite or NaN element has NaN
+/// The norm of `x·V − V·diag(w)` is usually at most a small multiple of n·ε times the norm of `x`. The result's bits do
+/// not depend on the number of threads or the instruction set. A matrix with an infinite or NaN element has NaN
 /// results.
+///
+/// All steps are computed in f64, in the same way as in LAPACK: the matrix is balanced and reduced to Hessenberg form,
+/// the QR iteration with double shifts gives the real Schur form, and back substitution gives the vectors.
 ///
 /// # Errors
 /// The results carry [`ErrorKind::Shape`](crate::ErrorKind::Shape) if `x` has fewer than two axes or if the matrices

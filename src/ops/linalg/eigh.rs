@@ -23,14 +23,15 @@ use std::panic::Location;
 ///
 /// # Accuracy
 /// The norm of `x·V − V·diag(w)` is at most a small multiple of n·ε times the norm of `x`, and the norm of `Vᵀ·V − I`
-/// is at most a small multiple of n·ε. The CPU computes in f64 (Householder reflectors, then the implicit QL
-/// iteration); a GPU computes in the operand's dtype (Jacobi's method). The sign of each vector, and the basis of the
-/// vectors of equal eigenvalues, are arbitrary but the same in each run. A matrix with an infinite or NaN element has
-/// NaN results.
+/// is at most a small multiple of n·ε. The sign of each vector, and the basis of the vectors of equal eigenvalues, are
+/// arbitrary but the same in each run. A matrix with an infinite or NaN element has NaN results.
+///
+/// The CPU computes in f64 (Householder reflectors, then the implicit QL iteration). A GPU computes in the operand's
+/// dtype (Jacobi's method).
 ///
 /// # Derivatives
-/// The derivatives are with respect to symmetric matrices. The derivative of the vectors is infinite or NaN if
-/// eigenvalues are equal. The derivative of the eigenvalues does not have this limit.
+/// The derivatives are with respect to symmetric matrices. If eigenvalues are equal, the derivative of the vectors is
+/// infinite or NaN, but the derivative of the eigenvalues is finite.
 ///
 /// # Errors
 /// The results carry [`ErrorKind::Shape`](crate::ErrorKind::Shape) if `x` has fewer than two axes or if the matrices

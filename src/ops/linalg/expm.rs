@@ -12,7 +12,7 @@ use crate::plan::kernel::Fold;
 use smallvec::smallvec;
 use std::panic::Location;
 
-/// The maximum number of times that a matrix is halved, and then its approximate exponential is squared.
+/// The maximum number of times that a matrix is halved. Its approximate exponential is then squared as many times.
 const SQUARINGS: i32 = 16;
 
 /// A Padé approximant of the exponential: the coefficients of its numerator from the lowest power on, and the largest
@@ -54,9 +54,10 @@ const OF_F64: Approximant = Approximant {
 /// Each matrix is divided by 2 until its 1-norm is small, at most 16 times. The exponential of the small matrix is
 /// computed by a Padé approximant, and is then squared once for each division. A matrix whose 1-norm exceeds 250,000
 /// (f32) or 350,000 (f64) has NaN results. Each matrix takes the time of 16 squarings, even if fewer are used, because
-/// the structure of an expression does not depend on the values of its operands. The relative error is a small multiple
-/// of n·ε times the condition number of the exponential, which is at least the norm of A. The derivative is computed by
-/// differentiating these operations.
+/// the structure of an expression does not depend on the values of its operands.
+///
+/// The relative error is a small multiple of n·ε times the condition number of the exponential, which is at least the
+/// norm of A. The derivative is computed by differentiating these operations.
 ///
 /// ```
 /// use cupric::{array, linalg::expm};
@@ -101,14 +102,15 @@ fn exponential(a: &Expr, call: Call) -> Result<Expr> {
     Ok(choose(exceeds(SQUARINGS), f64::NAN, power, at))
 }
 
-/// Returns the Padé approximant of the exponentials of matrices. Their 1-norms must be at most `approximant.norm`.
+/// Returns the Padé approximant of the exponentials of matrices whose 1-norms are at most `approximant.norm`.
 fn rational(a: &Expr, approximant: &Approximant, call: Call) -> Result<Expr> {
     let at = call.at;
     let second = call.product(a, a);
     let fourth = call.product(&second, &second);
     let sixth = call.product(&fourth, &second);
     let powers = [call.identity(a, a.0.shape[a.0.shape.len() - 1]), second, fourth, sixth.clone()];
-    // the sum of the matrices in `powers`, multiplied by every second coefficient from `first` on
+    // returns the sum of the matrices in `powers`, multiplied by every second coefficient, beginning with number
+    // `first`
     let sum = |first: usize, powers: &[Expr]| {
         let terms = powers.iter().zip(approximant.coefficients[first..].iter().step_by(2));
         let mut terms = terms.map(|(power, c)| binary(&arithmetic::multiply, power, *c, at));

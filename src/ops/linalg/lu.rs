@@ -45,8 +45,10 @@ impl Factors {
 /// In each column the first of the elements with the largest magnitude becomes the pivot, so no element of L has a
 /// magnitude above 1. A singular matrix has a 0 on the diagonal of U. f16, bf16 and integers are converted to f32, and
 /// the factors are f32 or f64. On the CPU, the result's bits do not depend on the number of threads or the instruction
-/// set. SciPy's `lu` with `p_indices=True` returns the inverse permutation of p, and JAX's `lu` returns the same
-/// permutation as this function.
+/// set.
+///
+/// SciPy's `lu` with `p_indices=True` returns the inverse permutation of p, and JAX's `lu` returns the same permutation
+/// as this function.
 ///
 /// ```
 /// use cupric::{array, linalg::lu};
@@ -103,9 +105,8 @@ fn triangles(a: &Expr, call: Call) -> Result<[Expr; 3]> {
 }
 
 /// Returns the gradient with respect to the matrices, given the gradient `g` with respect to U (if `of_upper` is true)
-/// or L. For k = min(m, n), L₁ are the first k rows of L and U₁ the first k columns of U; L₂ are the other rows of L,
-/// and U₂ the other columns of U. The first k rows and columns of the matrices, in the order of the factors, have the
-/// gradient L₁⁻ᵀ·Φ·U₁⁻ᵀ, where Φ is `phi` in the code.
+/// or L. With k = min(m, n), L₁ is the first k rows of L, and U₁ is the first k columns of U. The first k rows and
+/// columns of the matrices with exchanged rows have the gradient L₁⁻ᵀ·Φ·U₁⁻ᵀ, where Φ is `phi`.
 fn derivative(a: &Expr, g: &Expr, of_upper: bool, call: Call) -> Result<Expr> {
     if a.0.shape.contains(&0) {
         return Ok(a.clone());
@@ -127,8 +128,8 @@ fn derivative(a: &Expr, g: &Expr, of_upper: bool, call: Call) -> Result<Expr> {
         (call.minus(&phi, &call.product(&t(&l2), &g2).triu(0)), by_upper(&g2)?)
     };
     let square = by_lower(&by_upper(&phi)?)?;
-    // the part beside the square part affects only U, and the part below it affects only L; if `g` belongs to the other
-    // factor, the gradient of that part is 0
+    // the columns to the right of the square part affect only U, and the rows below it affect only L; the gradient of
+    // these elements is 0 if `g` belongs to the other factor
     let rest = match (of_upper, m < n) {
         (true, true) | (false, false) => rest,
         _ => call.filled(0.0, shaped(a, &if m < n { [k, n - k] } else { [m - k, k] }), a),

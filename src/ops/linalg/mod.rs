@@ -3,21 +3,16 @@
 //!
 //! For linear equations, routines factorise small blocks (`graph/routine/cholesky.rs`, `lu.rs`, `triangular.rs`). A
 //! larger matrix is divided into halves, recursively, and matrix products combine the results for the halves. So
-//! everything runs on either backend without copies to the host. The blocks of a Cholesky factor are joined last; until
-//! then they are kept as a tree. The position of a block within the caller's matrix is a parameter of the routine, so
-//! that error messages name the row of the caller's matrix.
+//! everything runs on either backend without copies to the host. The routine gets the position of a block in the
+//! caller's matrix, so that error messages name the caller's row.
 //!
-//! The routines `eigh`, `svd`, `qr` (`graph/routine/factor.rs`) and `eig` (only on a CPU) factorise whole matrices. The
-//! routine `svd` takes only square matrices; for other matrices it gets the factor R of `qr`. All other functions are
-//! built from these. The rule for a derivative builds the factors again; the planner sees that the new nodes equal the
-//! old ones, and computes both once. `refined.rs` computes solutions with twice the usual digits, from products whose
-//! sums are exact.
+//! The routines `eigh`, `svd`, `qr` (`graph/routine/factor.rs`) and `eig` (only on a CPU) factorise whole matrices. A
+//! CPU computes them in f64; on a GPU, a single workgroup factorises a matrix. All other functions are built from these
+//! routines. Results are f64 for f64, and f32 for every other dtype. `refined.rs` computes solutions with twice the
+//! usual digits.
 //!
-//! The recursion on halves costs some copies, and a plan of some hundred kernels for 1,000 rows. `eigh`, `svd` and `qr`
-//! run on a CPU in f64 (`cpu/factor/`). On a GPU, a single workgroup factorises a matrix. Results are f64 for f64, and
-//! f32 for every other dtype. A routine that rejects its input while it runs reports one integer of 64 bits: an element
-//! of the operand, or the position of a matrix and a row in it. The function `refuses` of its table entry converts this
-//! integer into an error.
+//! The rule for a derivative builds the factors again. The planner sees that the new nodes equal the old ones, and
+//! computes both once.
 
 mod cholesky;
 mod derived;

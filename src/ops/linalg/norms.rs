@@ -48,7 +48,7 @@ impl Expr {
     ///
     /// Integers and bool become f32; f16 and bf16 are computed in f32. Squares and powers are not scaled, so they may
     /// overflow where the norm would not, as in NumPy. The norm of a vector without elements is 0, or ∞ for a negative
-    /// order. For the order −∞ it does not exist, and the expression carries an error.
+    /// order. For the order −∞ such a vector has no norm, and the expression carries an error.
     ///
     /// ```
     /// use cupric::{INF, array};
@@ -75,11 +75,12 @@ impl Expr {
     }
 
     /// Returns the norms of the matrices along two axes: first the axis of the rows, then the axis of the columns (`..`
-    /// for one matrix, `(-2, -1)` for several). Integers and bool become f32; f16 and bf16 are computed in f32.
-    /// [`MatrixNorm`] lists the norms. The norm of a matrix without elements is 0, with these exceptions: the
-    /// expression carries an error for `MinusOne` if there are no columns, for `MinusInfinity` if there are no rows,
-    /// and for `MinusTwo` in both cases. On a GPU, the norms that need singular values (`Two`, `MinusTwo` and
-    /// `Nuclear`) have the limits of [`svdvals`](crate::linalg::svdvals).
+    /// for one matrix, `(-2, -1)` for several). [`MatrixNorm`] lists the norms. Integers and bool become f32; f16 and
+    /// bf16 are computed in f32. On a GPU, the norms that need singular values (`Two`, `MinusTwo` and `Nuclear`) have
+    /// the limits of [`svdvals`](crate::linalg::svdvals).
+    ///
+    /// The norm of a matrix without elements is 0, with these exceptions: the expression carries an error for
+    /// `MinusOne` if there are no columns, for `MinusInfinity` if there are no rows, and for `MinusTwo` in both cases.
     ///
     /// ```
     /// use cupric::{MatrixNorm, array};
@@ -160,13 +161,13 @@ fn sum(op: &'static str, e: &Expr, axes: &AxesArg, at: Loc) -> Expr {
 /// Returns the maximum or minimum (`row`) of magnitudes along axes. The maximum of no elements is 0.
 fn extreme(op: &'static str, magnitudes: &Expr, axes: &AxesArg, row: &'static Ufunc, at: Loc) -> Expr {
     if std::ptr::eq(row, &arithmetic::maximum) && count(magnitudes, axes) == 0 {
-        // the sum of no elements is 0, and has the right shape
+        // the sum of no elements is 0, in the shape that the result needs
         return sum(op, magnitudes, axes, at);
     }
     reduce(op, Fold::of(row), magnitudes, axes, at)
 }
 
-/// Returns the norm of the vectors along axes, in the dtype that [`wide`] chooses.
+/// Returns the norms of the vectors along axes, in f64 for an f64 operand and in f32 for any other.
 fn vector_norm(e: &Expr, axes: &AxesArg, order: f64, at: Loc) -> Expr {
     const OP: &str = "vector_norm";
     if order == 0.0 {

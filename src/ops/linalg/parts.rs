@@ -11,11 +11,11 @@ use crate::plan::kernel::Fold;
 use smallvec::{SmallVec, smallvec};
 use std::ops::Range;
 
-/// The maximum length of a matrix's shorter side. The expression for a matrix of this size, which is divided into
-/// blocks, has some 10^5 nodes.
+/// The maximum length of the shorter side of a matrix; a longer one is an error. A matrix of this size is divided into
+/// blocks, and its expression has about 10^5 nodes.
 const MOST: usize = 1 << 16;
 
-/// A call of a public function: its name and the caller's line, which errors report.
+/// The name of a public function that was called, and the caller's source line. Errors report both.
 #[derive(Clone, Copy)]
 pub(super) struct Call {
     pub op: &'static str,
@@ -27,8 +27,8 @@ impl Call {
         Error::with_line(kind, self.op, detail, self.at)
     }
 
-    /// Converts an operand to the dtype in which matrices are computed: f64 stays f64, and every other dtype becomes
-    /// f32. The results have this dtype too.
+    /// Converts an operand to the dtype in which the linear algebra functions compute: f64 stays f64, and every other
+    /// dtype becomes f32.
     pub fn floats(self, x: impl Operand) -> Result<Expr> {
         let x = strong(operand(x, self.at), self.at);
         let dtype = float_of(x.checked()?.dtype);
@@ -90,7 +90,6 @@ impl Call {
         matmul_at(self.op, a, b, self.at)
     }
 
-    /// Returns the transposes of matrices.
     pub fn transposed(self, x: &Expr) -> Expr {
         view(self.op, x, self.at, |s| {
             let mut axes: SmallVec<[isize; 6]> = (0..s.len() as isize).collect();
@@ -100,7 +99,7 @@ impl Call {
         })
     }
 
-    /// Applies an elementwise function of two operands, such as `add`, to `a` and `b`.
+    /// Applies the elementwise function `row`, such as `add`, to `a` and `b`.
     pub fn apply(self, row: &'static Ufunc, a: &Expr, b: &Expr) -> Expr {
         binary(row, a, b, self.at)
     }
@@ -117,7 +116,8 @@ impl Call {
         self.apply(&arithmetic::multiply, a, b)
     }
 
-    /// Returns vectors as matrices of one row. They broadcast over the rows of other matrices.
+    /// Returns each vector along the last axis as a matrix of one row, which broadcasts over the rows of other
+    /// matrices.
     pub fn row(self, x: &Expr) -> Expr {
         view(self.op, x, self.at, |s| View::expand(s, s.len() as isize - 1))
     }
@@ -135,7 +135,7 @@ impl Call {
         self.block(x, rows, 0..columns)
     }
 
-    /// Broadcasts matrices to the axes `batch`, which come before the last two.
+    /// Broadcasts matrices so that the axes before the last two have the lengths `batch`.
     pub fn broadcast(self, x: &Expr, batch: &[usize]) -> Expr {
         view(self.op, x, self.at, |s| {
             let to: Shape = batch.iter().chain(&s[s.len() - 2..]).copied().collect();
@@ -174,25 +174,25 @@ impl Call {
         Expr::fill_on(like.0.device, Scalar::Float(value), shape, like.0.dtype, self.at)
     }
 
-    /// Reduces an array along its last axis by a function such as `maximum`. If `keep` is true, the axis is kept with
-    /// length 1.
+    /// Reduces an array along its last axis by the function `row`, such as `maximum`. If `keep` is true, the axis is
+    /// kept with length 1.
     pub fn along_last(self, row: &'static Ufunc, x: &Expr, keep: bool) -> Expr {
         reduce(self.op, Fold::of(row), x, &AxesArg { axes: Some(smallvec![-1]), keep }, self.at)
     }
 }
 
-/// Returns the dtype in which the functions compute if their operand has the given dtype.
+/// Returns the dtype in which the linear algebra functions compute if an operand has the given dtype.
 fn float_of(dtype: DType) -> DType {
     if dtype == DType::F64 { DType::F64 } else { DType::F32 }
 }
 
-/// Returns the row at which a matrix of `n` rows, more than `block`, is divided: about n / 2, and a multiple of
-/// `block`.
+/// Returns the row at which a matrix of `n` rows is divided in two: about n / 2, rounded up to a multiple of `block`.
+/// `n` must be greater than `block`.
 pub(super) fn half(n: usize, block: usize) -> usize {
     (n / 2).next_multiple_of(block)
 }
 
-/// Returns the lengths of all axes before the last two, which hold the matrices.
+/// Returns the batch shape of an array of matrices: the lengths of all axes before the last two.
 pub(super) fn batch(x: &Expr) -> &[usize] {
     &x.0.shape[..x.0.shape.len() - 2]
 }

@@ -57,7 +57,7 @@ pub(super) fn factors(call: Call, x: &Expr, mode: Mode) -> Result<(Expr, Expr)> 
     }
     let [of_q, of_r] = shapes;
     if x.0.shape.contains(&0) {
-        // a matrix without columns has no reflectors, so the square Q is the identity
+        // for matrices without columns, the complete Q is the identity; every other result here has no elements
         let q = if n == 0 && columns == m { call.identity(&x, m) } else { call.filled(0.0, of_q, &x) };
         return Ok((q, call.filled(0.0, of_r, &x)));
     }
@@ -78,9 +78,10 @@ pub(super) fn factors(call: Call, x: &Expr, mode: Mode) -> Result<(Expr, Expr)> 
     Ok((ruled(0), ruled(1)))
 }
 
-/// Returns the gradient with respect to the matrices, given the gradient `g` with respect to Q (`number` 0) or R:
-/// (gQ + Q · S) · R⁻ᵀ, where S is the symmetric matrix with the lower triangle of R · gRᵀ − gQᵀ · Q. One of gQ and gR
-/// is `g`, and the other is 0 (Seeger and others, *Auto-differentiating linear algebra*, 2017).
+/// Returns the gradient with respect to the matrices: (gQ + Q · S) · R⁻ᵀ. Here gQ and gR are the gradients with respect
+/// to Q and R. If `number` is 0, gQ is `g` and gR is 0; otherwise gR is `g` and gQ is 0. S is the symmetric matrix
+/// whose lower triangle is the lower triangle of R · gRᵀ − gQᵀ · Q (Seeger and others, *Auto-differentiating linear
+/// algebra*, 2017).
 fn derivative(call: Call, [q, r]: [&Expr; 2], g: &Expr, number: usize) -> Expr {
     let inner = match number {
         0 => unary(&arithmetic::negative, call.product(&call.transposed(g), q), call.at),
@@ -94,8 +95,8 @@ fn derivative(call: Call, [q, r]: [&Expr; 2], g: &Expr, number: usize) -> Expr {
     call.product(&sum, &call.transposed(&inverse(call, r)))
 }
 
-/// Returns the inverses of upper triangular matrices. First inverts the blocks of one element on the diagonal, and then
-/// blocks of twice the size in each step, until the block is the whole matrix.
+/// Returns the inverses of upper triangular matrices. Inverts the diagonal elements first. Each step then computes the
+/// inverses of diagonal blocks of twice the size.
 pub(super) fn inverse(call: Call, r: &Expr) -> Expr {
     let n = r.0.shape[r.0.shape.len() - 1];
     let diagonal = call.masked(r, |i, j| call.apply(&logic::equal, i, j));

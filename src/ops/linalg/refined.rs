@@ -13,12 +13,12 @@ use crate::plan::kernel::Fold;
 use smallvec::smallvec;
 use std::panic::Location;
 
-/// How many corrections are added to a solution. Each multiplies the error by about n·ε·κ, where κ is the condition
-/// number.
+/// How many corrections are added to the first solution. For a matrix of n rows with condition number κ, each
+/// correction multiplies the error by about n·ε·κ.
 const CORRECTIONS: usize = 7;
 
-/// How many slices of a correction are multiplied by the matrix (see [`slices`]). The rest of the correction is not
-/// used, so it stays in the residual.
+/// How many slices each correction is cut into. A slice holds a few leading bits of each number, so that products of
+/// slices are exact. The bits below the last slice are not used, so they stay in the residual.
 const SLICES_OF_A_CORRECTION: usize = 3;
 
 /// Returns the solutions X of A·X = B with about twice the digits of their dtype, as a pair: x, which is X rounded to
@@ -64,15 +64,14 @@ pub fn solve_refined(a: impl Operand, b: impl Operand) -> (Expr, Expr) {
     let call = Call { op: "solve_refined", at: Location::caller() };
     let build = || {
         let [a, b] = call.both(a, b)?;
-        // `refined` gets `a` itself, and not only `a` broadcast to the batch of `b`, so that each matrix is factorised
-        // once
+        // `refined` also gets `a` before it is broadcast to the axes of `b`, so that each matrix is factorised once
         with_columns(&a, &b, call, |wide, b| refined([&a, wide], b, call))
     };
     build().map_err(|e: Error| Expr::failed(e.or_at(call.at), call.at)).map_or_else(|e| (e.clone(), e), Into::into)
 }
 
-/// Returns the solutions and the rests of [`solve_refined`], with the rules for their derivatives. `wide` is `a`,
-/// broadcast to the batch of `b`.
+/// Returns the results of [`solve_refined`], x and the rest X − x, with the rules for their derivatives. `wide` is `a`,
+/// broadcast to the axes of `b` before the last two.
 fn refined([a, wide]: [&Expr; 2], b: &Expr, call: Call) -> Result<[Expr; 2]> {
     if b.checked()?.shape.contains(&0) {
         return Ok([b.clone(), b.clone()]);
@@ -91,12 +90,11 @@ fn refined([a, wide]: [&Expr; 2], b: &Expr, call: Call) -> Result<[Expr; 2]> {
     Ok([x.with_rule(operands.clone(), Some(Box::new(back))), rest.with_rule(operands, None)])
 }
 
-/// Returns the solutions and the rests of [`solve_refined`], without rules for derivatives.
+/// Returns the results of [`solve_refined`], x and the rest X − x, without rules for derivatives.
 fn corrected(a: &Expr, b: &Expr, call: Call) -> Result<[Expr; 2]> {
     let n = call.square(a)?;
     let sizes = Sizes::of(a.0.dtype, n);
-    // rows and columns are scaled by powers of two, so that their largest magnitudes are below 1; all errors are
-    // relative to these magnitudes
+    // scale rows and columns by powers of two, so that all magnitudes are below 1
     let down = |x: &Expr, exponents: &Expr| x.ldexp(unary(&arithmetic::negative, exponents, call.at));
     let rows = exponents(a, -1, call);
     let a = down(a, &rows);
@@ -134,14 +132,15 @@ fn corrected(a: &Expr, b: &Expr, call: Call) -> Result<[Expr; 2]> {
     Ok([x, rest].map(|e| e.ldexp(&exponents)))
 }
 
-/// How numbers are cut into slices: parts with so few bits that sums of products of two slices are exact.
+/// How numbers are cut into slices. A slice is a part of a number with so few bits that sums of products of two slices
+/// are exact.
 struct Sizes {
-    /// The significant bits of the dtype.
+    /// The number of significant bits of the dtype.
     digits: i32,
-    /// A slice holds multiples of a unit, up to 2^`bits` times the unit, so that sums of n products of two slices are
-    /// exact.
+    /// The bits of a slice. Its numbers are multiples of a unit, with magnitudes of at most 2^`bits` units, so that
+    /// sums of n products of two slices are exact.
     bits: i32,
-    /// How many slices a matrix is cut into. Together they hold at least 2·`digits` + 8 bits.
+    /// How many slices a matrix is cut into. Together the slices hold at least 2·`digits` + 8 bits.
     count: usize,
 }
 
@@ -153,14 +152,14 @@ impl Sizes {
     }
 }
 
-/// An array that [`slices`] has cut: it is the sum of all `slices` and the `rest`.
+/// The result of [`slices`]: the array that was cut is the sum of all `slices` and the `rest`.
 struct Cut {
     slices: Vec<Expr>,
     rest: Expr,
 }
 
 /// Cuts numbers into `count` slices. The magnitudes of the numbers are at most `largest`, a power of two. For each
-/// slice, a large number is added and subtracted, which rounds the numbers to multiples of a unit. What is left is at
+/// slice, a large number is added and subtracted, which rounds the numbers to multiples of a unit. The remainder is at
 /// most half a unit, so the unit of the next slice is 2^(bits + 1) times smaller.
 fn slices(x: &Expr, largest: &Expr, count: usize, bits: i32, call: Call) -> Cut {
     let digits = if x.0.dtype == DType::F64 { 53 } else { 24 };
@@ -175,7 +174,7 @@ fn slices(x: &Expr, largest: &Expr, count: usize, bits: i32, call: Call) -> Cut 
     cut
 }
 
-/// The residual B − A·X as the sum of three arrays, each of which is below the rounding errors of the one before.
+/// The residual B − A·X as the sum of three arrays. Each array is smaller than the rounding errors of the previous one.
 struct Residual {
     parts: [Expr; 3],
 }
@@ -227,9 +226,9 @@ fn exponents(x: &Expr, axis: isize, call: Call) -> Expr {
     largest(x, axis, call).frexp().1
 }
 
-/// Returns for each column a power of two above its magnitudes, or 0 for a column of zeros. `digits` is the number of
-/// significant bits of the dtype. (S. M. Rump, T. Ogita and S. Oishi, Accurate floating-point summation, part I, SIAM
-/// J. Sci. Comput. 31, 2008.)
+/// Returns for each column a power of two above the magnitudes of its elements, or 0 for a column of zeros. `digits` is
+/// the number of significant bits of the dtype. (S. M. Rump, T. Ogita and S. Oishi, Accurate floating-point summation,
+/// part I, SIAM J. Sci. Comput. 31, 2008.)
 fn power_of_two_above(x: &Expr, digits: i32, call: Call) -> Expr {
     let times = |x: &Expr, by: f64| binary(&arithmetic::multiply, x, by, call.at);
     let q = times(&largest(x, -2, call), 2f64.powi(digits) + 2.0);

@@ -15,9 +15,9 @@ use std::panic::Location;
 ///
 /// If B has one axis, it is a single right-hand side for all matrices, and X has no axis of columns either. Otherwise
 /// each column of the last two axes of B is a right-hand side. The other axes broadcast. f16, bf16 and integers are
-/// converted to f32, and the result is f32 or f64. The error is the same as for Gaussian elimination with exchanged
-/// rows: usually ‖A·X − B‖ is below n·ε·‖A‖·‖X‖ for matrices of n rows, where ε is 2^-23 for f32 and 2^-52 for f64. On
-/// the CPU, the result's bits do not depend on the number of threads or the instruction set.
+/// converted to f32, and the result is f32 or f64. The error is the same as for Gaussian elimination with row
+/// exchanges: usually ‖A·X − B‖ is below n·ε·‖A‖·‖X‖ for matrices of n rows, where ε is 2^-23 for f32 and 2^-52 for
+/// f64. On the CPU, the result's bits do not depend on the number of threads or the instruction set.
 ///
 /// ```
 /// use cupric::{array, linalg::solve};
@@ -69,7 +69,7 @@ pub fn inv(a: impl Operand) -> Expr {
     carry(call.at, || inverse(&call.floats(a)?, call))
 }
 
-/// Returns the inverses of matrices for the function `op`, which errors name instead of `inv`.
+/// Returns the inverses of matrices. Errors name the function `op` instead of `inv`.
 pub(crate) fn inverted(op: &'static str, a: &Expr, at: Loc) -> Result<Expr> {
     let call = Call { op, at };
     inverse(&call.floats(a)?, call)
@@ -156,7 +156,7 @@ fn scaled_inverse(a: &Expr, by: &Expr, call: Call) -> Result<Expr> {
 }
 
 /// Returns the determinants of square matrices along the last two axes: the product of the pivots of [`lu`], with the
-/// sign of the permutation of the rows. The determinant of a singular matrix is 0 or near it. If the product overflows,
+/// sign of the permutation of the rows. The result for a singular matrix is 0 or close to 0. If the product overflows,
 /// use [`slogdet`]. f16, bf16 and integers are converted to f32, and the result is f32 or f64.
 ///
 /// The derivative is computed from the inverse, so its evaluation returns an error for a singular matrix.

@@ -30,9 +30,9 @@ use std::panic::Location;
 /// The norm of `U·diag(s)·Vᵀ − x` is at most a small multiple of max(m, n)·ε times the norm of `x`, and the norms of
 /// `UᵀU − I` and `VᵀV − I` are at most a small multiple of max(m, n)·ε. The CPU computes square matrices in f64
 /// (reduction to bidiagonal form, then the QR iteration of Golub and Kahan); a GPU computes in the operand's dtype
-/// (Hestenes' one-sided Jacobi method). Both first factorise a matrix that is not square by [`qr`](super::qr()). The
-/// signs of the vectors, and the basis of the vectors of equal singular values, are arbitrary but the same in each run.
-/// A matrix with an infinite or NaN element has NaN results.
+/// (Hestenes' one-sided Jacobi method). Both backends first factorise a matrix that is not square by
+/// [`qr`](super::qr()). The signs of the vectors are arbitrary but the same in each run, and so is the basis of the
+/// vectors of equal singular values. A matrix with an infinite or NaN element has NaN results.
 ///
 /// # Derivatives
 /// The results have derivatives with `Mode::Reduced`, or if the matrices are square. The derivatives of U and Vᵀ are
@@ -125,7 +125,7 @@ pub(super) fn reduced(call: Call, x: &Expr) -> Result<[Expr; 3]> {
             [call.transposed(&v), s, call.transposed(&call.product(&q, &u))]
         }
     };
-    // for a wide matrix U and Vᵀ are views, but a rule belongs to a node of its own, which `positive` makes
+    // if m < n, U and Vᵀ are views; `positive` makes a new node for each, to which the derivative rule is attached
     let ruled = |e: Expr, number: usize| {
         let of = x.clone();
         let back = move |g: &Expr, at: Loc| {
@@ -170,13 +170,13 @@ fn derivative(call: Call, [u, s, v]: &[Expr; 3], g: &Expr, number: usize) -> Exp
     let differences = call.minus(&squares, &t(&squares));
     let k = s.0.shape[s.0.shape.len() - 1];
     let differences = call.plus(&differences, &call.identity(&differences, k));
-    // the vectors to which `g` belongs, as columns, and `g` in the same layout
+    // the singular vectors whose gradient is `g`, as columns; for Vᵀ, the vectors and `g` are transposed
     let (own, g) = if number == 0 { (u.clone(), g.clone()) } else { (t(v), t(g)) };
     let inner = call.product(&t(&own), &g);
     let inner = call.apply(&arithmetic::divide, &call.minus(&inner, &t(&inner)), &differences);
     let inner = call.off_diagonal(&inner);
     let inverse = binary(&arithmetic::divide, 1.0, &along, call.at);
-    // the part of `g` that is orthogonal to all these vectors
+    // the part of `g` that is orthogonal to all columns of `own`
     let outside = call.minus(&g, &call.product(&own, &call.product(&t(&own), &g)));
     let outside = call.times(&outside, &inverse);
     if number == 0 {

@@ -49,7 +49,8 @@ impl TriangularKind {
     }
 }
 
-/// The maximum number of rows of a matrix that the routine `solve_triangular` solves. Larger matrices are divided.
+/// The maximum number of rows of a matrix that the routine `solve_triangular` solves. Larger matrices are divided in
+/// two, recursively.
 const BLOCK: usize = 64;
 
 /// Returns the solutions X of A·X = B for triangular matrices A along the last two axes. Only the named triangle of A

@@ -57,12 +57,12 @@ struct Comb {
     start: usize,
     step: usize,
     len: usize,
-    /// Whether the caller named the positions from the last to the first.
+    /// Whether the caller's slice has a negative step, so that it names the positions from the last to the first.
     is_backward: bool,
 }
 
 impl Comb {
-    /// Returns the positions of a slice of an axis of `n` elements.
+    /// Returns the positions that a slice selects on an axis of `n` elements.
     fn of(op: &'static str, item: SliceItem, n: usize, at: Loc) -> Result<Comb> {
         let v = View::slice(&[n], &[item]).map_err(|f| f.at(op, at))?;
         match (v.shape[..].first(), v.coef[..].first()) {
@@ -75,14 +75,13 @@ impl Comb {
         }
     }
 
-    /// Returns the last position. The comb must not be empty.
+    /// Returns the last position. There must be at least one position.
     fn last(self) -> usize {
         self.start + self.len.saturating_sub(1) * self.step
     }
 
-    /// Returns the elements of `e` from the first position up to, but not including, the last one, with the axis split
-    /// into two. The first of the two axes counts the positions, and the second has the elements from a position up to
-    /// the next one.
+    /// Returns the elements of `e` from the first position up to, but not including, the last one. The axis is split
+    /// into two: index i of the first axis selects the `step` elements that begin at the i-th position.
     fn teeth(self, op: &'static str, e: &Expr, axis: usize, at: Loc) -> Expr {
         let part = assembled(op, e, axis, &[AxisRun::forward(self.start, self.last())], at, &Expr::clone);
         split(op, &part, axis, self.step, at)
@@ -168,9 +167,9 @@ impl Expr {
     /// of range is an [`ErrorKind::Index`] error.
     ///
     /// If the position is a single integer, any number of values can be inserted there. If the values have as many axes
-    /// as the array, their first axis becomes the given axis, as in NumPy. A list or a slice needs one value for each
-    /// position. Then the values broadcast to the array's shape, with the number of positions as the length of the
-    /// axis. Values are cast to the array's dtype, as in [`Array::assign`](crate::Array::assign).
+    /// as the array, their first axis is moved to the given axis, as in NumPy. A list or a slice of positions needs one
+    /// value for each position. These values broadcast to the array's shape, with the number of positions as the length
+    /// of the axis. Values are cast to the array's dtype, as in [`Array::assign`](crate::Array::assign).
     ///
     /// ```
     /// use cupric::array;
@@ -213,8 +212,8 @@ impl Expr {
     }
 }
 
-/// Removes evenly spaced elements from an axis: joins the part before the first of them, the parts between them, and
-/// the part after the last.
+/// Removes evenly spaced elements from an axis. Joins the elements before the first removed one, the elements between
+/// the removed ones, and the elements after the last.
 fn without(e: &Expr, axis: usize, comb: Comb, at: Loc) -> Expr {
     const OP: &str = "delete";
     let n = e.0.shape[axis];
@@ -234,8 +233,8 @@ fn without(e: &Expr, axis: usize, comb: Comb, at: Loc) -> Expr {
     joined(OP, vec![part(0, comb.start), between, part(comb.last() + 1, n)], axis, at)
 }
 
-/// Converts a position to a position that counts from the front. An axis of n elements has n + 1 such positions, and n
-/// is the end. As in [`from_front`], −1 is the position before the last element.
+/// Converts a position for an insertion, which may count from the end, to a position from 0 to n, where n is the end of
+/// the axis. −1 is the position before the last element.
 fn from_front_or_end(op: &'static str, i: isize, n: usize, axis: usize, at: Loc) -> Result<usize> {
     if i == n as isize { Ok(n) } else { from_front(op, i, n, axis, at) }
 }
@@ -251,7 +250,8 @@ fn lifted(values: Arg, ndim: usize, at: Loc) -> Arg {
     }
 }
 
-/// Prepares values for one position: adds axes up to `ndim`, and moves the first axis to `axis`.
+/// Prepares values for an insertion at one position: adds axes of length 1 up to `ndim` axes, and moves the first axis
+/// to `axis`.
 fn turned(values: Arg, ndim: usize, axis: usize, at: Loc) -> Arg {
     match lifted(values, ndim, at) {
         Arg::Expr(e) if e.error().is_none() && !e.0.shape.is_empty() => Arg::Expr(view("insert", &e, at, |shape| {
@@ -276,7 +276,8 @@ fn together(e: &Expr, axis: usize, place: usize, values: Arg, at: Loc) -> Result
     Ok(joined(OP, vec![part(0, place), values, part(place, n)], axis, at))
 }
 
-/// Returns the values as `count` elements along the axis, in the array's dtype.
+/// Broadcasts the values to the array's shape with `count` elements along the axis, and casts them to the array's
+/// dtype.
 fn fitted(e: &Expr, axis: usize, count: usize, values: Arg, at: Loc) -> Result<Expr> {
     let mut shape = e.0.shape.clone();
     shape[axis] = count;
@@ -313,8 +314,7 @@ fn apart(e: &Expr, axis: usize, places: &[usize], values: Arg, at: Loc) -> Resul
     let (mut order, mut runs) = (room(places.len(), OP, at)?, room::<AxisRun>(2 * places.len() + 1, OP, at)?);
     order.extend(0..places.len());
     order.sort_by_key(|k| places[*k]);
-    // `runs` lists sequences of elements of one axis, which has the array's n elements and then the values: value k is
-    // element n + k
+    // each run is a range of indices: an index below n is an element of the array, and n + k is inserted value k
     let mut start = 0;
     for k in order {
         if places[k] > start {

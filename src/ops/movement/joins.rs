@@ -24,7 +24,8 @@ fn stacked(
     })
 }
 
-/// Joins arrays along the first axis, like NumPy's `vstack`. Arrays of one axis become rows first.
+/// Joins arrays along the first axis, like NumPy's `vstack`. Each array with fewer than two axes is first made a matrix
+/// of one row.
 ///
 /// ```
 /// use cupric::{array, vstack};
@@ -39,7 +40,8 @@ pub fn vstack(parts: impl IntoIterator<Item = impl Operand>) -> Expr {
     stacked("vstack", parts, at, |p| at_least("vstack", p, 2, at), |_| 0)
 }
 
-/// Joins arrays along the second axis. Arrays that have only one axis are joined along it.
+/// Joins arrays along the second axis, like NumPy's `hstack`. Arrays with fewer than two axes are joined along the
+/// first axis.
 ///
 /// ```
 /// use cupric::{array, hstack};
@@ -69,7 +71,8 @@ pub fn dstack(parts: impl IntoIterator<Item = impl Operand>) -> Expr {
     stacked("dstack", parts, at, |p| at_least("dstack", p, 3, at), |_| 2)
 }
 
-/// Joins arrays along the second axis, like NumPy's `column_stack`. An array of one axis becomes a column first.
+/// Joins arrays along the second axis, like NumPy's `column_stack`. Each array with fewer than two axes is first made a
+/// matrix of one column.
 ///
 /// ```
 /// use cupric::{array, column_stack};
@@ -109,7 +112,7 @@ mod sealed {
 pub trait Blocks: sealed::Blocks {
     #[doc(hidden)]
     fn into_block(self, at: &'static Location<'static>) -> Block;
-    /// The depth of the nested lists around an array.
+    /// How many lists are nested around each array.
     #[doc(hidden)]
     const DEPTH: usize;
 }

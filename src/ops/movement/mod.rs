@@ -175,9 +175,9 @@ impl Expr {
     /// With several axes there is a shift for each, or one for all; the shifts of a repeated axis add up. With `..` the
     /// elements are shifted in C order (NumPy's `axis=None`), by the sum of the shifts.
     ///
-    /// A roll along one axis exchanges two parts of the array. Evaluated alone, it copies both in one pass. An
-    /// elementwise formula of rolled arrays reads the parts from the original memory, in one kernel if the result has
-    /// at most nine parts. So the neighbours of all cells of a grid (NumPy's idiom for stencils) need no copies.
+    /// A roll along one axis exchanges two parts of the array. Evaluated alone, it copies the two parts in one pass. An
+    /// elementwise formula of rolled arrays reads the parts from the original memory, in one kernel if there are at
+    /// most nine. So the neighbours of all cells of a grid (NumPy's idiom for stencils) need no copies.
     ///
     /// ```
     /// use cupric::array;
@@ -413,8 +413,8 @@ fn shifted(shift: usize, more: isize, n: usize) -> usize {
     }
 }
 
-/// Shifts elements along axes. `moves` lists axes with their shifts; each shift is less than the length of its axis.
-/// The result joins 2^k parts for k axes.
+/// Shifts elements along axes. `moves` has pairs of an axis and its shift, which is less than the length of the axis.
+/// If k axes have a shift other than 0, the result joins 2^k parts.
 pub(crate) fn rolled(op: &'static str, e: &Expr, moves: &[(usize, usize)], at: Loc) -> Expr {
     let Some(((axis, shift), rest)) = moves.split_first() else { return e.clone() };
     if e.error().is_some() || *shift == 0 {

@@ -39,7 +39,7 @@ mod sealed {
 /// both ends of all axes, a pair `(before, after)` for all axes, or an array, slice or `Vec` of pairs, one for each
 /// axis.
 pub trait IntoPadWidths: sealed::Widths {
-    /// Returns the pairs. A single pair is for all axes.
+    /// Returns the pair `(before, after)` for each axis, or a single pair for all axes.
     #[doc(hidden)]
     fn into_widths(self) -> Vec<(usize, usize)>;
 }
@@ -71,8 +71,8 @@ impl Expr {
     /// themselves.
     ///
     /// Each part of the result is a strided copy, written once. If a width exceeds the length of the axis,
-    /// [`Pad::Reflect`], [`Pad::Symmetric`] and [`Pad::Wrap`] repeat the mirror or the tiling. An axis without elements
-    /// accepts only [`Pad::Constant`]. A number that the dtype cannot hold is an [`ErrorKind::Argument`] error.
+    /// [`Pad::Reflect`], [`Pad::Symmetric`] and [`Pad::Wrap`] repeat their pattern. An axis without elements accepts
+    /// only [`Pad::Constant`]. A number that the dtype cannot hold is an [`ErrorKind::Argument`] error.
     ///
     /// ```
     /// use cupric::{Pad, array};
@@ -126,7 +126,7 @@ pub(crate) fn pad_constant(op: &'static str, e: &Expr, widths: &[(usize, usize)]
     })
 }
 
-/// Returns an error if the dtype cannot hold a number.
+/// Returns an error if the dtype cannot hold the number.
 fn fits(s: Scalar, dtype: DType, at: Loc) -> crate::Result<()> {
     match s.promote_with(dtype) {
         Some(d) if d == dtype => Ok(()),
@@ -156,7 +156,7 @@ fn padded(e: &Expr, axis: usize, widths: &[(usize, usize)], with: Pad, shape: &[
         };
         return joined(OP, vec![border(before), inner(e), border(after)], axis, at);
     }
-    // The padding continues the axis in cells of `cell` elements. In a mirror, every second cell is backward.
+    // The padding repeats the axis in cells of `cell` elements. In a mirror, every second cell is reversed.
     let (cell, is_mirror) = match with {
         Pad::Reflect if n > 1 => (n - 1, true),
         Pad::Symmetric => (n, true),
@@ -177,9 +177,9 @@ fn padded(e: &Expr, axis: usize, widths: &[(usize, usize)], with: Pad, shape: &[
     assembled(OP, e, axis, &runs, at, &inner)
 }
 
-/// Pads an axis by many cells (see [`around`]). The result has `total` elements along the axis, of which `before`
-/// precede the elements of `e`. The function builds one period and then repeats it. A period is one cell, or two cells
-/// in a mirror: one forward and one backward.
+/// Pads an axis with many repetitions of its elements. Builds one period, and then repeats it. A period has `cell`
+/// elements in order; if `is_mirror` is true, `cell` elements in reverse order follow. The result has `total` elements
+/// along the axis, and the first `before` of them are padding.
 fn periodic(e: &Expr, axis: usize, (cell, is_mirror): (usize, bool), before: usize, total: usize, at: Loc) -> Expr {
     const OP: &str = "pad";
     if e.error().is_some() {
@@ -198,9 +198,9 @@ fn periodic(e: &Expr, axis: usize, (cell, is_mirror): (usize, bool), before: usi
     joined(OP, parts, axis, at)
 }
 
-/// Returns the sequences of elements ([`AxisRun`]) of an axis of `n` elements that fill the positions `from..to` of the
-/// padding. These positions are all before the axis or all after it, and are divided into cells of `cell` elements. In
-/// a mirror every second cell is backward.
+/// Returns the sequences of elements ([`AxisRun`]) of an axis of `n` elements that fill the padding at positions
+/// `from..to`. These positions are all before the axis or all after it. The padding repeats the axis in cells of `cell`
+/// elements. In a mirror, every second cell is reversed.
 fn around(n: usize, from: isize, to: isize, (cell, is_mirror): (isize, bool)) -> Vec<AxisRun> {
     let mut runs = vec![];
     let mut at = from;

@@ -10,12 +10,14 @@ use crate::ops::functions::join;
 use crate::ops::index::take;
 use crate::plan::kernel::IndexMode;
 
-/// If there are more parts than this, a single gather replaces them. Each part is a kernel of its own, and starting a
-/// kernel takes as long as copying about ten thousand elements. Chosen by hand; no benchmark compares other values.
+/// The maximum number of short parts of an axis that are copied one by one. If there are more, a single gather copies
+/// all of them. Each copy of a part is a kernel, and starting a kernel takes as long as copying about ten thousand
+/// elements. The value was chosen by hand; no benchmark compares other values.
 pub(super) const MOST_PARTS: usize = 32;
 
-/// A gather replaces parts only if their average length is less than this number of elements. So the list of positions
-/// takes at most 16 KiB for each part (4 bytes for each element), however many elements the parts have.
+/// A single gather replaces the separate copies of many parts of an axis only if the average length of the parts is
+/// less than this number of elements. The gather reads a list with a position of 4 bytes for each element, so on
+/// average the list takes less than 16 KiB for a part.
 const SHORT: usize = 4096;
 
 /// A sequence of `len` elements of an axis, at `start`, `start + step`, …, each repeated `each` times. A step of 0
@@ -131,7 +133,7 @@ pub(super) fn joined(op: &'static str, parts: Vec<Expr>, axis: usize, at: Loc) -
 }
 
 /// Joins the runs of an axis, after applying `finish` to each. Each run is a strided copy. If there are more than
-/// [`MOST_PARTS`] short runs, a single gather replaces the copies. The host computes its positions.
+/// [`MOST_PARTS`] short runs, a single gather with positions that the host computes replaces the copies.
 pub(super) fn assembled(
     op: &'static str,
     e: &Expr,

@@ -14,12 +14,12 @@ use std::panic::Location;
 
 const OP: &str = "attention";
 
-/// The maximum size in bytes of the scores of one block of queries: 32 MiB. A GPU or a CPU can spare this much memory,
-/// and blocks of this size are long enough for their products to run at full speed.
+/// The maximum size in bytes of the scores (the products of queries and keys) of one block of queries: 32 MiB. Blocks
+/// of this size are long enough for matrix products to run at full speed.
 const BLOCK_BYTES: usize = 32 << 20;
 
-/// The maximum number of blocks. It is limited because each block adds its nodes to the graph. If more blocks would be
-/// needed, blocks are longer instead, and their scores are larger than [`BLOCK_BYTES`].
+/// The maximum number of blocks. Each block adds nodes to the graph. If more blocks would be needed, the blocks are
+/// longer instead, and their scores are larger than [`BLOCK_BYTES`].
 const MOST_BLOCKS: usize = 64;
 
 /// The options of [`attention`]. The default scale is 1/√d, where d is the number of elements of a query. By default
@@ -65,10 +65,10 @@ impl Attention {
 /// Returns scaled dot-product attention: `softmax(queries · keysᵀ · scale + mask) · values`, where the softmax is along
 /// the keys (Vaswani et al. 2017, "Attention Is All You Need").
 ///
-/// Queries have the shape `[.., n, d]`, keys `[.., m, d]`, and values `[.., m, e]`; the result has the shape `[.., n,
-/// e]`. The leading axes, such as batch and heads, broadcast. All three are floats, and the result has the promoted
-/// dtype. The scores and the softmax of f16 and bf16 are computed in f32. If a query may read no key, because its mask
-/// is false for all keys or adds −∞ to all scores, its result is 0.
+/// Queries have the shape `[.., n, d]`, keys `[.., m, d]`, and values `[.., m, e]`; the result has the shape
+/// `[.., n, e]`. The leading axes, such as batch and heads, broadcast. All three arrays must be floats, and the result
+/// has their promoted dtype. The scores and the softmax of f16 and bf16 are computed in f32. If a query may read no
+/// key, because its mask is false for all keys or adds −∞ to all scores, its result is 0.
 ///
 /// If all scores together take more than 32 MiB, the queries are divided into blocks, and the scores of one block are
 /// computed at a time. The scores of a block take at most 32 MiB, unless this needs more than 64 blocks; then there are

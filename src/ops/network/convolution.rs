@@ -42,9 +42,9 @@ impl Expr {
     /// `(n + padding before and after - dilation * (window - 1) - 1) / stride + 1` elements, where the quotient is
     /// rounded down. A bias is added with `+`; with channels first it needs the shape `[out, 1, 1]`.
     ///
-    /// The convolution and each of its derivatives are computed as one matrix product. The operands of the product for
-    /// the convolution are the weights and a view of all windows. Only a padded input is copied. The result has the
-    /// promoted dtype. f16 and bf16 are summed in f32, and integers wrap.
+    /// The convolution and each of its derivatives are computed as one matrix product. The windows of the input are
+    /// read as a view, so only a padded input is copied. The result has the promoted dtype. f16 and bf16 are summed in
+    /// f32, and integers wrap.
     ///
     /// ```
     /// use cupric::{Conv, DType, array, ones};
@@ -258,8 +258,9 @@ fn transposed_convolution(op: &'static str, x: &Expr, w: Expr, n: usize, options
     let build = || {
         let o = Operands::new(op, x, w, n, options, at)?;
         let ((counts, input), (window, other), first) = (o.lengths(&o.x), o.lengths(&o.w), o.w.0.shape[0]);
-        // the first axis of the weights has all channels of the input or all channels of the result; the other channel
-        // axis has the channels of one group of the other array
+        // With channels first, the first axis of the weights has all input channels, and the second has the output
+        // channels of one group. With channels last, the first has all output channels, and the last has the input
+        // channels of one group.
         let out = if o.is_last { first } else { other.saturating_mul(o.groups) };
         o.are_equal(input, if o.is_last { other.saturating_mul(o.groups) } else { first })?;
         o.is_divided("input", input)?;

@@ -1,10 +1,9 @@
 //! Builds convolutions and their derivatives. Each is one product of a view of windows with another operand.
-//! `convolution.rs` checks the operands and calls this module.
 //!
-//! A convolution y = F(x, w) is linear in the input x and in the weights w. So all its derivatives are made of three
-//! functions: F itself, the transposed convolution x = T(y, w), and w = W(x, y), the product of the windows of an input
-//! with a result. The derivatives of each function with respect to its two operands are the other two functions. The
-//! table lists them; g is the derivative with respect to the function's result:
+//! Three functions are derivatives of one another: the convolution y = F(x, w) of an input x with weights w, the
+//! transposed convolution x = T(y, w), and w = W(x, y), which sums products of the windows of x with y. The table has
+//! the gradients with respect to the two operands of each function, where g is the gradient with respect to the
+//! function's result:
 //!
 //! | function | first operand | second operand |
 //! |---|---|---|
@@ -24,10 +23,9 @@ use crate::ops::movement::pad_constant;
 use crate::ops::products::{Label, Labelled, Labels, contract};
 use smallvec::{SmallVec, smallvec};
 
-/// Labels of axes. Like the letters in `einsum`, they say which axes of two operands belong together. There are labels
-/// for the batch, the groups, the channels of the input and of the result within a group, the windows, the elements of
-/// a window, and the phases, which are defined in `Setting::spread`. Windows, elements and phases have one label for
-/// each spatial axis.
+/// Labels of axes. As with the letters in `einsum`, axes of two operands with the same label belong together. IN and
+/// OUT are the channels of the input and of the result within a group. WINDOW, ELEMENT (of a window) and PHASE (see
+/// `Setting::spread`) are the labels of the first spatial axis, and the next numbers are the labels of the other ones.
 const BATCH: Label = 0;
 const GROUP: Label = 1;
 const IN: Label = 2;
@@ -76,7 +74,8 @@ impl Setting {
         }
     }
 
-    /// Returns the labels of the weights. The first two labels are a single axis in the caller's weights.
+    /// Returns the labels of the weights. The first two, the group and the channel, are a single axis in the caller's
+    /// weights.
     fn weight_labels(&self) -> Labels {
         let (first, other) = if self.is_turned { (IN, OUT) } else { (OUT, IN) };
         let elements = self.spatial(ELEMENT);
@@ -131,9 +130,9 @@ impl Setting {
         contract(self.op, vec![a, b], out, &|l| format!("axis {l}"), at)
     }
 
-    /// Multiplies two operands elementwise, and sums over the labels that are not in `out`. The result is the same as
-    /// the result of `product`. This function is used if the product of a group has only one row or one column, as in a
-    /// depthwise convolution, because a matrix product would copy the windows and use only one column of its tiles.
+    /// Multiplies two operands elementwise, and sums over the labels that are not in `out`, with the same result as
+    /// `product`. It is used if the product of a group has only one row or one column, as in a depthwise convolution,
+    /// because a matrix product would then copy the windows.
     fn sum_of_products(&self, a: Labelled, b: Labelled, out: &[Label], at: Loc) -> Result<Expr> {
         let dtype = promoted(self.op, [&a.e, &b.e].into_iter(), at)?;
         let compute = if dtype.is_half() { DType::F32 } else { dtype.dot() };
@@ -188,15 +187,15 @@ impl Setting {
     /// Computes the transposed convolution of `y` with the weights `w`. The result x has the shape of a convolution's
     /// input. The module's documentation calls this function T.
     ///
-    /// The padded x is the input with its padding. Its element `stride · q + r` is also element `stride · j + r` of
-    /// window `q − j`, for all j. The elements with the same remainder r are called a *phase*. So each phase is a
-    /// convolution of `y` with every `stride`-th element of the weights, in reverse order. All phases read the same
-    /// windows of `y`, so they are columns of one product, and are interleaved afterwards.
+    /// The elements of x whose positions, counted with the padding, have the same remainder r modulo the stride are
+    /// called a *phase*. A phase is a convolution of `y` with every `stride`-th element of the weights, from element r
+    /// on, in reverse order. All phases read the same windows of `y`, so one product computes them all. They are
+    /// interleaved afterwards.
     pub fn spread(self, y: &Expr, w: &Expr, at: Loc) -> Result<Expr> {
         let (weights, over) = self.dilated(w, at);
         let (weights, parts, phases) = self.by_phase(&weights, &over, at)?;
-        // element `stride · q + r` of the padded x needs the window of `y` that ends at element q; `reads` has these
-        // windows, from the first q to the last
+        // `reads` has the windows of `y` that x needs: element `stride · q + r` of the padded x needs the window that
+        // ends at element q of `y`
         let mut reads = AllWindows::new();
         let mut cuts: SmallVec<[(usize, usize); 3]> = smallvec![];
         let mut skips: SmallVec<[usize; 3]> = smallvec![];
@@ -264,7 +263,7 @@ impl Setting {
                         r.iter().enumerate().for_each(|(d, r)| phase.offset[d] = *r as isize);
                         Ok(phase)
                     }),
-                    // windows are shorter than the stride, and no window contains the elements of this phase
+                    // no window contains the elements of this phase, because the windows are shorter than the stride
                     false => Expr::fill_on(x.0.device, zero(), shape.clone(), x.0.dtype, at),
                 };
                 self.merged(&e, &inner, at)
@@ -325,9 +324,9 @@ impl Setting {
         Ok((weights, parts, phases))
     }
 
-    /// Puts zeros between the elements of the weights along axes that have both a stride and a dilation. With a
-    /// dilation, the elements of a phase (see [`Setting::spread`]) would lie in different windows. Returns the weights,
-    /// and the windows, which have no dilation along these axes.
+    /// Puts `dilation − 1` zeros between the elements of the weights along axes with both a stride and a dilation above
+    /// 1, because the phases of [`Setting::spread`] do not support both. Returns the weights, and the windows, which
+    /// have dilation 1 along these axes.
     fn dilated(&self, w: &Expr, at: Loc) -> (Expr, AllWindows) {
         let (mut w, mut over) = (w.clone(), self.windows.clone());
         for (j, v) in over.iter_mut().enumerate().filter(|(_, v)| v.stride > 1 && v.dilation > 1) {

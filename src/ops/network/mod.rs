@@ -1,6 +1,6 @@
 //! Functions for neural networks: attention, softmax, norms, convolutions, pools, `dropout` and `clip_by_norm`. All are
-//! built from other operations, so no planner or backend knows them. Some define a derivative of their own; for the
-//! others the derivatives of their operations are used.
+//! built from other operations. Some define their own derivative, and the others use the derivatives of these
+//! operations.
 
 mod attention;
 mod convolution;

@@ -133,8 +133,9 @@ impl Conv {
         Conv { output_padding: Some(more.integers()), ..self }
     }
 
-    /// Makes the channels the last axis of the input and of the result. The weights then have the output channels as
-    /// their first axis and the input channels as their last axis, also in a transposed convolution.
+    /// Takes the last axis of the input as the channels, and puts the channels last in the result too. The weights then
+    /// have the output channels as their first axis and the input channels as their last axis, also in a transposed
+    /// convolution.
     #[doc(alias("NHWC", "NLC", "NDHWC"))]
     pub fn channels_last(self) -> Conv {
         Conv { is_last: true, ..self }
@@ -186,7 +187,8 @@ impl Pool {
         Pool { padding: Padding::Same, ..self }
     }
 
-    /// Makes the channels the last axis of the array and of the result. By default they are before the spatial axes.
+    /// Takes the last axis of the array as the channels, and puts the channels last in the result too. By default, the
+    /// channel axis is before the spatial axes.
     pub fn channels_last(self) -> Pool {
         Pool { is_last: true, ..self }
     }
@@ -311,8 +313,8 @@ fn sized(v: u128, (op, at): Call) -> Result<usize> {
 impl Along {
     fn windows(&self, length: u128, before: u128, count: u128, call: Call) -> Result<Windows> {
         sized(length + before + (count - 1) * self.stride + self.reach(), call)?;
-        // with one window the stride does not matter, and with one element in a window the dilation does not matter; in
-        // these cases the number is reduced, because the given one may not fit `isize`
+        // With one window, the stride does not matter, and in a window of one element, the dilation does not matter.
+        // The number is then reduced, because the given one may not fit `isize`.
         Ok(Windows {
             length: sized(length, call)?,
             before: sized(before, call)?,
@@ -360,7 +362,7 @@ pub(super) fn windows(
     Ok(list)
 }
 
-/// Returns the windows along each spatial axis of the result of a transposed convolution. Its input has one element for
+/// Returns the windows along each spatial axis of the result of a transposed convolution. The input has one element for
 /// each window, so `counts` has the lengths of the input. `more` is the output padding.
 pub(super) fn transposed(
     counts: &[usize],

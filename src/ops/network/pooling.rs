@@ -1,15 +1,13 @@
 //! Pools: the maximum or the mean of each window.
 //!
-//! The derivative with respect to an element of the input is a sum over the windows that contain it. The term that a
-//! window contributes is called its *share*. The derivative of a mean is divided equally among the window's elements
-//! inside the array, and the derivative of a maximum among the elements that equal it. There are three ways to compute
-//! the sum:
-//! * `sum_of_shares`: at most `ceil(window / stride)` windows along each axis contain an element, and the indices of
-//!   these windows follow from the element's position. One kernel computes the indices and reads the shares.
-//! * `shares_of_tiles`: windows that follow each other without gaps or overlaps need no sum, because each element is in
-//!   at most one of them.
-//! * `sum_of_phases`: if windows have few elements, the terms are slices of the shares, because reading at computed
-//!   positions is slow.
+//! The derivative with respect to a window's result is divided equally among the window's elements inside the array
+//! (for a mean), or among its elements that equal the maximum. The amount that each of these elements gets is the
+//! *share* of the window. The derivative with respect to an element of the input is the sum of the shares of the
+//! windows that contain it. There are three ways to compute this sum:
+//! * `sum_of_shares`: one kernel computes which windows contain an element, and reads their shares.
+//! * `shares_of_tiles`: if windows follow each other without gaps or overlaps, each element has at most one window.
+//! * `sum_of_phases`: if windows have few elements, the shares are read as slices, which is faster than reading at
+//!   computed positions.
 
 use super::options::{AllWindows, Pool, Windows, numbers, windows as windows_over};
 use super::windows::{FEW, affine, every, interleaved, ruled, windows};
@@ -93,8 +91,8 @@ impl Expr {
     }
 
     /// Returns the means of windows along two spatial axes. Shapes, options and errors are as in [`Expr::max_pool2d`].
-    /// The sum of a window is divided by the number of its elements inside the array, without padding, as in ONNX by
-    /// default. The means of integers are f32. f16 and bf16 are computed in f32.
+    /// The sum of a window is divided by the number of its elements inside the array, without padding, which is the
+    /// default in ONNX. The means of integers are f32. f16 and bf16 are computed in f32.
     ///
     /// ```
     /// use cupric::{Pool, array};
@@ -200,8 +198,8 @@ impl Pooling {
         Ok(ruled(y, vec![x.clone()], Box::new(back), at))
     }
 
-    /// Returns whether windows have few elements. A reduction over a few elements is slow, because its loops are short.
-    /// So the elements of small windows become separate operands, each read with the stride of the windows.
+    /// Returns whether windows have few elements. In this case each element of a window becomes a separate operand,
+    /// read with a stride, because a reduction over few elements is slow.
     fn has_few(&self) -> bool {
         self.windows.iter().fold(1usize, |n, v| n.saturating_mul(v.window)) <= FEW
     }
@@ -251,7 +249,7 @@ impl Pooling {
     }
 
     /// Returns, for each element of the array, the sum of the shares of the windows that contain it. `g` has the
-    /// derivatives with respect to the results of the windows, and the share of a window is its derivative divided by
+    /// derivatives with respect to the results of the windows. The share of a window is its element of `g` divided by
     /// the number of elements that receive it. This function is the transpose of [`Pooling::gathered`].
     fn spread(self, g: &Expr, largest: Option<Largest>, at: Loc) -> Result<Expr> {
         let shares = binary(&arithmetic::divide, wide(g, at), self.count(g, largest.as_ref(), at), at);
@@ -319,9 +317,9 @@ impl Pooling {
     }
 
     /// Returns, for each element, the sum of the shares (see the module's documentation) of the windows that contain
-    /// it, if windows have few elements. Element `stride · q + r` of the padded array is element `stride · j + r` of
-    /// window `q − j`, for all j. The elements with the same remainder r are called a *phase*. So each phase is a sum
-    /// of slices of the padded shares. At the end the phases are interleaved.
+    /// it, if windows have few elements. The elements whose positions in the padded array have the same remainder
+    /// modulo the stride are called a *phase*. Each phase is a sum of slices of the padded shares. The phases are
+    /// interleaved at the end.
     fn sum_of_phases(&self, shares: &Expr, (g, largest): (&Expr, Option<&Largest>), at: Loc) -> Result<Expr> {
         let counts: SmallVec<[usize; 3]> =
             self.windows.iter().map(|v| (v.before + v.length).div_ceil(v.stride)).collect();
@@ -468,7 +466,7 @@ struct Largest {
     y: Expr,
 }
 
-/// Returns whether an i32 is in `from..to`.
+/// Returns whether each element of an i32 array is in `from..to`.
 fn is_within(e: &Expr, from: usize, to: usize, at: Loc) -> Expr {
     let (low, high) = (binary(&logic::greater_equal, e, from, at), binary(&logic::less, e, to, at));
     binary(&logic::logical_and, low, high, at)

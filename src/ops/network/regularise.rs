@@ -13,8 +13,8 @@ impl Expr {
     /// Replaces each element by 0 with probability `rate`, and multiplies the others by 1 / (1 − `rate`), so that the
     /// expected value stays the same. The result has the dtype of the array.
     ///
-    /// The call uses one stream of random numbers of `rng`, whatever the rate is. The decisions which elements become 0
-    /// are not stored: the kernel that computes the derivative draws them again from the seed.
+    /// The call uses one stream of random numbers of `rng`, whatever the rate is. The random numbers are not stored:
+    /// the kernel that computes the derivative draws them again from the seed.
     ///
     /// ```
     /// use cupric::{DType, Rng, ones};

@@ -1,5 +1,4 @@
-//! Softmax and its logarithms, and norms that divide by a mean square. They are built from other operations, so no
-//! planner or backend knows them.
+//! Softmax and its logarithms, the layer norm and the root mean square norm. They are built from other operations.
 
 use crate::base::error::Loc;
 use crate::base::layout::{AxesArg, IntoAxes, View};
@@ -10,8 +9,8 @@ use crate::plan::kernel::Fold;
 use smallvec::smallvec;
 use std::panic::Location;
 
-/// Builds the result of a function along axes: checks the axes, calls `f` with the operand in the dtype of the
-/// computation (f64 or f32), and casts the result to the dtype of a float function's result.
+/// Builds the result of a function along axes. Checks the axes, calls `f` with the operand in f64 or f32, and casts the
+/// result to the operand's dtype, or to f32 for integers and bool.
 fn over(op: &'static str, e: &Expr, axes: impl IntoAxes, at: Loc, f: impl FnOnce(&Expr, &AxesArg) -> Expr) -> Expr {
     carry(at, || {
         e.checked()?;
@@ -21,8 +20,8 @@ fn over(op: &'static str, e: &Expr, axes: impl IntoAxes, at: Loc, f: impl FnOnce
     })
 }
 
-/// Returns the largest element along axes. Derivatives treat it as a constant, because subtracting it from all elements
-/// does not change the result.
+/// Returns the largest element along axes. Derivatives treat it as a constant: the callers subtract it only to avoid
+/// overflow, and their results do not depend on it.
 fn largest(op: &'static str, x: &Expr, axes: &AxesArg, at: Loc) -> Expr {
     reduce(op, Fold::of(&arithmetic::maximum), x, &kept(axes), at).stop_gradient()
 }
@@ -76,10 +75,10 @@ impl Expr {
         composed(|| over("logsumexp", self, axes, at, |x, axes| logsumexp_at(x, axes, at)))
     }
 
-    /// Returns the layer norm along axes, (x − mean) / sqrt(var + eps), with the shape of the array. The mean and the
-    /// variance are computed along the axes. The variance is the sum of the squared deviations divided by their number
-    /// n (NumPy's `ddof=0`). There is no learned scale or bias; multiply and add them afterwards. The dtypes and errors
-    /// are as in [`Expr::softmax`].
+    /// Subtracts the mean from the array and divides by the standard deviation, both along axes (layer normalization):
+    /// returns (x − mean) / sqrt(var + eps), with the shape of the array. The variance is the sum of the squared
+    /// deviations divided by their number n (NumPy's `ddof=0`). There is no learned scale or bias; multiply and add
+    /// them afterwards. The dtypes and errors are as in [`Expr::softmax`].
     #[track_caller]
     pub fn layer_norm(&self, axes: impl IntoAxes, eps: f64) -> Expr {
         let at = Location::caller();
@@ -92,8 +91,8 @@ impl Expr {
         })
     }
 
-    /// Returns the root mean square norm along axes, x / sqrt(mean(x²) + eps), with the shape of the array. There is no
-    /// learned scale; multiply by it afterwards. The dtypes and errors are as in [`Expr::softmax`].
+    /// Divides the array by its root mean square along axes: returns x / sqrt(mean(x²) + eps), with the shape of the
+    /// array. There is no learned scale; multiply by it afterwards. The dtypes and errors are as in [`Expr::softmax`].
     #[track_caller]
     pub fn rms_norm(&self, axes: impl IntoAxes, eps: f64) -> Expr {
         let at = Location::caller();

@@ -11,9 +11,9 @@ use crate::ops::functions::join;
 use crate::ops::movement::pad_constant;
 use smallvec::{SmallVec, smallvec};
 
-/// The number of elements of a 3 × 3 window. The elements of a window are combined without a reduction if there are at
-/// most this many, because each becomes an operand of a kernel. Phases, the results with the same position modulo the
-/// stride, are interleaved by [`interleaved`] if there are at most this many, because each needs a kernel.
+/// The number of elements of a 3 × 3 window. Windows with at most this many elements are combined without a reduction:
+/// each element becomes an operand of a kernel. At most this many phases are interleaved by [`interleaved`], with a
+/// kernel for each. A phase is the set of results whose positions have the same remainder modulo the stride.
 pub(super) const FEW: usize = 9;
 
 /// Returns every index of an array of the given shape, in C order.
@@ -32,7 +32,8 @@ pub(super) fn every(shape: &[usize]) -> impl Iterator<Item = SmallVec<[usize; 3]
 }
 
 /// Interleaves arrays, called phases, along the spatial axes, which begin at axis `first`. Element `stride · q + r` of
-/// the result is element q of phase r. There is a phase for each index of an array of shape `strides`, in C order.
+/// the result is element q of phase r. `phases` has one array for each index r of an array of shape `strides`, in C
+/// order.
 pub(super) fn interleaved(
     op: &'static str,
     mut phases: Vec<Expr>,

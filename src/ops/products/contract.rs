@@ -1,14 +1,13 @@
-//! The product of operands whose axes have labels, which is summed over labels. `einsum`, `tensordot`, `inner`, `outer`
-//! and `vecdot` choose the labels and call [`contract`].
+//! The product of operands whose axes have labels, summed over labels. `einsum`, `tensordot`, `inner`, `outer` and
+//! `vecdot` choose the labels and call [`contract`].
 //!
-//! Two operands at a time are multiplied, in the order that `order.rs` chooses. A label of such a pair has one of four
-//! roles. If both operands have it, it is a *batch* label if the result or a later operand needs it, and is *summed*
-//! otherwise. If only one operand has it, it is a *row* of the left operand or a *column* of the right one; if nothing
-//! needs it, it is summed before the product. With these roles, a pair is a batched matrix product of views: axes are
-//! permuted, and several rows, columns or summed labels are merged into one axis, which needs a copy only if no stride
-//! can express it. If nothing is summed, or if neither operand has rows or columns of its own, a matrix product would
-//! compute one element at a time. In this case the operands are multiplied elementwise, and the summed labels are
-//! reduced in the same kernel.
+//! Two operands at a time are multiplied, in the order that `order.rs` chooses. A label of both operands is a *batch*
+//! label if the result or a later operand needs it, and is *summed* otherwise. A label of one operand is a *row* (of
+//! the left one) or a *column* (of the right one).
+//!
+//! A pair is multiplied by one batched matrix product of views. Labels of the same kind are merged into one axis, which
+//! copies an operand only if no stride can express the axis. If nothing is summed, or if there is only one row and one
+//! column, the pair is multiplied elementwise, and the products are summed in the same kernel.
 
 use super::labels::{Label, Labels, MOST, set};
 use super::order;
@@ -42,7 +41,7 @@ impl Labelled {
         labels.iter().fold(1usize, |n, l| n.saturating_mul(self.extent(*l)))
     }
 
-    /// Returns the operand's labels that are in the set `wanted`, in the order of its axes.
+    /// Returns the operand's labels that are in the set `wanted` (one bit for each label), in the order of its axes.
     fn among(&self, wanted: u128) -> Labels {
         self.labels.iter().copied().filter(|l| wanted >> l & 1 == 1).collect()
     }
@@ -230,9 +229,9 @@ impl Job<'_> {
         Labelled { e: reshape(self.op, &product, &shape, self.at), labels }
     }
 
-    /// Returns the operand's labels that the other operand does not have (the labels in `either`), in the order in
-    /// which the product has them. This is the order of the result's labels. The order of the operand's axes is used
-    /// instead if only this order avoids a copy of the operand, and if the operand is larger than the product.
+    /// Returns the labels that only this operand has (the labels in `either`), in the order of the product's axes. This
+    /// is the order of the result's labels. The order of the operand's axes is used instead if only this order avoids a
+    /// copy of the operand, and if the operand is larger than the product.
     fn side(&self, x: &Labelled, either: u128, result: usize) -> Labels {
         let own = x.among(either);
         let ranked = self.ranked(own.clone());

@@ -27,12 +27,11 @@ const LETTERS: usize = 52;
 /// The result has the promoted dtype of the operands, in which integers wrap. For bool the product is a logical and,
 /// and the sum is a logical or. f16 and bf16 are summed in f32 and rounded once.
 ///
-/// Diagonals and transposes are views. Operands are multiplied two at a time. Up to six operands are multiplied in the
-/// order that needs the fewest multiplications. With more operands, each step multiplies the pair that needs the fewest
-/// multiplications. More than 64 operands are multiplied from left to right. A pair is multiplied by one batched matrix
-/// product, without copies if strides can merge the axes. If no letter of the pair is summed, or if each remaining
-/// letter is in both operands, the pair is multiplied elementwise instead, and the products are summed in the same
-/// kernel. [`Expr::plan`] prints the kernels that run.
+/// Diagonals and transposes are views. Operands are multiplied two at a time: up to six operands in the order that
+/// needs the fewest multiplications, up to 64 by the cheapest pair in each step, and more from left to right. A pair is
+/// multiplied by one batched matrix product, without copies if strides can merge the axes. If no letter of the pair is
+/// summed, or if each remaining letter is in both operands, the pair is multiplied elementwise instead, and the
+/// products are summed in the same kernel. [`Expr::plan`] prints the kernels that run.
 ///
 /// # Errors
 /// The expression carries an error:
@@ -109,9 +108,9 @@ impl Term {
         self.before.iter().chain(&self.after)
     }
 
-    /// Returns the labels of the axes of an operand. Its ellipsis stands for `count` axes, and the longest ellipsis of
-    /// all operands stands for `most` axes. The `count` axes get the last of these `most` labels, because axes
-    /// broadcast from the right.
+    /// Returns the labels of the axes of this term's operand. The term's ellipsis stands for `count` axes, and the
+    /// longest ellipsis of all operands stands for `most` axes. The `count` axes get the last of these `most` labels,
+    /// because axes broadcast from the right.
     fn labels(&self, count: usize, most: usize) -> Labels {
         let ellipsis = (most - count..most).map(|d| (LETTERS + d) as Label);
         self.before.iter().copied().chain(ellipsis).chain(self.after.iter().copied()).collect()

@@ -10,7 +10,7 @@ pub(crate) type Labels = SmallVec<[Label; 8]>;
 /// The number of different labels: a set of labels is a `u128` with one bit for each label.
 pub(super) const MOST: usize = 128;
 
-/// Returns the set of some labels.
+/// Returns a set of labels, with one bit for each label.
 pub(super) fn set(labels: &[Label]) -> u128 {
     labels.iter().fold(0, |all, l| all | 1 << l)
 }

@@ -1,5 +1,5 @@
 //! Products of vectors, matrices and tensors. They are built from matrix products, elementwise products and reductions
-//! of views, so no planner or backend knows them.
+//! of views.
 
 mod contract;
 mod einsum;
@@ -35,8 +35,8 @@ fn unfit(op: &'static str, a: &Expr, b: &Expr, why: &str, at: Loc) -> Error {
     Error::with_line(ErrorKind::Shape, op, format!("shapes {x:?} and {y:?}: {why}"), at)
 }
 
-/// Returns the labels of axes that broadcast. They count from the last axis, so that the axes of two operands match as
-/// in an elementwise operation.
+/// Returns the labels of `ndim` axes that broadcast. The last axis has label 0, so that the axes of two operands match
+/// from the right, as in an elementwise operation.
 fn from_the_right(ndim: usize) -> impl Iterator<Item = Label> {
     (0..ndim).rev().map(|d| d as Label)
 }
@@ -335,7 +335,7 @@ impl<A: IntoAxes, B: IntoAxes> TensordotAxes for (A, B) {
 /// Returns the tensor dot product of two arrays: products of elements, summed over axes. `tensordot(a, b, n)` sums over
 /// the last n axes of `a` and the first n of `b`. `tensordot(a, b, (p, q))` sums over the axes `p` of `a`, each paired
 /// with the axis at the same position in the list `q` of `b`. The result has the other axes of `a`, then the other axes
-/// of `b`. It is one matrix product of views; an operand is copied only if strides cannot merge several axes into one.
+/// of `b`. The sum is one matrix product of views; an operand is copied only if strides cannot merge its axes into one.
 /// The dtypes are as in [`Expr::vecdot`].
 ///
 /// # Errors
@@ -401,7 +401,7 @@ fn along(op: &'static str, a: Expr, b: Expr, axes: [SmallVec<[isize; 6]>; 2], at
 /// Returns the product of a chain of matrices, multiplied in the order that takes the fewest multiplications. The order
 /// is found by dynamic programming, in n³ steps for n matrices; more than 64 matrices are multiplied from left to
 /// right, as in [`einsum()`]. The first operand may be a vector, which counts as a row, and the last one may be a
-/// vector, which counts as a column; the result does not have the axis of length 1 of such a row or column. The dtypes
+/// vector, which counts as a column. The axis of length 1 of this row or column is removed from the result. The dtypes
 /// are as in [`Expr::matmul`]. With three or more f16 or bf16 operands, the intermediate products are f32.
 ///
 /// # Errors
@@ -458,7 +458,7 @@ pub fn multi_dot(arrays: impl IntoIterator<Item = impl Operand>) -> Expr {
                 lengths.push(rows);
             }
             lengths.push(columns);
-            // with several products, roundings to 16 bits would add up
+            // with several products, f16 and bf16 are multiplied in f32, because roundings to 16 bits would add up
             let compute = if dtype.is_half() && last > 1 { DType::F32 } else { dtype };
             matrices.push(cast(matrix, compute, at));
         }

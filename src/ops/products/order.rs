@@ -16,8 +16,9 @@ fn size(labels: u128, extents: &[usize; MOST]) -> f64 {
     (0..MOST as Label).map(along).product()
 }
 
-/// Returns the pairs of list entries to multiply, step by step. A step removes two entries and appends their product to
-/// the list. Each entry of `sets` is the set of an operand's labels, and `wanted` is the set of the result's labels.
+/// Returns the pairs of operands to multiply, step by step. The operands are numbered from 0, and the product of each
+/// step gets the next number. `sets` has the set of labels of each operand, and `wanted` is the set of the result's
+/// labels.
 pub(super) fn pairs(sets: &[u128], wanted: u128, extents: &[usize; MOST]) -> Vec<(usize, usize)> {
     match sets.len() {
         0 | 1 => vec![],
@@ -71,7 +72,7 @@ fn all_orders(sets: &[u128], wanted: u128, extents: &[usize; MOST]) -> Vec<(usiz
     steps
 }
 
-/// Appends the pairs that multiply the operands of a subset, and returns the index of their product in the list.
+/// Appends the pairs that multiply the operands of a subset, and returns the number of their product (see [`pairs`]).
 fn emit(subset: usize, best: &[Best], operands: usize, steps: &mut Vec<(usize, usize)>) -> usize {
     if subset.count_ones() == 1 {
         return subset.trailing_zeros() as usize;
@@ -84,9 +85,9 @@ fn emit(subset: usize, best: &[Best], operands: usize, steps: &mut Vec<(usize, u
     operands + steps.len() - 1
 }
 
-/// Returns the pairs to multiply if each step multiplies the two entries whose product takes the fewest
-/// multiplications. If several pairs are equally good, it takes the pair with the smaller result, or the first pair in
-/// the list if the results are of equal size.
+/// Returns the pairs to multiply if each step multiplies the two operands or products that need the fewest
+/// multiplications. If several pairs are equally good, it takes the pair with the smaller result. If the results are
+/// also of equal size, it takes the pair with the lowest numbers.
 fn greedy(sets: &[u128], wanted: u128, extents: &[usize; MOST]) -> Vec<(usize, usize)> {
     let mut list: Vec<Option<u128>> = sets.iter().copied().map(Some).collect();
     let mut steps = vec![];
@@ -111,10 +112,10 @@ fn greedy(sets: &[u128], wanted: u128, extents: &[usize; MOST]) -> Vec<(usize, u
     steps
 }
 
-/// Returns a table of the best splits of a chain of matrices: `splits[i][j]` is the index of the matrix after which the
-/// matrices `i..=j` are split into two products, so that multiplying them takes the fewest multiplications. Matrix i is
-/// `lengths[i]` × `lengths[i + 1]`. This is the classic dynamic programme (Godbole 1973). Returns `None` for a chain of
-/// more than 64 matrices, which is multiplied from left to right, as in [`pairs`].
+/// Returns a table of the best splits of a chain of matrices, by dynamic programming (Godbole 1973). The product of the
+/// matrices `i..=j` takes the fewest multiplications if it is split after matrix `splits[i][j]`. Matrix i is
+/// `lengths[i]` × `lengths[i + 1]`. Returns `None` for a chain of more than 64 matrices, which is multiplied from left
+/// to right.
 pub(super) fn chain(lengths: &[usize]) -> Option<Vec<Vec<usize>>> {
     let n = lengths.len() - 1;
     if n > mutant!(chains_of_any_length, usize::MAX, SEARCHED) {
@@ -154,7 +155,6 @@ mod tests {
         (extents[0], extents[1], extents[2], extents[3]) = (100, 2, 100, 2);
         let sets = [0b0011, 0b0110, 0b1100];
         assert_eq!(pairs(&sets, 0b1001, &extents), [(1, 2), (0, 3)]);
-        // the greedy search finds the same order
         assert_eq!(greedy(&sets, 0b1001, &extents), [(1, 2), (0, 3)]);
         assert_eq!(pairs(&[1; 3], 1, &extents).len(), 2);
     }

@@ -122,10 +122,9 @@ impl Expr {
     ///
     /// Methods that pick an element (`Lower`, `Higher`, `Nearest`, `InvertedCdf`, `ClosestObservation`) return it in
     /// the array's dtype. With the other methods, integers and bool become f32, f16 and bf16 are computed in f32, and a
-    /// result is never outside the two elements around it. Positions are computed in f64. Up to three quantiles are
-    /// each found by selection in linear time. For more quantiles, the elements are sorted once. More than 32 are read
-    /// by a table of positions; in this case, an expression without a device, such as a generator, runs on the device
-    /// of [`Device::scope`], or on the CPU.
+    /// result is never outside the two elements around it. Positions are computed in f64. Up to three quantiles take
+    /// linear time each; for more quantiles, the elements are sorted once. If there are more than 32, an expression
+    /// without a device, such as a generator, runs on the device of [`Device::scope`], or on the CPU.
     ///
     /// ```
     /// use cupric::{QuantileMethod, array};
@@ -203,7 +202,7 @@ impl Expr {
     }
 }
 
-/// What differs between the public methods: `q` is from 0 to `whole`, and `numbers` is true if NaNs are ignored.
+/// The parameters that differ between the public methods. `q` is from 0 to `whole`; `numbers` is true to ignore NaN.
 struct Asked {
     op: &'static str,
     whole: f64,
@@ -225,7 +224,7 @@ fn quantiles(e: &Expr, (q, several): (Vec<f64>, bool), asked: Asked, axes: &Axes
             [] => Err(Error::with_line(ErrorKind::Argument, op, "at least one quantile is needed", at)),
             _ if of_numbers => rows.quantiles_of_numbers(op, &q, several, method, at),
             [q] if !several => rows.quantile(op, *q, method, at),
-            // without elements all quantiles are equal
+            // if the rows have no elements, all quantiles are equal, so one is broadcast
             [q0, ..] if rows.n == 0 => Ok(view(op, &rows.quantile(op, *q0, method, at)?, at, |s| {
                 let to: Shape = std::iter::once(q.len()).chain(s.iter().copied()).collect();
                 View::broadcast_to(s, &to)
@@ -239,7 +238,7 @@ fn quantiles(e: &Expr, (q, several): (Vec<f64>, bool), asked: Asked, axes: &Axes
     })
 }
 
-/// An operand arranged as rows. Each row has the elements of which one result is computed.
+/// An operand arranged as rows. Each row has the elements from which one result is computed.
 struct Rows<'a> {
     e: Expr,
     axes: &'a AxesArg,
@@ -432,7 +431,7 @@ impl<'a> Rows<'a> {
         if method.picks() {
             return Ok(finished(low));
         }
-        // `most` keeps a share below 1 from being rounded up to 1 in f32
+        // `most` keeps an interpolation weight below 1 from being rounded up to 1 in f32
         let most = if self.e.0.dtype == DType::F64 { 1.0 } else { 1.0 - f64::from(f32::EPSILON) / 2.0 };
         let share = |i: usize| Some(place(i).share).filter(|s| *s < 1.0).unwrap_or(0.0).min(most);
         let share = look(self.shares(op, &lengths, share, at)?);
@@ -441,7 +440,7 @@ impl<'a> Rows<'a> {
         let (low, high) = (wide(&low, at), wide(&element(next), at));
         let rest = binary(&arithmetic::subtract, number(1, low.0.dtype), &share, at);
         let mixed = mixed([&low, &high], [rest, share.clone()], at);
-        // the element after a row's last number may be NaN, so it must not be mixed in if its share is 0
+        // the element after a row's last number may be NaN, so it must not be added, even multiplied by a weight of 0
         let alone = binary(&logic::equal, &share, number(0, low.0.dtype), at);
         Ok(finished(narrow(choose(alone, low, mixed, at), &self.e, at)))
     }

@@ -245,8 +245,8 @@ fn bin_of(x: &Expr, edges: &Expr, bins: usize, at: Loc) -> Expr {
     // `before` is 0 for a NaN, because no edge is less than or equal to a NaN
     let before = count_first(edges, |v| binary(&logic::less_equal, v, x, at), x, None, at);
     let none = binary(&logic::equal, &before, int(0, at), at);
-    // an element that is not below all edges is in the bin `before - 1`, which is `bins` for an element above the last
-    // edge
+    // an element that is not below the first edge is in bin `before - 1`; this is `bins` if the element is not below
+    // the last edge
     let bin = choose(none, int(bins, at), binary(&arithmetic::subtract, &before, int(1, at), at), at);
     if bins == 0 {
         return bin;

@@ -115,8 +115,9 @@ impl Expr {
 }
 
 /// Interpolates linearly between the points `(xp[i], fp[i])`, and returns the value at each element of `x`. `xp` must
-/// be finite and ascending. Before the first point the result is the first value, and after the last point it is the
-/// last value. The result for NaN is NaN. If several points have the same `xp`, the last of these points is used there.
+/// be finite and ascending. The result is the first element of `fp` before the first point, and the last element of
+/// `fp` after the last point. The result for NaN is NaN. If several points have the same `xp`, the last of these points
+/// is used there.
 ///
 /// The result has the shape of `x` and the float dtype to which the three operands are promoted (f32 for integers); f16
 /// and bf16 are computed in f32. Each result lies between the values of the two neighbouring points.
@@ -170,7 +171,7 @@ fn line_through(x: &Expr, xp: &Expr, fp: &Expr, n: usize, at: Loc) -> Expr {
         take(&part, i.clone(), 0, IndexMode::Clip, at)
     };
     let [(x0, x1), (f0, f1)] = [xp, fp].map(|e| (end(e, None, Some(-1)), end(e, Some(1), None)));
-    // if two points are farther apart than the largest finite number, x and both `xp` are halved
+    // if two points are farther apart than the largest finite number, x and the positions of both points are halved
     let is_far = unary(&logic::isinf, less(&x1, &x0), at);
     let half = Expr::fill(Scalar::Float(mutant!(gaps_overflow, 1.0, 0.5)), smallvec![], x.0.dtype, at);
     let halved = |e: &Expr| choose(&is_far, times(e, &half), e, at);
@@ -181,7 +182,7 @@ fn line_through(x: &Expr, xp: &Expr, fp: &Expr, n: usize, at: Loc) -> Expr {
     let (to_first, to_second) = (share(less(&to, &here)), share(less(&here, &from)));
     let between = binary(&arithmetic::add, times(&f0, &to_first), times(&f1, &to_second), at);
     let (low, high) = (binary(&arithmetic::minimum, &f0, &f1, at), binary(&arithmetic::maximum, &f0, &f1, at));
-    // the bounds are NaN if a value is NaN, and so is the result
+    // if `f0` or `f1` is NaN, the bounds are NaN, and so is the result
     let between = binary(&arithmetic::minimum, binary(&arithmetic::maximum, between, low, at), high, at);
     let before = choose(binary(&logic::less_equal, x, x0, at), f0, between, at);
     // this test is the outermost, so that if several last points have the same `xp`, the last of them is used
@@ -215,8 +216,7 @@ fn element(e: &Expr, i: usize, at: Loc) -> Expr {
 
 /// Returns, for each x, how many elements of a sorted array of one axis are before x, as i32. An element is before x if
 /// it is less than x, or with [`Side::Right`] if it is less than or equal to x. NaN is the greatest value. If `descend`
-/// is true, the array is descending, so its first elements are not before x. The result is then the number of these
-/// first elements.
+/// is true, the array is descending, and the result is the number of leading elements that are not before x.
 fn count_before(sorted: &Expr, x: &Expr, side: Side, descend: Option<&Expr>, at: Loc) -> Expr {
     let n = sorted.0.shape[0];
     if n == 0 || !x.0.dtype.is_float() {
@@ -265,9 +265,9 @@ fn compare(side: Side) -> &'static Ufunc {
 /// elements must not be `before` x. If `descend` is true, the result is the number of leading elements that are not
 /// `before` x.
 ///
-/// The steps have the lengths 2^k, …, 2, 1 for any data, and never leave the array: the first step compares the element
-/// at 2^k − 1, and continues either in the first or in the last 2^k − 1 elements (Knuth, The Art of Computer
-/// Programming, volume 3, section 6.2.1, exercise 12: Shar's method).
+/// The steps have the lengths 2^k, …, 2, 1 for any data, where 2^k is the largest power of two up to n. No step leaves
+/// the array of n elements: the first step compares the element at 2^k − 1, and continues either in the first or in the
+/// last 2^k − 1 elements (Knuth, The Art of Computer Programming, volume 3, section 6.2.1, exercise 12: Shar's method).
 fn count_first(sorted: &Expr, before: impl Fn(Expr) -> Expr, x: &Expr, descend: Option<&Expr>, at: Loc) -> Expr {
     let n = sorted.0.shape[0];
     if n == 0 {

@@ -75,8 +75,7 @@ pub(super) fn with_all(op: &'static str, e: &Expr, at: Loc) -> impl Future<Outpu
     }
 }
 
-/// Returns distinct elements of `x`. If `is_common` is true, these are the elements that are in `other`; otherwise they
-/// are the elements that are not in `other`.
+/// Returns the distinct elements of `x` that are in `other`, or, if `is_common` is false, that are not in `other`.
 pub(super) fn chosen(
     op: &'static str,
     x: &Expr,

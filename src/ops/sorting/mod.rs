@@ -19,10 +19,11 @@ impl Expr {
     ///
     /// The sort is stable, NaNs come last in either order, and −0 equals +0, as in NumPy's stable sort. Element i of
     /// the result is the element at the i-th position that [`Expr::argsort`] returns, with unchanged bits (the sign of
-    /// a zero and the bits of a NaN are kept). A GPU uses a radix sort, which takes linear time. The CPU uses a sorting
-    /// network for rows of up to 256 elements. For longer rows it uses a quicksort if the machine has AVX-512 and
-    /// elements have 4 or 8 bytes, and a radix sort otherwise. A sort allocates the result and at most one more array
-    /// of that size. NumPy's `axis=None` is `x.reshape([-1]).sort(0)`.
+    /// a zero and the bits of a NaN are kept). NumPy's `axis=None` is `x.reshape([-1]).sort(0)`.
+    ///
+    /// A GPU uses a radix sort, which takes linear time. The CPU uses a sorting network for rows of up to 256 elements.
+    /// For longer rows it uses a quicksort if the machine has AVX-512 and elements have 4 or 8 bytes, and a radix sort
+    /// otherwise. A sort allocates the result and at most one more array of that size.
     ///
     /// ```
     /// use cupric::{array, descending};
@@ -40,7 +41,7 @@ impl Expr {
         sorted(&SORT, self, axis.into_sort_axis(), Location::caller())
     }
 
-    /// Returns the positions along an axis, as i64, in the order in which [`Expr::sort`] sorts their elements. Equal
+    /// Returns, as i64, the positions that sort the elements along an axis, in the order of [`Expr::sort`]. Equal
     /// elements keep their order, and so do NaNs.
     ///
     /// ```
@@ -69,7 +70,7 @@ pub(crate) fn sorted(row: &'static Routine, e: &Expr, axis: SortAxis, at: &'stat
         let along = layout::normalize_axis(axis.axis, shape.len()).map_err(|f| f.at(row.name, at))?;
         let length = shape[along];
         if length < 2 || shape.contains(&0) {
-            // a single element is sorted, and its position is 0
+            // a row of one element is sorted already, and the element's position is 0
             let is_sort = row == &SORT;
             let zeros = || Expr::fill_on(e.0.device, Scalar::Int(0), shape.clone(), DType::I64, at);
             return Ok(if is_sort { e.clone() } else { zeros() });

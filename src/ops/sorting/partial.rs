@@ -284,8 +284,8 @@ fn running(op: &'static str, row: &'static Ufunc, e: &Expr, axis: isize, at: Loc
     if n < 2 || e.0.shape.contains(&0) {
         return Ok((values, Expr::fill_on(e.0.device, Scalar::Int(0), e.0.shape.clone(), DType::I64, at)));
     }
-    // An element changes the extreme if the extreme differs from the previous one. After a NaN, all extremes are NaN. A
-    // NaN does not equal itself, so these extremes would count as changes; they are excluded.
+    // The extreme changes at an element if it is not equal to the previous extreme. A NaN is not equal to itself, so
+    // the extremes after the first NaN, which are all NaN, are excluded.
     let before = range(op, &values, axis, None, Some(-1), at);
     let after = range(op, &values, axis, Some(1), None, at);
     let changes = binary(&logic::not_equal, &after, &before, at);

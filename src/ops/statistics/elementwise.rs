@@ -215,8 +215,8 @@ fn close(op: &'static str, operands: [Arg; 2], [rtol, atol]: [f64; 2], equal_nan
         }
         Ok(named(op, close, at))
     };
-    // the formula is built in `composed`, so that checks of intermediate results ignore ∞ − ∞ and reinterpreted
-    // negative integers, which do not affect the result
+    // `composed` exempts intermediate results from checks for NaN, infinities and wrapped integers: ∞ − ∞ and negative
+    // integers cast to an unsigned type do not affect the result
     composed(|| carry(at, build))
 }
 

@@ -1,5 +1,5 @@
-//! Statistics, and elementwise functions that are composed of other functions. No planner or backend knows them. A
-//! function without a reduction is computed by one kernel, or is a part of a larger one.
+//! Statistics and elementwise functions that are composed of other functions. A function without a reduction is
+//! computed by one kernel, alone or together with other elementwise operations.
 
 mod elementwise;
 mod moments;
@@ -24,7 +24,7 @@ fn common_float(a: DType, b: DType) -> DType {
     if a == DType::F64 || b == DType::F64 { DType::F64 } else { DType::F32 }
 }
 
-/// Casts the operand to the dtype of a float function's result.
+/// Casts integers and bools to f32; floats keep their dtype.
 fn floating(e: &Expr, at: Loc) -> Expr {
     let e = strong(e.clone(), at);
     match e.error() {

@@ -41,7 +41,7 @@ impl Expr {
         })
     }
 
-    /// Splits numbers into the fraction and the whole part. Both have the sign of the number and are exact. The
+    /// Splits numbers into the fraction and the whole part. Both parts have the sign of the number and are exact. The
     /// fraction of an infinity is 0. Integers are converted to f32.
     ///
     /// ```
@@ -83,9 +83,9 @@ impl Expr {
         (cast(mantissa, x.0.dtype, at), cast(exponent, DType::I32, at))
     }
 
-    /// Computes x · 2^n, where x are the elements of the array. The result is rounded only once, even if it is
-    /// subnormal. n must hold integers, of any integer dtype, and the operands broadcast. If x is an integer array, the
-    /// result is f32. The expression carries [`ErrorKind::DType`] if n does not hold integers.
+    /// Computes x · 2^n for each element x of the array. The result is rounded only once, even if it is subnormal. n
+    /// must hold integers, of any integer dtype, and the operands broadcast. If x is an integer array, the result is
+    /// f32. The expression carries [`ErrorKind::DType`] if n does not hold integers.
     ///
     /// ```
     /// use cupric::array;
@@ -228,8 +228,8 @@ pub fn ldexp(x: impl Operand, n: impl Operand) -> Expr {
         let fill = |v: i32| Expr::fill(bound(v), smallvec![], n.0.dtype, at).into_arg();
         let clamped = ufunc(&arithmetic::clip, smallvec![(&n).into_arg(), fill(-most), fill(most)], at);
         let (mut left, mut y) = (cast(clamped, DType::I32, at), x);
-        // After a factor 2^step_down, `left`, the remaining exponent, is below −`bits`. If the product so far is
-        // subnormal, it has been rounded, but then the last product is 0. So no result is rounded twice.
+        // A factor 2^step_down leaves an exponent `left` below −`bits`. If the product is then subnormal, it may have
+        // been rounded, but the final result is 0. So no result is rounded twice.
         let (lowest, step_down) = (1 - largest, 1 - largest + bits);
         for _ in 0..2 {
             let (above, below) = (binary(&logic::greater, &left, largest, at), binary(&logic::less, &left, lowest, at));

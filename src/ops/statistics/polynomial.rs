@@ -10,9 +10,8 @@ use crate::ops::functions::promoted;
 use smallvec::smallvec;
 use std::panic::Location;
 
-/// The largest number of coefficients of a polynomial. Each adds two nodes to the expression, and planning this many
-/// takes about a second. Blocks of coefficients that are evaluated side by side would need fewer nodes. But they would
-/// need powers of x, which may overflow where Horner's method does not.
+/// The largest number of coefficients of a polynomial. Each coefficient adds two nodes to the expression, and planning
+/// an expression with this many coefficients takes about a second.
 const MOST: usize = 1 << 16;
 
 /// Polynomials.

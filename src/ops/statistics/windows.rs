@@ -90,8 +90,9 @@ fn check(op: &'static str, a: &Expr, b: &Expr, at: Loc) -> Result<()> {
     }
 }
 
-/// Returns the sums of products of `taps` with the sliding windows of `x`, which is at least as long as `taps`. Windows
-/// that extend beyond the ends are computed from short pieces padded with zeros, so that `x` itself is never copied.
+/// Returns the sums of products of the weights `taps` with the sliding windows of `x`, which is at least as long as
+/// `taps`. Windows that extend beyond the ends are computed from short pieces padded with zeros, so `x` itself is never
+/// copied.
 fn windows(op: &'static str, x: Expr, taps: Expr, mode: WindowMode, at: Loc) -> Result<Expr> {
     let dtype = promoted(op, [&x, &taps].into_iter(), at)?;
     let compute = match dtype == DType::Bool {
@@ -130,8 +131,7 @@ fn windows(op: &'static str, x: Expr, taps: Expr, mode: WindowMode, at: Loc) -> 
 }
 
 /// Computes the sums of products for the windows that lie completely inside `x`. The products form a matrix, which is
-/// summed along its first axis. Row t has the elements of `x` from element t on, multiplied by element t of `taps`. So
-/// the result is a sum of shifted sequences whose elements are contiguous.
+/// summed along its first axis. Row t has the elements of `x` from element t on, multiplied by element t of `taps`.
 fn inside(op: &'static str, x: &Expr, taps: &Expr, at: Loc) -> Expr {
     let (n, m) = (x.0.shape[0], taps.0.shape[0]);
     let shifted = view(op, x, at, |shape| View::sliding_windows(shape, n - m + 1, 0));

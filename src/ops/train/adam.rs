@@ -10,9 +10,9 @@ use crate::graph::expr::Expr;
 use crate::ops::grad::Parameters;
 use std::panic::Location;
 
-/// The state of [`Adam`]: the step count of type `C`, and the running means of the derivatives and of their squares,
-/// each as a tree `T` of the form of the parameters. The next state, which [`Adam::update`] returns, holds expressions
-/// until it is evaluated.
+/// The state of [`Adam`]: the step count of type `C`, the running means of the derivatives, and the running means of
+/// their squares. Both means are trees `T` (arrays in nested tuples, lists or structs) of the same form as the
+/// parameters. The next state, which [`Adam::update`] returns, holds expressions until it is evaluated.
 pub type AdamState<T, C = Array> = (C, T, T);
 
 /// The optimiser Adam (Kingma and Ba, 2015). If `decay` is not 0, it has the decoupled weight decay of AdamW
@@ -103,7 +103,8 @@ impl Adam {
         (built(params, next, OP, at), state)
     }
 
-    /// Returns the direction of a step, which the caller multiplies by the learning rate, and the two next means.
+    /// Returns the direction of a step, which the caller multiplies by the learning rate, the next running means of the
+    /// derivatives, and the next running means of their squares.
     fn direction(&self, value: &Expr, g: &Expr, m: &Expr, v: &Expr, count: &Expr) -> (Expr, Expr, Expr) {
         let [b1, b2] = self.betas;
         let (t, of_squares) = (m.0.dtype, v.0.dtype);

@@ -9,9 +9,10 @@ use crate::ops::random::Rng;
 use crate::s;
 use std::panic::Location;
 
-/// An iterator over the batches of a dataset, shuffled by a seed. A dataset is a tree of arrays with the same first
-/// axis, such as images and labels. A batch is a tree of the same form, on the device of the dataset. The order depends
-/// only on the seed and the number of rows, so it is the same on every device. Use a different seed for each epoch.
+/// An iterator over the batches of a dataset, in an order that depends only on a seed and on the number of rows. A
+/// dataset is a tree of arrays whose first axes have the same length, such as a pair of images and labels (see
+/// [`Parameters`](crate::Parameters)). A batch is a tree of the same form, on the device of the dataset. Use a
+/// different seed for each epoch.
 ///
 /// ```
 /// use cupric::array;
@@ -40,7 +41,8 @@ pub struct Batches<'a, P> {
 }
 
 impl<'a, P: Parameters> Batches<'a, P> {
-    /// Returns the batches of `size` rows. If `size` does not divide the number of rows, the last batch is shorter.
+    /// Returns an iterator over the batches of the dataset `data`, each with `size` rows, in an order that `seed`
+    /// determines. If `size` does not divide the number of rows, the last batch is shorter.
     ///
     /// # Errors
     /// Returns [`ErrorKind::Argument`] if `size` is 0 or the dataset has no arrays, [`ErrorKind::Shape`] if an array is

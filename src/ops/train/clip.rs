@@ -8,10 +8,10 @@ use crate::ops::functions::select;
 use crate::ops::grad::Parameters;
 use std::panic::Location;
 
-/// Returns a tree of derivatives whose norm, over all elements of all leaves, is at most `most`: all leaves are
-/// multiplied by the same number (Pascanu et al., 2013). The norm is computed in f32, or in f64 if a leaf has dtype
-/// f64. If the norm is NaN, all results are NaN. If the norm is infinite, finite elements become 0 and infinite
-/// elements become NaN.
+/// Returns the derivatives `grads`, all multiplied by the same number, so that their norm over all elements of all
+/// leaves is at most `most` (Pascanu et al., 2013). The norm is computed in f32, or in f64 if a leaf has dtype f64. If
+/// the norm is NaN, all results are NaN. If the norm is infinite, finite elements become 0 and infinite elements become
+/// NaN.
 ///
 /// ```
 /// use cupric::array;

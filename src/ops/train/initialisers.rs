@@ -24,7 +24,7 @@ fn fans(op: &'static str, shape: &[usize], at: Loc) -> Result<[f64; 2]> {
     }
 }
 
-/// The kind of the distribution, which has mean 0.
+/// The distribution of the weights. Its mean is 0.
 #[derive(Clone, Copy)]
 enum Form {
     Uniform,
@@ -57,7 +57,8 @@ fn drawn(
         if let Some(e) = numbers.error() {
             return Err(e.clone().named(op));
         }
-        // for an array without elements the deviation may be infinite; it is replaced, because no element depends on it
+        // for an array without elements the deviation may be infinite; use 0 then, because no element depends on the
+        // deviation
         let deviation = if deviation.is_finite() { deviation } else { 0.0 };
         let weights = match form {
             // the variance of numbers between −1 and 1 is 1/3

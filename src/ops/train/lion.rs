@@ -52,8 +52,8 @@ impl Lion {
 
     /// Returns the next parameters and the next state after one step, as expressions. A step is computed in the dtype
     /// of the state. The results carry [`ErrorKind::Shape`](crate::ErrorKind::Shape) if the trees of parameters,
-    /// derivatives and state do not fit each other, and [`ErrorKind::DType`](crate::ErrorKind::DType) if the state does
-    /// not consist of floats.
+    /// derivatives and state differ in the number or the shapes of their leaves, and
+    /// [`ErrorKind::DType`](crate::ErrorKind::DType) if the state does not consist of floats.
     #[track_caller]
     pub fn update<P: Parameters>(
         &self,

@@ -25,11 +25,10 @@ const EPSILON: f64 = 1e-7;
 /// momentum m. For a parameter p with the derivative g, a step computes m ← momentum · m + g and u = g + momentum · m
 /// (without `nesterov`, u = m), then p ← p − rate · (√max(1, rows / columns) · orthogonal(u) + decay · p).
 ///
-/// A parameter of more than two axes counts as a matrix whose rows are its first axis, such as the weights of a
-/// convolution. A parameter of one or no axis counts as a matrix of one column. Its orthogonal factor is u / ‖u‖, so
-/// without decay a step subtracts rate · √n · u / ‖u‖ from the parameter, where n is the number of its elements. The
-/// authors train such parameters, embeddings and the last layer with AdamW. To do the same, put these parameters in a
-/// separate tree.
+/// If a parameter has more than two axes, such as the weights of a convolution, its first axis gives the rows of the
+/// matrix, and its other axes are merged into the columns. A parameter with fewer than two axes counts as a matrix of
+/// one column. For such a parameter with n elements, a step without decay subtracts rate · √n · u / ‖u‖. The authors
+/// train these parameters, embeddings and the last layer with AdamW. To do the same, put them in a separate tree.
 ///
 /// ```
 /// use cupric::array;
@@ -74,8 +73,8 @@ impl Muon {
 
     /// Returns the next parameters and the next state after one step, as expressions. A step is computed in the dtype
     /// of the state. The results carry [`ErrorKind::Shape`](crate::ErrorKind::Shape) if the trees of parameters,
-    /// derivatives and state do not fit each other, and [`ErrorKind::DType`](crate::ErrorKind::DType) if the state does
-    /// not consist of floats.
+    /// derivatives and state differ in the number or the shapes of their leaves, and
+    /// [`ErrorKind::DType`](crate::ErrorKind::DType) if the state does not consist of floats.
     #[track_caller]
     pub fn update<P: Parameters>(
         &self,

@@ -27,8 +27,8 @@ fn names<P: Parameters>(tree: &P, op: &'static str, at: Loc) -> Result<Vec<Strin
 }
 
 /// Returns the leaves of a tree with their names, in the tree's order, in the form that `save_safetensors` takes. A
-/// leaf in a tuple, a `Vec` or an array is named by its index, and a struct may name its fields
-/// ([`Parameters::names`]); the names of nested trees are joined by dots. A tree that is one array has the name "0".
+/// leaf in a tuple, a `Vec` or an array is named by its index. A struct may name its fields ([`Parameters::names`]).
+/// The names of nested trees are joined by dots. A tree that is one array has the name "0".
 ///
 /// ```
 /// use cupric::array;

@@ -21,9 +21,9 @@ const SCALES: [f64; 2] = [1.0, 16_777_216.0];
 /// between 1 and 2^24.
 ///
 /// The state is a pair of 0-d arrays: the scale (f32), and the number of steps with finite derivatives since the scale
-/// last changed (i32). The decision to skip a step is part of the expressions, so it needs no read back to the host,
-/// and a skipped step runs the same plan. Fused formulas of f16 are computed in f32. So a derivative that is not stored
-/// in f16 may be finite although it is beyond f16's range. It is then correct, and the step is not skipped.
+/// last changed (i32). Whether a step is skipped is decided on the device, so no value has to be copied to the host for
+/// it. A derivative beyond f16's range is no reason to skip a step if a fused kernel computes it in f32 and never
+/// stores it in f16, because its value is then correct.
 ///
 /// ```
 /// use cupric::train::{LossScale, Sgd, eval_tree};
@@ -58,8 +58,8 @@ impl Default for LossScale {
 }
 
 impl LossScale {
-    /// Returns the state before the first step: the scale `start`, and the count 0. Both are on the device of the first
-    /// parameter.
+    /// Returns the state before the first step: the scale `start`, and the count 0. Both arrays are on the device of
+    /// the first parameter.
     ///
     /// # Errors
     /// Returns [`ErrorKind::Argument`] if `start` is not between 1 and 2^24 or `interval` is 0, and the errors of
@@ -99,8 +99,8 @@ impl LossScale {
     /// else a skipped step must not change. The function returns the values of `next` if all derivatives are finite,
     /// and otherwise the values of `old`. The derivatives may be scaled or unscaled.
     ///
-    /// The values carry [`ErrorKind::Shape`] if the two trees do not fit each other, and [`ErrorKind::DType`] if the
-    /// dtypes differ.
+    /// The values carry [`ErrorKind::Shape`] if `old` and `next` differ in the number or the shapes of their leaves,
+    /// and [`ErrorKind::DType`] if the dtypes differ.
     #[track_caller]
     pub fn update<P: Parameters>(
         &self,

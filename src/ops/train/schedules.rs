@@ -2,8 +2,8 @@
 
 use std::f64::consts::PI;
 
-/// Returns the learning rate of a step: it rises linearly from 0 and reaches `rate` at step `steps`; from then on it is
-/// `rate`. If `steps` is 0, it is always `rate`.
+/// Returns the learning rate of a step. The rate rises linearly from 0 at step 0 to `rate` at step `steps`, and then
+/// stays at `rate`. If `steps` is 0, the rate is always `rate`.
 ///
 /// ```
 /// use cupric::train::warm_up;
@@ -13,8 +13,8 @@ pub fn warm_up(step: u64, rate: f64, steps: u64) -> f64 {
     if step >= steps { rate } else { rate * (step as f64 / steps as f64) }
 }
 
-/// Returns the learning rate of a step: it falls from `rate` to `last` along half a cosine (Loshchilov and Hutter,
-/// 2017), and is `last` from step `steps` on. If `steps` is 0, it is always `last`.
+/// Returns the learning rate of a step. The rate falls from `rate` at step 0 to `last` at step `steps`, along half a
+/// cosine (Loshchilov and Hutter, 2017), and then stays at `last`. If `steps` is 0, the rate is always `last`.
 ///
 /// ```
 /// use cupric::train::cosine;

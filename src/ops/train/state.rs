@@ -22,7 +22,7 @@ pub(super) fn zeros<P: Parameters>(params: &P, op: &'static str, at: Loc) -> Res
 }
 
 /// Returns the leaves of the trees in `others`, each of which is given with a name for messages. Returns an error for
-/// the first tree whose leaves do not have the number and the shapes of the parameters.
+/// the first tree whose leaves differ from the parameters in number or in shape.
 pub(super) fn lists<'a, const N: usize>(
     op: &'static str,
     params: &[&Expr],

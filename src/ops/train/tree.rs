@@ -60,7 +60,8 @@ pub fn eval_tree<P: Parameters>(tree: &P) -> Result<P::With<Array>> {
     built_arrays(tree, eval_many(leaves(tree))?, "eval_tree", at)
 }
 
-/// Returns an expression in the dtype in which a step is computed: 16-bit floats become f32.
+/// Converts an expression of 16-bit floats to f32, the dtype in which a step of an optimiser is computed. Returns any
+/// other expression unchanged.
 pub(super) fn wide(e: &Expr) -> Expr {
     if e.0.dtype.is_half() { e.astype(DType::F32) } else { e.clone() }
 }

@@ -53,7 +53,7 @@ mod injector {
     /// A device call that a test makes fail. The kind of call is named by its site. Sites of a CPU: `allocate`,
     /// `upload`, `download`, `run`, `synchronize`; also `scratch` and `partial results`, whose calls are counted only
     /// if `site` names them. Sites of a GPU: `allocate`, `staging`, `upload`, `layout`, `shader`, `compile`, `bind`,
-    /// `pattern`, `submit`, `download` (the mapping), `numerics`.
+    /// `pattern`, `submit`, `download` (the mapping of the staging buffer), `numerics`.
     #[derive(Clone, Copy, Debug)]
     pub struct InjectedFault {
         /// The site of the call. `None` counts the calls at all sites together.

@@ -3,10 +3,13 @@
 //!
 //! To add a backend, add a folder next to `cpu/` with types that implement [`Backend`], `Provider` and `Memory`
 //! (`base/buffer.rs`), a constant like `GPUS` in `array/device/mod.rs`, and a module in `on_devices!`
-//! (`tests/kit/devices.rs`). If its `Caps::workgroup` is 0, the planner schedules kernels as tiles for threads, and a
-//! kernel must check all computed indices before its first write. Otherwise kernels are scheduled as workgroups,
-//! `Caps::reports_late` must be true, and `run_at_once` must wait and return errors that are found late. A backend must
-//! combine the elements of a scan in the order of `plan/kernel/scan.rs`, but may choose its own order for reductions.
+//! (`tests/kit/devices.rs`).
+//!
+//! * If `Caps::workgroup` is 0, the planner divides kernels into tiles for threads. A kernel must check all computed
+//!   indices before its first write.
+//! * Otherwise the planner divides kernels into workgroups. `Caps::reports_late` must be true, and `run_at_once` must
+//!   wait and return errors that are found late.
+//! * A scan must combine its elements in the order of `plan/kernel/scan.rs`. A reduction may use any order.
 
 mod faults;
 #[cfg(all(feature = "gpu", feature = "wgpu"))]
@@ -106,12 +109,13 @@ pub struct Stats {
     /// The number of dispatches of these kernels and routines. There are more dispatches than kernels if a reduction,
     /// scan or routine has several passes, or if an array is larger than one dispatch can bind.
     pub dispatches: u64,
-    /// The number of times that a plan was prepared for execution. A prepared plan is kept, and reused with other
-    /// buffers, numbers and offsets, and on the CPU also by other CPU devices. A plan is prepared again if it was
-    /// dropped because many others were used since. On the CPU, it is also prepared again at the first run that writes
-    /// in place. On a GPU, it is also prepared again if other operands share a buffer, if a result of 8- or 16-bit
-    /// elements begins at another position in a 32-bit word, if a buffer is larger than one binding (at every run), or
-    /// after a trim.
+    /// The number of times that a plan was prepared for execution. Later runs with other buffers, numbers or offsets
+    /// reuse a prepared plan, and all CPU devices share prepared plans.
+    ///
+    /// A plan is prepared again if it was dropped because many other plans were used since. On the CPU, it is also
+    /// prepared again at the first run that writes in place. On a GPU, it is also prepared again after a trim, if
+    /// different operands than before share a buffer, if a result of 8- or 16-bit elements begins at another position
+    /// in a 32-bit word, and at every run with a buffer larger than one binding.
     pub prepares: u64,
     /// The number of shaders that were compiled into pipelines; 0 on the CPU.
     pub compiles: u64,
@@ -148,10 +152,10 @@ pub struct MemoryInfo {
     pub limit: Option<usize>,
 }
 
-/// How a GPU's f32 arithmetic behaves in plain shader source, as measured by a probe: a small shader that runs on the
-/// device, and whose results are compared with the CPU's. `true` means that the arithmetic behaves as in IEEE 754 (or
-/// Rust). If a field is `false`, cupric's functions and the program's formulas are still correct, except for subnormal
-/// numbers and for the rounding of sums and products.
+/// How a GPU's f32 arithmetic behaves in plain shader source. A probe (a small shader) runs on the device, and its
+/// results are compared with the CPU's. `true` means that the arithmetic behaves as in IEEE 754 (or Rust). If a field
+/// is `false`, cupric's functions and the program's formulas are still correct, except for subnormal numbers and for
+/// the rounding of sums and products.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct Numerics {
@@ -165,17 +169,14 @@ pub struct Numerics {
     pub subnormals: bool,
     /// Whether the device's compiler computes `(a + b) − a` and `a − a` as written. A compiler that simplifies them to
     /// `b` and 0 (*folding*) ignores rounding, infinities and NaN. The results of cupric's kernels do not depend on
-    /// this field. Kernels guard the values that one operation passes to the next, and operands that occur twice in an
-    /// operation: they pass them through an integer operation, so that the compiler does not see what it could
-    /// simplify. Kernels do this even if the probe saw no simplification, because the compiler may simplify in another
-    /// kernel.
+    /// this field, because the kernels hide such operands from the compiler by an integer operation.
     pub no_folding: bool,
     /// Whether sums and products are rounded to nearest, ties to even.
     pub rounding: bool,
     /// Whether `fma` rounds once.
     pub fma: bool,
-    /// Whether `a * b + c` rounds twice. Formulas always round twice on every device. Inside a matrix product the
-    /// device may round once.
+    /// Whether the device rounds twice in `a * b + c`: the product and the sum. Formulas always round twice on every
+    /// device, but the device may round once inside a matrix product.
     pub no_contraction: bool,
     /// Whether quotients are correctly rounded.
     pub division: bool,
@@ -219,8 +220,8 @@ impl<T: Default> Received<T> {
 }
 
 /// Returns the name of device number `id`. A device with a memory budget has another name than the device without a
-/// budget on the same hardware, because operations cannot combine arrays of the two devices, and the error message
-/// names both.
+/// budget on the same hardware. Operations cannot combine arrays of these two devices, and the error message names both
+/// devices.
 pub(crate) fn name_within(hardware: &str, id: u32, limit: Option<usize>) -> String {
     let Some(bytes) = limit else { return hardware.to_string() };
     let units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"), (1, "bytes")];
@@ -246,11 +247,10 @@ pub(crate) trait Backend: Send + Sync {
     fn allocate(&self, bytes: usize) -> Result<Buffer>;
     /// Copies host bytes into a buffer from byte `offset`.
     fn upload(&self, buffer: &Buffer, offset: usize, bytes: &[u8]) -> Result<()>;
-    /// Submits all work enqueued so far, and then reads `len` bytes of a buffer from byte `offset` on. If an error of
-    /// that work is found only now, the read returns it. Polling the future never waits for the device, unless the
-    /// caller blocks ([`wait`]). Each piece of the bytes is passed to `receive`, which copies it to its destination, so
-    /// that the host copies the bytes only once. A read that fails may already have passed some pieces. A read of 0
-    /// bytes passes one empty piece.
+    /// Submits all work enqueued so far, and then reads `len` bytes of a buffer from byte `offset` on. The future also
+    /// returns an error of the enqueued work that is found only now. Polling the future never waits for the device,
+    /// unless the caller blocks ([`wait`]). `receive` gets the bytes in pieces, and one empty piece if `len` is 0. A
+    /// read that fails may already have passed some pieces.
     fn download_to(&self, buffer: &Buffer, offset: usize, len: usize, receive: Receive) -> Pending<()>;
     /// Reads `len` bytes of a buffer from byte `offset` on, like `download_to`, into newly allocated memory.
     fn download(&self, buffer: &Buffer, offset: usize, len: usize) -> Pending<Vec<u8>> {
@@ -286,8 +286,8 @@ pub(crate) trait Backend: Send + Sync {
         );
         Err(Error::with_line(ErrorKind::Unsupported, call.name, detail, Some(call.line)))
     }
-    /// Returns a future that is ready when all work enqueued so far is done. Like the future of [`Backend::download`],
-    /// it blocks only if its caller does ([`wait`]).
+    /// Returns a future that is ready when all work enqueued so far is done. Polling the future never waits for the
+    /// device, unless the caller blocks ([`wait`]).
     fn synchronize(&self) -> Pending<()>;
     /// Returns the device's counters and memory usage.
     fn report(&self) -> (Stats, MemoryInfo);
@@ -321,9 +321,8 @@ pub(crate) trait Backend: Send + Sync {
     fn is_software(&self) -> bool {
         !self.is_gpu()
     }
-    /// Calls `work`, and returns a recording of everything that the device ran meanwhile for any thread. If another
-    /// recording is already on, the new one replaces it, and the other is then marked as incomplete. The default is for
-    /// a device without a clock.
+    /// Calls `work`, and returns a recording of everything that the device ran meanwhile for any thread. A recording
+    /// that is already on is replaced and marked as incomplete. The default is for a device without a clock.
     fn record(&self, _detail: Detail, work: &mut dyn FnMut() -> Result<()>) -> Result<Recording> {
         work().map(|()| Recording::nothing(Clock::Host, false))
     }

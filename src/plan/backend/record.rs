@@ -91,7 +91,8 @@ impl StepNote {
 /// The result of a recording.
 #[derive(Debug)]
 pub(crate) struct Recording {
-    /// The steps, in the order in which they were enqueued or ended. The list is empty with [`Detail::Busy`].
+    /// The steps, in the order in which a CPU ended them or a GPU enqueued them. The list is empty with
+    /// [`Detail::Busy`].
     pub steps: Vec<StepNote>,
     /// The total time during which at least one step ran, or `None` if the device has no clock for the requested
     /// detail.

@@ -1,6 +1,6 @@
-//! Ways to wait for a device: callers that block, futures that are woken, and work on a separate thread. If a process
-//! forks while such a thread works, the thread does not exist in the child process, so futures that wait for its result
-//! never complete there.
+//! Ways to wait for a device: callers that block, futures that are woken, and work on a separate thread. If the process
+//! forks while such a thread works, futures in the child process that wait for its result never complete, because the
+//! child does not have the thread.
 
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::platform::{self, CAN_WAIT};
@@ -12,25 +12,25 @@ use std::task::{Context, Poll, Wake, Waker};
 /// A future that borrows nothing, so that it may outlive the call that made it.
 pub(crate) type Pending<T> = Pin<Box<dyn Future<Output = Result<T>> + Send>>;
 
-/// The waker that [`wait`] passes to futures. Waking it does nothing, because the futures of backends are ready after
-/// the first poll.
+/// The waker that [`wait`] passes to futures. Waking it does nothing, because a backend's future waits for its device
+/// within the first poll and is then ready.
 struct Blocked;
 
 impl Wake for Blocked {
     fn wake(self: Arc<Self>) {}
 }
 
-/// The waker that [`wait`] uses, and the `Arc` from which it is made. A waker points past the reference counts of its
-/// `Arc`. For a type without fields this address is the end of the allocation, so a leak detector would not see a
-/// pointer into it and would report it as lost. Therefore the static also keeps the `Arc`.
+/// The waker that [`wait`] uses, and the `Arc` from which it is made. The static keeps the `Arc` only for leak
+/// detectors. The waker's pointer is the end of the `Arc`'s allocation, because `Blocked` has no fields, so a detector
+/// would report the allocation as lost.
 static BLOCKED: LazyLock<(Arc<Blocked>, Waker)> = LazyLock::new(|| {
     let blocked = Arc::new(Blocked);
     (blocked.clone(), Waker::from(blocked))
 });
 
-/// Waits for a future on the caller's thread. A backend's future finds out through [`blocks`] that its caller wants to
-/// block. The future then waits for its device within the first poll, and is ready after that poll. This is faster than
-/// being woken by another thread.
+/// Waits for a future on the caller's thread. A backend's future learns through [`blocks`] that its caller wants to
+/// block. The future then waits for its device within the first poll, which is faster than being woken by another
+/// thread.
 ///
 /// `operation` is the name of the call in error messages. `twin` is the name of the asynchronous function that does the
 /// same, or empty if there is none. In a browser, which must not block, this returns an error that recommends `twin`,
@@ -102,8 +102,8 @@ impl<T> Outcome<T> {
             std::mem::take(&mut state.wakers)
         };
         self.0.given.notify_all();
-        // wakers run code of the user's executor, so no lock is held here; if one panics, the others must still be
-        // woken
+        // wakers run code of the user's executor, so no lock is held here; if one waker panics, the others must still
+        // be woken
         for (_, waker) in wakers {
             let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| waker.wake()));
         }
@@ -180,8 +180,8 @@ impl<T> Drop for Awaited<T> {
     }
 }
 
-/// Belongs to the thread that computes an outcome. If it is dropped before the outcome has a value, because the thread
-/// panicked or never started, it provides an error instead.
+/// The right to provide the value of an outcome, held by the thread that computes it. If the giver is dropped before
+/// the outcome has a value, because the thread panicked or never started, it provides an error.
 struct Giver<T> {
     operation: &'static str,
     outcome: Outcome<Result<T>>,
@@ -202,7 +202,7 @@ pub(crate) fn start<T: Send + 'static>(
 ) -> Outcome<Result<T>> {
     let outcome = Outcome::new();
     let giver = Giver { operation, outcome: outcome.clone() };
-    // if the thread cannot be started, the closure is dropped, and `giver` with it
+    // if the thread cannot be started, the closure is dropped, and with it `giver`, which then provides an error
     let _ = std::thread::Builder::new().name("cupric-work".to_string()).spawn(move || {
         let value = work();
         giver.outcome.give(value);

@@ -6,13 +6,15 @@
 //! temporaries.
 //!
 //! A [`Kernel`] is one loop nest. The set of indices over which it loops is its index space `outer × inner`, where
-//! `outer` and `inner` are lists of lengths in row-major order. For each index it computes `values`, which are
-//! straight-line code in single-assignment form: value `i` is computed by the operation `values[i]`, from earlier
-//! values. A value is at the inner level (it has an element for each index of `outer × inner`) or at the outer level
-//! (it has an element for each index of `outer`). An [`Op::Reduce`] computes an outer value from an inner one. An
-//! [`Op::Scan`] at the inner level computes an inner value from an inner one, and at the outer level it computes the
-//! total of such a scan. An [`Op::Dot`] computes an outer value from two loads. An outer value used at the inner level
-//! is broadcast. `stores` define which values are written, and where.
+//! `outer` and `inner` are lists of lengths in row-major order. For each index it computes `values`: value `i` is the
+//! result of the operation `values[i]` on earlier values. `stores` define which values are written, and where.
+//!
+//! A value is at the inner level (it has an element for each index of `outer × inner`) or at the outer level (it has an
+//! element for each index of `outer`). An outer value used at the inner level is broadcast.
+//!
+//! * An [`Op::Reduce`] computes an outer value from an inner one, and an [`Op::Dot`] from two loads.
+//! * An [`Op::Scan`] at the inner level computes an inner value from an inner one. At the outer level it computes the
+//!   total of such a scan.
 
 mod kept;
 mod moves;
@@ -56,7 +58,7 @@ pub(crate) enum BufferRef {
     Input(usize),
     /// A buffer that holds an intermediate result during a run.
     Temp(usize),
-    /// A result of the plan, or the existing array to which it writes.
+    /// A result of the plan, or the existing array to which the plan writes.
     Output(usize),
 }
 
@@ -91,8 +93,8 @@ impl Heap for Op {
     }
 }
 
-/// The operation that computes a value of a kernel. A `usize` is the index of another value, unless its comment states
-/// otherwise.
+/// The operation that computes a value of a kernel. A `usize` is the index of another value, unless the comment of the
+/// variant states otherwise.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Op {
     /// Reads the element of `loads[n]` at the current index.
@@ -119,12 +121,14 @@ pub(crate) enum Op {
     /// i32.
     Position(Box<Position>),
     /// Computes a random word as u32. Philox4x32-10 computes a block of four words, for four indices, from the counter
-    /// (index / 4, 0, stream, `word` % 4) and with the seed as its key. `word` / 4 selects the result. For 0, the
-    /// result is word (index % 4) of the block. For 1 and 2, the indices 2k and 2k + 1 are a pair of normal numbers
-    /// that share a radius and an angle. For 1, the result is the random word for the radius, which is the word of
-    /// index 2k. For 2, the result is the random word for the angle: the word of index 2k + 1, to which a quarter turn
-    /// (2^30, modulo 2^32) is added at index 2k + 1. `slots` are the run-time scalars that hold the seed's low word,
-    /// its high word, and the stream.
+    /// (index / 4, 0, stream, `word` % 4) and with the seed as its key. `slots` are the run-time scalars that hold the
+    /// seed's low word, its high word, and the stream. `word` / 4 selects the result. For 1 and 2, the indices 2k and
+    /// 2k + 1 are a pair of normal numbers with the same radius and angle.
+    ///
+    /// * 0: word (index % 4) of the block.
+    /// * 1: the word for the radius, which is the word of index 2k.
+    /// * 2: the word for the angle, which is the word of index 2k + 1. At index 2k + 1, a quarter turn (2^30) is added,
+    ///   modulo 2^32.
     Philox { index: usize, word: u8, slots: [usize; 3] },
     /// Reduces the elements of inner values (one per index of `outer × inner`) along `inner` to one element of an outer
     /// value (one per index of `outer`).
@@ -134,8 +138,8 @@ pub(crate) enum Op {
     /// total: all elements, combined in the same order.
     Scan(Box<KernelReduction>),
     /// Computes Σ over `inner` of `loads[0] · loads[1]`, the product of a matmul kernel, in the value's compute type.
-    /// If there is a `from`, the sum starts with the value of `loads[from]`, the sum so far, because `plan/chains.rs`
-    /// computes a long product by several kernels. If there is a `part`, the sum covers only that part of `inner`.
+    /// If there is a `from`, the sum starts with the value of `loads[from]`: the sum that the previous kernel of the
+    /// same product stored (`plan/chains.rs`). If there is a `part`, the sum covers only that part of `inner`.
     Dot { from: Option<usize>, part: Option<PartOfK> },
 }
 
@@ -158,10 +162,11 @@ pub(crate) struct Position {
     pub extent: usize,
     /// How an index outside `0..extent` is handled.
     pub mode: IndexMode,
-    /// The positions in the plan's `scalars` of two run-time scalars, whose values are 0 and `extent`. If an index is
-    /// less than the first scalar, the second scalar is added to the index, so that negative indices count from the
-    /// end. The planner always writes `None`, because it expresses this addition by other values of the kernel. The CPU
-    /// then replaces these values by this field (`cpu/ends.rs`).
+    /// The positions in the plan's `scalars` of two run-time scalars, whose values are 0 and `extent`. If an index `i`
+    /// is less than the first scalar, the second scalar is added to it, so that negative indices count from the end.
+    /// The planner always writes `None`: it expresses the same addition by `index`, which is then the value
+    /// `select(less(i, 0), add(i, n), i)`. For a gather, the CPU backend replaces this value by `i` and sets this field
+    /// (`cpu/ends.rs`).
     pub from_end: Option<[usize; 2]>,
     /// The name of the operation for the error message about an out-of-bounds index.
     pub name: &'static str,
@@ -366,9 +371,8 @@ pub(crate) struct Kernel {
     pub continues: bool,
     /// The name of the last operation that the kernel computes, for error messages.
     pub name: &'static str,
-    /// The number of the node that the kernel stores. A plan is shared by all callers that evaluate the same structure,
-    /// so it holds no source lines. Each evaluation has a list of its lines, and this number is the index of the
-    /// caller's line in that list.
+    /// The number of the node that the kernel stores. It is the index of the caller's source line in the list of lines
+    /// that each evaluation has. A plan holds no lines, because different callers share it.
     pub node: usize,
 }
 
@@ -435,11 +439,10 @@ impl Kernel {
         self.values.iter().any(|v| v.op.checks())
     }
 
-    /// Returns how many bytes the kernel reads and writes according to its definition. An element that a load reads or
-    /// a store writes counts once, even if it is broadcast or is part of several sliding windows of an operand. A
-    /// gather or scatter counts one element for each index, and a store that combines also counts as a read. If an axis
-    /// with computed indices is cut into windows (`plan/indexed.rs`), gathers and stores count only in the kernel of
-    /// the first window.
+    /// Returns how many bytes the kernel reads and writes. Each element that a load reads or a store writes counts
+    /// once, even if it is broadcast or is part of several sliding windows. A gather or scatter counts one element for
+    /// each index, and a store that combines also counts as a read. If an indexed axis is cut into windows
+    /// (`plan/indexed.rs`), gathers and stores count only in the kernel of the first window.
     pub fn bytes(&self) -> (u64, u64) {
         let extents = || self.outer.iter().chain(&self.inner);
         let touched = |strides: &[isize]| -> u64 {

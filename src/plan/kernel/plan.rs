@@ -88,8 +88,8 @@ pub(crate) struct Choice {
     pub shape: Shape,
     /// How often one or several kernels would compute each element if the node were not stored.
     pub times: usize,
-    /// The modelled time of storing the node and reading it back, and the modelled time of computing it wherever it is
-    /// read.
+    /// The modelled time of storing the node and reading it back, and the modelled time of computing the node wherever
+    /// it is read.
     pub stored: f64,
     pub computed: f64,
 }
@@ -98,13 +98,13 @@ pub(crate) struct Choice {
 #[derive(Clone, Debug)]
 pub(crate) struct ExecutionPlan {
     pub inputs: Vec<DType>,
-    /// For each input, whether it is in the buffer that a write targets. A write in place reads and writes the same
-    /// memory.
+    /// For each input, whether it is in the same buffer as the target of the write. A write in place reads and writes
+    /// this buffer.
     pub aliased: Vec<bool>,
     /// The number of the plan, in the order of creation. Numbers are never reused, so backends use them as cache keys.
     #[cfg_attr(not(feature = "gpu"), allow(dead_code))]
     pub id: u64,
-    /// Whether the plan stays in a cache for later evaluations, so that a backend should keep what it prepares for it.
+    /// Whether the plan stays in a cache for later evaluations. If so, a backend should keep the data that it prepares.
     pub is_kept: bool,
     /// The type of each run-time scalar.
     pub scalars: Vec<DType>,

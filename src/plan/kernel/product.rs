@@ -18,12 +18,11 @@ pub(crate) const CHAIN: usize = 256;
 pub(crate) const MOST_OF_CHAINS: usize = 4096;
 
 /// The maximum number of elements of a 64 × 64 tile that a narrow result may fill. For a narrow result, each GPU
-/// invocation computes one element, instead of a workgroup computing a tile. With 512 of the 4,096 elements, a tile
-/// does eight multiplications for each useful one. An invocation that computes one element needs up to eight
-/// instructions per index along k, so both ways cost about the same at this limit.
+/// invocation computes one element, instead of a workgroup computing a tile. At this limit, both ways need about the
+/// same number of instructions: a tile does eight multiplications for each useful one.
 const NARROW: usize = 512;
 
-/// Returns whether an m × n result is so narrow that each GPU invocation computes one element of it: it would fill at
+/// Returns whether an m × n result is so narrow that each GPU invocation computes one element. Such a result fills at
 /// most [`NARROW`] elements of a tile.
 pub(crate) fn is_narrow(m: usize, n: usize) -> bool {
     m.min(64) * n.min(64) <= NARROW
@@ -42,7 +41,7 @@ pub(crate) struct Product {
     /// tasks.
     pub parts: [u8; 2],
     /// The number of chains (see [`CHAIN`]) that one task sums, if tasks divide the axis k. One thread then adds the
-    /// sums of all chains in order. It is 0 if a task computes whole elements of the result.
+    /// sums of all chains in order. The number is 0 if a task computes whole elements of the result.
     pub chains: u32,
     /// Whether one thread does all the work.
     pub alone: bool,
@@ -149,10 +148,9 @@ pub(crate) struct Matrices {
 
 impl Kernel {
     /// Returns how many dimensions of `outer`, besides the last two, belong to the rows and to the columns of a
-    /// product. Such dimensions exist only if k has several dimensions (`plan/axes.rs`). Directly before the last two
-    /// dimensions come the dimensions along which only the left operand changes, which belong to the rows. Before these
-    /// come the dimensions along which only the right operand changes, which belong to the columns. All others are the
-    /// batch.
+    /// product. Such dimensions exist only if k has several dimensions (`plan/axes.rs`). In `outer`, the batch comes
+    /// first, then the dimensions along which only the right operand changes (columns), then the dimensions along which
+    /// only the left operand changes (rows), and then the last two.
     pub fn sides(&self) -> [usize; 2] {
         let (Some(end), [a, b, ..], 2..) = (self.outer.len().checked_sub(2), &self.loads[..], self.inner.len()) else {
             return [0, 0];

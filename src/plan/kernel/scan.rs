@@ -17,11 +17,12 @@
 //!
 //! The first run of a block and the first block have no total before them. There, a backend may combine with the
 //! neutral element, which changes no bit. An element passes through at most `⌈log2 i⌉ + 2` combinations on its way to
-//! the result of element `i`, and through three more each time that block totals form another row (step 4). That is
-//! about as many as in a pairwise sum. The order of combinations for an element depends only on its position in the
-//! row. It does not depend on the row's length, threads, lanes, instruction sets, strides, windows or fusion, or on
-//! whether one or several kernels scan a row (`plan/scan.rs`). No element contributes to the result of an earlier one,
-//! so a NaN never affects results before it.
+//! the result of element `i`, and through three more each time that block totals form another row. That is about as
+//! many as in a pairwise sum.
+//!
+//! The order of combinations for an element depends only on its position in the row. It does not depend on the row's
+//! length, threads, lanes, strides or fusion, or on whether one or several kernels scan a row (`plan/scan.rs`). No
+//! element contributes to the result of an earlier one, so a NaN never affects results before it.
 //!
 //! This order is implemented for the CPU by the loop form `scan` of `simd.rs` and by `cpu/scan.rs`, and for GPUs by
 //! `shaders/lib/scan.wgsl`.

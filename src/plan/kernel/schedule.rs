@@ -1,17 +1,18 @@
 //! How a loop nest (kernel) uses the hardware: as tiles for CPU threads or workgroups of a GPU, with the access pattern
 //! of each load, and the values kept between passes along the inner dimensions. The planner decides this
-//! (`plan/schedule/mod.rs`) when the nest is final, and a backend follows it. The number of threads that share the
-//! tasks of a nest is known only at run time. Threads, tiles and tasks do not change the bits of a result. The lanes of
-//! a reduction (the invocations or virtual lanes among which its elements are divided) do decide in which order
-//! elements are combined, so their number does not depend on strides or on the sizes of other axes.
+//! (`plan/schedule/mod.rs`) when the nest is final.
+//!
+//! Threads and tiles do not change the bits of a result. The lanes of a reduction (the invocations or virtual lanes
+//! among which its elements are divided) decide in which order elements are combined. So the number of lanes does not
+//! depend on strides or on the sizes of other axes.
 
 use super::{Kernel, KernelKind, Lanes, Load, Matrices, Op, Product, Tile};
 use crate::base::caps::product_tiles::CooperativeTile;
 use crate::base::layout::Shape;
 use std::fmt;
 
-/// The planner's decisions for one loop nest (kernel). It is small, because a plan may have a million nests: the fields
-/// that few nests need are boxed in `details`.
+/// The planner's decisions for one loop nest (kernel). The struct is small, because a plan may have a million nests:
+/// the fields that few nests need are boxed in `details`.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub(crate) struct Schedule {
     pub work: Work,
@@ -95,10 +96,9 @@ pub(crate) struct Groups {
     /// The number of elements that one invocation of an elementwise or reduction kernel loads before it uses the first
     /// of them.
     pub in_flight: u8,
-    /// The number of consecutive elements that one invocation of an elementwise or row kernel processes, because it
-    /// stores them as one packed 32-bit word, or because they form a run of a scan (`scan.rs`). If an execution binds
-    /// an elementwise kernel's output at a position within a word, no invocation has whole words to itself, and the
-    /// backend uses 1 instead.
+    /// The number of consecutive elements that one invocation of an elementwise or row kernel processes: the elements
+    /// of one packed 32-bit word, or a run of a scan (`scan.rs`). If an elementwise kernel's output begins within a
+    /// word, no invocation has whole words to itself, and the backend uses 1 instead.
     pub run: u8,
     /// The tile of a matrix product that a workgroup computes. `None` if subgroups multiply small matrices.
     pub tile: Option<Tile>,
@@ -113,9 +113,8 @@ pub(crate) struct Groups {
 }
 
 /// How a shader computes the positions of elements in the operands from an index. The planner has merged axes where
-/// possible: if all operands are contiguous, one axis remains, and if one of them is broadcast along the last or the
-/// first axis, two remain. Extents, strides and offsets are run-time parameters in every class. Only large kernels have
-/// specialised code for one and two axes.
+/// possible, so one axis remains if all operands are contiguous. Extents, strides and offsets are run-time parameters
+/// in every class. Only large kernels have specialised code for one and two axes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum AxisIndexing {
     /// At most one axis: the position is the offset plus index times stride.
@@ -310,8 +309,8 @@ impl Kernel {
 
 /// Returns whether the kernel `next` can process each rectangular part of a product's result as soon as that part is
 /// computed. For this, `next` must be elementwise over the same indices, with tiles that are rows or pieces of rows. At
-/// each index, it must read no other element of the product's result than the one at this index. It must not write
-/// memory that the product may still read.
+/// each index, `next` must read only the element of the result at this index. It must not write memory that the product
+/// may still read.
 pub(crate) fn takes_parts(next: &Kernel, product: &Kernel) -> bool {
     let [result] = &product.stores[..] else { return false };
     let is_result = |l: &&Load| l.buffer == result.buffer;

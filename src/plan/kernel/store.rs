@@ -37,9 +37,8 @@ pub(crate) struct Chosen {
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Scattered {
     /// The position in the kernel's `values` of the value that is the index, computed as i32. If this value is outside
-    /// `0..extent`, nothing is written, so that a store to one window of an axis (`plan/indexed.rs`) skips the elements
-    /// of other windows. If out-of-bounds indices are errors, the value is an [`Op::Position`](super::Op::Position),
-    /// which returns these errors.
+    /// `0..extent`, nothing is written. If out-of-bounds indices are errors, the value is an
+    /// [`Op::Position`](super::Op::Position), which returns these errors.
     pub index: usize,
     pub stride: isize,
     pub extent: usize,
@@ -84,7 +83,7 @@ impl Store {
     }
 
     /// Returns whether the elements that the store writes are contiguous and begin at a 32-bit word, where `outer` has
-    /// the lengths of the outer dimensions. Then they share at most their last word with other elements.
+    /// the lengths of the outer dimensions. If so, only the last word may also hold other elements.
     pub fn fills_words(&self, outer: &[usize]) -> bool {
         self.dtype.size() >= 4 || self.offset % 4 == 0 && layout::is_c_contiguous(outer, &self.strides)
     }
@@ -135,13 +134,12 @@ impl Kernel {
             && self.stores.chunks(count).all(in_order)
     }
 
-    /// Returns whether a GPU may run this kernel in the same dispatch as `before`, the kernel before it, because both
-    /// kernels write parts of the memory of the same node and do not read that memory. Such kernels write different
-    /// elements, unless they scatter. A kernel that continues `before` stays separate, because the two kernels then
-    /// share one shader, which takes less time to compile.
+    /// Returns whether a GPU may run this kernel in the same dispatch as `before`, the kernel before it. Both kernels
+    /// must write parts of the memory of the same node and must not read that memory. A kernel that continues `before`
+    /// stays separate, because the two kernels then share one shader, which takes less time to compile.
     pub fn runs_beside(&self, before: &Kernel) -> bool {
         let Some(to) = self.stores.first().map(|s| s.buffer).filter(|_| !self.continues) else { return false };
-        // if the elements of both begin at a 32-bit word, no word belongs to both
+        // if the elements of both kernels begin at a 32-bit word, no word belongs to both kernels
         [before, self].into_iter().all(|k| {
             k.kind == KernelKind::Elementwise
                 && k.windows.len() == 1

@@ -14,16 +14,15 @@ use crate::plan::kernel::{
 };
 use smallvec::SmallVec;
 
-/// The number of indices from which a kernel counts as large. In a large kernel, each invocation has several loads in
-/// flight, and the shader is specialised for one or two axes. A large card runs about 2^18 invocations at a time (132
-/// multiprocessors with 2,048 each on an H100). A smaller kernel has all its loads in flight with one load per
-/// invocation, and each further shader costs at least 20 ms to compile.
+/// The number of indices from which a kernel counts as large: about as many as the invocations that a large card runs
+/// at a time (132 multiprocessors with 2,048 each on an H100). In a large kernel, each invocation has several loads in
+/// flight, and the shader is specialised for one or two axes. Smaller kernels use a general shader, because each
+/// further shader costs at least 20 ms to compile.
 const LARGE: usize = 1 << 18;
 
 /// From this number of elements of a row per lane on, a lane has several loads in flight even if the kernel is not
-/// large ([`LARGE`]) and its few rows leave most of a card idle. On an H100, sums of 128 columns of 32 elements took 12
-/// µs with one load in flight, and 8 µs with four. A sum of 4,096 elements by one workgroup did not gain: it took 10 µs
-/// with one, and 12 µs with four.
+/// large. On an H100, sums of 128 columns of 32 elements took 12 µs with one load in flight, and 8 µs with four. A sum
+/// of 4,096 elements by one workgroup took 10 µs with one, and 12 µs with four.
 const LONG: usize = 8;
 
 /// The maximum compile cost, and the maximum number, of a kernel's values for which an invocation may have several
@@ -59,9 +58,8 @@ const MOST_SUBGROUPS: usize = 8;
 const SIDE_BY_SIDE: usize = 1 << 14;
 
 /// The possible shapes of a workgroup for a narrow product (few rows or columns), best first: the number of
-/// invocations, and the number of elements along k that the workgroup holds in its memory. 16 f32 are 64 bytes, a cache
-/// line of most cards. The later, smaller shapes are for devices with less workgroup memory or smaller workgroups, or
-/// for elements of 8 bytes.
+/// invocations, and the number of elements along k that the workgroup holds in its memory. The smaller shapes are for
+/// devices with less workgroup memory or smaller workgroups, or for elements of 8 bytes.
 const NARROW: [(usize, u8); 5] = [(128, 32), (128, 16), (128, 8), (32, 8), (8, 8)];
 
 /// The possible numbers of elements of a row that a lane of a row kernel holds in registers: 4 for short rows, 16 for
@@ -167,10 +165,9 @@ pub(in crate::plan) fn is_simple(values: usize, cost: u32) -> bool {
     values <= IN_FLIGHT_VALUES && cost <= IN_FLIGHT_COST
 }
 
-/// Returns the number of loads that an invocation of a large kernel has in flight. It is more than one, because with
-/// one load the invocation would wait for memory each time, unless the kernel has so many values that its shader would
-/// become too long. It is also more than one for a kernel that computes random words, because four neighbours share a
-/// Philox block.
+/// Returns the number of loads that an invocation of a large kernel has in flight: 4, so that the invocation waits less
+/// for memory, or 1 if the kernel has so many values that its shader would become too long. A kernel that computes
+/// random words also uses 4, because four neighbours share a Philox block.
 fn in_flight(kernel: &Kernel, caps: &Caps) -> u8 {
     let draws = kernel.values.iter().any(|v| matches!(v.op, Op::Philox { .. }));
     let most = if draws { IN_FLIGHT_COST_OF_DRAWS } else { IN_FLIGHT_COST };

@@ -6,12 +6,13 @@ use crate::plan::kernel::{Kernel, Op, Store, TileSchedule, Tiling, WriteClass};
 /// The size of a tile in bytes. Moving it takes several microseconds, so that the setup of a tile is negligible.
 const TILE: usize = 32 << 10;
 
-/// The row length of a tile of a kernel that transposes: 2,048 bytes, but at most 1,024 elements. `transposed_columns`
-/// in `cpu/moves/mod.rs` reorders transposed blocks in units of this size.
+/// The length of the rows of a tile in a kernel that transposes: the number of bytes, and the maximum number of
+/// elements. `transposed_columns` in `cpu/moves/mod.rs` has the same limits.
 const COLUMNS: (usize, usize) = (2048, 1024);
 
-/// The number of rows of a tile of a kernel that transposes, times the size of an element in bytes. From row to row,
-/// elements are contiguous in the source, so a tile uses several whole cache lines of the source.
+/// The number of rows of a tile in a kernel that transposes, times the size of an element in bytes. A column of the
+/// tile is contiguous in the source of the transpose, so for each column the tile reads 256 contiguous bytes, several
+/// whole cache lines.
 const ROWS: usize = 256;
 
 /// The number of bytes read and written up to which one thread does all the work. Moving these bytes takes about 5 µs.
@@ -19,8 +20,8 @@ const ROWS: usize = 256;
 /// as many bytes, 0.8 to 1 times.
 const ALONE: usize = 512 << 10;
 
-/// Returns the tiles of a kernel that only moves data. If it transposes, its axes must already be in the order that
-/// tiles need.
+/// Returns the tiles of a kernel that only moves data. If the kernel transposes, its axes must already be in the order
+/// that tiles need.
 pub(super) fn tiles(kernel: &Kernel, transposes: bool) -> TileSchedule {
     let size = kernel.stores.iter().map(|s| s.dtype.size()).max().unwrap_or(1);
     let n = kernel.outer_size();

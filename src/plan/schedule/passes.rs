@@ -45,8 +45,8 @@ pub(super) fn passes(kernel: &Kernel, sinks: &[usize], again: Again) -> Passes {
             if !wanted[v] {
                 continue;
             }
-            // a value per inner index that is known only at the end of a pass is a scan whose row is shared by lanes: a
-            // later pass reads its elements
+            // a value that has one element per inner index, and is known only at the end of a pass, is a scan whose row
+            // is shared by lanes; a later pass reads the scan's elements
             if made[v] || values[v].ends_pass(in_lanes) {
                 pass.takes.push(v as u16);
                 continue;

@@ -11,8 +11,8 @@ const ALONE: usize = 1 << 21;
 /// to 50 µs, so that the time to wake a thread is small in comparison.
 const TASK: usize = 1 << 22;
 
-/// The maximum number of tasks into which one matrix is cut. Each task packs the operands that it needs, so more tasks
-/// pack more often.
+/// The maximum number of tasks into which one matrix is cut. Each task packs (copies and reorders) the operands that it
+/// needs, so more tasks pack more often.
 const MOST_TASKS: usize = 32;
 
 /// The minimum number of rows, and of columns, of a task if a product by panels is divided among tasks. With few rows,

@@ -36,9 +36,9 @@ const ALONE: usize = 1 << 20;
 const DRAW: usize = 20;
 
 /// Returns whether threaded code computes the tiles of an elementwise kernel. Threaded code must have an instruction
-/// for every operation, and all elements must have the same size in registers. (Bools alone would take four times their
-/// size.) If tiles have several rows, rows must have a minimum length, because threaded code starts again at each row.
-/// A result of at least `stream` bytes bypasses the caches.
+/// for every operation, and all elements must have the same size in registers. If tiles have several rows, rows must
+/// have a minimum length, because threaded code starts again at each row. A result of at least `stream` bytes bypasses
+/// the caches.
 pub(super) fn is_threaded(kernel: &Kernel, tiles: &TileSchedule, caps: &Caps, stream: usize) -> bool {
     let last = kernel.outer.len().checked_sub(1);
     let cols = last.map_or(1, |axis| kernel.outer[axis]);
@@ -47,7 +47,7 @@ pub(super) fn is_threaded(kernel: &Kernel, tiles: &TileSchedule, caps: &Caps, st
         Tiling::Rows { .. } => cols >= LEAST_ROW || cols.is_multiple_of(BLOCK),
         Tiling::Blocks { .. } | Tiling::Along { .. } | Tiling::Across { .. } => false,
     };
-    // a random number needs two more parts besides its value: its element numbers and its key
+    // a random number needs two more blocks besides its value: for its element numbers and for its key
     let draws = kernel.values.iter().filter(|v| matches!(v.op, Op::Philox { .. })).count();
     let fits = kernel.values.len() + draws + kernel.loads.len() + kernel.stores.len() <= MOST_PARTS;
     let writes_runs = |s: &Store| s.is_plain() && last.is_none_or(|axis| s.strides[axis] == 1 || cols == 1);

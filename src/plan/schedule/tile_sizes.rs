@@ -50,10 +50,9 @@ const MOST_ROWS: usize = 64;
 /// several threads. 256 KiB take about 20 µs, about the cost of dividing the block and combining the parts.
 const SHARED_BLOCK: usize = 256 << 10;
 
-/// The length of the columns of narrow tiles in which rows are side by side. Each entry is a maximum number of columns,
-/// and the number of elements of each column of a tile that has at most this many columns. Such columns consist of the
-/// 64, 32 or 16 blocks of 16 elements that a fold then processes together (`blocks_at_once` in `cpu/fold/mod.rs`). This
-/// keeps the fold's loops at 64 to 500 elements.
+/// The length of the columns of narrow tiles in which rows are side by side. An entry (c, n) means that the columns
+/// have n elements if a tile has at most c of them. A fold processes the 64, 32 or 16 blocks of 16 elements of such a
+/// column together (`blocks_at_once` in `cpu/fold/mod.rs`), in loops of 64 to 500 elements.
 const TALL: [(usize, usize); 3] = [(4, 1024), (8, 512), (31, 256)];
 
 /// The number of rows of a tile of a kernel that transposes: 32 elements of 4 bytes are two whole cache lines.
@@ -294,9 +293,11 @@ fn reduce(kernel: &mut Kernel, caps: &Caps) {
 }
 
 /// Returns whether a tile holds elements of many rows side by side, with each row as a column, instead of elements of
-/// one row or a few whole rows. This is so for a reduction with `Lanes::Outer` (neighbours in memory are neighbours
-/// along an axis that is not reduced). Otherwise there must be at least `COLUMNS` rows, and either rows are short and a
-/// tile cannot hold several whole rows, or operands are contiguous across rows and not along them.
+/// one row or a few whole rows. This is so in two cases:
+///
+/// * For a reduction with `Lanes::Outer` (neighbours in memory are neighbours along an axis that is not reduced).
+/// * If there are at least `COLUMNS` rows, and either rows are short and a tile cannot hold several whole rows, or
+///   operands are contiguous across rows and not along them.
 fn is_across(kernel: &Kernel) -> bool {
     let (outer, n) = (kernel.outer_size(), kernel.inner_size());
     if kernel.kind == KernelKind::Reduce(Lanes::Outer) {
@@ -311,8 +312,8 @@ fn is_across(kernel: &Kernel) -> bool {
     lies_across || n < SHORT && !takes_whole_rows(kernel)
 }
 
-/// Returns whether a tile may hold several whole rows. This is so for a fold by a function, and for a search for one
-/// element (such as argmin), because their loops process one row after another. It is not so for a scan or a fold by
+/// Returns whether a tile may hold several whole rows. The result is true for a fold by a function and for a search for
+/// one element (such as argmin), because their loops process one row after another. It is false for a scan or a fold by
 /// formulas, because each of their loops would be only as long as a row.
 fn takes_whole_rows(kernel: &Kernel) -> bool {
     let last = kernel.outer.len() + kernel.inner.len();
@@ -342,9 +343,9 @@ fn takes_whole_rows(kernel: &Kernel) -> bool {
 /// of any length is planned in a few microseconds.
 const MOST_TRIED: usize = 4096;
 
-/// Returns the number of rows in a block if an operand is contiguous across the rows along the last outer axis, but not
-/// across all rows. A block consists of all rows along that axis or, if these are more than `most`, of an equal part of
-/// them. Blocks are folded in place. Returns `None` if there is no such operand or the blocks would be small.
+/// Returns the number of rows in a block, if an operand is contiguous across the rows along the last outer axis, but
+/// not across all rows of the kernel. A block has all rows along that axis or, if there are more than `most`, an equal
+/// part of them. Returns `None` if there is no such operand or the blocks would be small.
 fn neighbours(kernel: &Kernel, most: usize) -> Option<usize> {
     let (o, last) = (kernel.outer.len(), *kernel.outer.last()?);
     let lies_apart = |l: &Load| {

@@ -88,8 +88,8 @@ fn allowance(bound: &Bound, dtype: DType, result: f64, x: &[f64]) -> f64 {
     }
 }
 
-/// Returns true if, for operands within their errors, a function may have values far outside of the values that it has
-/// at the ends of the errors.
+/// Returns true if, for operands within their errors, a function may have values far outside the range between its
+/// values at the ends of the errors.
 fn hides_more(row: &Ufunc, operands: &[BoundedReal], v: &[f64; 3]) -> bool {
     match row.name {
         "remainder" | "fmod" | "floor_divide" => {

@@ -93,8 +93,8 @@ enum Halves {
 
 /// An interpreter. It caches the elements of each expression that it has interpreted.
 pub struct Interpreter {
-    // by the address of the node; the expression is stored too, so that it lives and no later node gets the same
-    // address
+    // the key is the address of a node; the expression is stored too, so that it stays alive and no later node gets the
+    // same address
     known: HashMap<*const Node, (Expr, Rc<Interpreted>)>,
     halves: Halves,
     rules: Rules,

@@ -267,7 +267,7 @@ fn grain(x: f64) -> f64 {
 }
 
 /// Returns the position of the first NaN, or else of the first smallest element (with sign −1, of the first largest
-/// element). Returns `None` if it depends on rounding errors.
+/// element). Returns `None` if the position depends on rounding errors.
 fn position(elements: &ElementList, group: &[usize], sign: i128) -> Option<i128> {
     match elements {
         ElementList::Integers(v) => {

@@ -1,7 +1,6 @@
 //! Balancing of a matrix before its eigenvalues are computed. Rows and columns are exchanged so that isolated
-//! eigenvalues, which are diagonal elements, are found exactly. The remaining rows and columns are scaled so that they
-//! have norms of similar magnitude (James, Langou and Lowery, *On matrix balancing and eigenvector computation*, 2014:
-//! the norms include the diagonal).
+//! eigenvalues, which are diagonal elements, are found exactly. The remaining rows and columns are scaled to similar
+//! norms, as in James, Langou and Lowery, *On matrix balancing and eigenvector computation*, 2014.
 
 use super::super::{Numbers, power};
 use smallvec::{SmallVec, smallvec};
@@ -11,27 +10,28 @@ use std::ops::Range;
 pub(super) struct Balance {
     /// Row i of the balanced matrix is row `order[i]` of the original matrix.
     pub order: SmallVec<[usize; 32]>,
-    /// Element i of an eigenvector of the balanced matrix is multiplied by `scale[i]`, a power of two, to get the
+    /// Powers of two. Element i of an eigenvector of the balanced matrix is multiplied by `scale[i]` to get the
     /// eigenvector of the original matrix.
     pub scale: Numbers,
-    /// The rows that belong to no isolated eigenvalue. The rows before them and after them each have an isolated
-    /// eigenvalue as their diagonal element.
+    /// The rows without an isolated eigenvalue. The diagonal elements of all rows before and after this range are
+    /// isolated eigenvalues.
     pub active: Range<usize>,
 }
 
-/// The maximum number of sweeps of scaling. Usually a few sweeps are enough, because a sweep scales a row and its
-/// column only if this reduces the sum of their norms by more than 5 %.
+/// The maximum number of sweeps that scale all rows and columns. A few are usually enough, because a row and its column
+/// are scaled only if this reduces the sum of their norms by more than 5 %.
 const SWEEPS: usize = 64;
 
-/// Scale factors are between 2^−`LARGEST` and 2^`LARGEST`.
+/// All scale factors are between 2^−`LARGEST` and 2^`LARGEST`.
 const LARGEST: i32 = 250;
 
 impl Balance {
     /// Balances a matrix of n rows.
     pub fn of(a: &mut [f64], n: usize) -> Balance {
         let mut balance = Balance { order: (0..n).collect(), scale: smallvec![1.0; n], active: 0..n };
-        // moves each active row whose other active elements (all but the diagonal one) are 0 to the end, and then each
-        // active column whose other active elements are 0 to the front
+        // Move each active row to the end if all its active elements but the diagonal one are 0. Then move each active
+        // column to the front if all its active elements but the diagonal one are 0. The diagonal elements of these
+        // rows and columns are isolated eigenvalues.
         while let Some(i) = balance.alone(|i, j| a[i * n + j] == 0.0) {
             balance.active.end -= 1;
             balance.exchange(a, i, balance.active.end);
@@ -49,12 +49,12 @@ impl Balance {
     }
 
     /// Returns the last active row (or column) whose active elements are 0, except the diagonal one. `is_zero(i, j)`
-    /// tells whether element j of row (or column) i is 0.
+    /// returns whether element j of row (or column) i is 0.
     fn alone(&self, is_zero: impl Fn(usize, usize) -> bool) -> Option<usize> {
         self.active.clone().rev().find(|i| self.active.clone().all(|j| j == *i || is_zero(*i, j)))
     }
 
-    /// Exchanges rows i and j, and columns i and j.
+    /// Exchanges rows i and j of a matrix, and columns i and j.
     fn exchange(&mut self, a: &mut [f64], i: usize, j: usize) {
         let n = self.order.len();
         self.order.swap(i, j);
@@ -66,7 +66,7 @@ impl Balance {
         }
     }
 
-    /// Scales each active row and column once. Returns whether any of them has changed.
+    /// Scales each active row and its column once. Returns whether any of them has changed.
     fn sweep(&mut self, a: &mut [f64], n: usize) -> bool {
         let mut changed = false;
         let active = self.active.clone();

@@ -1,5 +1,5 @@
-//! The reduction of a matrix to Hessenberg form by Householder reflectors. A Hessenberg matrix may have nonzero
-//! elements directly under its diagonal, but only zeros below them.
+//! The reduction of a matrix to Hessenberg form by Householder reflectors. In a Hessenberg matrix, all elements below
+//! the first subdiagonal are 0.
 
 use super::super::{Numbers, loops, reflector, zeros};
 use std::ops::Range;
@@ -9,8 +9,8 @@ pub(super) fn add(to: &mut [f64], by: f64, row: &[f64]) {
     to.iter_mut().zip(row).for_each(|(to, x)| *to += by * x);
 }
 
-/// Multiplies a part of a matrix of n columns from the left by I − tau·v·vᵀ. The part is `columns` of the given rows,
-/// and v has an element for each row.
+/// Multiplies `columns` of the given rows from the left by I − tau·v·vᵀ. A row has n elements, and v has an element for
+/// each row.
 fn reflect(rows: &mut [f64], n: usize, columns: Range<usize>, v: &[f64], tau: f64, sums: &mut [f64]) {
     let sums = &mut sums[..columns.len()];
     sums.fill(0.0);
@@ -22,8 +22,8 @@ fn reflect(rows: &mut [f64], n: usize, columns: Range<usize>, v: &[f64], tau: f6
     }
 }
 
-/// Reduces the active rows and columns of an n × n matrix A to Hessenberg form H = Zᵀ·A·Z. Overwrites `a` with H, and
-/// writes Zᵀ to `z`, unless `z` is empty.
+/// Reduces the active rows and columns of the n × n matrix A to Hessenberg form H = Zᵀ·A·Z. Overwrites `a` with H, and
+/// writes Zᵀ to `z` unless `z` is empty.
 pub(super) fn reduce(a: &mut [f64], z: &mut [f64], n: usize, active: &Range<usize>) {
     let loops = loops();
     let mut sums = zeros(n);

@@ -1,8 +1,7 @@
-//! Eigenvalues and eigenvectors of general matrices: balancing, the reduction to Hessenberg form, the QR iteration to
-//! real Schur form, and back substitution, as in LAPACK's `dgeevx`. The loops are plain Rust over f64, and make their
-//! additions in a fixed order.
+//! Eigenvalues and eigenvectors of general matrices, as in LAPACK's `dgeevx`: balancing, the reduction to Hessenberg
+//! form, the QR iteration to real Schur form, and back substitution. All additions have a fixed order.
 
-// index loops are allowed, because a loop over rows or columns walks several arrays together
+// one index addresses several arrays in these loops, so iterators would not be simpler
 #![allow(clippy::needless_range_loop)]
 
 mod balance;
@@ -14,19 +13,19 @@ use super::{Numbers, power, zeros};
 use balance::Balance;
 pub(in crate::cpu) use schur::SWEEPS;
 
-/// The real Schur form T of a matrix. T has zeros below its diagonal, except in 2 × 2 blocks on the diagonal, each of
-/// which has a pair of complex eigenvalues. The two diagonal elements of a block are equal, and its other two have
+/// The real Schur form T of a matrix. T is 0 below its diagonal, except in 2 × 2 blocks on the diagonal, each of which
+/// has a pair of complex eigenvalues. The diagonal elements of a block are equal, and its other two elements have
 /// opposite signs.
 pub(in crate::cpu) struct Schur<'a> {
     n: usize,
-    /// T in C order. Only its diagonal blocks are computed if no vectors are wanted.
+    /// T in C order. If no eigenvectors are wanted, only the diagonal blocks of T are computed.
     t: &'a mut [f64],
-    /// The transpose of the orthogonal matrix Z with `balanced matrix = Z·T·Zᵀ`. Empty if no vectors are wanted.
+    /// The transpose of the orthogonal matrix Z, with `balanced matrix = Z·T·Zᵀ`. Empty if no eigenvectors are wanted.
     z: &'a mut [f64],
     balance: Balance,
-    /// The factor that undoes the scaling of the matrix to magnitudes near 1.
+    /// The factor by which eigenvalues are multiplied, because the matrix was scaled to magnitudes near 1.
     unscale: f64,
-    /// The largest magnitude in T.
+    /// The largest magnitude of an element of T.
     most: f64,
     /// The real and imaginary parts of the eigenvalues of T, in the order of its diagonal. In a complex pair, the
     /// eigenvalue with the positive imaginary part is first.
@@ -34,12 +33,13 @@ pub(in crate::cpu) struct Schur<'a> {
     im: Numbers,
 }
 
-/// The error of a QR iteration that has reached its limit of sweeps before it found all eigenvalues.
+/// The error of a QR iteration that has not found all eigenvalues within the maximum number of sweeps.
 pub(in crate::cpu) struct NotConverged;
 
 impl<'a> Schur<'a> {
-    /// Factorises the n × n matrix at the start of `memory`, whose elements have magnitudes of at most `2^exponent`. If
-    /// vectors are wanted, `memory` has n² more numbers, for Z. `sweeps` limits the QR iteration: see [`SWEEPS`].
+    /// Computes the Schur form of the n × n matrix at the start of `memory`, whose elements have magnitudes of at most
+    /// `2^exponent`. If eigenvectors are wanted, `memory` has n² more numbers. `sweeps` limits the QR iteration: see
+    /// [`SWEEPS`].
     pub fn new(
         memory: &'a mut [f64],
         n: usize,

@@ -1,29 +1,29 @@
-//! The QR iteration with double shifts (Francis), which makes a Hessenberg matrix a real Schur form: LAPACK's `dlahqr`
-//! and `dlanv2`. The test whether an element is negligible is by Ahues and Tisseur (1997).
+//! The QR iteration with double shifts (Francis), which transforms a Hessenberg matrix to a real Schur form, as in
+//! LAPACK's `dlahqr` and `dlanv2`. An element is tested for being negligible as in Ahues and Tisseur (1997).
 
 use super::{NotConverged, Schur};
 
-/// How many iterations an eigenvalue may take on average. Two or three are usual.
+/// How many iterations each eigenvalue may take on average. Two or three are usual.
 pub(in crate::cpu) const SWEEPS: usize = 60;
 
-/// An element is negligible if it is smaller than this fraction of the elements with which it is compared.
+/// The relative size below which an element is negligible compared with its neighbours.
 const ULP: f64 = f64::EPSILON;
 
-/// Returns the length of a vector of two elements, without overflow or underflow.
+/// Returns the length of the vector (a, b), without overflow or underflow.
 pub(super) fn length(a: f64, b: f64) -> f64 {
     let (most, least) = (a.abs().max(b.abs()), a.abs().min(b.abs()));
     if most == 0.0 { 0.0 } else { most * (1.0 + (least / most) * (least / most)).sqrt() }
 }
 
-/// The two shifts of an iteration, which are both real, or conjugate to each other.
+/// The two shifts of a QR iteration, which are either both real or conjugate to each other.
 struct Shifts {
     re: [f64; 2],
     im: f64,
 }
 
 impl Shifts {
-    /// Returns the eigenvalues of [[a, b], [c, d]] as shifts. If they are real, both shifts are the eigenvalue nearer
-    /// to d.
+    /// Returns the eigenvalues of the matrix [[a, b], [c, d]] as shifts. If they are real, both shifts are the
+    /// eigenvalue nearer to d.
     fn of([a, b, c, d]: [f64; 4]) -> Shifts {
         let s = a.abs() + b.abs() + c.abs() + d.abs();
         if s == 0.0 {
@@ -41,11 +41,11 @@ impl Shifts {
     }
 }
 
-/// A Householder reflection I − t·v·vᵀ of two or three rows, where v = (1, v₁, v₂).
+/// A Householder reflection I − t·v·vᵀ of two or three rows, with v = (1, v₁, v₂).
 struct Reflection {
     v: [f64; 3],
     t: f64,
-    /// The first element of the reflected vector, whose other elements are 0.
+    /// The first element of the vector after the reflection; its other elements are 0.
     first: f64,
 }
 
@@ -82,7 +82,7 @@ impl Reflection {
         }
     }
 
-    /// Applies the reflection to the `count` neighbouring columns from column `k` on, in rows of n elements.
+    /// Applies the reflection to `count` neighbouring columns, beginning with column `k`. Each row has n elements.
     fn columns(&self, rows: &mut [f64], n: usize, k: usize, count: usize) {
         for row in rows.chunks_exact_mut(n) {
             let x = &mut row[k..k + count];
@@ -97,8 +97,8 @@ impl Schur<'_> {
         self.t[i * self.n + j]
     }
 
-    /// Makes T a real Schur form. Returns an error if the eigenvalues need more than `sweeps` iterations each on
-    /// average (see [`SWEEPS`]).
+    /// Transforms T to a real Schur form. Returns an error if the eigenvalues need more than `sweeps` iterations each
+    /// on average (see [`SWEEPS`]).
     pub(super) fn iterate(&mut self, sweeps: usize) -> Result<(), NotConverged> {
         let (n, active) = (self.n, self.balance.active.clone());
         for i in (0..n).filter(|i| !active.contains(i)) {
@@ -129,8 +129,8 @@ impl Schur<'_> {
         Ok(())
     }
 
-    /// Returns the first row of the last block of rows `start..end`. The element to the left of that row's diagonal
-    /// element is negligible.
+    /// Returns the first row of the last block within the rows `start..end`. A block begins in row k if the element in
+    /// row k and column k − 1 is negligible.
     fn small(&self, start: usize, end: usize) -> usize {
         let smallest = f64::MIN_POSITIVE * (self.n as f64 / ULP);
         let is_small = |k: usize| {
@@ -156,11 +156,11 @@ impl Schur<'_> {
         (start + 1..end).rev().find(|k| is_small(*k)).unwrap_or(start)
     }
 
-    /// Performs one iteration on rows `first..end`. `since` is the number of iterations for the current eigenvalue so
-    /// far, including this one.
+    /// Performs one QR iteration on rows `first..end`. `since` counts the iterations for the current eigenvalue,
+    /// including this one.
     fn sweep(&mut self, first: usize, end: usize, since: usize) {
         let (n, last) = (self.n, end - 1);
-        // an exceptional shift now and then (at iterations 10, 20, …) ends a possible cycle
+        // use an exceptional shift at iterations 10, 20, … to end a possible cycle
         let exceptional = |x: f64, y: f64, d: f64| {
             let s = x.abs() + y.abs();
             [0.75 * s + d, -0.4375 * s, s, 0.75 * s + d]
@@ -183,8 +183,8 @@ impl Schur<'_> {
                 self.t[k * n + k - 1] = reflection.first;
                 (1..count).for_each(|i| self.t[(k + i) * n + k - 1] = 0.0);
             } else if start > first {
-                // the element is multiplied by 1 − t instead of being negated: if the last two elements of `x` were
-                // taken as 0 because they are small, the reflection changes nothing and t is 0
+                // Multiply by 1 − t instead of negating. If the last two elements of `x` were so small that they were
+                // taken as 0, the reflection changes nothing and t is 0.
                 self.t[k * n + k - 1] *= 1.0 - reflection.t;
             }
             reflection.rows(&mut self.t[k * n..(k + count) * n], n, k, right);
@@ -196,8 +196,8 @@ impl Schur<'_> {
         }
     }
 
-    /// Returns the row at which an iteration begins, and the vector that its first reflection maps to a multiple of the
-    /// first unit vector. The row is `first`, or a later row if two neighbouring elements before it are small enough.
+    /// Returns the row at which an iteration begins, and the vector from which its first reflection is made. The row is
+    /// `first`, or a later row if two consecutive elements below the diagonal are small enough.
     fn start(&self, first: usize, last: usize, shifts: &Shifts) -> (usize, [f64; 3]) {
         let [x, y] = shifts.re;
         let mut m = last - 2;
@@ -223,8 +223,8 @@ impl Schur<'_> {
         }
     }
 
-    /// Rotates the 2 × 2 block of rows k and k + 1 so that it becomes triangular if its eigenvalues are real, or
-    /// otherwise gets equal diagonal elements. Stores the block's eigenvalues.
+    /// Rotates the 2 × 2 block of rows k and k + 1. If its eigenvalues are real, it becomes triangular; otherwise its
+    /// diagonal elements become equal. Stores the eigenvalues.
     fn split(&mut self, k: usize) {
         let (n, end) = (self.n, k + 2);
         let block = [self.at(k, k), self.at(k, k + 1), self.at(k + 1, k), self.at(k + 1, k + 1)];
@@ -249,7 +249,7 @@ impl Schur<'_> {
 }
 
 /// Returns the standard form of the 2 × 2 block [a, b, c, d] (see [`Schur`]), and the cosine and sine of the rotation
-/// that produces it.
+/// that transforms the block to it.
 fn standard([a, b, c, d]: [f64; 4]) -> ([f64; 4], [f64; 2]) {
     if c == 0.0 {
         return ([a, b, c, d], [1.0, 0.0]);
@@ -267,12 +267,12 @@ fn standard([a, b, c, d]: [f64; 4]) -> ([f64; 4], [f64; 2]) {
     let scale = p.abs().max(most);
     let z = (p / scale) * p + (most / scale) * least;
     if z >= 4.0 * ULP {
-        // here the block has two real eigenvalues that differ
+        // the block has two different real eigenvalues, so make it triangular
         let z = p + (scale.sqrt() * z.sqrt()).copysign(p);
         let tau = length(c, z);
         return ([d + z, b - c, 0.0, d - (most / z) * least], [z / tau, c / tau]);
     }
-    // here the eigenvalues are complex or nearly equal, so the diagonal elements are made equal
+    // the eigenvalues are complex or nearly equal, so make the diagonal elements equal
     let sigma = b + c;
     let tau = length(sigma, difference);
     let cos = (0.5 * (1.0 + sigma.abs() / tau)).sqrt();

@@ -1,11 +1,11 @@
-//! Eigenvectors, by back substitution in the real Schur form (LAPACK's `dtrevc` and `dgeev`).
+//! Computes eigenvectors by back substitution in the real Schur form, as in LAPACK's `dtrevc` and `dgeev`.
 
 use super::hessenberg::add;
 use super::schur::length;
 use super::{Schur, zeros};
 use crate::cpu::factor::loops;
 
-/// A complex number: its real and its imaginary part.
+/// A complex number as its real and its imaginary part.
 type Pair = [f64; 2];
 
 fn times([a, b]: Pair, [c, d]: Pair) -> Pair {
@@ -16,7 +16,7 @@ fn minus(x: Pair, y: Pair) -> Pair {
     [x[0] - y[0], x[1] - y[1]]
 }
 
-/// Returns x / y for y ≠ 0 (Smith's method).
+/// Returns the complex quotient x / y for y ≠ 0, by Smith's method.
 fn over([a, b]: Pair, [c, d]: Pair) -> Pair {
     if c.abs() >= d.abs() {
         let (ratio, by) = (d / c, c + d * (d / c));
@@ -31,12 +31,12 @@ fn size(x: Pair) -> f64 {
     x[0].abs().max(x[1].abs())
 }
 
-/// Numbers above this are scaled down, so that the next step of a substitution does not overflow.
+/// The magnitude above which a vector is scaled down, so that the next step of a substitution does not overflow.
 const LARGE: f64 = (1u128 << 100) as f64;
 
 impl Schur<'_> {
     /// Writes the real and imaginary parts of the eigenvector of eigenvalue k. The vector has norm 1, and its largest
-    /// element is real. The second eigenvalue of a complex pair has the conjugate of the first one's vector.
+    /// element is real. The vectors of a pair of complex eigenvalues are conjugate to each other.
     pub fn vector(&self, k: usize, re: &mut [f64], im: &mut [f64]) {
         let n = self.n;
         let (mut x, mut y) = (zeros(n), zeros(n));
@@ -45,8 +45,8 @@ impl Schur<'_> {
         let end = if is_complex { first + 2 } else { first + 1 };
         x[first] = 1.0;
         if is_complex {
-            // let w be the imaginary part of the eigenvalue. By the first row of block − eigenvalue·I, the block's
-            // eigenvector is (b, i·w). By the second row it is (i·w, c), which is a multiple of the same vector
+            // Let w be the imaginary part of the eigenvalue. The first row of block − eigenvalue·I gives the
+            // eigenvector (b, i·w) of the block, and the second row gives (i·w, c), which is a multiple of it.
             let [b, c] = [self.t[first * n + first + 1], self.t[(first + 1) * n + first]];
             if b.abs() >= c.abs() {
                 y[first + 1] = self.im[first] / b;
@@ -55,7 +55,7 @@ impl Schur<'_> {
             }
         }
         self.substitute(first, end, &mut x, &mut y);
-        // multiplies by Z, which gives the vector of the balanced matrix; then undoes the balancing
+        // multiply by Z, which gives the eigenvector of the balanced matrix, and then undo the balancing
         let mut of_balanced = [zeros(n), zeros(n)];
         for (to, from) in of_balanced.iter_mut().zip([&x, &y]).take(if is_complex { 2 } else { 1 }) {
             for j in 0..end {
@@ -72,13 +72,13 @@ impl Schur<'_> {
         }
     }
 
-    /// Computes the elements before `first` of an eigenvector x + i·y of T by back substitution. Its elements
-    /// `first..end` are given, and those from `end` on are 0.
+    /// Computes the elements before `first` of an eigenvector x + i·y of T by back substitution. The elements
+    /// `first..end` are given, and all later elements are 0.
     fn substitute(&self, first: usize, end: usize, x: &mut [f64], y: &mut [f64]) {
         let (n, loops) = (self.n, loops());
         let least = (f64::EPSILON * self.most).max(f64::MIN_POSITIVE);
         let value = [self.re[first], self.im[first]];
-        // replaces a pivot that is 0 within the rounding errors of the matrix
+        // replace a pivot that is 0 within the rounding errors of the matrix
         let pivot = |p: Pair| if size(p) < least { [least, 0.0] } else { p };
         let is_complex = value[1] != 0.0;
         let mut i = first;
@@ -94,7 +94,7 @@ impl Schur<'_> {
             if i == 0 || self.t[i * n + i - 1] == 0.0 {
                 [x[i], y[i]] = over(r, pivot(d));
             } else {
-                // solves the two equations of a 2 × 2 block, by elimination with the larger pivot
+                // solve the two equations of a 2 × 2 block by elimination, beginning with the larger pivot
                 let (h, q) = (i - 1, sum(i - 1, x, y));
                 let [b, c] = [[self.t[h * n + i], 0.0], [self.t[i * n + h], 0.0]];
                 let a = minus([self.t[h * n + h], 0.0], value);
@@ -117,8 +117,8 @@ impl Schur<'_> {
     }
 }
 
-/// Divides a vector by its norm. If it is complex, also multiplies it by a factor of magnitude 1 that makes its largest
-/// element real (the first one, if several elements are equally large).
+/// Divides a vector by its norm. A complex vector is also multiplied by a factor of magnitude 1 that makes its largest
+/// element real. Of several equally large elements, the first becomes real.
 fn normalise(re: &mut [f64], im: &mut [f64], is_complex: bool) {
     let most = re.iter().zip(&*im).fold(0.0, |most: f64, (x, y)| most.max(size([*x, *y])));
     let squares = |x: f64, y: f64| (x / most) * (x / most) + (y / most) * (y / most);

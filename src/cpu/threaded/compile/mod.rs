@@ -23,17 +23,17 @@ const FULL: usize = LONGEST - 12;
 /// Where the instructions that read a value find it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Home {
-    /// In no memory: only the accumulator can hold the value.
+    /// The value is in no memory; only the accumulator can hold it.
     None,
-    /// In memory, as contiguous words: the operand with this index in `Threaded::places`.
+    /// The value is in memory, as contiguous words: in the operand with this index in `Threaded::places`.
     Memory(usize),
-    /// In the operand with this index, strided or of another type, so that a separate instruction loads the value.
+    /// The value is in the operand with this index, strided or of another type, so a separate instruction loads it.
     Each(usize),
     Fill(usize),
     Slot(usize),
     /// A product of two operands in memory. Only one function reads the product, and it computes the product itself.
     Product([usize; 2]),
-    /// In no memory: the draw with this index computes the value.
+    /// The value is in no memory; the random draw with this index computes it.
     Draw(usize),
 }
 
@@ -116,7 +116,8 @@ impl Compiler<'_> {
         }
     }
 
-    /// Returns the conversions of a cast or rounding. Omits the last if only stores use `v`, because they round alike.
+    /// Returns the conversions by which a cast or a rounding computes `v` from value `a`. If only stores use `v`, omits
+    /// the last rounding, because the stores round in the same way.
     fn links(&self, v: usize, a: usize) -> SmallVec<[cast::Conversion; 2]> {
         let kernel = self.kernel;
         let (to, rounding) = (kernel.values[v].dtype, cast::round(kernel.values[v].dtype));
@@ -180,7 +181,7 @@ impl Compiler<'_> {
                         }
                     }
                 }
-                // only a draw reads this value, and the draw computes it itself
+                // only a random draw reads this value, and the draw computes it itself
                 Op::Index { .. } => {}
                 Op::Philox { index, word, slots } => self.draw(v, *index, *word, *slots)?,
                 Op::Gather { .. } | Op::Position(_) | Op::Reduce(_) | Op::Scan(_) | Op::Dot { .. } => {
@@ -289,7 +290,6 @@ impl Compiler<'_> {
             *operand = self.homes[*other];
         }
         self.read(list);
-        // saves the accumulator, because the instruction overwrites it
         self.keep_acc()?;
         self.emit(code, operands, false)?;
         self.acc = Some(v);
@@ -302,13 +302,13 @@ impl Compiler<'_> {
         list.iter().for_each(|a| self.uses[*a] -= 1);
     }
 
-    /// Records that an instruction computes a product, and so reads its factors.
+    /// Records that an instruction computes product `v` itself, and so reads its factors.
     fn read_factors(&mut self, v: usize) {
         let factors = self.kernel.values[v].op.operands();
         factors.iter().for_each(|a| self.uses[self.alias_of[*a]] -= 1);
     }
 
-    /// Returns whether only a separate instruction can read the value.
+    /// Returns whether the value is in an operand that only a separate instruction can load.
     fn is_each(&self, v: usize) -> bool {
         matches!(self.homes[v], Home::Each(_))
     }
@@ -327,7 +327,7 @@ impl Compiler<'_> {
         }
     }
 
-    /// Ensures that the accumulator holds value `v`. Saves its previous value if that value is read again.
+    /// Ensures that the accumulator holds value `v`. Saves the previous value first if a later instruction reads it.
     fn bring(&mut self, v: usize) -> Result<()> {
         if self.acc == Some(v) {
             return Ok(());
@@ -443,7 +443,7 @@ impl Compiler<'_> {
         Ok(())
     }
 
-    /// Begins another run of instructions if this one is long. Saves the accumulator, because a run loses it.
+    /// Ends a long run (a chain of instructions that call one another) and begins another. Saves the accumulator first.
     fn cut(&mut self) -> Result<()> {
         let start = self.program.runs.last().map_or(0, |start| *start as usize);
         if self.program.code.len() - start < FULL {

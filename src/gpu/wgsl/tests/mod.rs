@@ -360,7 +360,7 @@ fn all_folds_together_fit_a_workgroup() {
             push(&mut k, Op::reduce(fold, x, dtype), DType::I32, false);
         }
     }
-    // a gather reports an index out of range, and the lanes of a row share the result of this check
+    // a gather with a checked index, because the lanes of a row exchange the result of this check too
     load(&mut k, DType::F32, true);
     let data = k.loads.len() - 1;
     let index = k.values.iter().position(|v| matches!(v.op, Op::Load(_)) && v.dtype == DType::I32).unwrap();

@@ -1,5 +1,6 @@
 //! Tests of the source of matrix products.
 
+use super::super::cooperative::UNROLLED;
 use super::*;
 use crate::base::caps::Cooperative;
 use crate::base::caps::product_tiles::CooperativeTile;

@@ -1,21 +1,16 @@
-//! The table of folds. Each row is plain data that describes how a reduction combines its elements. A row's fields are
-//! the *columns* of the table ([`Definition`]).
+//! The table of folds. A fold describes how a reduction combines its elements. Each row of the table is plain data, and
+//! its fields are the *columns* of the table ([`Definition`]).
 //!
 //! A [`Fold`] is a commutative monoid whose state consists of one to three numbers (*components*). `lift` makes a state
 //! from an element and its position, `combine` makes one state from two, and `finish` makes the result from the state
-//! of all elements. These three are [`Term`]s: formulas over rows of the table of functions. The CPU uses the loops of
-//! those rows and a GPU their WGSL source, so each fold is written only once. `fold/program.rs` turns formulas into
-//! steps for elements of one type.
+//! of all elements. These three are [`Term`]s: formulas over elementwise functions, which the CPU and a GPU evaluate.
 //!
-//! Most folds are made from a binary function: the key `reduce:` of `add` makes the fold whose state is the element
-//! itself and which combines by `add` ([`Fold::of`]). A row may name a [`Form`] that is faster than its formulas and
-//! returns the same bits. Planner and backends decide by components and columns, never by the identity of a fold.
-//! `fold/rows.rs` has the rows that are not made from a function's key: `argmin` and `argmax`.
+//! Most folds are made from a binary function such as `add` ([`Fold::of`]): the state is the element itself. A row may
+//! name a [`Form`] that is faster than its formulas and returns the same bits.
 //!
-//! A row that is not commutative is rejected, because a reduction combines elements and partial results in a *tree*,
-//! which does not keep the order of the elements. A fold whose result depends on the order, as `argmin` does for ties,
-//! keeps positions in its state. A reduction that is split into parts stores the components of the parts' states, and
-//! the next pass combines the stored states without `lift`.
+//! A reduction combines elements and partial results in a *tree*, which does not keep the order of the elements. So a
+//! row that is not commutative is rejected, and a fold whose result depends on the order, such as `argmin` for ties,
+//! keeps positions in its state.
 
 mod program;
 mod rows;
@@ -140,7 +135,7 @@ pub(crate) struct Fold(&'static Row);
 
 /// A row of the table of folds, with values derived from its columns.
 struct Row {
-    /// The number of the row. A row with other columns never gets the same number.
+    /// The number of the row. A row with another definition never gets the same number.
     id: usize,
     definition: Definition,
     /// Whether `lift` uses the position of the element.
@@ -160,13 +155,12 @@ pub(crate) struct Programs {
 static ROWS: LazyLock<Mutex<HashMap<Definition, Fold>>> = LazyLock::new(Mutex::default);
 
 impl Fold {
-    /// Returns the fold that combines by a binary function, with the columns that follow from the function's key
-    /// `reduce:`.
+    /// Returns the fold that the key `reduce:` of a binary function defines, such as the sum for `add`.
     pub fn of(function: &'static Ufunc) -> Fold {
         *function.fold.get_or_init(|| Fold::intern(rows::of_function(function)))
     }
 
-    /// Returns the fold with these columns, or the reason why they are rejected. User-defined reductions and tests make
+    /// Returns the fold with this definition, or the reason why it is rejected. User-defined reductions and tests make
     /// their folds with this function.
     #[cfg(any(feature = "testing", feature = "kernels"))]
     pub fn new(definition: Definition) -> Result<Fold, Fault> {
@@ -191,7 +185,7 @@ impl Fold {
         fold
     }
 
-    /// Returns the fold's number. A fold with other columns never gets the same number.
+    /// Returns the fold's number. A fold with another definition never gets the same number.
     pub fn id(&self) -> usize {
         self.0.id
     }
@@ -241,10 +235,10 @@ impl Fold {
         }
     }
 
-    /// Returns the type in which component `n` of a partial state is stored between two passes. This is the elements'
-    /// type if the fold has a form other than `Formulas` and the component is an element or is computed from elements
-    /// by the fold's function. Otherwise it is the component's compute type, because formulas may leave the range of a
-    /// narrow type.
+    /// Returns the type in which component `n` of a state is stored between two passes. A fold that is made from a
+    /// function stores the elements' type where a component is an element, or was computed from elements by the
+    /// function. Otherwise the type is the component's compute type, because formulas may leave the range of a narrow
+    /// type.
     pub fn stored(&self, n: usize, element: DType) -> DType {
         let kind = self.state.get(n).map_or(self.result, |c| c.kind);
         match (kind, self.form) {

@@ -75,8 +75,9 @@ fn log_and_sign(a: f64, b: f64) -> (f64, f64) {
     }
 }
 
-/// Returns B(a, b) divided by 2^600 if one operand is tiny and the other is not a pole of Γ, and otherwise `None`. B is
-/// (a + b)/(a·b) if both are small, and the reciprocal of the tiny operand if the other is not small.
+/// Returns B(a, b) divided by 2^600, so that the result does not overflow, if one operand is below 1e-18 in magnitude
+/// and the other is not a pole of Γ. Otherwise returns `None`. B is (a + b)/(a·b) if both operands are small, and the
+/// reciprocal of the tiny operand otherwise.
 fn of_tiny(a: f64, b: f64) -> Option<f64> {
     let (x, y) = if a.abs() < b.abs() { (a, b) } else { (b, a) };
     let is_pole = y <= 0.0 && y == y.floor();
@@ -91,7 +92,8 @@ pub fn beta(a: f64, b: f64) -> f64 {
     if a.is_nan() || b.is_nan() {
         return f64::NAN;
     }
-    // for a tiny operand, the logarithm is large, and its exponential would multiply the logarithm's error
+    // for a tiny operand, B is not computed as the exponential of its logarithm, because the logarithm is large, and
+    // the exponential would multiply its error
     if let Some(v) = of_tiny(a, b) {
         return v * 2f64.powi(600) + 0.0;
     }

@@ -115,7 +115,7 @@ pub fn erfcinv(x: f64) -> f64 {
     if x == 0.0 {
         return f64::INFINITY;
     }
-    // uses Newton's method for ln erfc(y) = ln x, because ln erfc is concave
+    // Newton's method for ln erfc(y) = ln x, which always converges, because ln erfc is concave
     let mut y = (-x.ln()).sqrt();
     for _ in 0..60 {
         let e = libm::erfc(y);

@@ -1,6 +1,5 @@
-//! The header of a safetensors file, and the index of a model in several files. Both are JSON, which is parsed without
-//! building a tree of all its values. Parsing allocates a few times the length of the JSON. The offsets, shapes and
-//! names are checked before the data of a tensor is read.
+//! The header of a safetensors file, and the index of a model in several files. Both are JSON, and parsing allocates a
+//! few times the length of the JSON. The offsets, shapes and names are checked before the data of a tensor is read.
 
 use crate::base::dtype::DType;
 use crate::base::error::{Fault, Result};
@@ -36,7 +35,7 @@ pub struct Tensor {
 #[derive(Debug)]
 pub enum Kind {
     Known(DType),
-    /// The name of a type that cupric does not have. The format may have it, now or in the future.
+    /// The name of a type that cupric does not have.
     Other(Box<str>),
 }
 

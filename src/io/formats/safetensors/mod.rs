@@ -46,8 +46,8 @@ const MAX_HEADER: u64 = 100_000_000;
 #[derive(Debug)]
 pub struct SafeTensors<R = File> {
     files: Vec<Shard<R>>,
-    /// For each tensor, the position of its file in `files`, and its position in the header of that file. The order is
-    /// the order of [`SafeTensors::names`].
+    /// For each tensor, the position of its file in `files`, and the tensor's position in the header of that file. The
+    /// order is the order of [`SafeTensors::names`].
     tensors: Vec<(usize, usize)>,
     /// The indices of `tensors`, ordered by the tensors' names.
     sorted: Vec<usize>,
@@ -55,7 +55,7 @@ pub struct SafeTensors<R = File> {
     path: Option<PathBuf>,
 }
 
-/// One file of a model. `data` is the position in the file where the data begins, after the header.
+/// One file of a model. `data` is the offset in the file at which the tensors' data begins, after the header.
 #[derive(Debug)]
 struct Shard<R> {
     source: Source<R>,
@@ -71,7 +71,7 @@ enum Source<R> {
     Map(Mapped),
 }
 
-/// Reads the header of a file. Returns the header and the position in the file where the data begins.
+/// Reads the header of a file. Returns the header, and the offset in the file at which the data after it begins.
 fn read_head(source: &mut (impl Read + Seek)) -> Fallible<(Head, u64)> {
     let length = source.seek(SeekFrom::End(0)).map_err(io_fault)?;
     source.seek(SeekFrom::Start(0)).map_err(io_fault)?;
@@ -92,7 +92,7 @@ fn read_head(source: &mut (impl Read + Seek)) -> Fallible<(Head, u64)> {
     Ok((Head::parse(&text, length - 8 - count)?, 8 + count))
 }
 
-/// Reads `count` bytes. The source must have this many, and `count` must be at most [`MAX_HEADER`].
+/// Reads `count` bytes, which must be at most [`MAX_HEADER`]. The source must have at least this many bytes.
 fn read_text(source: &mut impl Read, count: u64) -> Fallible<Vec<u8>> {
     let mut text = vec![];
     let room = text.try_reserve_exact(count as usize);
@@ -243,7 +243,7 @@ fn indexed(path: &Path, open: impl Fn(&Path) -> Fallible<Shard<File>>) -> Fallib
     let index = read().map_err(|f| named(f, path))?;
     let folder = path.parent().unwrap_or(Path::new(""));
     let files = index.files.iter().map(|name| open(&folder.join(name))).collect::<Fallible<Vec<_>>>()?;
-    // for each file, the positions of its tensors ordered by name. The binary search below keeps a long index fast
+    // for each file, the positions of its tensors, ordered by name for the binary search below
     let by_name: Vec<Vec<usize>> =
         files.iter().map(|file| order(file.head.tensors.len(), |i| &file.head.tensors[i].name)).collect();
     let mut tensors = vec![];

@@ -10,8 +10,7 @@ use std::io::Write;
 use std::panic::Location;
 use std::path::Path;
 
-/// A file to be written: the header, preceded by its length, and the expressions of the tensors in the order in which
-/// their data is written.
+/// A file to be written. `header` includes the length before it, and `tensors` are in the order of their data.
 struct Draft {
     header: Vec<u8>,
     tensors: Vec<Expr>,
@@ -106,9 +105,10 @@ impl Draft {
 
 /// Writes named arrays and metadata (strings by name) to a file of the format
 /// [safetensors](https://huggingface.co/docs/safetensors/index#format): see [`SafeTensors`](crate::SafeTensors). Every
-/// dtype is supported. Arrays and expressions are evaluated and written one by one, arrays of large elements first, so
-/// that every array begins at a multiple of its element size. Large expressions are evaluated block by block into the
-/// file. The file replaces an existing one as a whole, as with [`Expr::to_npy`]. (Feature `safetensors`.)
+/// dtype is supported. The file replaces an existing one as a whole, as with [`Expr::to_npy`]. (Feature `safetensors`.)
+///
+/// Arrays and expressions are evaluated and written one by one, large expressions block by block. Arrays of large
+/// elements come first, so that every array begins at a multiple of its element size.
 ///
 /// # Errors
 /// Returns [`ErrorKind::Argument`] if two arrays or two metadata keys have the same name, or if an array has the name

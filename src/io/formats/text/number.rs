@@ -6,8 +6,8 @@ use std::cmp::Ordering;
 use std::fmt::{Debug, Write};
 use std::str::FromStr;
 
-/// Appends a number to a string, with the fewest digits that read back as the same number, and with an exponent if it
-/// would otherwise be long.
+/// Appends a number to a string, with the fewest digits that read back as the same number. Very large and very small
+/// numbers get an exponent.
 pub fn plain<T: Debug>(value: T, to: &mut String) {
     // writing to a string does not fail
     let _ = write!(to, "{value:?}");
@@ -23,20 +23,20 @@ pub fn boolean(text: &str) -> Option<bool> {
     }
 }
 
-/// Reads a float, correctly rounded by the standard library. Returns `None` if a finite number becomes an infinity.
+/// Reads a float, correctly rounded by the standard library. Returns `None` for a number with digits that rounds to an
+/// infinity.
 pub fn float<T: FromStr + Copy>(text: &str, is_finite: impl Fn(T) -> bool) -> Option<T> {
     let value = text.parse::<T>().ok()?;
     (is_finite(value) || !is_number(text)).then_some(value)
 }
 
-/// Returns whether a string that was read as a float has digits, so that it is not an infinity or NaN.
+/// Returns whether the text of a float has digits. Infinities and NaN have none.
 fn is_number(text: &str) -> bool {
     text.bytes().any(|b| b.is_ascii_digit())
 }
 
-/// Reads a float of 16 bits, correctly rounded. The text is first read as an f64. If the f64 lies exactly in the middle
-/// of two 16-bit numbers, the decimal number in the text may still be slightly above or below it, and rounding the f64
-/// could be wrong. In this case the digits of the text are compared with the digits of the f64.
+/// Reads a 16-bit float, correctly rounded. The text is first read as an f64. If this f64 lies exactly in the middle of
+/// two 16-bit numbers, the digits of the text decide whether the number is above, below or in the middle.
 pub fn narrow<T: Copy + PartialEq>(text: &str, round: impl Fn(f32) -> T, is_finite: impl Fn(T) -> bool) -> Option<T> {
     let round = |value: f64| round(to_odd(value));
     let value = float(text, f64::is_finite)?;
@@ -67,7 +67,7 @@ pub fn narrow<T: Copy + PartialEq>(text: &str, round: impl Fn(f32) -> T, is_fini
     (is_finite(rounded) || !is_number(text)).then_some(rounded)
 }
 
-/// A positive decimal number: the power of ten of its first digit, and its digits without zeros at either end. So the
+/// A positive decimal number: the power of ten of its first digit, and its digits without zeros at either end. The
 /// derived order is the order of the numbers, except for zero, which has no digits.
 #[derive(PartialEq, Eq, PartialOrd, Ord, Debug)]
 struct Digits {

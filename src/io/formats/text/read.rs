@@ -1,5 +1,5 @@
-//! Reads a table: splits its text into lines, and the lines into fields, which are numbers. Only one line (or one
-//! record: see [`Records`]) is in memory at a time, in addition to the numbers.
+//! Reads a table of numbers from a text file. In addition to the numbers, only one line (or one record: see
+//! [`Records`]) is in memory at a time.
 
 use super::TextFormat;
 use crate::base::dtype::Element;
@@ -112,7 +112,7 @@ impl<'a, R: BufRead> Records<'a, R> {
     }
 }
 
-/// The fields of a record, each with the position of its first byte.
+/// Iterates over the fields of a record. Each item is the position of the field's first byte, and the field.
 struct Fields<'a> {
     record: &'a str,
     next: Option<usize>,
@@ -176,7 +176,7 @@ fn closing(text: &str) -> Option<usize> {
     }
 }
 
-/// Returns the position of each wanted column in the header, which is the current record.
+/// Returns the column of each wanted name in the header line, which is the current record.
 fn find_names<R: BufRead>(records: &Records<'_, R>, wanted: &[String]) -> Fallible<Vec<usize>> {
     let mut found: Vec<Option<usize>> = vec![None; wanted.len()];
     for (column, (at, field)) in records.fields().enumerate() {
@@ -293,7 +293,7 @@ fn chosen<T: Element, R: BufRead>(
     let before = elements.len();
     elements.try_reserve(columns.len()).map_err(|_| no_memory(before + columns.len(), size_of::<T>()))?;
     let last = columns.iter().copied().max().map_or(0, |last| last.saturating_add(1));
-    // only fields up to the last wanted one are read; each is looked up in the list of columns, which is short
+    // only fields up to the last chosen column are read
     let mut row: Vec<Option<T>> = vec![None; columns.len()];
     let mut count = 0;
     for (column, (at, field)) in records.fields().enumerate().take(last) {

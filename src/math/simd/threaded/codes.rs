@@ -6,7 +6,7 @@ use super::*;
 /// The number of instruction sets of an architecture that have threaded code: AVX2 and AVX-512, or NEON.
 const SETS: usize = if cfg!(target_arch = "x86_64") { 2 } else { 1 };
 
-/// The functions of one instruction, for AVX2 and for AVX-512, or for NEON.
+/// The functions that implement one instruction: on x86-64 one for AVX2 and one for AVX-512, on aarch64 one for NEON.
 #[derive(Clone, Copy)]
 pub(crate) struct Codes([Address; SETS]);
 
@@ -22,8 +22,8 @@ impl Codes {
     }
 }
 
-/// Makes the [`Codes`] of the instruction `$name` with the types `$t`. Its const parameters are `$n` for AVX2 and NEON,
-/// and `$m` for AVX-512. With `of f16`, the functions are from the modules of [`mod@f16`].
+/// Makes the [`Codes`] of the instruction `$name` with the types `$t`. The instruction's const parameters are `$n` for
+/// AVX2 and NEON, and `$m` for AVX-512. With `of f16`, the functions are from the modules of [`mod@f16`].
 #[cfg(target_arch = "x86_64")]
 macro_rules! codes {
     (of f16: $name:ident <$($t:ty),*>) => {
@@ -76,32 +76,32 @@ macro_rules! codes {
     };
 }
 
-/// The constructors of all instructions. `N` and `M` are the numbers of words in a block, for AVX2 or NEON and for
-/// AVX-512: [`N4`] and [`M4`] for words of 4 bytes, [`N8`] and [`M8`] for words of 8 bytes.
+/// The constructors of all instructions. The const parameters `N` and `M` are the numbers of words in a block: `N` for
+/// AVX2 or NEON, `M` for AVX-512.
 impl Codes {
     /// Returns the instruction that ends a run of instructions.
     pub const fn end() -> Option<Codes> {
         codes!(end)
     }
 
-    /// Returns the instruction that reads a block of words from memory into the accumulator.
+    /// Returns the instruction that reads a block of words from memory into the accumulator (eight vector registers).
     pub const fn load() -> Option<Codes> {
         codes!(load)
     }
 
-    /// Returns the instruction that writes the words of the accumulator to memory.
+    /// Returns the instruction that writes the words of the accumulator (eight vector registers) to memory.
     pub const fn store() -> Option<Codes> {
         codes!(store)
     }
 
-    /// Returns the instruction that computes a block of random words.
+    /// Returns the instruction that computes a block of random words in the accumulator.
     pub const fn random() -> Option<Codes> {
         codes!(random)
     }
 
-    /// Returns the instruction that computes the random words for pairs of normal numbers (`Op::Philox`) from plain
-    /// random words: the word for their angle if `angle` is true, else the word for their radius.
-    // targets without vector instructions of their own have no codes, so there both branches are `None`
+    /// Returns the instruction that computes random words for pairs of normal numbers (`Op::Philox`) from plain random
+    /// words. If `angle` is true, these are the words for the pairs' angles, else the words for their radii.
+    // targets without threaded code have no codes, so there both branches are `None`
     #[allow(clippy::if_same_then_else)]
     pub const fn pairs(angle: bool) -> Option<Codes> {
         if angle { codes!(pairs < > 1, 1) } else { codes!(pairs < > 0, 0) }
@@ -150,25 +150,23 @@ impl Codes {
 }
 
 /// The instructions that apply a function of one or more operands, for words of one size. They differ in which operand
-/// they read from the accumulator.
+/// they read from the accumulator (eight vector registers); the others are in memory.
 #[derive(Clone, Copy)]
 pub(crate) struct InstructionCodes {
-    /// The instruction that reads the first operand from the accumulator.
+    /// The instruction that reads the first operand from the accumulator, and the others from memory.
     pub first: Option<Codes>,
-    /// The instruction that reads the second of two operands from the accumulator.
+    /// The instruction that reads the second of two operands from the accumulator, and the first from memory.
     pub second: Option<Codes>,
-    /// Two instructions that read one of two operands from the accumulator. The other operand is the product of two
-    /// operands in memory. The first instruction has the product as its second operand, the second instruction has it
-    /// as its first operand.
+    /// Two instructions that read one of two operands from the accumulator and compute the other as a product of two
+    /// operands in memory. The product is the second operand in the first instruction, and the first operand in the
+    /// second instruction.
     pub products: Option<[Codes; 2]>,
-    /// The instruction that reads its only operand from the accumulator, which holds random words. Both words of a pair
-    /// are equal.
+    /// The instruction that reads its only operand from the accumulator, which contains pairs of equal random words.
     pub paired: Option<Codes>,
 }
 
-/// The function `F` of two operands, of which one is a product: `F` of the first operand and of the product of the
-/// other two. If `LEADS`, the product is the first operand of `F`. The product is rounded before `F` reads it, as by
-/// the function `multiply`.
+/// The function `F` of two operands, of which one is the product of two others. If `LEADS`, the product is the first
+/// operand of `F`. The product is rounded before `F` reads it.
 struct OfProduct<F, const LEADS: bool>(std::marker::PhantomData<F>);
 
 impl<T, R, F, const LEADS: bool> ScalarFn<T, T, T, R> for OfProduct<F, LEADS>
@@ -184,9 +182,8 @@ where
 }
 
 impl InstructionCodes {
-    /// Builds the instructions of `F`, or returns `None` if the rule excludes the type of the operands. `name` is the
-    /// name of that type. `rule` is the rule `threaded` in the function's row of the function table
-    /// (`graph/ufunc/define.rs`).
+    /// Builds the instructions of `F`, or returns `None` if `rule` excludes the operands' type, which is called `name`.
+    /// `rule` is the entry `threaded` in the function's row of the function table (`graph/ufunc/define.rs`).
     pub const fn by<W, const N: usize, const M: usize, A, B, C, R, F>(
         rule: &str,
         name: &str,
@@ -210,8 +207,8 @@ impl InstructionCodes {
     }
 
     /// Builds the instructions of `F`, which has `arity` operands. If `second` is true, also builds the instruction
-    /// that reads the second operand from the accumulator. `N` and `M` are the numbers of words in a block, for AVX2 or
-    /// NEON and for AVX-512.
+    /// that reads the second operand from the accumulator. A block has `N` words for AVX2 or NEON, and `M` words for
+    /// AVX-512.
     pub const fn of<W, const N: usize, const M: usize, A, B, C, R, F>(arity: usize, second: bool) -> InstructionCodes
     where
         W: Copy,
@@ -233,8 +230,8 @@ impl InstructionCodes {
         }
     }
 
-    /// Adds the instruction of `F` for words that are equal in each pair, if the `rule` of the function's row requests
-    /// it.
+    /// Adds the instruction of `F` that computes each pair of equal words once, if the `rule` of the function's row
+    /// requests it.
     pub const fn with_pairs<A, R, F>(threaded: Option<InstructionCodes>, rule: &str) -> Option<InstructionCodes>
     where
         A: Lane<u32>,
@@ -249,7 +246,8 @@ impl InstructionCodes {
         }
     }
 
-    /// Adds the instructions of `F` with a product as one operand, if the `rule` of the function's row requests them.
+    /// Adds the instructions of `F` in which one operand is a product, if the `rule` of the function's row requests
+    /// them.
     pub const fn with_products<W, const N: usize, const M: usize, T, R, F>(
         threaded: Option<InstructionCodes>,
         rule: &str,

@@ -1,18 +1,17 @@
-//! Loops and instructions that convert f16 with instructions of the processor: F16C (with AVX2), AVX-512 and NEON. For
-//! a NaN the processor returns other bits than the scalar function, so a block that contains a NaN is converted by the
-//! scalar function. For all other numbers both return the same bits.
+//! Loops and instructions that convert f16 with instructions of the processor: F16C (with AVX2), AVX-512 and NEON. A
+//! block that contains a NaN is converted by the scalar function, because the processor returns other bits for a NaN.
 
 use super::*;
 
 /// Defines the loops and the instructions of one instruction set, whose own module is `$from`. A block has `$n` words
-/// of f32 in eight vectors of type `$float`, and `$half` is a vector of as many f16 as `$float` has f32. `has_nan`
-/// tells whether a block of f32 contains a NaN.
+/// of f32 in eight vectors of type `$float`; `$half` is a vector of as many f16. `has_nan` returns whether a block of
+/// f32 contains a NaN.
 macro_rules! conversions {
     (
         $module:ident, $from:ident, $abi:literal, $features:literal, words $n:literal, $float:ty, $half:ty,
         |$wide:ident| $widen:expr, |$x:ident| $narrow:expr, |$block:ident| $has_nan:expr
     ) => {
-        // vectors are not C types, but the calling convention has registers for them
+        // vectors are not C types, but the calling convention passes them in registers
         #[allow(improper_ctypes_definitions)]
         pub(super) mod $module {
             use super::$from::{Function, V, announce, write};
@@ -118,7 +117,7 @@ macro_rules! conversions {
                 }
             }
 
-            /// Rounds a block of f32 (`A`) to f16 and leaves it as f32, as `F` does.
+            /// Rounds each f32 (`A`) of a block to f16, as `F` does. The result is f32 again.
             ///
             /// # Safety
             /// `A` has 4 bytes. The machine has the features that the attribute enables.
@@ -205,7 +204,7 @@ macro_rules! conversions {
                 }
             }
 
-            /// Rounds f32 (`A`) to f16 and leaves it as f32, as `F` does.
+            /// Rounds each f32 (`A`) to f16, as `F` does. The result is f32 again.
             ///
             /// # Safety
             /// The operand points to as many aligned elements as [`Loop`](crate::math::simd::Loop) requires, which no
@@ -257,7 +256,8 @@ macro_rules! conversions {
             }
 
             instruction! { $abi, $features,
-                /// Converts f32 to f16, and writes the f16 contiguously. The accumulator keeps the f32.
+                /// Converts the accumulator's f32 to f16, and writes the f16 contiguously. The accumulator keeps the
+                /// f32.
                 store_f16<A, S, F;> where [A: Lane<u32>, S: Copy, F: ScalarFn<A, A, A, S>]
                 |pc, bases, index, acc| {
                     write(pc, bases, index, &narrow_block::<A, S, F>(acc));
@@ -266,7 +266,7 @@ macro_rules! conversions {
             }
 
             instruction! { $abi, $features,
-                /// Rounds the f32 of the accumulator to f16. The rounded values stay f32.
+                /// Rounds each f32 of the accumulator to f16. The result is f32 again.
                 round_f16<A, F;> where [A: Lane<u32>, F: ScalarFn<A, A, A, A>]
                 |_pc, _bases, _index, acc| { round_block::<A, F>(acc) }
             }
@@ -282,7 +282,7 @@ conversions! {
     |x| _mm256_cvtph_ps(x),
     |x| _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(x),
     |block| {
-        // two vectors at a time: two numbers are unordered if either is a NaN
+        // compares two vectors at a time: two numbers are unordered if either is a NaN
         let pairs = block.as_chunks::<2>().0.iter().map(|[x, y]| _mm256_cmp_ps::<_CMP_UNORD_Q>(*x, *y));
         _mm256_movemask_ps(pairs.fold(_mm256_setzero_ps(), |found, pair| _mm256_or_ps(found, pair))) != 0
     }

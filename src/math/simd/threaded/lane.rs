@@ -1,4 +1,4 @@
-//! The types of the values that threaded code keeps in words of 4 and 8 bytes, and how functions apply to such words.
+//! The types of the values in the words of threaded code (of 4 or 8 bytes), and how functions apply to such words.
 
 use super::ScalarFn;
 

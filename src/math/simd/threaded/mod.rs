@@ -1,15 +1,14 @@
 //! Threaded code: a program whose values stay in registers. Each instruction is a function that receives eight vectors
 //! by value, computes with them, and calls the function of the next instruction in tail position, which a release build
-//! compiles to a single jump. The loops of the tile interpreter load from and store to the L1 cache for every
-//! operation; threaded code only loads operands.
+//! compiles to a single jump. Unlike loops over arrays, threaded code neither stores nor loads intermediate values.
 //!
 //! The eight vectors are the *accumulator*: one value for each element of a *block* of contiguous elements, each value
 //! in a *word* of 4 or 8 bytes. A bool is a word of 0 or 1. The calling conventions `sysv64` (x86-64) and `C` (aarch64)
 //! pass exactly eight vectors in registers. An instruction applies a function, compiled to vector code, to each word.
 //!
-//! The tail call is an optimisation, not a guarantee. Without it, each instruction of a run takes a stack frame of some
-//! KiB until the run ends. So programs are cut into runs of at most [`LONGEST`] instructions. Without optimisation,
-//! kernels of that length were measured to need less than 512 KiB, a quarter of a thread's stack.
+//! The tail call is an optimisation, not a guarantee. Without it, each instruction takes a stack frame of some KiB
+//! until the last one returns. So a program is cut into runs of at most [`LONGEST`] instructions. Without optimisation,
+//! kernels of this length were measured to need less than 512 KiB, a quarter of a thread's stack.
 
 mod codes;
 mod lane;
@@ -27,7 +26,7 @@ pub(crate) const M4: usize = 128;
 pub(crate) const N8: usize = N4 / 2;
 pub(crate) const M8: usize = M4 / 2;
 
-/// The maximum number of instructions of one run.
+/// The maximum number of instructions of a run, the part of a program that may occupy the stack at once.
 pub(crate) const LONGEST: usize = 64;
 
 /// How many bytes ahead of a load memory is prefetched, because the hardware prefetcher loses the stream across
@@ -40,8 +39,8 @@ type Address = unsafe extern "sysv64" fn();
 #[cfg(not(target_arch = "x86_64"))]
 type Address = unsafe extern "C" fn();
 
-/// The location of an operand in memory: element 0, and the number of bytes from each element to the next. A [`Draw`]
-/// has no memory: `at` is then the number of element 0, and `step` is added for each further element.
+/// The location of an operand in memory: element 0, and the number of bytes from each element to the next. For random
+/// numbers ([`Draw`]), `at` is instead the number of element 0, and `step` is the difference between numbers.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(crate) struct Base {
@@ -54,9 +53,9 @@ pub(crate) struct Base {
 #[derive(Clone, Copy, Default)]
 #[repr(C)]
 pub(crate) struct InstructionOperand {
-    /// The index of its [`Base`] in the bases of the program.
+    /// The index of the operand's [`Base`] in the bases of the program.
     pub base: u32,
-    /// The number of bytes from one of the eight vectors to the next; 0 if one vector of equal words stands for all.
+    /// The number of bytes from one of the operand's eight vectors to the next; 0 if all eight are the same vector.
     pub width: u32,
     /// How many bytes ahead memory is prefetched. It is 0 for scratch memory.
     pub ahead: u32,
@@ -66,14 +65,14 @@ pub(crate) struct InstructionOperand {
 pub(crate) struct Draw {
     first: u32,
     step: isize,
-    /// Selects one of the words that belong to a number, as the field `word` of `Op::Philox` does.
+    /// Selects one of the random words that belong to a number, as the field `word` of `Op::Philox` does.
     word: u8,
     key: [u32; 3],
 }
 
 impl Draw {
-    /// Returns the operand that encodes a draw. `numbers` is the base of its elements' numbers. `width` contains
-    /// `word`, and `ahead` contains `key`, the first of three bases that each point to one word of the key.
+    /// Returns the operand that encodes a draw. `numbers` is the index of the base of the elements' numbers. `key` is
+    /// the index of the first of three bases, which each point to one word of the key.
     pub fn operand(numbers: u32, word: u8, key: u32) -> InstructionOperand {
         InstructionOperand { base: numbers, width: word as u32, ahead: key }
     }
@@ -92,7 +91,7 @@ impl Draw {
         }
     }
 
-    /// Returns whether the elements' numbers are 2k, 2k + 1, 2k + 2, …, so that each two neighbours form a pair.
+    /// Returns whether the elements' numbers are 2k, 2k + 1, 2k + 2, …: then each two neighbours form a pair.
     #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
     #[inline(always)]
     fn is_of_pairs(&self) -> bool {
@@ -100,8 +99,8 @@ impl Draw {
     }
 }
 
-/// An instruction. Its function reads its first operand from the accumulator (or the second operand, as
-/// [`InstructionCodes::second`] does), and the others from memory.
+/// An instruction. Its function reads one operand from the accumulator (the first or, for [`InstructionCodes::second`],
+/// the second) and the other operands from memory.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(crate) struct Instr {
@@ -125,8 +124,8 @@ pub(crate) fn block_bytes() -> Option<usize> {
     }
 }
 
-/// Runs a program over whole blocks: the blocks whose first elements are `from`, `from + block`, … below `to`. For each
-/// block it runs each of the `runs`, which are given by their first instructions.
+/// Runs a program over whole blocks, whose first elements are `from`, `from + block`, … below `to`. For each block it
+/// runs each of the `runs`, which are given by the index of their first instruction.
 ///
 /// # Safety
 /// The instructions come from [`Codes::get`], and each run ends in [`Codes::end`]. *Bases* (SAFETY comments cite this
@@ -150,8 +149,8 @@ pub(crate) unsafe fn run(code: &[Instr], runs: &[u32], bases: &[Base], from: usi
     }
 }
 
-/// Defines the function of an instruction, in the module of an instruction set, which has the types `V`, `Function` and
-/// `Acc`. The body computes the new accumulator from the old one; then the function of the next instruction is called.
+/// Defines the function of an instruction in the module of an instruction set. The body computes the new accumulator
+/// from the old one; then the function of the next instruction is called.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 macro_rules! instruction {
     (
@@ -216,7 +215,7 @@ macro_rules! instructions {
                 }
             }
 
-            /// Ends a run.
+            /// Ends a run of instructions.
             ///
             /// # Safety
             /// None: it does nothing.
@@ -284,7 +283,7 @@ macro_rules! instructions {
             }
 
             instruction! { $abi, $features,
-                /// Applies a function to the accumulator and to up to two operands in memory.
+                /// Applies a function whose first operand is the accumulator. Up to two other operands are in memory.
                 first<W, A, B, C, R, F; N, ARITY> where [
                     W: Copy, A: Lane<W>, B: Lane<W>, C: Lane<W>, R: Lane<W>, F: ScalarFn<A, B, C, R>
                 ]
@@ -296,14 +295,14 @@ macro_rules! instructions {
                 }
             }
             instruction! { $abi, $features,
-                /// Applies a function once for each pair of a draw, because both words of a pair are equal.
+                /// Applies a function to random words, once for each pair, because both words of a pair are equal.
                 paired<A, R, F;> where [A: Lane<u32>, R: Lane<u32>, F: ScalarFn<A, A, A, R>]
                 |pc, bases, index, acc| {
                     const LOWER: u64 = u32::MAX as u64;
                     const HALF: usize = size_of::<Acc>() / 16;
                     if Draw::of(bases, (*pc).operands[0], index).is_of_pairs() {
-                        // takes the lower words of one half of the pairs, and the upper words of the other half, so
-                        // that no word has to move
+                        // takes the lower words of one half of the pairs and the upper words of the other half, so that
+                        // no word has to move
                         let mut pairs: [u64; 2 * HALF] = std::mem::transmute_copy(&acc);
                         let mut each = [0u64; HALF];
                         for i in 0..HALF {
@@ -324,7 +323,7 @@ macro_rules! instructions {
                 }
             }
             instruction! { $abi, $features,
-                /// Applies a function to an operand in memory and to the accumulator, which is the second operand.
+                /// Applies a function whose first operand is in memory and whose second operand is the accumulator.
                 second<W, A, B, C, R, F; N> where [
                     W: Copy, A: Lane<W>, B: Lane<W>, C: Lane<W>, R: Lane<W>, F: ScalarFn<A, B, C, R>
                 ]
@@ -334,7 +333,8 @@ macro_rules! instructions {
                     std::mem::transmute_copy(&apply::<W, N, A, B, C, R, F>(&x, &y, &y))
                 }
             }
-            /// Returns the random words of any draw. A separate random block is computed for each word.
+            /// Returns the random words of the numbers `first`, `first + step`, …. Each word needs a random block of
+            /// its own.
             ///
             /// # Safety
             /// The machine has the features that the attribute enables.
@@ -349,7 +349,7 @@ macro_rules! instructions {
                 unsafe { std::mem::transmute::<[u32; size_of::<Acc>() / 4], Acc>(out) }
             }
 
-            /// Returns the words of a draw with consecutive numbers.
+            /// Returns the random words of consecutive numbers from `first` on.
             ///
             /// # Safety
             /// The machine has the features that the attribute enables.
@@ -365,7 +365,7 @@ macro_rules! instructions {
             }
 
             instruction! { $abi, $features,
-                /// Computes a random word for each element: the word that the draw's `word` modulo 4 selects.
+                /// Computes a random word for each element, which the field `word` of the draw, modulo 4, selects.
                 random<;> where []
                 |pc, bases, index, _acc| {
                     let draw = Draw::of(bases, (*pc).operands[0], index);
@@ -394,14 +394,14 @@ macro_rules! instructions {
                 }
             }
             instruction! { $abi, $features,
-                /// Reads words of 4 or 8 bytes.
+                /// Reads words of 4 or 8 bytes into the accumulator.
                 load<;> where []
                 |pc, bases, index, _acc| {
                     std::mem::transmute_copy(&words::<u32, { size_of::<Acc>() / 4 }>(bases, (*pc).operands[0], index))
                 }
             }
             instruction! { $abi, $features,
-                /// Reads elements that are not contiguous or do not have the type of words, and converts them to words.
+                /// Reads elements of type `S` at any stride, and converts them to words by the function `F`.
                 load_each<W, S, R, F; N> where [W: Copy + Default, S: Copy, R: Lane<W>, F: ScalarFn<S, S, S, R>]
                 |pc, bases, index, _acc| {
                     let operand = (*pc).operands[0];
@@ -429,7 +429,7 @@ macro_rules! instructions {
                 }
             }
             instruction! { $abi, $features,
-                /// Writes words, and keeps them in the accumulator.
+                /// Writes the words of the accumulator to memory. The accumulator keeps the words.
                 store<;> where []
                 |pc, bases, index, acc| {
                     write(pc, bases, index, &acc);
@@ -437,7 +437,7 @@ macro_rules! instructions {
                 }
             }
             instruction! { $abi, $features,
-                /// Converts the words to another type and writes them. The accumulator keeps the words.
+                /// Converts the accumulator's words to another type and writes them. The accumulator keeps the words.
                 store_each<W, A, S, F; N> where [W: Copy, A: Lane<W>, S: Copy, F: ScalarFn<A, A, A, S>]
                 |pc, bases, index, acc| {
                     let x: [W; N] = std::mem::transmute_copy(&acc);

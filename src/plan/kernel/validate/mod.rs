@@ -160,8 +160,8 @@ fn operand(plan: &ExecutionPlan, k: &Kernel, n: usize, load: &Load) -> Check {
     ensure(load.strides.len() == rank, || format!("load {n} has {} strides for {rank} axes", load.strides.len()))
 }
 
-/// Checks a value: its operands precede it, an outer value (one element per index of `outer`) reads no inner value (one
-/// per index of `outer × inner`) unless it reduces it, and the loads and scalars that it uses exist.
+/// Checks a value: its operands precede it, and the loads and scalars that it uses exist. An outer value (one element
+/// per index of `outer`) reads inner values (one element per index of `outer × inner`) only by a reduction or scan.
 fn values(plan: &ExecutionPlan, k: &Kernel, n: usize, value: &Value) -> Check {
     let operands = value.op.operands();
     for a in &operands {

@@ -58,9 +58,12 @@ fn tiles(t: &TileSchedule, has_inner: bool) -> Check {
     ensure(inner == has_inner, || format!("{:?} for a kernel of another kind", t.tiling))
 }
 
-/// Checks that the sizes of workgroups and lanes are powers of two, because lanes combine partial results by halving
-/// their number; that there are shaders for the numbers of loads in flight and of consecutive elements, and for the
-/// tile; and that the lanes of a row kernel can hold its row.
+/// Checks how a GPU kernel is divided among workgroups:
+///
+/// * The sizes of workgroups and lanes are powers of two, because lanes combine partial results by halving their
+///   number.
+/// * There are shaders for the numbers of loads in flight and of consecutive elements, and for the tile.
+/// * The lanes of a row kernel can hold its row.
 fn groups(k: &Kernel, g: &Groups) -> Check {
     let halves = g.size.is_power_of_two() && g.lanes.is_power_of_two() && g.lanes <= g.size;
     ensure(halves, || format!("{} lanes of a group of {}", g.lanes, g.size))?;
