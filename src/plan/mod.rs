@@ -146,7 +146,7 @@ type Shared = LruCache<Arc<[u64]>, Arc<CachedPlan>, BuildHasherDefault<KeyHasher
 /// Hashes a key word by word (FxHash, the hash function of rustc). It need not resist attackers, because a lookup
 /// compares the whole key: a collision costs time but never returns a wrong plan.
 #[derive(Default)]
-struct KeyHasher(u64);
+pub(crate) struct KeyHasher(u64);
 
 impl std::hash::Hasher for KeyHasher {
     fn finish(&self) -> u64 {

@@ -14,8 +14,8 @@ use std::cmp::Ordering;
 /// Builds the node of an elementwise function.
 pub(crate) fn ufunc(row: &'static Ufunc, args: SmallVec<[Arg; 3]>, at: Loc) -> Expr {
     let Some((like, row)) = plain(row, args.as_slice()) else { return carry(at, || build_ufunc(row, args, at)) };
-    let plain = Plain::new(like, row);
-    let operands = args.into_iter().map(|a| plain.operand(a, at)).collect();
+    let (plain, mut operands) = (Plain::new(like, row), Args::new());
+    args.into_iter().for_each(|a| operands.push(plain.operand(a, at)));
     plain.node(operands, at)
 }
 
@@ -201,7 +201,10 @@ fn plain<'a>(row: &'static Ufunc, args: &'a [Arg]) -> Option<(&'a Expr, &'static
     let fits = |a: &Arg| match a {
         Arg::Expr(e) => {
             let is_like = std::ptr::eq(e, like);
-            (is_like || (e.0.dtype, e.0.device) == (dtype, device) && has_shape(e)) && e.error().is_none()
+            // a number that is an expression fits any shape and device
+            let is_number = || matches!(e.0.op, NodeOp::Fill) && e.0.shape.is_empty() && e.0.device == 0;
+            (is_like || e.0.dtype == dtype && (e.0.device == device && has_shape(e) || is_number()))
+                && e.error().is_none()
         }
         Arg::Scalar(s) => s.promote_with(dtype) == Some(dtype),
     };

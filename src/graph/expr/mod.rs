@@ -326,6 +326,10 @@ pub(crate) fn reshape(op: &str, e: &Expr, to: &[isize], at: Loc) -> Expr {
     carry(at, || {
         e.checked()?;
         let e = strong(e.clone(), at);
+        let is_same = |shape: &[usize]| shape.len() == to.len() && shape.iter().zip(to).all(|(n, to)| *n as isize == *to);
+        if is_same(&e.0.shape) {
+            return Ok(e);
+        }
         let shape = layout::reshape_arg(&e.0.shape, to).map_err(|f| f.at(op, at))?;
         if shape == e.0.shape {
             return Ok(e);

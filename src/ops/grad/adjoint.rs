@@ -5,7 +5,7 @@ use crate::base::error::Loc;
 use crate::base::layout::{self, AxesArg, Shape, View, lengths};
 use crate::graph::expr::{Expr, carry, choose, reduce, reshape, view};
 use crate::graph::ufunc::{Fold, arithmetic};
-use smallvec::SmallVec;
+use smallvec::{SmallVec, smallvec};
 
 /// The derivative with respect to a node. Where the mask is false, the derivative is 0, whatever `value` is. The mask
 /// exists because a branch of `select` that was not taken may have the value 0 · ∞, which must not become NaN.
@@ -36,11 +36,17 @@ pub(super) fn sum(e: &Expr, axes: impl Iterator<Item = usize>, at: Loc) -> Expr 
 
 /// Brings a derivative into the shape of an operand: sums it along the axes along which the operand was broadcast.
 pub(super) fn unbroadcast(d: &Expr, shape: &Shape, at: Loc) -> Expr {
+    if d.error().is_none() && d.0.shape == *shape {
+        return d.clone();
+    }
     carry(at, || {
         let full = layout::broadcast(&d.checked()?.shape, shape).map_err(|f| f.at("grad", at))?;
         let lead = full.len() - shape.len();
         let axes = (0..full.len()).filter(|k| *k < lead || shape[*k - lead] == 1 && full[*k] != 1);
-        let summed = sum(&broadcast(d, &full, at), axes, at);
+        let summed = match d.0.shape == full {
+            true => sum(d, axes, at),
+            false => sum(&broadcast(d, &full, at), axes, at),
+        };
         Ok(reshape("grad", &summed, &lengths(shape), at))
     })
 }
@@ -52,9 +58,14 @@ pub(super) fn broadcast(e: &Expr, shape: &[usize], at: Loc) -> Expr {
 
 /// Broadcasts a derivative along the axes that a reduction removed. `shape` is the shape before the reduction.
 pub(super) fn restored(e: &Expr, shape: &[usize], axes: &[usize], at: Loc) -> Expr {
-    let mut ones: Shape = shape.into();
-    axes.iter().for_each(|d| ones[*d] = 1);
-    broadcast(&reshape("grad", e, &lengths(&ones), at), shape, at)
+    view("grad", e, at, |kept| {
+        let (n, m) = (shape.len(), kept.len());
+        let mut v = View { shape: shape.into(), offset: smallvec![0; m], coef: smallvec![0; m * n] };
+        for (j, k) in (0..n).filter(|k| !axes.contains(k)).enumerate() {
+            v.coef[j * n + k] = (shape[k] != 1) as isize;
+        }
+        Ok(v)
+    })
 }
 
 /// Returns a fill of zeros of a shape, with the dtype and device of another expression.

@@ -4,8 +4,32 @@ use crate::base::dtype::{Compute, DType, Scalar};
 use crate::base::error::Loc;
 use crate::base::layout::{self, Shape};
 use crate::graph::expr::{Arg, Expr, NodeOp, Operand, at_once, ufunc};
-use crate::graph::ufunc::{Formula, Ufunc, arithmetic};
+use crate::graph::ufunc::{Formula, Partial, Ufunc, arithmetic};
+use crate::plan::KeyHasher;
 use smallvec::SmallVec;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::hash::BuildHasherDefault;
+use std::rc::Rc;
+
+thread_local! {
+    /// The formulas that the thread has used, by the address of the function that makes each. Making a formula
+    /// allocates memory for each of its calls.
+    static FORMULAS: RefCell<HashMap<usize, Rc<Formula>, BuildHasherDefault<KeyHasher>>> = RefCell::default();
+}
+
+/// Returns the formula of a derivative, or `None` if the derivative is 0 or unknown.
+pub(super) fn formula(partial: Partial) -> Option<Rc<Formula>> {
+    let Partial::Is(make) = partial else { return None };
+    let kept = FORMULAS.try_with(|kept| kept.borrow().get(&(make as usize)).cloned());
+    if let Ok(Some(formula)) = kept {
+        return Some(formula);
+    }
+    let formula = Rc::new(partial.formula()?);
+    // the thread may be ending, and then it keeps nothing
+    let _ = FORMULAS.try_with(|kept| kept.borrow_mut().insert(make as usize, formula.clone()));
+    Some(formula)
+}
 
 /// The expressions that replace the variables of a derivative formula.
 pub(super) struct Variables<'a> {
@@ -32,8 +56,9 @@ impl Variables<'_> {
             Formula::Cotangent => Arg::Expr(self.cotangent.clone()),
             Formula::Number(n) => Arg::Scalar(Scalar::Float(*n)),
             Formula::Call(row, args) => {
-                let args: SmallVec<[Arg; 3]> = args.iter().map(|a| self.arg(a)).collect();
-                call(row.row(), args, self.result.0.dtype, self.at)
+                let mut list = SmallVec::new();
+                args.iter().for_each(|a| list.push(self.arg(a)));
+                call(row.row(), list, self.result.0.dtype, self.at)
             }
         }
     }

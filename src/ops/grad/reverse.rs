@@ -10,7 +10,10 @@ use crate::base::layout::{self, View, lengths};
 use crate::base::shared::Shared;
 use crate::graph::expr::{Expr, Node, between, binary, cast, common, reshape};
 use crate::graph::ufunc::{arithmetic, logic};
+use crate::plan::KeyHasher;
 use std::collections::{HashMap, HashSet};
+use std::hash::BuildHasherDefault;
+use std::ops::Range;
 
 /// What happens if the result does not read an operand.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -49,24 +52,31 @@ impl Sum {
     /// Returns the sum of the derivatives. `shape` is the shape of the node.
     fn total(mut self, shape: &[usize], at: Loc) -> Result<Option<Adjoint>> {
         let plain = |value| Adjoint { value, mask: None };
-        if let Some(d) = of_parts(std::mem::take(&mut self.parts), shape, at)? {
+        if !self.parts.is_empty()
+            && let Some(d) = of_parts(std::mem::take(&mut self.parts), shape, at)?
+        {
             self.add(plain(d), at);
         }
-        if let Some(d) = of_parts(std::mem::take(&mut self.flat), &[layout::product(shape)], at)? {
+        if !self.flat.is_empty()
+            && let Some(d) = of_parts(std::mem::take(&mut self.flat), &[layout::product(shape)], at)?
+        {
             self.add(plain(reshape("grad", &d, &lengths(shape), at)), at);
         }
         Ok(self.whole)
     }
 }
 
-struct Walk {
+struct Walk<'a> {
     op: &'static str,
     at: Loc,
     /// All nodes that the results are computed from. Each node comes after its operands.
-    nodes: Vec<Expr>,
-    numbers: HashMap<*const Node, usize>,
-    /// Nodes at which the walk stops. Derivatives do not pass through them to their operands.
-    ends: HashSet<*const Node>,
+    nodes: Vec<&'a Expr>,
+    numbers: HashMap<*const Node, usize, BuildHasherDefault<KeyHasher>>,
+    /// The numbers of the expressions to which derivatives pass from the nodes, one node after another. These are the
+    /// operands of a node's derivative rule, or the node's own operands if it has no rule. There are none for a node at
+    /// which the walk stops. `ends` has the end of each node's part of the list.
+    sources: Vec<usize>,
+    ends: Vec<usize>,
     /// For each node in `nodes`: whether a derivative with respect to an operand passes through the node.
     active: Vec<bool>,
     sums: Vec<Sum>,
@@ -139,27 +149,28 @@ pub(super) fn above(
     between(run)
 }
 
-impl Walk {
+impl<'a> Walk<'a> {
     /// Lists the nodes from which `results` are computed. The operands of the expressions `ends` are not listed.
-    fn over(op: &'static str, results: &[Expr], ends: &[&Expr], at: Loc) -> Walk {
-        let ends = ends.iter().map(|e| Shared::as_ptr(&e.0)).collect();
-        let mut walk = Walk { op, at, nodes: vec![], numbers: HashMap::new(), ends, active: vec![], sums: vec![] };
+    fn over(op: &'static str, results: &'a [Expr], ends: &[&Expr], at: Loc) -> Walk<'a> {
+        let stops: HashSet<_> = ends.iter().map(|e| Shared::as_ptr(&e.0)).collect();
+        let sources_of = |e: &'a Expr| if stops.contains(&Shared::as_ptr(&e.0)) { &[] } else { e.0.sources() };
+        let (numbers, nodes, sources) = (HashMap::default(), vec![], vec![]);
+        let mut walk = Walk { op, at, nodes, numbers, sources, ends: vec![], active: vec![], sums: vec![] };
         let mut stack: Vec<(&Expr, bool)> = results.iter().map(|e| (e, false)).collect();
         while let Some((e, is_ready)) = stack.pop() {
             let key = Shared::as_ptr(&e.0);
-            if walk.numbers.contains_key(&key) {
-                continue;
-            }
             if is_ready {
+                let numbers = sources_of(e).iter().filter_map(|a| walk.numbers.get(&Shared::as_ptr(&a.0)));
+                walk.sources.extend(numbers);
+                walk.ends.push(walk.sources.len());
                 walk.numbers.insert(key, walk.nodes.len());
-                walk.nodes.push(e.clone());
-                continue;
+                walk.nodes.push(e);
+            } else if !walk.numbers.contains_key(&key) {
+                stack.push((e, true));
+                stack.extend(sources_of(e).iter().rev().map(|a| (a, false)));
             }
-            stack.push((e, true));
-            let unseen = walk.sources(e).iter().rev().filter(|a| !walk.numbers.contains_key(&Shared::as_ptr(&a.0)));
-            stack.extend(unseen.map(|a| (a, false)));
         }
-        walk.active = walk.nodes.iter().map(|_| false).collect();
+        walk.active = vec![false; walk.nodes.len()];
         walk.sums = walk.nodes.iter().map(|_| Sum::default()).collect();
         walk
     }
@@ -175,7 +186,7 @@ impl Walk {
             let related = operands.related(e);
             related.iter().for_each(|(i, _)| is_read[*i] = true);
             let stops = e.0.rule.as_ref().is_some_and(|rule| rule.back.is_none());
-            let below = self.sources(e).iter().any(|a| self.number(a).is_some_and(|n| self.active[n]));
+            let below = self.sources[self.sources_of(number)].iter().any(|n| self.active[*n]);
             self.active[number] = e.0.dtype.is_float() && (!related.is_empty() || below && !stops);
             relations.push(related);
         }
@@ -189,10 +200,12 @@ impl Walk {
             return Err(Error::with_line(ErrorKind::Argument, self.op, detail, at));
         }
         for (e, seed) in results.iter().zip(seeds) {
-            self.add(e, To::Whole(Adjoint { value: seed, mask: None }));
+            if let Some(number) = self.numbers.get(&Shared::as_ptr(&e.0)) {
+                self.add(*number, To::Whole(Adjoint { value: seed, mask: None }));
+            }
         }
         for number in (0..self.nodes.len()).rev() {
-            let e = self.nodes[number].clone();
+            let (e, sources) = (self.nodes[number], self.sources_of(number));
             let Some(g) = std::mem::take(&mut self.sums[number]).total(&e.0.shape, at)? else { continue };
             g.value.checked()?;
             for (i, relation) in std::mem::take(&mut relations[number]) {
@@ -200,16 +213,17 @@ impl Walk {
                     Relation::Same => found[i].add(g.clone(), at),
                     Relation::View(v) => found[i].parts.push((v, g.masked(at))),
                     Relation::Flat(v) => found[i].flat.push((v, g.masked(at))),
-                    Relation::Overlaps => return Err(self.overlap(&e, i, of[i])),
+                    Relation::Overlaps => return Err(self.overlap(e, i, of[i])),
                 }
             }
-            if !self.sources(&e).iter().any(|a| self.is_active(a)) {
+            let is_active = |i: usize| self.sources[sources.clone()].get(i).is_some_and(|n| self.active[*n]);
+            if !(0..sources.len()).any(is_active) {
                 continue;
             }
-            let step = DerivativeStep { op: self.op, at, node: &e, is_active: &|x| self.is_active(x) };
+            let step = DerivativeStep { op: self.op, at, node: e, is_active: &is_active };
             for (i, d) in step.back(g)? {
-                if let Some(x) = e.0.sources().get(i) {
-                    self.add(x, d);
+                if let Some(n) = self.sources[sources.clone()].get(i) {
+                    self.add(*n, d);
                 }
             }
         }
@@ -227,25 +241,18 @@ impl Walk {
         Ok(derivatives)
     }
 
-    /// Returns the expressions to which derivatives pass from a node. These are the operands of the node's derivative
-    /// rule, or the node's own operands if it has no rule. There are none for a node at which the walk stops.
-    fn sources<'a>(&self, e: &'a Expr) -> &'a [Expr] {
-        if self.ends.contains(&Shared::as_ptr(&e.0)) { &[] } else { e.0.sources() }
-    }
-
-    fn number(&self, e: &Expr) -> Option<usize> {
-        self.numbers.get(&Shared::as_ptr(&e.0)).copied()
-    }
-
-    fn is_active(&self, e: &Expr) -> bool {
-        self.number(e).is_some_and(|n| self.active[n])
+    /// Returns which part of the list `sources` belongs to a node.
+    fn sources_of(&self, number: usize) -> Range<usize> {
+        number.checked_sub(1).map_or(0, |n| self.ends[n])..self.ends[number]
     }
 
     /// Adds a derivative with respect to a node to the node's sum. If the node was broadcast, the derivative is first
     /// summed along the broadcast axes.
-    fn add(&mut self, e: &Expr, d: To) {
-        let Some(number) = self.number(e).filter(|n| self.active[*n]) else { return };
-        let (at, sum) = (self.at, &mut self.sums[number]);
+    fn add(&mut self, number: usize, d: To) {
+        if !self.active[number] {
+            return;
+        }
+        let (at, e, sum) = (self.at, self.nodes[number], &mut self.sums[number]);
         match d {
             To::Part(v, value) => sum.parts.push((*v, value)),
             To::Whole(Adjoint { value, mask: Some(mask) })

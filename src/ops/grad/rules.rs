@@ -2,7 +2,7 @@
 //! on: an operand of the node, or an operand of its derivative rule.
 
 use super::adjoint::{Adjoint, broadcast, restored, sum, zeros};
-use super::formula::{Variables, product};
+use super::formula::{Variables, formula, product};
 use super::iota;
 use super::view::{cut, transposed};
 use crate::base::error::{Error, ErrorKind, Loc, Result};
@@ -11,7 +11,7 @@ use crate::graph::expr::{Expr, NodeOp, binary, carry, cast, choose, reshape, sca
 use crate::graph::ufunc::{Fold, Partial, SUM_OF_CHAINS, Ufunc, arithmetic, float, logic};
 use crate::ops::functions::{join, matmul_at};
 use crate::ops::index::{Clip, Wrap, untaken_along};
-use smallvec::smallvec;
+use smallvec::{SmallVec, smallvec};
 
 const OP: &str = "grad";
 
@@ -22,8 +22,8 @@ pub(super) struct DerivativeStep<'a> {
     pub op: &'static str,
     pub at: Loc,
     pub node: &'a Expr,
-    /// Whether the derivative with respect to an expression is wanted.
-    pub is_active: &'a dyn Fn(&Expr) -> bool,
+    /// Whether the derivative with respect to the source with this index is wanted.
+    pub is_active: &'a dyn Fn(usize) -> bool,
 }
 
 /// A derivative with respect to an operand of a node or of its derivative rule, or to a part of the operand.
@@ -38,7 +38,7 @@ fn plain(value: Expr) -> To {
 }
 
 /// Derivatives with respect to the operands of a node or of its derivative rule, each with the index of the operand.
-type Found = Vec<(usize, To)>;
+type Found = SmallVec<[(usize, To); 2]>;
 
 impl DerivativeStep<'_> {
     /// Returns the derivatives with respect to the sources of the node, which are its operands or the operands of its
@@ -46,7 +46,7 @@ impl DerivativeStep<'_> {
     pub fn back(&self, g: Adjoint) -> Result<Found> {
         let (e, at) = (self.node, self.at);
         if let Some(rule) = &e.0.rule {
-            let Some(back) = &rule.back else { return Ok(vec![]) };
+            let Some(back) = &rule.back else { return Ok(Found::new()) };
             // derivatives that are zeros are left out, because adding zeros would cost a kernel
             let is_zero = |d: &Expr| d.0.is_constant() && d.0.number().is_some_and(|s| s.as_f64() == 0.0);
             let list = back(&g.masked(at), at)?.into_iter().enumerate();
@@ -57,30 +57,30 @@ impl DerivativeStep<'_> {
             return self.ufunc(row, &g);
         }
         if let (NodeOp::Cast, [x]) = (&e.0.op, &args[..]) {
-            return Ok(vec![(0, To::Whole(Adjoint { value: cast(g.value, x.0.dtype, at), ..g }))]);
+            return Ok(smallvec![(0, To::Whole(Adjoint { value: cast(g.value, x.0.dtype, at), ..g }))]);
         }
         let g = g.masked(at);
         Ok(match (&e.0.op, &args[..]) {
-            (NodeOp::View(v), [_]) => vec![(0, To::Part(v.clone(), g))],
-            (NodeOp::Reshape, [x]) => vec![(0, plain(reshape(OP, &g, &lengths(&x.0.shape), at)))],
+            (NodeOp::View(v), [_]) => smallvec![(0, To::Part(v.clone(), g))],
+            (NodeOp::Reshape, [x]) => smallvec![(0, plain(reshape(OP, &g, &lengths(&x.0.shape), at)))],
             (NodeOp::Reduce(fold, axes), [x]) => {
                 let d = reduction(e, *fold, axes, x, &g, at).ok_or_else(|| self.without_derivative(""))?;
-                vec![(0, plain(d))]
+                smallvec![(0, plain(d))]
             }
             (NodeOp::Scan { fold, axis }, [x]) => {
                 let d = scanned(e, *fold, *axis, x, &g, at).ok_or_else(|| self.without_derivative(""))?;
-                vec![(0, plain(d?))]
+                smallvec![(0, plain(d?))]
             }
             (NodeOp::Matmul, [a, b]) => {
-                let left = (self.is_active)(a).then(|| (0, plain(of_left(&g, a, b, at))));
-                let right = (self.is_active)(b).then(|| (1, plain(of_right(&g, a, b, at))));
+                let left = (self.is_active)(0).then(|| (0, plain(of_left(&g, a, b, at))));
+                let right = (self.is_active)(1).then(|| (1, plain(of_right(&g, a, b, at))));
                 left.into_iter().chain(right).collect()
             }
             (NodeOp::Take { axis, mode, along: false, .. }, [i, x]) => {
-                vec![(1, plain(untaken(x, i, *axis, *mode, &g, at)))]
+                smallvec![(1, plain(untaken(x, i, *axis, *mode, &g, at)))]
             }
             (NodeOp::Take { axis, mode, along: true, .. }, [i, x]) => {
-                vec![(1, plain(untaken_along(x, i, *axis, *mode, &g, at)?))]
+                smallvec![(1, plain(untaken_along(x, i, *axis, *mode, &g, at)?))]
             }
             (NodeOp::Concat { axis }, _) => {
                 let mut from = 0;
@@ -99,7 +99,7 @@ impl DerivativeStep<'_> {
     /// `g` is also the mask of the results, because each element of the result depends on one element of each operand.
     fn ufunc(&self, row: &'static Ufunc, g: &Adjoint) -> Result<Found> {
         let (e, at, args) = (self.node, self.at, &self.node.0.args);
-        let mut found = vec![];
+        let mut found = Found::new();
         if let ([condition, _, _], true) = (&args[..], std::ptr::eq(row, &logic::SELECT)) {
             let condition = broadcast(condition, &e.0.shape, at);
             for (i, condition) in [(1, condition.clone()), (2, unary(&logic::logical_not, &condition, at))] {
@@ -112,14 +112,14 @@ impl DerivativeStep<'_> {
             return Ok(found);
         }
         let partials = row.derivative.ok_or_else(|| self.without_derivative(""))?;
-        for (i, _) in args.iter().enumerate().filter(|(_, x)| (self.is_active)(x)) {
+        for i in (0..args.len()).filter(|i| (self.is_active)(*i)) {
             match partials.get(i) {
                 Some(Partial::Zero) => {}
                 Some(Partial::Unknown) | None => {
                     return Err(self.without_derivative(&format!(" with respect to its operand {i}")));
                 }
                 Some(partial) => {
-                    let Some(formula) = partial.formula() else { continue };
+                    let Some(formula) = formula(*partial) else { continue };
                     let call = Variables { operands: args, result: e, cotangent: &g.value, at };
                     found.push((i, To::Whole(Adjoint { value: call.value(&formula), mask: g.mask.clone() })));
                 }

@@ -7,8 +7,10 @@
 use crate::base::layout::{self, Shape, Strides, View};
 use crate::base::shared::Shared;
 use crate::graph::expr::{Expr, Node, NodeOp};
+use crate::plan::KeyHasher;
 use smallvec::{SmallVec, smallvec};
 use std::collections::HashMap;
+use std::hash::BuildHasherDefault;
 
 /// How a node is related to an operand.
 pub(super) enum Relation {
@@ -29,13 +31,13 @@ type Place<'a> = (&'a Shape, &'a Strides, usize);
 /// whose memory it shares.
 pub(super) struct OperandSet<'a> {
     pub of: &'a [&'a Expr],
-    by_node: HashMap<*const Node, Vec<usize>>,
-    by_array: HashMap<u64, Vec<usize>>,
+    by_node: HashMap<*const Node, Vec<usize>, BuildHasherDefault<KeyHasher>>,
+    by_array: HashMap<u64, Vec<usize>, BuildHasherDefault<KeyHasher>>,
 }
 
 impl<'a> OperandSet<'a> {
     pub fn of(of: &'a [&'a Expr]) -> OperandSet<'a> {
-        let mut operands = OperandSet { of, by_node: HashMap::new(), by_array: HashMap::new() };
+        let mut operands = OperandSet { of, by_node: HashMap::default(), by_array: HashMap::default() };
         for (i, e) in of.iter().enumerate() {
             match e.0.stored() {
                 Some((buffer, ..)) => operands.by_array.entry(buffer.hash_of_array()).or_default().push(i),
@@ -48,7 +50,7 @@ impl<'a> OperandSet<'a> {
     /// Makes a set of the operands `of` in which only an operand's own node is related to the operand. So views of a
     /// stored operand are not found.
     pub fn exactly(of: &'a [&'a Expr]) -> OperandSet<'a> {
-        let mut operands = OperandSet { of, by_node: HashMap::new(), by_array: HashMap::new() };
+        let mut operands = OperandSet { of, by_node: HashMap::default(), by_array: HashMap::default() };
         for (i, e) in of.iter().enumerate() {
             operands.by_node.entry(Shared::as_ptr(&e.0)).or_default().push(i);
         }
@@ -62,7 +64,8 @@ impl<'a> OperandSet<'a> {
             Some((buffer, ..)) if !self.by_array.is_empty() => self.by_array.get(&buffer.hash_of_array()),
             _ => self.by_node.get(&Shared::as_ptr(&node.0)),
         };
-        list.into_iter().flatten().filter_map(|i| Some((*i, relation(node, self.of[*i])?))).collect()
+        let Some(list) = list else { return vec![] };
+        list.iter().filter_map(|i| Some((*i, relation(node, self.of[*i])?))).collect()
     }
 }
 

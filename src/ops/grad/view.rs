@@ -5,7 +5,7 @@ use super::adjoint::{sum, zeros};
 use super::iota;
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Loc, Result};
-use crate::base::layout::{self, Shape, SliceItem, View, lengths};
+use crate::base::layout::{self, AxisList, Shape, SliceItem, View, lengths};
 use crate::graph::expr::{Expr, binary, reshape, view};
 use crate::graph::ufunc::arithmetic;
 use crate::ops::functions::join;
@@ -25,13 +25,16 @@ pub(super) fn cut(e: &Expr, axis: usize, from: usize, to: usize, at: Loc) -> Exp
 
 /// Puts zeros before and after the elements along an axis.
 fn padded(e: &Expr, axis: usize, before: usize, after: usize, at: Loc) -> Expr {
+    if before == 0 && after == 0 {
+        return e.clone();
+    }
     let side = |n: usize| {
         let mut shape = e.0.shape.clone();
         shape[axis] = n;
         (n > 0).then(|| zeros(shape, e, at))
     };
     let parts: Vec<Expr> = side(before).into_iter().chain([e.clone()]).chain(side(after)).collect();
-    if parts.len() == 1 { e.clone() } else { join(OP, parts, axis as isize, at) }
+    join(OP, parts, axis as isize, at)
 }
 
 /// Puts `step - 1` zeros between the elements along an axis.
@@ -130,13 +133,13 @@ pub(super) fn of_view(v: &View, operand: &[usize], g: &Expr, at: Loc) -> Result<
         return Ok(zeros(operand.into(), g, at));
     }
     // an axis of the view on which no index of the operand depends was broadcast, so it is summed
-    let (idle, left): (Vec<usize>, Vec<usize>) =
+    let (idle, left): (AxisList, AxisList) =
         (0..n).partition(|k| v.shape[*k] == 1 || (0..m).all(|j| v.coef[j * n + k] == 0));
     let summed = sum(g, idle.iter().copied().filter(|k| v.shape[*k] > 1), at);
     let mut g = reshape(OP, &summed, &lengths(&left.iter().map(|k| v.shape[*k]).collect::<Shape>()), at);
     // `groups` lists, for each axis of the operand, the axes of `g` on which the index along it depends, each with its
     // step
-    let mut groups: Vec<Vec<(usize, usize)>> = operand.iter().map(|_| vec![]).collect();
+    let mut groups: SmallVec<[SmallVec<[(usize, usize); 2]>; 6]> = operand.iter().map(|_| smallvec![]).collect();
     let (mut first, mut down) = (v.offset.clone(), vec![]);
     for (i, k) in left.iter().enumerate() {
         let mut to = (0..m).filter(|j| v.coef[j * n + k] != 0);
@@ -148,19 +151,25 @@ pub(super) fn of_view(v: &View, operand: &[usize], g: &Expr, at: Loc) -> Result<
         }
         groups[j].push((i, step.unsigned_abs()));
     }
-    g = view(OP, &g, at, |s| Ok(View::flip(s, &down)));
+    if !down.is_empty() {
+        g = view(OP, &g, at, |s| Ok(View::flip(s, &down)));
+    }
     // in each group the largest step comes first; of two equal steps, the longer axis comes first
     groups.iter_mut().for_each(|group| group.sort_by_key(|(i, step)| std::cmp::Reverse((*step, g.0.shape[*i]))));
     if groups.iter().any(|group| group.len() > 2 && !are_digits(group, &g.0.shape)) {
         let back = view(OP, &g, at, |s| Ok(View::flip(s, &down)));
         return scattered(v, operand, &back, &left, at);
     }
-    let order: Vec<isize> = groups.iter().flatten().map(|(i, _)| *i as isize).collect();
+    let order: SmallVec<[isize; 6]> = groups.iter().flatten().map(|(i, _)| *i as isize).collect();
     let shape = g.0.shape.clone();
-    g = view(OP, &g, at, |s| View::permute(s, &order));
+    if !order.is_sorted() {
+        g = view(OP, &g, at, |s| View::permute(s, &order));
+    }
     for (j, group) in groups.iter().enumerate() {
         let begin = first[j] as usize;
         g = match group[..] {
+            // the whole axis
+            [(_, 1)] if g.0.shape[j] == operand[j] => g,
             [(_, long), (_, short)] if !are_digits(group, &shape) => {
                 of_windows(&g, j, [long, short], begin, operand[j], at)
             }
