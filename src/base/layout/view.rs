@@ -129,6 +129,16 @@ impl View {
         Ok(v)
     }
 
+    /// Returns the view that broadcasts an operand along the axes `axes`, which only the result has. `shape` is the
+    /// shape of the result.
+    pub fn restored(shape: &[usize], axes: &[usize]) -> View {
+        let mut v = View::zero(shape.into(), shape.len() - axes.len());
+        for (j, k) in (0..shape.len()).filter(|k| !axes.contains(k)).enumerate() {
+            v.set(j, k, (shape[k] != 1) as isize);
+        }
+        v
+    }
+
     pub fn flip(shape: &[usize], axes: &[usize]) -> View {
         let mut v = View::identity(shape);
         for &d in axes {

@@ -326,7 +326,8 @@ pub(crate) fn reshape(op: &str, e: &Expr, to: &[isize], at: Loc) -> Expr {
     carry(at, || {
         e.checked()?;
         let e = strong(e.clone(), at);
-        let is_same = |shape: &[usize]| shape.len() == to.len() && shape.iter().zip(to).all(|(n, to)| *n as isize == *to);
+        let is_same =
+            |shape: &[usize]| shape.len() == to.len() && shape.iter().zip(to).all(|(n, to)| *n as isize == *to);
         if is_same(&e.0.shape) {
             return Ok(e);
         }

@@ -27,7 +27,7 @@ macro_rules! functions {
         $m! {
             arithmetic: [abs negative round sign square] [add divide floor_divide maximum multiply pow subtract];
             float: [cos cosh exp expm1 log log1p reciprocal rsqrt sin sinh] [hypot];
-            special: [cospi digamma erfcx i0 i0e i1 i1e lgamma ndtr sigmoid sinpi] [xlogy zeta];
+            special: [cospi digamma erfc erfcx i0 i0e i1 i1e lgamma ndtr sigmoid sinpi] [xlogy zeta];
             logic: [] [equal greater greater_equal less less_equal logical_and];
         }
     };

@@ -5,7 +5,7 @@ use crate::base::error::Loc;
 use crate::base::layout::{self, AxesArg, Shape, View, lengths};
 use crate::graph::expr::{Expr, carry, choose, reduce, reshape, view};
 use crate::graph::ufunc::{Fold, arithmetic};
-use smallvec::{SmallVec, smallvec};
+use smallvec::SmallVec;
 
 /// The derivative with respect to a node. Where the mask is false, the derivative is 0, whatever `value` is. The mask
 /// exists because a branch of `select` that was not taken may have the value 0 · ∞, which must not become NaN.
@@ -58,14 +58,7 @@ pub(super) fn broadcast(e: &Expr, shape: &[usize], at: Loc) -> Expr {
 
 /// Broadcasts a derivative along the axes that a reduction removed. `shape` is the shape before the reduction.
 pub(super) fn restored(e: &Expr, shape: &[usize], axes: &[usize], at: Loc) -> Expr {
-    view("grad", e, at, |kept| {
-        let (n, m) = (shape.len(), kept.len());
-        let mut v = View { shape: shape.into(), offset: smallvec![0; m], coef: smallvec![0; m * n] };
-        for (j, k) in (0..n).filter(|k| !axes.contains(k)).enumerate() {
-            v.coef[j * n + k] = (shape[k] != 1) as isize;
-        }
-        Ok(v)
-    })
+    view("grad", e, at, |_| Ok(View::restored(shape, axes)))
 }
 
 /// Returns a fill of zeros of a shape, with the dtype and device of another expression.

@@ -170,7 +170,7 @@ impl<'a> Walk<'a> {
                 stack.extend(sources_of(e).iter().rev().map(|a| (a, false)));
             }
         }
-        walk.active = vec![false; walk.nodes.len()];
+        walk.active = walk.nodes.iter().map(|_| false).collect();
         walk.sums = walk.nodes.iter().map(|_| Sum::default()).collect();
         walk
     }

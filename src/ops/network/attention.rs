@@ -1,5 +1,6 @@
 //! Scaled dot-product attention, in blocks of queries.
 
+use super::softmax::shares;
 use crate::base::dtype::DType;
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, IntoAxes, Shape, SliceItem, View};
@@ -219,18 +220,18 @@ impl Setting {
         if scores.error().is_some() || read == 0 {
             return matmul_at(OP, &cast(scores, v.0.dtype, at), &v, at);
         }
-        let axes = &crate::keep(-1).into_axes();
-        let mut max = reduce(OP, Fold::of(&arithmetic::maximum), &scores, axes, at).stop_gradient();
+        let axes = crate::keep(-1).into_axes();
+        let mut max = reduce(OP, Fold::of(&arithmetic::maximum), &scores, &axes, at).stop_gradient();
         if self.mask.is_some() {
             // a maximum of −∞ is replaced by 0, because −∞ − (−∞) is NaN
             max = choose(unary(&logic::isfinite, &max, at), &max, 0.0, at).stop_gradient();
         }
         let y = unary(&float::exp, binary(&arithmetic::subtract, &scores, max, at), at);
-        let mut sum = reduce(OP, Fold::of(&arithmetic::add), &y, axes, at);
+        let mut sum = reduce(OP, Fold::of(&arithmetic::add), &y, &axes, at);
         if self.mask.is_some() {
             sum = choose(binary(&logic::equal, &sum, 0.0, at), 1.0, &sum, at);
         }
-        let shares = cast(binary(&arithmetic::divide, y, sum, at), v.0.dtype, at);
-        matmul_at(OP, &shares, &v, at)
+        let shares = shares(&y, sum, &scores, axes, at);
+        matmul_at(OP, &cast(shares, v.0.dtype, at), &v, at)
     }
 }

@@ -26,6 +26,18 @@ fn largest(op: &'static str, x: &Expr, axes: &AxesArg, at: Loc) -> Expr {
     reduce(op, Fold::of(&arithmetic::maximum), x, &kept(axes), at).stop_gradient()
 }
 
+/// Returns the softmax of `x`, exp / sum, with its derivative p · (g − Σ g · p). The general derivative would divide
+/// each element three times, and would read the exponentials too.
+pub(super) fn shares(exp: &Expr, sum: Expr, x: &Expr, axes: AxesArg, at: Loc) -> Expr {
+    let p = binary(&arithmetic::divide, exp, sum, at);
+    let of = p.clone();
+    let back = move |g: &Expr, at: Loc| {
+        let sum = sum_at(&binary(&arithmetic::multiply, g, &of, at), &axes, at);
+        Ok(vec![binary(&arithmetic::multiply, binary(&arithmetic::subtract, g, sum, at), &of, at)])
+    };
+    p.with_rule(vec![x.clone()], Some(Box::new(back)))
+}
+
 impl Expr {
     /// Returns the softmax along axes, exp(x) / Σ exp(x), with the shape of the array. The largest element is
     /// subtracted first, so the exponentials do not overflow. Integers and bool become f32; f16 and bf16 are computed
@@ -47,7 +59,7 @@ impl Expr {
                 return x.clone();
             }
             let y = unary(&float::exp, binary(&arithmetic::subtract, x, largest("softmax", x, axes, at), at), at);
-            binary(&arithmetic::divide, &y, sum_at(&y, &kept(axes), at), at)
+            shares(&y, sum_at(&y, &kept(axes), at), x, kept(axes), at)
         })
     }
 
