@@ -6,7 +6,7 @@
 mod common;
 
 use clap::Parser;
-use cupric::{Array, Expr, Result, eval_all, s, select, zeros_like};
+use cupric::{Array, Attention, Expr, Result, attention, eval_all, grad_many, s, select, zeros_like};
 use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::path::Path;
@@ -88,6 +88,7 @@ fn programs() -> Result<Vec<(&'static str, Program)>> {
             }),
         ),
         ("digits training step", Box::new(train)),
+        ("graph of a transformer block's gradients", Box::new(gradients()?)),
     ])
 }
 
@@ -119,6 +120,39 @@ fn training() -> Result<impl FnMut() -> Result<()>> {
             value.update(|w| w - &*mean * rate / (square.sqrt() + 1e-8))?;
         }
         Ok(())
+    })
+}
+
+/// Returns a program that builds the loss of a transformer block and its gradients, about 180 nodes, and evaluates
+/// nothing.
+fn gradients() -> Result<impl FnMut() -> Result<()>> {
+    let (n, length, width, heads) = (2, 16, 32, 8);
+    let x = array(n * length * width, &[n, length, width])?;
+    let shapes: [&[usize]; 12] = [
+        &[width],
+        &[width],
+        &[width, 3 * width],
+        &[3 * width],
+        &[width, width],
+        &[width],
+        &[width],
+        &[width],
+        &[width, 4 * width],
+        &[4 * width],
+        &[4 * width, width],
+        &[width],
+    ];
+    let p: Vec<Array> = shapes.iter().map(|shape| array(shape.iter().product(), shape)).collect::<Result<_>>()?;
+    Ok(move || {
+        let norm = |x: &Expr, p: &[Array]| x.layer_norm(-1, 1e-5) * &p[0] + &p[1];
+        let dense = |x: Expr, p: &[Array]| x.matmul(&p[0]) + &p[1];
+        let split = |x: Expr| x.reshape([n, length, heads, width / heads]).permute_dims([0, 2, 1, 3]);
+        let all = dense(norm(&x, &p[..2]), &p[2..4]);
+        let [q, k, v] = [0, 1, 2].map(|i| split(all.slice(s![.., .., i * width..(i + 1) * width])));
+        let read = attention(q, k, v, Attention::default()).permute_dims([0, 2, 1, 3]).reshape([n, length, width]);
+        let y = dense(read, &p[4..6]) + &x;
+        let out = dense(dense(norm(&y, &p[6..8]), &p[8..10]).gelu(), &p[10..]) + y;
+        grad_many(&out.square().mean(..), &p).iter().try_for_each(|g| g.shape().map(drop))
     })
 }
 

@@ -35,6 +35,16 @@ fn cross_entropy_by_label() {
     assert!(kernels(&[&loss, &d]) <= 3, "{} kernels", kernels(&[&loss, &d]));
 }
 
+#[test]
+fn a_softmax_with_its_derivative() {
+    let mut rng = Rng::new(1);
+    let [x, w] = [(); 2].map(|()| random(&mut rng, &[64, 100]));
+    let p = x.softmax(-1);
+    let [d] = grad(&(&p * &w).sum(..), [&x]);
+    // the derivative reads the result, and needs no exponentials and sums of the softmax
+    assert_eq!(kernels(&[&p, &d]), 2);
+}
+
 /// The batch size, the number of tokens, the width and the number of heads of a transformer block.
 type Size = [usize; 4];
 

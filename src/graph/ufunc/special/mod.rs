@@ -297,7 +297,7 @@ macro_rules! rows {
 pub(crate) use rows;
 
 use super::Formula;
-use super::derivative::{normal_density, one_minus, select};
+use super::derivative::{one_minus, select};
 use super::integer::Int;
 rows!(super::define);
 
@@ -311,10 +311,11 @@ fn silu_slope(x: &Formula, out: &Formula) -> Formula {
 
 /// Returns the derivative of `gelu`.
 fn gelu_slope(x: &Formula) -> Formula {
+    // Φ(x) is erfc(w) / 2. A CPU computes `ndtr` of f32 in f64, which takes four times as long as `erfc`.
+    let w = &(x * -std::f64::consts::FRAC_1_SQRT_2);
     // at ±∞ the product is ∞ · 0; its limit is 0
-    let product = select(x.square().equal(f64::INFINITY), 0.0, x * normal_density(x));
-    // Φ(x) by `erfc`, because a CPU computes `ndtr` of f32 in f64, which takes four times as long
-    (x * -std::f64::consts::FRAC_1_SQRT_2).erfc() * 0.5 + product
+    let product = w * (-w.square()).exp() * std::f64::consts::FRAC_2_SQRT_PI;
+    (w.erfc() - select(w.square().equal(f64::INFINITY), 0.0, product)) * 0.5
 }
 
 /// Returns the derivative of `gelu_tanh`, whose result is `out`.
