@@ -14,6 +14,9 @@ use smallvec::{SmallVec, smallvec};
 
 const OP: &str = "grad";
 
+/// Axes of a derivative on which the index along one axis of the operand depends, each with its step.
+type AxisGroup = SmallVec<[(usize, usize); 2]>;
+
 /// Returns the elements `from..to` of an axis.
 pub(super) fn cut(e: &Expr, axis: usize, from: usize, to: usize, at: Loc) -> Expr {
     let part = |(d, _): (usize, &usize)| match d == axis {
@@ -139,7 +142,7 @@ pub(super) fn of_view(v: &View, operand: &[usize], g: &Expr, at: Loc) -> Result<
     let mut g = reshape(OP, &summed, &lengths(&left.iter().map(|k| v.shape[*k]).collect::<Shape>()), at);
     // `groups` lists, for each axis of the operand, the axes of `g` on which the index along it depends, each with its
     // step
-    let mut groups: SmallVec<[SmallVec<[(usize, usize); 2]>; 6]> = operand.iter().map(|_| smallvec![]).collect();
+    let mut groups: SmallVec<[AxisGroup; 6]> = operand.iter().map(|_| smallvec![]).collect();
     let (mut first, mut down) = (v.offset.clone(), vec![]);
     for (i, k) in left.iter().enumerate() {
         let mut to = (0..m).filter(|j| v.coef[j * n + k] != 0);
