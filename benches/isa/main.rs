@@ -114,6 +114,13 @@ fn main() -> ExitCode {
     common::finish("isa", run(&options))
 }
 
+fn not_compiled(job: &Job, error: &str, options: &Options) {
+    println!("{:40} not compiled: {}", name(job), error.lines().next().unwrap_or(""));
+    if options.wgsl {
+        println!("{}", job.planned.wgsl);
+    }
+}
+
 fn run(options: &Options) -> Result<()> {
     let words: Vec<&str> = options.filter.iter().flat_map(|text| text.split_whitespace()).collect();
     let rows: Vec<_> = list::ROWS.iter().filter(|row| words.iter().all(|word| row.name.contains(word))).collect();
@@ -164,12 +171,7 @@ fn run(options: &Options) -> Result<()> {
         match &compiled[&job.planned.wgsl] {
             Ok(compiled) => measured.push(show(job, compiled, options)),
             // the shader has a feature that this compiler does not have, such as cooperative matrices
-            Err(error) => {
-                println!("{:40} not compiled: {}", name(job), error.lines().next().unwrap_or(""));
-                if options.wgsl {
-                    println!("{}", job.planned.wgsl);
-                }
-            }
+            Err(error) => not_compiled(job, error, options),
         }
     }
     if options.family != FAMILY || options.card.is_some() {
