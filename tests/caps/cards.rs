@@ -1,6 +1,6 @@
 //! Plans for graphics cards that this machine does not have, and the shaders that a benchmark compiles for them.
 
-use cupric::testing::{Card, ShaderChecks, Tiles, caps_of, kernels_within, shader_checks};
+use cupric::testing::{Card, ShaderChecks, Tiles, caps_of, kernels_within, plan_within, shader_checks};
 use cupric::{DType, ErrorKind, Result, keep};
 
 fn card(features: &[&str], limits: &[(&str, u64)]) -> Card {
@@ -50,4 +50,15 @@ fn kernels_come_with_their_work_and_their_source() -> Result<()> {
 fn generated_shaders_are_compiled_without_checks() {
     let none = ShaderChecks { bounds: false, loops: false, divisors: false, zeroes_workgroup_memory: false };
     assert_eq!(shader_checks(), Some(none));
+}
+
+/// Every lane of a row holds some of the row's elements, so a short row has fewer lanes.
+#[test]
+fn short_rows_have_fewer_lanes() -> Result<()> {
+    for (columns, lanes) in [(32, 8), (33, 32), (128, 32), (129, 64), (256, 64), (257, 128), (512, 128), (513, 256)] {
+        let row = super::stored(&[1000, columns], DType::F32).softmax(-1);
+        let (plan, _) = plan_within(&row, &cupric::testing::card("rows"))?;
+        assert!(plan.contains(&format!("groups of 256, {lanes} lanes × 4 a row")), "{columns} columns\n{plan}");
+    }
+    Ok(())
 }

@@ -275,16 +275,6 @@ fn schedules_differ_where_devices_do() -> Result<()> {
     Ok(())
 }
 
-/// Every lane of a row holds some of the row's elements, so a short row has fewer lanes.
-#[test]
-fn short_rows_have_fewer_lanes() -> Result<()> {
-    for (columns, lanes) in [(32, 8), (33, 32), (128, 32), (129, 64), (256, 64), (257, 128), (512, 128), (513, 256)] {
-        let (plan, _) = plan_within(&stored(&[1000, columns], DType::F32).softmax(-1), &card("rows"))?;
-        assert!(plan.contains(&format!("groups of 256, {lanes} lanes × 4 a row")), "{columns} columns\n{plan}");
-    }
-    Ok(())
-}
-
 /// A device with smaller workgroups uses fewer lanes, and returns an error for kernels that need more.
 #[test]
 fn small_workgroups_have_fewer_lanes() -> Result<()> {

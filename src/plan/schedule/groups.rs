@@ -255,8 +255,8 @@ fn narrow_depth(kernel: &Kernel, [m, n]: [usize; 2], caps: &Caps) -> usize {
 }
 
 /// Returns the part of a product that a workgroup computes by cooperative matrices, or `None` if invocations multiply
-/// elements. If a device has cooperative matrices, it uses them for all products of f16, including products with a
-/// single row, so that a row has the same bits in every batch.
+/// elements. If a device has cooperative matrices, it uses them for all products of f16 with more than one column. These
+/// include products with a single row, so that a row has the same bits in every batch.
 fn blocks(kernel: &Kernel, shape: &[usize], caps: &Caps) -> Option<CooperativeTile> {
     let is_half = kernel.values.first().is_some_and(|v| v.dtype == DType::F16);
     let [batches, m, n] = kernel.matrices(shape);
