@@ -267,7 +267,7 @@ list! {
     take_along_a_flipped_axis, "9 indices", "arrays semantics::cpu::takes", "a take along an axis that runs backward steps forward";
     take_unchecked, "9 indices", "planning planted_faults::cpu::", "an out-of-range take not checked";
     take_unchecked_on_gpu, "9 indices", "planning planted_faults::gpu::take", "an out-of-range take not checked on a GPU";
-    task_of_a_helper_lost, "16 determinism", "unit cpu::share", "a thread that helps skips a task";
+    task_of_a_helper_lost, "16 determinism", "unit cpu::work_sharing", "a thread that helps skips a task";
     temporary_of_2_to_the_64, "1 refusals", "arrays has_a_call_that_fails_on_the_cpu", "the bytes of a temporary wrap";
     temporary_reused_early, "7 random expressions", "planning planted_faults::cpu::", "a temporary is reused before its last reader has run";
     threaded_head_left, "16 determinism", "unit cpu::tests::threaded", "threaded code leaves out the elements before the first aligned store";

@@ -3,7 +3,7 @@
 //! earlier chunks is the position at which the task then writes its results.
 
 use super::operands::{BitPattern, Refused, RoutineMemory, SharedTarget};
-use super::share::share;
+use super::work_sharing::share;
 use crate::graph::routine::COMPRESS_CHUNK as CHUNK;
 
 /// The number of mask elements that are processed together. A loop without branches collects their results in a buffer,

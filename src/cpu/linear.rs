@@ -2,8 +2,8 @@
 //! compiles functions for the machine's instruction set. The routines use no fused multiply-add, and compute each
 //! element in a fixed order, so the bits of their results do not depend on the instruction set.
 
-use super::share::share;
-use super::threads::threads;
+use super::thread_count::threads;
+use super::work_sharing::share;
 use crate::base::dtype::Element;
 use std::ops::{Div, Mul, Sub};
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -20,10 +20,10 @@
 //! | `fold/` | combines the elements of reductions, in an order that does not depend on the number of threads |
 //! | `scan.rs` | combines the elements of scans, in the order that `plan/kernel/scan.rs` defines |
 //! | `transfer.rs` | copies between arrays and the host's own memory |
-//! | `share.rs` | shares the tasks of a kernel between the caller's thread and the threads of its rayon pool |
+//! | `work_sharing.rs` | shares the tasks of a kernel between the caller's thread and the threads of its rayon pool |
 //! | `recorder.rs` | records the steps that run while a profile is on |
 //! | `tally.rs` | counts runs and allocations for each thread |
-//! | `threads.rs` | returns how many threads share the work, also after `fork` |
+//! | `thread_count.rs` | returns how many threads share the work, also after `fork` |
 //! | `pool.rs` | the caller's rayon pool, or no pool in a build without the feature `rayon` |
 //! | `caches.rs` | reads the sizes of the processor's caches, and prefetches cache lines |
 //! | `direct.rs` | compiles kernels that are one small contiguous tile to direct calls of their loops |
@@ -73,19 +73,19 @@ mod routines;
 mod row;
 mod scan;
 mod scatter;
-mod share;
 mod small;
 mod sort;
 mod strided;
 mod sums;
 mod svd;
 mod tally;
+mod thread_count;
 mod threaded;
-mod threads;
 mod tiles;
 mod transfer;
 mod transpose;
 mod triangular;
+mod work_sharing;
 
 use crate::base::buffer::{Buffer, Memory};
 use crate::base::caps::{Half, MultiplyAdd};

@@ -3,7 +3,7 @@
 
 use super::bind::Run;
 use super::pool;
-use super::threads::threads;
+use super::thread_count::threads;
 use crate::base::dtype::Element;
 use crate::base::error::Result;
 use crate::plan::kernel::{BufferRef, RoutineCall, Whole};

@@ -8,7 +8,7 @@
 //! of their keys, and then each task computes the sums of one range.
 
 use super::operands::{BitPattern, Refused, RoutineMemory, SharedTarget};
-use super::share::share;
+use super::work_sharing::share;
 use crate::base::dtype::{DType, Element};
 use crate::graph::routine::SumsPlan;
 use half::{bf16, f16};

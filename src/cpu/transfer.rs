@@ -1,9 +1,9 @@
 //! Copies bytes between arrays and the host's own memory. All threads share a large copy.
 
 use super::operands::SharedTarget;
-use super::share::share;
 use super::strided;
-use super::threads::threads;
+use super::thread_count::threads;
+use super::work_sharing::share;
 use std::mem::MaybeUninit;
 
 /// If a copy has at most this number of bytes, one thread does it alone. Such a copy takes at most some 10 µs, about as

@@ -53,7 +53,7 @@ modules! {
     cpu_eig,
     cpu_memory,
     cpu_philox,
-    cpu_share,
+    cpu_work_sharing,
     cpu,
     cpu_folds,
     cpu_stores,

@@ -5,6 +5,7 @@
 //! buffer.
 
 mod args;
+mod broadcast;
 mod integers;
 mod view;
 
@@ -13,6 +14,7 @@ pub use args::{
     descending, exclusive, include_initial, keep, reverse,
 };
 pub(crate) use args::{Combine, IndexMode, filled_arg, reshape_arg, shape_arg};
+pub(crate) use broadcast::broadcast;
 pub(crate) use integers::Given;
 pub use integers::{Integer, Integers};
 pub(crate) use view::View;
@@ -87,23 +89,6 @@ pub(crate) fn c_strides(shape: &[usize]) -> Strides {
         step = step.saturating_mul(shape[d].max(1) as isize);
     }
     strides
-}
-
-/// Returns the shape to which two shapes broadcast, by NumPy's rule.
-pub(crate) fn broadcast(a: &[usize], b: &[usize]) -> Fallible<Shape> {
-    let ndim = a.len().max(b.len());
-    let mut out: Shape = smallvec![0; ndim];
-    for d in 0..ndim {
-        let at = |s: &[usize]| if d + s.len() >= ndim { s[d + s.len() - ndim] } else { 1 };
-        out[d] = match (at(a), at(b)) {
-            (x, y) if x == y => x,
-            (1, y) => y,
-            (x, 1) => x,
-            _ => return fault(ErrorKind::Shape, format!("cannot broadcast shapes {a:?} and {b:?}")),
-        };
-    }
-    size_of_shape(&out)?;
-    Ok(out)
 }
 
 /// Converts an axis argument, which counts from the end if it is negative, to the axis number counted from 0.

@@ -14,8 +14,8 @@ mod loops;
 pub(super) mod tridiagonal;
 
 use super::operands::{RoutineMemory, SharedTarget};
-use super::share::share;
-use super::threads::threads;
+use super::thread_count::threads;
+use super::work_sharing::share;
 use crate::base::dtype::{DType, Element};
 use chains::Chains;
 pub(super) use loops::{FactorLoops, loops};

@@ -11,8 +11,8 @@ mod plan;
 mod rows;
 
 use super::operands::{Refused, RoutineMemory, SharedTarget};
-use super::share::share;
-use super::threads::threads;
+use super::thread_count::threads;
+use super::work_sharing::share;
 use crate::base::dtype::DType;
 use crate::base::dtype::Element;
 use crate::graph::routine::{INVERSE, ROW_OF_A_TASK, fft_scale};

@@ -1,13 +1,13 @@
 //! Products with a small result and a long summed axis k. The tasks compute the sums of chains (blocks of [`CHAIN`]
-//! neighbouring positions along k), and one thread adds these sums in order, as `tile.rs` requires.
+//! neighbouring positions along k), and one thread adds these sums in order, as `micro_kernel.rs` requires.
 
 use super::blocked::ProductBlock;
 use super::dot::Chains;
-use super::kernels::ProductElement;
+use super::instruction_sets::ProductElement;
+use super::micro_kernel::CHAIN;
 use super::operands::ProductTarget;
 use super::scratch;
-use super::tile::CHAIN;
-use crate::cpu::share::share;
+use crate::cpu::work_sharing::share;
 use crate::plan::kernel::Method;
 use std::ops::Range;
 

@@ -1,9 +1,9 @@
 //! Dot products of two contiguous vectors. Each lane sums a different chain, which is a block of [`CHAIN`] neighbouring
 //! elements. Each addition of a chain must wait for the one before it, so several chains are summed in parallel.
-//! `tile.rs` defines the order of additions.
+//! `micro_kernel.rs` defines the order of additions.
 
 use super::lanes::{ALL_ROWS, MOST_DEPTH, Register, line, prefetch};
-use super::tile::CHAIN;
+use super::micro_kernel::CHAIN;
 
 /// If the rows or vectors of a task have at least this size in bytes, they are assumed to be in main memory, not in a
 /// cache. The planner cuts larger products into tasks of about this size.

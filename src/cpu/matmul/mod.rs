@@ -1,10 +1,10 @@
 //! Matrix products: an `m × k` matrix times a `k × n` matrix, or a batch of such products. In this module, *k* also
 //! names the summed axis and an index on it ("one k"). A *line* of an operand is a row of the left operand or a column
 //! of the right one; `step` is the stride along k, from one element of a line to the next. A *chain* is a block of 256
-//! neighbouring k that is summed on its own (`matmul/tile.rs`).
+//! neighbouring k that is summed on its own (`matmul/micro_kernel.rs`).
 //!
 //! The planner chooses how each product is computed (`plan/kernel/product.rs`). With every method, each element is
-//! summed in the order that `matmul/tile.rs` defines, so its bits depend only on its row, its column and the element
+//! summed in the order that `matmul/micro_kernel.rs` defines, so its bits depend only on its row, its column and the element
 //! type. The elementwise operations after a product (its epilogue) are a separate kernel (`plan/product.rs`), which may
 //! run on each part of a product while that part is in a cache.
 
@@ -14,8 +14,9 @@
 mod blocked;
 mod chains;
 mod dot;
-mod kernels;
+mod instruction_sets;
 pub(super) mod lanes;
+mod micro_kernel;
 #[cfg(target_arch = "aarch64")]
 pub(super) mod neon;
 mod operands;
@@ -24,7 +25,6 @@ pub(super) mod plain;
 #[cfg(cupric_relaxed_simd)]
 mod relaxed;
 mod scratch;
-mod tile;
 #[cfg(any(target_arch = "aarch64", cupric_relaxed_simd))]
 mod unmasked;
 mod vector;
@@ -32,9 +32,9 @@ mod vector;
 use super::bind::Run;
 use super::elementwise::{self, Elementwise};
 use super::parts::internal;
-use super::share::share;
 use super::strided::Axis;
 use super::tiles::TileBounds;
+use super::work_sharing::share;
 use crate::base::dtype::{Compute, DType};
 use crate::base::error::Result;
 use crate::base::layout::{Shape, Strides, span_of};

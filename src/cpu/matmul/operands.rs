@@ -1,9 +1,9 @@
 //! Operands and results of products in memory. They may have any strides, and element types that are converted on the
 //! way to and from the panels.
 
-use super::kernels::{Kernels, ProductElement};
+use super::instruction_sets::{Kernels, ProductElement};
+use super::micro_kernel::CHAIN;
 use super::panels::{Lines, PanelParts, ScatteredLines, pack_strided};
-use super::tile::CHAIN;
 use crate::cpu::strided::Axis;
 use crate::math::simd::Loop;
 use smallvec::SmallVec;

@@ -1,11 +1,11 @@
 //! Products of a matrix with one column or a few, and of one row with a matrix. They keep the order of additions that
-//! `tile.rs` defines. The lanes of a vector hold different rows, columns or chains (blocks of [`CHAIN`] neighbouring
+//! `micro_kernel.rs` defines. The lanes of a vector hold different rows, columns or chains (blocks of [`CHAIN`] neighbouring
 //! k), whichever are many in the given product.
 
 use super::dot::{ChainsFn, FAR, sum_of_chains};
 use super::lanes::{ALL_ROWS, MOST_DEPTH, Register, line, prefetch};
+use super::micro_kernel::CHAIN;
 use super::plain::Number;
-use super::tile::CHAIN;
 
 /// How many bytes ahead of the additions rows are prefetched from memory. With matrices of 32 and 64 MiB, products then
 /// take about 0.85 of the time without prefetching, and 0.75 to 0.88 of the time with prefetching of the next rows

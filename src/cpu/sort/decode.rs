@@ -2,7 +2,7 @@
 
 use super::task::{Task, run};
 use super::{Order, SharedTarget, Word, chunks, part};
-use crate::cpu::share::share;
+use crate::cpu::work_sharing::share;
 
 /// Replaces sorted keys by their elements. All zeros have the same key, and all NaNs have the same key. So zeros and
 /// NaNs are copied from `elements` in their original order, to keep their signs and payloads.

@@ -20,8 +20,8 @@ mod task;
 pub(super) use some::{argtopk, select};
 
 use super::operands::{BitPattern, Refused, RoutineMemory, SharedTarget};
-use super::share::share;
-use super::threads::threads;
+use super::thread_count::threads;
+use super::work_sharing::share;
 use crate::base::dtype::DType;
 use crate::graph::routine::SHORT_SORT;
 use decode::decode;

@@ -4,8 +4,8 @@
 use super::decode::decode;
 use super::task::{Task, run};
 use super::{Order, SharedTarget, Word};
-use crate::cpu::share::share;
 use crate::cpu::strided::{StridedBlock, copy};
+use crate::cpu::work_sharing::share;
 use crate::graph::routine::SHORT_SORT;
 #[cfg(target_arch = "x86_64")]
 use crate::math::simd::{Isa, isa};

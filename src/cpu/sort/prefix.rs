@@ -3,7 +3,7 @@
 //! then sorted by the whole key.
 
 use super::{Order, Pair, SharedTarget, Word, chunks, scatter};
-use crate::cpu::share::share;
+use crate::cpu::work_sharing::share;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// The number of bytes of the key by which positions are sorted first.

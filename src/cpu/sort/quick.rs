@@ -6,8 +6,8 @@ use super::decode::decode;
 use super::network::{LANES, Room};
 use super::task::{Task, run};
 use super::{Order, SharedTarget, Word, each_range, part, shares_rows};
-use crate::cpu::share::share;
-use crate::cpu::threads::threads;
+use crate::cpu::thread_count::threads;
+use crate::cpu::work_sharing::share;
 use crate::graph::routine::SHORT_SORT;
 
 /// Reorders keys so that those less than a pivot come before the others, and returns how many come before. The

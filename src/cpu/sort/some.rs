@@ -4,7 +4,7 @@
 use super::task::{Task, run};
 use super::{Order, Pair, SharedTarget, Word, chunks, each_row, part};
 use crate::cpu::operands::{Refused, RoutineMemory};
-use crate::cpu::share::share;
+use crate::cpu::work_sharing::share;
 use crate::graph::routine::{SELECT_COPIES, SELECTED};
 
 /// How many elements (a few vectors) are checked at a time. If none of them comes before the last of the elements that

@@ -177,7 +177,7 @@ mod table {
 }
 pub(crate) use table::*;
 
-use super::derivative::select;
+use super::formula::select;
 use super::{Class, Formula, Partial, Ufunc};
 use crate::base::dtype::Compute;
 use crate::math::simd::threaded::{InstructionCodes, M4, M8, N4, N8};

@@ -8,22 +8,22 @@
 pub(crate) mod arithmetic;
 pub(crate) mod cast;
 mod define;
-mod derivative;
 pub(crate) mod float;
 mod fold;
+mod formula;
 pub(crate) mod integer;
 pub(crate) mod intern;
 pub(crate) mod logic;
 pub(crate) mod special;
 
 pub(crate) use define::define;
-pub(crate) use derivative::{Formula, Function, Partial};
 pub(crate) use fold::{
     ARGMAX, ARGMIN, Component, Fold, FoldOperation, FoldOrder, FoldProgram, FoldStep, Form, MOST_COMPONENTS, Programs,
     SUM_OF_CHAINS,
 };
 #[cfg(any(feature = "testing", feature = "kernels"))]
 pub(crate) use fold::{ComputeKind, Definition, Term};
+pub(crate) use formula::{Formula, Function, Partial};
 
 use crate::base::dtype::{Compute, DType};
 use crate::math::simd::threaded::InstructionCodes;
@@ -334,7 +334,7 @@ impl Function {
                 }
             };
         }
-        derivative::functions!(rows)
+        formula::functions!(rows)
     }
 }
 

@@ -297,7 +297,7 @@ macro_rules! rows {
 pub(crate) use rows;
 
 use super::Formula;
-use super::derivative::{one_minus, select};
+use super::formula::{one_minus, select};
 use super::integer::Int;
 rows!(super::define);
 

@@ -8,7 +8,7 @@
 //! another.
 
 use super::pool;
-use super::threads::threads;
+use super::thread_count::threads;
 use crate::base::platform::Instant;
 use std::any::Any;
 use std::cell::{Cell, UnsafeCell};
@@ -330,7 +330,7 @@ mod tests {
     use std::sync::atomic::AtomicU32;
 
     crate::testing::unit_tests! {
-        cpu_share: each_task_runs_once, owners_take_turns, a_panic_of_any_task_goes_on_in_the_owner,
+        cpu_work_sharing: each_task_runs_once, owners_take_turns, a_panic_of_any_task_goes_on_in_the_owner,
         a_task_that_shares_does_so_alone
     }
 

@@ -3,11 +3,11 @@
 
 use super::dot::{Chains, ChainsFn, chains};
 use super::lanes::*;
+use super::micro_kernel::{ProductTile, TileFn, tile};
 use super::panels::{Lines, ScatteredLines, pack_contiguous, pack_scattered, pack_turned};
 use super::plain::{Number, Plain};
 #[cfg(cupric_relaxed_simd)]
 use super::relaxed::{F32x4, F64x2};
-use super::tile::{ProductTile, TileFn, tile};
 use super::vector::{Dots, Sums, dots, sums};
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 use crate::math::simd::{Isa, isa};
