@@ -109,7 +109,7 @@ texts! {
     "wgsl/declare.rs",
     "wgsl/elementwise.rs",
     "wgsl/fold.rs",
-    "wgsl/four.rs",
+    "wgsl/four_elements.rs",
     "wgsl/header.rs",
     "wgsl/key.rs",
     "wgsl/library.rs",

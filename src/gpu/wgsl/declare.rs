@@ -113,7 +113,7 @@ impl Body<'_> {
         }
         for (n, s) in self.kernel.stores.iter().enumerate() {
             if self.stores_fours(n) || self.variant.woven > 1 {
-                continue; // written by `four.rs` (stores of four elements) or `elementwise.rs` (woven stores)
+                continue; // written by `four_elements.rs` (stores of four elements) or `elementwise.rs` (woven stores)
             }
             let (slot, mode) = self.variant.stores[n];
             line!(out, "// out{n}, {} in memory", s.dtype);

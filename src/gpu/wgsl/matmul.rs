@@ -3,7 +3,7 @@
 //! are computed from an element of the product and stored instead of that element.
 
 use super::body::{Body, Fallible, is_load};
-use super::four::of_words;
+use super::four_elements::of_words;
 use super::library::{self, Count};
 use super::place::{IndexSpace, Place};
 use super::rare::FOUR;

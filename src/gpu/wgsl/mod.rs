@@ -15,7 +15,7 @@ mod cooperative;
 mod declare;
 mod elementwise;
 mod fold;
-mod four;
+mod four_elements;
 mod header;
 mod key;
 mod library;
@@ -30,7 +30,7 @@ mod text;
 mod together;
 
 pub(crate) use access::{packing, stored_words, words};
-pub(crate) use four::words_of_four;
+pub(crate) use four_elements::words_of_four;
 pub(crate) use header::{HEADER, ParamHeader};
 pub(crate) use key::{ShaderKey, key};
 pub(crate) use library::Dialect;

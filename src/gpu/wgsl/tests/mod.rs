@@ -1,6 +1,6 @@
 //! Tests in which naga parses and validates the source that the generator writes, without a device.
 
-mod fours;
+mod four_elements;
 mod products;
 
 use super::*;
@@ -169,10 +169,10 @@ fn check(name: &str, k: &Kernel, how: StoreMode, lanes: u32) {
     }
     variant.groups.in_flight = if k.kind == KernelKind::Row { 1 } else { 4 };
     if k.kind == KernelKind::Elementwise && how == StoreMode::Owned && !form.checks {
-        fours::check(name, k, &form, &variant);
+        four_elements::check(name, k, &form, &variant);
     }
     if matches!(k.kind, KernelKind::Reduce(_)) && lanes > 1 && !form.checks {
-        fours::check_lanes(name, k, &form, &variant);
+        four_elements::check_lanes(name, k, &form, &variant);
     }
     // a variant for a device with small workgroups
     variant.groups.size = lanes.max(64) as u16;
