@@ -21,7 +21,7 @@ pub(super) fn check(name: &str, k: &Kernel, form: &ParamPositions, variant: &Var
         variant.groups.axes[0] = class;
         for (n, load) in k.loads.iter().enumerate() {
             let wanted = WAYS[(first + n) % WAYS.len()];
-            // elements of 8 bytes are not processed by fours, and workgroup memory has room for one square
+            // elements of 8 bytes are not processed four at a time, and workgroup memory has room for one square
             let fits = load.dtype.size() <= 4 && (n == 0 || !wanted.is_across());
             let fetch = if fits { wanted } else { Fetch::Each };
             if wide && matches!(fetch, Fetch::Whole | Fetch::WholeAcross) {
@@ -32,7 +32,7 @@ pub(super) fn check(name: &str, k: &Kernel, form: &ParamPositions, variant: &Var
         for (n, s) in k.stores.iter().enumerate().filter(|(_, s)| wide && s.dtype.size() <= 4) {
             variant.slots[k.loads.len() + n].width = words_of_four(s.dtype) as u8;
         }
-        validate_both(&format!("{name} by fours"), k, form, &variant);
+        validate_both(&format!("{name}, four elements at a time"), k, form, &variant);
     }
 }
 
@@ -55,6 +55,6 @@ pub(super) fn check_lanes(name: &str, k: &Kernel, form: &ParamPositions, variant
             }
             variant.fetches.push(fetch);
         }
-        validate_both(&format!("{name} by fours"), k, form, &variant);
+        validate_both(&format!("{name}, four elements at a time"), k, form, &variant);
     }
 }
