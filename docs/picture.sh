@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes docs/picture.png, which the README shows: what two examples draw, put side by side by a third.
+# Makes docs/picture.png for the README: the example `strip` joins the pictures of two other examples.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

@@ -138,7 +138,7 @@ list! {
     fma_rounded_twice, "6 products", "operations products::every_instruction_set", "without a fused multiply-add, `c + a · b` is rounded to f64 and then to f32";
     fold_of_another_row, "14 sequences", "planning folds::equal_columns", "folds of one method are one, whatever their columns";
     fork_not_seen, "11 threads", "fork a_child", "a process made by fork gives work to threads that it lacks";
-    four_past_a_row, "6 reductions", "planning wide_reductions::rows_of_every_type", "a reduction that loads four elements at a time reads beyond the end of a row";
+    four_past_a_row, "6 reductions", "planning wide_reductions::rows_of_every_type", "a load of four elements reads beyond the end of a row";
     full_query_set_left, "1 kernel times", "timing profile::gpu::every_kernel", "the times of a full query set are never copied";
     gaps_overflow, "5 special values", "regressions lists::cpu::lines_over", "interp subtracts two points whose difference overflows";
     gathers_reach_left_out, "9 boundaries", "regressions planted::gpu::windows", "the reach of a gather does not count in a window";
@@ -165,7 +165,7 @@ list! {
     kernel_takes_matrices, "18 kernels", "kernels slips::slips", "a kernel takes matrices, whose products are wrong then";
     kernels_with_the_line_of_the_first, "18 plans", "planning plans::each_expression", "each kernel of a plan has the line of the first";
     keys_of_sums_not_sorted, "9 indices", "operations segments::gpu::sums_of_every_type", "a GPU looks for the rows of a key among keys that do not ascend";
-    lanes_across_lines, "14 views", "planning wide_reductions::lines_within_rows", "a reduction that loads four elements at a time reads beyond the end of a line";
+    lanes_across_lines, "14 views", "planning wide_reductions::lines_within_rows", "a load of four elements reads beyond the end of a line";
     last_chain_left_out, "6 products", "planning chains::gpu::", "of a product whose chains of k workgroups share the last, shorter chain is not added";
     last_chunk_counts_from_0, "6 reductions", "accuracy contract::gpu::reductions_of", "argmax in the last, shorter chunk counts from its start";
     last_element_twice, "6 reductions", "arrays semantics::gpu::long_sums", "a long reduction on a GPU takes its last element twice";
