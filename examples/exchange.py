@@ -1,15 +1,15 @@
-"""Exchanges arrays with the shared library of examples/exchange.rs, without a copy, by DLPack.
+"""Exchanges arrays with the shared library of examples/exchange.rs through DLPack, without a copy.
 
     python3 examples/exchange.py target/release/examples/libexchange.so [numpy|torch]
 
-It prints where the memory lies on both sides and checks every value; without a second argument it does so for NumPy, and for
-PyTorch if that is installed.
+Prints the addresses of the memory on both sides and checks every value. Without a second argument it does so for NumPy, and
+for PyTorch if that is installed.
 """
 
 import ctypes
 import sys
 
-# PyCapsule keeps the pointer to its name, so that the names live as long as the process
+# a PyCapsule keeps a pointer to its name, so the names must live as long as the process
 NAMES = {True: (b"dltensor_versioned", b"used_dltensor_versioned"), False: (b"dltensor", b"used_dltensor")}
 
 python = ctypes.pythonapi
@@ -22,7 +22,7 @@ python.PyCapsule_SetName.argtypes = [ctypes.py_object, ctypes.c_char_p]
 
 
 class Tensor:
-    """A tensor that the shared library has given, as `from_dlpack` of NumPy and PyTorch wants it."""
+    """A tensor from the shared library, with the methods that `from_dlpack` of NumPy and PyTorch needs."""
 
     def __init__(self, pointer, is_versioned):
         self.pointer, self.is_versioned = pointer, is_versioned
@@ -38,10 +38,10 @@ class Tensor:
 
 
 def given(array):
-    """Takes the tensor of an array, and says whether its structure has a version."""
+    """Takes the DLPack tensor of an array. Also returns whether its structure has a version."""
     try:
         capsule = array.__dlpack__(max_version=(1, 0))
-    except TypeError:  # a library of the time before 1.0
+    except TypeError:  # a library that has DLPack older than 1.0
         capsule = array.__dlpack__()
     is_versioned = bool(python.PyCapsule_IsValid(capsule, NAMES[True][0]))
     name, used = NAMES[is_versioned]
@@ -84,7 +84,7 @@ def of_numpy(library):
     print("NumPy", np.__version__)
     y = np.from_dlpack(library.range(3, 4))
     assert (y == np.arange(12, dtype=np.float32).reshape(3, 4)).all()
-    del y  # gives the memory back
+    del y  # releases the memory
     x = np.arange(24).reshape(2, 3, 4)
     dtypes = ["bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float16", "float32", "float64"]
     for dtype in dtypes:

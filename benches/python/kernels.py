@@ -1,7 +1,7 @@
-"""The rows of `cargo bench --bench isa -- --measure` as PyTorch and CuPy write them, on the first CUDA card.
+"""Runs the rows of `cargo bench --bench isa -- --measure` with PyTorch and CuPy, on the first CUDA card.
 
-Prints a line for each row and library: the row, the library, and the microseconds of one call, separated by tabs. A time is the
-median of several batches, each between two CUDA events. PyTorch runs eagerly, and neither library uses TF32.
+Prints a line for each row and library: the row, the library, and the microseconds of one call, separated by tabs. A time is
+the median of several batches, which CUDA events measure. PyTorch runs eagerly, and neither library uses TF32.
 """
 
 import sys
@@ -23,7 +23,7 @@ def norm(weights):
     return [((N, N), weights), ((N,), weights), ((N,), weights)]
 
 
-# each row: the operands (shape, dtype, and for integers the exclusive upper bound), then PyTorch's line, then CuPy's
+# for each row: the operands (shape, dtype, and for integers the exclusive upper bound), then the expressions for PyTorch and CuPy
 ROWS = {
     "add": ([SQUARE, SQUARE], "a + b", "a + b"),
     "mul_add": ([SQUARE, SQUARE, SQUARE], "a * b + c", "a * b + c"),
@@ -115,7 +115,7 @@ ROWS = {
 def torch_side():
     import torch
 
-    # convolutions take TF32 by default, products do not
+    # convolutions use TF32 by default, products do not
     torch.backends.cudnn.allow_tf32 = False
 
     def operand(shape, dtype, below=None):
@@ -155,7 +155,7 @@ def main():
         try:
             xp, operand, event, between, wait, more = side()
             operand((2,), "float32")
-        except Exception as error:  # noqa: BLE001 - a library that is not there has no times
+        except Exception as error:  # noqa: BLE001 - a library that is not installed has no times
             print(f"{name}: {error}", file=sys.stderr)
             continue
         for row, entry in ROWS.items():
@@ -163,7 +163,7 @@ def main():
                 continue
             try:
                 scope = dict(zip("abcd", (operand(*o) for o in entry[0])), xp=xp, **more)
-                run = eval(f"lambda: {entry[at]}", scope)  # noqa: S307 - the lines above
+                run = eval(f"lambda: {entry[at]}", scope)  # noqa: S307 - the expressions above
                 for _ in range(WARM):
                     run()
                 wait()
@@ -176,7 +176,7 @@ def main():
                     wait()
                     times.append(between(first, last) * 1e3 / BATCH)
                 print(f"{row}\t{name}\t{sorted(times)[ROUNDS // 2]:.1f}", flush=True)
-            except Exception as error:  # noqa: BLE001 - the others go on
+            except Exception as error:  # noqa: BLE001 - other rows still run
                 print(f"{row}, {name}: {error}", file=sys.stderr)
 
 

@@ -1,14 +1,14 @@
-"""The Python peers of `cargo bench --bench backends`: reads requests as lines of JSON, answers each with a line.
+"""Runs the Python libraries (peers) of `cargo bench --bench backends`. Reads requests as lines of JSON and answers each with a line.
 
-    hello                what modules there are, with their versions
-    row                  a piece of work: inputs, and a text for each peer that can do it
-    setup {peer}         its arrays, its function, compiled where it compiles; {"ok": false} if it lacks the operation
-    first {peer}         one timed call, in milliseconds
-    values {peer}        digests of what a checked row computes
-    time {peer}          a warm-up that does not count, then a timed batch
+    hello                returns the installed modules, with their versions
+    row                  selects a row: its inputs, and its code for each peer
+    setup {peer}         makes arrays and function, and compiles it; {"ok": false} if the peer does not have the operation
+    first {peer}         times one call, in milliseconds
+    values {peer}        returns digests of the results of a checked row
+    time {peer}          runs a warm-up, then a timed batch
 
-A text is an expression or the body of a function of the inputs. `nojit:` before it keeps JAX from compiling it,
-`make:` means that it gives the function itself, `out:NAME:` (numexpr) where the result goes.
+Code is an expression or the body of a function of the inputs. The prefix `nojit:` turns off JAX's compiler, `make:` marks code
+that returns the function, and `out:NAME:` (numexpr) names the array for the result.
 """
 
 import importlib
@@ -19,7 +19,7 @@ import re
 import sys
 import time
 
-# the answers go where print went; what a module prints goes nowhere
+# answers go to the original stdout; the output of modules is discarded
 ANSWERS = os.fdopen(os.dup(1), "w", buffering=1)
 os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
@@ -46,7 +46,7 @@ def find():
     for name, module in MODULES.items():
         try:
             found[name] = importlib.import_module(module)
-        except Exception:  # noqa: BLE001 - a module may fail to load in many ways; it is not there then
+        except Exception:  # noqa: BLE001 - a module may fail to load in many ways; we treat it as not installed
             continue
         version = getattr(found[name], "__version__", None)
         if version is None:
@@ -55,17 +55,17 @@ def find():
             version = installed(name)
         versions[name] = str(version)
     if "numpy" not in found:
-        # the inputs are made with it
+        # the inputs are NumPy arrays
         return {}
     if "jax" in found:
         found["jax"].config.update("jax_enable_x64", True)
-        # on a CUDA card its products of f32 would use TF32 otherwise, which has 11 bits
+        # otherwise JAX uses TF32 for f32 products on a CUDA card, which has 11 bits of precision
         found["jax"].config.update("jax_default_matmul_precision", "highest")
     return versions
 
 
 def hashed(first, n):
-    """Numbers of the sequence in 0..1 of `hashed` in benches/backends/work.rs, the same ones."""
+    """The same numbers in 0..1 as `hashed` in benches/backends/work.rs."""
     np = found["numpy"]
     h = np.arange(first, first + n, dtype=np.uint32)
     h = (h ^ h >> 16) * np.uint32(0x7FEB352D)
@@ -74,15 +74,15 @@ def hashed(first, n):
 
 
 def digest(x):
-    """The norm of an array, and its scalar product with numbers that look random."""
-    # arrays of PyTorch and CuPy on a card
+    """The norm of an array, and its scalar product with pseudorandom numbers."""
+    # arrays of PyTorch and CuPy on a GPU
     x = x.cpu() if hasattr(x, "cpu") else x.get() if "cupy" in type(x).__module__ else x
     x = found["numpy"].asarray(x, dtype="float64").ravel()
     return [float(found["numpy"].linalg.norm(x)), float(x @ (2 * hashed(0, x.size) - 1))]
 
 
 def make_input(spec):
-    """An array of NumPy's, by the description that the library's own inputs are made by."""
+    """A NumPy array, from the same description as the inputs of cupric."""
     np = found["numpy"]
     rng = np.random.default_rng(0)
     dtype = {"f16": "float16", "f32": "float32", "f64": "float64", "i32": "int32", "bool": "bool"}[spec["dtype"]]
@@ -101,7 +101,7 @@ def make_input(spec):
 
 
 class Peer:
-    """One module on one row."""
+    """One module that runs one row."""
 
     def __init__(self, name, row, host):
         self.name, self.row = name, row
@@ -115,7 +115,7 @@ class Peer:
         self.run = self.function(xp, text, values)
         self.batch, self.once = None, 0.0
 
-    # --- each module's arrays ---
+    # --- arrays of each module ---
 
     def arrays_torch(self, xp):
         if self.row["device"] == "gpu":
@@ -144,7 +144,7 @@ class Peer:
         self.sync = sync
         return {k: xp.array(v) for k, v in self.host.items()}
 
-    # --- its function ---
+    # --- functions of each module ---
 
     def function(self, xp, text, values):
         np = found["numpy"]
@@ -179,7 +179,7 @@ class Peer:
             return lambda: compiled(*arguments)
         if self.name == "numba":
             compiled = xp.njit(parallel=True)(f)
-            # compiles for these types
+            # the call compiles for these types
             compiled(*[np.ascontiguousarray(a[tuple(slice(0, 8) for _ in a.shape)]) for a in arguments])
             return lambda: compiled(*arguments)
         return lambda: f(*arguments)
@@ -189,7 +189,7 @@ class Peer:
         out = None
         if text.startswith("out:"):
             _, out, text = text.split(":", 2)
-        # a plain number would make the result f64
+        # a Python number would make the result f64
         numbers = sorted(set(re.findall(r"F\((.*?)\)", text)))
         scope = {k: v for k, v in values.items() if re.search(rf"\b{k}\b", text)}
         for i, number in enumerate(numbers):
@@ -205,7 +205,7 @@ class Peer:
         for _ in range(n):
             result = self.run()
             if self.name == "mlx":
-                # lazy: without this nothing has run
+                # lazy, so this runs the computation
                 self.sync(result)
         self.sync(result)
         return (time.perf_counter() - start) / n
@@ -229,7 +229,7 @@ class Answers:
         return {"peers": find()}
 
     def row(self, request):
-        # the last row's arrays go first
+        # free the arrays of the previous row first
         self.peers, self.host = {}, None
         self.current = request
         return {}
@@ -270,11 +270,11 @@ def main():
     for line in sys.stdin:
         request = json.loads(line)
         if not found and request["op"] != "hello":
-            # a process that took the place of an ended one
+            # this process replaces one that ended
             find()
         try:
             answer = getattr(answers, request["op"])(request)
-        except Exception as e:  # noqa: BLE001 - whatever a peer raises is its answer
+        except Exception as e:  # noqa: BLE001 - the answer is the exception of the peer
             answer = {"error": f"{type(e).__name__}: {e}"}
         ANSWERS.write(json.dumps(answer) + "\n")
         ANSWERS.flush()

@@ -48,7 +48,7 @@ def gradients(xp, x, hidden, d, w2):
 
 
 class Mlp:
-    """A step of gradient descent on one batch."""
+    """One step of gradient descent on one batch."""
 
     def __init__(self, xp, jax, x, labels, p):
         self.p, self.x = list(p), x
@@ -57,7 +57,7 @@ class Mlp:
 
         def step(p, x, y):
             hidden, scores = forward(xp, x, p)
-            # the softmax is f32 in any case
+            # the softmax always computes in f32
             probability = softmax(xp, cast(scores, xp.float32))
             d = cast((probability - y) / len(x), x.dtype)
             return gradients(xp, x, hidden, d, p[2])
@@ -97,7 +97,7 @@ def attention_torch(xp, x, wq, wk, wv, wo, shape):
 
 
 class Digits:
-    """Training by Adam in batches of 32 over so many of the handwritten digits; passes in `dtype`, parameters in f32."""
+    """Trains with Adam on a number of handwritten digits, in batches of 32. Passes compute in `dtype`, parameters are f32."""
 
     def __init__(self, xp, jax, p, dtype, images):
         import numpy as np
@@ -152,7 +152,7 @@ class Digits:
 
 
 class Loop:
-    """Small operations, each of which needs the one before."""
+    """Small operations, each of which reads the result of the previous one."""
 
     def __init__(self, xp, jax, x, b, steps):
         self.x, self.b, self.steps = x, b, steps
@@ -169,7 +169,7 @@ class Loop:
 
 
 class Rows:
-    """Writes to one row of a matrix after another; JAX makes a new matrix each time, in the memory of the old one."""
+    """Writes the rows of a matrix one after another. JAX makes a new matrix each time, in the memory of the old one."""
 
     def __init__(self, jax, x, row):
         self.x, self.row = x, row
@@ -203,8 +203,8 @@ class UpdateRows(Rows):
 
 
 class Grow:
-    """The attention of one query to a sequence that grows by one a step. JAX compiles for each length, so there the sequence has
-    its full length from the start and a mask."""
+    """The attention of one query to a sequence that grows by one element at each step. JAX compiles for each length, so for JAX
+    the sequence has its full length from the start, and a mask."""
 
     def __init__(self, xp, jax, k, v, q):
         self.k, self.v, self.q = k, v, q

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Writes a report's figures into docs/BENCHMARKS.md and README.md, between their markers.
+"""Writes the figures of a report into docs/BENCHMARKS.md and README.md, between the markers.
 
     cargo bench --bench backends -- --filter "$(python3 benches/python/speed.py --filter)" \\
         --python VENV --rust-peers --json out.json
     python3 benches/python/speed.py out.json
 
-`--filter` prints which rows of the harness the page shows. The README shows five of them beside four libraries. The training steps
-are a run and a table of their own:
+`--filter` prints the rows of the bench that the page shows. The README shows five of them, compared with four libraries. The
+training steps need a separate run and have their own table:
 
     cargo bench --bench backends -- --devices cpu --filter train_ --python VENV --rust-peers --json out.json
     python3 benches/python/speed.py --training out.json VENV
@@ -21,7 +21,7 @@ BEGIN, END = "<!-- begin: written by benches/python/speed.py -->\n", "<!-- end -
 TRAINING = "<!-- begin: training steps, written by benches/python/speed.py -->\n"
 NAMES = {"numpy": "NumPy", "torch": "PyTorch", "jax": "JAX", "cupy": "CuPy", "mlx": "MLX", "scipy": "SciPy"}
 
-# the harness finds rows by parts of their names, so those that are meant by no text but contain all its words are left out
+# the bench finds rows by parts of their names, so a filter may also select other rows; these are skipped
 FILTER = [
     "add f32 10000", "add f32 100k", "add f32 1M", "add f32 10M", "scale f32 10M", "hypot f32 100k", "hypot f32 10M",
     "exp f32 10000", "exp f32 1M", "exp f32 10M", "add f16", "cast f32 10M", "chain f32 10M", "add_small", "loop f32",
@@ -32,7 +32,7 @@ FILTER = [
     "-100M", "-add_into", "-roll_add", "-exp 100k", "-sum f32 100k", "-sum_rows", "-sum_all", "-cumsum_columns",
 ]  # fmt: skip
 
-# the rows of the README, by name, dtype and shape, and the libraries beside them
+# the rows of the README (name, dtype and shape), and the libraries that it compares
 FEW = [
     ("add", "f32", [10**7]),
     ("chain", "f32", [10**7]),
@@ -42,7 +42,7 @@ FEW = [
 ]
 BESIDE = ["numpy", "torch", "jax", "numr"]
 
-# a peer that takes less than this part of our time is quicker; within it the two are level
+# a peer is faster if its time is less than this fraction of ours; otherwise the two are equal
 LEVEL = 0.95
 
 
@@ -77,7 +77,7 @@ def shape(row):
 
 
 def table(rows, peers, spread):
-    """The rows as a table of Markdown; with the spread of the times and the rates where that is asked for."""
+    """The rows as a Markdown table, optionally with the spread of the times and with rates."""
     heads = ["work", "shape", "time"] + ["spread", "rate"] * spread + ["share of the limit"] + [NAMES.get(p, p) for p in peers]
     lines = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
     for r in rows:
@@ -99,7 +99,7 @@ def about(report, peers):
 
 
 def quiet(report, rows):
-    """What the report says of other work on the machine."""
+    """The sentence about other load on the machine, from the report."""
     found = report["quiet"]
     during, states = found["during"], found["state"]
     verdict = {True: "The machine was quiet", False: "The run does not count as quiet", None: "Whether the machine was quiet is not known"}
@@ -119,7 +119,7 @@ def quiet(report, rows):
 
 
 def slower(rows):
-    """Every row in which another library is quicker, as a list."""
+    """A list of the rows in which another library is faster."""
     lines = []
     for r in rows:
         ratios = {p: v["ratio"] for p, v in r["peers"].items() if v["ratio"]}
@@ -137,7 +137,7 @@ def write(page, text, begin=BEGIN):
 
 
 def block(rows, python):
-    """What the rows of the transformer block say together, and how much memory its step takes in each library."""
+    """A summary of the rows of the transformer block, with the memory that a step needs in each library."""
     found = {r["work"]: r for r in rows}
     step, forward = found["train_block"], found["train_forward"]
     ratio = step["ms"] / forward["ms"]

@@ -1,7 +1,7 @@
-"""Training steps as users of PyTorch and JAX write them: the same as `benches/backends/training.rs`. `o` holds the operations
-that the two spell differently, `p` the parameters.
+"""The training steps of `benches/backends/training.rs`, as users of PyTorch and JAX write them. `o` has the operations that the
+two libraries spell differently, `p` the parameters.
 
-    python3 benches/python/training.py torch|jax    prints the memory that a step of the block takes beside its inputs
+    python3 benches/python/training.py torch|jax    prints the memory that a step of the block needs in addition to its inputs
 """
 
 import functools
@@ -130,8 +130,8 @@ def jax_step(jax, loss, p, x, y, trains):
 
 
 def step(xp, jax, loss, p, x, y, trains=True):
-    """A function that makes a step of stochastic gradient descent on one batch, or computes the loss alone. Its `values` are the
-    loss and the gradients of the first step."""
+    """A function that makes one step of stochastic gradient descent on one batch, or only computes the loss. Its `values` are
+    the loss and the gradients of the first step."""
     return torch_step(xp, loss, p, x, y, trains) if jax is None else jax_step(jax, loss, p, x, y, trains)
 
 
@@ -147,7 +147,7 @@ def memory(name):
     jax = __import__("jax") if name == "jax" else None
     xp = jax.numpy if jax else __import__("torch")
     rng = np.random.default_rng(0)
-    # the small step loads what a first step loads
+    # a small step first, so that the library is loaded before we measure
     for batch, length, width in ((1, 8, 64), (8, 128, 256)):
         shapes = [(width,), (width,), (width, 3 * width), (3 * width,), (width, width), (width,)]
         shapes += [(width,), (width,), (width, 4 * width), (4 * width,), (4 * width, width), (width,)]

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Makes font.ttf from DejaVu Sans: the letters that charts and captions can need.
+"""Makes font.ttf from DejaVu Sans, with the characters that charts and captions need.
 
     pip install fonttools
     python3 make_font.py DejaVuSans.ttf
 
-The file is that of version 2.37, as <https://dejavu-fonts.github.io> and Debian's package fonts-dejavu-core have it.
+Use version 2.37, from <https://dejavu-fonts.github.io> or Debian's package fonts-dejavu-core.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ LETTERS = [*range(0x20, 0x7F), *range(0xA0, 0x100), 0x2013, 0x2014, 0x2018, 0x20
 def main():
     if len(sys.argv) != 2:
         sys.exit("usage: make_font.py DejaVuSans.ttf")
-    # a program that draws small letters uses neither hints nor ligatures; kerning, the name and the licence in the file stay
+    # we do not need hints and ligatures; we keep kerning, and the name and licence in the file
     options = subset.Options(hinting=False, legacy_kern=True, name_IDs=["*"], notdef_outline=True)
     options.drop_tables += ["FFTM", "GDEF", "GPOS", "GSUB", "MATH"]
     font = subset.load_font(sys.argv[1], options)

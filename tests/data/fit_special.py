@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Prints the near-minimax polynomials of the later special functions (src/math/double/normal.rs, bessel.rs and gamma.rs, and
-the shaders beside them): pip install mpmath numpy && ./fit_special.py
+"""Prints near-minimax polynomials for special functions (src/math/double/normal.rs, bessel.rs and gamma.rs, and their
+shaders): pip install mpmath numpy && ./fit_special.py
 
-Each interpolates the function at Chebyshev nodes in 45 digits; its coefficients, lowest first, are then rounded to f64 or f32.
-The number after a name is the binary logarithm of the largest relative error on the interval, with rounded coefficients.
+Each polynomial interpolates the function at Chebyshev nodes with 45 digits. The coefficients, lowest first, are then rounded to
+f64 or f32. The number after a name is log2 of the largest relative error on the interval, with rounded coefficients.
 """
 import mpmath as mp
 import numpy as np
@@ -12,7 +12,7 @@ mp.mp.dps = 45
 
 
 def interpolate(f, lo, hi, n):
-    """The coefficients of the polynomial through n Chebyshev nodes, by Newton's divided differences."""
+    """The coefficients of the polynomial through n Chebyshev nodes, computed with Newton's divided differences."""
     lo, hi = mp.mpf(lo), mp.mpf(hi)
     xs = [(lo + hi) / 2 + (hi - lo) / 2 * mp.cos(mp.pi * (2 * k + 1) / (2 * n)) for k in range(n)]
     c = [f(x) for x in xs]
@@ -37,7 +37,7 @@ def fit(name, f, lo, hi, n, single=False):
 
 
 def erfcinv_over(middle):
-    """erfcinv(q) / ((1 - q)·v) by 1/v - 1/middle, where v = √(-ln(q·(2 - q)))."""
+    """erfcinv(q) / ((1 - q)·v) as a function of 1/v - 1/middle, where v = √(-ln(q·(2 - q)))."""
 
     def f(u):
         v = 1 / (u + 1 / mp.mpf(middle))

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Writes complex.txt: functions of complex numbers for tests/operations/elementwise.rs, computed by NumPy in numbers of
-64 bits of precision.
+"""Writes complex.txt: functions of complex numbers for tests/operations/elementwise.rs, computed by NumPy with 64 bits of
+precision.
 
     python3 -m venv /tmp/np && /tmp/np/bin/pip install numpy && /tmp/np/bin/python tests/data/make_complex.py
 
-A line is a name, the shape of the result and its elements, with tabs between. The last axis has length 2, for the parts.
-The first line is the operands, the second the exponents of `pow`.
+A line has a name, the shape of the result and its elements, separated by tabs. The last axis has length 2, for the real and
+imaginary parts. The first line has the operands, the second the exponents of `pow`.
 """
 import pathlib
 from fractions import Fraction
@@ -33,12 +33,12 @@ points += [(sized(-1, 0.5), sized(-1, 0.5)) for _ in range(6)]
 points += [(1 + sized(-2, -1), sized(-2, -1)), (sized(-2, -1) - 1, sized(-2, -1)), (sized(-2, -1), sized(-2, -1) + 1)]
 points = [(short(a), short(b)) for a, b in points]
 points += [(0.6015625, 0.796875), (-0.9921875, 0.125), (0.28125, -0.9609375)]
-# on the cuts and axes
+# on the branch cuts and axes
 points += [(a, b) for a in (2.0, -2.0) for b in (0.0, -0.0)] + [(a, b) for b in (2.0, -2.0) for a in (0.0, -0.0)]
 points += [(0.0, 0.0), (-0.0, 0.0), (0.5, 0.0), (0.0, -0.5), (-1.0, 0.0), (1.0, 0.0), (0.0, 1.0)]
 # near multiples of a quarter turn, and far from the origin
 points += [(0.01171875, 1.5703125), (3.140625, 0.0078125), (22.0, -0.5), (-10.5, 2.0), (1.0, 11.0), (88.5, 1.5625), (90.0, 2.0)]
-# numbers of f32
+# any f32
 points += [(float(np.float32(a)), float(np.float32(b))) for a, b in [
     (1 + 2**-20, 2**-22), (-1 - 2**-22, 2**-21), (2**-22, 1 - 2**-21), (1, 1e-25), (3e38, 3e38), (1e30, 1e-30), (1e-30, 1e30),
     (1e-37, -1e-37), (1e-20, 1e-30), (3e-7, 2e-4), (0.1, 100.7), (1234.5, 1e-3)]]
@@ -52,7 +52,7 @@ def complexes(pairs):
 
 
 def log1p(z):
-    """NumPy's own cancels near 0."""
+    """NumPy's function loses digits near 0."""
     squares = [(Fraction(a) * (Fraction(a) + 2) + Fraction(b) ** 2, a, b) for a, b in points]
     def rounded(f):
         high = float(f)

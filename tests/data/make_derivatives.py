@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Writes derivatives.txt, for tests/operations/derivatives/golden.rs: results and derivatives in f64 by JAX.
+"""Writes derivatives.txt, for tests/operations/derivatives/golden.rs: results and derivatives that JAX computes in f64.
 
     python3 -m venv /tmp/jax && /tmp/jax/bin/pip install jax && /tmp/jax/bin/python tests/data/make_derivatives.py
 
-A line has a name, the number of operands with a derivative, and for each operand, the result, the cotangent and each
-derivative a shape and its numbers, all separated by tabs.
+A line has a name, the number of operands with a derivative, and then arrays: the operands, the result, the cotangent and the
+derivatives. An array is a shape and its numbers. All fields are separated by tabs.
 """
 
 import os
@@ -20,7 +20,7 @@ lines = []
 
 
 def normal(*shape):
-    # two decimals, so that the file stays short; with equal numbers among them
+    # two decimals, which keep the file short and make some numbers equal
     return np.round(rng.normal(size=shape), 2)
 
 
@@ -30,7 +30,7 @@ def spell(a):
 
 
 def case(name, f, *operands, others=()):
-    """A function of operands with derivatives, and of others without."""
+    """A function of operands, the first of which have derivatives."""
     y, back = jax.vjp(lambda *x: f(*x, *others), *map(jnp.asarray, operands))
     g = normal(*y.shape)
     fields = [spell(a) for a in (*operands, *others, y, g, *back(jnp.asarray(g)))]
@@ -64,7 +64,7 @@ def attention(is_causal):
         scores = q @ jnp.swapaxes(k, -1, -2) / np.sqrt(q.shape[-1])
         allowed = jnp.tril(jnp.ones(scores.shape[-2:], bool)) if is_causal else True
         y = jax.nn.softmax(jnp.where(allowed, scores, -jnp.inf), -1) @ v
-        # JAX's own function computes in f32; its axes are batch, length, heads, width
+        # not JAX's own function, which computes in f32 (axes: batch, length, heads, width)
         turned = (jnp.swapaxes(a, 1, 2) for a in (q, k, v))
         own = jnp.swapaxes(jax.nn.dot_product_attention(*turned, is_causal=is_causal), 1, 2)
         jax.debug.callback(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), y, own)

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Writes f64.txt, the golden values of the f64 functions: pip install mpmath && ./make_f64.py > f64.txt
-With names, `./make_f64.py sinpi cospi >> f64.txt`, it writes those functions alone, with the points that they always have.
+With names, `./make_f64.py sinpi cospi >> f64.txt`, it writes only these functions. Their points are always the same.
 
-A line `# name arity` begins a function; after it, 714 points, one a line: the operands, the correctly rounded result
-(all as 16 hex digits) and, in 256ths of a ULP, what the exact result is above that. A third of the operands are any
-f32, so that the same points judge the references that judge f32. What only moves or compares bits (abs, minimum,
-nextafter, equal, …) has no points.
+A line `# name arity` begins a function. 714 points follow, one per line: the operands, the correctly rounded result (all as 16
+hex digits), and the difference between the exact and the rounded result in 256ths of a ULP. A third of the operands are f32
+numbers, so that the points also test the references for f32. Functions that only move or compare bits (abs, minimum, nextafter,
+equal, …) have no points.
 """
 import itertools
 import math
@@ -17,10 +17,10 @@ import mpmath
 from mpmath import mp, mpf
 
 mp.prec = 400
-# sin(1e300) and tanh(1e-300) need their thousand digits
+# sin(1e300) and tanh(1e-300) need a thousand digits
 DEEP = 2400
 POINTS = 200
-# of each function
+# points of each function
 COUNT = 714
 
 
@@ -33,11 +33,11 @@ def double(b):
 
 
 def rounded(y):
-    """The nearest f64 and the rest in 256ths of its ULP; None beyond f64."""
+    """The nearest f64, and the rest in 256ths of its ULP. None if it overflows f64."""
     if y == 0:
         return 0.0, 0
     e = max(int(mpmath.floor(mpmath.log(abs(y), 2))), -1022) - 52
-    # the estimate of the exponent may be one off at a power of two
+    # the estimated exponent may be off by one at a power of two
     if abs(y) < mpf(2) ** (e + 52) and e > -1074:
         e -= 1
     q = y / mpf(2) ** e
@@ -52,7 +52,7 @@ def rounded(y):
 
 
 def spread(lo, hi, rng):
-    """Numbers of a domain: evenly, by magnitude, and near its ends."""
+    """Numbers of a domain: uniform, uniform in magnitude, and near its ends."""
     points = [lo + (hi - lo) * rng.random() for _ in range(POINTS // 2)]
     top = max(abs(lo), abs(hi))
     while len(points) < POINTS - 10:
@@ -63,13 +63,13 @@ def spread(lo, hi, rng):
     return [x for x in points if lo <= x <= hi]
 
 
-# what stage 5 of the tests tries: edges of the type, and numbers where something happens
+# the special values of the tests: limits of the type, and numbers at which functions change
 SPECIAL = [5e-324, -2.225073858507201e-308, 2.2250738585072014e-308, 1.0, -1.0, 0.5, 1.5, -2.5]
 SPECIAL += [1.7976931348623157e308, -1.7976931348623157e308]
 
 
 def near(c, count, rng):
-    """Numbers around a value where a function turns or cancels."""
+    """Numbers around a value at which a function has an extremum or loses digits."""
     return [c * (1 + rng.choice([-1, 1]) * 2.0 ** -rng.uniform(1, 52)) for _ in range(count)]
 
 
@@ -86,13 +86,13 @@ def erfinv(a):
         return a * mpmath.sqrt(mp.pi) / 2
     y = mpmath.erfinv(mpf(float(a))) if abs(a) < 0.9 else None
     if y is None:
-        # from the tail: erfc(y) = 1 - |a|
+        # in the tail: erfc(y) = 1 - |a|
         t = 1 - abs(a)
         y = mpmath.sqrt(-mpmath.log(t * mpmath.sqrt(mp.pi)))
         for _ in range(60):
             y = y + (mpmath.erfc(y) - t) * mpmath.sqrt(mp.pi) / 2 * mpmath.exp(y * y)
         y = y if a > 0 else -y
-    # one more step of Newton's at this precision
+    # one more step of Newton's method, at this precision
     for _ in range(4):
         y = y - (mpmath.erf(y) - a) * mpmath.sqrt(mp.pi) / 2 * mpmath.exp(y * y)
     return y
@@ -163,11 +163,11 @@ def clamp(x, lo, hi):
 
 
 def zeta(x, q):
-    """Hurwitz' zeta function for x > 1 and q > 0, by the formula of Euler and Maclaurin: mpmath's own has no relative precision."""
+    """Hurwitz' zeta function for x > 1 and q > 0, by the Euler-Maclaurin formula, because mpmath's function has no relative precision."""
     if x <= 1 or q <= 0:
         raise ValueError
     terms = 100 + int(min(x, 200))
-    # later terms and the rest change nothing where the first is so much larger
+    # the first term is so much larger that the others do not change the result
     far = (x * mpmath.log1p(terms / q)) > 1e4
     s = sum((q + k) ** -x for k in range(terms if not far else 2))
     if far:
@@ -182,7 +182,7 @@ def zeta(x, q):
 
 
 def incomplete(a, x):
-    """P(a, x) and Q(a, x) for positive a and x: by the power series below a + 1, by Legendre's continued fraction above."""
+    """P(a, x) and Q(a, x) for positive a and x: the power series if x is below a + 1, else Legendre's continued fraction."""
     if not (0 < a <= 3e4 and 0 < x <= 1e5):
         raise ValueError
     with mpmath.workprec(400 if a > 1e-30 else 2400):
@@ -284,7 +284,7 @@ BINARY = {
 }
 
 
-# those that came later, so that the file only grows
+# functions that were added later, at the end, so that the file only grows
 LATER_UNARY = {
     "sinpi": (mpmath.sinpi, (-1e5, 1e5), [1.0, 0.25, 0.5, 1e10]),
     "cospi": (mpmath.cospi, (-1e5, 1e5), [1.0, 0.25, 0.5, 1e10]),
@@ -332,14 +332,14 @@ def any_f32(rng):
 
 
 def emit(name, arity, function, points):
-    """Takes points until there are enough."""
+    """Draws points until there are enough."""
     print(f"# {name} {arity}")
     seen = set()
     for args in points:
         if args in seen or not all(map(math.isfinite, args)):
             continue
         seen.add(args)
-        # what cancels or reduces needs digits as far as the operands reach
+        # functions that cancel or reduce their operands need more digits for larger operands
         deep = max(abs(math.frexp(a)[1]) for a in args) > 150
         mp.prec = DEEP if deep else 400
         try:
@@ -370,7 +370,7 @@ def unary(name, lo, hi, interest):
         points += near(c, 12, rng)
     inside = lambda x: x != 0 and (lo <= x <= hi or name in ("sin", "cos", "tan"))
     yield from filter(inside, points)
-    # then any f32, the domain evenly, and the domain by magnitude, in turns
+    # then in turn: any f32, uniform in the domain, and uniform in magnitude
     lowest = 2.0**-60 if name in ("floor", "ceil", "trunc", "round") else 2.0**-1000
     for turn in itertools.count():
         x = any_f32(rng)
@@ -379,7 +379,7 @@ def unary(name, lo, hi, interest):
         elif turn % 3 == 2:
             top = max(abs(lo), abs(hi))
             x = math.copysign(top * (lowest / top) ** (rng.random() ** 2), rng.uniform(lo, hi))
-        # no f32 is dear: what lies outside is drawn again
+        # drawing an f32 is cheap, so we repeat until it is in the domain
         while turn % 3 == 0 and not (math.isfinite(x) and inside(x)):
             x = any_f32(rng)
         if inside(x):
@@ -394,7 +394,7 @@ def binary(name, a, b):
         x, y = rng.uniform(*a), rng.uniform(*b)
         kind = rng.random()
         if turn >= POINTS and turn % 3 == 0:
-            # f32 operands of the same kinds
+            # f32 operands, drawn in the same ways
             x, y = (struct.unpack("<f", struct.pack("<f", v))[0] for v in (x, y))
             if turn % 2 and name != "pow":
                 x = any_f32(rng)

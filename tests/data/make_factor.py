@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Writes factor.txt: what SciPy gives in f64 for the functions of tests/factor/values.rs; and factor_general.txt: eigenvalues by
-NumPy, for tests/factor/general.rs, as pairs of a real and an imaginary part.
+"""Writes factor.txt, the results of SciPy in f64 for the functions of tests/factor/values.rs, and factor_general.txt, eigenvalues
+of NumPy for tests/factor/general.rs, as pairs of a real and an imaginary part.
 
     python3 -m venv /tmp/np && /tmp/np/bin/pip install scipy && /tmp/np/bin/python tests/data/make_factor.py
 
-A line is the call, the shape of the result and its elements, with tabs between. Signs of vectors are arbitrary, so results that
-have them are given by what does not depend on signs: magnitudes of elements.
+A line has the call, the shape of the result and its elements, separated by tabs. The signs of vectors are arbitrary, so the file
+has the magnitudes of their elements.
 """
 import pathlib
 

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Writes fourier.txt: what NumPy gives for functions of fourier.rs and complex.rs.
+"""Writes fourier.txt: the results of NumPy for the functions that fourier.rs and complex.rs test.
 
     python3 -m venv /tmp/np && /tmp/np/bin/pip install numpy && /tmp/np/bin/python tests/data/make_fourier.py
 
-A line is a name, the shape of the result and its elements, with tabs between; a complex result has one more axis of length 2.
-The name of a transform is `function axes lengths norm`. `tests/operations/fourier.rs` makes the call from it, and
-`tests/operations/complex.rs` has the call of the other names.
+A line has a name, the shape of the result and its elements, separated by tabs. A complex result has one more axis of length 2.
+The name of a transform is `function axes lengths norm`, from which `tests/operations/fourier.rs` makes the call.
+`tests/operations/complex.rs` has the calls of the other names.
 """
 import pathlib
 

@@ -3,14 +3,14 @@
 
     python3 -m venv /tmp/np && /tmp/np/bin/pip install 'numpy>=2.3' && /tmp/np/bin/python tests/data/make_golden.py
 
-promotion.txt: `a b result`, or `a number result` for a Rust number beside an array; `error` is a result. Where the design
-differs from NumPy on purpose, NumPy's type and the reason follow.
-broadcast.txt: shapes of two or three operands and of the result (or `error`), and the elements of
+promotion.txt: `a b result`, or `a number result` for an array with a Rust number. The result may be `error`. If cupric differs
+from NumPy on purpose, NumPy's type and the reason follow.
+broadcast.txt: the shapes of two or three operands and of the result (or `error`), and the elements of
 x + 100·y + 10000·z for operands 0, 1, 2, …
-reductions.txt: `function dtype shape axes keep | elements | result's dtype and shape | result`; elements as f64 text;
-`error` for a result that NumPy refuses.
-special.txt: the special cases that the Python Array API standard lists, by function: operands, result. NumPy computes every
-one of them and must agree with the standard.
+reductions.txt: `function dtype shape axes keep | elements | dtype and shape of the result | result`. Elements are decimal f64
+numbers. The result is `error` if NumPy raises an exception.
+special.txt: the special cases of the Python Array API standard, by function: operands, result. NumPy computes each of them and
+must agree with the standard.
 """
 import itertools
 import math
@@ -50,7 +50,7 @@ def promotion():
     for a, b in itertools.product(every, every):
         floats = [d for d in (a, b) if d in FLOATS]
         if "bf16" in (a, b):
-            # NumPy has no bf16: it promotes as f16 does, and the two of them to f32
+            # NumPy has no bf16. It promotes like f16, and f16 with bf16 gives f32
             other = [d for d in (a, b) if d != "bf16"]
             wide = [d for d in other if d in FLOATS]
             lines.append(f"{a} {b} {'bf16' if not wide else 'f64' if wide == ['f64'] else 'f32'} - no bf16 in NumPy")
@@ -127,7 +127,7 @@ def elements(dtype, shape, function):
     else:
         lo, hi = np.iinfo(NUMPY[dtype]).min, np.iinfo(NUMPY[dtype]).max
         if function in ("var", "std"):
-            # the squares of larger ones do not fit f32, in which integers are reduced
+            # integers are reduced in f32, in which the squares of larger ones overflow
             lo, hi = max(lo, -(2**40)), min(hi, 2**40)
         v = [rng.choice([lo, hi, 0, rng.randint(max(lo, -9), 9)]) for _ in range(n)]
     return np.array(v, NUMPY[dtype]).reshape(shape)
@@ -157,11 +157,11 @@ def reduced(function, dtype, x, axis, keep):
         return np.asarray(getattr(np, function)(x, axis=axis, keepdims=keep)), "i64"
     to = "f32" if integer else dtype
     if integer and function == "mean":
-        # Python's integers do not overflow, and its quotient of two is rounded once
+        # Python's integers do not overflow, and their quotient is rounded once
         sums = np.asarray(np.sum(x.astype(object), axis=axis, keepdims=keep))
         n = x.size // max(sums.size, 1)
         return np.array([int(s) / n if n else math.nan for s in sums.ravel()]).reshape(sums.shape), to
-    # integers are f32 first
+    # integers are converted to f32 first
     wide = x.astype(np.float32 if integer else x.dtype).astype(np.float64)
     run = logsumexp if function == "logsumexp" else getattr(np, function)
     return np.asarray(run(wide, axis=axis, keepdims=keep)), to
@@ -221,7 +221,7 @@ def same(x):
     return x
 
 
-# function: [(condition, result or function of the operands)], the first that holds counts; in the standard's order
+# function: [(condition, result or function of the operands)], in the order of the standard; the first true condition applies
 UNARY = {
     "abs": [(lambda x: x != x, NAN), (lambda x: zero(x, -1), 0.0), (lambda x: x == -INF, INF)],
     "acos": [(lambda x: x != x or abs(x) > 1, NAN), (lambda x: x == 1, 0.0)],
@@ -268,7 +268,7 @@ def sign2(value):
 
 
 def toward(n, d):
-    """The remainder of a finite number by an infinite one, as Python has it."""
+    """The remainder of a finite number divided by an infinite one, as Python defines it."""
     return n if zero(n) or neg(n) == neg(d) else d
 
 
@@ -347,7 +347,7 @@ def special():
                     continue
                 want = float(rule(*args)) if callable(rule) else rule
                 theirs = getattr(np, NUMPY_NAMES.get(name, name))(*map(np.float32, args))
-                # NumPy takes the square root for x**0.5, which keeps −0 and refuses −∞
+                # NumPy uses the square root for x**0.5, which keeps −0 and returns NaN for −∞
                 known = name == "pow" and args in ((-0.0, 0.5), (-INF, 0.5))
                 assert agree(float(theirs), want) or known, (name, args, want, theirs)
                 lines.append(" ".join(f"{v:g}" for v in args) + f" = {want!r}")

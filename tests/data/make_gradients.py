@@ -2,7 +2,7 @@
 """Writes gradients.txt, for tests/operations/derivatives/bounds.rs: pip install mpmath && ./make_gradients.py
 
 A line has the name of a function, the number of an operand, the operands, and the derivative of the function with respect
-to that operand, rounded to f64. The operands have eight significant bits, so every float type has them.
+to that operand, rounded to f64. The operands have eight significant bits, so every float type can represent them.
 """
 import math
 import pathlib
@@ -14,9 +14,9 @@ from mpmath import mp, mpf
 
 POINTS = 32
 mp.prec = 400
-# what has no derivative, or only the derivative 0
+# functions without a derivative, or whose derivative is always 0
 FLAT = {"floor", "ceil", "trunc", "round", "floor_divide"}
-# with respect to the first operand alone these have none in closed form
+# the derivative with respect to the first operand has no closed form
 UNKNOWN = {("zeta", 0), ("gammainc", 0), ("gammaincc", 0)}
 
 
@@ -24,18 +24,18 @@ def density(a, x):
     return mpmath.exp(-x + (a - 1) * mpmath.log(x) - mpmath.loggamma(a))
 
 
-# the functions of make_f64.py have too few digits here for a difference
+# the functions of make_f64.py have too few digits for a difference quotient
 KNOWN = {"gammainc": density, "gammaincc": lambda a, x: -density(a, x)}
 
 
 def point(lo, hi, rng):
-    """A number of a domain near 0, with eight significant bits."""
+    """A number of the domain near 0, with eight significant bits."""
     lo, hi = max(lo, -8.0), min(hi, 8.0)
     while True:
         x = rng.uniform(lo, hi) if rng.random() < 0.7 else rng.choice([-1, 1]) * 2.0 ** rng.uniform(-6, 3)
         mantissa, exponent = math.frexp(x)
         x = math.ldexp(round(mantissa * 256), exponent - 8)
-        # three is a kink of the hard activations
+        # the hard activations have a kink at 3
         if lo < x < hi and abs(x) not in (0, 3):
             return x
 

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Writes guide.txt and array_api.txt: what NumPy gives for each of its lines in tests/arrays/guide.rs and tests/arrays/array_api.rs.
+"""Writes guide.txt and array_api.txt: the results of the NumPy expressions in tests/arrays/guide.rs and tests/arrays/array_api.rs.
 
     python3 -m venv /tmp/np && /tmp/np/bin/pip install numpy && /tmp/np/bin/python tests/data/make_guide.py
 
-A line is NumPy's text, the shape of the result and its elements (none where they are random, as what `rng` gives), with tabs between.
+A line has the expression, the shape of the result and its elements (none if they are random), separated by tabs.
 """
 import pathlib
 import re

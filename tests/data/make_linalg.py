@@ -1,4 +1,4 @@
-"""Writes linalg.txt: the values of SciPy's and NumPy's functions of linear algebra. `tests/linalg/golden.rs` has the matrices.
+"""Writes linalg.txt: the results of linear algebra in SciPy and NumPy. `tests/linalg/golden.rs` has the matrices.
 
     python tests/data/make_linalg.py
 """
@@ -38,7 +38,7 @@ for n in [1, 2, 3, 7, 12]:
         t = a / 16 + 2 * np.eye(n)
         x = scipy.linalg.solve_triangular(t, b, lower="lower" in kind, unit_diagonal="unit" in kind)
         add(f"{kind} {n}", x)
-    # SciPy's permutation is the inverse one
+    # SciPy returns the inverse permutation
     q, l, u = scipy.linalg.lu(np.fliplr(p), p_indices=True)
     add(f"order {n}", np.argsort(q))
     add(f"l {n}", l)

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Writes movement.txt, for tests/operations/movement.rs: which element of its operands NumPy puts where.
+"""Writes movement.txt, for tests/operations/movement.rs: where NumPy puts each element of its operands.
 
     python3 -m venv /tmp/np && /tmp/np/bin/pip install 'numpy>=2.3' && /tmp/np/bin/python tests/data/make_movement.py
 
-A line is `call|shape of x|shape of y|shapes of the results|elements of the results`; results are parted by `/`, and a shape of no
-axes is `-`. The operands x and y hold their positions in C order, those of y from 1000 on; an element that is neither is -1 where
-it is 0, and -2 where it is 1. A call is a name and its arguments: `..` for no axis, `1` a number, `[1,2]` a list, `1:5:2` a slice.
-Of calls that NumPy refuses the shapes are `error`.
+A line is `call|shape of x|shape of y|shapes of the results|elements of the results`. Results are separated by `/`, and a shape
+without axes is `-`. The elements of x and y are their positions in C order, for y plus 1000. An element that comes from neither
+operand is -1 if it is 0, and -2 if it is 1. A call is a name and its arguments: `..` for no axis, `1` for a number, `[1,2]` for a
+list, `1:5:2` for a slice. If NumPy raises an exception, the shapes are `error`.
 """
 import pathlib
 
@@ -16,7 +16,7 @@ HERE = pathlib.Path(__file__).parent
 
 
 def number(text):
-    """An argument as NumPy takes it."""
+    """An argument in the form that NumPy accepts."""
     if text == "..":
         return None
     if ":" in text:
@@ -47,7 +47,7 @@ def blocks(x, y, form):
 
 
 def filled(f):
-    """A function that fills with 0: positions from 1 on, so that a 0 is no position."""
+    """A function that fills with 0. Positions start at 1, so that 0 is not a position."""
     return np.asarray(f) - 1
 
 

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Writes network.txt, for tests/operations/network/golden.rs: convolutions, transposed convolutions and pools by JAX.
+"""Writes network.txt, for tests/operations/network/golden.rs: convolutions, transposed convolutions and pools that JAX computes.
 
     python3 -m venv /tmp/jax && /tmp/jax/bin/pip install jax && /tmp/jax/bin/python tests/data/make_network.py
 
 A line has a name, its options, and the shapes and numbers of the input, the weights and the result, separated by tabs.
-The options are stride, padding before, padding after, dilation and groups, the same for all axes. Instead of weights a
-pool has the lengths of its window.
+The options are stride, padding before, padding after, dilation and groups, the same for all axes. A pool has
+the lengths of its window instead of weights.
 """
 
 import itertools
@@ -56,7 +56,7 @@ for n, (stride, before, after, dilation, groups) in itertools.product(
     options = f"{stride} {before} {after} {dilation} {groups}"
     y = conv(x)
     lines.append("\t".join([f"conv{n}d", options, spell(x), spell(w), spell(y)]))
-    # the derivative with respect to the input; its shape says what output padding is needed
+    # the derivative with respect to the input, whose shape determines the output padding
     g = numbers(*y.shape)
     (dx,) = jax.vjp(conv, x)[1](jnp.asarray(g))
     lines.append("\t".join([f"conv_transpose{n}d", options, spell(g), spell(w), spell(dx)]))

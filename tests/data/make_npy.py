@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Writes npy.txt and npy_complex.txt: .npy files as NumPy makes them, for tests/arrays/files.rs and tests/formats/complex.rs.
+"""Writes npy.txt and npy_complex.txt: .npy files of NumPy, for tests/arrays/files.rs and tests/formats/complex.rs.
 
     python3 -m venv /tmp/np && /tmp/np/bin/pip install numpy && /tmp/np/bin/python tests/data/make_npy.py
 
-A line is: name, dtype, shape ("-" for 0-d), the file in hex, its elements in C order and little endian in hex.
-Every file is read back by NumPy before it is written down, so NumPy holds each of them to be right.
+A line has the name, the dtype, the shape ("-" for 0-d), the file in hex, and its elements in C order and little endian in hex.
+NumPy reads each file before this script writes it, so each is valid for NumPy.
 """
 import io
 import pathlib
@@ -18,7 +18,7 @@ lines = []
 
 
 def random(code, shape):
-    """Random bits, so that NaN payloads, subnormals and extremes are among them."""
+    """Random bits, which include NaN payloads, subnormals and extreme values."""
     size = int(np.prod(shape, dtype=int))
     if code == "b1":
         return rng.integers(0, 2, size).astype(bool).reshape(shape)
@@ -49,7 +49,7 @@ for dtype, code in DTYPES.items():
     for version in (1, 2, 3):
         for order in "CF":
             for end in "<>|=":
-                # |f4 is the machine's order to NumPy, which never writes it
+                # NumPy reads |f4 in the machine's byte order, but never writes it
                 a = np.asarray(random(code, (2, 3)), (end if end in "<>" else "<") + code, order=order)
                 file = file_of(a, (version, 0))
                 if end in "|=":
@@ -66,7 +66,7 @@ for shape in [(), (0,), (1,), (7,), (3, 0, 2), (5, 1, 2), (1, 1, 1), (2, 2, 2, 2
         np.save(out, a)
         record(f"shape_{order}_{'x'.join(map(str, shape))[:20]}", "f32", out.getvalue(), a)
 
-# headers that other programs write
+# headers in the style of other programs
 a = np.arange(6, dtype="<i2").reshape(2, 3)
 for name, version, header in [
     ("double_quotes", 1, '{"descr": "<i2", "fortran_order": False, "shape": (2, 3)}\n'),
@@ -77,7 +77,7 @@ for name, version, header in [
     ("no_padding", 3, "{'descr': '<i2', 'fortran_order': False, 'shape': (2, 3), }\n"),
 ]:
     record(f"header_{name}", "i16", by_hand(version, header, a.tobytes()), a)
-# longer than version 1.0 could say (NumPy itself stops at 10,000 unless asked)
+# longer than version 1.0 allows (NumPy reads up to 10,000 bytes by default)
 big = by_hand(2, "{'descr': '<i2', 'fortran_order': False, 'shape': (2, 3), }".ljust(9000) + "\n", a.tobytes())
 record("header_9001_bytes", "i16", big, a)
 

@@ -1,15 +1,14 @@
 #!/usr/bin/env python3
-"""Writes print.txt: arrays and what NumPy's str makes of them, for tests/arrays/print.rs.
+"""Writes print.txt: arrays and the result of NumPy's `str`, for tests/arrays/print.rs.
 
     python3 -m venv /tmp/np && /tmp/np/bin/pip install 'numpy>=2.3' && /tmp/np/bin/python tests/data/make_print.py
 
-With arguments COUNT SEED FILE it writes COUNT random arrays to FILE instead: CUPRIC_PRINT_CASES=FILE makes the test
-read that.
+With arguments COUNT SEED FILE it writes COUNT random arrays to FILE instead. With CUPRIC_PRINT_CASES=FILE the test reads them.
 
-A case is a line `dtype shape view elements`, then its text with "|" in front of each line. The shape ("-" for 0-d) is
-that of the elements, which are little-endian hex or a range (`range`); the view is what is printed of them:
-`all`, `t` transposed, `flip` the last axis reversed, `step` every second of the first axis, `wide` broadcast to
-[4, ...].
+A case is a line `dtype shape view elements`, then the printed text with "|" before each line. The shape ("-" for 0-d) is
+that of the elements, which are little-endian hex or a range (`range`). The view is the part that is printed: `all`, `t`
+(transposed), `flip` (the last axis reversed), `step` (every second element of the first axis), or `wide` (broadcast to
+[4, ...]).
 """
 import pathlib
 import sys
@@ -52,11 +51,11 @@ def values(rng, code, n):
             a = rng.integers(-(10 ** int(rng.integers(1, 10))), 10 ** int(rng.integers(1, 10)), n)
         elif kind == 4:  # few decimals
             a = np.round(rng.uniform(-10, 10, n), int(rng.integers(0, 4)))
-        elif kind == 5:  # ties: few bits after the point
+        elif kind == 5:  # ties: few bits after the binary point
             a = rng.integers(-(2**24), 2**24, n) * 2.0 ** -int(rng.integers(1, 30))
         elif kind == 6:  # powers of two, where rounding intervals are lopsided
             a = 2.0 ** rng.integers(-60, 60, n)
-        elif kind == 7:  # around the limits of the forms
+        elif kind == 7:  # near the limits between fixed and scientific notation
             a = rng.choice([1e-4, 9.9e-5, 1e3, 1001, 999.5, 1e6, 999999, 1e8, 99999999, 1.0, 0.1, 0.0, -0.0], n)
         else:  # not finite
             a = rng.choice([np.nan, np.inf, -np.inf, 1.5, -2.25, 0.0, 1e-10], n)
@@ -97,7 +96,7 @@ def fixed():
         case(np.array([[1, np.nan], [-np.inf, 0.5]], code))
         case(np.array([0.001953125, 1.0], code))
         case(np.array([1e-5, 1.0, 0.1], code))
-        # shortened
+        # summarised with an ellipsis
         case(np.arange(1001, dtype=code), ranged=True)
         case(np.arange(1200, dtype=code).reshape(30, 40), ranged=True)
     case(np.arange(1000, dtype="i4"), ranged=True)
@@ -109,7 +108,7 @@ def fixed():
     case(np.arange(7**4, dtype="i4").reshape(7, 7, 7, 7), "t", ranged=True)
     case(np.array([2**63, 2**64 - 1, 0], "u8"))
     case(np.array([-(2**63), 2**63 - 1], "i8"))
-    # lines that are full, nearly full, overfull
+    # lines that are full, almost full, or too long
     for n in range(8, 24):
         case(np.full(n, 1234567, "i4"))
         case(np.full((1, 1, n), 123456, "i4"))

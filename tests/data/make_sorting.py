@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Writes sorting.txt, searching.txt, quantiles.txt and segments.txt: what NumPy gives for functions of sorting.rs, searching.rs,
-quantiles.rs and segments.rs, for operands with NaN, infinities, ties and empty axes.
+"""Writes sorting.txt, searching.txt, quantiles.txt and segments.txt: the results of NumPy for sorting.rs, searching.rs,
+quantiles.rs and segments.rs, with operands that have NaN, infinities, ties and empty axes.
 
     python3 -m venv /tmp/np && /tmp/np/bin/pip install numpy && /tmp/np/bin/python tests/data/make_sorting.py
 
-A line is a name, the shape of the result and its elements, with tabs between; `tests/operations/sorting.rs`, `tests/operations/scans.rs`, `tests/operations/searching.rs`,
-`tests/operations/quantiles.rs` and `tests/operations/segments.rs` have the call of each name. Operands are f32 and exact in it; NumPy computes in f64.
+A line has a name, the shape of the result and its elements, separated by tabs. In tests/operations/, `sorting.rs`, `scans.rs`,
+`searching.rs`, `quantiles.rs` and `segments.rs` have the call of each name. Operands are exact in f32, and NumPy computes in f64.
 """
 import pathlib
 import warnings
@@ -78,7 +78,7 @@ def searching():
         out["digitize none " + side] = np.digitize(QUERY, SORTED[:0], right)
     at = np.array([[nan, -inf, inf, -3], [-2, -1.5, -1, 0], [0.5, 1, 4, 5]])
     out["interp"] = np.interp(at, XP, FP)
-    # of one point NumPy gives its value for NaN too
+    # for a single point NumPy returns its value, also at NaN
     out["interp one"] = np.where(np.isnan(at), nan, np.interp(at, XP[:1], FP[:1]))
     out["interp ends"] = np.interp(at, [-2, -2, 0.5, 4, 4], FP)
     out["interp two"] = np.interp(at, XP[:2], FP[:2])

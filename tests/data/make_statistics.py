@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Writes statistics.txt: what NumPy gives for functions of statistics.rs, for operands with NaN, infinities, signed zeros,
-ties and empty axes.
+"""Writes statistics.txt: the results of NumPy for statistics.rs, with operands that have NaN, infinities, signed zeros, ties and
+empty axes.
 
     python3 -m venv /tmp/np && /tmp/np/bin/pip install numpy && /tmp/np/bin/python tests/data/make_statistics.py
 
-A line is a name, the shape of the result and its elements, with tabs between; `tests/operations/statistics.rs` has the call of each name.
+A line has a name, the shape of the result and its elements, separated by tabs. `tests/operations/statistics.rs` has the calls.
 """
 import pathlib
 import warnings

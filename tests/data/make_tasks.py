@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Writes tasks.txt: what NumPy gives for the programs of tests/operations/recipes.rs, which say the same with cupric.
+"""Writes tasks.txt: the results of NumPy for the programs of tests/operations/recipes.rs, which compute the same with cupric.
 
     python3 -m venv /tmp/np && /tmp/np/bin/pip install numpy && /tmp/np/bin/python tests/data/make_tasks.py
 
-A line is the program's name, the shape of its result and the elements, with tabs between.
+A line has the program's name, the shape of its result and the elements, separated by tabs.
 """
 import pathlib
 
@@ -13,7 +13,7 @@ HERE = pathlib.Path(__file__).parent
 
 
 def whole(n, factor):
-    """Whole numbers from -50 to 50, of which sums of squares are exact in f32."""
+    """Whole numbers from -50 to 50. Sums of their squares are exact in f32."""
     return (np.arange(n) * factor + 13) % 101 - 50
 
 
@@ -67,18 +67,18 @@ def pagerank():
     for _ in range(20):
         given = np.zeros(n)
         np.add.at(given, target, (rank / np.maximum(links, 1))[source])
-        # page 11 has no links: what it holds goes to all
+        # page 11 has no links, so its rank is divided among all pages
         rank = 0.15 / n + 0.85 * (given + rank[links == 0].sum() / n)
     return rank
 
 
 def stump():
-    """The threshold with the fewest errors, when what is above it is called true, and their number."""
+    """The threshold with the fewest errors if values above it are classified as true, and the number of errors."""
     x, y = whole(200, 67), np.arange(200) * 5 % 7 < 3
     y = y ^ (x > 12)
     order = np.argsort(x, kind="stable")
     x, y = x[order], y[order]
-    # above a split after element i: the true ones up to i and the false ones beyond are errors
+    # for a split after element i, true elements up to i and false elements after i are errors
     errors = np.cumsum(y) + (~y).sum() - np.cumsum(~y)
     errors = np.where(x[:-1] < x[1:], errors[:-1], 200)
     best = errors.argmin()

@@ -1,7 +1,7 @@
-"""Writes numpy_slices.txt: basic indexing of arange(n).reshape(shape) as NumPy does it.
+"""Writes numpy_slices.txt: the results of basic indexing of arange(n).reshape(shape) in NumPy.
 
-One case a line: shape | items | shape of the result | elements. Items: i<n> an index, r<a>:<b>:<c> a range with _ for
-what is left out, e the Ellipsis, n a new axis. Run with any NumPy: python numpy_slices.py > numpy_slices.txt
+A line is a case: shape | items | shape of the result | elements. Items: i<n> is an index, r<a>:<b>:<c> a range with _ for an
+absent bound, e the Ellipsis, n a new axis. Run with any NumPy: python numpy_slices.py > numpy_slices.txt
 """
 import random
 
