@@ -1,5 +1,5 @@
-"""Whole programs as the peers write them: the same steps as `benches/backends/programs.rs`. `xp` is NumPy, PyTorch,
-JAX's numpy or CuPy; `jax` the module itself where `xp` is JAX's, else None."""
+"""The programs of `benches/backends/programs.rs` for the Python libraries, with the same steps. `xp` is NumPy, PyTorch,
+`jax.numpy` or CuPy. `jax` is the module `jax` if `xp` is `jax.numpy`, else None."""
 
 import functools
 import math

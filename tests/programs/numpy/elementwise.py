@@ -1,4 +1,4 @@
-"""Elementwise functions and casts: NumPy's, with the library's types and what is known to differ."""
+"""Elementwise functions and casts in NumPy, with the types of cupric and its known differences."""
 
 import math
 from itertools import product
@@ -9,8 +9,8 @@ import values
 from values import HALVES, LARGEST, LONG, LONG_ERROR, NATIVE, Refused, Value, high, is_float, is_integer
 from values import is_signed, round_to, ulp
 
-# Where the library means something else than NumPy, on purpose. Each text stands in src/guide/numpy.md; the code below
-# and in reference.py that follows it names the key.
+# Deliberate differences from NumPy. src/guide/numpy.md must contain each sentence. Comments in the code below and in the
+# other files mark with the key the lines that implement a difference.
 DIFFERENCES = {
     "float of integers": "a float function or a quotient of integers gives f32",
     "integer with float": "an integer with a float gives that float",
@@ -63,7 +63,7 @@ def weak(number, t):
 
 
 def number(x, t):
-    """A number as a 0-d value of a type."""
+    """A number as a 0-d value of the type t."""
     if t == "bool":
         return Value(t, np.array(x != 0))
     if is_float(t):
@@ -84,7 +84,7 @@ def common(args):
 
 
 def cast(x, t):
-    """`astype`, as Rust's `as`."""
+    """`astype`, with the results of Rust's `as`."""
     if not isinstance(x, Value):
         return number(x, t)
     if x.t == t:
@@ -128,8 +128,8 @@ def saturated(v, t):
 
 
 def settled(t, y, e, ulps_error, signed=True):
-    """A result of type t near y: e is what its operands' errors make, ulps_error what the function itself may be off.
-    f16 and bf16 are rounded in the end, or later."""
+    """A result of type t near y. e is the error that comes from the operands, ulps_error the allowed error of the function.
+    f16 and bf16 are rounded at the end, or later."""
     finite = np.isfinite(y)
     e = np.where(finite, np.asarray(e, np.float64) + ulps_error, 0.0)
     if not np.all(np.isfinite(e)):
@@ -144,7 +144,7 @@ def settled(t, y, e, ulps_error, signed=True):
         e = np.where(finite & ~((core == 0) & values.fits(y, t)), core + 0.5 * ulp(size + core, t), 0.0)
         return Value(t, y, e, core, signed)
     if t == "f64":
-        # a result between the smallest numbers goes to either
+        # a result between the two smallest numbers may be rounded to either
         e = e + np.where((y != 0) & (size < 2.0 ** -1022), 2.0 ** -1074, 0)
     over = finite & (size - e > top * 1.001)
     if np.any(finite & ~over & (size + e > top * 0.999)):
@@ -157,7 +157,7 @@ def settled(t, y, e, ulps_error, signed=True):
 
 
 def ranges(args):
-    """Every combination of the ends of inexact operands; the first is of the middles."""
+    """All combinations of the lower and upper ends of inexact operands. The first combination has their centres."""
     yield [a.v for a in args]
     inexact = [i for i, a in enumerate(args) if a.e is not None]
     if inexact:
@@ -169,7 +169,7 @@ def ranges(args):
 
 
 def spread(f, args, steps=False):
-    """f of the middles, and how far f of any operands within their errors is from it."""
+    """f of the centres, and the largest difference from it for operands within their errors."""
     y = e = None
     for operands in ranges(args):
         z = f(*operands)
@@ -222,7 +222,7 @@ def sigmoid(x):
 
 
 def limited(f):
-    """A product with what vanishes at −∞ has its limit there."""
+    """A product with a factor that is 0 at −∞ has its limit there."""
     return lambda x: np.where(x == -np.inf, x.dtype.type(-0.0), f(x))
 
 
@@ -248,12 +248,12 @@ def fmaximum(x, y):
 
 
 def power(x, y):
-    """IEEE's: NumPy takes a single exponent of 0.5 for a square root, which differs at −∞ and −0."""
+    """The `pow` of IEEE 754. NumPy uses a square root for the exponent 0.5, which differs at −∞ and −0."""
     x, y = np.broadcast_arrays(x, y)
     return np.power(np.stack([x, x]), np.stack([y, y]))[0]
 
 
-# takes any number, gives a float
+# accept any numbers, return a float
 FLOAT = {
     "divide": lambda x, y: x / y, "exp": np.exp, "exp2": np.exp2, "expm1": np.expm1, "log": np.log, "log2": np.log2,
     "log10": np.log10, "log1p": np.log1p, "sqrt": np.sqrt, "rsqrt": lambda x: 1 / np.sqrt(x), "cbrt": np.cbrt,
@@ -267,7 +267,7 @@ FLOAT = {
     "silu": limited(lambda x: x * sigmoid(x)), "gelu": limited(lambda x: x * erfc(-x / math.sqrt(2)) / 2),
     "gelu_tanh": limited(tanh_gelu),
 }
-# takes and gives the common type
+# accept and return the common type
 NUMERIC = {
     "add": lambda x, y: x + y, "subtract": lambda x, y: x - y, "multiply": lambda x, y: x * y,
     "floor_divide": np.floor_divide, "remainder": np.remainder, "fmod": np.fmod, "pow": power, "minimum": minimum,
@@ -285,13 +285,13 @@ BITS = {"bitwise_and": np.bitwise_and, "bitwise_or": np.bitwise_or, "bitwise_xor
         "bitwise_right_shift": np.right_shift}
 OF_BOOL = {"add": np.logical_or, "multiply": np.logical_and, "minimum": np.logical_and, "maximum": np.logical_or,
            "positive": lambda x: x.copy()}
-# functions that jump, and those that no common slope bounds at their turning points
+# functions that jump, and functions without a bounded slope at their extrema
 STEPS = {"floor", "ceil", "trunc", "round", "sign"}
 WAVES = {"sin", "cos"}
-# a zero's sign decides the result
+# the sign of a zero decides the result
 OF_ZEROS = {"divide", "reciprocal", "rsqrt", "atan2", "copysign", "pow", "lgamma", "log", "log2", "log10", "remainder",
             "fmod", "floor_divide"}
-# what IEEE 754 rounds once; the first ones need no division
+# functions that IEEE 754 rounds once; the first ones need no division
 EXACT = {"add", "subtract", "multiply", "square"}
 ROUNDS = EXACT | {"divide", "sqrt", "reciprocal", "remainder"}
 STEADY = set(NUMERIC) - {"pow"}
@@ -305,7 +305,7 @@ for _name in EVERY:
 
 
 def of_integers(op, x):
-    """Arithmetic of integers of one type: wraps."""
+    """Arithmetic of integers of one type, which wraps."""
     t = x[0].dtype
     if op in ("floor_divide", "remainder", "fmod"):
         zero = x[1] == 0
@@ -376,13 +376,13 @@ def apply(op, args, device):
 
 
 def of_floats(op, args, t, own, device):
-    """A function of floats of one type; `own` is the type that the operands had."""
+    """A function of floats of one type. `own` is the original type of the operands."""
     f = EVERY[op]
     refuse_unsure(op, args, t, device)
     rule = values.bound(op, own, device)
     signed = all(a.signed for a in args) and op not in ("relu", "sign")
     if rule == "0" and t in ("f32", "f64") and all(a.e is None for a in args):
-        # one operation of NumPy's in the type itself, and the same bits are wanted
+        # a single operation of NumPy in the type itself; the bits must be equal
         native = [a.v.astype(NATIVE[t]) for a in args]
         return Value(t, np.asarray(f(*native)).astype(high(t)), None, None, signed)
     if t in HALVES and rule != "0":
@@ -395,13 +395,13 @@ def of_floats(op, args, t, own, device):
         e = np.maximum(e, np.where(np.isfinite(y), args[0].e, 0))
     out = settled(t, y, e, np.where(np.isfinite(y), function_error(op, rule, y, e, args, t, device), 0.0), signed)
     if op == "floor_divide" and out.e is not None and t not in HALVES:
-        # its results are whole numbers
+        # the results are whole numbers
         return Value(t, out.v, np.where(out.e < 0.5, 0.0, out.e), None, signed)
     return out
 
 
 def refuse_unsure(op, args, t, device):
-    """Operands of which one bit decides everything, and that bit is not known."""
+    """Rejects operands if the result depends on a bit that is not known."""
     inexact = [a for a in args if a.e is not None]
     if op in OF_ZEROS:
         if any(not a.signed and np.any(a.v == 0) for a in args):
@@ -426,13 +426,13 @@ def refuse_unsure(op, args, t, device):
 
 
 def function_error(op, rule, y, e, args, t, device):
-    """What a function itself may be off, in its compute type: f16 and bf16 compute in f32."""
+    """The allowed error of a function, in its compute type (f32 for f16 and bf16)."""
     compute = "f32" if t in HALVES else t
     size = np.abs(np.where(np.isfinite(y), y, 0)).astype(np.float64)
-    # a result that needs no rounding has none, contracted or not
+    # an exact result has no rounding error, with or without contraction
     representable = values.fits(y, compute) & (e == 0)
     if rule == "0":
-        # correctly rounded, whatever the operands are
+        # correctly rounded for all operands
         return np.where(representable, 0.0, 0.5 * ulp(size + e, compute)) if op in ROUNDS else 0.0
     own = values.allowed(rule, size + e, [a.v for a in args], compute)
     if op in EXACT:
@@ -440,14 +440,14 @@ def function_error(op, rule, y, e, args, t, device):
     elif device == "gpu":
         own = own + 2.0 ** -126
     if t in HALVES and op not in ROUNDS and op not in STEADY:
-        # 1 ULP of its own type, half of which is the rounding in the end
+        # 1 ULP of the operand type, half of which is the final rounding
         own = np.maximum(own, 0.5 * ulp(y, t))
-    # the reference's own error
+    # the error of the reference
     return own + size * (64 * LONG_ERROR if t == "f64" else 2.0 ** -48)
 
 
 def compare(op, args):
-    """By value; integers of any two types exactly."""
+    """Compares by value, integers of different types exactly."""
     if all(isinstance(a, Value) and not is_float(a.t) for a in args):
         return Value("bool", COMPARE[op](args[0].v, args[1].v))
     t = common(args)

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Random programs: what NumPy says of them, compared with what the library says.
+"""Makes random programs and compares their results in NumPy with those of cupric.
 
     run.py --range FIRST END --device cpu --types bool,u8,…   started by tests/programs/numpy/mod.rs, which runs the programs
-    run.py --show SEED [--device gpu]                          the program of a seed as text
+    run.py --show SEED [--device gpu]                          prints the program of a seed
 
-A program goes out on standard output as one line of JSON; the answer comes back on standard input: a line of JSON with
-the dtype, the shape and the number of bytes of each result, then the bytes.
+Writes a program to standard output as a line of JSON. Reads the answer from standard input: a line of JSON with the dtype, the
+shape and the number of bytes of each result, then the bytes.
 """
 
 import argparse
@@ -20,15 +20,16 @@ import numpy as np
 import elementwise
 import reference
 import values
-from generate import generate, drops, values_of
+from generate import drops, generate
+from nodes import values_of
 from values import Refused
 
-# how many failures are shrunk before a run ends
+# the number of failures that are reduced before a run ends
 ENOUGH = 4
 
 
 def text(program):
-    """A program for a reader: one line a node, with the type and shape that it must have."""
+    """A program for human readers: a line per node, with its type and shape."""
     lines = []
     try:
         held = values_of(program, program.get("device", "cpu"))
@@ -47,7 +48,7 @@ def text(program):
 
 
 class Library:
-    """The other side."""
+    """The Rust program that runs cupric."""
 
     def __init__(self):
         self.questions, self.answers = sys.stdout, sys.stdin.buffer
@@ -57,7 +58,7 @@ class Library:
         self.questions.flush()
         line = self.answers.readline()
         if not line:
-            sys.exit("run.py: the other side is gone")
+            sys.exit("run.py: the Rust program has ended")
         answer = json.loads(line)
         if "error" in answer:
             return answer["error"]
@@ -85,7 +86,7 @@ def difference(program, held, answer):
 
 
 def refused(device, why):
-    """What a GPU without a type's functions may say."""
+    """Whether the answer is the error of a GPU that does not support a type."""
     return device == "gpu" and why is not None and why.startswith("error: Unsupported")
 
 
@@ -93,7 +94,7 @@ def refused(device, why):
 
 
 def trimmed(program):
-    """Only what the results need."""
+    """The program without the nodes that no result needs."""
     nodes, needed = program["nodes"], set(program["roots"])
     for k in range(len(nodes) - 1, -1, -1):
         if k in needed:
@@ -111,7 +112,7 @@ def trimmed(program):
 
 
 def smaller(program, held):
-    """Programs with one thing less."""
+    """Programs that are smaller by one change."""
     for r in program["roots"]:
         if len(program["roots"]) > 1:
             yield {**program, "roots": [r]}
@@ -120,7 +121,7 @@ def smaller(program, held):
     for k in range(len(program["nodes"]) - 1, -1, -1):
         node = program["nodes"][k]
         for g in dict.fromkeys(g for g in node.get("in", []) if not isinstance(g, dict)):
-            # an operand in the node's place
+            # replaces the node by an operand
             if held[g].t == held[k].t and held[g].shape == held[k].shape:
                 nodes = copy.deepcopy(program["nodes"])
                 for other in nodes:
@@ -138,7 +139,7 @@ def smaller(program, held):
 
 
 def shrink(library, program, why, device):
-    """As small as dropping one thing at a time makes it, while it still fails."""
+    """Reduces a program by single changes as long as it still fails."""
     for _ in range(60):
         held = values_of(program, device)
         for candidate in smaller(program, held):
@@ -165,7 +166,7 @@ def report(origin, program, why):
 
 
 def guide_is_complete():
-    """Every difference from NumPy that this file knows stands in the guide."""
+    """The known differences from NumPy that the guide does not state."""
     root = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "..")
     with open(os.path.join(root, "src", "guide", "numpy.md"), encoding="utf-8") as f:
         guide = " ".join(f.read().split()).lower()
@@ -188,7 +189,7 @@ def main():
         return
     missing = guide_is_complete()
     if missing:
-        sys.exit("run.py: src/guide/numpy.md does not say: " + "; ".join(missing))
+        sys.exit("run.py: src/guide/numpy.md does not state: " + "; ".join(missing))
 
     library, failures, ran, nodes, unsupported = Library(), [], 0, 0, 0
     if args.program:
@@ -201,7 +202,7 @@ def main():
             program = given if isinstance(given, dict) else generate(given, args.device, types)
             held = values_of(program, args.device)
         except Exception:
-            sys.exit(f"run.py: {origin}: while it was made: {traceback.format_exc()}")
+            sys.exit(f"run.py: {origin}: error while making the program: {traceback.format_exc()}")
         if args.seed is not None:
             print(text({**program, "device": args.device}), file=sys.stderr)
         ran += 1

@@ -1,7 +1,7 @@
-"""What a program's value is: NumPy's elements, and how far a correct library may be from them.
+"""The values of a program: the elements that NumPy computes, and the allowed error of each.
 
-Integers and truth values are NumPy arrays of their own type and always exact. A float is computed in more digits than
-it is stored in (float64 for f16, bf16 and f32; long double for f64), beside an absolute error bound for each element.
+Integers and bool are NumPy arrays of the same type, and always exact. Floats are computed with more digits than they are
+stored with (float64 for f16, bf16 and f32; long double for f64), and each element has an absolute error bound.
 """
 
 import csv
@@ -10,11 +10,11 @@ import os
 
 import numpy as np
 
-# infinities and NaN are results like others
+# infinities and NaN are valid results
 np.seterr(all="ignore")
 
 LONG = np.longdouble
-# Where long double is no wider than f64, the reference itself is wrong by as much as f64 is.
+# The error of the reference for f64. On some machines long double is f64.
 LONG_ERROR = float(np.finfo(LONG).eps)
 INTEGERS = ["u8", "i8", "u16", "i16", "u32", "i32", "u64", "i64"]
 FLOATS = ["f16", "bf16", "f32", "f64"]
@@ -34,7 +34,7 @@ SIZES = {"bool": 1, "u8": 1, "i8": 1, "u16": 2, "i16": 2, "u32": 4, "i32": 4, "u
 
 
 class Refused(Exception):
-    """A node that tests nothing: an error for the library, or an element that rounding errors decide."""
+    """Raised for a node that cannot be tested: an error in cupric, or an element that depends on rounding errors."""
 
 
 def is_float(t):
@@ -54,7 +54,7 @@ def is_unsigned(t):
 
 
 def high(t):
-    """The NumPy type that a value of a type is computed in."""
+    """The NumPy type that computes values of the type t."""
     if not is_float(t):
         return NATIVE[t]
     return LONG if t == "f64" else np.float64
@@ -65,7 +65,7 @@ def bits_of(t):
 
 
 def ulp(x, t):
-    """The spacing of a type's numbers at x."""
+    """The spacing of the numbers of a type at x."""
     digits, lowest = PRECISION[t]
     x = np.asarray(x, np.float64)
     exponent = np.frexp(np.where(np.isfinite(x), x, 0))[1]
@@ -74,7 +74,7 @@ def ulp(x, t):
 
 
 def round_to(x, t):
-    """x rounded once to a float type, nearest even, as the type that holds it here."""
+    """x rounded once to a float type (to nearest, ties to even), in the NumPy type that holds it here."""
     if t == "f64":
         return np.asarray(x, np.float64).astype(LONG)
     if t == "bf16":
@@ -88,8 +88,8 @@ def round_to(x, t):
 
 
 def _odd(x):
-    """Long double to f64 toward zero, with the last bit set where it is not exact: a second rounding is then as good as
-    one."""
+    """Converts long double to f64 toward zero, and sets the last bit if that is not exact ("round to odd"). Then a second
+    rounding has the same result as a single one."""
     y = x.astype(np.float64)
     finite = np.isfinite(y) & np.isfinite(x)
     back = np.where(finite, y, 0).astype(LONG)
@@ -113,14 +113,13 @@ def _bf16(x):
 
 
 def fits(x, t):
-    """Whether each x is a number of the type (or no finite one)."""
+    """Whether the type can represent each x. True for infinities and NaN."""
     return (round_to(x, t) == x) | np.isnan(x)
 
 
 class Value:
-    """Elements and their errors. `e` is None where every element is exact. `core` is, for f16 and bf16, the error
-    before the result is rounded to its type, which happens where it is stored. `signed` says that the sign of a zero is
-    sure."""
+    """Elements and their errors. `e` is None if every element is exact. For f16 and bf16, `core` is the error before the
+    result is rounded to its type, which happens when it is stored. `signed` means that the sign of a zero is known."""
 
     def __init__(self, t, v, e=None, core=None, signed=True):
         self.t, self.v, self.signed = t, np.asarray(v), signed
@@ -137,13 +136,13 @@ class Value:
         return 0.0 if self.e is None else self.e
 
     def moved(self, f, signed=None):
-        """The same elements in other places."""
+        """The same elements at other positions."""
         e = None if self.e is None else f(self.e)
         core = None if self.core is None else f(self.core)
         return Value(self.t, f(self.v), e, core, self.signed if signed is None else signed)
 
     def stored(self):
-        """As it is in memory: f16 and bf16 are rounded."""
+        """The value in memory, with f16 and bf16 rounded."""
         if self.t not in HALVES or self.e is None:
             return self
         low, top = self.ends()
@@ -157,14 +156,14 @@ class Value:
         if self.t in HALVES and self.e is not None:
             return round_to(self.v - self.core, self.t), round_to(self.v + self.core, self.t)
         e = self.error()
-        # where nothing is known to be wrong, an infinity stays one
+        # an infinity without an error stays one
         return np.where(e == 0, self.v, self.v - e), np.where(e == 0, self.v, self.v + e)
 
 
 def _contract():
     path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "data", "contract.csv")
     with open(path, newline="") as f:
-        # bounds of functions that are not built yet stand below the line that begins so
+        # bounds of functions that do not exist yet follow a line that begins with this
         rows = list(csv.reader(itertools.takewhile(lambda line: not line.startswith("# planned"), f)))
     ints = "u8 i8 u16 i16 u32 i32 u64 i64"
     return {
@@ -181,7 +180,7 @@ CONTRACT = _contract()
 
 
 def bound(op, t, device):
-    """What the contract allows; integers stand in as i32 where a function makes f32 of them."""
+    """The error that the contract allows. Functions that convert integers to f32 have rows for i32 only."""
     for name in (t, "f32"):
         if (op, name, device) in CONTRACT:
             return CONTRACT[op, name, device]
@@ -211,7 +210,7 @@ def allowed(rule, y, inputs, t):
     return float(ulps) * ulp(magnitude, t) + number(more or "0")
 
 
-# --- leaves: both sides make them from a seed ---
+# --- leaves, which Python and Rust make from the same seed ---
 
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
@@ -228,8 +227,8 @@ SPECIAL = [0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, np.nan, 0.5, -2.0, 3.0, 1024.0
 
 
 def leaf(kind, seed, t, shape):
-    """Elements: `small` eighths or integers, `wide` ones with every digit used, `special` with some infinities and NaN,
-    `raw` any bits at all."""
+    """Elements. `small`: multiples of 1/8, or small integers. `wide`: numbers that use every digit. `special`: also infinities
+    and NaN. `raw`: any bits."""
     n = int(np.prod(shape, dtype=np.int64))
     w = words(seed, n)
     if t == "bool":
