@@ -3,6 +3,7 @@
 //! test, lists are bounded. Clippy checks the rest: see `[lints]` in `Cargo.toml` and `src/lib.rs`.
 
 mod claims;
+mod environment;
 mod figures;
 mod imports;
 mod lists;
@@ -151,8 +152,9 @@ fn kinds_of_kernels_have_a_shader_and_a_twin() {
 #[test]
 fn files_stay_short() {
     let mut wrong = vec![];
-    for (dir, extension) in [("src", "rs"), ("shaders", "wgsl"), ("examples", "rs"), ("benches", "rs"), ("tests", "rs")]
-    {
+    let kinds =
+        ["src rs", "shaders wgsl", "examples rs", "examples py", "benches rs", "benches py", "tests rs", "tests py"];
+    for (dir, extension) in kinds.map(|kind| kind.split_once(' ').expect("a folder and an extension")) {
         for path in files(&root().join(dir), extension) {
             let lines = fs::read_to_string(&path).expect("a readable file").lines().count();
             if lines > LONGEST {
