@@ -219,6 +219,7 @@
 //! | `CUPRIC_DEBUG=plan,wgsl` | prints plans and shaders as they run, to the program's logger or, if there is none, to the standard error |
 //! | `CUPRIC_CHECK=nan,inf,overflow` | reports the operation that produced a NaN, an infinity or a wrapped integer: [`Device::check`] |
 //! | `CUPRIC_TIMEOUT=10` | seconds without progress after which a wait for a GPU fails; 20 more for each kernel's first run |
+//! | `CUPRIC_CACHE_DIR=folder` | where GPUs keep compiled shaders; if empty, nothing is kept: [`guide::devices`] |
 //! | `CUPRIC_ISA=portable` or `avx2` | keeps the CPU from using wider instructions; on 64-bit ARM `portable` disables threaded code |
 //! | `CUPRIC_POISON=1` | with the feature `testing`: fills memory with a pattern when it is allocated |
 
