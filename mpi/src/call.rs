@@ -5,6 +5,25 @@ use std::fmt::Write as _;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::panic::Location;
 
+/// How [`Comm::all_reduce`](crate::Comm::all_reduce) combines elements.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Reduce {
+    /// The sum. Integers wrap; the sum of bools is true if any bool is true.
+    Sum,
+    /// The product. Integers wrap; the product of bools is true if all bools are true.
+    Prod,
+    /// The smallest element, or NaN if there is one.
+    Min,
+    /// The largest element, or NaN if there is one.
+    Max,
+}
+
+impl Reduce {
+    pub(crate) fn name(self) -> &'static str {
+        ["sum", "prod", "min", "max"][self as usize]
+    }
+}
+
 pub(crate) type Fallible<T> = Result<T, Fault>;
 
 /// An error: `Own` comes from this crate, and does not have the caller's line yet; `Other` comes from cupric.

@@ -1,9 +1,8 @@
 //! The collectives that reduce and copy: `all_reduce`, `broadcast`, and their nonblocking forms.
 
-use crate::call::{Call, Fallible, Fault, settle};
+use crate::call::{Call, Fallible, Fault, Reduce, settle};
 use crate::comm::Comm;
 use crate::queue::{Action, Job};
-use crate::raw::Reduce;
 use crate::staging::{host, room};
 use cupric::{Array, DType, Device, ErrorKind, Expr, Result, concat, s};
 use std::pin::pin;

@@ -10,7 +10,7 @@ use std::io::Write as _;
 use std::marker::PhantomData;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The ranks of a job, and the collectives between them. [`Comm::run`] makes one.
 pub struct Comm {
@@ -90,13 +90,24 @@ impl Comm {
         self.world.finalize()
     }
 
-    /// Prints why this rank cannot go on, and ends all ranks. If all ranks have the same error, rank 0 prints it and
-    /// ends the other ranks. A rank other than 0 waits before it prints, and waits longer if a collective has failed,
-    /// because then rank 0 has an error too.
+    /// Prints why this rank cannot go on, and ends all ranks. If several ranks fail together, only the lowest of them
+    /// prints, because each tells the higher ranks that it gives up. A rank other than 0 waits for this before it
+    /// prints, and waits longer if a collective has failed, because then rank 0 has an error too.
     fn give_up(&self, why: &str) -> ! {
-        if self.rank() != 0 {
-            let seconds = if self.queue.borrow().has_failed { 5 } else { 1 };
-            std::thread::sleep(Duration::from_secs(seconds));
+        self.world.tell_higher_ranks();
+        let seconds = match self.rank() {
+            0 => 0,
+            _ if self.queue.borrow().has_failed => 5,
+            _ => 1,
+        };
+        let begin = Instant::now();
+        while begin.elapsed() < Duration::from_secs(seconds) {
+            if self.world.is_told() {
+                // the lower rank ends this one
+                std::thread::sleep(Duration::from_secs(8));
+                World::abort();
+            }
+            std::thread::sleep(Duration::from_millis(1));
         }
         let (rank, size) = (self.rank(), self.size());
         // in one piece, so that the messages of two ranks do not mix

@@ -1,10 +1,9 @@
 //! The collectives that exchange parts of arrays along an axis.
 
-use crate::call::{Call, Fallible, Fault, settle};
+use crate::call::{Call, Fallible, Fault, Reduce, settle};
 use crate::collective::{ON_A_GPU, wide};
 use crate::comm::Comm;
 use crate::queue::{Action, Job, Lists};
-use crate::raw::Reduce;
 use crate::staging::{host, room};
 use cupric::{Array, DType, Device, ErrorKind, Expr, Result, concat, s};
 

@@ -46,9 +46,9 @@ mod sharded;
 mod sharded_file;
 mod staging;
 
+pub use call::Reduce;
 pub use collective::Request;
 pub use comm::{Comm, Traffic};
-pub use raw::Reduce;
 pub use sharded::Sharded;
 
 /// Contains the README as documentation, so that its example is compiled.

@@ -1,8 +1,8 @@
 //! The queue of a rank's collectives, in the order of their calls. A collective first agrees with the other ranks, and
 //! then moves data. All ranks start to move data in the order of the calls, because MPI matches calls by order.
 
-use crate::call::{Call, Fallible, Fault, REPORT, report, verdict};
-use crate::raw::{Kind, Reduce, Started, World, counts};
+use crate::call::{Call, Fallible, Fault, REPORT, Reduce, report, verdict};
+use crate::raw::{Kind, Started, World, counts};
 use crate::staging::{address, address_mut};
 use cupric::{Array, DType, ErrorKind};
 use std::collections::{HashMap, HashSet, VecDeque};

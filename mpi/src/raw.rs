@@ -3,31 +3,12 @@
 //! The crate `mpi-sys` has the bindings. The crate `mpi` above it ignores the status of every call, so that MPI must
 //! end the process at any error, and its destructor waits for ranks that have failed.
 
-use crate::call::{Fallible, Fault};
+use crate::call::{Fallible, Fault, Reduce};
 use cupric::{DType, ErrorKind};
 use mpi_sys as ffi;
 use std::cell::Cell;
 use std::ffi::{CStr, c_int, c_void};
 use std::ptr::null_mut;
-
-/// How [`Comm::all_reduce`](crate::Comm::all_reduce) combines elements.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Reduce {
-    /// The sum. Integers wrap; the sum of bools is true if any bool is true.
-    Sum,
-    /// The product. Integers wrap; the product of bools is true if all bools are true.
-    Prod,
-    /// The smallest element, or NaN if there is one.
-    Min,
-    /// The largest element, or NaN if there is one.
-    Max,
-}
-
-impl Reduce {
-    pub(crate) fn name(self) -> &'static str {
-        ["sum", "prod", "min", "max"][self as usize]
-    }
-}
 
 /// MPI after its initialisation.
 pub(crate) struct World {
@@ -466,6 +447,27 @@ impl World {
             // SAFETY: the caller keeps the memory, which is large enough, until the call is done.
             unsafe { ffi::MPI_Irecv(data.cast(), n, kind.raw, from, 0, comm, request) }
         })
+    }
+
+    /// Tells the ranks above this one that this rank gives up. No answer is expected, and errors do not matter.
+    pub fn tell_higher_ranks(&self) {
+        let comm = self.comm(Channel::Agreement);
+        for rank in self.rank + 1..self.size {
+            // SAFETY: a message without elements reads no memory.
+            let begin = |request| unsafe {
+                ffi::MPI_Isend(null_mut(), 0, ffi::RSMPI_UINT8_T, rank as c_int, 0, comm, request)
+            };
+            let _ = start("MPI_Isend", begin);
+        }
+    }
+
+    /// Returns whether a lower rank has told this rank that it gives up.
+    pub fn is_told(&self) -> bool {
+        let (mut flag, comm) = (0, self.comm(Channel::Agreement));
+        // SAFETY: the flag lives during the call. Only `tell_higher_ranks` sends messages on this communicator.
+        let status =
+            unsafe { ffi::MPI_Iprobe(ffi::RSMPI_ANY_SOURCE, 0, comm, &mut flag, ffi::RSMPI_STATUS_IGNORE) };
+        status == ffi::MPI_SUCCESS as c_int && flag != 0
     }
 }
 

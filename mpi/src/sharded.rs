@@ -1,10 +1,9 @@
 //! One array of which each rank holds a part.
 
-use crate::call::{Call, Fallible, Fault, settle};
+use crate::call::{Call, Fallible, Fault, Reduce, settle};
 use crate::comm::Comm;
 use crate::exchange::row;
 use crate::queue::Lists;
-use crate::raw::Reduce;
 use crate::staging::host;
 use cupric::{Array, DType, ErrorKind, Expr, Result, full, s};
 

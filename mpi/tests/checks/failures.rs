@@ -15,6 +15,8 @@ pub fn fail(comm: &Comm, how: &str) -> Result<()> {
         "killed" if odd => drop(Command::new("kill").args(["-9", &std::process::id().to_string()]).status()),
         "panics" if odd => panic!("a planned panic"),
         "fails" if odd => drop(Array::from_npy("/nowhere.npy")?),
+        "together" => drop(Array::from_npy("/nowhere.npy")?),
+        "others" if comm.rank() != 0 => drop(Array::from_npy("/nowhere.npy")?),
         "leaves" if odd => return Ok(()),
         "sleeps" if odd => std::thread::sleep(Duration::from_secs(60)),
         "exits" if odd => std::process::exit(0),
