@@ -5,13 +5,7 @@ use crate::comm::Comm;
 use crate::queue::{Action, Job};
 use crate::staging::{host, room};
 use cupric::{Array, DType, Device, ErrorKind, Expr, Result, concat, s};
-use std::pin::pin;
-use std::task::{Context, Poll, Waker};
 
-/// Arrays on a GPU are read back and sent in pieces of this many elements.
-const PIECE: usize = 1 << 22;
-/// Added to the description of a call whose array is on a GPU, because all ranks must send the same pieces.
-pub(crate) const ON_A_GPU: &str = "on a GPU, in pieces";
 /// The size in bytes of a bucket, in which [`Comm::all_reduce_many`] sends several small arrays together.
 const BUCKET: usize = 1 << 24;
 
@@ -21,18 +15,18 @@ const BUCKET: usize = 1 << 24;
 /// the collective's error, if there is one.
 #[must_use = "the result, or the error, comes from `wait`"]
 pub struct Request<'a> {
-    comm: &'a Comm,
-    number: u64,
-    name: &'static str,
-    finish: Finish,
-    is_taken: bool,
+    pub(crate) comm: &'a Comm,
+    pub(crate) number: u64,
+    pub(crate) name: &'static str,
+    pub(crate) finish: Finish,
+    pub(crate) is_taken: bool,
 }
 
 /// The dtype and the device to which the received elements are converted.
 #[derive(Clone)]
-struct Finish {
-    dtype: DType,
-    device: Device,
+pub(crate) struct Finish {
+    pub dtype: DType,
+    pub device: Device,
 }
 
 impl Finish {
@@ -242,58 +236,6 @@ impl Comm {
         };
         let number = self.push(call, made.map_err(|f| f.of(name)))?;
         Ok(Request { comm: self, number, name, finish, is_taken: false })
-    }
-
-    /// Runs a collective of the elements of an array on a GPU in pieces.
-    #[track_caller]
-    fn flat_pieces(&self, x: &Array, call: Call, make: impl Fn(&Array) -> Fallible<Job>) -> Fallible<Array> {
-        let call = call.with(ON_A_GPU).of(x.dtype(), x.shape());
-        // the second piece starts before the first has ended, so the ranks first agree on the whole call
-        self.collect(call.clone(), Ok(Job::nothing()))?;
-        let all = self.in_pieces(&x.reshape([1, x.size()]).eval()?, &call, 1, make)?;
-        Ok(all.reshape(x.shape()).eval()?)
-    }
-
-    /// Runs a collective of a matrix on a GPU in ranges of columns, so that the host holds few elements at a time.
-    /// While one range is sent, the next is read back. All ranks together have `rows` rows, and have agreed on the
-    /// call.
-    #[track_caller]
-    pub(crate) fn in_pieces(
-        &self,
-        x: &Array,
-        call: &Call,
-        rows: usize,
-        make: impl Fn(&Array) -> Fallible<Job>,
-    ) -> Fallible<Array> {
-        let finish = Finish { dtype: x.dtype(), device: x.device() };
-        let (n, step) = (x.shape()[1], (PIECE / rows.max(1)).max(1));
-        let (mut parts, mut under_way) = (vec![], None);
-        for at in (0..n.max(1)).step_by(step) {
-            let piece = self.read(&x.slice(s![.., at..at.saturating_add(step).min(n)]));
-            let made = piece.and_then(|piece| make(&piece)).map_err(|f| f.of(call.name));
-            let number = self.push(call.clone().with(format_args!("from {at}")), made)?;
-            let request = Request { comm: self, number, name: call.name, finish: finish.clone(), is_taken: false };
-            if let Some(before) = under_way.replace(request) {
-                parts.push(before.wait()?);
-            }
-        }
-        if let Some(last) = under_way {
-            parts.push(last.wait()?);
-        }
-        Ok(if parts.len() == 1 { parts.swap_remove(0) } else { concat(&parts, 1).eval()? })
-    }
-
-    /// Copies an array from a GPU to the CPU, and advances the collectives meanwhile.
-    #[track_caller]
-    fn read(&self, x: &Expr) -> Fallible<Array> {
-        let mut reading = pin!(x.to_device_async(&Device::cpu()));
-        loop {
-            if let Poll::Ready(x) = reading.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-                return Ok(x?);
-            }
-            self.advance()?;
-            std::thread::yield_now();
-        }
     }
 
     fn sending(&self, x: &Array, root: usize) -> Fallible<Job> {

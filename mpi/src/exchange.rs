@@ -1,14 +1,16 @@
 //! The collectives that exchange parts of arrays along an axis.
 
 use crate::call::{Call, Fallible, Fault, Reduce, settle};
-use crate::collective::{ON_A_GPU, wide};
+use crate::collective::{Finish, wide};
 use crate::comm::Comm;
+use crate::pieces::ON_A_GPU;
 use crate::queue::{Action, Job, Lists};
 use crate::staging::{host, room};
 use cupric::{Array, DType, Device, ErrorKind, Expr, Result, concat, s};
 
-/// The number of words that describe a root's array: the dtype's index, the number of axes, and up to 64 lengths.
-const HEADER: usize = 66;
+/// The number of words that describe a root's array: the dtype's index, whether it is on a GPU, the number of axes, and
+/// up to 64 lengths.
+const HEADER: usize = 67;
 
 /// Returns the number of elements in a row, which is the part of an array at one index of axis 0.
 pub(crate) fn row(shape: &[usize]) -> usize {
@@ -39,10 +41,15 @@ impl Front {
         self.x.shape()[0]
     }
 
-    /// Returns the array as a matrix, with a row for each index of its first axis.
+    /// Returns where results belong, and their dtype.
+    fn finish(&self) -> Finish {
+        Finish { dtype: self.x.dtype(), device: self.device.clone() }
+    }
+
+    /// Gives the lengths of this array's rows to an array with one axis.
     #[track_caller]
-    fn columns(&self) -> Fallible<Array> {
-        Ok(self.x.reshape([self.rows(), row(self.x.shape())]).eval()?)
+    fn with_rows(&self, flat: &Array, rows: usize) -> Fallible<Array> {
+        Ok(flat.reshape([&[rows], &self.x.shape()[1..]].concat()).eval()?)
     }
 
     /// Moves the first axis of another array to where it was in this array, and the other array to this array's device.
@@ -206,10 +213,10 @@ impl Comm {
         let call = on_a_gpu(rows_of(call, &front, axis), &front);
         let (front, lengths) = self.counted(call.clone(), front)?;
         let all = if front.device.is_gpu() {
-            let rows = lengths.iter().sum();
-            let all = self.in_pieces(&front.columns()?, &call, rows, |x| self.gathering(x, &lengths, root))?;
-            let shape = [&all.shape()[..1], &front.x.shape()[1..]].concat();
-            all.reshape(shape).eval()?
+            let elements = lengths.iter().map(|n| n.saturating_mul(row(front.x.shape())));
+            let all = self.joined_pieces(&front.x, &call, elements, |x, parts| self.gathering(x, parts, root))?;
+            let is_here = root.is_none_or(|root| root == self.rank());
+            front.with_rows(&all, if is_here { lengths.iter().sum() } else { 0 })?
         } else {
             let made = host(&front.x).and_then(|x| self.gathering(&x, &lengths, root));
             first(self.collect(call.with("data"), made)?)?
@@ -278,20 +285,30 @@ impl Comm {
         });
         let words = first(self.collect(call.clone(), made)?)?.to_vec::<u64>()?;
         let front = front?;
-        let made = told(&words).and_then(|(dtype, mut shape)| {
-            let row = row(&shape);
-            let parts = (0..self.size()).map(|rank| self.shard_of(shape[0], rank).len().saturating_mul(row));
-            let lists = Lists::new(&self.world, dtype, parts, shape[0].saturating_mul(row))?;
-            shape[0] = self.shard(shape[0]).len();
-            let input = match &front {
-                Some(front) => host(&front.x)?,
-                // an empty array has the dtype of the elements that are received
-                None => room(dtype, &[0])?,
-            };
-            Ok(Job { action: Action::Scatter(lists, root), input: Some(input), outputs: vec![room(dtype, &shape)?] })
-        });
-        let part = first(self.collect(call.with("data"), made)?)?;
-        front.map_or(Ok(part.clone()), |front| front.back(&part))
+        let (dtype, is_on_a_gpu, mut shape) = told(&words)?;
+        let parts = self.elements_of_shards(&shape);
+        shape[0] = self.shard(shape[0]).len();
+        let make = |x: Option<Array>, parts: &[usize], shape: &[usize]| {
+            let whole = parts.iter().copied().fold(0, usize::saturating_add);
+            let lists = Lists::new(&self.world, dtype, parts.iter().copied(), whole)?;
+            // an empty array has the dtype of the elements that are received
+            let input = x.map_or_else(|| room(dtype, &[0]), Ok)?;
+            Ok(Job { action: Action::Scatter(lists, root), input: Some(input), outputs: vec![room(dtype, shape)?] })
+        };
+        if is_on_a_gpu {
+            let finish = front.as_ref().map_or(Finish { dtype, device: Device::cpu() }, Front::finish);
+            let make = |x, parts: &[usize]| make(x, parts, &[parts[self.rank()]]);
+            let x = front.as_ref().map(|front| &front.x);
+            let part = self.divided_pieces(x, &call, &finish, parts.iter().copied(), make)?;
+            return Ok(part.reshape(shape).eval()?);
+        }
+        let x = front.map(|front| host(&front.x)).transpose();
+        first(self.collect(call.with("data"), x.and_then(|x| make(x, &parts, &shape)))?)
+    }
+
+    /// Returns the number of elements of each rank's shard of an array of this shape.
+    fn elements_of_shards(&self, shape: &[usize]) -> Vec<usize> {
+        (0..self.size()).map(|rank| self.shard_of(shape[0], rank).len().saturating_mul(row(shape))).collect()
     }
 
     #[track_caller]
@@ -305,44 +322,77 @@ impl Comm {
         let front = match front {
             Ok(front) if front.device.is_gpu() => {
                 self.collect(call.clone(), Ok(Job::nothing()))?;
-                let part = self.in_pieces(&front.columns()?, &call, front.rows(), |x| self.reduce_scattering(x, op))?;
-                let shape = [&part.shape()[..1], &front.x.shape()[1..]].concat();
-                return front.back(&part.reshape(shape).eval()?);
+                let x = &front.x;
+                let make = |x: Option<Array>, parts: &[usize]| {
+                    let x = x.ok_or_else(|| Fault::new(ErrorKind::Internal, "a rank has no array to reduce"))?;
+                    self.reduce_scattering(&x, op, parts, &[parts[self.rank()]])
+                };
+                let lengths = self.elements_of_shards(x.shape());
+                let part = self.divided_pieces(Some(x), &call, &front.finish(), lengths.into_iter(), make)?;
+                return front.back(&front.with_rows(&part, self.shard(front.rows()).len())?);
             }
             other => other,
         };
-        let made = front.as_ref().map_err(Clone::clone).and_then(|front| self.reduce_scattering(&front.x, op));
+        let made = front.as_ref().map_err(Clone::clone).and_then(|front| {
+            let mut shape = front.x.shape().to_vec();
+            let lengths = self.elements_of_shards(&shape);
+            shape[0] = self.shard(shape[0]).len();
+            self.reduce_scattering(&front.x, op, &lengths, &shape)
+        });
         let part = first(self.collect(call, made)?)?;
         let front = front?;
         front.back(&part.astype(front.x.dtype()).eval()?)
     }
 
     #[track_caller]
-    fn reduce_scattering(&self, x: &Array, op: Reduce) -> Fallible<Job> {
+    fn reduce_scattering(&self, x: &Array, op: Reduce, parts: &[usize], shape: &[usize]) -> Fallible<Job> {
         let input = host(&x.astype(wide(x.dtype())))?;
-        let mut shape = input.shape().to_vec();
-        let parts = (0..self.size()).map(|rank| self.shard_of(shape[0], rank).len() * row(&shape));
-        let lists = Lists::new(&self.world, input.dtype(), parts, input.size())?;
-        shape[0] = self.shard(shape[0]).len();
-        let outputs = vec![room(input.dtype(), &shape)?];
+        let lists = Lists::new(&self.world, input.dtype(), parts.iter().copied(), input.size())?;
+        let outputs = vec![room(input.dtype(), shape)?];
         Ok(Job { action: Action::ReduceScatter(op, lists), input: Some(input), outputs })
     }
 
     #[track_caller]
     fn summed(&self, call: Call, x: &Expr) -> Fallible<Array> {
         let front = Front::new(x, 0);
-        let call = rows_of(call, &front, 0);
+        let call = on_a_gpu(rows_of(call, &front, 0), &front);
         let (front, lengths) = self.counted(call.clone(), front)?;
-        let dtype = front.x.dtype();
-        let parts: usize = lengths.iter().sum();
         let elements = row(front.x.shape());
-        // each rank adds the parts of all ranks, for its own range of their elements
+        let columns = front.x.reshape([lengths[self.rank()], elements]).t();
+        let sum = if front.device.is_gpu() {
+            let rows = lengths.iter().fold(0usize, |a, b| a.saturating_add(*b));
+            let (step, mut sums) = ((self.piece(front.x.dtype()) / rows.max(1)).max(1), vec![]);
+            for at in (0..elements.max(1)).step_by(step) {
+                let end = at.saturating_add(step).min(elements);
+                let piece = self.read(&columns.slice(s![at..end]));
+                let call = call.clone().with(format_args!("from {at}"));
+                sums.push(front.back(&self.summed_columns(call, piece, front.x.dtype(), end - at, &lengths)?)?);
+            }
+            concat(&sums, 0).eval()?
+        } else {
+            front.back(&self.summed_columns(call, host(&columns), front.x.dtype(), elements, &lengths)?)?
+        };
+        Ok(sum.reshape(&front.x.shape()[1..]).eval()?)
+    }
+
+    /// Adds the parts of all ranks, of which `columns` has this rank's parts: a row for each of `elements` elements.
+    /// Each rank adds all parts for its own range of elements.
+    #[track_caller]
+    fn summed_columns(
+        &self,
+        call: Call,
+        columns: Fallible<Array>,
+        dtype: DType,
+        elements: usize,
+        lengths: &[usize],
+    ) -> Fallible<Array> {
+        let parts: usize = lengths.iter().sum();
         let wanted: Vec<usize> = (0..self.size()).map(|rank| self.shard_of(elements, rank).len()).collect();
-        let made = host(&front.x.reshape([lengths[self.rank()], elements]).t()).and_then(|columns| {
+        let own = wanted[self.rank()];
+        let made = columns.and_then(|columns| {
             if parts == 0 {
                 return Err(Fault::new(ErrorKind::Shape, "no rank has an array to add"));
             }
-            let own = wanted[self.rank()];
             let sent = wanted.iter().map(|n| n * lengths[self.rank()]);
             let received = lengths.iter().map(|n| n * own);
             let whole = parts.saturating_mul(elements);
@@ -352,11 +402,10 @@ impl Comm {
             Ok(Job { action: Action::AllToAll(sent, received), input: Some(columns), outputs })
         });
         let all = first(self.collect(call.clone().with("parts"), made)?)?;
-        let own = wanted[self.rank()];
         let (mut sum, mut at): (Option<Expr>, usize) = (None, 0);
         for n in lengths {
-            let block = all.slice(s![at..at + n * own]).reshape([own, n]);
-            for i in 0..n {
+            let block = all.slice(s![at..at + n * own]).reshape([own, *n]);
+            for i in 0..*n {
                 let part = block.slice(s![.., i]).astype(wide(dtype));
                 sum = Some(sum.map_or(part.clone(), |sum| sum + part));
             }
@@ -366,8 +415,7 @@ impl Comm {
         }
         let sum = sum.ok_or_else(|| Fault::new(ErrorKind::Internal, "nothing was added"))?;
         let made = host(&sum.astype(dtype)).and_then(|sum| self.gathering(&sum, &wanted, None));
-        let sum = first(self.collect(call.with("sums"), made)?)?;
-        front.back(&sum.reshape(&front.x.shape()[1..]).eval()?)
+        first(self.collect(call.with("sums"), made)?)
     }
 
     /// Sends to each rank its part of this rank's rows, and returns the parts that this rank receives, in the order of
@@ -386,18 +434,18 @@ impl Comm {
 #[track_caller]
 fn header(x: &Array) -> Fallible<Array> {
     let dtype = DType::ALL.iter().position(|d| *d == x.dtype()).unwrap_or(0);
-    let mut words = vec![dtype as u64, x.ndim() as u64];
+    let mut words = vec![dtype as u64, x.device().is_gpu().into(), x.ndim() as u64];
     words.extend(x.shape().iter().map(|n| *n as u64));
     words.resize(HEADER, 0);
     Ok(Array::from_vec(words, [HEADER])?)
 }
 
-fn told(words: &[u64]) -> Fallible<(DType, Vec<usize>)> {
+fn told(words: &[u64]) -> Fallible<(DType, bool, Vec<usize>)> {
     let wrong = || Fault::new(ErrorKind::Internal, "the root's description of its array is wrong");
-    let [dtype, axes, lengths @ ..] = words else { return Err(wrong()) };
+    let [dtype, is_on_a_gpu, axes, lengths @ ..] = words else { return Err(wrong()) };
     let dtype = usize::try_from(*dtype).ok().and_then(|i| DType::ALL.get(i)).ok_or_else(wrong)?;
     let axes = usize::try_from(*axes).map_err(|_| wrong())?;
     let lengths = lengths.get(..axes).filter(|l| !l.is_empty()).ok_or_else(wrong)?;
     let shape = lengths.iter().map(|n| usize::try_from(*n).map_err(|_| wrong()));
-    Ok((*dtype, shape.collect::<Fallible<_>>()?))
+    Ok((*dtype, *is_on_a_gpu != 0, shape.collect::<Fallible<_>>()?))
 }

@@ -27,7 +27,7 @@
 //! * **No rank hangs.** If the function given to [`Comm::run`] returns an error or panics, the rank prints one message
 //!   and ends all ranks. If a rank returns early, the others get an error at their next collective.
 //! * **A rank that waits leaves its core to other ranks**, so a job may have more ranks than there are cores.
-//! * Arrays on a GPU go through the host's memory in pieces.
+//! * Arrays on a GPU go through the host's memory, in most collectives in pieces; the README names the others.
 //!
 //! All calls of MPI come from the thread that called [`Comm::run`]; `Comm` is neither `Send` nor `Sync`.
 //! f16 and bf16 are added in f32 and rounded once at the end.
@@ -40,6 +40,7 @@ mod call;
 mod collective;
 mod comm;
 mod exchange;
+mod pieces;
 mod queue;
 mod raw;
 mod sharded;

@@ -454,9 +454,8 @@ impl World {
         let comm = self.comm(Channel::Agreement);
         for rank in self.rank + 1..self.size {
             // SAFETY: a message without elements reads no memory.
-            let begin = |request| unsafe {
-                ffi::MPI_Isend(null_mut(), 0, ffi::RSMPI_UINT8_T, rank as c_int, 0, comm, request)
-            };
+            let begin =
+                |request| unsafe { ffi::MPI_Isend(null_mut(), 0, ffi::RSMPI_UINT8_T, rank as c_int, 0, comm, request) };
             let _ = start("MPI_Isend", begin);
         }
     }
@@ -465,8 +464,7 @@ impl World {
     pub fn is_told(&self) -> bool {
         let (mut flag, comm) = (0, self.comm(Channel::Agreement));
         // SAFETY: the flag lives during the call. Only `tell_higher_ranks` sends messages on this communicator.
-        let status =
-            unsafe { ffi::MPI_Iprobe(ffi::RSMPI_ANY_SOURCE, 0, comm, &mut flag, ffi::RSMPI_STATUS_IGNORE) };
+        let status = unsafe { ffi::MPI_Iprobe(ffi::RSMPI_ANY_SOURCE, 0, comm, &mut flag, ffi::RSMPI_STATUS_IGNORE) };
         status == ffi::MPI_SUCCESS as c_int && flag != 0
     }
 }

@@ -22,7 +22,7 @@ fn main() -> Result<()> {
         if let Some(name) = failure {
             return failures::fail(comm, &name);
         }
-        let checks: [(&str, Check); 16] = [
+        let checks: [(&str, Check); 17] = [
             ("every dtype", every_dtype),
             ("special values", special_values),
             ("views and scalars", views_and_scalars),
@@ -39,6 +39,7 @@ fn main() -> Result<()> {
             ("products of shards", shards::products),
             ("files of shards", shards::files),
             ("arrays of a GPU", arrays_of_a_gpu),
+            ("arrays of a GPU in pieces", arrays_of_a_gpu_in_pieces),
         ];
         for (name, check) in checks {
             check(comm)?;
@@ -430,4 +431,43 @@ fn arrays_of_a_gpu(comm: &Comm) -> Result<()> {
         refused(comm, comm.all_reduce(&mixed, Reduce::Sum), ErrorKind::Argument, &["on a GPU, in pieces"])?;
     }
     Ok(())
+}
+
+/// Compares collectives of arrays on a GPU, in pieces of a few elements, with those of arrays on the CPU. Shapes have few
+/// and many rows, one column, no row on some ranks, and no elements.
+fn arrays_of_a_gpu_in_pieces(comm: &Comm) -> Result<()> {
+    let Some(gpu) = Device::gpus().into_iter().next() else { return Ok(()) };
+    let (rank, size) = (comm.rank(), comm.size());
+    for (rows, columns, dtype) in [(9, 1, F32), (3, 7, F16), (1, 30, I32), (5, 0, F32), (0, 2, F32), (4, 4, BF16), (6, 2, Bool), (7, 3, U8)] {
+        let x = of_rank(rank, rows * columns, dtype).reshape([rows, columns]).eval()?;
+        let few = x.slice(s![..rows * rank / size.max(2)]);
+        let there = [x.to_device(&gpu)?, few.to_device(&gpu)?];
+        let all = |x: &Expr, few: &Expr| -> Result<Vec<Array>> {
+            let mut all = vec![
+                comm.all_reduce(x, Reduce::Sum)?,
+                comm.broadcast(x, size - 1)?,
+                comm.all_gather(few, 0)?,
+                comm.all_gather(x, -1)?,
+                comm.reduce_scatter(x, Reduce::Sum, 0)?,
+                comm.reduce_scatter(x, Reduce::Max, 1)?,
+            ];
+            all.extend(comm.gather(few, size - 1)?);
+            all.extend(if rows > 0 { Some(comm.sum_in_order(x)?) } else { None });
+            all.push(comm.scatter((rank == 0).then_some(x), 0)?);
+            Ok(all)
+        };
+        let want = all(&x, &few)?;
+        comm.cut_messages(24);
+        let have = all(&there[0], &there[1])?;
+        comm.cut_messages(1 << 30);
+        assert_eq!(want.len(), have.len());
+        let last = have.len() - 1;
+        for (i, (have, want)) in have.iter().zip(&want).enumerate() {
+            // the result of `scatter` is on the device of the array on the root, and on the CPU of other ranks
+            assert_eq!(have.device().is_gpu(), i < last || rank == 0);
+            same(have, want);
+        }
+    }
+    let none = zeros([0, 2], F32).to_device(&gpu)?;
+    refused(comm, comm.sum_in_order(&none), ErrorKind::Shape, &["no rank has an array to add"])
 }
