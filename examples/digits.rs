@@ -17,6 +17,7 @@ use common::{picture, plot, say};
 use cupric::{
     Array, Compiled, DType, Device, Expr, Rng, concat, devices, full, grad, s, select, stack, zeros, zeros_like,
 };
+use std::hash::{DefaultHasher, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -155,8 +156,21 @@ fn run(options: &Options) -> Result<()> {
     draw_answers(options, &states[0], &data, dtype)?;
     let kinds = all.iter().map(|device| if device.is_gpu() { "gpu" } else { "cpu" }).collect::<Vec<_>>().join(",");
     let epochs = options.epochs;
-    say(format_args!("device={kinds} dtype={dtype} epochs={epochs} accuracy={accuracy:.4} seconds={seconds:.2}"))?;
+    let results = format!("accuracy={accuracy:.4} seconds={seconds:.2} weights={}", hashes(&states)?);
+    say(format_args!("device={kinds} dtype={dtype} epochs={epochs} {results}"))?;
     Ok(())
+}
+
+/// Returns a hash of the bits of each device's weights, by which two runs can be compared.
+fn hashes(states: &[State<Array>]) -> Result<String> {
+    let hash = |state: &State<Array>| {
+        let mut hasher = DefaultHasher::new();
+        for weights in &state.0 {
+            hasher.write(&weights.to_bytes()?);
+        }
+        Ok(format!("{:016x}", hasher.finish()))
+    };
+    Ok(states.iter().map(hash).collect::<Result<Vec<_>>>()?.join(","))
 }
 
 /// With `--answers`, draws the first test images, each below the network's answer and the answer's probability.

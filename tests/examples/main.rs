@@ -124,7 +124,10 @@ fn examples_behave_on_several_devices() {
         let done = command.output().expect("digits");
         let (said, erred) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
         assert!(done.status.success(), "{devices}: {said}{erred}");
-        said.lines().filter(|line| line.starts_with("epoch")).map(str::to_string).collect()
+        assert_eq!(said.lines().filter(|line| line.starts_with("epoch")).count(), 2, "{said}");
+        // a hash of the bits of each device's weights
+        let hashes = said.rsplit_once("weights=").expect("hashes").1;
+        hashes.trim().split(',').map(str::to_string).collect()
     };
     assert_eq!(train(&format!("cpu,{}", devices[devices.len() - 1]), None).len(), 2);
     // the software driver, listed twice, gives two GPUs
@@ -136,6 +139,7 @@ fn examples_behave_on_several_devices() {
         let [one, two] = ["gpu:0,gpu:0", "gpu:0,gpu:1"].map(|devices| train(devices, Some(&files)));
         std::fs::remove_file(&copy).expect("the copy goes");
         assert_eq!(one, two);
+        assert_eq!(two[0], two[1]);
     }
     std::fs::remove_file(&picture).expect("the picture goes");
 }

@@ -438,7 +438,9 @@ fn arrays_of_a_gpu(comm: &Comm) -> Result<()> {
 fn arrays_of_a_gpu_in_pieces(comm: &Comm) -> Result<()> {
     let Some(gpu) = Device::gpus().into_iter().next() else { return Ok(()) };
     let (rank, size) = (comm.rank(), comm.size());
-    for (rows, columns, dtype) in [(9, 1, F32), (3, 7, F16), (1, 30, I32), (5, 0, F32), (0, 2, F32), (4, 4, BF16), (6, 2, Bool), (7, 3, U8)] {
+    for (rows, columns, dtype) in
+        [(9, 1, F32), (3, 7, F16), (1, 30, I32), (5, 0, F32), (0, 2, F32), (4, 4, BF16), (6, 2, Bool), (7, 3, U8)]
+    {
         let x = of_rank(rank, rows * columns, dtype).reshape([rows, columns]).eval()?;
         let few = x.slice(s![..rows * rank / size.max(2)]);
         let there = [x.to_device(&gpu)?, few.to_device(&gpu)?];
