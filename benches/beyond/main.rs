@@ -7,7 +7,7 @@ mod common;
 
 use clap::Parser;
 use cupric::DType::{F32, I64};
-use cupric::{Array, Device, Expr, NpyWriter, Result, Rng, s, zeros};
+use cupric::{Array, Device, Expr, NpyWriter, Npz, Result, Rng, SafeTensors, s, save_npz, save_safetensors, zeros};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Instant;
@@ -50,7 +50,7 @@ type Outcome<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 /// A line: its name, and the function that computes it from the mapped file and writes the result to another file.
 type Line = (&'static str, fn(&Array, &Path) -> Result<()>);
 
-const LINES: [Line; 8] = [
+const LINES: [Line; 12] = [
     ("column means", |x, to| x.mean(0).to_npy(to)),
     ("standardisation into a new file", |x, to| standard(x).to_npy(to)),
     ("product with a small matrix", |x, to| product(x).to_npy(to)),
@@ -82,7 +82,14 @@ const LINES: [Line; 8] = [
         }
         sum.to_npy(to)
     }),
+    ("softmax of rows", |x, to| x.softmax(-1).to_npy(to)),
+    ("cumulative sums of rows", |x, to| x.cumulative_sum(1).to_npy(to)),
+    ("save_npz", |x, to| save_npz(to, [("x", twice(x))])),
+    ("save_safetensors", |x, to| save_safetensors(to, [("x", twice(x))], NO_TEXTS)),
 ];
+
+/// A safetensors file may have texts beside its arrays.
+const NO_TEXTS: [(&str, &str); 0] = [];
 
 fn standard(x: &Expr) -> Expr {
     (x - x.mean(0)) / (x.std(0) + 1e-6)
@@ -190,15 +197,22 @@ fn middle(mut seconds: Vec<f64>) -> f64 {
 /// Compares the result of a line with its formula: the whole result, or its start, middle and end.
 fn check(line: usize, folder: &Path) -> Outcome {
     // SAFETY: nobody changes the files before the next line.
-    let [x, y] = [source(folder), target(folder)].map(|path| unsafe { Array::map_npy(path) });
-    let (x, y) = (x?, y?);
+    let map = |path| unsafe { Array::map_npy(path) };
+    let (x, written) = (map(source(folder))?, target(folder));
     let rows = x.shape()[0];
-    let want = match line {
-        1 => standard(&x),
-        2 => product(&x),
-        3 | 4 => twice(&x),
+    let (want, y) = match line {
+        1 => (standard(&x), map(written)?),
+        2 => (product(&x), map(written)?),
+        3 | 4 => (twice(&x), map(written)?),
+        8 => (x.softmax(-1), map(written)?),
+        9 => (x.cumulative_sum(1), map(written)?),
+        10 => (twice(&x), Npz::open(written)?.read("x")?),
+        11 => (twice(&x), SafeTensors::open(written)?.read("x")?),
         _ => return Ok(()),
     };
+    if y.shape()[0] != rows {
+        return Err(format!("{}: {} rows, not {rows}", LINES[line].0, y.shape()[0]).into());
+    }
     for from in [0, rows / 2, rows - rows.min(1000)] {
         let part = s![from..(from + 1000).min(rows)];
         if !cupric::array_equal(&y.slice(part), &want.slice(part))? {

@@ -1,6 +1,6 @@
 //! The description of a collective, which all ranks compare before data moves, and the errors if the ranks differ.
 
-use cupric::{DType, Error, ErrorKind, Result};
+use cupric::{Array, DType, Error, ErrorKind, Result};
 use std::fmt::Write as _;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::panic::Location;
@@ -87,16 +87,15 @@ pub(crate) struct Call {
     pub name: &'static str,
     /// The name with the arguments that must be equal on all ranks.
     what: String,
-    dtype: Option<DType>,
-    /// The lengths that must be equal on all ranks.
-    shape: Option<Vec<usize>>,
+    /// The dtype and the lengths that must be equal on all ranks, as text, or those of each array of a list.
+    of: String,
     line: &'static Location<'static>,
 }
 
 impl Call {
     #[track_caller]
     pub fn new(name: &'static str) -> Call {
-        Call { name, what: name.into(), dtype: None, shape: None, line: Location::caller() }
+        Call { name, what: name.into(), of: String::new(), line: Location::caller() }
     }
 
     pub fn with(mut self, argument: impl std::fmt::Display) -> Call {
@@ -105,8 +104,21 @@ impl Call {
     }
 
     pub fn of(mut self, dtype: DType, shape: &[usize]) -> Call {
-        self.dtype = Some(dtype);
-        self.shape = Some(shape.to_vec());
+        self.of = format!("{dtype} {shape:?}");
+        self
+    }
+
+    /// Adds the dtypes and shapes of a list of arrays. A long text ends with a hash, because a report is short.
+    pub fn of_list(mut self, arrays: &[Array]) -> Call {
+        const MOST: usize = 200;
+        let each: Vec<String> = arrays.iter().map(|x| format!("{} {:?}", x.dtype(), x.shape())).collect();
+        self.of = each.join(" and ");
+        if self.of.len() > MOST {
+            let mut hasher = DefaultHasher::new();
+            self.of.hash(&mut hasher);
+            self.of.truncate(MOST);
+            let _ = write!(self.of, "… ({:016x})", hasher.finish());
+        }
         self
     }
 
@@ -114,17 +126,14 @@ impl Call {
     /// call as their `number`-th call.
     pub fn hash(&self, number: u64) -> u64 {
         let mut hasher = DefaultHasher::new();
-        (number, &self.what, self.dtype, &self.shape).hash(&mut hasher);
+        (number, &self.what, &self.of).hash(&mut hasher);
         hasher.finish()
     }
 
     /// Returns the call as text for an error message: `all_reduce(sum) of f32 [3, 4]`.
     fn text(&self) -> String {
-        let mut text = self.what.clone();
-        if let (Some(dtype), Some(shape)) = (self.dtype, &self.shape) {
-            let _ = write!(text, " of {dtype} {shape:?}");
-        }
-        text
+        let of = if self.of.is_empty() { "" } else { " of " };
+        [&self.what, of, &self.of].concat()
     }
 }
 
@@ -200,7 +209,8 @@ pub(crate) fn verdict(call: &Call, reports: &[u8]) -> Fault {
     let parts = |text: &str| {
         let call = call_of(text);
         let (what, of) = call.split_once(" of ").unwrap_or((&call, ""));
-        (what.to_string(), of.split(' ').next().unwrap_or_default().to_string())
+        let dtypes = of.split(' ').filter(|word| word.starts_with(|c: char| c.is_ascii_lowercase()));
+        (what.to_string(), dtypes.map(str::to_string).collect::<Vec<_>>())
     };
     let (a, b) = (parts(&first), parts(text));
     let kind = if a.0 != b.0 {

@@ -177,8 +177,9 @@ impl Comm {
     pub fn all_reduce_many(&self, arrays: &[Array], op: Reduce) -> Result<Vec<Array>> {
         let mut requests = vec![];
         let mut rest = arrays;
-        // the ranks agree on the number of arrays, which must be equal on all ranks
+        // a message shows only how many elements its arrays have together, so the ranks first agree on all shapes
         let call = Call::new("all_reduce_many").with(format_args!("{}, {} arrays", op.name(), arrays.len()));
+        let call = call.of_list(arrays);
         settle(self.collect(call, Ok(Job::nothing())))?;
         while let Some(first) = rest.first() {
             let mut bytes = 0usize;

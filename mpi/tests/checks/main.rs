@@ -302,6 +302,14 @@ fn disagreements(comm: &Comm) -> Result<()> {
         K::Argument,
         &["rank 0 calls all_reduce(sum) of f32 [3]", &format!("rank {last} calls barrier")],
     )?;
+    // lists with equal numbers of elements, one of whose arrays has another shape or dtype
+    let (a, b) = (zeros([2, 3], F32).eval()?, zeros([3, 2], F32).eval()?);
+    let many = |last: &Array| comm.all_reduce_many(&[a.clone(), last.clone()], Reduce::Sum);
+    refused(comm, many(if odd { &a } else { &b }), K::Shape, &["of f32 [2, 3] and f32 [3, 2]"])?;
+    refused(comm, many(&if odd { b.astype(I32).eval()? } else { b.clone() }), K::DType, &["and i32 [3, 2]"])?;
+    let mut long = vec![a.clone(); 50];
+    long[49] = if odd { a } else { b };
+    refused(comm, comm.all_reduce_many(&long, Reduce::Sum), K::Shape, &["sum, 50 arrays", "… ("])?;
     // of two collectives in progress, only the first differs between ranks
     let request = comm.start_all_reduce(if odd { &y } else { &x }, Reduce::Sum)?;
     let after = comm.start_all_reduce(&x, Reduce::Sum)?;
