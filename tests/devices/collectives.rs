@@ -133,6 +133,20 @@ fn copies_are_counted(d: &Device) {
     assert_eq!(moved(&|| drop(devices::all_reduce(&same).unwrap())), (0, 0));
 }
 
+fn a_long_array_moves_in_pieces(d: &Device) {
+    let _alone = alone();
+    // 42 MB are three pieces; the view begins inside of the buffer
+    let (n, other) = (10_500_000, d.with_memory_limit(1 << 28).unwrap());
+    let x = arange(0, n + 1, 1, DType::I32).to_device(d).unwrap();
+    let before = (d.stats(), other.stats());
+    let moving = x.slice(s![1..]).to_device_async(&other);
+    assert_eq!(d.stats().syncs, before.0.syncs);
+    let y = pollster::block_on(moving).unwrap();
+    assert_eq!(other.stats().bytes_in - before.1.bytes_in, 4 * n as u64);
+    assert_eq!(y.device(), other);
+    assert!(y.to_vec::<i32>().unwrap() == (1..=n).collect::<Vec<i32>>());
+}
+
 fn a_pipeline_of_blocks_does_not_wait(d: &Device) {
     let _alone = alone();
     let x = Rng::new(6).normal([1000, 16], DType::F32).eval().unwrap();
@@ -203,5 +217,14 @@ fn a_lost_device_is_an_error_with_the_line() {
     assert_eq!(e.location().map(|at| at.line()), Some(line), "{e}");
     let e = devices::broadcast(&parts[0], &[lost]).unwrap_err();
     assert!(e.to_string().contains("collectives.rs"), "{e}");
+    // while parts are on their way
+    let lost = d.with_memory_limit(1 << 28).unwrap();
+    let sources = devices::broadcast(ones([6_000_000], DType::F32), &[d.clone(), lost.clone()]).unwrap();
+    let line = line!() + 1;
+    let adding = devices::all_reduce_async(&sources);
+    testing::destroy(&lost);
+    let e = pollster::block_on(adding).unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::DeviceLost, "{e}");
+    assert_eq!(e.location().map(|at| at.line()), Some(line), "{e}");
     assert_eq!((&parts[0] * 2.0).to_vec::<f32>().unwrap(), [2., 4.]);
 }
