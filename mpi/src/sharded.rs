@@ -5,7 +5,7 @@ use crate::comm::Comm;
 use crate::exchange::row;
 use crate::queue::Lists;
 use crate::staging::host;
-use cupric::{Array, DType, ErrorKind, Expr, Result, full, s};
+use cupric::{Array, DType, ErrorKind, Expr, Result, concat, full, s};
 
 /// An array that is divided among the ranks along one axis, as [`Comm::shard`] divides its length. Each rank holds its
 /// part, [`Sharded::local`].
@@ -189,10 +189,8 @@ impl<'a> Sharded<'a> {
         let part = match op {
             Reduce::Sum => x.sum(at),
             Reduce::Prod => x.prod(at),
-            // a rank without elements contributes the neutral element
-            _ if x.shape()[self.axis] == 0 => nothing(x, self.axis, op),
-            Reduce::Min => x.min(at),
-            Reduce::Max => x.max(at),
+            Reduce::Min => some(x, self.axis, op).min(at),
+            Reduce::Max => some(x, self.axis, op).max(at),
         };
         self.comm.all_reduce(&part, op)
     }
@@ -253,7 +251,7 @@ impl<'a> Sharded<'a> {
             parts.push(all.slice(s![at..at + mine * n * rest]).reshape(shape));
             at += mine * n * rest;
         }
-        let local = cupric::concat(&parts, 1).moveaxis([0, 1], axes).to_device(&self.local.device())?;
+        let local = concat(&parts, 1).moveaxis([0, 1], axes).to_device(&self.local.device())?;
         Ok(Sharded::of_part(comm, local, to, front.shape()[0]))
     }
 
@@ -327,16 +325,21 @@ fn along(x: &Array, axis: usize, range: std::ops::Range<usize>) -> Expr {
     x.moveaxis(axis as isize, 0).slice(s![range]).moveaxis(0, axis as isize)
 }
 
-/// Returns the neutral element of the minimum or maximum, in the shape of the reduced array.
-fn nothing(x: &Array, axis: usize, op: Reduce) -> Expr {
+/// Returns the operand of a minimum or maximum along an axis: the array, or, if it has no elements, the neutral element
+/// on the array's device.
+fn some(x: &Array, axis: usize, op: Reduce) -> Expr {
+    if x.shape()[axis] > 0 {
+        return x.into();
+    }
     let mut shape = x.shape().to_vec();
-    shape.remove(axis);
+    shape[axis] = 1;
     let is_max = op == Reduce::Max;
     let bits = 8 * x.dtype().size() as u32;
-    match x.dtype() {
+    let neutral = match x.dtype() {
         DType::Bool => full(&shape, !is_max, DType::Bool),
         d if d.is_float() => full(&shape, if is_max { f64::NEG_INFINITY } else { f64::INFINITY }, d),
         d if d.is_unsigned_integer() => full(&shape, if is_max { 0 } else { u64::MAX >> (64 - bits) }, d),
         d => full(&shape, if is_max { i64::MIN >> (64 - bits) } else { i64::MAX >> (64 - bits) }, d),
-    }
+    };
+    concat([x.into(), neutral], axis as isize)
 }

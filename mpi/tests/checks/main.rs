@@ -478,6 +478,7 @@ fn arrays_of_a_gpu_in_pieces(comm: &Comm) -> Result<()> {
             same(have, want);
         }
     }
+    shards::on_a_gpu(comm, &gpu)?;
     let none = zeros([0, 2], F32).to_device(&gpu)?;
     refused(comm, comm.sum_in_order(&none), ErrorKind::Shape, &["no rank has an array to add"])
 }

@@ -2,7 +2,7 @@
 
 use crate::{refused, same};
 use cupric::DType::*;
-use cupric::{Array, ErrorKind, Expr, Result, Rng, arange, array, s};
+use cupric::{Array, Device, ErrorKind, Expr, Result, Rng, arange, array, s};
 use cupric_mpi::{Comm, Reduce, Sharded};
 use std::path::PathBuf;
 
@@ -45,6 +45,30 @@ pub fn shards(comm: &Comm) -> Result<()> {
     match Sharded::new(comm, &ragged, 0) {
         Ok(_) => assert_eq!(comm.size(), 1),
         Err(error) => assert_eq!(error.kind(), ErrorKind::Shape),
+    }
+    Ok(())
+}
+
+/// Compares sharded arrays on a GPU with those on the CPU.
+pub fn on_a_gpu(comm: &Comm, gpu: &Device) -> Result<()> {
+    let path = file(comm, "gpu")?;
+    for (rows, dtype) in [(7, F32), (2, F16), (5, I32)] {
+        let all = (arange(0, rows * 6, 1, I32) % 7).reshape([rows, 6]).astype(dtype).eval()?;
+        let x = Sharded::of_whole(comm, all.to_device(gpu)?, 0)?;
+        let columns = x.reshard(1)?;
+        assert!(x.local().device() == *gpu && columns.local().device() == *gpu);
+        same(&x.gather()?, &all);
+        same(&columns.gather()?, &all);
+        same(&x.reduce(Reduce::Max, 0)?, &all.max(0));
+        same(&columns.reduce(Reduce::Max, 1)?, &all.max(1));
+        let product = columns.matmul_sum(&Sharded::of_whole(comm, all.t().to_device(gpu)?, 0)?)?;
+        same(&product.astype(F64), &all.matmul(all.t()).astype(F64));
+        x.map(|x| x + 1)?.to_npy(&path)?;
+        same(Sharded::from_npy(comm, &path)?.local(), &(all.slice(s![comm.shard(rows)]) + 1));
+        comm.barrier()?;
+    }
+    if comm.rank() == 0 {
+        std::fs::remove_file(&path).unwrap();
     }
     Ok(())
 }
