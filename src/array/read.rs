@@ -369,7 +369,10 @@ impl Expr {
         at: Loc,
     ) -> impl Future<Output = Result<Vec<T>>> + Send + use<T> {
         let is_other = |dtype: DType| {
-            let detail = format!("the array's dtype is {dtype}, not {}; use astype or to_vec_as", T::DTYPE);
+            let want = T::DTYPE;
+            let detail = format!(
+                "the array's dtype is {dtype}, not {want}; read it as {dtype}, or convert it with astype(DType::{want:?})"
+            );
             Error::with_line(ErrorKind::DType, op, detail, at)
         };
         let dtype = self.checked().map(|_| strong(self.clone(), at).0.dtype);

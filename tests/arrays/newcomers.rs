@@ -55,8 +55,21 @@ fn elements_of_another_type(d: &Device) {
     assert_eq!(x.to_vec_as::<f32>().unwrap(), [1.5, -2.5, 300.]);
     assert_eq!(full([2], 7, U8).to_vec_as::<u64>().unwrap(), [7, 7]);
     let [a, b] = [x.to_vec::<f64>(), x.t().to_vec::<f64>()];
-    assert_eq!(text(a), "to_vec: the array's dtype is f32, not f64; use astype or to_vec_as");
+    assert_eq!(text(a), "to_vec: the array's dtype is f32, not f64; read it as f32, or convert it with astype(DType::F64)");
+    let e = text(x.slice(s![0]).item::<f64>());
+    assert_eq!(e, "item: the array's dtype is f32, not f64; read it as f32, or convert it with astype(DType::F64)");
     assert!(b.is_err());
+}
+
+fn bits_of_floats(d: &Device) {
+    let (x, y, i) = (put(d, vec![1f32, 2.], &[2]), put(d, vec![1f32, 0.], &[2]), put(d, vec![1i32, 2], &[2]));
+    let hint = "dtype f32 is not supported: only integers and bool are; for conditions, compare first, as in x.greater(0)";
+    for (e, op) in [(&x & &y, "bitwise_and"), (&x | 0.5, "bitwise_or"), (&x ^ &y, "bitwise_xor"), (!&x, "bitwise_invert")] {
+        assert_eq!(text(e.eval()), format!("{op}: {hint}"));
+    }
+    assert!(text((&x & &i).eval()).ends_with("compare first, as in x.greater(0)"));
+    assert_eq!(text((&x << 1).eval()), "bitwise_left_shift: dtype f32 is not supported: only integers are");
+    same(&(x.greater(0) & y.greater(0)), &[true, false]);
 }
 
 fn bytes_and_back(d: &Device) {
@@ -89,7 +102,7 @@ fn lists_in_and_out(d: &Device) {
     let e = text(x.to_nested::<Vec<Vec<i32>>>());
     assert_eq!(e, "to_nested: an array of shape [2, 3, 2] cannot become a alloc::vec::Vec<alloc::vec::Vec<i32>>");
     assert_eq!(text(x.to_nested::<[[[i32; 2]; 2]; 2]>()), "to_nested: an array of shape [2, 3, 2] cannot become a [[[i32; 2]; 2]; 2]");
-    assert_eq!(text(x.to_nested::<Vec<Vec<Vec<f32>>>>()), "to_nested: the array's dtype is i32, not f32; use astype or to_vec_as");
+    assert_eq!(text(x.to_nested::<Vec<Vec<Vec<f32>>>>()), "to_nested: the array's dtype is i32, not f32; read it as i32, or convert it with astype(DType::F32)");
     // arrays without elements, one of which has more rows than memory could hold
     let none = zeros([2, 0], F32).to_device(d).unwrap();
     assert_eq!(none.to_nested::<Vec<Vec<f32>>>().unwrap(), [[0f32; 0]; 2]);
@@ -276,6 +289,8 @@ fn integers_of_any_type(d: &Device) {
     let e = text(x.sum(u64::MAX).eval());
     assert_eq!(e, format!("sum: axis {} is out of range for 3 axes", isize::MAX));
     assert!(text(x.reshape([u64::MAX]).eval()).starts_with("reshape: cannot reshape [2, 3, 4] into"));
+    let e = text(x.reshape([-1, -1]).eval());
+    assert_eq!(e, "reshape: cannot reshape [2, 3, 4] into [-1, -1]: only one length may be -1");
     same(&x.slice(s![0, 0, 1u64..3]), &[1, 2]);
 }
 

@@ -128,6 +128,15 @@ fn errors_say_where() {
     fails("1 2\n3\n", &plain, "line 2 has 1 columns, where line 1 has 2");
     fails("# c\n\n1 2\n\n3 4 5\n", &plain, "line 5 has 3 columns, where line 3 has 2");
     fails("1 2\n3 ü4\n", &plain, "line 2, column 2 (character 3): \"\\xc3\\xbc4\" is not a number of dtype f32");
+    let hint = "\"a\" is not a number of dtype f32; if the line is a header, use TextFormat::header()";
+    fails("a,b\n1,2\n", &csv, hint);
+    let without_hint = |text: &str, format: &TextFormat| {
+        let e = refused(read(text, DType::F32, format), ErrorKind::Format, "is not a number");
+        assert!(!e.to_string().contains("header"), "{e}");
+    };
+    without_hint("1,2\na,b\n", &csv);
+    without_hint("a,b\nc,d\n", &csv.clone().header());
+    without_hint("1e39,2\n", &csv);
     fails("1,2\n3,\n", &csv, "line 2, column 2 (character 3): the field is empty");
     fails("1,\"2\n", &csv, "line 1: a quote is not closed");
     fails("1,\"2\"3\n", &csv, "line 1, column 2 (character 3): unexpected characters after a closing quote");

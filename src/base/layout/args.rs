@@ -222,9 +222,13 @@ pub(crate) fn shape_arg(shape: impl IntoShape) -> Fallible<Shape> {
 /// elements.
 pub(crate) fn reshape_arg(from: &[usize], given: &[isize]) -> Fallible<Shape> {
     let size = size_of_shape(from)?;
-    let bad = || Fault::new(ErrorKind::Shape, format!("cannot reshape {from:?} into {given:?}"));
-    if given.iter().any(|n| *n < -1) || given.iter().filter(|n| **n == -1).count() > 1 {
+    let refused = |why| Fault::new(ErrorKind::Shape, format!("cannot reshape {from:?} into {given:?}{why}"));
+    let bad = || refused("");
+    if given.iter().any(|n| *n < -1) {
         return Err(bad());
+    }
+    if given.iter().filter(|n| **n == -1).count() > 1 {
+        return Err(refused(": only one length may be -1"));
     }
     let known: Shape = given.iter().filter(|n| **n >= 0).map(|n| *n as usize).collect();
     let known_size = size_of_shape(&known)?;

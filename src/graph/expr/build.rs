@@ -75,6 +75,14 @@ fn dtype_error(row: &Ufunc, dtypes: &[DType], at: Loc) -> Error {
         true => format!("dtypes {} have no common type that this function accepts; use astype", list.join(" and ")),
         false => format!("dtype {} is not supported", list[0]),
     };
+    let hint = match row.class == Class::Integer && dtypes.iter().any(|d| d.is_float()) {
+        true if row.on_cpu(Compute::Bool) => {
+            ": only integers and bool are; for conditions, compare first, as in x.greater(0)"
+        }
+        true => ": only integers are",
+        false => "",
+    };
+    let detail = detail + hint;
     Error::with_line(ErrorKind::DType, row.name, detail, at)
 }
 

@@ -56,7 +56,7 @@ impl Head {
     /// Parses the text of a header. `length` is the number of bytes of data that follow the header in the file.
     pub fn parse(text: &[u8], length: u64) -> Fallible<Head> {
         if text.first() != Some(&b'{') {
-            return Err(format_fault("the header does not begin with {"));
+            return Err(format_fault("not a safetensors file: the header does not begin with {"));
         }
         let head: Head = parse(text)?;
         for tensor in &head.tensors {

@@ -82,7 +82,8 @@ fn read_head(source: &mut (impl Read + Seek)) -> Fallible<(Head, u64)> {
     source.read_exact(&mut field).map_err(io_fault)?;
     let count = u64::from_le_bytes(field);
     if count > MAX_HEADER {
-        return Err(format_fault(format!("a header of {count} bytes is too long; at most {MAX_HEADER} are read")));
+        let detail = format!("not a safetensors file: its header would have {count} bytes, and may have {MAX_HEADER}");
+        return Err(format_fault(detail));
     }
     if count > length - 8 {
         let detail = format!("the header has {count} bytes, but only {} are left: the file is cut off", length - 8);

@@ -21,6 +21,8 @@ struct Records<'a, R> {
     first: u64,
     record: String,
     bytes: Vec<u8>,
+    /// Whether the record could be a header that the format does not mention: the first record with numbers.
+    may_be_header: bool,
 }
 
 impl<'a, R: BufRead> Records<'a, R> {
@@ -203,7 +205,8 @@ pub fn table<T: Element>(
     format: &TextFormat,
     parse: impl Fn(&str) -> Option<T>,
 ) -> Fallible<(Vec<T>, [usize; 2])> {
-    let mut records = Records { from, format, line: 0, first: 0, record: String::new(), bytes: vec![] };
+    let mut records =
+        Records { from, format, line: 0, first: 0, record: String::new(), bytes: vec![], may_be_header: false };
     for _ in 0..format.skip {
         // skipped lines are read as bytes, because they need not be UTF-8
         if !records.line()? {
@@ -218,6 +221,7 @@ pub fn table<T: Element>(
     } else if let Some(names) = &format.names {
         columns = Some(vec![0; names.len()]);
     }
+    records.may_be_header = !format.header && format.names.is_none();
     let mut width = columns.as_ref().map(Vec::len);
     let mut first_line = 0;
     let (mut elements, mut rows) = (vec![], 0);
@@ -235,6 +239,7 @@ pub fn table<T: Element>(
             first_line = records.first;
         }
         width = Some(count);
+        records.may_be_header = false;
         rows += 1;
     }
     Ok((elements, [rows, width.unwrap_or(0)]))
@@ -257,7 +262,12 @@ fn number<T: Element, R: BufRead>(
         match text.is_empty() {
             true => format_fault(format!("{place}: the field is empty")),
             false => {
-                format_fault(format!("{place}: {} is not a number of dtype {}", printable(text.as_bytes()), T::DTYPE))
+                let hint = match records.may_be_header && text.parse::<f64>().is_err() {
+                    true => "; if the line is a header, use TextFormat::header()",
+                    false => "",
+                };
+                let text = printable(text.as_bytes());
+                format_fault(format!("{place}: {text} is not a number of dtype {}{hint}", T::DTYPE))
             }
         }
     })
