@@ -382,7 +382,7 @@ on_devices! {
             let kept = Host { shape: vec![1, 1], data: vec![*of_rows.iter().min().unwrap()] };
             same_whole("-Inf", &e.matrix_norm(keep((0, 1)), MatrixNorm::MinusInfinity), f, &kept);
             let squares: i128 = x.data.iter().map(|x| x * x).sum();
-            for norm in [e.vector_norm(.., 2.0), e.matrix_norm(.., MatrixNorm::Frobenius), e.vector_norm(.., 3.0) * 0.0 + (squares as f64).sqrt()] {
+            for norm in [e.norm(), e.vector_norm(.., 2.0), e.matrix_norm(.., MatrixNorm::Frobenius), e.vector_norm(.., 3.0) * 0.0 + (squares as f64).sqrt()] {
                 near(&norm, &[(squares as f64).sqrt()], |w| 0.01 * w.abs());
             }
         }

@@ -35,6 +35,22 @@ pub enum MatrixNorm {
 }
 
 impl Expr {
+    /// Returns the 2-norm of all elements as one vector: the square root of the sum of their squares, as a 0-d
+    /// expression. This is NumPy's `norm(x)`, and for a matrix also its Frobenius norm.
+    ///
+    /// It is the same as [`vector_norm(.., 2.0)`](Expr::vector_norm), which also has other orders and norms along
+    /// axes. [`matrix_norm`](Expr::matrix_norm) has the norms of matrices.
+    ///
+    /// ```
+    /// let x = cupric::array![[3., 0.], [0., -4.]];
+    /// assert_eq!(x.norm().item::<f32>()?, 5.);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn norm(&self) -> Expr {
+        self.vector_norm(.., 2.0)
+    }
+
     /// Returns the norms of the vectors along axes. If several axes are named, all elements along them together are one
     /// vector. `order` is any number except NaN:
     ///
