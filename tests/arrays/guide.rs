@@ -276,7 +276,7 @@ fn numpy_and_cupric_side_by_side() -> Result<()> {
     same!("np.linalg.multi_dot([x, y.T, x])", multi_dot([&x, &y.t(), &x]));
     same!("np.linalg.norm(x, axis=1)", x.vector_norm(1, 2.0));
     same!("np.linalg.norm(x, ord=3, axis=1)", x.vector_norm(1, 3.0));
-    same!("np.linalg.norm(x)", x.matrix_norm(.., MatrixNorm::Frobenius));
+    same!("np.linalg.norm(x)", x.norm());
     same!("np.linalg.norm(x, ord=np.inf)", x.matrix_norm(.., MatrixNorm::Infinity));
     same!("np.convolve(v, i, 'same')", convolve(&v, &i, WindowMode::Same));
     same!("np.correlate(v, i)", correlate(&v, &i, WindowMode::Valid));
@@ -317,6 +317,7 @@ fn shapes_and_moves_side_by_side() -> Result<()> {
     same!("np.flip(x, 0)", x.flip(0));
     same!("np.diagonal(x)", x.diagonal(0));
     same!("np.lib.stride_tricks.sliding_window_view(v, 2)", v.sliding_windows(2, 0));
+    same!("np.lib.stride_tricks.sliding_window_view(x, (2, 2))", x.sliding_windows([2, 2], ..));
     Ok(())
 }
 

@@ -72,6 +72,15 @@ fn bits_of_floats(d: &Device) {
     same(&(x.greater(0) & y.greater(0)), &[true, false]);
 }
 
+fn windows_over_several_axes(d: &Device) {
+    let x = put(d, vec![0f32; 12], &[3, 4]);
+    assert_eq!(text(x.sliding_windows([2, 2], 0).eval()), "sliding_windows: 2 lengths of windows for 1 axes");
+    assert_eq!(text(x.sliding_windows(2, ..).eval()), "sliding_windows: 1 lengths of windows for 2 axes");
+    assert_eq!(text(x.sliding_windows([2, 5], ..).eval()), "sliding_windows: a window of 5 does not fit axis 1 of [3, 4]");
+    assert_eq!(text(x.sliding_windows(-1, 0).eval()), "sliding_windows: a window of -1 does not fit axis 0 of [3, 4]");
+    assert_eq!(text(x.sliding_windows([2, 3], [0, 0]).eval()), "sliding_windows: a window of 3 does not fit axis 0 of [3, 4]");
+}
+
 fn bytes_and_back(d: &Device) {
     for dtype in DType::ALL {
         if !has(d, dtype) {

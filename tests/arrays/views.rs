@@ -169,6 +169,10 @@ fn views_of_everything(d: &Device) {
         check(&e.diagonal(2), &Host::of(&[3, 3], |i| h.at(&[i[0], i[1], i[1] + 2])), "diagonal above");
         check(&e.diagonal(-3), &Host::of(&[3, 1], |i| h.at(&[i[0], i[1] + 3, i[1]])), "diagonal below");
         check(&e.sliding_windows(2, 1), &Host::of(&[3, 3, 5, 2], |i| h.at(&[i[0], i[1] + i[3], i[2]])), "windows");
+        check(&e.sliding_windows([2, 3], [1, -1]), &Host::of(&[3, 3, 3, 2, 3], |i| h.at(&[i[0], i[1] + i[3], i[2] + i[4]])), "windows over two axes");
+        check(&e.sliding_windows((3, 2), (2, 0)), &Host::of(&[2, 4, 3, 3, 2], |i| h.at(&[i[0] + i[4], i[1], i[2] + i[3]])), "windows in the order of the axes");
+        check(&e.sliding_windows([2, 4, 5], ..), &Host::of(&[2, 1, 1, 2, 4, 5], |i| h.at(&[i[0] + i[3], i[4], i[5]])), "windows over all axes");
+        check(&e.sliding_windows([2, 2], [1, 1]), &Host::of(&[3, 2, 5, 2, 2], |i| h.at(&[i[0], i[1] + i[3] + i[4], i[2]])), "windows of windows");
         check(&e.sliding_windows(3, -1).slice(s![..;-1, 0]), &Host::of(&[3, 3, 3], |i| h.at(&[2 - i[0], 0, i[1] + i[2]])), "windows, sliced");
         check(&e.expand_dims(0), &h.reshape(&[1, 3, 4, 5]), "expand 0");
         check(&e.expand_dims(-1), &h.reshape(&[3, 4, 5, 1]), "expand -1");

@@ -344,7 +344,7 @@ mod tests {
     }
 
     fn overlap_is_seen() {
-        let w = Layout::c(&[10]).view(&View::sliding_windows(&[10], 3, 0).unwrap());
+        let w = Layout::c(&[10]).view(&View::sliding_windows(&[10], &[3], &[0]).unwrap());
         assert!(w.may_overlap_itself());
         assert!(!Layout::c(&[3, 4]).may_overlap_itself());
     }

@@ -206,22 +206,33 @@ impl View {
         Ok(v)
     }
 
-    /// Selects all windows of `window` neighbouring elements along `axis`. In the result, `axis` counts the windows,
-    /// and a new last axis counts the elements of a window.
-    pub fn sliding_windows(shape: &[usize], window: usize, axis: isize) -> Fallible<View> {
-        let d = normalize_axis(axis, shape.len())?;
-        if window == 0 || window > shape[d] {
-            return fault(ErrorKind::Argument, format!("a window of {window} does not fit axis {d} of {shape:?}"));
+    /// Selects all windows of `windows` neighbouring elements along `axes`, one length for each axis. In the result,
+    /// these axes count the windows, and new last axes count the elements of a window.
+    pub fn sliding_windows(shape: &[usize], windows: &[isize], axes: &[isize]) -> Fallible<View> {
+        if windows.len() != axes.len() {
+            let detail = format!("{} lengths of windows for {} axes", windows.len(), axes.len());
+            return fault(ErrorKind::Argument, detail);
         }
         let mut out: Shape = shape.into();
-        out[d] = shape[d] - window + 1;
-        out.push(window);
+        let mut of_windows = AxisList::new();
+        for (&window, &axis) in windows.iter().zip(axes) {
+            let d = normalize_axis(axis, shape.len())?;
+            let length = usize::try_from(window).ok().filter(|n| (1..=out[d]).contains(n));
+            let Some(length) = length else {
+                return fault(ErrorKind::Argument, format!("a window of {window} does not fit axis {d} of {shape:?}"));
+            };
+            out[d] -= length - 1;
+            out.push(length);
+            of_windows.push(d);
+        }
         mutant!(windows_beyond_isize, 0, size_of_shape(&out)?);
         let mut v = View::zero(out, shape.len());
         for j in 0..shape.len() {
             v.set(j, j, 1);
         }
-        v.set(d, shape.len(), 1);
+        for (i, d) in of_windows.into_iter().enumerate() {
+            v.set(d, shape.len() + i, 1);
+        }
         Ok(v)
     }
 

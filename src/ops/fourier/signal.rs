@@ -237,7 +237,7 @@ pub fn stft(x: impl Operand, window: impl Operand, hop: usize) -> Complex {
             let detail = format!("a window of {n} elements is longer than the last axis of shape {:?}", &x.0.shape[..]);
             return Err(call.error(ErrorKind::Shape, detail));
         }
-        let parts = view(call.op, &x, at, |shape| View::sliding_windows(shape, n, -1));
+        let parts = view(call.op, &x, at, |shape| View::sliding_windows(shape, &[n as isize], &[-1]));
         let parts = strided(&parts, last, 0, hop as isize, call);
         let parts = binary(&arithmetic::multiply, parts, &window, at);
         half_spectrum(&parts, smallvec![(last + 1, None)], Scale::One, call)

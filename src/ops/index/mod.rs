@@ -19,7 +19,7 @@ pub(crate) use sums::{first_of, sums_by_key};
 
 use crate::base::dtype::DType;
 use crate::base::error::{Error, ErrorKind, Result};
-use crate::base::layout::{self, Integer, IntoAxes, IntoShape, Shape, SliceItem, View, shape_arg};
+use crate::base::layout::{self, Integer, Integers, IntoAxes, IntoShape, Shape, SliceItem, View, shape_arg};
 use crate::graph::expr::{Expr, NodeOp, Operand, carry, cast, common, reshape, strong, ufunc, view};
 use crate::graph::ufunc::{arithmetic, logic};
 use crate::plan::kernel::IndexMode;
@@ -191,17 +191,28 @@ impl Expr {
     /// Returns all windows of `window` neighbouring elements along an axis, as a view. The axis then counts the
     /// windows, and a new last axis counts the elements within a window.
     ///
+    /// For windows over several axes, `window` has one length for each axis, and the result has one new axis for each,
+    /// in the order of `axes`. With `..`, the windows cover all axes.
+    ///
     /// ```
-    /// let x = cupric::arange(0, 5, 1, cupric::DType::I32).sliding_windows(3, 0);
+    /// use cupric::{DType, arange};
+    /// let x = arange(0, 5, 1, DType::I32).sliding_windows(3, 0);
     /// assert_eq!(x.to_vec::<i32>()?, [0, 1, 2, 1, 2, 3, 2, 3, 4]);
+    ///
+    /// let image = arange(0, 12, 1, DType::F32).reshape([3, 4]);
+    /// let windows = image.sliding_windows([2, 3], [0, 1]);
+    /// assert_eq!(windows.shape()?, [2, 2, 2, 3]);
+    /// assert_eq!(windows.max((-2, -1)).to_vec::<f32>()?, [6., 7., 10., 11.]);
     /// # Ok::<(), cupric::Error>(())
     /// ```
     #[doc(alias("unfold", "windows"))]
     #[doc(alias = "sliding_window_view")]
     #[track_caller]
-    pub fn sliding_windows(&self, window: usize, axis: impl Integer) -> Expr {
+    pub fn sliding_windows(&self, window: impl Integers, axes: impl IntoAxes) -> Expr {
+        let (window, axes) = (window.integers(), axes.into_axes());
         view("sliding_windows", self, Location::caller(), |shape| {
-            View::sliding_windows(shape, window, axis.saturated())
+            let all = || (0..shape.len() as isize).collect();
+            View::sliding_windows(shape, &window, &axes.axes.unwrap_or_else(all))
         })
     }
 

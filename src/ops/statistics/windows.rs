@@ -134,7 +134,7 @@ fn windows(op: &'static str, x: Expr, taps: Expr, mode: WindowMode, at: Loc) -> 
 /// summed along its first axis. Row t has the elements of `x` from element t on, multiplied by element t of `taps`.
 fn inside(op: &'static str, x: &Expr, taps: &Expr, at: Loc) -> Expr {
     let (n, m) = (x.0.shape[0], taps.0.shape[0]);
-    let shifted = view(op, x, at, |shape| View::sliding_windows(shape, n - m + 1, 0));
+    let shifted = view(op, x, at, |shape| View::sliding_windows(shape, &[(n - m + 1) as isize], &[0]));
     let column = view(op, taps, at, |shape| View::expand(shape, 1));
     let products = binary(&arithmetic::multiply, shifted, column, at);
     let fold = Fold::of(if products.0.dtype == DType::Bool { &logic::logical_or } else { &arithmetic::add });

@@ -48,6 +48,7 @@ fn of_reductions(d: &Device) {
         "layer_norm" [[3, 6]] |x| x[0].layer_norm(-1, 1e-5);
         "rms_norm" [[3, 6]] |x| x[0].rms_norm(-1, 1e-5);
         "norms" [[3, 4]] |x| x[0].vector_norm(1, 2.0) + x[0].vector_norm(1, 1.0) + x[0].vector_norm(1, 3.0) * x[0].vector_norm(1, INF);
+        "norm" [[3, 4]] |x| x[0].norm();
         "Frobenius" [[3, 4]] |x| x[0].matrix_norm(.., MatrixNorm::Frobenius);
         "median" [[3, 6]] |x| x[0].median(1);
         "quantile" [[2, 40]] |x| x[0].quantile(0.3, 1, QuantileMethod::Linear);
@@ -99,7 +100,7 @@ fn of_views_and_copies(d: &Device) {
         "windows" [[9]] |x| x[0].sliding_windows(3, 0).square();
         "windows of an expression" [[3, 9]] |x| x[0].exp().sliding_windows(4, 1).square();
         "strided windows" [[11]] |x| x[0].exp().sliding_windows(3, 0).slice(s![..;2]).square();
-        "windows in two axes" [[6, 5]] |x| x[0].exp().sliding_windows(3, 0).sliding_windows(2, 1).square();
+        "windows in two axes" [[6, 5]] |x| x[0].exp().sliding_windows([3, 2], [0, 1]).square();
         "reshape" [[4, 6]] |x| x[0].exp().reshape([3, 8]).square() * arange(0, 8, 1, DType::F64);
         "reshape of a view" [[4, 6]] |x| x[0].t().reshape([24]).square() * arange(0, 24, 1, DType::F64);
         "broadcast_to" [[3, 1]] |x| x[0].broadcast_to([2, 3, 4]).square();
