@@ -192,7 +192,7 @@
 //! | `webgpu` | no | `gpu`, and the WebGPU of a browser: wgpu's feature of this name, which has no effect elsewhere | 67 |
 //! | `ndarray` | no | `as_ndarray` (a view, no copy), `from_ndarray`, `from_owned_ndarray` (no copy), `to_ndarray`, `into_ndarray` | 24 |
 //! | `serde` | no | `Serialize` and `Deserialize` of [`Array`], [`DType`] and [`Device`] | 19 |
-//! | `image` | no | `from_image`, `to_image` and the variants for a known pixel type, without codecs | 23 |
+//! | `image` | no | `from_image`, `to_image` and `to_image_buffer`, without codecs | 23 |
 //! | `dlpack` | no | `to_dlpack`, `into_dlpack`, `from_dlpack`: memory shared with NumPy, PyTorch and others | 17 |
 //! | `wgpu` | no | with `gpu`: `Device::from_wgpu`, `Array::wgpu_buffer`, `Array::from_wgpu_buffer`, for programs that use wgpu directly | 17 |
 //! | `interop` | no | the five features above | 30 |
@@ -276,6 +276,8 @@ pub use base::layout::{
 };
 pub use graph::expr::{Arg, Expr, Operand};
 pub use half::{bf16, f16};
+#[cfg(feature = "image")]
+pub use interop::IntoImage;
 #[cfg(all(feature = "gpu", feature = "wgpu"))]
 pub use interop::WgpuBuffer;
 #[cfg(feature = "dlpack")]

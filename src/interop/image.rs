@@ -3,75 +3,115 @@
 use crate::array::Array;
 use crate::base::dtype::{DType, Element};
 use crate::base::error::{Error, ErrorKind, Loc, Result};
+use crate::base::layout;
 use crate::graph::expr::Expr;
 use ::image::{DynamicImage, ImageBuffer, Luma, LumaA, Pixel, Rgb, Rgba};
+use std::ops::Deref;
 use std::panic::Location;
 
 /// An image whose pixels are stored in a vector.
 type Buffer<P> = ImageBuffer<P, Vec<<P as Pixel>::Subpixel>>;
 
+mod sealed {
+    pub trait Image {}
+}
+
+/// An image that [`Array::from_image`] accepts: a `DynamicImage`, an `ImageBuffer` such as `RgbImage`, or a reference to
+/// one of these. (Feature `image`.)
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an image",
+    label = "a `DynamicImage`, an `ImageBuffer` of u8, u16 or f32, or a reference to one of these is needed here"
+)]
+pub trait IntoImage: sealed::Image {
+    #[doc(hidden)]
+    #[track_caller]
+    fn array(self) -> Result<Array>;
+}
+
+macro_rules! dynamic_images {
+    ($($t:ty)*) => { $(
+        impl sealed::Image for $t {}
+        impl IntoImage for $t {
+            #[track_caller]
+            fn array(self) -> Result<Array> {
+                match self {
+                    DynamicImage::ImageLuma8(i) => i.array(),
+                    DynamicImage::ImageLumaA8(i) => i.array(),
+                    DynamicImage::ImageRgb8(i) => i.array(),
+                    DynamicImage::ImageRgba8(i) => i.array(),
+                    DynamicImage::ImageLuma16(i) => i.array(),
+                    DynamicImage::ImageLumaA16(i) => i.array(),
+                    DynamicImage::ImageRgb16(i) => i.array(),
+                    DynamicImage::ImageRgba16(i) => i.array(),
+                    DynamicImage::ImageRgb32F(i) => i.array(),
+                    DynamicImage::ImageRgba32F(i) => i.array(),
+                    other => {
+                        let detail = format!("images of {:?} cannot be converted to an array", other.color());
+                        Err(Error::with_line(ErrorKind::Unsupported, "from_image", detail, Location::caller()))
+                    }
+                }
+            }
+        }
+    )* };
+}
+dynamic_images! { DynamicImage &DynamicImage }
+
+impl<P: Pixel> sealed::Image for Buffer<P> {}
+impl<P: Pixel<Subpixel: Element>> IntoImage for Buffer<P> {
+    #[track_caller]
+    fn array(self) -> Result<Array> {
+        let shape = shape_of(&self);
+        let mut elements = self.into_raw();
+        // the vector of an image may be longer than its pixels need
+        elements.truncate(layout::product(&shape));
+        Array::from_vec(elements, shape).map_err(|e| e.named("from_image"))
+    }
+}
+
+impl<P: Pixel, C> sealed::Image for &ImageBuffer<P, C> {}
+impl<P: Pixel<Subpixel: Element>, C: Deref<Target = [P::Subpixel]>> IntoImage for &ImageBuffer<P, C> {
+    #[track_caller]
+    fn array(self) -> Result<Array> {
+        let (shape, elements) = (shape_of(self), self.as_raw());
+        let elements = elements.get(..layout::product(&shape)).unwrap_or(elements);
+        Array::from_slice(elements, shape).map_err(|e| e.named("from_image"))
+    }
+}
+
+fn shape_of<P: Pixel, C: Deref<Target = [P::Subpixel]>>(image: &ImageBuffer<P, C>) -> [usize; 3] {
+    [image.height() as usize, image.width() as usize, P::CHANNEL_COUNT as usize]
+}
+
 impl Array {
-    /// Converts an image to an array of shape (height, width, channels) on the CPU, without a copy. The number of
-    /// channels is 1 for gray, 2 for gray and alpha, 3 for RGB, or 4 for RGBA. The dtype is the image's: u8, u16 or
-    /// f32. (Feature `image`.)
+    /// Converts an image to an array of shape (height, width, channels) on the CPU. The number of channels is 1 for
+    /// gray, 2 for gray and alpha, 3 for RGB, or 4 for RGBA. The dtype is the image's: u8, u16 or f32. (Feature
+    /// `image`.)
+    ///
+    /// The image is a `DynamicImage` or an `ImageBuffer`, such as `RgbImage`. An image passed by value is not copied,
+    /// and the pixels of an image passed by reference are copied.
     ///
     /// # Errors
     /// Returns [`ErrorKind::Unsupported`] if the image is of a kind that a later version of `image` has added.
     ///
     /// ```
-    /// use cupric::Array;
-    /// use image::{DynamicImage, RgbImage};
-    /// let image = DynamicImage::ImageRgb8(RgbImage::from_pixel(4, 3, image::Rgb([10, 20, 30])));
-    /// let x = Array::from_image(image)?;
+    /// use cupric::{Array, DType};
+    /// use image::{DynamicImage, ImageBuffer, Luma, Rgb, RgbImage};
+    /// let image = RgbImage::from_pixel(4, 3, Rgb([10, 20, 30]));
+    /// let x = Array::from_image(&image)?;
     /// assert_eq!(x.shape(), [3, 4, 3]);
     /// assert_eq!(x.mean([0, 1]).to_vec::<f32>()?, [10., 20., 30.]);
+    ///
+    /// let y = Array::from_image(DynamicImage::from(image))?;
+    /// assert_eq!(y.shape(), [3, 4, 3]);
+    ///
+    /// let z = Array::from_image(ImageBuffer::from_fn(2, 1, |x, _| Luma([x as u16 * 500])))?;
+    /// assert_eq!((z.shape(), z.dtype()), (&[1, 2, 1][..], DType::U16));
     /// # Ok::<(), cupric::Error>(())
     /// ```
     #[doc(alias("imread"))]
     #[track_caller]
-    pub fn from_image(image: DynamicImage) -> Result<Array> {
-        match image {
-            DynamicImage::ImageLuma8(i) => Array::from_image_buffer(i),
-            DynamicImage::ImageLumaA8(i) => Array::from_image_buffer(i),
-            DynamicImage::ImageRgb8(i) => Array::from_image_buffer(i),
-            DynamicImage::ImageRgba8(i) => Array::from_image_buffer(i),
-            DynamicImage::ImageLuma16(i) => Array::from_image_buffer(i),
-            DynamicImage::ImageLumaA16(i) => Array::from_image_buffer(i),
-            DynamicImage::ImageRgb16(i) => Array::from_image_buffer(i),
-            DynamicImage::ImageRgba16(i) => Array::from_image_buffer(i),
-            DynamicImage::ImageRgb32F(i) => Array::from_image_buffer(i),
-            DynamicImage::ImageRgba32F(i) => Array::from_image_buffer(i),
-            other => {
-                let detail = format!("images of {:?} cannot be converted to an array", other.color());
-                Err(Error::with_line(ErrorKind::Unsupported, "from_image", detail, Location::caller()))
-            }
-        }
-    }
-
-    /// Converts an image with a known pixel type to an array, like [`Array::from_image`]. (Feature `image`.)
-    ///
-    /// # Errors
-    /// Returns [`ErrorKind::Shape`] if the image has fewer elements than its width, height and channels require.
-    ///
-    /// ```
-    /// use cupric::{Array, DType};
-    /// let image = image::ImageBuffer::from_fn(2, 1, |x, _| image::Luma([x as u16 * 500]));
-    /// let x = Array::from_image_buffer(image)?;
-    /// assert_eq!((x.shape(), x.dtype()), (&[1, 2, 1][..], DType::U16));
-    /// assert_eq!(x.to_vec::<u16>()?, [0, 500]);
-    /// # Ok::<(), cupric::Error>(())
-    /// ```
-    #[track_caller]
-    pub fn from_image_buffer<P>(image: ImageBuffer<P, Vec<P::Subpixel>>) -> Result<Array>
-    where
-        P: Pixel,
-        P::Subpixel: Element,
-    {
-        let shape = [image.height() as usize, image.width() as usize, P::CHANNEL_COUNT as usize];
-        let mut elements = image.into_raw();
-        // the vector of an image may be longer than its pixels need
-        elements.truncate(crate::base::layout::product(&shape));
-        Array::from_vec(elements, shape)
+    pub fn from_image(image: impl IntoImage) -> Result<Array> {
+        image.array()
     }
 }
 

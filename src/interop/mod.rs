@@ -16,5 +16,7 @@ mod wgpu;
 
 #[cfg(feature = "dlpack")]
 pub use dlpack::{DlpackTensor, abi as dlpack_abi};
+#[cfg(feature = "image")]
+pub use image::IntoImage;
 #[cfg(all(feature = "gpu", feature = "wgpu"))]
 pub use wgpu::WgpuBuffer;

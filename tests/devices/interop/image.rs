@@ -20,6 +20,9 @@ fn every_kind_of_image_round_trips_without_a_copy_in() {
         (Rgba32F, DType::F32, 4),
     ] {
         let image = DynamicImage::new(5, 3, kind);
+        for copy in [Array::from_image(&image), Array::from_image(image.clone())] {
+            assert_eq!(copy.unwrap().to_bytes().unwrap(), image.as_bytes());
+        }
         let x = Array::from_image(image.clone()).unwrap();
         assert_eq!((x.dtype(), x.shape()), (dtype, &[3, 5, channels][..]));
         assert_eq!(x.to_bytes().unwrap(), image.as_bytes());
@@ -33,10 +36,17 @@ fn every_kind_of_image_round_trips_without_a_copy_in() {
     elements[0] = 1;
     let place = elements.as_ptr();
     let image: ImageBuffer<Rgba<u8>, _> = ImageBuffer::from_raw(2, 4, elements).unwrap();
-    let x = Array::from_image_buffer(image).unwrap();
+    let copy = Array::from_image(&image).unwrap();
+    let x = Array::from_image(image).unwrap();
+    assert!(array_equal(&copy, &x).unwrap());
     assert_eq!((x.shape(), x.to_vec::<u8>().unwrap()[0]), (&[4, 2, 4][..], 1));
     let back = x.into_vec::<u8>().unwrap();
     assert_eq!(back.as_ptr(), place);
+    // an image whose pixels are not in a vector
+    let pixels = [1u16, 2, 3, 4, 5, 6, 7];
+    let image: ImageBuffer<Rgb<u16>, &[u16]> = ImageBuffer::from_raw(2, 1, &pixels[..]).unwrap();
+    let x = Array::from_image(&image).unwrap();
+    assert_eq!((x.shape(), x.to_vec::<u16>().unwrap()), (&[1, 2, 3][..], pixels[..6].to_vec()));
 }
 
 on_devices! {
