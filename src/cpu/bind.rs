@@ -181,8 +181,8 @@ impl<'a> BoundProgram<'a> {
         match *self.bad.lock().unwrap_or_else(|e| e.into_inner()) {
             None => Ok(()),
             Some(BadIndex { index, position, .. }) => {
-                let Position { extent, name, node, .. } = self.program.positions[position];
-                Err(index_out_of_range(name, index, extent, self.run.bindings.line(node)))
+                let Position { extent, name, mode, node, .. } = self.program.positions[position];
+                Err(index_out_of_range(name, mode, index, extent, self.run.bindings.line(node)))
             }
         }
     }

@@ -18,7 +18,7 @@ fn resolve(index: i128, extent: usize, mode: IndexMode) -> Option<usize> {
     }
     let n = extent as i128;
     match mode {
-        IndexMode::Check => mutant!(
+        IndexMode::Check | IndexMode::CheckFromStart => mutant!(
             take_unchecked,
             Some(index.clamp(0, n - 1) as usize),
             (0..n).contains(&index).then_some(index as usize)

@@ -168,7 +168,7 @@ impl<'a> StepRecorder<'a> {
             id: 0,
             line: bindings.line(g.node),
             compute: g.compute,
-            refuses: NoteKind::Index { name: g.name, extent: g.extent },
+            refuses: NoteKind::Index { name: g.name, mode: g.mode, extent: g.extent },
         }))
     }
 

@@ -9,6 +9,7 @@ use crate::base::dtype::Compute;
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::graph::routine::{Params, Routine};
 use crate::plan::backend::{index_out_of_range, refused_value};
+use crate::plan::kernel::IndexMode;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
@@ -22,7 +23,7 @@ pub(super) const ERROR_BYTES: u64 = 16 * ERROR_SLOTS as u64;
 /// What a kernel or a routine reports by writing an error note.
 pub(super) enum NoteKind {
     /// An index of the operation `name` lies outside an axis of `extent` elements.
-    Index { name: &'static str, extent: usize },
+    Index { name: &'static str, mode: IndexMode, extent: usize },
     /// The routine rejects an element of its first operand.
     Element { row: &'static Routine, params: Params },
 }
@@ -117,7 +118,7 @@ impl ErrorNotes {
         let bits = mutant!(note_without_its_upper_word, 0, high as u64) << 32 | low as u64;
         let index = if gather.compute == Compute::U64 { bits as i128 } else { bits as i64 as i128 };
         Some(match &gather.refuses {
-            NoteKind::Index { name, extent } => index_out_of_range(name, index, *extent, gather.line),
+            NoteKind::Index { name, mode, extent } => index_out_of_range(name, *mode, index, *extent, gather.line),
             NoteKind::Element { row, params } => refused_value(row, params, index, gather.line),
         })
     }

@@ -225,10 +225,11 @@ impl<'a> Preparer<'a> {
         let windows = windows.iter().enumerate().map(|(n, window)| self.window(kernels, window, n));
         let windows = windows.collect::<Result<_>>()?;
         let checked = form.gathers.iter().filter(|_| form.checks).filter_map(|v| kernel.values[*v].op.position());
-        let gathers = checked.map(|Position { index, extent, name, node, .. }| Gather {
+        let gathers = checked.map(|Position { index, extent, mode, name, node, .. }| Gather {
             name,
             node: *node,
             compute: kernel.values[*index].compute(),
+            mode: *mode,
             extent: *extent,
         });
         let (mut scalars, mut offsets) = (Vec::new(), SmallVec::new());

@@ -6,7 +6,7 @@ use super::memory::DriverBuffer;
 use super::pipelines::{Pipeline, WordHasher, WordMap};
 use super::wgsl::{self, ParamHeader};
 use crate::base::dtype::Compute;
-use crate::plan::kernel::{BufferRef, ExecutionPlan, KernelKind, Step};
+use crate::plan::kernel::{BufferRef, ExecutionPlan, IndexMode, KernelKind, Step};
 use lru::LruCache;
 use smallvec::SmallVec;
 use std::hash::BuildHasherDefault;
@@ -103,6 +103,7 @@ pub(super) struct Gather {
     pub node: usize,
     /// The type of the gather's indices.
     pub compute: Compute,
+    pub mode: IndexMode,
     /// The number of valid indices: the length of the indexed axis.
     pub extent: usize,
 }

@@ -106,7 +106,7 @@ fn in_range(op: &'static str, i: Expr, n: usize, mode: IndexMode, at: Loc) -> Re
         return Err(Error::with_line(ErrorKind::Index, op, detail, at));
     }
     Ok(match mode {
-        IndexMode::Check => checked_positions(op, i, n, at)?,
+        IndexMode::Check | IndexMode::CheckFromStart => checked_positions(op, i, n, IndexMode::CheckFromStart, at)?,
         // the positions are clipped before the cast, because the cast would make a large u64 negative
         IndexMode::Clip if dtype == DType::U64 => {
             cast(binary(&arithmetic::minimum, i, n.saturating_sub(1), at), DType::I64, at)

@@ -53,7 +53,7 @@ impl Expr {
                     format!("segments of shape {keys:?} for an array of shape {of:?}; one is needed for each row");
                 return Err(Error::with_line(ErrorKind::Shape, OP, detail, at));
             }
-            let keys = checked_positions(OP, segments, count, at)?;
+            let keys = checked_positions(OP, segments, count, IndexMode::CheckFromStart, at)?;
             Ok(named(OP, sums_by_key(OP, keys, &x, count, at)?, at))
         })
     }
@@ -86,7 +86,7 @@ impl Expr {
             common(OP, [&x, &weights].into_iter(), at)?;
             let weights = view(OP, &weights, at, |s| View::broadcast_to(s, &x.0.shape));
             weights.checked()?;
-            let keys = checked_positions(OP, reshape(OP, &x, &[-1], at), length, at)?;
+            let keys = checked_positions(OP, reshape(OP, &x, &[-1], at), length, IndexMode::CheckFromStart, at)?;
             Ok(named(OP, sums_by_key(OP, keys, &reshape(OP, &weights, &[-1], at), length, at)?, at))
         })
     }
@@ -132,7 +132,7 @@ impl Expr {
                 let detail = format!("positions of shape {:?}; one axis is needed", positions.0.shape.as_slice());
                 return Err(Error::with_line(ErrorKind::Shape, OP, detail, at));
             }
-            let positions = checked_positions(OP, positions, x.0.shape[axis], at)?;
+            let positions = checked_positions(OP, positions, x.0.shape[axis], IndexMode::CheckFromStart, at)?;
             let others = (0..x.0.shape.len()).filter(|d| *d != axis);
             let to_front: SmallVec<[isize; 6]> = std::iter::once(axis).chain(others).map(|d| d as isize).collect();
             let turned = view(OP, &x, at, |s| View::permute(s, &to_front));

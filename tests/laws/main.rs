@@ -261,6 +261,64 @@ fn the_list_of_faults() {
     }
 }
 
+/// Whether a line of code compares the name of a row (`row.name`).
+fn compares_the_name_of_a_row(line: &str) -> bool {
+    line.match_indices(".name").any(|(at, name)| {
+        let (before, after) = (&line[..at], &line[at + name.len()..]);
+        let after = after.strip_prefix("()").unwrap_or(after);
+        // a longer word such as `.names` does not count
+        let whole = !after.starts_with(|c: char| c.is_alphanumeric() || c == '_');
+        let compares = after.starts_with(" ==") || after.starts_with(" !=") || after.starts_with(".starts_with");
+        let owner = |c: char| c.is_alphanumeric() || "_.&*".contains(c);
+        let left = before.trim_end_matches(owner);
+        let compared = left.ends_with("== ") || left.ends_with("!= ");
+        let matched = before.contains("match ") || before.contains("matches!(");
+        whole && (compares || compared || matched)
+    })
+}
+
+/// Whether a line of code compares a variable that holds the name of an operation (`op`, `name`) with text, or searches
+/// a list for it. `next` is the line after it.
+fn compares_a_name(line: &str, next: &str) -> bool {
+    let is_of_word = |c: char| c.is_alphanumeric() || c == '_' || c == '"';
+    ["op", "name", "operation"].iter().any(|word| {
+        line.match_indices(word).any(|(at, _)| {
+            let (before, after) = (&line[..at], &line[at + word.len()..]);
+            let left = before.trim_end_matches(['&', '*']);
+            if before.ends_with(is_of_word) || after.starts_with(is_of_word) {
+                return false;
+            }
+            let with_text = [" == \"", " != \"", ".starts_with(", ".ends_with("].iter().any(|t| after.starts_with(t));
+            let text_with = left.ends_with("\" == ") || left.ends_with("\" != ");
+            let searched = left.ends_with(".contains(") && after.starts_with(')');
+            let matched = left.ends_with("match ") && after == " {" && next.trim_start().starts_with('"')
+                || left.ends_with("matches!(") && after.starts_with(", \"");
+            let named = *word == "name" && (left.ends_with("op == ") || after.starts_with(" == op"));
+            with_text || text_with || searched || matched || named
+        })
+    })
+}
+
+#[test]
+fn comparisons_of_names_are_seen() {
+    for line in [
+        "if row.name == \"add\" {",
+        "if a.name != b.row.name {",
+        "let x = matches!(row.name, \"add\" | \"sub\");",
+        "let out = if op == \"std\" { a } else { b };",
+        "if index < 0 && !FROM_THE_START.contains(&name) {",
+        "if \"std\" == op || LIST.contains(op) {",
+        "let n = CALLERS.iter().position(|name| *name == op);",
+        "if operation.starts_with(\"nan\") {",
+        "match op {",
+    ] {
+        assert!(compares_the_name_of_a_row(line) || compares_a_name(line, "    \"add\" => 1,"), "{line}");
+    }
+    for line in ["if node.op == NodeOp::Reshape {", "match op {", "if loop_name == \"a\" {", "f(op, name)"] {
+        assert!(!compares_the_name_of_a_row(line) && !compares_a_name(line, "    NodeOp::Add => 1,"), "{line}");
+    }
+}
+
 #[test]
 fn rows_are_asked_for_properties_not_for_names() {
     // code may print an operation's name; code that compares it makes a decision that a new row would miss
@@ -270,21 +328,13 @@ fn rows_are_asked_for_properties_not_for_names() {
         if is_of_tests(&below) || below.starts_with("src/testing") {
             continue;
         }
-        for (i, line) in code(&path).lines().enumerate() {
-            let asks = line.match_indices(".name").any(|(at, name)| {
-                let (before, after) = (&line[..at], &line[at + name.len()..]);
-                let after = after.strip_prefix("()").unwrap_or(after);
-                // a longer word such as `.names` does not count
-                let whole = !after.starts_with(|c: char| c.is_alphanumeric() || c == '_');
-                let compares =
-                    after.starts_with(" ==") || after.starts_with(" !=") || after.starts_with(".starts_with");
-                let owner = |c: char| c.is_alphanumeric() || "_.&*".contains(c);
-                let left = before.trim_end_matches(owner);
-                let compared = left.ends_with("== ") || left.ends_with("!= ");
-                let matched = before.contains("match ") || before.contains("matches!(");
-                whole && (compares || compared || matched)
-            });
-            if asks {
+        // in files, names are those of arrays and tensors
+        let names_operations = !below.starts_with("src/io");
+        let text = code(&path);
+        let lines: Vec<&str> = text.lines().collect();
+        for (i, line) in lines.iter().enumerate() {
+            let next = lines.get(i + 1).copied().unwrap_or_default();
+            if compares_the_name_of_a_row(line) || names_operations && compares_a_name(line, next) {
                 found.push(format!("{below}:{}: {}", i + 1, line.trim()));
             }
         }

@@ -311,6 +311,9 @@ on_devices! {
             (keys(1 << 33).bincount_weighted(&x, 4), "bincount_weighted", "index 8589934592"),
             (x.reduce_at(keys(3), 0), "reduce_at", "index 3"),
             (x.reduce_at(keys(-1), 0), "reduce_at", "index -1"),
+            (keys(-1).choose([&x, &x]), "choose", "index -1"),
+            (keys(-2).unravel_index([2, 2]).remove(0).astype(DType::F32), "unravel_index", "index -2"),
+            (ravel_multi_index([keys(-1)], [2]).astype(DType::F32), "ravel_multi_index", "index -1"),
             (x.index_add(0, keys(3), 1.0), "index_add", "index 3"),
             (x.index_add(0, keys(-4), 1.0), "index_add", "index"),
         ] {

@@ -55,7 +55,7 @@ impl Device {
 
     fn best_at(at: &'static Location<'static>) -> Result<Device> {
         match std::env::var("CUPRIC_DEVICE") {
-            Ok(name) if name == "best" => Ok(Device::hardware()),
+            Ok(wanted) if wanted == "best" => Ok(Device::hardware()),
             Ok(name) if !name.is_empty() => Device::named(&name, "Device::best (CUPRIC_DEVICE)", Some(at)),
             _ => Ok(Device::hardware()),
         }
@@ -98,17 +98,17 @@ impl Device {
         }
     }
 
-    fn named(name: &str, op: &str, at: At) -> Result<Device> {
-        match name {
+    fn named(wanted: &str, op: &str, at: At) -> Result<Device> {
+        match wanted {
             "cpu" => Ok(Device::cpu()),
             "gpu" => Device::gpu_at(0, at),
             "best" => Device::best(),
-            _ => match name.strip_prefix("gpu:").and_then(|n| n.parse().ok()) {
+            _ => match wanted.strip_prefix("gpu:").and_then(|n| n.parse().ok()) {
                 Some(n) => Device::gpu_at(mutant!(gpu_of_any_number, n * 0, n), at),
                 None => Err(Error::with_line(
                     ErrorKind::DeviceNotFound,
                     op,
-                    format!("unknown device '{name}'; expected cpu, gpu, gpu:N or best"),
+                    format!("unknown device '{wanted}'; expected cpu, gpu, gpu:N or best"),
                     at,
                 )),
             },

@@ -263,12 +263,22 @@ pub(crate) fn filled_arg(count: usize, given: &[isize]) -> Fallible<Shape> {
 #[doc(hidden)]
 pub enum IndexMode {
     /// An out-of-bounds index is an error. A CPU finds it before it writes anything. A GPU does not store the element
-    /// of this index, and reports the error later.
+    /// of this index, and reports the error later. The length of the axis has already been added to a negative index,
+    /// which counts from the end.
     Check,
+    /// As `Check`, but no index counts from the end: a negative index is out of bounds.
+    CheckFromStart,
     /// The index is clamped to the axis.
     Clip,
     /// The index is taken modulo the length of the axis.
     Wrap,
+}
+
+impl IndexMode {
+    /// Returns whether an out-of-bounds index is an error.
+    pub(crate) fn checks(self) -> bool {
+        matches!(self, IndexMode::Check | IndexMode::CheckFromStart)
+    }
 }
 
 /// How a scattered write combines its value with the existing element.

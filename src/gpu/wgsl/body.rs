@@ -313,7 +313,7 @@ fn gather_position(out: &mut Text, i: usize, ordinal: usize, (x, compute): (&str
     let fits =
         if wide { format!("lt_u64({unsigned}, u32_to_u64({extent}))") } else { format!("{unsigned} < {extent}") };
     match mode {
-        IndexMode::Check => {
+        IndexMode::Check | IndexMode::CheckFromStart => {
             let slot = 4 * ordinal.min(ERROR_SLOTS - 1);
             let planted = mutant!(take_unchecked_on_gpu, "true || ", "");
             let high = match compute {

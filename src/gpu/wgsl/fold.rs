@@ -453,9 +453,9 @@ impl<'a> Body<'a> {
 }
 
 /// Returns a block of `fold.wgsl`, with the faults that tests plant in it.
-fn planted(name: &str, block: &str) -> String {
+fn planted(of: &str, block: &str) -> String {
     let whole = block.to_string();
-    match name {
+    match of {
         "tree" | "tree_of_fours" => mutant!(barrier_removed, whole.replacen("    workgroupBarrier();\n", "", 1), whole),
         "position" => mutant!(argmax_last_of_ties_on_gpu, whole.replace("position < best", "position > best"), whole),
         _ => whole,

@@ -10,7 +10,7 @@ pub(crate) type ShaderKey = SmallVec<[u64; 48]>;
 
 fn mode_word(mode: IndexMode) -> u64 {
     match mode {
-        IndexMode::Check => 0,
+        IndexMode::Check | IndexMode::CheckFromStart => 0,
         IndexMode::Clip => mutant!(shader_key_without_index_mode, 0, 1),
         IndexMode::Wrap => 2,
     }

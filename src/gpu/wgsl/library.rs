@@ -201,7 +201,7 @@ fn library(dialect: Dialect) -> &'static Library {
         let mut all: Vec<_> = FILES.into_iter().chain(dialect.files()).flat_map(items).collect();
         all.extend(POLYNOMIALS.iter().flat_map(|(name, c)| items(String::leak(polynomial(name, c)))));
         let quick = quick_functions(&all);
-        let forms = all.iter().filter(|(name, _)| quick.contains(name)).map(|(_, text)| quick_form(text, &quick));
+        let forms = all.iter().filter(|(id, _)| quick.contains(id)).map(|(_, text)| quick_form(text, &quick));
         let forms: Vec<_> = forms.flat_map(|form| items(String::leak(form))).collect();
         all.extend(forms);
         let names: HashMap<_, _> = all.iter().enumerate().map(|(i, (name, _))| (*name, i)).collect();
@@ -222,7 +222,7 @@ fn quick_functions(all: &[(&'static str, &'static str)]) -> BTreeSet<&'static st
     loop {
         let calls = |text: &str| code(text).any(|id| quick.contains(id));
         let more: Vec<&str> =
-            last.iter().filter(|(name, text)| !quick.contains(*name) && calls(text)).map(|(n, _)| *n).collect();
+            last.iter().filter(|(id, text)| !quick.contains(*id) && calls(text)).map(|(id, _)| *id).collect();
         if more.is_empty() {
             return quick;
         }
@@ -273,8 +273,8 @@ pub(super) fn with_blocks(file: &str, keep: &[&str]) -> String {
     let mut skipping = false;
     for line in file.split_inclusive('\n') {
         let text = line.trim();
-        if let Some(name) = text.strip_prefix("// block: ") {
-            skipping = !keep.contains(&name);
+        if let Some(block) = text.strip_prefix("// block: ") {
+            skipping = !keep.contains(&block);
         } else if text == "// end" {
             skipping = false;
         } else if !skipping {

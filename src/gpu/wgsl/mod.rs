@@ -259,7 +259,7 @@ impl ParamPositions {
                 Op::Philox { slots, .. } => slots.iter().for_each(|n| use_scalar(*n)),
                 Op::Gather { position, .. } | Op::Position(position) => {
                     gathers.push(i);
-                    checks |= position.mode == crate::plan::kernel::IndexMode::Check;
+                    checks |= position.mode.checks();
                 }
                 Op::Index { .. } => {
                     indices.push((i, columns));

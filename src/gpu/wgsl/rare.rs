@@ -45,10 +45,10 @@ fn renamed(text: &str, quick: &BTreeSet<&str>) -> String {
     let mut rest = text;
     while let Some(start) = rest.find(is_part) {
         let end = rest[start..].find(|c| !is_part(c)).map_or(rest.len(), |n| start + n);
-        let (before, name) = (&rest[..start], &rest[start..end]);
+        let (before, id) = (&rest[..start], &rest[start..end]);
         out.push_str(before);
-        out.push_str(if quick.contains(name) { QUICK } else { "" });
-        out.push_str(name);
+        out.push_str(if quick.contains(id) { QUICK } else { "" });
+        out.push_str(id);
         rest = &rest[end..];
     }
     out + rest

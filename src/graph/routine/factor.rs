@@ -1,7 +1,7 @@
 //! `eigh`, `svd` and `qr`: factorisations of matrices. `ops/linalg/` uses them for matrices of other shapes too, and
 //! for its other functions.
 
-use super::{GpuPass, Meaning, Meta, Needs, Params, Routine, RoutineOperand, Temp};
+use super::{GpuPass, Meaning, Meta, Needs, Params, Routine, RoutineOperand, Temp, number_of_caller};
 use crate::base::caps::Caps;
 use crate::base::dtype::Scalar;
 use crate::base::error::{ErrorKind, Fault};
@@ -62,10 +62,6 @@ pub(crate) const OF_A_TASK: usize = 256;
 static CALLERS: [&str; 10] =
     ["eigh", "eigvalsh", "svd", "svdvals", "qr", "lstsq", "pinv", "matrix_rank", "cond", "matrix_norm"];
 
-fn number_of(op: &str) -> u64 {
-    CALLERS.iter().position(|name| *name == op).unwrap_or_default() as u64
-}
-
 /// Returns the error for matrices that are too large for a GPU to factorise.
 fn too_large(detail: String, params: &Params) -> Fault {
     let detail = format!("{detail}; use to_device(&Device::cpu())");
@@ -74,7 +70,7 @@ fn too_large(detail: String, params: &Params) -> Fault {
 
 /// Returns the parameters of the routine [`QR`] for a call by the function `op`.
 pub(crate) fn qr_params(op: &str, [m, n]: [usize; 2], columns: usize, matrices: usize) -> Params {
-    smallvec![m as u64, n as u64, columns as u64, matrices as u64, number_of(op)]
+    smallvec![m as u64, n as u64, columns as u64, matrices as u64, number_of_caller(&CALLERS, op)]
 }
 
 /// Returns the parameters of the routines [`EIGH`] and [`SVD`] for a call by the function `op`.
@@ -83,7 +79,7 @@ pub(crate) fn spectrum_params(op: &str, n: usize, with_vectors: bool, matrices: 
     // one invocation rotates one element of a pair of rows or columns, and n / 2 pairs are rotated at a time. A
     // workgroup of 256 invocations handles as many matrices as this allows, but at least one
     let of_a_group = (256 / (pairs * n.max(1))).clamp(1, (256 / pairs).max(1));
-    smallvec![n as u64, u64::from(with_vectors), matrices as u64, of_a_group as u64, number_of(op)]
+    smallvec![n as u64, u64::from(with_vectors), matrices as u64, of_a_group as u64, number_of_caller(&CALLERS, op)]
 }
 
 fn results(operand: &Meta, params: &Params, vectors: usize) -> SmallVec<[Meta; 1]> {

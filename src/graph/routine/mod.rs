@@ -72,6 +72,12 @@ pub(crate) static ONLY_ON_CPU: [&Routine; 1] = [&EIG];
 /// Integers that determine the structure of a call, such as the length of a result. They are part of a plan's key.
 pub(crate) type Params = SmallVec<[u64; 2]>;
 
+/// Returns the number of a function in a list of the functions that call a routine. The number is a parameter of the
+/// call, because errors name the function that the user called.
+fn number_of_caller(callers: &[&str], op: &str) -> u64 {
+    callers.iter().position(|caller| *caller == op).unwrap_or_default() as u64
+}
+
 /// The shape and dtype of an operand or a result.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Meta {

@@ -44,7 +44,8 @@ pub(crate) static ARGTOPK: Routine = Routine {
         Ok(smallvec![Meta { shape, dtype: DType::I64 }])
     },
     needs: |operands, params, caps| {
-        needs_of_some(operands, params, caps, ("store_first_positions", params[3] as usize))
+        let last = LastPass { name: "store_first_positions", stored: params[3] as usize, is_positions: true };
+        needs_of_some(operands, params, caps, last, usize::MAX)
     },
     refuses: None,
     reference: |operands, params| {
@@ -64,7 +65,10 @@ pub(crate) static SELECT: Routine = Routine {
         shape.iter_mut().last().into_iter().for_each(|n| *n = SELECTED);
         Ok(smallvec![Meta { shape, dtype: operands[0].dtype }])
     },
-    needs: |operands, params, caps| needs_of_some(operands, params, caps, ("store_selected", SELECTED)),
+    needs: |operands, params, caps| {
+        let last = LastPass { name: "store_selected", stored: SELECTED, is_positions: false };
+        needs_of_some(operands, params, caps, last, SELECT_COPIES)
+    },
     refuses: None,
     reference: |operands, params| {
         let all = reference(operands, params, false)?.swap_remove(0);
@@ -136,13 +140,21 @@ fn needs(operands: &[Meta], params: &Params, caps: &Caps, positions: bool) -> Re
         let detail = format!("{size} elements are too many for {}, which sorts at most {most}", caps.name);
         return Err(Fault::new(ErrorKind::LimitExceeded, detail));
     }
-    let last = if positions { ("store_positions", length) } else { ("store_values", length) };
-    Ok(gpu_needs(meta, length, caps, last))
+    let name = if positions { "store_positions" } else { "store_values" };
+    Ok(gpu_needs(meta, length, caps, LastPass { name, stored: length, is_positions: positions }))
 }
 
-/// Returns the scratch memory and passes of a routine that returns a few elements of each sorted row. A GPU sorts, and
-/// then runs the pass `last.0`, which stores `last.1` elements per row.
-fn needs_of_some(operands: &[Meta], params: &Params, caps: &Caps, last: (&'static str, usize)) -> Result<Needs, Fault> {
+/// The last pass of a sort on a GPU: its name, the number of elements that it stores per row, and whether these are
+/// positions instead of values.
+struct LastPass {
+    name: &'static str,
+    stored: usize,
+    is_positions: bool,
+}
+
+/// Returns the scratch memory and passes of a routine that returns a few elements of each sorted row. On a CPU, rows of
+/// more than `most` elements need scratch memory for their keys.
+fn needs_of_some(operands: &[Meta], params: &Params, caps: &Caps, last: LastPass, most: usize) -> Result<Needs, Fault> {
     let (meta, length) = (&operands[0], params[0] as usize);
     // this call checks the lengths, which have the same limits as for a sort
     let sort = needs(operands, params, caps, true)?;
@@ -152,8 +164,7 @@ fn needs_of_some(operands: &[Meta], params: &Params, caps: &Caps, last: (&'stati
     drop(sort);
     // a search of a long row needs scratch memory for the row's keys. A short row is handled by one thread, which
     // copies the keys to its task's own memory
-    let is_select = last.0 == "store_selected";
-    let bytes = if is_select && length > SELECT_COPIES { meta.bytes() } else { 0 };
+    let bytes = if length > most { meta.bytes() } else { 0 };
     let scratch = if bytes == 0 { smallvec![] } else { smallvec![Temp { bytes, zeroed: false }] };
     Ok(Needs { scratch, passes: vec![] })
 }
@@ -187,13 +198,12 @@ fn short_pass(meta: &Meta, length: usize, caps: &Caps) -> Option<GpuPass> {
     fits.then_some(GpuPass { name: "sort_rows", items, each, along: &[], whole, number: extent.ilog2() })
 }
 
-/// Returns the passes on a GPU. The last pass is `name`, which stores `stored` elements per row. If rows are not short,
-/// all rows are sorted together: first by the digits of the keys, and then by the digits of the row numbers. Each digit
+/// Returns the passes on a GPU, of which the caller chooses the last. If rows are not short, all rows are sorted together: first by the digits of the keys, and then by the digits of the row numbers. Each digit
 /// needs a count of the digits in each workgroup's elements, the sums of these counts, and a move of all elements.
-fn gpu_needs(meta: &Meta, length: usize, caps: &Caps, (name, stored): (&'static str, usize)) -> Needs {
+fn gpu_needs(meta: &Meta, length: usize, caps: &Caps, last: LastPass) -> Needs {
+    let LastPass { name, stored, is_positions } = last;
     let (size, words, group) = (meta.size(), meta.dtype.size().div_ceil(4), caps.group());
     let temp = |bytes| Temp { bytes, zeroed: false };
-    let is_positions = name.ends_with("positions");
     let rows = size / length.max(1);
     let last =
         |whole| GpuPass { name, items: rows * stored, each: 1, along: &[RoutineOperand::Result(0)], whole, number: 0 };

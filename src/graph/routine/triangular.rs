@@ -2,7 +2,7 @@
 //! ones.
 
 use super::cholesky::refused_matrix;
-use super::{GpuPass, Meaning, Meta, Needs, Params, Routine, RoutineOperand};
+use super::{GpuPass, Meaning, Meta, Needs, Params, Routine, RoutineOperand, number_of_caller};
 use crate::base::caps::Caps;
 use crate::base::dtype::Scalar;
 use crate::base::error::Fault;
@@ -37,7 +37,7 @@ const NUMBER: u64 = 4;
 
 /// Returns the part of the fourth parameter of [`SOLVE_TRIANGULAR`] that stands for the function that the user called.
 pub(crate) fn called(op: &str) -> u64 {
-    CALLERS.iter().position(|name| *name == op).unwrap_or_default() as u64 * NUMBER
+    number_of_caller(&CALLERS, op) * NUMBER
 }
 
 fn needs(_: &[Meta], params: &Params, caps: &Caps) -> Result<Needs, Fault> {

@@ -93,12 +93,12 @@ impl Visitor<'_> for AnyNumber {
     fn visit_f64<E: de::Error>(self, v: f64) -> Result<HumanNumber, E> {
         Ok(HumanNumber::Float(v))
     }
-    fn visit_str<E: de::Error>(self, name: &str) -> Result<HumanNumber, E> {
-        match name {
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<HumanNumber, E> {
+        match text {
             "NaN" => Ok(HumanNumber::Float(f64::NAN)),
             "inf" => Ok(HumanNumber::Float(f64::INFINITY)),
             "-inf" => Ok(HumanNumber::Float(f64::NEG_INFINITY)),
-            _ => Err(E::invalid_value(de::Unexpected::Str(name), &self)),
+            _ => Err(E::invalid_value(de::Unexpected::Str(text), &self)),
         }
     }
 }

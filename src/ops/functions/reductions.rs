@@ -145,12 +145,15 @@ fn var_at(op: &'static str, e: &Expr, axes: &AxesArg, correction: f64, at: Loc) 
     binary(&arithmetic::divide, sum, degrees, at)
 }
 
-/// Builds the variance, or its square root if `op` is `std`. The dtype is the operand's dtype, or f32 for integers and
-/// bool.
-fn variance_or_std(op: &'static str, e: &Expr, axes: &AxesArg, correction: f64, at: Loc) -> Expr {
-    let var = var_at(op, e, axes, correction, at);
-    let out = if op == "std" { root_or_zero(var, at) } else { var };
-    expanded(narrow(out, e, at), e, axes, at)
+/// Builds the variance. The dtype is the operand's dtype, or f32 for integers and bool.
+fn variance(e: &Expr, axes: &AxesArg, correction: f64, at: Loc) -> Expr {
+    expanded(narrow(var_at("var", e, axes, correction, at), e, at), e, axes, at)
+}
+
+/// Builds the standard deviation, of the same dtype as the [`variance`].
+fn deviation(e: &Expr, axes: &AxesArg, correction: f64, at: Loc) -> Expr {
+    let root = root_or_zero(var_at("std", e, axes, correction, at), at);
+    expanded(narrow(root, e, at), e, axes, at)
 }
 
 /// Returns the square root of a sum of squares. Where the root is 0, its derivative is 0, because the derivative of
@@ -230,11 +233,11 @@ reductions! {
     /// Returns the variance along axes: the mean of the squared deviations from the mean, like NumPy's `var` with
     /// `ddof=0`. For another correction, use [`Expr::var_corrected`].
     #[doc(alias("var_axis"))]
-    var |e, axes, at| variance_or_std("var", e, axes, 0.0, at);
+    var |e, axes, at| variance(e, axes, 0.0, at);
     /// Returns the standard deviation along axes, like NumPy's `std` with `ddof=0`. For another correction, use
     /// [`Expr::std_corrected`].
     #[doc(alias("std_axis"))]
-    std |e, axes, at| variance_or_std("std", e, axes, 0.0, at);
+    std |e, axes, at| deviation(e, axes, 0.0, at);
     /// Returns whether any element along axes is true (not 0), or false if there are no elements.
     any |e, axes, at| reduce("any", Fold::of(&logic::logical_or), &cast(e.clone(), DType::Bool, at), axes, at);
     /// Returns whether all elements along axes are true (not 0), or true if there are no elements.
@@ -294,7 +297,7 @@ impl Expr {
             self.checked()?;
             let (e, axes) = (strong(self.clone(), at), axes.into_axes());
             axes.resolve(e.0.shape.len()).map_err(|f| f.at("var", at))?;
-            Ok(variance_or_std("var", &e, &axes, correction, at))
+            Ok(variance(&e, &axes, correction, at))
         })
     }
 
@@ -307,7 +310,7 @@ impl Expr {
             self.checked()?;
             let (e, axes) = (strong(self.clone(), at), axes.into_axes());
             axes.resolve(e.0.shape.len()).map_err(|f| f.at("std", at))?;
-            Ok(variance_or_std("std", &e, &axes, correction, at))
+            Ok(deviation(&e, &axes, correction, at))
         })
     }
 }

@@ -305,7 +305,7 @@ fn untaken(x: &Expr, i: &Expr, axis: usize, mode: IndexMode, g: &Expr, at: Loc) 
     let (zeros, axis) = (zeros(x.0.shape.clone(), x, at), axis as isize);
     match mode {
         // the positions are not checked again, because they are checked when the result is computed
-        IndexMode::Check | IndexMode::Clip => zeros.index_add(axis, Clip(flat), values),
+        IndexMode::Check | IndexMode::CheckFromStart | IndexMode::Clip => zeros.index_add(axis, Clip(flat), values),
         IndexMode::Wrap => zeros.index_add(axis, Wrap(flat), values),
     }
 }

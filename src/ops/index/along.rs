@@ -74,8 +74,14 @@ pub(crate) fn take_along(source: &Expr, indices: Expr, axis: isize, mode: IndexM
 }
 
 /// Returns integer positions as i64. If a position is negative or not less than `length`, the evaluation fails as it
-/// does for [`Expr::take`]. The check is a gather from a broadcast array of `length` zeros.
-pub(crate) fn checked_positions(op: &'static str, positions: Expr, length: usize, at: Loc) -> Result<Expr> {
+/// does for [`Expr::take`]. The check is a gather from a broadcast array of `length` zeros. `mode` is one that checks.
+pub(crate) fn checked_positions(
+    op: &'static str,
+    positions: Expr,
+    length: usize,
+    mode: IndexMode,
+    at: Loc,
+) -> Result<Expr> {
     let dtype = positions.0.dtype;
     if !dtype.is_integer() {
         let detail = format!("positions have dtype {dtype}; integers are needed");
@@ -95,7 +101,7 @@ pub(crate) fn checked_positions(op: &'static str, positions: Expr, length: usize
     let i = crate::graph::expr::cast(positions, if fits { DType::I32 } else { DType::I64 }, at);
     let zero = Expr::node(NodeOp::Iota(0), smallvec![], smallvec![1], DType::I32, 0, at);
     let zeros = view(op, &zero, at, |s| View::broadcast_to(s, &[length.max(1)]));
-    let take = NodeOp::Take { axis: 0, mode: IndexMode::Check, along: false, name: op };
+    let take = NodeOp::Take { axis: 0, mode, along: false, name: op };
     let found = Expr::node(take, smallvec![i.clone(), zeros], shape, DType::I32, device, at);
     let i = ufunc(&arithmetic::add, smallvec![i.into_arg(), found.into_arg()], at);
     Ok(crate::graph::expr::cast(i, DType::I64, at))

@@ -39,7 +39,7 @@ pub(crate) fn untaken_along(x: &Expr, i: &Expr, axis: usize, mode: IndexMode, g:
         return Ok(zeros);
     }
     let place = match mode {
-        IndexMode::Check => i.clone(),
+        IndexMode::Check | IndexMode::CheckFromStart => i.clone(),
         IndexMode::Clip => i.clip(0, n - 1),
         IndexMode::Wrap => binary(&arithmetic::remainder, i, n, at),
     };

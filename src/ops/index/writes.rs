@@ -46,7 +46,7 @@ pub(super) fn in_axis(
     let n = shape[axis];
     let i = positions(op, i, (axis, shape), mode, at)?;
     Ok(match mode {
-        IndexMode::Check => cast(checked_positions(op, i, n, at)?, DType::I32, at),
+        IndexMode::Check | IndexMode::CheckFromStart => cast(checked_positions(op, i, n, mode, at)?, DType::I32, at),
         IndexMode::Clip => {
             let last = n.saturating_sub(1).into_arg();
             ufunc(&arithmetic::clip, smallvec![i.into_arg(), 0.into_arg(), last], at)

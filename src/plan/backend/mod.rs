@@ -24,7 +24,7 @@ use crate::base::buffer::Buffer;
 use crate::base::caps::{Card, Shrink};
 use crate::base::error::{Error, ErrorKind, Fault, Loc, Result, room};
 use crate::graph::routine::{Params, Routine};
-use crate::plan::kernel::{Caps, ExecutionPlan, NumberedCaps};
+use crate::plan::kernel::{Caps, ExecutionPlan, IndexMode, NumberedCaps};
 pub(crate) use faults::FaultInjector;
 #[cfg(feature = "testing")]
 pub use faults::InjectedFault;
@@ -74,14 +74,11 @@ impl SourceLines for SmallVec<[Loc; 8]> {
     }
 }
 
-/// The names of operations in which a negative index is out of bounds, instead of counting from the end.
-const FROM_THE_START: [&str; 4] = ["segment_sum", "bincount_weighted", "reduce_at", "ravel_multi_index"];
-
-/// Returns the error for an out-of-bounds index. In most operations the length of the axis was already added to a
-/// negative index. So if `index` is still negative, this function subtracts the length again, because the message must
-/// state the caller's index.
-pub(crate) fn index_out_of_range(name: &str, index: i128, extent: usize, line: Option<Loc>) -> Error {
-    let index = if index < 0 && !FROM_THE_START.contains(&name) { index - extent as i128 } else { index };
+/// Returns the error for an index of the operation `name` that is out of bounds of an axis with `extent` elements. In
+/// [`IndexMode::Check`] the length of the axis was already added to a negative index. So if `index` is still negative,
+/// this function subtracts the length again, because the message must state the caller's index.
+pub(crate) fn index_out_of_range(name: &str, mode: IndexMode, index: i128, extent: usize, line: Option<Loc>) -> Error {
+    let index = if index < 0 && mode == IndexMode::Check { index - extent as i128 } else { index };
     Error::with_line(
         ErrorKind::Index,
         name,

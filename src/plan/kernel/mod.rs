@@ -252,7 +252,7 @@ impl Op {
     /// Returns whether the operation can meet an out-of-bounds index. Along an axis of extent 0, every index is out of
     /// bounds in every mode, because there is no position to clamp or wrap to.
     pub fn checks(&self) -> bool {
-        self.position().is_some_and(|p| p.mode == IndexMode::Check || p.extent == 0)
+        self.position().is_some_and(|p| p.mode.checks() || p.extent == 0)
     }
 
     /// Returns the number of run-time scalars that the plan must have for this operation: the highest index that it

@@ -363,8 +363,8 @@ fn position(index: Option<i128>, length: i128, mode: IndexMode, n: &Node) -> Res
     Ok(Some(match mode {
         IndexMode::Clip => at.clamp(0, length - 1),
         IndexMode::Wrap => at.rem_euclid(length),
-        IndexMode::Check if (0..length).contains(&at) => at,
-        IndexMode::Check => {
+        IndexMode::Check | IndexMode::CheckFromStart if (0..length).contains(&at) => at,
+        IndexMode::Check | IndexMode::CheckFromStart => {
             let detail = format!("index {at} is out of range for {length} positions");
             return Err(Error::with_line(ErrorKind::Index, n.op.name(), detail, n.location));
         }
