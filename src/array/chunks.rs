@@ -81,6 +81,7 @@ impl std::fmt::Debug for Chunks {
     }
 }
 
+/// # Evaluation in blocks of rows
 impl Expr {
     /// Returns an iterator over blocks of `rows` rows (indices along the first axis). The last block may have fewer
     /// rows. Each block is an expression that computes only its own rows, so an expression of a memory-mapped file can

@@ -124,6 +124,7 @@ pub(super) fn apart(array: Array, known: &mut HashSet<*const ()>) -> Array {
     }
 }
 
+/// # Evaluation
 impl Expr {
     /// Evaluates the expression, and returns its values as an array on the expression's device. An [`Array`] is
     /// returned unchanged.
@@ -132,6 +133,14 @@ impl Expr {
     /// Returns the error that the expression carries, or an error if memory is too small, a limit is exceeded, or the
     /// device is lost. On the CPU, also returns an error if an index is out of range. A GPU reports such an index at
     /// the next read, at [`Device::synchronize`], or at the next write that waits.
+    ///
+    /// ```
+    /// let x = cupric::array![1., 2.];
+    /// let y = (&x * 2.0 + 1.0).eval()?;
+    /// assert_eq!(y.shape(), [2]);
+    /// assert_eq!(y.to_vec::<f32>()?, [3., 5.]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
     #[doc(alias("materialize", "compute"))]
     #[track_caller]
     pub fn eval(&self) -> Result<Array> {

@@ -328,6 +328,7 @@ fn planned(op: &'static str, list: &[&Expr], at: Loc) -> Result<Plan> {
     Ok(Plan { cached, device, lines })
 }
 
+/// # Plans and memory order
 impl Expr {
     /// Returns the plan by which the expression would be evaluated, with its kernels, dispatches and bytes, without
     /// running it. The printed plan has a source line of your program for each kernel: the line of the last operation

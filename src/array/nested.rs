@@ -183,6 +183,7 @@ impl Array {
     }
 }
 
+/// # Nested lists
 impl Expr {
     /// Returns the elements as nested lists, on the host. Each axis becomes a `Vec` or a Rust array.
     ///

@@ -150,6 +150,7 @@ impl Array {
     }
 }
 
+/// # Transfers and reading
 impl Expr {
     /// Returns an array with the same values on this device. Of a view, only the view's elements are moved. An
     /// expression without arrays (`zeros`, random numbers) has no device yet and is computed on this device. No other
@@ -158,6 +159,14 @@ impl Expr {
     /// # Errors
     /// Returns the errors of [`Expr::eval`] and [`Expr::to_vec`], except the one for a wrong dtype, and
     /// [`ErrorKind::OutOfMemory`] if the device has no memory for the array.
+    ///
+    /// ```
+    /// use cupric::{Device, array};
+    /// let device = Device::best()?;
+    /// let x = array![1., 2.].to_device(&device)?;
+    /// assert_eq!(x.device(), device);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
     #[doc(alias("to", "cuda", "as_numpy", "asnumpy"))]
     #[track_caller]
     pub fn to_device(&self, device: &Device) -> Result<Array> {
@@ -317,6 +326,14 @@ impl Expr {
     ///
     /// # Errors
     /// Returns the errors of [`Expr::to_vec`].
+    ///
+    /// ```
+    /// # pollster::block_on(async {
+    /// let x = cupric::array![1., 2.];
+    /// assert_eq!((&x * 2.0).to_vec_async::<f32>().await?, [2., 4.]);
+    /// # Ok::<(), cupric::Error>(())
+    /// # }).unwrap();
+    /// ```
     #[track_caller]
     pub fn to_vec_async<T: Element>(&self) -> impl Future<Output = Result<Vec<T>>> + Send + use<T> {
         self.fetch::<T>("to_vec_async", Location::caller())
@@ -326,6 +343,12 @@ impl Expr {
     ///
     /// # Errors
     /// Returns [`ErrorKind::Shape`] if there is not exactly one element, and the errors of [`Expr::to_vec`].
+    ///
+    /// ```
+    /// let x = cupric::array![[1., 2.], [3., 4.]];
+    /// assert_eq!(x.sum(..).item::<f32>()?, 10.);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
     #[doc(alias("to_scalar", "into_scalar"))]
     #[track_caller]
     pub fn item<T: Element>(&self) -> Result<T> {
@@ -338,6 +361,14 @@ impl Expr {
     ///
     /// # Errors
     /// Returns the errors of [`Expr::item`].
+    ///
+    /// ```
+    /// # pollster::block_on(async {
+    /// let x = cupric::array![1., 2.];
+    /// assert_eq!(x.sum(..).item_async::<f32>().await?, 3.);
+    /// # Ok::<(), cupric::Error>(())
+    /// # }).unwrap();
+    /// ```
     #[track_caller]
     pub fn item_async<T: Element>(&self) -> impl Future<Output = Result<T>> + Send + use<T> {
         self.one::<T>("item_async", Location::caller())

@@ -115,6 +115,7 @@ impl Array {
     }
 }
 
+/// # Images
 impl Expr {
     /// Evaluates the expression and copies its values to an image. The shape must be (height, width) for a gray image,
     /// or (height, width, channels) with 1 channel for gray, 2 for gray and alpha, 3 for RGB, or 4 for RGBA. The dtype

@@ -129,6 +129,7 @@ impl Array {
     }
 }
 
+/// # Arrays of ndarray
 impl Expr {
     /// Evaluates the expression on its device and copies the elements to an array of `ndarray` in C order. (Feature
     /// `ndarray`.)

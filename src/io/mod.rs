@@ -101,6 +101,7 @@ impl Array {
     }
 }
 
+/// # NumPy files
 impl Expr {
     /// Evaluates the expression and writes it to a NumPy `.npy` file, in C order.
     ///

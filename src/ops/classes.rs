@@ -30,6 +30,7 @@ fn refuse_floats(op: &'static str, labels: &Expr, at: Loc) -> Result<()> {
     }
 }
 
+/// # Classes
 impl Expr {
     /// Returns the one-hot vectors of integer labels, in `dtype`. The result has a new last axis of length `count`.
     /// Along this axis, the element at the position given by the label is 1, and the others are 0. For a label outside

@@ -36,6 +36,7 @@ fn along(op: &'static str, e: &Expr, axis: isize, at: Loc) -> Result<(Expr, usiz
     Ok((e, axis))
 }
 
+/// # Differences and integrals
 impl Expr {
     /// Computes the differences of neighbouring elements along an axis, `x[i + 1] − x[i]`, `n` times in succession.
     /// Each time the axis gets shorter by one element, until it is empty. The result has the array's dtype. Differences

@@ -16,6 +16,7 @@ use crate::plan::kernel::IndexMode;
 use smallvec::{SmallVec, smallvec};
 use std::panic::Location;
 
+/// # Masks
 impl Expr {
     /// Returns the elements where a mask is true, in C order, like NumPy's `x[mask]`. If the mask has the array's
     /// shape, the result has the shape `[count]`, where count is the number of true elements. A mask with fewer axes

@@ -70,6 +70,7 @@ fn triangle(op: &'static str, e: &Expr, row: &'static Ufunc, k: isize, at: Loc) 
     })
 }
 
+/// # Triangles and diagonals
 impl Expr {
     /// Returns the lower triangles of the matrices along the last two axes: the elements on and below diagonal `k` are
     /// kept, and the others become 0. `k` is 0 for the main diagonal, positive for a diagonal above it, and negative

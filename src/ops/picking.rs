@@ -196,6 +196,7 @@ fn looked_up(i: Expr, args: Vec<Arg>, at: Loc) -> Result<Expr> {
     Ok(view(OP, &found, at, |s| Ok(View::drop_axes(s, &[0]))))
 }
 
+/// # Choices and flat positions
 impl Expr {
     /// Returns, for each element of the array, the element at the same position of one of the choices:
     /// `choices[x[i]][i]`. Each element of the array is the index of a choice. The array and the choices broadcast. The

@@ -12,6 +12,7 @@ use crate::plan::kernel::IndexMode;
 use smallvec::{SmallVec, smallvec};
 use std::panic::Location;
 
+/// # Sums of segments
 impl Expr {
     /// Sums rows (elements along the first axis) by segment. `segments` has one integer, the segment number, for each
     /// row, in any order. Row `s` of the result is the sum of the rows whose segment number is `s`, or 0 if there are

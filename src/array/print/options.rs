@@ -91,9 +91,18 @@ pub struct Displayed<'a> {
     pub(super) options: PrintOptions,
 }
 
+/// # Printing
 impl Expr {
     /// Returns a value that prints the expression with options:
     /// `println!("{}", x.display(PrintOptions::new().precision(3)))`.
+    ///
+    /// ```
+    /// use cupric::{PrintOptions, array};
+    /// let x = array![1. / 3., 2.];
+    /// let text = x.display(PrintOptions::new().precision(2)).to_string();
+    /// assert_eq!(text, "[0.33 2.  ]");
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
     #[doc(alias("array2string", "set_printoptions", "printoptions"))]
     #[must_use]
     pub fn display(&self, options: PrintOptions) -> Displayed<'_> {

@@ -37,10 +37,24 @@ use std::panic::Location;
 /// assert_eq!(y.to_vec::<f32>()?, [3., 5., 7.]);
 /// # Ok::<(), cupric::Error>(())
 /// ```
+///
+/// | methods | sections of this page |
+/// |---|---|
+/// | values | [Evaluation](#evaluation), [Evaluation in blocks of rows](#evaluation-in-blocks-of-rows), [Plans and memory order](#plans-and-memory-order), [Transfers and reading](#transfers-and-reading), [Nested lists](#nested-lists), [Printing](#printing) |
+/// | files and other libraries | [NumPy files](#numpy-files), [Text files](#text-files), [Images](#images), [Arrays of ndarray](#arrays-of-ndarray) |
+/// | shapes and views | [Shape and dtype](#shape-and-dtype), [Slices and views](#slices-and-views), [Order, repetition and splitting](#order-repetition-and-splitting), [Insertion and deletion](#insertion-and-deletion), [Padding](#padding), [Triangles and diagonals](#triangles-and-diagonals) |
+/// | indexing | [Positions along an axis](#positions-along-an-axis), [Positions in the whole array](#positions-in-the-whole-array), [Updates at positions](#updates-at-positions), [Masks](#masks), [Choices and flat positions](#choices-and-flat-positions) |
+/// | elementwise functions | [Arithmetic](#arithmetic), [Exponentials, logarithms and trigonometry](#exponentials-logarithms-and-trigonometry), [Special functions and activations](#special-functions-and-activations), [Comparisons, logic and bits](#comparisons-logic-and-bits), [Rounding and parts of numbers](#rounding-and-parts-of-numbers), [Closeness, quotients and bounds](#closeness-quotients-and-bounds), [Polynomials](#polynomials), [Conversion and matrix products](#conversion-and-matrix-products) |
+/// | reductions | [Reductions](#reductions), [Variances with a correction](#variances-with-a-correction), [Reductions that ignore NaN](#reductions-that-ignore-nan), [Corrected variances that ignore NaN](#corrected-variances-that-ignore-nan), [Cumulative functions](#cumulative-functions), [Differences and integrals](#differences-and-integrals) |
+/// | statistics and counts | [Ranges, averages and covariances](#ranges-averages-and-covariances), [Medians and quantiles](#medians-and-quantiles), [Histograms](#histograms), [Counts of integers](#counts-of-integers), [Sums of segments](#sums-of-segments) |
+/// | sorting, searching and sets | [Sorting](#sorting), [Largest elements and partitions](#largest-elements-and-partitions), [Search in sorted values](#search-in-sorted-values), [Sets](#sets) |
+/// | linear algebra | [Products](#products), [Norms](#norms), the module [`linalg`](crate::linalg) |
+/// | neural networks | [Convolutions](#convolutions), [Pooling](#pooling), [Softmax and normalisation](#softmax-and-normalisation), [Regularisation](#regularisation), [Classes](#classes), [Derivatives](#derivatives) |
 #[derive(Clone)]
 #[must_use = "an expression does nothing until it is evaluated"]
 pub struct Expr(pub(crate) Shared<Node>);
 
+/// # Shape and dtype
 impl Expr {
     /// Makes the node of an operation. The caller has checked that the operands' dtypes and shapes fit.
     #[inline]
@@ -139,6 +153,12 @@ impl Expr {
     ///
     /// # Errors
     /// Returns the error that the expression carries, if any.
+    ///
+    /// ```
+    /// let x = cupric::zeros([2, 3], cupric::DType::F32);
+    /// assert_eq!(x.t().shape()?, [3, 2]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
     pub fn shape(&self) -> Result<&[usize]> {
         Ok(&self.checked()?.shape)
     }
@@ -147,6 +167,12 @@ impl Expr {
     ///
     /// # Errors
     /// Returns the error that the expression carries, if any.
+    ///
+    /// ```
+    /// let x = cupric::zeros([2, 3], cupric::DType::F32);
+    /// assert_eq!(x.expand_dims(0).ndim()?, 3);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
     pub fn ndim(&self) -> Result<usize> {
         Ok(self.checked()?.shape.len())
     }
@@ -155,6 +181,12 @@ impl Expr {
     ///
     /// # Errors
     /// Returns the error that the expression carries, if any.
+    ///
+    /// ```
+    /// let x = cupric::zeros([2, 3], cupric::DType::F32);
+    /// assert_eq!(x.flip(0).size()?, 6);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
     pub fn size(&self) -> Result<usize> {
         Ok(layout::product(&self.checked()?.shape))
     }
@@ -188,6 +220,12 @@ impl Expr {
     ///
     /// # Errors
     /// Returns the error that the expression carries, if any.
+    ///
+    /// ```
+    /// use cupric::{DType, array};
+    /// assert_eq!((array![1, 2] * 0.5).dtype()?, DType::F32);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
     pub fn dtype(&self) -> Result<DType> {
         Ok(self.checked()?.dtype)
     }

@@ -6,6 +6,7 @@ use crate::graph::routine::BINCOUNT;
 use smallvec::smallvec;
 use std::panic::Location;
 
+/// # Counts of integers
 impl Expr {
     /// Counts how often each of the values `0..length` occurs in an integer array of any shape. Returns `length` counts
     /// as i64.

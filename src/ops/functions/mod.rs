@@ -21,33 +21,45 @@ use half::{bf16, f16};
 use smallvec::{SmallVec, smallvec};
 use std::panic::Location;
 
-/// Generates a method of `Expr` from each row of one file of the ufunc table. A row of two or three operands also
-/// becomes a free function. The methods of one or two operands get an example, which doc tests run.
+/// Generates a method of `Expr` from each row of one file of the ufunc table, with an example that doc tests run. A row
+/// of two or three operands also becomes a free function. `heading!()` is the heading of the methods.
 macro_rules! methods {
     ($($(#[doc = $doc:literal])+ $(#[doc($alias:meta)])? $name:ident $args:tt : $class:ident { $($body:tt)* })*) => {
-        $( methods!(@one [$($doc)+] [$($alias)?] $name $args $class); )*
-    };
-    (@one [$($doc:literal)+] [$($alias:meta)?] $name:ident ($x:ident) $class:ident) => {
+        #[doc = heading!()]
         impl Expr {
-            $(#[doc = $doc])+
-            $(#[doc($alias)])?
-            #[doc = methods!(@example1 $class $name)]
-            #[track_caller]
-            pub fn $name(&self) -> Expr {
-                unary(&table::$name, self, Location::caller())
-            }
+            $( methods!(@method [$($doc)+] [$($alias)?] $name $args $class); )*
+        }
+        $( methods!(@function [$($doc)+] [$($alias)?] $name $args); )*
+    };
+    (@method [$($doc:literal)+] [$($alias:meta)?] $name:ident ($x:ident) $class:ident) => {
+        $(#[doc = $doc])+
+        $(#[doc($alias)])?
+        #[doc = methods!(@example1 $class $name)]
+        #[track_caller]
+        pub fn $name(&self) -> Expr {
+            unary(&table::$name, self, Location::caller())
         }
     };
-    (@one [$($doc:literal)+] [$($alias:meta)?] $name:ident ($x:ident, $y:ident) $class:ident) => {
-        impl Expr {
-            $(#[doc = $doc])+
-            $(#[doc($alias)])?
-            #[doc = methods!(@example2 $class $name)]
-            #[track_caller]
-            pub fn $name(&self, other: impl Operand) -> Expr {
-                binary(&table::$name, self, other, Location::caller())
-            }
+    (@method [$($doc:literal)+] [$($alias:meta)?] $name:ident ($x:ident, $y:ident) $class:ident) => {
+        $(#[doc = $doc])+
+        $(#[doc($alias)])?
+        #[doc = methods!(@example2 $class $name)]
+        #[track_caller]
+        pub fn $name(&self, other: impl Operand) -> Expr {
+            binary(&table::$name, self, other, Location::caller())
         }
+    };
+    (@method [$($doc:literal)+] [$($alias:meta)?] $name:ident ($x:ident, $y:ident, $z:ident) $class:ident) => {
+        $(#[doc = $doc])+
+        $(#[doc($alias)])?
+        #[doc = methods!(@code2 "0.25, 0.5", "0.5, 0.75", $name)]
+        #[track_caller]
+        pub fn $name(&self, $y: impl Operand, $z: impl Operand) -> Expr {
+            ufunc(&table::$name, smallvec![self.into_arg(), $y.into_arg(), $z.into_arg()], Location::caller())
+        }
+    };
+    (@function [$($doc:literal)+] [$($alias:meta)?] $name:ident ($x:ident)) => {};
+    (@function [$($doc:literal)+] [$($alias:meta)?] $name:ident ($x:ident, $y:ident)) => {
         $(#[doc = $doc])+
         $(#[doc($alias)])?
         #[track_caller]
@@ -55,15 +67,7 @@ macro_rules! methods {
             binary(&table::$name, $x, $y, Location::caller())
         }
     };
-    (@one [$($doc:literal)+] [$($alias:meta)?] $name:ident ($x:ident, $y:ident, $z:ident) $class:ident) => {
-        impl Expr {
-            $(#[doc = $doc])+
-            $(#[doc($alias)])?
-            #[track_caller]
-            pub fn $name(&self, $y: impl Operand, $z: impl Operand) -> Expr {
-                ufunc(&table::$name, smallvec![self.into_arg(), $y.into_arg(), $z.into_arg()], Location::caller())
-            }
-        }
+    (@function [$($doc:literal)+] [$($alias:meta)?] $name:ident ($x:ident, $y:ident, $z:ident)) => {
         $(#[doc = $doc])+
         $(#[doc($alias)])?
         #[track_caller]
@@ -94,21 +98,41 @@ macro_rules! methods {
 mod of_arithmetic {
     use super::*;
     use crate::graph::ufunc::arithmetic as table;
+    macro_rules! heading {
+        () => {
+            "# Arithmetic"
+        };
+    }
     crate::graph::ufunc::arithmetic::rows!(methods);
 }
 mod of_float {
     use super::*;
     use crate::graph::ufunc::float as table;
+    macro_rules! heading {
+        () => {
+            "# Exponentials, logarithms and trigonometry"
+        };
+    }
     crate::graph::ufunc::float::rows!(methods);
 }
 mod of_special {
     use super::*;
     use crate::graph::ufunc::special as table;
+    macro_rules! heading {
+        () => {
+            "# Special functions and activations"
+        };
+    }
     crate::graph::ufunc::special::rows!(methods);
 }
 mod of_logic {
     use super::*;
     use crate::graph::ufunc::logic as table;
+    macro_rules! heading {
+        () => {
+            "# Comparisons, logic and bits"
+        };
+    }
     crate::graph::ufunc::logic::rows!(methods);
 }
 pub use of_arithmetic::*;
@@ -132,6 +156,7 @@ pub fn select(condition: impl Operand, a: impl Operand, b: impl Operand) -> Expr
     ufunc(&logic::SELECT, smallvec![condition.into_arg(), a.into_arg(), b.into_arg()], at)
 }
 
+/// # Conversion and matrix products
 impl Expr {
     /// Converts the elements to another dtype, as Rust's `as` does: a float outside the range of an integer dtype
     /// saturates, and NaN becomes 0 in an integer dtype. As a bool, any value but 0 becomes true. A cast to f16 or bf16

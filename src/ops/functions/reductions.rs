@@ -173,6 +173,7 @@ pub(crate) fn root_or_zero(squares: Expr, at: Loc) -> Expr {
 
 macro_rules! reductions {
     ($($(#[$doc:meta])+ $name:ident |$e:ident, $axes:ident, $at:ident| $body:expr;)*) => {
+        /// # Reductions
         impl Expr { $(
             $(#[$doc])+
             #[track_caller]
@@ -206,6 +207,12 @@ reductions! {
     sum |e, axes, at| sum_in_its_type("sum", e, axes, at);
     /// Returns the product along axes, or 1 if there are no elements. The dtypes are as in [`Expr::sum`]: signed
     /// integers and bool become i64, unsigned integers u64, and float dtypes are kept.
+    ///
+    /// ```
+    /// let x = cupric::array![[1., 2.], [3., 4.]];
+    /// assert_eq!(x.prod(0).to_vec::<f32>()?, [3., 8.]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
     #[doc(alias("product", "prod_axis"))]
     prod |e, axes, at| {
         let x = cast(e.clone(), e.0.dtype.sum(), at);
@@ -213,15 +220,36 @@ reductions! {
     };
     /// Returns the smallest element along axes, or NaN if any element is NaN. The result carries an error if there are
     /// no elements along the axes.
+    ///
+    /// ```
+    /// let x = cupric::array![[1., 2.], [3., 4.]];
+    /// assert_eq!(x.min(0).to_vec::<f32>()?, [1., 2.]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
     #[doc(alias("amin", "min_axis"))]
     min |e, axes, at| reduce("min", Fold::of(&arithmetic::minimum), e, axes, at);
     /// Returns the largest element along axes, or NaN if any element is NaN. The result carries an error if there are
     /// no elements along the axes.
+    ///
+    /// ```
+    /// use cupric::{array, keep};
+    /// let x = array![[1., 2.], [3., 4.]];
+    /// assert_eq!(x.max(0).to_vec::<f32>()?, [3., 4.]);
+    /// assert_eq!(x.max(keep(-1)).shape()?, [2, 1]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
     #[doc(alias("amax", "max_axis"))]
     max |e, axes, at| reduce("max", Fold::of(&arithmetic::maximum), e, axes, at);
     /// Returns the mean along axes, or NaN if there are no elements. f16 and bf16 are computed in f32 and rounded at
     /// the end. For integers and bool, the result is f32: the exact sum, rounded once, is divided by the number of
     /// elements.
+    ///
+    /// ```
+    /// let x = cupric::array![[1., 2.], [3., 4.]];
+    /// assert_eq!(x.mean(0).to_vec::<f32>()?, [2., 3.]);
+    /// assert_eq!(x.mean(..).item::<f32>()?, 2.5);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
     #[doc(alias("mean_axis", "mean_all"))]
     mean |e, axes, at| {
         if e.0.dtype.is_float() {
@@ -232,23 +260,60 @@ reductions! {
     };
     /// Returns the variance along axes: the mean of the squared deviations from the mean, like NumPy's `var` with
     /// `ddof=0`. For another correction, use [`Expr::var_corrected`].
+    ///
+    /// ```
+    /// let x = cupric::array![1., 3., 5., 7.];
+    /// assert_eq!(x.var(..).item::<f32>()?, 5.);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
     #[doc(alias("var_axis"))]
     var |e, axes, at| variance(e, axes, 0.0, at);
     /// Returns the standard deviation along axes, like NumPy's `std` with `ddof=0`. For another correction, use
     /// [`Expr::std_corrected`].
+    ///
+    /// ```
+    /// let x = cupric::array![[1., 3.], [0., 8.]];
+    /// assert_eq!(x.std(-1).to_vec::<f32>()?, [1., 4.]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
     #[doc(alias("std_axis"))]
     std |e, axes, at| deviation(e, axes, 0.0, at);
     /// Returns whether any element along axes is true (not 0), or false if there are no elements.
+    ///
+    /// ```
+    /// let x = cupric::array![[0, 2], [0, 0]];
+    /// assert_eq!(x.any(-1).to_vec::<bool>()?, [true, false]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
     any |e, axes, at| reduce("any", Fold::of(&logic::logical_or), &cast(e.clone(), DType::Bool, at), axes, at);
     /// Returns whether all elements along axes are true (not 0), or true if there are no elements.
+    ///
+    /// ```
+    /// let x = cupric::array![[1., 2.], [3., -4.]];
+    /// assert_eq!(x.greater(0.0).all(-1).to_vec::<bool>()?, [true, false]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
     all |e, axes, at| reduce("all", Fold::of(&logic::logical_and), &cast(e.clone(), DType::Bool, at), axes, at);
     /// Returns the number of elements along axes that are true (not 0), as i64.
+    ///
+    /// ```
+    /// let x = cupric::array![[0, 2, 3], [0, 0, 1]];
+    /// assert_eq!(x.count_nonzero(-1).to_vec::<i64>()?, [2, 1]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
     count_nonzero |e, axes, at| {
         let count = narrow_sum("count_nonzero", &cast(e.clone(), DType::Bool, at), axes, at);
         cast(count, DType::I64, at)
     };
     /// Returns the position, as i64, of the smallest element along one axis. With `..` it is the position in C order in
     /// the whole array. The first of several equal elements is chosen. If there are NaNs, the first NaN is chosen.
+    ///
+    /// ```
+    /// let x = cupric::array![[1., 5.], [7., 2.]];
+    /// assert_eq!(x.argmin(-1).to_vec::<i64>()?, [0, 1]);
+    /// assert_eq!(x.argmin(..).item::<i64>()?, 0);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
     #[doc(alias("arg_min"))]
     argmin |e, axes, at| position("argmin", *ARGMIN, e, axes, at)?;
     /// Returns the position, as i64, of the largest element along one axis. With `..` it is the position in C order in
@@ -286,10 +351,17 @@ pub(crate) fn rounded(e: &Expr, at: Loc) -> Expr {
     }
 }
 
+/// # Variances with a correction
 impl Expr {
     /// Returns the variance along axes: the sum of squared deviations divided by n − `correction`, where n is the
     /// number of elements along the axes. `correction` is NumPy's `ddof`. If n − `correction` is negative, the sum is
     /// divided by 0.
+    ///
+    /// ```
+    /// let x = cupric::array![1., 3., 5.];
+    /// assert_eq!(x.var_corrected(.., 1.0).item::<f32>()?, 4.);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
     #[track_caller]
     pub fn var_corrected(&self, axes: impl IntoAxes, correction: f64) -> Expr {
         let at = Location::caller();
@@ -303,6 +375,12 @@ impl Expr {
 
     /// Returns the standard deviation along axes: the square root of the variance that [`Expr::var_corrected`] returns
     /// for the same `correction` (NumPy's `ddof`).
+    ///
+    /// ```
+    /// let x = cupric::array![1., 3., 5.];
+    /// assert_eq!(x.std_corrected(.., 1.0).item::<f32>()?, 2.);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
     #[track_caller]
     pub fn std_corrected(&self, axes: impl IntoAxes, correction: f64) -> Expr {
         let at = Location::caller();

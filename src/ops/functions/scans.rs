@@ -11,6 +11,7 @@ use crate::graph::ufunc::{Neutral, Ufunc, arithmetic, float};
 use crate::plan::kernel::Fold;
 use std::panic::Location;
 
+/// # Cumulative functions
 impl Expr {
     /// Returns the cumulative sum along an axis: the result at each position is the sum of the elements up to and
     /// including that position. A negative axis counts from the end. The axis may be wrapped:

@@ -252,6 +252,7 @@ pub fn with_vjp<const N: usize>(
     })
 }
 
+/// # Derivatives
 impl Expr {
     /// Returns an expression with the same values, which derivatives treat as constants. Its derivative with respect to
     /// everything that `self` reads is 0.

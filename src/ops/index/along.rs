@@ -12,6 +12,7 @@ use crate::plan::kernel::IndexMode;
 use smallvec::smallvec;
 use std::panic::Location;
 
+/// # Positions along an axis
 impl Expr {
     /// Returns elements along an axis at integer positions, with a separate position for each element of the result.
     /// Use it with the results of `argsort`, `argmax` and similar functions. The elements keep their dtype and bits.

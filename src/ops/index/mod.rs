@@ -73,11 +73,20 @@ macro_rules! s {
     ($($items:tt)*) => { $crate::s!(@items [] $($items)*) };
 }
 
+/// # Slices and views
 impl Expr {
     /// Returns a part of the array as a view, without a copy. The macro [`s!`](crate::s) makes the items.
     ///
     /// The bounds of a range are clamped to the axis, as in NumPy. An integer selects one position and removes its
     /// axis. The expression carries an error if an integer is out of range.
+    ///
+    /// ```
+    /// use cupric::{arange, s};
+    /// let x = arange(0, 12, 1, cupric::DType::I32).reshape([3, 4]);
+    /// assert_eq!(x.slice(s![1, ..]).to_vec::<i32>()?, [4, 5, 6, 7]);
+    /// assert_eq!(x.slice(s![..2, ..;-2]).to_vec::<i32>()?, [3, 1, 7, 5]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
     #[doc(alias("narrow", "index", "get_slice"))]
     #[track_caller]
     pub fn slice(&self, items: impl AsRef<[SliceItem]>) -> Expr {
@@ -85,6 +94,12 @@ impl Expr {
     }
 
     /// Returns the transpose: a view with all axes in reverse order.
+    ///
+    /// ```
+    /// let x = cupric::array![[1, 2, 3], [4, 5, 6]];
+    /// assert_eq!(x.t().to_vec::<i32>()?, [1, 4, 2, 5, 3, 6]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
     #[track_caller]
     pub fn t(&self) -> Expr {
         view("t", self, Location::caller(), |shape| {
@@ -113,6 +128,12 @@ impl Expr {
 
     /// Returns a view with the last two axes exchanged. The expression carries [`ErrorKind::Shape`] if there are fewer
     /// than two axes.
+    ///
+    /// ```
+    /// let x = cupric::zeros([7, 2, 3], cupric::DType::F32);
+    /// assert_eq!(x.matrix_transpose().shape()?, [7, 3, 2]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
     #[doc(alias("mT"))]
     #[track_caller]
     pub fn matrix_transpose(&self) -> Expr {
@@ -144,6 +165,13 @@ impl Expr {
     }
 
     /// Returns a view with a new axis of length 1, which is at position `axis` of the result.
+    ///
+    /// ```
+    /// let x = cupric::array![1., 2., 3.];
+    /// assert_eq!(x.expand_dims(0).shape()?, [1, 3]);
+    /// assert_eq!(x.expand_dims(-1).shape()?, [3, 1]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
     #[doc(alias("unsqueeze", "insert_axis"))]
     #[track_caller]
     pub fn expand_dims(&self, axis: impl Integer) -> Expr {
@@ -152,6 +180,13 @@ impl Expr {
 
     /// Returns a view without the given axes, which must have length 1. With `..`, the view leaves out all axes of
     /// length 1. The expression carries [`ErrorKind::Shape`] if a given axis has another length.
+    ///
+    /// ```
+    /// let x = cupric::zeros([1, 3, 1], cupric::DType::F32);
+    /// assert_eq!(x.squeeze(0).shape()?, [3, 1]);
+    /// assert_eq!(x.squeeze(..).shape()?, [3]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
     #[doc(alias("remove_axis"))]
     #[track_caller]
     pub fn squeeze(&self, axes: impl IntoAxes) -> Expr {
@@ -167,6 +202,12 @@ impl Expr {
 
     /// Returns a view of the elements with a larger shape, by NumPy's broadcasting rules: axes of length 1 are
     /// repeated, and new axes are added in front.
+    ///
+    /// ```
+    /// let x = cupric::array![1, 2];
+    /// assert_eq!(x.broadcast_to([2, 2]).to_vec::<i32>()?, [1, 2, 1, 2]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
     #[doc(alias("expand", "broadcast"))]
     #[track_caller]
     pub fn broadcast_to(&self, shape: impl IntoShape) -> Expr {
@@ -174,6 +215,13 @@ impl Expr {
     }
 
     /// Returns a view with the elements in reverse order along the given axes, or along all axes with `..`.
+    ///
+    /// ```
+    /// let x = cupric::array![[1, 2], [3, 4]];
+    /// assert_eq!(x.flip(-1).to_vec::<i32>()?, [2, 1, 4, 3]);
+    /// assert_eq!(x.flip(..).to_vec::<i32>()?, [4, 3, 2, 1]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
     #[doc(alias("fliplr", "flipud", "invert_axis"))]
     #[track_caller]
     pub fn flip(&self, axes: impl IntoAxes) -> Expr {
@@ -183,6 +231,13 @@ impl Expr {
 
     /// Returns the diagonal of the last two axes, as the last axis of a view. A positive `offset` selects a diagonal
     /// above the main one, and a negative one a diagonal below it.
+    ///
+    /// ```
+    /// let x = cupric::array![[1, 2, 3], [4, 5, 6]];
+    /// assert_eq!(x.diagonal(0).to_vec::<i32>()?, [1, 5]);
+    /// assert_eq!(x.diagonal(1).to_vec::<i32>()?, [2, 6]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
     #[track_caller]
     pub fn diagonal(&self, offset: isize) -> Expr {
         view("diagonal", self, Location::caller(), |shape| View::diagonal(shape, offset, -2, -1))

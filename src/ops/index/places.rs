@@ -16,6 +16,7 @@ use crate::plan::kernel::IndexMode;
 use smallvec::smallvec;
 use std::panic::Location;
 
+/// # Positions in the whole array
 impl Expr {
     /// Returns a copy in which the elements at integer positions are replaced by values. The positions may have any
     /// shape. They count all elements of the array in C order, and negative positions count from the end. The values

@@ -15,6 +15,7 @@ use crate::graph::ufunc::{Ufunc, logic};
 use smallvec::smallvec;
 use std::panic::Location;
 
+/// # Updates at positions
 impl Expr {
     /// Returns a copy in which `values` are added to the elements along an axis at integer positions, like NumPy's
     /// `add.at`. If a position occurs twice, both values are added.

@@ -34,6 +34,7 @@ pub enum MatrixNorm {
     Nuclear,
 }
 
+/// # Norms
 impl Expr {
     /// Returns the 2-norm of all elements as one vector: the square root of the sum of their squares, as a 0-d
     /// expression. This is NumPy's `norm(x)`, and for a matrix also its Frobenius norm.

@@ -122,6 +122,7 @@ fn from_front(op: &'static str, i: isize, n: usize, axis: usize, at: Loc) -> Res
     }
 }
 
+/// # Insertion and deletion
 impl Expr {
     /// Returns the array without the elements at some positions along an axis. The positions are an integer, a list, or
     /// a slice of one range. With `..` the array is flattened in C order first (NumPy's `axis=None`). Repeated

@@ -21,17 +21,14 @@ use std::panic::Location;
 /// Returns the axes that a caller names, counted from the front, in the caller's order. For `..` it returns an error.
 fn in_order(op: &'static str, axes: &AxesArg, ndim: usize, at: Loc) -> Result<SmallVec<[usize; 6]>> {
     let Some(given) = &axes.axes else {
-        return Err(Error::with_line(
-            ErrorKind::Axis,
-            op,
-            "`..` is not allowed here; pass the numbers of the axes",
-            at,
-        ));
+        let detail = "`..` is not allowed here; pass the numbers of the axes";
+        return Err(Error::with_line(ErrorKind::Axis, op, detail, at));
     };
     axes.resolve(ndim).map_err(|f| f.at(op, at))?;
     Ok(given.iter().filter_map(|a| layout::normalize_axis(*a, ndim).ok()).collect())
 }
 
+/// # Order, repetition and splitting
 impl Expr {
     /// Returns a view with axes moved to other positions. `source` and `destination` are single axes, or lists of axes
     /// of the same length. The other axes keep their order.

@@ -65,6 +65,7 @@ widths! {
     Vec<(usize, usize)>, []: |all| all;
 }
 
+/// # Padding
 impl Expr {
     /// Returns the array with elements added around it. `widths` gives the numbers of elements `(before, after)` for
     /// each axis. The axes are padded one after another, so the corners are computed from elements that are padding

@@ -10,6 +10,8 @@ use crate::graph::expr::{Expr, Operand, carry, common, composed, operand, strong
 use smallvec::smallvec;
 use std::panic::Location;
 
+/// # Convolutions
+///
 /// Convolutions, as neural networks use them. They are cross-correlations: the weights are not reversed.
 impl Expr {
     /// Returns the convolution over one spatial axis. The input has the shape `[batch, in, length]`, the weights have

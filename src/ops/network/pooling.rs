@@ -23,7 +23,7 @@ use crate::ops::movement::pad_constant;
 use smallvec::SmallVec;
 use std::panic::Location;
 
-/// Pooling: the maximum or the mean of each window of an array.
+/// # Pooling
 impl Expr {
     /// Returns the maxima of windows along one spatial axis of an array of shape `[batch, channels, length]`.
     /// Everything else is as in [`Expr::max_pool2d`].

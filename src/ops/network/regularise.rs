@@ -9,6 +9,7 @@ use crate::ops::functions::{narrow, root_or_zero, wide};
 use crate::ops::random::Rng;
 use std::panic::Location;
 
+/// # Regularisation
 impl Expr {
     /// Replaces each element by 0 with probability `rate`, and multiplies the others by 1 / (1 − `rate`), so that the
     /// expected value stays the same. The result has the dtype of the array.

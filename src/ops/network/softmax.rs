@@ -38,6 +38,7 @@ pub(super) fn shares(exp: &Expr, sum: Expr, x: &Expr, axes: AxesArg, at: Loc) ->
     p.with_rule(vec![x.clone()], Some(Box::new(back)))
 }
 
+/// # Softmax and normalisation
 impl Expr {
     /// Returns the softmax along axes, exp(x) / Σ exp(x), with the shape of the array. The largest element is
     /// subtracted first, so the exponentials do not overflow. Integers and bool become f32; f16 and bf16 are computed
@@ -65,6 +66,12 @@ impl Expr {
 
     /// Returns the logarithm of the softmax along axes, x − log(Σ exp(x)), with the shape of the array. It is accurate
     /// where [`Expr::softmax`] underflows. The dtypes and errors are as in [`Expr::softmax`].
+    ///
+    /// ```
+    /// let x = cupric::array![0., 0.].log_softmax(-1);
+    /// assert!((x.exp().sum(..).item::<f32>()? - 1.0).abs() < 1e-6);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
     #[track_caller]
     pub fn log_softmax(&self, axes: impl IntoAxes) -> Expr {
         let at = Location::caller();
@@ -80,6 +87,12 @@ impl Expr {
 
     /// Returns log(Σ exp(x)) along axes, without overflow of the exponentials. The result does not have these axes, and
     /// is −∞ if there are no elements. The dtypes and errors are as in [`Expr::softmax`].
+    ///
+    /// ```
+    /// let x = cupric::array![1000., 1000.].logsumexp(..).item::<f32>()?;
+    /// assert!((x - (1000. + 2f32.ln())).abs() < 1e-3);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
     #[doc(alias("log_sum_exp"))]
     #[track_caller]
     pub fn logsumexp(&self, axes: impl IntoAxes) -> Expr {
@@ -91,6 +104,12 @@ impl Expr {
     /// returns (x − mean) / sqrt(var + eps), with the shape of the array. The variance is the sum of the squared
     /// deviations divided by their number n (NumPy's `ddof=0`). There is no learned scale or bias; multiply and add
     /// them afterwards. The dtypes and errors are as in [`Expr::softmax`].
+    ///
+    /// ```
+    /// let x = cupric::array![[1., 3.], [0., 8.]];
+    /// assert_eq!(x.layer_norm(-1, 0.0).to_vec::<f32>()?, [-1., 1., -1., 1.]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
     #[track_caller]
     pub fn layer_norm(&self, axes: impl IntoAxes, eps: f64) -> Expr {
         let at = Location::caller();
@@ -105,6 +124,12 @@ impl Expr {
 
     /// Divides the array by its root mean square along axes: returns x / sqrt(mean(x²) + eps), with the shape of the
     /// array. There is no learned scale; multiply by it afterwards. The dtypes and errors are as in [`Expr::softmax`].
+    ///
+    /// ```
+    /// let x = cupric::array![2., -2., 2., 2.];
+    /// assert_eq!(x.rms_norm(-1, 0.0).to_vec::<f32>()?, [1., -1., 1., 1.]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
     #[track_caller]
     pub fn rms_norm(&self, axes: impl IntoAxes, eps: f64) -> Expr {
         let at = Location::caller();

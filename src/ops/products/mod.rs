@@ -41,7 +41,7 @@ fn from_the_right(ndim: usize) -> impl Iterator<Item = Label> {
     (0..ndim).rev().map(|d| d as Label)
 }
 
-/// Products of vectors and matrices.
+/// # Products
 impl Expr {
     /// Returns the sum of products along an axis: the dot product of each pair of vectors. The axis must have the same
     /// length in both operands; the other axes broadcast. A negative axis counts from the end, in each operand

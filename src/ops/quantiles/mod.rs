@@ -61,6 +61,7 @@ several! {
     &Vec<f64>;
 }
 
+/// # Medians and quantiles
 impl Expr {
     /// Computes the median along axes: the middle element in sorted order, or the mean of the two middle ones. The
     /// result is NaN if any element is NaN or there are none. Integers and bool become f32; f16 and bf16 are computed

@@ -16,6 +16,7 @@ use crate::plan::kernel::Fold;
 use smallvec::smallvec;
 use std::panic::Location;
 
+/// # Histograms
 impl Expr {
     /// Counts the elements in each of `bins` bins of equal width. Returns the counts as i64, and the `bins + 1` edges.
     ///

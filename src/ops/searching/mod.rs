@@ -79,6 +79,7 @@ pub fn searchsorted(sorted: impl Operand, x: impl Operand, side: Side, sorter: O
     })
 }
 
+/// # Search in sorted values
 impl Expr {
     /// Returns, for each element x, the index of the bin that contains it, as i64. For ascending bins, the index is the
     /// `i` with `bins[i - 1] <= x < bins[i]`, or with `bins[i - 1] < x <= bins[i]` if `right` is true. For descending

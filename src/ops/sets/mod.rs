@@ -45,6 +45,7 @@ pub struct UniqueInverse {
     pub inverse_indices: Array,
 }
 
+/// # Sets
 impl Expr {
     /// Returns the distinct elements, in ascending order, as an array of one axis. Each NaN is a separate value. −0 and
     /// +0 are one value, and the result has the first of them in C order.

@@ -13,6 +13,7 @@ use crate::ops::index::as_gather;
 use smallvec::smallvec;
 use std::panic::Location;
 
+/// # Sorting
 impl Expr {
     /// Returns the array with the elements along an axis sorted in ascending order, or in descending order if the axis
     /// is wrapped in [`descending`](crate::descending). A negative axis counts from the end.

@@ -19,6 +19,7 @@ use std::panic::Location;
 /// by hand; no benchmark compares other values.
 const FEW: usize = 16;
 
+/// # Largest elements and partitions
 impl Expr {
     /// Returns the `k` largest elements along an axis in descending order, or the `k` smallest in ascending order if
     /// `largest` is false. The second result has their positions along the axis, as i64. Evaluating values and

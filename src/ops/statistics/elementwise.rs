@@ -11,7 +11,7 @@ use crate::plan::kernel::Fold;
 use smallvec::smallvec;
 use std::panic::Location;
 
-/// Elementwise functions that are composed of other functions.
+/// # Closeness, quotients and bounds
 impl Expr {
     /// Tests whether elements are equal within tolerances: abs(a − b) ≤ `atol` + `rtol` · abs(b), where a is the
     /// element of the array and b is the element of `other`. The operands broadcast, and the result is bool. An

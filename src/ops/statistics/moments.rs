@@ -9,7 +9,7 @@ use crate::plan::kernel::Fold;
 use smallvec::{SmallVec, smallvec};
 use std::panic::Location;
 
-/// Ranges, weighted means, covariances and correlations.
+/// # Ranges, averages and covariances
 impl Expr {
     /// Returns the range along axes ("peak to peak"): the largest minus the smallest element. Differences of integers
     /// wrap on overflow. The result is NaN if any element is NaN. The expression carries an error if an axis does not

@@ -13,7 +13,7 @@ use std::panic::Location;
 
 macro_rules! reductions {
     ($($(#[$doc:meta])+ $name:ident |$e:ident, $axes:ident, $at:ident| $body:expr;)*) => {
-        /// Reductions that ignore NaN.
+        /// # Reductions that ignore NaN
         impl Expr { $(
             $(#[$doc])+
             #[track_caller]
@@ -76,9 +76,21 @@ reductions! {
     /// Computes, along axes, the variance of the elements that are not NaN: the mean of their squared deviations from
     /// their mean. The result is NaN if all elements are NaN. Integers and bool return f32. For another divisor
     /// (NumPy's `ddof`), use [`Expr::nanvar_corrected`].
+    ///
+    /// ```
+    /// let x = cupric::array![1., f32::NAN, 5.];
+    /// assert_eq!(x.nanvar(..).item::<f32>()?, 4.);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
     nanvar |e, axes, at| spread(e, axes, 0.0, false, at);
     /// Computes, along axes, the standard deviation of the elements that are not NaN: the square root of
     /// [`Expr::nanvar`]. For another divisor (NumPy's `ddof`), use [`Expr::nanstd_corrected`].
+    ///
+    /// ```
+    /// let x = cupric::array![1., f32::NAN, 5.];
+    /// assert_eq!(x.nanstd(..).item::<f32>()?, 2.);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
     nanstd |e, axes, at| spread(e, axes, 0.0, true, at);
     /// Returns the position of the smallest element that is not NaN, as i64. The position is along one axis, or in C
     /// order if `..` is given. If several elements are equally small, it is the position of the first of these
@@ -103,11 +115,17 @@ reductions! {
     nanargmax |e, axes, at| position("nanargmax", e, axes, true, at)?;
 }
 
-/// Variances and standard deviations that ignore NaN, with a correction of the divisor.
+/// # Corrected variances that ignore NaN
 impl Expr {
     /// Computes, along axes, the variance of the n elements that are not NaN: the sum of squared deviations from their
     /// mean, divided by n − `correction`, or by 0 if that is negative. The result is NaN if all elements are NaN.
     /// `correction` is NumPy's `ddof`.
+    ///
+    /// ```
+    /// let x = cupric::array![1., f32::NAN, 3., 5.];
+    /// assert_eq!(x.nanvar_corrected(.., 1.0).item::<f32>()?, 4.);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
     #[track_caller]
     pub fn nanvar_corrected(&self, axes: impl IntoAxes, correction: f64) -> Expr {
         corrected("nanvar", self, &axes.into_axes(), correction, false, Location::caller())
@@ -115,6 +133,12 @@ impl Expr {
 
     /// Computes, along axes, the standard deviation of the elements that are not NaN: the square root of
     /// [`Expr::nanvar_corrected`].
+    ///
+    /// ```
+    /// let x = cupric::array![1., f32::NAN, 3., 5.];
+    /// assert_eq!(x.nanstd_corrected(.., 1.0).item::<f32>()?, 2.);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
     #[track_caller]
     pub fn nanstd_corrected(&self, axes: impl IntoAxes, correction: f64) -> Expr {
         corrected("nanstd", self, &axes.into_axes(), correction, true, Location::caller())

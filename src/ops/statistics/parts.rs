@@ -8,7 +8,7 @@ use crate::graph::ufunc::{arithmetic, float, logic};
 use smallvec::smallvec;
 use std::panic::Location;
 
-/// Rounding to decimals, and parts of numbers.
+/// # Rounding and parts of numbers
 impl Expr {
     /// Rounds to a number of decimals; halves are rounded to even. A negative number of decimals rounds to tens,
     /// hundreds, and so on.

@@ -14,7 +14,7 @@ use std::panic::Location;
 /// an expression with this many coefficients takes about a second.
 const MOST: usize = 1 << 16;
 
-/// Polynomials.
+/// # Polynomials
 impl Expr {
     /// Evaluates a polynomial at each element by Horner's method. For the coefficients c₀, c₁, …, cₙ the result is
     /// c₀·xⁿ + … + cₙ, like NumPy's `polyval(c, x)`. The coefficients are either Rust numbers or an array of one axis.

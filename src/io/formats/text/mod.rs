@@ -240,6 +240,7 @@ fn load(reader: impl BufRead, dtype: DType, format: &TextFormat, at: Loc) -> Res
 
 // --- writing ---
 
+/// # Text files
 impl Expr {
     /// Evaluates the expression, which must have one or two axes, and writes it to a text file: one line for each row,
     /// or for each element of a vector. Each float is written with the fewest digits that read back as the same number.
