@@ -177,7 +177,7 @@ impl Array {
     /// assert_eq!(Array::from_vec(vec![1., 2., 3., 4.], [-1, 2])?.shape(), [2, 2]);
     /// # Ok::<(), cupric::Error>(())
     /// ```
-    #[doc(alias("from_shape_vec", "asarray", "tensor"))]
+    #[doc(alias("from_shape_vec", "asarray", "tensor", "asanyarray"))]
     #[track_caller]
     pub fn from_vec<T: Element>(elements: Vec<T>, shape: impl crate::IntoShape) -> Result<Array> {
         let at = Location::caller();

@@ -246,7 +246,7 @@ impl Array {
     /// # Ok::<(), cupric::Error>(())
     /// ```
     #[doc(alias = "masked_fill")]
-    #[doc(alias = "putmask")]
+    #[doc(alias("putmask", "place"))]
     #[track_caller]
     pub fn set_where(&mut self, mask: impl Operand, value: impl Operand) -> Result<()> {
         const OP: &str = "set_where";

@@ -1,7 +1,7 @@
 //! Rules of the public documentation, tested by reading the source: the page of `Expr` has sections and an index, its
-//! methods have examples.
+//! methods have examples, and names of other libraries lead to functions.
 
-use super::{files, is_of_tests, root};
+use super::{code, files, is_of_tests, root};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
@@ -98,4 +98,40 @@ fn the_page_of_expressions_has_an_index() {
     }
     assert_eq!(index.iter().map(|l| l.matches("](#").count()).sum::<usize>(), links.len());
     assert!(links.len() > 45, "{} sections", links.len());
+}
+
+/// The names and the aliases of the public functions, methods and variants of `src/`. A row of the table of elementwise
+/// functions is a method.
+fn searchable() -> BTreeSet<String> {
+    let mut out = BTreeSet::new();
+    let word = |text: &str| text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+    for path in files(&root().join("src"), "rs") {
+        let rows = path.starts_with(root().join("src/graph/ufunc"));
+        for line in code(&path).lines().map(str::trim) {
+            if let Some(aliases) = line.strip_prefix("#[doc(alias") {
+                out.extend(aliases.split('"').skip(1).step_by(2).map(str::to_string));
+            } else if let Some((_, name)) = line.split_once("pub fn ") {
+                out.insert(word(name));
+            } else if rows && line.contains("): ") && line.ends_with('{') {
+                out.insert(word(line));
+            }
+        }
+    }
+    out
+}
+
+#[test]
+fn names_of_other_libraries_are_found() {
+    let known = searchable();
+    let list = fs::read_to_string(root().join("tests/data/other_names.txt")).expect("the list");
+    let (mut wrong, mut count) = (vec![], 0);
+    for line in list.lines().filter(|l| !l.starts_with('#')) {
+        let (kind, names) = line.split_once(": ").expect("a kind and names");
+        let is_there = kind.ends_with("has");
+        assert!(is_there || kind.ends_with("none"), "{kind}");
+        count += names.split(' ').count();
+        wrong.extend(names.split(' ').filter(|name| known.contains(*name) != is_there).map(|n| format!("{kind}: {n}")));
+    }
+    assert!(wrong.is_empty(), "{wrong:?}");
+    assert!(count > 60 && known.len() > 700, "{count} names, {} that are found", known.len());
 }

@@ -103,7 +103,7 @@ impl Expr {
     /// assert_eq!(text, "[0.33 2.  ]");
     /// # Ok::<(), cupric::Error>(())
     /// ```
-    #[doc(alias("array2string", "set_printoptions", "printoptions"))]
+    #[doc(alias("array2string", "set_printoptions", "printoptions", "array_str"))]
     #[must_use]
     pub fn display(&self, options: PrintOptions) -> Displayed<'_> {
         Displayed { e: self, options }

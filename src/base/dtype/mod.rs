@@ -21,17 +21,23 @@ use table::{DTypeFacts, FACTS};
 #[non_exhaustive]
 pub enum DType {
     Bool,
+    #[doc(alias = "byte")]
     U8,
+    #[doc(alias = "char")]
     I8,
     U16,
+    #[doc(alias = "short")]
     I16,
     U32,
     I32,
     U64,
+    #[doc(alias = "long")]
     I64,
     F16,
+    #[doc(alias = "bfloat16")]
     BF16,
     F32,
+    #[doc(alias = "double")]
     F64,
 }
 
@@ -87,12 +93,13 @@ impl DType {
     }
 
     /// Returns the size of one element in bytes.
+    #[doc(alias = "element_size")]
     pub fn size(self) -> usize {
         self.facts().size
     }
 
     /// Returns whether this is f16, bf16, f32 or f64.
-    #[doc(alias = "isdtype")]
+    #[doc(alias("isdtype", "is_floating_point", "issubdtype"))]
     pub fn is_float(self) -> bool {
         matches!(self.facts().kind, NumberKind::Float { .. })
     }

@@ -173,6 +173,7 @@ impl Expr {
     /// assert_eq!(x.expand_dims(0).ndim()?, 3);
     /// # Ok::<(), cupric::Error>(())
     /// ```
+    #[doc(alias("ndimension"))]
     pub fn ndim(&self) -> Result<usize> {
         Ok(self.checked()?.shape.len())
     }
@@ -187,6 +188,7 @@ impl Expr {
     /// assert_eq!(x.flip(0).size()?, 6);
     /// # Ok::<(), cupric::Error>(())
     /// ```
+    #[doc(alias("numel", "nelement"))]
     pub fn size(&self) -> Result<usize> {
         Ok(layout::product(&self.checked()?.shape))
     }

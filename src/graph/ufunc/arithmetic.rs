@@ -141,7 +141,7 @@ macro_rules! rows {
                 derivative(g, out): [{ select(x.equal(y), g * 0.5, select(out.equal(x), g, 0.0)) }, { select(x.equal(y), g * 0.5, select(out.equal(y), g, 0.0)) }],
             }
             /// Limits the value to `lo..=hi`. Returns `hi` if `lo > hi`, and NaN if any operand is NaN.
-            #[doc(alias("clamp"))]
+            #[doc(alias("clamp", "relu6"))]
             clip(x, lo, hi): Numeric {
                 cpu_float: [super::float::minimum32(super::float::maximum32(x, lo), hi),
                             super::float::minimum64(super::float::maximum64(x, lo), hi)],

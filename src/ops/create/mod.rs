@@ -30,12 +30,14 @@ fn filled(op: &'static str, shape: impl IntoShape, value: Scalar, dtype: DType, 
 /// assert_eq!(zeros([2, 2], DType::I32).to_vec::<i32>()?, [0; 4]);
 /// # Ok::<(), cupric::Error>(())
 /// ```
+#[doc(alias("new_zeros"))]
 #[track_caller]
 pub fn zeros(shape: impl IntoShape, dtype: DType) -> Expr {
     filled("zeros", shape, Scalar::Int(0), dtype, Location::caller())
 }
 
 /// Returns an array of ones of a shape and dtype.
+#[doc(alias("new_ones"))]
 #[track_caller]
 pub fn ones(shape: impl IntoShape, dtype: DType) -> Expr {
     filled("ones", shape, Scalar::Int(1), dtype, Location::caller())

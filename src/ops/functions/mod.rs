@@ -167,7 +167,7 @@ impl Expr {
     /// assert_eq!(array![-1.5, 300.].astype(DType::U8).to_vec::<u8>()?, [0, 255]);
     /// # Ok::<(), cupric::Error>(())
     /// ```
-    #[doc(alias("to_dtype", "cast"))]
+    #[doc(alias("to_dtype", "cast", "type_as"))]
     #[track_caller]
     pub fn astype(&self, dtype: DType) -> Expr {
         let at = Location::caller();
@@ -189,7 +189,7 @@ impl Expr {
     /// assert_eq!(a.matmul(&a).to_vec::<f32>()?, [7., 10., 15., 22.]);
     /// # Ok::<(), cupric::Error>(())
     /// ```
-    #[doc(alias("dot", "mm", "bmm"))]
+    #[doc(alias("dot", "mm", "bmm", "mv", "matvec", "vecmat", "addmm", "baddbmm"))]
     #[track_caller]
     pub fn matmul(&self, other: impl Operand) -> Expr {
         matmul(self, other)

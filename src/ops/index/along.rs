@@ -33,7 +33,7 @@ impl Expr {
     /// assert_eq!(largest.to_vec::<f32>()?, [3., 5.]);
     /// # Ok::<(), cupric::Error>(())
     /// ```
-    #[doc(alias = "gather")]
+    #[doc(alias("gather", "take_along_dim"))]
     #[track_caller]
     pub fn take_along_axis(&self, indices: impl IntoIndex, axis: impl Integer) -> Expr {
         let at = Location::caller();

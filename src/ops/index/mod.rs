@@ -158,7 +158,7 @@ impl Expr {
     /// assert_eq!(arange(0, 6, 1, cupric::DType::I32).reshape([2, -1]).shape()?, [2, 3]);
     /// # Ok::<(), cupric::Error>(())
     /// ```
-    #[doc(alias("view", "into_shape"))]
+    #[doc(alias("view", "into_shape", "view_as", "reshape_as", "unflatten"))]
     #[track_caller]
     pub fn reshape(&self, shape: impl IntoShape) -> Expr {
         reshape("reshape", self, &shape.into_shape(), Location::caller())
@@ -208,7 +208,7 @@ impl Expr {
     /// assert_eq!(x.broadcast_to([2, 2]).to_vec::<i32>()?, [1, 2, 1, 2]);
     /// # Ok::<(), cupric::Error>(())
     /// ```
-    #[doc(alias("expand", "broadcast"))]
+    #[doc(alias("expand", "broadcast", "expand_as"))]
     #[track_caller]
     pub fn broadcast_to(&self, shape: impl IntoShape) -> Expr {
         view("broadcast_to", self, Location::caller(), |from| View::broadcast_to(from, &shape_arg(shape)?))

@@ -119,7 +119,7 @@ impl Array {
     /// assert_eq!(x.to_vec::<i32>()?, [1, 2, 30, 7, 7, 7]);
     /// # Ok::<(), cupric::Error>(())
     /// ```
-    #[doc(alias = "index_put")]
+    #[doc(alias("index_put", "index_copy", "index_fill"))]
     #[track_caller]
     pub fn set_at(&mut self, indices: impl IntoIndices, value: impl Operand) -> Result<()> {
         set_at(self, indices.into_indices(), value, Location::caller())

@@ -29,7 +29,7 @@ use std::panic::Location;
 /// # Errors
 /// The errors are the same as for [`svd`](super::svd()). The result also carries [`ErrorKind::Argument`] if `rcond` is
 /// negative or NaN.
-#[doc(alias("pseudoinverse", "inv"))]
+#[doc(alias("pseudoinverse", "inv", "pinverse"))]
 #[track_caller]
 pub fn pinv(x: impl Operand, rcond: impl Into<Option<f64>>) -> Expr {
     let at = Location::caller();

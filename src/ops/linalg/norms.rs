@@ -47,6 +47,7 @@ impl Expr {
     /// assert_eq!(x.norm().item::<f32>()?, 5.);
     /// # Ok::<(), cupric::Error>(())
     /// ```
+    #[doc(alias("dist"))]
     #[track_caller]
     pub fn norm(&self) -> Expr {
         self.vector_norm(.., 2.0)

@@ -32,6 +32,7 @@ use std::panic::Location;
 /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) if the matrices are not square or if the shapes do not fit together.
 ///
 /// The matrices are factorised as by [`lu`](crate::linalg::lu).
+#[doc(alias("lu_solve"))]
 #[track_caller]
 pub fn solve(a: impl Operand, b: impl Operand) -> Expr {
     let call = Call { op: "solve", at: Location::caller() };
@@ -207,6 +208,7 @@ fn determinant(a: &Expr, call: Call) -> Result<Expr> {
 ///
 /// # Errors
 /// The results carry [`ErrorKind::Shape`](crate::ErrorKind::Shape) if the matrices are not square.
+#[doc(alias("logdet"))]
 #[track_caller]
 pub fn slogdet(a: impl Operand) -> (Expr, Expr) {
     let call = Call { op: "slogdet", at: Location::caller() };

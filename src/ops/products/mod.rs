@@ -60,8 +60,7 @@ impl Expr {
     /// assert_eq!(x.vecdot(array![10., 1.], -1).to_vec::<f32>()?, [12., 34.]);
     /// # Ok::<(), cupric::Error>(())
     /// ```
-    #[doc(alias("vector_dot"))]
-    #[doc(alias = "dot")]
+    #[doc(alias("dot", "vdot", "vector_dot"))]
     #[track_caller]
     pub fn vecdot(&self, other: impl Operand, axis: impl Integer) -> Expr {
         let axis = axis.saturated();

@@ -37,6 +37,7 @@ impl Expr {
     ///
     /// # Errors
     /// The expression carries an error if the array does not have the axis, or if the axis has 2^32 elements or more.
+    #[doc(alias("msort"))]
     #[track_caller]
     pub fn sort(&self, axis: impl IntoSortAxis) -> Expr {
         sorted(&SORT, self, axis.into_sort_axis(), Location::caller())

@@ -93,6 +93,7 @@ impl Expr {
     /// # Errors
     /// The expression carries [`ErrorKind::Index`] if the axis has no position `kth`, [`ErrorKind::Axis`] if the array
     /// does not have the axis, and the errors of [`Expr::sort`].
+    #[doc(alias("kthvalue"))]
     #[track_caller]
     pub fn partition(&self, kth: impl Integer, axis: impl Integer) -> Expr {
         let axis = axis.saturated();

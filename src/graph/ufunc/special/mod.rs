@@ -161,6 +161,7 @@ macro_rules! rows {
             derivative(g, out): [{ select(x.less(-3.0), 0.0, select(x.greater(3.0), g, g * (x * (1.0 / 3.0) + 0.5))) }],
         }
         /// Limits x to −1..=1, and returns NaN for NaN.
+        #[doc(alias("hardtanh"))]
         hard_tanh(x): Float {
             cpu_float: [if x < -1.0 { -1.0 } else if x > 1.0 { 1.0 } else { x },
                         if x < -1.0 { -1.0 } else if x > 1.0 { 1.0 } else { x }],
@@ -232,24 +233,28 @@ macro_rules! rows {
             derivative(g, out): [{ g * Formula::from(2.0).zeta(x) }],
         }
         /// Returns I₀(x), the modified Bessel function of order 0: ∞ at ±∞ and where it overflows.
+        #[doc(alias("modified_bessel_i0"))]
         i0(x): Float {
             cpu_float: [single::i0(x), double::i0(x)], wgsl_f32: "m_i0({a})", wgsl_f64: "d_i0({a})", exact: { reference::bessel(0, x) },
             domain: [-92.0, 92.0], cost: 40, shader_cost: 24,
             derivative(g, out): [{ g * x.i1() }],
         }
         /// Returns exp(−|x|) · I₀(x), which does not overflow: 0 at ±∞.
+        #[doc(alias("scaled_modified_bessel_i0"))]
         i0e(x): Float {
             cpu_float: [single::i0e(x), double::i0e(x)], wgsl_f32: "m_i0e({a})", wgsl_f64: "d_i0e({a})", exact: { reference::scaled_bessel(0, x) },
             domain: [-100.0, 100.0], cost: 40, shader_cost: 24,
             derivative(g, out): [{ g * (x.i1e() - x.sign() * out) }],
         }
         /// Returns I₁(x), the modified Bessel function of order 1: ±∞ at ±∞ and where it overflows.
+        #[doc(alias("modified_bessel_i1"))]
         i1(x): Float {
             cpu_float: [single::i1(x), double::i1(x)], wgsl_f32: "m_i1({a})", wgsl_f64: "d_i1({a})", exact: { reference::bessel(1, x) },
             domain: [-92.0, 92.0], cost: 40, shader_cost: 24,
             derivative(g, out): [{ g * (x.i0() - select(x.equal(0.0), 0.5, out / x)) }],
         }
         /// Returns exp(−|x|) · I₁(x), which does not overflow: ±0 at ±∞.
+        #[doc(alias("scaled_modified_bessel_i1"))]
         i1e(x): Float {
             cpu_float: [single::i1e(x), double::i1e(x)], wgsl_f32: "m_i1e({a})", wgsl_f64: "d_i1e({a})", exact: { reference::scaled_bessel(1, x) },
             domain: [-100.0, 100.0], cost: 40, shader_cost: 24,
@@ -280,6 +285,7 @@ macro_rules! rows {
         }
         /// Returns P(a, x), the lower incomplete gamma function divided by Γ(a): 0 at x = 0 and 1 at ∞. Returns NaN for
         /// negative operands, and if both are 0 or both are ∞.
+        #[doc(alias("igamma"))]
         gammainc(a, x): Float {
             cpu_float: [single::gammainc(a, x), double::gammainc(a, x)], wgsl_f32: "m_gammainc({a}, {b})", wgsl_f64: "d_gammainc({a}, {b})",
             exact: { integrals::gammainc(a, x) }, domain: [0.0, 60.0], cost: 400, shader_cost: 400,
@@ -287,6 +293,7 @@ macro_rules! rows {
         }
         /// Returns Q(a, x) = 1 − P(a, x), the upper incomplete gamma function divided by Γ(a), without cancellation
         /// where it is small; see `gammainc`.
+        #[doc(alias("igammac"))]
         gammaincc(a, x): Float {
             cpu_float: [single::gammaincc(a, x), double::gammaincc(a, x)], wgsl_f32: "m_gammaincc({a}, {b})", wgsl_f64: "d_gammaincc({a}, {b})",
             exact: { integrals::gammaincc(a, x) }, domain: [0.0, 60.0], cost: 400, shader_cost: 400,
