@@ -125,6 +125,7 @@ list! {
     error_of_a_dropped_read_lost, "11 async twins", "waiting gpu::a_late_error", "the error of a read whose future is dropped is never reported";
     error_of_another_gather, "10 faults", "regressions planted::gpu::a_bad_index", "a late error names the first gather of all";
     errors_take_the_last_line, "1 refusals", "arrays the_first_error", "an error names the line of eval, not of the operation";
+    every_index_from_the_end, "9 indices", "operations segments::cpu::keys_outside", "an index that does not count from the end is named as if it did";
     everything_is_kept, "18 plans", "caps schedules_differ", "a row kernel of the CPU keeps what it could load again";
     exceptional_shifts_left_out, "6 contract", "factor general::backward_errors", "the QR iteration of a general matrix takes no shift of another kind";
     exponential_squared_too_little, "6 contract", "factor exponential::", "the exponential of a matrix is squared four times at most";
@@ -284,6 +285,7 @@ list! {
     ways_through_a_loop_leave_it, "18 kernels", "kernels slips::cpu::a_loop", "a loop with several ways through it is taken for one that elements leave";
     wgsl_of_the_wrong_type, "14 kernels", "fuzz kernels", "a position of the wrong WGSL type";
     window_short, "9 boundaries", "boundaries tight", "a window that ends too early";
+    windows_against_the_axes, "14 views", "arrays views::cpu::views_of_everything", "windows over two axes have their lengths in the other order";
     windows_beyond_isize, "14 views", "fuzz views", "a view of more elements than isize counts";
     windows_not_prepared, "10 faults", "faults a_write_in_several", "a write of several windows that stops half done";
     windows_not_rounded_to_4, "9 boundaries", "regressions planted::gpu::the_words", "a window starts inside a packed word";

@@ -231,7 +231,7 @@ impl View {
             v.set(j, j, 1);
         }
         for (i, d) in of_windows.into_iter().enumerate() {
-            v.set(d, shape.len() + i, 1);
+            v.set(d, mutant!(windows_against_the_axes, v.shape.len() - 1 - i, shape.len() + i), 1);
         }
         Ok(v)
     }

@@ -78,7 +78,8 @@ impl SourceLines for SmallVec<[Loc; 8]> {
 /// [`IndexMode::Check`] the length of the axis was already added to a negative index. So if `index` is still negative,
 /// this function subtracts the length again, because the message must state the caller's index.
 pub(crate) fn index_out_of_range(name: &str, mode: IndexMode, index: i128, extent: usize, line: Option<Loc>) -> Error {
-    let index = if index < 0 && mode == IndexMode::Check { index - extent as i128 } else { index };
+    let from_end = mutant!(every_index_from_the_end, true, mode == IndexMode::Check);
+    let index = if index < 0 && from_end { index - extent as i128 } else { index };
     Error::with_line(
         ErrorKind::Index,
         name,
