@@ -27,7 +27,7 @@ pub(crate) struct Traced {
     /// The checks for NaNs, infinities and overflow that were on when the plan was made. The plan includes these
     /// checks.
     checks: WantedChecks,
-    results: Vec<Source>,
+    results: Vec<ResultSource>,
     /// The plan and the data that it reads, or `None` if no result needs a kernel.
     planned: Option<Planned>,
 }
@@ -53,7 +53,7 @@ enum Input {
 }
 
 /// Where a result of a traced call comes from.
-enum Source {
+enum ResultSource {
     /// The plan's result with this index, or a view of that result.
     Computed(usize, Option<Box<View>>),
     /// A view of the caller's array with this index. The second number is the distance, in elements, from the array's
@@ -99,13 +99,13 @@ impl Traced {
         for e in &strong {
             results.push(match e.0.stored() {
                 Some((buffer, _, offset)) => match given(buffer, offset) {
-                    Some((i, by)) => Source::Given(i, by, e.clone()),
-                    None => Source::Captured(constant(e)?),
+                    Some((i, by)) => ResultSource::Given(i, by, e.clone()),
+                    None => ResultSource::Captured(constant(e)?),
                 },
                 None => {
                     let (root, v) = plan::computed(e);
                     roots.push(root);
-                    Source::Computed(roots.len() - 1, v.cloned().map(Box::new))
+                    ResultSource::Computed(roots.len() - 1, v.cloned().map(Box::new))
                 }
             });
         }
@@ -142,13 +142,13 @@ impl Traced {
         let (mut results, mut known) = (vec![], HashSet::new());
         for source in &self.results {
             results.push(match source {
-                Source::Captured(array) => array.clone(),
-                Source::Given(i, by, e) => {
+                ResultSource::Captured(array) => array.clone(),
+                ResultSource::Given(i, by, e) => {
                     let ((buffer, _, offset), layout) = (arrays[*i].stored(), e.0.layout().ok_or_else(missing)?);
                     let layout = Layout { offset: offset.wrapping_add_signed(*by), ..layout };
                     Array::new(buffer.another(), layout, e.0.dtype, at)
                 }
-                Source::Computed(n, v) => {
+                ResultSource::Computed(n, v) => {
                     let array = computed.get(*n).ok_or_else(missing)?.clone();
                     let array = match v {
                         Some(v) => Array(view("view", &array.0, at, |_| Ok(View::clone(v)))),

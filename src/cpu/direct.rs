@@ -55,7 +55,7 @@ enum Action {
 }
 
 /// An operand in memory. The fields are the arguments of [`Run::find`], which returns its address.
-struct Place {
+struct DirectOperand {
     buffer: BufferRef,
     size: usize,
     first: isize,
@@ -68,12 +68,12 @@ pub(super) struct Direct {
     all: usize,
     /// The number of elements of each tile. The last tile may have fewer.
     n: usize,
-    places: Vec<Place>,
+    places: Vec<DirectOperand>,
     actions: Vec<Action>,
 }
 
 heap! {
-    Place: ;
+    DirectOperand: ;
     Action: ;
     Direct: places, actions;
 }
@@ -89,7 +89,7 @@ pub(super) fn compile(program: &Program, tile: TileBounds, all: usize) -> Option
     let dense = |place: usize| program.places[place].dense(tile.nr, tile.nc).then(|| At::place(place));
     let place = |p: &StridedOperand| {
         let (buffer, first) = p.memory?;
-        Some(Place { buffer, size: p.size, first, span: p.span })
+        Some(DirectOperand { buffer, size: p.size, first, span: p.span })
     };
     let places = program.places.iter().map(place).collect::<Option<_>>()?;
     let (mut at, mut actions) = ([At::default(); VALUES], vec![]);
@@ -146,7 +146,7 @@ impl Direct {
         let mut registers = Registers(MaybeUninit::uninit());
         let mut bases = [registers.0.as_mut_ptr().cast::<u8>(); BASES];
         for (number, place) in self.places.iter().enumerate() {
-            let Place { buffer, size, first, span } = *place;
+            let DirectOperand { buffer, size, first, span } = *place;
             match run.find(buffer, size, first, span) {
                 Some(at) => bases[(number + 1) % BASES] = at,
                 None => return Err(run.missing(program.name, buffer, size, first, span)),

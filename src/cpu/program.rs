@@ -171,7 +171,7 @@ pub(super) struct TileLoop {
 /// A register with the same number in every element. It is filled when a task creates its frame (its scratch memory),
 /// before the first tile. Here and below, `id` is the index of a pointer (as in [`TileLoop`]), `slot` the register's
 /// first byte in the arena, and `size` the size of an element in bytes.
-pub(super) struct Fill {
+pub(super) struct FilledRegister {
     pub id: usize,
     pub slot: usize,
     pub count: usize,
@@ -289,7 +289,7 @@ pub(super) struct Program {
     /// The positions that gathers and scatters compute from indices.
     pub positions: Vec<Position>,
     pub steps: Vec<TileLoop>,
-    pub fills: Vec<Fill>,
+    pub fills: Vec<FilledRegister>,
     /// The stages: ranges of the steps of the outer level. Stage 0 is the steps before pass 0, stage 1 the steps before
     /// pass 1, and so on. The last stage is the steps after the last pass.
     pub stages: SmallVec<[Range<usize>; 2]>,
@@ -303,7 +303,7 @@ pub(super) struct Program {
 heap! {
     StridedOperand: rows, cols;
     TileLoop: ;
-    Fill: ;
+    FilledRegister: ;
     RowBroadcast: ;
     PassReduction: results, spec;
     ReductionResult: ;

@@ -212,7 +212,7 @@ pub(crate) fn read_file(path: &Path, field: Field, at: Loc) -> Fallible<Array> {
 /// length of the source or, if the length is unknown or only claimed, twice the bytes that have arrived (64 KiB at
 /// first).
 pub(crate) fn read(source: impl Read, length: Length, field: Field, at: Loc) -> Fallible<Array> {
-    let mut source = Source::new(source, length);
+    let mut source = ByteSource::new(source, length);
     let header = read_header(&mut source, field)?;
     data_bytes(&header, source.left)?;
     Load { source, size: header.size()?, swap: header.swap, at }.any(&header)
@@ -237,19 +237,19 @@ fn data_bytes(header: &Header, left: Option<u64>) -> Fallible<u64> {
 pub(crate) fn read_elements(source: impl Read, dtype: DType, shape: Shape, at: Loc) -> Fallible<Array> {
     let header = Header { dtype, field: Field::Real, swap: cfg!(target_endian = "big"), fortran: false, shape };
     let size = header.size()?;
-    let source = Source::new(source, Length::Known((size * dtype.size()) as u64));
+    let source = ByteSource::new(source, Length::Known((size * dtype.size()) as u64));
     Load { source, size, swap: header.swap, at }.any(&header)
 }
 
 /// Reads the header at the beginning of a file, and returns it with the bytes after it.
 #[cfg(feature = "mmap")]
 pub(crate) fn split_header(file: &[u8]) -> Fallible<(Header, &[u8])> {
-    let mut source = Source::new(file, Length::Known(file.len() as u64));
+    let mut source = ByteSource::new(file, Length::Known(file.len() as u64));
     let header = read_header(&mut source, Field::Real)?;
     Ok((header, source.from))
 }
 
-fn read_header(source: &mut Source<impl Read>, field: Field) -> Fallible<Header> {
+fn read_header(source: &mut ByteSource<impl Read>, field: Field) -> Fallible<Header> {
     let (version, header_length) = read_preamble(source)?;
     if header_length > mutant!(header_length_believed, 1 << 28, MAX_HEADER) {
         return Err(format_fault(format!(
@@ -265,7 +265,7 @@ fn read_header(source: &mut Source<impl Read>, field: Field) -> Fallible<Header>
 }
 
 /// Reads the magic string, the version and the header's length. Returns the major version and the length.
-fn read_preamble(source: &mut Source<impl Read>) -> Fallible<(u8, u64)> {
+fn read_preamble(source: &mut ByteSource<impl Read>) -> Fallible<(u8, u64)> {
     let mut start = [0; 8];
     source.take(&mut start, "the magic string")?;
     if !start.starts_with(MAGIC) {
@@ -287,21 +287,21 @@ fn read_preamble(source: &mut Source<impl Read>) -> Fallible<(u8, u64)> {
 }
 
 /// A source of bytes. `left` is the number of bytes that no call of `claim` has reserved yet, if the length is known.
-struct Source<R> {
+struct ByteSource<R> {
     from: R,
     left: Option<u64>,
     /// Whether the source certainly has `left` more bytes, for example because it is a file of known length.
     is_there: bool,
 }
 
-impl<R: Read> Source<R> {
-    fn new(from: R, length: Length) -> Source<R> {
+impl<R: Read> ByteSource<R> {
+    fn new(from: R, length: Length) -> ByteSource<R> {
         let (left, is_there) = match length {
             Length::Known(n) => (Some(n), true),
             Length::Claimed(n) => (Some(n), false),
             Length::Unknown => (None, false),
         };
-        Source { from, left, is_there }
+        ByteSource { from, left, is_there }
     }
 
     /// Claims `count` bytes before they are read. Returns an error if fewer bytes are left; `what` names the bytes in
@@ -372,7 +372,7 @@ impl<R: Read> Source<R> {
 
 /// The data of a file whose header has been read.
 struct Load<R> {
-    source: Source<R>,
+    source: ByteSource<R>,
     size: usize,
     swap: bool,
     at: Loc,

@@ -1,6 +1,6 @@
 //! Reads some rows of a `.npy` file.
 
-use super::{Fallible, Field, Length, Load, Source, data_bytes, io_fault, named, read_header};
+use super::{ByteSource, Fallible, Field, Length, Load, data_bytes, io_fault, named, read_header};
 use crate::array::Array;
 use crate::base::error::{ErrorKind, Fault, Loc, Result};
 use std::fs::File;
@@ -37,7 +37,7 @@ impl Array {
 fn some_rows(path: &Path, choose: impl FnOnce(usize) -> Range<usize>, at: Loc) -> Fallible<Array> {
     let mut file = File::open(path).map_err(io_fault)?;
     let length = file.metadata().map_err(io_fault)?.len();
-    let mut source = Source::new(&mut file, Length::Known(length));
+    let mut source = ByteSource::new(&mut file, Length::Known(length));
     let mut header = read_header(&mut source, Field::Real)?;
     let bytes = data_bytes(&header, source.left)?;
     let Some(n) = header.shape.first().copied() else {
@@ -59,7 +59,7 @@ fn some_rows(path: &Path, choose: impl FnOnce(usize) -> Range<usize>, at: Loc) -
     let [step, run, skip] = [n, rows.len(), rows.start].map(|rows| rows * row);
     let from = length - bytes + skip as u64;
     let source =
-        Source::new(Runs { file, from, step, run, left: run }, Length::Known((size * header.dtype.size()) as u64));
+        ByteSource::new(Runs { file, from, step, run, left: run }, Length::Known((size * header.dtype.size()) as u64));
     Load { source, size, swap: header.swap, at }.any(&header)
 }
 

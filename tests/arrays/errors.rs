@@ -351,7 +351,7 @@ fn composed_views_do_not_overflow(d: &Device) {
         let one = put(d, vec![1f32], &[1]);
         let mut w = one.broadcast_to([1usize << 62]);
         for _ in 0..5 { w = w.slice(s![..;1isize << 40]).slice(s![..;-1]); ask(&w); }
-        ask(&(one.broadcast_to([1usize << 62]).sliding_windows(1 << 61, 0).slice(s![..1, ..1]) + 1.0));
+        ask(&(one.broadcast_to([1usize << 62]).sliding_windows(1usize << 61, 0).slice(s![..1, ..1]) + 1.0));
         ask(&one.broadcast_to([1usize << 62]).reshape([1usize << 31, 1 << 31]).t().slice(s![-1, -1]));
         ask(&arange(0, i32::MAX, 1, I32).sliding_windows(1 << 30, 0).slice(s![-1, -1]));
         ask(&Rng::new(1).uniform([1usize << 16, (1 << 16) - 1], F32).slice(s![-1, -2..]));

@@ -79,7 +79,7 @@ fn the_page_of_expressions_has_an_index() {
         let heading = docs.iter().find_map(|l| l.strip_prefix("/// # ")).map(str::to_string);
         let is_table = docs.iter().any(|l| l == "#[doc = heading!()]");
         assert!(heading.is_some() || is_table, "{file}: a block of methods of `Expr` without a heading");
-        for heading in heading {
+        if let Some(heading) = heading {
             assert_eq!(sections.insert(heading.clone(), file.clone()), None, "two sections are named {heading}");
         }
     }

@@ -12,8 +12,8 @@ use super::convert;
 use super::fold::FoldSpec;
 use super::parts::{FillValue, internal};
 use super::program::{
-    Dst, Fill, Goal, Level, PassReduction, Program, ReductionResult, Request, RowBroadcast, ScatteredWrite, StepKind,
-    StridedOperand, TileLoop, TileOrder, TilePass, Total, Write,
+    Dst, FilledRegister, Goal, Level, PassReduction, Program, ReductionResult, Request, RowBroadcast, ScatteredWrite,
+    StepKind, StridedOperand, TileLoop, TileOrder, TilePass, Total, Write,
 };
 use super::scan::ScanSpec;
 use super::strided::Axis;

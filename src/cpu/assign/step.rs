@@ -80,7 +80,7 @@ impl Assigner<'_> {
         };
         let (size, count) = (values[v].compute().size(), self.level(seen_from_inner).size());
         let slot = self.arena.lasting(size * count);
-        self.program.fills.push(Fill { id, slot, count, size, value });
+        self.program.fills.push(FilledRegister { id, slot, count, size, value });
         Ok(())
     }
 

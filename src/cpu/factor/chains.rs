@@ -21,7 +21,7 @@ struct Rotation {
 /// A list of rotations in the order in which they are applied, divided into chains. In a chain, each rotation begins
 /// with the row with which the previous one ended, and all rotations move by one row in the same direction.
 #[derive(Default)]
-pub(in crate::cpu) struct Chains {
+pub(in crate::cpu) struct RotationChains {
     list: SmallVec<[Rotation; 64]>,
     /// For each chain, the index in `list` after its last rotation.
     ends: SmallVec<[usize; 16]>,
@@ -36,7 +36,7 @@ const TOGETHER: usize = 4;
 /// another.
 const LEAST: isize = 8;
 
-impl Chains {
+impl RotationChains {
     /// Adds a rotation of two different rows. A rotation of a row with itself is ignored.
     pub fn push(&mut self, rows: [usize; 2], c: f64, s: f64) {
         let [first, second] = rows;
@@ -66,7 +66,7 @@ impl Chains {
     }
 
     pub fn clear(&mut self) {
-        *self = Chains { list: std::mem::take(&mut self.list), ..Chains::default() };
+        *self = RotationChains { list: std::mem::take(&mut self.list), ..RotationChains::default() };
         self.list.clear();
     }
 
@@ -121,9 +121,9 @@ struct Together<'a> {
 ///
 /// # Safety
 /// The CPU has the instruction set of `S` (*features*, see [`Register`](crate::cpu::matmul::lanes::Register)), and the
-/// strip has at least [`Chains::rows`] rows.
+/// strip has at least [`RotationChains::rows`] rows.
 #[inline(always)]
-pub(super) unsafe fn rotate<S: FloatLanes<Element = f64>>(strip: &mut [Row], chains: &Chains) {
+pub(super) unsafe fn rotate<S: FloatLanes<Element = f64>>(strip: &mut [Row], chains: &RotationChains) {
     for first in (0..WIDTH).step_by(2 * S::WIDTH) {
         // SAFETY: the caller ensures that the CPU has the instruction set (*features*) and that the rows exist; each
         // row has the lanes `first` to `first + 2 · WIDTH`.

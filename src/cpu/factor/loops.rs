@@ -4,7 +4,7 @@
 // one index addresses several arrays in these loops, so iterators would not be simpler
 #![allow(clippy::needless_range_loop)]
 
-use super::chains::{Chains, rotate};
+use super::chains::{RotationChains, rotate};
 use super::{Four, StripRow as Row};
 use crate::cpu::fft::FloatLanes;
 use crate::cpu::matmul::plain::Plain;
@@ -18,7 +18,7 @@ type Update = unsafe fn(&mut [f64], [&[f64]; 2], [f64; 2], (f64, &mut [f64]), &[
 /// instruction set that the CPU has.
 pub(in crate::cpu) struct FactorLoops {
     reflect: unsafe fn(&mut [Row], &[Four], &[Four; 4], usize),
-    rotate: unsafe fn(&mut [Row], &Chains),
+    rotate: unsafe fn(&mut [Row], &RotationChains),
     update: Update,
     dot: unsafe fn(&[f64], &[f64]) -> f64,
 }
@@ -32,7 +32,7 @@ impl FactorLoops {
     }
 
     /// Applies rotations one after another to the rows of a strip. Does nothing if the strip has too few rows.
-    pub fn rotate(&self, strip: &mut [Row], rotations: &Chains) {
+    pub fn rotate(&self, strip: &mut [Row], rotations: &RotationChains) {
         if rotations.rows() <= strip.len() {
             // SAFETY: `loops` has chosen functions that the machine can run, and all rows are inside the strip.
             unsafe { (self.rotate)(strip, rotations) }
@@ -214,7 +214,7 @@ macro_rules! set {
             /// The CPU has the instruction set of the vectors `$lanes`, and the strip has all rows that the rotations
             /// name.
             $(#[target_feature(enable = $features)])?
-            unsafe fn own_rotate(strip: &mut [Row], rotations: &Chains) {
+            unsafe fn own_rotate(strip: &mut [Row], rotations: &RotationChains) {
                 // SAFETY: the caller ensures the conditions of the called function.
                 unsafe { rotate::<$lanes>(strip, rotations) }
             }

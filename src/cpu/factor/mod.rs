@@ -17,7 +17,7 @@ use super::operands::{RoutineMemory, SharedTarget};
 use super::thread_count::threads;
 use super::work_sharing::share;
 use crate::base::dtype::{DType, Element};
-use chains::Chains;
+use chains::RotationChains;
 pub(super) use loops::{FactorLoops, loops};
 use smallvec::{SmallVec, smallvec};
 
@@ -317,7 +317,7 @@ pub(super) struct Rotations<'a> {
     /// without vectors.
     pub strips: &'a mut [StripRow],
     pub rows: usize,
-    list: Chains,
+    list: RotationChains,
 }
 
 /// The number of rotations that are collected before they are applied. They take about 400 KiB.
@@ -325,7 +325,7 @@ const COLLECTED: usize = 1 << 14;
 
 impl<'a> Rotations<'a> {
     pub fn new(strips: &'a mut [StripRow], rows: usize) -> Rotations<'a> {
-        Rotations { strips, rows, list: Chains::default() }
+        Rotations { strips, rows, list: RotationChains::default() }
     }
 
     /// Adds a rotation of two rows. If enough rotations have been collected, applies them to all strips.

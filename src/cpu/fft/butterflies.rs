@@ -4,7 +4,7 @@
 //! The unsafe functions have one condition, *features*, which is defined at [`Register`]: the CPU has the instruction
 //! set of the vector type, and the function is inlined into one that enables it.
 
-use super::plan::Real;
+use super::plan::FftFloat;
 use crate::cpu::matmul::lanes::Register;
 use crate::cpu::matmul::plain::Plain;
 
@@ -19,8 +19,8 @@ pub(in crate::cpu) trait FloatLanes: Register {
 }
 
 /// Vectors of a float type in which Fourier transforms are computed.
-pub(super) trait RealLanes: FloatLanes<Element: Real> {}
-impl<S: FloatLanes<Element: Real>> RealLanes for S {}
+pub(super) trait RealLanes: FloatLanes<Element: FftFloat> {}
+impl<S: FloatLanes<Element: FftFloat>> RealLanes for S {}
 
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 macro_rules! float_lanes {

@@ -19,8 +19,8 @@ use crate::graph::routine::{INVERSE, ROW_OF_A_TASK, fft_scale};
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 use crate::math::simd::{Isa, isa};
 pub(super) use butterflies::FloatLanes;
-use plan::{Real, Transform, plan};
-use rows::{Job, JobPart, Kernels};
+use plan::{FftFloat, Transform, plan};
+use rows::{FftKernels, Job, JobPart};
 
 /// The number of elements that a task transforms, which takes about 100 µs.
 const TASK: usize = 1 << 15;
@@ -29,15 +29,15 @@ const TASK: usize = 1 << 15;
 /// percent of a task's time.
 const BLOCKS: usize = 8;
 
-trait Machine: Real + Element {
+trait Machine: FftFloat + Element {
     /// Returns the functions for the best instruction set of this machine.
-    fn kernels() -> &'static Kernels<Self>;
+    fn kernels() -> &'static FftKernels<Self>;
 }
 
 macro_rules! machine {
     ($t:ty, $avx512:ident, $avx2:ident, $neon:ident, $plain:ident) => {
         impl Machine for $t {
-            fn kernels() -> &'static Kernels<$t> {
+            fn kernels() -> &'static FftKernels<$t> {
                 #[cfg(target_arch = "x86_64")]
                 match isa() {
                     Isa::Avx512 => return &rows::x86::$avx512,

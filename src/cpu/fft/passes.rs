@@ -2,7 +2,7 @@
 //! transforms its own column of numbers, so the bits of the results do not depend on the number of lanes.
 
 use super::butterflies::{Butterfly, Radix, RealLanes, product};
-use super::plan::{Column, FftPass, Real};
+use super::plan::{Column, FftFloat, FftPass};
 use crate::cpu::matmul::lanes::{ALL_ROWS, MOST_DEPTH};
 use crate::cpu::operands::SharedTarget;
 
@@ -157,7 +157,7 @@ pub(super) unsafe fn columns<S: RealLanes>(
 /// The first `lanes` elements of these rows are in live memory and accessed without data races (*inside*, see
 /// [`Planes`]).
 #[inline(always)]
-pub(super) unsafe fn copy<T: Real>(from: Planes<T>, to: Planes<T>, rows: usize, lanes: usize) {
+pub(super) unsafe fn copy<T: FftFloat>(from: Planes<T>, to: Planes<T>, rows: usize, lanes: usize) {
     for row in 0..rows {
         for lane in 0..lanes {
             // SAFETY: the caller ensures that the elements are in live memory (*inside*).

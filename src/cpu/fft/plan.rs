@@ -67,7 +67,7 @@ pub(super) enum Roots<T> {
     },
 }
 
-impl<T: Real> Roots<T> {
+impl<T: FftFloat> Roots<T> {
     fn new(rows: usize, columns: usize) -> Roots<T> {
         let n = rows * columns;
         let table = |columns: usize, more: usize| {
@@ -97,7 +97,7 @@ impl<T: Real> Roots<T> {
 type Kept<T> = Vec<(usize, Arc<Transform<T>>)>;
 
 /// A float type in which Fourier transforms are computed.
-pub(super) trait Real: Copy + Default + Send + Sync + 'static {
+pub(super) trait FftFloat: Copy + Default + Send + Sync + 'static {
     fn of(x: f64) -> Self;
     /// Returns the cached plans. The most recently used plan is last.
     fn kept() -> &'static Mutex<Kept<Self>>;
@@ -105,7 +105,7 @@ pub(super) trait Real: Copy + Default + Send + Sync + 'static {
 
 macro_rules! real {
     ($t:ty) => {
-        impl Real for $t {
+        impl FftFloat for $t {
             fn of(x: f64) -> $t {
                 x as $t
             }
@@ -120,7 +120,7 @@ real!(f32);
 real!(f64);
 
 /// Returns the plan of a transform of `n` numbers. `n` must have no prime factor above 7.
-pub(super) fn plan<T: Real>(n: usize) -> Arc<Transform<T>> {
+pub(super) fn plan<T: FftFloat>(n: usize) -> Arc<Transform<T>> {
     let mut kept = T::kept().lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(at) = kept.iter().position(|(length, _)| *length == n) {
         let found = kept.remove(at);
@@ -137,7 +137,7 @@ pub(super) fn plan<T: Real>(n: usize) -> Arc<Transform<T>> {
     made
 }
 
-impl<T: Real> Transform<T> {
+impl<T: FftFloat> Transform<T> {
     fn new(n: usize) -> Transform<T> {
         if n <= WHOLE {
             return Transform::Whole(Column::new(n));
@@ -157,7 +157,7 @@ fn split(n: usize) -> usize {
     factor
 }
 
-impl<T: Real> Column<T> {
+impl<T: FftFloat> Column<T> {
     fn new(length: usize) -> Column<T> {
         let mut passes = vec![];
         let (mut left, mut stride) = (length, 1);

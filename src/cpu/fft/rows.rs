@@ -7,7 +7,7 @@
 
 use super::butterflies::{RealLanes, product};
 use super::passes::{Last, Planes, columns, copy, transpose};
-use super::plan::{Column, Real, Roots, Transform, VECTOR};
+use super::plan::{Column, FftFloat, Roots, Transform, VECTOR};
 use crate::cpu::matmul::lanes::Register;
 use crate::cpu::matmul::plain::Plain;
 use crate::cpu::operands::SharedTarget;
@@ -62,7 +62,7 @@ pub(super) enum JobPart {
 
 /// The code for an instruction set: the number of lanes of its vectors, and a function that runs a part of a call. The
 /// array `[first, end]` is the range of blocks or rows that the function computes.
-pub(super) struct Kernels<T> {
+pub(super) struct FftKernels<T> {
     pub width: usize,
     pub run: unsafe fn(&Job<'_, T>, JobPart, [usize; 2]),
 }
@@ -96,7 +96,7 @@ struct Scratch<T> {
     each: usize,
 }
 
-impl<T: Real> Scratch<T> {
+impl<T: FftFloat> Scratch<T> {
     fn new(planes: usize, each: usize) -> Scratch<T> {
         let line = 64 / size_of::<T>();
         let each = each.next_multiple_of(line);
@@ -348,7 +348,7 @@ pub(super) unsafe fn run<S: ColumnLanes>(job: &Job<'_, S::Element>, part: JobPar
 
 macro_rules! kernels {
     ($name:ident, $lanes:ty, $element:ty $(, $features:literal)?) => {
-        pub(in crate::cpu::fft) static $name: Kernels<$element> = {
+        pub(in crate::cpu::fft) static $name: FftKernels<$element> = {
             /// # Safety
             /// The CPU has the instruction set of the vectors (*features*). The memory of the job is live and has the
             /// sizes that the job states, and the elements of this part are accessed without data races (*inside*, see
@@ -358,7 +358,7 @@ macro_rules! kernels {
                 // SAFETY: the caller ensures the conditions of `run`.
                 unsafe { run::<$lanes>(job, part, numbers) }
             }
-            Kernels { width: <$lanes as Register>::WIDTH, run: entry }
+            FftKernels { width: <$lanes as Register>::WIDTH, run: entry }
         };
 
         impl ColumnLanes for $lanes {

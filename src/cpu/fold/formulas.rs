@@ -48,7 +48,7 @@ struct Component {
 /// The location of an operand of a loop: the input's elements, a component of the first (`A`) or of the second (`B`) of
 /// the two states that are combined, or a register.
 #[derive(Clone, Copy)]
-enum Place {
+enum LoopOperand {
     Element,
     A(usize),
     B(usize),
@@ -60,18 +60,18 @@ enum Place {
 struct Loops {
     /// The calls of loops in order. Each has three operands (the last one repeated if the function has fewer) and the
     /// register of its result.
-    calls: Vec<(Loop, [Place; 3], usize)>,
+    calls: Vec<(Loop, [LoopOperand; 3], usize)>,
     /// The constants of the formula: for each, the number of its register, its bits, and its size in bytes.
     numbers: Vec<(usize, u64, usize)>,
     /// The register for the positions of the elements, or `None` if the formula does not read positions.
     positions: Option<usize>,
-    results: SmallVec<[Place; 3]>,
+    results: SmallVec<[LoopOperand; 3]>,
 }
 
 heap! {
     Formulas: lift, combine, finish, both;
     Loops: calls, numbers;
-    (Loop, [Place; 3], usize): ;
+    (Loop, [LoopOperand; 3], usize): ;
     (usize, u64, usize): ;
 }
 
@@ -89,25 +89,25 @@ impl Loops {
     /// Returns `None` if a function has no loop for its operands' type.
     fn new(program: &FoldProgram, next: &mut usize) -> Option<Loops> {
         let mut loops = Loops::default();
-        let mut places: Vec<Place> = Vec::with_capacity(program.steps.len());
+        let mut places: Vec<LoopOperand> = Vec::with_capacity(program.steps.len());
         for FoldStep { gives, compute } in &program.steps {
             let mut register = || {
                 *next += 1;
                 *next - 1
             };
             let place = match gives {
-                FoldOperation::Element => Place::Element,
-                FoldOperation::A(n) => Place::A(*n),
-                FoldOperation::B(n) => Place::B(*n),
+                FoldOperation::Element => LoopOperand::Element,
+                FoldOperation::A(n) => LoopOperand::A(*n),
+                FoldOperation::B(n) => LoopOperand::B(*n),
                 FoldOperation::Position => {
                     let at = register();
                     loops.positions = Some(at);
-                    Place::Register(at)
+                    LoopOperand::Register(at)
                 }
                 FoldOperation::Number(bits) => {
                     let at = register();
                     loops.numbers.push((at, *bits, compute.size()));
-                    Place::Register(at)
+                    LoopOperand::Register(at)
                 }
                 FoldOperation::Call(row, args) => {
                     let by = program.steps[*row.typed_operand(args)?].compute;
@@ -115,14 +115,14 @@ impl Loops {
                     let at = |n: usize| places[args[n.min(args.len() - 1)]];
                     let to = register();
                     loops.calls.push((row.map(by)?.get(), [at(0), at(1), at(2)], to));
-                    Place::Register(to)
+                    LoopOperand::Register(to)
                 }
                 FoldOperation::Cast(of) => {
                     let mut place = places[*of];
                     for link in convert::cast(program.steps[*of].compute.dtype(), compute.dtype()) {
                         let to = register();
                         loops.calls.push((link.get(), [place; 3], to));
-                        place = Place::Register(to);
+                        place = LoopOperand::Register(to);
                     }
                     place
                 }
@@ -141,11 +141,11 @@ impl Loops {
     /// positions if the formula reads positions. Each array in `leaves` that the formula reads has `n` aligned elements
     /// of its type, and does not overlap the registers that the formula writes.
     unsafe fn run(&self, n: usize, scratch: *mut u8, leaves: Leaves) -> Inputs {
-        let at = |place: Place| match place {
-            Place::Element => leaves.element,
-            Place::A(n) => leaves.a[n],
-            Place::B(n) => leaves.b[n],
-            Place::Register(n) => scratch.wrapping_add(n * REGISTER) as *const u8,
+        let at = |place: LoopOperand| match place {
+            LoopOperand::Element => leaves.element,
+            LoopOperand::A(n) => leaves.a[n],
+            LoopOperand::B(n) => leaves.b[n],
+            LoopOperand::Register(n) => scratch.wrapping_add(n * REGISTER) as *const u8,
         };
         for (call, args, to) in &self.calls {
             let [a, b, c] = args.map(at);

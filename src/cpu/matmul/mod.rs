@@ -43,12 +43,12 @@ use crate::plan::kernel::{BufferRef, Kernel, Matrices, Method, Product};
 use blocked::{FinalPart, PART, ProductBlock};
 use operands::{NestedAxes, ProductOperand, ProductTarget};
 
-heap! { Place: along; Matmul: a, b, c, next; }
+heap! { PlacedMatrix: along; Matmul: a, b, c, next; }
 
 /// Where an operand or the result lies in memory: the buffer, the index of its first element, the range of element
 /// offsets that must lie inside the buffer, the size of an element in bytes, and the offset of each matrix of the
 /// batch.
-struct Place {
+struct PlacedMatrix {
     buffer: BufferRef,
     first: isize,
     span: Option<(isize, isize)>,
@@ -64,9 +64,9 @@ pub(super) struct Matmul {
     count: usize,
     compute: Compute,
     product: Product,
-    a: Place,
-    b: Place,
-    c: Place,
+    a: PlacedMatrix,
+    b: PlacedMatrix,
+    c: PlacedMatrix,
     /// The first matrix of the batch, whose addresses each run sets.
     first: ProductBlock<'static>,
     /// The axes of each nested operand; `None` for an operand with one stride from line to line and one along k.
@@ -87,7 +87,7 @@ pub(super) fn prepare(kernel: &Kernel, next: Option<&Kernel>) -> Result<Matmul> 
     let dims: Shape = kernel.outer.iter().chain(&kernel.inner).copied().collect();
     let batch: Shape = matrices.batch.iter().map(|d| kernel.outer[*d]).collect();
     let along = |strides: &[isize]| Axis::new(&batch, &matrices.batch.iter().map(|d| strides[*d]).collect::<Strides>());
-    let place = |buffer: BufferRef, first: isize, dtype: DType, dims: &[usize], strides: &[isize]| Place {
+    let place = |buffer: BufferRef, first: isize, dtype: DType, dims: &[usize], strides: &[isize]| PlacedMatrix {
         buffer,
         first,
         span: span_of(dims, strides),
@@ -127,7 +127,7 @@ pub(super) fn prepare(kernel: &Kernel, next: Option<&Kernel>) -> Result<Matmul> 
 impl Matmul {
     /// Runs the product on the buffers of `run`, and also the elementwise kernel on its parts, if there is one.
     pub fn run(&self, run: &Run<'_>) -> Result<()> {
-        let at = |p: &Place| run.locate(self.name, p.buffer, p.size, p.first, p.span);
+        let at = |p: &PlacedMatrix| run.locate(self.name, p.buffer, p.size, p.first, p.span);
         let (a, b, c) = (at(&self.a)?, at(&self.b)?, at(&self.c)?);
         let x = &self.first;
         let nested = |side: usize| self.nested[side].as_ref().map(|axes| (axes, [0, 0]));

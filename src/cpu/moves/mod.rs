@@ -44,7 +44,7 @@ const LINES: usize = STAGE / LINE + LINE;
 const LINES_OF_NARROW: usize = 1024 + LINE;
 
 /// Where a move takes its elements from.
-enum Source {
+enum MoveSource {
     Memory(Box<StridedOperand>),
     /// Rows of a table, at positions that are read from memory.
     Rows(Box<MovedRows>),
@@ -56,18 +56,18 @@ enum Source {
 
 heap! { Move: source, target; Moves: list, checks; }
 
-impl Heap for Source {
+impl Heap for MoveSource {
     fn heap(&self) -> usize {
         match self {
-            Source::Memory(operand) => operand.heap(),
-            Source::Rows(rows) => rows.heap(),
-            Source::Constant(..) | Source::Scalar(..) => 0,
+            MoveSource::Memory(operand) => operand.heap(),
+            MoveSource::Rows(rows) => rows.heap(),
+            MoveSource::Constant(..) | MoveSource::Scalar(..) => 0,
         }
     }
 }
 
 struct Move {
-    source: Source,
+    source: MoveSource,
     target: StridedOperand,
     /// Whether to write past the caches (with streaming stores).
     stream: bool,
@@ -136,7 +136,7 @@ pub(super) fn prepare(kernel: &Kernel, aliased: &[bool]) -> Result<Option<Moves>
             operand(load.buffer, load.dtype, &load.strides, load.offset)
         };
         let source = match (moved, moved_value(kernel, moved)) {
-            (Moved::Load(l), _) => Source::Memory(Box::new(load(l))),
+            (Moved::Load(l), _) => MoveSource::Memory(Box::new(load(l))),
             (_, Some(Op::Gather { load: table, stride, position })) => {
                 let (index, &stride) = (&kernel.values[position.index], stride);
                 let Op::Load(l) = index.op else { return Err(internal(kernel.name, "an index that is not a load")) };
@@ -145,7 +145,7 @@ pub(super) fn prepare(kernel: &Kernel, aliased: &[bool]) -> Result<Option<Moves>
                 table.span =
                     table.span.map(|(low, high)| (low.saturating_add(reach.min(0)), high.saturating_add(reach.max(0))));
                 let (extent, mode, from_end) = (position.extent, position.mode, position.from_end);
-                Source::Rows(Box::new(MovedRows {
+                MoveSource::Rows(Box::new(MovedRows {
                     table,
                     index: load(l),
                     compute: index.compute(),
@@ -155,8 +155,8 @@ pub(super) fn prepare(kernel: &Kernel, aliased: &[bool]) -> Result<Option<Moves>
                     from_end,
                 }))
             }
-            (_, Some(Op::Constant(bits))) => Source::Constant(*bits, narrow),
-            (_, Some(Op::Scalar(n))) => Source::Scalar(*n, narrow),
+            (_, Some(Op::Constant(bits))) => MoveSource::Constant(*bits, narrow),
+            (_, Some(Op::Scalar(n))) => MoveSource::Scalar(*n, narrow),
             _ => return Err(internal(kernel.name, "a move of a computed value")),
         };
         let target = operand(store.buffer, store.dtype, &store.strides, store.offset);
@@ -203,12 +203,12 @@ impl Moves {
         let mut at = SmallVec::new();
         for m in &self.list {
             let from = match &m.source {
-                Source::Memory(place) => From::Memory(locate(place)?),
-                Source::Rows(rows) => {
+                MoveSource::Memory(place) => From::Memory(locate(place)?),
+                MoveSource::Rows(rows) => {
                     From::Rows([locate(&rows.table)?, locate(&rows.index)?], run.numbers(rows.from_end))
                 }
-                Source::Constant(bits, narrow) => From::Bits(narrowed(*bits, *narrow)),
-                Source::Scalar(n, narrow) => match run.bindings.scalars.get(*n) {
+                MoveSource::Constant(bits, narrow) => From::Bits(narrowed(*bits, *narrow)),
+                MoveSource::Scalar(n, narrow) => match run.bindings.scalars.get(*n) {
                     Some(bits) => From::Bits(narrowed(*bits, *narrow)),
                     None => return Err(internal(self.name, format!("the run binds no scalar {n}"))),
                 },
@@ -278,7 +278,7 @@ impl Move {
         // SAFETY: every element of the tile is in the spans, which are in live buffers (the invariant of `Bound`).
         unsafe {
             match (&self.source, from) {
-                (Source::Memory(source), From::Memory(from)) => {
+                (MoveSource::Memory(source), From::Memory(from)) => {
                     let first = [source, target].map(|p| p.cols.offset(tile.c0));
                     let across = source.cols.step.unwrap_or(1);
                     source.rows.runs(tile.r0, tile.nr, |done, row, n, step| {
@@ -296,7 +296,7 @@ impl Move {
                     let dst = StridedBlock { ptr: to.offset(at * size as isize), rows: step, cols: columns };
                     self.fill(bits, dst, n, tile.nc);
                 }),
-                (Source::Rows(rows), From::Rows(from, ends)) => {
+                (MoveSource::Rows(rows), From::Rows(from, ends)) => {
                     rows.copy((from, ends), (target, to), tile, self.stream)
                 }
                 (_, From::Memory(_) | From::Rows(..)) => {}

@@ -30,7 +30,7 @@ pub(super) struct MemoryOperand {
 }
 
 /// A number that is repeated in all words of a vector in scratch memory, for instructions to read as an operand.
-pub(super) struct Fill {
+pub(super) struct FilledVector {
     pub value: FillValue,
     /// The loop that widens an element to its compute type; `None` if the bits stay the same.
     pub widen: Option<Loop>,
@@ -63,7 +63,7 @@ pub(super) struct Threaded {
     /// The index of the first instruction of each run (a chain of instructions that call one another).
     pub runs: SmallVec<[u32; 1]>,
     pub places: SmallVec<[MemoryOperand; 4]>,
-    pub fills: SmallVec<[Fill; 2]>,
+    pub fills: SmallVec<[FilledVector; 2]>,
     pub slots: usize,
     pub counters: SmallVec<[Counter; 1]>,
     /// One more than the largest index of a run-time scalar that the program reads, or 0 if it reads none.
@@ -78,7 +78,7 @@ pub(super) struct Threaded {
     pub streamed: Option<usize>,
 }
 
-heap! { Instr: ; MemoryOperand: rows; Fill: ; Counter: rows; Threaded: code, runs, places, fills, counters; }
+heap! { Instr: ; MemoryOperand: rows; FilledVector: ; Counter: rows; Threaded: code, runs, places, fills, counters; }
 
 /// The sizes in bytes of a task's scratch for small programs, and for the largest ones: 128 values, loads and stores
 /// (`MOST_PARTS` in `plan/schedule/threaded.rs`) of at most 512 bytes each.

@@ -17,7 +17,7 @@ pub(crate) enum Formula {
     Cotangent,
     Number(f64),
     /// A call of a function of the table, with formulas as its operands.
-    Call(Function, Vec<Formula>),
+    Call(CalledFunction, Vec<Formula>),
 }
 
 /// Calls a macro with the functions that formulas use. The functions are listed by the file that defines them: first
@@ -72,7 +72,7 @@ impl From<&Formula> for Formula {
 
 /// Returns `a` where the condition is true, and `b` elsewhere.
 pub(crate) fn select(condition: impl Into<Formula>, a: impl Into<Formula>, b: impl Into<Formula>) -> Formula {
-    Formula::Call(Function::select, vec![condition.into(), a.into(), b.into()])
+    Formula::Call(CalledFunction::select, vec![condition.into(), a.into(), b.into()])
 }
 
 /// Returns the density of the standard normal distribution.
@@ -86,7 +86,7 @@ macro_rules! calls {
         /// reference to the function's row in the table of ufuncs, because the rows themselves contain formulas.
         #[allow(non_camel_case_types)]
         #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-        pub(crate) enum Function {
+        pub(crate) enum CalledFunction {
             select,
             $($($unary,)* $($binary,)*)*
         }
@@ -94,10 +94,10 @@ macro_rules! calls {
         #[allow(dead_code, reason = "formulas write some of these functions as operators")]
         impl Formula { $(
             $(pub fn $unary(&self) -> Formula {
-                Formula::Call(Function::$unary, vec![self.clone()])
+                Formula::Call(CalledFunction::$unary, vec![self.clone()])
             })*
             $(pub fn $binary(&self, other: impl Into<Formula>) -> Formula {
-                Formula::Call(Function::$binary, vec![self.clone(), other.into()])
+                Formula::Call(CalledFunction::$binary, vec![self.clone(), other.into()])
             })*
         )* }
     };
@@ -109,13 +109,13 @@ macro_rules! operators {
         impl<R: Into<Formula>> std::ops::$trait<R> for &Formula {
             type Output = Formula;
             fn $method(self, other: R) -> Formula {
-                Formula::Call(Function::$row, vec![self.clone(), other.into()])
+                Formula::Call(CalledFunction::$row, vec![self.clone(), other.into()])
             }
         }
         impl<R: Into<Formula>> std::ops::$trait<R> for Formula {
             type Output = Formula;
             fn $method(self, other: R) -> Formula {
-                Formula::Call(Function::$row, vec![self, other.into()])
+                Formula::Call(CalledFunction::$row, vec![self, other.into()])
             }
         }
     )* };
@@ -129,19 +129,19 @@ operators! {
 
 /// Returns 1 − x.
 pub(crate) fn one_minus(x: &Formula) -> Formula {
-    Formula::Call(Function::subtract, vec![Formula::Number(1.0), x.clone()])
+    Formula::Call(CalledFunction::subtract, vec![Formula::Number(1.0), x.clone()])
 }
 
 impl std::ops::Neg for &Formula {
     type Output = Formula;
     fn neg(self) -> Formula {
-        Formula::Call(Function::negative, vec![self.clone()])
+        Formula::Call(CalledFunction::negative, vec![self.clone()])
     }
 }
 
 impl std::ops::Neg for Formula {
     type Output = Formula;
     fn neg(self) -> Formula {
-        Formula::Call(Function::negative, vec![self])
+        Formula::Call(CalledFunction::negative, vec![self])
     }
 }

@@ -23,7 +23,7 @@ pub(crate) use fold::{
 };
 #[cfg(any(feature = "testing", feature = "kernels"))]
 pub(crate) use fold::{ComputeKind, Definition, Term};
-pub(crate) use formula::{Formula, Function, Partial};
+pub(crate) use formula::{CalledFunction, Formula, Partial};
 
 use crate::base::dtype::{Compute, DType};
 use crate::math::simd::threaded::InstructionCodes;
@@ -323,14 +323,14 @@ impl std::fmt::Debug for Ufunc {
     }
 }
 
-impl Function {
+impl CalledFunction {
     /// Returns the row of the table that this name stands for.
     pub fn row(self) -> &'static Ufunc {
         macro_rules! rows {
             ($($module:ident: [$($unary:ident)*] [$($binary:ident)*];)*) => {
                 match self {
-                    Function::select => &logic::SELECT,
-                    $($(Function::$unary => &$module::$unary,)* $(Function::$binary => &$module::$binary,)*)*
+                    CalledFunction::select => &logic::SELECT,
+                    $($(CalledFunction::$unary => &$module::$unary,)* $(CalledFunction::$binary => &$module::$binary,)*)*
                 }
             };
         }

@@ -61,7 +61,7 @@ pub struct Member {
 }
 
 /// The location of an archive's directory, and the number of members in it.
-struct Place {
+struct DirectoryLocation {
     at: u64,
     length: u64,
     count: u64,
@@ -77,7 +77,7 @@ fn fill(source: &mut impl Read, into: &mut [u8]) -> Fallible<()> {
 }
 
 /// Finds the directory of an archive. The record at the end of the archive contains the directory's location.
-fn find_directory(source: &mut (impl Read + Seek)) -> Fallible<Place> {
+fn find_directory(source: &mut (impl Read + Seek)) -> Fallible<DirectoryLocation> {
     let length = source.seek(SeekFrom::End(0)).map_err(io_fault)?;
     // a comment of at most 65,535 bytes may follow the record
     let tail_length = length.min((END_LENGTH + usize::from(u16::MAX)) as u64);
@@ -94,7 +94,8 @@ fn find_directory(source: &mut (impl Read + Seek)) -> Fallible<Place> {
     let mut end = length - tail_length + at as u64;
     let (disk, disk_of_directory) = (u16_at(record, 4), u16_at(record, 6));
     let (here, all) = (u16_at(record, 8), u16_at(record, 10));
-    let mut place = Place { at: u32_at(record, 16).into(), length: u32_at(record, 12).into(), count: all.into() };
+    let mut place =
+        DirectoryLocation { at: u32_at(record, 16).into(), length: u32_at(record, 12).into(), count: all.into() };
     let is_full = all == u16::MAX || u32_at(record, 12) == u32::MAX || u32_at(record, 16) == u32::MAX;
     let mut is_whole = disk == disk_of_directory && here == all && (disk == 0 || is_full);
     if is_full && let Some((at, place64, is_whole64)) = find_directory64(source, end)? {
@@ -104,7 +105,7 @@ fn find_directory(source: &mut (impl Read + Seek)) -> Fallible<Place> {
         return Err(format_fault("the archive is in several parts"));
     }
     if place.at.checked_add(place.length) != Some(end) {
-        let Place { at, length, .. } = place;
+        let DirectoryLocation { at, length, .. } = place;
         let detail =
             format!("the directory of {length} bytes at {at} does not end at {end}, where the record after it begins");
         return Err(format_fault(detail));
@@ -119,7 +120,7 @@ fn find_directory(source: &mut (impl Read + Seek)) -> Fallible<Place> {
 /// Reads the ZIP64 record, which has the numbers that do not fit the record at `end`. Returns the position of the ZIP64
 /// record, the location of the directory, and whether the archive consists of one part. Returns `None` if there is no
 /// ZIP64 record.
-fn find_directory64(source: &mut (impl Read + Seek), end: u64) -> Fallible<Option<(u64, Place, bool)>> {
+fn find_directory64(source: &mut (impl Read + Seek), end: u64) -> Fallible<Option<(u64, DirectoryLocation, bool)>> {
     let Some(at) = end.checked_sub(LOCATOR_LENGTH) else { return Ok(None) };
     let mut locator = [0; LOCATOR_LENGTH as usize];
     seek(source, at)?;
@@ -139,7 +140,11 @@ fn find_directory64(source: &mut (impl Read + Seek), end: u64) -> Fallible<Optio
     }
     let (here, all) = (u64_at(&record, 24), u64_at(&record, 32));
     let is_whole = u32_at(&record, 16) == 0 && u32_at(&record, 20) == 0 && here == all;
-    Ok(Some((record_at, Place { at: u64_at(&record, 48), length: u64_at(&record, 40), count: all }, is_whole)))
+    Ok(Some((
+        record_at,
+        DirectoryLocation { at: u64_at(&record, 48), length: u64_at(&record, 40), count: all },
+        is_whole,
+    )))
 }
 
 /// Reads the directory of an archive. Returns the members in the order of the directory, without folders. This

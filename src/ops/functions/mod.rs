@@ -11,13 +11,11 @@ pub(crate) use reductions::{
     count, expanded, gone, kept, mean_at, narrow, root_or_zero, rounded, sum_at, sum_in_its_type, wide,
 };
 
-use crate::array::Array;
 use crate::base::dtype::DType;
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, Integer, IntoAxes, Shape, View};
 use crate::graph::expr::{Expr, NodeOp, Operand, binary, carry, cast, common, operand, reshape, ufunc, unary, view};
-use crate::graph::ufunc::{arithmetic, logic};
-use half::{bf16, f16};
+use crate::graph::ufunc::logic;
 use smallvec::{SmallVec, smallvec};
 use std::panic::Location;
 

@@ -25,7 +25,7 @@ pub(super) enum Relation {
 }
 
 /// The layout of an array in its buffer: the shape, the strides, and the offset of the first element.
-type Place<'a> = (&'a Shape, &'a Strides, usize);
+type StoredLayout<'a> = (&'a Shape, &'a Strides, usize);
 
 /// The operands of a derivative. `by_node` finds an operand by the identity of its node, and `by_array` by the array
 /// whose memory it shares.
@@ -123,7 +123,7 @@ pub(super) fn refusal(operand: &Expr) -> Option<&'static str> {
 
 /// Describes the array `is` as a view of the array `of`, which is in the same buffer. Returns `None` if it is not a
 /// view.
-fn between(of: Place, is: Place) -> Option<View> {
+fn between(of: StoredLayout, is: StoredLayout) -> Option<View> {
     let (n, m) = (is.0.len(), of.0.len());
     // A distance in the buffer is converted to indices along the axes of `of`, like a number to its digits: each
     // stride, from the largest to the smallest, divides the remainder that the larger strides leave.
@@ -164,8 +164,8 @@ fn between(of: Place, is: Place) -> Option<View> {
 }
 
 /// Returns whether two arrays in one buffer certainly have no element in common.
-fn are_disjoint(a: Place, b: Place) -> bool {
-    let span = |p: Place| layout::span_of(p.0, p.1).map(|(low, high)| (low + p.2 as isize, high + p.2 as isize));
+fn are_disjoint(a: StoredLayout, b: StoredLayout) -> bool {
+    let span = |p: StoredLayout| layout::span_of(p.0, p.1).map(|(low, high)| (low + p.2 as isize, high + p.2 as isize));
     // a span is the first and the last offset in the buffer that an array uses; an empty array has none
     let (Some((low_a, high_a)), Some((low_b, high_b))) = (span(a), span(b)) else { return true };
     if high_a < low_b || high_b < low_a {
@@ -174,7 +174,7 @@ fn are_disjoint(a: Place, b: Place) -> bool {
     // Each element's offset in the buffer is written as a number whose digits count the strides of both arrays, largest
     // first. An array then has a range of values for each digit. Arrays whose ranges for one digit do not overlap are
     // disjoint, provided that the smaller digits never carry into a larger one.
-    let steps = |p: Place| -> Vec<isize> {
+    let steps = |p: StoredLayout| -> Vec<isize> {
         p.0.iter().zip(p.1).filter(|(n, s)| **n > 1 && **s != 0).map(|(_, s)| s.abs()).collect()
     };
     let mut places: Vec<isize> = steps(a).into_iter().chain(steps(b)).collect();
@@ -182,7 +182,7 @@ fn are_disjoint(a: Place, b: Place) -> bool {
     places.sort_unstable_by(|x, y| y.cmp(x));
     places.dedup();
     let first = low_a.min(low_b);
-    let digits = |p: Place, low: isize| -> Vec<(isize, isize)> {
+    let digits = |p: StoredLayout, low: isize| -> Vec<(isize, isize)> {
         let mut rest = low - first;
         places
             .iter()

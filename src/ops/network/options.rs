@@ -247,15 +247,15 @@ struct Along {
 }
 
 /// The name of the operation, and the location of the user's call, for errors.
-pub(super) type Call = (&'static str, Loc);
+pub(super) type CallSite = (&'static str, Loc);
 
-fn wrong((op, at): Call, detail: String) -> Error {
+fn wrong((op, at): CallSite, detail: String) -> Error {
     Error::with_line(ErrorKind::Argument, op, detail, at)
 }
 
 /// Returns one number for each of `n` spatial axes, from a list of one or `n` numbers. Returns an error if a number is
 /// less than `least`.
-pub(super) fn numbers(what: &str, given: &[isize], least: isize, n: usize, call: Call) -> Result<Given> {
+pub(super) fn numbers(what: &str, given: &[isize], least: isize, n: usize, call: CallSite) -> Result<Given> {
     if given.len() != 1 && given.len() != n {
         return Err(wrong(call, format!("{what} has {} numbers for {n} spatial axes", given.len())));
     }
@@ -271,7 +271,7 @@ fn along(
     window: &[usize],
     (stride, dilation): (&[isize], &[isize]),
     padding: &Padding,
-    call: Call,
+    call: CallSite,
 ) -> Result<SmallVec<[Along; 3]>> {
     let n = lengths.len();
     let (stride, dilation) = (numbers("stride", stride, 1, n, call)?, numbers("dilation", dilation, 1, n, call)?);
@@ -303,7 +303,7 @@ fn along(
 }
 
 /// Converts a number of elements to `usize`. Returns an error if it does not fit `isize`.
-fn sized(v: u128, (op, at): Call) -> Result<usize> {
+fn sized(v: u128, (op, at): CallSite) -> Result<usize> {
     match isize::try_from(v) {
         Ok(v) => Ok(v as usize),
         Err(_) => Err(Error::with_line(ErrorKind::LimitExceeded, op, format!("{v} elements along an axis"), at)),
@@ -311,7 +311,7 @@ fn sized(v: u128, (op, at): Call) -> Result<usize> {
 }
 
 impl Along {
-    fn windows(&self, length: u128, before: u128, count: u128, call: Call) -> Result<Windows> {
+    fn windows(&self, length: u128, before: u128, count: u128, call: CallSite) -> Result<Windows> {
         sized(length + before + (count - 1) * self.stride + self.reach(), call)?;
         // With one window, the stride does not matter, and in a window of one element, the dilation does not matter.
         // The number is then reduced, because the given one may not fit `isize`.
@@ -337,7 +337,7 @@ pub(super) fn windows(
     window: &[usize],
     steps: (&[isize], &[isize]),
     padding: &Padding,
-    call: Call,
+    call: CallSite,
 ) -> Result<AllWindows> {
     let mut list = AllWindows::new();
     for (j, a) in along(lengths, window, steps, padding, call)?.into_iter().enumerate() {
@@ -370,7 +370,7 @@ pub(super) fn transposed(
     steps: (&[isize], &[isize]),
     padding: &Padding,
     more: &[isize],
-    call: Call,
+    call: CallSite,
 ) -> Result<AllWindows> {
     let mut list = AllWindows::new();
     for (j, a) in along(counts, window, steps, padding, call)?.into_iter().enumerate() {

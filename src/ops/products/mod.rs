@@ -295,18 +295,18 @@ fn element(op: &'static str, e: &Expr, axis: usize, position: isize, at: Loc) ->
 
 /// The axes over which [`tensordot`] sums: their number, or a pair with the axes of the first and of the second
 /// operand.
-pub trait TensordotAxes: sealed::Axes {
+pub trait TensordotAxes: sealed::SummedAxes {
     #[doc(hidden)]
     fn resolve(self, a: usize, b: usize) -> [SmallVec<[isize; 6]>; 2];
 }
 
 mod sealed {
-    pub trait Axes {}
+    pub trait SummedAxes {}
 }
 
 macro_rules! counts {
     ($($t:ty)*) => { $(
-        impl sealed::Axes for $t {}
+        impl sealed::SummedAxes for $t {}
         impl TensordotAxes for $t {
             fn resolve(self, a: usize, _: usize) -> [SmallVec<[isize; 6]>; 2] {
                 // a negative number, or one above the number of axes, is turned into axes that do not exist; a later
@@ -323,7 +323,7 @@ macro_rules! counts {
 }
 counts! { i32 usize }
 
-impl<A: IntoAxes, B: IntoAxes> sealed::Axes for (A, B) {}
+impl<A: IntoAxes, B: IntoAxes> sealed::SummedAxes for (A, B) {}
 impl<A: IntoAxes, B: IntoAxes> TensordotAxes for (A, B) {
     fn resolve(self, a: usize, b: usize) -> [SmallVec<[isize; 6]>; 2] {
         let list = |axes: layout::AxesArg, ndim: usize| axes.axes.unwrap_or_else(|| (0..ndim as isize).collect());

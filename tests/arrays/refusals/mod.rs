@@ -44,6 +44,7 @@ fn expressions(d: &Device) -> Vec<Case> {
         ("eye", K::LimitExceeded, error(eye(1 << 40, F32))),
         ("Expr::slice", K::Index, error(x.slice(s![3]))),
         ("Expr::t", K::Shape, error(failed.t())),
+        ("Expr::norm", K::Shape, error(failed.norm())),
         ("Expr::permute_dims", K::Axis, error(x.permute_dims([0, 2]))),
         ("Expr::matrix_transpose", K::Shape, error(x.slice(s![0]).matrix_transpose())),
         ("Expr::reshape", K::Shape, error(x.reshape([5, -1]))),

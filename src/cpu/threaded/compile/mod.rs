@@ -3,7 +3,7 @@
 
 mod draws;
 
-use super::{Fill, LARGE, MemoryOperand, Threaded};
+use super::{FilledVector, LARGE, MemoryOperand, Threaded};
 use crate::base::dtype::DType;
 use crate::base::error::{Error, Result};
 use crate::base::layout::{Shape, Strides, span_of};
@@ -210,7 +210,7 @@ impl Compiler<'_> {
     fn fill(&mut self, v: usize, value: FillValue, stored: Option<DType>, moves: bool) -> Home {
         let widen = stored.and_then(cast::widen).map(|l| l.get());
         let size = self.kernel.values[v].compute().size();
-        self.program.fills.push(Fill { value, widen, size, moves });
+        self.program.fills.push(FilledVector { value, widen, size, moves });
         Home::Fill(self.program.fills.len() - 1)
     }
 

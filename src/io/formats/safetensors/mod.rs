@@ -58,14 +58,14 @@ pub struct SafeTensors<R = File> {
 /// One file of a model. `data` is the offset in the file at which the tensors' data begins, after the header.
 #[derive(Debug)]
 struct Shard<R> {
-    source: Source<R>,
+    source: ShardSource<R>,
     data: u64,
     head: Head,
     path: Option<PathBuf>,
 }
 
 #[derive(Debug)]
-enum Source<R> {
+enum ShardSource<R> {
     Reader(R),
     #[cfg(feature = "mmap")]
     Map(Mapped),
@@ -118,7 +118,7 @@ fn open_shard(path: &Path) -> Fallible<Shard<File>> {
     let open = || {
         let mut file = File::open(path).map_err(io_fault)?;
         let (head, data) = read_head(&mut file)?;
-        Ok(Shard { source: Source::Reader(file), data, head, path: Some(path.to_path_buf()) })
+        Ok(Shard { source: ShardSource::Reader(file), data, head, path: Some(path.to_path_buf()) })
     };
     open().map_err(|f| named(f, path))
 }
@@ -226,7 +226,7 @@ unsafe fn map_shard(path: &Path) -> Fallible<Shard<File>> {
         // SAFETY: the caller promises that nobody changes the file while a map of it exists.
         let map = unsafe { Mapped::open(path) }?;
         let (head, data) = read_head(&mut std::io::Cursor::new(map.bytes()))?;
-        Ok(Shard { source: Source::Map(map), data, head, path: Some(path.to_path_buf()) })
+        Ok(Shard { source: ShardSource::Map(map), data, head, path: Some(path.to_path_buf()) })
     };
     open().map_err(|f| named(f, path))
 }
@@ -366,7 +366,7 @@ impl<R: Read + Seek> SafeTensors<R> {
     pub fn new(mut reader: R) -> Result<SafeTensors<R>> {
         let at = Location::caller();
         let (head, data) = read_head(&mut reader).map_err(|f| f.at("SafeTensors::new", at))?;
-        Ok(SafeTensors::of(Shard { source: Source::Reader(reader), data, head, path: None }))
+        Ok(SafeTensors::of(Shard { source: ShardSource::Reader(reader), data, head, path: None }))
     }
 
     /// Reads the tensor with a name into an array on the CPU. (Feature `safetensors`.)
@@ -421,12 +421,12 @@ impl<R: Read + Seek> SafeTensors<R> {
         };
         let file = &mut self.files[file];
         let array = dtype.and_then(|dtype| match &mut file.source {
-            Source::Reader(source) => {
+            ShardSource::Reader(source) => {
                 source.seek(SeekFrom::Start(begin)).map_err(io_fault)?;
                 read_elements(source, dtype, shape, at)
             }
             #[cfg(feature = "mmap")]
-            Source::Map(map) => {
+            ShardSource::Map(map) => {
                 // the range lies inside the map, because `read_head` has compared the offsets with the length of the
                 // file
                 let range = begin as usize..end as usize;
