@@ -8,7 +8,7 @@ mod reductions;
 mod scans;
 
 pub(crate) use reductions::{
-    count, expanded, gone, kept, mean_at, narrow, root_or_zero, rounded, sum_at, sum_in_its_type, wide,
+    count, expanded, gone, kept, mean_at, narrow, root_or_zero, rounded, sum_at, sum_in_its_type, wide, within,
 };
 
 use crate::base::dtype::DType;

@@ -156,6 +156,17 @@ fn deviation(e: &Expr, axes: &AxesArg, correction: f64, at: Loc) -> Expr {
     expanded(narrow(root, e, at), e, axes, at)
 }
 
+/// Clips an interpolated value to the interval from `low` to `high`. The derivative is that of the value, also where it
+/// is clipped: the value lies in the interval but for its rounding error, and the derivative of a clip would be split
+/// at `low == high`.
+pub(crate) fn within(value: Expr, [low, high]: [&Expr; 2], at: Loc) -> Expr {
+    let clipped = binary(&arithmetic::minimum, binary(&arithmetic::maximum, &value, low, at), high, at);
+    match mutant!(clip_of_equal_bounds, false, true) {
+        true => clipped.with_rule(vec![value], Some(Box::new(|g, _| Ok(vec![g.clone()])))),
+        false => clipped,
+    }
+}
+
 /// Returns the square root of a sum of squares. Where the root is 0, its derivative is 0, because the derivative of
 /// `sqrt` would be infinite there.
 pub(crate) fn root_or_zero(squares: Expr, at: Loc) -> Expr {

@@ -12,7 +12,7 @@ use crate::base::layout::{self, AxesArg, IntoAxes, Shape, SliceItem, SortAxis, V
 use crate::graph::expr::{Expr, binary, carry, cast, choose, reduce, reshape, strong, unary, view};
 use crate::graph::routine::SORT;
 use crate::graph::ufunc::{arithmetic, logic};
-use crate::ops::functions::{expanded, named, narrow, stack_at, wide};
+use crate::ops::functions::{expanded, named, narrow, stack_at, wide, within};
 use crate::ops::index::{take, take_along};
 use crate::ops::sorting::{selected, sorted};
 use crate::plan::kernel::{Fold, IndexMode};
@@ -496,5 +496,5 @@ fn mixed([low, high]: [&Expr; 2], [first, second]: [Expr; 2], at: Loc) -> Expr {
     // clipping removes rounding errors outside the interval, so two equal numbers return themselves
     let part = |e: &Expr, share: Expr| binary(&arithmetic::multiply, e, share, at);
     let sum = binary(&arithmetic::add, part(low, first), part(high, second), at);
-    binary(&arithmetic::minimum, binary(&arithmetic::maximum, sum, low, at), high, at)
+    within(sum, [low, high], at)
 }

@@ -11,7 +11,7 @@ use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{SliceItem, View};
 use crate::graph::expr::{Expr, Operand, binary, carry, cast, choose, common, operand, unary, view};
 use crate::graph::ufunc::{Ufunc, arithmetic, float, logic};
-use crate::ops::functions::{promoted, wide};
+use crate::ops::functions::{promoted, wide, within};
 use crate::ops::index::take;
 use crate::plan::kernel::IndexMode;
 use smallvec::smallvec;
@@ -183,11 +183,15 @@ fn line_through(x: &Expr, xp: &Expr, fp: &Expr, n: usize, at: Loc) -> Expr {
     let (to_first, to_second) = (share(less(&to, &here)), share(less(&here, &from)));
     let between = binary(&arithmetic::add, times(&f0, &to_first), times(&f1, &to_second), at);
     let (low, high) = (binary(&arithmetic::minimum, &f0, &f1, at), binary(&arithmetic::maximum, &f0, &f1, at));
-    // if `f0` or `f1` is NaN, the bounds are NaN, and so is the result
-    let between = binary(&arithmetic::minimum, binary(&arithmetic::maximum, between, low, at), high, at);
-    let before = choose(binary(&logic::less_equal, x, x0, at), f0, between, at);
+    let clipped = within(between.clone(), [&low, &high], at);
+    let before = choose(binary(&logic::less_equal, x, &x0, at), &f0, clipped, at);
     // this test is the outermost, so that if several last points have the same `xp`, the last of them is used
-    choose(binary(&logic::greater_equal, x, x1, at), f1, before, at)
+    let y = choose(binary(&logic::greater_equal, x, &x1, at), &f1, before, at);
+    // the derivatives are those of the line also at its ends, where `y` is one of the points
+    let behind =
+        binary(&logic::logical_or, binary(&logic::greater, x, &x1, at), binary(&logic::less_equal, &x1, &x0, at), at);
+    let line = choose(binary(&logic::less, x, x0, at), f0, choose(behind, f1, between, at), at);
+    y.with_rule(vec![mutant!(slopes_end_at_points, y.clone(), line)], Some(Box::new(|g, _| Ok(vec![g.clone()]))))
 }
 
 /// Returns the length of an operand of one axis. Returns an error if the length does not fit i32, because a search

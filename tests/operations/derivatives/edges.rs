@@ -49,6 +49,17 @@ fn where_there_is_no_derivative_the_result_is_stated(d: &Device) {
     // in the lower tail the slope of gelu is small, and has a small relative error
     let tail = slope(d, &[-3., -5., -8.], Expr::gelu).into_iter().zip([-1.1945647204e-02, -7.1469460018e-06, -3.9796072611e-14]);
     tail.for_each(|(is, exact)| assert!((is as f64 / exact - 1.0).abs() < 1e-5, "{is} for {exact}"));
+    // interpolation between equal points, and at the points themselves: the slope of the interval to the right
+    let (at, points) = ([0.25, 1., 1.5, 0., 2., -1., 3.], array![0., 1., 2.].to_device(d).unwrap());
+    let heights = put::<f32>(d, [0., 0., 4.], &[3]);
+    assert_eq!(slope(d, &at, |x| interp(x, &points, &heights)), [0., 4., 4., 0., 4., 0., 0.]);
+    assert_eq!(slope(d, &[0., 0., 4.], |fp| interp(0.25, &points, fp)), [0.75, 0.25, 0.]);
+    assert_eq!(slope(d, &[0., 1., 2.], |xp| interp(1.0, xp, &heights)), [0., -4., 0.]);
+    // several points at one place: beyond them the slope is 0
+    assert_eq!(slope(d, &[1., 2., 0.5], |x| interp(x, array![0., 1., 1.].to_device(d).unwrap(), &heights)), [0., 0., 0.]);
+    // quantiles of equal numbers
+    assert_eq!(slope(d, &[1., 2., 2., 3.], |x| x.median(..)), [0., 0.5, 0.5, 0.]);
+    assert_eq!(slope(d, &[1., 2., 2., 3.], |x| x.quantile(0.375, 0, QuantileMethod::Linear)), [0., 0.875, 0.125, 0.]);
     // norms of other orders
     assert_eq!(slope(d, &[0., 0.], |x| x.vector_norm(.., 3.0)), [0., 0.]);
     assert_eq!(slope(d, &[0., -2.], |x| x.vector_norm(.., 3.0)), [0., -1.]);
