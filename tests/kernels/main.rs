@@ -4,6 +4,8 @@
 mod kit;
 
 #[cfg(feature = "kernels")]
+mod derivatives;
+#[cfg(feature = "kernels")]
 mod programs;
 #[cfg(all(feature = "gpu", feature = "kernels"))]
 mod raw;

@@ -13,7 +13,7 @@ on_devices! {
     }
 }
 
-const LOGSUMEXP: Reduction<'_> = Reduction {
+pub const LOGSUMEXP: Reduction<'_> = Reduction {
     state: "most: T = lowest, sum: T = 0",
     map: "most = x; sum = 1;",
     combine: "let far = exp(-abs(a.most - b.most));
