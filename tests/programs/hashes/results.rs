@@ -370,6 +370,44 @@ fn products(out: &mut BTreeMap<String, u64>) {
     }
 }
 
+fn derivatives(out: &mut BTreeMap<String, u64>) {
+    let numbers = |n: i32, step: i32, below: i32| {
+        Array::from_vec((0..n).map(|i| i * step % below).collect::<Vec<i32>>(), [n as usize]).unwrap()
+    };
+    let (labels, rows) = (numbers(97, 1, 71), numbers(500, 7, 97));
+    for t in [F32, F64, F16, BF16] {
+        let mut rng = Rng::new(5);
+        let mut a = |shape: &[usize]| Expr::from(rng.normal(shape, F32).astype(t).eval().unwrap());
+        let (x, w, b) = (a(&[97, 130]), a(&[130, 71]), a(&[71]));
+        let (image, filter) = (a(&[3, 5, 19, 17]), a(&[7, 5, 3, 3]));
+        let (q, k, v) = (a(&[2, 40, 8]), a(&[2, 50, 8]), a(&[2, 50, 8]));
+        let (z, near_one) = (a(&[N]), &x * 0.01 + 1.0);
+        let layer = x.matmul(&w) + &b;
+        let conv = image.conv2d(&filter, Conv::default().padding(1).stride(2));
+        let read = attention(&q, &k, &v, Attention::default().causal());
+        let cases = [
+            ("layer", layer.gelu().layer_norm(-1, 1e-5).square().mean(..), vec![&x, &w, &b]),
+            ("cross entropy", layer.cross_entropy(&labels).mean(..), vec![&x, &w, &b]),
+            ("convolution", conv.square().mean(..), vec![&image, &filter]),
+            ("pool", image.max_pool2d(Pool::new(3).stride(2)).square().mean(..), vec![&image]),
+            ("attention", read.square().mean(..), vec![&q, &k, &v]),
+            (
+                "rows",
+                (z.tanh() * z.sigmoid() + z.erf() + z.sin() * z.square().log1p() + z.softplus()).sum(..),
+                vec![&z],
+            ),
+            ("sort", (z.sort(0) * z.cumulative_sum(0) * 1e-3).sum(..), vec![&z]),
+            ("scans", (near_one.cumulative_prod(1) + x.logcumsumexp(1)).sum(..), vec![&x]),
+            ("take", x.take(&rows, 0).square().sum(..), vec![&x]),
+            ("softmax", (x.softmax(-1).square() + x.rms_norm(-1, 1e-5)).sum(..), vec![&x]),
+            ("statistics", (near_one.prod(1) + x.std(1) + x.median(1)).sum(..), vec![&x]),
+        ];
+        for (name, loss, of) in cases {
+            out.insert(format!("derivatives of {name} {t}"), hash(grad_many(&loss, of)));
+        }
+    }
+}
+
 pub fn all() -> BTreeMap<String, u64> {
     let mut out = BTreeMap::new();
     elementwise(&mut out);
@@ -379,6 +417,7 @@ pub fn all() -> BTreeMap<String, u64> {
     spectra(&mut out);
     random(&mut out);
     products(&mut out);
+    derivatives(&mut out);
     for (name, e) in programs::all(&Device::cpu()) {
         let hash = together(&e).unwrap_or_else(|e| panic!("{name}: {e}"));
         out.insert(name, hash);
