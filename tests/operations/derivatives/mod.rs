@@ -1,12 +1,13 @@
 //! Tests of derivatives: every elementwise function (`rows.rs`) and kind of operation (`structures.rs`) against finite
-//! differences of exact or f64 values; error bounds (`bounds.rs`); composites against JAX (`golden.rs`); random
-//! compositions by duality of vjp and jvp; points without a derivative (`edges.rs`); checkpoints (`checkpoint.rs`);
+//! differences of exact or f64 values; error bounds (`bounds.rs`); composites against JAX (`golden.rs`); other functions
+//! (`functions.rs`); points without a derivative (`edges.rs`); checkpoints (`checkpoint.rs`);
 //! numbers of kernels in training (`counts.rs`).
 
 mod bounds;
 mod checkpoint;
 mod counts;
 mod edges;
+mod functions;
 mod golden;
 mod rows;
 mod structures;
@@ -54,6 +55,6 @@ pub(crate) fn check(name: &str, d: &Device, inputs: &[Array], close: f64, f: imp
         );
         let forward = jvp(&y, [&leaves[i]], [&direction]);
         let forward = value(&(forward * &weights).sum(..));
-        assert!((got - forward).abs() <= 1e-11 * terms, "{name}, operand {i}: {got} by grad, {forward} by jvp");
+        assert!((got - forward).abs() <= 1e-12 * terms, "{name}, operand {i}: {got} by grad, {forward} by jvp");
     }
 }
