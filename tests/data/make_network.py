@@ -4,8 +4,9 @@
     python3 -m venv /tmp/jax && /tmp/jax/bin/pip install jax && /tmp/jax/bin/python tests/data/make_network.py
 
 A line has a name, its options, and the shapes and numbers of the input, the weights and the result, separated by tabs.
-The options are stride, padding before, padding after, dilation and groups, the same for all axes. A pool has
-the lengths of its window instead of weights.
+The result of a line whose name has `_by_x` or `_by_w` is the derivative of half the sum of the squared elements.
+The options are stride, padding before, padding after, dilation and groups, the same for all axes. Instead of weights a
+pool has the lengths of its window.
 """
 
 import itertools
@@ -76,6 +77,47 @@ for n, (window, stride, padding) in itertools.product((1, 2, 3), [(2, 2, 0), (3,
     window = spell(np.full(n, float(window)))
     for name, result in (("max_pool", largest), ("avg_pool", mean), ("max_pool_grad", d)):
         lines.append("\t".join([f"{name}{n}d", options, spell(x), window, spell(result)]))
+
+# derivatives, with numbers of their own
+rng = np.random.default_rng(8)
+for n, (stride, before, after, dilation, groups) in itertools.product(
+    (1, 2, 3), [(1, 0, 0, 1, 1), (2, 1, 1, 1, 1), (1, 1, 0, 2, 2), (3, 0, 1, 1, 2), (2, 1, 2, 2, 1)]
+):
+
+    def conv(x, w):
+        return jax.lax.conv_general_dilated(
+            x,
+            w,
+            (stride,) * n,
+            [(before, after)] * n,
+            rhs_dilation=(dilation,) * n,
+            dimension_numbers=labels(n),
+            feature_group_count=groups,
+        )
+
+    def transposed(g, w):
+        return jax.vjp(lambda x: conv(x, w), jnp.zeros_like(x))[1](g)[0]
+
+    x, w = jnp.asarray(numbers(2, 2, *spatial[n])), jnp.asarray(numbers(2, 2 // groups, *windows[n]))
+    g = jnp.asarray(numbers(*conv(x, w).shape))
+    options = f"{stride} {before} {after} {dilation} {groups}"
+    for name, f, a in (("conv", conv, x), ("conv_transpose", transposed, g)):
+        both = jax.grad(lambda a, w: (f(a, w) ** 2).sum() / 2, (0, 1))(a, w)
+        for by, d in zip("xw", both):
+            lines.append("\t".join([f"{name}_by_{by}{n}d", options, spell(a), spell(w), spell(d)]))
+
+for n, (window, stride, padding) in itertools.product((1, 2, 3), [(2, 2, 0), (3, 2, 1), (3, 1, 1)]):
+    x = rng.permutation(2 * int(np.prod(spatial[n]))).astype(np.float64).reshape(1, 2, *spatial[n])
+    dims, strides = (1, 1) + (window,) * n, (1, 1) + (stride,) * n
+    pads = [(0, 0)] * 2 + [(padding, padding)] * n
+
+    def mean(x):
+        total = jax.lax.reduce_window(x, 0.0, jax.lax.add, dims, strides, pads)
+        return total / jax.lax.reduce_window(jnp.ones_like(x), 0.0, jax.lax.add, dims, strides, pads)
+
+    options = f"{stride} {padding} {padding} 1 1"
+    d = jax.grad(lambda x: (mean(x) ** 2).sum() / 2)(jnp.asarray(x))
+    lines.append("\t".join([f"avg_pool_by_x{n}d", options, spell(x), spell(np.full(n, float(window))), spell(d)]))
 
 with open(os.path.join(here, "network.txt"), "w") as f:
     f.write("\n".join(lines) + "\n")

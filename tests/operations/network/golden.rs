@@ -1,4 +1,4 @@
-//! Convolutions, transposed convolutions and pools, compared with JAX's: `data/make_network.py` writes the file.
+//! Convolutions, transposed convolutions, pools and their derivatives, compared with JAX's: `data/make_network.py` writes the file.
 
 use super::*;
 use cupric::DType::*;
@@ -8,6 +8,9 @@ fn host(shape: &str, numbers: &str) -> Host<f64> {
     let all = |text: &str| text.split_whitespace().map(|t| t.parse::<f64>().expect("a number")).collect::<Vec<_>>();
     Host { shape: all(shape).iter().map(|n| *n as usize).collect(), data: all(numbers) }
 }
+
+/// The lengths of the axes of what a transposed convolution returns whose derivatives are compared, for 1 to 3 axes.
+const LENGTHS: [&[usize]; 3] = [&[9], &[5, 6], &[4, 3, 4]];
 
 on_devices! {
 
@@ -27,15 +30,13 @@ fn results_equal_those_of_jax(d: &Device) {
         let conv = Conv::default().stride(stride).padding(padding).dilation(dilation).groups(groups);
         let more = || -> Vec<usize> {
             let full = |j: usize| (x.shape[j] - 1) * stride + dilation * (w.shape[j] - 1) + 1;
-            (2..n + 2).map(|j| want.shape[j] + before + after - full(j)).collect()
+            let lengths = if name.contains("_by_") { LENGTHS[n - 1] } else { &want.shape[2..] };
+            (2..n + 2).map(|j| lengths[j - 2] + before + after - full(j)).collect()
         };
         let (a, b) = (put(t, &x, d), put(t, &w, d));
-        let maxima = |x: &Array, pool: Pool| match n {
-            1 => x.max_pool1d(pool),
-            2 => x.max_pool2d(pool),
-            _ => x.max_pool3d(pool),
-        };
-        let y = match name {
+        // a derivative is that of half the sum of the squared elements
+        let function = name.replace("_by_x", "").replace("_by_w", "");
+        let y = match &function[..] {
             "conv1d" => a.conv1d(&b, conv),
             "conv2d" => a.conv2d(&b, conv),
             "conv3d" => a.conv3d(&b, conv),
@@ -45,18 +46,28 @@ fn results_equal_those_of_jax(d: &Device) {
             "avg_pool1d" => a.avg_pool1d(pool),
             "avg_pool2d" => a.avg_pool2d(pool),
             "avg_pool3d" => a.avg_pool3d(pool),
-            name if name.starts_with("max_pool_grad") => {
-                let [dx] = grad(&maxima(&a, pool).sum(..), [&a]);
-                dx
-            }
-            name if name.starts_with("max_pool") => maxima(&a, pool),
+            "max_pool1d" | "max_pool_grad1d" => a.max_pool1d(pool),
+            "max_pool2d" | "max_pool_grad2d" => a.max_pool2d(pool),
+            "max_pool3d" | "max_pool_grad3d" => a.max_pool3d(pool),
             name => panic!("no function for {name}"),
         };
+        let slope = |y: &Expr, of: &Array| { let [d] = grad(&y.sum(..), [of]); d };
+        let y = match name {
+            name if name.contains("_by_x") => slope(&(y.square() * 0.5), &a),
+            name if name.contains("_by_w") => slope(&(y.square() * 0.5), &b),
+            name if name.contains("_grad") => slope(&y, &a),
+            _ => y,
+        };
         assert_eq!(y.shape().unwrap_or_else(|e| panic!("{name}: {e}")), want.shape, "{line}");
-        near(&y.astype(F32), &want.data, |v| if name.starts_with("avg") { 4e-7 * v.abs() } else { 0.0 });
+        let close = match name {
+            name if name.starts_with("avg_pool_by") => 1e-6,
+            name if name.starts_with("avg") => 4e-7,
+            _ => 0.0,
+        };
+        near(&y.astype(F32), &want.data, |v| close * v.abs());
         count += 1;
     }
-    assert_eq!(count, 57);
+    assert_eq!(count, 126);
 }
 
 }
