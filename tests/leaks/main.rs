@@ -147,6 +147,39 @@ fn threads(d: &Device) {
     }
 }
 
+/// Training steps whose derivatives pass through a checkpoint, a rule of the user's and a constant.
+fn training(d: &Device) {
+    let d = &own(d);
+    testing::poison(d, false);
+    let mut stage = Stage::new(12, "leaks of derivatives", d);
+    let mut weights: Vec<Array> =
+        [[16, 12], [12, 5]].into_iter().enumerate().map(|(i, s)| put(d, noise(i as u64, s[0] * s[1]), &s)).collect();
+    let x = put(d, noise(9, 8 * 16), &[8, 16]);
+    let labels = put(d, (0..8).map(|i| i % 5).collect::<Vec<i32>>(), &[8]);
+    let mut step = || -> Result<()> {
+        let hidden = checkpoint(|| x.matmul(&weights[0]).tanh());
+        let hidden = with_vjp(&(&hidden * 1.0), [&hidden], |g| [g.clone()]) + hidden.stop_gradient() * 0.1;
+        let loss = hidden.matmul(&weights[1]).cross_entropy(&labels).mean(..);
+        let derivatives = grad_many(&loss, &weights);
+        let next = weights.iter().zip(derivatives).map(|(w, g)| w - g * 0.01);
+        let all: Vec<Expr> = std::iter::once(loss).chain(next).collect();
+        let mut results = eval_many(&all)?;
+        weights = results.split_off(1);
+        Ok(())
+    };
+    let (warm, steps) = if d.is_gpu() { (50, 300) } else { (500, 10_000) };
+    (0..warm).for_each(|_| step().unwrap());
+    d.synchronize().unwrap();
+    let before = (HELD.load(Relaxed), d.memory().used, d.stats().prepares);
+    (0..steps).for_each(|_| step().unwrap());
+    d.synchronize().unwrap();
+    stage.count(steps);
+    let grown = HELD.load(Relaxed) - before.0;
+    // a GPU's driver keeps what it allocates for a batch, so only a CPU's memory is compared exactly
+    assert!(d.is_gpu() || grown.abs() < 64 << 10, "{steps} steps left {grown} bytes");
+    assert_eq!((d.memory().used, d.stats().prepares), (before.1, before.2), "bytes in use and plans of {steps} steps");
+}
+
 /// Evaluates expressions with every kind of kernel for a shape.
 fn of_shape(d: &Device, n: usize, in_place: bool) -> Result<()> {
     let x = zeros([2, n], F32).eval_on(d)?;
@@ -224,8 +257,10 @@ fn memory_is_flat() {
     flat(&cpu);
     planned_only();
     threads(&cpu);
+    training(&cpu);
     if let Some(d) = gpu(1) {
         flat(&d);
         threads(&d);
+        training(&d);
     }
 }
