@@ -53,11 +53,15 @@ use std::panic::Location;
 /// # Values at special points
 /// At points where a function has no derivative, the result is defined as follows:
 ///
-/// * The derivatives of `abs` and `relu` at 0 are 0.
+/// * The derivatives of `abs` and `relu` at 0 are 0: the mean of the slopes of `abs`, and one of the slopes of `relu`.
 /// * Equal operands of `maximum` get half of the derivative each, and equal largest elements get equal shares of the
-///   derivative of `max`.
-/// * The derivatives of `std`, the Euclidean norms and `hypot` are 0 where the value is 0.
+///   derivative of `max`, because no operand is preferred.
+/// * The derivative of `clip` is 1 at its bounds, because an operand there can still change the result.
+/// * The derivatives of `std`, the Euclidean norms and `hypot` are 0 where the value is 0: the value is smallest there,
+///   and a step along 0 keeps it so.
+/// * The derivative of `sqrt` at 0 is infinite, which is its limit. Where a product with it would be NaN, use `select`.
 /// * The derivatives of rounding functions and comparisons are 0 everywhere.
+/// * `interp` has the slope of the interval to the right of a point, and of the last interval at the last point.
 /// * In `select`, the branch that was not taken adds no NaN through elementwise functions: the derivative of
 ///   `select(x.greater(0.0), x.sqrt(), 0.0)` at 0 is 0.
 ///
