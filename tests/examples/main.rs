@@ -180,6 +180,69 @@ fn examples_behave_with_a_convolutional_network() {
     }
 }
 
+/// What a program that must succeed prints.
+fn prints(folder: &std::path::Path, name: &str, arguments: &[&str]) -> String {
+    let done = run(folder, name, arguments);
+    let (said, erred) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+    assert!(done.status.success(), "{name} {arguments:?}: {said}{erred}");
+    said.into_owned()
+}
+
+/// A training that was saved goes on where it ended, in f32 and f16; files that are no state give errors.
+#[cfg(feature = "train")]
+#[test]
+fn examples_behave_when_a_training_is_resumed() {
+    let (programs, own) = (folder(), |kind: &str| {
+        std::env::temp_dir()
+            .join(format!("cupric-chars-{}.{kind}", std::process::id()))
+            .to_str()
+            .expect("a path")
+            .to_string()
+    });
+    let (state, picture) = (own("safetensors"), own("png"));
+    for dtype in ["f32", "f16"] {
+        let small =
+            ["--device", "cpu", "--dtype", dtype, "--batch", "2", "--write", "3", "--quiet", "--plot", &picture];
+        let first = prints(&programs, "chars", &[&small[..], &["--steps", "4", "--save", &state]].concat());
+        assert!(first.contains("steps 0 to 4") && first.contains(&format!("dtype={dtype} steps=4")), "{first}");
+        let next = prints(&programs, "chars", &[&small[..], &["--steps", "2", "--resume", &state]].concat());
+        assert!(next.contains("steps 4 to 6"), "{next}");
+        // the loss of unseen text, for the same sequences: training goes on from the saved weights
+        let loss = |text: &str| -> f64 {
+            let number = text.rsplit_once(" loss=").and_then(|(_, rest)| rest.split(' ').next()?.parse().ok());
+            number.unwrap_or_else(|| panic!("{text}"))
+        };
+        assert!(loss(&next) < loss(&first), "{first}{next}");
+    }
+    std::fs::write(&state, b"no such thing").expect("a file");
+    for file in [&state[..], "/nonexistent/state.safetensors"] {
+        let wrong = run(&programs, "chars", &["--device", "cpu", "--resume", file, "--plot", &picture]);
+        assert_eq!(wrong.status.code(), Some(1), "{file}");
+        assert!(complaint("chars", &wrong).contains(file), "{wrong:?}");
+    }
+    [&state, &picture].into_iter().for_each(|file| std::fs::remove_file(file).expect("the file goes"));
+}
+
+/// The network of `digits` learns as well in f16 as in f32, and other programs run in f16.
+#[test]
+fn examples_behave_in_f16() {
+    let programs = folder();
+    let picture = std::env::temp_dir().join(format!("cupric-f16-{}.png", std::process::id()));
+    let picture = picture.to_str().expect("a path");
+    for dtype in ["f32", "f16"] {
+        let arguments = ["--device", "cpu", "--dtype", dtype, "--quiet", "--plot", picture];
+        let said = prints(&programs, "digits", &arguments);
+        let number = said.rsplit_once("accuracy=").and_then(|(_, rest)| rest.split(' ').next()?.parse::<f64>().ok());
+        assert!(number.is_some_and(|n| n >= 0.98), "{dtype}: {said}");
+    }
+    for device in devices() {
+        let arguments = ["--device", device, "--dtype", "f16", "--size", "16", "--steps", "6", "--rounds", "3"];
+        let said = prints(&programs, "heat_control", &[&arguments[..], &["--quiet", "--out", picture]].concat());
+        assert!(said.contains("dtype=f16 error 0."), "{device}: {said}");
+    }
+    std::fs::remove_file(picture).expect("the picture goes");
+}
+
 /// For a wrong argument, a program prints one line and exits with status 2 before it computes anything.
 #[test]
 fn examples_behave_when_arguments_are_wrong() {
