@@ -226,7 +226,7 @@ fn an_operand_on_another_device_is_an_error() {
 #[test]
 fn deep_graphs_are_walked_and_dropped_without_recursion() {
     let x = array![1.0001f32];
-    let n = 200_000;
+    let n = 1_000_000;
     let y = (0..n).fold(Expr::from(&x), |y, i| match i % 3 {
         0 => y * 1.0,
         1 => with_vjp(&y.positive(), [&y], |g| [g.clone()]),
