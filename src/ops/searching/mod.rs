@@ -183,6 +183,7 @@ fn line_through(x: &Expr, xp: &Expr, fp: &Expr, n: usize, at: Loc) -> Expr {
     let (to_first, to_second) = (share(less(&to, &here)), share(less(&here, &from)));
     let between = binary(&arithmetic::add, times(&f0, &to_first), times(&f1, &to_second), at);
     let (low, high) = (binary(&arithmetic::minimum, &f0, &f1, at), binary(&arithmetic::maximum, &f0, &f1, at));
+    // if `f0` or `f1` is NaN, the bounds are NaN, and so is the result
     let clipped = within(between.clone(), [&low, &high], at);
     let before = choose(binary(&logic::less_equal, x, &x0, at), &f0, clipped, at);
     // this test is the outermost, so that if several last points have the same `xp`, the last of them is used
