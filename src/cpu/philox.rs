@@ -107,7 +107,7 @@ mod tests {
         let [radius, angle] = [4, 8].map(|w| (0..4).map(|i| word(w, i, [0, 0, 0])).collect::<Vec<u32>>());
         assert_eq!(radius, [words[0], words[0], words[2], words[2]]);
         assert_eq!(angle, [words[1], words[1].wrapping_add(1 << 30), words[3], words[3].wrapping_add(1 << 30)]);
-        // another value of `w` modulo 4 selects other blocks of words
+        // words whose `w` differ modulo 4 come from different blocks
         assert_ne!(word(1, 0, [0, 0, 0]), words[0]);
     }
 

@@ -29,11 +29,11 @@ pub(super) enum TileOrder {
     /// The kernel has no inner space. The columns of a tile are along the last outer axis, its rows along the other
     /// axes.
     Flat,
-    /// The columns of a tile are along `inner`, its rows along `outer`. A tile is a piece of one row that is reduced or
-    /// scanned.
+    /// The columns of a tile are along `inner`, its rows along `outer`. Each row of a tile is one of the rows that the
+    /// kernel reduces or scans, or a piece of it.
     Rows,
-    /// The columns of a tile are along `outer`, its rows along `inner`. A tile contains a few elements each of many
-    /// reduced or scanned rows, one of these rows in each column.
+    /// The columns of a tile are along `outer`, its rows along `inner`. Each column of a tile is a piece of one of the
+    /// rows that the kernel reduces or scans.
     Cols,
 }
 

@@ -352,7 +352,7 @@ mod tests {
                 let tasks = round % 37;
                 assert_eq!(runs(tasks), vec![1; tasks]);
                 if round % 100 == 0 {
-                    // sleeps longer than a helper stays
+                    // sleep until all helpers have left
                     std::thread::sleep(2 * STAYS);
                 }
             }

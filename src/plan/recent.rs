@@ -1,7 +1,7 @@
 //! The plans that a thread has used last, each with a description of the expression for which it was made. A
 //! description has the same content as the plan's key, in a form that can be compared directly with an expression. If
 //! the next expression from the same source line fits the description, the plan is used without computing a key, which
-//! takes fewer instructions.
+//! takes fewer instructions. Otherwise the caches in `mod.rs` look for the plan by its key.
 
 use super::graph::{LISTED, Walk, kind};
 use super::{CachedPlan, Target};

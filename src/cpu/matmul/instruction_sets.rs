@@ -176,8 +176,8 @@ mod arm {
 kernels!(plain_f32, Plain<f32, 4>, f32, , rows 4 [1 2 3 4], unmasked true, vectors 1, left 0, dots [1], chains Plain<f32, 4>);
 #[cfg(not(cupric_relaxed_simd))]
 kernels!(plain_f64, Plain<f64, 2>, f64, , rows 4 [1 2 3 4], unmasked true, vectors 1, left 0, dots [1], chains Plain<f64, 2>);
-// WebAssembly engines use 16 registers and need some of them for addresses, so tiles have 4 × 2 vectors: tiles of 6 × 2
-// took 1.4 times as long
+// in WebAssembly, tiles of floats have 4 × 2 vectors: tiles of 6 × 2, which leave few of an engine's 16 registers for
+// other values, took 1.4 times as long
 #[cfg(cupric_relaxed_simd)]
 kernels!(plain_f32, F32x4, f32, , rows 4 [1 2 3 4], unmasked true, vectors 2, left 0, dots [1 2 4], chains F32x4);
 #[cfg(cupric_relaxed_simd)]

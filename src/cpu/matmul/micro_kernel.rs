@@ -1,5 +1,6 @@
-//! The micro-kernels of products. Each computes one small tile of the result in registers, over one chain of k (defined
-//! below). This module also defines the order of additions, which is the same for every method of computing a product:
+//! The micro-kernels of products. Each computes one small tile of the result in registers (`lanes.rs`), over one chain of
+//! k (defined below). This module also defines the order of additions, which is the same for every method of computing a
+//! product:
 //!
 //! An element of a product is the sum of *chains*. A chain covers [`CHAIN`] neighbouring indices k of the summed axis;
 //! the last chain covers the rest. The sum of a chain starts from +0, and each product is added to it by one fused

@@ -258,8 +258,8 @@ impl<'a> Job<'a> {
         let whole = self.has_whole_rows();
         let mut row = 0;
         while row < rows {
-            // SAFETY: the caller ensures the conditions of `walk` for all rows; a tile of whole rows is no larger than
-            // the program's, because `together` is its height.
+            // SAFETY: the caller ensures the conditions of `walk` for all rows. A tile of whole rows has at most
+            // `together` rows, for which the program's registers have room.
             unsafe {
                 if whole {
                     let count = self.reduce.together.min(rows - row);

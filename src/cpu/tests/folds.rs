@@ -7,8 +7,8 @@ crate::testing::unit_tests! {
     variance_keeps_bits_across_kinds
 }
 
-/// Combines the elements of `x` by `f` in the order (a tree) that `fold/mod.rs` describes, written as simply as
-/// possible.
+/// Combines the elements of `x` by `f` in the order (a tree) that `fold/mod.rs` describes. The tests compare results
+/// with it, so its code is as simple as possible.
 pub(super) fn tree(x: &[f32], lanes: usize, f: impl Fn(f32, f32) -> f32 + Copy, identity: f32) -> f32 {
     let blocks: Vec<Vec<f32>> = x
         .chunks(16 * lanes)

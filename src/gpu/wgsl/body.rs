@@ -123,8 +123,8 @@ impl<'a> Body<'a> {
         Ok(())
     }
 
-    /// Returns the parameter that holds scalar `n` of the plan. Scalars are numbered within the kernel, so that kernels
-    /// which differ only in the plan's numbers have the same source.
+    /// Returns the name of the parameter that holds scalar `n` of the plan. The name has the scalar's position in this
+    /// kernel, so that kernels have the same source if they differ only in how their plans number the scalars.
     fn scalar(&self, n: usize) -> String {
         format!("params.scalar{}", self.form.scalars.iter().position(|s| *s == n).unwrap_or(0))
     }

@@ -1,6 +1,7 @@
 //! Writes the functions that `shaders/matmul.wgsl` and `shaders/lib/factor.wgsl` call, and the constants of the tile,
 //! for one kernel. The *factors* are the two matrices that are multiplied. The *epilogue* consists of the values that
-//! are computed from an element of the product and stored instead of that element.
+//! are computed from an element of the product and stored instead of that element. `cooperative.rs` writes products by
+//! cooperative matrices.
 
 use super::body::{Body, Fallible, is_load};
 use super::four_elements::of_words;

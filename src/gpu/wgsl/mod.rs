@@ -107,7 +107,8 @@ pub(crate) enum StoreMode {
     Direct,
     /// One invocation writes all elements of a packed word: it collects them, then writes the word once.
     Owned,
-    /// Several invocations may write into one packed word, or combine with one element, so each write is atomic.
+    /// Several invocations may write into one packed word, or combine their values in one element, so each write is
+    /// atomic.
     Atomic,
 }
 

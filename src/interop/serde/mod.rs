@@ -225,7 +225,7 @@ const FIRST: usize = 4096;
 impl<'de> DeserializeSeed<'de> for DataOf {
     type Value = ArrayData;
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<ArrayData, D::Error> {
-        // `deserialize_byte_buf` takes over a byte buffer of the format without a copy
+        // with `deserialize_byte_buf`, a format that owns the bytes can hand them over without a copy
         if self.for_people { deserializer.deserialize_seq(self) } else { deserializer.deserialize_byte_buf(self) }
     }
 }

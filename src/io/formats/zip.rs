@@ -51,7 +51,7 @@ pub struct Member {
     pub name: Box<str>,
     /// The offset of the member's local header in the archive.
     at: u64,
-    /// The offset before which the member must end: there the next member or the directory begins.
+    /// The offset at which the next member or the directory begins. This member must end there or before.
     limit: u64,
     pub packed: u64,
     pub size: u64,

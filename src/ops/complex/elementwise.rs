@@ -81,8 +81,8 @@ impl Complex {
         atanh,
     }
 
-    /// Raises the numbers to the powers of the exponents, complex or real, which broadcast. The result w is
-    /// exp(exponent · log(z)), and 1 where the exponent is 0. Its error is at most 4·ε·|w| · (1 + |exponent · log(z)|)
+    /// Raises each number z to a power, which may be complex or real. The numbers and the exponents broadcast. The result
+    /// w is exp(exponent · log(z)), and 1 where the exponent is 0. Its error is at most 4·ε·|w| · (1 + |exponent · log(z)|)
     /// on the CPU, and three times as much on a GPU. ε is the machine epsilon of the parts' dtype.
     ///
     /// ```

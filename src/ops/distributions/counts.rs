@@ -185,9 +185,9 @@ impl Law<'_> {
         unary(&arithmetic::floor, above, at)
     }
 
-    /// Returns a correction of the quantile x: c in the module's head, a sum of fractions with fitted coefficients. The
-    /// first fraction depends on x and the mean. For a binomial distribution there are two more: the same fraction with
-    /// x counted from the other end of the distribution, and one that matters only for few trials.
+    /// Returns a correction of the quantile x, which the module's head calls c. It is a sum of fractions with fitted
+    /// coefficients. The first fraction depends on x and the mean. For a binomial distribution there are two more: the
+    /// same fraction with x counted from the other end of the distribution, and one that matters only for few trials.
     fn rest(&self, x: &Expr) -> Expr {
         let at = self.at;
         let of = |x: Expr, mean: Expr| {

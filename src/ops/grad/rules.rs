@@ -1,5 +1,6 @@
-//! The derivative of each kind of node. A *source* of a node is an expression to which the node's derivative is passed
-//! on: an operand of the node, or an operand of its derivative rule.
+//! The derivative of each kind of node. Those of elementwise functions, such as `tanh`, are in their rows of the table
+//! (`graph/ufunc/float.rs` and its neighbours). A *source* of a node is an expression to which the node's derivative is
+//! passed on: an operand of the node, or an operand of its derivative rule.
 
 use super::adjoint::{Adjoint, broadcast, restored, sum, zeros};
 use super::formula::{Variables, formula, product};

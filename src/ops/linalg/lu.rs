@@ -105,8 +105,8 @@ fn triangles(a: &Expr, call: Call) -> Result<[Expr; 3]> {
 }
 
 /// Returns the gradient with respect to the matrices, given the gradient `g` with respect to U (if `of_upper` is true)
-/// or L. With k = min(m, n), L₁ is the first k rows of L, and U₁ is the first k columns of U. The first k rows and
-/// columns of the matrices with exchanged rows have the gradient L₁⁻ᵀ·Φ·U₁⁻ᵀ, where Φ is `phi`.
+/// or L. Let k = min(m, n), L₁ the first k rows of L, and U₁ the first k columns of U. After the exchange of rows, the
+/// k × k block at the top left of each matrix has the gradient L₁⁻ᵀ·Φ·U₁⁻ᵀ, where Φ is `phi`.
 fn derivative(a: &Expr, g: &Expr, of_upper: bool, call: Call) -> Result<Expr> {
     if a.0.shape.contains(&0) {
         return Ok(a.clone());

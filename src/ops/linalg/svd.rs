@@ -28,7 +28,7 @@ use std::panic::Location;
 ///
 /// # Accuracy
 /// The norm of `U·diag(s)·Vᵀ − x` is at most a small multiple of max(m, n)·ε times the norm of `x`, and the norms of
-/// `UᵀU − I` and `VᵀV − I` are at most a small multiple of max(m, n)·ε. The CPU computes square matrices in f64
+/// `UᵀU − I` and `VᵀV − I` are at most a small multiple of max(m, n)·ε. The CPU factorises square matrices in f64
 /// (reduction to bidiagonal form, then the QR iteration of Golub and Kahan); a GPU computes in the operand's dtype
 /// (Hestenes' one-sided Jacobi method). Both backends first factorise a matrix that is not square by
 /// [`qr`](super::qr()). The signs of the vectors are arbitrary but the same in each run, and so is the basis of the
@@ -36,7 +36,7 @@ use std::panic::Location;
 ///
 /// # Derivatives
 /// The results have derivatives with `Mode::Reduced`, or if the matrices are square. The derivatives of U and Vᵀ are
-/// infinite or NaN if singular values are equal or 0. The derivative of s does not have this limit.
+/// infinite or NaN if singular values are equal or 0. The derivative of s is not affected.
 ///
 /// # Errors
 /// The results carry [`ErrorKind::Shape`](crate::ErrorKind::Shape) if `x` has fewer than two axes. On a GPU, matrices

@@ -439,8 +439,8 @@ pub enum Sections {
     At(Given),
 }
 
-/// A type that specifies how an axis is split: an integer is the number of parts, and a list of [`Integers`] has the
-/// positions at which parts begin.
+/// A type that specifies how an axis is split: an integer is the number of parts, and a list of integers (see
+/// [`Integers`]) has the positions at which the second and later parts begin.
 pub trait IntoSections: Integers {
     #[doc(hidden)]
     fn into_sections(self) -> Sections;

@@ -119,13 +119,13 @@ impl Expr {
     }
 
     /// Computes quantiles along axes by one of NumPy's methods. `q` is a number from 0 to 1, or a list of such numbers.
-    /// For a list, the result has an additional first axis. The result is NaN if any element is NaN or there are none.
+    /// For a list, the result has an additional first axis. It is NaN if an element is NaN or there are no elements.
     ///
     /// Methods that pick an element (`Lower`, `Higher`, `Nearest`, `InvertedCdf`, `ClosestObservation`) return it in
-    /// the array's dtype. With the other methods, integers and bool become f32, f16 and bf16 are computed in f32, and a
-    /// result is never outside the two elements around it. Positions are computed in f64. Up to three quantiles take
-    /// linear time each; for more quantiles, the elements are sorted once. If there are more than 32, an expression
-    /// without a device, such as a generator, runs on the device of [`Device::scope`], or on the CPU.
+    /// the array's dtype. The other methods return f32 for integers and bool, and compute f16 and bf16 in f32. A result
+    /// is never outside the two elements around it. Positions are computed in f64. Up to three quantiles take linear
+    /// time each; for more quantiles, the elements are sorted once. For more than 32 quantiles, an expression without a
+    /// device, such as a generator, runs on the device of [`Device::scope`], or on the CPU.
     ///
     /// ```
     /// use cupric::{QuantileMethod, array};

@@ -58,8 +58,8 @@ impl Kernel {
             }
             dtype = value.dtype;
             match value.op {
-                // a rounding, or a cast that keeps the bits in memory, does not change a value that was loaded with
-                // this type
+                // neither changes the value, because the operand has a dtype with the same words; the next turn of the
+                // loop checks this
                 Op::Cast(a) | Op::Round(a) => v = a,
                 Op::Load(n) => return same_words(self.loads[n].dtype, dtype).then_some(Moved::Load(n)),
                 Op::Gather { load, ref position, .. } => {
