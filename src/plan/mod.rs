@@ -172,12 +172,12 @@ impl std::hash::Hasher for KeyHasher {
 const MOST_BYTES: usize = 48 << 20;
 /// The size of a plan's entry in the shared cache in bytes, estimated for a half-empty table.
 const ENTRY: usize = 128;
-/// The length of the longest key that is cached, in words of 8 bytes: 8 MiB, so that the key of a larger graph can be
-/// freed before the graph is planned.
-const LONGEST_KEY: usize = 1 << 20;
-/// The part of the cache, in quarters, that a plan may take with its key. Planning takes so long that even a plan that
-/// fills most of the cache is worth keeping: that of some 270 transformer blocks with their derivatives.
-const LARGEST_QUARTERS: usize = 3;
+/// The length of the longest key that is cached, in words of 8 bytes: 2 MiB, so that one graph does not evict most
+/// plans. A graph with such a key has about 20,000 nodes: the derivatives of some 150 transformer blocks.
+const LONGEST_KEY: usize = 1 << 18;
+/// The size in bytes of the largest plan that is cached. Planning takes so long that even a plan that fills a large
+/// part of the cache is worth keeping.
+const LARGEST: usize = MOST_BYTES / 2;
 
 /// The number of slots of a thread's table: about ten times the number of plans of one training step.
 const PLACES: usize = 2048;
@@ -287,14 +287,9 @@ fn keep(hash: u64, plan: &Arc<CachedPlan>) {
     make_room();
 }
 
-/// Returns the number of bytes for plans: what the tables of threads leave of [`MOST_BYTES`].
-fn room() -> usize {
-    MOST_BYTES.saturating_sub(TABLES.load(Relaxed) * TABLE)
-}
-
-/// Drops plans until the rest fits into [`room`]. Plans that no thread has found for the longest time go first.
+/// Drops plans until the rest fits into [`MOST_BYTES`]. Plans that no thread has found for the longest time go first.
 pub(crate) fn make_room() {
-    let room = room();
+    let room = MOST_BYTES.saturating_sub(TABLES.load(Relaxed) * TABLE);
     if Kept::taken() <= room {
         return;
     }
@@ -433,7 +428,7 @@ fn make(walk: &mut Walk<'_>, hash: u64, target: Option<Target<'_>>, caps: &Numbe
     let (arena, _) = walk.arena();
     let output_of = arena.output_of.clone();
     let (mut plan, writing, work) = fuse::build(arena, target.as_ref().map(|t| t.layout), caps)?;
-    plan.is_kept = !long && plan.heap() + 8 * walk.key().len() <= room() / 4 * LARGEST_QUARTERS;
+    plan.is_kept = !long && plan.heap() + 8 * walk.key().len() <= LARGEST;
     let written = plan.steps.iter().position(Step::writes_output).unwrap_or(plan.steps.len());
     let safe = if mutant!(late_index_in_place, false, caps.reports_late) { 0 } else { written + 1 };
     let may_fail_half_done = plan.steps.iter().skip(safe).any(Step::checks);

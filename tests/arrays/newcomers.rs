@@ -63,22 +63,22 @@ fn elements_of_another_type(d: &Device) {
 
 fn bits_of_floats(d: &Device) {
     let (x, y, i) = (put(d, vec![1f32, 2.], &[2]), put(d, vec![1f32, 0.], &[2]), put(d, vec![1i32, 2], &[2]));
-    let hint = "dtype f32 is not supported: only integers and bool are; for conditions, compare first, as in x.greater(0)";
+    let hint = "dtype f32 is not supported; this function takes integers and bool; for conditions, compare first, as in x.greater(0)";
     for (e, op) in [(&x & &y, "bitwise_and"), (&x | 0.5, "bitwise_or"), (&x ^ &y, "bitwise_xor"), (!&x, "bitwise_invert")] {
         assert_eq!(text(e.eval()), format!("{op}: {hint}"));
     }
     assert!(text((&x & &i).eval()).ends_with("compare first, as in x.greater(0)"));
-    assert_eq!(text((&x << 1).eval()), "bitwise_left_shift: dtype f32 is not supported: only integers are");
+    assert_eq!(text((&x << 1).eval()), "bitwise_left_shift: dtype f32 is not supported; this function takes integers");
     same(&(x.greater(0) & y.greater(0)), &[true, false]);
 }
 
 fn windows_over_several_axes(d: &Device) {
     let x = put(d, vec![0f32; 12], &[3, 4]);
-    assert_eq!(text(x.sliding_windows([2, 2], 0).eval()), "sliding_windows: 2 lengths of windows for 1 axes");
-    assert_eq!(text(x.sliding_windows(2, ..).eval()), "sliding_windows: 1 lengths of windows for 2 axes");
-    assert_eq!(text(x.sliding_windows([2, 5], ..).eval()), "sliding_windows: a window of 5 does not fit axis 1 of [3, 4]");
-    assert_eq!(text(x.sliding_windows(-1, 0).eval()), "sliding_windows: a window of -1 does not fit axis 0 of [3, 4]");
-    assert_eq!(text(x.sliding_windows([2, 3], [0, 0]).eval()), "sliding_windows: a window of 3 does not fit axis 0 of [3, 4]");
+    assert_eq!(text(x.sliding_windows([2, 2], 0).eval()), "sliding_windows: window lengths: 2, axes: 1; each axis needs one");
+    assert_eq!(text(x.sliding_windows(2, ..).eval()), "sliding_windows: window lengths: 1, axes: 2; each axis needs one");
+    assert_eq!(text(x.sliding_windows([2, 5], ..).eval()), "sliding_windows: a window of 5 does not fit axis 1, which has length 4");
+    assert_eq!(text(x.sliding_windows(-1, 0).eval()), "sliding_windows: a window of -1 does not fit axis 0, which has length 3");
+    assert_eq!(text(x.sliding_windows([2, 3], [0, 0]).eval()), "sliding_windows: a window of 3 does not fit axis 0, which has length 2");
 }
 
 fn bytes_and_back(d: &Device) {

@@ -98,7 +98,8 @@ fn random_numbers_by_blocks() {
             agree(&format!("{draw}, {part}"), &want, &got);
         }
     }
-    // two kernels that differ only in the start of the draw, because both load the stored operand four elements at a time
+    // two kernels that differ only in the start of the draw, because both load the stored operand four elements at a
+    // time
     let stored = Twins::new(10, F32, &[66, LARGE / 32 - 4], &d);
     for first in [4, 3] {
         let drawn = || Rng::new(7).uniform(shape, F32).slice(s![1.., first..first + LARGE as isize / 32 - 4]);

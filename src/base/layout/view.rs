@@ -210,7 +210,7 @@ impl View {
     /// these axes count the windows, and new last axes count the elements of a window.
     pub fn sliding_windows(shape: &[usize], windows: &[isize], axes: &[isize]) -> Fallible<View> {
         if windows.len() != axes.len() {
-            let detail = format!("{} lengths of windows for {} axes", windows.len(), axes.len());
+            let detail = format!("window lengths: {}, axes: {}; each axis needs one", windows.len(), axes.len());
             return fault(ErrorKind::Argument, detail);
         }
         let mut out: Shape = shape.into();
@@ -219,7 +219,8 @@ impl View {
             let d = normalize_axis(axis, shape.len())?;
             let length = usize::try_from(window).ok().filter(|n| (1..=out[d]).contains(n));
             let Some(length) = length else {
-                return fault(ErrorKind::Argument, format!("a window of {window} does not fit axis {d} of {shape:?}"));
+                let detail = format!("a window of {window} does not fit axis {d}, which has length {}", out[d]);
+                return fault(ErrorKind::Argument, detail);
             };
             out[d] -= length - 1;
             out.push(length);

@@ -1,6 +1,6 @@
 //! Computes a block of a product by the method that the planner has chosen: by the kernels for a few columns or rows
-//! (`vector.rs`), or by tiles (`micro_kernel.rs`), either in place from the operands' memory or from packed panels. The result
-//! has the same bits by every method, because `micro_kernel.rs` defines the order in which each element is summed.
+//! (`vector.rs`), or by tiles (`micro_kernel.rs`), either in place from the operands' memory or from packed panels. The
+//! result has the same bits by every method, because `micro_kernel.rs` defines the order in which each element is summed.
 
 use super::instruction_sets::{Kernels, ProductElement};
 use super::micro_kernel::{CHAIN, ProductTile};

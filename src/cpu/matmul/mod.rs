@@ -4,9 +4,9 @@
 //! neighbouring k that is summed on its own (`matmul/micro_kernel.rs`).
 //!
 //! The planner chooses how each product is computed (`plan/kernel/product.rs`). With every method, each element is
-//! summed in the order that `matmul/micro_kernel.rs` defines, so its bits depend only on its row, its column and the element
-//! type. The elementwise operations after a product (its epilogue) are a separate kernel (`plan/product.rs`), which may
-//! run on each part of a product while that part is in a cache.
+//! summed in the order that `matmul/micro_kernel.rs` defines, so its bits depend only on its row, its column and the
+//! element type. The elementwise operations after a product (its epilogue) are a separate kernel (`plan/product.rs`),
+//! which may run on each part of a product while that part is in a cache.
 
 // index loops are allowed, because kernels index arrays of registers by row, vector and chain, often by two of these
 #![allow(clippy::needless_range_loop)]

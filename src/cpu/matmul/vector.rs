@@ -1,6 +1,6 @@
 //! Products of a matrix with one column or a few, and of one row with a matrix. They keep the order of additions that
-//! `micro_kernel.rs` defines. The lanes of a vector hold different rows, columns or chains (blocks of [`CHAIN`] neighbouring
-//! k), whichever are many in the given product.
+//! `micro_kernel.rs` defines. The lanes of a vector hold different rows, columns or chains (blocks of [`CHAIN`]
+//! neighbouring k), whichever are many in the given product.
 
 use super::dot::{ChainsFn, FAR, sum_of_chains};
 use super::lanes::{ALL_ROWS, MOST_DEPTH, Register, line, prefetch};

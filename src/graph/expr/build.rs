@@ -77,9 +77,9 @@ fn dtype_error(row: &Ufunc, dtypes: &[DType], at: Loc) -> Error {
     };
     let hint = match row.class == Class::Integer && dtypes.iter().any(|d| d.is_float()) {
         true if row.on_cpu(Compute::Bool) => {
-            ": only integers and bool are; for conditions, compare first, as in x.greater(0)"
+            "; this function takes integers and bool; for conditions, compare first, as in x.greater(0)"
         }
-        true => ": only integers are",
+        true => "; this function takes integers",
         false => "",
     };
     let detail = detail + hint;

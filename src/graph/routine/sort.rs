@@ -198,8 +198,9 @@ fn short_pass(meta: &Meta, length: usize, caps: &Caps) -> Option<GpuPass> {
     fits.then_some(GpuPass { name: "sort_rows", items, each, along: &[], whole, number: extent.ilog2() })
 }
 
-/// Returns the passes on a GPU, of which the caller chooses the last. If rows are not short, all rows are sorted together: first by the digits of the keys, and then by the digits of the row numbers. Each digit
-/// needs a count of the digits in each workgroup's elements, the sums of these counts, and a move of all elements.
+/// Returns the passes on a GPU, of which the caller chooses the last. If rows are not short, all rows are sorted
+/// together: first by the digits of the keys, and then by the digits of the row numbers. Each digit needs a count of the
+/// digits in each workgroup's elements, the sums of these counts, and a move of all elements.
 fn gpu_needs(meta: &Meta, length: usize, caps: &Caps, last: LastPass) -> Needs {
     let LastPass { name, stored, is_positions } = last;
     let (size, words, group) = (meta.size(), meta.dtype.size().div_ceil(4), caps.group());

@@ -1,6 +1,6 @@
-//! Methods and free functions; `operators.rs` has the operators. Macros generate the elementwise functions from the rows of the ufunc table.
-//! Most other functions are built from existing operations (such as those in `ops/functions/reductions.rs`), so that
-//! planners and backends do not need to know them.
+//! Methods and free functions; `operators.rs` has the operators. Macros generate the elementwise functions from the
+//! rows of the ufunc table. Most other functions are built from existing operations (such as those in
+//! `ops/functions/reductions.rs`), so that planners and backends do not need to know them.
 
 mod bincount;
 mod operators;
@@ -10,6 +10,9 @@ mod scans;
 pub(crate) use reductions::{
     count, expanded, gone, kept, mean_at, narrow, root_or_zero, rounded, sum_at, sum_in_its_type, wide, within,
 };
+// error messages name the trait by its shortest public path
+#[doc(hidden)]
+pub use operators::OnTheLeft;
 
 use crate::base::dtype::DType;
 use crate::base::error::{Error, ErrorKind, Loc, Result};

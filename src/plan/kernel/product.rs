@@ -9,7 +9,8 @@ use crate::graph::ufunc::cast;
 use smallvec::{SmallVec, smallvec};
 
 /// The length of a chain: the products of this many consecutive elements along k are added one after another, and then
-/// the sums of the chains are added in order (`cpu/matmul/micro_kernel.rs`). Another number would change the bits of results.
+/// the sums of the chains are added in order (`cpu/matmul/micro_kernel.rs`). Another number would change the bits of
+/// results.
 /// In measurements, half as many elements cost up to 5 % of speed, and twice as many doubled the worst rounding error
 /// of long products.
 pub(crate) const CHAIN: usize = 256;

@@ -1,4 +1,5 @@
-//! Convolutions, transposed convolutions, pools and their derivatives, compared with JAX's: `data/make_network.py` writes the file.
+//! Convolutions, transposed convolutions, pools and their derivatives, compared with JAX's: `data/make_network.py`
+//! writes the file.
 
 use super::*;
 use cupric::DType::*;

@@ -82,7 +82,7 @@ fn read_head(source: &mut (impl Read + Seek)) -> Fallible<(Head, u64)> {
     source.read_exact(&mut field).map_err(io_fault)?;
     let count = u64::from_le_bytes(field);
     if count > MAX_HEADER {
-        let detail = format!("not a safetensors file: its header would have {count} bytes, and may have {MAX_HEADER}");
+        let detail = format!("not a safetensors file, or its header is too long: {count} bytes, at most {MAX_HEADER}");
         return Err(format_fault(detail));
     }
     if count > length - 8 {
