@@ -3,6 +3,7 @@
 //! test, lists are bounded. Clippy checks the rest: see `[lints]` in `Cargo.toml` and `src/lib.rs`.
 
 mod claims;
+mod constants;
 mod docs;
 mod environment;
 mod figures;
