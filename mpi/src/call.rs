@@ -48,7 +48,7 @@ impl Fault {
         }
     }
 
-    fn kind(&self) -> ErrorKind {
+    pub fn kind(&self) -> ErrorKind {
         match self {
             Fault::Own { kind, .. } => *kind,
             Fault::Other(error) => error.kind(),

@@ -5,6 +5,7 @@ use crate::comm::Comm;
 use crate::queue::{Action, Job};
 use crate::staging::{host, room};
 use cupric::{Array, DType, Device, ErrorKind, Expr, Result, concat, s};
+use std::collections::VecDeque;
 
 /// The size in bytes of a bucket, in which [`Comm::all_reduce_many`] sends several small arrays together.
 const BUCKET: usize = 1 << 24;
@@ -23,7 +24,6 @@ pub struct Request<'a> {
 }
 
 /// The dtype and the device to which the received elements are converted.
-#[derive(Clone)]
 pub(crate) struct Finish {
     pub dtype: DType,
     pub device: Device,
@@ -31,7 +31,7 @@ pub(crate) struct Finish {
 
 impl Finish {
     #[track_caller]
-    fn of(&self, outputs: Vec<Array>) -> Fallible<Array> {
+    pub fn of(&self, outputs: Vec<Array>) -> Fallible<Array> {
         let missing = || Fault::new(ErrorKind::Internal, "a collective gave nothing");
         let x = outputs.into_iter().next().ok_or_else(missing)?;
         let x = if x.dtype() == self.dtype { x } else { x.astype(self.dtype).eval()? };
@@ -160,7 +160,8 @@ impl Comm {
     }
 
     /// Combines each array of a list, such as the gradients of a step, like [`Comm::all_reduce`]. Small arrays of one
-    /// dtype share a message of up to 16 MiB, and all messages are sent at the same time.
+    /// dtype on one device share a message of up to 16 MiB. All messages are sent at the same time, so the host holds
+    /// the whole list, also if the arrays are on a GPU.
     ///
     /// # Errors
     /// Returns the errors of [`Comm::all_reduce`], and [`ErrorKind::Argument`] if the ranks pass different numbers of
@@ -175,26 +176,43 @@ impl Comm {
     /// ```
     #[track_caller]
     pub fn all_reduce_many(&self, arrays: &[Array], op: Reduce) -> Result<Vec<Array>> {
-        let mut requests = vec![];
-        let mut rest = arrays;
         // a message shows only how many elements its arrays have together, so the ranks first agree on all shapes
-        let call = Call::new("all_reduce_many").with(format_args!("{}, {} arrays", op.name(), arrays.len()));
-        let call = call.of_list(arrays);
-        settle(self.collect(call, Ok(Job::nothing())))?;
-        while let Some(first) = rest.first() {
-            let mut bytes = 0usize;
-            let fits = |x: &&Array| {
-                bytes = bytes.saturating_add(x.size().saturating_mul(x.dtype().size()));
-                x.dtype() == first.dtype() && x.device() == first.device() && bytes <= BUCKET
+        let name = "all_reduce_many";
+        let call = Call::new(name).with(format_args!("{}, {} arrays", op.name(), arrays.len()));
+        let buckets = buckets(arrays);
+        settle(self.collect(call.of_list(arrays), Ok(Job::nothing())))?;
+        let mut requests = VecDeque::new();
+        let result = self.reduced_in_buckets(arrays, &buckets, op, &mut requests);
+        if let Err(error) = &result {
+            let number = |(mut request, _): (Request<'_>, _)| {
+                request.is_taken = true;
+                request.number
             };
-            let n = rest.iter().take_while(fits).count().max(1);
-            let flat: Vec<Expr> = rest[..n].iter().map(|x| x.reshape(-1)).collect();
-            let bucket = if n == 1 { flat[0].clone() } else { concat(&flat, 0) };
-            requests.push((self.start_all_reduce(&bucket, op)?, &rest[..n]));
-            rest = &rest[n..];
+            self.discard(requests.into_iter().map(number), name, error.kind());
+        }
+        result
+    }
+
+    /// Combines arrays, in buckets of these numbers of arrays. After an error, the requests that are still in progress
+    /// stay in `requests`.
+    #[track_caller]
+    fn reduced_in_buckets<'a, 'b>(
+        &'a self,
+        arrays: &'b [Array],
+        buckets: &[usize],
+        op: Reduce,
+        requests: &mut VecDeque<(Request<'a>, &'b [Array])>,
+    ) -> Result<Vec<Array>> {
+        let mut rest = arrays;
+        for n in buckets {
+            let (parts, after) = rest.split_at(*n);
+            let flat: Vec<Expr> = parts.iter().map(|x| x.reshape(-1)).collect();
+            let bucket = if *n == 1 { flat[0].clone() } else { concat(&flat, 0) };
+            requests.push_back((self.start_all_reduce(&bucket, op)?, parts));
+            rest = after;
         }
         let mut sums = vec![];
-        for (request, parts) in requests {
+        while let Some((request, parts)) = requests.pop_front() {
             let all = request.wait()?;
             let mut at = 0;
             for part in parts {
@@ -246,6 +264,22 @@ impl Comm {
         };
         Ok(Job { action: Action::Broadcast(root), input, outputs })
     }
+}
+
+/// Divides a list into buckets of neighbours that have one dtype and one device. Returns the number of arrays in each.
+fn buckets(arrays: &[Array]) -> Vec<usize> {
+    let (mut buckets, mut rest) = (vec![], arrays);
+    while let Some(first) = rest.first() {
+        let mut bytes = 0usize;
+        let fits = |x: &&Array| {
+            bytes = bytes.saturating_add(x.size().saturating_mul(x.dtype().size()));
+            x.dtype() == first.dtype() && x.device() == first.device() && bytes <= BUCKET
+        };
+        let n = rest.iter().take_while(fits).count().max(1);
+        buckets.push(n);
+        rest = &rest[n..];
+    }
+    buckets
 }
 
 /// Returns the dtype in which elements are combined.

@@ -230,6 +230,18 @@ impl Comm {
         }
     }
 
+    /// Waits for collectives in progress, and ignores their results and errors, because the caller returns the error of
+    /// an earlier one, of this kind. After a timeout it does not wait again.
+    pub(crate) fn discard(&self, numbers: impl IntoIterator<Item = u64>, name: &str, mut kind: ErrorKind) {
+        for number in numbers {
+            if kind == ErrorKind::Timeout {
+                self.forget(number);
+            } else if let Err(fault) = self.wait(number, name) {
+                kind = fault.kind();
+            }
+        }
+    }
+
     /// Returns the value of `made` if all ranks have a value, and otherwise an error.
     pub(crate) fn agreed<T>(&self, call: Call, made: Fallible<T>) -> Fallible<T> {
         let (value, made) = match made {

@@ -1,8 +1,8 @@
 //! Collectives of arrays on a GPU. They run in pieces, so that the host holds few elements at a time. While one piece is
 //! sent, the next one is read back.
 
-use crate::call::{Call, Fallible};
-use crate::collective::{Finish, Request};
+use crate::call::{Call, Fallible, Fault};
+use crate::collective::Finish;
 use crate::comm::Comm;
 use crate::queue::Job;
 use cupric::{Array, DType, Device, Expr, concat, s};
@@ -10,7 +10,8 @@ use std::ops::Range;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-/// The largest number of elements, of all ranks together, in a piece.
+/// The largest number of elements in a piece: of one rank's array for `all_reduce` and `broadcast`, and of the parts of
+/// all ranks together for the other collectives.
 const PIECE: usize = 1 << 22;
 /// Added to the description of a call whose array is on a GPU, because all ranks must send the same pieces.
 pub(crate) const ON_A_GPU: &str = "on a GPU, in pieces";
@@ -66,6 +67,7 @@ impl Comm {
     }
 
     /// Runs a collective in pieces, of which `make` makes the jobs, and returns the results on the device of `finish`.
+    /// After an error that all ranks have, all ranks have started the same pieces, and wait for the last of them.
     #[track_caller]
     fn in_pieces(
         &self,
@@ -74,19 +76,27 @@ impl Comm {
         count: usize,
         make: impl Fn(usize) -> Fallible<Job>,
     ) -> Fallible<Vec<Array>> {
-        let (mut parts, mut under_way) = (vec![], None);
+        let (mut parts, mut under_way, mut failure) = (vec![], None, None::<Fault>);
         for k in 0..count {
-            let made = make(k).map_err(|f| f.of(call.name));
+            // the other ranks do not know this rank's failure to convert a result, so the next piece tells them
+            let made = failure.clone().map_or_else(|| make(k), Err).map_err(|f| f.of(call.name));
             let number = self.push(call.clone().with(format_args!("piece {k}")), made)?;
-            let request = Request { comm: self, number, name: call.name, finish: finish.clone(), is_taken: false };
-            if let Some(before) = under_way.replace(request) {
-                parts.push(before.wait()?);
+            let Some(before) = under_way.replace(number) else { continue };
+            match self.wait(before, call.name) {
+                Ok(outputs) => match finish.of(outputs) {
+                    Ok(part) => parts.push(part),
+                    Err(fault) => failure = failure.or(Some(fault)),
+                },
+                Err(fault) => {
+                    self.discard([number], call.name, fault.kind());
+                    return Err(fault);
+                }
             }
         }
         if let Some(last) = under_way {
-            parts.push(last.wait()?);
+            parts.push(finish.of(self.wait(last, call.name)?)?);
         }
-        Ok(parts)
+        failure.map_or(Ok(parts), Err)
     }
 
     /// Copies an array from a GPU to the CPU, and advances the collectives meanwhile.
