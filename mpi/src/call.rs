@@ -89,13 +89,16 @@ pub(crate) struct Call {
     what: String,
     /// The dtype and the lengths that must be equal on all ranks, as text, or those of each array of a list.
     of: String,
+    /// Hashes of the dtypes and of the shapes in `of`, which may be cut. They tell the kind of an error.
+    dtypes: u64,
+    shapes: u64,
     line: &'static Location<'static>,
 }
 
 impl Call {
     #[track_caller]
     pub fn new(name: &'static str) -> Call {
-        Call { name, what: name.into(), of: String::new(), line: Location::caller() }
+        Call { name, what: name.into(), of: String::new(), dtypes: 0, shapes: 0, line: Location::caller() }
     }
 
     pub fn with(mut self, argument: impl std::fmt::Display) -> Call {
@@ -105,29 +108,36 @@ impl Call {
 
     pub fn of(mut self, dtype: DType, shape: &[usize]) -> Call {
         self.of = format!("{dtype} {shape:?}");
+        (self.dtypes, self.shapes) = (hash_of(dtype), hash_of(shape));
         self
     }
 
-    /// Adds the dtypes and shapes of a list of arrays. A long text ends with a hash, because a report is short.
-    pub fn of_list(mut self, arrays: &[Array]) -> Call {
+    /// Adds the dtypes and shapes of a list of arrays, and how many of them share each message. A long text is cut
+    /// after an array and ends with hashes, because a report is short.
+    pub fn of_list(mut self, arrays: &[Array], messages: &[usize]) -> Call {
         const MOST: usize = 200;
+        let (dtypes, shapes): (Vec<DType>, Vec<&[usize]>) = arrays.iter().map(|x| (x.dtype(), x.shape())).unzip();
+        (self.dtypes, self.shapes) = (hash_of(dtypes), hash_of(shapes));
         let each: Vec<String> = arrays.iter().map(|x| format!("{} {:?}", x.dtype(), x.shape())).collect();
         self.of = each.join(" and ");
-        if self.of.len() > MOST {
-            let mut hasher = DefaultHasher::new();
-            self.of.hash(&mut hasher);
+        let _ = if arrays.is_empty() {
+            Ok(())
+        } else if self.of.len() <= MOST {
+            write!(self.of, " in messages of {messages:?} arrays")
+        } else {
+            // the text is ASCII
             self.of.truncate(MOST);
-            let _ = write!(self.of, "… ({:016x})", hasher.finish());
-        }
+            self.of.truncate(self.of.rfind(" and ").unwrap_or(MOST));
+            let (dtypes, shapes, messages) = (self.dtypes, self.shapes, hash_of(messages));
+            write!(self.of, " … (hashes: dtypes {dtypes:016x}, shapes {shapes:016x}, messages {messages:016x})")
+        };
         self
     }
 
     /// Returns a hash of the call and of its position in the sequence of calls. It is equal on ranks that make the same
     /// call as their `number`-th call.
     pub fn hash(&self, number: u64) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        (number, &self.what, &self.of).hash(&mut hasher);
-        hasher.finish()
+        hash_of((number, &self.what, &self.of, self.dtypes, self.shapes))
     }
 
     /// Returns the call as text for an error message: `all_reduce(sum) of f32 [3, 4]`.
@@ -137,8 +147,16 @@ impl Call {
     }
 }
 
+fn hash_of(value: impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
+}
+
 /// The number of bytes in which a rank describes its call.
 pub(crate) const REPORT: usize = 512;
+/// The position of the text in a report.
+const TEXT: usize = 18;
 
 /// The kinds of errors that a rank can report to the others. A report contains the index in this list.
 const KINDS: [ErrorKind; 17] = [
@@ -162,7 +180,7 @@ const KINDS: [ErrorKind; 17] = [
 ];
 
 /// Describes a rank's call, or why it failed, in a fixed number of bytes: a digit for success, the kind of the error,
-/// and the text up to a 0.
+/// the hashes of the dtypes and of the shapes, and the text up to a 0.
 pub(crate) fn report(call: &Call, failure: Option<&Fault>) -> [u8; REPORT] {
     let mut bytes = [0; REPORT];
     let text = match failure {
@@ -171,11 +189,13 @@ pub(crate) fn report(call: &Call, failure: Option<&Fault>) -> [u8; REPORT] {
     };
     bytes[0] = failure.is_some().into();
     bytes[1] = failure.and_then(|f| KINDS.iter().position(|k| *k == f.kind())).unwrap_or(0) as u8;
-    let mut end = text.len().min(REPORT - 3);
+    bytes[2..10].copy_from_slice(&call.dtypes.to_ne_bytes());
+    bytes[10..TEXT].copy_from_slice(&call.shapes.to_ne_bytes());
+    let mut end = text.len().min(REPORT - TEXT - 1);
     while !text.is_char_boundary(end) {
         end -= 1;
     }
-    bytes[2..2 + end].copy_from_slice(&text.as_bytes()[..end]);
+    bytes[TEXT..TEXT + end].copy_from_slice(&text.as_bytes()[..end]);
     bytes
 }
 
@@ -185,7 +205,7 @@ pub(crate) fn verdict(call: &Call, reports: &[u8]) -> Fault {
         .chunks(REPORT)
         .map(|bytes| {
             let kind = KINDS.get(usize::from(bytes[1])).copied().unwrap_or(ErrorKind::Internal);
-            let text = bytes[2..].split(|b| *b == 0).next().unwrap_or_default();
+            let text = bytes[TEXT..].split(|b| *b == 0).next().unwrap_or_default();
             (bytes[0] != 0, kind, String::from_utf8_lossy(text).into_owned())
         })
         .collect();
@@ -206,19 +226,22 @@ pub(crate) fn verdict(call: &Call, reports: &[u8]) -> Fault {
     let Some((rank, (.., text))) = other else {
         return own(ErrorKind::Internal, "the ranks have made different numbers of calls".into());
     };
-    let parts = |text: &str| {
+    let what = |text: &str| {
         let call = call_of(text);
-        let (what, of) = call.split_once(" of ").unwrap_or((&call, ""));
-        let dtypes = of.split(' ').filter(|word| word.starts_with(|c: char| c.is_ascii_lowercase()));
-        (what.to_string(), dtypes.map(str::to_string).collect::<Vec<_>>())
+        call.split_once(" of ").map_or(call.clone(), |(what, _)| what.to_string())
     };
-    let (a, b) = (parts(&first), parts(text));
-    let kind = if a.0 != b.0 {
+    // the bytes of the hashes of the dtypes and of the shapes
+    let hashes = |rank: usize| reports[rank * REPORT..][2..TEXT].split_at(8);
+    let ((dtypes, shapes), (other_dtypes, other_shapes)) = (hashes(0), hashes(rank));
+    let kind = if what(&first) != what(text) {
         ErrorKind::Argument
-    } else if a.1 != b.1 {
+    } else if dtypes != other_dtypes {
         ErrorKind::DType
-    } else {
+    } else if shapes != other_shapes {
         ErrorKind::Shape
+    } else {
+        // the arrays of a list share messages in another way
+        ErrorKind::Argument
     };
     own(kind, format!("the ranks differ: rank 0 calls {first}, rank {rank} calls {text}"))
 }

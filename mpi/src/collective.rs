@@ -165,7 +165,7 @@ impl Comm {
     ///
     /// # Errors
     /// Returns the errors of [`Comm::all_reduce`], and [`ErrorKind::Argument`] if the ranks pass different numbers of
-    /// arrays.
+    /// arrays, or if the arrays share messages in another way on another rank, because they are on other devices.
     ///
     /// ```no_run
     /// # use cupric_mpi::{Comm, Reduce};
@@ -180,7 +180,7 @@ impl Comm {
         let name = "all_reduce_many";
         let call = Call::new(name).with(format_args!("{}, {} arrays", op.name(), arrays.len()));
         let buckets = buckets(arrays);
-        settle(self.collect(call.of_list(arrays), Ok(Job::nothing())))?;
+        settle(self.collect(call.of_list(arrays, &buckets), Ok(Job::nothing())))?;
         let mut requests = VecDeque::new();
         let result = self.reduced_in_buckets(arrays, &buckets, op, &mut requests);
         if let Err(error) = &result {

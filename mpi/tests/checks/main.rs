@@ -2,6 +2,7 @@
 //! all checks; with an argument it fails in the way that the argument names.
 
 mod failures;
+mod lists;
 mod shards;
 
 use cupric::DType::*;
@@ -22,7 +23,7 @@ fn main() -> Result<()> {
         if let Some(name) = failure {
             return failures::fail(comm, &name);
         }
-        let checks: [(&str, Check); 17] = [
+        let checks: [(&str, Check); 18] = [
             ("every dtype", every_dtype),
             ("special values", special_values),
             ("views and scalars", views_and_scalars),
@@ -30,7 +31,8 @@ fn main() -> Result<()> {
             ("a fixed order", a_fixed_order),
             ("three at once", three_at_once),
             ("dropped requests", dropped_requests),
-            ("lists of arrays", lists_of_arrays),
+            ("lists of arrays", lists::lists_of_arrays),
+            ("lists that differ", lists::lists_that_differ),
             ("disagreements", disagreements),
             ("failures of one rank", failures_of_one_rank),
             ("halos", halos),
@@ -246,22 +248,8 @@ fn dropped_requests(comm: &Comm) -> Result<()> {
     Ok(())
 }
 
-fn lists_of_arrays(comm: &Comm) -> Result<()> {
-    let n = comm.size() as f32;
-    let list: Vec<Array> = [(F32, 3), (F32, 0), (F32, 1000), (F64, 5), (F16, 6), (F32, 2), (F32, 5_000_000)]
-        .map(|(dtype, n)| arange(0, n, 1, F32).astype(dtype).reshape([n, 1]).eval().unwrap())
-        .to_vec();
-    let sums = comm.all_reduce_many(&list, Reduce::Sum)?;
-    assert_eq!(sums.len(), list.len());
-    for (sum, x) in sums.iter().zip(&list) {
-        same(sum, &(x.astype(F64) * n).astype(x.dtype()));
-    }
-    assert!(comm.all_reduce_many(&[], Reduce::Sum)?.is_empty());
-    Ok(())
-}
-
 /// Checks that all ranks have the same error, which names two ranks, and that the next collective works.
-fn refused<T>(comm: &Comm, result: Result<T>, kind: ErrorKind, parts: &[&str]) -> Result<()> {
+pub fn refused<T>(comm: &Comm, result: Result<T>, kind: ErrorKind, parts: &[&str]) -> Result<()> {
     let error = result.map(|_| ()).unwrap_err();
     assert_eq!(error.kind(), kind, "{error}");
     let text = error.to_string();
@@ -302,14 +290,6 @@ fn disagreements(comm: &Comm) -> Result<()> {
         K::Argument,
         &["rank 0 calls all_reduce(sum) of f32 [3]", &format!("rank {last} calls barrier")],
     )?;
-    // lists with equal numbers of elements, one of whose arrays has another shape or dtype
-    let (a, b) = (zeros([2, 3], F32).eval()?, zeros([3, 2], F32).eval()?);
-    let many = |last: &Array| comm.all_reduce_many(&[a.clone(), last.clone()], Reduce::Sum);
-    refused(comm, many(if odd { &a } else { &b }), K::Shape, &["of f32 [2, 3] and f32 [3, 2]"])?;
-    refused(comm, many(&if odd { b.astype(I32).eval()? } else { b.clone() }), K::DType, &["and i32 [3, 2]"])?;
-    let mut long = vec![a.clone(); 50];
-    long[49] = if odd { a } else { b };
-    refused(comm, comm.all_reduce_many(&long, Reduce::Sum), K::Shape, &["sum, 50 arrays", "… ("])?;
     // of two collectives in progress, only the first differs between ranks
     let request = comm.start_all_reduce(if odd { &y } else { &x }, Reduce::Sum)?;
     let after = comm.start_all_reduce(&x, Reduce::Sum)?;
@@ -438,7 +418,7 @@ fn arrays_of_a_gpu(comm: &Comm) -> Result<()> {
         let mixed = if comm.rank() == 0 { own.clone() } else { x };
         refused(comm, comm.all_reduce(&mixed, Reduce::Sum), ErrorKind::Argument, &["on a GPU, in pieces"])?;
     }
-    Ok(())
+    lists::on_a_gpu(comm, &gpu)
 }
 
 /// Compares collectives of arrays on a GPU, in pieces of a few elements, with those of arrays on the CPU. Shapes have few
