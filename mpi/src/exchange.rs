@@ -12,9 +12,25 @@ use cupric::{Array, DType, Device, ErrorKind, Expr, Result, concat, s};
 /// up to 64 lengths.
 const HEADER: usize = 67;
 
-/// Returns the number of elements in a row, which is the part of an array at one index of axis 0.
+/// Returns the number of elements in a row, which is the part of an array at one index of axis 0. An array without rows
+/// may have rows of any length; the result is `usize::MAX` if their number of elements overflows.
 pub(crate) fn row(shape: &[usize]) -> usize {
-    shape.iter().skip(1).product()
+    shape.iter().skip(1).fold(1, |size: usize, n| size.saturating_mul(*n))
+}
+
+/// Returns the sum of lengths, or `usize::MAX` if it overflows.
+fn total(lengths: &[usize]) -> usize {
+    lengths.iter().fold(0, |sum: usize, n| sum.saturating_add(*n))
+}
+
+/// Returns the sum of the numbers of rows of all ranks. Returns an error if an array cannot have as many rows, which is
+/// possible for arrays without elements.
+pub(crate) fn joint_length(rows: &[usize]) -> Fallible<usize> {
+    let length = total(rows);
+    if isize::try_from(length).is_ok() {
+        return Ok(length);
+    }
+    Err(Fault::new(ErrorKind::LimitExceeded, format!("the ranks have {rows:?} rows; an array cannot have so many")))
 }
 
 /// An array whose axis `axis` is moved to the front, and the device of the original array.
@@ -84,7 +100,8 @@ impl Comm {
     /// # Errors
     /// Every rank returns [`ErrorKind::Argument`], [`ErrorKind::DType`] or [`ErrorKind::Shape`] if two ranks differ in
     /// the operation, the dtype, the axis or a length along another axis. If a rank cannot evaluate its expression,
-    /// every rank returns that rank's error.
+    /// every rank returns that rank's error. Every rank returns [`ErrorKind::LimitExceeded`] if the result is longer
+    /// than an array can be.
     ///
     /// ```no_run
     /// # fn example(comm: &cupric_mpi::Comm, rows: &cupric::Expr) -> cupric::Result<()> {
@@ -114,7 +131,8 @@ impl Comm {
     }
 
     /// Divides the array of rank `root` along axis 0 as [`Comm::shard`] does, and returns to each rank its part. The
-    /// other ranks pass `None`.
+    /// other ranks pass `None`. The root's part is on the device of its array, and the parts of the other ranks are on
+    /// the CPU.
     ///
     /// # Errors
     /// Every rank returns [`ErrorKind::Argument`] if there is no rank `root`, if the ranks name different roots, if the
@@ -195,7 +213,7 @@ impl Comm {
             let outputs = outputs.into_iter().collect::<Fallible<_>>()?;
             let [start, end] = [front.x.slice(s![..rows]), front.x.slice(s![shape[0] - rows..])];
             let input = host(&concat([start, end], 0))?;
-            Ok(Job { action: Action::Halo(rows * row(shape)), input: Some(input), outputs })
+            Ok(Job { action: Action::Halo(rows.saturating_mul(row(shape))), input: Some(input), outputs })
         });
         let mut outputs = self.collect(call, made)?.into_iter();
         let front = front?;
@@ -212,11 +230,12 @@ impl Comm {
         let front = root.map_or(Ok(()), |root| self.check_root(root)).and_then(|()| Front::new(x, axis));
         let call = on_a_gpu(rows_of(call, &front, axis), &front);
         let (front, lengths) = self.counted(call.clone(), front)?;
+        let rows = joint_length(&lengths).map_err(|f| f.of(call.name))?;
         let all = if front.device.is_gpu() {
             let elements = lengths.iter().map(|n| n.saturating_mul(row(front.x.shape())));
             let all = self.joined_pieces(&front.x, &call, elements, |x, parts| self.gathering(x, parts, root))?;
             let is_here = root.is_none_or(|root| root == self.rank());
-            front.with_rows(&all, if is_here { lengths.iter().sum() } else { 0 })?
+            front.with_rows(&all, if is_here { rows } else { 0 })?
         } else {
             let made = host(&front.x).and_then(|x| self.gathering(&x, &lengths, root));
             first(self.collect(call.with("data"), made)?)?
@@ -243,7 +262,7 @@ impl Comm {
         let whole = elements.clone().fold(0, usize::saturating_add);
         let lists = Lists::new(&self.world, x.dtype(), elements, whole)?;
         let mut shape = x.shape().to_vec();
-        shape[0] = if root.is_none_or(|root| root == self.rank()) { lengths.iter().sum() } else { 0 };
+        shape[0] = if root.is_none_or(|root| root == self.rank()) { total(lengths) } else { 0 };
         let outputs = vec![room(x.dtype(), &shape)?];
         let action = match root {
             Some(root) => Action::Gather(lists, root),
@@ -360,8 +379,7 @@ impl Comm {
         let elements = row(front.x.shape());
         let columns = front.x.reshape([lengths[self.rank()], elements]).t();
         let sum = if front.device.is_gpu() {
-            let rows = lengths.iter().fold(0usize, |a, b| a.saturating_add(*b));
-            let (step, mut sums) = ((self.piece(front.x.dtype()) / rows.max(1)).max(1), vec![]);
+            let (step, mut sums) = ((self.piece(front.x.dtype()) / total(&lengths).max(1)).max(1), vec![]);
             for at in (0..elements.max(1)).step_by(step) {
                 let end = at.saturating_add(step).min(elements);
                 let piece = self.read(&columns.slice(s![at..end]));
@@ -386,24 +404,25 @@ impl Comm {
         elements: usize,
         lengths: &[usize],
     ) -> Fallible<Array> {
-        let parts: usize = lengths.iter().sum();
+        let parts = total(lengths);
         let wanted: Vec<usize> = (0..self.size()).map(|rank| self.shard_of(elements, rank).len()).collect();
         let own = wanted[self.rank()];
         let made = columns.and_then(|columns| {
             if parts == 0 {
                 return Err(Fault::new(ErrorKind::Shape, "no rank has an array to add"));
             }
-            let sent = wanted.iter().map(|n| n * lengths[self.rank()]);
-            let received = lengths.iter().map(|n| n * own);
+            let sent = wanted.iter().map(|n| n.saturating_mul(lengths[self.rank()]));
+            let received = lengths.iter().map(|n| n.saturating_mul(own));
             let whole = parts.saturating_mul(elements);
             let sent = Lists::new(&self.world, dtype, sent, whole)?;
             let received = Lists::new(&self.world, dtype, received, whole)?;
-            let outputs = vec![room(dtype, &[parts * own])?];
+            let outputs = vec![room(dtype, &[parts.saturating_mul(own)])?];
             Ok(Job { action: Action::AllToAll(sent, received), input: Some(columns), outputs })
         });
         let all = first(self.collect(call.clone().with("parts"), made)?)?;
-        let (mut sum, mut at): (Option<Expr>, usize) = (None, 0);
-        for n in lengths {
+        // a rank without elements has nothing to add, although there may be very many parts
+        let (mut sum, mut at): (Option<Expr>, usize) = ((own == 0).then(|| all.astype(wide(dtype))), 0);
+        for n in lengths.iter().filter(|_| own > 0) {
             let block = all.slice(s![at..at + n * own]).reshape([own, *n]);
             for i in 0..*n {
                 let part = block.slice(s![.., i]).astype(wide(dtype));

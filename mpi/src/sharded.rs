@@ -2,7 +2,7 @@
 
 use crate::call::{Call, Fallible, Fault, Reduce, settle};
 use crate::comm::Comm;
-use crate::exchange::row;
+use crate::exchange::{joint_length, row};
 use crate::queue::Lists;
 use crate::staging::host;
 use cupric::{Array, DType, ErrorKind, Expr, Result, concat, full, s};
@@ -59,7 +59,7 @@ impl<'a> Sharded<'a> {
             Err(_) => call.clone(),
         };
         let ((x, axis), all) = comm.lengths(described, made)?;
-        let length = all.iter().fold(0usize, |a, b| a.saturating_add(*b));
+        let length = joint_length(&all).map_err(|f| f.of(call.name))?;
         let wrong = (0..comm.size()).find(|rank| comm.shard_of(length, *rank).len() != all[*rank]);
         if let Some(rank) = wrong {
             let wanted = comm.shard_of(length, rank).len();
@@ -228,14 +228,16 @@ impl<'a> Sharded<'a> {
             Err(_) => call,
         };
         let (mine, rest): (usize, usize) = match &front {
-            Ok(x) => (comm.shard(x.shape()[0]).len(), x.shape()[2..].iter().product()),
+            Ok(x) => (comm.shard(x.shape()[0]).len(), row(&x.shape()[1..])),
             Err(_) => (0, 0),
         };
+        // the number of elements that this rank receives from a rank with `n` rows
+        let elements = |n: usize| mine.saturating_mul(n).saturating_mul(rest);
         let ready = front.as_ref().map_err(Clone::clone).and_then(|x| {
             let row = row(x.shape());
             let sent = (0..comm.size()).map(|rank| comm.shard_of(x.shape()[0], rank).len().saturating_mul(row));
-            let received = (0..comm.size()).map(|r| comm.shard_of(self.length, r).len().saturating_mul(mine * rest));
-            let size = mine.saturating_mul(self.length).saturating_mul(rest);
+            let received = (0..comm.size()).map(|r| elements(comm.shard_of(self.length, r).len()));
+            let size = elements(self.length);
             let whole = self.shape().iter().fold(1, |a: usize, b| a.saturating_mul(*b));
             let sent = Lists::new(&comm.world, x.dtype(), sent, whole)?;
             let received = Lists::new(&comm.world, x.dtype(), received, whole)?;
@@ -248,8 +250,8 @@ impl<'a> Sharded<'a> {
             let n = comm.shard_of(self.length, rank).len();
             let mut shape = front.shape().to_vec();
             (shape[0], shape[1]) = (mine, n);
-            parts.push(all.slice(s![at..at + mine * n * rest]).reshape(shape));
-            at += mine * n * rest;
+            parts.push(all.slice(s![at..at + elements(n)]).reshape(shape));
+            at += elements(n);
         }
         let local = concat(&parts, 1).moveaxis([0, 1], axes).to_device(&self.local.device())?;
         Ok(Sharded::of_part(comm, local, to, front.shape()[0]))

@@ -89,7 +89,7 @@ impl<'a> Sharded<'a> {
         };
         let written = comm.agreed(of("create"), made.map_err(|e| about(e, path))).and_then(|()| {
             let written = host(self.local()).and_then(|rows| {
-                let row = self.local().dtype().size() * crate::exchange::row(rows.shape());
+                let row = self.local().dtype().size().saturating_mul(crate::exchange::row(rows.shape()));
                 let start = header.len() as u64 + comm.shard(self.length()).start as u64 * row as u64;
                 let data = bytes(&rows)?;
                 let write = || {

@@ -35,6 +35,19 @@ def labels(n):
     return ("NC" + axes, "OI" + axes, "NC" + axes)
 
 
+def convolution(n, stride, before, after, dilation, groups):
+    """Returns a convolution over n axes as a function of the input and the weights."""
+    return lambda x, w: jax.lax.conv_general_dilated(
+        x,
+        w,
+        (stride,) * n,
+        [(before, after)] * n,
+        rhs_dilation=(dilation,) * n,
+        dimension_numbers=labels(n),
+        feature_group_count=groups,
+    )
+
+
 lines = []
 spatial = {1: (9,), 2: (5, 6), 3: (4, 3, 4)}
 windows = {1: (3,), 2: (3, 2), 3: (2, 2, 2)}
@@ -42,24 +55,13 @@ for n, (stride, before, after, dilation, groups) in itertools.product(
     (1, 2, 3), [(1, 0, 0, 1, 1), (2, 1, 1, 1, 1), (1, 1, 0, 2, 2), (3, 0, 1, 1, 2), (2, 1, 2, 2, 1)]
 ):
     x, w = numbers(1, 2, *spatial[n]), numbers(2, 2 // groups, *windows[n])
-
-    def conv(x):
-        return jax.lax.conv_general_dilated(
-            x,
-            w,
-            (stride,) * n,
-            [(before, after)] * n,
-            rhs_dilation=(dilation,) * n,
-            dimension_numbers=labels(n),
-            feature_group_count=groups,
-        )
-
+    conv = convolution(n, stride, before, after, dilation, groups)
     options = f"{stride} {before} {after} {dilation} {groups}"
-    y = conv(x)
+    y = conv(x, w)
     lines.append("\t".join([f"conv{n}d", options, spell(x), spell(w), spell(y)]))
     # the derivative with respect to the input, whose shape determines the output padding
     g = numbers(*y.shape)
-    (dx,) = jax.vjp(conv, x)[1](jnp.asarray(g))
+    (dx,) = jax.vjp(lambda x: conv(x, w), x)[1](jnp.asarray(g))
     lines.append("\t".join([f"conv_transpose{n}d", options, spell(g), spell(w), spell(dx)]))
 
 for n, (window, stride, padding) in itertools.product((1, 2, 3), [(2, 2, 0), (3, 2, 1), (3, 1, 1)]):
@@ -83,17 +85,7 @@ rng = np.random.default_rng(8)
 for n, (stride, before, after, dilation, groups) in itertools.product(
     (1, 2, 3), [(1, 0, 0, 1, 1), (2, 1, 1, 1, 1), (1, 1, 0, 2, 2), (3, 0, 1, 1, 2), (2, 1, 2, 2, 1)]
 ):
-
-    def conv(x, w):
-        return jax.lax.conv_general_dilated(
-            x,
-            w,
-            (stride,) * n,
-            [(before, after)] * n,
-            rhs_dilation=(dilation,) * n,
-            dimension_numbers=labels(n),
-            feature_group_count=groups,
-        )
+    conv = convolution(n, stride, before, after, dilation, groups)
 
     def transposed(g, w):
         return jax.vjp(lambda x: conv(x, w), jnp.zeros_like(x))[1](g)[0]

@@ -1,6 +1,7 @@
 //! Checks that run on each rank. `mpi/tests/run` starts this program with several ranks. Without an argument it makes
 //! all checks; with an argument it fails in the way that the argument names.
 
+mod empty;
 mod failures;
 mod lists;
 mod shards;
@@ -23,7 +24,7 @@ fn main() -> Result<()> {
         if let Some(name) = failure {
             return failures::fail(comm, &name);
         }
-        let checks: [(&str, Check); 18] = [
+        let checks: [(&str, Check); 19] = [
             ("every dtype", every_dtype),
             ("special values", special_values),
             ("views and scalars", views_and_scalars),
@@ -36,6 +37,7 @@ fn main() -> Result<()> {
             ("disagreements", disagreements),
             ("failures of one rank", failures_of_one_rank),
             ("halos", halos),
+            ("long and empty arrays", empty::long_and_empty),
             ("shards", shards::shards),
             ("messages in pieces", in_pieces),
             ("products of shards", shards::products),
