@@ -228,13 +228,25 @@ fn write_class(kernel: &Kernel, store: &Store, tiles: &TileSchedule, caps: &Caps
         Tiling::Across { .. } => false,
     };
     let elements = kernel.outer_size().saturating_mul(if is_inner { kernel.inner_size() } else { 1 });
-    let bytes = elements.saturating_mul(store.dtype.size());
+    // the operands of a row kernel also take part of the caches, because the kernel reads each of them several times
+    let operands: usize = match kernel.kind {
+        KernelKind::Row => kernel.loads.iter().map(|l| bytes_read(kernel, l)).fold(0, usize::saturating_add),
+        KernelKind::Elementwise | KernelKind::Reduce(_) | KernelKind::Matmul => 0,
+    };
+    let bytes = elements.saturating_mul(store.dtype.size()).saturating_add(operands);
     let converts = cast::narrow(store.dtype).is_some();
     // a store to memory that the kernel also reads does not bypass the caches, because the caches hold this memory
     // already
     let in_place = kernel.loads.iter().any(|l| l.buffer == store.buffer);
     let streams = is_run && !in_place && store.is_plain() && (tiles.threaded || !converts) && bytes >= stream(caps);
     if streams { WriteClass::Streamed } else { WriteClass::Plain }
+}
+
+/// Returns the number of bytes from which a kernel loads an operand.
+fn bytes_read(kernel: &Kernel, load: &Load) -> usize {
+    let axes = kernel.outer.iter().chain(&kernel.inner).zip(&load.strides);
+    let moving = axes.filter(|(_, step)| **step != 0).map(|(n, _)| *n);
+    moving.fold(load.dtype.size(), usize::saturating_mul)
 }
 
 /// Returns an axis along which an operand is contiguous, if the operand's stride along the last axis is at least
