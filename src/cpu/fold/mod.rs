@@ -23,7 +23,7 @@ use super::strided;
 use crate::base::dtype::Compute;
 use crate::base::heap::Heap;
 use crate::graph::ufunc::Form;
-use crate::math::simd::{BlockArgs, Columns, LANES, NARROW, SERIAL, lanes_of_row};
+use crate::math::simd::{BlockArgs, Columns, LANES, NARROW, Rows, SERIAL, lanes_of_row};
 use crate::plan::kernel::{Gives, KernelKind, KernelReduction, Lanes, Source};
 use first::First;
 use formulas::Formulas;
@@ -43,6 +43,8 @@ pub(super) struct FoldSpec {
     lanes: usize,
     /// The maximum number of reductions that are folded side by side, as columns.
     width: usize,
+    /// Whether loops over whole rows prefetch later rows. For row kernels, `reduce/ahead.rs` does that.
+    prefetches: bool,
     /// The byte of the program's scratch memory at which the state of the [`Folder`] begins.
     pub at: usize,
 }
@@ -76,12 +78,11 @@ impl FoldSpec {
             Form::FirstOf(row) => Combines::First(First::new(row, compute, matches!(r.source, Source::States(_)))?),
             Form::Formulas => Combines::Formulas(Box::new(Formulas::new(r)?)),
         };
-        Some(FoldSpec { combines, compute, n, lanes, width, at: 0 })
+        Some(FoldSpec { combines, compute, n, lanes, width, prefetches: kind != KernelKind::Row, at: 0 })
     }
 
-    /// Returns the number of elements of a block. Threads share a reduction in parts of 2^k blocks, because blocks are
-    /// combined pairwise, and such parts do not change the order. For folds such as argmax, which may be cut anywhere,
-    /// returns the length of the longest possible block.
+    /// Returns the number of elements of a block (of the longest possible one for folds such as argmax, which may be cut
+    /// anywhere). Threads share a reduction in parts of 2^k blocks, which do not change the order of combinations.
     pub fn block(&self) -> usize {
         match self.combines {
             Combines::Function(_) | Combines::Formulas(_) => SERIAL * self.lanes,
@@ -100,8 +101,8 @@ impl FoldSpec {
         if !self.takes_whole_rows() {
             return false;
         }
-        // SAFETY: the caller ensures that the elements exist and that `out` has the space. The loop accepts rows of 1
-        // element up to a block, which `takes_whole_rows` has checked.
+        let rows = Rows { count: rows, prefetches: self.prefetches };
+        // SAFETY: the caller ensures that the elements and the space exist. `takes_whole_rows` has checked the length.
         unsafe {
             match &self.combines {
                 Combines::Function(f) => (f.rows)(self.n, data, (&raw const rows).cast(), data, out),
@@ -112,8 +113,7 @@ impl FoldSpec {
         true
     }
 
-    /// Returns whether [`FoldSpec::whole_rows`] has a loop for rows of `n` elements. No loop accepts rows longer than a
-    /// block.
+    /// Returns whether [`FoldSpec::whole_rows`] has a loop for rows of this length, which is at most a block.
     pub fn takes_whole_rows(&self) -> bool {
         match &self.combines {
             Combines::Function(_) => (1..=SERIAL * self.lanes).contains(&self.n),

@@ -2,6 +2,7 @@
 //! the inner space (`program.rs` defines the terms). A *block* is a range of neighbouring outer indices, each of which
 //! is one row to reduce. A task processes several blocks or, if there are few blocks, a part of each row of one block.
 
+mod ahead;
 mod reading;
 
 use super::assign::assign;
@@ -9,14 +10,14 @@ use super::bind::{BoundProgram, Run};
 use super::elementwise::{out_of_memory, tiles_of};
 use super::fold::{Folder, Inputs};
 use super::parts::internal;
-use super::program::{Goal, Level, PassReduction, Program, ReductionResult, Request, StepKind, TileOrder};
+use super::program::{Goal, Level, PassReduction, Program, ReductionResult, Request, TileOrder};
 use super::strided::{self, StridedBlock};
 use super::thread_count::threads;
 use super::tiles::{Frame, Frames, TileBounds};
 use super::work_sharing::share;
 use crate::base::error::Result;
-use crate::math::simd::prefetch;
 use crate::plan::kernel::{Kernel, Passes, TileSchedule, Tiling};
+use ahead::Ahead;
 use reading::folds_in_place;
 use smallvec::SmallVec;
 use std::ops::Range;
@@ -213,7 +214,8 @@ impl<'a> Job<'a> {
     /// Runs all passes, and the outer steps and stores after the last pass, for each block of a range.
     fn blocks(&self, range: Range<usize>) {
         self.frames.with(|frame| {
-            for b in range {
+            for b in range.clone() {
+                let mut ahead = self.ahead(b + 1..range.end);
                 let block = self.block(b);
                 // SAFETY: the frame is made for this program (*made for it*, see [`Frame`]); blocks are disjoint.
                 unsafe {
@@ -223,7 +225,7 @@ impl<'a> Job<'a> {
                             true => Folders::new(),
                             false => self.folders(frame, p, block),
                         };
-                        self.rows_of(frame, p, block, &mut folders);
+                        self.rows_of(frame, p, block, &mut folders, &mut ahead);
                     }
                     self.close(frame, block);
                 }
@@ -252,7 +254,14 @@ impl<'a> Job<'a> {
     /// # Safety
     /// The frame was created for this program (*made for it*, see [`Frame`]); the outer values of the block that this
     /// pass reads are computed; no other task processes the block.
-    unsafe fn rows_of(&self, frame: &mut Frame, p: usize, block: TileBounds, folders: &mut Folders<'_>) {
+    unsafe fn rows_of(
+        &self,
+        frame: &mut Frame,
+        p: usize,
+        block: TileBounds,
+        folders: &mut Folders<'_>,
+        ahead: &mut Ahead,
+    ) {
         let n = self.reduce.n;
         let rows = self.rows(block);
         let whole = self.has_whole_rows();
@@ -263,7 +272,7 @@ impl<'a> Job<'a> {
             unsafe {
                 if whole {
                     let count = self.reduce.together.min(rows - row);
-                    self.whole_rows(frame, p, block, (row, count), folders);
+                    self.whole_rows(frame, p, block, (row, count), folders, ahead);
                     row += count;
                 } else {
                     self.walk(frame, p, block, row, 0..n, folders);
@@ -286,6 +295,7 @@ impl<'a> Job<'a> {
         block: TileBounds,
         (row, count): (usize, usize),
         folders: &mut Folders<'_>,
+        ahead: &mut Ahead,
     ) {
         let (bound, program, n) = (self.bound, self.bound.program, self.reduce.n);
         let pass = &program.passes[p];
@@ -299,8 +309,12 @@ impl<'a> Job<'a> {
                 let from = StridedBlock { ptr: from.add(row * s.size), rows: 1, cols: 0 };
                 strided::copy(s.size, from, StridedBlock { ptr: to, rows: n as isize, cols: 1 }, count, n);
             }
-            frame.run(bound, pass.steps.clone(), tile);
+            for s in pass.steps.clone() {
+                ahead.prefetch_some();
+                frame.run(bound, s..s + 1, tile);
+            }
             for (i, f) in pass.reductions.iter().enumerate() {
+                ahead.prefetch_some();
                 let data: Inputs = f.args.map(|a| frame.at[a] as *const u8);
                 let to = |r: &ReductionResult| frame.at[r.id].add(row * r.size);
                 if f.takes_whole_rows() && f.results.iter().all(|r| f.spec.whole_rows(data[0], count, r.gives, to(r))) {
@@ -317,22 +331,6 @@ impl<'a> Job<'a> {
                 for w in program.writes.iter().filter(|w| w.inner && !w.direct) {
                     frame.write(bound, w, tile);
                 }
-            } else if p == 0 {
-                self.announce(TileBounds { r0: tile.r0 + count, ..tile });
-            }
-        }
-    }
-
-    /// Prefetches the memory that the first pass reads for a tile, while later passes compute the tile before it.
-    fn announce(&self, tile: TileBounds) {
-        let program = self.bound.program;
-        for step in &program.steps[program.passes[0].steps.clone()] {
-            let StepKind::Load(n) = step.kind else { continue };
-            let place = &program.places[n];
-            if tile.r0 + tile.nr <= self.reduce.outer && place.dense(tile.nr, tile.nc) {
-                let first = (place.rows.offset(tile.r0) + place.cols.offset(tile.c0)) * place.size as isize;
-                let at = self.bound.at(n).wrapping_offset(first);
-                (0..tile.len() * place.size).step_by(64).for_each(|line| prefetch(at.wrapping_add(line)));
             }
         }
     }

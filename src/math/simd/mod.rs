@@ -12,7 +12,7 @@ mod rows;
 pub(crate) mod threaded;
 
 pub(crate) use machine::{Isa, isa, prefetch};
-pub(crate) use rows::{BlockArgs, Columns};
+pub(crate) use rows::{BlockArgs, Columns, Rows};
 use threaded::InstructionCodes;
 
 /// A loop over `n` elements, as a function with untyped pointers. It does not read operands that the function does not
@@ -351,9 +351,9 @@ loop_form! {
 }
 loop_form! {
     /// Sets `out[r]` to the fold of the `n` elements of row `r`, in the order that `cpu/fold/mod.rs` defines. The rows
-    /// are contiguous in `a`, `b` points to the number of rows (a `usize`), and `n` is 1 to [`SERIAL`] · [`LANES`].
+    /// are contiguous in `a`, `b` points to a [`Rows`], and `n` is 1 to [`SERIAL`] · [`LANES`].
     rows, fold_rows, <A, B, C, R>, |n, a, b, c, out| {
-        let count = *(b as *const usize);
+        let Rows { count, prefetches } = *(b as *const Rows);
         // A, B and R are the same type in every fold
         let (a, out) = (slice::<A>(a, n * count), slice_mut::<A>(out, count));
         let lanes = lanes_of_row(n);
@@ -363,21 +363,21 @@ loop_form! {
         match lanes {
             // 64 lanes of f32 are four registers of AVX-512. For rows of one or two lanes, folding fewer lanes at a
             // time was measured to be faster
-            1 => rows::each_row::<1, 8, A, B, C, R, F>(n, a, out),
-            2 => rows::each_row::<2, 16, A, B, C, R, F>(n, a, out),
-            4 => rows::each_row::<4, 64, A, B, C, R, F>(n, a, out),
-            8 => rows::each_row::<8, 64, A, B, C, R, F>(n, a, out),
-            16 => rows::each_row::<16, 64, A, B, C, R, F>(n, a, out),
-            32 => rows::each_row::<32, 64, A, B, C, R, F>(n, a, out),
-            64 => rows::each_row::<64, 64, A, B, C, R, F>(n, a, out),
-            _ => rows::each_row::<LANES, LANES, A, B, C, R, F>(n, a, out),
+            1 => rows::each_row::<1, 8, A, B, C, R, F>(n, a, out, prefetches),
+            2 => rows::each_row::<2, 16, A, B, C, R, F>(n, a, out, prefetches),
+            4 => rows::each_row::<4, 64, A, B, C, R, F>(n, a, out, prefetches),
+            8 => rows::each_row::<8, 64, A, B, C, R, F>(n, a, out, prefetches),
+            16 => rows::each_row::<16, 64, A, B, C, R, F>(n, a, out, prefetches),
+            32 => rows::each_row::<32, 64, A, B, C, R, F>(n, a, out, prefetches),
+            64 => rows::each_row::<64, 64, A, B, C, R, F>(n, a, out, prefetches),
+            _ => rows::each_row::<LANES, LANES, A, B, C, R, F>(n, a, out, prefetches),
         }
     }
 }
 loop_form! {
     /// Computes the same as [`Loops::rows`], with the same bits, but keeps the lanes in memory.
     plain_rows, fold_rows_plainly, <A, B, C, R>, |n, a, b, c, out| {
-        let count = *(b as *const usize);
+        let Rows { count, .. } = *(b as *const Rows);
         // A, B and R are the same type in every fold
         rows::plain_rows::<A, B, C, R, F>(n, slice::<A>(a, n * count), slice_mut::<A>(out, count))
     }

@@ -14,6 +14,16 @@ pub(crate) struct BlockArgs {
     pub len: usize,
 }
 
+/// The arguments of [`Loops::rows`](super::Loops::rows) other than the elements.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct Rows {
+    /// The number of rows.
+    pub count: usize,
+    /// Whether the elements after these rows are prefetched, because a later call will fold them.
+    pub prefetches: bool,
+}
+
 /// The arguments of [`Loops::columns`](super::Loops::columns) other than the elements.
 #[repr(C)]
 pub(crate) struct Columns {
@@ -134,7 +144,7 @@ pub(super) unsafe fn plain_rows<A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<
 }
 
 /// Folds `W / L` rows, each to one element. A row has `n` elements, and `n` is at least `L`. Element `i` of a row goes
-/// to lane `i % L` of the row.
+/// to lane `i % L` of the row. If `prefetches` is true, later rows are prefetched.
 ///
 /// # Safety
 /// A, B and R are the same type; `a` points to the rows, and `out` has room for their results.
@@ -143,6 +153,7 @@ unsafe fn group<const L: usize, const W: usize, A: Copy, B: Copy, C: Copy, R: Co
     n: usize,
     a: *const A,
     out: *mut A,
+    prefetches: bool,
 ) {
     let (whole, rest, rows) = (n / L, n % L, W / L);
     // each iteration prefetches a part of a later group, because memory accepts only a few cache lines at a time
@@ -154,7 +165,7 @@ unsafe fn group<const L: usize, const W: usize, A: Copy, B: Copy, C: Copy, R: Co
         let mut lanes = piece::<L, W, A>(a, n);
         for chunk in 1..whole {
             let new = piece::<L, W, A>(a.add(chunk * L), n);
-            if rows > 1 {
+            if rows > 1 && prefetches {
                 announce(a.cast::<u8>().wrapping_add(AHEAD + chunk * part), part);
             }
             for w in 0..W {
@@ -177,14 +188,16 @@ unsafe fn group<const L: usize, const W: usize, A: Copy, B: Copy, C: Copy, R: Co
                 lanes[w] = if w % L < rest { both } else { lanes[w] };
             }
         }
-        let mut turned = turn::<L, W, A>(&lanes);
+        // the barrier keeps the compiler from reading the elements in small parts, in the order that `turn` needs, which
+        // takes a tenth longer for maxima
+        let mut turned = turn::<L, W, A>(&std::hint::black_box(lanes));
         halve::<W, A, B, C, R, F>(&mut turned, rows);
         std::ptr::copy_nonoverlapping(turned.as_ptr(), out, rows);
     }
 }
 
 /// Folds rows, each to one element, `W / L` rows at a time. A row has `n` elements, and `n` is at least `L`. There must
-/// be at least `W / L` rows.
+/// be at least `W / L` rows. If `prefetches` is true, the elements after these rows are prefetched.
 ///
 /// # Safety
 /// A, B and R are the same type; `a` has `n` elements for each element of `out`.
@@ -201,6 +214,7 @@ pub(super) unsafe fn each_row<
     n: usize,
     a: &[A],
     out: &mut [A],
+    prefetches: bool,
 ) {
     let (rows, together) = (out.len(), W / L);
     // SAFETY: A, B and R are the same type, and each group is within the rows.
@@ -208,7 +222,7 @@ pub(super) unsafe fn each_row<
         for row in (0..rows).step_by(together) {
             // the last group may fold some rows of the group before it again, with the same results
             let row = row.min(rows - together);
-            group::<L, W, A, B, C, R, F>(n, a.as_ptr().add(row * n), out.as_mut_ptr().add(row));
+            group::<L, W, A, B, C, R, F>(n, a.as_ptr().add(row * n), out.as_mut_ptr().add(row), prefetches);
         }
     }
 }
