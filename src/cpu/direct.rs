@@ -1,6 +1,7 @@
-//! Runs kernels on small contiguous arrays, which have one tile or a few tiles of one row. Setting up the tile
-//! interpreter (`tiles.rs`) takes several times as long as computing such a tile. So each step is compiled to a call of
-//! its loop, and the values of a tile are on the stack. A run only adds an offset to each base address.
+//! Runs simple kernels on contiguous arrays: those with one tile, or with one row that is divided into tiles. For a
+//! small array, setting up the tile interpreter (`tiles.rs`) takes several times as long as computing the tile. So each
+//! step is compiled to a call of its loop, and the values of a tile are on the stack. A run only adds an offset to each
+//! base address.
 
 use super::bind::Run;
 use super::program::{Dst, Program, StepKind, StridedOperand};
@@ -9,6 +10,7 @@ use crate::base::error::Result;
 use crate::math::simd::Loop;
 use crate::plan::kernel::BufferRef;
 use std::mem::MaybeUninit;
+use std::ops::Range;
 
 /// The maximum number of values, of operands in memory, and of bytes of registers in a kernel that this file compiles.
 /// 8 KiB hold 256 f32 for each of 8 values.
@@ -62,7 +64,7 @@ struct DirectOperand {
     span: Option<(isize, isize)>,
 }
 
-/// A small kernel, compiled to the actions that compute a tile, with the operands in memory that the actions access.
+/// A kernel, compiled to the actions that compute a tile, with the operands in memory that the actions access.
 pub(super) struct Direct {
     /// The number of elements of all tiles together.
     all: usize,
@@ -140,11 +142,40 @@ pub(super) fn compile(program: &Program, tile: TileBounds, all: usize) -> Option
 }
 
 impl Direct {
-    /// Runs the compiled kernel on the buffers of a run. `program` is the program that was compiled.
+    /// Runs the compiled kernel on the buffers of a run, as one task. `program` is the program that was compiled.
+    #[inline]
     pub fn run(&self, program: &Program, run: &Run<'_>) -> Result<()> {
+        let bases = self.bind(program, run)?;
+        if !run.rehearses {
+            // SAFETY: only this task runs.
+            unsafe { self.compute(program, run.bindings.scalars, bases, 0..self.all) };
+        }
+        Ok(())
+    }
+
+    /// Runs the compiled kernel as several tasks. `share` calls its argument with the tiles of each task.
+    pub fn run_shared(
+        &self,
+        program: &Program,
+        run: &Run<'_>,
+        share: impl FnOnce(&(dyn Fn(usize, usize) + Sync)),
+    ) -> Result<()> {
+        let (bases, scalars) = (Bases(self.bind(program, run)?), run.bindings.scalars);
+        if !run.rehearses {
+            share(&|from, to| {
+                let bases = &bases;
+                // SAFETY: each task runs its own tiles.
+                unsafe { self.compute(program, scalars, bases.0, from * self.n..(to * self.n).min(self.all)) }
+            });
+        }
+        Ok(())
+    }
+
+    /// Returns the base addresses of all operands. The entry of the registers is null.
+    #[inline(always)]
+    fn bind(&self, program: &Program, run: &Run<'_>) -> Result<[*mut u8; BASES]> {
         run.has_scalars(program.name, program.scalars)?;
-        let mut registers = Registers(MaybeUninit::uninit());
-        let mut bases = [registers.0.as_mut_ptr().cast::<u8>(); BASES];
+        let mut bases = [std::ptr::null_mut(); BASES];
         for (number, place) in self.places.iter().enumerate() {
             let DirectOperand { buffer, size, first, span } = *place;
             match run.find(buffer, size, first, span) {
@@ -152,19 +183,33 @@ impl Direct {
                 None => return Err(run.missing(program.name, buffer, size, first, span)),
             }
         }
-        if run.rehearses {
-            return Ok(());
-        }
+        Ok(bases)
+    }
+
+    /// Computes a range of elements, which begins and ends between tiles.
+    ///
+    /// # Safety
+    /// [`Direct::bind`] has returned `bases` for this run, and no other task computes the elements.
+    #[inline(always)]
+    unsafe fn compute(&self, program: &Program, scalars: &[u64], mut bases: [*mut u8; BASES], elements: Range<usize>) {
+        let mut registers = Registers(MaybeUninit::uninit());
+        bases[0] = registers.0.as_mut_ptr().cast::<u8>();
         // SAFETY: `find` has checked that every element of each operand is inside its buffer (*inside*, see
         // [`Program`]). The tiles are the whole index space, and `compile` has checked that the elements of each
-        // operand follow one another. The registers have at least `program.arena` bytes (*room*). Only this task runs.
+        // operand follow one another. The registers have at least `program.arena` bytes (*room*). The caller ensures
+        // that only this task computes these elements.
         unsafe {
             for fill in &program.fills {
-                let bits = bits_of(fill.value, program, |place| bases[place + 1], run.bindings.scalars);
+                let bits = bits_of(fill.value, program, |place| bases[place + 1], scalars);
                 super::strided::fill(fill.size, bits, At::register(fill.slot).in_run(&bases), fill.count);
             }
-            let mut left = self.all;
+            let (mut left, mut advance) = (elements.len(), elements.start);
             loop {
+                if advance > 0 {
+                    for (base, place) in bases[1..].iter_mut().zip(&self.places) {
+                        *base = base.wrapping_add(mutant!(tiles_at_one_place, 0, advance * place.size));
+                    }
+                }
                 let n = self.n.min(left);
                 for action in &self.actions {
                     match *action {
@@ -179,12 +224,16 @@ impl Direct {
                 }
                 left -= n;
                 if left == 0 {
-                    return Ok(());
+                    return;
                 }
-                for (base, place) in bases[1..].iter_mut().zip(&self.places) {
-                    *base = base.wrapping_add(mutant!(tiles_at_one_place, 0, n * place.size));
-                }
+                advance = n;
             }
         }
     }
 }
+
+/// The base addresses of a run, for several tasks.
+struct Bases([*mut u8; BASES]);
+
+// SAFETY: each task accesses only the elements of its own tiles.
+unsafe impl Sync for Bases {}

@@ -85,8 +85,8 @@ pub(super) struct Elementwise {
     cols: usize,
     /// The length of the axis before the last one, or 1 if there is only one axis.
     height: usize,
-    /// The kernel in a form for small arrays (`direct.rs`), if one task computes it and no step needs the tile
-    /// interpreter.
+    /// The kernel as calls of its loops (`direct.rs`), if its index space is one tile or one row, and no step needs the
+    /// tile interpreter.
     direct: Option<Box<Direct>>,
     /// A kernel that checks all indices of gathers and scatters before the first write, so that a run with an
     /// out-of-bounds index writes nothing. `None` if there are no indices to check.
@@ -155,8 +155,8 @@ impl Elementwise {
         let program = assign(kernel, wanted)?;
         let tile = tile_at(schedule.tiling, [rows, cols, height], 0);
         let is_row = rows == 1 && matches!(schedule.tiling, Tiling::Pieces { .. });
-        let is_alone = (tiles == 1 || is_row) && schedule.alone && goal == Goal::Stores && checks.is_none();
-        let direct = if is_alone { direct::compile(&program, tile, rows * cols).map(Box::new) } else { None };
+        let is_simple = (tiles == 1 || is_row) && goal == Goal::Stores && checks.is_none();
+        let direct = if is_simple { direct::compile(&program, tile, rows * cols).map(Box::new) } else { None };
         Ok(Elementwise { code: Code::Loops(Box::new(program)), schedule, tiles, rows, cols, height, direct, checks })
     }
 
@@ -168,7 +168,8 @@ impl Elementwise {
     #[inline]
     pub fn run(&self, run: &Run<'_>) -> Result<()> {
         match (&self.direct, &self.code) {
-            (Some(direct), Code::Loops(program)) => direct.run(program, run),
+            (Some(direct), Code::Loops(program)) if self.schedule.alone => direct.run(program, run),
+            (Some(direct), Code::Loops(program)) => direct.run_shared(program, run, |task| self.share(task)),
             _ => self.run_tiles(run),
         }
     }

@@ -290,7 +290,7 @@ fn windows(s: &mut Source, e: &Expr, o: &Oracle) -> Outcome {
         return (result, None);
     }
     let d = place as usize;
-    if window < 1 || window > o.shape[d] {
+    if window < 1 || window > o.shape[d] || window >= isize::MAX as i128 {
         return (result, None);
     }
     let mut shape = o.shape.clone();

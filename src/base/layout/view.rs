@@ -217,7 +217,9 @@ impl View {
         let mut of_windows = AxisList::new();
         for (&window, &axis) in windows.iter().zip(axes) {
             let d = normalize_axis(axis, shape.len())?;
-            let length = usize::try_from(window).ok().filter(|n| (1..=out[d]).contains(n));
+            // `isize::MAX` may stand for a larger number (`Integer::saturated`), so it is never a valid window
+            let fits = |n: &usize| (1..=out[d]).contains(n) && window < isize::MAX;
+            let length = usize::try_from(window).ok().filter(fits);
             let Some(length) = length else {
                 let detail = format!("a window of {window} does not fit axis {d}, which has length {}", out[d]);
                 return fault(ErrorKind::Argument, detail);

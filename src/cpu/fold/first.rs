@@ -6,7 +6,7 @@ use crate::graph::ufunc::Extreme;
 use crate::graph::ufunc::Ufunc;
 #[cfg(target_arch = "x86_64")]
 use crate::math::simd::Isa;
-use crate::math::simd::{Loop, Rows, isa};
+use crate::math::simd::{Loop, RowArgs, isa};
 
 /// Evaluates `$body` with `$t` as an alias of the Rust type of the elements of the compute type `$compute` (u8 for
 /// bool).
@@ -79,13 +79,13 @@ impl First {
     /// # Safety
     /// `data` points to `rows × n` aligned elements, which no other thread writes (*data*, see [`Folder`]). `out` has
     /// space for `rows` aligned elements of the type that `gives` selects, and does not overlap `data`.
-    pub unsafe fn whole_rows(&self, n: usize, data: *const u8, rows: Rows, gives: Gives, out: *mut u8) {
+    pub unsafe fn whole_rows(&self, n: usize, data: *const u8, rows: RowArgs, gives: Gives, out: *mut u8) {
         /// The number of rows whose best elements are computed together, before their positions are searched.
         const TOGETHER: usize = 64;
         let size = self.compute.size();
         let mut best = [0u64; TOGETHER];
         for first in (0..rows.count).step_by(TOGETHER) {
-            let part = Rows { count: TOGETHER.min(rows.count - first), ..rows };
+            let part = RowArgs { count: TOGETHER.min(rows.count - first), ..rows };
             // SAFETY: the caller ensures that `data` and `out` have an element for each index used here. `best` has
             // space for an element of at most 8 bytes for each row.
             unsafe {
@@ -116,7 +116,7 @@ impl First {
         if !(LEAST..=SERIAL * LANES).contains(&n) {
             return None;
         }
-        let (mut best, one) = (0u64, Rows { count: 1, prefetches: false });
+        let (mut best, one) = (0u64, RowArgs { count: 1, prefetches: false });
         // SAFETY: the data has one row of `n` elements. `best` has space for an element of at most 8 bytes.
         unsafe { (self.rows)(n, data, (&raw const one).cast(), data, (&raw mut best).cast()) };
         Some(best)

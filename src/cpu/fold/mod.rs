@@ -23,7 +23,7 @@ use super::strided;
 use crate::base::dtype::Compute;
 use crate::base::heap::Heap;
 use crate::graph::ufunc::Form;
-use crate::math::simd::{BlockArgs, Columns, LANES, NARROW, Rows, SERIAL, lanes_of_row};
+use crate::math::simd::{BlockArgs, Columns, LANES, NARROW, RowArgs, SERIAL, lanes_of_row};
 use crate::plan::kernel::{Gives, KernelKind, KernelReduction, Lanes, Source};
 use first::First;
 use formulas::Formulas;
@@ -101,7 +101,7 @@ impl FoldSpec {
         if !self.takes_whole_rows() {
             return false;
         }
-        let rows = Rows { count: rows, prefetches: self.prefetches };
+        let rows = RowArgs { count: rows, prefetches: self.prefetches };
         // SAFETY: the caller ensures that the elements and the space exist. `takes_whole_rows` has checked the length.
         unsafe {
             match &self.combines {

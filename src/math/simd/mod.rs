@@ -12,7 +12,7 @@ mod rows;
 pub(crate) mod threaded;
 
 pub(crate) use machine::{Isa, isa, prefetch};
-pub(crate) use rows::{BlockArgs, Columns, Rows};
+pub(crate) use rows::{BlockArgs, Columns, RowArgs};
 use threaded::InstructionCodes;
 
 /// A loop over `n` elements, as a function with untyped pointers. It does not read operands that the function does not
@@ -351,9 +351,9 @@ loop_form! {
 }
 loop_form! {
     /// Sets `out[r]` to the fold of the `n` elements of row `r`, in the order that `cpu/fold/mod.rs` defines. The rows
-    /// are contiguous in `a`, `b` points to a [`Rows`], and `n` is 1 to [`SERIAL`] · [`LANES`].
+    /// are contiguous in `a`, `b` points to a [`RowArgs`], and `n` is 1 to [`SERIAL`] · [`LANES`].
     rows, fold_rows, <A, B, C, R>, |n, a, b, c, out| {
-        let Rows { count, prefetches } = *(b as *const Rows);
+        let RowArgs { count, prefetches } = *(b as *const RowArgs);
         // A, B and R are the same type in every fold
         let (a, out) = (slice::<A>(a, n * count), slice_mut::<A>(out, count));
         let lanes = lanes_of_row(n);
@@ -377,7 +377,7 @@ loop_form! {
 loop_form! {
     /// Computes the same as [`Loops::rows`], with the same bits, but keeps the lanes in memory.
     plain_rows, fold_rows_plainly, <A, B, C, R>, |n, a, b, c, out| {
-        let Rows { count, .. } = *(b as *const Rows);
+        let RowArgs { count, .. } = *(b as *const RowArgs);
         // A, B and R are the same type in every fold
         rows::plain_rows::<A, B, C, R, F>(n, slice::<A>(a, n * count), slice_mut::<A>(out, count))
     }

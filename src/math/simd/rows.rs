@@ -17,7 +17,7 @@ pub(crate) struct BlockArgs {
 /// The arguments of [`Loops::rows`](super::Loops::rows) other than the elements.
 #[derive(Clone, Copy)]
 #[repr(C)]
-pub(crate) struct Rows {
+pub(crate) struct RowArgs {
     /// The number of rows.
     pub count: usize,
     /// Whether the elements after these rows are prefetched, because a later call will fold them.
