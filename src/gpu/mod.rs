@@ -57,6 +57,7 @@ mod prepared;
 #[cfg(feature = "kernels")]
 mod raw;
 mod routines;
+mod shader_file;
 mod timer;
 mod transfer;
 mod variant;

@@ -6,6 +6,7 @@ use super::adapter::Origin;
 use super::batch::new_encoder;
 use super::connection::{Connection, lock};
 use super::disk::DiskCache;
+use super::shader_file::shader_file;
 use super::waiting::{Signal, Wait, Watch};
 use crate::base::caps::{Half, NarrowHalf, Shrink, WidenHalf};
 use crate::base::error::{Error, ErrorKind, Result};
@@ -258,7 +259,7 @@ fn run(connection: &Connection, entries: [(&str, &[u32], usize); 2], native: boo
     };
     connection.scoped("numerics", || {
         use wgpu::BufferUsages as U;
-        let text = include_str!("../../shaders/numerics.wgsl");
+        let text = shader_file!("numerics.wgsl");
         let source = if native {
             format!("enable f16;\n{}", text.replace("return x;", "return f32(f16(x));"))
         } else {

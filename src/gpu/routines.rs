@@ -7,6 +7,7 @@ use super::memory::DriverBuffer;
 use super::notes::{NoteKind, NoteSource};
 use super::pipelines::Interface;
 use super::prepared::RunBuffer;
+use super::shader_file::shader_file;
 use super::wgsl::{self, Dialect, ParamHeader, Slot};
 use crate::base::dtype::{Compute, DType};
 use crate::base::error::{Error, ErrorKind, Result};
@@ -20,22 +21,22 @@ use std::sync::atomic::Ordering::Relaxed;
 
 /// The shader file of each routine. In the file, the block `// block: NAME` is the source of the pass with that name.
 static SHADERS: [(&Routine, &str); 16] = [
-    (&BINCOUNT, include_str!("../../shaders/bincount.wgsl")),
-    (&SORT, include_str!("../../shaders/sort.wgsl")),
-    (&ARGSORT, include_str!("../../shaders/sort.wgsl")),
-    (&ARGTOPK, include_str!("../../shaders/sort.wgsl")),
-    (&SELECT, include_str!("../../shaders/sort.wgsl")),
-    (&NONZERO, include_str!("../../shaders/compress.wgsl")),
-    (&COMPRESS, include_str!("../../shaders/compress.wgsl")),
-    (&SUM_BY_KEY, include_str!("../../shaders/sums.wgsl")),
-    (&REDUCE_AT, include_str!("../../shaders/sums.wgsl")),
-    (&FFT, include_str!("../../shaders/fft.wgsl")),
-    (&CHOLESKY, include_str!("../../shaders/cholesky.wgsl")),
-    (&SOLVE_TRIANGULAR, include_str!("../../shaders/triangular.wgsl")),
-    (&LU, include_str!("../../shaders/lu.wgsl")),
-    (&EIGH, include_str!("../../shaders/eigh.wgsl")),
-    (&SVD, include_str!("../../shaders/svd.wgsl")),
-    (&QR, include_str!("../../shaders/qr.wgsl")),
+    (&BINCOUNT, shader_file!("bincount.wgsl")),
+    (&SORT, shader_file!("sort.wgsl")),
+    (&ARGSORT, shader_file!("sort.wgsl")),
+    (&ARGTOPK, shader_file!("sort.wgsl")),
+    (&SELECT, shader_file!("sort.wgsl")),
+    (&NONZERO, shader_file!("compress.wgsl")),
+    (&COMPRESS, shader_file!("compress.wgsl")),
+    (&SUM_BY_KEY, shader_file!("sums.wgsl")),
+    (&REDUCE_AT, shader_file!("sums.wgsl")),
+    (&FFT, shader_file!("fft.wgsl")),
+    (&CHOLESKY, shader_file!("cholesky.wgsl")),
+    (&SOLVE_TRIANGULAR, shader_file!("triangular.wgsl")),
+    (&LU, shader_file!("lu.wgsl")),
+    (&EIGH, shader_file!("eigh.wgsl")),
+    (&SVD, shader_file!("svd.wgsl")),
+    (&QR, shader_file!("qr.wgsl")),
 ];
 
 /// Returns whether [`SHADERS`] has a file for a routine.
@@ -256,7 +257,7 @@ mod tests {
         }
         let own = "struct Parameters {\n@size(64) header: Header,\nfirst_item: u32,\nnumber: u32,\nparam0: u32,\nparam1: u32,\nparam2: u32,\nparam3: u32,\nparam4: u32,\nparam4_high: u32,\n}\n\
                    @group(1) @binding(0) var<uniform> params: Parameters;\n";
-        let frame = include_str!("../../shaders/lib/frame.wgsl");
+        let frame = shader_file!("lib/frame.wgsl");
         // each block is validated alone, because blocks that never occur in the same shader may have functions of the
         // same name
         for (row, file) in &SHADERS {

@@ -3,7 +3,7 @@
 use crate::array::Array;
 use crate::array::device::Device;
 use crate::base::dtype::{DType, NumberKind};
-use crate::base::error::Result;
+use crate::base::error::{Loc, Result};
 use crate::graph::expr::{Arg, Expr};
 use std::fmt;
 
@@ -29,7 +29,7 @@ impl fmt::Display for Agreement {
 }
 
 impl Agreement {
-    /// Compares two results of one dtype and shape.
+    /// Compares two results on the CPU, of one dtype and shape.
     pub(super) fn of(a: &Array, b: &Array) -> Result<Agreement> {
         let mut found = Agreement { elements: a.size(), ..Agreement::default() };
         let dtype = a.dtype();
@@ -76,22 +76,31 @@ fn power_of_2(n: i32) -> f64 {
     f64::from_bits(if n < -1022 { 1 << (n + 1074) } else { ((n + 1023) as u64) << 52 })
 }
 
-/// Compares the results of `build` for the same operands on the CPU and on a device.
-pub(super) fn between(
+/// Compares the results of `build` for the same operands on the CPU and on a device. `op` is the name of the kernel in
+/// error messages.
+pub(super) async fn between(
     args: &[Arg],
     device: &Device,
+    (op, at): (&'static str, Loc),
     build: impl Fn(Vec<Arg>) -> Result<Vec<Expr>>,
 ) -> Result<Agreement> {
-    let on = |device: &Device| -> Result<Vec<Array>> {
-        let moved = args.iter().map(|a| match a {
-            Arg::Expr(e) => Ok(Arg::Expr(e.to_device(device)?.into())),
-            Arg::Scalar(s) => Ok(Arg::Scalar(*s)),
-        });
-        build(moved.collect::<Result<_>>()?)?.iter().map(|e| e.to_device(device)).collect()
-    };
-    let (here, there) = (on(&Device::cpu())?, on(device)?);
+    let cpu = Device::cpu();
+    let mut results = [vec![], vec![]];
+    for (device, results) in [&cpu, device].into_iter().zip(&mut results) {
+        let mut moved = vec![];
+        for arg in args {
+            moved.push(match arg {
+                Arg::Expr(e) => Arg::Expr(e.moving(device, op, at)?.await?.into()),
+                Arg::Scalar(s) => Arg::Scalar(*s),
+            });
+        }
+        for result in build(moved)? {
+            let there = result.moving(device, op, at)?.await?;
+            results.push(there.moving(&cpu, op, at)?.await?);
+        }
+    }
     let mut found = Agreement::default();
-    for (a, b) in here.iter().zip(&there) {
+    for (a, b) in results[0].iter().zip(&results[1]) {
         found = found.with(Agreement::of(a, b)?);
     }
     Ok(found)

@@ -13,6 +13,7 @@ use crate::base::dtype::DType;
 use crate::base::error::{Error, Loc, Result};
 use crate::base::layout::View;
 use crate::graph::expr::{Arg, Expr, composed};
+use crate::plan::backend::wait;
 use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
@@ -200,7 +201,36 @@ impl ElementwiseKernel {
     #[track_caller]
     pub fn check(&self, operands: impl Operands, device: &Device) -> Result<Agreement> {
         let at = Location::caller();
-        between(&operands.into_args(), device, |args| self.build(args, at))
+        wait("check", "check_async", self.agreement(operands.into_args(), device, at)).map_err(|e| e.or_at(at))
+    }
+
+    /// The asynchronous form of [`check`](ElementwiseKernel::check), for code that must not block.
+    ///
+    /// ```
+    /// # let checked = async {
+    /// use cupric::{Device, ElementwiseKernel, array};
+    /// let kernel = ElementwiseKernel::new("x: f32", "y: f32", "y = x * 2.0;", "twice")?;
+    /// let agreement = kernel.check_async((array![-1., 0., 2.],), &Device::best_async().await?).await?;
+    /// assert_eq!(agreement.different, 0);
+    /// # Ok::<(), cupric::Error>(())
+    /// # };
+    /// # pollster::block_on(checked)?;
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Returns the errors of [`check`](ElementwiseKernel::check).
+    #[track_caller]
+    pub fn check_async(
+        &self,
+        operands: impl Operands,
+        device: &Device,
+    ) -> impl Future<Output = Result<Agreement>> {
+        self.agreement(operands.into_args(), device, Location::caller())
+    }
+
+    async fn agreement(&self, args: Vec<Arg>, device: &Device, at: Loc) -> Result<Agreement> {
+        between(&args, device, ("check", at), |args| self.build(args, at)).await
     }
 
     fn results<const N: usize>(&self, args: Vec<Arg>, at: Loc) -> [Expr; N] {

@@ -15,6 +15,7 @@ use crate::base::error::{Error, Loc, Result};
 use crate::base::layout::{AxesArg, IntoAxes, Shape, View};
 use crate::graph::expr::{Arg, Expr, cast, composed, reduce};
 use crate::graph::ufunc::{Component, ComputeKind, Definition, Fold, Form, MOST_COMPONENTS, Neutral, Term, Ufunc};
+use crate::plan::backend::wait;
 use smallvec::smallvec;
 use std::fmt;
 use std::panic::Location;
@@ -204,8 +205,27 @@ impl ReductionKernel {
     /// Returns the errors of [`call`](ReductionKernel::call) and [`eval`](Expr::eval).
     #[track_caller]
     pub fn check(&self, operands: impl Operands, axes: impl IntoAxes, device: &Device) -> Result<Agreement> {
-        let (axes, at) = (axes.into_axes(), Location::caller());
-        between(&operands.into_args(), device, |args| Ok(vec![self.build(args, &axes, at)?]))
+        let at = Location::caller();
+        let checked = self.agreement(operands.into_args(), axes.into_axes(), device, at);
+        wait("check", "check_async", checked).map_err(|e| e.or_at(at))
+    }
+
+    /// The asynchronous form of [`check`](ReductionKernel::check), for code that must not block.
+    ///
+    /// # Errors
+    /// Returns the errors of [`check`](ReductionKernel::check).
+    #[track_caller]
+    pub fn check_async(
+        &self,
+        operands: impl Operands,
+        axes: impl IntoAxes,
+        device: &Device,
+    ) -> impl Future<Output = Result<Agreement>> {
+        self.agreement(operands.into_args(), axes.into_axes(), device, Location::caller())
+    }
+
+    async fn agreement(&self, args: Vec<Arg>, axes: AxesArg, device: &Device, at: Loc) -> Result<Agreement> {
+        between(&args, device, ("check", at), |args| Ok(vec![self.build(args, &axes, at)?])).await
     }
 
     fn build(&self, args: Vec<Arg>, axes: &AxesArg, at: Loc) -> Result<Expr> {

@@ -81,6 +81,8 @@ modules! {
     #[cfg(feature = "gpu")]
     gpu_routines,
     #[cfg(feature = "gpu")]
+    gpu_shader_file,
+    #[cfg(feature = "gpu")]
     gpu_wgsl,
     #[cfg(feature = "gpu")]
     gpu_wgsl_products,

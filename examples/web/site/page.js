@@ -9,7 +9,7 @@ let cupric = null, folder = "", gpu = null;
 
 // --- digits
 
-const digits = { network: null, losses: [], epochs: 12, pixels: new Float32Array(64) };
+const digits = { data: null, network: null, losses: [], epochs: 12, pixels: new Float32Array(64) };
 
 function drawLoss() {
   const canvas = $("digits-loss"), c = canvas.getContext("2d"), { width, height } = canvas;
@@ -45,7 +45,8 @@ async function train() {
   button.disabled = true;
   try {
     const begun = performance.now();
-    const network = new cupric.Network($("digits-on").value);
+    digits.data ??= new Uint8Array(await (await fetch("digits.npy")).arrayBuffer());
+    const network = new cupric.Network($("digits-on").value, digits.data);
     digits.losses = [];
     drawLoss();
     for (;;) {
@@ -242,6 +243,10 @@ function compared(a, b) {
   return `${equal} of ${a.length} elements have the same bits on both devices; the largest difference is ${worst.toExponential(1)}.`;
 }
 
+/** The rate at which a device copies memory, in GB/s; measured once. */
+const copies = {};
+const copyRate = async (on) => (copies[on] ??= await cupric.copy_rate(on));
+
 async function evaluate() {
   const button = $("formula-run"), body = $("formula-results").tBodies[0];
   button.disabled = true;
@@ -254,7 +259,8 @@ async function evaluate() {
       const result = await cupric.evaluate(on, $("formula").value, rows, columns);
       results.push(result);
       const row = body.insertRow(), rate = result.bytes / result.milliseconds / 1e6;
-      const cells = [on, `${result.milliseconds.toFixed(3)} ms`, `${rate.toFixed(1)} GB/s of ${size(result.bytes)}`, String(result.kernels), result.first];
+      const share = `${((100 * rate) / (await copyRate(on))).toFixed(0)} % of ${copies[on].toFixed(1)} GB/s`;
+      const cells = [on, `${result.milliseconds.toFixed(3)} ms`, `${rate.toFixed(1)} GB/s of ${size(result.bytes)}`, share, String(result.kernels), result.first];
       cells.forEach((text) => (row.insertCell().textContent = text));
       $("formula-results").hidden = false;
       await drawn();
@@ -271,6 +277,12 @@ async function evaluate() {
 }
 
 // --- measure
+
+/** The times of a read and of a thousand kernels, as lines of the report. */
+async function latencies(on) {
+  const line = (name, time) => `  ${name.padEnd(26)}${time.toFixed(2).padStart(10)} ms`;
+  return [line("1,000 kernels, enqueued", await cupric.enqueue_time(on)), line("a read of 4 KiB", await cupric.read_time(on))].join("\n");
+}
 
 async function measure() {
   $("measure-run").disabled = true;
@@ -289,6 +301,9 @@ async function measure() {
         await drawn();
         show(`  ${await cupric.rate(on, number)}`);
       }
+      $("measure-progress").value = `${on}: latencies`;
+      await drawn();
+      show(await latencies(on));
     }
     $("measure-progress").value = "finished";
   } catch (error) {
@@ -324,7 +339,7 @@ function stroke(points) {
 
 async function test() {
   try {
-    await report("note", `module ${folder}, open after ${(performance.now() - started).toFixed(0)} ms; GPU: ${gpu ? gpu.name : "none"}`);
+    await report("note", $("devices").textContent);
     await check(gpu !== null, "the page has no GPU");
     for (let number = 0; number < cupric.programs(); number += 1) {
       for (const on of gpu ? ["cpu", "gpu"] : ["cpu"]) {
@@ -370,6 +385,7 @@ async function test() {
     $("formula").value = "exp(-(x*x + y*y) / 2) / sqrt(2*pi)";
     await report("note", await cupric.rate("cpu", 2));
     await report("note", await cupric.rate("cpu", 7));
+    for (const on of gpu ? ["cpu", "gpu"] : ["cpu"]) await report("note", `${on}:\n${await latencies(on)}`);
 
     await testWidth();
     if (gpu) await testLibrary();
@@ -424,6 +440,10 @@ async function testLibrary() {
   begun = performance.now();
   for (let seed = 0; seed < 20; seed += 1) await problem(30, trials.random_program(turn * 1000 + seed));
   await report("note", `20 random programs took ${(performance.now() - begun).toFixed(0)} ms`);
+
+  begun = performance.now();
+  await problem(30, trials.user_kernels());
+  await report("note", `user-defined kernels took ${(performance.now() - begun).toFixed(0)} ms`);
 
   // a window in front of the page hides it
   const front = window.open("/icon.svg", "_blank");
@@ -513,6 +533,9 @@ async function start() {
   $("formula").addEventListener("keydown", (event) => event.key === "Enter" && evaluate());
   $("measure-run").addEventListener("click", measure);
   $("measure-copy").addEventListener("click", copy);
+  const on = gpu ? "gpu" : "cpu";
+  await cupric.first_kernel(on);
+  $("devices").textContent += ` The first fused kernel's result was read after ${performance.now().toFixed(0)} ms.`;
   if (asks("test")) return test();
   if (asks("show")) return show();
   await drawFractal();

@@ -2,6 +2,7 @@
 //! shader contains only the functions that it calls. A block is the part of a file between `// block: NAME` and `//
 //! end`.
 
+use super::super::shader_file::{native_shader_file, shader_file};
 use super::rare::{has_branch, quick_form};
 use super::text::identifiers;
 use crate::base::caps::{Caps, Half, MultiplyAdd, NarrowHalf, WidenHalf};
@@ -10,52 +11,52 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::OnceLock;
 
 const FILES: [&str; 29] = [
-    include_str!("../../../shaders/lib/half.wgsl"),
-    include_str!("../../../shaders/lib/pack.wgsl"),
-    include_str!("../../../shaders/lib/integer.wgsl"),
-    include_str!("../../../shaders/lib/bits.wgsl"),
-    include_str!("../../../shaders/lib/quotient.wgsl"),
-    include_str!("../../../shaders/lib/long.wgsl"),
-    include_str!("../../../shaders/lib/f64.wgsl"),
-    include_str!("../../../shaders/lib/exp.wgsl"),
-    include_str!("../../../shaders/lib/pow.wgsl"),
-    include_str!("../../../shaders/lib/trig.wgsl"),
-    include_str!("../../../shaders/lib/special.wgsl"),
-    include_str!("../../../shaders/lib/activation.wgsl"),
-    include_str!("../../../shaders/lib/normal.wgsl"),
-    include_str!("../../../shaders/lib/bessel.wgsl"),
-    include_str!("../../../shaders/lib/gamma.wgsl"),
-    include_str!("../../../shaders/lib/zeta.wgsl"),
-    include_str!("../../../shaders/lib/incomplete.wgsl"),
-    include_str!("../../../shaders/lib/beta.wgsl"),
-    include_str!("../../../shaders/lib/double/pair.wgsl"),
-    include_str!("../../../shaders/lib/double/exp.wgsl"),
-    include_str!("../../../shaders/lib/double/log.wgsl"),
-    include_str!("../../../shaders/lib/double/pow.wgsl"),
-    include_str!("../../../shaders/lib/double/trig.wgsl"),
-    include_str!("../../../shaders/lib/double/special.wgsl"),
-    include_str!("../../../shaders/lib/double/activation.wgsl"),
-    include_str!("../../../shaders/lib/double/normal.wgsl"),
-    include_str!("../../../shaders/lib/double/gamma.wgsl"),
-    include_str!("../../../shaders/lib/double/bessel.wgsl"),
-    include_str!("../../../shaders/lib/double/integrals.wgsl"),
+    shader_file!("lib/half.wgsl"),
+    shader_file!("lib/pack.wgsl"),
+    shader_file!("lib/integer.wgsl"),
+    shader_file!("lib/bits.wgsl"),
+    shader_file!("lib/quotient.wgsl"),
+    shader_file!("lib/long.wgsl"),
+    native_shader_file!("lib/f64.wgsl"),
+    shader_file!("lib/exp.wgsl"),
+    shader_file!("lib/pow.wgsl"),
+    shader_file!("lib/trig.wgsl"),
+    shader_file!("lib/special.wgsl"),
+    shader_file!("lib/activation.wgsl"),
+    shader_file!("lib/normal.wgsl"),
+    shader_file!("lib/bessel.wgsl"),
+    shader_file!("lib/gamma.wgsl"),
+    shader_file!("lib/zeta.wgsl"),
+    shader_file!("lib/incomplete.wgsl"),
+    shader_file!("lib/beta.wgsl"),
+    native_shader_file!("lib/double/pair.wgsl"),
+    native_shader_file!("lib/double/exp.wgsl"),
+    native_shader_file!("lib/double/log.wgsl"),
+    native_shader_file!("lib/double/pow.wgsl"),
+    native_shader_file!("lib/double/trig.wgsl"),
+    native_shader_file!("lib/double/special.wgsl"),
+    native_shader_file!("lib/double/activation.wgsl"),
+    native_shader_file!("lib/double/normal.wgsl"),
+    native_shader_file!("lib/double/gamma.wgsl"),
+    native_shader_file!("lib/double/bessel.wgsl"),
+    native_shader_file!("lib/double/integrals.wgsl"),
 ];
 
 /// The operations on 64-bit integers, for devices with 64-bit integers. `PAIR64` has the same operations for other
 /// devices.
-const INT64: &str = include_str!("../../../shaders/lib/int64.wgsl");
-const PAIR64: &str = include_str!("../../../shaders/lib/pair64.wgsl");
+const INT64: &str = shader_file!("lib/int64.wgsl");
+const PAIR64: &str = shader_file!("lib/pair64.wgsl");
 
 /// WGSL functions that convert f16 by the device's own instructions. Each replaces the function of the same name in
 /// `half.wgsl`, which uses integers.
-const HALF_UNPACK: &str = include_str!("../../../shaders/lib/half_unpack.wgsl");
-const HALF_UNPACK_SIGNED: &str = include_str!("../../../shaders/lib/half_unpack_signed.wgsl");
-const HALF_PACK: &str = include_str!("../../../shaders/lib/half_pack.wgsl");
-const HALF_NATIVE: &str = include_str!("../../../shaders/lib/half_native.wgsl");
+const HALF_UNPACK: &str = shader_file!("lib/half_unpack.wgsl");
+const HALF_UNPACK_SIGNED: &str = shader_file!("lib/half_unpack_signed.wgsl");
+const HALF_PACK: &str = shader_file!("lib/half_pack.wgsl");
+const HALF_NATIVE: &str = shader_file!("lib/half_native.wgsl");
 
 /// Division and square root that use `fma`. These functions replace the functions with the same names in
 /// `quotient.wgsl`.
-const FUSED: &str = include_str!("../../../shaders/lib/fused.wgsl");
+const FUSED: &str = shader_file!("lib/fused.wgsl");
 
 /// A replacement for `fma` that computes in f64, for tests. The product is exact, and the sum is rounded to odd, so
 /// that rounding it to f32 gives the correctly rounded result.

@@ -40,6 +40,7 @@ pub(crate) use routine::{
 };
 pub(crate) use together::{first_of_together, generate_together};
 
+use super::shader_file::{native_shader_file, shader_file};
 use crate::base::error::Fault;
 use crate::plan::kernel::{Groups, Kernel, KernelKind, Op, Value};
 use body::Body;
@@ -302,18 +303,18 @@ impl ParamPositions {
     }
 }
 
-const FRAME: &str = include_str!("../../../shaders/lib/frame.wgsl");
+const FRAME: &str = shader_file!("lib/frame.wgsl");
 /// The line of the frame (`frame.wgsl`, the part that all shaders share) that defines the number of invocations in a
 /// workgroup.
 const WORKGROUP: &str = "const WORKGROUP = 256u;";
-const FOLD: &str = include_str!("../../../shaders/lib/fold.wgsl");
-const SCAN: &str = include_str!("../../../shaders/lib/scan.wgsl");
-const ELEMENTWISE: &str = include_str!("../../../shaders/elementwise.wgsl");
-const REDUCE: &str = include_str!("../../../shaders/reduce.wgsl");
-const ROW: &str = include_str!("../../../shaders/row.wgsl");
-const MATMUL: &str = include_str!("../../../shaders/matmul.wgsl");
-const FACTOR: &str = include_str!("../../../shaders/lib/factor.wgsl");
-const COOPERATIVE: &str = include_str!("../../../shaders/matmul_cooperative.wgsl");
+const FOLD: &str = shader_file!("lib/fold.wgsl");
+const SCAN: &str = shader_file!("lib/scan.wgsl");
+const ELEMENTWISE: &str = shader_file!("elementwise.wgsl");
+const REDUCE: &str = shader_file!("reduce.wgsl");
+const ROW: &str = shader_file!("row.wgsl");
+const MATMUL: &str = shader_file!("matmul.wgsl");
+const FACTOR: &str = shader_file!("lib/factor.wgsl");
+const COOPERATIVE: &str = native_shader_file!("matmul_cooperative.wgsl");
 
 /// The declaration of an invocation's number in its workgroup, and the declaration that replaces it if invocations pass
 /// each other values within subgroups. WGSL does not define which invocations form a subgroup, so invocations that do

@@ -10,6 +10,7 @@ mod kit;
 #[path = "../../../../tests/programs/random_expressions/mod.rs"]
 mod random_expressions;
 
+mod kernels;
 mod trials;
 
 mod contract;

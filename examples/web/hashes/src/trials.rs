@@ -12,7 +12,8 @@ use wasm_bindgen::prelude::*;
 /// Elements of each operand of a function.
 const OPERANDS: usize = 4096;
 
-fn said(problems: Result<String>) -> String {
+/// Returns the problems that a test found, or its error as a problem.
+pub fn said(problems: Result<String>) -> String {
     problems.unwrap_or_else(|error| format!("{:?}: {error}", error.kind()))
 }
 
@@ -53,7 +54,7 @@ async fn try_function(row: Row, turn: u64) -> Result<String> {
     Ok(found.first.map_or_else(String::new, |first| format!("{}: {} wrong, {first}", row.name(), found.wrong)))
 }
 
-/// Compares a random program of f32, integers and bool with the interpreter of expressions.
+/// Compares a random program of f32, integers and bool, on the GPU and on the CPU, with the interpreter of expressions.
 #[wasm_bindgen]
 pub async fn random_program(seed: u32) -> String {
     said(try_program(u64::from(seed)).await)
@@ -69,11 +70,14 @@ async fn try_program(seed: u64) -> Result<String> {
     };
     let results = eval_many(program.roots.iter().map(|root| &there[*root]))?;
     let roots: Vec<&Expr> = program.roots.iter().map(|root| &here[*root]).collect();
-    // the expressions are on the CPU, because reading from the GPU would wait, but the bounds are those of the GPU
-    let mut meaning = Interpreter::new(&gpu);
-    for (result, root) in results.iter().zip(&roots) {
+    let on_cpu = eval_many(&roots)?;
+    // the expressions are on the CPU, because reading from the GPU would wait, but the bounds are those of each device
+    let (mut meaning, mut meaning_on_cpu) = (Interpreter::new(&gpu), Interpreter::new(&cpu));
+    for ((result, on_cpu), root) in results.iter().zip(&on_cpu).zip(&roots) {
         let result = result.to_device_async(&cpu).await?;
-        if let Err(why) = compare(&result, &*meaning.interpret(root)?) {
+        let of_gpu = compare(&result, &*meaning.interpret(root)?);
+        let of_cpu = compare(on_cpu, &*meaning_on_cpu.interpret(root)?).map_err(|why| format!("on the CPU: {why}"));
+        if let Err(why) = of_gpu.and(of_cpu) {
             return wrong(why);
         }
     }

@@ -1,7 +1,7 @@
 //! The functions that JavaScript calls. Errors become exceptions with the library's message.
 
 use crate::{digits, formula, fractal, measure, programs};
-use cupric::{DType, Device, Expr};
+use cupric::{DType, Device, Expr, eval_many};
 use wasm_bindgen::prelude::*;
 use web_time::Instant;
 
@@ -36,9 +36,10 @@ pub struct Network(digits::Network);
 
 #[wasm_bindgen]
 impl Network {
+    /// Loads the digits, which are the bytes of a `.npy` file.
     #[wasm_bindgen(constructor)]
-    pub fn new(on: &str) -> Answer<Network> {
-        Ok(Network(digits::Network::new(&device(on)?)?))
+    pub fn new(on: &str, data: &[u8]) -> Answer<Network> {
+        Ok(Network(digits::Network::new(&device(on)?, data)?))
     }
 
     /// Trains for one epoch. Returns epoch, number of epochs, loss and accuracy, or nothing at the end.
@@ -107,8 +108,10 @@ pub async fn evaluate(on: String, text: String, rows: u32, columns: u32) -> Answ
 }
 
 /// Evaluates an expression a few times, for at most a third of a second. Returns the shortest time in milliseconds, and
-/// the last result.
+/// the last result. The first evaluation, which compiles the kernels, is not timed.
 async fn shortest(device: &Device, e: &Expr) -> Answer<(f64, Expr)> {
+    e.eval()?;
+    device.synchronize_async().await?;
     let begun = Instant::now();
     let (mut best, mut runs) = (f64::INFINITY, 1usize);
     loop {
@@ -134,6 +137,11 @@ pub fn functions() -> Vec<String> {
     formula::names().into_iter().map(String::from).collect()
 }
 
+/// Returns how many elements the arrays have with which a device is measured.
+fn elements(device: &Device) -> usize {
+    if device.is_gpu() && !device.is_software() { 1 << 23 } else { 1 << 20 }
+}
+
 /// Returns how many rates [`rate`] measures.
 #[wasm_bindgen]
 pub fn rates() -> u32 {
@@ -144,12 +152,70 @@ pub fn rates() -> u32 {
 #[wasm_bindgen]
 pub async fn rate(on: String, number: u32) -> Answer<String> {
     let device = device(&on)?;
-    let n = if device.is_gpu() && !device.is_software() { 1 << 23 } else { 1 << 20 };
-    let all = measure::rates(&device, n)?;
+    let all = measure::rates(&device, elements(&device))?;
     let rate = all.get(number as usize).ok_or_else(|| JsError::new("there is no such rate"))?;
     let (milliseconds, _) = shortest(&device, &rate.expression).await?;
     let per_second = rate.work / milliseconds / 1e6;
     Ok(format!("{:26}{per_second:10.2} {}", rate.name, rate.unit))
+}
+
+/// Returns the rate at which a device copies memory, in GB/s.
+#[wasm_bindgen]
+pub async fn copy_rate(on: String) -> Answer<f64> {
+    let device = device(&on)?;
+    let copy = measure::copied(&device, elements(&device))?;
+    let (milliseconds, _) = shortest(&device, &copy.expression).await?;
+    Ok(copy.work / milliseconds / 1e6)
+}
+
+/// The number of times that a latency is measured. The page shows the median.
+const SAMPLES: usize = 9;
+
+fn median(mut times: Vec<f64>) -> f64 {
+    times.sort_by(f64::total_cmp);
+    times[times.len() / 2]
+}
+
+/// Returns the time in milliseconds to enqueue 1,000 kernels in one call, without the time in which they run.
+#[wasm_bindgen]
+pub async fn enqueue_time(on: String) -> Answer<f64> {
+    let device = device(&on)?;
+    let arrays = measure::thousand(&device)?;
+    let mut times = vec![];
+    // the first evaluation compiles the kernels
+    for _ in 0..=SAMPLES {
+        let roots: Vec<Expr> = arrays.iter().map(measure::fused).collect();
+        device.synchronize_async().await?;
+        let start = Instant::now();
+        let results = eval_many(&roots)?;
+        times.push(start.elapsed().as_secs_f64() * 1e3);
+        device.synchronize_async().await?;
+        drop(results);
+    }
+    Ok(median(times.split_off(1)))
+}
+
+/// Returns the time in milliseconds to read a computed array of 4 KiB.
+#[wasm_bindgen]
+pub async fn read_time(on: String) -> Answer<f64> {
+    let device = device(&on)?;
+    let x = cupric::ones([1024], DType::F32).to_device(&device)?;
+    let mut times = vec![];
+    for _ in 0..=SAMPLES {
+        let y = measure::fused(&x).eval()?;
+        device.synchronize_async().await?;
+        let start = Instant::now();
+        y.to_vec_async::<f32>().await?;
+        times.push(start.elapsed().as_secs_f64() * 1e3);
+    }
+    Ok(median(times.split_off(1)))
+}
+
+/// Computes a small fused expression and reads its result, as the first work of a page.
+#[wasm_bindgen]
+pub async fn first_kernel(on: String) -> Answer<f32> {
+    let x = cupric::ones([1], DType::F32).to_device(&device(&on)?)?;
+    Ok(measure::fused(&x).item_async::<f32>().await?)
 }
 
 /// Runs the library's self-test, and returns what it found.

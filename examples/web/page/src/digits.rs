@@ -11,9 +11,6 @@ const RATE: f64 = 0.008;
 /// Decay rates of Adam's running means of the gradients and of their squares.
 const BETAS: [f64; 2] = [0.9, 0.999];
 
-/// The repository's digits: 8 × 8 pixels and a label in each row, a `.npy` file.
-static DATA: &[u8] = include_bytes!("../../../data/digits.npy");
-
 /// Weights and biases, the running means of their gradients, and the running means of the squared gradients.
 type State<T> = (Vec<T>, Vec<T>, Vec<T>);
 
@@ -44,10 +41,10 @@ pub struct Report {
 }
 
 impl Network {
-    /// Loads the digits and draws the first weights.
-    pub fn new(device: &Device) -> Result<Network> {
+    /// Loads the digits, a `.npy` file with 8 × 8 pixels and a label in each row, and draws the first weights.
+    pub fn new(device: &Device, data: &[u8]) -> Result<Network> {
         let mut rng = Rng::new(0);
-        let raw = Array::from_npy_bytes(DATA)?;
+        let raw = Array::from_npy_bytes(data)?.reshape([-1, PIXELS as isize + 1]).eval()?;
         let images = raw.shape()[0];
         let raw = raw.take(rng.permutation(images), 0).eval()?;
         let split = images * 4 / 5;

@@ -4,6 +4,8 @@
 //! cargo run --release --manifest-path examples/web/Cargo.toml -p cupric-serve
 //! ```
 
+mod sizes;
+
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -29,6 +31,8 @@ Usage: cupric-serve [OPTIONS]
       --test              open the page in a headless Chromium, let it test itself, and end
       --hashes            compute the golden hashes in node, and end
       --quick             compile for tests: faster to build, larger and slower
+      --cpu               build a page without WebGPU, which computes on the CPU alone
+      --sizes             list what is in each module, and its size after compression
       --browser <PATH>    the Chromium of --test [default: chromium]
       --screenshot <FILE> where --test puts a picture of the page
   -h, --help              print this
@@ -54,6 +58,8 @@ struct Options {
     tests: bool,
     hashes: bool,
     quick: bool,
+    cpu: bool,
+    sizes: bool,
     browser: String,
     screenshot: Option<PathBuf>,
 }
@@ -87,6 +93,8 @@ fn arguments(mut given: impl Iterator<Item = String>) -> Result<Option<Options>>
         tests: false,
         hashes: false,
         quick: false,
+        cpu: false,
+        sizes: false,
         browser: "chromium".into(),
         screenshot: None,
     };
@@ -99,6 +107,8 @@ fn arguments(mut given: impl Iterator<Item = String>) -> Result<Option<Options>>
             "--build-only" => options.serves = false,
             "--hashes" => options.hashes = true,
             "--quick" => options.quick = true,
+            "--cpu" => options.cpu = true,
+            "--sizes" => options.sizes = true,
             "--test" => options.tests = true,
             "--browser" => options.browser = value()?,
             "--screenshot" => options.screenshot = Some(value()?.into()),
@@ -121,6 +131,11 @@ fn run(options: &Options) -> Result<()> {
         for (name, flags) in MODULES {
             let compiled = compile(flags)?;
             bind(&compiled.join("cupric_page.wasm"), &site.join(name))?;
+            if options.sizes {
+                sizes::list(&compiled.join("cupric_page.wasm"))?;
+                let packed = sizes::compressed(&site.join(name).join("cupric_page_bg.wasm"))?;
+                println!("{name}: {:.3} MiB after compression with brotli", packed as f64 / f64::from(1 << 20));
+            }
             if options.tests {
                 bind(&compiled.join("cupric_hashes.wasm"), &site.join(name))?;
             }
@@ -129,6 +144,7 @@ fn run(options: &Options) -> Result<()> {
             let file = file?;
             std::fs::copy(file.path(), site.join(file.file_name()))?;
         }
+        std::fs::copy(root.join("../data/digits.npy"), site.join("digits.npy"))?;
     }
     if !options.serves {
         return Ok(());
@@ -241,14 +257,17 @@ fn compute(name: &str, folder: &Path, flags: &[&str]) -> Result<()> {
 /// Compiles the page for WebAssembly with these flags. For tests it compiles the golden hashes too, in the same call,
 /// so that the library is compiled only once. Returns the folder of the modules.
 fn compile(root: &Path, target: &Path, options: &Options, flags: &str) -> Result<PathBuf> {
-    let profile = if options.quick { "quick" } else { "release" };
+    let profile = if options.quick { "quick" } else { "page" };
     let hashes = options.quick || options.hashes || options.tests;
     let packages: &[&str] = if hashes { &["-p", "cupric-page", "-p", "cupric-hashes"] } else { &["-p", "cupric-page"] };
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
-    let flags = format!("-C target-feature=+simd128 -C link-arg=-zstack-size=4194304 {flags}");
+    // this limit of inlining makes the module smaller by 7 %; the page's rates stay within 10 %
+    let inlining = "-C llvm-args=-inline-threshold=50";
+    let flags = format!("-C target-feature=+simd128 -C link-arg=-zstack-size=4194304 {inlining} {flags}");
     let built = Command::new(cargo)
         .args(["build", "--profile", profile, "--target", "wasm32-unknown-unknown", "--lib"])
         .args(packages)
+        .args(options.cpu.then_some("--no-default-features"))
         .arg("--manifest-path")
         .arg(root.join("Cargo.toml"))
         .arg("--target-dir")
@@ -336,11 +355,12 @@ fn answer(mut stream: TcpStream, host: &str, folder: &Path, reports: &Sender<Str
 
 /// Returns the file of a path, and its type. Only files of this list are served, so no path leads out of the folder.
 fn file(path: &str) -> Option<(&'static str, &'static str)> {
-    const FILES: [(&str, &str, &str); 12] = [
+    const FILES: [(&str, &str, &str); 13] = [
         ("/", "index.html", "text/html; charset=utf-8"),
         ("/page.js", "page.js", "text/javascript"),
         ("/style.css", "style.css", "text/css"),
         ("/icon.svg", "icon.svg", "image/svg+xml"),
+        ("/digits.npy", "digits.npy", "application/octet-stream"),
         ("/plain/cupric_page.js", "plain/cupric_page.js", "text/javascript"),
         ("/plain/cupric_page_bg.wasm", "plain/cupric_page_bg.wasm", "application/wasm"),
         ("/plain/cupric_hashes.js", "plain/cupric_hashes.js", "text/javascript"),

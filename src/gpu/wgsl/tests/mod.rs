@@ -3,6 +3,7 @@
 mod four_elements;
 mod products;
 
+use super::super::shader_file::shader_file;
 use super::*;
 use crate::base::caps::product_tiles::VENDORS;
 use crate::base::dtype::DType;
@@ -283,7 +284,7 @@ fn planted_faults_find_their_text() {
     assert!(library::block(FOLD, "position").contains("position < best"), "argmax_last_of_ties_on_gpu");
     assert!(library::block(SCAN, "scan").contains("            workgroupBarrier();\n"), "scan_barrier_removed");
     assert!(library::block(SCAN, "scan").contains("(blocks_before, combine"), "scan_carry_dropped_on_gpu");
-    let bincount = include_str!("../../../../shaders/bincount.wgsl");
+    let bincount = shader_file!("bincount.wgsl");
     assert!(bincount.contains("atomicStore(&counts[counter], 0u);"), "workgroup_counters_not_cleared");
 }
 
