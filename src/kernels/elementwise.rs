@@ -221,11 +221,7 @@ impl ElementwiseKernel {
     /// # Errors
     /// Returns the errors of [`check`](ElementwiseKernel::check).
     #[track_caller]
-    pub fn check_async(
-        &self,
-        operands: impl Operands,
-        device: &Device,
-    ) -> impl Future<Output = Result<Agreement>> {
+    pub fn check_async(&self, operands: impl Operands, device: &Device) -> impl Future<Output = Result<Agreement>> {
         self.agreement(operands.into_args(), device, Location::caller())
     }
 

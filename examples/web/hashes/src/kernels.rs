@@ -53,7 +53,8 @@ async fn try_kernels() -> Result<String> {
 
 /// Counts the steps of Collatz's rule from each number, which has a loop, a branch and a helper function.
 async fn elementwise(device: &Device) -> Result<Option<String>> {
-    let options = KernelOptions::default().helpers("fn is_odd(n: u32) -> bool { return n % 2u == 1u; }").loop_steps(120);
+    let options =
+        KernelOptions::default().helpers("fn is_odd(n: u32) -> bool { return n % 2u == 1u; }").loop_steps(120);
     let collatz = ElementwiseKernel::with_options("start: u32", "steps: u32", COLLATZ, "collatz", options)?;
     let starts = cupric::arange(1, 51, 1, U32).to_device(device)?;
     let got = collatz.call((&starts,)).to_vec_async::<u32>().await?;
@@ -98,7 +99,8 @@ async fn raw(gpu: &Device) -> Result<Option<String>> {
 /// Returns the wrong calls that do not return an error of the right kind, with the line of this file.
 fn refusals(gpu: &Device) -> Vec<String> {
     let x: Expr = cupric::ones([3], F32);
-    let on_cpu = RawKernel::new(REVERSED, "reversed").and_then(|k| k.call([1, 1, 1], [&x], [([64], F32)]).map(|_: [Array; 1]| ()));
+    let on_cpu = RawKernel::new(REVERSED, "reversed")
+        .and_then(|k| k.call([1, 1, 1], [&x], [([64], F32)]).map(|_: [Array; 1]| ()));
     let invalid = ElementwiseKernel::new("x: f32", "y: f32", "y = x +;", "wrong").err();
     let waits = ElementwiseKernel::new("x: f32", "y: f32", "y = x * 2.0;", "twice")
         .and_then(|kernel| kernel.check((&x,), gpu).map(|_| ()))
