@@ -10,6 +10,22 @@ use std::time::Duration;
 /// Whether a thread may wait for a device or for another thread.
 pub(crate) const CAN_WAIT: bool = !cfg!(all(target_family = "wasm", target_os = "unknown"));
 
+/// Expands to its first argument in a web page, and to its second elsewhere.
+#[cfg(all(feature = "gpu", target_family = "wasm", target_os = "unknown"))]
+macro_rules! in_a_page {
+    ($page:expr, $native:expr) => {
+        $page
+    };
+}
+#[cfg(all(feature = "gpu", not(all(target_family = "wasm", target_os = "unknown"))))]
+macro_rules! in_a_page {
+    ($page:expr, $native:expr) => {
+        $native
+    };
+}
+#[cfg(feature = "gpu")]
+pub(crate) use in_a_page;
+
 #[cfg(not(all(target_family = "wasm", target_os = "unknown")))]
 pub(crate) use std::time::Instant;
 // in a browser, the clock of the standard library panics

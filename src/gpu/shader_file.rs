@@ -2,46 +2,37 @@
 //! files that no browser can use are empty.
 
 /// Returns the source in a file of `shaders/`.
-#[cfg(not(all(target_family = "wasm", target_os = "unknown")))]
 macro_rules! shader_file {
     ($name:literal) => {
-        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $name))
+        $crate::base::platform::in_a_page!(
+            {
+                use $crate::gpu::shader_file::short;
+                const FILE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $name));
+                const SHORT: [u8; short::<0>(FILE).1] = short(FILE).0;
+                match std::str::from_utf8(&SHORT) {
+                    Ok(text) => text,
+                    Err(_) => panic!("the rest of a shader is not UTF-8"),
+                }
+            },
+            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $name))
+        )
     };
-}
-#[cfg(all(target_family = "wasm", target_os = "unknown"))]
-macro_rules! shader_file {
-    ($name:literal) => {{
-        const FILE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $name));
-        const SHORT: [u8; $crate::gpu::shader_file::short::<0>(FILE).1] = $crate::gpu::shader_file::short(FILE).0;
-        match std::str::from_utf8(&SHORT) {
-            Ok(text) => text,
-            Err(_) => panic!("the rest of a shader is not UTF-8"),
-        }
-    }};
 }
 
 /// Returns the source in a file of `shaders/`, or "" in a web page: WebGPU has no f64 and no cooperative matrices.
-#[cfg(not(all(target_family = "wasm", target_os = "unknown")))]
 macro_rules! native_shader_file {
     ($name:literal) => {
-        shader_file!($name)
-    };
-}
-#[cfg(all(target_family = "wasm", target_os = "unknown"))]
-macro_rules! native_shader_file {
-    ($name:literal) => {
-        ""
+        $crate::base::platform::in_a_page!("", shader_file!($name))
     };
 }
 
 pub(super) use {native_shader_file, shader_file};
 
 /// The beginnings of comments that `gpu/wgsl/` reads. They stay.
-#[cfg(any(feature = "testing", all(target_family = "wasm", target_os = "unknown")))]
 const KEPT: [&[u8]; 4] = [b"// block: ", b"// end", b"// for each ", b"// four times "];
 
 /// Returns the first `N` bytes of a source without its comments, and the number of all its bytes.
-#[cfg(any(feature = "testing", all(target_family = "wasm", target_os = "unknown")))]
+#[allow(dead_code, reason = "only web pages and tests shorten sources")]
 pub(super) const fn short<const N: usize>(text: &str) -> ([u8; N], usize) {
     let (text, mut short, mut len, mut at) = (text.as_bytes(), [0; N], 0, 0);
     while at < text.len() {
@@ -82,7 +73,6 @@ pub(super) const fn short<const N: usize>(text: &str) -> ([u8; N], usize) {
 }
 
 /// Returns whether the text at a position begins with one of [`KEPT`].
-#[cfg(any(feature = "testing", all(target_family = "wasm", target_os = "unknown")))]
 const fn is_kept(text: &[u8], at: usize) -> bool {
     let mut word = 0;
     while word < KEPT.len() {

@@ -443,6 +443,10 @@ async function testLibrary() {
 
   begun = performance.now();
   await problem(30, trials.user_kernels());
+  for (const [levels, terms, error] of [[100, 1000, ""], [900, 0, "recursion"], [0, 30000, "operators"]]) {
+    const found = trials.nested_kernel(levels, terms);
+    await check(error ? found.includes(error) : found === "", `a kernel of ${levels} brackets and ${terms} terms: ${found}`);
+  }
   await report("note", `user-defined kernels took ${(performance.now() - begun).toFixed(0)} ms`);
 
   // a window in front of the page hides it

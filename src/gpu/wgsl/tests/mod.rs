@@ -3,7 +3,6 @@
 mod four_elements;
 mod products;
 
-use super::super::shader_file::shader_file;
 use super::*;
 use crate::base::caps::product_tiles::VENDORS;
 use crate::base::dtype::DType;
