@@ -95,7 +95,8 @@ mod tests {
     crate::testing::unit_tests!(gpu_shader_file: comments_disappear_and_marks_stay);
 
     fn comments_disappear_and_marks_stay() {
-        const FILE: &str = "// a title — long\n// block: one\nlet a = 1; // one\n\n    // and\n    // rare\n    b /= 2;\n// end\n";
+        const FILE: &str =
+            "// a title — long\n// block: one\nlet a = 1; // one\n\n    // and\n    // rare\n    b /= 2;\n// end\n";
         const SHORT: [u8; short::<0>(FILE).1] = short(FILE).0;
         assert_eq!(std::str::from_utf8(&SHORT), Ok("// block: one\nlet a = 1;\n    // rare\n    b /= 2;\n// end\n"));
     }

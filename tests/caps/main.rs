@@ -227,7 +227,7 @@ const WANTED: [[&str; 3]; 9] = [
         "",
     ],
     [
-        "schedule: tiles of 2048 along a row, 48 KiB a task; in0 contiguous\n\
+        "schedule: tiles of 2048 along a row, 48 KiB a task; in0 contiguous; streams out0\n\
          pass 1: v0, then v1; pass 2: v0 v2 v3 (keeps v3), then v4; pass 3: kept v3 v5",
         "schedule: groups of 256, 256 lanes × 16 a row, shuffles of 32, 1 outer axis, 1 inner axis; in0 contiguous\n\
          pass 1: v0 (keeps v0), then v1; pass 2: kept v0 v2 v3 (keeps v3), then v4; pass 3: kept v3 v5",
