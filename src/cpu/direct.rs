@@ -147,7 +147,7 @@ impl Direct {
     pub fn run(&self, program: &Program, run: &Run<'_>) -> Result<()> {
         let bases = self.bind(program, run)?;
         if !run.rehearses {
-            // SAFETY: only this task runs.
+            // SAFETY: `bind` has returned the addresses for this run, and only this task runs.
             unsafe { self.compute(program, run.bindings.scalars, bases, 0..self.all) };
         }
         Ok(())
@@ -164,7 +164,7 @@ impl Direct {
         if !run.rehearses {
             share(&|from, to| {
                 let bases = &bases;
-                // SAFETY: each task runs its own tiles.
+                // SAFETY: `bind` has returned the addresses for this run, and each task runs its own tiles.
                 unsafe { self.compute(program, scalars, bases.0, from * self.n..(to * self.n).min(self.all)) }
             });
         }
@@ -189,7 +189,8 @@ impl Direct {
     /// Computes a range of elements, which begins and ends between tiles.
     ///
     /// # Safety
-    /// [`Direct::bind`] has returned `bases` for this run, and no other task computes the elements.
+    /// [`Direct::bind`] has returned `bases` for this run. The elements are among the `self.all` of the kernel, and no
+    /// other task computes them.
     #[inline(always)]
     unsafe fn compute(&self, program: &Program, scalars: &[u64], mut bases: [*mut u8; BASES], elements: Range<usize>) {
         let mut registers = Registers(MaybeUninit::uninit());
@@ -235,5 +236,6 @@ impl Direct {
 /// The base addresses of a run, for several tasks.
 struct Bases([*mut u8; BASES]);
 
-// SAFETY: each task accesses only the elements of its own tiles.
+// SAFETY: each task writes only elements of its own tiles, and no other task reads these elements: a kernel that computes
+// in place reads only the element that it writes.
 unsafe impl Sync for Bases {}

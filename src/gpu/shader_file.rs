@@ -1,5 +1,5 @@
-//! The files of `shaders/` as constants. A web page downloads them with the module, so there they have no comments, and
-//! files that no browser can use are empty.
+//! The files of `shaders/` as constants. A web page downloads them with the module, so there they have no comments but
+//! the marks that `gpu/wgsl/` reads, and most files that no browser can use are empty.
 
 /// Returns the source in a file of `shaders/`.
 macro_rules! shader_file {
@@ -29,9 +29,10 @@ macro_rules! native_shader_file {
 pub(super) use {native_shader_file, shader_file};
 
 /// The beginnings of comments that `gpu/wgsl/` reads. They stay.
-const KEPT: [&[u8]; 5] = [b"// block: ", b"// end", b"// for each ", b"// four times ", b"// rare"];
+const KEPT: [&[u8]; 4] = [b"// block: ", b"// end", b"// for each ", b"// rare"];
 
-/// Returns the first `N` bytes of a source without its comments, and the number of all its bytes.
+/// Returns the first `N` bytes of a source without its comments and empty lines, and the length of the whole shortened
+/// source.
 #[allow(dead_code, reason = "only web pages and tests shorten sources")]
 pub(super) const fn short<const N: usize>(text: &str) -> ([u8; N], usize) {
     let (text, mut short, mut len, mut at) = (text.as_bytes(), [0; N], 0, 0);
@@ -53,7 +54,7 @@ pub(super) const fn short<const N: usize>(text: &str) -> ([u8; N], usize) {
                 stop -= 1;
             }
         }
-        // a line that has only a comment disappears
+        // a line that is empty or has only a comment disappears
         if stop > at {
             while at < stop {
                 if len < N {

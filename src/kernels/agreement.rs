@@ -76,8 +76,8 @@ fn power_of_2(n: i32) -> f64 {
     f64::from_bits(if n < -1022 { 1 << (n + 1074) } else { ((n + 1023) as u64) << 52 })
 }
 
-/// Compares the results of `build` for the same operands on the CPU and on a device. `op` is the name of the kernel in
-/// error messages.
+/// Compares the results of `build` for the same operands on the CPU and on a device. `op` is the name of the operation
+/// in error messages.
 pub(super) async fn between(
     args: &[Arg],
     device: &Device,

@@ -16,8 +16,9 @@ const MOST_BYTES: usize = 1 << 16;
 /// as an open bracket until a `>` follows. Ordinary sources have far fewer.
 const MOST_LEVELS: usize = 1 << 10;
 
-/// The maximum number of operators in a statement, and the maximum number of branches with `else`, in a web page. They
-/// nest too, and a page's stack is small: a sum of 6,000 terms used all of it in node 20, one of 4,000 terms did not.
+/// The maximum number of characters of operators (dots and opening brackets among them) in a statement, and the maximum
+/// number of branches with `else`, in a web page. They nest too, and a page's stack is small: a sum of 6,000 terms used
+/// all of it in node 20, one of 4,000 terms did not.
 const MOST_IN_A_PAGE: (usize, usize) = (1 << 10, 1 << 7);
 
 /// An error in a kernel's source, with its location.
@@ -125,12 +126,10 @@ impl ModuleSource {
             let detail = format!("the source has {} bytes; a kernel may have at most {MOST_BYTES}", self.text.len());
             return Err(Complaint::new(Span::UNDEFINED, detail));
         }
-        let (mut depth, mut row, mut operators) = (0usize, 0usize, 0usize);
-        let (most_operators, most_branches) = if CAN_WAIT { (usize::MAX, usize::MAX) } else { MOST_IN_A_PAGE };
-        if self.text.matches("else").count() > most_branches {
-            let detail = format!("more than {most_branches} branches with `else`, which are too many in a web page");
-            return Err(Complaint::new(Span::UNDEFINED, detail));
+        if !CAN_WAIT {
+            self.fits_a_page()?;
         }
+        let (mut depth, mut row) = (0usize, 0usize);
         for (at, c) in self.text.char_indices() {
             match c {
                 '(' | '[' | '{' | '<' => depth += 1,
@@ -142,22 +141,34 @@ impl ModuleSource {
                 c if c.is_whitespace() => {}
                 _ => row = 0,
             }
-            match c {
-                ';' | '{' | '}' => operators = 0,
-                '+' | '-' | '*' | '/' | '%' | '&' | '|' | '^' | '<' | '>' | '=' => operators += 1,
-                _ => {}
-            }
-            if operators > most_operators {
-                let detail =
-                    format!("more than {most_operators} operators in a statement, which are too many in a web page");
-                return Err(Complaint::new(Span::new(at as u32, at as u32 + 1), detail));
-            }
             if depth.max(row) > MOST_LEVELS {
                 let span = Span::new(at as u32, at as u32 + 1);
                 return Err(Complaint::new(span, format!("more than {MOST_LEVELS} levels of brackets or operators")));
             }
         }
         Ok(())
+    }
+
+    /// Returns an error if a statement has more operators, or the source more branches, than a web page accepts
+    /// ([`MOST_IN_A_PAGE`]).
+    fn fits_a_page(&self) -> Result<(), Complaint> {
+        let (most_operators, most_branches) = MOST_IN_A_PAGE;
+        let (mut operators, mut branches) = (0usize, 0usize);
+        let end = words_of(&self.text, |at, c| {
+            match c {
+                ';' | '{' | '}' => operators = 0,
+                '+' | '-' | '*' | '/' | '%' | '&' | '|' | '^' | '<' | '>' | '=' | '.' | '[' => operators += 1,
+                'e' if self.text[at..].starts_with("else") => branches += 1,
+                _ => {}
+            }
+            operators <= most_operators && branches <= most_branches
+        });
+        let End::Stopped(at) = end else { return Ok(()) };
+        let detail = match branches > most_branches {
+            true => format!("more than {most_branches} branches with `else`, which are too many in a web page"),
+            false => format!("more than {most_operators} operators in a statement, which are too many in a web page"),
+        };
+        Err(Complaint::new(Span::new(at as u32, at as u32 + 1), detail))
     }
 
     /// Returns an error if a part that the author wrote has an unmatched brace or an unterminated comment. Such a part

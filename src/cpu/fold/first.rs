@@ -77,8 +77,8 @@ impl First {
     /// Writes to `out` the best element of each row of `n` elements, or its position, as `gives` selects.
     ///
     /// # Safety
-    /// `data` points to `rows × n` aligned elements, which no other thread writes (*data*, see [`Folder`]). `out` has
-    /// space for `rows` aligned elements of the type that `gives` selects, and does not overlap `data`.
+    /// `data` points to `rows.count × n` aligned elements, which no other thread writes (*data*, see [`Folder`]). `out` has
+    /// space for `rows.count` aligned elements of the type that `gives` selects, and does not overlap `data`.
     pub unsafe fn whole_rows(&self, n: usize, data: *const u8, rows: RowArgs, gives: Gives, out: *mut u8) {
         /// The number of rows whose best elements are computed together, before their positions are searched.
         const TOGETHER: usize = 64;

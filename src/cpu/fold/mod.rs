@@ -113,7 +113,7 @@ impl FoldSpec {
         true
     }
 
-    /// Returns whether [`FoldSpec::whole_rows`] has a loop for rows of this length, which is at most a block.
+    /// Returns whether [`FoldSpec::whole_rows`] has a loop for rows of `n` elements. Rows longer than a block have none.
     pub fn takes_whole_rows(&self) -> bool {
         match &self.combines {
             Combines::Function(_) => (1..=SERIAL * self.lanes).contains(&self.n),

@@ -242,7 +242,8 @@ fn write_class(kernel: &Kernel, store: &Store, tiles: &TileSchedule, caps: &Caps
     if streams { WriteClass::Streamed } else { WriteClass::Plain }
 }
 
-/// Returns the number of bytes from which a kernel loads an operand.
+/// Returns how many bytes a kernel reads of an operand. An axis with stride 0 counts once; overlapping windows count in
+/// full.
 fn bytes_read(kernel: &Kernel, load: &Load) -> usize {
     let axes = kernel.outer.iter().chain(&kernel.inner).zip(&load.strides);
     let moving = axes.filter(|(_, step)| **step != 0).map(|(n, _)| *n);

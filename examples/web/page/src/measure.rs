@@ -14,12 +14,12 @@ fn rate(name: &'static str, unit: &'static str, work: f64, expression: Expr) -> 
     Rate { name, unit, work, expression }
 }
 
-/// Returns the rate at which a device copies an array of f32: one multiplication per element costs nothing.
+/// Describes a copy of an array of f32. It multiplies each element once, which takes no longer than moving it.
 fn copy(x: &Array) -> Rate {
     rate("copy f32", "GB/s", 2.0 * 4.0 * x.size() as f64, x * 1.5)
 }
 
-/// Returns the rate at which a device copies `n` numbers of f32.
+/// Describes a copy of `n` f32 elements on a device.
 pub fn copied(device: &Device, n: usize) -> Result<Rate> {
     Ok(copy(&Rng::new(2).uniform([n], DType::F32).to_device(device)?))
 }

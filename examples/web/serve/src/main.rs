@@ -115,6 +115,12 @@ fn arguments(mut given: impl Iterator<Item = String>) -> Result<Option<Options>>
             other => return Err(format!("unknown argument '{other}'").into()),
         }
     }
+    if options.cpu && (options.quick || options.tests || options.hashes) {
+        return Err("--cpu excludes --quick, --test and --hashes, whose modules use WebGPU".into());
+    }
+    if options.sizes && (!options.builds || options.hashes) {
+        return Err("--sizes excludes --no-build and --hashes, which build no page".into());
+    }
     Ok(Some(options))
 }
 

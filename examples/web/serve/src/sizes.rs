@@ -56,7 +56,7 @@ pub fn list(module: &Path) -> Result<()> {
     let rest: usize = sizes.iter().skip(LISTED).map(|(_, size)| size).sum();
     println!("{}: bytes before compression", module.display());
     sizes.iter().take(LISTED).for_each(|(name, size)| println!("{size:9} code of {name}"));
-    println!("{rest:9} code of {} other crates", sizes.len().saturating_sub(LISTED));
+    println!("{rest:9} other code: of further crates, or of functions whose names have no crate");
     println!("{data:9} data");
     Ok(())
 }
