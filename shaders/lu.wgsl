@@ -4,6 +4,9 @@
 //
 // The generator (src/gpu/wgsl) writes the functions that this file calls, for the operand's type. The first block has
 // stand-ins for them. The call's parameters are the numbers of rows, columns and panels.
+//
+// The routine `solve` factorises its matrices by the same pass. Its second pass solves the systems; each invocation
+// solves one system. The last parameter of this routine is the number of columns of the right-hand sides.
 
 // block: written by the generator
 // The position of element `index` in its binding.
@@ -16,7 +19,16 @@ fn at_out0(index: u32) -> u32 {
 fn at_out1(index: u32) -> u32 {
     return index;
 }
+fn at_in1(index: u32) -> u32 {
+    return index;
+}
+fn at_out2(index: u32) -> u32 {
+    return index;
+}
 fn load_in0(at: u32) -> f32 {
+    return 0.0;
+}
+fn load_in1(at: u32) -> f32 {
     return 0.0;
 }
 fn load_out0(at: u32) -> f32 {
@@ -29,6 +41,11 @@ fn load_out1(at: u32) -> i32 {
 }
 fn store_out1(at: u32, x: i32) {
 }
+fn load_out2(at: u32) -> f32 {
+    return 0.0;
+}
+fn store_out2(at: u32, x: f32) {
+}
 // The type of the operand's elements, and functions of numbers of this type.
 alias Number_in0 = f32;
 fn zero_in0() -> f32 {
@@ -39,6 +56,16 @@ fn quotient_in0(a: f32, b: f32) -> f32 {
 }
 fn is_zero_in0(x: f32) -> bool {
     return x == 0.0;
+}
+alias Number_in1 = f32;
+fn quotient_in1(a: f32, b: f32) -> f32 {
+    return a / b;
+}
+fn is_zero_in1(x: f32) -> bool {
+    return x == 0.0;
+}
+// Reports the position of a pivot that is 0, so that the evaluation returns an error.
+fn refuse(element: vec2<u32>) {
 }
 // Whether |a| is larger than |b|. If either is NaN, the result is false.
 fn is_larger_in0(a: f32, b: f32) -> bool {
@@ -140,6 +167,63 @@ fn factorise(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_ind
     }
     if lane == 0u && is_in {
         store_out1(at_out1(order + m), exchanges);
+    }
+}
+// end
+
+// block: solutions
+@compute @workgroup_size(WORKGROUP)
+fn solutions(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let item = params.first_item + group_index(id) * WORKGROUP + lane;
+    if item >= params.header.outer_size {
+        return;
+    }
+    let n = params.param0;
+    let columns = params.param4;
+    let matrix = item / columns;
+    let column = item % columns;
+    let right = matrix * n * columns + column;
+    // the first sweep solves the systems of the lower factor from above, and the second those of the upper from below
+    for (var sweep = 0u; sweep < 2u; sweep = sweep + 1u) {
+        let is_upper = sweep == 1u;
+        for (var done = 0u; done < n; done = done + 4u) {
+            let count = min(4u, n - done);
+            var sums: array<Number_in1, 4>;
+            for (var r = 0u; r < count; r = r + 1u) {
+                if is_upper {
+                    sums[r] = load_out2(at_out2(right + (n - 1u - done - r) * columns));
+                } else {
+                    let row = u32(load_out1(at_out1(matrix * (n + 1u) + done + r)));
+                    sums[r] = load_in1(at_in1(right + row * columns));
+                }
+            }
+            for (var step = 0u; step < done; step = step + 1u) {
+                let known = select(step, n - 1u - step, is_upper);
+                let x = load_out2(at_out2(right + known * columns));
+                for (var r = 0u; r < count; r = r + 1u) {
+                    let row = select(done + r, n - 1u - done - r, is_upper);
+                    sums[r] = sums[r] - load_out0(at_out0((matrix * n + row) * n + known)) * x;
+                }
+            }
+            for (var r = 0u; r < count; r = r + 1u) {
+                let row = select(done + r, n - 1u - done - r, is_upper);
+                let of_row = (matrix * n + row) * n;
+                var x = sums[r];
+                for (var s = 0u; s < r; s = s + 1u) {
+                    let known = select(done + s, n - 1u - done - s, is_upper);
+                    x = x - load_out0(at_out0(of_row + known)) * sums[s];
+                }
+                if is_upper {
+                    let pivot = load_out0(at_out0(of_row + row));
+                    if column == 0u && is_zero_in1(pivot) {
+                        refuse(vec2<u32>(matrix * n + row, 0u));
+                    }
+                    x = quotient_in1(x, pivot);
+                }
+                sums[r] = x;
+                store_out2(at_out2(right + row * columns), x);
+            }
+        }
     }
 }
 // end

@@ -39,8 +39,8 @@ real!(f64);
 /// is also compiled for AVX2, and that copy runs if the machine has AVX2. `$body` must be `#[inline(always)]`, because
 /// otherwise it is not compiled for AVX2.
 macro_rules! compiled {
-    ($name:ident, $body:ident::<$t:ty>($($arg:ident: $type:ty),*) -> $out:ty) => {
-        fn $name($($arg: $type),*) -> $out {
+    ($vis:vis $name:ident, $body:ident::<$t:ty>($($arg:ident: $type:ty),*) -> $out:ty) => {
+        $vis fn $name($($arg: $type),*) -> $out {
             #[cfg(target_arch = "x86_64")]
             {
                 /// # Safety
@@ -65,10 +65,24 @@ pub(super) use compiled;
 /// The number of rows that [`minus_rows`] subtracts in one loop over the target.
 pub(super) const ROWS: usize = 4;
 
+/// The number of neighbouring elements that the loops over rows copy and then compute together. 8 f32 fill an AVX2
+/// register. The compiler uses vectors for a copy without checking at run time whether the rows overlap, and does not
+/// combine several of them to longer steps, which most rows would be too short for.
+const STEP: usize = 8;
+
 /// Subtracts `factor` times a row from the target. The slices have the same length.
 #[inline(always)]
 pub(super) fn minus_row<T: Real>(target: &mut [T], factor: T, row: &[T]) {
-    for (x, y) in target.iter_mut().zip(row) {
+    let (steps, rest) = target.as_chunks_mut::<STEP>();
+    let (row, row_rest) = row.as_chunks::<STEP>();
+    for (to, y) in steps.iter_mut().zip(row) {
+        let mut x = *to;
+        for l in 0..STEP {
+            x[l] = x[l] - factor * y[l];
+        }
+        *to = x;
+    }
+    for (x, y) in rest.iter_mut().zip(row_rest) {
         *x = *x - factor * *y;
     }
 }
@@ -81,8 +95,18 @@ pub(super) fn minus_rows<T: Real>(target: &mut [T], factors: [T; ROWS], rows: [&
     // `map` is not used here, because it is not inlined into functions that are compiled for an instruction set
     let [a, b, c, d] = [&rows[0][..n], &rows[1][..n], &rows[2][..n], &rows[3][..n]];
     let [e, f, g, h] = factors;
-    for (i, x) in target.iter_mut().enumerate() {
-        *x = *x - e * a[i] - f * b[i] - g * c[i] - h * d[i];
+    let (steps, _) = target.as_chunks_mut::<STEP>();
+    let (parts_a, parts_b) = (a.as_chunks::<STEP>().0, b.as_chunks::<STEP>().0);
+    let (parts_c, parts_d) = (c.as_chunks::<STEP>().0, d.as_chunks::<STEP>().0);
+    for ((((to, a), b), c), d) in steps.iter_mut().zip(parts_a).zip(parts_b).zip(parts_c).zip(parts_d) {
+        let mut x = *to;
+        for l in 0..STEP {
+            x[l] = x[l] - e * a[l] - f * b[l] - g * c[l] - h * d[l];
+        }
+        *to = x;
+    }
+    for i in n / STEP * STEP..n {
+        target[i] = target[i] - e * a[i] - f * b[i] - g * c[i] - h * d[i];
     }
 }
 

@@ -9,7 +9,7 @@ use super::small::{self, Small};
 use crate::base::dtype::DType;
 
 /// The number of columns of a block.
-const BLOCK: usize = 2 * ROWS;
+pub(super) const BLOCK: usize = 2 * ROWS;
 
 /// Runs the routine `lu` on the operands of `call`.
 pub(super) fn run(call: &mut RoutineMemory<'_>) -> Result<(), Refused> {
@@ -23,15 +23,21 @@ pub(super) fn run(call: &mut RoutineMemory<'_>) -> Result<(), Refused> {
 }
 
 /// A block of [`BLOCK`] neighbouring columns, as an array of rows.
-type Block<T> = [[T; BLOCK]];
+pub(super) type Block<T> = [[T; BLOCK]];
 
 /// Factorises a panel in place. The arguments are the panel, its number of columns, the list of its row numbers, and
 /// scratch for a block, which has as many rows as the panel. Exchanges rows of the panel as the pivots require, and
 /// exchanges the entries of the list in the same way. Returns how many pairs of rows were exchanged.
-type Function<T> = fn(&mut [T], usize, &mut [i32], &mut Block<T>) -> i32;
+pub(super) type Function<T> = fn(&mut [T], usize, &mut [i32], &mut Block<T>) -> i32;
 
-compiled!(of_f32, factorise::<f32>(panel: &mut [f32], n: usize, order: &mut [i32], block: &mut Block<f32>) -> i32);
-compiled!(of_f64, factorise::<f64>(panel: &mut [f64], n: usize, order: &mut [i32], block: &mut Block<f64>) -> i32);
+compiled!(
+    pub(super) of_f32,
+    factorise::<f32>(panel: &mut [f32], n: usize, order: &mut [i32], block: &mut Block<f32>) -> i32
+);
+compiled!(
+    pub(super) of_f64,
+    factorise::<f64>(panel: &mut [f64], n: usize, order: &mut [i32], block: &mut Block<f64>) -> i32
+);
 
 fn each_panel<T: Small>(call: &mut RoutineMemory<'_>, factorise: Function<T>) {
     let [rows, columns] = [0, 1].map(|i| call.call.params[i] as usize);
@@ -118,7 +124,11 @@ fn factorise<T: Real>(a: &mut [T], n: usize, order: &mut [i32], block: &mut Bloc
         let end = (first + BLOCK).min(n);
         let width = end - first;
         for (to, from) in block.iter_mut().zip(a.chunks_exact(n)).skip(first) {
-            to[..width].copy_from_slice(&from[first..end]);
+            // a copy whose length the compiler knows is no call of a function
+            match from[first..].first_chunk() {
+                Some(whole) if width == BLOCK => *to = *whole,
+                _ => to[..width].copy_from_slice(&from[first..end]),
+            }
         }
         let mut pivots = [0; BLOCK];
         eliminate(block, first, &mut pivots[..width]);
@@ -128,7 +138,10 @@ fn factorise<T: Real>(a: &mut [T], n: usize, order: &mut [i32], block: &mut Bloc
             exchanges += 1;
         }
         for (from, to) in block.iter().zip(a.chunks_exact_mut(n)).skip(first) {
-            to[first..end].copy_from_slice(&from[..width]);
+            match to[first..].first_chunk_mut() {
+                Some(whole) if width == BLOCK => *whole = *from,
+                _ => to[first..end].copy_from_slice(&from[..width]),
+            }
         }
         if end == n {
             break;

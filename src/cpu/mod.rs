@@ -74,6 +74,7 @@ mod row;
 mod scan;
 mod scatter;
 mod small;
+mod solve;
 mod sort;
 mod strided;
 mod sums;

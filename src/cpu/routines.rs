@@ -6,7 +6,7 @@ use super::operands::{Refused, RoutineMemory};
 use super::parts::internal;
 use crate::base::error::Result;
 use crate::graph::routine::{
-    ARGSORT, ARGTOPK, BINCOUNT, CHOLESKY, COMPRESS, EIG, EIGH, FFT, LU, NONZERO, QR, REDUCE_AT, Routine, SELECT,
+    ARGSORT, ARGTOPK, BINCOUNT, CHOLESKY, COMPRESS, EIG, EIGH, FFT, LU, NONZERO, QR, REDUCE_AT, Routine, SELECT, SOLVE,
     SOLVE_TRIANGULAR, SORT, SUM_BY_KEY, SVD,
 };
 use crate::plan::backend::refused_value;
@@ -16,7 +16,7 @@ use crate::plan::kernel::{BufferRef, RoutineCall};
 pub(super) type RoutineFunction = fn(&mut RoutineMemory<'_>) -> Result<(), Refused>;
 
 /// The function that implements each routine.
-static FUNCTIONS: [(&Routine, RoutineFunction); 17] = [
+static FUNCTIONS: [(&Routine, RoutineFunction); 18] = [
     (&BINCOUNT, super::bincount::run),
     (&SORT, super::sort::sort),
     (&ARGSORT, super::sort::argsort),
@@ -30,6 +30,7 @@ static FUNCTIONS: [(&Routine, RoutineFunction); 17] = [
     (&CHOLESKY, super::cholesky::run),
     (&SOLVE_TRIANGULAR, super::triangular::run),
     (&LU, super::lu::run),
+    (&SOLVE, super::solve::run),
     (&EIGH, super::eigh::run),
     (&SVD, super::svd::run),
     (&QR, super::qr::run),

@@ -22,10 +22,10 @@ pub(super) fn run(call: &mut RoutineMemory<'_>) -> Result<(), Refused> {
 
 /// Solves a triangular system in place. The arguments are the matrix, the block of right-hand sides (which the solution
 /// replaces), the number of columns of the block, and the kind of the system (bits such as [`UPPER`]).
-type Function<T> = fn(&[T], &mut [T], usize, u64);
+pub(super) type Function<T> = fn(&[T], &mut [T], usize, u64);
 
-compiled!(of_f32, substitute::<f32>(a: &[f32], block: &mut [f32], columns: usize, kind: u64) -> ());
-compiled!(of_f64, substitute::<f64>(a: &[f64], block: &mut [f64], columns: usize, kind: u64) -> ());
+compiled!(pub(super) of_f32, substitute::<f32>(a: &[f32], block: &mut [f32], columns: usize, kind: u64) -> ());
+compiled!(pub(super) of_f64, substitute::<f64>(a: &[f64], block: &mut [f64], columns: usize, kind: u64) -> ());
 
 fn each_block<T: Small>(call: &mut RoutineMemory<'_>, substitute: Function<T>) -> Result<(), Refused> {
     let params = &call.call.params;

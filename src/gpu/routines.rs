@@ -13,14 +13,14 @@ use crate::base::dtype::{Compute, DType};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::graph::routine::{
     ARGSORT, ARGTOPK, BINCOUNT, CHOLESKY, COMPRESS, EIGH, FFT, GpuPass, LU, NONZERO, QR, REDUCE_AT, Routine,
-    RoutineOperand, SELECT, SOLVE_TRIANGULAR, SORT, SUM_BY_KEY, SVD,
+    RoutineOperand, SELECT, SOLVE, SOLVE_TRIANGULAR, SORT, SUM_BY_KEY, SVD,
 };
 use crate::plan::backend::Shader;
 use crate::plan::kernel::{BufferRef, RoutineCall, RoutinePass};
 use std::sync::atomic::Ordering::Relaxed;
 
 /// The shader file of each routine. In the file, the block `// block: NAME` is the source of the pass with that name.
-static SHADERS: [(&Routine, &str); 16] = [
+static SHADERS: [(&Routine, &str); 17] = [
     (&BINCOUNT, shader_file!("bincount.wgsl")),
     (&SORT, shader_file!("sort.wgsl")),
     (&ARGSORT, shader_file!("sort.wgsl")),
@@ -34,6 +34,7 @@ static SHADERS: [(&Routine, &str); 16] = [
     (&CHOLESKY, shader_file!("cholesky.wgsl")),
     (&SOLVE_TRIANGULAR, shader_file!("triangular.wgsl")),
     (&LU, shader_file!("lu.wgsl")),
+    (&SOLVE, shader_file!("lu.wgsl")),
     (&EIGH, shader_file!("eigh.wgsl")),
     (&SVD, shader_file!("svd.wgsl")),
     (&QR, shader_file!("qr.wgsl")),
@@ -231,6 +232,7 @@ mod tests {
         let whole = |n: usize, dtype, shape: usize| Whole {
             buffer: BufferRef::Input(n),
             meta: Meta { shape: smallvec![shape], dtype },
+            is_read: true,
         };
         for dtype in [U8, I8, U16, I16, U32, I32, U64, I64] {
             let pass = |name, along, whole| RoutinePass {

@@ -45,7 +45,7 @@ impl Planner<'_> {
                     Some(node) => self.buffer(node),
                     None => self.temp(meta.bytes()),
                 };
-                Whole { buffer, meta }
+                Whole { buffer, meta, is_read: node.is_some() }
             };
             let results = Rc::new(metas.into_iter().enumerate().map(result).collect::<Vec<Whole>>());
             calls.extend(group.iter().map(|(_, node)| (*node, RoutineNode { first, results: results.clone() })));
@@ -73,7 +73,7 @@ impl Planner<'_> {
             let mut operands = Vec::with_capacity(metas.len());
             for (a, meta) in n.args.iter().zip(metas) {
                 let buffer = self.whole_operand(*a, node, meta.dtype, making)?;
-                operands.push(Whole { buffer, meta });
+                operands.push(Whole { buffer, meta, is_read: true });
             }
             let scratch: Vec<_> = needs.scratch.iter().map(|temp| self.scratch(*temp, making)).collect();
             let results = call.results.to_vec();

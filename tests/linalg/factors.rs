@@ -386,3 +386,27 @@ fn bits_do_not_depend_on_threads_or_the_batch() {
         }
     }
 }
+
+/// `solve` computes the factors and the solutions of small systems together.
+#[test]
+fn solutions_have_the_bits_of_their_substitutions() {
+    let (d, dice) = (&Device::cpu(), &mut Dice::new(10));
+    for (n, columns) in [(1, 1), (3, 2), (4, 4), (8, 33), (16, 16), (17, 1), (32, 32), (33, 64), (64, 65), (65, 2)] {
+        for (count, t) in [(37, F32), (5, F64)] {
+            let a = Matrices::random(dice, count, n, n).put(d, t);
+            let b = Matrices::random(dice, count, n, columns).put(d, t);
+            let (p, l, u) = lu(&a);
+            let y = solve_triangular(&l, b.take_along_axis(p.expand_dims(-1), -2), Triangle::UnitLower);
+            let want = solve_triangular(&u, y, Triangle::Upper);
+            let bits = |e: &Expr| -> Vec<u64> { numbers(e).unwrap().1.iter().map(|x| x.to_bits()).collect() };
+            assert!(bits(&solve(&a, &b)) == bits(&want), "{n} rows, {columns} columns in {t}");
+            // the gradients use the factors that `solve` has computed
+            let x = solve(&a, &b);
+            let g = grad(&x.sum(..), [&*a, &*b]);
+            let both = eval_many([x.clone(), g[0].clone(), g[1].clone()]).unwrap();
+            for (one, e) in both.iter().zip([&want, &g[0], &g[1]]) {
+                assert!(bits(one) == bits(e), "{n} rows, {columns} columns in {t}, with the gradients");
+            }
+        }
+    }
+}

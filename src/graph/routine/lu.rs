@@ -36,7 +36,7 @@ fn infer(operands: &[Meta], params: &Params) -> Inferred {
     Ok(smallvec![operands[0].clone(), Meta { shape, dtype: DType::I32 }])
 }
 
-fn needs(operands: &[Meta], params: &Params, caps: &Caps) -> Result<Needs, Fault> {
+pub(super) fn needs(operands: &[Meta], params: &Params, caps: &Caps) -> Result<Needs, Fault> {
     let (rows, count, group) = (params[0] as usize, params[2] as usize, caps.group());
     if rows >= i32::MAX as usize {
         let detail = format!("{rows} rows; their numbers must fit i32");

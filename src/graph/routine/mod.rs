@@ -15,6 +15,7 @@ mod eig;
 mod factor;
 mod fft;
 mod lu;
+mod solve;
 mod sort;
 mod sums;
 mod triangular;
@@ -31,6 +32,7 @@ pub(crate) use fft::{
     root as root_of_unity, scale as fft_scale,
 };
 pub(crate) use lu::{LU, MOST_COLUMNS as MOST_COLUMNS_OF_LU};
+pub(crate) use solve::{MOST_IN_LANES, SOLVE, solves};
 pub(crate) use sort::{ARGSORT, ARGTOPK, SELECT, SELECT_COPIES, SELECTED, SHORT as SHORT_SORT, SORT};
 #[cfg(feature = "gpu")]
 pub(crate) use sort::{key_bits, slot_words};
@@ -46,7 +48,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 
 /// Every routine.
-pub(crate) static ROWS: [&Routine; 17] = [
+pub(crate) static ROWS: [&Routine; 18] = [
     &BINCOUNT,
     &SORT,
     &ARGSORT,
@@ -60,6 +62,7 @@ pub(crate) static ROWS: [&Routine; 17] = [
     &CHOLESKY,
     &SOLVE_TRIANGULAR,
     &LU,
+    &SOLVE,
     &EIGH,
     &SVD,
     &QR,

@@ -31,9 +31,9 @@ pub(crate) const UNIT: u64 = 2;
 
 /// The functions that solve triangular systems in which an element of the diagonal may be 0. The fourth parameter,
 /// divided by [`NUMBER`], is the index of the function that the user called, because errors name that function.
-static CALLERS: [&str; 10] =
+pub(super) static CALLERS: [&str; 10] =
     ["solve_triangular", "solve", "inv", "det", "slogdet", "matrix_power", "cond", "expm", "lu", "solve_refined"];
-const NUMBER: u64 = 4;
+pub(super) const NUMBER: u64 = 4;
 
 /// Returns the part of the fourth parameter of [`SOLVE_TRIANGULAR`] that stands for the function that the user called.
 pub(crate) fn called(op: &str) -> u64 {

@@ -26,6 +26,17 @@ pub(super) struct Factors {
 }
 
 impl Factors {
+    /// Returns the factors of matrices of `rows` rows from the results of the routine [`LU`].
+    pub fn of(results: &[Expr], rows: usize, call: Call) -> Factors {
+        let part = |items: &[SliceItem]| view(call.op, &results[1], call.at, |s| View::slice(s, items));
+        let order = SliceItem::Range { start: None, end: Some(rows as isize), step: 1 };
+        Factors {
+            packed: results[0].clone(),
+            order: part(&[SliceItem::Ellipsis, order]),
+            exchanges: part(&[SliceItem::Ellipsis, SliceItem::Index(rows as isize)]),
+        }
+    }
+
     /// Returns the factors broadcast to the axes `batch`, which come before the axes of a matrix. `exchanges` is not
     /// broadcast.
     pub fn broadcast(&self, batch: &[usize], call: Call) -> Factors {
@@ -159,13 +170,7 @@ pub(super) fn factored(a: &Expr, call: Call) -> Result<Factors> {
     if n <= BLOCK {
         let params = smallvec![m as u64, n as u64, count(a) as u64];
         let results = routine(&LU, smallvec![a.clone()], params, call.at)?;
-        let part = |items: &[SliceItem]| view(call.op, &results[1], call.at, |s| View::slice(s, items));
-        let rows = SliceItem::Range { start: None, end: Some(m as isize), step: 1 };
-        return Ok(Factors {
-            packed: results[0].clone(),
-            order: part(&[SliceItem::Ellipsis, rows]),
-            exchanges: part(&[SliceItem::Ellipsis, SliceItem::Index(m as isize)]),
-        });
+        return Ok(Factors::of(&results, m, call));
     }
     let at = half(n, BLOCK);
     let left = factored(&call.block(a, 0..m, 0..at), call)?;

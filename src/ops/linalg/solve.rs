@@ -1,11 +1,12 @@
 //! Solutions of systems of linear equations, inverses and determinants, by triangular factors.
 
 use super::lu::{Factors, factored, in_order};
-use super::parts::{Call, batch};
+use super::parts::{Call, batch, count};
 use super::triangular::{TriangularKind, solved, with_columns};
 use crate::base::error::{Error, Loc, Result};
 use crate::base::layout::{Shape, View};
-use crate::graph::expr::{Expr, Operand, binary, carry, cast, choose, composed, unary, view};
+use crate::graph::expr::{Expr, Operand, binary, carry, cast, choose, composed, routine, unary, view};
+use crate::graph::routine::{SOLVE, called, solves};
 use crate::graph::ufunc::{arithmetic, float, logic};
 use crate::ops::create::iota;
 use smallvec::smallvec;
@@ -46,9 +47,31 @@ pub fn solve(a: impl Operand, b: impl Operand) -> Expr {
 pub(super) fn quotient(a: &Expr, b: &Expr, call: Call) -> Result<Expr> {
     // the matrices are factorised before they are broadcast, so that a matrix with many right-hand sides is factorised
     // once
-    let once =
-        |wide: &Expr, b: &Expr| Ok([by_factors(wide, b, &factored(a, call)?.broadcast(batch(b), call), false, call)?]);
+    let once = |wide: &Expr, b: &Expr| match batch(a) == batch(wide) && is_small(b) {
+        true => Ok([at_once(wide, b, call)?]),
+        false => Ok([by_factors(wide, b, &factored(a, call)?.broadcast(batch(b), call), false, call)?]),
+    };
     with_columns(a, b, call, once).map(|[x]| x)
+}
+
+/// Returns whether the routine `solve` solves systems with the right-hand sides `b`.
+fn is_small(b: &Expr) -> bool {
+    matches!(*b.0.shape.as_slice(), [.., n, columns] if solves(n, columns)) && !b.0.shape.contains(&0)
+}
+
+/// Returns the solutions X of A·X = B for small matrices, with the rule for their derivative.
+fn at_once(a: &Expr, b: &Expr, call: Call) -> Result<Expr> {
+    let (x, factors) = with_factors(a, b, call)?;
+    Ok(ruled(x, [a, b], &factors, false, |a, b, _, _, call| at_once(a, b, call), call))
+}
+
+/// Returns the solutions X of A·X = B for small matrices, and the factors of the matrices. One routine computes both.
+fn with_factors(a: &Expr, b: &Expr, call: Call) -> Result<(Expr, Factors)> {
+    let [n, columns] = [2, 1].map(|i| b.0.shape[b.0.shape.len() - i]);
+    let params = smallvec![n as u64, n as u64, count(b) as u64, called(call.op), columns as u64];
+    let mut results = routine(&SOLVE, smallvec![a.clone(), b.clone()], params, call.at)?;
+    let x = results.remove(2);
+    Ok((x, Factors::of(&results, n, call)))
 }
 
 /// Returns the inverses of square matrices along the last two axes. The dtypes are the same as for [`solve`]. To solve
@@ -83,13 +106,17 @@ fn inverse(a: &Expr, call: Call) -> Result<Expr> {
     if a.0.shape.contains(&0) {
         return Ok(a.clone());
     }
-    let factors = factored(a, call)?;
-    // the identity with its rows in the order of the factors: in row i, the 1 is in column order[i]
-    let order = view(call.op, &factors.order, call.at, |s| View::expand(s, -1));
-    let columns = cast(iota(smallvec![n], 0, call.at), order.checked()?.dtype, call.at);
-    let exchanged = cast(binary(&logic::equal, order, columns, call.at), a.0.dtype, call.at);
-    let y = solved(&factors.packed, &exchanged, TriangularKind::UNIT_LOWER, 0, call)?;
-    let x = solved(&factors.packed, &y, TriangularKind::UPPER, 0, call)?;
+    let x = if solves(n, n) {
+        with_factors(a, &call.identity(a, n), call)?.0
+    } else {
+        let factors = factored(a, call)?;
+        // the identity with its rows in the order of the factors: in row i, the 1 is in column order[i]
+        let order = view(call.op, &factors.order, call.at, |s| View::expand(s, -1));
+        let columns = cast(iota(smallvec![n], 0, call.at), order.checked()?.dtype, call.at);
+        let exchanged = cast(binary(&logic::equal, order, columns, call.at), a.0.dtype, call.at);
+        let y = solved(&factors.packed, &exchanged, TriangularKind::UNIT_LOWER, 0, call)?;
+        solved(&factors.packed, &y, TriangularKind::UPPER, 0, call)?
+    };
     x.checked()?;
     let of = a.clone();
     let back = move |g: &Expr, at: Loc| {
@@ -121,18 +148,28 @@ pub(super) fn by_factors(a: &Expr, b: &Expr, factors: &Factors, transposed: bool
         }
     };
     x.checked()?;
-    let (of, right, known) = (a.clone(), b.clone(), factors.clone());
+    Ok(ruled(x, [a, b], factors, transposed, by_factors, call))
+}
+
+/// A function that computes solutions with the rule for their derivative, as [`by_factors`] does.
+type Solution = fn(&Expr, &Expr, &Factors, bool, Call) -> Result<Expr>;
+
+/// Adds the rule for their derivative to the solutions `x` of the systems `of`: the matrices A and the right-hand sides
+/// B. `again` computes the same solutions.
+fn ruled(x: Expr, of: [&Expr; 2], factors: &Factors, transposed: bool, again: Solution, call: Call) -> Expr {
+    let ([a, b], known) = (of.map(Expr::clone), factors.clone());
+    let args = vec![a.clone(), b.clone()];
     let back = move |g: &Expr, at: Loc| {
         let call = Call { at, ..call };
-        let of_b = by_factors(&of, g, &known, !transposed, call)?;
-        let x = by_factors(&of, &right, &known, transposed, call)?;
+        let of_b = by_factors(&a, g, &known, !transposed, call)?;
+        let x = again(&a, &b, &known, transposed, call)?;
         let of_a = match transposed {
             false => call.product(&of_b, &call.transposed(&x)),
             true => call.product(&x, &call.transposed(&of_b)),
         };
         Ok(vec![unary(&arithmetic::negative, of_a, at), of_b])
     };
-    Ok(x.with_rule(vec![a.clone(), b.clone()], Some(Box::new(back))))
+    x.with_rule(args, Some(Box::new(back)))
 }
 
 /// Returns, for each matrix, the diagonal of the factor U (the pivots), and the sign of the permutation of the rows.

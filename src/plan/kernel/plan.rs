@@ -14,6 +14,8 @@ use std::panic::Location;
 pub(crate) struct Whole {
     pub buffer: BufferRef,
     pub meta: Meta,
+    /// Whether the plan reads the array. A routine on the CPU may leave a result unwritten that is not read.
+    pub is_read: bool,
 }
 
 /// One of the GPU passes (shader runs) of a routine, with the dispatches into which its items are divided.
