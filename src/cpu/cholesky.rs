@@ -3,6 +3,7 @@
 
 use super::linear::{Lowest, ROWS, Real, compiled, in_tasks, minus_row, minus_rows};
 use super::operands::{Refused, RoutineMemory, SharedTarget};
+use super::small::{self, Small};
 use crate::base::dtype::DType;
 use std::cmp::Ordering;
 
@@ -23,10 +24,19 @@ type Function<T> = fn(&mut [T], usize) -> Option<usize>;
 compiled!(of_f32, factorise::<f32>(memory: &mut [f32], n: usize) -> Option<usize>);
 compiled!(of_f64, factorise::<f64>(memory: &mut [f64], n: usize) -> Option<usize>);
 
-fn each_matrix<T: Real>(call: &mut RoutineMemory<'_>, factorise: Function<T>) -> Result<(), Refused> {
+fn each_matrix<T: Small>(call: &mut RoutineMemory<'_>, factorise: Function<T>) -> Result<(), Refused> {
     let n = call.call.params[0] as usize;
     let (from, Some(to)) = (call.operand::<T>(0), call.result::<T>(0)) else { return Ok(()) };
     let (to, lowest) = (SharedTarget(to), Lowest::new());
+    if n <= small::MOST {
+        let count = from.len() / (n * n);
+        in_tasks(count.div_ceil(small::WIDTH), n * n * (n + 8), |[first, end]| {
+            let matrices = [first * small::WIDTH, (end * small::WIDTH).min(count)];
+            // SAFETY: the result has as many elements as the operand, and only this task uses these matrices.
+            unsafe { small::cholesky(from, n, matrices, to, &lowest) };
+        });
+        return lowest.found().map_or(Ok(()), |place| Err(Refused(place)));
+    }
     in_tasks(from.len() / (n * n), n * n * n / 6 + n * n, |[first, end]| {
         let mut memory = vec![T::ZERO; n * n];
         for matrix in first..end {

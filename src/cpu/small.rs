@@ -1,7 +1,8 @@
-//! `lu`, `solve_triangular` and `solve` for batches of small matrices. 16 matrices are computed together: each SIMD
-//! lane computes another matrix. A lane does the same operations in the same order as `lu.rs` and `triangular.rs`, so
-//! only NaN and the signs of zeros may differ from their results. This file computes every matrix that is small enough,
-//! whatever the size of the batch. So a matrix has the same bits alone and in a batch.
+//! `lu`, `solve_triangular`, `solve` and `cholesky` for batches of small matrices. 16 matrices are computed together:
+//! each SIMD lane computes another matrix. A lane does the same operations in the same order as `lu.rs`,
+//! `triangular.rs` and `cholesky.rs`, so only NaN and the signs of zeros may differ from their results. This file
+//! computes every matrix that is small enough, whatever the size of the batch. So a matrix has the same bits alone and
+//! in a batch.
 
 // a loop over lanes uses its index for several arrays
 #![allow(clippy::needless_range_loop)]
@@ -63,16 +64,19 @@ compiled!(
 pub(super) trait Small: Real {
     const FACTORISE: Factorise<Self>;
     const SUBSTITUTE: Substitute<Self>;
+    const CHOLESKY: Cholesky<Self>;
 }
 
 impl Small for f32 {
     const FACTORISE: Factorise<f32> = factors_of_f32;
     const SUBSTITUTE: Substitute<f32> = solutions_of_f32;
+    const CHOLESKY: Cholesky<f32> = lower_of_f32;
 }
 
 impl Small for f64 {
     const FACTORISE: Factorise<f64> = factors_of_f64;
     const SUBSTITUTE: Substitute<f64> = solutions_of_f64;
+    const CHOLESKY: Cholesky<f64> = lower_of_f64;
 }
 
 /// Factorises the matrices with the indices `first..end`. Writes the factors to `to`. Writes to `orders`, for each
@@ -238,6 +242,68 @@ pub(super) unsafe fn solve_triangular<T: Small>(
         // SAFETY: the caller ensures that these elements exist and that nothing else uses them.
         unsafe { store(&x, to, matrix * n * columns, count) };
     }
+}
+
+/// Computes the lower Cholesky factors of the symmetric matrices of all lanes in place. The arguments are the matrices,
+/// of which only the lower triangle is read, and their number of rows. Returns for each lane the first row whose pivot
+/// is not positive, or the number of rows.
+type Cholesky<T> = fn(&mut [Lanes<T>], usize) -> Lanes<i32>;
+
+compiled!(lower_of_f32, lower::<f32>(a: &mut [Lanes<f32>], n: usize) -> Lanes<i32>);
+compiled!(lower_of_f64, lower::<f64>(a: &mut [Lanes<f64>], n: usize) -> Lanes<i32>);
+
+/// Computes the lower Cholesky factors of the matrices with the indices `first..end`, each with `n` rows. Records in
+/// `lowest` the rows whose pivot is not positive.
+///
+/// # Safety
+/// `to` has as many elements as `from`, and nothing else uses the elements of these matrices during the call.
+pub(super) unsafe fn cholesky<T: Small>(
+    from: &[T],
+    n: usize,
+    [first, end]: [usize; 2],
+    to: SharedTarget<T>,
+    lowest: &Lowest,
+) {
+    let mut a = vec![[T::ZERO; WIDTH]; n * n];
+    for matrix in (first..end).step_by(WIDTH) {
+        let count = WIDTH.min(end - matrix);
+        load(&from[matrix * n * n..(matrix + count) * n * n], &mut a);
+        let refused = T::CHOLESKY(&mut a, n);
+        for (lane, row) in refused.iter().enumerate().take(count).filter(|(_, row)| **row < n as i32) {
+            lowest.note((matrix + lane) * n + *row as usize);
+        }
+        // SAFETY: the caller ensures that these elements exist and that nothing else uses them.
+        unsafe { store(&a, to, matrix * n * n, count) };
+    }
+}
+
+/// Computes the factors of all lanes, as [`Cholesky`] describes.
+#[inline(always)]
+fn lower<T: Real>(a: &mut [Lanes<T>], n: usize) -> Lanes<i32> {
+    let mut refused = [n as i32; WIDTH];
+    for k in 0..n {
+        let mut pivot = a[k * n + k];
+        for l in 0..WIDTH {
+            // a comparison with NaN is false
+            let row = if pivot[l] > T::ZERO { n as i32 } else { k as i32 };
+            refused[l] = refused[l].min(row);
+            pivot[l] = pivot[l].sqrt();
+        }
+        a[k * n + k] = pivot;
+        a[k * n + k + 1..(k + 1) * n].fill([T::ZERO; WIDTH]);
+        for i in k + 1..n {
+            let mut factor = a[i * n + k];
+            for l in 0..WIDTH {
+                factor[l] = factor[l] / pivot[l];
+            }
+            a[i * n + k] = factor;
+            for j in k + 1..=i {
+                let y = a[j * n + k];
+                minus(&mut a[i * n + j], &factor, &y);
+            }
+        }
+    }
+    refused
 }
 
 /// Square matrices `a` of `n` rows, their right-hand sides `b` of `columns` columns, and the results: the solutions

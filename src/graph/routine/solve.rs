@@ -4,7 +4,7 @@
 use super::cholesky::refused_matrix;
 use super::lu::{self, LU, MOST_COLUMNS};
 use super::triangular::{CALLERS, NUMBER, SOLVE_TRIANGULAR, UNIT, UPPER};
-use super::{GpuPass, Inferred, Meaning, Meta, Needs, Params, Routine, RoutineOperand};
+use super::{GpuPass, Meaning, Meta, Needs, Params, Routine, RoutineOperand};
 use crate::base::caps::Caps;
 use crate::base::dtype::Scalar;
 use crate::base::error::Fault;
