@@ -85,7 +85,7 @@ fn cp_exp_any(x: f32) -> f32 {
 fn m_exp(x: f32) -> f32 {
     let vanishes = bitcast<u32>(x) - 0xc2d00000u <= 0x3cb00000u;
     var r = bitcast<f32>(select(bitcast<u32>(cp_exp_near(x, 0.0)), 0u, vanishes));
-    // rare
+    // rare: general
     if cp_mag(x) > 0x42ae0000u && !vanishes {
         r = cp_exp_any(x);
     }

@@ -19,7 +19,7 @@ fn m_div(a: f32, b: f32) -> f32 {
     // are set, the reciprocal may be wrong
     let far = (bb << 1u) - 0x41000000u >= 0x7e000000u || (bb << 9u) == 0xfffffe00u;
     // a zero divided by an ordinary number is frequent. For 0 the steps above give the right zero, for -0 they do not
-    // rare
+    // rare: general
     if far || ((ba << 1u) - 0x41000000u >= 0x7e000000u && ba != 0u) {
         r = cp_div_any(a, b);
     }
@@ -35,7 +35,7 @@ fn m_sqrt(x: f32) -> f32 {
     let s = cp_block(fma(g, e, g));
     var r = fma(fma(-s, s, x), fma(h, e, h), s);
     // the branch is for numbers below 2^-62 or from 2^64 on, 0, negative numbers and NaN
-    // rare
+    // rare: general
     if bitcast<u32>(x) - 0x20800000u >= 0x3f000000u {
         r = cp_sqrt_any(x);
     }

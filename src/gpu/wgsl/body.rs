@@ -253,11 +253,12 @@ fn scalar(lo: &str, compute: Compute) -> String {
 
 /// Returns for each value whether it is guarded, that is, hidden from compilers. A value is guarded if it is the result
 /// of a float operation that another value uses. A compiler that knew the operation would fold `(x + 1) − x` to 1,
-/// rewrite `x·y + x·z` as `x·(y + z)`, or round `x·y + z` once. A value that is only stored needs no guard. The results
-/// of opaque functions need none either, because these functions work on bits or select an operand.
+/// rewrite `x·y + x·z` as `x·(y + z)`, or round `x·y + z` once. A value that is only stored needs no guard. A value that
+/// is only rounded to f16 or bf16 needs none, because that function hides its operand itself. The results of opaque
+/// functions need none either, because these functions work on bits or select an operand.
 fn guarded(kernel: &Kernel) -> Vec<bool> {
     let mut taken = vec![false; kernel.values.len()];
-    for v in &kernel.values {
+    for v in kernel.values.iter().filter(|v| !matches!(v.op, Op::Round(_))) {
         v.op.operands().iter().for_each(|a| taken[*a] = true);
     }
     let computes = |v: &Value| match &v.op {

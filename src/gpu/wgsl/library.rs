@@ -3,7 +3,7 @@
 //! end`.
 
 use super::super::shader_file::{native_shader_file, shader_file};
-use super::rare::{has_branch, quick_form};
+use super::rare::{general_form, has_branch, has_general_branch, quick_form};
 use super::text::identifiers;
 use crate::base::caps::{Caps, Half, MultiplyAdd, NarrowHalf, WidenHalf};
 use crate::math::double::POLYNOMIALS;
@@ -136,6 +136,8 @@ struct Library {
     /// The names of the functions that have a quick form (`rare.rs`): functions with a branch for rare arguments, and
     /// functions that call them.
     quick: BTreeSet<&'static str>,
+    /// The names of the functions that have a general form (`rare.rs`).
+    general: BTreeSet<&'static str>,
 }
 
 /// Cuts a file into its top-level items, each with the comment above it. A `fn` or `struct` ends at a `}` in the first
@@ -201,9 +203,12 @@ fn library(dialect: Dialect) -> &'static Library {
     LIBRARIES[number].get_or_init(|| {
         let mut all: Vec<_> = FILES.into_iter().chain(dialect.files()).flat_map(items).collect();
         all.extend(POLYNOMIALS.iter().flat_map(|(name, c)| items(String::leak(polynomial(name, c)))));
-        let quick = quick_functions(&all);
-        let forms = all.iter().filter(|(id, _)| quick.contains(id)).map(|(_, text)| quick_form(text, &quick));
-        let forms: Vec<_> = forms.flat_map(|form| items(String::leak(form))).collect();
+        let quick = functions_with(has_branch, &all);
+        let general = functions_with(has_general_branch, &all);
+        let quick_forms = all.iter().filter(|(id, _)| quick.contains(id)).map(|(_, text)| quick_form(text, &quick));
+        let general_forms =
+            all.iter().filter(|(id, _)| general.contains(id)).map(|(_, text)| general_form(text, &general));
+        let forms: Vec<_> = quick_forms.chain(general_forms).flat_map(|form| items(String::leak(form))).collect();
         all.extend(forms);
         let names: HashMap<_, _> = all.iter().enumerate().map(|(i, (name, _))| (*name, i)).collect();
         let needs = |i: usize, text: &'static str| -> Vec<usize> {
@@ -211,23 +216,23 @@ fn library(dialect: Dialect) -> &'static Library {
             set.into_iter().filter(|n| *n != i).collect()
         };
         let items = all.iter().enumerate().map(|(i, (_, text))| (*text, needs(i, text))).collect();
-        Library { items, names, quick }
+        Library { items, names, quick, general }
     })
 }
 
-/// Returns the names of the functions among `all` that have a branch for rare arguments, or call such a function. If
-/// several functions have the same name, only the last counts.
-fn quick_functions(all: &[(&'static str, &'static str)]) -> BTreeSet<&'static str> {
+/// Returns the names of the functions among `all` whose source `has` a branch, or that call such a function. If several
+/// functions have the same name, only the last counts.
+fn functions_with(has: fn(&str) -> bool, all: &[(&'static str, &'static str)]) -> BTreeSet<&'static str> {
     let last: HashMap<_, _> = all.iter().copied().collect();
-    let mut quick: BTreeSet<&str> = last.iter().filter(|(_, text)| has_branch(text)).map(|(name, _)| *name).collect();
+    let mut found: BTreeSet<&str> = last.iter().filter(|(_, text)| has(text)).map(|(name, _)| *name).collect();
     loop {
-        let calls = |text: &str| code(text).any(|id| quick.contains(id));
+        let calls = |text: &str| code(text).any(|id| found.contains(id));
         let more: Vec<&str> =
-            last.iter().filter(|(id, text)| !quick.contains(*id) && calls(text)).map(|(id, _)| *id).collect();
+            last.iter().filter(|(id, text)| !found.contains(*id) && calls(text)).map(|(id, _)| *id).collect();
         if more.is_empty() {
-            return quick;
+            return found;
         }
-        quick.extend(more);
+        found.extend(more);
     }
 }
 
@@ -236,9 +241,11 @@ fn code(text: &str) -> impl Iterator<Item = &str> {
     text.lines().filter(|line| !line.trim_start().starts_with("//")).flat_map(identifiers)
 }
 
-/// Returns the names of the library's functions that have a quick form (`rare.rs`).
-pub(super) fn quick(dialect: Dialect) -> &'static BTreeSet<&'static str> {
-    &library(dialect).quick
+/// Returns the names of the library's functions that have a quick form, and of those that have a general form
+/// (`rare.rs`).
+pub(super) fn quick_and_general(dialect: Dialect) -> [&'static BTreeSet<&'static str>; 2] {
+    let library = library(dialect);
+    [&library.quick, &library.general]
 }
 
 /// Returns the source of the library items that `text` names, directly or through other items.

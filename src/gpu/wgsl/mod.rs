@@ -344,7 +344,8 @@ pub(crate) fn generate(
     dialect: Dialect,
 ) -> Result<String, Fault> {
     let Parts { head, declarations, written, rest } = parts(kernel, form, variant)?;
-    let written = rare::with_quick_paths(&written, library::quick(dialect));
+    let [quick, general] = library::quick_and_general(dialect);
+    let written = rare::with_quick_paths(&written, quick, general);
     let library = library::needed(&format!("{declarations}{written}"), dialect);
     let frame = frame(variant.groups.size.into());
     let enables = if variant.groups.blocks.is_some() { cooperative::ENABLES } else { dialect.enables(&library) };

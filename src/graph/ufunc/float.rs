@@ -12,7 +12,7 @@ macro_rules! rows {
             exp(x): Float {
                 threaded: f32,
                 cpu_float: [single::exp(x), double::exp(x)], wgsl_f32: "m_exp({a})", wgsl_f64: "d_exp({a})", exact: { x.exp() },
-                domain: [-104.0, 89.0],
+                domain: [-104.0, 89.0], is: [opaque],
                 derivative(g, out): [{ g * out }],
             }
             /// Returns 2 to the power of x.
