@@ -58,9 +58,7 @@ fn cp_erfc_parts(x: f32) -> vec3<f32> {
     let g = f * q - 6.8716073e-1;
     let h = g * q + 1.0215827;
     let z = cp_head(x);
-    let hi = cp_block(z * z);
-    let lo = cp_block(x - z) * (x + z);
-    return vec3<f32>(h * v, m_neg(hi), m_neg(lo));
+    return vec3<f32>(h * v, -(z * z), (z - x) * (x + z));
 }
 
 fn m_erfc(x: f32) -> f32 {
@@ -264,12 +262,13 @@ fn m_gelu_tanh(x: f32) -> f32 {
 
 // x erfc(-x / sqrt 2) / 2
 fn m_gelu(x: f32) -> f32 {
-    let w = m_abs(x) * 0.70710678;
-    // below 0.47 the factor is computed by 1 + erf, elsewhere by erfc
-    let one = 1.0 + m_copysign(cp_erf_small(w), x);
-    let p = cp_erfc_parts(w);
-    let c = p.x * cp_exp_near(p.y, p.z);
-    var r = (0.5 * x) * select(select(2.0 - c, c, m_signbit(x)), one, bitcast<u32>(w) < 0x3ef0a3d7u);
+    let w = x * 0.70710678;
+    // half of 1 + erf is the factor of x if abs(w) is below 0.47, elsewhere half of erfc
+    let one = 0.5 + 0.5 * cp_erf_small(w);
+    let p = cp_erfc_parts(abs(w));
+    let n = cp_exp_n(p.y);
+    let c = p.x * cp_exp_put(1.0 + cp_expm1_poly(cp_exp_rest(p.y, p.z, n)), n + 12582911.0);
+    var r = x * select(select(1.0 - c, c, m_signbit(x)), one, abs(w) < 0.47);
     // the branch is for the tails, Inf and NaN
     // rare
     if cp_mag(x) > 0x41300000u {
