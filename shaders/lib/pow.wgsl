@@ -1,58 +1,51 @@
-// Powers of f32, by the method of FreeBSD's msun (e_powf). Products that must be exact have factors of 12 bits, as in
-// exp.wgsl.
+// Powers of f32, by the method of FreeBSD's msun (e_powf) with a shorter series. Products that must be exact have
+// factors of 12 bits, as in exp.wgsl.
 
-// log2 of a positive finite x as a head of 12 bits and a tail, with an error of about 2^-36, as in FreeBSD's e_powf.
+// log2 of a number as a head of 12 bits and a tail. `whole` has the bits of the number's magnitude times 2^(bias - 127),
+// which is normal. The error is below 2^-32 times the logarithm, and below 2^-34.
+fn cp_pow_log2_of(whole: u32, bias: f32) -> vec2<f32> {
+    // the number is 2^k m with m in [sqrt(3) / 2, sqrt(3)): the sum carries into the exponent from sqrt(3) on
+    let raised = whole + 0x224c29u;
+    let m = bitcast<f32>(whole - (raised & 0xff800000u) + 0x3f800000u);
+    // from sqrt(3 / 2) on, the logarithm is computed around 1.5: log2 1.5 = 599 / 1024 + 1.56322085e-6
+    let mid = m > 1.22474487;
+    let k = f32(raised >> 23u) + select(-bias, 599.0 / 1024.0 - bias, mid);
+    let c = select(1.0, 1.5, mid);
+    // s = (m - c) / (m + c) as a head and a tail, which is the exact error of the head
+    let u = cp_block(m - c);
+    let t = cp_block(m + c);
+    let v = 1.0 / t;
+    let sh = cp_head(u * v);
+    let th = cp_head(t);
+    let tl = m - cp_block(th - c);
+    let sl = v * (cp_block(u - sh * th) - sh * tl);
+    let s = sh + sl;
+    // log2((1 + s) / (1 - s)) = 2 / ln 2 (s + s^3 / 3 + ...): a Remez fit of our own (error 2^-38)
+    let z = s * s;
+    let a = 4.1848866586e-1 * z + 5.7704130068e-1;
+    let q = a * z + 9.6179675382e-1;
+    // 2 / ln 2 = 2.8857421875 (12 bits) - 3.5210572e-4
+    let e = -3.5210572e-4 * sh + select(0.0, 1.56322085e-6, mid);
+    let lo = (s * z) * q + (2.88539008 * sl + e);
+    let hi = 2.8857421875 * sh;
+    let l = cp_head(k + hi);
+    return vec2<f32>(l, cp_block(cp_block(k - l) + hi) + lo);
+}
+
+// log2 of a positive finite x
 fn cp_pow_log2(mag: u32) -> vec2<f32> {
-    let whole = cp_normal(mag);
-    let j = whole & 0x7fffffu;
-    // the logarithm is computed around 1 for significands below sqrt(3/2), around 1.5 below sqrt(3), and otherwise
-    // around 2
-    let mid = j > 0x1cc471u && j < 0x5db3d7u;
-    let top = j >= 0x5db3d7u;
-    let n = f32(i32(whole >> 23u) - select(127, 276, mag < 0x800000u) + select(0, 1, top));
-    let ix = (j | 0x3f800000u) - select(0u, 0x00800000u, top);
-    let ax = bitcast<f32>(ix);
-    let bp = select(1.0, 1.5, mid);
-    // s = (ax - bp) / (ax + bp) as a head and a tail, which is the exact error of the head
-    let u = cp_block(ax - bp);
-    let v = 1.0 / (ax + bp);
-    let s = u * v;
-    let sh = cp_head(s);
-    let tb = ((ix >> 1u) & 0xfffff000u) | 0x20000000u;
-    let th = bitcast<f32>(tb + 0x00400000u + select(0u, 0x00200000u, mid));
-    let tl = ax - cp_block(th - bp);
-    let e = cp_block(u - sh * th);
-    let sl = v * cp_block(e - sh * tl);
-    // log of the ratio: 2 s (1 + s^2 / 3 + ...)
-    let s2 = cp_block(s * s);
-    let a = 2.0697501302e-1 * s2 + 2.3066075146e-1;
-    let b = a * s2 + 2.7272811532e-1;
-    let c = b * s2 + 3.3333334327e-1;
-    let d = c * s2 + 4.2857143283e-1;
-    let g = d * s2 + 6.0000002384e-1;
-    let r = (s2 * s2) * g + sl * (sh + s);
-    let q = cp_block(sh * sh);
-    let wh = cp_head(cp_block(3.0 + q) + r);
-    let wl = r - cp_block(cp_block(wh - 3.0) - q);
-    let uh = cp_block(sh * wh);
-    let ul = sl * wh + wl * s;
-    let ph = cp_head(uh + ul);
-    let pl = ul - cp_block(ph - uh);
-    // 2 / (3 ln 2) = 9.6191406250e-1 (12 bits) - 1.1736857402e-4; log2 1.5 = 5.84960938e-1 + 1.56322085e-6
-    let zh = cp_block(9.6191406250e-1 * ph);
-    let zt = -1.1736857402e-4 * ph + pl * 9.6179670095e-1;
-    let zl = cp_block(zt + select(0.0, 1.56322085e-6, mid));
-    let dp = select(0.0, 5.84960938e-1, mid);
-    let t1 = cp_head(cp_block(cp_block(zh + zl) + dp) + n);
-    let x1 = cp_block(t1 - n);
-    let x2 = cp_block(x1 - dp);
-    return vec2<f32>(t1, zl - cp_block(x2 - zh));
+    return cp_pow_log2_of(cp_normal(mag), select(127.0, 276.0, mag < 0x800000u));
 }
 
 // 2^shift 2^(y log2 x) for a positive finite x. A shift other than 0 is for powers below 2^-shift, so that the result
 // is not subnormal.
 fn cp_pow_at(mag: u32, y: f32, shift: i32) -> f32 {
     return cp_pow_of(cp_pow_log2(mag), y, shift);
+}
+
+// yl l.x + y l.y. The first product is exact and opaque, so a compiler can fuse only the second one with the sum.
+fn cp_pow_tail(yl: f32, y: f32, l: vec2<f32>) -> f32 {
+    return cp_block(y * l.y + cp_block(yl * l.x));
 }
 
 // 2^shift 2^(y log2 x), given log2 x as a head and a tail
@@ -62,11 +55,11 @@ fn cp_pow_of(l: vec2<f32>, y: f32, shift: i32) -> f32 {
     let ys = bitcast<f32>(ym | cp_sgn(y));
     let y1 = cp_head(ys);
     let yl = cp_block(ys - y1);
-    let pl = cp_block(yl * l.x + ys * l.y);
+    let pl = cp_pow_tail(yl, ys, l);
     let ph = cp_block(y1 * l.x);
     let z = cp_block(pl + ph);
     let zs = cp_pick(z, 0u, cp_mag(z) > 0x43200000u);
-    let n = floor(zs + 0.5);
+    let n = round(zs);
     let r = cp_block(ph - n) + pl;
     let rs = cp_pick(r, 0u, cp_mag(z) > 0x43200000u);
     let p = 1.0 + rs * cp_exp2_poly(rs);
@@ -109,27 +102,43 @@ fn cp_pow_special(v: f32, x: f32, y: f32) -> f32 {
     return cp_pick(nan, 0x3f800000u, ym == 0u || bitcast<u32>(x) == 0x3f800000u);
 }
 
+// The power of a negative number, given r, the power of its magnitude, for finite operands other than 0
+fn cp_pow_negative(r: f32, y: f32) -> f32 {
+    let parity = cp_pow_parity(cp_mag(y));
+    let signed = bitcast<f32>(bitcast<u32>(r) | select(0u, 0x80000000u, parity == 1u));
+    return cp_pick(signed, 0x7fc00000u, parity == 0u && cp_mag(y) != 0u);
+}
+
+// x^1 is exact, and x^2 is rounded only once. For other exponents the result is r.
+fn cp_pow_small(r: f32, x: f32, y: f32) -> f32 {
+    let one = cp_pick(r, bitcast<u32>(x), bitcast<u32>(y) == 0x3f800000u);
+    return cp_pick(one, bitcast<u32>(x * x), bitcast<u32>(y) == 0x40000000u);
+}
+
+// x^y for any operands
+fn cp_pow_any(x: f32, y: f32) -> f32 {
+    return cp_pow_small(cp_pow_special(cp_pow_at(cp_mag(x), y, 0), x, y), x, y);
+}
+
 fn m_pow(x: f32, y: f32) -> f32 {
-    let ym = cp_mag(y);
-    let l = cp_pow_log2(cp_mag(x));
+    let xm = cp_mag(x);
+    let l = cp_pow_log2_of(xm, 127.0);
     let y1 = cp_head(y);
-    let yl = cp_block(y - y1);
-    let pl = cp_block(yl * l.x + y * l.y);
+    let pl = cp_pow_tail(cp_block(y - y1), y, l);
     let ph = cp_block(y1 * l.x);
     let z = cp_block(pl + ph);
-    let n = floor(z + 0.5);
+    let n = round(z);
     let s = cp_block(ph - n) + pl;
     var r = cp_exp_add(1.0 + s * cp_exp2_poly(s), n);
-    // the result may not be normal, or an Inf has become NaN
-    if cp_mag(z) > 0x42f80000u {
-        r = cp_pow_of(l, y, 0);
+    if m_signbit(x) {
+        r = cp_pow_negative(r, y);
     }
-    // x^1 is exact, and x^2 is rounded only once
-    r = cp_pick(r, cp_mag(x), bitcast<u32>(y) == 0x3f800000u);
-    r = cp_pick(r, bitcast<u32>(x * x), bitcast<u32>(y) == 0x40000000u);
-    // x is 1 or not a positive finite number, or y is 0 or not finite
-    if bitcast<u32>(x) - 1u >= 0x7f7fffffu || bitcast<u32>(x) == 0x3f800000u || ym - 1u >= 0x7f7fffffu {
-        r = cp_pow_special(r, x, y);
+    r = cp_pow_small(r, x, y);
+    // abs(x) is not a normal number, y is not finite, or the result may not be normal
+    let ends = xm - 0x800000u >= 0x7f000000u || cp_mag(y) >= 0x7f800000u || cp_mag(z) > 0x42f80000u;
+    // rare: general
+    if ends && bitcast<u32>(y) != 0x3f800000u && bitcast<u32>(y) != 0x40000000u {
+        r = cp_pow_any(x, y);
     }
     return r;
 }

@@ -7,7 +7,7 @@ use cupric::{DType, Device, Expr, s, select};
 /// A function that has a branch for rare arguments.
 type Function = (&'static str, fn(&Expr) -> Expr);
 
-const FUNCTIONS: [Function; 11] = [
+const FUNCTIONS: [Function; 14] = [
     ("exp", |x| x.exp()),
     ("sqrt", |x| x.sqrt()),
     ("sin", |x| x.sin()),
@@ -19,6 +19,9 @@ const FUNCTIONS: [Function; 11] = [
     ("gelu_tanh", |x| x.gelu_tanh()),
     ("1 / x", |x| 1.0 / x),
     ("x / 3", |x| x / 3.0),
+    ("x^2", |x| x.pow(2.0)),
+    ("x^3", |x| x.pow(3.0)),
+    ("x^2.5", |x| x.pow(2.5)),
 ];
 
 /// Ordinary numbers, and the ends of the ranges in which functions take their fast path. None is subnormal, because
