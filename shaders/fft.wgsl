@@ -6,9 +6,13 @@
 //
 // The generator (src/gpu/wgsl) writes the functions that this file calls, for the operands' type. The first block has
 // stand-ins for them. The call's parameters are the length, the number of neighbouring rows (the step between the
-// points of a row), the direction and scaling (INVERSE, SCALE_BY_LENGTH and SCALE_BY_ROOT in src/graph/routine/fft.rs),
-// the number of all points, and the factors with 16 bits each. `params.number` is the number of the pass, and bit 8 is
-// set in the last one. The scratch memory has two arrays of complex numbers, which passes read and write in turn.
+// points of a row), the direction and scaling (INVERSE, SCALE_BY_LENGTH, SCALE_BY_ROOT and REAL in
+// src/graph/routine/fft.rs), the number of all points, and the factors with 16 bits each. `params.number` is the number
+// of the pass. Bit 8 is set if it writes the results, and bit 9 if it reads the operands (WRITES_RESULTS and
+// READS_OPERANDS there). The scratch memory has two arrays of complex numbers, which passes read and write in turn.
+//
+// A transform of real numbers has another step before or after these passes, with bit 10 (COMBINES) in `params.number`.
+// Each invocation combines number k of a row with number half - k; src/cpu/fft/halves.rs describes how.
 
 // block: written by the generator
 @group(0) @binding(0) var<storage, read_write> scratch0: array<u32>;
@@ -91,7 +95,7 @@ fn factor(i: u32) -> u32 {
 // Loads a point of the rows. The inverse transform is computed as the forward transform with real and imaginary parts
 // exchanged.
 fn load_point(at: u32, pass_number: u32) -> Point {
-    if pass_number == 0u {
+    if (params.number & 512u) != 0u {
         let x = load_in0(at_in0(at));
         let y = load_in1(at_in1(at));
         if (params.param2 & 1u) != 0u {
@@ -116,7 +120,7 @@ fn store_point(at: u32, x: Point, pass_number: u32, is_last: bool) {
 
 // The factor by which the results are scaled.
 fn scale() -> Partial_in0 {
-    let n = number_in0(params.param0);
+    let n = number_in0(params.param0 << ((params.param2 & 8u) >> 3u));
     let one = number_in0(1u);
     if (params.param2 & 2u) != 0u {
         return quotient_in0(one, n);
@@ -187,8 +191,72 @@ fn pass_of(radix: u32, lane: u32, columns: u32, length: u32, stride: u32) {
     workgroupBarrier();
 }
 
+// Combines numbers k and half - k of the transform of a row. `item` counts k up to half / 2 in each row.
+fn combine(item: u32) {
+    let half = params.param0;
+    let inner = params.param1;
+    let pairs = half / 2u + 1u;
+    if item >= params.param3 / half * pairs {
+        return;
+    }
+    let k = item / inner % pairs;
+    let row = item / inner / pairs;
+    // number 0 of the row where rows have `half` numbers, and where they have one more
+    let short = row * half * inner + item % inner;
+    let long = short + row * inner;
+    let low = k * inner;
+    let high = (half - k) * inner;
+    let is_inverse = (params.param2 & 1u) != 0u;
+    let is_end = k == 0u;
+    let array = 2u * params.param3 * (params.number & 1u);
+    let zero = number_in0(0u);
+    let w = root(k, 2u * half);
+    var a: Point;
+    var b: Point;
+    var c = w.x;
+    var factor = number_in0(1u);
+    if is_inverse {
+        a = Point(load_in0(at_in0(long + low)), select(load_in1(at_in1(long + low)), zero, is_end));
+        b = Point(load_in0(at_in0(long + high)), select(load_in1(at_in1(long + high)), zero, is_end));
+        c = -w.x;
+    } else {
+        let x = array + short + low;
+        let y = array + short + select(high, 0u, is_end);
+        a = Point(load_partial_in0(x), load_partial_in0(params.param3 + x));
+        b = Point(load_partial_in0(y), load_partial_in0(params.param3 + y));
+        factor = scale() * quotient_in0(number_in0(1u), number_in0(2u));
+    }
+    // the factor comes first, so that no sum overflows whose result is finite
+    a = a * factor;
+    b = b * factor;
+    let sum = Point(a.x + b.x, a.y - b.y);
+    let difference = Point(a.x - b.x, a.y + b.y);
+    let t = c * difference.y + w.y * difference.x;
+    let minus = c * difference.x - w.y * difference.y;
+    let first = Point(sum.x + t, sum.y - minus);
+    let last = Point(sum.x - t, zero - minus - sum.y);
+    if is_inverse {
+        // the passes compute an inverse transform with real and imaginary parts exchanged
+        store_partial_in0(array + short + low, first.y);
+        store_partial_in0(array + params.param3 + short + low, first.x);
+        if !is_end {
+            store_partial_in0(array + short + high, last.y);
+            store_partial_in0(array + params.param3 + short + high, last.x);
+        }
+        return;
+    }
+    store_out0(at_out0(long + low), first.x);
+    store_out1(at_out1(long + low), select(first.y, zero, is_end));
+    store_out0(at_out0(long + high), last.x);
+    store_out1(at_out1(long + high), select(last.y, zero, is_end));
+}
+
 @compute @workgroup_size(WORKGROUP)
 fn transform(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    if (params.number & 1024u) != 0u {
+        combine(params.first_item + group_index(id) * WORKGROUP + lane);
+        return;
+    }
     let pass_number = params.number & 3u;
     let is_last = (params.number & 256u) != 0u;
     let length = factor(pass_number);

@@ -56,8 +56,8 @@ fn cp_exp_neg(a: f32, dn: i32) -> f32 {
     return cp_pick(cp_exp_at(x, 0.0, dn), 0u, far);
 }
 
-// p * 2^n for a whole n and a normal result, given n + 12582912. The low bits of this sum hold n, and the shift drops
-// its other bits.
+// p * 2^n for a whole n and a normal result, where `sum` is n + 12582912. The low bits of `sum` hold n, and the shift
+// drops its other bits.
 fn cp_exp_put(p: f32, sum: f32) -> f32 {
     return bitcast<f32>(bitcast<u32>(p) + (bitcast<u32>(sum) << 23u));
 }

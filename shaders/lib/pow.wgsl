@@ -2,7 +2,7 @@
 // factors of 12 bits, as in exp.wgsl.
 
 // log2 of a number as a head of 12 bits and a tail. `whole` has the bits of the number's magnitude times 2^(bias - 127),
-// which is normal. The error is below 2^-32 times the logarithm, and below 2^-34.
+// which is normal. The error is below 2^-32 times the logarithm, and below 2^-34 if the head is below 1.
 fn cp_pow_log2_of(whole: u32, bias: f32) -> vec2<f32> {
     // the number is 2^k m with m in [sqrt(3) / 2, sqrt(3)): the sum carries into the exponent from sqrt(3) on
     let raised = whole + 0x224c29u;
@@ -81,7 +81,7 @@ fn cp_pow_parity(ym: u32) -> u32 {
     return select(low, 2u, e > 150u);
 }
 
-// x^y for the operands that are not a positive finite x and a finite y, where `v` is the power of abs(x).
+// x^y for any operands, where `v` is the power of abs(x). Returns `v` for a positive finite x and a finite y.
 fn cp_pow_special(v: f32, x: f32, y: f32) -> f32 {
     let xm = cp_mag(x);
     let ym = cp_mag(y);
@@ -102,7 +102,7 @@ fn cp_pow_special(v: f32, x: f32, y: f32) -> f32 {
     return cp_pick(nan, 0x3f800000u, ym == 0u || bitcast<u32>(x) == 0x3f800000u);
 }
 
-// The power of a negative number, given r, the power of its magnitude, for finite operands other than 0
+// The power of a negative finite number for a finite y, given r, the power of its magnitude
 fn cp_pow_negative(r: f32, y: f32) -> f32 {
     let parity = cp_pow_parity(cp_mag(y));
     let signed = bitcast<f32>(bitcast<u32>(r) | select(0u, 0x80000000u, parity == 1u));
@@ -110,14 +110,14 @@ fn cp_pow_negative(r: f32, y: f32) -> f32 {
 }
 
 // x^1 is exact, and x^2 is rounded only once. For other exponents the result is r.
-fn cp_pow_small(r: f32, x: f32, y: f32) -> f32 {
+fn cp_pow_one_or_two(r: f32, x: f32, y: f32) -> f32 {
     let one = cp_pick(r, bitcast<u32>(x), bitcast<u32>(y) == 0x3f800000u);
     return cp_pick(one, bitcast<u32>(x * x), bitcast<u32>(y) == 0x40000000u);
 }
 
 // x^y for any operands
 fn cp_pow_any(x: f32, y: f32) -> f32 {
-    return cp_pow_small(cp_pow_special(cp_pow_at(cp_mag(x), y, 0), x, y), x, y);
+    return cp_pow_one_or_two(cp_pow_special(cp_pow_at(cp_mag(x), y, 0), x, y), x, y);
 }
 
 fn m_pow(x: f32, y: f32) -> f32 {
@@ -133,7 +133,7 @@ fn m_pow(x: f32, y: f32) -> f32 {
     if m_signbit(x) {
         r = cp_pow_negative(r, y);
     }
-    r = cp_pow_small(r, x, y);
+    r = cp_pow_one_or_two(r, x, y);
     // abs(x) is not a normal number, y is not finite, or the result may not be normal
     let ends = xm - 0x800000u >= 0x7f000000u || cp_mag(y) >= 0x7f800000u || cp_mag(z) > 0x42f80000u;
     // rare: general

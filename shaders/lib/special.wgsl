@@ -1,6 +1,6 @@
 // Special and activation functions of f32.
 
-// erf on [0, 0.92]: N. Juffa's polynomial (erff with 0.995 ULP)
+// erf on [-0.92, 0.92]: N. Juffa's polynomial (erff with 0.995 ULP)
 fn cp_erf_small(a: f32) -> f32 {
     let s = a * a;
     let p = -5.96761703e-4 * s + 4.99119423e-3;
@@ -263,7 +263,8 @@ fn m_gelu_tanh(x: f32) -> f32 {
 // x erfc(-x / sqrt 2) / 2
 fn m_gelu(x: f32) -> f32 {
     let w = x * 0.70710678;
-    // half of 1 + erf is the factor of x if abs(w) is below 0.47, elsewhere half of erfc
+    // the factor of x is (1 + erf(w)) / 2 if abs(w) is below 0.47, elsewhere erfc(-w) / 2. The number added to n is one
+    // less than for cp_exp_put, so that the result is halved
     let one = 0.5 + 0.5 * cp_erf_small(w);
     let p = cp_erfc_parts(abs(w));
     let n = cp_exp_n(p.y);

@@ -66,8 +66,8 @@ pub(super) use compiled;
 pub(super) const ROWS: usize = 4;
 
 /// The number of neighbouring elements that the loops over rows copy and then compute together. 8 f32 fill an AVX2
-/// register. The compiler uses vectors for a copy without checking at run time whether the rows overlap, and does not
-/// combine several of them to longer steps, which most rows would be too short for.
+/// register. A local copy cannot overlap the rows, so the compiler uses vectors without a check at run time. A fixed
+/// length also keeps it from unrolling the loop to longer steps, for which most rows are too short.
 const STEP: usize = 8;
 
 /// Subtracts `factor` times a row from the target. The slices have the same length.

@@ -124,7 +124,7 @@ fn factorise<T: Real>(a: &mut [T], n: usize, order: &mut [i32], block: &mut Bloc
         let end = (first + BLOCK).min(n);
         let width = end - first;
         for (to, from) in block.iter_mut().zip(a.chunks_exact(n)).skip(first) {
-            // a copy whose length the compiler knows is no call of a function
+            // the compiler inlines a copy of known length; otherwise it calls a function
             match from[first..].first_chunk() {
                 Some(whole) if width == BLOCK => *to = *whole,
                 _ => to[..width].copy_from_slice(&from[first..end]),

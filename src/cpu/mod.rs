@@ -33,7 +33,7 @@
 //! | `routines.rs` | lists the routines: operations that are not loop nests, such as a sort |
 //! | `operands.rs` | passes operands and results to routines as slices of memory |
 //! | `bincount.rs`, `compress.rs`, `fft/`, `sort/`, `sums.rs` | one or more routines each |
-//! | `cholesky.rs`, `lu.rs`, `qr.rs`, `svd.rs`, `triangular.rs` | one routine of linear algebra each |
+//! | `cholesky.rs`, `lu.rs`, `qr.rs`, `solve.rs`, `svd.rs`, `triangular.rs` | one routine of linear algebra each |
 //! | `eig.rs`, `eigh.rs` | eigenvalues and eigenvectors of general and of symmetric matrices |
 //! | `small.rs` | computes the small matrices of a batch in parallel SIMD lanes |
 

@@ -131,6 +131,7 @@ const REASONS: [(&str, &[(&str, &str)]); 6] = [
         "the meaning of a routine, which tests alone ask for",
         &[
             ("graph/routine/bincount.rs", "params[0] as usize"),
+            ("graph/routine/fft.rs", "numbers"),
             ("graph/routine/lu.rs", "m as i128"),
             ("graph/routine/eig.rs", "a.len()"),
             ("graph/routine/eig.rs", "n"),

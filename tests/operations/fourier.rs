@@ -1,7 +1,7 @@
 //! Fourier transforms: compared with NumPy (`data/fourier.txt`, written by `data/make_fourier.py`), and within the
 //! documented error of the definition, for lengths near every limit of the implementation, in many layouts.
 
-use crate::kit::{Dice, error, golden, has, numbers, on_devices, put};
+use crate::kit::{Dice, error, golden, has, numbers, on_devices, put, takes_all};
 use cupric::fft::*;
 use cupric::{DType::*, *};
 use std::f64::consts::PI;
@@ -103,6 +103,44 @@ fn hold(d: &Device, t: DType, shape: [usize; 3], axis: isize, inverse: bool, mak
     assert!(rms <= 0.5 && worst / size <= 4., "{name}: rms error {rms}, worst {}", worst / size);
 }
 
+/// Transforms random real numbers, and a random half spectrum back, and compares both with complex transforms in f64,
+/// which `hold` compares with the definition. `shape` is [outer, n, inner], and `make` makes the operand from an array.
+fn hold_reals(d: &Device, t: DType, shape: [usize; 3], make: impl Fn(&Array) -> Expr) {
+    let [outer, n, inner] = shape;
+    let (m, name) = (n / 2 + 1, format!("{t} {shape:?}"));
+    let dice = &mut Dice::new(n as u64);
+    let mut noise = |n: usize| {
+        let x = (0..outer * n * inner).map(|_| dice.within(-1., 1.) as f32 as f64).collect::<Vec<_>>();
+        (
+            put(&Device::cpu(), x.clone(), &[outer, n, inner]),
+            make(&put(d, x, &[outer, n, inner]).astype(t).eval().unwrap()),
+        )
+    };
+    let near = |e: &Expr, want: &Expr, name: &str| {
+        let ((shape, got), (wanted, want)) = (numbers(e).unwrap(), numbers(want).unwrap());
+        assert_eq!(shape, wanted, "{name}");
+        let rms = |x: &[f64]| (x.iter().map(|x| x * x).sum::<f64>() / x.len() as f64).sqrt();
+        let off: Vec<f64> = got.iter().zip(&want).map(|(a, b)| a - b).collect();
+        // in f64, the reference may have the same error
+        let eps = if t == F64 { 2f64.powi(-51) } else { 2f64.powi(-23) };
+        let size = rms(&want) * eps * (n as f64).log2().max(1.);
+        let (rms, worst) = (rms(&off), off.iter().fold(0f64, |m, x| m.max(x.abs())));
+        assert!(rms <= 0.5 * size && worst <= 4. * size, "{name}: rms error {}, worst {}", rms / size, worst / size);
+    };
+    let (x, y) = noise(n);
+    let (all, z) = (fft(&x, 1), rfft(y, 1).eval().unwrap());
+    let first = |e: &Expr| e.slice(s![.., ..m, ..]);
+    near(&z.to_interleaved(), &Complex::new(first(all.real()), first(all.imag())).to_interleaved(), &name);
+    let ((re, real), (im, imaginary)) = (noise(m), noise(m));
+    // the imaginary parts of the ends are ignored
+    let used = (0..m).map(|k| if k == 0 || 2 * k == n { 0. } else { 1. }).collect::<Vec<f64>>();
+    let (re, im) = (Expr::from(&re), im * put(&Device::cpu(), used, &[m, 1]));
+    let rest = |e: &Expr| e.slice(s![.., 1..n.div_ceil(2), ..]).flip(1);
+    let whole = Complex::new(concat([&re, &rest(&re)], 1), concat([&im, &-rest(&im)], 1));
+    let ortho = || Options::new(1).lengths(n as isize).norm(Norm::Ortho);
+    near(&irfft(Complex::new(real, imaginary), ortho()), ifft(whole, ortho()).real(), &format!("{name}, inverse"));
+}
+
 on_devices! {
     fn transforms_are_numpys(d: &Device) {
         let (re, im) = (sequence(d, &[2, 3, 5], 389), sequence(d, &[2, 3, 5], 641));
@@ -151,12 +189,44 @@ on_devices! {
         let powers = (1..=16).map(|k| 1 << k);
         // lengths near limits: 128 and 2^15 (CPU), 1,024 and 128² (GPU); larger primes; other factors
         let others = [3, 5, 6, 7, 9, 10, 11, 13, 35, 65, 100, 126, 135, 243, 257, 343, 1000, 1029, 1031, 2401, 16411, 16464, 32771, 32805];
-        for n in powers.chain(others) {
+        // all other powers of two that a CPU transforms in memory of its own, and primes above thresholds
+        let long = [65537, 3 << 17, 531441, 823543, 1048583, 4194319];
+        let long = (17..=24).map(|k| 1 << k).chain(long).filter(|_| takes_all() && !d.is_gpu());
+        for n in powers.chain(others).chain(long) {
             let rows = (4096 / n).clamp(1, 33);
             for t in [F32, F64].into_iter().filter(|t| has(d, *t)) {
                 hold(d, t, [rows, n, 1], 1, n % 3 == 0, |x| Expr::from(x));
             }
         }
+    }
+
+    fn transforms_of_real_numbers_are_within_the_bound(d: &Device) {
+        // lengths near limits of halves: 128 and 2^15 (CPU), 1,024 (GPU), groups of 16 pairs, odd and prime factors
+        for n in [1, 2, 3, 4, 5, 6, 8, 10, 14, 22, 30, 32, 34, 64, 66, 68, 70, 96, 135, 252, 256, 258, 270, 1000, 2048, 2050, 2058, 65536, 65610, 98304] {
+            let rows = (4096 / n).clamp(1, 33);
+            for t in [F32, F64].into_iter().filter(|t| has(d, *t)) {
+                hold_reals(d, t, [rows, n, 1], |x| Expr::from(x));
+            }
+        }
+        for n in [4, 6, 12, 60, 64, 288, 2000] {
+            for inner in [3, 16, 17, 40] {
+                hold_reals(d, F32, [if n > 200 { 1 } else { 3 }, n, inner], |x| Expr::from(x));
+            }
+            hold_reals(d, F32, [3, n, 5], |x| x.moveaxis(1, 0).eval().unwrap().moveaxis(0, 1));
+            // another operation is fused with the step that separates even and odd numbers
+            hold_reals(d, F32, [3, n, 1], |x| -(x.flip(1) * -1.).flip(1) * -1. * -1.);
+        }
+    }
+
+    fn transforms_of_large_real_numbers_do_not_overflow(d: &Device) {
+        let x = array![3e38, 0., 0., 0., 0., 0.].to_device(d).unwrap();
+        let z = rfft(&x, -1).eval().unwrap();
+        assert_eq!(z.real().to_vec::<f32>().unwrap(), [3e38; 4]);
+        assert_eq!(z.imag().to_vec::<f32>().unwrap(), [0.; 4]);
+        // no rows
+        let none = zeros([0, 8], F32).to_device(d).unwrap();
+        assert_eq!(rfft(&none, 1).eval().unwrap().shape().unwrap(), [0, 5]);
+        assert_eq!(irfft(&none, 1).eval().unwrap().shape(), [0, 14]);
     }
 
     fn every_layout_is_transformed(d: &Device) {

@@ -3,7 +3,7 @@
 use crate::work::{Fill, Work, elements, work};
 use cupric::DType::F32;
 use cupric::linalg::{self, Mode, Triangle};
-use cupric::{Array, Complex, Expr, eval_many, eye, fft};
+use cupric::{Array, Complex, Expr, eval_many, eye, fft, s};
 
 const MATRICES: &[&[usize]] = &[&[10_000, 4, 4], &[1_000, 32, 32], &[100, 100], &[500, 500], &[1_500, 1_500]];
 const SIGNALS: &[&[usize]] = &[&[1_000, 256], &[1_000, 1_024], &[1_000, 4_096], &[65_536], &[1_048_576]];
@@ -38,6 +38,10 @@ pub fn rows() -> Vec<Work> {
         let (values, vectors) = linalg::eigh(&x[0]);
         vec![values, vectors]
     };
+    let eig = |x: &[Array]| {
+        let (values, vectors) = linalg::eig(&x[0]);
+        vec![values.real().clone(), values.imag().clone(), vectors.real().clone(), vectors.imag().clone()]
+    };
     let svd = |x: &[Array]| {
         let (u, values, v) = linalg::svd(&x[0], Mode::Reduced);
         vec![u, values, v]
@@ -61,8 +65,46 @@ pub fn rows() -> Vec<Work> {
             .python("scipy", "xp.linalg.qr(a, mode='economic')"),
         row("eigh", "eigh", |s| 9.0 * cubes(s), eigh).python(MODULES, "xp.linalg.eigh(a)"),
         row("svd", "SVD", |s| 22.0 * cubes(s), svd).python(MODULES, "xp.linalg.svd(a, full_matrices=False)"),
+        row("eig", "eig", |s| 25.0 * cubes(s), eig).python("numpy torch jax", "xp.linalg.eig(a)"),
         fourier(),
+        from_reals(),
+        to_reals(),
     ]
+}
+
+/// Transforms of real numbers along the last axis.
+fn from_reals() -> Work {
+    work("rfft", "FFT of real numbers", F32, SIGNALS)
+        .takes_in("a", -1.0, 1.0)
+        .moves(1, 1)
+        .operations(|s| 2.5 * elements(s) * (s[s.len() - 1] as f64).log2())
+        .program(|x, _, _| {
+            Ok(Box::new(move || {
+                let y = fft::rfft(&x[0], -1);
+                eval_many([y.real(), y.imag()])
+            }))
+        })
+        .python("numpy torch cupy scipy", "xp.fft.rfft(a)")
+        .python("jax", "make:(lambda f: lambda: f(a))(jax.jit(xp.fft.rfft))")
+}
+
+/// Transforms back to real numbers along the last axis. Each operand has as many numbers as the result, of which the
+/// first half and one more are used.
+fn to_reals() -> Work {
+    work("irfft", "inverse FFT to real numbers", F32, SIGNALS)
+        .takes_in("a b", -1.0, 1.0)
+        .moves(1, 1)
+        .operations(|s| 2.5 * elements(s) * (s[s.len() - 1] as f64).log2())
+        .program(|x, _, _| {
+            Ok(Box::new(move || {
+                let n = x[0].shape()[x[0].ndim() - 1] as isize;
+                let first = |e: &Array| e.slice(s![.., ..n / 2 + 1]);
+                eval_many([fft::irfft(Complex::new(first(&x[0]), first(&x[1])), -1)])
+            }))
+        })
+        .python("numpy cupy scipy", "make:(lambda c: lambda: xp.fft.irfft(c))((a + 1j * b).astype('complex64')[..., :a.shape[-1] // 2 + 1].copy())")
+        .python("torch", "make:(lambda c: lambda: xp.fft.irfft(c))(xp.complex(a, b)[..., :a.shape[-1] // 2 + 1].contiguous())")
+        .python("jax", "make:(lambda f, c: lambda: f(c))(jax.jit(xp.fft.irfft), (a + 1j * b).astype('complex64')[..., :a.shape[-1] // 2 + 1])")
 }
 
 /// Transforms of complex numbers along the last axis.

@@ -19,7 +19,7 @@ fn matrices(row: &Row, i: usize) -> Result<Vec<Mat<f32>>, Error> {
 }
 
 pub fn run(row: &Row) -> Result<Option<Run>, Error> {
-    if row.dtype != "f32" || !["solve", "cholesky", "qr", "eigh", "svd"].contains(&&row.work[..]) {
+    if row.dtype != "f32" || !["solve", "cholesky", "qr", "eigh", "svd", "eig"].contains(&&row.work[..]) {
         return Ok(None);
     }
     let a = matrices(row, 0)?;
@@ -41,6 +41,7 @@ pub fn run(row: &Row) -> Result<Option<Run>, Error> {
             Ok((qr.compute_thin_Q(), qr.thin_R().to_owned()))
         }),
         "eigh" => each(count, move |i| a[i].self_adjoint_eigen(Side::Lower).map_err(|e| format!("{e:?}").into())),
+        "eig" => each(count, move |i| a[i].eigen().map_err(|e| format!("{e:?}").into())),
         _ => each(count, move |i| a[i].thin_svd().map_err(|e| format!("{e:?}").into())),
     })
 }

@@ -26,6 +26,12 @@ impl<T> Planes<T> {
     pub(super) fn from(self, first: usize) -> Planes<T> {
         Planes { re: SharedTarget(self.re.at(first)), im: SharedTarget(self.im.at(first)), step: self.step }
     }
+
+    /// Exchanges the real and the imaginary parts if `exchange` is true.
+    #[inline(always)]
+    pub(super) fn exchanged(self, exchange: bool) -> Planes<T> {
+        if exchange { Planes { re: self.im, im: self.re, step: self.step } } else { self }
+    }
 }
 
 /// What the last pass of a transform does with its results before storing them.

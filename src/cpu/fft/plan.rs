@@ -2,7 +2,7 @@
 //! depends only on the length of the transform. The most recently used plans are cached.
 
 use crate::graph::routine::root_of_unity as root;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// The maximum length of a row that is transformed as a whole. A longer row is regarded as a matrix, whose columns and
 /// then rows are transformed. Passes over the whole row would access elements too far apart for the fastest cache.
@@ -12,7 +12,7 @@ const WHOLE: usize = 128;
 /// table would take longer than computing each root as a product of two others.
 const TABLE: usize = 1 << 15;
 
-/// The maximum number of cached plans. The roots of a plan take at most 0.5 MiB for a length of up to 2^20. For greater
+/// The maximum number of cached plans. The roots of a plan take at most 0.75 MiB for a length of up to 2^20. For greater
 /// lengths, their size grows with the square root of the length.
 const KEPT: usize = 16;
 
@@ -93,12 +93,77 @@ impl<T: FftFloat> Roots<T> {
     }
 }
 
+/// The plan of a transform of one length, and the roots that a transform of twice as many real numbers needs too.
+pub(super) struct FftPlan<T> {
+    pub transform: Transform<T>,
+    half_roots: OnceLock<HalfRoots<T>>,
+}
+
+impl<T: FftFloat> FftPlan<T> {
+    /// Returns the roots for a transform of 2·`length` real numbers, where `length` is the length of the plan.
+    pub fn half_roots(&self, length: usize) -> &HalfRoots<T> {
+        self.half_roots.get_or_init(|| HalfRoots::new(length))
+    }
+}
+
+/// The powers of exp(−2πi/n) with the exponents 1 to n/4, for an even n, in groups of [`VECTOR`] exponents. Each root is
+/// stored as its real part and its negative imaginary part: a cosine and a sine.
+pub(super) enum HalfRoots<T> {
+    /// All roots. The last group is filled up with copies of the last root.
+    Table([Vec<T>; 2]),
+    /// Powers of exp(−2πi/n): with the exponents 0, `step`, 2·`step`, …, with the exponents below `step`, and with the
+    /// exponents below [`VECTOR`]. The first root of a group is the product of two powers, and every other root is the
+    /// product of this root and a power from the last list.
+    Factors { high: Vec<[f64; 2]>, low: Vec<[f64; 2]>, step: usize, first: [[f64; VECTOR]; 2] },
+}
+
+impl<T: FftFloat> HalfRoots<T> {
+    fn new(half: usize) -> HalfRoots<T> {
+        let last = half / 2;
+        let of = |k: usize| root(k.min(last), 2 * half);
+        if half <= TABLE {
+            let all = || (1..=last).step_by(VECTOR).flat_map(|k| k..k + VECTOR);
+            return HalfRoots::Table([0, 1].map(|part| all().map(|k| T::of(of(k)[part])).collect()));
+        }
+        let step = last.isqrt().next_power_of_two();
+        HalfRoots::Factors {
+            high: (0..=last).step_by(step).map(of).collect(),
+            low: (0..step).map(of).collect(),
+            step,
+            first: [0, 1].map(|part| std::array::from_fn(|j| of(j)[part])),
+        }
+    }
+
+    /// Returns the cosines and the sines of a group. The exponents of group g begin at 1 + 16·g.
+    #[inline(always)]
+    pub fn group(&self, group: usize) -> [[T; VECTOR]; 2] {
+        match self {
+            HalfRoots::Table(parts) => {
+                let of = |part: &Vec<T>| std::array::from_fn(|j| part[group * VECTOR + j]);
+                [of(&parts[0]), of(&parts[1])]
+            }
+            HalfRoots::Factors { high, low, step, first: [c, s] } => {
+                let k = 1 + group * VECTOR;
+                let ([a, b], [x, y]) = (high[k / step], low[k % step]);
+                let [a, b] = [a * x - b * y, a * y + b * x];
+                [
+                    std::array::from_fn(|j| T::of(a * c[j] - b * s[j])),
+                    std::array::from_fn(|j| T::of(a * s[j] + b * c[j])),
+                ]
+            }
+        }
+    }
+}
+
 /// Cached plans, each with the length of its transform.
-type Kept<T> = Vec<(usize, Arc<Transform<T>>)>;
+type Kept<T> = Vec<(usize, Arc<FftPlan<T>>)>;
 
 /// A float type in which Fourier transforms are computed.
 pub(super) trait FftFloat: Copy + Default + Send + Sync + 'static {
     fn of(x: f64) -> Self;
+    fn plus(self, x: Self) -> Self;
+    fn minus(self, x: Self) -> Self;
+    fn times(self, x: Self) -> Self;
     /// Returns the cached plans. The most recently used plan is last.
     fn kept() -> &'static Mutex<Kept<Self>>;
 }
@@ -108,6 +173,15 @@ macro_rules! real {
         impl FftFloat for $t {
             fn of(x: f64) -> $t {
                 x as $t
+            }
+            fn plus(self, x: $t) -> $t {
+                self + x
+            }
+            fn minus(self, x: $t) -> $t {
+                self - x
+            }
+            fn times(self, x: $t) -> $t {
+                self * x
             }
             fn kept() -> &'static Mutex<Kept<$t>> {
                 static KEPT: Mutex<Kept<$t>> = Mutex::new(vec![]);
@@ -120,7 +194,7 @@ real!(f32);
 real!(f64);
 
 /// Returns the plan of a transform of `n` numbers. `n` must have no prime factor above 7.
-pub(super) fn plan<T: FftFloat>(n: usize) -> Arc<Transform<T>> {
+pub(super) fn plan<T: FftFloat>(n: usize) -> Arc<FftPlan<T>> {
     let mut kept = T::kept().lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(at) = kept.iter().position(|(length, _)| *length == n) {
         let found = kept.remove(at);
@@ -128,7 +202,7 @@ pub(super) fn plan<T: FftFloat>(n: usize) -> Arc<Transform<T>> {
         return kept[kept.len() - 1].1.clone();
     }
     drop(kept);
-    let made = Arc::new(Transform::new(n));
+    let made = Arc::new(FftPlan { transform: Transform::new(n), half_roots: OnceLock::new() });
     let mut kept = T::kept().lock().unwrap_or_else(PoisonError::into_inner);
     if kept.len() >= KEPT {
         kept.remove(0);

@@ -6,6 +6,7 @@
 //! accessed without data races.
 
 use super::butterflies::{RealLanes, product};
+use super::halves::{Halves, combine_columns, combine_row, groups};
 use super::passes::{Last, Planes, columns, copy, transpose};
 use super::plan::{Column, FftFloat, Roots, Transform, VECTOR};
 use crate::cpu::matmul::lanes::Register;
@@ -22,6 +23,11 @@ pub(super) struct Job<'a, T> {
     pub inner: usize,
     /// The number of transforms.
     pub rows: usize,
+    /// Whether the transforms are inverse. An inverse transform is the same as a forward transform with the real and
+    /// the imaginary parts exchanged in operand and result.
+    pub is_inverse: bool,
+    /// The step that a transform of real numbers has in addition.
+    pub halves: Option<Halves<'a, T>>,
     pub from: [SharedTarget<T>; 2],
     pub to: [SharedTarget<T>; 2],
     /// Scratch memory for the intermediate values of one row that is so long that several tasks share it.
@@ -56,8 +62,10 @@ pub(super) enum JobPart {
     /// [`Job::between`].
     Columns(usize),
     /// Regards the row with this index as a matrix, whose columns have been transformed and are in [`Job::between`].
-    /// Transforms blocks of the matrix's rows, and writes the final results.
+    /// Transforms blocks of the matrix's rows, and writes the results.
     Rows(usize),
+    /// Computes groups of the step [`Job::halves`] for the row with this index.
+    Combine(usize),
 }
 
 /// The code for an instruction set: the number of lanes of its vectors, and a function that runs a part of a call. The
@@ -67,7 +75,7 @@ pub(super) struct FftKernels<T> {
     pub run: unsafe fn(&Job<'_, T>, JobPart, [usize; 2]),
 }
 
-impl<T> Job<'_, T> {
+impl<T: FftFloat> Job<'_, T> {
     /// Returns the number of units of work of the call. A unit is a block of as many rows as a vector has lanes. If a
     /// contiguous row is transformed as a matrix, the row alone is a unit.
     pub fn units(&self, width: usize) -> usize {
@@ -78,12 +86,38 @@ impl<T> Job<'_, T> {
         }
     }
 
-    /// Returns the position of the first element of block number `unit`, and the number of rows in the block. Only for
-    /// a call whose rows alternate in memory ([`Job::inner`] > 1).
-    fn block(&self, unit: usize, width: usize) -> (usize, usize) {
+    /// Returns the index of the first row of block number `unit` among the rows that do not alternate in memory, the
+    /// position of the block among the rows that do, and the number of rows in the block.
+    fn block(&self, unit: usize, width: usize) -> (usize, usize, usize) {
         let blocks = self.inner.div_ceil(width);
         let first = unit % blocks * width;
-        (unit / blocks * self.length * self.inner + first, width.min(self.inner - first))
+        (unit / blocks, first, width.min(self.inner - first))
+    }
+
+    /// Returns the number of elements of a row of the operand and of the result. The transform of real numbers has one
+    /// more than the complex transform from which it is computed.
+    pub fn lengths(&self) -> [usize; 2] {
+        let more = |is_longer: bool| self.length + usize::from(self.halves.is_some() && is_longer);
+        [more(self.is_inverse), more(!self.is_inverse)]
+    }
+
+    /// Returns the planes of the operand and of the result from row `row` on, and the planes that the complex transform
+    /// reads and writes. These have real and imaginary parts exchanged if the transform is inverse, and an inverse
+    /// transform of real numbers is computed in place in the memory of the result.
+    fn planes(&self, row: usize) -> ([Planes<T>; 2], [Planes<T>; 2]) {
+        let at = |memory: [SharedTarget<T>; 2], length: usize| {
+            Planes { re: memory[0], im: memory[1], step: self.inner }.from(row * length * self.inner)
+        };
+        let lengths = self.lengths();
+        let ends = [at(self.from, lengths[0]), at(self.to, lengths[1])];
+        let from = if self.halves.is_some() && self.is_inverse { ends[1] } else { ends[0] };
+        (ends, [from, ends[1]].map(|planes| planes.exchanged(self.is_inverse)))
+    }
+
+    /// Returns the step of a transform of real numbers, if it has to be computed now: before the complex transform or
+    /// after it.
+    fn halves_at(&self, is_before: bool) -> Option<&Halves<'_, T>> {
+        self.halves.as_ref().filter(|halves| halves.is_inverse == is_before)
     }
 }
 
@@ -241,29 +275,29 @@ unsafe fn split_rows<S: ColumnLanes>(
 /// and transforms first the columns and then the rows of this matrix.
 ///
 /// # Safety
-/// The CPU has the instruction set of `S` (*features*). The memory of the job is live and has the sizes that the job
-/// states, and the elements of this block are accessed without data races (*inside*, see [`Planes`]).
+/// The CPU has the instruction set of `S` (*features*). The first `lanes` elements of each row of `from` and `to`, and
+/// one vector in each row of `between`, are in live memory and accessed without data races (*inside*, see [`Planes`]).
 #[inline(always)]
 unsafe fn split_block<S: ColumnLanes>(
-    job: &Job<'_, S::Element>,
-    unit: usize,
+    plan: &Transform<S::Element>,
+    lanes: usize,
+    [from, to]: [Planes<S::Element>; 2],
     between: Planes<S::Element>,
     memory: &mut Scratch<S::Element>,
     last: Last<S::Element>,
 ) {
     // this function is never called for rows that are too long for a table of roots
-    let Transform::Split { columns, rows, roots: Roots::Table(roots) } = job.plan else { return };
+    let Transform::Split { columns, rows, roots: Roots::Table(roots) } = plan else { return };
     let [a, b, c] = [0, 1, 2].map(|i| memory.planes(i, S::WIDTH));
-    let (width, inner, (at, lanes)) = (S::WIDTH, job.inner, job.block(unit, S::WIDTH));
+    let width = S::WIDTH;
     let (high, low) = (columns.length, rows.length);
-    let from = Planes { re: job.from[0], im: job.from[1], step: low * inner };
-    let to = Planes { re: job.to[0], im: job.to[1], step: high * inner };
+    let (column, row) = (Planes { step: low * from.step, ..from }, Planes { step: high * to.step, ..to });
     // SAFETY: the caller ensures that the CPU has the instruction set (*features*). For each number of a row, the block
     // has `lanes` contiguous elements, and `between` has room for a vector (*inside*).
     unsafe {
         for j in 0..low {
             let results = Planes { step: width, ..between.from(j * high * width) };
-            some_columns::<S>(columns, lanes, [from.from(at + j * inner), results], [a, b], c, Last::Keep);
+            some_columns::<S>(columns, lanes, [column.from(j * from.step), results], [a, b], c, Last::Keep);
             for k in 0..high {
                 let (re, im) = (results.re.at(k * width), results.im.at(k * width));
                 let root = (S::splat(roots[0][k * low + j]), S::splat(roots[1][k * low + j]));
@@ -274,7 +308,7 @@ unsafe fn split_block<S: ColumnLanes>(
         }
         for k in 0..high {
             let values = Planes { step: high * width, ..between.from(k * width) };
-            some_columns::<S>(rows, lanes, [values, to.from(at + k * inner)], [a, b], c, last);
+            some_columns::<S>(rows, lanes, [values, row.from(k * to.step)], [a, b], c, last);
         }
     }
 }
@@ -287,61 +321,100 @@ unsafe fn split_block<S: ColumnLanes>(
 #[inline(always)]
 pub(super) unsafe fn run<S: ColumnLanes>(job: &Job<'_, S::Element>, part: JobPart, [first, end]: [usize; 2]) {
     let width = S::WIDTH;
-    let planes = |memory: [SharedTarget<S::Element>; 2], step| Planes { re: memory[0], im: memory[1], step };
     let last = job.scale.map_or(Last::Keep, Last::Scale);
+    let half = job.length;
     // SAFETY: the caller ensures that the CPU has the instruction set (*features*). Each unit or block reads and writes
     // its own elements, which are in the job's memory (*inside*).
     unsafe {
         match (job.plan, part) {
-            (Transform::Whole(column), _) => {
-                let mut memory = Scratch::new(6, column.length * width);
+            (_, JobPart::Combine(row)) => {
+                if let Some(halves) = &job.halves {
+                    let [from, to] = job.planes(row).0;
+                    combine_row::<S>(halves, half, [if halves.is_inverse { from } else { to }, to], [first, end]);
+                }
+            }
+            (Transform::Whole(column), _) if job.inner == 1 => {
+                let mut memory = Scratch::new(6, (column.length + 1) * width);
                 let [a, b, c] = [0, 1, 2].map(|i| memory.planes(i, width));
-                for unit in first..end {
-                    if job.inner > 1 {
-                        let (at, lanes) = job.block(unit, width);
-                        let both = [planes(job.from, job.inner).from(at), planes(job.to, job.inner).from(at)];
-                        some_columns::<S>(column, lanes, both, [a, b], c, last);
-                        continue;
-                    }
-                    let row = unit * width;
+                for row in (first..end).map(|unit| unit * width) {
                     let lanes = width.min(job.rows - row);
-                    let n = column.length;
-                    transpose::<S>(planes(job.from, n).from(row * n), c, lanes, n);
-                    S::columns(column, c, c, [a, b], last);
-                    transpose::<S>(c, planes(job.to, n).from(row * n), n, lanes);
+                    let [from, to] = job.planes(row).0;
+                    let [read, written] = job.lengths();
+                    transpose::<S>(Planes { step: read, ..from }, c, lanes, read);
+                    if let Some(halves) = job.halves_at(true) {
+                        combine_columns::<S>(halves, half, width, [c, c]);
+                    }
+                    let turned = c.exchanged(job.is_inverse);
+                    S::columns(column, turned, turned, [a, b], last);
+                    if let Some(halves) = job.halves_at(false) {
+                        combine_columns::<S>(halves, half, width, [c, c]);
+                    }
+                    transpose::<S>(c, Planes { step: written, ..to }, written, lanes);
+                }
+            }
+            (plan, JobPart::Units) if job.inner > 1 => {
+                let (between, longest) = match plan {
+                    Transform::Whole(column) => (0, column.length),
+                    Transform::Split { columns, rows, .. } => (job.length, columns.length.max(rows.length)),
+                };
+                let (mut memory, mut own) = (Scratch::new(6, longest * width), Scratch::new(2, between * width));
+                for unit in first..end {
+                    let (row, at, lanes) = job.block(unit, width);
+                    let (ends, [from, to]) = job.planes(row);
+                    let ends = ends.map(|planes| planes.from(at));
+                    if let Some(halves) = job.halves_at(true) {
+                        combine_columns::<S>(halves, half, lanes, ends);
+                    }
+                    let both = [from.from(at), to.from(at)];
+                    if let Transform::Whole(column) = plan {
+                        let [a, b, c] = [0, 1, 2].map(|i| memory.planes(i, width));
+                        some_columns::<S>(column, lanes, both, [a, b], c, last);
+                    } else {
+                        split_block::<S>(plan, lanes, both, own.planes(0, width), &mut memory, last);
+                    }
+                    if let Some(halves) = job.halves_at(false) {
+                        combine_columns::<S>(halves, half, lanes, [ends[1], ends[1]]);
+                    }
                 }
             }
             (Transform::Split { columns, rows, roots }, part) => {
                 let (high, low) = (columns.length, rows.length);
                 let mut memory = Scratch::new(8, high.max(low) * width);
-                let (mut own, shared) = match part {
-                    JobPart::Units if job.inner > 1 => (Scratch::new(2, job.length * width), false),
-                    JobPart::Units => (Scratch::new(2, job.length), false),
-                    JobPart::Columns(_) | JobPart::Rows(_) => (Scratch::new(0, 0), true),
+                let mut own = Scratch::new(2, if part == JobPart::Units { job.length } else { 0 });
+                let between = match part {
+                    JobPart::Units => own.planes(0, high),
+                    _ => Planes { re: job.between[0], im: job.between[1], step: high },
                 };
-                let between = if shared { planes(job.between, high) } else { own.planes(0, high) };
-                let from = |row| planes(job.from, low).from(row * job.length);
-                let to = |row| planes(job.to, high).from(row * job.length);
+                let planes = |row| {
+                    let [from, to] = job.planes(row).1;
+                    [Planes { step: low, ..from }, Planes { step: high, ..to }]
+                };
                 match part {
                     JobPart::Columns(row) => {
-                        split_columns::<S>((columns, roots), from(row), between, &mut memory, [first, end]);
+                        split_columns::<S>((columns, roots), planes(row)[0], between, &mut memory, [first, end]);
                     }
                     JobPart::Rows(row) => {
-                        split_rows::<S>(rows, [between, to(row)], &mut memory, [first, end], last);
+                        split_rows::<S>(rows, [between, planes(row)[1]], &mut memory, [first, end], last);
                     }
-                    JobPart::Units if job.inner > 1 => {
-                        (first..end).for_each(|unit| split_block::<S>(job, unit, between, &mut memory, last));
-                    }
-                    JobPart::Units => {
+                    JobPart::Units | JobPart::Combine(_) => {
                         for row in first..end {
+                            let (ends, [from, to]) = (job.planes(row).0, planes(row));
+                            if let Some(halves) = job.halves_at(true) {
+                                combine_row::<S>(halves, half, ends, [0, groups(half)]);
+                            }
                             let all = [0, low.div_ceil(width)];
-                            split_columns::<S>((columns, roots), from(row), between, &mut memory, all);
+                            split_columns::<S>((columns, roots), from, between, &mut memory, all);
                             let all = [0, high.div_ceil(width)];
-                            split_rows::<S>(rows, [between, to(row)], &mut memory, all, last);
+                            split_rows::<S>(rows, [between, to], &mut memory, all, last);
+                            if let Some(halves) = job.halves_at(false) {
+                                combine_row::<S>(halves, half, [ends[1], ends[1]], [0, groups(half)]);
+                            }
                         }
                     }
                 }
             }
+            // units of whole rows are in the second case or the third
+            (Transform::Whole(_), _) => {}
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use super::text::{Text, line};
 use super::{ERROR_SLOTS, ParamPositions, Variant, access};
-use crate::base::dtype::Compute;
+use crate::base::dtype::{Compute, DType};
 use crate::base::error::{ErrorKind, Fault};
 use crate::graph::ufunc::Ufunc;
 use crate::plan::kernel::{IndexMode, Kernel, Op, Passes, Position, Value};
@@ -254,11 +254,12 @@ fn scalar(lo: &str, compute: Compute) -> String {
 /// Returns for each value whether it is guarded, that is, hidden from compilers. A value is guarded if it is the result
 /// of a float operation that another value uses. A compiler that knew the operation would fold `(x + 1) − x` to 1,
 /// rewrite `x·y + x·z` as `x·(y + z)`, or round `x·y + z` once. A value that is only stored needs no guard. A value that
-/// is only rounded to f16 or bf16 needs none, because that function hides its operand itself. The results of opaque
-/// functions need none either, because these functions work on bits or select an operand.
+/// is only rounded to f16 or bf16 needs none, because the functions that round hide their operand or work on its bits.
+/// The results of opaque functions need none either, because these functions work on bits or select an operand.
 fn guarded(kernel: &Kernel) -> Vec<bool> {
     let mut taken = vec![false; kernel.values.len()];
-    for v in kernel.values.iter().filter(|v| !matches!(v.op, Op::Round(_))) {
+    let rounds = |v: &Value| matches!(v.op, Op::Round(_)) && matches!(v.dtype, DType::F16 | DType::BF16);
+    for v in kernel.values.iter().filter(|v| !rounds(v)) {
         v.op.operands().iter().for_each(|a| taken[*a] = true);
     }
     let computes = |v: &Value| match &v.op {

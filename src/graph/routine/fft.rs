@@ -5,17 +5,30 @@ use super::{GpuPass, Meaning, Meta, Needs, Params, Routine, RoutineOperand, Temp
 use crate::base::caps::Caps;
 use crate::base::dtype::Scalar;
 use crate::base::error::{ErrorKind, Fault};
+use crate::base::layout;
 use crate::math::double::{cospi, sinpi};
 use smallvec::{SmallVec, smallvec};
 
-/// The table entry of `fft`. The two operands, real and imaginary parts, have the axes [outer, length, inner], and the
-/// transform is along the axis `length`. The parameters are the length, `inner`, the kind (bits such as [`INVERSE`]),
-/// the number of all elements, and the [`factors`] of the length for a GPU. Each factor takes 16 bits, and the first
-/// factor is in the lowest bits.
+/// The table entry of `fft`. The two operands are real and imaginary parts, and may have any axes. The parameters are
+/// the length of the transformed axis, the number of elements in all axes after it (`inner`), the kind (bits such as
+/// [`INVERSE`]), the number of all complex numbers, and the [`factors`] of the length for a GPU. Each factor takes 16
+/// bits, and the first factor is in the lowest bits.
+///
+/// With the bit [`REAL`], the routine transforms rows of 2·length real numbers. The operands of a forward transform are
+/// the numbers with even and with odd indices, and its results are the first length + 1 numbers of the transform. The
+/// operands and results of an inverse transform are exchanged. Both are a transform of `length` complex numbers and a
+/// step that combines number k with number length − k. The fourth parameter counts complex numbers of that transform.
 pub(crate) static FFT: Routine = Routine {
     name: "fft",
     doc: "The discrete Fourier transform along an axis.",
-    infer: |operands, _| Ok(smallvec![operands[0].clone(), operands[1].clone()]),
+    infer: |operands, params| {
+        let mut result = operands[0].clone();
+        if params[2] & REAL != 0 {
+            let axis = axis_before(&result.shape, params[1] as usize);
+            result.shape[axis] = params[0] as usize + usize::from(params[2] & INVERSE == 0);
+        }
+        Ok(smallvec![result.clone(), result])
+    },
     needs,
     refuses: None,
     reference,
@@ -23,10 +36,11 @@ pub(crate) static FFT: Routine = Routine {
 
 /// The bits of the third parameter of the routine [`FFT`]. [`INVERSE`] selects the sign + in the exponent.
 /// [`SCALE_BY_LENGTH`] divides the result by the length, and [`SCALE_BY_ROOT`] divides it by the square root of the
-/// length.
+/// length. With [`REAL`], these factors have the number of real numbers, which is twice the length.
 pub(crate) const INVERSE: u64 = 1;
 pub(crate) const SCALE_BY_LENGTH: u64 = 2;
 pub(crate) const SCALE_BY_ROOT: u64 = 4;
+pub(crate) const REAL: u64 = 8;
 
 /// The largest prime factor that a length may have. A pass along a prime factor takes time in proportion to the square
 /// of that factor. Bluestein's method, which takes three transforms of twice the length, is therefore faster from about
@@ -42,8 +56,19 @@ pub(crate) const ROW_OF_A_TASK: usize = 1 << 15;
 /// of unity fill the 16 KiB of workgroup memory that every device has.
 const POINTS: usize = 1024;
 
-/// The maximum number of elements on a GPU, because a GPU computes `8 k / n` with u32, for k below n.
+/// Bits in the number of a pass on a GPU. [`COMBINES`] selects the step of [`REAL`] transforms that combines pairs of
+/// numbers.
+const WRITES_RESULTS: u32 = 1 << 8;
+const READS_OPERANDS: u32 = 1 << 9;
+const COMBINES: u32 = 1 << 10;
+
+/// The maximum number of complex or real numbers on a GPU, because a GPU computes `8 k / n` with u32, for k below n.
 const MOST_ON_GPU: usize = 1 << 28;
+
+/// Returns the first axis of a shape after which there are `inner` elements: the axis of a transform.
+pub(crate) fn axis_before(shape: &[usize], inner: usize) -> usize {
+    (0..shape.len()).find(|axis| layout::product(&shape[axis + 1..]) == inner).unwrap_or_default()
+}
 
 /// Returns whether a length has no prime factor above [`LARGEST_FACTOR`].
 pub(crate) fn is_smooth(mut n: usize) -> bool {
@@ -77,8 +102,8 @@ pub(crate) fn root(k: usize, n: usize) -> [f64; 2] {
 
 /// Returns the factor by which a transform with these parameters multiplies its result.
 pub(crate) fn scale(params: &Params) -> f64 {
-    let n = params[0] as f64;
-    match params[2] & !INVERSE {
+    let n = params[0] as f64 * if params[2] & REAL != 0 { 2.0 } else { 1.0 };
+    match params[2] & !(INVERSE | REAL) {
         SCALE_BY_LENGTH => 1.0 / n,
         SCALE_BY_ROOT => 1.0 / n.sqrt(),
         _ => 1.0,
@@ -97,6 +122,9 @@ fn needs(operands: &[Meta], params: &Params, caps: &Caps) -> Result<Needs, Fault
 }
 
 fn reference(operands: &[Vec<Scalar>], params: &Params) -> Meaning {
+    if params[2] & REAL != 0 {
+        return Ok(real_reference(operands, params).into());
+    }
     let (n, inner) = (params[0] as usize, params[1] as usize);
     let sign = if params[2] & INVERSE == 0 { -1.0 } else { 1.0 };
     let mut out = [operands[0].clone(), operands[1].clone()];
@@ -116,6 +144,42 @@ fn reference(operands: &[Vec<Scalar>], params: &Params) -> Meaning {
         }
     }
     Ok(out.into())
+}
+
+/// Computes a transform of real numbers by the definition.
+fn real_reference(operands: &[Vec<Scalar>], params: &Params) -> [Vec<Scalar>; 2] {
+    let (half, inner, size) = (params[0] as usize, params[1] as usize, params[3] as usize);
+    let is_inverse = params[2] & INVERSE != 0;
+    let counts = if is_inverse { [half + 1, half] } else { [half, half + 1] };
+    let numbers = size / half * counts[1];
+    let mut out = [0, 1].map(|_| vec![Scalar::Float(0.0); numbers]);
+    for row in 0..size / half {
+        let at = |k: usize, side: usize| (row / inner * counts[side] + k) * inner + row % inner;
+        let operand = |part: usize, k: usize| operands[part][at(k, 0)].as_f64();
+        for k in 0..counts[1] {
+            let mut sums = [0.0; 2];
+            for j in 0..counts[0] {
+                if is_inverse {
+                    // every number but the first and the last stands for itself and its conjugate
+                    let weight = if j == 0 || j == half { 1.0 } else { 2.0 };
+                    for (odd, sum) in sums.iter_mut().enumerate() {
+                        let [c, s] = root((2 * k + odd) * j % (2 * half), 2 * half);
+                        *sum += weight * (operand(0, j) * c - operand(1, j) * s);
+                    }
+                } else {
+                    for odd in 0..2 {
+                        let [c, s] = root((2 * j + odd) * k % (2 * half), 2 * half);
+                        sums[0] += operand(odd, j) * c;
+                        sums[1] -= operand(odd, j) * s;
+                    }
+                }
+            }
+            for (part, sum) in sums.into_iter().enumerate() {
+                out[part][at(k, 1)] = Scalar::Float(sum * scale(params));
+            }
+        }
+    }
+    out
 }
 
 /// Returns the factors along which a GPU transforms a length, one after another, or `None` if there are more than four.
@@ -149,7 +213,8 @@ pub(crate) fn params(length: usize, inner: usize, kind: u64, size: usize) -> Par
 }
 
 fn gpu_needs(meta: &Meta, params: &Params, caps: &Caps) -> Result<Needs, Fault> {
-    let (length, size, item) = (params[0] as usize, meta.size(), meta.dtype.size());
+    let (length, size, item) = (params[0] as usize, params[3] as usize, meta.dtype.size());
+    let (is_real, is_inverse) = (params[2] & REAL != 0, params[2] & INVERSE != 0);
     let fail = |detail: String| Err(Fault::new(ErrorKind::LimitExceeded, detail));
     // points and roots of unity are complex, so that each takes two numbers
     let memory = 4 * POINTS * item;
@@ -165,8 +230,8 @@ fn gpu_needs(meta: &Meta, params: &Params, caps: &Caps) -> Result<Needs, Fault> 
         );
         return fail(detail);
     }
-    let Some(factors) = factors(length).filter(|_| size <= MOST_ON_GPU) else {
-        let name = &caps.name;
+    let Some(factors) = factors(length).filter(|_| size <= MOST_ON_GPU >> u32::from(is_real)) else {
+        let (name, size, length) = (&caps.name, size << u32::from(is_real), length << u32::from(is_real));
         return fail(format!(
             "a transform of {size} numbers along {length} is too large for {name}; use to_device(&Device::cpu())"
         ));
@@ -181,11 +246,21 @@ fn gpu_needs(meta: &Meta, params: &Params, caps: &Caps) -> Result<Needs, Fault> 
     let last = factors.len() - 1;
     let pass = |(i, factor): (usize, &usize)| {
         let groups = (size / factor).div_ceil(POINTS / factor);
-        let number = i as u32 | if i == last { 1 << 8 } else { 0 };
+        // in a transform of real numbers, the step COMBINES reads the operands or writes the results
+        let ends = [i == 0 && !(is_real && is_inverse), i == last && !(is_real && !is_inverse)];
+        let number = i as u32 | u32::from(ends[1]) * WRITES_RESULTS | u32::from(ends[0]) * READS_OPERANDS;
         GpuPass { name: "transform", items: groups * caps.group(), each: 1, along: &[], whole: ALL, number }
     };
     // two passes need one array of complex numbers, and more passes need two; the shader needs a binding in any case
-    let bytes = (size * 2 * item * last.min(2)).max(16);
-    let passes = factors.iter().enumerate().map(pass).collect();
+    let arrays = if is_real { 2 } else { last.min(2) };
+    let bytes = (size * 2 * item * arrays).max(16);
+    let mut passes: Vec<GpuPass> = factors.iter().enumerate().map(pass).collect();
+    if is_real {
+        let items = size / length * (length / 2 + 1);
+        // the array in scratch memory that the pass reads or writes
+        let number = if is_inverse { 1 } else { last as u32 & 1 };
+        let combine = GpuPass { name: "transform", items, each: 1, along: &[], whole: ALL, number: number | COMBINES };
+        passes.insert(if is_inverse { 0 } else { passes.len() }, combine);
+    }
     Ok(Needs { scratch: smallvec![Temp { bytes, zeroed: false }], passes })
 }

@@ -28,7 +28,7 @@ pub(crate) use factor::{
     EIGH, OF_A_TASK as FACTORS_OF_A_TASK, QR, SVD, eigh_work, qr_params, qr_work, spectrum_params, svd_work,
 };
 pub(crate) use fft::{
-    FFT, INVERSE, ROW_OF_A_TASK, SCALE_BY_LENGTH, SCALE_BY_ROOT, is_smooth, params as fft_params,
+    FFT, INVERSE, REAL, ROW_OF_A_TASK, SCALE_BY_LENGTH, SCALE_BY_ROOT, axis_before, is_smooth, params as fft_params,
     root as root_of_unity, scale as fft_scale,
 };
 pub(crate) use lu::{LU, MOST_COLUMNS as MOST_COLUMNS_OF_LU};

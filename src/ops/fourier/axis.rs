@@ -1,15 +1,16 @@
 //! The Fourier transform along one axis: a call of the routine `fft` (`graph/routine/fft.rs`), or Bluestein's method if
-//! the length has a prime factor above 7.
+//! the length has a prime factor above 7. An even number of real numbers is transformed as half as many complex numbers.
 
-use super::{Call, Direction, Scale, resized};
+use super::{Call, Direction, Scale, part, resized, strided};
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{ErrorKind, Loc, Result};
 use crate::base::layout::{self, View};
-use crate::graph::expr::{Expr, binary, cast, choose, routine, unary, view};
-use crate::graph::routine::{FFT, INVERSE, SCALE_BY_LENGTH, SCALE_BY_ROOT, fft_params, is_smooth};
+use crate::graph::expr::{Expr, binary, cast, choose, reshape, routine, unary, view};
+use crate::graph::routine::{FFT, INVERSE, REAL, SCALE_BY_LENGTH, SCALE_BY_ROOT, axis_before, fft_params, is_smooth};
 use crate::graph::ufunc::{arithmetic, logic, special};
 use crate::ops::create::iota;
-use smallvec::smallvec;
+use crate::ops::functions::join;
+use smallvec::{SmallVec, smallvec};
 
 /// If the axes after the transformed axis hold fewer elements than this, the transformed axis is moved to the end
 /// first. The elements of those axes are neighbours in memory, one for each SIMD lane, so fewer would leave lanes
@@ -42,46 +43,113 @@ pub(super) fn transform(
     if !is_smooth(n) {
         return bluestein(parts, axis, direction, scale, call);
     }
+    let kind = FourierKind { direction, scale, is_real: false };
+    along_axis(parts, axis, n, kind, call)
+}
+
+/// Returns whether [`transform_of_reals`] and [`reals_of_transform`] compute the transform of `n` real numbers.
+pub(super) fn is_by_halves(n: usize) -> bool {
+    n >= 4 && n.is_multiple_of(2) && is_smooth(n / 2)
+}
+
+/// Returns the first n/2 + 1 numbers of the Fourier transform of `n` real numbers along an axis, from a transform of
+/// n/2 complex numbers: those with even indices are the real parts, and those with odd indices the imaginary parts.
+pub(super) fn transform_of_reals(x: &Expr, axis: usize, scale: Scale, call: Call) -> Result<[Expr; 2]> {
+    let n = x.checked()?.shape[axis];
+    if x.0.shape.contains(&0) {
+        let half = part(x, axis, [0, n / 2 + 1], 1, call);
+        return Ok([half.clone(), half]);
+    }
+    let parts = [0, 1].map(|first| strided(x, axis, first, 2, call));
+    along_axis(parts, axis, n / 2, FourierKind { direction: Direction::Forward, scale, is_real: true }, call)
+}
+
+/// Returns the `n` real numbers along an axis whose transform begins with the n/2 + 1 given numbers.
+pub(super) fn reals_of_transform(parts: [Expr; 2], axis: usize, n: usize, scale: Scale, call: Call) -> Result<Expr> {
+    let mut shape = parts[0].checked()?.shape.clone();
+    let dtype = parts[0].0.dtype;
+    parts[1].checked()?;
+    shape[axis] = n;
+    if shape.contains(&0) {
+        return Ok(Expr::fill_on(parts[0].0.device, Scalar::Float(0.0), shape, dtype, call.at));
+    }
+    let kind = FourierKind { direction: Direction::Inverse, scale, is_real: true };
+    Ok(interleaved(along_axis(parts, axis, n / 2, kind, call)?, axis, call))
+}
+
+/// Returns the elements of two operands of the same shape in turn along an axis.
+pub(super) fn interleaved(parts: [Expr; 2], axis: usize, call: Call) -> Expr {
+    let mut shape: SmallVec<[isize; 6]> = parts[0].0.shape.iter().map(|n| *n as isize).collect();
+    shape[axis] *= 2;
+    let beside = parts.map(|e| view(call.op, &e, call.at, |s| View::expand(s, axis as isize + 1)));
+    reshape(call.op, &join(call.op, beside.into(), axis as isize + 1, call.at), &shape, call.at)
+}
+
+/// What a call of the routine `fft` computes.
+#[derive(Clone, Copy)]
+struct FourierKind {
+    direction: Direction,
+    scale: Scale,
+    /// Whether the operands of a forward transform, or the results of an inverse one, are the real numbers with even
+    /// and with odd indices.
+    is_real: bool,
+}
+
+/// Computes transforms of `length` complex numbers along an axis. If the elements of the transforms are not neighbours
+/// in a useful order, the axis is moved to the end and back.
+fn along_axis(parts: [Expr; 2], axis: usize, length: usize, kind: FourierKind, call: Call) -> Result<[Expr; 2]> {
+    let shape = &parts[0].0.shape;
     let last = shape.len() - 1;
     let inner = layout::product(&shape[axis + 1..]);
-    if inner == 1 || inner >= NEIGHBOURS && n <= LONGEST {
-        return call_routine(parts, [n, inner], direction, scale, call.at);
+    if inner == 1 || inner >= NEIGHBOURS && length <= LONGEST {
+        return call_routine(parts, [length, inner], kind, call.at);
     }
     let mut axes: Vec<isize> = (0..shape.len() as isize).collect();
     axes.swap(axis, last);
     let turned = |parts: [Expr; 2]| parts.map(|e| view(call.op, &e, call.at, |s| View::permute(s, &axes)));
-    Ok(turned(call_routine(turned(parts), [n, 1], direction, scale, call.at)?))
+    Ok(turned(call_routine(turned(parts), [length, 1], kind, call.at)?))
 }
 
-/// Calls the routine `fft`. `lengths` are the length of the transformed axis, and the number of elements in all axes
-/// after it. The derivative of a transform is its adjoint: the transform in the opposite direction with the same
-/// factor.
-fn call_routine(
-    [re, im]: [Expr; 2],
-    lengths: [usize; 2],
-    direction: Direction,
-    scale: Scale,
-    at: Loc,
-) -> Result<[Expr; 2]> {
-    let kind = if direction == Direction::Inverse { INVERSE } else { 0 };
-    let kind = kind
+/// Calls the routine `fft`. `lengths` are the length of the complex transform, and the number of elements in all axes
+/// after its axis. The derivative of a transform is its adjoint: the transform in the opposite direction with the same
+/// factor. In a transform of real numbers, each of the complex numbers but the first and the last stands for itself and
+/// its conjugate, so that the adjoint has weights.
+fn call_routine([re, im]: [Expr; 2], lengths: [usize; 2], kind: FourierKind, at: Loc) -> Result<[Expr; 2]> {
+    let FourierKind { direction, scale, is_real } = kind;
+    let bits = if direction == Direction::Inverse { INVERSE } else { 0 } | if is_real { REAL } else { 0 };
+    let bits = bits
         | match scale {
             Scale::One => 0,
             Scale::Length => SCALE_BY_LENGTH,
             Scale::Root => SCALE_BY_ROOT,
         };
-    let size = layout::product(&re.0.shape);
-    let params = fft_params(lengths[0], lengths[1], kind, size);
+    let has_ends = is_real && direction == Direction::Inverse;
+    let size = layout::product(&re.0.shape) / (lengths[0] + usize::from(has_ends)) * lengths[0];
+    let params = fft_params(lengths[0], lengths[1], bits, size);
     let results = routine(&FFT, smallvec![re.clone(), im.clone()], params, at)?;
     let ruled = |number: usize| {
         let back = move |g: &Expr, at: Loc| {
             let zeros = Expr::fill_on(g.0.device, Scalar::Float(0.0), g.0.shape.clone(), g.0.dtype, at);
-            let parts = if number == 0 { [g.clone(), zeros] } else { [zeros, g.clone()] };
-            Ok(call_routine(parts, lengths, direction.opposite(), scale, at)?.into())
+            let mut parts = if number == 0 { [g.clone(), zeros] } else { [zeros, g.clone()] };
+            if is_real && !has_ends {
+                parts = parts.map(|e| weighted(&e, lengths, 0.5, at));
+            }
+            let opposite = FourierKind { direction: direction.opposite(), ..kind };
+            let gradients = call_routine(parts, lengths, opposite, at)?;
+            Ok(if has_ends { gradients.map(|e| weighted(&e, lengths, 2.0, at)) } else { gradients }.into())
         };
         results[number].with_rule(vec![re.clone(), im.clone()], Some(Box::new(back)))
     };
     Ok([ruled(0), ruled(1)])
+}
+
+/// Multiplies all numbers along the axis of a transform but the first and the last by a factor. `lengths` are those of
+/// [`call_routine`].
+fn weighted(e: &Expr, lengths: [usize; 2], factor: f64, at: Loc) -> Expr {
+    let shape = &e.0.shape;
+    let position = positions(e, axis_before(shape, lengths[1]), lengths[0] + 1, at);
+    let is_inside = binary(&logic::not_equal, binary(&arithmetic::remainder, position, lengths[0], at), 0, at);
+    choose(is_inside, binary(&arithmetic::multiply, e, factor, at), e, at)
 }
 
 /// Transforms an axis whose length has a prime factor above 7, by Bluestein's method. Because j·k equals

@@ -1,6 +1,7 @@
 //! Discrete Fourier transforms: the functions of the Array API's `fft`. They are built from calls of the routine `fft`
 //! (`graph/routine/fft.rs`), which transforms one axis whose length has no prime factor above 7. For other lengths,
-//! Bluestein's method makes three such calls.
+//! Bluestein's method makes three such calls. Real numbers are transformed as half as many complex numbers if their
+//! number is even and half of it has no such factor.
 
 mod axis;
 mod frequencies;
@@ -18,7 +19,7 @@ use crate::ops::complex::{Complex, ComplexOperand, Parts};
 use crate::ops::create::iota;
 use crate::ops::functions::join;
 use crate::ops::movement::pad_constant;
-use axis::transform;
+use axis::{is_by_halves, reals_of_transform, transform, transform_of_reals};
 use smallvec::{SmallVec, smallvec};
 use std::panic::Location;
 
@@ -213,6 +214,16 @@ fn part(x: &Expr, axis: usize, [first, end]: [usize; 2], step: isize, call: Call
     })
 }
 
+/// Returns every `step`-th element along an axis, beginning with element `first`.
+fn strided(x: &Expr, axis: usize, first: isize, step: isize, call: Call) -> Expr {
+    view(call.op, x, call.at, |shape| {
+        let mut items: SmallVec<[SliceItem; 6]> =
+            smallvec![SliceItem::Range { start: None, end: None, step: 1 }; shape.len()];
+        items[axis] = SliceItem::Range { start: Some(first), end: None, step };
+        View::slice(shape, &items)
+    })
+}
+
 /// Implements [`fft`], [`fftn`] and their inverses: transforms complex numbers along the axes of `options`, one after
 /// another. With `one`, the options must name exactly one axis.
 fn complex(op: &'static str, x: Parts, options: Options, one: bool, direction: Direction, at: Loc) -> Complex {
@@ -257,9 +268,13 @@ fn half_spectrum(x: &Expr, mut axes: Along, scale: Scale, call: Call) -> Result<
     let (last, n) = axes.pop().unwrap_or_default();
     let x = floats(x, call)?;
     let x = resized(&x, last, n.unwrap_or(x.0.shape[last]), call)?;
-    let half = x.checked()?.shape[last] / 2 + 1;
-    let parts = transform(numbers(Parts::Real(x), call)?, last, Direction::Forward, scale, call)?;
-    let mut parts = parts.map(|e| part(&e, last, [0, half], 1, call));
+    let n = x.checked()?.shape[last];
+    let mut parts = if is_by_halves(n) {
+        transform_of_reals(&x, last, scale, call)?
+    } else {
+        let parts = transform(numbers(Parts::Real(x), call)?, last, Direction::Forward, scale, call)?;
+        parts.map(|e| part(&e, last, [0, n / 2 + 1], 1, call))
+    };
     for (axis, n) in axes {
         parts = resized_parts(&parts, axis, n, call)?;
         parts = transform(parts, axis, Direction::Forward, scale, call)?;
@@ -293,8 +308,11 @@ fn of_half_spectrum(mut parts: [Expr; 2], mut axes: Along, scale: Scale, call: C
         let detail = format!("{have} numbers along axis {last} are the transform of no real number; set lengths");
         return Err(call.error(ErrorKind::Shape, detail));
     }
-    let parts = hermitian(&resized_parts(&parts, last, Some(n / 2 + 1), call)?, last, n, call)?;
-    let [re, _] = transform(parts, last, Direction::Inverse, scale, call)?;
+    let parts = resized_parts(&parts, last, Some(n / 2 + 1), call)?;
+    if is_by_halves(n) {
+        return reals_of_transform(parts, last, n, scale, call);
+    }
+    let [re, _] = transform(hermitian(&parts, last, n, call)?, last, Direction::Inverse, scale, call)?;
     Ok(re)
 }
 

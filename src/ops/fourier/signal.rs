@@ -2,14 +2,14 @@
 //! Fourier transform. They are built from other expressions, so their results fuse with other operations and have
 //! derivatives.
 
-use super::axis::{positions, product, transform};
+use super::axis::{interleaved, positions, product, transform};
 use super::{
     Along, Call, Direction, Norm, Options, Scale, along, finish, floats, half_spectrum, numbers, of_half_spectrum,
-    part, resized,
+    part, resized, strided,
 };
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{ErrorKind, Result};
-use crate::base::layout::{self, IntoAxes, SliceItem, View};
+use crate::base::layout::{self, IntoAxes, View};
 use crate::graph::expr::{Expr, Operand, binary, carry, cast, choose, common, operand, reshape, unary, view};
 use crate::graph::routine::is_smooth;
 use crate::graph::ufunc::{arithmetic, logic, special};
@@ -157,11 +157,7 @@ pub fn idct(x: impl Operand, options: impl Into<Options>) -> Expr {
         let half = n.div_ceil(2);
         let (even, odd) =
             (part(&v, axis, [0, half], 1, call), resized(&part(&v, axis, [half, n], -1, call), axis, half, call)?);
-        let beside = |e: &Expr| view(call.op, e, at, |shape| View::expand(shape, axis as isize + 1));
-        let pairs = join(call.op, vec![beside(&even), beside(&odd)], axis as isize + 1, at);
-        let mut shape: SmallVec<[isize; 6]> = v.0.shape.iter().map(|n| *n as isize).collect();
-        shape[axis] = 2 * half as isize;
-        Ok(part(&reshape(call.op, &pairs, &shape, at), axis, [0, n], 1, call))
+        Ok(part(&interleaved([even, odd], axis, call), axis, [0, n], 1, call))
     })
 }
 
@@ -177,16 +173,6 @@ fn one_axis(x: &Expr, options: &Options, call: Call) -> Result<(Expr, usize, usi
         return Err(call.error(ErrorKind::Shape, detail));
     }
     Ok((x, axis, n))
-}
-
-/// Returns every `step`-th element along an axis, beginning with element `first`.
-fn strided(x: &Expr, axis: usize, first: isize, step: isize, call: Call) -> Expr {
-    view(call.op, x, call.at, |shape| {
-        let mut items: SmallVec<[SliceItem; 6]> =
-            smallvec![SliceItem::Range { start: None, end: None, step: 1 }; shape.len()];
-        items[axis] = SliceItem::Range { start: Some(first), end: None, step };
-        View::slice(shape, &items)
-    })
 }
 
 /// Returns cos(π·k/2n) and sin(π·k/2n) for each position k along an axis of length `n`.

@@ -14,7 +14,8 @@ use std::panic::Location;
 pub(crate) struct Whole {
     pub buffer: BufferRef,
     pub meta: Meta,
-    /// Whether the plan reads the array. A routine on the CPU may leave a result unwritten that is not read.
+    /// Whether the plan reads the array, which is always true for an operand. A routine on the CPU may leave a result
+    /// unwritten that is not read; a GPU writes every result.
     pub is_read: bool,
 }
 

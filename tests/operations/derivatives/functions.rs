@@ -123,6 +123,8 @@ fn of_transforms() {
     functions! {
         "fft" [[8]] |x| { let z = fft::fft(&x[0], 0); z.real().square() * 0.3 + z.imag() };
         "rfft" [[7]] |x| { let z = fft::rfft(&x[0], 0); z.abs() };
+        "rfft of 8" [[8]] |x| { let z = fft::rfft(&x[0], 0); z.real().square() * 0.3 + z.imag() };
+        "rfft of columns" [[6, 16]] |x| { let z = fft::rfft(&x[0], 0); z.real().square() * 0.3 + z.imag() };
         "irfft" [[5], [5]] |x| fft::irfft(Complex::new(&x[0], &x[1]), 0).square();
         "hfft" [[5], [5]] |x| fft::hfft(Complex::new(&x[0], &x[1]), 0).square();
         "rfftn" [[4, 5]] |x| { let z = fft::rfftn(&x[0], [0, 1]); z.real() * z.imag() };
