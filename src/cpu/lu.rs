@@ -23,23 +23,23 @@ pub(super) fn run(call: &mut RoutineMemory<'_>) -> Result<(), Refused> {
 }
 
 /// A block of [`BLOCK`] neighbouring columns, as an array of rows.
-pub(super) type Block<T> = [[T; BLOCK]];
+pub(super) type PanelBlock<T> = [[T; BLOCK]];
 
 /// Factorises a panel in place. The arguments are the panel, its number of columns, the list of its row numbers, and
 /// scratch for a block, which has as many rows as the panel. Exchanges rows of the panel as the pivots require, and
 /// exchanges the entries of the list in the same way. Returns how many pairs of rows were exchanged.
-pub(super) type Function<T> = fn(&mut [T], usize, &mut [i32], &mut Block<T>) -> i32;
+pub(super) type PanelFunction<T> = fn(&mut [T], usize, &mut [i32], &mut PanelBlock<T>) -> i32;
 
 compiled!(
     pub(super) of_f32,
-    factorise::<f32>(panel: &mut [f32], n: usize, order: &mut [i32], block: &mut Block<f32>) -> i32
+    factorise::<f32>(panel: &mut [f32], n: usize, order: &mut [i32], block: &mut PanelBlock<f32>) -> i32
 );
 compiled!(
     pub(super) of_f64,
-    factorise::<f64>(panel: &mut [f64], n: usize, order: &mut [i32], block: &mut Block<f64>) -> i32
+    factorise::<f64>(panel: &mut [f64], n: usize, order: &mut [i32], block: &mut PanelBlock<f64>) -> i32
 );
 
-fn each_panel<T: Small>(call: &mut RoutineMemory<'_>, factorise: Function<T>) {
+fn each_panel<T: Small>(call: &mut RoutineMemory<'_>, factorise: PanelFunction<T>) {
     let [rows, columns] = [0, 1].map(|i| call.call.params[i] as usize);
     let (from, Some(to), Some(orders)) = (call.operand::<T>(0), call.result::<T>(0), call.result::<i32>(1)) else {
         return;
@@ -86,7 +86,7 @@ fn exchange<T: Real>(a: &mut [T], n: usize, [low, high]: [usize; 2], [first, end
 /// Eliminates the columns of a block in order. `first` is the index of the block's first column in the panel, which is
 /// also the row of the first pivot. Writes to `pivots` the row that each pivot was exchanged from.
 #[inline(always)]
-fn eliminate<T: Real>(block: &mut Block<T>, first: usize, pivots: &mut [usize]) {
+fn eliminate<T: Real>(block: &mut PanelBlock<T>, first: usize, pivots: &mut [usize]) {
     for (c, pivot) in pivots.iter_mut().enumerate() {
         let k = first + c;
         // a comparison with NaN is false, so NaN is the pivot only if it is on the diagonal and all other elements are
@@ -116,9 +116,9 @@ fn eliminate<T: Real>(block: &mut Block<T>, first: usize, pivots: &mut [usize]) 
     }
 }
 
-/// Factorises one panel, as [`Function`] describes.
+/// Factorises one panel, as [`PanelFunction`] describes.
 #[inline(always)]
-fn factorise<T: Real>(a: &mut [T], n: usize, order: &mut [i32], block: &mut Block<T>) -> i32 {
+fn factorise<T: Real>(a: &mut [T], n: usize, order: &mut [i32], block: &mut PanelBlock<T>) -> i32 {
     let mut exchanges = 0;
     for first in (0..n).step_by(BLOCK) {
         let end = (first + BLOCK).min(n);

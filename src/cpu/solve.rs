@@ -22,8 +22,8 @@ pub(super) fn run(call: &mut RoutineMemory<'_>) -> Result<(), Refused> {
 
 fn each_system<T: Small>(
     call: &mut RoutineMemory<'_>,
-    factorise: lu::Function<T>,
-    substitute: triangular::Function<T>,
+    factorise: lu::PanelFunction<T>,
+    substitute: triangular::SubstituteFunction<T>,
 ) -> Result<(), Refused> {
     let [n, columns] = [0, 4].map(|i| call.call.params[i] as usize);
     let (a, b) = (call.operand::<T>(0), call.operand::<T>(1));

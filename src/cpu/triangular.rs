@@ -22,12 +22,12 @@ pub(super) fn run(call: &mut RoutineMemory<'_>) -> Result<(), Refused> {
 
 /// Solves a triangular system in place. The arguments are the matrix, the block of right-hand sides (which the solution
 /// replaces), the number of columns of the block, and the kind of the system (bits such as [`UPPER`]).
-pub(super) type Function<T> = fn(&[T], &mut [T], usize, u64);
+pub(super) type SubstituteFunction<T> = fn(&[T], &mut [T], usize, u64);
 
 compiled!(pub(super) of_f32, substitute::<f32>(a: &[f32], block: &mut [f32], columns: usize, kind: u64) -> ());
 compiled!(pub(super) of_f64, substitute::<f64>(a: &[f64], block: &mut [f64], columns: usize, kind: u64) -> ());
 
-fn each_block<T: Small>(call: &mut RoutineMemory<'_>, substitute: Function<T>) -> Result<(), Refused> {
+fn each_block<T: Small>(call: &mut RoutineMemory<'_>, substitute: SubstituteFunction<T>) -> Result<(), Refused> {
     let params = &call.call.params;
     let (n, kind, columns) = (params[0] as usize, params[3], params[4] as usize);
     let (a, from, Some(to)) = (call.operand::<T>(0), call.operand::<T>(1), call.result::<T>(0)) else { return Ok(()) };
@@ -68,7 +68,7 @@ fn each_block<T: Small>(call: &mut RoutineMemory<'_>, substitute: Function<T>) -
     lowest.found().map_or(Ok(()), |place| Err(Refused(place)))
 }
 
-/// Solves one system, as [`Function`] describes.
+/// Solves one system, as [`SubstituteFunction`] describes.
 #[inline(always)]
 fn substitute<T: Real>(a: &[T], x: &mut [T], columns: usize, kind: u64) {
     let n = x.len() / columns;
