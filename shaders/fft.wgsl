@@ -118,10 +118,12 @@ fn store_point(at: u32, x: Point, pass_number: u32, is_last: bool) {
     store_partial_in0(first + params.param3 + at, x.y);
 }
 
-// The factor by which the results are scaled.
+// The factor by which the results are scaled. If `combine` follows, it is half of that: the last pass scales what
+// `combine` adds, so that no sum overflows whose result is finite.
 fn scale() -> Partial_in0 {
     let n = number_in0(params.param0 << ((params.param2 & 8u) >> 3u));
-    let one = number_in0(1u);
+    let is_half = (params.param2 & 9u) == 8u;
+    let one = quotient_in0(number_in0(1u), number_in0(select(1u, 2u, is_half)));
     if (params.param2 & 2u) != 0u {
         return quotient_in0(one, n);
     }
@@ -214,7 +216,6 @@ fn combine(item: u32) {
     var a: Point;
     var b: Point;
     var c = w.x;
-    var factor = number_in0(1u);
     if is_inverse {
         a = Point(load_in0(at_in0(long + low)), select(load_in1(at_in1(long + low)), zero, is_end));
         b = Point(load_in0(at_in0(long + high)), select(load_in1(at_in1(long + high)), zero, is_end));
@@ -224,11 +225,7 @@ fn combine(item: u32) {
         let y = array + short + select(high, 0u, is_end);
         a = Point(load_partial_in0(x), load_partial_in0(params.param3 + x));
         b = Point(load_partial_in0(y), load_partial_in0(params.param3 + y));
-        factor = scale() * quotient_in0(number_in0(1u), number_in0(2u));
     }
-    // the factor comes first, so that no sum overflows whose result is finite
-    a = a * factor;
-    b = b * factor;
     let sum = Point(a.x + b.x, a.y - b.y);
     let difference = Point(a.x - b.x, a.y + b.y);
     let t = c * difference.y + w.y * difference.x;
@@ -309,7 +306,7 @@ fn transform(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_ind
             let q = line % step;
             let p = line / step;
             var x = points[c * length + j];
-            if is_last {
+            if remaining == length {
                 x = x * factor_of_results;
             } else {
                 x = product(x, root(p * j, remaining));

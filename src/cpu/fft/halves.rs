@@ -36,7 +36,8 @@ type Numbers<S> = [<S as crate::cpu::matmul::lanes::Register>::Vector; 2];
 unsafe fn pair<S: RealLanes>(a: Numbers<S>, b: Numbers<S>, [c, s]: Numbers<S>, factor: S::Vector) -> [Numbers<S>; 2] {
     // SAFETY: the caller ensures that the CPU has the instruction set (*features*).
     unsafe {
-        let [a, b] = [a, b].map(|x| x.map(|part| S::multiply(part, factor)));
+        let a = [S::multiply(a[0], factor), S::multiply(a[1], factor)];
+        let b = [S::multiply(b[0], factor), S::multiply(b[1], factor)];
         let sum = [S::add(a[0], b[0]), S::subtract(a[1], b[1])];
         let difference = [S::subtract(a[0], b[0]), S::add(a[1], b[1])];
         let t = S::subtract(S::multiply(c, difference[1]), S::multiply(s, difference[0]));
@@ -77,8 +78,13 @@ impl<T: FftFloat> Halves<'_, T> {
     /// Returns the cosines and the sines of a group, with the cosines negated for an inverse transform.
     #[inline(always)]
     fn group(&self, group: usize) -> [[T; VECTOR]; 2] {
-        let [c, s] = self.roots.group(group);
-        [if self.is_inverse { c.map(|c| T::default().minus(c)) } else { c }, s]
+        let mut roots = self.roots.group(group);
+        if self.is_inverse {
+            for c in &mut roots[0] {
+                *c = T::default().minus(*c);
+            }
+        }
+        roots
     }
 }
 
@@ -128,9 +134,10 @@ pub(super) unsafe fn combine_row<S: RealLanes>(
                 }
             }
             for at in (0..VECTOR).step_by(S::WIDTH) {
-                let load =
-                    |x: &[[S::Element; VECTOR]; 2]| [S::load(x[0].as_ptr().add(at)), S::load(x[1].as_ptr().add(at))];
-                let [x, y] = pair::<S>(load(&low), load(&high), load(&roots), factor);
+                let a = [S::load(low[0].as_ptr().add(at)), S::load(low[1].as_ptr().add(at))];
+                let b = [S::load(high[0].as_ptr().add(at)), S::load(high[1].as_ptr().add(at))];
+                let roots = [S::load(roots[0].as_ptr().add(at)), S::load(roots[1].as_ptr().add(at))];
+                let [x, y] = pair::<S>(a, b, roots, factor);
                 for part in 0..2 {
                     S::store(low[part].as_mut_ptr().add(at), x[part]);
                     S::store(high[part].as_mut_ptr().add(at), y[part]);
@@ -147,6 +154,46 @@ pub(super) unsafe fn combine_row<S: RealLanes>(
                         plane.set(half - k - j, high[part][j]);
                     }
                 }
+            }
+        }
+    }
+}
+
+/// Loads a number in each lane that the mask selects, or in all lanes. This is a function, and the loops of this file
+/// have no closures, because a closure is compiled without the instruction set.
+///
+/// # Safety
+/// The CPU has the instruction set of `S` (*features*). The elements of these lanes are in live memory and accessed
+/// without data races (*inside*). See [`Planes`] for both.
+#[inline(always)]
+unsafe fn load<S: RealLanes>(from: Planes<S::Element>, mask: Option<S::Mask>) -> Numbers<S> {
+    // SAFETY: the caller ensures that the CPU has the instruction set (*features*), and that the elements are in live
+    // memory (*inside*).
+    unsafe {
+        match mask {
+            None => [S::load(from.re.at(0)), S::load(from.im.at(0))],
+            Some(mask) => [S::load_masked(from.re.at(0), mask), S::load_masked(from.im.at(0), mask)],
+        }
+    }
+}
+
+/// Stores the number in each lane that the mask selects, or in all lanes.
+///
+/// # Safety
+/// The conditions of [`load`].
+#[inline(always)]
+unsafe fn store<S: RealLanes>(to: Planes<S::Element>, mask: Option<S::Mask>, x: Numbers<S>) {
+    // SAFETY: the caller ensures that the CPU has the instruction set (*features*), and that the elements are in live
+    // memory (*inside*).
+    unsafe {
+        match mask {
+            None => {
+                S::store(to.re.at(0), x[0]);
+                S::store(to.im.at(0), x[1]);
+            }
+            Some(mask) => {
+                S::store_masked(to.re.at(0), mask, x[0]);
+                S::store_masked(to.im.at(0), mask, x[1]);
             }
         }
     }
@@ -171,28 +218,17 @@ pub(super) unsafe fn combine_columns<S: RealLanes>(
         for lane in 0..lanes {
             ends::<S>(halves, half, [from.from(lane), to.from(lane)]);
         }
-        let (factor, mask) = (S::splat(halves.factor), S::mask(lanes));
-        let is_whole = lanes == S::WIDTH;
+        let factor = S::splat(halves.factor);
+        let mask = if lanes == S::WIDTH { None } else { Some(S::mask(lanes)) };
         for group in 0..groups(half) {
             let [cosines, sines] = halves.group(group);
             let first = 1 + group * VECTOR;
             for k in first..(first + VECTOR).min(half / 2 + 1) {
                 let roots = [S::splat(cosines[k - first]), S::splat(sines[k - first])];
-                let load = |k: usize| {
-                    [from.re, from.im].map(|plane| match plane.at(k * from.step) {
-                        at if is_whole => S::load(at),
-                        at => S::load_masked(at, mask),
-                    })
-                };
-                let [x, y] = pair::<S>(load(k), load(half - k), roots, factor);
-                for (k, numbers) in [(k, x), (half - k, y)] {
-                    for (plane, v) in [to.re, to.im].into_iter().zip(numbers) {
-                        match plane.at(k * to.step) {
-                            at if is_whole => S::store(at, v),
-                            at => S::store_masked(at, mask, v),
-                        }
-                    }
-                }
+                let [low, high] = [from.from(k * from.step), from.from((half - k) * from.step)];
+                let [x, y] = pair::<S>(load::<S>(low, mask), load::<S>(high, mask), roots, factor);
+                store::<S>(to.from(k * to.step), mask, x);
+                store::<S>(to.from((half - k) * to.step), mask, y);
             }
         }
     }

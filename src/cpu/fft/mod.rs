@@ -8,6 +8,7 @@
 
 mod butterflies;
 mod halves;
+mod job;
 mod passes;
 mod plan;
 mod rows;
@@ -22,8 +23,9 @@ use crate::graph::routine::{INVERSE, REAL, ROW_OF_A_TASK, fft_scale};
 use crate::math::simd::{Isa, isa};
 pub(super) use butterflies::FloatLanes;
 use halves::{Halves, groups};
+use job::{Job, JobPart};
 use plan::{FftFloat, Transform, VECTOR, plan};
-use rows::{FftKernels, Job, JobPart};
+use rows::FftKernels;
 
 /// The number of elements that a task transforms, which takes about 100 µs.
 const TASK: usize = 1 << 15;

@@ -114,7 +114,7 @@ pub(super) enum HalfRoots<T> {
     /// Powers of exp(−2πi/n): with the exponents 0, `step`, 2·`step`, …, with the exponents below `step`, and with the
     /// exponents below [`VECTOR`]. The first root of a group is the product of two powers, and every other root is the
     /// product of this root and a power from the last list.
-    Factors { high: Vec<[f64; 2]>, low: Vec<[f64; 2]>, step: usize, first: [[f64; VECTOR]; 2] },
+    Factors { high: Vec<[f64; 2]>, low: Vec<[f64; 2]>, step: usize, first: [Vec<f64>; 2] },
 }
 
 impl<T: FftFloat> HalfRoots<T> {
@@ -130,28 +130,31 @@ impl<T: FftFloat> HalfRoots<T> {
             high: (0..=last).step_by(step).map(of).collect(),
             low: (0..step).map(of).collect(),
             step,
-            first: [0, 1].map(|part| std::array::from_fn(|j| of(j)[part])),
+            first: [0, 1].map(|part| (0..VECTOR).map(|j| of(j)[part]).collect()),
         }
     }
 
     /// Returns the cosines and the sines of a group. The exponents of group g begin at 1 + 16·g.
     #[inline(always)]
     pub fn group(&self, group: usize) -> [[T; VECTOR]; 2] {
+        let mut roots = [[T::default(); VECTOR]; 2];
         match self {
             HalfRoots::Table(parts) => {
-                let of = |part: &Vec<T>| std::array::from_fn(|j| part[group * VECTOR + j]);
-                [of(&parts[0]), of(&parts[1])]
+                for (to, part) in roots.iter_mut().zip(parts) {
+                    to.copy_from_slice(&part[group * VECTOR..(group + 1) * VECTOR]);
+                }
             }
             HalfRoots::Factors { high, low, step, first: [c, s] } => {
                 let k = 1 + group * VECTOR;
                 let ([a, b], [x, y]) = (high[k / step], low[k % step]);
                 let [a, b] = [a * x - b * y, a * y + b * x];
-                [
-                    std::array::from_fn(|j| T::of(a * c[j] - b * s[j])),
-                    std::array::from_fn(|j| T::of(a * s[j] + b * c[j])),
-                ]
+                let [cosines, sines] = &mut roots;
+                for ((cosine, sine), (c, s)) in cosines.iter_mut().zip(sines).zip(c.iter().zip(s)) {
+                    (*cosine, *sine) = (T::of(a * c - b * s), T::of(a * s + b * c));
+                }
             }
         }
+        roots
     }
 }
 
@@ -171,15 +174,19 @@ pub(super) trait FftFloat: Copy + Default + Send + Sync + 'static {
 macro_rules! real {
     ($t:ty) => {
         impl FftFloat for $t {
+            #[inline(always)]
             fn of(x: f64) -> $t {
                 x as $t
             }
+            #[inline(always)]
             fn plus(self, x: $t) -> $t {
                 self + x
             }
+            #[inline(always)]
             fn minus(self, x: $t) -> $t {
                 self - x
             }
+            #[inline(always)]
             fn times(self, x: $t) -> $t {
                 self * x
             }

@@ -6,35 +6,13 @@
 //! accessed without data races.
 
 use super::butterflies::{RealLanes, product};
-use super::halves::{Halves, combine_columns, combine_row, groups};
+use super::halves::{combine_columns, combine_row, groups};
+use super::job::{Job, JobPart};
 use super::passes::{Last, Planes, columns, copy, transpose};
 use super::plan::{Column, FftFloat, Roots, Transform, VECTOR};
 use crate::cpu::matmul::lanes::Register;
 use crate::cpu::matmul::plain::Plain;
 use crate::cpu::operands::SharedTarget;
-
-/// A call of the routine `fft`, with the transforms of all its rows. Each pair of addresses is for real and imaginary
-/// parts.
-pub(super) struct Job<'a, T> {
-    pub plan: &'a Transform<T>,
-    pub length: usize,
-    /// The distance in memory between consecutive elements of a transform, in elements. It is 1 if each row is
-    /// contiguous. Otherwise the elements of `inner` transforms alternate in memory.
-    pub inner: usize,
-    /// The number of transforms.
-    pub rows: usize,
-    /// Whether the transforms are inverse. An inverse transform is the same as a forward transform with the real and
-    /// the imaginary parts exchanged in operand and result.
-    pub is_inverse: bool,
-    /// The step that a transform of real numbers has in addition.
-    pub halves: Option<Halves<'a, T>>,
-    pub from: [SharedTarget<T>; 2],
-    pub to: [SharedTarget<T>; 2],
-    /// Scratch memory for the intermediate values of one row that is so long that several tasks share it.
-    pub between: [SharedTarget<T>; 2],
-    /// The factor by which the results are multiplied, or `None` for 1.
-    pub scale: Option<T>,
-}
 
 /// The vectors of an instruction set, with a copy of the function [`columns`] that is compiled for this instruction
 /// set. The copy is not inlined, because it is long and has many callers.
@@ -53,72 +31,11 @@ pub(super) trait ColumnLanes: RealLanes {
     );
 }
 
-/// A part of a call, whose work several tasks share.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum JobPart {
-    /// Transforms blocks of rows, one row in each lane of a vector, or whole rows (see [`Job::units`]).
-    Units,
-    /// Regards the row with this index as a matrix, transforms blocks of its columns, and writes them to
-    /// [`Job::between`].
-    Columns(usize),
-    /// Regards the row with this index as a matrix, whose columns have been transformed and are in [`Job::between`].
-    /// Transforms blocks of the matrix's rows, and writes the results.
-    Rows(usize),
-    /// Computes groups of the step [`Job::halves`] for the row with this index.
-    Combine(usize),
-}
-
 /// The code for an instruction set: the number of lanes of its vectors, and a function that runs a part of a call. The
 /// array `[first, end]` is the range of blocks or rows that the function computes.
 pub(super) struct FftKernels<T> {
     pub width: usize,
     pub run: unsafe fn(&Job<'_, T>, JobPart, [usize; 2]),
-}
-
-impl<T: FftFloat> Job<'_, T> {
-    /// Returns the number of units of work of the call. A unit is a block of as many rows as a vector has lanes. If a
-    /// contiguous row is transformed as a matrix, the row alone is a unit.
-    pub fn units(&self, width: usize) -> usize {
-        match self.plan {
-            _ if self.inner > 1 => self.rows / self.inner * self.inner.div_ceil(width),
-            Transform::Whole(_) => self.rows.div_ceil(width),
-            Transform::Split { .. } => self.rows,
-        }
-    }
-
-    /// Returns the index of the first row of block number `unit` among the rows that do not alternate in memory, the
-    /// position of the block among the rows that do, and the number of rows in the block.
-    fn block(&self, unit: usize, width: usize) -> (usize, usize, usize) {
-        let blocks = self.inner.div_ceil(width);
-        let first = unit % blocks * width;
-        (unit / blocks, first, width.min(self.inner - first))
-    }
-
-    /// Returns the number of elements of a row of the operand and of the result. The transform of real numbers has one
-    /// more than the complex transform from which it is computed.
-    pub fn lengths(&self) -> [usize; 2] {
-        let more = |is_longer: bool| self.length + usize::from(self.halves.is_some() && is_longer);
-        [more(self.is_inverse), more(!self.is_inverse)]
-    }
-
-    /// Returns the planes of the operand and of the result from row `row` on, and the planes that the complex transform
-    /// reads and writes. These have real and imaginary parts exchanged if the transform is inverse, and an inverse
-    /// transform of real numbers is computed in place in the memory of the result.
-    fn planes(&self, row: usize) -> ([Planes<T>; 2], [Planes<T>; 2]) {
-        let at = |memory: [SharedTarget<T>; 2], length: usize| {
-            Planes { re: memory[0], im: memory[1], step: self.inner }.from(row * length * self.inner)
-        };
-        let lengths = self.lengths();
-        let ends = [at(self.from, lengths[0]), at(self.to, lengths[1])];
-        let from = if self.halves.is_some() && self.is_inverse { ends[1] } else { ends[0] };
-        (ends, [from, ends[1]].map(|planes| planes.exchanged(self.is_inverse)))
-    }
-
-    /// Returns the step of a transform of real numbers, if it has to be computed now: before the complex transform or
-    /// after it.
-    fn halves_at(&self, is_before: bool) -> Option<&Halves<'_, T>> {
-        self.halves.as_ref().filter(|halves| halves.is_inverse == is_before)
-    }
 }
 
 /// Scratch memory of a task, divided into planes. A plane has the real or the imaginary parts of numbers, and begins at
@@ -313,6 +230,79 @@ unsafe fn split_block<S: ColumnLanes>(
     }
 }
 
+/// Transforms contiguous rows that are short enough for one lane of vectors: blocks `first..end` of as many rows as a
+/// vector has lanes.
+///
+/// # Safety
+/// The CPU has the instruction set of `S` (*features*). The memory of the job is live and has the sizes that the job
+/// states, and the elements of these rows are accessed without data races (*inside*, see [`Planes`]).
+#[inline(always)]
+unsafe fn run_in_lanes<S: ColumnLanes>(
+    job: &Job<'_, S::Element>,
+    column: &Column<S::Element>,
+    [first, end]: [usize; 2],
+) {
+    let (width, half, last) = (S::WIDTH, job.length, job.last());
+    // SAFETY: the caller ensures that the CPU has the instruction set (*features*), and that the rows are in live
+    // memory (*inside*). Scratch memory has room for the numbers of the longer one of operand and result.
+    unsafe {
+        let mut memory = Scratch::new(6, (column.length + 1) * width);
+        let [a, b, c] = [0, 1, 2].map(|i| memory.planes(i, width));
+        for row in (first..end).map(|unit| unit * width) {
+            let lanes = width.min(job.rows - row);
+            let [from, to] = job.planes(row).0;
+            let [read, written] = job.lengths();
+            transpose::<S>(Planes { step: read, ..from }, c, lanes, read);
+            if let Some(halves) = job.halves_at(true) {
+                combine_columns::<S>(halves, half, width, [c, c]);
+            }
+            let turned = c.exchanged(job.is_inverse);
+            S::columns(column, turned, turned, [a, b], last);
+            if let Some(halves) = job.halves_at(false) {
+                combine_columns::<S>(halves, half, width, [c, c]);
+            }
+            transpose::<S>(c, Planes { step: written, ..to }, written, lanes);
+        }
+    }
+}
+
+/// Transforms rows whose elements alternate in memory: blocks `first..end` (see [`Job::units`]).
+///
+/// # Safety
+/// The CPU has the instruction set of `S` (*features*). The memory of the job is live and has the sizes that the job
+/// states, and the elements of these blocks are accessed without data races (*inside*, see [`Planes`]).
+#[inline(always)]
+unsafe fn run_alternating<S: ColumnLanes>(job: &Job<'_, S::Element>, [first, end]: [usize; 2]) {
+    let (width, half, last, plan) = (S::WIDTH, job.length, job.last(), job.plan);
+    // SAFETY: the caller ensures that the CPU has the instruction set (*features*), and that the rows are in live
+    // memory (*inside*).
+    unsafe {
+        let (between, longest) = match plan {
+            Transform::Whole(column) => (0, column.length),
+            Transform::Split { columns, rows, .. } => (job.length, columns.length.max(rows.length)),
+        };
+        let (mut memory, mut own) = (Scratch::new(6, longest * width), Scratch::new(2, between * width));
+        for unit in first..end {
+            let (row, at, lanes) = job.block(unit, width);
+            let (ends, [from, to]) = job.planes(row);
+            let ends = ends.map(|planes| planes.from(at));
+            if let Some(halves) = job.halves_at(true) {
+                combine_columns::<S>(halves, half, lanes, ends);
+            }
+            let both = [from.from(at), to.from(at)];
+            if let Transform::Whole(column) = plan {
+                let [a, b, c] = [0, 1, 2].map(|i| memory.planes(i, width));
+                some_columns::<S>(column, lanes, both, [a, b], c, last);
+            } else {
+                split_block::<S>(plan, lanes, both, own.planes(0, width), &mut memory, last);
+            }
+            if let Some(halves) = job.halves_at(false) {
+                combine_columns::<S>(halves, half, lanes, [ends[1], ends[1]]);
+            }
+        }
+    }
+}
+
 /// Runs a part of a call: the units of work or the blocks `first..end`.
 ///
 /// # Safety
@@ -321,7 +311,7 @@ unsafe fn split_block<S: ColumnLanes>(
 #[inline(always)]
 pub(super) unsafe fn run<S: ColumnLanes>(job: &Job<'_, S::Element>, part: JobPart, [first, end]: [usize; 2]) {
     let width = S::WIDTH;
-    let last = job.scale.map_or(Last::Keep, Last::Scale);
+    let last = job.last();
     let half = job.length;
     // SAFETY: the caller ensures that the CPU has the instruction set (*features*). Each unit or block reads and writes
     // its own elements, which are in the job's memory (*inside*).
@@ -333,50 +323,8 @@ pub(super) unsafe fn run<S: ColumnLanes>(job: &Job<'_, S::Element>, part: JobPar
                     combine_row::<S>(halves, half, [if halves.is_inverse { from } else { to }, to], [first, end]);
                 }
             }
-            (Transform::Whole(column), _) if job.inner == 1 => {
-                let mut memory = Scratch::new(6, (column.length + 1) * width);
-                let [a, b, c] = [0, 1, 2].map(|i| memory.planes(i, width));
-                for row in (first..end).map(|unit| unit * width) {
-                    let lanes = width.min(job.rows - row);
-                    let [from, to] = job.planes(row).0;
-                    let [read, written] = job.lengths();
-                    transpose::<S>(Planes { step: read, ..from }, c, lanes, read);
-                    if let Some(halves) = job.halves_at(true) {
-                        combine_columns::<S>(halves, half, width, [c, c]);
-                    }
-                    let turned = c.exchanged(job.is_inverse);
-                    S::columns(column, turned, turned, [a, b], last);
-                    if let Some(halves) = job.halves_at(false) {
-                        combine_columns::<S>(halves, half, width, [c, c]);
-                    }
-                    transpose::<S>(c, Planes { step: written, ..to }, written, lanes);
-                }
-            }
-            (plan, JobPart::Units) if job.inner > 1 => {
-                let (between, longest) = match plan {
-                    Transform::Whole(column) => (0, column.length),
-                    Transform::Split { columns, rows, .. } => (job.length, columns.length.max(rows.length)),
-                };
-                let (mut memory, mut own) = (Scratch::new(6, longest * width), Scratch::new(2, between * width));
-                for unit in first..end {
-                    let (row, at, lanes) = job.block(unit, width);
-                    let (ends, [from, to]) = job.planes(row);
-                    let ends = ends.map(|planes| planes.from(at));
-                    if let Some(halves) = job.halves_at(true) {
-                        combine_columns::<S>(halves, half, lanes, ends);
-                    }
-                    let both = [from.from(at), to.from(at)];
-                    if let Transform::Whole(column) = plan {
-                        let [a, b, c] = [0, 1, 2].map(|i| memory.planes(i, width));
-                        some_columns::<S>(column, lanes, both, [a, b], c, last);
-                    } else {
-                        split_block::<S>(plan, lanes, both, own.planes(0, width), &mut memory, last);
-                    }
-                    if let Some(halves) = job.halves_at(false) {
-                        combine_columns::<S>(halves, half, lanes, [ends[1], ends[1]]);
-                    }
-                }
-            }
+            (Transform::Whole(column), _) if job.inner == 1 => run_in_lanes::<S>(job, column, [first, end]),
+            (_, JobPart::Units) if job.inner > 1 => run_alternating::<S>(job, [first, end]),
             (Transform::Split { columns, rows, roots }, part) => {
                 let (high, low) = (columns.length, rows.length);
                 let mut memory = Scratch::new(8, high.max(low) * width);

@@ -247,8 +247,9 @@ fn gpu_needs(meta: &Meta, params: &Params, caps: &Caps) -> Result<Needs, Fault> 
     let pass = |(i, factor): (usize, &usize)| {
         let groups = (size / factor).div_ceil(POINTS / factor);
         // in a transform of real numbers, the step COMBINES reads the operands or writes the results
-        let ends = [i == 0 && !(is_real && is_inverse), i == last && !(is_real && !is_inverse)];
-        let number = i as u32 | u32::from(ends[1]) * WRITES_RESULTS | u32::from(ends[0]) * READS_OPERANDS;
+        let reads = if i == 0 && !(is_real && is_inverse) { READS_OPERANDS } else { 0 };
+        let writes = if i == last && (is_inverse || !is_real) { WRITES_RESULTS } else { 0 };
+        let number = i as u32 | reads | writes;
         GpuPass { name: "transform", items: groups * caps.group(), each: 1, along: &[], whole: ALL, number }
     };
     // two passes need one array of complex numbers, and more passes need two; the shader needs a binding in any case

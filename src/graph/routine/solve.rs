@@ -38,7 +38,7 @@ pub(crate) const MOST_IN_LANES: usize = 16;
 pub(crate) fn solves(n: usize, columns: usize) -> bool {
     match n {
         0 => false,
-        ..=MOST_IN_LANES => n * columns <= MOST_IN_LANES * MOST_IN_LANES,
+        1..=MOST_IN_LANES => n * columns <= MOST_IN_LANES * MOST_IN_LANES,
         _ => n <= MOST_COLUMNS && columns <= MOST_COLUMNS,
     }
 }
