@@ -331,7 +331,9 @@ pub(super) unsafe fn run<S: ColumnLanes>(job: &Job<'_, S::Element>, part: JobPar
                 let mut own = Scratch::new(2, if part == JobPart::Units { job.length } else { 0 });
                 let between = match part {
                     JobPart::Units => own.planes(0, high),
-                    _ => Planes { re: job.between[0], im: job.between[1], step: high },
+                    JobPart::Columns(_) | JobPart::Rows(_) | JobPart::Combine(_) => {
+                        Planes { re: job.between[0], im: job.between[1], step: high }
+                    }
                 };
                 let planes = |row| {
                     let [from, to] = job.planes(row).1;
