@@ -194,7 +194,7 @@ fn layouts_batches_and_empty_matrices() {
         hold(d, F32, "layout", &a, &x);
     }
     for n in [2, 3, 9] {
-        let count = if n == 3 { 10_000 } else { 30 };
+        let count = if n == 3 { 100_000 } else { 30 };
         let a = random(count * n, n, 4).array(d, F64).reshape([count / 2, 2, n, n]).eval().unwrap();
         let (w, v) = eig(&a);
         let (w, v) = (w.eval().unwrap(), v.eval().unwrap());

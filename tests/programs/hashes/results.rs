@@ -218,6 +218,16 @@ fn others(out: &mut BTreeMap<String, u64>) {
             let down = fft::ifft(x.reshape([n, rows]), 0);
             put(&format!("transforms of {n} {t}"), vec![z.real().clone(), z.imag() * 1.0, down.real() + down.imag()]);
         }
+        // the same transforms of half the length, of real numbers
+        for (n, rows) in [(64, 40), (210, 40), (4096, 6), (131_072, 1), (1000, 19)] {
+            let x = data(I16, [0.0; 2], n * rows, 1).astype(t) * 0.001;
+            let z = fft::rfft(x.reshape([rows, n]), -1);
+            let down = fft::rfft(x.reshape([n, rows]), 0);
+            let back = fft::irfft(Complex::new(x.reshape([rows, n]), -x.reshape([rows, n])), -1);
+            let cosines = fft::dct(x.reshape([rows, n]), -1);
+            let list = vec![z.real().clone(), z.imag().clone(), down.real() + down.imag(), back, cosines];
+            put(&format!("transforms of {n} real {t}"), list);
+        }
     }
     put(
         "ranges",
@@ -263,6 +273,10 @@ fn factors(out: &mut BTreeMap<String, u64>) {
             let factor = linalg::cholesky(&x + x.matrix_transpose(), linalg::Triangle::Lower);
             let det = linalg::det(&x * 0.001);
             out.insert(format!("factors of {n} {t}"), hash(vec![order, lower, upper, solved, factor, det]));
+            let (refined, rest) = linalg::solve_refined(&x, x.slice(s![..1, .., ..3]));
+            let list =
+                vec![linalg::inv(&x), refined, rest, linalg::expm(&x * 0.001), linalg::pinv(x.slice(s![.., .., ..3]))];
+            out.insert(format!("functions of matrices of {n} {t}"), hash(list));
         }
     }
 }
