@@ -93,6 +93,35 @@ pub(super) fn groups(half: usize) -> usize {
     (half / 2).div_ceil(VECTOR)
 }
 
+/// The rows for which [`combine`] computes the step.
+#[derive(Clone, Copy)]
+pub(super) enum Combined {
+    /// A range of groups of pairs of a contiguous row.
+    Groups([usize; 2]),
+    /// This number of rows, whose elements alternate in memory.
+    Alternating(usize),
+}
+
+/// Computes the step. `from` and `to` may be the same.
+///
+/// # Safety
+/// The conditions of [`combine_row`] or of [`combine_columns`].
+#[inline(always)]
+pub(super) unsafe fn combine<S: RealLanes>(
+    halves: &Halves<'_, S::Element>,
+    half: usize,
+    planes: [Planes<S::Element>; 2],
+    rows: Combined,
+) {
+    // SAFETY: the caller ensures the conditions of both functions.
+    unsafe {
+        match rows {
+            Combined::Groups(range) => combine_row::<S>(halves, half, planes, range),
+            Combined::Alternating(lanes) => combine_columns::<S>(halves, half, lanes, planes),
+        }
+    }
+}
+
 /// Computes the step for a contiguous row, for groups `first..end` of its pairs of numbers. The first group includes
 /// the ends of the row: numbers 0 and h. `from` and `to` may be the same.
 ///
@@ -101,7 +130,7 @@ pub(super) fn groups(half: usize) -> usize {
 /// transform and in the result of a forward one. It is in live memory, and the numbers of these groups are accessed
 /// without data races (*inside*). See [`Planes`] for both.
 #[inline(always)]
-pub(super) unsafe fn combine_row<S: RealLanes>(
+unsafe fn combine_row<S: RealLanes>(
     halves: &Halves<'_, S::Element>,
     half: usize,
     planes: [Planes<S::Element>; 2],
@@ -206,7 +235,7 @@ unsafe fn store<S: RealLanes>(to: Planes<S::Element>, mask: Option<S::Mask>, x: 
 /// The CPU has the instruction set of `S` (*features*). The first `lanes` elements of each row of the planes are in
 /// live memory and accessed without data races (*inside*). See [`Planes`] for both.
 #[inline(always)]
-pub(super) unsafe fn combine_columns<S: RealLanes>(
+unsafe fn combine_columns<S: RealLanes>(
     halves: &Halves<'_, S::Element>,
     half: usize,
     lanes: usize,

@@ -6,7 +6,7 @@
 //! accessed without data races.
 
 use super::butterflies::{RealLanes, product};
-use super::halves::{combine_columns, combine_row, groups};
+use super::halves::{Combined, Halves, combine, groups};
 use super::job::{Job, JobPart};
 use super::passes::{Last, Planes, columns, copy, transpose};
 use super::plan::{Column, FftFloat, Roots, Transform, VECTOR};
@@ -14,8 +14,8 @@ use crate::cpu::matmul::lanes::Register;
 use crate::cpu::matmul::plain::Plain;
 use crate::cpu::operands::SharedTarget;
 
-/// The vectors of an instruction set, with a copy of the function [`columns`] that is compiled for this instruction
-/// set. The copy is not inlined, because it is long and has many callers.
+/// The vectors of an instruction set, with copies of the functions [`columns`] and [`combine`] that are compiled for
+/// this instruction set. The copies are not inlined, because they are long and have many callers.
 pub(super) trait ColumnLanes: RealLanes {
     /// Calls [`columns`].
     ///
@@ -28,6 +28,17 @@ pub(super) trait ColumnLanes: RealLanes {
         to: Planes<Self::Element>,
         scratch: [Planes<Self::Element>; 2],
         last: Last<Self::Element>,
+    );
+
+    /// Calls [`combine`].
+    ///
+    /// # Safety
+    /// The conditions of [`combine`].
+    unsafe fn combine(
+        halves: &Halves<'_, Self::Element>,
+        half: usize,
+        planes: [Planes<Self::Element>; 2],
+        rows: Combined,
     );
 }
 
@@ -254,12 +265,12 @@ unsafe fn run_in_lanes<S: ColumnLanes>(
             let [read, written] = job.lengths();
             transpose::<S>(Planes { step: read, ..from }, c, lanes, read);
             if let Some(halves) = job.halves_at(true) {
-                combine_columns::<S>(halves, half, width, [c, c]);
+                S::combine(halves, half, [c, c], Combined::Alternating(width));
             }
             let turned = c.exchanged(job.is_inverse);
             S::columns(column, turned, turned, [a, b], last);
             if let Some(halves) = job.halves_at(false) {
-                combine_columns::<S>(halves, half, width, [c, c]);
+                S::combine(halves, half, [c, c], Combined::Alternating(width));
             }
             transpose::<S>(c, Planes { step: written, ..to }, written, lanes);
         }
@@ -287,7 +298,7 @@ unsafe fn run_alternating<S: ColumnLanes>(job: &Job<'_, S::Element>, [first, end
             let (ends, [from, to]) = job.planes(row);
             let ends = ends.map(|planes| planes.from(at));
             if let Some(halves) = job.halves_at(true) {
-                combine_columns::<S>(halves, half, lanes, ends);
+                S::combine(halves, half, ends, Combined::Alternating(lanes));
             }
             let both = [from.from(at), to.from(at)];
             if let Transform::Whole(column) = plan {
@@ -297,7 +308,7 @@ unsafe fn run_alternating<S: ColumnLanes>(job: &Job<'_, S::Element>, [first, end
                 split_block::<S>(plan, lanes, both, own.planes(0, width), &mut memory, last);
             }
             if let Some(halves) = job.halves_at(false) {
-                combine_columns::<S>(halves, half, lanes, [ends[1], ends[1]]);
+                S::combine(halves, half, [ends[1], ends[1]], Combined::Alternating(lanes));
             }
         }
     }
@@ -320,7 +331,8 @@ pub(super) unsafe fn run<S: ColumnLanes>(job: &Job<'_, S::Element>, part: JobPar
             (_, JobPart::Combine(row)) => {
                 if let Some(halves) = &job.halves {
                     let [from, to] = job.planes(row).0;
-                    combine_row::<S>(halves, half, [if halves.is_inverse { from } else { to }, to], [first, end]);
+                    let from = if halves.is_inverse { from } else { to };
+                    S::combine(halves, half, [from, to], Combined::Groups([first, end]));
                 }
             }
             (Transform::Whole(column), _) if job.inner == 1 => run_in_lanes::<S>(job, column, [first, end]),
@@ -349,15 +361,16 @@ pub(super) unsafe fn run<S: ColumnLanes>(job: &Job<'_, S::Element>, part: JobPar
                     JobPart::Units | JobPart::Combine(_) => {
                         for row in first..end {
                             let (ends, [from, to]) = (job.planes(row).0, planes(row));
+                            let whole = Combined::Groups([0, groups(half)]);
                             if let Some(halves) = job.halves_at(true) {
-                                combine_row::<S>(halves, half, ends, [0, groups(half)]);
+                                S::combine(halves, half, ends, whole);
                             }
                             let all = [0, low.div_ceil(width)];
                             split_columns::<S>((columns, roots), from, between, &mut memory, all);
                             let all = [0, high.div_ceil(width)];
                             split_rows::<S>(rows, [between, to], &mut memory, all, last);
                             if let Some(halves) = job.halves_at(false) {
-                                combine_row::<S>(halves, half, [ends[1], ends[1]], [0, groups(half)]);
+                                S::combine(halves, half, [ends[1], ends[1]], whole);
                             }
                         }
                     }
@@ -411,6 +424,32 @@ macro_rules! kernels {
                 // SAFETY: the caller ensures the conditions of `columns`, which include that the CPU has the
                 // instruction set.
                 unsafe { own(column, from, to, scratch, last) }
+            }
+
+            #[inline(always)]
+            unsafe fn combine(
+                halves: &Halves<'_, $element>,
+                half: usize,
+                planes: [Planes<$element>; 2],
+                rows: Combined,
+            ) {
+                /// # Safety
+                /// The CPU has the instruction set `$lanes`, and the rows are in live memory and accessed without data
+                /// races (*inside*, see [`Planes`]).
+                $(#[target_feature(enable = $features)])?
+                #[inline(never)]
+                unsafe fn own(
+                    halves: &Halves<'_, $element>,
+                    half: usize,
+                    planes: [Planes<$element>; 2],
+                    rows: Combined,
+                ) {
+                    // SAFETY: the caller ensures the conditions of `combine`.
+                    unsafe { combine::<$lanes>(halves, half, planes, rows) }
+                }
+                // SAFETY: the caller ensures the conditions of `combine`, which include that the CPU has the
+                // instruction set.
+                unsafe { own(halves, half, planes, rows) }
             }
         }
     };
