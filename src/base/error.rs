@@ -46,7 +46,7 @@ pub enum ErrorKind {
     /// The device made no progress for `CUPRIC_TIMEOUT` seconds.
     Timeout,
     /// The call would have to wait for a GPU, which is impossible in a browser page. The message names the asynchronous
-    /// function to use instead.
+    /// function to use instead, if there is one.
     WouldBlock,
     /// A check that the caller requested ([`Device::check`](crate::Device::check)) found a NaN, an infinity or an
     /// overflow.

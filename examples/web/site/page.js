@@ -6,6 +6,8 @@ const drawn = () => new Promise((done) => requestAnimationFrame(() => setTimeout
 
 const started = performance.now();
 let cupric = null, folder = "", gpu = null;
+/** The errors of calls before the GPU is open; only tests ask for them. */
+let errorsBefore = "";
 
 // --- digits
 
@@ -258,9 +260,17 @@ async function evaluate() {
   body.replaceChildren();
   try {
     const [rows, columns] = $("formula-size").value.split(" ").map(Number);
-    const results = [];
+    const results = [], problems = new Set();
     for (const on of gpu ? ["cpu", "gpu"] : ["cpu"]) {
-      const result = await cupric.evaluate(on, $("formula").value, rows, columns);
+      let result;
+      try {
+        result = await cupric.evaluate(on, $("formula").value, rows, columns);
+      } catch (error) {
+        // a formula that takes long on one device may be quick on the other
+        problems.add(message(error));
+        continue;
+      }
+      result.on = on;
       results.push(result);
       const row = body.insertRow(), rate = result.bytes / result.milliseconds / 1e6;
       const share = `${((100 * rate) / (await copyRate(on))).toFixed(0)} % of ${copies[on].toFixed(1)} GB/s`;
@@ -269,9 +279,9 @@ async function evaluate() {
       $("formula-results").hidden = false;
       await drawn();
     }
-    const last = results[results.length - 1];
-    $("formula-plan").textContent = results.map((r, i) => `${i ? "gpu" : "cpu"}: shape ${r.shape}\n${r.plan}`).join("\n");
-    $("formula-wgsl").textContent = last.wgsl || "The CPU runs the plan without shaders.";
+    $("formula-error").textContent = [...problems].join("\n");
+    $("formula-plan").textContent = results.map((r) => `${r.on}: shape ${r.shape}\n${r.plan}`).join("\n");
+    $("formula-wgsl").textContent = results.at(-1)?.wgsl || "The CPU runs the plan without shaders.";
     if (results.length === 2) $("formula-bits").textContent = compared(results[0].elements, results[1].elements);
     results.forEach((result) => result.free());
   } catch (error) {
@@ -354,11 +364,18 @@ async function test() {
         if (time > 2000) await report("note", `${cupric.program_name(number)} on the ${on}: ${time.toFixed(0)} ms`);
       }
     }
+    for (const [call, name] of [["gpu", "gpu"], ["best", "best"], ["parse", "best"]]) {
+      const wanted = [`${call}: WouldBlock: Device::${name}: `, `await Device::${name}_async instead`];
+      const line = errorsBefore.split("\n").find((line) => line.startsWith(wanted[0]));
+      await check(line?.includes(wanted[1]), `${call} before the GPU is open: ${errorsBefore}`);
+    }
     const errors = await cupric.errors();
     await report("note", errors);
+    await check(errors.includes("best: no error"), `Device::best of an open GPU: ${errors}`);
     for (const [call, twin] of [["item", "item_async"], ["to_vec", "to_vec_async"], ["to_device", "to_device_async"], ["synchronize", "synchronize_async"]]) {
       await check(errors.includes(`${call}: WouldBlock: ${call}: `) && errors.includes(`await ${twin} instead`), `${call} does not name ${twin}`);
     }
+    await check(errors.includes("\nset: WouldBlock: "), `a write of a value that can fail: ${errors}`);
     await check(/index: Index: .*99.*browser\.rs/.test(errors), "an index out of range is not reported");
     await check(errors.includes("after: no error"), "an index out of range leaves the device unusable");
 
@@ -386,6 +403,13 @@ async function test() {
     $("formula").value = "exp(x";
     await evaluate();
     await check($("formula-error").textContent.includes("')'"), `a wrong formula: ${$("formula-error").textContent}`);
+    $("formula").value = `${"matmul(".repeat(19)}x${",y)".repeat(19)}`;
+    $("formula-size").value = "2048 2048";
+    const asked = performance.now();
+    await evaluate();
+    await check($("formula-error").textContent.includes("the page allows 2 s"), `a long formula: ${$("formula-error").textContent}`);
+    await check(performance.now() - asked < 5000, `refusing a long formula took ${performance.now() - asked} ms`);
+    $("formula-size").value = "256 256";
     $("formula").value = "exp(-(x*x + y*y) / 2) / sqrt(2*pi)";
     await report("note", await cupric.rate("cpu", 2));
     await report("note", await cupric.rate("cpu", 7));
@@ -516,6 +540,7 @@ async function start() {
   }
   const loaded = performance.now() - started;
   let why = "this browser has no WebGPU";
+  if (asks("test")) errorsBefore = cupric.errors_before_opening();
   if (navigator.gpu) {
     try {
       gpu = await cupric.open_gpu();

@@ -3,7 +3,7 @@
 use super::{At, Device, GPUS, opening};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::platform::CAN_WAIT;
-use crate::plan::backend::{Provider, start};
+use crate::plan::backend::{Provider, start, would_block};
 use std::panic::Location;
 use std::str::FromStr;
 
@@ -47,17 +47,17 @@ impl Device {
     ///
     /// # Errors
     /// Returns [`ErrorKind::DeviceNotFound`] if `CUPRIC_DEVICE` names a device that does not exist, or the driver's
-    /// error if that device cannot be opened.
+    /// error if that device cannot be opened. In a browser, returns [`ErrorKind::WouldBlock`] if the GPU is not open yet;
+    /// [`Device::best_async`] opens it.
     #[track_caller]
     pub fn best() -> Result<Device> {
-        Device::best_at(Location::caller())
+        Device::best_at(Some(Location::caller()))
     }
 
-    fn best_at(at: &'static Location<'static>) -> Result<Device> {
+    fn best_at(at: At) -> Result<Device> {
         match std::env::var("CUPRIC_DEVICE") {
-            Ok(wanted) if wanted == "best" => Ok(Device::hardware()),
-            Ok(name) if !name.is_empty() => Device::named(&name, "Device::best (CUPRIC_DEVICE)", Some(at)),
-            _ => Ok(Device::hardware()),
+            Ok(name) if !name.is_empty() && name != "best" => Device::named(&name, "Device::best (CUPRIC_DEVICE)", at),
+            _ => Device::hardware_of(Device::gpu_at(0, None)).map_err(|e| e.or_at(at)),
         }
     }
 
@@ -78,23 +78,21 @@ impl Device {
         let at = Location::caller();
         async move {
             match CAN_WAIT {
-                true => start("Device::best_async", move || Device::best_at(at)).future().await,
+                true => start("Device::best_async", move || Device::best_at(Some(at))).future().await,
                 // a browser page has no environment variables, so `CUPRIC_DEVICE` cannot select the device
-                false => Ok(Device::hardware_of(Device::gpu_async().await)),
+                false => Device::hardware_of(Device::gpu_async().await),
             }
         }
     }
 
-    fn hardware() -> Device {
-        Device::hardware_of(Device::gpu_at(0, None))
-    }
-
-    /// Returns the first GPU (`first`) if it could be opened and is hardware, otherwise the CPU.
-    fn hardware_of(first: Result<Device>) -> Device {
+    /// Returns the first GPU (`first`) if it could be opened and is hardware, otherwise the CPU. Returns an error if only
+    /// an asynchronous call can tell.
+    fn hardware_of(first: Result<Device>) -> Result<Device> {
         // GPUs are sorted, hardware first, so if the first one is a software driver, all are
         match first {
-            Ok(d) if mutant!(software_counts_as_hardware, true, !d.is_software()) => d,
-            _ => Device::cpu(),
+            Ok(d) if mutant!(software_counts_as_hardware, true, !d.is_software()) => Ok(d),
+            Err(e) if e.kind() == ErrorKind::WouldBlock => Err(would_block("Device::best", "Device::best_async")),
+            _ => Ok(Device::cpu()),
         }
     }
 
@@ -102,7 +100,7 @@ impl Device {
         match wanted {
             "cpu" => Ok(Device::cpu()),
             "gpu" => Device::gpu_at(0, at),
-            "best" => Device::best(),
+            "best" => Device::best_at(at),
             _ => match wanted.strip_prefix("gpu:").and_then(|n| n.parse().ok()) {
                 Some(n) => Device::gpu_at(mutant!(gpu_of_any_number, n * 0, n), at),
                 None => Err(Error::with_line(

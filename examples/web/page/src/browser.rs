@@ -1,5 +1,6 @@
 //! The functions that JavaScript calls. Errors become exceptions with the library's message.
 
+use crate::work::Speed;
 use crate::{digits, formula, fractal, measure, programs};
 use cupric::{DType, Device, Expr, eval_many};
 use wasm_bindgen::prelude::*;
@@ -90,7 +91,7 @@ pub async fn evaluate(on: String, text: String, rows: u32, columns: u32) -> Answ
     }
     let device = device(&on)?;
     let [x, y] = formula::operands(&device, rows as usize, columns as usize)?;
-    let e = formula::parse(&text, &x, &y).map_err(|e| JsError::new(&e))?;
+    let e = formula::parse(&text, &x, &y, Speed::of(&device)).map_err(|e| JsError::new(&e))?;
     let explained = formula::explained(&e)?;
     let (milliseconds, result) = shortest(&device, &e).await?;
     let elements = result.reshape(-1).astype(DType::F32).to_vec_async::<f32>().await?;
@@ -107,11 +108,21 @@ pub async fn evaluate(on: String, text: String, rows: u32, columns: u32) -> Answ
     })
 }
 
+/// The time in seconds after which an expression is not evaluated again to measure it.
+const LONG: f64 = 0.3;
+
 /// Evaluates an expression a few times, for at most a third of a second. Returns the shortest time in milliseconds, and
-/// the last result. The first evaluation, which compiles the kernels, is not timed.
+/// the last result. The first evaluation, which compiles the kernels of a GPU, is not timed, except on the CPU if it
+/// takes long, because the page is frozen meanwhile.
 async fn shortest(device: &Device, e: &Expr) -> Answer<(f64, Expr)> {
-    e.eval()?;
+    let begun = Instant::now();
+    let first = e.eval()?;
     device.synchronize_async().await?;
+    let time = begun.elapsed().as_secs_f64();
+    if time > LONG && !device.is_gpu() {
+        return Ok((time * 1e3, first.into()));
+    }
+    drop(first);
     let begun = Instant::now();
     let (mut best, mut runs) = (f64::INFINITY, 1usize);
     loop {
@@ -126,7 +137,7 @@ async fn shortest(device: &Device, e: &Expr) -> Answer<(f64, Expr)> {
         if time > 0.0 {
             best = best.min(time / runs as f64);
         }
-        if best.is_finite() && begun.elapsed().as_secs_f64() > 0.3 {
+        if best.is_finite() && begun.elapsed().as_secs_f64() > LONG {
             return Ok((best, last.into()));
         }
         // a browser's clock is coarse, so several evaluations are timed together
@@ -250,14 +261,26 @@ pub async fn program(on: String, number: u32) -> Answer<Vec<f32>> {
     Ok(programs::run(&device(&on)?, number as usize).await?)
 }
 
+/// Returns the error of a call as a line.
+fn line(what: &str, error: Option<cupric::Error>) -> String {
+    format!("{what}: {}", error.map_or("no error".to_string(), |e| format!("{:?}: {e}", e.kind())))
+}
+
+/// Returns the errors of calls that a page cannot make before it has opened the GPU, one error per line.
+#[wasm_bindgen]
+pub fn errors_before_opening() -> String {
+    let calls = [("gpu", Device::gpu()), ("best", Device::best()), ("parse", "best".parse())];
+    calls.map(|(what, device)| line(what, device.err())).join("\n")
+}
+
 /// Returns the errors of calls that a page cannot make, and of an index out of range, one error per line.
 #[wasm_bindgen]
 pub async fn errors() -> String {
     let gpu = Device::gpu_async().await;
     let mut lines = vec![];
-    let mut note = |what: &str, error: Option<cupric::Error>| {
-        lines.push(format!("{what}: {}", error.map_or("no error".to_string(), |e| format!("{:?}: {e}", e.kind()))));
-    };
+    let mut note = |what: &str, error: Option<cupric::Error>| lines.push(line(what, error));
+    // the GPU is open, so this call need not wait
+    note("best", Device::best().err());
     if let Ok(gpu) = gpu {
         let x = cupric::arange(0, 10, 1, DType::F32).to_device(&gpu);
         if let Ok(x) = x {
@@ -265,8 +288,10 @@ pub async fn errors() -> String {
             note("to_vec", x.to_vec::<f32>().err());
             note("to_device", x.to_device(&Device::cpu()).err());
             note("synchronize", gpu.synchronize().err());
-            let far = cupric::Array::from([99i32]).to_device(&gpu);
-            if let Ok(far) = far {
+            let [near, far] = [3, 99].map(|index| cupric::Array::from([index]).to_device(&gpu));
+            if let (Ok(near), Ok(far)) = (near, far) {
+                // a value that can fail is computed and checked before it is written
+                note("set", x.clone().set(cupric::s![..1], x.take(&near, 0)).err());
                 note("index", x.take(&far, 0).to_vec_async::<f32>().await.err());
             }
             note("after", x.to_vec_async::<f32>().await.err());

@@ -9,6 +9,8 @@
 //! atom    = number | "x" | "y" | "pi" | name "(" sum { "," sum } ")" | "(" sum ")"
 //! ```
 
+use crate::work::Kind::{self, Function, Rows, SlowFunction, Step};
+use crate::work::{Speed, Work};
 use cupric::{Device, Expr, Result as Computed, keep};
 
 /// The maximum number of characters of a formula.
@@ -18,53 +20,54 @@ const MOST_LEVELS: usize = 24;
 
 type Unary = fn(&Expr) -> Expr;
 
-/// The functions of one operand, with their names. The functions from `sum` on reduce rows, or work along rows.
-const UNARY: [(&str, Unary); 30] = [
-    ("abs", |x| x.abs()),
-    ("ceil", |x| x.ceil()),
-    ("cos", |x| x.cos()),
-    ("cosh", |x| x.cosh()),
-    ("erf", |x| x.erf()),
-    ("exp", |x| x.exp()),
-    ("floor", |x| x.floor()),
-    ("gelu", |x| x.gelu()),
-    ("log", |x| x.log()),
-    ("log1p", |x| x.log1p()),
-    ("neg", |x| -x),
-    ("relu", |x| x.relu()),
-    ("round", |x| x.round()),
-    ("sigmoid", |x| x.sigmoid()),
-    ("sign", |x| x.sign()),
-    ("sin", |x| x.sin()),
-    ("sqrt", |x| x.sqrt()),
-    ("square", |x| x.square()),
-    ("tan", |x| x.tan()),
-    ("tanh", |x| x.tanh()),
-    ("transpose", |x| x.t()),
-    ("sum", |x| x.sum(keep(-1))),
-    ("mean", |x| x.mean(keep(-1))),
-    ("max", |x| x.max(keep(-1))),
-    ("min", |x| x.min(keep(-1))),
-    ("std", |x| x.std(keep(-1))),
-    ("softmax", |x| x.softmax(-1)),
-    ("layernorm", |x| x.layer_norm(-1, 1e-5)),
-    ("cumsum", |x| x.cumulative_sum(-1)),
-    ("sort", |x| x.sort(-1)),
+/// The functions of one operand: name, kind of work and function. The functions from `sum` on reduce rows, or work along rows.
+const UNARY: [(&str, Kind, Unary); 30] = [
+    ("abs", Step, |x| x.abs()),
+    ("ceil", Step, |x| x.ceil()),
+    ("cos", Function, |x| x.cos()),
+    ("cosh", Function, |x| x.cosh()),
+    ("erf", Function, |x| x.erf()),
+    ("exp", Function, |x| x.exp()),
+    ("floor", Step, |x| x.floor()),
+    ("gelu", SlowFunction, |x| x.gelu()),
+    ("log", Function, |x| x.log()),
+    ("log1p", Function, |x| x.log1p()),
+    ("neg", Step, |x| -x),
+    ("relu", Step, |x| x.relu()),
+    ("round", Step, |x| x.round()),
+    ("sigmoid", Function, |x| x.sigmoid()),
+    ("sign", Step, |x| x.sign()),
+    ("sin", Function, |x| x.sin()),
+    ("sqrt", Step, |x| x.sqrt()),
+    ("square", Step, |x| x.square()),
+    ("tan", SlowFunction, |x| x.tan()),
+    ("tanh", Function, |x| x.tanh()),
+    ("transpose", Step, |x| x.t()),
+    ("sum", Step, |x| x.sum(keep(-1))),
+    ("mean", Step, |x| x.mean(keep(-1))),
+    ("max", Step, |x| x.max(keep(-1))),
+    ("min", Step, |x| x.min(keep(-1))),
+    ("std", Rows, |x| x.std(keep(-1))),
+    ("softmax", Rows, |x| x.softmax(-1)),
+    ("layernorm", Rows, |x| x.layer_norm(-1, 1e-5)),
+    ("cumsum", Rows, |x| x.cumulative_sum(-1)),
+    ("sort", Rows, |x| x.sort(-1)),
 ];
 
 type Binary = fn(&Expr, &Expr) -> Expr;
 
-const BINARY: [(&str, Binary); 5] = [
-    ("maximum", |x, y| x.maximum(y)),
-    ("minimum", |x, y| x.minimum(y)),
-    ("atan2", |x, y| x.atan2(y)),
-    ("pow", |x, y| x.pow(y)),
-    ("matmul", |x, y| x.matmul(y)),
+/// The functions of two operands. The work of a product (no kind) depends on the shapes.
+const BINARY: [(&str, Option<Kind>, Binary); 5] = [
+    ("maximum", Some(Step), |x, y| x.maximum(y)),
+    ("minimum", Some(Step), |x, y| x.minimum(y)),
+    ("atan2", Some(SlowFunction), |x, y| x.atan2(y)),
+    ("pow", Some(SlowFunction), |x, y| x.pow(y)),
+    ("matmul", None, |x, y| x.matmul(y)),
 ];
 
 /// Returns the names of all functions.
 pub fn names() -> Vec<&'static str> {
-    UNARY.iter().map(|(name, _)| *name).chain(BINARY.iter().map(|(name, _)| *name)).collect()
+    UNARY.iter().map(|(name, ..)| *name).chain(BINARY.iter().map(|(name, ..)| *name)).collect()
 }
 
 /// The value of a part of a formula: a number, or an expression over the operands.
@@ -89,19 +92,22 @@ struct Parser<'a> {
     levels: usize,
     x: &'a Expr,
     y: &'a Expr,
+    work: Work,
 }
 
-/// Builds the expression of a formula over two operands. An error says what is wrong and where.
-pub fn parse(text: &str, x: &Expr, y: &Expr) -> Result<Expr, String> {
+/// Builds the expression of a formula over two operands, for a device of this speed. An error says what is wrong and
+/// where, or that the evaluation would take too long.
+pub fn parse(text: &str, x: &Expr, y: &Expr, speed: &Speed) -> Result<Expr, String> {
     if text.chars().count() > MOST_CHARACTERS {
         return Err(format!("a formula has at most {MOST_CHARACTERS} characters"));
     }
-    let mut parser = Parser { text: text.as_bytes(), at: 0, levels: 0, x, y };
+    let mut parser = Parser { text: text.as_bytes(), at: 0, levels: 0, x, y, work: Work::default() };
     let value = parser.sum()?;
-    match parser.peek() {
-        None => Ok(value.expr()),
-        Some(_) => Err(parser.unexpected("the end")),
+    if parser.peek().is_some() {
+        return Err(parser.unexpected("the end"));
     }
+    parser.work.check(speed)?;
+    Ok(value.expr())
 }
 
 impl Parser<'_> {
@@ -143,8 +149,8 @@ impl Parser<'_> {
         let mut left = self.product()?;
         loop {
             left = match self.peek() {
-                Some(b'+') => combined(left, self.after(Self::product)?, |a, b| a + b, |a, b| a + b),
-                Some(b'-') => combined(left, self.after(Self::product)?, |a, b| a - b, |a, b| a - b),
+                Some(b'+') => self.after(left, Self::product, |a, b| a + b, |a, b| a + b)?,
+                Some(b'-') => self.after(left, Self::product, |a, b| a - b, |a, b| a - b)?,
                 _ => return Ok(left),
             };
         }
@@ -154,23 +160,52 @@ impl Parser<'_> {
         let mut left = self.factor()?;
         loop {
             left = match self.peek() {
-                Some(b'*') => combined(left, self.after(Self::factor)?, |a, b| a * b, |a, b| a * b),
-                Some(b'/') => combined(left, self.after(Self::factor)?, |a, b| a / b, |a, b| a / b),
+                Some(b'*') => self.after(left, Self::factor, |a, b| a * b, |a, b| a * b)?,
+                Some(b'/') => self.after(left, Self::factor, |a, b| a / b, |a, b| a / b)?,
                 _ => return Ok(left),
             };
         }
     }
 
-    fn after(&mut self, parse: fn(&mut Self) -> Result<Value, String>) -> Result<Value, String> {
+    /// Skips a sign of one character, parses its right side, and combines both sides.
+    fn after(
+        &mut self,
+        left: Value,
+        parse: fn(&mut Self) -> Result<Value, String>,
+        numbers: fn(f64, f64) -> f64,
+        exprs: fn(&Expr, Expr) -> Expr,
+    ) -> Result<Value, String> {
         self.at += 1;
-        parse(self)
+        let right = parse(self)?;
+        Ok(self.combined(left, right, Step, numbers, exprs))
+    }
+
+    /// Combines two values. Two numbers give a number; any other pair gives an expression.
+    fn combined(
+        &mut self,
+        left: Value,
+        right: Value,
+        kind: Kind,
+        numbers: fn(f64, f64) -> f64,
+        exprs: fn(&Expr, Expr) -> Expr,
+    ) -> Value {
+        let (left, right) = match (left, right) {
+            (Value::Number(a), Value::Number(b)) => return Value::Number(numbers(a, b)),
+            (left, right) => (left.expr(), right.expr()),
+        };
+        let result = exprs(&left, right);
+        self.work.add(kind, &left, &result);
+        Value::Expr(result)
     }
 
     fn factor(&mut self) -> Result<Value, String> {
         if self.take(b'-') {
             return Ok(match self.deeper(Self::factor)? {
                 Value::Number(n) => Value::Number(-n),
-                Value::Expr(e) => Value::Expr(-e),
+                Value::Expr(e) => {
+                    self.work.add(Step, &e, &e);
+                    Value::Expr(-e)
+                }
             });
         }
         let base = self.atom()?;
@@ -178,7 +213,7 @@ impl Parser<'_> {
             return Ok(base);
         }
         let power = self.deeper(Self::factor)?;
-        Ok(combined(base, power, f64::powf, |a, b| a.pow(b)))
+        Ok(self.combined(base, power, SlowFunction, f64::powf, |a, b| a.pow(b)))
     }
 
     fn atom(&mut self) -> Result<Value, String> {
@@ -218,8 +253,8 @@ impl Parser<'_> {
             "pi" => return Ok(Value::Number(std::f64::consts::PI)),
             _ => {}
         }
-        let unary = UNARY.iter().find(|(n, _)| *n == name);
-        let binary = BINARY.iter().find(|(n, _)| *n == name);
+        let unary = UNARY.iter().find(|(n, ..)| *n == name);
+        let binary = BINARY.iter().find(|(n, ..)| *n == name);
         if unary.is_none() && binary.is_none() {
             return Err(format!(
                 "position {}: there is no function '{name}'; there are {}",
@@ -232,26 +267,25 @@ impl Parser<'_> {
         }
         let first = self.deeper(Self::sum)?.expr();
         let value = match (unary, binary) {
-            (Some((_, f)), _) => f(&first),
-            (_, Some((_, f))) => {
+            (Some((_, kind, f)), _) => {
+                let value = f(&first);
+                self.work.add(*kind, &first, &value);
+                value
+            }
+            (_, Some((_, kind, f))) => {
                 if !self.take(b',') {
                     return Err(self.unexpected("','"));
                 }
-                f(&first, &self.deeper(Self::sum)?.expr())
+                let value = f(&first, &self.deeper(Self::sum)?.expr());
+                match kind {
+                    Some(kind) => self.work.add(*kind, &first, &value),
+                    None => self.work.add_product(&first, &value),
+                }
+                value
             }
             (None, None) => return Err(self.unexpected("a function")),
         };
         if self.take(b')') { Ok(Value::Expr(value)) } else { Err(self.unexpected("')'")) }
-    }
-}
-
-/// Combines two values. Two numbers give a number; any other pair gives an expression.
-fn combined(left: Value, right: Value, numbers: fn(f64, f64) -> f64, exprs: fn(&Expr, Expr) -> Expr) -> Value {
-    match (left, right) {
-        (Value::Number(a), Value::Number(b)) => Value::Number(numbers(a, b)),
-        (Value::Expr(a), Value::Expr(b)) => Value::Expr(exprs(&a, b)),
-        (Value::Expr(a), Value::Number(b)) => Value::Expr(exprs(&a, Expr::from(b))),
-        (Value::Number(a), Value::Expr(b)) => Value::Expr(exprs(&Expr::from(a), b)),
     }
 }
 
@@ -285,11 +319,12 @@ pub fn operands(device: &Device, rows: usize, columns: usize) -> Computed<[Expr;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::work::{GPU, PLAIN, RELAXED, SOFTWARE_GPU};
 
     fn value(text: &str) -> Result<f32, String> {
         let x = cupric::array![[2.0, 3.0]];
         let y = cupric::array![[5.0, 7.0]];
-        let value = parse(text, &x, &y)?.broadcast_to([1, 2]).astype(cupric::DType::F32);
+        let value = parse(text, &x, &y, &PLAIN)?.broadcast_to([1, 2]).astype(cupric::DType::F32);
         value.slice(cupric::s![0, 0]).item::<f32>().map_err(|e| e.to_string())
     }
 
@@ -319,5 +354,65 @@ mod tests {
         assert!(value(&"(".repeat(150)).unwrap_err().contains("levels"));
         assert!(value(&"-".repeat(150)).unwrap_err().contains("levels"));
         assert!(value(&"x".repeat(500)).unwrap_err().contains("characters"));
+    }
+
+    /// Parses a formula over two square matrices, without evaluating it.
+    fn allowed(text: &str, side: usize, speed: &Speed) -> Result<Expr, String> {
+        let x = cupric::zeros([side, side], cupric::DType::F32);
+        parse(text, &x, &x, speed)
+    }
+
+    /// A product of products, each of which has the previous one as its left operand.
+    fn products(count: usize) -> String {
+        format!("{}x{}", "matmul(".repeat(count), ",y)".repeat(count))
+    }
+
+    #[test]
+    fn a_formula_that_takes_long_is_refused() {
+        for (text, side, speed) in [
+            ("matmul(x,y)", 1024, &PLAIN),
+            ("1 + sum(-matmul(x,y))", 1024, &PLAIN),
+            (&products(19), 512, &PLAIN),
+            (&products(19), 2048, &RELAXED),
+            (&products(19), 2048, &GPU),
+            ("matmul(matmul(x,y),y)", 1024, &SOFTWARE_GPU),
+            ("x^x^x^x^x^x^x^x", 1024, &PLAIN),
+            ("tan(tan(tan(tan(tan(tan(tan(tan(x))))))))", 1024, &PLAIN),
+            ("sort(sort(sort(x)))", 1024, &SOFTWARE_GPU),
+        ] {
+            let refused = allowed(text, side, speed).expect_err(text);
+            assert!(refused.contains("the page allows 2 s"), "{refused}");
+        }
+        assert_eq!(
+            allowed("matmul(x,y)", 1024, &PLAIN).unwrap_err(),
+            "the formula has 1.1e9 multiply-adds and 0.0e0 elements of other operations, which take about 4.1 s on the \
+             CPU without relaxed SIMD; the page allows 2 s, or 5.3e8 multiply-adds. Choose a smaller shape"
+        );
+    }
+
+    #[test]
+    fn a_product_counts_its_own_shapes() {
+        let [tall, wide] = [[2048, 1], [1, 2048]].map(|shape| cupric::zeros(shape, cupric::DType::F32));
+        assert!(parse("matmul(x,y)", &tall, &wide, &PLAIN).is_ok());
+        assert!(parse("matmul(matmul(x,y),x)", &tall, &wide, &PLAIN).is_ok());
+        assert!(parse("matmul(matmul(x,y),matmul(x,y))", &tall, &wide, &PLAIN).is_err());
+        // shapes that do not fit are an error of the evaluation
+        assert!(parse("matmul(x,x)", &tall, &wide, &PLAIN).unwrap().shape().is_err());
+    }
+
+    #[test]
+    fn the_formulas_that_the_page_offers_are_allowed() {
+        let page = include_str!("../../site/index.html");
+        let (_, offered) = page.split_once("<datalist id=\"formulas\">").unwrap();
+        let offered: Vec<&str> =
+            offered.split("<option value=\"").skip(1).filter_map(|o| o.split('"').next()).collect();
+        assert!(offered.len() > 5 && page.contains(r#"<option value="1024 1024" selected>"#));
+        for text in offered {
+            for (side, speed) in [(2048, &PLAIN), (2048, &RELAXED), (2048, &GPU), (1024, &SOFTWARE_GPU)] {
+                assert_eq!(allowed(text, side, speed).err(), None, "{text}");
+            }
+        }
+        assert!(allowed("matmul(x,y)", 512, &PLAIN).is_ok() && allowed("matmul(x,y)", 2048, &RELAXED).is_ok());
+        assert!(allowed(&products(19), 1024, &RELAXED).is_ok() && allowed("matmul(x,y)", 1024, &SOFTWARE_GPU).is_ok());
     }
 }

@@ -9,5 +9,6 @@ pub mod fractal;
 pub mod measure;
 #[path = "../../../../tests/programs/page/programs.rs"]
 pub mod programs;
+pub mod work;
 
 pub use cupric::{Device, Result};
