@@ -392,7 +392,11 @@ fn the_accuracy_chapter_has_the_bounds_of_the_contract() {
 #[test]
 fn the_drivers_of_the_tests() {
     let (readme, page, script) = (read("README.md"), read("docs/LIMITS.md"), read("tests/run"));
-    for (ours, theirs) in [("Mesa's lavapipe", "mesa-vulkan-drivers"), ("SwiftShader", "vk_swiftshader_icd.json")] {
+    for (ours, theirs) in [
+        ("Mesa's lavapipe", "mesa-vulkan-drivers"),
+        ("SwiftShader", "vk_swiftshader_icd.json"),
+        ("in Chromium 156 on SwiftShader", "type -P chromium"),
+    ] {
         let named = readme.contains(ours) && page.contains(ours);
         assert!(named && script.contains(theirs), "tests/run does not run on {ours}");
     }
