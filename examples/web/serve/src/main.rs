@@ -4,16 +4,16 @@
 //! cargo run --release --manifest-path examples/web/Cargo.toml -p cupric-serve
 //! ```
 
+mod server;
 mod sizes;
 
 use std::collections::HashMap;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::mpsc::{Sender, channel};
-use std::time::{Duration, Instant};
+use std::sync::mpsc::channel;
+use std::time::Duration;
 use walrus::FunctionId;
 use walrus::ir::{Instr, InstrLocId, TernOp, TernaryOp, VisitorMut, dfs_pre_order_mut};
 use wasm_bindgen_cli_support::Bindgen;
@@ -38,19 +38,9 @@ Usage: cupric-serve [OPTIONS]
   -h, --help              print this
 ";
 
-/// The headers of every answer. The policy lets the page load nothing but its own files.
-const HEADERS: &str = "Content-Security-Policy: default-src 'self'; script-src 'self' 'wasm-unsafe-eval'\r\n\
-                       X-Content-Type-Options: nosniff\r\nReferrer-Policy: no-referrer\r\nCache-Control: no-store\r\n\
-                       Connection: close\r\n";
-/// Whether a page has reported that everything is drawn. The answer to `GET /ready` waits for this. A browser takes a
-/// screenshot only when the page and this answer are loaded.
-static READY: AtomicBool = AtomicBool::new(false);
 /// The WebAssembly modules that are built, and their compiler flags. Every browser with WebGPU has the vector
 /// instructions of `plain`. The page loads `relaxed` if the browser also has a multiply-add that rounds once.
 const MODULES: [(&str, &str); 2] = [("relaxed", "--cfg cupric_relaxed_simd"), ("plain", "")];
-/// The longest report, in bytes, that the server accepts from the page.
-const LONGEST_REPORT: usize = 1 << 20;
-
 struct Options {
     port: u16,
     builds: bool,
@@ -158,10 +148,11 @@ fn run(options: &Options) -> Result<()> {
     let port = if options.tests { 0 } else { options.port };
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))
         .map_err(|e| format!("port {port} of this machine cannot be used: {e}"))?;
-    let address = format!("127.0.0.1:{}", listener.local_addr()?.port());
+    let port = listener.local_addr()?.port();
+    let address = format!("127.0.0.1:{port}");
     let (sender, reports) = channel();
-    let (host, folder) = (address.clone(), site.clone());
-    std::thread::spawn(move || serve(&listener, &host, &folder, &sender));
+    let server = server::Server::new(port, site, sender);
+    std::thread::spawn(move || server.serve(&listener));
     if options.tests {
         return test(options, &address, &reports);
     }
@@ -288,105 +279,6 @@ fn compile(root: &Path, target: &Path, options: &Options, flags: &str) -> Result
     Ok(target.join("wasm32-unknown-unknown").join(profile))
 }
 
-fn serve(listener: &TcpListener, host: &str, folder: &Path, reports: &Sender<String>) {
-    for stream in listener.incoming().flatten() {
-        let (host, folder, reports) = (host.to_string(), folder.to_path_buf(), reports.clone());
-        std::thread::spawn(move || {
-            // a visitor who leaves ends a connection early, which is no error of the server
-            let _ = answer(stream, &host, &folder, &reports);
-        });
-    }
-}
-
-/// Answers one request: a file of the folder, or a report of the page.
-fn answer(mut stream: TcpStream, host: &str, folder: &Path, reports: &Sender<String>) -> Result<()> {
-    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-    stream.set_write_timeout(Some(Duration::from_secs(30)))?;
-    let mut reader = BufReader::new(stream.try_clone()?).take(16 << 10);
-    let mut lines = vec![];
-    loop {
-        let mut line = String::new();
-        if reader.read_line(&mut line)? == 0 {
-            return reply(&mut stream, "400 Bad Request", "text/plain", b"the request is too long or incomplete");
-        }
-        match line.trim_end() {
-            "" => break,
-            line => lines.push(line.to_string()),
-        }
-    }
-    let header = |name: &str| {
-        let mut fields = lines.iter().skip(1).filter_map(|line| line.split_once(':'));
-        fields.find(|(field, _)| field.trim().eq_ignore_ascii_case(name)).map(|(_, value)| value.trim().to_string())
-    };
-    // a page of another site, whose name resolves to this machine, sends the name of its own site
-    let port = host.rsplit(':').next().unwrap_or_default();
-    let hosts = [host.to_string(), format!("localhost:{port}")];
-    if !header("host").is_some_and(|given| hosts.contains(&given)) {
-        return reply(&mut stream, "403 Forbidden", "text/plain", b"this server answers only to its own address");
-    }
-    let mut request = lines.first().map_or("", |line| line.as_str()).split(' ');
-    match (request.next(), request.next()) {
-        (Some("GET"), Some("/ready")) => {
-            let begun = Instant::now();
-            while !READY.load(Relaxed) && begun.elapsed() < Duration::from_secs(60) {
-                std::thread::sleep(Duration::from_millis(20));
-            }
-            reply(&mut stream, "404 Not Found", "text/plain", b"there is no picture here")
-        }
-        (Some("GET"), Some(path)) => match file(path) {
-            Some((name, kind)) => match std::fs::read(folder.join(name)) {
-                Ok(bytes) => reply(&mut stream, "200 OK", kind, &bytes),
-                Err(_) => reply(&mut stream, "404 Not Found", "text/plain", b"the page was not built"),
-            },
-            None => reply(&mut stream, "404 Not Found", "text/plain", b"there is no such file"),
-        },
-        (Some("POST"), Some("/report")) => {
-            let same =
-                header("origin").is_none_or(|origin| hosts.iter().any(|host| origin == format!("http://{host}")));
-            let length = header("content-length").and_then(|n| n.parse::<usize>().ok());
-            let Some(length) = length.filter(|n| same && *n <= LONGEST_REPORT) else {
-                return reply(&mut stream, "403 Forbidden", "text/plain", b"not a report of this page");
-            };
-            let mut body = vec![0; length];
-            reader.set_limit(length as u64);
-            reader.read_exact(&mut body)?;
-            let report = String::from_utf8_lossy(&body).into_owned();
-            READY.fetch_or(report.starts_with("ready"), Relaxed);
-            reports.send(report)?;
-            reply(&mut stream, "204 No Content", "text/plain", b"")
-        }
-        _ => reply(&mut stream, "405 Method Not Allowed", "text/plain", b"GET, or POST /report"),
-    }
-}
-
-/// Returns the file of a path, and its type. Only files of this list are served, so no path leads out of the folder.
-fn file(path: &str) -> Option<(&'static str, &'static str)> {
-    const FILES: [(&str, &str, &str); 13] = [
-        ("/", "index.html", "text/html; charset=utf-8"),
-        ("/page.js", "page.js", "text/javascript"),
-        ("/style.css", "style.css", "text/css"),
-        ("/icon.svg", "icon.svg", "image/svg+xml"),
-        ("/digits.npy", "digits.npy", "application/octet-stream"),
-        ("/plain/cupric_page.js", "plain/cupric_page.js", "text/javascript"),
-        ("/plain/cupric_page_bg.wasm", "plain/cupric_page_bg.wasm", "application/wasm"),
-        ("/plain/cupric_hashes.js", "plain/cupric_hashes.js", "text/javascript"),
-        ("/plain/cupric_hashes_bg.wasm", "plain/cupric_hashes_bg.wasm", "application/wasm"),
-        ("/relaxed/cupric_hashes.js", "relaxed/cupric_hashes.js", "text/javascript"),
-        ("/relaxed/cupric_hashes_bg.wasm", "relaxed/cupric_hashes_bg.wasm", "application/wasm"),
-        ("/relaxed/cupric_page.js", "relaxed/cupric_page.js", "text/javascript"),
-        ("/relaxed/cupric_page_bg.wasm", "relaxed/cupric_page_bg.wasm", "application/wasm"),
-    ];
-    let path = path.split('?').next().unwrap_or_default();
-    FILES.iter().find(|(name, ..)| *name == path).map(|(_, file, kind)| (*file, *kind))
-}
-
-fn reply(stream: &mut TcpStream, status: &str, kind: &str, body: &[u8]) -> Result<()> {
-    let length = body.len();
-    write!(stream, "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n{HEADERS}\r\n")?;
-    stream.write_all(body)?;
-    Ok(stream.flush()?)
-}
-
 /// A browser and the folder of its profile. It is killed when this value is dropped.
 struct Browser(Child, PathBuf);
 
@@ -398,10 +290,13 @@ impl Drop for Browser {
     }
 }
 
-/// Starts Chromium without a window, with a profile of its own.
+/// Starts Chromium without a window, with a new and empty profile.
 fn chromium(options: &Options, more: &[String]) -> Result<Browser> {
-    let profile = std::env::temp_dir().join(format!("cupric-page-{}", std::process::id()));
-    let child = Command::new(&options.browser)
+    // each `RandomState` has other keys; an existing folder, of whomever, is an error
+    let profile = std::env::temp_dir().join(format!("cupric-page-{:016x}", RandomState::new().build_hasher().finish()));
+    std::fs::create_dir(&profile).map_err(|e| format!("{} cannot be made: {e}", profile.display()))?;
+    let mut command = Command::new(&options.browser);
+    command
         .args([
             "--headless",
             "--no-sandbox",
@@ -420,10 +315,14 @@ fn chromium(options: &Options, more: &[String]) -> Result<Browser> {
         .arg(format!("--user-data-dir={}", profile.display()))
         .args(more)
         .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .map_err(|e| format!("{} cannot be started: {e}", options.browser))?;
-    Ok(Browser(child, profile))
+        .stderr(Stdio::null());
+    match command.spawn() {
+        Ok(child) => Ok(Browser(child, profile)),
+        Err(e) => {
+            let _ = std::fs::remove_dir(&profile);
+            Err(format!("{} cannot be started: {e}", options.browser).into())
+        }
+    }
 }
 
 /// Opens the page in a browser that has no window, and compares what it reports with this machine's results.
