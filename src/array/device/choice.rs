@@ -55,9 +55,11 @@ impl Device {
     }
 
     fn best_at(at: At) -> Result<Device> {
+        let hardware = || Device::hardware_of(Device::gpu_at(0, None)).map_err(|e| e.or_at(at));
         match std::env::var("CUPRIC_DEVICE") {
-            Ok(name) if !name.is_empty() && name != "best" => Device::named(&name, "Device::best (CUPRIC_DEVICE)", at),
-            _ => Device::hardware_of(Device::gpu_at(0, None)).map_err(|e| e.or_at(at)),
+            Ok(wanted) if wanted == "best" => hardware(),
+            Ok(name) if !name.is_empty() => Device::named(&name, "Device::best (CUPRIC_DEVICE)", at),
+            _ => hardware(),
         }
     }
 
