@@ -23,6 +23,8 @@ pub struct Cost {
     accesses: f64,
     /// Reports of indices out of range, which kernels write by an atomic maximum.
     errors: f64,
+    /// Bytes loaded from places to which the same block then stores: words of which a store changes only a part.
+    changed: f64,
 }
 
 /// The work of a lane, according to the plan and the constants of the shader.
@@ -111,10 +113,12 @@ impl Cost {
         self.shared += shared * times;
         self.accesses += accesses * times;
         self.errors += errors * times;
+        self.changed += other.changed * times;
     }
 
+    /// Returns the bytes by which paths are compared.
     fn bytes(&self) -> f64 {
-        self.loaded + self.stored + self.shared
+        self.loaded + self.stored + self.shared - self.changed
     }
 }
 
@@ -150,6 +154,8 @@ fn open(blocks: &mut Vec<Block>, label: &str, falls: bool) {
 fn blocks(assembly: &str) -> Vec<Block> {
     let (mut blocks, mut labels, mut jumps) = (vec![], HashMap::new(), vec![]);
     let mut taint = Taint::default();
+    // the operands of the loads that give their places in buffers, and the loads' blocks
+    let mut loaded: Vec<(usize, Vec<&str>)> = vec![];
     open(&mut blocks, "", false);
     // whether the block has no instruction yet, and whether the next block may follow this one
     let (mut is_new, mut falls) = (true, true);
@@ -183,6 +189,13 @@ fn blocks(assembly: &str) -> Vec<Block> {
         block.cost.count(name);
         if accesses(name) {
             block.accesses.push(name.to_string());
+            // the operands of a load and of a store in a buffer differ only in the first, the register of the data
+            let place = operands.get(1..).unwrap_or_default();
+            if name.starts_with("buffer_load_") {
+                loaded.push((here, place.to_vec()));
+            } else if name.starts_with("buffer_store_") && loaded.contains(&(here, place.to_vec())) {
+                block.cost.changed += width(name);
+            }
         }
     }
     for (from, label) in jumps {

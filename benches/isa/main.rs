@@ -45,11 +45,12 @@ shaders are compiled with the options of the library. Nothing runs. The columns 
 
 The hot path is that of one lane whose workgroup is full and far from all edges, and that has as many elements as it can
 hold. At a branch on indices, the path moves the most bytes, then has the fewest memory instructions, then the most vector
-instructions. At a branch on loaded elements or on floats, the path has the fewest vector instructions, because such branches
-are for rare values. The path never reports an out-of-bounds index. The number of iterations of a loop follows from the elements
-of the lane and the bytes that an iteration moves, or from the constants of a product's tile. Of a product, the shorter last
-step along k counts too, though it runs only if the tile's depth does not divide the length of k. A loop that accesses only
-workgroup memory counts as a tree over the workgroup. Any other loop counts as one iteration, and `vector` ends with '?'.
+instructions. There, loads of words of which a store then changes a part do not count. At a branch on loaded elements or on
+floats, the path has the fewest vector instructions, because such branches are for rare values. The path never reports an
+out-of-bounds index. The number of iterations of a loop follows from the elements of the lane and the bytes that an iteration
+moves, or from the constants of a product's tile. Of a product, the shorter last step along k counts too, though it runs only
+if the tile's depth does not divide the length of k. A loop that accesses only workgroup memory counts as a tree over the
+workgroup. Any other loop counts as one iteration, and `vector` ends with '?'.
 --asm prints the machine code with the number of times that each block runs. Cycles are not modelled.
 
 The figures for navi21 are compared with benches/isa/budget.csv if the same version of the driver wrote it. The run fails
