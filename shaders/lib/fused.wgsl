@@ -5,25 +5,43 @@
 // roots. The exponents are so far from the ends of their range that nothing is subnormal. Other operands take a branch,
 // which a subgroup without them skips.
 
-// a / b, correctly rounded.
-fn m_div(a: f32, b: f32) -> f32 {
-    let ba = bitcast<u32>(a);
+// A number by which others are divided.
+struct Divisor {
+    value: f32,
+    inverse: f32,
+    // whether the inverse may be wrong, or a quotient or remainder may leave the range of f32
+    is_far: bool,
+}
+
+fn cp_divisor(b: f32) -> Divisor {
     let bb = bitcast<u32>(b);
     let inv = 1.0 / b;
     let e = fma(-b, inv, 1.0);
     // the factor 1 + e + e^2 of the reciprocal, from the first terms of the series of 1 / (1 - e)
     let y = fma(fma(e, e, e), inv, inv);
-    let q = cp_block(a * y);
-    var r = fma(fma(-q, b, a), y, q);
     // a divisor is ordinary from 2^-62 to 2^64, compared by its bits without the sign. If all bits of its significand
     // are set, the reciprocal may be wrong
-    let far = (bb << 1u) - 0x41000000u >= 0x7e000000u || (bb << 9u) == 0xfffffe00u;
+    return Divisor(b, y, (bb << 1u) - 0x41000000u >= 0x7e000000u || (bb << 9u) == 0xfffffe00u);
+}
+
+// a / d.value, correctly rounded. A row kernel calls cp_divisor once for a row.
+fn cp_quotient(a: f32, d: Divisor) -> f32 {
+    let ba = bitcast<u32>(a);
+    let b = d.value;
+    let y = d.inverse;
+    let q = cp_block(a * y);
+    var r = fma(fma(-q, b, a), y, q);
     // a zero divided by an ordinary number is frequent. For 0 the steps above give the right zero, for -0 they do not
     // rare: general
-    if far || ((ba << 1u) - 0x41000000u >= 0x7e000000u && ba != 0u) {
+    if d.is_far || ((ba << 1u) - 0x41000000u >= 0x7e000000u && ba != 0u) {
         r = cp_div_any(a, b);
     }
     return r;
+}
+
+// a / b, correctly rounded.
+fn m_div(a: f32, b: f32) -> f32 {
+    return cp_quotient(a, cp_divisor(b));
 }
 
 // sqrt, correctly rounded.

@@ -1,5 +1,5 @@
 // Quotients and roots of f32 by integer operations, which are exact on every driver. On devices whose `fma` rounds only
-// once, functions of fused.wgsl with the same names and the same results replace m_div and m_sqrt.
+// once, functions of fused.wgsl with the same names and the same results replace m_div, cp_quotient and m_sqrt.
 
 // The quotient of two significands, given by the low 23 bits of `a` and `b`. The result is the bits of an f32 from 1/2
 // to 2, rounded to the nearest. WGSL allows the builtin reciprocal an error of 2.5 ULP, so the estimate is corrected by
@@ -67,6 +67,20 @@ fn m_div(a: f32, b: f32) -> f32 {
         }
     }
     return bitcast<f32>(r);
+}
+
+// A number by which others are divided.
+struct Divisor {
+    value: f32,
+}
+
+fn cp_divisor(b: f32) -> Divisor {
+    return Divisor(b);
+}
+
+// a / d.value. The steps with integers that depend on the divisor alone are few, so each quotient repeats them.
+fn cp_quotient(a: f32, d: Divisor) -> f32 {
+    return m_div(a, d.value);
 }
 
 // Sets the sign of the bits of |a| / |b|, and handles 0, Inf and NaN.

@@ -3,7 +3,7 @@
 //! device has f64, also the kernels for devices whose `fma` rounds once.
 
 use crate::kit::{arrays::put, dice::Dice, gpu, own, share::scaled, stage::Stage};
-use cupric::{Array, DType, Device, Expr, testing};
+use cupric::{Array, DType, Device, Expr, keep, testing};
 
 /// Significands (without the leading bit) at which a quotient or root is near a midpoint or a power of two.
 const HARD: [u32; 14] = [
@@ -48,14 +48,17 @@ fn check(device: &Device, a: &[f32], b: &[f32]) -> usize {
         + same("the root", &x.sqrt(), |n| a[n].sqrt(), one)
 }
 
+/// All pairs of the exponents and significands above, with both signs.
+fn hard_numbers() -> Vec<f32> {
+    let of = |e: u32| HARD.iter().flat_map(move |m| [0, 1 << 31].map(|sign| f32::from_bits(sign | e << 23 | m)));
+    EXPONENTS.into_iter().flat_map(of).collect()
+}
+
 #[test]
 fn hard_quotients_and_roots() {
     for device in devices() {
         let mut stage = Stage::new(5, "quotients and roots: hard operands", &device);
-        let mut numbers: Vec<f32> = vec![];
-        for e in EXPONENTS {
-            numbers.extend(HARD.iter().flat_map(|m| [0, 1 << 31].map(|sign| f32::from_bits(sign | e << 23 | m))));
-        }
+        let numbers = hard_numbers();
         for x in &numbers {
             stage.count(check(&device, &vec![*x; numbers.len()], &numbers));
         }
@@ -79,6 +82,45 @@ fn random_quotients_and_roots() {
             };
             let (a, b) = (numbers(), numbers());
             stage.count(check(&device, &a, &b));
+        }
+    }
+}
+
+/// Compares rows of dividends, each divided by one number. The number is the maximum of a row that has no other
+/// numbers, so that one row kernel computes the divisor and the quotients.
+fn check_rows(device: &Device, dividends: &[f32], divisors: &[f32]) -> usize {
+    let shape = [divisors.len(), dividends.len() / divisors.len()];
+    let repeated: Vec<f32> = divisors.iter().flat_map(|b| std::iter::repeat_n(*b, shape[1])).collect();
+    let [x, y] = [dividends, &repeated].map(|x| put(device, x, &shape));
+    let quotients = x / y.max(keep(1));
+    let plan = quotients.plan().unwrap();
+    assert!(plan.kernels() == 1 && plan.to_string().contains("0: row "), "{plan}");
+    let operands = |n: usize| format!("{:#x}, {:#x}", dividends[n].to_bits(), repeated[n].to_bits());
+    same("the quotient in a row", &quotients, |n| dividends[n] / repeated[n], operands)
+}
+
+#[test]
+fn rows_divided_by_one_number() {
+    for device in devices() {
+        let mut stage = Stage::new(5, "quotients: rows divided by one number", &device);
+        let numbers = hard_numbers();
+        // rows that consist of whole groups of four, and others
+        for length in [numbers.len(), numbers.len() - 1] {
+            stage.count(check_rows(&device, &numbers[..length].repeat(numbers.len()), &numbers));
+        }
+        let mut dice = Dice::new(30);
+        for (round, length) in [4, 61, 128, 1000, 4096, 8192].into_iter().enumerate() {
+            let rows = (1 << 18) / length;
+            // random bits, or exponents near 1
+            let near: fn(u32) -> u32 = |bits| bits & 0x807f_ffff | (112 + (bits >> 23) % 32) << 23;
+            for limit in [near, |bits| bits] {
+                let mut random =
+                    |n: usize| -> Vec<f32> { (0..n).map(|_| f32::from_bits(limit(dice.next() as u32))).collect() };
+                let (x, mut by) = (random(rows * length), random(rows));
+                // a divisor whose reciprocal may be wrong
+                by[round] = f32::from_bits(by[round].to_bits() | 0x7f_ffff);
+                stage.count(check_rows(&device, &x, &by));
+            }
         }
     }
 }

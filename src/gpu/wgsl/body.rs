@@ -5,8 +5,8 @@ use super::text::{Text, line};
 use super::{ERROR_SLOTS, ParamPositions, Variant, access};
 use crate::base::dtype::{Compute, DType};
 use crate::base::error::{ErrorKind, Fault};
-use crate::graph::ufunc::Ufunc;
-use crate::plan::kernel::{IndexMode, Kernel, Op, Passes, Position, Value};
+use crate::graph::ufunc::{Ufunc, arithmetic};
+use crate::plan::kernel::{IndexMode, Kernel, KernelKind, Op, Passes, Position, Value};
 use smallvec::SmallVec;
 use std::collections::{BTreeMap, HashMap};
 
@@ -154,7 +154,21 @@ impl<'a> Body<'a> {
             .collect();
         let names: SmallVec<[&str; 3]> = names.iter().map(String::as_str).collect();
         let by = row.typed_operand(args).map_or(values[i].compute(), |a| kind(*a));
-        Ok(self.guard(i, Self::ufunc(row, by, &names)?))
+        let text = match self.divisor(i) {
+            Some(divisor) => format!("cp_quotient({}, divisor_v{divisor})", names[0]),
+            None => Self::ufunc(row, by, &names)?,
+        };
+        Ok(self.guard(i, text))
+    }
+
+    /// Returns the value that divides value `i` of an element, if a row kernel has it once for the whole row. What a
+    /// quotient needs of such a divisor, the variable `divisor_v…`, is computed once in a pass.
+    pub fn divisor(&self, i: usize) -> Option<usize> {
+        let values = &self.kernel.values;
+        let Op::Ufunc(row, args) = &values[i].op else { return None };
+        let by = *args.get(1)?;
+        let is_once = self.kernel.kind == KernelKind::Row && values[i].inner && !values[by].inner;
+        (is_once && std::ptr::eq(*row, &arithmetic::divide) && values[by].compute() == Compute::F32).then_some(by)
     }
 
     /// Declares the four random words of a Philox block as the variable `random{i}`, unless an earlier value in scope

@@ -2,12 +2,15 @@
 //! passes. The schedule determines in which pass each value is computed, and which values the lanes keep for later
 //! passes. A *run* is four consecutive elements of a row, which a lane processes together.
 
+use super::access;
 use super::body::{Body, Fallible, is_load};
 use super::fold::Folding;
 use super::place::IndexSpace;
 use super::rare::FOUR;
 use super::text::{Text, line};
+use crate::base::dtype::Compute;
 use crate::plan::kernel::{Groups, Pass};
+use std::collections::BTreeSet;
 
 /// The number of consecutive elements of a row that a lane processes together.
 pub(super) const RUN: usize = 4;
@@ -34,6 +37,8 @@ impl<'a> Body<'a> {
         for (v, value) in values.iter().enumerate().filter(|(v, _)| passes.keeps(*v) && !self.is_scanned(*v)) {
             line!(out, "var<private> kept_v{v}: array<{}, HELD>;", value.compute().name());
         }
+        let divisors: BTreeSet<usize> = (0..values.len()).filter_map(|v| self.divisor(v)).collect();
+        divisors.iter().for_each(|v| line!(out, "var<private> divisor_v{v}: Divisor;"));
         line!(out, "");
         self.fold_functions(&mut out, &[&all[..], &scans].concat())?;
         self.scan_functions(&mut out, &scans);
@@ -109,6 +114,7 @@ impl<'a> Body<'a> {
 
         line!(out, "fn reduce_pass{pass}(before: Row, lane: u32, place: u32) -> Row {{");
         line!(out, "var row = before;\nvar folds = start{pass}();");
+        self.divisors(out, scheduled);
         self.each_run(out, &pass, |run, held| format!("folds = accumulate{pass}(folds, row, {run}place, {held});"));
         self.fold_lanes(out, reductions);
         self.scan_lanes(out, scans);
@@ -161,7 +167,8 @@ impl<'a> Body<'a> {
             line!(out, "}}\n}}\n");
         }
         line!(out, "fn store_elements(row: Row, place: u32) {{");
-        if let Some((p, _)) = last {
+        if let Some((p, pass)) = last {
+            self.divisors(out, pass);
             self.each_run(out, &format!("_{p}"), |run, held| format!("store_run(row, {run}place, {held});"));
         }
         line!(out, "}}\n\nfn store_row(row: Row) {{");
@@ -169,6 +176,14 @@ impl<'a> Body<'a> {
         self.stores(out, "row", false, "0u, true");
         line!(out, "}}");
         Ok(())
+    }
+
+    /// Writes the statements that set the variables `divisor_v…` of the divisors of a pass, from the values of the row.
+    fn divisors(&self, out: &mut Text, pass: &Pass) {
+        let divisors: BTreeSet<usize> = pass.computes.iter().filter_map(|v| self.divisor(*v as usize)).collect();
+        for v in divisors {
+            line!(out, "divisor_v{v} = cp_divisor({});", access::block(Compute::F32, &format!("row.v{v}")));
+        }
     }
 
     /// Writes a statement for each run (four consecutive elements) of a lane. `statement` returns this statement, given
