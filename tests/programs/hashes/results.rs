@@ -274,8 +274,13 @@ fn factors(out: &mut BTreeMap<String, u64>) {
             let det = linalg::det(&x * 0.001);
             out.insert(format!("factors of {n} {t}"), hash(vec![order, lower, upper, solved, factor, det]));
             let (refined, rest) = linalg::solve_refined(&x, x.slice(s![..1, .., ..3]));
-            let list =
-                vec![linalg::inv(&x), refined, rest, linalg::expm(&x * 0.001), linalg::pinv(x.slice(s![.., .., ..3]))];
+            let list = vec![
+                linalg::inv(&x),
+                refined,
+                rest,
+                linalg::expm(&x * 0.001),
+                linalg::pinv(x.slice(s![.., .., ..3]), None),
+            ];
             out.insert(format!("functions of matrices of {n} {t}"), hash(list));
         }
     }
