@@ -210,6 +210,21 @@ fn others(out: &mut BTreeMap<String, u64>) {
         ];
         put(&format!("sums by key {t}"), sums);
     }
+    put(
+        "ranges",
+        vec![arange(0, 5000, 1, I32) * 3, arange(0.0, 7.0, 0.1, F32), linspace(-1.0, 1.0, 777, F32), eye(9, F64)],
+    );
+    put(
+        "long sums",
+        vec![{
+            let long = data(F32, [-1.0, 1.0], 300_007, 9);
+            select(long.isfinite(), &*long, zeros_like(&long)).sum(..)
+        }],
+    );
+}
+
+fn transforms(out: &mut BTreeMap<String, u64>) {
+    let mut put = |name: &str, list: Vec<Expr>| out.insert(name.to_string(), hash(list));
     for t in [F32, F64] {
         // rows in vector lanes, one task and several, other radices, neighbours in lanes, Bluestein's algorithm
         for (n, rows) in [(64, 40), (105, 40), (4096, 6), (65_536, 1), (1000, 19), (257, 3)] {
@@ -229,17 +244,6 @@ fn others(out: &mut BTreeMap<String, u64>) {
             put(&format!("transforms of {n} real {t}"), list);
         }
     }
-    put(
-        "ranges",
-        vec![arange(0, 5000, 1, I32) * 3, arange(0.0, 7.0, 0.1, F32), linspace(-1.0, 1.0, 777, F32), eye(9, F64)],
-    );
-    put(
-        "long sums",
-        vec![{
-            let long = data(F32, [-1.0, 1.0], 300_007, 9);
-            select(long.isfinite(), &*long, zeros_like(&long)).sum(..)
-        }],
-    );
 }
 
 fn spectra(out: &mut BTreeMap<String, u64>) {
@@ -432,6 +436,7 @@ pub fn all() -> BTreeMap<String, u64> {
     elementwise(&mut out);
     folds(&mut out);
     others(&mut out);
+    transforms(&mut out);
     factors(&mut out);
     spectra(&mut out);
     random(&mut out);
