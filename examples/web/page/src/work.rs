@@ -1,5 +1,5 @@
-//! How much a formula computes. It is estimated before the evaluation, so that a formula that would take long is refused
-//! and does not freeze the page.
+//! How much a formula computes. It is estimated before the evaluation, so that a formula that would take long is
+//! refused and does not freeze the page.
 
 use cupric::{Device, Expr};
 
@@ -32,12 +32,12 @@ pub struct Speed {
 pub const PLAIN: Speed =
     Speed { name: "the CPU without relaxed SIMD", multiply_add: 3.8, kinds: [0.5, 80.0, 290.0, 35.0] };
 
-/// The module with relaxed SIMD. A product of 256³ takes 0.66 ms; measured like [`PLAIN`], `log1p` takes 18 ns, `pow` 36
-/// ns and `cumsum` 28 ns an element. A native build is not slower.
+/// The module with relaxed SIMD. A product of 256³ takes 0.66 ms; measured like [`PLAIN`], `log1p` takes 18 ns,
+/// `pow` 36 ns and `cumsum` 28 ns an element. A native build is not slower.
 pub const RELAXED: Speed = Speed { name: "the CPU", multiply_add: 0.04, kinds: [0.5, 20.0, 36.0, 28.0] };
 
-/// SwiftShader, which runs the shaders on the CPU: about a third of the times in Chromium 156 on two cores that four other
-/// programs used (a multiply-add 4.2 ns; an element of `sin` 171, `pow` 177, `softmax` 1,900 and `sort` 2,900 ns).
+/// SwiftShader, which runs the shaders on the CPU: about a third of the times in Chromium 156 on two cores that
+/// four other programs used (a multiply-add 4.2 ns; an element of `sin` 171, `pow` 177, `softmax` 1,900 and `sort` 2,900 ns).
 pub const SOFTWARE_GPU: Speed = Speed { name: "a software GPU", multiply_add: 1.4, kinds: [15.0, 60.0, 60.0, 950.0] };
 
 /// A slow graphics card: 100 GFLOP/s in products and 16 GB/s. No card was measured in a browser.
