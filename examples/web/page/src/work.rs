@@ -37,7 +37,7 @@ pub const PLAIN: Speed =
 pub const RELAXED: Speed = Speed { name: "the CPU", multiply_add: 0.04, kinds: [0.5, 20.0, 36.0, 28.0] };
 
 /// SwiftShader, which runs the shaders on the CPU: about a third of the times in Chromium 156 on two cores that
-/// four other programs used (a multiply-add 4.2 ns; an element of `sin` 171, `pow` 177, `softmax` 1,900 and `sort` 2,900 ns).
+/// four other programs used (a multiply-add 4.2 ns; an element of `sin` 171, `softmax` 1,900 and `sort` 2,900 ns).
 pub const SOFTWARE_GPU: Speed = Speed { name: "a software GPU", multiply_add: 1.4, kinds: [15.0, 60.0, 60.0, 950.0] };
 
 /// A slow graphics card: 100 GFLOP/s in products and 16 GB/s. No card was measured in a browser.
