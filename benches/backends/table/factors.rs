@@ -3,7 +3,7 @@
 use crate::work::{Fill, Work, elements, work};
 use cupric::DType::F32;
 use cupric::linalg::{self, Mode, Triangle};
-use cupric::{Array, Complex, Expr, eval_many, eye, fft, s};
+use cupric::{Array, Complex, Expr, SliceItem, eval_many, eye, fft, s};
 
 const MATRICES: &[&[usize]] = &[&[10_000, 4, 4], &[1_000, 32, 32], &[100, 100], &[500, 500], &[1_500, 1_500]];
 const SIGNALS: &[&[usize]] = &[&[1_000, 256], &[1_000, 1_024], &[1_000, 4_096], &[65_536], &[1_048_576]];
@@ -96,11 +96,11 @@ fn to_reals() -> Work {
         .moves(1, 1)
         .operations(|s| 2.5 * elements(s) * (s[s.len() - 1] as f64).log2())
         .program(|x, _, _| {
-            Ok(Box::new(move || {
-                let n = x[0].shape()[x[0].ndim() - 1] as isize;
-                let first = |e: &Array| e.slice(s![.., ..n / 2 + 1]);
-                eval_many([fft::irfft(Complex::new(first(&x[0]), first(&x[1])), -1)])
-            }))
+            let n = x[0].shape()[x[0].ndim() - 1] as isize;
+            // the other libraries' operands are contiguous too
+            let first = |e: &Array| e.slice(s![SliceItem::Ellipsis, ..n / 2 + 1]).contiguous().eval();
+            let [re, im] = [first(&x[0])?, first(&x[1])?];
+            Ok(Box::new(move || eval_many([fft::irfft(Complex::new(&re, &im), -1)])))
         })
         .python("numpy cupy scipy", "make:(lambda c: lambda: xp.fft.irfft(c))((a + 1j * b).astype('complex64')[..., :a.shape[-1] // 2 + 1].copy())")
         .python("torch", "make:(lambda c: lambda: xp.fft.irfft(c))(xp.complex(a, b)[..., :a.shape[-1] // 2 + 1].contiguous())")

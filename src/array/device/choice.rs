@@ -47,8 +47,8 @@ impl Device {
     ///
     /// # Errors
     /// Returns [`ErrorKind::DeviceNotFound`] if `CUPRIC_DEVICE` names a device that does not exist, or the driver's
-    /// error if that device cannot be opened. In a browser, returns [`ErrorKind::WouldBlock`] if the GPU is not open yet;
-    /// [`Device::best_async`] opens it.
+    /// error if that device cannot be opened. In a browser, returns [`ErrorKind::WouldBlock`] if no GPU is open;
+    /// [`Device::best_async`] opens one if there is one.
     #[track_caller]
     pub fn best() -> Result<Device> {
         Device::best_at(Some(Location::caller()))

@@ -162,7 +162,7 @@ pub const VENDORS: [Vendor; 6] = [
         "Apple",
         Some(0x106b),
         Tile::PLAIN,
-        "counted: by Mesa's compiler for an M1; 8 × 4 sums a lane spill registers there, and 384 threads fit instead of 640",
+        "counted: with 8 × 4 sums a lane, Mesa's compiler for an M1 spills registers, and 384 threads fit; with 4 × 4, 640 fit",
     ),
     Vendor {
         name: "software drivers",

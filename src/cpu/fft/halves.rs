@@ -105,7 +105,7 @@ pub(super) enum Combined {
 /// Computes the step. `from` and `to` may be the same.
 ///
 /// # Safety
-/// The conditions of [`combine_row`] or of [`combine_columns`].
+/// The conditions of [`combine_row`] for [`Combined::Groups`], and of [`combine_columns`] for [`Combined::Alternating`].
 #[inline(always)]
 pub(super) unsafe fn combine<S: RealLanes>(
     halves: &Halves<'_, S::Element>,
@@ -113,7 +113,7 @@ pub(super) unsafe fn combine<S: RealLanes>(
     planes: [Planes<S::Element>; 2],
     rows: Combined,
 ) {
-    // SAFETY: the caller ensures the conditions of both functions.
+    // SAFETY: the caller ensures the conditions of the function that is called.
     unsafe {
         match rows {
             Combined::Groups(range) => combine_row::<S>(halves, half, planes, range),

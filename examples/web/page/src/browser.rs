@@ -111,9 +111,9 @@ pub async fn evaluate(on: String, text: String, rows: u32, columns: u32) -> Answ
 /// The time in seconds after which an expression is not evaluated again to measure it.
 const LONG: f64 = 0.3;
 
-/// Evaluates an expression a few times, for at most a third of a second. Returns the shortest time in milliseconds, and
-/// the last result. The first evaluation, which compiles the kernels of a GPU, is not timed, except on the CPU if it
-/// takes long, because the page is frozen meanwhile.
+/// Evaluates an expression several times, until a third of a second has passed. Returns the shortest time in
+/// milliseconds, and the last result. The first evaluation, which compiles the kernels of a GPU, does not count. If it
+/// takes long on the CPU, it is the only one, because the page is frozen meanwhile.
 async fn shortest(device: &Device, e: &Expr) -> Answer<(f64, Expr)> {
     let begun = Instant::now();
     let first = e.eval()?;

@@ -20,7 +20,8 @@ const MOST_LEVELS: usize = 24;
 
 type Unary = fn(&Expr) -> Expr;
 
-/// The functions of one operand: name, kind of work and function. The functions from `sum` on reduce rows, or work along rows.
+/// The functions of one operand: name, kind of work and function. The functions from `sum` on reduce rows, or work along
+/// rows.
 const UNARY: [(&str, Kind, Unary); 30] = [
     ("abs", Step, |x| x.abs()),
     ("ceil", Step, |x| x.ceil()),

@@ -94,12 +94,18 @@ impl Server {
     /// Answers requests, each on a thread of its own.
     pub fn serve(self, listener: &TcpListener) {
         let server = Arc::new(self);
-        for stream in listener.incoming().flatten() {
+        for stream in listener.incoming() {
             let server = server.clone();
-            std::thread::spawn(move || {
-                // a visitor who leaves ends a connection early, which is no error of the server
-                let _ = server.connection(stream);
-            });
+            let answer = |stream| {
+                std::thread::Builder::new().spawn(move || {
+                    // a visitor who leaves ends a connection early, which is no error of the server
+                    let _ = server.connection(stream);
+                })
+            };
+            // if there are too many open files or threads, a later request may find fewer
+            if stream.and_then(answer).is_err() {
+                std::thread::sleep(Duration::from_millis(10));
+            }
         }
     }
 
