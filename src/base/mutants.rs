@@ -190,6 +190,7 @@ list! {
     max_starts_at_0, "6 reductions", "planning start_at_nothing", "max starts at 0";
     minimum_drops_nan, "5 special values", "planning planted_faults::cpu::", "NaN dropped by minimum";
     nan_after_nan, "6 reductions", "arrays semantics::cpu::positions", "argmax gives the last NaN";
+    narrow_lanes_overflow, "6 reductions", "unit cpu::tests::narrow", "more elements are summed in a narrow lane than it holds";
     negative_degrees_of_freedom, "6 reductions", "regressions planted::cpu::corrections", "a correction beyond the count divides by a negative number";
     neighbours_of_a_combined_element_lost, "8 overlap", "planning indexed::gpu::many_values", "a value combined into a packed word clears the other elements";
     next_dispatch_starts_again, "9 boundaries", "boundaries tight", "what does not fit one dispatch starts again in the next";

@@ -56,6 +56,7 @@ modules! {
     cpu_work_sharing,
     cpu,
     cpu_folds,
+    cpu_narrow,
     cpu_stores,
     cpu_threaded,
     #[cfg(feature = "kernels")]

@@ -5,6 +5,7 @@
 // the loops run over the indices of values, because several lists are indexed by value
 #![allow(clippy::needless_range_loop)]
 
+mod narrow;
 mod step;
 
 use super::arena::Arena;
@@ -42,6 +43,10 @@ struct Assigner<'a> {
     /// registers that steps of the outer level (`kernel.outer`) read, the second for steps of the inner level (`outer ×
     /// inner`).
     filled: [u128; 2],
+    /// The set of loads whose elements are left in their storage type, and the set of casts that need no step, because
+    /// sums read narrow elements (`narrow.rs`).
+    raw: u128,
+    unneeded: u128,
 }
 
 /// Compiles a kernel to a program. `wanted` specifies the sizes of tiles, the passes, and whether to compute the stores
@@ -61,6 +66,8 @@ pub(super) fn assign(kernel: &Kernel, wanted: Request<'_>) -> Result<Program> {
         keeps: SmallVec::new(),
         arena: Arena::default(),
         filled: [0; 2],
+        raw: 0,
+        unneeded: 0,
     };
     c.find_aliases();
     c.emit()?;
@@ -271,7 +278,7 @@ impl Assigner<'_> {
         }
         let from = self.program.steps.len();
         for v in 0..values.len() {
-            if set >> v & 1 == 0 || !values[v].inner || self.alias_of(v) != v {
+            if (set & !self.unneeded) >> v & 1 == 0 || !values[v].inner || self.alias_of(v) != v {
                 continue;
             }
             if self.kept >> v & 1 == 1 {
@@ -327,14 +334,18 @@ impl Assigner<'_> {
                 // state, such as the index of a maximum. It is not computed again, but becomes another result of the
                 // earlier reduction.
                 let walk = first_of_walk.iter().position(|w| w.shares_walk(r));
-                let spec = if walk.is_none() { Some(self.fold(r)?) } else { None };
+                let narrow = self.narrow_input(r);
+                let spec = if walk.is_none() { Some(self.fold(r, narrow.as_ref().map(|n| n.dtype))?) } else { None };
                 let slot = self.arena.lasting(self.program.outer.size() * size);
                 let result = ReductionResult { gives: r.gives, id: v, slot, size };
                 match (walk, spec) {
                     (Some(walk), _) => pass.reductions[walk].results.push(result),
                     (None, Some(spec)) => {
                         first_of_walk.push(r);
-                        let args = self.register_ids(&r.inputs(), true);
+                        let args = match &narrow {
+                            Some(narrow) => self.read_narrow(narrow, last),
+                            None => self.register_ids(&r.inputs(), true),
+                        };
                         let base = r.base().map(|b| self.alias_of(b));
                         pass.reductions.push(PassReduction { args, base, results: smallvec![result], spec });
                     }
@@ -350,11 +361,11 @@ impl Assigner<'_> {
         Ok(())
     }
 
-    fn fold(&mut self, r: &KernelReduction) -> Result<FoldSpec> {
+    fn fold(&mut self, r: &KernelReduction, narrow: Option<DType>) -> Result<FoldSpec> {
         let kernel = self.kernel;
         let width = if self.program.order == TileOrder::Cols { self.program.inner.cols } else { 1 };
         let compute = kernel.values[r.inputs()[0]].compute();
-        let Some(mut spec) = FoldSpec::new(r, compute, kernel.kind, kernel.inner_size(), width) else {
+        let Some(mut spec) = FoldSpec::new(r, (compute, narrow), kernel.kind, kernel.inner_size(), width) else {
             return Err(internal(
                 kernel.name,
                 format!("reduction {} is not implemented for {}", r.fold.name, r.element),

@@ -135,6 +135,9 @@ impl Assigner<'_> {
         let (kind, args) = match &value.op {
             Op::Load(n) => {
                 let place = self.load(*n, inner, 0);
+                if self.raw >> v & 1 == 1 {
+                    self.program.places[place].convert = None;
+                }
                 let bound = &self.program.places[place];
                 if bound.convert.is_none() && bound.always_dense(level) && keep.is_none() {
                     // later steps read the elements from the load's memory, without a copy in a register

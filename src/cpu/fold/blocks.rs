@@ -73,6 +73,10 @@ impl Folder<'_> {
     /// ([`FoldSpec::takes_rows_apart`]).
     pub unsafe fn feed_where_they_lie(&mut self, data: *const u8, rows: usize, step: isize) {
         let (w, size) = (self.width, self.spec.compute.size());
+        if let Combines::Narrow(sum) = &self.spec.combines {
+            // SAFETY: the caller ensures the same conditions.
+            return unsafe { self.feed_narrow(sum, data, rows, step) };
+        }
         let Combines::Function(function) = self.spec.combines else { return };
         let mut done = 0;
         // SAFETY: the caller ensures that there are `rows` rows, and no loop reads more than these. A block has at most

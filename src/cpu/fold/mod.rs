@@ -11,12 +11,14 @@
 //!
 //! States are combined by the loops of a function such as `add` (`function.rs`), or by formulas if a state has several
 //! components (`formulas.rs`, `threaded.rs`). Folds that look for the position of one element, such as argmax, need no
-//! fixed order (`first.rs`).
+//! fixed order (`first.rs`), and neither do sums of narrow integers (`narrow.rs`).
 
 mod blocks;
 mod first;
 mod formulas;
 mod function;
+mod narrow;
+mod spec;
 mod threaded;
 
 use super::strided;
@@ -28,163 +30,13 @@ use crate::plan::kernel::{Gives, KernelKind, KernelReduction, Lanes, Source};
 use first::First;
 use formulas::Formulas;
 use function::CombineLoops;
+use narrow::NarrowSum;
+use spec::Combines;
+pub(super) use spec::FoldSpec;
 
 /// The arrays that a fold reads: one array of elements, or one array for each component of states. Unused entries
 /// repeat the first one or are null, and nothing reads them.
 pub(super) type Inputs = [*const u8; 3];
-
-/// Describes a reduction of a program: how it combines states, and the numbers that define the order of combinations.
-pub(super) struct FoldSpec {
-    combines: Combines,
-    /// The compute type of the elements, or of the first component of the states if the inputs are states.
-    compute: Compute,
-    /// The number of elements of one reduction.
-    n: usize,
-    lanes: usize,
-    /// The maximum number of reductions that are folded side by side, as columns.
-    width: usize,
-    /// Whether loops over whole rows prefetch later rows. For row kernels, `reduce/ahead.rs` does that.
-    prefetches: bool,
-    /// The byte of the program's scratch memory at which the state of the [`Folder`] begins.
-    pub at: usize,
-}
-
-/// How a fold combines states: by the loops of a function, by formulas, or by keeping the best element and its
-/// position.
-enum Combines {
-    Function(CombineLoops),
-    Formulas(Box<Formulas>),
-    First(First),
-}
-
-heap! { FoldSpec: combines; }
-
-impl Heap for Combines {
-    fn heap(&self) -> usize {
-        if let Combines::Formulas(formulas) = self { formulas.heap() } else { 0 }
-    }
-}
-
-impl FoldSpec {
-    /// Describes a reduction over `n` elements in a kernel of this kind. `compute` is the type of the reduction's first
-    /// input. Returns `None` if a function has no loops for the type of its operands.
-    pub fn new(r: &KernelReduction, compute: Compute, kind: KernelKind, n: usize, width: usize) -> Option<FoldSpec> {
-        let lanes = match kind {
-            KernelKind::Reduce(Lanes::Outer) => 1,
-            KernelKind::Elementwise | KernelKind::Reduce(_) | KernelKind::Row | KernelKind::Matmul => lanes_of_row(n),
-        };
-        let combines = match r.fold.form {
-            Form::Function(row) => Combines::Function(CombineLoops::new(row, compute)?),
-            Form::FirstOf(row) => Combines::First(First::new(row, compute, matches!(r.source, Source::States(_)))?),
-            Form::Formulas => Combines::Formulas(Box::new(Formulas::new(r)?)),
-        };
-        Some(FoldSpec { combines, compute, n, lanes, width, prefetches: kind != KernelKind::Row, at: 0 })
-    }
-
-    /// Returns the number of elements of a block (of the longest possible one for folds such as argmax, which may be cut
-    /// anywhere). Threads share a reduction in parts of 2^k blocks, which do not change the order of combinations.
-    pub fn block(&self) -> usize {
-        match self.combines {
-            Combines::Function(_) | Combines::Formulas(_) => SERIAL * self.lanes,
-            Combines::First(_) => SERIAL * LANES,
-        }
-    }
-
-    /// Folds `rows` contiguous rows of `n` elements. Each row gives one element of `out`: the result of its reduction,
-    /// or a component of its state, as `gives` selects. The bits are the same as with a [`Folder`]. Returns false, and
-    /// does nothing, if the fold has no loop for this ([`FoldSpec::takes_whole_rows`]).
-    ///
-    /// # Safety
-    /// `data` points to `rows × n` aligned elements, which no other thread writes (*data*, see [`Folder`]). `out` has
-    /// space for `rows` aligned elements, and does not overlap `data`.
-    pub unsafe fn whole_rows(&self, data: *const u8, rows: usize, gives: Gives, out: *mut u8) -> bool {
-        if !self.takes_whole_rows() {
-            return false;
-        }
-        let rows = RowArgs { count: rows, prefetches: self.prefetches };
-        // SAFETY: the caller ensures that the elements and the space exist. `takes_whole_rows` has checked the length.
-        unsafe {
-            match &self.combines {
-                Combines::Function(f) => (f.rows)(self.n, data, (&raw const rows).cast(), data, out),
-                Combines::First(first) => first.whole_rows(self.n, data, rows, gives, out),
-                Combines::Formulas(_) => return false,
-            }
-        }
-        true
-    }
-
-    /// Returns whether [`FoldSpec::whole_rows`] has a loop for rows of `n` elements. Rows longer than a block have none.
-    pub fn takes_whole_rows(&self) -> bool {
-        match &self.combines {
-            Combines::Function(_) => (1..=SERIAL * self.lanes).contains(&self.n),
-            Combines::First(first) => first.takes_whole_rows(self.n),
-            Combines::Formulas(_) => false,
-        }
-    }
-
-    /// Returns whether [`Folder::feed_where_they_lie`] accepts rows of `width` columns if the rows are `step` elements
-    /// apart in memory.
-    pub fn takes_rows_apart(&self, width: usize, step: isize) -> bool {
-        let is_function = matches!(self.combines, Combines::Function(_));
-        is_function && self.lanes == 1 && (width >= NARROW || step == width as isize)
-    }
-
-    /// Returns whether elements can be passed to the folder directly from memory, any number at a time. If not, they
-    /// are passed tile by tile, which is also faster for a search for one element.
-    pub fn takes_any_length(&self) -> bool {
-        matches!(self.combines, Combines::Function(_))
-    }
-
-    /// Returns the size of a vector in bytes. A vector holds a state for each lane and column; each component is padded
-    /// to whole cache lines.
-    fn vector(&self) -> usize {
-        let states = self.lanes * self.width;
-        match &self.combines {
-            Combines::Function(_) | Combines::First(_) => (states * self.compute.size()).next_multiple_of(64),
-            Combines::Formulas(f) => f.sizes().map(|size| (states * size).next_multiple_of(64)).sum(),
-        }
-    }
-
-    /// Returns how many blocks [`Folder::feed_blocks`] folds together, or 0 if blocks are folded one by one. Blocks are
-    /// folded together only with one lane and few columns, because one such block has too few states to fill a SIMD
-    /// vector.
-    fn blocks_at_once(&self) -> usize {
-        match (self.width, &self.combines) {
-            _ if self.lanes > 1 => 0,
-            (0..=4, Combines::Function(_)) => 64,
-            (5..=8, Combines::Function(_)) => 32,
-            (9..NARROW, Combines::Function(_)) => 16,
-            (_, Combines::Function(_) | Combines::Formulas(_) | Combines::First(_)) => 0,
-        }
-    }
-
-    /// Returns how many levels the pairwise merging of all blocks (as in a binary counter) needs, plus one spare.
-    fn levels(&self) -> usize {
-        (usize::BITS - self.n.div_ceil(self.block()).leading_zeros()) as usize + 1
-    }
-
-    /// Returns the offset of the scratch memory in the state, in bytes. It comes after the vectors of all levels.
-    fn scratch(&self) -> usize {
-        self.vector() * (self.levels() + 1)
-    }
-
-    /// Returns the size in bytes of the state of a [`Folder`], for which the program reserves scratch memory.
-    pub fn bytes(&self) -> usize {
-        match &self.combines {
-            Combines::Function(_) => self.scratch() + self.blocks_at_once() * self.width * 8,
-            Combines::Formulas(f) => self.scratch() + f.scratch(),
-            Combines::First(_) => self.partial(),
-        }
-    }
-
-    /// Returns the size in bytes of a partial result: one vector, or the best elements and their positions.
-    pub fn partial(&self) -> usize {
-        match self.combines {
-            Combines::Function(_) | Combines::Formulas(_) => self.vector(),
-            Combines::First(_) => first::bytes(self.width),
-        }
-    }
-}
 
 /// The initial value of `Folder::levels`: the vector of level i has number i + 1, because vector 0 belongs to the
 /// current block. Later, these numbers are swapped, so that vectors need not be copied.
@@ -217,7 +69,8 @@ pub(super) struct Folder<'a> {
     current: u8,
     levels: [u8; 64],
     /// The number of whole blocks so far. Bit `i` is set if level `i` holds the result of `1 << i` blocks. In a search
-    /// for one element, this is 0 before the first element and 1 afterwards.
+    /// for one element and in a sum of narrow
+    /// elements, this is 0 before the first element and 1 afterwards.
     blocks: usize,
     /// The number of elements of each column in the current block so far.
     filled: usize,
@@ -297,6 +150,9 @@ impl<'a> Folder<'a> {
             if let Combines::First(first) = &self.spec.combines {
                 return self.feed_first(first, at, data, rows);
             }
+            if let Combines::Narrow(sum) = &self.spec.combines {
+                return self.feed_narrow(sum, data[0], rows, w as isize);
+            }
             if self.spec.takes_rows_apart(w, w as isize) && w >= NARROW {
                 return self.feed_where_they_lie(data[0], rows, w as isize);
             }
@@ -339,7 +195,7 @@ impl<'a> Folder<'a> {
                         }
                     }
                     Combines::Formulas(f) => self.feed_states(f, (at, done), data, lane * w, take * w, begins),
-                    Combines::First(_) => {}
+                    Combines::First(_) | Combines::Narrow(_) => {}
                 }
                 self.filled += take;
                 self.left -= take;
@@ -363,6 +219,7 @@ impl<'a> Folder<'a> {
                     strided::fill(self.spec.compute.size(), f.identity, self.here(), self.states())
                 }
                 Combines::Formulas(f) => self.fill_states(f),
+                Combines::Narrow(_) => self.begin_narrow(),
                 Combines::First(_) => {}
             }
         }
@@ -383,7 +240,7 @@ impl<'a> Folder<'a> {
                     (f.accumulate)(n, from, from, from, to)
                 }
                 Combines::Formulas(f) => self.combine_states(f, n, from, at, to),
-                Combines::First(_) => {}
+                Combines::First(_) | Combines::Narrow(_) => {}
             }
         }
     }
@@ -419,6 +276,9 @@ impl<'a> Folder<'a> {
             if let Combines::First(first) = &self.spec.combines {
                 return self.merge_first(first, partial);
             }
+            if let Combines::Narrow(sum) = &self.spec.combines {
+                return self.merge_narrow(sum, partial);
+            }
             std::ptr::copy_nonoverlapping(partial, self.here(), self.vector);
             self.left = self.left.max(1);
             self.push(0);
@@ -436,6 +296,10 @@ impl<'a> Folder<'a> {
         }
         // SAFETY: the current vector and the vector of a level are two different vectors of the state.
         unsafe {
+            if let Combines::Narrow(_) = self.spec.combines {
+                self.begin_narrow();
+                return self.state;
+            }
             if self.filled > 0 {
                 self.push(0);
             }
@@ -491,7 +355,9 @@ impl<'a> Folder<'a> {
         unsafe {
             match &self.spec.combines {
                 Combines::Function(f) if self.spec.n == 0 => strided::fill(size, f.empty, out, w),
-                Combines::Function(_) => std::ptr::copy_nonoverlapping(self.here(), out, w * size),
+                Combines::Function(_) | Combines::Narrow(_) => {
+                    std::ptr::copy_nonoverlapping(self.here(), out, w * size)
+                }
                 Combines::Formulas(f) => self.write_states(f, gives, out),
                 Combines::First(_) => self.write_first(gives, out),
             }

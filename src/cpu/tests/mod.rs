@@ -10,6 +10,7 @@ use plans::plan;
 use smallvec::smallvec;
 
 mod folds;
+mod narrow;
 mod plans;
 mod stores;
 mod threaded;

@@ -205,8 +205,12 @@ impl Forms {
 }
 
 /// Defines one loop form: a constructor of [`Loops`] that compiles the body once for each instruction set.
+/// `F` implements [`ScalarFn`], unless another trait is named before its arguments.
 macro_rules! loop_form {
-    ($(#[$doc:meta])* $form:ident, $module:ident, <$($g:ident),*>, |$n:ident, $a:ident, $b:ident, $c:ident, $out:ident| $body:block) => {
+    ($(#[$doc:meta])* $form:ident, $module:ident, <$($g:ident),*>, $($body:tt)*) => {
+        loop_form! { $(#[$doc])* $form, $module, ScalarFn<$($g),*>, $($body)* }
+    };
+    ($(#[$doc:meta])* $form:ident, $module:ident, $bound:ident<$($g:ident),*>, |$n:ident, $a:ident, $b:ident, $c:ident, $out:ident| $body:block) => {
         mod $module {
             use super::*;
             /// # Safety
@@ -214,7 +218,7 @@ macro_rules! loop_form {
             /// meanwhile (its condition *operands*). `out` points to as many aligned elements as [`Loop`] requires,
             /// which nothing else uses (its condition *result*).
             #[inline(always)]
-            unsafe fn body<$($g: Copy,)* F: ScalarFn<$($g),*>>(
+            unsafe fn body<$($g: Copy,)* F: $bound<$($g),*>>(
                 $n: usize, $a: *const u8, $b: *const u8, $c: *const u8, $out: *mut u8,
             ) {
                 let _ = ($a, $b, $c);
@@ -226,7 +230,7 @@ macro_rules! loop_form {
             /// Each operand points to as many aligned elements as [`Loop`] requires, which no other thread writes
             /// meanwhile (its condition *operands*). `out` points to as many aligned elements as [`Loop`] requires,
             /// which nothing else uses (its condition *result*).
-            pub unsafe fn portable<$($g: Copy,)* F: ScalarFn<$($g),*>>(
+            pub unsafe fn portable<$($g: Copy,)* F: $bound<$($g),*>>(
                 n: usize, a: *const u8, b: *const u8, c: *const u8, out: *mut u8,
             ) {
                 // SAFETY: the caller ensures the conditions of `body`, which are the same as the conditions of this
@@ -240,7 +244,7 @@ macro_rules! loop_form {
             /// enables.
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx2,fma,bmi1,bmi2,lzcnt,popcnt")]
-            pub unsafe fn avx2<$($g: Copy,)* F: ScalarFn<$($g),*>>(
+            pub unsafe fn avx2<$($g: Copy,)* F: $bound<$($g),*>>(
                 n: usize, a: *const u8, b: *const u8, c: *const u8, out: *mut u8,
             ) {
                 // SAFETY: the caller ensures the conditions of `body`, which this function has too.
@@ -253,7 +257,7 @@ macro_rules! loop_form {
             /// enables.
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi1,bmi2,lzcnt,popcnt")]
-            pub unsafe fn avx512<$($g: Copy,)* F: ScalarFn<$($g),*>>(
+            pub unsafe fn avx512<$($g: Copy,)* F: $bound<$($g),*>>(
                 n: usize, a: *const u8, b: *const u8, c: *const u8, out: *mut u8,
             ) {
                 // SAFETY: the caller ensures the conditions of `body`, which this function has too.
@@ -262,7 +266,7 @@ macro_rules! loop_form {
         }
         impl Loops {
             $(#[$doc])*
-            pub const fn $form<$($g: Copy,)* F: ScalarFn<$($g),*>>() -> Loops {
+            pub const fn $form<$($g: Copy,)* F: $bound<$($g),*>>() -> Loops {
                 #[cfg(target_arch = "x86_64")]
                 return Loops([$module::portable::<$($g,)* F>, $module::avx2::<$($g,)* F>, $module::avx512::<$($g,)* F>]);
                 #[cfg(not(target_arch = "x86_64"))]
@@ -271,6 +275,11 @@ macro_rules! loop_form {
         }
     };
 }
+
+// the macro above must come first
+mod narrow;
+
+pub(crate) use narrow::{Narrow, NarrowArgs, StoredBool};
 
 /// Returns a slice of `n` elements from an untyped pointer.
 ///
