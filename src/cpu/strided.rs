@@ -382,6 +382,16 @@ impl Axis {
         self.step == Some(0)
     }
 
+    /// Returns the length of the contiguous runs into which [`Axis::runs`] cuts the indices: `usize::MAX` if all elements
+    /// are contiguous, and 0 if neighbouring elements are apart.
+    pub fn contiguous(&self) -> usize {
+        match (self.step, &self.dims[..], &self.strides[..]) {
+            (Some(1), _, _) => usize::MAX,
+            (None, [.., n], [.., 1]) => *n,
+            _ => 0,
+        }
+    }
+
     /// Returns the distance in elements from the element of index 0 to the element of `index`.
     pub fn offset(&self, index: usize) -> isize {
         if let Some(step) = self.step {

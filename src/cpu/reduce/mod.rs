@@ -391,11 +391,7 @@ impl<'a> Job<'a> {
         let pass = &program.passes[p];
         let last = p + 1 == program.passes.len();
         let cols = program.order == TileOrder::Cols;
-        let step = match cols {
-            true => program.inner.rows,
-            false if self.reduce.in_place => part.len().max(1),
-            false => program.inner.cols,
-        };
+        let step = if cols { program.inner.rows } else { program.inner.cols };
         // SAFETY: tiles are cut from the part, and are no larger than the program was compiled for (*made for it*, see
         // [`Frame`]); each register has room for a tile (*room*, see [`Program`]).
         unsafe {
@@ -416,7 +412,10 @@ impl<'a> Job<'a> {
                 folder.reset(part.len(), base);
             }
             let mut i = part.start;
-            if cols && self.reduce.in_place && self.feed_where_they_lie(pass, block, &part, folders) {
+            if self.reduce.in_place && !cols {
+                self.feed_runs(pass, block.c0 + row, &part, folders);
+                i = part.end;
+            } else if self.reduce.in_place && self.feed_where_they_lie(pass, block, &part, folders) {
                 i = part.end;
             }
             while i < part.end {

@@ -2,9 +2,19 @@
 //! before it folds them.
 
 use super::{Folders, Job};
-use crate::cpu::program::{Dst, PassReduction, Program, StepKind, TileLoop, TileOrder, TilePass};
+use crate::cpu::caches::{LINE, prefetch};
+use crate::cpu::program::{PassReduction, Program, StepKind, TileLoop, TileOrder, TilePass};
 use crate::cpu::tiles::TileBounds;
 use std::ops::Range;
+
+/// The minimum length, in bytes, of the contiguous runs of a row that are folded directly from memory. Shorter runs are
+/// first copied to a tile, because a fold of several elements costs more than a copy of them.
+const LEAST_RUN: usize = 256;
+
+/// How many runs are prefetched before they are folded, and at most how many bytes of each. The processor prefetches the
+/// rest of a long run by itself, but does not predict where the next run begins.
+const RUNS_AHEAD: usize = 4;
+const BYTES_AHEAD: usize = 1 << 10;
 
 /// Returns whether the program has a single pass (a loop along the reduced axes), which only folds elements that can be
 /// read directly from memory.
@@ -16,7 +26,10 @@ pub(super) fn folds_in_place(program: &Program) -> bool {
             let p = &program.places[place];
             p.convert.is_none() && p.rows.step.is_some()
         }
-        StepKind::Load(_) => matches!(s.dst, Dst::Nowhere),
+        StepKind::Load(place) => {
+            let p = &program.places[place];
+            p.convert.is_none() && p.cols.contiguous().saturating_mul(p.size) >= LEAST_RUN
+        }
         StepKind::Call(_)
         | StepKind::Index { .. }
         | StepKind::Gather { .. }
@@ -79,5 +92,31 @@ impl Job<'_> {
             }
         }
         true
+    }
+
+    /// Passes the elements `part` of a row to the folders, run by run, directly from memory.
+    ///
+    /// # Safety
+    /// The frame was created for this program (*made for it*, see `Frame`), which folds in place and along rows; no other
+    /// task processes this part of the row; the folders are reset.
+    pub(super) unsafe fn feed_runs(&self, pass: &TilePass, row: usize, part: &Range<usize>, folders: &mut Folders<'_>) {
+        let program = self.bound.program;
+        for (f, folder) in pass.reductions.iter().zip(folders) {
+            let Some(place) = load_of(&program.steps[pass.steps.clone()], f.args[0]) else { continue };
+            let p = &program.places[place];
+            let first = self.bound.at(place).wrapping_offset(p.rows.offset(row) * p.size as isize);
+            // SAFETY: the runs are in the operand's span, which is inside its buffer (*inside*, see `Program`).
+            let mut feed = |(at, data, count): (usize, *const u8, usize)| unsafe { folder.feed(at, [data; 3], count) };
+            // the runs that are prefetched, but not folded yet. Before the first ones, there are runs of 0 elements
+            let (mut waiting, mut next) = ([(0, first.cast_const(), 0); RUNS_AHEAD], 0);
+            p.cols.runs(part.start, part.len(), |done, offset, count, _| {
+                let data = first.wrapping_offset(offset * p.size as isize).cast_const();
+                let bytes = (count * p.size).min(BYTES_AHEAD);
+                (0..bytes).step_by(LINE).for_each(|line| prefetch(data.wrapping_add(line)));
+                feed(std::mem::replace(&mut waiting[next], (part.start + done, data, count)));
+                next = (next + 1) % RUNS_AHEAD;
+            });
+            (0..RUNS_AHEAD).for_each(|i| feed(waiting[(next + i) % RUNS_AHEAD]));
+        }
     }
 }

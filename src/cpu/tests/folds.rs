@@ -3,7 +3,7 @@
 use super::*;
 
 crate::testing::unit_tests! {
-    cpu_folds: reductions_follow_the_tree, elements_are_folded_where_they_lie, arg_reductions,
+    cpu_folds: reductions_follow_the_tree, elements_are_folded_where_they_lie, runs_are_folded_in_order, arg_reductions,
     variance_keeps_bits_across_kinds
 }
 
@@ -158,6 +158,74 @@ fn folds_like_the_tree(lanes: Lanes, outer: usize, n: usize, strides: [isize; 2]
                     "{name} of {outer} × {n} at {strides:?}, {lanes:?}, backwards {backwards}, {t} threads"
                 );
             }
+        }
+    }
+}
+
+fn runs_are_folded_in_order() {
+    // sums along the first and the last axis, or along three axes, of which the last is contiguous in memory. Runs of 63
+    // elements are copied to tiles, longer ones are not
+    for (inner_dims, outer) in [
+        (vec![100, 63], 3),
+        (vec![100, 64], 3),
+        (vec![33, 100], 40),
+        (vec![3, 65], 5),
+        (vec![700, 129], 1),
+        (vec![9, 2048], 2),
+        (vec![5, 70_000], 2),
+        (vec![4, 30, 200], 3),
+    ] {
+        let n: usize = inner_dims.iter().product();
+        // each axis of `inner` has a gap after it, and the outer axis lies between the first and the second one
+        let last = *inner_dims.last().unwrap();
+        let mut strides = vec![1, (last + 1) as isize];
+        for d in inner_dims[1..inner_dims.len() - 1].iter().rev() {
+            strides.push(strides.last().unwrap() * *d as isize + 3);
+        }
+        let outer_stride = *strides.last().unwrap();
+        *strides.last_mut().unwrap() = outer_stride * outer as isize + 1;
+        strides.reverse();
+        let x = noise(strides[0] as usize * inner_dims[0] + 1);
+        let offset = |o: usize, i: usize| {
+            let (mut rest, mut at) = (i, 1 + o * outer_stride as usize);
+            for (d, s) in inner_dims.iter().zip(&strides).rev() {
+                at += rest % d * *s as usize;
+                rest /= d;
+            }
+            at
+        };
+        let all: Vec<isize> = std::iter::once(outer_stride).chain(strides.iter().copied()).collect();
+        let k = kernel(
+            KernelKind::Reduce(Lanes::Inner),
+            &[outer],
+            &inner_dims,
+            vec![load(0, F32, &all, 1)],
+            vec![inner(Op::Load(0), F32), value(Op::reduce(Fold::of(row("add")), 0, F32), F32)],
+            vec![store(0, F32, &[1], 1)],
+        );
+        let want: Vec<f32> = (0..outer)
+            .map(|o| tree(&(0..n).map(|i| x[offset(o, i)]).collect::<Vec<_>>(), lanes_of(n), |a, b| a + b, -0.0))
+            .collect();
+        for t in [1, 2, 7] {
+            let got: Vec<f32> = threads(t, || run(k.clone(), std::slice::from_ref(&x), outer).unwrap());
+            assert_eq!(got, want, "{outer} rows of {inner_dims:?}, {t} threads");
+        }
+        // the same runs of narrow elements
+        let x: Vec<u8> = x.iter().map(|x| x.to_bits() as u8).collect();
+        let k = Kernel {
+            loads: vec![load(0, U8, &all, 1)],
+            values: vec![
+                inner(Op::Load(0), U8),
+                inner(Op::Cast(0), U32),
+                value(Op::reduce(Fold::of(row("add")), 1, U32), U32),
+            ],
+            stores: vec![store(0, U32, &[1], 2)],
+            ..k
+        };
+        let want: Vec<u32> = (0..outer).map(|o| (0..n).map(|i| x[offset(o, i)] as u32).sum()).collect();
+        for t in [1, 2] {
+            let got: Vec<u32> = threads(t, || run(k.clone(), std::slice::from_ref(&x), outer).unwrap());
+            assert_eq!(got, want, "{outer} rows of {inner_dims:?} bytes, {t} threads");
         }
     }
 }
