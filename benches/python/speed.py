@@ -23,12 +23,13 @@ NAMES = {"numpy": "NumPy", "torch": "PyTorch", "jax": "JAX", "cupy": "CuPy", "ml
 
 # the bench finds rows by parts of their names, so a filter may also select other rows; these are skipped
 FILTER = [
-    "add f32 10000", "add f32 100k", "add f32 1M", "add f32 10M", "scale f32 10M", "hypot f32 100k", "hypot f32 10M",
-    "exp f32 10000", "exp f32 1M", "exp f32 10M", "add f16", "cast f32 10M", "chain f32 10M", "add_small", "loop f32",
-    "sum f32 10000", "sum f32 1M", "sum f32 10M", "dot f32 10M", "argmax f32 10M", "cumsum f32 10M",
-    "softmax f32 1000x10000", "softmax f32 100kx64", "layer_norm f32 4096x771", "transposed copy", "take f32 100kx64",
-    "matmul f32 512x512", "matmul f32 1024x1024", "matmul f16 1024x1024", "matmul_batched", "matvec f32 2048x2048",
-    "normal f32", "attention f32 8x8", "mlp f32", "digits_step f32", "-train_",
+    "add f32 1000", "add f32 10000", "add f32 100k", "add f32 1M", "add f32 10M", "scale f32 10M", "hypot f32 100k",
+    "hypot f32 10M", "exp f32 10000", "exp f32 1M", "exp f32 10M", "add f16", "cast f32 10M", "chain f32 10M", "and bool",
+    "add_small", "loop f32", "slice_mut", "sum f32 10000", "sum f32 1M", "sum f32 10M", "sum f16", "sum_outer_inner",
+    "count bool", "dot f32 1M", "dot f32 10M", "dot f64", "argmax f32 10M", "cumsum f32 10M", "softmax f32", "softmax f16",
+    "layer_norm", "rms_norm", "transposed copy", "strided_scale", "take f32 100kx64", "matmul f32 128x128",
+    "matmul f32 512x512", "matmul f32 1024x1024", "matmul f16 1024x1024", "matmul_batched", "matvec", "-matvec_t f32 10000",
+    "normal f32", "uniform f32", "bincount", "pad f32", "attention f32 8x8", "mlp f32", "digits_step f32", "-train_",
     "-100M", "-add_into", "-roll_add", "-exp 100k", "-sum f32 100k", "-sum_rows", "-sum_all", "-cumsum_columns",
 ]  # fmt: skip
 

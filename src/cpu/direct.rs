@@ -1,20 +1,21 @@
-//! Runs simple kernels on contiguous arrays: those with one tile, or with one row that is divided into tiles. For a
-//! small array, setting up the tile interpreter (`tiles.rs`) takes several times as long as computing the tile. So each
-//! step is compiled to a call of its loop, and the values of a tile are on the stack. A run only adds an offset to each
-//! base address.
+//! Runs simple kernels on contiguous arrays: those with one tile, or with one row that is divided into tiles, and
+//! reductions of whole rows that fit in one tile. For a small array, setting up the tile interpreter (`tiles.rs`) takes
+//! several times as long as computing the tile. So each step is compiled to a call of its loop, and the values of a
+//! tile are on the stack. A run only adds an offset to each base address.
 
 use super::bind::Run;
-use super::program::{Dst, Program, StepKind, StridedOperand};
-use super::tiles::{TileBounds, bits_of};
+use super::program::{Dst, Program, StepKind, StridedOperand, Write, bits_of};
+use super::strided::{self, StridedBlock};
+use super::tiles::TileBounds;
 use crate::base::error::Result;
 use crate::math::simd::Loop;
-use crate::plan::kernel::BufferRef;
+use crate::plan::kernel::{BufferRef, Gives};
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
-/// The maximum number of values, of operands in memory, and of bytes of registers in a kernel that this file compiles.
-/// 8 KiB hold 256 f32 for each of 8 values.
-const VALUES: usize = 16;
+/// The maximum number of ids ([`TileLoop`](super::program::TileLoop)), of operands in memory, and of bytes of registers
+/// in a kernel that this file compiles. 8 KiB hold 256 f32 for each of 8 values.
+const IDS: usize = 48;
 const PLACES: usize = BASES - 1;
 const REGISTERS: usize = 8 << 10;
 
@@ -50,10 +51,39 @@ impl At {
     }
 }
 
-/// One action of the compiled kernel: a call of a loop over the tile, or a copy of the tile.
+/// One action of the compiled kernel. `each` is the number of elements for each element of the outer level: 1, or the
+/// length of a row in the inner level of a reduction.
 enum Action {
-    Call { f: Loop, args: [At; 3], to: At },
-    Copy { from: At, to: At, size: usize },
+    /// Calls a loop over the tile.
+    Call {
+        f: Loop,
+        args: [At; 3],
+        to: At,
+        each: usize,
+    },
+    Copy {
+        from: At,
+        to: At,
+        size: usize,
+        each: usize,
+    },
+    /// Reduces each row to one element. The first two numbers are the indices of the pass and of its reduction.
+    Fold {
+        at: [usize; 2],
+        data: At,
+        gives: Gives,
+        to: At,
+    },
+    /// Copies elements to all rows and columns of a tile. `steps` are the distances of neighbouring rows and columns of
+    /// `from`: 1 and 0 for an element of the outer level, which is repeated along its row, or 0 and 1 for a row that is
+    /// repeated.
+    Repeat {
+        from: At,
+        steps: [isize; 2],
+        to: At,
+        size: usize,
+        shape: [usize; 2],
+    },
 }
 
 /// An operand in memory. The fields are the arguments of [`Run::find`], which returns its address.
@@ -83,62 +113,151 @@ heap! {
 /// Compiles a program whose index space has `all` elements and is either `tile` or one row that is divided into tiles
 /// like `tile`. Returns `None` if the program is too large, or has a step that only the tile interpreter implements.
 pub(super) fn compile(program: &Program, tile: TileBounds, all: usize) -> Option<Direct> {
-    let is_small = program.places.len() <= PLACES && program.arena <= REGISTERS;
-    if !is_small || !program.passes.is_empty() || !program.positions.is_empty() {
+    if !program.passes.is_empty() {
         return None;
     }
-    let n = tile.len();
-    let dense = |place: usize| program.places[place].dense(tile.nr, tile.nc).then(|| At::place(place));
-    let place = |p: &StridedOperand| {
-        let (buffer, first) = p.memory?;
-        Some(DirectOperand { buffer, size: p.size, first, span: p.span })
-    };
-    let places = program.places.iter().map(place).collect::<Option<_>>()?;
-    let (mut at, mut actions) = ([At::default(); VALUES], vec![]);
-    for fill in &program.fills {
-        *at.get_mut(fill.id)? = At::register(fill.slot);
-    }
-    for step in &program.steps {
-        let to = match step.dst {
-            Dst::Nowhere => None,
-            Dst::Register(slot) => Some(At::register(slot)),
-            Dst::Out(place) => Some(dense(place)?),
-            Dst::KeepRow(_) => return None,
-        };
-        let (widen, args) = match step.kind {
-            StepKind::Load(place) => (program.places[place].convert, [dense(place)?; 3]),
-            StepKind::Call(f) => {
-                let [a, b, c] = step.args.map(|id| at.get(id).copied());
-                (Some(f), [a?, b?, c?])
+    let mut maker = Maker::new(program)?;
+    maker.repeated(tile)?;
+    maker.steps(0..program.steps.len(), tile, 1)?;
+    maker.writes(|_| true, tile, 1)?;
+    Some(Direct { all, n: tile.len(), places: maker.places, actions: maker.actions })
+}
+
+/// Compiles a program that reduces each of `outer` rows of `n` elements, all of them in one tile or, if there is only one
+/// row, read directly from memory. Returns `None` under the same conditions as [`compile`], or if a reduction needs the
+/// tile interpreter.
+pub(super) fn compile_rows(program: &Program, outer: usize, n: usize) -> Option<Direct> {
+    let mut maker = Maker::new(program)?;
+    let rows = TileBounds { r0: 0, nr: outer, c0: 0, nc: n, start: 0 };
+    let results = TileBounds { r0: 0, nr: 1, c0: 0, nc: outer, start: 0 };
+    maker.repeated(rows)?;
+    for (p, pass) in program.passes.iter().enumerate() {
+        maker.steps(program.stages[p].clone(), results, 1)?;
+        for s in &pass.broadcasts {
+            let (from, to) = (maker.at(s.from)?, At::register(s.slot));
+            maker.actions.push(Action::Repeat { from, steps: [1, 0], to, size: s.size, shape: [outer, n] });
+            *maker.at.get_mut(s.to)? = to;
+        }
+        maker.steps(pass.steps.clone(), rows, n)?;
+        for (r, reduction) in pass.reductions.iter().enumerate() {
+            let data = maker.at(reduction.args[0])?;
+            let is_long = outer == 1 && reduction.base.is_none() && reduction.spec.takes_any_length();
+            if !reduction.takes_whole_rows() && !is_long {
+                return None;
             }
-            StepKind::Index { .. }
-            | StepKind::Gather { .. }
-            | StepKind::Position(_)
-            | StepKind::Philox { .. }
-            | StepKind::Scan(_)
-            | StepKind::ReuseRow => return None,
-        };
-        *at.get_mut(step.id)? = match widen {
-            Some(f) => {
-                actions.push(Action::Call { f, args, to: to? });
-                to?
+            for result in &reduction.results {
+                let to = At::register(result.slot);
+                maker.actions.push(Action::Fold { at: [p, r], data, gives: result.gives, to });
+                *maker.at.get_mut(result.id)? = to;
             }
-            // no conversion is needed, so later steps read the elements directly from the buffer
-            None => args[0],
-        };
+        }
     }
-    for w in &program.writes {
-        if w.condition.is_some() || w.scattered.is_some() || w.stream {
+    maker.writes(|w| w.inner, rows, n)?;
+    maker.steps(program.stages[program.passes.len()].clone(), results, 1)?;
+    maker.writes(|w| !w.inner, results, 1)?;
+    Some(Direct { all: outer, n: outer, places: maker.places, actions: maker.actions })
+}
+
+/// The state of a compilation: the operands in memory, the actions so far, and where each value is.
+struct Maker<'a> {
+    program: &'a Program,
+    places: Vec<DirectOperand>,
+    actions: Vec<Action>,
+    at: [At; IDS],
+}
+
+impl<'a> Maker<'a> {
+    fn new(program: &'a Program) -> Option<Maker<'a>> {
+        let is_small = program.places.len() <= PLACES && program.arena <= REGISTERS;
+        if !is_small || !program.positions.is_empty() || !program.scans.is_empty() {
             return None;
         }
-        let (from, to, place) = (*at.get(w.id)?, dense(w.place)?, &program.places[w.place]);
-        match place.convert {
-            _ if w.direct => {}
-            Some(f) => actions.push(Action::Call { f, args: [from; 3], to }),
-            None => actions.push(Action::Copy { from, to, size: place.size }),
+        let place = |p: &StridedOperand| {
+            let (buffer, first) = p.memory?;
+            Some(DirectOperand { buffer, size: p.size, first, span: p.span })
+        };
+        let places = program.places.iter().map(place).collect::<Option<_>>()?;
+        let mut maker = Maker { program, places, actions: vec![], at: [At::default(); IDS] };
+        for fill in &program.fills {
+            *maker.at.get_mut(fill.id)? = At::register(fill.slot);
         }
+        Some(maker)
     }
-    Some(Direct { all, n, places, actions })
+
+    fn at(&self, id: usize) -> Option<At> {
+        self.at.get(id).copied()
+    }
+
+    /// Compiles the loads whose elements are the same in every row of the only tile. Returns `None` if one has elements
+    /// that are not contiguous or not in their compute type.
+    fn repeated(&mut self, tile: TileBounds) -> Option<()> {
+        for row in &self.program.repeated {
+            let place = &self.program.places[row.place];
+            if place.convert.is_some() || !place.dense(1, tile.nc) {
+                return None;
+            }
+            let (from, to) = (At::place(row.place), At::register(row.slot));
+            let shape = [tile.nr, tile.nc];
+            self.actions.push(Action::Repeat { from, steps: [0, 1], to, size: place.size, shape });
+            *self.at.get_mut(row.id)? = to;
+        }
+        Some(())
+    }
+
+    /// Returns the memory of an operand, if a tile is contiguous in it.
+    fn dense(&self, place: usize, tile: TileBounds) -> Option<At> {
+        self.program.places[place].dense(tile.nr, tile.nc).then(|| At::place(place))
+    }
+
+    /// Compiles steps, which compute a tile.
+    fn steps(&mut self, steps: Range<usize>, tile: TileBounds, each: usize) -> Option<()> {
+        for step in &self.program.steps[steps] {
+            let to = match step.dst {
+                Dst::Nowhere => None,
+                Dst::Register(slot) => Some(At::register(slot)),
+                Dst::Out(place) => Some(self.dense(place, tile)?),
+                Dst::KeepRow(_) => return None,
+            };
+            let (widen, args) = match step.kind {
+                StepKind::Load(place) => (self.program.places[place].convert, [self.dense(place, tile)?; 3]),
+                StepKind::Call(f) => {
+                    let [a, b, c] = step.args.map(|id| self.at(id));
+                    (Some(f), [a?, b?, c?])
+                }
+                StepKind::Index { .. }
+                | StepKind::Gather { .. }
+                | StepKind::Position(_)
+                | StepKind::Philox { .. }
+                | StepKind::Scan(_)
+                | StepKind::ReuseRow => return None,
+            };
+            *self.at.get_mut(step.id)? = match widen {
+                Some(f) => {
+                    self.actions.push(Action::Call { f, args, to: to?, each });
+                    to?
+                }
+                // no conversion is needed, so later steps read the elements directly from the buffer
+                None => args[0],
+            };
+        }
+        Some(())
+    }
+
+    /// Compiles the stores that `selects` accepts.
+    fn writes(&mut self, selects: impl Fn(&Write) -> bool, tile: TileBounds, each: usize) -> Option<()> {
+        for w in self.program.writes.iter().filter(|w| selects(w)) {
+            if w.condition.is_some() || w.scattered.is_some() || w.stream {
+                return None;
+            }
+            let (from, to, place) = (self.at(w.id)?, self.dense(w.place, tile)?, &self.program.places[w.place]);
+            match place.convert {
+                _ if w.direct => {}
+                Some(f) => self.actions.push(Action::Call { f, args: [from; 3], to, each }),
+                None => self.actions.push(Action::Copy { from, to, size: place.size, each }),
+            }
+        }
+        Some(())
+    }
 }
 
 impl Direct {
@@ -196,13 +315,14 @@ impl Direct {
         let mut registers = Registers(MaybeUninit::uninit());
         bases[0] = registers.0.as_mut_ptr().cast::<u8>();
         // SAFETY: `find` has checked that every element of each operand is inside its buffer (*inside*, see
-        // [`Program`]). The tiles are the whole index space, and `compile` has checked that the elements of each
-        // operand follow one another. The registers have at least `program.arena` bytes (*room*). The caller ensures
-        // that only this task computes these elements.
+        // [`Program`]). The tiles are the whole index space, and the compilation has checked that the elements of each
+        // operand follow one another, and that each reduction has a loop for whole rows or only one row. The registers
+        // have at least `program.arena` bytes (*room*), which include the state of a reduction. The caller ensures that
+        // only this task computes these elements.
         unsafe {
             for fill in &program.fills {
                 let bits = bits_of(fill.value, program, |place| bases[place + 1], scalars);
-                super::strided::fill(fill.size, bits, At::register(fill.slot).in_run(&bases), fill.count);
+                strided::fill(fill.size, bits, At::register(fill.slot).in_run(&bases), fill.count);
             }
             let (mut left, mut advance) = (elements.len(), elements.start);
             loop {
@@ -214,12 +334,24 @@ impl Direct {
                 let n = self.n.min(left);
                 for action in &self.actions {
                     match *action {
-                        Action::Call { f, args: [a, b, c], to } => {
-                            f(n, a.in_run(&bases), b.in_run(&bases), c.in_run(&bases), to.in_run(&bases));
+                        Action::Call { f, args: [a, b, c], to, each } => {
+                            f(n * each, a.in_run(&bases), b.in_run(&bases), c.in_run(&bases), to.in_run(&bases));
                         }
                         // the value may already be in the memory that is written, so use a copy that allows overlap
-                        Action::Copy { from, to, size } => {
-                            std::ptr::copy(from.in_run(&bases), to.in_run(&bases), n * size);
+                        Action::Copy { from, to, size, each } => {
+                            std::ptr::copy(from.in_run(&bases), to.in_run(&bases), n * each * size);
+                        }
+                        Action::Fold { at: [pass, reduction], data, gives, to } => {
+                            let spec = &program.passes[pass].reductions[reduction].spec;
+                            let (data, to) = (data.in_run(&bases), to.in_run(&bases));
+                            if !spec.whole_rows(data, n, gives, to) {
+                                spec.one_row(data, bases[0], gives, to);
+                            }
+                        }
+                        Action::Repeat { from, steps: [rows, cols], to, size, shape: [nr, nc] } => {
+                            let from = StridedBlock { ptr: from.in_run(&bases), rows, cols };
+                            let to = StridedBlock { ptr: to.in_run(&bases), rows: nc as isize, cols: 1 };
+                            strided::copy(size, from, to, nr, nc);
                         }
                     }
                 }

@@ -16,7 +16,8 @@
 use super::fold::FoldSpec;
 use super::parts::FillValue;
 use super::scan::ScanSpec;
-use super::strided::Axis;
+use super::strided::{self, Axis};
+use super::tiles::TileBounds;
 use crate::base::dtype::{Compute, DType};
 use crate::math::simd::Loop;
 use crate::plan::kernel::{BufferRef, Combine, Gives, Kernel, Passes, Position};
@@ -54,6 +55,11 @@ impl Level {
 
     pub fn size(&self) -> usize {
         self.rows * self.cols
+    }
+
+    /// Returns the largest tile, at the start of the level's index space.
+    pub fn first_tile(&self) -> TileBounds {
+        TileBounds { r0: 0, nr: self.rows, c0: 0, nc: self.cols, start: 0 }
     }
 }
 
@@ -179,6 +185,15 @@ pub(super) struct FilledRegister {
     pub value: FillValue,
 }
 
+/// A register with the elements of a load that are the same in every row, in a program whose tiles have whole rows. Like
+/// a [`FilledRegister`], it is filled when a task creates its frame. `inner` is the level of its tiles.
+pub(super) struct RepeatedRow {
+    pub id: usize,
+    pub slot: usize,
+    pub place: usize,
+    pub inner: bool,
+}
+
 /// A copy of an outer value for the inner steps that read it. Before a pass processes a row, the row's element is
 /// repeated along a register. If several rows are processed side by side ([`TileOrder::Cols`]), the elements of all
 /// these rows are repeated once for each row of a tile. `from` and `to` are the ids of the value and of its copy.
@@ -290,6 +305,7 @@ pub(super) struct Program {
     pub positions: Vec<Position>,
     pub steps: Vec<TileLoop>,
     pub fills: Vec<FilledRegister>,
+    pub repeated: Vec<RepeatedRow>,
     /// The stages: ranges of the steps of the outer level. Stage 0 is the steps before pass 0, stage 1 the steps before
     /// pass 1, and so on. The last stage is the steps after the last pass.
     pub stages: SmallVec<[Range<usize>; 2]>,
@@ -304,6 +320,7 @@ heap! {
     StridedOperand: rows, cols;
     TileLoop: ;
     FilledRegister: ;
+    RepeatedRow: ;
     RowBroadcast: ;
     PassReduction: results, spec;
     ReductionResult: ;
@@ -311,7 +328,7 @@ heap! {
     TilePass: broadcasts, reductions, totals;
     Write: ;
     ScanSpec: ;
-    Program: places, positions, steps, fills, stages, passes, scans, writes;
+    Program: places, positions, steps, fills, repeated, stages, passes, scans, writes;
 }
 
 /// The size of a page in bytes. A CPU compares the addresses of loads and earlier stores only modulo a page. It delays
@@ -332,6 +349,7 @@ impl Program {
             positions: Vec::new(),
             steps: Vec::new(),
             fills: Vec::new(),
+            repeated: Vec::new(),
             stages: SmallVec::new(),
             passes: SmallVec::new(),
             scans: SmallVec::new(),
@@ -362,5 +380,34 @@ impl Program {
                 *reads = read.contains(&step.id) || !matches!(step.dst, Dst::Register(_));
             }
         }
+    }
+}
+
+/// Returns the bits that a register is filled with. `at` returns the address of element 0 of an operand in memory.
+///
+/// # Safety
+/// If `value` is a load, the load has an element in its buffer (*inside*, see [`Program`]).
+#[inline]
+pub(super) unsafe fn bits_of(
+    value: FillValue,
+    program: &Program,
+    at: impl Fn(usize) -> *mut u8,
+    scalars: &[u64],
+) -> u64 {
+    match value {
+        FillValue::Bits(bits) => bits,
+        // binding the program has checked that the run has this scalar
+        FillValue::Scalar(n) => scalars.get(n).copied().unwrap_or(0),
+        // SAFETY: the caller ensures that the element exists. It has at most 8 bytes.
+        FillValue::Element(n) => unsafe {
+            match program.places[n].convert {
+                Some(widen) => {
+                    let (mut wide, p) = (0u64, at(n).cast_const());
+                    widen(1, p, p, p, (&raw mut wide) as *mut u8);
+                    wide
+                }
+                None => strided::read(program.places[n].size, at(n)),
+            }
+        },
     }
 }

@@ -3,8 +3,7 @@
 
 use super::bind::BoundProgram;
 use super::gather::{Indices, index_run, index_value};
-use super::parts::FillValue;
-use super::program::{Dst, Goal, PAGE, Program, StepKind, TileLoop, TileOrder, Write};
+use super::program::{Dst, Goal, PAGE, StepKind, TileLoop, TileOrder, Write, bits_of};
 use super::scan::Scanner;
 use super::strided::{self, StridedBlock};
 use crate::plan::kernel::Position;
@@ -38,7 +37,8 @@ impl TileBounds {
 
 /// The scratch memory of one task: the program's registers, and the address of each value for the current tile.
 ///
-/// Its unsafe functions rely on the conditions of [`Program`] (*alive*, *inside*, *room*, *disjoint*) and on one more.
+/// Its unsafe functions rely on the conditions of [`Program`](super::program::Program) (*alive*, *inside*, *room*,
+/// *disjoint*) and on one more.
 /// *Made for it*: the frame was created for the program that it runs, and the tile is in the level's index space and no
 /// larger than the program was compiled for.
 pub(super) struct Frame {
@@ -168,9 +168,8 @@ impl Frame {
         }
         // SAFETY: the arena contains each scan's state (*room*, see `Program`), and only this task uses the frame.
         let scan = |spec: &_| unsafe { Scanner::new(*spec, frame.arena.as_ptr()) };
-        let scans = program.scans.iter().map(scan);
         frame.scans.clear();
-        frame.scans.extend(scans);
+        frame.scans.extend(program.scans.iter().map(scan));
         for fill in &program.fills {
             let to = frame.slot(fill.slot);
             frame.at[fill.id] = to;
@@ -179,6 +178,11 @@ impl Frame {
                 let bits = bits_of(fill.value, program, |place| bound.at(place), bound.run.bindings.scalars);
                 strided::fill(fill.size, bits, to, fill.count);
             }
+        }
+        for row in &program.repeated {
+            let tile = if row.inner { program.inner } else { program.outer }.first_tile();
+            // SAFETY: the slot has room for the largest tile (*room*), whose rows are all the same row of the buffer.
+            frame.at[row.id] = unsafe { frame.load(bound, row.place, frame.slot(row.slot), tile) };
         }
         Some(frame)
     }
@@ -419,39 +423,11 @@ impl Frame {
     }
 }
 
-/// Returns the bits that a register is filled with. `at` returns the address of element 0 of an operand in memory.
-///
-/// # Safety
-/// If `value` is a load, the load has an element in its buffer (*inside*, see [`Program`]).
-#[inline]
-pub(super) unsafe fn bits_of(
-    value: FillValue,
-    program: &Program,
-    at: impl Fn(usize) -> *mut u8,
-    scalars: &[u64],
-) -> u64 {
-    match value {
-        FillValue::Bits(bits) => bits,
-        // binding the program has checked that the run has this scalar
-        FillValue::Scalar(n) => scalars.get(n).copied().unwrap_or(0),
-        // SAFETY: the caller ensures that the element exists. It has at most 8 bytes.
-        FillValue::Element(n) => unsafe {
-            match program.places[n].convert {
-                Some(widen) => {
-                    let (mut wide, p) = (0u64, at(n).cast_const());
-                    widen(1, p, p, p, (&raw mut wide) as *mut u8);
-                    wide
-                }
-                None => strided::read(program.places[n].size, at(n)),
-            }
-        },
-    }
-}
-
 /// Copies a tile of a load from its buffer to `to`, as contiguous rows.
 ///
 /// # Safety
-/// The tile is in the level's index space, so it is inside the buffer (see [`Program`]). `to` has room for it.
+/// The tile is in the level's index space, so it is inside the buffer (see [`Program`](super::program::Program)). `to`
+/// has room for it.
 unsafe fn pack_tile(bound: &BoundProgram<'_>, place: usize, to: *mut u8, tile: TileBounds) {
     let size = bound.program.places[place].size;
     // SAFETY: each block is a part of the tile, whose elements are in the buffer.

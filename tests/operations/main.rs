@@ -21,6 +21,7 @@ mod scans;
 mod searching;
 mod segments;
 mod sets;
+mod short_rows;
 mod signals;
 mod sort;
 mod sorting;

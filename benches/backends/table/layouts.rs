@@ -49,6 +49,11 @@ fn copies() -> Vec<Work> {
             .python("torch", "a[::2, ::2].contiguous()")
             .python("jax", "a[::2, ::2]")
             .python("mlx", "xp.contiguous(a[::2, ::2])"),
+        work("strided_scale", "x[:, ::2] * 2", F32, &[&[1_000, 20_000]])
+            .takes("a")
+            .moves_elements(|s| [elements(s), 0.5 * elements(s)])
+            .run(|x| x[0].slice(s![.., ..;2]) * 2.0)
+            .python(ARRAYS, "a[:, ::2] * F(2)"),
         work("take", "take rows", F32, &[&[100_000, 64]])
             .takes("a")
             .with("i", I32, |s| vec![s[0]], Fill::Permutation)

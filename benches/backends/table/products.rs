@@ -71,23 +71,28 @@ fn squares(dtype: DType) -> Work {
 
 /// Returns rows of products of a matrix and a vector, on either side.
 fn vectors() -> Vec<Work> {
-    let row = |name, text, shapes| {
-        work(name, text, F32, shapes)
-            .with("a", F32, |s| s.to_vec(), SYMMETRIC)
+    let row = |name, text, dtype, shapes| {
+        work(name, text, dtype, shapes)
+            .with("a", dtype, |s| s.to_vec(), SYMMETRIC)
             .moves_elements(|s| [elements(s), 0.0])
             .operations(|s| 2.0 * elements(s))
     };
-    let large: &[&[usize]] = &[&[512, 512], &[1_000, 1_000], &[2_048, 2_048], &[8_192, 8_192], &[10_000, 8]];
-    vec![
-        row("matvec", "matrix @ vector", large)
-            .with("b", F32, |s| vec![s[1]], SYMMETRIC)
+    let large: &[&[usize]] =
+        &[&[256, 256], &[512, 512], &[1_000, 1_000], &[2_048, 2_048], &[8_192, 8_192], &[10_000, 8]];
+    let matvec = |text, dtype, shapes| {
+        row("matvec", text, dtype, shapes)
+            .with("b", dtype, |s| vec![s[1]], SYMMETRIC)
             .run(|x| x[0].matmul(&x[1]))
-            .python(ARRAYS, "a @ b"),
-        row("vecmat", "vector @ matrix", &large[..4])
+            .python(ARRAYS, "a @ b")
+    };
+    vec![
+        matvec("matrix @ vector", F32, large),
+        matvec("f16 matrix @ vector", F16, &large[3..4]),
+        row("vecmat", "vector @ matrix", F32, &large[..5])
             .with("b", F32, |s| vec![s[0]], SYMMETRIC)
             .run(|x| x[1].matmul(&x[0]))
             .python(ARRAYS, "b @ a"),
-        row("matvec_t", "transposed matrix @ vector", &large[4..])
+        row("matvec_t", "transposed matrix @ vector", F32, &large[3..])
             .with("b", F32, |s| vec![s[0]], SYMMETRIC)
             .run(|x| x[0].t().matmul(&x[1]))
             .python(ARRAYS, "a.T @ b"),

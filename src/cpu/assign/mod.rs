@@ -13,8 +13,8 @@ use super::convert;
 use super::fold::FoldSpec;
 use super::parts::{FillValue, internal};
 use super::program::{
-    Dst, FilledRegister, Goal, Level, PassReduction, Program, ReductionResult, Request, RowBroadcast, ScatteredWrite,
-    StepKind, StridedOperand, TileLoop, TileOrder, TilePass, Total, Write,
+    Dst, FilledRegister, Goal, Level, PassReduction, Program, ReductionResult, RepeatedRow, Request, RowBroadcast,
+    ScatteredWrite, StepKind, StridedOperand, TileLoop, TileOrder, TilePass, Total, Write,
 };
 use super::scan::ScanSpec;
 use super::strided::Axis;
@@ -195,7 +195,7 @@ impl Assigner<'_> {
                 let due = needed >> v & 1 == 1 && !values[v].inner && (self.after(v) == p || p == passes);
                 if due && done >> v & 1 == 0 && self.alias_of(v) == v {
                     done |= 1 << v;
-                    if values[v].ends_pass(false) {
+                    if values[v].ends_pass(false) || self.repeat(v, false) {
                         continue;
                     }
                     self.step(v, false, None)?;
@@ -279,6 +279,9 @@ impl Assigner<'_> {
         let from = self.program.steps.len();
         for v in 0..values.len() {
             if (set & !self.unneeded) >> v & 1 == 0 || !values[v].inner || self.alias_of(v) != v {
+                continue;
+            }
+            if self.repeat(v, true) {
                 continue;
             }
             if self.kept >> v & 1 == 1 {

@@ -84,6 +84,33 @@ impl Assigner<'_> {
         Ok(())
     }
 
+    /// If a value is a load whose elements are the same in every row, and tiles have several whole rows, adds a register
+    /// for it that a task fills before its first tile, and returns true. Otherwise does nothing and returns false.
+    pub(super) fn repeat(&mut self, v: usize, inner: bool) -> bool {
+        let (kernel, level) = (self.kernel, self.level(inner));
+        let whole = match (self.program.order, inner) {
+            (TileOrder::Rows, true) => kernel.inner_size(),
+            (TileOrder::Flat, false) => kernel.outer.last().copied().unwrap_or(1),
+            _ => return false,
+        };
+        let Op::Load(n) = kernel.values[v].op else { return false };
+        // sums read the elements of a raw load in their storage type
+        if self.raw >> v & 1 == 1 {
+            return false;
+        }
+        let (rows, cols) = self.axes(&kernel.loads[n].strides, inner);
+        if level.rows < 2 || level.cols != whole || !level.fixed || !rows.is_still() || cols.is_still() {
+            return false;
+        }
+        let id = self.register_id(v, inner);
+        if self.program.repeated.iter().all(|r| r.id != id) {
+            let place = self.load(n, inner, 0);
+            let slot = self.arena.lasting(level.size() * kernel.values[v].compute().size());
+            self.program.repeated.push(RepeatedRow { id, slot, place, inner });
+        }
+        true
+    }
+
     /// Returns the ids (indices of pointers in `Frame::at`) of the values in `list`. Every loop has three arguments, so
     /// a shorter list is filled up with the first id. A loop ignores arguments that its function does not use.
     pub(super) fn register_ids(&self, list: &[usize], inner: bool) -> [usize; 3] {

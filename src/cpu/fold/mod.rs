@@ -5,9 +5,10 @@
 //! The elements are cut into blocks of `16 · L` elements, and element `i` belongs to lane `i % L`. In a block, each
 //! lane combines its elements (at most 16) one after another, which gives a vector of `L` states. The vectors of the
 //! blocks are combined pairwise, like the carries of a binary counter. In the last vector, the upper half of the lanes
-//! is combined into the lower half until one lane is left. `L` is 1 in kernels of kind `Reduce(Lanes::Outer)`. In other
-//! kernels it is `n / 16`, rounded up to a power of two, and at most `LANES`. Up to `width` reductions run side by
-//! side, as columns: row `i` of the input holds element `i` of each reduction.
+//! is combined into the lower half until one lane is left. `L` is 1 in kernels of kind `Reduce(Lanes::Outer)`, and in
+//! other kernels the result of `lanes_of_row`: 1 for fewer than 16 elements, or else `n / 16`, rounded up to a power of
+//! two, at least 16 and at most `LANES`. Up to `width` reductions run side by side, as columns: row `i` of the input
+//! holds element `i` of each reduction.
 //!
 //! States are combined by the loops of a function such as `add` (`function.rs`), or by formulas if a state has several
 //! components (`formulas.rs`, `threaded.rs`). Folds that look for the position of one element, such as argmax, need no
@@ -69,8 +70,7 @@ pub(super) struct Folder<'a> {
     current: u8,
     levels: [u8; 64],
     /// The number of whole blocks so far. Bit `i` is set if level `i` holds the result of `1 << i` blocks. In a search
-    /// for one element and in a sum of narrow
-    /// elements, this is 0 before the first element and 1 afterwards.
+    /// for one element and in a sum of narrow elements, this is 0 before the first element and 1 afterwards.
     blocks: usize,
     /// The number of elements of each column in the current block so far.
     filled: usize,

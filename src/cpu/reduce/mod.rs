@@ -4,9 +4,11 @@
 
 mod ahead;
 mod reading;
+mod shared;
 
 use super::assign::assign;
 use super::bind::{BoundProgram, Run};
+use super::direct::{self, Direct};
 use super::elementwise::{out_of_memory, tiles_of};
 use super::fold::{Folder, Inputs};
 use super::parts::internal;
@@ -19,6 +21,7 @@ use crate::base::error::Result;
 use crate::plan::kernel::{Kernel, Passes, TileSchedule, Tiling};
 use ahead::Ahead;
 use reading::folds_in_place;
+use shared::Partial;
 use smallvec::SmallVec;
 use std::ops::Range;
 
@@ -38,6 +41,9 @@ pub(super) struct Reduce {
     /// Whether the kernel only folds elements that are read directly from memory, so that it needs no tiles.
     in_place: bool,
     schedule: TileSchedule,
+    /// The kernel as calls of its loops (`direct.rs`), if all rows are in one tile, or one row is read directly from
+    /// memory, and no step needs the tile interpreter.
+    direct: Option<Box<Direct>>,
     /// The program that checks for indices out of bounds before the first write, so that a failed run writes nothing.
     checks: Option<Box<Reduce>>,
 }
@@ -55,7 +61,7 @@ pub(super) fn prepare(kernel: &Kernel, aliased: &[bool]) -> Result<Reduce> {
     Reduce::new(kernel, tiles_of(kernel)?, schedule.passes(), (aliased, Goal::Stores), checks)
 }
 
-heap! { Reduce: program, checks; }
+heap! { Reduce: program, direct, checks; }
 
 /// The data that the tasks of a run share. A task processes blocks, or a part of the inner space of a block.
 struct Job<'a> {
@@ -96,7 +102,10 @@ impl Reduce {
             return Err(internal(kernel.name, "tiles of whole rows in a kernel that needs parts of rows"));
         }
         let in_place = folds_in_place(&program);
-        Ok(Reduce { program, outer, n, each, together, in_place, schedule, checks })
+        let is_one_tile = outer <= each.min(together) && inner.cols == n || in_place && outer == 1 && schedule.alone;
+        let is_simple = is_one_tile && order == TileOrder::Rows && n > 0 && goal == Goal::Stores && checks.is_none();
+        let direct = if is_simple { direct::compile_rows(&program, outer, n).map(Box::new) } else { None };
+        Ok(Reduce { program, outer, n, each, together, in_place, schedule, direct, checks })
     }
 
     /// Returns how many inner elements a task processes: all `n`, unless there are fewer than four blocks of rows per
@@ -119,7 +128,16 @@ impl Reduce {
     }
 
     /// Runs the kernel on the buffers of a run.
+    #[inline]
     pub fn run(&self, run: &Run<'_>) -> Result<()> {
+        match &self.direct {
+            Some(direct) => direct.run(&self.program, run),
+            None => self.run_tiles(run),
+        }
+    }
+
+    #[inline(never)]
+    fn run_tiles(&self, run: &Run<'_>) -> Result<()> {
         if let Some(checks) = &self.checks {
             checks.run(run)?;
         }
@@ -159,22 +177,6 @@ impl Reduce {
         }
         frames.end();
         bound.verdict()
-    }
-}
-
-/// The partial results of all tasks in one array. Each task writes its own slot of `width` bytes, and `merge` reads the
-/// slots of a block in order.
-struct Partial {
-    ptr: *mut u8,
-    width: usize,
-}
-
-// SAFETY: each slot is written by one task only, and is read only after all tasks that write slots have ended.
-unsafe impl Sync for Partial {}
-
-impl Partial {
-    fn slot(&self, i: usize) -> *mut u8 {
-        self.ptr.wrapping_add(i * self.width)
     }
 }
 
@@ -448,50 +450,5 @@ impl<'a> Job<'a> {
                 }
             }
         }
-    }
-
-    /// Reduces one part of a block to partial results, one for each reduction. The schedule allows parts only if rows
-    /// are the columns of tiles, or if a block is a single row.
-    fn part(&self, b: usize, part: usize, out: *mut u8) {
-        let block = self.block(b);
-        let range = part * self.part..((part + 1) * self.part).min(self.reduce.n);
-        // SAFETY: the frame was created for this program (*made for it*), and parts of blocks are disjoint; `out` is a
-        // slot that only this task writes, with room for the partial results of all reductions.
-        self.frames.with(|frame| unsafe {
-            let mut to = out;
-            frame.run(self.bound, self.bound.program.stages[0].clone(), block);
-            let mut folders = self.folders(frame, 0, block);
-            for row in 0..self.rows(block) {
-                self.walk(frame, 0, block, row, range.clone(), &mut folders);
-            }
-            for (f, folder) in self.bound.program.passes[0].reductions.iter().zip(&mut folders) {
-                std::ptr::copy_nonoverlapping(folder.collapse(), to, f.spec.partial());
-                to = to.add(f.spec.partial());
-            }
-        })
-    }
-
-    /// Merges the partial results of a block in the order of its parts, and runs its epilogue (`Job::close`).
-    fn merge(&self, b: usize, parts: usize, from: *mut u8, width: usize) {
-        let block = self.block(b);
-        // SAFETY: the frame was created for this program (*made for it*), and blocks are disjoint; `from` points to the
-        // block's `parts` slots, all written.
-        self.frames.with(|frame| unsafe {
-            frame.run(self.bound, self.bound.program.stages[0].clone(), block);
-            let mut folders = self.folders(frame, 0, block);
-            for (input, folder) in self.bound.program.passes[0].reductions.iter().zip(&mut folders) {
-                let base = input.base.map_or(std::ptr::null(), |b| frame.at[b] as *const i32);
-                folder.reset(self.reduce.n, base);
-            }
-            for part in 0..parts {
-                let mut at = from.add(part * width) as *const u8;
-                for (f, folder) in self.bound.program.passes[0].reductions.iter().zip(&mut folders) {
-                    folder.merge(at);
-                    at = at.add(f.spec.partial());
-                }
-            }
-            self.write_results(frame, 0, 0, &mut folders);
-            self.close(frame, block);
-        })
     }
 }

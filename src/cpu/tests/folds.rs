@@ -37,7 +37,11 @@ pub(super) fn tree(x: &[f32], lanes: usize, f: impl Fn(f32, f32) -> f32 + Copy, 
 
 /// Returns the number of lanes of a reduction of `n` elements, in kernels of another kind than `Reduce(Lanes::Outer)`.
 pub(super) fn lanes_of(n: usize) -> usize {
-    if n >= 2048 { 128 } else { n.div_ceil(16).max(1).next_power_of_two().min(128) }
+    match n {
+        ..16 => 1,
+        2048.. => 128,
+        _ => n.div_ceil(16).next_power_of_two().max(16),
+    }
 }
 
 fn reductions_follow_the_tree() {

@@ -54,12 +54,17 @@ pub(crate) const LANES: usize = 128;
 /// blocks to merge.
 pub(crate) const SERIAL: usize = 16;
 
+/// The number of lanes of the fold of a short row, of 16 to 256 elements. 16 lanes of f32 fill whole SIMD registers.
+const FEW: usize = 16;
+
 /// Returns the number of lanes of the fold of a row of `n` elements: enough that each lane has at most [`SERIAL`]
-/// elements, rounded up to a power of two, and at most [`LANES`].
+/// elements, rounded up to a power of two, at least [`FEW`] and at most [`LANES`]. A row of fewer than [`FEW`] elements
+/// has one lane.
 pub(crate) fn lanes_of_row(n: usize) -> usize {
     match n >= SERIAL * LANES {
         true => LANES,
-        false => n.div_ceil(SERIAL).max(1).next_power_of_two().min(LANES),
+        false if n < FEW => 1,
+        false => n.div_ceil(SERIAL).next_power_of_two().max(FEW),
     }
 }
 
@@ -370,13 +375,10 @@ loop_form! {
             return rows::plain_rows::<A, B, C, R, F>(n, a, out);
         }
         match lanes {
-            // 64 lanes of f32 are four registers of AVX-512. For rows of one or two lanes, folding fewer lanes at a
-            // time was measured to be faster
+            // 64 lanes of f32 are four registers of AVX-512. For rows of one lane, folding fewer lanes at a time was
+            // measured to be faster
             1 => rows::each_row::<1, 8, A, B, C, R, F>(n, a, out, prefetches),
-            2 => rows::each_row::<2, 16, A, B, C, R, F>(n, a, out, prefetches),
-            4 => rows::each_row::<4, 64, A, B, C, R, F>(n, a, out, prefetches),
-            8 => rows::each_row::<8, 64, A, B, C, R, F>(n, a, out, prefetches),
-            16 => rows::each_row::<16, 64, A, B, C, R, F>(n, a, out, prefetches),
+            FEW => rows::each_row::<FEW, 64, A, B, C, R, F>(n, a, out, prefetches),
             32 => rows::each_row::<32, 64, A, B, C, R, F>(n, a, out, prefetches),
             64 => rows::each_row::<64, 64, A, B, C, R, F>(n, a, out, prefetches),
             _ => rows::each_row::<LANES, LANES, A, B, C, R, F>(n, a, out, prefetches),

@@ -72,37 +72,22 @@ unsafe fn piece<const L: usize, const W: usize, A: Copy>(at: *const A, step: usi
 /// pattern as a stream. Of 4 and 8 KiB, 8 KiB was measured to be faster.
 const AHEAD: usize = 8 << 10;
 
-/// Combines the upper half of `W` lanes into the lower half until the first `left` lanes remain.
-///
-/// # Safety
-/// A, B and R are the same type.
+/// Reorders the first `left` lanes of each row: lane `l` of row `g` moves from index `g · L + l` to index
+/// `l · (W / L) + g`. Then the upper half of these lanes consists of the upper half of each row's lanes.
 #[inline(always)]
-unsafe fn halve<const W: usize, A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<A, B, C, R>>(
-    lanes: &mut [A; W],
-    left: usize,
-) {
-    let mut half = W / 2;
-    while half >= left && half > 0 {
-        for l in 0..half {
-            // SAFETY: A, B and R are the same type.
-            lanes[l] = unsafe { combine::<A, B, C, R, F>(lanes[l], lanes[l + half]) };
-        }
-        half /= 2;
-    }
-}
-
-/// Reorders the lanes of `rows` rows: lane `l` of row `g` moves from index `g · L + l` to index `l · rows + g`. Then
-/// the upper half of the array consists of the upper half of each row's lanes.
-#[inline(always)]
-fn turn<const L: usize, const W: usize, A: Copy>(lanes: &[A; W]) -> [A; W] {
+fn turn<const L: usize, const W: usize, A: Copy>(lanes: &[A; W], left: usize) -> [A; W] {
     let (rows, mut turned) = (W / L, *lanes);
     for g in 0..rows {
-        for l in 0..L {
+        for l in 0..left {
             turned[l * rows + g] = lanes[g * L + l];
         }
     }
     turned
 }
+
+/// The number of lanes of each row that are left when [`group`] reorders them. Until then, the halves of a row fill
+/// registers of at least 16 bytes, so combining them needs no reordering.
+const TURNED: usize = 4;
 
 /// Folds contiguous rows of `n` elements, each to one element. This function defines the order in which the elements of
 /// a row are combined. [`each_row`] computes the same bits, and is faster for several rows.
@@ -190,8 +175,23 @@ unsafe fn group<const L: usize, const W: usize, A: Copy, B: Copy, C: Copy, R: Co
         }
         // the barrier keeps the compiler from reading the elements in small parts, in the order that `turn` needs, which
         // takes a tenth longer for maxima
-        let mut turned = turn::<L, W, A>(&std::hint::black_box(lanes));
-        halve::<W, A, B, C, R, F>(&mut turned, rows);
+        let mut lanes = std::hint::black_box(lanes);
+        let mut left = L;
+        while left > TURNED {
+            left /= 2;
+            for g in 0..rows {
+                for l in g * L..g * L + left {
+                    lanes[l] = combine::<A, B, C, R, F>(lanes[l], lanes[l + left]);
+                }
+            }
+        }
+        let mut turned = turn::<L, W, A>(&lanes, left);
+        while left > 1 {
+            left /= 2;
+            for l in 0..left * rows {
+                turned[l] = combine::<A, B, C, R, F>(turned[l], turned[l + left * rows]);
+            }
+        }
         std::ptr::copy_nonoverlapping(turned.as_ptr(), out, rows);
     }
 }

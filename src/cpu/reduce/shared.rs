@@ -1,0 +1,66 @@
+//! Rows that several tasks reduce together: each task reduces a part of a row to partial results, which are merged.
+
+use super::Job;
+
+/// The partial results of all tasks in one array. Each task writes its own slot of `width` bytes, and `merge` reads the
+/// slots of a block in order.
+pub(super) struct Partial {
+    pub ptr: *mut u8,
+    pub width: usize,
+}
+
+// SAFETY: each slot is written by one task only, and is read only after all tasks that write slots have ended.
+unsafe impl Sync for Partial {}
+
+impl Partial {
+    pub fn slot(&self, i: usize) -> *mut u8 {
+        self.ptr.wrapping_add(i * self.width)
+    }
+}
+
+impl Job<'_> {
+    /// Reduces one part of a block to partial results, one for each reduction. The schedule allows parts only if rows
+    /// are the columns of tiles, or if a block is a single row.
+    pub(super) fn part(&self, b: usize, part: usize, out: *mut u8) {
+        let block = self.block(b);
+        let range = part * self.part..((part + 1) * self.part).min(self.reduce.n);
+        // SAFETY: the frame was created for this program (*made for it*), and parts of blocks are disjoint; `out` is a
+        // slot that only this task writes, with room for the partial results of all reductions.
+        self.frames.with(|frame| unsafe {
+            let mut to = out;
+            frame.run(self.bound, self.bound.program.stages[0].clone(), block);
+            let mut folders = self.folders(frame, 0, block);
+            for row in 0..self.rows(block) {
+                self.walk(frame, 0, block, row, range.clone(), &mut folders);
+            }
+            for (f, folder) in self.bound.program.passes[0].reductions.iter().zip(&mut folders) {
+                std::ptr::copy_nonoverlapping(folder.collapse(), to, f.spec.partial());
+                to = to.add(f.spec.partial());
+            }
+        })
+    }
+
+    /// Merges the partial results of a block in the order of its parts, and runs its epilogue (`Job::close`).
+    pub(super) fn merge(&self, b: usize, parts: usize, from: *mut u8, width: usize) {
+        let block = self.block(b);
+        // SAFETY: the frame was created for this program (*made for it*), and blocks are disjoint; `from` points to the
+        // block's `parts` slots, all written.
+        self.frames.with(|frame| unsafe {
+            frame.run(self.bound, self.bound.program.stages[0].clone(), block);
+            let mut folders = self.folders(frame, 0, block);
+            for (input, folder) in self.bound.program.passes[0].reductions.iter().zip(&mut folders) {
+                let base = input.base.map_or(std::ptr::null(), |b| frame.at[b] as *const i32);
+                folder.reset(self.reduce.n, base);
+            }
+            for part in 0..parts {
+                let mut at = from.add(part * width) as *const u8;
+                for (f, folder) in self.bound.program.passes[0].reductions.iter().zip(&mut folders) {
+                    folder.merge(at);
+                    at = at.add(f.spec.partial());
+                }
+            }
+            self.write_results(frame, 0, 0, &mut folders);
+            self.close(frame, block);
+        })
+    }
+}

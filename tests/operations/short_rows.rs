@@ -1,0 +1,96 @@
+//! Functions along rows on the CPU, of a few short rows and of many: a row has the same bits in both, although a few
+//! short rows run without the tile interpreter.
+
+use crate::kit::{self, dice::Dice, read};
+use cupric::{DType::*, *};
+
+type Function = fn(&Expr) -> Expr;
+
+/// Functions along the last axis. Each keeps the first axis, so that rows can be compared.
+const FUNCTIONS: [(&str, Function); 17] = [
+    ("sum", |x| x.sum(-1)),
+    ("prod", |x| x.prod(-1)),
+    ("max", |x| x.max(-1)),
+    ("min", |x| x.min(-1)),
+    ("any", |x| x.any(-1)),
+    ("all", |x| x.all(-1)),
+    ("count_nonzero", |x| x.count_nonzero(-1)),
+    ("argmax", |x| x.argmax(-1)),
+    ("mean", |x| x.mean(-1)),
+    ("var", |x| x.var(-1)),
+    ("sum of squares plus 1", |x| x.square().sum(-1) + 1),
+    ("x - max", |x| x - x.max(keep(-1))),
+    ("softmax", |x| x.astype(F32).softmax(-1)),
+    ("log_softmax", |x| x.softmax(-1).log()),
+    ("layer_norm", |x| x.layer_norm(-1, 1e-5)),
+    ("rms_norm", |x| x.astype(F32).rms_norm(-1, 1e-5)),
+    ("f16 of sums", |x| (x * 0.5).sum(keep(-1)).astype(F16)),
+];
+
+/// Lengths below, at and above the numbers where the lanes of a fold change.
+const LENGTHS: [usize; 22] =
+    [1, 2, 3, 7, 8, 15, 16, 17, 31, 32, 33, 48, 64, 100, 128, 255, 256, 257, 511, 512, 513, 1000];
+
+fn operand(dtype: DType, rows: usize, n: usize, dice: &mut Dice) -> Array {
+    let value = |dice: &mut Dice| match dtype {
+        Bool => f64::from(dice.one_in(2)),
+        d if d.is_float() => dice.normal(),
+        _ => dice.below(7) as f64,
+    };
+    let bits: Vec<u64> = (0..rows * n).map(|_| kit::number::round(dtype, value(dice))).collect();
+    kit::array(dtype, &bits, &[rows, n], &Device::cpu()).unwrap()
+}
+
+#[test]
+fn few_rows_have_the_bits_of_many() {
+    const MANY: usize = 300;
+    for dtype in [F32, F64, F16, BF16, I32, I64, U8, Bool] {
+        let mut dice = Dice::new(dtype as u64);
+        for n in LENGTHS {
+            let x = operand(dtype, MANY, n, &mut dice);
+            for (name, f) in FUNCTIONS {
+                // some functions have no bools or integers
+                let all = match f(&x).eval() {
+                    Err(_) if !dtype.is_float() => continue,
+                    all => read(&all.unwrap()).unwrap(),
+                };
+                let each = all.len() / MANY;
+                for (first, rows) in [(0, 1), (7, 2), (298, 2), (5, 9)] {
+                    let part = x.slice(s![first as isize..(first + rows) as isize]);
+                    let want = &all[first * each..(first + rows) * each];
+                    let what = format!("{name} of {rows} rows of {n} {dtype} from row {first}");
+                    assert_eq!(read(&f(&part)).unwrap(), want, "{what}");
+                    // the same rows, evaluated first
+                    let own = part.eval().unwrap();
+                    assert_eq!(read(&f(&own)).unwrap(), want, "{what}, evaluated first");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn few_rows_are_written_in_place() {
+    let functions: [Function; 3] = [|x| x.softmax(-1), |x| x - x.max(keep(-1)), |x| x.layer_norm(-1, 1e-5) * x];
+    let mut dice = Dice::new(3);
+    for n in LENGTHS {
+        for rows in [1, 2, 5] {
+            let x = operand(F32, rows, n, &mut dice);
+            for f in functions {
+                let want = read(&f(&x)).unwrap();
+                let mut y = (&*x * 1.0).eval().unwrap();
+                y.update(f).unwrap();
+                assert_eq!(read(&y).unwrap(), want, "{rows} rows of {n}");
+                // a part of a larger array, whose other elements stay as they are
+                let mut all = full([rows + 2, n], 5.0, F32).eval().unwrap();
+                let part = s![1..rows as isize + 1];
+                all.slice_mut(part).assign(&x).unwrap();
+                all.slice_mut(part).update(f).unwrap();
+                assert_eq!(read(&all.slice(part)).unwrap(), want, "{rows} rows of {n}, in a larger array");
+                for edge in [0, rows as isize + 1] {
+                    assert!(read(&all.slice(s![edge])).unwrap().iter().all(|x| *x == 0x40a0_0000));
+                }
+            }
+        }
+    }
+}
