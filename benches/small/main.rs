@@ -64,7 +64,7 @@ fn programs() -> Result<Vec<(&'static str, Program)>> {
     let (mut y, z) = (vector(100)?, vector(100)?);
     let (mut rows, row, mut i) = (array(100 * 256, &[100, 256])?, vector(256)?, 0);
     let train = training()?;
-    Ok(vec![
+    let mut programs: Vec<(&str, Program)> = vec![
         ("a + b of 8", Box::new(move || (&a + &b).eval().map(drop))),
         ("a + b of 1,000", Box::new(move || (&big[0] + &big[1]).eval().map(drop))),
         ("exp(2 a + b) - a of 8", Box::new(move || ((&c * 2.0 + &d).exp() - &c).eval().map(drop))),
@@ -89,6 +89,40 @@ fn programs() -> Result<Vec<(&'static str, Program)>> {
         ),
         ("digits training step", Box::new(train)),
         ("graph of a transformer block's gradients", Box::new(gradients()?)),
+    ];
+    programs.extend(new_lengths()?);
+    Ok(programs)
+}
+
+/// Returns programs whose arrays have another length in each run, so that each run makes a plan.
+fn new_lengths() -> Result<Vec<(&'static str, Program)>> {
+    let [x, y] = [array(1000, &[1000])?, array(1000, &[1000])?];
+    let rows = array(4000, &[4, 1000])?;
+    let [q, k, v] = [array(16, &[1, 16])?, array(16_000, &[1000, 16])?, array(16_000, &[1000, 16])?];
+    let [mut i, mut j, mut n] = [7, 7, 7];
+    Ok(vec![
+        (
+            "a + b of a new length",
+            Box::new(move || {
+                i += 1;
+                (x.slice(s![..i]) + y.slice(s![..i])).eval().map(drop)
+            }),
+        ),
+        (
+            "softmax of 4 rows of a new length",
+            Box::new(move || {
+                j += 1;
+                rows.slice(s![.., ..j]).softmax(-1).eval().map(drop)
+            }),
+        ),
+        (
+            "attention to one more key",
+            Box::new(move || {
+                n += 1;
+                let scores = q.matmul(k.slice(s![..n]).t()) * 0.25;
+                scores.softmax(-1).matmul(v.slice(s![..n])).eval().map(drop)
+            }),
+        ),
     ])
 }
 

@@ -33,9 +33,12 @@ impl Assigner<'_> {
         if !matches!(values[input].compute(), Compute::I32 | Compute::U32 | Compute::I64 | Compute::U64) {
             return None;
         }
-        let (value, from) = match values[input].op {
-            Op::Cast(a) if values[input].dtype.size() >= 4 => (self.alias_of(a), values[a].compute()),
-            _ => (input, values[input].compute()),
+        let (value, from) = if let Op::Cast(a) = values[input].op
+            && values[input].dtype.size() >= 4
+        {
+            (self.alias_of(a), values[a].compute())
+        } else {
+            (input, values[input].compute())
         };
         let cast = (value != input).then_some(input);
         if cast.is_some_and(|cast| self.readers(cast) > 1) || self.kept >> value & 1 == 1 {
