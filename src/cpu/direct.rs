@@ -117,7 +117,6 @@ pub(super) fn compile(program: &Program, tile: TileBounds, all: usize) -> Option
         return None;
     }
     let mut maker = Maker::new(program)?;
-    maker.repeated(tile)?;
     maker.steps(0..program.steps.len(), tile, 1)?;
     maker.writes(|_| true, tile, 1)?;
     Some(Direct { all, n: tile.len(), places: maker.places, actions: maker.actions })

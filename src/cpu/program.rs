@@ -17,7 +17,6 @@ use super::fold::FoldSpec;
 use super::parts::FillValue;
 use super::scan::ScanSpec;
 use super::strided::{self, Axis};
-use super::tiles::TileBounds;
 use crate::base::dtype::{Compute, DType};
 use crate::math::simd::Loop;
 use crate::plan::kernel::{BufferRef, Combine, Gives, Kernel, Passes, Position};
@@ -55,11 +54,6 @@ impl Level {
 
     pub fn size(&self) -> usize {
         self.rows * self.cols
-    }
-
-    /// Returns the largest tile, at the start of the level's index space.
-    pub fn first_tile(&self) -> TileBounds {
-        TileBounds { r0: 0, nr: self.rows, c0: 0, nc: self.cols, start: 0 }
     }
 }
 
@@ -185,13 +179,12 @@ pub(super) struct FilledRegister {
     pub value: FillValue,
 }
 
-/// A register with the elements of a load that are the same in every row, in a program whose tiles have whole rows. Like
-/// a [`FilledRegister`], it is filled when a task creates its frame. `inner` is the level of its tiles.
+/// A register for a load of the inner level whose elements are the same in every row, in a program whose tiles have
+/// several whole rows. Like a [`FilledRegister`], it is filled when a task creates its frame.
 pub(super) struct RepeatedRow {
     pub id: usize,
     pub slot: usize,
     pub place: usize,
-    pub inner: bool,
 }
 
 /// A copy of an outer value for the inner steps that read it. Before a pass processes a row, the row's element is

@@ -180,7 +180,7 @@ impl Frame {
             }
         }
         for row in &program.repeated {
-            let tile = if row.inner { program.inner } else { program.outer }.first_tile();
+            let tile = TileBounds { r0: 0, nr: program.inner.rows, c0: 0, nc: program.inner.cols, start: 0 };
             // SAFETY: the slot has room for the largest tile (*room*), whose rows are all the same row of the buffer.
             frame.at[row.id] = unsafe { frame.load(bound, row.place, frame.slot(row.slot), tile) };
         }

@@ -5,6 +5,7 @@ use crate::kit::{self, dice::Dice, read};
 use cupric::{DType::*, *};
 
 type Function = fn(&Expr) -> Expr;
+type OfTwo = fn(&Expr, &Expr) -> Expr;
 
 /// Functions along the last axis. Each keeps the first axis, so that rows can be compared.
 const FUNCTIONS: [(&str, Function); 17] = [
@@ -63,6 +64,35 @@ fn few_rows_have_the_bits_of_many() {
                     // the same rows, evaluated first
                     let own = part.eval().unwrap();
                     assert_eq!(read(&f(&own)).unwrap(), want, "{what}, evaluated first");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn few_rows_beside_a_row_have_the_bits_of_many() {
+    const MANY: usize = 300;
+    let functions: [(&str, OfTwo); 5] = [
+        ("count of x > w", |x, w| x.greater(w).count_nonzero(-1)),
+        ("sum of w x", |x, w| (x * w).sum(-1)),
+        ("softmax of w x + w", |x, w| (x.astype(F32) * w + w).softmax(-1)),
+        ("layer norm times w plus w", |x, w| x.astype(F32).layer_norm(-1, 1e-5) * w + w),
+        ("f16 sums of x + w", |x, w| (x + w).sum(keep(-1)).astype(F16) + w),
+    ];
+    for dtype in [F32, F16, U8, I32] {
+        let mut dice = Dice::new(dtype as u64);
+        for n in LENGTHS {
+            let (x, w) = (operand(dtype, MANY, n, &mut dice), operand(dtype, 1, n, &mut dice));
+            let w = w.reshape([n]).eval().unwrap();
+            for (name, f) in functions {
+                let all = read(&f(&x, &w)).unwrap();
+                let each = all.len() / MANY;
+                for (first, rows) in [(0, 1), (7, 2), (5, 9)] {
+                    let part = x.slice(s![first as isize..(first + rows) as isize]);
+                    let want = &all[first * each..(first + rows) * each];
+                    let what = format!("{name} of {rows} rows of {n} {dtype} from row {first}");
+                    assert_eq!(read(&f(&part, &w)).unwrap(), want, "{what}");
                 }
             }
         }

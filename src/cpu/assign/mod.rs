@@ -195,7 +195,7 @@ impl Assigner<'_> {
                 let due = needed >> v & 1 == 1 && !values[v].inner && (self.after(v) == p || p == passes);
                 if due && done >> v & 1 == 0 && self.alias_of(v) == v {
                     done |= 1 << v;
-                    if values[v].ends_pass(false) || self.repeat(v, false) {
+                    if values[v].ends_pass(false) {
                         continue;
                     }
                     self.step(v, false, None)?;
@@ -281,7 +281,7 @@ impl Assigner<'_> {
             if (set & !self.unneeded) >> v & 1 == 0 || !values[v].inner || self.alias_of(v) != v {
                 continue;
             }
-            if self.repeat(v, true) {
+            if self.repeat(v) {
                 continue;
             }
             if self.kept >> v & 1 == 1 {

@@ -84,29 +84,25 @@ impl Assigner<'_> {
         Ok(())
     }
 
-    /// If a value is a load whose elements are the same in every row, and tiles have several whole rows, adds a register
-    /// for it that a task fills before its first tile, and returns true. Otherwise does nothing and returns false.
-    pub(super) fn repeat(&mut self, v: usize, inner: bool) -> bool {
-        let (kernel, level) = (self.kernel, self.level(inner));
-        let whole = match (self.program.order, inner) {
-            (TileOrder::Rows, true) => kernel.inner_size(),
-            (TileOrder::Flat, false) => kernel.outer.last().copied().unwrap_or(1),
-            _ => return false,
-        };
+    /// If an inner value is a load whose elements are the same in every row, and tiles have several whole rows, adds a
+    /// register for it that a task fills before its first tile, and returns true. Otherwise does nothing and returns
+    /// false.
+    pub(super) fn repeat(&mut self, v: usize) -> bool {
+        let (kernel, level) = (self.kernel, self.level(true));
         let Op::Load(n) = kernel.values[v].op else { return false };
         // sums read the elements of a raw load in their storage type
-        if self.raw >> v & 1 == 1 {
+        if self.program.order != TileOrder::Rows || self.raw >> v & 1 == 1 {
             return false;
         }
-        let (rows, cols) = self.axes(&kernel.loads[n].strides, inner);
-        if level.rows < 2 || level.cols != whole || !level.fixed || !rows.is_still() || cols.is_still() {
+        let (rows, cols) = self.axes(&kernel.loads[n].strides, true);
+        if level.rows < 2 || level.cols != kernel.inner_size() || !rows.is_still() || cols.is_still() {
             return false;
         }
-        let id = self.register_id(v, inner);
+        let id = self.register_id(v, true);
         if self.program.repeated.iter().all(|r| r.id != id) {
-            let place = self.load(n, inner, 0);
+            let place = self.load(n, true, 0);
             let slot = self.arena.lasting(level.size() * kernel.values[v].compute().size());
-            self.program.repeated.push(RepeatedRow { id, slot, place, inner });
+            self.program.repeated.push(RepeatedRow { id, slot, place });
         }
         true
     }

@@ -21,7 +21,7 @@ use crate::base::error::Result;
 use crate::plan::kernel::{Kernel, Passes, TileSchedule, Tiling};
 use ahead::Ahead;
 use reading::folds_in_place;
-use shared::Partial;
+use shared::PartialResults;
 use smallvec::SmallVec;
 use std::ops::Range;
 
@@ -119,6 +119,8 @@ impl Reduce {
             && self.schedule.shares_rows
             && blocks < 4 * threads
             && threads > 1
+            // a repeated row is filled for tiles of whole rows
+            && program.repeated.is_empty()
         {
             let parts = (8 * threads).div_ceil(blocks);
             let blocks = n.div_ceil(parts).div_ceil(unit);
@@ -171,7 +173,7 @@ impl Reduce {
             if tasks == 1 { body(0) } else { share(tasks, self.schedule.alone, body) }
         } else {
             let width = partial.len() * 8 / (blocks * parts);
-            let all = Partial { ptr: partial.as_mut_ptr() as *mut u8, width };
+            let all = PartialResults { ptr: partial.as_mut_ptr() as *mut u8, width };
             share(blocks * parts, self.schedule.alone, |i| job.part(i / parts, i % parts, all.slot(i)));
             share(blocks, blocks * parts * width <= MERGED_ALONE, |b| job.merge(b, parts, all.slot(b * parts), width));
         }

@@ -4,15 +4,15 @@ use super::Job;
 
 /// The partial results of all tasks in one array. Each task writes its own slot of `width` bytes, and `merge` reads the
 /// slots of a block in order.
-pub(super) struct Partial {
+pub(super) struct PartialResults {
     pub ptr: *mut u8,
     pub width: usize,
 }
 
 // SAFETY: each slot is written by one task only, and is read only after all tasks that write slots have ended.
-unsafe impl Sync for Partial {}
+unsafe impl Sync for PartialResults {}
 
-impl Partial {
+impl PartialResults {
     pub fn slot(&self, i: usize) -> *mut u8 {
         self.ptr.wrapping_add(i * self.width)
     }
