@@ -70,7 +70,7 @@ enum Action {
     /// Reduces each row to one element. The first two numbers are the indices of the pass and of its reduction.
     Fold {
         at: [usize; 2],
-        data: At,
+        data: [At; 3],
         gives: Gives,
         to: At,
     },
@@ -139,7 +139,8 @@ pub(super) fn compile_rows(program: &Program, outer: usize, n: usize) -> Option<
         }
         maker.steps(pass.steps.clone(), rows, n)?;
         for (r, reduction) in pass.reductions.iter().enumerate() {
-            let data = maker.at(reduction.args[0])?;
+            let [x, y, z] = reduction.args.map(|id| maker.at(id));
+            let data = [x?, y?, z?];
             let is_long = outer == 1 && reduction.base.is_none() && reduction.spec.takes_any_length();
             if !reduction.takes_whole_rows() && !is_long {
                 return None;
@@ -218,6 +219,8 @@ impl<'a> Maker<'a> {
                 Dst::KeepRow(_) => return None,
             };
             let (widen, args) = match step.kind {
+                // all rows of such a tile may be the same row in memory
+                StepKind::Load(place) if to.is_none() => (None, [At::place(place); 3]),
                 StepKind::Load(place) => (self.program.places[place].convert, [self.dense(place, tile)?; 3]),
                 StepKind::Call(f) => {
                     let [a, b, c] = step.args.map(|id| self.at(id));
@@ -342,7 +345,8 @@ impl Direct {
                         }
                         Action::Fold { at: [pass, reduction], data, gives, to } => {
                             let spec = &program.passes[pass].reductions[reduction].spec;
-                            let (data, to) = (data.in_run(&bases), to.in_run(&bases));
+                            let data = data.map(|at| at.in_run(&bases).cast_const());
+                            let to = to.in_run(&bases);
                             if !spec.whole_rows(data, n, gives, to) {
                                 spec.one_row(data, bases[0], gives, to);
                             }

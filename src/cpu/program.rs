@@ -113,7 +113,8 @@ impl StridedOperand {
 /// The destination of a step's result.
 #[derive(Clone, Copy)]
 pub(super) enum Dst {
-    /// No destination: the step is a load, and later steps read the memory that it loads from.
+    /// No destination: the step is a load, and later steps read the memory that it loads from. If all rows of the tile are
+    /// the same, this is the memory of one row.
     Nowhere,
     /// The register at this byte of the arena. The arena is the scratch memory of a task, and belongs to its frame
     /// (`tiles.rs`).
@@ -197,8 +198,8 @@ pub(super) struct RowBroadcast {
     pub size: usize,
 }
 
-/// A reduction that a pass computes. `args` are the ids of the pointers to the elements that the reduction combines. If
-/// the reduction reads fewer than three arrays, the first id is repeated.
+/// A reduction that a pass computes. `args` are the ids of the pointers to the elements that the reduction combines, or
+/// to the factors of these elements. If the reduction reads fewer than three arrays, the first id is repeated.
 pub(super) struct PassReduction {
     pub args: [usize; 3],
     /// The id of the value that holds the position of the row's first element, for argmin and argmax. If it is `None`,

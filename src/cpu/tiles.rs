@@ -273,7 +273,8 @@ impl Frame {
         // SAFETY: every element of the tile is inside the buffer, and `to` and the raw scratch hold a tile (*inside*
         // and *room*, see `Program`).
         unsafe {
-            if p.dense(tile.nr, tile.nc) {
+            // without `to`, the tile is contiguous, or all its rows are the same one in memory
+            if to.is_null() || p.dense(tile.nr, tile.nc) {
                 let from = bound.at(place).offset((p.rows.offset(tile.r0) + p.cols.offset(tile.c0)) * p.size as isize);
                 return match p.convert {
                     Some(widen) => {

@@ -1,6 +1,7 @@
 //! Matrix products on the CPU, compared bit by bit with their definition: an element is the sum of chains. A chain
-//! takes 256 consecutive k, from +0, by fused multiply-adds in order; chains are added in order. Sizes, strides, types,
-//! batches, threads and instruction sets vary, but bits must not.
+//! takes 256 consecutive k, from +0, by fused multiply-adds in order; chains are added in order. In a product with one
+//! column, an element is the sum of products, in the order of sums. Sizes, strides, types, batches, threads and
+//! instruction sets vary, but bits must not.
 
 use crate::kit::stage::Stage;
 use crate::kit::*;
@@ -24,6 +25,8 @@ struct Size {
 trait Number: Element + PartialEq {
     /// The type of the sums.
     type Sum: Copy + Default;
+    /// The number that changes no sum: −0, or the integer 0.
+    const IDENTITY: Self::Sum;
     fn wide(self) -> Self::Sum;
     fn multiply_add(a: Self::Sum, b: Self::Sum, c: Self::Sum) -> Self::Sum;
     fn add(a: Self::Sum, b: Self::Sum) -> Self::Sum;
@@ -32,10 +35,11 @@ trait Number: Element + PartialEq {
 }
 
 macro_rules! numbers {
-    ($($t:ty, $sum:ty, |$a:ident, $b:ident, $c:ident| $fma:expr, |$d:ident, $e:ident| $add:expr, |$w:ident| $wide:expr,
+    ($($t:ty, $sum:ty, $identity:expr, |$a:ident, $b:ident, $c:ident| $fma:expr, |$d:ident, $e:ident| $add:expr, |$w:ident| $wide:expr,
        |$s:ident| $of:expr, |$dice:ident| $any:expr;)*) => { $(
         impl Number for $t {
             type Sum = $sum;
+            const IDENTITY: $sum = $identity;
             fn wide(self) -> $sum {
                 let $w = self;
                 $wide
@@ -56,18 +60,48 @@ macro_rules! numbers {
     )* };
 }
 numbers! {
-    f32, f32, |a, b, c| a.mul_add(b, c), |a, b| a + b, |x| x, |s| s, |d| d.within(-1.0, 1.0) as f32;
-    f64, f64, |a, b, c| a.mul_add(b, c), |a, b| a + b, |x| x, |s| s, |d| d.within(-1.0, 1.0);
-    f16, f32, |a, b, c| a.mul_add(b, c), |a, b| a + b, |x| x.to_f32(), |s| f16::from_f32(s),
+    f32, f32, -0.0, |a, b, c| a.mul_add(b, c), |a, b| a + b, |x| x, |s| s, |d| d.within(-1.0, 1.0) as f32;
+    f64, f64, -0.0, |a, b, c| a.mul_add(b, c), |a, b| a + b, |x| x, |s| s, |d| d.within(-1.0, 1.0);
+    f16, f32, -0.0, |a, b, c| a.mul_add(b, c), |a, b| a + b, |x| x.to_f32(), |s| f16::from_f32(s),
         |d| f16::from_f64(d.within(-1.0, 1.0));
-    bf16, f32, |a, b, c| a.mul_add(b, c), |a, b| a + b, |x| x.to_f32(), |s| bf16::from_f32(s),
+    bf16, f32, -0.0, |a, b, c| a.mul_add(b, c), |a, b| a + b, |x| x.to_f32(), |s| bf16::from_f32(s),
         |d| bf16::from_f64(d.within(-1.0, 1.0));
-    i8, i32, |a, b, c| c.wrapping_add(a.wrapping_mul(b)), |a, b| a.wrapping_add(b), |x| x as i32, |s| s as i8, |d| d.next() as i8;
-    u16, u32, |a, b, c| c.wrapping_add(a.wrapping_mul(b)), |a, b| a.wrapping_add(b), |x| x as u32, |s| s as u16,
+    i8, i32, 0, |a, b, c| c.wrapping_add(a.wrapping_mul(b)), |a, b| a.wrapping_add(b), |x| x as i32, |s| s as i8, |d| d.next() as i8;
+    u16, u32, 0, |a, b, c| c.wrapping_add(a.wrapping_mul(b)), |a, b| a.wrapping_add(b), |x| x as u32, |s| s as u16,
         |d| d.next() as u16;
-    i32, i32, |a, b, c| c.wrapping_add(a.wrapping_mul(b)), |a, b| a.wrapping_add(b), |x| x, |s| s, |d| d.next() as i32;
-    u64, u64, |a, b, c| c.wrapping_add(a.wrapping_mul(b)), |a, b| a.wrapping_add(b), |x| x, |s| s, |d| d.next();
-    bool, bool, |a, b, c| c | (a & b), |a, b| a | b, |x| x, |s| s, |d| d.one_in(12);
+    i32, i32, 0, |a, b, c| c.wrapping_add(a.wrapping_mul(b)), |a, b| a.wrapping_add(b), |x| x, |s| s, |d| d.next() as i32;
+    u64, u64, 0, |a, b, c| c.wrapping_add(a.wrapping_mul(b)), |a, b| a.wrapping_add(b), |x| x, |s| s, |d| d.next();
+    bool, bool, false, |a, b, c| c | (a & b), |a, b| a | b, |x| x, |s| s, |d| d.one_in(12);
+}
+
+/// The sum of numbers, as `cpu/fold/mod.rs` defines it for elements that are neighbours along the reduced axis.
+fn summed<T: Number>(numbers: &[T::Sum]) -> T::Sum {
+    let lanes = match numbers.len() {
+        ..16 => 1,
+        2048.. => 128,
+        n => n.div_ceil(16).next_power_of_two().max(16),
+    };
+    let mut blocks: Vec<Vec<T::Sum>> = vec![];
+    for block in numbers.chunks(16 * lanes) {
+        let mut states = vec![T::IDENTITY; lanes];
+        block.iter().enumerate().for_each(|(i, x)| states[i % lanes] = T::add(states[i % lanes], *x));
+        blocks.push(states);
+    }
+    let mut states = merged::<T>(&blocks);
+    while states.len() > 1 {
+        let upper = states.split_off(states.len() / 2);
+        states = merged::<T>(&[states, upper]);
+    }
+    states.first().copied().unwrap_or_default()
+}
+
+/// The sum of the states of blocks: the first half, a power of two of blocks, plus the rest.
+fn merged<T: Number>(blocks: &[Vec<T::Sum>]) -> Vec<T::Sum> {
+    if blocks.len() < 2 {
+        return blocks.first().cloned().unwrap_or_default();
+    }
+    let (left, right) = blocks.split_at(blocks.len().next_power_of_two() / 2);
+    merged::<T>(left).iter().zip(merged::<T>(right)).map(|(x, y)| T::add(*x, y)).collect()
 }
 
 /// The product by its definition.
@@ -76,6 +110,12 @@ fn defined<T: Number>(x: Size, a: &[T], b: &[T]) -> Vec<T> {
     for p in 0..x.batch {
         for i in 0..x.m {
             for j in 0..x.n {
+                if x.n == 1 {
+                    let factors = (0..x.k).map(|l| (a[(p * x.m + i) * x.k + l].wide(), b[p * x.k + l].wide()));
+                    let products: Vec<T::Sum> = factors.map(|(a, b)| T::multiply_add(a, b, T::IDENTITY)).collect();
+                    out.push(T::of(summed::<T>(&products)));
+                    continue;
+                }
                 let mut sum: Option<T::Sum> = None;
                 for start in (0..x.k).step_by(CHAIN) {
                     let mut chain = T::Sum::default();

@@ -6,6 +6,7 @@
 #![allow(clippy::needless_range_loop)]
 
 mod narrow;
+mod products;
 mod step;
 
 use super::arena::Arena;
@@ -43,10 +44,12 @@ struct Assigner<'a> {
     /// registers that steps of the outer level (`kernel.outer`) read, the second for steps of the inner level (`outer ×
     /// inner`).
     filled: [u128; 2],
-    /// The set of loads whose elements are left in their storage type, and the set of casts that need no step, because
-    /// sums read narrow elements (`narrow.rs`).
+    /// The set of loads whose elements are left in their storage type, and the set of values that need no step, because
+    /// sums read narrow elements (`narrow.rs`) or factors (`products.rs`).
     raw: u128,
     unneeded: u128,
+    /// The set of loads of which only one row is read in place, because all rows are the same (`products.rs`).
+    still: u128,
 }
 
 /// Compiles a kernel to a program. `wanted` specifies the sizes of tiles, the passes, and whether to compute the stores
@@ -68,6 +71,7 @@ pub(super) fn assign(kernel: &Kernel, wanted: Request<'_>) -> Result<Program> {
         filled: [0; 2],
         raw: 0,
         unneeded: 0,
+        still: 0,
     };
     c.find_aliases();
     c.emit()?;
@@ -338,16 +342,21 @@ impl Assigner<'_> {
                 // earlier reduction.
                 let walk = first_of_walk.iter().position(|w| w.shares_walk(r));
                 let narrow = self.narrow_input(r);
-                let spec = if walk.is_none() { Some(self.fold(r, narrow.as_ref().map(|n| n.dtype))?) } else { None };
+                let product = self.product_input(r);
+                let spec = match walk {
+                    None => Some(self.fold(r, narrow.as_ref().map(|n| n.dtype), product.as_ref().map(|p| p.still))?),
+                    Some(_) => None,
+                };
                 let slot = self.arena.lasting(self.program.outer.size() * size);
                 let result = ReductionResult { gives: r.gives, id: v, slot, size };
                 match (walk, spec) {
                     (Some(walk), _) => pass.reductions[walk].results.push(result),
                     (None, Some(spec)) => {
                         first_of_walk.push(r);
-                        let args = match &narrow {
-                            Some(narrow) => self.read_narrow(narrow, last),
-                            None => self.register_ids(&r.inputs(), true),
+                        let args = match (&narrow, &product) {
+                            (Some(narrow), _) => self.read_narrow(narrow, last),
+                            (None, Some(product)) => self.read_factors(product, last),
+                            (None, None) => self.register_ids(&r.inputs(), true),
                         };
                         let base = r.base().map(|b| self.alias_of(b));
                         pass.reductions.push(PassReduction { args, base, results: smallvec![result], spec });
@@ -364,11 +373,12 @@ impl Assigner<'_> {
         Ok(())
     }
 
-    fn fold(&mut self, r: &KernelReduction, narrow: Option<DType>) -> Result<FoldSpec> {
+    fn fold(&mut self, r: &KernelReduction, narrow: Option<DType>, factors: Option<[bool; 2]>) -> Result<FoldSpec> {
         let kernel = self.kernel;
         let width = if self.program.order == TileOrder::Cols { self.program.inner.cols } else { 1 };
         let compute = kernel.values[r.inputs()[0]].compute();
-        let Some(mut spec) = FoldSpec::new(r, (compute, narrow), kernel.kind, kernel.inner_size(), width) else {
+        let Some(mut spec) = FoldSpec::new(r, (compute, narrow, factors), kernel.kind, kernel.inner_size(), width)
+        else {
             return Err(internal(
                 kernel.name,
                 format!("reduction {} is not implemented for {}", r.fold.name, r.element),

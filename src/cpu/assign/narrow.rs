@@ -67,7 +67,7 @@ impl Assigner<'_> {
     }
 
     /// Returns how many steps, reductions and stores read a value.
-    fn readers(&self, v: usize) -> usize {
+    pub(super) fn readers(&self, v: usize) -> usize {
         let values = self.kernel.values.iter().enumerate().filter(|(w, _)| self.alias_of(*w) == *w);
         let read = values.flat_map(|(_, value)| value.op.operands());
         read.chain(self.kernel.stores.iter().flat_map(|s| s.operands())).filter(|a| self.alias_of(*a) == v).count()

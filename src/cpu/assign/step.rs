@@ -84,18 +84,20 @@ impl Assigner<'_> {
         Ok(())
     }
 
-    /// If an inner value is a load whose elements are the same in every row, and tiles have several whole rows, adds a
-    /// register for it that a task fills before its first tile, and returns true. Otherwise does nothing and returns
-    /// false.
+    /// If an inner value is a load whose elements are the same in every row, and tiles have whole rows, adds a register
+    /// for it that a task fills before its first tile, and returns true. Otherwise does nothing and returns false.
     pub(super) fn repeat(&mut self, v: usize) -> bool {
         let (kernel, level) = (self.kernel, self.level(true));
         let Op::Load(n) = kernel.values[v].op else { return false };
-        // sums read the elements of a raw load in their storage type
-        if self.program.order != TileOrder::Rows || self.raw >> v & 1 == 1 {
+        // sums read the elements of such a load from its memory
+        if self.program.order != TileOrder::Rows || (self.raw | self.still) >> v & 1 == 1 {
             return false;
         }
         let (rows, cols) = self.axes(&kernel.loads[n].strides, true);
-        if level.rows < 2 || level.cols != kernel.inner_size() || !rows.is_still() || cols.is_still() {
+        // a tile with one row reads it in place, unless its elements have to be converted or collected
+        let is_ready = cols.step == Some(1) && cast::widen(kernel.loads[n].dtype).is_none();
+        let is_read = level.rows < 2 && (is_ready || kernel.outer_size() < 2);
+        if is_read || level.cols != kernel.inner_size() || !rows.is_still() || cols.is_still() {
             return false;
         }
         let id = self.register_id(v, true);
@@ -160,6 +162,11 @@ impl Assigner<'_> {
                 let place = self.load(*n, inner, 0);
                 if self.raw >> v & 1 == 1 {
                     self.program.places[place].convert = None;
+                }
+                if self.still >> v & 1 == 1 {
+                    let kind = StepKind::Load(place);
+                    self.push(TileLoop { kind, dst: Dst::Nowhere, id: v, args: [0; 3], compute, operand });
+                    return Ok(());
                 }
                 let bound = &self.program.places[place];
                 if bound.convert.is_none() && bound.always_dense(level) && keep.is_none() {

@@ -4,17 +4,17 @@
 use super::*;
 
 impl FoldSpec {
-    /// Folds one contiguous row of `n` elements, of any length, to one element: the result of the reduction, or a
+    /// Folds one row of `n` elements, of any length, to one element: the result of the reduction, or a
     /// component of its state, as `gives` selects. The bits are the same as with a [`Folder`] that is fed in parts.
     ///
     /// # Safety
-    /// `data` points to `n` aligned elements (*data*, see [`Folder`]). `arena` satisfies the condition of
+    /// Each input has `n` aligned elements (*data*, see [`Folder`]). `arena` satisfies the condition of
     /// [`Folder::new`], and `out` has space for an aligned element, which is not in the state.
-    pub unsafe fn one_row(&self, data: *const u8, arena: *mut u8, gives: Gives, out: *mut u8) {
+    pub unsafe fn one_row(&self, data: Inputs, arena: *mut u8, gives: Gives, out: *mut u8) {
         // SAFETY: the caller ensures that the elements and the state exist.
         unsafe {
             let mut folder = Folder::new(self, arena, 1, self.n);
-            folder.feed(0, [data; 3], self.n);
+            folder.feed(0, data, self.n);
             folder.end();
             folder.write(gives, out);
         }

@@ -19,6 +19,7 @@ mod first;
 mod formulas;
 mod function;
 mod narrow;
+mod products;
 mod spec;
 mod threaded;
 
@@ -32,6 +33,7 @@ use first::First;
 use formulas::Formulas;
 use function::CombineLoops;
 use narrow::NarrowSum;
+use products::ProductLoops;
 use spec::Combines;
 pub(super) use spec::FoldSpec;
 
@@ -142,6 +144,20 @@ impl<'a> Folder<'a> {
     /// The state is valid, and each input has `rows × width` elements (*state* and *data*, see [`Folder`]). `rows` is
     /// at most the number of elements still to come. `base` is null or has a position for each column.
     pub unsafe fn feed(&mut self, at: usize, data: Inputs, rows: usize) {
+        // SAFETY: the caller ensures the same conditions.
+        unsafe {
+            match &self.spec.products {
+                Some(products) => self.feed_products(products, data, rows),
+                None => self.feed_elements(at, data, rows),
+            }
+        }
+    }
+
+    /// Implements [`Folder::feed`] for folds of elements.
+    ///
+    /// # Safety
+    /// As for [`Folder::feed`].
+    unsafe fn feed_elements(&mut self, at: usize, data: Inputs, rows: usize) {
         let (w, lanes, size) = (self.width, self.spec.lanes, self.spec.compute.size());
         let mut done = 0;
         // SAFETY: `from` is the first element that is not folded yet, and the `take` rows from there on exist (*data*,

@@ -13,6 +13,8 @@ pub(in crate::cpu) struct FoldSpec {
     pub(super) lanes: usize,
     /// The maximum number of reductions that are folded side by side, as columns.
     pub(super) width: usize,
+    /// The loops of a sum of products, if the inputs are the factors of the elements.
+    pub(super) products: Option<ProductLoops>,
     /// Whether loops over whole rows prefetch later rows. For row kernels, `reduce/ahead.rs` does that.
     prefetches: bool,
     /// The byte of the program's scratch memory at which the state of the [`Folder`] begins.
@@ -39,11 +41,11 @@ impl Heap for Combines {
 
 impl FoldSpec {
     /// Describes a reduction over `n` elements in a kernel of this kind. `compute` is the type of the reduction's first
-    /// input. If `narrow` is given, the elements are read as that dtype instead. Returns `None` if a function has no
-    /// loops for the type of its operands.
+    /// input. If `narrow` is given, the elements are read as that dtype instead. If `factors` is given, the elements are
+    /// the products of two inputs, and it states for each of these whether all its rows are the same. Returns `None` if a function has no loops for the type of its operands.
     pub fn new(
         r: &KernelReduction,
-        (compute, narrow): (Compute, Option<DType>),
+        (compute, narrow, factors): (Compute, Option<DType>, Option<[bool; 2]>),
         kind: KernelKind,
         n: usize,
         width: usize,
@@ -59,7 +61,11 @@ impl FoldSpec {
             Form::FirstOf(row) => Combines::First(First::new(row, compute, matches!(r.source, Source::States(_)))?),
             Form::Formulas => Combines::Formulas(Box::new(Formulas::new(r)?)),
         };
-        Some(FoldSpec { combines, compute, n, lanes, width, prefetches: kind != KernelKind::Row, at: 0 })
+        let products = match factors {
+            Some(still) => Some(ProductLoops::new(compute, still)?),
+            None => None,
+        };
+        Some(FoldSpec { combines, compute, n, lanes, width, products, prefetches: kind != KernelKind::Row, at: 0 })
     }
 
     /// Returns the number of elements of a block (of the longest possible one for folds such as argmax, which may be cut
@@ -76,9 +82,9 @@ impl FoldSpec {
     /// does nothing, if the fold has no loop for this ([`FoldSpec::takes_whole_rows`]).
     ///
     /// # Safety
-    /// `data` points to `rows × n` aligned elements, which no other thread writes (*data*, see [`Folder`]). `out` has
-    /// space for `rows` aligned elements, and does not overlap `data`.
-    pub unsafe fn whole_rows(&self, data: *const u8, rows: usize, gives: Gives, out: *mut u8) -> bool {
+    /// The inputs have `rows × n` aligned elements, which no other thread writes (*data*, see [`Folder`]). `out` has space
+    /// for `rows` aligned elements, and does not overlap them.
+    pub unsafe fn whole_rows(&self, data: Inputs, rows: usize, gives: Gives, out: *mut u8) -> bool {
         if !self.takes_whole_rows() {
             return false;
         }
@@ -86,9 +92,12 @@ impl FoldSpec {
         // SAFETY: the caller ensures that the elements and the space exist. `takes_whole_rows` has checked the length.
         unsafe {
             match &self.combines {
-                Combines::Function(f) => (f.rows)(self.n, data, (&raw const rows).cast(), data, out),
-                Combines::First(first) => first.whole_rows(self.n, data, rows, gives, out),
-                Combines::Narrow(sum) => sum.whole_rows(self.n, data, rows.count, out),
+                Combines::Function(f) => match &self.products {
+                    Some(products) => products.whole_rows(self.n, data, rows.count, out),
+                    None => (f.rows)(self.n, data[0], (&raw const rows).cast(), data[0], out),
+                },
+                Combines::First(first) => first.whole_rows(self.n, data[0], rows, gives, out),
+                Combines::Narrow(sum) => sum.whole_rows(self.n, data[0], rows.count, out),
                 Combines::Formulas(_) => return false,
             }
         }
@@ -109,6 +118,11 @@ impl FoldSpec {
     /// apart in memory.
     pub fn takes_rows_apart(&self, width: usize, step: isize) -> bool {
         self.takes_any_length() && self.lanes == 1 && (width >= NARROW || step == width as isize)
+    }
+
+    /// Returns whether the inputs are the factors of the elements.
+    pub fn multiplies(&self) -> bool {
+        self.products.is_some()
     }
 
     /// Returns whether elements can be passed to the folder directly from memory, any number at a time. If not, they

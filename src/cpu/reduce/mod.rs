@@ -12,7 +12,7 @@ use super::direct::{self, Direct};
 use super::elementwise::{out_of_memory, tiles_of};
 use super::fold::{Folder, Inputs};
 use super::parts::internal;
-use super::program::{Goal, Level, PassReduction, Program, ReductionResult, Request, TileOrder};
+use super::program::{Dst, Goal, Level, PassReduction, Program, ReductionResult, Request, TileOrder};
 use super::strided::{self, StridedBlock};
 use super::thread_count::threads;
 use super::tiles::{Frame, Frames, TileBounds};
@@ -40,6 +40,8 @@ pub(super) struct Reduce {
     together: usize,
     /// Whether the kernel only folds elements that are read directly from memory, so that it needs no tiles.
     in_place: bool,
+    /// Whether whole rows are folded from memory without registers, so that all rows of a block are folded together.
+    is_stepless: bool,
     schedule: TileSchedule,
     /// The kernel as calls of its loops (`direct.rs`), if all rows are in one tile, or one row is read directly from
     /// memory, and no step needs the tile interpreter.
@@ -102,10 +104,12 @@ impl Reduce {
             return Err(internal(kernel.name, "tiles of whole rows in a kernel that needs parts of rows"));
         }
         let in_place = folds_in_place(&program);
+        let is_stepless =
+            in_place && program.steps[program.passes[0].steps.clone()].iter().all(|s| matches!(s.dst, Dst::Nowhere));
         let is_one_tile = outer <= each.min(together) && inner.cols == n || in_place && outer == 1 && schedule.alone;
         let is_simple = is_one_tile && order == TileOrder::Rows && n > 0 && goal == Goal::Stores && checks.is_none();
         let direct = if is_simple { direct::compile_rows(&program, outer, n).map(Box::new) } else { None };
-        Ok(Reduce { program, outer, n, each, together, in_place, schedule, direct, checks })
+        Ok(Reduce { program, outer, n, each, together, in_place, is_stepless, schedule, direct, checks })
     }
 
     /// Returns how many inner elements a task processes: all `n`, unless there are fewer than four blocks of rows per
@@ -272,10 +276,11 @@ impl<'a> Job<'a> {
         let mut row = 0;
         while row < rows {
             // SAFETY: the caller ensures the conditions of `walk` for all rows. A tile of whole rows has at most
-            // `together` rows, for which the program's registers have room.
+            // `together` rows, for which the program's registers have room, unless it needs no registers.
             unsafe {
                 if whole {
-                    let count = self.reduce.together.min(rows - row);
+                    let together = if self.reduce.is_stepless { rows } else { self.reduce.together };
+                    let count = together.min(rows - row);
                     self.whole_rows(frame, p, block, (row, count), folders, ahead);
                     row += count;
                 } else {
@@ -321,7 +326,7 @@ impl<'a> Job<'a> {
                 ahead.prefetch_some();
                 let data: Inputs = f.args.map(|a| frame.at[a] as *const u8);
                 let to = |r: &ReductionResult| frame.at[r.id].add(row * r.size);
-                if f.takes_whole_rows() && f.results.iter().all(|r| f.spec.whole_rows(data[0], count, r.gives, to(r))) {
+                if f.takes_whole_rows() && f.results.iter().all(|r| f.spec.whole_rows(data, count, r.gives, to(r))) {
                     continue;
                 }
                 let folder = &mut folders[i];

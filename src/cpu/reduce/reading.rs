@@ -21,6 +21,7 @@ const BYTES_AHEAD: usize = 1 << 10;
 pub(super) fn folds_in_place(program: &Program) -> bool {
     let [pass] = &program.passes[..] else { return false };
     let steps = &program.steps[pass.steps.clone()];
+    let multiplies = pass.reductions.iter().any(|f| f.spec.multiplies());
     let is_read = |s: &TileLoop| match s.kind {
         StepKind::Load(place) if program.order == TileOrder::Cols => {
             let p = &program.places[place];
@@ -28,7 +29,9 @@ pub(super) fn folds_in_place(program: &Program) -> bool {
         }
         StepKind::Load(place) => {
             let p = &program.places[place];
-            p.convert.is_none() && p.cols.contiguous().saturating_mul(p.size) >= LEAST_RUN
+            // the runs of two factors may end at different elements
+            let runs = p.cols.contiguous().saturating_mul(p.size) >= LEAST_RUN;
+            p.convert.is_none() && if multiplies { p.cols.step == Some(1) } else { runs }
         }
         StepKind::Call(_)
         | StepKind::Index { .. }
@@ -104,6 +107,18 @@ impl Job<'_> {
         for (f, folder) in pass.reductions.iter().zip(folders) {
             let Some(place) = load_of(&program.steps[pass.steps.clone()], f.args[0]) else { continue };
             let p = &program.places[place];
+            if f.spec.multiplies() {
+                let data = f.args.map(|id| {
+                    let place = load_of(&program.steps[pass.steps.clone()], id).unwrap_or(place);
+                    let p = &program.places[place];
+                    let offset = p.rows.offset(row) + p.cols.offset(part.start);
+                    self.bound.at(place).wrapping_offset(offset * p.size as isize).cast_const()
+                });
+                // SAFETY: the rows of both factors are in their buffers (*inside*, see `Program`), and `folds_in_place`
+                // has checked that they are contiguous.
+                unsafe { folder.feed(part.start, data, part.len()) };
+                continue;
+            }
             let first = self.bound.at(place).wrapping_offset(p.rows.offset(row) * p.size as isize);
             // SAFETY: the runs are in the operand's span, which is inside its buffer (*inside*, see `Program`).
             let mut feed = |(at, data, count): (usize, *const u8, usize)| unsafe { folder.feed(at, [data; 3], count) };

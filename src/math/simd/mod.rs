@@ -283,8 +283,10 @@ macro_rules! loop_form {
 
 // the macro above must come first
 mod narrow;
+mod products;
 
 pub(crate) use narrow::{Narrow, NarrowArgs, StoredBool};
+pub(crate) use products::{Factor, ProductArgs};
 
 /// Returns a slice of `n` elements from an untyped pointer.
 ///

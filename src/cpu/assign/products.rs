@@ -1,0 +1,56 @@
+//! Finds sums of products, so that the fold multiplies the elements and no step stores the products.
+
+use super::*;
+use crate::graph::ufunc::{Form, arithmetic};
+
+/// The input of a sum of products: the value that only the sum reads, and its two factors.
+pub(super) struct ProductInput {
+    pub value: usize,
+    pub factors: [usize; 2],
+    /// For each factor, whether all its rows are the same and contiguous, and only the sum reads them. They are then read
+    /// in place.
+    pub still: [bool; 2],
+}
+
+impl Assigner<'_> {
+    /// Returns the factors whose products a reduction sums. Returns `None` if it is not a sum of products along rows, or
+    /// if the products are needed by something else too.
+    pub(super) fn product_input(&self, r: &KernelReduction) -> Option<ProductInput> {
+        let values = &self.kernel.values;
+        let Form::Function(row) = r.fold.form else { return None };
+        let along = self.program.order == TileOrder::Rows && self.program.goal == Goal::Stores;
+        if !std::ptr::eq(row, &arithmetic::add) || !along {
+            return None;
+        }
+        let value = self.alias_of(*r.inputs().first()?);
+        let Op::Ufunc(row, list) = &values[value].op else { return None };
+        let factors = match list[..] {
+            [x, y] if std::ptr::eq(*row, &arithmetic::multiply) => [self.alias_of(x), self.alias_of(y)],
+            [x] if std::ptr::eq(*row, &arithmetic::square) => [self.alias_of(x); 2],
+            _ => return None,
+        };
+        let compute = values[value].compute();
+        let alike = factors.iter().all(|f| values[*f].compute() == compute);
+        let is_free = values[value].inner && self.readers(value) == 1 && self.kept >> value & 1 == 0;
+        let still = factors.map(|f| self.is_still_row(f));
+        (alike && is_free && compute != Compute::Bool).then_some(ProductInput { value, factors, still })
+    }
+
+    fn is_still_row(&self, v: usize) -> bool {
+        let Op::Load(n) = self.kernel.values[v].op else { return false };
+        let load = &self.kernel.loads[n];
+        let (rows, cols) = self.axes(&load.strides, true);
+        let is_free = self.kernel.values[v].inner && self.readers(v) == 1 && self.kept >> v & 1 == 0;
+        is_free && rows.is_still() && cols.step == Some(1) && cast::widen(load.dtype).is_none()
+    }
+
+    /// Makes the steps of a pass leave out the products. Returns the ids of the pointers that the sum reads.
+    pub(super) fn read_factors(&mut self, product: &ProductInput, last: &mut [u8; 128]) -> [usize; 3] {
+        for (f, still) in product.factors.iter().zip(product.still) {
+            last[*f] = u8::MAX;
+            self.still |= (still as u128) << f;
+        }
+        self.unneeded |= 1 << product.value;
+        self.register_ids(&product.factors, true)
+    }
+}

@@ -1,0 +1,84 @@
+//! Sums of products of two operands. The fold multiplies the elements itself, so that no step stores the products. The
+//! bits are those of a sum of the stored products.
+
+use super::*;
+use crate::graph::ufunc::arithmetic;
+use crate::math::simd::{Factor, Loop, Loops, ProductArgs};
+
+/// The loops of a sum of products.
+pub(super) struct ProductLoops {
+    /// Whether all rows of the first and of the second factor are the same.
+    still: [bool; 2],
+    /// Sums the products of several whole rows.
+    rows: Loop,
+    /// Sums the products of a block in [`LANES`] lanes.
+    block: Loop,
+    multiply: Loop,
+}
+
+impl ProductLoops {
+    /// Returns the loops for a compute type. `still` states for each factor whether all its rows are the same. Returns
+    /// `None` for bools, which have no sum of products.
+    pub fn new(compute: Compute, still: [bool; 2]) -> Option<ProductLoops> {
+        let [rows, block] = match compute {
+            Compute::F32 => loops::<f32>(),
+            Compute::F64 => loops::<f64>(),
+            Compute::I32 => loops::<i32>(),
+            Compute::U32 => loops::<u32>(),
+            Compute::I64 => loops::<i64>(),
+            Compute::U64 => loops::<u64>(),
+            Compute::Bool => return None,
+        };
+        Some(ProductLoops { still, rows, block, multiply: arithmetic::multiply.map(compute)?.get() })
+    }
+
+    /// Sums the products of each of `rows` contiguous rows of `n` elements.
+    ///
+    /// # Safety
+    /// Both operands have `rows × n` aligned elements, or `n` if their rows are the same. No other thread writes these
+    /// (*data*, see [`Folder`]). `n` is at
+    /// most [`SERIAL`] · [`LANES`]. `out` has space for `rows` aligned elements, and does not overlap the operands.
+    pub unsafe fn whole_rows(&self, n: usize, [a, b, _]: Inputs, rows: usize, out: *mut u8) {
+        let args = ProductArgs { count: rows, steps: self.still.map(|still| if still { 0 } else { n }) };
+        // SAFETY: the caller ensures that the elements and the space exist.
+        unsafe { (self.rows)(n, a, b, (&raw const args).cast(), out) }
+    }
+}
+
+fn loops<T: Factor>() -> [Loop; 2] {
+    [const { Loops::product_rows::<T>() }.get(), const { Loops::product_block::<T>() }.get()]
+}
+
+impl Folder<'_> {
+    /// Implements [`Folder::feed`] for sums of products: folds the products of the next `rows` elements of the operands.
+    ///
+    /// # Safety
+    /// The state is valid, and the first two inputs have `rows` elements (*state* and *data*, see [`Folder`]). There is
+    /// one column. `rows` is at most the number of elements still to come.
+    pub(super) unsafe fn feed_products(&mut self, products: &ProductLoops, data: Inputs, rows: usize) {
+        /// The number of products that are stored before they are folded, in a part of a block.
+        const SOME: usize = 256;
+        let size = self.spec.compute.size();
+        let mut stored = std::mem::MaybeUninit::<[u64; SOME]>::uninit();
+        let stored = stored.as_mut_ptr().cast::<u8>();
+        let mut done = 0;
+        // SAFETY: the elements from `done` on exist (*data*), and the vector has space for a state of each lane
+        // (*state*). An element has at most 8 bytes.
+        unsafe {
+            while done < rows {
+                let [a, b] = [data[0].add(done * size), data[1].add(done * size)];
+                if self.filled == 0 && self.spec.lanes == LANES && rows - done >= SERIAL * LANES {
+                    (products.block)(SERIAL * LANES, a, b, a, self.here());
+                    self.left -= SERIAL * LANES;
+                    self.push(0);
+                    done += SERIAL * LANES;
+                    continue;
+                }
+                let take = SOME.min(rows - done);
+                (products.multiply)(take, a, b, a, stored);
+                self.feed_elements(0, [stored.cast_const(); 3], take);
+                done += take;
+            }
+        }
+    }
+}

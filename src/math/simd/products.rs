@@ -1,0 +1,134 @@
+//! Sums of products of two operands. The order of additions is that of sums (`cpu/fold/mod.rs`), so the sum of the
+//! products of `a` and `b` has the bits of the sum of `a * b`.
+
+// the loops run over the lanes of several arrays
+#![allow(clippy::needless_range_loop)]
+
+use super::{LANES, Loops, lanes_of_row, slice_mut};
+
+/// A type of factors.
+pub(crate) trait Factor: Copy {
+    fn plus(self, other: Self) -> Self;
+    fn times(self, other: Self) -> Self;
+}
+
+macro_rules! factor {
+    ($($t:ty: |$x:ident, $y:ident| $plus:expr, $times:expr;)*) => { $(
+        impl Factor for $t {
+            #[inline(always)]
+            fn plus(self, $y: $t) -> $t {
+                let $x = self;
+                $plus
+            }
+            #[inline(always)]
+            fn times(self, $y: $t) -> $t {
+                let $x = self;
+                $times
+            }
+        }
+    )* };
+}
+factor! {
+    f32: |x, y| x + y, x * y;
+    f64: |x, y| x + y, x * y;
+    i32: |x, y| x.wrapping_add(y), x.wrapping_mul(y);
+    u32: |x, y| x.wrapping_add(y), x.wrapping_mul(y);
+    i64: |x, y| x.wrapping_add(y), x.wrapping_mul(y);
+    u64: |x, y| x.wrapping_add(y), x.wrapping_mul(y);
+}
+
+/// Adds the products of `n` elements in `L` lanes, one after another in each lane, `W` lanes at a time. `n` is at least
+/// `L`.
+///
+/// # Safety
+/// `a` and `b` have `n` elements.
+#[inline(always)]
+unsafe fn lanes<const L: usize, const W: usize, F: Factor>(n: usize, a: *const F, b: *const F, out: &mut [F; L]) {
+    let (whole, rest) = (n / L, n % L);
+    for first in (0..L).step_by(W) {
+        // SAFETY: the first `whole · L` elements exist, and so do the `rest` elements after them.
+        unsafe {
+            let (a, b) = (a.add(first), b.add(first));
+            let mut sums = [*a; W];
+            for l in 0..W {
+                sums[l] = (*a.add(l)).times(*b.add(l));
+            }
+            for chunk in 1..whole {
+                let (a, b) = (a.add(chunk * L), b.add(chunk * L));
+                for l in 0..W {
+                    sums[l] = sums[l].plus((*a.add(l)).times(*b.add(l)));
+                }
+            }
+            let (a, b) = (a.add(whole * L), b.add(whole * L));
+            for l in 0..rest.saturating_sub(first).min(W) {
+                sums[l] = sums[l].plus((*a.add(l)).times(*b.add(l)));
+            }
+            out[first..first + W].copy_from_slice(&sums);
+        }
+    }
+}
+
+/// Returns the sum of the products of a row in `L` lanes.
+///
+/// # Safety
+/// `a` and `b` have `n` elements, and `n` is at least `L`.
+#[inline(always)]
+unsafe fn row<const L: usize, const W: usize, F: Factor>(n: usize, a: *const F, b: *const F) -> F {
+    // SAFETY: the caller ensures that the elements exist.
+    unsafe {
+        let mut all = [*a; L];
+        lanes::<L, W, F>(n, a, b, &mut all);
+        let mut half = L / 2;
+        while half > 0 {
+            for l in 0..half {
+                all[l] = all[l].plus(all[l + half]);
+            }
+            half /= 2;
+        }
+        all[0]
+    }
+}
+
+/// The arguments of [`Loops::product_rows`] other than the elements.
+#[repr(C)]
+pub(crate) struct ProductArgs {
+    /// The number of rows.
+    pub count: usize,
+    /// For each operand, the number of elements from the start of a row to the start of the next: `n`, or 0 if all rows
+    /// are the same.
+    pub steps: [usize; 2],
+}
+
+loop_form! {
+    /// Sets `out[r]` to the sum of the products of the elements of row `r` of `a` and of `b`. The rows have `n`
+    /// elements, 1 to [`SERIAL`](super::SERIAL) · [`LANES`]. `c` points to a [`ProductArgs`].
+    product_rows, sum_product_rows, Factor<>, |n, a, b, c, out| {
+        let ProductArgs { count, steps } = *(c as *const ProductArgs);
+        let (a, b) = (a as *const F, b as *const F);
+        // registers of AVX2 hold 64 lanes of 4 bytes, or 32 of 8 bytes, in half of all registers
+        let is_wide = size_of::<F>() > 4;
+        for (r, to) in slice_mut::<F>(out, count).iter_mut().enumerate() {
+            let (a, b) = (a.add(r * steps[0]), b.add(r * steps[1]));
+            *to = match lanes_of_row(n) {
+                1 => row::<1, 1, F>(n, a, b),
+                16 => row::<16, 16, F>(n, a, b),
+                32 => row::<32, 32, F>(n, a, b),
+                64 if is_wide => row::<64, 32, F>(n, a, b),
+                64 => row::<64, 64, F>(n, a, b),
+                _ if is_wide => row::<LANES, 32, F>(n, a, b),
+                _ => row::<LANES, 64, F>(n, a, b),
+            };
+        }
+    }
+}
+loop_form! {
+    /// Sets the [`LANES`] elements of `out` to the sums of the products of a block of `n` elements: lane `l` adds the
+    /// products whose index has the remainder `l` divided by [`LANES`]. `n` is at least [`LANES`].
+    product_block, sum_product_block, Factor<>, |n, a, b, c, out| {
+        let out = &mut *(out as *mut [F; LANES]);
+        match size_of::<F>() {
+            ..=4 => lanes::<LANES, 64, F>(n, a as *const F, b as *const F, out),
+            _ => lanes::<LANES, 32, F>(n, a as *const F, b as *const F, out),
+        }
+    }
+}
