@@ -5,7 +5,7 @@
 //!   functions.
 //! * `fuse.rs` decides which nodes are stored and which run inside a kernel that reads them, by the facts in
 //!   `planner.rs` and the costs in `price.rs`. `weigh.rs` stores nodes that would be computed too often.
-//! * `space.rs` finds the index space of a kernel, and `lower.rs` creates the kernel's values. `shape.rs` orders and
+//! * `space.rs` finds the index space of a kernel, and `lower/` creates the kernel's values. `shape.rs` orders and
 //!   collapses the kernel's dimensions and cuts windows.
 //! * `split.rs` cuts long reductions, `scan.rs` long scans, `chains.rs` and `product.rs` matrix products, `indexed.rs`
 //!   axes with computed indices, and `boxes.rs` kernels that read concatenations. `axes.rs` lets products read sliding

@@ -5,11 +5,8 @@
 
 use crate::base::dtype::DType;
 use crate::base::layout::{self, Layout, Shape, Strides, c_strides, product};
-use crate::graph::ufunc::arithmetic;
-use crate::plan::kernel::{
-    BufferRef, Fold, Kernel, KernelKind, Lanes, Load, Op, Schedule, Step, Store, Value, Window, takes,
-};
-use smallvec::{SmallVec, smallvec};
+use crate::plan::kernel::{BufferRef, Kernel, KernelKind, Load, Op, Schedule, Step, Store, Value, Window, takes};
+use smallvec::SmallVec;
 
 /// Returns the kernels into which the kernel of a product is split: copies of the operands that need one, the product
 /// itself, and the operations on its result (the epilogue) if there are any. `temp` allocates a temporary with the
@@ -54,40 +51,6 @@ pub(crate) fn passes(kernel: Kernel, temp: &mut dyn FnMut(usize) -> BufferRef) -
         pass.continues = i > 0;
     }
     passes
-}
-
-/// The maximum number of values of a kernel that [`sum_products`] changes. The change adds three, and the CPU compiles
-/// kernels of up to 128.
-const MOST_VALUES: usize = 120;
-
-/// Turns the kernel of a product with one column into the sum of products along k. Such a product has the bits of
-/// `(a * b).sum(-1)` of contiguous operands, but f16 and bf16 are multiplied as f32. Other kernels stay as they are.
-pub(super) fn sum_products(kernel: &mut Kernel) {
-    let rank = kernel.outer.len();
-    let Some(Value { op: Op::Dot { from: None, part: None }, dtype, .. }) = kernel.values.first() else { return };
-    let dtype = *dtype;
-    let is_one = kernel.outer[rank - 1] == 1 && kernel.inner.len() == 1;
-    if !is_one || dtype == DType::Bool || kernel.values.len() > MOST_VALUES {
-        return;
-    }
-    let value = |op: Op, inner: bool| Value { op, dtype, inner };
-    let product = Op::Ufunc(&arithmetic::multiply, smallvec![0, 1]);
-    let mut values: Vec<Value> = vec![
-        value(Op::Load(0), true),
-        value(Op::Load(1), true),
-        value(product, true),
-        value(Op::reduce(Fold::of(&arithmetic::add), 2, dtype), false),
-    ];
-    // value 0, the product, becomes the sum
-    let sum = values.len() - 1;
-    let number = |v: usize| sum + v;
-    for mut rest in kernel.values.drain(1..) {
-        rest.op.map_operands(number);
-        values.push(rest);
-    }
-    kernel.stores.iter_mut().for_each(|s| s.map_operands(number));
-    kernel.values = values;
-    kernel.kind = KernelKind::Reduce(Lanes::Inner);
 }
 
 /// Returns a store that writes value number `value` to a buffer with these strides, from element 0 on.

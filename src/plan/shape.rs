@@ -37,9 +37,6 @@ pub(super) fn finish(p: &Planner<'_>, mut draft: Draft) -> Result<Vec<Kernel>> {
         node: p.arena.nodes[draft.owner].number as usize,
     };
     let at = |e: Error| e.or_at(p.arena.nodes[draft.node].location);
-    if kernel.kind == KernelKind::Matmul && !p.caps.fuses_product {
-        product::sum_products(&mut kernel);
-    }
     if kernel.scans() {
         return scan::kernels(p, kernel, &|k| {
             collapse(k);

@@ -2,7 +2,8 @@
 //! kernel stores or, if a reduction, scan or product runs in the kernel, the dimensions over which that operation
 //! loops.
 
-use super::planner::{Planner, broadcast_map, kept_axes};
+use super::planner::{Planner, broadcast_map, broadcast_strides, kept_axes};
+use crate::base::dtype::DType;
 use crate::base::error::Result;
 use crate::base::layout::{self, Layout, Shape, Strides, View, c_strides, common_order};
 use crate::graph::expr::{NodeOp, Role};
@@ -33,6 +34,8 @@ pub(super) struct Space {
     /// The node of the matrix product, if one runs in the kernel. Then the last two outer dimensions are its rows and
     /// columns.
     pub matmul: Option<usize>,
+    /// Whether the kernel computes the product as a sum of products, see [`sums_products`].
+    pub sums: bool,
     /// If there is a matrix product, the map from an index of this space to the index of an element of the product.
     pub to_product: Option<View>,
 }
@@ -49,6 +52,7 @@ impl Space {
             row: false,
             scan: false,
             matmul: None,
+            sums: false,
             to_product: None,
         }
     }
@@ -150,10 +154,11 @@ impl Space {
             to_product: Some(to_node.after(map)),
             dims,
             map: to_node,
-            lanes: Lanes::Inner,
+            lanes: product_lanes(p, product),
             row: false,
             scan: false,
             matmul: Some(product),
+            sums: sums_products(p, product),
         })
     }
 
@@ -208,6 +213,7 @@ impl Space {
             row,
             scan: false,
             matmul: None,
+            sums: false,
             to_product: None,
         })
     }
@@ -243,6 +249,7 @@ impl Space {
             row,
             scan: true,
             matmul: None,
+            sums: false,
             to_product: None,
         })
     }
@@ -367,10 +374,42 @@ fn ends_in_loop(p: &Planner<'_>, node: usize, loaded: impl Fn(usize) -> bool) ->
 pub(super) fn reduction_order(p: &Planner<'_>, arg: usize, axes: &[usize], to_arg: &View) -> (Strides, Lanes) {
     let shape = &p.arena.nodes[arg].shape;
     let dense = Layout::ordered(shape, &common_order(shape, std::iter::once(&p.strides[arg][..]))).strides;
+    (to_arg.apply(&dense, 0).0, lanes_along(shape, &dense, axes))
+}
+
+/// Returns whether a kernel computes this product as the sum of products along k: if the product has one column. Such a
+/// product has the bits of `(a * v).sum(-1)`, where `v` is the column of the right operand, but f16 and bf16 are
+/// multiplied and added as f32. The GPU has kernels of its own for such products.
+fn sums_products(p: &Planner<'_>, product: usize) -> bool {
+    let n = &p.arena.nodes[product];
+    !p.caps.fuses_product && n.shape.last() == Some(&1) && n.dtype != DType::Bool
+}
+
+/// Returns the lanes of a product that is computed as a sum of products: those of the sum of `a * v`.
+fn product_lanes(p: &Planner<'_>, product: usize) -> Lanes {
+    let n = &p.arena.nodes[product];
+    let (a, b) = (n.args[0], n.args[1]);
+    // the axes of the batch, m and k; the second operand has the axes of the batch, k and one column
+    let k = n.shape.len() - 1;
+    let mut shape = n.shape.clone();
+    shape[k] = p.arena.nodes[a].shape.last().copied().unwrap_or(1);
+    let (mut of_b, mut strides_of_b) = (p.arena.nodes[b].shape.clone(), p.strides[b].clone());
+    let rank = of_b.len();
+    of_b.swap(rank - 2, rank - 1);
+    strides_of_b.swap(rank - 2, rank - 1);
+    let operands = [
+        broadcast_strides(&p.arena.nodes[a].shape, &p.strides[a], &shape),
+        broadcast_strides(&of_b, &strides_of_b, &shape),
+    ];
+    let order = common_order(&shape, operands.iter().map(|s| &s[..]));
+    lanes_along(&shape, &Layout::ordered(&shape, &order).strides, &[k])
+}
+
+/// Returns the lanes of a reduction of these axes, of an operand with these dense strides.
+fn lanes_along(shape: &[usize], dense: &[isize], axes: &[usize]) -> Lanes {
     let long = (0..shape.len()).filter(|d| shape[*d] > 1);
     let nearest = long.min_by_key(|d| (dense[*d].unsigned_abs(), shape.len() - d));
-    let lanes = if nearest.is_none_or(|d| axes.contains(&d)) { Lanes::Inner } else { Lanes::Outer };
-    (to_arg.apply(&dense, 0).0, lanes)
+    if nearest.is_none_or(|d| axes.contains(&d)) { Lanes::Inner } else { Lanes::Outer }
 }
 
 /// Returns the inner dimensions longer than 1, in the order of the loops of a reduction: the dimension with the largest

@@ -74,9 +74,11 @@ numbers! {
     bool, bool, false, |a, b, c| c | (a & b), |a, b| a | b, |x| x, |s| s, |d| d.one_in(12);
 }
 
-/// The sum of numbers, as `cpu/fold/mod.rs` defines it for elements that are neighbours along the reduced axis.
-fn summed<T: Number>(numbers: &[T::Sum]) -> T::Sum {
+/// The sum of numbers, as `cpu/fold/mod.rs` defines it. `inner` states whether neighbours in memory are neighbours along
+/// the reduced axis.
+fn summed<T: Number>(numbers: &[T::Sum], inner: bool) -> T::Sum {
     let lanes = match numbers.len() {
+        _ if !inner => 1,
         ..16 => 1,
         2048.. => 128,
         n => n.div_ceil(16).next_power_of_two().max(16),
@@ -110,12 +112,6 @@ fn defined<T: Number>(x: Size, a: &[T], b: &[T]) -> Vec<T> {
     for p in 0..x.batch {
         for i in 0..x.m {
             for j in 0..x.n {
-                if x.n == 1 {
-                    let factors = (0..x.k).map(|l| (a[(p * x.m + i) * x.k + l].wide(), b[p * x.k + l].wide()));
-                    let products: Vec<T::Sum> = factors.map(|(a, b)| T::multiply_add(a, b, T::IDENTITY)).collect();
-                    out.push(T::of(summed::<T>(&products)));
-                    continue;
-                }
                 let mut sum: Option<T::Sum> = None;
                 for start in (0..x.k).step_by(CHAIN) {
                     let mut chain = T::Sum::default();
@@ -130,6 +126,23 @@ fn defined<T: Number>(x: Size, a: &[T], b: &[T]) -> Vec<T> {
         }
     }
     out
+}
+
+/// The elements of a product with one column: sums of products whose lanes are along rows, or not.
+fn sums<T: Number>(x: Size, a: &[T], b: &[T], inner: bool) -> Vec<T> {
+    let row = |r: usize| {
+        let factors = (0..x.k).map(|l| (a[r * x.k + l].wide(), b[r / x.m * x.k + l].wide()));
+        let products: Vec<T::Sum> = factors.map(|(a, b)| T::multiply_add(a, b, T::IDENTITY)).collect();
+        T::of(summed::<T>(&products, inner))
+    };
+    (0..x.batch * x.m).map(row).collect()
+}
+
+/// The product of a matrix and a vector, as the sum of their products.
+fn sum_of_products<T: Number>(left: &Expr, right: &Expr) -> Vec<T> {
+    let wide = if matches!(T::DTYPE, F16 | BF16) { F32 } else { T::DTYPE };
+    let products = left.astype(wide) * right.astype(wide);
+    products.sum(-1).astype(T::DTYPE).to_vec::<T>().unwrap()
 }
 
 /// An array with these elements in C order, stored with its axes in another order, with gaps, and reversed.
@@ -162,8 +175,19 @@ fn laid_out<T: Number>(elements: &[T], shape: [usize; 3], dice: &mut Dice) -> Ex
 fn check<T: Number>(x: Size, dice: &mut Dice) {
     let mut fill = |n: usize| (0..n).map(|_| T::any(dice)).collect::<Vec<T>>();
     let (a, b) = (fill(x.batch * x.m * x.k), fill(x.batch * x.k * x.n));
-    let want = defined(x, &a, &b);
     let (left, right) = (laid_out(&a, [x.batch, x.m, x.k], dice), laid_out(&b, [x.batch, x.k, x.n], dice));
+    let adds = T::DTYPE != Bool;
+    let want = if x.n == 1 && adds {
+        let want = sum_of_products::<T>(&left, &right.permute_dims([0, 2, 1]));
+        let is_same = |inner: bool| {
+            let all = sums(x, &a, &b, inner);
+            all.len() == want.len() && all.iter().zip(&want).all(|(a, w)| canonical(*a) == canonical(*w))
+        };
+        assert!(is_same(true) || is_same(false), "a sum of products of {} {x:?}", T::DTYPE);
+        want
+    } else {
+        defined(x, &a, &b)
+    };
     let same = |what: &str, e: &Expr, want: &[T]| {
         let got = e.to_vec::<T>().unwrap_or_else(|e| panic!("{what} {x:?}: {e}"));
         let wrong = got.iter().zip(want).position(|(g, w)| canonical(*g) != canonical(*w));
@@ -191,11 +215,21 @@ fn check<T: Number>(x: Size, dice: &mut Dice) {
     let of_p = |all: &[T], len: usize| all[p * len..(p + 1) * len].to_vec();
     let want = of_p(&want, x.m * x.n);
     let (left, right) = (left.slice(s![p as isize]), right.slice(s![p as isize]));
-    same("one of a batch", &left.matmul(&right), &want);
-    let row = left.slice(s![i as isize]).matmul(&right);
-    same("a row", &row, &want[i * alone.n..(i + 1) * alone.n]);
-    let column: Vec<T> = (0..x.m).map(|i| want[i * x.n + j]).collect();
-    same("a column", &left.matmul(right.slice(s![.., j as isize])), &column);
+    let (row, column) = (left.slice(s![i as isize]), right.slice(s![.., j as isize]));
+    if adds {
+        // the lanes of a sum depend on the order of axes in memory, which a part does not share with the whole
+        same("a column", &left.matmul(&column), &sum_of_products(&left, &column));
+    } else {
+        let column_of: Vec<T> = (0..x.m).map(|i| want[i * x.n + j]).collect();
+        same("a column", &left.matmul(&column), &column_of);
+    }
+    if adds && x.n == 1 {
+        same("one of a batch", &left.matmul(&right), &sum_of_products(&left, &column));
+        same("a row", &row.matmul(&right), &sum_of_products(&row.reshape([1, x.k]), &column));
+    } else {
+        same("one of a batch", &left.matmul(&right), &want);
+        same("a row", &row.matmul(&right), &want[i * alone.n..(i + 1) * alone.n]);
+    }
 }
 
 fn check_type(t: DType, x: Size, dice: &mut Dice) {

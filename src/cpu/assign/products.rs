@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::graph::ufunc::{Form, arithmetic};
+use crate::math::simd::{NARROW, lanes_of_row};
+use crate::plan::kernel::{KernelKind, Lanes};
 
 /// The input of a sum of products: the value that only the sum reads, and its two factors.
 pub(super) struct ProductInput {
@@ -13,13 +15,19 @@ pub(super) struct ProductInput {
 }
 
 impl Assigner<'_> {
-    /// Returns the factors whose products a reduction sums. Returns `None` if it is not a sum of products along rows, or
-    /// if the products are needed by something else too.
+    /// Returns the factors whose products a reduction sums. Returns `None` if it is not a sum of products, if the
+    /// products are needed by something else too, or if there is no loop for them.
     pub(super) fn product_input(&self, r: &KernelReduction) -> Option<ProductInput> {
         let values = &self.kernel.values;
         let Form::Function(row) = r.fold.form else { return None };
-        let along = self.program.order == TileOrder::Rows && self.program.goal == Goal::Stores;
-        if !std::ptr::eq(row, &arithmetic::add) || !along {
+        let along = self.program.order == TileOrder::Rows;
+        let lies_outer = self.kernel.kind == KernelKind::Reduce(Lanes::Outer);
+        // rows of a few elements and few columns have loops that fold several of them at a time
+        let is_long = match along {
+            true => !lies_outer && lanes_of_row(self.kernel.inner_size()) > 1,
+            false => lies_outer && self.program.inner.cols >= NARROW,
+        };
+        if !std::ptr::eq(row, &arithmetic::add) || self.program.goal != Goal::Stores || !is_long {
             return None;
         }
         let value = self.alias_of(*r.inputs().first()?);
@@ -32,7 +40,7 @@ impl Assigner<'_> {
         let compute = values[value].compute();
         let alike = factors.iter().all(|f| values[*f].compute() == compute);
         let is_free = values[value].inner && self.readers(value) == 1 && self.kept >> value & 1 == 0;
-        let still = factors.map(|f| self.is_still_row(f));
+        let still = factors.map(|f| along && self.is_still_row(f));
         (alike && is_free && compute != Compute::Bool).then_some(ProductInput { value, factors, still })
     }
 

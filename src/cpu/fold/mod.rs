@@ -33,6 +33,7 @@ use first::First;
 use formulas::Formulas;
 use function::CombineLoops;
 use narrow::NarrowSum;
+pub(super) use products::ColumnFactors;
 use products::ProductLoops;
 use spec::Combines;
 pub(super) use spec::FoldSpec;

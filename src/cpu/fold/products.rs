@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::graph::ufunc::arithmetic;
-use crate::math::simd::{Factor, Loop, Loops, ProductArgs};
+use crate::math::simd::{Factor, Loop, Loops, ProductArgs, ProductColumns};
 
 /// The loops of a sum of products.
 pub(super) struct ProductLoops {
@@ -13,6 +13,8 @@ pub(super) struct ProductLoops {
     rows: Loop,
     /// Sums the products of a block in [`LANES`] lanes.
     block: Loop,
+    /// Sums the products of several rows side by side, as columns.
+    columns: Loop,
     multiply: Loop,
 }
 
@@ -20,7 +22,7 @@ impl ProductLoops {
     /// Returns the loops for a compute type. `still` states for each factor whether all its rows are the same. Returns
     /// `None` for bools, which have no sum of products.
     pub fn new(compute: Compute, still: [bool; 2]) -> Option<ProductLoops> {
-        let [rows, block] = match compute {
+        let [rows, block, columns] = match compute {
             Compute::F32 => loops::<f32>(),
             Compute::F64 => loops::<f64>(),
             Compute::I32 => loops::<i32>(),
@@ -29,15 +31,14 @@ impl ProductLoops {
             Compute::U64 => loops::<u64>(),
             Compute::Bool => return None,
         };
-        Some(ProductLoops { still, rows, block, multiply: arithmetic::multiply.map(compute)?.get() })
+        Some(ProductLoops { still, rows, block, columns, multiply: arithmetic::multiply.map(compute)?.get() })
     }
 
     /// Sums the products of each of `rows` contiguous rows of `n` elements.
     ///
     /// # Safety
     /// Both operands have `rows × n` aligned elements, or `n` if their rows are the same. No other thread writes these
-    /// (*data*, see [`Folder`]). `n` is at
-    /// most [`SERIAL`] · [`LANES`]. `out` has space for `rows` aligned elements, and does not overlap the operands.
+    /// (*data*, see [`Folder`]). `n` is at most [`SERIAL`] · [`LANES`]. `out` has space for `rows` aligned elements, and does not overlap the operands.
     pub unsafe fn whole_rows(&self, n: usize, [a, b, _]: Inputs, rows: usize, out: *mut u8) {
         let args = ProductArgs { count: rows, steps: self.still.map(|still| if still { 0 } else { n }) };
         // SAFETY: the caller ensures that the elements and the space exist.
@@ -45,19 +46,38 @@ impl ProductLoops {
     }
 }
 
-fn loops<T: Factor>() -> [Loop; 2] {
-    [const { Loops::product_rows::<T>() }.get(), const { Loops::product_block::<T>() }.get()]
+/// The factors of a sum of products over columns, in memory. Both have rows of as many elements as there are columns,
+/// but a shared second factor has one element for each row.
+pub(in crate::cpu) struct ColumnFactors {
+    pub data: [*const u8; 2],
+    /// For each factor, the number of elements from the start of a row to the start of the next.
+    pub steps: [isize; 2],
+    pub is_shared: bool,
+}
+
+fn loops<T: Factor>() -> [Loop; 3] {
+    [
+        const { Loops::product_rows::<T>() }.get(),
+        const { Loops::product_block::<T>() }.get(),
+        const { Loops::product_columns::<T>() }.get(),
+    ]
 }
 
 impl Folder<'_> {
     /// Implements [`Folder::feed`] for sums of products: folds the products of the next `rows` elements of the operands.
     ///
     /// # Safety
-    /// The state is valid, and the first two inputs have `rows` elements (*state* and *data*, see [`Folder`]). There is
-    /// one column. `rows` is at most the number of elements still to come.
+    /// The state is valid, and the first two inputs have `rows × width` elements (*state* and *data*, see [`Folder`]).
+    /// There is one column or one lane. `rows` is at most the number of elements still to come.
     pub(super) unsafe fn feed_products(&mut self, products: &ProductLoops, data: Inputs, rows: usize) {
         /// The number of products that are stored before they are folded, in a part of a block.
         const SOME: usize = 256;
+        if self.spec.lanes == 1 {
+            let step = self.width as isize;
+            let factors = ColumnFactors { data: [data[0], data[1]], steps: [step; 2], is_shared: false };
+            // SAFETY: the caller ensures the same conditions.
+            return unsafe { self.feed_product_columns(&factors, rows) };
+        }
         let size = self.spec.compute.size();
         let mut stored = std::mem::MaybeUninit::<[u64; SOME]>::uninit();
         let stored = stored.as_mut_ptr().cast::<u8>();
@@ -78,6 +98,35 @@ impl Folder<'_> {
                 (products.multiply)(take, a, b, a, stored);
                 self.feed_elements(0, [stored.cast_const(); 3], take);
                 done += take;
+            }
+        }
+    }
+    /// Folds the products of the next `rows` elements of each column.
+    ///
+    /// # Safety
+    /// The state is valid, and the factors have `rows` rows at their steps (*state* and *data*, see [`Folder`]). There is
+    /// one lane, and `rows` is at most the number of rows still to come.
+    pub unsafe fn feed_product_columns(&mut self, factors: &ColumnFactors, rows: usize) {
+        let Some(products) = &self.spec.products else { return };
+        let size = self.spec.compute.size() as isize;
+        let mut done = 0;
+        while done < rows {
+            let take = (rows - done).min(SERIAL - self.filled);
+            let args = ProductColumns {
+                rows: take,
+                steps: factors.steps,
+                is_shared: factors.is_shared,
+                begins: self.filled == 0,
+            };
+            let [a, b] = [0, 1].map(|i| factors.data[i].wrapping_offset(done as isize * factors.steps[i] * size));
+            // SAFETY: the `take` rows from `done` on exist, and the vector has space for a state of each column.
+            unsafe { (products.columns)(self.width, a, b, (&raw const args).cast(), self.here()) };
+            self.filled += take;
+            self.left -= take;
+            done += take;
+            if self.filled == SERIAL {
+                // SAFETY: the vector has a state for each column.
+                unsafe { self.push(0) };
             }
         }
     }

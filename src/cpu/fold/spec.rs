@@ -42,7 +42,8 @@ impl Heap for Combines {
 impl FoldSpec {
     /// Describes a reduction over `n` elements in a kernel of this kind. `compute` is the type of the reduction's first
     /// input. If `narrow` is given, the elements are read as that dtype instead. If `factors` is given, the elements are
-    /// the products of two inputs, and it states for each of these whether all its rows are the same. Returns `None` if a function has no loops for the type of its operands.
+    /// the products of two inputs, and it states for each of these whether all its rows are the same. Returns `None` if
+    /// a function has no loops for the type of its operands.
     pub fn new(
         r: &KernelReduction,
         (compute, narrow, factors): (Compute, Option<DType>, Option<[bool; 2]>),

@@ -3,6 +3,7 @@
 
 use super::{Folders, Job};
 use crate::cpu::caches::{LINE, prefetch};
+use crate::cpu::fold::ColumnFactors;
 use crate::cpu::program::{PassReduction, Program, StepKind, TileLoop, TileOrder, TilePass};
 use crate::cpu::tiles::TileBounds;
 use std::ops::Range;
@@ -71,8 +72,9 @@ impl Job<'_> {
         folders: &mut Folders<'_>,
     ) -> bool {
         let program = self.bound.program;
-        let lies = |f: &PassReduction| {
-            let place = load_of(&program.steps[pass.steps.clone()], f.args[0])?;
+        // the address of the first row of the columns, and the number of elements from a row to the next
+        let columns_of = |id: usize| {
+            let place = load_of(&program.steps[pass.steps.clone()], id)?;
             let p = &program.places[place];
             let (step, mut first) = (p.rows.step?, None);
             p.cols.runs(block.c0, block.nc, |_, offset, count, step| {
@@ -80,18 +82,40 @@ impl Job<'_> {
                     first = Some(offset);
                 }
             });
-            let first = first? + p.rows.offset(part.start);
+            let first = first.or(p.cols.is_still().then(|| p.cols.offset(block.c0)))? + p.rows.offset(part.start);
             let at = self.bound.at(place).wrapping_offset(first * p.size as isize);
-            f.spec.takes_rows_apart(block.nc, step).then_some((at, step))
+            Some((at.cast_const(), step, p.cols.is_still()))
+        };
+        let lies = |f: &PassReduction| {
+            let (at, step, is_shared) = columns_of(f.args[0])?;
+            if !f.spec.multiplies() {
+                let is_read = !is_shared && f.spec.takes_rows_apart(block.nc, step);
+                return is_read.then_some(ColumnFactors { data: [at; 2], steps: [step; 2], is_shared });
+            }
+            let (of_other, step_of_other, is_other_shared) = columns_of(f.args[1])?;
+            // the loop shares the second factor
+            match (is_shared, is_other_shared) {
+                (true, true) => None,
+                (true, false) => {
+                    Some(ColumnFactors { data: [of_other, at], steps: [step_of_other, step], is_shared: true })
+                }
+                (false, is_shared) => {
+                    Some(ColumnFactors { data: [at, of_other], steps: [step, step_of_other], is_shared })
+                }
+            }
         };
         if !pass.reductions.iter().all(|f| lies(f).is_some()) {
             return false;
         }
         for (f, folder) in pass.reductions.iter().zip(folders) {
-            if let Some((at, step)) = lies(f) {
-                // SAFETY: the rows of the part and the columns of the block are in the operand's span, which is inside
-                // its buffer (*inside*, see `Program`).
-                unsafe { folder.feed_where_they_lie(at, part.len(), step) };
+            let Some(factors) = lies(f) else { continue };
+            // SAFETY: the rows of the part and the columns of the block are in the operands' spans, which are inside
+            // their buffers (*inside*, see `Program`).
+            unsafe {
+                match f.spec.multiplies() {
+                    true => folder.feed_product_columns(&factors, part.len()),
+                    false => folder.feed_where_they_lie(factors.data[0], part.len(), factors.steps[0]),
+                }
             }
         }
         true

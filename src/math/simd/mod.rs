@@ -286,7 +286,7 @@ mod narrow;
 mod products;
 
 pub(crate) use narrow::{Narrow, NarrowArgs, StoredBool};
-pub(crate) use products::{Factor, ProductArgs};
+pub(crate) use products::{Factor, ProductArgs, ProductColumns};
 
 /// Returns a slice of `n` elements from an untyped pointer.
 ///

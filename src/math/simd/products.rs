@@ -101,7 +101,7 @@ pub(crate) struct ProductArgs {
 
 loop_form! {
     /// Sets `out[r]` to the sum of the products of the elements of row `r` of `a` and of `b`. The rows have `n`
-    /// elements, 1 to [`SERIAL`](super::SERIAL) · [`LANES`]. `c` points to a [`ProductArgs`].
+    /// elements, [`FEW`](super::FEW) to [`SERIAL`](super::SERIAL) · [`LANES`]. `c` points to a [`ProductArgs`].
     product_rows, sum_product_rows, Factor<>, |n, a, b, c, out| {
         let ProductArgs { count, steps } = *(c as *const ProductArgs);
         let (a, b) = (a as *const F, b as *const F);
@@ -110,7 +110,6 @@ loop_form! {
         for (r, to) in slice_mut::<F>(out, count).iter_mut().enumerate() {
             let (a, b) = (a.add(r * steps[0]), b.add(r * steps[1]));
             *to = match lanes_of_row(n) {
-                1 => row::<1, 1, F>(n, a, b),
                 16 => row::<16, 16, F>(n, a, b),
                 32 => row::<32, 32, F>(n, a, b),
                 64 if is_wide => row::<64, 32, F>(n, a, b),
@@ -129,6 +128,81 @@ loop_form! {
         match size_of::<F>() {
             ..=4 => lanes::<LANES, 64, F>(n, a as *const F, b as *const F, out),
             _ => lanes::<LANES, 32, F>(n, a as *const F, b as *const F, out),
+        }
+    }
+}
+
+/// The arguments of [`Loops::product_columns`] other than the elements.
+#[repr(C)]
+pub(crate) struct ProductColumns {
+    /// The number of rows, at least 1.
+    pub rows: usize,
+    /// For each operand, the number of elements from the start of a row to the start of the next.
+    pub steps: [isize; 2],
+    /// Whether the second operand has one element for each row, which all columns share.
+    pub is_shared: bool,
+    /// Whether `out` has no sums yet.
+    pub begins: bool,
+}
+
+/// Adds the products of each column's elements, from row `first` to the last, to the column's element of `out`.
+/// `SHARED` is [`ProductColumns::is_shared`].
+///
+/// # Safety
+/// `a` and `b` point to the first row. Each row has as many elements as `out`, or one in a shared operand, and does not
+/// overlap it.
+#[inline(always)]
+unsafe fn columns<const SHARED: bool, F: Factor>(
+    (a, b): (*const F, *const F),
+    columns: &ProductColumns,
+    first: usize,
+    out: &mut [F],
+) {
+    /// The number of rows that are added each time `out` is read and written.
+    const TOGETHER: usize = 4;
+    let n = out.len();
+    // SAFETY: the caller ensures that the rows exist and do not overlap `out`.
+    unsafe {
+        let left = |r: usize| std::slice::from_raw_parts(a.offset(r as isize * columns.steps[0]), n);
+        let right = |r: usize| {
+            let length = if SHARED { 1 } else { n };
+            std::slice::from_raw_parts(b.offset(r as isize * columns.steps[1]), length)
+        };
+        let at = |row: &[F], c: usize| row[if SHARED { 0 } else { c }];
+        let mut r = first;
+        while r + TOGETHER <= columns.rows {
+            let (x, y, z, w) = (left(r), left(r + 1), left(r + 2), left(r + 3));
+            let (x2, y2, z2, w2) = (right(r), right(r + 1), right(r + 2), right(r + 3));
+            for c in 0..n {
+                let two = out[c].plus(x[c].times(at(x2, c))).plus(y[c].times(at(y2, c)));
+                out[c] = two.plus(z[c].times(at(z2, c))).plus(w[c].times(at(w2, c)));
+            }
+            r += TOGETHER;
+        }
+        for r in r..columns.rows {
+            let (x, x2) = (left(r), right(r));
+            for c in 0..n {
+                out[c] = out[c].plus(x[c].times(at(x2, c)));
+            }
+        }
+    }
+}
+
+loop_form! {
+    /// Sets each of the `n` elements of `out` to the sum of the products of its column, or adds them to it. `c` points to
+    /// a [`ProductColumns`].
+    product_columns, sum_product_columns, Factor<>, |n, a, b, c, out| {
+        let args = &*(c as *const ProductColumns);
+        let (a, b, out) = (a as *const F, b as *const F, slice_mut::<F>(out, n));
+        if args.begins {
+            let step = if args.is_shared { 0 } else { 1 };
+            for i in 0..n {
+                out[i] = (*a.add(i)).times(*b.add(i * step));
+            }
+        }
+        match args.is_shared {
+            true => columns::<true, F>((a, b), args, args.begins as usize, out),
+            false => columns::<false, F>((a, b), args, args.begins as usize, out),
         }
     }
 }

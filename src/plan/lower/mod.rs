@@ -4,6 +4,8 @@
 //! recursion passes down a map (an affine [`View`]) from the kernel's index to the needed element of each node. A view
 //! only changes the map. A reduction can run in the kernel if the map to its operand covers `outer × inner`.
 
+mod product;
+
 use super::planner::{DraftLists, Planner, broadcast_map};
 use super::space::{Space, inner_lengths, inner_order, is_scanned_along, operand_map, reduction_order};
 use crate::base::dtype::DType;
@@ -96,10 +98,10 @@ impl Draft {
         l.draft.stores.push(Store { strides, offset, value, ..to });
         let chained = |v: &Value| matches!(&v.op, Op::Reduce(r) if r.inputs().iter().any(|a| l.reduced[*a]));
         l.draft.kind = match space.matmul {
-            Some(_) => KernelKind::Matmul,
+            Some(_) if !space.sums => KernelKind::Matmul,
             None if l.draft.inner.is_empty() => KernelKind::Elementwise,
             None if inside || l.draft.values.iter().any(chained) => KernelKind::Row,
-            None => KernelKind::Reduce(space.lanes),
+            Some(_) | None => KernelKind::Reduce(space.lanes),
         };
         p.within_limit(&l.draft, &l.memo)?;
         Ok(l.end())
@@ -235,40 +237,6 @@ impl Lowering<'_> {
             self.draft.loads.push(load);
             self.draft.loads.len() - 1
         })
-    }
-
-    /// Adds the value [`Op::Dot`], which is the first value of a matmul kernel, and the loads of its two operands.
-    fn dot(&mut self, node: usize) -> Lowered<()> {
-        let n = &self.p.arena.nodes[node];
-        for (i, a) in n.args.iter().enumerate() {
-            let map = self.space.operand_of_product(n.shape.len(), i, &self.p.arena.nodes[*a].shape);
-            let Some((source, map)) = map.and_then(|map| self.p.source_of(*a, map)) else { return Err(node) };
-            let place = self.resolve(source, &map);
-            let dtype = self.p.arena.nodes[*a].dtype;
-            // `Op::Dot` reads loads 0 and 1, so `x · x` has two loads too
-            self.draft.loads.push(Load { buffer: place.0, dtype, strides: place.1, offset: place.2 });
-        }
-        self.draft.computes.push(node);
-        let dtype = n.dtype;
-        self.push(Op::Dot { from: None, part: None }, dtype, false, true);
-        Ok(())
-    }
-
-    /// Returns the value of the kernel's product, if `map` refers, at each index, to the element that the kernel
-    /// computes at this index. An axis of length 1 has only one index, so the map along it does not matter.
-    fn product(&self, node: usize, map: &View) -> Lowered<usize> {
-        let shape = &self.p.arena.nodes[node].shape;
-        let n = map.shape.len();
-        let same = |own: &View, j: usize| {
-            own.offset[j] == map.offset[j] && own.coef[j * n..(j + 1) * n] == map.coef[j * n..(j + 1) * n]
-        };
-        match &self.space.to_product {
-            Some(own) if self.space.matmul == Some(node) => {
-                let all = (0..shape.len()).all(|j| shape[j] == 1 || same(own, j));
-                if all { Ok(0) } else { Err(node) }
-            }
-            _ => Err(node),
-        }
     }
 
     fn lower(&mut self, node: usize, map: &View, inside: bool) -> Lowered<usize> {
