@@ -78,6 +78,8 @@ unsafe fn row<const L: usize, const W: usize, F: Factor>(n: usize, a: *const F, 
     unsafe {
         let mut all = [*a; L];
         lanes::<L, W, F>(n, a, b, &mut all);
+        // the barrier keeps the compiler from reading the elements in parts of two, in the order of the sums below
+        let mut all = std::hint::black_box(all);
         let mut half = L / 2;
         while half > 0 {
             for l in 0..half {

@@ -3,7 +3,7 @@
 //! whole tile. The choice changes no bit of a result.
 
 use crate::graph::ufunc::cast;
-use crate::plan::kernel::{Caps, Kernel, Op, Store, TileSchedule, Tiling, Value};
+use crate::plan::kernel::{Caps, Kernel, KernelKind, Op, Store, TileSchedule, Tiling, Value};
 
 /// The number of elements of the largest block that threaded code processes. If rows consist of whole blocks, threaded
 /// code takes half the time of loops.
@@ -97,10 +97,20 @@ fn passes(kernel: &Kernel, stream: usize) -> usize {
     operations + widened + written
 }
 
-/// Returns whether one thread does all the work of a kernel that runs as threaded code. The work for one index is two
-/// units for each addition (or the equivalent), and one for each byte read or written. A byte takes about 10 ps in the
-/// caches.
+/// Returns whether one thread does all the work of a kernel that runs as threaded code.
 pub(super) fn is_alone(kernel: &Kernel) -> bool {
+    work(kernel) <= ALONE
+}
+
+/// Returns whether one thread does all the work of a reduce kernel. The limit is half of that for threaded code, chosen
+/// by hand.
+pub(super) fn is_alone_reducing(kernel: &Kernel) -> bool {
+    matches!(kernel.kind, KernelKind::Reduce(_)) && work(kernel) <= ALONE / 2
+}
+
+/// Returns the work of a kernel: for each index, two units for each addition (or the equivalent), and one for each byte
+/// read or written. A byte takes about 10 ps in the caches.
+fn work(kernel: &Kernel) -> usize {
     let cost = |value: &Value| {
         if matches!(value.op, Op::Philox { .. }) {
             return DRAW;
@@ -109,5 +119,6 @@ pub(super) fn is_alone(kernel: &Kernel) -> bool {
     };
     let additions: usize = kernel.values.iter().map(cost).sum();
     let bytes = kernel.loads.iter().map(|l| l.dtype.size()).chain(kernel.stores.iter().map(|s| s.dtype.size()));
-    kernel.outer_size().saturating_mul(2 * additions + bytes.sum::<usize>()) <= ALONE
+    let indices = kernel.outer_size().saturating_mul(kernel.inner_size());
+    indices.saturating_mul(2 * additions + bytes.sum::<usize>())
 }

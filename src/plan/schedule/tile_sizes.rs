@@ -416,5 +416,6 @@ fn tiles_of_rows(kernel: &Kernel, caps: &Caps, across: bool) -> TileSchedule {
     // of several whole rows cannot be cut either, because they contain no parts of rows
     let several = matches!(tiling, Tiling::Along { together: 2.., .. });
     let shares_rows = bytes / blocks > SHARED_BLOCK && !kernel.scans() && !several;
-    TileSchedule { tiling, alone: bytes <= ALONE, shares_rows, threaded: false }
+    let alone = bytes <= ALONE || threaded::is_alone_reducing(kernel);
+    TileSchedule { tiling, alone, shares_rows, threaded: false }
 }
