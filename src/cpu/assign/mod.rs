@@ -99,13 +99,26 @@ impl Assigner<'_> {
             {
                 Some(a)
             } else {
-                None
+                self.rounded_by_stores(v)
             };
             // a cast from the outer to the inner level is not an alias of its operand: inner steps read a copy of an
             // outer value, in which each element is repeated along the row
             let same = same.filter(|a| kernel.values[*a].inner == value.inner);
             self.alias_of.push(same.map_or(v as u8, |a| self.alias_of[a]));
         }
+    }
+
+    /// If a value only rounds an f32 to f16 or bf16 for stores, which round in the same way, returns its operand.
+    fn rounded_by_stores(&self, v: usize) -> Option<usize> {
+        let kernel = self.kernel;
+        let value = &kernel.values[v];
+        let (Op::Cast(a) | Op::Round(a)) = value.op else { return None };
+        let rounds = value.dtype.is_half() && kernel.values[a].compute() == Compute::F32;
+        // a store may write the memory of a load, and conversions need operands in other memory
+        let is_computed = !matches!(kernel.values[self.alias_of(a)].op, Op::Load(_));
+        let is_read = kernel.values.iter().any(|other| other.op.operands().contains(&v));
+        let is_stored = kernel.stores.iter().filter(|s| s.value == v).all(|s| s.dtype == value.dtype);
+        (rounds && is_computed && !is_read && is_stored).then_some(a)
     }
 
     fn alias_of(&self, v: usize) -> usize {
@@ -384,6 +397,9 @@ impl Assigner<'_> {
                 format!("reduction {} is not implemented for {}", r.fold.name, r.element),
             ));
         };
+        if let Op::Load(n) = kernel.values[self.alias_of(r.inputs()[0])].op {
+            spec = spec.with_stored(r, kernel.loads[n].dtype);
+        }
         spec.at = self.arena.lasting(spec.bytes());
         Ok(spec)
     }

@@ -17,6 +17,8 @@ pub(in crate::cpu) struct FoldSpec {
     pub(super) products: Option<ProductLoops>,
     /// Whether loops over whole rows prefetch later rows. For row kernels, `reduce/ahead.rs` does that.
     prefetches: bool,
+    /// The loops that read f16 or bf16 as they are stored ([`Folder::feed_halves`]); `None` if the fold has none.
+    pub(super) halves: Option<HalfSum>,
     /// The byte of the program's scratch memory at which the state of the [`Folder`] begins.
     pub at: usize,
 }
@@ -66,7 +68,8 @@ impl FoldSpec {
             Some(still) => Some(ProductLoops::new(compute, still)?),
             None => None,
         };
-        Some(FoldSpec { combines, compute, n, lanes, width, products, prefetches: kind != KernelKind::Row, at: 0 })
+        let prefetches = kind != KernelKind::Row;
+        Some(FoldSpec { combines, compute, n, lanes, width, products, prefetches, halves: None, at: 0 })
     }
 
     /// Returns the number of elements of a block (of the longest possible one for folds such as argmax, which may be cut

@@ -20,7 +20,7 @@ use super::work_sharing::share;
 use crate::base::error::Result;
 use crate::plan::kernel::{Kernel, Passes, TileSchedule, Tiling};
 use ahead::Ahead;
-use reading::folds_in_place;
+use reading::{folds_halves, folds_in_place};
 use shared::PartialResults;
 use smallvec::SmallVec;
 use std::ops::Range;
@@ -109,6 +109,7 @@ impl Reduce {
         let is_one_tile = outer <= each.min(together) && inner.cols == n || in_place && outer == 1 && schedule.alone;
         let is_simple = is_one_tile && order == TileOrder::Rows && n > 0 && goal == Goal::Stores && checks.is_none();
         let direct = if is_simple { direct::compile_rows(&program, outer, n).map(Box::new) } else { None };
+        let in_place = in_place || folds_halves(&program);
         Ok(Reduce { program, outer, n, each, together, in_place, is_stepless, schedule, direct, checks })
     }
 

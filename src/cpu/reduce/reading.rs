@@ -42,11 +42,37 @@ pub(super) fn folds_in_place(program: &Program) -> bool {
         | StepKind::Scan(_)
         | StepKind::ReuseRow => false,
     };
-    steps.iter().all(is_read)
-        && pass
-            .reductions
-            .iter()
-            .all(|f| f.spec.takes_any_length() && f.args.iter().all(|a| load_of(steps, *a).is_some()))
+    steps.iter().all(is_read) && feeds(program, |f| f.spec.takes_any_length())
+}
+
+/// Returns whether the program has a single pass, along rows, which only sums f16 or bf16 that are read directly from
+/// memory.
+pub(super) fn folds_halves(program: &Program) -> bool {
+    let [pass] = &program.passes[..] else { return false };
+    let is_read = |s: &TileLoop| match s.kind {
+        StepKind::Load(place) => {
+            let p = &program.places[place];
+            p.cols.contiguous().saturating_mul(p.size) >= LEAST_RUN
+        }
+        StepKind::Call(_)
+        | StepKind::Index { .. }
+        | StepKind::Gather { .. }
+        | StepKind::Position(_)
+        | StepKind::Philox { .. }
+        | StepKind::Scan(_)
+        | StepKind::ReuseRow => false,
+    };
+    program.order == TileOrder::Rows
+        && program.steps[pass.steps.clone()].iter().all(is_read)
+        && feeds(program, |f| f.spec.reads_halves())
+}
+
+/// Returns whether the only pass of a program does nothing but fold operands in memory, by folds that `accepts`
+/// accepts.
+fn feeds(program: &Program, accepts: impl Fn(&PassReduction) -> bool) -> bool {
+    let [pass] = &program.passes[..] else { return false };
+    let steps = &program.steps[pass.steps.clone()];
+    pass.reductions.iter().all(|f| accepts(f) && f.args.iter().all(|a| load_of(steps, *a).is_some()))
         && pass.totals.is_empty()
         && program.writes.iter().all(|w| !w.inner)
 }
@@ -145,7 +171,12 @@ impl Job<'_> {
             }
             let first = self.bound.at(place).wrapping_offset(p.rows.offset(row) * p.size as isize);
             // SAFETY: the runs are in the operand's span, which is inside its buffer (*inside*, see `Program`).
-            let mut feed = |(at, data, count): (usize, *const u8, usize)| unsafe { folder.feed(at, [data; 3], count) };
+            let mut feed = |(at, data, count): (usize, *const u8, usize)| unsafe {
+                match f.spec.reads_halves() {
+                    true => folder.feed_halves(at, data, count),
+                    false => folder.feed(at, [data; 3], count),
+                }
+            };
             // the runs that are prefetched, but not folded yet. Before the first ones, there are runs of 0 elements
             let (mut waiting, mut next) = ([(0, first.cast_const(), 0); RUNS_AHEAD], 0);
             p.cols.runs(part.start, part.len(), |done, offset, count, _| {

@@ -244,6 +244,17 @@ pub(crate) fn narrow(dtype: DType) -> Option<Conversion> {
     })
 }
 
+/// Returns the loop that sums stored elements of `dtype` in lanes ([`Loops::widened_sum`]), or `None` if it is not a type
+/// that is widened to f32.
+pub(crate) fn widened_sum(dtype: DType) -> Option<Loop> {
+    match dtype {
+        DType::F16 => Some(const { Loops::sum_f16::<H, f32, K>() }.get()),
+        DType::BF16 => Some(const { Loops::widened_sum::<B, B, B, f32, K>() }.get()),
+        DType::Bool | DType::U8 | DType::I8 | DType::U16 | DType::I16 | DType::U32 | DType::I32 => None,
+        DType::U64 | DType::I64 | DType::F32 | DType::F64 => None,
+    }
+}
+
 /// Returns the loop that rounds compute values to `dtype` and leaves them in the compute type, or `None` if rounding
 /// changes nothing.
 pub(crate) fn round(dtype: DType) -> Option<Conversion> {

@@ -1,8 +1,10 @@
 //! Sums of bools and of 8- and 16-bit integers, in states of 32 or 64 bits. The elements are not widened one by one:
 //! short sums are accumulated in lanes that are narrower than a state. Sums of integers that wrap are exact in every
 //! order, so the bits do not depend on the lanes.
+//!
+//! Also sums of f16 and bf16, which are widened while they are added.
 
-use super::{LANES, Loops, slice};
+use super::{LANES, Loops, ScalarFn, slice, slice_mut};
 
 /// A type of narrow elements in memory.
 pub(crate) trait Narrow: Copy {
@@ -197,5 +199,29 @@ loop_form! {
     /// [`NarrowArgs`].
     narrow_columns, sum_narrow_columns, Narrow<>, |n, a, b, c, out| {
         columns::<F>(n, a as *const F, &*(b as *const NarrowArgs), out)
+    }
+}
+loop_form! {
+    /// Sums elements of f16 or bf16, which the function converts to f32: sets `out[l]` to `f(a[l]) + f(a[l + LANES]) +
+    /// …`, added in this order, for each `l` below [`LANES`]. `n` is a multiple of [`LANES`] and not 0.
+    widened_sum, sum_widened, ScalarFn<A, B, C, R>, |n, a, b, c, out| {
+        /// The number of lanes that are summed together, so that they stay in registers.
+        const PIECE: usize = 64;
+        let (a, out) = (slice::<A>(a, n), slice_mut::<f32>(out, LANES));
+        let (b, c): (B, C) = (std::mem::zeroed(), std::mem::zeroed());
+        // R is f32
+        let widen = |x: A| std::mem::transmute_copy::<R, f32>(&F::call(x, b, c));
+        let (pieces, _) = a.as_chunks::<PIECE>();
+        for (p, out) in out.as_chunks_mut::<PIECE>().0.iter_mut().enumerate() {
+            let mut mine = pieces.iter().skip(p).step_by(LANES / PIECE);
+            let Some(first) = mine.next() else { return };
+            let mut lanes = first.map(widen);
+            for piece in mine {
+                for l in 0..PIECE {
+                    lanes[l] += widen(piece[l]);
+                }
+            }
+            *out = lanes;
+        }
     }
 }

@@ -306,4 +306,17 @@ impl Loops {
     pub const fn round_f16<A: Copy, F: ScalarFn<A, A, A, A>>() -> Loops {
         f16_loops!(round_all < A, A, F > A, F)
     }
+
+    /// Returns the loops that sum f16 (of type `S`), which `F` converts to f32 (of type `R`), in lanes. They give the
+    /// same results as [`Loops::widened_sum`].
+    pub const fn sum_f16<S: Copy, R: Copy, F: ScalarFn<S, S, S, R>>() -> Loops {
+        #[cfg(target_arch = "x86_64")]
+        let Loops([portable, ..]) = Loops::widened_sum::<S, S, S, R, F>();
+        #[cfg(target_arch = "x86_64")]
+        return Loops([portable, f16::of_avx2::sum_all::<S, R, F>, f16::of_avx512::sum_all::<S, R, F>]);
+        #[cfg(target_arch = "aarch64")]
+        return Loops([f16::of_neon::sum_all::<S, R, F>]);
+        #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+        return Loops::widened_sum::<S, S, S, R, F>();
+    }
 }

@@ -1,5 +1,6 @@
 //! Loops and instructions that convert f16 with instructions of the processor: F16C (with AVX2), AVX-512 and NEON. A
 //! block that contains a NaN is converted by the scalar function, because the processor returns other bits for a NaN.
+//! These conversions are functions of their own, so that the compiler inlines the rest.
 
 use super::*;
 
@@ -9,13 +10,14 @@ use super::*;
 macro_rules! conversions {
     (
         $module:ident, $from:ident, $abi:literal, $features:literal, words $n:literal, $float:ty, $half:ty,
-        |$wide:ident| $widen:expr, |$x:ident| $narrow:expr, |$block:ident| $has_nan:expr
+        |$wide:ident| $widen:expr, |$x:ident| $narrow:expr, |$p:ident, $q:ident| $plus:expr, |$block:ident| $has_nan:expr
     ) => {
         // vectors are not C types, but the calling convention passes them in registers
         #[allow(improper_ctypes_definitions)]
         pub(super) mod $module {
             use super::$from::{Function, V, announce, write};
             use super::*;
+            use crate::math::simd::LANES;
 
             /// The number of words of a block.
             const N: usize = $n;
@@ -39,6 +41,15 @@ macro_rules! conversions {
             #[inline]
             fn narrow($x: $float) -> $half {
                 $narrow
+            }
+            /// Adds two vectors of f32.
+            ///
+            /// # Safety
+            /// The machine has the features that the attribute enables.
+            #[target_feature(enable = $features)]
+            #[inline]
+            fn plus($p: $float, $q: $float) -> $float {
+                $plus
             }
             /// Returns whether a block of f32 contains a NaN.
             ///
@@ -75,6 +86,22 @@ macro_rules! conversions {
                     if !has_nan(&x) {
                         return std::mem::transmute::<[$float; 8], Acc>(x);
                     }
+                    widen_each::<S, R, F>(from)
+                }
+            }
+
+            /// Converts each f16 (`S`) of a block to f32 by `F`.
+            ///
+            /// # Safety
+            /// `from` points to `N` elements of `S`; `R` has 4 bytes. The machine has the features that the attribute
+            /// enables.
+            #[cold]
+            #[inline(never)]
+            #[target_feature(enable = $features)]
+            unsafe fn widen_each<S: Copy, R: Copy, F: ScalarFn<S, S, S, R>>(from: *const S) -> Acc {
+                // SAFETY: the caller ensures that `from` points to a block of `S`. A block of `R` has as many bytes as
+                // the accumulator.
+                unsafe {
                     let one = *from;
                     let mut out = [F::call(one, one, one); N];
                     for (i, out) in out.iter_mut().enumerate() {
@@ -108,7 +135,22 @@ macro_rules! conversions {
                             narrow(x[7]),
                         ];
                     }
-                    let each = std::mem::transmute_copy::<Acc, [A; N]>(&acc);
+                    narrow_each::<A, S, F>(&acc)
+                }
+            }
+
+            /// Converts each f32 (`A`) of a block to f16 (`S`) by `F`.
+            ///
+            /// # Safety
+            /// `A` has 4 bytes and `S` has 2. The machine has the features that the attribute enables.
+            #[cold]
+            #[inline(never)]
+            #[target_feature(enable = $features)]
+            unsafe fn narrow_each<A: Copy, S: Copy, F: ScalarFn<A, A, A, S>>(acc: &Acc) -> [$half; 8] {
+                // SAFETY: a block of `A` has as many bytes as the accumulator, and a block of `S` has as many bytes as
+                // the result, because the caller ensures the sizes of `A` and `S`.
+                unsafe {
+                    let each = std::mem::transmute_copy::<Acc, [A; N]>(acc);
                     let mut out = [F::call(each[0], each[0], each[0]); N];
                     for i in 0..N {
                         out[i] = F::call(each[i], each[i], each[i]);
@@ -141,7 +183,22 @@ macro_rules! conversions {
                             rounded(7),
                         ]);
                     }
-                    let mut each = std::mem::transmute_copy::<Acc, [A; N]>(&acc);
+                    round_each::<A, F>(&acc)
+                }
+            }
+
+            /// Rounds each f32 (`A`) of a block to f16 by `F`.
+            ///
+            /// # Safety
+            /// `A` has 4 bytes. The machine has the features that the attribute enables.
+            #[cold]
+            #[inline(never)]
+            #[target_feature(enable = $features)]
+            unsafe fn round_each<A: Copy, F: ScalarFn<A, A, A, A>>(acc: &Acc) -> Acc {
+                // SAFETY: a block of `A` has as many bytes as the accumulator, because the caller ensures that `A` has
+                // 4 bytes.
+                unsafe {
+                    let mut each = std::mem::transmute_copy::<Acc, [A; N]>(acc);
                     for x in &mut each {
                         *x = F::call(*x, *x, *x);
                     }
@@ -232,6 +289,73 @@ macro_rules! conversions {
                 }
             }
 
+            /// Sums f16 (`S`) in [`LANES`] lanes, as [`Loops::widened_sum`] does with `F`.
+            ///
+            /// # Safety
+            /// `a` points to `n` elements, which no other thread writes meanwhile (*operands*, see
+            /// [`Loop`](crate::math::simd::Loop)). `out` points to [`LANES`] f32, which nothing else uses (*result*).
+            /// `n` is a multiple of [`LANES`] and not 0. `S` has 2 bytes and `R` is f32.
+            #[target_feature(enable = $features)]
+            pub unsafe fn sum_all<S: Copy, R: Copy, F: ScalarFn<S, S, S, R>>(
+                n: usize,
+                a: *const u8,
+                b: *const u8,
+                c: *const u8,
+                out: *mut u8,
+            ) {
+                let mut found = false;
+                // SAFETY: the caller ensures that `a` has `n / LANES` rows of `LANES` elements, which are a whole number
+                // of blocks, and that `out` has space for one row.
+                unsafe {
+                    for first in (0..LANES).step_by(N) {
+                        let from = a.cast::<S>().add(first).cast::<$half>();
+                        let read = |row: usize, i: usize| {
+                            widen(from.cast::<S>().add(row * LANES).cast::<$half>().add(i).read_unaligned())
+                        };
+                        let mut lanes: [$float; 8] = [
+                            read(0, 0),
+                            read(0, 1),
+                            read(0, 2),
+                            read(0, 3),
+                            read(0, 4),
+                            read(0, 5),
+                            read(0, 6),
+                            read(0, 7),
+                        ];
+                        for row in 1..n / LANES {
+                            for i in 0..8 {
+                                lanes[i] = plus(lanes[i], read(row, i));
+                            }
+                        }
+                        // a sum with a NaN is a NaN
+                        found |= has_nan(&lanes);
+                        out.cast::<f32>().add(first).cast::<[$float; 8]>().write_unaligned(lanes);
+                    }
+                    if found {
+                        sum_each::<S, R, F>(n, a, b, c, out);
+                    }
+                }
+            }
+
+            /// Sums f16 (`S`), which `F` converts one by one, in [`LANES`] lanes.
+            ///
+            /// # Safety
+            /// The conditions are the same as those of `sum_all`.
+            #[cold]
+            #[inline(never)]
+            unsafe fn sum_each<S: Copy, R: Copy, F: ScalarFn<S, S, S, R>>(
+                n: usize,
+                a: *const u8,
+                b: *const u8,
+                c: *const u8,
+                out: *mut u8,
+            ) {
+                let Loops([sum, ..]) = const { Loops::widened_sum::<S, S, S, R, F>() };
+                // SAFETY: the caller ensures the conditions of the loop. The first loop of the list runs on every
+                // processor of the architecture.
+                unsafe { sum(n, a, b, c, out) }
+            }
+
             instruction! { $abi, $features,
                 /// Reads f16 elements at any stride, and converts them to f32.
                 load_f16<S, R, F;> where [S: Copy, R: Lane<u32>, F: ScalarFn<S, S, S, R>]
@@ -281,6 +405,7 @@ conversions! {
     of_avx2, avx2, "sysv64", "avx2,f16c,fma,bmi1,bmi2,lzcnt,popcnt", words 64, __m256, __m128i,
     |x| _mm256_cvtph_ps(x),
     |x| _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(x),
+    |p, q| _mm256_add_ps(p, q),
     |block| {
         // compares two vectors at a time: two numbers are unordered if either is a NaN
         let pairs = block.as_chunks::<2>().0.iter().map(|[x, y]| _mm256_cmp_ps::<_CMP_UNORD_Q>(*x, *y));
@@ -292,6 +417,7 @@ conversions! {
     of_avx512, avx512, "sysv64", "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi1,bmi2,lzcnt,popcnt", words 128, __m512, __m256i,
     |x| _mm512_cvtph_ps(x),
     |x| _mm512_cvtps_ph::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(x),
+    |p, q| _mm512_add_ps(p, q),
     |block| block.iter().fold(0, |found, x| found | _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(*x, *x)) != 0
 }
 #[cfg(target_arch = "aarch64")]
@@ -301,5 +427,6 @@ conversions! {
     of_neon, neon, "C", "neon", words 32, float32x4_t, uint16x4_t,
     |x| vcvt_f32_f16(vreinterpret_f16_u16(x)),
     |x| vreinterpret_u16_f16(vcvt_f16_f32(x)),
+    |p, q| vaddq_f32(p, q),
     |block| block.iter().fold(0, |found, x| found | !vminvq_u32(vceqq_f32(*x, *x))) != 0
 }
