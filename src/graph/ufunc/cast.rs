@@ -244,8 +244,8 @@ pub(crate) fn narrow(dtype: DType) -> Option<Conversion> {
     })
 }
 
-/// Returns the loop that sums stored elements of `dtype` in lanes ([`Loops::widened_sum`]), or `None` if it is not a type
-/// that is widened to f32.
+/// Returns the loop that sums stored elements of `dtype` in lanes ([`Loops::widened_sum`]), or `None` if they are not
+/// widened to f32.
 pub(crate) fn widened_sum(dtype: DType) -> Option<Loop> {
     match dtype {
         DType::F16 => Some(const { Loops::sum_f16::<H, f32, K>() }.get()),

@@ -10,7 +10,8 @@ use super::*;
 macro_rules! conversions {
     (
         $module:ident, $from:ident, $abi:literal, $features:literal, words $n:literal, $float:ty, $half:ty,
-        |$wide:ident| $widen:expr, |$x:ident| $narrow:expr, |$p:ident, $q:ident| $plus:expr, |$block:ident| $has_nan:expr
+        |$wide:ident| $widen:expr, |$x:ident| $narrow:expr, |$p:ident, $q:ident| $plus:expr,
+        |$block:ident| $has_nan:expr
     ) => {
         // vectors are not C types, but the calling convention passes them in registers
         #[allow(improper_ctypes_definitions)]
@@ -61,6 +62,27 @@ macro_rules! conversions {
                 $has_nan
             }
 
+            /// Converts a block of f16 without a NaN to f32.
+            ///
+            /// # Safety
+            /// `from` points to eight vectors. The machine has the features that the attribute enables.
+            #[target_feature(enable = $features)]
+            #[inline]
+            unsafe fn widened(from: *const $half) -> [$float; 8] {
+                // SAFETY: the caller ensures that the vectors exist.
+                let converted = |i: usize| widen(unsafe { from.add(i).read_unaligned() });
+                [
+                    converted(0),
+                    converted(1),
+                    converted(2),
+                    converted(3),
+                    converted(4),
+                    converted(5),
+                    converted(6),
+                    converted(7),
+                ]
+            }
+
             /// Converts a block of f16 (`S`) to f32, as `F` does.
             ///
             /// # Safety
@@ -72,17 +94,7 @@ macro_rules! conversions {
                 // SAFETY: the caller ensures that `from` points to a block of `S`. A block of `R` has as many bytes as
                 // the accumulator.
                 unsafe {
-                    let converted = |i: usize| widen(from.cast::<$half>().add(i).read_unaligned());
-                    let x: [$float; 8] = [
-                        converted(0),
-                        converted(1),
-                        converted(2),
-                        converted(3),
-                        converted(4),
-                        converted(5),
-                        converted(6),
-                        converted(7),
-                    ];
+                    let x = widened(from.cast());
                     if !has_nan(&x) {
                         return std::mem::transmute::<[$float; 8], Acc>(x);
                     }
@@ -112,30 +124,25 @@ macro_rules! conversions {
                 }
             }
 
-            /// Converts a block of f32 (`A`) to f16 (`S`), as `F` does.
+            /// Converts a block of f32 (`A`) to f16 (`S`), as `F` does, and writes it to `to`. No result passes through
+            /// the stack: a read of two vectors that were written one by one waits for the cache.
             ///
             /// # Safety
-            /// `A` has 4 bytes and `S` has 2. The machine has the features that the attribute enables.
+            /// `A` has 4 bytes and `S` has 2. `to` points to memory for eight vectors. The machine has the features
+            /// that the attribute enables.
             #[target_feature(enable = $features)]
             #[inline]
-            unsafe fn narrow_block<A: Copy, S: Copy, F: ScalarFn<A, A, A, S>>(acc: Acc) -> [$half; 8] {
-                // SAFETY: a block of `A` has as many bytes as the accumulator, and a block of `S` has as many bytes as
-                // the result, because the caller ensures the sizes of `A` and `S`.
+            unsafe fn narrow_block<A: Copy, S: Copy, F: ScalarFn<A, A, A, S>>(acc: Acc, to: *mut $half) {
+                // SAFETY: a block of `A` has as many bytes as the accumulator, because the caller ensures that `A` has
+                // 4 bytes, and that there is memory for the result.
                 unsafe {
                     let x = std::mem::transmute::<Acc, [$float; 8]>(acc);
-                    if !has_nan(&x) {
-                        return [
-                            narrow(x[0]),
-                            narrow(x[1]),
-                            narrow(x[2]),
-                            narrow(x[3]),
-                            narrow(x[4]),
-                            narrow(x[5]),
-                            narrow(x[6]),
-                            narrow(x[7]),
-                        ];
+                    if has_nan(&x) {
+                        return to.cast::<[$half; 8]>().write_unaligned(narrow_each::<A, S, F>(&acc));
                     }
-                    narrow_each::<A, S, F>(&acc)
+                    for i in 0..8 {
+                        to.add(i).write_unaligned(narrow(x[i]));
+                    }
                 }
             }
 
@@ -224,7 +231,15 @@ macro_rules! conversions {
                 // SAFETY: the caller ensures the sizes of the types, and that `a` and `out` point to `n` elements each.
                 unsafe {
                     for i in (0..whole).step_by(N) {
-                        out.add(i).cast::<Acc>().write_unaligned(widen_block::<S, R, F>(a.add(i)));
+                        let x = widened(a.add(i).cast());
+                        if has_nan(&x) {
+                            out.add(i).cast::<Acc>().write_unaligned(widen_each::<S, R, F>(a.add(i)));
+                            continue;
+                        }
+                        let to = out.add(i).cast::<$float>();
+                        for j in 0..8 {
+                            to.add(j).write_unaligned(x[j]);
+                        }
                     }
                     for i in whole..n {
                         let x = *a.add(i);
@@ -251,8 +266,7 @@ macro_rules! conversions {
                 // SAFETY: the caller ensures the sizes of the types, and that `a` and `out` point to `n` elements each.
                 unsafe {
                     for i in (0..whole).step_by(N) {
-                        let block = narrow_block::<A, S, F>(a.add(i).cast::<Acc>().read_unaligned());
-                        out.add(i).cast::<[$half; 8]>().write_unaligned(block);
+                        narrow_block::<A, S, F>(a.add(i).cast::<Acc>().read_unaligned(), out.add(i).cast());
                     }
                     for i in whole..n {
                         let x = *a.add(i);
@@ -304,27 +318,17 @@ macro_rules! conversions {
                 out: *mut u8,
             ) {
                 let mut found = false;
-                // SAFETY: the caller ensures that `a` has `n / LANES` rows of `LANES` elements, which are a whole number
-                // of blocks, and that `out` has space for one row.
+                // SAFETY: the caller ensures that `a` has `n / LANES` rows of `LANES` elements, which are whole blocks,
+                // and that `out` has space for one row.
                 unsafe {
                     for first in (0..LANES).step_by(N) {
-                        let from = a.cast::<S>().add(first).cast::<$half>();
-                        let read = |row: usize, i: usize| {
-                            widen(from.cast::<S>().add(row * LANES).cast::<$half>().add(i).read_unaligned())
-                        };
-                        let mut lanes: [$float; 8] = [
-                            read(0, 0),
-                            read(0, 1),
-                            read(0, 2),
-                            read(0, 3),
-                            read(0, 4),
-                            read(0, 5),
-                            read(0, 6),
-                            read(0, 7),
-                        ];
+                        let from = a.cast::<S>().add(first);
+                        let row_at = |row: usize| from.add(row * LANES).cast::<$half>();
+                        let mut lanes = widened(row_at(0));
                         for row in 1..n / LANES {
+                            let x = widened(row_at(row));
                             for i in 0..8 {
-                                lanes[i] = plus(lanes[i], read(row, i));
+                                lanes[i] = plus(lanes[i], x[i]);
                             }
                         }
                         // a sum with a NaN is a NaN
@@ -384,7 +388,15 @@ macro_rules! conversions {
                 /// f32.
                 store_f16<A, S, F;> where [A: Lane<u32>, S: Copy, F: ScalarFn<A, A, A, S>]
                 |pc, bases, index, acc| {
-                    write(pc, bases, index, &narrow_block::<A, S, F>(acc));
+                    let base = *bases.add((*pc).operands[0].base as usize);
+                    if (*pc).streams {
+                        let mut block = std::mem::MaybeUninit::<[$half; 8]>::uninit();
+                        narrow_block::<A, S, F>(acc, block.as_mut_ptr().cast());
+                        write(pc, bases, index, &block.assume_init());
+                    } else {
+                        let to = base.at.wrapping_offset(index as isize * base.step);
+                        narrow_block::<A, S, F>(acc, to.cast());
+                    }
                     acc
                 }
             }
