@@ -339,7 +339,8 @@ impl Program {
             goal: wanted.goal,
             outer: wanted.outer,
             inner: wanted.inner,
-            places: Vec::new(),
+            // each load and store is usually one place
+            places: Vec::with_capacity(kernel.loads.len() + kernel.stores.len()),
             positions: Vec::new(),
             steps: Vec::new(),
             fills: Vec::new(),

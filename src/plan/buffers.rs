@@ -2,12 +2,13 @@
 //! after the last step that reads the previous one. Also decides whether the target of a write may be written in place,
 //! while the plan still reads it.
 
+use super::Map;
 use super::planner::Planner;
 use crate::base::error::Result;
 use crate::base::layout::Layout;
 use crate::plan::kernel::{BufferRef, ExecutionPlan, Kernel, KernelKind, Load, Model, Op, Output, Step};
 use smallvec::{SmallVec, smallvec};
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 fn next_id() -> u64 {
@@ -90,10 +91,10 @@ impl Planner<'_> {
     pub(super) fn finish(
         &self,
         mut steps: Vec<Step>,
-        bytes: &HashMap<usize, usize>,
+        bytes: &Map<usize, usize>,
         outputs: Vec<Output>,
     ) -> Result<(ExecutionPlan, bool)> {
-        let mut known: HashMap<usize, Temp> = HashMap::new();
+        let mut known: Map<usize, Temp> = Map::default();
         for (i, step) in steps.iter().enumerate() {
             for buffer in step.reads() {
                 if let BufferRef::Temp(n) = buffer {

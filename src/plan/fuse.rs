@@ -9,6 +9,7 @@
 //! nodes that this kernel needs in memory. Afterwards, nodes that would be computed too often are stored if that is
 //! faster (`weigh.rs`), and the search is repeated.
 
+use super::Map;
 use super::axes::arrange_epilogues;
 use super::graph::Graph;
 use super::hoist::hoist;
@@ -25,7 +26,6 @@ use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::layout::{self, Layout};
 use crate::graph::expr::{NodeOp, Role};
 use crate::plan::kernel::{BufferRef, Caps, ExecutionPlan, KernelKind, Model, Step, Store};
-use std::collections::HashMap;
 use std::rc::Rc;
 
 /// A stored node with the steps that compute it. While the planner decides which nodes are stored, it drops elementwise
@@ -35,6 +35,8 @@ struct Stage {
     /// The steps that compute the node. The list is empty if the only step is an elementwise kernel, because this
     /// kernel is made at the end.
     steps: Vec<Step>,
+    /// The draft of this elementwise kernel, if it is kept ([`MOST_KEPT`]).
+    draft: Option<(u32, Box<Draft>)>,
     /// Three lists of nodes, one after another: the nodes that the kernels compute (the first `computed` entries), the
     /// nodes that the kernels load (up to index `read`), and the nodes that were marked as stored because of this
     /// stage.
@@ -42,6 +44,10 @@ struct Stage {
     computed: u32,
     read: u32,
 }
+
+/// The maximum number of nodes of a graph whose elementwise kernels need not be made again at the end, because their
+/// drafts are kept if no node is stored after them. This many drafts take less than 100 KiB.
+const MOST_KEPT: usize = 64;
 
 impl Stage {
     fn computes(&self) -> &[u32] {
@@ -138,7 +144,7 @@ impl<'a> Planner<'a> {
     fn make(mut self, stages: Vec<Stage>, target: Option<&Layout>) -> Result<Made> {
         let stored = self.how_stored(&stages);
         let outputs = self.results(target);
-        let mut bytes = HashMap::with_capacity(stages.len());
+        let mut bytes = Map::with_capacity_and_hasher(stages.len(), Default::default());
         let mut steps = Vec::with_capacity(stages.iter().map(|s| s.steps.len().max(1)).sum());
         let mut making = Making { decided: true, ..Making::default() };
         let mut parts = Vec::with_capacity(steps.capacity());
@@ -146,9 +152,12 @@ impl<'a> Planner<'a> {
         for stage in stages {
             let node = stage.node as usize;
             bytes.insert(node, self.bytes(node));
-            match stage.steps.is_empty() {
-                true => self.stage(node, target, &mut making)?,
-                false => making.steps = stage.steps,
+            match stage.draft {
+                _ if !stage.steps.is_empty() => making.steps = stage.steps,
+                Some((changes, draft)) if changes == self.changes => {
+                    making.steps.extend(shape::finish(&self, *draft)?.into_iter().map(Step::Nest));
+                }
+                _ => self.stage(node, target, &mut making)?,
             }
             let is_part = matches!(self.arena.nodes[node].op, NodeOp::Concat { .. });
             parts.extend(making.steps.iter().map(|_| is_part));
@@ -220,6 +229,7 @@ impl<'a> Planner<'a> {
     /// such a node must be made again. Nodes that were stored only because of such a stage are unmarked, because its
     /// new kernels may not need them. `kept` tells which nodes are stored in any case.
     fn undo(&mut self, stages: &[Stage], kept: &[bool], now: &[bool]) {
+        self.changes += 1;
         let holds = |s: &Stage| s.computes().iter().all(|c| *c == s.node || !now[*c as usize]);
         let mut needed: Vec<bool> = kept.iter().zip(now).map(|(a, b)| *a || *b).collect();
         for s in stages.iter().filter(|s| holds(s)) {
@@ -259,7 +269,8 @@ impl<'a> Planner<'a> {
                     making.computes.append(&mut making.marks);
                     let nodes = making.computes.as_slice().into();
                     making.computes.clear();
-                    Stage { node: node as u32, steps: std::mem::take(&mut making.steps), nodes, computed, read }
+                    let (steps, draft) = (std::mem::take(&mut making.steps), making.draft.take());
+                    Stage { node: node as u32, steps, draft, nodes, computed, read }
                 }
             };
             stage.reads().iter().for_each(|n| wanted[*n as usize] = true);
@@ -356,7 +367,10 @@ impl<'a> Planner<'a> {
                     let reads = making.reads.len();
                     making.reads.extend(draft.reads());
                     if draft.kind == KernelKind::Elementwise && is_only_kernel && !making.decided {
-                        draft.discard(self);
+                        match self.count <= MOST_KEPT && node == owner {
+                            true => making.draft = Some((self.changes, Box::new(draft))),
+                            false => draft.discard(self),
+                        }
                     } else {
                         match shape::finish(self, draft) {
                             // a row kernel cannot be split if one row spans more than a binding; so make a kernel for
@@ -391,6 +405,7 @@ impl<'a> Planner<'a> {
     /// Unmarks the nodes that were marked as stored for a kernel that is not made after all. The first `kept` entries
     /// of `making.marks` are for other kernels and stay.
     fn unmark(&mut self, kept: usize, making: &mut Making) {
+        self.changes += 1;
         for node in making.marks.drain(kept..) {
             self.stored[node as usize] = false;
         }
@@ -401,6 +416,7 @@ impl<'a> Planner<'a> {
     /// followed by elementwise nodes that can run in its kernel, marks the last of these nodes instead.
     pub fn store_first(&mut self, node: usize, owner: usize, making: &mut Making) -> Result<()> {
         let store = self.with_epilogue(node, owner);
+        self.changes += 1;
         if std::mem::replace(&mut self.stored[store], true) || making.decided {
             let (n, detail) = (&self.arena.nodes[owner], "the planner asks to store a node that is stored already");
             return Err(Error::with_line(ErrorKind::Internal, n.op.name(), detail, n.location));

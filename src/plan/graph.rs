@@ -7,20 +7,19 @@
 //! the slots. Equal scalars share a slot. The arena is made only if no plan is cached under the key.
 
 use super::key::PlanKey;
+use super::merge::Merged;
 use super::order::NodeOrder;
 use super::traced::{Seeds, without_elements};
-use super::{KeyHasher, Target};
+use super::{Map, Target};
 use crate::base::buffer::Buffer;
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Loc, Result};
-use crate::base::layout::Shape;
+use crate::base::layout::{Shape, copied};
 use crate::graph::expr::{Binding, Expr, Node, NodeOp};
 use crate::plan::backend::SourceLines;
 use crate::plan::kernel::Whole;
 use smallvec::{SmallVec, smallvec};
-use std::borrow::Cow;
-use std::collections::HashMap;
-use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash, Hasher};
+use std::hash::{Hash, Hasher};
 use std::panic::Location;
 use std::rc::Rc;
 
@@ -44,15 +43,6 @@ pub(super) struct PlanNode {
     /// to the first of them.
     pub number: u32,
     pub location: &'static Location<'static>,
-}
-
-impl PlanNode {
-    /// Returns everything that two nodes must have in common to be computed only once.
-    fn identity(&self) -> impl std::hash::Hash + PartialEq + '_ {
-        let op = mutant!(equal_takes_without_mode, Cow::Owned(self.op.without_mode()), Cow::Borrowed(&self.op));
-        let dtype = mutant!(equal_nodes_without_dtype, DType::F32, self.dtype);
-        (op, dtype, &self.shape, &self.args, &self.slots, self.repetition)
-    }
 }
 
 /// The call of a routine, shared by all nodes that are its results.
@@ -119,7 +109,7 @@ pub(crate) struct Walk<'a> {
     nodes: SmallVec<[&'a Node; LISTED]>,
     /// The number of each node by its address, so that the walk takes linear time. The map is empty as long as there
     /// are at most [`LISTED`] nodes.
-    numbers: HashMap<*const Node, u32, BuildHasherDefault<KeyHasher>>,
+    numbers: Map<*const Node, u32>,
     /// The slots (indices in the list of inputs or of scalars) of the bindings of all nodes, one node after another.
     slots: SmallVec<[u32; 8]>,
     /// The arrays that the walk has found, each with its buffer and its offset. The index of an array is its slot.
@@ -436,8 +426,7 @@ impl<'a> Walk<'a> {
     /// Makes the planner's arena, in which equal nodes are merged. Also returns, for each node of the walk, its index
     /// in the arena.
     pub(super) fn arena(&mut self) -> (Graph, Vec<usize>) {
-        let hasher = BuildHasherDefault::<DefaultHasher>::default();
-        let mut known: HashMap<u64, u32> = HashMap::default();
+        let mut merged = Merged::new(self.nodes.len());
         let mut arena = Graph {
             nodes: Vec::with_capacity(self.nodes.len()),
             roots: Vec::new(),
@@ -459,34 +448,31 @@ impl<'a> Walk<'a> {
             let bound = &self.slots[slot..slot + node.binding.slots()];
             slots[..bound.len()].copy_from_slice(bound);
             slot += bound.len();
-            let op = node.op.clone();
+            let op = match &node.op {
+                NodeOp::Stored(strides) => NodeOp::Stored(copied(strides)),
+                op => op.clone(),
+            };
             if node.is_stored() {
                 arena.inputs[slots[0] as usize] = node.dtype;
             }
-            let (shape, dtype, location) = (node.shape.clone(), node.dtype, node.location);
+            let (shape, dtype, location) = (copied(&node.shape), node.dtype, node.location);
             let made = PlanNode { op, args, slots, shape, dtype, repetition, location, number: i as u32 };
-            let mut hash = hasher.hash_one(made.identity());
-            let found = loop {
-                match known.get(&hash) {
-                    Some(n) if arena.nodes[*n as usize].identity() == made.identity() => break *n as usize,
-                    // a different node has this hash: try the next hash, as in open addressing
-                    Some(_) => hash = hash.wrapping_add(1),
-                    None => {
-                        known.insert(hash, arena.nodes.len() as u32);
-                        arena.nodes.push(made);
-                        break arena.nodes.len() - 1;
-                    }
-                }
-            };
+            let found = merged.find(&arena.nodes, &made);
+            if found == arena.nodes.len() {
+                arena.nodes.push(made);
+            }
             number.push(found);
         }
         // the walk is finished; its map and its order are freed, because planning a large graph needs the memory
-        self.numbers = HashMap::default();
+        self.numbers = Map::default();
         self.order = None;
-        let mut outputs: HashMap<usize, usize> = HashMap::new();
+        let mut outputs: Map<usize, usize> = Map::default();
         for r in &self.roots {
             let node = number[*r as usize];
-            let output = *outputs.entry(node).or_insert(arena.roots.len());
+            let output = match self.roots.len() <= LISTED {
+                true => arena.roots.iter().position(|n| *n == node).unwrap_or(arena.roots.len()),
+                false => *outputs.entry(node).or_insert(arena.roots.len()),
+            };
             let shown = mutant!(equal_results_take_the_last, output.max(arena.roots.len().saturating_sub(1)), output);
             arena.output_of.push(shown);
             if output == arena.roots.len() {

@@ -5,8 +5,8 @@
 //! all these temporaries would be in memory at once. So each step is moved directly after the last step that writes
 //! what it reads. This is safe, because the steps over which it moves do not access the same part of the concatenation.
 
+use super::Map;
 use crate::plan::kernel::{BufferRef, Step};
-use std::collections::HashMap;
 
 /// Returns the steps in the new order. `is_part` tells for each step whether it computes a part of a concatenation.
 pub(super) fn hoist(steps: Vec<Step>, is_part: &[bool]) -> Vec<Step> {
@@ -15,7 +15,7 @@ pub(super) fn hoist(steps: Vec<Step>, is_part: &[bool]) -> Vec<Step> {
     }
     // the sort key of each step: the index of the step that it follows, whether it was moved there, and its own index
     let mut places: Vec<(usize, bool, usize)> = Vec::with_capacity(steps.len());
-    let mut written: HashMap<BufferRef, usize> = HashMap::new();
+    let mut written: Map<BufferRef, usize> = Map::default();
     for (i, step) in steps.iter().enumerate() {
         let own = (i, false, i);
         // the further passes of this step's kernel move with it, so what they read must be written before too

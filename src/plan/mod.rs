@@ -1,8 +1,8 @@
 //! Floor 2: the planner, which turns expressions into plans (lists of kernels), and the cache of plans.
 //!
 //! * `graph.rs` turns an expression into the key of its plan (`key.rs`) and into the planner's list of nodes.
-//!   `order.rs` orders the nodes of a graph with checkpoints. `traced.rs` handles the random seeds of compiled
-//!   functions.
+//!   `merge.rs` merges equal nodes. `order.rs` orders the nodes of a graph with checkpoints. `traced.rs` handles the
+//!   random seeds of compiled functions.
 //! * `fuse.rs` decides which nodes are stored and which run inside a kernel that reads them, by the facts in
 //!   `planner.rs` and the costs in `price.rs`. `weigh.rs` stores nodes that would be computed too often.
 //! * `space.rs` finds the index space of a kernel, and `lower/` creates the kernel's values. `shape.rs` orders and
@@ -49,6 +49,7 @@ mod indexed;
 mod join;
 mod key;
 mod lower;
+mod merge;
 mod order;
 mod planner;
 mod price;
@@ -143,6 +144,10 @@ impl Deref for CachedPlan {
 /// used ones.
 type Shared = LruCache<Arc<[u64]>, Arc<CachedPlan>, BuildHasherDefault<KeyHasher>>;
 
+/// A hash map of the planner. Its keys are numbers and nodes of one graph, so [`KeyHasher`] serves as for plans. Its
+/// order is the same in each process.
+type Map<K, V> = HashMap<K, V, BuildHasherDefault<KeyHasher>>;
+
 /// Hashes a key word by word (FxHash, the hash function of rustc). It need not resist attackers, because a lookup
 /// compares the whole key: a collision costs time but never returns a wrong plan.
 #[derive(Default)]
@@ -154,13 +159,27 @@ impl std::hash::Hasher for KeyHasher {
         self.0.rotate_left(26)
     }
     fn write(&mut self, bytes: &[u8]) {
-        for word in bytes.chunks_exact(8) {
+        let mut words = bytes.chunks_exact(8);
+        for word in &mut words {
             self.write_u64(u64::from_le_bytes(word.try_into().unwrap_or_default()));
         }
+        if !words.remainder().is_empty() {
+            self.write_u64(words.remainder().iter().fold(0, |word, byte| word << 8 | *byte as u64));
+        }
     }
+    #[inline]
+    fn write_u8(&mut self, n: u8) {
+        self.write_u64(n as u64);
+    }
+    #[inline]
+    fn write_u32(&mut self, n: u32) {
+        self.write_u64(n as u64);
+    }
+    #[inline]
     fn write_usize(&mut self, n: usize) {
         self.write_u64(n as u64);
     }
+    #[inline]
     fn write_u64(&mut self, n: u64) {
         self.0 = (self.0.rotate_left(5) ^ n).wrapping_mul(0x517c_c1b7_2722_0a95);
     }

@@ -2,15 +2,16 @@
 //! from which other kernels load it), its memory layout, and which nodes use it. Also holds the lists that all drafts
 //! of kernels share.
 
+use super::Map;
 use super::graph::{Graph, PlanNode, RoutineNode};
+use super::lower::Draft;
 use super::price::compile_cost;
 use crate::base::dtype::DType;
-use crate::base::layout::{self, AxisList, Layout, Strides, View};
+use crate::base::layout::{self, AxisList, Layout, Strides, View, copied, zeros};
 use crate::graph::expr::{NodeOp, Role};
 use crate::plan::kernel::{BufferRef, Caps, Choice, Load, Step, Store, Value};
 use smallvec::{SmallVec, smallvec};
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::rc::Rc;
 
 /// The planner's state while it makes one plan: facts and decisions about each node of the graph.
@@ -31,14 +32,16 @@ pub(super) struct Planner<'a> {
     pub strides: Vec<Strides>,
     /// For each node, whether it is stored: its value is written to memory, and other kernels load it.
     pub stored: Vec<bool>,
+    /// How often `stored` has changed since the search for stages began.
+    pub changes: u32,
     /// For each node, the number of times that other nodes use it as an operand.
     pub uses: Vec<u32>,
     /// For each node, the last node that uses it. For a node with one use, this is its only user.
     pub consumer: Vec<usize>,
     /// For each node that is a result, the index of its output.
-    pub outputs: HashMap<usize, usize>,
+    pub outputs: Map<usize, usize>,
     /// For each node that is a result of a routine, the call of the routine, which may have several results.
-    pub calls: HashMap<usize, RoutineNode>,
+    pub calls: Map<usize, RoutineNode>,
     /// The lists in which a draft of a kernel collects loads and values. Each draft passes them on to the next, to save
     /// allocations.
     pub scratch: Cell<DraftLists>,
@@ -54,7 +57,7 @@ pub(super) struct Planner<'a> {
     pub aliases: Vec<bool>,
     /// For each stored node whose kernel is cut into boxes (parts that each read one operand of a concatenation,
     /// `boxes.rs`), the boxes.
-    pub boxes_of: HashMap<usize, Vec<View>>,
+    pub boxes_of: Map<usize, Vec<View>>,
     /// Whether costly nodes that a kernel would compute repeatedly are stored instead (`weigh.rs`).
     pub weighs: Cell<bool>,
     /// Whether some node is stored only because that is estimated to be faster. Then a second plan without such nodes
@@ -76,6 +79,9 @@ pub(super) struct Making {
     /// read, and are dropped.
     pub decided: bool,
     pub steps: Vec<Step>,
+    /// The draft of the stage's only kernel, if it is elementwise and the graph is small, with the planner's `changes`
+    /// when the draft was made.
+    pub draft: Option<(u32, Box<Draft>)>,
     /// The nodes whose values the kernels of the stage (the steps of one stored node) compute. `reads` has the stored
     /// nodes that these kernels load.
     pub computes: Vec<u32>,
@@ -117,19 +123,20 @@ impl<'a> Planner<'a> {
             caps,
             strides: Vec::with_capacity(n),
             stored: vec![false; n],
+            changes: 0,
             uses: vec![0; n],
             consumer: vec![usize::MAX; n],
             scratch: Cell::default(),
             loops: vec![false; n],
             joins: vec![0; n],
             aliases: vec![false; n],
-            boxes_of: HashMap::new(),
+            boxes_of: Map::default(),
             weighs: Cell::new(true),
             weighed: Cell::new(false),
             choices: RefCell::default(),
             keeps: Cell::new(false),
             work: Cell::new(0),
-            calls: HashMap::new(),
+            calls: Map::default(),
             outputs: arena.roots.iter().enumerate().map(|(i, r)| (*r, i)).collect(),
         };
         for (i, node) in arena.nodes.iter().enumerate() {
@@ -231,7 +238,7 @@ impl<'a> Planner<'a> {
     /// Returns the natural strides of a node, as described at [`Planner::strides`].
     fn natural_strides(&self, node: &PlanNode) -> Strides {
         if let NodeOp::Stored(strides) = &node.op {
-            return strides.clone();
+            return copied(strides);
         }
         if let Some(v) = node.op.view() {
             return v.apply(&self.strides[node.args[0]], 0).0;
@@ -251,7 +258,7 @@ impl<'a> Planner<'a> {
     pub fn stored_strides(&self, node: usize) -> Strides {
         let n = &self.arena.nodes[node];
         if let NodeOp::Stored(strides) = &n.op {
-            return strides.clone();
+            return copied(strides);
         }
         if n.shape.len() == 1 {
             return smallvec![1];
@@ -288,6 +295,10 @@ impl<'a> Planner<'a> {
         let stores = self.arena.nodes.iter().map(components).fold(2, usize::max);
         let (most_values, most_loads) =
             (self.caps.max_values / 3, self.caps.max_bindings.saturating_sub(stores).max(1));
+        // a kernel of a small graph cannot reach a limit
+        if self.caps.max_cost == u32::MAX && self.count <= most_values.min(most_loads) {
+            return;
+        }
         type Set = Vec<u32>;
         type Kept = Option<(Box<[u32]>, Box<[u32]>)>;
         let mut sets: Vec<Kept> = vec![None; self.arena.nodes.len()];
@@ -378,11 +389,12 @@ pub(super) fn span(extent: usize, stride: isize, dtype: DType) -> u64 {
 /// operand does not have, or has with length 1.
 pub(super) fn broadcast_strides(shape: &[usize], strides: &[isize], to: &[usize]) -> Strides {
     let shift = to.len() - shape.len();
-    let mut out: Strides = smallvec![0; to.len()];
+    let mut list: Strides = zeros(to.len());
+    let out = list.as_mut_slice();
     for (d, n) in shape.iter().enumerate() {
         out[d + shift] = if *n == 1 { 0 } else { strides[d] };
     }
-    out
+    list
 }
 
 /// Returns the map from a kernel's index to the index of an operand of shape `shape` that broadcasts to a result of
@@ -390,12 +402,14 @@ pub(super) fn broadcast_strides(shape: &[usize], strides: &[isize], to: &[usize]
 pub(super) fn broadcast_map(map: &View, shape: &[usize], to: &[usize]) -> View {
     let n = map.shape.len();
     let shift = to.len() - shape.len();
-    let mut out =
-        View { shape: map.shape.clone(), offset: smallvec![0; shape.len()], coef: smallvec![0; shape.len() * n] };
+    let mut out = View { shape: copied(&map.shape), offset: zeros(shape.len()), coef: zeros(shape.len() * n) };
+    // use slices, because indexing a `SmallVec` directly is a function call
+    let (offset, coef) = (out.offset.as_mut_slice(), out.coef.as_mut_slice());
+    let (from, rows) = (map.offset.as_slice(), map.coef.as_slice());
     for (d, length) in shape.iter().enumerate() {
         if *length != mutant!(stride_of_length_1, 0, 1) {
-            out.offset[d] = map.offset[d + shift];
-            out.coef[d * n..(d + 1) * n].copy_from_slice(&map.coef[(d + shift) * n..(d + shift + 1) * n]);
+            offset[d] = from[d + shift];
+            coef[d * n..(d + 1) * n].copy_from_slice(&rows[(d + shift) * n..(d + shift + 1) * n]);
         }
     }
     out

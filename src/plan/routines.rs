@@ -1,6 +1,7 @@
 //! The steps of a routine (an operation that is not a loop nest, such as a sort): the kernels that store its operands,
 //! the clears of its scratch memory, and the call.
 
+use super::Map;
 use super::graph::RoutineNode;
 use super::lower::Draft;
 use super::planner::{Making, Planner};
@@ -11,7 +12,6 @@ use crate::base::layout;
 use crate::graph::expr::NodeOp;
 use crate::graph::routine::{GpuPass, Meta, RoutineOperand, Temp};
 use crate::plan::kernel::{BufferRef, Load, RoutineCall, RoutinePass, Step, Store, Whole};
-use std::collections::HashMap;
 use std::rc::Rc;
 
 /// Each dispatch of a routine's pass begins at an item whose index is a multiple of this number, so the elements of a
@@ -23,17 +23,17 @@ impl Planner<'_> {
     /// Returns, for each node that is a result of a routine, the call of the routine. If the plan writes to an existing
     /// array (`has_target`), a routine's result is first written to a temporary, because a routine's results must be
     /// dense and must not share memory with its operands.
-    pub(super) fn find_calls(&self, has_target: bool) -> Result<HashMap<usize, RoutineNode>> {
+    pub(super) fn find_calls(&self, has_target: bool) -> Result<Map<usize, RoutineNode>> {
         let nodes = &self.arena.nodes;
         // for each call of a routine, the results that are nodes of the graph, each as its index among the results and
         // its node
-        let mut groups: HashMap<_, Vec<(usize, usize)>> = HashMap::new();
+        let mut groups: Map<_, Vec<(usize, usize)>> = Map::default();
         for (i, n) in nodes.iter().enumerate() {
             if let NodeOp::Routine { row, params, part } = &n.op {
                 groups.entry((row, params, &n.args)).or_default().push((*part as usize, i));
             }
         }
-        let mut calls = HashMap::new();
+        let mut calls = Map::default();
         for group in groups.into_values() {
             let first = group[0].1;
             let n = &nodes[first];

@@ -11,7 +11,7 @@ use super::scan;
 use super::split::split;
 use crate::base::dtype::DType;
 use crate::base::error::{Error, ErrorKind, Result};
-use crate::base::layout::{Shape, Strides};
+use crate::base::layout::{Shape, Strides, copied};
 use crate::plan::kernel::{BufferRef, Kernel, KernelKind, Load, Op, Schedule, Store, Value, Window};
 use smallvec::{SmallVec, smallvec};
 use std::cmp::Reverse;
@@ -21,7 +21,7 @@ use std::cmp::Reverse;
 pub(super) fn finish(p: &Planner<'_>, mut draft: Draft) -> Result<Vec<Kernel>> {
     move_raw(&mut draft);
     order_dimensions(&mut draft);
-    let (kind, outer, inner) = (draft.kind, draft.outer.clone(), draft.inner.clone());
+    let (kind, outer, inner) = (draft.kind, copied(&draft.outer), copied(&draft.inner));
     DraftLists::keep(p, &mut draft.loads, &mut draft.values);
     let mut kernel = Kernel {
         kind,
@@ -174,7 +174,7 @@ fn order_dimensions(draft: &mut Draft) {
         dims.sort_by_key(|d| (Reverse(strides[*d].unsigned_abs()), *d));
         dims
     };
-    let store = draft.stores[0].strides.clone();
+    let store = copied(&draft.stores[0].strides);
     let outer = match draft.kind {
         // a scattered store has stride 0 along the axis of its computed indices, so its strides do not tell how to sort
         // the dimensions
@@ -307,7 +307,7 @@ const MAX_WINDOWS: usize = 1 << 16;
 /// after 8 + 8 · (bindings + grids) windows, where the largest operand fills `bindings` bindings, and the indices fill
 /// `grids` dispatches. The factor is 8 = 2³, because a window may be only half full along each of three axes.
 fn windows(p: &Planner<'_>, k: &mut Kernel, splits: bool) -> Result<()> {
-    let whole = Window { start: smallvec![0; k.outer.len()], shape: k.outer[..].into() };
+    let whole = Window { start: smallvec![0; k.outer.len()], shape: SmallVec::from_slice(&k.outer) };
     let bindings = oversized(p, k, &whole).map_or(1, |(_, bytes, _)| bytes / p.caps.max_binding.max(1) + 1);
     let grids = k.outer_size() as u64 / p.caps.max_indices.max(1);
     let most = if splits { (8 + 8 * (bindings + grids) as usize).min(MAX_WINDOWS) } else { MAX_WINDOWS };

@@ -5,7 +5,7 @@
 use super::planner::{Planner, broadcast_map, broadcast_strides, kept_axes};
 use crate::base::dtype::DType;
 use crate::base::error::Result;
-use crate::base::layout::{self, Layout, Shape, Strides, View, c_strides, common_order};
+use crate::base::layout::{self, Layout, Shape, Strides, View, c_strides, common_order, copied};
 use crate::graph::expr::{NodeOp, Role};
 use crate::graph::ufunc::FoldOrder;
 use crate::plan::kernel::Lanes;
@@ -45,7 +45,7 @@ impl Space {
     pub fn of_shape(shape: &Shape) -> Space {
         Space {
             outer: shape.len(),
-            dims: shape.clone(),
+            dims: copied(shape),
             map: View::identity(shape),
             reduction_strides: smallvec![0; shape.len()],
             lanes: Lanes::Inner,
@@ -62,13 +62,12 @@ impl Space {
     /// shape. If `rows` is false, the kernel must not be a row kernel.
     pub fn find(p: &Planner<'_>, node: usize, owner: usize, rows: bool) -> Result<Space> {
         let shape = &p.arena.nodes[node].shape;
-        let map = View::identity(shape);
         let own = Space::of_shape(shape);
         let loaded = |n: usize| p.stored[n] && n != owner;
         if !p.loops[node] || !ends_in_loop(p, node, loaded) {
             return Ok(own);
         }
-        let mut stack = vec![(node, map)];
+        let mut stack = vec![(node, own.map.clone())];
         let mut seen: SmallVec<[usize; 32]> = SmallVec::new();
         let mut reductions = Vec::new();
         while let Some((n, map)) = stack.pop() {
@@ -86,7 +85,8 @@ impl Space {
                 Role::Reduction | Role::Scan => reductions.push((n, map)),
                 Role::View => stack.extend(a.op.view().map(|v| (a.args[0], map.after(v)))),
                 Role::Elementwise => {
-                    let children = a.args.iter().rev();
+                    // a node that leads to no loop needs no map
+                    let children = a.args.iter().rev().filter(|c| p.loops[**c] && !loaded(**c) && !seen.contains(c));
                     stack.extend(children.map(|c| (*c, broadcast_map(&map, &p.arena.nodes[*c].shape, &a.shape))));
                 }
                 Role::Memory | Role::Constant | Role::Generator | Role::Gather | Role::Whole => {}

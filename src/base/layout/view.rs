@@ -1,6 +1,8 @@
 //! Views as affine maps from indices to indices: slices, permutations, broadcasts, flips, diagonals, windows, splits.
 
-use super::{AxesArg, AxisList, Fallible, Shape, SliceItem, Strides, copied, fault, normalize_axis, size_of_shape};
+use super::{
+    AxesArg, AxisList, Fallible, Shape, SliceItem, Strides, copied, fault, normalize_axis, size_of_shape, zeros,
+};
 use crate::base::error::{ErrorKind, Fault};
 use smallvec::{SmallVec, smallvec};
 
@@ -26,8 +28,8 @@ impl Clone for View {
 
 impl View {
     fn zero(shape: Shape, operand_ndim: usize) -> View {
-        let coef = smallvec![0; operand_ndim * shape.len()];
-        View { shape, offset: smallvec![0; operand_ndim], coef }
+        let coef = zeros(operand_ndim * shape.len());
+        View { shape, offset: zeros(operand_ndim), coef }
     }
 
     fn set(&mut self, operand_axis: usize, result_axis: usize, c: isize) {
@@ -36,7 +38,7 @@ impl View {
     }
 
     pub fn identity(shape: &[usize]) -> View {
-        let mut v = View::zero(shape.into(), shape.len());
+        let mut v = View::zero(Shape::from_slice(shape), shape.len());
         for d in 0..shape.len() {
             v.set(d, d, 1);
         }
@@ -55,14 +57,21 @@ impl View {
     /// `inner`.
     pub fn after(&self, inner: &View) -> View {
         let (n, mid, m) = (self.shape.len(), inner.shape.len(), inner.offset.len());
-        let mut out = View::zero(self.shape.clone(), m);
+        let mut out = View::zero(copied(&self.shape), m);
+        // use slices, because indexing a `SmallVec` directly is a function call
+        let (offsets, rows) = (out.offset.as_mut_slice(), out.coef.as_mut_slice());
+        let (own_offsets, own_rows) = (self.offset.as_slice(), self.coef.as_slice());
+        let (inner_offsets, inner_rows) = (inner.offset.as_slice(), inner.coef.as_slice());
         for j in 0..m {
-            out.offset[j] = inner.offset[j];
+            offsets[j] = inner_offsets[j];
             for i in 0..mid {
-                let c = inner.coef[j * mid + i];
-                out.offset[j] += c * self.offset[i];
+                let c = inner_rows[j * mid + i];
+                if c == 0 {
+                    continue;
+                }
+                offsets[j] += c * own_offsets[i];
                 for k in 0..n {
-                    out.coef[j * n + k] += c * self.coef[i * n + k];
+                    rows[j * n + k] += c * own_rows[i * n + k];
                 }
             }
         }
@@ -85,7 +94,7 @@ impl View {
     pub fn apply(&self, strides: &[isize], offset: isize) -> (Strides, isize) {
         // use slices, because indexing a `SmallVec` directly is a function call
         let (n, offsets, coef) = (self.shape.len(), self.offset.as_slice(), self.coef.as_slice());
-        let (mut out, mut base): (Strides, _) = (smallvec![0; n], offset);
+        let (mut out, mut base): (Strides, _) = (zeros(n), offset);
         let steps = out.as_mut_slice();
         for (j, s) in strides.iter().enumerate() {
             base += mutant!(index_in_32_bits, (offsets[j] as i32).wrapping_mul(*s as i32) as isize, offsets[j] * s);

@@ -189,7 +189,7 @@ impl Op {
     pub fn operands(&self) -> SmallVec<[usize; 3]> {
         match self {
             Op::Load(_) | Op::Scalar(_) | Op::Constant(_) | Op::Index { .. } | Op::Dot { .. } => SmallVec::new(),
-            Op::Ufunc(_, args) => args.clone(),
+            Op::Ufunc(_, args) => SmallVec::from_slice(args),
             Op::Cast(a) | Op::Round(a) => SmallVec::from_slice(&[*a]),
             Op::Reduce(r) | Op::Scan(r) => r.inputs().into_iter().chain(r.base()).collect(),
             Op::Gather { position, .. } | Op::Position(position) => SmallVec::from_slice(&[position.index]),

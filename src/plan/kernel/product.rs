@@ -116,11 +116,16 @@ impl MergedAxes {
     /// Returns the stride in elements that the axes have as one merged axis, or `None` if no single stride describes
     /// them. An axis of length 1 has stride 1.
     pub fn stride(&self) -> Option<isize> {
-        match layout::product(&self.lengths) {
-            // with at most one element, no stride is ever used
-            0 | 1 => Some(1),
-            _ => layout::one_step(&self.lengths, &self.strides),
-        }
+        one_stride(&self.lengths, &self.strides)
+    }
+}
+
+/// Returns the stride that axes of these lengths and strides have as one merged axis, like [`MergedAxes::stride`].
+fn one_stride(lengths: &[usize], strides: &[isize]) -> Option<isize> {
+    match layout::product(lengths) {
+        // with at most one element, no stride is ever used
+        0 | 1 => Some(1),
+        _ => layout::one_step(lengths, strides),
     }
 }
 
@@ -217,11 +222,18 @@ impl Matrices {
             }
         };
         let operand = |side: usize, load: &Load| {
-            let along_k = MergedAxes { lengths: kernel.inner.clone(), strides: load.strides[rank..].into() };
-            let lines = lines(side, load);
-            match (lines.stride(), along_k.stride()) {
+            let steps = &load.strides[rank..];
+            // usually the rows or columns are one axis, whose stride needs no list of axes
+            let line = match sides[side][..] {
+                [d] => one_stride(&[kernel.outer[d]], &[load.strides[d]]),
+                _ => lines(side, load).stride(),
+            };
+            match (line, one_stride(&kernel.inner, steps)) {
                 (Some(line), Some(step)) => ([line, step], None),
-                _ => ([0, 0], Some(Box::new([lines, along_k]))),
+                _ => {
+                    let along_k = MergedAxes { lengths: kernel.inner.clone(), strides: steps.into() };
+                    ([0, 0], Some(Box::new([lines(side, load), along_k])))
+                }
             }
         };
         let ((of_a, nested_a), (of_b, nested_b)) = (operand(0, a), operand(1, b));

@@ -9,7 +9,7 @@ mod product;
 use super::planner::{DraftLists, Planner, broadcast_map};
 use super::space::{Space, inner_lengths, inner_order, is_scanned_along, operand_map, reduction_order};
 use crate::base::dtype::DType;
-use crate::base::layout::{self, Shape, Strides, View, c_strides};
+use crate::base::layout::{self, Shape, Strides, View, c_strides, copied};
 use crate::graph::expr::NodeOp;
 use crate::graph::ufunc::{FoldOrder, Ufunc, arithmetic};
 use crate::plan::kernel::{
@@ -142,12 +142,12 @@ impl<'a> Lowering<'a> {
         let scratch = p.scratch.take();
         let draft = Draft {
             kind: KernelKind::Elementwise,
-            outer: space.dims[..space.outer].into(),
-            inner: space.dims[space.outer..].into(),
+            outer: Shape::from_slice(&space.dims[..space.outer]),
+            inner: Shape::from_slice(&space.dims[space.outer..]),
             loads: scratch.loads,
             values: scratch.values,
             stores: Vec::with_capacity(1),
-            reduction_strides: space.reduction_strides.clone(),
+            reduction_strides: copied(&space.reduction_strides),
             computes: vec![],
             name: p.arena.nodes[owner].op.name(),
             node,
