@@ -4,7 +4,8 @@
 //! two slices: `x.roll(1, 0) + &x` reads and writes memory once, and counts as one kernel with two passes.
 
 use super::lower::Draft;
-use super::planner::{Making, Planner, broadcast_map};
+use super::making::Making;
+use super::planner::{Planner, broadcast_map};
 use super::shape;
 use super::space::Space;
 use crate::base::error::Result;

@@ -1,7 +1,8 @@
 //! The kernels of the two operations that are stored by copying: `concat`, and reshapes that no view can express.
 
 use super::lower::Draft;
-use super::planner::{Making, Planner};
+use super::making::Making;
+use super::planner::Planner;
 use super::shape;
 use crate::base::error::Result;
 use crate::base::layout::{self, Layout};

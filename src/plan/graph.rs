@@ -19,6 +19,7 @@ use crate::graph::expr::{Binding, Expr, Node, NodeOp};
 use crate::plan::backend::SourceLines;
 use crate::plan::kernel::Whole;
 use smallvec::{SmallVec, smallvec};
+use std::borrow::Cow;
 use std::hash::{Hash, Hasher};
 use std::panic::Location;
 use std::rc::Rc;
@@ -43,6 +44,15 @@ pub(super) struct PlanNode {
     /// to the first of them.
     pub number: u32,
     pub location: &'static Location<'static>,
+}
+
+impl PlanNode {
+    /// Returns everything that two nodes must have in common to be computed only once.
+    fn identity(&self) -> impl std::hash::Hash + PartialEq + '_ {
+        let op = mutant!(equal_takes_without_mode, Cow::Owned(self.op.without_mode()), Cow::Borrowed(&self.op));
+        let dtype = mutant!(equal_nodes_without_dtype, DType::F32, self.dtype);
+        (op, dtype, &self.shape, &self.args, &self.slots, self.repetition)
+    }
 }
 
 /// The call of a routine, shared by all nodes that are its results.
@@ -426,7 +436,7 @@ impl<'a> Walk<'a> {
     /// Makes the planner's arena, in which equal nodes are merged. Also returns, for each node of the walk, its index
     /// in the arena.
     pub(super) fn arena(&mut self) -> (Graph, Vec<usize>) {
-        let mut merged = Merged::new(self.nodes.len());
+        let mut merged = Merged::new(self.nodes.len() <= LISTED);
         let mut arena = Graph {
             nodes: Vec::with_capacity(self.nodes.len()),
             roots: Vec::new(),
@@ -457,7 +467,7 @@ impl<'a> Walk<'a> {
             }
             let (shape, dtype, location) = (copied(&node.shape), node.dtype, node.location);
             let made = PlanNode { op, args, slots, shape, dtype, repetition, location, number: i as u32 };
-            let found = merged.find(&arena.nodes, &made);
+            let found = merged.find(arena.nodes.len(), made.identity(), |n| arena.nodes[n].identity());
             if found == arena.nodes.len() {
                 arena.nodes.push(made);
             }

@@ -1,20 +1,9 @@
 //! Merges equal nodes of a graph: finds the node of the arena that is equal to a new one.
 
-use super::graph::{LISTED, PlanNode};
 use super::{KeyHasher, Map};
-use std::borrow::Cow;
-use std::hash::{BuildHasher, BuildHasherDefault};
+use std::hash::{BuildHasher, BuildHasherDefault, Hash};
 
-impl PlanNode {
-    /// Returns everything that two nodes must have in common to be computed only once.
-    fn identity(&self) -> impl std::hash::Hash + PartialEq + '_ {
-        let op = mutant!(equal_takes_without_mode, Cow::Owned(self.op.without_mode()), Cow::Borrowed(&self.op));
-        let dtype = mutant!(equal_nodes_without_dtype, crate::base::dtype::DType::F32, self.dtype);
-        (op, dtype, &self.shape, &self.args, &self.slots, self.repetition)
-    }
-}
-
-/// Finds equal nodes: in a graph of at most [`LISTED`] nodes by comparing with all of them, which takes less time than
+/// Finds equal nodes: in a small graph (`is_listed`) by comparing with all of them, which takes less time than
 /// computing hashes, and in a larger graph by a hash map.
 pub(super) struct Merged {
     is_listed: bool,
@@ -23,26 +12,25 @@ pub(super) struct Merged {
 }
 
 impl Merged {
-    pub fn new(nodes: usize) -> Merged {
-        Merged { is_listed: nodes <= LISTED, known: Map::default() }
+    pub fn new(is_listed: bool) -> Merged {
+        Merged { is_listed, known: Map::default() }
     }
 
-    /// Returns the index of the node of `nodes` that is equal to `made`. If there is none, returns the number of nodes,
-    /// and the caller must add `made` to `nodes`.
-    pub fn find(&mut self, nodes: &[PlanNode], made: &PlanNode) -> usize {
-        let identity = made.identity();
+    /// Returns the index of the node, of `count` nodes, whose identity is `made`. If there is none, returns `count`, and
+    /// the caller must add a node with this identity. `of` returns the identity of a node.
+    pub fn find<I: Hash + PartialEq>(&mut self, count: usize, made: I, of: impl Fn(usize) -> I) -> usize {
         if self.is_listed {
-            return nodes.iter().position(|n| n.identity() == identity).unwrap_or(nodes.len());
+            return (0..count).find(|n| of(*n) == made).unwrap_or(count);
         }
-        let mut hash = BuildHasherDefault::<KeyHasher>::default().hash_one(&identity);
+        let mut hash = BuildHasherDefault::<KeyHasher>::default().hash_one(&made);
         loop {
             match self.known.get(&hash) {
-                Some(n) if nodes[*n as usize].identity() == identity => return *n as usize,
+                Some(n) if of(*n as usize) == made => return *n as usize,
                 // a different node has this hash: try the next hash, as in open addressing
                 Some(_) => hash = hash.wrapping_add(1),
                 None => {
-                    self.known.insert(hash, nodes.len() as u32);
-                    return nodes.len();
+                    self.known.insert(hash, count as u32);
+                    return count;
                 }
             }
         }

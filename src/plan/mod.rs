@@ -4,7 +4,8 @@
 //!   `merge.rs` merges equal nodes. `order.rs` orders the nodes of a graph with checkpoints. `traced.rs` handles the
 //!   random seeds of compiled functions.
 //! * `fuse.rs` decides which nodes are stored and which run inside a kernel that reads them, by the facts in
-//!   `planner.rs` and the costs in `price.rs`. `weigh.rs` stores nodes that would be computed too often.
+//!   `planner.rs`, the steps in `making.rs` and the costs in `price.rs`. `weigh.rs` stores nodes that would be computed
+//!   too often.
 //! * `space.rs` finds the index space of a kernel, and `lower/` creates the kernel's values. `shape.rs` orders and
 //!   collapses the kernel's dimensions and cuts windows.
 //! * `split.rs` cuts long reductions, `scan.rs` long scans, `chains.rs` and `product.rs` matrix products, `indexed.rs`
@@ -49,6 +50,7 @@ mod indexed;
 mod join;
 mod key;
 mod lower;
+mod making;
 mod merge;
 mod order;
 mod planner;

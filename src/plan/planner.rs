@@ -4,12 +4,11 @@
 
 use super::Map;
 use super::graph::{Graph, PlanNode, RoutineNode};
-use super::lower::Draft;
 use super::price::compile_cost;
 use crate::base::dtype::DType;
 use crate::base::layout::{self, AxisList, Layout, Strides, View, copied, zeros};
 use crate::graph::expr::{NodeOp, Role};
-use crate::plan::kernel::{BufferRef, Caps, Choice, Load, Step, Store, Value};
+use crate::plan::kernel::{BufferRef, Caps, Choice, Load, Store, Value};
 use smallvec::{SmallVec, smallvec};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -70,25 +69,6 @@ pub(super) struct Planner<'a> {
     pub keeps: Cell<bool>,
     /// The number of nodes and values looked at so far. Tests check that it grows linearly with the graph.
     pub work: Cell<u64>,
-}
-
-/// What is collected while the steps of one stored node (a stage) are made.
-#[derive(Default)]
-pub(super) struct Making {
-    /// Whether it is decided which nodes are stored. Before that, elementwise kernels are made only to learn what they
-    /// read, and are dropped.
-    pub decided: bool,
-    pub steps: Vec<Step>,
-    /// The draft of the stage's only kernel, if it is elementwise and the graph is small, with the planner's `changes`
-    /// when the draft was made.
-    pub draft: Option<(u32, Box<Draft>)>,
-    /// The nodes whose values the kernels of the stage (the steps of one stored node) compute. `reads` has the stored
-    /// nodes that these kernels load.
-    pub computes: Vec<u32>,
-    pub reads: Vec<u32>,
-    /// The nodes that were marked as stored because they do not fit the kernels of the stage, or because these kernels
-    /// would compute them too often.
-    pub marks: Vec<u32>,
 }
 
 /// Lists that grow while a draft of a kernel is made. The finished kernel gets copies without unused capacity, because

@@ -4,7 +4,8 @@
 use super::Map;
 use super::graph::RoutineNode;
 use super::lower::Draft;
-use super::planner::{Making, Planner};
+use super::making::Making;
+use super::planner::Planner;
 use super::shape;
 use crate::base::dtype::DType;
 use crate::base::error::{Error, ErrorKind, Fault, Result};

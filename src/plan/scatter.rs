@@ -4,7 +4,8 @@
 //! itself, only the last kernel is needed.
 
 use super::lower::Draft;
-use super::planner::{Making, Planner};
+use super::making::Making;
+use super::planner::Planner;
 use super::shape;
 use crate::base::error::Result;
 use crate::base::layout::{self, Combine};

@@ -25,6 +25,7 @@ const REASONS: [(&str, &[(&str, &str)]); 6] = [
     (
         "as long as an array has axes, which a caller lists one by one",
         &[
+            ("base/layout/mod.rs", "n"),
             ("ops/linalg/derived.rs", "extra"),
             ("ops/linalg/parts.rs", "s.len() as isize"),
             ("array/print/mod.rs", "before.len() + 1"),
