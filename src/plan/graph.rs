@@ -458,10 +458,7 @@ impl<'a> Walk<'a> {
             let bound = &self.slots[slot..slot + node.binding.slots()];
             slots[..bound.len()].copy_from_slice(bound);
             slot += bound.len();
-            let op = match &node.op {
-                NodeOp::Stored(strides) => NodeOp::Stored(copied(strides)),
-                op => op.clone(),
-            };
+            let op = if let NodeOp::Stored(s) = &node.op { NodeOp::Stored(copied(s)) } else { node.op.clone() };
             if node.is_stored() {
                 arena.inputs[slots[0] as usize] = node.dtype;
             }
