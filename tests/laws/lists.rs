@@ -31,7 +31,6 @@ const REASONS: [(&str, &[(&str, &str)]); 6] = [
             ("array/print/mod.rs", "before.len() + 1"),
             ("ops/index/mod.rs", "n - 2"),
             ("base/layout/mod.rs", "to.len()"),
-            ("base/layout/view.rs", "n"),
             ("base/layout/view.rs", "count"),
             ("ops/movement/mod.rs", "n"),
             ("ops/movement/mod.rs", "n as isize"),

@@ -34,13 +34,33 @@ on_devices! {
                     let batch = stack([&one.matmul(&b), &one.matmul(&b)], 0);
                     assert_eq!(bits(&batch)[..65], row(i), "row {i} of {t} in a batch, k = {k}");
                 }
-                // the same for a column, and for a part of both operands
-                let column = b.slice(s![.., 64..65]);
-                let want: Vec<u64> = (0..70).map(|i| whole[i * 65 + 64]).collect();
-                assert_eq!(bits(&a.matmul(&column)), want, "a column of {t}, k = {k}");
+                // the same for a part of both operands
                 let part = a.slice(s![5..64]).matmul(b.slice(s![.., 1..64]));
                 let want: Vec<u64> = (5..64).flat_map(|i| whole[i * 65 + 1..i * 65 + 64].to_vec()).collect();
                 assert_eq!(bits(&part), want, "a part of {t}, k = {k}");
+            }
+        }
+    }
+
+    fn one_column_is_a_sum_of_products(d: &Device) {
+        for t in [F32, F16, BF16, F64, I32, I64] {
+            if !has(d, t) {
+                continue;
+            }
+            for k in [1, 15, 16, 255, 256, 257, 1025, 3000] {
+                let (a, b) = (any(1, t, &[70, k], d), any(2, t, &[k, 65], d));
+                let column = a.matmul(b.slice(s![.., 64..65]));
+                if d.is_gpu() {
+                    // a GPU adds as in a product with several columns
+                    let whole = a.matmul(&b);
+                    assert_eq!(bits(&column), bits(&whole.slice(s![.., 64..65])), "a column of {t}, k = {k}");
+                    continue;
+                }
+                let wide = if matches!(t, F16 | BF16) { F32 } else { t };
+                let products = a.astype(wide) * b.slice(s![.., 64]).astype(wide);
+                assert_eq!(bits(&column), bits(&products.sum(1).astype(t)), "a column of {t}, k = {k}");
+                let vector = a.matmul(b.slice(s![.., 64]));
+                assert_eq!(bits(&vector), bits(&column), "a vector of {t}, k = {k}");
             }
         }
     }

@@ -104,6 +104,18 @@ fn products_equal_those_of_copies(seed: u64, d: &Device) {
     let result = finish(left.matmul(&right)).eval().unwrap_or_else(|e| panic!("seed {seed}: {e}"));
     let (left, right) = (left.contiguous().eval().unwrap(), right.contiguous().eval().unwrap());
     let expected = finish(left.matmul(&right)).eval().unwrap();
+    if right.shape().last() == Some(&1) && !d.is_gpu() {
+        // such a product is a sum, whose order follows from the layout in memory
+        let wide = expected.astype(DType::F64).to_vec::<f64>().unwrap();
+        let rounding = match dtype {
+            DType::F16 => 1e-3,
+            DType::BF16 => 8e-3,
+            _ => 0.0,
+        };
+        // k terms of at most 8 · 8
+        let sums = (k * k * 64) as f64 * f32::EPSILON as f64;
+        return near(&Expr::from(result), &wide, |x| rounding * x.abs() + sums);
+    }
     assert_eq!(result.to_bytes().unwrap(), expected.to_bytes().unwrap(), "seed {seed}: {dtype} {lengths:?} at {split}");
 }
 

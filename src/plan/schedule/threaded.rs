@@ -102,8 +102,8 @@ pub(super) fn is_alone(kernel: &Kernel) -> bool {
     work(kernel) <= ALONE
 }
 
-/// Returns whether one thread does all the work of a reduce kernel. The limit is half of that for threaded code, chosen
-/// by hand.
+/// Returns whether one thread does all the work of a reduce kernel. The limit is half of that for threaded code; no bench
+/// compares other limits.
 pub(super) fn is_alone_reducing(kernel: &Kernel) -> bool {
     matches!(kernel.kind, KernelKind::Reduce(_)) && work(kernel) <= ALONE / 2
 }
