@@ -12,7 +12,9 @@ use super::direct::{self, Direct};
 use super::elementwise::{out_of_memory, tiles_of};
 use super::fold::{Folder, Inputs};
 use super::parts::internal;
-use super::program::{Dst, Goal, Level, PassReduction, Program, ReductionResult, Request, StepKind, TileOrder};
+use super::program::{
+    Dst, Goal, Level, PassReduction, Program, ReductionResult, Request, StepKind, TileLoop, TileOrder,
+};
 use super::strided::{self, StridedBlock};
 use super::thread_count::threads;
 use super::tiles::{Frame, Frames, TileBounds};
@@ -104,15 +106,13 @@ impl Reduce {
             return Err(internal(kernel.name, "tiles of whole rows in a kernel that needs parts of rows"));
         }
         let in_place = folds_in_place(&program);
-        let is_stepless = in_place
-            && program.steps[program.passes[0].steps.clone()].iter().all(|s| match (s.kind, s.dst) {
-                // all rows of a block are neighbours in memory, or they are the same row
-                (StepKind::Load(p), Dst::Nowhere) => {
-                    let place = &program.places[p];
-                    place.always_dense(Level { rows: each, cols: n, fixed: true }) || place.rows.is_still()
-                }
-                _ => false,
-            });
+        // whether a step only gives the address of a block, whose rows are neighbours in memory, or are the same row
+        let is_address = |s: &TileLoop| {
+            let (StepKind::Load(p), Dst::Nowhere) = (&s.kind, &s.dst) else { return false };
+            let place = &program.places[*p];
+            place.always_dense(Level { rows: each, cols: n, fixed: true }) || place.rows.is_still()
+        };
+        let is_stepless = in_place && program.steps[program.passes[0].steps.clone()].iter().all(is_address);
         let is_one_tile = outer <= each.min(together) && inner.cols == n || in_place && outer == 1 && schedule.alone;
         let is_simple = is_one_tile && order == TileOrder::Rows && n > 0 && goal == Goal::Stores && checks.is_none();
         let direct = if is_simple { direct::compile_rows(&program, outer, n).map(Box::new) } else { None };
