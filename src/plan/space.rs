@@ -3,7 +3,6 @@
 //! loops.
 
 use super::planner::{Planner, broadcast_map, broadcast_strides, kept_axes};
-use crate::base::dtype::DType;
 use crate::base::error::Result;
 use crate::base::layout::{self, Layout, Shape, Strides, View, c_strides, common_order, copied};
 use crate::graph::expr::{NodeOp, Role};
@@ -379,10 +378,10 @@ pub(super) fn reduction_order(p: &Planner<'_>, arg: usize, axes: &[usize], to_ar
 
 /// Returns whether a kernel computes this product as the sum of products along k: if the product has one column. Such a
 /// product has the bits of `(a * v).sum(-1)`, where `v` is the column of the right operand, but f16 and bf16 are
-/// multiplied and added as f32. The GPU has kernels of its own for such products.
+/// multiplied and added as f32. Sums of integers have the same bits in any order. The GPU has kernels of its own.
 fn sums_products(p: &Planner<'_>, product: usize) -> bool {
     let n = &p.arena.nodes[product];
-    !p.caps.fuses_product && n.shape.last() == Some(&1) && n.dtype != DType::Bool
+    !p.caps.fuses_product && n.shape.last() == Some(&1) && n.dtype.is_float()
 }
 
 /// Returns the lanes of a product that is computed as a sum of products: those of the sum of `a * v`.

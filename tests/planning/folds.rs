@@ -447,8 +447,9 @@ fn rows_together_have_the_bits_of_each_alone() {
     let d = Device::cpu();
     let mut stage = crate::kit::stage::Stage::new(6, "rows together", &d);
     type Method = fn(&Expr) -> Expr;
-    let folds: [(&str, Method); 7] = [
+    let folds: [(&str, Method); 8] = [
         ("sum", |x| x.sum(1)),
+        ("sum of squares", |x| x.square().sum(1)),
         ("max", |x| x.max(1)),
         ("min of squares", |x| x.square().min(1)),
         ("prod", |x| (x * 0.01 + 1.0).prod(1)),
@@ -461,7 +462,8 @@ fn rows_together_have_the_bits_of_each_alone() {
             for rows in [1, 3, 16, 37] {
                 let flat = elements(rows * (n + 1), dtype);
                 let wide = flat.reshape([rows, n + 1]);
-                let given: [Expr; 3] = [
+                let given: [Expr; 4] = [
+                    flat.slice(s![..n as isize]).broadcast_to([rows, n]),
                     flat.slice(s![..rows as isize * n as isize]).reshape([rows, n]),
                     wide.slice(s![.., 1..]),
                     wide.slice(s![..; -1, ..n as isize]),

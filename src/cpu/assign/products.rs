@@ -41,7 +41,11 @@ impl Assigner<'_> {
         let alike = factors.iter().all(|f| values[*f].compute() == compute);
         let is_free = values[value].inner && self.readers(value) == 1 && self.kept >> value & 1 == 0;
         let still = factors.map(|f| along && self.is_still_row(f));
-        (alike && is_free && compute != Compute::Bool).then_some(ProductInput { value, factors, still })
+        (alike && is_free && matches!(compute, Compute::F32 | Compute::F64)).then_some(ProductInput {
+            value,
+            factors,
+            still,
+        })
     }
 
     fn is_still_row(&self, v: usize) -> bool {

@@ -20,18 +20,19 @@ pub(super) struct ProductLoops {
 
 impl ProductLoops {
     /// Returns the loops for a compute type. `still` states for each factor whether all its rows are the same. Returns
-    /// `None` for bools, which have no sum of products.
+    /// `None` for integers and bools, which have no loops for sums of products.
     pub fn new(compute: Compute, still: [bool; 2]) -> Option<ProductLoops> {
         let [rows, block, columns] = match compute {
             Compute::F32 => loops::<f32>(),
             Compute::F64 => loops::<f64>(),
-            Compute::I32 => loops::<i32>(),
-            Compute::U32 => loops::<u32>(),
-            Compute::I64 => loops::<i64>(),
-            Compute::U64 => loops::<u64>(),
-            Compute::Bool => return None,
+            Compute::I32 | Compute::U32 | Compute::I64 | Compute::U64 | Compute::Bool => return None,
         };
         Some(ProductLoops { still, rows, block, columns, multiply: arithmetic::multiply.map(compute)?.get() })
+    }
+
+    /// Returns whether all rows of a factor are the same.
+    pub fn repeats_row(&self, factor: usize) -> bool {
+        self.still[factor]
     }
 
     /// Sums the products of each of `rows` contiguous rows of `n` elements.

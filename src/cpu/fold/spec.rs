@@ -124,6 +124,12 @@ impl FoldSpec {
         self.takes_any_length() && self.lanes == 1 && (width >= NARROW || step == width as isize)
     }
 
+    /// Returns whether [`FoldSpec::whole_rows`] reads one row of this input, of [`Inputs`], for all rows.
+    pub fn repeats_row(&self, input: usize) -> bool {
+        // the third input repeats the first one
+        self.products.as_ref().is_some_and(|p| p.repeats_row(input % 2))
+    }
+
     /// Returns whether the inputs are the factors of the elements.
     pub fn multiplies(&self) -> bool {
         self.products.is_some()

@@ -12,9 +12,7 @@ use super::direct::{self, Direct};
 use super::elementwise::{out_of_memory, tiles_of};
 use super::fold::{Folder, Inputs};
 use super::parts::internal;
-use super::program::{
-    Dst, Goal, Level, PassReduction, Program, ReductionResult, Request, StepKind, TileLoop, TileOrder,
-};
+use super::program::{Goal, Level, PassReduction, Program, ReductionResult, Request, TileOrder};
 use super::strided::{self, StridedBlock};
 use super::thread_count::threads;
 use super::tiles::{Frame, Frames, TileBounds};
@@ -22,7 +20,7 @@ use super::work_sharing::share;
 use crate::base::error::Result;
 use crate::plan::kernel::{Kernel, Passes, TileSchedule, Tiling};
 use ahead::Ahead;
-use reading::{folds_halves, folds_in_place};
+use reading::{folds_blocks, folds_halves, folds_in_place};
 use shared::PartialResults;
 use smallvec::SmallVec;
 use std::ops::Range;
@@ -106,13 +104,7 @@ impl Reduce {
             return Err(internal(kernel.name, "tiles of whole rows in a kernel that needs parts of rows"));
         }
         let in_place = folds_in_place(&program);
-        // whether a step only gives the address of a block, whose rows are neighbours in memory, or are the same row
-        let is_address = |s: &TileLoop| {
-            let (StepKind::Load(p), Dst::Nowhere) = (&s.kind, &s.dst) else { return false };
-            let place = &program.places[*p];
-            place.always_dense(Level { rows: each, cols: n, fixed: true }) || place.rows.is_still()
-        };
-        let is_stepless = in_place && program.steps[program.passes[0].steps.clone()].iter().all(is_address);
+        let is_stepless = folds_blocks(&program, each, n);
         let is_one_tile = outer <= each.min(together) && inner.cols == n || in_place && outer == 1 && schedule.alone;
         let is_simple = is_one_tile && order == TileOrder::Rows && n > 0 && goal == Goal::Stores && checks.is_none();
         let direct = if is_simple { direct::compile_rows(&program, outer, n).map(Box::new) } else { None };

@@ -4,7 +4,7 @@
 use super::{Folders, Job};
 use crate::cpu::caches::{LINE, prefetch};
 use crate::cpu::fold::ColumnFactors;
-use crate::cpu::program::{PassReduction, Program, StepKind, TileLoop, TileOrder, TilePass};
+use crate::cpu::program::{Dst, Level, PassReduction, Program, StepKind, TileLoop, TileOrder, TilePass};
 use crate::cpu::tiles::TileBounds;
 use std::ops::Range;
 
@@ -43,6 +43,22 @@ pub(super) fn folds_in_place(program: &Program) -> bool {
         | StepKind::ReuseRow => false,
     };
     steps.iter().all(is_read) && feeds(program, |f| f.spec.takes_any_length())
+}
+
+/// Returns whether all rows of a block, `each` rows of `n` elements, can be folded together from memory: they are
+/// neighbours there, or the same row in an operand for which the fold accepts this.
+pub(super) fn folds_blocks(program: &Program, each: usize, n: usize) -> bool {
+    let [pass] = &program.passes[..] else { return false };
+    let steps = &program.steps[pass.steps.clone()];
+    let is_whole = |f: &PassReduction, input: usize| {
+        let place = load_of(steps, f.args[input]).map(|place| &program.places[place]);
+        let level = Level { rows: each, cols: n, fixed: true };
+        place.is_some_and(|p| f.spec.repeats_row(input) || p.always_dense(level))
+    };
+    program.order == TileOrder::Rows
+        && folds_in_place(program)
+        && steps.iter().all(|s| matches!(s.dst, Dst::Nowhere))
+        && pass.reductions.iter().all(|f| (0..f.args.len()).all(|input| is_whole(f, input)))
 }
 
 /// Returns whether the program has a single pass, along rows, which only sums f16 or bf16 that are read directly from

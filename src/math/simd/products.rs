@@ -31,10 +31,6 @@ macro_rules! factor {
 factor! {
     f32: |x, y| x + y, x * y;
     f64: |x, y| x + y, x * y;
-    i32: |x, y| x.wrapping_add(y), x.wrapping_mul(y);
-    u32: |x, y| x.wrapping_add(y), x.wrapping_mul(y);
-    i64: |x, y| x.wrapping_add(y), x.wrapping_mul(y);
-    u64: |x, y| x.wrapping_add(y), x.wrapping_mul(y);
 }
 
 /// Adds the products of `n` elements in `L` lanes, one after another in each lane, `W` lanes at a time. `n` is at least
