@@ -390,8 +390,8 @@ impl Assigner<'_> {
         let kernel = self.kernel;
         let width = if self.program.order == TileOrder::Cols { self.program.inner.cols } else { 1 };
         let compute = kernel.values[r.inputs()[0]].compute();
-        let Some(mut spec) = FoldSpec::new(r, (compute, narrow, factors), kernel.kind, kernel.inner_size(), width)
-        else {
+        let shape = [kernel.outer_size(), kernel.inner_size()];
+        let Some(mut spec) = FoldSpec::new(r, (compute, narrow, factors), kernel.kind, shape, width) else {
             return Err(internal(
                 kernel.name,
                 format!("reduction {} is not implemented for {}", r.fold.name, r.element),

@@ -2,6 +2,7 @@
 //! bits are those of a sum of the stored products.
 
 use super::*;
+use crate::cpu::caches;
 use crate::graph::ufunc::arithmetic;
 use crate::math::simd::{Factor, Loop, Loops, ProductArgs, ProductColumns};
 
@@ -9,6 +10,8 @@ use crate::math::simd::{Factor, Loop, Loops, ProductArgs, ProductColumns};
 pub(super) struct ProductLoops {
     /// Whether all rows of the first and of the second factor are the same.
     still: [bool; 2],
+    /// Whether each factor is larger than the last-level cache, so that memory is prefetched.
+    far: [bool; 2],
     /// Sums the products of several whole rows.
     rows: Loop,
     /// Sums the products of a block in [`LANES`] lanes.
@@ -19,15 +22,17 @@ pub(super) struct ProductLoops {
 }
 
 impl ProductLoops {
-    /// Returns the loops for a compute type. `still` states for each factor whether all its rows are the same. Returns
-    /// `None` for integers and bools, which have no loops for sums of products.
-    pub fn new(compute: Compute, still: [bool; 2]) -> Option<ProductLoops> {
+    /// Returns the loops for a compute type. `still` states for each factor whether all its rows are the same, and `all`
+    /// is the number of products. Returns `None` for integers and bools, which have no loops for sums of products.
+    pub fn new(compute: Compute, still: [bool; 2], all: usize) -> Option<ProductLoops> {
         let [rows, block, columns] = match compute {
             Compute::F32 => loops::<f32>(),
             Compute::F64 => loops::<f64>(),
             Compute::I32 | Compute::U32 | Compute::I64 | Compute::U64 | Compute::Bool => return None,
         };
-        Some(ProductLoops { still, rows, block, columns, multiply: arithmetic::multiply.map(compute)?.get() })
+        let is_far = all.saturating_mul(compute.size()) > caches::sizes()[2];
+        let far = still.map(|still| is_far && !still);
+        Some(ProductLoops { still, far, rows, block, columns, multiply: arithmetic::multiply.map(compute)?.get() })
     }
 
     /// Returns whether all rows of a factor are the same.
@@ -41,7 +46,7 @@ impl ProductLoops {
     /// Both operands have `rows × n` aligned elements, or `n` if their rows are the same. No other thread writes these
     /// (*data*, see [`Folder`]). `n` is at most [`SERIAL`] · [`LANES`]. `out` has space for `rows` aligned elements, and does not overlap the operands.
     pub unsafe fn whole_rows(&self, n: usize, [a, b, _]: Inputs, rows: usize, out: *mut u8) {
-        let args = ProductArgs { count: rows, steps: self.still.map(|still| if still { 0 } else { n }) };
+        let args = ProductArgs { count: rows, steps: self.still.map(|still| if still { 0 } else { n }), far: self.far };
         // SAFETY: the caller ensures that the elements and the space exist.
         unsafe { (self.rows)(n, a, b, (&raw const args).cast(), out) }
     }
@@ -89,7 +94,7 @@ impl Folder<'_> {
             while done < rows {
                 let [a, b] = [data[0].add(done * size), data[1].add(done * size)];
                 if self.filled == 0 && self.spec.lanes == LANES && rows - done >= SERIAL * LANES {
-                    (products.block)(SERIAL * LANES, a, b, a, self.here());
+                    (products.block)(SERIAL * LANES, a, b, (&raw const products.far).cast(), self.here());
                     self.left -= SERIAL * LANES;
                     self.push(0);
                     done += SERIAL * LANES;

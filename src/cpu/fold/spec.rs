@@ -42,7 +42,7 @@ impl Heap for Combines {
 }
 
 impl FoldSpec {
-    /// Describes a reduction over `n` elements in a kernel of this kind. `compute` is the type of the reduction's first
+    /// Describes a reduction of `count` rows of `n` elements in a kernel of this kind. `compute` is the type of the reduction's first
     /// input. If `narrow` is given, the elements are read as that dtype instead. If `factors` is given, the elements are
     /// the products of two inputs, and it states for each of these whether all its rows are the same. Returns `None` if
     /// a function has no loops for the type of its operands.
@@ -50,7 +50,7 @@ impl FoldSpec {
         r: &KernelReduction,
         (compute, narrow, factors): (Compute, Option<DType>, Option<[bool; 2]>),
         kind: KernelKind,
-        n: usize,
+        [count, n]: [usize; 2],
         width: usize,
     ) -> Option<FoldSpec> {
         let lanes = match kind {
@@ -65,7 +65,7 @@ impl FoldSpec {
             Form::Formulas => Combines::Formulas(Box::new(Formulas::new(r)?)),
         };
         let products = match factors {
-            Some(still) => Some(ProductLoops::new(compute, still)?),
+            Some(still) => Some(ProductLoops::new(compute, still, count.saturating_mul(n))?),
             None => None,
         };
         let prefetches = kind != KernelKind::Row;

@@ -4,6 +4,7 @@
 // the loops run over the lanes of several arrays
 #![allow(clippy::needless_range_loop)]
 
+use super::rows::announce;
 use super::{LANES, Loops, lanes_of_row, slice_mut};
 
 /// A type of factors.
@@ -34,13 +35,21 @@ factor! {
 }
 
 /// Adds the products of `n` elements in `L` lanes, one after another in each lane, `W` lanes at a time. `n` is at least
-/// `L`.
+/// `L`. Prefetches the `n` elements after those of an operand if its element of `far` is true.
 ///
 /// # Safety
 /// `a` and `b` have `n` elements.
 #[inline(always)]
-unsafe fn lanes<const L: usize, const W: usize, F: Factor>(n: usize, a: *const F, b: *const F, out: &mut [F; L]) {
+unsafe fn lanes<const L: usize, const W: usize, F: Factor>(
+    n: usize,
+    [a, b]: [*const F; 2],
+    far: [bool; 2],
+    out: &mut [F; L],
+) {
     let (whole, rest) = (n / L, n % L);
+    // Each iteration prefetches as many bytes as it reads. They are a part of each row of `L` elements, which no hardware
+    // prefetcher recognises as a stream
+    let mut ahead = [a, b].map(|x| x.cast::<u8>().wrapping_add(n * size_of::<F>()));
     for first in (0..L).step_by(W) {
         // SAFETY: the first `whole · L` elements exist, and so do the `rest` elements after them.
         unsafe {
@@ -49,10 +58,18 @@ unsafe fn lanes<const L: usize, const W: usize, F: Factor>(n: usize, a: *const F
             for l in 0..W {
                 sums[l] = (*a.add(l)).times(*b.add(l));
             }
-            for chunk in 1..whole {
+            for chunk in 0..whole {
+                for o in 0..2 {
+                    if L > W && far[o] {
+                        announce(ahead[o], W * size_of::<F>());
+                        ahead[o] = ahead[o].wrapping_add(W * size_of::<F>());
+                    }
+                }
                 let (a, b) = (a.add(chunk * L), b.add(chunk * L));
-                for l in 0..W {
-                    sums[l] = sums[l].plus((*a.add(l)).times(*b.add(l)));
+                if chunk > 0 {
+                    for l in 0..W {
+                        sums[l] = sums[l].plus((*a.add(l)).times(*b.add(l)));
+                    }
                 }
             }
             let (a, b) = (a.add(whole * L), b.add(whole * L));
@@ -64,16 +81,16 @@ unsafe fn lanes<const L: usize, const W: usize, F: Factor>(n: usize, a: *const F
     }
 }
 
-/// Returns the sum of the products of a row in `L` lanes.
+/// Returns the sum of the products of a row in `L` lanes. `far` is as in [`lanes`].
 ///
 /// # Safety
-/// `a` and `b` have `n` elements, and `n` is at least `L`.
+/// Both factors have `n` elements, and `n` is at least `L`.
 #[inline(always)]
-unsafe fn row<const L: usize, const W: usize, F: Factor>(n: usize, a: *const F, b: *const F) -> F {
+unsafe fn row<const L: usize, const W: usize, F: Factor>(n: usize, factors: [*const F; 2], far: [bool; 2]) -> F {
     // SAFETY: the caller ensures that the elements exist.
     unsafe {
-        let mut all = [*a; L];
-        lanes::<L, W, F>(n, a, b, &mut all);
+        let mut all = [*factors[0]; L];
+        lanes::<L, W, F>(n, factors, far, &mut all);
         // the barrier keeps the compiler from reading the elements in parts of two, in the order of the sums below
         let mut all = std::hint::black_box(all);
         let mut half = L / 2;
@@ -95,37 +112,41 @@ pub(crate) struct ProductArgs {
     /// For each operand, the number of elements from the start of a row to the start of the next: `n`, or 0 if all rows
     /// are the same.
     pub steps: [usize; 2],
+    /// Whether each operand is larger than the caches, so that the elements after a row are prefetched.
+    pub far: [bool; 2],
 }
 
 loop_form! {
     /// Sets `out[r]` to the sum of the products of the elements of row `r` of `a` and of `b`. The rows have `n`
     /// elements, [`FEW`](super::FEW) to [`SERIAL`](super::SERIAL) · [`LANES`]. `c` points to a [`ProductArgs`].
     product_rows, sum_product_rows, Factor<>, |n, a, b, c, out| {
-        let ProductArgs { count, steps } = *(c as *const ProductArgs);
+        let ProductArgs { count, steps, far } = *(c as *const ProductArgs);
         let (a, b) = (a as *const F, b as *const F);
         // registers of AVX2 hold 64 lanes of 4 bytes, or 32 of 8 bytes, in half of all registers
         let is_wide = size_of::<F>() > 4;
         for (r, to) in slice_mut::<F>(out, count).iter_mut().enumerate() {
-            let (a, b) = (a.add(r * steps[0]), b.add(r * steps[1]));
+            let factors = [a.add(r * steps[0]), b.add(r * steps[1])];
             *to = match lanes_of_row(n) {
-                16 => row::<16, 16, F>(n, a, b),
-                32 => row::<32, 32, F>(n, a, b),
-                64 if is_wide => row::<64, 32, F>(n, a, b),
-                64 => row::<64, 64, F>(n, a, b),
-                _ if is_wide => row::<LANES, 32, F>(n, a, b),
-                _ => row::<LANES, 64, F>(n, a, b),
+                16 => row::<16, 16, F>(n, factors, far),
+                32 => row::<32, 32, F>(n, factors, far),
+                64 if is_wide => row::<64, 32, F>(n, factors, far),
+                64 => row::<64, 64, F>(n, factors, far),
+                _ if is_wide => row::<LANES, 32, F>(n, factors, far),
+                _ => row::<LANES, 64, F>(n, factors, far),
             };
         }
     }
 }
 loop_form! {
     /// Sets the [`LANES`] elements of `out` to the sums of the products of a block of `n` elements: lane `l` adds the
-    /// products whose index has the remainder `l` divided by [`LANES`]. `n` is at least [`LANES`].
+    /// products whose index has the remainder `l` divided by [`LANES`]. `n` is at least [`LANES`]. `c` points to
+    /// [`ProductArgs::far`].
     product_block, sum_product_block, Factor<>, |n, a, b, c, out| {
         let out = &mut *(out as *mut [F; LANES]);
+        let (factors, far) = ([a as *const F, b as *const F], *(c as *const [bool; 2]));
         match size_of::<F>() {
-            ..=4 => lanes::<LANES, 64, F>(n, a as *const F, b as *const F, out),
-            _ => lanes::<LANES, 32, F>(n, a as *const F, b as *const F, out),
+            ..=4 => lanes::<LANES, 64, F>(n, factors, far, out),
+            _ => lanes::<LANES, 32, F>(n, factors, far, out),
         }
     }
 }

@@ -47,7 +47,7 @@ pub(super) unsafe fn combine<A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<A, 
 
 /// Prefetches bytes that are read later.
 #[inline(always)]
-fn announce(at: *const u8, bytes: usize) {
+pub(super) fn announce(at: *const u8, bytes: usize) {
     (0..bytes).step_by(64).for_each(|line| super::prefetch(at.wrapping_add(line)));
 }
 
