@@ -11,6 +11,7 @@ mod discrete_counts;
 mod distributions;
 mod elementwise;
 mod fourier;
+mod halves;
 mod masks;
 mod movement;
 mod network;

@@ -10,7 +10,7 @@ use crate::math::simd::{Factor, Loop, Loops, ProductArgs, ProductColumns};
 pub(super) struct ProductLoops {
     /// Whether all rows of the first and of the second factor are the same.
     still: [bool; 2],
-    /// Whether each factor is larger than the last-level cache, so that memory is prefetched.
+    /// Whether each factor is larger than the second-level cache, so that memory is prefetched.
     far: [bool; 2],
     /// Sums the products of several whole rows.
     rows: Loop,
@@ -30,7 +30,7 @@ impl ProductLoops {
             Compute::F64 => loops::<f64>(),
             Compute::I32 | Compute::U32 | Compute::I64 | Compute::U64 | Compute::Bool => return None,
         };
-        let is_far = all.saturating_mul(compute.size()) > caches::sizes()[2];
+        let is_far = all.saturating_mul(compute.size()) > caches::sizes()[1];
         let far = still.map(|still| is_far && !still);
         Some(ProductLoops { still, far, rows, block, columns, multiply: arithmetic::multiply.map(compute)?.get() })
     }

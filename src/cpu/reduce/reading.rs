@@ -4,7 +4,9 @@
 use super::{Folders, Job};
 use crate::cpu::caches::{LINE, prefetch};
 use crate::cpu::fold::ColumnFactors;
-use crate::cpu::program::{Dst, Level, PassReduction, Program, StepKind, TileLoop, TileOrder, TilePass};
+use crate::cpu::program::{
+    Dst, Level, PassReduction, Program, StepKind, StridedOperand, TileLoop, TileOrder, TilePass,
+};
 use crate::cpu::tiles::TileBounds;
 use std::ops::Range;
 
@@ -23,24 +25,16 @@ pub(super) fn folds_in_place(program: &Program) -> bool {
     let [pass] = &program.passes[..] else { return false };
     let steps = &program.steps[pass.steps.clone()];
     let multiplies = pass.reductions.iter().any(|f| f.spec.multiplies());
-    let is_read = |s: &TileLoop| match s.kind {
-        StepKind::Load(place) if program.order == TileOrder::Cols => {
-            let p = &program.places[place];
-            p.convert.is_none() && p.rows.step.is_some()
-        }
-        StepKind::Load(place) => {
-            let p = &program.places[place];
-            // the runs of two factors may end at different elements
-            let runs = p.cols.contiguous().saturating_mul(p.size) >= LEAST_RUN;
-            p.convert.is_none() && if multiplies { p.cols.step == Some(1) } else { runs }
-        }
-        StepKind::Call(_)
-        | StepKind::Index { .. }
-        | StepKind::Gather { .. }
-        | StepKind::Position(_)
-        | StepKind::Philox { .. }
-        | StepKind::Scan(_)
-        | StepKind::ReuseRow => false,
+    let is_read = |s: &TileLoop| {
+        place_of(s).map(|place| &program.places[place]).is_some_and(|p| {
+            let lies = match program.order {
+                TileOrder::Cols => p.rows.step.is_some(),
+                // the runs of two factors may end at different elements
+                TileOrder::Rows | TileOrder::Flat if multiplies => p.cols.step == Some(1),
+                TileOrder::Rows | TileOrder::Flat => has_long_runs(p),
+            };
+            p.convert.is_none() && lies
+        })
     };
     steps.iter().all(is_read) && feeds(program, |f| f.spec.takes_any_length())
 }
@@ -65,19 +59,7 @@ pub(super) fn folds_blocks(program: &Program, each: usize, n: usize) -> bool {
 /// memory.
 pub(super) fn folds_halves(program: &Program) -> bool {
     let [pass] = &program.passes[..] else { return false };
-    let is_read = |s: &TileLoop| match s.kind {
-        StepKind::Load(place) => {
-            let p = &program.places[place];
-            p.cols.contiguous().saturating_mul(p.size) >= LEAST_RUN
-        }
-        StepKind::Call(_)
-        | StepKind::Index { .. }
-        | StepKind::Gather { .. }
-        | StepKind::Position(_)
-        | StepKind::Philox { .. }
-        | StepKind::Scan(_)
-        | StepKind::ReuseRow => false,
-    };
+    let is_read = |s: &TileLoop| place_of(s).is_some_and(|place| has_long_runs(&program.places[place]));
     program.order == TileOrder::Rows
         && program.steps[pass.steps.clone()].iter().all(is_read)
         && feeds(program, |f| f.spec.reads_halves())
@@ -93,10 +75,19 @@ fn feeds(program: &Program, accepts: impl Fn(&PassReduction) -> bool) -> bool {
         && program.writes.iter().all(|w| !w.inner)
 }
 
+/// Returns whether the contiguous runs of a row are long enough to be folded directly from memory.
+fn has_long_runs(p: &StridedOperand) -> bool {
+    p.cols.contiguous().saturating_mul(p.size) >= LEAST_RUN
+}
+
+/// Returns the index in `Program::places` of the operand that a step loads, if it is a load.
+fn place_of(step: &TileLoop) -> Option<usize> {
+    if let StepKind::Load(place) = step.kind { Some(place) } else { None }
+}
+
 /// Returns the index in `Program::places` of the operand that the step with the given `id` loads, if it is a load.
 fn load_of(steps: &[TileLoop], id: usize) -> Option<usize> {
-    let step = steps.iter().find(|s| s.id == id)?;
-    if let StepKind::Load(place) = step.kind { Some(place) } else { None }
+    steps.iter().find(|s| s.id == id).and_then(place_of)
 }
 
 impl Job<'_> {
