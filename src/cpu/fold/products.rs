@@ -2,7 +2,6 @@
 //! bits are those of a sum of the stored products.
 
 use super::*;
-use crate::cpu::caches;
 use crate::graph::ufunc::arithmetic;
 use crate::math::simd::{Factor, Loop, Loops, ProductArgs, ProductColumns};
 
@@ -10,7 +9,7 @@ use crate::math::simd::{Factor, Loop, Loops, ProductArgs, ProductColumns};
 pub(super) struct ProductLoops {
     /// Whether all rows of the first and of the second factor are the same.
     still: [bool; 2],
-    /// Whether each factor is larger than the second-level cache, so that memory is prefetched.
+    /// Whether the elements of each factor are prefetched.
     far: [bool; 2],
     /// Sums the products of several whole rows.
     rows: Loop,
@@ -22,15 +21,15 @@ pub(super) struct ProductLoops {
 }
 
 impl ProductLoops {
-    /// Returns the loops for a compute type. `still` states for each factor whether all its rows are the same, and `all`
-    /// is the number of products. Returns `None` for integers and bools, which have no loops for sums of products.
-    pub fn new(compute: Compute, still: [bool; 2], all: usize) -> Option<ProductLoops> {
+    /// Returns the loops for a compute type. `still` states for each factor whether all its rows are the same, and
+    /// `is_far` whether the second-level cache does not hold the others. Returns `None` for integers and bools, which have
+    /// no loops for sums of products.
+    pub fn new(compute: Compute, still: [bool; 2], is_far: bool) -> Option<ProductLoops> {
         let [rows, block, columns] = match compute {
             Compute::F32 => loops::<f32>(),
             Compute::F64 => loops::<f64>(),
             Compute::I32 | Compute::U32 | Compute::I64 | Compute::U64 | Compute::Bool => return None,
         };
-        let is_far = all.saturating_mul(compute.size()) > caches::sizes()[1];
         let far = still.map(|still| is_far && !still);
         Some(ProductLoops { still, far, rows, block, columns, multiply: arithmetic::multiply.map(compute)?.get() })
     }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::base::dtype::DType;
+use crate::cpu::caches;
 
 /// Describes a reduction of a program: how it combines states, and the numbers that define the order of combinations.
 pub(in crate::cpu) struct FoldSpec {
@@ -15,7 +16,8 @@ pub(in crate::cpu) struct FoldSpec {
     pub(super) width: usize,
     /// The loops of a sum of products, if the inputs are the factors of the elements.
     pub(super) products: Option<ProductLoops>,
-    /// Whether loops over whole rows prefetch later rows. For row kernels, `reduce/ahead.rs` does that.
+    /// Whether loops over whole rows, and over products, prefetch later elements. For row kernels, `reduce/ahead.rs` does
+    /// that.
     prefetches: bool,
     /// The loops that read f16 or bf16 as they are stored ([`Folder::feed_halves`]); `None` if the fold has none.
     pub(super) halves: Option<HalfSum>,
@@ -42,10 +44,10 @@ impl Heap for Combines {
 }
 
 impl FoldSpec {
-    /// Describes a reduction of `count` rows of `n` elements in a kernel of this kind. `compute` is the type of the reduction's first
-    /// input. If `narrow` is given, the elements are read as that dtype instead. If `factors` is given, the elements are
-    /// the products of two inputs, and it states for each of these whether all its rows are the same. Returns `None` if
-    /// a function has no loops for the type of its operands.
+    /// Describes a reduction of `count` rows of `n` elements in a kernel of this kind. `compute` is the type of the
+    /// reduction's first input. If `narrow` is given, the elements are read as that dtype instead. If `factors` is given,
+    /// the elements are the products of two inputs, and it states for each of these whether all its rows are the same.
+    /// Returns `None` if a function has no loops for the type of its operands.
     pub fn new(
         r: &KernelReduction,
         (compute, narrow, factors): (Compute, Option<DType>, Option<[bool; 2]>),
@@ -64,11 +66,13 @@ impl FoldSpec {
             Form::FirstOf(row) => Combines::First(First::new(row, compute, matches!(r.source, Source::States(_)))?),
             Form::Formulas => Combines::Formulas(Box::new(Formulas::new(r)?)),
         };
+        let prefetches = kind != KernelKind::Row;
+        let bytes = count.saturating_mul(n).saturating_mul(compute.size());
+        let is_far = prefetches && bytes > caches::sizes()[1];
         let products = match factors {
-            Some(still) => Some(ProductLoops::new(compute, still, count.saturating_mul(n))?),
+            Some(still) => Some(ProductLoops::new(compute, still, is_far)?),
             None => None,
         };
-        let prefetches = kind != KernelKind::Row;
         Some(FoldSpec { combines, compute, n, lanes, width, products, prefetches, halves: None, at: 0 })
     }
 

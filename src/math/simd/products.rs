@@ -47,8 +47,8 @@ unsafe fn lanes<const L: usize, const W: usize, F: Factor>(
     out: &mut [F; L],
 ) {
     let (whole, rest) = (n / L, n % L);
-    // Each iteration prefetches as many bytes as it reads. They are a part of each row of `L` elements, which no hardware
-    // prefetcher recognises as a stream
+    // Each iteration prefetches as many bytes as it reads. They are a part of each row of `L` elements, which
+    // hardware prefetchers probably do not recognise as a stream
     let mut ahead = [a, b].map(|x| x.cast::<u8>().wrapping_add(n * size_of::<F>()));
     for first in (0..L).step_by(W) {
         // SAFETY: the first `whole · L` elements exist, and so do the `rest` elements after them.
@@ -112,7 +112,7 @@ pub(crate) struct ProductArgs {
     /// For each operand, the number of elements from the start of a row to the start of the next: `n`, or 0 if all rows
     /// are the same.
     pub steps: [usize; 2],
-    /// Whether each operand is larger than the caches, so that the elements after a row are prefetched.
+    /// Whether the elements after a row of each operand are prefetched.
     pub far: [bool; 2],
 }
 
