@@ -43,8 +43,8 @@ pub(super) struct Reduce {
     /// Whether whole rows are folded from memory without registers, so that all rows of a block are folded together.
     is_stepless: bool,
     schedule: TileSchedule,
-    /// The kernel as calls of its loops (`direct.rs`), if all rows are in one tile, or one row is read directly from
-    /// memory, and no step needs the tile interpreter.
+    /// The kernel as calls of its loops (`direct.rs`), if all rows are in one tile, or one row or block is read directly
+    /// from memory, and no step needs the tile interpreter.
     direct: Option<Box<Direct>>,
     /// The program that checks for indices out of bounds before the first write, so that a failed run writes nothing.
     checks: Option<Box<Reduce>>,
@@ -105,8 +105,10 @@ impl Reduce {
         }
         let in_place = folds_in_place(&program);
         let is_stepless = folds_blocks(&program, each, n);
-        let is_one_tile = outer <= each.min(together) && inner.cols == n || in_place && outer == 1 && schedule.alone;
-        let is_simple = is_one_tile && order == TileOrder::Rows && n > 0 && goal == Goal::Stores && checks.is_none();
+        let is_one_tile = outer <= each.min(together) && inner.cols == n;
+        let is_read_at_once = schedule.alone && (is_stepless && outer <= each || in_place && outer == 1);
+        let is_one_call = (is_one_tile || is_read_at_once) && order == TileOrder::Rows;
+        let is_simple = is_one_call && n > 0 && goal == Goal::Stores && checks.is_none();
         let direct = if is_simple { direct::compile_rows(&program, outer, n).map(Box::new) } else { None };
         let in_place = in_place || folds_halves(&program);
         Ok(Reduce { program, outer, n, each, together, in_place, is_stepless, schedule, direct, checks })

@@ -372,18 +372,17 @@ loop_form! {
         let RowArgs { count, prefetches } = *(b as *const RowArgs);
         // A, B and R are the same type in every fold
         let (a, out) = (slice::<A>(a, n * count), slice_mut::<A>(out, count));
-        let lanes = lanes_of_row(n);
-        if count < 16.min(64 / lanes) {
-            return rows::plain_rows::<A, B, C, R, F>(n, a, out);
-        }
-        match lanes {
-            // 64 lanes of f32 are four registers of AVX-512. For rows of one lane, folding fewer lanes at a time was
-            // measured to be faster
-            1 => rows::each_row::<1, 8, A, B, C, R, F>(n, a, out, prefetches),
-            FEW => rows::each_row::<FEW, 64, A, B, C, R, F>(n, a, out, prefetches),
-            32 => rows::each_row::<32, 64, A, B, C, R, F>(n, a, out, prefetches),
-            64 => rows::each_row::<64, 64, A, B, C, R, F>(n, a, out, prefetches),
-            _ => rows::each_row::<LANES, LANES, A, B, C, R, F>(n, a, out, prefetches),
+        // registers of AVX2 hold 64 lanes of 4 bytes, or 32 of 8 bytes, in half of all registers
+        let is_wide = size_of::<A>() > 4;
+        let rows = rows::Elements::<A, B, C, R, F>::new(n, a.as_ptr(), prefetches);
+        match lanes_of_row(n) {
+            1 => rows::short_rows::<A, B, C, R, F>(n, a, out),
+            FEW => rows::each_row::<FEW, FEW, _>(n, rows, out),
+            32 => rows::each_row::<32, 32, _>(n, rows, out),
+            64 if is_wide => rows::each_row::<64, 32, _>(n, rows, out),
+            64 => rows::each_row::<64, 64, _>(n, rows, out),
+            _ if is_wide => rows::each_row::<LANES, 32, _>(n, rows, out),
+            _ => rows::each_row::<LANES, 64, _>(n, rows, out),
         }
     }
 }

@@ -4,7 +4,7 @@
 // the loops run over the lanes of several arrays
 #![allow(clippy::needless_range_loop)]
 
-use super::rows::announce;
+use super::rows::{RowSource, announce, each_row, in_lanes};
 use super::{LANES, Loops, lanes_of_row, slice_mut};
 
 /// A type of factors.
@@ -34,73 +34,45 @@ factor! {
     f64: |x, y| x + y, x * y;
 }
 
-/// Adds the products of `n` elements in `L` lanes, one after another in each lane, `W` lanes at a time. `n` is at least
-/// `L`. Prefetches the `n` elements after those of an operand if its element of `far` is true.
-///
-/// # Safety
-/// `a` and `b` have `n` elements.
-#[inline(always)]
-unsafe fn lanes<const L: usize, const W: usize, F: Factor>(
+/// The products of the elements of two operands.
+#[derive(Clone, Copy)]
+struct Products<F> {
+    factors: [*const F; 2],
+    /// The number of elements of a row.
     n: usize,
-    [a, b]: [*const F; 2],
+    /// For each operand, the number of elements from the start of a row to the start of the next.
+    steps: [usize; 2],
+    /// Whether the elements after a row of each operand are prefetched.
     far: [bool; 2],
-    out: &mut [F; L],
-) {
-    let (whole, rest) = (n / L, n % L);
-    // Each iteration prefetches as many bytes as it reads. They are a part of each row of `L` elements, which
-    // hardware prefetchers probably do not recognise as a stream
-    let mut ahead = [a, b].map(|x| x.cast::<u8>().wrapping_add(n * size_of::<F>()));
-    for first in (0..L).step_by(W) {
-        // SAFETY: the first `whole · L` elements exist, and so do the `rest` elements after them.
-        unsafe {
-            let (a, b) = (a.add(first), b.add(first));
-            let mut sums = [*a; W];
-            for l in 0..W {
-                sums[l] = (*a.add(l)).times(*b.add(l));
-            }
-            for chunk in 0..whole {
-                for o in 0..2 {
-                    if L > W && far[o] {
-                        announce(ahead[o], W * size_of::<F>());
-                        ahead[o] = ahead[o].wrapping_add(W * size_of::<F>());
-                    }
-                }
-                let (a, b) = (a.add(chunk * L), b.add(chunk * L));
-                if chunk > 0 {
-                    for l in 0..W {
-                        sums[l] = sums[l].plus((*a.add(l)).times(*b.add(l)));
-                    }
-                }
-            }
-            let (a, b) = (a.add(whole * L), b.add(whole * L));
-            for l in 0..rest.saturating_sub(first).min(W) {
-                sums[l] = sums[l].plus((*a.add(l)).times(*b.add(l)));
-            }
-            out[first..first + W].copy_from_slice(&sums);
-        }
-    }
 }
 
-/// Returns the sum of the products of a row in `L` lanes. `far` is as in [`lanes`].
-///
-/// # Safety
-/// Both factors have `n` elements, and `n` is at least `L`.
-#[inline(always)]
-unsafe fn row<const L: usize, const W: usize, F: Factor>(n: usize, factors: [*const F; 2], far: [bool; 2]) -> F {
-    // SAFETY: the caller ensures that the elements exist.
-    unsafe {
-        let mut all = [*factors[0]; L];
-        lanes::<L, W, F>(n, factors, far, &mut all);
-        // the barrier keeps the compiler from reading the elements in parts of two, in the order of the sums below
-        let mut all = std::hint::black_box(all);
-        let mut half = L / 2;
-        while half > 0 {
-            for l in 0..half {
-                all[l] = all[l].plus(all[l + half]);
+impl<F: Factor> RowSource for Products<F> {
+    type Element = F;
+
+    #[inline(always)]
+    fn row(self, row: usize) -> Self {
+        let ([a, b], [to_a, to_b]) = (self.factors, self.steps);
+        Products { factors: [a.wrapping_add(row * to_a), b.wrapping_add(row * to_b)], ..self }
+    }
+
+    #[inline(always)]
+    unsafe fn read(self, i: usize) -> F {
+        // SAFETY: the caller ensures that the elements exist.
+        unsafe { (*self.factors[0].add(i)).times(*self.factors[1].add(i)) }
+    }
+
+    #[inline(always)]
+    fn combine(x: F, y: F) -> F {
+        x.plus(y)
+    }
+
+    #[inline(always)]
+    fn prefetch<const IN_ORDER: bool>(self, i: usize, count: usize) {
+        for o in 0..2 {
+            if !IN_ORDER && self.far[o] {
+                announce(self.factors[o].wrapping_add(self.n + i).cast(), count * size_of::<F>());
             }
-            half /= 2;
         }
-        all[0]
     }
 }
 
@@ -121,19 +93,17 @@ loop_form! {
     /// elements, [`FEW`](super::FEW) to [`SERIAL`](super::SERIAL) · [`LANES`]. `c` points to a [`ProductArgs`].
     product_rows, sum_product_rows, Factor<>, |n, a, b, c, out| {
         let ProductArgs { count, steps, far } = *(c as *const ProductArgs);
-        let (a, b) = (a as *const F, b as *const F);
+        let rows = Products { factors: [a as *const F, b as *const F], n, steps, far };
+        let out = slice_mut::<F>(out, count);
         // registers of AVX2 hold 64 lanes of 4 bytes, or 32 of 8 bytes, in half of all registers
         let is_wide = size_of::<F>() > 4;
-        for (r, to) in slice_mut::<F>(out, count).iter_mut().enumerate() {
-            let factors = [a.add(r * steps[0]), b.add(r * steps[1])];
-            *to = match lanes_of_row(n) {
-                16 => row::<16, 16, F>(n, factors, far),
-                32 => row::<32, 32, F>(n, factors, far),
-                64 if is_wide => row::<64, 32, F>(n, factors, far),
-                64 => row::<64, 64, F>(n, factors, far),
-                _ if is_wide => row::<LANES, 32, F>(n, factors, far),
-                _ => row::<LANES, 64, F>(n, factors, far),
-            };
+        match lanes_of_row(n) {
+            16 => each_row::<16, 16, _>(n, rows, out),
+            32 => each_row::<32, 32, _>(n, rows, out),
+            64 if is_wide => each_row::<64, 32, _>(n, rows, out),
+            64 => each_row::<64, 64, _>(n, rows, out),
+            _ if is_wide => each_row::<LANES, 32, _>(n, rows, out),
+            _ => each_row::<LANES, 64, _>(n, rows, out),
         }
     }
 }
@@ -142,11 +112,11 @@ loop_form! {
     /// products whose index has the remainder `l` divided by [`LANES`]. `n` is at least [`LANES`]. `c` points to
     /// [`ProductArgs::far`].
     product_block, sum_product_block, Factor<>, |n, a, b, c, out| {
-        let out = &mut *(out as *mut [F; LANES]);
-        let (factors, far) = ([a as *const F, b as *const F], *(c as *const [bool; 2]));
+        let far = *(c as *const [bool; 2]);
+        let block = Products { factors: [a as *const F, b as *const F], n, steps: [0; 2], far };
         match size_of::<F>() {
-            ..=4 => lanes::<LANES, 64, F>(n, factors, far, out),
-            _ => lanes::<LANES, 32, F>(n, factors, far, out),
+            ..=4 => in_lanes::<LANES, 64, _>(n, block, out as *mut F),
+            _ => in_lanes::<LANES, 32, _>(n, block, out as *mut F),
         }
     }
 }

@@ -2,6 +2,7 @@
 //! The instructions for a single row would wait for each other.
 
 use super::{LANES, SERIAL, ScalarFn, lanes_of_row};
+use std::marker::PhantomData;
 
 /// The arguments of [`Loops::blocks`](super::Loops::blocks) other than the elements.
 #[repr(C)]
@@ -56,7 +57,7 @@ pub(super) fn announce(at: *const u8, bytes: usize) {
 /// # Safety
 /// The elements are in live memory.
 #[inline(always)]
-unsafe fn piece<const L: usize, const W: usize, A: Copy>(at: *const A, step: usize) -> [A; W] {
+unsafe fn gather<const L: usize, const W: usize, A: Copy>(at: *const A, step: usize) -> [A; W] {
     let mut lanes = std::mem::MaybeUninit::<[A; W]>::uninit();
     // SAFETY: the caller ensures that the elements are in live memory. Every lane is written before `assume_init`.
     unsafe {
@@ -68,29 +69,144 @@ unsafe fn piece<const L: usize, const W: usize, A: Copy>(at: *const A, step: usi
     }
 }
 
-/// How many bytes ahead memory is prefetched. Several rows are read in turn, and no hardware prefetcher recognises this
-/// pattern as a stream. Of 4 and 8 KiB, 8 KiB was measured to be faster.
+/// How many bytes ahead memory is prefetched, because hardware prefetchers probably do not recognise the order of reads as
+/// a stream. Of 4 and 8 KiB, 8 KiB was measured to be faster.
 const AHEAD: usize = 8 << 10;
 
-/// Reorders the first `left` lanes of each row: lane `l` of row `g` moves from index `g · L + l` to index
-/// `l · (W / L) + g`. Then the upper half of these lanes consists of the upper half of each row's lanes.
-#[inline(always)]
-fn turn<const L: usize, const W: usize, A: Copy>(lanes: &[A; W], left: usize) -> [A; W] {
-    let (rows, mut turned) = (W / L, *lanes);
-    for g in 0..rows {
-        for l in 0..left {
-            turned[l * rows + g] = lanes[g * L + l];
-        }
-    }
-    turned
+/// The elements of contiguous rows, and how they are combined. The methods are always inlined, so that they are compiled
+/// for the instruction set of their caller, which would not apply to closures.
+pub(super) trait RowSource: Copy {
+    type Element: Copy;
+    /// Returns the same elements, beginning with those of a later row.
+    fn row(self, row: usize) -> Self;
+    /// Returns the element with an index.
+    ///
+    /// # Safety
+    /// The element exists.
+    unsafe fn read(self, i: usize) -> Self::Element;
+    /// Combines two elements.
+    fn combine(x: Self::Element, y: Self::Element) -> Self::Element;
+    /// Prefetches `count` elements while the elements from index `i` on are read. `IN_ORDER` states whether all elements
+    /// of a row are read in order.
+    fn prefetch<const IN_ORDER: bool>(self, i: usize, count: usize);
 }
 
-/// The number of lanes of each row that are left when [`group`] reorders them. Until then, the halves of a row fill
-/// registers of at least 16 bytes, so combining them needs no reordering.
-const TURNED: usize = 4;
+/// Combines `n` elements in `L` lanes, one after another in each lane, `W` lanes at a time. `n` is at least `L`.
+///
+/// # Safety
+/// The source has `n` elements, and `out` has space for `L`.
+#[inline(always)]
+pub(super) unsafe fn in_lanes<const L: usize, const W: usize, S: RowSource>(n: usize, source: S, out: *mut S::Element) {
+    let (whole, rest) = (n / L, n % L);
+    // SAFETY: the caller ensures that the elements and the space exist. `rest` is less than `L`.
+    unsafe {
+        for first in (0..L).step_by(W) {
+            let mut lanes = [source.read(first); W];
+            for l in 0..W {
+                lanes[l] = source.read(first + l);
+            }
+            for chunk in 0..whole {
+                match L == W {
+                    true => source.prefetch::<true>(chunk * W, W),
+                    false => source.prefetch::<false>(first * whole + chunk * W, W),
+                }
+                if chunk > 0 {
+                    for l in 0..W {
+                        lanes[l] = S::combine(lanes[l], source.read(chunk * L + first + l));
+                    }
+                }
+            }
+            *out.add(first).cast::<[S::Element; W]>() = lanes;
+        }
+        // The rest is combined in memory and in pieces whose length is constant. If its lanes were indexed in `lanes`, the
+        // compiler would keep `lanes` in memory all the time
+        let mut done = 0;
+        while mutant!(rest_of_a_row_left, false, done + 8 <= rest) {
+            piece::<8, S>(source, whole * L + done, out.add(done));
+            done += 8;
+        }
+        if rest & 4 != 0 {
+            piece::<4, S>(source, whole * L + done, out.add(done));
+            done += 4;
+        }
+        if rest & 2 != 0 {
+            piece::<2, S>(source, whole * L + done, out.add(done));
+            done += 2;
+        }
+        if rest & 1 != 0 {
+            piece::<1, S>(source, whole * L + done, out.add(done));
+        }
+    }
+}
+
+/// Combines `P` elements, from index `first` on, into as many lanes.
+///
+/// # Safety
+/// The elements and the lanes exist.
+#[inline(always)]
+unsafe fn piece<const P: usize, S: RowSource>(source: S, first: usize, lanes: *mut S::Element) {
+    // SAFETY: the caller ensures that the elements and the lanes exist.
+    unsafe {
+        let mut both = *lanes.cast::<[S::Element; P]>();
+        for l in 0..P {
+            both[l] = S::combine(both[l], source.read(first + l));
+        }
+        *lanes.cast::<[S::Element; P]>() = both;
+    }
+}
+
+/// Combines `L` lanes, where `L` is a power of two of at least 8: the upper half into the lower half, until one lane is
+/// left.
+#[inline(always)]
+fn together<const L: usize, S: RowSource>(mut lanes: [S::Element; L]) -> S::Element {
+    let mut half = L / 2;
+    while half > 4 {
+        for l in 0..half {
+            lanes[l] = S::combine(lanes[l], lanes[l + half]);
+        }
+        half /= 2;
+    }
+    let mut last = [lanes[0]; 4];
+    for l in 0..4 {
+        last[l] = S::combine(lanes[l], lanes[l + 4]);
+    }
+    // the barrier keeps the compiler from reading the lanes in parts of two, in the order of the last combinations
+    let last = std::hint::black_box(last);
+    S::combine(S::combine(last[0], last[2]), S::combine(last[1], last[3]))
+}
+
+/// Sets each element of `out` to the combination of the `n` elements of a row, in `L` lanes, `W` lanes at a time. `n` is
+/// at least `L`.
+///
+/// # Safety
+/// The source has `n` elements for each element of `out`.
+#[inline(always)]
+pub(super) unsafe fn each_row<const L: usize, const W: usize, S: RowSource>(
+    n: usize,
+    source: S,
+    out: &mut [S::Element],
+) {
+    let mut lanes = std::mem::MaybeUninit::<[S::Element; 2 * LANES]>::uninit();
+    let lanes = lanes.as_mut_ptr().cast::<S::Element>();
+    let group = 2 * LANES / L;
+    for (g, out) in out.chunks_mut(group).enumerate() {
+        // The lanes of several rows are written before the first are read again. A processor would wait for the lanes of
+        // one row, because they are read in other parts than they were written
+        // SAFETY: the rows exist. `lanes` has space for the lanes of `group` rows, which the first loop writes.
+        unsafe {
+            for r in 0..out.len() {
+                in_lanes::<L, W, S>(n, source.row(g * group + r), lanes.add(r * L));
+            }
+            for (r, to) in out.iter_mut().enumerate() {
+                *to = together::<L, S>(*lanes.add(r * L).cast::<[S::Element; L]>());
+            }
+        }
+    }
+}
 
 /// Folds contiguous rows of `n` elements, each to one element. This function defines the order in which the elements of
-/// a row are combined. [`each_row`] computes the same bits, and is faster for several rows.
+/// a row are combined. [`each_row`] and
+/// [`short_rows`] compute the same bits, and are faster.
 ///
 /// # Safety
 /// A, B and R are the same type; `a` has `n` elements for each element of `out`, and `n` is 1 to [`SERIAL`] ·
@@ -128,101 +244,90 @@ pub(super) unsafe fn plain_rows<A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<
     }
 }
 
-/// Folds `W / L` rows, each to one element. A row has `n` elements, and `n` is at least `L`. Element `i` of a row goes
-/// to lane `i % L` of the row. If `prefetches` is true, later rows are prefetched.
-///
-/// # Safety
-/// A, B and R are the same type; `a` points to the rows, and `out` has room for their results.
-#[inline(always)]
-unsafe fn group<const L: usize, const W: usize, A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<A, B, C, R>>(
+/// Rows of `n` elements in memory, which a function combines. If `prefetches` is true, the elements after these rows are
+/// prefetched.
+pub(super) struct Elements<A, B, C, R, F> {
+    at: *const A,
     n: usize,
-    a: *const A,
-    out: *mut A,
     prefetches: bool,
-) {
-    let (whole, rest, rows) = (n / L, n % L, W / L);
-    // each iteration prefetches a part of a later group, because memory accepts only a few cache lines at a time
-    let part = (rows * n * size_of::<A>()).div_ceil(whole.max(1));
-    // SAFETY: the caller ensures that `a` points to the rows and `out` has room for their results. The elements that
-    // are read beyond the end of a row belong to the next row; the last row is read only up to its end.
-    unsafe {
-        // only numbers that are known at compile time index `lanes`, so it stays in registers
-        let mut lanes = piece::<L, W, A>(a, n);
-        for chunk in 1..whole {
-            let new = piece::<L, W, A>(a.add(chunk * L), n);
-            if rows > 1 && prefetches {
-                announce(a.cast::<u8>().wrapping_add(AHEAD + chunk * part), part);
-            }
-            for w in 0..W {
-                lanes[w] = combine::<A, B, C, R, F>(lanes[w], new[w]);
-            }
-        }
-        if mutant!(rest_of_a_row_left, false, rest > 0) {
-            let at = a.add(whole * L);
-            let mut new = lanes;
-            for g in 0..rows - 1 {
-                *new.as_mut_ptr().add(g * L).cast::<[A; L]>() = *at.add(g * n).cast::<[A; L]>();
-            }
-            for l in 0..L {
-                if l < rest {
-                    new[W - L + l] = *at.add((rows - 1) * n + l);
-                }
-            }
-            for w in 0..W {
-                let both = combine::<A, B, C, R, F>(lanes[w], new[w]);
-                lanes[w] = if w % L < rest { both } else { lanes[w] };
-            }
-        }
-        // the barrier keeps the compiler from reading the elements in small parts, in the order that `turn` needs, which
-        // takes a tenth longer for maxima
-        let mut lanes = std::hint::black_box(lanes);
-        let mut left = L;
-        while left > TURNED {
-            left /= 2;
-            for g in 0..rows {
-                for l in g * L..g * L + left {
-                    lanes[l] = combine::<A, B, C, R, F>(lanes[l], lanes[l + left]);
-                }
-            }
-        }
-        let mut turned = turn::<L, W, A>(&lanes, left);
-        while left > 1 {
-            left /= 2;
-            for l in 0..left * rows {
-                turned[l] = combine::<A, B, C, R, F>(turned[l], turned[l + left * rows]);
-            }
-        }
-        std::ptr::copy_nonoverlapping(turned.as_ptr(), out, rows);
+    function: PhantomData<(B, C, R, F)>,
+}
+
+impl<A, B, C, R, F> Elements<A, B, C, R, F> {
+    #[inline(always)]
+    pub fn new(n: usize, at: *const A, prefetches: bool) -> Self {
+        Elements { at, n, prefetches, function: PhantomData }
     }
 }
 
-/// Folds rows, each to one element, `W / L` rows at a time. A row has `n` elements, and `n` is at least `L`. There must
-/// be at least `W / L` rows. If `prefetches` is true, the elements after these rows are prefetched.
+impl<A: Copy, B, C, R, F> Clone for Elements<A, B, C, R, F> {
+    #[inline(always)]
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<A: Copy, B, C, R, F> Copy for Elements<A, B, C, R, F> {}
+
+impl<A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<A, B, C, R>> RowSource for Elements<A, B, C, R, F> {
+    type Element = A;
+
+    #[inline(always)]
+    fn row(self, row: usize) -> Self {
+        Elements { at: self.at.wrapping_add(row * self.n), ..self }
+    }
+
+    #[inline(always)]
+    unsafe fn read(self, i: usize) -> A {
+        // SAFETY: the caller ensures that the element exists.
+        unsafe { *self.at.add(i) }
+    }
+
+    #[inline(always)]
+    fn combine(x: A, y: A) -> A {
+        // SAFETY: A, B and R are the same type in every fold.
+        unsafe { combine::<A, B, C, R, F>(x, y) }
+    }
+
+    #[inline(always)]
+    fn prefetch<const IN_ORDER: bool>(self, i: usize, count: usize) {
+        if !IN_ORDER && self.prefetches {
+            announce(self.at.wrapping_add(i).cast::<u8>().wrapping_add(AHEAD), count * size_of::<A>());
+        }
+    }
+}
+
+/// Folds rows of `n` elements, fewer than [`FEW`](super::FEW), each to one element in one lane.
 ///
 /// # Safety
 /// A, B and R are the same type; `a` has `n` elements for each element of `out`.
 #[inline(always)]
-pub(super) unsafe fn each_row<
-    const L: usize,
-    const W: usize,
-    A: Copy,
-    B: Copy,
-    C: Copy,
-    R: Copy,
-    F: ScalarFn<A, B, C, R>,
->(
+pub(super) unsafe fn short_rows<A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<A, B, C, R>>(
     n: usize,
     a: &[A],
     out: &mut [A],
-    prefetches: bool,
 ) {
-    let (rows, together) = (out.len(), W / L);
-    // SAFETY: A, B and R are the same type, and each group is within the rows.
-    unsafe {
-        for row in (0..rows).step_by(together) {
-            // the last group may fold some rows of the group before it again, with the same results
-            let row = row.min(rows - together);
-            group::<L, W, A, B, C, R, F>(n, a.as_ptr().add(row * n), out.as_mut_ptr().add(row), prefetches);
+    /// The number of rows that are folded together, so that they fill a vector. More were measured to be slower.
+    const TOGETHER: usize = 8;
+    let rows = out.len();
+    if rows < TOGETHER {
+        // SAFETY: the caller ensures the same conditions.
+        return unsafe { plain_rows::<A, B, C, R, F>(n, a, out) };
+    }
+    for row in (0..rows).step_by(TOGETHER) {
+        // the last group may fold some rows of the group before it again, with the same results
+        let row = row.min(rows - TOGETHER);
+        // SAFETY: the rows exist, and `out` has an element for each. A, B and R are the same type.
+        unsafe {
+            let at = a.as_ptr().add(row * n);
+            let mut lanes = gather::<1, TOGETHER, A>(at, n);
+            for i in 1..n {
+                let new = gather::<1, TOGETHER, A>(at.add(i), n);
+                for r in 0..TOGETHER {
+                    lanes[r] = combine::<A, B, C, R, F>(lanes[r], new[r]);
+                }
+            }
+            out[row..row + TOGETHER].copy_from_slice(&lanes);
         }
     }
 }
@@ -265,9 +370,9 @@ pub(super) unsafe fn each_block<
                 }
                 at = copy;
             }
-            let mut lanes = piece::<L, W, A>(at, size);
+            let mut lanes = gather::<L, W, A>(at, size);
             for row in 1..SERIAL {
-                let new = piece::<L, W, A>(at.add(row * n), size);
+                let new = gather::<L, W, A>(at.add(row * n), size);
                 for w in 0..W {
                     lanes[w] = combine::<A, B, C, R, F>(lanes[w], new[w]);
                 }

@@ -38,13 +38,18 @@ const MOST_COLUMNS: usize = 512;
 const COLUMNS: usize = 16;
 
 /// The amount of work, in the bytes that [`weight`] counts, of one task in which rows are reduced one after the other.
-/// Smaller tasks would cost more to set up than they save, and larger ones would leave threads idle. Chosen by hand; no
-/// benchmark compares other values.
-const TASK_OF_ROWS: usize = 64 << 10;
+/// Smaller tasks would cost more to set up than they save, and larger ones would leave threads idle. Of 64 and 256 KiB,
+/// 256 KiB was measured to be faster for products of a matrix and a vector.
+const TASK_OF_ROWS: usize = 256 << 10;
 
 /// The maximum number of rows of a task with short rows. The setup is per row, so more rows per task would save
 /// nothing. Chosen by hand; no benchmark compares other values.
 const MOST_ROWS: usize = 64;
+
+/// The maximum number of rows of a task if one thread reduces all rows. If they are one task, the CPU needs no tiles for
+/// rows that it reads directly from memory. The results of the rows are in registers of 8 KiB in total
+/// (`cpu/direct.rs`).
+const MOST_ROWS_ALONE: usize = 512;
 
 /// The amount of work, in the bytes that [`weight`] counts, from which a block of rows may be cut into parts for
 /// several threads. 256 KiB take about 20 µs, about the cost of dividing the block and combining the parts.
@@ -383,6 +388,8 @@ fn tiles_of_rows(kernel: &Kernel, caps: &Caps, across: bool) -> TileSchedule {
     let row_bytes = n.max(1).saturating_mul(weight(kernel));
     let is_row = kernel.kind == KernelKind::Row;
     let lies_outer = kernel.kind == KernelKind::Reduce(Lanes::Outer);
+    let bytes = outer.saturating_mul(row_bytes);
+    let alone = bytes <= ALONE || threaded::is_alone_reducing(kernel);
     let (tiling, each) = if across {
         // the number of columns is a multiple of the f32 in a cache line, and of the f32 in a vector
         let columns = COLUMNS.max(caps.vector / 4);
@@ -405,17 +412,19 @@ fn tiles_of_rows(kernel: &Kernel, caps: &Caps, across: bool) -> TileSchedule {
         (Tiling::Across { rows: rows as u16, cols: each as u16 }, each)
     } else {
         let together = if takes_whole_rows(kernel) { (tile / n).clamp(1, outer) } else { 1 };
-        // in a row kernel, a task is one tile, whose rows are kept for a later pass
-        let each =
-            if is_row { together } else { (TASK_OF_ROWS / row_bytes).clamp(1, MOST_ROWS).max(together).min(outer) };
+        let each = match alone {
+            // in a row kernel, a task is one tile, whose rows are kept for a later pass
+            _ if is_row => together,
+            true => outer.min(MOST_ROWS_ALONE).max(together),
+            false => (TASK_OF_ROWS / row_bytes).clamp(1, MOST_ROWS).max(together).min(outer),
+        };
         let cols = if kernel.scans() { tile.max(SCAN_BLOCK) } else { tile };
         (Tiling::Along { rows: each as u16, together: together as u16, cols: n.clamp(1, cols) as u16 }, each)
     };
-    let (bytes, blocks) = (outer.saturating_mul(row_bytes), outer.div_ceil(each));
+    let blocks = outer.div_ceil(each);
     // rows of a scan are not cut for several threads, because each tile needs the total of the tiles before it; tiles
     // of several whole rows cannot be cut either, because they contain no parts of rows
     let several = matches!(tiling, Tiling::Along { together: 2.., .. });
     let shares_rows = bytes / blocks > SHARED_BLOCK && !kernel.scans() && !several;
-    let alone = bytes <= ALONE || threaded::is_alone_reducing(kernel);
     TileSchedule { tiling, alone, shares_rows, threaded: false }
 }
