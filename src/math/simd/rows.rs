@@ -1,6 +1,9 @@
 //! Folds several rows, or several blocks of columns, at the same time, so that their lanes fill the vector registers.
 //! The instructions for a single row would wait for each other.
 
+// the loops run over the lanes of several arrays
+#![allow(clippy::needless_range_loop)]
+
 use super::{LANES, SERIAL, ScalarFn, lanes_of_row};
 use std::marker::PhantomData;
 
