@@ -217,7 +217,7 @@ const WANTED: [[&str; 3]; 9] = [
         "",
     ],
     [
-        "schedule: tiles of 2048 along a row, 4 rows a task, 64 KiB a task; in0 contiguous",
+        "schedule: tiles of 2048 along a row, 16 rows a task, 256 KiB a task; in0 contiguous",
         "schedule: groups of 256, 256 lanes a row, 4 loads in flight, shuffles of 32, 1 outer axis, 1 inner axis; in0 contiguous",
         "schedule: groups of 256, 256 lanes a row, 4 loads in flight, 1 outer axis, 1 inner axis; in0 contiguous",
     ],

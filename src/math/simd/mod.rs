@@ -374,7 +374,7 @@ loop_form! {
         let (a, out) = (slice::<A>(a, n * count), slice_mut::<A>(out, count));
         // registers of AVX2 hold 64 lanes of 4 bytes, or 32 of 8 bytes, in half of all registers
         let is_wide = size_of::<A>() > 4;
-        let rows = rows::Elements::<A, B, C, R, F>::new(n, a.as_ptr(), prefetches);
+        let rows = rows::StoredRows::<A, B, C, R, F>::new(n, a.as_ptr(), prefetches);
         match lanes_of_row(n) {
             1 => rows::short_rows::<A, B, C, R, F>(n, a, out),
             FEW => rows::each_row::<FEW, FEW, _>(n, rows, out),

@@ -208,8 +208,7 @@ pub(super) unsafe fn each_row<const L: usize, const W: usize, S: RowSource>(
 }
 
 /// Folds contiguous rows of `n` elements, each to one element. This function defines the order in which the elements of
-/// a row are combined. [`each_row`] and
-/// [`short_rows`] compute the same bits, and are faster.
+/// a row are combined. [`each_row`] and [`short_rows`] compute the same bits, and are faster.
 ///
 /// # Safety
 /// A, B and R are the same type; `a` has `n` elements for each element of `out`, and `n` is 1 to [`SERIAL`] ·
@@ -249,35 +248,35 @@ pub(super) unsafe fn plain_rows<A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<
 
 /// Rows of `n` elements in memory, which a function combines. If `prefetches` is true, the elements after these rows are
 /// prefetched.
-pub(super) struct Elements<A, B, C, R, F> {
+pub(super) struct StoredRows<A, B, C, R, F> {
     at: *const A,
     n: usize,
     prefetches: bool,
     function: PhantomData<(B, C, R, F)>,
 }
 
-impl<A, B, C, R, F> Elements<A, B, C, R, F> {
+impl<A, B, C, R, F> StoredRows<A, B, C, R, F> {
     #[inline(always)]
     pub fn new(n: usize, at: *const A, prefetches: bool) -> Self {
-        Elements { at, n, prefetches, function: PhantomData }
+        StoredRows { at, n, prefetches, function: PhantomData }
     }
 }
 
-impl<A: Copy, B, C, R, F> Clone for Elements<A, B, C, R, F> {
+impl<A: Copy, B, C, R, F> Clone for StoredRows<A, B, C, R, F> {
     #[inline(always)]
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<A: Copy, B, C, R, F> Copy for Elements<A, B, C, R, F> {}
+impl<A: Copy, B, C, R, F> Copy for StoredRows<A, B, C, R, F> {}
 
-impl<A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<A, B, C, R>> RowSource for Elements<A, B, C, R, F> {
+impl<A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<A, B, C, R>> RowSource for StoredRows<A, B, C, R, F> {
     type Element = A;
 
     #[inline(always)]
     fn row(self, row: usize) -> Self {
-        Elements { at: self.at.wrapping_add(row * self.n), ..self }
+        StoredRows { at: self.at.wrapping_add(row * self.n), ..self }
     }
 
     #[inline(always)]
