@@ -20,6 +20,7 @@ pub(super) struct ScanSpec {
     compute: Compute,
     map: Loop,
     accumulate: Loop,
+    /// Scans a block, or computes only the last element of the scan of a whole block (see [`ScanSpec::only_total`]).
     scan: Loop,
     /// The number of elements of a row.
     n: usize,
@@ -36,6 +37,18 @@ impl ScanSpec {
         let forms = r.fold.function()?.forms[compute as usize]?;
         let (map, accumulate, scan) = (forms.map.get(), forms.accumulate?.get(), forms.scan?.get());
         Some(ScanSpec { compute, map, accumulate, scan, n, width, at: 0 })
+    }
+
+    /// Describes a scan of which only the last element of each row is used. The other elements of a row that is one block
+    /// are not computed.
+    pub fn only_total(mut self, r: &KernelReduction) -> ScanSpec {
+        let total = r.fold.function().and_then(|f| f.forms[self.compute as usize]?.scan_total);
+        if let Some(total) = total
+            && (self.n, self.width) == (SCAN_BLOCK, 1)
+        {
+            self.scan = total.get();
+        }
+        self
     }
 
     /// Returns the number of levels. The lowest level is for the totals of blocks. Levels are added until the totals of
@@ -186,7 +199,7 @@ impl Scanner {
                     1 => self.one_row(x, out, block),
                     _ => self.columns(x, out, block),
                 }
-                if block == SCAN_BLOCK {
+                if block == SCAN_BLOCK && self.spec.n > SCAN_BLOCK {
                     self.end_block();
                 }
                 (x, out, rows) = (x.add(block * row), out.add(block * row), rows - block);

@@ -404,8 +404,9 @@ impl Assigner<'_> {
         Ok(spec)
     }
 
-    /// Adds a scan to the program, and returns its index in `Program::scans`.
-    fn scan(&mut self, r: &KernelReduction, compute: Compute) -> Result<usize> {
+    /// Adds a scan to the program, and returns its index in `Program::scans`. If `only_total` is true, no step reads an
+    /// element of the scan but the last one of a row.
+    fn scan(&mut self, r: &KernelReduction, compute: Compute, only_total: bool) -> Result<usize> {
         let width = if self.program.order == TileOrder::Cols { self.program.inner.cols } else { 1 };
         let Some(mut spec) = ScanSpec::new(r, compute, self.kernel.inner_size(), width) else {
             return Err(internal(
@@ -413,6 +414,9 @@ impl Assigner<'_> {
                 format!("scan {} is not implemented for {}", r.fold.name, compute.name()),
             ));
         };
+        if only_total {
+            spec = spec.only_total(r);
+        }
         spec.at = self.arena.lasting(spec.bytes());
         self.program.scans.push(spec);
         Ok(self.program.scans.len() - 1)

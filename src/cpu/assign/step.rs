@@ -218,7 +218,7 @@ impl Assigner<'_> {
                 operand = kernel.values[*index].compute();
                 (StepKind::Philox { word: *word, key: *slots }, self.register_ids(&[*index], inner))
             }
-            Op::Scan(r) => (StepKind::Scan(self.scan(r, compute)?), self.register_ids(&r.inputs(), inner)),
+            Op::Scan(r) => (StepKind::Scan(self.scan(r, compute, false)?), self.register_ids(&r.inputs(), inner)),
             Op::Dot { .. } | Op::Reduce(..) | Op::Scalar(_) | Op::Constant(_) => {
                 // no step is needed: reductions write their results themselves, uniform values were filled above, and a
                 // matrix product has no program
@@ -245,7 +245,7 @@ impl Assigner<'_> {
     pub(super) fn total(&mut self, v: usize, r: &KernelReduction) -> Result<Total> {
         let compute = self.kernel.values[v].compute();
         let (size, args) = (compute.size(), self.register_ids(&r.inputs(), true));
-        let kind = StepKind::Scan(self.scan(r, compute)?);
+        let kind = StepKind::Scan(self.scan(r, compute, true)?);
         let dst = Dst::Register(self.arena.register(self.program.inner.size() * size));
         let from = self.register_id(v, true);
         self.push(TileLoop { kind, dst, id: from, args, compute, operand: compute });

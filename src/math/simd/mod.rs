@@ -7,6 +7,7 @@
 mod machine;
 pub(crate) mod philox;
 mod rows;
+mod scans;
 // processors other than x86-64 and aarch64 have no threaded code
 #[cfg_attr(not(any(target_arch = "x86_64", target_arch = "aarch64")), allow(dead_code))]
 pub(crate) mod threaded;
@@ -173,6 +174,8 @@ pub(crate) struct Forms {
     /// Sets each element of a block to the combination of all elements up to it (a scan); `None` if the function has no
     /// reduction.
     pub scan: Option<Loops>,
+    /// Computes only the last element of the scan of a whole block; `None` if the function has no reduction.
+    pub scan_total: Option<Loops>,
     /// The function as instructions of threaded code, for words of 4 bytes and of 8 bytes; `None` if the function does
     /// not support such words.
     pub threaded: [Option<InstructionCodes>; 2],
@@ -199,6 +202,7 @@ impl Forms {
             columns: if reduces { Some(Loops::columns::<A, B, C, R, F>()) } else { None },
             accumulate: if reduces { Some(Loops::accumulate::<A, B, C, R, F>()) } else { None },
             scan: if reduces { Some(Loops::scan::<A, B, C, R, F>()) } else { None },
+            scan_total: if reduces { Some(Loops::scan_total::<A, B, C, R, F>()) } else { None },
             threaded: [None; 2],
         }
     }
@@ -372,17 +376,9 @@ loop_form! {
         let RowArgs { count, prefetches } = *(b as *const RowArgs);
         // A, B and R are the same type in every fold
         let (a, out) = (slice::<A>(a, n * count), slice_mut::<A>(out, count));
-        // registers of AVX2 hold 64 lanes of 4 bytes, or 32 of 8 bytes, in half of all registers
-        let is_wide = size_of::<A>() > 4;
-        let rows = rows::StoredRows::<A, B, C, R, F>::new(n, a.as_ptr(), prefetches);
-        match lanes_of_row(n) {
-            1 => rows::short_rows::<A, B, C, R, F>(n, a, out),
-            FEW => rows::each_row::<FEW, FEW, _>(n, rows, out),
-            32 => rows::each_row::<32, 32, _>(n, rows, out),
-            64 if is_wide => rows::each_row::<64, 32, _>(n, rows, out),
-            64 => rows::each_row::<64, 64, _>(n, rows, out),
-            _ if is_wide => rows::each_row::<LANES, 32, _>(n, rows, out),
-            _ => rows::each_row::<LANES, 64, _>(n, rows, out),
+        match n {
+            0..FEW => rows::short_rows::<A, B, C, R, F>(n, a, out),
+            _ => rows::long_rows(n, rows::StoredRows::<A, B, C, R, F>::new(n, a.as_ptr(), prefetches), out),
         }
     }
 }
@@ -441,59 +437,15 @@ loop_form! {
     /// a block. `n` is at most [`SCAN_BLOCK`].
     scan, scan_block, <A, B, C, R>, |n, a, b, c, out| {
         // A, B and R are the same type in every scan
-        let (a, out) = (slice::<A>(a, n), slice_mut::<A>(out, n));
-        let c: C = std::mem::zeroed();
-        let f = |x: A, y: A| {
-            let r = F::call(x, std::mem::transmute_copy::<A, B>(&y), c);
-            std::mem::transmute_copy::<R, A>(&r)
-        };
-        let Some(first) = a.first() else { return };
-        let mut totals = [*first; SCAN_BLOCK / SCAN_RUN];
-        let (runs, rest) = a.as_chunks::<SCAN_RUN>();
-        let (out, out_rest) = out.as_chunks_mut::<SCAN_RUN>();
-        for ((x, y), total) in runs.iter().zip(out.iter_mut()).zip(&mut totals) {
-            y[0] = x[0];
-            for i in 1..SCAN_RUN {
-                y[i] = f(y[i - 1], x[i]);
-            }
-            *total = y[SCAN_RUN - 1];
-        }
-        let mut sum = None;
-        for (x, y) in rest.iter().zip(out_rest.iter_mut()) {
-            *y = sum.map_or(*x, |sum| f(sum, *x));
-            sum = Some(*y);
-        }
-        // The first two rounds of combining the totals of runs (`step` 1 and 2 in `plan/kernel/scan.rs`) take four
-        // totals at a time, because groups of one or two totals are too short for SIMD. `totals` omits a shorter last
-        // run, because no run after it needs its total
-        let totals = &mut totals[..runs.len()];
-        let (fours, few) = totals.as_chunks_mut::<4>();
-        for [a, b, c, d] in fours {
-            *b = f(*a, *b);
-            *d = f(*c, *d);
-            *c = f(*b, *c);
-            *d = f(*b, *d);
-        }
-        if let [a, b, ..] = few {
-            *b = f(*a, *b);
-        }
-        if let [_, b, c] = few {
-            *c = f(*b, *c);
-        }
-        let mut step = 4;
-        while step < totals.len() {
-            for group in (step..totals.len()).step_by(2 * step) {
-                let (before, group) = totals.split_at_mut(group);
-                let left = before[before.len() - 1];
-                group.iter_mut().take(step).for_each(|total| *total = f(left, *total));
-            }
-            step *= 2;
-        }
-        for (y, before) in out.iter_mut().skip(1).zip(&*totals) {
-            y.iter_mut().for_each(|x| *x = f(*before, *x));
-        }
-        if let Some(before) = totals.last() {
-            out_rest.iter_mut().for_each(|x| *x = f(*before, *x));
-        }
+        scans::block::<A, B, C, R, F>(slice::<A>(a, n), slice_mut::<A>(out, n))
+    }
+}
+loop_form! {
+    /// Sets the last element of `out` to the value that [`Loops::scan`] computes, and no other element. `n` is
+    /// [`SCAN_BLOCK`].
+    scan_total, total_of_block, <A, B, C, R>, |n, a, b, c, out| {
+        // A, B and R are the same type in every scan
+        let block = &*(a as *const [A; SCAN_BLOCK]);
+        *(out as *mut A).add(n - 1) = scans::total::<A, B, C, R, F>(block);
     }
 }

@@ -4,8 +4,8 @@
 // the loops run over the lanes of several arrays
 #![allow(clippy::needless_range_loop)]
 
-use super::rows::{RowSource, announce, each_row, in_lanes};
-use super::{LANES, Loops, lanes_of_row, slice_mut};
+use super::rows::{RowSource, announce, in_lanes, long_rows};
+use super::{LANES, Loops, slice_mut};
 
 /// A type of factors.
 pub(crate) trait Factor: Copy {
@@ -94,17 +94,7 @@ loop_form! {
     product_rows, sum_product_rows, Factor<>, |n, a, b, c, out| {
         let ProductArgs { count, steps, far } = *(c as *const ProductArgs);
         let rows = Products { factors: [a as *const F, b as *const F], n, steps, far };
-        let out = slice_mut::<F>(out, count);
-        // registers of AVX2 hold 64 lanes of 4 bytes, or 32 of 8 bytes, in half of all registers
-        let is_wide = size_of::<F>() > 4;
-        match lanes_of_row(n) {
-            16 => each_row::<16, 16, _>(n, rows, out),
-            32 => each_row::<32, 32, _>(n, rows, out),
-            64 if is_wide => each_row::<64, 32, _>(n, rows, out),
-            64 => each_row::<64, 64, _>(n, rows, out),
-            _ if is_wide => each_row::<LANES, 32, _>(n, rows, out),
-            _ => each_row::<LANES, 64, _>(n, rows, out),
-        }
+        long_rows(n, rows, slice_mut::<F>(out, count))
     }
 }
 loop_form! {

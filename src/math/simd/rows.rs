@@ -4,7 +4,7 @@
 // the loops run over the lanes of several arrays
 #![allow(clippy::needless_range_loop)]
 
-use super::{LANES, SERIAL, ScalarFn, lanes_of_row};
+use super::{FEW, LANES, SERIAL, ScalarFn, lanes_of_row};
 use std::marker::PhantomData;
 
 /// The arguments of [`Loops::blocks`](super::Loops::blocks) other than the elements.
@@ -123,8 +123,8 @@ pub(super) unsafe fn in_lanes<const L: usize, const W: usize, S: RowSource>(n: u
         }
         // The rest is combined in memory and in pieces whose length is constant. If its lanes were indexed in `lanes`, the
         // compiler would keep `lanes` in memory all the time
-        let mut done = 0;
-        while mutant!(rest_of_a_row_left, false, done + 8 <= rest) {
+        let (rest, mut done) = (mutant!(rest_of_a_row_left, 0, rest), 0);
+        while done + 8 <= rest {
             piece::<8, S>(source, whole * L + done, out.add(done));
             done += 8;
         }
@@ -184,7 +184,7 @@ fn together<const L: usize, S: RowSource>(mut lanes: [S::Element; L]) -> S::Elem
 /// # Safety
 /// The source has `n` elements for each element of `out`.
 #[inline(always)]
-pub(super) unsafe fn each_row<const L: usize, const W: usize, S: RowSource>(
+unsafe fn each_row<const L: usize, const W: usize, S: RowSource>(
     n: usize,
     source: S,
     out: &mut [S::Element],
@@ -207,8 +207,29 @@ pub(super) unsafe fn each_row<const L: usize, const W: usize, S: RowSource>(
     }
 }
 
+/// Calls [`each_row`] with the number of lanes of a row of `n` elements. `n` is at least [`FEW`].
+///
+/// # Safety
+/// The source has `n` elements for each element of `out`.
+#[inline(always)]
+pub(super) unsafe fn long_rows<S: RowSource>(n: usize, source: S, out: &mut [S::Element]) {
+    // registers of AVX2 hold 64 lanes of 4 bytes, or 32 of 8 bytes, in half of all registers
+    let is_wide = size_of::<S::Element>() > 4;
+    // SAFETY: the caller ensures that the elements exist. No row has fewer elements than lanes.
+    unsafe {
+        match lanes_of_row(n) {
+            FEW => each_row::<FEW, FEW, S>(n, source, out),
+            32 => each_row::<32, 32, S>(n, source, out),
+            64 if is_wide => each_row::<64, 32, S>(n, source, out),
+            64 => each_row::<64, 64, S>(n, source, out),
+            _ if is_wide => each_row::<LANES, 32, S>(n, source, out),
+            _ => each_row::<LANES, 64, S>(n, source, out),
+        }
+    }
+}
+
 /// Folds contiguous rows of `n` elements, each to one element. This function defines the order in which the elements of
-/// a row are combined. [`each_row`] and [`short_rows`] compute the same bits, and are faster.
+/// a row are combined. [`long_rows`] and [`short_rows`] compute the same bits, and are faster.
 ///
 /// # Safety
 /// A, B and R are the same type; `a` has `n` elements for each element of `out`, and `n` is 1 to [`SERIAL`] ·
@@ -299,7 +320,7 @@ impl<A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<A, B, C, R>> RowSource for 
     }
 }
 
-/// Folds rows of `n` elements, fewer than [`FEW`](super::FEW), each to one element in one lane.
+/// Folds rows of `n` elements, fewer than [`FEW`], each to one element in one lane.
 ///
 /// # Safety
 /// A, B and R are the same type; `a` has `n` elements for each element of `out`.

@@ -1,0 +1,154 @@
+//! Scans a block of elements, in the order that `plan/kernel/scan.rs` defines.
+
+// the loops run over the elements of several arrays
+#![allow(clippy::needless_range_loop)]
+
+use super::rows::combine;
+use super::{SCAN_BLOCK, SCAN_RUN, ScalarFn};
+use std::hint::black_box;
+
+/// The maximum number of runs in a block.
+const RUNS: usize = SCAN_BLOCK / SCAN_RUN;
+
+/// Scans at most [`SCAN_BLOCK`] elements of `a` into `out`, which has as many elements.
+///
+/// # Safety
+/// A, B and R are the same type.
+#[inline(always)]
+pub(super) unsafe fn block<A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<A, B, C, R>>(a: &[A], out: &mut [A]) {
+    /// The number of runs to which their preceding totals are added together, so that they fill SIMD registers.
+    const TOGETHER: usize = 4;
+    let Some(first) = a.first() else { return };
+    let mut totals = [*first; RUNS];
+    let (runs, rest) = a.as_chunks::<SCAN_RUN>();
+    let (scanned, rest_of_out) = out.as_chunks_mut::<SCAN_RUN>();
+    // SAFETY: the caller ensures that the types are the same.
+    unsafe {
+        for ((x, y), total) in runs.iter().zip(scanned).zip(&mut totals) {
+            y[0] = x[0];
+            for i in 1..SCAN_RUN {
+                y[i] = combine::<A, B, C, R, F>(y[i - 1], x[i]);
+            }
+            *total = y[SCAN_RUN - 1];
+        }
+        let mut last = None;
+        for (x, y) in rest.iter().zip(rest_of_out) {
+            *y = match last {
+                Some(last) => combine::<A, B, C, R, F>(last, *x),
+                None => *x,
+            };
+            last = Some(*y);
+        }
+        scan_totals::<A, B, C, R, F>(&mut totals, runs.len());
+        // `totals[r]` is combined with run `r + 1`
+        let Some(after) = out.get_mut(SCAN_RUN..) else { return };
+        let (groups, rest) = after.as_chunks_mut::<{ TOGETHER * SCAN_RUN }>();
+        let (before, rest_of_totals) = (totals.as_chunks::<TOGETHER>().0, &totals[TOGETHER * groups.len()..]);
+        for (before, group) in before.iter().zip(groups) {
+            let group = black_box(group);
+            let mut elements = *group;
+            for i in 0..TOGETHER * SCAN_RUN {
+                elements[i] = combine::<A, B, C, R, F>(before[i / SCAN_RUN], elements[i]);
+            }
+            *group = elements;
+        }
+        for (before, run) in rest_of_totals.iter().zip(rest.chunks_mut(SCAN_RUN)) {
+            run.iter_mut().for_each(|x| *x = combine::<A, B, C, R, F>(*before, *x));
+        }
+    }
+}
+
+/// Scans the totals of `runs` runs. The elements of `all` after them get values without a meaning.
+///
+/// Here and in [`second_halves`], `black_box` keeps the compiler from processing several groups with one instruction. For
+/// AVX-512 it would gather and scatter single elements, which takes three times as long.
+///
+/// # Safety
+/// A, B and R are the same type.
+#[inline(always)]
+unsafe fn scan_totals<A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<A, B, C, R>>(all: &mut [A; RUNS], runs: usize) {
+    // SAFETY: the caller ensures that the types are the same.
+    unsafe {
+        let both = |x: A, y: A| combine::<A, B, C, R, F>(x, y);
+        // steps 1, 2 and 4
+        for eight in all[..runs.next_multiple_of(8)].as_chunks_mut::<8>().0 {
+            let eight = black_box(eight);
+            let [a, b, c, d, e, f, g, h] = *eight;
+            let (b, d, f, h) = (both(a, b), both(c, d), both(e, f), both(g, h));
+            let (c, d, g, h) = (both(b, c), both(b, d), both(f, g), both(f, h));
+            *eight = [a, b, c, d, both(d, e), both(d, f), both(d, g), both(d, h)];
+        }
+        if runs > 8 {
+            second_halves::<8, 16, A, B, C, R, F>(&mut all[..runs.next_multiple_of(16)]);
+        }
+        if runs > 16 {
+            second_halves::<16, 32, A, B, C, R, F>(&mut all[..runs.next_multiple_of(32)]);
+        }
+        if runs > 32 {
+            second_halves::<32, 64, A, B, C, R, F>(&mut all[..runs.next_multiple_of(64)]);
+        }
+        if runs > 64 {
+            second_halves::<64, 128, A, B, C, R, F>(&mut all[..runs.next_multiple_of(128)]);
+        }
+        if runs > 128 {
+            second_halves::<128, RUNS, A, B, C, R, F>(all);
+        }
+    }
+}
+
+/// Combines the last total of the first half of each group of `BOTH` totals into each total of the second half: one step
+/// of the network.
+///
+/// # Safety
+/// A, B and R are the same type.
+#[inline(always)]
+unsafe fn second_halves<
+    const HALF: usize,
+    const BOTH: usize,
+    A: Copy,
+    B: Copy,
+    C: Copy,
+    R: Copy,
+    F: ScalarFn<A, B, C, R>,
+>(
+    totals: &mut [A],
+) {
+    for group in totals.as_chunks_mut::<BOTH>().0 {
+        let left = black_box(group[HALF - 1]);
+        for total in &mut group[HALF..] {
+            // SAFETY: the caller ensures that the types are the same.
+            *total = unsafe { combine::<A, B, C, R, F>(left, *total) };
+        }
+    }
+}
+
+/// Returns the last element of the scan of a whole block, which is the block's total.
+///
+/// # Safety
+/// A, B and R are the same type.
+#[inline(always)]
+pub(super) unsafe fn total<A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<A, B, C, R>>(block: &[A; SCAN_BLOCK]) -> A {
+    let mut totals = [block[0]; RUNS];
+    // SAFETY: the caller ensures that the types are the same.
+    unsafe {
+        for (run, total) in block.as_chunks::<SCAN_RUN>().0.iter().zip(&mut totals) {
+            *total = run[0];
+            for i in 1..SCAN_RUN {
+                *total = combine::<A, B, C, R, F>(*total, run[i]);
+            }
+        }
+        // the network combines the last total but one with the last group of 2 neighbours before it, then with the last
+        // group of 4 before these, and so on. Each round computes groups of twice the size
+        let [.., mut before, last] = totals;
+        let mut groups = RUNS;
+        while groups > 2 {
+            groups /= 2;
+            for i in 0..groups {
+                totals[i] = combine::<A, B, C, R, F>(totals[2 * i], totals[2 * i + 1]);
+            }
+            let group = mutant!(scan_total_skips_groups, groups - 1, groups - 2);
+            before = combine::<A, B, C, R, F>(totals[group], before);
+        }
+        combine::<A, B, C, R, F>(before, last)
+    }
+}
