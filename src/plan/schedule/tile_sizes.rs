@@ -165,10 +165,7 @@ fn tiles_of_flat(kernel: &Kernel, outer: &[usize], transposes: bool, caps: &Caps
         (Tiling::Blocks { rows: height as u16, cols: width as u16 }, height * width)
     } else if cols >= tile / 4 || rows == 1 {
         // cut pieces of nearly equal length, so that no last piece is short; 128 elements of any type are whole cache
-        // lines, and whole blocks of threaded code. If all values are bools, which are computed as bytes, a piece is
-        // four times as long, so that it has as many bytes as a piece of f32
-        let is_bool = kernel.values.iter().all(|v| v.compute() == Compute::Bool);
-        let tile = if is_bool { 4 * tile } else { tile };
+        // lines, and whole blocks of threaded code
         let each = cols.div_ceil(cols.div_ceil(tile).max(1)).next_multiple_of(128).min(tile);
         (Tiling::Pieces { each: each as u16 }, each.min(cols))
     } else {
