@@ -72,7 +72,7 @@ const SQUARE: usize = 8;
 /// this or of unknown size. A larger cache is shared by many cores, and none was measured.
 const STREAM: usize = 32 << 20;
 
-/// Returns the number of elements of a tile (tiles of only bools are longer). Four arrays of this many f32, as loops
+/// Returns the number of elements of a tile. Four arrays of this many f32, as loops
 /// over a tile use them, fit the L1 cache. More than 2,048 elements were measured to be no faster, and fewer than 512
 /// make loops too short. A cache of unknown size counts as large enough.
 fn tile(caps: &Caps) -> usize {
