@@ -3,7 +3,6 @@
 //! a result. A row is all inner indices (the reduced or scanned elements) of one outer index.
 
 use super::{Again, checks, moves, passes_of, passes_of_stores, products, set_details, threaded};
-use crate::base::dtype::Compute;
 use crate::base::layout::{self, Shape, Strides};
 use crate::graph::ufunc::{Form, cast};
 use crate::math::simd::{LANES, NARROW};
