@@ -213,7 +213,8 @@ impl Forms {
     }
 }
 
-/// Defines one loop form: a constructor of [`Loops`] that compiles the body once for each instruction set.
+/// Defines one loop form: a constructor of [`Loops`] that compiles the body once for each instruction set. In the body,
+/// `REGISTER` is the size of a vector register in bytes.
 /// `F` implements [`ScalarFn`], unless another trait is named before its arguments.
 macro_rules! loop_form {
     ($(#[$doc:meta])* $form:ident, $module:ident, <$($g:ident),*>, $($body:tt)*) => {
@@ -227,7 +228,7 @@ macro_rules! loop_form {
             /// meanwhile (its condition *operands*). `out` points to as many aligned elements as [`Loop`] requires,
             /// which nothing else uses (its condition *result*).
             #[inline(always)]
-            unsafe fn body<$($g: Copy,)* F: $bound<$($g),*>>(
+            unsafe fn body<$($g: Copy,)* F: $bound<$($g),*>, const REGISTER: usize>(
                 $n: usize, $a: *const u8, $b: *const u8, $c: *const u8, $out: *mut u8,
             ) {
                 let _ = ($a, $b, $c);
@@ -244,7 +245,7 @@ macro_rules! loop_form {
             ) {
                 // SAFETY: the caller ensures the conditions of `body`, which are the same as the conditions of this
                 // function.
-                unsafe { body::<$($g,)* F>(n, a, b, c, out) }
+                unsafe { body::<$($g,)* F, 16>(n, a, b, c, out) }
             }
             /// # Safety
             /// Each operand points to as many aligned elements as [`Loop`] requires, which no other thread writes
@@ -257,7 +258,7 @@ macro_rules! loop_form {
                 n: usize, a: *const u8, b: *const u8, c: *const u8, out: *mut u8,
             ) {
                 // SAFETY: the caller ensures the conditions of `body`, which this function has too.
-                unsafe { body::<$($g,)* F>(n, a, b, c, out) }
+                unsafe { body::<$($g,)* F, 32>(n, a, b, c, out) }
             }
             /// # Safety
             /// Each operand points to as many aligned elements as [`Loop`] requires, which no other thread writes
@@ -270,7 +271,7 @@ macro_rules! loop_form {
                 n: usize, a: *const u8, b: *const u8, c: *const u8, out: *mut u8,
             ) {
                 // SAFETY: the caller ensures the conditions of `body`, which this function has too.
-                unsafe { body::<$($g,)* F>(n, a, b, c, out) }
+                unsafe { body::<$($g,)* F, 64>(n, a, b, c, out) }
             }
         }
         impl Loops {
@@ -378,7 +379,7 @@ loop_form! {
         let (a, out) = (slice::<A>(a, n * count), slice_mut::<A>(out, count));
         match n {
             0..FEW => rows::short_rows::<A, B, C, R, F>(n, a, out),
-            _ => rows::long_rows(n, rows::StoredRows::<A, B, C, R, F>::new(n, a.as_ptr(), prefetches), out),
+            _ => rows::long_rows::<REGISTER, _>(n, rows::StoredRows::<A, B, C, R, F>::new(n, a.as_ptr(), prefetches), out),
         }
     }
 }

@@ -4,7 +4,7 @@
 // the loops run over the lanes of several arrays
 #![allow(clippy::needless_range_loop)]
 
-use super::rows::{RowSource, announce, in_lanes, long_rows};
+use super::rows::{RowSource, announce, in_lanes, lanes_held, long_rows};
 use super::{LANES, Loops, slice_mut};
 
 /// A type of factors.
@@ -94,7 +94,7 @@ loop_form! {
     product_rows, sum_product_rows, Factor<>, |n, a, b, c, out| {
         let ProductArgs { count, steps, far } = *(c as *const ProductArgs);
         let rows = Products { factors: [a as *const F, b as *const F], n, steps, far };
-        long_rows(n, rows, slice_mut::<F>(out, count))
+        long_rows::<REGISTER, _>(n, rows, slice_mut::<F>(out, count))
     }
 }
 loop_form! {
@@ -104,9 +104,10 @@ loop_form! {
     product_block, sum_product_block, Factor<>, |n, a, b, c, out| {
         let far = *(c as *const [bool; 2]);
         let block = Products { factors: [a as *const F, b as *const F], n, steps: [0; 2], far };
-        match size_of::<F>() {
-            ..=4 => in_lanes::<LANES, 64, _>(n, block, out as *mut F),
-            _ => in_lanes::<LANES, 32, _>(n, block, out as *mut F),
+        match const { lanes_held::<F>(REGISTER) } {
+            ..64 => in_lanes::<LANES, 32, _>(n, block, out as *mut F),
+            ..LANES => in_lanes::<LANES, 64, _>(n, block, out as *mut F),
+            _ => in_lanes::<LANES, LANES, _>(n, block, out as *mut F),
         }
     }
 }

@@ -184,11 +184,7 @@ fn together<const L: usize, S: RowSource>(mut lanes: [S::Element; L]) -> S::Elem
 /// # Safety
 /// The source has `n` elements for each element of `out`.
 #[inline(always)]
-unsafe fn each_row<const L: usize, const W: usize, S: RowSource>(
-    n: usize,
-    source: S,
-    out: &mut [S::Element],
-) {
+unsafe fn each_row<const L: usize, const W: usize, S: RowSource>(n: usize, source: S, out: &mut [S::Element]) {
     let mut lanes = std::mem::MaybeUninit::<[S::Element; 2 * LANES]>::uninit();
     let lanes = lanes.as_mut_ptr().cast::<S::Element>();
     let group = 2 * LANES / L;
@@ -207,23 +203,30 @@ unsafe fn each_row<const L: usize, const W: usize, S: RowSource>(
     }
 }
 
-/// Calls [`each_row`] with the number of lanes of a row of `n` elements. `n` is at least [`FEW`].
+/// Returns how many lanes for elements of type `T` half of the vector registers hold. There are 32 registers of 64 bytes,
+/// and 16 shorter ones (NEON has 32, of 16 bytes).
+pub(super) const fn lanes_held<T>(register: usize) -> usize {
+    let bytes = if register == 64 { 1024 } else { 256 };
+    bytes / size_of::<T>()
+}
+
+/// Calls [`each_row`] with the number of lanes of a row of `n` elements. `n` is at least [`FEW`], and `REGISTER` is the
+/// size of a vector register in bytes.
 ///
 /// # Safety
 /// The source has `n` elements for each element of `out`.
 #[inline(always)]
-pub(super) unsafe fn long_rows<S: RowSource>(n: usize, source: S, out: &mut [S::Element]) {
-    // registers of AVX2 hold 64 lanes of 4 bytes, or 32 of 8 bytes, in half of all registers
-    let is_wide = size_of::<S::Element>() > 4;
+pub(super) unsafe fn long_rows<const REGISTER: usize, S: RowSource>(n: usize, source: S, out: &mut [S::Element]) {
     // SAFETY: the caller ensures that the elements exist. No row has fewer elements than lanes.
     unsafe {
-        match lanes_of_row(n) {
-            FEW => each_row::<FEW, FEW, S>(n, source, out),
-            32 => each_row::<32, 32, S>(n, source, out),
-            64 if is_wide => each_row::<64, 32, S>(n, source, out),
-            64 => each_row::<64, 64, S>(n, source, out),
-            _ if is_wide => each_row::<LANES, 32, S>(n, source, out),
-            _ => each_row::<LANES, 64, S>(n, source, out),
+        match (lanes_of_row(n), const { lanes_held::<S::Element>(REGISTER) }) {
+            (FEW, _) => each_row::<FEW, FEW, S>(n, source, out),
+            (32, _) => each_row::<32, 32, S>(n, source, out),
+            (64, ..64) => each_row::<64, 32, S>(n, source, out),
+            (64, _) => each_row::<64, 64, S>(n, source, out),
+            (_, ..64) => each_row::<LANES, 32, S>(n, source, out),
+            (_, ..LANES) => each_row::<LANES, 64, S>(n, source, out),
+            _ => each_row::<LANES, LANES, S>(n, source, out),
         }
     }
 }
