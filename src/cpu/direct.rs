@@ -61,6 +61,13 @@ enum Action {
         to: At,
         each: usize,
     },
+    /// Calls a loop over rows of `n` elements, with the first of one element per row.
+    CallRows {
+        f: Loop,
+        args: [At; 2],
+        to: At,
+        n: usize,
+    },
     Copy {
         from: At,
         to: At,
@@ -133,8 +140,11 @@ pub(super) fn compile_rows(program: &Program, outer: usize, n: usize) -> Option<
     for (p, pass) in program.passes.iter().enumerate() {
         maker.steps(program.stages[p].clone(), results, 1)?;
         for s in &pass.broadcasts {
-            let (from, to) = (maker.at(s.from)?, At::register(s.slot));
-            maker.actions.push(Action::Repeat { from, steps: [1, 0], to, size: s.size, shape: [outer, n] });
+            let from = maker.at(s.from)?;
+            let to = s.slot.map_or(from, At::register);
+            if s.slot.is_some() {
+                maker.actions.push(Action::Repeat { from, steps: [1, 0], to, size: s.size, shape: [outer, n] });
+            }
             *maker.at.get_mut(s.to)? = to;
         }
         maker.steps(pass.steps.clone(), rows, n)?;
@@ -218,6 +228,12 @@ impl<'a> Maker<'a> {
                 Dst::Out(place) => Some(self.dense(place, tile)?),
                 Dst::KeepRow(_) => return None,
             };
+            if let StepKind::CallRows(f) = step.kind {
+                let [a, b, _] = step.args.map(|id| self.at(id));
+                self.actions.push(Action::CallRows { f, args: [a?, b?], to: to?, n: each });
+                *self.at.get_mut(step.id)? = to?;
+                continue;
+            }
             let (widen, args) = match step.kind {
                 // all rows of such a tile may be the same row in memory
                 StepKind::Load(place) if to.is_none() => (None, [At::place(place); 3]),
@@ -226,7 +242,8 @@ impl<'a> Maker<'a> {
                     let [a, b, c] = step.args.map(|id| self.at(id));
                     (Some(f), [a?, b?, c?])
                 }
-                StepKind::Index { .. }
+                StepKind::CallRows(_)
+                | StepKind::Index { .. }
                 | StepKind::Gather { .. }
                 | StepKind::Position(_)
                 | StepKind::Philox { .. }
@@ -338,6 +355,10 @@ impl Direct {
                     match *action {
                         Action::Call { f, args: [a, b, c], to, each } => {
                             f(n * each, a.in_run(&bases), b.in_run(&bases), c.in_run(&bases), to.in_run(&bases));
+                        }
+                        Action::CallRows { f, args: [a, b], to, n: each } => {
+                            let (a, b) = (a.in_run(&bases), b.in_run(&bases));
+                            f(each, a, b, (&raw const n).cast(), to.in_run(&bases));
                         }
                         // the value may already be in the memory that is written, so use a copy that allows overlap
                         Action::Copy { from, to, size, each } => {

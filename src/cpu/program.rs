@@ -132,6 +132,8 @@ pub(super) enum StepKind {
     Load(usize),
     /// Calls a loop with up to three values (`TileLoop::args`) as its arguments.
     Call(Loop),
+    /// Calls a loop over rows with a value and the first of one element per row (a [`RowBroadcast`] that is not repeated).
+    CallRows(Loop),
     /// Computes an affine index: `base` plus the offset of each element of the tile at the strides of the operand
     /// `place`.
     Index { place: usize, base: i64 },
@@ -190,11 +192,13 @@ pub(super) struct RepeatedRow {
 
 /// A copy of an outer value for the inner steps that read it. Before a pass processes a row, the row's element is
 /// repeated along a register. If several rows are processed side by side ([`TileOrder::Cols`]), the elements of all
-/// these rows are repeated once for each row of a tile. `from` and `to` are the ids of the value and of its copy.
+/// these rows are repeated once for each row of a tile. `from` and `to` are the ids of the value and of its copy. If all
+/// steps that read the value take one element per row, nothing is copied (`slot` is `None`), and the pointer `to` is that
+/// of the elements of the tile's rows.
 pub(super) struct RowBroadcast {
     pub from: usize,
     pub to: usize,
-    pub slot: usize,
+    pub slot: Option<usize>,
     pub size: usize,
 }
 

@@ -163,7 +163,7 @@ impl Frame {
                 frame.at[total.id] = frame.slot(total.slot);
             }
             for broadcast in &pass.broadcasts {
-                frame.at[broadcast.to] = frame.slot(broadcast.slot);
+                frame.at[broadcast.to] = broadcast.slot.map_or(std::ptr::null_mut(), |slot| frame.slot(slot));
             }
         }
         // SAFETY: the arena contains each scan's state (*room*, see `Program`), and only this task uses the frame.
@@ -229,6 +229,11 @@ impl Frame {
                     StepKind::Call(f) => {
                         let [a, b, c] = step.args.map(|a| self.at[a] as *const u8);
                         f(n, a, b, c, to);
+                        self.at[step.id] = to;
+                    }
+                    StepKind::CallRows(f) => {
+                        let [a, b, _] = step.args.map(|a| self.at[a] as *const u8);
+                        f(tile.nc, a, b, (&raw const tile.nr).cast(), to);
                         self.at[step.id] = to;
                     }
                     StepKind::Load(place) => {
@@ -418,7 +423,11 @@ impl Frame {
                         }
                     }
                 }
-                StepKind::Call(_) | StepKind::Load(_) | StepKind::Scan(_) | StepKind::ReuseRow => {}
+                StepKind::Call(_)
+                | StepKind::CallRows(_)
+                | StepKind::Load(_)
+                | StepKind::Scan(_)
+                | StepKind::ReuseRow => {}
             }
         }
     }

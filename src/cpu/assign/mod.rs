@@ -36,6 +36,8 @@ struct Assigner<'a> {
     alias_of: SmallVec<[u8; 16]>,
     /// The set of the values that a later pass (loop along the rows) reads again. Bit `v` represents value `v`.
     kept: u128,
+    /// The set of the outer values of which all steps of the current pass read one element per row.
+    by_rows: u128,
     /// For each value that is kept for a whole row and already has scratch memory: the value's index, and the offset in
     /// bytes of the memory in the arena.
     keeps: SmallVec<[(usize, usize); 2]>,
@@ -66,6 +68,7 @@ pub(super) fn assign(kernel: &Kernel, wanted: Request<'_>) -> Result<Program> {
         program: Program::new(kernel, &wanted),
         alias_of: SmallVec::new(),
         kept: 0,
+        by_rows: 0,
         keeps: SmallVec::new(),
         arena: Arena::default(),
         filled: [0; 2],
@@ -270,6 +273,7 @@ impl Assigner<'_> {
         let values = &kernel.values;
         let set = self.values_of_pass(scheduled);
         let mut pass = TilePass::default();
+        self.by_rows = 0;
         // `u8::MAX` means that the register is never freed, because a reduction or a store reads it after all steps of
         // the tile
         let mut last = [u8::MAX; 128];
@@ -288,7 +292,11 @@ impl Assigner<'_> {
                     self.fill(v, true)?;
                 } else {
                     let size = values[v].compute().size();
-                    let slot = self.arena.lasting(self.program.inner.size() * size);
+                    let slot = match self.is_read_by_rows(v, set, scheduled) {
+                        true => None,
+                        false => Some(self.arena.lasting(self.program.inner.size() * size)),
+                    };
+                    self.by_rows |= (slot.is_none() as u128) << v;
                     pass.broadcasts.push(RowBroadcast { from: v, to: self.register_id(v, true), slot, size });
                 }
             }
@@ -338,6 +346,30 @@ impl Assigner<'_> {
         self.arena.end_pass();
         self.program.passes.push(pass);
         Ok(())
+    }
+
+    /// Returns whether all values of a pass that read the outer value `v` are computed by loops over rows, which read one
+    /// element of it per row. `set` contains the values of the pass.
+    fn is_read_by_rows(&self, v: usize, set: u128, scheduled: &kernel::Pass) -> bool {
+        /// The minimum length of a row. Chosen by hand: each row starts a loop.
+        const LEAST: usize = 32;
+        let values = &self.kernel.values;
+        let reads = |w: usize| values[w].op.operands().iter().any(|a| self.alias_of(*a) == v);
+        let is_by_rows = |w: usize| match &values[w].op {
+            Op::Ufunc(row, list) => {
+                let [a, b] = list[..] else { return false };
+                let is_first_inner = values[self.alias_of(a)].inner && self.unneeded >> w & 1 == 0;
+                is_first_inner && self.alias_of(b) == v && row.by_row(values[w].compute()).is_some()
+            }
+            _ => false,
+        };
+        let mut inner = (0..values.len()).filter(|w| set >> w & 1 == 1 && values[*w].inner);
+        let is_reduced = |w: &u16| reads(*w as usize);
+        self.program.order == TileOrder::Rows
+            && self.program.inner.cols >= LEAST
+            && self.alias_of(v) == v
+            && inner.all(|w| !reads(w) || is_by_rows(w))
+            && !scheduled.ends.iter().any(is_reduced)
     }
 
     /// Adds to `pass` the reductions that end with the pass. Sets the entries of `last` for the values that reductions

@@ -189,7 +189,11 @@ impl Assigner<'_> {
                     let detail = format!("not supported for {} on the CPU", by.name());
                     return Err(Error::with_line(ErrorKind::Unsupported, row.name, detail, None));
                 };
-                (StepKind::Call(loops.get()), self.register_ids(list, inner))
+                let by_row = list.get(1).filter(|b| inner && self.by_rows >> self.alias_of(**b) & 1 == 1);
+                match by_row.and_then(|_| row.by_row(by)) {
+                    Some(loops) => (StepKind::CallRows(loops.get()), self.register_ids(list, inner)),
+                    None => (StepKind::Call(loops.get()), self.register_ids(list, inner)),
+                }
             }
             Op::Cast(a) => self.cast(v, *a, inner),
             Op::Round(a) => {

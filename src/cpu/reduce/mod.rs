@@ -12,7 +12,7 @@ use super::direct::{self, Direct};
 use super::elementwise::{out_of_memory, tiles_of};
 use super::fold::{Folder, Inputs};
 use super::parts::internal;
-use super::program::{Goal, Level, PassReduction, Program, ReductionResult, Request, TileOrder};
+use super::program::{Goal, Level, PassReduction, Program, ReductionResult, Request, RowBroadcast, TileOrder};
 use super::strided::{self, StridedBlock};
 use super::thread_count::threads;
 use super::tiles::{Frame, Frames, TileBounds};
@@ -188,6 +188,18 @@ impl Reduce {
     }
 }
 
+/// Returns the register for the copy of an outer value that is repeated along rows. If no copy is needed, sets the pointer
+/// of the copy to the element of row `row` of the block, and returns `None`.
+///
+/// # Safety
+/// The frame was created for the program of `s` (*made for it*, see [`Frame`]), and the block has the row.
+unsafe fn repeated(frame: &mut Frame, s: &RowBroadcast, row: usize) -> Option<*mut u8> {
+    let to = s.slot.map(|slot| frame.slot(slot));
+    // SAFETY: the register of the value has an element for each row of a block (*room*, see [`Program`]).
+    frame.at[s.to] = to.unwrap_or_else(|| unsafe { frame.at[s.from].add(row * s.size) });
+    to
+}
+
 type Folders<'a> = SmallVec<[Folder<'a>; 1]>;
 
 impl<'a> Job<'a> {
@@ -315,9 +327,8 @@ impl<'a> Job<'a> {
         // the tile and for the results of all rows of a block (*room*, see [`Program`]).
         unsafe {
             for s in &pass.broadcasts {
-                let (from, to) = (frame.at[s.from], frame.slot(s.slot));
-                frame.at[s.to] = to;
-                let from = StridedBlock { ptr: from.add(row * s.size), rows: 1, cols: 0 };
+                let Some(to) = repeated(frame, s, row) else { continue };
+                let from = StridedBlock { ptr: frame.at[s.from].add(row * s.size), rows: 1, cols: 0 };
                 strided::copy(s.size, from, StridedBlock { ptr: to, rows: n as isize, cols: 1 }, count, n);
             }
             for s in pass.steps.clone() {
@@ -407,8 +418,8 @@ impl<'a> Job<'a> {
         // [`Frame`]); each register has room for a tile (*room*, see [`Program`]).
         unsafe {
             for s in &pass.broadcasts {
-                let (from, to) = (frame.at[s.from], frame.slot(s.slot));
-                frame.at[s.to] = to;
+                let Some(to) = repeated(frame, s, row) else { continue };
+                let from = frame.at[s.from];
                 if cols {
                     for r in 0..step.min(part.len()) {
                         std::ptr::copy_nonoverlapping(from, to.add(r * block.nc * s.size), block.nc * s.size);

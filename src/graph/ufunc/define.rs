@@ -37,7 +37,8 @@
 /// classes `Float` and `FloatOnly` it has none.
 ///
 /// `f32` selects only that type. `both` selects all types, and adds instructions that take the second operand from the
-/// accumulator ([`InstructionCodes`](crate::math::simd::threaded::InstructionCodes)). `products` is `both` plus, for
+/// accumulator ([`InstructionCodes`](crate::math::simd::threaded::InstructionCodes)), and loops over rows whose second
+/// operand is one element per row. `products` is `both` plus, for
 /// floats, instructions where one operand is the product of two others. `pairs` and `all_pairs` are `f32` and `all`,
 /// plus an f32 instruction that computes each pair of equal numbers only once; random normal numbers use this
 /// instruction.
@@ -239,8 +240,14 @@ macro_rules! define {
         let threaded = $crate::graph::ufunc::define!(@threaded $t R F);
         const LOOPS: Option<$crate::math::simd::Reduces> =
             $crate::math::simd::Reduces::of(REDUCES, $crate::graph::ufunc::define!(@is_long $t));
-        Some($crate::math::simd::Forms::of::<$t, $t, $t, R, F>(ARITY, LOOPS).with_threaded(threaded))
+        let by_row = $crate::graph::ufunc::define!(@by_row $t R F);
+        Some($crate::math::simd::Forms::of::<$t, $t, $t, R, F>(ARITY, LOOPS).with_threaded(threaded).with_by_row(by_row))
     }};
+
+    // `@by_row` makes the loop for each row and one element, which only floats have
+    (@by_row f32 $r:ident $f:ident) => { $crate::math::simd::Loops::by_row_of::<f32, f32, f32, $r, $f>(THREADED) };
+    (@by_row f64 $r:ident $f:ident) => { $crate::math::simd::Loops::by_row_of::<f64, f64, f64, $r, $f>(THREADED) };
+    (@by_row $t:ident $r:ident $f:ident) => { None };
 
     (@is_long i64) => { true };
     (@is_long u64) => { true };

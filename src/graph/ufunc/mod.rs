@@ -285,6 +285,12 @@ impl Ufunc {
         Some(self.forms[compute as usize]?.map)
     }
 
+    /// Returns the CPU's loops over rows whose second operand is one element per row, or `None` if the function has none
+    /// for this compute type.
+    pub fn by_row(&self, compute: Compute) -> Option<Loops> {
+        self.forms[compute as usize]?.by_row
+    }
+
     /// Returns the function's threaded-code instructions for this compute type, for words of 4 or 8 bytes, or `None` if
     /// it has none.
     pub fn threaded(&self, compute: Compute, word: usize) -> Option<InstructionCodes> {

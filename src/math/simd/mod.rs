@@ -132,6 +132,15 @@ impl Reduces {
 }
 
 impl Loops {
+    /// Returns the loop for each row and one element, for the functions in which programs spend time. `rule` is the value
+    /// of the key `threaded` (see `graph/ufunc/define.rs`).
+    pub const fn by_row_of<A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<A, B, C, R>>(rule: &str) -> Option<Loops> {
+        match rule.as_bytes() {
+            b"both" | b"products" => Some(Loops::by_row::<A, B, C, R, F>()),
+            _ => None,
+        }
+    }
+
     /// Returns the loops that fold whole rows.
     const fn rows_of<A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<A, B, C, R>>(quick: bool) -> Loops {
         let plain = Loops::plain_rows::<A, B, C, R, F>();
@@ -159,6 +168,8 @@ impl Loops {
 pub(crate) struct Forms {
     /// Applies the function element by element.
     pub map: Loops,
+    /// Applies a function of two operands to each row and one element; `None` if the function has no such loop.
+    pub by_row: Option<Loops>,
     /// Folds contiguous elements into [`LANES`] lanes; `None` if the function has no reduction.
     pub fold: Option<Loops>,
     /// Folds each row, of at most [`SERIAL`] · [`LANES`] elements, to one element; `None` if the function has no
@@ -174,7 +185,7 @@ pub(crate) struct Forms {
     /// Sets each element of a block to the combination of all elements up to it (a scan); `None` if the function has no
     /// reduction.
     pub scan: Option<Loops>,
-    /// Computes only the last element of the scan of a whole block; `None` if the function has no reduction.
+    /// Computes only the last element of the scan of a whole block; `None` unless the function has quick loops.
     pub scan_total: Option<Loops>,
     /// The function as instructions of threaded code, for words of 4 bytes and of 8 bytes; `None` if the function does
     /// not support such words.
@@ -196,15 +207,21 @@ impl Forms {
                 2 => Loops::binary::<A, B, C, R, F>(),
                 _ => Loops::ternary::<A, B, C, R, F>(),
             },
+            by_row: None,
             fold: if reduces { Some(Loops::fold::<A, B, C, R, F>()) } else { None },
             rows: if reduces { Some(Loops::rows_of::<A, B, C, R, F>(quick)) } else { None },
             blocks: if reduces { Some(Loops::blocks_of::<A, B, C, R, F>(quick)) } else { None },
             columns: if reduces { Some(Loops::columns::<A, B, C, R, F>()) } else { None },
             accumulate: if reduces { Some(Loops::accumulate::<A, B, C, R, F>()) } else { None },
             scan: if reduces { Some(Loops::scan::<A, B, C, R, F>()) } else { None },
-            scan_total: if reduces { Some(Loops::scan_total::<A, B, C, R, F>()) } else { None },
+            scan_total: if quick { Some(Loops::scan_total::<A, B, C, R, F>()) } else { None },
             threaded: [None; 2],
         }
+    }
+
+    /// Returns these loops together with the loop for each row and one element.
+    pub const fn with_by_row(self, by_row: Option<Loops>) -> Forms {
+        Forms { by_row, ..self }
     }
 
     /// Returns these loops together with the instructions of threaded code.
@@ -339,6 +356,21 @@ loop_form! {
         let c: C = std::mem::zeroed();
         for i in 0..mutant!(loop_tail_dropped, if n > 8 { n / 8 * 8 } else { n }, n) {
             out[i] = F::call(a[i], b[i], c);
+        }
+    }
+}
+loop_form! {
+    /// Sets each element of row `r` of `out` to `f(a, b[r])`, where `a` is the element of the same row and column. The rows
+    /// have `n` elements, and `c` points to their number, a usize.
+    by_row, map_by_row, <A, B, C, R>, |n, a, b, c, out| {
+        let rows = *(c as *const usize);
+        let (a, b, out) = (slice::<A>(a, n * rows), slice::<B>(b, rows), slice_mut::<R>(out, n * rows));
+        let c: C = std::mem::zeroed();
+        for (r, y) in b.iter().enumerate() {
+            let (a, out) = (&a[r * n..(r + 1) * n], &mut out[r * n..(r + 1) * n]);
+            for i in 0..n {
+                out[i] = F::call(a[i], *y, c);
+            }
         }
     }
 }
