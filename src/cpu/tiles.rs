@@ -6,6 +6,7 @@ use super::gather::{Indices, index_run, index_value};
 use super::program::{Dst, Goal, PAGE, StepKind, TileLoop, TileOrder, Write, bits_of};
 use super::scan::Scanner;
 use super::strided::{self, StridedBlock};
+use crate::base::dtype::Compute;
 use crate::plan::kernel::Position;
 use std::alloc::{Layout, alloc, dealloc};
 use std::cell::Cell;
@@ -414,14 +415,7 @@ impl Frame {
                     let key = key.map(|n| bound.run.bindings.scalars.get(n).copied().unwrap_or(0) as u32);
                     let index = self.at[step.args[0]] as *const u8;
                     let out = std::slice::from_raw_parts_mut(to as *mut u32, tile.len());
-                    if step.operand.size() == 4 {
-                        let index = std::slice::from_raw_parts(index as *const u32, tile.len());
-                        super::philox::run(word, key, index, out);
-                    } else {
-                        for (i, o) in out.iter_mut().enumerate() {
-                            *o = super::philox::word(word, index_value(step.operand, index, i) as u32, key);
-                        }
-                    }
+                    random_words(word, key, step.operand, index, out);
                 }
                 StepKind::Call(_)
                 | StepKind::CallRows(_)
@@ -429,6 +423,23 @@ impl Frame {
                 | StepKind::Scan(_)
                 | StepKind::ReuseRow => {}
             }
+        }
+    }
+}
+
+/// Computes random words, each from its number. `index` points to a number, of type `operand`, for each word.
+///
+/// # Safety
+/// `index` points to as many elements as `out` has, which no other thread writes.
+unsafe fn random_words(word: u8, key: [u32; 3], operand: Compute, index: *const u8, out: &mut [u32]) {
+    // SAFETY: the caller ensures that `index` has an element for each of `out`.
+    unsafe {
+        if operand.size() == 4 {
+            let index = std::slice::from_raw_parts(index as *const u32, out.len());
+            return super::philox::run(word, key, index, out);
+        }
+        for (i, o) in out.iter_mut().enumerate() {
+            *o = super::philox::word(word, index_value(operand, index, i) as u32, key);
         }
     }
 }

@@ -2,6 +2,7 @@
 //! and the stores.
 
 use super::*;
+use crate::graph::ufunc::Ufunc;
 
 impl Assigner<'_> {
     /// Returns how an operand with these strides accesses the rows and the columns of a tile. `inner` selects tiles of
@@ -146,6 +147,18 @@ impl Assigner<'_> {
         }
     }
 
+    /// Returns the call of an elementwise function for operands of type `by`.
+    fn call(&self, row: &Ufunc, list: &[usize], by: Compute, inner: bool) -> Result<StepKind> {
+        let second_by_row = list.get(1).filter(|b| inner && self.by_rows >> self.alias_of(**b) & 1 == 1);
+        if let Some(loops) = second_by_row.and_then(|_| row.by_row(by)) {
+            return Ok(StepKind::CallRows(loops.get()));
+        }
+        row.map(by).filter(|_| list.len() == row.arity).map(|loops| StepKind::Call(loops.get())).ok_or_else(|| {
+            let detail = format!("not supported for {} on the CPU", by.name());
+            Error::with_line(ErrorKind::Unsupported, row.name, detail, None)
+        })
+    }
+
     /// Emits the steps that compute value `v`. The result is written to `keep` if it is given, otherwise to a new
     /// register.
     pub(super) fn step(&mut self, v: usize, inner: bool, keep: Option<Dst>) -> Result<()> {
@@ -185,15 +198,7 @@ impl Assigner<'_> {
             }
             Op::Ufunc(row, list) => {
                 let by = row.typed_operand(list).map_or(compute, |a| kernel.values[*a].compute());
-                let Some(loops) = row.map(by).filter(|_| list.len() == row.arity) else {
-                    let detail = format!("not supported for {} on the CPU", by.name());
-                    return Err(Error::with_line(ErrorKind::Unsupported, row.name, detail, None));
-                };
-                let by_row = list.get(1).filter(|b| inner && self.by_rows >> self.alias_of(**b) & 1 == 1);
-                match by_row.and_then(|_| row.by_row(by)) {
-                    Some(loops) => (StepKind::CallRows(loops.get()), self.register_ids(list, inner)),
-                    None => (StepKind::Call(loops.get()), self.register_ids(list, inner)),
-                }
+                (self.call(row, list, by, inner)?, self.register_ids(list, inner))
             }
             Op::Cast(a) => self.cast(v, *a, inner),
             Op::Round(a) => {

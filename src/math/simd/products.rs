@@ -106,7 +106,7 @@ loop_form! {
         let block = Products { factors: [a as *const F, b as *const F], n, steps: [0; 2], far };
         match const { lanes_held::<F>(REGISTER) } {
             ..64 => in_lanes::<LANES, 32, _>(n, block, out as *mut F),
-            ..LANES => in_lanes::<LANES, 64, _>(n, block, out as *mut F),
+            64..LANES => in_lanes::<LANES, 64, _>(n, block, out as *mut F),
             _ => in_lanes::<LANES, LANES, _>(n, block, out as *mut F),
         }
     }

@@ -225,7 +225,7 @@ pub(super) unsafe fn long_rows<const REGISTER: usize, S: RowSource>(n: usize, so
             (64, ..64) => each_row::<64, 32, S>(n, source, out),
             (64, _) => each_row::<64, 64, S>(n, source, out),
             (_, ..64) => each_row::<LANES, 32, S>(n, source, out),
-            (_, ..LANES) => each_row::<LANES, 64, S>(n, source, out),
+            (_, 64..LANES) => each_row::<LANES, 64, S>(n, source, out),
             _ => each_row::<LANES, LANES, S>(n, source, out),
         }
     }
