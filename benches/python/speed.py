@@ -10,6 +10,12 @@ training steps need a separate run and have their own table:
 
     cargo bench --bench backends -- --devices cpu --filter train_ --python VENV --rust-peers --json out.json
     python3 benches/python/speed.py --training out.json VENV
+
+So has the comparison of AVX-512 with AVX2, which needs two runs without libraries on a machine with AVX-512:
+
+    cargo bench --bench backends -- --devices cpu --filter "$(python3 benches/python/speed.py --filter)" --json avx512.json
+    CUPRIC_ISA=avx2 cargo bench --bench backends -- --devices cpu --filter "$(python3 benches/python/speed.py --filter)" --json avx2.json
+    python3 benches/python/speed.py --sets avx512.json avx2.json
 """
 import json
 import pathlib
@@ -19,6 +25,7 @@ import sys
 ROOT = pathlib.Path(__file__).parents[2]
 BEGIN, END = "<!-- begin: written by benches/python/speed.py -->\n", "<!-- end -->"
 TRAINING = "<!-- begin: training steps, written by benches/python/speed.py -->\n"
+SETS = "<!-- begin: instruction sets, written by benches/python/speed.py -->\n"
 NAMES = {"numpy": "NumPy", "torch": "PyTorch", "jax": "JAX", "cupy": "CuPy", "mlx": "MLX", "scipy": "SciPy"}
 
 # the bench finds rows by parts of their names, so a filter may also select other rows; these are skipped
@@ -163,6 +170,23 @@ def training(report, python):
     write("docs/BENCHMARKS.md", "\n\n".join(text), TRAINING)
 
 
+def sets(reports):
+    """Compares two reports of one machine and commit: the first with AVX-512, the second with AVX2."""
+    wide, narrow = reports
+    cells = lambda r: f"{time(r['ms'])} | {'–' if r['fraction'] is None else format(r['fraction'], '.2f')}"
+    key = lambda r: (r["work"], r["dtype"], tuple(r["shape"]))
+    found = {key(r): r for r in narrow["rows"] if "error" not in r}
+    rows = [(r, found[key(r)]) for r in wide["rows"] if "error" not in r and key(r) in found]
+    lines = ["| work | shape | AVX-512 | share | AVX2 | share | AVX2 over AVX-512 |", f"|{'---|' * 7}"]
+    lines += [f"| {name(a)} | {shape(a)} | {cells(a)} | {cells(b)} | {b['ms'] / a['ms']:.2f} |" for a, b in rows]
+    states = " and ".join(f"{r['quiet']['state'][0]:.2f} to {r['quiet']['state'][1]:.2f}" for r in reports)
+    text = (
+        f"{wide['machine']['cpu']}, {wide['machine']['threads']} threads, commit {wide['commit']}. The rates measured beside each row "
+        f"were {states} of the best seen in the two runs."
+    )
+    write("docs/BENCHMARKS.md", text + "\n\n" + "\n".join(lines), SETS)
+
+
 def main():
     if sys.argv[1:] == ["--filter"]:
         print(",".join(FILTER))
@@ -171,6 +195,8 @@ def main():
         python = pathlib.Path(sys.argv[3])
         training(json.loads(pathlib.Path(sys.argv[2]).read_text()), python / "bin/python" if python.is_dir() else python)
         return
+    if len(sys.argv) == 4 and sys.argv[1] == "--sets":
+        return sets([json.loads(pathlib.Path(path).read_text()) for path in sys.argv[2:]])
     if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
         sys.exit(__doc__)
     report = json.loads(pathlib.Path(sys.argv[1]).read_text())

@@ -10,21 +10,22 @@ use std::hint::black_box;
 /// The maximum number of runs in a block.
 const RUNS: usize = SCAN_BLOCK / SCAN_RUN;
 
-/// Scans at most [`SCAN_BLOCK`] elements of `a` into `out`, which has as many elements.
+/// Scans the runs of at most [`SCAN_BLOCK`] elements of `a`, each on its own, into `out`, which has as many elements. Sets
+/// the first elements of `totals` to the totals of the whole runs, and returns their number.
 ///
 /// # Safety
 /// A, B and R are the same type.
 #[inline(always)]
-pub(super) unsafe fn block<A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<A, B, C, R>>(a: &[A], out: &mut [A]) {
-    /// The number of runs to which their preceding totals are added together, so that they fill SIMD registers.
-    const TOGETHER: usize = 4;
-    let Some(first) = a.first() else { return };
-    let mut totals = [*first; RUNS];
+unsafe fn scan_runs<A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<A, B, C, R>>(
+    a: &[A],
+    out: &mut [A],
+    totals: &mut [A; RUNS],
+) -> usize {
     let (runs, rest) = a.as_chunks::<SCAN_RUN>();
     let (scanned, rest_of_out) = out.as_chunks_mut::<SCAN_RUN>();
     // SAFETY: the caller ensures that the types are the same.
     unsafe {
-        for ((x, y), total) in runs.iter().zip(scanned).zip(&mut totals) {
+        for ((x, y), total) in runs.iter().zip(scanned).zip(totals) {
             y[0] = x[0];
             for i in 1..SCAN_RUN {
                 y[i] = combine::<A, B, C, R, F>(y[i - 1], x[i]);
@@ -39,7 +40,51 @@ pub(super) unsafe fn block<A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<A, B,
             };
             last = Some(*y);
         }
-        scan_totals::<A, B, C, R, F>(&mut totals, runs.len());
+    }
+    runs.len()
+}
+
+/// Computes the same as [`block`], with less code. This function defines the order in which elements are combined.
+///
+/// # Safety
+/// A, B and R are the same type.
+#[inline(always)]
+pub(super) unsafe fn plain_block<A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<A, B, C, R>>(a: &[A], out: &mut [A]) {
+    let Some(first) = a.first() else { return };
+    let mut totals = [*first; RUNS];
+    // SAFETY: the caller ensures that the types are the same.
+    unsafe {
+        let runs = scan_runs::<A, B, C, R, F>(a, out, &mut totals);
+        let totals = &mut totals[..runs];
+        let mut step = 1;
+        while step < runs {
+            for group in (step..runs).step_by(2 * step) {
+                let (before, group) = totals.split_at_mut(group);
+                let left = before[before.len() - 1];
+                group.iter_mut().take(step).for_each(|total| *total = combine::<A, B, C, R, F>(left, *total));
+            }
+            step *= 2;
+        }
+        for (before, run) in totals.iter().zip(out.chunks_mut(SCAN_RUN).skip(1)) {
+            run.iter_mut().for_each(|x| *x = combine::<A, B, C, R, F>(*before, *x));
+        }
+    }
+}
+
+/// Scans at most [`SCAN_BLOCK`] elements of `a` into `out`, which has as many elements.
+///
+/// # Safety
+/// A, B and R are the same type.
+#[inline(always)]
+pub(super) unsafe fn block<A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<A, B, C, R>>(a: &[A], out: &mut [A]) {
+    /// The number of runs to which their preceding totals are added together, so that they fill SIMD registers.
+    const TOGETHER: usize = 4;
+    let Some(first) = a.first() else { return };
+    let mut totals = [*first; RUNS];
+    // SAFETY: the caller ensures that the types are the same.
+    unsafe {
+        let runs = scan_runs::<A, B, C, R, F>(a, out, &mut totals);
+        scan_totals::<A, B, C, R, F>(&mut totals, runs);
         // `totals[r]` is combined with run `r + 1`
         let Some(after) = out.get_mut(SCAN_RUN..) else { return };
         let (groups, rest) = after.as_chunks_mut::<{ TOGETHER * SCAN_RUN }>();
@@ -60,8 +105,8 @@ pub(super) unsafe fn block<A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<A, B,
 
 /// Scans the totals of `runs` runs. The elements of `all` after them get values without a meaning.
 ///
-/// Here and in [`second_halves`], `black_box` keeps the compiler from processing several groups with one instruction. For
-/// AVX-512 it would gather and scatter single elements, which takes three times as long.
+/// Here and in [`second_halves`], `black_box` keeps the compiler from processing several groups with one instruction, by
+/// gathering single elements.
 ///
 /// # Safety
 /// A, B and R are the same type.
