@@ -55,8 +55,15 @@ pub(super) unsafe fn plain_block<A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn
     // SAFETY: the caller ensures that the types are the same.
     unsafe {
         let runs = scan_runs::<A, B, C, R, F>(a, out, &mut totals);
+        // steps 1 and 2, because groups of one or two totals are too short for a loop of their own. The totals after the
+        // last run get values without a meaning
+        for four in totals[..runs.next_multiple_of(4)].as_chunks_mut::<4>().0 {
+            let [a, b, c, d] = *four;
+            let (b, d) = (combine::<A, B, C, R, F>(a, b), combine::<A, B, C, R, F>(c, d));
+            *four = [a, b, combine::<A, B, C, R, F>(b, c), combine::<A, B, C, R, F>(b, d)];
+        }
         let totals = &mut totals[..runs];
-        let mut step = 1;
+        let mut step = 4;
         while step < runs {
             for group in (step..runs).step_by(2 * step) {
                 let (before, group) = totals.split_at_mut(group);
