@@ -7,7 +7,6 @@
 mod machine;
 pub(crate) mod philox;
 mod rows;
-mod scans;
 // processors other than x86-64 and aarch64 have no threaded code
 #[cfg_attr(not(any(target_arch = "x86_64", target_arch = "aarch64")), allow(dead_code))]
 pub(crate) mod threaded;
@@ -328,6 +327,7 @@ macro_rules! loop_form {
 // the macro above must come first
 mod narrow;
 mod products;
+mod scans;
 
 pub(crate) use narrow::{Narrow, NarrowArgs, StoredBool};
 pub(crate) use products::{Factor, ProductArgs, ProductColumns};
@@ -485,29 +485,5 @@ loop_form! {
             let r = F::call(acc[i], a[i], c);
             acc[i] = std::mem::transmute_copy::<R, A>(&r);
         }
-    }
-}
-loop_form! {
-    /// Sets each `out[i]` to the combination of `a[0]`, …, `a[i]`, in the order that `plan/kernel/scan.rs` defines for
-    /// a block. `n` is at most [`SCAN_BLOCK`].
-    scan, scan_block, <A, B, C, R>, |n, a, b, c, out| {
-        // A, B and R are the same type in every scan
-        scans::block::<A, B, C, R, F>(slice::<A>(a, n), slice_mut::<A>(out, n))
-    }
-}
-loop_form! {
-    /// Computes the same as [`Loops::scan`], with the same bits, with less code.
-    plain_scan, scan_block_plainly, <A, B, C, R>, |n, a, b, c, out| {
-        // A, B and R are the same type in every scan
-        scans::plain_block::<A, B, C, R, F>(slice::<A>(a, n), slice_mut::<A>(out, n))
-    }
-}
-loop_form! {
-    /// Sets the last element of `out` to the value that [`Loops::scan`] computes. The other elements may stay unset. `n` is
-    /// [`SCAN_BLOCK`].
-    scan_total, total_of_block, <A, B, C, R>, |n, a, b, c, out| {
-        // A, B and R are the same type in every scan
-        let block = &*(a as *const [A; SCAN_BLOCK]);
-        *(out as *mut A).add(n - 1) = scans::total::<A, B, C, R, F>(block);
     }
 }

@@ -4,7 +4,7 @@
 #![allow(clippy::needless_range_loop)]
 
 use super::rows::combine;
-use super::{SCAN_BLOCK, SCAN_RUN, ScalarFn};
+use super::{Loops, SCAN_BLOCK, SCAN_RUN, ScalarFn, slice, slice_mut};
 use std::hint::black_box;
 
 /// The maximum number of runs in a block.
@@ -49,7 +49,7 @@ unsafe fn scan_runs<A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<A, B, C, R>>
 /// # Safety
 /// A, B and R are the same type.
 #[inline(always)]
-pub(super) unsafe fn plain_block<A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<A, B, C, R>>(a: &[A], out: &mut [A]) {
+unsafe fn plain_block<A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<A, B, C, R>>(a: &[A], out: &mut [A]) {
     let Some(first) = a.first() else { return };
     let mut totals = [*first; RUNS];
     // SAFETY: the caller ensures that the types are the same.
@@ -83,7 +83,7 @@ pub(super) unsafe fn plain_block<A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn
 /// # Safety
 /// A, B and R are the same type.
 #[inline(always)]
-pub(super) unsafe fn block<A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<A, B, C, R>>(a: &[A], out: &mut [A]) {
+unsafe fn block<A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<A, B, C, R>>(a: &[A], out: &mut [A]) {
     /// The number of runs to which their preceding totals are added together, so that they fill SIMD registers.
     const TOGETHER: usize = 4;
     let Some(first) = a.first() else { return };
@@ -179,7 +179,7 @@ unsafe fn second_halves<
 /// # Safety
 /// A, B and R are the same type.
 #[inline(always)]
-pub(super) unsafe fn total<A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<A, B, C, R>>(block: &[A; SCAN_BLOCK]) -> A {
+unsafe fn total<A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<A, B, C, R>>(block: &[A; SCAN_BLOCK]) -> A {
     let mut totals = [block[0]; RUNS];
     // SAFETY: the caller ensures that the types are the same.
     unsafe {
@@ -202,5 +202,30 @@ pub(super) unsafe fn total<A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<A, B,
             before = combine::<A, B, C, R, F>(totals[group], before);
         }
         combine::<A, B, C, R, F>(before, last)
+    }
+}
+
+loop_form! {
+    /// Sets each `out[i]` to the combination of `a[0]`, …, `a[i]`, in the order that `plan/kernel/scan.rs` defines for
+    /// a block. `n` is at most [`SCAN_BLOCK`].
+    scan, scan_block, <A, B, C, R>, |n, a, b, c, out| {
+        // A, B and R are the same type in every scan
+        block::<A, B, C, R, F>(slice::<A>(a, n), slice_mut::<A>(out, n))
+    }
+}
+loop_form! {
+    /// Computes the same as [`Loops::scan`], with the same bits, with less code.
+    plain_scan, scan_block_plainly, <A, B, C, R>, |n, a, b, c, out| {
+        // A, B and R are the same type in every scan
+        plain_block::<A, B, C, R, F>(slice::<A>(a, n), slice_mut::<A>(out, n))
+    }
+}
+loop_form! {
+    /// Sets the last element of `out` to the value that [`Loops::scan`] computes. The other elements may stay unset. `n` is
+    /// [`SCAN_BLOCK`].
+    scan_total, total_of_block, <A, B, C, R>, |n, a, b, c, out| {
+        // A, B and R are the same type in every scan
+        let block = &*(a as *const [A; SCAN_BLOCK]);
+        *(out as *mut A).add(n - 1) = total::<A, B, C, R, F>(block);
     }
 }
