@@ -11,7 +11,7 @@ training steps need a separate run and have their own table:
     cargo bench --bench backends -- --devices cpu --filter train_ --python VENV --rust-peers --json out.json
     python3 benches/python/speed.py --training out.json VENV
 
-So has the comparison of AVX-512 with AVX2, which needs two runs without libraries on a machine with AVX-512:
+The comparison of AVX-512 with AVX2 has its own table too. It needs two runs without libraries on a machine with AVX-512:
 
     cargo bench --bench backends -- --devices cpu --filter "$(python3 benches/python/speed.py --filter)" --json avx512.json
     CUPRIC_ISA=avx2 cargo bench --bench backends -- --devices cpu --filter "$(python3 benches/python/speed.py --filter)" --json avx2.json
@@ -173,6 +173,8 @@ def training(report, python):
 def sets(reports):
     """Compares two reports of one machine and commit: the first with AVX-512, the second with AVX2."""
     wide, narrow = reports
+    if any(wide["machine"][k] != narrow["machine"][k] for k in ("cpu", "threads")) or wide["commit"] != narrow["commit"]:
+        sys.exit("the reports are not of one machine and commit")
     cells = lambda r: f"{time(r['ms'])} | {'–' if r['fraction'] is None else format(r['fraction'], '.2f')}"
     key = lambda r: (r["work"], r["dtype"], tuple(r["shape"]))
     found = {key(r): r for r in narrow["rows"] if "error" not in r}

@@ -134,6 +134,7 @@ list! {
     far_angle_loses_its_low_part, "4 f32 sweep", "accuracy sweep::once_wrong", "sin and cos of large angles reduce them to one f32";
     faults_of_operands_count, "1 refusals", "arrays check::cpu::each", "a check blames an operation for the NaN of its operand";
     first_chain_everywhere, "6 products", "planning windows::gpu::long_sums", "every part of a long sum over windows begins at the first k";
+    first_element_for_all_rows, "6 rows together", "planning folds::rows_together", "all rows of a block read the first row's element of an outer value";
     first_of_a_later_component, "6 reductions", "planning folds::split", "the second pass takes a later component of the first part alone";
     flipped_axes_merged_by_reshape, "14 views", "fuzz views", "axes that run in opposite directions are one to reshape";
     floats_written_to_integers, "1 refusals", "arrays writes::cpu::casts", "floats are written to an array of integers";

@@ -61,7 +61,7 @@ enum Action {
         to: At,
         each: usize,
     },
-    /// Calls a loop over rows of `n` elements, with the first of one element per row.
+    /// Calls a loop over rows of `n` elements. The second argument has one element for each row.
     CallRows {
         f: Loop,
         args: [At; 2],
@@ -228,12 +228,6 @@ impl<'a> Maker<'a> {
                 Dst::Out(place) => Some(self.dense(place, tile)?),
                 Dst::KeepRow(_) => return None,
             };
-            if let StepKind::CallRows(f) = step.kind {
-                let [a, b, _] = step.args.map(|id| self.at(id));
-                self.actions.push(Action::CallRows { f, args: [a?, b?], to: to?, n: each });
-                *self.at.get_mut(step.id)? = to?;
-                continue;
-            }
             let (widen, args) = match step.kind {
                 // all rows of such a tile may be the same row in memory
                 StepKind::Load(place) if to.is_none() => (None, [At::place(place); 3]),
@@ -242,8 +236,12 @@ impl<'a> Maker<'a> {
                     let [a, b, c] = step.args.map(|id| self.at(id));
                     (Some(f), [a?, b?, c?])
                 }
-                StepKind::CallRows(_)
-                | StepKind::Index { .. }
+                StepKind::CallRows(f) => {
+                    let [a, b, _] = step.args.map(|id| self.at(id));
+                    self.actions.push(Action::CallRows { f, args: [a?, b?], to: to?, n: each });
+                    (None, [to?; 3])
+                }
+                StepKind::Index { .. }
                 | StepKind::Gather { .. }
                 | StepKind::Position(_)
                 | StepKind::Philox { .. }
@@ -255,7 +253,7 @@ impl<'a> Maker<'a> {
                     self.actions.push(Action::Call { f, args, to: to?, each });
                     to?
                 }
-                // no conversion is needed, so later steps read the elements directly from the buffer
+                // the elements are there already: in the buffer of a load without a conversion, or in the register
                 None => args[0],
             };
         }

@@ -132,7 +132,8 @@ pub(super) enum StepKind {
     Load(usize),
     /// Calls a loop with up to three values (`TileLoop::args`) as its arguments.
     Call(Loop),
-    /// Calls a loop over rows with a value and the first of one element per row (a [`RowBroadcast`] that is not repeated).
+    /// Calls a loop over the rows of a tile. The first argument has an element for each row and column, and the second has
+    /// one for each row (a [`RowBroadcast`] without a copy).
     CallRows(Loop),
     /// Computes an affine index: `base` plus the offset of each element of the tile at the strides of the operand
     /// `place`.
@@ -159,8 +160,8 @@ pub(super) enum StepKind {
 }
 
 /// A step: one loop over a tile. An `id` is the index of a value's pointer in `Frame::at` (`tiles.rs`). Value `v` of
-/// the kernel has the id `v`. If inner steps read an outer value `v`, they read a copy that is repeated along the row;
-/// the copy has the id `values + v`.
+/// the kernel has the id `v`. If inner steps read an outer value `v`, they use the id `values + v`. It is that of a copy
+/// that is repeated along the row or, for [`StepKind::CallRows`], of the value's elements for the rows of the tile.
 pub(super) struct TileLoop {
     pub kind: StepKind,
     pub dst: Dst,
@@ -190,7 +191,7 @@ pub(super) struct RepeatedRow {
     pub place: usize,
 }
 
-/// A copy of an outer value for the inner steps that read it. Before a pass processes a row, the row's element is
+/// How the inner steps of a pass read an outer value. Before the pass processes a row, the row's element is usually
 /// repeated along a register. If several rows are processed side by side ([`TileOrder::Cols`]), the elements of all
 /// these rows are repeated once for each row of a tile. `from` and `to` are the ids of the value and of its copy. If all
 /// steps that read the value take one element per row, nothing is copied (`slot` is `None`), and the pointer `to` is that

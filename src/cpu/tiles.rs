@@ -163,9 +163,6 @@ impl Frame {
             for total in &pass.totals {
                 frame.at[total.id] = frame.slot(total.slot);
             }
-            for broadcast in &pass.broadcasts {
-                frame.at[broadcast.to] = broadcast.slot.map_or(std::ptr::null_mut(), |slot| frame.slot(slot));
-            }
         }
         // SAFETY: the arena contains each scan's state (*room*, see `Program`), and only this task uses the frame.
         let scan = |spec: &_| unsafe { Scanner::new(*spec, frame.arena.as_ptr()) };

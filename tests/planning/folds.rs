@@ -447,8 +447,9 @@ fn rows_together_have_the_bits_of_each_alone() {
     let d = Device::cpu();
     let mut stage = crate::kit::stage::Stage::new(6, "rows together", &d);
     type Method = fn(&Expr) -> Expr;
-    let folds: [(&str, Method); 8] = [
+    let folds: [(&str, Method); 9] = [
         ("sum", |x| x.sum(1)),
+        ("sum of differences", |x| (x - x.slice(s![.., ..1])).abs().sum(1)),
         ("sum of squares", |x| x.square().sum(1)),
         ("max", |x| x.max(1)),
         ("min of squares", |x| x.square().min(1)),

@@ -284,15 +284,16 @@ impl Assigner<'_> {
                 last[v] = u8::MAX;
             }
         }
-        // Steps of the inner level (`outer × inner`) cannot read the register of an outer value directly. They read a
-        // second register, in which each element of the outer value is repeated along its row.
+        // Most steps of the inner level (`outer × inner`) cannot read the register of an outer value. They read a second
+        // register, in which each element of the outer value is repeated along its row. Loops over rows are an exception:
+        // they read one element per row from the first register.
         for v in 0..values.len() {
             if set >> v & 1 == 1 && !values[v].inner {
                 if self.is_uniform(v) {
                     self.fill(v, true)?;
                 } else {
                     let size = values[v].compute().size();
-                    let slot = match self.is_read_by_rows(v, set, scheduled) {
+                    let slot = match self.is_read_by_rows(v, set) {
                         true => None,
                         false => Some(self.arena.lasting(self.program.inner.size() * size)),
                     };
@@ -350,26 +351,21 @@ impl Assigner<'_> {
 
     /// Returns whether all values of a pass that read the outer value `v` are computed by loops over rows, which read one
     /// element of it per row. `set` contains the values of the pass.
-    fn is_read_by_rows(&self, v: usize, set: u128, scheduled: &kernel::Pass) -> bool {
+    fn is_read_by_rows(&self, v: usize, set: u128) -> bool {
         /// The minimum length of a row. Each row starts a loop, so shorter rows gain less; they were not measured.
         const LEAST: usize = 32;
         let values = &self.kernel.values;
         let reads = |w: usize| values[w].op.operands().iter().any(|a| self.alias_of(*a) == v);
-        let is_by_rows = |w: usize| match &values[w].op {
-            Op::Ufunc(row, list) => {
-                let [a, b] = list[..] else { return false };
-                let is_first_inner = values[self.alias_of(a)].inner && self.unneeded >> w & 1 == 0;
-                is_first_inner && self.alias_of(b) == v && row.by_row(values[w].compute()).is_some()
-            }
-            _ => false,
+        let is_by_rows = |w: usize| {
+            let Op::Ufunc(row, list) = &values[w].op else { return false };
+            let [a, b] = list[..] else { return false };
+            let is_first_inner = values[self.alias_of(a)].inner && self.unneeded >> w & 1 == 0;
+            is_first_inner && self.alias_of(b) == v && row.by_row(values[w].compute()).is_some()
         };
         let mut inner = (0..values.len()).filter(|w| set >> w & 1 == 1 && values[*w].inner);
-        let is_reduced = |w: &u16| reads(*w as usize);
         self.program.order == TileOrder::Rows
             && self.program.inner.cols >= LEAST
-            && self.alias_of(v) == v
             && inner.all(|w| !reads(w) || is_by_rows(w))
-            && !scheduled.ends.iter().any(is_reduced)
     }
 
     /// Adds to `pass` the reductions that end with the pass. Sets the entries of `last` for the values that reductions

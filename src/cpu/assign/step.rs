@@ -149,9 +149,9 @@ impl Assigner<'_> {
 
     /// Returns the call of an elementwise function for operands of type `by`.
     fn call(&self, row: &Ufunc, list: &[usize], by: Compute, inner: bool) -> Result<StepKind> {
-        let second_by_row = list.get(1).filter(|b| inner && self.by_rows >> self.alias_of(**b) & 1 == 1);
-        if let Some(loops) = second_by_row.and_then(|_| row.by_row(by)) {
-            return Ok(StepKind::CallRows(loops.get()));
+        if inner && list.get(1).is_some_and(|b| self.by_rows >> self.alias_of(*b) & 1 == 1) {
+            let lacks = || internal(self.kernel.name, format!("{} has no loop by rows", row.name));
+            return row.by_row(by).map(|loops| StepKind::CallRows(loops.get())).ok_or_else(lacks);
         }
         row.map(by).filter(|_| list.len() == row.arity).map(|loops| StepKind::Call(loops.get())).ok_or_else(|| {
             let detail = format!("not supported for {} on the CPU", by.name());

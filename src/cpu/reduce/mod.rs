@@ -188,15 +188,16 @@ impl Reduce {
     }
 }
 
-/// Returns the register for the copy of an outer value that is repeated along rows. If no copy is needed, sets the pointer
-/// of the copy to the element of row `row` of the block, and returns `None`.
+/// Sets the pointer through which the steps of a pass read an outer value, for row `row` of the block and those after it.
+/// Returns the register in which the value must be repeated, or `None` if the steps read the value itself.
 ///
 /// # Safety
 /// The frame was created for the program of `s` (*made for it*, see [`Frame`]), and the block has the row.
-unsafe fn repeated(frame: &mut Frame, s: &RowBroadcast, row: usize) -> Option<*mut u8> {
+unsafe fn place_broadcast(frame: &mut Frame, s: &RowBroadcast, row: usize) -> Option<*mut u8> {
     let to = s.slot.map(|slot| frame.slot(slot));
+    let element = mutant!(first_element_for_all_rows, 0, row);
     // SAFETY: the register of the value has an element for each row of a block (*room*, see [`Program`]).
-    frame.at[s.to] = to.unwrap_or_else(|| unsafe { frame.at[s.from].add(row * s.size) });
+    frame.at[s.to] = to.unwrap_or_else(|| unsafe { frame.at[s.from].add(element * s.size) });
     to
 }
 
@@ -327,7 +328,7 @@ impl<'a> Job<'a> {
         // the tile and for the results of all rows of a block (*room*, see [`Program`]).
         unsafe {
             for s in &pass.broadcasts {
-                let Some(to) = repeated(frame, s, row) else { continue };
+                let Some(to) = place_broadcast(frame, s, row) else { continue };
                 let from = StridedBlock { ptr: frame.at[s.from].add(row * s.size), rows: 1, cols: 0 };
                 strided::copy(s.size, from, StridedBlock { ptr: to, rows: n as isize, cols: 1 }, count, n);
             }
@@ -418,7 +419,7 @@ impl<'a> Job<'a> {
         // [`Frame`]); each register has room for a tile (*room*, see [`Program`]).
         unsafe {
             for s in &pass.broadcasts {
-                let Some(to) = repeated(frame, s, row) else { continue };
+                let Some(to) = place_broadcast(frame, s, row) else { continue };
                 let from = frame.at[s.from];
                 if cols {
                     for r in 0..step.min(part.len()) {

@@ -37,8 +37,8 @@
 /// classes `Float` and `FloatOnly` it has none.
 ///
 /// `f32` selects only that type. `both` selects all types, and adds instructions that take the second operand from the
-/// accumulator ([`InstructionCodes`](crate::math::simd::threaded::InstructionCodes)), and loops over rows whose second
-/// operand is one element per row. `products` is `both` plus, for
+/// accumulator ([`InstructionCodes`](crate::math::simd::threaded::InstructionCodes)), and for floats the loop whose
+/// second operand is one element per row, because programs use the same functions there. `products` is `both` plus, for
 /// floats, instructions where one operand is the product of two others. `pairs` and `all_pairs` are `f32` and `all`,
 /// plus an f32 instruction that computes each pair of equal numbers only once; random normal numbers use this
 /// instruction.

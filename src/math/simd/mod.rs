@@ -131,8 +131,8 @@ impl Reduces {
 }
 
 impl Loops {
-    /// Returns the loop for each row and one element, for the functions in which programs spend time. `rule` is the value
-    /// of the key `threaded` (see `graph/ufunc/define.rs`).
+    /// Returns the loop whose second operand is one element per row, for the functions in which programs spend time.
+    /// `rule` is the value of the key `threaded` (see `graph/ufunc/define.rs`).
     pub const fn by_row_of<A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<A, B, C, R>>(rule: &str) -> Option<Loops> {
         match rule.as_bytes() {
             b"both" | b"products" => Some(Loops::by_row::<A, B, C, R, F>()),
@@ -160,18 +160,12 @@ impl Loops {
         loops.without_avx512()
     }
 
-    /// Returns the loops that compute the last element of the scan of a block. On x86-64 without AVX2 they compute all.
-    const fn scan_total_of<A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<A, B, C, R>>() -> Loops {
-        let all = Loops::plain_scan::<A, B, C, R, F>();
-        Loops::scan_total::<A, B, C, R, F>().without_avx2(all).without_avx512()
-    }
-
-    /// Replaces the loop for AVX-512 by the loop for AVX2.
-    const fn without_avx512(mut self) -> Loops {
-        if cfg!(target_arch = "x86_64") {
-            self.0[LOOPS - 1] = self.0[LOOPS / 2];
-        }
-        self
+    /// Replaces the loop for AVX-512 by the loop for AVX2. Other processors have only one loop, which is kept.
+    const fn without_avx512(self) -> Loops {
+        #[cfg(target_arch = "x86_64")]
+        return Loops([self.0[0], self.0[1], self.0[1]]);
+        #[cfg(not(target_arch = "x86_64"))]
+        return self;
     }
 
     /// Replaces the loop for x86-64 without AVX2 by the loop of `other`. Other processors have only one loop, which is
@@ -189,7 +183,7 @@ impl Loops {
 pub(crate) struct Forms {
     /// Applies the function element by element.
     pub map: Loops,
-    /// Applies a function of two operands to each row and one element; `None` if the function has no such loop.
+    /// Applies a function to rows; the second operand is one element per row. `None` if the function has no such loop.
     pub by_row: Option<Loops>,
     /// Folds contiguous elements into [`LANES`] lanes; `None` if the function has no reduction.
     pub fold: Option<Loops>,
@@ -235,12 +229,12 @@ impl Forms {
             columns: if reduces { Some(Loops::columns::<A, B, C, R, F>()) } else { None },
             accumulate: if reduces { Some(Loops::accumulate::<A, B, C, R, F>()) } else { None },
             scan: if reduces { Some(Loops::scan_of::<A, B, C, R, F>(quick)) } else { None },
-            scan_total: if quick { Some(Loops::scan_total_of::<A, B, C, R, F>()) } else { None },
+            scan_total: if quick { Some(Loops::scan_total::<A, B, C, R, F>().without_avx512()) } else { None },
             threaded: [None; 2],
         }
     }
 
-    /// Returns these loops together with the loop for each row and one element.
+    /// Returns these loops together with the loop whose second operand is one element per row.
     pub const fn with_by_row(self, by_row: Option<Loops>) -> Forms {
         Forms { by_row, ..self }
     }

@@ -203,8 +203,8 @@ unsafe fn each_row<const L: usize, const W: usize, S: RowSource>(n: usize, sourc
     }
 }
 
-/// Returns how many lanes for elements of type `T` half of the vector registers hold. There are 32 registers of 64 bytes,
-/// and 16 shorter ones (NEON has 32, of 16 bytes).
+/// Returns how many elements of type `T` half of the vector registers hold: 1,024 bytes with AVX-512, and 256 with AVX2
+/// and NEON. x86-64 without AVX2 has only 128 bytes there, but uses the same loops as AVX2.
 pub(super) const fn lanes_held<T>(register: usize) -> usize {
     let bytes = if register == 64 { 1024 } else { 256 };
     bytes / size_of::<T>()

@@ -55,8 +55,8 @@ unsafe fn plain_block<A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<A, B, C, R
     // SAFETY: the caller ensures that the types are the same.
     unsafe {
         let runs = scan_runs::<A, B, C, R, F>(a, out, &mut totals);
-        // steps 1 and 2, because groups of one or two totals are too short for a loop of their own. The totals after the
-        // last run get values without a meaning
+        // Steps 1 and 2 take four totals at once, because groups of one or two totals are too short for a loop. The totals
+        // after the last run get values without a meaning
         for four in totals[..runs.next_multiple_of(4)].as_chunks_mut::<4>().0 {
             let [a, b, c, d] = *four;
             let (b, d) = (combine::<A, B, C, R, F>(a, b), combine::<A, B, C, R, F>(c, d));
@@ -84,7 +84,7 @@ unsafe fn plain_block<A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<A, B, C, R
 /// A, B and R are the same type.
 #[inline(always)]
 unsafe fn block<A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<A, B, C, R>>(a: &[A], out: &mut [A]) {
-    /// The number of runs to which their preceding totals are added together, so that they fill SIMD registers.
+    /// How many runs are combined at a time with the totals before them, so that they fill SIMD registers.
     const TOGETHER: usize = 4;
     let Some(first) = a.first() else { return };
     let mut totals = [*first; RUNS];
@@ -112,8 +112,8 @@ unsafe fn block<A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<A, B, C, R>>(a: 
 
 /// Scans the totals of `runs` runs. The elements of `all` after them get values without a meaning.
 ///
-/// Here and in [`second_halves`], `black_box` keeps the compiler from processing several groups with one instruction, by
-/// gathering single elements.
+/// Without `black_box`, here, in [`block`] and in [`second_halves`], the compiler would process several groups with one
+/// instruction, and gather their elements one by one.
 ///
 /// # Safety
 /// A, B and R are the same type.
