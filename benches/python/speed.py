@@ -11,11 +11,10 @@ training steps need a separate run and have their own table:
     cargo bench --bench backends -- --devices cpu --filter train_ --python VENV --rust-peers --json out.json
     python3 benches/python/speed.py --training out.json VENV
 
-The comparison of AVX-512 with AVX2 has its own table too. It needs two runs without libraries on a machine with AVX-512:
+The comparison of AVX-512 with AVX2 has its own table too. It needs a second run on the same machine, which has AVX-512:
 
-    cargo bench --bench backends -- --devices cpu --filter "$(python3 benches/python/speed.py --filter)" --json avx512.json
     CUPRIC_ISA=avx2 cargo bench --bench backends -- --devices cpu --filter "$(python3 benches/python/speed.py --filter)" --json avx2.json
-    python3 benches/python/speed.py --sets avx512.json avx2.json
+    python3 benches/python/speed.py --sets out.json avx2.json
 """
 import json
 import pathlib

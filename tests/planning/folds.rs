@@ -4,9 +4,9 @@
 use crate::kit::*;
 use cupric::DType::*;
 use cupric::testing::{
-    Caps, FoldDraft, FoldFormula, FoldRow, Start, TypeOf, cpu_within, fold, mean_square, named_caps,
+    Caps, FoldDraft, FoldFormula, FoldRow, Start, TypeOf, cpu_within, fold, mean_square, named_caps, reduce_by,
+    table_folds,
 };
-use cupric::testing::{reduce_by, table_folds};
 use cupric::*;
 
 fn call(name: &str, args: &[FoldFormula]) -> FoldFormula {
@@ -486,11 +486,7 @@ fn rows_together_have_the_bits_of_each_alone() {
                         for r in [0, rows / 2, rows - 1] {
                             let alone = f(&x.slice(s![r as isize..r as isize + 1]).eval().unwrap());
                             let got = all.slice(s![r as isize..r as isize + 1]);
-                            assert_eq!(
-                                bits(&got),
-                                bits(&alone),
-                                "{name} of row {r} of {rows} of {n} {dtype}, layout {i}"
-                            );
+                            assert_eq!(bits(&got), bits(&alone), "{name}, row {r} of {rows} × {n} {dtype}, layout {i}");
                             stage.count(1);
                         }
                     }
