@@ -106,7 +106,7 @@ pub(super) fn constant(e: &Expr) -> Result<Array> {
     match (e.0.stored(), e.0.layout()) {
         (Some((buffer, ..)), _) if buffer.is_placeholder() => Err(plan::without_elements(e.0.location)),
         (Some((buffer, ..)), Some(layout)) if e.0.rule.is_some() => {
-            Ok(Array(Expr::stored(buffer.another(), layout, e.0.dtype, e.0.location)))
+            Ok(Array(Expr::stored(buffer.another(), &layout, e.0.dtype, e.0.location)))
         }
         _ => Ok(Array(e.clone())),
     }
@@ -118,7 +118,7 @@ pub(super) fn constant(e: &Expr) -> Result<Array> {
 pub(super) fn apart(array: Array, known: &mut HashSet<*const ()>) -> Array {
     match (array.0.0.stored(), array.0.0.layout()) {
         (Some((buffer, ..)), Some(layout)) if !known.insert(buffer.address()) => {
-            Array(Expr::stored(buffer.another(), layout, array.0.0.dtype, array.0.0.location))
+            Array(Expr::stored(buffer.another(), &layout, array.0.0.dtype, array.0.0.location))
         }
         _ => array,
     }

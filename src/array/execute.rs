@@ -4,7 +4,7 @@ use super::Array;
 use crate::array::device::Device;
 use crate::base::buffer::Buffer;
 use crate::base::error::{Error, ErrorKind, Loc, Result};
-use crate::base::layout::{self, Layout};
+use crate::base::layout;
 use crate::graph::expr::Expr;
 use crate::plan::backend::Bindings;
 use crate::plan::kernel::{ExecutionPlan, Output, Step};
@@ -77,10 +77,10 @@ fn compute_one(
     at: Loc,
     at_once: bool,
 ) -> Result<Array> {
-    let outputs = [(allocate(&planned.plan, output, device, at, &|| line(0))?, 0)];
+    let result = array(output, allocate(&planned.plan, output, device, at, &|| line(0))?, at);
+    let outputs = [(result.buffer(), 0)];
     run(planned, Bindings { outputs: &outputs, ..bindings }, device, at, at_once)?;
-    let [(buffer, _)] = outputs;
-    Ok(array(output, buffer, at))
+    Ok(result)
 }
 
 #[inline]
@@ -115,23 +115,21 @@ pub(super) fn compute(
         results.push(compute_one(planned, output, line, bindings, device, at, at_once)?);
         return Ok(results);
     }
-    let mut outputs: SmallVec<[(Buffer, usize); 1]> = SmallVec::new();
-    for (i, o) in plan.outputs.iter().enumerate() {
+    let mut results = Results::new();
+    for (i, output) in plan.outputs.iter().enumerate() {
         let line = || line(planned.output_of.iter().position(|n| *n == i).unwrap_or(0));
-        outputs.push((allocate(plan, o, device, at, &line)?, 0));
+        results.push(array(output, allocate(plan, output, device, at, &line)?, at));
     }
-    run(planned, Bindings { outputs: &outputs, ..bindings }, device, at, at_once)?;
-    let array = |(buffer, n): (Buffer, usize)| array(&plan.outputs[n], buffer, at);
-    let output_of = &planned.output_of;
-    if output_of.len() == outputs.len() {
-        // each expression has an output of its own, so the output with index `n` belongs to expression `n`
-        let mut results = Results::new();
-        for (n, (buffer, _)) in outputs.into_iter().enumerate() {
-            results.push(array((buffer, n)));
-        }
+    {
+        let outputs: SmallVec<[(&Buffer, usize); 4]> = results.iter().map(|array| (array.buffer(), 0)).collect();
+        run(planned, Bindings { outputs: &outputs, ..bindings }, device, at, at_once)?;
+    }
+    // if each expression has an output of its own, the output with index `n` belongs to expression `n`
+    if planned.output_of.len() == results.len() {
         return Ok(results);
     }
-    Ok(output_of.iter().map(|n| array((outputs[*n].0.clone(), *n))).collect())
+    let of = |n: &usize| array(&plan.outputs[*n], results[*n].buffer().clone(), at);
+    Ok(planned.output_of.iter().map(of).collect())
 }
 
 /// Allocates the memory of an output. `line` returns the source line that an error reports.
@@ -147,6 +145,5 @@ fn allocate(plan: &ExecutionPlan, output: &Output, device: &Device, at: Loc, lin
 /// Makes an array from an output of a plan and the buffer that contains it.
 #[inline]
 fn array(output: &Output, buffer: Buffer, at: Loc) -> Array {
-    let (shape, strides) = (layout::copied(&output.shape), layout::copied(&output.strides));
-    Array::new(buffer, Layout { shape, strides, offset: 0 }, output.dtype, at)
+    Array(Expr::stored_with(buffer, 0, (&output.shape, &output.strides), output.dtype, at))
 }

@@ -142,7 +142,7 @@ impl fmt::Debug for Plan {
 
 impl Array {
     pub(crate) fn new(buffer: Buffer, layout: Layout, dtype: DType, at: Loc) -> Array {
-        Array(Expr::stored(buffer, layout, dtype, at))
+        Array(Expr::stored(buffer, &layout, dtype, at))
     }
 
     /// Returns the array's buffer, its strides, and the offset of its first element in the buffer.

@@ -66,7 +66,7 @@ enum ResultSource {
 /// Returns placeholders (array nodes without memory) for arrays. The caller builds the expressions to trace from them.
 pub(crate) fn placeholders(arrays: &[Array], at: Loc) -> Vec<Expr> {
     // keep the array's offset, because negative strides lead to elements in front of the element at the offset
-    arrays.iter().map(|a| Expr::stored(a.buffer().placeholder(), a.layout(), a.dtype(), at)).collect()
+    arrays.iter().map(|a| Expr::stored(a.buffer().placeholder(), &a.layout(), a.dtype(), at)).collect()
 }
 
 /// Returns the device on which expressions of these arrays run: the device of the first array, or the current device if

@@ -217,7 +217,7 @@ impl Array {
             for (buffer, offset) in &planned.inputs {
                 inputs.push((buffer.as_ref().unwrap_or(own), *offset));
             }
-            let outputs = [(output.clone(), target.offset)];
+            let outputs = [(output, target.offset)];
             let (scalars, lines) = (&planned.scalars, &planned.lines);
             let bindings = Bindings { inputs: &inputs, outputs: &outputs, scalars, lines, replaces };
             device.backend().run(&planned.plan.plan, bindings).map_err(|e| e.or_at(at))

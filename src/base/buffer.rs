@@ -69,9 +69,11 @@ impl Memory for Placeholder {
 const PLACEHOLDER: u32 = u32::MAX;
 
 impl Buffer {
-    pub fn new(memory: impl Memory) -> Buffer {
+    /// Returns a handle to the memory that `make` returns, which the compiler can construct in its place.
+    #[inline(always)]
+    pub fn new<M: Memory>(make: impl FnOnce() -> M) -> Buffer {
         // SAFETY: the conversion returns the same pointer.
-        Buffer(unsafe { Shared::new(|| memory).coerced(|memory| memory) }, 0)
+        Buffer(unsafe { Shared::new(make).coerced(|memory| memory) }, 0)
     }
 
     /// Returns a placeholder with the size and device of this buffer, for planning expressions before the array is
@@ -79,7 +81,7 @@ impl Buffer {
     pub fn placeholder(&self) -> Buffer {
         let (device_id, device_name) = (self.device_id(), self.device_name().to_string());
         let bytes = self.bytes();
-        Buffer(Buffer::new(Placeholder { device_id, device_name, bytes }).0, PLACEHOLDER)
+        Buffer(Buffer::new(|| Placeholder { device_id, device_name, bytes }).0, PLACEHOLDER)
     }
 
     pub fn is_placeholder(&self) -> bool {

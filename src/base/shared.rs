@@ -163,9 +163,21 @@ impl<T> Shared<T> {
     /// compiler can construct a large value in place.
     #[inline(always)]
     pub fn new(make: impl FnOnce() -> T) -> Shared<T> {
-        let counted = allocate(Layout::new::<Counted<T>>()).cast();
-        // SAFETY: the memory has the layout of the value, and nobody else has it. If `make` panics, it is never freed.
-        unsafe { counted.write(Counted { count: AtomicUsize::new(1), value: make() }) };
+        Shared::completed(make, |_| {})
+    }
+
+    /// Returns a pointer to the value that `make` returns, after `complete` has changed the value in its place. A part
+    /// that `complete` writes is not moved afterwards. A move of what was just written takes long: it loads several
+    /// words at once, and the processor waits until all of them are in the cache.
+    #[inline(always)]
+    pub fn completed(make: impl FnOnce() -> T, complete: impl FnOnce(&mut T)) -> Shared<T> {
+        let mut counted: NonNull<Counted<T>> = allocate(Layout::new::<Counted<T>>()).cast();
+        // SAFETY: the memory has the layout of the value, and nobody else has it. If `make` or `complete` panics, it is
+        // never freed.
+        unsafe {
+            counted.write(Counted { count: AtomicUsize::new(1), value: make() });
+            complete(&mut counted.as_mut().value);
+        }
         Shared(counted, PhantomData)
     }
 

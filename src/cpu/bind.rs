@@ -38,9 +38,9 @@ impl Run<'_> {
     #[inline(always)]
     fn memory(&self, buffer: BufferRef) -> Option<Memory> {
         let (found, offset) = match buffer {
-            BufferRef::Input(i) => self.bindings.inputs.get(i).map(|(buffer, offset)| (*buffer, *offset)),
+            BufferRef::Input(i) => self.bindings.inputs.get(i).copied(),
             BufferRef::Temp(i) => self.temps.get(i).map(|buffer| (buffer, 0)),
-            BufferRef::Output(i) => self.bindings.outputs.get(i).map(|(buffer, offset)| (buffer, *offset)),
+            BufferRef::Output(i) => self.bindings.outputs.get(i).copied(),
         }?;
         found.host().map(|(ptr, bytes)| Memory { ptr, bytes, offset })
     }

@@ -281,10 +281,11 @@ impl Direct {
     /// Runs the compiled kernel on the buffers of a run, as one task. `program` is the program that was compiled.
     #[inline]
     pub fn run(&self, program: &Program, run: &Run<'_>) -> Result<()> {
-        let bases = self.bind(program, run)?;
+        let mut bases = [std::ptr::null_mut(); BASES];
+        self.bind(program, run, &mut bases)?;
         if !run.rehearses {
-            // SAFETY: `bind` has returned the addresses for this run, and only this task runs.
-            unsafe { self.compute(program, run.bindings.scalars, bases, 0..self.all) };
+            // SAFETY: `bind` has set the addresses for this run, and only this task runs.
+            unsafe { self.compute(program, run.bindings.scalars, &mut bases, 0..self.all) };
         }
         Ok(())
     }
@@ -296,22 +297,24 @@ impl Direct {
         run: &Run<'_>,
         share: impl FnOnce(&(dyn Fn(usize, usize) + Sync)),
     ) -> Result<()> {
-        let (bases, scalars) = (Bases(self.bind(program, run)?), run.bindings.scalars);
+        let (mut bases, scalars) = (Bases([std::ptr::null_mut(); BASES]), run.bindings.scalars);
+        self.bind(program, run, &mut bases.0)?;
         if !run.rehearses {
             share(&|from, to| {
                 let bases = &bases;
-                // SAFETY: `bind` has returned the addresses for this run, and each task runs its own tiles.
-                unsafe { self.compute(program, scalars, bases.0, from * self.n..(to * self.n).min(self.all)) }
+                let mut own = bases.0;
+                // SAFETY: `bind` has set the addresses for this run, and each task runs its own tiles.
+                unsafe { self.compute(program, scalars, &mut own, from * self.n..(to * self.n).min(self.all)) }
             });
         }
         Ok(())
     }
 
-    /// Returns the base addresses of all operands. The entry of the registers is null.
+    /// Sets the base addresses of all operands, in place: returning them would move what was just written, which takes
+    /// longer. The entry of the registers stays null.
     #[inline(always)]
-    fn bind(&self, program: &Program, run: &Run<'_>) -> Result<[*mut u8; BASES]> {
+    fn bind(&self, program: &Program, run: &Run<'_>, bases: &mut [*mut u8; BASES]) -> Result<()> {
         run.has_scalars(program.name, program.scalars)?;
-        let mut bases = [std::ptr::null_mut(); BASES];
         for (number, place) in self.places.iter().enumerate() {
             let DirectOperand { buffer, size, first, span } = *place;
             match run.find(buffer, size, first, span) {
@@ -319,16 +322,16 @@ impl Direct {
                 None => return Err(run.missing(program.name, buffer, size, first, span)),
             }
         }
-        Ok(bases)
+        Ok(())
     }
 
     /// Computes a range of elements, which begins and ends between tiles.
     ///
     /// # Safety
-    /// [`Direct::bind`] has returned `bases` for this run. The elements are among the `self.all` of the kernel, and no
+    /// [`Direct::bind`] has set `bases` for this run. The elements are among the `self.all` of the kernel, and no
     /// other task computes them.
     #[inline(always)]
-    unsafe fn compute(&self, program: &Program, scalars: &[u64], mut bases: [*mut u8; BASES], elements: Range<usize>) {
+    unsafe fn compute(&self, program: &Program, scalars: &[u64], bases: &mut [*mut u8; BASES], elements: Range<usize>) {
         let mut registers = Registers(MaybeUninit::uninit());
         bases[0] = registers.0.as_mut_ptr().cast::<u8>();
         // SAFETY: `find` has checked that every element of each operand is inside its buffer (*inside*, see
@@ -339,7 +342,7 @@ impl Direct {
         unsafe {
             for fill in &program.fills {
                 let bits = bits_of(fill.value, program, |place| bases[place + 1], scalars);
-                strided::fill(fill.size, bits, At::register(fill.slot).in_run(&bases), fill.count);
+                strided::fill(fill.size, bits, At::register(fill.slot).in_run(bases), fill.count);
             }
             let (mut left, mut advance) = (elements.len(), elements.start);
             loop {
@@ -352,27 +355,27 @@ impl Direct {
                 for action in &self.actions {
                     match *action {
                         Action::Call { f, args: [a, b, c], to, each } => {
-                            f(n * each, a.in_run(&bases), b.in_run(&bases), c.in_run(&bases), to.in_run(&bases));
+                            f(n * each, a.in_run(bases), b.in_run(bases), c.in_run(bases), to.in_run(bases));
                         }
                         Action::CallRows { f, args: [a, b], to, n: each } => {
-                            let (a, b) = (a.in_run(&bases), b.in_run(&bases));
-                            f(each, a, b, (&raw const n).cast(), to.in_run(&bases));
+                            let (a, b) = (a.in_run(bases), b.in_run(bases));
+                            f(each, a, b, (&raw const n).cast(), to.in_run(bases));
                         }
                         // the value may already be in the memory that is written, so use a copy that allows overlap
                         Action::Copy { from, to, size, each } => {
-                            std::ptr::copy(from.in_run(&bases), to.in_run(&bases), n * each * size);
+                            std::ptr::copy(from.in_run(bases), to.in_run(bases), n * each * size);
                         }
                         Action::Fold { at: [pass, reduction], data, gives, to } => {
                             let spec = &program.passes[pass].reductions[reduction].spec;
-                            let data = data.map(|at| at.in_run(&bases).cast_const());
-                            let to = to.in_run(&bases);
+                            let data = data.map(|at| at.in_run(bases).cast_const());
+                            let to = to.in_run(bases);
                             if !spec.whole_rows(data, n, gives, to) {
                                 spec.one_row(data, bases[0], gives, to);
                             }
                         }
                         Action::Repeat { from, steps: [rows, cols], to, size, shape: [nr, nc] } => {
-                            let from = StridedBlock { ptr: from.in_run(&bases), rows, cols };
-                            let to = StridedBlock { ptr: to.in_run(&bases), rows: nc as isize, cols: 1 };
+                            let from = StridedBlock { ptr: from.in_run(bases), rows, cols };
+                            let to = StridedBlock { ptr: to.in_run(bases), rows: nc as isize, cols: 1 };
                             strided::copy(size, from, to, nr, nc);
                         }
                     }

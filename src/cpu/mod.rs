@@ -215,14 +215,14 @@ impl Cpu {
         self.process.get().map(|cpu| Holder::Process(&***cpu))
     }
 
-    /// Allocates memory for `bytes` bytes.
+    /// Allocates a buffer of `bytes` bytes.
     #[inline(always)]
-    fn memory(&self, bytes: usize) -> Result<CpuMemory> {
+    fn buffer(&self, bytes: usize) -> Result<Buffer> {
         // the upgrade can fail only while the device's last handle is being dropped, because every other caller holds a
         // handle
         let gone = || Error::with_line(ErrorKind::Internal, "allocate", "the device is being closed", None);
         let counted = || self.this.upgrade().map(|cpu| Holder::Counted(cpu));
-        self.pool.memory(self.lasting().or_else(counted).ok_or_else(gone)?, bytes)
+        self.pool.buffer(self.lasting().or_else(counted).ok_or_else(gone)?, bytes)
     }
 
     /// Creates a device with the machine's capabilities and a memory pool of at most `limit` bytes.
@@ -233,7 +233,7 @@ impl Cpu {
     /// Creates a buffer from a vector's memory without a copy. The limit does not apply to this memory.
     pub fn adopt<T: Element>(self: &Arc<Cpu>, v: Vec<T>) -> Buffer {
         let holder = self.lasting().unwrap_or_else(|| Holder::Counted(self.clone()));
-        Buffer::new(self.pool.adopted(holder, v))
+        self.pool.adopted(holder, v)
     }
 
     /// Creates a buffer from memory that another library lends. The limit does not apply to this memory.
@@ -249,7 +249,7 @@ impl Cpu {
         let holder = self.lasting().unwrap_or_else(|| Holder::Counted(self.clone()));
         // SAFETY: the caller ensures that the bytes are initialised, and that nobody moves or writes them while
         // `lender` lives.
-        Buffer::new(unsafe { self.pool.lent(holder, memory, lender) })
+        unsafe { self.pool.lent(holder, memory, lender) }
     }
 
     /// Adds the kernels and dispatches of a run to the counters.
@@ -307,7 +307,7 @@ impl Backend for Cpu {
     }
 
     fn allocate(&self, bytes: usize) -> Result<Buffer> {
-        Ok(Buffer::new(self.memory(bytes)?))
+        self.buffer(bytes)
     }
 
     fn upload(&self, buffer: &Buffer, offset: usize, bytes: &[u8]) -> Result<()> {

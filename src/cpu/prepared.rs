@@ -170,7 +170,7 @@ fn replaces(plan: &ExecutionPlan, bindings: &Bindings<'_>) -> Result<bool> {
                 continue;
             }
             if o > 0 || !plan.aliased.get(i).is_some_and(|aliased| *aliased) {
-                return Err(shares(i, o, &output.0));
+                return Err(shares(i, o, output.0));
             }
             replaces = true;
         }

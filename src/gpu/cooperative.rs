@@ -211,7 +211,7 @@ impl Trial {
         let output = gpu.allocate(product(&[batch, m, n]) * 4)?;
         let inputs: Vec<_> = inputs.iter().map(|b| (b, 0)).collect();
         let lines: SmallVec<[Loc; 8]> = SmallVec::new();
-        let outputs = [(output.clone(), 0)];
+        let outputs = [(&output, 0)];
         let bindings = Bindings { inputs: &inputs, outputs: &outputs, scalars: &[], lines: &lines, replaces: false };
         gpu.run(&plan, bindings)?;
         let bytes = wait("Device::gpu", "Device::gpu_async", gpu.download(&output, 0, output.bytes()))?;

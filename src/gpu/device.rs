@@ -273,7 +273,7 @@ impl Gpu {
         self.poison(&memory)?;
         self.connection.counters.allocations.fetch_add(1, Relaxed);
         lock(&self.pool).note_peak();
-        Ok(Buffer::new(memory))
+        Ok(Buffer::new(|| memory))
     }
 
     /// Allocates a buffer from the driver. The caller has reserved its bytes. If the driver is out of memory, frees the

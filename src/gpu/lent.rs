@@ -123,7 +123,7 @@ impl Native for Gpu {
         pool.note_peak();
         drop(pool);
         self.connection.counters.allocations.fetch_add(1, Relaxed);
-        Ok(Buffer::new(GpuMemory::lent(driver, bytes as usize, gpu)))
+        Ok(Buffer::new(|| GpuMemory::lent(driver, bytes as usize, gpu)))
     }
 }
 

@@ -460,9 +460,8 @@ fn run_buffers<'a>(plan: &ExecutionPlan, bindings: &Bindings<'a>, temps: &'a [Bu
     if have != want {
         return Err(fail(format!("the run binds {have:?} inputs, outputs and scalars; the plan has {want:?}")));
     }
-    let all = (bindings.inputs.iter().map(|(b, offset)| (*b, *offset)))
-        .chain(temps.iter().map(|b| (b, 0)))
-        .chain(bindings.outputs.iter().map(|(b, offset)| (b, *offset)));
+    let temps = temps.iter().map(|b| (b, 0));
+    let all = bindings.inputs.iter().copied().chain(temps).chain(bindings.outputs.iter().copied());
     let run_buffer = |(n, (buffer, offset)): (usize, (&'a Buffer, usize))| {
         let found = driver_buffer(buffer).ok_or_else(|| fail(format!("buffer {n} does not belong to a GPU")))?;
         Ok(RunBuffer { buffer: found, offset: offset as i64 })

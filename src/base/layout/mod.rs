@@ -40,6 +40,14 @@ pub(crate) fn copied<T: Copy>(list: &SmallVec<[T; 6]>) -> SmallVec<[T; 6]> {
     }
 }
 
+/// Appends the entries of `from` to `list`. One by one is fastest for the few axes that most arrays have.
+#[inline(always)]
+pub(crate) fn extend<T: Copy>(list: &mut SmallVec<[T; 6]>, from: &SmallVec<[T; 6]>) {
+    for entry in from.as_slice() {
+        list.push(*entry);
+    }
+}
+
 type Fallible<T> = Result<T, Fault>;
 
 /// Returns a list of `n` zeros, in a few instructions if it needs no allocation.

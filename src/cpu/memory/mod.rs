@@ -5,6 +5,7 @@ mod buffer;
 mod system;
 
 use super::tally::{self, Event};
+use crate::base::buffer::Buffer;
 use crate::base::error::{ALLOCATE, Error, Result, beyond_memory};
 use crate::plan::backend::FaultInjector;
 pub(crate) use buffer::CpuMemory;
@@ -104,32 +105,44 @@ impl MemoryPool {
         &self.name
     }
 
-    /// Allocates memory of `bytes` bytes for a buffer of the device that `owner` refers to.
+    /// Allocates a buffer of `bytes` bytes on the device that `owner` refers to.
     #[inline]
-    pub fn memory(&self, owner: Holder, bytes: usize) -> Result<CpuMemory> {
-        let storage = self.storage(bytes)?;
-        let memory = CpuMemory { storage, bytes, owner };
-        self.count(&memory.owner, memory.size());
+    pub fn buffer(&self, owner: Holder, bytes: usize) -> Result<Buffer> {
+        self.fault(ALLOCATE)?;
+        let buffer = if bytes <= INLINE {
+            let size = inline_bytes(bytes);
+            if !self.reserve(size) {
+                return Err(self.out_of_memory(bytes, LIMIT));
+            }
+            self.count(&owner, size);
+            Buffer::new(|| CpuMemory { storage: Storage::Inline(Inline::new()), bytes, owner })
+        } else {
+            let (ptr, size) = self.block(bytes).map_err(|why| self.out_of_memory(bytes, why))?;
+            self.count(&owner, size);
+            Buffer::new(|| CpuMemory { storage: Storage::Block(ptr, size), bytes, owner })
+        };
         #[cfg(feature = "testing")]
-        if self.faults.poisons() {
+        if let Some((ptr, bytes)) = buffer.host()
+            && self.faults.poisons()
+        {
             // SAFETY: the memory has that many bytes and no other user yet.
-            unsafe { memory.ptr().write_bytes(crate::plan::backend::POISON, bytes) };
+            unsafe { ptr.write_bytes(crate::plan::backend::POISON, bytes) };
         }
-        Ok(memory)
+        Ok(buffer)
     }
 
-    /// Adopts memory that the caller already holds. It counts as used, but it cannot exceed the limit, because it
+    /// Makes a buffer of memory that the caller already holds. It counts as used, but it cannot exceed the limit, because it
     /// exists already.
-    pub fn adopted<T: Send + Sync + 'static>(&self, owner: Holder, v: Vec<T>) -> CpuMemory {
+    pub fn adopted<T: Send + Sync + 'static>(&self, owner: Holder, v: Vec<T>) -> Buffer {
         let bytes = size_of_val(v.as_slice());
         self.adopted.fetch_add(bytes, Relaxed);
         self.count(&owner, bytes);
         let mut v = v;
         let ptr = NonNull::new(v.as_mut_ptr() as *mut u8).unwrap_or(NonNull::dangling());
-        CpuMemory { storage: Storage::Foreign(ptr, Box::new(v)), bytes, owner }
+        Buffer::new(|| CpuMemory { storage: Storage::Foreign(ptr, Box::new(v)), bytes, owner })
     }
 
-    /// Creates a buffer's memory from memory that another library lends. It counts as used, but the limit does not
+    /// Makes a buffer of memory that another library lends. It counts as used, but the limit does not
     /// apply to it.
     ///
     /// # Safety
@@ -140,28 +153,16 @@ impl MemoryPool {
         owner: Holder,
         (ptr, bytes): (NonNull<u8>, usize),
         lender: Box<dyn std::any::Any + Send + Sync>,
-    ) -> CpuMemory {
+    ) -> Buffer {
         self.adopted.fetch_add(bytes, Relaxed);
         self.count(&owner, bytes);
-        CpuMemory { storage: Storage::Lent(ptr, lender), bytes, owner }
+        Buffer::new(|| CpuMemory { storage: Storage::Lent(ptr, lender), bytes, owner })
     }
 
     fn free(&self) -> MutexGuard<'_, BTreeMap<usize, Vec<Block>>> {
         // the lists are usable even if a thread panicked while it held the lock, because no step leaves them in an
         // inconsistent state
         self.free.lock().unwrap_or_else(|e| e.into_inner())
-    }
-
-    /// Allocates storage of at least `bytes` bytes.
-    #[inline]
-    fn storage(&self, bytes: usize) -> Result<Storage> {
-        self.fault(ALLOCATE)?;
-        let storage = match bytes {
-            0..=INLINE if self.reserve(inline_bytes(bytes)) => Ok(Storage::Inline(Inline::new())),
-            0..=INLINE => Err(LIMIT),
-            _ => self.block(bytes).map(|(ptr, size)| Storage::Block(ptr, size)),
-        };
-        storage.map_err(|why| self.out_of_memory(bytes, why))
     }
 
     /// Counts memory of `size` bytes that was handed out. Call it when nothing can fail any more, because memory of a
@@ -363,32 +364,33 @@ mod tests {
     fn blocks_are_reused_and_counted() {
         let cpu = crate::cpu::Cpu::new(0, Some(10 << 20));
         let pool = &cpu.pool;
-        let a = cpu.memory(3 << 20).unwrap();
-        let first = a.ptr();
+        let a = cpu.buffer(3 << 20).unwrap();
+        let address = |buffer: &Buffer| buffer.host().unwrap().0;
+        let first = address(&a);
         assert_eq!(first as usize % HUGE, 0);
         drop(a);
         assert_eq!(pool.info(), (0, 3 << 20, 3 << 20, Some(10 << 20)));
-        let b = cpu.memory((3 << 20) - 5).unwrap();
-        assert_eq!(b.ptr(), first);
-        let e = cpu.memory(8 << 20).err().unwrap();
+        let b = cpu.buffer((3 << 20) - 5).unwrap();
+        assert_eq!(address(&b), first);
+        let e = cpu.buffer(8 << 20).err().unwrap();
         assert_eq!(e.kind(), crate::ErrorKind::OutOfMemory);
         drop(b);
-        cpu.memory(9 << 20).unwrap();
+        cpu.buffer(9 << 20).unwrap();
         pool.trim();
         assert_eq!((pool.info().0, pool.info().1), (0, 0));
         for n in [0, 1, 64, 65, 1023, 1024, POOLED - 1, POOLED] {
-            let m = cpu.memory(n).unwrap();
+            let m = cpu.buffer(n).unwrap();
             // SAFETY: the memory has `n` bytes.
-            unsafe { m.ptr().write_bytes(7, n) };
-            assert_eq!(m.as_bytes().len(), n);
-            assert!(n < 1024 || (m.ptr() as usize).is_multiple_of(LINE), "{n} bytes at {:p}", m.ptr());
+            unsafe { address(&m).write_bytes(7, n) };
+            assert_eq!(m.bytes(), n);
+            assert!(n < 1024 || (address(&m) as usize).is_multiple_of(LINE), "{n} bytes at {:p}", address(&m));
         }
         let v = pool.adopted(Holder::Counted(cpu.clone()), vec![1.5f32; 10]);
-        assert_eq!((v.as_bytes().len(), pool.info().0), (40, 40));
+        assert_eq!((v.bytes(), pool.info().0), (40, 40));
         drop(v);
         let cpu = crate::cpu::Cpu::new(0, None);
         let pool = &cpu.pool;
-        assert!(cpu.memory(usize::MAX).is_err() && cpu.memory(usize::MAX >> 4).is_err());
+        assert!(cpu.buffer(usize::MAX).is_err() && cpu.buffer(usize::MAX >> 4).is_err());
         assert_eq!(pool.info(), (0, 0, 0, None));
     }
 }

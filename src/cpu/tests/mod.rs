@@ -86,7 +86,7 @@ fn kernel(
     }
 }
 
-fn bound<'a>(inputs: &'a [(&'a Buffer, usize)], output: &'a (Buffer, usize), scalars: &'a [u64]) -> Bindings<'a> {
+fn bound<'a>(inputs: &'a [(&'a Buffer, usize)], output: &'a (&'a Buffer, usize), scalars: &'a [u64]) -> Bindings<'a> {
     Bindings { inputs, outputs: std::slice::from_ref(output), scalars, lines: &NoLines, replaces: false }
 }
 
@@ -95,9 +95,9 @@ fn run<T: Element, R: Element>(k: Kernel, inputs: &[Vec<T>], n: usize) -> Result
     let cpu = Cpu::new(0, None);
     let buffers: Vec<_> = inputs.iter().map(|v| cpu.adopt(v.clone())).collect();
     let inputs: Vec<_> = buffers.iter().map(|b| (b, 0)).collect();
-    let out = (cpu.allocate(n * R::DTYPE.size())?, 0);
-    cpu.run(&plan(k), bound(&inputs, &out, &[2.5f32.to_bits() as u64]))?;
-    Ok(R::from_bytes(&pollster::block_on(cpu.download(&out.0, 0, n * R::DTYPE.size()))?).unwrap())
+    let out = cpu.allocate(n * R::DTYPE.size())?;
+    cpu.run(&plan(k), bound(&inputs, &(&out, 0), &[2.5f32.to_bits() as u64]))?;
+    Ok(R::from_bytes(&pollster::block_on(cpu.download(&out, 0, n * R::DTYPE.size()))?).unwrap())
 }
 
 /// Returns `n` pseudorandom numbers between −1 and 1, the same in every call.
@@ -204,7 +204,7 @@ fn in_place_reads_before_it_writes() {
             vec![store(0, F32, &[1], 4)],
         );
         let inputs = [(&bx, 0), (&bg, 0)];
-        cpu.run(&plan(k), bound(&inputs, &(bx.clone(), 0), &[])).unwrap();
+        cpu.run(&plan(k), bound(&inputs, &(&bx, 0), &[])).unwrap();
         let got = f32::from_bytes(bx.memory::<CpuMemory>().unwrap().as_bytes()).unwrap();
         for i in 0..n {
             assert_eq!(got[i], x[i] * 0.9 + g[i + 1]);
@@ -452,7 +452,7 @@ fn row_kernels_in_place_and_checked() {
         let cpu = Cpu::new(0, None);
         let b = cpu.adopt(x);
         let inputs = [(&b, 0)];
-        cpu.run(&plan(softmax(outer, n, &strides)), bound(&inputs, &(b.clone(), 0), &[])).unwrap();
+        cpu.run(&plan(softmax(outer, n, &strides)), bound(&inputs, &(&b, 0), &[])).unwrap();
         assert_eq!(f32::from_bytes(b.memory::<CpuMemory>().unwrap().as_bytes()).unwrap(), want);
     }
     // if an index is out of bounds, the run fails and has written nothing to the target
@@ -468,6 +468,6 @@ fn row_kernels_in_place_and_checked() {
     index[4999] = 5000;
     let cpu = Cpu::new(0, None);
     let (i, out) = (cpu.adopt(index), cpu.adopt(vec![7i32; 5000]));
-    assert_eq!(cpu.run(&plan(k), bound(&[(&i, 0)], &(out.clone(), 0), &[])).unwrap_err().kind(), ErrorKind::Index);
+    assert_eq!(cpu.run(&plan(k), bound(&[(&i, 0)], &(&out, 0), &[])).unwrap_err().kind(), ErrorKind::Index);
     assert_eq!(i32::from_bytes(out.memory::<CpuMemory>().unwrap().as_bytes()).unwrap(), vec![7; 5000]);
 }

@@ -30,9 +30,9 @@ fn choose<R: Element>(store: Store, values: [Vec<i32>; 3], before: &[R]) -> Vec<
     let cpu = Cpu::new(0, None);
     let buffers: Vec<_> = values.into_iter().map(|v| cpu.adopt(v)).collect();
     let inputs: Vec<_> = buffers.iter().map(|b| (b, 0)).collect();
-    let out = (cpu.adopt(before.to_vec()), 0);
-    cpu.run(&plan(k), bound(&inputs, &out, &[0])).unwrap();
-    R::from_bytes(&pollster::block_on(cpu.download(&out.0, 0, size_of_val(before))).unwrap()).unwrap()
+    let out = cpu.adopt(before.to_vec());
+    cpu.run(&plan(k), bound(&inputs, &(&out, 0), &[0])).unwrap();
+    R::from_bytes(&pollster::block_on(cpu.download(&out, 0, size_of_val(before))).unwrap()).unwrap()
 }
 
 fn chosen(condition: Option<usize>, combine: Option<Combine>) -> Option<Box<Chosen>> {

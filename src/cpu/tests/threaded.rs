@@ -151,8 +151,9 @@ fn outputs(k: &Kernel, inputs: &[Vec<u64>], caps: &Caps, in_place: bool) -> Vec<
         cpu.upload(&outs[0].0, 0, &bytes).unwrap();
     }
     let inputs: Vec<_> = buffers.iter().map(|(b, offset)| (b, *offset)).collect();
+    let bound: Vec<_> = outs.iter().map(|(b, offset)| (b, *offset)).collect();
     let scalars = [2.5f32.to_bits() as u64];
-    let bindings = Bindings { inputs: &inputs, outputs: &outs, scalars: &scalars, lines: &NoLines, replaces: false };
+    let bindings = Bindings { inputs: &inputs, outputs: &bound, scalars: &scalars, lines: &NoLines, replaces: false };
     cpu.run(&plan_for(k.clone(), caps, in_place), bindings).unwrap();
     let read = |((out, _), store): (&(Buffer, usize), &Store)| {
         let bytes =

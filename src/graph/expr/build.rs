@@ -2,7 +2,7 @@
 //! that follows from the arrays that it is combined with. Also builds the nodes of routines (whole-array algorithms
 //! such as a sort or an FFT, see `graph/routine/mod.rs`).
 
-use super::{Arg, Args, Expr, NodeOp, Operand, carry, cast, common};
+use super::{Arg, Args, Binding, Expr, Node, NodeOp, Operand, carry, cast, common};
 use crate::base::dtype::{Compute, DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, Shape};
@@ -13,33 +13,29 @@ use std::cmp::Ordering;
 
 /// Builds the node of an elementwise function.
 pub(crate) fn ufunc(row: &'static Ufunc, args: SmallVec<[Arg; 3]>, at: Loc) -> Expr {
-    let Some((like, row)) = plain(row, args.as_slice()) else { return carry(at, || build_ufunc(row, args, at)) };
-    let (plain, mut operands) = (Plain::new(like, row), Args::new());
-    args.into_iter().for_each(|a| operands.push(plain.operand(a, at)));
-    plain.node(operands, at)
+    let Some(plain) = plain(row, args.as_slice()) else { return carry(at, || build_ufunc(row, args, at)) };
+    plain.call(at, |operands| args.into_iter().for_each(|a| operands.push(plain.operand(a, at))))
 }
 
 fn call_one(row: &'static Ufunc, args: [Arg; 1], at: Loc) -> Expr {
-    let Some((like, row)) = plain(row, &args) else {
+    let Some(plain) = plain(row, &args) else {
         return carry(at, || build_ufunc(row, args.into_iter().collect(), at));
     };
-    let plain = Plain::new(like, row);
-    let ([a], mut operands) = (args, Args::new());
-    operands.push(plain.operand(a, at));
-    plain.node(operands, at)
+    let [a] = args;
+    plain.call(at, |operands| operands.push(plain.operand(a, at)))
 }
 
 fn call_two(row: &'static Ufunc, args: [Arg; 2], at: Loc) -> Expr {
-    let Some((like, row)) = plain(row, &args) else {
+    let Some(plain) = plain(row, &args) else {
         return carry(at, || build_ufunc(row, args.into_iter().collect(), at));
     };
-    let plain = Plain::new(like, row);
     // pushing the operands one by one costs less than an iterator, because an iterator would itself be moved, and its
     // methods would be called
-    let ([a, b], mut operands) = (args, Args::new());
-    operands.push(plain.operand(a, at));
-    operands.push(plain.operand(b, at));
-    plain.node(operands, at)
+    let [a, b] = args;
+    plain.call(at, |operands| {
+        operands.push(plain.operand(a, at));
+        operands.push(plain.operand(b, at));
+    })
 }
 
 /// Builds the call of the elementwise function `row` with two operands.
@@ -161,20 +157,15 @@ fn build_ufunc(row: &'static Ufunc, args: SmallVec<[Arg; 3]>, at: Loc) -> Result
 /// A call whose operands all have one shape, dtype and device (numbers fit any of them), so that nothing has to be
 /// inferred. Most calls are of this kind.
 struct Plain {
+    /// Implements the function for the dtype of the operands.
     row: &'static Ufunc,
-    shape: Shape,
+    /// The index of an operand that has the shape.
+    like: usize,
     dtype: DType,
     device: u32,
 }
 
 impl Plain {
-    /// Describes a call whose operands all have the shape, dtype and device of `like`. `row` implements the function
-    /// for that dtype.
-    #[inline]
-    fn new(like: &Expr, row: &'static Ufunc) -> Plain {
-        Plain { row, shape: layout::copied(&like.0.shape), dtype: like.0.dtype, device: like.0.device }
-    }
-
     #[inline]
     fn operand(&self, a: Arg, at: Loc) -> Expr {
         match a {
@@ -183,19 +174,24 @@ impl Plain {
         }
     }
 
-    #[inline]
-    fn node(self, operands: Args, at: Loc) -> Expr {
-        let dtype = self.row.class.result(self.dtype);
-        Expr::node(NodeOp::Ufunc(self.row), operands, self.shape, dtype, self.device, at)
+    /// Makes the node of the call. `add` adds the operands to the node.
+    #[inline(always)]
+    fn call(&self, at: Loc, add: impl FnOnce(&mut Args)) -> Expr {
+        let (op, dtype) = (NodeOp::Ufunc(self.row), self.row.class.result(self.dtype));
+        Expr::made(op, Binding::None, dtype, self.device, at, |Node { args, shape, .. }| {
+            add(args);
+            if let Some(like) = args.as_slice().get(self.like) {
+                layout::extend(shape, &like.0.shape);
+            }
+        })
     }
 }
 
-/// If all operands have one shape, dtype and device (numbers fit any of them), returns one of the operands and the
-/// table entry that implements the function for its dtype. Returns `None` if an operand needs a cast or a broadcast, or
-/// carries an error.
+/// Describes the call if all operands have one shape, dtype and device (numbers fit any of them). Returns `None` if an
+/// operand needs a cast or a broadcast, or carries an error.
 #[inline(always)]
-fn plain<'a>(row: &'static Ufunc, args: &'a [Arg]) -> Option<(&'a Expr, &'static Ufunc)> {
-    let like = args.iter().find_map(as_expr)?;
+fn plain(row: &'static Ufunc, args: &[Arg]) -> Option<Plain> {
+    let (index, like) = args.iter().enumerate().find_map(|(i, a)| Some((i, as_expr(a)?)))?;
     let (dtype, device) = (like.0.dtype, like.0.device);
     let shape = like.0.shape.as_slice();
     // the condition of `select` has another dtype than the other operands, and a power may be an error, depending on
@@ -219,7 +215,7 @@ fn plain<'a>(row: &'static Ufunc, args: &'a [Arg]) -> Option<(&'a Expr, &'static
     if is_special || row.class.operand(dtype) != dtype || !takes(row, dtype) || !args.iter().all(fits) {
         return None;
     }
-    Some((like, of_type(row, dtype)))
+    Some(Plain { row: of_type(row, dtype), like: index, dtype, device })
 }
 
 /// Returns whether an elementwise function (an entry of the table of ufuncs) accepts operands of a dtype.

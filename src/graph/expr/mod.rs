@@ -21,7 +21,7 @@ pub(crate) use rows::{Rows, doubts};
 use crate::base::buffer::Buffer;
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Fault, Loc, Result};
-use crate::base::layout::{self, AxesArg, Layout, Shape, View};
+use crate::base::layout::{self, AxesArg, Layout, Shape, Strides, View};
 use crate::base::shared::Shared;
 use crate::graph::ufunc::Fold;
 use smallvec::smallvec;
@@ -56,36 +56,23 @@ pub struct Expr(pub(crate) Shared<Node>);
 
 /// # Shape and dtype
 impl Expr {
-    /// Makes the node of an operation. The caller has checked that the operands' dtypes and shapes fit.
-    #[inline]
-    pub(crate) fn node(op: NodeOp, args: Args, shape: Shape, dtype: DType, device: u32, location: Loc) -> Expr {
+    /// Makes a node without operands, axes, and constraints, which `complete` changes in its place.
+    #[inline(always)]
+    fn made(
+        op: NodeOp,
+        binding: Binding,
+        dtype: DType,
+        device: u32,
+        location: Loc,
+        complete: impl FnOnce(&mut Node),
+    ) -> Expr {
         // `MAKING` is read first: if the node were built before this call, the compiler would move it once more
         let NodeContext { inner, scope } = MAKING.get();
-        Expr(Shared::new(|| Node {
-            op,
-            args,
-            binding: Binding::None,
-            shape,
-            dtype,
-            device,
-            inner,
-            wraps: false,
-            rule: None,
-            scope,
-            order: None,
-            location,
-        }))
-    }
-
-    /// Makes a node without operands.
-    #[inline]
-    pub(crate) fn leaf(op: NodeOp, binding: Binding, shape: Shape, dtype: DType, device: u32, location: Loc) -> Expr {
-        let NodeContext { inner, scope } = MAKING.get();
-        Expr(Shared::new(|| Node {
+        let node = || Node {
             op,
             args: Args::new(),
             binding,
-            shape,
+            shape: Shape::new(),
             dtype,
             device,
             inner,
@@ -94,7 +81,18 @@ impl Expr {
             scope,
             order: None,
             location,
-        }))
+        };
+        Expr(Shared::completed(node, complete))
+    }
+
+    /// Makes the node of an operation. The caller has checked that the operands' dtypes and shapes fit.
+    pub(crate) fn node(op: NodeOp, args: Args, shape: Shape, dtype: DType, device: u32, location: Loc) -> Expr {
+        Expr::made(op, Binding::None, dtype, device, location, |node| (node.args, node.shape) = (args, shape))
+    }
+
+    /// Makes a node without operands.
+    pub(crate) fn leaf(op: NodeOp, binding: Binding, shape: Shape, dtype: DType, device: u32, location: Loc) -> Expr {
+        Expr::made(op, binding, dtype, device, location, |node| node.shape = shape)
     }
 
     pub(crate) fn failed(error: Error, location: Loc) -> Expr {
@@ -127,10 +125,27 @@ impl Expr {
     }
 
     /// Makes the node of an array that is in memory.
+    pub(crate) fn stored(buffer: Buffer, layout: &Layout, dtype: DType, location: Loc) -> Expr {
+        Expr::stored_with(buffer, layout.offset, (&layout.shape, &layout.strides), dtype, location)
+    }
+
+    /// Makes the node of an array that is in memory, with this shape and these strides. `offset` is the position of the
+    /// array's first element in the buffer.
     #[inline(always)]
-    pub(crate) fn stored(buffer: Buffer, layout: Layout, dtype: DType, location: Loc) -> Expr {
-        let (device, Layout { shape, strides, offset }) = (buffer.device_id(), layout);
-        Expr::leaf(NodeOp::Stored(strides), Binding::Array { buffer, offset }, shape, dtype, device, location)
+    pub(crate) fn stored_with(
+        buffer: Buffer,
+        offset: usize,
+        (shape, strides): (&Shape, &Strides),
+        dtype: DType,
+        location: Loc,
+    ) -> Expr {
+        let (device, op) = (buffer.device_id(), NodeOp::Stored(Strides::new()));
+        Expr::made(op, Binding::Array { buffer, offset }, dtype, device, location, |node| {
+            layout::extend(&mut node.shape, shape);
+            if let NodeOp::Stored(own) = &mut node.op {
+                layout::extend(own, strides);
+            }
+        })
     }
 
     /// Returns the error that the expression carries, if any.
@@ -343,7 +358,7 @@ fn apply_view(e: Expr, v: View, at: Loc) -> Expr {
     let has_rule = e.0.rule.is_some();
     if let Some((buffer, strides, offset)) = e.0.stored().filter(|_| !has_rule) {
         let layout = Layout::view_of(strides, offset, &v);
-        return Expr::stored(buffer.clone(), layout, dtype, at);
+        return Expr::stored(buffer.clone(), &layout, dtype, at);
     }
     if let Some(s) = e.0.number() {
         let fill = Expr::fill_on(device, s, v.shape, dtype, at);
@@ -379,7 +394,7 @@ pub(crate) fn reshape(op: &str, e: &Expr, to: &[isize], at: Loc) -> Expr {
         if let Some((buffer, ..)) = e.0.stored().filter(|_| e.0.rule.is_none())
             && let Some(l) = e.0.layout().and_then(|l| l.reshape(&shape))
         {
-            return Ok(Expr::stored(buffer.clone(), l, dtype, at));
+            return Ok(Expr::stored(buffer.clone(), &l, dtype, at));
         }
         if let Some(v) = View::reshape(&e.0.shape, &shape) {
             return Ok(apply_view(e, v, at));

@@ -45,7 +45,7 @@ pub(crate) use waiting::{Outcome, Pending, start, wait, would_block};
 pub(crate) struct Bindings<'a> {
     /// For each input of the plan, its buffer, and the offset of the array's first element in that buffer, in elements.
     pub inputs: &'a [(&'a Buffer, usize)],
-    pub outputs: &'a [(Buffer, usize)],
+    pub outputs: &'a [(&'a Buffer, usize)],
     /// The run-time scalars of the plan, each converted to its compute type, as bits.
     pub scalars: &'a [u64],
     /// The caller's source line of each node of this evaluation, for errors and profiles.
