@@ -170,15 +170,16 @@ impl Plain {
     fn operand(&self, a: Arg, at: Loc) -> Expr {
         match a {
             Arg::Expr(e) => e,
-            Arg::Scalar(s) => Expr::fill(s, Shape::new(), self.dtype, at),
+            Arg::Scalar(s) => Expr::fill_0d(s, self.dtype, at),
         }
     }
 
     /// Makes the node of the call. `add` adds the operands to the node.
     #[inline(always)]
     fn call(&self, at: Loc, add: impl FnOnce(&mut Args)) -> Expr {
-        let (op, dtype) = (NodeOp::Ufunc(self.row), self.row.class.result(self.dtype));
-        Expr::made(op, Binding::None, dtype, self.device, at, |Node { args, shape, .. }| {
+        let dtype = self.row.class.result(self.dtype);
+        let parts = || (NodeOp::Ufunc(self.row), Binding::None);
+        Expr::made(parts, (dtype, self.device), at, |Node { args, shape, .. }| {
             add(args);
             if let Some(like) = args.as_slice().get(self.like) {
                 layout::extend(shape, &like.0.shape);

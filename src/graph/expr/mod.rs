@@ -56,43 +56,35 @@ pub struct Expr(pub(crate) Shared<Node>);
 
 /// # Shape and dtype
 impl Expr {
-    /// Makes a node without operands, axes, and constraints, which `complete` changes in its place.
+    /// Makes a node whose operation and binding `parts` returns, without operands and axes, which `complete` adds in
+    /// place. `parts` is called last: if its results existed during a call that may panic, the compiler would keep them
+    /// in memory to drop them then, and move them from there.
     #[inline(always)]
     fn made(
-        op: NodeOp,
-        binding: Binding,
-        dtype: DType,
-        device: u32,
+        parts: impl FnOnce() -> (NodeOp, Binding),
+        (dtype, device): (DType, u32),
         location: Loc,
         complete: impl FnOnce(&mut Node),
     ) -> Expr {
-        // `MAKING` is read first: if the node were built before this call, the compiler would move it once more
         let NodeContext { inner, scope } = MAKING.get();
-        let node = || Node {
-            op,
-            args: Args::new(),
-            binding,
-            shape: Shape::new(),
-            dtype,
-            device,
-            inner,
-            wraps: false,
-            rule: None,
-            scope,
-            order: None,
-            location,
+        let node = || {
+            let (op, binding) = parts();
+            let (args, shape) = (Args::new(), Shape::new());
+            let (wraps, rule, order) = (false, None, None);
+            Node { op, args, binding, shape, dtype, device, inner, wraps, rule, scope, order, location }
         };
         Expr(Shared::completed(node, complete))
     }
 
     /// Makes the node of an operation. The caller has checked that the operands' dtypes and shapes fit.
     pub(crate) fn node(op: NodeOp, args: Args, shape: Shape, dtype: DType, device: u32, location: Loc) -> Expr {
-        Expr::made(op, Binding::None, dtype, device, location, |node| (node.args, node.shape) = (args, shape))
+        let complete = |node: &mut Node| (node.args, node.shape) = (args, shape);
+        Expr::made(|| (op, Binding::None), (dtype, device), location, complete)
     }
 
     /// Makes a node without operands.
     pub(crate) fn leaf(op: NodeOp, binding: Binding, shape: Shape, dtype: DType, device: u32, location: Loc) -> Expr {
-        Expr::made(op, binding, dtype, device, location, |node| node.shape = shape)
+        Expr::made(|| (op, binding), (dtype, device), location, |node| node.shape = shape)
     }
 
     pub(crate) fn failed(error: Error, location: Loc) -> Expr {
@@ -107,6 +99,12 @@ impl Expr {
     /// array is a known number, this fill replaces the operation, and the result stays on the array's device.
     pub(crate) fn fill_on(device: u32, value: Scalar, shape: Shape, dtype: DType, location: Loc) -> Expr {
         Expr::leaf(NodeOp::Fill, Binding::Number(value), shape, dtype, device, location)
+    }
+
+    /// Makes a 0-d fill.
+    #[inline]
+    pub(crate) fn fill_0d(value: Scalar, dtype: DType, location: Loc) -> Expr {
+        Expr::made(|| (NodeOp::Fill, Binding::Number(value)), (dtype, 0), location, |_| {})
     }
 
     /// Makes the node of a number that has no dtype yet. It takes its dtype from the array that it is combined with.
@@ -139,8 +137,9 @@ impl Expr {
         dtype: DType,
         location: Loc,
     ) -> Expr {
-        let (device, op) = (buffer.device_id(), NodeOp::Stored(Strides::new()));
-        Expr::made(op, Binding::Array { buffer, offset }, dtype, device, location, |node| {
+        let device = buffer.device_id();
+        let parts = || (NodeOp::Stored(Strides::new()), Binding::Array { buffer, offset });
+        Expr::made(parts, (dtype, device), location, |node| {
             layout::extend(&mut node.shape, shape);
             if let NodeOp::Stored(own) = &mut node.op {
                 layout::extend(own, strides);
