@@ -5,7 +5,7 @@ use crate::array::device::Device;
 use crate::base::buffer::Buffer;
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout;
-use crate::graph::expr::Expr;
+use crate::graph::expr::{Binding, Expr};
 use crate::plan::backend::Bindings;
 use crate::plan::kernel::{ExecutionPlan, Output, Step};
 use crate::plan::{self, CachedPlan};
@@ -77,7 +77,7 @@ fn compute_one(
     at: Loc,
     at_once: bool,
 ) -> Result<Array> {
-    let result = array(output, allocate(&planned.plan, output, device, at, &|| line(0))?, at);
+    let result = array(output, device, at, || allocate(&planned.plan, output, device, at, &|| line(0)))?;
     let outputs = [(result.buffer(), 0)];
     run(planned, Bindings { outputs: &outputs, ..bindings }, device, at, at_once)?;
     Ok(result)
@@ -118,7 +118,7 @@ pub(super) fn compute(
     let mut results = Results::new();
     for (i, output) in plan.outputs.iter().enumerate() {
         let line = || line(planned.output_of.iter().position(|n| *n == i).unwrap_or(0));
-        results.push(array(output, allocate(plan, output, device, at, &line)?, at));
+        results.push(array(output, device, at, || allocate(plan, output, device, at, &line))?);
     }
     {
         let outputs: SmallVec<[(&Buffer, usize); 4]> = results.iter().map(|array| (array.buffer(), 0)).collect();
@@ -128,8 +128,8 @@ pub(super) fn compute(
     if planned.output_of.len() == results.len() {
         return Ok(results);
     }
-    let of = |n: &usize| array(&plan.outputs[*n], results[*n].buffer().clone(), at);
-    Ok(planned.output_of.iter().map(of).collect())
+    let of = |n: &usize| array(&plan.outputs[*n], device, at, || Ok(results[*n].buffer().clone()));
+    planned.output_of.iter().map(of).collect()
 }
 
 /// Allocates the memory of an output. `line` returns the source line that an error reports.
@@ -142,8 +142,11 @@ fn allocate(plan: &ExecutionPlan, output: &Output, device: &Device, at: Loc, lin
     device.backend().allocate(bytes).map_err(|e| e.of_result(wanted(plan)).or_at(line()))
 }
 
-/// Makes an array from an output of a plan and the buffer that contains it.
-#[inline]
-fn array(output: &Output, buffer: Buffer, at: Loc) -> Array {
-    Array(Expr::stored_with(buffer, 0, (&output.shape, &output.strides), output.dtype, at))
+/// Makes an array for an output of a plan. `allocate` returns the buffer. It is called when the rest of the array exists,
+/// so that the buffer is moved only once.
+#[inline(always)]
+fn array(output: &Output, device: &Device, at: Loc, allocate: impl FnOnce() -> Result<Buffer>) -> Result<Array> {
+    let mut node = Expr::unbound(&output.shape, &output.strides, output.dtype, device.id(), at);
+    node.binding = Binding::Array { buffer: allocate()?, offset: 0 };
+    Ok(Array(Expr(node.share())))
 }

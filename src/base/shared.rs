@@ -8,7 +8,7 @@ use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::cell::RefCell;
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
-use std::ops::Deref;
+use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicUsize, Ordering, fence};
 
@@ -163,22 +163,7 @@ impl<T> Shared<T> {
     /// compiler can construct a large value in place.
     #[inline(always)]
     pub fn new(make: impl FnOnce() -> T) -> Shared<T> {
-        Shared::completed(make, |_| {})
-    }
-
-    /// Returns a pointer to the value that `make` returns, after `complete` has changed the value in its place. A part
-    /// that `complete` writes is not moved afterwards. A move of what was just written takes long: it loads several
-    /// words at once, and the processor waits until all of them are in the cache.
-    #[inline(always)]
-    pub fn completed(make: impl FnOnce() -> T, complete: impl FnOnce(&mut T)) -> Shared<T> {
-        let mut counted: NonNull<Counted<T>> = allocate(Layout::new::<Counted<T>>()).cast();
-        // SAFETY: the memory has the layout of the value, and nobody else has it. If `make` or `complete` panics, it is
-        // never freed.
-        unsafe {
-            counted.write(Counted { count: AtomicUsize::new(1), value: make() });
-            complete(&mut counted.as_mut().value);
-        }
-        Shared(counted, PhantomData)
+        Unique::new(make).share()
     }
 
     /// Converts the pointer to a pointer to an unsized type. `convert` performs the coercion.
@@ -206,6 +191,45 @@ impl<T> Shared<T> {
             free(own.0.as_ptr().cast(), Layout::new::<Counted<T>>());
             Some(counted.value)
         }
+    }
+}
+
+/// The only pointer to a value. A part of the value that is set through this pointer is written in its final place. A
+/// move of what was just written would take long: it reads several words at once, and the processor waits until all of
+/// them are in the cache.
+pub(crate) struct Unique<T>(Shared<T>);
+
+impl<T> Unique<T> {
+    /// Returns a pointer to the value that `make` returns. The memory is allocated before `make` is called, so that the
+    /// compiler can construct the value in its place.
+    #[inline(always)]
+    pub fn new(make: impl FnOnce() -> T) -> Unique<T> {
+        let counted = allocate(Layout::new::<Counted<T>>()).cast();
+        // SAFETY: the memory has the layout of the value, and nobody else has it. If `make` panics, it is never freed.
+        unsafe { counted.write(Counted { count: AtomicUsize::new(1), value: make() }) };
+        Unique(Shared(counted, PhantomData))
+    }
+
+    /// Returns the pointer as one that can be cloned.
+    #[inline(always)]
+    pub fn share(self) -> Shared<T> {
+        self.0
+    }
+}
+
+impl<T> Deref for Unique<T> {
+    type Target = T;
+    #[inline]
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T> DerefMut for Unique<T> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: `new` has made the only pointer, and no method clones it.
+        unsafe { &mut self.0.0.as_mut().value }
     }
 }
 

@@ -218,11 +218,15 @@ impl Cpu {
     /// Allocates a buffer of `bytes` bytes.
     #[inline(always)]
     fn buffer(&self, bytes: usize) -> Result<Buffer> {
+        if let Some(cpu) = self.process.get() {
+            let owner: &'static dyn Owner = &***cpu;
+            return self.pool.buffer(bytes, true, || Holder::Process(owner));
+        }
         // the upgrade can fail only while the device's last handle is being dropped, because every other caller holds a
         // handle
         let gone = || Error::with_line(ErrorKind::Internal, "allocate", "the device is being closed", None);
-        let counted = || self.this.upgrade().map(|cpu| Holder::Counted(cpu));
-        self.pool.buffer(self.lasting().or_else(counted).ok_or_else(gone)?, bytes)
+        let owner = self.this.upgrade().ok_or_else(gone)?;
+        self.pool.buffer(bytes, false, || Holder::Counted(owner))
     }
 
     /// Creates a device with the machine's capabilities and a memory pool of at most `limit` bytes.

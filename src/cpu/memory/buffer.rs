@@ -25,6 +25,11 @@ pub(in crate::cpu) enum Holder {
 }
 
 impl Holder {
+    /// Returns whether the device exists as long as the process.
+    pub fn stays(&self) -> bool {
+        matches!(self, Holder::Process(_))
+    }
+
     fn pool(&self) -> &MemoryPool {
         match self {
             Holder::Process(owner) => owner.pool(),

@@ -105,21 +105,23 @@ impl MemoryPool {
         &self.name
     }
 
-    /// Allocates a buffer of `bytes` bytes on the device that `owner` refers to.
-    #[inline]
-    pub fn buffer(&self, owner: Holder, bytes: usize) -> Result<Buffer> {
+    /// Allocates a buffer of `bytes` bytes on the device that the result of `owner` refers to. `stays` is whether that is
+    /// the device that exists as long as the process. `owner` is called last: a holder that existed earlier would be
+    /// moved.
+    #[inline(always)]
+    pub fn buffer(&self, bytes: usize, stays: bool, owner: impl FnOnce() -> Holder) -> Result<Buffer> {
         self.fault(ALLOCATE)?;
         let buffer = if bytes <= INLINE {
             let size = inline_bytes(bytes);
             if !self.reserve(size) {
                 return Err(self.out_of_memory(bytes, LIMIT));
             }
-            self.count(&owner, size);
-            Buffer::new(|| CpuMemory { storage: Storage::Inline(Inline::new()), bytes, owner })
+            self.count(stays, size);
+            Buffer::new(|| CpuMemory { storage: Storage::Inline(Inline::new()), bytes, owner: owner() })
         } else {
             let (ptr, size) = self.block(bytes).map_err(|why| self.out_of_memory(bytes, why))?;
-            self.count(&owner, size);
-            Buffer::new(|| CpuMemory { storage: Storage::Block(ptr, size), bytes, owner })
+            self.count(stays, size);
+            Buffer::new(|| CpuMemory { storage: Storage::Block(ptr, size), bytes, owner: owner() })
         };
         #[cfg(feature = "testing")]
         if let Some((ptr, bytes)) = buffer.host()
@@ -136,7 +138,7 @@ impl MemoryPool {
     pub fn adopted<T: Send + Sync + 'static>(&self, owner: Holder, v: Vec<T>) -> Buffer {
         let bytes = size_of_val(v.as_slice());
         self.adopted.fetch_add(bytes, Relaxed);
-        self.count(&owner, bytes);
+        self.count(owner.stays(), bytes);
         let mut v = v;
         let ptr = NonNull::new(v.as_mut_ptr() as *mut u8).unwrap_or(NonNull::dangling());
         Buffer::new(|| CpuMemory { storage: Storage::Foreign(ptr, Box::new(v)), bytes, owner })
@@ -155,7 +157,7 @@ impl MemoryPool {
         lender: Box<dyn std::any::Any + Send + Sync>,
     ) -> Buffer {
         self.adopted.fetch_add(bytes, Relaxed);
-        self.count(&owner, bytes);
+        self.count(owner.stays(), bytes);
         Buffer::new(|| CpuMemory { storage: Storage::Lent(ptr, lender), bytes, owner })
     }
 
@@ -166,12 +168,12 @@ impl MemoryPool {
     }
 
     /// Counts memory of `size` bytes that was handed out. Call it when nothing can fail any more, because memory of a
-    /// failed allocation was never in use.
+    /// failed allocation was never in use. `stays` is whether the memory's device exists as long as the process.
     #[inline]
-    fn count(&self, owner: &Holder, size: usize) {
-        match owner {
-            Holder::Process(_) => tally::count(Event::Allocation),
-            Holder::Counted(_) => _ = self.allocations.fetch_add(1, Relaxed),
+    fn count(&self, stays: bool, size: usize) {
+        match stays {
+            true => tally::count(Event::Allocation),
+            false => _ = self.allocations.fetch_add(1, Relaxed),
         }
         let used = self.used.fetch_add(size, Relaxed) + size;
         if used > self.peak.load(Relaxed) {

@@ -6,6 +6,7 @@ use super::{Arg, Args, Binding, Expr, Node, NodeOp, Operand, carry, cast, common
 use crate::base::dtype::{Compute, DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, Shape};
+use crate::base::shared::Unique;
 use crate::graph::routine::{Meta, Params, Routine};
 use crate::graph::ufunc::{Class, Comparison, Ufunc, logic};
 use smallvec::{SmallVec, smallvec};
@@ -14,15 +15,18 @@ use std::cmp::Ordering;
 /// Builds the node of an elementwise function.
 pub(crate) fn ufunc(row: &'static Ufunc, args: SmallVec<[Arg; 3]>, at: Loc) -> Expr {
     let Some(plain) = plain(row, args.as_slice()) else { return carry(at, || build_ufunc(row, args, at)) };
-    plain.call(at, |operands| args.into_iter().for_each(|a| operands.push(plain.operand(a, at))))
+    let mut node = plain.node(at);
+    args.into_iter().for_each(|a| node.args.push(plain.operand(a, at)));
+    plain.finish(node)
 }
 
 fn call_one(row: &'static Ufunc, args: [Arg; 1], at: Loc) -> Expr {
     let Some(plain) = plain(row, &args) else {
         return carry(at, || build_ufunc(row, args.into_iter().collect(), at));
     };
-    let [a] = args;
-    plain.call(at, |operands| operands.push(plain.operand(a, at)))
+    let ([a], mut node) = (args, plain.node(at));
+    node.args.push(plain.operand(a, at));
+    plain.finish(node)
 }
 
 fn call_two(row: &'static Ufunc, args: [Arg; 2], at: Loc) -> Expr {
@@ -31,11 +35,10 @@ fn call_two(row: &'static Ufunc, args: [Arg; 2], at: Loc) -> Expr {
     };
     // pushing the operands one by one costs less than an iterator, because an iterator would itself be moved, and its
     // methods would be called
-    let [a, b] = args;
-    plain.call(at, |operands| {
-        operands.push(plain.operand(a, at));
-        operands.push(plain.operand(b, at));
-    })
+    let ([a, b], mut node) = (args, plain.node(at));
+    node.args.push(plain.operand(a, at));
+    node.args.push(plain.operand(b, at));
+    plain.finish(node)
 }
 
 /// Builds the call of the elementwise function `row` with two operands.
@@ -174,17 +177,21 @@ impl Plain {
         }
     }
 
-    /// Makes the node of the call. `add` adds the operands to the node.
+    /// Makes the node of the call, to which the caller adds the operands.
     #[inline(always)]
-    fn call(&self, at: Loc, add: impl FnOnce(&mut Args)) -> Expr {
-        let dtype = self.row.class.result(self.dtype);
+    fn node(&self, at: Loc) -> Unique<Node> {
         let parts = || (NodeOp::Ufunc(self.row), Binding::None);
-        Expr::made(parts, (dtype, self.device), at, |Node { args, shape, .. }| {
-            add(args);
-            if let Some(like) = args.as_slice().get(self.like) {
-                layout::extend(shape, &like.0.shape);
-            }
-        })
+        Expr::made(parts, self.row.class.result(self.dtype), self.device, at)
+    }
+
+    /// Adds the shape to a node that has its operands.
+    #[inline(always)]
+    fn finish(&self, mut node: Unique<Node>) -> Expr {
+        let Node { args, shape, .. } = &mut *node;
+        if let Some(like) = args.as_slice().get(self.like) {
+            layout::extend(shape, &like.0.shape);
+        }
+        Expr(node.share())
     }
 }
 

@@ -22,7 +22,7 @@ use crate::base::buffer::Buffer;
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Fault, Loc, Result};
 use crate::base::layout::{self, AxesArg, Layout, Shape, Strides, View};
-use crate::base::shared::Shared;
+use crate::base::shared::{Shared, Unique};
 use crate::graph::ufunc::Fold;
 use smallvec::smallvec;
 use std::panic::Location;
@@ -56,35 +56,32 @@ pub struct Expr(pub(crate) Shared<Node>);
 
 /// # Shape and dtype
 impl Expr {
-    /// Makes a node whose operation and binding `parts` returns, without operands and axes, which `complete` adds in
-    /// place. `parts` is called last: if its results existed during a call that may panic, the compiler would keep them
-    /// in memory to drop them then, and move them from there.
+    /// Makes a node whose operation and binding `parts` returns. The caller adds operands and axes. `parts` is called
+    /// last: if its results existed during a call that may panic, the compiler would keep them in memory to drop them
+    /// then, and move them from there.
     #[inline(always)]
-    fn made(
-        parts: impl FnOnce() -> (NodeOp, Binding),
-        (dtype, device): (DType, u32),
-        location: Loc,
-        complete: impl FnOnce(&mut Node),
-    ) -> Expr {
+    fn made(parts: impl FnOnce() -> (NodeOp, Binding), dtype: DType, device: u32, location: Loc) -> Unique<Node> {
         let NodeContext { inner, scope } = MAKING.get();
-        let node = || {
+        Unique::new(|| {
             let (op, binding) = parts();
             let (args, shape) = (Args::new(), Shape::new());
             let (wraps, rule, order) = (false, None, None);
             Node { op, args, binding, shape, dtype, device, inner, wraps, rule, scope, order, location }
-        };
-        Expr(Shared::completed(node, complete))
+        })
     }
 
     /// Makes the node of an operation. The caller has checked that the operands' dtypes and shapes fit.
     pub(crate) fn node(op: NodeOp, args: Args, shape: Shape, dtype: DType, device: u32, location: Loc) -> Expr {
-        let complete = |node: &mut Node| (node.args, node.shape) = (args, shape);
-        Expr::made(|| (op, Binding::None), (dtype, device), location, complete)
+        let mut node = Expr::made(|| (op, Binding::None), dtype, device, location);
+        (node.args, node.shape) = (args, shape);
+        Expr(node.share())
     }
 
     /// Makes a node without operands.
     pub(crate) fn leaf(op: NodeOp, binding: Binding, shape: Shape, dtype: DType, device: u32, location: Loc) -> Expr {
-        Expr::made(|| (op, binding), (dtype, device), location, |node| node.shape = shape)
+        let mut node = Expr::made(|| (op, binding), dtype, device, location);
+        node.shape = shape;
+        Expr(node.share())
     }
 
     pub(crate) fn failed(error: Error, location: Loc) -> Expr {
@@ -104,7 +101,7 @@ impl Expr {
     /// Makes a 0-d fill.
     #[inline]
     pub(crate) fn fill_0d(value: Scalar, dtype: DType, location: Loc) -> Expr {
-        Expr::made(|| (NodeOp::Fill, Binding::Number(value)), (dtype, 0), location, |_| {})
+        Expr(Expr::made(|| (NodeOp::Fill, Binding::Number(value)), dtype, 0, location).share())
     }
 
     /// Makes the node of a number that has no dtype yet. It takes its dtype from the array that it is combined with.
@@ -124,27 +121,21 @@ impl Expr {
 
     /// Makes the node of an array that is in memory.
     pub(crate) fn stored(buffer: Buffer, layout: &Layout, dtype: DType, location: Loc) -> Expr {
-        Expr::stored_with(buffer, layout.offset, (&layout.shape, &layout.strides), dtype, location)
+        let mut node = Expr::unbound(&layout.shape, &layout.strides, dtype, buffer.device_id(), location);
+        node.binding = Binding::Array { buffer, offset: layout.offset };
+        Expr(node.share())
     }
 
-    /// Makes the node of an array that is in memory, with this shape and these strides. `offset` is the position of the
-    /// array's first element in the buffer.
+    /// Makes the node of an array that is in memory, to which the caller binds a buffer.
     #[inline(always)]
-    pub(crate) fn stored_with(
-        buffer: Buffer,
-        offset: usize,
-        (shape, strides): (&Shape, &Strides),
-        dtype: DType,
-        location: Loc,
-    ) -> Expr {
-        let device = buffer.device_id();
-        let parts = || (NodeOp::Stored(Strides::new()), Binding::Array { buffer, offset });
-        Expr::made(parts, (dtype, device), location, |node| {
-            layout::extend(&mut node.shape, shape);
-            if let NodeOp::Stored(own) = &mut node.op {
-                layout::extend(own, strides);
-            }
-        })
+    pub(crate) fn unbound(shape: &Shape, strides: &Strides, dtype: DType, device: u32, location: Loc) -> Unique<Node> {
+        let parts = || (NodeOp::Stored(Strides::new()), Binding::None);
+        let mut node = Expr::made(parts, dtype, device, location);
+        layout::extend(&mut node.shape, shape);
+        if let NodeOp::Stored(own) = &mut node.op {
+            layout::extend(own, strides);
+        }
+        node
     }
 
     /// Returns the error that the expression carries, if any.

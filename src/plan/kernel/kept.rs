@@ -1,6 +1,6 @@
 //! The data that a backend keeps with a plan, and the total size of all plans that are kept.
 
-use std::any::Any;
+use std::any::{Any, TypeId};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
@@ -8,9 +8,14 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 /// and for all other runs), and the number of bytes that the plan adds to the size of the plan cache.
 #[derive(Default, Debug)]
 pub(crate) struct Kept {
-    prepared: [OnceLock<Box<dyn Any + Send + Sync>>; 2],
+    prepared: [OnceLock<Prepared>; 2],
     bytes: AtomicUsize,
 }
+
+/// Data of a type that only the backend knows, with the id of this type. `Any::downcast_ref` would ask the data for the
+/// id, through a call that returns it in memory, and wait for that memory in every run.
+#[derive(Debug)]
+struct Prepared(TypeId, Box<dyn Any + Send + Sync>);
 
 /// The total size in bytes of all plans that were added by [`Kept::count`] and are not dropped.
 static TAKEN: AtomicUsize = AtomicUsize::new(0);
@@ -36,13 +41,15 @@ impl Kept {
     /// Returns the data prepared for runs that write in place or for other runs, or `None` if nothing is prepared.
     #[inline]
     pub fn prepared<T: Any>(&self, in_place: bool) -> Option<&T> {
-        self.prepared[in_place as usize].get()?.downcast_ref()
+        let Prepared(id, data) = self.prepared[in_place as usize].get()?;
+        // SAFETY: the id is that of the data, so the data has the type `T`.
+        (*id == TypeId::of::<T>()).then(|| unsafe { &*(&raw const **data).cast::<T>() })
     }
 
     /// Stores data prepared for runs that write in place, or for other runs, unless another thread was faster. Returns
     /// whether the data was stored.
-    pub fn prepare(&self, in_place: bool, prepared: Box<dyn Any + Send + Sync>) -> bool {
-        self.prepared[in_place as usize].set(prepared).is_ok()
+    pub fn prepare(&self, in_place: bool, data: Box<dyn Any + Send + Sync>) -> bool {
+        self.prepared[in_place as usize].set(Prepared((*data).type_id(), data)).is_ok()
     }
 }
 
