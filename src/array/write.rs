@@ -8,7 +8,7 @@ use crate::array::device::Device;
 use crate::base::buffer::Buffer;
 use crate::base::dtype::DType;
 use crate::base::error::{Error, ErrorKind, Loc, Result};
-use crate::base::layout::{Layout, SliceItem, View};
+use crate::base::layout::{self, Layout, SliceItem, View};
 use crate::base::shared::Shared;
 use crate::graph::expr::{Arg, Binding, Expr, Operand, cast, common, view};
 use crate::plan::backend::Bindings;
@@ -132,13 +132,37 @@ impl Array {
     }
 
     fn part(&mut self, items: &[SliceItem], at: Loc) -> SliceMut<'_> {
-        let view = View::slice(self.shape(), items).map_err(|f| f.at("slice_mut", at));
-        SliceMut { array: self, view }
+        let part = match View::slice(self.shape(), items) {
+            Ok(view) => self.target(&view, at),
+            Err(fault) => Err(fault.at("slice_mut", at)),
+        };
+        SliceMut { array: self, part }
+    }
+
+    /// Returns the layout of the part that a view selects for a write.
+    fn target(&mut self, view: &View, at: Loc) -> Result<Layout> {
+        if !view.shape.contains(&0) {
+            self.separate(at)?;
+        }
+        let (_, strides, offset) = self.stored();
+        Ok(Layout::view_of(strides, offset, view))
+    }
+
+    /// Copies the array if elements of it may share memory, as in a broadcast view: a write to one would change another.
+    /// Returns whether the array was copied.
+    fn separate(&mut self, at: Loc) -> Result<bool> {
+        let (_, strides, _) = self.stored();
+        if mutant!(write_to_places_that_are_one, true, !layout::may_overlap(&self.0.0.shape, strides)) {
+            return Ok(false);
+        }
+        *self = self.0.compact(at)?;
+        Ok(true)
     }
 
     /// Writes a value to the elements of the array that a view selects. Error messages name the operation `op`.
     pub(crate) fn write_part(&mut self, part: View, value: Arg, op: &'static str, at: Loc) -> Result<()> {
-        self.write(Some(part), value, op, at)
+        let target = self.target(&part, at)?;
+        self.write(Some(target), value, op, at)
     }
 
     /// Writes a value to the whole array. Error messages name the operation `op`.
@@ -157,58 +181,31 @@ impl Array {
         }
     }
 
-    /// Writes a value into the array, or into a part of it.
-    fn write(&mut self, part: Option<View>, value: Arg, op: &'static str, at: Loc) -> Result<()> {
-        let whole = self.layout();
-        let is_overlapping = whole.may_overlap_itself();
-        let mut target = match &part {
-            Some(v) => whole.view(v),
-            None => whole,
-        };
+    /// Writes a value into the array, or into the part of it that has this layout. No two elements of the part share
+    /// memory.
+    fn write(&mut self, part: Option<Layout>, value: Arg, op: &'static str, at: Loc) -> Result<()> {
+        let is_whole = part.is_none();
+        let mut target = part.unwrap_or_else(|| self.layout());
         let dtype = self.dtype();
-        let id = self.0.0.device;
-        let value = prepared(value, &target.shape, dtype, op, at)?;
+        let device = Device::of(self.0.0.device);
+        let mut value = prepared(value, &target.shape, dtype, op, at)?;
         common(op, [&self.0, &value].iter().copied(), at)?;
         if target.shape.contains(&0) {
             return Ok(());
         }
-        if mutant!(write_to_places_that_are_one, false, is_overlapping) {
-            // the array is a view in which elements may share memory, so a write to one would change another: copy the
-            // array first
-            *self = self.0.compact(at)?;
-            target = match &part {
-                Some(v) => self.layout().view(v),
-                None => self.layout(),
-            };
+        if is_whole && self.separate(at)? {
+            target = self.layout();
         }
-        let (value, target) = below_views(value, target);
-        let device = Device::of(id);
+        remove_common_view(&mut value, &mut target);
         checked::before_write(&value, &device, at)?;
-        let plan_of = |value: &Expr| {
-            let (target, caps) = (Target { buffer: self.buffer(), layout: &target }, device.backend().caps());
-            let recent = |plan: &Arc<CachedPlan>, found: &plan::Found<'_>| {
-                let mut inputs = SmallVec::new();
-                for (buffer, offset) in &found.inputs {
-                    inputs.push(((!target.buffer.same(buffer)).then(|| (*buffer).clone()), *offset));
-                }
-                let scalars = SmallVec::from_slice(&found.scalars);
-                PlannedWrite { plan: plan.clone(), inputs, scalars, lines: found.lines() }
-            };
-            if let Some(write) = plan::with_recent(&[value], Some(&target), caps, recent) {
-                return Ok(write);
-            }
-            let mut walk = Walk::default();
-            let plan = plan::plan(&mut walk, &[value], Some(target), caps)?;
-            let scalars = SmallVec::from_slice(walk.scalars());
-            Ok(PlannedWrite { plan, inputs: walk.inputs_of_write(), scalars, lines: walk.lines() })
-        };
-        let mut planned = plan_of(&value)?;
-        if planned.plan.may_fail_half_done {
+        let mut planned = PlannedWrite::default();
+        let mut plan = planned.plan(&value, self.buffer(), &target, &device)?;
+        if plan.may_fail_half_done {
             // A kernel of the plan may fail after an earlier kernel has already written to the target, for example
             // because an index is out of range. So the value is computed into new memory first, and the write is then a
             // plain copy.
-            let value = computed_at_once(&value, &device, at)?;
-            planned = plan_of(&value)?;
+            value = computed_at_once(&value, &device, at)?;
+            plan = planned.plan(&value, self.buffer(), &target, &device)?;
         }
         // the write is in place only if no expression holds the target's buffer, so drop the value, which may hold it
         drop(value);
@@ -220,18 +217,18 @@ impl Array {
             let outputs = [(output, target.offset)];
             let (scalars, lines) = (&planned.scalars, &planned.lines);
             let bindings = Bindings { inputs: &inputs, outputs: &outputs, scalars, lines, replaces };
-            device.backend().run(&planned.plan.plan, bindings).map_err(|e| e.or_at(at))
+            device.backend().run(&plan.plan, bindings).map_err(|e| e.or_at(at))
         };
         let alone = self.is_alone();
         let own = self.buffer();
-        if mutant!(write_to_shared_memory, alone || part.is_none(), alone) && planned.plan.writing.in_place {
+        if mutant!(write_to_shared_memory, alone || is_whole, alone) && plan.writing.in_place {
             return write(own, own, true);
         }
         // The write is not in place, so the array gets a new buffer with the same layout. Unless the write fills the
         // whole buffer, the new buffer starts as a copy of the old one.
-        let keeps = mutant!(kept_elements_not_copied, false, planned.plan.writing.keeps);
+        let keeps = mutant!(kept_elements_not_copied, false, plan.writing.keeps);
         let whole = Layout::c(&[own.bytes() / dtype.size()]);
-        let everything = part.is_none() && target.size() == whole.size() && !keeps;
+        let everything = is_whole && target.size() == whole.size() && !keeps;
         let fresh = if everything {
             device.backend().allocate(own.bytes()).map_err(|e| e.or_at(at))?
         } else {
@@ -245,26 +242,51 @@ impl Array {
     }
 }
 
-/// A planned write, with references to the buffers that it reads. `None` in `inputs` stands for the target's own
-/// buffer, because a second reference to that buffer would prevent a write in place.
+/// What a planned write reads, with references to the buffers. `None` in `inputs` stands for the target's own buffer,
+/// because a second reference to that buffer would prevent a write in place.
+#[derive(Default)]
 struct PlannedWrite {
-    plan: Arc<CachedPlan>,
     inputs: SmallVec<[(Option<Buffer>, usize); 4]>,
     scalars: SmallVec<[u64; 4]>,
     lines: SmallVec<[Loc; 8]>,
 }
 
+impl PlannedWrite {
+    /// Plans a write of a value to a layout of a buffer, and notes what the plan reads. The lists are filled in place,
+    /// which is faster than moving them.
+    fn plan(&mut self, value: &Expr, buffer: &Buffer, layout: &Layout, device: &Device) -> Result<Arc<CachedPlan>> {
+        let (target, caps) = (Target { buffer, layout }, device.backend().caps());
+        let recent = |plan: &Arc<CachedPlan>, found: &plan::Found<'_>| {
+            self.inputs.clear();
+            for (input, offset) in &found.inputs {
+                self.inputs.push(((!buffer.same(input)).then(|| (*input).clone()), *offset));
+            }
+            self.scalars = SmallVec::from_slice(&found.scalars);
+            self.lines = found.lines();
+            plan.clone()
+        };
+        if let Some(plan) = plan::with_recent(&[value], Some(&target), caps, recent) {
+            return Ok(plan);
+        }
+        let mut walk = Walk::default();
+        let plan = plan::plan(&mut walk, &[value], Some(target), caps)?;
+        self.inputs = walk.inputs_of_write();
+        self.scalars = SmallVec::from_slice(walk.scalars());
+        self.lines = walk.lines();
+        Ok(plan)
+    }
+}
+
 /// Removes a view that the value and the target have in common. Suppose that the value is a view (such as a reshape) of
 /// an expression that a plan stores as a whole. If the target is the same view of a layout with that expression's
-/// shape, returns that expression and that layout. Otherwise returns the arguments unchanged.
-fn below_views(value: Expr, target: Layout) -> (Expr, Layout) {
-    let (below, Some(v)) = plan::computed(&value) else { return (value, target) };
-    if mutant!(parts_written_whole, false, crate::base::layout::product(&below.0.shape) != target.size()) {
-        return (value, target);
+/// shape, replaces the arguments by that expression and that layout.
+fn remove_common_view(value: &mut Expr, target: &mut Layout) {
+    let (below, Some(v)) = plan::computed(value) else { return };
+    if mutant!(parts_written_whole, false, layout::product(&below.0.shape) != target.size()) {
+        return;
     }
-    match target.reshape(&below.0.shape).filter(|whole| whole.view(v) == target) {
-        Some(whole) => (below.clone(), whole),
-        None => (value, target),
+    if let Some(whole) = target.reshape(&below.0.shape).filter(|whole| whole.view(v) == *target) {
+        (*value, *target) = (below.clone(), whole);
     }
 }
 
@@ -304,7 +326,7 @@ pub(crate) fn prepared(value: Arg, shape: &[usize], dtype: DType, op: &'static s
 #[must_use = "a mutable view does nothing until it is written to"]
 pub struct SliceMut<'a> {
     array: &'a mut Array,
-    view: Result<View>,
+    part: Result<Layout>,
 }
 
 impl SliceMut<'_> {
@@ -338,8 +360,10 @@ impl SliceMut<'_> {
     }
 
     fn updated(self, f: impl FnOnce(&Expr) -> Result<Expr>, op: &'static str, at: Loc) -> Result<()> {
-        let v = self.view.clone()?;
-        let part = view("slice_mut", &self.array.0, at, |_| Ok(v));
+        let part = match &self.part {
+            Ok(part) => Expr::stored(self.array.buffer().clone(), part, self.array.dtype(), at),
+            Err(e) => return Err(e.clone()),
+        };
         let value = f(&part)?;
         drop(part);
         self.write(value.into_arg(), op, at)
@@ -357,6 +381,6 @@ impl SliceMut<'_> {
     }
 
     fn write(self, value: Arg, op: &'static str, at: Loc) -> Result<()> {
-        self.array.write(Some(self.view?), value, op, at)
+        self.array.write(Some(self.part?), value, op, at)
     }
 }

@@ -177,21 +177,6 @@ impl<T> Shared<T> {
         // `self` is not dropped.
         Shared(unsafe { NonNull::new_unchecked(counted) }, PhantomData)
     }
-
-    /// Returns the value if this was the last pointer to it, otherwise `None`.
-    pub fn into_inner(self) -> Option<T> {
-        let mut own = ManuallyDrop::new(self);
-        if !own.is_last() {
-            return None;
-        }
-        // SAFETY: `own` was the last pointer and is not dropped, so the value is moved out once, and the memory is
-        // freed once.
-        unsafe {
-            let counted = own.0.read();
-            free(own.0.as_ptr().cast(), Layout::new::<Counted<T>>());
-            Some(counted.value)
-        }
-    }
 }
 
 /// The only pointer to a value. A part of the value that is set through this pointer is written in its final place. A
@@ -244,17 +229,42 @@ impl<T: ?Sized> Clone for Shared<T> {
     }
 }
 
+impl<T: ?Sized> Shared<T> {
+    /// Gives up this pointer. If it was the last one, calls `prepare` with the value, and then drops the value.
+    #[inline]
+    pub fn give_up(self, prepare: impl FnOnce(&mut T)) {
+        let mut own = ManuallyDrop::new(self);
+        if own.is_last() {
+            // SAFETY: `own` was the last pointer, and is not dropped. Nobody else has the value.
+            unsafe {
+                prepare(&mut own.0.as_mut().value);
+                own.destroy();
+            }
+        }
+    }
+
+    /// Drops the value, and frees its memory.
+    ///
+    /// # Safety
+    /// This was the last pointer to the value, and it is not used any more.
+    #[inline]
+    unsafe fn destroy(&mut self) {
+        // SAFETY: the caller ensures that nobody has the value. Its memory is freed after the value was dropped, with
+        // the layout that it was allocated with.
+        unsafe {
+            let layout = Layout::for_value(self.0.as_ref());
+            std::ptr::drop_in_place(self.0.as_ptr());
+            free(self.0.as_ptr().cast(), layout);
+        }
+    }
+}
+
 impl<T: ?Sized> Drop for Shared<T> {
     #[inline]
     fn drop(&mut self) {
         if self.is_last() {
-            // SAFETY: this was the last pointer, so nobody else has the value. Its memory is freed after the value was
-            // dropped, with the layout that it was allocated with.
-            unsafe {
-                let layout = Layout::for_value(self.0.as_ref());
-                std::ptr::drop_in_place(self.0.as_ptr());
-                free(self.0.as_ptr().cast(), layout);
-            }
+            // SAFETY: this was the last pointer, and it is being dropped.
+            unsafe { self.destroy() };
         }
     }
 }
@@ -290,10 +300,12 @@ mod tests {
         assert!(a.get_mut().is_some());
         let b = a.clone();
         assert!(a.get_mut().is_none() && a.ptr_eq(&b) && a.as_ptr() == b.as_ptr() && (*b).1 == [7; 4]);
-        assert!(b.into_inner().is_none() && a.get_mut().is_some());
+        b.give_up(|_| unreachable!());
+        assert!(a.get_mut().is_some());
         assert_eq!(dropped(), 0);
-        drop(a.into_inner().unwrap());
-        assert_eq!(dropped(), 1);
+        let mut given = vec![];
+        a.give_up(|Noted(_, numbers)| given.push((*numbers, dropped())));
+        assert_eq!((given, dropped()), (vec![([7; 4], 0)], 1));
         // a value that is larger than a block, behind a pointer to an unsized type
         let large = Shared::new(|| Noted(&drops, [7; 99]));
         // SAFETY: the conversion returns the same pointer.

@@ -63,6 +63,25 @@ fn fault<T>(kind: ErrorKind, detail: impl Into<String>) -> Fallible<T> {
     Err(Fault::new(kind, detail))
 }
 
+/// Returns whether two indices of an array with these strides may refer to the same element, as with broadcast axes or
+/// sliding windows. Also returns true for a few layouts in which no two indices do.
+pub(crate) fn may_overlap(shape: &[usize], strides: &[isize]) -> bool {
+    if shape.contains(&0) || is_c_contiguous(&shape, &strides) {
+        return false;
+    }
+    let mut axes: SmallVec<[(usize, usize); 6]> =
+        (0..shape.len()).filter(|d| shape[*d] > 1).map(|d| (strides[d].unsigned_abs(), shape[d])).collect();
+    axes.sort_unstable();
+    let mut reach = 0;
+    for (stride, n) in axes {
+        if mutant!(overlap_of_neighbours_missed, stride < reach, stride <= reach) {
+            return true;
+        }
+        reach += stride * (n - 1);
+    }
+    false
+}
+
 /// Returns the number of elements of a shape. Returns an error for more than [`MAX_NDIM`] axes or more than
 /// `isize::MAX` elements, because strides and positions are `isize`.
 pub(crate) fn size_of_shape(shape: &[usize]) -> Fallible<usize> {
@@ -209,25 +228,9 @@ impl Layout {
         Layout { shape: copied(&view.shape), strides, offset: offset.max(0) as usize }
     }
 
-    /// Returns whether two indices may refer to the same element, as with broadcast axes or sliding windows. Also
-    /// returns true for a few layouts in which no two indices do.
+    /// Returns whether two indices may refer to the same element, as [`may_overlap`] does.
     pub fn may_overlap_itself(&self) -> bool {
-        if self.shape.contains(&0) || is_c_contiguous(&self.shape, &self.strides) {
-            return false;
-        }
-        let mut axes: SmallVec<[(usize, usize); 6]> = (0..self.shape.len())
-            .filter(|d| self.shape[*d] > 1)
-            .map(|d| (self.strides[d].unsigned_abs(), self.shape[d]))
-            .collect();
-        axes.sort_unstable();
-        let mut reach = 0;
-        for (stride, n) in axes {
-            if mutant!(overlap_of_neighbours_missed, stride < reach, stride <= reach) {
-                return true;
-            }
-            reach += stride * (n - 1);
-        }
-        false
+        may_overlap(&self.shape, &self.strides)
     }
 
     /// Returns the layout of a reshape to the shape `to` without copying, or `None` if no strides can express the

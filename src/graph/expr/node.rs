@@ -332,9 +332,7 @@ impl Node {
             if is_flat(&expr.0) {
                 continue;
             }
-            if let Some(mut node) = expr.0.into_inner() {
-                node.release(&mut stack);
-            }
+            expr.0.give_up(|node| node.release(&mut stack));
         }
     }
 

@@ -35,6 +35,7 @@ static BLOCKED: LazyLock<(Arc<Blocked>, Waker)> = LazyLock::new(|| {
 /// `operation` is the name of the call in error messages. `twin` is the name of the asynchronous function that does the
 /// same, or empty if there is none. In a browser, which must not block, this returns an error that recommends `twin`,
 /// unless the future is ready at once.
+#[inline(always)]
 pub(crate) fn wait<T>(operation: &str, twin: &str, future: impl Future<Output = Result<T>>) -> Result<T> {
     let mut future = pin!(future);
     match future.as_mut().poll(&mut Context::from_waker(&BLOCKED.1)) {
