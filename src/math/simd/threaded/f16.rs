@@ -138,7 +138,8 @@ macro_rules! conversions {
                 unsafe {
                     let x = std::mem::transmute::<Acc, [$float; 8]>(acc);
                     if has_nan(&x) {
-                        return to.cast::<[$half; 8]>().write_unaligned(narrow_each::<A, S, F>(&acc));
+                        let each = narrow_each::<A, S, F>((&raw const x).cast());
+                        return to.cast::<[$half; 8]>().write_unaligned(each);
                     }
                     for i in 0..8 {
                         to.add(i).write_unaligned(narrow(x[i]));
@@ -149,18 +150,20 @@ macro_rules! conversions {
             /// Converts each f32 (`A`) of a block to f16 (`S`) by `F`.
             ///
             /// # Safety
-            /// `A` has 4 bytes and `S` has 2. The machine has the features that the attribute enables.
+            /// `from` points to a block. `A` has 4 bytes and `S` has 2. The machine has the features that the attribute
+            /// enables.
             #[cold]
             #[inline(never)]
             #[target_feature(enable = $features)]
-            unsafe fn narrow_each<A: Copy, S: Copy, F: ScalarFn<A, A, A, S>>(acc: &Acc) -> [$half; 8] {
-                // SAFETY: a block of `A` has as many bytes as the accumulator, and a block of `S` has as many bytes as
-                // the result, because the caller ensures the sizes of `A` and `S`.
+            unsafe fn narrow_each<A: Copy, S: Copy, F: ScalarFn<A, A, A, S>>(from: *const A) -> [$half; 8] {
+                // SAFETY: the caller ensures that `from` points to a block. A block of `S` has as many bytes as the
+                // result, because the caller ensures the size of `S`.
                 unsafe {
-                    let each = std::mem::transmute_copy::<Acc, [A; N]>(acc);
-                    let mut out = [F::call(each[0], each[0], each[0]); N];
-                    for i in 0..N {
-                        out[i] = F::call(each[i], each[i], each[i]);
+                    let one = *from;
+                    let mut out = [F::call(one, one, one); N];
+                    for (i, out) in out.iter_mut().enumerate() {
+                        let x = *from.add(i);
+                        *out = F::call(x, x, x);
                     }
                     std::mem::transmute_copy::<[S; N], [$half; 8]>(&out)
                 }
@@ -190,7 +193,8 @@ macro_rules! conversions {
                             rounded(7),
                         ]);
                     }
-                    round_each::<A, F>(&acc)
+                    // a reference to `acc` itself would keep it in memory in the other case, too
+                    round_each::<A, F>(&{ acc })
                 }
             }
 
@@ -266,7 +270,17 @@ macro_rules! conversions {
                 // SAFETY: the caller ensures the sizes of the types, and that `a` and `out` point to `n` elements each.
                 unsafe {
                     for i in (0..whole).step_by(N) {
-                        narrow_block::<A, S, F>(a.add(i).cast::<Acc>().read_unaligned(), out.add(i).cast());
+                        let to = out.add(i).cast::<$half>();
+                        let from = a.add(i).cast::<$float>();
+                        let read = |j: usize| from.add(j).read_unaligned();
+                        let x = [read(0), read(1), read(2), read(3), read(4), read(5), read(6), read(7)];
+                        if has_nan(&x) {
+                            to.cast::<[$half; 8]>().write_unaligned(narrow_each::<A, S, F>(a.add(i)));
+                            continue;
+                        }
+                        for j in 0..8 {
+                            to.add(j).write_unaligned(narrow(x[j]));
+                        }
                     }
                     for i in whole..n {
                         let x = *a.add(i);
