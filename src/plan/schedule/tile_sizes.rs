@@ -407,7 +407,9 @@ fn tiles_of_rows(kernel: &Kernel, caps: &Caps, across: bool) -> TileSchedule {
         let rows = if kernel.scans() { SCAN_BLOCK } else { tall.unwrap_or(tile / each) }.clamp(1, n.max(1));
         (Tiling::Across { rows: rows as u16, cols: each as u16 }, each)
     } else {
-        let together = if takes_whole_rows(kernel) { (tile / n).clamp(1, outer) } else { 1 };
+        // one and a half tiles of whole rows were measured to be faster than one: softmax, layer norm and RMS norm of
+        // rows of 64 and 771 elements take 0.93 to 0.98 of the time, and twice as many are no faster
+        let together = if takes_whole_rows(kernel) { (tile * 3 / 2 / n).clamp(1, outer) } else { 1 };
         let each = match alone {
             // in a row kernel, a task is one tile, whose rows are kept for a later pass
             _ if is_row => together,
