@@ -66,7 +66,7 @@ fn fault<T>(kind: ErrorKind, detail: impl Into<String>) -> Fallible<T> {
 /// Returns whether two indices of an array with these strides may refer to the same element, as with broadcast axes or
 /// sliding windows. Also returns true for a few layouts in which no two indices do.
 pub(crate) fn may_overlap(shape: &[usize], strides: &[isize]) -> bool {
-    if shape.contains(&0) || is_c_contiguous(&shape, &strides) {
+    if shape.contains(&0) || is_c_contiguous(shape, strides) {
         return false;
     }
     let mut axes: SmallVec<[(usize, usize); 6]> =
