@@ -124,7 +124,8 @@ pub(super) fn compute(
         let outputs: SmallVec<[(&Buffer, usize); 4]> = results.iter().map(|array| (array.buffer(), 0)).collect();
         run(planned, Bindings { outputs: &outputs, ..bindings }, device, at, at_once)?;
     }
-    // if each expression has an output of its own, the output with index `n` belongs to expression `n`
+    // Equal expressions share an output. If each expression has an output of its own, the output with index `n` belongs
+    // to expression `n`.
     if planned.output_of.len() == results.len() {
         return Ok(results);
     }
@@ -142,8 +143,8 @@ fn allocate(plan: &ExecutionPlan, output: &Output, device: &Device, at: Loc, lin
     device.backend().allocate(bytes).map_err(|e| e.of_result(wanted(plan)).or_at(line()))
 }
 
-/// Makes an array for an output of a plan. `allocate` returns the buffer. It is called when the rest of the array exists,
-/// so that the buffer is moved only once.
+/// Makes an array for an output of a plan. `allocate` returns the buffer. It is called when the rest of the array
+/// exists, so that the buffer is moved only once.
 #[inline(always)]
 fn array(output: &Output, device: &Device, at: Loc, allocate: impl FnOnce() -> Result<Buffer>) -> Result<Array> {
     let mut node = Expr::unbound(&output.shape, &output.strides, output.dtype, device.id(), at);

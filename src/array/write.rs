@@ -133,36 +133,31 @@ impl Array {
 
     fn part(&mut self, items: &[SliceItem], at: Loc) -> SliceMut<'_> {
         let part = match View::slice(self.shape(), items) {
-            Ok(view) => self.target(&view, at),
+            Ok(view) => Ok(Part::of(self, view)),
             Err(fault) => Err(fault.at("slice_mut", at)),
         };
         SliceMut { array: self, part }
     }
 
-    /// Returns the layout of the part that a view selects for a write.
-    fn target(&mut self, view: &View, at: Loc) -> Result<Layout> {
-        if !view.shape.contains(&0) {
-            self.separate(at)?;
-        }
-        let (_, strides, offset) = self.stored();
-        Ok(Layout::view_of(strides, offset, view))
-    }
-
     /// Copies the array if elements of it may share memory, as in a broadcast view: a write to one would change another.
     /// Returns whether the array was copied.
     fn separate(&mut self, at: Loc) -> Result<bool> {
-        let (_, strides, _) = self.stored();
-        if mutant!(write_to_places_that_are_one, true, !layout::may_overlap(&self.0.0.shape, strides)) {
+        if mutant!(write_to_places_that_are_one, true, !self.may_overlap()) {
             return Ok(false);
         }
         *self = self.0.compact(at)?;
         Ok(true)
     }
 
+    /// Returns whether elements of the array may share memory.
+    fn may_overlap(&self) -> bool {
+        layout::may_overlap(&self.0.0.shape, self.stored().1)
+    }
+
     /// Writes a value to the elements of the array that a view selects. Error messages name the operation `op`.
-    pub(crate) fn write_part(&mut self, part: View, value: Arg, op: &'static str, at: Loc) -> Result<()> {
-        let target = self.target(&part, at)?;
-        self.write(Some(target), value, op, at)
+    pub(crate) fn write_part(&mut self, view: View, value: Arg, op: &'static str, at: Loc) -> Result<()> {
+        let part = Part::of(self, view);
+        self.write(Some(part), value, op, at)
     }
 
     /// Writes a value to the whole array. Error messages name the operation `op`.
@@ -181,11 +176,14 @@ impl Array {
         }
     }
 
-    /// Writes a value into the array, or into the part of it that has this layout. No two elements of the part share
-    /// memory.
-    fn write(&mut self, part: Option<Layout>, value: Arg, op: &'static str, at: Loc) -> Result<()> {
+    /// Writes a value into the array, or into a part of it.
+    fn write(&mut self, part: Option<Part>, value: Arg, op: &'static str, at: Loc) -> Result<()> {
         let is_whole = part.is_none();
-        let mut target = part.unwrap_or_else(|| self.layout());
+        let (mut target, view) = match part {
+            None => (self.layout(), None),
+            Some(Part::Separate(layout)) => (layout, None),
+            Some(Part::Overlapping(view)) => (self.layout().view(&view), Some(view)),
+        };
         let dtype = self.dtype();
         let device = Device::of(self.0.0.device);
         let mut value = prepared(value, &target.shape, dtype, op, at)?;
@@ -193,8 +191,9 @@ impl Array {
         if target.shape.contains(&0) {
             return Ok(());
         }
-        if is_whole && self.separate(at)? {
-            target = self.layout();
+        if (is_whole || view.is_some()) && self.separate(at)? {
+            let whole = self.layout();
+            target = view.map_or_else(|| whole.clone(), |view| whole.view(&view));
         }
         remove_common_view(&mut value, &mut target);
         checked::before_write(&value, &device, at)?;
@@ -326,7 +325,26 @@ pub(crate) fn prepared(value: Arg, shape: &[usize], dtype: DType, op: &'static s
 #[must_use = "a mutable view does nothing until it is written to"]
 pub struct SliceMut<'a> {
     array: &'a mut Array,
-    part: Result<Layout>,
+    part: Result<Part>,
+}
+
+/// A part of an array, for a write.
+enum Part {
+    /// The layout of the part, if no two elements of the array share memory.
+    Separate(Layout),
+    /// The view that selects the part, if elements may share memory: a write first copies the array, whose layout then
+    /// changes.
+    Overlapping(Box<View>),
+}
+
+impl Part {
+    fn of(array: &Array, view: View) -> Part {
+        if array.may_overlap() {
+            return Part::Overlapping(Box::new(view));
+        }
+        let (_, strides, offset) = array.stored();
+        Part::Separate(Layout::view_of(strides, offset, &view))
+    }
 }
 
 impl SliceMut<'_> {
@@ -360,8 +378,10 @@ impl SliceMut<'_> {
     }
 
     fn updated(self, f: impl FnOnce(&Expr) -> Result<Expr>, op: &'static str, at: Loc) -> Result<()> {
+        let stored = |layout: &Layout| Expr::stored(self.array.buffer().clone(), layout, self.array.dtype(), at);
         let part = match &self.part {
-            Ok(part) => Expr::stored(self.array.buffer().clone(), part, self.array.dtype(), at),
+            Ok(Part::Separate(layout)) => stored(layout),
+            Ok(Part::Overlapping(view)) => stored(&self.array.layout().view(view)),
             Err(e) => return Err(e.clone()),
         };
         let value = f(&part)?;

@@ -180,8 +180,8 @@ impl<T> Shared<T> {
 }
 
 /// The only pointer to a value. A part of the value that is set through this pointer is written in its final place. A
-/// move of what was just written would take long: it reads several words at once, and the processor waits until all of
-/// them are in the cache.
+/// move of what was just written would take long, because it reads more bytes at once than were written at once: the
+/// processor waits until the writes have reached the cache.
 pub(crate) struct Unique<T>(Shared<T>);
 
 impl<T> Unique<T> {
@@ -230,7 +230,8 @@ impl<T: ?Sized> Clone for Shared<T> {
 }
 
 impl<T: ?Sized> Shared<T> {
-    /// Gives up this pointer. If it was the last one, calls `prepare` with the value, and then drops the value.
+    /// Gives up this pointer. If it was the last one, calls `prepare` with the value, and then drops the value. If
+    /// `prepare` panics, the value is leaked.
     #[inline]
     pub fn give_up(self, prepare: impl FnOnce(&mut T)) {
         let mut own = ManuallyDrop::new(self);
@@ -243,7 +244,7 @@ impl<T: ?Sized> Shared<T> {
         }
     }
 
-    /// Drops the value, and frees its memory.
+    /// Drops the value and frees its memory.
     ///
     /// # Safety
     /// This was the last pointer to the value, and it is not used any more.

@@ -224,14 +224,24 @@ impl<'a> Maker<'a> {
         for step in &self.program.steps[steps] {
             let to = match step.dst {
                 Dst::Nowhere => None,
-                Dst::Register(slot) => Some(At::register(slot)),
+                // the tile has whole rows, so a row that is kept for a later pass is in its register as a whole
+                Dst::Register(slot) | Dst::KeepRow(slot) => Some(At::register(slot)),
                 Dst::Out(place) => Some(self.dense(place, tile)?),
-                Dst::KeepRow(_) => return None,
             };
             let (widen, args) = match step.kind {
                 // all rows of such a tile may be the same row in memory
                 StepKind::Load(place) if to.is_none() => (None, [At::place(place); 3]),
-                StepKind::Load(place) => (self.program.places[place].convert, [self.dense(place, tile)?; 3]),
+                StepKind::Load(place) => {
+                    let (from, place) = (self.dense(place, tile)?, &self.program.places[place]);
+                    match (step.dst, place.convert) {
+                        (Dst::KeepRow(_), None) => {
+                            self.actions.push(Action::Copy { from, to: to?, size: place.size, each });
+                            (None, [to?; 3])
+                        }
+                        (_, convert) => (convert, [from; 3]),
+                    }
+                }
+                StepKind::ReuseRow => (None, [to?; 3]),
                 StepKind::Call(f) => {
                     let [a, b, c] = step.args.map(|id| self.at(id));
                     (Some(f), [a?, b?, c?])
@@ -245,8 +255,7 @@ impl<'a> Maker<'a> {
                 | StepKind::Gather { .. }
                 | StepKind::Position(_)
                 | StepKind::Philox { .. }
-                | StepKind::Scan(_)
-                | StepKind::ReuseRow => return None,
+                | StepKind::Scan(_) => return None,
             };
             *self.at.get_mut(step.id)? = match widen {
                 Some(f) => {

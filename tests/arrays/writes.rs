@@ -417,6 +417,10 @@ fn a_failed_write_changes_nothing(d: &Device) {
     assert!(x.slice_mut(s![9]).assign(1).is_err());
     assert!(x.update(|x| x + array![1.5]).is_err());
     same(&x, &[1i32, 2, 3, 4]);
+    // an array whose elements share memory is not copied for a write that fails
+    let mut z = put(d, vec![1i32], &[1, 1]).broadcast_to([100_000, 100_000]).eval().unwrap();
+    assert_eq!(z.set(s![0], array![1, 2]).unwrap_err().kind(), ErrorKind::Shape);
+    assert!(z.slice_mut(s![0]).try_update(|v| v.dims().map(|[_, _]| v.clone())).is_err() && !z.is_contiguous());
     // an index out of range: nothing is written, neither at that element nor at the others
     let mut y = put(d, vec![7u8; 9], &[9]);
     let src = put(d, vec![1u8, 2, 3], &[3]);

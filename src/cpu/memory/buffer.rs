@@ -78,7 +78,7 @@ unsafe impl Sync for CpuMemory {}
 
 impl CpuMemory {
     /// Returns the address of the first byte. It stays valid while the buffer lives. Content in the header does not
-    /// move, because the buffer is behind an `Arc`.
+    /// move, because the buffer is behind a [`Shared`](crate::base::shared::Shared).
     pub fn ptr(&self) -> *mut u8 {
         match &self.storage {
             Storage::Inline(cell) => cell.0.get() as *mut u8,

@@ -105,9 +105,8 @@ impl MemoryPool {
         &self.name
     }
 
-    /// Allocates a buffer of `bytes` bytes on the device that the result of `owner` refers to. `stays` is whether that is
-    /// the device that exists as long as the process. `owner` is called last: a holder that existed earlier would be
-    /// moved.
+    /// Allocates a buffer of `bytes` bytes on the device that the result of `owner` refers to. `stays` tells whether
+    /// that device exists as long as the process. `owner` is called last: a holder that existed earlier would be moved.
     #[inline(always)]
     pub fn buffer(&self, bytes: usize, stays: bool, owner: impl FnOnce() -> Holder) -> Result<Buffer> {
         self.fault(ALLOCATE)?;
@@ -133,8 +132,8 @@ impl MemoryPool {
         Ok(buffer)
     }
 
-    /// Makes a buffer of memory that the caller already holds. It counts as used, but it cannot exceed the limit, because it
-    /// exists already.
+    /// Makes a buffer of memory that the caller already holds. It counts as used, but it cannot exceed the limit,
+    /// because it exists already.
     pub fn adopted<T: Send + Sync + 'static>(&self, owner: Holder, v: Vec<T>) -> Buffer {
         let bytes = size_of_val(v.as_slice());
         self.adopted.fetch_add(bytes, Relaxed);
@@ -144,8 +143,7 @@ impl MemoryPool {
         Buffer::new(|| CpuMemory { storage: Storage::Foreign(ptr, Box::new(v)), bytes, owner })
     }
 
-    /// Makes a buffer of memory that another library lends. It counts as used, but the limit does not
-    /// apply to it.
+    /// Makes a buffer of memory that another library lends. It counts as used, but the limit does not apply to it.
     ///
     /// # Safety
     /// The bytes are initialised. Until `lender` is dropped, they are not moved, and nobody writes to them.

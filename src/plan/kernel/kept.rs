@@ -42,7 +42,7 @@ impl Kept {
     #[inline]
     pub fn prepared<T: Any>(&self, in_place: bool) -> Option<&T> {
         let Prepared(id, data) = self.prepared[in_place as usize].get()?;
-        // SAFETY: the id is that of the data, so the data has the type `T`.
+        // SAFETY: `prepare` took the id from the data, and neither changes, so the data has the type `T`.
         (*id == TypeId::of::<T>()).then(|| unsafe { &*(&raw const **data).cast::<T>() })
     }
 

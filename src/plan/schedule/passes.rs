@@ -7,10 +7,10 @@ use crate::base::layout;
 use crate::graph::ufunc::cast;
 use crate::plan::kernel::{Kernel, Op, Pass, Passes};
 
-/// The maximum number of elements of a row whose f16 or bf16 elements are kept as f32 for later passes. For longer rows,
+/// The maximum number of elements of a row whose f16 or bf16 elements are kept as f32 for later passes. In a longer row,
 /// the kept values would not stay in the cache that is nearest to the core, and converting the elements again takes less
-/// time. Measured with layer norm and softmax of f16: rows of 771 take 0.78 and 0.93 of the time if they are kept, rows
-/// of 2,000 0.86, of 5,000 0.93, of 7,000 1.01, of 10,000 1.05.
+/// time. Measured with layer norm and softmax of f16 on Zen 4: rows of 771 take 0.78 and 0.93 of the time if they are
+/// kept, rows of 2,000 0.86, of 5,000 0.93, of 7,000 1.01, of 10,000 1.05.
 const MOST_WIDENED: usize = 6 << 10;
 
 /// Which values a pass computes again, although an earlier pass has computed them and could have kept them.
@@ -20,9 +20,9 @@ pub(super) enum Again {
     /// from memory takes long.
     Nothing,
     /// A pass repeats loads, indices, numbers, and conversions of these that change no bit (CPU). Repeating them is as
-    /// cheap as keeping them, because a row is still in a cache when it is read again. A load is too costly to repeat
-    /// if its elements are converted to a wider type, or if rows are side by side in a tile (`across`), and the load must
-    /// be transposed into the tile.
+    /// cheap as keeping them, because a row is still in a cache when it is read again. Two kinds of loads are too costly
+    /// to repeat: a load of f16 or bf16, whose elements are converted, and, if rows are side by side in a tile
+    /// (`across`), a load that must be transposed into the tile.
     Loads { across: bool },
 }
 
@@ -82,8 +82,10 @@ fn cheap(kernel: &Kernel, again: Again) -> Vec<bool> {
         let is_cheap = match &value.op {
             Op::Load(load) => {
                 let widens = matches!(kernel.loads[*load].dtype, DType::F16 | DType::BF16);
-                let is_kept = widens && kernel.inner_size() <= MOST_WIDENED;
-                !(is_kept || across && is_transposed(kernel, *load))
+                match across {
+                    true => !is_transposed(kernel, *load),
+                    false => !(widens && kernel.inner_size() <= MOST_WIDENED),
+                }
             }
             Op::Index { .. } | Op::Scalar(_) | Op::Constant(_) => true,
             // a conversion that changes no bit costs nothing

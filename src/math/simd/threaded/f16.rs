@@ -138,7 +138,9 @@ macro_rules! conversions {
                 unsafe {
                     let x = std::mem::transmute::<Acc, [$float; 8]>(acc);
                     if has_nan(&x) {
-                        let each = narrow_each::<A, S, F>((&raw const x).cast());
+                        // a pointer to `x` itself would keep it in memory in the other case, too
+                        let copy = x;
+                        let each = narrow_each::<A, S, F>((&raw const copy).cast());
                         return to.cast::<[$half; 8]>().write_unaligned(each);
                     }
                     for i in 0..8 {
