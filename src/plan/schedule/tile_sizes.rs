@@ -71,9 +71,9 @@ const SQUARE: usize = 8;
 /// this or of unknown size. A larger cache is shared by many cores, and none was measured.
 const STREAM: usize = 32 << 20;
 
-/// Returns the number of elements of a tile. Four arrays of this many f32, as loops over a tile use them, fit the L1
-/// cache. More than 2,048 elements were measured to be no faster, except for tiles of whole rows (`tiles_of_rows`), and
-/// fewer than 512 make loops too short. A cache of unknown size counts as large enough.
+/// Returns the number of elements of a tile. Four arrays of this many f32, as loops
+/// over a tile use them, fit the L1 cache. More than 2,048 elements were measured to be no faster, and fewer than 512
+/// make loops too short. A cache of unknown size counts as large enough.
 fn tile(caps: &Caps) -> usize {
     let fits = caps.caches[0] / 4 / 4;
     if fits == 0 { 2048 } else { (1 << fits.ilog2()).clamp(512usize, 2048) }
@@ -407,11 +407,7 @@ fn tiles_of_rows(kernel: &Kernel, caps: &Caps, across: bool) -> TileSchedule {
         let rows = if kernel.scans() { SCAN_BLOCK } else { tall.unwrap_or(tile / each) }.clamp(1, n.max(1));
         (Tiling::Across { rows: rows as u16, cols: each as u16 }, each)
     } else {
-        // one and a half tiles of whole rows were measured to be faster than one: softmax, layer norm and RMS norm of
-        // rows of 64 and 771 elements take 0.93 to 0.98 of the time, and twice as many are no faster; a smaller kernel
-        // keeps more tiles, because each is a task
-        let large = if outer.saturating_mul(n) >= 256 * tile { tile * 3 / 2 } else { tile };
-        let together = if takes_whole_rows(kernel) { (large / n).clamp(1, outer) } else { 1 };
+        let together = if takes_whole_rows(kernel) { (tile / n).clamp(1, outer) } else { 1 };
         let each = match alone {
             // in a row kernel, a task is one tile, whose rows are kept for a later pass
             _ if is_row => together,
