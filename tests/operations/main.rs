@@ -18,6 +18,7 @@ mod network;
 mod products;
 mod quantiles;
 mod recipes;
+mod row_products;
 mod scans;
 mod searching;
 mod segments;

@@ -1,12 +1,13 @@
 //! Computes a block of a product by the method that the planner has chosen: by the kernels for a few columns or rows
-//! (`vector.rs`), or by tiles (`micro_kernel.rs`), either in place from the operands' memory or from packed panels. The
+//! (`dots.rs` and `sums.rs`), or by tiles (`micro_kernel.rs`), either in place from the operands' memory or from packed panels. The
 //! result has the same bits by every method, because `micro_kernel.rs` defines the order in which each element is summed.
 
+use super::dots::Dots;
 use super::instruction_sets::{Kernels, ProductElement};
 use super::micro_kernel::{CHAIN, ProductTile};
 use super::operands::{ProductOperand, ProductTarget};
 use super::scratch::{self, Scratch};
-use super::vector::{Dots, Sums};
+use super::sums::Sums;
 use crate::plan::kernel::Method;
 
 /// A block of a product: `m` rows and `n` columns of the result, each element summed over all `k`.
@@ -49,11 +50,21 @@ impl ProductBlock<'_> {
         unsafe {
             match method {
                 _ if self.k == 0 => self.c.clear(self.m, self.n),
-                Method::Dots if self.m >= kernels.width => self.dots(kernels),
                 // the last task may have fewer rows than a vector has lanes; its rows are then computed from packed
                 // panels
-                Method::Dots => return self.packed(kernels, self.n, false, done),
-                Method::Sums => self.sums(kernels),
+                Method::Dots if self.m < kernels.width => return self.packed(kernels, self.n, false, done),
+                Method::Dots if self.converts() => {
+                    if !self.widened_dots(kernels) {
+                        return self.packed(kernels, self.n, false, done);
+                    }
+                }
+                Method::Dots => self.dots(kernels.dots),
+                Method::Sums if self.converts() => {
+                    if !self.widened_sums(kernels) {
+                        return self.packed(kernels, self.n, true, done);
+                    }
+                }
+                Method::Sums => self.sums(kernels.sums),
                 Method::Direct => return self.direct(kernels, done),
                 Method::Panels { blocks, left } => return self.packed(kernels, 64 * blocks as usize, left, done),
             }
@@ -67,21 +78,22 @@ impl ProductBlock<'_> {
         end == self.m || (end - first) * self.n >= PART
     }
 
-    /// Computes the block column by column, or a few columns at a time. The lanes of a vector hold different rows.
+    /// Computes the block column by column, or a few columns at a time, by the functions of
+    /// [`Kernels::dots`](Kernels) for elements of type `A`. The lanes of a vector hold different rows.
     ///
     /// # Safety
     /// All elements are in live memory (*inside*) and nobody else changes them (*apart*, see [`ProductBlock`]); the
     /// block has the strides that [`Method::Dots`] requires, and at least as many rows as a vector has lanes; `T` is
-    /// the type of the product.
-    unsafe fn dots<T: ProductElement>(&self, kernels: &Kernels<T>) {
+    /// the type of the product, and of all elements but those of the left operand, whose type is `A`.
+    pub unsafe fn dots<T, A>(&self, kernels: &[unsafe fn(&Dots<T, A>)]) {
         let mut col = 0;
         while col < self.n {
-            let most = (self.n - col).ilog2().min(kernels.dots.len() as u32 - 1);
+            let most = (self.n - col).ilog2().min(kernels.len() as u32 - 1);
             let (x, y) = (self.b.from(col, 0), self.c.from(0, col));
             let part = Dots {
                 rows: self.m,
                 k: self.k,
-                a: self.a.at as *const T,
+                a: self.a.at as *const A,
                 a_row: self.a.line,
                 x: x.at as *const T,
                 x_step: x.step,
@@ -89,20 +101,22 @@ impl ProductBlock<'_> {
                 y: y.at as *mut T,
                 y_row: y.row,
                 y_col: y.col,
+                far: self.a.far,
             };
             // SAFETY: the part lies inside the block, because `1 << most` is at most the number of remaining columns.
             // So the caller's conditions (*inside* and *apart*) hold for it.
-            unsafe { kernels.dots[most as usize](&part) };
+            unsafe { kernels[most as usize](&part) };
             col += 1 << most;
         }
     }
 
-    /// Computes the block row by row.
+    /// Computes the block row by row, by a function of [`Kernels::sums`](Kernels) for elements of type `B`.
     ///
     /// # Safety
     /// All elements are in live memory (*inside*) and nobody else changes them (*apart*, see [`ProductBlock`]); the
-    /// block has the strides that [`Method::Sums`] requires; `T` is the type of the product.
-    unsafe fn sums<T: ProductElement>(&self, kernels: &Kernels<T>) {
+    /// block has the strides that [`Method::Sums`] requires; `T` is the type of the product, and of all elements but
+    /// those of the right operand, whose type is `B`.
+    pub unsafe fn sums<T, B>(&self, kernel: unsafe fn(&Sums<T, B>)) {
         for row in 0..self.m {
             let (x, y) = (self.a.from(row, 0), self.c.from(row, 0));
             let part = Sums {
@@ -110,13 +124,13 @@ impl ProductBlock<'_> {
                 k: self.k,
                 x: x.at as *const T,
                 x_step: x.step,
-                b: self.b.at as *const T,
+                b: self.b.at as *const B,
                 b_step: self.b.step,
                 y: y.at as *mut T,
             };
             // SAFETY: the part is a row of the block, so the caller's conditions (*inside* and *apart*) hold for it.
             // The rows of the right operand and of the result are contiguous, as this method requires.
-            unsafe { (kernels.sums)(&part) };
+            unsafe { kernel(&part) };
         }
     }
 

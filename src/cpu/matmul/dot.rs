@@ -5,9 +5,9 @@
 use super::lanes::{ALL_ROWS, MOST_DEPTH, Register, line, prefetch};
 use super::micro_kernel::CHAIN;
 
-/// If the rows or vectors of a task have at least this size in bytes, they are assumed to be in main memory, not in a
-/// cache. The planner cuts larger products into tasks of about this size.
-pub(super) const FAR: usize = 4 << 20;
+/// If the vectors of a task have at least this size in bytes, they are assumed to be in main memory, not in a cache. The
+/// planner cuts larger products into tasks of about this size.
+const FAR: usize = 4 << 20;
 
 /// Arguments of [`chains`]: `count` whole chains of two contiguous vectors `a` and `b`, and where to write the chains'
 /// sums.

@@ -2,13 +2,15 @@
 //! called.
 
 use super::dot::{Chains, ChainsFn, chains};
+use super::dots::{Dots, dots};
 use super::lanes::*;
 use super::micro_kernel::{ProductTile, TileFn, tile};
 use super::panels::{Lines, ScatteredLines, pack_contiguous, pack_scattered, pack_turned};
 use super::plain::{Number, Plain};
 #[cfg(cupric_relaxed_simd)]
 use super::relaxed::{F32x4, F64x2};
-use super::vector::{Dots, Sums, dots, sums};
+use super::stored::{Same, Stored};
+use super::sums::{Sums, sums};
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 use crate::math::simd::{Isa, isa};
 
@@ -38,6 +40,14 @@ pub(super) struct Kernels<T: 'static> {
     pub sums: unsafe fn(&Sums<T>),
     /// Computes the sums of the chains of a dot product of two contiguous vectors (`dot.rs`).
     pub chains: ChainsFn<T>,
+    /// The functions that read f16 (the first) and bf16, if the instruction set has them.
+    pub halves: &'static [HalfKernels<T>],
+}
+
+/// The functions for products with few columns or one row, if the large operand has elements of 2 bytes.
+pub(super) struct HalfKernels<T: 'static> {
+    pub dots: &'static [unsafe fn(&Dots<T, u16>)],
+    pub sums: unsafe fn(&Sums<T, u16>),
 }
 
 impl<T> Kernels<T> {
@@ -62,7 +72,7 @@ impl<T> Kernels<T> {
 /// 16 places at once: 8 lanes take 0.6 to 0.9 of the time of 16 (measured).
 macro_rules! kernels {
     ($module:ident, $lanes:ty, $element:ty, $([$features:literal])?, rows $most:literal [$($rows:literal)*],
-     unmasked $unmasked:literal, vectors $vectors:literal, left $left:literal, dots [$($columns:literal)*], chains $chains:ty) => {
+     unmasked $unmasked:literal, vectors $vectors:literal, left $left:literal, dots [$($columns:literal)*], chains $chains:ty $(, halves [$($half:ty)*])?) => {
         pub(super) mod $module {
             use super::*;
             $(#[target_feature(enable = $features)])?
@@ -100,18 +110,18 @@ macro_rules! kernels {
             $(#[target_feature(enable = $features)])?
             /// # Safety
             /// All elements are in live memory that nobody else changes (*inside*), and the CPU has the instruction set
-            /// (*features*); see the type of `x` in `vector.rs`.
-            pub unsafe fn dots_of<const N: usize>(x: &Dots<$element>) {
+            /// (*features*); see [`Dots`].
+            pub unsafe fn dots_of<A: Stored<$lanes>, const N: usize>(x: &Dots<$element, A::Element>) {
                 // SAFETY: the caller ensures the conditions of `dots`.
-                unsafe { dots::<$lanes, N>(x) }
+                unsafe { dots::<$lanes, A, N>(x) }
             }
             $(#[target_feature(enable = $features)])?
             /// # Safety
             /// All elements are in live memory that nobody else changes (*inside*), and the CPU has the instruction set
-            /// (*features*); see the type of `x` in `vector.rs`.
-            pub unsafe fn sums_of(x: &Sums<$element>) {
+            /// (*features*); see [`Sums`].
+            pub unsafe fn sums_of<B: Stored<$lanes>>(x: &Sums<$element, B::Element>) {
                 // SAFETY: the caller ensures the conditions of `sums`; the machine has the features of `chains` too.
-                unsafe { sums::<$lanes>(x, chains_of) }
+                unsafe { sums::<$lanes, B>(x, chains_of) }
             }
             $(#[target_feature(enable = $features)])?
             /// # Safety
@@ -132,10 +142,19 @@ macro_rules! kernels {
                 pack_contiguous: contiguous,
                 pack_turned: turned,
                 pack_scattered: scattered,
-                dots: &[$(dots_of::<$columns>),*],
-                sums: sums_of,
+                dots: &[$(dots_of::<Same, $columns>),*],
+                sums: sums_of::<Same>,
                 chains: chains_of,
+                halves: &[$($(Reading::<$half>::KERNELS),*)?],
             };
+            /// Elements of the type `A` in memory.
+            #[allow(dead_code, reason = "only products of f32 read elements of another type")]
+            struct Reading<A>(A);
+            impl<A: Stored<$lanes, Element = u16>> Reading<A> {
+                #[allow(dead_code, reason = "only products of f32 read elements of another type")]
+                const KERNELS: HalfKernels<$element> =
+                    HalfKernels { dots: &[$(dots_of::<A, $columns>),*], sums: sums_of::<A> };
+            }
         }
     };
 }
@@ -145,16 +164,17 @@ macro_rules! kernels {
 // because products of integers are rare and each kernel is code to compile.
 #[cfg(target_arch = "x86_64")]
 mod x86 {
+    use super::super::stored::{BF16, F16};
     use super::*;
     kernels!(f32x16, F32x16, f32, ["avx512f,avx512bw,avx512dq,avx512vl,avx2,fma"], rows 12 [1 2 3 4 5 6 7 8 9 10 11 12],
-        unmasked false, vectors 2, left 12, dots [1 2 4 8], chains F32x8);
+        unmasked false, vectors 2, left 12, dots [1 2 4 8], chains F32x8, halves [F16 BF16]);
     kernels!(f64x8, F64x8, f64, ["avx512f,avx512bw,avx512dq,avx512vl,avx2,fma"], rows 12 [1 2 3 4 5 6 7 8 9 10 11 12],
         unmasked false, vectors 2, left 4, dots [1 2 4 8], chains F64x8);
     kernels!(u32x16, U32x16, u32, ["avx512f,avx512bw,avx512dq,avx512vl,avx2,fma"], rows 6 [1 2 3 4 5 6],
         unmasked false, vectors 2, left 6, dots [1], chains U32x16);
     kernels!(u64x8, U64x8, u64, ["avx512f,avx512bw,avx512dq,avx512vl,avx2,fma"], rows 6 [1 2 3 4 5 6],
         unmasked false, vectors 2, left 6, dots [1], chains U64x8);
-    kernels!(f32x8, F32x8, f32, ["avx2,fma"], rows 6 [1 2 3 4 5 6], unmasked true, vectors 2, left 6, dots [1 2 4], chains F32x8);
+    kernels!(f32x8, F32x8, f32, ["avx2,fma,f16c"], rows 6 [1 2 3 4 5 6], unmasked true, vectors 2, left 6, dots [1 2 4], chains F32x8, halves [F16 BF16]);
     kernels!(f64x4, F64x4, f64, ["avx2,fma"], rows 6 [1 2 3 4 5 6], unmasked true, vectors 2, left 2, dots [1 2 4], chains F64x4);
     kernels!(u32x8, U32x8, u32, ["avx2,fma"], rows 4 [1 2 3 4], unmasked true, vectors 2, left 4, dots [1], chains U32x8);
     kernels!(u64x4, U64x4, u64, ["avx2,fma"], rows 4 [1 2 3 4], unmasked true, vectors 1, left 0, dots [1], chains U64x4);

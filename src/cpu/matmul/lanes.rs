@@ -182,19 +182,20 @@ static FIRST_OF_8: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0
 #[cfg(target_arch = "x86_64")]
 static FIRST_OF_4: [i64; 8] = [-1, -1, -1, -1, 0, 0, 0, 0];
 
-/// Transposes 16 rows × 16 f32 into `$out`. Rows from `$rows` on, and elements outside `$part`, are zeros. Each row is
+/// Transposes 16 rows × 16 f32 into `$out`. The expression loads the elements of a mask at an address. Rows from `$rows` on, and elements outside `$part`, are zeros. Each row is
 /// read by a single load, because a cache can hold only a few lines whose addresses are a power of two apart. Rows are
 /// loaded and interleaved in groups of four, so that everything stays in registers.
 #[cfg(target_arch = "x86_64")]
 macro_rules! sixteen_rows {
-    ($p:ident, $step:ident, $part:ident, $out:ident, $rows:ident) => {{
-        let mask = ((1u32 << $part[1]) - (1u32 << $part[0])) as __mmask16;
+    ($p:ident, $step:ident, $part:ident, $out:ident, $rows:ident, |$mask:ident, $at:ident| $load:expr) => {{
+        let $mask = ((1u32 << $part[1]) - (1u32 << $part[0])) as __mmask16;
         let mut t = [_mm512_setzero_ps(); 16];
         for e in 0..4 {
             let mut rows = [_mm512_setzero_ps(); 4];
             for i in 0..4 {
                 if 4 * e + i < $rows {
-                    rows[i] = _mm512_maskz_loadu_ps(mask, $p.wrapping_offset((4 * e + i) as isize * $step));
+                    let $at = $p.wrapping_offset((4 * e + i) as isize * $step);
+                    rows[i] = $load;
                 }
             }
             let (t0, t1) = (_mm512_unpacklo_ps(rows[0], rows[1]), _mm512_unpackhi_ps(rows[0], rows[1]));
@@ -217,6 +218,9 @@ macro_rules! sixteen_rows {
         }
     }};
 }
+
+#[cfg(target_arch = "x86_64")]
+pub(super) use sixteen_rows;
 
 /// Transposes 8 rows × 8 f64 into `$out`, as `sixteen_rows` does.
 #[cfg(target_arch = "x86_64")]
@@ -248,18 +252,20 @@ macro_rules! eight_wide_rows {
     }};
 }
 
-/// Transposes 8 rows × 4 f32 into `$out`.
+/// Transposes 8 rows × 4 f32 into `$out`. The expression loads four elements at an address.
 #[cfg(target_arch = "x86_64")]
 macro_rules! eight_rows {
-    ($p:ident, $step:ident, $out:ident, $rows:ident) => {{
+    ($p:ident, $step:ident, $part:ident, $out:ident, $rows:ident, |$at:ident| $load:expr) => {{
         let mut v = [_mm256_setzero_ps(); 4];
         for q in 0..4 {
             let mut x = _mm256_setzero_ps();
             if q < $rows {
-                x = _mm256_zextps128_ps256(_mm_loadu_ps($p.wrapping_offset(q as isize * $step)));
+                let $at = $p.wrapping_offset(q as isize * $step);
+                x = _mm256_zextps128_ps256($load);
             }
             if q + 4 < $rows {
-                x = _mm256_insertf128_ps::<1>(x, _mm_loadu_ps($p.wrapping_offset((q + 4) as isize * $step)));
+                let $at = $p.wrapping_offset((q + 4) as isize * $step);
+                x = _mm256_insertf128_ps::<1>(x, $load);
             }
             v[q] = x;
         }
@@ -271,6 +277,9 @@ macro_rules! eight_rows {
         $out[3] = _mm256_shuffle_ps::<0xee>(t1, t3);
     }};
 }
+
+#[cfg(target_arch = "x86_64")]
+pub(super) use eight_rows;
 
 /// Transposes 4 rows × 2 f64 into `$out`.
 #[cfg(target_arch = "x86_64")]
@@ -301,7 +310,9 @@ lanes! {
     mask |n| ((1u32 << n) - 1) as __mmask16,
     load_masked |p, m| _mm512_maskz_loadu_ps(m, p), store_masked |p, m, v| _mm512_mask_storeu_ps(p, m, v),
     multiply_add |a, b, c| _mm512_fmadd_ps(a, b, c), add |a, b| _mm512_add_ps(a, b),
-    parts true, transposed |p, step, part, out, ROWS| { sixteen_rows!(p, step, part, out, ROWS) }
+    parts true, transposed |p, step, part, out, ROWS| {
+        sixteen_rows!(p, step, part, out, ROWS, |mask, at| _mm512_maskz_loadu_ps(mask, at))
+    }
 }
 #[cfg(target_arch = "x86_64")]
 lanes! {
@@ -328,7 +339,7 @@ lanes! {
     parts true, transposed |p, step, part, out, ROWS| {
         let p = p as *const f32;
         let mut floats = [_mm512_setzero_ps(); MOST_DEPTH];
-        sixteen_rows!(p, step, part, floats, ROWS);
+        sixteen_rows!(p, step, part, floats, ROWS, |mask, at| _mm512_maskz_loadu_ps(mask, at));
         for k in 0..MOST_DEPTH {
             out[k] = _mm512_castps_si512(floats[k]);
         }
@@ -362,7 +373,7 @@ lanes! {
     mask |n| _mm256_loadu_si256(FIRST_OF_8.as_ptr().add(8 - n) as *const __m256i),
     load_masked |p, m| _mm256_maskload_ps(p, m), store_masked |p, m, v| _mm256_maskstore_ps(p, m, v),
     multiply_add |a, b, c| _mm256_fmadd_ps(a, b, c), add |a, b| _mm256_add_ps(a, b),
-    parts false, transposed |p, step, _part, out, ROWS| { eight_rows!(p, step, out, ROWS) }
+    parts false, transposed |p, step, _part, out, ROWS| { eight_rows!(p, step, _part, out, ROWS, |at| _mm_loadu_ps(at)) }
 }
 #[cfg(target_arch = "x86_64")]
 lanes! {
@@ -388,7 +399,7 @@ lanes! {
     parts false, transposed |p, step, _part, out, ROWS| {
         let p = p as *const f32;
         let mut floats = [_mm256_setzero_ps(); MOST_DEPTH];
-        eight_rows!(p, step, floats, ROWS);
+        eight_rows!(p, step, _part, floats, ROWS, |at| _mm_loadu_ps(at));
         for k in 0..4 {
             out[k] = _mm256_castps_si256(floats[k]);
         }

@@ -14,6 +14,7 @@
 mod blocked;
 mod chains;
 mod dot;
+mod dots;
 mod instruction_sets;
 pub(super) mod lanes;
 mod micro_kernel;
@@ -25,11 +26,14 @@ pub(super) mod plain;
 #[cfg(cupric_relaxed_simd)]
 mod relaxed;
 mod scratch;
+mod stored;
+mod sums;
 #[cfg(any(target_arch = "aarch64", cupric_relaxed_simd))]
 mod unmasked;
-mod vector;
+mod widened;
 
 use super::bind::Run;
+use super::caches;
 use super::elementwise::{self, Elementwise};
 use super::parts::internal;
 use super::strided::Axis;
@@ -96,7 +100,9 @@ pub(super) fn prepare(kernel: &Kernel, next: Option<&Kernel>) -> Result<Matmul> 
     };
     let operand = |dtype: DType, [line, step]: [isize; 2]| {
         let widen = cast::widen(dtype).map(|loops| loops.get());
-        ProductOperand { at: std::ptr::null(), line, step, size: dtype.size(), widen, nested: None }
+        let half = [DType::F16, DType::BF16].iter().position(|half| *half == dtype);
+        let (at, size) = (std::ptr::null(), dtype.size());
+        ProductOperand { at, line, step, size, widen, half, far: false, nested: None }
     };
     let [left, right] = [a, b].map(|load| place(load.buffer, load.offset, load.dtype, &dims, &load.strides));
     let c = place(store.buffer, store.offset, store.dtype, &kernel.outer, &store.strides);
@@ -110,13 +116,17 @@ pub(super) fn prepare(kernel: &Kernel, next: Option<&Kernel>) -> Result<Matmul> 
             NestedAxes { lines, steps }
         })
     });
+    let far = |p: &PlacedMatrix| {
+        let (first, last) = p.span.unwrap_or_default();
+        (last - first) as usize * p.size > caches::sizes()[2] / 2
+    };
     let narrow = cast::narrow(store.dtype).map(|loops| loops.get());
     let first = ProductBlock {
         m: x.m,
         n: x.n,
         k: x.k,
-        a: operand(a, x.a),
-        b: operand(b, x.b),
+        a: ProductOperand { far: far(&left), ..operand(a, x.a) },
+        b: ProductOperand { far: far(&right), ..operand(b, x.b) },
         c: ProductTarget { at: std::ptr::null_mut(), row: x.c[0], col: x.c[1], size: store.dtype.size(), narrow },
     };
     let next = next.map(|next| elementwise::prepare(next, &[])).transpose()?;

@@ -40,6 +40,10 @@ pub(super) struct ProductOperand<'a> {
     pub size: usize,
     /// The loop that converts elements to the type of the product; `None` if they already have it.
     pub widen: Option<Loop>,
+    /// The index in [`Kernels::halves`] of the kernels that convert the elements as they read them.
+    pub half: Option<usize>,
+    /// Whether the whole operand, with all matrices of the batch, is probably in main memory, not in a cache.
+    pub far: bool,
     /// For a nested operand: its axes, and the line and the index k at which this part of the operand begins. `at` is
     /// then the address of element (0, 0) of the whole operand, not of the part.
     pub nested: Option<(&'a NestedAxes, [usize; 2])>,
@@ -237,7 +241,7 @@ impl<'a> ProductOperand<'a> {
     /// # Safety
     /// These elements are in live memory, and nobody else changes them (*inside*, see [`Lines`]).
     #[inline]
-    unsafe fn widen_run<T>(&self, widen: Loop, line: usize, k: usize, step: isize, n: usize, to: *mut T) {
+    pub unsafe fn widen_run<T>(&self, widen: Loop, line: usize, k: usize, step: isize, n: usize, to: *mut T) {
         let from = self.from(line, k);
         // SAFETY: the caller ensures that the elements exist (*inside*, see `Lines`). Elements that are not contiguous
         // are first gathered in `together`, without conversion.
@@ -291,6 +295,11 @@ impl ProductTarget {
     /// Returns the result for another matrix of the batch, whose elements are `offset` elements further on.
     pub fn shifted(&self, offset: isize) -> ProductTarget {
         ProductTarget { at: self.at.wrapping_offset(offset * self.size as isize), ..*self }
+    }
+
+    /// Returns the transposed result: its rows are the columns of this one.
+    pub fn turned(&self) -> ProductTarget {
+        ProductTarget { row: self.col, col: self.row, ..*self }
     }
 
     /// Returns whether kernels can store directly into the result: its rows are contiguous and have the product's own

@@ -261,14 +261,16 @@ impl Matrices {
         Matrices { m, n, k: self.k, a: self.b, b: self.a, c: [r, c], plain, nested: [b, a], batch }
     }
 
-    /// Returns whether a method can compute the product. All methods except panels need operands and a result with the
-    /// type of the computation and with suitable strides, because they do not copy or convert. Panels copy the right
-    /// operand, and need a single stride along m and k in the left operand unless they copy the left operand too.
+    /// Returns whether a method can compute the product. All methods except panels need operands and a result with
+    /// suitable strides, because they do not copy. [`Method::Direct`] does not convert elements of another type either.
+    /// Panels copy the right operand, and need a single stride along m and k in the left operand unless they copy the
+    /// left operand too.
     pub fn suit(&self, method: Method) -> bool {
-        let plain = self.plain == [true; 3] && self.nested == [None, None];
+        let (is_plain, has_strides) = (self.plain == [true; 3], self.nested == [None, None]);
         match method {
-            Method::Dots => plain && self.a[1] == 1,
-            Method::Sums | Method::Direct => plain && self.b[0] == 1 && self.c[1] == 1,
+            Method::Dots => has_strides && self.a[1] == 1,
+            Method::Sums => has_strides && self.b[0] == 1 && self.c[1] == 1,
+            Method::Direct => is_plain && has_strides && self.b[0] == 1 && self.c[1] == 1,
             Method::Panels { blocks, left } => blocks > 0 && (left || self.nested[0].is_none()),
         }
     }

@@ -100,7 +100,8 @@ fn method(x: &Matrices, compute: Compute, caps: &Caps) -> (Method, bool) {
         if x.n <= few && x.m >= lanes && x.suit(Method::Dots) && x.n < x.m {
             return (Method::Dots, turned);
         }
-        if x.m == 1 && x.suit(Method::Sums) {
+        // elements are converted row by row, so rows of a few elements are not
+        if x.m == 1 && x.suit(Method::Sums) && (x.plain == [true; 3] || x.n >= lanes) {
             return (Method::Sums, turned);
         }
     }

@@ -50,3 +50,24 @@ where
     }
     out
 }
+
+/// Reads elements that are `step` bytes apart, from `at` on, and converts them to words by the function `F`.
+///
+/// # Safety
+/// The `N` elements are in live memory and aligned, and no other thread writes them meanwhile.
+#[inline(always)]
+pub(super) unsafe fn read<W: Copy + Default, const N: usize, S: Copy, R: Lane<W>, F>(
+    at: *const S,
+    step: isize,
+) -> [W; N]
+where
+    F: ScalarFn<S, S, S, R>,
+{
+    let mut out = [W::default(); N];
+    for (i, out) in out.iter_mut().enumerate() {
+        // SAFETY: the caller ensures that element `i` is in live memory and aligned.
+        let x = unsafe { *at.byte_offset(i as isize * step) };
+        *out = F::call(x, x, x).word();
+    }
+    out
+}

@@ -17,7 +17,7 @@ use super::{Isa, Loops, ScalarFn, isa};
 pub(crate) use codes::{Codes, InstructionCodes};
 pub(crate) use lane::Lane;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-use {super::philox, super::prefetch, lane::apply};
+use {super::philox, super::prefetch, lane::apply, lane::read};
 
 /// The number of 4-byte words in a block: `N4` with NEON (vectors of 16 bytes) or AVX2 (32), `M4` with AVX-512 (64).
 pub(crate) const N4: usize = if cfg!(target_arch = "aarch64") { 32 } else { 64 };
@@ -404,28 +404,28 @@ macro_rules! instructions {
                 /// Reads elements of type `S` at any stride, and converts them to words by the function `F`.
                 load_each<W, S, R, F; N> where [W: Copy + Default, S: Copy, R: Lane<W>, F: ScalarFn<S, S, S, R>]
                 |pc, bases, index, _acc| {
-                    let operand = (*pc).operands[0];
+                    let (operand, size) = ((*pc).operands[0], size_of::<S>() as isize);
                     let base = *bases.add(operand.base as usize);
                     let at = base.at.wrapping_offset(index as isize * base.step).cast::<S>().cast_const();
-                    let mut out = [W::default(); N];
-                    if base.step == size_of::<S>() as isize {
-                        if operand.ahead != 0 {
-                            announce(at.cast::<u8>().wrapping_add(operand.ahead as usize), N * size_of::<S>());
+                    let words: [W; N] = match base.step {
+                        step if step == size => {
+                            if operand.ahead != 0 {
+                                announce(at.cast::<u8>().wrapping_add(operand.ahead as usize), N * size_of::<S>());
+                            }
+                            read::<W, N, S, R, F>(at, size)
                         }
-                        for i in 0..N {
-                            let x = *at.add(i);
-                            out[i] = F::call(x, x, x).word();
+                        // the compiler reads whole vectors if the step is a constant
+                        step if step == 2 * size => read::<W, N, S, R, F>(at, 2 * size),
+                        step if step == -size => read::<W, N, S, R, F>(at, -size),
+                        step => {
+                            let mut each = [*at; N];
+                            for i in 0..N {
+                                each[i] = *at.byte_offset(i as isize * step);
+                            }
+                            read::<W, N, S, R, F>(each.as_ptr(), size)
                         }
-                    } else {
-                        let mut each = [*at; N];
-                        for i in 0..N {
-                            each[i] = *at.byte_offset(i as isize * base.step);
-                        }
-                        for i in 0..N {
-                            out[i] = F::call(each[i], each[i], each[i]).word();
-                        }
-                    }
-                    std::mem::transmute_copy(&out)
+                    };
+                    std::mem::transmute_copy(&words)
                 }
             }
             instruction! { $abi, $features,
