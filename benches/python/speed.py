@@ -34,7 +34,7 @@ FILTER = [
     "add_small", "loop f32", "slice_mut", "sum f32 10000", "sum f32 1M", "sum f32 10M", "sum f16", "sum_outer_inner",
     "count bool", "dot f32 1M", "dot f32 10M", "dot f64", "argmax f32 10M", "cumsum f32 10M", "softmax f32", "softmax f16",
     "layer_norm", "rms_norm", "transposed copy", "strided_scale", "take f32 100kx64", "matmul f32 128x128",
-    "matmul f32 512x512", "matmul f32 1024x1024", "matmul f16 1024x1024", "matmul_batched", "matvec", "-matvec_t f32 10000",
+    "matmul f32 512x512", "matmul f32 1024x1024", "matmul f16 1024x1024", "matmul_batched", "matvec", "linear", "-matvec_t f32 10000",
     "normal f32", "uniform f32", "bincount", "pad f32", "attention f32 8x8", "mlp f32", "digits_step f32", "-train_",
     "-100M", "-add_into", "-roll_add", "-exp 100k", "-sum f32 100k", "-sum_rows", "-sum_all", "-cumsum_columns",
 ]  # fmt: skip

@@ -85,7 +85,16 @@ fn vectors() -> Vec<Work> {
             .run(|x| x[0].matmul(&x[1]))
             .python(ARRAYS, "a @ b")
     };
+    // a layer of a network applied to one sample, whose weights are read from memory
+    let linear = |text, dtype| {
+        row("linear", text, dtype, &[&[4_096, 4_096]])
+            .with("b", dtype, |s| vec![1, s[1]], SYMMETRIC)
+            .run(|x| x[1].matmul(x[0].t()))
+            .python(ARRAYS, "b @ a.T")
+    };
     vec![
+        linear("row @ transposed matrix", F32),
+        linear("f16 row @ transposed matrix", F16),
         matvec("matrix @ vector", F32, large),
         matvec("f16 matrix @ vector", F16, &large[3..4]),
         row("vecmat", "vector @ matrix", F32, &large[..5])

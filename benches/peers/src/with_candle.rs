@@ -102,6 +102,7 @@ fn layout_or_product(work: &str) -> Option<Expression> {
         "matvec" => |x| x[0].matmul(&x[1].unsqueeze(1)?),
         "vecmat" => |x| x[1].unsqueeze(0)?.matmul(&x[0]),
         "matvec_t" => |x| x[0].t()?.matmul(&x[1].unsqueeze(1)?),
+        "linear" => |x| x[1].matmul(&x[0].t()?),
         "weight" => |x| x[0].broadcast_matmul(&x[1].t()?),
         "distances" => |x| x[0].unsqueeze(1)?.broadcast_sub(&x[1].unsqueeze(0)?)?.sqr()?.sum(2)?.sqrt(),
         _ => return None,

@@ -45,6 +45,10 @@ fn products(row: &Row) -> Result<Option<Run>, Error> {
             let (a, b) = (matrix(0)?, vector(1)?);
             repeat(move || b.dot(&a))
         }
+        "linear" => {
+            let (a, b) = (matrix(0)?, matrix(1)?);
+            repeat(move || b.dot(&a.t()))
+        }
         "matvec_t" => {
             let (a, b) = (matrix(0)?, vector(1)?);
             repeat(move || a.t().dot(&b))

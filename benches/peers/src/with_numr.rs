@@ -120,6 +120,7 @@ fn expression(work: &str) -> Option<fn(&[Tensor]) -> Result<Tensor>> {
         "matvec" => |x| x[0].matmul(&x[1].unsqueeze(1)?),
         "vecmat" => |x| x[1].unsqueeze(0)?.matmul(&x[0]),
         "matvec_t" => |x| x[0].t()?.matmul(&x[1].unsqueeze(1)?),
+        "linear" => |x| x[1].matmul(&x[0].t()?),
         "weight" => |x| x[0].matmul(&x[1].t()?),
         "distances" => |x| {
             let d = x[0].unsqueeze(1)?.sub(&x[1].unsqueeze(0)?)?;
