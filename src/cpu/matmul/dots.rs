@@ -4,7 +4,7 @@
 use super::lanes::{ALL_ROWS, MOST_DEPTH, Register, line, prefetch};
 use super::micro_kernel::CHAIN;
 use super::plain::Number;
-use super::stored::Stored;
+use super::stored::StoredElement;
 
 /// How many bytes ahead of the additions rows are prefetched from memory. With matrices of 32 and 64 MiB, products then
 /// take about 0.85 of the time without prefetching, and 0.75 to 0.88 of the time with prefetching of the next rows
@@ -73,7 +73,7 @@ impl<T, A> Dots<T, A> {
 /// All elements are in live memory that nobody else changes (*inside*), the CPU has the instruction set (*features*),
 /// and the rows fill at least one vector (*enough*); see [`Dots`].
 #[inline(always)]
-pub(super) unsafe fn dots<S: Register<Element: Number>, A: Stored<S>, const N: usize>(
+pub(super) unsafe fn dots<S: Register<Element: Number>, A: StoredElement<S>, const N: usize>(
     x: &Dots<S::Element, A::Element>,
 ) {
     let mut row = 0;
@@ -98,7 +98,7 @@ pub(super) unsafe fn dots<S: Register<Element: Number>, A: Stored<S>, const N: u
 /// The elements are in live memory that nobody else changes (*inside*), the CPU has the instruction set (*features*,
 /// see [`Dots`]), and there are this many rows.
 #[inline(always)]
-unsafe fn dots_of_rows<S: Register<Element: Number>, A: Stored<S>, const N: usize>(
+unsafe fn dots_of_rows<S: Register<Element: Number>, A: StoredElement<S>, const N: usize>(
     x: &Dots<S::Element, A::Element>,
     row: usize,
 ) {
@@ -165,7 +165,7 @@ unsafe fn dots_of_rows<S: Register<Element: Number>, A: Stored<S>, const N: usiz
 /// The elements are in live memory that nobody else changes (*inside*), the CPU has the instruction set (*features*,
 /// see [`Dots`]), and these rows and indices k exist.
 #[inline(always)]
-unsafe fn add_chain<S: Register<Element: Number>, A: Stored<S>, const N: usize>(
+unsafe fn add_chain<S: Register<Element: Number>, A: StoredElement<S>, const N: usize>(
     x: &Dots<S::Element, A::Element>,
     row: usize,
     [start, mut k, len]: [usize; 3],
@@ -211,7 +211,7 @@ unsafe fn add_chain<S: Register<Element: Number>, A: Stored<S>, const N: usize>(
 /// The elements are in live memory that nobody else changes (*inside*), the CPU has the instruction set (*features*,
 /// see [`Dots`]), and these rows and indices k exist.
 #[inline(always)]
-unsafe fn add_line<S: Register<Element: Number>, A: Stored<S>, const N: usize>(
+unsafe fn add_line<S: Register<Element: Number>, A: StoredElement<S>, const N: usize>(
     x: &Dots<S::Element, A::Element>,
     row: usize,
     k: usize,
@@ -230,7 +230,7 @@ unsafe fn add_line<S: Register<Element: Number>, A: Stored<S>, const N: usize>(
 /// The elements are in live memory that nobody else changes (*inside*), the CPU has the instruction set (*features*,
 /// see [`Dots`]), and these rows and indices k exist; if [`Register::PARTS`] is false, the range is `0..DEPTH`.
 #[inline(always)]
-unsafe fn add_part<S: Register<Element: Number>, A: Stored<S>, const N: usize>(
+unsafe fn add_part<S: Register<Element: Number>, A: StoredElement<S>, const N: usize>(
     x: &Dots<S::Element, A::Element>,
     row: usize,
     k: usize,
@@ -259,7 +259,7 @@ unsafe fn add_part<S: Register<Element: Number>, A: Stored<S>, const N: usize>(
 /// The elements are in live memory that nobody else changes (*inside*), the CPU has the instruction set (*features*,
 /// see [`Dots`]), and `k` is below `x.k`.
 #[inline(always)]
-unsafe fn add_one<S: Register<Element: Number>, A: Stored<S>, const N: usize>(
+unsafe fn add_one<S: Register<Element: Number>, A: StoredElement<S>, const N: usize>(
     x: &Dots<S::Element, A::Element>,
     row: usize,
     k: usize,

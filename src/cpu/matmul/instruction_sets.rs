@@ -9,7 +9,7 @@ use super::panels::{Lines, ScatteredLines, pack_contiguous, pack_scattered, pack
 use super::plain::{Number, Plain};
 #[cfg(cupric_relaxed_simd)]
 use super::relaxed::{F32x4, F64x2};
-use super::stored::{Same, Stored};
+use super::stored::{StoredElement, Unconverted};
 use super::sums::{Sums, sums};
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 use crate::math::simd::{Isa, isa};
@@ -111,7 +111,7 @@ macro_rules! kernels {
             /// # Safety
             /// All elements are in live memory that nobody else changes (*inside*), and the CPU has the instruction set
             /// (*features*); see [`Dots`].
-            pub unsafe fn dots_of<A: Stored<$lanes>, const N: usize>(x: &Dots<$element, A::Element>) {
+            pub unsafe fn dots_of<A: StoredElement<$lanes>, const N: usize>(x: &Dots<$element, A::Element>) {
                 // SAFETY: the caller ensures the conditions of `dots`.
                 unsafe { dots::<$lanes, A, N>(x) }
             }
@@ -119,7 +119,7 @@ macro_rules! kernels {
             /// # Safety
             /// All elements are in live memory that nobody else changes (*inside*), and the CPU has the instruction set
             /// (*features*); see [`Sums`].
-            pub unsafe fn sums_of<B: Stored<$lanes>>(x: &Sums<$element, B::Element>) {
+            pub unsafe fn sums_of<B: StoredElement<$lanes>>(x: &Sums<$element, B::Element>) {
                 // SAFETY: the caller ensures the conditions of `sums`; the machine has the features of `chains` too.
                 unsafe { sums::<$lanes, B>(x, chains_of) }
             }
@@ -142,15 +142,15 @@ macro_rules! kernels {
                 pack_contiguous: contiguous,
                 pack_turned: turned,
                 pack_scattered: scattered,
-                dots: &[$(dots_of::<Same, $columns>),*],
-                sums: sums_of::<Same>,
+                dots: &[$(dots_of::<Unconverted, $columns>),*],
+                sums: sums_of::<Unconverted>,
                 chains: chains_of,
                 halves: &[$($(Reading::<$half>::KERNELS),*)?],
             };
             /// Elements of the type `A` in memory.
             #[allow(dead_code, reason = "only products of f32 read elements of another type")]
             struct Reading<A>(A);
-            impl<A: Stored<$lanes, Element = u16>> Reading<A> {
+            impl<A: StoredElement<$lanes, Element = u16>> Reading<A> {
                 #[allow(dead_code, reason = "only products of f32 read elements of another type")]
                 const KERNELS: HalfKernels<$element> =
                     HalfKernels { dots: &[$(dots_of::<A, $columns>),*], sums: sums_of::<A> };

@@ -11,7 +11,7 @@ use {
 /// Elements in memory, which are converted to the elements of the vector type `S`.
 ///
 /// The conditions of its unsafe functions are those of [`Register`].
-pub(in crate::cpu) trait Stored<S: Register>: 'static {
+pub(in crate::cpu) trait StoredElement<S: Register>: 'static {
     type Element: Copy;
     /// Whether the elements have another type than those of `S`.
     const CONVERTS: bool;
@@ -39,9 +39,9 @@ pub(in crate::cpu) trait Stored<S: Register>: 'static {
 }
 
 /// Elements that already have the type of the product.
-pub(super) struct Same;
+pub(super) struct Unconverted;
 
-impl<S: Register> Stored<S> for Same {
+impl<S: Register> StoredElement<S> for Unconverted {
     type Element = S::Element;
     const CONVERTS: bool = false;
     #[inline(always)]
@@ -77,7 +77,7 @@ pub(super) struct F16;
 #[cfg(target_arch = "x86_64")]
 pub(super) struct BF16;
 
-/// Implements [`Stored`] for elements of 2 bytes and the vectors of one instruction set. `load` converts a whole vector
+/// Implements [`StoredElement`] for elements of 2 bytes and the vectors of one instruction set. `load` converts a whole vector
 /// at an address, and `masked` the lanes of a mask. `transposed` is the macro that transposes rows, with the expression
 /// that loads a part of a row.
 #[cfg(target_arch = "x86_64")]
@@ -88,7 +88,7 @@ macro_rules! stored {
     ) => {
         // SAFETY (of each function): the caller ensures that the CPU has the instruction set (*features*), and that the
         // elements that are read are in live memory (*inside*); see [`Register`].
-        impl Stored<$vectors> for $stored {
+        impl StoredElement<$vectors> for $stored {
             type Element = u16;
             const CONVERTS: bool = true;
             #[inline(always)]

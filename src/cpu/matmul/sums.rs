@@ -4,7 +4,7 @@
 use super::dot::{ChainsFn, sum_of_chains};
 use super::lanes::{Register, prefetch};
 use super::micro_kernel::CHAIN;
-use super::stored::Stored;
+use super::stored::StoredElement;
 
 /// The arguments of [`sums`]: the row `x`, the matrix `b`, whose rows are contiguous, and the product `y`. Strides are
 /// in elements.
@@ -30,7 +30,10 @@ pub(super) struct Sums<T, B = T> {
 /// All elements are in live memory that nobody else changes (*inside*), and the CPU has the instruction set
 /// (*features*); see [`Sums`].
 #[inline(always)]
-pub(super) unsafe fn sums<S: Register, B: Stored<S>>(x: &Sums<S::Element, B::Element>, chains: ChainsFn<S::Element>) {
+pub(super) unsafe fn sums<S: Register, B: StoredElement<S>>(
+    x: &Sums<S::Element, B::Element>,
+    chains: ChainsFn<S::Element>,
+) {
     let mut col = 0;
     // SAFETY: blocks begin at a column below `cols` and have at most the remaining columns, so their elements are in
     // live memory (*inside*); the caller ensures that the CPU has the instruction set (*features*).
@@ -67,7 +70,7 @@ pub(super) unsafe fn sums<S: Register, B: Stored<S>>(x: &Sums<S::Element, B::Ele
 /// All elements are in live memory that nobody else changes (*inside*), the CPU has the instruction set (*features*,
 /// see [`Sums`]), and the columns occupy all `V` vectors.
 #[inline(always)]
-unsafe fn sums_of_columns<S: Register, B: Stored<S>, const V: usize, const G: usize>(
+unsafe fn sums_of_columns<S: Register, B: StoredElement<S>, const V: usize, const G: usize>(
     x: &Sums<S::Element, B::Element>,
     (col, cols): (usize, usize),
     mut start: usize,
@@ -111,7 +114,7 @@ unsafe fn sums_of_columns<S: Register, B: Stored<S>, const V: usize, const G: us
 /// The elements are in live memory that nobody else changes (*inside*), the CPU has the instruction set (*features*,
 /// see [`Sums`]), the columns occupy all `V` vectors, and `k` is below `x.k`.
 #[inline(always)]
-unsafe fn add_row<S: Register, B: Stored<S>, const V: usize>(
+unsafe fn add_row<S: Register, B: StoredElement<S>, const V: usize>(
     x: &Sums<S::Element, B::Element>,
     col: usize,
     k: usize,
@@ -141,7 +144,7 @@ const MANY: usize = 1024;
 /// All elements are in live memory that nobody else changes (*inside*), the CPU has the instruction set (*features*,
 /// see [`Sums`]), and there are this many columns.
 #[inline(always)]
-unsafe fn sums_of_many<S: Register, B: Stored<S>>(x: &Sums<S::Element, B::Element>, col: usize, cols: usize) {
+unsafe fn sums_of_many<S: Register, B: StoredElement<S>>(x: &Sums<S::Element, B::Element>, col: usize, cols: usize) {
     const ROWS: usize = 8;
     // a partial vector may exceed the last column, but not the arrays, because `MANY` is a multiple of every width
     let mut chain = [S::Element::default(); MANY];
@@ -185,7 +188,7 @@ unsafe fn sums_of_many<S: Register, B: Stored<S>>(x: &Sums<S::Element, B::Elemen
 /// The elements are in live memory that nobody else changes (*inside*), the CPU has the instruction set (*features*,
 /// see [`Sums`]), there are this many rows, and only this call uses `chain`, which has room for the columns.
 #[inline(always)]
-unsafe fn add_rows<S: Register, B: Stored<S>, const R: usize>(
+unsafe fn add_rows<S: Register, B: StoredElement<S>, const R: usize>(
     x: &Sums<S::Element, B::Element>,
     col: usize,
     cols: usize,
