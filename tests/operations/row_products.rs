@@ -1,5 +1,5 @@
-//! Products of a few rows with a matrix of f16, bf16 or small integers, on the CPU. They have the bits of the product of
-//! f32 or i32 matrices, rounded once, whatever method and instruction set computes them.
+//! Products of a few rows with a matrix of f16 or bf16 on the CPU. They have the bits of the product of f32 matrices,
+//! rounded once, whatever method and instruction set computes them.
 
 use crate::kit::stage::Stage;
 use crate::kit::*;
@@ -16,19 +16,19 @@ fn different(a: &Expr, b: &Expr) -> i64 {
 fn rows_with_matrices() {
     let mut stage = Stage::new(16, "products of rows with narrow matrices", &Device::cpu());
     let d = &Device::cpu();
-    for (dtype, wide, scale) in [(F16, F32, 1.0), (BF16, F32, 1.0), (I8, I32, 50.0), (U16, U32, 50.0)] {
-        for (k, n) in [(1, 40), (15, 65), (256, 17), (257, 64), (700, 129), (1030, 520), (9000, 33), (20_000, 24)] {
+    for dtype in [F16, BF16] {
+        for (k, n) in [(1, 40), (15, 65), (256, 17), (257, 64), (700, 129), (1030, 520), (9000, 33), (70_000, 90)] {
             // parts of larger matrices, whose rows are apart and begin inside a cache line
             let matrix = |seed, rows: usize, cols: usize| {
-                let all = put(d, noise(seed, (rows + 2) * (cols + 3)), &[rows + 2, cols + 3]) * scale;
+                let all = put(d, noise(seed, (rows + 2) * (cols + 3)), &[rows + 2, cols + 3]);
                 all.astype(dtype).eval().unwrap().slice(s![1..rows + 1, 2..cols + 2])
             };
             let (columns, rows) = (matrix(1, n, k), matrix(2, k, n));
-            for m in [1, 2, 3, 8] {
+            for m in [1, 2, 3, 7, 8] {
                 let x = matrix(3, m, k);
                 for w in [columns.t(), rows.clone()] {
                     let product = x.matmul(&w);
-                    let want = x.astype(wide).matmul(w.astype(wide)).astype(dtype).eval().unwrap();
+                    let want = x.astype(F32).matmul(w.astype(F32)).astype(dtype).eval().unwrap();
                     assert_eq!(different(&product, &want), 0, "{dtype} {m} × {k} × {n}");
                     // an operation after the product
                     let next = (product + &want).maximum(0);

@@ -1,6 +1,7 @@
 //! Computes a block of a product by the method that the planner has chosen: by the kernels for a few columns or rows
-//! (`dots.rs` and `sums.rs`), or by tiles (`micro_kernel.rs`), either in place from the operands' memory or from packed panels. The
-//! result has the same bits by every method, because `micro_kernel.rs` defines the order in which each element is summed.
+//! (`dots.rs` and `sums.rs`), or by tiles (`micro_kernel.rs`), either in place from the operands' memory or from packed
+//! panels. The result has the same bits by every method, because `micro_kernel.rs` defines the order in which each
+//! element is summed.
 
 use super::dots::Dots;
 use super::instruction_sets::{Kernels, ProductElement};
@@ -53,18 +54,32 @@ impl ProductBlock<'_> {
                 // the last task may have fewer rows than a vector has lanes; its rows are then computed from packed
                 // panels
                 Method::Dots if self.m < kernels.width => return self.packed(kernels, self.n, false, done),
-                Method::Dots if self.converts() => {
-                    if !self.widened_dots(kernels) {
+                Method::Dots => {
+                    let is_done = match self.converts() {
+                        false if kernels.dots.is_empty() => false,
+                        false => {
+                            self.dots(kernels.dots);
+                            true
+                        }
+                        true => T::CONVERTS && self.widened_dots(kernels),
+                    };
+                    if !is_done {
                         return self.packed(kernels, self.n, false, done);
                     }
                 }
-                Method::Dots => self.dots(kernels.dots),
-                Method::Sums if self.converts() => {
-                    if !self.widened_sums(kernels) {
+                Method::Sums => {
+                    let is_done = match (kernels.sums, self.converts()) {
+                        (None, _) => false,
+                        (Some(sums), false) => {
+                            self.sums(sums);
+                            true
+                        }
+                        (Some(sums), true) => T::CONVERTS && self.widened_sums(kernels, sums),
+                    };
+                    if !is_done {
                         return self.packed(kernels, self.n, true, done);
                     }
                 }
-                Method::Sums => self.sums(kernels.sums),
                 Method::Direct => return self.direct(kernels, done),
                 Method::Panels { blocks, left } => return self.packed(kernels, 64 * blocks as usize, left, done),
             }

@@ -85,7 +85,12 @@ impl ProductBlock<'_> {
         // SAFETY: the chains are parts of the block, so the caller's conditions (*inside* and *apart*, see
         // `ProductBlock`) hold for them.
         unsafe {
-            if method == Method::Sums && each == 1 && (self.a.step, self.b.step) == (1, 1) && !self.converts() {
+            if method == Method::Sums
+                && each == 1
+                && (self.a.step, self.b.step) == (1, 1)
+                && self.a.widen.is_none()
+                && self.b.widen.is_none()
+            {
                 let whole = chains.end.min(self.k / CHAIN) - first;
                 let x = of(first);
                 let (a, b, sums) = (x.a.at as *const T, x.b.at as *const T, to.at as *mut T);

@@ -12,7 +12,7 @@ use super::stored::StoredElement;
 const AHEAD: usize = 1024;
 
 /// The arguments of [`dots`]: the rows of `a`, which are contiguous along k, the `N` columns of `x`, and the products
-/// `y`. Strides are in elements.
+/// `y`. Strides are in elements. If the elements of `a` have 2 bytes, "cache line" below means half of one.
 ///
 /// [`dots`] has three conditions, cited by name. *Inside*: the `rows × k` elements of `a`, the `k × N` elements of `x`
 /// and the `rows × N` elements of `y` are in live memory; nobody writes the elements of `a` and `x`, and nobody else

@@ -34,10 +34,11 @@ pub(super) struct Kernels<T: 'static> {
     /// Packs the lines of one panel of a nested operand, whose lines have several strides (see `operands.rs`).
     pub pack_scattered: unsafe fn(&ScatteredLines<'_>, *mut T),
     /// Functions that multiply rows that are contiguous along k with a few columns. Function `i` computes `1 << i`
-    /// columns of the result at once. There are as many functions as the number of registers allows, at least one.
+    /// columns of the result at once. There are as many functions as the number of registers allows, and none for bools,
+    /// which are always packed.
     pub dots: &'static [unsafe fn(&Dots<T>)],
-    /// Multiplies one row with a matrix whose rows are contiguous.
-    pub sums: unsafe fn(&Sums<T>),
+    /// Multiplies one row with a matrix whose rows are contiguous; `None` for bools.
+    pub sums: Option<unsafe fn(&Sums<T>)>,
     /// Computes the sums of the chains of a dot product of two contiguous vectors (`dot.rs`).
     pub chains: ChainsFn<T>,
     /// The functions that read f16 (the first) and bf16, if the instruction set has them.
@@ -72,7 +73,8 @@ impl<T> Kernels<T> {
 /// 16 places at once: 8 lanes take 0.6 to 0.9 of the time of 16 (measured).
 macro_rules! kernels {
     ($module:ident, $lanes:ty, $element:ty, $([$features:literal])?, rows $most:literal [$($rows:literal)*],
-     unmasked $unmasked:literal, vectors $vectors:literal, left $left:literal, dots [$($columns:literal)*], chains $chains:ty $(, halves [$($half:ty)*])?) => {
+     unmasked $unmasked:literal, vectors $vectors:literal, left $left:literal, dots [$($columns:literal)*], chains $chains:ty
+     $(, halves [$($half:ty)*])?) => {
         pub(super) mod $module {
             use super::*;
             $(#[target_feature(enable = $features)])?
@@ -111,6 +113,7 @@ macro_rules! kernels {
             /// # Safety
             /// All elements are in live memory that nobody else changes (*inside*), and the CPU has the instruction set
             /// (*features*); see [`Dots`].
+            #[allow(dead_code, reason = "products of bools have only loops for tiles")]
             pub unsafe fn dots_of<A: StoredElement<$lanes>, const N: usize>(x: &Dots<$element, A::Element>) {
                 // SAFETY: the caller ensures the conditions of `dots`.
                 unsafe { dots::<$lanes, A, N>(x) }
@@ -131,6 +134,7 @@ macro_rules! kernels {
                 // SAFETY: the caller ensures the conditions of `chains`.
                 unsafe { chains::<$chains>(x) }
             }
+            const COLUMNS: &[usize] = &[$($columns),*];
             pub static KERNELS: Kernels<$element> = Kernels {
                 rows: $most,
                 width: <$lanes as Register>::WIDTH,
@@ -143,7 +147,10 @@ macro_rules! kernels {
                 pack_turned: turned,
                 pack_scattered: scattered,
                 dots: &[$(dots_of::<Unconverted, $columns>),*],
-                sums: sums_of::<Unconverted>,
+                sums: match COLUMNS {
+                    [] => None,
+                    _ => Some(sums_of::<Unconverted>),
+                },
                 chains: chains_of,
                 halves: &[$($(Reading::<$half>::KERNELS),*)?],
             };
@@ -179,8 +186,8 @@ mod x86 {
     kernels!(u32x8, U32x8, u32, ["avx2,fma"], rows 4 [1 2 3 4], unmasked true, vectors 2, left 4, dots [1], chains U32x8);
     kernels!(u64x4, U64x4, u64, ["avx2,fma"], rows 4 [1 2 3 4], unmasked true, vectors 1, left 0, dots [1], chains U64x4);
     kernels!(bool64, Plain<u8, 64>, u8, ["avx512f,avx512bw,avx512dq,avx512vl,avx2,fma"], rows 4 [1 2 3 4],
-        unmasked true, vectors 1, left 0, dots [1], chains Plain<u8, 64>);
-    kernels!(bool32, Plain<u8, 32>, u8, ["avx2,fma"], rows 4 [1 2 3 4], unmasked true, vectors 1, left 0, dots [1], chains Plain<u8, 32>);
+        unmasked true, vectors 1, left 0, dots [], chains Plain<u8, 64>);
+    kernels!(bool32, Plain<u8, 32>, u8, ["avx2,fma"], rows 4 [1 2 3 4], unmasked true, vectors 1, left 0, dots [], chains Plain<u8, 32>);
 }
 // NEON has 32 registers, as AVX-512 has, but no masks
 #[cfg(target_arch = "aarch64")]
@@ -204,17 +211,20 @@ kernels!(plain_f32, F32x4, f32, , rows 4 [1 2 3 4], unmasked true, vectors 2, le
 kernels!(plain_f64, F64x2, f64, , rows 4 [1 2 3 4], unmasked true, vectors 2, left 0, dots [1 2 4], chains F64x2);
 kernels!(plain_u32, Plain<u32, 4>, u32, , rows 4 [1 2 3 4], unmasked true, vectors 1, left 0, dots [1], chains Plain<u32, 4>);
 kernels!(plain_u64, Plain<u64, 2>, u64, , rows 4 [1 2 3 4], unmasked true, vectors 1, left 0, dots [1], chains Plain<u64, 2>);
-kernels!(plain_bool, Plain<u8, 16>, u8, , rows 4 [1 2 3 4], unmasked true, vectors 1, left 0, dots [1], chains Plain<u8, 16>);
+kernels!(plain_bool, Plain<u8, 16>, u8, , rows 4 [1 2 3 4], unmasked true, vectors 1, left 0, dots [], chains Plain<u8, 16>);
 
 /// An element type that products are computed in.
 pub(super) trait ProductElement: Number {
+    /// Whether products with few columns or one row convert elements to this type.
+    const CONVERTS: bool;
     /// Returns the kernels for the machine's instruction set.
     fn kernels() -> &'static Kernels<Self>;
 }
 
 macro_rules! element {
-    ($t:ty, $avx512:ident, $avx2:ident, $neon:ident, $plain:ident) => {
+    ($t:ty, $avx512:ident, $avx2:ident, $neon:ident, $plain:ident, $converts:literal) => {
         impl ProductElement for $t {
+            const CONVERTS: bool = $converts;
             fn kernels() -> &'static Kernels<$t> {
                 #[cfg(target_arch = "x86_64")]
                 match isa() {
@@ -231,9 +241,9 @@ macro_rules! element {
         }
     };
 }
-element!(f32, f32x16, f32x8, f32x4, plain_f32);
-element!(f64, f64x8, f64x4, f64x2, plain_f64);
+element!(f32, f32x16, f32x8, f32x4, plain_f32, true);
+element!(f64, f64x8, f64x4, f64x2, plain_f64, false);
 // u32 is used for i32 too, and u64 for i64, because wrapping sums and products have the same bits, signed or not
-element!(u32, u32x16, u32x8, u32x4, plain_u32);
-element!(u64, u64x8, u64x4, u64x2, plain_u64);
-element!(u8, bool64, bool32, bool16, plain_bool);
+element!(u32, u32x16, u32x8, u32x4, plain_u32, false);
+element!(u64, u64x8, u64x4, u64x2, plain_u64, false);
+element!(u8, bool64, bool32, bool16, plain_bool, false);

@@ -182,7 +182,8 @@ static FIRST_OF_8: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0
 #[cfg(target_arch = "x86_64")]
 static FIRST_OF_4: [i64; 8] = [-1, -1, -1, -1, 0, 0, 0, 0];
 
-/// Transposes 16 rows × 16 f32 into `$out`. The expression loads the elements of a mask at an address. Rows from `$rows` on, and elements outside `$part`, are zeros. Each row is
+/// Transposes 16 rows × 16 f32 into `$out`. `$load` loads the elements of a row, from address `$at` on, that `$mask`
+/// selects. Rows from `$rows` on, and elements outside `$part`, are zeros. Each row is
 /// read by a single load, because a cache can hold only a few lines whose addresses are a power of two apart. Rows are
 /// loaded and interleaved in groups of four, so that everything stays in registers.
 #[cfg(target_arch = "x86_64")]
@@ -252,7 +253,7 @@ macro_rules! eight_wide_rows {
     }};
 }
 
-/// Transposes 8 rows × 4 f32 into `$out`. The expression loads four elements at an address.
+/// Transposes 8 rows × 4 f32 into `$out`. `$load` loads four elements of a row, from address `$at` on.
 #[cfg(target_arch = "x86_64")]
 macro_rules! eight_rows {
     ($p:ident, $step:ident, $part:ident, $out:ident, $rows:ident, |$at:ident| $load:expr) => {{

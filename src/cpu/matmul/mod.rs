@@ -116,17 +116,16 @@ pub(super) fn prepare(kernel: &Kernel, next: Option<&Kernel>) -> Result<Matmul> 
             NestedAxes { lines, steps }
         })
     });
-    let far = |p: &PlacedMatrix| {
-        let (first, last) = p.span.unwrap_or_default();
-        (last - first) as usize * p.size > caches::sizes()[2] / 2
-    };
+    // only the left operand of a product with few columns is read from main memory for the most part
+    let (lowest, highest) = left.span.unwrap_or_default();
+    let far = (highest - lowest) as usize * left.size > caches::sizes()[2] / 2;
     let narrow = cast::narrow(store.dtype).map(|loops| loops.get());
     let first = ProductBlock {
         m: x.m,
         n: x.n,
         k: x.k,
-        a: ProductOperand { far: far(&left), ..operand(a, x.a) },
-        b: ProductOperand { far: far(&right), ..operand(b, x.b) },
+        a: ProductOperand { far, ..operand(a, x.a) },
+        b: operand(b, x.b),
         c: ProductTarget { at: std::ptr::null_mut(), row: x.c[0], col: x.c[1], size: store.dtype.size(), narrow },
     };
     let next = next.map(|next| elementwise::prepare(next, &[])).transpose()?;

@@ -77,9 +77,9 @@ pub(super) struct F16;
 #[cfg(target_arch = "x86_64")]
 pub(super) struct BF16;
 
-/// Implements [`StoredElement`] for elements of 2 bytes and the vectors of one instruction set. `load` converts a whole vector
-/// at an address, and `masked` the lanes of a mask. `transposed` is the macro that transposes rows, with the expression
-/// that loads a part of a row.
+/// Implements [`StoredElement`] for elements of 2 bytes and the vectors of one instruction set. `load` converts a whole
+/// vector at an address, and `masked` the lanes of a mask. `transposed` is the macro that transposes rows, with the
+/// expression that loads a part of a row.
 #[cfg(target_arch = "x86_64")]
 macro_rules! stored {
     (
