@@ -136,6 +136,8 @@ pub(crate) struct Matrices {
     pub m: usize,
     pub n: usize,
     pub k: usize,
+    /// The type in which the product is computed.
+    pub compute: Compute,
     /// Strides of the left operand along m and k. Both are 0 if `nested` describes the operand.
     pub a: [isize; 2],
     /// Strides of the right operand along n and k. Both are 0 if `nested` describes the operand.
@@ -241,6 +243,7 @@ impl Matrices {
             m: length(&sides[0]),
             n: length(&sides[1]),
             k: kernel.inner_size(),
+            compute: value.compute(),
             a: of_a,
             b: of_b,
             c: [stride(&sides[0]), stride(&sides[1])],
@@ -258,18 +261,20 @@ impl Matrices {
         let ([a, b], batch) = (self.nested.clone(), self.batch.clone());
         let (m, n) = (self.n, self.m);
         let plain = [right, left, result];
-        Matrices { m, n, k: self.k, a: self.b, b: self.a, c: [r, c], plain, nested: [b, a], batch }
+        let (k, compute) = (self.k, self.compute);
+        Matrices { m, n, k, compute, a: self.b, b: self.a, c: [r, c], plain, nested: [b, a], batch }
     }
 
     /// Returns whether a method can compute the product. All methods except panels need operands and a result with
-    /// suitable strides, because they do not copy. [`Method::Direct`] does not convert elements of another type either.
-    /// Panels copy the right operand, and need a single stride along m and k in the left operand unless they copy the
-    /// left operand too.
+    /// suitable strides, because they do not copy. The only other conversions are those of f16 and bf16 by
+    /// [`Method::Dots`] and [`Method::Sums`], which have no loops for bools. Panels copy the right operand, and need a
+    /// single stride along m and k in the left operand unless they copy the left operand too.
     pub fn suit(&self, method: Method) -> bool {
         let (is_plain, has_strides) = (self.plain == [true; 3], self.nested == [None, None]);
+        let has_loops = self.compute == Compute::F32 || self.compute != Compute::Bool && is_plain;
         match method {
-            Method::Dots => has_strides && self.a[1] == 1,
-            Method::Sums => has_strides && self.b[0] == 1 && self.c[1] == 1,
+            Method::Dots => has_loops && has_strides && self.a[1] == 1,
+            Method::Sums => has_loops && has_strides && self.b[0] == 1 && self.c[1] == 1,
             Method::Direct => is_plain && has_strides && self.b[0] == 1 && self.c[1] == 1,
             Method::Panels { blocks, left } => blocks > 0 && (left || self.nested[0].is_none()),
         }

@@ -96,9 +96,7 @@ fn method(x: &Matrices, compute: Compute, caps: &Caps) -> (Method, bool) {
     let few = if matches!(compute, Compute::F32 | Compute::F64) && lanes * compute.size() >= 32 { FEW } else { 1 };
     let turned = x.turned();
     let sides = [(x, false), (&turned, true)];
-    // products of bools have only loops for tiles, and these methods convert only f16 and bf16
-    let takes = |x: &Matrices| compute == Compute::F32 || compute != Compute::Bool && x.plain == [true; 3];
-    for (x, turned) in sides.into_iter().filter(|(x, _)| takes(x)) {
+    for (x, turned) in sides {
         if x.n <= few && x.m >= lanes && x.suit(Method::Dots) && x.n < x.m {
             return (Method::Dots, turned);
         }
