@@ -3,7 +3,8 @@
 //! several times as long as computing the tile. So each step is compiled to a call of its loop, and the values of a
 //! tile are on the stack. A run only adds an offset to each base address.
 
-use super::bind::Run;
+use super::bind::{BoundProgram, Run};
+use super::caches::{LINE, prefetch};
 use super::program::{Dst, Program, StepKind, StridedOperand, Write, bits_of};
 use super::strided::{self, StridedBlock};
 use super::tiles::TileBounds;
@@ -73,6 +74,7 @@ enum Action {
         to: At,
         size: usize,
         each: usize,
+        streams: bool,
     },
     /// Reduces each row to one element. The first two numbers are the indices of the pass and of its reduction.
     Fold {
@@ -83,29 +85,33 @@ enum Action {
     },
     /// Copies elements to all rows and columns of a tile. `steps` are the distances of neighbouring rows and columns of
     /// `from`: 1 and 0 for an element of the outer level, which is repeated along its row, or 0 and 1 for a row that is
-    /// repeated.
+    /// repeated. A row has `n` elements.
     Repeat {
         from: At,
         steps: [isize; 2],
         to: At,
         size: usize,
-        shape: [usize; 2],
+        n: usize,
     },
 }
 
-/// An operand in memory. The fields are the arguments of [`Run::find`], which returns its address.
+/// An operand in memory. The first four fields are the arguments of [`Run::find`], which returns its address.
 struct DirectOperand {
     buffer: BufferRef,
     size: usize,
     first: isize,
     span: Option<(isize, isize)>,
+    /// The number of elements from one element of the outer level to the next: 1, the distance between rows, or 0.
+    step: isize,
+    /// The number of bytes of a row that are prefetched while the tile before it is computed, or 0.
+    ahead: usize,
 }
 
 /// A kernel, compiled to the actions that compute a tile, with the operands in memory that the actions access.
 pub(super) struct Direct {
-    /// The number of elements of all tiles together.
+    /// The number of elements of all tiles together, or of their rows if tiles consist of whole rows.
     all: usize,
-    /// The number of elements of each tile. The last tile may have fewer.
+    /// The number of elements or rows of each tile. The last tile may have fewer.
     n: usize,
     places: Vec<DirectOperand>,
     actions: Vec<Action>,
@@ -123,27 +129,35 @@ pub(super) fn compile(program: &Program, tile: TileBounds, all: usize) -> Option
     if !program.passes.is_empty() {
         return None;
     }
-    let mut maker = Maker::new(program)?;
+    let mut maker = Maker::new(program, program.arena <= REGISTERS)?;
+    maker.places.iter_mut().for_each(|place| place.step = 1);
     maker.steps(0..program.steps.len(), tile, 1)?;
     maker.writes(|_| true, tile, 1)?;
     Some(Direct { all, n: tile.len(), places: maker.places, actions: maker.actions })
 }
 
-/// Compiles a program that reduces each of `outer` rows of `n` elements, all of them in one tile or, if there is only one
-/// row, read directly from memory. Returns `None` under the same conditions as [`compile`], or if a reduction needs the
-/// tile interpreter.
-pub(super) fn compile_rows(program: &Program, outer: usize, n: usize) -> Option<Direct> {
-    let mut maker = Maker::new(program)?;
+/// Compiles a program that reduces each of `all` rows of `n` elements, in tiles of `rows` rows. A tile of one row may be
+/// read directly from memory. If there are several tiles, a frame must hold the registers ([`Direct::run_rows`]).
+/// Returns `None` under the same conditions as [`compile`], or if a reduction needs the tile interpreter.
+pub(super) fn compile_rows(program: &Program, [all, rows]: [usize; 2], n: usize) -> Option<Direct> {
+    let is_one_tile = all <= rows;
+    let mut maker = Maker::new(program, !is_one_tile || program.arena <= REGISTERS)?;
+    let outer = all.min(rows);
     let rows = TileBounds { r0: 0, nr: outer, c0: 0, nc: n, start: 0 };
     let results = TileBounds { r0: 0, nr: 1, c0: 0, nc: outer, start: 0 };
-    maker.repeated(rows)?;
+    match is_one_tile {
+        true => maker.repeated(rows)?,
+        // a frame has filled the registers of these loads
+        false => maker.at_registers()?,
+    }
+    maker.streams = !is_one_tile;
     for (p, pass) in program.passes.iter().enumerate() {
         maker.steps(program.stages[p].clone(), results, 1)?;
         for s in &pass.broadcasts {
             let from = maker.at(s.from)?;
             let to = s.slot.map_or(from, At::register);
             if s.slot.is_some() {
-                maker.actions.push(Action::Repeat { from, steps: [1, 0], to, size: s.size, shape: [outer, n] });
+                maker.actions.push(Action::Repeat { from, steps: [1, 0], to, size: s.size, n });
             }
             *maker.at.get_mut(s.to)? = to;
         }
@@ -165,7 +179,10 @@ pub(super) fn compile_rows(program: &Program, outer: usize, n: usize) -> Option<
     maker.writes(|w| w.inner, rows, n)?;
     maker.steps(program.stages[program.passes.len()].clone(), results, 1)?;
     maker.writes(|w| !w.inner, results, 1)?;
-    Some(Direct { all: outer, n: outer, places: maker.places, actions: maker.actions })
+    if !is_one_tile {
+        maker.steps_of_places(n)?;
+    }
+    Some(Direct { all, n: outer, places: maker.places, actions: maker.actions })
 }
 
 /// The state of a compilation: the operands in memory, the actions so far, and where each value is.
@@ -174,20 +191,23 @@ struct Maker<'a> {
     places: Vec<DirectOperand>,
     actions: Vec<Action>,
     at: [At; IDS],
+    /// Whether stores may bypass the caches.
+    streams: bool,
 }
 
 impl<'a> Maker<'a> {
-    fn new(program: &'a Program) -> Option<Maker<'a>> {
-        let is_small = program.places.len() <= PLACES && program.arena <= REGISTERS;
+    /// Creates a maker. Returns `None` if the program is too large, or if the registers have no room (`has_room`).
+    fn new(program: &'a Program, has_room: bool) -> Option<Maker<'a>> {
+        let is_small = program.places.len() <= PLACES && has_room;
         if !is_small || !program.positions.is_empty() || !program.scans.is_empty() {
             return None;
         }
         let place = |p: &StridedOperand| {
             let (buffer, first) = p.memory?;
-            Some(DirectOperand { buffer, size: p.size, first, span: p.span })
+            Some(DirectOperand { buffer, size: p.size, first, span: p.span, step: 0, ahead: 0 })
         };
         let places = program.places.iter().map(place).collect::<Option<_>>()?;
-        let mut maker = Maker { program, places, actions: vec![], at: [At::default(); IDS] };
+        let mut maker = Maker { program, places, actions: vec![], at: [At::default(); IDS], streams: false };
         for fill in &program.fills {
             *maker.at.get_mut(fill.id)? = At::register(fill.slot);
         }
@@ -207,9 +227,33 @@ impl<'a> Maker<'a> {
                 return None;
             }
             let (from, to) = (At::place(row.place), At::register(row.slot));
-            let shape = [tile.nr, tile.nc];
-            self.actions.push(Action::Repeat { from, steps: [0, 1], to, size: place.size, shape });
+            self.actions.push(Action::Repeat { from, steps: [0, 1], to, size: place.size, n: tile.nc });
             *self.at.get_mut(row.id)? = to;
+        }
+        Some(())
+    }
+
+    /// Makes steps read the loads whose elements are the same in every row from their registers, which are filled.
+    fn at_registers(&mut self) -> Option<()> {
+        for row in &self.program.repeated {
+            *self.at.get_mut(row.id)? = At::register(row.slot);
+        }
+        Some(())
+    }
+
+    /// Sets the distances between the elements of the outer level, for a program in tiles of whole rows of `n` elements.
+    /// Returns `None` if an operand has no constant distance.
+    fn steps_of_places(&mut self, n: usize) -> Option<()> {
+        let program = self.program;
+        for (place, p) in self.places.iter_mut().zip(&program.places) {
+            // an operand of the outer level has no rows: its columns are the outer indices
+            place.step = if p.is_inner { p.rows.step? } else { p.cols.step? };
+        }
+        let first = program.passes.first()?.steps.clone();
+        for step in &program.steps[first] {
+            let StepKind::Load(place) = step.kind else { continue };
+            let place = &mut self.places[place];
+            place.ahead = if place.step == n as isize { n * place.size } else { 0 };
         }
         Some(())
     }
@@ -235,7 +279,7 @@ impl<'a> Maker<'a> {
                     let (from, place) = (self.dense(place, tile)?, &self.program.places[place]);
                     match (step.dst, place.convert) {
                         (Dst::KeepRow(_), None) => {
-                            self.actions.push(Action::Copy { from, to: to?, size: place.size, each });
+                            self.actions.push(Action::Copy { from, to: to?, size: place.size, each, streams: false });
                             (None, [to?; 3])
                         }
                         (_, convert) => (convert, [from; 3]),
@@ -272,14 +316,14 @@ impl<'a> Maker<'a> {
     /// Compiles the stores that `selects` accepts.
     fn writes(&mut self, selects: impl Fn(&Write) -> bool, tile: TileBounds, each: usize) -> Option<()> {
         for w in self.program.writes.iter().filter(|w| selects(w)) {
-            if w.condition.is_some() || w.scattered.is_some() || w.stream {
+            if w.condition.is_some() || w.scattered.is_some() || w.stream && !self.streams {
                 return None;
             }
             let (from, to, place) = (self.at(w.id)?, self.dense(w.place, tile)?, &self.program.places[w.place]);
             match place.convert {
                 _ if w.direct => {}
                 Some(f) => self.actions.push(Action::Call { f, args: [from; 3], to, each }),
-                None => self.actions.push(Action::Copy { from, to, size: place.size, each }),
+                None => self.actions.push(Action::Copy { from, to, size: place.size, each, streams: w.stream }),
             }
         }
         Some(())
@@ -325,7 +369,7 @@ impl Direct {
     fn bind(&self, program: &Program, run: &Run<'_>, bases: &mut [*mut u8; BASES]) -> Result<()> {
         run.has_scalars(program.name, program.scalars)?;
         for (number, place) in self.places.iter().enumerate() {
-            let DirectOperand { buffer, size, first, span } = *place;
+            let DirectOperand { buffer, size, first, span, .. } = *place;
             match run.find(buffer, size, first, span) {
                 Some(at) => bases[(number + 1) % BASES] = at,
                 None => return Err(run.missing(program.name, buffer, size, first, span)),
@@ -343,25 +387,76 @@ impl Direct {
     unsafe fn compute(&self, program: &Program, scalars: &[u64], bases: &mut [*mut u8; BASES], elements: Range<usize>) {
         let mut registers = Registers(MaybeUninit::uninit());
         bases[0] = registers.0.as_mut_ptr().cast::<u8>();
+        // SAFETY: the registers have at least `program.arena` bytes (*room*, see [`Program`]). The caller ensures the
+        // conditions of `walk`.
+        unsafe {
+            for fill in &program.fills {
+                let bits = bits_of(fill.value, program, |place| bases[place + 1], scalars);
+                strided::fill(fill.size, bits, At::register(fill.slot).in_run(bases), fill.count);
+            }
+            self.walk::<false>(program, bases, elements);
+        }
+    }
+
+    /// Computes a range of the rows of a kernel in tiles of whole rows. `arena` has the filled registers of the program.
+    ///
+    /// # Safety
+    /// The arena belongs to a frame that was made for the program (*made for it*, see `Frame`). The rows are among the
+    /// `self.all` of the kernel, and no other task computes them.
+    pub unsafe fn run_rows(&self, bound: &BoundProgram<'_>, arena: *mut u8, rows: Range<usize>) {
+        let mut bases = [std::ptr::null_mut(); BASES];
+        bases[0] = arena;
+        for place in 0..self.places.len() {
+            bases[(place + 1) % BASES] = bound.at(place);
+        }
+        // SAFETY: binding the program has checked that every element of each operand is in its buffer. The caller
+        // ensures the other conditions.
+        unsafe { self.walk::<true>(bound.program, &mut bases, rows) };
+    }
+
+    /// Prefetches the part of the next tile's operands that belongs to action `at`.
+    #[inline(always)]
+    fn prefetch(&self, bases: &[*mut u8; BASES], rows: usize, at: usize) {
+        for (place, base) in self.places.iter().zip(&bases[1..]) {
+            let bytes = place.ahead * rows;
+            let each = bytes.div_ceil(self.actions.len()).next_multiple_of(LINE);
+            let next = base.wrapping_add(place.ahead * self.n);
+            (at * each..bytes.min((at + 1) * each)).step_by(LINE).for_each(|line| prefetch(next.wrapping_add(line)));
+        }
+    }
+
+    /// Computes a range of elements or rows, tile by tile. `AHEAD` states whether to prefetch the operands of the next
+    /// tile: the prefetches are spread over all actions, because the processor accepts only a few at a time.
+    ///
+    /// # Safety
+    /// `bases` has the addresses of the registers and of the operands of this run. The elements are among the `self.all`
+    /// of the kernel, and no other task computes them.
+    #[inline(always)]
+    unsafe fn walk<const AHEAD: bool>(
+        &self,
+        program: &Program,
+        bases: &mut [*mut u8; BASES],
+        elements: Range<usize>,
+    ) {
         // SAFETY: `find` has checked that every element of each operand is inside its buffer (*inside*, see
         // [`Program`]). The tiles are the whole index space, and the compilation has checked that the elements of each
         // operand follow one another, and that each reduction has a loop for whole rows or only one row. The registers
         // have at least `program.arena` bytes (*room*), which include the state of a reduction. The caller ensures that
         // only this task computes these elements.
         unsafe {
-            for fill in &program.fills {
-                let bits = bits_of(fill.value, program, |place| bases[place + 1], scalars);
-                strided::fill(fill.size, bits, At::register(fill.slot).in_run(bases), fill.count);
-            }
             let (mut left, mut advance) = (elements.len(), elements.start);
             loop {
                 if advance > 0 {
                     for (base, place) in bases[1..].iter_mut().zip(&self.places) {
-                        *base = base.wrapping_add(mutant!(tiles_at_one_place, 0, advance * place.size));
+                        let bytes = advance as isize * place.step * place.size as isize;
+                        *base = base.wrapping_offset(mutant!(tiles_at_one_place, 0, bytes));
                     }
                 }
                 let n = self.n.min(left);
-                for action in &self.actions {
+                for (number, action) in self.actions.iter().enumerate() {
+                    if AHEAD {
+                        self.prefetch(bases, self.n.min(left - n), number);
+                    }
                     match *action {
                         Action::Call { f, args: [a, b, c], to, each } => {
                             f(n * each, a.in_run(bases), b.in_run(bases), c.in_run(bases), to.in_run(bases));
@@ -370,8 +465,11 @@ impl Direct {
                             let (a, b) = (a.in_run(bases), b.in_run(bases));
                             f(each, a, b, (&raw const n).cast(), to.in_run(bases));
                         }
+                        Action::Copy { from, to, size, each, streams: true } => {
+                            strided::stream(from.in_run(bases), to.in_run(bases), n * each * size);
+                        }
                         // the value may already be in the memory that is written, so use a copy that allows overlap
-                        Action::Copy { from, to, size, each } => {
+                        Action::Copy { from, to, size, each, streams: false } => {
                             std::ptr::copy(from.in_run(bases), to.in_run(bases), n * each * size);
                         }
                         Action::Fold { at: [pass, reduction], data, gives, to } => {
@@ -382,10 +480,10 @@ impl Direct {
                                 spec.one_row(data, bases[0], gives, to);
                             }
                         }
-                        Action::Repeat { from, steps: [rows, cols], to, size, shape: [nr, nc] } => {
+                        Action::Repeat { from, steps: [rows, cols], to, size, n: each } => {
                             let from = StridedBlock { ptr: from.in_run(bases), rows, cols };
-                            let to = StridedBlock { ptr: to.in_run(bases), rows: nc as isize, cols: 1 };
-                            strided::copy(size, from, to, nr, nc);
+                            let to = StridedBlock { ptr: to.in_run(bases), rows: each as isize, cols: 1 };
+                            strided::copy(size, from, to, n, each);
                         }
                     }
                 }

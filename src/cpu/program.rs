@@ -96,6 +96,8 @@ pub(super) struct StridedOperand {
     pub convert: Option<Loop>,
     pub rows: Axis,
     pub cols: Axis,
+    /// Whether the operand belongs to the inner level.
+    pub is_inner: bool,
 }
 
 impl StridedOperand {

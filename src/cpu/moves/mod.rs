@@ -126,6 +126,7 @@ pub(super) fn prepare(kernel: &Kernel, aliased: &[bool]) -> Result<Option<Moves>
             convert: None,
             rows: axis(0..split),
             cols: axis(split..kernel.outer.len()),
+            is_inner: false,
         }
     };
     let mut list = SmallVec::new();

@@ -46,6 +46,8 @@ pub(super) struct Reduce {
     /// The kernel as calls of its loops (`direct.rs`), if all rows are in one tile, or one row or block is read directly
     /// from memory, and no step needs the tile interpreter.
     direct: Option<Box<Direct>>,
+    /// The kernel as calls of its loops, if a block is one tile of whole rows, and no step needs the tile interpreter.
+    tiles: Option<Box<Direct>>,
     /// The program that checks for indices out of bounds before the first write, so that a failed run writes nothing.
     checks: Option<Box<Reduce>>,
 }
@@ -63,7 +65,7 @@ pub(super) fn prepare(kernel: &Kernel, aliased: &[bool]) -> Result<Reduce> {
     Reduce::new(kernel, tiles_of(kernel)?, schedule.passes(), (aliased, Goal::Stores), checks)
 }
 
-heap! { Reduce: program, direct, checks; }
+heap! { Reduce: program, direct, tiles, checks; }
 
 /// The data that the tasks of a run share. A task processes blocks, or a part of the inner space of a block.
 struct Job<'a> {
@@ -109,9 +111,12 @@ impl Reduce {
         let is_read_at_once = schedule.alone && (is_stepless && outer <= each || in_place && outer == 1);
         let is_one_call = (is_one_tile || is_read_at_once) && order == TileOrder::Rows;
         let is_simple = is_one_call && n > 0 && goal == Goal::Stores && checks.is_none();
-        let direct = if is_simple { direct::compile_rows(&program, outer, n).map(Box::new) } else { None };
+        let direct = if is_simple { direct::compile_rows(&program, [outer; 2], n).map(Box::new) } else { None };
+        let has_whole_rows = order == TileOrder::Rows && inner.cols == n && n > 0;
+        let is_tiled = has_whole_rows && each == together && outer > each && goal == Goal::Stores;
+        let tiles = if is_tiled { direct::compile_rows(&program, [outer, each], n).map(Box::new) } else { None };
         let in_place = in_place || folds_halves(&program);
-        Ok(Reduce { program, outer, n, each, together, in_place, is_stepless, schedule, direct, checks })
+        Ok(Reduce { program, outer, n, each, together, in_place, is_stepless, schedule, direct, tiles, checks })
     }
 
     /// Returns how many inner elements a task processes: all `n`, unless there are fewer than four blocks of rows per
@@ -237,6 +242,16 @@ impl<'a> Job<'a> {
     /// Runs all passes, and the outer steps and stores after the last pass, for each block of a range.
     fn blocks(&self, range: Range<usize>) {
         self.frames.with(|frame| {
+            if let Some(tiles) = &self.reduce.tiles {
+                let Reduce { each, outer, .. } = *self.reduce;
+                let rows = range.start * each..outer.min(range.end * each);
+                // SAFETY: the frame is made for this program (*made for it*, see [`Frame`]); blocks are disjoint.
+                unsafe { tiles.run_rows(self.bound, frame.slot(0), rows) };
+                if self.bound.program.writes.iter().any(|w| w.stream) {
+                    strided::fence();
+                }
+                return;
+            }
             for b in range.clone() {
                 let mut ahead = self.ahead(b + 1..range.end);
                 let block = self.block(b);
