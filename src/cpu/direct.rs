@@ -103,8 +103,15 @@ struct DirectOperand {
     span: Option<(isize, isize)>,
     /// The number of elements from one element of the outer level to the next: 1, the distance between rows, or 0.
     step: isize,
-    /// The number of bytes of a row that are prefetched while the tile before it is computed, or 0.
-    ahead: usize,
+}
+
+/// An operand in memory whose next tile is prefetched while a tile is computed.
+struct Ahead {
+    /// The index of the operand's base address.
+    base: usize,
+    /// The number of bytes of a row, and the number of bytes that are prefetched before each action.
+    row: usize,
+    each: usize,
 }
 
 /// A kernel, compiled to the actions that compute a tile, with the operands in memory that the actions access.
@@ -115,12 +122,14 @@ pub(super) struct Direct {
     n: usize,
     places: Vec<DirectOperand>,
     actions: Vec<Action>,
+    ahead: Vec<Ahead>,
 }
 
 heap! {
     DirectOperand: ;
+    Ahead: ;
     Action: ;
-    Direct: places, actions;
+    Direct: places, actions, ahead;
 }
 
 /// Compiles a program whose index space has `all` elements and is either `tile` or one row that is divided into tiles
@@ -133,7 +142,7 @@ pub(super) fn compile(program: &Program, tile: TileBounds, all: usize) -> Option
     maker.places.iter_mut().for_each(|place| place.step = 1);
     maker.steps(0..program.steps.len(), tile, 1)?;
     maker.writes(|_| true, tile, 1)?;
-    Some(Direct { all, n: tile.len(), places: maker.places, actions: maker.actions })
+    Some(Direct { all, n: tile.len(), places: maker.places, actions: maker.actions, ahead: vec![] })
 }
 
 /// Compiles a program that reduces each of `all` rows of `n` elements, in tiles of `rows` rows. A tile of one row may be
@@ -179,10 +188,8 @@ pub(super) fn compile_rows(program: &Program, [all, rows]: [usize; 2], n: usize)
     maker.writes(|w| w.inner, rows, n)?;
     maker.steps(program.stages[program.passes.len()].clone(), results, 1)?;
     maker.writes(|w| !w.inner, results, 1)?;
-    if !is_one_tile {
-        maker.steps_of_places(n)?;
-    }
-    Some(Direct { all, n: outer, places: maker.places, actions: maker.actions })
+    let ahead = if is_one_tile { vec![] } else { maker.tiles_follow([outer, n])? };
+    Some(Direct { all, n: outer, places: maker.places, actions: maker.actions, ahead })
 }
 
 /// The state of a compilation: the operands in memory, the actions so far, and where each value is.
@@ -204,7 +211,7 @@ impl<'a> Maker<'a> {
         }
         let place = |p: &StridedOperand| {
             let (buffer, first) = p.memory?;
-            Some(DirectOperand { buffer, size: p.size, first, span: p.span, step: 0, ahead: 0 })
+            Some(DirectOperand { buffer, size: p.size, first, span: p.span, step: 0 })
         };
         let places = program.places.iter().map(place).collect::<Option<_>>()?;
         let mut maker = Maker { program, places, actions: vec![], at: [At::default(); IDS], streams: false };
@@ -241,21 +248,22 @@ impl<'a> Maker<'a> {
         Some(())
     }
 
-    /// Sets the distances between the elements of the outer level, for a program in tiles of whole rows of `n` elements.
-    /// Returns `None` if an operand has no constant distance.
-    fn steps_of_places(&mut self, n: usize) -> Option<()> {
+    /// Prepares operands for several tiles of `rows` whole rows of `n` elements: sets the distances between the elements
+    /// of the outer level, and returns what to prefetch. Returns `None` if an operand has no constant distance.
+    fn tiles_follow(&mut self, [rows, n]: [usize; 2]) -> Option<Vec<Ahead>> {
         let program = self.program;
         for (place, p) in self.places.iter_mut().zip(&program.places) {
             // an operand of the outer level has no rows: its columns are the outer indices
             place.step = if p.is_inner { p.rows.step? } else { p.cols.step? };
         }
-        let first = program.passes.first()?.steps.clone();
-        for step in &program.steps[first] {
-            let StepKind::Load(place) = step.kind else { continue };
-            let place = &mut self.places[place];
-            place.ahead = if place.step == n as isize { n * place.size } else { 0 };
-        }
-        Some(())
+        // the first pass reads the tile from memory, and the other passes find it in a cache
+        let steps = &program.steps[program.passes.first()?.steps.clone()];
+        let loads = steps.iter().filter_map(|s| if let StepKind::Load(place) = s.kind { Some(place) } else { None });
+        let ahead = loads.filter(|place| self.places[*place].step == n as isize).map(|place| {
+            let row = n * self.places[place].size;
+            Ahead { base: place + 1, row, each: (rows * row).div_ceil(self.actions.len()).next_multiple_of(LINE) }
+        });
+        Some(ahead.collect())
     }
 
     /// Returns the memory of an operand, if a tile is contiguous in it.
@@ -414,14 +422,13 @@ impl Direct {
         unsafe { self.walk::<true>(bound.program, &mut bases, rows) };
     }
 
-    /// Prefetches the part of the next tile's operands that belongs to action `at`.
+    /// Prefetches the part of the next tile's `rows` rows that belongs to action `number`.
     #[inline(always)]
-    fn prefetch(&self, bases: &[*mut u8; BASES], rows: usize, at: usize) {
-        for (place, base) in self.places.iter().zip(&bases[1..]) {
-            let bytes = place.ahead * rows;
-            let each = bytes.div_ceil(self.actions.len()).next_multiple_of(LINE);
-            let next = base.wrapping_add(place.ahead * self.n);
-            (at * each..bytes.min((at + 1) * each)).step_by(LINE).for_each(|line| prefetch(next.wrapping_add(line)));
+    fn prefetch(&self, bases: &[*mut u8; BASES], rows: usize, number: usize) {
+        for ahead in &self.ahead {
+            let next = bases[ahead.base % BASES].wrapping_add(ahead.row * self.n);
+            let part = number * ahead.each..(ahead.row * rows).min((number + 1) * ahead.each);
+            part.step_by(LINE).for_each(|at| prefetch(next.wrapping_add(at)));
         }
     }
 
