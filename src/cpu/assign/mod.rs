@@ -77,6 +77,7 @@ pub(super) fn assign(kernel: &Kernel, wanted: Request<'_>) -> Result<Program> {
         still: 0,
     };
     c.find_aliases();
+    c.leave_bytes();
     c.emit()?;
     c.check_registers()?;
     let mut program = c.program;

@@ -66,6 +66,26 @@ impl Assigner<'_> {
         self.register_ids(&[narrow.value], true)
     }
 
+    /// Leaves the bytes of bools as they are if only functions read them that accept any byte except 0 as true.
+    pub(super) fn leave_bytes(&mut self) {
+        let kernel = self.kernel;
+        let values = &kernel.values;
+        let mut raw = 0u128;
+        for (v, value) in values.iter().enumerate() {
+            if matches!(value.op, Op::Load(n) if kernel.loads[n].dtype == DType::Bool) {
+                raw |= 1 << v;
+            }
+        }
+        for value in values {
+            let accepts = matches!(&value.op, Op::Ufunc(row, _) if row.properties.takes_any_byte);
+            if !accepts {
+                value.op.operands().iter().for_each(|a| raw &= !(1 << self.alias_of(*a)));
+            }
+        }
+        let stored = kernel.stores.iter().flat_map(|s| s.operands());
+        self.raw |= stored.fold(raw, |raw, a| raw & !(1 << self.alias_of(a)));
+    }
+
     /// Returns how many steps, reductions and stores read a value.
     pub(super) fn readers(&self, v: usize) -> usize {
         let values = self.kernel.values.iter().enumerate().filter(|(w, _)| self.alias_of(*w) == *w);

@@ -108,15 +108,16 @@ impl First {
 
     /// Returns the bits of the largest (or smallest) element of a tile, found with SIMD. Usually it is not better than
     /// the best element so far, and then the tile need not be searched for its position. Returns `None` if `n` is too
-    /// small for this to be worthwhile, or too large for the loop.
+    /// small for this to be worthwhile, or too large for the loop. If `prefetches` is true, the elements after the tile
+    /// are prefetched: from main memory, a search of one row takes 0.69 of the time.
     ///
     /// # Safety
     /// `data` points to `n` elements of the compute type (*data*, see [`Folder`]).
-    unsafe fn extreme_of_tile(&self, data: *const u8, n: usize) -> Option<u64> {
+    unsafe fn extreme_of_tile(&self, data: *const u8, n: usize, prefetches: bool) -> Option<u64> {
         if !(LEAST..=SERIAL * LANES).contains(&n) {
             return None;
         }
-        let (mut best, one) = (0u64, RowArgs { count: 1, prefetches: false });
+        let (mut best, one) = (0u64, RowArgs { count: 1, prefetches });
         // SAFETY: the data has one row of `n` elements. `best` has space for an element of at most 8 bytes.
         unsafe { (self.rows)(n, data, (&raw const one).cast(), data, (&raw mut best).cast()) };
         Some(best)
@@ -160,7 +161,7 @@ impl Folder<'_> {
                     let found = std::slice::from_raw_parts(data[1] as *const i32, n);
                     arg_states(all, found, first, f.largest, best, positions)
                 } else if self.width == 1 {
-                    arg_long(all, at, first, f.extreme_of_tile(data[0], rows), f.largest, best, positions)
+                    arg_long(all, at, first, f.extreme_of_tile(data[0], rows, self.spec.prefetches), f.largest, best, positions)
                 } else {
                     columns(all, at, first, f.largest, best, positions)
                 }

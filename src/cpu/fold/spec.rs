@@ -18,7 +18,7 @@ pub(in crate::cpu) struct FoldSpec {
     pub(super) products: Option<ProductLoops>,
     /// Whether loops over whole rows, and over products, prefetch later elements. For row kernels, `reduce/ahead.rs` does
     /// that.
-    prefetches: bool,
+    pub(super) prefetches: bool,
     /// The loops that read f16 or bf16 as they are stored ([`Folder::feed_halves`]); `None` if the fold has none.
     pub(super) halves: Option<HalfSum>,
     /// The byte of the program's scratch memory at which the state of the [`Folder`] begins.

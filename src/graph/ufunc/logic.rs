@@ -105,51 +105,51 @@ macro_rules! rows {
             }
             /// Returns whether both operands are true (not 0).
             logical_and(x, y): Logical {
-                cpu_bool: { x & y }, wgsl_bool: "{a} && {b}",
+                cpu_bool: { ((x != 0) & (y != 0)) as u8 }, wgsl_bool: "{a} && {b}",
                 exact: { (x != 0.0 && y != 0.0) as u8 as f64 }, exact_int: { (x != 0 && y != 0) as i128 },
-                domain: [0.0, 1.0],
+                domain: [0.0, 1.0], is: [takes_any_byte],
                 reduce: { method: all, neutral: One, empty: 1.0, order: free },
             }
             /// Returns whether at least one operand is true (not 0).
             logical_or(x, y): Logical {
-                cpu_bool: { x | y }, wgsl_bool: "{a} || {b}",
+                cpu_bool: { ((x != 0) | (y != 0)) as u8 }, wgsl_bool: "{a} || {b}",
                 exact: { (x != 0.0 || y != 0.0) as u8 as f64 }, exact_int: { (x != 0 || y != 0) as i128 },
-                domain: [0.0, 1.0],
+                domain: [0.0, 1.0], is: [takes_any_byte],
                 reduce: { method: any, neutral: Zero, empty: 0.0, order: free },
             }
             /// Returns whether exactly one operand is true (not 0).
             logical_xor(x, y): Logical {
-                cpu_bool: { x ^ y }, wgsl_bool: "{a} != {b}",
+                cpu_bool: { ((x != 0) ^ (y != 0)) as u8 }, wgsl_bool: "{a} != {b}",
                 exact: { ((x != 0.0) != (y != 0.0)) as u8 as f64 }, exact_int: { ((x != 0) != (y != 0)) as i128 },
-                domain: [0.0, 1.0],
+                domain: [0.0, 1.0], is: [takes_any_byte],
             }
             /// Returns whether the element is 0.
             #[doc(alias("not"))]
             logical_not(x): Logical {
-                cpu_bool: { x ^ 1 }, wgsl_bool: "!{a}",
+                cpu_bool: { (x == 0) as u8 }, wgsl_bool: "!{a}",
                 exact: { (x == 0.0) as u8 as f64 }, exact_int: { (x == 0) as i128 },
-                domain: [0.0, 1.0],
+                domain: [0.0, 1.0], is: [takes_any_byte],
             }
             /// Returns the bitwise and of the operands.
             bitwise_and(x, y): Integer {
-                cpu_int: { x & y }, cpu_bool: { x & y }, wgsl_int: "{a} & {b}", wgsl_long: "and_{T}({a}, {b})", wgsl_bool: "{a} && {b}",
-                exact_int: { x & y }, is: [keeps_range],
+                cpu_int: { x & y }, cpu_bool: { ((x != 0) & (y != 0)) as u8 }, wgsl_int: "{a} & {b}", wgsl_long: "and_{T}({a}, {b})", wgsl_bool: "{a} && {b}",
+                exact_int: { x & y }, is: [keeps_range, takes_any_byte],
             }
             /// Returns the bitwise or of the operands.
             bitwise_or(x, y): Integer {
-                cpu_int: { x | y }, cpu_bool: { x | y }, wgsl_int: "{a} | {b}", wgsl_long: "or_{T}({a}, {b})", wgsl_bool: "{a} || {b}",
-                exact_int: { x | y }, is: [keeps_range],
+                cpu_int: { x | y }, cpu_bool: { ((x != 0) | (y != 0)) as u8 }, wgsl_int: "{a} | {b}", wgsl_long: "or_{T}({a}, {b})", wgsl_bool: "{a} || {b}",
+                exact_int: { x | y }, is: [keeps_range, takes_any_byte],
             }
             /// Returns the bitwise exclusive or of the operands.
             bitwise_xor(x, y): Integer {
-                cpu_int: { x ^ y }, cpu_bool: { x ^ y }, wgsl_int: "{a} ^ {b}", wgsl_long: "xor_{T}({a}, {b})", wgsl_bool: "{a} != {b}",
-                exact_int: { x ^ y }, is: [keeps_range],
+                cpu_int: { x ^ y }, cpu_bool: { ((x != 0) ^ (y != 0)) as u8 }, wgsl_int: "{a} ^ {b}", wgsl_long: "xor_{T}({a}, {b})", wgsl_bool: "{a} != {b}",
+                exact_int: { x ^ y }, is: [keeps_range, takes_any_byte],
             }
             /// Inverts each bit of each element. For bool, returns the logical not.
             #[doc(alias("invert", "bitwise_not"))]
             bitwise_invert(x): Integer {
-                cpu_int: { !x }, cpu_bool: { x ^ 1 }, wgsl_int: "~{a}", wgsl_long: "not_{T}({a})", wgsl_bool: "!{a}",
-                exact_int(w): { if w == 1 { x ^ 1 } else { !x } },
+                cpu_int: { !x }, cpu_bool: { (x == 0) as u8 }, wgsl_int: "~{a}", wgsl_long: "not_{T}({a})", wgsl_bool: "!{a}",
+                exact_int(w): { if w == 1 { x ^ 1 } else { !x } }, is: [takes_any_byte],
             }
             /// Shifts the bits left. A shift by the width of the type (in bits) or more, or by a negative number,
             /// returns 0. Does not support bool.

@@ -205,6 +205,9 @@ pub(crate) struct Properties {
     pub power: bool,
     /// Whether the function is the product of its operands, or the square of its single operand.
     pub multiplies: bool,
+    /// For bool: whether the CPU function accepts any byte except 0 as true, so that the bytes of an array, which may
+    /// have been written by a kernel or by another library, need not be converted to 0 or 1 first.
+    pub takes_any_byte: bool,
 }
 
 /// An integer function that does not wrap. The last argument is the width of the operands' type in bits.
@@ -273,6 +276,7 @@ impl Ufunc {
                 simplifies_exactly: false,
                 power: false,
                 multiplies: false,
+                takes_any_byte: false,
             },
             derivative: None,
             half: None,

@@ -317,7 +317,7 @@ impl<A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<A, B, C, R>> RowSource for 
 
     #[inline(always)]
     fn prefetch<const IN_ORDER: bool>(self, i: usize, count: usize) {
-        if !IN_ORDER && self.prefetches {
+        if self.prefetches {
             announce(self.at.wrapping_add(i).cast::<u8>().wrapping_add(AHEAD), count * size_of::<A>());
         }
     }
