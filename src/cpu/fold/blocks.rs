@@ -23,8 +23,8 @@ impl FoldSpec {
 
 impl Folder<'_> {
     /// Reduces whole blocks of rows by longer loops, with the same bits as row by row. If there are few columns,
-    /// reduces several blocks together; if there is one column with the maximum number of lanes, reduces one block.
-    /// Returns the number of reduced rows, or `None` if neither is possible now.
+    /// reduces several blocks together; if there is one column with the maximum number of lanes, reduces one block or the
+    /// beginning of one. Returns the number of reduced rows, or `None` if neither is possible now.
     ///
     /// # Safety
     /// The state is valid, and `data` has `rows × width` elements (*state* and *data*, see [`Folder`]).
@@ -41,13 +41,16 @@ impl Folder<'_> {
                 self.feed_blocks(function, data, count, rows);
                 return Some(count * SERIAL);
             }
-            if self.filled == 0 && self.width == 1 && self.spec.lanes == LANES && rows >= SERIAL * LANES {
-                let one = LANES * size;
+            if self.filled == 0 && self.width == 1 && self.spec.lanes == LANES && rows >= 2 * LANES {
+                let (one, taken) = (LANES * size, (rows / LANES).min(SERIAL) * LANES);
                 std::ptr::copy_nonoverlapping(data, self.here(), one);
-                (function.fold)((SERIAL - 1) * LANES, data.add(one), data, data, self.here());
-                self.left -= SERIAL * LANES;
-                self.push(0);
-                return Some(SERIAL * LANES);
+                (function.fold)(taken - LANES, data.add(one), data, data, self.here());
+                self.filled = taken;
+                self.left -= taken;
+                if taken == SERIAL * LANES {
+                    self.push(0);
+                }
+                return Some(taken);
             }
         }
         None
