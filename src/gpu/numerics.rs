@@ -422,7 +422,7 @@ mod tests {
         // a device that rounds ties away from zero
         let away = |x: f32| {
             let near = f16::from_f32(x);
-            let next = f16::from_bits(near.to_bits() + 1);
+            let next = f16::from_bits(near.to_bits().wrapping_add(1));
             let is_tie = x.abs() - near.to_f32().abs() == next.to_f32().abs() - x.abs();
             if is_tie { next.to_bits() } else { near.to_bits() }
         };

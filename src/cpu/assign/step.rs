@@ -42,7 +42,15 @@ impl Assigner<'_> {
             .map(|(low, high)| (low.saturating_add(reach.min(0)), high.saturating_add(reach.max(0))));
         let (rows, cols) = self.axes(strides, inner);
         let memory = Some((buffer, offset));
-        self.program.places.push(StridedOperand { memory, span, size: dtype.size(), convert: None, rows, cols, is_inner: inner });
+        self.program.places.push(StridedOperand {
+            memory,
+            span,
+            size: dtype.size(),
+            convert: None,
+            rows,
+            cols,
+            is_inner: inner,
+        });
         self.program.places.len() - 1
     }
 
@@ -207,7 +215,8 @@ impl Assigner<'_> {
             }
             Op::Index { strides, offset } => {
                 let (rows, cols) = self.axes(strides, inner);
-                let place = StridedOperand { memory: None, span: None, size: 0, convert: None, rows, cols, is_inner: inner };
+                let place =
+                    StridedOperand { memory: None, span: None, size: 0, convert: None, rows, cols, is_inner: inner };
                 self.program.places.push(place);
                 (StepKind::Index { place: self.program.places.len() - 1, base: *offset }, [0; 3])
             }

@@ -2,7 +2,6 @@
 //! the inner space (`program.rs` defines the terms). A *block* is a range of neighbouring outer indices, each of which
 //! is one row to reduce. A task processes several blocks or, if there are few blocks, a part of each row of one block.
 
-mod ahead;
 mod reading;
 mod shared;
 
@@ -19,7 +18,6 @@ use super::tiles::{Frame, Frames, TileBounds};
 use super::work_sharing::share;
 use crate::base::error::Result;
 use crate::plan::kernel::{Kernel, Passes, TileSchedule, Tiling};
-use ahead::Ahead;
 use reading::{folds_blocks, folds_halves, folds_in_place};
 use shared::PartialResults;
 use smallvec::SmallVec;
@@ -253,7 +251,6 @@ impl<'a> Job<'a> {
                 return;
             }
             for b in range.clone() {
-                let mut ahead = self.ahead(b + 1..range.end);
                 let block = self.block(b);
                 // SAFETY: the frame is made for this program (*made for it*, see [`Frame`]); blocks are disjoint.
                 unsafe {
@@ -263,7 +260,7 @@ impl<'a> Job<'a> {
                             true => Folders::new(),
                             false => self.folders(frame, p, block),
                         };
-                        self.rows_of(frame, p, block, &mut folders, &mut ahead);
+                        self.rows_of(frame, p, block, &mut folders);
                     }
                     self.close(frame, block);
                 }
@@ -292,14 +289,7 @@ impl<'a> Job<'a> {
     /// # Safety
     /// The frame was created for this program (*made for it*, see [`Frame`]); the outer values of the block that this
     /// pass reads are computed; no other task processes the block.
-    unsafe fn rows_of(
-        &self,
-        frame: &mut Frame,
-        p: usize,
-        block: TileBounds,
-        folders: &mut Folders<'_>,
-        ahead: &mut Ahead,
-    ) {
+    unsafe fn rows_of(&self, frame: &mut Frame, p: usize, block: TileBounds, folders: &mut Folders<'_>) {
         let n = self.reduce.n;
         let rows = self.rows(block);
         let whole = self.has_whole_rows();
@@ -311,7 +301,7 @@ impl<'a> Job<'a> {
                 if whole {
                     let together = if self.reduce.is_stepless { rows } else { self.reduce.together };
                     let count = together.min(rows - row);
-                    self.whole_rows(frame, p, block, (row, count), folders, ahead);
+                    self.whole_rows(frame, p, block, (row, count), folders);
                     row += count;
                 } else {
                     self.walk(frame, p, block, row, 0..n, folders);
@@ -334,7 +324,6 @@ impl<'a> Job<'a> {
         block: TileBounds,
         (row, count): (usize, usize),
         folders: &mut Folders<'_>,
-        ahead: &mut Ahead,
     ) {
         let (bound, program, n) = (self.bound, self.bound.program, self.reduce.n);
         let pass = &program.passes[p];
@@ -347,12 +336,8 @@ impl<'a> Job<'a> {
                 let from = StridedBlock { ptr: frame.at[s.from].add(row * s.size), rows: 1, cols: 0 };
                 strided::copy(s.size, from, StridedBlock { ptr: to, rows: n as isize, cols: 1 }, count, n);
             }
-            for s in pass.steps.clone() {
-                ahead.prefetch_some();
-                frame.run(bound, s..s + 1, tile);
-            }
+            frame.run(bound, pass.steps.clone(), tile);
             for (i, f) in pass.reductions.iter().enumerate() {
-                ahead.prefetch_some();
                 let data: Inputs = f.args.map(|a| frame.at[a] as *const u8);
                 let to = |r: &ReductionResult| frame.at[r.id].add(row * r.size);
                 if f.takes_whole_rows() && f.results.iter().all(|r| f.spec.whole_rows(data, count, r.gives, to(r))) {
