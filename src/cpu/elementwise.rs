@@ -85,7 +85,7 @@ pub(super) struct Elementwise {
     cols: usize,
     /// The length of the axis before the last one, or 1 if there is only one axis.
     height: usize,
-    /// The kernel as calls of its loops (`direct.rs`), if its index space is one tile or one row, and no step needs the
+    /// The kernel as calls of its loops (`direct/`), if its index space is one tile or one row, and no step needs the
     /// tile interpreter.
     direct: Option<Box<Direct>>,
     /// A kernel that checks all indices of gathers and scatters before the first write, so that a run with an

@@ -26,7 +26,7 @@
 //! | `thread_count.rs` | returns how many threads share the work, also after `fork` |
 //! | `pool.rs` | the caller's rayon pool, or no pool in a build without the feature `rayon` |
 //! | `caches.rs` | reads the sizes of the processor's caches, and prefetches cache lines |
-//! | `direct.rs` | compiles simple kernels of contiguous operands to direct calls of their loops |
+//! | `direct/` | compiles simple kernels, and kernels in tiles of whole rows, to direct calls of their loops |
 //! | `elementwise.rs`, `moves/`, `reduce/`, `row.rs`, `matmul/` | prepare and run one kind of kernel each |
 //! | `factor/` | reflectors, rotations and iterations of matrix factorisations |
 //! | `linear.rs` | code that the routines of linear algebra share |

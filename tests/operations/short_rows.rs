@@ -104,7 +104,7 @@ fn few_rows_are_written_in_place() {
     let functions: [Function; 3] = [|x| x.softmax(-1), |x| x - x.max(keep(-1)), |x| x.layer_norm(-1, 1e-5) * x];
     let mut dice = Dice::new(3);
     for n in LENGTHS {
-        for rows in [1, 2, 5] {
+        for rows in [1, 2, 5, 40] {
             let x = operand(F32, rows, n, &mut dice);
             for f in functions {
                 let want = read(&f(&x)).unwrap();
@@ -119,6 +119,50 @@ fn few_rows_are_written_in_place() {
                 assert_eq!(read(&all.slice(part)).unwrap(), want, "{rows} rows of {n}, in a larger array");
                 for edge in [0, rows as isize + 1] {
                     assert!(read(&all.slice(s![edge])).unwrap().iter().all(|x| *x == 0x40a0_0000));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn rows_with_numbers_and_masks_have_the_bits_of_each_alone() {
+    /// A function of rows, of a number for each row, and of a mask.
+    type OfThree = fn(&Expr, &Expr, &Expr) -> Expr;
+    const MANY: usize = 41;
+    let functions: [(&str, OfThree); 5] = [
+        ("softmax of s x", |x, s, _| (x * s).softmax(-1)),
+        ("softmax where m", |x, _, m| select(m, x, -1e4).softmax(-1)),
+        ("sum of squares of x - s", |x, s, _| (x - s).square().sum(keep(-1))),
+        ("f16 layer norm plus s", |x, s, _| (x.layer_norm(-1, 1e-5) + s).astype(F16)),
+        ("layer norm of x or s", |x, s, m| select(m.logical_not(), x, s).layer_norm(-1, 1e-5)),
+    ];
+    let mut dice = Dice::new(9);
+    for n in [16, 33, 100, 771, 2000] {
+        for dtype in [F32, F16] {
+            let wide = operand(dtype, 3 * MANY, n + 5, &mut dice);
+            let wide_mask = operand(Bool, 3 * MANY, n + 5, &mut dice);
+            let s = operand(dtype, 3 * MANY, 1, &mut dice);
+            let split = |x: &Expr| x.reshape([MANY, 3, x.shape().unwrap()[1]]).swapaxes(0, 1);
+            let columns = s![.., 2..n as isize + 2];
+            // rows that are apart, contiguous rows, and the rows of two axes in another order
+            let (x, m) = (wide.slice(columns), wide_mask.slice(columns));
+            let own = [x.eval().unwrap().expand_dims(0), m.eval().unwrap().expand_dims(0)];
+            let given = [
+                [x.expand_dims(0), s.expand_dims(0), m.expand_dims(0)],
+                [own[0].clone(), s.slice(s![..; -1]).expand_dims(0), own[1].clone()],
+                [split(&x), split(&s), split(&m)],
+            ];
+            for (layout, [x, s, m]) in given.iter().enumerate() {
+                for (name, f) in functions {
+                    let all = f(x, s, m).eval().unwrap();
+                    let rows = all.shape()[all.ndim() - 2];
+                    for r in [0, 1, rows / 2, rows - 1] {
+                        let part = |e: &Expr| e.slice(s![.., r as isize..r as isize + 1, ..]);
+                        let alone = f(&part(x), &part(s), &part(m));
+                        let what = format!("{name}: row {r} of {rows} × {n} {dtype}, layout {layout}");
+                        assert_eq!(read(&part(&all)).unwrap(), read(&alone).unwrap(), "{what}");
+                    }
                 }
             }
         }

@@ -50,6 +50,9 @@ struct Assigner<'a> {
     /// sums read narrow elements (`narrow.rs`) or factors (`products.rs`).
     raw: u128,
     unneeded: u128,
+    /// The set of loads of bools that are not converted to 0 or 1, because only functions read them that accept any byte
+    /// except 0 as true.
+    bytes: u128,
     /// The set of loads of which only one row is read in place, because all rows are the same (`products.rs`).
     still: u128,
 }
@@ -74,6 +77,7 @@ pub(super) fn assign(kernel: &Kernel, wanted: Request<'_>) -> Result<Program> {
         filled: [0; 2],
         raw: 0,
         unneeded: 0,
+        bytes: 0,
         still: 0,
     };
     c.find_aliases();
@@ -207,13 +211,15 @@ impl Assigner<'_> {
             let flat = self.program.order == TileOrder::Flat;
             let mut last = [u8::MAX; 128];
             if flat {
+                self.leave_out_products(needed);
                 self.last_uses(needed, false, &mut last);
                 for &s in &sinks {
                     last[self.alias_of(s)] = u8::MAX;
                 }
             }
             for v in 0..values.len() {
-                let due = needed >> v & 1 == 1 && !values[v].inner && (self.after(v) == p || p == passes);
+                let due =
+                    (needed & !self.unneeded) >> v & 1 == 1 && !values[v].inner && (self.after(v) == p || p == passes);
                 if due && done >> v & 1 == 0 && self.alias_of(v) == v {
                     done |= 1 << v;
                     if values[v].ends_pass(false) {
@@ -244,8 +250,8 @@ impl Assigner<'_> {
         let values = &self.kernel.values;
         for v in 0..values.len() {
             if set >> v & 1 == 1 && values[v].inner == inner {
-                for a in values[v].op.operands() {
-                    last[self.alias_of(a)] = v as u8;
+                for a in self.read_by(v) {
+                    last[a] = v as u8;
                 }
             }
         }
@@ -256,8 +262,7 @@ impl Assigner<'_> {
         let kernel = self.kernel;
         let level = self.level(kernel.values[v].inner);
         let mut seen: SmallVec<[usize; 3]> = SmallVec::new();
-        for a in kernel.values[v].op.operands() {
-            let a = self.alias_of(a);
+        for a in self.read_by(v) {
             if last[a] as usize != v || seen.contains(&a) || kernel.values[a].inner != kernel.values[v].inner {
                 continue;
             }
@@ -275,6 +280,7 @@ impl Assigner<'_> {
         let set = self.values_of_pass(scheduled);
         let mut pass = TilePass::default();
         self.by_rows = 0;
+        self.leave_out_products(set);
         // `u8::MAX` means that the register is never freed, because a reduction or a store reads it after all steps of
         // the tile
         let mut last = [u8::MAX; 128];

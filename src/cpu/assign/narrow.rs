@@ -70,20 +70,20 @@ impl Assigner<'_> {
     pub(super) fn leave_bytes(&mut self) {
         let kernel = self.kernel;
         let values = &kernel.values;
-        let mut raw = 0u128;
+        let mut bytes = 0u128;
         for (v, value) in values.iter().enumerate() {
             if matches!(value.op, Op::Load(n) if kernel.loads[n].dtype == DType::Bool) {
-                raw |= 1 << v;
+                bytes |= 1 << v;
             }
         }
         for value in values {
             let accepts = matches!(&value.op, Op::Ufunc(row, _) if row.properties.takes_any_byte);
             if !accepts {
-                value.op.operands().iter().for_each(|a| raw &= !(1 << self.alias_of(*a)));
+                value.op.operands().iter().for_each(|a| bytes &= !(1 << self.alias_of(*a)));
             }
         }
         let stored = kernel.stores.iter().flat_map(|s| s.operands());
-        self.raw |= stored.fold(raw, |raw, a| raw & !(1 << self.alias_of(a)));
+        self.bytes = stored.fold(bytes, |bytes, a| bytes & !(1 << self.alias_of(a)));
     }
 
     /// Returns how many steps, reductions and stores read a value.

@@ -1,6 +1,7 @@
 //! Emits the steps that compute one value of a kernel. Adds to a program the operands in memory that its steps access,
 //! and the stores.
 
+use super::products::multiply_add;
 use super::*;
 use crate::graph::ufunc::Ufunc;
 
@@ -181,7 +182,7 @@ impl Assigner<'_> {
         let (kind, args) = match &value.op {
             Op::Load(n) => {
                 let place = self.load(*n, inner, 0);
-                if self.raw >> v & 1 == 1 {
+                if (self.raw | self.bytes) >> v & 1 == 1 {
                     self.program.places[place].convert = None;
                 }
                 if self.still >> v & 1 == 1 {
@@ -204,10 +205,13 @@ impl Assigner<'_> {
                 }
                 (StepKind::Load(place), [0; 3])
             }
-            Op::Ufunc(row, list) => {
-                let by = row.typed_operand(list).map_or(compute, |a| kernel.values[*a].compute());
-                (self.call(row, list, by, inner)?, self.register_ids(list, inner))
-            }
+            Op::Ufunc(row, list) => match self.factors_of_step(v) {
+                Some(list) => (StepKind::Call(multiply_add(compute)), self.register_ids(&list, inner)),
+                None => {
+                    let by = row.typed_operand(list).map_or(compute, |a| kernel.values[*a].compute());
+                    (self.call(row, list, by, inner)?, self.register_ids(list, inner))
+                }
+            },
             Op::Cast(a) => self.cast(v, *a, inner),
             Op::Round(a) => {
                 let link = cast::round(value.dtype).map_or(convert::copy(compute).get(), |l| l.get());

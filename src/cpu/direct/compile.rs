@@ -78,7 +78,7 @@ struct Maker<'a> {
 impl<'a> Maker<'a> {
     /// Creates a maker. Returns `None` if the program is too large, or if the registers have no room (`has_room`).
     fn new(program: &'a Program, has_room: bool) -> Option<Maker<'a>> {
-        let is_small = program.places.len() <= PLACES && has_room;
+        let is_small = program.places.len() <= PLACES && has_room && u32::try_from(program.arena).is_ok();
         if !is_small || !program.positions.is_empty() || !program.scans.is_empty() {
             return None;
         }
@@ -118,6 +118,11 @@ impl<'a> Maker<'a> {
     fn use_frame(&mut self) -> Option<()> {
         self.streams = true;
         for row in &self.program.repeated {
+            let p = &self.program.places[row.place];
+            // a frame does not fill the register of a load whose tile is contiguous in memory
+            if p.convert.is_none() && p.dense(self.program.inner.rows, self.program.inner.cols) {
+                return None;
+            }
             *self.at.get_mut(row.id)? = At::register(row.slot);
         }
         Some(())

@@ -215,8 +215,7 @@ impl Direct {
         for place in 0..self.places.len() {
             bases[(place + 1) % BASES] = bound.at(place);
         }
-        // SAFETY: binding the program has checked that every element of each operand is in its buffer. The caller
-        // ensures the other conditions.
+        // SAFETY: the caller ensures the conditions of `walk`.
         unsafe { self.walk::<true>(bound.program, &mut bases, rows) };
     }
 
@@ -238,11 +237,12 @@ impl Direct {
     /// of the kernel, and no other task computes them.
     #[inline(always)]
     unsafe fn walk<const AHEAD: bool>(&self, program: &Program, bases: &mut [*mut u8; BASES], elements: Range<usize>) {
-        // SAFETY: `find` has checked that every element of each operand is inside its buffer (*inside*, see
-        // [`Program`]). The tiles are the whole index space, and the compilation has checked that the elements of each
-        // operand follow one another, and that each reduction has a loop for whole rows or only one row. The registers
-        // have at least `program.arena` bytes (*room*), which include the state of a reduction. The caller ensures that
-        // only this task computes these elements.
+        // SAFETY: binding the program has checked that every element of each operand is inside its buffer (*inside*, see
+        // [`Program`]). The tiles are a part of the index space. The compilation has checked that a tile of each operand
+        // is contiguous, or that an action copies it with the operand's steps; that `step` is the distance from a tile's
+        // element of the outer level to the next; and that each reduction has a loop for whole rows or only one row. The
+        // registers have at least `program.arena` bytes (*room*), which include the state of a reduction. The caller
+        // ensures that only this task computes these elements.
         unsafe {
             let (mut left, mut advance) = (elements.len(), elements.start);
             loop {

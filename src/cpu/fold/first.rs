@@ -108,8 +108,8 @@ impl First {
 
     /// Returns the bits of the largest (or smallest) element of a tile, found with SIMD. Usually it is not better than
     /// the best element so far, and then the tile need not be searched for its position. Returns `None` if `n` is too
-    /// small for this to be worthwhile, or too large for the loop. If `prefetches` is true, the elements after the tile
-    /// are prefetched: from main memory, a search of one row takes 0.69 of the time.
+    /// small for this to be worthwhile, or too large for the loop. `prefetches` states whether the elements after the
+    /// tile are prefetched.
     ///
     /// # Safety
     /// `data` points to `n` elements of the compute type (*data*, see [`Folder`]).

@@ -16,7 +16,8 @@ pub(in crate::cpu) struct FoldSpec {
     pub(super) width: usize,
     /// The loops of a sum of products, if the inputs are the factors of the elements.
     pub(super) products: Option<ProductLoops>,
-    /// Whether loops over whole rows, and over products, prefetch later elements. For row kernels, `direct.rs` does that.
+    /// Whether loops over whole rows, and over products, prefetch later elements. Row kernels do that for
+    /// all operands of a tile (`direct/`).
     pub(super) prefetches: bool,
     /// The loops that read f16 or bf16 as they are stored ([`Folder::feed_halves`]); `None` if the fold has none.
     pub(super) halves: Option<HalfSum>,

@@ -41,7 +41,7 @@ pub(super) struct Reduce {
     /// Whether whole rows are folded from memory without registers, so that all rows of a block are folded together.
     is_stepless: bool,
     schedule: TileSchedule,
-    /// The kernel as calls of its loops (`direct.rs`), if all rows are in one tile, or one row or block is read directly
+    /// The kernel as calls of its loops (`direct/`), if all rows are in one tile, or one row or block is read directly
     /// from memory, and no step needs the tile interpreter.
     direct: Option<Box<Direct>>,
     /// The kernel as calls of its loops, if a block is one tile of whole rows, and no step needs the tile interpreter.

@@ -11,7 +11,7 @@
 /// |---|---|
 /// | `cpu_float` | `[expression of f32, expression of f64]`, or with `; below` and cheaper ones: see below |
 /// | `cpu_int` | `{ expression }` that is compiled for each of i32, u32, i64 and u64 |
-/// | `cpu_bool` | `{ expression }` of bool, which is a u8 of 0 or 1 |
+/// | `cpu_bool` | `{ expression }` of bool, which is a u8 of 0 or 1, or any u8 with the property `takes_any_byte` |
 /// | `wgsl_f32`, `wgsl_f64`, `wgsl_int`, `wgsl_bool` | the WGSL source: see [`Ufunc::wgsl`](super::Ufunc::wgsl) |
 /// | `wgsl_long` | the WGSL source for i64 and u64, if it differs from `wgsl_int`: see below |
 /// | `exact` | `{ expression }` of f64: see [`Ufunc::exact`](super::Ufunc::exact) |

@@ -206,7 +206,7 @@ pub(crate) struct Properties {
     /// Whether the function is the product of its operands, or the square of its single operand.
     pub multiplies: bool,
     /// For bool: whether the CPU function accepts any byte except 0 as true, so that the bytes of an array, which may
-    /// have been written by a kernel or by another library, need not be converted to 0 or 1 first.
+    /// have been written by a kernel or by another library, need not be converted to 0 or 1 first. The result is 0 or 1.
     pub takes_any_byte: bool,
 }
 
@@ -358,6 +358,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Ufunc> {
 #[cfg(feature = "testing")]
 mod tests {
     use super::{Fold, Ufunc, all, arithmetic};
+    use crate::base::dtype::Compute;
     use crate::base::layout::IntoAxes;
     use crate::graph::expr::{Expr, reduce};
     use crate::{DType, Device, Result, ops::create};
@@ -365,7 +366,30 @@ mod tests {
 
     crate::testing::unit_tests! {
         ufunc: a_reduction_of_any_row_keeps_the_order_that_its_properties_ask_for,
-        a_reduction_of_no_elements_gives_what_its_row_says, costs_and_domains_are_sensible
+        a_reduction_of_no_elements_gives_what_its_row_says, costs_and_domains_are_sensible,
+        functions_of_bools_take_any_byte
+    }
+
+    fn functions_of_bools_take_any_byte() {
+        let every: Vec<u8> = (0..=255).collect();
+        let truths: Vec<u8> = every.iter().map(|x| (*x != 0) as u8).collect();
+        let mut count = 0;
+        for row in all().filter(|row| row.properties.takes_any_byte) {
+            let f = row.map(Compute::Bool).unwrap().get();
+            let computed = |x: &[u8], y: u8| {
+                let (y, mut out) = ([y; 256], [2u8; 256]);
+                // SAFETY: the operands and the result have 256 elements of one byte each, and do not overlap.
+                unsafe { f(256, x.as_ptr(), y.as_ptr(), y.as_ptr(), out.as_mut_ptr()) };
+                out
+            };
+            for y in &every {
+                let got = computed(&every, *y);
+                assert_eq!(got, computed(&truths, (*y != 0) as u8), "{} of {y}", row.name);
+                assert!(got.iter().all(|x| *x < 2), "{} of {y}", row.name);
+            }
+            count += 1;
+        }
+        assert!(count >= 8, "{count} functions");
     }
 
     crate::graph::ufunc::define! {

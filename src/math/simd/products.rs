@@ -5,7 +5,7 @@
 #![allow(clippy::needless_range_loop)]
 
 use super::rows::{RowSource, announce, in_lanes, lanes_held, long_rows};
-use super::{LANES, Loops, slice_mut};
+use super::{LANES, Loops, ScalarFn, slice_mut};
 
 /// A type of factors.
 pub(crate) trait Factor: Copy {
@@ -32,6 +32,23 @@ macro_rules! factor {
 factor! {
     f32: |x, y| x + y, x * y;
     f64: |x, y| x + y, x * y;
+}
+
+/// Adds the product of the first two operands, rounded, to the third.
+struct MultiplyAdd;
+
+impl<F: Factor> ScalarFn<F, F, F, F> for MultiplyAdd {
+    #[inline(always)]
+    fn call(x: F, y: F, z: F) -> F {
+        x.times(y).plus(z)
+    }
+}
+
+impl Loops {
+    /// Returns the loop that adds products to elements. The products are rounded, so the bits are those of two loops.
+    pub const fn multiply_add<F: Factor>() -> Loops {
+        Loops::ternary::<F, F, F, F, MultiplyAdd>()
+    }
 }
 
 /// The products of the elements of two operands.

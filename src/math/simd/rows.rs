@@ -72,8 +72,9 @@ unsafe fn gather<const L: usize, const W: usize, A: Copy>(at: *const A, step: us
     }
 }
 
-/// How many bytes ahead memory is prefetched, because hardware prefetchers probably do not recognise the order of reads as
-/// a stream. Of 4 and 8 KiB, 8 KiB was measured to be faster.
+/// How many bytes ahead memory is prefetched. Hardware prefetchers probably do not recognise the order of reads as a stream
+/// if a row is read in several parts. If it is read in order, prefetching takes 0.69 of the time for `argmax` of 10 million
+/// elements, and 0.91 to 1.03 for sums. Of 4 and 8 KiB, 8 KiB was measured to be faster.
 const AHEAD: usize = 8 << 10;
 
 /// The elements of contiguous rows, and how they are combined. The methods are always inlined, so that they are compiled

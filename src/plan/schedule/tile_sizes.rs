@@ -47,7 +47,7 @@ const MOST_ROWS: usize = 64;
 
 /// The maximum number of rows of a task if one thread reduces all rows. If they are one task, the CPU needs no tiles for
 /// rows that it reads directly from memory. The results of the rows are in registers of 8 KiB in total
-/// (`cpu/direct.rs`).
+/// (`cpu/direct/`).
 const MOST_ROWS_ALONE: usize = 512;
 
 /// The amount of work, in the bytes that [`weight`] counts, from which a block of rows may be cut into parts for
