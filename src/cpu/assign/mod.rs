@@ -53,6 +53,8 @@ struct Assigner<'a> {
     /// The set of loads of bools that are not converted to 0 or 1, because only functions read them that accept any byte
     /// except 0 as true.
     bytes: u128,
+    /// The set of additions whose step computes a product too (`products.rs`).
+    sums: u128,
     /// The set of loads of which only one row is read in place, because all rows are the same (`products.rs`).
     still: u128,
 }
@@ -78,6 +80,7 @@ pub(super) fn assign(kernel: &Kernel, wanted: Request<'_>) -> Result<Program> {
         raw: 0,
         unneeded: 0,
         bytes: 0,
+        sums: 0,
         still: 0,
     };
     c.find_aliases();
@@ -251,7 +254,7 @@ impl Assigner<'_> {
         for v in 0..values.len() {
             if set >> v & 1 == 1 && values[v].inner == inner {
                 for a in self.read_by(v) {
-                    last[a] = v as u8;
+                    last[self.alias_of(a)] = v as u8;
                 }
             }
         }
@@ -263,6 +266,7 @@ impl Assigner<'_> {
         let level = self.level(kernel.values[v].inner);
         let mut seen: SmallVec<[usize; 3]> = SmallVec::new();
         for a in self.read_by(v) {
+            let a = self.alias_of(a);
             if last[a] as usize != v || seen.contains(&a) || kernel.values[a].inner != kernel.values[v].inner {
                 continue;
             }

@@ -70,6 +70,9 @@ impl Assigner<'_> {
     pub(super) fn leave_bytes(&mut self) {
         let kernel = self.kernel;
         let values = &kernel.values;
+        if kernel.loads.iter().all(|load| load.dtype != DType::Bool) {
+            return;
+        }
         let mut bytes = 0u128;
         for (v, value) in values.iter().enumerate() {
             if matches!(value.op, Op::Load(n) if kernel.loads[n].dtype == DType::Bool) {

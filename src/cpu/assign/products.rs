@@ -67,23 +67,35 @@ impl Assigner<'_> {
         self.register_ids(&product.factors, true)
     }
 
-    /// Makes the steps that compute the values `set` leave out products that an addition computes itself.
+    /// Finds the additions among the values `set` whose step computes a product too, and makes the other steps leave out
+    /// these products.
     pub(super) fn leave_out_products(&mut self, set: u128) {
-        let is_in_set = |v: &usize| set >> v & 1 == 1 && self.alias_of(*v) == *v;
-        let found = (0..self.kernel.values.len()).filter(is_in_set).filter_map(|v| self.sum_with_product(v));
-        self.unneeded |= found.fold(0, |products, (product, _)| products | 1 << product);
+        for v in 0..self.kernel.values.len() {
+            if set >> v & 1 == 1
+                && self.alias_of(v) == v
+                && let Some((product, _)) = self.sum_with_product(v)
+            {
+                self.unneeded |= 1 << product;
+                self.sums |= 1 << v;
+            }
+        }
     }
 
-    /// Returns the values that the step of `v` reads: its operands, or the factors of a product that it computes itself.
-    pub(super) fn read_by(&self, v: usize) -> SmallVec<[usize; 4]> {
-        let operands = self.kernel.values[v].op.operands().into_iter();
-        operands.chain(self.factors_of_step(v).into_iter().flatten()).map(|a| self.alias_of(a)).collect()
+    /// Returns the values that the step of `v` reads: its operands, and the factors of a product that it computes itself.
+    pub(super) fn read_by(&self, v: usize) -> SmallVec<[usize; 3]> {
+        let mut list = self.kernel.values[v].op.operands();
+        if let Some(factors) = self.factors_of_step(v) {
+            list.extend(factors);
+        }
+        list
     }
 
     /// If the step of `v` multiplies and adds, returns the two factors and the other value.
     pub(super) fn factors_of_step(&self, v: usize) -> Option<[usize; 3]> {
-        let (product, list) = self.sum_with_product(v)?;
-        (self.unneeded >> product & 1 == 1).then_some(list)
+        if self.sums >> v & 1 == 0 {
+            return None;
+        }
+        self.sum_with_product(v).map(|(_, list)| list)
     }
 
     /// If value `v` is the sum of a product and another value, and only this sum reads the product, returns the product,
@@ -91,20 +103,20 @@ impl Assigner<'_> {
     /// a copy, so then two loops are better.
     fn sum_with_product(&self, v: usize) -> Option<(usize, [usize; 3])> {
         let values = &self.kernel.values;
+        let level = values[v].inner;
         let Op::Ufunc(row, list) = &values[v].op else { return None };
         let [x, y] = list[..] else { return None };
         if !std::ptr::eq(*row, &arithmetic::add) || !matches!(values[v].compute(), Compute::F32 | Compute::F64) {
             return None;
         }
-        let level = values[v].inner;
         let lies_here = |a: usize| values[self.alias_of(a)].inner == level || self.is_uniform(self.alias_of(a));
         let product = |p: usize, other: usize| {
             let p = self.alias_of(p);
             let Op::Ufunc(row, list) = &values[p].op else { return None };
             let [a, b] = list[..] else { return None };
-            let is_free = self.readers(p) == 1 && self.kept >> p & 1 == 0 && values[p].inner == level;
-            let all_here = [a, b, other].iter().all(|a| lies_here(*a));
-            (std::ptr::eq(*row, &arithmetic::multiply) && is_free && all_here).then_some((p, [a, b, other]))
+            let is_product = std::ptr::eq(*row, &arithmetic::multiply) && values[p].inner == level;
+            let is_free = is_product && self.kept >> p & 1 == 0 && self.readers(p) == 1;
+            (is_free && [a, b, other].iter().all(|a| lies_here(*a))).then_some((p, [a, b, other]))
         };
         product(x, y).or_else(|| product(y, x))
     }
@@ -112,8 +124,6 @@ impl Assigner<'_> {
 
 /// Returns the loop that multiplies two operands and adds the third, for f32 or f64.
 pub(super) fn multiply_add(compute: Compute) -> Loop {
-    match compute {
-        Compute::F64 => Loops::multiply_add::<f64>().get(),
-        _ => Loops::multiply_add::<f32>().get(),
-    }
+    let loops = if compute == Compute::F64 { Loops::multiply_add::<f64>() } else { Loops::multiply_add::<f32>() };
+    loops.get()
 }
