@@ -44,19 +44,22 @@ macro_rules! casts {
 }
 
 /// Converts f16 to f32 with bit operations and without branches, so that loops vectorise. The functions of the crate
-/// `half` would test CPU features at each call.
+/// `half` would test CPU features at each call. A NaN keeps its payload and becomes quiet, as in a processor's
+/// conversion.
 #[inline(always)]
 fn f16_to_f32(h: u16) -> f32 {
     let magnitude = (h & 0x7fff) as u32;
     // the factor is 2^112, because the exponent biases differ by 127 − 15. The multiplication also normalises
     // subnormals
     let scaled = f32::from_bits(magnitude << 13) * f32::from_bits(0x7780_0000);
-    let special = f32::from_bits((magnitude << 13) | 0x7f80_0000);
+    let quiet = if magnitude > 0x7c00 { 1 << 22 } else { 0 };
+    let special = f32::from_bits((magnitude << 13) | 0x7f80_0000 | quiet);
     let value = if magnitude >= 0x7c00 { special } else { scaled };
     f32::from_bits(value.to_bits() | ((h & 0x8000) as u32) << 16)
 }
 
-/// Converts f32 to f16, rounded to nearest (ties to even), without branches.
+/// Converts f32 to f16, rounded to nearest (ties to even), without branches. A NaN is truncated and made quiet, as in a
+/// processor's conversion.
 #[inline(always)]
 fn f32_to_f16(x: f32) -> u16 {
     let bits = x.to_bits();
@@ -68,7 +71,7 @@ fn f32_to_f16(x: f32) -> u16 {
     let finite = if magnitude < 0x3880_0000 { subnormal } else { normal };
     // from 65520 on (halfway between the largest f16 and 2^16), the result is ∞
     let limited = if magnitude >= 0x477f_f000 { 0x7c00 } else { finite };
-    let value = if magnitude > 0x7f80_0000 { 0x7e00 } else { limited };
+    let value = if magnitude > 0x7f80_0000 { 0x7e00 | (magnitude >> 13 & 0x3ff) } else { limited };
     (value | (bits >> 16 & 0x8000)) as u16
 }
 
@@ -271,12 +274,8 @@ pub(crate) fn round(dtype: DType) -> Option<Conversion> {
         DType::F16 => {
             const {
                 type Round = ToNarrow<{ DType::F16 as u8 }>;
-                let threaded = InstructionCodes {
-                    first: Codes::round_f16::<f32, Round>(),
-                    second: None,
-                    products: None,
-                    paired: None,
-                };
+                let threaded =
+                    InstructionCodes { first: Codes::round_f16(), second: None, products: None, paired: None };
                 Conversion::new(Loops::round_f16::<f32, Round>(), [Some(threaded), None])
             }
         }
@@ -370,7 +369,7 @@ pub(crate) fn load_each(dtype: DType, word: usize) -> Option<Codes> {
         (DType::I8, 4) => load!(i8, i32),
         (DType::U16, 4) => load!(u16, u32),
         (DType::I16, 4) => load!(i16, i32),
-        (DType::F16, 4) => Codes::load_f16::<H, f32, K>(),
+        (DType::F16, 4) => Codes::load_f16::<H>(),
         (DType::BF16, 4) => load!(B, f32),
         (DType::U32 | DType::I32 | DType::F32, 4) => load!(u32, u32),
         (DType::Bool, _) => load!(8: T, u8),
@@ -390,7 +389,7 @@ pub(crate) fn store_each(dtype: DType, word: usize) -> Option<Codes> {
     match (dtype, word) {
         (DType::Bool | DType::U8 | DType::I8, 4) => store!(u32, u8),
         (DType::U16 | DType::I16, 4) => store!(u32, u16),
-        (DType::F16, 4) => Codes::store_f16::<f32, H, K>(),
+        (DType::F16, 4) => Codes::store_f16(),
         (DType::BF16, 4) => store!(f32, B),
         (DType::U32 | DType::I32 | DType::F32, 4) | (DType::U64 | DType::I64 | DType::F64, 8) => Codes::store(),
         (DType::Bool, 8) => Codes::store_each::<u64, N8, M8, u8, u8, K>(),

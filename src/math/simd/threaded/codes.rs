@@ -120,21 +120,18 @@ impl Codes {
     }
 
     /// Returns the instruction that reads f16 elements (of type `S`) at any stride, and converts them to words of f32.
-    /// It gives the same results as the function `F`.
-    pub const fn load_f16<S: Copy, R: Lane<u32>, F: ScalarFn<S, S, S, R>>() -> Option<Codes> {
-        codes!(of f16: load_f16 < S, R, F >)
+    pub const fn load_f16<S: Copy>() -> Option<Codes> {
+        codes!(of f16: load_f16 < S >)
     }
 
-    /// Returns the instruction that converts words of f32 to f16 (of type `S`), and writes them. It gives the same
-    /// results as the function `F`.
-    pub const fn store_f16<A: Lane<u32>, S: Copy, F: ScalarFn<A, A, A, S>>() -> Option<Codes> {
-        codes!(of f16: store_f16 < A, S, F >)
+    /// Returns the instruction that converts words of f32 to f16, and writes them.
+    pub const fn store_f16() -> Option<Codes> {
+        codes!(of f16: store_f16 < >)
     }
 
-    /// Returns the instruction that rounds words of f32 (of type `A`) to f16, with the same results as the function
-    /// `F`. The rounded values stay f32.
-    pub const fn round_f16<A: Lane<u32>, F: ScalarFn<A, A, A, A>>() -> Option<Codes> {
-        codes!(of f16: round_f16 < A, F >)
+    /// Returns the instruction that rounds words of f32 to f16. The rounded values stay f32.
+    pub const fn round_f16() -> Option<Codes> {
+        codes!(of f16: round_f16 < >)
     }
 
     /// Returns the instruction that converts words by the function `F`, and writes them as elements of type `S`.
@@ -313,9 +310,9 @@ impl Loops {
         #[cfg(target_arch = "x86_64")]
         let Loops([portable, ..]) = Loops::widened_sum::<S, S, S, R, F>();
         #[cfg(target_arch = "x86_64")]
-        return Loops([portable, f16::of_avx2::sum_all::<S, R, F>, f16::of_avx512::sum_all::<S, R, F>]);
+        return Loops([portable, f16::of_avx2::sum_all::<S>, f16::of_avx512::sum_all::<S>]);
         #[cfg(target_arch = "aarch64")]
-        return Loops([f16::of_neon::sum_all::<S, R, F>]);
+        return Loops([f16::of_neon::sum_all::<S>]);
         #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
         return Loops::widened_sum::<S, S, S, R, F>();
     }
