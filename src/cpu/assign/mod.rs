@@ -5,6 +5,7 @@
 // the loops run over the indices of values, because several lists are indexed by value
 #![allow(clippy::needless_range_loop)]
 
+mod halves;
 mod narrow;
 mod products;
 mod step;
@@ -53,6 +54,8 @@ struct Assigner<'a> {
     /// The set of loads of bools that are not converted to 0 or 1, because only functions read them that accept any byte
     /// except 0 as true.
     bytes: u128,
+    /// The set of loads of f16 whose elements the current pass leaves in their storage type (`halves.rs`).
+    halves: u128,
     /// The set of additions whose step computes a product too (`products.rs`).
     sums: u128,
     /// The set of loads of which only one row is read in place, because all rows are the same (`products.rs`).
@@ -80,6 +83,7 @@ pub(super) fn assign(kernel: &Kernel, wanted: Request<'_>) -> Result<Program> {
         raw: 0,
         unneeded: 0,
         bytes: 0,
+        halves: 0,
         sums: 0,
         still: 0,
     };
@@ -313,6 +317,7 @@ impl Assigner<'_> {
                 }
             }
         }
+        self.leave_halves(set, scheduled, &mut pass);
         let from = self.program.steps.len();
         for v in 0..values.len() {
             if (set & !self.unneeded) >> v & 1 == 0 || !values[v].inner || self.alias_of(v) != v {

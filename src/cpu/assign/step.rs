@@ -100,7 +100,7 @@ impl Assigner<'_> {
         let (kernel, level) = (self.kernel, self.level(true));
         let Op::Load(n) = kernel.values[v].op else { return false };
         // sums read the elements of such a load from its memory
-        if self.program.order != TileOrder::Rows || (self.raw | self.still) >> v & 1 == 1 {
+        if self.program.order != TileOrder::Rows || (self.raw | self.halves | self.still) >> v & 1 == 1 {
             return false;
         }
         let (rows, cols) = self.axes(&kernel.loads[n].strides, true);
@@ -160,7 +160,9 @@ impl Assigner<'_> {
     fn call(&self, row: &Ufunc, list: &[usize], by: Compute, inner: bool) -> Result<StepKind> {
         if inner && list.get(1).is_some_and(|b| self.by_rows >> self.alias_of(*b) & 1 == 1) {
             let lacks = || internal(self.kernel.name, format!("{} has no loop by rows", row.name));
-            return row.by_row(by).map(|loops| StepKind::CallRows(loops.get())).ok_or_else(lacks);
+            let of_f16 = list.first().is_some_and(|a| self.halves >> self.alias_of(*a) & 1 == 1);
+            let loops = row.by_row(by).and_then(|loops| if of_f16 { loops.of_f16 } else { Some(loops.plain) });
+            return loops.map(|loops| StepKind::CallRows(loops.get())).ok_or_else(lacks);
         }
         row.map(by).filter(|_| list.len() == row.arity).map(|loops| StepKind::Call(loops.get())).ok_or_else(|| {
             let detail = format!("not supported for {} on the CPU", by.name());
@@ -182,7 +184,7 @@ impl Assigner<'_> {
         let (kind, args) = match &value.op {
             Op::Load(n) => {
                 let place = self.load(*n, inner, 0);
-                if (self.raw | self.bytes) >> v & 1 == 1 {
+                if (self.raw | self.bytes | self.halves) >> v & 1 == 1 {
                     self.program.places[place].convert = None;
                 }
                 if self.still >> v & 1 == 1 {
@@ -302,8 +304,9 @@ impl Assigner<'_> {
             let plain = store.is_plain();
             let stream = kernel.schedule.write(n) == WriteClass::Streamed;
             let mut direct = false;
-            if narrow.is_none() && alone && dense && plain && !stream && taken >> v & 1 == 0 && self.kept >> v & 1 == 0
-            {
+            let is_free = taken >> v & 1 == 0 && self.kept >> v & 1 == 0;
+            let to_f16 = self.row_loop_to_f16(v, store.dtype);
+            if (narrow.is_none() || to_f16.is_some()) && alone && dense && plain && !stream && is_free {
                 // The store can be `direct` only if no later step reads the value from a register. So the value's step
                 // must be in the last pass (loop along the rows) or, for an outer value, after the last pass.
                 let range = match inner {
@@ -314,6 +317,9 @@ impl Assigner<'_> {
                     && !matches!(step.kind, StepKind::Load(_) | StepKind::ReuseRow)
                     && matches!(step.dst, Dst::Register(_))
                 {
+                    if let Some(f) = to_f16 {
+                        step.kind = StepKind::CallRows(f);
+                    }
                     step.dst = Dst::Out(place);
                     direct = true;
                     taken |= 1 << v;

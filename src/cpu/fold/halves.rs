@@ -71,7 +71,7 @@ impl Folder<'_> {
                     let take = left.min(PART).min(SERIAL * LANES - self.filled);
                     let mut wide = [0f32; PART];
                     (sum.widen)(take, from, from, from, wide.as_mut_ptr().cast());
-                    self.feed(at + done, [wide.as_ptr().cast(); 3], take);
+                    self.feed_elements(at + done, [wide.as_ptr().cast(); 3], take);
                     done += take;
                 }
             }

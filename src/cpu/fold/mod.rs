@@ -151,6 +151,7 @@ impl<'a> Folder<'a> {
         unsafe {
             match &self.spec.products {
                 Some(products) => self.feed_products(products, data, rows),
+                None if self.spec.stored => self.feed_halves(at, data[0], rows),
                 None => self.feed_elements(at, data, rows),
             }
         }

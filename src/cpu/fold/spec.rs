@@ -21,6 +21,8 @@ pub(in crate::cpu) struct FoldSpec {
     pub(super) prefetches: bool,
     /// The loops that read f16 or bf16 as they are stored ([`Folder::feed_halves`]); `None` if the fold has none.
     pub(super) halves: Option<HalfSum>,
+    /// Whether [`Folder::feed`] gets the elements as they are stored: f16 or bf16, which `halves` reads.
+    pub stored: bool,
     /// The byte of the program's scratch memory at which the state of the [`Folder`] begins.
     pub at: usize,
 }
@@ -73,7 +75,7 @@ impl FoldSpec {
             Some(still) => Some(ProductLoops::new(compute, still, is_far)?),
             None => None,
         };
-        Some(FoldSpec { combines, compute, n, lanes, width, products, prefetches, halves: None, at: 0 })
+        Some(FoldSpec { combines, compute, n, lanes, width, products, prefetches, halves: None, stored: false, at: 0 })
     }
 
     /// Returns the number of elements of a block (of the longest possible one for folds such as argmax, which may be cut
@@ -115,6 +117,7 @@ impl FoldSpec {
     /// Returns whether [`FoldSpec::whole_rows`] has a loop for rows of `n` elements. Rows longer than a block have none.
     pub fn takes_whole_rows(&self) -> bool {
         match &self.combines {
+            _ if self.stored => false,
             Combines::Function(_) => (1..=SERIAL * self.lanes).contains(&self.n),
             Combines::First(first) => first.takes_whole_rows(self.n),
             Combines::Narrow(_) => self.n > 0,

@@ -5,7 +5,7 @@
 
 use crate::base::dtype::{Compute, DType};
 use crate::math::simd::threaded::{Codes, InstructionCodes, M4, M8, N4, N8};
-use crate::math::simd::{Loop, Loops, ScalarFn};
+use crate::math::simd::{Loop, Loops, RowLoops, ScalarFn};
 
 /// A conversion: its loop, and its threaded-code instruction for words of 4 and of 8 bytes. A conversion between types
 /// of different sizes has no instruction.
@@ -245,6 +245,15 @@ pub(crate) fn narrow(dtype: DType) -> Option<Conversion> {
         DType::BF16 => unary!(f32, B),
         DType::Bool | DType::U32 | DType::I32 | DType::U64 | DType::I64 | DType::F32 | DType::F64 => return None,
     })
+}
+
+/// Returns the loops of a function of f32 by rows.
+pub(super) const fn by_row<F: ScalarFn<f32, f32, f32, f32>>() -> RowLoops {
+    RowLoops {
+        plain: Loops::by_row::<f32, f32, f32, f32, F>(),
+        of_f16: Some(Loops::by_row_of_f16::<H, K, F>()),
+        to_f16: Some(Loops::by_row_to_f16::<H, K, F>()),
+    }
 }
 
 /// Returns the loop that sums stored elements of `dtype` in lanes ([`Loops::widened_sum`]), or `None` if they are not

@@ -240,14 +240,30 @@ macro_rules! define {
         let threaded = $crate::graph::ufunc::define!(@threaded $t R F);
         const LOOPS: Option<$crate::math::simd::Reduces> =
             $crate::math::simd::Reduces::of(REDUCES, $crate::graph::ufunc::define!(@is_long $t));
-        let by_row = $crate::graph::ufunc::define!(@by_row $t R F);
+        let by_row = $crate::graph::ufunc::define!(@by_row $t $class F);
         Some($crate::math::simd::Forms::of::<$t, $t, $t, R, F>(ARITY, LOOPS).with_threaded(threaded).with_by_row(by_row))
     }};
 
-    // `@by_row` makes the loop for each row and one element, which only floats have
-    (@by_row f32 $r:ident $f:ident) => { $crate::math::simd::Loops::by_row_of::<f32, f32, f32, $r, $f>(THREADED) };
-    (@by_row f64 $r:ident $f:ident) => { $crate::math::simd::Loops::by_row_of::<f64, f64, f64, $r, $f>(THREADED) };
-    (@by_row $t:ident $r:ident $f:ident) => { None };
+    // `@by_row` makes the loops for each row and one element, which only functions from floats to floats have
+    (@by_row $t:ident Compare $f:ident) => { None };
+    (@by_row $t:ident Test $f:ident) => { None };
+    (@by_row $t:ident Logical $f:ident) => { None };
+    (@by_row f32 $class:ident $f:ident) => {
+        match $crate::math::simd::RowLoops::exist(THREADED) {
+            true => Some($crate::graph::ufunc::cast::by_row::<$f>()),
+            false => None,
+        }
+    };
+    (@by_row f64 $class:ident $f:ident) => {
+        match $crate::math::simd::RowLoops::exist(THREADED) {
+            true => {
+                let plain = $crate::math::simd::Loops::by_row::<f64, f64, f64, f64, $f>();
+                Some($crate::math::simd::RowLoops { plain, of_f16: None, to_f16: None })
+            }
+            false => None,
+        }
+    };
+    (@by_row $t:ident $class:ident $f:ident) => { None };
 
     (@is_long i64) => { true };
     (@is_long u64) => { true };

@@ -27,7 +27,7 @@ pub(crate) use formula::{CalledFunction, Formula, Partial};
 
 use crate::base::dtype::{Compute, DType};
 use crate::math::simd::threaded::InstructionCodes;
-use crate::math::simd::{Forms, Loops};
+use crate::math::simd::{Forms, Loops, RowLoops};
 use std::cmp::Ordering;
 use std::sync::OnceLock;
 
@@ -291,7 +291,7 @@ impl Ufunc {
 
     /// Returns the CPU's loops over rows whose second operand is one element per row, or `None` if the function has none
     /// for this compute type.
-    pub fn by_row(&self, compute: Compute) -> Option<Loops> {
+    pub fn by_row(&self, compute: Compute) -> Option<RowLoops> {
         self.forms[compute as usize]?.by_row
     }
 

@@ -131,15 +131,6 @@ impl Reduces {
 }
 
 impl Loops {
-    /// Returns the loop whose second operand is one element per row, for the functions in which programs spend time.
-    /// `rule` is the value of the key `threaded` (see `graph/ufunc/define.rs`).
-    pub const fn by_row_of<A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<A, B, C, R>>(rule: &str) -> Option<Loops> {
-        match rule.as_bytes() {
-            b"both" | b"products" => Some(Loops::by_row::<A, B, C, R, F>()),
-            _ => None,
-        }
-    }
-
     /// Returns the loops that fold whole rows.
     const fn rows_of<A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<A, B, C, R>>(quick: bool) -> Loops {
         let plain = Loops::plain_rows::<A, B, C, R, F>();
@@ -178,13 +169,30 @@ impl Loops {
     }
 }
 
+/// The loops of a function by rows ([`Loops::by_row`]): for operands and results of the compute type, and for f32 also
+/// those that read the first operand as f16, and those that write the result as f16.
+#[derive(Clone, Copy)]
+pub(crate) struct RowLoops {
+    pub plain: Loops,
+    pub of_f16: Option<Loops>,
+    pub to_f16: Option<Loops>,
+}
+
+impl RowLoops {
+    /// Returns whether a function has these loops, which only the functions have in which programs spend time. `rule` is
+    /// the value of the key `threaded` (see `graph/ufunc/define.rs`).
+    pub const fn exist(rule: &str) -> bool {
+        matches!(rule.as_bytes(), b"both" | b"products")
+    }
+}
+
 /// All loops of one function for one compute type.
 #[derive(Clone, Copy)]
 pub(crate) struct Forms {
     /// Applies the function element by element.
     pub map: Loops,
     /// Applies a function to rows; the second operand is one element per row. `None` if the function has no such loop.
-    pub by_row: Option<Loops>,
+    pub by_row: Option<RowLoops>,
     /// Folds contiguous elements into [`LANES`] lanes; `None` if the function has no reduction.
     pub fold: Option<Loops>,
     /// Folds each row, of at most [`SERIAL`] · [`LANES`] elements, to one element; `None` if the function has no
@@ -234,8 +242,8 @@ impl Forms {
         }
     }
 
-    /// Returns these loops together with the loop whose second operand is one element per row.
-    pub const fn with_by_row(self, by_row: Option<Loops>) -> Forms {
+    /// Returns these loops together with those whose second operand is one element per row.
+    pub const fn with_by_row(self, by_row: Option<RowLoops>) -> Forms {
         Forms { by_row, ..self }
     }
 

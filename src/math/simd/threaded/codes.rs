@@ -2,6 +2,7 @@
 //! architecture.
 
 use super::*;
+use std::marker::PhantomData;
 
 /// The number of instruction sets of an architecture that have threaded code: AVX2 and AVX-512, or NEON.
 const SETS: usize = if cfg!(target_arch = "x86_64") { 2 } else { 1 };
@@ -270,50 +271,84 @@ impl InstructionCodes {
     }
 }
 
-/// Makes the loops that convert f16. They call the function `$name` of each module of [`mod@f16`]. On x86-64, there is
-/// also a loop for [`Isa::Portable`](crate::math::simd::Isa::Portable), which calls the scalar function `$f` for each
-/// element.
+/// Makes loops that convert f16. They call the function `$name` of each module of [`mod@f16`]. On other processors, and on
+/// x86-64 as the loop for [`Isa::Portable`](crate::math::simd::Isa::Portable), the first of `$plain` is used.
 macro_rules! f16_loops {
-    ($name:ident <$a:ty, $r:ty, $f:ty> $($t:ty),*) => {{
+    ($plain:expr, $name:ident <$($t:ty),*>) => {{
         #[cfg(target_arch = "x86_64")]
-        let Loops([portable, ..]) = Loops::unary::<$a, $a, $a, $r, $f>();
+        let Loops([portable, ..]) = $plain;
         #[cfg(target_arch = "x86_64")]
         return Loops([portable, f16::of_avx2::$name::<$($t),*>, f16::of_avx512::$name::<$($t),*>]);
         #[cfg(target_arch = "aarch64")]
         return Loops([f16::of_neon::$name::<$($t),*>]);
         #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-        return Loops::unary::<$a, $a, $a, $r, $f>();
+        return $plain;
     }};
+}
+
+/// The function `F` of an operand that `K` converts first.
+pub struct OfConverted<F, K>(PhantomData<(F, K)>);
+
+impl<S: Copy, F: ScalarFn<f32, f32, f32, f32>, K: ScalarFn<S, S, S, f32>> ScalarFn<S, f32, f32, f32>
+    for OfConverted<F, K>
+{
+    #[inline(always)]
+    fn call(a: S, b: f32, c: f32) -> f32 {
+        F::call(K::call(a, a, a), b, c)
+    }
+}
+
+/// The function `F`, whose result `K` converts.
+pub struct Converted<F, K>(PhantomData<(F, K)>);
+
+impl<S: Copy, F: ScalarFn<f32, f32, f32, f32>, K: ScalarFn<f32, f32, f32, S>> ScalarFn<f32, f32, f32, S>
+    for Converted<F, K>
+{
+    #[inline(always)]
+    fn call(a: f32, b: f32, c: f32) -> S {
+        let r = F::call(a, b, c);
+        K::call(r, r, r)
+    }
 }
 
 impl Loops {
     /// Returns the loops that convert f16 (of type `S`) to f32. They give the same results as the function `F`.
     pub const fn widen_f16<S: Copy, R: Copy, F: ScalarFn<S, S, S, R>>() -> Loops {
-        f16_loops!(widen_all < S, R, F > S, R, F)
+        f16_loops!(Loops::unary::<S, S, S, R, F>(), widen_all<S, R, F>)
     }
 
     /// Returns the loops that convert f32 (of type `A`) to f16 (of type `S`). They give the same results as the
     /// function `F`.
     pub const fn narrow_f16<A: Copy, S: Copy, F: ScalarFn<A, A, A, S>>() -> Loops {
-        f16_loops!(narrow_all < A, S, F > A, S, F)
+        f16_loops!(Loops::unary::<A, A, A, S, F>(), narrow_all<A, S, F>)
     }
 
     /// Returns the loops that round f32 (of type `A`) to f16. They give the same results as the function `F`. The
     /// rounded values stay f32.
     pub const fn round_f16<A: Copy, F: ScalarFn<A, A, A, A>>() -> Loops {
-        f16_loops!(round_all < A, A, F > A, F)
+        f16_loops!(Loops::unary::<A, A, A, A, F>(), round_all<A, F>)
     }
 
     /// Returns the loops that sum f16 (of type `S`), which `F` converts to f32 (of type `R`), in lanes. They give the
     /// same results as [`Loops::widened_sum`].
     pub const fn sum_f16<S: Copy, R: Copy, F: ScalarFn<S, S, S, R>>() -> Loops {
-        #[cfg(target_arch = "x86_64")]
-        let Loops([portable, ..]) = Loops::widened_sum::<S, S, S, R, F>();
-        #[cfg(target_arch = "x86_64")]
-        return Loops([portable, f16::of_avx2::sum_all::<S>, f16::of_avx512::sum_all::<S>]);
-        #[cfg(target_arch = "aarch64")]
-        return Loops([f16::of_neon::sum_all::<S>]);
-        #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-        return Loops::widened_sum::<S, S, S, R, F>();
+        f16_loops!(Loops::widened_sum::<S, S, S, R, F>(), sum_all<S>)
+    }
+
+    /// Returns the loops of `F` by rows ([`Loops::by_row`]) whose first operand is f16 (of type `S`), which `K` converts
+    /// to f32.
+    pub const fn by_row_of_f16<S: Copy, K: ScalarFn<S, S, S, f32>, F: ScalarFn<f32, f32, f32, f32>>() -> Loops {
+        f16_loops!(
+            Loops::by_row::<S, f32, f32, f32, OfConverted<F, K>>(),
+            rows_of_f16<S, F, OfConverted<F, K>>
+        )
+    }
+
+    /// Returns the loops of `F` by rows ([`Loops::by_row`]) whose results `K` converts to f16 (of type `S`).
+    pub const fn by_row_to_f16<S: Copy, K: ScalarFn<f32, f32, f32, S>, F: ScalarFn<f32, f32, f32, f32>>() -> Loops {
+        f16_loops!(
+            Loops::by_row::<f32, f32, f32, S, Converted<F, K>>(),
+            rows_to_f16<S, F, Converted<F, K>>
+        )
     }
 }

@@ -193,6 +193,91 @@ macro_rules! conversions {
                 }
             }
 
+            /// Applies `F` to rows of f16 (`S`), which `G` applies to one by one; see [`Loops::by_row_of_f16`].
+            ///
+            /// # Safety
+            /// The conditions are those of [`Loops::by_row`]. `S` has 2 bytes.
+            #[target_feature(enable = $features)]
+            pub unsafe fn rows_of_f16<S: Copy, F: ScalarFn<f32, f32, f32, f32>, G: ScalarFn<S, f32, f32, f32>>(
+                n: usize,
+                a: *const u8,
+                b: *const u8,
+                rows: *const u8,
+                out: *mut u8,
+            ) {
+                // SAFETY: the caller ensures the size of `S`, that `a` and `out` point to `rows × n` elements, and `b`
+                // to one for each row.
+                unsafe {
+                    for row in 0..*rows.cast::<usize>() {
+                        let (a, out) = (a.cast::<S>().add(row * n), out.cast::<f32>().add(row * n));
+                        let (by, mut i) = (*b.cast::<f32>().add(row), 0);
+                        while i + N <= n {
+                            let x = std::mem::transmute::<[$float; 8], [f32; N]>(widened(a.add(i).cast()));
+                            let to = &mut *out.add(i).cast::<[f32; N]>();
+                            for l in 0..N {
+                                to[l] = F::call(x[l], by, by);
+                            }
+                            i += N;
+                        }
+                        while i + W <= n {
+                            let x = widen(a.add(i).cast::<$half>().read_unaligned());
+                            let x = std::mem::transmute::<$float, [f32; W]>(x);
+                            let to = &mut *out.add(i).cast::<[f32; W]>();
+                            for l in 0..W {
+                                to[l] = F::call(x[l], by, by);
+                            }
+                            i += W;
+                        }
+                        for i in i..n {
+                            *out.add(i) = G::call(*a.add(i), by, by);
+                        }
+                    }
+                }
+            }
+
+            /// Applies `F` to rows, and converts the results to f16 (`S`). `G` does both for one element; see
+            /// [`Loops::by_row_to_f16`].
+            ///
+            /// # Safety
+            /// The conditions are those of [`Loops::by_row`]. `S` has 2 bytes.
+            #[target_feature(enable = $features)]
+            pub unsafe fn rows_to_f16<S: Copy, F: ScalarFn<f32, f32, f32, f32>, G: ScalarFn<f32, f32, f32, S>>(
+                n: usize,
+                a: *const u8,
+                b: *const u8,
+                rows: *const u8,
+                out: *mut u8,
+            ) {
+                // SAFETY: the caller ensures the size of `S`, that `a` and `out` point to `rows × n` elements, and `b`
+                // to one for each row.
+                unsafe {
+                    for row in 0..*rows.cast::<usize>() {
+                        let (a, out) = (a.cast::<f32>().add(row * n), out.cast::<S>().add(row * n));
+                        let (by, mut i) = (*b.cast::<f32>().add(row), 0);
+                        while i + N <= n {
+                            let mut x = a.add(i).cast::<[f32; N]>().read();
+                            for x in &mut x {
+                                *x = F::call(*x, by, by);
+                            }
+                            narrow_block(std::mem::transmute::<[f32; N], [$float; 8]>(x), out.add(i).cast());
+                            i += N;
+                        }
+                        while i + W <= n {
+                            let mut x = a.add(i).cast::<[f32; W]>().read();
+                            for x in &mut x {
+                                *x = F::call(*x, by, by);
+                            }
+                            let x = narrow(std::mem::transmute::<[f32; W], $float>(x));
+                            out.add(i).cast::<$half>().write_unaligned(x);
+                            i += W;
+                        }
+                        for i in i..n {
+                            *out.add(i) = G::call(*a.add(i), by, by);
+                        }
+                    }
+                }
+            }
+
             /// Sums f16 (`S`) in [`LANES`] lanes, as [`Loops::widened_sum`] does.
             ///
             /// # Safety
