@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::graph::ufunc::{Form, arithmetic};
-use crate::math::simd::{Loop, Loops, NARROW, lanes_of_row};
+use crate::math::simd::{Loop, Loops, NARROW};
 use crate::plan::kernel::{KernelKind, Lanes};
 
 /// The input of a sum of products: the value that only the sum reads, and its two factors.
@@ -23,9 +23,9 @@ impl Assigner<'_> {
         let Form::Function(row) = r.fold.form else { return None };
         let along = self.program.order == TileOrder::Rows;
         let lies_outer = self.kernel.kind == KernelKind::Reduce(Lanes::Outer);
-        // rows of a few elements and few columns have loops that fold several of them at a time
+        // few columns have loops that fold several blocks at a time
         let is_long = match along {
-            true => !lies_outer && lanes_of_row(self.kernel.inner_size()) > 1,
+            true => !lies_outer,
             false => lies_outer && self.program.inner.cols >= NARROW,
         };
         if !std::ptr::eq(row, &arithmetic::add) || self.program.goal != Goal::Stores || !is_long {

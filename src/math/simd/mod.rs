@@ -7,6 +7,7 @@
 mod machine;
 pub(crate) mod philox;
 mod rows;
+mod short_rows;
 // processors other than x86-64 and aarch64 have no threaded code
 #[cfg_attr(not(any(target_arch = "x86_64", target_arch = "aarch64")), allow(dead_code))]
 pub(crate) mod threaded;
@@ -434,7 +435,7 @@ loop_form! {
         // A, B and R are the same type in every fold
         let (a, out) = (slice::<A>(a, n * count), slice_mut::<A>(out, count));
         match n {
-            0..FEW => rows::short_rows::<A, B, C, R, F>(n, a, out),
+            0..FEW => short_rows::short_rows(n, rows::StoredRows::<A, B, C, R, F>::new(n, a.as_ptr(), false), out),
             _ => rows::long_rows::<REGISTER, _>(n, rows::StoredRows::<A, B, C, R, F>::new(n, a.as_ptr(), prefetches), out),
         }
     }

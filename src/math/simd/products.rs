@@ -5,7 +5,8 @@
 #![allow(clippy::needless_range_loop)]
 
 use super::rows::{RowSource, announce, in_lanes, lanes_held, long_rows};
-use super::{LANES, Loops, ScalarFn, slice_mut};
+use super::short_rows::{SIDE, columns_of, short_rows};
+use super::{FEW, LANES, Loops, ScalarFn, slice_mut};
 
 /// A type of factors.
 pub(crate) trait Factor: Copy {
@@ -79,6 +80,29 @@ impl<F: Factor> RowSource for Products<F> {
     }
 
     #[inline(always)]
+    unsafe fn columns(self, first: usize) -> [[F; SIDE]; SIDE] {
+        let ([a, b], [to_a, to_b]) = (self.factors, self.steps);
+        // SAFETY: the caller ensures the same conditions.
+        unsafe {
+            let mut x = columns_of(a.add(first), to_a);
+            // if all rows are the same, each column has one number
+            let y = match to_b {
+                0 => {
+                    let [y, z, v, w] = *b.add(first).cast::<[F; SIDE]>();
+                    [[y; SIDE], [z; SIDE], [v; SIDE], [w; SIDE]]
+                }
+                _ => columns_of(b.add(first), to_b),
+            };
+            for c in 0..SIDE {
+                for r in 0..SIDE {
+                    x[c][r] = x[c][r].times(y[c][r]);
+                }
+            }
+            x
+        }
+    }
+
+    #[inline(always)]
     fn combine(x: F, y: F) -> F {
         x.plus(y)
     }
@@ -107,11 +131,14 @@ pub(crate) struct ProductArgs {
 
 loop_form! {
     /// Sets `out[r]` to the sum of the products of the elements of row `r` of `a` and of `b`. The rows have `n`
-    /// elements, [`FEW`](super::FEW) to [`SERIAL`](super::SERIAL) · [`LANES`]. `c` points to a [`ProductArgs`].
+    /// elements, 1 to [`SERIAL`](super::SERIAL) · [`LANES`]. `c` points to a [`ProductArgs`].
     product_rows, sum_product_rows, Factor<>, |n, a, b, c, out| {
         let ProductArgs { count, steps, far } = *(c as *const ProductArgs);
         let rows = Products { factors: [a as *const F, b as *const F], n, steps, far };
-        long_rows::<REGISTER, _>(n, rows, slice_mut::<F>(out, count))
+        match n {
+            0..FEW => short_rows(n, rows, slice_mut::<F>(out, count)),
+            _ => long_rows::<REGISTER, _>(n, rows, slice_mut::<F>(out, count)),
+        }
     }
 }
 loop_form! {

@@ -4,6 +4,7 @@
 // the loops run over the lanes of several arrays
 #![allow(clippy::needless_range_loop)]
 
+use super::short_rows::{SIDE, columns_of};
 use super::{FEW, LANES, SERIAL, ScalarFn, lanes_of_row};
 use std::marker::PhantomData;
 
@@ -88,6 +89,11 @@ pub(super) trait RowSource: Copy {
     /// # Safety
     /// The element exists.
     unsafe fn read(self, i: usize) -> Self::Element;
+    /// Returns the elements from index `first` on of this row and of the rows after it, a square, by columns.
+    ///
+    /// # Safety
+    /// The elements exist, and have 4 bytes.
+    unsafe fn columns(self, first: usize) -> [[Self::Element; SIDE]; SIDE];
     /// Combines two elements.
     fn combine(x: Self::Element, y: Self::Element) -> Self::Element;
     /// Prefetches `count` elements while the elements from index `i` on are read. `IN_ORDER` states whether all elements
@@ -233,7 +239,7 @@ pub(super) unsafe fn long_rows<const REGISTER: usize, S: RowSource>(n: usize, so
 }
 
 /// Folds contiguous rows of `n` elements, each to one element. This function defines the order in which the elements of
-/// a row are combined. [`long_rows`] and [`short_rows`] compute the same bits, and are faster.
+/// a row are combined. [`long_rows`] and [`short_rows`](super::short_rows) compute the same bits, and are faster.
 ///
 /// # Safety
 /// A, B and R are the same type; `a` has `n` elements for each element of `out`, and `n` is 1 to [`SERIAL`] ·
@@ -311,6 +317,12 @@ impl<A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<A, B, C, R>> RowSource for 
     }
 
     #[inline(always)]
+    unsafe fn columns(self, first: usize) -> [[A; SIDE]; SIDE] {
+        // SAFETY: the caller ensures the same conditions.
+        unsafe { columns_of(self.at.add(first), self.n) }
+    }
+
+    #[inline(always)]
     fn combine(x: A, y: A) -> A {
         // SAFETY: A, B and R are the same type in every fold.
         unsafe { combine::<A, B, C, R, F>(x, y) }
@@ -320,41 +332,6 @@ impl<A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<A, B, C, R>> RowSource for 
     fn prefetch<const IN_ORDER: bool>(self, i: usize, count: usize) {
         if self.prefetches {
             announce(self.at.wrapping_add(i).cast::<u8>().wrapping_add(AHEAD), count * size_of::<A>());
-        }
-    }
-}
-
-/// Folds rows of `n` elements, fewer than [`FEW`], each to one element in one lane.
-///
-/// # Safety
-/// A, B and R are the same type; `a` has `n` elements for each element of `out`.
-#[inline(always)]
-pub(super) unsafe fn short_rows<A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<A, B, C, R>>(
-    n: usize,
-    a: &[A],
-    out: &mut [A],
-) {
-    /// The number of rows that are folded together, so that they fill a vector. More were measured to be slower.
-    const TOGETHER: usize = 8;
-    let rows = out.len();
-    if rows < TOGETHER {
-        // SAFETY: the caller ensures the same conditions.
-        return unsafe { plain_rows::<A, B, C, R, F>(n, a, out) };
-    }
-    for row in (0..rows).step_by(TOGETHER) {
-        // the last group may fold some rows of the group before it again, with the same results
-        let row = row.min(rows - TOGETHER);
-        // SAFETY: the rows exist, and `out` has an element for each. A, B and R are the same type.
-        unsafe {
-            let at = a.as_ptr().add(row * n);
-            let mut lanes = gather::<1, TOGETHER, A>(at, n);
-            for i in 1..n {
-                let new = gather::<1, TOGETHER, A>(at.add(i), n);
-                for r in 0..TOGETHER {
-                    lanes[r] = combine::<A, B, C, R, F>(lanes[r], new[r]);
-                }
-            }
-            out[row..row + TOGETHER].copy_from_slice(&lanes);
         }
     }
 }

@@ -341,8 +341,14 @@ fn takes_whole_rows(kernel: &Kernel) -> bool {
     // as columns
     let lies_along = |l: &Load| l.strides.get(last - 1).is_none_or(|s| s.unsigned_abs() <= 1);
     let is_function = |r: &KernelReduction| matches!(r.fold.form, Form::Function(_));
+    let is_short =
+        |v: &Value| !v.inner || matches!(v.op, Op::Load(_) | Op::Ufunc(..) | Op::Scalar(_) | Op::Constant(_));
+    let dims: Shape = kernel.outer.iter().chain(&kernel.inner).copied().collect();
+    let o = kernel.outer.len();
+    let lies_together = |l: &Load| l.strides[..o].iter().all(|s| *s == 0) || layout::is_c_contiguous(&dims, &l.strides);
     let only_folds = matches!(kernel.kind, KernelKind::Reduce(_))
-        && kernel.values.iter().all(|v| !v.inner || matches!(v.op, Op::Load(_)))
+        && kernel.values.iter().all(is_short)
+        && kernel.loads.iter().all(lies_together)
         && kernel.values.iter().all(|v| !matches!(&v.op, Op::Reduce(r) if !is_function(r)))
         && kernel.loads.iter().all(|l| cast::widen(l.dtype).is_none());
     last > kernel.outer.len()

@@ -1,0 +1,150 @@
+//! Folds rows of a few elements, each in one lane: several rows at the same time, so that the elements at one place of
+//! these rows fill a vector register.
+
+// the loops run over the lanes of several arrays
+#![allow(clippy::needless_range_loop)]
+
+use super::rows::RowSource;
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::*;
+
+/// The number of rows that are folded together. More were measured to be slower.
+const TOGETHER: usize = 8;
+/// The number of rows and of columns of a square that is transposed in registers.
+pub(super) const SIDE: usize = 4;
+
+/// Sets each element of `out` to the fold of the `n` elements of a row, from the first to the last.
+///
+/// # Safety
+/// The source has `n` elements for each element of `out`, and `n` is at least 1.
+#[inline(always)]
+pub(super) unsafe fn short_rows<S: RowSource>(n: usize, source: S, out: &mut [S::Element]) {
+    let rows = out.len();
+    let turns = size_of::<S::Element>() == 4 && n >= SIDE;
+    // SAFETY: the rows exist, and have at least `SIDE` elements each if they are read as squares.
+    unsafe {
+        if rows < TOGETHER {
+            for (row, out) in out.iter_mut().enumerate() {
+                [*out] = row_by_row::<1, S>(n, source.row(row));
+            }
+            return;
+        }
+        for row in (0..rows).step_by(TOGETHER) {
+            // the last group may fold some rows of the group before it again, with the same results
+            let row = row.min(rows - TOGETHER);
+            let to = out.as_mut_ptr().add(row);
+            if turns {
+                *to.cast::<[S::Element; SIDE]>() = by_squares(n, source.row(row));
+                *to.add(SIDE).cast::<[S::Element; SIDE]>() = by_squares(n, source.row(row + SIDE));
+            } else {
+                *to.cast::<[S::Element; TOGETHER]>() = row_by_row::<TOGETHER, S>(n, source.row(row));
+            }
+        }
+    }
+}
+
+/// Folds `R` rows, whose elements are read one by one.
+///
+/// # Safety
+/// The source has `n` elements in each of `R` rows, and `n` is at least 1.
+#[inline(always)]
+unsafe fn row_by_row<const R: usize, S: RowSource>(n: usize, source: S) -> [S::Element; R] {
+    // SAFETY: the caller ensures that the elements exist.
+    unsafe {
+        let mut lanes = [source.read(0); R];
+        for r in 1..R {
+            lanes[r] = source.row(r).read(0);
+        }
+        for i in 1..n {
+            for r in 0..R {
+                lanes[r] = S::combine(lanes[r], source.row(r).read(i));
+            }
+        }
+        lanes
+    }
+}
+
+/// Folds [`SIDE`] rows, whose elements are read in squares and transposed.
+///
+/// # Safety
+/// The source has `n` elements in each of [`SIDE`] rows, and `n` is at least [`SIDE`].
+#[inline(always)]
+unsafe fn by_squares<S: RowSource>(n: usize, source: S) -> [S::Element; SIDE] {
+    // SAFETY: the caller ensures that the elements exist: the first square begins at 0, and the last one ends at `n`.
+    unsafe {
+        let mut lanes = [source.read(0); SIDE];
+        for (i, column) in source.columns(0).iter().enumerate() {
+            for r in 0..SIDE {
+                lanes[r] = if i == 0 { column[r] } else { S::combine(lanes[r], column[r]) };
+            }
+        }
+        let mut done = SIDE;
+        while done + SIDE <= n {
+            for column in source.columns(done) {
+                for r in 0..SIDE {
+                    lanes[r] = S::combine(lanes[r], column[r]);
+                }
+            }
+            done += SIDE;
+        }
+        if done < n {
+            // the first columns of the last square are in the square before it, too
+            for (i, column) in source.columns(n - SIDE).iter().enumerate() {
+                if n - SIDE + i >= done {
+                    for r in 0..SIDE {
+                        lanes[r] = S::combine(lanes[r], column[r]);
+                    }
+                }
+            }
+        }
+        lanes
+    }
+}
+
+/// Returns the columns of a square in memory: the first [`SIDE`] elements of each of as many rows, which begin `step`
+/// elements apart. They are transposed in SSE registers, which every x86-64 CPU has: the compiler would read the elements
+/// one by one.
+///
+/// # Safety
+/// The elements exist, and have 4 bytes.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+pub(super) unsafe fn columns_of<T: Copy>(at: *const T, step: usize) -> [[T; SIDE]; SIDE] {
+    // SAFETY: the caller ensures that the elements exist, and that a row has as many bytes as a register.
+    unsafe {
+        let row = |r: usize| _mm_loadu_si128(at.add(r * step).cast());
+        let (a, b, c, d) = (row(0), row(1), row(2), row(3));
+        let (low, high) = (
+            [_mm_unpacklo_epi32(a, c), _mm_unpacklo_epi32(b, d)],
+            [_mm_unpackhi_epi32(a, c), _mm_unpackhi_epi32(b, d)],
+        );
+        let columns = [
+            _mm_unpacklo_epi32(low[0], low[1]),
+            _mm_unpackhi_epi32(low[0], low[1]),
+            _mm_unpacklo_epi32(high[0], high[1]),
+            _mm_unpackhi_epi32(high[0], high[1]),
+        ];
+        std::mem::transmute_copy::<[__m128i; SIDE], [[T; SIDE]; SIDE]>(&columns)
+    }
+}
+
+/// Returns the columns of a square in memory: the first [`SIDE`] elements of each of as many rows, which begin `step`
+/// elements apart.
+///
+/// # Safety
+/// The elements exist.
+#[cfg(not(target_arch = "x86_64"))]
+#[inline(always)]
+pub(super) unsafe fn columns_of<T: Copy>(at: *const T, step: usize) -> [[T; SIDE]; SIDE] {
+    // SAFETY: the caller ensures that the elements exist.
+    unsafe {
+        let mut columns = [[*at; SIDE]; SIDE];
+        for r in 0..SIDE {
+            let row = at.add(r * step).cast::<[T; SIDE]>().read();
+            for c in 0..SIDE {
+                columns[c][r] = row[c];
+            }
+        }
+        columns
+    }
+}
