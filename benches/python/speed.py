@@ -18,6 +18,7 @@ The comparison of AVX-512 with AVX2 has its own table too. It needs a second run
 """
 import json
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -169,6 +170,15 @@ def training(report, python):
     write("docs/BENCHMARKS.md", "\n\n".join(text), TRAINING)
 
 
+def numbers(rows, behind):
+    """Writes the number of rows of the page, and of those in which another library is faster, into the README's sentence."""
+    path = ROOT / "README.md"
+    text, found = re.subn(r"all \d+ beside (.*) and the \d+ rows", rf"all {rows} beside \1 and the {behind} rows", path.read_text())
+    if found != 1:
+        sys.exit("README.md lacks the sentence with the number of rows")
+    path.write_text(text)
+
+
 def sets(reports):
     """Compares two reports of one machine and commit: the first with AVX-512, the second with AVX2."""
     wide, narrow = reports
@@ -207,9 +217,11 @@ def main():
     peers = list(dict.fromkeys(p for r in rows for p in r["peers"]))
     if None in few or not set(BESIDE) <= set(peers):
         sys.exit(f"{sys.argv[1]} lacks a row or a library of the README: run what this file says at its top")
-    long = [about(report, peers), quiet(report, rows), table(rows, peers, True), slower(rows)]
+    behind = slower(rows)
+    long = [about(report, peers), quiet(report, rows), table(rows, peers, True), behind]
     write("docs/BENCHMARKS.md", "\n\n".join(long))
     write("README.md", "\n\n".join([about(report, BESIDE), table(few, BESIDE, False)]))
+    numbers(len(rows), sum(line.startswith("* ") for line in behind.splitlines()))
 
 
 main()

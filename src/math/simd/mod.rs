@@ -8,6 +8,7 @@ mod machine;
 pub(crate) mod philox;
 mod rows;
 mod short_rows;
+mod squares;
 // processors other than x86-64 and aarch64 have no threaded code
 #[cfg_attr(not(any(target_arch = "x86_64", target_arch = "aarch64")), allow(dead_code))]
 pub(crate) mod threaded;

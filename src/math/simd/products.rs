@@ -5,7 +5,8 @@
 #![allow(clippy::needless_range_loop)]
 
 use super::rows::{RowSource, announce, in_lanes, lanes_held, long_rows};
-use super::short_rows::{SIDE, columns_of, short_rows};
+use super::short_rows::short_rows;
+use super::squares::{SIDE, columns_of};
 use super::{FEW, LANES, Loops, ScalarFn, slice_mut};
 
 /// A type of factors.

@@ -4,7 +4,7 @@
 // the loops run over the lanes of several arrays
 #![allow(clippy::needless_range_loop)]
 
-use super::short_rows::{SIDE, columns_of};
+use super::squares::{SIDE, columns_of};
 use super::{FEW, LANES, SERIAL, ScalarFn, lanes_of_row};
 use std::marker::PhantomData;
 

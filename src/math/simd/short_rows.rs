@@ -5,13 +5,10 @@
 #![allow(clippy::needless_range_loop)]
 
 use super::rows::RowSource;
-#[cfg(target_arch = "x86_64")]
-use std::arch::x86_64::*;
+use super::squares::SIDE;
 
 /// The number of rows that are folded together. More were measured to be slower.
 const TOGETHER: usize = 8;
-/// The number of rows and of columns of a square that is transposed in registers.
-pub(super) const SIDE: usize = 4;
 
 /// Sets each element of `out` to the fold of the `n` elements of a row, from the first to the last.
 ///
@@ -98,53 +95,5 @@ unsafe fn by_squares<S: RowSource>(n: usize, source: S) -> [S::Element; SIDE] {
             }
         }
         lanes
-    }
-}
-
-/// Returns the columns of a square in memory: the first [`SIDE`] elements of each of as many rows, which begin `step`
-/// elements apart. They are transposed in SSE registers, which every x86-64 CPU has: the compiler would read the elements
-/// one by one.
-///
-/// # Safety
-/// The elements exist, and have 4 bytes.
-#[cfg(target_arch = "x86_64")]
-#[inline(always)]
-pub(super) unsafe fn columns_of<T: Copy>(at: *const T, step: usize) -> [[T; SIDE]; SIDE] {
-    // SAFETY: the caller ensures that the elements exist, and that a row has as many bytes as a register.
-    unsafe {
-        let row = |r: usize| _mm_loadu_si128(at.add(r * step).cast());
-        let (a, b, c, d) = (row(0), row(1), row(2), row(3));
-        let (low, high) = (
-            [_mm_unpacklo_epi32(a, c), _mm_unpacklo_epi32(b, d)],
-            [_mm_unpackhi_epi32(a, c), _mm_unpackhi_epi32(b, d)],
-        );
-        let columns = [
-            _mm_unpacklo_epi32(low[0], low[1]),
-            _mm_unpackhi_epi32(low[0], low[1]),
-            _mm_unpacklo_epi32(high[0], high[1]),
-            _mm_unpackhi_epi32(high[0], high[1]),
-        ];
-        std::mem::transmute_copy::<[__m128i; SIDE], [[T; SIDE]; SIDE]>(&columns)
-    }
-}
-
-/// Returns the columns of a square in memory: the first [`SIDE`] elements of each of as many rows, which begin `step`
-/// elements apart.
-///
-/// # Safety
-/// The elements exist.
-#[cfg(not(target_arch = "x86_64"))]
-#[inline(always)]
-pub(super) unsafe fn columns_of<T: Copy>(at: *const T, step: usize) -> [[T; SIDE]; SIDE] {
-    // SAFETY: the caller ensures that the elements exist.
-    unsafe {
-        let mut columns = [[*at; SIDE]; SIDE];
-        for r in 0..SIDE {
-            let row = at.add(r * step).cast::<[T; SIDE]>().read();
-            for c in 0..SIDE {
-                columns[c][r] = row[c];
-            }
-        }
-        columns
     }
 }
