@@ -29,8 +29,8 @@ const FUNCTIONS: [(&str, Function); 17] = [
 ];
 
 /// Lengths below, at and above the numbers where the lanes of a fold change.
-const LENGTHS: [usize; 22] =
-    [1, 2, 3, 7, 8, 15, 16, 17, 31, 32, 33, 48, 64, 100, 128, 255, 256, 257, 511, 512, 513, 1000];
+const LENGTHS: [usize; 25] =
+    [1, 2, 3, 4, 5, 7, 8, 11, 15, 16, 17, 31, 32, 33, 48, 64, 100, 128, 255, 256, 257, 511, 512, 513, 1000];
 
 fn operand(dtype: DType, rows: usize, n: usize, dice: &mut Dice) -> Array {
     let value = |dice: &mut Dice| match dtype {
@@ -164,6 +164,38 @@ fn rows_with_numbers_and_masks_have_the_bits_of_each_alone() {
                         assert_eq!(read(&part(&all)).unwrap(), read(&alone).unwrap(), "{what}");
                     }
                 }
+            }
+        }
+    }
+}
+
+/// Loops over rows read and write f16 themselves, so f16 must have the bits of f32 that is converted before and after.
+#[test]
+fn rows_of_f16_have_the_bits_of_converted_rows() {
+    let functions: [(&str, Function); 8] = [
+        ("softmax", |x| x.softmax(-1)),
+        ("log_softmax", |x| x.log_softmax(-1)),
+        ("layer_norm", |x| x.layer_norm(-1, 1e-5)),
+        ("rms_norm", |x| x.rms_norm(-1, 1e-5)),
+        ("layer_norm twice", |x| x.astype(F32).layer_norm(-1, 1e-5) + x.astype(F32).layer_norm(-1, 1.0)),
+        ("x - mean", |x| x.astype(F32) - x.astype(F32).mean(keep(-1))),
+        ("x / sum of |x|", |x| x.astype(F32) / x.astype(F32).abs().sum(keep(-1))),
+        ("max times x plus x", |x| x.astype(F32) * x.astype(F32).max(keep(-1)) + x.astype(F32)),
+    ];
+    let mut dice = Dice::new(11);
+    for (rows, n) in [(300, 33), (40, 64), (37, 771), (9, 2048), (9, 2049), (5, 5000), (4, 6200), (3, 10_001)] {
+        let wide = operand(F16, rows, 2 * n + 3, &mut dice);
+        let layouts = [
+            wide.slice(s![.., ..n as isize]).eval().unwrap().into_expr(),
+            wide.slice(s![.., 3..n as isize + 3]),
+            wide.slice(s![..;-1, 1..2 * n as isize;2]),
+            wide.t().slice(s![..n as isize]).eval().unwrap().t(),
+        ];
+        for (layout, x) in layouts.iter().enumerate() {
+            let converted = x.astype(F32).eval().unwrap();
+            for (name, f) in functions {
+                let (got, want) = (f(x).astype(F16).eval().unwrap(), f(&converted).eval().unwrap().astype(F16));
+                assert!(read(&got).unwrap() == read(&want).unwrap(), "{name} of {rows} × {n}, layout {layout}");
             }
         }
     }
