@@ -280,6 +280,7 @@ impl Caps {
 
     /// Returns whether products of f16 use cooperative matrices (small products that a subgroup computes as one
     /// instruction).
+    #[cfg(feature = "gpu")]
     pub(crate) fn has_blocks(&self) -> bool {
         self.blocks(1, 1, 2).is_some()
     }
