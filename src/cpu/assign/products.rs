@@ -2,8 +2,9 @@
 //! the addition of a product and another value.
 
 use super::*;
+use crate::cpu::fold::ProductFactors;
 use crate::graph::ufunc::{Form, arithmetic};
-use crate::math::simd::{Loop, Loops, NARROW};
+use crate::math::simd::{Loop, Loops, NARROW, lanes_of_row};
 use crate::plan::kernel::{KernelKind, Lanes};
 
 /// The input of a sum of products: the value that only the sum reads, and its two factors.
@@ -13,6 +14,14 @@ pub(super) struct ProductInput {
     /// For each factor, whether all its rows are the same and contiguous, and only the sum reads them. They are then read
     /// in place.
     pub still: [bool; 2],
+    /// If the first factor is a load of f16 or bf16 that only the sum reads, its dtype: the sum converts the elements.
+    pub half: Option<DType>,
+}
+
+impl ProductInput {
+    pub fn factors(&self) -> ProductFactors {
+        ProductFactors { still: self.still, half: self.half }
+    }
 }
 
 impl Assigner<'_> {
@@ -33,7 +42,7 @@ impl Assigner<'_> {
         }
         let value = self.alias_of(*r.inputs().first()?);
         let Op::Ufunc(row, list) = &values[value].op else { return None };
-        let factors = match list[..] {
+        let mut factors = match list[..] {
             [x, y] if std::ptr::eq(*row, &arithmetic::multiply) => [self.alias_of(x), self.alias_of(y)],
             [x] if std::ptr::eq(*row, &arithmetic::square) => [self.alias_of(x); 2],
             _ => return None,
@@ -41,12 +50,30 @@ impl Assigner<'_> {
         let compute = values[value].compute();
         let alike = factors.iter().all(|f| values[*f].compute() == compute);
         let is_free = values[value].inner && self.readers(value) == 1 && self.kept >> value & 1 == 0;
+        if !alike || !is_free || !matches!(compute, Compute::F32 | Compute::F64) {
+            return None;
+        }
+        // a square has one load for both factors
+        let differ = along && factors[0] != factors[1];
+        let halves = factors.map(|f| if differ { self.half_row(f) } else { None });
+        let half = halves[0].or(halves[1]);
+        if halves[0].is_none() && half.is_some() {
+            factors.swap(0, 1);
+        }
         let still = factors.map(|f| along && self.is_still_row(f));
-        (alike && is_free && matches!(compute, Compute::F32 | Compute::F64)).then_some(ProductInput {
-            value,
-            factors,
-            still,
-        })
+        Some(ProductInput { value, factors, still, half })
+    }
+
+    /// If a value is a load of f16 or bf16 that only one operation reads, whose rows differ and have several lanes,
+    /// returns its dtype.
+    fn half_row(&self, v: usize) -> Option<DType> {
+        let value = &self.kernel.values[v];
+        let Op::Load(n) = value.op else { return None };
+        let load = &self.kernel.loads[n];
+        let (rows, _) = self.axes(&load.strides, true);
+        let is_free = value.inner && self.readers(v) == 1 && self.kept >> v & 1 == 0;
+        let is_half = matches!(load.dtype, DType::F16 | DType::BF16);
+        (is_half && is_free && !rows.is_still() && lanes_of_row(self.kernel.inner_size()) > 1).then_some(load.dtype)
     }
 
     fn is_still_row(&self, v: usize) -> bool {
@@ -63,6 +90,7 @@ impl Assigner<'_> {
             last[*f] = u8::MAX;
             self.still |= (still as u128) << f;
         }
+        self.raw |= (product.half.is_some() as u128) << product.factors[0];
         self.unneeded |= 1 << product.value;
         self.register_ids(&product.factors, true)
     }

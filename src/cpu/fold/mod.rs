@@ -35,8 +35,8 @@ use formulas::Formulas;
 use function::CombineLoops;
 use halves::HalfSum;
 use narrow::NarrowSum;
-pub(super) use products::ColumnFactors;
 use products::ProductLoops;
+pub(super) use products::{ColumnFactors, ProductFactors};
 use spec::Combines;
 pub(super) use spec::FoldSpec;
 

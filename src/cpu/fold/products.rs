@@ -2,7 +2,8 @@
 //! bits are those of a sum of the stored products.
 
 use super::*;
-use crate::graph::ufunc::arithmetic;
+use crate::base::dtype::DType;
+use crate::graph::ufunc::{arithmetic, cast};
 use crate::math::simd::{Factor, Loop, Loops, ProductArgs, ProductColumns};
 
 /// The loops of a sum of products.
@@ -18,20 +19,45 @@ pub(super) struct ProductLoops {
     /// Sums the products of several rows side by side, as columns.
     columns: Loop,
     multiply: Loop,
+    /// If the first factor is read as f16 or bf16, the loop that converts it to f32.
+    widen: Option<Loop>,
+}
+
+/// What the loops of a sum of products need to know of its factors.
+pub(in crate::cpu) struct ProductFactors {
+    /// For each factor, whether all its rows are the same.
+    pub still: [bool; 2],
+    /// If the first factor is read as f16 or bf16, its dtype. The second is f32 then, and rows have several lanes.
+    pub half: Option<DType>,
 }
 
 impl ProductLoops {
-    /// Returns the loops for a compute type. `still` states for each factor whether all its rows are the same, and
-    /// `is_far` whether the second-level cache does not hold the others. Returns `None` for integers and bools, which have
-    /// no loops for sums of products.
-    pub fn new(compute: Compute, still: [bool; 2], is_far: bool) -> Option<ProductLoops> {
-        let [rows, block, columns] = match compute {
+    /// Returns the loops for a compute type. `is_far` states whether the second-level cache does not hold the factors
+    /// whose rows differ. Returns `None` for integers and bools, which have no loops for sums of products.
+    pub fn new(compute: Compute, factors: ProductFactors, is_far: bool) -> Option<ProductLoops> {
+        let ProductFactors { still, half } = factors;
+        let [mut rows, mut block, columns] = match compute {
             Compute::F32 => loops::<f32>(),
             Compute::F64 => loops::<f64>(),
             Compute::I32 | Compute::U32 | Compute::I64 | Compute::U64 | Compute::Bool => return None,
         };
         let far = still.map(|still| is_far && !still);
-        Some(ProductLoops { still, far, rows, block, columns, multiply: arithmetic::multiply.map(compute)?.get() })
+        let widen = match half {
+            Some(dtype) => {
+                [rows, block] = cast::half_products(dtype)?;
+                Some(cast::widen(dtype)?.get())
+            }
+            None => None,
+        };
+        Some(ProductLoops {
+            still,
+            far,
+            rows,
+            block,
+            columns,
+            multiply: arithmetic::multiply.map(compute)?.get(),
+            widen,
+        })
     }
 
     /// Returns whether all rows of a factor are the same.
@@ -84,6 +110,9 @@ impl Folder<'_> {
             return unsafe { self.feed_product_columns(&factors, rows) };
         }
         let size = self.spec.compute.size();
+        let size_of_first = if products.widen.is_some() { 2 } else { size };
+        let mut wide = std::mem::MaybeUninit::<[f32; SOME]>::uninit();
+        let wide = wide.as_mut_ptr().cast::<u8>();
         let mut stored = std::mem::MaybeUninit::<[u64; SOME]>::uninit();
         let stored = stored.as_mut_ptr().cast::<u8>();
         let mut done = 0;
@@ -91,7 +120,7 @@ impl Folder<'_> {
         // (*state*). An element has at most 8 bytes.
         unsafe {
             while done < rows {
-                let [a, b] = [data[0].add(done * size), data[1].add(done * size)];
+                let [mut a, b] = [data[0].add(done * size_of_first), data[1].add(done * size)];
                 if self.filled == 0 && self.spec.lanes == LANES && rows - done >= SERIAL * LANES {
                     (products.block)(SERIAL * LANES, a, b, (&raw const products.far).cast(), self.here());
                     self.left -= SERIAL * LANES;
@@ -100,6 +129,10 @@ impl Folder<'_> {
                     continue;
                 }
                 let take = SOME.min(rows - done);
+                if let Some(widen) = products.widen {
+                    widen(take, a, a, a, wide);
+                    a = wide;
+                }
                 (products.multiply)(take, a, b, a, stored);
                 self.feed_elements(0, [stored.cast_const(); 3], take);
                 done += take;

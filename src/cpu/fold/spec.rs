@@ -48,11 +48,11 @@ impl Heap for Combines {
 impl FoldSpec {
     /// Describes a reduction of `count` rows of `n` elements in a kernel of this kind. `compute` is the type of the
     /// reduction's first input. If `narrow` is given, the elements are read as that dtype instead. If `factors` is given,
-    /// the elements are the products of two inputs, and it states for each of these whether all its rows are the same.
+    /// the elements are the products of two inputs.
     /// Returns `None` if a function has no loops for the type of its operands.
     pub fn new(
         r: &KernelReduction,
-        (compute, narrow, factors): (Compute, Option<DType>, Option<[bool; 2]>),
+        (compute, narrow, factors): (Compute, Option<DType>, Option<ProductFactors>),
         kind: KernelKind,
         [count, n]: [usize; 2],
         width: usize,
@@ -72,7 +72,7 @@ impl FoldSpec {
         let bytes = count.saturating_mul(n).saturating_mul(compute.size());
         let is_far = prefetches && bytes > caches::sizes()[1];
         let products = match factors {
-            Some(still) => Some(ProductLoops::new(compute, still, is_far)?),
+            Some(factors) => Some(ProductLoops::new(compute, factors, is_far)?),
             None => None,
         };
         Some(FoldSpec { combines, compute, n, lanes, width, products, prefetches, halves: None, stored: false, at: 0 })

@@ -5,7 +5,7 @@
 
 use crate::base::dtype::{Compute, DType};
 use crate::math::simd::threaded::{Codes, InstructionCodes, M4, M8, N4, N8};
-use crate::math::simd::{Loop, Loops, RowLoops, ScalarFn};
+use crate::math::simd::{HalfFactor, Loop, Loops, RowLoops, ScalarFn};
 
 /// A conversion: its loop, and its threaded-code instruction for words of 4 and of 8 bytes. A conversion between types
 /// of different sizes has no instruction.
@@ -245,6 +245,34 @@ pub(crate) fn narrow(dtype: DType) -> Option<Conversion> {
         DType::BF16 => unary!(f32, B),
         DType::Bool | DType::U32 | DType::I32 | DType::U64 | DType::I64 | DType::F32 | DType::F64 => return None,
     })
+}
+
+impl HalfFactor for H {
+    const IS_F16: bool = true;
+    #[inline(always)]
+    fn widen(self) -> f32 {
+        f16_to_f32(self.0)
+    }
+}
+
+impl HalfFactor for B {
+    const IS_F16: bool = false;
+    #[inline(always)]
+    fn widen(self) -> f32 {
+        bf16_to_f32(self.0)
+    }
+}
+
+/// Returns the loops that sum the products of stored elements of `dtype` and of f32: of whole rows
+/// ([`Loops::product_rows_of_halves`]) and of a block. Returns `None` for other dtypes than f16 and bf16.
+pub(crate) fn half_products(dtype: DType) -> Option<[Loop; 2]> {
+    let [rows, block] = match dtype {
+        DType::F16 => const { [Loops::product_rows_of_halves::<H>(), Loops::product_block_of_halves::<H>()] },
+        DType::BF16 => const { [Loops::product_rows_of_halves::<B>(), Loops::product_block_of_halves::<B>()] },
+        DType::Bool | DType::U8 | DType::I8 | DType::U16 | DType::I16 | DType::U32 | DType::I32 => return None,
+        DType::U64 | DType::I64 | DType::F32 | DType::F64 => return None,
+    };
+    Some([rows.get(), block.get()])
 }
 
 /// Returns the loops of a function of f32 by rows.

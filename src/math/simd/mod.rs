@@ -295,7 +295,7 @@ macro_rules! loop_form {
             /// which nothing else uses (its condition *result*). The machine has the features that the attribute
             /// enables.
             #[cfg(target_arch = "x86_64")]
-            #[target_feature(enable = "avx2,fma,bmi1,bmi2,lzcnt,popcnt")]
+            #[target_feature(enable = "avx2,f16c,fma,bmi1,bmi2,lzcnt,popcnt")]
             pub unsafe fn avx2<$($g: Copy,)* F: $bound<$($g),*>>(
                 n: usize, a: *const u8, b: *const u8, c: *const u8, out: *mut u8,
             ) {
@@ -334,7 +334,7 @@ mod products;
 mod scans;
 
 pub(crate) use narrow::{Narrow, NarrowArgs, StoredBool};
-pub(crate) use products::{Factor, ProductArgs, ProductColumns};
+pub(crate) use products::{Factor, HalfFactor, ProductArgs, ProductColumns};
 
 /// Returns a slice of `n` elements from an untyped pointer.
 ///

@@ -157,6 +157,139 @@ loop_form! {
     }
 }
 
+/// A type of 2 bytes whose elements are factors: f16 or bf16.
+pub(crate) trait HalfFactor: Copy {
+    /// Whether a processor's conversion of f16 applies.
+    const IS_F16: bool;
+    fn widen(self) -> f32;
+}
+
+/// The products of f16 or bf16, which are converted to f32, and f32. `REGISTER` is the size of a vector register in bytes.
+#[derive(Clone, Copy)]
+struct HalfProducts<F, const REGISTER: usize> {
+    halves: *const F,
+    others: *const f32,
+    n: usize,
+    steps: [usize; 2],
+    /// Whether the elements after a row of `halves` are prefetched.
+    far: bool,
+}
+
+impl<F: HalfFactor, const REGISTER: usize> HalfProducts<F, REGISTER> {
+    /// Converts `W` elements.
+    ///
+    /// # Safety
+    /// The elements exist. The machine has the features of the loops for this size of registers.
+    #[inline(always)]
+    unsafe fn widened<const W: usize>(from: *const F) -> [f32; W] {
+        let mut wide = [0f32; W];
+        // SAFETY: the caller ensures that the elements exist and that the machine has the instructions. `W` is a multiple
+        // of 16, so whole vectors fill `wide`.
+        unsafe {
+            #[cfg(target_arch = "x86_64")]
+            {
+                use std::arch::x86_64::*;
+                if F::IS_F16 && REGISTER == 64 {
+                    for l in (0..W).step_by(16) {
+                        let x = _mm512_cvtph_ps(_mm256_loadu_si256(from.add(l).cast()));
+                        wide.as_mut_ptr().add(l).cast::<__m512>().write_unaligned(x);
+                    }
+                    return wide;
+                }
+                if F::IS_F16 && REGISTER == 32 {
+                    for l in (0..W).step_by(8) {
+                        let x = _mm256_cvtph_ps(_mm_loadu_si128(from.add(l).cast()));
+                        wide.as_mut_ptr().add(l).cast::<__m256>().write_unaligned(x);
+                    }
+                    return wide;
+                }
+            }
+            for l in 0..W {
+                wide[l] = (*from.add(l)).widen();
+            }
+        }
+        wide
+    }
+}
+
+impl<F: HalfFactor, const REGISTER: usize> RowSource for HalfProducts<F, REGISTER> {
+    type Element = f32;
+    const READS_ALL: bool = true;
+
+    #[inline(always)]
+    fn row(self, row: usize) -> Self {
+        let [to_halves, to_others] = self.steps;
+        let (halves, others) = (self.halves.wrapping_add(row * to_halves), self.others.wrapping_add(row * to_others));
+        HalfProducts { halves, others, ..self }
+    }
+
+    #[inline(always)]
+    unsafe fn read(self, i: usize) -> f32 {
+        // SAFETY: the caller ensures that the elements exist.
+        unsafe { (*self.halves.add(i)).widen() * *self.others.add(i) }
+    }
+
+    #[inline(always)]
+    unsafe fn read_all<const W: usize>(self, i: usize) -> [f32; W] {
+        // SAFETY: the caller ensures that the elements exist. The loops of an instruction set run only on machines that
+        // have it.
+        unsafe {
+            let mut all = Self::widened::<W>(self.halves.add(i));
+            for l in 0..W {
+                all[l] *= *self.others.add(i + l);
+            }
+            all
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn columns(self, first: usize) -> [[f32; SIDE]; SIDE] {
+        let mut columns = [[0f32; SIDE]; SIDE];
+        for c in 0..SIDE {
+            for r in 0..SIDE {
+                // SAFETY: the caller ensures that the elements exist.
+                columns[c][r] = unsafe { self.row(r).read(first + c) };
+            }
+        }
+        columns
+    }
+
+    #[inline(always)]
+    fn combine(x: f32, y: f32) -> f32 {
+        x + y
+    }
+
+    #[inline(always)]
+    fn prefetch<const IN_ORDER: bool>(self, i: usize, count: usize) {
+        if !IN_ORDER && self.far {
+            announce(self.halves.wrapping_add(self.n + i).cast(), count * size_of::<F>());
+        }
+    }
+}
+
+loop_form! {
+    /// As [`Loops::product_rows`], but the elements of `a` are f16 or bf16, and those of `b` and `out` f32. The rows have
+    /// [`FEW`] elements or more.
+    product_rows_of_halves, sum_product_rows_of_halves, HalfFactor<>, |n, a, b, c, out| {
+        let ProductArgs { count, steps, far: [far, _] } = *(c as *const ProductArgs);
+        let rows = HalfProducts::<F, REGISTER> { halves: a as *const F, others: b as *const f32, n, steps, far };
+        long_rows::<REGISTER, _>(n, rows, slice_mut::<f32>(out, count))
+    }
+}
+loop_form! {
+    /// As [`Loops::product_block`], but the elements of `a` are f16 or bf16, and those of `b` and `out` f32.
+    product_block_of_halves, sum_product_block_of_halves, HalfFactor<>, |n, a, b, c, out| {
+        let [far, _] = *(c as *const [bool; 2]);
+        let (halves, others) = (a as *const F, b as *const f32);
+        let block = HalfProducts::<F, REGISTER> { halves, others, n, steps: [0; 2], far };
+        match const { lanes_held::<f32>(REGISTER) } {
+            ..64 => in_lanes::<LANES, 32, _>(n, block, out as *mut f32),
+            64..LANES => in_lanes::<LANES, 64, _>(n, block, out as *mut f32),
+            _ => in_lanes::<LANES, LANES, _>(n, block, out as *mut f32),
+        }
+    }
+}
+
 /// The arguments of [`Loops::product_columns`] other than the elements.
 #[repr(C)]
 pub(crate) struct ProductColumns {

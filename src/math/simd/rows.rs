@@ -94,6 +94,23 @@ pub(super) trait RowSource: Copy {
     /// # Safety
     /// The elements exist, and have 4 bytes.
     unsafe fn columns(self, first: usize) -> [[Self::Element; SIDE]; SIDE];
+    /// Whether [`RowSource::read_all`] is faster than reading one element after another.
+    const READS_ALL: bool = false;
+    /// Returns the `W` elements from index `i` on.
+    ///
+    /// # Safety
+    /// The elements exist.
+    #[inline(always)]
+    unsafe fn read_all<const W: usize>(self, i: usize) -> [Self::Element; W] {
+        // SAFETY: the caller ensures that the elements exist.
+        unsafe {
+            let mut all = [self.read(i); W];
+            for l in 0..W {
+                all[l] = self.read(i + l);
+            }
+            all
+        }
+    }
     /// Combines two elements.
     fn combine(x: Self::Element, y: Self::Element) -> Self::Element;
     /// Prefetches `count` elements while the elements from index `i` on are read. `IN_ORDER` states whether all elements
@@ -111,16 +128,18 @@ pub(super) unsafe fn in_lanes<const L: usize, const W: usize, S: RowSource>(n: u
     // SAFETY: the caller ensures that the elements and the space exist. `rest` is less than `L`.
     unsafe {
         for first in (0..L).step_by(W) {
-            let mut lanes = [source.read(first); W];
-            for l in 0..W {
-                lanes[l] = source.read(first + l);
-            }
+            let mut lanes = source.read_all::<W>(first);
             for chunk in 0..whole {
                 match L == W {
                     true => source.prefetch::<true>(chunk * W, W),
                     false => source.prefetch::<false>(first * whole + chunk * W, W),
                 }
-                if chunk > 0 {
+                if chunk > 0 && S::READS_ALL {
+                    let all = source.read_all::<W>(chunk * L + first);
+                    for l in 0..W {
+                        lanes[l] = S::combine(lanes[l], all[l]);
+                    }
+                } else if chunk > 0 {
                     for l in 0..W {
                         lanes[l] = S::combine(lanes[l], source.read(chunk * L + first + l));
                     }
