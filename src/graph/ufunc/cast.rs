@@ -406,7 +406,7 @@ pub(crate) fn load_each(dtype: DType, word: usize) -> Option<Codes> {
         (DType::I8, 4) => load!(i8, i32),
         (DType::U16, 4) => load!(u16, u32),
         (DType::I16, 4) => load!(i16, i32),
-        (DType::F16, 4) => Codes::load_f16::<H>(),
+        (DType::F16, 4) => Codes::load_f16(),
         (DType::BF16, 4) => load!(B, f32),
         (DType::U32 | DType::I32 | DType::F32, 4) => load!(u32, u32),
         (DType::Bool, _) => load!(8: T, u8),

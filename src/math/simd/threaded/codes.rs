@@ -120,9 +120,9 @@ impl Codes {
         codes!(load_each < W, S, R, F > N, M)
     }
 
-    /// Returns the instruction that reads f16 elements (of type `S`) at any stride, and converts them to words of f32.
-    pub const fn load_f16<S: Copy>() -> Option<Codes> {
-        codes!(of f16: load_f16 < S >)
+    /// Returns the instruction that reads f16 elements at any stride, and converts them to words of f32.
+    pub const fn load_f16() -> Option<Codes> {
+        codes!(of f16: load_f16 < >)
     }
 
     /// Returns the instruction that converts words of f32 to f16, and writes them.

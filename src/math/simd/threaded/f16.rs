@@ -306,20 +306,20 @@ macro_rules! conversions {
 
             instruction! { $abi, $features,
                 /// Reads f16 elements at any stride, and converts them to f32.
-                load_f16<S;> where [S: Copy]
+                load_f16<;> where []
                 |pc, bases, index, _acc| {
                     let operand = (*pc).operands[0];
                     let base = *bases.add(operand.base as usize);
-                    let at = base.at.wrapping_offset(index as isize * base.step).cast::<S>().cast_const();
-                    let mut each = std::mem::MaybeUninit::<[S; N]>::uninit();
+                    let at = base.at.wrapping_offset(index as isize * base.step).cast::<u16>().cast_const();
+                    let mut each = std::mem::MaybeUninit::<[u16; N]>::uninit();
                     let mut from = at;
-                    if base.step == size_of::<S>() as isize {
+                    if base.step == size_of::<u16>() as isize {
                         if operand.ahead != 0 {
-                            announce(at.cast::<u8>().wrapping_add(operand.ahead as usize), N * size_of::<S>());
+                            announce(at.cast::<u8>().wrapping_add(operand.ahead as usize), N * size_of::<u16>());
                         }
                     } else {
                         for i in 0..N {
-                            each.as_mut_ptr().cast::<S>().add(i).write(*at.byte_offset(i as isize * base.step));
+                            each.as_mut_ptr().cast::<u16>().add(i).write(*at.byte_offset(i as isize * base.step));
                         }
                         from = each.as_ptr().cast();
                     }
