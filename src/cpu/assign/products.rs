@@ -64,16 +64,19 @@ impl Assigner<'_> {
         Some(ProductInput { value, factors, still, half })
     }
 
-    /// If a value is a load of f16 or bf16 that only one operation reads, whose rows differ and have several lanes,
-    /// returns its dtype.
+    /// If a value is a load of f16 or bf16 that only one operation reads, and whose rows differ and are long, returns its
+    /// dtype.
     fn half_row(&self, v: usize) -> Option<DType> {
+        /// The minimum number of lanes among which a row is divided. Rows with fewer gain less from such a loop.
+        const LEAST: usize = 64;
         let value = &self.kernel.values[v];
         let Op::Load(n) = value.op else { return None };
         let load = &self.kernel.loads[n];
         let (rows, _) = self.axes(&load.strides, true);
         let is_free = value.inner && self.readers(v) == 1 && self.kept >> v & 1 == 0;
         let is_half = matches!(load.dtype, DType::F16 | DType::BF16);
-        (is_half && is_free && !rows.is_still() && lanes_of_row(self.kernel.inner_size()) > 1).then_some(load.dtype)
+        (is_half && is_free && !rows.is_still() && lanes_of_row(self.kernel.inner_size()) >= LEAST)
+            .then_some(load.dtype)
     }
 
     fn is_still_row(&self, v: usize) -> bool {

@@ -6,6 +6,7 @@
 
 mod machine;
 pub(crate) mod philox;
+mod row_source;
 mod rows;
 mod short_rows;
 mod squares;
@@ -14,6 +15,7 @@ mod squares;
 pub(crate) mod threaded;
 
 pub(crate) use machine::{Isa, isa, prefetch};
+use row_source::StoredRows;
 pub(crate) use rows::{BlockArgs, Columns, RowArgs};
 use threaded::InstructionCodes;
 
@@ -436,8 +438,8 @@ loop_form! {
         // A, B and R are the same type in every fold
         let (a, out) = (slice::<A>(a, n * count), slice_mut::<A>(out, count));
         match n {
-            0..FEW => short_rows::short_rows(n, rows::StoredRows::<A, B, C, R, F>::new(n, a.as_ptr(), false), out),
-            _ => rows::long_rows::<REGISTER, _>(n, rows::StoredRows::<A, B, C, R, F>::new(n, a.as_ptr(), prefetches), out),
+            0..FEW => short_rows::short_rows(n, StoredRows::<A, B, C, R, F>::new(n, a.as_ptr(), false), out),
+            _ => rows::long_rows::<REGISTER, _>(n, StoredRows::<A, B, C, R, F>::new(n, a.as_ptr(), prefetches), out),
         }
     }
 }

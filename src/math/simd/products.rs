@@ -4,10 +4,11 @@
 // the loops run over the lanes of several arrays
 #![allow(clippy::needless_range_loop)]
 
-use super::rows::{RowSource, announce, in_lanes, lanes_held, long_rows};
+use super::row_source::{RowSource, announce};
+use super::rows::{in_all_lanes, long_rows};
 use super::short_rows::short_rows;
 use super::squares::{SIDE, columns_of};
-use super::{FEW, LANES, Loops, ScalarFn, slice_mut};
+use super::{FEW, Loops, ScalarFn, slice_mut};
 
 /// A type of factors.
 pub(crate) trait Factor: Copy {
@@ -149,11 +150,7 @@ loop_form! {
     product_block, sum_product_block, Factor<>, |n, a, b, c, out| {
         let far = *(c as *const [bool; 2]);
         let block = Products { factors: [a as *const F, b as *const F], n, steps: [0; 2], far };
-        match const { lanes_held::<F>(REGISTER) } {
-            ..64 => in_lanes::<LANES, 32, _>(n, block, out as *mut F),
-            64..LANES => in_lanes::<LANES, 64, _>(n, block, out as *mut F),
-            _ => in_lanes::<LANES, LANES, _>(n, block, out as *mut F),
-        }
+        in_all_lanes::<REGISTER, _>(n, block, out as *mut F)
     }
 }
 
@@ -282,11 +279,7 @@ loop_form! {
         let [far, _] = *(c as *const [bool; 2]);
         let (halves, others) = (a as *const F, b as *const f32);
         let block = HalfProducts::<F, REGISTER> { halves, others, n, steps: [0; 2], far };
-        match const { lanes_held::<f32>(REGISTER) } {
-            ..64 => in_lanes::<LANES, 32, _>(n, block, out as *mut f32),
-            64..LANES => in_lanes::<LANES, 64, _>(n, block, out as *mut f32),
-            _ => in_lanes::<LANES, LANES, _>(n, block, out as *mut f32),
-        }
+        in_all_lanes::<REGISTER, _>(n, block, out as *mut f32)
     }
 }
 

@@ -4,9 +4,8 @@
 // the loops run over the lanes of several arrays
 #![allow(clippy::needless_range_loop)]
 
-use super::squares::{SIDE, columns_of};
+use super::row_source::{RowSource, combine};
 use super::{FEW, LANES, SERIAL, ScalarFn, lanes_of_row};
-use std::marker::PhantomData;
 
 /// The arguments of [`Loops::blocks`](super::Loops::blocks) other than the elements.
 #[repr(C)]
@@ -37,25 +36,6 @@ pub(crate) struct Columns {
     pub step: isize,
 }
 
-/// Calls a reducing function, whose operands and result have one type.
-///
-/// # Safety
-/// A, B and R are the same type.
-#[inline(always)]
-pub(super) unsafe fn combine<A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<A, B, C, R>>(x: A, y: A) -> A {
-    // SAFETY: the types are the same; a function of two operands ignores the third.
-    unsafe {
-        let r = F::call(x, std::mem::transmute_copy::<A, B>(&y), std::mem::zeroed());
-        std::mem::transmute_copy::<R, A>(&r)
-    }
-}
-
-/// Prefetches bytes that are read later.
-#[inline(always)]
-pub(super) fn announce(at: *const u8, bytes: usize) {
-    (0..bytes).step_by(64).for_each(|line| super::prefetch(at.wrapping_add(line)));
-}
-
 /// Reads `L` contiguous elements from each of `W / L` locations, which are `step` elements apart.
 ///
 /// # Safety
@@ -71,51 +51,6 @@ unsafe fn gather<const L: usize, const W: usize, A: Copy>(at: *const A, step: us
         }
         lanes.assume_init()
     }
-}
-
-/// How many bytes ahead memory is prefetched. Hardware prefetchers probably do not recognise the order of reads as a stream
-/// if a row is read in several parts. If it is read in order, prefetching takes 0.69 of the time for `argmax` of 10 million
-/// elements, and 0.91 to 1.03 for sums. Of 4 and 8 KiB, 8 KiB was measured to be faster.
-const AHEAD: usize = 8 << 10;
-
-/// The elements of contiguous rows, and how they are combined. The methods are always inlined, so that they are compiled
-/// for the instruction set of their caller, which would not apply to closures.
-pub(super) trait RowSource: Copy {
-    type Element: Copy;
-    /// Returns the same elements, beginning with those of a later row.
-    fn row(self, row: usize) -> Self;
-    /// Returns the element with an index.
-    ///
-    /// # Safety
-    /// The element exists.
-    unsafe fn read(self, i: usize) -> Self::Element;
-    /// Returns the elements from index `first` on of this row and of the rows after it, a square, by columns.
-    ///
-    /// # Safety
-    /// The elements exist, and have 4 bytes.
-    unsafe fn columns(self, first: usize) -> [[Self::Element; SIDE]; SIDE];
-    /// Whether [`RowSource::read_all`] is faster than reading one element after another.
-    const READS_ALL: bool = false;
-    /// Returns the `W` elements from index `i` on.
-    ///
-    /// # Safety
-    /// The elements exist.
-    #[inline(always)]
-    unsafe fn read_all<const W: usize>(self, i: usize) -> [Self::Element; W] {
-        // SAFETY: the caller ensures that the elements exist.
-        unsafe {
-            let mut all = [self.read(i); W];
-            for l in 0..W {
-                all[l] = self.read(i + l);
-            }
-            all
-        }
-    }
-    /// Combines two elements.
-    fn combine(x: Self::Element, y: Self::Element) -> Self::Element;
-    /// Prefetches `count` elements while the elements from index `i` on are read. `IN_ORDER` states whether all elements
-    /// of a row are read in order.
-    fn prefetch<const IN_ORDER: bool>(self, i: usize, count: usize);
 }
 
 /// Combines `n` elements in `L` lanes, one after another in each lane, `W` lanes at a time. `n` is at least `L`.
@@ -184,6 +119,23 @@ unsafe fn piece<const P: usize, S: RowSource>(source: S, first: usize, lanes: *m
     }
 }
 
+/// Combines `n` elements in [`LANES`] lanes, as many at a time as the registers hold. `n` is at least [`LANES`].
+///
+/// # Safety
+/// The source has `n` elements, and `out` has space for [`LANES`].
+#[inline(always)]
+pub(super) unsafe fn in_all_lanes<const REGISTER: usize, S: RowSource>(n: usize, source: S, out: *mut S::Element) {
+    // SAFETY: the caller ensures the same conditions.
+    unsafe {
+        match const { lanes_held::<S::Element>(REGISTER) } {
+            _ if const { is_minimal(REGISTER) } => in_lanes::<LANES, 8, S>(n, source, out),
+            ..64 => in_lanes::<LANES, 32, S>(n, source, out),
+            64..LANES => in_lanes::<LANES, 64, S>(n, source, out),
+            _ => in_lanes::<LANES, LANES, S>(n, source, out),
+        }
+    }
+}
+
 /// Combines `L` lanes, where `L` is a power of two of at least 8: the upper half into the lower half, until one lane is
 /// left.
 #[inline(always)]
@@ -229,8 +181,42 @@ unsafe fn each_row<const L: usize, const W: usize, S: RowSource>(n: usize, sourc
     }
 }
 
+/// Sets each element of `out` to the combination of the `n` elements of a row, with the bits of [`each_row`]. The lanes
+/// are in memory. `n` is at least [`FEW`].
+///
+/// # Safety
+/// The source has `n` elements for each element of `out`.
+unsafe fn each_row_plainly<S: RowSource>(n: usize, source: S, out: &mut [S::Element]) {
+    let width = lanes_of_row(n);
+    for (r, out) in out.iter_mut().enumerate() {
+        let source = source.row(r);
+        // SAFETY: the caller ensures that the elements exist.
+        unsafe {
+            let mut lanes = [source.read(0); LANES];
+            for i in 1..n {
+                let (l, x) = (i % width, source.read(i));
+                lanes[l] = if i < width { x } else { S::combine(lanes[l], x) };
+            }
+            let mut half = width / 2;
+            while half > 0 {
+                for l in 0..half {
+                    lanes[l] = S::combine(lanes[l], lanes[l + half]);
+                }
+                half /= 2;
+            }
+            *out = lanes[0];
+        }
+    }
+}
+
+/// Returns whether loops for registers of this size are for x86-64 without AVX2, which hardly any machine still has. They
+/// keep few lanes in registers, which takes less code.
+pub(super) const fn is_minimal(register: usize) -> bool {
+    cfg!(target_arch = "x86_64") && register == 16
+}
+
 /// Returns how many elements of type `T` half of the vector registers hold: 1,024 bytes with AVX-512, and 256 with AVX2
-/// and NEON. x86-64 without AVX2 has only 128 bytes there, but uses the same loops as AVX2.
+/// and NEON.
 pub(super) const fn lanes_held<T>(register: usize) -> usize {
     let bytes = if register == 64 { 1024 } else { 256 };
     bytes / size_of::<T>()
@@ -245,7 +231,11 @@ pub(super) const fn lanes_held<T>(register: usize) -> usize {
 pub(super) unsafe fn long_rows<const REGISTER: usize, S: RowSource>(n: usize, source: S, out: &mut [S::Element]) {
     // SAFETY: the caller ensures that the elements exist. No row has fewer elements than lanes.
     unsafe {
+        if const { is_minimal(REGISTER) } {
+            return each_row_plainly(n, source, out);
+        }
         match (lanes_of_row(n), const { lanes_held::<S::Element>(REGISTER) }) {
+            (FEW | 32, _) if S::READS_ALL => each_row_plainly(n, source, out),
             (FEW, _) => each_row::<FEW, FEW, S>(n, source, out),
             (32, _) => each_row::<32, 32, S>(n, source, out),
             (64, ..64) => each_row::<64, 32, S>(n, source, out),
@@ -293,65 +283,6 @@ pub(super) unsafe fn plain_rows<A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<
             half /= 2;
         }
         *out = lanes[0];
-    }
-}
-
-/// Rows of `n` elements in memory, which a function combines. If `prefetches` is true, the elements after these rows are
-/// prefetched.
-pub(super) struct StoredRows<A, B, C, R, F> {
-    at: *const A,
-    n: usize,
-    prefetches: bool,
-    function: PhantomData<(B, C, R, F)>,
-}
-
-impl<A, B, C, R, F> StoredRows<A, B, C, R, F> {
-    #[inline(always)]
-    pub fn new(n: usize, at: *const A, prefetches: bool) -> Self {
-        StoredRows { at, n, prefetches, function: PhantomData }
-    }
-}
-
-impl<A: Copy, B, C, R, F> Clone for StoredRows<A, B, C, R, F> {
-    #[inline(always)]
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<A: Copy, B, C, R, F> Copy for StoredRows<A, B, C, R, F> {}
-
-impl<A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<A, B, C, R>> RowSource for StoredRows<A, B, C, R, F> {
-    type Element = A;
-
-    #[inline(always)]
-    fn row(self, row: usize) -> Self {
-        StoredRows { at: self.at.wrapping_add(row * self.n), ..self }
-    }
-
-    #[inline(always)]
-    unsafe fn read(self, i: usize) -> A {
-        // SAFETY: the caller ensures that the element exists.
-        unsafe { *self.at.add(i) }
-    }
-
-    #[inline(always)]
-    unsafe fn columns(self, first: usize) -> [[A; SIDE]; SIDE] {
-        // SAFETY: the caller ensures the same conditions.
-        unsafe { columns_of(self.at.add(first), self.n) }
-    }
-
-    #[inline(always)]
-    fn combine(x: A, y: A) -> A {
-        // SAFETY: A, B and R are the same type in every fold.
-        unsafe { combine::<A, B, C, R, F>(x, y) }
-    }
-
-    #[inline(always)]
-    fn prefetch<const IN_ORDER: bool>(self, i: usize, count: usize) {
-        if self.prefetches {
-            announce(self.at.wrapping_add(i).cast::<u8>().wrapping_add(AHEAD), count * size_of::<A>());
-        }
     }
 }
 

@@ -3,7 +3,7 @@
 // the loops run over the elements of several arrays
 #![allow(clippy::needless_range_loop)]
 
-use super::rows::combine;
+use super::row_source::combine;
 use super::{Loops, SCAN_BLOCK, SCAN_RUN, ScalarFn, slice, slice_mut};
 use std::hint::black_box;
 

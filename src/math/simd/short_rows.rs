@@ -4,7 +4,7 @@
 // the loops run over the lanes of several arrays
 #![allow(clippy::needless_range_loop)]
 
-use super::rows::RowSource;
+use super::row_source::RowSource;
 use super::squares::SIDE;
 
 /// The number of rows that are folded together. More were measured to be slower.
@@ -26,16 +26,19 @@ pub(super) unsafe fn short_rows<S: RowSource>(n: usize, source: S, out: &mut [S:
             }
             return;
         }
-        for row in (0..rows).step_by(TOGETHER) {
-            // the last group may fold some rows of the group before it again, with the same results
-            let row = row.min(rows - TOGETHER);
-            let to = out.as_mut_ptr().add(row);
-            if turns {
-                *to.cast::<[S::Element; SIDE]>() = by_squares(n, source.row(row));
-                *to.add(SIDE).cast::<[S::Element; SIDE]>() = by_squares(n, source.row(row + SIDE));
-            } else {
-                *to.cast::<[S::Element; TOGETHER]>() = row_by_row::<TOGETHER, S>(n, source.row(row));
+        // the last group may fold some rows of the group before it again, with the same results
+        let out = out.as_mut_ptr();
+        if turns {
+            for row in (0..rows).step_by(2 * SIDE) {
+                let row = row.min(rows - 2 * SIDE);
+                let (first, second) = (by_squares(n, source.row(row)), by_squares(n, source.row(row + SIDE)));
+                *out.add(row).cast::<[[S::Element; SIDE]; 2]>() = [first, second];
             }
+            return;
+        }
+        for row in (0..rows).step_by(TOGETHER) {
+            let row = row.min(rows - TOGETHER);
+            *out.add(row).cast::<[S::Element; TOGETHER]>() = row_by_row::<TOGETHER, S>(n, source.row(row));
         }
     }
 }
@@ -69,17 +72,11 @@ unsafe fn row_by_row<const R: usize, S: RowSource>(n: usize, source: S) -> [S::E
 unsafe fn by_squares<S: RowSource>(n: usize, source: S) -> [S::Element; SIDE] {
     // SAFETY: the caller ensures that the elements exist: the first square begins at 0, and the last one ends at `n`.
     unsafe {
-        let mut lanes = [source.read(0); SIDE];
-        for (i, column) in source.columns(0).iter().enumerate() {
-            for r in 0..SIDE {
-                lanes[r] = if i == 0 { column[r] } else { S::combine(lanes[r], column[r]) };
-            }
-        }
-        let mut done = SIDE;
+        let (mut lanes, mut done) = ([source.read(0); SIDE], 0);
         while done + SIDE <= n {
-            for column in source.columns(done) {
+            for (i, column) in source.columns(done).iter().enumerate() {
                 for r in 0..SIDE {
-                    lanes[r] = S::combine(lanes[r], column[r]);
+                    lanes[r] = if done + i == 0 { column[r] } else { S::combine(lanes[r], column[r]) };
                 }
             }
             done += SIDE;

@@ -338,17 +338,11 @@ impl Loops {
     /// Returns the loops of `F` by rows ([`Loops::by_row`]) whose first operand is f16 (of type `S`), which `K` converts
     /// to f32.
     pub const fn by_row_of_f16<S: Copy, K: ScalarFn<S, S, S, f32>, F: ScalarFn<f32, f32, f32, f32>>() -> Loops {
-        f16_loops!(
-            Loops::by_row::<S, f32, f32, f32, OfConverted<F, K>>(),
-            rows_of_f16<S, F, OfConverted<F, K>>
-        )
+        f16_loops!(Loops::by_row::<S, f32, f32, f32, OfConverted<F, K>>(), rows_of_f16<F>)
     }
 
     /// Returns the loops of `F` by rows ([`Loops::by_row`]) whose results `K` converts to f16 (of type `S`).
     pub const fn by_row_to_f16<S: Copy, K: ScalarFn<f32, f32, f32, S>, F: ScalarFn<f32, f32, f32, f32>>() -> Loops {
-        f16_loops!(
-            Loops::by_row::<f32, f32, f32, S, Converted<F, K>>(),
-            rows_to_f16<S, F, Converted<F, K>>
-        )
+        f16_loops!(Loops::by_row::<f32, f32, f32, S, Converted<F, K>>(), rows_to_f16<F>)
     }
 }

@@ -193,86 +193,83 @@ macro_rules! conversions {
                 }
             }
 
-            /// Applies `F` to rows of f16 (`S`), which `G` applies to one by one; see [`Loops::by_row_of_f16`].
+            /// Applies `F` to rows of f16; see [`Loops::by_row_of_f16`].
             ///
             /// # Safety
-            /// The conditions are those of [`Loops::by_row`]. `S` has 2 bytes.
+            /// The conditions are those of [`Loops::by_row`].
             #[target_feature(enable = $features)]
-            pub unsafe fn rows_of_f16<S: Copy, F: ScalarFn<f32, f32, f32, f32>, G: ScalarFn<S, f32, f32, f32>>(
+            pub unsafe fn rows_of_f16<F: ScalarFn<f32, f32, f32, f32>>(
                 n: usize,
                 a: *const u8,
                 b: *const u8,
                 rows: *const u8,
                 out: *mut u8,
             ) {
-                // SAFETY: the caller ensures the size of `S`, that `a` and `out` point to `rows × n` elements, and `b`
-                // to one for each row.
+                // SAFETY: the caller ensures that `a` and `out` point to `rows × n` elements, and `b` to one for each
+                // row. `padded` has a vector.
                 unsafe {
                     for row in 0..*rows.cast::<usize>() {
-                        let (a, out) = (a.cast::<S>().add(row * n), out.cast::<f32>().add(row * n));
-                        let (by, mut i) = (*b.cast::<f32>().add(row), 0);
-                        while i + N <= n {
-                            let x = std::mem::transmute::<[$float; 8], [f32; N]>(widened(a.add(i).cast()));
-                            let to = &mut *out.add(i).cast::<[f32; N]>();
-                            for l in 0..N {
-                                to[l] = F::call(x[l], by, by);
+                        let (a, out) = (a.cast::<u16>().add(row * n), out.cast::<f32>().add(row * n));
+                        let by = *b.cast::<f32>().add(row);
+                        let vector = |from: *const u16| {
+                            let mut x =
+                                std::mem::transmute::<$float, [f32; W]>(widen(from.cast::<$half>().read_unaligned()));
+                            for x in &mut x {
+                                *x = F::call(*x, by, by);
                             }
-                            i += N;
+                            x
+                        };
+                        if n < W {
+                            let mut padded = [0; W];
+                            std::ptr::copy_nonoverlapping(a, padded.as_mut_ptr(), n);
+                            std::ptr::copy_nonoverlapping(vector(padded.as_ptr()).as_ptr(), out, n);
+                            continue;
                         }
-                        while i + W <= n {
-                            let x = widen(a.add(i).cast::<$half>().read_unaligned());
-                            let x = std::mem::transmute::<$float, [f32; W]>(x);
-                            let to = &mut *out.add(i).cast::<[f32; W]>();
-                            for l in 0..W {
-                                to[l] = F::call(x[l], by, by);
-                            }
-                            i += W;
-                        }
-                        for i in i..n {
-                            *out.add(i) = G::call(*a.add(i), by, by);
+                        for i in (0..n).step_by(W) {
+                            // the last vector computes some elements of the one before it again
+                            let i = i.min(n - W);
+                            out.add(i).cast::<[f32; W]>().write(vector(a.add(i)));
                         }
                     }
                 }
             }
 
-            /// Applies `F` to rows, and converts the results to f16 (`S`). `G` does both for one element; see
-            /// [`Loops::by_row_to_f16`].
+            /// Applies `F` to rows, and converts the results to f16; see [`Loops::by_row_to_f16`].
             ///
             /// # Safety
-            /// The conditions are those of [`Loops::by_row`]. `S` has 2 bytes.
+            /// The conditions are those of [`Loops::by_row`].
             #[target_feature(enable = $features)]
-            pub unsafe fn rows_to_f16<S: Copy, F: ScalarFn<f32, f32, f32, f32>, G: ScalarFn<f32, f32, f32, S>>(
+            pub unsafe fn rows_to_f16<F: ScalarFn<f32, f32, f32, f32>>(
                 n: usize,
                 a: *const u8,
                 b: *const u8,
                 rows: *const u8,
                 out: *mut u8,
             ) {
-                // SAFETY: the caller ensures the size of `S`, that `a` and `out` point to `rows × n` elements, and `b`
-                // to one for each row.
+                // SAFETY: the caller ensures that `a` and `out` point to `rows × n` elements, and `b` to one for each
+                // row. `padded` has a vector.
                 unsafe {
                     for row in 0..*rows.cast::<usize>() {
-                        let (a, out) = (a.cast::<f32>().add(row * n), out.cast::<S>().add(row * n));
-                        let (by, mut i) = (*b.cast::<f32>().add(row), 0);
-                        while i + N <= n {
-                            let mut x = a.add(i).cast::<[f32; N]>().read();
+                        let (a, out) = (a.cast::<f32>().add(row * n), out.cast::<u16>().add(row * n));
+                        let by = *b.cast::<f32>().add(row);
+                        let vector = |from: *const f32| {
+                            let mut x = from.cast::<[f32; W]>().read();
                             for x in &mut x {
                                 *x = F::call(*x, by, by);
                             }
-                            narrow_block(std::mem::transmute::<[f32; N], [$float; 8]>(x), out.add(i).cast());
-                            i += N;
+                            narrow(std::mem::transmute::<[f32; W], $float>(x))
+                        };
+                        if n < W {
+                            let mut padded = [0.0; W];
+                            std::ptr::copy_nonoverlapping(a, padded.as_mut_ptr(), n);
+                            let x = vector(padded.as_ptr());
+                            std::ptr::copy_nonoverlapping((&raw const x).cast(), out, n);
+                            continue;
                         }
-                        while i + W <= n {
-                            let mut x = a.add(i).cast::<[f32; W]>().read();
-                            for x in &mut x {
-                                *x = F::call(*x, by, by);
-                            }
-                            let x = narrow(std::mem::transmute::<[f32; W], $float>(x));
-                            out.add(i).cast::<$half>().write_unaligned(x);
-                            i += W;
-                        }
-                        for i in i..n {
-                            *out.add(i) = G::call(*a.add(i), by, by);
+                        for i in (0..n).step_by(W) {
+                            // the last vector computes some elements of the one before it again
+                            let i = i.min(n - W);
+                            out.add(i).cast::<$half>().write_unaligned(vector(a.add(i)));
                         }
                     }
                 }
