@@ -175,6 +175,7 @@ list! {
     last_of_a_target_window_left_out, "9 boundaries", "planning indexed::targets_of", "a window of an indexed target ends one element early";
     last_of_a_window_left_out, "9 boundaries", "planning indexed::takes_of", "a window of an indexed source ends one element early";
     last_rows_left, "14 views", "planning copies::copies", "a move leaves out the rows after its last whole tile";
+    last_square_twice, "6 reductions", "operations short_rows::few_rows_have", "the elements of a short row that are in two squares are folded twice";
     late_error_forgotten, "10 faults", "faults a_late_error", "a late error forgotten when a read fails";
     late_index_in_place, "8 in place", "arrays writes::gpu::a_failed_write", "a write in place on a GPU whose index may be found to be out of range later";
     leak, "12 leaks", "regressions limits::cpu", "a buffer that is never given back";

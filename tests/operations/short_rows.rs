@@ -1,8 +1,9 @@
 //! Functions along rows on the CPU, of a few short rows and of many: a row has the same bits in both, although a few
 //! short rows run without the tile interpreter.
 
-use crate::kit::{self, dice::Dice, read};
+use crate::kit::{self, dice::Dice, read, test_name};
 use cupric::{DType::*, *};
+use std::process::Command;
 
 type Function = fn(&Expr) -> Expr;
 type OfTwo = fn(&Expr, &Expr) -> Expr;
@@ -198,5 +199,109 @@ fn rows_of_f16_have_the_bits_of_converted_rows() {
                 assert!(read(&got).unwrap() == read(&want).unwrap(), "{name} of {rows} × {n}, layout {layout}");
             }
         }
+    }
+}
+
+/// A function of f16 or bf16, and of other arrays.
+type OfHalves<'a> = (&'a str, &'a dyn Fn(&Expr) -> Expr);
+
+/// Sums of products convert long rows of f16 and bf16 themselves.
+#[test]
+fn products_of_halves_have_the_bits_of_converted_products() {
+    let mut dice = Dice::new(12);
+    for dtype in [F16, BF16] {
+        for (rows, n) in
+            [(40, 512), (9, 513), (9, 1000), (5, 1025), (7, 2048), (3, 2049), (4, 5000), (1, 10_001), (3, 10_001)]
+        {
+            let wide = operand(dtype, rows, 2 * n + 3, &mut dice);
+            let halves = [
+                wide.slice(s![.., ..n as isize]).eval().unwrap().into_expr(),
+                wide.slice(s![..;-1, 1..2 * n as isize;2]),
+                wide.t().slice(s![..n as isize]).eval().unwrap().t(),
+            ];
+            let [y, z] = [1, 2].map(|_| operand(F32, rows, n, &mut dice));
+            let row = operand(F32, 1, n, &mut dice).reshape([n]).eval().unwrap();
+            let half_row = row.astype(dtype).eval().unwrap();
+            let other = operand(dtype, rows, n, &mut dice);
+            for (layout, h) in halves.iter().enumerate() {
+                let converted = h.astype(F32).eval().unwrap();
+                let functions: [OfHalves; 9] = [
+                    ("h y", &|h| (h * &*y).sum(-1)),
+                    ("y h", &|h| (&*y * h).sum(-1)),
+                    ("h of a row", &|h| (h * &*row).sum(-1)),
+                    ("h of a row of halves", &|h| (half_row.astype(F32) * h).sum(-1)),
+                    ("two of halves", &|h| (h * other.astype(F32)).sum(-1)),
+                    ("h of a function", &|h| (h * (&*y - &*z).abs()).sum(-1)),
+                    ("h of rows backward", &|h| (h * y.slice(s![.., ..;-1])).sum(-1)),
+                    ("square", &|h| h.square().sum(-1)),
+                    ("softmax of sums", &|h| &*z * (h * &*y).sum(keep(-1)) - z.max(keep(-1))),
+                ];
+                for (name, f) in functions {
+                    let (got, want) = (f(&h.astype(F32)).eval().unwrap(), f(&converted).eval().unwrap());
+                    assert!(
+                        read(&got).unwrap() == read(&want).unwrap(),
+                        "{name}: {rows} × {n} {dtype}, layout {layout}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// Loads of f16 that something else than a loop over rows reads too.
+#[test]
+fn rows_of_f16_that_are_read_twice() {
+    let functions: [(&str, Function); 6] = [
+        ("second operand", |x| x * x.max(keep(-1)) - x.min(keep(-1)) * x),
+        ("stored too", |x| (x - x.mean(keep(-1))) + x),
+        ("argmax and sum", |x| x / x.abs().sum(keep(-1)) + x.argmax(keep(-1))),
+        ("variance", |x| (x - x.var(keep(-1))) * x.sum(keep(-1))),
+        ("cumulative sum", |x| x.cumulative_sum(-1) - x.sum(keep(-1))),
+        ("a function of x first", |x| x.exp() / x.exp().sum(keep(-1)) - x * x.sum(keep(-1))),
+    ];
+    let mut dice = Dice::new(13);
+    for (rows, n) in [(300, 33), (37, 771), (9, 2049), (3, 7000)] {
+        let x = operand(F16, rows, n, &mut dice);
+        let special = [f64::NAN, f64::INFINITY, -0.0, 1e-7].map(|x| full([1; 0], x, F16));
+        let with = |row: usize, x: &Array| {
+            let mut x = (&**x * 1.0).eval().unwrap();
+            x.slice_mut(s![row as isize, n as isize - 1]).assign(&special[row % 4]).unwrap();
+            x
+        };
+        for x in [x.clone(), with(1, &x), with(2, &x), with(0, &x)] {
+            let converted = x.astype(F32).eval().unwrap();
+            for (name, f) in functions {
+                let (got, want) =
+                    (f(&x.astype(F32)).astype(F16).eval().unwrap(), f(&converted).eval().unwrap().astype(F16));
+                let same = got.equal(&want).logical_or(got.isnan().logical_and(want.isnan())).all(..);
+                assert!(same.item::<bool>().unwrap(), "{name} of {rows} × {n}");
+            }
+            let mut y = (&*x * 1.0).eval().unwrap();
+            y.update(|y| y.softmax(-1)).unwrap();
+            assert_eq!(read(&y).unwrap().len(), rows * n);
+            let want = x.softmax(-1).eval().unwrap();
+            let same = y.equal(&want).logical_or(y.isnan().logical_and(want.isnan())).all(..);
+            assert!(same.item::<bool>().unwrap(), "in place, {rows} × {n}");
+        }
+    }
+}
+
+#[test]
+fn every_instruction_set() {
+    let names = [
+        "few_rows_have_the_bits_of_many",
+        "rows_of_f16_have_the_bits_of_converted_rows",
+        "products_of_halves_have_the_bits_of_converted_products",
+    ];
+    for isa in ["portable", "avx2"] {
+        let run = Command::new(std::env::current_exe().unwrap())
+            .args(names.map(|name| test_name(module_path!(), name)))
+            .arg("--exact")
+            .env("CUPRIC_ISA", isa)
+            .env_remove("CUPRIC_STAGES")
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&run.stdout);
+        assert!(run.status.success() && said.contains("3 passed"), "{isa}:\n{said}");
     }
 }

@@ -75,8 +75,8 @@ impl Assigner<'_> {
         let (rows, _) = self.axes(&load.strides, true);
         let is_free = value.inner && self.readers(v) == 1 && self.kept >> v & 1 == 0;
         let is_half = matches!(load.dtype, DType::F16 | DType::BF16);
-        (is_half && is_free && !rows.is_still() && lanes_of_row(self.kernel.inner_size()) >= LEAST)
-            .then_some(load.dtype)
+        let differs = !rows.is_still() || self.kernel.outer_size() < 2;
+        (is_half && is_free && differs && lanes_of_row(self.kernel.inner_size()) >= LEAST).then_some(load.dtype)
     }
 
     fn is_still_row(&self, v: usize) -> bool {

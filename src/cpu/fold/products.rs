@@ -27,7 +27,7 @@ pub(super) struct ProductLoops {
 pub(in crate::cpu) struct ProductFactors {
     /// For each factor, whether all its rows are the same.
     pub still: [bool; 2],
-    /// If the first factor is read as f16 or bf16, its dtype. The second is f32 then, and rows have several lanes.
+    /// If the first factor is read as f16 or bf16, its dtype. The second is f32 then, and a row has more than one lane.
     pub half: Option<DType>,
 }
 
@@ -104,6 +104,7 @@ impl Folder<'_> {
         /// The number of products that are stored before they are folded, in a part of a block.
         const SOME: usize = 256;
         if self.spec.lanes == 1 {
+            debug_assert!(products.widen.is_none(), "few lanes of f16");
             let step = self.width as isize;
             let factors = ColumnFactors { data: [data[0], data[1]], steps: [step; 2], is_shared: false };
             // SAFETY: the caller ensures the same conditions.

@@ -168,7 +168,7 @@ struct HalfProducts<F, const REGISTER: usize> {
     others: *const f32,
     n: usize,
     steps: [usize; 2],
-    /// Whether the elements after a row of `halves` are prefetched.
+    /// Whether the elements after a row of `halves` are prefetched. Those of `others` are not.
     far: bool,
 }
 
@@ -180,8 +180,8 @@ impl<F: HalfFactor, const REGISTER: usize> HalfProducts<F, REGISTER> {
     #[inline(always)]
     unsafe fn widened<const W: usize>(from: *const F) -> [f32; W] {
         let mut wide = [0f32; W];
-        // SAFETY: the caller ensures that the elements exist and that the machine has the instructions. `W` is a multiple
-        // of 16, so whole vectors fill `wide`.
+        // SAFETY: the caller ensures that the elements exist and that the machine has the instructions. Where
+        // there are vectors, `W` is a multiple of 16, so whole vectors fill `wide`.
         unsafe {
             #[cfg(target_arch = "x86_64")]
             {

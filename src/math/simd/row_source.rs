@@ -48,7 +48,7 @@ pub(super) trait RowSource: Copy {
     /// The elements exist, and have 4 bytes.
     unsafe fn columns(self, first: usize) -> [[Self::Element; SIDE]; SIDE];
     /// Whether [`RowSource::read_all`] is faster than reading one element after another. Such sources have fast loops only
-    /// for rows of 64 lanes and more, which keeps the code small.
+    /// for rows of 64 lanes and more, which keeps the code small; `half_row` in `cpu/assign/products.rs` selects such rows.
     const READS_ALL: bool = false;
     /// Returns the `W` elements from index `i` on.
     ///

@@ -24,8 +24,8 @@ const SHORT: usize = 4 * LANES;
 /// for SIMD.
 const SHORTEST: usize = 16;
 
-/// The row length, in elements, from which a tile may hold several whole rows if the kernel does nothing but fold rows.
-/// Such a kernel folds eight rows together.
+/// The row length, in elements, from which a tile may hold several whole rows if the kernel only folds rows, or elementwise
+/// functions of rows that follow one another in memory. Such a kernel folds eight rows together.
 const SHORTEST_FOLDED: usize = 4;
 
 /// The maximum number of rows in a block of long rows that are side by side, each as a column. This many are enough
@@ -341,14 +341,20 @@ fn takes_whole_rows(kernel: &Kernel) -> bool {
     // as columns
     let lies_along = |l: &Load| l.strides.get(last - 1).is_none_or(|s| s.unsigned_abs() <= 1);
     let is_function = |r: &KernelReduction| matches!(r.fold.form, Form::Function(_));
-    let is_short =
+    let is_elementwise =
         |v: &Value| !v.inner || matches!(v.op, Op::Load(_) | Op::Ufunc(..) | Op::Scalar(_) | Op::Constant(_));
+    // elementwise functions need their operands one row after another, and copies of short rows would take longer than a
+    // tile with rows side by side
+    let computes = kernel.values.iter().any(|v| v.inner && matches!(v.op, Op::Ufunc(..)));
     let dims: Shape = kernel.outer.iter().chain(&kernel.inner).copied().collect();
     let o = kernel.outer.len();
-    let lies_together = |l: &Load| l.strides[..o].iter().all(|s| *s == 0) || layout::is_c_contiguous(&dims, &l.strides);
+    let lies_together = |v: &Value| {
+        let Op::Load(n) = v.op else { return true };
+        let strides = &kernel.loads[n].strides;
+        !v.inner || strides[..o].iter().all(|s| *s == 0) || layout::is_c_contiguous(&dims, strides)
+    };
     let only_folds = matches!(kernel.kind, KernelKind::Reduce(_))
-        && kernel.values.iter().all(is_short)
-        && kernel.loads.iter().all(lies_together)
+        && kernel.values.iter().all(|v| is_elementwise(v) && (!computes || lies_together(v)))
         && kernel.values.iter().all(|v| !matches!(&v.op, Op::Reduce(r) if !is_function(r)))
         && kernel.loads.iter().all(|l| cast::widen(l.dtype).is_none());
     last > kernel.outer.len()
