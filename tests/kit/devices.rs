@@ -158,3 +158,21 @@ pub fn test_name(module: &str, test: &str) -> String {
     let below = module.split("::").skip(1).collect::<Vec<_>>();
     [&below[..], &[test]].concat().join("::")
 }
+
+/// Runs tests of a module (`module_path!()`) again with other instruction sets of the CPU, each in a process of its own,
+/// and returns the number of instruction sets.
+pub fn on_other_instruction_sets(module: &str, tests: &[&str]) -> usize {
+    let sets = ["portable", "avx2"];
+    for isa in sets {
+        let run = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(tests.iter().map(|name| test_name(module, name)))
+            .arg("--exact")
+            .env("CUPRIC_ISA", isa)
+            .env_remove("CUPRIC_STAGES")
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&run.stdout);
+        assert!(run.status.success() && said.contains(&format!("{} passed", tests.len())), "{isa}:\n{said}");
+    }
+    sets.len()
+}

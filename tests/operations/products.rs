@@ -7,7 +7,6 @@ use crate::kit::stage::Stage;
 use crate::kit::*;
 use cupric::DType::*;
 use cupric::*;
-use std::process::Command;
 
 /// The number of consecutive k in a chain.
 const CHAIN: usize = 256;
@@ -456,16 +455,5 @@ fn any_number_of_threads() {
 #[test]
 fn every_instruction_set() {
     let mut stage = Stage::new(16, "products: instruction sets", &Device::cpu());
-    for isa in ["portable", "avx2"] {
-        let run = Command::new(std::env::current_exe().unwrap())
-            .args(["definition", "multiply_adds_are_rounded_once"].map(|name| test_name(module_path!(), name)))
-            .arg("--exact")
-            .env("CUPRIC_ISA", isa)
-            .env_remove("CUPRIC_STAGES")
-            .output()
-            .unwrap();
-        let said = String::from_utf8_lossy(&run.stdout);
-        assert!(run.status.success() && said.contains("2 passed"), "{isa}:\n{said}");
-        stage.count(1);
-    }
+    stage.count(on_other_instruction_sets(module_path!(), &["definition", "multiply_adds_are_rounded_once"]));
 }

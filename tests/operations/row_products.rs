@@ -5,7 +5,6 @@ use crate::kit::stage::Stage;
 use crate::kit::*;
 use cupric::DType::*;
 use cupric::*;
-use std::process::Command;
 
 /// Returns how many elements differ.
 fn different(a: &Expr, b: &Expr) -> i64 {
@@ -58,16 +57,5 @@ fn numbers_that_are_not_finite() {
 #[test]
 fn every_instruction_set() {
     let mut stage = Stage::new(16, "products of rows with narrow matrices: instruction sets", &Device::cpu());
-    for isa in ["portable", "avx2"] {
-        let run = Command::new(std::env::current_exe().unwrap())
-            .args(["rows_with_matrices", "numbers_that_are_not_finite"].map(|name| test_name(module_path!(), name)))
-            .arg("--exact")
-            .env("CUPRIC_ISA", isa)
-            .env_remove("CUPRIC_STAGES")
-            .output()
-            .unwrap();
-        let said = String::from_utf8_lossy(&run.stdout);
-        assert!(run.status.success() && said.contains("2 passed"), "{isa}:\n{said}");
-        stage.count(1);
-    }
+    stage.count(on_other_instruction_sets(module_path!(), &["rows_with_matrices", "numbers_that_are_not_finite"]));
 }

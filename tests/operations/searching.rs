@@ -1,7 +1,9 @@
 //! Searches among sorted elements and histograms: compared with NumPy (`data/searching.txt`, written by
 //! `data/make_sorting.py`), and with plain loops in every type and many layouts.
 
-use crate::kit::{self, dice::Dice, error, golden, has, numbers, on_devices, own, put, read, same};
+use crate::kit::{
+    self, dice::Dice, error, golden, has, numbers, on_devices, on_other_instruction_sets, own, put, read, same,
+};
 use cupric::{DType::*, *};
 
 const GOLDEN: &str = include_str!("../data/searching.txt");
@@ -294,4 +296,58 @@ fn what_is_refused() {
     assert!(error(&x.histogram_with_edges(x.slice(s![..0]))).starts_with("histogram_with_edges: at least one edge"));
     assert!(error(&x.histogram2d(&square, [2, 2], None).2).starts_with("histogram2d: shapes [3] and [2, 2] differ"));
     assert!(error(&x.histogram2d(&x, [1 << 20, 1 << 20], None).0).starts_with("histogram2d: 1048576 × 1048576 bins"));
+}
+
+/// Elements in which the extremes repeat, with zeros of both signs. With `nan`, one of them is NaN.
+fn with_repeats(n: usize, nan: Option<usize>, dice: &mut Dice) -> Vec<f32> {
+    let mut x: Vec<f32> = (0..n).map(|_| [-0.0, 0.0, -2.0, 2.0, -I, I, 1.5][dice.below(7) as usize]).collect();
+    if dice.one_in(2) {
+        // only zeros, of which the first one is the largest and the smallest
+        x = x.iter().map(|x| x * 0.0).map(|x| if x.is_nan() { 0.0 } else { x }).collect();
+    }
+    if let Some(at) = nan {
+        x[at] = N;
+    }
+    x
+}
+
+#[test]
+fn positions_of_the_first_extremes() {
+    let mut dice = Dice::new(11);
+    let d = Device::cpu();
+    let first = |x: &[f32], better: fn(f32, f32) -> bool| {
+        let mut best = 0;
+        for (i, y) in x.iter().enumerate() {
+            if !x[best].is_nan() && (better(*y, x[best]) || y.is_nan()) {
+                best = i;
+            }
+        }
+        best as i64
+    };
+    // around the lengths of vectors, pieces and parts of threads
+    for n in [1, 31, 32, 33, 63, 64, 65, 127, 129, 2047, 2048, 2049, 4097, 10_000, 300_001] {
+        for nan in [None, Some(0), Some(n / 2), Some(n - 1)] {
+            let x = with_repeats(n, nan, &mut dice);
+            let want = [first(&x, |x, y| x > y), first(&x, |x, y| x < y)];
+            let reversed: Vec<f32> = x.iter().rev().copied().collect();
+            let twice: Vec<f32> = x.iter().flat_map(|x| [*x, N]).collect();
+            let layouts = [
+                put(&d, x.clone(), &[n]).slice(s![..]),
+                put(&d, reversed, &[n]).flip(0),
+                put(&d, twice, &[n, 2]).slice(s![.., 0]),
+                put(&d, [&[N], &x[..]].concat(), &[n + 1]).slice(s![1..]),
+            ];
+            for (layout, x) in layouts.iter().enumerate() {
+                let found = [x.argmax(..), x.argmin(..)].map(|at| at.item::<i64>().unwrap());
+                assert_eq!(found, want, "{n} elements, NaN at {nan:?}, layout {layout}");
+                let as_f64 = x.astype(F64).argmax(..).item::<i64>().unwrap();
+                assert_eq!(as_f64, want[0], "{n} elements of f64, NaN at {nan:?}, layout {layout}");
+            }
+        }
+    }
+}
+
+#[test]
+fn positions_on_every_instruction_set() {
+    on_other_instruction_sets(module_path!(), &["positions_of_the_first_extremes"]);
 }

@@ -1,9 +1,8 @@
 //! Functions along rows on the CPU, of a few short rows and of many: a row has the same bits in both, although a few
 //! short rows run without the tile interpreter.
 
-use crate::kit::{self, dice::Dice, read, test_name};
+use crate::kit::{self, dice::Dice, on_other_instruction_sets, read};
 use cupric::{DType::*, *};
-use std::process::Command;
 
 type Function = fn(&Expr) -> Expr;
 type OfTwo = fn(&Expr, &Expr) -> Expr;
@@ -293,15 +292,5 @@ fn every_instruction_set() {
         "rows_of_f16_have_the_bits_of_converted_rows",
         "products_of_halves_have_the_bits_of_converted_products",
     ];
-    for isa in ["portable", "avx2"] {
-        let run = Command::new(std::env::current_exe().unwrap())
-            .args(names.map(|name| test_name(module_path!(), name)))
-            .arg("--exact")
-            .env("CUPRIC_ISA", isa)
-            .env_remove("CUPRIC_STAGES")
-            .output()
-            .unwrap();
-        let said = String::from_utf8_lossy(&run.stdout);
-        assert!(run.status.success() && said.contains("3 passed"), "{isa}:\n{said}");
-    }
+    on_other_instruction_sets(module_path!(), &names);
 }

@@ -9,7 +9,6 @@ use cupric::DType::*;
 use cupric::testing::{Half, WidenHalf};
 use cupric::*;
 use std::iter;
-use std::process::Command;
 
 /// f32 numbers near every 16-bit number from +0 to infinity (`bits` is infinity's number) and near the midpoint to the
 /// next, with both signs, and some random bits.
@@ -103,15 +102,5 @@ fn a_gpu_reports_how_it_converts() {
 #[test]
 fn every_instruction_set() {
     let mut stage = Stage::new(16, "conversions of 16 bits: instruction sets", &Device::cpu());
-    for isa in ["portable", "avx2"] {
-        let run = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", &test_name(module_path!(), "conversions")])
-            .env("CUPRIC_ISA", isa)
-            .env_remove("CUPRIC_STAGES")
-            .output()
-            .unwrap();
-        let said = String::from_utf8_lossy(&run.stdout);
-        assert!(run.status.success() && said.contains("1 passed"), "{isa}:\n{said}");
-        stage.count(1);
-    }
+    stage.count(on_other_instruction_sets(module_path!(), &["conversions"]));
 }

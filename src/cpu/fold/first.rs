@@ -60,7 +60,15 @@ pub(super) struct First {
 /// position is searched. Shorter tiles gain nothing from this.
 const LEAST: usize = 32;
 
+/// The maximum number of elements whose largest (or smallest) element is computed before its position is searched.
+const PIECE: usize = SERIAL * LANES;
+
 impl First {
+    /// Returns whether the inputs are elements, rather than results of parts of a reduction.
+    pub fn is_of_elements(&self) -> bool {
+        !self.of_states
+    }
+
     /// Returns the search for the element that a function such as `minimum` selects. Returns `None` if the function
     /// does not select one of its operands, or has no loops for the type.
     pub fn new(row: &Ufunc, compute: Compute, of_states: bool) -> Option<First> {
@@ -117,6 +125,15 @@ impl First {
         if !(LEAST..=SERIAL * LANES).contains(&n) {
             return None;
         }
+        #[cfg(target_arch = "x86_64")]
+        if self.compute == Compute::F32 {
+            // SAFETY: the elements are f32.
+            let all = unsafe { std::slice::from_raw_parts(data as *const f32, n) };
+            let x = if self.largest { extremes::largest(all, prefetches) } else { extremes::smallest(all, prefetches) };
+            if let Some(x) = x {
+                return Some(x.to_bits() as u64);
+            }
+        }
         let (mut best, one) = (0u64, RowArgs { count: 1, prefetches });
         // SAFETY: the data has one row of `n` elements. `best` has space for an element of at most 8 bytes.
         unsafe { (self.rows)(n, data, (&raw const one).cast(), data, (&raw mut best).cast()) };
@@ -146,6 +163,16 @@ impl Folder<'_> {
     /// # Safety
     /// The state is valid, and the inputs have `rows × width` elements or states (*state* and *data*, see [`Folder`]).
     pub(super) unsafe fn feed_first(&mut self, f: &First, at: usize, data: Inputs, rows: usize) {
+        if self.width == 1 && rows > PIECE && !f.of_states {
+            for from in (0..rows).step_by(PIECE) {
+                // SAFETY: the piece is a part of the elements.
+                unsafe {
+                    let piece = data[0].add(from * f.compute.size());
+                    self.feed_first(f, at + from, [piece; 3], PIECE.min(rows - from));
+                }
+            }
+            return;
+        }
         if rows == 0 {
             return;
         }

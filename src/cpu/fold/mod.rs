@@ -15,6 +15,8 @@
 //! fixed order (`first.rs`), and neither do sums of narrow integers (`narrow.rs`).
 
 mod blocks;
+#[cfg(target_arch = "x86_64")]
+mod extremes;
 mod first;
 mod formulas;
 mod function;

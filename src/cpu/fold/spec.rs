@@ -128,7 +128,9 @@ impl FoldSpec {
     /// Returns whether [`Folder::feed_where_they_lie`] accepts rows of `width` columns if the rows are `step` elements
     /// apart in memory.
     pub fn takes_rows_apart(&self, width: usize, step: isize) -> bool {
-        self.takes_any_length() && self.lanes == 1 && (width >= NARROW || step == width as isize)
+        matches!(self.combines, Combines::Function(_) | Combines::Narrow(_))
+            && self.lanes == 1
+            && (width >= NARROW || step == width as isize)
     }
 
     /// Returns whether [`FoldSpec::whole_rows`] reads one row of this input, of [`Inputs`], for all rows.
@@ -143,9 +145,13 @@ impl FoldSpec {
     }
 
     /// Returns whether elements can be passed to the folder directly from memory, any number at a time. If not, they
-    /// are passed tile by tile, which is also faster for a search for one element.
+    /// are passed tile by tile.
     pub fn takes_any_length(&self) -> bool {
-        matches!(self.combines, Combines::Function(_) | Combines::Narrow(_))
+        match &self.combines {
+            Combines::Function(_) | Combines::Narrow(_) => true,
+            Combines::First(first) => first.is_of_elements(),
+            Combines::Formulas(_) => false,
+        }
     }
 
     /// Returns the size of a vector in bytes. A vector holds a state for each lane and column; each component is padded

@@ -7,6 +7,8 @@
 use super::row_source::{RowSource, announce};
 use super::rows::{in_all_lanes, long_rows};
 use super::short_rows::short_rows;
+#[cfg(target_arch = "x86_64")]
+use super::squares::multiplied;
 use super::squares::{SIDE, columns_of};
 use super::{FEW, Loops, ScalarFn, slice_mut};
 
@@ -54,9 +56,10 @@ impl Loops {
     }
 }
 
-/// The products of the elements of two operands.
+/// The products of the elements of two operands. `SHARED` states whether all rows of the second operand are the same one,
+/// which is then known when the loops are compiled.
 #[derive(Clone, Copy)]
-struct Products<F> {
+struct Products<F, const SHARED: bool> {
     factors: [*const F; 2],
     /// The number of elements of a row.
     n: usize,
@@ -66,13 +69,14 @@ struct Products<F> {
     far: [bool; 2],
 }
 
-impl<F: Factor> RowSource for Products<F> {
+impl<F: Factor, const SHARED: bool> RowSource for Products<F, SHARED> {
     type Element = F;
 
     #[inline(always)]
     fn row(self, row: usize) -> Self {
         let ([a, b], [to_a, to_b]) = (self.factors, self.steps);
-        Products { factors: [a.wrapping_add(row * to_a), b.wrapping_add(row * to_b)], ..self }
+        let b = if SHARED { b } else { b.wrapping_add(row * to_b) };
+        Products { factors: [a.wrapping_add(row * to_a), b], ..self }
     }
 
     #[inline(always)]
@@ -86,21 +90,20 @@ impl<F: Factor> RowSource for Products<F> {
         let ([a, b], [to_a, to_b]) = (self.factors, self.steps);
         // SAFETY: the caller ensures the same conditions.
         unsafe {
-            let mut x = columns_of(a.add(first), to_a);
-            // if all rows are the same, each column has one number
-            let y = match to_b {
-                0 => {
+            let x = columns_of(a.add(first), to_a);
+            let y = match SHARED {
+                true => {
                     let [y, z, v, w] = *b.add(first).cast::<[F; SIDE]>();
                     [[y; SIDE], [z; SIDE], [v; SIDE], [w; SIDE]]
                 }
-                _ => columns_of(b.add(first), to_b),
+                false => columns_of(b.add(first), to_b),
             };
-            for c in 0..SIDE {
-                for r in 0..SIDE {
-                    x[c][r] = x[c][r].times(y[c][r]);
-                }
-            }
-            x
+            // of the types of factors, only f32 has 4 bytes
+            #[cfg(target_arch = "x86_64")]
+            let products = multiplied(x, y);
+            #[cfg(not(target_arch = "x86_64"))]
+            let products = std::array::from_fn(|c| std::array::from_fn(|r| x[c][r].times(y[c][r])));
+            products
         }
     }
 
@@ -136,8 +139,12 @@ loop_form! {
     /// elements, 1 to [`SERIAL`](super::SERIAL) · [`LANES`]. `c` points to a [`ProductArgs`].
     product_rows, sum_product_rows, Factor<>, |n, a, b, c, out| {
         let ProductArgs { count, steps, far } = *(c as *const ProductArgs);
-        let rows = Products { factors: [a as *const F, b as *const F], n, steps, far };
+        let factors = [a as *const F, b as *const F];
+        let rows = Products::<F, false> { factors, n, steps, far };
         match n {
+            0..FEW if steps[1] == 0 => {
+                short_rows(n, Products::<F, true> { factors, n, steps, far }, slice_mut::<F>(out, count))
+            }
             0..FEW => short_rows(n, rows, slice_mut::<F>(out, count)),
             _ => long_rows::<REGISTER, _>(n, rows, slice_mut::<F>(out, count)),
         }
@@ -149,7 +156,7 @@ loop_form! {
     /// [`ProductArgs::far`].
     product_block, sum_product_block, Factor<>, |n, a, b, c, out| {
         let far = *(c as *const [bool; 2]);
-        let block = Products { factors: [a as *const F, b as *const F], n, steps: [0; 2], far };
+        let block = Products::<F, false> { factors: [a as *const F, b as *const F], n, steps: [0; 2], far };
         in_all_lanes::<REGISTER, _>(n, block, out as *mut F)
     }
 }

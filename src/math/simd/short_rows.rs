@@ -29,10 +29,9 @@ pub(super) unsafe fn short_rows<S: RowSource>(n: usize, source: S, out: &mut [S:
         // the last group may fold some rows of the group before it again, with the same results
         let out = out.as_mut_ptr();
         if turns {
-            for row in (0..rows).step_by(2 * SIDE) {
-                let row = row.min(rows - 2 * SIDE);
-                let (first, second) = (by_squares(n, source.row(row)), by_squares(n, source.row(row + SIDE)));
-                *out.add(row).cast::<[[S::Element; SIDE]; 2]>() = [first, second];
+            for row in (0..rows).step_by(TOGETHER) {
+                let row = row.min(rows - TOGETHER);
+                *out.add(row).cast::<[[S::Element; SIDE]; 2]>() = by_squares(n, source.row(row));
             }
             return;
         }
@@ -64,33 +63,44 @@ unsafe fn row_by_row<const R: usize, S: RowSource>(n: usize, source: S) -> [S::E
     }
 }
 
-/// Folds [`SIDE`] rows, whose elements are read in squares and transposed.
+/// Folds [`TOGETHER`] rows, whose elements are read in squares and transposed.
 ///
 /// # Safety
-/// The source has `n` elements in each of [`SIDE`] rows, and `n` is at least [`SIDE`].
+/// The source has `n` elements in each of [`TOGETHER`] rows, and `n` is at least [`SIDE`].
 #[inline(always)]
-unsafe fn by_squares<S: RowSource>(n: usize, source: S) -> [S::Element; SIDE] {
+unsafe fn by_squares<S: RowSource>(n: usize, source: S) -> [[S::Element; SIDE]; 2] {
     // SAFETY: the caller ensures that the elements exist: the first square begins at 0, and the last one ends at `n`.
     unsafe {
-        let (mut lanes, mut done) = ([source.read(0); SIDE], 0);
-        while done + SIDE <= n {
-            for (i, column) in source.columns(done).iter().enumerate() {
-                for r in 0..SIDE {
-                    lanes[r] = if done + i == 0 { column[r] } else { S::combine(lanes[r], column[r]) };
-                }
-            }
+        let below = source.row(SIDE);
+        let squares = [source.columns(0), below.columns(0)];
+        let mut lanes = [squares[0][0], squares[1][0]];
+        add_columns::<S>(&mut lanes, &squares, 1);
+        let mut done = SIDE;
+        while done < n {
+            // the first columns of the last square may be in the square before it, too
+            let from = done.min(n - SIDE);
+            let first = mutant!(last_square_twice, 0, done - from);
+            add_columns::<S>(&mut lanes, &[source.columns(from), below.columns(from)], first);
             done += SIDE;
         }
-        if done < n {
-            // the first columns of the last square are in the square before it, too
-            for (i, column) in source.columns(n - SIDE).iter().enumerate() {
-                if mutant!(last_square_twice, true, n - SIDE + i >= done) {
-                    for r in 0..SIDE {
-                        lanes[r] = S::combine(lanes[r], column[r]);
-                    }
+        lanes
+    }
+}
+
+/// Combines the columns of two squares, from column `first` on, into the lanes of their rows.
+#[inline(always)]
+fn add_columns<S: RowSource>(
+    lanes: &mut [[S::Element; SIDE]; 2],
+    columns: &[[[S::Element; SIDE]; SIDE]; 2],
+    first: usize,
+) {
+    for i in 0..SIDE {
+        if i >= first {
+            for half in 0..2 {
+                for r in 0..SIDE {
+                    lanes[half][r] = S::combine(lanes[half][r], columns[half][i][r]);
                 }
             }
         }
-        lanes
     }
 }
