@@ -22,10 +22,10 @@ impl Planner<'_> {
     pub fn is_read_by_axes(&self, node: usize) -> bool {
         let arena = &self.arena;
         let n = &arena.nodes[node];
-        if n.op != NodeOp::Reshape || self.stored[node] || self.uses[node] != 1 {
+        if n.op != NodeOp::Reshape || self.stored[node] || self.facts[node].uses != 1 {
             return false;
         }
-        let product = self.consumer[node];
+        let product = self.facts[node].consumer as usize;
         if arena.nodes[product].op != NodeOp::Matmul || n.shape.contains(&0) {
             return false;
         }

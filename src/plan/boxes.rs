@@ -66,7 +66,7 @@ impl Planner<'_> {
             node
         };
         let bases: SmallVec<[usize; MOST_PARTS]> = n.args.iter().map(|a| base(*a)).collect();
-        let has_others = |node: usize| self.uses[node] as usize > bases.iter().filter(|b| **b == node).count();
+        let has_others = |node: usize| self.facts[node].uses as usize > bases.iter().filter(|b| **b == node).count();
         // a constant operand does not fit: it is not read from memory, so the kernel of its box would need another
         // shader than the kernels of the other boxes
         let fits = |node: usize| match arena.nodes[node].op.role() {
@@ -80,20 +80,20 @@ impl Planner<'_> {
             | Role::Product
             | Role::Whole => self.stored[node] || self.is_joined(node) || has_others(node),
         };
-        let depth = bases.iter().filter(|b| self.is_joined(**b)).map(|b| self.joins[*b]).max().unwrap_or(0) + 1;
+        let depth = bases.iter().filter(|b| self.is_joined(**b)).map(|b| self.facts[*b].joins).max().unwrap_or(0) + 1;
         if depth > DEEPEST || !bases.iter().all(|b| fits(*b)) {
             return false;
         }
         for b in bases {
             self.stored[b] |= !self.is_joined(b);
         }
-        self.joins[node] = depth;
+        self.facts[node].joins = depth;
         true
     }
 
     /// Returns whether a node is a concatenation that is not stored, because its readers read its operands directly.
     pub(super) fn is_joined(&self, node: usize) -> bool {
-        self.joins[node] > 0 && matches!(self.arena.nodes[node].op, NodeOp::Concat { .. })
+        self.facts[node].joins > 0 && matches!(self.arena.nodes[node].op, NodeOp::Concat { .. })
     }
 
     /// Returns the boxes of the kernel that computes `node` as a part of the stored node `owner`: the parts of the
@@ -108,7 +108,7 @@ impl Planner<'_> {
             if steps > MOST_STEPS {
                 return None;
             }
-            if self.joins[n] == 0 || self.stored[n] && n != owner {
+            if self.facts[n].joins == 0 || self.stored[n] && n != owner {
                 continue;
             }
             let a = &self.arena.nodes[n];
@@ -157,7 +157,7 @@ impl Planner<'_> {
     /// and returns true. Returns false if `node` is not computed in boxes. In this case, nodes that did not fit into
     /// the kernel of a box may have been marked as stored.
     pub(super) fn in_boxes(&mut self, node: usize, owner: usize, to: &Store, making: &mut Making) -> Result<bool> {
-        if self.joins[node] == 0 || self.loops[node] {
+        if self.facts[node].joins == 0 || self.facts[node].loops {
             return Ok(false);
         }
         let keeps = making.decided || matches!(self.arena.nodes[owner].op.role(), Role::Whole);

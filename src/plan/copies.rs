@@ -17,16 +17,16 @@ impl Planner<'_> {
     pub(super) fn alias_reshapes(&mut self) {
         let arena = self.arena.clone();
         for (i, n) in arena.nodes.iter().enumerate() {
-            if n.op != NodeOp::Reshape || !self.stored[i] || self.outputs.contains_key(&i) {
+            if n.op != NodeOp::Reshape || !self.stored[i] || self.facts[i].output.is_some() {
                 continue;
             }
             let a = n.args[0];
             let role = arena.nodes[a].op.role();
-            let is_stored = self.stored[a] || role == Role::Elementwise && self.uses[a] > 1 && !self.is_joined(a);
+            let is_stored = self.stored[a] || role == Role::Elementwise && self.facts[a].uses > 1 && !self.is_joined(a);
             let is_dense = layout::is_c_contiguous(&arena.nodes[a].shape, &self.stored_strides(a));
-            if is_stored && is_dense && !self.outputs.contains_key(&a) {
+            if is_stored && is_dense && self.facts[a].output.is_none() {
                 self.stored[a] = true;
-                self.aliases[i] = true;
+                self.facts[i].aliases = true;
             }
         }
     }

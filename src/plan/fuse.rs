@@ -70,7 +70,9 @@ struct Made {
     in_place: bool,
     keeps: bool,
     work: u64,
-    stored: Vec<Option<Stored>>,
+    /// For each node, whether it is stored, and whether the kernel of another node computes it.
+    stored: Vec<bool>,
+    again: Vec<bool>,
 }
 
 /// What a write to an existing array (the target) must know about its plan.
@@ -136,23 +138,34 @@ pub(super) fn modelled_times(arena: Graph, caps: &Caps) -> Result<[f64; 2]> {
 /// Returns for each node of the arena whether it is stored, and whether all its readers load it or only some. `None`
 /// means that it is not stored.
 pub(super) fn stored(arena: Graph, caps: &Caps) -> Result<Vec<Option<Stored>>> {
-    Ok(made(arena, None, caps)?.stored)
+    let Made { stored, again, .. } = made(arena, None, caps)?;
+    let how = |(stored, again): (bool, bool)| match (stored, again) {
+        (true, true) => Some(Stored::ForSome),
+        (true, false) => Some(Stored::Always),
+        (false, _) => None,
+    };
+    Ok(stored.into_iter().zip(again).map(how).collect())
 }
 
 impl<'a> Planner<'a> {
     /// Makes the plan from the stages of all stored nodes (a stage has the steps that compute one stored node). The
     /// stages of results come first in the list.
     fn make(mut self, stages: Vec<Stage>, target: Option<&Layout>) -> Result<Made> {
-        let stored = self.how_stored(&stages);
+        let mut again = vec![false; self.count];
+        for s in &stages {
+            s.computes().iter().filter(|c| **c != s.node).for_each(|c| again[*c as usize] = true);
+        }
         let outputs = self.results(target);
-        let mut bytes = Map::with_capacity_and_hasher(stages.len(), Default::default());
+        let mut bytes = Map::default();
         let mut steps = Vec::with_capacity(stages.iter().map(|s| s.steps.len().max(1)).sum());
         let mut making = Making { decided: true, ..Making::default() };
         let mut parts = Vec::with_capacity(steps.capacity());
         self.weighs.set(false);
         for stage in stages {
             let node = stage.node as usize;
-            bytes.insert(node, self.bytes(node));
+            if self.facts[node].output.is_none() {
+                bytes.insert(node, self.bytes(node));
+            }
             match stage.draft {
                 _ if !stage.steps.is_empty() => making.steps = stage.steps,
                 Some((changes, draft)) if changes == self.changes => {
@@ -182,28 +195,13 @@ impl<'a> Planner<'a> {
         let (mut plan, in_place) = self.finish(steps, &bytes, outputs)?;
         let time = plan.steps.iter().map(|s| modelled_time(s, &self.caps.rates)).sum();
         let mut choices = self.choices.take();
-        choices.retain(|(node, _)| stored[*node].is_some());
+        choices.retain(|(node, _)| self.stored[*node]);
         choices.sort_by_key(|(node, _)| *node);
         choices.dedup_by_key(|(node, _)| *node);
         let choices = choices.into_iter().map(|(_, choice)| choice).collect();
         plan.model = Model { time, other: None, taken: true, choices };
         schedule(&mut plan, self.caps)?;
-        Ok(Made { plan, in_place, keeps: self.keeps.get(), work: self.work.get(), stored })
-    }
-
-    /// Returns for each node whether it is stored, and whether all its readers load it or only some. `None` means that
-    /// it is not stored.
-    fn how_stored(&self, stages: &[Stage]) -> Vec<Option<Stored>> {
-        let mut again = vec![false; self.count];
-        for s in stages {
-            s.computes().iter().filter(|c| **c != s.node).for_each(|c| again[*c as usize] = true);
-        }
-        let how = |n: usize| match (self.stored[n], again[n]) {
-            (true, true) => Some(Stored::ForSome),
-            (true, false) => Some(Stored::Always),
-            (false, _) => None,
-        };
-        (0..self.count).map(how).collect()
+        Ok(Made { plan, in_place, keeps: self.keeps.get(), work: self.work.get(), stored: self.stored, again })
     }
 
     /// Decides which nodes are stored, and returns the stages (the steps that compute each of these nodes), with the
@@ -256,7 +254,7 @@ impl<'a> Planner<'a> {
             // `before` is sorted by descending node numbers, and this loop visits nodes in the same order
             let old = before.next_if(|s| s.node as usize == node);
             let input = self.arena.nodes[node].op.role() == Role::Memory;
-            if !wanted[node] || input && !self.outputs.contains_key(&node) {
+            if !wanted[node] || input && self.facts[node].output.is_none() {
                 continue;
             }
             let holds = |s: &Stage| s.computes().iter().all(|c| *c as usize == node || !self.stored[*c as usize]);
@@ -298,15 +296,15 @@ impl<'a> Planner<'a> {
     /// Makes the steps that compute one stored node. The steps write to the node's temporary or, if it is a result, to
     /// its output. `layout` is the layout of the existing array to which the result is written, if there is one.
     fn stage(&mut self, node: usize, layout: Option<&Layout>, making: &mut Making) -> Result<()> {
-        let layout = layout.filter(|_| self.outputs.contains_key(&node));
+        let layout = layout.filter(|_| self.facts[node].output.is_some());
         // the offset is 0 even for an existing array, because each run passes the array's position in its buffer
         let strides = layout.map_or_else(|| self.stored_strides(node), |t| t.strides.clone());
         let arena = self.arena.clone();
         let n = &arena.nodes[node];
         // an input that is itself requested as a result is copied to the output; `self.buffer` would return the input's
         // own buffer
-        let buffer = match self.outputs.get(&node) {
-            Some(i) => BufferRef::Output(*i),
+        let buffer = match self.facts[node].output {
+            Some(i) => BufferRef::Output(i as usize),
             None => self.buffer(node),
         };
         let to = Store { buffer, dtype: n.dtype, strides, offset: 0, value: 0, chosen: None };
@@ -467,8 +465,8 @@ impl<'a> Planner<'a> {
     fn with_epilogue(&self, reduction: usize, owner: usize) -> usize {
         let size = |n: usize| layout::product(&self.arena.nodes[n].shape);
         let mut node = reduction;
-        while self.uses[node] == 1 {
-            let next = self.consumer[node];
+        while self.facts[node].uses == 1 {
+            let next = self.facts[node].consumer as usize;
             let n = &self.arena.nodes[next];
             let simple = n.op.role() == Role::Elementwise && size(next) == size(reduction);
             let alone = n.args.iter().all(|a| *a == node || self.is_at_hand(*a) || self.is_beside(*a, reduction, 8));

@@ -464,8 +464,14 @@ impl<'a> Walk<'a> {
             }
             let (shape, dtype, location) = (copied(&node.shape), node.dtype, node.location);
             let made = PlanNode { op, args, slots, shape, dtype, repetition, location, number: i as u32 };
-            let found = merged.find(arena.nodes.len(), made.identity(), |n| arena.nodes[n].identity());
-            if found == arena.nodes.len() {
+            let count = arena.nodes.len();
+            let found = merged.find(count, made.identity(), |n| {
+                // different nodes mostly differ in their first operand or slot, which takes less time to compare
+                let other = &arena.nodes[n];
+                let is_like = other.slots[0] == made.slots[0] && other.args.first() == made.args.first();
+                is_like.then(|| other.identity())
+            });
+            if found == count {
                 arena.nodes.push(made);
             }
             number.push(found);

@@ -17,6 +17,9 @@ const LINE: usize = 128;
 
 /// Returns the steps with kernels merged wherever this changes no bit of a result and exceeds no limit of the device.
 pub(super) fn join(p: &Planner<'_>, steps: Vec<Step>) -> Vec<Step> {
+    if steps.iter().filter_map(Step::nest).filter(|k| is_joinable(k)).nth(1).is_none() {
+        return steps;
+    }
     let mut joined: Vec<Step> = Vec::with_capacity(steps.len());
     let mut steps = steps.into_iter().peekable();
     while let Some(step) = steps.next() {

@@ -17,15 +17,17 @@ impl Merged {
     }
 
     /// Returns the index of the node, of `count` nodes, whose identity is `made`. If there is none, returns `count`, and
-    /// the caller must add a node with this identity. `of` returns the identity of a node.
-    pub fn find<I: Hash + PartialEq>(&mut self, count: usize, made: I, of: impl Fn(usize) -> I) -> usize {
+    /// the caller must add a node with this identity. `of` returns the identity of a node, or `None` if it differs from
+    /// `made`.
+    pub fn find<I: Hash + PartialEq>(&mut self, count: usize, made: I, of: impl Fn(usize) -> Option<I>) -> usize {
+        let is_equal = |n: usize| of(n).is_some_and(|other| other == made);
         if self.is_listed {
-            return (0..count).find(|n| of(*n) == made).unwrap_or(count);
+            return (0..count).find(|n| is_equal(*n)).unwrap_or(count);
         }
         let mut hash = BuildHasherDefault::<KeyHasher>::default().hash_one(&made);
         loop {
             match self.known.get(&hash) {
-                Some(n) if of(*n as usize) == made => return *n as usize,
+                Some(n) if is_equal(*n as usize) => return *n as usize,
                 // a different node has this hash: try the next hash, as in open addressing
                 Some(_) => hash = hash.wrapping_add(1),
                 None => {

@@ -299,10 +299,9 @@ fn find(hash: u64, key: &[u64]) -> Option<Arc<CachedPlan>> {
     })
 }
 
-fn keep(hash: u64, plan: &Arc<CachedPlan>) {
-    let bytes =
-        block(size_of::<Cached>()) + block(8 * plan.key.len()) + plan.plan.heap() + plan.output_of.heap() + ENTRY;
-    plan.plan.kept.count(bytes);
+/// Stores a plan in the caches. Its key and its lists occupy `bytes` bytes.
+fn keep(hash: u64, plan: &Arc<CachedPlan>, bytes: usize) {
+    plan.plan.kept.count(bytes + block(size_of::<Cached>()) + plan.output_of.heap() + ENTRY);
     keep_here(hash, plan);
     shared().put(plan.key.clone(), plan.clone());
     make_room();
@@ -449,7 +448,8 @@ fn make(walk: &mut Walk<'_>, hash: u64, target: Option<Target<'_>>, caps: &Numbe
     let (arena, _) = walk.arena();
     let output_of = arena.output_of.clone();
     let (mut plan, writing, work) = fuse::build(arena, target.as_ref().map(|t| t.layout), caps)?;
-    plan.is_kept = !long && plan.heap() + 8 * walk.key().len() <= LARGEST;
+    let bytes = plan.heap() + block(8 * walk.key().len());
+    plan.is_kept = !long && bytes <= LARGEST;
     let written = plan.steps.iter().position(Step::writes_output).unwrap_or(plan.steps.len());
     let safe = if mutant!(late_index_in_place, false, caps.reports_late) { 0 } else { written + 1 };
     let may_fail_half_done = plan.steps.iter().skip(safe).any(Step::checks);
@@ -459,7 +459,7 @@ fn make(walk: &mut Walk<'_>, hash: u64, target: Option<Target<'_>>, caps: &Numbe
     let cached = Cached { key, was_found, is_evicted, plan, output_of, writing, may_fail_half_done, work };
     let plan = Arc::new(CachedPlan(Box::new(cached)));
     if is_kept {
-        keep(hash, &plan);
+        keep(hash, &plan, bytes);
     }
     Ok(plan)
 }

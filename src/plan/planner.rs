@@ -6,7 +6,7 @@ use super::Map;
 use super::graph::{Graph, PlanNode, RoutineNode};
 use super::price::compile_cost;
 use crate::base::dtype::DType;
-use crate::base::layout::{self, AxisList, Layout, Strides, View, copied, zeros};
+use crate::base::layout::{self, AxisList, Strides, View, copied, zeros};
 use crate::graph::expr::{NodeOp, Role};
 use crate::plan::kernel::{BufferRef, Caps, Choice, Load, Store, Value};
 use smallvec::{SmallVec, smallvec};
@@ -33,27 +33,13 @@ pub(super) struct Planner<'a> {
     pub stored: Vec<bool>,
     /// How often `stored` has changed since the search for stages began.
     pub changes: u32,
-    /// For each node, the number of times that other nodes use it as an operand.
-    pub uses: Vec<u32>,
-    /// For each node, the last node that uses it. For a node with one use, this is its only user.
-    pub consumer: Vec<usize>,
-    /// For each node that is a result, the index of its output.
-    pub outputs: Map<usize, usize>,
+    /// For each node, further facts.
+    pub facts: Vec<Facts>,
     /// For each node that is a result of a routine, the call of the routine, which may have several results.
     pub calls: Map<usize, RoutineNode>,
     /// The lists in which a draft of a kernel collects loads and values. Each draft passes them on to the next, to save
     /// allocations.
     pub scratch: Cell<DraftLists>,
-    /// For each node, whether it is a reduction, scan or product, or reads one directly or through elementwise nodes
-    /// and views. Then its kernel may have inner dimensions.
-    pub loops: Vec<bool>,
-    /// For a concatenation whose readers read its operands directly (`boxes.rs`), how many levels of such
-    /// concatenations are nested, including this one. For any other node, 1 if it reads such a concatenation directly
-    /// or through elementwise nodes and views, else 0.
-    pub joins: Vec<u8>,
-    /// For each node, whether it is a stored reshape that has no memory of its own, because its stored operand has the
-    /// same elements in the same order (`copies.rs`).
-    pub aliases: Vec<bool>,
     /// For each stored node whose kernel is cut into boxes (parts that each read one operand of a concatenation,
     /// `boxes.rs`), the boxes.
     pub boxes_of: Map<usize, Vec<View>>,
@@ -69,6 +55,29 @@ pub(super) struct Planner<'a> {
     pub keeps: Cell<bool>,
     /// The number of nodes and values looked at so far. Tests check that it grows linearly with the graph.
     pub work: Cell<u64>,
+}
+
+/// What the planner knows about a node.
+#[derive(Clone, Default)]
+pub(super) struct Facts {
+    /// The number of times that other nodes use the node as an operand.
+    pub uses: u32,
+    /// The index of the node's output, if the node is a result.
+    pub output: Option<u32>,
+    /// The last node that uses the node. If the node has one use, this is its only user.
+    pub consumer: u32,
+    /// Whether the node is a reduction, scan or product, or reads one directly or through elementwise nodes and views.
+    /// Then its kernel may have inner dimensions.
+    pub loops: bool,
+    /// For a concatenation whose readers read its operands directly (`boxes.rs`), how many levels of such
+    /// concatenations are nested, including this one. For any other node, 1 if it reads such a concatenation directly
+    /// or through elementwise nodes and views, else 0.
+    pub joins: u8,
+    /// Whether the node is a stored reshape that has no memory of its own, because its stored operand has the same
+    /// elements in the same order (`copies.rs`).
+    pub aliases: bool,
+    /// How deeply concatenations and reshapes without memory of their own are nested, up to and including the node.
+    nested: u8,
 }
 
 /// Lists that grow while a draft of a kernel is made. The finished kernel gets copies without unused capacity, because
@@ -104,12 +113,8 @@ impl<'a> Planner<'a> {
             strides: Vec::with_capacity(n),
             stored: vec![false; n],
             changes: 0,
-            uses: vec![0; n],
-            consumer: vec![usize::MAX; n],
+            facts: vec![Facts::default(); n],
             scratch: Cell::default(),
-            loops: vec![false; n],
-            joins: vec![0; n],
-            aliases: vec![false; n],
             boxes_of: Map::default(),
             weighs: Cell::new(true),
             weighed: Cell::new(false),
@@ -117,29 +122,27 @@ impl<'a> Planner<'a> {
             keeps: Cell::new(false),
             work: Cell::new(0),
             calls: Map::default(),
-            outputs: arena.roots.iter().enumerate().map(|(i, r)| (*r, i)).collect(),
         };
         for (i, node) in arena.nodes.iter().enumerate() {
             for a in &node.args {
-                p.uses[*a] += 1;
-                p.consumer[*a] = i;
+                p.facts[*a].uses += 1;
+                p.facts[*a].consumer = i as u32;
             }
             let s = p.natural_strides(node);
             p.strides.push(s);
             let role = node.op.role();
-            p.loops[i] = role.has_inner_space() || role.is_transparent() && node.args.iter().any(|a| p.loops[*a]);
+            let loops = |a: &usize| p.facts[*a].loops;
+            p.facts[i].loops = role.has_inner_space() || role.is_transparent() && node.args.iter().any(loops);
         }
-        for r in &arena.roots {
+        for (i, r) in arena.roots.iter().enumerate() {
             p.stored[*r] = true;
+            p.facts[*r].output = Some(i as u32);
         }
         let read_elementwise = p.read_elementwise();
-        // for each node, how deeply concatenations and reshapes without memory of their own are nested, up to and
-        // including the node
-        let mut nested = vec![0u8; n];
         for (i, node) in arena.nodes.iter().enumerate() {
             let role = node.op.role();
-            if let Some(depth) = p.nests(i, &nested) {
-                nested[i] = depth;
+            if let Some(depth) = p.nests(i) {
+                p.facts[i].nested = depth;
                 if read_elementwise[i] {
                     p.is_read_in_parts(i);
                 }
@@ -158,8 +161,8 @@ impl<'a> Planner<'a> {
                 continue;
             }
             let passes_on = matches!(role, Role::Elementwise | Role::View);
-            p.joins[i] = (passes_on && node.args.iter().any(|a| p.joins[*a] > 0)) as u8;
-            p.stored[i] |= matches!(role, Role::Memory | Role::Whole) || role == Role::Product && p.uses[i] > 1;
+            p.facts[i].joins = (passes_on && node.args.iter().any(|a| p.facts[*a].joins > 0)) as u8;
+            p.stored[i] |= matches!(role, Role::Memory | Role::Whole) || role == Role::Product && p.facts[i].uses > 1;
             p.stored[i] |= role == Role::Gather && p.is_cut(i);
         }
         p.alias_reshapes();
@@ -171,13 +174,17 @@ impl<'a> Planner<'a> {
     /// `node`. A `concat` or reshape needs no memory of its own if its only reader is also one, because its operands
     /// can be written directly to the reader's memory. Returns `None` for any other node. Also returns `None` if the
     /// nodes are nested too deeply, because the functions that make their kernels call each other recursively.
-    fn nests(&self, node: usize, nested: &[u8]) -> Option<u8> {
+    fn nests(&self, node: usize) -> Option<u8> {
         const DEEPEST: u8 = 16;
         let is_copy = |n: usize| matches!(self.arena.nodes[n].op, NodeOp::Concat { .. } | NodeOp::Reshape);
-        if !is_copy(node) || self.stored[node] || self.uses[node] != 1 || !is_copy(self.consumer[node]) {
+        if !is_copy(node)
+            || self.stored[node]
+            || self.facts[node].uses != 1
+            || !is_copy(self.facts[node].consumer as usize)
+        {
             return None;
         }
-        let below = self.arena.nodes[node].args.iter().map(|a| nested[*a]).max().unwrap_or(0);
+        let below = self.arena.nodes[node].args.iter().map(|a| self.facts[*a].nested).max().unwrap_or(0);
         (below < DEEPEST).then_some(below + 1)
     }
 
@@ -229,8 +236,7 @@ impl<'a> Planner<'a> {
         let operands: SmallVec<[Strides; 3]> = (node.args.iter())
             .map(|a| broadcast_strides(&self.arena.nodes[*a].shape, &self.strides[*a], &node.shape))
             .collect();
-        let order = layout::common_order(&node.shape, operands.iter().map(|s| &s[..]));
-        Layout::ordered(&node.shape, &order).strides
+        layout::common_strides(&node.shape, operands.iter().map(|s| &s[..]))
     }
 
     /// Returns the strides of a node in memory. For an input, these are the strides of its array. For any other node,
@@ -243,8 +249,7 @@ impl<'a> Planner<'a> {
         if n.shape.len() == 1 {
             return smallvec![1];
         }
-        let order = layout::common_order(&n.shape, std::iter::once(&self.strides[node][..]));
-        Layout::ordered(&n.shape, &order).strides
+        layout::common_strides(&n.shape, std::iter::once(&self.strides[node][..]))
     }
 
     /// Returns a store that writes a whole array of shape `shape` to a buffer, in C order. `Draft::build` fills in
@@ -258,9 +263,9 @@ impl<'a> Planner<'a> {
         if n.op.role() == Role::Memory {
             return BufferRef::Input(n.slots[0] as usize);
         }
-        match self.outputs.get(&node) {
-            Some(i) => BufferRef::Output(*i),
-            None if self.aliases[node] => self.buffer(n.args[0]),
+        match self.facts[node].output {
+            Some(i) => BufferRef::Output(i as usize),
+            None if self.facts[node].aliases => self.buffer(n.args[0]),
             // the node's number identifies the temporary until `buffers.rs` assigns buffers to temporaries
             None => BufferRef::Temp(node),
         }
@@ -282,7 +287,7 @@ impl<'a> Planner<'a> {
         type Set = Vec<u32>;
         type Kept = Option<(Box<[u32]>, Box<[u32]>)>;
         let mut sets: Vec<Kept> = vec![None; self.arena.nodes.len()];
-        let mut left = self.uses.clone();
+        let mut left: Vec<u32> = self.facts.iter().map(|f| f.uses).collect();
         // a driver may take longer to compile a few costly functions than many additions, so compile costs are limited
         // too, except on the CPU, which compiles nothing
         let costs: Vec<u32> = match self.caps.max_cost {

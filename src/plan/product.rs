@@ -4,7 +4,7 @@
 //! product, which may receive each part of the result as soon as it is computed (`plan/schedule/products.rs`).
 
 use crate::base::dtype::DType;
-use crate::base::layout::{self, Layout, Shape, Strides, c_strides, product};
+use crate::base::layout::{Shape, Strides, c_strides, common_strides, copied, product};
 use crate::plan::kernel::{BufferRef, Kernel, KernelKind, Load, Op, Schedule, Step, Store, Value, Window, takes};
 use smallvec::SmallVec;
 
@@ -15,36 +15,41 @@ pub(crate) fn passes(kernel: Kernel, temp: &mut dyn FnMut(usize) -> BufferRef) -
     let rank = kernel.outer.len();
     let Some(Value { op: Op::Dot { .. }, dtype, .. }) = kernel.values.first() else { return vec![kernel] };
     let wanted = dtype.compute().dtype();
-    let mut passes = vec![];
-    let mut product = kernel.clone();
-    product.values.truncate(1);
-    product.loads.truncate(2);
-    // load 0 is the m × k operand, without an axis n, and load 1 is the k × n operand, without an axis m
-    for (operand, absent) in [(0, rank - 1), (1, rank - 2)] {
-        if let Some(copy) = copied(temp, &kernel, operand, absent, wanted) {
-            product.loads[operand] = copy.1;
-            passes.push(copy.0);
-        }
-    }
     let in_place = match (&kernel.values[..], &kernel.stores[..]) {
         ([_], [store]) => store.value == 0 && takes(store.dtype, dtype.compute()),
         _ => false,
     };
+    let mut passes = vec![];
+    let mut loads = kernel.loads[..2].to_vec();
+    // load 0 is the m × k operand, without an axis n, and load 1 is the k × n operand, without an axis m
+    for (operand, absent) in [(0, rank - 1), (1, rank - 2)] {
+        if let Some(copy) = operand_copy(temp, &kernel, operand, absent, wanted) {
+            loads[operand] = copy.1;
+            passes.push(copy.0);
+        }
+    }
     if in_place {
-        passes.push(product);
+        passes.push(Kernel { loads, ..kernel });
     } else {
         // the axes of a product that reads sliding windows (`axes.rs`) are in the order of its operands: give the
         // temporary the axis order of the result's memory, so that the epilogue reads and writes in the same order
         let strides = match &kernel.stores[..] {
             [store, ..] if kernel.inner.len() > 1 => {
-                let order = layout::common_order(&kernel.outer, std::iter::once(&store.strides[..rank]));
-                Layout::ordered(&kernel.outer, &order).strides
+                common_strides(&kernel.outer, std::iter::once(&store.strides[..rank]))
             }
             _ => c_strides(&kernel.outer),
         };
         let buffer = temp(kernel.outer_size().saturating_mul(wanted.size()));
-        product.stores = vec![store(buffer, wanted, strides.clone(), 0)];
-        passes.push(product);
+        passes.push(Kernel {
+            outer: copied(&kernel.outer),
+            inner: copied(&kernel.inner),
+            loads,
+            values: kernel.values[..1].to_vec(),
+            stores: vec![store(buffer, wanted, strides.clone(), 0)],
+            windows: kernel.windows.clone(),
+            schedule: Schedule::default(),
+            ..kernel
+        });
         passes.push(epilogue(kernel, Load { buffer, dtype: wanted, strides, offset: 0 }));
     }
     for (i, pass) in passes.iter_mut().enumerate() {
@@ -112,7 +117,7 @@ pub(super) fn write_to_results(steps: &mut [Step]) {
 /// Returns a kernel that copies an operand to the type and order that the product needs, and the load by which the
 /// product reads the copy. Returns `None` if the product can read the operand itself. `absent` is the axis, m or n,
 /// that the operand does not have.
-fn copied(
+fn operand_copy(
     temp: &mut dyn FnMut(usize) -> BufferRef,
     kernel: &Kernel,
     operand: usize,
@@ -120,14 +125,13 @@ fn copied(
     wanted: DType,
 ) -> Option<(Kernel, Load)> {
     let (load, rank) = (&kernel.loads[operand], kernel.outer.len());
-    let k = kernel.inner_size();
+    if kernel.inner_size() == 0 || takes(load.dtype, wanted.compute()) {
+        return None;
+    }
     // the copy runs over the batch axes, the operand's own m or n, and k
     let own_axis = if absent == rank - 2 { rank - 1 } else { rank - 2 };
     let mut dims: Shape = kernel.outer[..rank - 2].iter().copied().chain([kernel.outer[own_axis]]).collect();
     let mut source: Strides = load.strides[..rank - 2].iter().copied().chain([load.strides[own_axis]]).collect();
-    if k == 0 || takes(load.dtype, wanted.compute()) {
-        return None;
-    }
     // the copy has length 1 along a batch axis over which the operand is broadcast; if k consists of several axes, the
     // copy merges them
     for (d, s) in dims[..rank - 2].iter_mut().zip(&source) {

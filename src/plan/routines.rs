@@ -42,7 +42,7 @@ impl Planner<'_> {
             let metas = (row.infer)(&self.metas(first), params).map_err(|f| f.at(row.name, n.location))?;
             let result = |(part, meta): (usize, Meta)| {
                 let node = group.iter().find(|(p, _)| *p == part).map(|(_, node)| *node);
-                let buffer = match node.filter(|n| !(has_target && self.outputs.contains_key(n))) {
+                let buffer = match node.filter(|n| !(has_target && self.facts[*n].output.is_some())) {
                     Some(node) => self.buffer(node),
                     None => self.temp(meta.bytes()),
                 };

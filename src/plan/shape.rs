@@ -11,7 +11,7 @@ use super::scan;
 use super::split::split;
 use crate::base::dtype::DType;
 use crate::base::error::{Error, ErrorKind, Result};
-use crate::base::layout::{Shape, Strides, copied};
+use crate::base::layout::{Shape, Strides, copied, extend};
 use crate::plan::kernel::{BufferRef, Kernel, KernelKind, Load, Op, Schedule, Store, Value, Window};
 use smallvec::{SmallVec, smallvec};
 use std::cmp::Reverse;
@@ -174,12 +174,12 @@ fn order_dimensions(draft: &mut Draft) {
         dims.sort_by_key(|d| (Reverse(strides[*d].unsigned_abs()), *d));
         dims
     };
-    let store = copied(&draft.stores[0].strides);
+    let store = &draft.stores[0].strides;
     let outer = match draft.kind {
         // a scattered store has stride 0 along the axis of its computed indices, so its strides do not tell how to sort
         // the dimensions
         KernelKind::Elementwise if draft.stores[0].scattered().is_some() => (0..o).collect(),
-        KernelKind::Elementwise | KernelKind::Row => by(&store, 0..o),
+        KernelKind::Elementwise | KernelKind::Row => by(store, 0..o),
         KernelKind::Reduce(_) => by(&draft.reduction_strides, 0..o),
         KernelKind::Matmul => (0..o).collect(),
     };
@@ -188,6 +188,9 @@ fn order_dimensions(draft: &mut Draft) {
         KernelKind::Elementwise | KernelKind::Reduce(_) | KernelKind::Row => by(&draft.reduction_strides, o..n),
     };
     let permutation: SmallVec<[usize; 6]> = outer.iter().chain(&inner).copied().collect();
+    if permutation.is_sorted() {
+        return;
+    }
     let dims: Shape = draft.outer.iter().chain(&draft.inner).copied().collect();
     draft.outer = outer.iter().map(|d| dims[*d]).collect();
     draft.inner = inner.iter().map(|d| dims[*d]).collect();
@@ -220,7 +223,8 @@ pub(super) fn collapse(k: &mut Kernel) {
     // the axes m and n of a matmul, and its inner axes (k), are not merged with others, because the code that runs
     // products needs them separately
     let fixed = if k.kind == KernelKind::Matmul { o.saturating_sub(2)..o } else { 0..0 };
-    let mut dims: Vec<usize> = k.outer.iter().chain(&k.inner).copied().collect();
+    let mut dims = copied(&k.outer);
+    extend(&mut dims, &k.inner);
     let mut outer = o;
     let mut d = dims.len();
     while d > 0 {
@@ -308,7 +312,11 @@ const MAX_WINDOWS: usize = 1 << 16;
 /// `grids` dispatches. The factor is 8 = 2³, because a window may be only half full along each of three axes.
 fn windows(p: &Planner<'_>, k: &mut Kernel, splits: bool) -> Result<()> {
     let whole = Window { start: smallvec![0; k.outer.len()], shape: SmallVec::from_slice(&k.outer) };
-    let bindings = oversized(p, k, &whole).map_or(1, |(_, bytes, _)| bytes / p.caps.max_binding.max(1) + 1);
+    let Some((_, bytes, _)) = oversized(p, k, &whole) else {
+        k.windows = vec![whole];
+        return Ok(());
+    };
+    let bindings = bytes / p.caps.max_binding.max(1) + 1;
     let grids = k.outer_size() as u64 / p.caps.max_indices.max(1);
     let most = if splits { (8 + 8 * (bindings + grids) as usize).min(MAX_WINDOWS) } else { MAX_WINDOWS };
     let mut todo = vec![whole];
@@ -318,10 +326,6 @@ fn windows(p: &Planner<'_>, k: &mut Kernel, splits: bool) -> Result<()> {
             if k.windows.len() >= most {
                 let detail = format!("{} elements need more than {most} dispatches", k.outer_size());
                 return Err(Error::with_line(ErrorKind::LimitExceeded, k.name, detail, None));
-            }
-            // one window is the usual case, and a plan may have a million kernels, so reserve no unused capacity
-            if todo.is_empty() && k.windows.is_empty() {
-                k.windows.reserve_exact(1);
             }
             k.windows.push(w);
             continue;
@@ -363,7 +367,8 @@ fn windows(p: &Planner<'_>, k: &mut Kernel, splits: bool) -> Result<()> {
 /// bytes and its strides. A window is too large if this operand spans more than a binding, or if the window has more
 /// indices than a dispatch may have.
 fn oversized<'k>(p: &Planner<'_>, k: &'k Kernel, w: &Window) -> Option<(BufferRef, u64, &'k Strides)> {
-    let extents: Shape = w.shape.iter().chain(&k.inner).copied().collect();
+    let mut extents = Shape::from_slice(&w.shape);
+    extend(&mut extents, &k.inner);
     let indices = w.shape.iter().map(|n| *n as u128).product::<u128>();
     let limit = p.most_bytes();
     let bytes = |strides: &Strides, dtype: DType, more: u64| -> u64 {

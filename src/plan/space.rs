@@ -4,7 +4,7 @@
 
 use super::planner::{Planner, broadcast_map, broadcast_strides, kept_axes};
 use crate::base::error::Result;
-use crate::base::layout::{self, Layout, Shape, Strides, View, c_strides, common_order, copied};
+use crate::base::layout::{self, Shape, Strides, View, c_strides, common_strides, copied};
 use crate::graph::expr::{NodeOp, Role};
 use crate::graph::ufunc::FoldOrder;
 use crate::plan::kernel::Lanes;
@@ -61,14 +61,15 @@ impl Space {
     /// shape. If `rows` is false, the kernel must not be a row kernel.
     pub fn find(p: &Planner<'_>, node: usize, owner: usize, rows: bool) -> Result<Space> {
         let shape = &p.arena.nodes[node].shape;
-        let own = Space::of_shape(shape);
         let loaded = |n: usize| p.stored[n] && n != owner;
-        if !p.loops[node] || !ends_in_loop(p, node, loaded) {
-            return Ok(own);
+        if !p.facts[node].loops || !ends_in_loop(p, node, loaded) {
+            return Ok(Space::of_shape(shape));
         }
-        let mut stack = vec![(node, own.map.clone())];
+        // the maps to the nodes on the stack; nodes of the same shape share a map
+        let mut maps = vec![View::identity(shape)];
+        let mut stack: SmallVec<[(usize, usize); 16]> = smallvec![(node, 0)];
         let mut seen: SmallVec<[usize; 32]> = SmallVec::new();
-        let mut reductions = Vec::new();
+        let mut reductions: SmallVec<[(usize, usize); 4]> = SmallVec::new();
         while let Some((n, map)) = stack.pop() {
             if loaded(n) || seen.contains(&n) {
                 continue;
@@ -77,21 +78,34 @@ impl Space {
             let a = &p.arena.nodes[n];
             match a.op.role() {
                 Role::Product => {
-                    if let Some(space) = Space::of_product(p, node, n, &map) {
+                    if let Some(space) = Space::of_product(p, node, n, &maps[map]) {
                         return Ok(space);
                     }
                 }
                 Role::Reduction | Role::Scan => reductions.push((n, map)),
-                Role::View => stack.extend(a.op.view().map(|v| (a.args[0], map.after(v)))),
+                Role::View => {
+                    if let Some(v) = a.op.view() {
+                        stack.push((a.args[0], maps.len()));
+                        maps.push(maps[map].after(v));
+                    }
+                }
                 Role::Elementwise => {
                     // a node that leads to no loop needs no map
-                    let children = a.args.iter().rev().filter(|c| p.loops[**c] && !loaded(**c) && !seen.contains(c));
-                    stack.extend(children.map(|c| (*c, broadcast_map(&map, &p.arena.nodes[*c].shape, &a.shape))));
+                    for c in a.args.iter().rev().filter(|c| p.facts[**c].loops && !loaded(**c) && !seen.contains(c)) {
+                        let shape = &p.arena.nodes[*c].shape;
+                        if *shape == a.shape && !shape.contains(&1) {
+                            stack.push((*c, map));
+                        } else {
+                            stack.push((*c, maps.len()));
+                            maps.push(broadcast_map(&maps[map], shape, &a.shape));
+                        }
+                    }
                 }
                 Role::Memory | Role::Constant | Role::Generator | Role::Gather | Role::Whole => {}
             }
         }
-        Ok(reductions.into_iter().find_map(|(n, map)| Space::of_reduction(p, node, n, &map, rows)).unwrap_or(own))
+        let space = reductions.into_iter().find_map(|(n, map)| Space::of_reduction(p, node, n, &maps[map], rows));
+        Ok(space.unwrap_or_else(|| Space::of_shape(shape)))
     }
 
     /// Returns the index space of one kernel that computes both `product` and `node`, where `node` reads the product,
@@ -124,13 +138,18 @@ impl Space {
                 return None;
             }
         }
-        let mut lengths: SmallVec<[Shape; 6]> =
-            parts.iter().map(|dims| dims.iter().map(|d| shape[*d]).collect()).collect();
-        lengths.push(smallvec![k]);
-        p.divide(product, &mut lengths, |a| p.is_merged(a))?;
-        let inner = lengths.pop().filter(|k| !k.is_empty()).unwrap_or(smallvec![k]);
-        let mut digits =
-            parts.iter().zip(&lengths).map(|(dims, lengths)| digits(shape, dims, lengths)).collect::<Sides>();
+        let (mut inner, mut digits): (Shape, _) = (smallvec![k], Sides::new());
+        if p.arena.nodes[product].args.iter().any(|a| p.is_merged(*a)) {
+            let mut lengths: SmallVec<[Shape; 6]> =
+                parts.iter().map(|dims| dims.iter().map(|d| shape[*d]).collect()).collect();
+            lengths.push(smallvec![k]);
+            p.divide(product, &mut lengths, |a| p.is_merged(a))?;
+            inner = lengths.pop().filter(|k| !k.is_empty()).unwrap_or(inner);
+            digits.extend(parts.iter().zip(&lengths).map(|(dims, lengths)| split(shape, dims, lengths)));
+        } else {
+            let whole = |d: &usize| Digit { length: shape[*d], axis: *d, step: 1 };
+            digits.extend(parts.iter().map(|dims| dims.iter().map(whole).collect()));
+        }
         let is_nested = !p.caps.fuses_product && node != product && inner.len() > 1;
         if is_nested && is_scattered(&p.stored_strides(node), &digits[of.len() - 2..]) {
             return None;
@@ -147,17 +166,18 @@ impl Space {
                 to_node.coef[d.axis * dims.len() + i] = d.step;
             }
         }
+        let sums = sums_products(p, product);
         Some(Space {
             outer: order.len(),
             reduction_strides: smallvec![0; dims.len()],
             to_product: Some(to_node.after(map)),
             dims,
             map: to_node,
-            lanes: product_lanes(p, product),
+            lanes: if sums { product_lanes(p, product) } else { Lanes::Inner },
             row: false,
             scan: false,
             matmul: Some(product),
-            sums: sums_products(p, product),
+            sums,
         })
     }
 
@@ -293,7 +313,7 @@ struct Digit {
 type Sides = SmallVec<[SmallVec<[Digit; 6]>; 6]>;
 
 /// Divides the axes `dims` of a node of shape `shape` into dimensions of the given lengths.
-fn digits(shape: &[usize], dims: &[usize], lengths: &[usize]) -> SmallVec<[Digit; 6]> {
+fn split(shape: &[usize], dims: &[usize], lengths: &[usize]) -> SmallVec<[Digit; 6]> {
     let mut dims = dims.iter().rev();
     let (mut axis, mut step) = (dims.next(), 1);
     let mut out: SmallVec<[Digit; 6]> = smallvec![];
@@ -372,7 +392,7 @@ fn ends_in_loop(p: &Planner<'_>, node: usize, loaded: impl Fn(usize) -> bool) ->
 /// result is needed. Otherwise slicing or fusing would change the bits of a float sum.
 pub(super) fn reduction_order(p: &Planner<'_>, arg: usize, axes: &[usize], to_arg: &View) -> (Strides, Lanes) {
     let shape = &p.arena.nodes[arg].shape;
-    let dense = Layout::ordered(shape, &common_order(shape, std::iter::once(&p.strides[arg][..]))).strides;
+    let dense = common_strides(shape, std::iter::once(&p.strides[arg][..]));
     (to_arg.apply(&dense, 0).0, lanes_along(shape, &dense, axes))
 }
 
@@ -400,8 +420,7 @@ fn product_lanes(p: &Planner<'_>, product: usize) -> Lanes {
         broadcast_strides(&p.arena.nodes[a].shape, &p.strides[a], &shape),
         broadcast_strides(&of_b, &strides_of_b, &shape),
     ];
-    let order = common_order(&shape, operands.iter().map(|s| &s[..]));
-    lanes_along(&shape, &Layout::ordered(&shape, &order).strides, &[k])
+    lanes_along(&shape, &common_strides(&shape, operands.iter().map(|s| &s[..])), &[k])
 }
 
 /// Returns the lanes of a reduction of these axes, of an operand with these dense strides.

@@ -96,10 +96,13 @@ impl Planner<'_> {
     /// Selects nodes that the kernels of several stages compute, if this takes longer, according to the modelled times,
     /// than computing them once, writing them and reading them. `computed` has for each stage (the steps of one stored
     /// node) the nodes that its kernels compute. Returns for each node whether it is selected, or `None` if no node is.
-    pub(super) fn store_shared<'a>(&mut self, computed: impl Iterator<Item = &'a [u32]>) -> Option<Vec<bool>> {
+    pub(super) fn store_shared<'a>(&mut self, computed: impl ExactSizeIterator<Item = &'a [u32]>) -> Option<Vec<bool>> {
         const NONE: u32 = u32::MAX;
         let arena = self.arena.clone();
         let nodes = &arena.nodes;
+        if computed.len() < 2 {
+            return None;
+        }
         // for each node: the last stage (steps of one stored node) whose kernels compute it, and the number of such
         // stages
         let mut computed_by = vec![(NONE, 0u32); nodes.len()];
@@ -109,6 +112,9 @@ impl Planner<'_> {
                 *stages += (*last != i as u32) as u32;
                 *last = i as u32;
             }
+        }
+        if computed_by.iter().all(|(_, stages)| *stages < 2) {
+            return None;
         }
         let weights = self.weights();
         // If a node is already stored, selecting it adds no time for memory. Kernels that were made before it was

@@ -198,18 +198,6 @@ impl Layout {
         Layout { strides: c_strides(shape), shape: shape.into(), offset: 0 }
     }
 
-    /// Returns a layout without gaps that begins at the start of a buffer. `order` lists the axes by descending stride.
-    pub fn ordered(shape: &[usize], order: &[usize]) -> Layout {
-        let mut strides: Strides = zeros(shape.len());
-        let list = strides.as_mut_slice();
-        let mut step = 1isize;
-        for &d in order.iter().rev() {
-            list[d] = step;
-            step = step.saturating_mul(shape[d].max(1) as isize);
-        }
-        Layout { strides, shape: Shape::from_slice(shape), offset: 0 }
-    }
-
     pub fn size(&self) -> usize {
         product(&self.shape)
     }
@@ -278,11 +266,22 @@ impl Layout {
     }
 }
 
-/// Returns the order in which an elementwise result is stored: the operands' order if they agree, otherwise C order.
-/// The returned list has the axes by descending stride. Signs of strides do not count, and neither do an operand's axes
-/// of length 1 or stride 0.
-pub(crate) fn common_order<'a>(shape: &[usize], operands: impl Iterator<Item = &'a [isize]> + Clone) -> AxisList {
-    let c: AxisList = (0..shape.len()).collect();
+/// Returns the strides of a contiguous array of this shape whose axes are in the order of the operands if they agree,
+/// otherwise in C order. Elementwise results are stored with these strides.
+pub(crate) fn common_strides<'a>(shape: &[usize], operands: impl Iterator<Item = &'a [isize]> + Clone) -> Strides {
+    let Some(order) = common_order(shape, operands) else { return c_strides(shape) };
+    let mut strides: Strides = zeros(shape.len());
+    let mut step = 1isize;
+    for &d in order.iter().rev() {
+        strides[d] = step;
+        step = step.saturating_mul(shape[d].max(1) as isize);
+    }
+    strides
+}
+
+/// Returns the order of axes in which all operands are stored, by descending stride, or `None` if it is C order or the
+/// operands do not agree. Signs of strides do not count, and neither do an operand's axes of length 1 or stride 0.
+fn common_order<'a>(shape: &[usize], operands: impl Iterator<Item = &'a [isize]> + Clone) -> Option<AxisList> {
     let of = |strides: &[isize]| -> AxisList {
         let mut axes: AxisList = (0..shape.len()).filter(|d| shape[*d] > 1 && strides[*d] != 0).collect();
         axes.sort_by_key(|d| (std::cmp::Reverse(strides[*d].unsigned_abs()), *d));
@@ -295,20 +294,20 @@ pub(crate) fn common_order<'a>(shape: &[usize], operands: impl Iterator<Item = &
         moving.map(|(_, s)| s.unsigned_abs()).all(|s| s <= std::mem::replace(&mut last, s))
     };
     if operands.clone().all(is_sorted) {
-        return c;
+        return None;
     }
     let wanted = shape.iter().filter(|n| **n > 1).count();
-    let Some(best) = operands.clone().map(of).find(|o| o.len() == wanted) else { return c };
+    let best = operands.clone().map(of).find(|o| o.len() == wanted)?;
     let place = |d: &usize| best.iter().position(|b| b == d);
     for o in operands {
         if of(o).windows(2).any(|w| place(&w[0]) > place(&w[1])) {
-            return c;
+            return None;
         }
     }
     // put axes of length 1 first, where they do not change the positions of elements
-    let mut order: AxisList = c.iter().copied().filter(|d| !best.contains(d)).collect();
+    let mut order: AxisList = (0..shape.len()).filter(|d| !best.contains(d)).collect();
     order.extend(best);
-    order
+    Some(order)
 }
 
 #[cfg(feature = "testing")]
@@ -363,9 +362,9 @@ mod tests {
         let f: &[isize] = &[1, 3];
         let c: &[isize] = &[4, 1];
         let row: &[isize] = &[0, 1];
-        assert_eq!(common_order(&shape, [f, f].into_iter()).as_slice(), [1, 0]);
-        assert_eq!(common_order(&shape, [f, c].into_iter()).as_slice(), [0, 1]);
-        assert_eq!(common_order(&shape, [f, row].into_iter()).as_slice(), [1, 0]);
+        assert_eq!(common_strides(&shape, [f, f].into_iter()).as_slice(), f);
+        assert_eq!(common_strides(&shape, [f, c].into_iter()).as_slice(), c);
+        assert_eq!(common_strides(&shape, [f, row].into_iter()).as_slice(), f);
     }
 
     fn overlap_is_seen() {

@@ -17,11 +17,14 @@ impl Assigner<'_> {
         }
         for v in 0..values.len() {
             let Op::Load(n) = values[v].op else { continue };
+            if kernel.loads[n].dtype != DType::F16 {
+                continue;
+            }
             let is_read_here = set >> v & 1 == 1 && values[v].inner && self.alias_of(v) == v;
             let is_free = (self.kept | self.raw | self.still) >> v & 1 == 0 && !self.is_uniform(v);
             // a load with the same elements in every row may be in a register that a task fills once (`repeat`)
             let is_repeated = self.axes(&kernel.loads[n].strides, true).0.is_still() && kernel.outer_size() > 1;
-            if kernel.loads[n].dtype != DType::F16 || !is_read_here || !is_free || is_repeated {
+            if !is_read_here || !is_free || is_repeated {
                 continue;
             }
             let stored = kernel.stores.iter().flat_map(|s| s.operands()).any(|a| self.alias_of(a) == v);

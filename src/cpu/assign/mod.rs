@@ -21,7 +21,7 @@ use super::program::{
 use super::strided::Axis;
 use crate::base::dtype::{Compute, DType};
 use crate::base::error::{Error, ErrorKind, Result};
-use crate::base::layout::{Shape, span_of};
+use crate::base::layout::{copied, extend, span_of};
 use crate::graph::ufunc::cast;
 use crate::plan::kernel::{self, BufferRef, Kernel, KernelReduction, Op, Passes, Position, WriteClass};
 use smallvec::{SmallVec, smallvec};
@@ -136,7 +136,8 @@ impl Assigner<'_> {
     }
 
     fn alias_of(&self, v: usize) -> usize {
-        self.alias_of[v] as usize
+        // use a slice, because indexing a `SmallVec` directly is a function call
+        self.alias_of.as_slice()[v] as usize
     }
 
     /// Returns whether a value is uniform, which means that it is the same number for all indices. Scalars, constants,

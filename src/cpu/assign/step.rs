@@ -37,8 +37,10 @@ impl Assigner<'_> {
         reach: isize,
     ) -> usize {
         let kernel = self.kernel;
-        let rank = kernel.outer.len() + if inner { kernel.inner.len() } else { 0 };
-        let dims: Shape = kernel.outer.iter().chain(&kernel.inner).copied().take(rank).collect();
+        let mut dims = copied(&kernel.outer);
+        if inner {
+            extend(&mut dims, &kernel.inner);
+        }
         let span = span_of(&dims, strides)
             .map(|(low, high)| (low.saturating_add(reach.min(0)), high.saturating_add(reach.max(0))));
         let (rows, cols) = self.axes(strides, inner);

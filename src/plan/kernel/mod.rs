@@ -187,13 +187,21 @@ impl Op {
 
     /// Returns the indices of the values that the operation reads.
     pub fn operands(&self) -> SmallVec<[usize; 3]> {
+        let only = |a| SmallVec::from_buf_and_len([a, 0, 0], 1);
         match self {
             Op::Load(_) | Op::Scalar(_) | Op::Constant(_) | Op::Index { .. } | Op::Dot { .. } => SmallVec::new(),
-            Op::Ufunc(_, args) => SmallVec::from_slice(args),
-            Op::Cast(a) | Op::Round(a) => SmallVec::from_slice(&[*a]),
-            Op::Reduce(r) | Op::Scan(r) => r.inputs().into_iter().chain(r.base()).collect(),
-            Op::Gather { position, .. } | Op::Position(position) => SmallVec::from_slice(&[position.index]),
-            Op::Philox { index, .. } => SmallVec::from_slice(&[*index]),
+            Op::Ufunc(_, args) => match *args.as_slice() {
+                [a] => only(a),
+                [a, b] => SmallVec::from_buf_and_len([a, b, 0], 2),
+                _ => SmallVec::from_slice(args),
+            },
+            Op::Cast(a) | Op::Round(a) => only(*a),
+            Op::Reduce(r) | Op::Scan(r) => match r.source {
+                Source::Elements { x, base: None } => only(x),
+                Source::Elements { .. } | Source::States(_) => r.inputs().into_iter().chain(r.base()).collect(),
+            },
+            Op::Gather { position, .. } | Op::Position(position) => only(position.index),
+            Op::Philox { index, .. } => only(*index),
         }
     }
 
@@ -456,7 +464,7 @@ impl Kernel {
         };
         // sums saturate: a plan of 2^64 bytes or more cannot run, but it can be printed
         let add = |sum: u64, n: u64, dtype: DType| sum.saturating_add(n.saturating_mul(dtype.size() as u64));
-        let mut seen: Vec<(BufferRef, &Strides, isize)> = Vec::new();
+        let mut seen: SmallVec<[(BufferRef, &Strides, isize); 4]> = SmallVec::new();
         let mut read = 0;
         let in_the_first = self.continues && self.stores.iter().all(|s| !s.is_plain());
         for (i, l) in self.loads.iter().enumerate() {

@@ -16,6 +16,7 @@ use crate::plan::kernel::{
     BufferRef, Chosen, Fold, IndexMode, KernelKind, Load, Op, Position, Scattered, Store, Value,
 };
 use smallvec::{SmallVec, smallvec};
+use std::borrow::Cow;
 
 /// A kernel in the making, whose dimensions are not yet ordered or merged (`shape.rs` does that).
 pub(super) struct Draft {
@@ -210,11 +211,11 @@ impl Lowering<'_> {
     /// Returns where the kernel reads a stored node, or a view of one: the buffer, the stride for each dimension of the
     /// kernel, and the offset.
     fn resolve(&self, mut node: usize, map: &View) -> (BufferRef, Strides, isize) {
-        let mut map = map.clone();
+        let mut map = Cow::Borrowed(map);
         while let NodeOp::View(v) = &self.p.arena.nodes[node].op
             && (!self.p.stored[node] || node == self.owner)
         {
-            map = map.after(v);
+            map = Cow::Owned(map.after(v));
             node = self.p.arena.nodes[node].args[0];
         }
         let (strides, offset) = map.apply(&self.p.stored_strides(node), 0);

@@ -85,7 +85,8 @@ pub(super) fn schedule(kernel: &mut Kernel, caps: &Caps) -> Result<()> {
     };
     let tile = if blocks.is_some() { None } else { tile(kernel, shape, caps)? };
     let is_narrow = tile.is_some_and(|tile| tile.each == [1, 1]);
-    let writes: Vec<WriteClass> = kernel.stores.iter().map(|store| write_class(kernel, store, is_narrow)).collect();
+    let writes: SmallVec<[WriteClass; 4]> =
+        kernel.stores.iter().map(|store| write_class(kernel, store, is_narrow)).collect();
     // if the lanes of a row only load elements that one lane combines in order, they load the next elements in the
     // meantime anyway, so they need not have several loads in flight
     let waits = match kernel.combines_in_sequence() {

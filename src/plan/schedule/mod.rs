@@ -19,6 +19,7 @@ pub(super) use groups::is_simple;
 use crate::base::error::Result;
 use crate::plan::kernel::{Caps, Checks, Details, ExecutionPlan, Kernel, KernelKind, Passes, Step, WriteClass};
 use passes::{Again, passes};
+use smallvec::SmallVec;
 
 /// Writes the schedule of each loop nest (kernel) of a plan.
 pub(super) fn schedule(plan: &mut ExecutionPlan, caps: &Caps) -> Result<()> {
@@ -72,8 +73,8 @@ fn checks(kernel: &Kernel) -> Vec<usize> {
 
 /// Sets the details of a schedule: how stores write, passes and checks. A kernel with plain stores and without passes
 /// and checks has no details, so that a plan of a million such kernels stays small.
-fn set_details(kernel: &mut Kernel, writes: Vec<WriteClass>, passes: Option<Passes>, checks: Option<Checks>) {
-    let writes = if writes.iter().all(|w| *w == WriteClass::Plain) { vec![] } else { writes };
+fn set_details(kernel: &mut Kernel, writes: SmallVec<[WriteClass; 4]>, passes: Option<Passes>, checks: Option<Checks>) {
+    let writes = if writes.iter().all(|w| *w == WriteClass::Plain) { vec![] } else { writes.into_vec() };
     let is_plain = writes.is_empty() && passes.is_none() && checks.is_none();
     kernel.schedule.details = (!is_plain).then(|| Box::new(Details { writes, passes, checks }));
 }

@@ -36,19 +36,21 @@ pub(super) fn passes(kernel: &Kernel, sinks: &[usize], again: Again) -> Passes {
         after.push(operands.saturating_add(value.ends_pass(in_lanes) as u8));
     }
     let needed = kernel.needed(sinks.iter().copied());
-    let inner_sinks: Vec<usize> = sinks.iter().copied().filter(|v| values[*v].inner).collect();
+    let inner_sinks = || sinks.iter().copied().filter(|v| values[*v].inner);
     let reductions = (0..values.len()).filter(|v| needed[*v]).map(|v| after[v] as usize).max().unwrap_or(0);
-    let count = reductions + !inner_sinks.is_empty() as usize;
+    let count = reductions + inner_sinks().next().is_some() as usize;
     let cheap = cheap(kernel, again);
-    let mut made = vec![false; values.len()];
+    let (mut made, mut wanted) = (vec![false; values.len()], vec![false; values.len()]);
     let mut list = Vec::with_capacity(count);
     for p in 0..count {
         let ends = |v: &usize| needed[*v] && values[*v].ends_pass(in_lanes) && after[*v] as usize == p + 1;
-        let ends: Vec<usize> = (0..values.len()).filter(ends).collect();
-        let mut wanted = vec![false; values.len()];
-        let last = if p + 1 == count { &inner_sinks[..] } else { &[] };
-        ends.iter().flat_map(|v| values[*v].op.operands()).chain(last.iter().copied()).for_each(|v| wanted[v] = true);
-        let mut pass = Pass { ends: ends.iter().map(|v| *v as u16).collect(), ..Pass::default() };
+        let ends: Vec<u16> = (0..values.len()).filter(ends).map(|v| v as u16).collect();
+        wanted.fill(false);
+        ends.iter().flat_map(|v| values[*v as usize].op.operands()).for_each(|v| wanted[v] = true);
+        if p + 1 == count {
+            inner_sinks().for_each(|v| wanted[v] = true);
+        }
+        let mut pass = Pass { ends, ..Pass::default() };
         for v in (0..values.len()).rev().filter(|v| values[*v].inner) {
             if !wanted[v] {
                 continue;

@@ -10,6 +10,7 @@ use crate::plan::kernel::{
     Caps, Checks, Kernel, KernelKind, KernelReduction, Lanes, Load, Op, SCAN_BLOCK, Source, Store, TileSchedule,
     Tiling, Value, Work, WriteClass,
 };
+use smallvec::SmallVec;
 
 /// The amount of work, in the bytes that [`weight`] counts, up to which one thread does all of it. This work takes
 /// about 10 µs, about the cost of waking another thread.
@@ -105,7 +106,7 @@ pub(super) fn schedule(kernel: &mut Kernel, caps: &Caps) {
         KernelKind::Reduce(_) | KernelKind::Row => reduce(kernel, caps),
         KernelKind::Matmul => {
             kernel.schedule.work = products::product(kernel, caps).map_or(Work::Undecided, Work::Product);
-            set_details(kernel, vec![], None, None);
+            set_details(kernel, SmallVec::new(), None, None);
         }
     }
 }

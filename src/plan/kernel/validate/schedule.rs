@@ -125,9 +125,9 @@ fn passes(k: &Kernel, p: &Passes) -> Check {
         let after = before as usize + value.ends_pass(in_lanes) as usize;
         ensure(p.after[n] as usize == after, || format!("value {n} after {} passes, not {after}", p.after[n]))?;
     }
-    let mut computed = vec![false; values.len()];
+    let (mut computed, mut here) = (vec![false; values.len()], vec![false; values.len()]);
     for (number, pass) in p.list.iter().enumerate() {
-        let mut here = vec![false; values.len()];
+        here.fill(false);
         for v in pass.takes.iter().map(|v| *v as usize) {
             let kept = computed.get(v).is_some_and(|c| *c);
             ensure(kept, || format!("pass {number} takes value {v}, which no pass has kept"))?;
