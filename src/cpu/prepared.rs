@@ -10,6 +10,7 @@ use crate::math::rounds_once;
 use crate::plan::backend::Bindings;
 use crate::plan::kernel::{ExecutionPlan, Kernel, KernelKind, Step, validate};
 use crate::plan::make_room;
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// A step that is ready to be bound to the buffers of a run.
@@ -164,7 +165,11 @@ fn prepare<'a>(plan: &'a ExecutionPlan, replaces: bool, made: &AtomicU64) -> Res
 #[inline]
 fn replaces(plan: &ExecutionPlan, bindings: &Bindings<'_>) -> Result<bool> {
     let mut replaces = false;
-    for (i, input) in bindings.inputs.iter().enumerate() {
+    // with many outputs, only the inputs that are found in a set are compared with each of them
+    let known: Option<HashSet<_>> =
+        (bindings.outputs.len() > 16).then(|| bindings.outputs.iter().map(|output| output.0.address()).collect());
+    let is_output = |buffer: &Buffer| known.as_ref().is_none_or(|known| known.contains(&buffer.address()));
+    for (i, input) in bindings.inputs.iter().enumerate().filter(|(_, input)| is_output(input.0)) {
         for (o, output) in bindings.outputs.iter().enumerate() {
             if !output.0.same(input.0) {
                 continue;

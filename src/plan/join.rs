@@ -47,19 +47,24 @@ fn host(p: &Planner<'_>, before: &[Step], kernel: &Kernel) -> Option<usize> {
     }
     let first = before.len().saturating_sub(LOOK_BACK);
     let reads = |buffer: &BufferRef| kernel.loads.iter().any(|l| l.buffer == *buffer);
-    let writer = before[first..].iter().rposition(|step| step.writes().iter().any(reads));
+    let writer = before[first..].iter().rposition(|step| match step {
+        // a merged kernel may have many stores, so the buffers are not collected
+        Step::Nest(k) => k.stores.iter().any(|s| reads(&s.buffer)),
+        Step::Routine(_) | Step::Clear { .. } => step.writes().iter().any(reads),
+    });
     let after = writer.map_or(first, |w| first + w + 1);
     // no kernel is merged into one that the next step continues, because that step loads exactly what the kernel stores
     let has_passes = |i: usize| before.get(i + 1).is_some_and(Step::continues);
     (after..before.len()).find(|i| {
         p.took(1);
         let Some(host) = before[*i].nest() else { return false };
-        is_joinable(host)
+        // if many kernels were merged into `host`, it takes longest to find out whether it is joinable
+        have_one_space(host, kernel)
             && !has_passes(*i)
-            && have_one_space(host, kernel)
             && (share_a_load(host, kernel)
                 || cfg!(feature = "gpu") && p.caps.workgroup > 0 && are_neighbours(host, kernel))
             && fits(p, host, kernel)
+            && is_joinable(host)
     })
 }
 
@@ -102,20 +107,12 @@ fn reads_many(load: &Load) -> bool {
 /// Returns whether the merged kernel stays within the device's limits. `limit_sizes` in `planner.rs` guarantees this
 /// for each kernel alone.
 fn fits(p: &Planner<'_>, a: &Kernel, b: &Kernel) -> bool {
-    let mut buffers: Vec<BufferRef> = vec![];
-    for buffer in [a, b].iter().flat_map(|k| k.loads.iter().map(|l| l.buffer).chain(k.stores.iter().map(|s| s.buffer)))
-    {
-        if !buffers.contains(&buffer) {
-            buffers.push(buffer);
-        }
-    }
     // a GPU may need more bindings than buffers, for example for the ranges of a large buffer, but at most one for each
-    // load or store, so the number of loads and stores is limited too
-    let shared = b.loads.iter().filter(|l| a.loads.contains(l)).count();
-    let operands = a.loads.len() + b.loads.len() - shared + a.stores.len() + b.stores.len();
-    buffers.len() <= p.caps.max_bindings
-        && operands <= p.caps.max_bindings
-        && a.values.len() + b.values.len() <= p.caps.max_values
+    // load or store, so the number of loads and stores is limited
+    let shared = || b.loads.iter().filter(|l| a.loads.contains(l)).count();
+    let operands = || a.loads.len() + b.loads.len() - shared() + a.stores.len() + b.stores.len();
+    a.values.len() + b.values.len() <= p.caps.max_values
+        && operands() <= p.caps.max_bindings
         && a.compile_cost().saturating_add(b.compile_cost()) <= p.caps.max_cost
 }
 
