@@ -165,7 +165,8 @@ fn prepare<'a>(plan: &'a ExecutionPlan, replaces: bool, made: &AtomicU64) -> Res
 #[inline]
 fn replaces(plan: &ExecutionPlan, bindings: &Bindings<'_>) -> Result<bool> {
     let mut replaces = false;
-    // with many outputs, only the inputs that are found in a set are compared with each of them
+    // if there are many outputs, compare an input with each of them only if its memory is in the set of theirs; a set of
+    // up to 16 outputs would take longer to make than it saves (chosen by hand)
     let known: Option<HashSet<_>> =
         (bindings.outputs.len() > 16).then(|| bindings.outputs.iter().map(|output| output.0.address()).collect());
     let is_output = |buffer: &Buffer| known.as_ref().is_none_or(|known| known.contains(&buffer.address()));

@@ -35,18 +35,14 @@ const MOST_STEPS: usize = 256;
 type Cuts = SmallVec<[SmallVec<[usize; 4]>; 6]>;
 
 impl Planner<'_> {
-    /// Returns for each node whether all its readers are elementwise functions, directly or through views and
-    /// concatenations.
-    pub(super) fn read_elementwise(&self) -> Vec<bool> {
-        let mut only = vec![true; self.count];
-        self.arena.roots.iter().for_each(|r| only[*r] = false);
+    /// Finds the nodes that have readers other than elementwise functions (`Facts::has_other_readers`).
+    pub(super) fn find_readers(&mut self) {
         for (i, n) in self.arena.nodes.iter().enumerate().rev() {
             let passes_on = n.op.role() == Role::View || matches!(n.op, NodeOp::Concat { .. });
-            if n.op.role() != Role::Elementwise && !(passes_on && only[i]) {
-                n.args.iter().for_each(|a| only[*a] = false);
+            if n.op.role() != Role::Elementwise && !(passes_on && self.facts[i].is_read_elementwise()) {
+                n.args.iter().for_each(|a| self.facts[*a].has_other_readers = true);
             }
         }
-        only
     }
 
     /// Returns whether a node is a concatenation whose readers can read its operands directly, by a kernel for each box

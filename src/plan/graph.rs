@@ -453,7 +453,10 @@ impl<'a> Walk<'a> {
         };
         for (i, node) in self.nodes.iter().enumerate() {
             let repetition = repetitions.get(i).copied().unwrap_or(0);
-            let args = node.args.iter().map(|a| number[self.number(&*a.0).unwrap_or(0) as usize]).collect();
+            let mut args = SmallVec::new();
+            for a in &node.args {
+                args.push(number[self.number(&*a.0).unwrap_or(0) as usize]);
+            }
             let mut slots = [0; 3];
             let bound = &self.slots[slot..slot + node.binding.slots()];
             slots[..bound.len()].copy_from_slice(bound);

@@ -76,8 +76,18 @@ pub(super) struct Facts {
     /// Whether the node is a stored reshape that has no memory of its own, because its stored operand has the same
     /// elements in the same order (`copies.rs`).
     pub aliases: bool,
+    /// Whether the node has a reader that is not an elementwise function, directly or through views and concatenations.
+    pub has_other_readers: bool,
     /// How deeply concatenations and reshapes without memory of their own are nested, up to and including the node.
     nested: u8,
+}
+
+impl Facts {
+    /// Returns whether the node is not a result, and all its readers are elementwise functions, directly or through views
+    /// and concatenations.
+    pub fn is_read_elementwise(&self) -> bool {
+        self.output.is_none() && !self.has_other_readers
+    }
 }
 
 /// Lists that grow while a draft of a kernel is made. The finished kernel gets copies without unused capacity, because
@@ -86,7 +96,7 @@ pub(super) struct Facts {
 pub(super) struct DraftLists {
     pub loads: Vec<Load>,
     pub values: Vec<Value>,
-    pub memo: Vec<(usize, View, usize)>,
+    pub memo: Vec<(u32, View, u32)>,
     pub reduced: Vec<bool>,
 }
 
@@ -138,12 +148,12 @@ impl<'a> Planner<'a> {
             p.stored[*r] = true;
             p.facts[*r].output = Some(i as u32);
         }
-        let read_elementwise = p.read_elementwise();
+        p.find_readers();
         for (i, node) in arena.nodes.iter().enumerate() {
             let role = node.op.role();
             if let Some(depth) = p.nests(i) {
                 p.facts[i].nested = depth;
-                if read_elementwise[i] {
+                if p.facts[i].is_read_elementwise() {
                     p.is_read_in_parts(i);
                 }
                 continue;
@@ -157,7 +167,7 @@ impl<'a> Planner<'a> {
                 p.store_operand(node.args[0]);
                 continue;
             }
-            if read_elementwise[i] && p.is_read_in_parts(i) {
+            if p.facts[i].is_read_elementwise() && p.is_read_in_parts(i) {
                 continue;
             }
             let passes_on = matches!(role, Role::Elementwise | Role::View);

@@ -169,7 +169,7 @@ impl Planner<'_> {
     /// Returns `Err` with the node to store first if a kernel that is being made has more values or bindings than the
     /// device allows. This is the node for which the kernel computes the most values: one for each view through which
     /// the node is read. `memo` has the node and the map of each value.
-    pub(super) fn within_limit(&self, draft: &Draft, memo: &[(usize, View, usize)]) -> Result<(), usize> {
+    pub(super) fn within_limit(&self, draft: &Draft, memo: &[(u32, View, u32)]) -> Result<(), usize> {
         // while nodes are also stored for speed, bindings are not limited here: `Planner::kernels` makes the kernel
         // again without storing such nodes
         let binds = !self.weighs.get() && self.bindings(draft) >= self.caps.max_bindings;
@@ -181,7 +181,7 @@ impl Planner<'_> {
             let role = self.arena.nodes[*node].op.role();
             matches!(role, Role::Elementwise | Role::Gather) && !self.stored[*node] && !keep.contains(node)
         };
-        let mut nodes: Vec<usize> = memo.iter().map(|(node, ..)| *node).filter(may_be_stored).collect();
+        let mut nodes: Vec<usize> = memo.iter().map(|(node, ..)| *node as usize).filter(may_be_stored).collect();
         nodes.sort_unstable();
         // among nodes with equally many values, take the last one, because it needs the most other nodes
         let most = nodes.chunk_by(|a, b| a == b).max_by_key(|same| (same.len(), same[0]));

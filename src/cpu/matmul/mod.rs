@@ -41,7 +41,7 @@ use super::tiles::TileBounds;
 use super::work_sharing::share;
 use crate::base::dtype::{Compute, DType};
 use crate::base::error::Result;
-use crate::base::layout::{Shape, Strides, span_of};
+use crate::base::layout::{Shape, Strides, copied, extend, span_of};
 use crate::graph::ufunc::cast;
 use crate::plan::kernel::{BufferRef, Kernel, Matrices, Method, Product};
 use blocked::{FinalPart, PART, ProductBlock};
@@ -88,7 +88,8 @@ pub(super) fn prepare(kernel: &Kernel, next: Option<&Kernel>) -> Result<Matmul> 
     else {
         return Err(internal(kernel.name, "a matmul kernel without a matmul schedule"));
     };
-    let dims: Shape = kernel.outer.iter().chain(&kernel.inner).copied().collect();
+    let mut dims = copied(&kernel.outer);
+    extend(&mut dims, &kernel.inner);
     let batch: Shape = matrices.batch.iter().map(|d| kernel.outer[*d]).collect();
     let along = |strides: &[isize]| Axis::new(&batch, &matrices.batch.iter().map(|d| strides[*d]).collect::<Strides>());
     let place = |buffer: BufferRef, first: isize, dtype: DType, dims: &[usize], strides: &[isize]| PlacedMatrix {
@@ -108,7 +109,7 @@ pub(super) fn prepare(kernel: &Kernel, next: Option<&Kernel>) -> Result<Matmul> 
     let c = place(store.buffer, store.offset, store.dtype, &kernel.outer, &store.strides);
     let (x, a, b, [left, right]) = match product.turned {
         true => (matrices.turned(), b.dtype, a.dtype, [right, left]),
-        false => (matrices.clone(), a.dtype, b.dtype, [left, right]),
+        false => (matrices, a.dtype, b.dtype, [left, right]),
     };
     let nested = x.nested.map(|axes| {
         axes.map(|axes| {

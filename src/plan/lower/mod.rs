@@ -44,7 +44,7 @@ struct Lowering<'a> {
     draft: Draft,
     /// The nodes lowered so far, so that none is computed twice. An entry has the node, the map from the kernel's index
     /// to the node's element, and the index of the value. The list is short, so searching it is faster than hashing.
-    memo: Vec<(usize, View, usize)>,
+    memo: Vec<(u32, View, u32)>,
     /// For each value, whether it depends on a reduction, scan or product in this kernel. Only row kernels may reduce
     /// such a value again.
     reduced: Vec<bool>,
@@ -242,12 +242,12 @@ impl Lowering<'_> {
 
     fn lower(&mut self, node: usize, map: &View, inside: bool) -> Lowered<usize> {
         self.p.took(self.memo.len() + 1);
-        if let Some((_, _, v)) = self.memo.iter().find(|(n, m, _)| *n == node && m == map) {
-            return Ok(*v);
+        if let Some((_, _, v)) = self.memo.iter().find(|(n, m, _)| *n as usize == node && m == map) {
+            return Ok(*v as usize);
         }
         self.p.within_limit(&self.draft, &self.memo)?;
         let v = self.lower_new(node, map, inside)?;
-        self.memo.push((node, map.clone(), v));
+        self.memo.push((node as u32, map.clone(), v as u32));
         Ok(v)
     }
 
