@@ -165,12 +165,10 @@ fn prepare<'a>(plan: &'a ExecutionPlan, replaces: bool, made: &AtomicU64) -> Res
 #[inline]
 fn replaces(plan: &ExecutionPlan, bindings: &Bindings<'_>) -> Result<bool> {
     let mut replaces = false;
-    // if there are many outputs, compare an input with each of them only if its memory is in the set of theirs; a set of
-    // up to 16 outputs would take longer to make than it saves (chosen by hand)
-    let known: Option<HashSet<_>> =
-        (bindings.outputs.len() > 16).then(|| bindings.outputs.iter().map(|output| output.0.address()).collect());
-    let is_output = |buffer: &Buffer| known.as_ref().is_none_or(|known| known.contains(&buffer.address()));
-    for (i, input) in bindings.inputs.iter().enumerate().filter(|(_, input)| is_output(input.0)) {
+    if bindings.outputs.len() > MANY && !any_shares(bindings) {
+        return Ok(false);
+    }
+    for (i, input) in bindings.inputs.iter().enumerate() {
         for (o, output) in bindings.outputs.iter().enumerate() {
             if !output.0.same(input.0) {
                 continue;
@@ -182,6 +180,17 @@ fn replaces(plan: &ExecutionPlan, bindings: &Bindings<'_>) -> Result<bool> {
         }
     }
     Ok(replaces)
+}
+
+/// The number of outputs up to which each input is compared with each output. Chosen by hand; no benchmark compares
+/// other values.
+const MANY: usize = 16;
+
+/// Returns whether any output is the same memory as an input, in time linear in their numbers.
+#[cold]
+fn any_shares(bindings: &Bindings<'_>) -> bool {
+    let outputs: HashSet<_> = bindings.outputs.iter().map(|output| output.0.address()).collect();
+    bindings.inputs.iter().any(|input| outputs.contains(&input.0.address()))
 }
 
 #[cold]

@@ -35,7 +35,7 @@ const MOST_STEPS: usize = 256;
 type Cuts = SmallVec<[SmallVec<[usize; 4]>; 6]>;
 
 impl Planner<'_> {
-    /// Finds the nodes that have readers other than elementwise functions (`Facts::has_other_readers`).
+    /// Finds the nodes that have readers other than elementwise functions (`NodeFacts::has_other_readers`).
     pub(super) fn find_readers(&mut self) {
         for (i, n) in self.arena.nodes.iter().enumerate().rev() {
             let passes_on = n.op.role() == Role::View || matches!(n.op, NodeOp::Concat { .. });

@@ -34,7 +34,7 @@ pub(super) struct Planner<'a> {
     /// How often `stored` has changed since the search for stages began.
     pub changes: u32,
     /// For each node, further facts.
-    pub facts: Vec<Facts>,
+    pub facts: Vec<NodeFacts>,
     /// For each node that is a result of a routine, the call of the routine, which may have several results.
     pub calls: Map<usize, RoutineNode>,
     /// The lists in which a draft of a kernel collects loads and values. Each draft passes them on to the next, to save
@@ -59,7 +59,7 @@ pub(super) struct Planner<'a> {
 
 /// What the planner knows about a node.
 #[derive(Clone, Default)]
-pub(super) struct Facts {
+pub(super) struct NodeFacts {
     /// The number of times that other nodes use the node as an operand.
     pub uses: u32,
     /// The index of the node's output, if the node is a result.
@@ -82,7 +82,7 @@ pub(super) struct Facts {
     nested: u8,
 }
 
-impl Facts {
+impl NodeFacts {
     /// Returns whether the node is not a result, and all its readers are elementwise functions, directly or through views
     /// and concatenations.
     pub fn is_read_elementwise(&self) -> bool {
@@ -123,7 +123,7 @@ impl<'a> Planner<'a> {
             strides: Vec::with_capacity(n),
             stored: vec![false; n],
             changes: 0,
-            facts: vec![Facts::default(); n],
+            facts: vec![NodeFacts::default(); n],
             scratch: Cell::default(),
             boxes_of: Map::default(),
             weighs: Cell::new(true),
