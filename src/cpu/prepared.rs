@@ -10,7 +10,6 @@ use crate::math::rounds_once;
 use crate::plan::backend::Bindings;
 use crate::plan::kernel::{ExecutionPlan, Kernel, KernelKind, Step, validate};
 use crate::plan::make_room;
-use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// A step that is ready to be bound to the buffers of a run.
@@ -186,11 +185,15 @@ fn replaces(plan: &ExecutionPlan, bindings: &Bindings<'_>) -> Result<bool> {
 /// other values.
 const MANY: usize = 16;
 
-/// Returns whether any output is the same memory as an input, in time linear in their numbers.
+/// Returns whether any output is the same memory as an input, without comparing each with each.
 #[cold]
 fn any_shares(bindings: &Bindings<'_>) -> bool {
-    let outputs: HashSet<_> = bindings.outputs.iter().map(|output| output.0.address()).collect();
-    bindings.inputs.iter().any(|input| outputs.contains(&input.0.address()))
+    let mut outputs: Vec<usize> = vec![];
+    for output in bindings.outputs {
+        outputs.push(output.0.address() as usize);
+    }
+    outputs.sort_unstable();
+    bindings.inputs.iter().any(|input| outputs.binary_search(&(input.0.address() as usize)).is_ok())
 }
 
 #[cold]

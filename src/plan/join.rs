@@ -5,7 +5,7 @@
 
 use super::planner::Planner;
 use super::schedule::is_simple;
-use crate::plan::kernel::{BufferRef, Kernel, KernelKind, Load, Step, Store};
+use crate::plan::kernel::{Kernel, KernelKind, Load, Step, Store};
 
 /// The number of preceding steps that are searched for a host of a kernel: an earlier kernel into which it can be
 /// merged. The limit keeps planning linear in the graph. 16 is enough because kernels that read the same array are
@@ -46,12 +46,7 @@ fn host(p: &Planner<'_>, before: &[Step], kernel: &Kernel) -> Option<usize> {
         return None;
     }
     let first = before.len().saturating_sub(LOOK_BACK);
-    let reads = |buffer: &BufferRef| kernel.loads.iter().any(|l| l.buffer == *buffer);
-    let writer = before[first..].iter().rposition(|step| match step {
-        // a merged kernel may have many stores, so the buffers are not collected
-        Step::Nest(k) => k.stores.iter().any(|s| reads(&s.buffer)),
-        Step::Routine(_) | Step::Clear { .. } => step.writes().iter().any(reads),
-    });
+    let writer = before[first..].iter().rposition(|step| step.writes_any(&kernel.loads));
     let after = writer.map_or(first, |w| first + w + 1);
     // no kernel is merged into one that the next step continues, because that step loads exactly what the kernel stores
     let has_passes = |i: usize| before.get(i + 1).is_some_and(Step::continues);

@@ -1,6 +1,6 @@
 //! The plan: its steps in order, and the buffers that they need.
 
-use super::{BufferRef, Kept, Kernel};
+use super::{BufferRef, Kept, Kernel, Load};
 use crate::base::dtype::DType;
 use crate::base::heap::Heap;
 use crate::base::layout::{Shape, Strides};
@@ -213,6 +213,16 @@ impl Step {
                 call.results.iter().map(|w| w.buffer).chain(call.scratch.iter().map(|s| s.0)).collect()
             }
             Step::Clear { temp } => SmallVec::from_slice(&[BufferRef::Temp(*temp)]),
+        }
+    }
+
+    /// Returns whether the step writes a buffer from which one of the loads reads. A kernel may have many stores, so their
+    /// buffers are not collected.
+    pub fn writes_any(&self, loads: &[Load]) -> bool {
+        let is_read = |buffer: &BufferRef| loads.iter().any(|l| l.buffer == *buffer);
+        match self {
+            Step::Nest(kernel) => kernel.stores.iter().any(|s| is_read(&s.buffer)),
+            Step::Routine(_) | Step::Clear { .. } => self.writes().iter().any(is_read),
         }
     }
 
