@@ -164,9 +164,6 @@ fn prepare<'a>(plan: &'a ExecutionPlan, replaces: bool, made: &AtomicU64) -> Res
 #[inline]
 fn replaces(plan: &ExecutionPlan, bindings: &Bindings<'_>) -> Result<bool> {
     let mut replaces = false;
-    if bindings.outputs.len() > MANY && !any_shares(bindings) {
-        return Ok(false);
-    }
     for (i, input) in bindings.inputs.iter().enumerate() {
         for (o, output) in bindings.outputs.iter().enumerate() {
             if !output.0.same(input.0) {
@@ -179,21 +176,6 @@ fn replaces(plan: &ExecutionPlan, bindings: &Bindings<'_>) -> Result<bool> {
         }
     }
     Ok(replaces)
-}
-
-/// The number of outputs up to which each input is compared with each output. Chosen by hand; no benchmark compares
-/// other values.
-const MANY: usize = 16;
-
-/// Returns whether any output is the same memory as an input, without comparing each with each.
-#[cold]
-fn any_shares(bindings: &Bindings<'_>) -> bool {
-    let mut outputs: Vec<usize> = vec![];
-    for output in bindings.outputs {
-        outputs.push(output.0.address() as usize);
-    }
-    outputs.sort_unstable();
-    bindings.inputs.iter().any(|input| outputs.binary_search(&(input.0.address() as usize)).is_ok())
 }
 
 #[cold]
