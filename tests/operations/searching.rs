@@ -300,7 +300,7 @@ fn what_is_refused() {
 
 /// Elements in which the extremes repeat, with zeros of both signs. With `nan`, one of them is NaN.
 fn with_repeats(n: usize, nan: Option<usize>, dice: &mut Dice) -> Vec<f32> {
-    let mut x: Vec<f32> = (0..n).map(|_| [-0.0, 0.0, -2.0, 2.0, -I, I, 1.5][dice.below(7) as usize]).collect();
+    let mut x: Vec<f32> = (0..n).map(|_| [-0.0, 0.0, -2.0, 2.0, -I, I, 1.5][dice.below(7)]).collect();
     if dice.one_in(2) {
         // only zeros, of which the first one is the largest and the smallest
         x = x.iter().map(|x| x * 0.0).map(|x| if x.is_nan() { 0.0 } else { x }).collect();

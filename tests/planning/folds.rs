@@ -441,6 +441,27 @@ fn positions_of_a_shared_part_of_a_split_row() {
     }
 }
 
+/// Parts of split rows that are not longer than a tile, and follow one another in memory.
+#[test]
+fn positions_of_short_parts_of_split_rows() {
+    for limit in [64, 512, 1024, 2048, 4096] {
+        let d = cpu_within(&Caps { max_reduce: [limit; 2], ..named_caps("cpu").unwrap() }).unwrap();
+        for dtype in [F32, F64, I32] {
+            for (rows, n) in [(5, 2 * limit), (37, 2 * limit), (5, 3 * limit + 17), (37, 3 * limit + 17)] {
+                // the extremes are at another place in each row
+                let place = |row: usize| row * 31 % n;
+                let mut numbers = vec![0f32; rows * n];
+                (0..rows).for_each(|row| numbers[row * n + place(row)] = -1.0);
+                let x = Array::from_vec(numbers, [rows, n]).unwrap().to_device(&d).unwrap().astype(dtype);
+                let want: Vec<i64> = (0..rows).map(|row| place(row) as i64).collect();
+                let what = format!("{rows} rows of {n} {dtype}, parts of {limit}");
+                assert_eq!(x.argmin(1).to_vec::<i64>().unwrap(), want, "{what}");
+                assert_eq!((-&x).argmax(1).to_vec::<i64>().unwrap(), want, "{what}, of negatives");
+            }
+        }
+    }
+}
+
 /// Contiguous rows of at most one block are reduced several at a time, with the same bits as a single row.
 #[test]
 fn rows_together_have_the_bits_of_each_alone() {

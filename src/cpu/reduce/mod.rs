@@ -344,7 +344,8 @@ impl<'a> Job<'a> {
                     continue;
                 }
                 let folder = &mut folders[i];
-                // several rows (`count`) are always handled above, which `Reduce::new` has checked, so this is one row
+                // several rows (`count`) are always handled above, which `Reduce::new` and `folds_blocks` have checked, so
+                // this is one row
                 folder.reset(n, f.base.map_or(std::ptr::null(), |b| (frame.at[b] as *const i32).add(row)));
                 folder.feed(0, data, n);
                 folder.end();

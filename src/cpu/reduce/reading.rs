@@ -39,8 +39,9 @@ pub(super) fn folds_in_place(program: &Program) -> bool {
     steps.iter().all(is_read) && feeds(program, |f| f.spec.takes_any_length())
 }
 
-/// Returns whether all rows of a block, `each` rows of `n` elements, can be folded together from memory: they are
-/// neighbours there, or the same row in an operand for which the fold accepts this.
+/// Returns whether all rows of a block, `each` rows of `n` elements, can be folded together from memory: every fold has a
+/// loop for whole rows, and the rows are neighbours in memory, or the same row in an operand for which the fold accepts
+/// this.
 pub(super) fn folds_blocks(program: &Program, each: usize, n: usize) -> bool {
     let [pass] = &program.passes[..] else { return false };
     let steps = &program.steps[pass.steps.clone()];
@@ -52,7 +53,7 @@ pub(super) fn folds_blocks(program: &Program, each: usize, n: usize) -> bool {
     program.order == TileOrder::Rows
         && folds_in_place(program)
         && steps.iter().all(|s| matches!(s.dst, Dst::Nowhere))
-        && pass.reductions.iter().all(|f| (0..f.args.len()).all(|input| is_whole(f, input)))
+        && pass.reductions.iter().all(|f| f.takes_whole_rows() && (0..f.args.len()).all(|input| is_whole(f, input)))
 }
 
 /// Returns whether the program has a single pass, along rows, which only sums f16 or bf16 that are read directly from
