@@ -26,6 +26,7 @@ mod planted_faults;
 mod quotients;
 mod rare_arguments;
 mod routines;
+mod split_rows;
 mod tiles;
 mod vector_loads;
 mod wide_reductions;
