@@ -193,9 +193,9 @@ impl std::hash::Hasher for KeyHasher {
 const MOST_BYTES: usize = 48 << 20;
 /// The size of a plan's entry in the shared cache in bytes, estimated for a half-empty table.
 const ENTRY: usize = 128;
-/// The length of the longest key that is cached, in words of 8 bytes: 4 MiB, so that one graph does not evict most
-/// plans. A graph with such a key has about 40,000 nodes: the derivatives of some 300 transformer blocks.
-const LONGEST_KEY: usize = 1 << 19;
+/// The length of the longest key that is cached, in words of 8 bytes: 2 MiB, so that one graph does not evict most
+/// plans. A graph with such a key has about 20,000 nodes: the derivatives of some 150 transformer blocks.
+const LONGEST_KEY: usize = 1 << 18;
 /// The size in bytes of the largest plan that is cached. Planning takes so long that even a plan that fills a large
 /// part of the cache is worth keeping.
 const LARGEST: usize = MOST_BYTES / 2;
