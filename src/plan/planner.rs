@@ -33,7 +33,7 @@ pub(super) struct Planner<'a> {
     pub stored: Vec<bool>,
     /// How often `stored` has changed since the search for stages began.
     pub changes: u32,
-    /// For each node, further facts.
+    /// For each node, what else the planner knows about it.
     pub facts: Vec<NodeFacts>,
     /// For each node that is a result of a routine, the call of the routine, which may have several results.
     pub calls: Map<usize, RoutineNode>,
@@ -57,7 +57,7 @@ pub(super) struct Planner<'a> {
     pub work: Cell<u64>,
 }
 
-/// What the planner knows about a node.
+/// What the planner knows about a node, besides whether it is stored and its strides.
 #[derive(Clone, Default)]
 pub(super) struct NodeFacts {
     /// The number of times that other nodes use the node as an operand.

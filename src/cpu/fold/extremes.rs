@@ -1,6 +1,6 @@
 //! The largest and the smallest of f32 elements, for searches for a position. These loops do not distinguish −0 from +0,
-//! and they only detect NaN. So they need three instructions for a vector of elements, while the loops of `maximum` and
-//! `minimum` need six.
+//! and they only detect NaN. So they need three instructions for a vector of elements besides its load, while the loops of
+//! `maximum` and `minimum` need five.
 
 use crate::math::simd::{Isa, isa, prefetch};
 
