@@ -154,6 +154,25 @@ impl Interpreter {
         false
     }
 
+    /// Reads the arrays that an expression depends on, so that [`Interpreter::interpret`] does not wait for a device. A
+    /// page in a browser cannot wait for its GPU.
+    ///
+    /// Returns an error if an array cannot be read.
+    pub async fn load(&mut self, e: &Expr) -> Result<()> {
+        let (mut stack, mut seen) = (vec![e], HashSet::new());
+        while let Some(x) = stack.pop() {
+            if !seen.insert(&*x.0 as *const Node) {
+                continue;
+            }
+            stack.extend(&x.0.args);
+            if x.0.is_stored() {
+                let value = Interpreted { shape: x.0.shape.to_vec(), dtype: x.0.dtype, elements: read(x).await? };
+                self.known.insert(&*x.0, (x.clone(), Rc::new(value)));
+            }
+        }
+        Ok(())
+    }
+
     /// Interprets an expression.
     ///
     /// Returns the same errors as [`interpret`].
@@ -236,7 +255,7 @@ impl Interpreter {
         let n = &*x.0;
         let size: usize = n.shape.iter().product();
         Ok(match &n.op {
-            NodeOp::Stored(_) => read(x)?,
+            NodeOp::Stored(_) => pollster::block_on(read(x))?,
             NodeOp::Fill | NodeOp::Number => {
                 let s = n.number().unwrap_or(Scalar::Int(0));
                 match n.dtype.is_float() {

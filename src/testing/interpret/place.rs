@@ -11,7 +11,7 @@ use crate::testing::number::{BoundedReal, decode};
 
 /// Reads the elements of a stored array in C order. Downloads the part of its buffer that the array spans, and finds
 /// each element by the array's strides.
-pub(super) fn read(x: &Expr) -> Result<ElementList> {
+pub(super) async fn read(x: &Expr) -> Result<ElementList> {
     let (Some((buffer, ..)), Some(layout)) = (x.0.stored(), x.0.layout()) else {
         return Ok(ElementList::Integers(vec![]));
     };
@@ -27,7 +27,7 @@ pub(super) fn read(x: &Expr) -> Result<ElementList> {
     let device = Device::of(x.0.device);
     let bytes = match length {
         0 => vec![],
-        n => pollster::block_on(device.backend().download(buffer, first as usize * size, n * size))?,
+        n => device.backend().download(buffer, first as usize * size, n * size).await?,
     };
     let at = places.iter().map(|p| decode(dtype, &bytes[(p - first) as usize * size..][..size]));
     Ok(match dtype.is_float() {

@@ -69,14 +69,15 @@ async fn try_program(seed: u64) -> Result<String> {
         (Err(why), _) | (_, Err(why)) => return wrong(why),
     };
     let results = eval_many(program.roots.iter().map(|root| &there[*root]))?;
-    let roots: Vec<&Expr> = program.roots.iter().map(|root| &here[*root]).collect();
-    let on_cpu = eval_many(&roots)?;
-    // the expressions are on the CPU, because reading from the GPU would wait, but the bounds are those of each device
+    let on_cpu = eval_many(program.roots.iter().map(|root| &here[*root]))?;
+    // some functions build other expressions for a GPU, so the expressions of each device are interpreted
     let (mut meaning, mut meaning_on_cpu) = (Interpreter::new(&gpu), Interpreter::new(&cpu));
-    for ((result, on_cpu), root) in results.iter().zip(&on_cpu).zip(&roots) {
+    for ((result, on_cpu), root) in results.iter().zip(&on_cpu).zip(&program.roots) {
         let result = result.to_device_async(&cpu).await?;
-        let of_gpu = compare(&result, &*meaning.interpret(root)?);
-        let of_cpu = compare(on_cpu, &*meaning_on_cpu.interpret(root)?).map_err(|why| format!("on the CPU: {why}"));
+        meaning.load(&there[*root]).await?;
+        let of_gpu = compare(&result, &*meaning.interpret(&there[*root])?);
+        let of_cpu = meaning_on_cpu.interpret(&here[*root])?;
+        let of_cpu = compare(on_cpu, &of_cpu).map_err(|why| format!("on the CPU: {why}"));
         if let Err(why) = of_gpu.and(of_cpu) {
             return wrong(why);
         }
