@@ -257,7 +257,8 @@ impl<'a> Single<'a> {
                 let carry = Op::Load(k.loads.len() - 1);
                 let carry = k.push(carry, self.dtype, false);
                 let dtype = self.k.values[i].dtype;
-                at = k.push(Op::Ufunc(self.function, smallvec![carry, at]), dtype, true);
+                // the CPU has loops by rows for a second operand of one element per row; folds are commutative
+                at = k.push(Op::Ufunc(self.function, smallvec![at, carry]), dtype, true);
             }
             number[i] = at;
         }

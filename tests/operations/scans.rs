@@ -330,6 +330,23 @@ fn positions_that_are_counted(d: &Device) {
 
 }
 
+/// On the CPU, because there a short row is a loop of its own. The first sums are −0.
+#[test]
+fn rows_of_every_length() {
+    let mut x = noise(11, BLOCK + 40);
+    x[..3].fill(-0.0);
+    let want = sums(&x, &[x.len()], 0);
+    let all = put(&Device::cpu(), x, &[BLOCK + 40]);
+    for n in 1..=BLOCK + 40 {
+        same(&all.slice(s![..n as isize]).cumulative_sum(0), &want[..n], &format!("{n} elements"));
+    }
+}
+
+#[test]
+fn rows_on_every_instruction_set() {
+    on_other_instruction_sets(module_path!(), &["rows_of_every_length", "cpu::rows_follow_the_tree"]);
+}
+
 #[test]
 fn no_bit_depends_on_threads_or_on_where_the_planner_cuts() {
     let d = Device::cpu();

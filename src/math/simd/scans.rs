@@ -4,6 +4,8 @@
 #![allow(clippy::needless_range_loop)]
 
 use super::row_source::combine;
+#[cfg(target_arch = "x86_64")]
+use super::transposed_scans::{block_by_columns, totals_of_runs};
 use super::{Loops, SCAN_BLOCK, SCAN_RUN, ScalarFn, slice, slice_mut};
 use std::hint::black_box;
 
@@ -174,19 +176,27 @@ unsafe fn second_halves<
     }
 }
 
-/// Returns the last element of the scan of a whole block, which is the block's total.
+/// Returns the last element of the scan of a whole block, which is the block's total. `REGISTER` is the size of a vector
+/// register in bytes. Only loops for AVX2 have 32.
 ///
 /// # Safety
 /// A, B and R are the same type.
 #[inline(always)]
-unsafe fn total<A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<A, B, C, R>>(block: &[A; SCAN_BLOCK]) -> A {
+unsafe fn total<const REGISTER: usize, A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<A, B, C, R>>(
+    block: &[A; SCAN_BLOCK],
+) -> A {
     let mut totals = [block[0]; RUNS];
     // SAFETY: the caller ensures that the types are the same.
     unsafe {
-        for (run, total) in block.as_chunks::<SCAN_RUN>().0.iter().zip(&mut totals) {
-            *total = run[0];
-            for i in 1..SCAN_RUN {
-                *total = combine::<A, B, C, R, F>(*total, run[i]);
+        if REGISTER == 32 && size_of::<A>() == 4 {
+            #[cfg(target_arch = "x86_64")]
+            totals_of_runs::<A, B, C, R, F>(block, &mut totals);
+        } else {
+            for (run, total) in block.as_chunks::<SCAN_RUN>().0.iter().zip(&mut totals) {
+                *total = run[0];
+                for i in 1..SCAN_RUN {
+                    *total = combine::<A, B, C, R, F>(*total, run[i]);
+                }
             }
         }
         // the network combines the last total but one with the last group of 2 neighbours before it, then with the last
@@ -209,7 +219,11 @@ loop_form! {
     /// Sets each `out[i]` to the combination of `a[0]`, …, `a[i]`, in the order that `plan/kernel/scan.rs` defines for
     /// a block. `n` is at most [`SCAN_BLOCK`].
     scan, scan_block, <A, B, C, R>, |n, a, b, c, out| {
-        // A, B and R are the same type in every scan
+        // A, B and R are the same type in every scan, and only loops for AVX2 have registers of 32 bytes
+        #[cfg(target_arch = "x86_64")]
+        if REGISTER == 32 && size_of::<A>() == 4 {
+            return block_by_columns::<A, B, C, R, F>(slice::<A>(a, n), slice_mut::<A>(out, n));
+        }
         block::<A, B, C, R, F>(slice::<A>(a, n), slice_mut::<A>(out, n))
     }
 }
@@ -226,6 +240,6 @@ loop_form! {
     scan_total, total_of_block, <A, B, C, R>, |n, a, b, c, out| {
         // A, B and R are the same type in every scan
         let block = &*(a as *const [A; SCAN_BLOCK]);
-        *(out as *mut A).add(n - 1) = total::<A, B, C, R, F>(block);
+        *(out as *mut A).add(n - 1) = total::<REGISTER, A, B, C, R, F>(block);
     }
 }
