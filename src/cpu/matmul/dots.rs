@@ -177,7 +177,8 @@ unsafe fn add_chain<S: Register<Element: Number>, A: StoredElement<S>, const N: 
     // SAFETY: the caller ensures the conditions of `dots_of_rows`, and that there are this many k.
     unsafe {
         while k < len {
-            if far {
+            // elements may be smaller than those of `S`, and a cache line then has several times as many
+            if far && (start + k) % (64 / size_of::<A::Element>()) < line {
                 x.call_ahead(row, start + k, S::WIDTH);
             }
             let left = len - k;
