@@ -246,7 +246,7 @@ list! {
     scan_carry_dropped, "6 reductions", "operations scans::cpu::columns_follow", "a scan of columns starts anew at each block";
     scan_carry_dropped_in_a_row, "6 reductions", "operations scans::cpu::rows_follow", "a scan of one row starts anew at each block";
     scan_carry_dropped_on_gpu, "6 reductions", "operations scans::gpu::rows_follow", "a scan on a GPU starts anew at each block";
-    scan_first_run_combined, "6 reductions", "operations scans::rows_of_every_length", "the first run of a block is combined with what stands before the totals";
+    scan_first_run_combined, "6 reductions", "operations scans::rows_of_every_length", "the first run of a block is combined with the filler before the first total";
     scan_total_skips_groups, "6 reductions", "operations scans::cpu::totals_of_totals", "the total of a block of a long scan lacks a group of runs";
     scratch_not_cleared, "9 indices", "planning routines::cpu::sizes", "a routine counts on from what is in its scratch memory";
     seeds_share_slots_with_numbers, "14 sequences", "operations compiled::cpu::random_numbers", "the words of a seed that change between calls are also those of equal numbers";

@@ -12,7 +12,8 @@ use super::stored::StoredElement;
 const AHEAD: usize = 1024;
 
 /// The arguments of [`dots`]: the rows of `a`, which are contiguous along k, the `N` columns of `x`, and the products
-/// `y`. Strides are in elements. If the elements of `a` have 2 bytes, "cache line" below means half of one.
+/// `y`. Strides are in elements. If the elements of `a` have 2 bytes, "cache line" below means half of one, except where lines
+/// are prefetched.
 ///
 /// [`dots`] has three conditions, cited by name. *Inside*: the `rows × k` elements of `a`, the `k × N` elements of `x`
 /// and the `rows × N` elements of `y` are in live memory; nobody writes the elements of `a` and `x`, and nobody else
@@ -48,7 +49,7 @@ impl<T, A> Dots<T, A> {
     /// follow in memory.
     #[inline(always)]
     fn call_ahead(&self, row: usize, k: usize, width: usize) {
-        let line = 64 / size_of::<T>();
+        let line = 64 / size_of::<A>();
         if width < 16 {
             let per_row = self.k.div_ceil(line);
             let first = k / line * width;
@@ -177,7 +178,7 @@ unsafe fn add_chain<S: Register<Element: Number>, A: StoredElement<S>, const N: 
     // SAFETY: the caller ensures the conditions of `dots_of_rows`, and that there are this many k.
     unsafe {
         while k < len {
-            // elements may be smaller than those of `S`, and a cache line then has several times as many
+            // once for each 64 bytes of a row, which are two steps of `line` elements if an element has 2 bytes
             if far && (start + k) % (64 / size_of::<A::Element>()) < line {
                 x.call_ahead(row, start + k, S::WIDTH);
             }

@@ -180,15 +180,15 @@ unsafe fn second_halves<
 /// register in bytes. Only loops for AVX2 have 32.
 ///
 /// # Safety
-/// A, B and R are the same type.
+/// A, B and R are the same type. If `REGISTER` is 32, the machine has AVX2.
 #[inline(always)]
 unsafe fn total<const REGISTER: usize, A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<A, B, C, R>>(
     block: &[A; SCAN_BLOCK],
 ) -> A {
     let mut totals = [block[0]; RUNS];
-    // SAFETY: the caller ensures that the types are the same.
+    // SAFETY: the caller ensures that the types are the same, and that the machine has AVX2 if `REGISTER` is 32.
     unsafe {
-        if REGISTER == 32 && size_of::<A>() == 4 {
+        if cfg!(target_arch = "x86_64") && REGISTER == 32 && size_of::<A>() == 4 {
             #[cfg(target_arch = "x86_64")]
             totals_of_runs::<A, B, C, R, F>(block, &mut totals);
         } else {

@@ -15,12 +15,16 @@ const WIDE: usize = 8;
 const GROUP: usize = WIDE * SCAN_RUN;
 /// The number of groups of a whole block.
 const GROUPS: usize = SCAN_BLOCK / GROUP;
+/// The places of the runs 0, 1, 2, … in a transposed group (see [`transposed`] and [`permuted`]).
+const IN_ORDER: u32 = 0x0415_2637;
+/// The runs in the order of a transposed group.
+const TRANSPOSED: u32 = 0x0246_1357;
 
 /// One element of each run of a group.
 type Wide<A> = [A; WIDE];
 
-/// Returns the same elements in a register. The compiler does not look beyond it. Without it, the compiler would combine
-/// elements one by one, because they are moved before and after.
+/// Returns `x` unchanged, through an empty assembly statement that holds it in a vector register. Without it, the compiler
+/// splits the vector into eight elements, because the steps before and after permute them, and combines them one by one.
 ///
 /// # Safety
 /// The elements have 4 bytes, and the machine has AVX2.
@@ -64,8 +68,9 @@ unsafe fn blended<A: Copy, const MASK: i32>(x: Wide<A>, y: Wide<A>) -> Wide<A> {
     }
 }
 
-/// Transposes a group: from the runs in order to element `i` of the runs 0, 2, 4, 6, 1, 3, 5 and 7, for each `i`. A second
-/// call transposes it back.
+/// Transposes a group. In order, each of the four arrays has two whole runs. Transposed, array `i` has element `i` of the runs
+/// 0, 2, 4, 6, 1, 3, 5 and 7: instructions that unpack elements give this order, because they work in each half of a register.
+/// A second call transposes the group back.
 ///
 /// # Safety
 /// The elements have 4 bytes, and the machine has AVX2.
@@ -147,7 +152,7 @@ pub(super) unsafe fn totals_of_runs<A: Copy, B: Copy, C: Copy, R: Copy, F: Scala
         // SAFETY: the caller ensures the conditions.
         unsafe {
             let x = scanned_runs::<A, B, C, R, F>(group.as_ptr());
-            *totals = in_register(permuted::<A, 0x0415_2637>(x[SCAN_RUN - 1]));
+            *totals = in_register(permuted::<A, IN_ORDER>(x[SCAN_RUN - 1]));
         }
     }
 }
@@ -171,7 +176,7 @@ unsafe fn begin<A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<A, B, C, R>>(
             columns.cast::<Wide<A>>().add(i).write(x[i]);
         }
         // steps 1, 2 and 4 of the network
-        let mut t = permuted::<A, 0x0415_2637>(x[SCAN_RUN - 1]);
+        let mut t = permuted::<A, IN_ORDER>(x[SCAN_RUN - 1]);
         t = blended::<A, 0b1010_1010>(t, combined::<A, B, C, R, F>(permuted::<A, 0x0022_4466>(t), t));
         t = blended::<A, 0b1100_1100>(t, combined::<A, B, C, R, F>(permuted::<A, 0x1111_5555>(t), t));
         t = blended::<A, 0b1111_0000>(t, combined::<A, B, C, R, F>(permuted::<A, 0x3333_3333>(t), t));
@@ -207,7 +212,7 @@ unsafe fn finish<A: Copy, B: Copy, C: Copy, R: Copy, F: ScalarFn<A, B, C, R>>(gr
     // SAFETY: the caller ensures the conditions. A group has as many elements as four arrays of eight.
     unsafe {
         let group = group.cast::<Wide<A>>();
-        let before = permuted::<A, 0x0246_1357>(before);
+        let before = permuted::<A, TRANSPOSED>(before);
         let mut x = [group.read(), group.add(1).read(), group.add(2).read(), group.add(3).read()];
         for i in 0..SCAN_RUN {
             x[i] = combined::<A, B, C, R, F>(before, x[i]);
@@ -231,11 +236,13 @@ pub(super) unsafe fn block_by_columns<A: Copy, B: Copy, C: Copy, R: Copy, F: Sca
     let Some(first) = a.first() else { return };
     let (groups, rest) = a.as_chunks::<GROUP>();
     let (columns, rest_of_out) = out.as_chunks_mut::<GROUP>();
-    // the totals of the groups' runs begin at 1, so that the total before each run is one element before its own
+    // `totals[1 + g]` has the totals of group `g`. So the total before each run is the element before its own total.
+    // `totals[0]` is a filler before the first run, whose results are replaced at the end
     let mut totals = [[*first; WIDE]; 1 + GROUPS];
     let mut last = [*first; GROUP];
     let mut first_run = [*first; SCAN_RUN];
-    // SAFETY: the caller ensures the conditions. The total of the run before a group is before its totals.
+    // SAFETY: the caller ensures the conditions. `before(g)` reads eight elements from index 8 g + 7 on. They are in `totals`,
+    // because `g` is below `GROUPS`.
     unsafe {
         for ((group, columns), totals) in groups.iter().zip(&mut *columns).zip(&mut totals[1..]) {
             begin::<A, B, C, R, F>(group.as_ptr(), columns.as_mut_ptr(), totals);
@@ -273,7 +280,7 @@ pub(super) unsafe fn block_by_columns<A: Copy, B: Copy, C: Copy, R: Copy, F: Sca
             rest_of_out.copy_from_slice(&last[..rest.len()]);
         }
     }
-    // there is no total before the first run
+    // the results of the first run, which were combined with the filler, are replaced by the scanned run
     let run = mutant!(scan_first_run_combined, 0, a.len().min(SCAN_RUN));
     out[..run].copy_from_slice(&first_run[..run]);
 }

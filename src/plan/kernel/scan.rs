@@ -24,7 +24,7 @@
 //! length, threads, lanes, strides or fusion, or on whether one or several kernels scan a row (`plan/scan.rs`). No
 //! element contributes to the result of an earlier one, so a NaN never affects results before it.
 //!
-//! This order is implemented for the CPU by `math/simd/scans.rs` and `cpu/scan.rs`, and for GPUs by
-//! `shaders/lib/scan.wgsl`.
+//! This order is implemented for the CPU by `math/simd/scans.rs`, `math/simd/transposed_scans.rs` and `cpu/scan.rs`, and for
+//! GPUs by `shaders/lib/scan.wgsl`.
 
 pub(crate) use crate::math::simd::{SCAN_BLOCK, SCAN_RUN};

@@ -161,13 +161,14 @@ impl Interpreter {
     pub async fn load(&mut self, e: &Expr) -> Result<()> {
         let (mut stack, mut seen) = (vec![e], HashSet::new());
         while let Some(x) = stack.pop() {
-            if !seen.insert(&*x.0 as *const Node) {
+            let p: *const Node = &*x.0;
+            if !seen.insert(p) || self.known.contains_key(&p) {
                 continue;
             }
             stack.extend(&x.0.args);
             if x.0.is_stored() {
                 let value = Interpreted { shape: x.0.shape.to_vec(), dtype: x.0.dtype, elements: read(x).await? };
-                self.known.insert(&*x.0, (x.clone(), Rc::new(value)));
+                self.known.insert(p, (x.clone(), Rc::new(value)));
             }
         }
         Ok(())
