@@ -210,18 +210,24 @@ fn plain(row: &'static Ufunc, args: &[Arg]) -> Option<Plain> {
         let other = e.0.shape.as_slice();
         other.len() == shape.len() && (0..shape.len()).all(|d| other[d] == shape[d])
     };
-    let fits = |a: &Arg| match a {
-        Arg::Expr(e) => {
-            let is_like = std::ptr::eq(e, like);
-            // a number that is an expression fits any shape and device
-            let is_number = || matches!(e.0.op, NodeOp::Fill) && e.0.shape.is_empty() && e.0.device == 0;
-            (is_like || e.0.dtype == dtype && (e.0.device == device && has_shape(e) || is_number()))
-                && e.error().is_none()
-        }
-        Arg::Scalar(s) => s.promote_with(dtype) == Some(dtype),
-    };
-    if is_special || row.class.operand(dtype) != dtype || !takes(row, dtype) || !args.iter().all(fits) {
+    if is_special || row.class.operand(dtype) != dtype || !takes(row, dtype) {
         return None;
+    }
+    // a loop, because the compiler did not inline the closure of an iterator in each build
+    for a in args {
+        let fits = match a {
+            Arg::Expr(e) => {
+                let is_like = std::ptr::eq(e, like);
+                // a number that is an expression fits any shape and device
+                let is_number = || matches!(e.0.op, NodeOp::Fill) && e.0.shape.is_empty() && e.0.device == 0;
+                (is_like || e.0.dtype == dtype && (e.0.device == device && has_shape(e) || is_number()))
+                    && e.error().is_none()
+            }
+            Arg::Scalar(s) => s.promote_with(dtype) == Some(dtype),
+        };
+        if !fits {
+            return None;
+        }
     }
     Some(Plain { row: of_type(row, dtype), like: index, dtype, device })
 }

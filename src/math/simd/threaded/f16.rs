@@ -13,7 +13,7 @@ macro_rules! conversions {
         // vectors are not C types, but the calling convention passes them in registers
         #[allow(improper_ctypes_definitions)]
         pub(super) mod $module {
-            use super::$from::{Function, V, announce, write};
+            use super::$from::{Function, V, write};
             use super::*;
             use crate::math::simd::LANES;
 

@@ -17,7 +17,7 @@ use super::{Isa, Loops, ScalarFn, isa};
 pub(crate) use codes::{Codes, InstructionCodes};
 pub(crate) use lane::Lane;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-use {super::philox, super::prefetch, lane::apply, lane::read};
+use {super::philox, super::row_source::announce, lane::apply, lane::read};
 
 /// The number of 4-byte words in a block: `N4` with NEON (vectors of 16 bytes) or AVX2 (32), `M4` with AVX-512 (64).
 pub(crate) const N4: usize = if cfg!(target_arch = "aarch64") { 32 } else { 64 };
@@ -248,15 +248,13 @@ macro_rules! instructions {
                     if operand.ahead != 0 {
                         announce(at.wrapping_add(operand.ahead as usize), size_of::<Acc>());
                     }
-                    let vector = |i: usize| at.add(i * operand.width as usize).cast::<V>().read_unaligned();
-                    std::mem::transmute_copy::<Acc, [W; N]>(&std::array::from_fn(vector))
+                    let mut block: Acc = [at.cast::<V>().read_unaligned(); 8];
+                    // a loop, because the compiler did not inline a closure in each build
+                    for i in 1..block.len() {
+                        block[i] = at.add(i * operand.width as usize).cast::<V>().read_unaligned();
+                    }
+                    std::mem::transmute_copy::<Acc, [W; N]>(&block)
                 }
-            }
-
-            /// Prefetches memory that will be read soon. Any address is allowed.
-            #[inline(always)]
-            pub fn announce(at: *const u8, bytes: usize) {
-                (0..bytes).step_by(64).for_each(|line| prefetch(at.wrapping_add(line)));
             }
 
             /// Writes a block to memory, bypassing the caches if the instruction streams and the address allows it.
