@@ -185,11 +185,10 @@
 //!
 //! | feature | default | what it adds | packages |
 //! |---|---|---|---|
-//! | `gpu` | yes | GPUs through wgpu (Vulkan, Metal and DX12); without it cupric runs on the CPU only | 67 |
+//! | `gpu` | yes | GPUs through wgpu (Vulkan, Metal, DX12, and WebGPU in a browser); without it cupric runs on the CPU only | 67 |
 //! | `rayon` | yes | the CPU backend uses the threads of your rayon pool; without it everything runs on the calling thread, with the same bits | 23 |
 //! | `kernels` | yes | `ElementwiseKernel` and `ReductionKernel`: user-defined functions in WGSL, which run on the CPU as well | 36 |
 //! | `gles` | no | `gpu`, and GPUs that have only an OpenGL driver: wgpu's feature of this name | 72 |
-//! | `webgpu` | no | `gpu`, and the WebGPU of a browser: wgpu's feature of this name, which has no effect elsewhere | 67 |
 //! | `ndarray` | no | `as_ndarray` (a view, no copy), `from_ndarray`, `from_owned_ndarray` (no copy), `to_ndarray`, `into_ndarray` | 24 |
 //! | `serde` | no | `Serialize` and `Deserialize` of [`Array`], [`DType`] and [`Device`] | 19 |
 //! | `image` | no | `from_image`, `to_image` and `to_image_buffer`, without codecs | 23 |

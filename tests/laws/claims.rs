@@ -3,7 +3,7 @@
 
 use crate::root;
 use cupric::{Array, DType, Rng, array, keep, zeros};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -264,6 +264,36 @@ fn packages_of_the_features() {
     assert!(readme.contains(&says), "README.md does not contain: {says}");
     let says = format!("it adds naga and its dependencies, {} packages", packages("kernels") - none);
     assert!(page.contains(&says), "docs/FEATURES.md does not contain: {says}");
+}
+
+/// The features in a table of a page: the names in the first column of each row, and the cell after it.
+fn rows_of_features(page: &str) -> BTreeMap<String, String> {
+    let rows = page.lines().map(|l| l.trim_start_matches("//! "));
+    let rows = rows.skip_while(|l| !l.starts_with("| feature |")).skip(2).take_while(|l| l.starts_with('|'));
+    let cells = |l: &str| {
+        let mut cells = l.trim_matches('|').split(" | ").map(|c| c.trim().replace('`', ""));
+        (cells.next().unwrap_or_default(), cells.next().unwrap_or_default())
+    };
+    rows.map(cells).collect()
+}
+
+/// Each table lists the features of the manifest, no others, and which of them are enabled by default.
+#[test]
+fn the_tables_of_features_are_those_of_the_manifest() {
+    let manifest = read("Cargo.toml");
+    let section = manifest.split_once("\n[features]\n").expect("features").1;
+    let lines = section.lines().take_while(|l| !l.starts_with('[')).filter(|l| !l.starts_with('#'));
+    let mut features: BTreeMap<&str, &str> = lines.filter_map(|l| l.split_once(" = ")).collect();
+    let by_default = features.remove("default").expect("default features");
+    assert!(features.remove("testing").is_some() && features.len() > 5, "{features:?}");
+    let is_default = |name: &str| by_default.contains(&format!("\"{name}\""));
+    let want: BTreeMap<String, String> = features
+        .keys()
+        .map(|name| (name.to_string(), if is_default(name) { "yes" } else { "no" }.to_string()))
+        .collect();
+    for page in ["src/lib.rs", "docs/FEATURES.md"] {
+        assert_eq!(rows_of_features(&read(page)), want, "{page}");
+    }
 }
 
 #[test]
