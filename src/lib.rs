@@ -168,12 +168,12 @@
 //! There is no `==` between arrays (use [`array_equal`] or `equal`), no `x[..]` (use `slice`), and no `+=` or `-=` (use
 //! `x.update(|x| x - 1.0)?`), because these operators cannot return an error:
 //!
-//! ```compile_fail,E0368
+//! ```compile_fail,E0277
 //! let mut x = cupric::array![1., 2.];
 //! x += 1.0;
 //! ```
 //!
-//! ```compile_fail,E0369
+//! ```compile_fail,E0277
 //! let x = cupric::array![1., 2.];
 //! let same = x == x;
 //! ```
@@ -198,7 +198,7 @@
 //! | `npz` | no | `Npz`, `NpzWriter`, `save_npz`, `save_npz_compressed`: archives of named arrays | 22 |
 //! | `safetensors` | no | `SafeTensors`, `save_safetensors`: named tensors in one or several files | 23 |
 //! | `mmap` | no | `Array::map_npy`, `SafeTensors::map`: arrays backed by a memory-mapped file | 19 |
-//! | `text` | no | `TextFormat`, `Array::from_text`, `to_text`: text tables of numbers, such as CSV | 17 |
+//! | `text` | no | `TextFormat`, `Array::from_text`, `to_text`, `TextChunks`: text tables of numbers, such as CSV | 17 |
 //! | `formats` | no | the four features above | 30 |
 //! | `train` | no | `cupric::train`: optimisers, learning rates, loss scaling, initialisers, batches, named parameters | 17 |
 //!
@@ -217,7 +217,7 @@
 //! | `CUPRIC_DEVICE=cpu`, `gpu` or `gpu:N` | the device that [`Device::best`] returns |
 //! | `CUPRIC_DEBUG=plan,wgsl` | prints plans and shaders as they run, to the program's logger or, if there is none, to the standard error |
 //! | `CUPRIC_CHECK=nan,inf,overflow` | reports the operation that produced a NaN, an infinity or a wrapped integer: [`Device::check`] |
-//! | `CUPRIC_TIMEOUT=10` | seconds without progress after which a wait for a GPU fails; 20 more for each kernel's first run |
+//! | `CUPRIC_TIMEOUT=10` | seconds without progress after which a wait for a GPU fails; more for much submitted work, for a driver on the CPU, and for each kernel's first run |
 //! | `CUPRIC_CACHE_DIR=folder` | where GPUs keep compiled shaders; if empty, nothing is kept: [`guide::devices`] |
 //! | `CUPRIC_ISA=portable` or `avx2` | keeps the CPU from using wider instructions; on 64-bit ARM `portable` disables threaded code |
 //! | `CUPRIC_POISON=1` | with the feature `testing`: fills memory with a pattern when it is allocated |
@@ -266,12 +266,12 @@ pub use array::check::Check;
 pub use array::device::{Device, Limits};
 pub use array::print::{Displayed, PrintOptions};
 pub use array::profile::{Profile, ProfileClock, ProfileEvent, ProfileRow};
-pub use array::{Array, Chunks, Nested, Plan, SliceMut, array_equal, eval_all, eval_many, plan_many};
+pub use array::{Array, Chunks, Item, Nested, Plan, RowIter, SliceMut, array_equal, eval_all, eval_many, plan_many};
 pub use base::dtype::{DType, Element, FloatInfo, IntegerInfo, Scalar};
 pub use base::error::{Error, ErrorKind, Result};
 pub use base::layout::{
-    AxesArg, Integer, Integers, IntoAxes, IntoScanAxis, IntoShape, IntoSortAxis, NewAxis, ScanAxis, SliceItem,
-    SortAxis, Stepped, descending, exclusive, include_initial, keep, reverse,
+    AxesArg, Integer, Integers, IntoAxes, IntoScanAxis, IntoShape, IntoSliceItem, IntoSortAxis, NewAxis, ScanAxis,
+    SliceItem, SliceItems, SortAxis, Stepped, descending, exclusive, include_initial, keep, reverse,
 };
 pub use graph::expr::{Arg, Expr, Operand};
 pub use half::{bf16, f16};
@@ -282,12 +282,12 @@ pub use interop::WgpuBuffer;
 #[cfg(feature = "dlpack")]
 pub use interop::{DlpackTensor, dlpack_abi};
 pub use io::NpyWriter;
-#[cfg(feature = "text")]
-pub use io::formats::TextFormat;
 #[cfg(feature = "npz")]
 pub use io::formats::{Npz, NpzWriter, save_npz, save_npz_compressed};
 #[cfg(feature = "safetensors")]
 pub use io::formats::{SafeTensors, save_safetensors, write_safetensors};
+#[cfg(feature = "text")]
+pub use io::formats::{TextChunks, TextFormat};
 #[cfg(all(feature = "gpu", feature = "kernels"))]
 pub use kernels::RawKernel;
 #[cfg(feature = "kernels")]
@@ -337,8 +337,8 @@ pub mod fft {
 /// are f32 or f64. The methods of [`Expr`] for matrices keep f16 and bf16.
 pub mod linalg {
     pub use crate::ops::linalg::{
-        Mode, Triangle, cholesky, cond, det, eig, eigh, eigvals, eigvalsh, expm, inv, lstsq, lu, matrix_rank, pinv, qr,
-        slogdet, solve, solve_refined, solve_triangular, svd, svdvals,
+        Mode, Tolerance, Triangle, cholesky, cond, det, eig, eigh, eigvals, eigvalsh, expm, inv, lstsq, lu,
+        matrix_rank, pinv, qr, slogdet, solve, solve_refined, solve_triangular, svd, svdvals,
     };
 }
 

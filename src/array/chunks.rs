@@ -16,9 +16,9 @@ use crate::base::dtype::DType;
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout;
 use crate::base::replace::Stopped;
-use crate::graph::expr::{Expr, Rows, doubts, strong};
+use crate::graph::expr::{Args, Expr, Rows, doubts, strong};
 use crate::plan::backend::wait;
-use std::io;
+use std::io::{self, Write};
 use std::iter::FusedIterator;
 use std::panic::Location;
 
@@ -128,6 +128,30 @@ impl Expr {
         Chunks::of(&e, 0, rows, at)
     }
 
+    /// Evaluates the expression, writes the bytes of its elements in C order, and returns the writer. The bytes are those
+    /// of [`Expr::to_bytes`]. An expression of more than 16 MiB is evaluated block by block if its rows can be computed
+    /// separately, as in [`Expr::to_npy`], so the result need not fit into memory.
+    ///
+    /// # Errors
+    /// Returns the errors of the evaluation, and [`ErrorKind::Io`] if a write fails.
+    ///
+    /// ```
+    /// let bytes = (cupric::array![1u8, 2] * 10).to_bytes_writer(vec![])?;
+    /// assert_eq!(bytes, [10, 20]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn to_bytes_writer<W: Write>(&self, mut to: W) -> Result<W> {
+        const OP: &str = "to_bytes_writer";
+        let at = Location::caller();
+        let written = self.pieces(at, &mut |bytes| to.write_all(bytes));
+        written.map_err(|e| match e {
+            Stopped::Failed(e) => e,
+            Stopped::Io(e) => Error::with_line(ErrorKind::Io, OP, e.to_string(), at),
+        })?;
+        Ok(to)
+    }
+
     /// Evaluates the expression and passes the bytes of its elements to `give`, in C order and in several calls. Where
     /// possible, each call passes a block of rows that has just been computed. An array that is already in host memory
     /// in C order is passed without a copy.
@@ -165,6 +189,42 @@ fn blocks(e: &Expr, at: Loc) -> Result<Option<Chunks>> {
         return Ok(None);
     }
     Chunks::of(e, axis, step, at).map(Some)
+}
+
+/// The number of elements of a block of [`in_blocks`], unless the caller needs more. An intermediate result of 4 bytes
+/// for each element has the size of [`BLOCK`].
+const ELEMENTS: usize = BLOCK / 4;
+/// The maximum number of blocks of [`in_blocks`]. A block adds about 50 nodes to the graph, so that a plan of 512 blocks
+/// has about as many nodes as a large training step, and the plan is small compared with the work on 2^30 elements.
+const MOST_BLOCKS: usize = 512;
+
+/// Divides expressions of equal shape into blocks along one of the axes. A function that combines results of blocks then
+/// needs no memory for intermediate results of the size of its operands. Each item has the blocks of all expressions.
+///
+/// A block has at least `least` elements, except the last. Returns `None` if the expressions are too small to be
+/// divided, if the blocks cannot be computed separately, if their values could differ from those of the whole (half
+/// precision), or on a GPU, where the operands themselves must fit into memory.
+pub(crate) fn in_blocks(list: &[&Expr], axes: &[usize], least: usize) -> Option<Vec<Args>> {
+    let shape = &list.first()?.0.shape;
+    let (size, least) = (layout::product(shape), least.max(ELEMENTS));
+    let is_gpu = |e: &&Expr| Device::with(e.0.device, Device::is_gpu);
+    if size / 2 < least || list.iter().any(|e| is_gpu(e) || doubts(e).rounds) {
+        return None;
+    }
+    axes.iter().find_map(|axis| {
+        let length = shape[*axis];
+        let step = (least / (size / length).max(1)).max(length.div_ceil(MOST_BLOCKS)).max(2);
+        if step > length / 2 {
+            return None;
+        }
+        let rows = list.iter().map(|e| Rows::of(e, *axis, step)).collect::<Option<Vec<Rows>>>()?;
+        // at most `MOST_BLOCKS` entries
+        let mut blocks = vec![];
+        for from in (0..length).step_by(step) {
+            blocks.push(rows.iter().map(|rows| rows.part(from, (from + step).min(length))).collect());
+        }
+        Some(blocks)
+    })
 }
 
 /// Returns the bytes of an array's elements without a copy, or `None` if they are not in host memory in C order. Also

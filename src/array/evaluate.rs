@@ -104,7 +104,7 @@ pub(super) fn run(expressions: &[&Expr], device: &Device, at: Loc, at_once: bool
 /// such as the result of `stop_gradient`, becomes an array that shares the memory but has no such rule.
 pub(super) fn constant(e: &Expr) -> Result<Array> {
     match (e.0.stored(), e.0.layout()) {
-        (Some((buffer, ..)), _) if buffer.is_placeholder() => Err(plan::without_elements(e.0.location)),
+        (Some((buffer, ..)), _) if buffer.is_placeholder() => Err(plan::without_elements(buffer, e.0.location)),
         (Some((buffer, ..)), Some(layout)) if e.0.rule.is_some() => {
             Ok(Array(Expr::stored(buffer.another(), &layout, e.0.dtype, e.0.location)))
         }

@@ -10,13 +10,18 @@ mod chunks;
 mod evaluate;
 mod execute;
 mod host;
+mod items;
+mod iter;
 mod nested;
 mod read;
 pub(crate) mod traced;
 mod write;
 
 pub use chunks::Chunks;
+pub(crate) use chunks::in_blocks;
 pub use evaluate::{eval_all, eval_many};
+pub use items::Item;
+pub use iter::RowIter;
 pub use nested::Nested;
 pub use write::SliceMut;
 pub(crate) use write::prepared;
@@ -26,7 +31,7 @@ use crate::base::buffer::Buffer;
 use crate::base::dtype::{DType, Element};
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, Layout, Shape, Strides, copied, filled_arg};
-use crate::graph::expr::{Arg, Expr, NodeOp, Operand, carry, common, strong};
+use crate::graph::expr::{Arg, Expr, NodeOp, Operand, carry, common, operand, strong};
 use crate::plan;
 use crate::plan::backend::{SourceLines, wait};
 use crate::plan::kernel::Kernel;
@@ -37,6 +42,16 @@ use std::panic::Location;
 use std::sync::Arc;
 
 /// An n-dimensional array: an [`Expr`] that is already computed. All methods of `Expr` accept arrays directly.
+///
+/// An operation on arrays returns an `Expr`. Where an `Array` is needed, [`eval`](Expr::eval) computes it:
+///
+/// ```
+/// use cupric::{Array, array};
+/// let x = array![1., 2.];
+/// let y: Array = (&x + 1.0).eval()?;
+/// assert_eq!(y.shape(), [2]);
+/// # Ok::<(), cupric::Error>(())
+/// ```
 ///
 /// Cloning shares the memory, but a write to one array never changes another array.
 #[derive(Clone)]
@@ -59,6 +74,13 @@ impl crate::base::dtype::sealed::Sealed for &Array {}
 impl Operand for &Array {
     fn into_arg(self) -> Arg {
         Arg::Expr(self.0.clone())
+    }
+}
+
+impl crate::base::dtype::sealed::Sealed for &&Array {}
+impl Operand for &&Array {
+    fn into_arg(self) -> Arg {
+        (*self).into_arg()
     }
 }
 
@@ -163,8 +185,8 @@ impl Array {
         Layout { shape: copied(&self.0.0.shape), strides: copied(strides), offset }
     }
 
-    /// Makes an array on the CPU from elements in C order. The array takes over the vector's memory without copying.
-    /// One length of the shape may be −1; it is then computed from the number of elements.
+    /// Makes an array from elements in C order, on the CPU or on the device of the current [`Device::scope`]. On the
+    /// CPU, the array takes over the vector's memory without copying. One length of the shape may be −1; it is then computed from the number of elements.
     ///
     /// # Errors
     /// Returns [`ErrorKind::Shape`] if the number of elements does not match the shape or a length is below −1, and
@@ -182,10 +204,11 @@ impl Array {
     pub fn from_vec<T: Element>(elements: Vec<T>, shape: impl crate::IntoShape) -> Result<Array> {
         let at = Location::caller();
         let shape = shape_of(elements.len(), shape, "from_vec", at)?;
-        Ok(Array::adopt(elements, &shape, at))
+        Array::adopt(elements, &shape, at).into_scope("from_vec", at)
     }
 
-    /// Makes an array on the CPU from a copy of the elements, in C order.
+    /// Makes an array from a copy of the elements, in C order, on the CPU or on the device of the current
+    /// [`Device::scope`].
     ///
     /// # Errors
     /// Returns the errors of [`Array::from_vec`], and [`ErrorKind::OutOfMemory`] if the host has no memory for the
@@ -195,11 +218,11 @@ impl Array {
     pub fn from_slice<T: Element>(elements: &[T], shape: impl crate::IntoShape) -> Result<Array> {
         let at = Location::caller();
         let shape = shape_of(elements.len(), shape, "from_slice", at)?;
-        Array::of_bytes(T::bytes(elements), T::DTYPE, &shape, at)
+        Array::of_bytes(T::bytes(elements), T::DTYPE, &shape, at)?.into_scope("from_slice", at)
     }
 
-    /// Makes an array on the CPU from a copy of the bytes of its elements, in C order and in this machine's byte order.
-    /// The bytes may come from [`Expr::to_bytes`] or from another program, and do not need to be aligned. One length of
+    /// Makes an array from a copy of the bytes of its elements, in C order and in this machine's byte order, on the CPU
+    /// or on the device of the current [`Device::scope`]. The bytes may come from [`Expr::to_bytes`] or from another program, and do not need to be aligned. One length of
     /// the shape may be −1; it is then computed from the number of bytes.
     ///
     /// # Errors
@@ -239,7 +262,7 @@ impl Array {
             ));
         }
         let shape = shape_of(bytes.len() / dtype.size(), shape, OP, at)?;
-        Array::of_bytes(bytes, dtype, &shape, at)
+        Array::of_bytes(bytes, dtype, &shape, at)?.into_scope(OP, at)
     }
 
     /// Makes an array on the CPU from a copy of the bytes of its elements.
@@ -252,6 +275,41 @@ impl Array {
 
     pub(crate) fn adopt<T: Element>(elements: Vec<T>, shape: &[usize], at: Loc) -> Array {
         Array::new(Device::adopt(elements), Layout::c(shape), T::DTYPE, at)
+    }
+
+    /// Moves an array of data in host memory, which a caller has just made, to the device of the thread's scope. Outside
+    /// of every scope it stays on the CPU.
+    pub(crate) fn into_scope(self, op: &'static str, at: Loc) -> Result<Array> {
+        match Device::of_scope() {
+            None => Ok(self),
+            Some(device) => self.0.moved(&device, op, at),
+        }
+    }
+
+    /// Makes an array from elements that a caller passes to a function that cannot return an error, on the device of the
+    /// thread's scope. If the device has no memory for it, evaluations and reads of the array return the error.
+    pub(crate) fn given<T: Element>(elements: Vec<T>, shape: &[usize], op: &'static str, at: Loc) -> Array {
+        let array = Array::adopt(elements, shape, at);
+        let Some(device) = Device::of_scope() else { return array };
+        array.0.moved(&device, op, at).unwrap_or_else(|e| {
+            let missing = Buffer::missing((device.id(), device.name()), array.buffer().bytes(), e);
+            Array::new(missing, Layout::c(shape), T::DTYPE, at)
+        })
+    }
+
+    /// Returns an array with the same elements, like NumPy's `copy`. A write to one of the two arrays does not change
+    /// the other. They share memory until one of them is written.
+    ///
+    /// ```
+    /// let x = cupric::array![1., 2.];
+    /// let mut y = x.copy();
+    /// y.fill(0.0)?;
+    /// assert_eq!(x.to_vec::<f32>()?, [1., 2.]);
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[must_use]
+    pub fn copy(&self) -> Array {
+        self.clone()
     }
 
     /// Returns the shape, which is the length of each axis.
@@ -398,17 +456,17 @@ impl Expr {
 /// # Ok::<(), cupric::Error>(())
 /// ```
 #[track_caller]
-pub fn array_equal(a: &Expr, b: &Expr) -> Result<bool> {
+pub fn array_equal(a: impl Operand, b: impl Operand) -> Result<bool> {
     let at = Location::caller();
+    let (a, b) = (operand(a, at), operand(b, at));
     if a.shape()? != b.shape()? {
         return Ok(false);
     }
     let equal = crate::graph::expr::ufunc(
         &crate::graph::ufunc::logic::equal,
-        [a.clone(), b.clone()].into_iter().map(Operand::into_arg).collect(),
+        [a, b].into_iter().map(Operand::into_arg).collect(),
         at,
     );
-    let equal = strong(equal, at);
     let axes = crate::base::layout::AxesArg { axes: None, keep: false };
     let fold = crate::plan::kernel::Fold::of(&crate::graph::ufunc::logic::logical_and);
     let all = crate::graph::expr::reduce("array_equal", fold, &equal, &axes, at);

@@ -160,7 +160,8 @@ fn gathered<L: Nested>(lists: &L, op: &'static str, at: Loc) -> Result<(Vec<L::I
 }
 
 impl Array {
-    /// Makes an array on the CPU from nested lists, with one axis for each depth of nesting.
+    /// Makes an array from nested lists, with one axis for each depth of nesting, on the CPU or on the device of the
+    /// current [`Device::scope`](crate::Device::scope).
     ///
     /// # Errors
     /// Returns [`ErrorKind::Shape`] if lists at the same depth have different lengths, [`ErrorKind::LimitExceeded`] if
@@ -179,7 +180,7 @@ impl Array {
     pub fn from_nested(lists: impl Nested) -> Result<Array> {
         let at = Location::caller();
         let (elements, shape) = gathered(&lists, "from_nested", at)?;
-        Ok(Array::adopt(elements, &shape, at))
+        Array::adopt(elements, &shape, at).into_scope("from_nested", at)
     }
 }
 

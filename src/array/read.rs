@@ -1,13 +1,13 @@
 //! Reads arrays to the host, and moves them between devices.
 
-use super::Array;
 use super::evaluate::run;
+use super::{Array, Item};
 use crate::array::device::Device;
 use crate::base::dtype::{DType, Element};
 use crate::base::error::{Error, ErrorKind, Loc, Result, room};
 use crate::base::layout::Layout;
 use crate::base::shared::Shared;
-use crate::graph::expr::{Binding, Expr, cast, strong};
+use crate::graph::expr::{Binding, Expr, rounded, strong};
 use crate::plan::backend::{Pending, Receive, Received, wait};
 use std::mem::MaybeUninit;
 use std::panic::Location;
@@ -167,7 +167,7 @@ impl Expr {
     /// assert_eq!(x.device(), device);
     /// # Ok::<(), cupric::Error>(())
     /// ```
-    #[doc(alias("to", "cuda", "as_numpy", "asnumpy"))]
+    #[doc(alias("cuda", "as_numpy", "asnumpy"))]
     #[track_caller]
     pub fn to_device(&self, device: &Device) -> Result<Array> {
         self.moved(device, "to_device", Location::caller())
@@ -195,7 +195,8 @@ impl Expr {
 
     /// Returns an array with the values of the expression on a device. Error messages name the operation `op`.
     pub(crate) fn moved(&self, device: &Device, op: &'static str, at: Loc) -> Result<Array> {
-        wait(op, "to_device_async", self.moving(device, op, at)?).map_err(|e| e.or_at(at))
+        let moved = self.moving(device, op, at).and_then(|moving| wait(op, "to_device_async", moving));
+        moved.map_err(|e| e.of_result(op).or_at(at))
     }
 
     /// Starts to move the expression's values to a device, and returns a future of the array on that device.
@@ -225,11 +226,11 @@ impl Expr {
         })
     }
 
-    /// Returns a `Vec` of the elements in C order, on the host.
+    /// Returns a `Vec` of the elements in C order, on the host. With `usize`, an array of any integer dtype can be read.
     ///
     /// # Errors
-    /// Returns [`ErrorKind::DType`] if `T` is not the type of the elements, the errors of [`Expr::eval`], and
-    /// [`ErrorKind::OutOfMemory`] if the host has no memory for the elements. On a GPU, also returns an error if an
+    /// Returns [`ErrorKind::DType`] if `T` is not the type of the elements, [`ErrorKind::Argument`] if an element is not
+    /// a `usize`, the errors of [`Expr::eval`], and [`ErrorKind::OutOfMemory`] if the host has no memory for the elements. On a GPU, also returns an error if an
     /// index of an earlier operation is out of range, and [`ErrorKind::Timeout`] if the device makes no progress.
     ///
     /// ```
@@ -239,12 +240,13 @@ impl Expr {
     /// ```
     #[doc(alias("tolist", "to_vec1", "into_raw_vec"))]
     #[track_caller]
-    pub fn to_vec<T: Element>(&self) -> Result<Vec<T>> {
+    pub fn to_vec<T: Item>(&self) -> Result<Vec<T>> {
         let at = Location::caller();
         wait("to_vec", "to_vec_async", self.fetch::<T>("to_vec", at)).map_err(|e| e.or_at(at))
     }
 
-    /// Returns the elements in C order, on the host, converted from any dtype to `T` as by [`Expr::astype`].
+    /// Returns the elements in C order, on the host, converted from any dtype to `T`: those of [`Expr::eval`], converted
+    /// as by [`Expr::astype`]. So f16 and bf16 are rounded to their own dtype first.
     ///
     /// # Errors
     /// Returns the errors of [`Expr::to_vec`], except the one for a wrong dtype.
@@ -256,14 +258,21 @@ impl Expr {
     /// # Ok::<(), cupric::Error>(())
     /// ```
     #[track_caller]
-    pub fn to_vec_as<T: Element>(&self) -> Result<Vec<T>> {
+    pub fn to_vec_as<T: Item>(&self) -> Result<Vec<T>> {
         const OP: &str = "to_vec_as";
         let at = Location::caller();
         let node = self.checked()?;
         // if the array's device does not support `T`, move the array to the CPU and convert it there
-        let has_type = Device::with(node.device, |device| device.supports(T::DTYPE));
+        let has_type = Device::with(node.device, |device| device.supports(T::Stored::DTYPE));
         let whole = if has_type { self.clone() } else { self.moved(&Device::cpu(), OP, at)?.0 };
-        let elements = cast(strong(whole, at), T::DTYPE, at).fetch::<T>(OP, at);
+        let whole = strong(whole, at);
+        // inside a kernel f16 and bf16 are f32, so without this rounding the elements would not be those of the dtype
+        let is_half = whole.0.dtype.is_half() && whole.0.dtype != T::Stored::DTYPE;
+        let whole = match mutant!(read_without_rounding, false, is_half) {
+            true => rounded(&whole, at),
+            false => whole,
+        };
+        let elements = T::cast(whole, at).fetch::<T>(OP, at);
         wait(OP, "to_vec_async", elements).map_err(|e| e.or_at(at))
     }
 
@@ -335,7 +344,7 @@ impl Expr {
     /// # }).unwrap();
     /// ```
     #[track_caller]
-    pub fn to_vec_async<T: Element>(&self) -> impl Future<Output = Result<Vec<T>>> + Send + use<T> {
+    pub fn to_vec_async<T: Item>(&self) -> impl Future<Output = Result<Vec<T>>> + Send + use<T> {
         self.fetch::<T>("to_vec_async", Location::caller())
     }
 
@@ -351,7 +360,7 @@ impl Expr {
     /// ```
     #[doc(alias("to_scalar", "into_scalar"))]
     #[track_caller]
-    pub fn item<T: Element>(&self) -> Result<T> {
+    pub fn item<T: Item>(&self) -> Result<T> {
         let at = Location::caller();
         wait("item", "item_async", self.one::<T>("item", at)).map_err(|e| e.or_at(at))
     }
@@ -370,11 +379,11 @@ impl Expr {
     /// # }).unwrap();
     /// ```
     #[track_caller]
-    pub fn item_async<T: Element>(&self) -> impl Future<Output = Result<T>> + Send + use<T> {
+    pub fn item_async<T: Item>(&self) -> impl Future<Output = Result<T>> + Send + use<T> {
         self.one::<T>("item_async", Location::caller())
     }
 
-    pub(super) fn one<T: Element>(&self, op: &'static str, at: Loc) -> impl Future<Output = Result<T>> + Send + use<T> {
+    pub(super) fn one<T: Item>(&self, op: &'static str, at: Loc) -> impl Future<Output = Result<T>> + Send + use<T> {
         let size = self.size();
         let all = self.fetch::<T>(op, at);
         async move {
@@ -394,22 +403,32 @@ impl Expr {
         }
     }
 
-    pub(super) fn fetch<T: Element>(
+    pub(super) fn fetch<T: Item>(
         &self,
         op: &'static str,
         at: Loc,
     ) -> impl Future<Output = Result<Vec<T>>> + Send + use<T> {
         let is_other = |dtype: DType| {
-            let want = T::DTYPE;
+            let want = T::Stored::DTYPE;
             let detail = format!(
                 "the array's dtype is {dtype}, not {want}; read it as {dtype}, or convert it with astype(DType::{want:?})"
             );
             Error::with_line(ErrorKind::DType, op, detail, at)
         };
-        let dtype = self.checked().map(|_| strong(self.clone(), at).0.dtype);
-        let checked = dtype.and_then(|d| if d == T::DTYPE { Ok(()) } else { Err(is_other(d)) });
-        let reading = checked.map(|()| self.reading::<T>(op, at));
-        async move { reading?.await }
+        let whole = self.checked().map(|_| strong(self.clone(), at));
+        let reading = whole.and_then(|whole| {
+            let dtype = whole.0.dtype;
+            let source = T::source(whole, at);
+            if source.0.dtype != T::Stored::DTYPE {
+                return Err(is_other(dtype));
+            }
+            Ok((source.reading::<T::Stored>(op, at), dtype))
+        });
+        async move {
+            let (reading, dtype) = reading?;
+            let refused = |detail| Error::with_line(ErrorKind::Argument, op, detail, at);
+            T::converted(reading.await?, dtype).map_err(refused)
+        }
     }
 
     /// Starts a read of the elements of an expression of dtype `T`, and returns a future of the elements. If `T` is

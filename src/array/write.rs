@@ -8,7 +8,7 @@ use crate::array::device::Device;
 use crate::base::buffer::Buffer;
 use crate::base::dtype::DType;
 use crate::base::error::{Error, ErrorKind, Loc, Result};
-use crate::base::layout::{self, Layout, SliceItem, View};
+use crate::base::layout::{self, Layout, SliceItem, SliceItems, View};
 use crate::base::shared::Shared;
 use crate::graph::expr::{Arg, Binding, Expr, Operand, cast, common, view};
 use crate::plan::backend::Bindings;
@@ -119,16 +119,16 @@ impl Array {
     /// # Ok::<(), cupric::Error>(())
     /// ```
     #[track_caller]
-    pub fn set(&mut self, items: impl AsRef<[SliceItem]>, value: impl Operand) -> Result<()> {
+    pub fn set(&mut self, items: impl SliceItems, value: impl Operand) -> Result<()> {
         let at = Location::caller();
-        self.part(items.as_ref(), at).write(value.into_arg(), "set", at)
+        self.part(items.items().as_ref(), at).write(value.into_arg(), "set", at)
     }
 
     /// Returns a mutable view of a part of the array: `x.slice_mut(s![..2]).update(|v| v * 2.0)?`. If the slice is not
     /// valid, the methods of the view return the error.
     #[track_caller]
-    pub fn slice_mut(&mut self, items: impl AsRef<[SliceItem]>) -> SliceMut<'_> {
-        self.part(items.as_ref(), Location::caller())
+    pub fn slice_mut(&mut self, items: impl SliceItems) -> SliceMut<'_> {
+        self.part(items.items().as_ref(), Location::caller())
     }
 
     fn part(&mut self, items: &[SliceItem], at: Loc) -> SliceMut<'_> {

@@ -1,5 +1,6 @@
 //! Handles to device memory. Only the backend of a device knows the concrete memory type behind a handle.
 
+use super::error::Error;
 use super::shared::Shared;
 use std::any::Any;
 use std::fmt;
@@ -65,7 +66,32 @@ impl Memory for Placeholder {
     }
 }
 
-/// The second field of every [`Buffer`] that is a placeholder.
+/// Stands for the memory of an array whose elements could not be copied to its device.
+struct Missing {
+    device: (u32, String),
+    bytes: usize,
+    error: Error,
+}
+
+impl Memory for Missing {
+    fn device_id(&self) -> u32 {
+        self.device.0
+    }
+    fn device_name(&self) -> &str {
+        &self.device.1
+    }
+    fn bytes(&self) -> usize {
+        self.bytes
+    }
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+    fn is_lent(&self) -> bool {
+        true
+    }
+}
+
+/// The second field of every [`Buffer`] that is a placeholder, or whose memory is missing.
 const PLACEHOLDER: u32 = u32::MAX;
 
 impl Buffer {
@@ -84,6 +110,25 @@ impl Buffer {
         Buffer(Buffer::new(|| Placeholder { device_id, device_name, bytes }).0, PLACEHOLDER)
     }
 
+    /// Returns a buffer without memory, for an array whose elements could not be copied to its device, of which the
+    /// number and the name are given. An evaluation that reads it returns the error.
+    pub fn missing(device: (u32, &str), bytes: usize, error: Error) -> Buffer {
+        let device = (device.0, device.1.to_string());
+        Buffer(Buffer::new(|| Missing { device, bytes, error }).0, PLACEHOLDER)
+    }
+
+    /// Returns the error that left the buffer without memory, if one did.
+    pub fn error(&self) -> Option<&Error> {
+        self.memory::<Missing>().map(|missing| &missing.error)
+    }
+
+    /// Returns whether no plan can read the buffer. A plan of a traced expression, whose arrays are not known yet, can
+    /// read a placeholder.
+    pub fn cannot_be_planned(&self, is_traced: bool) -> bool {
+        self.is_placeholder() && (!is_traced || self.error().is_some())
+    }
+
+    /// Returns whether the buffer has no memory, so that it cannot be read.
     pub fn is_placeholder(&self) -> bool {
         self.1 == PLACEHOLDER
     }

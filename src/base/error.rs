@@ -218,6 +218,13 @@ impl Fault {
     }
 }
 
+/// Drops the operation and the line of an error, for a function that returns faults.
+impl From<Error> for Fault {
+    fn from(error: Error) -> Fault {
+        Fault::new(error.0.kind, error.0.detail.clone())
+    }
+}
+
 /// The operation that errors about device memory name, until the operation that needs the memory is known.
 pub(crate) const ALLOCATE: &str = "allocate";
 

@@ -52,7 +52,7 @@ fn factor<'a>(
     let (a, rest) = memory.split_at_mut(n * n);
     for i in 0..n {
         for j in i..n {
-            a[i * n + j] = source.get(first + j * n + i) * scale;
+            a[i * n + j] = source.get(first + mutant!(upper_triangle_read, i * n + j, j * n + i)) * scale;
         }
     }
     let strips = if with_vectors { n.div_ceil(WIDTH) * WIDTH * n } else { 0 };

@@ -7,6 +7,7 @@ use super::connection::Connection;
 use super::disk::DiskCache;
 use super::notes::{ERROR_BYTES, ErrorNotes, NoteSource};
 use super::pipelines::{Pipeline, Pipelines, WordMap, params_bytes};
+use super::time_out::SubmittedWork;
 use super::timer::Timer;
 use super::wgsl::{ERROR_BINDING, PARAMS_CLASSES};
 use crate::base::error::Result;
@@ -63,8 +64,8 @@ pub(super) struct Batch {
     pass: Option<wgpu::ComputePass<'static>>,
     encoder: Option<wgpu::CommandEncoder>,
     dispatches: usize,
-    /// How many pipelines run for the first time in the open batch.
-    first_runs: u64,
+    /// The work of the open batch.
+    work: SubmittedWork,
     /// The number of the open batch.
     serial: u64,
     /// A batch is submitted at a multiple of [`BATCH`] dispatches if at most this many submissions are in flight. This
@@ -117,7 +118,7 @@ impl Batch {
             pass: None,
             encoder: None,
             dispatches: 0,
-            first_runs: 0,
+            work: SubmittedWork::default(),
             serial: 1,
             eager: if connection.software { 0 } else { 2 },
             params: Vec::with_capacity(RING),
@@ -274,14 +275,15 @@ impl Batch {
         self.params_group(connection, pipeline.class).map(drop)
     }
 
-    /// Records one dispatch. Submits the batch first if it is due, or if its parameter buffer has no room for `params`.
+    /// Records one dispatch, which computes about `operations` scalar operations. Submits the batch first if it is due, or
+    /// if its parameter buffer has no room for `params`.
     pub fn record(
         &mut self,
         connection: &Connection,
         pipeline: &Pipeline,
         bound: &[BufferSlice<'_>],
         params: &[u32],
-        groups: [u32; 3],
+        (groups, operations): ([u32; 3], u64),
     ) -> Result<()> {
         if self.is_due(connection) || self.params.len() + params.len() * 4 > RING {
             self.submit(connection)?;
@@ -308,7 +310,8 @@ impl Batch {
         let [x, y, z] = groups;
         pass.dispatch_workgroups(x, y, z);
         self.dispatches += 1;
-        self.first_runs += !pipeline.has_run.swap(true, Relaxed) as u64;
+        self.work.first_runs += !pipeline.has_run.swap(true, Relaxed) as u64;
+        self.work.operations = self.work.operations.saturating_add(operations);
         connection.counters.dispatches.fetch_add(1, Relaxed);
         Ok(())
     }
@@ -416,7 +419,7 @@ impl Batch {
         self.pass = None;
         let encoder = self.encoder.take();
         let params = std::mem::take(&mut self.params);
-        let first_runs = std::mem::take(&mut self.first_runs);
+        let work = std::mem::take(&mut self.work);
         let submitted = connection.scoped("submit", || {
             if let Some(ring) = self.rings.get(self.ring)
                 && !params.is_empty()
@@ -425,7 +428,7 @@ impl Batch {
             }
             let mut encoder = encoder.unwrap_or_else(|| new_encoder(connection));
             copies(&mut encoder);
-            connection.submit(encoder.finish(), first_runs);
+            connection.submit(encoder.finish(), work);
         });
         if !params.is_empty() {
             self.ring = (self.ring + 1) % RINGS;
@@ -441,7 +444,7 @@ impl Batch {
         }
         connection.poll_once();
         // a software driver compiles when a pipeline first runs, and the process must not end meanwhile (`at_exit.rs`)
-        let ahead = if first_runs > 0 && connection.software { 0 } else { AHEAD };
+        let ahead = if work.first_runs > 0 && connection.software { 0 } else { AHEAD };
         connection.catch_up(ahead, "submit")
     }
 }

@@ -2,6 +2,7 @@
 //! and waiting, and the counters. This file does not depend on memory, pipelines or kernels.
 
 use super::adapter::inherited_fault;
+use super::time_out::{SubmittedWork, TimeOut};
 use crate::base::error::{Error, ErrorKind, Fault, Result};
 use crate::base::platform::{self, CAN_WAIT, Instant};
 use crate::plan::backend::{FaultInjector, Stats};
@@ -22,10 +23,6 @@ const TURN: Duration = Duration::from_millis(2);
 pub(super) const EAGER: Duration = Duration::from_micros(100);
 /// The longest sleep between two polls. A wait notices at most this much too late that the device is done.
 pub(super) const LONGEST_NAP: Duration = Duration::from_micros(500);
-/// How much the time-out of a wait grows for each unfinished pipeline that runs for the first time, because a driver
-/// may compile it only then. A kernel within `Caps::max_cost` compiles in less than a second on an idle machine. 20 s
-/// leave a margin for a busy machine.
-const FIRST_RUN: Duration = Duration::from_secs(20);
 /// The maximum time that a failed call waits for the report that the device is lost. It waits because the caller should
 /// get the error about the loss, not one of its consequences. Chosen by hand: long enough for a slow driver, and short
 /// for a caller whose call has failed.
@@ -119,13 +116,11 @@ pub(super) struct Connection {
     submitted: AtomicU64,
     /// How many submissions have finished.
     completed: Arc<AtomicU64>,
-    /// How many pipelines run for the first time in unfinished submissions. Some drivers compile a pipeline only then.
-    first_runs: Arc<AtomicU64>,
     late: Arc<LateError>,
     /// A thread holds this lock while it polls, because wgpu 30.0.1 may panic when two threads poll at the same time.
     poller: Mutex<()>,
     /// How long a wait goes on without progress before it fails.
-    timeout: Duration,
+    pub time_out: TimeOut,
     /// Whether `CUPRIC_DEBUG` asks for the source of shaders.
     pub prints_shaders: bool,
 }
@@ -154,8 +149,6 @@ fn describe(error: &wgpu::Error) -> (ErrorKind, String) {
 
 impl Connection {
     pub fn new(name: String, device: wgpu::Device, queue: wgpu::Queue, software: bool) -> Connection {
-        let seconds = std::env::var("CUPRIC_TIMEOUT").ok().and_then(|v| v.trim().parse::<f64>().ok());
-        let timeout = seconds.filter(|s| *s > 0.0).and_then(|s| Duration::try_from_secs_f64(s).ok());
         Connection {
             name,
             process: crate::base::platform::process_id(),
@@ -167,10 +160,9 @@ impl Connection {
             submitting: AtomicU64::new(0),
             submitted: AtomicU64::new(0),
             completed: Arc::default(),
-            first_runs: Arc::default(),
             late: Arc::default(),
             poller: Mutex::new(()),
-            timeout: timeout.unwrap_or(Duration::from_secs(10)),
+            time_out: TimeOut::of_environment(software),
             prints_shaders: debug::asks(debug::Word::Wgsl),
         }
     }
@@ -288,17 +280,16 @@ impl Connection {
         self.late.clear();
     }
 
-    /// Submits commands, which run `first_runs` pipelines for the first time. Must be called within
-    /// [`Connection::scoped`].
-    pub fn submit(&self, commands: wgpu::CommandBuffer, first_runs: u64) {
-        self.first_runs.fetch_add(first_runs, Relaxed);
+    /// Submits commands and their work. Must be called within [`Connection::scoped`].
+    pub fn submit(&self, commands: wgpu::CommandBuffer, work: SubmittedWork) {
+        let finished = self.time_out.begin(work);
         self.submitting.fetch_add(1, SeqCst);
         self.queue.submit([commands]);
         self.submitting.fetch_sub(1, SeqCst);
-        let (completed, compiling) = (self.completed.clone(), self.first_runs.clone());
+        let completed = self.completed.clone();
         self.queue.on_submitted_work_done(move || {
             completed.fetch_add(1, Relaxed);
-            compiling.fetch_sub(first_runs, Relaxed);
+            finished();
         });
         // count a failed submission too, because its callback is called as well
         self.submitted.fetch_add(1, Relaxed);
@@ -412,7 +403,8 @@ impl Connection {
     }
 
     pub fn timed_out(&self, operation: &str) -> Error {
-        let detail = format!("{} made no progress for {:?} (CUPRIC_TIMEOUT)", self.name, self.timeout);
+        let (name, limit) = (&self.name, self.time_out.now());
+        let detail = format!("{name} made no progress for {limit:?} (CUPRIC_TIMEOUT, longer for much submitted work)");
         Error::with_line(ErrorKind::Timeout, operation, detail, None)
     }
 }
@@ -422,24 +414,27 @@ pub(super) struct IdleClock {
     since: std::cell::Cell<Instant>,
     /// How many submissions had finished at the last call of [`IdleClock::expired`].
     completed: std::cell::Cell<u64>,
+    /// How many time-outs the wait may go on.
+    patience: u32,
 }
 
 impl IdleClock {
     pub fn new(connection: &Connection) -> IdleClock {
-        IdleClock { since: Instant::now().into(), completed: connection.completed().into() }
+        IdleClock::patient(connection, 1)
     }
 
-    /// Returns whether no submission has finished for longer than the time-out. The time-out is longer while pipelines
-    /// run for the first time.
+    /// Returns a clock that expires after `patience` time-outs.
+    pub fn patient(connection: &Connection, patience: u32) -> IdleClock {
+        IdleClock { since: Instant::now().into(), completed: connection.completed().into(), patience }
+    }
+
+    /// Returns whether no submission has finished for longer than the time-out.
     pub fn expired(&self, connection: &Connection) -> bool {
         let completed = connection.completed();
         if completed != self.completed.get() {
             self.completed.set(completed);
             self.since.set(Instant::now());
         }
-        // a driver reports no progress while it compiles, so each pipeline that runs for the first time extends the
-        // time-out
-        let first_runs = connection.first_runs.load(Relaxed).min(u32::MAX as u64) as u32;
-        self.since.get().elapsed() > connection.timeout.saturating_add(FIRST_RUN.saturating_mul(first_runs))
+        self.since.get().elapsed() > connection.time_out.now().saturating_mul(self.patience)
     }
 }

@@ -36,7 +36,8 @@ pub(super) fn are_right(gpu: &Gpu, trial: impl FnOnce() -> Result<Arc<Gpu>>) -> 
     if let Some((_, known)) = found.iter().find(|(adapter, _)| Some(*adapter) == number) {
         return *known;
     }
-    let known = gpu.disk.as_ref().and_then(|disk| disk.cooperative()).unwrap_or_else(|| {
+    let kept = gpu.disk.as_ref().and_then(|disk| disk.cooperative());
+    let known = kept.or_else(|| {
         let test = || -> Result<bool> {
             let trial = trial()?;
             // a driver may not offer cooperative matrices to a second device; then nothing would be tested
@@ -51,18 +52,30 @@ pub(super) fn are_right(gpu: &Gpu, trial: impl FnOnce() -> Result<Arc<Gpu>>) -> 
             { ways }.try_fold(true, |right, (t, busy)| Ok(right && t.is_right(&t.run(&trial, busy)?)))
         };
         // wgpu panics if a driver rejects a device with features that the driver itself has reported as supported
-        match std::panic::catch_unwind(AssertUnwindSafe(test)) {
-            Ok(Ok(right)) => {
-                gpu.disk.iter().for_each(|disk| disk.keep_cooperative(right));
-                right
-            }
-            // this result is not kept for later processes, because the kernel may have failed to compile, or the device
-            // may have been lost, for a reason that has nothing to do with the matrices
-            Ok(Err(_)) | Err(_) => false,
+        let panicked = |_| Err(Error::with_line(ErrorKind::Internal, "open", "the self-test panicked", None));
+        let outcome = std::panic::catch_unwind(AssertUnwindSafe(test)).unwrap_or_else(panicked);
+        if let Ok(right) = &outcome {
+            gpu.disk.iter().for_each(|disk| disk.keep_cooperative(*right));
         }
+        finding(outcome)
     });
-    found.extend(number.map(|number| (number, known)));
-    known
+    // what is not known is tested again by the next device
+    found.extend(number.zip(known));
+    known.unwrap_or(false)
+}
+
+/// Returns what the self-test has found, or `None` if it has found nothing, because the machine was too busy or the
+/// memory was used up. Any other error counts as wrong products in this process. It is not kept for later processes,
+/// because the kernel may have failed to compile, or the device may have been lost, for a reason that has nothing to do
+/// with the matrices.
+fn finding(outcome: Result<bool>) -> Option<bool> {
+    match outcome {
+        Ok(right) => Some(right),
+        Err(e) if e.kind() == ErrorKind::Timeout || e.kind() == ErrorKind::OutOfMemory => {
+            mutant!(late_self_test_is_wrong, Some(false), None)
+        }
+        Err(_) => Some(false),
+    }
 }
 
 /// A product whose result is known.
@@ -253,7 +266,17 @@ impl Trial {
 mod tests {
     use super::*;
 
-    crate::testing::unit_tests!(gpu_cooperative: trials_accept_what_is_right, trials_refuse_what_is_wrong);
+    crate::testing::unit_tests!(
+        gpu_cooperative: trials_accept_what_is_right, trials_refuse_what_is_wrong,
+        a_test_without_time_finds_nothing
+    );
+
+    fn a_test_without_time_finds_nothing() {
+        let failed = |kind| finding(Err(Error::with_line(kind, "submit", "planned", None)));
+        assert_eq!([finding(Ok(true)), finding(Ok(false))], [Some(true), Some(false)]);
+        assert_eq!([failed(ErrorKind::Timeout), failed(ErrorKind::OutOfMemory)], [None, None]);
+        assert_eq!([failed(ErrorKind::Internal), failed(ErrorKind::DeviceLost)], [Some(false), Some(false)]);
+    }
 
     /// Returns the results of a device that is correct.
     fn results(t: &Trial) -> Vec<f32> {

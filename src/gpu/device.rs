@@ -156,6 +156,9 @@ pub(super) async fn connected(
     for_trials: bool,
 ) -> Result<Arc<Gpu>> {
     connection.prints_shaders &= !for_trials;
+    if for_trials {
+        connection.time_out.be_patient();
+    }
     let connection = Arc::new(connection);
     let notes = Arc::<ErrorNotes>::default();
     let disk = if for_trials { None } else { DiskCache::open(&connection) };

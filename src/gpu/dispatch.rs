@@ -110,7 +110,8 @@ impl<'a> StepRecorder<'a> {
         if !kernel.gathers.is_empty() {
             header.error_id = self.error_id(kernel);
         }
-        self.dispatch(&window.pipeline, &bound.slices, (header, &mut words), window.workgroups)?;
+        let amount = (window.workgroups, window.operations);
+        self.dispatch(&window.pipeline, &bound.slices, (header, &mut words), amount)?;
         for n in &window.bindings {
             let buffer = self.buffers[window.operands[*n].buffer].buffer;
             buffer.last_batch.store(self.batch.serial(), Relaxed);
@@ -172,14 +173,14 @@ impl<'a> StepRecorder<'a> {
         }))
     }
 
-    /// Records dispatches of `groups` workgroups in total. A grid has three dimensions of limited length, so workgroups
-    /// that do not fit into one grid go into further dispatches.
+    /// Records dispatches of `groups` workgroups in total, which compute about `operations` scalar operations. A grid has
+    /// three dimensions of limited length, so workgroups that do not fit into one grid go into further dispatches.
     pub fn dispatch(
         &mut self,
         pipeline: &Pipeline,
         slices: &[BufferSlice<'_>],
         (mut header, words): (ParamHeader, &mut [u32]),
-        groups: u64,
+        (groups, mut operations): (u64, u64),
     ) -> Result<()> {
         let max = self.limits.max_groups as u64;
         let mut first = 0u64;
@@ -192,7 +193,8 @@ impl<'a> StepRecorder<'a> {
             header.grid_y = y as u32;
             header.first_group = mutant!(next_dispatch_starts_again, 0, first as u32);
             header.write(words);
-            self.batch.record(self.connection, pipeline, slices, words, [x as u32, y as u32, z as u32])?;
+            let amount = ([x as u32, y as u32, z as u32], std::mem::take(&mut operations));
+            self.batch.record(self.connection, pipeline, slices, words, amount)?;
             first += x * y * z;
         }
         Ok(())

@@ -30,7 +30,8 @@
 //! | `disk/` | the cache on disk for the next process: shaders, pipelines, results of the probe and the self-test |
 //! | `fingerprint.rs` | a hash of the source files on which the contents of that cache depend |
 //! | `at_exit.rs` | the end of the process: waits for software drivers, and keeps our threads out of drivers |
-//! | `connection.rs` | wgpu's device and queue, errors, polling and time-outs, counters |
+//! | `connection.rs` | wgpu's device and queue, errors, polling, counters |
+//! | `time_out.rs` | how long a wait goes on without progress |
 //! | `adapter.rs` | which GPUs the machine has, and what they support |
 
 mod adapter;
@@ -58,6 +59,7 @@ mod prepared;
 mod raw;
 mod routines;
 mod shader_file;
+mod time_out;
 mod timer;
 mod transfer;
 mod variant;

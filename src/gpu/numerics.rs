@@ -7,6 +7,7 @@ use super::batch::new_encoder;
 use super::connection::{Connection, lock};
 use super::disk::DiskCache;
 use super::shader_file::shader_file;
+use super::time_out::SubmittedWork;
 use super::waiting::{Signal, Wait, Watch};
 use crate::base::caps::{Half, NarrowHalf, Shrink, WidenHalf};
 use crate::base::error::{Error, ErrorKind, Result};
@@ -166,7 +167,7 @@ impl Probe {
         let (signal, watching) = (Signal::default(), watch.clone());
         let set = signal.clone();
         staging.map_async(wgpu::MapMode::Read, .., move |result| watching.set(&set, result.is_ok()));
-        let mapped = Wait::new(connection, watch, "numerics", &signal);
+        let mapped = Wait::new(connection, watch, "numerics", &signal).of_a_self_test();
         Ok(Probe { lines, pairs, native, staging, mapped })
     }
 
@@ -304,7 +305,7 @@ fn run(connection: &Connection, entries: [(&str, &[u32], usize); 2], native: boo
             encoder.copy_buffer_to_buffer(&to, 0, &staging, at, bytes(entry));
             at += bytes(entry);
         }
-        connection.submit(encoder.finish(), 2);
+        connection.submit(encoder.finish(), SubmittedWork { first_runs: 2, operations: 0 });
         staging
     })
 }

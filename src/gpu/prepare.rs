@@ -261,7 +261,7 @@ impl<'a> Preparer<'a> {
         let missing = || Error::with_line(ErrorKind::Internal, name, "its pipeline was not compiled", None);
         let pipeline = self.pipelines.find(key).cloned().ok_or_else(missing)?;
         let (mut header, mut words, mut ends) = (ParamHeader::default(), vec![], vec![]);
-        let mut workgroups = 0;
+        let (mut workgroups, mut operations) = (0, 0u64);
         for ((kernel, form), variant) in kernels.iter().zip(variants) {
             let window = &kernel.windows[number];
             let (count, inner) = (window.shape.iter().product::<usize>(), kernel.inner_size());
@@ -269,6 +269,9 @@ impl<'a> Preparer<'a> {
             let strides: SmallVec<[&[isize]; 8]> = loads.chain(kernel.stores.iter().map(|s| &s.strides[..])).collect();
             let (own, mut list) = template(kernel, form, (window, variant.lines), &strides, (count, inner));
             workgroups += variant::workgroups(kernel, variant, window, count) as u64;
+            let each = kernel.loads.len() + kernel.values.len() + kernel.stores.len();
+            let total = (count as u64).saturating_mul(inner.max(1) as u64).saturating_mul(each as u64);
+            operations = operations.saturating_add(total);
             if kernels.len() > 1 {
                 own.write(&mut list);
                 words.append(&mut list);
@@ -289,6 +292,7 @@ impl<'a> Preparer<'a> {
             header,
             words: words.into(),
             workgroups,
+            operations,
         })
     }
 

@@ -93,6 +93,8 @@ pub(super) struct PreparedWindow {
     /// The words of the parameters. Each run sets the header, the scalars and the operands' offsets, which are 0 here.
     pub words: Box<[u32]>,
     pub workgroups: u64,
+    /// About how many scalar operations the window computes.
+    pub operations: u64,
 }
 
 /// A gather, or another use of a checked index, and what an error about an index out of range needs.

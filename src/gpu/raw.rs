@@ -3,6 +3,7 @@
 use super::batch::BufferSlice;
 use super::connection::lock;
 use super::device::{Gpu, driver_buffer};
+use super::time_out::operations_of_loops;
 use super::wgsl::PARAMS_CLASSES;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::plan::backend::{RawCall, StepNote};
@@ -77,7 +78,10 @@ impl Gpu {
             time: Duration::ZERO,
         })?;
         let no_params = vec![0; PARAMS_CLASSES[pipeline.class] as usize * 4];
-        batch.record(&self.connection, &pipeline, &slices, &no_params, call.groups)?;
+        let bound = slices.iter().map(|s| s.len).sum();
+        let invocations = call.groups.iter().fold(256u64, |n, g| n.saturating_mul(u64::from(*g)));
+        let amount = (call.groups, operations_of_loops(invocations, bound));
+        batch.record(&self.connection, &pipeline, &slices, &no_params, amount)?;
         batch.end_step(&self.connection);
         for buffer in call.bindings.iter().filter_map(|b| driver_buffer(b.buffer)) {
             buffer.last_batch.store(batch.serial(), Relaxed);

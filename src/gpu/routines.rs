@@ -8,6 +8,7 @@ use super::notes::{NoteKind, NoteSource};
 use super::pipelines::Interface;
 use super::prepared::RunBuffer;
 use super::shader_file::shader_file;
+use super::time_out::operations_of_loops;
 use super::wgsl::{self, Dialect, ParamHeader, Slot};
 use crate::base::dtype::{Compute, DType};
 use crate::base::error::{Error, ErrorKind, Result};
@@ -145,7 +146,9 @@ impl<'a> StepRecorder<'a> {
         if checks {
             header.error_id = self.refusal(call);
         }
-        self.dispatch(&pipeline, &slices, (header, &mut words), groups(scheduled, window))?;
+        let (groups, bound) = (groups(scheduled, window), slices.iter().map(|s| s.len).sum());
+        let amount = (groups, operations_of_loops(groups.saturating_mul(u64::from(scheduled.group)), bound));
+        self.dispatch(&pipeline, &slices, (header, &mut words), amount)?;
         for binding in &bindings {
             binding.buffer.last_batch.store(self.batch.serial(), Relaxed);
         }

@@ -6,6 +6,7 @@ use super::connection::{GONE, lock};
 use super::device::{Gpu, driver_buffer};
 use super::memory::{self, DriverBuffer};
 use super::notes::{Copied, ERROR_BYTES, Taken};
+use super::time_out::SubmittedWork;
 use super::waiting::{Signal, Wait, apart};
 use crate::base::buffer::Buffer;
 use crate::base::error::{Error, ErrorKind, Result};
@@ -218,7 +219,8 @@ impl Gpu {
         self.connection.scoped("submit", || {
             let mut encoder = new_encoder(&self.connection);
             piece.copy(&mut encoder, &source.buffer, offset);
-            self.connection.submit(encoder.finish(), 0);
+            let operations = len as u64 / 4;
+            self.connection.submit(encoder.finish(), SubmittedWork { first_runs: 0, operations });
         })?;
         self.map(&piece)?;
         Ok(piece)

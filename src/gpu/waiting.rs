@@ -5,6 +5,7 @@
 
 use super::at_exit;
 use super::connection::{Connection, EAGER, IdleClock, LONGEST_NAP, lock};
+use super::time_out::PATIENCE;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::platform::{CAN_WAIT, Instant};
 use crate::plan::backend::start;
@@ -184,17 +185,25 @@ pub(super) struct Wait {
     signal: Signal,
     /// The number of the future's entry in the watch.
     number: Option<u64>,
+    /// How many time-outs the wait may go on.
+    patience: u32,
 }
 
 impl Wait {
     pub fn new(connection: &Arc<Connection>, watch: &Arc<Watch>, operation: &'static str, signal: &Signal) -> Wait {
         let (connection, watch, signal) = (connection.clone(), watch.clone(), signal.clone());
-        Wait { connection, watch, operation, signal, number: None }
+        Wait { connection, watch, operation, signal, number: None, patience: 1 }
+    }
+
+    /// Makes the wait that of a self-test, whose outcome must not depend on the load of the machine.
+    pub fn of_a_self_test(mut self) -> Wait {
+        self.patience = PATIENCE;
+        self
     }
 
     /// Blocks the caller's thread until the wait ends.
     fn block(&self) -> Result<bool> {
-        let (clock, since) = (IdleClock::new(&self.connection), Instant::now());
+        let (clock, since) = (IdleClock::patient(&self.connection, self.patience), Instant::now());
         loop {
             if let Some(fine) = self.signal.get() {
                 return Ok(*fine);
@@ -229,7 +238,7 @@ impl Wait {
             Some(entry) => std::mem::swap(&mut entry.waker, &mut replaced),
             None => {
                 state.last += 1;
-                let (number, clock) = (state.last, IdleClock::new(&self.connection));
+                let (number, clock) = (state.last, IdleClock::patient(&self.connection, self.patience));
                 let entry = Entry { signal: self.signal.clone(), waker: replaced.take(), clock, late: false };
                 state.waits.insert(number, entry);
                 state.since = Instant::now();

@@ -77,7 +77,7 @@ impl Array {
             Some(all) => elements.extend_from_slice(all),
             None => elements.extend(array.iter().copied()),
         }
-        Ok(Array::adopt(elements, &shape, at))
+        Array::adopt(elements, &shape, at).into_scope(OP, at)
     }
 
     /// Converts an owned array of `ndarray` to an array on the CPU. The array takes over the memory without a copy,
@@ -107,7 +107,7 @@ impl Array {
             Some(offset) => Layout { shape: shape.as_slice().into(), strides, offset },
             None => Layout::c(&shape),
         };
-        Ok(Array::new(Device::adopt(elements), layout, T::DTYPE, at))
+        Array::new(Device::adopt(elements), layout, T::DTYPE, at).into_scope(OP, at)
     }
 
     /// Converts the array to an array of `ndarray` in C order. Reuses the memory if [`Array::into_vec`] can, and copies

@@ -9,7 +9,11 @@ mod append;
 #[cfg(any(feature = "npz", feature = "safetensors", feature = "mmap", feature = "text"))]
 pub(crate) mod formats;
 mod header;
+mod open;
 mod rows;
+
+#[cfg(feature = "npz")]
+pub(crate) use rows::rows_of;
 
 pub use append::NpyWriter;
 #[cfg(feature = "mmap")]
@@ -33,7 +37,7 @@ use header::Header;
 use header::MAGIC;
 #[cfg(not(any(feature = "npz", feature = "safetensors", feature = "mmap", feature = "text")))]
 use header::format_fault;
-use std::fs::File;
+pub(crate) use open::{instead, io_fault, named, opened};
 use std::io::{self, Read, Write};
 use std::panic::Location;
 use std::path::Path;
@@ -48,7 +52,8 @@ const MAX_HEADER: u64 = 1 << 20;
 const FIRST: usize = 64 << 10;
 
 impl Array {
-    /// Reads an array from a NumPy `.npy` file onto the CPU, like `numpy.load`.
+    /// Reads an array from a NumPy `.npy` file, like `numpy.load`, onto the CPU or the device of the current
+    /// [`Device::scope`](crate::Device::scope).
     ///
     /// The function reads format versions 1.0, 2.0 and 3.0, either byte order, and C and Fortran order. A
     /// Fortran-ordered file becomes a view, without rearranging its data. The supported dtypes are bool, the integers
@@ -175,17 +180,6 @@ pub(crate) fn stopped(e: Stopped, path: Option<&Path>, op: &'static str, at: Loc
     }
 }
 
-/// Converts an I/O error of a read or a write to a fault. Data that a decoder (of a compressed archive, for example)
-/// cannot decode is a format fault, not an I/O fault.
-pub(crate) fn io_fault(e: io::Error) -> Fault {
-    let kind = if e.kind() == io::ErrorKind::InvalidData { ErrorKind::Format } else { ErrorKind::Io };
-    Fault::new(kind, e.to_string())
-}
-
-pub(crate) fn named(fault: Fault, path: &Path) -> Fault {
-    Fault::new(fault.kind, format!("{}: {}", path.display(), fault.detail))
-}
-
 // --- reading ---
 
 /// How many bytes a source of data has.
@@ -201,7 +195,7 @@ pub(crate) enum Length {
 
 /// Reads an array from a file.
 pub(crate) fn read_file(path: &Path, field: Field, at: Loc) -> Fallible<Array> {
-    let file = File::open(path).map_err(io_fault)?;
+    let file = opened(path)?;
     let about = file.metadata().map_err(io_fault)?;
     // a pipe has no known length, nor does a file that the system generates while it is read (in /proc, for example)
     let is_known = about.is_file() && about.len() > 0;
@@ -267,9 +261,13 @@ fn read_header(source: &mut ByteSource<impl Read>, field: Field) -> Fallible<Hea
 /// Reads the magic string, the version and the header's length. Returns the major version and the length.
 fn read_preamble(source: &mut ByteSource<impl Read>) -> Fallible<(u8, u64)> {
     let mut start = [0; 8];
-    source.take(&mut start, "the magic string")?;
+    let (first, others) = start.split_at_mut(1);
+    let empty = |f: Fault| if f.kind == ErrorKind::Format { format_fault("the file is empty") } else { f };
+    source.take(first, "the magic string").map_err(empty)?;
+    source.take(others, "the rest of the magic string")?;
     if !start.starts_with(MAGIC) {
-        return Err(format_fault("not a .npy file: it does not start with \\x93NUMPY"));
+        let detail = format!("not a .npy file: it does not start with \\x93NUMPY{}", instead(&start));
+        return Err(format_fault(detail));
     }
     let [.., major, minor] = start;
     let width = match (major, minor) {
@@ -450,14 +448,13 @@ fn shaped<T: Element>(elements: Vec<T>, header: &Header, at: Loc) -> Fallible<Ar
     }
     // the parts of a complex number are next to each other in either order
     shape.extend((header.field == Field::Complex).then_some(2));
-    let stored = Array::adopt(elements, &shape, at);
+    let stored = Array::adopt(elements, &shape, at).into_scope("from_npy", at)?;
     if !header.fortran {
         return Ok(stored);
     }
     // Fortran order is C order with the axes reversed, so the array is a transposed view of the unchanged elements
     let axes: Vec<isize> = (0..ndim).rev().chain(ndim..shape.len()).map(|axis| axis as isize).collect();
-    let array = view("from_npy", &stored, at, |shape| View::permute(shape, &axes)).eval_at(at);
-    array.map_err(|e| Fault::new(e.kind(), e.to_string()))
+    Ok(view("from_npy", &stored, at, |shape| View::permute(shape, &axes)).eval_at(at)?)
 }
 
 // --- writing ---

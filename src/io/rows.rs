@@ -1,9 +1,8 @@
-//! Reads some rows of a `.npy` file.
+//! Reads some rows of a `.npy` file, which may be a stored member of an archive.
 
-use super::{ByteSource, Fallible, Field, Length, Load, data_bytes, io_fault, named, read_header};
+use super::{ByteSource, Fallible, Field, Length, Load, data_bytes, io_fault, named, opened, read_header};
 use crate::array::Array;
 use crate::base::error::{ErrorKind, Fault, Loc, Result};
-use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::panic::Location;
@@ -35,9 +34,20 @@ impl Array {
 }
 
 fn some_rows(path: &Path, choose: impl FnOnce(usize) -> Range<usize>, at: Loc) -> Fallible<Array> {
-    let mut file = File::open(path).map_err(io_fault)?;
+    let file = opened(path)?;
     let length = file.metadata().map_err(io_fault)?.len();
-    let mut source = ByteSource::new(&mut file, Length::Known(length));
+    rows_of(file, 0..length, choose, at)
+}
+
+/// Reads a range of rows of the `.npy` file that is in the bytes `within` of `file`. The file's position must be at the
+/// start of these bytes.
+pub(crate) fn rows_of(
+    mut file: impl Read + Seek,
+    within: Range<u64>,
+    choose: impl FnOnce(usize) -> Range<usize>,
+    at: Loc,
+) -> Fallible<Array> {
+    let mut source = ByteSource::new(&mut file, Length::Known(within.end - within.start));
     let mut header = read_header(&mut source, Field::Real)?;
     let bytes = data_bytes(&header, source.left)?;
     let Some(n) = header.shape.first().copied() else {
@@ -57,15 +67,15 @@ fn some_rows(path: &Path, choose: impl FnOnce(usize) -> Range<usize>, at: Loc) -
     header.shape[0] = rows.len();
     let size = header.size()?;
     let [step, run, skip] = [n, rows.len(), rows.start].map(|rows| rows * row);
-    let from = length - bytes + skip as u64;
+    let from = within.end - bytes + skip as u64;
     let source =
         ByteSource::new(Runs { file, from, step, run, left: run }, Length::Known((size * header.dtype.size()) as u64));
     Load { source, size, swap: header.swap, at }.any(&header)
 }
 
 /// Reads ranges of bytes in a file (*runs*), which all have the same length and the same distance from each other.
-struct Runs {
-    file: File,
+struct Runs<R> {
+    file: R,
     /// The offset in the file at which the current range (*run*) starts.
     from: u64,
     /// The number of bytes from the start of a range (*run*) to the start of the next.
@@ -76,7 +86,7 @@ struct Runs {
     left: usize,
 }
 
-impl Read for Runs {
+impl<R: Read + Seek> Read for Runs<R> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         if self.left == 0 {
             self.from += self.step as u64;

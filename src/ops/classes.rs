@@ -2,13 +2,13 @@
 
 use crate::base::dtype::DType;
 use crate::base::error::{Error, ErrorKind, Loc, Result};
-use crate::base::layout::{self, IndexMode, Shape, View};
+use crate::base::layout::{self, AxesArg, IndexMode, Shape, View};
 use crate::graph::expr::{
-    Expr, NodeOp, Operand, binary, carry, cast, choose, common, composed, operand, strong, unary, view,
+    Expr, NodeOp, Operand, Reach, binary, carry, cast, choose, common, composed, operand, strong, unary, view,
 };
 use crate::graph::ufunc::{arithmetic, float, logic};
 use crate::ops::functions::{narrow, wide};
-use crate::ops::index::take_along;
+use crate::ops::index::{checked_positions, take_along};
 use smallvec::smallvec;
 use std::panic::Location;
 
@@ -33,8 +33,7 @@ fn refuse_floats(op: &'static str, labels: &Expr, at: Loc) -> Result<()> {
 /// # Classes
 impl Expr {
     /// Returns the one-hot vectors of integer labels, in `dtype`. The result has a new last axis of length `count`.
-    /// Along this axis, the element at the position given by the label is 1, and the others are 0. For a label outside
-    /// `0..count`, the vector is all zeros.
+    /// Along this axis, the element at the position given by the label is 1, and the others are 0.
     ///
     /// ```
     /// use cupric::{DType, array};
@@ -43,14 +42,18 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// The expression carries [`ErrorKind::DType`] if the labels are not integers.
+    /// The expression carries [`ErrorKind::DType`] if the labels are not integers. A label outside `0..count` is an
+    /// [`ErrorKind::Index`] error, reported like a position out of range in [`Expr::take`]. Negative labels do not count
+    /// from the end. `labels.expand_dims(-1).equal(arange(0, count, 1, DType::I32))` has zeros for such a label.
     #[track_caller]
     pub fn one_hot(&self, count: usize, dtype: DType) -> Expr {
+        const OP: &str = "one_hot";
         let at = Location::caller();
         carry(at, || {
             let labels = strong(self.clone(), at);
-            refuse_floats("one_hot", &labels, at)?;
-            Ok(cast(is_class(&labels, count, at)?, dtype, at))
+            refuse_floats(OP, &labels, at)?;
+            let labels = checked_positions(OP, labels, count, IndexMode::CheckFromStart, at)?;
+            Ok(cast(is_class(&cast(labels, DType::I32, at), count, at)?, dtype, at))
         })
     }
 
@@ -99,7 +102,7 @@ impl Expr {
             let log_p = wide.log_softmax(last);
             let loss = composed(|| {
                 let index = view(OP, &labels, at, |s| View::expand(s, -1));
-                let picked = take_along(&log_p, index, last as isize, IndexMode::Check, at);
+                let picked = take_along(OP, &log_p, index, last as isize, IndexMode::Check, at);
                 let picked = view(OP, &picked, at, |s| Ok(View::drop_axes(s, &[last])));
                 unary(&arithmetic::negative, picked, at)
             });
@@ -111,7 +114,8 @@ impl Expr {
                 let p = choose(is_class(&labels, classes, at)?, binary(&arithmetic::subtract, &p, 1.0, at), &p, at);
                 Ok(vec![binary(&arithmetic::multiply, view(OP, g, at, |s| View::expand(s, -1)), p, at)])
             };
-            Ok(narrow(loss.with_rule(vec![wide], Some(Box::new(back))), &scores, at))
+            let along = Reach::Along(AxesArg { axes: Some(smallvec![-1]), keep: false });
+            Ok(narrow(loss.with_rule_of(vec![wide], Some(Box::new(back)), along), &scores, at))
         })
     }
 }

@@ -3,7 +3,9 @@
 use crate::base::dtype::DType;
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, Integer, IntoAxes, Shape, SliceItem, View};
-use crate::graph::expr::{Expr, binary, carry, cast, common, reduce, reshape, strong, view};
+use crate::graph::expr::{
+    Expr, Operand, Unfit, binary, carry, cast, common, operand_list, operands, reduce, reshape, strong, view,
+};
 use crate::graph::ufunc::{arithmetic, logic};
 use crate::ops::functions::join;
 use crate::plan::kernel::Fold;
@@ -91,12 +93,13 @@ impl Expr {
             let dtype = flat.checked()?.dtype;
             let end = |e: Option<&Expr>| -> Result<Option<Expr>> {
                 let Some(e) = e else { return Ok(None) };
-                let own = strong(e.clone(), at).0.dtype;
+                let [_, e] = operands([(&flat).into_arg(), e.into_arg()], Unfit::Error(OP), at);
+                let own = e.checked()?.dtype;
                 if !own.casts_same_kind(dtype) {
                     let detail = format!("elements of dtype {own} cannot be joined with dtype {dtype}; use astype");
                     return Err(Error::with_line(ErrorKind::DType, OP, detail, at));
                 }
-                Ok(Some(reshape(OP, &cast(e.clone(), dtype, at), &[-1], at)))
+                Ok(Some(reshape(OP, &cast(e, dtype, at), &[-1], at)))
             };
             let middle = difference(OP, &flat, 0, at);
             let parts: Vec<Expr> = [end(to_begin)?, Some(middle), end(to_end)?].into_iter().flatten().collect();
@@ -176,17 +179,20 @@ impl Expr {
 
 fn differences(x: &Expr, n: usize, axis: isize, around: [Option<&Expr>; 2], at: Loc) -> Expr {
     const OP: &str = "diff";
+    let given = std::iter::once(x).chain(around.into_iter().flatten());
+    let mut typed = operand_list(given, Unfit::Error(OP), at).into_iter();
     carry(at, || {
-        common(OP, std::iter::once(x).chain(around.into_iter().flatten()), at)?;
-        let (mut e, axis) = along(OP, x, axis, at)?;
+        common(OP, typed.as_slice().iter(), at)?;
+        let x = typed.next().unwrap_or_else(|| x.clone());
+        let (mut e, axis) = along(OP, &x, axis, at)?;
         if around.iter().any(Option::is_some) {
             let mut one: Shape = e.0.shape.clone();
             one[axis] = 1;
-            let beside = |other: &Expr| match strong(other.clone(), at) {
-                scalar if scalar.0.shape.is_empty() => view(OP, &scalar, at, |s| View::broadcast_to(s, &one)),
-                other => other,
+            let beside = |other: Expr| match other.0.shape.is_empty() {
+                true => view(OP, &other, at, |s| View::broadcast_to(s, &one)),
+                false => other,
             };
-            let [before, after] = around.map(|other| other.map(beside));
+            let [before, after] = around.map(|other| other.and_then(|_| typed.next()).map(beside));
             let parts: Vec<Expr> = [before, Some(e), after].into_iter().flatten().collect();
             e = join(OP, parts, axis as isize, at);
         }

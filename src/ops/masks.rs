@@ -39,7 +39,7 @@ impl Expr {
     ///
     /// # Errors
     /// Returns [`ErrorKind::DType`] if the mask is not bool, and [`ErrorKind::Shape`] if its shape is not the shape of
-    /// the array's first axes. Returns [`ErrorKind::LimitExceeded`] for 2^32 elements or more on a GPU, and for 2^31
+    /// the array's first axes, except that an axis of the mask may have length 0. Returns [`ErrorKind::LimitExceeded`] for 2^32 elements or more on a GPU, and for 2^31
     /// elements or more of a mask with fewer axes than the array. Also returns the errors of [`Expr::eval`] and
     /// [`Expr::item`].
     #[doc(alias = "masked_select")]
@@ -73,7 +73,7 @@ impl Expr {
     }
 
     /// Returns the slices along an axis at the positions where a mask is true, like NumPy's `compress(mask, x, axis)`.
-    /// The mask has one axis, with the same length as the given axis. The function computes immediately, as
+    /// The mask has one axis, with the same length as the given axis or with length 0. The function computes immediately, as
     /// [`Expr::compress`] does.
     ///
     /// ```
@@ -260,6 +260,10 @@ impl Array {
             let detail = format!("a mask of shape {a:?} has more axes than an array of shape {b:?}");
             return Err(Error::with_line(ErrorKind::Shape, OP, detail, at));
         }
+        if selects_nothing(&of_mask, &shape, 0) {
+            common(OP, [&**self, &mask].into_iter(), at)?;
+            return prepared(value, &shape, self.dtype(), OP, at).map(drop);
+        }
         let ones = std::iter::repeat_n(1, shape.len() - of_mask.len());
         let filled: Vec<isize> = of_mask.iter().map(|n| *n as isize).chain(ones).collect();
         let mask = reshape(OP, &mask, &filled, at);
@@ -347,6 +351,25 @@ impl Trues {
     }
 }
 
+/// Returns whether each axis of a mask without elements has length 0 or the length of its axis of the array. The axes of
+/// the mask are those of the array from `first` on. Such a mask selects nothing, as in NumPy and the Array API.
+fn selects_nothing(mask: &[usize], shape: &[usize], first: usize) -> bool {
+    let of = shape.get(first..first + mask.len());
+    mask.contains(&0) && of.is_some_and(|of| mask.iter().zip(of).all(|(m, n)| *m == 0 || m == n))
+}
+
+/// Returns an array without elements if the mask selects nothing of `x` because it has none: the lengths of its axes
+/// replace those of the array. Otherwise returns `x`.
+fn if_empty(x: Expr, mask: &Expr, first: usize, at: Loc) -> Expr {
+    let of_mask = &mask.0.shape;
+    if !selects_nothing(of_mask, &x.0.shape, first) {
+        return x;
+    }
+    let mut shape = x.0.shape.clone();
+    shape[first..first + of_mask.len()].copy_from_slice(of_mask);
+    Expr::fill_on(x.0.device, Scalar::Int(0), shape, x.0.dtype, at)
+}
+
 /// Selects the elements of an array where a mask is true.
 pub(super) fn compressed(
     op: &'static str,
@@ -357,7 +380,9 @@ pub(super) fn compressed(
     let x = strong(x.clone(), at);
     let device = common(op, [&x, &mask].into_iter(), at)?;
     is_mask(op, &mask, at)?;
-    let (shape, of_mask) = (x.0.shape.clone(), mask.0.shape.clone());
+    let of_mask = mask.0.shape.clone();
+    let x = if_empty(x, &mask, 0, at);
+    let shape = x.0.shape.clone();
     if !shape.starts_with(&of_mask) {
         let (a, b) = (of_mask.as_slice(), shape.as_slice());
         let detail = format!(
@@ -389,6 +414,7 @@ fn compressed_along(
     let device = common(op, [&x, &mask].into_iter(), at)?;
     is_mask(op, &mask, at)?;
     let axis = layout::normalize_axis(axis, x.0.shape.len()).map_err(|f| f.at(op, at))?;
+    let x = if mask.0.shape.len() == 1 { if_empty(x, &mask, axis, at) } else { x };
     if mask.0.shape[..] != x.0.shape[axis..=axis] {
         let (a, n) = (mask.0.shape.as_slice(), x.0.shape[axis]);
         let detail = format!("a mask of shape {a:?} for an axis of length {n}; shape [{n}] is needed");

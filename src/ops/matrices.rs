@@ -5,7 +5,9 @@
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, IntoShape, Shape, View, shape_arg};
-use crate::graph::expr::{Expr, Operand, binary, carry, cast, common, operand, reshape, strong, ufunc, view};
+use crate::graph::expr::{
+    Expr, Operand, Unfit, binary, carry, cast, common, operand_list, reshape, strong, ufunc, view,
+};
 use crate::graph::ufunc::{Ufunc, arithmetic, logic};
 use crate::ops::create::{countable, iota};
 use crate::ops::functions::join;
@@ -199,7 +201,7 @@ pub enum Indexing {
 pub fn meshgrid(arrays: impl IntoIterator<Item = impl Operand>, indexing: Indexing) -> Vec<Expr> {
     const OP: &str = "meshgrid";
     let at = Location::caller();
-    let arrays: Vec<Expr> = arrays.into_iter().map(|a| operand(a, at)).collect();
+    let arrays = operand_list(arrays, Unfit::Default, at);
     let grid = || -> Result<Vec<Expr>> {
         common(OP, arrays.iter(), at)?;
         let flat: Vec<Expr> = arrays.iter().map(|a| reshape(OP, a, &[-1], at)).collect();

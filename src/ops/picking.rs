@@ -192,7 +192,7 @@ fn looked_up(i: Expr, args: Vec<Arg>, at: Loc) -> Result<Expr> {
         Ok(View::reshape(s, &to).unwrap_or_else(|| View::identity(s)))
     });
     let i = view(OP, &under(&i, &shape), at, |s| View::expand(s, 0));
-    let found = take_along(&all, i, 0, IndexMode::Clip, at);
+    let found = take_along("take_along_axis", &all, i, 0, IndexMode::Clip, at);
     Ok(view(OP, &found, at, |s| Ok(View::drop_axes(s, &[0]))))
 }
 

@@ -287,8 +287,8 @@ impl<'a> Walk<'a> {
         let slots = self.slots.len();
         match &node.binding {
             Binding::None => {}
-            Binding::Array { buffer, .. } if buffer.is_placeholder() && !self.is_traced => {
-                return Err(without_elements(node.location));
+            Binding::Array { buffer, .. } if buffer.cannot_be_planned(self.is_traced) => {
+                return Err(without_elements(buffer, node.location));
             }
             Binding::Array { buffer, offset } => {
                 let target = target.filter(|t| t.buffer.same(buffer));

@@ -27,11 +27,12 @@ impl Planner<'_> {
     pub(super) fn find_calls(&self, has_target: bool) -> Result<Map<usize, RoutineNode>> {
         let nodes = &self.arena.nodes;
         // for each call of a routine, the results that are nodes of the graph, each as its index among the results and
-        // its node
+        // its node; the derivative of a checkpoint repeats calls, and each repetition is a call of its own
         let mut groups: Map<_, Vec<(usize, usize)>> = Map::default();
         for (i, n) in nodes.iter().enumerate() {
             if let NodeOp::Routine { row, params, part } = &n.op {
-                groups.entry((row, params, &n.args)).or_default().push((*part as usize, i));
+                let repetition = mutant!(repeated_calls_are_one, 0, n.repetition);
+                groups.entry((row, params, &n.args, repetition)).or_default().push((*part as usize, i));
             }
         }
         let mut calls = Map::default();
@@ -40,15 +41,29 @@ impl Planner<'_> {
             let n = &nodes[first];
             let NodeOp::Routine { row, params, .. } = &n.op else { continue };
             let metas = (row.infer)(&self.metas(first), params).map_err(|f| f.at(row.name, n.location))?;
-            let result = |(part, meta): (usize, Meta)| {
-                let node = group.iter().find(|(p, _)| *p == part).map(|(_, node)| *node);
+            let mut results: Vec<Option<usize>> = metas.iter().map(|_| None).collect();
+            for (part, node) in &group {
+                match results.get_mut(*part) {
+                    Some(result @ None) => *result = Some(*node),
+                    // the call would write one of the two nodes, and the other would never be written
+                    Some(Some(other)) => {
+                        let detail = format!("nodes {other} and {node} of the plan are both result {part} of one call");
+                        return Err(Error::with_line(ErrorKind::Internal, row.name, detail, n.location));
+                    }
+                    None => {
+                        let detail = format!("a node is result {part} of a call with {} results", metas.len());
+                        return Err(Error::with_line(ErrorKind::Internal, row.name, detail, n.location));
+                    }
+                }
+            }
+            let result = |(meta, node): (Meta, Option<usize>)| {
                 let buffer = match node.filter(|n| !(has_target && self.facts[*n].output.is_some())) {
                     Some(node) => self.buffer(node),
                     None => self.temp(meta.bytes()),
                 };
                 Whole { buffer, meta, is_read: node.is_some() }
             };
-            let results = Rc::new(metas.into_iter().enumerate().map(result).collect::<Vec<Whole>>());
+            let results = Rc::new(metas.into_iter().zip(results).map(result).collect::<Vec<Whole>>());
             calls.extend(group.iter().map(|(_, node)| (*node, RoutineNode { first, results: results.clone() })));
         }
         Ok(calls)
@@ -144,7 +159,9 @@ impl Planner<'_> {
         // for both
         let usable = limit.saturating_sub(2 * ALIGNMENT);
         if let Some((bytes, _)) = pass.whole.iter().map(size).find(|(bytes, _)| *bytes > usable) {
-            let detail = format!("a pass needs a binding of {bytes} bytes; {} allows at most {limit}", self.caps.name);
+            let name = &self.caps.name;
+            let detail =
+                format!("a pass needs a binding of {bytes} bytes; {name} allows at most {usable} usable bytes");
             return Err(Fault::new(ErrorKind::LimitExceeded, detail));
         }
         let mut most = usize::try_from(self.caps.max_indices).unwrap_or(usize::MAX);

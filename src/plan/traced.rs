@@ -1,6 +1,7 @@
 //! Traced expressions are the expressions that a compiled function builds once. Each call of the function runs their
 //! plan on other arrays, and with other random seeds, than the expressions have.
 
+use crate::base::buffer::Buffer;
 use crate::base::dtype::DType;
 use crate::base::error::{Error, ErrorKind, Loc};
 use smallvec::SmallVec;
@@ -50,9 +51,12 @@ impl Seeds {
     }
 }
 
-/// Returns the error for evaluating an expression that reads a placeholder, which is an input of a compiled function
-/// and has no elements.
-pub(crate) fn without_elements(at: Loc) -> Error {
+/// Returns the error for evaluating an expression that reads a buffer without memory: the error that left it without, or
+/// one for a placeholder, which is an input of a compiled function.
+pub(crate) fn without_elements(buffer: &Buffer, at: Loc) -> Error {
+    if let Some(error) = buffer.error() {
+        return error.clone();
+    }
     let detail =
         "the expression reads an input of a compiled function, which has elements only when the function is called";
     Error::with_line(ErrorKind::Argument, "eval", detail, at)

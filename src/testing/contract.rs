@@ -23,8 +23,8 @@ pub enum Bound {
     /// magnitude.
     Large(f64),
     /// The error is at most a number of ULP (the first field). For an operand x with −11 < x < −2, it may also be as
-    /// large as an absolute distance (the second field).
-    Lgamma(f64, f64),
+    /// large as an absolute distance (the second field), and for −18 < x ≤ −11 as large as another (the third field).
+    Lgamma(f64, f64, f64),
     /// The tests compute the bound from the data, by the rule of this name. It is used for example for reductions.
     Named(String),
 }
@@ -44,7 +44,8 @@ impl Bound {
             ["0"] => Bound::Exact,
             ["max", u, a] => Bound::Max(number(u), number(a)),
             ["large", u] => Bound::Large(number(u)),
-            ["lgamma", u, a] => Bound::Lgamma(number(u), number(a)),
+            ["lgamma", u, a] => Bound::Lgamma(number(u), number(a), 0.0),
+            ["lgamma", u, a, b] => Bound::Lgamma(number(u), number(a), number(b)),
             [one] if one.starts_with(|c: char| c.is_ascii_digit()) => match one.split_once('+') {
                 Some((u, a)) => Bound::Ulp(number(u), number(a)),
                 None => Bound::Ulp(number(one), 0.0),
@@ -66,7 +67,8 @@ impl Bound {
                 let largest = operands.iter().fold(exact.abs(), |m, x| m.max(x.abs()));
                 (*u, u * spacing(dtype, largest.min(f64::MAX)))
             }
-            Bound::Lgamma(u, a) => (*u, if -11.0 < x && x < -2.0 { *a } else { 0.0 }),
+            Bound::Lgamma(u, a, _) if -11.0 < x && x < -2.0 => (*u, *a),
+            Bound::Lgamma(u, _, b) => (*u, if -18.0 < x && x <= -11.0 { *b } else { 0.0 }),
         }
     }
 }

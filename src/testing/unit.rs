@@ -84,6 +84,8 @@ modules! {
     #[cfg(feature = "gpu")]
     gpu_shader_file,
     #[cfg(feature = "gpu")]
+    gpu_time_out,
+    #[cfg(feature = "gpu")]
     gpu_wgsl,
     #[cfg(feature = "gpu")]
     gpu_wgsl_products,

@@ -46,14 +46,19 @@ fn line(name: &str, takes: &dyn Fn(DType, bool) -> bool, gives: &str) -> String 
 /// Describes the dtype of an operation's result.
 fn gives(o: &Operation) -> &'static str {
     use DType::*;
-    let of = [Bool, U8, I32, F16, F64].map(o.result);
+    let of = [Bool, U8, I32, I64, F16, F64].map(o.result);
     match of {
         _ if o.name == "astype" => "the type asked for",
-        [Bool, U8, I32, F16, F64] => "the operands' type",
-        [Bool, Bool, Bool, Bool, Bool] => "bool",
-        [I64, I64, I64, I64, I64] => "i64",
-        [F32, F32, F32, F16, F64] => "the float type; of integers f32",
-        [I64, U64, I64, F16, F64] => "the float type; of integers i64 or u64",
+        [Bool, U8, I32, I64, F16, F64] => "the operands' type",
+        [Bool, Bool, Bool, Bool, Bool, Bool] => "bool",
+        [I64, I64, I64, I64, I64, I64] => "i64",
+        [F32, F32, F32, F32, F16, F64] => "the float type; of integers f32",
+        // a list of methods, some of which pick an element
+        [F32, F32, F32, F64, F16, F64] if o.name.ends_with("ile") => {
+            "`Lower`, `Higher`, `Nearest`, `InvertedCdf`, `ClosestObservation`: the operand's type; others: as `median`"
+        }
+        [F32, F32, F32, F64, F16, F64] => "the float type; of i64 and u64 f64, of other integers f32",
+        [I64, U64, I64, I64, F16, F64] => "the float type; of integers i64 or u64",
         _ => panic!("{}: no words for {of:?}", o.name),
     }
 }

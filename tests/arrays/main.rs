@@ -14,6 +14,8 @@ mod golden;
 mod guide;
 mod guide_support;
 mod malformed;
+mod messages;
+mod names;
 mod newcomers;
 mod overlap;
 mod positions;

@@ -156,8 +156,11 @@ fn magic_and_versions() {
         (file[6], file[7]) = (major, minor);
         refused(&file, &format!("version {major}.{minor}"));
     }
-    refused(b"", "cut off");
-    refused(b"PK\x03\x04 this is a zip", "not a .npy file");
+    refused(b"", "the file is empty");
+    refused(
+        b"PK\x03\x04 this is a zip",
+        "not a .npy file: it does not start with \\x93NUMPY; it is a zip archive, such as .npz, which Npz reads",
+    );
 }
 
 #[test]

@@ -8,6 +8,7 @@
 //! `trybuild` would compile the library and its dependencies again in another folder, and would change the features of
 //! dependencies: minutes from a clean build on two cores.
 
+mod names;
 #[path = "../kit/stage.rs"]
 mod stage;
 
@@ -98,6 +99,33 @@ fn libraries() -> Vec<PathBuf> {
     found
 }
 
+/// A folder beside this program for files of a test.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Folder {
+        let program = std::env::current_exe().expect("this program");
+        let at = program.parent().expect("a folder").join(format!("{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&at).expect("a folder");
+        Folder(at)
+    }
+
+    /// The library with which this program was linked: the newest with which a control compiles.
+    fn library(&self) -> PathBuf {
+        let control = self.0.join("control.rs");
+        let text = "use cupric::*;\nfn f(mut x: Array, n: f32) -> Result<()> {\n    x.assign(&x * n + 1.0)\n}\nfn main() {\n    let _ = f;\n}\n";
+        std::fs::write(&control, text).expect("a file in the target folder");
+        let library = libraries().into_iter().find(|l| compile(l, &control, &self.0).is_none());
+        library.expect("a library with which the control compiles")
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.0).ok();
+    }
+}
+
 /// Compiles a program and compares the messages. Returns an error that describes a difference.
 fn check(library: &Path, program: &Path, at: &Path, compare: bool, bless: bool) -> Result<(), String> {
     let shown = program.strip_prefix(root()).unwrap_or(program).display().to_string();
@@ -121,15 +149,8 @@ fn check(library: &Path, program: &Path, at: &Path, compare: bool, bless: bool) 
 #[test]
 fn programs_that_must_not_compile() {
     let mut stage = Stage::new(1, "must not compile", &Device::cpu());
-    let program = std::env::current_exe().expect("this program");
-    let at = program.parent().expect("a folder").join(format!("refused-{}", std::process::id()));
-    std::fs::create_dir_all(&at).expect("a folder");
-    let control = at.join("control.rs");
-    let text = "use cupric::*;\nfn f(mut x: Array, n: f32) -> Result<()> {\n    x.assign(&x * n + 1.0)\n}\nfn main() {\n    let _ = f;\n}\n";
-    std::fs::write(&control, text).expect("a file in the target folder");
-    let library = libraries().into_iter().find(|l| compile(l, &control, &at).is_none());
-    let library = library.expect("a library with which the control compiles");
-
+    let folder = Folder::new("refused");
+    let (library, at) = (folder.library(), &folder.0);
     let files = std::fs::read_dir(root().join("tests/compile_fail/cases")).expect("the folder of programs");
     let mut programs: Vec<PathBuf> = files.map(|f| f.expect("a name").path()).collect();
     programs.retain(|p| p.extension().is_some_and(|e| e == "rs"));
@@ -141,13 +162,12 @@ fn programs_that_must_not_compile() {
     let wrong: Vec<String> = std::thread::scope(|scope| {
         let parts = programs.chunks(programs.len().div_ceil(threads));
         let run = |part: &[PathBuf]| {
-            part.iter().filter_map(|p| check(&library, p, &at, compare, bless).err()).collect::<Vec<_>>()
+            part.iter().filter_map(|p| check(&library, p, at, compare, bless).err()).collect::<Vec<_>>()
         };
         let threads: Vec<_> = parts.map(|part| scope.spawn(move || run(part))).collect();
         threads.into_iter().flat_map(|t| t.join().expect("no panic")).collect()
     });
     stage.count(programs.len());
-    std::fs::remove_dir_all(&at).expect("the folder goes");
     assert!(wrong.is_empty(), "{} programs (CUPRIC_BLESS=1 accepts other texts):\n{}", wrong.len(), wrong.join("\n"));
     if !compare {
         eprintln!(

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Prints near-minimax polynomials for special functions (src/math/double/normal.rs, bessel.rs and gamma.rs, and their
-shaders): pip install mpmath numpy && ./fit_special.py
+shaders) and derivatives (src/graph/ufunc/special/slopes.rs): pip install mpmath numpy && ./fit_special.py
 
 Each polynomial interpolates the function at Chebyshev nodes with 45 digits. The coefficients, lowest first, are then rounded to
 f64 or f32. The number after a name is log2 of the largest relative error on the interval, with rounded coefficients.
@@ -70,6 +70,42 @@ def digamma_far(w):
         return (mp.log(z) - 1 / (2 * z) - mp.digamma(z)) / w
 
 
+def bessel_ratio(k):
+    """The function of 1/x by which the derivatives of i0e and i1e are multiples of -f(x) / (2x)."""
+    i = lambda n, u: mp.besseli(n, 1 / u)
+    return (lambda u: 2 / u * (1 - i(1, u) / i(0, u))) if k == 0 else (lambda u: -2 / u * (i(0, u) / i(1, u) - 1 - u))
+
+
+def excess(t):
+    """2x·k(x) for t = 1/x², where k(x) = 1 / (√π·erfcx(x)) - x."""
+    x = 1 / mp.sqrt(t)
+    return 2 * x * (1 / (mp.sqrt(mp.pi) * mp.exp(x * x) * mp.erfc(x)) - x)
+
+
+def fit_ratio(name, f, hi, n):
+    """Fits the ratio of two polynomials of degree n, whose first coefficients are 1, by repeated least squares."""
+    count = 8 * n + 4
+    ts = [hi * (1 + mp.cos(mp.pi * (2 * i + 1) / (2 * count))) / 2 for i in range(count)]
+    q = [mp.mpf(1)] + [mp.mpf(0)] * n
+    for _ in range(6):
+        rows, right = mp.matrix(count, 2 * n + 1), mp.matrix(count, 1)
+        for i, t in enumerate(ts):
+            y = f(t)
+            weight = 1 / (mp.polyval(q[::-1], t) * y)
+            for j in range(n + 1):
+                rows[i, j] = weight * t**j
+            for j in range(1, n + 1):
+                rows[i, n + j] = -weight * y * t**j
+            right[i] = weight * y
+        solution = mp.lu_solve(rows, right)
+        p, q = [solution[j] for j in range(n + 1)], [mp.mpf(1)] + [solution[n + j] for j in range(1, n + 1)]
+    p, q = [[mp.mpf(float(c)) for c in list] for list in (p, q)]
+    points = [hi * (k + 1) / 300 for k in range(300)]
+    worst = max(abs(mp.polyval(p[::-1], t) / mp.polyval(q[::-1], t) / f(t) - 1) for t in points)
+    print(f"{name}: {float(mp.log(worst, 2)):.1f}")
+    print(*(f"    [{', '.join(str(float(c)) for c in list)}]" for list in (p, q)), sep="\n")
+
+
 ROOT = mp.findroot(mp.digamma, 1.46)
 
 
@@ -85,6 +121,10 @@ def main():
     fit("digamma far", digamma_far, mp.mpf(10) ** -12, mp.mpf(1) / 64, 7)
     fit("digamma far, f32", digamma_far, mp.mpf(10) ** -12, mp.mpf(1) / 64, 3, True)
     fit("digamma near its zero, f32", lambda d: mp.digamma(ROOT + d) / d, 1 - ROOT, 2 - ROOT, 11, True)
+    for k in (0, 1):
+        fit(f"derivative of I{k}e", bessel_ratio(k), mp.mpf(10) ** -30, mp.mpf(1) / 24, 11)
+    with mp.workdps(60):
+        fit_ratio("derivative of erfcx", excess, mp.mpf(1) / 4, 8)
 
 
 main()

@@ -1,7 +1,7 @@
 //! Backward errors: how far the product of the factors is from the matrix, and vectors from being orthonormal.
 
 use crate::kit::{factor_bound, has, numbers, on_devices, put};
-use crate::matrices::{Matrix, random, symmetric};
+use crate::matrices::{Matrix, random, symmetric, with_values};
 use cupric::linalg::{Mode, eigh, eigvalsh, qr, svd, svdvals};
 use cupric::{DType::*, *};
 
@@ -135,6 +135,25 @@ on_devices! {
                 let upper = random(*n, *n, 9).rounded(t);
                 let upper = Matrix::of(*n, *n, |i, j| if i < j { upper.at(i, j) } else { 0.0 });
                 hold_svd(d, t, &format!("{t} nilpotent {n}"), &upper, &upper.array(d, t), Mode::Complete);
+            }
+        }
+    }
+
+    fn equal_singular_values(d: &Device) {
+        for t in types(d) {
+            for n in if d.is_gpu() { [8, 33, 64] } else { [16, 70, 200] } {
+                let near: Vec<f64> = (0..n).map(|i| 1.0 + 1e-12 * i as f64).collect();
+                let signs: Vec<f64> = (0..n).map(|i| if i % 3 == 0 { -1.0 } else { 1.0 }).collect();
+                let turned = with_values(&signs, 12);
+                for (name, scale, a) in [
+                    ("nearly equal", 1.0, with_values(&near, 11)),
+                    ("near a power of 4", 4.0 + 1e-9, with_values(&near, 11)),
+                    ("orthogonal", 0.7, turned.times(&with_values(&signs, 13))),
+                    ("orthogonal", 1.0, turned.times(&with_values(&signs, 13)).t()),
+                ] {
+                    let a = Matrix { x: a.x.iter().map(|x| x * scale).collect(), ..a }.rounded(t);
+                    hold_svd(d, t, &format!("{t} {name} {n}"), &a, &a.array(d, t), Mode::Reduced);
+                }
             }
         }
     }

@@ -104,6 +104,34 @@ fn backward_errors_of_hard_matrices() {
     hold(d, F64, "257", &a, &a.array(d, F64));
 }
 
+/// The matrix D B D⁻¹, for powers of two D over many orders of magnitude, has the backward error of B.
+#[test]
+fn graded_matrices_are_balanced() {
+    let d = &Device::cpu();
+    for (t, step) in [(F32, 4), (F64, 20)] {
+        for n in [3, 8, 20] {
+            let b = random(n, n, 40 + n as u64).rounded(t);
+            // the order of the rows is not that of their sizes
+            let scale = |i: usize| 2f64.powi(step * ((7 * i % n) as i32 - n as i32 / 2));
+            let a = Matrix::of(n, n, |i, j| b.at(i, j) * scale(i) / scale(j));
+            let (w, v) = eig(a.array(d, t));
+            let all = eval_all([w.real(), w.imag(), v.real(), v.imag()]).unwrap();
+            let [wr, wi, vr, vi] = [0, 1, 2, 3].map(|i| read(&all[i].clone().into()));
+            let lengths: Vec<f64> = (0..n)
+                .map(|k| {
+                    (0..n).map(|i| (vr.at(i, k) / scale(i)).hypot(vi.at(i, k) / scale(i)).powi(2)).sum::<f64>().sqrt()
+                })
+                .collect();
+            let [vr, vi] = [vr, vi].map(|v| Matrix::of(n, n, |i, k| v.at(i, k) / scale(i) / lengths[k]));
+            let minus: Vec<f64> = wi.x.iter().map(|x| -x).collect();
+            let real = b.times(&vr).minus(&vr.scaled(&wr.x)).minus(&vi.scaled(&minus));
+            let imaginary = b.times(&vi).minus(&vr.scaled(&wi.x)).minus(&vi.scaled(&wr.x));
+            let most = real.norm().max(imaginary.norm());
+            within(&format!("{t} graded {n}"), "A V - V w", most, n, t, b.norm(), d);
+        }
+    }
+}
+
 #[test]
 fn every_small_matrix_of_few_numbers() {
     let d = &Device::cpu();

@@ -1,7 +1,7 @@
 //! Values from SciPy (`data/factor.txt`, written by `data/make_factor.py`), ranks and least squares, and errors.
 
-use crate::kit::{error, golden, has, numbers, on_devices, put};
-use crate::matrices::with_values;
+use crate::kit::{error, golden, has, numbers, on_devices, put, read};
+use crate::matrices::{random, with_values};
 use cupric::linalg::*;
 use cupric::{DType::*, *};
 
@@ -14,6 +14,10 @@ pub fn sequence(d: &Device, shape: &[usize], factor: usize, t: DType) -> Array {
         .astype(t)
         .eval()
         .unwrap()
+}
+
+fn bits(e: &Expr) -> Vec<u64> {
+    read(e).unwrap_or_else(|e| panic!("{e}"))
 }
 
 on_devices! {
@@ -103,6 +107,21 @@ on_devices! {
             ];
             for e in results {
                 assert_eq!(e.eval().unwrap().dtype(), F32, "{t}");
+            }
+        }
+    }
+
+    fn symmetric_matrices_are_read_below_the_diagonal(d: &Device) {
+        for n in [2, 5, 40] {
+            let x = random(n, n, 6).rounded(F32).array(d, F32);
+            let even = (&x + x.t()).eval().unwrap();
+            // the upper triangle has other finite numbers, so that nothing reports an error
+            let other = (even.tril(0) + x.triu(1) * 9.0).eval().unwrap();
+            let broken = (even.tril(0) + full([n, n], f32::NAN, F32).to_device(d).unwrap().triu(1)).eval().unwrap();
+            for x in [&other, &broken] {
+                assert_eq!(bits(&eigh(x).0), bits(&eigh(&even).0), "{n}");
+                assert_eq!(bits(&eigh(x).1), bits(&eigh(&even).1), "{n}");
+                assert_eq!(bits(&eigvalsh(x)), bits(&eigvalsh(&even)), "{n}");
             }
         }
     }

@@ -13,6 +13,11 @@ use std::process::Command;
 const SHAPE: [usize; 2] = [52_000, 128];
 const MORE: u64 = 22 << 20;
 
+/// A file of 152 MiB for statistics and transforms, of which a plan has several blocks of 8 MiB in memory, and how much its
+/// process may allocate.
+const LARGE: [usize; 2] = [312_000, 128];
+const MORE_FOR_BLOCKS: u64 = 128 << 20;
+
 #[repr(C)]
 struct Limit {
     now: u64,
@@ -26,11 +31,11 @@ unsafe extern "C" {
 /// `RLIMIT_DATA` limits private writable memory. Mapped files do not count.
 const DATA: i32 = 2;
 
-/// Limits this process to `MORE` bytes beyond its present memory.
-fn limit() {
+/// Limits this process to `more` bytes beyond its present memory.
+fn limit(more: u64) {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let has = status.lines().find_map(|l| l.strip_prefix("VmData:")).unwrap();
-    let now = (has.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10) + MORE;
+    let now = (has.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10) + more;
     // SAFETY: `Limit` has the layout of `struct rlimit` on 64-bit Linux, and is only read during the call.
     assert_eq!(unsafe { setrlimit(DATA, &Limit { now, most: now }) }, 0);
 }
@@ -50,14 +55,14 @@ fn mapped(path: &Path) -> Array {
     unsafe { Array::map_npy(path) }.unwrap()
 }
 
-fn whole_file(folder: &Folder) -> Array {
-    let x = Rng::new(3).normal(SHAPE, F32).eval().unwrap();
+fn whole_file(folder: &Folder, shape: [usize; 2]) -> Array {
+    let x = Rng::new(3).normal(shape, F32).eval().unwrap();
     x.to_npy(folder.path("x.npy")).unwrap();
     x
 }
 
 /// The expressions that are computed and written block by block.
-fn formulas(x: &Expr) -> [(&'static str, Expr); 6] {
+fn formulas(x: &Expr) -> [(&'static str, Expr); 10] {
     let w = Rng::new(5).normal([SHAPE[1], 160], F32);
     let order = (arange(0, SHAPE[0] as i64, 1, I64) * 7919) % SHAPE[0] as i64;
     [
@@ -67,7 +72,79 @@ fn formulas(x: &Expr) -> [(&'static str, Expr); 6] {
         ("scan", x.cumulative_sum(1)),
         ("order", x.take(order, 0)),
         ("wide", x.astype(F64).reshape([-1, 64])),
+        ("sorted", x.sort(descending(-1))),
+        ("positions", x.argsort(1)),
+        ("largest", x.topk(5, 1, true).0),
+        ("median", x.median(1)),
     ]
+}
+
+/// Transforms of each row, which are written block by block.
+fn transforms(x: &Expr) -> [(&'static str, Expr); 2] {
+    [("transform", fft::rfft(x, -1).imag().clone()), ("smooth", fft::irfft(fft::rfft(x, -1) * 0.5, -1))]
+}
+
+/// Statistics of all elements, or of all rows, that need one pass over the file. The edges of `histogram` need one more.
+fn statistics(x: &Expr) -> [(&'static str, Expr); 10] {
+    let edges = linspace(-4.0, 4.0, 33, F32);
+    let (low, high) = (x.slice(s![.., ..64]), x.slice(s![.., 64..]));
+    [
+        ("histogram", x.histogram(32, None).0),
+        ("histogram of a formula", (x * 2.0 - x.mean(0)).histogram(32, Some((-9.0, 9.0))).0),
+        ("histogram of columns", x.t().histogram(8, Some((-1.0, 1.0))).0),
+        ("histogram_with_edges", x.histogram_with_edges(&edges)),
+        ("histogram_weighted", x.histogram_weighted(x * x, 16, Some((-4.0, 4.0))).0),
+        ("histogram_with_edges_weighted", x.histogram_with_edges_weighted(x.abs(), edges)),
+        ("histogram2d", low.histogram2d(high, [8, 8], None).0),
+        ("cov", x.cov(false, 1.0)),
+        ("cov of rows", (x.t() + 100.0).cov(true, 0.0)),
+        ("corrcoef", x.corrcoef(false)),
+    ]
+}
+
+#[test]
+fn statistics_of_a_file_larger_than_memory() {
+    if let Some(folder) = std::env::var_os("CUPRIC_BEYOND") {
+        let folder = Path::new(&folder);
+        let x = mapped(&folder.join("x.npy"));
+        limit(MORE_FOR_BLOCKS);
+        for (name, e) in statistics(&x) {
+            let found = e.eval().unwrap_or_else(|e| panic!("{name}: {e}"));
+            found.to_npy(folder.join(format!("{name}.npy"))).unwrap();
+        }
+        assert_eq!((&*x * 2.0).eval().unwrap_err().kind(), ErrorKind::OutOfMemory);
+        for (name, e) in transforms(&x) {
+            e.to_npy(folder.join(format!("{name}.npy"))).unwrap_or_else(|e| panic!("{name}: {e}"));
+        }
+        return;
+    }
+    let folder = Folder::new("beyond-statistics");
+    let x = whole_file(&folder, LARGE);
+    within("beyond::statistics_of_a_file_larger_than_memory", &folder);
+    let found = |name: &str| Array::from_npy(folder.path(&format!("{name}.npy"))).unwrap();
+    for (name, e) in statistics(&x).into_iter().chain(transforms(&x)) {
+        same(&found(name), &e.eval().unwrap());
+    }
+    let numbers = x.to_vec::<f32>().unwrap();
+    assert_eq!(found("histogram").sum(..).item::<i64>().unwrap(), numbers.len() as i64);
+    let near = |v: &&f32| (-1.0..=1.0).contains(*v);
+    let count = numbers.iter().filter(near).count() as i64;
+    assert_eq!(found("histogram of columns").sum(..).item::<i64>().unwrap(), count);
+    // the definition, in f64
+    let wide = x.astype(F64);
+    let deviation = &wide - wide.mean(0);
+    let cov = deviation.t().matmul(&deviation) / (LARGE[0] as f64 - 1.0);
+    let scale = cov.diagonal(0).sqrt();
+    let want = [
+        ("cov", cov.clone()),
+        ("cov of rows", &cov * (1.0 - 1.0 / LARGE[0] as f64)),
+        ("corrcoef", &cov / &scale / scale.expand_dims(1)),
+    ];
+    for (name, want) in want {
+        let error = (found(name).astype(F64) - want).abs().max(..).item::<f64>().unwrap();
+        // `x + 100` is rounded to f32, with a step of 7.6e-6
+        assert!(error < 2e-6, "{name}: {error}");
+    }
 }
 
 /// Sums the products of blocks on a device.
@@ -88,11 +165,11 @@ fn a_pipeline_of_a_file_larger_than_memory() {
         let x = mapped(&Path::new(&folder).join("x.npy"));
         // the driver allocates its own memory at its first work, before the limit
         pipeline(&x.slice(s![..4_000]), &device);
-        limit();
+        limit(MORE);
         return pipeline(&x, &device).to_npy(Path::new(&folder).join("sum.npy")).unwrap();
     }
     let folder = Folder::new("beyond-device");
-    let x = whole_file(&folder);
+    let x = whole_file(&folder, SHAPE);
     within("beyond::a_pipeline_of_a_file_larger_than_memory", &folder);
     same(&Array::from_npy(folder.path("sum.npy")).unwrap(), &pipeline(&x, &device));
 }
@@ -102,7 +179,7 @@ fn formulas_of_a_file_larger_than_memory() {
     if let Some(folder) = std::env::var_os("CUPRIC_BEYOND") {
         let folder = Path::new(&folder);
         let x = mapped(&folder.join("x.npy"));
-        limit();
+        limit(MORE);
         assert_eq!((&*x * 2.0).eval().unwrap_err().kind(), ErrorKind::OutOfMemory);
         for (name, e) in formulas(&x) {
             e.to_npy(folder.join(format!("{name}.npy"))).unwrap();
@@ -125,7 +202,7 @@ fn formulas_of_a_file_larger_than_memory() {
         return;
     }
     let folder = Folder::new("beyond");
-    let x = whole_file(&folder);
+    let x = whole_file(&folder, SHAPE);
     within("beyond::formulas_of_a_file_larger_than_memory", &folder);
     for (name, e) in formulas(&x) {
         println!("{name}");
@@ -149,7 +226,7 @@ fn formulas_of_a_file_larger_than_memory() {
 fn what_does_not_fit_is_an_error() {
     if let Some(folder) = std::env::var_os("CUPRIC_BEYOND") {
         let x = mapped(&Path::new(&folder).join("x.npy"));
-        limit();
+        limit(MORE);
         let square = x.slice(s![..51_200]).reshape([2560, 2560]);
         let all: [(&str, Result<Array>); 8] = [
             ("sort", x.sort(0).eval()),
@@ -172,13 +249,17 @@ fn what_does_not_fit_is_an_error() {
             };
             assert!(texts.iter().all(|text| e.to_string().contains(text)), "{e}");
             assert!(e.to_string().contains("formats/beyond.rs:"), "{e}");
+            // the mapped file, of 26,624,000 bytes, is not in use
+            let used =
+                e.to_string().split_once(" in use").map(|(before, _)| before.rsplit('(').next().unwrap().to_string());
+            assert!(used.iter().all(|n| n.parse::<usize>().unwrap() < 24_000_000), "{e}");
         }
         assert!(x.sort(0).to_npy(Path::new(&folder).join("sorted.npy")).is_err());
         assert!(x.sum(..).item::<f32>().unwrap().is_finite());
         return;
     }
     let folder = Folder::new("beyond-errors");
-    whole_file(&folder);
+    whole_file(&folder, SHAPE);
     within("beyond::what_does_not_fit_is_an_error", &folder);
     assert!(!folder.path("sorted.npy").exists());
 }

@@ -44,6 +44,64 @@ fn what_is_written_is_read() {
     assert_eq!(bytes(&arrays(), true), bytes(&arrays(), true));
 }
 
+/// Rows of a stored array are read without the others.
+#[test]
+fn rows_of_a_stored_array() {
+    let arrays = arrays();
+    let packed = bytes(&arrays, true);
+    let bytes = bytes(&arrays, false);
+    let mut archive = open(&bytes).unwrap();
+    for (name, x) in arrays.iter().filter(|(_, x)| x.ndim() > 0) {
+        let n = x.shape()[0];
+        for rows in [0..n, 0..n.min(1), n / 2..n, n..n] {
+            let read = archive.read_rows(name, |length| {
+                assert_eq!(length, n);
+                rows.clone()
+            });
+            same(&read.unwrap(), &x.slice(s![rows]).eval().unwrap());
+        }
+        let e =
+            refused(archive.read_rows(name, |n| 0..n + 1), ErrorKind::Index, &format!("member {name}.npy: rows 0.."));
+        assert!(e.to_string().starts_with("Npz::read_rows: "), "{e}");
+    }
+    // the whole array is still read, and its checksum is right
+    archive.read_all().unwrap();
+    refused(archive.read_rows("f32/1", |n| 0..n), ErrorKind::Shape, "without axes");
+    refused(archive.read_rows("none", |n| 0..n), ErrorKind::Argument, "there is no array none");
+    refused(open(&packed).unwrap().read_rows("f32/8", |n| 0..n), ErrorKind::Unsupported, "it is compressed");
+    // only the requested rows are in memory
+    let large = (arange(0, 1 << 20, 1, DType::I32)).reshape([1 << 12, 1 << 8]).eval().unwrap();
+    let mut writer = NpzWriter::new(vec![]);
+    writer.write("before", array![1]).unwrap();
+    writer.write("large", &large).unwrap();
+    let bytes = writer.finish().unwrap();
+    let mut archive = open(&bytes).unwrap();
+    let (rows, used) = peak(|| archive.read_rows("large", |_| 1000..1100).unwrap());
+    same(&rows, &large.slice(s![1000..1100]).eval().unwrap());
+    assert!(used < 200 << 10, "{used} bytes for rows of {}", 100 << 10);
+    // a member whose data is cut off
+    let e =
+        Npz::new(Cursor::new([&bytes[..40], &bytes[60..]].concat())).and_then(|mut x| x.read_rows("large", |n| 0..n));
+    assert_eq!(e.unwrap_err().kind(), ErrorKind::Format);
+}
+
+/// Rows of arrays in Fortran order and of the other byte order, which NumPy writes.
+#[test]
+fn rows_of_an_array_of_numpy() {
+    let folder = Folder::new("npz-rows");
+    let program = "
+x = np.arange(30, dtype='f4').reshape(10, 3)
+np.savez('x.npz', fortran=np.asfortranarray(x), swapped=x.astype('>f8'))
+print(x[4:7].ravel().tolist())
+";
+    let Some(said) = python(&folder, program) else { return };
+    let mut archive = Npz::open(folder.path("x.npz")).unwrap();
+    for name in ["fortran", "swapped"] {
+        let rows = archive.read_rows(name, |n| n - 6..n - 3).unwrap();
+        assert_eq!(format!("{:?}\n", rows.astype(DType::F64).to_vec::<f64>().unwrap()), said);
+    }
+}
+
 #[test]
 fn numpy_reads_what_is_written_and_the_other_way_round() {
     let folder = Folder::new("npz-numpy");
@@ -92,6 +150,14 @@ with zipfile.ZipFile('others.npz', 'w') as z:
     python(&folder, program);
     assert_eq!(Npz::open(folder.path("pipe.npz")).unwrap().read("x").unwrap().to_vec::<i64>().unwrap(), [0, 1, 2]);
     let e = Npz::open(folder.path("zipped.npz")).unwrap().read("x");
+    let npy = array![1.].to_npy_bytes().unwrap();
+    drop(refused(
+        open(&npy),
+        ErrorKind::Format,
+        "not an archive (.npz), or it is cut off: the record at its end is missing; it is a .npy file",
+    ));
+    drop(refused(open(b""), ErrorKind::Format, "the file is empty"));
+    drop(refused(open(&[&b"PK\x03\x04"[..], &[0; 60]].concat()), ErrorKind::Format, "the archive is cut off"));
     let e = refused(e, ErrorKind::Unsupported, "zipped.npz: member x.npy: it is compressed by method 12");
     assert!(e.to_string().starts_with("Npz::read: /"), "{e}");
     let mut others = Npz::open(folder.path("others.npz")).unwrap();

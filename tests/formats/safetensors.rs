@@ -83,7 +83,7 @@ fn a_mapped_array_is_the_file_and_is_never_written() {
     // SAFETY: nobody changes the file.
     refused(unsafe { Array::map_npy(folder.path("none.npy")) }, ErrorKind::Io, "none.npy: ");
     // SAFETY: nobody changes the file.
-    refused(unsafe { Array::map_npy(folder.path("")) }, ErrorKind::Io, "not a file that can be mapped");
+    refused(unsafe { Array::map_npy(folder.path("")) }, ErrorKind::Io, "this is a folder, not a file");
 }
 
 #[test]
@@ -170,6 +170,10 @@ fn what_contradicts_itself_is_refused() {
         all(&[&u64::MAX.to_le_bytes()[..], b"{}"].concat()),
         "not a safetensors file, or its header is too long: 18446744073709551615 bytes, at most 100000000",
     );
+    format(all(b""), "the file is empty");
+    let npy = array![1.].to_npy_bytes().unwrap();
+    format(all(&npy), "not a safetensors file; it is a .npy file, which Array::from_npy reads");
+    format(all(b"PK\x03\x04 a zip archive"), "not a safetensors file; it is a zip archive");
     format(all(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"), "not a safetensors file");
     format(all(&[&100_000_000u64.to_le_bytes()[..], b"{}"].concat()), "has 100000000 bytes, but only 2 are left");
     format(all(&file(&format!("{{\"x\":{}", "[".repeat(10_000)), &[])), "invalid type");

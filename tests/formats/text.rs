@@ -99,21 +99,25 @@ fn numbers_are_rounded_once() {
     }
     let bf16s = |text| one(text, DType::BF16).unwrap().item::<bf16>().unwrap().to_f64();
     assert_eq!((bf16s("1.00390625"), bf16s("1.0039062500000000000000001")), (1.0, 1.0078125));
-    for (text, dtype) in [
-        ("1e400", DType::F64),
-        ("1e39", DType::F32),
-        ("65520", DType::F16),
-        ("3.4e38x", DType::F32),
-        ("1e39", DType::BF16),
-        ("256", DType::U8),
-        ("-1", DType::U64),
-        ("1.0", DType::I32),
-        ("9223372036854775808", DType::I64),
-        ("2", DType::Bool),
-        ("0x10", DType::I32),
-        ("1_000", DType::F32),
+    let (beyond, outside) = ("beyond the largest finite number", "out of the range");
+    for (text, dtype, why) in [
+        ("1e400", DType::F64, beyond),
+        ("1.7976931348623159e308", DType::F64, beyond),
+        ("-1e39", DType::F32, beyond),
+        ("65520", DType::F16, beyond),
+        ("3.4e38x", DType::F32, "not a number"),
+        ("1e39", DType::BF16, beyond),
+        ("256", DType::U8, outside),
+        ("-1", DType::U64, outside),
+        ("1.0", DType::I32, "not a number"),
+        ("9223372036854775808", DType::I64, outside),
+        ("99999999999999999999999999", DType::I64, outside),
+        ("2", DType::Bool, "not a number"),
+        ("0x10", DType::I32, "not a number"),
+        ("inf", DType::I32, "not a number"),
+        ("1_000", DType::F32, "not a number"),
     ] {
-        refused(one(text, dtype), ErrorKind::Format, &format!("\"{text}\" is not a number of dtype {dtype}"));
+        refused(one(text, dtype), ErrorKind::Format, &format!("\"{text}\" is {why} of dtype {dtype}"));
     }
     assert_eq!(one("1 0 true FALSE", DType::Bool).unwrap().to_vec::<bool>().unwrap(), [true, false, true, false]);
     assert_eq!(one("18446744073709551615", DType::U64).unwrap().item::<u64>().unwrap(), u64::MAX);
@@ -136,7 +140,7 @@ fn errors_say_where() {
     };
     without_hint("1,2\na,b\n", &csv);
     without_hint("a,b\nc,d\n", &csv.clone().header());
-    without_hint("1e39,2\n", &csv);
+    fails("1e39,2\n", &csv, "\"1e39\" is beyond the largest finite number of dtype f32");
     fails("1,2\n3,\n", &csv, "line 2, column 2 (character 3): the field is empty");
     fails("1,\"2\n", &csv, "line 1: a quote is not closed");
     fails("1,\"2\"3\n", &csv, "line 1, column 2 (character 3): unexpected characters after a closing quote");
@@ -161,6 +165,85 @@ fn errors_say_where() {
     refused(x.to_text(folder.path("x"), &csv.clone().names(["a"])), ErrorKind::Shape, "1 names for 2 columns");
     let spaced = plain.clone().names(["a b", "c"]);
     refused(x.to_text(folder.path("x"), &spaced), ErrorKind::Argument, "\"a b\" cannot be written without quotes");
+}
+
+/// Reads a table in blocks of rows. Returns the blocks, and the error that ended the table.
+fn blocks(text: &str, dtype: DType, format: &TextFormat, rows: usize) -> (Vec<Array>, Option<Error>) {
+    let (mut found, mut error) = (vec![], None);
+    let mut chunks = TextChunks::new(text.as_bytes(), dtype, format, rows).unwrap();
+    for block in chunks.by_ref() {
+        match block {
+            Ok(block) => found.push(block),
+            Err(e) => error = Some(e),
+        }
+    }
+    assert!(chunks.next().is_none());
+    (found, error)
+}
+
+#[test]
+fn blocks_of_rows_are_the_whole_table() {
+    let lines: Vec<String> = (0..57).map(|i| format!("{i},\"{},{i}\",{}", i * 3, 0.5 * i as f32)).collect();
+    let quoted = format!("left out\nname,\"a\nb\",c\n{}\n\n", lines.join("\n# a comment\n\n"));
+    let csv = TextFormat::csv().comments("#").skip_rows(1);
+    let formats = [
+        (csv.clone().header().columns([2, 0]), DType::F32),
+        (csv.clone().names(["c", "name", "c"]), DType::F64),
+        (csv.names(["name"]).max_rows(23), DType::U8),
+    ];
+    for (format, dtype) in formats {
+        let whole = Array::from_text_reader(quoted.as_bytes(), dtype, &format).unwrap();
+        assert!(whole.shape()[0] > 20, "{:?}", whole.shape());
+        for rows in [1, 2, 19, 56, 57, 58, usize::MAX] {
+            let (found, error) = blocks(&quoted, dtype, &format, rows);
+            assert!(error.is_none(), "{error:?}");
+            assert!(found[..found.len() - 1].iter().all(|block| block.shape()[0] == rows));
+            same(&concat(&found, 0).eval().unwrap(), &whole);
+        }
+    }
+    for empty in ["", "\n\n", "# nothing\n"] {
+        assert!(blocks(empty, DType::F32, &TextFormat::new(), 3).0.is_empty());
+    }
+    assert!(blocks("a,b\n", DType::F32, &TextFormat::csv().header(), 3).0.is_empty());
+}
+
+#[test]
+fn blocks_of_rows_end_at_an_error() {
+    // columns are counted from the first block on, and lines from the start of the file
+    let (found, error) = blocks("1 2\n3 4\n5 6\n7 8 9\n1 2\n", DType::F32, &TextFormat::new(), 2);
+    assert_eq!(found.len(), 1);
+    refused(Err::<(), _>(error.unwrap()), ErrorKind::Format, "line 4 has 3 columns, where line 1 has 2");
+    let (_, error) = blocks("1\n2\nx\n", DType::F32, &TextFormat::csv(), 2);
+    refused(Err::<(), _>(error.unwrap()), ErrorKind::Format, "TextChunks: line 3, column 1");
+    let of =
+        |path: &std::path::Path, rows: usize| TextChunks::open(path, DType::F32, &TextFormat::csv(), rows).map(|_| ());
+    let folder = Folder::new("text-chunks");
+    refused(of(&folder.path("none.csv"), 5), ErrorKind::Io, "TextChunks::open: ");
+    refused(of(&folder.path("none.csv"), 0), ErrorKind::Argument, "blocks of 0 rows");
+    std::fs::write(folder.path("x.csv"), "1,2\n3,y\n").unwrap();
+    let last = TextChunks::open(folder.path("x.csv"), DType::F32, &TextFormat::csv(), 1).unwrap().last();
+    refused(last.unwrap(), ErrorKind::Format, "x.csv: line 2, column 2");
+    let both = TextFormat::csv().names(["a"]).columns([0]);
+    refused(
+        TextChunks::new(&b""[..], DType::F32, &both, 1).map(|_| ()),
+        ErrorKind::Argument,
+        "by position and by name",
+    );
+    let absent = TextFormat::csv().names(["c"]);
+    let absent = TextChunks::new(&b"a,b\n"[..], DType::F32, &absent, 1).map(|_| ());
+    refused(absent, ErrorKind::Argument, "no column is named \"c\"");
+}
+
+/// A block needs the memory of its rows, however long the table is.
+#[test]
+fn blocks_of_rows_need_little_memory() {
+    let text = "1.5,2.5,3.5,4.5\n".repeat(50_000);
+    let (sum, used) = peak(|| {
+        let blocks = TextChunks::new(text.as_bytes(), DType::F32, &TextFormat::csv(), 1000).unwrap();
+        blocks.map(|block| block.unwrap().sum(..).item::<f32>().unwrap() as f64).sum::<f64>()
+    });
+    assert_eq!(sum, 600_000.0);
+    assert!(used < 100 << 10, "{used} bytes for blocks of {}", 16_000);
 }
 
 #[test]

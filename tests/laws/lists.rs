@@ -126,7 +126,7 @@ const REASONS: [(&str, &[(&str, &str)]); 6] = [
             ("io/formats/text/mod.rs", "array.shape()[0]"),
         ],
     ),
-    ("written to memory that the caller has taken by `room`", &[("base/dtype/mod.rs", "elements")]),
+    ("written to memory that the caller has taken by `room`", &[("base/dtype/element.rs", "elements")]),
     (
         "the meaning of a routine, which tests alone ask for",
         &[

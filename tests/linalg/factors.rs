@@ -187,6 +187,21 @@ on_devices! {
         }
     }
 
+    fn growth_of_the_elimination(d: &Device) {
+        let dice = &mut Dice::new(9);
+        for t in types(d) {
+            for n in [5, 20, 33, 63] {
+                let below = |i: usize, j: usize| if i > j { -1.0 } else { f64::from(u8::from(i == j || j + 1 == n)) };
+                let mut a = Matrices::of(1, n, n, below);
+                let mut b = Matrices::random(dice, 1, n, 2);
+                let x = Matrices::read(&solve(a.put(d, t), b.put(d, t)), 1, n, 2);
+                let growth = 2f64.powi(n as i32 - 1);
+                let size = a.norms()[0] * x.norms()[0] * growth;
+                hold("B - A X", &format!("growth {n}"), &b.minus(&a.times(&x)), &[size], t);
+            }
+        }
+    }
+
     fn triangles_are_solved(d: &Device) {
         let dice = &mut Dice::new(4);
         for n in sizes(d) {

@@ -25,7 +25,7 @@ on_devices! {
                     let x = select(&there, bad as f32, &all).eval().unwrap();
                     let e = late(d, &cholesky(&x, Triangle::Lower));
                     assert_eq!((e.kind(), e.operation()), (ErrorKind::Singular, "cholesky"), "{e}");
-                    let want = format!("matrix 3 of the 5 in the batch is not positive definite: the pivot of row {row} is not positive");
+                    let want = format!("matrix 3 of the 5 in the batch is not positive definite: the pivot of row {row} is not positive. If rounding made it so, add a small multiple of the identity");
                     assert!(e.to_string().contains(&want) && e.to_string().contains("refused.rs"), "{e}");
                     let e = late(d, &cholesky(x.slice(s![3]), Triangle::Upper));
                     assert!(e.to_string().contains("the matrix is not positive definite"), "{e}");
@@ -38,7 +38,6 @@ on_devices! {
                             ("matrix_power", x.matrix_power(-2)),
                             ("cond", cond(&x, MatrixNorm::One)),
                             ("lu", grad(&lu(&x).2.sum(..), [&x.clone().into()])[0].clone()),
-                            ("det", grad(&det(&x).sum(..), [&x.clone().into()])[0].clone()),
                         ] {
                             let e = late(d, &e);
                             assert_eq!((e.kind(), e.operation()), (ErrorKind::Singular, name), "{e}");

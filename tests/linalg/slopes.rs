@@ -1,6 +1,6 @@
 //! Derivatives, compared with finite differences.
 
-use crate::kit::{Dice, has, numbers, on_devices};
+use crate::kit::{Dice, has, numbers, on_devices, put};
 use crate::matrices::Matrices;
 use cupric::linalg::*;
 use cupric::{DType::*, *};
@@ -92,6 +92,98 @@ on_devices! {
             }
             let [zero] = grad(&slogdet(&a).0.sum(..), [&a]);
             assert!(numbers(&zero).unwrap().1.iter().all(|x| *x == 0.0));
+        }
+    }
+
+    fn the_determinant_of_a_singular_matrix_has_its_cofactors_as_derivative(d: &Device) {
+        let slope = |x: &[f32], shape: &[usize]| {
+            let x = put::<f32>(d, x, shape);
+            let [g] = grad(&det(&x).sum(..), [&x]);
+            numbers(&g).unwrap().1
+        };
+        assert_eq!(slope(&[1., 2., 2., 4.], &[2, 2]), [4., -2., -2., 1.]);
+        assert_eq!(slope(&[0.], &[1, 1]), [1.]);
+        assert_eq!(slope(&[0.; 4], &[2, 2]), [0.; 4]);
+        assert_eq!(slope(&[0., 1., 0., 0.], &[2, 2]), [0., 0., -1., 0.]);
+        assert_eq!(slope(&[0., 0., 1., 0.], &[2, 2]), [0., -1., 0., 0.]);
+        assert_eq!(slope(&[0., 0., 0., 3.], &[2, 2]), [3., 0., 0., 0.]);
+        assert_eq!(slope(&[0.; 9], &[3, 3]), [0.; 9]);
+        // rank 1, and rank 2 with pivots of 0 at every position
+        assert_eq!(slope(&[1., 2., 4., 2., 4., 8., 4., 8., 16.], &[3, 3]), [0.; 9]);
+        let cofactors = |x: &[f32; 9]| -> Vec<f64> {
+            let at = |i: usize, j: usize| f64::from(x[i % 3 * 3 + j % 3]);
+            (0..9).map(|e| (e / 3, e % 3)).map(|(i, j)| at(i + 1, j + 1) * at(i + 2, j + 2) - at(i + 1, j + 2) * at(i + 2, j + 1)).collect()
+        };
+        let mut batch = vec![];
+        for x in [
+            [0f32, 1., 2., 0., 4., 1., 0., 2., 8.],
+            [0., 1., 0., 0., 0., 1., 0., 0., 0.],
+            [0., 1., 5., 0., 0., 2., 0., 0., 0.],
+            [2., 0., 1., 4., 0., 8., 1., 0., 2.],
+            [2., 4., 1., 1., 2., 4., 4., 8., 2.],
+            [0., 0., 0., 1., 2., 4., 2., 8., 4.],
+            [0., 0., 2., 0., 0., 4., 1., 2., 4.],
+            [2., 1., 1., 4., 2., 8., 2., 1., 4.],
+            [1., 0., 0., 0., 1., 0., 0., 0., 2.],
+        ] {
+            let (found, wanted) = (slope(&x, &[3, 3]), cofactors(&x));
+            assert!(found.iter().zip(&wanted).all(|(a, b)| (a - b).abs() < 1e-4), "{x:?}: {found:?}, not {wanted:?}");
+            batch.extend(x);
+        }
+        // in a batch the regular matrices keep their bits
+        let all = slope(&batch, &[9, 3, 3]);
+        for (x, found) in batch.chunks(9).zip(all.chunks(9)) {
+            assert_eq!(slope(x, &[3, 3]), found);
+        }
+        // larger matrices, one of which has two equal rows
+        let dice = &mut Dice::new(3);
+        let n = if d.is_gpu() { 5 } else { 70 };
+        let x = Matrices::random(dice, 3, n, n).put(&Device::cpu(), F32);
+        let row = arange(0, n, 1, I32).equal(n as i32 - 1).expand_dims(1) & arange(0, 3, 1, I32).equal(1).reshape([3, 1, 1]);
+        let x = select(&row, x.slice(s![.., ..1]), &x).to_device(d).unwrap();
+        let [g] = grad(&det(&x).sum(..), [&x]);
+        let all = numbers(&g).unwrap().1;
+        assert!(all.iter().all(|v| v.is_finite()));
+        let [one] = grad(&det(x.slice(s![0])), [&x]);
+        assert!(numbers(&one).unwrap().1[..n * n].iter().zip(&all).all(|(a, b)| (a - b).abs() <= 1e-3 * a.abs().max(1.0)));
+        // the derivative in a direction, and the second derivative of a regular matrix beside a singular one
+        let x = put::<f32>(d, [1., 2., 2., 4.], &[2, 2]);
+        assert_eq!(numbers(&jvp(&det(&x), [&x], [array![[1f32, 0.], [1., 0.]].to_device(d).unwrap()])).unwrap().1, [2.]);
+        let x = put::<f32>(d, [1., 2., 3., 4.], &[2, 2]);
+        let [g] = grad(&det(&x), [&x]);
+        let [twice] = grad(&(g.slice(s![0, 0])), [&x]);
+        assert!(numbers(&twice).unwrap().1.iter().zip([0., 0., 0., 1.]).all(|(a, b)| (a - b).abs() < 1e-4));
+        let x = put::<f32>(d, [1., 2., 2., 4.], &[2, 2]);
+        let [g] = grad(&det(&x), [&x]);
+        let [twice] = grad(&g.sum(..), [&x]);
+        let e = numbers(&twice).unwrap_err();
+        assert_eq!((e.kind(), e.operation()), (ErrorKind::Singular, "det"));
+    }
+
+    fn singular_values_of_0_have_derivatives(d: &Device) {
+        let x = put::<f32>(d, [1., 2., 2., 4.], &[2, 2]);
+        let near = |e: &Expr, wanted: &[f64], what: &str| {
+            let found = numbers(e).unwrap().1;
+            assert!(found.iter().zip(wanted).all(|(a, b)| (a - b).abs() < 2e-4), "{what}: {found:?}, not {wanted:?}");
+        };
+        let (u, s, v) = svd(&x, Mode::Reduced);
+        let weights = array![[1f32, 2.], [3., 5.]].to_device(d).unwrap();
+        let [g] = grad(&((u * s.tanh().expand_dims(-2)).matmul(v) * &weights).sum(..), [&x]);
+        near(&g, &[-0.1758, -0.0315, 0.1684, -0.0231], "svd");
+        // second derivatives of the largest singular value
+        let [g] = grad(&x.matrix_norm(.., MatrixNorm::Two), [&x]);
+        near(&g, &[0.2, 0.4, 0.4, 0.8], "norm");
+        let [twice] = grad(&(&g * &weights).sum(..), [&x]);
+        near(&twice, &[-0.016, -0.112, 0.088, 0.016], "norm twice");
+        let rows: [(&[f32], &[usize]); 3] = [(&[1., 2., 3., 2., 4., 6.], &[2, 3]), (&[1., 2., 2., 4., 3., 6.], &[3, 2]), (&[3., 0., 0., 0., 0., 0., 0., 0., 0.], &[3, 3])];
+        for (elements, shape) in rows {
+            let x = put::<f32>(d, elements, shape);
+            let [g] = grad(&x.matrix_norm(.., MatrixNorm::Two).square(), [&x]);
+            let [twice] = grad(&g.square().sum(..), [&x]);
+            // the derivative of 4·σ² is 8·σ·u·vᵀ
+            let wanted: Vec<f64> = elements.iter().map(|v| 8.0 * f64::from(*v)).collect();
+            let found = numbers(&twice).unwrap().1;
+            assert!(found.iter().zip(&wanted).all(|(a, b)| (a - b).abs() < 1e-3), "{shape:?}: {found:?}, not {wanted:?}");
         }
     }
 }

@@ -382,9 +382,30 @@ on_devices! {
             let kept = Host { shape: vec![1, 1], data: vec![*of_rows.iter().min().unwrap()] };
             same_whole("-Inf", &e.matrix_norm(keep((0, 1)), MatrixNorm::MinusInfinity), f, &kept);
             let squares: i128 = x.data.iter().map(|x| x * x).sum();
-            for norm in [e.norm(), e.vector_norm(.., 2.0), e.matrix_norm(.., MatrixNorm::Frobenius), e.vector_norm(.., 3.0) * 0.0 + (squares as f64).sqrt()] {
+            for norm in [e.norm(..), e.vector_norm(.., 2.0), e.matrix_norm(.., MatrixNorm::Frobenius), e.vector_norm(.., 3.0) * 0.0 + (squares as f64).sqrt()] {
                 near(&norm, &[(squares as f64).sqrt()], |w| 0.01 * w.abs());
             }
+        }
+    }
+
+    fn products_of_three_halves_are_rounded_once(d: &Device) {
+        // 1 + 2^-6 and 1 + 2^-4: both products of two matrices are halfway between wrong ones if they are rounded
+        for (t, x) in [(F16, 1.015625), (BF16, 1.0625)].into_iter().filter(|(t, _)| has(d, *t)) {
+            let x = full([2, 2], x, t).eval().unwrap().to_device(d).unwrap();
+            let wide = x.astype(F32);
+            let want = wide.matmul(&wide).matmul(&wide).astype(t).eval().unwrap();
+            let chain = einsum("ij,jk,kl->il", [&x, &x, &x]);
+            assert_eq!(read(&chain).unwrap(), read(&want).unwrap(), "{t}");
+            let scalar = einsum("ij,jk,ki->", [&x, &x, &x]);
+            let want = (wide.matmul(&wide) * wide.t()).sum(..).astype(t);
+            assert_eq!(read(&scalar).unwrap(), read(&want).unwrap(), "{t}");
+        }
+        if has(d, F16) {
+            // the product of any two matrices overflows
+            let large = full([2, 2], 256.0, F16).eval().unwrap().to_device(d).unwrap();
+            let small = full([2, 2], 0.0009765625, F16).eval().unwrap().to_device(d).unwrap();
+            let e = einsum("ij,jk,kl->il", [&large, &large, &small]);
+            assert_eq!(e.astype(F32).to_vec::<f32>().unwrap(), [256f32; 4]);
         }
     }
 
@@ -415,6 +436,14 @@ on_devices! {
         let chain = einsum("ij,jk,k->i", [&x(&[60, 50]), &x(&[50, 40]), &x(&[40])]);
         assert_eq!(kernels(chain.clone()), 2, "{}", chain.plan().unwrap());
     }
+}
+
+/// f32 has no odd numbers above 2^24.
+#[test]
+fn nonzero_elements_are_counted_exactly() {
+    let n = (1 << 24) + 3;
+    assert_eq!(ones([n], F64).vector_norm(0, 0.0).item::<f64>().unwrap(), n as f64);
+    assert_eq!(ones([n, 1], F64).vector_norm(.., 0.0).item::<f64>().unwrap(), n as f64);
 }
 
 #[test]

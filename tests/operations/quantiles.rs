@@ -89,15 +89,21 @@ on_devices! {
             };
             let bits: Vec<u64> = (0..6 * 20).map(|_| value(&mut dice)).collect();
             let x = kit::array(t, &bits, &[6, 20], d).unwrap();
-            let float = if t.is_float() { t } else { F32 };
+            let float = match t {
+                I64 | U64 => F64,
+                t if t.is_float() => t,
+                _ => F32,
+            };
             for (what, e) in [("whole", x.reshape([6, 20])), ("turned", x.t()), ("steps", x.slice(s![1..;2, ..;-3]))] {
                 let n = e.shape().unwrap()[1];
                 let sorted = numbers(&e.sort(1)).unwrap().1;
                 let want: Vec<f64> = sorted.chunks(n).map(|r| (r[(n - 1) / 2] + r[n / 2]) / 2.0).collect();
                 let rounded: Vec<u64> = want.iter().map(|w| kit::number::round(float, *w)).collect();
-                for got in [e.median(1), e.nanmedian(1), e.quantile(0.5, 1, Linear), e.percentile(50.0, 1, Hazen)] {
+                // a device without f64 has no median of i64 and u64
+                let medians = [e.median(1), e.nanmedian(1), e.quantile(0.5, 1, Linear), e.percentile(50.0, 1, Hazen)];
+                for got in medians.iter().filter(|_| kit::has(d, float)) {
                     assert_eq!(got.dtype().unwrap(), float);
-                    for (g, w) in read(&got).unwrap().iter().zip(&rounded) {
+                    for (g, w) in read(got).unwrap().iter().zip(&rounded) {
                         let steps = kit::number::place(float, *g) - kit::number::place(float, *w);
                         assert!(steps.abs() <= 1, "median of {t}, {what}: {steps} steps off");
                     }
@@ -154,7 +160,9 @@ on_devices! {
         let far = put(d, vec![f32::MAX, N, f32::MAX], &[3]);
         same(&far.nanquantile([0.3, 0.5], 0, Linear), &[f32::MAX; 2]);
         let whole = put(d, vec![3i64, 1, 2], &[3]);
-        same(&whole.nanquantile(0.5, 0, Linear), &[2f32]);
+        if kit::has(d, F64) {
+            same(&whole.nanquantile(0.5, 0, Linear), &[2f64]);
+        }
         same(&whole.nanpercentile(50.0, 0, Lower), &[2i64]);
     }
 

@@ -133,6 +133,79 @@ fn counts(x: &Expr, edges: &Expr) -> Vec<i64> {
     (0..bins).map(|i| x.iter().filter(|x| is_in(**x, i)).count() as i64).collect()
 }
 
+/// Large arrays are counted by blocks along one of their axes.
+#[test]
+fn histograms_of_blocks() {
+    let n = 4_500_000;
+    let x = Rng::new(3).normal([n], F32).eval().unwrap();
+    let ends = [-2.0, -1.0, 0.25, 0.5, 2.0];
+    let rows = x.reshape([3, n / 3]);
+    let half = x.astype(F16).eval().unwrap();
+    let shapes: [(&str, Expr); 7] = [
+        ("a vector", x.reshape([n])),
+        ("long rows", rows.clone()),
+        ("columns", rows.t()),
+        ("three axes", x.reshape([100, 450, 100]).permute_dims([2, 0, 1])),
+        ("a formula of columns", rows.t() * 0.5 - rows.mean(1)),
+        ("half precision", half.reshape([n / 5, 5])),
+        ("half precision, computed", half.reshape([n / 5, 5]) * 2.0 + 0.125),
+    ];
+    for (name, e) in shapes {
+        let (got, found) = e.histogram(5, Some((-1.5, 1.0)));
+        let got = got.to_vec::<i64>().unwrap();
+        let (all, edges) = e.histogram(7, None);
+        let all = all.to_vec::<i64>().unwrap();
+        // the reference reads the values as they are stored
+        let e: Expr = e.eval().unwrap().into();
+        assert_eq!(got, counts(&e, &found), "{name}");
+        assert_eq!((all.iter().sum::<i64>(), &all), (n as i64, &counts(&e, &edges)), "{name}");
+        let given = put(&Device::cpu(), ends.to_vec(), &[5]).astype(e.dtype().unwrap());
+        assert_eq!(e.histogram_with_edges(&given).to_vec::<i64>().unwrap(), counts(&e, &given), "{name}");
+        // the sums of weights
+        let weights = (e.abs() * 16.0).floor().minimum(40.0).astype(I32);
+        let sums = e.histogram_with_edges_weighted(&weights, &given).to_vec::<i64>().unwrap();
+        let floats = e.histogram_with_edges_weighted(weights.astype(F64), &given).to_vec::<f64>().unwrap();
+        let is_in = |i: usize| {
+            let [low, high] = [i, i + 1].map(|i| ends[i]);
+            let below = if i == 3 { e.less_equal(high) } else { e.less(high) };
+            (e.greater_equal(low) & below) * &weights
+        };
+        let want: Vec<i64> = (0..4).map(|i| is_in(i).sum(..).item().unwrap()).collect();
+        assert_eq!(sums, want, "{name}");
+        assert_eq!(floats, want.iter().map(|v| *v as f64).collect::<Vec<_>>(), "{name}");
+        // two dimensions, where a pair has one operand twice
+        let (plane, first, _) = e.histogram2d(&e, [3, 3], None);
+        let diagonal = plane.diagonal(0).to_vec::<i64>().unwrap();
+        assert_eq!(diagonal, counts(&e, &first), "{name}");
+        assert_eq!(plane.sum(..).item::<i64>().unwrap(), n as i64, "{name}");
+    }
+    // integers, and numbers in no bin
+    let whole = (arange(0, n, 1, I32) % 1000).eval().unwrap();
+    assert_eq!(whole.histogram(10, Some((0.0, 1000.0))).0.to_vec::<i64>().unwrap(), [n as i64 / 10; 10]);
+    let outside = select(whole.less(1), f32::NAN, whole.astype(F32));
+    assert_eq!(outside.histogram(2, Some((1.0, 2.0))).0.to_vec::<i64>().unwrap(), [4500, 4500]);
+    // the derivative with respect to the weights
+    let weights = ones([n], F64).eval().unwrap();
+    let [slope] =
+        grad(&(x.histogram_with_edges_weighted(&weights, array![-1., 0., 1.]) * array![2., 5.]).sum(..), [&weights]);
+    let inside = [x.greater_equal(-1.0) & x.less(0.0), x.greater_equal(0.0) & x.less_equal(1.0)];
+    let want = inside[0].astype(F64) * 2.0 + inside[1].astype(F64) * 5.0;
+    assert!(array_equal(&slope.eval().unwrap(), &want.eval().unwrap()).unwrap());
+}
+
+/// The bins of all elements are never in memory together.
+#[test]
+fn a_histogram_needs_the_memory_of_a_block() {
+    let x = zeros([1000, 20_000], U8).eval().unwrap();
+    for e in [x.histogram(10, Some((0.0, 5.0))).0, x.histogram_with_edges(array![0u8, 1, 2])] {
+        let text = e.plan().unwrap().to_string();
+        let line = text.lines().find_map(|l| l.trim().strip_prefix("temporaries: ")).unwrap();
+        let bytes = line.split(", ").map(|temp| temp.split(' ').nth(1).unwrap().parse::<usize>().unwrap());
+        let most = bytes.max().unwrap();
+        assert!((1 << 20..=9 << 20).contains(&most), "{most} bytes:\n{text}");
+    }
+}
+
 on_devices! {
     fn what_numpy_gives(d: &Device) {
         let mut wrong = vec![];
@@ -246,9 +319,23 @@ on_devices! {
     }
 
     fn nan_in_the_range(d: &Device) {
-        let (got, edges) = put(d, vec![1f32, N, 3.], &[3]).histogram(2, None);
-        same(&got, &[0i64, 0]);
-        same(&edges, &[N, N, N]);
+        let d = &own(d);
+        for bad in [N, f32::INFINITY, -f32::INFINITY] {
+            let x = put(d, vec![1f32, bad, 3.], &[3]);
+            let (counts, edges) = x.histogram(2, None);
+            let (sums, _) = x.histogram_weighted(1.0, 2, None);
+            let (plane, ..) = x.histogram2d(&x, [2, 2], None);
+            let errors = [counts.to_vec::<i64>().err(), edges.to_vec::<f32>().err(), sums.to_vec::<f32>().err(), plane.to_vec::<i64>().err()];
+            for e in errors {
+                let e = e.expect("it should be refused");
+                assert_eq!(e.kind(), ErrorKind::Argument, "{e}");
+                assert!(e.to_string().starts_with("histogram: the array contains a NaN or an infinity"), "{e}");
+                assert!(e.to_string().contains("searching.rs"), "{e}");
+            }
+            // with a range, such elements are not counted
+            same(&x.histogram(2, Some((0.0, 4.0))).0, &[1i64, 1]);
+        }
+        same(&put(d, vec![1f32, 2., 3.], &[3]).histogram(2, None).0, &[1i64, 2]);
     }
 }
 

@@ -370,6 +370,61 @@ on_devices! {
     }
 }
 
+/// The largest difference of two matrices in units of the largest element of the second.
+fn difference(got: &Expr, want: &Expr) -> f64 {
+    ((got.astype(F64) - want).abs().max(..) / want.abs().max(..)).item().unwrap()
+}
+
+/// Many observations are divided into blocks, each about its own means: here the means of the blocks differ.
+#[test]
+fn covariances_of_blocks() {
+    let (variables, n) = (5, (1 << 20) + 77);
+    let drift = arange(0, n, 1, F64) * (3.0 / n as f64);
+    let x = (Rng::new(4).normal([variables, n], F64) + drift + 50.0).eval().unwrap();
+    let reference = |x: &Expr| {
+        let deviation = x - x.mean(keep(1));
+        (deviation.matmul(deviation.t()) / (n as f64 - 1.0)).eval().unwrap()
+    };
+    let want = reference(&x);
+    let single = x.astype(F32).eval().unwrap();
+    let columns = x.t().contiguous().eval().unwrap();
+    let integers = (&*x * 10.0).astype(I16).eval().unwrap();
+    for (name, got, want, most) in [
+        ("rows", x.cov(true, 1.0), &want, 1e-13),
+        ("columns", columns.cov(false, 1.0), &want, 1e-13),
+        ("a formula", (columns.t() * 2.0 + 7.0).cov(true, 1.0), &(&*want * 4.0).eval().unwrap(), 1e-13),
+        ("f32", single.cov(true, 1.0), &reference(&single.astype(F64)), 1e-5),
+        ("i16", integers.cov(true, 1.0), &reference(&integers.astype(F64)), 1e-5),
+    ] {
+        let error = difference(&got, want);
+        assert!(error < most, "{name}: {error}");
+    }
+    let roots = want.diagonal(0).sqrt();
+    let want = &*want / &roots / roots.expand_dims(1);
+    assert!(difference(&x.corrcoef(true), &want) < 1e-13);
+    // a vector is one variable
+    let vector = x.reshape(-1).eval().unwrap();
+    let error = (vector.cov(true, 0.0) / vector.astype(F64).var(..) - 1.0).abs().item::<f64>().unwrap();
+    assert!(error < 1e-12, "{error}");
+    // a NaN makes its row and column NaN
+    let mut bad = x.clone();
+    bad.set(s![2, 1000], f64::NAN).unwrap();
+    assert_eq!(bad.cov(true, 1.0).isnan().count_nonzero(..).item::<i64>().unwrap(), 9);
+    // each element is read twice, once for the means of its block, and the deviations of a block are read by the product
+    let plan = x.cov(true, 1.0).plan().unwrap();
+    assert!(plan.kernels() > 6, "{plan}");
+}
+
+#[test]
+fn derivatives_of_covariances_of_blocks() {
+    let n = 1 << 20;
+    let x = (Rng::new(6).normal([5, n], F64) + arange(0, n, 1, F64) / n as f64).eval().unwrap();
+    let w = Rng::new(7).normal([5, 5], F64).eval().unwrap();
+    let [slope] = grad(&(x.cov(true, 1.0) * &w).sum(..), [&x]);
+    let want = (&w + w.t()).matmul(&*x - x.mean(keep(1))) / (n as f64 - 1.0);
+    assert!(difference(&slope, &want) < 1e-12);
+}
+
 #[test]
 fn what_does_not_fit_is_named() {
     let (x, v) = (zeros([3, 4], F32), zeros([4], F32));

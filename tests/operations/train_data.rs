@@ -146,7 +146,12 @@ fn parameters_have_names() {
         assert!(e.kind() == kind && e.operation() == "with_named" && e.to_string().contains(fact), "{e}");
     };
     let weight = ("weight", array![[1.]]);
-    fails(vec![weight.clone()], ErrorKind::Argument, "there is no array \"bias\"");
+    fails(
+        vec![weight.clone()],
+        ErrorKind::Argument,
+        "there is no array \"bias\"; there are \"weight\". Leaves of tuples and lists are named by their positions",
+    );
+    fails(vec![], ErrorKind::Argument, "there is no array \"weight\"; the list is empty");
     let wrong = ("bias", array![1., 2.]);
     fails(vec![weight.clone(), wrong], ErrorKind::Shape, "the array \"bias\" has shape [2]; shape [1] is needed");
     let wrong = ("bias", array![1]);

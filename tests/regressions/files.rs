@@ -208,7 +208,7 @@ fn a_pipe_is_read_to_its_end() {
     for (pieces, fact) in [
         (vec![bytes[..bytes.len() - 1].to_vec()], "the data ended early"),
         (vec![bytes[..60].to_vec()], "the data ended early"),
-        (vec![vec![]], "the data ended early"),
+        (vec![vec![]], "the file is empty"),
         (vec![bytes.clone(), vec![0]], "more data than its header describes"),
         (vec![b"hello, this is no array".to_vec()], "not a .npy file"),
     ] {

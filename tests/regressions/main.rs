@@ -13,6 +13,7 @@ mod limits;
 mod lines;
 mod lists;
 mod memory;
+mod numbers;
 mod plans;
 mod planted;
 mod products;

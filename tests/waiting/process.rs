@@ -162,7 +162,7 @@ fn one_thread_polls_for_all_futures() {
 #[test]
 fn a_future_times_out() {
     if !is_child() {
-        return in_child("a_future_times_out", &[("CUPRIC_TIMEOUT", "0.01")]);
+        return in_child("a_future_times_out", &[("CUPRIC_TIMEOUT", "0.0005")]);
     }
     let Some(d) = gpu(1) else { return };
     let x = put(&d, noise(1, 1 << 18), &[1 << 18]);

@@ -108,7 +108,7 @@ impl Device {
                 None => Err(Error::with_line(
                     ErrorKind::DeviceNotFound,
                     op,
-                    format!("unknown device '{wanted}'; expected cpu, gpu, gpu:N or best"),
+                    format!("unknown device '{wanted}'; expected cpu, best, gpu, or gpu:N for GPU N of Device::gpus()"),
                     at,
                 )),
             },

@@ -186,7 +186,8 @@ impl Device {
     /// Waits until the device has finished all submitted kernels and copies.
     ///
     /// # Errors
-    /// Returns an error if the device is lost, or if it makes no progress for `CUPRIC_TIMEOUT` seconds (default 10).
+    /// Returns an error if the device is lost, or if it makes no progress for `CUPRIC_TIMEOUT` seconds (default 10), or
+    /// longer if much work was submitted.
     /// Also returns the errors that GPU kernels have found since the last read or wait, such as an index out of range.
     #[doc(alias("device_synchronize"))]
     #[track_caller]
@@ -322,6 +323,11 @@ impl Device {
         // release the lock before the function runs, because the function may register a device itself
         let found = REGISTRY.read().unwrap_or_else(PoisonError::into_inner).devices.get(&id).and_then(Weak::upgrade);
         f(&found.map_or_else(|| cpu.clone(), Device))
+    }
+
+    /// Returns the device of the thread's current [`Device::scope`], or `None` outside of every scope.
+    pub(crate) fn of_scope() -> Option<Device> {
+        scope::current()
     }
 
     /// Makes a CPU buffer from a vector, without copying its elements.

@@ -7,6 +7,7 @@
 mod args;
 mod broadcast;
 mod integers;
+mod slices;
 mod view;
 
 pub use args::{
@@ -17,6 +18,7 @@ pub(crate) use args::{Combine, IndexMode, filled_arg, reshape_arg, shape_arg};
 pub(crate) use broadcast::broadcast;
 pub(crate) use integers::Given;
 pub use integers::{Integer, Integers};
+pub use slices::{IntoSliceItem, SliceItems};
 pub(crate) use view::View;
 
 use crate::base::error::{ErrorKind, Fault};

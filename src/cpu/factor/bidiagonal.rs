@@ -182,13 +182,13 @@ impl Bidiagonal {
             g = s * d[j + 1];
             d[j + 1] *= c;
             right.push([j, j + 1], c, s, loops);
-            let [c, s, r] = rotation(f, g);
+            let (of, [c, s, r]) = ([f, g], rotation(f, g));
             d[j] = r;
             f = c * e[j] + s * d[j + 1];
             d[j + 1] = c * d[j + 1] - s * e[j];
             g = s * e[j + 1];
             e[j + 1] *= c;
-            left.push([j, j + 1], c, s, loops);
+            left.push_exact([j, j + 1], of, [c, s, r], loops);
         }
         e[last - 1] = f;
     }

@@ -311,6 +311,39 @@ pub(super) fn transposed(t: [Four; 4]) -> [Four; 4] {
     std::array::from_fn(|i| std::array::from_fn(|j| t[j][i]))
 }
 
+/// The high half of the bits of a number, and the low half (Dekker). Products of halves are exact.
+fn halves(x: f64) -> [f64; 2] {
+    // 2^27 + 1
+    let t = x * 134_217_729.0;
+    let high = t - (t - x);
+    [high, x - high]
+}
+
+/// Returns x − a·b, for a product close to x, with one rounding.
+fn rest(x: f64, [a, b]: [f64; 2], [p, q]: [[f64; 2]; 2]) -> f64 {
+    let product = a * b;
+    let lost = p[1] * q[1] - (((product - p[0] * q[0]) - p[1] * q[0]) - p[0] * q[1]);
+    (x - product) - lost
+}
+
+/// Improves the cosine `c` = f / r and the sine `s` = g / r of a rotation, where r² = f² + g², to correctly rounded
+/// numbers.
+///
+/// If all singular values are nearly equal, all r are nearly equal too, and the square root rounds many of them in the
+/// same direction: slightly above a power of 4, every second number has a root slightly below the middle between two
+/// numbers. Then all rotations would be too long by half a unit in the last place, and the product of thousands of
+/// rotations would not be orthogonal. The rounding errors of correctly rounded cosines have no such bias. The numbers
+/// are at most about 1, so halves do not overflow.
+fn rounded_correctly([f, g]: [f64; 2], [c, s]: [f64; 2], r: f64) -> [f64; 2] {
+    // the terms below could be subnormal, and then be less exact
+    if r < 1e-120 {
+        return [c, s];
+    }
+    let (of_r, inverse) = (halves(r), 1.0 / r);
+    let root = rest(f * f + g * g, [r, r], [of_r, of_r]) * inverse * inverse * 0.5;
+    [(f, c), (g, s)].map(|(x, q)| q + (rest(x, [q, r], [halves(q), of_r]) * inverse - q * root))
+}
+
 /// Rotations that are collected and then applied strip by strip, so that a strip stays in a fast cache.
 pub(super) struct Rotations<'a> {
     /// The strips that are rotated, of `rows` rows each. Empty if only eigenvalues or singular values are wanted,
@@ -336,6 +369,15 @@ impl<'a> Rotations<'a> {
         self.list.push(rows, c, s);
         if self.list.len() == COLLECTED {
             self.apply(loops);
+        }
+    }
+
+    /// Adds the rotation of two rows that maps (f, g) to (r, 0), with a cosine and a sine that are rounded correctly. `c`,
+    /// `s` and `r` are rounded roughly. See [`rounded_correctly`].
+    pub fn push_exact(&mut self, rows: [usize; 2], of: [f64; 2], [c, s, r]: [f64; 3], loops: &FactorLoops) {
+        if !self.strips.is_empty() {
+            let [c, s] = mutant!(biased_rotations, [c, s], rounded_correctly(of, [c, s], r));
+            self.push(rows, c, s, loops);
         }
     }
 

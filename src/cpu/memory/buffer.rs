@@ -143,7 +143,11 @@ impl Drop for CpuMemory {
         match self.storage {
             Storage::Inline(_) => pool.release(size),
             Storage::Block(ptr, size) => pool.give_back(ptr, size),
-            Storage::Foreign(..) | Storage::Lent(..) => drop(pool.adopted.fetch_sub(size, Relaxed)),
+            Storage::Foreign(..) => drop(pool.adopted.fetch_sub(size, Relaxed)),
+            Storage::Lent(..) => {
+                pool.adopted.fetch_sub(size, Relaxed);
+                pool.lent.fetch_sub(size, Relaxed);
+            }
         }
     }
 }

@@ -43,6 +43,8 @@ pub(crate) struct MemoryPool {
     used: AtomicUsize,
     /// The size in bytes of the part of `used` that callers handed over.
     adopted: AtomicUsize,
+    /// The size in bytes of the part of `adopted` that others lend, such as the system, which maps files.
+    lent: AtomicUsize,
     /// The size of the blocks in `free`, in bytes. Changed only while `free` is locked.
     cached: AtomicUsize,
     /// The number of bytes that count against the limit: in use (but not adopted), free, or about to be allocated. This
@@ -92,6 +94,7 @@ impl MemoryPool {
             free: Mutex::default(),
             used: AtomicUsize::new(0),
             adopted: AtomicUsize::new(0),
+            lent: AtomicUsize::new(0),
             cached: AtomicUsize::new(0),
             held: AtomicUsize::new(0),
             peak: AtomicUsize::new(0),
@@ -155,6 +158,7 @@ impl MemoryPool {
         lender: Box<dyn std::any::Any + Send + Sync>,
     ) -> Buffer {
         self.adopted.fetch_add(bytes, Relaxed);
+        self.lent.fetch_add(bytes, Relaxed);
         self.count(owner.stays(), bytes);
         Buffer::new(|| CpuMemory { storage: Storage::Lent(ptr, lender), bytes, owner })
     }
@@ -230,10 +234,16 @@ impl MemoryPool {
     #[cold]
     fn out_of_memory(&self, bytes: usize, why: &str) -> Error {
         let (used, _, _, limit) = self.info();
-        let within = limit.map(|limit| limit.saturating_sub(used));
+        // memory that callers handed over does not count against the limit, and mapped files need no memory
+        let held = used.saturating_sub(self.adopted.load(Relaxed));
+        let within = limit.map(|limit| limit.saturating_sub(held));
         let fits = [within, system::left()].into_iter().flatten().min();
-        let limit = limit.map_or("no limit".to_string(), |l| format!("limit {l} bytes"));
-        beyond_memory(bytes, &self.name, fits, format_args!("{used} in use, {limit}: {why}"))
+        let limit = limit.map_or("the device has no limit".to_string(), |l| format!("limit {l} bytes"));
+        let others = match self.adopted.load(Relaxed) {
+            0 => String::new(),
+            bytes => format!(" and {bytes} in mapped files and in memory of the caller"),
+        };
+        beyond_memory(bytes, &self.name, fits, format_args!("{held} in use{others}, {limit}: {why}"))
     }
 
     /// Returns a block for `bytes` bytes, from the pool or newly allocated, and the block's size. If no block can be

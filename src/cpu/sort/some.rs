@@ -116,7 +116,11 @@ fn trim<W: Word>(kept: &mut Vec<W::Pair>, k: usize, last: W) -> W {
     if kept.len() <= k {
         return last;
     }
-    let (_, pair, _) = kept.select_nth_unstable(k - 1);
+    let (_, pair, _) = mutant!(
+        ties_of_topk_in_any_order,
+        kept.select_nth_unstable_by_key(k - 1, |pair| W::key_of(*pair)),
+        kept.select_nth_unstable(k - 1)
+    );
     let last = W::key_of(*pair);
     kept.truncate(k);
     last

@@ -2,7 +2,7 @@
 //! that follows from the arrays that it is combined with. Also builds the nodes of routines (whole-array algorithms
 //! such as a sort or an FFT, see `graph/routine/mod.rs`).
 
-use super::{Arg, Args, Binding, Expr, Node, NodeOp, Operand, carry, cast, common};
+use super::{Arg, Args, Binding, Expr, Node, NodeOp, Operand, carry, cast, cast_always, common};
 use crate::base::dtype::{Compute, DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, Shape};
@@ -155,6 +155,15 @@ fn build_ufunc(row: &'static Ufunc, args: SmallVec<[Arg; 3]>, at: Loc) -> Result
     });
     let (op, operands) = (NodeOp::Ufunc(row), operands.collect());
     Ok(Expr::node(op, operands, shape.unwrap_or_default(), row.class.result(dtype), device, at))
+}
+
+/// Rounds an f16 or bf16 expression to its own dtype, by a cast that no rewrite removes. Stored values are already
+/// rounded, so they are returned unchanged.
+pub(crate) fn rounded(e: &Expr, at: Loc) -> Expr {
+    match e.0.is_stored() {
+        true => e.clone(),
+        false => cast_always(e.clone(), e.0.dtype, at),
+    }
 }
 
 /// A call whose operands all have one shape, dtype and device (numbers fit any of them), so that nothing has to be

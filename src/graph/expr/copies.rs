@@ -1,7 +1,7 @@
 //! Copies nodes, either to give them another derivative rule or for a checkpoint. A checkpoint repeats a computation
 //! instead of keeping its results.
 
-use super::{Args, Back, Binding, Expr, MAKING, Node, NodeContext, NodeOp, Order, Rule, making};
+use super::{Args, Back, Binding, Expr, MAKING, Node, NodeContext, NodeOp, Order, Reach, Rule, making};
 use crate::base::layout::Shape;
 use crate::base::shared::Shared;
 use std::sync::Arc;
@@ -25,7 +25,12 @@ impl Expr {
     /// Returns a new node with the same values as this node and another derivative. The planner treats the two nodes as
     /// equal, and computes their values once.
     pub(crate) fn with_rule(&self, operands: Vec<Expr>, back: Option<Back>) -> Expr {
-        self.copied(self.0.args.clone(), Some(Arc::new(Rule { operands, back })), self.0.order.clone())
+        self.with_rule_of(operands, back, Reach::Anything)
+    }
+
+    /// Returns a node as [`Expr::with_rule`] does, and states on which elements of the operands the result depends.
+    pub(crate) fn with_rule_of(&self, operands: Vec<Expr>, back: Option<Back>, reach: Reach) -> Expr {
+        self.copied(self.0.args.clone(), Some(Arc::new(Rule { operands, back, reach })), self.0.order.clone())
     }
 
     /// Returns a node of the same operation with other operands, another derivative rule and another [`Order`]. A node
@@ -53,6 +58,15 @@ impl Expr {
             order,
             location: n.location,
         }))
+    }
+
+    /// Returns a node of the same operation on a device, for an expression that reads no array.
+    pub(crate) fn placed_on(&self, device: u32) -> Expr {
+        let mut placed = self.copied(self.0.args.clone(), self.0.rule.clone(), self.0.order.clone());
+        if let Some(node) = Shared::get_mut(&mut placed.0) {
+            node.device = device;
+        }
+        placed
     }
 
     /// Returns a new node with the dtype, device and source line of this node, for an operation on operands of other

@@ -10,12 +10,13 @@ mod node;
 mod operand;
 mod rows;
 
-pub(crate) use build::{at_once, binary, choose, routine, ufunc, unary};
+pub(crate) use build::{at_once, binary, choose, rounded, routine, ufunc, unary};
 pub(crate) use copies::{number, scoped};
 pub(crate) use making::{Inner, between, composed};
 use making::{MAKING, NodeContext, making};
-pub(crate) use node::{Args, Back, Binding, Node, NodeOp, Order, Role, Rule};
+pub(crate) use node::{Args, Back, Binding, Node, NodeOp, Order, Reach, Role, Rule};
 pub use operand::{Arg, Operand};
+pub(crate) use operand::{Unfit, operand, operand_list, operands};
 pub(crate) use rows::{Rows, doubts};
 
 use crate::base::buffer::Buffer;
@@ -41,7 +42,7 @@ use std::panic::Location;
 /// | methods | sections of this page |
 /// |---|---|
 /// | values | [Evaluation](#evaluation), [Evaluation in blocks of rows](#evaluation-in-blocks-of-rows), [Plans and memory order](#plans-and-memory-order), [Transfers and reading](#transfers-and-reading), [Nested lists](#nested-lists), [Printing](#printing) |
-/// | files and other libraries | [NumPy files](#numpy-files), [Text files](#text-files), [Images](#images), [Arrays of ndarray](#arrays-of-ndarray) |
+/// | files and other libraries | [NumPy files](#numpy-files), [Text files](#text-files), [Images](#images), [Arrays of ndarray](#arrays-of-ndarray), [Names of other libraries](#names-of-other-libraries) |
 /// | shapes and views | [Shape and dtype](#shape-and-dtype), [Slices and views](#slices-and-views), [Order, repetition and splitting](#order-repetition-and-splitting), [Insertion and deletion](#insertion-and-deletion), [Padding](#padding), [Triangles and diagonals](#triangles-and-diagonals) |
 /// | indexing | [Positions along an axis](#positions-along-an-axis), [Positions in the whole array](#positions-in-the-whole-array), [Updates at positions](#updates-at-positions), [Masks](#masks), [Choices and flat positions](#choices-and-flat-positions) |
 /// | elementwise functions | [Arithmetic](#arithmetic), [Exponentials, logarithms and trigonometry](#exponentials-logarithms-and-trigonometry), [Special functions and activations](#special-functions-and-activations), [Comparisons, logic and bits](#comparisons-logic-and-bits), [Rounding and parts of numbers](#rounding-and-parts-of-numbers), [Closeness, quotients and bounds](#closeness-quotients-and-bounds), [Polynomials](#polynomials), [Conversion and matrix products](#conversion-and-matrix-products) |
@@ -317,14 +318,6 @@ pub(crate) fn strong(e: Expr, at: Loc) -> Expr {
     match e.0.untyped() {
         Some(s) => Expr::fill(s, smallvec![], s.default_dtype(), at),
         None => e,
-    }
-}
-
-/// Returns an operand as an expression with a dtype: a Rust number becomes a 0-d fill of its default dtype.
-pub(crate) fn operand(a: impl Operand, at: Loc) -> Expr {
-    match a.into_arg() {
-        Arg::Expr(e) => e,
-        Arg::Scalar(s) => Expr::fill(s, smallvec![], s.default_dtype(), at),
     }
 }
 

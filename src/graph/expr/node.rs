@@ -8,7 +8,7 @@ use super::Expr;
 use crate::base::buffer::Buffer;
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, Result};
-use crate::base::layout::{AxisList, Combine, IndexMode, Layout, Shape, Strides, View, copied};
+use crate::base::layout::{AxesArg, AxisList, Combine, IndexMode, Layout, Shape, Strides, View, copied};
 use crate::graph::routine::{Params, Routine};
 use crate::graph::ufunc::{Fold, Ufunc};
 use smallvec::SmallVec;
@@ -276,7 +276,29 @@ pub(crate) struct Rule {
     /// Computes the derivatives with respect to the operands from the derivative with respect to the node. `None` means
     /// that the derivatives with respect to the operands are 0.
     pub back: Option<Back>,
+    /// Which elements of the operands an element of the result depends on.
+    pub reach: Reach,
 }
+
+/// Which elements of the operands of a derivative rule an element of the result depends on. Derivatives need it to know
+/// which elements of the operands belong to a branch that was not taken, such as the branch of a `select`.
+#[derive(Clone)]
+pub(crate) enum Reach {
+    /// Each element of the result may depend on all elements.
+    Anything,
+    /// Each element depends on the elements at the same index. The operands have the shape of the result.
+    SameElement,
+    /// Each element depends on the elements that have the same indices along all other axes than these axes of the only
+    /// operand. The result has the shape of the operand, or a shape without these axes.
+    Along(AxesArg),
+    /// The function returns which elements of the only operand the result depends on; the rule computes the derivative
+    /// of all others as 0. The argument is true for the elements of the result that count. `None` stands for all
+    /// elements.
+    Picked(Picks),
+}
+
+/// See [`Reach::Picked`].
+pub(crate) type Picks = Arc<dyn Fn(Option<&Expr>, &'static Location<'static>) -> Result<Option<Expr>> + Send + Sync>;
 
 /// Returns the derivatives with respect to the operands of a call. The first argument is the derivative with respect to
 /// the call's result; the returned derivatives are linear in it.

@@ -1,9 +1,10 @@
 //! The types that operations accept as operands: expressions and Rust numbers.
 
 use super::Expr;
-use crate::base::dtype::{Element, Scalar, sealed::Sealed};
-use crate::base::error::{Error, Result};
+use crate::base::dtype::{DType, Element, Scalar, sealed::Sealed};
+use crate::base::error::{Error, ErrorKind, Loc, Result};
 use half::{bf16, f16};
+use smallvec::smallvec;
 use std::panic::Location;
 
 /// An operand: an expression, or a number that has no dtype yet.
@@ -51,6 +52,78 @@ pub trait Operand: Sealed {
     }
 }
 
+/// Returns an operand as an expression with a dtype: a Rust number becomes a 0-d fill of its default dtype.
+/// For a function whose other operands decide the dtype of a number, use [`operands`].
+pub(crate) fn operand(a: impl Operand, at: Loc) -> Expr {
+    match a.into_arg() {
+        Arg::Expr(e) => e,
+        Arg::Scalar(s) => Expr::fill(s, smallvec![], s.default_dtype(), at),
+    }
+}
+
+/// What becomes of a number among the operands of a call if the common dtype of the arrays cannot hold it.
+#[derive(Clone, Copy)]
+pub(crate) enum Unfit {
+    /// An error of the operation with this name, as in elementwise functions.
+    Error(&'static str),
+    /// The number in its default dtype. For functions that compare by value, or that do not combine their operands.
+    Default,
+    /// Every number becomes a float. For functions that convert all operands to floats.
+    Float,
+}
+
+/// Returns the operands of a call as expressions with dtypes. A number adopts the dtype of the arrays among the
+/// operands, by the rule of elementwise functions, so it keeps all its digits if they are f64. Without arrays it gets
+/// its default dtype. Functions that combine several operands call this instead of [`operand`], which does not know the
+/// other operands.
+pub(crate) fn operands<const N: usize>(args: [Arg; N], unfit: Unfit, at: Loc) -> [Expr; N] {
+    let (dtype, device) = (common_dtype(&args), device_of(&args));
+    args.map(|a| typed(a, (dtype, device), unfit, at))
+}
+
+/// Returns a list of operands as expressions with dtypes, as [`operands`] does.
+pub(crate) fn operand_list(list: impl IntoIterator<Item = impl Operand>, unfit: Unfit, at: Loc) -> Vec<Expr> {
+    let args: Vec<Arg> = list.into_iter().map(Operand::into_arg).collect();
+    let (dtype, device) = (common_dtype(&args), device_of(&args));
+    args.into_iter().map(|a| typed(a, (dtype, device), unfit, at)).collect()
+}
+
+/// Returns the dtype to which the arrays among the operands promote, or `None` if there is no such dtype or no array.
+fn common_dtype(args: &[Arg]) -> Option<DType> {
+    let own = |a: &Arg| match a {
+        Arg::Expr(e) => Some(Some(e.0.dtype)),
+        Arg::Scalar(_) => None,
+    };
+    args.iter().filter_map(own).reduce(|a, b| a?.promote(b?)).flatten()
+}
+
+/// Returns the device of the arrays among the operands, or 0 without arrays. A number goes to this device, because a
+/// function may evaluate its operands one by one.
+fn device_of(args: &[Arg]) -> u32 {
+    let own = |a: &Arg| match a {
+        Arg::Expr(e) => e.0.device,
+        Arg::Scalar(_) => 0,
+    };
+    args.iter().map(own).find(|device| *device != 0).unwrap_or(0)
+}
+
+fn typed(a: Arg, (arrays, device): (Option<DType>, u32), unfit: Unfit, at: Loc) -> Expr {
+    let (s, dtype) = match (a, arrays) {
+        (Arg::Expr(e), _) => return e,
+        (Arg::Scalar(s), None) => (s, s.default_dtype()),
+        (Arg::Scalar(s), Some(arrays)) => match (s.promote_with(arrays), unfit) {
+            (_, Unfit::Float) => (s, arrays.float()),
+            (Some(dtype), Unfit::Error(_) | Unfit::Default) => (s, dtype),
+            (None, Unfit::Default) => (s, s.default_dtype()),
+            (None, Unfit::Error(op)) => {
+                let detail = format!("{s} does not fit dtype {arrays}");
+                return Expr::failed(Error::with_line(ErrorKind::Argument, op, detail, at), at);
+            }
+        },
+    };
+    Expr::fill_on(device, s, smallvec![], mutant!(number_of_its_own_type, s.default_dtype(), dtype), at)
+}
+
 impl Sealed for Expr {}
 impl Operand for Expr {
     fn into_arg(self) -> Arg {
@@ -64,6 +137,13 @@ impl Sealed for &Expr {}
 impl Operand for &Expr {
     fn into_arg(self) -> Arg {
         self.clone().into_arg()
+    }
+}
+
+impl Sealed for &&Expr {}
+impl Operand for &&Expr {
+    fn into_arg(self) -> Arg {
+        (*self).into_arg()
     }
 }
 

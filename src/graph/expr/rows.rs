@@ -2,9 +2,9 @@
 //! computed from parts of its operands. With these rules, a result that exceeds memory can be computed part by part,
 //! with the same bits as if it were computed whole.
 //!
-//! A node without a rule for the axis, such as a scan along it, is computed whole. An operand that every part needs
-//! completely, such as the mean of a column, is also computed whole. Such nodes and operands are evaluated once, before
-//! the parts.
+//! A node without a rule for the axis, such as a scan or a sort along it, is computed whole. An operand that every part
+//! needs completely, such as the mean of a column, is also computed whole. Such nodes and operands are evaluated once,
+//! before the parts.
 
 use super::{Args, Expr, NodeOp, Role, reshape, view};
 use crate::base::layout::{self, View, lengths};
@@ -128,6 +128,9 @@ fn needs(e: &Expr, p: Part) -> Option<SmallVec<[Need; 3]>> {
             let need = |(i, _): (usize, &Expr)| if i.is_multiple_of(2) { Need::Part(p) } else { Need::Whole };
             n.args.iter().enumerate().map(need).collect()
         }
+        NodeOp::Routine { row, params, .. } if n.args.iter().all(|a| row.is_apart(p.axis, &a.0.shape, params)) => {
+            n.args.iter().map(|_| Need::Part(p)).collect()
+        }
         NodeOp::Stored(_)
         | NodeOp::Number
         | NodeOp::Fill
@@ -196,6 +199,10 @@ fn build(e: &Expr, p: Part, needs: &[Need], mut args: Args) -> Expr {
             reshape("reshape", &wanted.of(&flat, part.from * row_before), &lengths(&shape), n.location)
         }
         (NodeOp::Concat { axis }, _) if *axis == p.axis && args.len() == 1 => args.remove(0),
+        (NodeOp::Routine { row, params, part }, _) => {
+            let params = row.part_params(params, n.shape[p.axis], p.length());
+            e.resized(NodeOp::Routine { row, params, part: *part }, args, shape)
+        }
         (op, _) => e.resized(op.clone(), args, shape),
     }
 }

@@ -8,13 +8,17 @@ use crate::base::layout;
 use smallvec::smallvec;
 
 /// The table entry of `bincount`. The result has `params[0]` elements; element `v` counts the occurrences of the value
-/// `v` in the operand.
+/// `v` in the operand. With a second parameter, the operand is a check: 0, or −1 if the range of a histogram is not
+/// finite.
 pub(crate) static BINCOUNT: Routine = Routine {
     name: "bincount",
     doc: "How often each of the values 0, 1, … occurs.",
     infer,
     needs,
-    refuses: Some(|value, params| ("bincount", refuses(value, params))),
+    refuses: Some(|value, params| {
+        (if checks_a_range(params) { "histogram" } else { "bincount" }, refuses(value, params))
+    }),
+    apart: None,
     reference,
 };
 
@@ -104,7 +108,17 @@ fn elements_of_an_invocation(size: usize, length: usize, caps: &Caps) -> Option<
     (size >= FEWEST_WORKGROUPS * each * group).then_some(each)
 }
 
+/// Returns whether the call checks the range of a histogram.
+fn checks_a_range(params: &Params) -> bool {
+    params.len() > 1
+}
+
 fn refuses(value: i128, params: &Params) -> Fault {
+    if checks_a_range(params) {
+        let detail =
+            "the array contains a NaN or an infinity, so the span of its elements is not a range; pass a range";
+        return Fault::new(ErrorKind::Argument, detail);
+    }
     Fault::new(ErrorKind::Index, format!("value {value} is out of range for {} counts", params[0]))
 }
 

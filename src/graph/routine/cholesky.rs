@@ -17,8 +17,11 @@ pub(crate) static CHOLESKY: Routine = Routine {
     infer: |operands, _| Ok(smallvec![operands[0].clone()]),
     needs,
     refuses: Some(|place, params| {
-        ("cholesky", refused_matrix(place, params, "{} not positive definite: the pivot of row {} is not positive"))
+        let detail = "{} not positive definite: the pivot of row {} is not positive. If rounding made it so, add a small \
+                      multiple of the identity, as in &x + eye(n, dtype) * 1e-6";
+        ("cholesky", refused_matrix(place, params, detail))
     }),
+    apart: None,
     reference,
 };
 

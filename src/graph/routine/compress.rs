@@ -15,6 +15,7 @@ pub(crate) static NONZERO: Routine = Routine {
     infer: |_, params| Ok(smallvec![Meta { shape: smallvec![params[0] as usize], dtype: DType::I64 }]),
     needs: |operands, params, caps| needs(operands, params, caps, true),
     refuses: None,
+    apart: None,
     reference: |operands, _| {
         let positions = operands[0].iter().enumerate().filter(|(_, m)| m.as_i128() != 0);
         Ok(vec![positions.map(|(i, _)| Scalar::Int(i as i128)).collect()])
@@ -31,6 +32,7 @@ pub(crate) static COMPRESS: Routine = Routine {
     },
     needs: |operands, params, caps| needs(operands, params, caps, false),
     refuses: None,
+    apart: None,
     reference: |operands, _| -> Meaning {
         let chosen = operands[0].iter().zip(&operands[1]).filter(|(m, _)| m.as_i128() != 0);
         Ok(vec![chosen.map(|(_, x)| *x).collect()])

@@ -26,6 +26,7 @@ pub(crate) static EIG: Routine = Routine {
         let detail = format!("the QR iteration of {of} has not converged");
         (caller(params), Fault::new(ErrorKind::LimitExceeded, detail))
     }),
+    apart: None,
     reference,
 };
 

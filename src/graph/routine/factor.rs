@@ -1,11 +1,16 @@
 //! `eigh`, `svd` and `qr`: factorisations of matrices. `ops/linalg/` uses them for matrices of other shapes too, and
 //! for its other functions.
 
-use super::{GpuPass, Meaning, Meta, Needs, Params, Routine, RoutineOperand, Temp, number_of_caller};
+use super::{Apart, GpuPass, Meaning, Meta, Needs, Params, Routine, RoutineOperand, Temp, number_of_caller};
 use crate::base::caps::Caps;
 use crate::base::dtype::Scalar;
 use crate::base::error::{ErrorKind, Fault};
 use smallvec::{SmallVec, smallvec};
+
+/// The matrices of the last two axes are independent. Parameter number `count` is the number of matrices.
+const fn matrices(count: usize) -> Apart {
+    Apart { axes: |shape, _| shape.len().saturating_sub(2), count }
+}
 
 /// The table entry of `eigh`. The operand has the axes [.., n, n]. Only the lower triangle of each matrix is read. The
 /// parameters are n, whether eigenvectors are wanted (0 or 1), the number of matrices, how many matrices a workgroup of
@@ -17,6 +22,7 @@ pub(crate) static EIGH: Routine = Routine {
     infer: |operands, params| Ok(results(&operands[0], params, 1)),
     needs: |operands, params, caps| needs(false, &operands[0], params, caps),
     refuses: None,
+    apart: Some(matrices(2)),
     reference: eigh,
 };
 
@@ -30,6 +36,7 @@ pub(crate) static SVD: Routine = Routine {
     infer: |operands, params| Ok(results(&operands[0], params, 2)),
     needs: |operands, params, caps| needs(true, &operands[0], params, caps),
     refuses: None,
+    apart: Some(matrices(2)),
     reference: svd,
 };
 
@@ -48,6 +55,7 @@ pub(crate) static QR: Routine = Routine {
     },
     needs: qr_needs,
     refuses: None,
+    apart: Some(matrices(3)),
     reference: qr,
 };
 

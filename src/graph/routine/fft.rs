@@ -1,7 +1,7 @@
 //! `fft`: the discrete Fourier transform of complex rows, which are given as real and imaginary parts. Lengths have no
 //! prime factor above 7; `ops/fourier/` builds transforms of other lengths from these.
 
-use super::{GpuPass, Meaning, Meta, Needs, Params, Routine, RoutineOperand, Temp};
+use super::{Apart, GpuPass, Meaning, Meta, Needs, Params, Routine, RoutineOperand, Temp};
 use crate::base::caps::Caps;
 use crate::base::dtype::Scalar;
 use crate::base::error::{ErrorKind, Fault};
@@ -31,6 +31,7 @@ pub(crate) static FFT: Routine = Routine {
     },
     needs,
     refuses: None,
+    apart: Some(Apart { axes: |shape, params| axis_before(shape, params[1] as usize), count: 3 }),
     reference,
 };
 

@@ -21,6 +21,7 @@ pub(crate) static LU: Routine = Routine {
     infer,
     needs,
     refuses: None,
+    apart: None,
     reference,
 };
 

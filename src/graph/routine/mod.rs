@@ -157,6 +157,15 @@ pub(crate) struct Needs {
     pub passes: Vec<GpuPass>,
 }
 
+/// How a call of a routine is divided along an axis: the results for a range of indices need only this range of each
+/// operand.
+pub(crate) struct Apart {
+    /// Returns the number of leading axes of an operand along which a call can be divided.
+    pub axes: fn(&[usize], &Params) -> usize,
+    /// The index of the parameter that counts the elements (or the matrices) of the whole call.
+    pub count: usize,
+}
+
 /// An entry of the table of routines.
 pub(crate) struct Routine {
     /// The name of the method; it is unique in the table.
@@ -171,6 +180,8 @@ pub(crate) struct Routine {
     /// meaning the entry defines. The error names the function that the user called. The field is `None` if the routine
     /// accepts every value.
     pub refuses: Option<Refuses>,
+    /// How a call is divided into calls on parts of the operands, or `None` if every result needs whole operands.
+    pub apart: Option<Apart>,
     /// Computes the elements of the results from the elements of the operands, all in C order. Tests use it as the
     /// reference.
     pub reference: fn(&[Vec<Scalar>], &Params) -> Meaning,
@@ -181,6 +192,21 @@ impl Routine {
     /// static may have several addresses.
     fn key(&self) -> &'static str {
         self.name
+    }
+
+    /// Returns whether a call with an operand of this shape can be divided along an axis.
+    pub fn is_apart(&self, axis: usize, shape: &[usize], params: &Params) -> bool {
+        self.apart.as_ref().is_some_and(|apart| axis < (apart.axes)(shape, params))
+    }
+
+    /// Returns the parameters of a call on `part` of the `length` indices along an axis.
+    pub fn part_params(&self, params: &Params, length: usize, part: usize) -> Params {
+        let mut params = params.clone();
+        if let Some(count) = self.apart.as_ref().and_then(|apart| params.get_mut(apart.count)) {
+            // the count is a multiple of the length of each axis along which a call can be divided
+            *count = *count / length as u64 * part as u64;
+        }
+        params
     }
 }
 

@@ -27,6 +27,7 @@ pub(crate) static SOLVE: Routine = Routine {
         let of_matrix = smallvec![params[0], params[2], 0];
         (*caller, refused_matrix(place, &of_matrix, "{} singular: element {} of the diagonal is 0"))
     }),
+    apart: None,
     reference,
 };
 

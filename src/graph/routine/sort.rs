@@ -2,12 +2,15 @@
 //! few of these positions) and `select` (the elements at a few positions of the sorted order). Sorting is stable, −0
 //! equals +0, and NaNs come last, also in descending order. A CPU computes `argtopk` and `select` without sorting.
 
-use super::{GpuPass, Inferred, Meaning, Meta, Needs, Params, Routine, RoutineOperand, Temp};
+use super::{Apart, GpuPass, Inferred, Meaning, Meta, Needs, Params, Routine, RoutineOperand, Temp};
 use crate::base::caps::Caps;
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{ErrorKind, Fault};
 use smallvec::{SmallVec, smallvec};
 use std::cmp::Ordering;
+
+/// The rows (the elements along the last axis) are independent. The third parameter is the number of all elements.
+const ROWS: Apart = Apart { axes: |shape, _| shape.len().saturating_sub(1), count: 2 };
 
 /// The table entry of `sort`: orders the elements of the operand along its last axis. The parameters are the length of
 /// that axis, 1 for descending order (otherwise 0), and the number of all elements.
@@ -17,6 +20,7 @@ pub(crate) static SORT: Routine = Routine {
     infer: |operands, _| Ok(smallvec![operands[0].clone()]),
     needs: |operands, params, caps| needs(operands, params, caps, false),
     refuses: None,
+    apart: Some(ROWS),
     reference: |operands, params| reference(operands, params, false),
 };
 
@@ -29,6 +33,7 @@ pub(crate) static ARGSORT: Routine = Routine {
     infer: infer_positions,
     needs: |operands, params, caps| needs(operands, params, caps, true),
     refuses: None,
+    apart: Some(ROWS),
     reference: |operands, params| reference(operands, params, true),
 };
 
@@ -48,6 +53,7 @@ pub(crate) static ARGTOPK: Routine = Routine {
         needs_of_some(operands, params, caps, last, usize::MAX)
     },
     refuses: None,
+    apart: Some(ROWS),
     reference: |operands, params| {
         let all = reference(operands, params, true)?.swap_remove(0);
         Ok(vec![each_row(&all, params, |row| row[..params[3] as usize].to_vec())])
@@ -70,6 +76,7 @@ pub(crate) static SELECT: Routine = Routine {
         needs_of_some(operands, params, caps, last, SELECT_COPIES)
     },
     refuses: None,
+    apart: Some(ROWS),
     reference: |operands, params| {
         let all = reference(operands, params, false)?.swap_remove(0);
         let places = [params[3] as usize, params[4] as usize, (params[0] as usize).saturating_sub(1)];

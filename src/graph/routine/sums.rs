@@ -25,6 +25,7 @@ pub(crate) static SUM_BY_KEY: Routine = Routine {
         }),
     },
     refuses: None,
+    apart: None,
     reference: |operands, params| {
         let keys: Vec<i128> = operands[0].iter().map(|k| k.as_i128()).collect();
         Ok(sums(&operands[1], params, |s| (0..keys.len()).filter(|i| keys[*i] == s as i128).collect()))
@@ -45,6 +46,7 @@ pub(crate) static REDUCE_AT: Routine = Routine {
         false => Ok(Needs::default()),
     },
     refuses: None,
+    apart: None,
     reference: |operands, params| {
         let at: Vec<usize> = operands[0].iter().map(|k| k.as_i128() as usize).collect();
         let rows = params[2] as usize;

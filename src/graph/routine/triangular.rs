@@ -21,6 +21,7 @@ pub(crate) static SOLVE_TRIANGULAR: Routine = Routine {
         let caller = CALLERS.get((params[3] / NUMBER) as usize).unwrap_or(&CALLERS[0]);
         (*caller, refused_matrix(place, params, "{} singular: element {} of the diagonal is 0"))
     }),
+    apart: None,
     reference,
 };
 

@@ -78,7 +78,7 @@ macro_rules! rows {
             /// Raises x to the power of y, with the special cases of IEEE 754. Integers wrap. For integers, a negative
             /// Rust number as the exponent is an error; for a negative exponent in an array, the result is 1/x^|y|,
             /// truncated to an integer (0 if x is 0).
-            #[doc(alias("power", "powf", "powi"))]
+            #[doc(alias("power"))]
             pow(x, y): Numeric {
                 threaded: none,
                 cpu_float: [single::pow(x, y), double::pow(x, y)], cpu_int: { x.power(y) },
@@ -86,7 +86,7 @@ macro_rules! rows {
                 exact: { super::float::exact::pow(x, y) }, exact_int: { int::pow(x, y) },
                 domain: [-20.0, 20.0], cost: 34, shader_cost: 32,
                 is: [power],
-                derivative(g, out): [{ select(y.equal(0.0), 0.0, g * (y * x.pow(y - 1.0))) }, { g * select(x.equal(0.0), 0.0, out * x.log()) }],
+                derivative(g, out): [{ select(y.equal(0.0), 0.0, g * (y * x.pow(y - 1.0))) }, { select(x.equal(0.0), 0.0, g * (out * x.log())) }],
             }
             /// Returns the greatest common divisor of the operands' magnitudes. The result for two zeros is 0. A result
             /// that does not fit the type wraps, which only happens for the most negative number.
@@ -111,7 +111,7 @@ macro_rules! rows {
                 exact: { super::float::exact::minimum(x, y) }, exact_int: { x.min(y) },
                 reduce: { method: min, neutral: Highest, empty: refused, order: free, loops: narrow, picks: Smallest, scan: cummin },
                 is: [never_rounds, keeps_range, opaque],
-                derivative(g, out): [{ select(x.equal(y), g * 0.5, select(x.less(y), g, 0.0)) }, { select(x.equal(y), g * 0.5, select(y.less(x), g, 0.0)) }],
+                derivative(g, out): [{ shared(x.less_equal(y), x.equal(y), g) }, { shared(y.less_equal(x), x.equal(y), g) }],
             }
             /// Returns the larger operand, or NaN if either is NaN. +0 is larger than −0.
             maximum(x, y): Numeric {
@@ -122,7 +122,7 @@ macro_rules! rows {
                 exact: { super::float::exact::maximum(x, y) }, exact_int: { x.max(y) },
                 reduce: { method: max, neutral: Lowest, empty: refused, order: free, loops: narrow, picks: Largest, scan: cummax },
                 is: [never_rounds, keeps_range, opaque],
-                derivative(g, out): [{ select(x.equal(y), g * 0.5, select(x.greater(y), g, 0.0)) }, { select(x.equal(y), g * 0.5, select(y.greater(x), g, 0.0)) }],
+                derivative(g, out): [{ shared(x.greater_equal(y), x.equal(y), g) }, { shared(y.greater_equal(x), x.equal(y), g) }],
             }
             /// Returns the smaller operand. If only one is NaN, returns the other.
             fmin(x, y): Numeric {
@@ -130,7 +130,7 @@ macro_rules! rows {
                 wgsl_f32: "m_fmin({a}, {b})", wgsl_f64: "d_fmin({a}, {b})", wgsl_int: "min_{T}({a}, {b})",
                 exact: { super::float::exact::fmin(x, y) }, exact_int: { x.min(y) },
                 is: [never_rounds, keeps_range, opaque],
-                derivative(g, out): [{ select(x.equal(y), g * 0.5, select(out.equal(x), g, 0.0)) }, { select(x.equal(y), g * 0.5, select(out.equal(y), g, 0.0)) }],
+                derivative(g, out): [{ shared(out.equal(x), x.equal(y), g) }, { shared(out.equal(y), x.equal(y), g) }],
             }
             /// Returns the larger operand. If only one is NaN, returns the other.
             fmax(x, y): Numeric {
@@ -138,10 +138,10 @@ macro_rules! rows {
                 wgsl_f32: "m_fmax({a}, {b})", wgsl_f64: "d_fmax({a}, {b})", wgsl_int: "max_{T}({a}, {b})",
                 exact: { super::float::exact::fmax(x, y) }, exact_int: { x.max(y) },
                 is: [never_rounds, keeps_range, opaque],
-                derivative(g, out): [{ select(x.equal(y), g * 0.5, select(out.equal(x), g, 0.0)) }, { select(x.equal(y), g * 0.5, select(out.equal(y), g, 0.0)) }],
+                derivative(g, out): [{ shared(out.equal(x), x.equal(y), g) }, { shared(out.equal(y), x.equal(y), g) }],
             }
             /// Limits the value to `lo..=hi`. Returns `hi` if `lo > hi`, and NaN if any operand is NaN.
-            #[doc(alias("clamp", "relu6"))]
+            #[doc(alias("relu6"))]
             clip(x, lo, hi): Numeric {
                 cpu_float: [super::float::minimum32(super::float::maximum32(x, lo), hi),
                             super::float::minimum64(super::float::maximum64(x, lo), hi)],
@@ -179,7 +179,7 @@ macro_rules! rows {
                 derivative(g, out): [{ g * x.sign() }],
             }
             /// Returns the square.
-            #[doc(alias("sqr", "powi"))]
+            #[doc(alias("sqr"))]
             square(x): Numeric {
                 cpu_float: [x * x, x * x], cpu_int: { x.wrapping_mul(x) },
                 wgsl_f32: "{a} * {a}", wgsl_f64: "{a} * {a}", wgsl_int: "square_{T}({a})",

@@ -186,7 +186,7 @@ macro_rules! define {
             $out: &$crate::graph::ufunc::Formula,
             $g: &$crate::graph::ufunc::Formula,
         ) -> $crate::graph::ufunc::Formula {
-            use $crate::graph::ufunc::formula::{normal_density, one_minus, select};
+            use $crate::graph::ufunc::formula::{normal_density, one_minus, select, shared};
             $f
         }
         $crate::graph::ufunc::Partial::Is(derivative)

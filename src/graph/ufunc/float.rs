@@ -31,7 +31,6 @@ macro_rules! rows {
                 derivative(g, out): [{ g * x.exp() }],
             }
             /// Returns the natural logarithm.
-            #[doc(alias("ln"))]
             log(x): Float {
                 threaded: pairs,
                 cpu_float: [single::log(x), double::log(x)], wgsl_f32: "m_log({a})", wgsl_f64: "d_log({a})", exact: { x.ln() },

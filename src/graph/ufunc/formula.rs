@@ -75,6 +75,12 @@ pub(crate) fn select(condition: impl Into<Formula>, a: impl Into<Formula>, b: im
     Formula::Call(CalledFunction::select, vec![condition.into(), a.into(), b.into()])
 }
 
+/// Returns the derivative of a function that picks one of two operands: all of it where the operand is picked, and half of
+/// it where both operands are equal.
+pub(crate) fn shared(is_picked: Formula, are_equal: Formula, g: &Formula) -> Formula {
+    select(is_picked, select(are_equal, g * 0.5, g), 0.0)
+}
+
 /// Returns the density of the standard normal distribution.
 pub(crate) fn normal_density(x: &Formula) -> Formula {
     (x.square() * -0.5).exp() * 0.398_942_280_401_432_7

@@ -6,9 +6,8 @@ use crate::array::device::Device;
 use crate::base::dtype::DType;
 use crate::base::error::{ErrorKind, Fault, Loc, Result};
 use crate::base::layout::{Layout, Shape, c_strides};
-use crate::io::{self, Field, Length, format_fault, io_fault, named, split_header};
+use crate::io::{self, Field, Length, format_fault, io_fault, named, opened, split_header};
 use memmap2::Mmap;
-use std::fs::File;
 use std::ops::Range;
 use std::panic::Location;
 use std::path::Path;
@@ -28,7 +27,7 @@ impl Mapped {
     /// # Safety
     /// Nobody may change the file while this value, a clone of it, or an array that uses its memory exists.
     pub unsafe fn open(path: &Path) -> Fallible<Mapped> {
-        let file = File::open(path).map_err(io_fault)?;
+        let file = opened(path)?;
         let about = file.metadata().map_err(io_fault)?;
         if !about.is_file() {
             return Err(Fault::new(ErrorKind::Io, "not a file that can be mapped"));

@@ -20,4 +20,4 @@ pub use npz::{Npz, NpzWriter, save_npz, save_npz_compressed};
 #[cfg(feature = "safetensors")]
 pub use safetensors::{SafeTensors, save_safetensors, write_safetensors};
 #[cfg(feature = "text")]
-pub use text::TextFormat;
+pub use text::{TextChunks, TextFormat};

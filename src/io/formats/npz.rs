@@ -6,9 +6,10 @@ use crate::array::Array;
 use crate::base::error::{Error, ErrorKind, Fault, Loc, Result};
 use crate::base::replace::{Stopped, replace};
 use crate::graph::expr::{Expr, Operand, strong};
-use crate::io::{self, Field, Length, format_fault, io_fault, named, stopped};
+use crate::io::{self, Field, Length, format_fault, io_fault, named, opened, stopped};
 use std::fs::File;
 use std::io::{Read, Seek, Write};
+use std::ops::Range;
 use std::panic::Location;
 use std::path::{Path, PathBuf};
 
@@ -77,8 +78,7 @@ impl Npz {
     #[track_caller]
     pub fn open(path: impl AsRef<Path>) -> Result<Npz> {
         let (path, at) = (path.as_ref(), Location::caller());
-        let file = File::open(path).map_err(io_fault);
-        let archive = file.and_then(|file| Npz::of(file, Some(path.to_path_buf())));
+        let archive = opened(path).and_then(|file| Npz::of(file, Some(path.to_path_buf())));
         archive.map_err(|f| named(f, path).at("Npz::open", at))
     }
 }
@@ -172,15 +172,55 @@ impl<R: Read + Seek> Npz<R> {
         self.find(name, Field::Real, "Npz::read", Location::caller())
     }
 
+    /// Reads a range of rows (indices along the first axis) of an array onto the CPU, like [`Array::from_npy_rows`].
+    /// Other rows are not read, so an array of an archive may exceed memory. `choose` gets the number of rows and returns
+    /// the range to read. The checksum of the array is not checked, because it is the checksum of all rows. (Feature
+    /// `npz`.)
+    ///
+    /// # Errors
+    /// Returns [`ErrorKind::Unsupported`] for a compressed array, whose rows have no known position; [`save_npz`] does not
+    /// compress. Returns [`ErrorKind::Shape`] if the array has no axes, [`ErrorKind::Index`] if it does not have the rows
+    /// of the range, and the errors of [`Npz::read`].
+    ///
+    /// ```
+    /// use cupric::{Npz, array, save_npz};
+    /// let path = std::env::temp_dir().join(format!("cupric-doc-npz-rows-{}.npz", std::process::id()));
+    /// save_npz(&path, [("x", array![[1., 2.], [3., 4.], [5., 6.]])])?;
+    /// let mut archive = Npz::open(&path)?;
+    /// let last = archive.read_rows("x", |n| n - 1..n)?;
+    /// assert_eq!(last.to_vec::<f32>()?, [5., 6.]);
+    /// # std::fs::remove_file(path).ok();
+    /// # Ok::<(), cupric::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn read_rows(&mut self, name: &str, choose: impl FnOnce(usize) -> Range<usize>) -> Result<Array> {
+        let at = Location::caller();
+        let array = self.place(name).and_then(|i| {
+            let (member, source) = (&self.members[i], &mut self.source);
+            let read = || {
+                let start = member.begin(source)?;
+                if !member.is_stored() {
+                    let detail = "it is compressed, so its rows have no known position; use read, or save_npz to write";
+                    return Err(Fault::new(ErrorKind::Unsupported, detail));
+                }
+                io::rows_of(source, start..start + member.size, choose, at)
+            };
+            of_array(member, read)
+        });
+        array.map_err(|f| self.named(f).at("Npz::read_rows", at))
+    }
+
     /// Reads the array called `name`. If `field` is `Complex`, the array has a last axis of length 2 for the real and
     /// imaginary parts.
     pub(crate) fn find(&mut self, name: &str, field: Field, op: &'static str, at: Loc) -> Result<Array> {
-        let found = self.sorted.binary_search_by_key(&name, |i| name_of(&self.members[*i]));
-        let array = match found {
-            Ok(found) => self.load(self.sorted[found], field, at),
-            Err(_) => Err(self.absent(name)),
-        };
+        let array = self.place(name).and_then(|i| self.load(i, field, at));
         array.map_err(|f| self.named(f).at(op, at))
+    }
+
+    /// Returns the index in `members` of the array called `name`.
+    fn place(&self, name: &str) -> Fallible<usize> {
+        let found = self.sorted.binary_search_by_key(&name, |i| name_of(&self.members[*i]));
+        found.map(|found| self.sorted[found]).map_err(|_| self.absent(name))
     }
 
     /// Reads all arrays, in the order of [`Npz::names`]. (Feature `npz`.)
@@ -226,10 +266,7 @@ impl<R: Read + Seek> Npz<R> {
     fn load(&mut self, i: usize, field: Field, at: Loc) -> Fallible<Array> {
         let (member, source) = (&self.members[i], &mut self.source);
         let (packed, size) = (member.packed, member.size);
-        let mut read = || {
-            if !member.name.ends_with(".npy") {
-                return Err(format_fault("its name does not end in .npy"));
-            }
+        let read = || {
             if !member.is_stored() && size > FREE && size / self.ratio.max(1) > packed {
                 let detail = format!(
                     "{packed} bytes would unpack to {size}, more than {} times as many; Npz::max_ratio raises the limit",
@@ -243,8 +280,15 @@ impl<R: Read + Seek> Npz<R> {
             content.check()?;
             Ok(array)
         };
-        read().map_err(|f| Fault::new(f.kind, format!("member {}: {}", member.name, f.detail)))
+        of_array(member, read)
     }
+}
+
+/// Reads a member, which must be a `.npy` file, by `read`. Errors name the member.
+fn of_array(member: &Member, read: impl FnOnce() -> Fallible<Array>) -> Fallible<Array> {
+    let is_npy = Path::new(&*member.name).extension().is_some_and(|ending| ending == "npy");
+    let array = if is_npy { read() } else { Err(format_fault("its name does not end in .npy")) };
+    array.map_err(|f| Fault::new(f.kind, format!("member {}: {}", member.name, f.detail)))
 }
 
 /// Writes an archive of named arrays, one after another: see [`Npz`]. (Feature `npz`.) The output is complete only

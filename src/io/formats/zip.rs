@@ -4,7 +4,7 @@
 //! overlap.
 
 use crate::base::error::{ErrorKind, Fault, Result};
-use crate::io::{format_fault, io_fault, printable};
+use crate::io::{format_fault, instead, io_fault, printable};
 use flate2::Crc;
 use flate2::bufread::DeflateDecoder;
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Take};
@@ -88,7 +88,15 @@ fn find_directory(source: &mut (impl Read + Seek)) -> Fallible<DirectoryLocation
         |at: &usize| u32_at(&tail, *at) == END && *at + END_LENGTH + u16_at(&tail, *at + 20) as usize == tail.len();
     let last = tail.len().checked_sub(END_LENGTH).and_then(|last| (0..=last).rev().find(is_end));
     let Some(at) = last else {
-        return Err(format_fault("not an archive (.npz), or it is cut off: the record at its end is missing"));
+        let mut start = [0; 8];
+        seek(source, 0)?;
+        let hint = if length < 8 { "" } else { fill(source, &mut start).map(|()| instead(&start))? };
+        let detail = match (length, hint.contains("zip")) {
+            (0, _) => "the file is empty".to_string(),
+            (_, true) => "the archive is cut off: the record at its end is missing".to_string(),
+            _ => format!("not an archive (.npz), or it is cut off: the record at its end is missing{hint}"),
+        };
+        return Err(format_fault(detail));
     };
     let record = &tail[at..];
     let mut end = length - tail_length + at as u64;
@@ -275,8 +283,8 @@ impl Member {
         self.method == STORED
     }
 
-    /// Checks the member's local header, and returns the content after it.
-    pub fn open<'a, R: Read + Seek>(&self, source: &'a mut R) -> Fallible<Content<'a, R>> {
+    /// Checks the member's local header, moves to the bytes after it, and returns their position in the file.
+    pub fn begin<R: Read + Seek>(&self, source: &mut R) -> Fallible<u64> {
         let mut record = [0; LOCAL_LENGTH as usize];
         seek(source, self.at)?;
         fill(source, &mut record)?;
@@ -310,6 +318,12 @@ impl Member {
             return Err(format_fault(format!("it is stored, but has {} bytes instead of {}", self.packed, self.size)));
         }
         seek(source, start)?;
+        Ok(start)
+    }
+
+    /// Checks the member's local header, and returns the content after it.
+    pub fn open<'a, R: Read + Seek>(&self, source: &'a mut R) -> Fallible<Content<'a, R>> {
+        self.begin(source)?;
         let bytes = source.take(self.packed);
         let from = match self.is_stored() {
             true => Packed::Stored(bytes),

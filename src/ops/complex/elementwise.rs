@@ -10,10 +10,9 @@ use super::{Complex, ComplexOperand, Parts, operators};
 use crate::base::dtype::{DType, Scalar};
 use crate::graph::expr::{Expr, Inner, binary, cast, unary};
 use crate::graph::ufunc::{arithmetic, float};
-use crate::ops::functions::select;
 use std::panic::Location;
 
-/// Exponential functions, logarithms, roots, trigonometric and hyperbolic functions, and powers.
+/// Exponential functions, logarithms, roots, trigonometric and hyperbolic functions.
 ///
 /// The absolute error of a result w is at most 4·ε·|w| on the CPU and 12·ε·|w| on a GPU, or the smallest normal number
 /// if that is larger. ε is the machine epsilon of the parts' dtype (see [`DType::finfo`]). f16 and bf16 are computed in
@@ -81,38 +80,6 @@ impl Complex {
         atanh,
     }
 
-    /// Raises each number z to a power, which may be complex or real. The numbers and the exponents broadcast. The result
-    /// w is exp(exponent · log(z)), and 1 where the exponent is 0. Its error is at most 4·ε·|w| · (1 + |exponent · log(z)|)
-    /// on the CPU, and three times as much on a GPU. ε is the machine epsilon of the parts' dtype.
-    ///
-    /// ```
-    /// use cupric::{Complex, array};
-    /// let z = Complex::new(array![3., 0.], array![4., 1.]);
-    /// let square = z.pow(2);
-    /// assert!((square.real() - array![-7., -1.]).abs().max(..).item::<f32>()? < 1e-5);
-    /// let e = z.pow(Complex::new(0.0, 1.0)); // i to the power of i is exp(−π/2)
-    /// assert!((e.real().to_vec::<f32>()?[1] - 0.20787957).abs() < 1e-6);
-    /// # Ok::<(), cupric::Error>(())
-    /// ```
-    #[doc(alias("power"))]
-    #[track_caller]
-    pub fn pow(&self, exponent: impl ComplexOperand) -> Complex {
-        let at = Location::caller();
-        let exponent = match exponent.parts() {
-            Parts::Real(x) => operators::wide(&x, self, at),
-            Parts::Complex(w) => w,
-        };
-        let to = self.re.0.dtype.promote(exponent.re.0.dtype).unwrap_or(DType::F32);
-        let (z, w) = (self.wide(), exponent.wide());
-        let inner = Inner::begin();
-        let (a, b) = formulas::log(&z.re, &z.im);
-        let (c, d) = (&w.re, &w.im);
-        let (re, im) = formulas::exp(&(c * &a - d * &b), &(c * &b + d * &a));
-        let is_zero = c.equal(0.0) & d.equal(0.0);
-        let parts = (select(&is_zero, 1.0, re), select(is_zero, 0.0, im));
-        Complex::result(inner, parts, to)
-    }
-
     /// Returns the numbers with both parts in the dtype in which functions compute: f32 for f16 and bf16, and otherwise
     /// their own dtype.
     #[track_caller]
@@ -123,10 +90,14 @@ impl Complex {
     }
 
     /// Ends `inner`, which marks operations as details of one function, and returns the parts cast to the dtype `to`.
+    /// Without a dtype the operands are numbers, and the parts keep theirs.
     #[track_caller]
-    pub(super) fn result(inner: Inner, (re, im): Parts2, to: DType) -> Complex {
+    pub(super) fn result(inner: Inner, (re, im): Parts2, to: Option<DType>) -> Complex {
         let at = Location::caller();
-        let [re, im] = inner.end([re, im]).map(|e| cast(e, to, at));
+        let [re, im] = inner.end([re, im]).map(|e| match to {
+            Some(to) => cast(e, to, at),
+            None => e,
+        });
         Complex { re, im }
     }
 }

@@ -32,7 +32,7 @@ macro_rules! functions {
             let z = self.wide();
             let inner = Inner::begin();
             let parts = formulas::$name(&z.re, &z.im);
-            Complex::result(inner, parts, self.re.0.dtype)
+            Complex::result(inner, parts, self.typed())
         }
     )* };
 }

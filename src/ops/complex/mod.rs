@@ -11,6 +11,7 @@
 mod elementwise;
 mod formulas;
 mod operators;
+mod products;
 
 pub use operators::ComplexOperand;
 pub(crate) use operators::Parts;
@@ -20,7 +21,7 @@ use crate::array::eval_all;
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, IntoAxes, IntoScanAxis, SliceItem, View};
-use crate::graph::expr::{Expr, Inner, Operand, binary, carry, cast, common, operand, unary, view};
+use crate::graph::expr::{Expr, Operand, binary, carry, cast, common, operand, unary, view};
 use crate::graph::ufunc::{arithmetic, float};
 use crate::ops::functions::{promoted, stack_at};
 use std::fmt;
@@ -57,7 +58,8 @@ pub struct Complex {
 /// Construction, parts and conversion.
 impl Complex {
     /// Returns the complex numbers with these real and imaginary parts, which broadcast. Integers and bools become f32;
-    /// two floats of different dtypes are promoted.
+    /// two floats of different dtypes are promoted. If both parts are Rust numbers, they keep their digits and adopt
+    /// the dtype of the numbers that they are combined with.
     ///
     /// # Errors
     /// The parts carry an error if their shapes do not broadcast or their dtypes have no common dtype.
@@ -66,6 +68,8 @@ impl Complex {
     /// use cupric::{Complex, array};
     /// let z = Complex::new(array![1., 2.], -1.0);
     /// assert_eq!(z.to_string(), "[1.-1.j 2.-1.j]");
+    /// let w = Complex::new(0.0, std::f64::consts::PI) + Complex::new(array![1f64], 0.0);
+    /// assert_eq!(w.imag().to_vec::<f64>()?, [std::f64::consts::PI]);
     /// # Ok::<(), cupric::Error>(())
     /// ```
     #[track_caller]
@@ -212,10 +216,15 @@ impl Complex {
     }
 
     /// Builds complex numbers from a real and an imaginary part. Both are converted to the same float dtype and
-    /// broadcast to the same shape. Errors name the operation `op`.
+    /// broadcast to the same shape. Two numbers without a dtype become two floats without a dtype. Errors name the
+    /// operation `op`.
     pub(crate) fn pair(op: &'static str, re: Expr, im: Expr, at: Loc) -> Complex {
         let both = || {
             common(op, [&re, &im].into_iter(), at)?;
+            if let (Some(a), Some(b)) = (re.0.untyped(), im.0.untyped()) {
+                let float = |s: Scalar| Expr::number(Scalar::Float(s.as_f64()), at);
+                return Ok((float(a), float(b)));
+            }
             let parts = [&re, &im].map(|part| match part.0.dtype.is_float() || part.0.untyped().is_some() {
                 true => part.clone(),
                 false => cast(part.clone(), DType::F32, at),
@@ -244,8 +253,26 @@ impl Complex {
     fn zeros(&self, at: Loc) -> Expr {
         carry(at, || {
             let node = self.re.checked()?;
+            if node.untyped().is_some() {
+                return Ok(Expr::number(Scalar::Float(0.0), at));
+            }
             Ok(Expr::fill_on(node.device, Scalar::Float(0.0), node.shape.clone(), node.dtype, at))
         })
+    }
+
+    /// Returns the dtype of the parts, or `None` if they are numbers without a dtype.
+    fn typed(&self) -> Option<DType> {
+        self.re.0.untyped().is_none().then_some(self.re.0.dtype)
+    }
+
+    /// Returns numbers without a dtype in the dtype of another operand, and any other numbers unchanged.
+    fn like(&self, other: &Complex, at: Loc) -> Complex {
+        match (self.typed(), other.typed()) {
+            (None, Some(dtype)) => {
+                Complex { re: cast(self.re.clone(), dtype, at), im: cast(self.im.clone(), dtype, at) }
+            }
+            (None, None) | (Some(_), _) => self.clone(),
+        }
     }
 
     /// Returns the sums along axes: see [`Expr::sum`].
@@ -262,35 +289,6 @@ impl Complex {
         let axes = axes.into_axes();
         let (re, im) = (self.re.mean(axes.clone()), self.im.mean(axes));
         Complex { re, im }
-    }
-
-    /// Returns the products along axes, computed as the product of the magnitudes with the sum of the angles. So the
-    /// products of whole numbers are rounded too. For n numbers, the error is at most n·(2·log2(n) + 32)·ε times the
-    /// magnitude of the result, where ε is the machine epsilon of the parts' dtype.
-    ///
-    /// ```
-    /// use cupric::{Complex, array};
-    /// let z = Complex::new(array![0., 3., 1.], array![2., 4., 0.]).prod(..); // 2i · (3 + 4i)
-    /// assert!((z.real() + 8.0).abs().item::<f32>()? < 1e-5 && (z.imag() - 6.0).abs().item::<f32>()? < 1e-5);
-    /// # Ok::<(), cupric::Error>(())
-    /// ```
-    #[track_caller]
-    pub fn prod(&self, axes: impl IntoAxes) -> Complex {
-        let (z, axes) = (self.wide(), axes.into_axes());
-        let inner = Inner::begin();
-        let parts = formulas::turned(&z.abs().prod(axes.clone()), &z.angle().sum(axes));
-        Complex::result(inner, parts, self.re.0.dtype)
-    }
-
-    /// Returns the cumulative products along an axis, like [`Expr::cumulative_prod`] for real numbers. They are
-    /// computed from the magnitudes and the angles, as in [`Complex::prod`].
-    #[doc(alias = "cumprod")]
-    #[track_caller]
-    pub fn cumulative_prod(&self, axis: impl IntoScanAxis) -> Complex {
-        let (z, axis) = (self.wide(), axis.into_scan_axis());
-        let inner = Inner::begin();
-        let parts = formulas::turned(&z.abs().cumulative_prod(axis), &z.angle().cumulative_sum(axis));
-        Complex::result(inner, parts, self.re.0.dtype)
     }
 
     /// Returns the cumulative sums along an axis: see [`Expr::cumulative_sum`].

@@ -61,6 +61,7 @@ pub(super) fn multiply(a: &Complex, b: &Complex, at: Loc) -> Complex {
 /// Returns the quotients by Smith's method (R. L. Smith, Algorithm 116, Communications of the ACM 5, 1962). It divides
 /// the divisor's smaller part by its larger part, and squares no part, because a square could overflow.
 pub(super) fn divide(a: &Complex, b: &Complex, at: Loc) -> Complex {
+    let (a, b) = (&a.like(b, at), &b.like(a, at));
     let op = |row: &'static Ufunc| move |x: &Expr, y: &Expr| binary(row, x, y, at);
     let (add, subtract) = (op(&arithmetic::add), op(&arithmetic::subtract));
     let (times, over) = (op(&arithmetic::multiply), op(&arithmetic::divide));

@@ -53,6 +53,12 @@ pub(super) fn on_grid(x: f64, k: i32) -> f64 {
     scaled(scaled(x, -k).round_ties_even(), k)
 }
 
+/// Splits a number into the nearest multiple of 2^grid and the remainder.
+fn cut(x: DoubleF64, grid: i32) -> DoubleF64 {
+    let high = on_grid(x.0, grid);
+    (high, (x.0 - high) + x.1)
+}
+
 /// `n` evenly spaced numbers: `start + i · step` for i = 0, 1, …
 pub(super) struct Line {
     start: DoubleF64,
@@ -99,41 +105,63 @@ impl Line {
         Line { start: by(self.start), step: by(self.step), scale: self.scale - k, ..self }
     }
 
+    /// Returns whether the first number that [`Line::expr`] computes is certainly `start`, rounded to the dtype.
+    pub fn begins_with(&self, start: f64, dtype: DType) -> bool {
+        if self.scale != 0 || self.is_long(dtype) {
+            return false;
+        }
+        // a product or a sum of two f32 is the same if it is computed in f64 and then rounded
+        let single = |v: f64| if dtype == DType::F64 { v } else { v as f32 as f64 };
+        let grid = self.grid(if dtype == DType::F64 { 53 } else { 24 });
+        let (j, base) = (-self.anchor(), add(self.start, times(self.step, self.anchor())));
+        let [(high, low), (base_high, base_low)] =
+            [self.step, base].map(|x| cut(x, grid)).map(|(a, b)| (single(a), single(b)));
+        let first = single(single(single(j * high) + base_high) + single(single(j * low) + base_low));
+        Scalar::Float(first).bits(dtype) == Scalar::Float(start).bits(dtype)
+    }
+
     pub fn expr(self, dtype: DType, at: Loc) -> Expr {
         // the numbers for f16 and bf16 are computed in f32 and rounded once more here
         let wide = if dtype == DType::F64 { DType::F64 } else { DType::F32 };
         cast(self.wide(wide, at), dtype, at)
     }
 
+    /// Returns whether the lowest bits of positions are multiplied separately (see [`LOW`]).
+    fn is_long(&self, dtype: DType) -> bool {
+        dtype != DType::F64 && self.n > 1 << 18
+    }
+
+    /// Returns the position from which positions are counted: that of the element nearest to 0, because adding multiples
+    /// of the step to this element does not cancel.
+    fn anchor(&self) -> f64 {
+        let nearest = (-self.start.0 / self.step.0).round_ties_even().clamp(0.0, self.n.saturating_sub(1) as f64);
+        if nearest.is_nan() { 0.0 } else { nearest }
+    }
+
+    /// Returns the exponent of the coarse grid, on which sums and products of numbers of `bits` bits are exact.
+    fn grid(&self, bits: i32) -> i32 {
+        let end = add(self.start, times(self.step, self.n.saturating_sub(1) as f64)).0;
+        exponent(self.start.0.abs().max(end.abs())) + 1 - bits
+    }
+
     fn wide(&self, dtype: DType, at: Loc) -> Expr {
         let bits = if dtype == DType::F64 { 53 } else { 24 };
-        let last = self.n.saturating_sub(1) as f64;
-        // positions are counted from the element nearest to 0, because adding multiples of the step to this element
-        // does not cancel
-        let anchor = (-self.start.0 / self.step.0).round_ties_even().clamp(0.0, last);
-        let anchor = if anchor.is_nan() { 0.0 } else { anchor };
+        let (anchor, grid) = (self.anchor(), self.grid(bits));
         let base = add(self.start, times(self.step, anchor));
-        let end = add(self.start, times(self.step, last)).0;
-        let grid = exponent(self.start.0.abs().max(end.abs())) + 1 - bits;
 
         let constant = |v: f64| Expr::fill(Scalar::Float(v), smallvec![], dtype, at);
         let integer = |v: i64| Expr::fill(Scalar::Int(v as i128), smallvec![], DType::I32, at);
         let sum = |a: Expr, b: Expr| binary(&arithmetic::add, a, b, at);
         let product = |a: &Expr, k: f64| binary(&arithmetic::multiply, a, constant(k), at);
-        // splits a number into the nearest multiple of 2^grid and the remainder
-        let cut = |x: DoubleF64| {
-            let high = on_grid(x.0, grid);
-            (high, (x.0 - high) + x.1)
-        };
 
         let i = iota(smallvec![self.n], 0, at);
         let j = match anchor as i64 {
             0 => i,
             k => binary(&arithmetic::subtract, i, integer(k), at),
         };
-        let (base_high, base_low) = cut(base);
-        let line = if dtype == DType::F64 || self.n <= 1 << 18 {
-            let (high, low) = cut(self.step);
+        let (base_high, base_low) = cut(base, grid);
+        let line = if !self.is_long(dtype) {
+            let (high, low) = cut(self.step, grid);
             let j = cast(j, dtype, at);
             let exact = sum(product(&j, high), constant(base_high));
             sum(exact, sum(product(&j, low), constant(base_low)))
@@ -145,7 +173,7 @@ impl Line {
             let whole = binary(&logic::bitwise_left_shift, &p, integer(LOW as i64), at);
             let q = cast(binary(&arithmetic::subtract, &j, whole, at), dtype, at);
             let p = cast(p, dtype, at);
-            let (high, low) = cut(times(self.step, scaled(1.0, LOW)));
+            let (high, low) = cut(times(self.step, scaled(1.0, LOW)), grid);
             // q has at most LOW bits, so its product with LOW bits of the step is exact
             let short = on_grid(self.step.0, exponent(self.step.0) - LOW);
             let exact = sum(product(&p, high), constant(base_high));

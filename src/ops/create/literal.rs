@@ -4,7 +4,8 @@ use super::Elements;
 use crate::array::Array;
 use std::panic::Location;
 
-/// Creates an array on the CPU from nested elements: `array![[1., 2.], [3., 4.]]`. If every element is a float literal
+/// Creates an array from nested elements: `array![[1., 2.], [3., 4.]]`. It is on the CPU, or on the device of the current
+/// [`Device::scope`](crate::Device::scope). If every element is a float literal
 /// without a suffix (with or without a minus sign), the dtype is f32. Otherwise the elements keep their Rust type: a
 /// variable of type f64 or a literal `1.0f64` makes the array f64, and integer literals are i32.
 ///
@@ -55,7 +56,7 @@ pub fn literal<const FLOAT_LITERALS: bool, T: LiteralArray<FLOAT_LITERALS>>(item
     let (mut shape, mut elements) = (vec![], vec![]);
     T::lengths(&mut shape);
     items.gather(&mut elements);
-    Array::adopt(elements, &shape, Location::caller())
+    Array::given(elements, &shape, "array!", Location::caller())
 }
 
 /// Returns whether each element of a list is a float literal without a suffix. `tokens` is the list as the compiler

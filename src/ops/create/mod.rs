@@ -4,6 +4,7 @@
 
 mod line;
 mod literal;
+mod of_array;
 mod powers;
 
 pub use literal::{LiteralArray, all_float_literals, literal};
@@ -13,7 +14,7 @@ use crate::array::{Array, Nested};
 use crate::base::dtype::{DType, Element, Scalar};
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, IntoShape, Shape, shape_arg};
-use crate::graph::expr::{Arg, Expr, NodeOp, Operand, binary, carry, cast, composed, ufunc};
+use crate::graph::expr::{Arg, Expr, NodeOp, Operand, binary, carry, cast, composed, operand, ufunc};
 use crate::graph::ufunc::{arithmetic, logic};
 use line::Line;
 use smallvec::smallvec;
@@ -87,12 +88,13 @@ macro_rules! like {
     ($($(#[$doc:meta])+ $name:ident $value:expr;)*) => { $(
         $(#[$doc])+
         #[track_caller]
-        pub fn $name(x: &Expr) -> Expr {
+        pub fn $name(x: impl Operand) -> Expr {
             let at = Location::caller();
+            let x = operand(x, at);
             carry(at, || {
                 let node = x.checked()?;
                 let e = Expr::fill(Scalar::Int($value), node.shape.clone(), node.dtype, at);
-                Ok(on_device_of(x, e, at))
+                Ok(on_device_of(&x, e, at))
             })
         }
     )* };
@@ -110,14 +112,15 @@ like! {
 /// error if the dtype cannot hold the number, as in [`full`]. If `value` is an array, it is cast and broadcast instead,
 /// and the result is on the device of `value`.
 #[track_caller]
-pub fn full_like(x: &Expr, value: impl Operand) -> Expr {
+pub fn full_like(x: impl Operand, value: impl Operand) -> Expr {
     let at = Location::caller();
+    let x = operand(x, at);
     carry(at, || {
         let node = x.checked()?;
         match value.into_arg() {
             Arg::Scalar(s) => {
                 fits("full_like", s, node.dtype, at)?;
-                Ok(on_device_of(x, Expr::fill(s, node.shape.clone(), node.dtype, at), at))
+                Ok(on_device_of(&x, Expr::fill(s, node.shape.clone(), node.dtype, at), at))
             }
             Arg::Expr(e) => {
                 let e = cast(e, node.dtype, at);
@@ -143,8 +146,8 @@ pub(crate) fn iota(shape: Shape, axis: usize, at: Loc) -> Expr {
 
 /// Returns `start`, `start + step`, … below `stop` (above it for a negative step), in `dtype`. For an integer dtype,
 /// the three arguments must be integers and every element must fit the dtype; otherwise the expression carries an
-/// error. In a float dtype the error of an element is at most 0.6 units in the last place (1.5 for more than 2^18
-/// elements; 1 in f16 and bf16).
+/// error. In a float dtype the first element is `start`, rounded to the dtype. The error of the other elements is at most
+/// 0.6 units in the last place (1.5 for more than 2^18 elements; 1 in f16 and bf16).
 ///
 /// ```
 /// use cupric::{DType, arange};
@@ -175,8 +178,9 @@ pub fn arange(start: impl Operand, stop: impl Operand, step: impl Operand, dtype
         }
         let n = if float.is_some() {
             let [a, b, s] = all.map(Scalar::as_f64);
-            // all three numbers are multiplied by 0.25, so that the difference of two finite numbers cannot overflow
-            let scale = mutant!(long_range_overflows, 1.0, 0.25);
+            // huge numbers are multiplied by 0.25, so that the difference of two finite numbers cannot overflow
+            let is_huge = a.abs().max(b.abs()) > f64::MAX / 4.0;
+            let scale = mutant!(long_range_overflows, 1.0, if is_huge { 0.25 } else { 1.0 });
             let n = ((b * scale - a * scale) / (s * scale)).ceil();
             if s == 0.0 || !n.is_finite() {
                 return Err(wrong(format!("there is no range from {a} to {b} in steps of {s}")));
@@ -203,7 +207,15 @@ pub fn arange(start: impl Operand, stop: impl Operand, step: impl Operand, dtype
             let [a, _, s] = all.map(Scalar::as_f64);
             return Ok(match whole_numbers(a, s, n, dtype) {
                 Some([a, s]) => cast(integers(a, s, n, DType::I32, at), dtype, at),
-                None => Line::new((a, 0.0), (s, 0.0), n).expr(dtype, at),
+                // the step may be far larger than the only element
+                None if n < 2 => Expr::fill(Scalar::Float(a), smallvec![n], dtype, at),
+                None => {
+                    let line = Line::new((a, 0.0), (s, 0.0), n);
+                    match mutant!(range_without_its_start, true, line.begins_with(a, dtype)) {
+                        true => line.expr(dtype, at),
+                        false => with_element(line.expr(dtype, at), 0, a, n, at),
+                    }
+                }
             });
         }
         Ok(integers(all[0], all[2], n, dtype, at))
@@ -277,14 +289,15 @@ pub(crate) fn linspace_at(op: &'static str, [a, b]: [f64; 2], n: usize, dtype: D
         };
         // the first and the last element are set to the given numbers, because the computed ones could differ by a
         // rounding error
-        let i = iota(smallvec![n], 0, at);
-        let end = |k: usize, value: f64, others: Expr| {
-            let here = binary(&logic::equal, &i, k, at);
-            ufunc(&logic::SELECT, smallvec![here.into_arg(), value.into_arg(), others.into_arg()], at)
-        };
-        let line = mutant!(line_without_its_start, line, end(0, a, line));
-        Ok(end(n - 1, b, line))
+        let line = mutant!(line_without_its_start, line, with_element(line, 0, a, n, at));
+        Ok(with_element(line, n - 1, b, n, at))
     })
+}
+
+/// Sets element `k` of a sequence of `n` numbers.
+fn with_element(others: Expr, k: usize, value: f64, n: usize, at: Loc) -> Expr {
+    let here = binary(&logic::equal, iota(smallvec![n], 0, at), k, at);
+    ufunc(&logic::SELECT, smallvec![here.into_arg(), value.into_arg(), others.into_arg()], at)
 }
 
 /// Returns the n × n identity matrix, like NumPy's `eye(n)`.
@@ -340,7 +353,7 @@ impl<T: Elements, const N: usize> From<[T; N]> for Array {
         let (mut shape, mut elements) = (vec![N], vec![]);
         T::lengths(&mut shape);
         items.into_iter().for_each(|x| x.gather(&mut elements));
-        Array::adopt(elements, &shape, Location::caller())
+        Array::given(elements, &shape, "Array::from", Location::caller())
     }
 }
 
@@ -348,7 +361,7 @@ impl<T: Element> From<Vec<T>> for Array {
     #[track_caller]
     fn from(elements: Vec<T>) -> Array {
         let n = elements.len();
-        Array::adopt(elements, &[n], Location::caller())
+        Array::given(elements, &[n], "Array::from", Location::caller())
     }
 }
 

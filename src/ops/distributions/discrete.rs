@@ -9,6 +9,7 @@ use crate::base::layout::{self, Integer, IntoAxes, IntoShape, Shape, View, shape
 use crate::graph::expr::{Arg, Expr, Operand, binary, cast, common, operand, reduce, strong, unary, view};
 use crate::graph::ufunc::{ARGMAX, arithmetic, float};
 use crate::ops::create::arange;
+use crate::ops::index::added_at;
 use crate::ops::random::Rng;
 use smallvec::smallvec;
 use std::panic::Location;
@@ -329,7 +330,7 @@ impl Rng {
         let fill = |v: i128, n: usize| Expr::fill_on(device, Scalar::Int(v), smallvec![n], DType::I64, at);
         // the k counts of row r of `drawn` begin at r · k; `places` are the positions of the counts to increment
         let places = (drawn + arange(0, rows * k, k.max(1), DType::I64).expand_dims(1)).reshape([rows * n]);
-        let counts = fill(0, cells).index_add(0, places, fill(1, rows * n));
+        let counts = added_at(OP, &fill(0, cells), 0, places, fill(1, rows * n), at);
         counts.reshape(&out[..])
     }
 }

@@ -10,7 +10,9 @@ use super::{
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{ErrorKind, Result};
 use crate::base::layout::{self, IntoAxes, View};
-use crate::graph::expr::{Expr, Operand, binary, carry, cast, choose, common, operand, reshape, unary, view};
+use crate::graph::expr::{
+    Expr, Operand, Unfit, binary, carry, cast, choose, common, operand, operands, reshape, unary, view,
+};
 use crate::graph::routine::is_smooth;
 use crate::graph::ufunc::{arithmetic, logic, special};
 use crate::ops::complex::{Complex, ComplexOperand};
@@ -45,7 +47,7 @@ use std::panic::Location;
 pub fn fftconvolve(a: impl Operand, b: impl Operand, mode: WindowMode, axes: impl IntoAxes) -> Expr {
     let at = Location::caller();
     let (call, options) = (Call { op: "fftconvolve", at }, Options::new(axes));
-    let (a, b) = (operand(a, at), operand(b, at));
+    let [a, b] = operands([a.into_arg(), b.into_arg()], Unfit::Float, at);
     carry(at, || {
         common(call.op, [&a, &b].into_iter(), at)?;
         let [mut a, mut b] = [floats(&a, call)?, floats(&b, call)?];

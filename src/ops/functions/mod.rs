@@ -3,21 +3,27 @@
 //! `ops/functions/reductions.rs`), so that planners and backends do not need to know them.
 
 mod bincount;
+mod no_operators;
 mod operators;
 mod reductions;
 mod scans;
 
 pub(crate) use reductions::{
-    count, expanded, gone, kept, mean_at, narrow, root_or_zero, rounded, sum_at, sum_in_its_type, wide, within,
+    count, expanded, gone, kept, mean_at, narrow, root_or_zero, sum_at, sum_in_its_type, wide, within,
 };
 // error messages name the trait by its shortest public path
+#[doc(hidden)]
+pub use no_operators::{UseArrayEqual, UseSlice, UseUpdate};
 #[doc(hidden)]
 pub use operators::OnTheLeft;
 
 use crate::base::dtype::DType;
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, Integer, IntoAxes, Shape, View};
-use crate::graph::expr::{Expr, NodeOp, Operand, binary, carry, cast, common, operand, reshape, ufunc, unary, view};
+use crate::graph::expr::{
+    Expr, NodeOp, Operand, Unfit, binary, carry, cast, common, operand, operand_list, reshape, rounded, ufunc, unary,
+    view,
+};
 use crate::graph::ufunc::logic;
 use smallvec::{SmallVec, smallvec};
 use std::panic::Location;
@@ -190,7 +196,7 @@ impl Expr {
     /// assert_eq!(a.matmul(&a).to_vec::<f32>()?, [7., 10., 15., 22.]);
     /// # Ok::<(), cupric::Error>(())
     /// ```
-    #[doc(alias("dot", "mm", "bmm", "mv", "matvec", "vecmat", "addmm", "baddbmm"))]
+    #[doc(alias("mm", "bmm", "mv", "matvec", "vecmat", "addmm", "baddbmm"))]
     #[track_caller]
     pub fn matmul(&self, other: impl Operand) -> Expr {
         matmul(self, other)
@@ -283,7 +289,7 @@ pub(crate) fn promoted<'a>(op: &str, operands: impl Iterator<Item = &'a Expr>, a
 #[track_caller]
 pub fn concat(parts: impl IntoIterator<Item = impl Operand>, axis: impl IntoAxes) -> Expr {
     let at = Location::caller();
-    let parts: Vec<Expr> = parts.into_iter().map(|p| operand(p, at)).collect();
+    let parts = operand_list(parts, Unfit::Error("concat"), at);
     match axis.into_axes().axes.as_deref() {
         None => join("concat", parts.iter().map(|p| reshape("concat", p, &[-1], at)).collect(), 0, at),
         Some([axis]) => join("concat", parts, *axis, at),
@@ -306,7 +312,7 @@ pub fn concat(parts: impl IntoIterator<Item = impl Operand>, axis: impl IntoAxes
 #[track_caller]
 pub fn stack(parts: impl IntoIterator<Item = impl Operand>, axis: impl Integer) -> Expr {
     let at = Location::caller();
-    stack_at("stack", parts.into_iter().map(|p| operand(p, at)).collect(), axis.saturated(), at)
+    stack_at("stack", operand_list(parts, Unfit::Error("stack"), at), axis.saturated(), at)
 }
 
 /// Joins operands of the same shape along a new axis. Errors name the operation `op`.

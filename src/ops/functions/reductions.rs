@@ -5,7 +5,9 @@
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Loc};
 use crate::base::layout::{self, AxesArg, IntoAxes, View};
-use crate::graph::expr::{Expr, Operand, binary, carry, cast, cast_always, choose, reduce, strong, ufunc, unary, view};
+use crate::graph::expr::{
+    Expr, Operand, Reach, binary, carry, cast, choose, reduce, rounded, strong, ufunc, unary, view,
+};
 use crate::graph::ufunc::{ARGMAX, ARGMIN, arithmetic, float, logic};
 use crate::plan::kernel::Fold;
 use smallvec::smallvec;
@@ -162,7 +164,7 @@ fn deviation(e: &Expr, axes: &AxesArg, correction: f64, at: Loc) -> Expr {
 pub(crate) fn within(value: Expr, [low, high]: [&Expr; 2], at: Loc) -> Expr {
     let clipped = binary(&arithmetic::minimum, binary(&arithmetic::maximum, &value, low, at), high, at);
     match mutant!(clip_of_equal_bounds, false, true) {
-        true => clipped.with_rule(vec![value], Some(Box::new(|g, _| Ok(vec![g.clone()])))),
+        true => clipped.with_rule_of(vec![value], Some(Box::new(|g, _| Ok(vec![g.clone()]))), Reach::SameElement),
         false => clipped,
     }
 }
@@ -179,7 +181,7 @@ pub(crate) fn root_or_zero(squares: Expr, at: Loc) -> Expr {
         let d = binary(&arithmetic::divide, binary(&arithmetic::multiply, g, 0.5, at), &out, at);
         Ok(vec![choose(binary(&logic::equal, &out, 0.0, at), 0.0, d, at)])
     };
-    root.with_rule(vec![squares], Some(Box::new(back)))
+    root.with_rule_of(vec![squares], Some(Box::new(back)), Reach::SameElement)
 }
 
 macro_rules! reductions {
@@ -351,15 +353,6 @@ fn position(op: &'static str, fold: Fold, e: &Expr, axes: &AxesArg, at: Loc) -> 
     let e = if e.0.dtype.is_half() { cast(rounded(e, at), DType::F32, at) } else { e.clone() };
     // kernels count positions in 32 bits; the result is i64, as in NumPy
     Ok(cast(reduce(op, fold, &e, axes, at), DType::I64, at))
-}
-
-/// Rounds an f16 or bf16 expression to its own dtype, by a cast that no rewrite removes. Stored values are already
-/// rounded, so they are returned unchanged.
-pub(crate) fn rounded(e: &Expr, at: Loc) -> Expr {
-    match e.0.is_stored() {
-        true => e.clone(),
-        false => cast_always(e.clone(), e.0.dtype, at),
-    }
 }
 
 /// # Variances with a correction

@@ -33,7 +33,6 @@ impl Expr {
     /// assert_eq!(mean_so_far.to_vec::<f32>()?, [1., 1.5, 2., 4., 4.5, 5.]);
     /// # Ok::<(), cupric::Error>(())
     /// ```
-    #[doc(alias = "cumsum")]
     #[track_caller]
     pub fn cumulative_sum(&self, axis: impl IntoScanAxis) -> Expr {
         scanned(&arithmetic::add, self, axis, |dtype, length| [summed_in(dtype, length), dtype.sum()])
@@ -49,7 +48,6 @@ impl Expr {
     /// assert_eq!(array![2, 3, 4].cumulative_prod(exclusive(0)).to_vec::<i64>()?, [1, 2, 6]);
     /// # Ok::<(), cupric::Error>(())
     /// ```
-    #[doc(alias = "cumprod")]
     #[track_caller]
     pub fn cumulative_prod(&self, axis: impl IntoScanAxis) -> Expr {
         scanned(&arithmetic::multiply, self, axis, |dtype, _| [dtype.sum(); 2])

@@ -3,26 +3,84 @@
 use crate::base::dtype::Scalar;
 use crate::base::error::Loc;
 use crate::base::layout::{self, AxesArg, Shape, View, lengths};
-use crate::graph::expr::{Expr, carry, choose, reduce, reshape, view};
-use crate::graph::ufunc::{Fold, arithmetic};
+use crate::graph::expr::{Expr, NodeOp, binary, carry, cast, choose, reduce, reshape, unary, view};
+use crate::graph::ufunc::{Fold, arithmetic, logic};
 use smallvec::SmallVec;
 
 /// The derivative with respect to a node. Where the mask is false, the derivative is 0, whatever `value` is. The mask
-/// exists because a branch of `select` that was not taken may have the value 0 · ∞, which must not become NaN.
+/// exists because a branch that was not taken (of `select`, or the smaller operand of `maximum`) may have the value
+/// 0 · ∞, which must not become NaN.
 #[derive(Clone)]
 pub(super) struct Adjoint {
     pub value: Expr,
     pub mask: Option<Expr>,
+    /// Whether `value` itself is 0 where the mask is false. Then nothing has to be selected before `value` is returned
+    /// or summed. A multiplication by a number that may be infinite ends this.
+    pub is_clean: bool,
 }
 
 impl Adjoint {
+    /// Returns a derivative without a mask.
+    pub fn plain(value: Expr) -> Adjoint {
+        Adjoint { value, mask: None, is_clean: false }
+    }
+
+    /// Returns the derivative that a choice between an expression and 0 describes. Any other expression is a derivative
+    /// without a mask.
+    pub fn of(value: Expr) -> Adjoint {
+        let NodeOp::Ufunc(row) = &value.0.op else { return Adjoint::plain(value) };
+        let is_choice = std::ptr::eq(*row, &logic::SELECT) && value.0.rule.is_none();
+        let (at, shape) = (value.0.location, value.0.shape.clone());
+        let (mask, chosen) = match &value.0.args[..] {
+            [mask, chosen, zero] if is_choice && is_zero(zero) => (mask.clone(), chosen),
+            [mask, zero, chosen] if is_choice && is_zero(zero) => (unary(&logic::logical_not, mask, at), chosen),
+            _ => return Adjoint::plain(value),
+        };
+        let chosen = broadcast(chosen, &shape, at);
+        Adjoint { value: chosen, mask: Some(broadcast(&mask, &shape, at)), is_clean: false }
+    }
+
     /// Returns the derivative as one expression, which is 0 where the mask is false.
     pub fn masked(&self, at: Loc) -> Expr {
         match &self.mask {
-            Some(mask) => choose(mask, &self.value, 0.0, at),
-            None => self.value.clone(),
+            Some(mask) if !self.is_clean => choose(mask, &self.value, 0.0, at),
+            _ => self.value.clone(),
         }
     }
+
+    /// Returns the derivative with other values, which are 0 or unknown where the mask is false.
+    pub fn with(&self, value: Expr) -> Adjoint {
+        Adjoint { value, mask: self.mask.clone(), is_clean: false }
+    }
+
+    /// Returns the derivative, which is also 0 where `mask` is false.
+    pub fn only(self, mask: Option<&Expr>, at: Loc) -> Adjoint {
+        let mask = match (self.mask, mask) {
+            (Some(a), Some(b)) => Some(binary(&logic::logical_and, a, b, at)),
+            (a, b) => a.or_else(|| b.cloned()),
+        };
+        Adjoint { value: self.value, mask, is_clean: false }
+    }
+
+    /// Moves or repeats elements by `move_elements`, which is called with the value and with the mask.
+    pub fn moved(&self, move_elements: impl Fn(&Expr) -> Expr) -> Adjoint {
+        let mask = self.mask.as_ref().map(&move_elements);
+        Adjoint { value: move_elements(&self.value), mask, is_clean: self.is_clean }
+    }
+
+    /// Moves and adds up elements by `add_up`. A sum is known to be 0 if all its terms are. To find that out, `add_up`
+    /// counts the terms that are not: it is also called with an expression that is 1 where the mask is true, and 0
+    /// elsewhere.
+    pub fn summed(&self, at: Loc, add_up: impl Fn(&Expr) -> Expr) -> Adjoint {
+        let count = |mask: &Expr| binary(&logic::greater, add_up(&cast(mask.clone(), self.value.0.dtype, at)), 0.0, at);
+        let mask = self.mask.as_ref().map(count);
+        Adjoint { value: add_up(&self.masked(at)), is_clean: mask.is_some(), mask }
+    }
+}
+
+/// Returns whether all elements are known to be 0 before they are computed.
+pub(super) fn is_zero(e: &Expr) -> bool {
+    e.0.is_constant() && e.0.number().is_some_and(|s| s.as_f64() == 0.0)
 }
 
 /// Returns the sum along `axes`, or `e` itself if `axes` is empty.

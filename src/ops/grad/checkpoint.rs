@@ -9,7 +9,7 @@
 use super::reverse::above;
 use crate::base::error::{Loc, Result};
 use crate::base::shared::Shared;
-use crate::graph::expr::{Args, Back, Expr, Node, NodeOp, Rule, carry, number, scoped, strong};
+use crate::graph::expr::{Args, Back, Expr, Node, NodeOp, Reach, Rule, carry, number, scoped, strong};
 use std::collections::{HashMap, HashSet};
 use std::panic::Location;
 use std::sync::Arc;
@@ -24,9 +24,8 @@ use std::sync::Arc;
 /// available. Random numbers are drawn again from the same seed, so a [`dropout`](Expr::dropout) inside has the same
 /// mask.
 ///
-/// Checkpoints may be nested, and differentiated any number of times. In f32 and f64 the value and the first
-/// derivatives have the same bits as without the checkpoint. In f16 and bf16, and in higher derivatives, a result may
-/// be rounded in other places.
+/// Checkpoints may be nested, and differentiated any number of times. In f32 and f64 the value has the same bits as
+/// without the checkpoint. In f16 and bf16, and in derivatives, a result may be rounded in other places.
 ///
 /// ```
 /// use cupric::{array, checkpoint, grad};
@@ -105,18 +104,21 @@ fn derivatives(inside: Arc<Inside>) -> Back {
     Box::new(move |g, at| {
         let floats: Vec<&Expr> = inside.outside.iter().filter(|e| e.0.dtype.is_float()).collect();
         let wanted = |of: &[&Expr]| above("checkpoint", &inside.result, g, of, &floats, at);
-        // If the derivative with respect to one operand fails, each operand is tried alone. Then only the derivatives
-        // that fail carry an error, and a caller that asks for the others gets no error.
-        let list = wanted(&floats).unwrap_or_else(|_| {
-            let one = |e: &&Expr| wanted(&[*e]).ok().and_then(|mut list| list.pop());
-            let failed = |e: &&Expr| match wanted(&[*e]) {
-                Ok(_) => g.clone(),
-                Err(error) => Expr::failed(error, at),
-            };
-            floats.iter().map(|e| one(e).unwrap_or_else(|| failed(e))).collect()
-        });
         let repetition = Arc::new(Repetition { inside: inside.clone(), number: number(), cotangent: g.clone() });
-        let mut list = repetition.replaced(&list, g).into_iter().map(|e| grouped(e, repetition.number));
+        let (list, scope) = scoped(|| {
+            // If the derivative with respect to one operand fails, each operand is tried alone. Then only the
+            // derivatives that fail carry an error, and a caller that asks for the others gets no error.
+            let list = wanted(&floats).unwrap_or_else(|_| {
+                let one = |e: &&Expr| wanted(&[*e]).ok().and_then(|mut list| list.pop());
+                let failed = |e: &&Expr| match wanted(&[*e]) {
+                    Ok(_) => g.clone(),
+                    Err(error) => Expr::failed(error, at),
+                };
+                floats.iter().map(|e| one(e).unwrap_or_else(|| failed(e))).collect()
+            });
+            repetition.replaced(&list, g)
+        });
+        let mut list = list.into_iter().map(|e| grouped(e, scope, repetition.number));
         // an operand of integers or bools gets `g` as a placeholder, because its derivative is not read
         let next = |e: &Expr| if e.0.dtype.is_float() { list.next().unwrap_or_else(|| g.clone()) } else { g.clone() };
         Ok(inside.outside.iter().map(next).collect())
@@ -126,13 +128,16 @@ fn derivatives(inside: Arc<Inside>) -> Back {
 /// Returns a copy of a node that belongs to the group `number`. The planner computes the nodes of a group together
 /// (`Order::groups`). For a view, its operand is copied into the group, because later views of this view read that
 /// operand.
-fn grouped(e: Expr, number: u64) -> Expr {
-    if let Some(shown) = below(&e).filter(|shown| !shown.0.args.is_empty()) {
-        let args = [grouped(shown.clone(), number)].into_iter().collect();
-        return e.copied(args, None, e.0.order.clone());
-    }
-    if e.0.args.is_empty() {
+///
+/// Only nodes that were made in `scope`, for this derivative, are copied. An older node, such as the cotangent or an
+/// operand, is computed earlier, and a derivative with respect to it must find it.
+fn grouped(e: Expr, scope: u64, number: u64) -> Expr {
+    if e.0.args.is_empty() || mutant!(old_nodes_join_groups, false, e.0.scope < scope) {
         return e;
+    }
+    if let Some(shown) = below(&e) {
+        let args = [grouped(shown.clone(), scope, number)].into_iter().collect();
+        return e.copied(args, None, e.0.order.clone());
     }
     let mut order = e.0.order.clone().unwrap_or_default();
     order.groups.push(number);
@@ -153,7 +158,9 @@ impl Repetition {
     /// after the cotangent `g`.
     fn replaced(self: &Arc<Self>, list: &[Expr], g: &Expr) -> Vec<Expr> {
         let cotangents = [&self.cotangent, g].into_iter().flat_map(|e| std::iter::successors(Some(e), |e| below(e)));
-        let ends = self.inside.outside.iter().chain(cotangents);
+        // the derivatives may read the operands of a cotangent that is a choice, see `Adjoint::of`
+        let read = [&self.cotangent, g].into_iter().flat_map(|e| e.0.args.iter());
+        let ends = self.inside.outside.iter().chain(cotangents).chain(read);
         let mut known: HashMap<*const Node, Expr> = ends.map(|e| (Shared::as_ptr(&e.0), e.clone())).collect();
         let mut stack: Vec<(Expr, bool)> = list.iter().map(|e| (e.clone(), false)).collect();
         while let Some((e, is_ready)) = stack.pop() {
@@ -193,7 +200,17 @@ impl Repetition {
                 Ok(of.replaced(&list, g))
             };
             let back = rule.back.is_some().then(|| -> Back { Box::new(back) });
-            Arc::new(Rule { operands: rule.operands.iter().map(replaced).collect(), back })
+            let reach = match &rule.reach {
+                Reach::Picked(picks) => {
+                    let (of, picks) = (self.clone(), picks.clone());
+                    Reach::Picked(Arc::new(move |mask, at| {
+                        let picked: Vec<Expr> = picks(mask, at)?.into_iter().collect();
+                        Ok(of.replaced(&picked, &of.cotangent).pop())
+                    }))
+                }
+                Reach::Anything | Reach::SameElement | Reach::Along(_) => rule.reach.clone(),
+            };
+            Arc::new(Rule { operands: rule.operands.iter().map(replaced).collect(), back, reach })
         });
         let mut order = e.0.order.clone();
         if is_inside {
@@ -213,7 +230,11 @@ impl Repetition {
 /// the node is itself a copy. The result depends only on these two numbers, so copies of the same nodes that are made
 /// at different times have the same number.
 fn mixed(number: u64, inner: u64) -> u64 {
-    if inner == 0 { number } else { (number ^ inner.rotate_left(32)).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1 << 63 }
+    if mutant!(repetitions_of_repetitions_are_one, true, inner == 0) {
+        number
+    } else {
+        (number ^ inner.rotate_left(32)).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1 << 63
+    }
 }
 
 /// Returns the operand of a view, or `None` for a node that is not a view. A view of a view is built as a view of the

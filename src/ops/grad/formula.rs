@@ -4,7 +4,7 @@ use crate::base::dtype::{Compute, DType, Scalar};
 use crate::base::error::Loc;
 use crate::base::layout::{self, Shape};
 use crate::graph::expr::{Arg, Expr, NodeOp, Operand, at_once, ufunc};
-use crate::graph::ufunc::{Formula, Partial, Ufunc, arithmetic};
+use crate::graph::ufunc::{CalledFunction, Formula, Partial, Ufunc, arithmetic};
 use crate::plan::KeyHasher;
 use smallvec::SmallVec;
 use std::cell::RefCell;
@@ -15,20 +15,50 @@ use std::rc::Rc;
 thread_local! {
     /// The formulas that the thread has used, by the address of the function that makes each. Making a formula
     /// allocates memory for each of its calls.
-    static FORMULAS: RefCell<HashMap<usize, Rc<Formula>, BuildHasherDefault<KeyHasher>>> = RefCell::default();
+    static SLOPES: RefCell<HashMap<usize, Rc<Slope>, BuildHasherDefault<KeyHasher>>> = RefCell::default();
+}
+
+/// The formula of a derivative.
+pub(super) struct Slope {
+    pub whole: Formula,
+    /// If the formula chooses between a value and 0: the case in which it is the value.
+    pub case: Option<Case>,
+}
+
+/// A case of a formula: the formula is `value` where the condition is true (if `is`) or false (if not `is`).
+pub(super) struct Case {
+    pub condition: Formula,
+    pub is: bool,
+    pub value: Formula,
+}
+
+impl Slope {
+    fn of(whole: Formula) -> Slope {
+        let is_zero = |part: &Formula| matches!(part, Formula::Number(n) if *n == 0.0);
+        let case = |condition: &Formula, is, value: &Formula| {
+            Some(Case { condition: condition.clone(), is, value: value.clone() })
+        };
+        let operands = if let Formula::Call(CalledFunction::select, args) = &whole { &args[..] } else { &[] };
+        let case = match operands {
+            [condition, value, zero] if is_zero(zero) => case(condition, true, value),
+            [condition, zero, value] if is_zero(zero) => case(condition, false, value),
+            _ => None,
+        };
+        Slope { whole, case }
+    }
 }
 
 /// Returns the formula of a derivative, or `None` if the derivative is 0 or unknown.
-pub(super) fn formula(partial: Partial) -> Option<Rc<Formula>> {
+pub(super) fn slope(partial: Partial) -> Option<Rc<Slope>> {
     let Partial::Is(make) = partial else { return None };
-    let kept = FORMULAS.try_with(|kept| kept.borrow().get(&(make as usize)).cloned());
-    if let Ok(Some(formula)) = kept {
-        return Some(formula);
+    let kept = SLOPES.try_with(|kept| kept.borrow().get(&(make as usize)).cloned());
+    if let Ok(Some(slope)) = kept {
+        return Some(slope);
     }
-    let formula = Rc::new(partial.formula()?);
+    let slope = Rc::new(Slope::of(partial.formula()?));
     // the thread may be ending, and then it keeps nothing
-    let _ = FORMULAS.try_with(|kept| kept.borrow_mut().insert(make as usize, formula.clone()));
-    Some(formula)
+    let _ = SLOPES.try_with(|kept| kept.borrow_mut().insert(make as usize, slope.clone()));
+    Some(slope)
 }
 
 /// The expressions that replace the variables of a derivative formula.
@@ -40,6 +70,27 @@ pub(super) struct Variables<'a> {
 }
 
 impl Variables<'_> {
+    /// Returns whether the formula is a sum of the cotangent's multiples by known numbers, so that it is 0 wherever the
+    /// cotangent is 0.
+    pub fn is_linear(&self, formula: &Formula) -> bool {
+        const LINEAR: [CalledFunction; 5] = [
+            CalledFunction::add,
+            CalledFunction::subtract,
+            CalledFunction::multiply,
+            CalledFunction::divide,
+            CalledFunction::negative,
+        ];
+        let is_usual = |n: f64| n.is_finite() && n != 0.0;
+        match formula {
+            Formula::Cotangent => true,
+            Formula::Result => false,
+            Formula::Operand(i) => number_of(&self.operands[*i]).is_some_and(|s| is_usual(s.as_f64())),
+            Formula::Number(n) => n.is_finite(),
+            Formula::Call(CalledFunction::select, args) => args.iter().skip(1).all(|a| self.is_linear(a)),
+            Formula::Call(row, args) => LINEAR.contains(row) && args.iter().all(|a| self.is_linear(a)),
+        }
+    }
+
     /// Builds the expression that a derivative formula describes: replaces the variables of the formula by these
     /// expressions.
     pub fn value(&self, formula: &Formula) -> Expr {
@@ -94,8 +145,12 @@ fn call(row: &'static Ufunc, args: SmallVec<[Arg; 3]>, dtype: DType, at: Loc) ->
 fn number(a: &Arg) -> Option<Scalar> {
     match a {
         Arg::Scalar(s) => Some(*s),
-        Arg::Expr(e) => e.0.number().filter(|_| matches!(e.0.op, NodeOp::Fill | NodeOp::Number)),
+        Arg::Expr(e) => number_of(e),
     }
+}
+
+fn number_of(e: &Expr) -> Option<Scalar> {
+    e.0.number().filter(|_| matches!(e.0.op, NodeOp::Fill | NodeOp::Number))
 }
 
 fn shape(a: &Arg) -> &[usize] {

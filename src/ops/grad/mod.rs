@@ -4,28 +4,34 @@
 //! builds the derivatives from the same kinds of nodes as any other expression. Nothing is computed meanwhile, and no
 //! tape is recorded.
 //!
-//! `reverse.rs` has the walk, `rules.rs` the derivative of each kind of node, and `view.rs` the derivatives of views.
-//! `source.rs` finds the operands in the graph. The derivatives of elementwise functions are in the table of ufuncs. A
-//! function that is built from several operations may define its own derivative with [`Expr::with_rule`].
+//! `reverse.rs` has the walk, `rules.rs` the derivative of each kind of node, `view.rs` the derivatives of views, and
+//! `scans.rs` those of scans and products. `source.rs` finds the operands in the graph, and `forward.rs` has what only
+//! [`jvp`] needs. The derivatives of elementwise functions are in the table of ufuncs. A function that is built from
+//! several operations may define its own derivative with [`Expr::with_rule`].
 
 mod adjoint;
 mod checkpoint;
 mod formula;
+mod forward;
 mod params;
 mod reverse;
 mod rules;
+mod scans;
 mod source;
 mod view;
 
 pub use checkpoint::checkpoint;
 pub use params::{Parameters, value_and_grad};
 pub(crate) use params::{built_arrays, missing};
+pub(crate) use scans::{flipped, later, recurrence_by, shifted};
+pub(crate) use view::cut;
 
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{Shape, View};
-use crate::graph::expr::{Arg, Expr, NodeOp, Operand, carry, cast, cast_always, strong, ufunc, view};
+use crate::graph::expr::{Arg, Expr, NodeOp, Operand, carry, cast, strong, ufunc, view};
 use crate::graph::ufunc::arithmetic;
+pub(crate) use reverse::above;
 use reverse::{Unread, derivatives};
 use smallvec::smallvec;
 use std::panic::Location;
@@ -62,8 +68,9 @@ use std::panic::Location;
 /// * The derivative of `sqrt` at 0 is infinite, which is its limit. Where a product with it would be NaN, use `select`.
 /// * The derivatives of rounding functions and comparisons are 0 everywhere.
 /// * `interp` has the slope of the interval to the right of a point, and of the last interval at the last point.
-/// * In `select`, the branch that was not taken adds no NaN through elementwise functions: the derivative of
-///   `select(x.greater(0.0), x.sqrt(), 0.0)` at 0 is 0.
+/// * A branch that was not taken adds no NaN: the derivative of `select(x.greater(0.0), x.sqrt(), 0.0)` at 0 is 0. The
+///   same holds for the operand that `maximum`, `minimum`, `clip` or `relu` did not pick, and for the elements that `max`
+///   along axes or a max pool did not pick.
 ///
 /// Positions (as in `take`) are checked only where the value is computed. If a derivative is evaluated without the
 /// value, a position that is out of range is replaced by the nearest valid one.
@@ -76,9 +83,9 @@ use std::panic::Location;
 /// has the name and the line of this operation.
 #[doc(alias("gradient", "backward", "autograd"))]
 #[track_caller]
-pub fn grad<const N: usize>(y: &Expr, of: [&Expr; N]) -> [Expr; N] {
+pub fn grad<const N: usize>(y: impl Operand, of: [&Expr; N]) -> [Expr; N] {
     let at = Location::caller();
-    as_array(of_loss("grad", y, &of, Unread::Refused, at), at)
+    as_array(of_loss("grad", &y.into_expr(), &of, Unread::Refused, at), at)
 }
 
 /// Returns the derivatives of `y` with respect to each operand of a list. It is [`grad`] for a number of operands that
@@ -97,11 +104,11 @@ pub fn grad<const N: usize>(y: &Expr, of: [&Expr; N]) -> [Expr; N] {
 /// # Errors
 /// Each expression carries the errors of [`grad`].
 #[track_caller]
-pub fn grad_many(y: &Expr, of: impl IntoIterator<Item = impl AsRef<Expr>>) -> Vec<Expr> {
+pub fn grad_many(y: impl Operand, of: impl IntoIterator<Item = impl AsRef<Expr>>) -> Vec<Expr> {
     let at = Location::caller();
     let of: Vec<_> = of.into_iter().collect();
     let of: Vec<&Expr> = of.iter().map(AsRef::as_ref).collect();
-    of_loss("grad_many", y, &of, Unread::Refused, at)
+    of_loss("grad_many", &y.into_expr(), &of, Unread::Refused, at)
 }
 
 /// Returns the derivatives of `y` with respect to operands, as [`grad`] does. The derivative with respect to an operand
@@ -121,9 +128,9 @@ pub fn grad_many(y: &Expr, of: impl IntoIterator<Item = impl AsRef<Expr>>) -> Ve
 /// # Errors
 /// The expressions carry the errors of [`grad`], except the error for an operand that `y` does not read.
 #[track_caller]
-pub fn grad_or_zeros<const N: usize>(y: &Expr, of: [&Expr; N]) -> [Expr; N] {
+pub fn grad_or_zeros<const N: usize>(y: impl Operand, of: [&Expr; N]) -> [Expr; N] {
     let at = Location::caller();
-    as_array(of_loss("grad_or_zeros", y, &of, Unread::Zero, at), at)
+    as_array(of_loss("grad_or_zeros", &y.into_expr(), &of, Unread::Zero, at), at)
 }
 
 /// Returns the products of a cotangent with the Jacobians of `y`: for each operand, the derivative of the sum of
@@ -142,10 +149,10 @@ pub fn grad_or_zeros<const N: usize>(y: &Expr, of: [&Expr; N]) -> [Expr; N] {
 /// the cotangent does not broadcast to the shape of `y`.
 #[doc(alias = "pullback")]
 #[track_caller]
-pub fn vjp<const N: usize>(y: &Expr, cotangent: impl Operand, of: [&Expr; N]) -> [Expr; N] {
-    let (at, cotangent) = (Location::caller(), cotangent.into_arg());
+pub fn vjp<const N: usize>(y: impl Operand, cotangent: impl Operand, of: [&Expr; N]) -> [Expr; N] {
+    let (at, y, cotangent) = (Location::caller(), y.into_expr(), cotangent.into_arg());
     let built = || {
-        let y = strong(y.clone(), at);
+        let y = strong(y, at);
         let seed = like(&y, cotangent, at)?;
         derivatives("vjp", &y, &of, seed, Unread::Refused, at)
     };
@@ -156,7 +163,8 @@ pub fn vjp<const N: usize>(y: &Expr, cotangent: impl Operand, of: [&Expr; N]) ->
 /// changes by its tangent. The tangents broadcast to the shapes of the operands; the result has the shape of `y`.
 ///
 /// The result is computed by two backward walks: the first builds [`vjp`] with a placeholder as the cotangent, and the
-/// second differentiates that expression, which is linear in the cotangent.
+/// second differentiates that expression, which is linear in the cotangent. So the function of a [`with_vjp`] must be
+/// linear in its argument, and must not evaluate the argument or stop its derivatives.
 ///
 /// ```
 /// use cupric::{array, jvp};
@@ -167,24 +175,22 @@ pub fn vjp<const N: usize>(y: &Expr, cotangent: impl Operand, of: [&Expr; N]) ->
 /// ```
 ///
 /// # Errors
-/// The expression carries the errors of [`vjp`].
+/// The expression carries the errors of [`vjp`], and [`ErrorKind::Argument`] if the function of a [`with_vjp`] reads its
+/// argument without passing derivatives on to it, as a comparison or `stop_gradient` does.
 #[doc(alias = "pushforward")]
 #[track_caller]
-pub fn jvp<const N: usize>(y: &Expr, of: [&Expr; N], tangents: [impl Operand; N]) -> Expr {
-    let (at, tangents) = (Location::caller(), tangents.map(Operand::into_arg));
+pub fn jvp<const N: usize>(y: impl Operand, of: [&Expr; N], tangents: [impl Operand; N]) -> Expr {
+    let (at, y, tangents) = (Location::caller(), y.into_expr(), tangents.map(Operand::into_arg));
     carry(at, || {
-        let y = strong(y.clone(), at);
-        let n = y.checked()?;
-        // The cast makes a new node that the second walk can find. A view of a plain fill would be another fill, which
-        // has no reference to the first one.
-        let zero = Expr::fill_on(n.device, Scalar::Float(0.0), n.shape.clone(), n.dtype, at);
-        let cotangent = cast_always(zero, n.dtype, at);
-        let back = derivatives("jvp", &y, &of, cotangent.clone(), Unread::Refused, at)?;
+        let y = strong(y, at);
+        let placeholder = forward::placeholder(&y, at)?;
+        let back = derivatives("jvp", &y, &of, forward::cotangent(&placeholder, at), Unread::Refused, at)?;
         let mut seeds = Vec::new();
         for (x, tangent) in of.iter().zip(tangents) {
             seeds.push(like(x, tangent, at)?);
         }
-        reverse::together("jvp", &back, seeds, &[&cotangent], Unread::Zero, at)?
+        forward::check(&back, &placeholder, at)?;
+        reverse::together("jvp", &back, seeds, &[&placeholder], Unread::Zero, at)?
             .pop()
             .ok_or_else(|| Error::with_line(ErrorKind::Internal, "jvp", "no result", at))
     })
@@ -213,16 +219,16 @@ pub fn jvp<const N: usize>(y: &Expr, of: [&Expr; N], tangents: [impl Operand; N]
 #[doc(alias("custom_vjp", "custom_gradient", "custom_op"))]
 #[track_caller]
 pub fn with_vjp<const N: usize>(
-    y: &Expr,
+    y: impl Operand,
     operands: [&Expr; N],
     back: impl Fn(&Expr) -> [Expr; N] + Send + Sync + 'static,
 ) -> Expr {
-    let at = Location::caller();
+    let (at, y) = (Location::caller(), y.into_expr());
     carry(at, || {
         for e in operands {
             e.checked()?;
         }
-        let y = strong(y.clone(), at);
+        let y = strong(y, at);
         // A view of a stored array or of a number is a new node without operands, which would not have the rule. So for
         // such a `y` the rule is given to an identity operation (`positive`), which its views have as their operand.
         let y = match y.checked()?.args.is_empty() {

@@ -29,9 +29,9 @@ pub(super) enum Unread {
 #[derive(Default)]
 struct Sum {
     whole: Option<Adjoint>,
-    parts: Vec<(View, Expr)>,
+    parts: Vec<(View, Adjoint)>,
     /// Derivatives with respect to views of the node. Each of these views is a view of the node flattened in C order.
-    flat: Vec<(View, Expr)>,
+    flat: Vec<(View, Adjoint)>,
 }
 
 impl Sum {
@@ -44,26 +44,37 @@ impl Sum {
                     (Some(a), Some(b)) => Some(binary(&logic::logical_or, a, b, at)),
                     _ => None,
                 };
-                Adjoint { value: binary(&arithmetic::add, old.masked(at), d.masked(at), at), mask }
+                let value = binary(&arithmetic::add, old.masked(at), d.masked(at), at);
+                Adjoint { value, is_clean: mask.is_some(), mask }
             }
         });
     }
 
     /// Returns the sum of the derivatives. `shape` is the shape of the node.
     fn total(mut self, shape: &[usize], at: Loc) -> Result<Option<Adjoint>> {
-        let plain = |value| Adjoint { value, mask: None };
-        if !self.parts.is_empty()
-            && let Some(d) = of_parts(std::mem::take(&mut self.parts), shape, at)?
-        {
-            self.add(plain(d), at);
+        if let Some(d) = joined(std::mem::take(&mut self.parts), shape, at)? {
+            self.add(d, at);
         }
-        if !self.flat.is_empty()
-            && let Some(d) = of_parts(std::mem::take(&mut self.flat), &[layout::product(shape)], at)?
-        {
-            self.add(plain(reshape("grad", &d, &lengths(shape), at)), at);
+        if let Some(d) = joined(std::mem::take(&mut self.flat), &[layout::product(shape)], at)? {
+            self.add(d.moved(|e| reshape("grad", e, &lengths(shape), at)), at);
         }
         Ok(self.whole)
     }
+}
+
+/// Adds up the derivatives with respect to several views of one operand. The sum has a mask if all of them have one.
+fn joined(parts: Vec<(View, Adjoint)>, operand: &[usize], at: Loc) -> Result<Option<Adjoint>> {
+    let masks: Option<Vec<_>> = parts.iter().map(|(v, g)| Some((v.clone(), g.mask.clone()?))).collect();
+    let Some(masks) = masks.filter(|masks| !masks.is_empty()) else {
+        let values = parts.into_iter().map(|(v, g)| (v, g.masked(at))).collect();
+        return Ok(of_parts(values, operand, at)?.map(Adjoint::plain));
+    };
+    let counts =
+        masks.into_iter().zip(&parts).map(|((v, mask), (_, g))| (v, cast(mask, g.value.0.dtype, at))).collect();
+    let values = parts.iter().map(|(v, g)| (v.clone(), g.masked(at))).collect();
+    let [value, count] = [of_parts(values, operand, at)?, of_parts(counts, operand, at)?];
+    let mask = count.map(|count| binary(&logic::greater, count, 0.0, at));
+    Ok(value.map(|value| Adjoint { value, is_clean: mask.is_some(), mask }))
 }
 
 struct Walk<'a> {
@@ -123,8 +134,14 @@ pub(super) fn together(
     }
     // The nodes inside a derivative are marked as inner nodes, so checks for NaN and overflow skip their values. The
     // derivatives themselves are checked.
-    let mut derivatives =
-        between(|| Walk::over(op, results, &[], at).run(results, seeds, &OperandSet::of(of), unread))?;
+    let mut derivatives = between(|| {
+        Walk::over(op, results, &[], at).run(
+            results,
+            seeds.into_iter().map(Adjoint::plain),
+            &OperandSet::of(of),
+            unread,
+        )
+    })?;
     for e in &mut derivatives {
         if let Some(node) = Shared::get_mut(&mut e.0) {
             node.inner = false;
@@ -136,7 +153,7 @@ pub(super) fn together(
 /// Returns the derivatives of a result with respect to float expressions from which it is computed. The walk stops at
 /// the expressions `ends`, as if they were independent of each other. For an operand that the result does not read, the
 /// derivative is zeros.
-pub(super) fn above(
+pub(crate) fn above(
     op: &'static str,
     y: &Expr,
     seed: &Expr,
@@ -145,7 +162,8 @@ pub(super) fn above(
     at: Loc,
 ) -> Result<Vec<Expr>> {
     let y = std::slice::from_ref(y);
-    let run = || Walk::over(op, y, ends, at).run(y, vec![seed.clone()], &OperandSet::exactly(of), Unread::Zero);
+    let run =
+        || Walk::over(op, y, ends, at).run(y, [Adjoint::of(seed.clone())], &OperandSet::exactly(of), Unread::Zero);
     between(run)
 }
 
@@ -175,7 +193,13 @@ impl<'a> Walk<'a> {
         walk
     }
 
-    fn run(mut self, results: &[Expr], seeds: Vec<Expr>, operands: &OperandSet, unread: Unread) -> Result<Vec<Expr>> {
+    fn run(
+        mut self,
+        results: &[Expr],
+        seeds: impl IntoIterator<Item = Adjoint>,
+        operands: &OperandSet,
+        unread: Unread,
+    ) -> Result<Vec<Expr>> {
         let (at, of) = (self.at, operands.of);
         let mut found: Vec<Sum> = of.iter().map(|_| Sum::default()).collect();
         let mut is_read: Vec<bool> = of.iter().map(|_| false).collect();
@@ -201,7 +225,7 @@ impl<'a> Walk<'a> {
         }
         for (e, seed) in results.iter().zip(seeds) {
             if let Some(number) = self.numbers.get(&Shared::as_ptr(&e.0)) {
-                self.add(*number, To::Whole(Adjoint { value: seed, mask: None }));
+                self.add(*number, To::Whole(seed));
             }
         }
         for number in (0..self.nodes.len()).rev() {
@@ -211,8 +235,8 @@ impl<'a> Walk<'a> {
             for (i, relation) in std::mem::take(&mut relations[number]) {
                 match relation {
                     Relation::Same => found[i].add(g.clone(), at),
-                    Relation::View(v) => found[i].parts.push((v, g.masked(at))),
-                    Relation::Flat(v) => found[i].flat.push((v, g.masked(at))),
+                    Relation::View(v) => found[i].parts.push((v, Adjoint::plain(g.masked(at)))),
+                    Relation::Flat(v) => found[i].flat.push((v, Adjoint::plain(g.masked(at)))),
                     Relation::Overlaps => return Err(self.overlap(e, i, of[i])),
                 }
             }
@@ -254,15 +278,14 @@ impl<'a> Walk<'a> {
         }
         let (at, e, sum) = (self.at, self.nodes[number], &mut self.sums[number]);
         match d {
-            To::Part(v, value) => sum.parts.push((*v, value)),
-            To::Whole(Adjoint { value, mask: Some(mask) })
-                if value.0.shape == e.0.shape && mask.0.shape == e.0.shape =>
-            {
-                sum.add(Adjoint { value: cast(value, e.0.dtype, at), mask: Some(mask) }, at);
-            }
+            To::Part(v, d) => sum.parts.push((*v, d)),
             To::Whole(d) => {
-                let value = cast(unbroadcast(&d.masked(at), &e.0.shape, at), e.0.dtype, at);
-                sum.add(Adjoint { value, mask: None }, at);
+                let fits = |part: &Expr| part.0.shape == e.0.shape;
+                let d = match fits(&d.value) && d.mask.as_ref().is_none_or(fits) {
+                    true => d,
+                    false => d.summed(at, |part| unbroadcast(part, &e.0.shape, at)),
+                };
+                sum.add(Adjoint { value: cast(d.value, e.0.dtype, at), ..d }, at);
             }
         }
     }

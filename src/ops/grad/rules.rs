@@ -2,16 +2,16 @@
 //! (`graph/ufunc/float.rs` and its neighbours). A *source* of a node is an expression to which the node's derivative is
 //! passed on: an operand of the node, or an operand of its derivative rule.
 
-use super::adjoint::{Adjoint, broadcast, restored, sum, zeros};
-use super::formula::{Variables, formula, product};
-use super::iota;
+use super::adjoint::{Adjoint, broadcast, is_zero, restored, sum, zeros};
+use super::formula::{Case, Slope, Variables, product, slope};
+use super::scans::{all_others, any_from_here, scanned};
 use super::view::{cut, transposed};
 use crate::base::error::{Error, ErrorKind, Loc, Result};
-use crate::base::layout::{self, IndexMode, Shape, View, lengths};
-use crate::graph::expr::{Expr, NodeOp, binary, carry, cast, choose, reshape, scan, unary, view};
+use crate::base::layout::{self, AxesArg, IndexMode, Shape, View, lengths};
+use crate::graph::expr::{Expr, NodeOp, Reach, binary, carry, cast, reduce, reshape, unary, view};
 use crate::graph::ufunc::{Fold, Partial, SUM_OF_CHAINS, Ufunc, arithmetic, float, logic};
-use crate::ops::functions::{join, matmul_at};
-use crate::ops::index::{Clip, Wrap, untaken_along};
+use crate::ops::functions::matmul_at;
+use crate::ops::index::{Clip, Wrap, added_at, untaken_along};
 use smallvec::{SmallVec, smallvec};
 
 const OP: &str = "grad";
@@ -31,11 +31,11 @@ pub(super) struct DerivativeStep<'a> {
 pub(super) enum To {
     Whole(Adjoint),
     /// A derivative with respect to a view of the operand.
-    Part(Box<View>, Expr),
+    Part(Box<View>, Adjoint),
 }
 
 fn plain(value: Expr) -> To {
-    To::Whole(Adjoint { value, mask: None })
+    To::Whole(Adjoint::plain(value))
 }
 
 /// Derivatives with respect to the operands of a node or of its derivative rule, each with the index of the operand.
@@ -49,9 +49,12 @@ impl DerivativeStep<'_> {
         if let Some(rule) = &e.0.rule {
             let Some(back) = &rule.back else { return Ok(Found::new()) };
             // derivatives that are zeros are left out, because adding zeros would cost a kernel
-            let is_zero = |d: &Expr| d.0.is_constant() && d.0.number().is_some_and(|s| s.as_f64() == 0.0);
-            let list = back(&g.masked(at), at)?.into_iter().enumerate();
-            return Ok(list.filter(|(_, d)| !is_zero(d)).map(|(i, d)| (i, plain(d))).collect());
+            let list = back(&g.masked(at), at)?.into_iter().enumerate().filter(|(_, d)| !is_zero(d));
+            let mut found = Found::new();
+            for (i, d) in list {
+                found.push((i, To::Whole(reached(&rule.reach, d, &g, at)?)));
+            }
+            return Ok(found);
         }
         let args = &e.0.args;
         if let NodeOp::Ufunc(row) = &e.0.op {
@@ -60,35 +63,42 @@ impl DerivativeStep<'_> {
         if let (NodeOp::Cast, [x]) = (&e.0.op, &args[..]) {
             return Ok(smallvec![(0, To::Whole(Adjoint { value: cast(g.value, x.0.dtype, at), ..g }))]);
         }
-        let g = g.masked(at);
         Ok(match (&e.0.op, &args[..]) {
             (NodeOp::View(v), [_]) => smallvec![(0, To::Part(v.clone(), g))],
-            (NodeOp::Reshape, [x]) => smallvec![(0, plain(reshape(OP, &g, &lengths(&x.0.shape), at)))],
+            (NodeOp::Reshape, [x]) => {
+                smallvec![(0, To::Whole(g.moved(|part| reshape(OP, part, &lengths(&x.0.shape), at))))]
+            }
             (NodeOp::Reduce(fold, axes), [x]) => {
                 let d = reduction(e, *fold, axes, x, &g, at).ok_or_else(|| self.without_derivative(""))?;
-                smallvec![(0, plain(d))]
+                smallvec![(0, To::Whole(d))]
             }
             (NodeOp::Scan { fold, axis }, [x]) => {
-                let d = scanned(e, *fold, *axis, x, &g, at).ok_or_else(|| self.without_derivative(""))?;
-                smallvec![(0, plain(d?))]
+                let value = scanned(e, *fold, *axis, x, &g.masked(at), at);
+                let value = value.ok_or_else(|| self.without_derivative(""))??;
+                let mask = g.mask.as_ref().map(|mask| any_from_here(mask, *axis, at));
+                smallvec![(0, To::Whole(Adjoint { value, is_clean: mask.is_some(), mask }))]
             }
             (NodeOp::Matmul, [a, b]) => {
+                // The mask ends here. To find out which rows have no element that was taken would need another
+                // reduction for each layer of a network.
+                let g = g.masked(at);
                 let left = (self.is_active)(0).then(|| (0, plain(of_left(&g, a, b, at))));
                 let right = (self.is_active)(1).then(|| (1, plain(of_right(&g, a, b, at))));
                 left.into_iter().chain(right).collect()
             }
             (NodeOp::Take { axis, mode, along: false, .. }, [i, x]) => {
-                smallvec![(1, plain(untaken(x, i, *axis, *mode, &g, at)))]
+                smallvec![(1, To::Whole(g.summed(at, |part| untaken(x, i, *axis, *mode, part, at))))]
             }
             (NodeOp::Take { axis, mode, along: true, .. }, [i, x]) => {
-                smallvec![(1, plain(untaken_along(x, i, *axis, *mode, &g, at)?))]
+                let back = |part: &Expr| carry(at, || untaken_along(x, i, *axis, *mode, part, at));
+                smallvec![(1, To::Whole(g.summed(at, back)))]
             }
             (NodeOp::Concat { axis }, _) => {
                 let mut from = 0;
                 let part = |x: &Expr| {
                     let begin = from;
                     from += x.0.shape[*axis];
-                    plain(cut(&g, *axis, begin, from, at))
+                    To::Whole(g.moved(|part| cut(part, *axis, begin, from, at)))
                 };
                 args.iter().map(part).enumerate().collect()
             }
@@ -97,21 +107,10 @@ impl DerivativeStep<'_> {
     }
 
     /// Builds the derivatives of an elementwise function from the formulas in its row of the ufunc table. The mask of
-    /// `g` is also the mask of the results, because each element of the result depends on one element of each operand.
+    /// `g` is also a mask of the results, because each element of the result depends on one element of each operand.
     fn ufunc(&self, row: &'static Ufunc, g: &Adjoint) -> Result<Found> {
         let (e, at, args) = (self.node, self.at, &self.node.0.args);
         let mut found = Found::new();
-        if let ([condition, _, _], true) = (&args[..], std::ptr::eq(row, &logic::SELECT)) {
-            let condition = broadcast(condition, &e.0.shape, at);
-            for (i, condition) in [(1, condition.clone()), (2, unary(&logic::logical_not, &condition, at))] {
-                let mask = match &g.mask {
-                    Some(mask) => binary(&logic::logical_and, mask, &condition, at),
-                    None => condition,
-                };
-                found.push((i, To::Whole(Adjoint { value: g.value.clone(), mask: Some(mask) })));
-            }
-            return Ok(found);
-        }
         let partials = row.derivative.ok_or_else(|| self.without_derivative(""))?;
         for i in (0..args.len()).filter(|i| (self.is_active)(*i)) {
             match partials.get(i) {
@@ -120,9 +119,9 @@ impl DerivativeStep<'_> {
                     return Err(self.without_derivative(&format!(" with respect to its operand {i}")));
                 }
                 Some(partial) => {
-                    let Some(formula) = formula(*partial) else { continue };
+                    let Some(slope) = slope(*partial) else { continue };
                     let call = Variables { operands: args, result: e, cotangent: &g.value, at };
-                    found.push((i, To::Whole(Adjoint { value: call.value(&formula), mask: g.mask.clone() })));
+                    found.push((i, To::Whole(chained(&call, &slope, g))));
                 }
             }
         }
@@ -137,124 +136,65 @@ impl DerivativeStep<'_> {
     }
 }
 
-fn reduction(e: &Expr, fold: Fold, axes: &[usize], x: &Expr, g: &Expr, at: Loc) -> Option<Expr> {
+/// Returns the derivative with respect to an operand of an elementwise function, from the derivative `g` with respect to
+/// the function's result.
+fn chained(call: &Variables, slope: &Slope, g: &Adjoint) -> Adjoint {
+    let is_clean = g.is_clean && call.is_linear(&slope.whole);
+    let Some(Case { condition, is, value }) = &slope.case else {
+        return Adjoint { is_clean, ..g.with(call.value(&slope.whole)) };
+    };
+    let condition = broadcast(&call.value(condition), &call.result.0.shape, call.at);
+    let mask = if *is { condition } else { unary(&logic::logical_not, &condition, call.at) };
+    let value = if is_clean { &slope.whole } else { value };
+    Adjoint { is_clean, ..g.with(call.value(value)).only(Some(&mask), call.at) }
+}
+
+/// Returns the derivative `d` with respect to an operand of a derivative rule, with the mask that follows from the mask of
+/// `g`, the derivative with respect to the rule's node.
+fn reached(reach: &Reach, d: Expr, g: &Adjoint, at: Loc) -> Result<Adjoint> {
+    Ok(match reach {
+        Reach::Anything => Adjoint::of(d),
+        Reach::SameElement => Adjoint::of(d).only(g.mask.as_ref(), at),
+        Reach::Along(axes) => {
+            let (shape, named) = (d.0.shape.clone(), AxesArg { keep: true, ..axes.clone() });
+            let axes = named.resolve(shape.len()).map_err(|f| f.at(OP, at))?;
+            let any = |mask: &Expr| match mask.0.shape.len() == shape.len() {
+                true => broadcast(&reduce(OP, Fold::of(&logic::logical_or), mask, &named, at), &shape, at),
+                false => restored(mask, &shape, &axes, at),
+            };
+            let mask = g.mask.as_ref().map(any);
+            Adjoint::of(d).only(mask.as_ref(), at)
+        }
+        Reach::Picked(picks) => {
+            let mask = picks(g.mask.as_ref(), at)?;
+            Adjoint { value: d, is_clean: mask.is_some(), mask }
+        }
+    })
+}
+
+fn reduction(e: &Expr, fold: Fold, axes: &[usize], x: &Expr, g: &Adjoint, at: Loc) -> Option<Adjoint> {
     let shape = &x.0.shape;
     let back = |e: &Expr| restored(e, shape, axes, at);
+    let each = g.moved(back);
     Some(match fold {
-        f if f == Fold::of(&arithmetic::add) || f == *SUM_OF_CHAINS => back(g),
+        f if f == Fold::of(&arithmetic::add) || f == *SUM_OF_CHAINS => each,
         f if f == Fold::of(&arithmetic::maximum) || f == Fold::of(&arithmetic::minimum) => {
             // the elements that equal the maximum or minimum share the derivative equally
             let is_picked = binary(&logic::equal, x, back(e), at);
             let count = sum(&cast(is_picked.clone(), x.0.dtype, at), axes.iter().copied(), at);
-            choose(is_picked, back(&binary(&arithmetic::divide, g, count, at)), 0.0, at)
-        }
-        f if f == Fold::of(&arithmetic::multiply) => product(back(g), all_others(x, axes, at), at),
-        f if f == Fold::of(&float::logaddexp) => {
-            let share = unary(&float::exp, binary(&arithmetic::subtract, x, back(e), at), at);
-            product(back(g), share, at)
-        }
-        _ => return None,
-    })
-}
-
-/// Returns, for each element, the product of all other elements along axes. It is the product of the elements before it
-/// times the product of the elements after it, so no division by an element, which may be 0, is needed.
-fn all_others(x: &Expr, axes: &[usize], at: Loc) -> Expr {
-    let ndim = x.0.shape.len();
-    let order: Vec<isize> =
-        (0..ndim).filter(|d| !axes.contains(d)).chain(axes.iter().copied()).map(|d| d as isize).collect();
-    let mut inverse = vec![0isize; ndim];
-    order.iter().enumerate().for_each(|(to, from)| inverse[*from as usize] = to as isize);
-    let turned = view(OP, x, at, |s| View::permute(s, &order));
-    carry(at, || {
-        let full = turned.checked()?.shape.clone();
-        let kept = ndim - axes.len();
-        let mut merged: Shape = full[..kept].into();
-        merged.push(layout::product(&full[kept..]));
-        let rows = reshape(OP, &turned, &lengths(&merged), at);
-        let before = shifted(&scan(Fold::of(&arithmetic::multiply), &rows, kept, at), kept, false, at);
-        let reversed = flipped(&rows, kept, at);
-        let after =
-            shifted(&flipped(&scan(Fold::of(&arithmetic::multiply), &reversed, kept, at), kept, at), kept, true, at);
-        let others = reshape(OP, &binary(&arithmetic::multiply, before, after, at), &lengths(&full), at);
-        Ok(view(OP, &others, at, |s| View::permute(s, &inverse)))
-    })
-}
-
-/// Returns the elements in reverse order along an axis.
-fn flipped(e: &Expr, axis: usize, at: Loc) -> Expr {
-    view(OP, e, at, |s| Ok(View::flip(s, &[axis])))
-}
-
-/// Moves the elements along an axis by one position, to the front or to the end. The free position gets the value 1.
-fn shifted(e: &Expr, axis: usize, to_front: bool, at: Loc) -> Expr {
-    let (n, mut shape) = (e.0.shape[axis], e.0.shape.clone());
-    shape[axis] = 1;
-    let one = Expr::fill_on(e.0.device, crate::Scalar::Float(1.0), shape, e.0.dtype, at);
-    match to_front {
-        true => join(OP, vec![cut(e, axis, 1, n, at), one], axis as isize, at),
-        false => join(OP, vec![one, cut(e, axis, 0, n - 1, at)], axis as isize, at),
-    }
-}
-
-fn scanned(e: &Expr, fold: Fold, axis: usize, x: &Expr, g: &Expr, at: Loc) -> Option<Result<Expr>> {
-    Some(Ok(match fold {
-        f if f == Fold::of(&arithmetic::add) => {
-            flipped(&scan(Fold::of(&arithmetic::add), &flipped(g, axis, at), axis, at), axis, at)
+            each.with(back(&binary(&arithmetic::divide, &g.value, count, at))).only(Some(&is_picked), at)
         }
         f if f == Fold::of(&arithmetic::multiply) => {
-            // The derivative with respect to element j is the product of the elements before j, times the sum, over all
-            // k from j on, of g[k] · (the product of the elements after j up to k).
-            let sums = recurrence(g, &later(x, axis, 1, at), axis, at);
-            binary(&arithmetic::multiply, sums, shifted(e, axis, false, at), at)
+            let value = product(each.value.clone(), all_others(x, axes, at), at);
+            each.with(value)
         }
         f if f == Fold::of(&float::logaddexp) => {
-            // The results `e` never decrease along the axis, so the ratio exp(e[j] − e[j + 1]) of a result to the next
-            // one is at most 1.
-            let ratio = |a: &Expr, b: &Expr| {
-                let same = binary(&logic::equal, a, b, at);
-                choose(same, 1.0, unary(&float::exp, binary(&arithmetic::subtract, a, b, at), at), at)
-            };
-            let factors = ratio(e, &later(e, axis, 1, at));
-            binary(&arithmetic::multiply, recurrence(g, &factors, axis, at), ratio(x, e), at)
-        }
-        f if f == Fold::of(&arithmetic::maximum) || f == Fold::of(&arithmetic::minimum) => {
-            // the derivative of each result goes to one element: the last element equal to the result, among the
-            // elements up to the result's position
-            let place = iota(axis, &x.0.shape, at);
-            let is_new = binary(&logic::equal, x, e, at);
-            let picked = scan(Fold::of(&arithmetic::maximum), &choose(is_new, place, 0, at), axis, at);
-            return Some(untaken_along(x, &picked, axis, IndexMode::Clip, g, at));
+            let share = unary(&float::exp, binary(&arithmetic::subtract, x, back(e), at), at);
+            let value = product(each.value.clone(), share, at);
+            each.with(value)
         }
         _ => return None,
-    }))
-}
-
-/// Returns `s` with `s[j] = g[j] + a[j] · s[j + 1]` along an axis and `s[n − 1] = g[n − 1]`. Each step combines
-/// elements that are twice as far apart as in the previous step, so log₂ n steps suffice.
-fn recurrence(g: &Expr, a: &Expr, axis: usize, at: Loc) -> Expr {
-    let shape = &g.0.shape;
-    let (n, mut sums, mut factors, mut step) = (shape[axis], g.clone(), a.clone(), 1);
-    while step < n {
-        // Before this step, `sums[j]` has the terms of the result s[j] that come from g[j] up to g[j + step − 1].
-        // `factors[j]` is the factor of s[j + step] in s[j].
-        let has_more = binary(&logic::less, iota(axis, shape, at), n - step, at);
-        let next = |e: &Expr| later(e, axis, step, at);
-        let added = binary(&arithmetic::multiply, &factors, next(&sums), at);
-        let sum = binary(&arithmetic::add, &sums, choose(&has_more, added, 0.0, at), at);
-        factors = choose(has_more, binary(&arithmetic::multiply, &factors, next(&factors), at), 0.0, at);
-        sums = sum;
-        step *= 2;
-    }
-    sums
-}
-
-/// Returns the elements `step` positions later along an axis. Positions after the end get the last element. A gather
-/// reads the elements, so that `e` is stored in memory and not computed again for each step of a recurrence.
-fn later(e: &Expr, axis: usize, step: usize, at: Loc) -> Expr {
-    let place = binary(&arithmetic::add, iota(0, &smallvec![e.0.shape[axis]], at), step, at);
-    let take = NodeOp::Take { axis, mode: IndexMode::Clip, along: false, name: OP };
-    Expr::node(take, smallvec![place, e.clone()], e.0.shape.clone(), e.0.dtype, e.0.device, at)
+    })
 }
 
 /// Returns the derivative of a matrix product [.., m, k] × [.., k, n] with respect to the first operand.
@@ -306,7 +246,9 @@ fn untaken(x: &Expr, i: &Expr, axis: usize, mode: IndexMode, g: &Expr, at: Loc) 
     let (zeros, axis) = (zeros(x.0.shape.clone(), x, at), axis as isize);
     match mode {
         // the positions are not checked again, because they are checked when the result is computed
-        IndexMode::Check | IndexMode::CheckFromStart | IndexMode::Clip => zeros.index_add(axis, Clip(flat), values),
-        IndexMode::Wrap => zeros.index_add(axis, Wrap(flat), values),
+        IndexMode::Check | IndexMode::CheckFromStart | IndexMode::Clip => {
+            added_at(OP, &zeros, axis, Clip(flat), values, at)
+        }
+        IndexMode::Wrap => added_at(OP, &zeros, axis, Wrap(flat), values, at),
     }
 }

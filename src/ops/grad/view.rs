@@ -9,7 +9,7 @@ use crate::base::layout::{self, AxisList, Shape, SliceItem, View, lengths};
 use crate::graph::expr::{Expr, binary, reshape, view};
 use crate::graph::ufunc::arithmetic;
 use crate::ops::functions::join;
-use crate::ops::index::Clip;
+use crate::ops::index::{Clip, added_at};
 use smallvec::{SmallVec, smallvec};
 
 const OP: &str = "grad";
@@ -18,7 +18,7 @@ const OP: &str = "grad";
 type AxisGroup = SmallVec<[(usize, usize); 2]>;
 
 /// Returns the elements `from..to` of an axis.
-pub(super) fn cut(e: &Expr, axis: usize, from: usize, to: usize, at: Loc) -> Expr {
+pub(crate) fn cut(e: &Expr, axis: usize, from: usize, to: usize, at: Loc) -> Expr {
     let part = |(d, _): (usize, &usize)| match d == axis {
         true => SliceItem::Range { start: Some(from as isize), end: Some(to as isize), step: 1 },
         false => SliceItem::Range { start: None, end: None, step: 1 },
@@ -238,7 +238,7 @@ fn scattered(v: &View, operand: &[usize], g: &Expr, left: &[usize], at: Loc) -> 
         place = binary(&arithmetic::add, place, along, at);
     }
     let (place, values) = (reshape(OP, &place, &[-1], at), reshape(OP, g, &[-1], at));
-    let sums = zeros(smallvec![size], g, at).index_add(0, Clip(place), values);
+    let sums = added_at(OP, &zeros(smallvec![size], g, at), 0, Clip(place), values, at);
     Ok(reshape(OP, &sums, &lengths(operand), at))
 }
 

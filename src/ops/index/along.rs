@@ -38,22 +38,28 @@ impl Expr {
     pub fn take_along_axis(&self, indices: impl IntoIndex, axis: impl Integer) -> Expr {
         let at = Location::caller();
         let (indices, mode) = indices.into_index(at);
-        take_along(self, indices, axis.saturated(), mode, at)
+        take_along("take_along_axis", self, indices, axis.saturated(), mode, at)
     }
 }
 
-/// Builds the expression of [`Expr::take_along_axis`] and its variants.
-pub(crate) fn take_along(source: &Expr, indices: Expr, axis: isize, mode: IndexMode, at: Loc) -> Expr {
-    const OP: &str = "take_along_axis";
+/// Builds the expression of [`Expr::take_along_axis`] for a call of `op`.
+pub(crate) fn take_along(
+    op: &'static str,
+    source: &Expr,
+    indices: Expr,
+    axis: isize,
+    mode: IndexMode,
+    at: Loc,
+) -> Expr {
     carry(at, || {
         let source = strong(source.clone(), at);
-        let device = common(OP, [&source, &indices].into_iter(), at)?;
-        let axis = layout::normalize_axis(axis, source.0.shape.len()).map_err(|f| f.at(OP, at))?;
+        let device = common(op, [&source, &indices].into_iter(), at)?;
+        let axis = layout::normalize_axis(axis, source.0.shape.len()).map_err(|f| f.at(op, at))?;
         let (from, wanted) = (&source.0.shape, &indices.0.shape);
         if wanted.len() != from.len() {
             let (a, b) = (from.as_slice(), wanted.as_slice());
             let detail = format!("an array of shape {a:?} and indices of shape {b:?} have not as many axes");
-            return Err(Error::with_line(ErrorKind::Shape, OP, detail, at));
+            return Err(Error::with_line(ErrorKind::Shape, op, detail, at));
         }
         // along `axis` the array and the indices keep their lengths; along the other axes they broadcast
         let along = |shape: &Shape, n: usize| -> Shape {
@@ -61,16 +67,16 @@ pub(crate) fn take_along(source: &Expr, indices: Expr, axis: isize, mode: IndexM
             shape[axis] = n;
             shape
         };
-        let common = layout::broadcast(&along(from, 1), &along(wanted, 1)).map_err(|f| f.at(OP, at))?;
+        let common = layout::broadcast(&along(from, 1), &along(wanted, 1)).map_err(|f| f.at(op, at))?;
         let (out, from) = (along(&common, wanted[axis]), along(&common, from[axis]));
-        layout::size_of_shape(&out).map_err(|f| f.at(OP, at))?;
-        let i = positions(OP, indices, (axis, &from), mode, at)?;
-        let i = view(OP, &i, at, |s| View::broadcast_to(s, &out));
-        let source = view(OP, &source, at, |s| View::broadcast_to(s, &from));
+        layout::size_of_shape(&out).map_err(|f| f.at(op, at))?;
+        let i = positions(op, indices, (axis, &from), mode, at)?;
+        let i = view(op, &i, at, |s| View::broadcast_to(s, &out));
+        let source = view(op, &source, at, |s| View::broadcast_to(s, &from));
         source.checked()?;
         i.checked()?;
         let dtype = source.0.dtype;
-        Ok(Expr::node(NodeOp::Take { axis, mode, along: true, name: OP }, smallvec![i, source], out, dtype, device, at))
+        Ok(Expr::node(NodeOp::Take { axis, mode, along: true, name: op }, smallvec![i, source], out, dtype, device, at))
     })
 }
 

@@ -2,10 +2,11 @@
 
 use super::modes::Clip;
 use super::places::flat_along;
+use super::scatter::added_at;
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, IndexMode, View};
-use crate::graph::expr::{Expr, NodeOp, binary, cast, choose, reshape, view};
+use crate::graph::expr::{Expr, NodeOp, Operand, binary, cast, choose, reshape, ufunc, view};
 use crate::graph::ufunc::{arithmetic, logic};
 use smallvec::smallvec;
 
@@ -40,7 +41,7 @@ pub(crate) fn untaken_along(x: &Expr, i: &Expr, axis: usize, mode: IndexMode, g:
     }
     let place = match mode {
         IndexMode::Check | IndexMode::CheckFromStart => i.clone(),
-        IndexMode::Clip => i.clip(0, n - 1),
+        IndexMode::Clip => ufunc(&arithmetic::clip, smallvec![i.into_arg(), 0.into_arg(), (n - 1).into_arg()], at),
         IndexMode::Wrap => binary(&arithmetic::remainder, i, n, at),
     };
     let place = cast(place, DType::I32, at);
@@ -59,6 +60,6 @@ pub(crate) fn untaken_along(x: &Expr, i: &Expr, axis: usize, mode: IndexMode, g:
     }
     let flat = flat_along(place, axis, shape, &i.0.shape, at);
     let zeros = reshape(OP, &zeros, &[-1], at);
-    let sums = zeros.index_add(0, Clip(reshape(OP, &flat, &[-1], at)), reshape(OP, g, &[-1], at));
+    let sums = added_at(OP, &zeros, 0, Clip(reshape(OP, &flat, &[-1], at)), reshape(OP, g, &[-1], at), at);
     Ok(reshape(OP, &sums, &layout::lengths(shape), at))
 }

@@ -15,11 +15,12 @@ mod writes;
 pub(crate) use along::{checked_positions, take_along};
 pub(crate) use derivatives::{as_gather, untaken_along};
 pub use modes::{Clip, IntoIndex, IntoIndices, Wrap};
+pub(crate) use scatter::added_at;
 pub(crate) use sums::{first_of, sums_by_key};
 
 use crate::base::dtype::DType;
 use crate::base::error::{Error, ErrorKind, Result};
-use crate::base::layout::{self, Integer, Integers, IntoAxes, IntoShape, Shape, SliceItem, View, shape_arg};
+use crate::base::layout::{self, Integer, Integers, IntoAxes, IntoShape, Shape, SliceItems, View, shape_arg};
 use crate::graph::expr::{Expr, NodeOp, Operand, carry, cast, common, reshape, strong, ufunc, view};
 use crate::graph::ufunc::{arithmetic, logic};
 use crate::plan::kernel::IndexMode;
@@ -75,7 +76,8 @@ macro_rules! s {
 
 /// # Slices and views
 impl Expr {
-    /// Returns a part of the array as a view, without a copy. The macro [`s!`](crate::s) makes the items.
+    /// Returns a part of the array as a view, without a copy. The items are an integer, a range, a tuple of these, or
+    /// made by the macro [`s!`](crate::s), which also has steps and `...`.
     ///
     /// The bounds of a range are clamped to the axis, as in NumPy. An integer selects one position and removes its
     /// axis. The expression carries an error if an integer is out of range.
@@ -85,12 +87,14 @@ impl Expr {
     /// let x = arange(0, 12, 1, cupric::DType::I32).reshape([3, 4]);
     /// assert_eq!(x.slice(s![1, ..]).to_vec::<i32>()?, [4, 5, 6, 7]);
     /// assert_eq!(x.slice(s![..2, ..;-2]).to_vec::<i32>()?, [3, 1, 7, 5]);
+    /// assert_eq!(x.slice((.., 2..)).shape()?, [3, 2]);
+    /// assert_eq!(x.slice(-1).to_vec::<i32>()?, [8, 9, 10, 11]);
     /// # Ok::<(), cupric::Error>(())
     /// ```
     #[doc(alias("narrow", "index", "get_slice"))]
     #[track_caller]
-    pub fn slice(&self, items: impl AsRef<[SliceItem]>) -> Expr {
-        view("slice", self, Location::caller(), |shape| View::slice(shape, items.as_ref()))
+    pub fn slice(&self, items: impl SliceItems) -> Expr {
+        view("slice", self, Location::caller(), |shape| View::slice(shape, items.items().as_ref()))
     }
 
     /// Returns the transpose: a view with all axes in reverse order.
@@ -116,7 +120,6 @@ impl Expr {
     /// # Ok::<(), cupric::Error>(())
     /// ```
     #[doc(alias("permute", "permuted_axes"))]
-    #[doc(alias = "transpose")]
     #[track_caller]
     pub fn permute_dims(&self, axes: impl IntoAxes) -> Expr {
         let axes = axes.into_axes();
@@ -172,7 +175,7 @@ impl Expr {
     /// assert_eq!(x.expand_dims(-1).shape()?, [3, 1]);
     /// # Ok::<(), cupric::Error>(())
     /// ```
-    #[doc(alias("unsqueeze", "insert_axis"))]
+    #[doc(alias("insert_axis"))]
     #[track_caller]
     pub fn expand_dims(&self, axis: impl Integer) -> Expr {
         view("expand_dims", self, Location::caller(), |shape| View::expand(shape, axis.saturated()))

@@ -47,7 +47,7 @@ impl Expr {
     #[doc(alias = "add_at")]
     #[track_caller]
     pub fn index_add(&self, axis: impl Integer, indices: impl IntoIndex, values: impl Operand) -> Expr {
-        scatter(self, axis.saturated(), indices, values, Combine::Add, Location::caller())
+        added_at("index_add", self, axis.saturated(), indices, values, Location::caller())
     }
 
     /// Returns a copy in which each element at one of the integer positions along an axis is replaced by the minimum of
@@ -64,7 +64,7 @@ impl Expr {
     #[doc(alias = "scatter_min")]
     #[track_caller]
     pub fn index_min(&self, axis: impl Integer, indices: impl IntoIndex, values: impl Operand) -> Expr {
-        scatter(self, axis.saturated(), indices, values, Combine::Min, Location::caller())
+        scatter("index_min", self, axis.saturated(), indices, values, Combine::Min, Location::caller())
     }
 
     /// Returns a copy in which each element at one of the integer positions along an axis is replaced by the maximum of
@@ -81,21 +81,24 @@ impl Expr {
     #[doc(alias = "scatter_max")]
     #[track_caller]
     pub fn index_max(&self, axis: impl Integer, indices: impl IntoIndex, values: impl Operand) -> Expr {
-        scatter(self, axis.saturated(), indices, values, Combine::Max, Location::caller())
+        scatter("index_max", self, axis.saturated(), indices, values, Combine::Max, Location::caller())
     }
 }
 
-/// Returns the name of the method, for error messages.
-fn name(combine: Combine) -> &'static str {
-    match combine {
-        Combine::Set => "index_set",
-        Combine::Add => "index_add",
-        Combine::Min => "index_min",
-        Combine::Max => "index_max",
-    }
+/// Builds the expression of [`Expr::index_add`] for a call of `op`.
+pub(crate) fn added_at(
+    op: &'static str,
+    array: &Expr,
+    axis: isize,
+    indices: impl IntoIndex,
+    values: impl Operand,
+    at: Loc,
+) -> Expr {
+    scatter(op, array, axis, indices, values, Combine::Add, at)
 }
 
 fn scatter(
+    op: &'static str,
     array: &Expr,
     axis: isize,
     indices: impl IntoIndex,
@@ -103,7 +106,7 @@ fn scatter(
     combine: Combine,
     at: Loc,
 ) -> Expr {
-    let (op, values) = (name(combine), values.into_arg());
+    let values = values.into_arg();
     let (indices, mode) = indices.into_index(at);
     carry(at, || -> Result<Expr> {
         let array = strong(array.clone(), at);

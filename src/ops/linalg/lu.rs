@@ -184,7 +184,7 @@ pub(super) fn factored(a: &Expr, call: Call) -> Result<Factors> {
         let range = SliceItem::Range { start: Some(from as isize), end: Some(to as isize), step: 1 };
         view(call.op, &left.order, call.at, |s| View::slice(s, &[SliceItem::Ellipsis, range]))
     };
-    let later = take_along(&order(at, m), rest.order.clone(), -1, IndexMode::Clip, call.at);
+    let later = take_along("take_along_axis", &order(at, m), rest.order.clone(), -1, IndexMode::Clip, call.at);
     let first = call.join(vec![call.rows(&left.packed, 0..at), top], -1);
     let second = call.join(vec![in_order(&below, &rest.order, call), rest.packed], -1);
     Ok(Factors {
@@ -197,5 +197,5 @@ pub(super) fn factored(a: &Expr, call: Call) -> Result<Factors> {
 /// Returns the rows of matrices in another order: row i of the result is row `order[i]` of `x`.
 pub(super) fn in_order(x: &Expr, order: &Expr, call: Call) -> Expr {
     let index = view(call.op, order, call.at, |s| View::expand(s, -1));
-    take_along(x, index, -2, IndexMode::Clip, call.at)
+    take_along("take_along_axis", x, index, -2, IndexMode::Clip, call.at)
 }

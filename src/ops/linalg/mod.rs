@@ -15,6 +15,7 @@
 //! computes both once.
 
 mod cholesky;
+mod cofactors;
 mod derived;
 mod eig;
 mod eigh;
@@ -29,7 +30,7 @@ mod svd;
 mod triangular;
 
 pub use cholesky::cholesky;
-pub use derived::{lstsq, matrix_rank, pinv};
+pub use derived::{Tolerance, lstsq, matrix_rank, pinv};
 pub use eig::{eig, eigvals};
 pub use eigh::{eigh, eigvalsh};
 pub use expm::expm;

@@ -5,9 +5,11 @@ use super::svd::values as singular_values;
 use crate::base::dtype::DType;
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, AxesArg, IntoAxes, View};
-use crate::graph::expr::{Expr, Operand, binary, carry, cast, choose, operand, reduce, reshape, strong, unary, view};
+use crate::graph::expr::{
+    Expr, Operand, Reach, binary, carry, cast, choose, operand, reduce, reshape, strong, unary, view,
+};
 use crate::graph::ufunc::{Ufunc, arithmetic, logic};
-use crate::ops::functions::{count, narrow, root_or_zero, sum_in_its_type, wide};
+use crate::ops::functions::{count, named, narrow, root_or_zero, sum_in_its_type, wide};
 use crate::plan::kernel::Fold;
 use smallvec::smallvec;
 use std::panic::Location;
@@ -36,21 +38,22 @@ pub enum MatrixNorm {
 
 /// # Norms
 impl Expr {
-    /// Returns the 2-norm of all elements as one vector: the square root of the sum of their squares, as a 0-d
-    /// expression. This is NumPy's `norm(x)`, and for a matrix also its Frobenius norm.
+    /// Returns the 2-norms of the vectors along axes: the square roots of the sums of squares. With `..`, all elements
+    /// are one vector. This is NumPy's `norm(x)`, and for a matrix also its Frobenius norm.
     ///
-    /// It is the same as [`vector_norm(.., 2.0)`](Expr::vector_norm), which also has other orders and norms along
-    /// axes. [`matrix_norm`](Expr::matrix_norm) has the norms of matrices.
+    /// It is the same as [`vector_norm(axes, 2.0)`](Expr::vector_norm), which also has other orders.
+    /// [`matrix_norm`](Expr::matrix_norm) has the norms of matrices.
     ///
     /// ```
     /// let x = cupric::array![[3., 0.], [0., -4.]];
-    /// assert_eq!(x.norm().item::<f32>()?, 5.);
+    /// assert_eq!(x.norm(..).item::<f32>()?, 5.);
+    /// assert_eq!(x.norm(-1).to_vec::<f32>()?, [3., 4.]);
     /// # Ok::<(), cupric::Error>(())
     /// ```
     #[doc(alias("dist"))]
     #[track_caller]
-    pub fn norm(&self) -> Expr {
-        self.vector_norm(.., 2.0)
+    pub fn norm(&self, axes: impl IntoAxes) -> Expr {
+        named("norm", self.vector_norm(axes, 2.0), Location::caller())
     }
 
     /// Returns the norms of the vectors along axes. If several axes are named, all elements along them together are one
@@ -76,7 +79,6 @@ impl Expr {
     /// assert_eq!(x.vector_norm(.., INF).item::<f32>()?, 4.);
     /// # Ok::<(), cupric::Error>(())
     /// ```
-    #[doc(alias = "norm")]
     #[track_caller]
     pub fn vector_norm(&self, axes: impl IntoAxes, order: f64) -> Expr {
         let at = Location::caller();
@@ -107,7 +109,6 @@ impl Expr {
     /// assert_eq!(x.matrix_norm(.., MatrixNorm::Infinity).item::<f32>()?, 7.);
     /// # Ok::<(), cupric::Error>(())
     /// ```
-    #[doc(alias = "norm")]
     #[track_caller]
     pub fn matrix_norm(&self, axes: impl IntoAxes, norm: MatrixNorm) -> Expr {
         let at = Location::caller();
@@ -191,7 +192,8 @@ fn vector_norm(e: &Expr, axes: &AxesArg, order: f64, at: Loc) -> Expr {
     if order == 0.0 {
         let is_there = cast(strong(e.clone(), at), DType::Bool, at);
         // the elements are counted in integers, which is exact
-        return cast(sum_in_its_type(OP, &is_there, axes, at), wide(e, at).0.dtype, at);
+        let counted = mutant!(nonzeros_counted_in_f32, cast(is_there, DType::F32, at), is_there);
+        return cast(sum_in_its_type(OP, &counted, axes, at), wide(e, at).0.dtype, at);
     }
     let x = wide(e, at);
     if order == 2.0 {
@@ -217,7 +219,7 @@ fn with_slope(norm: Expr, x: Expr, axes: AxesArg, p: f64) -> Expr {
     if norm.error().is_some() {
         return norm;
     }
-    let (of, out) = (x.clone(), norm.clone());
+    let (of, out, along) = (x.clone(), norm.clone(), axes.clone());
     let back = move |g: &Expr, at: Loc| {
         let reduced = axes.resolve(of.0.shape.len()).map_err(|f| f.at("grad", at))?;
         let spread = |e: &Expr| {
@@ -231,7 +233,7 @@ fn with_slope(norm: Expr, x: Expr, axes: AxesArg, p: f64) -> Expr {
         let d = binary(&arithmetic::multiply, d, unary(&arithmetic::sign, &of, at), at);
         Ok(vec![choose(binary(&logic::equal, &of, 0.0, at), 0.0, d, at)])
     };
-    norm.with_rule(vec![x], Some(Box::new(back)))
+    norm.with_rule_of(vec![x], Some(Box::new(back)), Reach::Along(along))
 }
 
 /// Returns a norm that is computed from singular values: `Two`, `MinusTwo` or `Nuclear`. `named` are the axes of the

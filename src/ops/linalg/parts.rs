@@ -3,7 +3,7 @@
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, AxesArg, Shape, SliceItem, View};
-use crate::graph::expr::{Expr, Operand, binary, cast, choose, common, operand, reduce, strong, view};
+use crate::graph::expr::{Expr, Operand, Unfit, binary, cast, choose, common, operand, operands, reduce, strong, view};
 use crate::graph::ufunc::{Ufunc, arithmetic, logic};
 use crate::ops::create::iota;
 use crate::ops::functions::{join, matmul_at, promoted};
@@ -37,9 +37,8 @@ impl Call {
 
     /// Converts two operands to the same dtype: f64 if their promoted dtype is f64, and f32 otherwise.
     pub fn both(self, a: impl Operand, b: impl Operand) -> Result<[Expr; 2]> {
-        let (a, b) = (operand(a, self.at), operand(b, self.at));
+        let [a, b] = operands([a.into_arg(), b.into_arg()], Unfit::Float, self.at);
         common(self.op, [&a, &b].into_iter(), self.at)?;
-        let (a, b) = (strong(a, self.at), strong(b, self.at));
         let dtype = float_of(promoted(self.op, [&a, &b].into_iter(), self.at)?);
         Ok([cast(a, dtype, self.at), cast(b, dtype, self.at)])
     }

@@ -1,14 +1,16 @@
 //! Solutions of systems of linear equations, inverses and determinants, by triangular factors.
 
+use super::cofactors::{are_singular, of_singular};
 use super::lu::{Factors, factored, in_order};
 use super::parts::{Call, batch, count};
 use super::triangular::{TriangularKind, solved, with_columns};
 use crate::base::error::{Error, Loc, Result};
-use crate::base::layout::{Shape, View};
-use crate::graph::expr::{Expr, Operand, binary, carry, cast, choose, composed, routine, unary, view};
+use crate::base::layout::{AxesArg, Shape, View};
+use crate::graph::expr::{Expr, Operand, binary, carry, cast, choose, composed, reduce, routine, unary, view};
 use crate::graph::routine::{SOLVE, called, solves};
-use crate::graph::ufunc::{arithmetic, float, logic};
+use crate::graph::ufunc::{Fold, arithmetic, float, logic};
 use crate::ops::create::iota;
+use crate::ops::grad::above;
 use smallvec::smallvec;
 use std::panic::Location;
 
@@ -173,13 +175,12 @@ fn ruled(x: Expr, of: [&Expr; 2], factors: &Factors, transposed: bool, again: So
 }
 
 /// Returns, for each matrix, the diagonal of the factor U (the pivots), and the sign of the permutation of the rows.
-fn pivots(a: &Expr, call: Call) -> Result<[Expr; 2]> {
-    let factors = factored(a, call)?;
+fn pivots(factors: &Factors, a: &Expr, call: Call) -> Result<[Expr; 2]> {
     let diagonal = view(call.op, &factors.packed, call.at, |s| {
         let last = s.len() as isize - 1;
         View::diagonal(s, 0, last - 1, last)
     });
-    let is_odd = binary(&logic::equal, binary(&arithmetic::remainder, factors.exchanges, 2, call.at), 1, call.at);
+    let is_odd = binary(&logic::equal, binary(&arithmetic::remainder, &factors.exchanges, 2, call.at), 1, call.at);
     let one = call.filled(1.0, Shape::new(), a);
     let minus = call.filled(-1.0, Shape::new(), a);
     Ok([diagonal, choose(is_odd, minus, one, call.at)])
@@ -188,16 +189,21 @@ fn pivots(a: &Expr, call: Call) -> Result<[Expr; 2]> {
 /// Returns the transposed inverses of matrices, each multiplied by a number: `by` has one number for each matrix.
 fn scaled_inverse(a: &Expr, by: &Expr, call: Call) -> Result<Expr> {
     let inverse = call.transposed(&inverse(a, call)?);
-    let by = view(call.op, by, call.at, |s| View::expand(s, -1));
-    let by = view(call.op, &by, call.at, |s| View::expand(s, -1));
-    Ok(binary(&arithmetic::multiply, by, inverse, call.at))
+    Ok(binary(&arithmetic::multiply, of_matrices(by, call), inverse, call.at))
+}
+
+/// Returns an array of one element for each matrix with two more axes, so that it broadcasts to matrices.
+fn of_matrices(e: &Expr, call: Call) -> Expr {
+    let e = view(call.op, e, call.at, |s| View::expand(s, -1));
+    view(call.op, &e, call.at, |s| View::expand(s, -1))
 }
 
 /// Returns the determinants of square matrices along the last two axes: the product of the pivots of [`lu`], with the
 /// sign of the permutation of the rows. The result for a singular matrix is 0 or close to 0. If the product overflows,
 /// use [`slogdet`]. f16, bf16 and integers are converted to f32, and the result is f32 or f64.
 ///
-/// The derivative is computed from the inverse, so its evaluation returns an error for a singular matrix.
+/// The derivative consists of the cofactors, which also exist for singular matrices. The second derivative is computed
+/// from the inverse, so its evaluation returns [`ErrorKind::Singular`](crate::ErrorKind::Singular) for a singular matrix.
 ///
 /// ```
 /// use cupric::{array, linalg::det};
@@ -220,15 +226,42 @@ pub fn det(a: impl Operand) -> Expr {
 /// Returns the determinants of matrices, with the rule for their derivative.
 fn determinant(a: &Expr, call: Call) -> Result<Expr> {
     call.square(a)?;
-    let [diagonal, sign] = pivots(a, call)?;
+    let [diagonal, sign] = pivots(&factored(a, call)?, a, call)?;
     let det = binary(&arithmetic::multiply, diagonal.prod(-1), sign, call.at);
     det.checked()?;
     let of = a.clone();
+    let back = move |g: &Expr, at: Loc| Ok(vec![cofactors(&of, g, Call { at, ..call })?]);
+    Ok(det.with_rule(vec![a.clone()], Some(Box::new(back))))
+}
+
+/// Returns the cofactors of matrices, each matrix multiplied by its number of `by`. The cofactors of a regular matrix are
+/// computed from its inverse.
+fn cofactors(a: &Expr, by: &Expr, call: Call) -> Result<Expr> {
+    let of_regular =
+        |of: &Expr| scaled_inverse(of, &binary(&arithmetic::multiply, by, determinant(a, call)?, call.at), call);
+    if a.0.shape.contains(&0) {
+        return of_regular(a);
+    }
+    let factors = factored(a, call)?;
+    let pivots = pivots(&factors, a, call)?;
+    let are_singular = of_matrices(&are_singular(&pivots[0], call), call);
+    // a matrix without an inverse would be an error
+    let regular = choose(&are_singular, call.identity(a, call.square(a)?), a, call.at);
+    let singular = call.times(&of_matrices(by, call), &of_singular(&factors, &pivots, call)?);
+    let all = choose(are_singular, singular, of_regular(&regular)?, call.at);
+    all.checked()?;
+    let (of, times) = (a.clone(), by.clone());
     let back = move |g: &Expr, at: Loc| {
         let call = Call { at, ..call };
-        Ok(vec![scaled_inverse(&of, &binary(&arithmetic::multiply, g, determinant(&of, call)?, at), call)?])
+        let one = call.filled(1.0, times.0.shape.clone(), &times);
+        let products = call.times(g, &cofactors(&of, &one, call)?);
+        let last = AxesArg { axes: Some(smallvec![-2, -1]), keep: false };
+        let of_by = reduce(call.op, Fold::of(&arithmetic::add), &products, &last, at);
+        let y = scaled_inverse(&of, &binary(&arithmetic::multiply, &times, determinant(&of, call)?, at), call)?;
+        let of_a = above(call.op, &y, g, &[&of], &[&of, &times], at)?;
+        Ok(of_a.into_iter().chain([of_by]).collect())
     };
-    Ok(det.with_rule(vec![a.clone()], Some(Box::new(back))))
+    Ok(all.with_rule(vec![a.clone(), by.clone()], Some(Box::new(back))))
 }
 
 /// Returns the signs of the determinants of square matrices along the last two axes, and the logarithms of their
@@ -252,7 +285,7 @@ pub fn slogdet(a: impl Operand) -> (Expr, Expr) {
     let build = || {
         let a = call.floats(a)?;
         call.square(&a)?;
-        let [diagonal, sign] = pivots(&a, call)?;
+        let [diagonal, sign] = pivots(&factored(&a, call)?, &a, call)?;
         let signs = unary(&arithmetic::sign, &diagonal, call.at);
         let sign = binary(&arithmetic::multiply, signs.prod(-1), sign, call.at).with_rule(vec![a.clone()], None);
         let log = composed(|| unary(&float::log, unary(&arithmetic::abs, &diagonal, call.at), call.at).sum(-1));

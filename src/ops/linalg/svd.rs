@@ -5,9 +5,10 @@
 use super::parts::{Call, count, shaped};
 use super::{Mode, qr};
 use crate::base::error::{Loc, Result};
-use crate::graph::expr::{Expr, Operand, binary, carry, operand, routine, unary};
+use crate::base::layout::View;
+use crate::graph::expr::{Expr, Operand, binary, carry, choose, operand, routine, unary, view};
 use crate::graph::routine::{SVD, spectrum_params};
-use crate::graph::ufunc::arithmetic;
+use crate::graph::ufunc::{arithmetic, logic};
 use smallvec::smallvec;
 use std::panic::Location;
 
@@ -36,7 +37,8 @@ use std::panic::Location;
 ///
 /// # Derivatives
 /// The results have derivatives with `Mode::Reduced`, or if the matrices are square. The derivatives of U and Vᵀ are
-/// infinite or NaN if singular values are equal or 0. The derivative of s is not affected.
+/// infinite or NaN if singular values are equal, unless the cotangent does not depend on their vectors. If the matrices
+/// are not square, the same holds for singular values of 0. The derivative of s is not affected.
 ///
 /// # Errors
 /// The results carry [`ErrorKind::Shape`](crate::ErrorKind::Shape) if `x` has fewer than two axes. On a GPU, matrices
@@ -173,16 +175,49 @@ fn derivative(call: Call, [u, s, v]: &[Expr; 3], g: &Expr, number: usize) -> Exp
     // the singular vectors whose gradient is `g`, as columns; for Vᵀ, the vectors and `g` are transposed
     let (own, g) = if number == 0 { (u.clone(), g.clone()) } else { (t(v), t(g)) };
     let inner = call.product(&t(&own), &g);
-    let inner = call.apply(&arithmetic::divide, &call.minus(&inner, &t(&inner)), &differences);
+    let inner =
+        quotient(call, &call.minus(&inner, &t(&inner)), &differences, |a, b, at| binary(&arithmetic::divide, a, b, at));
     let inner = call.off_diagonal(&inner);
-    let inverse = binary(&arithmetic::divide, 1.0, &along, call.at);
-    // the part of `g` that is orthogonal to all columns of `own`
-    let outside = call.minus(&g, &call.product(&own, &call.product(&t(&own), &g)));
-    let outside = call.times(&outside, &inverse);
+    let [.., side, _] = *own.0.shape.as_slice() else { return own };
+    // The part of `g` that is orthogonal to all columns of `own`, divided by the singular values. Square matrices of
+    // vectors leave no such part.
+    let outside = (side > k).then(|| {
+        let rest = call.minus(&g, &call.product(&own, &call.product(&t(&own), &g)));
+        let along = view(call.op, &along, call.at, |s| View::broadcast_to(s, &rest.0.shape));
+        quotient(call, &rest, &along, |a, b, at| {
+            binary(&arithmetic::multiply, a, binary(&arithmetic::divide, 1.0, b, at), at)
+        })
+    });
+    let with_outside = |inside: Expr, outside: Option<Expr>| match outside {
+        Some(outside) => call.plus(&inside, &outside),
+        None => inside,
+    };
     if number == 0 {
         let inside = call.product(u, &call.times(&inner, &along));
-        return call.product(&call.plus(&inside, &outside), v);
+        return call.product(&with_outside(inside, outside), v);
     }
     let inside = call.product(&call.times(&t(&along), &inner), v);
-    call.product(u, &call.plus(&inside, &t(&outside)))
+    let outside = outside.map(|e| t(&e));
+    call.product(u, &with_outside(inside, mutant!(rows_outside_of_v_forgotten, None, outside)))
+}
+
+/// Returns a / b, and 0 for 0 / 0. Vectors of equal singular values have no derivative, but a function that does not
+/// depend on them has one.
+///
+/// `divide` divides two expressions of equal shape. The derivatives are quotients of the same kind, so that they depend on
+/// their own dividend being 0, and not on `a`.
+fn quotient(call: Call, a: &Expr, b: &Expr, divide: fn(&Expr, &Expr, Loc) -> Expr) -> Expr {
+    let are_zero = [a, b].map(|e| binary(&logic::equal, e, 0.0, call.at));
+    let are_zero = call.apply(&logic::logical_and, &are_zero[0], &are_zero[1]);
+    let result = choose(are_zero, 0.0, divide(a, b, call.at), call.at);
+    if result.error().is_some() {
+        return result;
+    }
+    let (by, of) = (b.clone(), result.clone());
+    let back = move |g: &Expr, at: Loc| {
+        let call = Call { at, ..call };
+        let of_b = unary(&arithmetic::negative, call.times(g, &of), at);
+        Ok(vec![quotient(call, g, &by, divide), quotient(call, &of_b, &by, divide)])
+    };
+    result.with_rule(vec![a.clone(), b.clone()], Some(Box::new(back)))
 }

@@ -4,7 +4,7 @@ use super::parts::whole;
 use super::{at_least, with_ones};
 use crate::base::error::{Error, Loc, Result};
 use crate::base::layout::{self, IntoShape, Shape, View, shape_arg};
-use crate::graph::expr::{Expr, Operand, carry, common, operand, view};
+use crate::graph::expr::{Arg, Expr, Operand, Unfit, carry, common, operand_list, view};
 use crate::ops::functions::join;
 use std::panic::Location;
 
@@ -16,7 +16,7 @@ fn stacked(
     prepare: impl Fn(&Expr) -> Expr,
     axis: impl Fn(&Expr) -> isize,
 ) -> Expr {
-    let parts: Vec<Expr> = parts.into_iter().map(|p| operand(p, at)).collect();
+    let parts = operand_list(parts, Unfit::Error(op), at);
     carry(at, || {
         common(op, parts.iter(), at)?;
         let axis = parts.first().map_or(0, &axis);
@@ -118,7 +118,10 @@ pub trait Blocks: sealed::Blocks {
 }
 impl<T: Operand> Blocks for T {
     fn into_block(self, at: Loc) -> Block {
-        Block::Array(operand(self, at))
+        Block::Array(match self.into_arg() {
+            Arg::Expr(e) => e,
+            Arg::Scalar(s) => Expr::number(s, at),
+        })
     }
     const DEPTH: usize = 0;
 }
@@ -155,20 +158,24 @@ pub fn block(blocks: impl Blocks) -> Expr {
     }
     let at = Location::caller();
     let depth = depth(&blocks);
-    let tree = blocks.into_block(at);
+    let mut tree = blocks.into_block(at);
+    let mut arrays = vec![];
+    each_array(&mut tree, &mut |e| arrays.push(e.clone()));
+    let arrays = operand_list(arrays, Unfit::Error("block"), at);
+    let mut typed = arrays.iter().cloned();
+    each_array(&mut tree, &mut |e| typed.next().into_iter().for_each(|t| *e = t));
     carry(at, || {
-        let mut arrays = vec![];
-        leaves(&tree, &mut arrays);
-        common("block", arrays.iter().copied(), at)?;
+        common("block", arrays.iter(), at)?;
         let ndim = arrays.iter().map(|a| a.0.shape.len()).max().unwrap_or(0).max(depth);
         joined(&tree, depth, ndim, at)
     })
 }
 
-fn leaves<'a>(block: &'a Block, into: &mut Vec<&'a Expr>) {
+/// Calls `visit` with each array of nested lists, in order.
+fn each_array(block: &mut Block, visit: &mut dyn FnMut(&mut Expr)) {
     match block {
-        Block::Array(e) => into.push(e),
-        Block::List(list) => list.iter().for_each(|b| leaves(b, into)),
+        Block::Array(e) => visit(e),
+        Block::List(list) => list.iter_mut().for_each(|b| each_array(b, visit)),
     }
 }
 
@@ -222,7 +229,7 @@ pub fn broadcast_shapes(shapes: impl IntoIterator<Item = impl IntoShape>) -> Res
 pub fn broadcast_arrays(arrays: impl IntoIterator<Item = impl Operand>) -> Vec<Expr> {
     const OP: &str = "broadcast_arrays";
     let at = Location::caller();
-    let arrays: Vec<Expr> = arrays.into_iter().map(|a| operand(a, at)).collect();
+    let arrays = operand_list(arrays, Unfit::Default, at);
     let shape = || -> Result<Shape> {
         common(OP, arrays.iter(), at)?;
         let mut out = Shape::new();

@@ -92,7 +92,6 @@ impl Expr {
     /// assert_eq!(cupric::array![[1, 2], [3, 4]].t().ravel().to_vec::<i32>()?, [1, 3, 2, 4]);
     /// # Ok::<(), cupric::Error>(())
     /// ```
-    #[doc(alias = "flatten")]
     #[track_caller]
     pub fn ravel(&self) -> Expr {
         reshape("ravel", self, &[-1], Location::caller())

@@ -1,7 +1,7 @@
 //! Scaled dot-product attention, in blocks of queries.
 
 use super::softmax::shares;
-use crate::base::dtype::DType;
+use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, IntoAxes, Shape, SliceItem, View};
 use crate::graph::expr::{
@@ -59,7 +59,7 @@ impl Attention {
     #[doc(alias = "bias")]
     #[track_caller]
     pub fn mask(self, mask: impl Operand) -> Attention {
-        Attention { mask: Some(operand(mask, Location::caller())), ..self }
+        Attention { mask: Some(mask.into_expr()), ..self }
     }
 }
 
@@ -128,18 +128,31 @@ impl Setting {
             return Err(unfit("each needs at least two axes"));
         }
         let last = |e: &Expr, i: usize| e.0.shape[e.0.shape.len() - i];
+        // where the axis of the heads is the last but one, as in other libraries, the lengths of two other axes differ
+        let axes = "the axes must be [.., heads, queries or keys, width]; if the heads are on the last axis but one, \
+                    exchange them with swapaxes(-3, -2)";
         if last(&q, 1) != last(&k, 1) {
-            return Err(unfit("the last axes of queries and keys differ"));
+            return Err(unfit("the last axes of queries and keys, their widths, differ"));
         }
         if last(&k, 2) != last(&v, 2) {
-            return Err(unfit("there must be as many keys as values"));
+            return Err(unfit(&format!("there must be as many keys as values, along the last axis but one: {axes}")));
         }
         let lead = |e: &Expr| -> Shape { e.0.shape[..e.0.shape.len() - 2].into() };
-        let batch = layout::broadcast(&lead(&q), &lead(&k)).map_err(|f| f.at(OP, at))?;
-        layout::broadcast(&batch, &lead(&v)).map_err(|f| f.at(OP, at))?;
+        let heads = |a: &Shape, b: &Expr| {
+            let why =
+                |_| unfit(&format!("the axes before the last two, such as batch and heads, do not broadcast: {axes}"));
+            layout::broadcast(a, &lead(b)).map_err(why)
+        };
+        let batch = heads(&lead(&q), &k)?;
+        heads(&batch, &v)?;
         let mask = match options.mask {
             None => None,
             Some(mask) => {
+                // a float that is a Rust number adopts the dtype of the operands
+                let mask = match mask.0.untyped() {
+                    Some(Scalar::Float(_)) => cast(mask, dtype, at),
+                    Some(Scalar::Bool(_) | Scalar::Int(_)) | None => strong(mask, at),
+                };
                 if !mask.0.dtype.is_float() && mask.0.dtype != DType::Bool {
                     let detail = format!("the mask has dtype {}; bool or a float type is needed", mask.0.dtype);
                     return Err(Error::with_line(ErrorKind::DType, OP, detail, at));

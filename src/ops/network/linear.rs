@@ -16,7 +16,7 @@ use super::windows::{FEW, affine, every, interleaved, ruled, windows};
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{ErrorKind, Fault, Loc, Result};
 use crate::base::layout::{self, Shape, SliceItem, View};
-use crate::graph::expr::{Expr, binary, cast, common, reduce, reshape, view};
+use crate::graph::expr::{Expr, Reach, binary, cast, common, reduce, reshape, view};
 use crate::graph::ufunc::{Fold, arithmetic};
 use crate::ops::functions::promoted;
 use crate::ops::movement::pad_constant;
@@ -167,7 +167,7 @@ impl Setting {
         let (x, w) = (x.clone(), w.clone());
         let of = vec![x.clone(), w.clone()];
         let back = move |g: &Expr, at: Loc| Ok(vec![self.clone().spread(g, &w, at)?, self.clone().weights(&x, g, at)?]);
-        Ok(ruled(y, of, Box::new(back), at))
+        Ok(ruled(y, of, (Box::new(back), Reach::Anything), at))
     }
 
     /// Computes the derivative with respect to the weights, as a product of the windows of the input `x` with the
@@ -181,7 +181,7 @@ impl Setting {
         let of = vec![x.clone(), y.clone()];
         let back =
             move |g: &Expr, at: Loc| Ok(vec![self.clone().spread(&y, g, at)?, self.clone().convolved(&x, g, at)?]);
-        Ok(ruled(w, of, Box::new(back), at))
+        Ok(ruled(w, of, (Box::new(back), Reach::Anything), at))
     }
 
     /// Computes the transposed convolution of `y` with the weights `w`. The result x has the shape of a convolution's
@@ -235,7 +235,7 @@ impl Setting {
         let of = vec![y.clone(), w.clone()];
         let back =
             move |g: &Expr, at: Loc| Ok(vec![self.clone().convolved(g, &w, at)?, self.clone().weights(g, &y, at)?]);
-        Ok(ruled(x, of, Box::new(back), at))
+        Ok(ruled(x, of, (Box::new(back), Reach::Anything), at))
     }
 
     /// Multiplies windows with the weights of all phases (see [`Setting::spread`]), and interleaves the phases. If

@@ -14,7 +14,7 @@ use super::windows::{FEW, affine, every, interleaved, ruled, windows};
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{AxesArg, IndexMode, Shape, View, product};
-use crate::graph::expr::{Expr, binary, carry, cast, choose, composed, reduce, reshape, strong, view};
+use crate::graph::expr::{Expr, Reach, binary, carry, cast, choose, composed, reduce, reshape, strong, view};
 use crate::graph::ufunc::{Fold, Ufunc, arithmetic, logic};
 use crate::ops::create::iota;
 use crate::ops::functions::{narrow, wide};
@@ -22,6 +22,7 @@ use crate::ops::index::take;
 use crate::ops::movement::pad_constant;
 use smallvec::SmallVec;
 use std::panic::Location;
+use std::sync::Arc;
 
 /// # Pooling
 impl Expr {
@@ -187,6 +188,7 @@ impl Pooling {
         if self.kind == Kind::Mean {
             return self.gathered(x, None, at).map(|y| narrow(y, x, at));
         }
+        let pooling = self.clone();
         let least = match x.0.dtype {
             d if d.is_float() => Scalar::Float(f64::NEG_INFINITY),
             d => Scalar::Int(d.integer_range().0),
@@ -194,8 +196,16 @@ impl Pooling {
         let y = self.combined(&arithmetic::maximum, &self.windows(x, least, at), at);
         y.checked()?;
         let largest = Largest { x: x.clone(), y: y.clone() };
-        let back = move |g: &Expr, at: Loc| Ok(vec![self.clone().spread(g, Some(largest.clone()), at)?]);
-        Ok(ruled(y, vec![x.clone()], Box::new(back), at))
+        let of = largest.clone();
+        let back = move |g: &Expr, at: Loc| Ok(vec![self.clone().spread(g, Some(of.clone()), at)?]);
+        let picks = move |mask: Option<&Expr>, at: Loc| {
+            let y = &largest.y.0;
+            let all = || Expr::fill_on(y.device, Scalar::Float(1.0), y.shape.clone(), y.dtype, at);
+            let count = mask.map_or_else(all, |mask| cast(mask.clone(), y.dtype, at));
+            let shares = pooling.clone().spread(&count, Some(largest.clone()), at)?;
+            Ok(Some(binary(&logic::greater, shares, 0.0, at)))
+        };
+        Ok(ruled(y, vec![x.clone()], (Box::new(back), Reach::Picked(Arc::new(picks))), at))
     }
 
     /// Returns whether windows have few elements. In this case each element of a window becomes a separate operand,
@@ -245,7 +255,7 @@ impl Pooling {
         );
         y.checked()?;
         let back = move |g: &Expr, at: Loc| Ok(vec![self.clone().spread(g, largest.clone(), at)?]);
-        Ok(ruled(y, vec![e.clone()], Box::new(back), at))
+        Ok(ruled(y, vec![e.clone()], (Box::new(back), Reach::Anything), at))
     }
 
     /// Returns, for each element of the array, the sum of the shares of the windows that contain it. `g` has the
@@ -263,7 +273,7 @@ impl Pooling {
         };
         d.checked()?;
         let back = move |g: &Expr, at: Loc| Ok(vec![self.clone().gathered(g, largest.clone(), at)?]);
-        Ok(ruled(d, vec![g.clone()], Box::new(back), at))
+        Ok(ruled(d, vec![g.clone()], (Box::new(back), Reach::Anything), at))
     }
 
     /// Returns, for each element of each window, whether it equals the window's maximum.

@@ -2,7 +2,7 @@
 
 use crate::base::error::Loc;
 use crate::base::layout::{AxesArg, IntoAxes, View};
-use crate::graph::expr::{Expr, Operand, binary, carry, choose, composed, reduce, strong, ufunc, unary, view};
+use crate::graph::expr::{Expr, Operand, Reach, binary, carry, choose, composed, reduce, strong, ufunc, unary, view};
 use crate::graph::ufunc::{arithmetic, float, logic};
 use crate::ops::functions::{count, kept, mean_at, narrow, sum_at, wide};
 use crate::plan::kernel::Fold;
@@ -30,12 +30,12 @@ fn largest(op: &'static str, x: &Expr, axes: &AxesArg, at: Loc) -> Expr {
 /// each element three times, and would read the exponentials too.
 pub(super) fn shares(exp: &Expr, sum: Expr, x: &Expr, axes: AxesArg, at: Loc) -> Expr {
     let p = binary(&arithmetic::divide, exp, sum, at);
-    let of = p.clone();
+    let (of, along) = (p.clone(), axes.clone());
     let back = move |g: &Expr, at: Loc| {
         let sum = sum_at(&binary(&arithmetic::multiply, g, &of, at), &axes, at);
         Ok(vec![binary(&arithmetic::multiply, binary(&arithmetic::subtract, g, sum, at), &of, at)])
     };
-    p.with_rule(vec![x.clone()], Some(Box::new(back)))
+    p.with_rule_of(vec![x.clone()], Some(Box::new(back)), Reach::Along(along))
 }
 
 /// # Softmax and normalisation
@@ -153,7 +153,7 @@ fn log_or_flat(sum: Expr, at: Loc) -> Expr {
         let d = binary(&arithmetic::divide, g, &of, at);
         Ok(vec![choose(binary(&logic::equal, &of, 0.0, at), 0.0, d, at)])
     };
-    log.with_rule(vec![sum], Some(Box::new(back)))
+    log.with_rule_of(vec![sum], Some(Box::new(back)), Reach::SameElement)
 }
 
 fn logsumexp_at(x: &Expr, axes: &AxesArg, at: Loc) -> Expr {

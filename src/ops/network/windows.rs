@@ -5,7 +5,7 @@ use super::options::Windows;
 use crate::base::dtype::Scalar;
 use crate::base::error::Loc;
 use crate::base::layout::{self, Shape, View, product};
-use crate::graph::expr::{Back, Expr, reshape, unary, view};
+use crate::graph::expr::{Back, Expr, Reach, reshape, unary, view};
 use crate::graph::ufunc::arithmetic;
 use crate::ops::functions::join;
 use crate::ops::movement::pad_constant;
@@ -103,7 +103,7 @@ pub(super) fn windows(op: &'static str, e: &Expr, first: usize, all: &[Windows],
 
 /// Returns the expression with `back` as its derivative rule. If the expression is a constant without operands, such as
 /// the sum of no elements, it is wrapped in an operation first, because a leaf of the graph has no derivative.
-pub(super) fn ruled(e: Expr, operands: Vec<Expr>, back: Back, at: Loc) -> Expr {
+pub(super) fn ruled(e: Expr, operands: Vec<Expr>, (back, reach): (Back, Reach), at: Loc) -> Expr {
     let e = if e.0.args.is_empty() { unary(&arithmetic::positive, e, at) } else { e };
-    e.with_rule(operands, Some(back))
+    e.with_rule_of(operands, Some(back), reach)
 }

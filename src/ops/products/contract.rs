@@ -102,7 +102,7 @@ pub(crate) fn contract(
     };
     let compute = match dtype == DType::Bool {
         true => dtype,
-        false if dtype.is_half() && !alone => DType::F32,
+        false if dtype.is_half() && !mutant!(products_of_three_halves_rounded, true, alone) => DType::F32,
         false => dtype.dot(),
     };
     let job = Job { op, out, compute, at };

@@ -4,7 +4,7 @@ use super::contract::{Labelled, contract};
 use super::labels::{Label, Labels, MOST};
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::View;
-use crate::graph::expr::{Expr, Operand, carry, common, operand, view};
+use crate::graph::expr::{Expr, Operand, Unfit, carry, common, operand_list, view};
 use std::panic::Location;
 
 /// The number of letters. Labels below this number are letters, A to Z and then a to z. Labels from this number on are
@@ -55,7 +55,7 @@ const LETTERS: usize = 52;
 #[track_caller]
 pub fn einsum(subscripts: &str, operands: impl IntoIterator<Item = impl Operand>) -> Expr {
     let at = Location::caller();
-    let operands: Vec<Expr> = operands.into_iter().map(|x| operand(x, at)).collect();
+    let operands = operand_list(operands, Unfit::Error("einsum"), at);
     carry(at, || {
         common("einsum", operands.iter(), at)?;
         let (operands, out) = labelled(subscripts, operands, at)?;

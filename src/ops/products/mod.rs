@@ -11,7 +11,9 @@ pub use einsum::einsum;
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, Integer, IntoAxes, SliceItem, View};
-use crate::graph::expr::{Expr, Operand, binary, carry, cast, common, operand, reshape, strong, ufunc, view};
+use crate::graph::expr::{
+    Expr, Operand, Unfit, binary, carry, cast, common, operand, operands, reshape, strong, ufunc, view,
+};
 use crate::graph::ufunc::{arithmetic, logic};
 use crate::ops::create::iota;
 use crate::ops::functions::{matmul_at, promoted, stack_at, sum_in_its_type};
@@ -23,10 +25,9 @@ use smallvec::{SmallVec, smallvec};
 use std::panic::Location;
 
 /// Returns two operands, or the error that one carries, or an error if they are on different devices.
-fn two(op: &'static str, a: impl Operand, b: impl Operand, at: Loc) -> Result<(Expr, Expr)> {
-    let (a, b) = (operand(a, at), operand(b, at));
-    common(op, [&a, &b].into_iter(), at)?;
-    Ok((a, b))
+pub(crate) fn two(op: &'static str, a: impl Operand, b: impl Operand, at: Loc) -> Result<(Expr, Expr)> {
+    let [a, b] = operands([a.into_arg(), b.into_arg()], Unfit::Error(op), at);
+    common(op, [&a, &b].into_iter(), at).map(|_| (a, b))
 }
 
 /// Returns the error for two shapes that do not fit each other.
@@ -60,7 +61,7 @@ impl Expr {
     /// assert_eq!(x.vecdot(array![10., 1.], -1).to_vec::<f32>()?, [12., 34.]);
     /// # Ok::<(), cupric::Error>(())
     /// ```
-    #[doc(alias("dot", "vdot", "vector_dot"))]
+    #[doc(alias("vdot", "vector_dot"))]
     #[track_caller]
     pub fn vecdot(&self, other: impl Operand, axis: impl Integer) -> Expr {
         let axis = axis.saturated();
@@ -361,7 +362,7 @@ pub fn tensordot(a: impl Operand, b: impl Operand, axes: impl TensordotAxes) -> 
 }
 
 /// Sums products over pairs of axes. The result has the other axes of `a`, then the other axes of `b`.
-fn along(op: &'static str, a: Expr, b: Expr, axes: [SmallVec<[isize; 6]>; 2], at: Loc) -> Result<Expr> {
+pub(crate) fn along(op: &'static str, a: Expr, b: Expr, axes: [SmallVec<[isize; 6]>; 2], at: Loc) -> Result<Expr> {
     if axes[0].len() != axes[1].len() {
         let detail = format!("{} axes of the first operand and {} of the second", axes[0].len(), axes[1].len());
         return Err(Error::with_line(ErrorKind::Axis, op, detail, at));

@@ -1,5 +1,6 @@
 //! Medians and quantiles. A quantile between two elements of the sorted order is interpolated.
 
+mod interpolate;
 mod method;
 
 pub use method::QuantileMethod;
@@ -12,10 +13,11 @@ use crate::base::layout::{self, AxesArg, IntoAxes, Shape, SliceItem, SortAxis, V
 use crate::graph::expr::{Expr, binary, carry, cast, choose, reduce, reshape, strong, unary, view};
 use crate::graph::routine::SORT;
 use crate::graph::ufunc::{arithmetic, logic};
-use crate::ops::functions::{expanded, named, narrow, stack_at, wide, within};
+use crate::ops::functions::{expanded, named, stack_at};
 use crate::ops::index::{take, take_along};
 use crate::ops::sorting::{selected, sorted};
 use crate::plan::kernel::{Fold, IndexMode};
+use interpolate::{between, finished_in, interpolated, is_supported, mixed, wide};
 use method::QuantilePosition;
 use smallvec::smallvec;
 use std::panic::Location;
@@ -64,8 +66,8 @@ several! {
 /// # Medians and quantiles
 impl Expr {
     /// Computes the median along axes: the middle element in sorted order, or the mean of the two middle ones. The
-    /// result is NaN if any element is NaN or there are none. Integers and bool become f32; f16 and bf16 are computed
-    /// in f32.
+    /// result is NaN if any element is NaN or there are none. i64 and u64 become f64, other integers and bool f32; f16 and
+    /// bf16 are computed in f32. [`QuantileMethod::Lower`] of [`Expr::quantile`] keeps the integers.
     ///
     /// The mean of the two middle elements is the sum of their halves, so it cannot overflow. The time is linear.
     ///
@@ -78,7 +80,8 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// The expression carries [`ErrorKind::Axis`] if an axis does not exist, and the errors of [`Expr::sort`].
+    /// The expression carries [`ErrorKind::Axis`] if an axis does not exist, [`ErrorKind::Unsupported`] for i64 and u64
+    /// on a device without f64, and the errors of [`Expr::sort`].
     #[track_caller]
     pub fn median(&self, axes: impl IntoAxes) -> Expr {
         const OP: &str = "median";
@@ -86,6 +89,7 @@ impl Expr {
         let axes = axes.into_axes();
         carry(at, || {
             let rows = Rows::of(OP, self, &axes, false, at)?;
+            is_supported(OP, &rows.e, at)?;
             rows.quantile(OP, 0.5, QuantileMethod::Linear, at)
         })
     }
@@ -111,6 +115,7 @@ impl Expr {
             // the middle positions depend on how many elements are NaN, so they are not known before the evaluation
             let is_float = self.0.dtype.is_float();
             let rows = Rows::of(OP, self, &axes, is_float, at)?;
+            is_supported(OP, &rows.e, at)?;
             match is_float && rows.n > 0 {
                 true => rows.median_of_numbers(OP, at),
                 false => rows.quantile(OP, 0.5, QuantileMethod::Linear, at),
@@ -122,8 +127,8 @@ impl Expr {
     /// For a list, the result has an additional first axis. It is NaN if an element is NaN or there are no elements.
     ///
     /// Methods that pick an element (`Lower`, `Higher`, `Nearest`, `InvertedCdf`, `ClosestObservation`) return it in
-    /// the array's dtype. The other methods return f32 for integers and bool, and compute f16 and bf16 in f32. A result
-    /// is never outside the two elements around it. Positions are computed in f64. Up to three quantiles take linear
+    /// the array's dtype. The other methods return f64 for i64 and u64, f32 for other integers and bool, and compute f16 and
+    /// bf16 in f32. A result is never outside the two elements around it. Positions are computed in f64. Up to three quantiles take linear
     /// time each; for more quantiles, the elements are sorted once. For more than 32 quantiles, an expression without a
     /// device, such as a generator, runs on the device of [`Device::scope`], or on the CPU.
     ///
@@ -136,8 +141,7 @@ impl Expr {
     /// ```
     ///
     /// # Errors
-    /// The expression carries the errors of [`Expr::sort`], [`ErrorKind::Axis`] for a missing axis,
-    /// [`ErrorKind::Argument`] if `q` is outside 0 to 1 or an empty list, [`ErrorKind::Shape`] if a method picks from
+    /// The expression carries the errors of [`Expr::median`], [`ErrorKind::Argument`] if `q` is outside 0 to 1 or an empty list, [`ErrorKind::Shape`] if a method picks from
     /// an empty integer array, and [`ErrorKind::LimitExceeded`] for more than 32 quantiles of 2^31 or more elements.
     #[track_caller]
     pub fn quantile(&self, q: impl Quantiles, axes: impl IntoAxes, method: QuantileMethod) -> Expr {
@@ -218,6 +222,9 @@ fn quantiles(e: &Expr, (q, several): (Vec<f64>, bool), asked: Asked, axes: &Axes
         let rows = Rows::of(op, e, axes, numbers || q.len() > FEW, at)?;
         if let Some(q) = q.iter().find(|q| !(0.0..=whole).contains(*q)) {
             return Err(Error::with_line(ErrorKind::Argument, op, format!("quantile {q} is outside 0..={whole}"), at));
+        }
+        if !method.picks() {
+            is_supported(op, &rows.e, at)?;
         }
         let q: Vec<f64> = q.into_iter().map(|q| q / whole).collect();
         let of_numbers = numbers && rows.e.0.dtype.is_float() && rows.n > 0;
@@ -300,7 +307,7 @@ impl<'a> Rows<'a> {
     }
 
     fn quantile(&self, op: &'static str, q: f64, method: QuantileMethod, at: Loc) -> Result<Expr> {
-        let dtype = if method.picks() { self.e.0.dtype } else { self.e.0.dtype.float() };
+        let dtype = if method.picks() { self.e.0.dtype } else { interpolated(self.e.0.dtype) };
         if self.n == 0 {
             if !dtype.is_float() && !self.shape.contains(&0) {
                 let shape = self.e.0.shape.as_slice();
@@ -326,7 +333,7 @@ impl<'a> Rows<'a> {
             true => choose(unary(&logic::isnan, &last, at), f64::NAN, value, at),
             false => value,
         };
-        let value = if method.picks() { value } else { narrow(value, &self.e, at) };
+        let value = if method.picks() { value } else { finished_in(value, &self.e, at) };
         Ok(expanded(named(op, value, at), &self.e, self.axes, at))
     }
 
@@ -352,7 +359,7 @@ impl<'a> Rows<'a> {
     /// Returns the element of each row at its position in `positions`, whose last axis has length 1.
     fn at_each(&self, op: &'static str, positions: Expr, at: Loc) -> Expr {
         let axis = self.shape.len();
-        let element = take_along(&self.rows, positions, axis as isize, IndexMode::Clip, at);
+        let element = take_along(op, &self.rows, positions, axis as isize, IndexMode::Clip, at);
         view(op, &element, at, |s| Ok(View::drop_axes(s, &[axis])))
     }
 
@@ -364,7 +371,7 @@ impl<'a> Rows<'a> {
         // if all elements are NaN, both positions are clipped to the first element, which is NaN
         let places = [half(&binary(&arithmetic::subtract, &count, int(1), at)), half(&count)];
         let [low, high] = places.map(|i| self.at_each(op, i, at));
-        let value = narrow(between(&low, &high, 0.5, at), &self.e, at);
+        let value = finished_in(between(&low, &high, 0.5, at), &self.e, at);
         Ok(expanded(named(op, value, at), &self.e, self.axes, at))
     }
 
@@ -396,7 +403,7 @@ impl<'a> Rows<'a> {
             }
             false => value,
         };
-        let value = if method.picks() { value } else { narrow(value, &self.e, at) };
+        let value = if method.picks() { value } else { finished_in(value, &self.e, at) };
         Ok(self.in_front(named(op, value, at), at))
     }
 
@@ -420,7 +427,7 @@ impl<'a> Rows<'a> {
             let rows = take(&table, count.clone(), 0, IndexMode::Clip, at);
             view(op, &rows, at, |s| Ok(View::drop_axes(s, &[axis])))
         };
-        let element = |positions: Expr| take_along(&self.rows, positions, axis as isize, IndexMode::Clip, at);
+        let element = |positions: Expr| take_along(op, &self.rows, positions, axis as isize, IndexMode::Clip, at);
         let finished = |e: Expr| match several {
             true => self.in_front(named(op, e, at), at),
             false => {
@@ -443,7 +450,7 @@ impl<'a> Rows<'a> {
         let mixed = mixed([&low, &high], [rest, share.clone()], at);
         // the element after a row's last number may be NaN, so it must not be added, even multiplied by a weight of 0
         let alone = binary(&logic::equal, &share, number(0, low.0.dtype), at);
-        Ok(finished(narrow(choose(alone, low, mixed, at), &self.e, at)))
+        Ok(finished(finished_in(choose(alone, low, mixed, at), &self.e, at)))
     }
 
     /// Moves the last axis of a result, which counts the quantiles, to the front.
@@ -462,9 +469,9 @@ impl<'a> Rows<'a> {
         })
     }
 
-    /// Makes a table of interpolation weights, as f64 if the rows are f64 and otherwise as f32.
+    /// Makes a table of interpolation weights, as f64 if the result is f64 and otherwise as f32.
     fn shares(&self, op: &'static str, shape: &[usize], of: impl Fn(usize) -> f64, at: Loc) -> Result<Expr> {
-        match self.e.0.dtype == DType::F64 {
+        match interpolated(self.e.0.dtype) == DType::F64 {
             true => self.table(op, shape, of, at),
             false => self.table(op, shape, |i| of(i) as f32, at),
         }
@@ -478,23 +485,4 @@ impl<'a> Rows<'a> {
         let there = Array::adopt(table, shape, at).to_device(&Device::of(self.e.0.device)).map_err(|e| e.or_at(at))?;
         Ok((*there).clone())
     }
-}
-
-/// Interpolates between two numbers; `high` is not less than `low`. `share` is the weight of `high`.
-fn between(low: &Expr, high: &Expr, share: f64, at: Loc) -> Expr {
-    let (low, high) = (wide(low, at), wide(high, at));
-    if share == 1.0 {
-        return high;
-    }
-    let part = |share: f64| Expr::fill(Scalar::Float(share), smallvec![], low.0.dtype, at);
-    mixed([&low, &high], [part(1.0 - share), part(share)], at)
-}
-
-/// Returns the weighted sum of two numbers, clipped to the interval between them.
-fn mixed([low, high]: [&Expr; 2], [first, second]: [Expr; 2], at: Loc) -> Expr {
-    // `low + share · (high − low)` is not used, because `high − low` may have a larger error than the products;
-    // clipping removes rounding errors outside the interval, so two equal numbers return themselves
-    let part = |e: &Expr, share: Expr| binary(&arithmetic::multiply, e, share, at);
-    let sum = binary(&arithmetic::add, part(low, first), part(high, second), at);
-    within(sum, [low, high], at)
 }

@@ -1,11 +1,14 @@
-//! Histograms: a search among the edges finds the bin of each element, and `bincount` counts the bins.
+//! Histograms: a search among the edges finds the bin of each element, and `bincount` counts the bins. A large array is
+//! counted block by block, so that the bins of all elements are never in memory together.
 
 use super::{count_first, element, int, length};
-use crate::base::dtype::Scalar;
+use crate::array::in_blocks;
+use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, IntoAxes, SliceItem, View};
 use crate::graph::expr::{
-    Expr, Operand, binary, carry, cast, choose, common, operand, reduce, reshape, routine, strong, view,
+    Arg, Args, Expr, Operand, Unfit, binary, carry, cast, choose, common, operand, operands, reduce, reshape, routine,
+    strong, unary, view,
 };
 use crate::graph::routine::BINCOUNT;
 use crate::graph::ufunc::{Ufunc, arithmetic, logic};
@@ -22,8 +25,7 @@ impl Expr {
     ///
     /// The bins divide `range`, or by default the span from the smallest element to the largest. A bin includes its
     /// lower edge but not its upper one; the last bin includes both. Elements outside the range and NaNs are not
-    /// counted. Without a `range`, a NaN among the elements makes the edges NaN and the counts 0 (NumPy raises an
-    /// error). A range of width 0 is widened by 0.5 at both ends. The default range of an array without elements is 0
+    /// counted. A range of width 0 is widened by 0.5 at both ends. The default range of an array without elements is 0
     /// to 1.
     ///
     /// The edges have the array's float dtype, f32 for integers, and the counts are exact for the returned edges. The
@@ -42,7 +44,9 @@ impl Expr {
     ///
     /// # Errors
     /// The expressions carry [`ErrorKind::Argument`] if `bins` is 0, if an end of the range is not finite, or if the
-    /// range decreases. They carry [`ErrorKind::LimitExceeded`] for 2^31 bins or more.
+    /// range decreases. They carry [`ErrorKind::LimitExceeded`] for 2^31 bins or more. Without a `range`, an evaluation
+    /// returns [`ErrorKind::Argument`] if an element is NaN or infinite; a GPU reports it like a position out of range
+    /// in [`Expr::take`].
     #[doc(alias = "histc")]
     #[track_caller]
     pub fn histogram(&self, bins: usize, range: Option<(f64, f64)>) -> (Expr, Expr) {
@@ -52,7 +56,8 @@ impl Expr {
             self.checked()?;
             let x = strong(self.clone(), at);
             let edges = equal_bins(OP, &x, bins, range, at)?;
-            Ok((counted(OP, bin_of(&x, &edges, bins, at), bins, at)?, edges))
+            let counts = in_all(&[&x], bins, at, |block| counted(OP, bin_of(&block[0], &edges, bins, at), bins, at))?;
+            Ok((counts, edges))
         };
         both().unwrap_or_else(|e| {
             let failed = Expr::failed(e.or_at(at), at);
@@ -79,20 +84,21 @@ impl Expr {
     pub fn histogram_with_edges(&self, edges: impl Operand) -> Expr {
         const OP: &str = "histogram_with_edges";
         let at = Location::caller();
-        let (x, edges) = (operand(self, at), operand(edges, at));
+        let [x, edges] = operands([self.into_arg(), edges.into_arg()], Unfit::Default, at);
         carry(at, || {
             common(OP, [&x, &edges].into_iter(), at)?;
             let n = length(OP, "the array of edges", &edges, at)?;
             if n == 0 {
                 return Err(Error::with_line(ErrorKind::Shape, OP, "at least one edge is needed", at));
             }
-            counted(OP, bin_of(&x, &edges, n - 1, at), n - 1, at)
+            in_all(&[&x], n - 1, at, |block| counted(OP, bin_of(&block[0], &edges, n - 1, at), n - 1, at))
         })
     }
 
     /// Sums the weights of the elements in each of `bins` bins (NumPy's `histogram` with weights). Returns the sums and
     /// the edges. The weights broadcast to the array's shape. The bins and edges are as in [`Expr::histogram`]; the
-    /// dtypes of the sums and the order of additions are as in [`Expr::segment_sum`].
+    /// dtypes of the sums and the order of additions are as in [`Expr::segment_sum`]. On the CPU, an array of 2^22 elements
+    /// or more is added by blocks, and the sums of the blocks are then added in their order.
     ///
     /// ```
     /// use cupric::array;
@@ -110,11 +116,16 @@ impl Expr {
     pub fn histogram_weighted(&self, weights: impl Operand, bins: usize, range: Option<(f64, f64)>) -> (Expr, Expr) {
         const OP: &str = "histogram_weighted";
         let at = Location::caller();
-        let (x, weights) = (operand(self, at), operand(weights, at));
+        let (x, weights) = with_weights(operand(self, at), weights, at);
         let both = || -> Result<(Expr, Expr)> {
             common(OP, [&x, &weights].into_iter(), at)?;
             let edges = equal_bins(OP, &x, bins, range, at)?;
-            Ok((summed(OP, bin_of(&x, &edges, bins, at), &weights, bins, at)?, edges))
+            let weights = view(OP, &weights, at, |s| View::broadcast_to(s, &x.0.shape));
+            weights.checked()?;
+            let sums = in_all(&[&x, &weights], bins, at, |block| {
+                summed(OP, bin_of(&block[0], &edges, bins, at), &block[1], bins, at)
+            })?;
+            Ok((sums, edges))
         };
         both().unwrap_or_else(|e| {
             let failed = Expr::failed(e.or_at(at), at);
@@ -139,14 +150,19 @@ impl Expr {
     pub fn histogram_with_edges_weighted(&self, weights: impl Operand, edges: impl Operand) -> Expr {
         const OP: &str = "histogram_with_edges_weighted";
         let at = Location::caller();
-        let (x, weights, edges) = (operand(self, at), operand(weights, at), operand(edges, at));
+        let [x, edges] = operands([self.into_arg(), edges.into_arg()], Unfit::Default, at);
+        let (x, weights) = with_weights(x, weights, at);
         carry(at, || {
             common(OP, [&x, &weights, &edges].into_iter(), at)?;
             let n = length(OP, "the array of edges", &edges, at)?;
             if n == 0 {
                 return Err(Error::with_line(ErrorKind::Shape, OP, "at least one edge is needed", at));
             }
-            summed(OP, bin_of(&x, &edges, n - 1, at), &weights, n - 1, at)
+            let weights = view(OP, &weights, at, |s| View::broadcast_to(s, &x.0.shape));
+            weights.checked()?;
+            in_all(&[&x, &weights], n - 1, at, |block| {
+                summed(OP, bin_of(&block[0], &edges, n - 1, at), &block[1], n - 1, at)
+            })
         })
     }
 
@@ -192,12 +208,14 @@ impl Expr {
                 let detail = format!("{} × {} bins; their number must fit i32", bins[0], bins[1]);
                 return Err(Error::with_line(ErrorKind::LimitExceeded, OP, detail, at));
             }
-            let (i, j) = (bin_of(&x, &ex, bins[0], at), bin_of(&y, &ey, bins[1], at));
-            let outside = |i: &Expr, n: usize| binary(&logic::equal, i, int(n, at), at);
-            let none = binary(&logic::logical_or, outside(&i, bins[0]), outside(&j, bins[1]), at);
-            let row = binary(&arithmetic::multiply, i, int(bins[1], at), at);
-            let place = choose(none, int(places, at), binary(&arithmetic::add, row, j, at), at);
-            let counts = counted(OP, place, places, at)?;
+            let counts = in_all(&[&x, &y], places, at, |block| {
+                let (i, j) = (bin_of(&block[0], &ex, bins[0], at), bin_of(&block[1], &ey, bins[1], at));
+                let outside = |i: &Expr, n: usize| binary(&logic::equal, i, int(n, at), at);
+                let none = binary(&logic::logical_or, outside(&i, bins[0]), outside(&j, bins[1]), at);
+                let row = binary(&arithmetic::multiply, i, int(bins[1], at), at);
+                let place = choose(none, int(places, at), binary(&arithmetic::add, row, j, at), at);
+                counted(OP, place, places, at)
+            })?;
             Ok((reshape(OP, &counts, &[bins[0] as isize, bins[1] as isize], at), ex, ey))
         };
         all().unwrap_or_else(|e| {
@@ -205,6 +223,16 @@ impl Expr {
             (failed.clone(), failed.clone(), failed)
         })
     }
+}
+
+/// Returns an operand and its weights. A weight that is a number is at least as precise as the elements: f64 for
+/// elements of f64, so that the sums keep its digits.
+fn with_weights(x: Expr, weights: impl Operand, at: Loc) -> (Expr, Expr) {
+    let weights = match weights.into_arg() {
+        Arg::Scalar(s) if x.0.dtype == DType::F64 => Expr::fill(s, smallvec![], DType::F64, at),
+        weights @ (Arg::Scalar(_) | Arg::Expr(_)) => operands([weights], Unfit::Default, at)[0].clone(),
+    };
+    (x, weights)
 }
 
 /// Returns the edges of bins of equal width.
@@ -237,8 +265,20 @@ fn equal_bins(op: &'static str, x: &Expr, bins: usize, range: Option<(f64, f64)>
     let width = binary(&arithmetic::divide, binary(&arithmetic::subtract, &high, &low, at), number(bins as f64), at);
     let i = iota(smallvec![bins + 1], 0, at);
     let steps = binary(&arithmetic::multiply, cast(i.clone(), compute, at), width, at);
+    let finite = binary(&logic::logical_and, unary(&logic::isfinite, &low, at), unary(&logic::isfinite, &high, at), at);
     let edges = choose(binary(&logic::equal, i, int(bins, at), at), high, binary(&arithmetic::add, steps, low, at), at);
-    Ok(cast(edges, dtype, at))
+    let edges = cast(edges, dtype, at);
+    if x.0.dtype.is_float() { checked(op, edges, finite, at) } else { Ok(edges) }
+}
+
+/// Returns the edges. Their evaluation fails unless `finite` is true.
+fn checked(op: &'static str, edges: Expr, finite: Expr, at: Loc) -> Result<Expr> {
+    let code = binary(&arithmetic::subtract, cast(finite, DType::I32, at), 1, at);
+    let code = reshape(op, &code, &[1], at);
+    let count = routine(&BINCOUNT, smallvec![code], smallvec![1, 1], at)?.into_iter().next();
+    let count = count.ok_or_else(|| Error::with_line(ErrorKind::Internal, op, "no result", at))?;
+    // the choice only makes the edges depend on the check
+    Ok(choose(binary(&logic::equal, count, 1, at), edges, f64::NAN, at))
 }
 
 /// Returns the index of the bin that contains each element, as i32, or `bins` for an element that is in no bin.
@@ -255,6 +295,26 @@ fn bin_of(x: &Expr, edges: &Expr, bins: usize, at: Loc) -> Expr {
     choose(binary(&logic::equal, x, element(edges, bins, at), at), int(bins - 1, at), bin, at)
 }
 
+/// The minimum number of elements of a block for each bin. The results of all blocks together then have at most an
+/// eighth of the bytes of f32 operands.
+const ELEMENTS_OF_A_BIN: usize = 16;
+
+/// Counts or sums the elements in each bin of expressions of equal shape. `count` does so for one block of the
+/// expressions. Large expressions are divided into blocks, whose results are added in their order.
+fn in_all(list: &[&Expr], bins: usize, at: Loc, count: impl Fn(&[Expr]) -> Result<Expr>) -> Result<Expr> {
+    let shape = &list[0].0.shape;
+    let whole: Args = list.iter().map(|e| (*e).clone()).collect();
+    let whole = count(&whole)?;
+    let mut axes: Vec<usize> = (0..shape.len()).collect();
+    axes.sort_by_key(|axis| std::cmp::Reverse(shape[*axis]));
+    let Some(blocks) = in_blocks(list, &axes, bins.saturating_mul(ELEMENTS_OF_A_BIN)) else { return Ok(whole) };
+    let mut counts = blocks.iter().map(|block| count(block));
+    let first = counts.next().unwrap_or_else(|| Ok(whole.clone()))?;
+    let sum = counts.try_fold(first, |sum, counts| Ok(binary(&arithmetic::add, sum, counts?, at)))?;
+    // the derivative is that of the whole: the derivative of each block would have the size of the whole operand
+    Ok(sum.with_rule(vec![whole], Some(Box::new(|g, _| Ok(vec![g.clone()])))))
+}
+
 /// Counts the elements in each bin. Elements in no bin have the index `bins`; they are counted too, and the count is
 /// dropped.
 fn counted(op: &'static str, bin: Expr, bins: usize, at: Loc) -> Result<Expr> {
@@ -268,9 +328,7 @@ fn counted(op: &'static str, bin: Expr, bins: usize, at: Loc) -> Result<Expr> {
 
 /// Sums the weights of the elements in each bin. `bin` has the index of the bin of each element.
 fn summed(op: &'static str, bin: Expr, weights: &Expr, bins: usize, at: Loc) -> Result<Expr> {
-    let weights = view(op, weights, at, |s| View::broadcast_to(s, &bin.0.shape));
     let flat = |e: &Expr| reshape(op, e, &[-1], at);
     bin.checked()?;
-    weights.checked()?;
-    Ok(named(op, sums_by_key(op, flat(&bin), &flat(&weights), bins, at)?, at))
+    Ok(named(op, sums_by_key(op, flat(&bin), &flat(weights), bins, at)?, at))
 }

@@ -9,7 +9,7 @@ mod histogram;
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{SliceItem, View};
-use crate::graph::expr::{Expr, Operand, binary, carry, cast, choose, common, operand, unary, view};
+use crate::graph::expr::{Expr, Operand, Reach, Unfit, binary, carry, cast, choose, common, operands, unary, view};
 use crate::graph::ufunc::{Ufunc, arithmetic, float, logic};
 use crate::ops::functions::{promoted, wide, within};
 use crate::ops::index::take;
@@ -59,7 +59,7 @@ pub enum Side {
 pub fn searchsorted(sorted: impl Operand, x: impl Operand, side: Side, sorter: Option<&Expr>) -> Expr {
     const OP: &str = "searchsorted";
     let at = Location::caller();
-    let (sorted, x) = (operand(sorted, at), operand(x, at));
+    let [sorted, x] = operands([sorted.into_arg(), x.into_arg()], Unfit::Default, at);
     carry(at, || {
         common(OP, [&sorted, &x].into_iter().chain(sorter), at)?;
         let n = length(OP, "the sorted array", &sorted, at)?;
@@ -103,7 +103,7 @@ impl Expr {
     pub fn digitize(&self, bins: impl Operand, right: bool) -> Expr {
         const OP: &str = "digitize";
         let at = Location::caller();
-        let (x, bins) = (operand(self, at), operand(bins, at));
+        let [x, bins] = operands([self.into_arg(), bins.into_arg()], Unfit::Default, at);
         carry(at, || {
             common(OP, [&x, &bins].into_iter(), at)?;
             let n = length(OP, "the array of bins", &bins, at)?;
@@ -116,7 +116,8 @@ impl Expr {
 }
 
 /// Interpolates linearly between the points `(xp[i], fp[i])`, and returns the value at each element of `x`. `xp` must
-/// be finite and ascending. The result is the first element of `fp` before the first point, and the last element of
+/// be ascending. Between a finite and an infinite point the result is the value of the finite one. Between −∞ and ∞ it
+/// is the value of both points if they are equal, and otherwise NaN. The result is the first element of `fp` before the first point, and the last element of
 /// `fp` after the last point. The result for NaN is NaN. If several points have the same `xp`, the last of these points
 /// is used there.
 ///
@@ -138,7 +139,7 @@ impl Expr {
 pub fn interp(x: impl Operand, xp: impl Operand, fp: impl Operand) -> Expr {
     const OP: &str = "interp";
     let at = Location::caller();
-    let (x, xp, fp) = (operand(x, at), operand(xp, at), operand(fp, at));
+    let [x, xp, fp] = operands([x.into_arg(), xp.into_arg(), fp.into_arg()], Unfit::Float, at);
     carry(at, || {
         let all = [&x, &xp, &fp];
         common(OP, all.into_iter(), at)?;
@@ -182,6 +183,15 @@ fn line_through(x: &Expr, xp: &Expr, fp: &Expr, n: usize, at: Loc) -> Expr {
     let share = |part: Expr| binary(&arithmetic::divide, part, &width, at);
     let (to_first, to_second) = (share(less(&to, &here)), share(less(&here, &from)));
     let between = binary(&arithmetic::add, times(&f0, &to_first), times(&f1, &to_second), at);
+    // If a point is infinitely far away, both weights are NaN or one is 0. The value of the finite point is used, as in
+    // NumPy, and between two infinite points their common value.
+    let finite = |e: &Expr| unary(&logic::isfinite, e, at);
+    let is_first = binary(&logic::logical_or, finite(&x0), binary(&logic::equal, &f0, &f1, at), at);
+    let second = choose(finite(&x1), &f1, f64::NAN, at);
+    let is_number = unary(&logic::logical_not, unary(&logic::isnan, x, at), at);
+    let infinite = binary(&logic::logical_and, unary(&logic::isinf, &width, at), is_number, at);
+    let between =
+        mutant!(infinite_points, between.clone(), choose(&infinite, choose(is_first, &f0, second, at), between, at));
     let (low, high) = (binary(&arithmetic::minimum, &f0, &f1, at), binary(&arithmetic::maximum, &f0, &f1, at));
     // if `f0` or `f1` is NaN, the bounds are NaN, and so is the result
     let clipped = within(between.clone(), [&low, &high], at);
@@ -192,7 +202,10 @@ fn line_through(x: &Expr, xp: &Expr, fp: &Expr, n: usize, at: Loc) -> Expr {
     let behind =
         binary(&logic::logical_or, binary(&logic::greater, x, &x1, at), binary(&logic::less_equal, &x1, &x0, at), at);
     let line = choose(binary(&logic::less, x, x0, at), f0, choose(behind, f1, between, at), at);
-    y.with_rule(vec![mutant!(slopes_end_at_points, y.clone(), line)], Some(Box::new(|g, _| Ok(vec![g.clone()]))))
+    // a line to an infinite point has no slope, and its end is that point alone
+    let line = choose(infinite, &y, line, at);
+    let of = mutant!(slopes_end_at_points, y.clone(), line);
+    y.with_rule_of(vec![of], Some(Box::new(|g, _| Ok(vec![g.clone()]))), Reach::SameElement)
 }
 
 /// Returns the length of an operand of one axis. Returns an error if the length does not fit i32, because a search

@@ -6,7 +6,9 @@ use crate::array::{Array, eval_all};
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, Combine, Shape, SliceItem, SortAxis, View};
-use crate::graph::expr::{Args, Expr, NodeOp, Operand, binary, carry, cast, common, reshape, strong, ufunc, view};
+use crate::graph::expr::{
+    Args, Expr, NodeOp, Operand, Unfit, binary, carry, cast, common, operands, reshape, strong, ufunc, view,
+};
 use crate::graph::routine::{ARGSORT, SORT};
 use crate::graph::ufunc::{arithmetic, logic};
 use crate::ops::functions::join;
@@ -83,7 +85,7 @@ pub(super) fn chosen(
     is_common: bool,
     at: Loc,
 ) -> impl Future<Output = Result<Array>> + Send + use<> {
-    let finding = of_one_type(op, x, other, at).map(|[x, other]| (distinct(op, &x, at), other));
+    let finding = compared(op, x, other, at).map(|[x, other]| (distinct(op, &x, at), other));
     async move {
         let (values, other) = finding?;
         let values = values.await?;
@@ -199,9 +201,24 @@ impl Groups {
     }
 }
 
-/// Casts two arrays to their common dtype.
+/// Casts two operands that are compared with each other to their common dtype. A number that the dtype of the other
+/// operand cannot hold equals none of its elements, so an empty array replaces `other`.
+fn compared(op: &'static str, x: &Expr, other: Expr, at: Loc) -> Result<[Expr; 2]> {
+    let is_outside = |s: &Expr, of: &Expr| {
+        s.0.untyped().is_some_and(|s| of.0.untyped().is_none() && s.promote_with(of.0.dtype).is_none())
+    };
+    if !(is_outside(x, &other) || is_outside(&other, x)) {
+        return of_one_type(op, x, other, at);
+    }
+    let x = strong(x.clone(), at);
+    let device = common(op, [&x, &other].into_iter(), at)?;
+    let none = Expr::fill_on(device, Scalar::Int(0), smallvec![0], x.0.dtype, at);
+    Ok([x, none])
+}
+
+/// Casts two operands to their common dtype.
 fn of_one_type(op: &'static str, a: &Expr, b: Expr, at: Loc) -> Result<[Expr; 2]> {
-    let (a, b) = (strong(a.clone(), at), strong(b, at));
+    let [a, b] = operands([a.into_arg(), b.into_arg()], Unfit::Error(op), at);
     common(op, [&a, &b].into_iter(), at)?;
     let (x, y) = (a.0.dtype, b.0.dtype);
     let dtype = x.promote(y).ok_or_else(|| {
@@ -215,7 +232,7 @@ fn of_one_type(op: &'static str, a: &Expr, b: Expr, at: Loc) -> Result<[Expr; 2]
 /// is not greater than the element of `x`, and compares the two elements.
 pub(super) fn isin(op: &'static str, x: &Expr, elements: Expr, at: Loc) -> Expr {
     carry(at, || {
-        let [x, elements] = of_one_type(op, x, elements, at)?;
+        let [x, elements] = compared(op, x, elements, at)?;
         let device = common(op, [&x, &elements].into_iter(), at)?;
         let shape: Shape = x.0.shape.clone();
         let n = layout::product(&elements.0.shape);

@@ -7,7 +7,7 @@ mod found;
 
 use crate::array::Array;
 use crate::base::error::Result;
-use crate::graph::expr::{Expr, Operand, operand};
+use crate::graph::expr::{Expr, Operand};
 use crate::plan::backend::wait;
 use found::{chosen, counted, distinct, isin, of_both, with_all, with_inverse};
 use std::panic::Location;
@@ -198,8 +198,9 @@ impl Expr {
     }
 
     /// Returns, for each element, whether it occurs in another array, as bool. The other array is sorted, and a binary
-    /// search looks for each element. The two arrays are compared in their common dtype. A NaN equals no element of an
-    /// array, and −0 equals +0. The opposite is `!x.isin(..)`.
+    /// search looks for each element. The two arrays are compared in their common dtype. A number adopts the array's dtype; a
+    /// number that this dtype cannot hold equals no element. A NaN equals no element of an array, and −0 equals +0. The
+    /// opposite is `!x.isin(..)`.
     ///
     /// ```
     /// let x = cupric::array![[1, 2], [3, 4]];
@@ -215,7 +216,7 @@ impl Expr {
     #[track_caller]
     pub fn isin(&self, elements: impl Operand) -> Expr {
         let at = Location::caller();
-        isin("isin", self, operand(elements, at), at)
+        isin("isin", self, elements.into_expr(), at)
     }
 
     /// Returns the distinct elements that are in both arrays, in ascending order (NumPy's `intersect1d`). It computes
@@ -234,7 +235,7 @@ impl Expr {
     #[track_caller]
     pub fn intersect(&self, other: impl Operand) -> Result<Array> {
         let (op, at) = ("intersect", Location::caller());
-        wait(op, "intersect_async", chosen(op, self, operand(other, at), true, at)).map_err(|e| e.or_at(at))
+        wait(op, "intersect_async", chosen(op, self, other.into_expr(), true, at)).map_err(|e| e.or_at(at))
     }
 
     /// The asynchronous form of [`Expr::intersect`], for code that must not block; see [`Expr::compress_async`].
@@ -252,7 +253,7 @@ impl Expr {
     #[track_caller]
     pub fn intersect_async<O: Operand>(&self, other: O) -> impl Future<Output = Result<Array>> + Send + use<O> {
         let at = Location::caller();
-        chosen("intersect_async", self, operand(other, at), true, at)
+        chosen("intersect_async", self, other.into_expr(), true, at)
     }
 
     /// Returns the distinct elements of both arrays together, in ascending order (NumPy's `union1d`). It computes
@@ -271,7 +272,7 @@ impl Expr {
     #[track_caller]
     pub fn union(&self, other: impl Operand) -> Result<Array> {
         let (op, at) = ("union", Location::caller());
-        wait(op, "union_async", of_both(op, self, operand(other, at), at)).map_err(|e| e.or_at(at))
+        wait(op, "union_async", of_both(op, self, other.into_expr(), at)).map_err(|e| e.or_at(at))
     }
 
     /// The asynchronous form of [`Expr::union`], for code that must not block; see [`Expr::compress_async`].
@@ -289,7 +290,7 @@ impl Expr {
     #[track_caller]
     pub fn union_async<O: Operand>(&self, other: O) -> impl Future<Output = Result<Array>> + Send + use<O> {
         let at = Location::caller();
-        of_both("union_async", self, operand(other, at), at)
+        of_both("union_async", self, other.into_expr(), at)
     }
 
     /// Returns the distinct elements of the array that are not in another array, in ascending order (NumPy's
@@ -308,7 +309,7 @@ impl Expr {
     #[track_caller]
     pub fn setdiff(&self, other: impl Operand) -> Result<Array> {
         let (op, at) = ("setdiff", Location::caller());
-        wait(op, "setdiff_async", chosen(op, self, operand(other, at), false, at)).map_err(|e| e.or_at(at))
+        wait(op, "setdiff_async", chosen(op, self, other.into_expr(), false, at)).map_err(|e| e.or_at(at))
     }
 
     /// The asynchronous form of [`Expr::setdiff`], for code that must not block; see [`Expr::compress_async`].
@@ -326,6 +327,6 @@ impl Expr {
     #[track_caller]
     pub fn setdiff_async<O: Operand>(&self, other: O) -> impl Future<Output = Result<Array>> + Send + use<O> {
         let at = Location::caller();
-        chosen("setdiff_async", self, operand(other, at), false, at)
+        chosen("setdiff_async", self, other.into_expr(), false, at)
     }
 }

@@ -50,7 +50,7 @@ impl Expr {
         const OP: &str = "topk";
         let at = Location::caller();
         let both = first_in_order(OP, self, k, axis, largest, at).map(|(e, axis, positions)| {
-            let values = take_along(&e, positions.clone(), axis as isize, IndexMode::Clip, at);
+            let values = take_along("take_along_axis", &e, positions.clone(), axis as isize, IndexMode::Clip, at);
             (named(OP, values, at), positions)
         });
         pair(both, at)
@@ -204,7 +204,9 @@ pub fn lexsort(keys: impl IntoIterator<Item = impl Operand>, axis: impl Integer)
         }
         let axis = layout::normalize_axis(axis, first.0.shape.len()).map_err(|f| f.at(OP, at))?;
         let argsort = |key: &Expr| sorted(&ARGSORT, key, ascending(axis), at);
-        let pick = |from: &Expr, order: &Expr| take_along(from, order.clone(), axis as isize, IndexMode::Clip, at);
+        let pick = |from: &Expr, order: &Expr| {
+            take_along("take_along_axis", from, order.clone(), axis as isize, IndexMode::Clip, at)
+        };
         // a stable sort by a more important key keeps the order of less important keys among equal elements
         let order = others.iter().fold(argsort(first), |order, key| pick(&order, &argsort(&pick(key, &order))));
         Ok(named(OP, order, at))

@@ -5,7 +5,9 @@ use super::{choose, common_float, floating, named};
 use crate::base::dtype::DType;
 use crate::base::error::Loc;
 use crate::base::layout::IntoAxes;
-use crate::graph::expr::{Arg, Expr, Operand, binary, carry, cast, composed, operand, reduce, strong, ufunc, unary};
+use crate::graph::expr::{
+    Arg, Expr, Operand, Unfit, binary, carry, cast, composed, operands, reduce, strong, ufunc, unary,
+};
 use crate::graph::ufunc::{arithmetic, logic};
 use crate::plan::kernel::Fold;
 use smallvec::smallvec;
@@ -178,29 +180,23 @@ pub fn allclose(a: impl Operand, b: impl Operand, rtol: f64, atol: f64, equal_na
     reduce("allclose", Fold::of(&logic::logical_and), &each, &(..).into_axes(), at)
 }
 
-fn close(op: &'static str, operands: [Arg; 2], [rtol, atol]: [f64; 2], equal_nan: bool, at: Loc) -> Expr {
+fn close(op: &'static str, pair: [Arg; 2], [rtol, atol]: [f64; 2], equal_nan: bool, at: Loc) -> Expr {
     let build = || {
-        let own = |a: &Arg| match a {
-            Arg::Expr(e) => e.checked().map(|n| Some(n.dtype)),
-            Arg::Scalar(_) => Ok(None),
+        let are_numbers = pair.iter().all(|a| matches!(a, Arg::Scalar(_)));
+        let [x, y] = match are_numbers {
+            // two numbers are compared in f64
+            true => pair.map(|a| match a {
+                Arg::Scalar(s) => Expr::fill(s, smallvec![], DType::F64, at),
+                Arg::Expr(e) => e,
+            }),
+            false => operands(pair, Unfit::Default, at),
         };
-        let (p, q) = (own(&operands[0])?, own(&operands[1])?);
-        let compute = match (p, q) {
-            (Some(p), Some(q)) => common_float(p, q),
-            // a Rust number adopts the array's dtype
-            (Some(d), None) | (None, Some(d)) => common_float(d, d),
-            (None, None) => DType::F64,
-        };
-        let in_compute = |a: &Arg| match a {
-            Arg::Expr(e) => cast(e.clone(), compute, at),
-            Arg::Scalar(s) => Expr::fill(*s, smallvec![], compute, at),
-        };
-        let [a, b] = [in_compute(&operands[0]), in_compute(&operands[1])];
-        let difference = match (p, q, &operands) {
-            (Some(p), Some(q), [Arg::Expr(x), Arg::Expr(y)]) if p.is_integer() && q.is_integer() => {
-                whole_difference(p.promote(q), x, y, at).map(|d| cast(d, compute, at))
-            }
-            _ => None,
+        let (p, q) = (x.checked()?.dtype, y.checked()?.dtype);
+        let compute = common_float(p, q);
+        let [a, b] = [&x, &y].map(|e| cast(e.clone(), compute, at));
+        let difference = match p.is_integer() && q.is_integer() {
+            true => whole_difference(p.promote(q), &x, &y, at).map(|d| cast(d, compute, at)),
+            false => None,
         };
         let difference =
             difference.unwrap_or_else(|| unary(&arithmetic::abs, binary(&arithmetic::subtract, &a, &b, at), at));
@@ -234,7 +230,7 @@ fn whole_difference(dtype: Option<DType>, a: &Expr, b: &Expr, at: Loc) -> Option
 #[track_caller]
 pub fn heaviside(x: impl Operand, at_zero: impl Operand) -> Expr {
     let at = Location::caller();
-    let x = operand(x, at);
+    let [x, at_zero] = operands([x.into_arg(), at_zero.into_arg()], Unfit::Float, at);
     carry(at, || {
         let x = floating(&x, at);
         x.checked()?;

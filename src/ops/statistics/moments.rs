@@ -1,10 +1,15 @@
 //! Ranges, weighted means, covariances and correlations.
 
+use crate::array::in_blocks;
+use crate::base::dtype::Scalar;
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, AxesArg, IntoAxes, View};
-use crate::graph::expr::{Expr, Operand, binary, carry, common, operand, reduce, reshape, strong, unary, view};
-use crate::graph::ufunc::{arithmetic, float};
-use crate::ops::functions::{matmul_at, mean_at, narrow, sum_in_its_type, wide};
+use crate::graph::expr::{
+    Args, Expr, Operand, Unfit, binary, carry, choose, common, operands, reduce, reshape, strong, unary, view,
+};
+use crate::graph::ufunc::{arithmetic, float, logic};
+use crate::ops::create::iota;
+use crate::ops::functions::{join, matmul_at, mean_at, narrow, sum_in_its_type, wide};
 use crate::plan::kernel::Fold;
 use smallvec::{SmallVec, smallvec};
 use std::panic::Location;
@@ -48,8 +53,9 @@ impl Expr {
     #[track_caller]
     pub fn average(&self, axes: impl IntoAxes, weights: impl Operand) -> Expr {
         let at = Location::caller();
-        let (axes, weights) = (axes.into_axes(), operand(weights, at));
-        carry(at, || average(self, &axes, weights, at))
+        let axes = axes.into_axes();
+        let [x, weights] = operands([self.into_arg(), weights.into_arg()], Unfit::Float, at);
+        carry(at, || average(x, &axes, weights, at))
     }
 
     /// Computes the covariances of variables. Each row of a matrix is a variable (each column if `row_variables` is
@@ -58,7 +64,9 @@ impl Expr {
     /// variables from their means, divided by n − `correction`, or by 0 if that is negative. NumPy's default correction
     /// (`ddof`) is 1.
     ///
-    /// Integers and bool are converted to f32; f16 and bf16 are computed in f32.
+    /// Integers and bool are converted to f32; f16 and bf16 are computed in f32. On the CPU, many observations are
+    /// computed in blocks, each about its own means, and the sums of the blocks are merged. So the result needs the
+    /// memory of a block, and a mapped file is read once.
     ///
     /// ```
     /// use cupric::array;
@@ -101,10 +109,9 @@ impl Expr {
     }
 }
 
-fn average(x: &Expr, axes: &AxesArg, weights: Expr, at: Loc) -> Result<Expr> {
+fn average(e: Expr, axes: &AxesArg, weights: Expr, at: Loc) -> Result<Expr> {
     const OP: &str = "average";
-    common(OP, [x, &weights].into_iter(), at)?;
-    let e = strong(x.clone(), at);
+    common(OP, [&e, &weights].into_iter(), at)?;
     let sorted = axes.resolve(e.0.shape.len()).map_err(|f| f.at(OP, at))?;
     let weights = match (&sorted[..], &weights.0.shape[..]) {
         _ if weights.0.shape == e.0.shape => weights,
@@ -142,12 +149,66 @@ fn covariances(op: &'static str, e: &Expr, rows: bool, correction: f64, at: Loc)
             return Err(Error::with_line(ErrorKind::Shape, op, detail, at));
         }
     };
-    let mean = mean_at(op, &x, &layout::keep(1), at);
-    let deviation = binary(&arithmetic::subtract, &x, mean, at);
-    let turned = view(op, &deviation, at, |shape| View::permute(shape, &[1, 0]));
     let degrees = (x.0.shape[1] as f64 - correction).max(0.0);
-    let products = matmul_at(op, &deviation, &turned, at);
+    let [products, _] = about_means(op, &x, at);
+    let squares = x.0.shape[0].saturating_mul(x.0.shape[0]);
+    let products = match in_blocks(&[&x], &[1], squares.saturating_mul(ELEMENTS_OF_A_PRODUCT)) {
+        None => products,
+        // the derivative is that of the whole: the derivative of each block would have the size of the whole operand
+        Some(blocks) => merged(op, &blocks, at).with_rule(vec![products], Some(Box::new(|g, _| Ok(vec![g.clone()])))),
+    };
     Ok((binary(&arithmetic::divide, products, degrees, at), e))
+}
+
+/// The minimum number of elements of a block for each element of its matrix of products. The matrices of all blocks
+/// together then have at most an eighth of the bytes of the operand.
+const ELEMENTS_OF_A_PRODUCT: usize = 8;
+
+/// Returns the sums of products of the deviations of variables (rows) from their means, and the means as a column.
+fn about_means(op: &'static str, x: &Expr, at: Loc) -> [Expr; 2] {
+    let mean = mean_at(op, x, &layout::keep(1), at);
+    let deviation = binary(&arithmetic::subtract, x, &mean, at);
+    [self_products(op, &deviation, at), mean]
+}
+
+/// Returns the sums of products of each two rows.
+fn self_products(op: &'static str, rows: &Expr, at: Loc) -> Expr {
+    let turned = view(op, rows, at, |shape| View::permute(shape, &[1, 0]));
+    matmul_at(op, rows, &turned, at)
+}
+
+/// Returns the sums of products of deviations of variables whose observations are divided into blocks. Only the last
+/// block may have another number of observations. The sums of all blocks, each about its own means, are added to the
+/// products of the deviations of these means from the means of all observations, weighted by the numbers of
+/// observations (Chan, Golub and LeVeque, Updating Formulae and a Pairwise Algorithm for Computing Sample Variances,
+/// 1979).
+fn merged(op: &'static str, blocks: &[Args], at: Loc) -> Expr {
+    carry(at, || {
+        let (mut sum, mut means): (Option<Expr>, Vec<Expr>) = (None, vec![]);
+        for block in blocks {
+            let [products, mean] = about_means(op, &block[0], at);
+            sum = Some(sum.map_or(products.clone(), |sum| binary(&arithmetic::add, sum, products, at)));
+            means.push(mean);
+        }
+        let (Some(sum), [first, .., last]) = (sum, blocks) else {
+            return Err(Error::with_line(ErrorKind::Internal, op, "there are fewer than two blocks", at));
+        };
+        let means = join(op, means, 1, at);
+        let dtype = means.checked()?.dtype;
+        let number = |v: usize| Expr::fill(Scalar::Float(v as f64), smallvec![], dtype, at);
+        let place = iota(smallvec![blocks.len()], 0, at);
+        let is_last = binary(&logic::equal, place, (blocks.len() - 1) as i64, at);
+        let [many, rest] = [first, last].map(|block| block[0].0.shape[1]);
+        let counts = choose(is_last, number(rest), number(many), at);
+        let observations = number(many * (blocks.len() - 1) + rest);
+        let weighted =
+            binary(&arithmetic::multiply, &means, binary(&arithmetic::divide, &counts, observations, at), at);
+        let mean = sum_in_its_type(op, &weighted, &layout::keep(1), at);
+        let deviation = binary(&arithmetic::subtract, means, mean, at);
+        let turned = view(op, &deviation, at, |shape| View::permute(shape, &[1, 0]));
+        let between = matmul_at(op, &binary(&arithmetic::multiply, deviation, counts, at), &turned, at);
+        Ok(mutant!(means_of_blocks_alike, sum.clone(), binary(&arithmetic::add, sum, between, at)))
+    })
 }
 
 /// Turns a 1 × 1 matrix into a number.

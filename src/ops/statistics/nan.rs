@@ -5,9 +5,9 @@ use super::choose;
 use crate::base::dtype::DType;
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{AxesArg, IntoAxes};
-use crate::graph::expr::{Expr, binary, carry, cast, reduce, strong, unary};
+use crate::graph::expr::{Expr, binary, carry, cast, reduce, rounded, strong, unary};
 use crate::graph::ufunc::{ARGMAX, ARGMIN, Ufunc, arithmetic, float, logic};
-use crate::ops::functions::{count, expanded, gone, kept, narrow, rounded, sum_in_its_type, wide};
+use crate::ops::functions::{count, expanded, gone, kept, narrow, sum_in_its_type, wide};
 use crate::plan::kernel::Fold;
 use std::panic::Location;
 

@@ -9,6 +9,9 @@ use crate::ops::grad::{Parameters, built_arrays};
 use std::collections::HashMap;
 use std::panic::Location;
 
+/// The maximum number of names in a message, so that the message can be read.
+const MOST_NAMES: usize = 12;
+
 /// Returns the names of a tree's leaves. Returns an error unless there is one name for each leaf, and all names are
 /// different.
 fn names<P: Parameters>(tree: &P, op: &'static str, at: Loc) -> Result<Vec<String>> {
@@ -24,6 +27,20 @@ fn names<P: Parameters>(tree: &P, op: &'static str, at: Loc) -> Result<Vec<Strin
         Some(pair) => wrong(format!("two leaves of the tree have the name {:?}", pair[0])),
         None => Ok(list),
     }
+}
+
+/// Returns the message for a leaf without an array of its name.
+fn absent(name: &str, found: &HashMap<String, Expr>) -> String {
+    let mut there: Vec<&String> = found.keys().collect();
+    there.sort_unstable();
+    let more = if there.len() > MOST_NAMES { format!(" and {} more", there.len() - MOST_NAMES) } else { String::new() };
+    let there: Vec<String> = there.iter().take(MOST_NAMES).map(|name| format!("{name:?}")).collect();
+    let there =
+        if there.is_empty() { "the list is empty".into() } else { format!("there are {}{more}", there.join(", ")) };
+    format!(
+        "there is no array {name:?}; {there}. Leaves of tuples and lists are named by their positions, and fields of a \
+         struct by Parameters::names"
+    )
 }
 
 /// Returns the leaves of a tree with their names, in the tree's order, in the form that `save_safetensors` takes. A
@@ -68,7 +85,8 @@ pub fn named<P: Parameters>(tree: &P) -> Result<Vec<(String, Expr)>> {
 /// ```
 ///
 /// # Errors
-/// Returns [`ErrorKind::Argument`] if the list has no array with the name of a leaf, [`ErrorKind::Shape`] or
+/// Returns [`ErrorKind::Argument`] if the list has no array with the name of a leaf (the
+/// message lists the names that it has), [`ErrorKind::Shape`] or
 /// [`ErrorKind::DType`] if an array does not have the shape or the dtype of its leaf, the errors of [`named`], and the
 /// errors of the evaluation and the transfer of the arrays.
 #[doc(alias = "load_state_dict")]
@@ -88,7 +106,7 @@ pub fn with_named<P: Parameters, N: AsRef<str>, A: Operand>(
     for (name, leaf) in names.iter().zip(leaves(like)) {
         let wrong = |kind, detail| Err(Error::with_line(kind, OP, detail, at));
         let Some(array) = found.get(name) else {
-            return wrong(ErrorKind::Argument, format!("there is no array {name:?}"));
+            return wrong(ErrorKind::Argument, absent(name, &found));
         };
         let (want, have) = (leaf.checked()?, array.checked()?);
         let shapes = (want.shape.as_slice(), have.shape.as_slice());

@@ -38,7 +38,7 @@ fn together(row: &testing::Row) -> Option<Bound> {
         (Bound::Ulp(u, a), Bound::Ulp(v, b)) => Some(Bound::Ulp(u + v, a + b)),
         (Bound::Max(u, a), Bound::Max(v, b)) => Some(Bound::Max(u + v, a + b)),
         (Bound::Large(u), Bound::Large(v)) => Some(Bound::Large(u + v)),
-        (Bound::Lgamma(u, a), Bound::Lgamma(v, b)) => Some(Bound::Lgamma(u + v, a + b)),
+        (Bound::Lgamma(u, a, e), Bound::Lgamma(v, b, f)) => Some(Bound::Lgamma(u + v, a + b, e + f)),
         _ => None,
     }
 }

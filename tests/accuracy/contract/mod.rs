@@ -23,6 +23,7 @@ pub mod report;
 pub mod rules;
 pub mod table;
 pub mod underflow;
+mod zeros;
 use crate::kit::{self, operations::Suite, stage::Stage};
 use cupric::{DType, Device, testing};
 use report::Report;

@@ -173,7 +173,8 @@ fn the_grammar_of_bounds() {
         ("3+2^-126", Bound::Ulp(3.0, f64::from(f32::MIN_POSITIVE))),
         ("large:4", Bound::Large(4.0)),
         ("max:4:2^-24", Bound::Max(4.0, f64::from(f32::EPSILON) / 2.0)),
-        ("lgamma:10:1e-6", Bound::Lgamma(10.0, 1e-6)),
+        ("lgamma:10:1e-6", Bound::Lgamma(10.0, 1e-6, 0.0)),
+        ("lgamma:2:2^-4:2^-3", Bound::Lgamma(2.0, 0.0625, 0.125)),
         ("tree", Bound::Named("tree".into())),
     ];
     for (text, bound) in grammar {

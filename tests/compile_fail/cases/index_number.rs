@@ -1,4 +1,4 @@
-//! An index would have to give a reference, and an element may lie on a GPU.
+//! An index would have to return a reference, and an element may be on a GPU.
 #![allow(unused)]
 
 use cupric::*;

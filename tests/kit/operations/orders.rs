@@ -4,6 +4,11 @@ use super::{COMPOSITE, EVERY, Operation, first, float_type, sum_type};
 use cupric::ErrorKind as K;
 use cupric::*;
 
+/// The result type of an interpolated quantile.
+fn middle_type(d: DType) -> DType {
+    if d.is_integer() && d.size() == 8 { DType::F64 } else { float_type(d) }
+}
+
 /// Operations built from sorts, searches and counts.
 pub const ORDERS: &[Operation] = &[
     Operation { name: "sort", refuses: |x, _| vec![("Expr::sort", K::Axis, x.sort(2))], ..COMPOSITE },
@@ -175,21 +180,21 @@ pub const ORDERS: &[Operation] = &[
     Operation {
         name: "median",
         types: EVERY,
-        result: float_type,
+        result: middle_type,
         refuses: |x, _| vec![("Expr::median", K::Axis, x.median(2))],
         ..COMPOSITE
     },
     Operation {
         name: "nanmedian",
         types: EVERY,
-        result: float_type,
+        result: middle_type,
         refuses: |x, _| vec![("Expr::nanmedian", K::Axis, x.nanmedian([0, 0]))],
         ..COMPOSITE
     },
     Operation {
         name: "quantile",
         types: EVERY,
-        result: float_type,
+        result: middle_type,
         refuses: |x, none| {
             let method = QuantileMethod::Lower;
             vec![
@@ -203,14 +208,14 @@ pub const ORDERS: &[Operation] = &[
     Operation {
         name: "percentile",
         types: EVERY,
-        result: float_type,
+        result: middle_type,
         refuses: |x, _| vec![("Expr::percentile", K::Argument, x.percentile([1.0, 101.0], 0, QuantileMethod::Linear))],
         ..COMPOSITE
     },
     Operation {
         name: "nanquantile",
         types: EVERY,
-        result: float_type,
+        result: middle_type,
         refuses: |x, none| {
             let method = QuantileMethod::Higher;
             vec![
@@ -224,7 +229,7 @@ pub const ORDERS: &[Operation] = &[
     Operation {
         name: "nanpercentile",
         types: EVERY,
-        result: float_type,
+        result: middle_type,
         refuses: |x, _| vec![("Expr::nanpercentile", K::Argument, x.nanpercentile(-1.0, 0, QuantileMethod::Linear))],
         ..COMPOSITE
     },

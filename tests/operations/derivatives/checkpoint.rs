@@ -159,6 +159,137 @@ fn captured_expressions_and_views_are_operands() {
     assert!(grad(&unread, [&w])[0].eval().unwrap_err().to_string().contains("does not read operand 0"));
 }
 
+/// The elements of an expression of f64.
+fn real(e: &Expr) -> Vec<f64> {
+    e.to_vec().unwrap_or_else(|e| panic!("{e}"))
+}
+
+#[test]
+fn a_derivative_that_is_passed_on_is_found_by_jvp() {
+    let (x, w, b) = (array![[1f64, 2.], [3., -4.]], array![[0.5f64, 2.], [1., -1.]], array![0.25f64, 1.]);
+    let narrow = x.astype(F32);
+    let functions: [(&str, &dyn Fn() -> Expr); 14] = [
+        ("add", &|| &x + 1.0),
+        ("sum", &|| x.sum(0)),
+        ("sum of all", &|| x.sum(..)),
+        ("trace", &|| x.trace(0, 0, 1)),
+        ("roll", &|| x.roll(1, 0)),
+        ("concat", &|| concat([&x, &(&x * 2.0)], 1)),
+        ("transpose", &|| x.t() + 1.0),
+        ("reshape of a transpose", &|| (&x + 1.0).t().reshape([4])),
+        ("broadcast", &|| x.expand_dims(0).broadcast_to([3, 2, 2]) + 1.0),
+        ("cast", &|| (&x.astype(F32) + 1.0).astype(F64)),
+        ("bias", &|| x.matmul(&w) + &x),
+        ("read twice", &|| (&x + 1.0) + x.sin()),
+        ("convolution", &|| x.reshape([1, 1, 2, 2]).conv2d(w.reshape([1, 1, 2, 2]), Conv::default().padding(1))),
+        ("one part of two", &|| concat([x.slice(s![0]), x.slice(s![1]) + 1.0], 0)),
+    ];
+    for (name, f) in functions {
+        let want = real(&jvp(&f(), [&x], [&w]));
+        let nested = checkpoint(|| checkpoint(|| checkpoint(f).positive()));
+        let ruled = checkpoint(|| {
+            let y = f();
+            with_vjp(&y, [&y], |g| [g.clone()])
+        });
+        for y in [checkpoint(f), checkpoint(|| checkpoint(f)), nested, ruled] {
+            assert_eq!(real(&jvp(&y, [&x], [&w])), want, "{name}");
+        }
+        let compiled = Compiled::new(|u: Expr| jvp(&checkpoint(f), [&x], [&u]));
+        assert_eq!(real(&compiled.call(&w).unwrap()), want, "{name}, compiled");
+    }
+    let of_bias = jvp(&checkpoint(|| x.matmul(&w) + &b), [&b], [array![1f64, 2.]]);
+    assert_eq!(real(&of_bias), [1., 2., 1., 2.]);
+    let of_narrow = jvp(&checkpoint(|| narrow.astype(F64) + 1.0), [&narrow], [&w]);
+    assert_eq!(real(&of_narrow), [0.5, 2., 1., -1.]);
+}
+
+#[test]
+fn expressions_outside_are_found_by_the_second_derivative() {
+    let (x, w) = (array![1f64, 2.], array![3f64, 5.]);
+    // the derivative with respect to `scale` is `h` itself
+    let h = (&x * &w).sum(..);
+    let scale = array![2f64].sum(..).positive();
+    let [d] = grad(&checkpoint(|| &h * &scale), [&scale]);
+    assert_eq!(real(&grad(&d, [&h])[0]), [1.]);
+    assert_eq!(real(&grad(&d, [&x])[0]), [3., 5.]);
+    // the derivative is the cotangent, which is an expression of the caller
+    let v = w.square();
+    let [d] = vjp(&checkpoint(|| &x + 1.0), &v, [&x]);
+    assert_eq!(real(&grad(&d.square().sum(..), [&v])[0]), [18., 50.]);
+    let [d] = vjp(&checkpoint(|| x.reshape([2, 1]).broadcast_to([2, 3])), v.expand_dims(1), [&x]);
+    assert_eq!(real(&grad(&d.square().sum(..), [&v])[0]), [162., 450.]);
+}
+
+#[test]
+fn calls_with_several_results_are_repeated() {
+    let x = array![1f64, -2., 3., 0.5];
+    let [a] = grad(&checkpoint(|| fft::rfft(&x, -1).abs()).square().sum(..), [&x]);
+    let [b] = grad(&fft::rfft(&x, -1).abs().square().sum(..), [&x]);
+    assert_eq!(real(&a), real(&b));
+    // the derivative of the exponential of a number
+    let m = array![[2f64]];
+    let [d] = grad(&checkpoint(|| linalg::expm(&m)).sum(..), [&m]);
+    assert!((real(&d)[0] - 2f64.exp()).abs() < 1e-12, "{d:?}");
+    let a = array![[2f64, 1.], [1., 3.]];
+    let f = |is_kept: bool| {
+        let z = part(is_kept, || {
+            let (w, v) = linalg::eigh(&a);
+            (&v * w.tanh().expand_dims(-2)).matmul(v.t())
+        });
+        let of_rows = fft::fft(Complex::new(&z, &z), -1).real() * array![[1f64, 2.], [3., 5.]];
+        grad(&of_rows.sum(..), [&a])[0].clone()
+    };
+    assert_eq!(real(&f(false)), real(&f(true)));
+    for (got, want) in real(&f(false)).iter().zip([-0.0641, 0.2432, 0.2432, -0.2662]) {
+        assert!((got - want).abs() < 1e-4, "{got}, not {want}");
+    }
+}
+
+/// A checkpoint that contains the derivative of another one: its own derivative repeats the inner repetition apart from
+/// the inner first computation.
+#[test]
+fn derivatives_inside_checkpoints_are_repeated_apart() {
+    let (x, w) = (array![[1f64, 2.], [3., -4.]], array![[0.5f64, 2.], [1., -1.]]);
+    let f = |is_kept: bool| {
+        let d = checkpoint(|| {
+            let y = part(is_kept, || x.matmul(&w).tanh().matmul(w.t()).sin());
+            grad(&y.square().sum(..), [&x])[0].clone() * &y
+        });
+        grad(&d.square().sum(..), [&x])[0].clone()
+    };
+    let products = |e: &Expr| e.plan().unwrap().to_string().matches(": matmul [").count();
+    let (kept, again) = (products(&f(true)), products(&f(false)));
+    println!("{kept} products, {again} with a checkpoint inside");
+    assert!(again >= kept + 4, "{kept} and {again}");
+    assert!(f(true).allclose(f(false), 1e-12, 1e-12, false).item::<bool>().unwrap());
+}
+
+/// A function that compares its argument or stops its derivatives is an error instead of a wrong `jvp`.
+#[test]
+fn jvp_needs_linear_functions() {
+    let (x, u) = (array![1f64, 2.], array![3f64, 5.]);
+    let of = |y: &Expr| jvp(y, [&x], [&u]);
+    let text = |y: &Expr| of(y).eval().map(|a| a.to_string()).unwrap_or_else(|e| e.to_string());
+    assert_eq!(
+        real(&of(&with_vjp(&x.square(), [&x], {
+            let x = x.clone();
+            move |g| [g * &x * 2.0]
+        }))),
+        [6., 20.]
+    );
+    for y in [
+        with_vjp(&x.square(), [&x], |g| [g.stop_gradient()]),
+        with_vjp(&x.square(), [&x], |g| [select(g.greater(0.0), g, 0.0)]),
+        with_vjp(&x.square(), [&x], |g| [g.astype(I32).astype(F64)]),
+    ] {
+        let text = text(&y);
+        assert!(text.contains("passes no derivative on to it") && text.contains("with_vjp must be linear"), "{text}");
+        assert!(text.contains(file!()), "{text}");
+        // the gradient calls the function with numbers
+        assert!(grad(&y.sum(..), [&x])[0].eval().is_ok());
+    }
+}
+
 #[test]
 fn a_long_chain_of_checkpoints_is_dropped_without_recursion() {
     let x = array![1.];

@@ -4,7 +4,7 @@ use crate::kit::{error, on_devices, put, same};
 use cupric::*;
 
 /// The derivative of a function's sum with respect to an f32 array.
-fn slope(d: &Device, x: &[f32], f: impl Fn(&Expr) -> Expr) -> Vec<f32> {
+pub(super) fn slope(d: &Device, x: &[f32], f: impl Fn(&Expr) -> Expr) -> Vec<f32> {
     let x = put::<f32>(d, x, &[x.len()]);
     let [g] = grad(&f(&x).sum(..), [&x]);
     g.to_device(&Device::cpu()).unwrap().to_vec().unwrap()

@@ -119,6 +119,54 @@ fn of_norms_and_systems() {
 }
 
 #[test]
+fn of_factors() {
+    use linalg::Mode;
+    let even = |x: &Expr| x + x.t();
+    functions! {
+        "qr, q" [[4, 3]] |x| linalg::qr(&x[0], Mode::Reduced).0;
+        "qr, r" [[4, 3]] |x| linalg::qr(&x[0], Mode::Reduced).1;
+        "qr" [[3, 3]] |x| { let (q, r) = linalg::qr(&x[0], Mode::Reduced); q.square() + r };
+        "lu of a tall matrix" [[4, 3]] |x| { let (_, l, u) = linalg::lu(&x[0]); l.matmul(u.tanh()) };
+        "eigvalsh" [[4, 4]] |x| linalg::eigvalsh(even(&x[0]));
+        "eigh" [[4, 4]] |x| {
+            let (w, v) = linalg::eigh(even(&x[0]));
+            (&v * w.tanh().expand_dims(-2)).matmul(v.t())
+        };
+        "svdvals" [[3, 4]] |x| linalg::svdvals(&x[0]);
+        "svd" [[3, 3]] |x| { let (u, s, v) = linalg::svd(&x[0], Mode::Reduced); (u * s.tanh().expand_dims(-2)).matmul(v) };
+        "svd of a tall matrix" [[4, 2]] |x| {
+            let (u, s, v) = linalg::svd(&x[0], Mode::Reduced);
+            (u.square() * s.tanh().expand_dims(-2)).matmul(v.square())
+        };
+        "svd of a wide matrix" [[2, 4]] |x| {
+            let (u, s, v) = linalg::svd(&x[0], Mode::Reduced);
+            (u.square() * s.tanh().expand_dims(-2)).matmul(v.square())
+        };
+        "v of a wide matrix" [[2, 4]] |x| linalg::svd(&x[0], Mode::Reduced).2.square();
+        "pinv" [[4, 3]] |x| linalg::pinv(&x[0], None);
+        "lstsq" [[4, 3], [4]] |x| linalg::lstsq(&x[0], &x[1], None);
+        "expm of a large matrix" [[3, 3]] |x| linalg::expm(&x[0] * 3.0).log1p();
+    }
+}
+
+#[test]
+fn of_sorts_with_positions() {
+    functions! {
+        "sort and argsort" [[3, 5]] |x| x[0].sort(1) * x[0].square().take_along_axis(x[0].argsort(1), 1);
+        "topk with positions" [[3, 9]] |x| {
+            let (largest, at) = x[0].topk(3, 1, true);
+            largest.square() * x[0].take_along_axis(at, 1)
+        };
+        "median and quantiles" [[3, 6]] |x| x[0].median(1) * x[0].quantile(0.3, 1, QuantileMethod::Linear);
+        "cummax and positions" [[2, 6]] |x| {
+            let (largest, at) = x[0].cummax_with_positions(1);
+            largest * x[0].square().take_along_axis(at, 1)
+        };
+        "one part of several" [[8]] |x| fft::rfft(&x[0], 0).imag().clone();
+    }
+}
+
+#[test]
 fn of_transforms() {
     functions! {
         "fft" [[8]] |x| { let z = fft::fft(&x[0], 0); z.real().square() * 0.3 + z.imag() };

@@ -1,16 +1,20 @@
 //! Tests of derivatives: every elementwise function (`rows.rs`) and kind of operation (`structures.rs`) against finite
 //! differences of exact or f64 values; error bounds (`bounds.rs`); composites against JAX (`golden.rs`); other functions
-//! (`functions.rs`); points without a derivative (`edges.rs`); checkpoints (`checkpoint.rs`);
-//! numbers of kernels in training (`counts.rs`).
+//! (`functions.rs`); points without a derivative (`edges.rs`); checkpoints (`checkpoint.rs`), and all functions inside
+//! them (`repeated.rs`); numbers of kernels in training (`counts.rs`).
 
 mod bounds;
+mod branches;
 mod checkpoint;
 mod counts;
 mod edges;
 mod functions;
 mod golden;
+mod repeated;
 mod rows;
 mod structures;
+mod tails;
+mod zeros;
 
 use crate::kit::Dice;
 use cupric::*;
@@ -27,7 +31,8 @@ pub(crate) fn value(e: &Expr) -> f64 {
 }
 
 /// Compares the derivatives of `f` for each array with fourth-order differences in random directions, and `jvp` with
-/// the same numbers, in f64. `close` is the error relative to the sum of the terms' magnitudes.
+/// the same numbers, in f64. `close` is the error relative to the sum of the terms' magnitudes. On the CPU, also
+/// compares `f` with itself inside checkpoints and compiled functions.
 pub(crate) fn check(name: &str, d: &Device, inputs: &[Array], close: f64, f: impl Fn(&[Expr]) -> Expr) {
     let dice = &mut Dice::new(7);
     let leaves: Vec<Expr> = inputs.iter().map(Expr::from).collect();
@@ -56,5 +61,8 @@ pub(crate) fn check(name: &str, d: &Device, inputs: &[Array], close: f64, f: imp
         let forward = jvp(&y, [&leaves[i]], [&direction]);
         let forward = value(&(forward * &weights).sum(..));
         assert!((got - forward).abs() <= 1e-12 * terms, "{name}, operand {i}: {got} by grad, {forward} by jvp");
+    }
+    if !d.is_gpu() {
+        repeated::same(name, inputs, &f);
     }
 }

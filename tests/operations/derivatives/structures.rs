@@ -48,7 +48,7 @@ fn of_reductions(d: &Device) {
         "layer_norm" [[3, 6]] |x| x[0].layer_norm(-1, 1e-5);
         "rms_norm" [[3, 6]] |x| x[0].rms_norm(-1, 1e-5);
         "norms" [[3, 4]] |x| x[0].vector_norm(1, 2.0) + x[0].vector_norm(1, 1.0) + x[0].vector_norm(1, 3.0) * x[0].vector_norm(1, INF);
-        "norm" [[3, 4]] |x| x[0].norm();
+        "norm" [[3, 4]] |x| x[0].norm(..);
         "Frobenius" [[3, 4]] |x| x[0].matrix_norm(.., MatrixNorm::Frobenius);
         "median" [[3, 6]] |x| x[0].median(1);
         "quantile" [[2, 40]] |x| x[0].quantile(0.3, 1, QuantileMethod::Linear);

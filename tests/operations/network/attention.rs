@@ -95,6 +95,14 @@ fn blocks_equal_the_plain_formula(d: &Device) {
 fn wrong_operands_are_errors(d: &Device) {
     let x = ones([3, 4], F32).to_device(d).unwrap();
     let short = ones([2, 4], F32).to_device(d).unwrap();
+    // heads on the last axis but one, as in other libraries
+    let by_keys = |n: usize| zeros([2, n, 4, 32], F32);
+    for (keys, values) in [(10, 10), (64, 10)] {
+        let e = attention(by_keys(64), by_keys(keys), by_keys(values), Attention::default());
+        fails(e.clone(), ErrorKind::Shape, "attention: queries of shape [2, 64, 4, 32], keys of shape");
+        let e = e.eval().unwrap_err().to_string();
+        assert!(e.contains("[.., heads, queries or keys, width]") && e.contains("swapaxes(-3, -2)"), "{e}");
+    }
     fails(attention(&x, x.t(), &x, options(false)), ErrorKind::Shape, "attention: queries of shape [3, 4], keys of shape [4, 3]");
     fails(attention(&x, &x, &short, options(false)), ErrorKind::Shape, "as many keys as values");
     fails(attention(&x, x.slice(s![0]), &x, options(false)), ErrorKind::Shape, "at least two axes");

@@ -63,7 +63,9 @@ fn blocks_are_computed_apart() {
         (Rng::new(1).normal([300, 40], F32).eval().unwrap(), Rng::new(2).normal([40, 30], F64).eval().unwrap());
     let order = (arange(0, 300, 1, I64) * 7) % 300;
     let far = x.reshape([100, 3, 40]).sliding_windows(4, 0);
-    let apart: [(&str, Expr); 14] = [
+    let small = x.reshape([300, 5, 8]);
+    let (largest, places) = x.topk(3, 1, true);
+    let apart: [(&str, Expr); 27] = [
         ("standardise", (&*x - x.mean(0)) / x.std(0)),
         ("product", x.astype(F64).matmul(&w).tanh()),
         ("a product of windows", x.reshape([100, 3, 40]).matmul(w.astype(F32))),
@@ -77,6 +79,19 @@ fn blocks_are_computed_apart() {
         ("windows", far.sum(-1)),
         ("reshaped", (&*x * 2.0).t().reshape([-1, 8])),
         ("flipped", x.exp().flip([0, 1])),
+        ("sorted", x.sort(1) - x.sort(descending(1))),
+        ("sorted columns", x.t().sort(0).t()),
+        ("sorted parts", x.reshape([300, 2, 20]).sort(-1)),
+        ("sorted within", x.reshape([300, 20, 2]).sort(1)),
+        ("largest", largest + places),
+        ("median", x.median(1)),
+        ("quantiles", x.quantile([0.1, 0.5, 0.9], 1, QuantileMethod::Linear).t()),
+        ("transform", fft::rfft(&x, -1).real() + fft::rfft(&x, -1).imag()),
+        ("transform of a prime", fft::fft(x.slice(s![.., ..37]), -1).imag().clone()),
+        ("inverse transform", fft::irfft(fft::rfft(&x, -1), -1)),
+        ("transform within", fft::fft(x.reshape([300, 8, 5]), 1).real().clone()),
+        ("singular values", linalg::svdvals(small.swapaxes(1, 2))),
+        ("factors", linalg::qr(&small, linalg::Mode::Reduced).1),
         ("random", Rng::new(4).normal([300, 3], F32) + arange(0, 300, 1, F32).reshape([300, 1])),
     ];
     for (name, e) in apart {
@@ -92,9 +107,14 @@ fn blocks_are_computed_apart() {
 fn blocks_read_only_their_rows() {
     let (x, w) = (Rng::new(1).normal([4000, 40], F32).eval().unwrap(), ones([40, 30], F32).eval().unwrap());
     let once = (&*x - x.mean(0)) / x.std(0);
-    for (e, most) in
-        [(once, 100 * 40 * 8 + 1000), (x.matmul(&w), 100 * 70 * 4 + 40 * 30 * 4), (x.softmax(1), 100 * 40 * 8)]
-    {
+    for (e, most) in [
+        (once, 100 * 40 * 8 + 1000),
+        (x.matmul(&w), 100 * 70 * 4 + 40 * 30 * 4),
+        (x.softmax(1), 100 * 40 * 8),
+        (x.sort(1), 100 * 40 * 8),
+        (x.argsort(1), 100 * 40 * 12),
+        (fft::rfft(&x, 1).real().clone(), 8 * 100 * 40 * 4),
+    ] {
         for block in e.chunks(100).unwrap() {
             let (read, written) = block.plan().unwrap().bytes();
             assert!(read + written <= most, "{read} and {written} bytes, at most {most}:\n{:?}", block.plan());

@@ -1,23 +1,125 @@
-//! Derivatives of random programs, compared with `jvp`, and with differences in a random direction.
+//! Derivatives of random programs, compared with `jvp`, and with differences in a random direction. A part of each
+//! program is inside checkpoints, and the whole inside a compiled function, which must not change a bit. Half of the
+//! programs also read the result of a routine, such as a sort or a factorisation.
 //!
 //! First we add small noise to the leaves, so that no two elements are equal and none is at a kink. If a program's
 //! differences at two distances disagree, there is a kink or jump nearby, and only `grad` and `jvp` are compared.
 
 use super::generate::generate;
 use super::program::{Program, build};
-use crate::kit::Dice;
 use crate::kit::stage::Stage;
+use crate::kit::{Dice, read};
 use cupric::*;
 
-/// The result of a program with these leaves: its last root. None if that is not a float.
-fn result(p: &Program, leaves: &[(usize, Expr)], d: &Device) -> Option<Expr> {
-    let mut e: Vec<Expr> = vec![];
-    for (i, spec) in p.nodes.iter().enumerate() {
-        let leaf = leaves.iter().find(|(number, _)| *number == i);
-        e.push(leaf.map_or_else(|| build(spec, &e, d), |(_, leaf)| leaf.clone()));
+/// What surrounds the nodes of a program, besides the functions that they name.
+#[derive(Clone, Debug, Default)]
+struct Around {
+    /// A routine, as its index in [`ROUTINES`], and a node: the routine's result for this node is added to the
+    /// program's result.
+    routine: Option<(usize, usize)>,
+    /// The nodes with which checkpoints begin. Each contains the rest of the program, so that they are nested.
+    checkpoints: Vec<usize>,
+    /// A node whose derivative is replaced by an equal one.
+    ruled: Option<usize>,
+}
+
+impl Around {
+    fn random(dice: &mut Dice, p: &Program) -> Around {
+        let n = p.nodes.len();
+        let floats: Vec<usize> = (0..n).filter(|i| p.nodes[*i].dtype == DType::F64).collect();
+        let mut checkpoints: Vec<usize> = (0..1 + dice.below(3)).map(|_| dice.below(n + 1)).collect();
+        checkpoints.sort_unstable();
+        let mut one =
+            |share: usize| dice.one_in(share).then(|| floats.get(dice.below(floats.len())).copied()).flatten();
+        let (node, ruled) = (one(2), one(3));
+        Around { routine: node.map(|node| (dice.below(ROUTINES.len()), node)), checkpoints, ruled }
     }
-    let y = p.roots.iter().map(|r| &e[*r]).find(|y| y.dtype().is_ok_and(|t| t == DType::F64))?;
-    Some(y.clone())
+
+    /// The same program without checkpoints and rules.
+    fn plain(&self) -> Around {
+        Around { checkpoints: vec![], ruled: None, ..self.clone() }
+    }
+}
+
+/// A smooth matrix of 4 × 4 elements of a vector, with separate eigenvalues and singular values.
+fn matrix(x: &Expr) -> Expr {
+    let v = x.slice(s![..4]);
+    (v.expand_dims(1) * v.cos().expand_dims(0)) * 0.3 + (arange(1, 5, 1, DType::F64) * 2.0).diag(0)
+}
+
+/// Functions that are not loop nests, of a vector of eight different numbers between −1 and 1.
+const ROUTINES: [fn(&Expr) -> Expr; 18] = [
+    |x| fft::rfft(x, -1).abs(),
+    |x| fft::irfft(Complex::new(x.slice(s![..4]), x.slice(s![4..])), -1).square(),
+    |x| x.sort(0) * x.square().take_along_axis(x.argsort(0), 0),
+    |x| x.topk(3, 0, true).0.square(),
+    |x| x.median(0),
+    |x| x.quantile(0.3, 0, QuantileMethod::Linear).square(),
+    |x| select(x.greater(0.0), f64::NAN, x).nanquantile(0.4, 0, QuantileMethod::Linear),
+    |x| linalg::expm(matrix(x) * 0.3),
+    |x| linalg::inv(matrix(x)),
+    |x| linalg::det(matrix(x)),
+    |x| linalg::solve(matrix(x), x.slice(s![4..])),
+    |x| linalg::solve_triangular(matrix(x), x.slice(s![4..]), linalg::Triangle::Upper),
+    |x| linalg::cholesky(matrix(x).matmul(matrix(x).t()), linalg::Triangle::Lower),
+    |x| {
+        let (_, l, u) = linalg::lu(matrix(x));
+        l.matmul(u.tanh())
+    },
+    |x| {
+        let (q, r) = linalg::qr(matrix(x), linalg::Mode::Reduced);
+        q.square() + r
+    },
+    |x| {
+        let (w, v) = linalg::eigh(matrix(x) + matrix(x).t());
+        (&v * w.tanh().expand_dims(-2)).matmul(v.t())
+    },
+    |x| {
+        let (u, s, v) = linalg::svd(matrix(x), linalg::Mode::Reduced);
+        (u * s.tanh().expand_dims(-2)).matmul(v)
+    },
+    |x| matrix(x).matrix_norm(.., MatrixNorm::Two),
+];
+
+/// The sum of a routine's results for elements of an expression.
+fn of_routine(number: usize, x: &Expr) -> Expr {
+    let flat = (x * 0.7).tanh().reshape([-1]);
+    let others = arange(1, 9, 1, DType::F64).sin() * 0.9;
+    ROUTINES[number](&concat([flat, others], 0).slice(s![..8])).sum(..)
+}
+
+/// The result of a program with these leaves: its first root of f64. None if there is none.
+fn result(p: &Program, leaves: &[(usize, Expr)], around: &Around, d: &Device) -> Option<Expr> {
+    let root = p.roots.iter().copied().find(|r| p.nodes[*r].dtype == DType::F64)?;
+    Some(rest(p, root, leaves, &mut vec![], around, 0, d))
+}
+
+/// Builds the nodes after `e`, and returns the result. `depth` checkpoints have begun.
+fn rest(
+    p: &Program,
+    root: usize,
+    leaves: &[(usize, Expr)],
+    e: &mut Vec<Expr>,
+    around: &Around,
+    depth: usize,
+    d: &Device,
+) -> Expr {
+    for i in e.len()..=p.nodes.len() {
+        if around.checkpoints.get(depth) == Some(&i) {
+            return checkpoint(|| rest(p, root, leaves, e, around, depth + 1, d));
+        }
+        let Some(spec) = p.nodes.get(i) else { break };
+        let leaf = leaves.iter().find(|(number, _)| *number == i);
+        let node = leaf.map_or_else(|| build(spec, e, d), |(_, leaf)| leaf.clone());
+        e.push(match around.ruled == Some(i) {
+            true => with_vjp(&node, [&node], |g| [g.positive()]),
+            false => node,
+        });
+    }
+    match around.routine {
+        Some((number, node)) => &e[root] + of_routine(number, &e[node]) * 0.125,
+        None => e[root].clone(),
+    }
 }
 
 fn noise(dice: &mut Dice, shape: &[usize], d: &Device) -> Array {
@@ -27,6 +129,65 @@ fn noise(dice: &mut Dice, shape: &[usize], d: &Device) -> Array {
 
 fn value(e: &Expr) -> Result<f64> {
     e.to_device(&Device::cpu())?.astype(DType::F64).item::<f64>()
+}
+
+/// Whether two results are equal but for rounding. A derivative inside a checkpoint may be rounded in other places.
+fn close(a: &[u64], b: &[u64]) -> bool {
+    let largest = a.iter().map(|x| f64::from_bits(*x).abs()).filter(|x| x.is_finite()).fold(0.0, f64::max);
+    let pairs = || a.iter().zip(b).map(|(a, b)| (f64::from_bits(*a), f64::from_bits(*b)));
+    a.len() == b.len()
+        && (a == b || pairs().all(|(x, y)| (x - y).abs() <= 1e-9 * largest || x == y || x.is_nan() && y.is_nan()))
+}
+
+/// Compares the value, the gradients and the `jvp` inside checkpoints and a compiled function with the plain ones. The
+/// value must have the same bits.
+fn repeated(
+    p: &Program,
+    leaves: &[(usize, Expr)],
+    around: &Around,
+    directions: &[Array],
+    d: &Device,
+) -> Option<String> {
+    let numbers: Vec<usize> = leaves.iter().map(|(number, _)| *number).collect();
+    let all = |leaves: Vec<Expr>, around: &Around| -> Vec<Expr> {
+        let leaves: Vec<(usize, Expr)> = numbers.iter().copied().zip(leaves).collect();
+        let Some(y) = result(p, &leaves, around, d) else { return vec![] };
+        let (mut list, loss) = (vec![y.clone()], (&y * &y).sum(..));
+        for ((_, x), u) in leaves.iter().zip(directions) {
+            list.extend(grad_or_zeros(&loss, [x]));
+            if grad(&y.sum(..), [x])[0].shape().is_ok() {
+                list.push(jvp(&y, [x], [u]));
+            }
+        }
+        list
+    };
+    let of: Vec<Expr> = leaves.iter().map(|(_, e)| e.clone()).collect();
+    let bits = |list: Result<Vec<Array>>| -> Result<Vec<Vec<u64>>> {
+        let canonical = |b: u64| if f64::from_bits(b).is_nan() { u64::MAX } else { b };
+        list?.iter().map(|a| Ok(read(a)?.into_iter().map(canonical).collect())).collect()
+    };
+    let plain = bits(eval_many(&all(of.clone(), &around.plain())));
+    let compiled = Compiled::new(|x: Vec<Expr>| all(x, around));
+    let found = [("checkpoints", bits(eval_many(&all(of.clone(), around)))), ("compiled", bits(compiled.call(&of)))];
+    for (how, found) in found {
+        let why = match (&plain, found) {
+            (Err(a), Err(b)) if a.kind() == b.kind() => continue,
+            (Ok(a), Ok(b))
+                if a.len() == b.len() && a.first() == b.first() && a.iter().zip(&b).all(|(a, b)| close(a, b)) =>
+            {
+                continue;
+            }
+            (Ok(a), Ok(b)) => {
+                let at = a.iter().zip(&b).position(|(a, b)| a != b);
+                let reals =
+                    |list: &[Vec<u64>]| at.map(|i| list[i].iter().map(|b| f64::from_bits(*b)).collect::<Vec<_>>());
+                format!("result {at:?}: {:?}, not {:?}", reals(&b), reals(a))
+            }
+            (a, b) => format!("{:?} without, {:?} with", a.as_ref().err(), b.err()),
+        };
+        return Some(format!("{how}, {around:?}: {why}"));
+    }
+    None
 }
 
 /// How the check of a program ended.
@@ -47,7 +208,9 @@ fn compare(p: &Program, seed: u64, d: &Device) -> std::result::Result<Outcome, S
         let moved = build(spec, &[], d) + noise(dice, &spec.shape, d) * 0.03 + 0.01;
         leaves.push((i, Expr::from(moved.eval().map_err(|e| e.to_string())?)));
     }
-    let Some(y) = result(p, &leaves, d) else { return Ok(Outcome::LeftOut) };
+    let around = Around::random(dice, p);
+    let plain = around.plain();
+    let Some(y) = result(p, &leaves, &plain, d) else { return Ok(Outcome::LeftOut) };
     let shape = y.shape().map_err(|e| e.to_string())?.to_vec();
     if shape.contains(&0) {
         return Ok(Outcome::LeftOut);
@@ -55,7 +218,13 @@ fn compare(p: &Program, seed: u64, d: &Device) -> std::result::Result<Outcome, S
     let weights = noise(dice, &shape, d);
     let of: Vec<Expr> = leaves.iter().map(|(_, e)| e.clone()).collect();
     let directions: Vec<Array> = of.iter().map(|e| noise(dice, e.shape().unwrap(), d)).collect();
-    let loss = |leaves: &[(usize, Expr)]| result(p, leaves, d).map(|y| (y * &weights).sum(..));
+    // a derivative's graph does not depend on the device
+    if !d.is_gpu()
+        && let Some(why) = repeated(p, &leaves, &around, &directions, d)
+    {
+        return Err(why);
+    }
+    let loss = |leaves: &[(usize, Expr)]| result(p, leaves, &plain, d).map(|y| (y * &weights).sum(..));
     let Some(at) = loss(&leaves) else { return Ok(Outcome::LeftOut) };
     let (mut total, mut terms, mut forward, mut forward_terms) = (0.0, 0.0, 0.0, 0.0);
     for (x, u) in of.iter().zip(&directions) {

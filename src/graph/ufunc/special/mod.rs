@@ -2,6 +2,7 @@
 
 mod integrals;
 mod reference;
+mod slopes;
 
 use crate::math::{double, single};
 
@@ -202,14 +203,14 @@ macro_rules! rows {
         log_ndtr(x): Float {
             cpu_float: [single::log_ndtr(x), double::log_ndtr(x)], wgsl_f32: "m_log_ndtr({a})", wgsl_f64: "d_log_ndtr({a})",
             exact: { reference::log_ndtr(x) }, domain: [-100.0, 15.0], cost: 60, shader_cost: 40,
-            derivative(g, out): [{ g * ((x * -std::f64::consts::FRAC_1_SQRT_2).erfcx().reciprocal() * 0.797_884_560_802_865_4) }],
+            derivative(g, out): [{ g * slopes::log_ndtr_slope(x) }],
         }
         /// Returns exp(x²) · erfc(x), the scaled complementary error function: 0 at ∞, and ∞ at −∞ and where it
         /// overflows.
         erfcx(x): Float {
             cpu_float: [single::erfcx(x), double::erfcx(x)], wgsl_f32: "m_erfcx({a})", wgsl_f64: "d_erfcx({a})", exact: { reference::erfcx(x) },
             domain: [-9.5, 50.0], cost: 40, shader_cost: 32,
-            derivative(g, out): [{ g * (x * out * 2.0 - std::f64::consts::FRAC_2_SQRT_PI) }],
+            derivative(g, out): [{ g * slopes::erfcx_slope(x, out) }],
         }
         /// Returns the inverse of `erfc`: ∞ at 0, −∞ at 2, and NaN outside 0..=2.
         erfcinv(x): Float {
@@ -244,7 +245,7 @@ macro_rules! rows {
         i0e(x): Float {
             cpu_float: [single::i0e(x), double::i0e(x)], wgsl_f32: "m_i0e({a})", wgsl_f64: "d_i0e({a})", exact: { reference::scaled_bessel(0, x) },
             domain: [-100.0, 100.0], cost: 40, shader_cost: 24,
-            derivative(g, out): [{ g * (x.i1e() - x.sign() * out) }],
+            derivative(g, out): [{ g * slopes::i0e_slope(x, out) }],
         }
         /// Returns I₁(x), the modified Bessel function of order 1: ±∞ at ±∞ and where it overflows.
         #[doc(alias("modified_bessel_i1"))]
@@ -258,7 +259,7 @@ macro_rules! rows {
         i1e(x): Float {
             cpu_float: [single::i1e(x), double::i1e(x)], wgsl_f32: "m_i1e({a})", wgsl_f64: "d_i1e({a})", exact: { reference::scaled_bessel(1, x) },
             domain: [-100.0, 100.0], cost: 40, shader_cost: 24,
-            derivative(g, out): [{ g * (x.i0e() - select(x.equal(0.0), 0.5, out * (x.sign() + x.reciprocal()))) }],
+            derivative(g, out): [{ g * slopes::i1e_slope(x, out) }],
         }
         /// Returns ζ(x, q), the Hurwitz zeta function: the sum of (q + k)^−x for k = 0, 1, …. ζ(x, 1) is the Riemann
         /// zeta function. Returns NaN for x < 1, and for q < 0 if x is not an integer. Returns ∞ at x = 1 and at q = 0,

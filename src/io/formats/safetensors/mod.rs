@@ -11,7 +11,7 @@ pub use write::{save_safetensors, write_safetensors};
 use super::map::Mapped;
 use crate::array::Array;
 use crate::base::error::{ErrorKind, Fault, Loc, Result};
-use crate::io::{format_fault, io_fault, named, printable, read_elements};
+use crate::io::{format_fault, instead, io_fault, named, opened, printable, read_elements};
 use header::{Head, Index, Kind, Tensor};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -76,13 +76,20 @@ fn read_head(source: &mut (impl Read + Seek)) -> Fallible<(Head, u64)> {
     let length = source.seek(SeekFrom::End(0)).map_err(io_fault)?;
     source.seek(SeekFrom::Start(0)).map_err(io_fault)?;
     if length < 8 {
-        return Err(format_fault(format!("{length} bytes are too few for a safetensors file")));
+        let detail = match length {
+            0 => "the file is empty".to_string(),
+            _ => format!("{length} bytes are too few for a safetensors file"),
+        };
+        return Err(format_fault(detail));
     }
     let mut field = [0; 8];
     source.read_exact(&mut field).map_err(io_fault)?;
     let count = u64::from_le_bytes(field);
     if count > MAX_HEADER {
-        let detail = format!("not a safetensors file, or its header is too long: {count} bytes, at most {MAX_HEADER}");
+        let detail = match instead(&field) {
+            "" => format!("not a safetensors file, or its header is too long: {count} bytes, at most {MAX_HEADER}"),
+            hint => format!("not a safetensors file{hint}"),
+        };
         return Err(format_fault(detail));
     }
     if count > length - 8 {
@@ -116,7 +123,7 @@ impl<R> Shard<R> {
 
 fn open_shard(path: &Path) -> Fallible<Shard<File>> {
     let open = || {
-        let mut file = File::open(path).map_err(io_fault)?;
+        let mut file = opened(path)?;
         let (head, data) = read_head(&mut file)?;
         Ok(Shard { source: ShardSource::Reader(file), data, head, path: Some(path.to_path_buf()) })
     };
@@ -234,7 +241,7 @@ unsafe fn map_shard(path: &Path) -> Fallible<Shard<File>> {
 /// Reads the index at `path`, and opens each file that it names by a call of `open`.
 fn indexed(path: &Path, open: impl Fn(&Path) -> Fallible<Shard<File>>) -> Fallible<SafeTensors> {
     let read = || {
-        let mut file = File::open(path).map_err(io_fault)?;
+        let mut file = opened(path)?;
         let length = file.metadata().map_err(io_fault)?.len();
         if length > MAX_HEADER {
             return Err(format_fault(format!("an index of {length} bytes is too long; at most {MAX_HEADER} are read")));

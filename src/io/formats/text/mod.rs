@@ -1,18 +1,21 @@
 //! Tables of numbers in text files, for example CSV. `text/read.rs` reads a table and splits its lines into fields.
-//! `text/number.rs` reads and writes single numbers.
+//! `text/chunks.rs` reads a table in blocks of rows. `text/number.rs` reads and writes single numbers.
 
+mod chunks;
 mod number;
 mod read;
 
 use crate::array::Array;
 use crate::array::device::Device;
 use crate::base::dtype::{DType, Element};
-use crate::base::error::{Error, ErrorKind, Loc, Result};
+use crate::base::error::{Error, ErrorKind, Fault, Loc, Result};
 use crate::base::replace::replace;
 use crate::graph::expr::{Expr, strong};
-use crate::io::{io_fault, named, printable};
+use crate::io::{io_fault, named, opened, printable};
+pub use chunks::TextChunks;
 use half::{bf16, f16};
 use number as numbers;
+use read::TextTable;
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
@@ -130,7 +133,8 @@ impl TextFormat {
         self
     }
 
-    /// Reads at most this many rows of numbers. (Feature `text`.)
+    /// Reads at most this many rows of numbers. To read a large table in blocks of rows, use [`TextChunks`]. (Feature
+    /// `text`.)
     #[must_use]
     pub fn max_rows(mut self, rows: usize) -> TextFormat {
         self.most = Some(rows);
@@ -158,7 +162,8 @@ impl Array {
     ///
     /// Numbers are rounded once, to the nearest number of the dtype. Float dtypes also accept `inf` and `nan`, in upper
     /// or lower case, and bool accepts `true`, `false`, 1 and 0. Empty lines are skipped. All lines must have as many
-    /// columns as the first, unless columns are chosen. Memory is allocated as lines arrive.
+    /// columns as the first, unless columns are chosen. Memory is allocated as lines arrive. [`TextChunks`] reads a table
+    /// that does not fit into memory.
     ///
     /// # Errors
     /// Returns [`ErrorKind::Format`], with line and column, if a field is not a number of the dtype (a fraction for an
@@ -184,8 +189,7 @@ impl Array {
         const OP: &str = "from_text";
         let (path, at) = (path.as_ref(), Location::caller());
         format.check(OP, at)?;
-        let file = File::open(path).map_err(io_fault);
-        let array = file.and_then(|file| load(BufReader::new(file), dtype, format, at));
+        let array = opened(path).and_then(|file| load(BufReader::new(file), dtype, format, at));
         array.map_err(|f| named(f, path).at(OP, at))
     }
 
@@ -211,30 +215,40 @@ impl Array {
     }
 }
 
-fn load(reader: impl BufRead, dtype: DType, format: &TextFormat, at: Loc) -> Result<Array, crate::base::error::Fault> {
+fn load(reader: impl BufRead, dtype: DType, format: &TextFormat, at: Loc) -> Result<Array, Fault> {
+    rows(&mut TextTable::begin(reader, format)?, usize::MAX, dtype, at).map_err(|mut f| {
+        if f.kind == ErrorKind::OutOfMemory {
+            f.detail += "; TextChunks reads a table in blocks of rows";
+        }
+        f
+    })
+}
+
+/// Reads the next rows of a table, at most `most`.
+fn rows<R: BufRead>(table: &mut TextTable<R>, most: usize, dtype: DType, at: Loc) -> Result<Array, Fault> {
     fn of<T: Element>(
-        reader: impl BufRead,
-        format: &TextFormat,
+        table: &mut TextTable<impl BufRead>,
+        most: usize,
         parse: impl Fn(&str) -> Option<T>,
         at: Loc,
     ) -> Result<Array, crate::base::error::Fault> {
-        let (elements, shape) = read::table(reader, format, parse)?;
-        Ok(Array::adopt(elements, &shape, at))
+        let (elements, shape) = table.read(most, parse)?;
+        Ok(Array::adopt(elements, &shape, at).into_scope("from_text", at)?)
     }
     match dtype {
-        DType::Bool => of(reader, format, numbers::boolean, at),
-        DType::U8 => of::<u8>(reader, format, |t| t.parse().ok(), at),
-        DType::I8 => of::<i8>(reader, format, |t| t.parse().ok(), at),
-        DType::U16 => of::<u16>(reader, format, |t| t.parse().ok(), at),
-        DType::I16 => of::<i16>(reader, format, |t| t.parse().ok(), at),
-        DType::U32 => of::<u32>(reader, format, |t| t.parse().ok(), at),
-        DType::I32 => of::<i32>(reader, format, |t| t.parse().ok(), at),
-        DType::U64 => of::<u64>(reader, format, |t| t.parse().ok(), at),
-        DType::I64 => of::<i64>(reader, format, |t| t.parse().ok(), at),
-        DType::F16 => of::<f16>(reader, format, |t| numbers::narrow(t, f16::from_f32, f16::is_finite), at),
-        DType::BF16 => of::<bf16>(reader, format, |t| numbers::narrow(t, bf16::from_f32, bf16::is_finite), at),
-        DType::F32 => of::<f32>(reader, format, |t| numbers::float(t, f32::is_finite), at),
-        DType::F64 => of::<f64>(reader, format, |t| numbers::float(t, f64::is_finite), at),
+        DType::Bool => of(table, most, numbers::boolean, at),
+        DType::U8 => of::<u8>(table, most, |t| t.parse().ok(), at),
+        DType::I8 => of::<i8>(table, most, |t| t.parse().ok(), at),
+        DType::U16 => of::<u16>(table, most, |t| t.parse().ok(), at),
+        DType::I16 => of::<i16>(table, most, |t| t.parse().ok(), at),
+        DType::U32 => of::<u32>(table, most, |t| t.parse().ok(), at),
+        DType::I32 => of::<i32>(table, most, |t| t.parse().ok(), at),
+        DType::U64 => of::<u64>(table, most, |t| t.parse().ok(), at),
+        DType::I64 => of::<i64>(table, most, |t| t.parse().ok(), at),
+        DType::F16 => of::<f16>(table, most, |t| numbers::narrow(t, f16::from_f32, f16::is_finite), at),
+        DType::BF16 => of::<bf16>(table, most, |t| numbers::narrow(t, bf16::from_f32, bf16::is_finite), at),
+        DType::F32 => of::<f32>(table, most, |t| numbers::float(t, f32::is_finite), at),
+        DType::F64 => of::<f64>(table, most, |t| numbers::float(t, f64::is_finite), at),
     }
 }
 

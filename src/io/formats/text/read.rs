@@ -1,5 +1,5 @@
 //! Reads a table of numbers from a text file. In addition to the numbers, only one line (or one record: see
-//! [`Records`]) is in memory at a time.
+//! [`Records`]) is in memory at a time. [`TextTable::read`] reads some rows, so that a table can be read in parts.
 
 use super::TextFormat;
 use crate::base::dtype::Element;
@@ -12,9 +12,9 @@ type Fallible<T> = Result<T, Fault>;
 
 /// Reads a file record by record. A record is a line that is neither blank nor a comment. If a quoted field continues
 /// on the next line, the record contains that line too.
-struct Records<'a, R> {
+struct Records<R> {
     from: R,
-    format: &'a TextFormat,
+    format: TextFormat,
     /// The number of the last line that was read; the first is 1.
     line: u64,
     /// The number of the record's first line.
@@ -25,7 +25,7 @@ struct Records<'a, R> {
     may_be_header: bool,
 }
 
-impl<'a, R: BufRead> Records<'a, R> {
+impl<R: BufRead> Records<R> {
     /// Reads the next line into `self.bytes`. Returns false at the end of the file.
     fn line(&mut self) -> Fallible<bool> {
         self.bytes.clear();
@@ -110,7 +110,7 @@ impl<'a, R: BufRead> Records<'a, R> {
     }
 
     fn fields(&self) -> Fields<'_> {
-        Fields { record: &self.record, next: Some(0), format: self.format }
+        Fields { record: &self.record, next: Some(0), format: &self.format }
     }
 }
 
@@ -179,7 +179,7 @@ fn closing(text: &str) -> Option<usize> {
 }
 
 /// Returns the column of each wanted name in the header line, which is the current record.
-fn find_names<R: BufRead>(records: &Records<'_, R>, wanted: &[String]) -> Fallible<Vec<usize>> {
+fn find_names<R: BufRead>(records: &Records<R>, wanted: &[String]) -> Fallible<Vec<usize>> {
     let mut found: Vec<Option<usize>> = vec![None; wanted.len()];
     for (column, (at, field)) in records.fields().enumerate() {
         let name = field.map_err(|why| format_fault(format!("{}: {why}", records.place(column, at))))?;
@@ -199,55 +199,79 @@ fn find_names<R: BufRead>(records: &Records<'_, R>, wanted: &[String]) -> Fallib
     all.collect()
 }
 
-/// Reads a table. `parse` turns a field into a number. Returns the elements row by row, and the shape of the table.
-pub fn table<T: Element>(
-    from: impl BufRead,
-    format: &TextFormat,
-    parse: impl Fn(&str) -> Option<T>,
-) -> Fallible<(Vec<T>, [usize; 2])> {
-    let mut records =
-        Records { from, format, line: 0, first: 0, record: String::new(), bytes: vec![], may_be_header: false };
-    for _ in 0..format.skip {
-        // skipped lines are read as bytes, because they need not be UTF-8
-        if !records.line()? {
-            break;
+/// A table that is read from its first row on.
+pub struct TextTable<R> {
+    records: Records<R>,
+    /// The columns to read, or `None` for all.
+    columns: Option<Vec<usize>>,
+    /// The number of columns, once it is known.
+    width: Option<usize>,
+    /// The number of the line that determined `width`.
+    first_line: u64,
+    /// The number of rows that have been read.
+    rows: usize,
+}
+
+impl<R: BufRead> TextTable<R> {
+    /// Reads the lines before the first row of numbers.
+    pub fn begin(from: R, format: &TextFormat) -> Fallible<TextTable<R>> {
+        let own = format.clone();
+        let (record, bytes) = (String::new(), vec![]);
+        let mut records = Records { from, format: own, line: 0, first: 0, record, bytes, may_be_header: false };
+        for _ in 0..format.skip {
+            // skipped lines are read as bytes, because they need not be UTF-8
+            if !records.line()? {
+                break;
+            }
         }
+        let mut columns = format.columns.clone();
+        if (format.header || format.names.is_some()) && records.next()? {
+            if let Some(names) = &format.names {
+                columns = Some(find_names(&records, names)?);
+            }
+        } else if let Some(names) = &format.names {
+            columns = Some(vec![0; names.len()]);
+        }
+        records.may_be_header = !format.header && format.names.is_none();
+        let width = columns.as_ref().map(Vec::len);
+        Ok(TextTable { records, columns, width, first_line: 0, rows: 0 })
     }
-    let mut columns = format.columns.clone();
-    if (format.header || format.names.is_some()) && records.next()? {
-        if let Some(names) = &format.names {
-            columns = Some(find_names(&records, names)?);
+
+    /// Reads the next rows, at most `most`. `parse` turns a field into a number. Returns the elements row by row, and the
+    /// numbers of rows and columns.
+    pub fn read<T: Element>(
+        &mut self,
+        most: usize,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Fallible<(Vec<T>, [usize; 2])> {
+        let all = self.records.format.most.unwrap_or(usize::MAX);
+        let (mut elements, most) = (vec![], most.min(all - self.rows));
+        let mut rows = 0;
+        while rows < most && self.records.next()? {
+            let count = match &self.columns {
+                Some(columns) => chosen(&self.records, columns, &parse, &mut elements)?,
+                None => every(&self.records, &parse, &mut elements)?,
+            };
+            if let Some(wanted) = self.width.filter(|width| *width != count) {
+                let (here, first) = (self.records.first, self.first_line);
+                let detail = format!("line {here} has {count} columns, where line {first} has {wanted}");
+                return Err(format_fault(detail));
+            }
+            if self.width.is_none() {
+                self.first_line = self.records.first;
+            }
+            self.width = Some(count);
+            self.records.may_be_header = false;
+            rows += 1;
         }
-    } else if let Some(names) = &format.names {
-        columns = Some(vec![0; names.len()]);
+        self.rows += rows;
+        Ok((elements, [rows, self.width.unwrap_or(0)]))
     }
-    records.may_be_header = !format.header && format.names.is_none();
-    let mut width = columns.as_ref().map(Vec::len);
-    let mut first_line = 0;
-    let (mut elements, mut rows) = (vec![], 0);
-    while format.most.is_none_or(|most| rows < most) && records.next()? {
-        let count = match &columns {
-            Some(columns) => chosen(&records, columns, &parse, &mut elements)?,
-            None => every(&records, &parse, &mut elements)?,
-        };
-        if width.is_some_and(|width| width != count) {
-            let wanted = width.unwrap_or(0);
-            let detail = format!("line {} has {count} columns, where line {first_line} has {wanted}", records.first);
-            return Err(format_fault(detail));
-        }
-        if width.is_none() {
-            first_line = records.first;
-        }
-        width = Some(count);
-        records.may_be_header = false;
-        rows += 1;
-    }
-    Ok((elements, [rows, width.unwrap_or(0)]))
 }
 
 /// Parses a field of a record as a number. `column` and `at` are the field's column and the position of its first byte.
 fn number<T: Element, R: BufRead>(
-    records: &Records<'_, R>,
+    records: &Records<R>,
     (column, at): (usize, usize),
     field: &str,
     parse: &impl Fn(&str) -> Option<T>,
@@ -266,11 +290,27 @@ fn number<T: Element, R: BufRead>(
                     true => "; if the line is a header, use TextFormat::header()",
                     false => "",
                 };
+                let why = unfit::<T>(text);
                 let text = printable(text.as_bytes());
-                format_fault(format!("{place}: {text} is not a number of dtype {}{hint}", T::DTYPE))
+                format_fault(format!("{place}: {text} is {why}{hint}"))
             }
         }
     })
+}
+
+/// Returns what is wrong with a text that is not a number of the dtype of `T`.
+fn unfit<T: Element>(text: &str) -> String {
+    let dtype = T::DTYPE;
+    let whole = text.trim_start_matches(['+', '-']);
+    let is_integer = !whole.is_empty() && whole.bytes().all(|b| b.is_ascii_digit());
+    let is_float = text.parse::<f64>().is_ok() && text.bytes().any(|b| b.is_ascii_digit());
+    if dtype.is_integer() && is_integer {
+        format!("out of the range of dtype {dtype}")
+    } else if dtype.is_float() && is_float {
+        format!("beyond the largest finite number of dtype {dtype}")
+    } else {
+        format!("not a number of dtype {dtype}")
+    }
 }
 
 fn no_memory(count: usize, size: usize) -> Fault {
@@ -279,7 +319,7 @@ fn no_memory(count: usize, size: usize) -> Fault {
 
 /// Appends the numbers in all fields of a record to `elements`. Returns how many numbers the record has.
 fn every<T: Element, R: BufRead>(
-    records: &Records<'_, R>,
+    records: &Records<R>,
     parse: &impl Fn(&str) -> Option<T>,
     elements: &mut Vec<T>,
 ) -> Fallible<usize> {
@@ -295,7 +335,7 @@ fn every<T: Element, R: BufRead>(
 /// Appends the numbers of the chosen columns of a record to `elements`, in the order of `columns`. Returns the number
 /// of chosen columns.
 fn chosen<T: Element, R: BufRead>(
-    records: &Records<'_, R>,
+    records: &Records<R>,
     columns: &[usize],
     parse: &impl Fn(&str) -> Option<T>,
     elements: &mut Vec<T>,

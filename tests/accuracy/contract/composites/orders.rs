@@ -125,16 +125,22 @@ impl Trial<'_> {
             "nanpercentile" => (x.nanpercentile(QUANTILES.map(|q| q * 100.0), -1, QuantileMethod::Linear), &QUANTILES),
             _ => (x.percentile(QUANTILES.map(|q| q * 100.0), -1, QuantileMethod::Linear), &QUANTILES),
         };
+        // the integers of 64 bits become f64
+        let is_wide = self.d.is_integer() && self.d.size() == 8;
         let of = |q: f64, row: &[u64], order: &[usize]| {
             let q = if self.name().ends_with("percentile") { q * 100.0 / 100.0 } else { q };
             let v = (K - 1) as f64 * q;
-            let at = |i: usize| self.real(row[order[i.min(K - 1)]]);
+            let at = |i: usize| match (is_wide, row[order[i.min(K - 1)]]) {
+                (true, bits) => number::integer(self.d, bits) as f64,
+                (false, bits) => self.real(bits),
+            };
             let (low, high, share) = (at(v as usize), at(v as usize + 1), v - v.floor());
             let exact = Dd::from(low) + (Dd::from(high) - low.into()) * share.into();
             self.by_bound(Real { value: exact.hi, rest: exact.lo }, &[low, high])
         };
         let want = qs.iter().flat_map(|q| rows.iter().zip(orders).map(|(r, o)| of(*q, r, o)));
-        vec![Call { what: "quantiles", e, dtype: self.float(), want: want.collect() }]
+        let dtype = if is_wide { DType::F64 } else { self.float() };
+        vec![Call { what: "quantiles", e, dtype, want: want.collect() }]
     }
 
     fn interpolated(&mut self) -> Result<Vec<Call>> {
