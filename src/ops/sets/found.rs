@@ -7,7 +7,7 @@ use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, Combine, Shape, SliceItem, SortAxis, View};
 use crate::graph::expr::{
-    Args, Expr, NodeOp, Operand, Unfit, binary, carry, cast, common, operands, reshape, strong, ufunc, view,
+    Args, Expr, NodeOp, Operand, Unfit, binary, carry, cast, common, operands, reshape, ufunc, view,
 };
 use crate::graph::routine::{ARGSORT, SORT};
 use crate::graph::ufunc::{arithmetic, logic};
@@ -210,7 +210,7 @@ fn compared(op: &'static str, x: &Expr, other: Expr, at: Loc) -> Result<[Expr; 2
     if !(is_outside(x, &other) || is_outside(&other, x)) {
         return of_one_type(op, x, other, at);
     }
-    let x = strong(x.clone(), at);
+    let [x, other] = operands([x.into_arg(), other.into_arg()], Unfit::Default, at);
     let device = common(op, [&x, &other].into_iter(), at)?;
     let none = Expr::fill_on(device, Scalar::Int(0), smallvec![0], x.0.dtype, at);
     Ok([x, none])
