@@ -292,6 +292,12 @@ on_devices! {
         same(&(x.segment_sum(&keys, 7) + put(d, vec![0f32; 7], &[7])), &want);
         same(&x.segment_sum(&keys, 7), &want);
         same(&(zeros([7], F32).index_add(0, &keys, &x) + put(d, vec![0f32; 7], &[7])), &want);
+        // keys on the device, and values without one
+        let keys = put(d, (0..40).map(|i| i % 7).collect::<Vec<i32>>(), &[40]);
+        same(&x.segment_sum(&keys, 7), &want);
+        same(&keys.bincount_weighted(2.5, 7), &keys.bincount(7).to_vec::<i64>().unwrap().iter().map(|n| *n as f32 * 2.5).collect::<Vec<_>>());
+        let (sums, _) = keys.astype(F32).histogram_weighted(0.5, 2, None);
+        same(&sums, &[9f32, 11.]);
     }
 
     fn keys_outside_are_errors(d: &Device) {

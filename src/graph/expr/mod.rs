@@ -71,8 +71,11 @@ impl Expr {
         })
     }
 
-    /// Makes the node of an operation. The caller has checked that the operands' dtypes and shapes fit.
+    /// Makes the node of an operation. The caller has checked that the operands' dtypes, shapes and devices fit. If
+    /// `device` is 0, the node has the device of the first operand that has one.
     pub(crate) fn node(op: NodeOp, args: Args, shape: Shape, dtype: DType, device: u32, location: Loc) -> Expr {
+        let of_operands = || args.iter().map(|a| a.0.device).find(|d| *d != 0).unwrap_or(0);
+        let device = if device == 0 { of_operands() } else { device };
         let mut node = Expr::made(|| (op, Binding::None), dtype, device, location);
         (node.args, node.shape) = (args, shape);
         Expr(node.share())

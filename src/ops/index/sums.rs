@@ -118,7 +118,7 @@ pub(crate) fn first_of(row: &'static Routine, args: Args, params: [usize; 3], op
 /// Sorts keys in ascending order, and moves the elements of `values` along the first axis in the same way. The keys are
 /// at most `count`. The sort is stable.
 pub(super) fn in_order(op: &'static str, keys: Expr, values: Expr, count: usize, at: Loc) -> Result<(Expr, Expr)> {
-    let (rows, device) = (keys.checked()?.shape[0], values.checked()?.device);
+    let (rows, device) = (keys.checked()?.shape[0], common(op, [&keys, &values].into_iter(), at)?);
     if rows == 1 {
         return Ok((keys, values));
     }

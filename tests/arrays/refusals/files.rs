@@ -22,6 +22,7 @@ pub fn of_files_and_devices(d: &Device) -> Vec<Case> {
         ("Expr::chunks", K::Argument, x.chunks(0).unwrap_err()),
         ("Expr::chunks", K::Shape, x.sum(..).chunks(1).unwrap_err()),
         ("Expr::chunks", K::Shape, failed.chunks(1).unwrap_err()),
+        ("Expr::to_bytes_writer", K::Io, x.to_bytes_writer(&mut [0u8; 1][..]).map(|_| ()).unwrap_err()),
         ("NpyWriter::create", K::Io, NpyWriter::create(dir.join("y.npy"), F32, [4]).unwrap_err()),
         ("NpyWriter::append", K::Shape, begin("x.npy").append(five()).unwrap_err()),
         ("NpyWriter::finish", K::Io, lost.finish().unwrap_err()),
