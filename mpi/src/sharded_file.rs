@@ -3,10 +3,9 @@
 use crate::call::{Call, Fallible, Fault, settle};
 use crate::comm::Comm;
 use crate::sharded::Sharded;
-use crate::staging::{bytes, host};
-use cupric::{Array, DType, ErrorKind, Result, s, zeros};
+use cupric::{Array, DType, ErrorKind, Expr, Result, s, zeros};
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -57,10 +56,15 @@ impl<'a> Sharded<'a> {
         });
         settle(Sharded::of_file(comm, Call::new("Sharded::map_npy"), local, length))
     }
+}
 
+impl<L: AsRef<Expr>> Sharded<'_, L> {
     /// Writes the array to one `.npy` file. Each rank writes its own rows, so the array must be divided along axis 0,
     /// and all ranks must see the same file system. An existing file of this name is replaced after all ranks have
     /// written. If a rank fails, the existing file stays as it is.
+    ///
+    /// The result of [`Sharded::map`] is computed and written block by block, as by
+    /// [`Expr::to_npy`](cupric::Expr::to_npy), so a rank's part need not fit into its memory.
     ///
     /// # Errors
     /// Every rank returns [`ErrorKind::Axis`] if the array is divided along another axis, [`ErrorKind::Io`] with the
@@ -78,28 +82,26 @@ impl<'a> Sharded<'a> {
             let detail = format!("the array is divided along axis {}, not by rows; use reshard(0)", self.axis());
             return Err(Fault::new(ErrorKind::Axis, detail));
         }
-        let header = header(self.local().dtype(), &self.shape())?;
+        let header = header(self.dtype(), &self.shape())?;
         // a path that is not a regular file, such as a device, cannot be replaced
         let is_special = fs::metadata(path).is_ok_and(|about| !about.is_file());
         let target = if is_special { path.to_path_buf() } else { beside(path) };
-        let of = |step: &str| call.clone().with(step).of(self.local().dtype(), &self.shape());
+        let of = |step: &str| call.clone().with(step).of(self.dtype(), &self.shape());
         let made = match comm.rank() {
             0 => created(&target, &header, is_special),
             _ => Ok(()),
         };
         let written = comm.agreed(of("create"), made.map_err(|e| about(e, path))).and_then(|()| {
-            let written = host(self.local()).and_then(|rows| {
-                let row = self.local().dtype().size().saturating_mul(crate::exchange::row(rows.shape()));
-                let start = header.len() as u64 + comm.shard(self.length()).start as u64 * row as u64;
-                let data = bytes(&rows)?;
-                let write = || {
-                    let file = OpenOptions::new().write(true).open(&target)?;
-                    file.write_all_at(data, start)?;
-                    if is_special { Ok(()) } else { file.sync_data() }
-                };
-                write().map_err(|e| about(e, path))
-            });
-            comm.agreed(of("write"), written)
+            let row = self.dtype().size().saturating_mul(crate::exchange::row(&self.shape()));
+            let start = header.len() as u64 + comm.shard(self.length()).start as u64 * row as u64;
+            let write = || {
+                let file = OpenOptions::new().write(true).open(&target).map_err(|e| about(e, path))?;
+                let mut rows = Rows { file, at: start, error: None };
+                let written = self.local().as_ref().to_bytes_writer(&mut rows).map(|_| ());
+                written.map_err(|e| rows.error.take().map_or(Fault::from(e), |e| about(e, path)))?;
+                if is_special { Ok(()) } else { rows.file.sync_data().map_err(|e| about(e, path)) }
+            };
+            comm.agreed(of("write"), write())
         });
         if is_special {
             return written;
@@ -113,6 +115,34 @@ impl<'a> Sharded<'a> {
         }
         written?;
         comm.agreed(of("rename"), renamed)
+    }
+}
+
+/// Writes into a file from a position on.
+struct Rows {
+    file: File,
+    at: u64,
+    /// The error of the write that failed.
+    error: Option<io::Error>,
+}
+
+impl Write for Rows {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self.file.write_all_at(bytes, self.at) {
+            Ok(()) => {
+                self.at += bytes.len() as u64;
+                Ok(bytes.len())
+            }
+            Err(e) => {
+                let again = io::Error::new(e.kind(), e.to_string());
+                self.error = Some(e);
+                Err(again)
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

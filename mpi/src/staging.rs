@@ -40,13 +40,6 @@ pub(crate) fn address_mut(x: &mut Array) -> Fallible<*mut u8> {
     Ok(with_type!(x.dtype(), T => x.as_mut_slice::<T>()?.as_mut_ptr().cast()))
 }
 
-/// Returns the bytes of a contiguous array on the CPU.
-pub(crate) fn bytes(x: &Array) -> Fallible<&[u8]> {
-    let start = address(x)?;
-    // SAFETY: `address` has checked that the elements are contiguous and initialised, and a bool is the byte 0 or 1.
-    Ok(unsafe { std::slice::from_raw_parts(start, x.size() * x.dtype().size()) })
-}
-
 /// Evaluates an expression into contiguous memory of the CPU. An array that is there already is not copied.
 #[track_caller]
 pub(crate) fn host(x: &Expr) -> Fallible<Array> {

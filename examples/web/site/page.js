@@ -1,4 +1,6 @@
 // The page around the module: controls and drawings. All numbers come from the module.
+import { load } from "./load.js";
+
 const $ = (id) => document.getElementById(id);
 const message = (error) => (error instanceof Error ? error.message : String(error));
 /** Returns after the browser has drawn what has changed. */
@@ -499,39 +501,13 @@ async function show() {
 
 // --- start
 
-/** Whether this engine has relaxed SIMD and rounds its multiply-adds once, as the faster module needs. */
-async function roundsOnce() {
-  // a module with the function f(a, b, c), which returns a·b + c
-  const bytes = [
-    0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00, 0x01, 0x08, 0x01, 0x60, 0x03, 0x7d, 0x7d, 0x7d, 0x01, 0x7d, 0x03, 0x02, 0x01, 0x00,
-    0x07, 0x05, 0x01, 0x01, 0x66, 0x00, 0x00, 0x0a, 0x16, 0x01, 0x14, 0x00, 0x20, 0x00, 0xfd, 0x13, 0x20, 0x01, 0xfd, 0x13, 0x20, 0x02,
-    0xfd, 0x13, 0xfd, 0x85, 0x02, 0xfd, 0x1f, 0x00, 0x0b,
-  ];
-  try {
-    const { instance } = await WebAssembly.instantiate(new Uint8Array(bytes));
-    // the square of 1 + e is 1 + 2e + e², of which a rounded product loses the last term
-    const e = 2 ** -23;
-    return instance.exports.f(1 + e, 1 + e, -1 - 2 * e) === e * e;
-  } catch {
-    return false;
-  }
-}
-
-/** Loads the module that suits this engine. Returns the path of its folder. */
-async function load() {
-  const folder = !asks("plain") && (await roundsOnce()) ? "./relaxed/" : "./plain/";
-  cupric = await import(`${folder}cupric_page.js`);
-  await cupric.default({ module_or_path: new URL(`${folder}cupric_page_bg.wasm`, import.meta.url) });
-  return folder;
-}
-
 const asks = (word) => new URLSearchParams(location.search).has(word);
 
 async function start() {
   if (asks("show")) new Image().src = "/ready";
   if (asks("test") && navigator.gpu) keepDevices();
   try {
-    folder = await load();
+    ({ module: cupric, folder } = await load());
   } catch (error) {
     $("devices").textContent = `The module could not be loaded: ${message(error)}`;
     return;

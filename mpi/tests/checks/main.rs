@@ -18,8 +18,10 @@ type Check = fn(&Comm) -> Result<()>;
 fn main() -> Result<()> {
     let failure = std::env::args().nth(1).filter(|arg| !arg.starts_with('-'));
     Comm::run(|comm| -> Result<()> {
-        if failure.as_deref() == Some("large") {
-            return large(comm);
+        match failure.as_deref() {
+            Some("large") => return large(comm),
+            Some("streams") => return shards::streams(comm),
+            _ => {}
         }
         if let Some(name) = failure {
             return failures::fail(comm, &name);

@@ -92,6 +92,69 @@ pub fn products(comm: &Comm) -> Result<()> {
     Ok(())
 }
 
+#[repr(C)]
+struct Limit {
+    now: u64,
+    most: u64,
+}
+
+unsafe extern "C" {
+    fn setrlimit(resource: i32, limit: *const Limit) -> i32;
+}
+
+/// Limits this process to some bytes of private memory beyond its present memory. Mapped files do not count.
+fn limit(more: u64) {
+    const DATA: i32 = 2;
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let has = status.lines().find_map(|l| l.strip_prefix("VmData:")).unwrap();
+    let now = (has.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10) + more;
+    // SAFETY: `Limit` has the layout of `struct rlimit` on 64-bit Linux, and is only read during the call.
+    assert_eq!(unsafe { setrlimit(DATA, &Limit { now, most: now }) }, 0);
+}
+
+/// A formula of a mapped file of 128 MiB goes into a new file, although no rank has memory for its part.
+pub fn streams(comm: &Comm) -> Result<()> {
+    const SHAPE: [usize; 2] = [1 << 18, 128];
+    let (from, to) = (file(comm, "from")?, file(comm, "to")?);
+    let w = Rng::new(2).normal([128, 128], F32).eval()?;
+    if comm.rank() == 0 {
+        Rng::new(1).uniform(SHAPE, F32).to_npy(&from)?;
+    }
+    comm.barrier()?;
+    // SAFETY: nobody changes the file.
+    let x = unsafe { Sharded::map_npy(comm, &from) }?;
+    limit(40 << 20);
+    let eager = x.map(|x| x * 2.0)?.eval();
+    assert_eq!(eager.err().map(|e| e.kind()), Some(ErrorKind::OutOfMemory));
+    let mean = x.reduce(Reduce::Sum, 0)? / x.length() as f64;
+    let centred = x.map(|x| x - &mean)?;
+    let variance = centred.map(|x| x.square())?.reduce(Reduce::Sum, 0)? / x.length() as f64;
+    let all = centred.map(|x| x / variance.sqrt())?.zip(&x, |a, b| a + b)?;
+    all.to_npy(&to)?;
+    let whole = |path: &PathBuf| {
+        // SAFETY: nobody changes the file.
+        unsafe { Array::map_npy(path) }
+    };
+    let standard = |x: &Expr| (x - &mean) / variance.sqrt() + x;
+    let compared = |found: &Array, want: Expr| -> Result<()> {
+        for (found, want) in found.chunks(1 << 12)?.zip(want.chunks(1 << 12)?) {
+            same(&found, &want);
+        }
+        Ok(())
+    };
+    compared(&whole(&to)?, standard(&*whole(&from)?))?;
+    comm.barrier()?;
+    // a product by rows, and rows that are sorted
+    x.map(|x| x.sort(1))?.matmul(&w)?.to_npy(&to)?;
+    compared(&whole(&to)?, whole(&from)?.sort(1).matmul(&w))?;
+    comm.barrier()?;
+    if comm.rank() == 0 {
+        println!("{} ranks: streams: ok", comm.size());
+        std::fs::remove_file(&from).and_then(|()| std::fs::remove_file(&to)).unwrap();
+    }
+    Ok(())
+}
+
 /// Returns the path of a temporary file, which is equal on all ranks of a job and differs between jobs.
 fn file(comm: &Comm, name: &str) -> Result<PathBuf> {
     let id = comm.broadcast(&Array::from_vec(vec![std::process::id()], [1])?, 0)?.item::<u32>()?;
@@ -119,6 +182,19 @@ pub fn files(comm: &Comm) -> Result<()> {
     }
     let x = Sharded::of_whole(comm, arange(0, 8, 1, F32), 0)?;
     refused(comm, x.to_npy("/nowhere/x.npy"), ErrorKind::Io, &["rank 0 failed", "/nowhere/x.npy: No such file"])?;
+    // the functions of several calls of `map` are computed together, when the elements are used
+    let mapped = x.map(|x| x + 1)?.zip(&x.map(|x| x * 10)?, |a, b| a - b)?;
+    assert_eq!((mapped.dtype(), mapped.shape()), (F32, vec![8]));
+    same(&mapped.gather()?, &array![1., -8., -17., -26., -35., -44., -53., -62.]);
+    same(mapped.eval()?.local(), mapped.local());
+    same(&mapped.reduce(Reduce::Max, 0)?, &array![1.].max(..));
+    same(mapped.reshard(0)?.local(), mapped.local());
+    let wrong = x.map(|x| x + array![1., 2., 3., 4., 5., 6., 7., 8., 9.]);
+    refused(comm, wrong, ErrorKind::Shape, &["rank 0 failed: add: cannot broadcast"])?;
+    let place = array![99i64];
+    let late = x.map(|x| x + x.take(&place, 0))?;
+    refused(comm, late.eval(), ErrorKind::Index, &["rank 0 failed: take"])?;
+    refused(comm, late.to_npy(&path), ErrorKind::Index, &["rank 0 failed: take"])?;
     let half = x.map(|x| x.astype(BF16))?;
     assert_eq!(half.to_npy(&path).unwrap_err().kind(), ErrorKind::DType);
     // SAFETY: there is no such file.

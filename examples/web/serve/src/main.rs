@@ -1,9 +1,11 @@
-//! Builds the web page of `examples/web`, and serves it on this machine.
+//! Builds the web page of `examples/web`, or a page around any crate, and serves it on this machine.
 //!
 //! ```text
 //! cargo run --release --manifest-path examples/web/Cargo.toml -p cupric-serve
+//! cargo run --release --manifest-path examples/web/Cargo.toml -p cupric-serve -- --crate PATH
 //! ```
 
+mod own;
 mod server;
 mod sizes;
 
@@ -25,6 +27,8 @@ Builds the page of examples/web and serves it on this machine alone.
 
 Usage: cupric-serve [OPTIONS]
 
+      --crate <PATH>      build a page around the crate in this folder instead: both modules, and a page to start
+                          from if there is none, in PATH/site
       --port <N>          port to listen at [default: 8097; 0: any]
       --no-build          serve what was built before
       --build-only        build, and end
@@ -42,6 +46,7 @@ Usage: cupric-serve [OPTIONS]
 /// instructions of `plain`. The page loads `relaxed` if the browser also has a multiply-add that rounds once.
 const MODULES: [(&str, &str); 2] = [("relaxed", "--cfg cupric_relaxed_simd"), ("plain", "")];
 struct Options {
+    own: Option<PathBuf>,
     port: u16,
     builds: bool,
     serves: bool,
@@ -77,6 +82,7 @@ fn main() -> ExitCode {
 
 fn arguments(mut given: impl Iterator<Item = String>) -> Result<Option<Options>> {
     let mut options = Options {
+        own: None,
         port: 8097,
         builds: true,
         serves: true,
@@ -92,6 +98,7 @@ fn arguments(mut given: impl Iterator<Item = String>) -> Result<Option<Options>>
         let mut value = || given.next().ok_or_else(|| format!("{argument} needs a value"));
         match argument.as_str() {
             "-h" | "--help" => return Ok(None),
+            "--crate" => options.own = Some(value()?.into()),
             "--port" => options.port = value()?.parse().map_err(|_| "a port is a number from 0 to 65535")?,
             "--no-build" => options.builds = false,
             "--build-only" => options.serves = false,
@@ -108,6 +115,11 @@ fn arguments(mut given: impl Iterator<Item = String>) -> Result<Option<Options>>
     if options.cpu && (options.quick || options.tests || options.hashes) {
         return Err("--cpu excludes --quick, --test and --hashes, whose modules use WebGPU".into());
     }
+    if options.own.is_some() && (options.hashes || options.cpu || options.sizes || options.screenshot.is_some()) {
+        return Err(
+            "--crate excludes --hashes, --cpu, --sizes and --screenshot, which are for the page of examples/web".into(),
+        );
+    }
     if options.sizes && (!options.builds || options.hashes) {
         return Err("--sizes excludes --no-build and --hashes, which build no page".into());
     }
@@ -120,6 +132,14 @@ fn run(options: &Options) -> Result<()> {
     let compile = |flags: &str| compile(root, &target, options, flags);
     if options.hashes {
         return hashes(&target, compile);
+    }
+    if let Some(folder) = &options.own {
+        let site = own::site(folder)?;
+        if options.builds {
+            own::build(folder, options.quick)?;
+        }
+        let files = server::files_below(&site)?;
+        return if options.serves { serve(options, site, files) } else { Ok(()) };
     }
     let site = target.join("site");
     if options.builds {
@@ -141,20 +161,26 @@ fn run(options: &Options) -> Result<()> {
             std::fs::copy(file.path(), site.join(file.file_name()))?;
         }
         std::fs::copy(root.join("../data/digits.npy"), site.join("digits.npy"))?;
+        own::write_loader(&site, "cupric_page")?;
     }
-    if !options.serves {
-        return Ok(());
-    }
+    if options.serves { serve(options, site, server::files_of_the_page()) } else { Ok(()) }
+}
+
+/// Serves the files of a folder until the process ends, or tests the page.
+fn serve(options: &Options, site: PathBuf, files: Vec<server::Served>) -> Result<()> {
     let port = if options.tests { 0 } else { options.port };
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))
         .map_err(|e| format!("port {port} of this machine cannot be used: {e}"))?;
     let port = listener.local_addr()?.port();
     let address = format!("127.0.0.1:{port}");
     let (sender, reports) = channel();
-    let server = server::Server::new(port, site, sender);
+    let server = server::Server::new(port, site, files, sender);
     std::thread::spawn(move || server.serve(&listener));
     if options.tests {
-        return test(options, &address, &reports);
+        return match options.own {
+            Some(_) => own::test(options, &address, &reports),
+            None => test(options, &address, &reports),
+        };
     }
     println!("the page is at http://{address}/ (Ctrl-C ends)");
     for report in reports {
@@ -257,26 +283,34 @@ fn compile(root: &Path, target: &Path, options: &Options, flags: &str) -> Result
     let profile = if options.quick { "quick" } else { "page" };
     let hashes = options.quick || options.hashes || options.tests;
     let packages: &[&str] = if hashes { &["-p", "cupric-page", "-p", "cupric-hashes"] } else { &["-p", "cupric-page"] };
-    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
+    let built = cargo(&root.join("Cargo.toml"), target, profile, flags)
+        .args(packages)
+        .args(options.cpu.then_some("--no-default-features"))
+        .status()?;
+    if !built.success() {
+        return Err(NOT_BUILT.into());
+    }
+    Ok(target.join("wasm32-unknown-unknown").join(profile))
+}
+
+const NOT_BUILT: &str = "the module was not built (is the target there? rustup target add wasm32-unknown-unknown)";
+
+/// Returns a command of cargo that compiles libraries for WebAssembly with these flags.
+fn cargo(manifest: &Path, target: &Path, profile: &str, flags: &str) -> Command {
     // this limit of inlining makes the module smaller by 7 %; the page's rates stay within 10 %
     let inlining = "-C llvm-args=-inline-threshold=50";
     let flags = format!("-C target-feature=+simd128 -C link-arg=-zstack-size=4194304 {inlining} {flags}");
-    let built = Command::new(cargo)
+    let mut command = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".into()));
+    command
         .args(["build", "--profile", profile, "--target", "wasm32-unknown-unknown", "--lib"])
-        .args(packages)
-        .args(options.cpu.then_some("--no-default-features"))
         .arg("--manifest-path")
-        .arg(root.join("Cargo.toml"))
+        .arg(manifest)
         .arg("--target-dir")
         .arg(target)
         .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", flags)
         .env_remove("RUSTFLAGS")
-        .env_remove("CARGO_ENCODED_RUSTFLAGS")
-        .status()?;
-    if !built.success() {
-        return Err("the module was not built (is the target there? rustup target add wasm32-unknown-unknown)".into());
-    }
-    Ok(target.join("wasm32-unknown-unknown").join(profile))
+        .env_remove("CARGO_ENCODED_RUSTFLAGS");
+    command
 }
 
 /// A browser and the folder of its profile. It is killed when this value is dropped.

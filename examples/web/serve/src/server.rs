@@ -4,7 +4,7 @@
 use crate::Result;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::Sender;
@@ -26,10 +26,21 @@ pub struct Server {
     /// The addresses of this server, as browsers send them.
     hosts: Vec<String>,
     folder: PathBuf,
+    files: Vec<Served>,
     reports: Sender<String>,
     /// Whether a page has reported that everything is drawn. The answer to `GET /ready` waits for this. A browser takes
     /// a screenshot only when the page and this answer are loaded.
     ready: AtomicBool,
+}
+
+/// A file that is served.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Served {
+    /// The path in a request.
+    path: String,
+    /// The name below the folder.
+    name: String,
+    kind: &'static str,
 }
 
 /// A request without its body.
@@ -45,7 +56,7 @@ enum Decision {
     /// Refuses it, with this status and text.
     Refuse(&'static str, &'static str),
     /// Gives a file of the folder, of this type.
-    Give(&'static str, &'static str),
+    Give(String, &'static str),
     /// Waits until the page is drawn.
     Wait,
     /// Takes a report of this many bytes.
@@ -82,13 +93,13 @@ impl Head {
 }
 
 impl Server {
-    pub fn new(port: u16, folder: PathBuf, reports: Sender<String>) -> Server {
+    pub fn new(port: u16, folder: PathBuf, files: Vec<Served>, reports: Sender<String>) -> Server {
         let mut hosts = vec![format!("127.0.0.1:{port}"), format!("localhost:{port}")];
         if port == 80 {
             // browsers leave out this port
             hosts.extend(["127.0.0.1".to_string(), "localhost".to_string()]);
         }
-        Server { hosts, folder, reports, ready: AtomicBool::new(false) }
+        Server { hosts, folder, files, reports, ready: AtomicBool::new(false) }
     }
 
     /// Answers requests, each on a thread of its own.
@@ -159,10 +170,13 @@ impl Server {
         let [method, path] = [0, 1].map(|i| head.line.get(i).map_or("", String::as_str));
         match (method, path) {
             ("GET", "/ready") => Wait,
-            ("GET", path) => match file(path) {
-                Some((name, kind)) => Give(name, kind),
-                None => Refuse("404 Not Found", "there is no such file"),
-            },
+            ("GET", path) => {
+                let path = path.split('?').next().unwrap_or_default();
+                match self.files.iter().find(|file| file.path == path) {
+                    Some(file) => Give(file.name.clone(), file.kind),
+                    None => Refuse("404 Not Found", "there is no such file"),
+                }
+            }
             ("POST", "/report") => {
                 // browsers send the origin of every POST
                 let origin = head.field("origin").and_then(|origin| origin.strip_prefix("http://"));
@@ -177,11 +191,12 @@ impl Server {
     }
 }
 
-/// Returns the file of a path, and its type. Only files of this list are served, so no path leads out of the folder.
-fn file(path: &str) -> Option<(&'static str, &'static str)> {
-    const FILES: [(&str, &str, &str); 13] = [
+/// Returns the files of the page of `examples/web`. Only files of a list are served, so no path leads out of the folder.
+pub fn files_of_the_page() -> Vec<Served> {
+    const FILES: [(&str, &str, &str); 14] = [
         ("/", "index.html", "text/html; charset=utf-8"),
         ("/page.js", "page.js", "text/javascript"),
+        ("/load.js", "load.js", "text/javascript"),
         ("/style.css", "style.css", "text/css"),
         ("/icon.svg", "icon.svg", "image/svg+xml"),
         ("/digits.npy", "digits.npy", "application/octet-stream"),
@@ -194,8 +209,45 @@ fn file(path: &str) -> Option<(&'static str, &'static str)> {
         ("/relaxed/cupric_page.js", "relaxed/cupric_page.js", "text/javascript"),
         ("/relaxed/cupric_page_bg.wasm", "relaxed/cupric_page_bg.wasm", "application/wasm"),
     ];
-    let path = path.split('?').next().unwrap_or_default();
-    FILES.iter().find(|(name, ..)| *name == path).map(|(_, file, kind)| (*file, *kind))
+    FILES.iter().map(|(path, name, kind)| Served { path: (*path).into(), name: (*name).into(), kind }).collect()
+}
+
+/// Returns the files that are in a folder and its subfolders now, except hidden files and links.
+pub fn files_below(folder: &Path) -> Result<Vec<Served>> {
+    const KINDS: [(&str, &str); 11] = [
+        ("html", "text/html; charset=utf-8"),
+        ("js", "text/javascript"),
+        ("mjs", "text/javascript"),
+        ("css", "text/css"),
+        ("svg", "image/svg+xml"),
+        ("png", "image/png"),
+        ("jpg", "image/jpeg"),
+        ("ico", "image/x-icon"),
+        ("json", "application/json"),
+        ("txt", "text/plain; charset=utf-8"),
+        ("wasm", "application/wasm"),
+    ];
+    let (mut found, mut folders) = (vec![], vec![String::new()]);
+    while let Some(below) = folders.pop() {
+        let list = std::fs::read_dir(folder.join(&below)).map_err(|e| format!("{}: {e}", folder.display()))?;
+        for entry in list {
+            let entry = entry?;
+            let (kind, name) = (entry.file_type()?, entry.file_name().to_string_lossy().into_owned());
+            let name = format!("{below}{name}");
+            match (entry.file_name().to_string_lossy().starts_with('.'), kind.is_dir(), kind.is_file()) {
+                (false, true, _) => folders.push(format!("{name}/")),
+                (false, _, true) => {
+                    let end = name.rsplit_once('.').map_or("", |(_, end)| end);
+                    let kind = KINDS.iter().find(|(known, _)| *known == end);
+                    let kind = kind.map_or("application/octet-stream", |(_, kind)| kind);
+                    let path = if name == "index.html" { "/".to_string() } else { format!("/{name}") };
+                    found.push(Served { path, name, kind });
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(found)
 }
 
 fn reply(to: &mut impl Write, status: &str, kind: &str, body: &[u8]) -> Result<()> {
@@ -213,7 +265,8 @@ mod tests {
     /// A server whose folder is the page's source, which has `index.html` and no modules.
     fn server(port: u16) -> (Server, Receiver<String>) {
         let (sender, reports) = channel();
-        (Server::new(port, concat!(env!("CARGO_MANIFEST_DIR"), "/../site").into(), sender), reports)
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../site").into();
+        (Server::new(port, folder, files_of_the_page(), sender), reports)
     }
 
     fn answer(server: &Server, request: &str) -> String {
@@ -277,6 +330,29 @@ mod tests {
             assert_eq!(status(line, &[HOST]), "405", "{line}");
         }
         assert!(answer(&server(8097).0, &format!("GET\r\n{HOST}\r\n\r\n")).starts_with("HTTP/1.1 404 "));
+    }
+
+    #[test]
+    fn files_of_a_folder_are_listed() {
+        let folder = std::env::temp_dir().join(format!("cupric-serve-{}", std::process::id()));
+        std::fs::create_dir_all(folder.join("plain")).unwrap();
+        for name in ["index.html", "plain/x.js", "plain/x_bg.wasm", "data.bin", ".hidden"] {
+            std::fs::write(folder.join(name), "x").unwrap();
+        }
+        #[cfg(unix)]
+        std::os::unix::fs::symlink("/etc/passwd", folder.join("link.txt")).unwrap();
+        let mut found: Vec<(String, &str)> =
+            files_below(&folder).unwrap().into_iter().map(|file| (file.path, file.kind)).collect();
+        found.sort();
+        let want = [
+            ("/", "text/html; charset=utf-8"),
+            ("/data.bin", "application/octet-stream"),
+            ("/plain/x.js", "text/javascript"),
+            ("/plain/x_bg.wasm", "application/wasm"),
+        ];
+        assert_eq!(found, want.map(|(path, kind)| (path.to_string(), kind)));
+        std::fs::remove_dir_all(&folder).unwrap();
+        assert!(files_below(&folder).is_err());
     }
 
     #[test]
