@@ -62,7 +62,7 @@ pub fn eval_many(expressions: impl IntoIterator<Item = impl AsRef<Expr>>) -> Res
 /// Evaluates expressions on the device of their arrays. Error messages name the operation `op`.
 fn together(op: &'static str, list: &[&Expr], at: Loc) -> Result<Results> {
     let device = common(op, list.iter().copied(), at)?;
-    run(list, &Device::of(device), at, false)
+    Device::running(device, op, at, |device| run(list, device, at, false))
 }
 
 /// Evaluates expressions on a device. Arrays in the list are returned unchanged. With `at_once`, this call returns
@@ -152,7 +152,7 @@ impl Expr {
         if node.is_stored() {
             return constant(self);
         }
-        Device::with(node.device, |device| match plan::computed(self) {
+        Device::running(node.device, "eval", at, |device| match plan::computed(self) {
             (whole, None) if !matches!(whole.0.op, NodeOp::Number) => execute_one(whole, device, at),
             _ => only(run(&[self], device, at, false)?, "eval", at),
         })

@@ -91,6 +91,7 @@ list! {
     block_of_a_tile_left_out, "6 products", "planning tiles::every", "the right half of what an invocation computes of a product is left out where that is more than four columns";
     blocks_of_a_bunch_in_order, "16 determinism", "regressions planted::cpu::a_column", "blocks of few columns are added neighbour to half";
     bool_byte_believed, "13 malformed files", "arrays malformed::bools", "a bool that is neither 0 nor 1";
+    bounds_of_sums_unchecked, "6 reductions", "regressions scales::cpu", "a block with a sum that overflows is not computed again";
     branches_meet_by_neither, "7 random expressions", "kernels programs::cpu", "where two branches of a kernel meet, all elements have what the first left";
     cached_memory_miscounted, "12 leaks", "unit cpu::memory", "a pool counts more as cached than it keeps";
     carry_of_a_64_bit_addition_lost, "9 indices", "planning indexed::gpu::many_values", "a sum of 64 bits at a position loses the carry out of its low word on a GPU";

@@ -168,7 +168,7 @@ impl Elementwise {
     #[inline]
     pub fn run(&self, run: &Run<'_>) -> Result<()> {
         match (&self.direct, &self.code) {
-            (Some(direct), Code::Loops(program)) if self.schedule.alone => direct.run(program, run),
+            (Some(direct), Code::Loops(program)) if self.schedule.alone => direct.run(program, run).map(|_| ()),
             (Some(direct), Code::Loops(program)) => direct.run_shared(program, run, |task| self.share(task)),
             _ => self.run_tiles(run),
         }

@@ -214,9 +214,33 @@ pub(super) struct PassReduction {
     pub base: Option<usize>,
     pub results: SmallVec<[ReductionResult; 1]>,
     pub spec: FoldSpec,
+    /// The range in which all results must be. Otherwise the block is computed again by another kernel.
+    pub bounds: Option<[f64; 2]>,
 }
 
 impl PassReduction {
+    /// Returns whether `n` results of this reduction are in its bounds. A NaN is not.
+    ///
+    /// # Safety
+    /// `results` points to `n` aligned elements of the reduction's type, which is f32 or f64 if it has bounds.
+    pub unsafe fn holds(&self, results: *const u8, n: usize) -> bool {
+        let Some([low, high]) = mutant!(bounds_of_sums_unchecked, None, self.bounds) else { return true };
+        // SAFETY: the caller ensures that the elements exist.
+        unsafe {
+            match self.results.first().map_or(0, |r| r.size) {
+                4 => {
+                    let (low, high) = (low as f32, high as f32);
+                    let list = std::slice::from_raw_parts(results.cast::<f32>(), n);
+                    list.iter().fold(true, |all, x| all & (low <= *x) & (*x <= high))
+                }
+                _ => {
+                    let list = std::slice::from_raw_parts(results.cast::<f64>(), n);
+                    list.iter().fold(true, |all, x| all & (low <= *x) & (*x <= high))
+                }
+            }
+        }
+    }
+
     /// Returns whether this reduction can process several whole rows at once. Such a reduction has no `base`, so its
     /// positions count from 0.
     pub fn takes_whole_rows(&self) -> bool {

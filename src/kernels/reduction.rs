@@ -409,6 +409,7 @@ impl ReductionKernel {
             commutative: true,
             exact: false,
             in_sequence: false,
+            bounds: None,
             form: Form::Formulas,
         });
         let fold = fold.map_err(|fault| fault.at(self.name, at).detail().to_string())?;

@@ -52,8 +52,22 @@ impl Expr {
         carry(at, || {
             let labels = strong(self.clone(), at);
             refuse_floats(OP, &labels, at)?;
-            let labels = checked_positions(OP, labels, count, IndexMode::CheckFromStart, at)?;
-            Ok(cast(is_class(&cast(labels, DType::I32, at), count, at)?, dtype, at))
+            let mut shape = labels.0.shape.clone();
+            if count == 0 {
+                // fails if there are labels, because none of them is in range
+                let _none = checked_positions(OP, labels.clone(), count, IndexMode::CheckFromStart, at)?;
+            }
+            shape.push(count);
+            layout::size_of_shape(&shape).map_err(|f| f.at(OP, at))?;
+            // Each element of the result checks its label. So the check has the shape of the result, and the planner
+            // does not store it for a kernel of its own.
+            let each = view(OP, &labels, at, |s| {
+                let column = View::expand(s, -1)?;
+                Ok(View::broadcast_to(&column.shape, &shape)?.after(&column))
+            });
+            let each = checked_positions(OP, each, count, IndexMode::CheckFromStart, at)?;
+            let class = Expr::node(NodeOp::Iota(shape.len() - 1), smallvec![], shape, DType::I32, 0, at);
+            Ok(cast(binary(&logic::equal, class, cast(each, DType::I32, at), at), dtype, at))
         })
     }
 

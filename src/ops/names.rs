@@ -190,6 +190,9 @@ impl Expr {
     /// random numbers), which have no device yet. The expression carries [`ErrorKind::DeviceMismatch`] if it has arrays
     /// on another device: only [`Expr::to_device`] moves arrays.
     ///
+    /// The expression does not keep the device open. If a device of [`Device::with_memory_limit`] has ended before the
+    /// expression is evaluated, the evaluation returns [`ErrorKind::DeviceNotFound`].
+    ///
     /// ```
     /// use cupric::{DType, Device, arange};
     /// let device = Device::best()?;

@@ -24,7 +24,7 @@ use super::shape;
 use super::space::Space;
 use super::weigh::MOST_WEIGHED;
 use crate::base::error::{Error, ErrorKind, Result};
-use crate::base::layout::{self, Layout};
+use crate::base::layout::Layout;
 use crate::graph::expr::{NodeOp, Role};
 use crate::plan::kernel::{BufferRef, Caps, ExecutionPlan, KernelKind, Model, Step, Store};
 use std::rc::Rc;
@@ -440,41 +440,5 @@ impl<'a> Planner<'a> {
             | Role::Product
             | Role::Whole => self.stored[node],
         }
-    }
-
-    /// Returns whether `node` can be computed in the kernel of `reduction` from memory, numbers and other reductions
-    /// alone. These other reductions must have the same axes and operands of the same shape. Looks at most `steps`
-    /// operations down, which bounds the search.
-    fn is_beside(&self, node: usize, reduction: usize, steps: usize) -> bool {
-        let (n, r) = (&self.arena.nodes[node], &self.arena.nodes[reduction]);
-        match (&n.op, &r.op) {
-            (NodeOp::Reduce(_, a), NodeOp::Reduce(_, b)) => {
-                a == b && self.arena.nodes[n.args[0]].shape == self.arena.nodes[r.args[0]].shape
-            }
-            (op, _) if op.role() == Role::Elementwise && steps > 0 && n.shape == r.shape => {
-                n.args.iter().all(|a| self.is_at_hand(*a) || self.is_beside(*a, reduction, steps - 1))
-            }
-            _ => false,
-        }
-    }
-
-    /// Returns the node to store instead of `reduction` (a reduction, scan or product). This is the last of the
-    /// elementwise nodes that can run in the kernel of `reduction` on its result, or `reduction` itself if there is
-    /// none. These nodes have the same size, and each is the only user of the one before. They may also read other
-    /// reductions over the same indices, at most 8 operations below: twice the depth that a norm needs.
-    fn with_epilogue(&self, reduction: usize, owner: usize) -> usize {
-        let size = |n: usize| layout::product(&self.arena.nodes[n].shape);
-        let mut node = reduction;
-        while self.facts[node].uses == 1 {
-            let next = self.facts[node].consumer as usize;
-            let n = &self.arena.nodes[next];
-            let simple = n.op.role() == Role::Elementwise && size(next) == size(reduction);
-            let alone = n.args.iter().all(|a| *a == node || self.is_at_hand(*a) || self.is_beside(*a, reduction, 8));
-            if next == owner || !simple || !alone {
-                break;
-            }
-            node = next;
-        }
-        node
     }
 }

@@ -43,6 +43,7 @@ mod boxes;
 mod buffers;
 mod chains;
 mod copies;
+mod epilogue;
 mod fuse;
 mod graph;
 mod hoist;

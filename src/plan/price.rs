@@ -86,7 +86,7 @@ pub(super) fn cost(arena: &Graph, n: &PlanNode, rates: &Rates) -> f64 {
         NodeOp::Cast => 1.0,
         NodeOp::Take { .. } => GATHER,
         NodeOp::Philox { .. } => PHILOX,
-        NodeOp::Reduce(fold, _) => fold.state.len() as f64,
+        NodeOp::Reduce(fold, _) => fold.cost(),
         NodeOp::Scan { fold, .. } => SCAN * fold.state.len() as f64,
         NodeOp::Matmul => {
             let k = arena.nodes[n.args[0]].shape.last().copied().unwrap_or(1);
@@ -138,7 +138,7 @@ fn arithmetic_time(k: &Kernel, rates: &Rates) -> f64 {
             Op::Gather { .. } => (GATHER, outer),
             Op::Philox { .. } => (PHILOX, outer),
             // a reduction has one element per outer index, but combines an element for each inner index
-            Op::Reduce(r) => (r.fold.state.len() as f64, outer * inner),
+            Op::Reduce(r) => (r.fold.cost(), outer * inner),
             Op::Scan(r) if v.inner => (SCAN * r.fold.state.len() as f64, outer),
             Op::Scan(r) => (SCAN * r.fold.state.len() as f64, outer * inner),
             Op::Dot { .. } => return outer * inner / rates.multiply_adds as f64,

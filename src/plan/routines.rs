@@ -176,3 +176,46 @@ impl Planner<'_> {
         Ok((0..pass.items).step_by(most).map(|start| [start, (start + most).min(pass.items)]).collect())
     }
 }
+
+#[cfg(feature = "testing")]
+mod tests {
+    use super::super::graph::{Graph, PlanNode, Walk};
+    use super::*;
+    use crate::base::dtype::Scalar;
+    use crate::graph::expr::{Expr, routine};
+    use crate::graph::routine::SORT;
+    use smallvec::smallvec;
+    use std::panic::Location;
+
+    crate::testing::unit_tests!(plan_routines: a_result_belongs_to_one_node);
+
+    /// Ordinary graphs have one node for each result of a call, because equal nodes are merged. If the planner took two
+    /// for one, it would fill the memory of only one of them.
+    fn a_result_belongs_to_one_node() {
+        let at = Location::caller();
+        let x = Expr::fill(Scalar::Float(1.0), smallvec![4], DType::F32, at);
+        let sorted = routine(&SORT, smallvec![x], smallvec![4, 0, 4], at).expect("a sort")[0].clone();
+        let mut walk = Walk::default();
+        walk.take(&[&sorted], None, 1).expect("a graph");
+        let graph = walk.arena().0;
+        let caps = crate::testing::card("card");
+        let calls = |graph: Graph| Planner::new(Rc::new(graph), &caps).find_calls(false).map(|c| c.len());
+        assert_eq!(calls(graph.clone()).expect("one call"), 1);
+        let sort = graph.nodes[1].clone();
+        let message = |change: &dyn Fn(&mut PlanNode)| {
+            let (mut graph, mut other) = (graph.clone(), sort.clone());
+            change(&mut other);
+            graph.nodes.push(other);
+            calls(graph).map_err(|e| (e.kind(), e.to_string()))
+        };
+        let (kind, text) = message(&|_| ()).expect_err("two nodes for one result");
+        assert_eq!(kind, ErrorKind::Internal);
+        assert!(text.contains("nodes 1 and 2 of the plan are both result 0 of one call"), "{text}");
+        let (kind, text) = message(&|n| n.op = NodeOp::Routine { row: &SORT, params: smallvec![4, 0, 4], part: 1 })
+            .expect_err("a result that the call does not have");
+        assert_eq!(kind, ErrorKind::Internal);
+        assert!(text.contains("a node is result 1 of a call with 1 results"), "{text}");
+        // the derivative of a checkpoint calls the routine again
+        assert_eq!(message(&|n| n.repetition = 1), Ok(2));
+    }
+}

@@ -6,7 +6,7 @@ use crate::base::error::Result;
 use crate::base::layout::IntoAxes;
 use crate::graph::expr::{Expr, reduce};
 use crate::graph::ufunc::{
-    ARGMAX, ARGMIN, Component, ComputeKind, Definition, Fold, Form, Neutral, Term, all, arithmetic,
+    ARGMAX, ARGMIN, Component, ComputeKind, Definition, Fold, Form, Neutral, Term, all, arithmetic, squares,
 };
 use std::panic::Location;
 
@@ -129,6 +129,7 @@ static MEAN_SQUARE: Definition = {
         commutative: true,
         exact: false,
         in_sequence: false,
+        bounds: None,
         form: Form::Formulas,
     }
 };
@@ -166,6 +167,7 @@ pub fn fold(draft: &FoldDraft) -> Result<FoldRow> {
         commutative: draft.commutative,
         exact: draft.exact,
         in_sequence: false,
+        bounds: None,
         form: Form::Formulas,
     })
 }
@@ -198,7 +200,8 @@ pub fn table_folds() -> Result<Vec<TableFold>> {
         // the copy can keep the name, because a shader that contains both folds adds a number to the functions of the
         // second one
         let definition = Definition { form: Form::Formulas, ..(*fold).clone() };
-        let takes = |d: &DType| fold.functions(*d).iter().all(|(row, _)| row.on_cpu(d.compute()));
+        let takes =
+            |d: &DType| fold.takes(*d).is_ok() && fold.functions(*d).iter().all(|(row, _)| row.on_cpu(d.compute()));
         Ok(TableFold {
             name: fold.name,
             fold: FoldRow(fold),
@@ -206,7 +209,8 @@ pub fn table_folds() -> Result<Vec<TableFold>> {
             types: DType::ALL.into_iter().filter(takes).collect(),
         })
     };
-    of_functions.chain([*ARGMIN, *ARGMAX]).map(table_fold).collect()
+    let of_squares = [DType::F32, DType::F64].into_iter().flat_map(|d| [false, true].map(|root| squares(d, root)));
+    of_functions.chain([*ARGMIN, *ARGMAX]).chain(of_squares).map(table_fold).collect()
 }
 
 /// Reduces an expression along axes by any fold.

@@ -91,6 +91,7 @@ modules! {
     gpu_wgsl_products,
     kernel_validate,
     layout,
+    plan_routines,
     products_order,
     profile_table,
     profile_trace,

@@ -58,3 +58,15 @@ fn the_page_lists_the_variables_of_the_tests_and_scripts() {
     }
     assert_eq!(found, listed);
 }
+
+/// A layer of Mesa prints errors when a GPU is opened on a machine without a desktop. Cargo turns it off in the checkout,
+/// and the pages for users name the variable.
+#[test]
+fn the_layer_that_prints_errors_is_turned_off() {
+    if root().join(".cargo").exists() {
+        assert!(read(".cargo/config.toml").contains("NODEVICE_SELECT = \"1\""));
+    }
+    for page in ["README.md", "src/guide/devices.md", "docs/ENVIRONMENT.md"] {
+        assert!(read(page).contains("`NODEVICE_SELECT=1`"), "{page}");
+    }
+}

@@ -153,11 +153,72 @@ on_devices! {
         let [g] = grad(&det(&x), [&x]);
         let [twice] = grad(&(g.slice(s![0, 0])), [&x]);
         assert!(numbers(&twice).unwrap().1.iter().zip([0., 0., 0., 1.]).all(|(a, b)| (a - b).abs() < 1e-4));
+    }
+
+    fn singular_determinants_have_second_derivatives(d: &Device) {
+        // the derivatives of the sum of the cofactors times weights
+        let changes = |x: &Array, weights: &Array| {
+            let [g] = grad(&det(x).sum(..), [x]);
+            grad(&(g * weights).sum(..), [x])[0].clone()
+        };
+        let near = |e: &Expr, wanted: &[f64], what: &[f32]| {
+            let found = numbers(e).unwrap().1;
+            assert!(found.iter().zip(wanted).all(|(a, b)| (a - b).abs() < 1e-3), "{what:?}: {found:?}, not {wanted:?}");
+        };
+        let of_three = |x: &[f32], w: &[f32]| {
+            let mut all = vec![0.0; 9];
+            let place = |i: usize, j: usize| i % 3 * 3 + j % 3;
+            for (i, j) in (0..9).map(|e| (e / 3, e % 3)) {
+                let [a, b] = [place(i + 1, j + 1), place(i + 2, j + 2)];
+                let [c, e] = [place(i + 1, j + 2), place(i + 2, j + 1)];
+                for (to, from, sign) in [(a, b, 1.0), (b, a, 1.0), (c, e, -1.0), (e, c, -1.0)] {
+                    all[to] += sign * f64::from(w[place(i, j)]) * f64::from(x[from]);
+                }
+            }
+            all
+        };
+        // ranks from 0 to 3, alone and in one batch
+        let w = [1f32, -2., 0.5, 3., 1., -1., 2., 0.25, -0.5];
+        let matrices = [
+            [0f32; 9],
+            [1., 2., 4., 2., 4., 8., 4., 8., 16.],
+            [0., 1., 2., 0., 4., 1., 0., 2., 8.],
+            [2., 4., 1., 1., 2., 4., 4., 8., 2.],
+            [0., 0., 3., 0., 0., 0., 0., 0., 0.],
+            [2., 1., 0., 1., 3., 1., 0., 1., 2.],
+        ];
+        let weights = put::<f32>(d, w, &[3, 3]);
+        for x in &matrices {
+            near(&changes(&put::<f32>(d, x.as_slice(), &[3, 3]), &weights), &of_three(x, &w), x);
+        }
+        let all = changes(&put::<f32>(d, matrices.concat(), &[6, 3, 3]), &weights);
+        near(&all, &matrices.iter().flat_map(|x| of_three(x, &w)).collect::<Vec<_>>(), &[]);
+        // of a matrix of rank n − 2 only one minor is left, and of one of lower rank none
+        let w: Vec<f32> = (0..16).map(|i| i as f32 - 6.0).collect();
+        let weights = put::<f32>(d, w.as_slice(), &[4, 4]);
+        for (diagonal, scale) in [([2., 3., 0., 0.], 6.0), ([2., 0., 0., 0.], 0.0)] {
+            let x: Vec<f32> = (0..16).map(|i| if i % 5 == 0 { diagonal[i / 5] } else { 0.0 }).collect();
+            let mut wanted = [0.0; 16];
+            for (to, from, sign) in [(10, 15, 1.0), (15, 10, 1.0), (11, 14, -1.0), (14, 11, -1.0)] {
+                wanted[to] = scale * sign * f64::from(w[from]);
+            }
+            near(&changes(&put::<f32>(d, x.as_slice(), &[4, 4]), &weights), &wanted, &x);
+        }
+        near(&changes(&put::<f32>(d, [0.], &[1, 1]), &put::<f32>(d, [2.], &[1, 1])), &[0.], &[0.]);
         let x = put::<f32>(d, [1., 2., 2., 4.], &[2, 2]);
         let [g] = grad(&det(&x), [&x]);
+        near(&jvp(&g, [&x], [array![[1f32, 0.], [1., 0.]].to_device(d).unwrap()]), &[0., -1., 0., 1.], &[]);
         let [twice] = grad(&g.sum(..), [&x]);
-        let e = numbers(&twice).unwrap_err();
+        near(&twice, &[1., -1., -1., 1.], &[]);
+        let [thrice] = grad(&twice.sum(..), [&x]);
+        let e = numbers(&thrice).unwrap_err();
         assert_eq!((e.kind(), e.operation()), (ErrorKind::Singular, "det"));
+        // third derivatives of regular matrices
+        let x = put::<f32>(d, [2., 1., 0., 1., 3., 1., 0., 1., 2.], &[3, 3]);
+        let [g] = grad(&det(&x), [&x]);
+        let [twice] = grad(&g.slice(s![0, 0]), [&x]);
+        let [thrice] = grad(&twice.slice(s![1, 1]), [&x]);
+        near(&thrice, &[0., 0., 0., 0., 0., 0., 0., 0., 1.], &[]);
     }
 
     fn singular_values_of_0_have_derivatives(d: &Device) {

@@ -1,5 +1,5 @@
 // The error function of f64 and related functions, lgamma and roots, by the methods of src/math/double/special.rs;
-// lgamma is fdlibm's.
+// lgamma of positive numbers is fdlibm's.
 
 // erf(x) for abs(x) <= 1
 fn cd_erf_small(x: f64) -> f64 {
@@ -210,6 +210,41 @@ fn cd_lgamma_at(x: f64) -> f64 {
     return select(x - 0.5lf, x, big) * t + select(w, 0.0lf, big);
 }
 
+// (a + 1) (a + 2) ... (a + 8) as a sum of two numbers, for a < 8. With b = a (a + 9), a factor from the beginning and
+// one from the end have the product b + 8, b + 14, b + 18 or b + 20
+fn cd_rising(a: f64) -> vec2<f64> {
+    let b = cd_pair_product(vec2<f64>(a, 0.0lf), cd_two_sum(a, 9.0lf));
+    let b1 = cd_pair_sum(b, vec2<f64>(8.0lf, 0.0lf));
+    let b2 = cd_pair_sum(b, vec2<f64>(14.0lf, 0.0lf));
+    let b3 = cd_pair_sum(b, vec2<f64>(18.0lf, 0.0lf));
+    let b4 = cd_pair_sum(b, vec2<f64>(20.0lf, 0.0lf));
+    return cd_pair_product(cd_pair_product(b1, b2), cd_pair_product(b3, b4));
+}
+
+// lgamma(-a) for a positive a that is not a whole number, by the method of src/math/double/lgamma.rs. The loop adds the
+// binary logarithm of (a + 1) ... (a + 8) / abs(sin(pi a)) and subtracts (z + 1/2) log2(z)
+fn cd_lgamma_below(a: f64) -> f64 {
+    let low = a < 8.0lf;
+    let z = cd_two_sum(a, select(0.0lf, 8.0lf, low));
+    let n = cd_rising(select(0.0lf, a, low));
+    let n_high = select(1.0lf, n.x, low);
+    let s = d_abs(d_sinpi(a));
+    let q = d_block(n_high / s);
+    let q_low = (cd_rest(n_high, q, s) + select(0.0lf, n.y, low)) / s;
+    let c = cd_two_sum(z.x, 0.5lf);
+    var t = vec2<f64>(0.0lf, 0.0lf);
+    for (var i = 0; i < 2; i = i + 1) {
+        let v = select(z.x, q, i == 0);
+        let change = select(z.y, q_low, i == 0) / v;
+        let l = cd_log2_sum(d_mag(v));
+        let e = vec2<f64>(select(-c.x, 1.0lf, i == 0), select(-(c.y + z.y), 0.0lf, i == 0));
+        t = cd_pair_sum(t, cd_pair_product(e, vec2<f64>(l.x, l.y + change * 1.4426950408889634lf)));
+    }
+    let m = cd_pair_product(t, vec2<f64>(0.6931471805599453lf, 2.3190468138462996e-17lf));
+    let r = cd_two_sum(m.x, z.x);
+    return r.x + d_block(r.y + ((m.y + z.y) + (0.22579135264472744lf - cd_stirling_rest(z.x))));
+}
+
 fn d_lgamma(x: f64) -> f64 {
     let mag = d_mag(x);
     // lgamma overflows from 2.56e305 on
@@ -217,13 +252,11 @@ fn d_lgamma(x: f64) -> f64 {
     let a = d_pick(bitcast<f64>(mag), 0x3ff0000000000000lu, inf || mag == 0lu);
     // below 2^-70 the result is -log(abs(x))
     let tiny = mag < 0x3b90000000000000lu;
-    let r = select(cd_lgamma_at(a), -cd_log_at(a), tiny);
-    let p = cd_half_turns(a);
-    let s = d_abs(cd_sine(p.x, p.y, u32(p.z)));
     let whole = d_mag(d_floor(a)) == d_mag(a);
-    let back = cd_log_at(3.141592653589793lf / d_pick(s * a, 0x3ff0000000000000lu, whole || tiny));
     let neg = d_signbit(x) && !tiny;
-    let v = select(r, back - r, neg);
+    let below = neg && !whole;
+    let r = select(cd_lgamma_at(a), -cd_log_at(a), tiny);
+    let v = select(r, cd_lgamma_below(select(0.5lf, a, below)), below);
     let one = d_pick(v, 0lu, bitcast<u64>(x) == 0x3ff0000000000000lu);
     let end = d_pick(one, 0x7ff0000000000000lu, inf || mag == 0lu || (neg && whole));
     return d_pick(end, 0x7ff8000000000000lu, d_isnan(x));

@@ -19,7 +19,7 @@ use crate::base::buffer::Buffer;
 #[cfg(feature = "testing")]
 use crate::base::caps::Shrink;
 use crate::base::dtype::DType;
-use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::platform::Instant;
 use crate::cpu::Cpu;
 use crate::plan;
@@ -53,6 +53,10 @@ const GPUS: Option<&dyn Provider> = None;
 /// [`Device::gpu`] live as long as the process.
 #[derive(Clone)]
 pub struct Device(Arc<dyn Backend>);
+
+/// The message about an expression that outlives its device.
+const ENDED: &str = "the device of the expression has ended, because no handle to it and no array on it is left; keep the \
+                     Device until the expression is evaluated, or call eval_on with another device";
 
 /// The caller's source line, if it is known.
 type At = Option<&'static Location<'static>>;
@@ -300,7 +304,8 @@ impl Device {
 
     /// Returns the device with the number that an expression stores. Number 0 means an expression without arrays, which
     /// uses the device of the current [`Device::scope`], or the CPU outside of every scope. The CPU also replaces a
-    /// device that has ended; only an expression that was folded to a constant can outlive its device.
+    /// device that has ended, which only an expression without arrays can outlive. An evaluation calls
+    /// [`Device::running`] instead, which returns an error then.
     pub(crate) fn of(id: u32) -> Device {
         Device::with(id, Device::clone)
     }
@@ -320,9 +325,38 @@ impl Device {
         if id == 0 {
             return scope::with_current(cpu, f);
         }
-        // release the lock before the function runs, because the function may register a device itself
-        let found = REGISTRY.read().unwrap_or_else(PoisonError::into_inner).devices.get(&id).and_then(Weak::upgrade);
-        f(&found.map_or_else(|| cpu.clone(), Device))
+        f(&Device::alive(id).unwrap_or_else(|| cpu.clone()))
+    }
+
+    /// Returns the device with a number, or `None` if it has ended.
+    fn alive(id: u32) -> Option<Device> {
+        // the lock is released before the caller uses the device, because it may register a device itself
+        REGISTRY.read().unwrap_or_else(PoisonError::into_inner).devices.get(&id).and_then(Weak::upgrade).map(Device)
+    }
+
+    /// Evaluates an expression on the device whose number it stores, as [`Device::with`] does. Returns an error if the
+    /// device has ended. `op` is the operation that the error names.
+    #[inline]
+    pub(crate) fn running<T>(id: u32, op: &str, at: Loc, run: impl FnOnce(&Device) -> Result<T>) -> Result<T> {
+        let (cpu, own) = cpu();
+        if id == own.id() { run(cpu) } else { Device::running_other(cpu, id, (op, at), run) }
+    }
+
+    /// The rest of [`Device::running`], for a number that is not the number of the process's CPU.
+    #[inline(never)]
+    fn running_other<T>(
+        cpu: &Device,
+        id: u32,
+        (op, at): (&str, Loc),
+        run: impl FnOnce(&Device) -> Result<T>,
+    ) -> Result<T> {
+        if id == 0 {
+            return scope::with_current(cpu, run);
+        }
+        match Device::alive(id) {
+            Some(device) => run(&device),
+            None => Err(Error::with_line(ErrorKind::DeviceNotFound, op, ENDED, at)),
+        }
     }
 
     /// Returns the device of the thread's current [`Device::scope`], or `None` outside of every scope.

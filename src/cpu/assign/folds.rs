@@ -42,7 +42,9 @@ impl Assigner<'_> {
                             (None, None) => self.register_ids(&r.inputs(), true),
                         };
                         let base = r.base().map(|b| self.alias_of(b));
-                        pass.reductions.push(PassReduction { args, base, results: smallvec![result], spec });
+                        let results = smallvec![result];
+                        let bounds = r.fold.bounds().filter(|_| r.fold.is_plain());
+                        pass.reductions.push(PassReduction { args, base, results, spec, bounds });
                     }
                     (None, None) => {}
                 }

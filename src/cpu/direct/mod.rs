@@ -137,16 +137,18 @@ heap! {
 }
 
 impl Direct {
-    /// Runs the compiled kernel on the buffers of a run, as one task. `program` is the program that was compiled.
+    /// Runs the compiled kernel on the buffers of a run, as one task. `program` is the program that was compiled. Returns
+    /// whether all sums are in their bounds. If not, nothing is stored: the kernel has one tile.
     #[inline]
-    pub fn run(&self, program: &Program, run: &Run<'_>) -> Result<()> {
+    pub fn run(&self, program: &Program, run: &Run<'_>) -> Result<bool> {
         let mut bases = [std::ptr::null_mut(); BASES];
         self.bind(program, run, &mut bases)?;
+        let mut holds = true;
         if !run.rehearses {
             // SAFETY: `bind` has set the addresses for this run, and only this task runs.
-            unsafe { self.compute(program, run.bindings.scalars, &mut bases, 0..self.all) };
+            unsafe { self.compute(program, run.bindings.scalars, &mut bases, 0..self.all, |_| holds = false) };
         }
-        Ok(())
+        Ok(holds)
     }
 
     /// Runs the compiled kernel as several tasks. `share` calls its argument with the tiles of each task.
@@ -163,7 +165,7 @@ impl Direct {
                 let bases = &bases;
                 let mut own = bases.0;
                 // SAFETY: `bind` has set the addresses for this run, and each task runs its own tiles.
-                unsafe { self.compute(program, scalars, &mut own, from * self.n..(to * self.n).min(self.all)) }
+                unsafe { self.compute(program, scalars, &mut own, from * self.n..(to * self.n).min(self.all), |_| {}) }
             });
         }
         Ok(())
@@ -190,7 +192,14 @@ impl Direct {
     /// [`Direct::bind`] has set `bases` for this run. The elements are among the `self.all` of the kernel, and no
     /// other task computes them.
     #[inline(always)]
-    unsafe fn compute(&self, program: &Program, scalars: &[u64], bases: &mut [*mut u8; BASES], elements: Range<usize>) {
+    unsafe fn compute(
+        &self,
+        program: &Program,
+        scalars: &[u64],
+        bases: &mut [*mut u8; BASES],
+        elements: Range<usize>,
+        fails: impl FnMut(usize),
+    ) {
         let mut registers = Registers(MaybeUninit::uninit());
         bases[0] = registers.0.as_mut_ptr().cast::<u8>();
         // SAFETY: the registers have at least `program.arena` bytes (*room*, see [`Program`]). The caller ensures the
@@ -200,23 +209,30 @@ impl Direct {
                 let bits = bits_of(fill.value, program, |place| bases[place + 1], scalars);
                 strided::fill(fill.size, bits, At::register(fill.slot).in_run(bases), fill.count);
             }
-            self.walk::<false>(program, bases, elements);
+            self.walk::<false>(program, bases, elements, fails);
         }
     }
 
     /// Computes a range of the rows of a kernel in tiles of whole rows. `arena` has the filled registers of the program.
+    /// Calls `fails` with the first row of each tile that is not stored, because a sum is not in its bounds.
     ///
     /// # Safety
     /// The arena belongs to a frame that was made for the program (*made for it*, see `Frame`). The rows are among the
     /// `self.all` of the kernel, and no other task computes them.
-    pub unsafe fn run_rows(&self, bound: &BoundProgram<'_>, arena: *mut u8, rows: Range<usize>) {
+    pub unsafe fn run_rows(
+        &self,
+        bound: &BoundProgram<'_>,
+        arena: *mut u8,
+        rows: Range<usize>,
+        fails: impl FnMut(usize),
+    ) {
         let mut bases = [std::ptr::null_mut(); BASES];
         bases[0] = arena;
         for place in 0..self.places.len() {
             bases[(place + 1) % BASES] = bound.at(place);
         }
         // SAFETY: the caller ensures the conditions of `walk`.
-        unsafe { self.walk::<true>(bound.program, &mut bases, rows) };
+        unsafe { self.walk::<true>(bound.program, &mut bases, rows, fails) };
     }
 
     /// Prefetches the part of the next tile's `rows` rows that belongs to action `number`.
@@ -230,13 +246,20 @@ impl Direct {
     }
 
     /// Computes a range of elements or rows, tile by tile. `AHEAD` states whether to prefetch the operands of the next
-    /// tile: the prefetches are spread over all actions, because the processor accepts only a few at a time.
+    /// tile: the prefetches are spread over all actions, because the processor accepts only a few at a time. If a sum of
+    /// a tile is not in its bounds, calls `fails` with the tile's first element, and stores nothing of the tile.
     ///
     /// # Safety
     /// `bases` has the addresses of the registers and of the operands of this run. The elements are among the `self.all`
     /// of the kernel, and no other task computes them.
     #[inline(always)]
-    unsafe fn walk<const AHEAD: bool>(&self, program: &Program, bases: &mut [*mut u8; BASES], elements: Range<usize>) {
+    unsafe fn walk<const AHEAD: bool>(
+        &self,
+        program: &Program,
+        bases: &mut [*mut u8; BASES],
+        elements: Range<usize>,
+        mut fails: impl FnMut(usize),
+    ) {
         // SAFETY: binding the program has checked that every element of each operand is inside its buffer (*inside*, see
         // [`Program`]). The tiles are a part of the index space. The compilation has checked that a tile of each operand
         // is contiguous, or that an action copies it with the operand's steps; that `step` is the distance from a tile's
@@ -273,11 +296,15 @@ impl Direct {
                             std::ptr::copy(from.in_run(bases), to.in_run(bases), n * each * size);
                         }
                         Action::Fold { at: [pass, reduction], data, gives, to } => {
-                            let spec = &program.passes[pass].reductions[reduction].spec;
+                            let reduction = &program.passes[pass].reductions[reduction];
                             let data = data.map(|at| at.in_run(bases).cast_const());
                             let to = to.in_run(bases);
-                            if !spec.whole_rows(data, n, gives, to) {
-                                spec.one_row(data, bases[0], gives, to);
+                            if !reduction.spec.whole_rows(data, n, gives, to) {
+                                reduction.spec.one_row(data, bases[0], gives, to);
+                            }
+                            if !reduction.holds(to, n) {
+                                fails(elements.end - left);
+                                break;
                             }
                         }
                         Action::CopyStrided { from, steps: [rows, cols], to, size, n: each } => {

@@ -25,7 +25,7 @@ impl HalfSum {
             Form::Function(row) if std::ptr::eq(row, &arithmetic::add) => {
                 Some(HalfSum { block: cast::widened_sum(dtype)?, widen: cast::widen(dtype)?.get() })
             }
-            Form::Function(_) | Form::FirstOf(_) | Form::Formulas => None,
+            Form::Function(_) | Form::FirstOf(_) | Form::SumOf { .. } | Form::Formulas => None,
         }
     }
 }

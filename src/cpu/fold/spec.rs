@@ -66,7 +66,7 @@ impl FoldSpec {
             Form::Function(row) if let Some(dtype) = narrow => Combines::Narrow(NarrowSum::new(row, compute, dtype)?),
             Form::Function(row) => Combines::Function(CombineLoops::new(row, compute)?),
             Form::FirstOf(row) => Combines::First(First::new(row, compute, matches!(r.source, Source::States(_)))?),
-            Form::Formulas => Combines::Formulas(Box::new(Formulas::new(r)?)),
+            Form::SumOf { .. } | Form::Formulas => Combines::Formulas(Box::new(Formulas::new(r)?)),
         };
         let prefetches = kind != KernelKind::Row;
         let bytes = count.saturating_mul(n).saturating_mul(compute.size());

@@ -2,6 +2,7 @@
 //! the inner space (`program.rs` defines the terms). A *block* is a range of neighbouring outer indices, each of which
 //! is one row to reduce. A task processes several blocks or, if there are few blocks, a part of each row of one block.
 
+mod beyond;
 mod reading;
 mod shared;
 
@@ -18,6 +19,7 @@ use super::tiles::{Frame, Frames, TileBounds};
 use super::work_sharing::share;
 use crate::base::error::Result;
 use crate::plan::kernel::{Kernel, Passes, TileSchedule, Tiling};
+use beyond::Beyond;
 use reading::{folds_blocks, folds_halves, folds_in_place};
 use shared::PartialResults;
 use smallvec::SmallVec;
@@ -48,11 +50,21 @@ pub(super) struct Reduce {
     tiles: Option<Box<Direct>>,
     /// The program that checks for indices out of bounds before the first write, so that a failed run writes nothing.
     checks: Option<Box<Reduce>>,
+    /// The kernel that computes the blocks with a sum out of bounds (`beyond.rs`).
+    beyond: Option<Box<Reduce>>,
 }
 
 /// Prepares a kernel that has at least one outer index. `aliased` states for each input whether it is the memory of the
 /// plan's first output.
 pub(super) fn prepare(kernel: &Kernel, aliased: &[bool]) -> Result<Reduce> {
+    let Some(ordinary) = kernel.schedule.ordinary() else { return of_kernel(kernel, aliased) };
+    let beyond = of_kernel(kernel, aliased)?;
+    let made = of_kernel(ordinary, aliased)?;
+    let may_overwrite = aliased.contains(&true) && made.stores_before_a_sum();
+    Ok(if may_overwrite { beyond } else { Reduce { beyond: Some(Box::new(beyond)), ..made } })
+}
+
+fn of_kernel(kernel: &Kernel, aliased: &[bool]) -> Result<Reduce> {
     let schedule = &kernel.schedule;
     let checks = match schedule.checks() {
         Some(c) => {
@@ -63,7 +75,7 @@ pub(super) fn prepare(kernel: &Kernel, aliased: &[bool]) -> Result<Reduce> {
     Reduce::new(kernel, tiles_of(kernel)?, schedule.passes(), (aliased, Goal::Stores), checks)
 }
 
-heap! { Reduce: program, direct, tiles, checks; }
+heap! { Reduce: program, direct, tiles, checks, beyond; }
 
 /// The data that the tasks of a run share. A task processes blocks, or a part of the inner space of a block.
 struct Job<'a> {
@@ -72,6 +84,8 @@ struct Job<'a> {
     reduce: &'a Reduce,
     /// The number of inner elements in the part of a block that one task processes.
     part: usize,
+    /// The blocks that are not stored, because a sum is not in its bounds.
+    beyond: Beyond,
 }
 
 impl Reduce {
@@ -114,7 +128,8 @@ impl Reduce {
         let is_tiled = has_whole_rows && each == together && outer > each && goal == Goal::Stores;
         let tiles = if is_tiled { direct::compile_rows(&program, [outer, each], n).map(Box::new) } else { None };
         let in_place = in_place || folds_halves(&program);
-        Ok(Reduce { program, outer, n, each, together, in_place, is_stepless, schedule, direct, tiles, checks })
+        let beyond = None;
+        Ok(Reduce { program, outer, n, each, together, in_place, is_stepless, schedule, direct, tiles, checks, beyond })
     }
 
     /// Returns how many inner elements a task processes: all `n`, unless there are fewer than four blocks of rows per
@@ -142,7 +157,10 @@ impl Reduce {
     #[inline]
     pub fn run(&self, run: &Run<'_>) -> Result<()> {
         match &self.direct {
-            Some(direct) => direct.run(&self.program, run),
+            Some(direct) => match direct.run(&self.program, run)? {
+                true => Ok(()),
+                false => self.run_beyond(run, vec![0]),
+            },
             None => self.run_tiles(run),
         }
     }
@@ -170,9 +188,9 @@ impl Reduce {
         let Some(frames) = Frames::new(bound) else { return Err(out_of_memory(program.name)) };
         if run.rehearses {
             frames.end();
-            return Ok(());
+            return if self.beyond.is_some() { self.run_beyond(run, vec![]) } else { Ok(()) };
         }
-        let job = Job { bound, frames: &frames, reduce: self, part };
+        let job = Job { bound, frames: &frames, reduce: self, part, beyond: Beyond::default() };
         let parts = n.div_ceil(part).max(1);
         if parts == 1 {
             // a task prepares its frame once for several neighbouring blocks. There are 16 tasks per thread, so that a
@@ -186,8 +204,10 @@ impl Reduce {
             share(blocks * parts, self.schedule.alone, |i| job.part(i / parts, i % parts, all.slot(i)));
             share(blocks, blocks * parts * width <= MERGED_ALONE, |b| job.merge(b, parts, all.slot(b * parts), width));
         }
+        let beyond = job.beyond.blocks();
         frames.end();
-        bound.verdict()
+        bound.verdict()?;
+        if beyond.is_empty() { Ok(()) } else { self.run_beyond(run, beyond) }
     }
 }
 
@@ -244,13 +264,13 @@ impl<'a> Job<'a> {
                 let Reduce { each, outer, .. } = *self.reduce;
                 let rows = range.start * each..outer.min(range.end * each);
                 // SAFETY: the frame is made for this program (*made for it*, see [`Frame`]); blocks are disjoint.
-                unsafe { tiles.run_rows(self.bound, frame.slot(0), rows) };
+                unsafe { tiles.run_rows(self.bound, frame.slot(0), rows, |row| self.beyond.add(row / each)) };
                 if self.bound.program.writes.iter().any(|w| w.stream) {
                     strided::fence();
                 }
                 return;
             }
-            for b in range.clone() {
+            'blocks: for b in range.clone() {
                 let block = self.block(b);
                 // SAFETY: the frame is made for this program (*made for it*, see [`Frame`]); blocks are disjoint.
                 unsafe {
@@ -261,6 +281,10 @@ impl<'a> Job<'a> {
                             false => self.folders(frame, p, block),
                         };
                         self.rows_of(frame, p, block, &mut folders);
+                        if !self.holds(frame, p, block) {
+                            self.beyond.add(b);
+                            continue 'blocks;
+                        }
                     }
                     self.close(frame, block);
                 }

@@ -60,7 +60,10 @@ impl Job<'_> {
                 }
             }
             self.write_results(frame, 0, 0, &mut folders);
-            self.close(frame, block);
+            match self.holds(frame, 0, block) {
+                true => self.close(frame, block),
+                false => self.beyond.add(b),
+            }
         })
     }
 }

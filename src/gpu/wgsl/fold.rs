@@ -48,7 +48,7 @@ impl Folding<'_> {
                 Some(extreme) => Written::Best(extreme),
                 None => Written::Formulas,
             },
-            (Form::Formulas, _) => Written::Formulas,
+            (Form::SumOf { .. } | Form::Formulas, _) => Written::Formulas,
         }
     }
 

@@ -21,6 +21,15 @@ pub(crate) fn scoped<T>(build: impl FnOnce() -> T) -> (T, u64) {
     (making(NodeContext { scope: number, ..MAKING.get() }, build), number)
 }
 
+/// Returns one of the stored arrays that the expression reads, if it has a device and is not only a fill.
+pub(crate) fn array_below(expr: &Expr) -> Option<&Expr> {
+    let mut at = expr;
+    while !at.0.is_stored() {
+        at = at.0.args.iter().find(|c| c.0.device != 0)?;
+    }
+    Some(at)
+}
+
 impl Expr {
     /// Returns a new node with the same values as this node and another derivative. The planner treats the two nodes as
     /// equal, and computes their values once.

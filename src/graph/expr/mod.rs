@@ -11,7 +11,7 @@ mod operand;
 mod rows;
 
 pub(crate) use build::{at_once, binary, choose, rounded, routine, ufunc, unary};
-pub(crate) use copies::{number, scoped};
+pub(crate) use copies::{array_below, number, scoped};
 pub(crate) use making::{Inner, between, composed};
 use making::{MAKING, NodeContext, making};
 pub(crate) use node::{Args, Back, Binding, Node, NodeOp, Order, Reach, Role, Rule};
@@ -282,13 +282,7 @@ pub(crate) fn device_name(expr: &Expr) -> String {
 /// Returns the buffer of one of the stored arrays that the expression reads. An expression with a device reads at least
 /// one, unless it consists only of a fill on a device.
 pub(crate) fn buffer_below(expr: &Expr) -> Option<&Buffer> {
-    let mut at = expr;
-    loop {
-        if let Some((buffer, ..)) = at.0.stored() {
-            return Some(buffer);
-        }
-        at = at.0.args.iter().find(|c| c.0.device != 0)?;
-    }
+    array_below(expr)?.0.stored().map(|(buffer, ..)| buffer)
 }
 
 /// Converts an expression to a dtype. Makes no cast if the dtype is the same, converts a number immediately, and drops

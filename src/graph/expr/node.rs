@@ -286,7 +286,11 @@ pub(crate) struct Rule {
 pub(crate) enum Reach {
     /// Each element of the result may depend on all elements.
     Anything,
-    /// Each element depends on the elements at the same index. The operands have the shape of the result.
+    /// Each element may depend on all elements, and the derivative is that of the operations from which the node is
+    /// computed, as for a checkpoint.
+    Parts,
+    /// Each element depends on the elements at the same index. The operands have the shape of the result, or are broadcast
+    /// to it.
     SameElement,
     /// Each element depends on the elements that have the same indices along all other axes than these axes of the only
     /// operand. The result has the shape of the operand, or a shape without these axes.

@@ -60,15 +60,15 @@ pub(crate) static QR: Routine = Routine {
 };
 
 /// The maximum number of rows of a matrix whose eigenvalues or singular values a GPU computes, with one workgroup.
-const MOST_ON_GPU: usize = 64;
+pub(crate) const MOST_ON_GPU: usize = 64;
 
 /// The longest side of a matrix that the CPU factorises in the memory of one task: see `src/cpu/factor/mod.rs`.
 pub(crate) const OF_A_TASK: usize = 256;
 
 /// The functions that call these routines. The fifth parameter of a routine is the index in this list of the function
 /// that was called, because errors name that function.
-static CALLERS: [&str; 10] =
-    ["eigh", "eigvalsh", "svd", "svdvals", "qr", "lstsq", "pinv", "matrix_rank", "cond", "matrix_norm"];
+static CALLERS: [&str; 11] =
+    ["eigh", "eigvalsh", "svd", "svdvals", "qr", "lstsq", "pinv", "matrix_rank", "cond", "matrix_norm", "det"];
 
 /// Returns the error for matrices that are too large for a GPU to factorise.
 fn too_large(detail: String, params: &Params) -> Fault {

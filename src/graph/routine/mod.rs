@@ -25,7 +25,8 @@ pub(crate) use cholesky::{CHOLESKY, MOST_ROWS as MOST_ROWS_OF_CHOLESKY};
 pub(crate) use compress::{CHUNK as COMPRESS_CHUNK, COMPRESS, NONZERO};
 pub(crate) use eig::{EIG, eig_work};
 pub(crate) use factor::{
-    EIGH, OF_A_TASK as FACTORS_OF_A_TASK, QR, SVD, eigh_work, qr_params, qr_work, spectrum_params, svd_work,
+    EIGH, MOST_ON_GPU as MOST_ROWS_OF_SVD, OF_A_TASK as FACTORS_OF_A_TASK, QR, SVD, eigh_work, qr_params, qr_work,
+    spectrum_params, svd_work,
 };
 pub(crate) use fft::{
     FFT, INVERSE, REAL, ROW_OF_A_TASK, SCALE_BY_LENGTH, SCALE_BY_ROOT, axis_before, is_smooth, params as fft_params,

@@ -19,7 +19,7 @@ pub(crate) mod special;
 pub(crate) use define::define;
 pub(crate) use fold::{
     ARGMAX, ARGMIN, Component, Fold, FoldOperation, FoldOrder, FoldProgram, FoldStep, Form, MOST_COMPONENTS, Programs,
-    SUM_OF_CHAINS,
+    SUM_OF_CHAINS, Scales, scales, squares,
 };
 #[cfg(any(feature = "testing", feature = "kernels"))]
 pub(crate) use fold::{ComputeKind, Definition, Term};

@@ -6,8 +6,8 @@ use crate::math::Fused;
 
 const LOG2_E: f64 = std::f64::consts::LOG2_E;
 /// ln 2 = `LN2_HI` + `LN2_LO`: the nearest f64, and the remainder.
-const LN2_HI: f64 = std::f64::consts::LN_2;
-const LN2_LO: f64 = 2.3190468138462996e-17;
+pub(super) const LN2_HI: f64 = std::f64::consts::LN_2;
+pub(super) const LN2_LO: f64 = 2.3190468138462996e-17;
 /// The coefficients of q in e^r = 1 + r + r²·q(r), for |r| <= 0.347. The largest relative error is 2^-56.3.
 pub(super) const EXP: [f64; 10] = [
     0.5000000000000011,

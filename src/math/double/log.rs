@@ -15,7 +15,7 @@ const LOG10_E_LO: f64 = 1.098319650216765e-17;
 const LOG10_2_HI: f64 = 0.3010299956640665;
 const LOG10_2_LO: f64 = -8.532344317057107e-14;
 /// The coefficients of p in ln((1+s)/(1-s)) = 2s + s³·p(s²), for |s| <= 0.1716. The largest relative error is 2^-59.3.
-pub(super) const LOG: [f64; 7] = [
+pub(crate) const LOG: [f64; 7] = [
     0.6666666666666734,
     0.39999999999416447,
     0.2857142874200074,

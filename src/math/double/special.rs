@@ -1,4 +1,4 @@
-//! The error function of f64 and its relatives, the gamma function and roots.
+//! The error function of f64 and its relatives, and roots.
 
 use super::exp::{exp, exp_sum, product, quotient, scale};
 use super::log::log;
@@ -214,12 +214,6 @@ pub(crate) fn erfinv(x: f64) -> f64 {
     let r = y - u / y.fused(u, 1.0);
     let r = if a < 1.0 { r } else { f64::NAN };
     (if a == 1.0 { f64::INFINITY } else { r }).copysign(x)
-}
-
-/// Returns ln |Γ(x)|.
-#[inline(always)]
-pub(crate) fn lgamma(x: f64) -> f64 {
-    libm::lgamma(x)
 }
 
 /// Returns the cube root, computed as in FreeBSD. Dividing the upper word of the bits by 3 gives 5 correct bits (the

@@ -10,7 +10,7 @@ use super::{Complex, ComplexOperand, Parts, operators};
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Loc, Result};
 use crate::base::layout::{self, IntoAxes, IntoScanAxis, ScanAxis, Shape, View, lengths};
-use crate::graph::expr::{Expr, Inner, binary, choose, reshape, unary, view};
+use crate::graph::expr::{Expr, Inner, Reach, binary, choose, reshape, unary, view};
 use crate::graph::ufunc::{arithmetic, logic};
 use crate::ops::functions::select;
 use crate::ops::grad::{cut, flipped, later, recurrence_by, shifted};
@@ -22,11 +22,26 @@ const OP: &str = "grad";
 /// The real and the imaginary parts of numbers in a derivative.
 type Pair = [Expr; 2];
 
-/// Returns the product a·b.
+/// Returns the product of a + bi and c + di. Parts that are known to be 0 are left out, because their products with infinite
+/// parts would be NaN.
 fn times([a, b]: &Pair, [c, d]: &Pair, at: Loc) -> Pair {
-    let product = |x: &Expr, y: &Expr| binary(&arithmetic::multiply, x, y, at);
-    let re = binary(&arithmetic::subtract, product(a, c), product(b, d), at);
-    [re, binary(&arithmetic::add, product(a, d), product(b, c), at)]
+    let is_zero = |x: &Expr| x.0.is_constant() && x.0.number().is_some_and(|s| s.as_f64() == 0.0);
+    let product = |x: &Expr, y: &Expr| match is_zero(x) || is_zero(y) {
+        true => None,
+        false => Some(binary(&arithmetic::multiply, x, y, at)),
+    };
+    let re = match (product(a, c), product(b, d)) {
+        (Some(x), Some(y)) => binary(&arithmetic::subtract, x, y, at),
+        (Some(x), None) => x,
+        (None, Some(y)) => unary(&arithmetic::negative, y, at),
+        (None, None) => binary(&arithmetic::multiply, a, c, at),
+    };
+    let im = match (product(a, d), product(b, c)) {
+        (Some(x), Some(y)) => binary(&arithmetic::add, x, y, at),
+        (Some(x), None) | (None, Some(x)) => x,
+        (None, None) => binary(&arithmetic::multiply, a, d, at),
+    };
+    [re, im]
 }
 
 fn conjugate([a, b]: &Pair, at: Loc) -> Pair {
@@ -43,6 +58,7 @@ fn zero_where(condition: &Expr, z: Pair, at: Loc) -> Pair {
 fn ruled(
     (re, im): Parts2,
     operands: &[&Expr],
+    reach: &Reach,
     back: impl Fn(&Pair, Loc) -> Result<Vec<Expr>> + Send + Sync + 'static,
 ) -> Parts2 {
     if re.error().is_some() || im.error().is_some() {
@@ -57,27 +73,61 @@ fn ruled(
             let zero = Expr::fill_on(g.0.device, Scalar::Float(0.0), g.0.shape.clone(), g.0.dtype, at);
             back(&if is_re { [g.clone(), zero] } else { [zero, g.clone()] }, at)
         };
-        e.with_rule(operands.clone(), Some(Box::new(rule)))
+        e.with_rule_of(operands.clone(), Some(Box::new(rule)), reach.clone())
     };
     (part(re, true), part(im, false))
 }
 
+/// Returns whether both parts are 0.
+fn is_zero(z: &Complex, at: Loc) -> Expr {
+    let [re, im] = [&z.re, &z.im].map(|part| binary(&logic::equal, part, 0.0, at));
+    binary(&logic::logical_and, re, im, at)
+}
+
+/// The value of the power of 0 with a negative real exponent, which is a pole.
+#[derive(Clone, Copy, PartialEq)]
+enum Pole {
+    /// Both parts are NaN, because the direction from which the base approaches 0 is unknown.
+    NaN,
+    /// ∞, the limit for a positive real base. Derivatives use it, so that they are infinite where a real power's are.
+    Infinite,
+}
+
+/// Returns z^w with its derivative rule.
+#[track_caller]
+fn power(z: &Complex, w: &Complex, pole: Pole) -> Parts2 {
+    let (a, b) = formulas::log(&z.re, &z.im);
+    let (c, d) = (&w.re, &w.im);
+    let (re, im) = formulas::exp(&(c * &a - d * &b), &(c * &b + d * &a));
+    let at = Location::caller();
+    let is_one = is_zero(w, at);
+    let mut parts = (select(&is_one, 1.0, re), select(is_one, 0.0, im));
+    if pole == Pole::Infinite {
+        let is_pole = is_zero(z, at) & d.equal(0.0) & c.less(0.0);
+        parts = (select(&is_pole, f64::INFINITY, parts.0), select(is_pole, 0.0, parts.1));
+    }
+    let (of, by) = (z.clone(), w.clone());
+    let back = move |g: &Pair, at: Loc| Ok(of_power(&of, &by, g, at));
+    match is_number(w) {
+        true => ruled(parts, &[&z.re, &z.im], &Reach::SameElement, back),
+        false => ruled(parts, &[&z.re, &z.im, &w.re, &w.im], &Reach::SameElement, back),
+    }
+}
+
 /// Returns the derivatives with respect to the parts of z and, if they are variables, the parts of the exponent w of z^w.
 fn of_power(z: &Complex, w: &Complex, g: &Pair, at: Loc) -> Vec<Expr> {
-    let is_zero = |z: &Complex| {
-        let [re, im] = [&z.re, &z.im].map(|part| binary(&logic::equal, part, 0.0, at));
-        binary(&logic::logical_and, re, im, at)
-    };
     let pair = |z: &Complex| [z.re.clone(), z.im.clone()];
     let less = Complex { re: binary(&arithmetic::subtract, &w.re, 1.0, at), im: w.im.clone() };
-    let slope = conjugate(&times(&pair(w), &pair(&z.pow(&less)), at), at);
-    let of_z = zero_where(&is_zero(w), times(g, &slope, at), at);
+    let inner = Inner::begin();
+    let lower = Complex::result(inner, power(z, &less, Pole::Infinite), None);
+    let slope = conjugate(&times(&pair(w), &pair(&lower), at), at);
+    let of_z = zero_where(&is_zero(w, at), times(g, &slope, at), at);
     if is_number(w) {
         return of_z.into();
     }
     // 0^w · log(0) counts as 0
     let slope = conjugate(&times(&pair(&z.pow(w)), &pair(&z.log()), at), at);
-    let of_w = zero_where(&is_zero(z), times(g, &slope, at), at);
+    let of_w = zero_where(&is_zero(z, at), times(g, &slope, at), at);
     of_z.into_iter().chain(of_w).collect()
 }
 
@@ -146,6 +196,9 @@ impl Complex {
     /// w is exp(exponent · log(z)), and 1 where the exponent is 0. Its error is at most 4·ε·|w| · (1 + |exponent · log(z)|)
     /// on the CPU, and three times as much on a GPU. ε is the machine epsilon of the parts' dtype.
     ///
+    /// The derivative with respect to z at 0, for a real exponent, is the limit for positive z: 0 for an exponent above 1,
+    /// and infinite below 1. The derivative with respect to the exponent is 0 there.
+    ///
     /// ```
     /// use cupric::{Complex, array};
     /// let z = Complex::new(array![3., 0.], array![4., 1.]);
@@ -169,18 +222,7 @@ impl Complex {
         };
         let (z, w) = (self.wide(), exponent.wide());
         let inner = Inner::begin();
-        let (a, b) = formulas::log(&z.re, &z.im);
-        let (c, d) = (&w.re, &w.im);
-        let (re, im) = formulas::exp(&(c * &a - d * &b), &(c * &b + d * &a));
-        let is_zero = c.equal(0.0) & d.equal(0.0);
-        let parts = (select(&is_zero, 1.0, re), select(is_zero, 0.0, im));
-        let (of, by) = (z.clone(), w.clone());
-        let back = move |g: &Pair, at: Loc| Ok(of_power(&of, &by, g, at));
-        let parts = match is_number(&w) {
-            true => ruled(parts, &[&z.re, &z.im], back),
-            false => ruled(parts, &[&z.re, &z.im, &w.re, &w.im], back),
-        };
-        Complex::result(inner, parts, to)
+        Complex::result(inner, power(&z, &w, Pole::NaN), to)
     }
 
     /// Returns the products along axes, computed as the product of the magnitudes with the sum of the angles. So the
@@ -200,7 +242,7 @@ impl Complex {
         let mut parts = formulas::turned(&z.abs().prod(axes.clone()), &z.angle().sum(axes.clone()));
         if let (None, Ok(axes)) = (z.re.error(), axes.resolve(z.re.0.shape.len())) {
             let of = z.clone();
-            parts = ruled(parts, &[&z.re, &z.im], move |g, at| Ok(of_product(&of, &axes, g, at)));
+            parts = ruled(parts, &[&z.re, &z.im], &Reach::Anything, move |g, at| Ok(of_product(&of, &axes, g, at)));
         }
         Complex::result(inner, parts, self.typed())
     }
@@ -214,7 +256,7 @@ impl Complex {
         let inner = Inner::begin();
         let parts = formulas::turned(&z.abs().cumulative_prod(axis), &z.angle().cumulative_sum(axis));
         let of = z.clone();
-        let parts = ruled(parts, &[&z.re, &z.im], move |g, at| of_scan(&of, axis, g, at));
+        let parts = ruled(parts, &[&z.re, &z.im], &Reach::Anything, move |g, at| of_scan(&of, axis, g, at));
         Complex::result(inner, parts, self.typed())
     }
 }

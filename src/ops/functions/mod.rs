@@ -7,13 +7,15 @@ mod no_operators;
 mod operators;
 mod reductions;
 mod scans;
+mod squares;
 
-pub(crate) use reductions::{
-    count, expanded, gone, kept, mean_at, narrow, root_or_zero, sum_at, sum_in_its_type, wide, within,
-};
+pub(crate) use reductions::{count, expanded, gone, kept, mean_at, narrow, sum_at, sum_in_its_type, wide, within};
+#[cfg(feature = "train")]
+pub(crate) use squares::Squares;
+pub(crate) use squares::{norm_at, scale_of};
 // error messages name the trait by its shortest public path
 #[doc(hidden)]
-pub use no_operators::{UseArrayEqual, UseSlice, UseUpdate};
+pub use no_operators::{UseArrayEqual, UseSizeOrShape, UseSlice, UseUpdate};
 #[doc(hidden)]
 pub use operators::OnTheLeft;
 

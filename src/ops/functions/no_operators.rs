@@ -1,5 +1,6 @@
-//! Operators that arrays do not have, because an operator of this kind cannot return an error. They are implemented with
-//! a bound that no type satisfies, so that the compiler prints what to write instead.
+//! Operators that arrays do not have, because an operator of this kind cannot return an error, and the method `len`, which
+//! could mean two numbers. They are implemented with a bound that no type satisfies, so that the compiler prints what to
+//! write instead.
 
 use crate::array::Array;
 use crate::graph::expr::Expr;
@@ -35,6 +36,12 @@ bounds! {
         note = "`[]` would have to return a reference, and the elements may be on a GPU"
     )]
     UseSlice;
+    #[diagnostic::on_unimplemented(
+        message = "arrays have no `len`",
+        label = "write `x.size()` for the number of elements, or `x.shape()[0]` for the length of the first axis",
+        note = "`len` is the number of elements in ndarray, and the length of the first axis in NumPy"
+    )]
+    UseSizeOrShape;
 }
 
 macro_rules! assignments {
@@ -76,3 +83,21 @@ macro_rules! refused {
     )* };
 }
 refused! { Array Expr }
+
+macro_rules! without_len {
+    ($t:ty) => {
+        #[allow(clippy::len_without_is_empty)]
+        impl $t {
+            /// Does not exist: the bound prints what to write instead. Without this method the compiler would suggest
+            /// `ln`.
+            #[doc(hidden)]
+            pub fn len<'a>(&'a self) -> usize
+            where
+                &'a Expr: UseSizeOrShape,
+            {
+                self.never()
+            }
+        }
+    };
+}
+without_len! { Expr }

@@ -30,14 +30,14 @@ impl Adjoint {
     pub fn of(value: Expr) -> Adjoint {
         let NodeOp::Ufunc(row) = &value.0.op else { return Adjoint::plain(value) };
         let is_choice = std::ptr::eq(*row, &logic::SELECT) && value.0.rule.is_none();
-        let (at, shape) = (value.0.location, value.0.shape.clone());
+        let (at, shape) = (value.0.location, &value.0.shape);
         let (mask, chosen) = match &value.0.args[..] {
             [mask, chosen, zero] if is_choice && is_zero(zero) => (mask.clone(), chosen),
             [mask, zero, chosen] if is_choice && is_zero(zero) => (unary(&logic::logical_not, mask, at), chosen),
             _ => return Adjoint::plain(value),
         };
-        let chosen = broadcast(chosen, &shape, at);
-        Adjoint { value: chosen, mask: Some(broadcast(&mask, &shape, at)), is_clean: false }
+        let chosen = broadcast(chosen, shape, at);
+        Adjoint { value: chosen, mask: Some(broadcast(&mask, shape, at)), is_clean: false }
     }
 
     /// Returns the derivative as one expression, which is 0 where the mask is false.

@@ -25,7 +25,9 @@ use std::sync::Arc;
 /// mask.
 ///
 /// Checkpoints may be nested, and differentiated any number of times. In f32 and f64 the value has the same bits as
-/// without the checkpoint. In f16 and bf16, and in derivatives, a result may be rounded in other places.
+/// without the checkpoint, and so has the gradient if no expression outside reads an operand of the checkpoint. Otherwise
+/// the terms of a gradient may be added in another order: those from inside are added up first. In f16 and bf16, and in
+/// [`jvp`](crate::jvp) and higher derivatives, a result may be rounded in other places.
 ///
 /// ```
 /// use cupric::{array, checkpoint, grad};
@@ -61,7 +63,8 @@ pub fn checkpoint(build: impl FnOnce() -> Expr) -> Expr {
         }
         let operands = inside.outside.clone();
         let inside = Arc::new(inside);
-        Ok(result.with_rule(operands, Some(derivatives(inside))))
+        let reach = if result.0.rule.is_some() { Reach::Anything } else { Reach::Parts };
+        Ok(result.with_rule_of(operands, Some(derivatives(inside)), reach))
     })
 }
 
@@ -77,8 +80,22 @@ struct Inside {
 
 impl Inside {
     fn of(result: Expr, scope: u64) -> Inside {
-        let (mut nodes, mut outside, mut seen) = (HashSet::new(), vec![], HashSet::new());
-        let mut stack = vec![&result];
+        let mut inside = Inside { result: result.clone(), nodes: HashSet::new(), outside: vec![] };
+        // The first walk goes the way of the derivatives, so it finds the operands in the order in which the walk of a
+        // derivative finds them without the checkpoint. Then the derivatives with respect to parts of one array are added
+        // in the same order. The second walk adds the operands that only values depend on.
+        let mut known = HashSet::new();
+        if inside.walk(&result, scope, false, &mut known) {
+            inside.walk(&result, scope, true, &mut known);
+        }
+        inside
+    }
+
+    /// Lists the nodes and the operands that are not in `known`, which has the addresses of the listed operands. The walk
+    /// goes from a node to its sources, and with `values` also to the operands from which the value of a node with a
+    /// derivative rule is computed. Returns whether there is such a node.
+    fn walk(&mut self, result: &Expr, scope: u64, values: bool, known: &mut HashSet<usize>) -> bool {
+        let (mut stack, mut seen, mut has_rules) = (vec![result], HashSet::new(), false);
         while let Some(e) = stack.pop() {
             let key = Shared::as_ptr(&e.0).addr();
             if !seen.insert(key) {
@@ -88,14 +105,19 @@ impl Inside {
             if e.0.scope < scope || e.0.args.is_empty() && !is_random {
                 // numbers and ranges are not operands, because it costs nothing to compute them again
                 let is_read = e.0.is_stored() || !e.0.args.is_empty() || e.0.rule.is_some();
-                outside.extend(is_read.then(|| e.clone()));
+                if is_read && known.insert(key) {
+                    self.outside.push(e.clone());
+                }
                 continue;
             }
-            nodes.insert(key);
-            stack.extend(e.0.args.iter());
-            stack.extend(e.0.sources());
+            self.nodes.insert(key);
+            has_rules |= e.0.rule.is_some();
+            if values && e.0.rule.is_some() {
+                stack.extend(e.0.args.iter().rev());
+            }
+            stack.extend(e.0.sources().iter().rev());
         }
-        Inside { result: result.clone(), nodes, outside }
+        has_rules
     }
 }
 
@@ -208,7 +230,7 @@ impl Repetition {
                         Ok(of.replaced(&picked, &of.cotangent).pop())
                     }))
                 }
-                Reach::Anything | Reach::SameElement | Reach::Along(_) => rule.reach.clone(),
+                Reach::Anything | Reach::Parts | Reach::SameElement | Reach::Along(_) => rule.reach.clone(),
             };
             Arc::new(Rule { operands: rule.operands.iter().map(replaced).collect(), back, reach })
         });

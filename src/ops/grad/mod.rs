@@ -164,7 +164,8 @@ pub fn vjp<const N: usize>(y: impl Operand, cotangent: impl Operand, of: [&Expr;
 ///
 /// The result is computed by two backward walks: the first builds [`vjp`] with a placeholder as the cotangent, and the
 /// second differentiates that expression, which is linear in the cotangent. So the function of a [`with_vjp`] must be
-/// linear in its argument, and must not evaluate the argument or stop its derivatives.
+/// linear in its argument, and must not evaluate the argument or stop its derivatives. A sum with another expression is
+/// linear only if that expression is a fill of zeros, such as [`zeros`](crate::zeros).
 ///
 /// ```
 /// use cupric::{array, jvp};
@@ -175,8 +176,9 @@ pub fn vjp<const N: usize>(y: impl Operand, cotangent: impl Operand, of: [&Expr;
 /// ```
 ///
 /// # Errors
-/// The expression carries the errors of [`vjp`], and [`ErrorKind::Argument`] if the function of a [`with_vjp`] reads its
-/// argument without passing derivatives on to it, as a comparison or `stop_gradient` does.
+/// The expression carries the errors of [`vjp`], and [`ErrorKind::Argument`] if the function of a [`with_vjp`] is not
+/// linear in its argument, as a clip of it is not, or reads its argument without passing derivatives on to it, as a
+/// comparison or `stop_gradient` does. The message has the name and the line of this operation.
 #[doc(alias = "pushforward")]
 #[track_caller]
 pub fn jvp<const N: usize>(y: impl Operand, of: [&Expr; N], tangents: [impl Operand; N]) -> Expr {
@@ -189,18 +191,21 @@ pub fn jvp<const N: usize>(y: impl Operand, of: [&Expr; N], tangents: [impl Oper
         for (x, tangent) in of.iter().zip(tangents) {
             seeds.push(like(x, tangent, at)?);
         }
-        forward::check(&back, &placeholder, at)?;
-        reverse::together("jvp", &back, seeds, &[&placeholder], Unread::Zero, at)?
+        let mut linearity = forward::Linearity::check(&back, &placeholder, at)?;
+        let derivative = reverse::together("jvp", &back, seeds, &[&placeholder], Unread::Zero, at)?
             .pop()
-            .ok_or_else(|| Error::with_line(ErrorKind::Internal, "jvp", "no result", at))
+            .ok_or_else(|| Error::with_line(ErrorKind::Internal, "jvp", "no result", at))?;
+        linearity.check_derivative(&derivative)?;
+        Ok(derivative)
     })
 }
 
 /// Returns `y` with a custom derivative. `back` receives the derivative with respect to `y`, and returns the
 /// derivatives with respect to the operands, each in the shape of its operand. The value of `y` does not change.
 ///
-/// `back` must be linear in its argument, as derivatives are. The operands are expressions from which `y` is computed.
-/// Derivatives pass through `y` only to these operands.
+/// `back` must be linear in its argument, as derivatives are. [`grad`], [`vjp`] and [`value_and_grad`] do not check this,
+/// so a function that clips its argument works with them. With such a function [`jvp`] is an error. The operands are
+/// expressions from which `y` is computed. Derivatives pass through `y` only to these operands.
 ///
 /// ```
 /// use cupric::{array, grad, with_vjp};

@@ -52,10 +52,15 @@ impl Sum {
 
     /// Returns the sum of the derivatives. `shape` is the shape of the node.
     fn total(mut self, shape: &[usize], at: Loc) -> Result<Option<Adjoint>> {
-        if let Some(d) = joined(std::mem::take(&mut self.parts), shape, at)? {
+        // most nodes have no views
+        if !self.parts.is_empty()
+            && let Some(d) = joined(std::mem::take(&mut self.parts), shape, at)?
+        {
             self.add(d, at);
         }
-        if let Some(d) = joined(std::mem::take(&mut self.flat), &[layout::product(shape)], at)? {
+        if !self.flat.is_empty()
+            && let Some(d) = joined(std::mem::take(&mut self.flat), &[layout::product(shape)], at)?
+        {
             self.add(d.moved(|e| reshape("grad", e, &lengths(shape), at)), at);
         }
         Ok(self.whole)
@@ -64,18 +69,20 @@ impl Sum {
 
 /// Adds up the derivatives with respect to several views of one operand. The sum has a mask if all of them have one.
 fn joined(parts: Vec<(View, Adjoint)>, operand: &[usize], at: Loc) -> Result<Option<Adjoint>> {
-    let masks: Option<Vec<_>> = parts.iter().map(|(v, g)| Some((v.clone(), g.mask.clone()?))).collect();
-    let Some(masks) = masks.filter(|masks| !masks.is_empty()) else {
-        let values = parts.into_iter().map(|(v, g)| (v, g.masked(at))).collect();
-        return Ok(of_parts(values, operand, at)?.map(Adjoint::plain));
-    };
-    let counts =
-        masks.into_iter().zip(&parts).map(|((v, mask), (_, g))| (v, cast(mask, g.value.0.dtype, at))).collect();
-    let values = parts.iter().map(|(v, g)| (v.clone(), g.masked(at))).collect();
-    let [value, count] = [of_parts(values, operand, at)?, of_parts(counts, operand, at)?];
+    let counts = parts.iter().all(|(_, g)| g.mask.is_some()).then(|| {
+        let count = |(v, g): &(View, Adjoint)| Some((v.clone(), cast(g.mask.clone()?, g.value.0.dtype, at)));
+        parts.iter().filter_map(count).collect()
+    });
+    let value = of_parts(parts.into_iter().map(|(v, g)| (v, g.masked(at))).collect(), operand, at)?;
+    let Some(counts) = counts else { return Ok(value.map(Adjoint::plain)) };
+    let count = of_parts(counts, operand, at)?;
     let mask = count.map(|count| binary(&logic::greater, count, 0.0, at));
     Ok(value.map(|value| Adjoint { value, is_clean: mask.is_some(), mask }))
 }
+
+/// The number of nodes for which a walk allocates its lists at the beginning, about as many as a layer of a network has.
+/// For larger graphs the lists grow.
+const FEW: usize = 64;
 
 struct Walk<'a> {
     op: &'static str,
@@ -172,9 +179,11 @@ impl<'a> Walk<'a> {
     fn over(op: &'static str, results: &'a [Expr], ends: &[&Expr], at: Loc) -> Walk<'a> {
         let stops: HashSet<_> = ends.iter().map(|e| Shared::as_ptr(&e.0)).collect();
         let sources_of = |e: &'a Expr| if stops.contains(&Shared::as_ptr(&e.0)) { &[] } else { e.0.sources() };
-        let (numbers, nodes, sources) = (HashMap::default(), vec![], vec![]);
-        let mut walk = Walk { op, at, nodes, numbers, sources, ends: vec![], active: vec![], sums: vec![] };
-        let mut stack: Vec<(&Expr, bool)> = results.iter().map(|e| (e, false)).collect();
+        let numbers = HashMap::with_capacity_and_hasher(FEW, BuildHasherDefault::default());
+        let (nodes, mut stack) = (Vec::with_capacity(FEW), Vec::with_capacity(FEW));
+        let [sources, ends] = [Vec::with_capacity(FEW), Vec::with_capacity(FEW)];
+        let mut walk = Walk { op, at, nodes, numbers, sources, ends, active: vec![], sums: vec![] };
+        stack.extend(results.iter().map(|e| (e, false)));
         while let Some((e, is_ready)) = stack.pop() {
             let key = Shared::as_ptr(&e.0);
             if is_ready {

@@ -153,8 +153,9 @@ fn chained(call: &Variables, slope: &Slope, g: &Adjoint) -> Adjoint {
 /// `g`, the derivative with respect to the rule's node.
 fn reached(reach: &Reach, d: Expr, g: &Adjoint, at: Loc) -> Result<Adjoint> {
     Ok(match reach {
-        Reach::Anything => Adjoint::of(d),
+        Reach::Anything | Reach::Parts => Adjoint::of(d),
         Reach::SameElement => Adjoint::of(d).only(g.mask.as_ref(), at),
+        Reach::Along(_) if g.mask.is_none() => Adjoint::of(d),
         Reach::Along(axes) => {
             let (shape, named) = (d.0.shape.clone(), AxesArg { keep: true, ..axes.clone() });
             let axes = named.resolve(shape.len()).map_err(|f| f.at(OP, at))?;
@@ -175,23 +176,19 @@ fn reached(reach: &Reach, d: Expr, g: &Adjoint, at: Loc) -> Result<Adjoint> {
 fn reduction(e: &Expr, fold: Fold, axes: &[usize], x: &Expr, g: &Adjoint, at: Loc) -> Option<Adjoint> {
     let shape = &x.0.shape;
     let back = |e: &Expr| restored(e, shape, axes, at);
-    let each = g.moved(back);
+    let with = |value| Adjoint { value, mask: g.mask.as_ref().map(back), is_clean: false };
     Some(match fold {
-        f if f == Fold::of(&arithmetic::add) || f == *SUM_OF_CHAINS => each,
+        f if f == Fold::of(&arithmetic::add) || f == *SUM_OF_CHAINS => g.moved(back),
         f if f == Fold::of(&arithmetic::maximum) || f == Fold::of(&arithmetic::minimum) => {
             // the elements that equal the maximum or minimum share the derivative equally
             let is_picked = binary(&logic::equal, x, back(e), at);
             let count = sum(&cast(is_picked.clone(), x.0.dtype, at), axes.iter().copied(), at);
-            each.with(back(&binary(&arithmetic::divide, &g.value, count, at))).only(Some(&is_picked), at)
+            with(back(&binary(&arithmetic::divide, &g.value, count, at))).only(Some(&is_picked), at)
         }
-        f if f == Fold::of(&arithmetic::multiply) => {
-            let value = product(each.value.clone(), all_others(x, axes, at), at);
-            each.with(value)
-        }
+        f if f == Fold::of(&arithmetic::multiply) => with(product(back(&g.value), all_others(x, axes, at), at)),
         f if f == Fold::of(&float::logaddexp) => {
             let share = unary(&float::exp, binary(&arithmetic::subtract, x, back(e), at), at);
-            let value = product(each.value.clone(), share, at);
-            each.with(value)
+            with(product(back(&g.value), share, at))
         }
         _ => return None,
     })

@@ -6,8 +6,8 @@ use super::positions;
 use crate::base::dtype::DType;
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, Integer, Shape, View};
-use crate::graph::expr::{Expr, NodeOp, Operand, carry, common, strong, ufunc, view};
-use crate::graph::ufunc::arithmetic;
+use crate::graph::expr::{Expr, NodeOp, array_below, between, binary, carry, cast, common, strong, view};
+use crate::graph::ufunc::{arithmetic, logic};
 use crate::plan::kernel::IndexMode;
 use smallvec::smallvec;
 use std::panic::Location;
@@ -81,7 +81,11 @@ pub(crate) fn take_along(
 }
 
 /// Returns integer positions as i64. If a position is negative or not less than `length`, the evaluation fails as it
-/// does for [`Expr::take`]. The check is a gather from a broadcast array of `length` zeros. `mode` is one that checks.
+/// does for [`Expr::take`]. `mode` is one that checks.
+///
+/// The check is a gather from one element that is broadcast to `length` elements. It adds 0 to the position, so that the
+/// planner cannot leave it out. A gather reads memory, so the element is one of an array that the positions are computed
+/// from: then the check runs in the kernel that uses the positions.
 pub(crate) fn checked_positions(
     op: &'static str,
     positions: Expr,
@@ -105,11 +109,23 @@ pub(crate) fn checked_positions(
     }
     // a kernel checks i32 and i64 indices, and takes half as long for i32
     let fits = dtype.size() < 4 || dtype == DType::I32;
-    let i = crate::graph::expr::cast(positions, if fits { DType::I32 } else { DType::I64 }, at);
-    let zero = Expr::node(NodeOp::Iota(0), smallvec![], smallvec![1], DType::I32, 0, at);
-    let zeros = view(op, &zero, at, |s| View::broadcast_to(s, &[length.max(1)]));
-    let take = NodeOp::Take { axis: 0, mode, along: false, name: op };
-    let found = Expr::node(take, smallvec![i.clone(), zeros], shape, DType::I32, device, at);
-    let i = ufunc(&arithmetic::add, smallvec![i.into_arg(), found.into_arg()], at);
-    Ok(crate::graph::expr::cast(i, DType::I64, at))
+    let i = cast(positions, if fits { DType::I32 } else { DType::I64 }, at);
+    let element = match array_below(&i).filter(|array| !array.0.shape.contains(&0)) {
+        Some(array) => view(op, array, at, |s| Ok(first(s))),
+        None => Expr::node(NodeOp::Iota(0), smallvec![], smallvec![1], DType::I32, 0, at),
+    };
+    let element = view(op, &element, at, |s| View::broadcast_to(s, &[length.max(1)]));
+    element.checked()?;
+    let (take, read) = (NodeOp::Take { axis: 0, mode, along: false, name: op }, element.0.dtype);
+    // a check of the user for NaN or overflow ignores the element, which is not a part of the result
+    let zero = between(|| {
+        let found = Expr::node(take, smallvec![i.clone(), element], shape, read, device, at);
+        binary(&logic::bitwise_and, cast(found, DType::I32, at), 0, at)
+    });
+    Ok(cast(binary(&arithmetic::add, i, zero, at), DType::I64, at))
+}
+
+/// Returns the view of the element of an array whose index is 0 along every axis, as a 0-d array.
+fn first(shape: &[usize]) -> View {
+    View { shape: smallvec![], offset: smallvec![0; shape.len()], coef: smallvec![] }
 }

@@ -21,6 +21,7 @@ mod eig;
 mod eigh;
 mod expm;
 mod lu;
+mod minors;
 mod norms;
 mod parts;
 mod qr;

@@ -6,10 +6,10 @@ use crate::base::dtype::DType;
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, AxesArg, IntoAxes, View};
 use crate::graph::expr::{
-    Expr, Operand, Reach, binary, carry, cast, choose, operand, reduce, reshape, strong, unary, view,
+    Expr, Operand, Reach, binary, carry, cast, choose, composed, operand, reduce, reshape, strong, unary, view,
 };
 use crate::graph::ufunc::{Ufunc, arithmetic, logic};
-use crate::ops::functions::{count, named, narrow, root_or_zero, sum_in_its_type, wide};
+use crate::ops::functions::{count, kept, named, narrow, norm_at, sum_in_its_type, wide};
 use crate::plan::kernel::Fold;
 use smallvec::smallvec;
 use std::panic::Location;
@@ -67,9 +67,9 @@ impl Expr {
     /// | `INF`, `-INF` | the largest magnitude, the smallest magnitude |
     /// | any other p | (Σ abs(x)^p)^(1/p) |
     ///
-    /// Integers and bool become f32; f16 and bf16 are computed in f32. Squares and powers are not scaled, so they may
-    /// overflow where the norm would not, as in NumPy. The norm of a vector without elements is 0, or ∞ for a negative
-    /// order. For the order −∞ such a vector has no norm, and the expression carries an error.
+    /// Integers and bool become f32; f16 and bf16 are computed in f32. Squares and powers that would overflow or underflow
+    /// are scaled, so the norm is right wherever its dtype can represent it. The norm of a vector without elements is 0,
+    /// or ∞ for a negative order. For the order −∞ such a vector has no norm, and the expression carries an error.
     ///
     /// ```
     /// use cupric::{INF, array};
@@ -197,19 +197,45 @@ fn vector_norm(e: &Expr, axes: &AxesArg, order: f64, at: Loc) -> Expr {
     }
     let x = wide(e, at);
     if order == 2.0 {
-        let squares = sum(OP, &unary(&arithmetic::square, &x, at), axes, at);
-        return root_or_zero(squares, at);
+        return norm_at(OP, &x, e.0.dtype, axes, at);
     }
     let magnitudes = unary(&arithmetic::abs, &x, at);
     match order {
         1.0 => sum(OP, &magnitudes, axes, at),
         f64::INFINITY => extreme(OP, &magnitudes, axes, &arithmetic::maximum, at),
         f64::NEG_INFINITY => extreme(OP, &magnitudes, axes, &arithmetic::minimum, at),
-        p => {
-            let powers = binary(&arithmetic::pow, &magnitudes, p, at);
-            let norm = binary(&arithmetic::pow, sum(OP, &powers, axes, at), 1.0 / p, at);
-            with_slope(norm, x, axes.clone(), p)
-        }
+        p => with_slope(composed(|| of_powers(OP, &magnitudes, axes, p, at)), x, axes.clone(), p),
+    }
+}
+
+/// Returns (Σ m^p)^(1/p) of magnitudes m. Where a power could overflow or underflow, the magnitudes are divided by the
+/// one whose power is largest.
+fn of_powers(op: &'static str, magnitudes: &Expr, axes: &AxesArg, p: f64, at: Loc) -> Expr {
+    let norm = |m: &Expr, axes: &AxesArg| {
+        let powers = binary(&arithmetic::pow, m, p, at);
+        binary(&arithmetic::pow, sum(op, &powers, axes, at), 1.0 / p, at)
+    };
+    let n = count(magnitudes, axes) as f64;
+    if n == 0.0 {
+        return norm(magnitudes, axes);
+    }
+    let row = if p > 0.0 { &arithmetic::maximum } else { &arithmetic::minimum };
+    let top = reduce(op, Fold::of(row), magnitudes, &kept(axes), at).stop_gradient();
+    let both = |a, b| binary(&logic::logical_and, a, b, at);
+    // powers from `low` to `high` have full precision, and so has their sum
+    let (low, high) = if top.0.dtype == DType::F64 { (-960, 1022) } else { (-100, 126) };
+    let power = binary(&arithmetic::pow, &top, p, at);
+    let is_low = binary(&logic::less, &power, 2f64.powi(low), at);
+    let is_high = binary(&logic::greater, &power, 2f64.powi(high) / n, at);
+    // 0 and ∞ have the right powers, and do not divide
+    let divides = both(binary(&logic::greater, &top, 0.0, at), unary(&logic::isfinite, &top, at));
+    let divides = both(divides, binary(&logic::logical_or, is_low, is_high, at));
+    let divisor = choose(divides, top, 1.0, at);
+    let scaled = norm(&binary(&arithmetic::divide, magnitudes, &divisor, at), &kept(axes));
+    let norm = binary(&arithmetic::multiply, scaled, divisor, at);
+    match axes.keep {
+        true => norm,
+        false => view(op, &norm, at, |shape| Ok(View::drop_axes(shape, &axes.resolve(shape.len())?))),
     }
 }
 
@@ -269,8 +295,7 @@ fn matrix_norm(e: &Expr, axes: &AxesArg, norm: MatrixNorm, at: Loc) -> Result<Ex
         return Err(Error::with_line(ErrorKind::Axis, OP, detail, at));
     }
     if norm == MatrixNorm::Frobenius {
-        let squares = sum(OP, &unary(&arithmetic::square, wide(e, at), at), axes, at);
-        return Ok(narrow(root_or_zero(squares, at), e, at));
+        return Ok(narrow(norm_at(OP, &wide(e, at), e.0.dtype, axes, at), e, at));
     }
     // the first axis that the caller names is the axis of the rows; `sorted` has lost this order
     let named: Vec<usize> = match &axes.axes {

@@ -2,12 +2,15 @@
 
 use super::cofactors::{are_singular, of_singular};
 use super::lu::{Factors, factored, in_order};
+use super::minors::of_cofactors;
 use super::parts::{Call, batch, count};
+use super::svd::reduced;
 use super::triangular::{TriangularKind, solved, with_columns};
-use crate::base::error::{Error, Loc, Result};
+use crate::array::device::Device;
+use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{AxesArg, Shape, View};
 use crate::graph::expr::{Expr, Operand, binary, carry, cast, choose, composed, reduce, routine, unary, view};
-use crate::graph::routine::{SOLVE, called, solves};
+use crate::graph::routine::{MOST_ROWS_OF_SVD, SOLVE, called, solves};
 use crate::graph::ufunc::{Fold, arithmetic, float, logic};
 use crate::ops::create::iota;
 use crate::ops::grad::above;
@@ -73,7 +76,9 @@ fn with_factors(a: &Expr, b: &Expr, call: Call) -> Result<(Expr, Factors)> {
     let params = smallvec![n as u64, n as u64, count(b) as u64, called(call.op), columns as u64];
     let mut results = routine(&SOLVE, smallvec![a.clone(), b.clone()], params, call.at)?;
     let x = results.remove(2);
-    Ok((x, Factors::of(&results, n, call)))
+    // the factors are results of the same call, but do not depend on `b`
+    let factors: Vec<Expr> = results.iter().map(|e| e.with_rule(vec![a.clone()], None)).collect();
+    Ok((x, Factors::of(&factors, n, call)))
 }
 
 /// Returns the inverses of square matrices along the last two axes. The dtypes are the same as for [`solve`]. To solve
@@ -202,8 +207,10 @@ fn of_matrices(e: &Expr, call: Call) -> Expr {
 /// sign of the permutation of the rows. The result for a singular matrix is 0 or close to 0. If the product overflows,
 /// use [`slogdet`]. f16, bf16 and integers are converted to f32, and the result is f32 or f64.
 ///
-/// The derivative consists of the cofactors, which also exist for singular matrices. The second derivative is computed
-/// from the inverse, so its evaluation returns [`ErrorKind::Singular`](crate::ErrorKind::Singular) for a singular matrix.
+/// The derivative consists of the cofactors, which also exist for singular matrices. So does the second derivative, which
+/// is computed from the singular value decomposition where a pivot is 0, and from the inverse elsewhere. The third
+/// derivative of a singular matrix, and on a GPU the second one of a singular matrix of more than 64 rows, is the error
+/// [`ErrorKind::Singular`](crate::ErrorKind::Singular) of its evaluation.
 ///
 /// ```
 /// use cupric::{array, linalg::det};
@@ -254,14 +261,60 @@ fn cofactors(a: &Expr, by: &Expr, call: Call) -> Result<Expr> {
     let back = move |g: &Expr, at: Loc| {
         let call = Call { at, ..call };
         let one = call.filled(1.0, times.0.shape.clone(), &times);
-        let products = call.times(g, &cofactors(&of, &one, call)?);
-        let last = AxesArg { axes: Some(smallvec![-2, -1]), keep: false };
-        let of_by = reduce(call.op, Fold::of(&arithmetic::add), &products, &last, at);
-        let y = scaled_inverse(&of, &binary(&arithmetic::multiply, &times, determinant(&of, call)?, at), call)?;
-        let of_a = above(call.op, &y, g, &[&of], &[&of, &times], at)?;
-        Ok(of_a.into_iter().chain([of_by]).collect())
+        let of_by = sum_of_products(g, &cofactors(&of, &one, call)?, call);
+        Ok(vec![cofactor_changes(&of, g, &times, call)?, of_by])
     };
     Ok(all.with_rule(vec![a.clone(), by.clone()], Some(Box::new(back))))
+}
+
+/// Returns the sum of the products of the elements of each two matrices.
+fn sum_of_products(a: &Expr, b: &Expr, call: Call) -> Expr {
+    let last = AxesArg { axes: Some(smallvec![-2, -1]), keep: false };
+    reduce(call.op, Fold::of(&arithmetic::add), &call.times(a, b), &last, call.at)
+}
+
+/// Returns the derivatives of the [`cofactors`] of matrices in the directions `g`, each multiplied by its number of `by`.
+/// Those of a regular matrix are computed from its inverse.
+fn cofactor_changes(a: &Expr, g: &Expr, by: &Expr, call: Call) -> Result<Expr> {
+    let n = call.square(a)?;
+    if a.0.shape.contains(&0) || n > MOST_ROWS_OF_SVD && Device::with(a.0.device, Device::is_gpu) {
+        return regular_changes(a, g, by, call);
+    }
+    let [pivots, _] = pivots(&factored(a, call)?, a, call)?;
+    let are_singular = of_matrices(&are_singular(&pivots, call), call);
+    let identity = call.identity(a, n);
+    let regular = choose(&are_singular, &identity, a, call.at);
+    let of_regular = regular_changes(&regular, g, by, call)?;
+    let all = choose(&are_singular, singular_changes(a, g, by, &are_singular, call)?, of_regular, call.at);
+    all.checked()?;
+    Ok(all)
+}
+
+/// Returns [`cofactor_changes`] of regular matrices. The evaluation of a singular matrix is an error.
+fn regular_changes(a: &Expr, g: &Expr, by: &Expr, call: Call) -> Result<Expr> {
+    let y = scaled_inverse(a, &binary(&arithmetic::multiply, by, determinant(a, call)?, call.at), call)?;
+    let found = above(call.op, &y, g, &[a], &[a, by], call.at)?.pop();
+    found.ok_or_else(|| Error::with_line(ErrorKind::Internal, call.op, "a derivative is missing", call.at))
+}
+
+/// Returns [`cofactor_changes`] of those matrices for which `which` is true. The results for all others are undefined.
+fn singular_changes(a: &Expr, g: &Expr, by: &Expr, which: &Expr, call: Call) -> Result<Expr> {
+    let identity = call.identity(a, call.square(a)?);
+    let factors = reduced(call, &choose(which, a, identity, call.at))?;
+    let sign = |e: &Expr| Ok(unary(&arithmetic::sign, determinant(e, call)?, call.at));
+    let signs = call.times(&sign(&factors[0])?, &sign(&factors[2])?);
+    let all = call.times(&of_matrices(&call.times(by, &signs), call), &of_cofactors(&factors, g, call));
+    all.checked()?;
+    let operands = [a, g, by, which].map(Expr::clone);
+    let back = move |h: &Expr, at: Loc| {
+        let (call, [a, g, by, which]) = (Call { at, ..call }, &operands);
+        let of_a = above(call.op, &regular_changes(a, g, by, call)?, h, &[a], &[a, g, by], at)?;
+        let one = call.filled(1.0, by.0.shape.clone(), by);
+        let of_by = sum_of_products(h, &singular_changes(a, g, &one, which, call)?, call);
+        // the second derivative of the determinant is symmetric in its directions
+        Ok(of_a.into_iter().chain([singular_changes(a, h, by, which, call)?, of_by]).collect())
+    };
+    Ok(all.with_rule(vec![a.clone(), g.clone(), by.clone()], Some(Box::new(back))))
 }
 
 /// Returns the signs of the determinants of square matrices along the last two axes, and the logarithms of their

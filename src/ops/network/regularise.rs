@@ -1,11 +1,11 @@
 //! Regularisation: `dropout` and `clip_by_norm`.
 
 use crate::base::dtype::DType;
-use crate::base::error::{Error, ErrorKind};
+use crate::base::error::{Error, ErrorKind, Loc};
 use crate::base::layout::IntoAxes;
-use crate::graph::expr::{Expr, binary, carry, choose, composed, reduce, strong, unary};
-use crate::graph::ufunc::{Fold, arithmetic};
-use crate::ops::functions::{narrow, root_or_zero, wide};
+use crate::graph::expr::{Expr, binary, carry, choose, composed, strong};
+use crate::graph::ufunc::{arithmetic, logic};
+use crate::ops::functions::{narrow, norm_at, scale_of, wide};
 use crate::ops::random::Rng;
 use std::panic::Location;
 
@@ -52,9 +52,8 @@ impl Expr {
     }
 
     /// Scales the array so that its Euclidean norm, over all elements, is at most `max_norm`. An array whose norm is
-    /// smaller keeps its values. Integers and bool become f32; f16 and bf16 are computed in f32. The elements are
-    /// squared without scaling, so the squares may overflow, as in [`Expr::vector_norm`]. If an element is NaN, all
-    /// results are NaN.
+    /// smaller keeps its values. Integers and bool become f32; f16 and bf16 are computed in f32. The norm is that of
+    /// [`Expr::norm`]. If an element is NaN, all results are NaN.
     ///
     /// ```
     /// use cupric::array;
@@ -79,13 +78,20 @@ impl Expr {
             }
             Ok(composed(|| {
                 let x = wide(&e, at);
-                let squares = unary(&arithmetic::square, &x, at);
-                let norm = root_or_zero(reduce(OP, Fold::of(&arithmetic::add), &squares, &(..).into_axes(), at), at);
-                // `max_norm / max(norm, max_norm)` is 1 for small norms, and its divisor is never 0
-                let divisor = binary(&arithmetic::maximum, norm, max_norm, at);
-                let scale = binary(&arithmetic::divide, max_norm, divisor, at);
-                narrow(binary(&arithmetic::multiply, x, scale, at), &e, at)
+                let norm = norm_at(OP, &x, e.0.dtype, &(..).into_axes(), at);
+                narrow(shortened(&x, &norm, max_norm, at), &e, at)
             }))
         })
     }
+}
+
+/// Multiplies `x` by `most / norm`, unless the norm is at most `most`. If the norm is very large or very small, the norm
+/// and `x` are first multiplied by the same power of two, so that the quotient does not lose digits to underflow.
+fn shortened(x: &Expr, norm: &Expr, most: f64, at: Loc) -> Expr {
+    // `most / max(norm, most)` is 1 for small norms, and its divisor is never 0
+    let divisor = binary(&arithmetic::maximum, norm, most, at);
+    let is_short = binary(&logic::less_equal, norm, most, at);
+    let scale = choose(is_short, 1.0, scale_of(norm, at), at);
+    let factor = binary(&arithmetic::divide, most, binary(&arithmetic::multiply, divisor, &scale, at), at);
+    binary(&arithmetic::multiply, binary(&arithmetic::multiply, x, scale, at), factor, at)
 }

@@ -2,9 +2,11 @@
 
 use super::state::failed;
 use super::tree::{built, leaves, wide};
-use crate::base::error::{Error, ErrorKind};
-use crate::graph::expr::Expr;
-use crate::ops::functions::select;
+use crate::base::error::{Error, ErrorKind, Loc};
+use crate::base::layout::IntoAxes;
+use crate::graph::expr::{Expr, between};
+use crate::graph::ufunc::scales;
+use crate::ops::functions::{Squares, scale_of, select};
 use crate::ops::grad::Parameters;
 use std::panic::Location;
 
@@ -42,11 +44,31 @@ pub fn clip_by_global_norm<P: Parameters>(grads: &P, most: f64) -> P::With<Expr>
     if let Some((kind, detail)) = wrong {
         return built(grads, failed(&Error::with_line(kind, OP, detail, at), &list, at), OP, at);
     }
-    let squares = list.iter().map(|g| wide(g).square().sum(..));
-    let Some(total) = squares.reduce(|a, b| a + b) else { return built(grads, vec![], OP, at) };
-    let norm = total.sqrt();
-    // a comparison with a NaN norm is false, so the factor becomes `most / NaN`, which is NaN
-    let factor = select(norm.less_equal(most), 1.0, most / &norm);
-    let clipped = list.iter().map(|g| (wide(g) * &factor).astype(g.0.dtype)).collect();
+    // a sum of squares may overflow, which the norm does not
+    let norm = between(|| {
+        let all = (..).into_axes();
+        let squares: Vec<Squares> = list.iter().map(|g| Squares::of(OP, &wide(g), g.0.dtype, &all, at)).collect();
+        norm_of(&squares, at)
+    });
+    let Some(norm) = norm else { return built(grads, vec![], OP, at) };
+    // a comparison with a NaN norm is false, so the factor becomes `most / NaN`, which is NaN. The scale is a power of
+    // two, so that the quotient does not lose digits to underflow
+    let is_short = norm.less_equal(most);
+    let scale = select(&is_short, 1.0, scale_of(&norm, at));
+    let factor = select(is_short, 1.0, most / (&norm * &scale));
+    let clipped = list.iter().map(|g| (wide(g) * &scale * &factor).astype(g.0.dtype)).collect();
     built(grads, clipped, OP, at)
+}
+
+/// Returns the norm of all elements of several arrays from the sums of squares of each array, or `None` without arrays.
+/// If all these sums and their total are in the bounds of [`Squares`], the norm is the square root of the total.
+fn norm_of(squares: &[Squares], at: Loc) -> Option<Expr> {
+    let totals = squares.iter().map(|s| s.value(at));
+    let roots = squares.iter().map(|s| s.root(at));
+    let total = totals.reduce(|a, b| a + b)?;
+    let root = roots.reduce(|a, b| a.hypot(b))?;
+    let [low, high] = scales(total.0.dtype).bounds;
+    // a hypot of ∞ and NaN is ∞
+    let is_ordinary = total.greater_equal(low).logical_and(total.less_equal(high)).logical_or(total.isnan());
+    Some(select(is_ordinary, total.sqrt(), root))
 }

@@ -95,7 +95,7 @@ impl Muon {
 fn orthogonal(u: &Expr) -> Expr {
     let shape = u.0.shape.as_slice();
     let size: usize = shape.iter().product();
-    let unit = u / (u.square().sum(..).sqrt() + EPSILON);
+    let unit = u / (u.norm(..) + EPSILON);
     let (rows, columns) = match shape {
         // an array without elements is returned unchanged, because the divisions below might divide by 0
         _ if size == 0 => return u.clone(),

@@ -360,7 +360,7 @@ pub(crate) struct Window {
 }
 
 /// One loop nest: the values that it computes for each index of `outer × inner`, and where it stores them.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Kernel {
     pub kind: KernelKind,
     pub outer: Shape,

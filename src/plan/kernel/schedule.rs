@@ -30,6 +30,9 @@ pub(crate) struct Details {
     /// How a CPU checks for out-of-bounds indices before it writes anything. It is `None` if no index is checked. It is
     /// also `None` on a GPU, because a GPU skips the stores of such an index and reports the index later.
     pub checks: Option<Checks>,
+    /// The kernel that a CPU runs instead, with plain sums, if this kernel has folds with bounds (`Form::SumOf`). Blocks
+    /// with a sum out of bounds are computed again by this kernel.
+    pub ordinary: Option<Box<Kernel>>,
 }
 
 /// How the indices of a kernel are divided among threads or workgroups.
@@ -209,7 +212,7 @@ impl Groups {
 
 heap! {
     Schedule: details;
-    Details: writes, passes, checks;
+    Details: writes, passes, checks, ordinary;
     WriteClass: ;
     Passes: after, list;
     Pass: computes, takes, ends;
@@ -255,6 +258,11 @@ impl Schedule {
     /// Returns the passes: the loops over the inner dimensions.
     pub fn passes(&self) -> Option<&Passes> {
         self.details.as_ref()?.passes.as_ref()
+    }
+
+    /// Returns the kernel that a CPU runs for all blocks whose sums are in bounds.
+    pub fn ordinary(&self) -> Option<&Kernel> {
+        self.details.as_ref()?.ordinary.as_deref()
     }
 
     /// Returns how indices are checked before anything is written.
@@ -449,6 +457,10 @@ fn passes(passes: &Passes) -> String {
 /// several, and one for the checks.
 pub(super) fn print(kernel: &Kernel, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let s = &kernel.schedule;
+    if let Some(ordinary) = s.ordinary() {
+        writeln!(f, "    where sums are in bounds, with {} values instead:", ordinary.values.len())?;
+        return print(ordinary, f);
+    }
     let work = match &s.work {
         Work::Undecided => return Ok(()),
         Work::Tiles(t) => tiles(t, kernel, &kernel.outer),
@@ -468,8 +480,8 @@ pub(super) fn print(kernel: &Kernel, f: &mut fmt::Formatter<'_>) -> fmt::Result 
     }
     for (n, store) in kernel.stores.iter().enumerate() {
         match s.write(n) {
-            WriteClass::Words if woven > 1 => {}
             WriteClass::Plain => {}
+            WriteClass::Words if woven > 1 => {}
             WriteClass::Streamed => write!(f, "; streams {}", store.buffer)?,
             WriteClass::Words => write!(f, "; {} in whole words", store.buffer)?,
             WriteClass::Merged => write!(f, "; {} merged into words", store.buffer)?,
@@ -481,12 +493,8 @@ pub(super) fn print(kernel: &Kernel, f: &mut fmt::Formatter<'_>) -> fmt::Result 
         writeln!(f, "    {}", passes(several))?;
     }
     if let Some(checks) = s.checks() {
-        writeln!(
-            f,
-            "    indices first: {:?}, {}",
-            checks.outer.as_slice(),
-            tiles(&checks.tiles, kernel, &checks.outer)
-        )?;
+        let tiles = tiles(&checks.tiles, kernel, &checks.outer);
+        writeln!(f, "    indices first: {:?}, {tiles}", checks.outer.as_slice())?;
     }
     Ok(())
 }

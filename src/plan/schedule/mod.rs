@@ -4,11 +4,12 @@
 //!
 //! Scheduling comes after kernels are merged, windows are cut and buffers are assigned, so that it sees the final
 //! nests. `tile_sizes.rs` is for CPUs, where threads run tiles (parts) of a nest (`moves.rs` for nests that only move
-//! data, `threaded.rs` for threaded code, `products.rs` for matrix products). `groups.rs` is for GPUs, where workgroups
+//! data, `threaded.rs` for threaded code, `products.rs` for matrix products, `ordinary.rs` for sums of squares). `groups.rs` is for GPUs, where workgroups
 //! share a nest. `passes.rs` is for both: a pass is a loop over a nest's inner dimensions.
 
 mod groups;
 mod moves;
+mod ordinary;
 mod passes;
 mod products;
 mod threaded;
@@ -76,5 +77,5 @@ fn checks(kernel: &Kernel) -> Vec<usize> {
 fn set_details(kernel: &mut Kernel, writes: SmallVec<[WriteClass; 4]>, passes: Option<Passes>, checks: Option<Checks>) {
     let writes = if writes.iter().all(|w| *w == WriteClass::Plain) { vec![] } else { writes.into_vec() };
     let is_plain = writes.is_empty() && passes.is_none() && checks.is_none();
-    kernel.schedule.details = (!is_plain).then(|| Box::new(Details { writes, passes, checks }));
+    kernel.schedule.details = (!is_plain).then(|| Box::new(Details { writes, passes, checks, ordinary: None }));
 }

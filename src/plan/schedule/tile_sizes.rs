@@ -2,7 +2,7 @@
 //! thread processes at a time), the order of axes, and the stores that bypass the caches. None of this changes a bit of
 //! a result. A row is all inner indices (the reduced or scanned elements) of one outer index.
 
-use super::{Again, checks, moves, passes_of, passes_of_stores, products, set_details, threaded};
+use super::{Again, checks, moves, ordinary, passes_of, passes_of_stores, products, set_details, threaded};
 use crate::base::layout::{self, Shape, Strides};
 use crate::graph::ufunc::{Form, cast};
 use crate::math::simd::{LANES, NARROW};
@@ -291,8 +291,21 @@ fn turn(kernel: &mut Kernel, axis: usize) {
 }
 
 fn reduce(kernel: &mut Kernel, caps: &Caps) {
-    let across = is_across(kernel);
-    let (again, tiles) = (Again::Loads { across }, tiles_of_rows(kernel, caps, across));
+    let ordinary = ordinary::ordinary(kernel).map(|mut ordinary| {
+        reduce(&mut ordinary, caps);
+        Box::new(ordinary)
+    });
+    let (across, tiles) = match ordinary.as_ref().and_then(|o| o.schedule.tiles()) {
+        Some(tiles) => {
+            let tiling = ordinary::tiling(tiles.tiling);
+            (matches!(tiling, Tiling::Across { .. }), TileSchedule { tiling, shares_rows: false, ..tiles })
+        }
+        None => {
+            let across = is_across(kernel);
+            (across, tiles_of_rows(kernel, caps, across))
+        }
+    };
+    let again = Again::Loads { across };
     let passes = passes_of_stores(kernel, again);
     let checked = checks(kernel);
     let checks = (!checked.is_empty()).then(|| {
@@ -305,6 +318,9 @@ fn reduce(kernel: &mut Kernel, caps: &Caps) {
     kernel.schedule.work = Work::Tiles(tiles);
     let writes = kernel.stores.iter().map(|store| write_class(kernel, store, &tiles, caps)).collect();
     set_details(kernel, writes, passes, checks);
+    if let Some(details) = &mut kernel.schedule.details {
+        details.ordinary = ordinary;
+    }
 }
 
 /// Returns whether a tile holds elements of many rows side by side, with each row as a column, instead of elements of
@@ -335,7 +351,7 @@ fn takes_whole_rows(kernel: &Kernel) -> bool {
     let has_loop = |r: &KernelReduction| match r.fold.form {
         Form::Function(_) => true,
         Form::FirstOf(_) => r.base().is_none() && !matches!(r.source, Source::States(_)),
-        Form::Formulas => false,
+        Form::SumOf { .. } | Form::Formulas => false,
     };
     let takes_rows = |v: &Value| !matches!(&v.op, Op::Reduce(r) if !has_loop(r));
     // an operand that is not contiguous along rows, such as a transposed one, is better loaded with rows side by side

@@ -13,6 +13,14 @@ impl Interpreter {
                 let largest = row.reduce.and_then(|r| r.picks) == Some(Extreme::Largest);
                 return integers(&|g| position(&x.elements, g, if largest { -1 } else { 1 }));
             }
+            Form::SumOf { then, .. } => {
+                let v = x.elements.floats();
+                let one = |g: &Vec<usize>| {
+                    let list: Vec<BoundedReal> = g.iter().map(|i| v[*i]).collect();
+                    self.squares(n.dtype, &list, then.is_some())
+                };
+                return ElementList::Floats(groups.iter().map(one).collect());
+            }
             // the interpreter does not evaluate formulas, and has no bounds on their errors; other tests cover folds by
             // formulas
             Form::Formulas if n.dtype.is_float() => {
@@ -97,6 +105,43 @@ impl Interpreter {
     fn sum(&self, dtype: DType, list: &[BoundedReal]) -> BoundedReal {
         let sum = Sum::of(list);
         self.total(wide(dtype), &sum, sum.tree())
+    }
+
+    /// Returns the sum of squares of f32 or f64 as the fold [`ufunc::squares`] returns it, or its root.
+    ///
+    /// [`ufunc::squares`]: crate::graph::ufunc::squares
+    fn squares(&self, dtype: DType, list: &[BoundedReal], root: bool) -> BoundedReal {
+        let largest = list.iter().map(|x| x.value.abs()).fold(0.0, f64::max);
+        // a GPU may replace subnormal numbers by 0
+        if self.rules.gpu && largest < number::smallest_normal(dtype) && largest > 0.0 {
+            return BoundedReal::unknown();
+        }
+        if list.iter().any(|x| x.is_unknown() || !x.value.is_finite()) || largest == 0.0 {
+            let is_zero = list.iter().all(|x| x.value == 0.0 && x.error == 0.0);
+            return if is_zero { BoundedReal::exact(0.0) } else { BoundedReal::unknown() };
+        }
+        // the norm, from elements that are divided by a power of two near the largest one
+        let scale = 2f64.powi(largest.log2().floor().clamp(-1000.0, 1000.0) as i32);
+        let sum: f64 = list.iter().map(|x| (x.value / scale).powi(2)).sum();
+        let error: f64 = list.iter().map(|x| x.error).sum();
+        let unit = if dtype == DType::F64 { 2f64.powi(-53) } else { 2f64.powi(-24) };
+        let steps = (list.len() as f64).log2().ceil() + 20.0;
+        let norm = sum.sqrt() * scale;
+        let relative = steps * unit + error / norm + list.len() as f64 * 2f64.powi(-50);
+        let scales = scales(dtype);
+        let [low, high] = scales.bounds.map(f64::sqrt);
+        let near = |bound: f64| (norm / bound - 1.0).abs() <= 2.0 * relative;
+        let (value, tiny) = match root {
+            true => (norm, number::spacing(dtype, 0.0)),
+            // near a bound, either form of the result is right
+            false if near(low) || near(high) => return BoundedReal::unknown(),
+            false if low < norm && norm < high => (sum * scale * scale, 0.0),
+            false => (-norm * scales.scales[(norm < high) as usize], 0.0),
+        };
+        match relative < 0.1 && value.abs() < number::largest(dtype) / 2.0 {
+            true => BoundedReal { value, error: 2.0 * relative * value.abs() + tiny },
+            false => BoundedReal::unknown(),
+        }
     }
 
     /// Returns a sum with an error bound, if each element takes part in at most `steps` additions, and each addition

@@ -290,6 +290,77 @@ fn jvp_needs_linear_functions() {
     }
 }
 
+/// A function that is not linear has no `jvp`: its derivative at 0 would be a wrong result.
+#[test]
+fn jvp_refuses_functions_that_are_not_linear() {
+    type Rule = fn(&Expr) -> Expr;
+    let (x, u) = (array![1f64, 2.], array![3f64, 5.]);
+    let with = |rule: Rule| with_vjp(&x.square(), [&x], move |g| [rule(g)]);
+    let curved: [(&str, Rule); 24] = [
+        ("square", |g| g.square()),
+        ("multiply", |g| g * g),
+        ("multiply", |g| g * (g * 0.5).exp()),
+        ("tanh", |g| g.tanh() * 2.0),
+        ("sin", |g| (g * 2.0).sin()),
+        ("abs", |g| g.abs()),
+        ("clip", |g| g.clip(-1.0, 1.0)),
+        ("maximum", |g| g.maximum(0.0)),
+        ("relu", |g| g.relu()),
+        ("round", |g| (g * 4.0).round() / 4.0),
+        ("sign", |g| g.sign()),
+        ("remainder", |g| g.remainder(1.0)),
+        ("divide", |g| 2.0 / g),
+        ("pow", |g| g.pow(3.0)),
+        ("add", |g| g + 1.0),
+        ("subtract", |g| 1.0 - g),
+        ("select", |g| select(array![true, false], g, 1.0)),
+        ("concat", |g| concat([g.slice(0..1), cupric::ones([1], F64)], 0)),
+        ("max", |g| g.max(..).broadcast_to([2])),
+        ("cumulative_prod", |g| g.cumprod(0)),
+        ("matmul", |g| g.matmul(g) * array![1f64, 1.]),
+        ("divide", |g| g.softmax(-1)),
+        ("divide", |g| g / g.norm(..)),
+        ("add", |g| checkpoint(|| g + 1.0)),
+    ];
+    for (name, rule) in curved {
+        let y = with(rule);
+        for y in [y.clone(), &y * 3.0, y.sum(..), checkpoint(|| with_vjp(&x.square(), [&x], move |g| [rule(g)]))] {
+            let e = jvp(&y, [&x], [&u]).eval().expect_err(name);
+            let text = e.to_string();
+            assert!(e.kind() == ErrorKind::Argument && text.contains("with_vjp must be linear"), "{name}: {text}");
+            assert!(text.contains(file!()), "{name}: {text}");
+        }
+        assert!(jvp(&y, [&x], [&u]).eval().unwrap_err().to_string().contains(name), "{name}");
+        // the gradient calls the function with numbers
+        assert!(grad(&y.sum(..), [&x])[0].eval().is_ok(), "{name}");
+    }
+    let straight: [(Rule, [f64; 2]); 14] = [
+        (|g| g.clone(), [3., 5.]),
+        (|g| -g / 2.0, [-1.5, -2.5]),
+        (|g| g + cupric::zeros([2], F64), [3., 5.]),
+        (|g| g * 2.0 + g.flip(0), [11., 13.]),
+        (|g| select(array![true, false], g, 0.0), [3., 0.]),
+        (|g| select(array![true, false], g, g * 2.0), [3., 10.]),
+        (|g| concat([g.slice(1..2), cupric::zeros([1], F64)], 0), [0., 3.]),
+        (|g| g.sum(..).broadcast_to([2]), [8., 8.]),
+        (|g| g.cumsum(0), [8., 5.]),
+        (|g| g.matmul(array![[1f64, 2.], [0., 1.]]), [13., 5.]),
+        (|g| g.take(array![1, 1], 0), [0., 8.]),
+        (|g| g.deg2rad().rad2deg(), [3., 5.]),
+        (|g| checkpoint(|| g.flip(0) * 2.0), [10., 6.]),
+        (|g| fft::ifft(&fft::fft(g, -1), -1).real().clone(), [3., 5.]),
+    ];
+    for (i, (rule, wanted)) in straight.into_iter().enumerate() {
+        for y in [with(rule), checkpoint(|| with_vjp(&x.square(), [&x], move |g| [rule(g)]))] {
+            let found = real(&jvp(&y, [&x], [&u]));
+            assert!(
+                found.iter().zip(wanted).all(|(a, b)| (a - b).abs() < 1e-12),
+                "rule {i}: {found:?}, not {wanted:?}"
+            );
+        }
+    }
+}
+
 #[test]
 fn a_long_chain_of_checkpoints_is_dropped_without_recursion() {
     let x = array![1.];

@@ -1,5 +1,5 @@
-//! Derivatives of special functions far from 0, where their usual formulas are differences of nearly equal numbers: the
-//! first three derivatives, compared with those of mpmath.
+//! Derivatives of special functions for operands, mostly far from 0, for which their usual formulas are differences of
+//! nearly equal numbers: the first three derivatives, compared with those of mpmath.
 
 use super::edges::slope as slope_of;
 use crate::kit::{has, on_devices, put};
@@ -43,6 +43,23 @@ const POINTS: [(&str, f64, [f64; 3]); 32] = [
     ("i1e", 10000000.0, [-6.3078305954193413e-12, 9.4617451834979163e-19, -2.3654361184666977e-25]),
 ];
 
+/// The name of a function of two operands, the index of the operand by which it is differentiated, the operands, and the
+/// first three derivatives there.
+#[rustfmt::skip]
+#[allow(clippy::excessive_precision, reason = "the digits of mpmath, as it prints them")]
+const PAIRS: [(&str, usize, [f64; 2], [f64; 3]); 10] = [
+    ("gammainc", 1, [21.0, 15.0], [0.041810305001064591, 0.013936768333688197, 0.00092911788891254646]),
+    ("gammainc", 1, [100.0, 80.0], [0.0049243226989990746, 0.0011695266410122802, 0.00020158946049027462]),
+    ("gammainc", 1, [100.0, 180.0], [1.3457599761234467e-11, -6.0559198925555103e-12, 2.6840435079350965e-12]),
+    ("gammainc", 1, [10000.0, 9800.0], [0.00053620847833239513, 1.0888315019198636e-5, 1.6527325463968722e-7]),
+    ("gammainc", 1, [10000.0, 10300.0], [4.6986349278486108e-5, -1.3730962264877979e-6, 3.5697933118527074e-8]),
+    ("gammainc", 1, [1000000.0, 1002000.0], [5.4026860136788029e-5, -1.0789196320729825e-7, 1.6164955110201903e-10]),
+    ("gammainc", 1, [16777220.0, 16769216.0], [1.4431588693062256e-5, 6.8873824697932947e-9, 2.4259479888757881e-12]),
+    ("gammainc", 1, [0.5, 3.0], [0.016217391109880487, -0.018920289628193901, 0.022974637405664023]),
+    ("gammaincc", 1, [10000.0, 9800.0], [-0.00053620847833239513, -1.0888315019198636e-5, -1.6527325463968722e-7]),
+    ("gammaincc", 1, [1000000.0, 1002000.0], [-5.4026860136788029e-5, 1.0789196320729825e-7, -1.6164955110201903e-10]),
+];
+
 /// The largest relative errors of the derivatives of each order. Each derivative of a formula may lose digits to the one
 /// before.
 const BOUNDS: [(DType, [f64; 3]); 2] = [(DType::F64, [2e-14, 1e-12, 1e-9]), (DType::F32, [1e-5, 5e-4, 2e-2])];
@@ -71,11 +88,39 @@ fn derivatives_far_from_0_keep_their_digits(d: &Device) {
     }
 }
 
+fn derivatives_of_pairs_keep_their_digits(d: &Device) {
+    for (dtype, bounds) in BOUNDS.into_iter().filter(|(dtype, _)| has(d, *dtype)) {
+        for (name, by, operands, exact) in PAIRS {
+            let row = testing::rows().into_iter().find(|row| row.name() == name).unwrap();
+            let x = operands.map(|x| {
+                let x = put::<f64>(&Device::cpu(), vec![x], &[1]).astype(dtype).to_device(d).unwrap();
+                Expr::from(&x)
+            });
+            let mut y = row.apply(&x);
+            for (order, bound) in bounds.into_iter().enumerate() {
+                [y] = grad(&y.sum(..), [&x[by]]);
+                let found = y.to_device(&Device::cpu()).unwrap().astype(DType::F64).to_vec::<f64>().unwrap()[0];
+                let error = (found / exact[order] - 1.0).abs();
+                assert!(
+                    error <= bound,
+                    "derivative {} of {name}{operands:?} by operand {by} in {dtype}: {found}, exact {}",
+                    order + 1,
+                    exact[order]
+                );
+            }
+        }
+    }
+}
+
 fn derivatives_at_infinity_are_limits(d: &Device) {
     let slope = |x: f32, f: fn(&Expr) -> Expr| slope_of(d, &[x], f)[0];
     assert_eq!(slope(f32::INFINITY, |x| x.erfcx()), 0.0);
     assert_eq!(slope(f32::NEG_INFINITY, |x| x.log_ndtr()), f32::INFINITY);
     assert_eq!(slope(f32::INFINITY, |x| x.log_ndtr()), 0.0);
+    let integrals: [fn(&Expr) -> Expr; 2] = [|x| gammainc(2.5f32, x), |x| gammaincc(1e4f32, x)];
+    for f in integrals {
+        assert_eq!([slope(0.0, f), slope(f32::INFINITY, f)], [0.0; 2]);
+    }
     for f in [Expr::i0e, Expr::i1e] {
         assert_eq!([slope(f32::INFINITY, f), slope(f32::NEG_INFINITY, f)], [0.0; 2]);
         assert!(slope(f32::NAN, f).is_nan());

@@ -79,10 +79,76 @@ fn of_complex_powers_at_0(d: &Device) {
     // of the exponent
     let exponent = |re: &[f32], im: &[f32]| complex(d, re, im, |w| Complex::new(0.0, 0.0).pow(w));
     near(exponent(&[2., 1.], &[0., 1.]), [&[0., 0.], &[0., 0.]]);
-    // second derivatives
-    let zero = vec![0f32; 3];
-    let twice = |power: f64| hessian(d, &re, |x| Complex::new(x, Expr::from(&put::<f32>(d, zero.clone(), &[3]))).pow(power).real().clone());
-    assert_eq!(twice(2.0).iter().step_by(4).copied().collect::<Vec<_>>(), [2., 2., 2.]);
+}
+
+// A derivative of the real part of z^p with respect to the real part of z, at real numbers z.
+fn derivatives_of_complex_powers_at_0(d: &Device) {
+    let x = put::<f32>(d, vec![0f32, 1., 2.], &[3]);
+    let zero = put::<f32>(d, vec![0f32; 3], &[3]);
+    let read = |e: &Expr| e.to_device(&Device::cpu()).unwrap().to_vec::<f32>().unwrap();
+    // p and the coefficient of each derivative at 0: x^p has the derivatives p·x^(p − 1), p·(p − 1)·x^(p − 2) …
+    let inf = f32::INFINITY;
+    let table: [(f64, [f32; 3]); 8] = [
+        (0.0, [0., 0., 0.]),
+        (1.0, [1., 0., 0.]),
+        (2.0, [0., 2., 0.]),
+        (3.0, [0., 0., 6.]),
+        (4.0, [0., 0., 0.]),
+        (0.5, [inf, -inf, inf]),
+        (1.5, [0., inf, -inf]),
+        (2.5, [0., 0., inf]),
+    ];
+    for (p, wanted) in table {
+        let each = || put::<f32>(d, vec![p as f32; 3], &[3]);
+        let powers: [&dyn Fn(&Complex) -> Complex; 4] = [
+            &|z| z.pow(p),
+            &|z| z.pow(Complex::new(p, 0.0)),
+            &|z| z.pow(each()),
+            &|z| z.pow(Complex::new(each(), each() * 0.0)),
+        ];
+        // the product of an infinite slope and an imaginary part that happens to be 0 is NaN
+        let kinds = if p.fract() == 0.0 { 4 } else { 3 };
+        for (kind, power) in powers.into_iter().enumerate().take(kinds) {
+            let x = Expr::from(&x).positive();
+            let mut y = power(&Complex::new(&x, &zero)).real().clone();
+            for (order, at_0) in wanted.into_iter().enumerate() {
+                [y] = grad(&y.sum(..), [&x]);
+                let found = read(&y);
+                let factor = (0..=order).map(|k| p - k as f64).product::<f64>();
+                let exact = |x: f64| (factor * x.powf(p - 1.0 - order as f64)) as f32;
+                let what = format!("derivative {} of power {p}, exponent {kind}: {found:?}", order + 1);
+                assert!(found[0] == at_0 || (found[0] - at_0).abs() < 1e-4, "{what}");
+                assert!((found[1] - exact(1.0)).abs() < 1e-4 && (found[2] - exact(2.0)).abs() < 2e-4, "{what}");
+            }
+        }
+    }
+}
+
+// Derivatives at 0 of arrays of exponents, with respect to both parts of the base and of the exponent.
+fn of_complex_powers_with_arrays_of_exponents(d: &Device) {
+    let array = |x: [f32; 5]| put::<f32>(d, x.to_vec(), &[5]);
+    let parts = [array([0.; 5]), array([0.; 5]), array([0., 1., 2., 3., 2.]), array([0., 0., 0., 0., 1.])];
+    let parts = parts.map(|part| Expr::from(&part).positive());
+    let [a, b, c, e] = &parts;
+    let w = Complex::new(a, b).pow(Complex::new(c, e));
+    let of = |y: &Expr| grad(&y.sum(..), [a, b, c, e]);
+    let read = |e: &Expr| e.to_device(&Device::cpu()).unwrap().to_vec::<f32>().unwrap();
+    let zero = vec![0f32; 5];
+    let (of_re, of_im) = (of(w.real()), of(w.imag()));
+    let of_re_read = of_re.each_ref().map(read);
+    assert_eq!(of_re_read, [vec![0., 1., 0., 0., 0.], zero.clone(), zero.clone(), zero.clone()]);
+    let of_im_read = of_im.each_ref().map(read);
+    assert_eq!(of_im_read, [zero.clone(), vec![0., 1., 0., 0., 0.], zero.clone(), zero.clone()]);
+    // second derivatives: of z², 2 along the real axis and −2 along the imaginary axis
+    let second = |g: &Expr| of(g)[..2].iter().map(read).collect::<Vec<_>>();
+    let (by_a, by_b) = (second(&of_re[0]), second(&of_re[1]));
+    for (found, wanted) in by_a.iter().chain(&by_b).zip([[0., 2.], [0., 0.], [0., 0.], [0., -2.]]) {
+        assert_eq!(found[1..4], [wanted[0], wanted[1], 0.], "{by_a:?} {by_b:?}");
+    }
+    // of the exponents, everything is 0
+    for g in [&of_re[2], &of_re[3], &of_im[2], &of_im[3]] {
+        assert!(of(g)[2..].iter().map(read).all(|v| v == zero));
+    }
 }
 
 fn of_complex_products_beside_zeros(d: &Device) {

@@ -16,7 +16,7 @@ mod program;
 mod rows;
 
 pub(crate) use program::{FoldOperation, FoldProgram, FoldStep, Term};
-pub(crate) use rows::{ARGMAX, ARGMIN, SUM_OF_CHAINS};
+pub(crate) use rows::{ARGMAX, ARGMIN, SUM_OF_CHAINS, Scales, scales, squares};
 
 use super::{Neutral, Ufunc};
 use crate::base::dtype::{Compute, DType};
@@ -83,6 +83,10 @@ pub(crate) enum Form {
     /// The function's `picks` defines which of two elements is better. Of equal elements, and of several NaNs, the
     /// first wins.
     FirstOf(&'static Ufunc),
+    /// A sum of a function of the elements, such as their squares. While it is in the bounds of the row, the result of
+    /// the fold is this sum, or the function `then` of it. Another sum makes the CPU reduce the elements again by the
+    /// formulas. A GPU uses the formulas in any case.
+    SumOf { function: &'static Ufunc, then: Option<&'static Ufunc> },
 }
 
 /// The order in which a reduction must combine its elements.
@@ -126,6 +130,8 @@ pub(crate) struct Definition {
     pub exact: bool,
     /// Whether elements are combined strictly one after another.
     pub in_sequence: bool,
+    /// The bits of two f64: the range of the sum of [`Form::SumOf`] in which that sum decides the result.
+    pub bounds: Option<[u64; 2]>,
     pub form: Form,
 }
 
@@ -210,8 +216,27 @@ impl Fold {
     pub fn function(&self) -> Option<&'static Ufunc> {
         match self.form {
             Form::Function(row) => Some(row),
-            Form::FirstOf(_) | Form::Formulas => None,
+            Form::FirstOf(_) | Form::SumOf { .. } | Form::Formulas => None,
         }
+    }
+
+    /// Returns the range in which the sum of the elements (or of a function of them) must be.
+    pub fn bounds(&self) -> Option<[f64; 2]> {
+        self.bounds.map(|bounds| bounds.map(f64::from_bits))
+    }
+
+    /// Returns the function whose sum is the result while it is in the bounds, the sum itself, which has the same bounds,
+    /// and the function of the sum that is the result. Returns `None` for a fold of another form.
+    pub fn ordinary(&self) -> Option<(&'static Ufunc, Fold, Option<&'static Ufunc>)> {
+        match self.form {
+            Form::SumOf { function, then } => Some((function, rows::bounded_sum(self.bounds), then)),
+            Form::Function(_) | Form::FirstOf(_) | Form::Formulas => None,
+        }
+    }
+
+    /// Returns whether several functions read the result together, because its sign tells how to read it.
+    pub fn is_coded(&self) -> bool {
+        matches!(self.form, Form::SumOf { then: None, .. })
     }
 
     /// Returns whether a state is a value like an element, so that partial results are combined like elements.
@@ -223,6 +248,14 @@ impl Fold {
     pub fn is_exact(&self, element: DType) -> bool {
         let is_float = |c: &Component| matches!(c.kind.compute(element), Compute::F32 | Compute::F64);
         self.exact || !self.state.iter().any(is_float)
+    }
+
+    /// Returns the work of combining an element, in additions.
+    pub fn cost(&self) -> f64 {
+        match self.form {
+            Form::SumOf { .. } => 2.0,
+            Form::Function(_) | Form::FirstOf(_) | Form::Formulas => self.state.len() as f64,
+        }
     }
 
     /// Returns the order in which elements of this type must be combined.
@@ -262,7 +295,7 @@ impl Fold {
     pub fn takes(&self, element: DType) -> Result<(), Fault> {
         match self.form {
             Form::Function(_) | Form::FirstOf(_) => Ok(()),
-            Form::Formulas => self.programs(element).map(|_| ()),
+            Form::SumOf { .. } | Form::Formulas => self.programs(element).map(|_| ()),
         }
     }
 
@@ -280,7 +313,9 @@ impl Fold {
     pub fn compile_cost(&self, element: DType) -> u32 {
         match self.form {
             Form::Function(_) | Form::FirstOf(_) => 1,
-            Form::Formulas => self.functions(element).iter().map(|(row, compute)| row.compile_cost(*compute)).sum(),
+            Form::SumOf { .. } | Form::Formulas => {
+                self.functions(element).iter().map(|(row, compute)| row.compile_cost(*compute)).sum()
+            }
         }
     }
 
@@ -289,7 +324,7 @@ impl Fold {
     pub fn functions(&self, element: DType) -> Vec<(&'static Ufunc, Compute)> {
         match self.form {
             Form::Function(row) | Form::FirstOf(row) => vec![(row, element.compute())],
-            Form::Formulas => self.programs(element).map_or(vec![], |p| {
+            Form::SumOf { .. } | Form::Formulas => self.programs(element).map_or(vec![], |p| {
                 [&p.lift, &p.combine, &p.finish].into_iter().flat_map(FoldProgram::calls).collect()
             }),
         }

@@ -290,7 +290,7 @@ macro_rules! rows {
         gammainc(a, x): Float {
             cpu_float: [single::gammainc(a, x), double::gammainc(a, x)], wgsl_f32: "m_gammainc({a}, {b})", wgsl_f64: "d_gammainc({a}, {b})",
             exact: { integrals::gammainc(a, x) }, domain: [0.0, 60.0], cost: 400, shader_cost: 400,
-            derivative(g, out): [unknown, { g * ((a - 1.0).xlogy(x) - x - a.lgamma()).exp() }],
+            derivative(g, out): [unknown, { g * slopes::gamma_density(a, x) }],
         }
         /// Returns Q(a, x) = 1 − P(a, x), the upper incomplete gamma function divided by Γ(a), without cancellation
         /// where it is small; see `gammainc`.
@@ -298,7 +298,7 @@ macro_rules! rows {
         gammaincc(a, x): Float {
             cpu_float: [single::gammaincc(a, x), double::gammaincc(a, x)], wgsl_f32: "m_gammaincc({a}, {b})", wgsl_f64: "d_gammaincc({a}, {b})",
             exact: { integrals::gammaincc(a, x) }, domain: [0.0, 60.0], cost: 400, shader_cost: 400,
-            derivative(g, out): [unknown, { -(g * ((a - 1.0).xlogy(x) - x - a.lgamma()).exp()) }],
+            derivative(g, out): [unknown, { -(g * slopes::gamma_density(a, x)) }],
         }
     } };
 }

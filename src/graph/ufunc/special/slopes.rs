@@ -1,10 +1,11 @@
-//! Derivatives of special functions that are differences of nearly equal numbers far from 0. There, each is computed as a
-//! product or a sum of positive terms, which also has accurate derivatives.
+//! Derivatives of special functions that are differences of nearly equal numbers for some operands. There, each is computed
+//! as a product or a sum of terms of one sign, which also has accurate derivatives.
 //!
 //! `tests/data/fit_special.py` prints the coefficients.
 
 use crate::graph::ufunc::Formula;
 use crate::graph::ufunc::formula::select;
+use crate::math::double::LOG;
 
 /// 2/√π.
 const SCALE: f64 = std::f64::consts::FRAC_2_SQRT_PI;
@@ -108,4 +109,26 @@ pub(super) fn i1e_slope(x: &Formula, out: &Formula) -> Formula {
     ];
     let near = x.i0e() - select(x.equal(0.0), 0.5, out * (x.sign() + x.reciprocal()));
     select(x.abs().greater(LARGE), decay(x, out, &FAR), near)
+}
+
+/// From this a on, [`gamma_density`] uses Stirling's formula.
+const STIRLING: f64 = 20.0;
+
+/// Returns x^(a − 1)·e^−x / Γ(a), the derivative of `gammainc` with respect to x. For a large a, the logarithms of these
+/// factors are large and nearly cancel. With x = a·(1 + m), the logarithm of x times the result is
+/// −a·(m − ln(1 + m)) + ln √(a/(2π)) − r(a), where r is the last term of Stirling's formula (DLMF 5.11.1).
+pub(super) fn gamma_density(a: &Formula, x: &Formula) -> Formula {
+    const REST: [f64; 5] = [1.0 / 12.0, -1.0 / 360.0, 1.0 / 1260.0, -1.0 / 1680.0, 1.0 / 1188.0];
+    let m = (x - a) / a;
+    // where s is small, ln(1 + m) is 2s + s³·p(s²) with the polynomial of the logarithm, and m − 2s is m·s
+    let s = (x - a) / (x + a);
+    let near = &s * (&m - s.square() * polynomial(&s.square(), &LOG));
+    let log = select(m.less(-0.5), (x / a).log(), m.log1p());
+    let lost = select(s.abs().less(0.17), near, &m - log);
+    let inverse = a.reciprocal();
+    let rest = &inverse * polynomial(&inverse.square(), &REST);
+    // 0.398… is 1/√(2π). At x = 0 the exponential is 0
+    let far = (-(a * lost) - rest).exp() / a.rsqrt() * 0.398_942_280_401_432_7 / select(x.greater(0.0), x, 1.0);
+    let usual = ((a - 1.0).xlogy(x) - x - a.lgamma()).exp();
+    select(x.equal(f64::INFINITY), 0.0, select(a.greater(STIRLING), far, usual))
 }

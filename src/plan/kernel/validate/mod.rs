@@ -67,7 +67,15 @@ fn nest(plan: &ExecutionPlan, kernel: &Kernel, follows: bool, written: &mut [boo
             written[t] = true;
         }
     }
-    if kernel.outer_size() > 0 { schedule::schedule(kernel) } else { Ok(()) }
+    if kernel.outer_size() == 0 {
+        return Ok(());
+    }
+    schedule::schedule(kernel)?;
+    let Some(ordinary) = kernel.schedule.ordinary() else { return Ok(()) };
+    let is_alike = ordinary.outer == kernel.outer && ordinary.inner == kernel.inner;
+    ensure(is_alike && ordinary.stores.len() == kernel.stores.len(), || "an ordinary kernel of another shape".into())?;
+    ensure(ordinary.schedule.ordinary().is_none(), || "an ordinary kernel of an ordinary kernel".into())?;
+    nest(plan, ordinary, follows, written)
 }
 
 /// Checks a routine or a clear: its buffers exist, it writes no input of the plan, and earlier steps have written the

@@ -63,7 +63,7 @@ fn position(index: usize, extent: usize) -> Op {
 }
 
 fn schedule(work: Work, passes: Option<Passes>) -> Schedule {
-    Schedule { work, details: Some(Box::new(Details { writes: vec![], passes, checks: None })) }
+    Schedule { work, details: Some(Box::new(Details { writes: vec![], passes, checks: None, ordinary: None })) }
 }
 
 fn details(k: &mut Kernel) -> &mut Details {

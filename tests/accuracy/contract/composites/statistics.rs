@@ -90,8 +90,7 @@ impl Trial<'_> {
             }
             2.0 => {
                 let root = magnitudes().fold(Dd::from(0.0), |s, x| s + Dd::from(x) * x.into()).sqrt();
-                let h = n * self.underflow.half(self.float(), 0);
-                self.near(root, t * root.hi + h / root.hi.max(h.sqrt()))
+                self.near(root, t * root.hi + self.underflow.half(self.float(), 0))
             }
             f64::INFINITY => self.near(magnitudes().fold(0.0, f64::max).into(), 0.0),
             f64::NEG_INFINITY => self.near(magnitudes().fold(f64::INFINITY, f64::min).into(), 0.0),

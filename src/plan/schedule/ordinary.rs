@@ -1,0 +1,103 @@
+//! Makes the kernel that a CPU runs instead of a kernel with folds by `Form::SumOf`: it sums squares without scaling them,
+//! and so takes no longer than if squares could not overflow. For the rows whose sums are out of bounds, the CPU runs
+//! the kernel itself.
+
+use crate::base::dtype::DType;
+use crate::graph::ufunc::{Fold, Ufunc, arithmetic, float, logic};
+use crate::plan::kernel::{Gives, Kernel, KernelReduction, Op, Source, Tiling};
+use crate::plan::split::used_loads;
+use smallvec::smallvec;
+
+/// Returns the kernel for rows whose sums are in bounds, without a schedule. Returns `None` if the kernel has no fold
+/// with bounds.
+pub(super) fn ordinary(kernel: &Kernel) -> Option<Kernel> {
+    let has_bounds = |op: &Op| matches!(op, Op::Reduce(r) if plain(r).is_some());
+    if !kernel.values.iter().any(|v| has_bounds(&v.op)) {
+        return None;
+    }
+    let mut made = Kernel { values: Vec::with_capacity(kernel.values.len()), ..kernel.clone() };
+    let mut number: Vec<usize> = Vec::with_capacity(kernel.values.len());
+    // a sum of squares and the square root that is computed from it are not negative, so a select by the sign of one is
+    // its last operand
+    let (mut sums, mut positive, mut never) = (vec![], vec![], vec![]);
+    for value in &kernel.values {
+        let mut op = value.op.clone();
+        op.map_operands(|a| number[a]);
+        let new = match &op {
+            Op::Reduce(r) if let Some((x, function, sum, then)) = plain(r) => {
+                let (dtype, inner) = (made.values[x].dtype, made.values[x].inner);
+                let of_x = made.push(Op::Ufunc(function, smallvec![x]), dtype, inner);
+                let sum = made.push(Op::reduce(sum, of_x, r.element), value.dtype, false);
+                sums.push(sum);
+                positive.push(sum);
+                match then {
+                    Some(then) => made.push(Op::Ufunc(then, smallvec![sum]), value.dtype, false),
+                    None => sum,
+                }
+            }
+            Op::Ufunc(row, args) if std::ptr::eq(*row, &arithmetic::abs) && positive.contains(&args[0]) => args[0],
+            Op::Ufunc(row, args) if std::ptr::eq(*row, &logic::signbit) && positive.contains(&args[0]) => {
+                never.push(made.values.len());
+                made.push(Op::Constant(0), DType::Bool, value.inner)
+            }
+            Op::Ufunc(row, args) if std::ptr::eq(*row, &logic::SELECT) && never.contains(&args[0]) => {
+                let other = args[2];
+                if matches!(&made.values[other].op, Op::Ufunc(row, _) if std::ptr::eq(*row, &float::sqrt)) {
+                    positive.push(other);
+                }
+                match made.values[other].inner == value.inner {
+                    true => other,
+                    false => made.push(op, value.dtype, value.inner),
+                }
+            }
+            Op::Load(_)
+            | Op::Scalar(_)
+            | Op::Constant(_)
+            | Op::Index { .. }
+            | Op::Ufunc(..)
+            | Op::Cast(_)
+            | Op::Round(_)
+            | Op::Gather { .. }
+            | Op::Position(_)
+            | Op::Philox { .. }
+            | Op::Reduce(_)
+            | Op::Scan(_)
+            | Op::Dot { .. } => made.push(op, value.dtype, value.inner),
+        };
+        number.push(new);
+    }
+    made.stores.iter_mut().for_each(|s| s.map_operands(|v| number[v]));
+    // without its sum, a kernel would not notice that the sum is out of bounds
+    let needed = made.needed(made.stores.iter().flat_map(|s| s.operands()));
+    sums.iter().all(|s| needed[*s]).then(|| used(made))
+}
+
+/// If a reduction has a fold with bounds, returns the value that it reduces, and the result of `Fold::ordinary`.
+fn plain(r: &KernelReduction) -> Option<(usize, &'static Ufunc, Fold, Option<&'static Ufunc>)> {
+    let (Source::Elements { x, .. }, Gives::Result) = (&r.source, r.gives) else { return None };
+    r.fold.ordinary().map(|(function, sum, then)| (*x, function, sum, then))
+}
+
+/// Removes the values and loads that no store needs.
+fn used(mut kernel: Kernel) -> Kernel {
+    let needed = kernel.needed(kernel.stores.iter().flat_map(|s| s.operands()));
+    let mut number = vec![usize::MAX; kernel.values.len()];
+    for (v, mut value) in std::mem::take(&mut kernel.values).into_iter().enumerate() {
+        if needed[v] {
+            value.op.map_operands(|a| number[a]);
+            number[v] = kernel.push(value.op, value.dtype, value.inner);
+        }
+    }
+    kernel.stores.iter_mut().for_each(|s| s.map_operands(|v| number[v]));
+    kernel.loads = used_loads(&mut kernel.values, &kernel.loads);
+    kernel
+}
+
+/// Returns the tiling of a kernel whose ordinary kernel has the tiling `ordinary`. Rows that are not side by side as
+/// columns are computed one by one, because folds by formulas have no loops over several whole rows.
+pub(super) fn tiling(ordinary: Tiling) -> Tiling {
+    match ordinary {
+        Tiling::Along { cols, .. } => Tiling::Along { rows: 1, together: 1, cols },
+        Tiling::Across { .. } | Tiling::Pieces { .. } | Tiling::Rows { .. } | Tiling::Blocks { .. } => ordinary,
+    }
+}
