@@ -286,9 +286,12 @@ pub(crate) struct Rule {
 pub(crate) enum Reach {
     /// Each element of the result may depend on all elements.
     Anything,
-    /// Each element may depend on all elements, and the derivative is that of the operations from which the node is
-    /// computed, as for a checkpoint.
-    Parts,
+    /// Each element may depend on all elements, and the derivative is that of the node without this rule, as for a
+    /// checkpoint. `has_rule` tells whether the node without this rule has another one. If not, the derivative is that of
+    /// the operation.
+    Parts { has_rule: bool },
+    /// The result is the first operand, and is known to be 0 where the second operand, of bools, is false.
+    Masked,
     /// Each element depends on the elements at the same index. The operands have the shape of the result, or are broadcast
     /// to it.
     SameElement,

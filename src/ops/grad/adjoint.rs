@@ -3,7 +3,7 @@
 use crate::base::dtype::Scalar;
 use crate::base::error::Loc;
 use crate::base::layout::{self, AxesArg, Shape, View, lengths};
-use crate::graph::expr::{Expr, NodeOp, binary, carry, cast, choose, reduce, reshape, unary, view};
+use crate::graph::expr::{Back, Expr, NodeOp, Reach, binary, carry, cast, choose, reduce, reshape, unary, view};
 use crate::graph::ufunc::{Fold, arithmetic, logic};
 use smallvec::SmallVec;
 
@@ -25,9 +25,12 @@ impl Adjoint {
         Adjoint { value, mask: None, is_clean: false }
     }
 
-    /// Returns the derivative that a choice between an expression and 0 describes. Any other expression is a derivative
-    /// without a mask.
+    /// Returns the derivative that an expression of [`Adjoint::marked`], or another choice between an expression and 0,
+    /// describes. Any other expression is a derivative without a mask.
     pub fn of(value: Expr) -> Adjoint {
+        if let Some(mask) = masked(&value).cloned() {
+            return Adjoint { value, mask: Some(mask), is_clean: true };
+        }
         let NodeOp::Ufunc(row) = &value.0.op else { return Adjoint::plain(value) };
         let is_choice = std::ptr::eq(*row, &logic::SELECT) && value.0.rule.is_none();
         let (at, shape) = (value.0.location, &value.0.shape);
@@ -45,6 +48,17 @@ impl Adjoint {
         match &self.mask {
             Some(mask) if !self.is_clean => choose(mask, &self.value, 0.0, at),
             _ => self.value.clone(),
+        }
+    }
+
+    /// Returns the derivative as one expression, from which [`Adjoint::of`] finds the mask again.
+    pub fn marked(&self, at: Loc) -> Expr {
+        match &self.mask {
+            Some(mask) if self.is_clean && self.value.error().is_none() && mask.error().is_none() => {
+                let back: Back = Box::new(|g, _| Ok(vec![g.clone(), g.clone()]));
+                self.value.with_rule_of(vec![self.value.clone(), mask.clone()], Some(back), Reach::Masked)
+            }
+            _ => self.masked(at),
         }
     }
 
@@ -76,6 +90,12 @@ impl Adjoint {
         let mask = self.mask.as_ref().map(count);
         Adjoint { value: add_up(&self.masked(at)), is_clean: mask.is_some(), mask }
     }
+}
+
+/// Returns the mask of an expression that is known to be 0 where the mask is false, see [`Adjoint::marked`].
+pub(super) fn masked(e: &Expr) -> Option<&Expr> {
+    let rule = e.0.rule.as_ref().filter(|rule| matches!(rule.reach, Reach::Masked))?;
+    rule.operands.get(1)
 }
 
 /// Returns whether all elements are known to be 0 before they are computed.

@@ -6,6 +6,7 @@
 //! planner from merging them with the first computation. The copies also name the cotangent, the derivative with
 //! respect to the result, in `Order::after`, so that they are computed after it and not long before they are used.
 
+use super::adjoint::masked;
 use super::reverse::above;
 use crate::base::error::{Loc, Result};
 use crate::base::shared::Shared;
@@ -63,7 +64,7 @@ pub fn checkpoint(build: impl FnOnce() -> Expr) -> Expr {
         }
         let operands = inside.outside.clone();
         let inside = Arc::new(inside);
-        let reach = if result.0.rule.is_some() { Reach::Anything } else { Reach::Parts };
+        let reach = Reach::Parts { has_rule: result.0.rule.is_some() };
         Ok(result.with_rule_of(operands, Some(derivatives(inside)), reach))
     })
 }
@@ -159,7 +160,7 @@ fn grouped(e: Expr, scope: u64, number: u64) -> Expr {
     }
     if let Some(shown) = below(&e) {
         let args = [grouped(shown.clone(), scope, number)].into_iter().collect();
-        return e.copied(args, None, e.0.order.clone());
+        return e.copied(args, e.0.rule.clone(), e.0.order.clone());
     }
     let mut order = e.0.order.clone().unwrap_or_default();
     order.groups.push(number);
@@ -180,8 +181,8 @@ impl Repetition {
     /// after the cotangent `g`.
     fn replaced(self: &Arc<Self>, list: &[Expr], g: &Expr) -> Vec<Expr> {
         let cotangents = [&self.cotangent, g].into_iter().flat_map(|e| std::iter::successors(Some(e), |e| below(e)));
-        // the derivatives may read the operands of a cotangent that is a choice, see `Adjoint::of`
-        let read = [&self.cotangent, g].into_iter().flat_map(|e| e.0.args.iter());
+        // the derivatives may read the operands and the mask of a cotangent, see `Adjoint::of`
+        let read = [&self.cotangent, g].into_iter().flat_map(|e| e.0.args.iter().chain(masked(e)));
         let ends = self.inside.outside.iter().chain(cotangents).chain(read);
         let mut known: HashMap<*const Node, Expr> = ends.map(|e| (Shared::as_ptr(&e.0), e.clone())).collect();
         let mut stack: Vec<(Expr, bool)> = list.iter().map(|e| (e.clone(), false)).collect();
@@ -230,7 +231,9 @@ impl Repetition {
                         Ok(of.replaced(&picked, &of.cotangent).pop())
                     }))
                 }
-                Reach::Anything | Reach::Parts | Reach::SameElement | Reach::Along(_) => rule.reach.clone(),
+                Reach::Anything | Reach::Parts { .. } | Reach::Masked | Reach::SameElement | Reach::Along(_) => {
+                    rule.reach.clone()
+                }
             };
             Arc::new(Rule { operands: rule.operands.iter().map(replaced).collect(), back, reach })
         });
@@ -262,5 +265,6 @@ fn mixed(number: u64, inner: u64) -> u64 {
 /// Returns the operand of a view, or `None` for a node that is not a view. A view of a view is built as a view of the
 /// first view's operand, so the result for it is this operand.
 fn below(e: &Expr) -> Option<&Expr> {
-    e.0.args.first().filter(|_| e.0.rule.is_none() && matches!(e.0.op, NodeOp::View(_) | NodeOp::Reshape))
+    let is_view = matches!(e.0.op, NodeOp::View(_) | NodeOp::Reshape);
+    e.0.args.first().filter(|_| is_view && (e.0.rule.is_none() || masked(e).is_some()))
 }

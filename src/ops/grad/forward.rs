@@ -69,7 +69,7 @@ impl<'a> Linearity<'a> {
                 return Err(linearity.refused(e, "reads the cotangent but passes no derivative on to it"));
             }
             match &e.0.rule {
-                Some(rule) if !matches!(rule.reach, Reach::Parts) => {
+                Some(rule) if !matches!(rule.reach, Reach::Parts { has_rule: false } | Reach::Masked) => {
                     linearity.ruled.push(e);
                     stack.extend(&rule.operands);
                 }

@@ -142,12 +142,11 @@ pub(super) fn together(
     // The nodes inside a derivative are marked as inner nodes, so checks for NaN and overflow skip their values. The
     // derivatives themselves are checked.
     let mut derivatives = between(|| {
-        Walk::over(op, results, &[], at).run(
-            results,
-            seeds.into_iter().map(Adjoint::plain),
-            &OperandSet::of(of),
-            unread,
-        )
+        let seeds = seeds.into_iter().map(Adjoint::plain);
+        let found = Walk::over(op, results, &[], at).run(results, seeds, &OperandSet::of(of), unread)?;
+        let derivatives: Vec<Expr> = found.iter().map(|d| d.masked(at)).collect();
+        derivatives.iter().try_for_each(|d| d.checked().map(|_| ()))?;
+        Ok(derivatives)
     })?;
     for e in &mut derivatives {
         if let Some(node) = Shared::get_mut(&mut e.0) {
@@ -159,7 +158,7 @@ pub(super) fn together(
 
 /// Returns the derivatives of a result with respect to float expressions from which it is computed. The walk stops at
 /// the expressions `ends`, as if they were independent of each other. For an operand that the result does not read, the
-/// derivative is zeros.
+/// derivative is zeros. The derivatives, like the cotangent `seed`, keep their masks, see [`Adjoint::marked`].
 pub(crate) fn above(
     op: &'static str,
     y: &Expr,
@@ -169,9 +168,11 @@ pub(crate) fn above(
     at: Loc,
 ) -> Result<Vec<Expr>> {
     let y = std::slice::from_ref(y);
-    let run =
-        || Walk::over(op, y, ends, at).run(y, [Adjoint::of(seed.clone())], &OperandSet::exactly(of), Unread::Zero);
-    between(run)
+    between(|| {
+        let seed = [Adjoint::of(seed.clone())];
+        let found = Walk::over(op, y, ends, at).run(y, seed, &OperandSet::exactly(of), Unread::Zero)?;
+        Ok(found.iter().map(|d| d.marked(at)).collect())
+    })
 }
 
 impl<'a> Walk<'a> {
@@ -208,7 +209,7 @@ impl<'a> Walk<'a> {
         seeds: impl IntoIterator<Item = Adjoint>,
         operands: &OperandSet,
         unread: Unread,
-    ) -> Result<Vec<Expr>> {
+    ) -> Result<Vec<Adjoint>> {
         let (at, of) = (self.at, operands.of);
         let mut found: Vec<Sum> = of.iter().map(|_| Sum::default()).collect();
         let mut is_read: Vec<bool> = of.iter().map(|_| false).collect();
@@ -244,8 +245,8 @@ impl<'a> Walk<'a> {
             for (i, relation) in std::mem::take(&mut relations[number]) {
                 match relation {
                     Relation::Same => found[i].add(g.clone(), at),
-                    Relation::View(v) => found[i].parts.push((v, Adjoint::plain(g.masked(at)))),
-                    Relation::Flat(v) => found[i].flat.push((v, Adjoint::plain(g.masked(at)))),
+                    Relation::View(v) => found[i].parts.push((v, g.clone())),
+                    Relation::Flat(v) => found[i].flat.push((v, g.clone())),
                     Relation::Overlaps => return Err(self.overlap(e, i, of[i])),
                 }
             }
@@ -262,13 +263,12 @@ impl<'a> Walk<'a> {
         }
         let mut derivatives = vec![];
         for (sum, v) in found.into_iter().zip(of) {
-            let total = sum.total(&v.0.shape, at)?.map(|g| g.masked(at));
-            derivatives.push(match total {
+            derivatives.push(match sum.total(&v.0.shape, at)? {
                 Some(d) => {
-                    d.checked()?;
-                    cast(d, v.0.dtype, at)
+                    d.value.checked()?;
+                    Adjoint { value: cast(d.value, v.0.dtype, at), ..d }
                 }
-                None => zeros(v.0.shape.clone(), v, at),
+                None => Adjoint::plain(zeros(v.0.shape.clone(), v, at)),
             });
         }
         Ok(derivatives)

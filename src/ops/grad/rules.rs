@@ -48,8 +48,9 @@ impl DerivativeStep<'_> {
         let (e, at) = (self.node, self.at);
         if let Some(rule) = &e.0.rule {
             let Some(back) = &rule.back else { return Ok(Found::new()) };
+            let cotangent = if matches!(rule.reach, Reach::Parts { .. }) { g.marked(at) } else { g.masked(at) };
             // derivatives that are zeros are left out, because adding zeros would cost a kernel
-            let list = back(&g.masked(at), at)?.into_iter().enumerate().filter(|(_, d)| !is_zero(d));
+            let list = back(&cotangent, at)?.into_iter().enumerate().filter(|(_, d)| !is_zero(d));
             let mut found = Found::new();
             for (i, d) in list {
                 found.push((i, To::Whole(reached(&rule.reach, d, &g, at)?)));
@@ -153,8 +154,8 @@ fn chained(call: &Variables, slope: &Slope, g: &Adjoint) -> Adjoint {
 /// `g`, the derivative with respect to the rule's node.
 fn reached(reach: &Reach, d: Expr, g: &Adjoint, at: Loc) -> Result<Adjoint> {
     Ok(match reach {
-        Reach::Anything | Reach::Parts => Adjoint::of(d),
-        Reach::SameElement => Adjoint::of(d).only(g.mask.as_ref(), at),
+        Reach::Anything | Reach::Parts { .. } => Adjoint::of(d),
+        Reach::SameElement | Reach::Masked => Adjoint::of(d).only(g.mask.as_ref(), at),
         Reach::Along(_) if g.mask.is_none() => Adjoint::of(d),
         Reach::Along(axes) => {
             let (shape, named) = (d.0.shape.clone(), AxesArg { keep: true, ..axes.clone() });

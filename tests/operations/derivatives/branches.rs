@@ -186,6 +186,68 @@ fn of_checkpoints(d: &Device) {
     let inner = x.sqrt();
     let [g] = grad(&checkpoint(|| inner.maximum(0.5) * 2.0).sum(..), [&x]);
     same(&g, &[0f32, 0.5]);
+    // the result of an inner checkpoint is that of an outer one, or that of a call with its own rule
+    let [g] = grad(&select(x.greater(0.0), checkpoint(root), 0.0).sum(..), [&x]);
+    same(&g, &[0f32, 0.25]);
+    let [g] = grad(&select(x.greater(0.0), checkpoint(|| x.sqrt().softplus()), 0.0).sum(..), [&x]);
+    let [want] = grad(&select(x.greater(0.0), x.sqrt().softplus(), 0.0).sum(..), [&x]);
+    same(&g, &want.to_device(&Device::cpu()).unwrap().to_vec::<f32>().unwrap());
+}
+
+fn of_functions_in_parts_of_checkpoints(d: &Device) {
+    let x = [0., 4., 1., 0.];
+    let zeros = || zeros([3, 2, 2], DType::F32).to_device(d).unwrap();
+    let weights = || put::<f32>(d, [1., 2., 3., 4.], &[2, 2]);
+    #[allow(clippy::type_complexity, reason = "the type of a table that is read once")]
+    let changes: [(&str, &dyn Fn(&Expr) -> Expr); 15] = [
+        ("nothing", &|r| r.clone()),
+        ("a product", &|r| r * weights()),
+        ("a broadcast", &|r| r + zeros()),
+        ("a broadcast view", &|r| r.broadcast_to([3, 2, 2])),
+        ("a transposed view", &|r| r.t()),
+        ("a flat view", &|r| r.t().reshape([4]).flip(0)),
+        ("windows", &|r| r.reshape([4]).sliding_windows(2, 0)),
+        ("parts", &|r| concat([r.slice(s![1..]), r.slice(s![..1])], 0)),
+        ("take", &|r| r.take(put::<i32>(d, [1, 0, 1], &[3]), 0)),
+        ("repeat", &|r| r.repeat(2, 0)),
+        ("a cast", &|r| r.astype(DType::F16).astype(DType::F32)),
+        ("a sum with itself", &|r| r + r.t().t()),
+        ("a sum of one element", &|r| r.expand_dims(2).sum(2)),
+        ("a scan of one element", &|r| r.expand_dims(2).cumulative_sum(2)),
+        ("a function with a rule", &|r| r.softplus()),
+    ];
+    let at = |e: Expr| -> Vec<f32> { e.to_device(&Device::cpu()).unwrap().to_vec().unwrap() };
+    for (name, change) in changes {
+        let taken = change(&put::<f32>(d, x, &[2, 2]).positive()).greater(change(&Expr::from(0.0 * put::<f32>(d, x, &[2, 2]))));
+        let places: [(&str, &dyn Fn(&Expr) -> Expr); 7] = [
+            ("no checkpoint", &|x| select(&taken, change(&x.sqrt()), 0.0)),
+            ("the root", &|x| select(&taken, change(&checkpoint(|| x.sqrt())), 0.0)),
+            ("the change", &|x| select(&taken, checkpoint(|| change(&x.sqrt())), 0.0)),
+            ("the change of a root outside", &|x| {
+                let root = x.sqrt();
+                select(&taken, checkpoint(|| change(&root)), 0.0)
+            }),
+            ("both", &|x| select(&taken, checkpoint(|| change(&checkpoint(|| x.sqrt()))), 0.0)),
+            ("each alone", &|x| {
+                let root = checkpoint(|| x.sqrt());
+                checkpoint(|| select(&taken, checkpoint(|| change(&root)), 0.0))
+            }),
+            ("all", &|x| checkpoint(|| checkpoint(|| select(&taken, change(&checkpoint(|| x.sqrt())), 0.0)))),
+        ];
+        let first = |f: &dyn Fn(&Expr) -> Expr| slopes(d, &x, &[2, 2], f);
+        let second = |f: &dyn Fn(&Expr) -> Expr| second(d, &x, |x| f(&x.reshape([2, 2])));
+        let forward = |f: &dyn Fn(&Expr) -> Expr| {
+            let x = put::<f32>(d, x, &[2, 2]);
+            at(jvp(&f(&Expr::from(&x)), [&x], [1.0]))
+        };
+        let plain = (first(places[0].1), second(places[0].1), forward(places[0].1));
+        for (place, f) in &places {
+            assert!(plain.0.iter().all(|g| g.is_finite()), "{name}: {:?}", plain.0);
+            assert_eq!(first(f), plain.0, "{name}, checkpoint around {place}");
+            assert_eq!(second(f), plain.1, "second derivative of {name}, checkpoint around {place}");
+            assert_eq!(forward(f), plain.2, "jvp of {name}, checkpoint around {place}");
+        }
+    }
 }
 
 }
