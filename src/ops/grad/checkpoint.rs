@@ -26,9 +26,9 @@ use std::sync::Arc;
 /// mask.
 ///
 /// Checkpoints may be nested, and differentiated any number of times. In f32 and f64 the value has the same bits as
-/// without the checkpoint, and so has the gradient if no expression outside reads an operand of the checkpoint. Otherwise
-/// the terms of a gradient may be added in another order: those from inside are added up first. In f16 and bf16, and in
-/// [`jvp`](crate::jvp) and higher derivatives, a result may be rounded in other places.
+/// without the checkpoint, and so have a gradient and a [`jvp`](crate::jvp) if no expression outside reads an operand of
+/// the checkpoint. Otherwise the terms of a gradient may be added in another order: those from inside are added up first.
+/// In f16 and bf16, and in higher derivatives, a result may be rounded in other places.
 ///
 /// ```
 /// use cupric::{array, checkpoint, grad};
@@ -139,32 +139,13 @@ fn derivatives(inside: Arc<Inside>) -> Back {
                 };
                 floats.iter().map(|e| one(e).unwrap_or_else(|| failed(e))).collect()
             });
-            repetition.replaced(&list, g)
+            list
         });
-        let mut list = list.into_iter().map(|e| grouped(e, scope, repetition.number));
+        let mut list = repetition.grouped(&list, g, scope).into_iter();
         // an operand of integers or bools gets `g` as a placeholder, because its derivative is not read
         let next = |e: &Expr| if e.0.dtype.is_float() { list.next().unwrap_or_else(|| g.clone()) } else { g.clone() };
         Ok(inside.outside.iter().map(next).collect())
     })
-}
-
-/// Returns a copy of a node that belongs to the group `number`. The planner computes the nodes of a group together
-/// (`Order::groups`). For a view, its operand is copied into the group, because later views of this view read that
-/// operand.
-///
-/// Only nodes that were made in `scope`, for this derivative, are copied. An older node, such as the cotangent or an
-/// operand, is computed earlier, and a derivative with respect to it must find it.
-fn grouped(e: Expr, scope: u64, number: u64) -> Expr {
-    if e.0.args.is_empty() || mutant!(old_nodes_join_groups, false, e.0.scope < scope) {
-        return e;
-    }
-    if let Some(shown) = below(&e) {
-        let args = [grouped(shown.clone(), scope, number)].into_iter().collect();
-        return e.copied(args, e.0.rule.clone(), e.0.order.clone());
-    }
-    let mut order = e.0.order.clone().unwrap_or_default();
-    order.groups.push(number);
-    e.copied(e.0.args.clone(), e.0.rule.clone(), Some(order))
 }
 
 /// The repetition of a checkpoint's computation for one derivative. `number` is the `Order::repetition` of the copies,
@@ -176,10 +157,32 @@ struct Repetition {
 }
 
 impl Repetition {
+    /// Returns the expressions of `list` with copies as [`Repetition::replaced`] makes them. The copies of the expressions
+    /// themselves belong to one group: the planner computes them together (`Order::groups`). In place of a view, its
+    /// operand belongs to the group, because later views of this view read that operand.
+    ///
+    /// Only nodes that were made in `scope`, for this derivative, are copied into the group. An older node, such as the
+    /// cotangent or an operand, is computed earlier, and a derivative with respect to it must find it.
+    fn grouped(self: &Arc<Self>, list: &[Expr], g: &Expr, scope: u64) -> Vec<Expr> {
+        let key = |e: &Expr| Shared::as_ptr(&e.0);
+        let is_new = |e: &&Expr| {
+            let is_older = mutant!(old_nodes_join_groups, false, e.0.scope < scope);
+            !e.0.args.is_empty() && (!is_older || self.inside.nodes.contains(&key(e).addr()))
+        };
+        let shown = list.iter().filter_map(|e| std::iter::successors(Some(e), |e| below(e)).last());
+        let group = shown.filter(is_new).map(key).collect();
+        self.copies(list, g, &group)
+    }
+
     /// Returns the expressions of `list` with copies in place of the nodes of the first computation. A derivative rule
     /// of a node is replaced by a rule that makes the same replacement in its derivatives. The copies are computed
     /// after the cotangent `g`.
     fn replaced(self: &Arc<Self>, list: &[Expr], g: &Expr) -> Vec<Expr> {
+        self.copies(list, g, &HashSet::new())
+    }
+
+    /// Makes the copies of [`Repetition::grouped`]. `group` has the nodes whose copies belong to the group.
+    fn copies(self: &Arc<Self>, list: &[Expr], g: &Expr, group: &HashSet<*const Node>) -> Vec<Expr> {
         let cotangents = [&self.cotangent, g].into_iter().flat_map(|e| std::iter::successors(Some(e), |e| below(e)));
         // the derivatives may read the operands and the mask of a cotangent, see `Adjoint::of`
         let read = [&self.cotangent, g].into_iter().flat_map(|e| e.0.args.iter().chain(masked(e)));
@@ -192,7 +195,7 @@ impl Repetition {
                 continue;
             }
             if is_ready {
-                let copy = self.copy(&e, g, &known);
+                let copy = self.copy(&e, g, &known, group.contains(&key));
                 known.insert(key, copy);
                 continue;
             }
@@ -206,13 +209,13 @@ impl Repetition {
     }
 
     /// Returns the copy that replaces a node, or the node itself if no copy is needed. `known` contains the
-    /// replacements of the node's operands.
-    fn copy(self: &Arc<Self>, e: &Expr, g: &Expr, known: &HashMap<*const Node, Expr>) -> Expr {
+    /// replacements of the node's operands, and `is_grouped` tells whether the copy belongs to the group.
+    fn copy(self: &Arc<Self>, e: &Expr, g: &Expr, known: &HashMap<*const Node, Expr>, is_grouped: bool) -> Expr {
         let replaced = |a: &Expr| known.get(&Shared::as_ptr(&a.0)).unwrap_or(a).clone();
         let is_same = |a: &Expr| Shared::ptr_eq(&a.0, &replaced(a).0);
         let is_inside = self.inside.nodes.contains(&Shared::as_ptr(&e.0).addr());
         let has_rule = e.0.rule.as_ref().is_some_and(|rule| rule.operands.iter().any(|a| !is_same(a)));
-        if !is_inside && !has_rule && e.0.args.iter().all(is_same) {
+        if !is_inside && !has_rule && !is_grouped && e.0.args.iter().all(is_same) {
             return e.clone();
         }
         let args: Args = e.0.args.iter().map(replaced).collect();
@@ -246,6 +249,9 @@ impl Repetition {
             // The new rule holds the cotangent. Because `after` holds it too, the drop of the node releases the
             // cotangent in a loop and not by recursion.
             order.get_or_insert_default().after.get_or_insert_with(|| g.clone());
+        }
+        if is_grouped {
+            order.get_or_insert_default().groups.push(self.number);
         }
         e.copied(args, rule, order)
     }
