@@ -131,15 +131,14 @@ fn derivatives(inside: Arc<Inside>) -> Back {
         let (list, scope) = scoped(|| {
             // If the derivative with respect to one operand fails, each operand is tried alone. Then only the
             // derivatives that fail carry an error, and a caller that asks for the others gets no error.
-            let list = wanted(&floats).unwrap_or_else(|_| {
+            wanted(&floats).unwrap_or_else(|_| {
                 let one = |e: &&Expr| wanted(&[*e]).ok().and_then(|mut list| list.pop());
                 let failed = |e: &&Expr| match wanted(&[*e]) {
                     Ok(_) => g.clone(),
                     Err(error) => Expr::failed(error, at),
                 };
                 floats.iter().map(|e| one(e).unwrap_or_else(|| failed(e))).collect()
-            });
-            list
+            })
         });
         let mut list = repetition.grouped(&list, g, scope).into_iter();
         // an operand of integers or bools gets `g` as a placeholder, because its derivative is not read

@@ -5,6 +5,9 @@ use super::edges::slope;
 use crate::kit::{on_devices, put, same};
 use cupric::*;
 
+/// A function and what it is.
+type Named<'a> = (&'a str, &'a dyn Fn(&Expr) -> Expr);
+
 /// The derivative of the sum of `f` with respect to an f32 array of this shape.
 fn slopes(d: &Device, x: &[f32], shape: &[usize], f: impl Fn(&Expr) -> Expr) -> Vec<f32> {
     slope(d, x, |x| f(&x.reshape(shape)))
@@ -115,8 +118,7 @@ fn of_functions_that_pick_an_operand(d: &Device) {
     let x = [0f32, 4.];
     let expected = [0f32, 0.25];
     let tenth = || array![0.1f32].to_device(d).unwrap();
-    #[allow(clippy::type_complexity, reason = "the type of a table that is read once")]
-    let functions: [(&str, &dyn Fn(&Expr) -> Expr); 17] = [
+    let functions: [Named; 17] = [
         ("maximum", &|x| x.sqrt().maximum(0.1)),
         ("maximum of the second", &|x| maximum(tenth(), x.sqrt())),
         ("minimum", &|x| -minimum(-x.sqrt(), -0.1)),
@@ -198,8 +200,7 @@ fn of_functions_in_parts_of_checkpoints(d: &Device) {
     let x = [0., 4., 1., 0.];
     let zeros = || zeros([3, 2, 2], DType::F32).to_device(d).unwrap();
     let weights = || put::<f32>(d, [1., 2., 3., 4.], &[2, 2]);
-    #[allow(clippy::type_complexity, reason = "the type of a table that is read once")]
-    let changes: [(&str, &dyn Fn(&Expr) -> Expr); 15] = [
+    let changes: [Named; 15] = [
         ("nothing", &|r| r.clone()),
         ("a product", &|r| r * weights()),
         ("a broadcast", &|r| r + zeros()),
@@ -218,8 +219,9 @@ fn of_functions_in_parts_of_checkpoints(d: &Device) {
     ];
     let at = |e: Expr| -> Vec<f32> { e.to_device(&Device::cpu()).unwrap().to_vec().unwrap() };
     for (name, change) in changes {
-        let taken = change(&put::<f32>(d, x, &[2, 2]).positive()).greater(change(&Expr::from(0.0 * put::<f32>(d, x, &[2, 2]))));
-        let places: [(&str, &dyn Fn(&Expr) -> Expr); 7] = [
+        let [values, nothing] = [1.0, 0.0].map(|factor| put::<f32>(d, x, &[2, 2]) * factor);
+        let taken = change(&values).greater(change(&nothing));
+        let places: [Named; 7] = [
             ("no checkpoint", &|x| select(&taken, change(&x.sqrt()), 0.0)),
             ("the root", &|x| select(&taken, change(&checkpoint(|| x.sqrt())), 0.0)),
             ("the change", &|x| select(&taken, checkpoint(|| change(&x.sqrt())), 0.0)),

@@ -1,7 +1,6 @@
 //! Every function inside checkpoints and compiled functions, with operands in several layouts. Values, gradients and `jvp`
 //! have the bits of the plain function, also if one plan computes all of them, so that it has each call of the function at
-//! least twice. The tests that compare derivatives with differences pass
-//! their functions to [`same`].
+//! least twice. The tests that compare derivatives with differences pass their functions to [`same`].
 
 use super::noise;
 use crate::kit::operations::{self, Params};
