@@ -186,7 +186,8 @@ impl Array {
     }
 
     /// Makes an array from elements in C order, on the CPU or on the device of the current [`Device::scope`]. On the
-    /// CPU, the array takes over the vector's memory without copying. One length of the shape may be −1; it is then computed from the number of elements.
+    /// CPU, the array takes over the vector's memory without copying. One length of the shape may be −1; it is then
+    /// computed from the number of elements.
     ///
     /// # Errors
     /// Returns [`ErrorKind::Shape`] if the number of elements does not match the shape or a length is below −1, and
@@ -222,8 +223,9 @@ impl Array {
     }
 
     /// Makes an array from a copy of the bytes of its elements, in C order and in this machine's byte order, on the CPU
-    /// or on the device of the current [`Device::scope`]. The bytes may come from [`Expr::to_bytes`] or from another program, and do not need to be aligned. One length of
-    /// the shape may be −1; it is then computed from the number of bytes.
+    /// or on the device of the current [`Device::scope`]. The bytes may come from [`Expr::to_bytes`] or from another
+    /// program, and do not need to be aligned. One length of the shape may be −1; it is then computed from the number of
+    /// bytes.
     ///
     /// # Errors
     /// Returns [`ErrorKind::Shape`] if the number of bytes does not match the shape's elements, and

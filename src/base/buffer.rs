@@ -40,40 +40,16 @@ pub(crate) trait Memory: Any + Send + Sync {
 #[derive(Clone)]
 pub(crate) struct Buffer(Shared<dyn Memory>, u32);
 
-/// Stands for the memory of an array that is not known yet, in expressions that are planned before they get their
-/// arrays. Backends cannot read it.
+/// Stands for the memory of an array that has none. In expressions that are planned before they get their arrays, the
+/// memory is not known yet; otherwise `error` states why the elements could not be copied to the device. Backends cannot
+/// read it.
 struct Placeholder {
-    device_id: u32,
-    device_name: String,
+    device: (u32, String),
     bytes: usize,
+    error: Option<Error>,
 }
 
 impl Memory for Placeholder {
-    fn device_id(&self) -> u32 {
-        self.device_id
-    }
-    fn device_name(&self) -> &str {
-        &self.device_name
-    }
-    fn bytes(&self) -> usize {
-        self.bytes
-    }
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
-    fn is_lent(&self) -> bool {
-        true
-    }
-}
-
-/// Stands for the memory of an array whose elements could not be copied to its device.
-struct Missing {
-    device: (u32, String),
-    bytes: usize,
-    error: Error,
-}
-
-impl Memory for Missing {
     fn device_id(&self) -> u32 {
         self.device.0
     }
@@ -91,7 +67,7 @@ impl Memory for Missing {
     }
 }
 
-/// The second field of every [`Buffer`] that is a placeholder, or whose memory is missing.
+/// The second field of every [`Buffer`] without memory.
 const PLACEHOLDER: u32 = u32::MAX;
 
 impl Buffer {
@@ -102,24 +78,27 @@ impl Buffer {
         Buffer(unsafe { Shared::new(make).coerced(|memory| memory) }, 0)
     }
 
+    /// Returns a buffer without memory, with the number and the name of its device.
+    fn without_memory(device: (u32, &str), bytes: usize, error: Option<Error>) -> Buffer {
+        let device = (device.0, device.1.to_string());
+        Buffer(Buffer::new(|| Placeholder { device, bytes, error }).0, PLACEHOLDER)
+    }
+
     /// Returns a placeholder with the size and device of this buffer, for planning expressions before the array is
     /// known.
     pub fn placeholder(&self) -> Buffer {
-        let (device_id, device_name) = (self.device_id(), self.device_name().to_string());
-        let bytes = self.bytes();
-        Buffer(Buffer::new(|| Placeholder { device_id, device_name, bytes }).0, PLACEHOLDER)
+        Buffer::without_memory((self.device_id(), self.device_name()), self.bytes(), None)
     }
 
-    /// Returns a buffer without memory, for an array whose elements could not be copied to its device, of which the
-    /// number and the name are given. An evaluation that reads it returns the error.
+    /// Returns a buffer for an array whose elements could not be copied to its device, of which the number and the name
+    /// are given. An evaluation that reads it returns the error.
     pub fn missing(device: (u32, &str), bytes: usize, error: Error) -> Buffer {
-        let device = (device.0, device.1.to_string());
-        Buffer(Buffer::new(|| Missing { device, bytes, error }).0, PLACEHOLDER)
+        Buffer::without_memory(device, bytes, Some(error))
     }
 
     /// Returns the error that left the buffer without memory, if one did.
     pub fn error(&self) -> Option<&Error> {
-        self.memory::<Missing>().map(|missing| &missing.error)
+        self.memory::<Placeholder>().and_then(|memory| memory.error.as_ref())
     }
 
     /// Returns whether no plan can read the buffer. A plan of a traced expression, whose arrays are not known yet, can

@@ -108,12 +108,15 @@ list! {
     chains_of_any_length, "6 products", "unit products::order", "the best order is looked for in a chain of matrices of any length";
     checked_indices_end_early, "9 indices", "planning copies::an_index", "the indices after the last whole vector are not checked";
     checks_blame_the_last, "1 refusals", "arrays check::cpu::each", "a check blames the last operation with a fault";
+    chirp_in_i32, "14 sequences", "operations fourier::cpu::lengths_whose_squares", "the angles of Bluestein's method are computed in i32, where squares overflow";
     chunks_behind_columns, "18 plans", "caps plans_and_texts", "partial results of outer lanes have their chunks as the last axis";
     clip_of_equal_bounds, "7 dtypes", "operations derivatives::edges::cpu::where_there", "the derivative of a quantile between equal numbers is split by the clip";
     clip_upper_bound_first, "7 dtypes", "arrays semantics::cpu::clip", "clip of integers gives the lower of crossed bounds";
     collapse_ignores_sign, "14 views", "fuzz views", "dimensions that run in opposite directions are merged";
     compiled_for_any_order, "14 sequences", "operations compiled::cpu::other_layouts", "a compiled function takes inputs of another memory order for those of its plan";
     compiled_for_any_tree, "14 sequences", "operations compiled::cpu::other_layouts", "a compiled function takes a tree for another one with the same leaves";
+    complex_atanh_near_1, "5 special values", "operations elementwise::cpu::numbers_near", "the inverse tanh of complex numbers near 1 divides by a square that underflows";
+    complex_tanh_cut_at_12, "5 special values", "operations elementwise::cpu::numbers_near", "the real part of the complex tanh is ±1 from 12 on";
     complex_zero_times_infinity, "5 special values", "operations elementwise::cpu::the_standards", "a sine of 0 times an infinite exponential is NaN in complex functions";
     condition_ignored, "9 indices", "planning indexed::takes_of", "a store writes where its condition is false";
     condition_ignored_on_gpu, "9 indices", "planning indexed::takes_of", "a store writes where its condition is false on a GPU";
@@ -277,6 +280,7 @@ list! {
     shared_value_given_for_writing, "4 unit tests", "unit base::shared", "a value that several pointers share is given to one of them for writing";
     slice_of_shared_memory, "8 in place", "arrays slices_of_memory", "a mutable slice is given of memory that another array holds";
     slopes_end_at_points, "7 dtypes", "operations derivatives::edges::cpu::where_there", "the slope of interp at a point is 0";
+    small_roots_not_scaled, "5 special values", "operations elementwise::cpu::numbers_near", "the complex square root does not scale subnormal and other small numbers";
     small_temporaries_in_large_buffers, "12 leaks", "operations network::attention::the_scores_of_one_block", "small results that are kept occupy the buffers of large ones";
     software_counts_as_hardware, "1 refusals", "regressions planted::the_best", "Device::best takes a software driver for hardware";
     sort_by_seven_bits, "9 sorts", "operations sort::cpu::", "a digit of a sort loses its first bit";

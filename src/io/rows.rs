@@ -1,4 +1,4 @@
-//! Reads some rows of a `.npy` file, which may be a stored member of an archive.
+//! Reads some rows of a `.npy` file, which may be a member of an archive.
 
 use super::{ByteSource, Fallible, Field, Length, Load, data_bytes, io_fault, named, opened, read_header};
 use crate::array::Array;
@@ -36,18 +36,19 @@ impl Array {
 fn some_rows(path: &Path, choose: impl FnOnce(usize) -> Range<usize>, at: Loc) -> Fallible<Array> {
     let file = opened(path)?;
     let length = file.metadata().map_err(io_fault)?.len();
-    rows_of(file, 0..length, choose, at)
+    rows_of(file, 0..length, Length::Known, choose, at)
 }
 
 /// Reads a range of rows of the `.npy` file that is in the bytes `within` of `file`. The file's position must be at the
-/// start of these bytes.
+/// start of these bytes, and is moved only forward. `length` states whether the bytes are certainly there.
 pub(crate) fn rows_of(
     mut file: impl Read + Seek,
     within: Range<u64>,
+    length: fn(u64) -> Length,
     choose: impl FnOnce(usize) -> Range<usize>,
     at: Loc,
 ) -> Fallible<Array> {
-    let mut source = ByteSource::new(&mut file, Length::Known(within.end - within.start));
+    let mut source = ByteSource::new(&mut file, length(within.end - within.start));
     let mut header = read_header(&mut source, Field::Real)?;
     let bytes = data_bytes(&header, source.left)?;
     let Some(n) = header.shape.first().copied() else {
@@ -68,8 +69,9 @@ pub(crate) fn rows_of(
     let size = header.size()?;
     let [step, run, skip] = [n, rows.len(), rows.start].map(|rows| rows * row);
     let from = within.end - bytes + skip as u64;
-    let source =
-        ByteSource::new(Runs { file, from, step, run, left: run }, Length::Known((size * header.dtype.size()) as u64));
+    let bytes = (size * header.dtype.size()) as u64;
+    let runs = Runs { file, from, step, run, left: run };
+    let source = ByteSource::new(runs.take(bytes), length(bytes));
     Load { source, size, swap: header.swap, at }.any(&header)
 }
 

@@ -221,26 +221,14 @@ impl<'a> Split<'a> {
         let mut number = vec![usize::MAX; k.values.len()];
         for (i, v) in k.values.iter().enumerate().filter(|(_, v)| !v.inner) {
             let mut op = v.op.clone();
-            match &mut op {
-                Op::Reduce(r) => {
-                    let partials = &self.partials[self.reductions.iter().position(|r| *r == i).unwrap_or(0)];
-                    op = self.total_of(&mut last, r, partials);
-                }
-                Op::Index { strides, .. } => {
-                    strides.truncate(o);
-                    strides.push(0);
-                }
-                Op::Load(_)
-                | Op::Scalar(_)
-                | Op::Constant(_)
-                | Op::Ufunc(..)
-                | Op::Cast(_)
-                | Op::Round(_)
-                | Op::Gather { .. }
-                | Op::Position(_)
-                | Op::Philox { .. }
-                | Op::Scan(_)
-                | Op::Dot { .. } => op.map_operands(|a| number[a]),
+            if let Op::Reduce(r) = &op {
+                let partials = &self.partials[self.reductions.iter().position(|r| *r == i).unwrap_or(0)];
+                op = self.total_of(&mut last, r, partials);
+            } else if let Op::Index { strides, .. } = &mut op {
+                strides.truncate(o);
+                strides.push(0);
+            } else {
+                op.map_operands(|a| number[a]);
             }
             number[i] = last.push(op, v.dtype, false);
         }

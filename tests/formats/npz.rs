@@ -44,45 +44,74 @@ fn what_is_written_is_read() {
     assert_eq!(bytes(&arrays(), true), bytes(&arrays(), true));
 }
 
-/// Rows of a stored array are read without the others.
+/// Rows of an array are read without the others, which are not held in memory either if the array is compressed.
 #[test]
-fn rows_of_a_stored_array() {
+fn rows_of_an_array() {
     let arrays = arrays();
-    let packed = bytes(&arrays, true);
-    let bytes = bytes(&arrays, false);
-    let mut archive = open(&bytes).unwrap();
-    for (name, x) in arrays.iter().filter(|(_, x)| x.ndim() > 0) {
-        let n = x.shape()[0];
-        for rows in [0..n, 0..n.min(1), n / 2..n, n..n] {
-            let read = archive.read_rows(name, |length| {
-                assert_eq!(length, n);
-                rows.clone()
-            });
-            same(&read.unwrap(), &x.slice(s![rows]).eval().unwrap());
-        }
-        let e =
-            refused(archive.read_rows(name, |n| 0..n + 1), ErrorKind::Index, &format!("member {name}.npy: rows 0.."));
-        assert!(e.to_string().starts_with("Npz::read_rows: "), "{e}");
-    }
-    // the whole array is still read, and its checksum is right
-    archive.read_all().unwrap();
-    refused(archive.read_rows("f32/1", |n| 0..n), ErrorKind::Shape, "without axes");
-    refused(archive.read_rows("none", |n| 0..n), ErrorKind::Argument, "there is no array none");
-    refused(open(&packed).unwrap().read_rows("f32/8", |n| 0..n), ErrorKind::Unsupported, "it is compressed");
-    // only the requested rows are in memory
     let large = (arange(0, 1 << 20, 1, DType::I32)).reshape([1 << 12, 1 << 8]).eval().unwrap();
-    let mut writer = NpzWriter::new(vec![]);
-    writer.write("before", array![1]).unwrap();
-    writer.write("large", &large).unwrap();
-    let bytes = writer.finish().unwrap();
+    for compress in [false, true] {
+        let bytes = bytes(&arrays, compress);
+        let mut archive = open(&bytes).unwrap();
+        for (name, x) in arrays.iter().filter(|(_, x)| x.ndim() > 0) {
+            let n = x.shape()[0];
+            for rows in [0..n, 0..n.min(1), n / 2..n, n..n] {
+                let read = archive.read_rows(name, |length| {
+                    assert_eq!(length, n);
+                    rows.clone()
+                });
+                same(&read.unwrap(), &x.slice(s![rows]).eval().unwrap());
+            }
+            let beyond = format!("member {name}.npy: rows 0..");
+            let e = refused(archive.read_rows(name, |n| 0..n + 1), ErrorKind::Index, &beyond);
+            assert!(e.to_string().starts_with("Npz::read_rows: "), "{e}");
+        }
+        // the whole array is still read, and its checksum is right
+        archive.read_all().unwrap();
+        refused(archive.read_rows("f32/1", |n| 0..n), ErrorKind::Shape, "without axes");
+        refused(archive.read_rows("none", |n| 0..n), ErrorKind::Argument, "there is no array none");
+        // only the requested rows are in memory, beside what unpacking needs
+        let mut writer = if compress { NpzWriter::compressed(vec![]) } else { NpzWriter::new(vec![]) };
+        writer.write("before", array![1]).unwrap();
+        writer.write("large", &large).unwrap();
+        let bytes = writer.finish().unwrap();
+        let mut archive = open(&bytes).unwrap();
+        let (rows, used) = peak(|| archive.read_rows("large", |_| 1000..1100).unwrap());
+        same(&rows, &large.slice(s![1000..1100]).eval().unwrap());
+        assert!(used < 300 << 10, "{used} bytes for rows of {}", 100 << 10);
+        // a member whose data is cut off
+        let e = Npz::new(Cursor::new([&bytes[..40], &bytes[60..]].concat()))
+            .and_then(|mut x| x.read_rows("large", |n| 0..n));
+        assert_eq!(e.unwrap_err().kind(), ErrorKind::Format);
+    }
+}
+
+/// A compressed array has fewer rows than the directory and the array's header agree on.
+#[test]
+fn rows_after_the_end_of_compressed_data() {
+    let x = arange(0, 100, 1, DType::U8).eval().unwrap();
+    let good = bytes(&[("x".into(), x)], false);
+    let end = good.len() - 22;
+    let directory = end - 51;
+    // the first 60 rows, as a block of raw bytes in a deflated stream
+    let start = directory - 100 - 128;
+    let data = &good[start..directory - 40];
+    let n = data.len() as u16;
+    let packed = [&[1][..], &n.to_le_bytes(), &(!n).to_le_bytes(), data].concat();
+    let shorter = directory - start - packed.len();
+    let mut bytes = [&good[..start], &packed, &good[directory..]].concat();
+    let mut patch = |at: usize, new: &[u8]| bytes[at..at + new.len()].copy_from_slice(new);
+    let directory = directory - shorter;
+    patch(8, &[8]);
+    patch(directory + 10, &[8]);
+    patch(directory + 20, &(packed.len() as u32).to_le_bytes());
+    patch(end - shorter + 16, &(directory as u32).to_le_bytes());
     let mut archive = open(&bytes).unwrap();
-    let (rows, used) = peak(|| archive.read_rows("large", |_| 1000..1100).unwrap());
-    same(&rows, &large.slice(s![1000..1100]).eval().unwrap());
-    assert!(used < 200 << 10, "{used} bytes for rows of {}", 100 << 10);
-    // a member whose data is cut off
-    let e =
-        Npz::new(Cursor::new([&bytes[..40], &bytes[60..]].concat())).and_then(|mut x| x.read_rows("large", |n| 0..n));
-    assert_eq!(e.unwrap_err().kind(), ErrorKind::Format);
+    assert_eq!(
+        archive.read_rows("x", |n| n - 50..n - 40).unwrap().to_vec::<u8>().unwrap(),
+        (50..60).collect::<Vec<_>>()
+    );
+    refused(archive.read_rows("x", |n| n - 50..n), ErrorKind::Format, "member x.npy: ");
+    refused(archive.read_rows("x", |n| n - 1..n), ErrorKind::Format, "member x.npy: the compressed data ends before");
 }
 
 /// Rows of arrays in Fortran order and of the other byte order, which NumPy writes.
@@ -91,12 +120,14 @@ fn rows_of_an_array_of_numpy() {
     let folder = Folder::new("npz-rows");
     let program = "
 x = np.arange(30, dtype='f4').reshape(10, 3)
-np.savez('x.npz', fortran=np.asfortranarray(x), swapped=x.astype('>f8'))
+arrays = {'fortran': np.asfortranarray(x), 'swapped': x.astype('>f8')}
+np.savez('x.npz', **arrays)
+np.savez_compressed('packed.npz', **arrays)
 print(x[4:7].ravel().tolist())
 ";
     let Some(said) = python(&folder, program) else { return };
-    let mut archive = Npz::open(folder.path("x.npz")).unwrap();
-    for name in ["fortran", "swapped"] {
+    for (file, name) in ["x.npz", "packed.npz"].iter().flat_map(|file| [(file, "fortran"), (file, "swapped")]) {
+        let mut archive = Npz::open(folder.path(file)).unwrap();
         let rows = archive.read_rows(name, |n| n - 6..n - 3).unwrap();
         assert_eq!(format!("{:?}\n", rows.astype(DType::F64).to_vec::<f64>().unwrap()), said);
     }
@@ -308,6 +339,8 @@ fn what_unpacks_to_too_much_is_refused_before_memory_is_taken() {
     let zeros = bytes(&[("x".into(), zeros([64 << 20], DType::U8).eval().unwrap())], true);
     assert!(zeros.len() < 100_000, "{}", zeros.len());
     refused(all(&zeros), ErrorKind::LimitExceeded, "more than 100 times as many; Npz::max_ratio raises the limit");
+    let rows = open(&zeros).unwrap().read_rows("x", |n| n - 1..n);
+    refused(rows, ErrorKind::LimitExceeded, "Npz::max_ratio raises the limit");
     let (read, used) = peak(|| open(&zeros).unwrap().max_ratio(2000).read("x").unwrap());
     assert_eq!(read.size(), 64 << 20);
     assert!(used < 3 * (64 << 20), "{used}");

@@ -202,6 +202,27 @@ on_devices! {
         }
     }
 
+    fn lengths_whose_squares_exceed_32_bits(d: &Device) {
+        // the angles of Bluestein's method depend on squares up to (n − 1)²: the last length below 2^31 and the first above,
+        // primes, and products of a large prime and small factors
+        for n in [46341, 46342, 46349, 65537, 2 * 46351, 5 * 16411] {
+            for t in [F32, F64].into_iter().filter(|t| has(d, *t)) {
+                hold(d, t, [1, n, 1], 1, n % 2 == 0, |x| Expr::from(x));
+                // the spectrum of a unit impulse at j consists of the powers of a root of unity
+                let j = n - 2;
+                let impulse = (0..n).map(|i| (i == j) as u8 as f64).collect::<Vec<_>>();
+                let z = fft(put(&Device::cpu(), impulse, &[n]).astype(t).to_device(d).unwrap(), 0).eval().unwrap();
+                let [re, im] = [z.real(), z.imag()].map(|e| numbers(e).unwrap().1);
+                let bound = 4. * t.finfo().unwrap().eps * (n as f64).log2();
+                for k in 0..n {
+                    let [c, s] = root(j * k % n, n);
+                    let off = (re[k] - c).hypot(im[k] - s);
+                    assert!(off <= bound, "{t}, {n}: element {k} is off by {off}, where the bound is {bound}");
+                }
+            }
+        }
+    }
+
     fn transforms_keep_the_sum_of_squares(d: &Device) {
         // by Parseval's theorem
         for shape in [[1, 2, 3], [3, 16, 20], [2, 30, 77], [5, 64, 64]] {

@@ -145,23 +145,11 @@ impl Assigner<'_> {
     fn is_uniform(&self, v: usize) -> bool {
         let kernel = self.kernel;
         let value = &kernel.values[v];
-        match value.op {
-            Op::Scalar(_) | Op::Constant(_) => true,
-            Op::Load(n) => {
-                let (rows, cols) = self.axes(&kernel.loads[n].strides, value.inner);
-                rows.is_still() && cols.is_still()
-            }
-            Op::Index { .. }
-            | Op::Ufunc(..)
-            | Op::Cast(_)
-            | Op::Round(_)
-            | Op::Gather { .. }
-            | Op::Position(_)
-            | Op::Philox { .. }
-            | Op::Reduce(_)
-            | Op::Scan(_)
-            | Op::Dot { .. } => false,
+        if let Op::Load(n) = value.op {
+            let (rows, cols) = self.axes(&kernel.loads[n].strides, value.inner);
+            return rows.is_still() && cols.is_still();
         }
+        matches!(value.op, Op::Scalar(_) | Op::Constant(_))
     }
 
     /// Returns how many passes (loops along the rows of a reduction or scan) must run before a value can be computed.

@@ -8,7 +8,7 @@ use crate::base::replace::{Stopped, replace};
 use crate::graph::expr::{Expr, Operand, strong};
 use crate::io::{self, Field, Length, format_fault, io_fault, named, opened, stopped};
 use std::fs::File;
-use std::io::{Read, Seek, Write};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::panic::Location;
 use std::path::{Path, PathBuf};
@@ -173,14 +173,14 @@ impl<R: Read + Seek> Npz<R> {
     }
 
     /// Reads a range of rows (indices along the first axis) of an array onto the CPU, like [`Array::from_npy_rows`].
-    /// Other rows are not read, so an array of an archive may exceed memory. `choose` gets the number of rows and returns
-    /// the range to read. The checksum of the array is not checked, because it is the checksum of all rows. (Feature
-    /// `npz`.)
+    /// Only these rows are held in memory, so an array of an archive may exceed memory. Of a compressed array, all rows
+    /// before the range are unpacked again by each call; [`save_npz`] does not compress, and other rows of its arrays are
+    /// not read. `choose` gets the number of rows and returns the range to read. The checksum of the array is not
+    /// checked, because it is the checksum of all rows. (Feature `npz`.)
     ///
     /// # Errors
-    /// Returns [`ErrorKind::Unsupported`] for a compressed array, whose rows have no known position; [`save_npz`] does not
-    /// compress. Returns [`ErrorKind::Shape`] if the array has no axes, [`ErrorKind::Index`] if it does not have the rows
-    /// of the range, and the errors of [`Npz::read`].
+    /// Returns [`ErrorKind::Shape`] if the array has no axes, [`ErrorKind::Index`] if it does not have the rows of the
+    /// range, and the errors of [`Npz::read`].
     ///
     /// ```
     /// use cupric::{Npz, array, save_npz};
@@ -198,12 +198,13 @@ impl<R: Read + Seek> Npz<R> {
         let array = self.place(name).and_then(|i| {
             let (member, source) = (&self.members[i], &mut self.source);
             let read = || {
-                let start = member.begin(source)?;
-                if !member.is_stored() {
-                    let detail = "it is compressed, so its rows have no known position; use read, or save_npz to write";
-                    return Err(Fault::new(ErrorKind::Unsupported, detail));
+                if member.is_stored() {
+                    let start = member.begin(source)?;
+                    return io::rows_of(source, start..start + member.size, Length::Known, choose, at);
                 }
-                io::rows_of(source, start..start + member.size, choose, at)
+                check_ratio(member, self.ratio)?;
+                let content = Forward { content: member.open(source)?, at: 0 };
+                io::rows_of(content, 0..member.size, Length::Claimed, choose, at)
             };
             of_array(member, read)
         });
@@ -265,22 +266,55 @@ impl<R: Read + Seek> Npz<R> {
 
     fn load(&mut self, i: usize, field: Field, at: Loc) -> Fallible<Array> {
         let (member, source) = (&self.members[i], &mut self.source);
-        let (packed, size) = (member.packed, member.size);
         let read = || {
-            if !member.is_stored() && size > FREE && size / self.ratio.max(1) > packed {
-                let detail = format!(
-                    "{packed} bytes would unpack to {size}, more than {} times as many; Npz::max_ratio raises the limit",
-                    self.ratio
-                );
-                return Err(Fault::new(ErrorKind::LimitExceeded, detail));
-            }
+            check_ratio(member, self.ratio)?;
             let mut content = member.open(source)?;
-            let length = if member.is_stored() { Length::Known(size) } else { Length::Claimed(size) };
+            let length = if member.is_stored() { Length::Known(member.size) } else { Length::Claimed(member.size) };
             let array = io::read(&mut content, length, field, at)?;
             content.check()?;
             Ok(array)
         };
         of_array(member, read)
+    }
+}
+
+/// Returns an error if a member unpacks to more than `ratio` times its bytes.
+fn check_ratio(member: &Member, ratio: u64) -> Fallible<()> {
+    let (packed, size) = (member.packed, member.size);
+    if member.is_stored() || size <= FREE || size / ratio.max(1) <= packed {
+        return Ok(());
+    }
+    let detail = format!(
+        "{packed} bytes would unpack to {size}, more than {ratio} times as many; Npz::max_ratio raises the limit"
+    );
+    Err(Fault::new(ErrorKind::LimitExceeded, detail))
+}
+
+/// The content of a compressed member. It moves forward by unpacking, and never backward.
+struct Forward<R> {
+    content: R,
+    /// The number of bytes that were unpacked.
+    at: u64,
+}
+
+impl<R: Read> Read for Forward<R> {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        let count = self.content.read(into)?;
+        self.at += count as u64;
+        Ok(count)
+    }
+}
+
+impl<R: Read> Seek for Forward<R> {
+    fn seek(&mut self, to: SeekFrom) -> std::io::Result<u64> {
+        let skipped = if let SeekFrom::Start(to) = to { to.checked_sub(self.at) } else { None };
+        let skipped = skipped.ok_or(std::io::ErrorKind::Unsupported)?;
+        match std::io::copy(&mut self.by_ref().take(skipped), &mut std::io::sink())? {
+            count if count == skipped => Ok(self.at),
+            _ => {
+                Err(std::io::Error::new(std::io::ErrorKind::InvalidData, "the compressed data ends before these rows"))
+            }
+        }
     }
 }
 

@@ -121,15 +121,15 @@ pub(super) fn cosh(a: &Expr, b: &Expr) -> Parts2 {
 /// is ±1 to the precision of f64, and the imaginary part decreases like exp(−2·|a|).
 #[track_caller]
 pub(super) fn tanh(a: &Expr, b: &Expr) -> Parts2 {
-    const FAR: f64 = 20.0;
-    let (low, angle) = (a.clip(-FAR, FAR), settled(b, a.isinf()));
+    let far = mutant!(complex_tanh_cut_at_12, 12.0, 20.0);
+    let (low, angle) = (a.clip(-far, far), settled(b, a.isinf()));
     let (s, c) = (low.sinh(), angle.cos());
     let divisor = &s * &s + &c * &c;
     // this is 1, or NaN where the angle is not finite
     let one = &angle * 0.0 + 1.0;
-    let re = select(a.abs().greater(FAR), one.copysign(a), s * low.cosh() / &divisor);
+    let re = select(a.abs().greater(far), one.copysign(a), s * low.cosh() / &divisor);
     let re = select(a.equal(0.0) & !b.isfinite(), a, re);
-    let im = angle.sin() * c / divisor * (maximum(a.abs() - FAR, 0.0) * -2.0).exp();
+    let im = angle.sin() * c / divisor * (maximum(a.abs() - far, 0.0) * -2.0).exp();
     (re, zero_wins(b, a, b, im))
 }
 
@@ -157,7 +157,7 @@ fn scaled(a: &Expr, b: &Expr) -> (Expr, Expr, Expr) {
     let exponents = if a.0.dtype == DType::F64 { [1022, -960, 54] } else { [126, -96, 24] };
     let [large, small, up] = exponents.map(|exponent| 2f64.powi(exponent));
     let m = maximum(a.abs(), b.abs());
-    let (is_large, is_small) = (m.greater(large), m.less(small));
+    let (is_large, is_small) = (m.greater(large), m.less(mutant!(small_roots_not_scaled, 0.0, small)));
     let power = select(&is_large, 0.25, select(&is_small, up * up, 1.0));
     (a * &power, b * power, select(is_large, 2.0, select(is_small, 1.0 / up, 1.0)))
 }
@@ -283,7 +283,7 @@ pub(super) fn atanh(a: &Expr, b: &Expr) -> Parts2 {
     let is_far = h.greater(2f64.powi(30));
     let scale = select(&is_far, &h, 1.0);
     let re = select(is_far, &x / &scale / &scale, (&x * 4.0 / (&d * &d)).log1p() * 0.25);
-    let re = select(d.less(2f64.powi(-55)), (LN_2 - d.log()) * 0.5, re);
+    let re = select(d.less(mutant!(complex_atanh_near_1, 0.0, 2f64.powi(-55))), (LN_2 - d.log()) * 0.5, re);
     let re = select(is_right, &re, -&re);
     let y = b / &scale;
     let im = (&y * 2.0).atan2((1.0 - &x) / scale * (x + 1.0) - y * b) * 0.5;

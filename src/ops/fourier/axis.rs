@@ -217,7 +217,7 @@ fn half_turns(k: &Expr, n: usize, dtype: DType, at: Loc) -> [Expr; 2] {
     let whole = 2 * n as i64;
     let op = |row| move |a: &Expr, b: i64| binary(row, a, b, at);
     let (times, modulo, over) = (op(&arithmetic::multiply), op(&arithmetic::remainder), op(&arithmetic::floor_divide));
-    let k = cast(k.clone(), DType::I64, at);
+    let k = cast(k.clone(), mutant!(chirp_in_i32, DType::I32, DType::I64), at);
     let turns = times(&modulo(&binary(&arithmetic::multiply, &k, &k, at), whole), 8);
     let (octant, rest) = (over(&turns, whole), modulo(&turns, whole));
     let is_odd = binary(&logic::equal, modulo(&octant, 2), 1, at);

@@ -23,46 +23,34 @@ pub(super) fn ordinary(kernel: &Kernel) -> Option<Kernel> {
     for value in &kernel.values {
         let mut op = value.op.clone();
         op.map_operands(|a| number[a]);
-        let new = match &op {
-            Op::Reduce(r) if let Some((x, function, sum, then)) = plain(r) => {
-                let (dtype, inner) = (made.values[x].dtype, made.values[x].inner);
-                let of_x = made.push(Op::Ufunc(function, smallvec![x]), dtype, inner);
-                let sum = made.push(Op::reduce(sum, of_x, r.element), value.dtype, false);
-                sums.push(sum);
-                positive.push(sum);
-                match then {
-                    Some(then) => made.push(Op::Ufunc(then, smallvec![sum]), value.dtype, false),
-                    None => sum,
-                }
+        let new = if let Op::Reduce(r) = &op
+            && let Some((x, function, sum, then)) = plain(r)
+        {
+            let (dtype, inner) = (made.values[x].dtype, made.values[x].inner);
+            let of_x = made.push(Op::Ufunc(function, smallvec![x]), dtype, inner);
+            let sum = made.push(Op::reduce(sum, of_x, r.element), value.dtype, false);
+            sums.push(sum);
+            positive.push(sum);
+            match then {
+                Some(then) => made.push(Op::Ufunc(then, smallvec![sum]), value.dtype, false),
+                None => sum,
             }
-            Op::Ufunc(row, args) if std::ptr::eq(*row, &arithmetic::abs) && positive.contains(&args[0]) => args[0],
-            Op::Ufunc(row, args) if std::ptr::eq(*row, &logic::signbit) && positive.contains(&args[0]) => {
-                never.push(made.values.len());
-                made.push(Op::Constant(0), DType::Bool, value.inner)
+        } else if let Some(args) = calls(&op, &arithmetic::abs).filter(|args| positive.contains(&args[0])) {
+            args[0]
+        } else if calls(&op, &logic::signbit).is_some_and(|args| positive.contains(&args[0])) {
+            never.push(made.values.len());
+            made.push(Op::Constant(0), DType::Bool, value.inner)
+        } else if let Some(args) = calls(&op, &logic::SELECT).filter(|args| never.contains(&args[0])) {
+            let other = args[2];
+            if calls(&made.values[other].op, &float::sqrt).is_some() {
+                positive.push(other);
             }
-            Op::Ufunc(row, args) if std::ptr::eq(*row, &logic::SELECT) && never.contains(&args[0]) => {
-                let other = args[2];
-                if matches!(&made.values[other].op, Op::Ufunc(row, _) if std::ptr::eq(*row, &float::sqrt)) {
-                    positive.push(other);
-                }
-                match made.values[other].inner == value.inner {
-                    true => other,
-                    false => made.push(op, value.dtype, value.inner),
-                }
+            match made.values[other].inner == value.inner {
+                true => other,
+                false => made.push(op, value.dtype, value.inner),
             }
-            Op::Load(_)
-            | Op::Scalar(_)
-            | Op::Constant(_)
-            | Op::Index { .. }
-            | Op::Ufunc(..)
-            | Op::Cast(_)
-            | Op::Round(_)
-            | Op::Gather { .. }
-            | Op::Position(_)
-            | Op::Philox { .. }
-            | Op::Reduce(_)
-            | Op::Scan(_)
-            | Op::Dot { .. } => made.push(op, value.dtype, value.inner),
+        } else {
+            made.push(op, value.dtype, value.inner)
         };
         number.push(new);
     }
@@ -70,6 +58,17 @@ pub(super) fn ordinary(kernel: &Kernel) -> Option<Kernel> {
     // without its sum, a kernel would not notice that the sum is out of bounds
     let needed = made.needed(made.stores.iter().flat_map(|s| s.operands()));
     sums.iter().all(|s| needed[*s]).then(|| used(made))
+}
+
+/// Returns the operands of a call of the function `row`, or `None` for another operation.
+fn calls<'a>(op: &'a Op, row: &Ufunc) -> Option<&'a [usize]> {
+    if let Op::Ufunc(called, args) = op
+        && std::ptr::eq(*called, row)
+    {
+        Some(args)
+    } else {
+        None
+    }
 }
 
 /// If a reduction has a fold with bounds, returns the value that it reduces, and the result of `Fold::ordinary`.
