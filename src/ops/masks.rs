@@ -7,7 +7,9 @@ use crate::array::{Array, eval_many, prepared};
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, Integer, Shape, View};
-use crate::graph::expr::{Arg, Expr, NodeOp, Operand, cast, common, operand, reshape, routine, strong, ufunc, view};
+use crate::graph::expr::{
+    Arg, Called, Expr, NodeOp, Operand, called, cast, common, operand, reshape, routine, strong, ufunc, view,
+};
 use crate::graph::routine::{COMPRESS, NONZERO, Routine};
 use crate::graph::ufunc::{arithmetic, logic};
 use crate::ops::functions::stack_at;
@@ -321,6 +323,7 @@ impl Trues {
     /// Calls a routine with the mask, and with `values` as the second operand if the routine has two.
     fn call(&self, row: &'static Routine, values: Option<Expr>, dtype: DType) -> Result<Array> {
         let at = self.at;
+        let _called = Called::begin(self.op, at);
         if self.count == 0 {
             return Expr::fill_on(self.device, Scalar::Int(0), smallvec![0], dtype, at).eval_at(at);
         }
@@ -334,6 +337,7 @@ impl Trues {
     /// Returns the slices of an array along an axis at the positions where the mask is true.
     fn picked(&self, x: &Expr, axis: usize) -> Result<Array> {
         let at = self.at;
+        let _called = Called::begin(self.op, at);
         let mut shape = x.checked()?.shape.clone();
         if self.size > i32::MAX as usize {
             let detail = format!("a mask of {} elements; their positions must fit i32", self.size);
@@ -377,6 +381,7 @@ pub(super) fn compressed(
     mask: Expr,
     at: Loc,
 ) -> Result<impl Future<Output = Result<Array>> + Send + use<>> {
+    let _called = Called::begin(op, at);
     let x = strong(x.clone(), at);
     let device = common(op, [&x, &mask].into_iter(), at)?;
     is_mask(op, &mask, at)?;
@@ -410,6 +415,7 @@ fn compressed_along(
     axis: isize,
     at: Loc,
 ) -> Result<impl Future<Output = Result<Array>> + Send + use<>> {
+    let _called = Called::begin(op, at);
     let x = strong(x.clone(), at);
     let device = common(op, [&x, &mask].into_iter(), at)?;
     is_mask(op, &mask, at)?;
@@ -426,6 +432,7 @@ fn compressed_along(
 
 /// Returns the positions of the elements that are not 0, as one array for each axis.
 fn apart(op: &'static str, x: &Expr, at: Loc) -> impl Future<Output = Result<Vec<Array>>> + Send + use<> {
+    let _called = Called::begin(op, at);
     let finding = x.checked().and_then(|node| {
         if node.shape.is_empty() {
             let detail = "a 0-d array has no axes to return positions along; call atleast_1d first";
@@ -435,12 +442,14 @@ fn apart(op: &'static str, x: &Expr, at: Loc) -> impl Future<Output = Result<Vec
     });
     async move {
         let (flat, shape) = finding?;
-        eval_many(along_axes(flat.await?, &shape, at)).map_err(|e| e.or_at(at))
+        let flat = flat.await?;
+        eval_many(called(op, at, || along_axes(flat, &shape, at))).map_err(|e| e.or_at(at))
     }
 }
 
 /// Returns the positions of the elements that are not 0, as a matrix with one row for each element.
 fn together(op: &'static str, x: &Expr, at: Loc) -> impl Future<Output = Result<Array>> + Send + use<> {
+    let _called = Called::begin(op, at);
     let finding = x.checked().and_then(|node| Ok((positions(op, x, at)?, node.shape.clone())));
     async move {
         let (flat, shape) = finding?;
@@ -449,7 +458,7 @@ fn together(op: &'static str, x: &Expr, at: Loc) -> impl Future<Output = Result<
             let (device, rows) = (flat.0.device, flat.size());
             return Expr::fill_on(device, Scalar::Int(0), smallvec![rows, 0], DType::I64, at).eval_at(at);
         }
-        stack_at(op, along_axes(flat, &shape, at).into_vec(), 1, at).eval_at(at)
+        called(op, at, || stack_at(op, along_axes(flat, &shape, at).into_vec(), 1, at)).eval_at(at)
     }
 }
 
@@ -459,6 +468,7 @@ pub(super) fn positions(
     x: &Expr,
     at: Loc,
 ) -> Result<impl Future<Output = Result<Array>> + Send + use<>> {
+    let _called = Called::begin(op, at);
     let x = strong(x.clone(), at);
     let is_true = cast(x, DType::Bool, at);
     let device = is_true.checked()?.device;
