@@ -46,6 +46,20 @@ fn wide(small: &Device, dtype: DType) -> Array {
     zeros([1, SIDE], dtype).to_device(small).unwrap().broadcast_to([SIDE, SIDE]).eval().unwrap()
 }
 
+/// Checks the error of an expression, which names the function `name` and the line of this call.
+#[track_caller]
+fn refused(name: &str, e: Expr) -> Option<String> {
+    let line = std::panic::Location::caller().line();
+    let result = e.astype(F64).to_vec::<f64>();
+    match &result {
+        Err(e) if e.operation() == name && e.kind() != ErrorKind::Internal => {
+            let at = e.location()?;
+            (at.file() != file!() || at.line() != line).then(|| format!("{name} in line {line}: {e}"))
+        }
+        _ => Some(format!("{name} in line {line}: {result:?}")),
+    }
+}
+
 on_devices! {
 
 fn creation(d: &Device) {
@@ -188,6 +202,60 @@ fn products_and_factors(d: &Device) {
     let y = x.exp();
     let [by] = vjp(y.square(), 1.0, [&y]);
     check(vec![must("vjp", by)]);
+}
+
+// Errors of other kinds, from the checks of inner operations when the call is built, and from the values of operands
+// when it is evaluated.
+fn errors_of_inner_operations(d: &Device) {
+    let x = put(d, (0..12).map(|i| i as f32).collect::<Vec<_>>(), &[3, 4]);
+    let (row, cube) = (put(d, vec![1f32, 2., 3.], &[3]), put(d, vec![1f32; 24], &[2, 3, 4]));
+    let (far, three) = (put(d, vec![0i32, 9, 1], &[3]), put(d, vec![0i32, 1, 2], &[3]));
+    let flat = put(d, vec![0f32; 9], &[3, 3]);
+    let wrong: Vec<_> = [
+        refused("cross_entropy", x.cross_entropy(&far)),
+        refused("cross_entropy", x.cross_entropy(&row)),
+        refused("cross_entropy", row.cross_entropy(&three)),
+        refused("one_hot", far.one_hot(3, F32)),
+        refused("histogram", x.histogram(0, None).0),
+        refused("histogram", x.histogram(3, Some((2.0, 1.0))).1),
+        refused("bincount", (&far - 3).bincount(20)),
+        refused("cov", cube.cov(true, 1.0)),
+        refused("corrcoef", cube.corrcoef(true)),
+        refused("median", x.median(5)),
+        refused("quantile", x.quantile(1.5, 0, QuantileMethod::Linear)),
+        refused("percentile", x.percentile(50.0, 7, QuantileMethod::Linear)),
+        refused("std_corrected", x.std_corrected(4, 1.0)),
+        refused("interp", interp(&row, &row, &x)),
+        refused("interp", interp(&row, &row, put(d, vec![1f32; 2], &[2]))),
+        refused("convolve", convolve(&x, &row, WindowMode::Full)),
+        refused("einsum", einsum("ij,jk->ik", [&x, &x])),
+        refused("tensordot", tensordot(&x, &x, 1)),
+        refused("pinv", linalg::pinv(&row, None)),
+        refused("cond", linalg::cond(&row, None)),
+        refused("solve", linalg::solve(&flat, &row)),
+        refused("inv", linalg::inv(&flat)),
+        refused("inv", linalg::inv(&x)),
+        refused("cholesky", linalg::cholesky(&flat - 1.0, Triangle::Lower)),
+        refused("matrix_power", flat.matrix_power(-1)),
+        refused("attention", attention(&cube, &flat, &flat, Attention::default())),
+        refused("layer_norm", x.layer_norm(3, 1e-5)),
+        refused("softmax", x.softmax(2)),
+        refused("clip_by_norm", x.clip_by_norm(-1.0)),
+        refused("topk", x.topk(9, -1, true).0),
+        refused("topk", x.topk(1, 4, true).1),
+        refused("pad", x.pad([(1, 1), (1, 1), (1, 1)], Pad::constant(0.0f32))),
+        refused("gradient", x.gradient(1.0, 6)),
+        refused("take", x.take(&far, 0)),
+        refused("take_at", x.take_at((&far, &three))),
+        refused("segment_sum", row.segment_sum(&far, 3)),
+        refused("searchsorted", searchsorted(&x, &row, Side::Left, None)),
+        refused("isclose", x.isclose(&row, 0.0, 0.0, false)),
+        refused("average", x.average(0, put(d, vec![1f32; 7], &[7]))),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 // The functions of the user inside of a call have names of their own.
