@@ -5,7 +5,7 @@ use crate::array::device::Device;
 use crate::base::buffer::Buffer;
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout;
-use crate::graph::expr::{Binding, Expr, NodeOp};
+use crate::graph::expr::{Binding, Expr, PublicCall};
 use crate::plan::backend::{Bindings, SourceLines};
 use crate::plan::kernel::{ExecutionPlan, Output, Step};
 use crate::plan::{self, CachedPlan};
@@ -29,32 +29,15 @@ fn no_result(op: &'static str, at: Loc) -> Error {
 /// Computes unevaluated expressions into new memory, by one plan. If a plan would store the operand of a view as a
 /// whole anyway, the caller passes this operand instead of the view.
 pub(super) fn execute(roots: &[&Expr], device: &Device, at: Loc, at_once: bool) -> Result<Results> {
-    let call = |i: usize| Call::of(roots[i]);
+    let call = |i: usize| PublicCall::of(roots[i]);
     with_plan(roots, device, |planned, bindings| compute(planned, &call, bindings, device, at, at_once))
-}
-
-/// The call of a public function that made an expression, for errors.
-#[derive(Clone, Copy)]
-pub(super) struct Call {
-    name: &'static str,
-    at: Loc,
-}
-
-impl Call {
-    /// Returns the call whose result needs memory: for a view of a result, the call that computes the result.
-    pub(super) fn of(mut e: &Expr) -> Call {
-        while let (NodeOp::View(_), None, [below]) = (&e.0.op, e.0.call, &e.0.args[..]) {
-            e = below;
-        }
-        Call { name: e.0.called(), at: e.0.location }
-    }
 }
 
 /// Computes a single expression like [`execute`], and returns its array directly instead of in a list.
 #[inline]
 pub(super) fn execute_one(root: &Expr, device: &Device, at: Loc) -> Result<Array> {
     with_plan(&[root], device, |planned, bindings| match &planned.plan.outputs[..] {
-        [output] => compute_one(planned, output, &|_| Call::of(root), bindings, device, at, false),
+        [output] => compute_one(planned, output, &|_| PublicCall::of(root), bindings, device, at, false),
         _ => Err(no_result("eval", at)),
     })
 }
@@ -88,7 +71,7 @@ fn with_new_plan<T>(
 fn compute_one(
     planned: &CachedPlan,
     output: &Output,
-    call: &dyn Fn(usize) -> Call,
+    call: &dyn Fn(usize) -> PublicCall,
     bindings: Bindings<'_>,
     device: &Device,
     at: Loc,
@@ -126,7 +109,7 @@ pub(super) fn blame(error: Error, plan: &ExecutionPlan, lines: &dyn SourceLines)
 /// the expression with a given index.
 pub(super) fn compute(
     planned: &CachedPlan,
-    call: &dyn Fn(usize) -> Call,
+    call: &dyn Fn(usize) -> PublicCall,
     bindings: Bindings<'_>,
     device: &Device,
     at: Loc,
@@ -158,13 +141,13 @@ pub(super) fn compute(
 
 /// Allocates the memory of an output. `call` returns the call that an error reports.
 #[inline]
-fn allocate(output: &Output, device: &Device, at: Loc, call: &dyn Fn() -> Call) -> Result<Buffer> {
+fn allocate(output: &Output, device: &Device, at: Loc, call: &dyn Fn() -> PublicCall) -> Result<Buffer> {
     let bytes = layout::product(output.shape.as_slice()).checked_mul(output.dtype.size()).ok_or_else(|| {
         let detail = format!("shape {:?} has too many bytes", output.shape);
         Error::with_line(ErrorKind::LimitExceeded, "eval", detail, at)
     })?;
     device.backend().allocate(bytes).map_err(|e| {
-        let Call { name, at } = call();
+        let PublicCall { name, at } = call();
         e.of_result(name).or_at(at)
     })
 }

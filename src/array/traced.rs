@@ -7,13 +7,13 @@ use super::Array;
 use super::check::{self, Checked, WantedChecks};
 use super::checked::refuse;
 use super::evaluate::{apart, constant};
-use super::execute::{Call, Results, compute};
+use super::execute::{Results, compute};
 use crate::array::device::Device;
 use crate::base::buffer::Buffer;
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{Layout, View};
-use crate::graph::expr::{Expr, common, strong, view};
-use crate::plan::backend::{Bindings, Lines};
+use crate::graph::expr::{Expr, PublicCall, common, strong, view};
+use crate::plan::backend::{Bindings, KeptLines};
 use crate::plan::{self, CachedPlan, Seeds};
 use smallvec::SmallVec;
 use std::collections::HashSet;
@@ -35,12 +35,12 @@ pub(crate) struct Traced {
 struct Planned {
     plan: Arc<CachedPlan>,
     /// The call that made each expression that the plan computes.
-    roots: Vec<Call>,
+    roots: Vec<PublicCall>,
     checked: Option<Checked>,
     inputs: Vec<Input>,
     scalars: SmallVec<[u64; 4]>,
     seeds: Seeds,
-    lines: Lines,
+    lines: KeptLines,
 }
 
 /// An array that a plan reads.
@@ -180,7 +180,7 @@ impl Planned {
         };
         let inputs = walk.inputs().iter().map(input).collect();
         let (scalars, lines) = (SmallVec::from_slice(walk.scalars()), walk.lines());
-        let (seeds, roots) = (walk.take_seeds(), all.iter().map(|e| Call::of(e)).collect());
+        let (seeds, roots) = (walk.take_seeds(), all.iter().copied().map(PublicCall::of).collect());
         drop((walk, all));
         Ok(Planned { inputs, scalars, lines, seeds, roots, plan, checked })
     }

@@ -11,7 +11,7 @@ use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, Layout, SliceItem, SliceItems, View};
 use crate::base::shared::Shared;
 use crate::graph::expr::{Arg, Binding, Expr, Operand, cast, common, view};
-use crate::plan::backend::{Bindings, Lines};
+use crate::plan::backend::{Bindings, KeptLines};
 use crate::plan::{self, CachedPlan, Target, Walk};
 use smallvec::SmallVec;
 use std::panic::Location;
@@ -247,7 +247,7 @@ impl Array {
 struct PlannedWrite {
     inputs: SmallVec<[(Option<Buffer>, usize); 4]>,
     scalars: SmallVec<[u64; 4]>,
-    lines: Lines,
+    lines: KeptLines,
 }
 
 impl PlannedWrite {

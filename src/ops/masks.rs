@@ -7,9 +7,8 @@ use crate::array::{Array, eval_many, prepared};
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, Integer, Shape, View};
-use crate::graph::expr::{
-    Arg, Called, Expr, NodeOp, Operand, called, cast, common, operand, reshape, routine, strong, ufunc, view,
-};
+use crate::graph::expr::{Arg, Called, Expr, NodeOp, Operand};
+use crate::graph::expr::{cast, common, operand, reshape, routine, strong, ufunc, view};
 use crate::graph::routine::{COMPRESS, NONZERO, Routine};
 use crate::graph::ufunc::{arithmetic, logic};
 use crate::ops::functions::stack_at;
@@ -432,7 +431,6 @@ fn compressed_along(
 
 /// Returns the positions of the elements that are not 0, as one array for each axis.
 fn apart(op: &'static str, x: &Expr, at: Loc) -> impl Future<Output = Result<Vec<Array>>> + Send + use<> {
-    let _called = Called::begin(op, at);
     let finding = x.checked().and_then(|node| {
         if node.shape.is_empty() {
             let detail = "a 0-d array has no axes to return positions along; call atleast_1d first";
@@ -442,14 +440,12 @@ fn apart(op: &'static str, x: &Expr, at: Loc) -> impl Future<Output = Result<Vec
     });
     async move {
         let (flat, shape) = finding?;
-        let flat = flat.await?;
-        eval_many(called(op, at, || along_axes(flat, &shape, at))).map_err(|e| e.or_at(at))
+        eval_many(along_axes(op, flat.await?, &shape, at)).map_err(|e| e.or_at(at))
     }
 }
 
 /// Returns the positions of the elements that are not 0, as a matrix with one row for each element.
 fn together(op: &'static str, x: &Expr, at: Loc) -> impl Future<Output = Result<Array>> + Send + use<> {
-    let _called = Called::begin(op, at);
     let finding = x.checked().and_then(|node| Ok((positions(op, x, at)?, node.shape.clone())));
     async move {
         let (flat, shape) = finding?;
@@ -458,7 +454,7 @@ fn together(op: &'static str, x: &Expr, at: Loc) -> impl Future<Output = Result<
             let (device, rows) = (flat.0.device, flat.size());
             return Expr::fill_on(device, Scalar::Int(0), smallvec![rows, 0], DType::I64, at).eval_at(at);
         }
-        called(op, at, || stack_at(op, along_axes(flat, &shape, at).into_vec(), 1, at)).eval_at(at)
+        stack_at(op, along_axes(op, flat, &shape, at).into_vec(), 1, at).eval_at(at)
     }
 }
 
@@ -477,9 +473,9 @@ pub(super) fn positions(
 }
 
 /// Converts positions in C order to positions along each axis of a shape, which has at least one axis.
-fn along_axes(flat: Array, shape: &[usize], at: Loc) -> SmallVec<[Expr; 4]> {
-    let flat: Expr = flat.into();
-    let size = layout::product(shape);
+fn along_axes(op: &'static str, flat: Array, shape: &[usize], at: Loc) -> SmallVec<[Expr; 4]> {
+    let _called = Called::begin(op, at);
+    let (flat, size): (Expr, _) = (flat.into(), layout::product(shape));
     // One axis needs no division. An array without elements has no positions, and the lengths of its other axes may not
     // fit the dtype of the divisions.
     if shape.len() == 1 || size == 0 {

@@ -2,8 +2,7 @@
 
 use super::graph::Walk;
 use crate::base::error::{Error, ErrorKind, Loc};
-use crate::graph::expr::NodeOp;
-use crate::plan::backend::{Lines, SourceLines};
+use crate::plan::backend::{KeptLines, SourceLines};
 
 impl SourceLines for Walk<'_> {
     fn of(&self, node: usize) -> Option<Loc> {
@@ -18,8 +17,8 @@ impl SourceLines for Walk<'_> {
 impl Walk<'_> {
     /// Returns the caller's line and the call of each node, by its number. A plan is shared between callers, so it
     /// refers to nodes and holds no lines. Each evaluation reports errors with its own lines.
-    pub fn lines(&self) -> Lines {
-        let mut lines = Lines::default();
+    pub fn lines(&self) -> KeptLines {
+        let mut lines = KeptLines::default();
         for node in self.nodes() {
             lines.push(node.location, node.call);
         }
@@ -27,14 +26,11 @@ impl Walk<'_> {
     }
 
     /// If a node cannot be planned on the device, gives the error the name of the public function whose call made the
-    /// node. An error that reports a bug keeps its name.
+    /// node, which has the error's line. An error that reports a bug keeps its name.
     #[cold]
     pub(super) fn blame(&self, error: Error) -> Error {
-        let is_named = |op: &NodeOp| {
-            op.name() == error.operation() || matches!(op, NodeOp::Reduce(fold, _) if fold.method == error.operation())
-        };
-        let mut there = self.nodes().iter().filter(|n| Some(n.location) == error.location() && is_named(&n.op));
-        match there.find_map(|n| n.call) {
+        let call = self.nodes().iter().filter(|n| Some(n.location) == error.location()).find_map(|n| n.call);
+        match call {
             Some(call) if error.kind() != ErrorKind::Internal => error.named(call),
             _ => error,
         }

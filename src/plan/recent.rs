@@ -8,7 +8,7 @@ use super::{CachedPlan, Target};
 use crate::base::buffer::Buffer;
 use crate::base::error::Loc;
 use crate::graph::expr::{Binding, Expr, Node, NodeOp};
-use crate::plan::backend::{Lines, SourceLines};
+use crate::plan::backend::{KeptLines, SourceLines};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -79,8 +79,8 @@ impl Found<'_> {
     }
 
     /// Returns the caller's line and the call of each node, as [`Walk::lines`] does.
-    pub fn lines(&self) -> Lines {
-        let mut lines = Lines::default();
+    pub fn lines(&self) -> KeptLines {
+        let mut lines = KeptLines::default();
         for node in self.nodes.iter().map_while(|node| *node) {
             lines.push(node.location, node.call);
         }

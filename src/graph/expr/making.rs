@@ -1,16 +1,27 @@
 //! The context in which a thread makes nodes: inside or outside of a call that consists of several operations, and the
 //! name of the public function that was called.
 
-use super::{Expr, carry};
+use super::{Expr, NodeOp, carry};
 use crate::base::error::{Error, Loc, Result};
 use crate::base::shared::Shared;
 use std::cell::Cell;
 
 /// The call of a public function: its name, and the line of the caller.
 #[derive(Clone, Copy)]
-pub(crate) struct Call {
+pub(crate) struct PublicCall {
     pub name: &'static str,
     pub at: Loc,
+}
+
+impl PublicCall {
+    /// Returns the call that made an expression. For a view of a result, it is the call that computes the result, which
+    /// needs the memory.
+    pub fn of(mut e: &Expr) -> PublicCall {
+        while let (NodeOp::View(_), None, [below]) = (&e.0.op, e.0.call, &e.0.args[..]) {
+            e = below;
+        }
+        PublicCall { name: e.0.called(), at: e.0.location }
+    }
 }
 
 /// The context in which a thread makes nodes. Each new node gets a copy of it.
@@ -31,7 +42,7 @@ thread_local! {
     /// The call of a public function that the thread is building (see [`Called`]), or `None` outside of such calls. It
     /// is not part of the [`NodeContext`], because most nodes are made outside of such calls, where a test of it costs
     /// less than a copy.
-    static CALL: Cell<Option<Call>> = const { Cell::new(None) };
+    static CALL: Cell<Option<PublicCall>> = const { Cell::new(None) };
 }
 
 /// The thread's context before a change of it. It is restored when this value is dropped, also in a panic.
@@ -102,7 +113,7 @@ pub(super) fn context() -> NodeContext {
 
 /// Returns the call of a public function that the thread is building.
 #[inline(always)]
-pub(super) fn call() -> Option<Call> {
+pub(super) fn call() -> Option<PublicCall> {
     CALL.try_with(Cell::get).unwrap_or(None)
 }
 
@@ -111,14 +122,14 @@ pub(super) fn call() -> Option<Call> {
 /// not the operation of the node. If a public function calls another one, the outer call counts, because it is the one
 /// that the user wrote. A call that makes a node of its own name and nothing else needs no such value.
 pub(crate) struct Called {
-    before: Option<Call>,
+    before: Option<PublicCall>,
 }
 
 impl Called {
     #[inline]
     pub(crate) fn begin(name: &'static str, at: Loc) -> Called {
         let before = call();
-        CALL.set(before.or(Some(Call { name, at })));
+        CALL.set(before.or(Some(PublicCall { name, at })));
         Called { before }
     }
 }
@@ -151,7 +162,7 @@ pub(crate) fn result_of(name: &'static str, at: Loc, build: impl FnOnce() -> Res
 /// an error comes from an operation in a closure, whose line is not the line of the user.
 pub(super) fn of_call(error: Error) -> Error {
     match call() {
-        Some(Call { name, at }) if error.is_inside() => error.of_call(name, at),
+        Some(PublicCall { name, at }) if error.is_inside() => error.of_call(name, at),
         _ => error,
     }
 }

@@ -12,7 +12,7 @@ mod rows;
 
 pub(crate) use build::{at_once, binary, choose, rounded, routine, ufunc, unary};
 pub(crate) use copies::{array_below, number, scoped};
-pub(crate) use making::{Called, Inner, between, by_user, called, composed, result_of};
+pub(crate) use making::{Called, Inner, PublicCall, between, by_user, called, composed, result_of};
 use making::{NodeContext, call, context, making, of_call};
 pub(crate) use node::{Args, Back, Binding, Node, NodeOp, Order, Reach, Role, Rule};
 pub use operand::{Arg, Operand};

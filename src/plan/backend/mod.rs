@@ -85,13 +85,13 @@ pub(crate) trait SourceLines {
 
 /// The source lines and the calls of nodes, for an evaluation that outlives its nodes.
 #[derive(Default)]
-pub(crate) struct Lines {
+pub(crate) struct KeptLines {
     lines: SmallVec<[Loc; 8]>,
     /// The nodes that have a name of a call, by their numbers in ascending order. Most plans of writes have none.
     calls: Vec<(usize, &'static str)>,
 }
 
-impl Lines {
+impl KeptLines {
     /// Adds the line and the call of the next node.
     #[inline]
     pub fn push(&mut self, line: Loc, call: Option<&'static str>) {
@@ -102,7 +102,7 @@ impl Lines {
     }
 }
 
-impl SourceLines for Lines {
+impl SourceLines for KeptLines {
     fn of(&self, node: usize) -> Option<Loc> {
         self.lines.get(node).copied()
     }
