@@ -5,8 +5,8 @@ use crate::array::device::Device;
 use crate::base::buffer::Buffer;
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout;
-use crate::graph::expr::{Binding, Expr};
-use crate::plan::backend::Bindings;
+use crate::graph::expr::{Binding, Expr, PublicCall};
+use crate::plan::backend::{Bindings, SourceLines};
 use crate::plan::kernel::{ExecutionPlan, Output, Step};
 use crate::plan::{self, CachedPlan};
 use smallvec::SmallVec;
@@ -29,15 +29,15 @@ fn no_result(op: &'static str, at: Loc) -> Error {
 /// Computes unevaluated expressions into new memory, by one plan. If a plan would store the operand of a view as a
 /// whole anyway, the caller passes this operand instead of the view.
 pub(super) fn execute(roots: &[&Expr], device: &Device, at: Loc, at_once: bool) -> Result<Results> {
-    let line = |i: usize| roots[i].0.location;
-    with_plan(roots, device, |planned, bindings| compute(planned, &line, bindings, device, at, at_once))
+    let call = |i: usize| PublicCall::of(roots[i]);
+    with_plan(roots, device, |planned, bindings| compute(planned, &call, bindings, device, at, at_once))
 }
 
 /// Computes a single expression like [`execute`], and returns its array directly instead of in a list.
 #[inline]
 pub(super) fn execute_one(root: &Expr, device: &Device, at: Loc) -> Result<Array> {
     with_plan(&[root], device, |planned, bindings| match &planned.plan.outputs[..] {
-        [output] => compute_one(planned, output, &|_| root.0.location, bindings, device, at, false),
+        [output] => compute_one(planned, output, &|_| PublicCall::of(root), bindings, device, at, false),
         _ => Err(no_result("eval", at)),
     })
 }
@@ -71,13 +71,13 @@ fn with_new_plan<T>(
 fn compute_one(
     planned: &CachedPlan,
     output: &Output,
-    line: &dyn Fn(usize) -> Loc,
+    call: &dyn Fn(usize) -> PublicCall,
     bindings: Bindings<'_>,
     device: &Device,
     at: Loc,
     at_once: bool,
 ) -> Result<Array> {
-    let result = array(output, device, at, || allocate(&planned.plan, output, device, at, &|| line(0)))?;
+    let result = array(output, device, at, || allocate(output, device, at, &|| call(0)))?;
     let outputs = [(result.buffer(), 0)];
     run(planned, Bindings { outputs: &outputs, ..bindings }, device, at, at_once)?;
     Ok(result)
@@ -85,25 +85,31 @@ fn compute_one(
 
 #[inline]
 fn run(planned: &CachedPlan, bindings: Bindings<'_>, device: &Device, at: Loc, at_once: bool) -> Result<()> {
-    let (backend, plan) = (device.backend(), &planned.plan);
+    let (backend, plan, lines) = (device.backend(), &planned.plan, bindings.lines);
     let done = if at_once { backend.run_at_once(plan, bindings) } else { backend.run(plan, bindings) };
-    done.map_err(|e| e.of_result(wanted(plan)).or_at(at))
+    done.map_err(|e| blame(e, plan, lines).or_at(at))
 }
 
-/// Returns the name of the operation that an out-of-memory error blames: the first routine of a plan, because a routine
-/// needs its whole operands in memory, otherwise the last kernel.
-fn wanted(plan: &ExecutionPlan) -> &'static str {
-    let routine =
-        plan.steps.iter().find_map(|step| if let Step::Routine(call) = step { Some(call.row.name) } else { None });
-    let kernel = || plan.steps.iter().rev().find_map(Step::nest).map(|kernel| kernel.name);
-    routine.or_else(kernel).unwrap_or("eval")
+/// Adds a name and a line to the error of a run that had no memory for a temporary. They are those of the first routine
+/// of the plan, because a routine needs its whole operands in memory, otherwise of the last kernel.
+#[cold]
+pub(super) fn blame(error: Error, plan: &ExecutionPlan, lines: &dyn SourceLines) -> Error {
+    if !error.is_of_allocation() {
+        return error;
+    }
+    let routine = plan.steps.iter().find(|step| matches!(step, Step::Routine(_)));
+    let kernel = || plan.steps.iter().rev().find(|step| step.nest().is_some());
+    match routine.or_else(kernel).and_then(Step::named) {
+        Some((name, node)) => error.named(lines.call(node).unwrap_or(name)).or_at(lines.of(node)),
+        None => error.named("eval"),
+    }
 }
 
-/// Allocates the outputs of a plan, runs the plan, and returns the outputs as arrays. `line` returns the source line of
+/// Allocates the outputs of a plan, runs the plan, and returns the outputs as arrays. `call` returns the call that made
 /// the expression with a given index.
 pub(super) fn compute(
     planned: &CachedPlan,
-    line: &dyn Fn(usize) -> Loc,
+    call: &dyn Fn(usize) -> PublicCall,
     bindings: Bindings<'_>,
     device: &Device,
     at: Loc,
@@ -112,13 +118,13 @@ pub(super) fn compute(
     let plan = &planned.plan;
     if let ([output], [_]) = (&plan.outputs[..], &planned.output_of[..]) {
         let mut results = Results::new();
-        results.push(compute_one(planned, output, line, bindings, device, at, at_once)?);
+        results.push(compute_one(planned, output, call, bindings, device, at, at_once)?);
         return Ok(results);
     }
     let mut results = Results::new();
     for (i, output) in plan.outputs.iter().enumerate() {
-        let line = || line(planned.output_of.iter().position(|n| *n == i).unwrap_or(0));
-        results.push(array(output, device, at, || allocate(plan, output, device, at, &line))?);
+        let call = || call(planned.output_of.iter().position(|n| *n == i).unwrap_or(0));
+        results.push(array(output, device, at, || allocate(output, device, at, &call))?);
     }
     {
         let outputs: SmallVec<[(&Buffer, usize); 4]> = results.iter().map(|array| (array.buffer(), 0)).collect();
@@ -133,14 +139,17 @@ pub(super) fn compute(
     planned.output_of.iter().map(of).collect()
 }
 
-/// Allocates the memory of an output. `line` returns the source line that an error reports.
+/// Allocates the memory of an output. `call` returns the call that an error reports.
 #[inline]
-fn allocate(plan: &ExecutionPlan, output: &Output, device: &Device, at: Loc, line: &dyn Fn() -> Loc) -> Result<Buffer> {
+fn allocate(output: &Output, device: &Device, at: Loc, call: &dyn Fn() -> PublicCall) -> Result<Buffer> {
     let bytes = layout::product(output.shape.as_slice()).checked_mul(output.dtype.size()).ok_or_else(|| {
         let detail = format!("shape {:?} has too many bytes", output.shape);
         Error::with_line(ErrorKind::LimitExceeded, "eval", detail, at)
     })?;
-    device.backend().allocate(bytes).map_err(|e| e.of_result(wanted(plan)).or_at(line()))
+    device.backend().allocate(bytes).map_err(|e| {
+        let PublicCall { name, at } = call();
+        e.of_result(name).or_at(at)
+    })
 }
 
 /// Makes an array for an output of a plan. `allocate` returns the buffer. It is called when the rest of the array

@@ -31,7 +31,7 @@ use crate::base::buffer::Buffer;
 use crate::base::dtype::{DType, Element};
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, Layout, Shape, Strides, copied, filled_arg};
-use crate::graph::expr::{Arg, Expr, NodeOp, Operand, carry, common, operand, strong};
+use crate::graph::expr::{Arg, Expr, NodeOp, Operand, common, operand, result_of, strong};
 use crate::plan;
 use crate::plan::backend::{SourceLines, wait};
 use crate::plan::kernel::Kernel;
@@ -423,7 +423,7 @@ impl Expr {
     #[track_caller]
     pub fn contiguous(&self) -> Expr {
         let at = Location::caller();
-        carry(at, || {
+        result_of("contiguous", at, || {
             self.checked()?;
             let e = strong(self.clone(), at);
             let strides = e.0.stored().map(|(_, strides, _)| strides);

@@ -12,8 +12,8 @@ use crate::array::device::Device;
 use crate::base::buffer::Buffer;
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{Layout, View};
-use crate::graph::expr::{Expr, common, strong, view};
-use crate::plan::backend::Bindings;
+use crate::graph::expr::{Expr, PublicCall, common, strong, view};
+use crate::plan::backend::{Bindings, KeptLines};
 use crate::plan::{self, CachedPlan, Seeds};
 use smallvec::SmallVec;
 use std::collections::HashSet;
@@ -34,13 +34,13 @@ pub(crate) struct Traced {
 
 struct Planned {
     plan: Arc<CachedPlan>,
-    /// The source line of each expression that the plan computes.
-    roots: Vec<Loc>,
+    /// The call that made each expression that the plan computes.
+    roots: Vec<PublicCall>,
     checked: Option<Checked>,
     inputs: Vec<Input>,
     scalars: SmallVec<[u64; 4]>,
     seeds: Seeds,
-    lines: SmallVec<[Loc; 8]>,
+    lines: KeptLines,
 }
 
 /// An array that a plan reads.
@@ -180,7 +180,7 @@ impl Planned {
         };
         let inputs = walk.inputs().iter().map(input).collect();
         let (scalars, lines) = (SmallVec::from_slice(walk.scalars()), walk.lines());
-        let (seeds, roots) = (walk.take_seeds(), all.iter().map(|e| e.0.location).collect());
+        let (seeds, roots) = (walk.take_seeds(), all.iter().copied().map(PublicCall::of).collect());
         drop((walk, all));
         Ok(Planned { inputs, scalars, lines, seeds, roots, plan, checked })
     }

@@ -2,7 +2,7 @@
 //! that fails leaves the array unchanged.
 
 use super::evaluate::run;
-use super::execute::only;
+use super::execute::{blame, only};
 use super::{Array, checked};
 use crate::array::device::Device;
 use crate::base::buffer::Buffer;
@@ -11,7 +11,7 @@ use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, Layout, SliceItem, SliceItems, View};
 use crate::base::shared::Shared;
 use crate::graph::expr::{Arg, Binding, Expr, Operand, cast, common, view};
-use crate::plan::backend::Bindings;
+use crate::plan::backend::{Bindings, KeptLines};
 use crate::plan::{self, CachedPlan, Target, Walk};
 use smallvec::SmallVec;
 use std::panic::Location;
@@ -216,7 +216,7 @@ impl Array {
             let outputs = [(output, target.offset)];
             let (scalars, lines) = (&planned.scalars, &planned.lines);
             let bindings = Bindings { inputs: &inputs, outputs: &outputs, scalars, lines, replaces };
-            device.backend().run(&plan.plan, bindings).map_err(|e| e.or_at(at))
+            device.backend().run(&plan.plan, bindings).map_err(|e| blame(e, &plan.plan, lines).or_at(at))
         };
         let alone = self.is_alone();
         let own = self.buffer();
@@ -229,7 +229,7 @@ impl Array {
         let whole = Layout::c(&[own.bytes() / dtype.size()]);
         let everything = is_whole && target.size() == whole.size() && !keeps;
         let fresh = if everything {
-            device.backend().allocate(own.bytes()).map_err(|e| e.or_at(at))?
+            device.backend().allocate(own.bytes()).map_err(|e| e.of_result(op).or_at(at))?
         } else {
             let all = Array::new(own.clone(), whole, dtype, at);
             let copy = all.0.compact(at)?;
@@ -247,7 +247,7 @@ impl Array {
 struct PlannedWrite {
     inputs: SmallVec<[(Option<Buffer>, usize); 4]>,
     scalars: SmallVec<[u64; 4]>,
-    lines: SmallVec<[Loc; 8]>,
+    lines: KeptLines,
 }
 
 impl PlannedWrite {

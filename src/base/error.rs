@@ -146,7 +146,13 @@ impl Error {
     /// If the error says that memory could not be allocated, returns it with the name of `operation`, whose result
     /// needs the memory. Returns any other error unchanged.
     pub(crate) fn of_result(self, operation: &str) -> Error {
-        if self.0.operation == ALLOCATE { self.named(operation) } else { self }
+        if self.is_of_allocation() { self.named(operation) } else { self }
+    }
+
+    /// Returns whether the error says that memory could not be allocated, and does not name the operation whose result
+    /// needs the memory yet.
+    pub(crate) fn is_of_allocation(&self) -> bool {
+        self.0.operation == ALLOCATE
     }
 
     /// If creating an object for the kernel `kernel` has failed, returns the error with the kernel's name as its
@@ -161,6 +167,18 @@ impl Error {
             }
             _ => self,
         }
+    }
+
+    /// Returns whether the error's line is in the source of this library. A user cannot do anything with such a line.
+    pub(crate) fn is_inside(&self) -> bool {
+        let this = file!();
+        let root = this.strip_suffix("base/error.rs").or_else(|| this.strip_suffix("base\\error.rs")).unwrap_or(this);
+        self.0.location.is_some_and(|at| at.file().starts_with(root))
+    }
+
+    /// Returns the same error with the name of another operation, and the line of its caller.
+    pub(crate) fn of_call(self, operation: &str, at: Loc) -> Error {
+        Error::with_line(self.0.kind, operation, self.0.detail.clone(), at)
     }
 
     /// Returns the error with `location` as its line, unless it has one already.

@@ -141,13 +141,17 @@ impl BoundBlocks<'_> {
     unsafe fn row(&self, row: usize, c0: usize, n: usize, bases: &mut [Base], rest: *mut u8) {
         let p = self.program;
         let block = p.block / p.word;
-        for ((place, at), base) in p.places.iter().zip(&self.at).zip(bases.iter_mut()) {
+        // use indices, because the compiler calls a function to zip iterators, for each row
+        let (places, at) = (p.places.as_slice(), self.at.as_slice());
+        for n in 0..at.len() {
+            let place = &places[n];
             let first = place.rows.offset(row) + c0 as isize * place.step;
-            *base =
-                Base { at: at.wrapping_offset(first * place.size as isize), step: place.step * place.size as isize };
+            bases[n] =
+                Base { at: at[n].wrapping_offset(first * place.size as isize), step: place.step * place.size as isize };
         }
         let counters = bases.len() - p.counters.len();
-        for (counter, base) in p.counters.iter().zip(&mut bases[counters..]) {
+        for (n, counter) in p.counters.iter().enumerate() {
+            let base = &mut bases[counters + n];
             let first = counter.rows.offset(row) + c0 as isize * counter.step;
             base.at = std::ptr::without_provenance_mut((counter.offset as isize).wrapping_add(first) as usize);
         }

@@ -99,7 +99,7 @@ use crate::plan::backend::{
 };
 #[cfg(feature = "testing")]
 use crate::plan::backend::{FaultInjector, TestDoors};
-use crate::plan::kernel::{Caps, ExecutionPlan, NumberedCaps, Rates};
+use crate::plan::kernel::{Caps, ExecutionPlan, NumberedCaps, Rates, Step};
 use bind::Run;
 pub(crate) use memory::CpuMemory;
 use memory::{Holder, MemoryPool, Owner};
@@ -289,6 +289,15 @@ impl Owner for Cpu {
     }
 }
 
+/// Adds the caller's line and the called function to an error of a step.
+#[cold]
+fn blame(error: Error, step: &Step, bindings: &Bindings<'_>) -> Error {
+    match step.named() {
+        Some(named) => bindings.blame(error, named),
+        None => error,
+    }
+}
+
 impl Backend for Cpu {
     fn id(&self) -> u32 {
         self.id
@@ -353,7 +362,7 @@ impl Backend for Cpu {
             && !self.recorder.is_on()
         {
             // most plans of small arrays have one step and no temporary, so they take this short path
-            ready.run(&run).map_err(|e| e.or_at(step.node().and_then(|node| run.bindings.line(node))))?;
+            ready.run(&run).map_err(|e| blame(e, step, run.bindings))?;
             self.count(prepared);
             return Ok(());
         }
@@ -374,7 +383,7 @@ impl Backend for Cpu {
                     Some(notes) => notes.time((plan, n), run.bindings, || ready.run(&run)),
                     None => ready.run(&run),
                 };
-                done.map_err(|e| e.or_at(step.node().and_then(|node| run.bindings.line(node))))?;
+                done.map_err(|e| blame(e, step, run.bindings))?;
             }
         }
         if let Some(notes) = notes {

@@ -7,15 +7,15 @@ use super::adapter::Origin;
 use super::connection::lock;
 use super::device::Gpu;
 use crate::base::dtype::DType;
-use crate::base::error::{Error, ErrorKind, Loc, Result};
+use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::layout::{c_strides, product};
-use crate::plan::backend::{Backend, Bindings, wait};
+use crate::plan::backend::{Backend, Bindings, KeptLines, wait};
 use crate::plan::kernel::{
     BufferRef, Caps, ExecutionPlan, Kernel, KernelKind, Load, Model, Op, Output, Schedule, Step, Store, Value, Window,
 };
 use crate::plan::schedule_nest;
 use half::f16;
-use smallvec::{SmallVec, smallvec};
+use smallvec::smallvec;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex};
 
@@ -223,7 +223,7 @@ impl Trial {
         }
         let output = gpu.allocate(product(&[batch, m, n]) * 4)?;
         let inputs: Vec<_> = inputs.iter().map(|b| (b, 0)).collect();
-        let lines: SmallVec<[Loc; 8]> = SmallVec::new();
+        let lines = KeptLines::default();
         let outputs = [(&output, 0)];
         let bindings = Bindings { inputs: &inputs, outputs: &outputs, scalars: &[], lines: &lines, replaces: false };
         gpu.run(&plan, bindings)?;

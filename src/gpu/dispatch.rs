@@ -83,9 +83,9 @@ impl<'a> StepRecorder<'a> {
         self.buffers[number(self.plan, named)]
     }
 
-    /// Runs `work`. If it fails, adds the kernel's name and the caller's line to the error.
+    /// Runs `work`. If it fails, adds the called function, or the kernel's name, and the caller's line to the error.
     fn at_line(&mut self, kernel: &PreparedKernel, work: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
-        work(self).map_err(|e| e.of_kernel(kernel.name).or_at(self.bindings.line(kernel.node)))
+        work(self).map_err(|e| self.bindings.blame(e.of_kernel(kernel.name), (kernel.name, kernel.node)))
     }
 
     /// Creates what the dispatches of a window need (their bind groups), without recording them.

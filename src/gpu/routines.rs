@@ -110,7 +110,7 @@ impl<'a> StepRecorder<'a> {
     fn each_pass(&mut self, call: &RoutineCall, dry: bool) -> Result<()> {
         let mut windows = call.passes.iter().flat_map(|p| p.windows.iter().map(move |w| (p, *w)));
         let done = windows.try_for_each(|(pass, window)| self.pass(call, pass, window, dry));
-        done.map_err(|e| e.of_kernel(call.row.name).or_at(self.bindings.line(call.node)))
+        done.map_err(|e| self.bindings.blame(e.of_kernel(call.row.name), (call.row.name, call.node)))
     }
 
     /// Records the dispatch of a pass over the items `window[0]..window[1]`. If `dry` is true, only creates its

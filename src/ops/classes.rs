@@ -4,7 +4,7 @@ use crate::base::dtype::DType;
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, AxesArg, IndexMode, Shape, View};
 use crate::graph::expr::{
-    Expr, NodeOp, Operand, Reach, binary, carry, cast, choose, common, composed, operand, strong, unary, view,
+    Expr, NodeOp, Operand, Reach, binary, cast, choose, common, composed, operand, result_of, strong, unary, view,
 };
 use crate::graph::ufunc::{arithmetic, float, logic};
 use crate::ops::functions::{narrow, wide};
@@ -49,7 +49,7 @@ impl Expr {
     pub fn one_hot(&self, count: usize, dtype: DType) -> Expr {
         const OP: &str = "one_hot";
         let at = Location::caller();
-        carry(at, || {
+        result_of(OP, at, || {
             let labels = strong(self.clone(), at);
             refuse_floats(OP, &labels, at)?;
             let mut shape = labels.0.shape.clone();
@@ -96,7 +96,7 @@ impl Expr {
         const OP: &str = "cross_entropy";
         let at = Location::caller();
         let labels = operand(labels, at);
-        carry(at, || {
+        result_of(OP, at, || {
             let scores = strong(self.clone(), at);
             common(OP, [&scores, &labels].into_iter(), at)?;
             refuse_floats(OP, &labels, at)?;

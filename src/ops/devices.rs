@@ -6,7 +6,7 @@ use crate::array::device::Device;
 use crate::base::dtype::DType;
 use crate::base::error::{Error, ErrorKind, Loc, Result, listed};
 use crate::base::layout::Integer;
-use crate::graph::expr::{Expr, Operand, binary, cast};
+use crate::graph::expr::{Expr, Operand, binary, called, cast};
 use crate::graph::ufunc::arithmetic;
 use crate::ops::functions::join;
 use crate::plan::backend::{Pending, wait};
@@ -340,8 +340,10 @@ fn added(op: &'static str, parts: &[Array], at: Loc) -> impl Future<Output = Res
         let inner = if dtype.is_half() { DType::F32 } else { dtype };
         let nth = |i: usize| &here[mutant!(devices_add_backwards, here.len() - 1 - i, i)];
         let terms = (1..here.len()).map(|i| cast(Expr::from(nth(i)), inner, at));
-        let sum = terms.fold(cast(Expr::from(nth(0)), inner, at), |sum, term| binary(&arithmetic::add, sum, term, at));
-        copied(op, cast(sum, dtype, at), &devices, at).await
+        let first = cast(Expr::from(nth(0)), inner, at);
+        let sum =
+            called(op, at, || cast(terms.fold(first, |sum, term| binary(&arithmetic::add, sum, term, at)), dtype, at));
+        copied(op, sum, &devices, at).await
     }
 }
 

@@ -4,7 +4,7 @@ use crate::base::dtype::DType;
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, Integer, IntoAxes, Shape, SliceItem, View};
 use crate::graph::expr::{
-    Expr, Operand, Unfit, binary, carry, cast, common, operand_list, operands, reduce, reshape, strong, view,
+    Expr, Operand, Unfit, binary, cast, common, operand_list, operands, reduce, reshape, result_of, strong, view,
 };
 use crate::graph::ufunc::{arithmetic, logic};
 use crate::ops::functions::join;
@@ -86,7 +86,7 @@ impl Expr {
     pub fn ediff1d(&self, to_begin: Option<&Expr>, to_end: Option<&Expr>) -> Expr {
         const OP: &str = "ediff1d";
         let at = Location::caller();
-        carry(at, || {
+        result_of(OP, at, || {
             let others = [to_begin, to_end].into_iter().flatten();
             common(OP, std::iter::once(self).chain(others), at)?;
             let flat = reshape(OP, self, &[-1], at);
@@ -124,7 +124,7 @@ impl Expr {
         let axis = axis.saturated();
         const OP: &str = "gradient";
         let at = Location::caller();
-        carry(at, || {
+        result_of(OP, at, || {
             let (e, axis) = along(OP, self, axis, at)?;
             let n = e.0.shape[axis];
             if n < 2 {
@@ -161,7 +161,7 @@ impl Expr {
         let axis = axis.saturated();
         const OP: &str = "trapezoid";
         let at = Location::caller();
-        carry(at, || {
+        result_of(OP, at, || {
             let (e, axis) = along(OP, self, axis, at)?;
             let dtype = e.0.dtype.float();
             let wide = cast(e, if dtype.is_half() { DType::F32 } else { dtype }, at);
@@ -181,7 +181,7 @@ fn differences(x: &Expr, n: usize, axis: isize, around: [Option<&Expr>; 2], at: 
     const OP: &str = "diff";
     let given = std::iter::once(x).chain(around.into_iter().flatten());
     let mut typed = operand_list(given, Unfit::Error(OP), at).into_iter();
-    carry(at, || {
+    result_of(OP, at, || {
         common(OP, typed.as_slice().iter(), at)?;
         let x = typed.next().unwrap_or_else(|| x.clone());
         let (mut e, axis) = along(OP, &x, axis, at)?;

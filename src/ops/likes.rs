@@ -5,7 +5,7 @@ use super::random::Rng;
 use crate::base::dtype::DType;
 use crate::base::error::{Loc, Result};
 use crate::base::layout::Shape;
-use crate::graph::expr::{Expr, Operand, operand};
+use crate::graph::expr::{Called, Expr, Operand, operand};
 use std::panic::Location;
 
 /// What a draw adopts from another array.
@@ -44,6 +44,7 @@ impl Rng {
     #[track_caller]
     pub fn normal_like(&mut self, x: impl Operand) -> Expr {
         let at = Location::caller();
+        let _called = Called::begin("normal_like", at);
         match Like::of(x, at) {
             Ok(like) => like.placed("normal_like", self.normal(&like.shape[..], like.dtype), at),
             Err(e) => Expr::failed(e, at),
@@ -61,6 +62,7 @@ impl Rng {
     #[track_caller]
     pub fn uniform_like(&mut self, x: impl Operand) -> Expr {
         let at = Location::caller();
+        let _called = Called::begin("uniform_like", at);
         match Like::of(x, at) {
             Ok(like) => like.placed("uniform_like", self.uniform(&like.shape[..], like.dtype), at),
             Err(e) => Expr::failed(e, at),
@@ -78,6 +80,7 @@ impl Rng {
     #[track_caller]
     pub fn integers_like(&mut self, low: impl Operand, high: impl Operand, x: impl Operand) -> Expr {
         let at = Location::caller();
+        let _called = Called::begin("integers_like", at);
         match Like::of(x, at) {
             Ok(like) => like.placed("integers_like", self.integers(low, high, &like.shape[..], like.dtype), at),
             Err(e) => Expr::failed(e, at),
@@ -96,6 +99,7 @@ impl Rng {
     #[track_caller]
     pub fn bernoulli_like(&mut self, p: f64, x: impl Operand) -> Expr {
         let at = Location::caller();
+        let _called = Called::begin("bernoulli_like", at);
         match Like::of(x, at) {
             Ok(like) => like.placed("bernoulli_like", self.bernoulli(p, &like.shape[..], like.dtype), at),
             Err(e) => Expr::failed(e, at),

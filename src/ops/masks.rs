@@ -7,7 +7,8 @@ use crate::array::{Array, eval_many, prepared};
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, Integer, Shape, View};
-use crate::graph::expr::{Arg, Expr, NodeOp, Operand, cast, common, operand, reshape, routine, strong, ufunc, view};
+use crate::graph::expr::{Arg, Called, Expr, NodeOp, Operand};
+use crate::graph::expr::{cast, common, operand, reshape, routine, strong, ufunc, view};
 use crate::graph::routine::{COMPRESS, NONZERO, Routine};
 use crate::graph::ufunc::{arithmetic, logic};
 use crate::ops::functions::stack_at;
@@ -321,6 +322,7 @@ impl Trues {
     /// Calls a routine with the mask, and with `values` as the second operand if the routine has two.
     fn call(&self, row: &'static Routine, values: Option<Expr>, dtype: DType) -> Result<Array> {
         let at = self.at;
+        let _called = Called::begin(self.op, at);
         if self.count == 0 {
             return Expr::fill_on(self.device, Scalar::Int(0), smallvec![0], dtype, at).eval_at(at);
         }
@@ -334,6 +336,7 @@ impl Trues {
     /// Returns the slices of an array along an axis at the positions where the mask is true.
     fn picked(&self, x: &Expr, axis: usize) -> Result<Array> {
         let at = self.at;
+        let _called = Called::begin(self.op, at);
         let mut shape = x.checked()?.shape.clone();
         if self.size > i32::MAX as usize {
             let detail = format!("a mask of {} elements; their positions must fit i32", self.size);
@@ -377,6 +380,7 @@ pub(super) fn compressed(
     mask: Expr,
     at: Loc,
 ) -> Result<impl Future<Output = Result<Array>> + Send + use<>> {
+    let _called = Called::begin(op, at);
     let x = strong(x.clone(), at);
     let device = common(op, [&x, &mask].into_iter(), at)?;
     is_mask(op, &mask, at)?;
@@ -410,6 +414,7 @@ fn compressed_along(
     axis: isize,
     at: Loc,
 ) -> Result<impl Future<Output = Result<Array>> + Send + use<>> {
+    let _called = Called::begin(op, at);
     let x = strong(x.clone(), at);
     let device = common(op, [&x, &mask].into_iter(), at)?;
     is_mask(op, &mask, at)?;
@@ -435,7 +440,7 @@ fn apart(op: &'static str, x: &Expr, at: Loc) -> impl Future<Output = Result<Vec
     });
     async move {
         let (flat, shape) = finding?;
-        eval_many(along_axes(flat.await?, &shape, at)).map_err(|e| e.or_at(at))
+        eval_many(along_axes(op, flat.await?, &shape, at)).map_err(|e| e.or_at(at))
     }
 }
 
@@ -449,7 +454,7 @@ fn together(op: &'static str, x: &Expr, at: Loc) -> impl Future<Output = Result<
             let (device, rows) = (flat.0.device, flat.size());
             return Expr::fill_on(device, Scalar::Int(0), smallvec![rows, 0], DType::I64, at).eval_at(at);
         }
-        stack_at(op, along_axes(flat, &shape, at).into_vec(), 1, at).eval_at(at)
+        stack_at(op, along_axes(op, flat, &shape, at).into_vec(), 1, at).eval_at(at)
     }
 }
 
@@ -459,6 +464,7 @@ pub(super) fn positions(
     x: &Expr,
     at: Loc,
 ) -> Result<impl Future<Output = Result<Array>> + Send + use<>> {
+    let _called = Called::begin(op, at);
     let x = strong(x.clone(), at);
     let is_true = cast(x, DType::Bool, at);
     let device = is_true.checked()?.device;
@@ -467,9 +473,9 @@ pub(super) fn positions(
 }
 
 /// Converts positions in C order to positions along each axis of a shape, which has at least one axis.
-fn along_axes(flat: Array, shape: &[usize], at: Loc) -> SmallVec<[Expr; 4]> {
-    let flat: Expr = flat.into();
-    let size = layout::product(shape);
+fn along_axes(op: &'static str, flat: Array, shape: &[usize], at: Loc) -> SmallVec<[Expr; 4]> {
+    let _called = Called::begin(op, at);
+    let (flat, size): (Expr, _) = (flat.into(), layout::product(shape));
     // One axis needs no division. An array without elements has no positions, and the lengths of its other axes may not
     // fit the dtype of the divisions.
     if shape.len() == 1 || size == 0 {

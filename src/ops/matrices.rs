@@ -6,7 +6,7 @@ use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, IntoShape, Shape, View, shape_arg};
 use crate::graph::expr::{
-    Expr, Operand, Unfit, binary, carry, cast, common, operand_list, reshape, strong, ufunc, view,
+    Expr, Operand, Unfit, binary, cast, common, operand_list, reshape, result_of, strong, ufunc, view,
 };
 use crate::graph::ufunc::{Ufunc, arithmetic, logic};
 use crate::ops::create::{countable, iota};
@@ -39,7 +39,7 @@ fn compared(op: &'static str, row: &'static Ufunc, rows: usize, columns: usize, 
 #[track_caller]
 pub fn eye_shifted(rows: usize, columns: usize, k: isize, dtype: DType) -> Expr {
     let at = Location::caller();
-    carry(at, || Ok(cast(compared("eye_shifted", &logic::equal, rows, columns, k, at)?, dtype, at)))
+    result_of("eye_shifted", at, || Ok(cast(compared("eye_shifted", &logic::equal, rows, columns, k, at)?, dtype, at)))
 }
 
 /// Returns a matrix with ones on and below diagonal `k`, and zeros above it. `k` is 0 for the main diagonal, positive
@@ -53,13 +53,13 @@ pub fn eye_shifted(rows: usize, columns: usize, k: isize, dtype: DType) -> Expr 
 #[track_caller]
 pub fn tri(rows: usize, columns: usize, k: isize, dtype: DType) -> Expr {
     let at = Location::caller();
-    carry(at, || Ok(cast(compared("tri", &logic::less_equal, rows, columns, k, at)?, dtype, at)))
+    result_of("tri", at, || Ok(cast(compared("tri", &logic::less_equal, rows, columns, k, at)?, dtype, at)))
 }
 
 /// Keeps the elements of matrices on one side of diagonal `k`, and sets the others to zero. An element is kept if the
 /// comparison `row` of its diagonal's index (column − row) with `k` is true.
 fn triangle(op: &'static str, e: &Expr, row: &'static Ufunc, k: isize, at: Loc) -> Expr {
-    carry(at, || {
+    result_of(op, at, || {
         e.checked()?;
         let e = strong(e.clone(), at);
         let [.., rows, columns] = e.0.shape[..] else {
@@ -119,7 +119,7 @@ impl Expr {
     pub fn diag(&self, k: isize) -> Expr {
         const OP: &str = "diag";
         let at = Location::caller();
-        carry(at, || {
+        result_of(OP, at, || {
             let shape = self.checked()?.shape.clone();
             match shape.len() {
                 1 => on_diagonal(OP, self, k, at),
@@ -144,7 +144,7 @@ impl Expr {
     #[track_caller]
     pub fn diagflat(&self, k: isize) -> Expr {
         let at = Location::caller();
-        carry(at, || {
+        result_of("diagflat", at, || {
             let flat = reshape("diagflat", self, &[-1], at);
             flat.checked()?;
             on_diagonal("diagflat", &flat, k, at)
@@ -244,7 +244,7 @@ pub fn meshgrid(arrays: impl IntoIterator<Item = impl Operand>, indexing: Indexi
 pub fn indices(shape: impl IntoShape, dtype: DType) -> Expr {
     const OP: &str = "indices";
     let at = Location::caller();
-    carry(at, || {
+    result_of(OP, at, || {
         let shape = shape_arg(shape).map_err(|f| f.at(OP, at))?;
         let longest = shape.iter().copied().max().unwrap_or(0);
         countable(OP, longest, at)?;

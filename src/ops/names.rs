@@ -8,7 +8,9 @@ use crate::array::Array;
 use crate::array::device::Device;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::layout::{Integer, IntoAxes, IntoScanAxis, View};
-use crate::graph::expr::{Expr, Inner, Operand, buffer_below, carry, device_name, reshape, strong, view};
+use crate::graph::expr::{
+    Called, Expr, Inner, Operand, buffer_below, carry, device_name, reshape, result_of, strong, view,
+};
 use smallvec::smallvec;
 use std::panic::Location;
 
@@ -39,6 +41,7 @@ impl Expr {
     /// ```
     #[track_caller]
     pub fn unsqueeze(&self, axis: impl Integer) -> Expr {
+        let _called = Called::begin("unsqueeze", Location::caller());
         named("unsqueeze", self.expand_dims(axis), Location::caller())
     }
 
@@ -61,6 +64,7 @@ impl Expr {
     /// ```
     #[track_caller]
     pub fn cumsum(&self, axis: impl IntoScanAxis) -> Expr {
+        let _called = Called::begin("cumsum", Location::caller());
         named("cumsum", self.cumulative_sum(axis), Location::caller())
     }
 
@@ -72,6 +76,7 @@ impl Expr {
     /// ```
     #[track_caller]
     pub fn cumprod(&self, axis: impl IntoScanAxis) -> Expr {
+        let _called = Called::begin("cumprod", Location::caller());
         named("cumprod", self.cumulative_prod(axis), Location::caller())
     }
 
@@ -89,7 +94,7 @@ impl Expr {
     #[track_caller]
     pub fn dot(&self, other: impl Operand) -> Expr {
         let at = Location::caller();
-        carry(at, || {
+        result_of("dot", at, || {
             let (a, b) = two("dot", self, other, at)?;
             let axes = match (a.0.shape.len() as isize, b.0.shape.len() as isize) {
                 (0, _) | (_, 0) => [smallvec![], smallvec![]],
@@ -107,6 +112,7 @@ impl Expr {
     /// ```
     #[track_caller]
     pub fn clamp(&self, low: impl Operand, high: impl Operand) -> Expr {
+        let _called = Called::begin("clamp", Location::caller());
         named("clamp", self.clip(low, high), Location::caller())
     }
 
@@ -118,6 +124,7 @@ impl Expr {
     /// ```
     #[track_caller]
     pub fn ln(&self) -> Expr {
+        let _called = Called::begin("ln", Location::caller());
         named("ln", self.log(), Location::caller())
     }
 
@@ -129,6 +136,7 @@ impl Expr {
     /// ```
     #[track_caller]
     pub fn powf(&self, exponent: impl Operand) -> Expr {
+        let _called = Called::begin("powf", Location::caller());
         named("powf", self.pow(exponent), Location::caller())
     }
 
@@ -140,6 +148,7 @@ impl Expr {
     /// ```
     #[track_caller]
     pub fn powi(&self, exponent: impl Operand) -> Expr {
+        let _called = Called::begin("powi", Location::caller());
         named("powi", self.pow(exponent), Location::caller())
     }
 
@@ -153,6 +162,7 @@ impl Expr {
     /// ```
     #[track_caller]
     pub fn abs_diff(&self, other: impl Operand) -> Expr {
+        let _called = Called::begin("abs_diff", Location::caller());
         let other = other.into_expr();
         let inner = Inner::begin();
         let [difference] = inner.end([subtract(maximum(self, &other), minimum(self, &other))]);

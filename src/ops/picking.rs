@@ -6,7 +6,7 @@ use crate::array::device::Device;
 use crate::base::dtype::{DType, Element, Scalar};
 use crate::base::error::{Error, ErrorKind, Loc, Result, room};
 use crate::base::layout::{self, IntoShape, Shape, View, shape_arg};
-use crate::graph::expr::{Arg, Expr, Operand, binary, carry, cast, common, operand, strong, ufunc, view};
+use crate::graph::expr::{Arg, Called, Expr, Operand, binary, cast, common, operand, result_of, strong, ufunc, view};
 use crate::graph::ufunc::{arithmetic, logic};
 use crate::ops::functions::stack_at;
 use crate::ops::index::{IntoIndices, checked_positions, take, take_along};
@@ -72,7 +72,7 @@ pub fn select_many(
     let conditions: Vec<Expr> = conditions.into_iter().map(|c| operand(c, at)).collect();
     let mut args: Vec<Arg> = choices.into_iter().map(Operand::into_arg).collect();
     let default = default.into_arg();
-    carry(at, || {
+    result_of(OP, at, || {
         if conditions.len() != args.len() || args.is_empty() {
             let detail = format!("{} conditions and {} choices; as many are needed", conditions.len(), args.len());
             return Err(Error::with_line(ErrorKind::Argument, OP, detail, at));
@@ -123,7 +123,7 @@ fn in_range(op: &'static str, i: Expr, n: usize, mode: IndexMode, at: Loc) -> Re
 fn choose(indices: &Expr, choices: impl IntoIterator<Item = impl Operand>, at: Loc) -> Expr {
     const OP: &str = "choose";
     let args: Vec<Arg> = choices.into_iter().map(Operand::into_arg).collect();
-    carry(at, || {
+    result_of(OP, at, || {
         let indices = strong(indices.clone(), at);
         indices.checked()?;
         if args.is_empty() {
@@ -231,6 +231,7 @@ impl Expr {
     pub fn unravel_index(&self, shape: impl IntoShape) -> Vec<Expr> {
         const OP: &str = "unravel_index";
         let (at, given) = (Location::caller(), shape.into_shape());
+        let _called = Called::begin(OP, at);
         let parts = || -> Result<Vec<Expr>> {
             let shape = shape_arg(given.to_vec()).map_err(|f| f.at(OP, at))?;
             let size = layout::size_of_shape(&shape).map_err(|f| f.at(OP, at))?;
@@ -278,7 +279,7 @@ pub fn ravel_multi_index(positions: impl IntoIndices, shape: impl IntoShape) -> 
 fn raveled((positions, mode): (Vec<Arg>, IndexMode), shape: impl IntoShape, at: Loc) -> Expr {
     const OP: &str = "ravel_multi_index";
     let positions: Vec<Expr> = positions.into_iter().map(|p| operand_of(p, at)).collect();
-    carry(at, || {
+    result_of(OP, at, || {
         let shape = shape_arg(shape).map_err(|f| f.at(OP, at))?;
         common(OP, positions.iter(), at)?;
         if positions.len() != shape.len() || shape.is_empty() {

@@ -6,7 +6,7 @@
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, IntoShape, Shape, shape_arg};
-use crate::graph::expr::{Arg, Binding, Expr, NodeOp, Operand, binary, carry, cast, composed, ufunc};
+use crate::graph::expr::{Arg, Binding, Expr, NodeOp, Operand, binary, cast, composed, result_of, ufunc};
 use crate::graph::ufunc::{arithmetic, float, logic};
 use smallvec::smallvec;
 use std::panic::Location;
@@ -145,7 +145,7 @@ impl Rng {
             let shape = drawn_shape(op, shape, at)?;
             make(&|word| stream.word(word, &shape, at))
         };
-        composed(|| carry(at, build))
+        composed(|| result_of(op, at, build))
     }
 
     /// Draws an array of the given shape from the uniform distribution over [0, 1), with as many random bits as `dtype`

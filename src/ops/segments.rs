@@ -3,7 +3,9 @@
 use crate::base::dtype::DType;
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, Integer, Shape, SliceItem, View, include_initial};
-use crate::graph::expr::{Args, Expr, Operand, binary, carry, cast, choose, common, operand, reshape, strong, view};
+use crate::graph::expr::{
+    Args, Expr, Operand, binary, cast, choose, common, operand, reshape, result_of, strong, view,
+};
 use crate::graph::routine::REDUCE_AT;
 use crate::graph::ufunc::{arithmetic, logic};
 use crate::ops::functions::{join, named};
@@ -44,7 +46,7 @@ impl Expr {
         const OP: &str = "segment_sum";
         let at = Location::caller();
         let (x, segments) = (self.clone(), operand(segments, at));
-        carry(at, || {
+        result_of(OP, at, || {
             x.checked()?;
             let x = strong(x, at);
             common(OP, [&x, &segments].into_iter(), at)?;
@@ -81,7 +83,7 @@ impl Expr {
         const OP: &str = "bincount_weighted";
         let at = Location::caller();
         let (x, weights) = (self.clone(), operand(weights, at));
-        carry(at, || {
+        result_of(OP, at, || {
             x.checked()?;
             let x = strong(x, at);
             common(OP, [&x, &weights].into_iter(), at)?;
@@ -124,7 +126,7 @@ impl Expr {
         const OP: &str = "reduce_at";
         let at = Location::caller();
         let (x, positions) = (self.clone(), operand(positions, at));
-        carry(at, || {
+        result_of(OP, at, || {
             x.checked()?;
             let x = strong(x, at);
             common(OP, [&x, &positions].into_iter(), at)?;

@@ -13,10 +13,9 @@ use super::traced::{Seeds, without_elements};
 use super::{Map, Target};
 use crate::base::buffer::Buffer;
 use crate::base::dtype::{DType, Scalar};
-use crate::base::error::{Loc, Result};
+use crate::base::error::Result;
 use crate::base::layout::{Shape, copied};
 use crate::graph::expr::{Binding, Expr, Node, NodeOp};
-use crate::plan::backend::SourceLines;
 use crate::plan::kernel::Whole;
 use smallvec::{SmallVec, smallvec};
 use std::borrow::Cow;
@@ -137,12 +136,6 @@ pub(crate) struct Walk<'a> {
     /// random numbers.
     is_traced: bool,
     seeds: Seeds,
-}
-
-impl SourceLines for Walk<'_> {
-    fn of(&self, node: usize) -> Option<Loc> {
-        self.nodes.get(node).map(|n| n.location)
-    }
 }
 
 /// Each array or number that the walk finds is compared with at most this many of the latest ones, because equal ones
@@ -396,16 +389,6 @@ impl<'a> Walk<'a> {
     /// Returns the numbers (run-time scalars) on which the plan runs, each as the bits of its type.
     pub fn scalars(&self) -> &[u64] {
         &self.scalars
-    }
-
-    /// Returns the caller's line of each node, by its number. A plan is shared between callers, so it refers to nodes
-    /// and holds no lines. Each evaluation reports errors with its own lines.
-    pub fn lines(&self) -> SmallVec<[Loc; 8]> {
-        let mut lines = SmallVec::new();
-        for node in &self.nodes {
-            lines.push(node.location);
-        }
-        lines
     }
 
     /// Returns the nodes of the expression, in the order of their numbers.

@@ -2,7 +2,7 @@
 //!
 //! * `graph.rs` turns an expression into the key of its plan (`key.rs`) and into the planner's list of nodes.
 //!   `merge.rs` merges equal nodes. `order.rs` orders the nodes of a graph with checkpoints. `traced.rs` handles the
-//!   random seeds of compiled functions.
+//!   random seeds of compiled functions, and `lines.rs` the source lines for errors.
 //! * `fuse.rs` decides which nodes are stored and which run inside a kernel that reads them, by the facts in
 //!   `planner.rs`, the steps in `making.rs` and the costs in `price.rs`. `weigh.rs` stores nodes that would be computed
 //!   too often.
@@ -50,6 +50,7 @@ mod hoist;
 mod indexed;
 mod join;
 mod key;
+mod lines;
 mod lower;
 mod making;
 mod merge;
@@ -448,7 +449,8 @@ fn make(walk: &mut Walk<'_>, hash: u64, target: Option<Target<'_>>, caps: &Numbe
     }
     let (arena, _) = walk.arena();
     let output_of = arena.output_of.clone();
-    let (mut plan, writing, work) = fuse::build(arena, target.as_ref().map(|t| t.layout), caps)?;
+    let built = fuse::build(arena, target.as_ref().map(|t| t.layout), caps);
+    let (mut plan, writing, work) = built.map_err(|e| walk.blame(e))?;
     let bytes = plan.heap() + block(8 * walk.key().len());
     plan.is_kept = !long && bytes <= LARGEST;
     let written = plan.steps.iter().position(Step::writes_output).unwrap_or(plan.steps.len());

@@ -8,7 +8,7 @@ use super::{CachedPlan, Target};
 use crate::base::buffer::Buffer;
 use crate::base::error::Loc;
 use crate::graph::expr::{Binding, Expr, Node, NodeOp};
-use crate::plan::backend::SourceLines;
+use crate::plan::backend::{KeptLines, SourceLines};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -66,6 +66,10 @@ impl SourceLines for Found<'_> {
     fn of(&self, node: usize) -> Option<Loc> {
         self.nodes.get(node).copied().flatten().map(|n| n.location)
     }
+
+    fn call(&self, node: usize) -> Option<&'static str> {
+        self.nodes.get(node).copied().flatten().and_then(|n| n.call)
+    }
 }
 
 impl Found<'_> {
@@ -74,11 +78,11 @@ impl Found<'_> {
         Found { inputs: SmallVec::new(), scalars: SmallVec::new(), nodes: [None; LISTED] }
     }
 
-    /// Returns the caller's line of each node, as [`Walk::lines`] does.
-    pub fn lines(&self) -> SmallVec<[Loc; 8]> {
-        let mut lines = SmallVec::new();
+    /// Returns the caller's line and the call of each node, as [`Walk::lines`] does.
+    pub fn lines(&self) -> KeptLines {
+        let mut lines = KeptLines::default();
         for node in self.nodes.iter().map_while(|node| *node) {
-            lines.push(node.location);
+            lines.push(node.location, node.call);
         }
         lines
     }

@@ -6,6 +6,7 @@ mod kit;
 #[path = "../kit/memory.rs"]
 mod peak_memory;
 
+mod calls;
 mod creation;
 mod files;
 mod folding;

@@ -306,9 +306,9 @@ impl View {
         whole(&mut axis, rest, &mut out);
         let mut lengths = Shape::new();
         out.as_slice().iter().for_each(|(.., n)| lengths.push(*n));
-        let mut v = View::zero(lengths, shape.len());
-        size_of_shape(&v.shape)?;
-        v.offset = offset;
+        size_of_shape(&lengths)?;
+        let coef = zeros(shape.len() * lengths.len());
+        let mut v = View { shape: lengths, offset, coef };
         for (k, (d, step, _)) in out.as_slice().iter().enumerate() {
             if let Some(d) = d {
                 v.set(*d, k, *step);

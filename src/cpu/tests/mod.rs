@@ -27,6 +27,10 @@ impl crate::plan::backend::SourceLines for NoLines {
     fn of(&self, _: usize) -> Option<crate::base::error::Loc> {
         None
     }
+
+    fn call(&self, _: usize) -> Option<&'static str> {
+        None
+    }
 }
 
 fn row(name: &str) -> &'static Ufunc {

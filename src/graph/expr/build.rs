@@ -189,7 +189,7 @@ impl Plain {
     /// Makes the node of the call, to which the caller adds the operands.
     #[inline(always)]
     fn node(&self, at: Loc) -> Unique<Node> {
-        let parts = || (NodeOp::Ufunc(self.row), Binding::None);
+        let parts = || (NodeOp::Ufunc(self.row), Binding::None, Args::new(), Shape::new());
         Expr::made(parts, self.row.class.result(self.dtype), self.device, at)
     }
 

@@ -1,7 +1,7 @@
 //! Copies nodes, either to give them another derivative rule or for a checkpoint. A checkpoint repeats a computation
 //! instead of keeping its results.
 
-use super::{Args, Back, Binding, Expr, MAKING, Node, NodeContext, NodeOp, Order, Reach, Rule, making};
+use super::{Args, Back, Binding, Expr, Node, NodeContext, NodeOp, Order, Reach, Rule, context, making};
 use crate::base::layout::Shape;
 use crate::base::shared::Shared;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ pub(crate) fn number() -> u64 {
 /// numbers.
 pub(crate) fn scoped<T>(build: impl FnOnce() -> T) -> (T, u64) {
     let number = number();
-    (making(NodeContext { scope: number, ..MAKING.get() }, build), number)
+    (making(NodeContext { scope: number, ..context() }, build), number)
 }
 
 /// Returns one of the stored arrays that the expression reads, if it has a device and is not only a fill.
@@ -63,8 +63,9 @@ impl Expr {
             inner: n.inner,
             wraps: n.wraps,
             rule,
-            scope: MAKING.get().scope,
+            scope: context().scope,
             order,
+            call: n.call,
             location: n.location,
         }))
     }
@@ -76,6 +77,16 @@ impl Expr {
             node.device = device;
         }
         placed
+    }
+
+    /// Gives a new node the call that made another one, which the new node replaces.
+    pub(super) fn called_as(mut self, replaced: &Expr) -> Expr {
+        if let Some(node) = Shared::get_mut(&mut self.0)
+            && (node.call, replaced.0.call.is_some()) == (None, true)
+        {
+            (node.call, node.location) = (replaced.0.call, replaced.0.location);
+        }
+        self
     }
 
     /// Returns a new node with the dtype, device and source line of this node, for an operation on operands of other
@@ -92,8 +103,9 @@ impl Expr {
             inner: n.inner,
             wraps: n.wraps,
             rule: None,
-            scope: MAKING.get().scope,
+            scope: context().scope,
             order: None,
+            call: n.call,
             location: n.location,
         }))
     }

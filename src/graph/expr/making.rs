@@ -1,8 +1,28 @@
-//! The context in which a thread makes nodes: inside or outside of a call that consists of several operations.
+//! The context in which a thread makes nodes: inside or outside of a call that consists of several operations, and the
+//! name of the public function that was called.
 
-use super::Expr;
+use super::{Expr, NodeOp, carry};
+use crate::base::error::{Error, Loc, Result};
 use crate::base::shared::Shared;
 use std::cell::Cell;
+
+/// The call of a public function: its name, and the line of the caller.
+#[derive(Clone, Copy)]
+pub(crate) struct PublicCall {
+    pub name: &'static str,
+    pub at: Loc,
+}
+
+impl PublicCall {
+    /// Returns the call that made an expression. For a view of a result, it is the call that computes the result, which
+    /// needs the memory.
+    pub fn of(mut e: &Expr) -> PublicCall {
+        while let (NodeOp::View(_), None, [below]) = (&e.0.op, e.0.call, &e.0.args[..]) {
+            e = below;
+        }
+        PublicCall { name: e.0.called(), at: e.0.location }
+    }
+}
 
 /// The context in which a thread makes nodes. Each new node gets a copy of it.
 #[derive(Clone, Copy)]
@@ -14,8 +34,15 @@ pub(super) struct NodeContext {
     pub(super) scope: u64,
 }
 
+/// The context outside of all calls and scopes.
+const OUTSIDE: NodeContext = NodeContext { inner: false, scope: 0 };
+
 thread_local! {
-    pub(super) static MAKING: Cell<NodeContext> = const { Cell::new(NodeContext { inner: false, scope: 0 }) };
+    static MAKING: Cell<NodeContext> = const { Cell::new(OUTSIDE) };
+    /// The call of a public function that the thread is building (see [`Called`]), or `None` outside of such calls. It
+    /// is not part of the [`NodeContext`], because most nodes are made outside of such calls, where a test of it costs
+    /// less than a copy.
+    static CALL: Cell<Option<PublicCall>> = const { Cell::new(None) };
 }
 
 /// The thread's context before a change of it. It is restored when this value is dropped, also in a panic.
@@ -46,7 +73,7 @@ pub(crate) struct Inner(Before);
 
 impl Inner {
     pub(crate) fn begin() -> Inner {
-        Inner(Before::change(NodeContext { inner: true, ..MAKING.get() }))
+        Inner(Before::change(NodeContext { inner: true, ..context() }))
     }
 
     /// Ends the inner operations, and returns the results of the call.
@@ -75,5 +102,67 @@ pub(crate) fn composed(build: impl FnOnce() -> Expr) -> Expr {
 
 /// Builds inner operations of a call, which lie between its operands and its results. Checks ignore inner operations.
 pub(crate) fn between<T>(build: impl FnOnce() -> T) -> T {
-    making(NodeContext { inner: true, ..MAKING.get() }, build)
+    making(NodeContext { inner: true, ..context() }, build)
+}
+
+/// Returns the thread's context. Like [`call`], it uses `try_with`, because the compiler does not inline `get`.
+#[inline(always)]
+pub(super) fn context() -> NodeContext {
+    MAKING.try_with(Cell::get).unwrap_or(OUTSIDE)
+}
+
+/// Returns the call of a public function that the thread is building.
+#[inline(always)]
+pub(super) fn call() -> Option<PublicCall> {
+    CALL.try_with(Cell::get).unwrap_or(None)
+}
+
+/// The thread builds nodes of a call of a public function until this value is dropped. An error that is found when such
+/// a node is evaluated, for example because memory is too small, names this function and the line of its caller, and
+/// not the operation of the node. If a public function calls another one, the outer call counts, because it is the one
+/// that the user wrote. A call that makes a node of its own name and nothing else needs no such value.
+pub(crate) struct Called {
+    before: Option<PublicCall>,
+}
+
+impl Called {
+    #[inline]
+    pub(crate) fn begin(name: &'static str, at: Loc) -> Called {
+        let before = call();
+        CALL.set(before.or(Some(PublicCall { name, at })));
+        Called { before }
+    }
+}
+
+impl Drop for Called {
+    #[inline]
+    fn drop(&mut self) {
+        CALL.set(self.before);
+    }
+}
+
+/// Builds nodes of a call of the public function `name`: see [`Called`].
+pub(crate) fn called<T>(name: &'static str, at: Loc, build: impl FnOnce() -> T) -> T {
+    let _called = Called::begin(name, at);
+    build()
+}
+
+/// Calls a function of the user inside of a call of the library. The calls in it are calls of their own.
+pub(crate) fn by_user<T>(build: impl FnOnce() -> T) -> T {
+    let _outside = Called { before: CALL.replace(None) };
+    build()
+}
+
+/// Builds the result of a call of the public function `name`, as [`called`] and [`carry`] do.
+pub(crate) fn result_of(name: &'static str, at: Loc, build: impl FnOnce() -> Result<Expr>) -> Expr {
+    called(name, at, || carry(at, build))
+}
+
+/// If an error has a line of this library, gives it the name and the line of the call that the thread is building. Such
+/// an error comes from an operation in a closure, whose line is not the line of the user.
+pub(super) fn of_call(error: Error) -> Error {
+    match call() {
+        Some(PublicCall { name, at }) if error.is_inside() => error.of_call(name, at),
+        _ => error,
+    }
 }

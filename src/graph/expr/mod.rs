@@ -12,8 +12,8 @@ mod rows;
 
 pub(crate) use build::{at_once, binary, choose, rounded, routine, ufunc, unary};
 pub(crate) use copies::{array_below, number, scoped};
-pub(crate) use making::{Inner, between, composed};
-use making::{MAKING, NodeContext, making};
+pub(crate) use making::{Called, Inner, PublicCall, between, by_user, called, composed, result_of};
+use making::{NodeContext, call, context, making, of_call};
 pub(crate) use node::{Args, Back, Binding, Node, NodeOp, Order, Reach, Role, Rule};
 pub use operand::{Arg, Operand};
 pub(crate) use operand::{Unfit, operand, operand_list, operands};
@@ -55,20 +55,26 @@ use std::panic::Location;
 #[must_use = "an expression does nothing until it is evaluated"]
 pub struct Expr(pub(crate) Shared<Node>);
 
+/// The parts of a new node that differ in their sizes between operations.
+type Parts = (NodeOp, Binding, Args, Shape);
+
 /// # Shape and dtype
 impl Expr {
-    /// Makes a node whose operation and binding `parts` returns. The caller adds operands and axes. `parts` is called
-    /// last: if its results existed during a call that may panic, the compiler would keep them in memory to drop them
-    /// then, and move them from there.
+    /// Makes a node whose operation, binding, operands and shape `parts` returns. The caller may add operands and axes.
+    /// `parts` is called last: if its results existed during a call that may panic, the compiler would keep them in
+    /// memory to drop them then, and move them from there.
     #[inline(always)]
-    fn made(parts: impl FnOnce() -> (NodeOp, Binding), dtype: DType, device: u32, location: Loc) -> Unique<Node> {
-        let NodeContext { inner, scope } = MAKING.get();
-        Unique::new(|| {
-            let (op, binding) = parts();
-            let (args, shape) = (Args::new(), Shape::new());
+    fn made(parts: impl FnOnce() -> Parts, dtype: DType, device: u32, location: Loc) -> Unique<Node> {
+        let NodeContext { inner, scope } = context();
+        let mut node = Unique::new(|| {
+            let (op, binding, args, shape) = parts();
             let (wraps, rule, order) = (false, None, None);
-            Node { op, args, binding, shape, dtype, device, inner, wraps, rule, scope, order, location }
-        })
+            Node { op, args, binding, shape, dtype, device, inner, wraps, rule, scope, order, call: None, location }
+        });
+        if let Some(call) = call() {
+            (node.call, node.location) = (Some(call.name), call.at);
+        }
+        node
     }
 
     /// Makes the node of an operation. The caller has checked that the operands' dtypes, shapes and devices fit. If
@@ -76,20 +82,16 @@ impl Expr {
     pub(crate) fn node(op: NodeOp, args: Args, shape: Shape, dtype: DType, device: u32, location: Loc) -> Expr {
         let of_operands = || args.iter().map(|a| a.0.device).find(|d| *d != 0).unwrap_or(0);
         let device = if device == 0 { of_operands() } else { device };
-        let mut node = Expr::made(|| (op, Binding::None), dtype, device, location);
-        (node.args, node.shape) = (args, shape);
-        Expr(node.share())
+        Expr(Expr::made(|| (op, Binding::None, args, shape), dtype, device, location).share())
     }
 
     /// Makes a node without operands.
     pub(crate) fn leaf(op: NodeOp, binding: Binding, shape: Shape, dtype: DType, device: u32, location: Loc) -> Expr {
-        let mut node = Expr::made(|| (op, binding), dtype, device, location);
-        node.shape = shape;
-        Expr(node.share())
+        Expr(Expr::made(|| (op, binding, Args::new(), shape), dtype, device, location).share())
     }
 
     pub(crate) fn failed(error: Error, location: Loc) -> Expr {
-        Expr::leaf(NodeOp::Failed, Binding::Failure(error), smallvec![], DType::F32, 0, location)
+        Expr::leaf(NodeOp::Failed, Binding::Failure(of_call(error)), smallvec![], DType::F32, 0, location)
     }
 
     pub(crate) fn fill(value: Scalar, shape: Shape, dtype: DType, location: Loc) -> Expr {
@@ -105,7 +107,8 @@ impl Expr {
     /// Makes a 0-d fill.
     #[inline]
     pub(crate) fn fill_0d(value: Scalar, dtype: DType, location: Loc) -> Expr {
-        Expr(Expr::made(|| (NodeOp::Fill, Binding::Number(value)), dtype, 0, location).share())
+        let parts = || (NodeOp::Fill, Binding::Number(value), Args::new(), Shape::new());
+        Expr(Expr::made(parts, dtype, 0, location).share())
     }
 
     /// Makes the node of a number that has no dtype yet. It takes its dtype from the array that it is combined with.
@@ -133,7 +136,7 @@ impl Expr {
     /// Makes the node of an array that is in memory, to which the caller binds a buffer.
     #[inline(always)]
     pub(crate) fn unbound(shape: &Shape, strides: &Strides, dtype: DType, device: u32, location: Loc) -> Unique<Node> {
-        let parts = || (NodeOp::Stored(Strides::new()), Binding::None);
+        let parts = || (NodeOp::Stored(Strides::new()), Binding::None, Args::new(), Shape::new());
         let mut node = Expr::made(parts, dtype, device, location);
         layout::extend(&mut node.shape, shape);
         if let NodeOp::Stored(own) = &mut node.op {
@@ -341,7 +344,7 @@ fn apply_view(e: Expr, v: View, at: Loc) -> Expr {
         return Expr::stored(buffer.clone(), &layout, dtype, at);
     }
     if let Some(s) = e.0.number() {
-        let fill = Expr::fill_on(device, s, v.shape, dtype, at);
+        let fill = Expr::fill_on(device, s, v.shape, dtype, at).called_as(&e);
         return match &e.0.rule {
             Some(rule) => fill.with_rule(rule.operands.clone(), None),
             None => fill,

@@ -251,6 +251,10 @@ pub(crate) struct Node {
     pub scope: u64,
     /// Constraints on when the node is computed. Only nodes of graphs with checkpoints have any.
     pub order: Option<Box<Order>>,
+    /// The public function whose call made the node, if the node is one of several operations of the call: see
+    /// [`called`](super::called).
+    pub call: Option<&'static str>,
+    /// The line of the caller of the public function that made the node.
     pub location: &'static Location<'static>,
 }
 
@@ -315,6 +319,11 @@ impl Node {
     /// Returns whether the node is an array in memory.
     pub fn is_stored(&self) -> bool {
         matches!(self.op, NodeOp::Stored(_))
+    }
+
+    /// Returns the name of the public function that errors about the node name.
+    pub fn called(&self) -> &'static str {
+        self.call.unwrap_or_else(|| self.op.name())
     }
 
     /// Returns whether all elements equal one number that the node is bound to, so that nothing has to be computed or

@@ -8,7 +8,7 @@
 use super::formulas::{self, Parts2};
 use super::{Complex, ComplexOperand, Parts, operators};
 use crate::base::dtype::{DType, Scalar};
-use crate::graph::expr::{Expr, Inner, binary, cast, unary};
+use crate::graph::expr::{Called, Expr, Inner, binary, cast, unary};
 use crate::graph::ufunc::{arithmetic, float};
 use std::panic::Location;
 
@@ -108,6 +108,7 @@ impl Complex {
     #[doc(alias("conjugate"))]
     #[track_caller]
     pub fn conj(&self) -> Complex {
+        let _called = Called::begin("conj", Location::caller());
         Complex { re: self.re.clone(), im: unary(&arithmetic::negative, &self.im, Location::caller()) }
     }
 
@@ -115,6 +116,7 @@ impl Complex {
     #[doc(alias("absolute", "magnitude", "norm"))]
     #[track_caller]
     pub fn abs(&self) -> Expr {
+        let _called = Called::begin("abs", Location::caller());
         binary(&float::hypot, &self.re, &self.im, Location::caller())
     }
 
@@ -122,12 +124,14 @@ impl Complex {
     #[doc(alias("arg", "phase"))]
     #[track_caller]
     pub fn angle(&self) -> Expr {
+        let _called = Called::begin("angle", Location::caller());
         binary(&float::atan2, &self.im, &self.re, Location::caller())
     }
 
     /// Returns the squares.
     #[track_caller]
     pub fn square(&self) -> Complex {
+        let _called = Called::begin("square", Location::caller());
         operators::multiply(self, self, Location::caller())
     }
 
@@ -135,6 +139,7 @@ impl Complex {
     #[track_caller]
     pub fn reciprocal(&self) -> Complex {
         let at = Location::caller();
+        let _called = Called::begin("reciprocal", at);
         let one = Complex::pair("reciprocal", Expr::number(Scalar::Float(1.0), at), self.zeros(at), at);
         operators::divide(&one, self, at)
     }
@@ -163,6 +168,7 @@ impl Complex {
     #[doc(alias("eq"))]
     #[track_caller]
     pub fn equal(&self, other: impl ComplexOperand) -> Expr {
+        let _called = Called::begin("equal", Location::caller());
         match other.parts() {
             Parts::Real(x) => self.re.equal(x).logical_and(self.im.equal(0.0)),
             Parts::Complex(z) => self.re.equal(z.re).logical_and(self.im.equal(z.im)),
@@ -174,24 +180,28 @@ impl Complex {
     #[doc(alias("ne"))]
     #[track_caller]
     pub fn not_equal(&self, other: impl ComplexOperand) -> Expr {
+        let _called = Called::begin("not_equal", Location::caller());
         self.equal(other).logical_not()
     }
 
     /// Returns whether the real or the imaginary part of each number is NaN.
     #[track_caller]
     pub fn isnan(&self) -> Expr {
+        let _called = Called::begin("isnan", Location::caller());
         self.re.isnan().logical_or(self.im.isnan())
     }
 
     /// Returns whether the real or the imaginary part of each number is infinite, even if the other part is NaN.
     #[track_caller]
     pub fn isinf(&self) -> Expr {
+        let _called = Called::begin("isinf", Location::caller());
         self.re.isinf().logical_or(self.im.isinf())
     }
 
     /// Returns whether both parts are finite.
     #[track_caller]
     pub fn isfinite(&self) -> Expr {
+        let _called = Called::begin("isfinite", Location::caller());
         self.re.isfinite().logical_and(self.im.isfinite())
     }
 }

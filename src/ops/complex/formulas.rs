@@ -29,6 +29,7 @@ macro_rules! functions {
         )]
         #[track_caller]
         pub fn $name(&self) -> Complex {
+            let _called = Called::begin(stringify!($name), Location::caller());
             let z = self.wide();
             let inner = Inner::begin();
             let parts = formulas::$name(&z.re, &z.im);

@@ -21,7 +21,7 @@ use crate::array::eval_all;
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, IntoAxes, IntoScanAxis, SliceItem, View};
-use crate::graph::expr::{Expr, Operand, binary, carry, cast, common, operand, unary, view};
+use crate::graph::expr::{Called, Expr, Operand, binary, carry, cast, common, operand, result_of, unary, view};
 use crate::graph::ufunc::{arithmetic, float};
 use crate::ops::functions::{promoted, stack_at};
 use std::fmt;
@@ -99,7 +99,7 @@ impl Complex {
         let at = Location::caller();
         let x = operand(x, at);
         let part = |i: usize| {
-            carry(at, || {
+            result_of(OP, at, || {
                 let shape = &x.checked()?.shape;
                 if shape.last() != Some(&2) {
                     let detail = format!("shape {:?}; the last axis must have length 2", shape.as_slice());
@@ -130,6 +130,7 @@ impl Complex {
     #[track_caller]
     pub fn polar(abs: impl Operand, angle: impl Operand) -> Complex {
         let at = Location::caller();
+        let _called = Called::begin("polar", at);
         let (abs, angle) = (abs.into_expr(), angle.into_expr());
         let part = |row| binary(&arithmetic::multiply, &abs, unary(row, &angle, at), at);
         Complex::pair("polar", part(&float::cos), part(&float::sin), at)
@@ -278,6 +279,7 @@ impl Complex {
     /// Returns the sums along axes: see [`Expr::sum`].
     #[track_caller]
     pub fn sum(&self, axes: impl IntoAxes) -> Complex {
+        let _called = Called::begin("sum", Location::caller());
         let axes = axes.into_axes();
         let (re, im) = (self.re.sum(axes.clone()), self.im.sum(axes));
         Complex { re, im }
@@ -286,6 +288,7 @@ impl Complex {
     /// Returns the means along axes: see [`Expr::mean`].
     #[track_caller]
     pub fn mean(&self, axes: impl IntoAxes) -> Complex {
+        let _called = Called::begin("mean", Location::caller());
         let axes = axes.into_axes();
         let (re, im) = (self.re.mean(axes.clone()), self.im.mean(axes));
         Complex { re, im }
@@ -295,6 +298,7 @@ impl Complex {
     #[doc(alias = "cumsum")]
     #[track_caller]
     pub fn cumulative_sum(&self, axis: impl IntoScanAxis) -> Complex {
+        let _called = Called::begin("cumulative_sum", Location::caller());
         let axis = axis.into_scan_axis();
         let (re, im) = (self.re.cumulative_sum(axis), self.im.cumulative_sum(axis));
         Complex { re, im }
@@ -314,6 +318,7 @@ impl Complex {
     #[doc(alias("dot"))]
     #[track_caller]
     pub fn matmul(&self, other: impl ComplexOperand) -> Complex {
+        let _called = Called::begin("matmul", Location::caller());
         match other.parts() {
             Parts::Real(x) => Complex { re: self.re.matmul(&x), im: self.im.matmul(&x) },
             Parts::Complex(z) => {

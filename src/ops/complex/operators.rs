@@ -3,7 +3,7 @@
 use super::Complex;
 use crate::array::Array;
 use crate::base::error::Loc;
-use crate::graph::expr::{Expr, Operand, binary, choose, composed, unary};
+use crate::graph::expr::{Called, Expr, Operand, binary, choose, composed, unary};
 use crate::graph::ufunc::{Ufunc, arithmetic, logic};
 use std::panic::Location;
 
@@ -52,6 +52,7 @@ fn linear(row: &'static Ufunc, a: &Complex, b: &Complex, at: Loc) -> Complex {
 
 /// Returns the products of complex numbers, computed by four products of their parts.
 pub(super) fn multiply(a: &Complex, b: &Complex, at: Loc) -> Complex {
+    let _called = Called::begin("multiply", at);
     let times = |x: &Expr, y: &Expr| binary(&arithmetic::multiply, x, y, at);
     let re = binary(&arithmetic::subtract, times(&a.re, &b.re), times(&a.im, &b.im), at);
     let im = binary(&arithmetic::add, times(&a.re, &b.im), times(&a.im, &b.re), at);
@@ -61,6 +62,7 @@ pub(super) fn multiply(a: &Complex, b: &Complex, at: Loc) -> Complex {
 /// Returns the quotients by Smith's method (R. L. Smith, Algorithm 116, Communications of the ACM 5, 1962). It divides
 /// the divisor's smaller part by its larger part, and squares no part, because a square could overflow.
 pub(super) fn divide(a: &Complex, b: &Complex, at: Loc) -> Complex {
+    let _called = Called::begin("divide", at);
     let (a, b) = (&a.like(b, at), &b.like(a, at));
     let op = |row: &'static Ufunc| move |x: &Expr, y: &Expr| binary(row, x, y, at);
     let (add, subtract) = (op(&arithmetic::add), op(&arithmetic::subtract));

@@ -10,7 +10,7 @@ use super::{Complex, ComplexOperand, Parts, operators};
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Loc, Result};
 use crate::base::layout::{self, IntoAxes, IntoScanAxis, ScanAxis, Shape, View, lengths};
-use crate::graph::expr::{Expr, Inner, Reach, binary, choose, reshape, unary, view};
+use crate::graph::expr::{Called, Expr, Inner, Reach, binary, choose, reshape, unary, view};
 use crate::graph::ufunc::{arithmetic, logic};
 use crate::ops::functions::select;
 use crate::ops::grad::{cut, flipped, later, recurrence_by, shifted};
@@ -212,6 +212,7 @@ impl Complex {
     #[track_caller]
     pub fn pow(&self, exponent: impl ComplexOperand) -> Complex {
         let at = Location::caller();
+        let _called = Called::begin("pow", at);
         let exponent = match exponent.parts() {
             Parts::Real(x) => operators::wide(&x, self, at),
             Parts::Complex(w) => w,
@@ -237,6 +238,7 @@ impl Complex {
     /// ```
     #[track_caller]
     pub fn prod(&self, axes: impl IntoAxes) -> Complex {
+        let _called = Called::begin("prod", Location::caller());
         let (z, axes) = (self.wide(), axes.into_axes());
         let inner = Inner::begin();
         let mut parts = formulas::turned(&z.abs().prod(axes.clone()), &z.angle().sum(axes.clone()));
@@ -252,6 +254,7 @@ impl Complex {
     #[doc(alias = "cumprod")]
     #[track_caller]
     pub fn cumulative_prod(&self, axis: impl IntoScanAxis) -> Complex {
+        let _called = Called::begin("cumulative_prod", Location::caller());
         let (z, axis) = (self.wide(), axis.into_scan_axis());
         let inner = Inner::begin();
         let parts = formulas::turned(&z.abs().cumulative_prod(axis), &z.angle().cumulative_sum(axis));

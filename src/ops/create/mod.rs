@@ -14,14 +14,14 @@ use crate::array::{Array, Nested};
 use crate::base::dtype::{DType, Element, Scalar};
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, IntoShape, Shape, shape_arg};
-use crate::graph::expr::{Arg, Expr, NodeOp, Operand, binary, carry, cast, composed, operand, ufunc};
+use crate::graph::expr::{Arg, Expr, NodeOp, Operand, binary, cast, composed, operand, result_of, ufunc};
 use crate::graph::ufunc::{arithmetic, logic};
 use line::Line;
 use smallvec::smallvec;
 use std::panic::Location;
 
 fn filled(op: &'static str, shape: impl IntoShape, value: Scalar, dtype: DType, at: Loc) -> Expr {
-    carry(at, || Ok(Expr::fill(value, shape_arg(shape).map_err(|f| f.at(op, at))?, dtype, at)))
+    result_of(op, at, || Ok(Expr::fill(value, shape_arg(shape).map_err(|f| f.at(op, at))?, dtype, at)))
 }
 
 /// Returns an array of zeros of a shape and dtype.
@@ -63,7 +63,7 @@ pub fn empty(shape: impl IntoShape, dtype: DType) -> Expr {
 #[track_caller]
 pub fn full(shape: impl IntoShape, value: impl Operand, dtype: DType) -> Expr {
     let at = Location::caller();
-    carry(at, || match value.into_arg() {
+    result_of("full", at, || match value.into_arg() {
         Arg::Scalar(s) => {
             fits("full", s, dtype, at)?;
             Ok(filled("full", shape, s, dtype, at))
@@ -91,7 +91,7 @@ macro_rules! like {
         pub fn $name(x: impl Operand) -> Expr {
             let at = Location::caller();
             let x = operand(x, at);
-            carry(at, || {
+            result_of(stringify!($name), at, || {
                 let node = x.checked()?;
                 let e = Expr::fill(Scalar::Int($value), node.shape.clone(), node.dtype, at);
                 Ok(on_device_of(&x, e, at))
@@ -115,7 +115,7 @@ like! {
 pub fn full_like(x: impl Operand, value: impl Operand) -> Expr {
     let at = Location::caller();
     let x = operand(x, at);
-    carry(at, || {
+    result_of("full_like", at, || {
         let node = x.checked()?;
         match value.into_arg() {
             Arg::Scalar(s) => {
@@ -160,7 +160,7 @@ pub(crate) fn iota(shape: Shape, axis: usize, at: Loc) -> Expr {
 #[track_caller]
 pub fn arange(start: impl Operand, stop: impl Operand, step: impl Operand, dtype: DType) -> Expr {
     let at = Location::caller();
-    carry(at, || {
+    result_of("arange", at, || {
         let wrong = |detail: String| Error::with_line(ErrorKind::Argument, "arange", detail, at);
         let number = |a: Arg| match a {
             Arg::Scalar(s) => Ok(s),
@@ -273,7 +273,7 @@ pub fn linspace(a: f64, b: f64, n: usize, dtype: DType) -> Expr {
 
 /// Builds the result of [`linspace`]. Errors name the operation `op`.
 pub(crate) fn linspace_at(op: &'static str, [a, b]: [f64; 2], n: usize, dtype: DType, at: Loc) -> Expr {
-    carry(at, || {
+    result_of(op, at, || {
         if !dtype.is_float() {
             let detail =
                 format!("dtype {dtype} cannot hold the numbers between the ends; use a float type, then astype");
@@ -311,7 +311,7 @@ fn with_element(others: Expr, k: usize, value: f64, n: usize, at: Loc) -> Expr {
 #[track_caller]
 pub fn eye(n: usize, dtype: DType) -> Expr {
     let at = Location::caller();
-    carry(at, || {
+    result_of("eye", at, || {
         let shape: Shape = smallvec![n, n];
         layout::size_of_shape(&shape).map_err(|f| f.at("eye", at))?;
         countable("eye", n, at)?;

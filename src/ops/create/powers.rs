@@ -8,7 +8,7 @@ use super::line::{DoubleF64, add, exponent, on_grid, scaled, times, two_sum};
 use super::{binary, countable, iota};
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Loc, Result};
-use crate::graph::expr::{Expr, carry, cast, ufunc};
+use crate::graph::expr::{Expr, cast, result_of, ufunc};
 use crate::graph::ufunc::{Ufunc, arithmetic, float, logic};
 use smallvec::smallvec;
 use std::panic::Location;
@@ -129,7 +129,7 @@ fn checked(op: &'static str, numbers: &[f64], n: usize, dtype: DType, at: Loc) -
 pub fn logspace(a: f64, b: f64, n: usize, base: f64, dtype: DType) -> Expr {
     const OP: &str = "logspace";
     let at = Location::caller();
-    carry(at, || {
+    result_of(OP, at, || {
         checked(OP, &[a, b, base], n, dtype, at)?;
         if base <= 0.0 {
             return Err(Error::with_line(ErrorKind::Argument, OP, format!("the base {base} is not positive"), at));
@@ -161,7 +161,7 @@ pub fn logspace(a: f64, b: f64, n: usize, base: f64, dtype: DType) -> Expr {
 pub fn geomspace(a: f64, b: f64, n: usize, dtype: DType) -> Expr {
     const OP: &str = "geomspace";
     let at = Location::caller();
-    carry(at, || {
+    result_of(OP, at, || {
         checked(OP, &[a, b], n, dtype, at)?;
         if a == 0.0 || b == 0.0 || (a < 0.0) != (b < 0.0) {
             let detail = format!("the ends {a} and {b} must both be positive or both be negative");

@@ -8,7 +8,7 @@ use super::{
 use crate::base::dtype::DType;
 use crate::base::error::{Loc, Result};
 use crate::base::layout::IntoShape;
-use crate::graph::expr::{Expr, binary, carry, cast, unary};
+use crate::graph::expr::{Expr, binary, cast, result_of, unary};
 use crate::graph::ufunc::{arithmetic, float, logic, special};
 use crate::ops::random::{Rng, is_float, word_constant};
 use std::panic::Location;
@@ -156,7 +156,7 @@ impl Rng {
         let at = Location::caller();
         let wide = computed_in(dtype);
         let z = self.normal_at(OP, shape, wide, at);
-        carry(at, || {
+        result_of(OP, at, || {
             is_float(OP, dtype, at)?;
             z.checked()?;
             let (mean, sigma) =

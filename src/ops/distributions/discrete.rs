@@ -6,7 +6,7 @@ use crate::array::device::Device;
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, Integer, IntoAxes, IntoShape, Shape, View, shape_arg};
-use crate::graph::expr::{Arg, Expr, Operand, binary, cast, common, operand, reduce, strong, unary, view};
+use crate::graph::expr::{Arg, Called, Expr, Operand, binary, cast, common, operand, reduce, strong, unary, view};
 use crate::graph::ufunc::{ARGMAX, arithmetic, float};
 use crate::ops::create::arange;
 use crate::ops::index::added_at;
@@ -214,6 +214,7 @@ impl Rng {
     #[track_caller]
     pub fn choice(&mut self, n: usize, shape: impl IntoShape) -> Expr {
         let at = Location::caller();
+        let _called = Called::begin("choice", at);
         if n == 0 {
             let e = wrong("choice", "there is nothing to choose from: n is 0".into(), at);
             return Expr::failed(e, at);
@@ -275,6 +276,7 @@ impl Rng {
     pub fn choice_weighted_without_replacement(&mut self, weights: impl Operand, size: usize) -> Expr {
         const OP: &str = "choice_weighted_without_replacement";
         let at = Location::caller();
+        let _called = Called::begin(OP, at);
         let weights = operand(weights, at);
         let shape = weights.0.shape.clone();
         let keys = self.draw(OP, &shape[..], at, |word| {
@@ -309,6 +311,7 @@ impl Rng {
     pub fn multinomial(&mut self, n: usize, weights: impl Operand, shape: impl IntoShape) -> Expr {
         const OP: &str = "multinomial";
         let at = Location::caller();
+        let _called = Called::begin(OP, at);
         let weights = operand(weights, at);
         let shape = match shape_arg(shape) {
             Ok(shape) => shape,

@@ -6,7 +6,7 @@ use super::{add, choose, computed_in, inside, positive, scale as scale_of, times
 use crate::base::dtype::DType;
 use crate::base::error::{Loc, Result};
 use crate::base::layout::{IntoShape, Shape};
-use crate::graph::expr::{Expr, binary, carry, cast, composed, unary};
+use crate::graph::expr::{Called, Expr, binary, cast, composed, result_of, unary};
 use crate::graph::ufunc::{arithmetic, float, logic, special};
 use crate::math::double;
 use crate::ops::functions::stack_at;
@@ -35,7 +35,7 @@ impl Rng {
     pub fn gamma(&mut self, a: f64, scale: f64, shape: impl IntoShape, dtype: DType) -> Expr {
         const OP: &str = "gamma";
         let at = Location::caller();
-        carry(at, || {
+        result_of(OP, at, || {
             let (shape, wide) = self.gamma_arguments(OP, shape, dtype, at)?;
             let a = positive(OP, "the shape parameter", a, wide, at)?;
             let scale = scale_of(OP, "the scale", scale, wide, at)?;
@@ -63,7 +63,7 @@ impl Rng {
     pub fn chisquare(&mut self, df: f64, shape: impl IntoShape, dtype: DType) -> Expr {
         const OP: &str = "chisquare";
         let at = Location::caller();
-        carry(at, || {
+        result_of(OP, at, || {
             let (shape, wide) = self.gamma_arguments(OP, shape, dtype, at)?;
             let a = positive(OP, "the number of degrees of freedom", df, wide, at)? / 2.0;
             let log = self.log_of_small(a, &shape, wide, at);
@@ -90,7 +90,7 @@ impl Rng {
     pub fn beta(&mut self, a: f64, b: f64, shape: impl IntoShape, dtype: DType) -> Expr {
         const OP: &str = "beta";
         let at = Location::caller();
-        carry(at, || {
+        result_of(OP, at, || {
             let (shape, wide) = self.gamma_arguments(OP, shape, dtype, at)?;
             let (a, b) =
                 (positive(OP, "the first shape", a, wide, at)?, positive(OP, "the second shape", b, wide, at)?);
@@ -115,7 +115,8 @@ impl Rng {
     pub fn dirichlet(&mut self, alpha: &[f64], shape: impl IntoShape, dtype: DType) -> Expr {
         const OP: &str = "dirichlet";
         let at = Location::caller();
-        let logs = carry(at, || {
+        let _called = Called::begin(OP, at);
+        let logs = result_of(OP, at, || {
             let (shape, wide) = self.gamma_arguments(OP, shape, dtype, at)?;
             if alpha.is_empty() {
                 return Err(super::wrong(OP, "there are no shape parameters".into(), at));

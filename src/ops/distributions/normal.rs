@@ -6,7 +6,7 @@ use crate::array::device::Device;
 use crate::base::dtype::DType;
 use crate::base::error::{Error, ErrorKind, Loc, Result, room};
 use crate::base::layout::{IntoShape, Shape, View, shape_arg};
-use crate::graph::expr::{Expr, Operand, binary, carry, cast, common, operand, ufunc, unary, view};
+use crate::graph::expr::{Called, Expr, Operand, binary, cast, common, operand, result_of, ufunc, unary, view};
 use crate::graph::ufunc::{arithmetic, float, logic, special};
 use crate::math::double;
 use crate::ops::functions::matmul_at;
@@ -86,6 +86,7 @@ impl Rng {
     pub fn multivariate_normal(&mut self, mean: impl Operand, covariance: impl Operand, shape: impl IntoShape) -> Expr {
         const OP: &str = "multivariate_normal";
         let at = Location::caller();
+        let _called = Called::begin(OP, at);
         let (mean, covariance) = (operand(mean, at), operand(covariance, at));
         let stored = || -> Result<(Expr, Expr)> {
             let device = common(OP, [&mean, &covariance].into_iter(), at)?;
@@ -152,7 +153,7 @@ impl Rng {
         };
         let wide = computed_in(dtype);
         let z = self.normal_at(op, &shape[..], wide, at);
-        carry(at, || {
+        result_of(op, at, || {
             z.checked()?;
             let turned = view(op, &cast(factor, wide, at), at, |s| View::permute(s, &[1, 0]));
             let x = matmul_at(op, &z, &turned, at);

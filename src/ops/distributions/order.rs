@@ -4,7 +4,7 @@ use super::wrong;
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Loc};
 use crate::base::layout::{self, Integer, SliceItem, View};
-use crate::graph::expr::{Expr, Operand, binary, carry, cast, operand, strong, view};
+use crate::graph::expr::{Called, Expr, Operand, binary, cast, operand, result_of, strong, view};
 use crate::graph::ufunc::logic;
 use crate::ops::index::take;
 use crate::ops::random::Rng;
@@ -51,6 +51,7 @@ impl Rng {
         let axis = axis.saturated();
         const OP: &str = "shuffle";
         let at = Location::caller();
+        let _called = Called::begin(OP, at);
         let x = strong(operand(x, at), at);
         if x.error().is_some() {
             return x;
@@ -90,6 +91,7 @@ impl Rng {
 
     /// Returns the permutation that sorts n random keys: element k is the position of the k-th smallest key.
     fn order(&mut self, op: &'static str, n: usize, at: Loc) -> Expr {
+        let _called = Called::begin(op, at);
         // n is checked here, because the error message of `draw` would speak of elements instead of numbers
         if n > u32::MAX as usize {
             let detail = format!("{n} numbers requested; a permutation has at most 2^32 - 1");
@@ -108,7 +110,7 @@ impl Rng {
 
 /// Returns the first `size` elements of a vector.
 pub(super) fn first_of(op: &'static str, e: Expr, size: usize, at: Loc) -> Expr {
-    carry(at, || {
+    result_of(op, at, || {
         e.checked()?;
         let items = [SliceItem::Range { start: None, end: Some(size as isize), step: 1 }];
         Ok(view(op, &e, at, |shape| View::slice(shape, &items)))

@@ -5,7 +5,7 @@ use super::Call;
 use crate::base::dtype::DType;
 use crate::base::error::ErrorKind;
 use crate::base::layout::{AxesArg, IntoAxes};
-use crate::graph::expr::{Expr, Operand, binary, carry, cast, choose, operand, strong};
+use crate::graph::expr::{Expr, Operand, binary, cast, choose, operand, result_of, strong};
 use crate::graph::ufunc::{arithmetic, logic};
 use crate::ops::create::{countable, iota};
 use smallvec::{SmallVec, smallvec};
@@ -49,7 +49,7 @@ pub fn rfftfreq(n: usize, d: f64, dtype: DType) -> Expr {
 /// the result of [`fftfreq`].
 fn frequencies(call: Call, n: usize, half: bool, d: f64, dtype: DType) -> Expr {
     let at = call.at;
-    carry(at, || {
+    result_of(call.op, at, || {
         if !dtype.is_float() {
             return Err(call.error(ErrorKind::DType, format!("dtype {dtype}; frequencies are floats")));
         }
@@ -99,7 +99,7 @@ pub fn ifftshift(x: impl Operand, axes: impl IntoAxes) -> Expr {
 }
 
 fn rolled(call: Call, x: Expr, axes: &AxesArg, back: bool) -> Expr {
-    carry(call.at, || {
+    result_of(call.op, call.at, || {
         x.checked()?;
         let x = strong(x, call.at);
         let axes = axes.resolve(x.0.shape.len()).map_err(|f| f.at(call.op, call.at))?;

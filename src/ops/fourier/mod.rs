@@ -13,7 +13,7 @@ pub use signal::{dct, fftconvolve, idct, istft, stft};
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, AxesArg, AxisList, Integers, IntoAxes, SliceItem, View};
-use crate::graph::expr::{Expr, Operand, binary, carry, cast, choose, operand, strong, unary, view};
+use crate::graph::expr::{Called, Expr, Operand, binary, cast, choose, operand, result_of, strong, unary, view};
 use crate::graph::ufunc::{arithmetic, logic};
 use crate::ops::complex::{Complex, ComplexOperand, Parts};
 use crate::ops::create::iota;
@@ -237,7 +237,7 @@ fn complex(op: &'static str, x: Parts, options: Options, one: bool, direction: D
         }
         Ok(parts)
     };
-    finish(build(), call)
+    finish(call, build)
 }
 
 fn resized_parts(parts: &[Expr; 2], axis: usize, n: Option<usize>, call: Call) -> Result<[Expr; 2]> {
@@ -246,8 +246,9 @@ fn resized_parts(parts: &[Expr; 2], axis: usize, n: Option<usize>, call: Call) -
 }
 
 /// Returns the complex numbers with these real and imaginary parts, or complex numbers that carry the error.
-fn finish(parts: Result<[Expr; 2]>, call: Call) -> Complex {
-    let [re, im] = parts.unwrap_or_else(|e| {
+fn finish(call: Call, build: impl FnOnce() -> Result<[Expr; 2]>) -> Complex {
+    let _called = Called::begin(call.op, call.at);
+    let [re, im] = build().unwrap_or_else(|e| {
         let failed = Expr::failed(e.or_at(call.at), call.at);
         [failed.clone(), failed]
     });
@@ -259,7 +260,7 @@ fn finish(parts: Result<[Expr; 2]>, call: Call) -> Complex {
 fn from_real(op: &'static str, x: Expr, options: Options, one: bool, scale: Scale, at: Loc) -> Complex {
     let call = Call { op, at };
     let build = || half_spectrum(&x, along(&options, x.checked()?.shape.len(), one, call)?, scale, call);
-    finish(build(), call)
+    finish(call, build)
 }
 
 /// Transforms real numbers along axes. Along the last axis in `axes`, only the first ⌊n/2⌋ + 1 of the n results are
@@ -286,7 +287,7 @@ fn half_spectrum(x: &Expr, mut axes: Along, scale: Scale, call: Call) -> Result<
 /// the named axes, the input holds only the first half of a transform, like the result of [`rfft`].
 fn to_real(op: &'static str, x: Parts, options: Options, one: bool, scale: Scale, at: Loc) -> Expr {
     let call = Call { op, at };
-    carry(at, || {
+    result_of(op, at, || {
         let parts = numbers(x, call)?;
         let axes = along(&options, parts[0].0.shape.len(), one, call)?;
         of_half_spectrum(parts, axes, scale, call)
@@ -466,6 +467,7 @@ pub fn irfftn(x: impl ComplexOperand, options: impl Into<Options>) -> Expr {
 #[track_caller]
 pub fn hfft(x: impl ComplexOperand, options: impl Into<Options>) -> Expr {
     let (at, options) = (Location::caller(), options.into());
+    let _called = Called::begin("hfft", at);
     let scale = Scale::of(options.norm, Direction::Forward);
     let conjugates = match x.parts() {
         Parts::Real(x) => Parts::Real(x),
@@ -480,6 +482,7 @@ pub fn hfft(x: impl ComplexOperand, options: impl Into<Options>) -> Expr {
 #[track_caller]
 pub fn ihfft(x: impl Operand, options: impl Into<Options>) -> Complex {
     let (at, options) = (Location::caller(), options.into());
+    let _called = Called::begin("ihfft", at);
     let scale = Scale::of(options.norm, Direction::Inverse);
     from_real("ihfft", operand(x, at), options, true, scale, at).conj()
 }

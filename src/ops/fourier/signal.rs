@@ -11,7 +11,7 @@ use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{ErrorKind, Result};
 use crate::base::layout::{self, IntoAxes, View};
 use crate::graph::expr::{
-    Expr, Operand, Unfit, binary, carry, cast, choose, common, operand, operands, reshape, unary, view,
+    Expr, Operand, Unfit, binary, cast, choose, common, operand, operands, reshape, result_of, unary, view,
 };
 use crate::graph::routine::is_smooth;
 use crate::graph::ufunc::{arithmetic, logic, special};
@@ -48,7 +48,7 @@ pub fn fftconvolve(a: impl Operand, b: impl Operand, mode: WindowMode, axes: imp
     let at = Location::caller();
     let (call, options) = (Call { op: "fftconvolve", at }, Options::new(axes));
     let [a, b] = operands([a.into_arg(), b.into_arg()], Unfit::Float, at);
-    carry(at, || {
+    result_of(call.op, at, || {
         common(call.op, [&a, &b].into_iter(), at)?;
         let [mut a, mut b] = [floats(&a, call)?, floats(&b, call)?];
         if a.0.dtype != b.0.dtype {
@@ -111,7 +111,7 @@ pub fn fftconvolve(a: impl Operand, b: impl Operand, mode: WindowMode, axes: imp
 pub fn dct(x: impl Operand, options: impl Into<Options>) -> Expr {
     let (at, options) = (Location::caller(), options.into());
     let (call, x) = (Call { op: "dct", at }, operand(x, at));
-    carry(at, || {
+    result_of(call.op, at, || {
         let (x, axis, n) = one_axis(&x, &options, call)?;
         // x becomes its elements at even positions, followed by its elements at odd positions in reverse order
         let odd = view(call.op, &strided(&x, axis, 1, 2, call), at, |shape| Ok(View::flip(shape, &[axis])));
@@ -138,7 +138,7 @@ pub fn dct(x: impl Operand, options: impl Into<Options>) -> Expr {
 pub fn idct(x: impl Operand, options: impl Into<Options>) -> Expr {
     let (at, options) = (Location::caller(), options.into());
     let (call, x) = (Call { op: "idct", at }, operand(x, at));
-    carry(at, || {
+    result_of(call.op, at, || {
         let (y, axis, n) = one_axis(&x, &options, call)?;
         let times = |a: &Expr, b: &Expr| binary(&arithmetic::multiply, a, b, at);
         let y = match options.norm {
@@ -230,7 +230,7 @@ pub fn stft(x: impl Operand, window: impl Operand, hop: usize) -> Complex {
         let parts = binary(&arithmetic::multiply, parts, &window, at);
         half_spectrum(&parts, smallvec![(last + 1, None)], Scale::One, call)
     };
-    finish(build(), call)
+    finish(call, build)
 }
 
 /// Returns the signals whose short-time Fourier transform is `z`: the inverse of [`stft`] with the same window and hop.
@@ -256,7 +256,7 @@ pub fn istft(z: impl ComplexOperand, window: impl Operand, hop: usize) -> Expr {
     let at = Location::caller();
     let call = Call { op: "istft", at };
     let window = operand(window, at);
-    carry(at, || {
+    result_of(call.op, at, || {
         let [re, im] = numbers(z.parts(), call)?;
         let (re, window, n) = windowed(&re, &window, hop, call)?;
         let im = cast(im, re.0.dtype, at);

@@ -1,7 +1,7 @@
 //! `bincount`, which calls the routine of the same name.
 
 use crate::base::error::Error;
-use crate::graph::expr::{Expr, carry, routine, strong};
+use crate::graph::expr::{Expr, result_of, routine, strong};
 use crate::graph::routine::BINCOUNT;
 use smallvec::smallvec;
 use std::panic::Location;
@@ -24,7 +24,7 @@ impl Expr {
     #[track_caller]
     pub fn bincount(&self, length: usize) -> Expr {
         let at = Location::caller();
-        carry(at, || {
+        result_of("bincount", at, || {
             let counts = routine(&BINCOUNT, smallvec![strong(self.clone(), at)], smallvec![length as u64], at)?;
             counts
                 .into_iter()

@@ -23,8 +23,8 @@ use crate::base::dtype::DType;
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, Integer, IntoAxes, Shape, View};
 use crate::graph::expr::{
-    Expr, NodeOp, Operand, Unfit, binary, carry, cast, common, operand, operand_list, reshape, rounded, ufunc, unary,
-    view,
+    Expr, NodeOp, Operand, Unfit, binary, cast, common, operand, operand_list, reshape, result_of, rounded, ufunc,
+    unary, view,
 };
 use crate::graph::ufunc::logic;
 use smallvec::{SmallVec, smallvec};
@@ -214,7 +214,7 @@ pub fn matmul(a: impl Operand, b: impl Operand) -> Expr {
 
 /// Builds the matrix product of two operands, neither of which is an untyped number. Errors name the operation `op`.
 pub(crate) fn matmul_at(op: &'static str, a: &Expr, b: &Expr, at: Loc) -> Expr {
-    carry(at, || {
+    result_of(op, at, || {
         let device = common(op, [a, b].iter().copied(), at)?;
         let wrong = |why: &str| {
             let (x, y) = (a.0.shape.as_slice(), b.0.shape.as_slice());
@@ -319,7 +319,7 @@ pub fn stack(parts: impl IntoIterator<Item = impl Operand>, axis: impl Integer) 
 
 /// Joins operands of the same shape along a new axis. Errors name the operation `op`.
 pub(crate) fn stack_at(op: &'static str, parts: Vec<Expr>, axis: isize, at: Loc) -> Expr {
-    carry(at, || {
+    result_of(op, at, || {
         common(op, parts.iter(), at)?;
         if let Some(other) = parts.iter().find(|p| p.0.shape != parts[0].0.shape) {
             let (a, b) = (parts[0].0.shape.as_slice(), other.0.shape.as_slice());
@@ -333,7 +333,7 @@ pub(crate) fn stack_at(op: &'static str, parts: Vec<Expr>, axis: isize, at: Loc)
 
 /// Builds the node that concatenates arrays along an axis. Errors name the operation `op`.
 pub(crate) fn join(op: &'static str, parts: Vec<Expr>, axis: isize, at: Loc) -> Expr {
-    carry(at, || {
+    result_of(op, at, || {
         let device = common(op, parts.iter(), at)?;
         let Some(first) = parts.first() else {
             return Err(Error::with_line(ErrorKind::Argument, op, "at least one array is needed", at));

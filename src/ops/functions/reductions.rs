@@ -6,7 +6,7 @@ use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Loc};
 use crate::base::layout::{self, AxesArg, IntoAxes, View};
 use crate::graph::expr::{
-    Expr, Operand, Reach, binary, carry, cast, choose, reduce, rounded, strong, ufunc, unary, view,
+    Expr, Operand, Reach, binary, cast, choose, reduce, result_of, rounded, strong, ufunc, unary, view,
 };
 use crate::graph::ufunc::{ARGMAX, ARGMIN, arithmetic, float, logic};
 use crate::plan::kernel::Fold;
@@ -192,7 +192,7 @@ macro_rules! reductions {
             #[track_caller]
             pub fn $name(&self, axes: impl IntoAxes) -> Expr {
                 let $at = Location::caller();
-                carry($at, || {
+                result_of(stringify!($name), $at, || {
                     self.checked()?;
                     let ($e, $axes) = (&strong(self.clone(), $at), &axes.into_axes());
                     $axes.resolve($e.0.shape.len()).map_err(|f| f.at(stringify!($name), $at))?;
@@ -369,10 +369,10 @@ impl Expr {
     #[track_caller]
     pub fn var_corrected(&self, axes: impl IntoAxes, correction: f64) -> Expr {
         let at = Location::caller();
-        carry(at, || {
+        result_of("var_corrected", at, || {
             self.checked()?;
             let (e, axes) = (strong(self.clone(), at), axes.into_axes());
-            axes.resolve(e.0.shape.len()).map_err(|f| f.at("var", at))?;
+            axes.resolve(e.0.shape.len()).map_err(|f| f.at("var_corrected", at))?;
             Ok(variance(&e, &axes, correction, at))
         })
     }
@@ -388,10 +388,10 @@ impl Expr {
     #[track_caller]
     pub fn std_corrected(&self, axes: impl IntoAxes, correction: f64) -> Expr {
         let at = Location::caller();
-        carry(at, || {
+        result_of("std_corrected", at, || {
             self.checked()?;
             let (e, axes) = (strong(self.clone(), at), axes.into_axes());
-            axes.resolve(e.0.shape.len()).map_err(|f| f.at("std", at))?;
+            axes.resolve(e.0.shape.len()).map_err(|f| f.at("std_corrected", at))?;
             Ok(deviation(&e, &axes, correction, at))
         })
     }

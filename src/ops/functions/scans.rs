@@ -6,7 +6,7 @@ use crate::array::device::Device;
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, ErrorKind};
 use crate::base::layout::{self, IntoScanAxis, SliceItem, View};
-use crate::graph::expr::{Expr, carry, cast, scan, strong, view};
+use crate::graph::expr::{Expr, cast, result_of, scan, strong, view};
 use crate::graph::ufunc::{Neutral, Ufunc, arithmetic, float};
 use crate::plan::kernel::Fold;
 use std::panic::Location;
@@ -130,7 +130,7 @@ fn scanned(row: &'static Ufunc, e: &Expr, axis: impl IntoScanAxis, types: fn(DTy
     let (at, given) = (Location::caller(), axis.into_scan_axis());
     let fold = Fold::of(row);
     let name = fold.cumulative();
-    carry(at, || {
+    result_of(name, at, || {
         e.checked()?;
         let e = strong(e.clone(), at);
         let axis = layout::normalize_axis(given.axis, e.0.shape.len()).map_err(|f| f.at(name, at))?;

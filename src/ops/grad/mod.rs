@@ -29,7 +29,7 @@ pub(crate) use view::cut;
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{Shape, View};
-use crate::graph::expr::{Arg, Expr, NodeOp, Operand, carry, cast, strong, ufunc, view};
+use crate::graph::expr::{Arg, Expr, NodeOp, Operand, by_user, carry, cast, result_of, strong, ufunc, view};
 use crate::graph::ufunc::arithmetic;
 pub(crate) use reverse::above;
 use reverse::{Unread, derivatives};
@@ -183,7 +183,7 @@ pub fn vjp<const N: usize>(y: impl Operand, cotangent: impl Operand, of: [&Expr;
 #[track_caller]
 pub fn jvp<const N: usize>(y: impl Operand, of: [&Expr; N], tangents: [impl Operand; N]) -> Expr {
     let (at, y, tangents) = (Location::caller(), y.into_expr(), tangents.map(Operand::into_arg));
-    carry(at, || {
+    result_of("jvp", at, || {
         let y = strong(y, at);
         let placeholder = forward::placeholder(&y, at)?;
         let back = derivatives("jvp", &y, &of, forward::cotangent(&placeholder, at), Unread::Refused, at)?;
@@ -245,7 +245,7 @@ pub fn with_vjp<const N: usize>(
         Ok(y.with_rule(
             operands,
             Some(Box::new(move |g, at| {
-                let list = back(g);
+                let list = by_user(|| back(g));
                 for (i, (d, (shape, dtype))) in list.iter().zip(&wanted).enumerate() {
                     let (found, is) = (d.checked()?.shape.as_slice(), d.0.dtype);
                     if found != shape.as_slice() {

@@ -8,7 +8,7 @@ use super::view::of_parts;
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, View, lengths};
 use crate::base::shared::Shared;
-use crate::graph::expr::{Expr, Node, between, binary, cast, common, reshape};
+use crate::graph::expr::{Called, Expr, Node, between, binary, cast, common, reshape};
 use crate::graph::ufunc::{arithmetic, logic};
 use crate::plan::KeyHasher;
 use std::collections::{HashMap, HashSet};
@@ -122,6 +122,7 @@ pub(super) fn together(
     unread: Unread,
     at: Loc,
 ) -> Result<Vec<Expr>> {
+    let _called = Called::begin(op, at);
     common(op, results.iter().chain(of.iter().copied()), at)?;
     let refuse = |what: std::fmt::Arguments, e: &Expr| {
         let detail = format!("{what} has dtype {}, which has no derivatives; floats are needed", e.0.dtype);

@@ -6,7 +6,7 @@ use super::positions;
 use crate::base::dtype::DType;
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, Integer, Shape, View};
-use crate::graph::expr::{Expr, NodeOp, array_below, between, binary, carry, cast, common, strong, view};
+use crate::graph::expr::{Expr, NodeOp, array_below, between, binary, cast, common, result_of, strong, view};
 use crate::graph::ufunc::{arithmetic, logic};
 use crate::plan::kernel::IndexMode;
 use smallvec::smallvec;
@@ -51,7 +51,7 @@ pub(crate) fn take_along(
     mode: IndexMode,
     at: Loc,
 ) -> Expr {
-    carry(at, || {
+    result_of(op, at, || {
         let source = strong(source.clone(), at);
         let device = common(op, [&source, &indices].into_iter(), at)?;
         let axis = layout::normalize_axis(axis, source.0.shape.len()).map_err(|f| f.at(op, at))?;

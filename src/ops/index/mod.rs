@@ -21,7 +21,7 @@ pub(crate) use sums::{first_of, sums_by_key};
 use crate::base::dtype::DType;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::layout::{self, Integer, Integers, IntoAxes, IntoShape, Shape, SliceItems, View, shape_arg};
-use crate::graph::expr::{Expr, NodeOp, Operand, carry, cast, common, reshape, strong, ufunc, view};
+use crate::graph::expr::{Expr, NodeOp, Operand, cast, common, reshape, result_of, strong, ufunc, view};
 use crate::graph::ufunc::{arithmetic, logic};
 use crate::plan::kernel::IndexMode;
 use smallvec::smallvec;
@@ -302,7 +302,7 @@ impl Expr {
 }
 
 pub(crate) fn take(source: &Expr, indices: Expr, axis: isize, mode: IndexMode, at: &'static Location<'static>) -> Expr {
-    carry(at, || {
+    result_of("take", at, || {
         let source = strong(source.clone(), at);
         let device = common("take", [&source, &indices].into_iter(), at)?;
         let shape = &source.0.shape;

@@ -10,7 +10,7 @@ use crate::array::Array;
 use crate::base::dtype::DType;
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, Integer, Shape, View};
-use crate::graph::expr::{Arg, Expr, NodeOp, Operand, binary, carry, common, reshape, strong, view};
+use crate::graph::expr::{Arg, Expr, NodeOp, Operand, binary, common, reshape, result_of, strong, view};
 use crate::graph::ufunc::arithmetic;
 use crate::plan::kernel::IndexMode;
 use smallvec::smallvec;
@@ -175,7 +175,7 @@ fn operand_of(a: Arg, at: Loc) -> Expr {
 
 fn take_at(source: &Expr, (indices, mode): (Vec<Arg>, IndexMode), at: Loc) -> Expr {
     const OP: &str = "take_at";
-    carry(at, || {
+    result_of(OP, at, || {
         let (source, indices) = (strong(source.clone(), at), operands(indices, at));
         let device = common(OP, std::iter::once(&source).chain(&indices), at)?;
         let shape = source.0.shape.clone();
@@ -209,7 +209,7 @@ pub(super) fn flat_along(i: Expr, axis: usize, shape: &Shape, wanted: &Shape, at
 fn put(array: &Expr, indices: impl IntoIndex, values: impl Operand, at: Loc) -> Expr {
     const OP: &str = "put";
     let ((indices, mode), values) = (indices.into_index(at), values.into_arg());
-    carry(at, || {
+    result_of(OP, at, || {
         let array = strong(array.clone(), at);
         common(OP, [&array, &indices].into_iter(), at)?;
         let all: Shape = smallvec![layout::product(&array.0.shape)];
@@ -222,7 +222,7 @@ fn put(array: &Expr, indices: impl IntoIndex, values: impl Operand, at: Loc) -> 
 fn put_along(array: &Expr, indices: impl IntoIndex, values: impl Operand, axis: isize, at: Loc) -> Expr {
     const OP: &str = "put_along_axis";
     let ((indices, mode), values) = (indices.into_index(at), values.into_arg());
-    carry(at, || {
+    result_of(OP, at, || {
         let array = strong(array.clone(), at);
         common(OP, [&array, &indices].into_iter(), at)?;
         let shape = array.0.shape.clone();

@@ -10,7 +10,7 @@ use crate::array::prepared;
 use crate::base::dtype::{DType, Element};
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, Combine, IndexMode, Integer, Shape};
-use crate::graph::expr::{Args, Expr, NodeOp, Operand, carry, cast, common, composed, strong, ufunc};
+use crate::graph::expr::{Args, Expr, NodeOp, Operand, cast, common, composed, result_of, strong, ufunc};
 use crate::graph::ufunc::{Ufunc, logic};
 use smallvec::smallvec;
 use std::panic::Location;
@@ -108,7 +108,7 @@ fn scatter(
 ) -> Expr {
     let values = values.into_arg();
     let (indices, mode) = indices.into_index(at);
-    carry(at, || -> Result<Expr> {
+    result_of(op, at, || -> Result<Expr> {
         let array = strong(array.clone(), at);
         common(op, [&array, &indices].into_iter(), at)?;
         let (shape, dtype) = (&array.0.shape, array.0.dtype);

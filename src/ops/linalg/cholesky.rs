@@ -4,7 +4,7 @@ use super::Triangle;
 use super::parts::{Call, count, half};
 use super::triangular::{TriangularKind, solved};
 use crate::base::error::{Loc, Result};
-use crate::graph::expr::{Expr, Operand, binary, carry, routine};
+use crate::graph::expr::{Expr, Operand, binary, result_of, routine};
 use crate::graph::routine::{CHOLESKY, MOST_ROWS_OF_CHOLESKY as BLOCK};
 use crate::graph::ufunc::arithmetic;
 use smallvec::smallvec;
@@ -51,7 +51,7 @@ enum Lower {
 #[track_caller]
 pub fn cholesky(a: impl Operand, triangle: Triangle) -> Expr {
     let call = Call { op: "cholesky", at: Location::caller() };
-    carry(call.at, || {
+    result_of(call.op, call.at, || {
         let kind = TriangularKind::of(triangle);
         if kind.is_unit {
             let detail = "a Cholesky factor has no unit diagonal; name Triangle::Lower or Triangle::Upper".to_string();

@@ -4,7 +4,7 @@ use super::parts::{Call, epsilon};
 use super::svd::{reduced, values};
 use crate::base::error::{ErrorKind, Loc, Result};
 use crate::base::layout::{AxesArg, View};
-use crate::graph::expr::{Arg, Expr, Operand, binary, carry, cast, choose, common, operand, unary, view};
+use crate::graph::expr::{Arg, Expr, Operand, binary, cast, choose, common, operand, result_of, unary, view};
 use crate::graph::ufunc::{arithmetic, logic};
 use crate::ops::functions::{count as count_of, sum_in_its_type};
 use smallvec::smallvec;
@@ -57,7 +57,7 @@ impl Tolerance for Option<f64> {
 pub fn pinv(x: impl Operand, rcond: impl Tolerance) -> Expr {
     let at = Location::caller();
     let (x, rcond) = (operand(x, at), rcond.into_tolerance());
-    carry(at, || pseudoinverse(Call { op: "pinv", at }, &x, &rcond))
+    result_of("pinv", at, || pseudoinverse(Call { op: "pinv", at }, &x, &rcond))
 }
 
 /// Returns the least-squares solutions x of `a · x = b`: the x with the smallest ‖a·x − b‖. If several x reach this
@@ -86,7 +86,7 @@ pub fn pinv(x: impl Operand, rcond: impl Tolerance) -> Expr {
 pub fn lstsq(a: impl Operand, b: impl Operand, rcond: impl Tolerance) -> Expr {
     let at = Location::caller();
     let rcond = rcond.into_tolerance();
-    carry(at, || {
+    result_of("lstsq", at, || {
         let call = Call { op: "lstsq", at };
         let [a, b] = call.both(a, b)?;
         let [m, _] = call.matrix(&a)?;
@@ -122,7 +122,7 @@ pub fn lstsq(a: impl Operand, b: impl Operand, rcond: impl Tolerance) -> Expr {
 pub fn matrix_rank(x: impl Operand, rcond: impl Tolerance) -> Expr {
     let at = Location::caller();
     let (x, rcond) = (operand(x, at), rcond.into_tolerance());
-    carry(at, || {
+    result_of("matrix_rank", at, || {
         let call = Call { op: "matrix_rank", at };
         let (x, sides) = call.matrices(&x)?;
         let s = values(call.op, &x, at)?;

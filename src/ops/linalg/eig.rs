@@ -2,7 +2,7 @@
 
 use super::parts::{Call, count, shaped};
 use crate::base::error::Result;
-use crate::graph::expr::{Expr, Operand, operand, routine};
+use crate::graph::expr::{Called, Expr, Operand, operand, routine};
 use crate::graph::routine::EIG;
 use crate::ops::complex::Complex;
 use smallvec::smallvec;
@@ -50,6 +50,7 @@ use std::panic::Location;
 #[track_caller]
 pub fn eig(x: impl Operand) -> (Complex, Complex) {
     let at = Location::caller();
+    let _called = Called::begin("eig", at);
     let call = Call { op: "eig", at };
     let [a, b, c, d] = parts(call, operand(x, at), true);
     (Complex::pair(call.op, a, b, at), Complex::pair(call.op, c, d, at))
@@ -71,6 +72,7 @@ pub fn eig(x: impl Operand) -> (Complex, Complex) {
 #[track_caller]
 pub fn eigvals(x: impl Operand) -> Complex {
     let at = Location::caller();
+    let _called = Called::begin("eigvals", at);
     let call = Call { op: "eigvals", at };
     let [a, b, ..] = parts(call, operand(x, at), false);
     Complex::pair(call.op, a, b, at)

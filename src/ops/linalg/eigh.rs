@@ -2,7 +2,7 @@
 
 use super::parts::{Call, count, shaped};
 use crate::base::error::{Loc, Result};
-use crate::graph::expr::{Expr, Operand, carry, cast, operand, routine};
+use crate::graph::expr::{Called, Expr, Operand, cast, operand, result_of, routine};
 use crate::graph::routine::{EIGH, spectrum_params};
 use crate::graph::ufunc::arithmetic;
 use smallvec::smallvec;
@@ -41,6 +41,7 @@ use std::panic::Location;
 #[track_caller]
 pub fn eigh(x: impl Operand) -> (Expr, Expr) {
     let at = Location::caller();
+    let _called = Called::begin("eigh", at);
     let x = operand(x, at);
     match factors(Call { op: "eigh", at }, &x) {
         Ok(both) => both,
@@ -64,7 +65,7 @@ pub fn eigh(x: impl Operand) -> (Expr, Expr) {
 pub fn eigvalsh(x: impl Operand) -> Expr {
     let at = Location::caller();
     let x = operand(x, at);
-    carry(at, || {
+    result_of("eigvalsh", at, || {
         let call = Call { op: "eigvalsh", at };
         let (wide, n) = call.squares(&x)?;
         if wide.0.shape.contains(&0) {

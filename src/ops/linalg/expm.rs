@@ -5,7 +5,7 @@ use super::solve::quotient;
 use crate::base::dtype::DType;
 use crate::base::error::Result;
 use crate::base::layout::AxesArg;
-use crate::graph::expr::{Expr, Operand, binary, carry, choose, reduce, unary};
+use crate::graph::expr::{Expr, Operand, binary, choose, reduce, result_of, unary};
 use crate::graph::ufunc::{arithmetic, logic};
 use crate::ops::functions::sum_in_its_type;
 use crate::plan::kernel::Fold;
@@ -77,7 +77,7 @@ const OF_F64: Approximant = Approximant {
 #[track_caller]
 pub fn expm(a: impl Operand) -> Expr {
     let call = Call { op: "expm", at: Location::caller() };
-    carry(call.at, || exponential(&call.floats(a)?, call))
+    result_of(call.op, call.at, || exponential(&call.floats(a)?, call))
 }
 
 fn exponential(a: &Expr, call: Call) -> Result<Expr> {

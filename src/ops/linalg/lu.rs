@@ -5,7 +5,7 @@ use super::triangular::{TriangularKind, ruled, solved};
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Loc, Result};
 use crate::base::layout::{IndexMode, Shape, SliceItem, View};
-use crate::graph::expr::{Expr, Operand, binary, cast, routine, view};
+use crate::graph::expr::{Called, Expr, Operand, binary, cast, routine, view};
 use crate::graph::routine::{LU, MOST_COLUMNS_OF_LU as BLOCK};
 use crate::graph::ufunc::{arithmetic, logic};
 
@@ -87,6 +87,7 @@ impl Factors {
 #[track_caller]
 pub fn lu(a: impl Operand) -> (Expr, Expr, Expr) {
     let call = Call { op: "lu", at: Location::caller() };
+    let _called = Called::begin(call.op, call.at);
     let build = || {
         let [order, l, u] = triangles(&call.floats(a)?, call)?;
         Ok((cast(order, DType::I64, call.at), l, u))

@@ -6,7 +6,8 @@ use crate::base::dtype::DType;
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, AxesArg, IntoAxes, View};
 use crate::graph::expr::{
-    Expr, Operand, Reach, binary, carry, cast, choose, composed, operand, reduce, reshape, strong, unary, view,
+    Called, Expr, Operand, Reach, binary, cast, choose, composed, operand, reduce, reshape, result_of, strong, unary,
+    view,
 };
 use crate::graph::ufunc::{Ufunc, arithmetic, logic};
 use crate::ops::functions::{count, kept, named, narrow, norm_at, sum_in_its_type, wide};
@@ -53,6 +54,7 @@ impl Expr {
     #[doc(alias("dist"))]
     #[track_caller]
     pub fn norm(&self, axes: impl IntoAxes) -> Expr {
+        let _called = Called::begin("norm", Location::caller());
         named("norm", self.vector_norm(axes, 2.0), Location::caller())
     }
 
@@ -83,7 +85,7 @@ impl Expr {
     pub fn vector_norm(&self, axes: impl IntoAxes, order: f64) -> Expr {
         let at = Location::caller();
         let axes = axes.into_axes();
-        carry(at, || {
+        result_of("vector_norm", at, || {
             self.checked()?;
             let e = strong(self.clone(), at);
             axes.resolve(e.0.shape.len()).map_err(|f| f.at("vector_norm", at))?;
@@ -113,7 +115,7 @@ impl Expr {
     pub fn matrix_norm(&self, axes: impl IntoAxes, norm: MatrixNorm) -> Expr {
         let at = Location::caller();
         let axes = axes.into_axes();
-        carry(at, || {
+        result_of("matrix_norm", at, || {
             self.checked()?;
             let e = strong(self.clone(), at);
             matrix_norm(&e, &axes, norm, at)
@@ -146,7 +148,7 @@ pub fn cond(x: impl Operand, norm: impl Into<Option<MatrixNorm>>) -> Expr {
     const OP: &str = "cond";
     let at = Location::caller();
     let (x, norm) = (operand(x, at), norm.into().unwrap_or(MatrixNorm::Two));
-    carry(at, || {
+    result_of(OP, at, || {
         let x = wide(&x, at);
         x.checked()?;
         if x.0.shape.iter().rev().take(2).any(|n| *n == 0) {

@@ -3,7 +3,7 @@
 use super::Mode;
 use super::parts::{Call, count, shaped};
 use crate::base::error::{Loc, Result};
-use crate::graph::expr::{Expr, Operand, binary, operand, routine, unary};
+use crate::graph::expr::{Called, Expr, Operand, binary, operand, routine, unary};
 use crate::graph::routine::{QR, qr_params};
 use crate::graph::ufunc::{arithmetic, logic};
 use smallvec::smallvec;
@@ -40,6 +40,7 @@ use std::panic::Location;
 #[track_caller]
 pub fn qr(x: impl Operand, mode: Mode) -> (Expr, Expr) {
     let at = Location::caller();
+    let _called = Called::begin("qr", at);
     let x = operand(x, at);
     match factors(Call { op: "qr", at }, &x, mode) {
         Ok(both) => both,

@@ -7,7 +7,7 @@ use super::triangular::with_columns;
 use crate::base::dtype::DType;
 use crate::base::error::{Error, Loc, Result};
 use crate::base::layout::AxesArg;
-use crate::graph::expr::{Expr, Operand, binary, choose, reduce, unary};
+use crate::graph::expr::{Called, Expr, Operand, binary, choose, reduce, unary};
 use crate::graph::ufunc::{arithmetic, logic};
 use crate::plan::kernel::Fold;
 use smallvec::smallvec;
@@ -62,6 +62,7 @@ const SLICES_OF_A_CORRECTION: usize = 3;
 #[track_caller]
 pub fn solve_refined(a: impl Operand, b: impl Operand) -> (Expr, Expr) {
     let call = Call { op: "solve_refined", at: Location::caller() };
+    let _called = Called::begin(call.op, call.at);
     let build = || {
         let [a, b] = call.both(a, b)?;
         // `refined` also gets `a` before it is broadcast to the axes of `b`, so that each matrix is factorised once

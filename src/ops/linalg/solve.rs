@@ -9,7 +9,9 @@ use super::triangular::{TriangularKind, solved, with_columns};
 use crate::array::device::Device;
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{AxesArg, Shape, View};
-use crate::graph::expr::{Expr, Operand, binary, carry, cast, choose, composed, reduce, routine, unary, view};
+use crate::graph::expr::{
+    Called, Expr, Operand, binary, cast, choose, composed, reduce, result_of, routine, unary, view,
+};
 use crate::graph::routine::{MOST_ROWS_OF_SVD, SOLVE, called, solves};
 use crate::graph::ufunc::{Fold, arithmetic, float, logic};
 use crate::ops::create::iota;
@@ -42,7 +44,7 @@ use std::panic::Location;
 #[track_caller]
 pub fn solve(a: impl Operand, b: impl Operand) -> Expr {
     let call = Call { op: "solve", at: Location::caller() };
-    carry(call.at, || {
+    result_of(call.op, call.at, || {
         let [a, b] = call.both(a, b)?;
         quotient(&a, &b, call)
     })
@@ -97,7 +99,7 @@ fn with_factors(a: &Expr, b: &Expr, call: Call) -> Result<(Expr, Factors)> {
 #[track_caller]
 pub fn inv(a: impl Operand) -> Expr {
     let call = Call { op: "inv", at: Location::caller() };
-    carry(call.at, || inverse(&call.floats(a)?, call))
+    result_of(call.op, call.at, || inverse(&call.floats(a)?, call))
 }
 
 /// Returns the inverses of matrices. Errors name the function `op` instead of `inv`.
@@ -227,7 +229,7 @@ fn of_matrices(e: &Expr, call: Call) -> Expr {
 #[track_caller]
 pub fn det(a: impl Operand) -> Expr {
     let call = Call { op: "det", at: Location::caller() };
-    carry(call.at, || determinant(&call.floats(a)?, call))
+    result_of(call.op, call.at, || determinant(&call.floats(a)?, call))
 }
 
 /// Returns the determinants of matrices, with the rule for their derivative.
@@ -335,6 +337,7 @@ fn singular_changes(a: &Expr, g: &Expr, by: &Expr, which: &Expr, call: Call) -> 
 #[track_caller]
 pub fn slogdet(a: impl Operand) -> (Expr, Expr) {
     let call = Call { op: "slogdet", at: Location::caller() };
+    let _called = Called::begin(call.op, call.at);
     let build = || {
         let a = call.floats(a)?;
         call.square(&a)?;

@@ -6,7 +6,7 @@ use super::parts::{Call, count, shaped};
 use super::{Mode, qr};
 use crate::base::error::{Loc, Result};
 use crate::base::layout::View;
-use crate::graph::expr::{Expr, Operand, binary, carry, choose, operand, routine, unary, view};
+use crate::graph::expr::{Called, Expr, Operand, binary, choose, operand, result_of, routine, unary, view};
 use crate::graph::routine::{SVD, spectrum_params};
 use crate::graph::ufunc::{arithmetic, logic};
 use smallvec::smallvec;
@@ -48,6 +48,7 @@ use std::panic::Location;
 #[track_caller]
 pub fn svd(x: impl Operand, mode: Mode) -> (Expr, Expr, Expr) {
     let at = Location::caller();
+    let _called = Called::begin("svd", at);
     let x = operand(x, at);
     let call = Call { op: "svd", at };
     let found = match mode {
@@ -75,7 +76,7 @@ pub fn svd(x: impl Operand, mode: Mode) -> (Expr, Expr, Expr) {
 pub fn svdvals(x: impl Operand) -> Expr {
     let at = Location::caller();
     let x = operand(x, at);
-    carry(at, || values("svdvals", &x, at))
+    result_of("svdvals", at, || values("svdvals", &x, at))
 }
 
 /// Returns the singular values of matrices, with the rule for their derivative. Errors name the function `op`.

@@ -3,7 +3,7 @@
 use super::parts::{Call, batch, count, half};
 use crate::base::error::{ErrorKind, Loc, Result};
 use crate::base::layout::{self, View};
-use crate::graph::expr::{Expr, Operand, carry, routine, unary, view};
+use crate::graph::expr::{Expr, Operand, result_of, routine, unary, view};
 use crate::graph::routine::{SOLVE_TRIANGULAR, UNIT, UPPER, called};
 use crate::graph::ufunc::arithmetic;
 use smallvec::smallvec;
@@ -80,7 +80,7 @@ const BLOCK: usize = 64;
 #[track_caller]
 pub fn solve_triangular(a: impl Operand, b: impl Operand, triangle: Triangle) -> Expr {
     let call = Call { op: "solve_triangular", at: Location::caller() };
-    carry(call.at, || {
+    result_of(call.op, call.at, || {
         let [a, b] = call.both(a, b)?;
         with_columns(&a, &b, call, |a, b| Ok([ruled(a, b, TriangularKind::of(triangle), call)?])).map(|[x]| x)
     })

@@ -5,7 +5,7 @@ use super::with_ones;
 use crate::array::prepared;
 use crate::base::error::{Error, ErrorKind, Loc, Result, room};
 use crate::base::layout::{self, Given, Integers, IntoAxes, SliceItem, View};
-use crate::graph::expr::{Arg, Expr, Operand, carry, cast, common, reshape, view};
+use crate::graph::expr::{Arg, Expr, Operand, cast, common, reshape, result_of, view};
 use crate::ops::functions::join;
 use smallvec::smallvec;
 use std::panic::Location;
@@ -140,7 +140,7 @@ impl Expr {
     pub fn delete(&self, positions: impl IntoPositions, axis: impl IntoAxes) -> Expr {
         const OP: &str = "delete";
         let (at, positions, axis) = (Location::caller(), positions.into_positions(), axis.into_axes());
-        carry(at, || {
+        result_of(OP, at, || {
             let (e, axis) = along(OP, self, &axis, at)?;
             let n = e.checked()?.shape[axis];
             let named = match positions {
@@ -185,7 +185,7 @@ impl Expr {
         const OP: &str = "insert";
         let (at, positions, axis) = (Location::caller(), positions.into_positions(), axis.into_axes());
         let values = values.into_arg();
-        carry(at, || {
+        result_of(OP, at, || {
             let (e, axis) = along(OP, self, &axis, at)?;
             let n = e.checked()?.shape[axis];
             let named = match positions {

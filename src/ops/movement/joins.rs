@@ -4,7 +4,7 @@ use super::parts::whole;
 use super::{at_least, with_ones};
 use crate::base::error::{Error, Loc, Result};
 use crate::base::layout::{self, IntoShape, Shape, View, shape_arg};
-use crate::graph::expr::{Arg, Expr, Operand, Unfit, carry, common, operand_list, view};
+use crate::graph::expr::{Arg, Expr, Operand, Unfit, common, operand_list, result_of, view};
 use crate::ops::functions::join;
 use std::panic::Location;
 
@@ -17,7 +17,7 @@ fn stacked(
     axis: impl Fn(&Expr) -> isize,
 ) -> Expr {
     let parts = operand_list(parts, Unfit::Error(op), at);
-    carry(at, || {
+    result_of(op, at, || {
         common(op, parts.iter(), at)?;
         let axis = parts.first().map_or(0, &axis);
         Ok(join(op, parts.iter().map(prepare).collect(), axis, at))
@@ -164,7 +164,7 @@ pub fn block(blocks: impl Blocks) -> Expr {
     let arrays = operand_list(arrays, Unfit::Error("block"), at);
     let mut typed = arrays.iter().cloned();
     each_array(&mut tree, &mut |e| typed.next().into_iter().for_each(|t| *e = t));
-    carry(at, || {
+    result_of("block", at, || {
         common("block", arrays.iter(), at)?;
         let ndim = arrays.iter().map(|a| a.0.shape.len()).max().unwrap_or(0).max(depth);
         joined(&tree, depth, ndim, at)

@@ -13,7 +13,7 @@ pub use pad::{IntoPadWidths, Pad};
 
 use crate::base::error::{Error, ErrorKind, Fault, Loc, Result, listed, room};
 use crate::base::layout::{self, AxesArg, Given, Integer, Integers, IntoAxes, IntoShape, Shape, View};
-use crate::graph::expr::{Expr, carry, reshape, view};
+use crate::graph::expr::{Expr, reshape, result_of, view};
 use parts::{AxisRun, along, assembled, repeated, whole};
 use smallvec::{SmallVec, smallvec};
 use std::panic::Location;
@@ -46,7 +46,7 @@ impl Expr {
         const OP: &str = "moveaxis";
         let at = Location::caller();
         let (source, destination) = (source.into_axes(), destination.into_axes());
-        carry(at, || {
+        result_of(OP, at, || {
             let n = self.checked()?.shape.len();
             let (from, to) = (in_order(OP, &source, n, at)?, in_order(OP, &destination, n, at)?);
             if from.len() != to.len() {
@@ -111,7 +111,7 @@ impl Expr {
     pub fn rot90(&self, k: isize, axes: impl IntoAxes) -> Expr {
         const OP: &str = "rot90";
         let (at, axes) = (Location::caller(), axes.into_axes());
-        carry(at, || {
+        result_of(OP, at, || {
             let n = self.checked()?.shape.len();
             let [a, b] = in_order(OP, &axes, n, at)?[..] else {
                 return Err(Error::with_line(ErrorKind::Axis, OP, "two axes are needed", at));
@@ -188,7 +188,7 @@ impl Expr {
     pub fn roll(&self, shift: impl IntoShape, axes: impl IntoAxes) -> Expr {
         const OP: &str = "roll";
         let (at, shifts, axes) = (Location::caller(), shift.into_shape(), axes.into_axes());
-        carry(at, || {
+        result_of(OP, at, || {
             let e = whole(self, at)?;
             let shape: SmallVec<[isize; 6]> = e.0.shape.iter().map(|n| *n as isize).collect();
             let Some(named) = &axes.axes else {
@@ -229,7 +229,7 @@ impl Expr {
     pub fn repeat(&self, counts: impl IntoShape, axis: impl IntoAxes) -> Expr {
         const OP: &str = "repeat";
         let (at, counts, axis) = (Location::caller(), counts.into_shape(), axis.into_axes());
-        carry(at, || {
+        result_of(OP, at, || {
             let (e, axis) = along(OP, self, &axis, at)?;
             let n = e.checked()?.shape[axis];
             if let Some(count) = counts.iter().find(|c| **c < 0) {
@@ -272,7 +272,7 @@ impl Expr {
     pub fn tile(&self, counts: impl IntoShape) -> Expr {
         const OP: &str = "tile";
         let (at, counts) = (Location::caller(), counts.into_shape());
-        carry(at, || {
+        result_of(OP, at, || {
             let e = whole(self, at)?;
             if let Some(count) = counts.iter().find(|c| **c < 0) {
                 return Err(Error::with_line(ErrorKind::Argument, OP, format!("a count of {count} is negative"), at));

@@ -4,7 +4,7 @@ use super::parts::{AxisRun, MOST_PARTS, assembled, joined, tiled, whole};
 use crate::base::dtype::{DType, Element, Scalar};
 use crate::base::error::{Error, ErrorKind, Loc};
 use crate::base::layout::{self, Shape};
-use crate::graph::expr::{Expr, carry};
+use crate::graph::expr::{Expr, result_of};
 use std::panic::Location;
 
 /// The elements that [`Expr::pad`] adds around an array.
@@ -88,7 +88,7 @@ impl Expr {
     pub fn pad(&self, widths: impl IntoPadWidths, with: Pad) -> Expr {
         const OP: &str = "pad";
         let (at, widths) = (Location::caller(), widths.into_widths());
-        carry(at, || {
+        result_of(OP, at, || {
             let e = whole(self, at)?;
             let (ndim, dtype) = (e.0.shape.len(), e.0.dtype);
             if widths.len() != ndim && widths.len() != 1 {
@@ -117,7 +117,7 @@ impl Expr {
 
 /// Pads an expression with a number, by a pair of widths for each axis. The dtype must be able to hold the number.
 pub(crate) fn pad_constant(op: &'static str, e: &Expr, widths: &[(usize, usize)], with: Scalar, at: Loc) -> Expr {
-    carry(at, || {
+    result_of(op, at, || {
         let mut shape = e.checked()?.shape.clone();
         for (n, (before, after)) in shape.iter_mut().zip(widths) {
             *n = n.saturating_add(*before).saturating_add(*after);

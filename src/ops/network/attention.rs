@@ -5,7 +5,7 @@ use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, IntoAxes, Shape, SliceItem, View};
 use crate::graph::expr::{
-    Expr, NodeOp, Operand, binary, carry, cast, choose, common, composed, operand, reduce, strong, unary, view,
+    Expr, NodeOp, Operand, binary, cast, choose, common, composed, operand, reduce, result_of, strong, unary, view,
 };
 use crate::graph::ufunc::{Fold, arithmetic, float, logic};
 use crate::ops::functions::{join, matmul_at, promoted, wide};
@@ -94,7 +94,7 @@ impl Attention {
 pub fn attention(queries: impl Operand, keys: impl Operand, values: impl Operand, options: Attention) -> Expr {
     let at = Location::caller();
     let all = [operand(queries, at), operand(keys, at), operand(values, at)];
-    composed(|| carry(at, || Setting::of(all, options, at)?.blocks()))
+    composed(|| result_of("attention", at, || Setting::of(all, options, at)?.blocks()))
 }
 
 struct Setting {

@@ -6,7 +6,7 @@ use super::options::{Conv, numbers, transposed, windows};
 use crate::base::dtype::DType;
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, Shape, View};
-use crate::graph::expr::{Expr, Operand, carry, common, composed, operand, strong, view};
+use crate::graph::expr::{Expr, Operand, common, composed, operand, result_of, strong, view};
 use smallvec::smallvec;
 use std::panic::Location;
 
@@ -253,7 +253,7 @@ fn convolution(op: &'static str, x: &Expr, w: Expr, n: usize, options: &Conv, at
         let setting = Setting { op, windows, groups: o.groups, is_last: o.is_last, is_turned: false };
         o.finish(setting.convolved(&o.x, &o.w, at))
     };
-    composed(|| carry(at, build))
+    composed(|| result_of(op, at, build))
 }
 
 fn transposed_convolution(op: &'static str, x: &Expr, w: Expr, n: usize, options: &Conv, at: Loc) -> Expr {
@@ -275,5 +275,5 @@ fn transposed_convolution(op: &'static str, x: &Expr, w: Expr, n: usize, options
         let setting = Setting { op, windows, groups: o.groups, is_last: o.is_last, is_turned: o.is_last };
         o.finish(setting.spread(&o.x, &o.w, at))
     };
-    composed(|| carry(at, build))
+    composed(|| result_of(op, at, build))
 }

@@ -14,7 +14,7 @@ use super::windows::{FEW, affine, every, interleaved, ruled, windows};
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{AxesArg, IndexMode, Shape, View, product};
-use crate::graph::expr::{Expr, Reach, binary, carry, cast, choose, composed, reduce, reshape, strong, view};
+use crate::graph::expr::{Expr, Reach, binary, cast, choose, composed, reduce, reshape, result_of, strong, view};
 use crate::graph::ufunc::{Fold, Ufunc, arithmetic, logic};
 use crate::ops::create::iota;
 use crate::ops::functions::{narrow, wide};
@@ -167,7 +167,7 @@ fn pool(op: &'static str, kind: Kind, x: &Expr, n: usize, options: &Pool, at: Lo
         let y = pooling.pooled(&batch, at)?;
         Ok(if is_single { view(op, &y, at, |s| Ok(View::drop_axes(s, &[0]))) } else { y })
     };
-    composed(|| carry(at, build))
+    composed(|| result_of(op, at, build))
 }
 
 #[derive(Clone)]

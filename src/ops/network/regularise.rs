@@ -3,7 +3,7 @@
 use crate::base::dtype::DType;
 use crate::base::error::{Error, ErrorKind, Loc};
 use crate::base::layout::IntoAxes;
-use crate::graph::expr::{Expr, binary, carry, choose, composed, strong};
+use crate::graph::expr::{Expr, binary, choose, composed, result_of, strong};
 use crate::graph::ufunc::{arithmetic, logic};
 use crate::ops::functions::{narrow, norm_at, scale_of, wide};
 use crate::ops::random::Rng;
@@ -36,7 +36,7 @@ impl Expr {
         let x = strong(self.clone(), at);
         let shape: Vec<usize> = x.0.shape.to_vec();
         let is_kept = rng.bernoulli_at(OP, (1.0 - rate).min(1.0), shape, DType::Bool, at);
-        carry(at, || {
+        result_of(OP, at, || {
             x.checked()?;
             if !x.0.dtype.is_float() {
                 let detail = format!("the array has dtype {}; a float type is needed", x.0.dtype);
@@ -69,7 +69,7 @@ impl Expr {
     pub fn clip_by_norm(&self, max_norm: f64) -> Expr {
         const OP: &str = "clip_by_norm";
         let at = Location::caller();
-        carry(at, || {
+        result_of(OP, at, || {
             let e = strong(self.clone(), at);
             e.checked()?;
             if !(max_norm > 0.0 && max_norm.is_finite()) {

@@ -2,7 +2,9 @@
 
 use crate::base::error::Loc;
 use crate::base::layout::{AxesArg, IntoAxes, View};
-use crate::graph::expr::{Expr, Operand, Reach, binary, carry, choose, composed, reduce, strong, ufunc, unary, view};
+use crate::graph::expr::{
+    Expr, Operand, Reach, binary, choose, composed, reduce, result_of, strong, ufunc, unary, view,
+};
 use crate::graph::ufunc::{arithmetic, float, logic};
 use crate::ops::functions::{count, kept, mean_at, narrow, sum_at, wide};
 use crate::plan::kernel::Fold;
@@ -12,7 +14,7 @@ use std::panic::Location;
 /// Builds the result of a function along axes. Checks the axes, calls `f` with the operand in f64 or f32, and casts the
 /// result to the operand's dtype, or to f32 for integers and bool.
 fn over(op: &'static str, e: &Expr, axes: impl IntoAxes, at: Loc, f: impl FnOnce(&Expr, &AxesArg) -> Expr) -> Expr {
-    carry(at, || {
+    result_of(op, at, || {
         e.checked()?;
         let (e, axes) = (strong(e.clone(), at), axes.into_axes());
         axes.resolve(e.0.shape.len()).map_err(|fault| fault.at(op, at))?;

@@ -4,7 +4,7 @@ use super::contract::{Labelled, contract};
 use super::labels::{Label, Labels, MOST};
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::View;
-use crate::graph::expr::{Expr, Operand, Unfit, carry, common, operand_list, view};
+use crate::graph::expr::{Expr, Operand, Unfit, common, operand_list, result_of, view};
 use std::panic::Location;
 
 /// The number of letters. Labels below this number are letters, A to Z and then a to z. Labels from this number on are
@@ -56,7 +56,7 @@ const LETTERS: usize = 52;
 pub fn einsum(subscripts: &str, operands: impl IntoIterator<Item = impl Operand>) -> Expr {
     let at = Location::caller();
     let operands = operand_list(operands, Unfit::Error("einsum"), at);
-    carry(at, || {
+    result_of("einsum", at, || {
         common("einsum", operands.iter(), at)?;
         let (operands, out) = labelled(subscripts, operands, at)?;
         let name = |l: Label| match letter(l) {

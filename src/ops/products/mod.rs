@@ -12,7 +12,7 @@ use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, Integer, IntoAxes, SliceItem, View};
 use crate::graph::expr::{
-    Expr, Operand, Unfit, binary, carry, cast, common, operand, operands, reshape, strong, ufunc, view,
+    Expr, Operand, Unfit, binary, cast, common, operand, operands, reshape, result_of, strong, ufunc, view,
 };
 use crate::graph::ufunc::{arithmetic, logic};
 use crate::ops::create::iota;
@@ -66,7 +66,7 @@ impl Expr {
     pub fn vecdot(&self, other: impl Operand, axis: impl Integer) -> Expr {
         let axis = axis.saturated();
         let at = Location::caller();
-        carry(at, || {
+        result_of("vecdot", at, || {
             let (a, b) = two("vecdot", self, other, at)?;
             let of = |e: &Expr| layout::normalize_axis(axis, e.0.shape.len()).map_err(|f| f.at("vecdot", at));
             let (i, j) = (of(&a)?, of(&b)?);
@@ -100,7 +100,7 @@ impl Expr {
     #[track_caller]
     pub fn inner(&self, other: impl Operand) -> Expr {
         let at = Location::caller();
-        carry(at, || {
+        result_of("inner", at, || {
             let (a, b) = two("inner", self, other, at)?;
             let axes = |e: &Expr| -> SmallVec<[isize; 6]> { smallvec![e.0.shape.len() as isize - 1] };
             match a.0.shape.is_empty() || b.0.shape.is_empty() {
@@ -126,7 +126,7 @@ impl Expr {
     #[track_caller]
     pub fn outer(&self, other: impl Operand) -> Expr {
         let at = Location::caller();
-        carry(at, || {
+        result_of("outer", at, || {
             let (a, b) = two("outer", self, other, at)?;
             let flat = |e: &Expr| reshape("outer", e, &[-1], at);
             let flat = |e: &Expr| if e.0.shape.contains(&0) { reshape("outer", e, &[0], at) } else { flat(e) };
@@ -147,7 +147,7 @@ impl Expr {
     #[track_caller]
     pub fn kron(&self, other: impl Operand) -> Expr {
         let at = Location::caller();
-        carry(at, || {
+        result_of("kron", at, || {
             let (a, b) = two("kron", self, other, at)?;
             promoted("kron", [&a, &b].into_iter(), at)?;
             let ndim = a.0.shape.len().max(b.0.shape.len());
@@ -179,7 +179,7 @@ impl Expr {
     pub fn cross(&self, other: impl Operand, axis: impl Integer) -> Expr {
         let axis = axis.saturated();
         let at = Location::caller();
-        carry(at, || {
+        result_of("cross", at, || {
             let (a, b) = two("cross", self, other, at)?;
             let dtype = promoted("cross", [&a, &b].into_iter(), at)?;
             if dtype == DType::Bool {
@@ -219,7 +219,7 @@ impl Expr {
     #[track_caller]
     pub fn trace(&self, offset: isize, axis1: impl Integer, axis2: impl Integer) -> Expr {
         let at = Location::caller();
-        carry(at, || {
+        result_of("trace", at, || {
             self.checked()?;
             let diagonal =
                 view("trace", self, at, |shape| View::diagonal(shape, offset, axis1.saturated(), axis2.saturated()));
@@ -246,7 +246,7 @@ impl Expr {
     #[track_caller]
     pub fn matrix_power(&self, n: i64) -> Expr {
         let at = Location::caller();
-        carry(at, || {
+        result_of("matrix_power", at, || {
             self.checked()?;
             let e = strong(self.clone(), at);
             let shape = e.0.shape.clone();
@@ -354,7 +354,7 @@ impl<A: IntoAxes, B: IntoAxes> TensordotAxes for (A, B) {
 #[track_caller]
 pub fn tensordot(a: impl Operand, b: impl Operand, axes: impl TensordotAxes) -> Expr {
     let at = Location::caller();
-    carry(at, || {
+    result_of("tensordot", at, || {
         let (a, b) = two("tensordot", a, b, at)?;
         let axes = axes.resolve(a.0.shape.len(), b.0.shape.len());
         along("tensordot", a, b, axes, at)
@@ -418,7 +418,7 @@ pub(crate) fn along(op: &'static str, a: Expr, b: Expr, axes: [SmallVec<[isize; 
 pub fn multi_dot(arrays: impl IntoIterator<Item = impl Operand>) -> Expr {
     let at = Location::caller();
     let arrays: Vec<Expr> = arrays.into_iter().map(|x| operand(x, at)).collect();
-    carry(at, || {
+    result_of("multi_dot", at, || {
         common("multi_dot", arrays.iter(), at)?;
         let dtype = promoted("multi_dot", arrays.iter(), at)?;
         if arrays.len() < 2 {

@@ -10,7 +10,7 @@ use crate::array::device::Device;
 use crate::base::dtype::{DType, Element, Scalar};
 use crate::base::error::{Error, ErrorKind, Loc, Result, room};
 use crate::base::layout::{self, AxesArg, IntoAxes, Shape, SliceItem, SortAxis, View};
-use crate::graph::expr::{Expr, binary, carry, cast, choose, reduce, reshape, strong, unary, view};
+use crate::graph::expr::{Expr, binary, cast, choose, reduce, reshape, result_of, strong, unary, view};
 use crate::graph::routine::SORT;
 use crate::graph::ufunc::{arithmetic, logic};
 use crate::ops::functions::{expanded, named, stack_at};
@@ -87,7 +87,7 @@ impl Expr {
         const OP: &str = "median";
         let at = Location::caller();
         let axes = axes.into_axes();
-        carry(at, || {
+        result_of(OP, at, || {
             let rows = Rows::of(OP, self, &axes, false, at)?;
             is_supported(OP, &rows.e, at)?;
             rows.quantile(OP, 0.5, QuantileMethod::Linear, at)
@@ -111,7 +111,7 @@ impl Expr {
         const OP: &str = "nanmedian";
         let at = Location::caller();
         let axes = axes.into_axes();
-        carry(at, || {
+        result_of(OP, at, || {
             // the middle positions depend on how many elements are NaN, so they are not known before the evaluation
             let is_float = self.0.dtype.is_float();
             let rows = Rows::of(OP, self, &axes, is_float, at)?;
@@ -218,7 +218,7 @@ struct Asked {
 /// Computes the quantiles `q / whole` of an operand along axes.
 fn quantiles(e: &Expr, (q, several): (Vec<f64>, bool), asked: Asked, axes: &AxesArg, at: Loc) -> Expr {
     let Asked { op, whole, numbers, method } = asked;
-    carry(at, || {
+    result_of(op, at, || {
         let rows = Rows::of(op, e, axes, numbers || q.len() > FEW, at)?;
         if let Some(q) = q.iter().find(|q| !(0.0..=whole).contains(*q)) {
             return Err(Error::with_line(ErrorKind::Argument, op, format!("quantile {q} is outside 0..={whole}"), at));

@@ -7,8 +7,8 @@ use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, IntoAxes, SliceItem, View};
 use crate::graph::expr::{
-    Arg, Args, Expr, Operand, Unfit, binary, carry, cast, choose, common, operand, operands, reduce, reshape, routine,
-    strong, unary, view,
+    Arg, Args, Called, Expr, Operand, Unfit, binary, cast, choose, common, operand, operands, reduce, reshape,
+    result_of, routine, strong, unary, view,
 };
 use crate::graph::routine::BINCOUNT;
 use crate::graph::ufunc::{Ufunc, arithmetic, logic};
@@ -52,6 +52,7 @@ impl Expr {
     pub fn histogram(&self, bins: usize, range: Option<(f64, f64)>) -> (Expr, Expr) {
         const OP: &str = "histogram";
         let at = Location::caller();
+        let _called = Called::begin(OP, at);
         let both = || -> Result<(Expr, Expr)> {
             self.checked()?;
             let x = strong(self.clone(), at);
@@ -85,7 +86,7 @@ impl Expr {
         const OP: &str = "histogram_with_edges";
         let at = Location::caller();
         let [x, edges] = operands([self.into_arg(), edges.into_arg()], Unfit::Default, at);
-        carry(at, || {
+        result_of(OP, at, || {
             common(OP, [&x, &edges].into_iter(), at)?;
             let n = length(OP, "the array of edges", &edges, at)?;
             if n == 0 {
@@ -116,6 +117,7 @@ impl Expr {
     pub fn histogram_weighted(&self, weights: impl Operand, bins: usize, range: Option<(f64, f64)>) -> (Expr, Expr) {
         const OP: &str = "histogram_weighted";
         let at = Location::caller();
+        let _called = Called::begin(OP, at);
         let (x, weights) = with_weights(operand(self, at), weights, at);
         let both = || -> Result<(Expr, Expr)> {
             common(OP, [&x, &weights].into_iter(), at)?;
@@ -152,7 +154,7 @@ impl Expr {
         let at = Location::caller();
         let [x, edges] = operands([self.into_arg(), edges.into_arg()], Unfit::Default, at);
         let (x, weights) = with_weights(x, weights, at);
-        carry(at, || {
+        result_of(OP, at, || {
             common(OP, [&x, &weights, &edges].into_iter(), at)?;
             let n = length(OP, "the array of edges", &edges, at)?;
             if n == 0 {
@@ -191,6 +193,7 @@ impl Expr {
     ) -> (Expr, Expr, Expr) {
         const OP: &str = "histogram2d";
         let at = Location::caller();
+        let _called = Called::begin(OP, at);
         let (x, y) = (operand(self, at), operand(y, at));
         let all = || -> Result<(Expr, Expr, Expr)> {
             common(OP, [&x, &y].into_iter(), at)?;

@@ -9,7 +9,7 @@ mod histogram;
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{SliceItem, View};
-use crate::graph::expr::{Expr, Operand, Reach, Unfit, binary, carry, cast, choose, common, operands, unary, view};
+use crate::graph::expr::{Expr, Operand, Reach, Unfit, binary, cast, choose, common, operands, result_of, unary, view};
 use crate::graph::ufunc::{Ufunc, arithmetic, float, logic};
 use crate::ops::functions::{promoted, wide, within};
 use crate::ops::index::take;
@@ -60,7 +60,7 @@ pub fn searchsorted(sorted: impl Operand, x: impl Operand, side: Side, sorter: O
     const OP: &str = "searchsorted";
     let at = Location::caller();
     let [sorted, x] = operands([sorted.into_arg(), x.into_arg()], Unfit::Default, at);
-    carry(at, || {
+    result_of(OP, at, || {
         common(OP, [&sorted, &x].into_iter().chain(sorter), at)?;
         let n = length(OP, "the sorted array", &sorted, at)?;
         let ordered = match sorter {
@@ -104,7 +104,7 @@ impl Expr {
         const OP: &str = "digitize";
         let at = Location::caller();
         let [x, bins] = operands([self.into_arg(), bins.into_arg()], Unfit::Default, at);
-        carry(at, || {
+        result_of(OP, at, || {
             common(OP, [&x, &bins].into_iter(), at)?;
             let n = length(OP, "the array of bins", &bins, at)?;
             let side = if right { Side::Left } else { Side::Right };
@@ -140,7 +140,7 @@ pub fn interp(x: impl Operand, xp: impl Operand, fp: impl Operand) -> Expr {
     const OP: &str = "interp";
     let at = Location::caller();
     let [x, xp, fp] = operands([x.into_arg(), xp.into_arg(), fp.into_arg()], Unfit::Float, at);
-    carry(at, || {
+    result_of(OP, at, || {
         let all = [&x, &xp, &fp];
         common(OP, all.into_iter(), at)?;
         let n = length(OP, "the array of points", &xp, at)?;

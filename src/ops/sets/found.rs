@@ -7,7 +7,7 @@ use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, Combine, Shape, SliceItem, SortAxis, View};
 use crate::graph::expr::{
-    Args, Expr, NodeOp, Operand, Unfit, binary, carry, cast, common, operands, reshape, ufunc, view,
+    Args, Called, Expr, NodeOp, Operand, Unfit, binary, called, cast, common, operands, reshape, result_of, ufunc, view,
 };
 use crate::graph::routine::{ARGSORT, SORT};
 use crate::graph::ufunc::{arithmetic, logic};
@@ -22,6 +22,7 @@ const FIRST: SortAxis = SortAxis { axis: 0, descending: false };
 
 /// Returns the distinct elements of an array, in ascending order.
 pub(super) fn distinct(op: &'static str, e: &Expr, at: Loc) -> impl Future<Output = Result<Array>> + Send + use<> {
+    let _called = Called::begin(op, at);
     let sorted = flat(op, e, at).and_then(|x| sorted(&SORT, &x, FIRST, at).eval_at(at));
     let selecting = sorted.and_then(|sorted| compressed(op, &sorted, is_first(op, &sorted, at), at));
     async move { selecting?.await }
@@ -33,6 +34,7 @@ pub(super) fn counted(
     e: &Expr,
     at: Loc,
 ) -> impl Future<Output = Result<UniqueCounts>> + Send + use<> {
+    let _called = Called::begin(op, at);
     let sorted = flat(op, e, at).and_then(|x| sorted(&SORT, &x, FIRST, at).eval_at(at));
     let finding = sorted.and_then(|sorted| Ok((positions(op, &is_first(op, &sorted, at), at)?, sorted)));
     async move {
@@ -49,6 +51,7 @@ pub(super) fn with_inverse(
     e: &Expr,
     at: Loc,
 ) -> impl Future<Output = Result<UniqueInverse>> + Send + use<> {
+    let _called = Called::begin(op, at);
     let finding = Groups::of(op, e, at).and_then(|groups| {
         let values = compressed(op, &groups.sorted, (*groups.is_first).clone(), at)?;
         Ok((values, groups.inverse(op, &e.checked()?.shape, at)?))
@@ -62,6 +65,7 @@ pub(super) fn with_inverse(
 /// Returns the distinct elements of an array, the positions of their first occurrences, the index of each element's
 /// value among the distinct elements, and the counts.
 pub(super) fn with_all(op: &'static str, e: &Expr, at: Loc) -> impl Future<Output = Result<UniqueAll>> + Send + use<> {
+    let _called = Called::begin(op, at);
     let finding = Groups::of(op, e, at).and_then(|groups| {
         let starts = positions(op, &groups.is_first, at)?;
         Ok((starts, groups.inverse(op, &e.checked()?.shape, at)?, groups))
@@ -85,12 +89,14 @@ pub(super) fn chosen(
     is_common: bool,
     at: Loc,
 ) -> impl Future<Output = Result<Array>> + Send + use<> {
+    let _called = Called::begin(op, at);
     let finding = compared(op, x, other, at).map(|[x, other]| (distinct(op, &x, at), other));
     async move {
         let (values, other) = finding?;
         let values = values.await?;
         let is_in = isin(op, &values, other, at);
-        let mask = if is_common { is_in } else { ufunc(&logic::logical_not, smallvec![is_in.into_arg()], at) };
+        let opposite = || called(op, at, || ufunc(&logic::logical_not, smallvec![(&is_in).into_arg()], at));
+        let mask = if is_common { is_in } else { opposite() };
         mask.checked()?;
         compressed(op, &values, mask, at)?.await
     }
@@ -103,6 +109,7 @@ pub(super) fn of_both(
     other: Expr,
     at: Loc,
 ) -> impl Future<Output = Result<Array>> + Send + use<> {
+    let _called = Called::begin(op, at);
     let joined = of_one_type(op, x, other, at)
         .and_then(|[x, other]| Ok(join(op, vec![flat(op, &x, at)?, flat(op, &other, at)?], 0, at)));
     let finding = joined.map(|joined| distinct(op, &joined, at));
@@ -124,6 +131,7 @@ fn part(op: &'static str, e: &Expr, from: isize, to: isize, at: Loc) -> Expr {
 
 /// Returns, for each sorted element, whether it differs from the previous one.
 fn is_first(op: &'static str, sorted: &Array, at: Loc) -> Expr {
+    let _called = Called::begin(op, at);
     let n = sorted.size() as isize;
     let first = Expr::fill_on(sorted.0.device, Scalar::Int(1), smallvec![n.min(1) as usize], DType::Bool, at);
     if n < 2 {
@@ -135,7 +143,7 @@ fn is_first(op: &'static str, sorted: &Array, at: Loc) -> Expr {
 
 /// Returns the elements at the given positions, which must be in range.
 fn picked(op: &'static str, e: &Expr, positions: &Expr, at: Loc) -> Expr {
-    carry(at, || {
+    result_of(op, at, || {
         let shape = positions.checked()?.shape.clone();
         let n = layout::product(&e.checked()?.shape);
         if n > i32::MAX as usize {
@@ -151,6 +159,7 @@ fn picked(op: &'static str, e: &Expr, positions: &Expr, at: Loc) -> Expr {
 /// Returns how many elements each group of equal sorted elements has. The groups begin at the positions `starts`, and
 /// all groups together have `size` elements.
 fn lengths(op: &'static str, starts: &Array, size: usize, at: Loc) -> Expr {
+    let _called = Called::begin(op, at);
     let n = starts.size() as isize;
     if n == 0 {
         return (**starts).clone();
@@ -231,7 +240,7 @@ fn of_one_type(op: &'static str, a: &Expr, b: Expr, at: Loc) -> Result<[Expr; 2]
 /// Returns, for each element of `x`, whether it is among `elements`. A binary search finds the last sorted element that
 /// is not greater than the element of `x`, and compares the two elements.
 pub(super) fn isin(op: &'static str, x: &Expr, elements: Expr, at: Loc) -> Expr {
-    carry(at, || {
+    result_of(op, at, || {
         let [x, elements] = compared(op, x, elements, at)?;
         let device = common(op, [&x, &elements].into_iter(), at)?;
         let shape: Shape = x.0.shape.clone();

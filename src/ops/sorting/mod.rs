@@ -6,7 +6,7 @@ pub(crate) mod partial;
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::layout::{self, IntoSortAxis, SliceItem, SortAxis, View};
-use crate::graph::expr::{Expr, carry, routine, strong, view};
+use crate::graph::expr::{Expr, result_of, routine, strong, view};
 use crate::graph::routine::{ARGSORT, Params, Routine, SELECT, SORT};
 use crate::ops::functions::join;
 use crate::ops::index::as_gather;
@@ -65,7 +65,7 @@ impl Expr {
 
 /// Sorts along an axis. The routine sorts along the last axis, so the given axis is moved there first.
 pub(crate) fn sorted(row: &'static Routine, e: &Expr, axis: SortAxis, at: &'static Location<'static>) -> Expr {
-    carry(at, || {
+    result_of(row.name, at, || {
         e.checked()?;
         let e = strong(e.clone(), at);
         let shape = &e.0.shape;

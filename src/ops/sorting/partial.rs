@@ -5,7 +5,9 @@ use super::{along_axis, sorted};
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, Integer, SliceItem, SortAxis, View};
-use crate::graph::expr::{Expr, Operand, binary, carry, cast, choose, common, operand, scan, strong, unary, view};
+use crate::graph::expr::{
+    Called, Expr, Operand, binary, cast, choose, common, operand, result_of, scan, strong, unary, view,
+};
 use crate::graph::routine::{ARGSORT, ARGTOPK, SORT};
 use crate::graph::ufunc::{Ufunc, arithmetic, logic};
 use crate::ops::create::iota;
@@ -49,6 +51,7 @@ impl Expr {
         let axis = axis.saturated();
         const OP: &str = "topk";
         let at = Location::caller();
+        let _called = Called::begin(OP, at);
         let both = first_in_order(OP, self, k, axis, largest, at).map(|(e, axis, positions)| {
             let values = take_along("take_along_axis", &e, positions.clone(), axis as isize, IndexMode::Clip, at);
             (named(OP, values, at), positions)
@@ -72,7 +75,7 @@ impl Expr {
     #[track_caller]
     pub fn argtopk(&self, k: usize, axis: impl Integer, largest: bool) -> Expr {
         let at = Location::caller();
-        carry(at, || {
+        result_of("argtopk", at, || {
             first_in_order("argtopk", self, k, axis.saturated(), largest, at).map(|(_, _, positions)| positions)
         })
     }
@@ -99,7 +102,7 @@ impl Expr {
         let axis = axis.saturated();
         const OP: &str = "partition";
         let at = Location::caller();
-        carry(at, || {
+        result_of(OP, at, || {
             let (e, axis) = parted(OP, self, kth.saturated(), axis, at)?;
             Ok(named(OP, sorted(&SORT, &e, ascending(axis), at), at))
         })
@@ -122,7 +125,7 @@ impl Expr {
         let axis = axis.saturated();
         const OP: &str = "argpartition";
         let at = Location::caller();
-        carry(at, || {
+        result_of(OP, at, || {
             let (e, axis) = parted(OP, self, kth.saturated(), axis, at)?;
             Ok(named(OP, sorted(&ARGSORT, &e, ascending(axis), at), at))
         })
@@ -192,7 +195,7 @@ pub fn lexsort(keys: impl IntoIterator<Item = impl Operand>, axis: impl Integer)
     const OP: &str = "lexsort";
     let at = Location::caller();
     let keys: Vec<Expr> = keys.into_iter().map(|k| operand(k, at)).collect();
-    carry(at, || {
+    result_of(OP, at, || {
         common(OP, keys.iter(), at)?;
         let Some((first, others)) = keys.split_first() else {
             return Err(Error::with_line(ErrorKind::Argument, OP, "at least one key is needed", at));

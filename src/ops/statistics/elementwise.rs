@@ -6,7 +6,7 @@ use crate::base::dtype::DType;
 use crate::base::error::Loc;
 use crate::base::layout::IntoAxes;
 use crate::graph::expr::{
-    Arg, Expr, Operand, Unfit, binary, carry, cast, composed, operands, reduce, strong, ufunc, unary,
+    Arg, Called, Expr, Operand, Unfit, binary, cast, composed, operands, reduce, result_of, strong, ufunc, unary,
 };
 use crate::graph::ufunc::{arithmetic, logic};
 use crate::plan::kernel::Fold;
@@ -60,7 +60,7 @@ impl Expr {
     #[track_caller]
     pub fn nan_to_num(&self) -> Expr {
         let at = Location::caller();
-        carry(at, || {
+        result_of("nan_to_num", at, || {
             self.checked()?;
             let e = strong(self.clone(), at);
             let largest = match e.0.dtype {
@@ -89,7 +89,7 @@ impl Expr {
     #[track_caller]
     pub fn nan_to_num_with(&self, nan: f64, positive_infinity: f64, negative_infinity: f64) -> Expr {
         let at = Location::caller();
-        carry(at, || {
+        result_of("nan_to_num_with", at, || {
             self.checked()?;
             let e = strong(self.clone(), at);
             if !e.0.dtype.is_float() {
@@ -114,6 +114,7 @@ impl Expr {
     #[track_caller]
     pub fn divmod(&self, other: impl Operand) -> (Expr, Expr) {
         let at = Location::caller();
+        let _called = Called::begin("divmod", at);
         let (a, b) = (self.into_arg(), other.into_arg());
         let quotient = ufunc(&arithmetic::floor_divide, smallvec![a.clone(), b.clone()], at);
         let remainder = ufunc(&arithmetic::remainder, smallvec![a, b], at);
@@ -144,6 +145,7 @@ impl Expr {
     #[track_caller]
     pub fn clip_lower(&self, lowest: impl Operand) -> Expr {
         let at = Location::caller();
+        let _called = Called::begin("clip_lower", at);
         named("clip_lower", binary(&arithmetic::maximum, self, lowest, at), at)
     }
 
@@ -158,6 +160,7 @@ impl Expr {
     #[track_caller]
     pub fn clip_upper(&self, highest: impl Operand) -> Expr {
         let at = Location::caller();
+        let _called = Called::begin("clip_upper", at);
         named("clip_upper", binary(&arithmetic::minimum, self, highest, at), at)
     }
 }
@@ -176,6 +179,7 @@ pub fn isclose(a: impl Operand, b: impl Operand, rtol: f64, atol: f64, equal_nan
 #[track_caller]
 pub fn allclose(a: impl Operand, b: impl Operand, rtol: f64, atol: f64, equal_nan: bool) -> Expr {
     let at = Location::caller();
+    let _called = Called::begin("allclose", at);
     let each = close("allclose", [a.into_arg(), b.into_arg()], [rtol, atol], equal_nan, at);
     reduce("allclose", Fold::of(&logic::logical_and), &each, &(..).into_axes(), at)
 }
@@ -213,7 +217,7 @@ fn close(op: &'static str, pair: [Arg; 2], [rtol, atol]: [f64; 2], equal_nan: bo
     };
     // `composed` exempts intermediate results from checks for NaN, infinities and wrapped integers: ∞ − ∞ and negative
     // integers cast to an unsigned type do not affect the result
-    composed(|| carry(at, build))
+    composed(|| result_of(op, at, build))
 }
 
 /// Returns the magnitude of the difference of two integers, in the unsigned type of their common dtype, which can hold
@@ -231,7 +235,7 @@ fn whole_difference(dtype: Option<DType>, a: &Expr, b: &Expr, at: Loc) -> Option
 pub fn heaviside(x: impl Operand, at_zero: impl Operand) -> Expr {
     let at = Location::caller();
     let [x, at_zero] = operands([x.into_arg(), at_zero.into_arg()], Unfit::Float, at);
-    carry(at, || {
+    result_of("heaviside", at, || {
         let x = floating(&x, at);
         x.checked()?;
         let sides = choose(binary(&logic::less, &x, 0.0, at), 0.0, 1.0, at);

@@ -5,7 +5,7 @@ use crate::base::dtype::Scalar;
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, AxesArg, IntoAxes, View};
 use crate::graph::expr::{
-    Args, Expr, Operand, Unfit, binary, carry, choose, common, operands, reduce, reshape, strong, unary, view,
+    Args, Expr, Operand, Unfit, binary, choose, common, operands, reduce, reshape, result_of, strong, unary, view,
 };
 use crate::graph::ufunc::{arithmetic, float, logic};
 use crate::ops::create::iota;
@@ -28,7 +28,7 @@ impl Expr {
     pub fn ptp(&self, axes: impl IntoAxes) -> Expr {
         let at = Location::caller();
         let axes = axes.into_axes();
-        carry(at, || {
+        result_of("ptp", at, || {
             self.checked()?;
             let e = strong(self.clone(), at);
             axes.resolve(e.0.shape.len()).map_err(|f| f.at("ptp", at))?;
@@ -55,7 +55,7 @@ impl Expr {
         let at = Location::caller();
         let axes = axes.into_axes();
         let [x, weights] = operands([self.into_arg(), weights.into_arg()], Unfit::Float, at);
-        carry(at, || average(x, &axes, weights, at))
+        result_of("average", at, || average(x, &axes, weights, at))
     }
 
     /// Computes the covariances of variables. Each row of a matrix is a variable (each column if `row_variables` is
@@ -77,7 +77,7 @@ impl Expr {
     #[track_caller]
     pub fn cov(&self, row_variables: bool, correction: f64) -> Expr {
         let at = Location::caller();
-        carry(at, || {
+        result_of("cov", at, || {
             let (c, e) = covariances("cov", self, row_variables, correction, at)?;
             Ok(narrow(alone(c, at), &e, at))
         })
@@ -96,7 +96,7 @@ impl Expr {
     #[track_caller]
     pub fn corrcoef(&self, row_variables: bool) -> Expr {
         let at = Location::caller();
-        carry(at, || {
+        result_of("corrcoef", at, || {
             let (c, e) = covariances("corrcoef", self, row_variables, 1.0, at)?;
             let variances = view("corrcoef", &c, at, |shape| View::diagonal(shape, 0, 0, 1));
             let roots = unary(&float::sqrt, variances, at);
@@ -183,7 +183,7 @@ fn self_products(op: &'static str, rows: &Expr, at: Loc) -> Expr {
 /// observations (Chan, Golub and LeVeque, Updating Formulae and a Pairwise Algorithm for Computing Sample Variances,
 /// 1979).
 fn merged(op: &'static str, blocks: &[Args], at: Loc) -> Expr {
-    carry(at, || {
+    result_of(op, at, || {
         let (mut sum, mut means): (Option<Expr>, Vec<Expr>) = (None, vec![]);
         for block in blocks {
             let [products, mean] = about_means(op, &block[0], at);

@@ -5,7 +5,7 @@ use super::choose;
 use crate::base::dtype::DType;
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{AxesArg, IntoAxes};
-use crate::graph::expr::{Expr, binary, carry, cast, reduce, rounded, strong, unary};
+use crate::graph::expr::{Expr, binary, cast, reduce, result_of, rounded, strong, unary};
 use crate::graph::ufunc::{ARGMAX, ARGMIN, Ufunc, arithmetic, float, logic};
 use crate::ops::functions::{count, expanded, gone, kept, narrow, sum_in_its_type, wide};
 use crate::plan::kernel::Fold;
@@ -20,7 +20,7 @@ macro_rules! reductions {
             pub fn $name(&self, axes: impl IntoAxes) -> Expr {
                 let $at = Location::caller();
                 let $axes = &axes.into_axes();
-                carry($at, || {
+                result_of(stringify!($name), $at, || {
                     self.checked()?;
                     let $e = &strong(self.clone(), $at);
                     $axes.resolve($e.0.shape.len()).map_err(|f| f.at(stringify!($name), $at))?;
@@ -146,7 +146,7 @@ impl Expr {
 }
 
 fn corrected(op: &'static str, e: &Expr, axes: &AxesArg, correction: f64, root: bool, at: Loc) -> Expr {
-    carry(at, || {
+    result_of(op, at, || {
         e.checked()?;
         let e = strong(e.clone(), at);
         axes.resolve(e.0.shape.len()).map_err(|f| f.at(op, at))?;

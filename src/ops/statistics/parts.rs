@@ -3,7 +3,7 @@
 use super::{choose, common_float, floating, named};
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Loc};
-use crate::graph::expr::{Expr, Operand, binary, carry, cast, common, operand, strong, ufunc, unary};
+use crate::graph::expr::{Called, Expr, Operand, binary, cast, common, operand, result_of, strong, ufunc, unary};
 use crate::graph::ufunc::{arithmetic, float, logic};
 use smallvec::smallvec;
 use std::panic::Location;
@@ -29,7 +29,7 @@ impl Expr {
     #[track_caller]
     pub fn round_to(&self, decimals: i32) -> Expr {
         let at = Location::caller();
-        carry(at, || {
+        result_of("round_to", at, || {
             self.checked()?;
             let e = strong(self.clone(), at);
             Ok(match (e.0.dtype, decimals) {
@@ -53,6 +53,7 @@ impl Expr {
     #[track_caller]
     pub fn modf(&self) -> (Expr, Expr) {
         let at = Location::caller();
+        let _called = Called::begin("modf", at);
         let x = floating(self, at);
         let whole = unary(&arithmetic::trunc, &x, at);
         let rest = binary(&arithmetic::subtract, &x, &whole, at);
@@ -75,6 +76,7 @@ impl Expr {
     #[track_caller]
     pub fn frexp(&self) -> (Expr, Expr) {
         let at = Location::caller();
+        let _called = Called::begin("frexp", at);
         let x = floating(self, at);
         if x.error().is_some() {
             return (x.clone(), x);
@@ -212,7 +214,7 @@ fn frexp(x: &Expr, at: Loc) -> (Expr, Expr) {
 pub fn ldexp(x: impl Operand, n: impl Operand) -> Expr {
     let at = Location::caller();
     let (x, n) = (operand(x, at), operand(n, at));
-    carry(at, || {
+    result_of("ldexp", at, || {
         common("ldexp", [&x, &n].into_iter(), at)?;
         if !(n.0.dtype.is_integer() || n.0.dtype == DType::Bool) {
             let detail = format!("the exponents have dtype {}; integers are needed", n.0.dtype);

@@ -4,7 +4,7 @@ use crate::array::Array;
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Loc, Result, room};
 use crate::base::layout::{SliceItem, View};
-use crate::graph::expr::{Arg, Expr, Operand, binary, carry, cast, common, strong, view};
+use crate::graph::expr::{Arg, Expr, Operand, binary, cast, common, result_of, strong, view};
 use crate::graph::ufunc::arithmetic;
 use crate::ops::functions::promoted;
 use smallvec::smallvec;
@@ -36,7 +36,7 @@ impl Expr {
     #[track_caller]
     pub fn polyval(&self, coefficients: impl Coefficients) -> Expr {
         let at = Location::caller();
-        carry(at, || {
+        result_of("polyval", at, || {
             self.checked()?;
             polyval(&strong(self.clone(), at), coefficients.list(at)?, at)
         })

@@ -3,7 +3,7 @@
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{IntoAxes, SliceItem, View};
-use crate::graph::expr::{Expr, Operand, binary, carry, cast, common, operand, reduce, view};
+use crate::graph::expr::{Expr, Operand, binary, cast, common, operand, reduce, result_of, view};
 use crate::graph::ufunc::{arithmetic, logic};
 use crate::ops::functions::{join, promoted};
 use crate::plan::kernel::Fold;
@@ -44,7 +44,7 @@ pub enum WindowMode {
 pub fn convolve(a: impl Operand, b: impl Operand, mode: WindowMode) -> Expr {
     let at = Location::caller();
     let (a, b) = (operand(a, at), operand(b, at));
-    carry(at, || {
+    result_of("convolve", at, || {
         check("convolve", &a, &b, at)?;
         let (long, short) = if b.0.shape[0] > a.0.shape[0] { (b, a) } else { (a, b) };
         let turned = view("convolve", &short, at, |shape| Ok(View::flip(shape, &[0])));
@@ -67,7 +67,7 @@ pub fn convolve(a: impl Operand, b: impl Operand, mode: WindowMode) -> Expr {
 pub fn correlate(a: impl Operand, b: impl Operand, mode: WindowMode) -> Expr {
     let at = Location::caller();
     let (a, b) = (operand(a, at), operand(b, at));
-    carry(at, || {
+    result_of("correlate", at, || {
         check("correlate", &a, &b, at)?;
         if b.0.shape[0] <= a.0.shape[0] {
             return windows("correlate", a, b, mode, at);

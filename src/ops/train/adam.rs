@@ -6,7 +6,7 @@ use crate::array::Array;
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::layout::Shape;
-use crate::graph::expr::Expr;
+use crate::graph::expr::{Called, Expr};
 use crate::ops::grad::Parameters;
 use std::panic::Location;
 
@@ -58,6 +58,7 @@ impl Adam {
     pub fn init<P: Parameters>(&self, params: &P) -> Result<AdamState<P::With<Array>>> {
         const OP: &str = "Adam::init";
         let at = Location::caller();
+        let _called = Called::begin(OP, at);
         let device = leaves(params).first().map_or(0, |p| p.0.device);
         let count = Expr::fill_on(device, Scalar::Float(0.0), Shape::new(), DType::F32, at).eval_at(at)?;
         Ok((count, zeros(params, OP, at)?, zeros(params, OP, at)?))
@@ -76,6 +77,7 @@ impl Adam {
     ) -> (P::With<Expr>, AdamState<P::With<Expr>, Expr>) {
         const OP: &str = "Adam::update";
         let (at, list) = (Location::caller(), leaves(params));
+        let _called = Called::begin(OP, at);
         let others = [("derivative", leaves(grads)), ("state", leaves(&state.1)), ("state", leaves(&state.2))];
         let count = (&state.0 + 1.0).astype(state.0.dtype());
         let fit = match state.0.ndim() {

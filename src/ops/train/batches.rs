@@ -4,6 +4,7 @@ use super::tree::{Same, eval_tree, leaves};
 use crate::array::Array;
 use crate::base::dtype::DType;
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::graph::expr::Called;
 use crate::ops::grad::Parameters;
 use crate::ops::random::Rng;
 use crate::s;
@@ -53,6 +54,7 @@ impl<'a, P: Parameters> Batches<'a, P> {
     #[track_caller]
     pub fn new(data: &'a P, size: usize, seed: u64) -> Result<Batches<'a, P>> {
         let at = Location::caller();
+        let _called = Called::begin("Batches::new", at);
         let error = |kind, detail: String| Err(Error::with_line(kind, "Batches::new", detail, at));
         if size == 0 {
             return error(ErrorKind::Argument, "a batch of 0 rows".into());

@@ -4,7 +4,7 @@ use super::state::failed;
 use super::tree::{built, leaves, wide};
 use crate::base::error::{Error, ErrorKind, Loc};
 use crate::base::layout::IntoAxes;
-use crate::graph::expr::{Expr, between};
+use crate::graph::expr::{Called, Expr, between};
 use crate::graph::ufunc::scales;
 use crate::ops::functions::{Squares, scale_of, select};
 use crate::ops::grad::Parameters;
@@ -35,6 +35,7 @@ use std::panic::Location;
 pub fn clip_by_global_norm<P: Parameters>(grads: &P, most: f64) -> P::With<Expr> {
     const OP: &str = "clip_by_global_norm";
     let (at, list) = (Location::caller(), leaves(grads));
+    let _called = Called::begin(OP, at);
     let wrong = if most.is_nan() || most < 0.0 {
         Some((ErrorKind::Argument, format!("the bound {most} is not a number from 0 on")))
     } else {

@@ -3,7 +3,7 @@
 use crate::base::dtype::DType;
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{IntoShape, Shape, shape_arg};
-use crate::graph::expr::{Expr, carry};
+use crate::graph::expr::{Called, Expr, result_of};
 use crate::ops::random::{Rng, is_float};
 use std::panic::Location;
 
@@ -41,6 +41,7 @@ fn drawn(
     at: Loc,
 ) -> Expr {
     // f16 and bf16 weights are computed in f32 and rounded to their dtype at the end
+    let _called = Called::begin(op, at);
     let wide = if dtype == DType::F64 { DType::F64 } else { DType::F32 };
     let shape: Result<Shape> = shape_arg(shape).map_err(|f| f.at(op, at));
     // the numbers are drawn before the arguments are checked, so that even a call with an error uses one stream of
@@ -50,7 +51,7 @@ fn drawn(
         Form::Uniform => rng.uniform(list, wide),
         Form::Normal => rng.normal(list, wide),
     };
-    carry(at, || {
+    result_of(op, at, || {
         let shape = shape?;
         is_float(op, dtype, at)?;
         let deviation = variance(fans(op, &shape, at)?).sqrt();

@@ -5,7 +5,7 @@ use crate::array::Array;
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::Shape;
-use crate::graph::expr::Expr;
+use crate::graph::expr::{Called, Expr};
 use crate::ops::functions::select;
 use crate::ops::grad::Parameters;
 use std::panic::Location;
@@ -67,6 +67,7 @@ impl LossScale {
     #[track_caller]
     pub fn init<P: Parameters>(&self, params: &P) -> Result<[Array; 2]> {
         let at = Location::caller();
+        let _called = Called::begin("LossScale::init", at);
         let wrong = |detail| Err(Error::with_line(ErrorKind::Argument, "LossScale::init", detail, at));
         if !(SCALES[0]..=SCALES[1]).contains(&self.start) {
             return wrong(format!("the scale {} is not between 1 and 2^24", self.start));
@@ -82,6 +83,7 @@ impl LossScale {
     /// Returns the loss times the scale, in f32, or in f64 for a loss of dtype f64.
     #[track_caller]
     pub fn scale(&self, loss: impl Into<Expr>, state: &[Array; 2]) -> Expr {
+        let _called = Called::begin("LossScale::scale", Location::caller());
         let loss = loss.into();
         wide(&loss) * &*state[0]
     }
@@ -90,6 +92,7 @@ impl LossScale {
     #[track_caller]
     pub fn unscale<P: Parameters>(&self, grads: &P, state: &[Array; 2]) -> P::With<Expr> {
         let at = Location::caller();
+        let _called = Called::begin("LossScale::unscale", at);
         let list = leaves(grads).into_iter().map(|g| wide(g) / &*state[0]).collect();
         built(grads, list, "LossScale::unscale", at)
     }
@@ -111,6 +114,7 @@ impl LossScale {
     ) -> (P::With<Expr>, [Expr; 2]) {
         const OP: &str = "LossScale::update";
         let at = Location::caller();
+        let _called = Called::begin(OP, at);
         let is_finite = all_finite(grads);
         let (olds, nexts) = (leaves(old), leaves(next));
         let chosen = match misfit(OP, &olds, &nexts, at) {
@@ -164,6 +168,7 @@ fn misfit(op: &'static str, olds: &[&Expr], nexts: &[&Expr], at: Loc) -> Option<
 #[track_caller]
 pub fn all_finite<P: Parameters>(tree: &P) -> Expr {
     let at = Location::caller();
+    let _called = Called::begin("all_finite", at);
     let each = leaves(tree).into_iter().map(|e| e.isfinite().all(..));
     each.reduce(|a, b| a.logical_and(b))
         .unwrap_or_else(|| Expr::fill(Scalar::Bool(true), Shape::new(), DType::Bool, at))

@@ -4,11 +4,12 @@ use super::tree::{Same, built, eval_tree, leaves, wide};
 use crate::array::Array;
 use crate::base::dtype::Scalar;
 use crate::base::error::{Error, ErrorKind, Loc, Result};
-use crate::graph::expr::Expr;
+use crate::graph::expr::{Called, Expr};
 use crate::ops::grad::Parameters;
 
 /// Returns a tree of zeros with the shapes and dtypes of the parameters, but with f32 instead of 16-bit floats.
 pub(super) fn zeros<P: Parameters>(params: &P, op: &'static str, at: Loc) -> Result<P::With<Array>> {
+    let _called = Called::begin(op, at);
     let mut list = vec![];
     for p in leaves(params) {
         let n = p.checked()?;
@@ -64,6 +65,7 @@ pub(super) fn stepped<P: Parameters>(
     at: Loc,
     step: impl Fn(Expr, Expr, &Expr) -> (Expr, Expr),
 ) -> (P::With<Expr>, P::With<Expr>) {
+    let _called = Called::begin(op, at);
     let list = leaves(params);
     let (next, state) = match lists(op, &list, [("derivative", leaves(grads)), ("state", leaves(state))], at) {
         Err(e) => (failed(&e, &list, at), failed(&e, &list, at)),

@@ -48,7 +48,7 @@ pub(crate) struct Bindings<'a> {
     pub outputs: &'a [(&'a Buffer, usize)],
     /// The run-time scalars of the plan, each converted to its compute type, as bits.
     pub scalars: &'a [u64],
-    /// The caller's source line of each node of this evaluation, for errors and profiles.
+    /// The caller's source line and the called function of each node of this evaluation, for errors and profiles.
     pub lines: &'a dyn SourceLines,
     /// Whether the first output is an existing array whose elements the run replaces. If so, its elements must not
     /// change if the run fails.
@@ -60,17 +60,56 @@ impl Bindings<'_> {
     pub fn line(&self, node: usize) -> Option<Loc> {
         self.lines.of(node)
     }
+
+    /// Adds the caller's line of a node to an error of its kernel or routine. If the error names the kernel or an
+    /// allocation, it gets the name of the public function that the caller has called. An error that reports a bug keeps
+    /// its name.
+    pub fn blame(&self, error: Error, (name, node): (&str, usize)) -> Error {
+        let is_named = error.is_of_allocation() || error.operation() == name && error.kind() != ErrorKind::Internal;
+        let error = match self.lines.call(node) {
+            Some(call) if is_named => error.named(call),
+            _ => error,
+        };
+        error.or_at(self.line(node))
+    }
 }
 
-/// The source lines of the nodes of an evaluation. Kernels identify a node by its number.
+/// The source lines of the nodes of an evaluation, and the public functions whose calls made the nodes. Kernels identify
+/// a node by its number.
 pub(crate) trait SourceLines {
     /// Returns the line of a node, or `None` if there is no such node.
     fn of(&self, node: usize) -> Option<Loc>;
+    /// Returns the name of the public function that made a node, or `None` if it is the name of the node's operation.
+    fn call(&self, node: usize) -> Option<&'static str>;
 }
 
-impl SourceLines for SmallVec<[Loc; 8]> {
+/// The source lines and the calls of nodes, for an evaluation that outlives its nodes.
+#[derive(Default)]
+pub(crate) struct KeptLines {
+    lines: SmallVec<[Loc; 8]>,
+    /// The nodes that have a name of a call, by their numbers in ascending order. Most plans of writes have none.
+    calls: Vec<(usize, &'static str)>,
+}
+
+impl KeptLines {
+    /// Adds the line and the call of the next node.
+    #[inline]
+    pub fn push(&mut self, line: Loc, call: Option<&'static str>) {
+        if let Some(call) = call {
+            self.calls.push((self.lines.len(), call));
+        }
+        self.lines.push(line);
+    }
+}
+
+impl SourceLines for KeptLines {
     fn of(&self, node: usize) -> Option<Loc> {
-        self.get(node).copied()
+        self.lines.get(node).copied()
+    }
+
+    fn call(&self, node: usize) -> Option<&'static str> {
+        let found = self.calls.binary_search_by_key(&node, |(number, _)| *number).ok()?;
+        Some(self.calls[found].1)
     }
 }
 

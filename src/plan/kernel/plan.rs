@@ -169,13 +169,18 @@ impl Step {
         }
     }
 
-    /// Returns the number of the step's node, by which the caller's source line is found, or `None` for a clear.
-    pub fn node(&self) -> Option<usize> {
+    /// Returns the name of the kernel or routine and the number of its node, for errors, or `None` for a clear.
+    pub fn named(&self) -> Option<(&'static str, usize)> {
         match self {
-            Step::Nest(kernel) => Some(kernel.node),
-            Step::Routine(call) => Some(call.node),
+            Step::Nest(kernel) => Some((kernel.name, kernel.node)),
+            Step::Routine(call) => Some((call.row.name, call.node)),
             Step::Clear { .. } => None,
         }
+    }
+
+    /// Returns the number of the step's node, by which the caller's source line is found, or `None` for a clear.
+    pub fn node(&self) -> Option<usize> {
+        self.named().map(|(_, node)| node)
     }
 
     /// Returns whether the step continues the kernel before it, so that both count as one kernel
