@@ -105,7 +105,7 @@ pub(crate) fn between<T>(build: impl FnOnce() -> T) -> T {
     making(NodeContext { inner: true, ..context() }, build)
 }
 
-/// Returns the thread's context. Like [`call`], it uses `try_with`, because the compiler does not inline `get`.
+/// Returns the thread's context. Like [`call`], it uses `try_with`, because the compiler does not inline `get` and `set`.
 #[inline(always)]
 pub(super) fn context() -> NodeContext {
     MAKING.try_with(Cell::get).unwrap_or(OUTSIDE)
@@ -117,6 +117,12 @@ pub(super) fn call() -> Option<PublicCall> {
     CALL.try_with(Cell::get).unwrap_or(None)
 }
 
+/// Sets the call of a public function that the thread is building.
+#[inline(always)]
+fn set_call(call: Option<PublicCall>) {
+    _ = CALL.try_with(|own| own.set(call));
+}
+
 /// The thread builds nodes of a call of a public function until this value is dropped. An error that is found when such
 /// a node is evaluated, for example because memory is too small, names this function and the line of its caller, and
 /// not the operation of the node. If a public function calls another one, the outer call counts, because it is the one
@@ -126,18 +132,18 @@ pub(crate) struct Called {
 }
 
 impl Called {
-    #[inline]
+    #[inline(always)]
     pub(crate) fn begin(name: &'static str, at: Loc) -> Called {
         let before = call();
-        CALL.set(before.or(Some(PublicCall { name, at })));
+        set_call(before.or(Some(PublicCall { name, at })));
         Called { before }
     }
 }
 
 impl Drop for Called {
-    #[inline]
+    #[inline(always)]
     fn drop(&mut self) {
-        CALL.set(self.before);
+        set_call(self.before);
     }
 }
 
@@ -154,8 +160,10 @@ pub(crate) fn by_user<T>(build: impl FnOnce() -> T) -> T {
 }
 
 /// Builds the result of a call of the public function `name`, as [`called`] and [`carry`] do.
+#[inline(always)]
 pub(crate) fn result_of(name: &'static str, at: Loc, build: impl FnOnce() -> Result<Expr>) -> Expr {
-    called(name, at, || carry(at, build))
+    let _called = Called::begin(name, at);
+    carry(at, build)
 }
 
 /// If an error has a line of this library, gives it the name and the line of the call that the thread is building. Such
