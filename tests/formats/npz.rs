@@ -77,7 +77,8 @@ fn rows_of_an_array() {
         let mut archive = open(&bytes).unwrap();
         let (rows, used) = peak(|| archive.read_rows("large", |_| 1000..1100).unwrap());
         same(&rows, &large.slice(s![1000..1100]).eval().unwrap());
-        assert!(used < 300 << 10, "{used} bytes for rows of {}", 100 << 10);
+        let most = if compress { 300 << 10 } else { 200 << 10 };
+        assert!(used < most, "{used} bytes for rows of {}", 100 << 10);
         // a member whose data is cut off
         let e = Npz::new(Cursor::new([&bytes[..40], &bytes[60..]].concat()))
             .and_then(|mut x| x.read_rows("large", |n| 0..n));
