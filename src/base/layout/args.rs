@@ -31,6 +31,11 @@ impl AxesArg {
         out.sort_unstable();
         Ok(out)
     }
+
+    /// Fails as [`AxesArg::resolve`] does.
+    pub(crate) fn check(&self, ndim: usize) -> Fallible<()> {
+        if self.axes.is_some() { self.resolve(ndim).map(drop) } else { Ok(()) }
+    }
 }
 
 /// Returns an argument that names axes for a reduction, and makes the result keep these axes with length 1 (NumPy's

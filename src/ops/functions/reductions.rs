@@ -195,7 +195,7 @@ macro_rules! reductions {
                 result_of(stringify!($name), $at, || {
                     self.checked()?;
                     let ($e, $axes) = (&strong(self.clone(), $at), &axes.into_axes());
-                    $axes.resolve($e.0.shape.len()).map_err(|f| f.at(stringify!($name), $at))?;
+                    $axes.check($e.0.shape.len()).map_err(|f| f.at(stringify!($name), $at))?;
                     Ok($body)
                 })
             }
@@ -372,7 +372,7 @@ impl Expr {
         result_of("var_corrected", at, || {
             self.checked()?;
             let (e, axes) = (strong(self.clone(), at), axes.into_axes());
-            axes.resolve(e.0.shape.len()).map_err(|f| f.at("var_corrected", at))?;
+            axes.check(e.0.shape.len()).map_err(|f| f.at("var_corrected", at))?;
             Ok(variance(&e, &axes, correction, at))
         })
     }
@@ -391,7 +391,7 @@ impl Expr {
         result_of("std_corrected", at, || {
             self.checked()?;
             let (e, axes) = (strong(self.clone(), at), axes.into_axes());
-            axes.resolve(e.0.shape.len()).map_err(|f| f.at("std_corrected", at))?;
+            axes.check(e.0.shape.len()).map_err(|f| f.at("std_corrected", at))?;
             Ok(deviation(&e, &axes, correction, at))
         })
     }

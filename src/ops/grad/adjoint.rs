@@ -28,7 +28,7 @@ impl Adjoint {
     /// Returns the derivative that an expression of [`Adjoint::marked`], or another choice between an expression and 0,
     /// describes. Any other expression is a derivative without a mask.
     pub fn of(value: Expr) -> Adjoint {
-        if let Some(mask) = masked(&value).cloned() {
+        if let Some(mask) = mask_of(&value).cloned() {
             return Adjoint { value, mask: Some(mask), is_clean: true };
         }
         let NodeOp::Ufunc(row) = &value.0.op else { return Adjoint::plain(value) };
@@ -93,7 +93,7 @@ impl Adjoint {
 }
 
 /// Returns the mask of an expression that is known to be 0 where the mask is false, see [`Adjoint::marked`].
-pub(super) fn masked(e: &Expr) -> Option<&Expr> {
+pub(super) fn mask_of(e: &Expr) -> Option<&Expr> {
     let rule = e.0.rule.as_ref().filter(|rule| matches!(rule.reach, Reach::Masked))?;
     rule.operands.get(1)
 }

@@ -6,7 +6,7 @@
 //! planner from merging them with the first computation. The copies also name the cotangent, the derivative with
 //! respect to the result, in `Order::after`, so that they are computed after it and not long before they are used.
 
-use super::adjoint::masked;
+use super::adjoint::mask_of;
 use super::reverse::above;
 use crate::base::error::{Loc, Result};
 use crate::base::shared::Shared;
@@ -184,7 +184,7 @@ impl Repetition {
     fn copies(self: &Arc<Self>, list: &[Expr], g: &Expr, group: &HashSet<*const Node>) -> Vec<Expr> {
         let cotangents = [&self.cotangent, g].into_iter().flat_map(|e| std::iter::successors(Some(e), |e| below(e)));
         // the derivatives may read the operands and the mask of a cotangent, see `Adjoint::of`
-        let read = [&self.cotangent, g].into_iter().flat_map(|e| e.0.args.iter().chain(masked(e)));
+        let read = [&self.cotangent, g].into_iter().flat_map(|e| e.0.args.iter().chain(mask_of(e)));
         let ends = self.inside.outside.iter().chain(cotangents).chain(read);
         let mut known: HashMap<*const Node, Expr> = ends.map(|e| (Shared::as_ptr(&e.0), e.clone())).collect();
         let mut stack: Vec<(Expr, bool)> = list.iter().map(|e| (e.clone(), false)).collect();
@@ -271,5 +271,5 @@ fn mixed(number: u64, inner: u64) -> u64 {
 /// first view's operand, so the result for it is this operand.
 fn below(e: &Expr) -> Option<&Expr> {
     let is_view = matches!(e.0.op, NodeOp::View(_) | NodeOp::Reshape);
-    e.0.args.first().filter(|_| is_view && (e.0.rule.is_none() || masked(e).is_some()))
+    e.0.args.first().filter(|_| is_view && (e.0.rule.is_none() || mask_of(e).is_some()))
 }

@@ -88,7 +88,7 @@ impl Expr {
         result_of("vector_norm", at, || {
             self.checked()?;
             let e = strong(self.clone(), at);
-            axes.resolve(e.0.shape.len()).map_err(|f| f.at("vector_norm", at))?;
+            axes.check(e.0.shape.len()).map_err(|f| f.at("vector_norm", at))?;
             if order.is_nan() {
                 return Err(Error::with_line(ErrorKind::Argument, "vector_norm", "the order is NaN", at));
             }

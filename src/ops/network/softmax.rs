@@ -17,7 +17,7 @@ fn over(op: &'static str, e: &Expr, axes: impl IntoAxes, at: Loc, f: impl FnOnce
     result_of(op, at, || {
         e.checked()?;
         let (e, axes) = (strong(e.clone(), at), axes.into_axes());
-        axes.resolve(e.0.shape.len()).map_err(|fault| fault.at(op, at))?;
+        axes.check(e.0.shape.len()).map_err(|fault| fault.at(op, at))?;
         Ok(narrow(f(&wide(&e, at), &axes), &e, at))
     })
 }

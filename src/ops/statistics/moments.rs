@@ -31,7 +31,7 @@ impl Expr {
         result_of("ptp", at, || {
             self.checked()?;
             let e = strong(self.clone(), at);
-            axes.resolve(e.0.shape.len()).map_err(|f| f.at("ptp", at))?;
+            axes.check(e.0.shape.len()).map_err(|f| f.at("ptp", at))?;
             let [high, low] =
                 [&arithmetic::maximum, &arithmetic::minimum].map(|row| reduce("ptp", Fold::of(row), &e, &axes, at));
             Ok(super::named("ptp", binary(&arithmetic::subtract, high, low, at), at))

@@ -23,7 +23,7 @@ macro_rules! reductions {
                 result_of(stringify!($name), $at, || {
                     self.checked()?;
                     let $e = &strong(self.clone(), $at);
-                    $axes.resolve($e.0.shape.len()).map_err(|f| f.at(stringify!($name), $at))?;
+                    $axes.check($e.0.shape.len()).map_err(|f| f.at(stringify!($name), $at))?;
                     Ok($body)
                 })
             }
@@ -149,7 +149,7 @@ fn corrected(op: &'static str, e: &Expr, axes: &AxesArg, correction: f64, root: 
     result_of(op, at, || {
         e.checked()?;
         let e = strong(e.clone(), at);
-        axes.resolve(e.0.shape.len()).map_err(|f| f.at(op, at))?;
+        axes.check(e.0.shape.len()).map_err(|f| f.at(op, at))?;
         Ok(spread(&e, axes, correction, root, at))
     })
 }
