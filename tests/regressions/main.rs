@@ -8,6 +8,7 @@ mod peak_memory;
 
 mod calls;
 mod creation;
+mod deviations;
 mod files;
 mod folding;
 mod limits;

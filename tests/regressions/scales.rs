@@ -8,24 +8,24 @@ use cupric::train::clip_by_global_norm;
 use cupric::*;
 
 /// An array of a float dtype with these elements, rounded to it.
-fn array_of(d: &Device, t: DType, v: &[f64], shape: &[usize]) -> Array {
+pub fn array_of(d: &Device, t: DType, v: &[f64], shape: &[usize]) -> Array {
     let bits: Vec<u64> = v.iter().map(|x| number::round(t, *x)).collect();
     array(t, &bits, shape, d).unwrap()
 }
 
-fn slope(e: &Expr, x: &Expr) -> Expr {
+pub fn slope(e: &Expr, x: &Expr) -> Expr {
     let [slope] = grad(e, [x]);
     slope
 }
 
 /// The elements as f64, exactly.
-fn reals(e: &Expr) -> Vec<f64> {
+pub fn reals(e: &Expr) -> Vec<f64> {
     let t = e.dtype().unwrap();
     read(e).unwrap().into_iter().map(|bits| number::real(t, bits)).collect()
 }
 
 /// Compares with `want`, with an error of at most `ulps` units of the dtype (of f32 for bf16, which is rounded at the end).
-fn close(what: &str, e: &Expr, want: &[f64], ulps: f64) {
+pub fn close(what: &str, e: &Expr, want: &[f64], ulps: f64) {
     let (t, got) = (e.dtype().unwrap(), reals(e));
     assert_eq!(got.len(), want.len(), "{what}");
     for (i, (got, want)) in got.iter().zip(want).enumerate() {
@@ -36,20 +36,20 @@ fn close(what: &str, e: &Expr, want: &[f64], ulps: f64) {
 }
 
 /// The reference: a row is divided by a power of two, so that no square overflows, and results are multiplied by it.
-struct Reference {
-    scale: f64,
-    row: Vec<f64>,
+pub struct Reference {
+    pub scale: f64,
+    pub row: Vec<f64>,
 }
 
 impl Reference {
-    fn new(row: &[f64]) -> Reference {
+    pub fn new(row: &[f64]) -> Reference {
         let most = row.iter().map(|x| x.abs()).fold(0.0, f64::max);
         let scale = if most > 0.0 { 2f64.powi(most.log2().floor().max(-1022.0) as i32) } else { 1.0 };
         Reference { scale, row: row.iter().map(|x| x / scale).collect() }
     }
 
     /// A sum with an error far below one unit in the last place.
-    fn sum(v: impl Iterator<Item = f64>) -> f64 {
+    pub fn sum(v: impl Iterator<Item = f64>) -> f64 {
         let (mut sum, mut rest) = (0.0f64, 0.0);
         for x in v {
             let next = sum + x;
@@ -72,7 +72,7 @@ impl Reference {
 
 /// The exponents of a dtype from which tests draw: of its smallest number (on a GPU, which may have no subnormal
 /// numbers, of its smallest normal one), and of its largest.
-fn exponents(d: &Device, t: DType) -> [i64; 2] {
+pub fn exponents(d: &Device, t: DType) -> [i64; 2] {
     match (t == F64, *d == Device::cpu()) {
         (false, true) => [-149, 127],
         (false, false) => [-120, 127],
@@ -81,7 +81,7 @@ fn exponents(d: &Device, t: DType) -> [i64; 2] {
     }
 }
 
-fn types(d: &Device) -> Vec<DType> {
+pub fn types(d: &Device) -> Vec<DType> {
     [F32, F64, BF16].into_iter().filter(|t| has(d, *t)).collect()
 }
 

@@ -19,10 +19,10 @@ pub(crate) mod special;
 pub(crate) use define::define;
 pub(crate) use fold::{
     ARGMAX, ARGMIN, Component, Fold, FoldOperation, FoldOrder, FoldProgram, FoldStep, Form, MOST_COMPONENTS, Programs,
-    SUM_OF_CHAINS, Scales, scales, squares,
+    SUM_OF_CHAINS, Scales, Term, scales, squares,
 };
 #[cfg(any(feature = "testing", feature = "kernels"))]
-pub(crate) use fold::{ComputeKind, Definition, Term};
+pub(crate) use fold::{ComputeKind, Definition};
 pub(crate) use formula::{CalledFunction, Formula, Partial};
 
 use crate::base::dtype::{Compute, DType};

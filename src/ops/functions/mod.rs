@@ -12,7 +12,7 @@ mod squares;
 pub(crate) use reductions::{count, expanded, gone, kept, mean_at, narrow, sum_at, sum_in_its_type, wide, within};
 #[cfg(feature = "train")]
 pub(crate) use squares::Squares;
-pub(crate) use squares::{norm_at, scale_of};
+pub(crate) use squares::{Spread, norm_at, normalised, scale_beyond, scale_of};
 // error messages name the trait by its shortest public path
 #[doc(hidden)]
 pub use no_operators::{UseArrayEqual, UseSizeOrShape, UseSlice, UseUpdate};

@@ -2,6 +2,7 @@
 //! floats or integers in f32 casts its operand to f32 first ([`wide`]), and casts to the dtype of its result at the end
 //! ([`narrow`]).
 
+use super::squares::Spread;
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Loc};
 use crate::base::layout::{self, AxesArg, IntoAxes, View};
@@ -131,31 +132,17 @@ pub(crate) fn expanded(e: Expr, from: &Expr, axes: &AxesArg, at: Loc) -> Expr {
     view("keep", &e, at, |s| Ok(View::reshape(s, &shape).unwrap_or_else(|| View::identity(s))))
 }
 
-fn var_at(op: &'static str, e: &Expr, axes: &AxesArg, correction: f64, at: Loc) -> Expr {
+/// Builds the variance, or the standard deviation if `root` is true. The dtype is the operand's dtype, or f32 for integers
+/// and bool.
+fn spread(op: &'static str, e: &Expr, axes: &AxesArg, correction: f64, root: bool, at: Loc) -> Expr {
     let x = wide(e, at);
     // two passes over the elements, because mean(x²) − mean(x)² would lose precision by cancellation
     let deviation = binary(&arithmetic::subtract, &x, mean_at(op, &x, &kept(axes), at), at);
-    let total = |x: &Expr| reduce(op, Fold::of(&arithmetic::add), x, &gone(axes), at);
-    let squares = total(&unary(&arithmetic::square, &deviation, at));
-    // The deviations from a rounded mean do not sum to 0, which makes the sum of their squares too large. This excess
-    // is subtracted, as in the corrected two-pass algorithm (Chan, Golub and LeVeque 1983).
-    let left = unary(&arithmetic::square, total(&deviation), at);
-    let excess = binary(&arithmetic::divide, left, count(&x, axes) as f64, at);
-    let sum = binary(&arithmetic::maximum, binary(&arithmetic::subtract, squares, excess, at), 0.0, at);
-    let degrees =
-        (count(&x, axes) as f64 - correction).max(mutant!(negative_degrees_of_freedom, f64::NEG_INFINITY, 0.0));
-    binary(&arithmetic::divide, sum, degrees, at)
-}
-
-/// Builds the variance. The dtype is the operand's dtype, or f32 for integers and bool.
-fn variance(e: &Expr, axes: &AxesArg, correction: f64, at: Loc) -> Expr {
-    expanded(narrow(var_at("var", e, axes, correction, at), e, at), e, axes, at)
-}
-
-/// Builds the standard deviation, of the same dtype as the [`variance`].
-fn deviation(e: &Expr, axes: &AxesArg, correction: f64, at: Loc) -> Expr {
-    let root = root_or_zero(var_at("std", e, axes, correction, at), at);
-    expanded(narrow(root, e, at), e, axes, at)
+    let n = count(&x, axes) as f64;
+    let degrees = (n - correction).max(mutant!(negative_degrees_of_freedom, f64::NEG_INFINITY, 0.0));
+    let [n, degrees] = [n, degrees].map(|v| Expr::fill(Scalar::Float(v), smallvec![], x.0.dtype, at));
+    let spread = Spread { op, from: e.0.dtype, n, degrees, root }.of(&x, &deviation, axes, at);
+    expanded(narrow(spread, e, at), e, axes, at)
 }
 
 /// Clips an interpolated value to the interval from `low` to `high`. The derivative is that of the value, also where it
@@ -280,7 +267,7 @@ reductions! {
     /// # Ok::<(), cupric::Error>(())
     /// ```
     #[doc(alias("var_axis"))]
-    var |e, axes, at| variance(e, axes, 0.0, at);
+    var |e, axes, at| spread("var", e, axes, 0.0, false, at);
     /// Returns the standard deviation along axes, like NumPy's `std` with `ddof=0`. For another correction, use
     /// [`Expr::std_corrected`].
     ///
@@ -290,7 +277,7 @@ reductions! {
     /// # Ok::<(), cupric::Error>(())
     /// ```
     #[doc(alias("std_axis"))]
-    std |e, axes, at| deviation(e, axes, 0.0, at);
+    std |e, axes, at| spread("std", e, axes, 0.0, true, at);
     /// Returns whether any element along axes is true (not 0), or false if there are no elements.
     ///
     /// ```
@@ -373,7 +360,7 @@ impl Expr {
             self.checked()?;
             let (e, axes) = (strong(self.clone(), at), axes.into_axes());
             axes.check(e.0.shape.len()).map_err(|f| f.at("var_corrected", at))?;
-            Ok(variance(&e, &axes, correction, at))
+            Ok(spread("var", &e, &axes, correction, false, at))
         })
     }
 
@@ -392,7 +379,7 @@ impl Expr {
             self.checked()?;
             let (e, axes) = (strong(self.clone(), at), axes.into_axes());
             axes.check(e.0.shape.len()).map_err(|f| f.at("std_corrected", at))?;
-            Ok(deviation(&e, &axes, correction, at))
+            Ok(spread("std", &e, &axes, correction, true, at))
         })
     }
 }

@@ -6,7 +6,7 @@ use crate::graph::expr::{
     Expr, Operand, Reach, binary, choose, composed, reduce, result_of, strong, ufunc, unary, view,
 };
 use crate::graph::ufunc::{arithmetic, float, logic};
-use crate::ops::functions::{count, kept, mean_at, narrow, sum_at, wide};
+use crate::ops::functions::{count, kept, narrow, normalised, sum_at, wide};
 use crate::plan::kernel::Fold;
 use smallvec::smallvec;
 use std::panic::Location;
@@ -115,13 +115,7 @@ impl Expr {
     #[track_caller]
     pub fn layer_norm(&self, axes: impl IntoAxes, eps: f64) -> Expr {
         let at = Location::caller();
-        over("layer_norm", self, axes, at, |x, axes| {
-            let mean = |x: &Expr| mean_at("layer_norm", x, &kept(axes), at);
-            let deviation = binary(&arithmetic::subtract, x, mean(x), at);
-            let var = mean(&unary(&arithmetic::square, &deviation, at));
-            let scale = unary(&float::sqrt, binary(&arithmetic::add, var, eps, at), at);
-            binary(&arithmetic::divide, deviation, scale, at)
-        })
+        over("layer_norm", self, axes, at, |x, axes| normalised("layer_norm", x, self.0.dtype, axes, (true, eps), at))
     }
 
     /// Divides the array by its root mean square along axes: returns x / sqrt(mean(x²) + eps), with the shape of the
@@ -135,11 +129,7 @@ impl Expr {
     #[track_caller]
     pub fn rms_norm(&self, axes: impl IntoAxes, eps: f64) -> Expr {
         let at = Location::caller();
-        over("rms_norm", self, axes, at, |x, axes| {
-            let mean = mean_at("rms_norm", &unary(&arithmetic::square, x, at), &kept(axes), at);
-            let root = unary(&float::sqrt, binary(&arithmetic::add, mean, eps, at), at);
-            binary(&arithmetic::divide, x, root, at)
-        })
+        over("rms_norm", self, axes, at, |x, axes| normalised("rms_norm", x, self.0.dtype, axes, (false, eps), at))
     }
 }
 

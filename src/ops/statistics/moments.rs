@@ -1,15 +1,15 @@
 //! Ranges, weighted means, covariances and correlations.
 
 use crate::array::in_blocks;
-use crate::base::dtype::Scalar;
+use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{self, AxesArg, IntoAxes, View};
 use crate::graph::expr::{
     Args, Expr, Operand, Unfit, binary, choose, common, operands, reduce, reshape, result_of, strong, unary, view,
 };
-use crate::graph::ufunc::{arithmetic, float, logic};
+use crate::graph::ufunc::{arithmetic, float, logic, scales};
 use crate::ops::create::iota;
-use crate::ops::functions::{join, matmul_at, mean_at, narrow, sum_in_its_type, wide};
+use crate::ops::functions::{join, matmul_at, mean_at, narrow, norm_at, scale_beyond, sum_in_its_type, wide};
 use crate::plan::kernel::Fold;
 use smallvec::{SmallVec, smallvec};
 use std::panic::Location;
@@ -97,13 +97,14 @@ impl Expr {
     pub fn corrcoef(&self, row_variables: bool) -> Expr {
         let at = Location::caller();
         result_of("corrcoef", at, || {
-            let (c, e) = covariances("corrcoef", self, row_variables, 1.0, at)?;
-            let variances = view("corrcoef", &c, at, |shape| View::diagonal(shape, 0, 0, 1));
-            let roots = unary(&float::sqrt, variances, at);
-            let column = view("corrcoef", &roots, at, |shape| View::expand(shape, 1));
-            let scaled = binary(&arithmetic::divide, binary(&arithmetic::divide, c, column, at), roots, at);
-            let args = smallvec![scaled.into_arg(), (-1.0).into_arg(), 1.0.into_arg()];
-            let bounded = crate::graph::expr::ufunc(&arithmetic::clip, args, at);
+            let (x, e) = variables("corrcoef", self, row_variables, at)?;
+            let whole = correlations(about_means("corrcoef", &x, Some(e.0.dtype), at).products, at);
+            let bounded = match blocks_of(&x) {
+                None => whole,
+                Some(blocks) => {
+                    same_derivative(correlations(merged("corrcoef", &blocks, Some(e.0.dtype), at), at), whole)
+                }
+            };
             Ok(narrow(alone(bounded, at), &e, at))
         })
     }
@@ -137,6 +138,18 @@ fn average(e: Expr, axes: &AxesArg, weights: Expr, at: Loc) -> Result<Expr> {
 
 /// Returns the matrix of covariances, in the dtype in which it is computed (f64 or f32), and the operand.
 fn covariances(op: &'static str, e: &Expr, rows: bool, correction: f64, at: Loc) -> Result<(Expr, Expr)> {
+    let (x, e) = variables(op, e, rows, at)?;
+    let degrees = (x.0.shape[1] as f64 - correction).max(0.0);
+    let whole = about_means(op, &x, None, at).products;
+    let products = match blocks_of(&x) {
+        None => whole,
+        Some(blocks) => same_derivative(merged(op, &blocks, None, at), whole),
+    };
+    Ok((binary(&arithmetic::divide, products, degrees, at), e))
+}
+
+/// Returns the matrix whose rows are variables, in the dtype in which it is computed (f64 or f32), and the operand.
+fn variables(op: &'static str, e: &Expr, rows: bool, at: Loc) -> Result<(Expr, Expr)> {
     e.checked()?;
     let e = strong(e.clone(), at);
     let x = wide(&e, at);
@@ -149,27 +162,61 @@ fn covariances(op: &'static str, e: &Expr, rows: bool, correction: f64, at: Loc)
             return Err(Error::with_line(ErrorKind::Shape, op, detail, at));
         }
     };
-    let degrees = (x.0.shape[1] as f64 - correction).max(0.0);
-    let [products, _] = about_means(op, &x, at);
+    Ok((x, e))
+}
+
+/// Returns the blocks of observations in which a large operand is computed, or `None` for a small one.
+fn blocks_of(x: &Expr) -> Option<Vec<Args>> {
     let squares = x.0.shape[0].saturating_mul(x.0.shape[0]);
-    let products = match in_blocks(&[&x], &[1], squares.saturating_mul(ELEMENTS_OF_A_PRODUCT)) {
-        None => products,
-        // the derivative is that of the whole: the derivative of each block would have the size of the whole operand
-        Some(blocks) => merged(op, &blocks, at).with_rule(vec![products], Some(Box::new(|g, _| Ok(vec![g.clone()])))),
-    };
-    Ok((binary(&arithmetic::divide, products, degrees, at), e))
+    in_blocks(&[x], &[1], squares.saturating_mul(ELEMENTS_OF_A_PRODUCT))
+}
+
+/// Gives a result that is computed in blocks the derivative of `whole`, because the derivative of each block would have the
+/// size of the whole operand.
+fn same_derivative(result: Expr, whole: Expr) -> Expr {
+    result.with_rule(vec![whole], Some(Box::new(|g, _| Ok(vec![g.clone()]))))
+}
+
+/// Returns the correlations for sums of products of deviations. Each row and each column may be scaled.
+fn correlations(products: Expr, at: Loc) -> Expr {
+    const OP: &str = "corrcoef";
+    let variances = view(OP, &products, at, |shape| View::diagonal(shape, 0, 0, 1));
+    let roots = unary(&float::sqrt, variances, at);
+    let column = view(OP, &roots, at, |shape| View::expand(shape, 1));
+    let quotients = binary(&arithmetic::divide, binary(&arithmetic::divide, products, column, at), roots, at);
+    let args = smallvec![quotients.into_arg(), (-1.0).into_arg(), 1.0.into_arg()];
+    crate::graph::expr::ufunc(&arithmetic::clip, args, at)
 }
 
 /// The minimum number of elements of a block for each element of its matrix of products. The matrices of all blocks
 /// together then have at most an eighth of the bytes of the operand.
 const ELEMENTS_OF_A_PRODUCT: usize = 8;
 
-/// Returns the sums of products of the deviations of variables (rows) from their means, and the means as a column.
-fn about_means(op: &'static str, x: &Expr, at: Loc) -> [Expr; 2] {
+/// The sums of products of the deviations of variables (rows) from their means.
+struct Products {
+    products: Expr,
+    /// A column.
+    mean: Expr,
+    /// A column of powers of two, by which the deviations were multiplied. `None` if they were not.
+    scale: Option<Expr>,
+}
+
+/// Computes the sums of products of the deviations of variables (rows). They are scaled if `from` is given, the dtype from
+/// which the operand was cast, so that no square overflows or underflows. The sum of 2^40 such squares does not overflow.
+fn about_means(op: &'static str, x: &Expr, from: Option<DType>, at: Loc) -> Products {
     let mean = mean_at(op, x, &layout::keep(1), at);
     let deviation = binary(&arithmetic::subtract, x, &mean, at);
-    [self_products(op, &deviation, at), mean]
+    let scale = from.map(|from| {
+        let norm = norm_at(op, &deviation, from, &layout::keep(1), at);
+        let [low, high] = scales(x.0.dtype).bounds.map(f64::sqrt);
+        scale_beyond(&norm.stop_gradient(), [low, high * MANY], at)
+    });
+    let scaled = scale.as_ref().map(|s| binary(&arithmetic::multiply, &deviation, s, at));
+    Products { products: self_products(op, &scaled.unwrap_or(deviation), at), mean, scale }
 }
+
+/// The square root of 2^-40.
+const MANY: f64 = 1.0 / (1 << 20) as f64;
 
 /// Returns the sums of products of each two rows.
 fn self_products(op: &'static str, rows: &Expr, at: Loc) -> Expr {
@@ -180,35 +227,59 @@ fn self_products(op: &'static str, rows: &Expr, at: Loc) -> Expr {
 /// Returns the sums of products of deviations of variables whose observations are divided into blocks. Only the last
 /// block may have another number of observations. The sums of all blocks, each about its own means, are added to the
 /// products of the deviations of these means from the means of all observations, weighted by the numbers of
-/// observations (Chan, Golub and LeVeque, Updating Formulae and a Pairwise Algorithm for Computing Sample Variances,
+/// observations. If `from` is given, all are scaled (see [`about_means`]). (Chan, Golub and LeVeque, Updating Formulae and a Pairwise Algorithm for Computing Sample Variances,
 /// 1979).
-fn merged(op: &'static str, blocks: &[Args], at: Loc) -> Expr {
+fn merged(op: &'static str, blocks: &[Args], from: Option<DType>, at: Loc) -> Expr {
     result_of(op, at, || {
-        let (mut sum, mut means): (Option<Expr>, Vec<Expr>) = (None, vec![]);
-        for block in blocks {
-            let [products, mean] = about_means(op, &block[0], at);
-            sum = Some(sum.map_or(products.clone(), |sum| binary(&arithmetic::add, sum, products, at)));
-            means.push(mean);
-        }
-        let (Some(sum), [first, .., last]) = (sum, blocks) else {
+        let parts: Vec<Products> = blocks.iter().map(|block| about_means(op, &block[0], from, at)).collect();
+        let ([first, .., last], [part, ..]) = (blocks, &parts[..]) else {
             return Err(Error::with_line(ErrorKind::Internal, op, "there are fewer than two blocks", at));
         };
-        let means = join(op, means, 1, at);
-        let dtype = means.checked()?.dtype;
+        let dtype = part.mean.checked()?.dtype;
         let number = |v: usize| Expr::fill(Scalar::Float(v as f64), smallvec![], dtype, at);
+        let [many, rest] = [first, last].map(|block| block[0].0.shape[1]);
+        let observations = many * (blocks.len() - 1) + rest;
+        let means = join(op, parts.iter().map(|p| p.mean.clone()).collect(), 1, at);
+        // one scale for all blocks: the least
+        let scale = from.map(|_| {
+            let size = binary(&arithmetic::multiply, unary(&arithmetic::abs, &means, at), (many as f64).sqrt(), at);
+            let scales = parts.iter().filter_map(|p| p.scale.clone());
+            let scales = scales.chain([scale_beyond(&size, size_bounds(dtype), at)]).collect();
+            reduce(op, Fold::of(&arithmetic::minimum), &join(op, scales, 1, at), &layout::keep(1), at)
+        });
+        let turn = |e: &Expr| view(op, e, at, |shape| View::permute(shape, &[1, 0]));
+        let rescaled = |p: &Products| match (&scale, &p.scale) {
+            (Some(scale), Some(own)) => {
+                let ratio = binary(&arithmetic::divide, scale, own, at);
+                let rows = binary(&arithmetic::multiply, &p.products, &ratio, at);
+                binary(&arithmetic::multiply, rows, turn(&ratio), at)
+            }
+            _ => p.products.clone(),
+        };
+        let add = |a: Expr, b: Expr| binary(&arithmetic::add, a, b, at);
+        let sum = parts.iter().map(rescaled).reduce(add).unwrap_or_else(|| part.products.clone());
         let place = iota(smallvec![blocks.len()], 0, at);
         let is_last = binary(&logic::equal, place, (blocks.len() - 1) as i64, at);
-        let [many, rest] = [first, last].map(|block| block[0].0.shape[1]);
         let counts = choose(is_last, number(rest), number(many), at);
-        let observations = number(many * (blocks.len() - 1) + rest);
-        let weighted =
-            binary(&arithmetic::multiply, &means, binary(&arithmetic::divide, &counts, observations, at), at);
+        let shares = binary(&arithmetic::divide, &counts, number(observations), at);
+        let weighted = binary(&arithmetic::multiply, &means, shares, at);
         let mean = sum_in_its_type(op, &weighted, &layout::keep(1), at);
         let deviation = binary(&arithmetic::subtract, means, mean, at);
-        let turned = view(op, &deviation, at, |shape| View::permute(shape, &[1, 0]));
+        let deviation = match &scale {
+            Some(scale) => binary(&arithmetic::multiply, deviation, scale, at),
+            None => deviation,
+        };
+        let turned = turn(&deviation);
         let between = matmul_at(op, &binary(&arithmetic::multiply, deviation, counts, at), &turned, at);
-        Ok(mutant!(means_of_blocks_alike, sum.clone(), binary(&arithmetic::add, sum, between, at)))
+        Ok(mutant!(means_of_blocks_alike, sum.clone(), add(sum, between)))
     })
+}
+
+/// Returns the bounds between which the means of blocks, times the roots of their numbers of observations, need no scale.
+/// The lower bound leaves room for deviations that are smaller than the means.
+fn size_bounds(dtype: DType) -> [f64; 2] {
+    let [low, high] = scales(dtype).bounds.map(f64::sqrt);
+    [low * 1024.0, high * MANY]
 }
 
 /// Turns a 1 × 1 matrix into a number.

@@ -6,8 +6,8 @@ use crate::base::dtype::DType;
 use crate::base::error::{Error, ErrorKind, Loc, Result};
 use crate::base::layout::{AxesArg, IntoAxes};
 use crate::graph::expr::{Expr, binary, cast, reduce, result_of, rounded, strong, unary};
-use crate::graph::ufunc::{ARGMAX, ARGMIN, Ufunc, arithmetic, float, logic};
-use crate::ops::functions::{count, expanded, gone, kept, narrow, sum_in_its_type, wide};
+use crate::graph::ufunc::{ARGMAX, ARGMIN, Ufunc, arithmetic, logic};
+use crate::ops::functions::{Spread, count, expanded, gone, kept, narrow, sum_in_its_type, wide};
 use crate::plan::kernel::Fold;
 use std::panic::Location;
 
@@ -186,9 +186,7 @@ fn extreme(op: &'static str, e: &Expr, axes: &AxesArg, neutral: f64, row: &'stat
     choose(none, f64::NAN, found, at)
 }
 
-/// Computes the variance, or the standard deviation if `root` is true, in the same way as `Expr::var`. The deviations
-/// from a rounded mean do not sum to 0, so their contribution to the squares is subtracted (the corrected two-pass
-/// algorithm; Chan, Golub and LeVeque 1983).
+/// Computes the variance, or the standard deviation if `root` is true, in the same way as `Expr::var`.
 fn spread(e: &Expr, axes: &AxesArg, correction: f64, root: bool, at: Loc) -> Expr {
     if !e.0.dtype.is_float() {
         let (axes, e) = (axes.clone(), e);
@@ -199,15 +197,11 @@ fn spread(e: &Expr, axes: &AxesArg, correction: f64, root: bool, at: Loc) -> Exp
     let average = binary(&arithmetic::divide, sum(&without_nan(&x, 0.0, at), &kept(axes), at), &n, at);
     // a NaN element contributes 0; if there is an infinity, deviations are infinite or NaN, and so the variance is NaN
     let deviation = choose(unary(&logic::isnan, &x, at), 0.0, binary(&arithmetic::subtract, &x, average, at), at);
-    let squares = sum(&unary(&arithmetic::square, &deviation, at), &gone(axes), at);
-    let left = unary(&arithmetic::square, sum(&deviation, &gone(axes), at), at);
     let n = numbers(&x, &gone(axes), at);
-    let excess = binary(&arithmetic::divide, left, &n, at);
-    let total = binary(&arithmetic::maximum, binary(&arithmetic::subtract, squares, excess, at), 0.0, at);
-    let degrees = binary(&arithmetic::maximum, binary(&arithmetic::subtract, n, correction, at), 0.0, at);
-    let variance = binary(&arithmetic::divide, total, degrees, at);
-    let out = narrow(if root { unary(&float::sqrt, variance, at) } else { variance }, e, at);
-    expanded(out, e, axes, at)
+    let degrees = binary(&arithmetic::maximum, binary(&arithmetic::subtract, &n, correction, at), 0.0, at);
+    let op = if root { "nanstd" } else { "nanvar" };
+    let spread = Spread { op, from: e.0.dtype, n, degrees, root }.of(&x, &deviation, axes, at);
+    expanded(narrow(spread, e, at), e, axes, at)
 }
 
 fn position(op: &'static str, e: &Expr, axes: &AxesArg, largest: bool, at: Loc) -> Result<Expr> {

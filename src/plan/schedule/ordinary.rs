@@ -57,7 +57,10 @@ pub(super) fn ordinary(kernel: &Kernel) -> Option<Kernel> {
     made.stores.iter_mut().for_each(|s| s.map_operands(|v| number[v]));
     // without its sum, a kernel would not notice that the sum is out of bounds
     let needed = made.needed(made.stores.iter().flat_map(|s| s.operands()));
-    sums.iter().all(|s| needed[*s]).then(|| used(made))
+    sums.iter().all(|s| needed[*s]).then(|| {
+        used(&mut made);
+        made
+    })
 }
 
 /// Returns the operands of a call of the function `row`, or `None` for another operation.
@@ -78,7 +81,7 @@ fn plain(r: &KernelReduction) -> Option<(usize, &'static Ufunc, Fold, Option<&'s
 }
 
 /// Removes the values and loads that no store needs.
-fn used(mut kernel: Kernel) -> Kernel {
+pub(super) fn used(kernel: &mut Kernel) {
     let needed = kernel.needed(kernel.stores.iter().flat_map(|s| s.operands()));
     let mut number = vec![usize::MAX; kernel.values.len()];
     for (v, mut value) in std::mem::take(&mut kernel.values).into_iter().enumerate() {
@@ -89,7 +92,6 @@ fn used(mut kernel: Kernel) -> Kernel {
     }
     kernel.stores.iter_mut().for_each(|s| s.map_operands(|v| number[v]));
     kernel.loads = used_loads(&mut kernel.values, &kernel.loads);
-    kernel
 }
 
 /// Returns the tiling of a kernel whose ordinary kernel has the tiling `ordinary`. Rows that are not side by side as

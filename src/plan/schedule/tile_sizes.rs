@@ -2,6 +2,7 @@
 //! thread processes at a time), the order of axes, and the stores that bypass the caches. None of this changes a bit of
 //! a result. A row is all inner indices (the reduced or scanned elements) of one outer index.
 
+use super::sums::by_sums;
 use super::{Again, checks, moves, ordinary, passes_of, passes_of_stores, products, set_details, threaded};
 use crate::base::layout::{self, Shape, Strides};
 use crate::graph::ufunc::{Form, cast};
@@ -295,6 +296,7 @@ fn reduce(kernel: &mut Kernel, caps: &Caps) {
         reduce(&mut ordinary, caps);
         Box::new(ordinary)
     });
+    by_sums(kernel);
     let (across, tiles) = match ordinary.as_ref().and_then(|o| o.schedule.tiles()) {
         Some(tiles) => {
             let tiling = ordinary::tiling(tiles.tiling);
