@@ -37,8 +37,9 @@ fn rows_of_all_sizes(d: &Device, t: DType, dice: &mut Dice, rows: usize, n: usiz
     let [least, most] = exponents(d, t);
     let mut v = vec![];
     for _ in 0..rows {
-        let top = dice.between(least + 30, most - 1 - (n as f64).log2().ceil() as i64);
-        v.extend((0..n).map(|_| dice.within(-2.0, 2.0) * 2f64.powi(top as i32)));
+        // the spacing of subnormal numbers must not decide the mean
+        let top = dice.between(least + if t == F64 { 60 } else { 30 }, most - 1 - (n as f64).log2().ceil() as i64);
+        v.extend((0..n).map(|_| dice.within(-2.0, 2.0) * (top as f64).exp2()));
     }
     array_of(d, t, &v, &[rows, n])
 }

@@ -126,7 +126,7 @@ fn norms_of_all_sizes(d: &Device) {
                     // the norm is finite, and so are the sums for means
                     let top = dice.between(least, most - 1 - (n as f64).log2().ceil() as i64);
                     let spread = dice.between(0, 30);
-                    let one = |dice: &mut Dice| dice.within(-2.0, 2.0) * 2f64.powi(dice.between((top - spread).max(least), top) as i32);
+                    let one = |dice: &mut Dice| dice.within(-2.0, 2.0) * (dice.between((top - spread).max(least), top) as f64).exp2();
                     (0..n).map(|_| one(&mut dice)).collect::<Vec<_>>()
                 })
                 .collect();

@@ -8,11 +8,13 @@ mod operators;
 mod reductions;
 mod scans;
 mod squares;
+mod sums;
 
-pub(crate) use reductions::{count, expanded, gone, kept, mean_at, narrow, sum_at, sum_in_its_type, wide, within};
+pub(crate) use reductions::within;
 #[cfg(feature = "train")]
 pub(crate) use squares::Squares;
 pub(crate) use squares::{Spread, norm_at, normalised, scale_beyond, scale_of};
+pub(crate) use sums::{count, expanded, gone, kept, mean_at, narrow, sum_at, sum_in_its_type, wide};
 // error messages name the trait by its shortest public path
 #[doc(hidden)]
 pub use no_operators::{UseArrayEqual, UseSizeOrShape, UseSlice, UseUpdate};

@@ -1,7 +1,7 @@
 //! Scans: functions whose result at an element combines all elements up to it along an axis.
 
 use super::join;
-use super::reductions::summed_in;
+use super::sums::summed_in;
 use crate::array::device::Device;
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::{Error, ErrorKind};

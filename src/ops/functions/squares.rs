@@ -2,7 +2,7 @@
 //! (`graph/ufunc/fold/rows.rs`) also sum the squares of scaled elements. Such a sum is used only where the ordinary sum
 //! has lost digits, and elsewhere results have the bits of the ordinary formula.
 
-use super::reductions::{count, expanded, gone, kept, mean_at, root_or_zero};
+use super::sums::{count, expanded, gone, kept, mean_at, root_or_zero};
 use crate::base::dtype::{DType, Scalar};
 use crate::base::error::Loc;
 use crate::base::layout::AxesArg;
